@@ -1,0 +1,36 @@
+#include "core/batch.h"
+
+enum rmq_error batch_parse(struct slice bytes, struct batch_view *view)
+{
+	if (bytes.len < BATCH_HEADER_SIZE || bytes.len > BATCH_MAX)
+		return RMQ_E_PROTOCOL;
+	uint32_t count = load_u16(bytes.data);
+	if (load_u16(bytes.data + 2) != 0)
+		return RMQ_E_VERSION;
+	if (count == 0 || count > BATCH_MESSAGES_MAX || bytes.len < batch_size(count, count))
+		return RMQ_E_PROTOCOL;
+	const uint8_t *ends = bytes.data + BATCH_HEADER_SIZE;
+	uint32_t blob_len = (uint32_t)(bytes.len - batch_size(count, 0));
+	/* Each body takes at least its separator: ends rise strictly from above 0. */
+	uint32_t last = 0;
+	bool rising = true;
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t end = load_u16(ends + 2 * (size_t)i);
+		rising &= end > last;
+		last = end;
+	}
+	if (!rising || last != blob_len)
+		return RMQ_E_PROTOCOL;
+	*view = (struct batch_view){ends, ends + 2 * (size_t)count, count, blob_len};
+	return RMQ_E_OK;
+}
+
+void batch_copy(struct writer *w, const struct batch_view *v, uint32_t from, uint32_t count)
+{
+	uint32_t base = batch_begin(v, from);
+	put_u16(w, (uint16_t)count);
+	put_u16(w, 0);
+	for (uint32_t i = 0; i < count; i++)
+		put_u16(w, (uint16_t)(batch_end(v, from + i) - base));
+	put_rest(w, slice_of(v->blob + base, batch_end(v, from + count - 1) - base));
+}

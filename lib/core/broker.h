@@ -1,0 +1,131 @@
+/*
+ * The queue core: all queue semantics as a pure function.  It knows no clock,
+ * descriptor, thread, global or random number.  It is given commands (frames of the
+ * clients' protocol) with the times in them and gives back records to journal and,
+ * once they are durable, effects: frames and deliveries.
+ *
+ * Invariants:
+ *  - Commands change the state at once; every effect waits until the newest record
+ *    made before it is stored, or, when none is pending, for a BARRIER.
+ *  - State changes only by applying events; recovery applies the same events with the
+ *    same function.  Validation happens before an event is made; apply cannot fail on
+ *    an event that this code made, and refuses (RMQ_E_CORRUPT) any other.
+ *  - There is no roll-back: when the journal fails the process ends.
+ *
+ * A turn: broker_now(), any number of inputs, broker_flush().  Host callbacks are made
+ * from within these calls and must not call back into the broker, but for
+ * broker_read_fn.  Not for use by several threads.
+ */
+#ifndef RMQ_CORE_BROKER_H
+#define RMQ_CORE_BROKER_H
+
+#include "core/delivery.h"
+#include "core/error.h"
+#include "core/event.h"
+#include "core/frame.h"
+#include "core/record.h"
+#include "core/time.h"
+
+struct broker;
+
+struct broker_host {
+	void *arg;
+	/* Append this payload (borrowed) as number n; n rises by 1 from 1. */
+	void (*append)(void *arg, uint64_t n, enum record_kind kind, struct slice payload);
+	/* Ask the journal for a barrier. */
+	void (*barrier)(void *arg, uint64_t id);
+	/* These records (hole_range, borrowed) died; the END at index `checkpoint` is stored. */
+	void (*hole)(void *arg, uint64_t checkpoint, struct slice ranges);
+	/* Send whole frames (borrowed) to the connection; false: it is gone. */
+	void (*send)(void *arg, uint64_t conn, struct slice frames);
+	/* broker_next_delivery() has something for this connection. */
+	void (*deliverable)(void *arg, uint64_t conn);
+	/* End the connection when all that it was sent has left. */
+	void (*close)(void *arg, uint64_t conn);
+};
+
+/*
+ * Reads record `index` (payload borrowed until the next call).  RMQ_E_NOTHING: there is a
+ * hole.  With `next`, the first record at or behind `index`, *found is its index.
+ */
+struct broker_log {
+	void *arg;
+	enum rmq_error (*read)(void *arg, uint64_t index, enum record_kind *kind, struct slice *payload);
+	enum rmq_error (*next)(void *arg, uint64_t index, uint64_t *found, enum record_kind *kind,
+	    struct slice *payload);
+};
+
+/* NULL when memory is out.  `host` is copied. */
+struct broker *broker_new(const struct broker_host *host);
+void broker_free(struct broker *b);
+
+/*
+ * Rebuilds the state from the newest checkpoint (0: none) and every record behind it
+ * up to `last`.  Once, before anything else.  RMQ_E_CORRUPT, RMQ_E_VERSION: what is
+ * read cannot be what was written; *at names the record.
+ */
+enum rmq_error broker_recover(struct broker *b, const struct broker_log *log,
+    uint64_t checkpoint, uint64_t last, uint64_t *at) __attribute__((warn_unused_result));
+
+/* The newest event's lease time: lease time goes on from here. */
+struct lease_time broker_lease_time(const struct broker *b);
+
+/* Begins service in `term`, which no earlier opener had: it makes session ids unique. */
+void broker_start(struct broker *b, uint64_t term);
+
+/* Begins a turn.  Lease time never goes back. */
+void broker_now(struct broker *b, struct lease_time lease, struct wall_time wall);
+/* Ends a turn: expires, hands out, checkpoints, and gives records to the host. */
+void broker_flush(struct broker *b);
+/* Milliseconds from the turn's time until a turn is due without input; UINT64_MAX: none. */
+uint64_t broker_due_ms(const struct broker *b);
+
+/* A connection begins and ends.  Ids are the host's and not used again. */
+void broker_connect(struct broker *b, uint64_t conn);
+void broker_disconnect(struct broker *b, uint64_t conn);
+/* The session that the connection is for, 0 before HELLO. */
+uint64_t broker_session(const struct broker *b, uint64_t conn);
+/* The process that alone held this session is proven dead: its attached leases end now. */
+void broker_holder_died(struct broker *b, uint64_t session);
+
+/* A frame from the connection; a bad one closes it (through the host). */
+void broker_frame(struct broker *b, uint64_t conn, const struct frame *frame);
+
+/* Answers of the journal. */
+void broker_stored(struct broker *b, uint64_t first_n, uint32_t count, uint64_t first_index);
+void broker_barrier_done(struct broker *b, uint64_t id);
+/* So many bytes may hold new messages, counted from behind APPEND n on. */
+void broker_room(struct broker *b, uint64_t n, uint64_t bytes);
+
+/*
+ * The next thing to be read from the journal and written to the connection, false if
+ * there is none.  It is taken by this call; the strings in it are valid until the next
+ * call into the broker.  See delivery.h for making frames of it.
+ */
+bool broker_next_delivery(struct broker *b, uint64_t conn, struct delivery *d);
+
+/*
+ * Space: a record whose live messages should move (sparse or small ones), false if
+ * none.  The host reads it and gives its payload, in the same turn.
+ */
+bool broker_wants_record(struct broker *b, uint64_t *index);
+enum rmq_error broker_move(struct broker *b, uint64_t index, struct slice payload)
+    __attribute__((warn_unused_result));
+
+/* Asks for a checkpoint now; done when broker_checkpointing() is false again. */
+void broker_checkpoint(struct broker *b);
+bool broker_checkpointing(const struct broker *b);
+/* While true, give no frames of clients: a checkpoint waits for records in flight. */
+bool broker_holds(const struct broker *b);
+/* Bytes of records that are not stored yet: the host stops reading when it is much. */
+uint64_t broker_inflight_bytes(const struct broker *b);
+/* Whether any record, barrier or effect is outstanding. */
+bool broker_pending(const struct broker *b);
+
+/*
+ * A digest of the whole durable state (queues, messages, leases, sessions), equal for
+ * equal states: a replay of the same records gives the same.  For tests.
+ */
+uint64_t broker_digest(const struct broker *b);
+
+#endif

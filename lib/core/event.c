@@ -1,0 +1,151 @@
+#include "core/event.h"
+
+size_t event_begin(struct writer *w, uint8_t type)
+{
+	size_t begin = w->len;
+	uint8_t *header = writer_take(w, EVENT_HEADER_SIZE);
+	if (header) {
+		header[0] = type;
+		header[1] = 0;
+		store_u16(header + 2, 0);
+	}
+	return begin;
+}
+
+void event_end(struct writer *w, size_t begin)
+{
+	if (w->full)
+		return;
+	size_t len = w->len - begin - EVENT_HEADER_SIZE;
+	if (len > UINT16_MAX) {
+		w->full = true;
+		return;
+	}
+	store_u16(w->p + begin + 2, (uint16_t)len);
+}
+
+const char *event_name(unsigned type)
+{
+	switch (type) {
+#define X(type, NAME, name, FIELDS) \
+	case type: \
+		return #name;
+		EVENTS(X)
+#undef X
+	}
+	return NULL;
+}
+
+enum rmq_error events_open(struct slice payload, struct events_header *h, struct event_iter *it)
+{
+	if (payload.len < EVENTS_HEADER_SIZE)
+		return RMQ_E_CORRUPT;
+	h->lease.ms = load_u64(payload.data);
+	h->wall.ms = load_u64(payload.data + 8);
+	*it = (struct event_iter){payload, EVENTS_HEADER_SIZE};
+	return RMQ_E_OK;
+}
+
+enum rmq_error event_next(struct event_iter *it, struct event *e)
+{
+	size_t left = it->payload.len - it->at;
+	const uint8_t *p = it->payload.data + it->at;
+	if (left == 0)
+		return RMQ_E_NOTHING;
+	if (left < EVENT_HEADER_SIZE || left - EVENT_HEADER_SIZE < load_u16(p + 2) || p[1] != 0)
+		return RMQ_E_CORRUPT;
+	if (!event_name(p[0]))
+		return RMQ_E_VERSION;
+	e->type = p[0];
+	e->offset = (uint16_t)it->at;
+	e->body = slice_of(p + EVENT_HEADER_SIZE, load_u16(p + 2));
+	it->at += EVENT_HEADER_SIZE + e->body.len;
+	return RMQ_E_OK;
+}
+
+void event_seek(struct event_iter *it, uint16_t offset)
+{
+	it->at = offset < it->payload.len ? offset : it->payload.len;
+}
+
+enum rmq_error event_run_open(
+    struct slice payload, uint16_t offset, uint16_t slot, uint32_t wanted, struct event_run *run)
+{
+	struct events_header h;
+	struct event_iter it;
+	enum rmq_error err = events_open(payload, &h, &it);
+	if (err)
+		return err;
+	event_seek(&it, offset);
+	*run = (struct event_run){.it = it, .wall = h.wall, .slot = slot, .wanted = wanted};
+	return RMQ_E_OK;
+}
+
+/* The batch of a SEND or MOVE event; RMQ_E_NOTHING for any other. */
+static enum rmq_error event_batch(
+    const struct event *e, uint32_t *queue, uint64_t *time_ms, struct batch_view *batch)
+{
+	struct event_send send;
+	struct event_move move;
+	switch (e->type) {
+	case EVENT_TYPE_SEND:
+		if (!event_send_decode(e->body, &send))
+			return RMQ_E_CORRUPT;
+		*queue = send.queue;
+		return batch_parse(send.batch, batch) ? RMQ_E_CORRUPT : RMQ_E_OK;
+	case EVENT_TYPE_MOVE:
+		if (!event_move_decode(e->body, &move))
+			return RMQ_E_CORRUPT;
+		*queue = move.queue;
+		*time_ms = move.time_ms;
+		return batch_parse(move.batch, batch) ? RMQ_E_CORRUPT : RMQ_E_OK;
+	}
+	return RMQ_E_NOTHING;
+}
+
+enum rmq_error event_run_next(struct event_run *run, struct event_messages *m)
+{
+	struct event e;
+	while (run->wanted > 0) {
+		uint32_t queue = 0;
+		uint64_t time_ms = run->wall.ms;
+		enum rmq_error err = event_next(&run->it, &e);
+		if (err)
+			return RMQ_E_CORRUPT;
+		err = event_batch(&e, &queue, &time_ms, &m->batch);
+		if (err == RMQ_E_CORRUPT || (err && !run->begun))
+			return RMQ_E_CORRUPT;
+		if (err || (run->begun && queue != run->queue))
+			continue;
+		if (run->slot >= m->batch.count)
+			return RMQ_E_CORRUPT;
+		m->slot = run->slot;
+		m->count = m->batch.count - run->slot;
+		if (m->count > run->wanted)
+			m->count = run->wanted;
+		m->time_ms = time_ms;
+		run->begun = true;
+		run->queue = queue;
+		run->slot = 0;
+		run->wanted -= m->count;
+		return RMQ_E_OK;
+	}
+	return RMQ_E_NOTHING;
+}
+
+enum rmq_error event_chunk_data(struct slice payload, uint16_t offset, struct slice *data)
+{
+	struct events_header h;
+	struct event_iter it;
+	struct event e;
+	struct event_chunk chunk;
+	enum rmq_error err = events_open(payload, &h, &it);
+	if (err)
+		return err;
+	event_seek(&it, offset);
+	if (event_next(&it, &e) || e.type != EVENT_TYPE_CHUNK ||
+	    !event_chunk_decode(e.body, &chunk))
+		return RMQ_E_CORRUPT;
+	*data = chunk.data;
+	return RMQ_E_OK;
+}

@@ -1,0 +1,239 @@
+/*
+ * Events: what happened to queues and sessions, as journaled.  The payload of a record
+ * of kind EVENTS, PART or END is
+ *
+ *	u64 lease time, u64 wall clock (both ms, of the turn that made it)
+ *
+ * followed by events, each u8 type, u8 zero, u16 length, body.  Layouts are in
+ * rmq-journal(5).  Queues are named by a number that is never used twice; only
+ * CREATE and PART_QUEUE hold the name.
+ *
+ * To bump: raise JOURNAL_VERSION; types and fields are frozen, new ones get new numbers.
+ */
+#ifndef RMQ_CORE_EVENT_H
+#define RMQ_CORE_EVENT_H
+
+#include "core/batch.h"
+#include "core/codec.h"
+#include "core/error.h"
+#include "core/time.h"
+#include "core/wire.h"
+
+#define EVENTS_HEADER_SIZE 16
+#define EVENT_HEADER_SIZE  4
+
+#define EVENT_CREATE(F) F(u32, queue) F(str, name) QUEUE_SETTINGS(F)
+#define EVENT_SET(F)    F(u32, queue) QUEUE_SETTINGS(F)
+#define EVENT_REMOVE(F) F(u32, queue)
+/* All messages below sequence number `below` are gone. */
+#define EVENT_PURGE(F) F(u32, queue) F(u64, below)
+/* A command that left no other trace in the session: it was taken, as number n. */
+#define EVENT_TAKEN(F) F(u64, session) F(u64, n)
+#define EVENT_SEND(F)  F(u32, queue) F(u64, session) F(u64, n) F(u64, first_seq) F(rest, batch)
+/* Piece `part` of large message n of a session; part 0 forgets an unfinished one. */
+#define EVENT_CHUNK(F) F(u32, queue) F(u64, session) F(u64, n) F(u32, part) F(rest, data)
+/* The pieces of (session, n) are message seq. */
+#define EVENT_SEND_CHUNKED(F) \
+	F(u32, queue) F(u64, session) F(u64, n) F(u64, seq) F(u32, parts) F(u32, bytes)
+#define EVENT_CHUNKS_DROPPED(F) F(u32, queue) F(u64, session)
+/* Whatever is unsettled of [first, first + span) is handed to session under `lease`. */
+#define EVENT_LEASE(F) \
+	F(u32, queue) F(u64, session) F(u64, lease) F(u64, first) F(u64, span) F(u32, lease_ms)
+/* entries: settle_entry; the first `stale` of them had no effect and are the answer. */
+#define EVENT_SETTLE(F) F(u32, queue) F(u64, session) F(u64, n) F(u32, stale) F(rest, entries)
+/* until_ms: wall clock; 0: ready at once.  flags: SETTLE_COUNTED. */
+#define EVENT_RELEASE(F) \
+	F(u32, queue) F(u64, session) F(u64, n) F(u32, stale) F(u8, flags) F(u64, until_ms) \
+	F(rest, entries)
+/* New end of these leases: now + lease_ms.  flags: SETTLE_DETACH. */
+#define EVENT_TOUCH(F) \
+	F(u32, queue) F(u64, session) F(u64, n) F(u32, stale) F(u8, flags) F(u32, lease_ms) \
+	F(rest, entries)
+/* Leases ended without a word from their holder: a failure each. */
+#define EVENT_EXPIRE(F) F(u32, queue) F(u64, until_ms) F(rest, entries)
+/* Leaves its queue … */
+#define EVENT_BURY(F) F(u32, queue) F(rest, entries)
+/*
+ * … and comes to the dead-letter queue `queue`, in the same record.  Where its bytes
+ * are: `location` is one event_location, or one for each piece of a large message.
+ */
+#define EVENT_DEAD(F) \
+	F(u32, queue) F(u64, first_seq) F(u32, count) F(u32, failures) F(u64, time_ms) \
+	F(u32, bytes) F(str, note) F(rest, location)
+/* The session's attached leases run their full length from now. */
+#define EVENT_EXTEND(F)         F(u64, session)
+#define EVENT_SESSION_CLOSE(F)  F(u64, session)
+#define EVENT_SESSION_FORGET(F) F(u64, session)
+/* These messages' bytes are here now.  time_ms: when they were sent. */
+#define EVENT_MOVE(F) F(u32, queue) F(u64, first_seq) F(u64, time_ms) F(rest, batch)
+
+/* Only in checkpoints (records PART, END). */
+#define EVENT_PART_GROUP(F) F(u32, group) F(u8, last)
+#define EVENT_PART_GLOBAL(F) F(u32, next_queue) F(u64, lease) F(u64, forgotten)
+#define EVENT_PART_SESSION(F) F(u64, session) F(u64, last)
+#define EVENT_PART_ANSWER(F) \
+	F(u64, session) F(u64, n) F(u64, first_seq) F(u32, count) F(rest, stale)
+#define EVENT_PART_QUEUE(F) \
+	F(u32, queue) F(str, name) QUEUE_SETTINGS(F) F(u64, next_seq) F(u64, sent) \
+	F(u64, delivered) F(u64, settled) F(u64, failed) F(u64, dead)
+/* live: bitmap of `count` bits, empty: all are. */
+#define EVENT_PART_BATCH(F) \
+	F(u32, queue) F(u64, first_seq) F(u32, count) F(u64, index) F(u16, offset) F(u16, slot) \
+	F(u32, bytes) F(u32, record_bytes) F(str, note) F(rest, live)
+#define EVENT_PART_LARGE(F) F(u32, queue) F(u64, seq) F(u32, bytes) F(str, note) F(rest, location)
+#define EVENT_PART_RANGE(F) \
+	F(u32, queue) F(u8, state) F(u8, flags) F(u64, first) F(u64, span) F(u32, attempt) \
+	F(u32, failures) F(u64, lease) F(u64, session) F(u32, lease_ms) F(u64, until_ms)
+#define EVENT_PART_PENDING(F) F(u32, queue) F(u64, session) F(u64, n) F(u32, bytes) F(rest, location)
+/* parts: u64 index for each group in turn.  dead: hole_range. */
+#define EVENT_END_PARTS(F) F(u64, begin) F(rest, parts)
+#define EVENT_END_DEAD(F)  F(rest, ranges)
+
+/*      type NAME            name            fields */
+#define EVENTS(X) \
+	X(1,  CREATE,         create,         EVENT_CREATE) \
+	X(2,  SET,            set,            EVENT_SET) \
+	X(3,  REMOVE,         remove,         EVENT_REMOVE) \
+	X(4,  PURGE,          purge,          EVENT_PURGE) \
+	X(5,  TAKEN,          taken,          EVENT_TAKEN) \
+	X(6,  SEND,           send,           EVENT_SEND) \
+	X(7,  CHUNK,          chunk,          EVENT_CHUNK) \
+	X(8,  SEND_CHUNKED,   send_chunked,   EVENT_SEND_CHUNKED) \
+	X(9,  CHUNKS_DROPPED, chunks_dropped, EVENT_CHUNKS_DROPPED) \
+	X(10, LEASE,          lease,          EVENT_LEASE) \
+	X(11, SETTLE,         settle,         EVENT_SETTLE) \
+	X(12, RELEASE,        release,        EVENT_RELEASE) \
+	X(13, TOUCH,          touch,          EVENT_TOUCH) \
+	X(14, EXPIRE,         expire,         EVENT_EXPIRE) \
+	X(15, BURY,           bury,           EVENT_BURY) \
+	X(16, DEAD,           dead,           EVENT_DEAD) \
+	X(17, EXTEND,         extend,         EVENT_EXTEND) \
+	X(18, SESSION_CLOSE,  session_close,  EVENT_SESSION_CLOSE) \
+	X(19, SESSION_FORGET, session_forget, EVENT_SESSION_FORGET) \
+	X(20, MOVE,           move,           EVENT_MOVE) \
+	X(64, PART_GROUP,     part_group,     EVENT_PART_GROUP) \
+	X(65, PART_GLOBAL,    part_global,    EVENT_PART_GLOBAL) \
+	X(66, PART_SESSION,   part_session,   EVENT_PART_SESSION) \
+	X(67, PART_ANSWER,    part_answer,    EVENT_PART_ANSWER) \
+	X(68, PART_QUEUE,     part_queue,     EVENT_PART_QUEUE) \
+	X(69, PART_BATCH,     part_batch,     EVENT_PART_BATCH) \
+	X(70, PART_LARGE,     part_large,     EVENT_PART_LARGE) \
+	X(71, PART_RANGE,     part_range,     EVENT_PART_RANGE) \
+	X(72, PART_PENDING,   part_pending,   EVENT_PART_PENDING) \
+	X(73, END_PARTS,      end_parts,      EVENT_END_PARTS) \
+	X(74, END_DEAD,       end_dead,       EVENT_END_DEAD)
+
+enum event_type {
+#define X(type, NAME, name, FIELDS) EVENT_TYPE_##NAME = type,
+	EVENTS(X)
+#undef X
+};
+
+/* struct event_create …, and event_put_create(): a whole event, header and body. */
+#define X(type, NAME, name, FIELDS) \
+	CODEC_MESSAGE(event, name, FIELDS) \
+	static inline void event_put_##name(struct writer *w, const struct event_##name *m) \
+	{ \
+		size_t begin = event_begin(w, type); \
+		event_##name##_encode(w, m); \
+		event_end(w, begin); \
+	}
+size_t event_begin(struct writer *w, uint8_t type);
+void event_end(struct writer *w, size_t begin);
+EVENTS(X)
+#undef X
+
+/* Where bytes are: the SEND, MOVE or CHUNK event at `offset` in record `index`'s payload. */
+#define EVENT_LOCATION_SIZE 16
+struct event_location {
+	uint64_t index;
+	uint32_t record_bytes; /* the record's payload, for accounting */
+	uint16_t offset;       /* of the event's header in the payload */
+	uint16_t slot;         /* first message in the event's batch */
+};
+
+static inline void event_location_put(struct writer *w, const struct event_location *l)
+{
+	put_u64(w, l->index);
+	put_u32(w, l->record_bytes);
+	put_u16(w, l->offset);
+	put_u16(w, l->slot);
+}
+
+static inline struct event_location event_location_get(struct reader *r)
+{
+	struct event_location l;
+	l.index = get_u64(r);
+	l.record_bytes = get_u32(r);
+	l.offset = get_u16(r);
+	l.slot = get_u16(r);
+	return l;
+}
+
+/* Times in front of a payload's events. */
+struct events_header {
+	struct lease_time lease;
+	struct wall_time wall;
+};
+
+struct event {
+	uint8_t type;
+	uint16_t offset; /* in the payload */
+	struct slice body;
+};
+
+/* Walks a payload. */
+struct event_iter {
+	struct slice payload;
+	size_t at;
+};
+
+enum rmq_error events_open(struct slice payload, struct events_header *h,
+    struct event_iter *it) __attribute__((warn_unused_result));
+
+/*
+ * The next event.  RMQ_E_OK; RMQ_E_NOTHING behind the last; RMQ_E_CORRUPT if cut;
+ * RMQ_E_VERSION for an unknown type.
+ */
+enum rmq_error event_next(struct event_iter *it, struct event *e)
+    __attribute__((warn_unused_result));
+
+/* Sets the iterator to the event that begins at `offset`. */
+void event_seek(struct event_iter *it, uint16_t offset);
+
+const char *event_name(unsigned type);
+
+/*
+ * Messages where they are stored: some of one SEND or MOVE event.  Give the location,
+ * and how many messages are wanted from there on: a run may go on in the following
+ * SEND and MOVE events of the same queue in the same record, and `count` says how many
+ * of it this event holds.  RMQ_E_CORRUPT if the bytes are not what they should be.
+ */
+struct event_messages {
+	struct batch_view batch;
+	uint32_t slot;  /* first wanted message in the batch */
+	uint32_t count; /* wanted messages that are here */
+	uint64_t time_ms;
+};
+
+/* Places an iterator for a run of `wanted` messages that begins at (offset, slot). */
+struct event_run {
+	struct event_iter it;
+	struct wall_time wall;
+	uint32_t queue;
+	bool begun;
+	uint32_t slot;
+	uint32_t wanted;
+};
+
+enum rmq_error event_run_open(struct slice payload, uint16_t offset, uint16_t slot,
+    uint32_t wanted, struct event_run *run) __attribute__((warn_unused_result));
+/* RMQ_E_NOTHING when all wanted were given. */
+enum rmq_error event_run_next(struct event_run *run, struct event_messages *m)
+    __attribute__((warn_unused_result));
+
+/* The bytes of the CHUNK event at `offset`. */
+enum rmq_error event_chunk_data(struct slice payload, uint16_t offset, struct slice *data)
+    __attribute__((warn_unused_result));
+
+#endif

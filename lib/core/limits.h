@@ -1,0 +1,67 @@
+/*
+ * Every limit of the formats and of memory, in one place.  Sizes are in bytes
+ * and times in milliseconds unless a name says otherwise.  A limit that is
+ * part of a format is frozen with it (see rmq-protocol(5), rmq-journal(5)).
+ */
+#ifndef RMQ_CORE_LIMITS_H
+#define RMQ_CORE_LIMITS_H
+
+#include <assert.h>
+#include <stdint.h>
+
+/* Formats. */
+#define WIRE_VERSION    1 /* clients' protocol */
+#define JOURNAL_VERSION 1 /* journal protocol, record format, data directory */
+
+#define FRAME_HEADER_SIZE 8
+#define FRAME_PAYLOAD_MAX 66560
+
+/* An LMDB value of N * 4096 - 16 bytes fills its overflow pages exactly. */
+#define RECORD_MAX         65520
+#define RECORD_HEADER_SIZE 32
+#define RECORD_PAYLOAD_MAX (RECORD_MAX - RECORD_HEADER_SIZE)
+
+/* A batch: count, offsets and bodies, as it stands in a SEND frame or event. */
+#define BATCH_MAX          64512
+#define BATCH_MESSAGES_MAX 4096
+#define BATCH_HEADER_SIZE  4
+/* One piece of a message that does not fit into a batch. */
+#define CHUNK_MAX          64512
+#define MESSAGE_MAX        (16u << 20)
+#define MESSAGE_MAX_DEFAULT (1u << 20)
+#define CHUNKS_MAX         (MESSAGE_MAX / CHUNK_MAX + 1)
+
+#define NAME_MAX_LEN       123 /* a queue's name; ".dead" may follow */
+#define NAME_DEAD_SUFFIX   ".dead"
+#define NAME_FULL_MAX      128
+#define TEXT_MAX           255 /* reasons and error texts */
+
+/* Queue settings and their defaults. */
+#define LEASE_MS_DEFAULT       30000
+#define LEASE_MS_MIN           100
+#define LEASE_MS_MAX           (7u * 24 * 3600 * 1000)
+#define MAX_ATTEMPTS_DEFAULT   16
+#define BACKOFF_MIN_MS_DEFAULT 1000
+#define BACKOFF_MAX_MS_DEFAULT (10u * 60 * 1000)
+#define DELAY_MS_MAX           (10ull * 365 * 24 * 3600 * 1000)
+
+/* Memory: what one daemon keeps at most. */
+#define QUEUES_MAX            262144
+#define SESSIONS_MAX          65536
+#define SESSION_WINDOW        256 /* unanswered commands of one session */
+#define SESSION_IDLE_MS       (3600u * 1000)
+#define SETTLE_ENTRIES_MAX    2048 /* ranges in one settlement */
+#define SUBSCRIPTIONS_MAX     16   /* of one session */
+#define GRANT_MESSAGES_MAX    8192 /* in one lease */
+#define GRANT_BYTES_MAX       (1u << 20)
+#define LIST_ROWS_MAX         256 /* rows in one answer to LIST or PEEK */
+
+/* Checkpoints. */
+#define CHECKPOINT_GROUPS 256 /* groups of queues; one more holds the sessions */
+
+static_assert(BATCH_MAX + 512 <= RECORD_PAYLOAD_MAX, "a full batch fits into a record");
+static_assert(BATCH_MAX + 1024 <= FRAME_PAYLOAD_MAX, "a full batch fits into a frame");
+static_assert(RECORD_PAYLOAD_MAX + 64 <= FRAME_PAYLOAD_MAX, "a record fits into a frame");
+static_assert((RECORD_MAX + 16) % 4096 == 0, "a full record fills its pages");
+
+#endif
