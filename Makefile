@@ -22,7 +22,7 @@ MODE_release :=
 MODE_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 MODE_tsan := -fsanitize=thread
 MODE_cov := --coverage -O0
-FLAGS := -std=c11 -D_GNU_SOURCE -DRMQ_VERSION='"$(VERSION)"' -Ilib $(WARN) $(WERROR) \
+FLAGS := -std=c11 -D_GNU_SOURCE -DRMQ_VERSION='"$(VERSION)"' -iquote lib $(WARN) $(WERROR) \
 	-fno-strict-aliasing -fstack-protector-strong -fPIE $(MODE_$(MODE)) \
 	$(shell $(PKG_CONFIG) --cflags $(PACKAGES))
 LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES))

@@ -1,0 +1,188 @@
+#include "sys/socket.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BACKLOG 1024
+
+static_assert(SOCKET_PATH_MAX + 1 == sizeof(((struct sockaddr_un *)0)->sun_path),
+    "the longest path fits into the kernel's address");
+
+static enum rmq_error address_set(
+    struct socket_address *a, const char *path, size_t len, const char **why)
+{
+	errno = 0;
+	if (len == 0) {
+		*why = "the socket's path is empty";
+		return RMQ_E_USAGE;
+	}
+	if (len > SOCKET_PATH_MAX) {
+		*why = "the socket's path is longer than 107 bytes";
+		return RMQ_E_USAGE;
+	}
+	memcpy(a->path, path, len);
+	a->path[len] = '\0';
+	return RMQ_E_OK;
+}
+
+enum rmq_error socket_address_path(struct socket_address *a, const char *path, const char **why)
+{
+	return address_set(a, path, strlen(path), why);
+}
+
+enum rmq_error socket_address_parse(
+    struct socket_address *a, const char **list, const char **why)
+{
+	const char scheme[] = "unix:";
+	const char *text = *list;
+	size_t len = strcspn(text, ",");
+
+	if (strncmp(text, scheme, strlen(scheme)) != 0) {
+		errno = 0;
+		*why = "an address is unix:/path";
+		return RMQ_E_USAGE;
+	}
+	enum rmq_error err = address_set(a, text + strlen(scheme), len - strlen(scheme), why);
+	if (!err)
+		*list = text[len] == ',' ? text + len + 1 : NULL;
+	return err;
+}
+
+enum rmq_error socket_address_default(struct socket_address *a, const char **why)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	char path[SOCKET_PATH_MAX + 64];
+	struct stat st;
+
+	if (!runtime || !*runtime)
+		return socket_address_path(a, "/run/rmq/rmq.sock", why);
+	int len = snprintf(path, sizeof(path), "%s/rmq", runtime);
+	if (len < 0 || (size_t)len >= sizeof(path) || stat(path, &st) != 0 ||
+	    !S_ISDIR(st.st_mode))
+		return socket_address_path(a, "/run/rmq/rmq.sock", why);
+	len = snprintf(path, sizeof(path), "%s/rmq/rmq.sock", runtime);
+	if (len < 0 || (size_t)len >= sizeof(path))
+		len = sizeof(path) - 1;
+	return address_set(a, path, (size_t)len, why);
+}
+
+static struct sockaddr_un kernel_address(const struct socket_address *a)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	memcpy(un.sun_path, a->path, strlen(a->path) + 1);
+	return un;
+}
+
+/* Closes without losing the errno that explains why. */
+static void close_keep(int fd)
+{
+	int saved = errno;
+	close(fd);
+	errno = saved;
+}
+
+enum rmq_error socket_connect(const struct socket_address *a, int *fd)
+{
+	struct sockaddr_un un = kernel_address(a);
+	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (s < 0)
+		return RMQ_E_IO;
+	if (connect(s, (struct sockaddr *)&un, sizeof(un)) == 0) {
+		*fd = s;
+		return RMQ_E_OK;
+	}
+	close_keep(s);
+	switch (errno) {
+	case ENOENT:
+	case ECONNREFUSED:
+	case EAGAIN:
+		return RMQ_E_NO_DAEMON;
+	case EACCES:
+	case EPERM:
+		return RMQ_E_DENIED;
+	}
+	return RMQ_E_IO;
+}
+
+/* Makes room at the address: nothing there, or a socket that nobody listens on. */
+static enum rmq_error clear_stale(const struct socket_address *a, const char **why)
+{
+	struct stat st;
+	int fd;
+
+	if (lstat(a->path, &st) != 0) {
+		if (errno == ENOENT)
+			return RMQ_E_OK;
+		*why = "cannot look at the socket";
+		return errno == EACCES ? RMQ_E_DENIED : RMQ_E_IO;
+	}
+	if (!S_ISSOCK(st.st_mode)) {
+		errno = 0;
+		*why = "exists and is not a socket";
+		return RMQ_E_EXISTS;
+	}
+	enum rmq_error err = socket_connect(a, &fd);
+	if (!err)
+		close(fd);
+	if (!err || (err == RMQ_E_NO_DAEMON && errno == EAGAIN)) {
+		errno = 0;
+		*why = "another daemon listens there";
+		return RMQ_E_BUSY;
+	}
+	if (err != RMQ_E_NO_DAEMON) {
+		*why = "cannot tell whether another daemon listens there";
+		return err;
+	}
+	if (unlink(a->path) != 0 && errno != ENOENT) {
+		*why = "cannot remove the stale socket";
+		return errno == EACCES || errno == EPERM ? RMQ_E_DENIED : RMQ_E_IO;
+	}
+	return RMQ_E_OK;
+}
+
+enum rmq_error socket_listen(const struct socket_address *a, mode_t mode, int *fd,
+    struct socket_file *file, const char **why)
+{
+	struct sockaddr_un un = kernel_address(a);
+	struct stat st;
+	enum rmq_error err = clear_stale(a, why);
+	if (err)
+		return err;
+	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (s < 0) {
+		*why = "cannot make a socket";
+		return RMQ_E_IO;
+	}
+	/* Nobody can connect before listen(): the mode is right by then. */
+	if (bind(s, (struct sockaddr *)&un, sizeof(un)) != 0) {
+		*why = "cannot bind the socket";
+		err = errno == EADDRINUSE		  ? RMQ_E_BUSY
+		      : errno == EACCES || errno == EPERM ? RMQ_E_DENIED
+							  : RMQ_E_IO;
+	} else if (chmod(a->path, mode) != 0 || lstat(a->path, &st) != 0 ||
+		   listen(s, BACKLOG) != 0) {
+		*why = "cannot listen on the socket";
+		err = RMQ_E_IO;
+	}
+	if (err) {
+		close_keep(s);
+		return err;
+	}
+	*file = (struct socket_file){st.st_dev, st.st_ino};
+	*fd = s;
+	return RMQ_E_OK;
+}
+
+void socket_unlink(const struct socket_address *a, const struct socket_file *file)
+{
+	struct stat st;
+	if (lstat(a->path, &st) == 0 && st.st_dev == file->dev && st.st_ino == file->ino)
+		(void)unlink(a->path);
+}

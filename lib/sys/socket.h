@@ -1,0 +1,70 @@
+/*
+ * Addresses of the form unix:/path, and listening on and connecting to them.
+ *
+ * Texts that explain a failure are constants; errno is as the failing call left it
+ * (0 if no call failed).
+ */
+#ifndef RMQ_SYS_SOCKET_H
+#define RMQ_SYS_SOCKET_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "core/error.h"
+
+/* The longest path that the kernel takes, without the NUL behind it. */
+#define SOCKET_PATH_MAX 107
+
+struct socket_address {
+	char path[SOCKET_PATH_MAX + 1];
+};
+
+/* Which file a listening socket is: so that only our own is removed. */
+struct socket_file {
+	dev_t dev;
+	ino_t ino;
+};
+
+/*
+ * `path` as an address.  RMQ_E_USAGE: it is empty or longer than SOCKET_PATH_MAX,
+ * *why says which.
+ */
+enum rmq_error socket_address_path(struct socket_address *a, const char *path, const char **why)
+    __attribute__((warn_unused_result));
+
+/*
+ * Takes the first address from a comma-separated list (`unix:/path[,…]`) and sets
+ * *list behind it and its comma, or to NULL if it was the last.  RMQ_E_USAGE: it is
+ * not an address that this version knows, *why says what is wrong.
+ */
+enum rmq_error socket_address_parse(struct socket_address *a, const char **list,
+    const char **why) __attribute__((warn_unused_result));
+
+/*
+ * The address when none is given: $XDG_RUNTIME_DIR/rmq/rmq.sock if that directory
+ * ($XDG_RUNTIME_DIR/rmq) exists, else /run/rmq/rmq.sock; never one instead of the other.
+ */
+enum rmq_error socket_address_default(struct socket_address *a, const char **why)
+    __attribute__((warn_unused_result));
+
+/*
+ * A connected stream socket, non-blocking and close-on-exec, in *fd.  Never waits.
+ * RMQ_E_NO_DAEMON: no socket there, nobody listens, or its backlog is full (errno
+ * ENOENT, ECONNREFUSED, EAGAIN).  RMQ_E_DENIED: no permission.  RMQ_E_IO: other.
+ */
+enum rmq_error socket_connect(const struct socket_address *a, int *fd)
+    __attribute__((warn_unused_result));
+
+/*
+ * A listening socket, non-blocking and close-on-exec, in *fd, and which file it is.
+ * The file's mode is `mode`, whatever the umask.  A stale socket (nobody listens) is
+ * replaced.  RMQ_E_BUSY: someone listens there.  RMQ_E_EXISTS: a file that is not a
+ * socket.  RMQ_E_DENIED, RMQ_E_IO: errno; *why says what failed.
+ */
+enum rmq_error socket_listen(const struct socket_address *a, mode_t mode, int *fd,
+    struct socket_file *file, const char **why) __attribute__((warn_unused_result));
+
+/* Removes the socket's file if it is still the one that socket_listen() made. */
+void socket_unlink(const struct socket_address *a, const struct socket_file *file);
+
+#endif
