@@ -1,27 +1,29 @@
-# rmq: programs and tests are found by folder.
-#
-#	make			programs into build/release/bin
-#	make MODE=asan check	tests with sanitizers (modes: release asan tsan cov)
-#	make install PREFIX=/usr DESTDIR=/tmp/x
+# rmq.  Programs, tests and fuzz targets are found by folder.  `make help` lists the targets.
 
 MODE ?= release
 PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
-SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 PKG_CONFIG ?= pkg-config
+INSTALL ?= install
+NM ?= nm
 CFLAGS ?= -O2 -g
+FUZZ_SECONDS ?= 60
 
+VERSION := 0.1
 B := build/$(MODE)
 PACKAGES := libuv lmdb libxxhash jansson libbsd-overlay
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wwrite-strings -Wcast-qual -Wpointer-arith -Wvla -Wundef -Wno-unused-function
-VERSION := 0.1
 
 MODE_release :=
 MODE_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 MODE_tsan := -fsanitize=thread
 MODE_cov := --coverage -O0
+MODE_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 FLAGS := -std=c11 -D_GNU_SOURCE -DRMQ_VERSION='"$(VERSION)"' -iquote lib $(WARN) $(WERROR) \
 	-fno-strict-aliasing -fstack-protector-strong -fPIE $(MODE_$(MODE)) \
 	$(shell $(PKG_CONFIG) --cflags $(PACKAGES))
@@ -35,9 +37,13 @@ BINS := $(PROGRAMS:%=$(B)/bin/%)
 UNITS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 SIM := $(if $(wildcard tests/sim/*.c),$(B)/sim)
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
+CRASHES := $(patsubst tests/crash/%.c,$(B)/crash/%,$(wildcard tests/crash/*.c))
+FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+MAN := $(wildcard man/*.[1-8])
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 all: $(BINS)
+tests: all $(B)/librmq.a $(UNITS) $(SIM) $(CRASHES) $(FUZZERS)
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -70,15 +76,76 @@ $(B)/bench/%: $(B)/tests/bench/%.o $(B)/librmq.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(LIBS)
 
-units: $(UNITS)
-	@for t in $^; do echo "== $$t"; ./$$t || exit 1; done
+$(B)/crash/%: $(B)/tests/crash/%.o $(B)/librmq.a
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(LIBS)
+
+# A fuzz target is linked with libFuzzer in mode fuzz (clang), else with a small driver.
+FUZZ_MAIN := $(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer,$(B)/tests/fuzz/driver.o)
+$(B)/fuzz/%: $(B)/tests/fuzz/%.o $(filter %.o,$(FUZZ_MAIN)) $(B)/librmq.a
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $(filter %.o %.a,$^) $(filter -f%,$(FUZZ_MAIN)) $(LIBS)
+
+# ---- tests: each tests/NAME/run prints TAP for $(MODE); `sh tests/run` runs them all ----
+
+check: check-unit check-sim check-cli check-crash check-fuzz check-man check-lint
+check-%: tests
+	@MODE=$(MODE) sh tests/check $*
+check-pure: $(call obj,$(CORE))
+	NM='$(NM)' sh tests/lint/pure $^
+check-long: tests
+	RMQ_LONG=1 MODE=$(MODE) sh tests/check sim crash fuzz
+lint: tests
+	@MODE=$(MODE) sh tests/check lint
+	@sh tests/lint/format
+bench: all $(BENCHES)
+	MODE=$(MODE) sh tests/bench/bench
+fuzz:
+	FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/fuzz/long
+
+# ---- the house ----
+
+format:
+	clang-format -i $$(find cmd lib tests -name '*.[ch]')
+
+install: all
+	$(INSTALL) -d $(DESTDIR)$(BINDIR)
+	$(if $(BINS),$(INSTALL) -m 755 $(BINS) $(DESTDIR)$(BINDIR))
+	for page in $(MAN); do \
+		dir=$(DESTDIR)$(MANDIR)/man$${page##*.} && $(INSTALL) -d $$dir && \
+		$(INSTALL) -m 644 $$page $$dir || exit 1; done
+
+install-systemd:
+	$(INSTALL) -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSUSERSDIR) $(DESTDIR)$(TMPFILESDIR)
+	$(INSTALL) -m 644 contrib/systemd/*.service contrib/systemd/*.socket $(DESTDIR)$(UNITDIR)
+	$(INSTALL) -m 644 contrib/systemd/rmq.sysusers $(DESTDIR)$(SYSUSERSDIR)/rmq.conf
+	$(INSTALL) -m 644 contrib/systemd/rmq.tmpfiles $(DESTDIR)$(TMPFILESDIR)/rmq.conf
+
+uninstall:
+	rm -f $(PROGRAMS:%=$(DESTDIR)$(BINDIR)/%)
+	for page in $(notdir $(MAN)); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page; done
+	rm -f $(patsubst contrib/systemd/%,$(DESTDIR)$(UNITDIR)/%,$(wildcard contrib/systemd/*.service contrib/systemd/*.socket))
+	rm -f $(DESTDIR)$(SYSUSERSDIR)/rmq.conf $(DESTDIR)$(TMPFILESDIR)/rmq.conf
 
 clean:
 	rm -rf build
 
-format:
-	clang-format -i $$(git ls-files '*.c' '*.h')
+help:
+	@echo 'make [MODE=release|asan|tsan|cov] [CFLAGS=…] [WERROR=-Werror] [TARGET…]'
+	@echo '  all                  programs, into build/MODE/bin (the default)'
+	@echo '  tests                programs and tests'
+	@echo '  check                every check below, in this MODE (all modes: sh tests/run)'
+	@echo '  check-unit -sim -cli -crash -fuzz -man -lint -pure'
+	@echo '  lint                 the rules of tests/lint, and clang-format without changing anything'
+	@echo '  check-long           simulation, crashes and fuzzing for longer'
+	@echo '  bench                measures; figures are ratios to a ceiling of the same run'
+	@echo '  fuzz                 libFuzzer on each decoder, FUZZ_SECONDS=60 each'
+	@echo '  format               clang-format in place'
+	@echo '  install uninstall    PREFIX=/usr/local DESTDIR='
+	@echo '  install-systemd      units, user and directories from contrib/systemd'
+	@echo '  clean                removes build/'
 
-.PHONY: all units clean format
+.PHONY: all tests check check-pure check-long lint bench fuzz format install \
+	install-systemd uninstall clean help
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
