@@ -1,0 +1,428 @@
+/*
+ * Load for the benchmarks that programs started by a shell are too slow for: many
+ * connections from one process, speaking the clients' protocol in its barest form.
+ *
+ *	load send SOCKET QUEUE CONNS COUNT	one message at a time on each connection,
+ *						each waits for its SENT: messages/s
+ *	load receive SOCKET QUEUE CONNS COUNT	credit 1 on each connection: deliveries/s
+ *	load queues SOCKET COUNT		makes so many queues: queues/s
+ *	load sparse SOCKET QUEUE EVERY COUNT	settles all of COUNT messages but each
+ *						EVERYth, which it gives back: messages/s
+ *	load stall SOCKET QUEUE			asks for everything and never reads; prints
+ *						"ready" and stays until it is killed
+ */
+#include "core/wire.h"
+
+#include <err.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define IN_SIZE	      (256u << 10)
+#define OUT_SIZE      (128u << 10)
+#define CREDIT_BYTES  (64u << 20)
+#define QUEUES_FLIGHT 128
+#define BODY_SIZE     99
+
+struct conn {
+	int fd;
+	uint64_t session;
+	uint64_t n;	   /* newest numbered command */
+	uint64_t answered; /* all up to this one */
+	size_t in_len;
+	struct writer out; /* what is written when the input that came is dealt with */
+	uint8_t *in;
+};
+
+/* What a load does; `conn` is told each frame, and puts its answers into c->out. */
+struct load {
+	const char *queue;
+	uint64_t want;
+	uint64_t begun; /* sent, asked for, … */
+	uint64_t done;
+	uint64_t every;
+	uint64_t unanswered;
+	struct settle_entry *kept; /* sparse: what is given back */
+	size_t kept_len;
+	void (*begin)(struct load *, struct conn *);
+	void (*frame)(struct load *, struct conn *, const struct frame *);
+};
+
+static double now_s(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* ---- connections ---- */
+
+static void conn_open(struct conn *c, const char *path)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	if (strlen(path) >= sizeof a.sun_path)
+		errx(64, "%s: name is too long", path);
+	strcpy(a.sun_path, path);
+	*c = (struct conn){.in = malloc(IN_SIZE + OUT_SIZE)};
+	if (c->in == NULL)
+		err(70, "malloc");
+	c->out = writer_of(c->in + IN_SIZE, OUT_SIZE);
+	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&a, sizeof a) < 0)
+		err(69, "%s", path);
+	wire_put_hello(
+	    &c->out, &(struct wire_hello){.magic = WIRE_MAGIC, .version = WIRE_VERSION});
+}
+
+static void conn_flush(struct conn *c)
+{
+	if (c->out.full)
+		errx(70, "output does not fit");
+	for (size_t at = 0; at < c->out.len;) {
+		ssize_t n = write(c->fd, c->out.p + at, c->out.len - at);
+		if (n < 0)
+			err(74, "write");
+		at += (size_t)n;
+	}
+	c->out.len = 0;
+}
+
+static void conn_refused(const struct frame *f)
+{
+	struct wire_failed failed;
+	struct wire_error error;
+	struct wire_sub_failed sub;
+	const char *name = wire_name(f->type);
+	if (f->type == WIRE_TYPE_FAILED && wire_failed_decode(f->payload, &failed))
+		errx(75, "FAILED: %.*s", (int)failed.text.len, (const char *)failed.text.data);
+	if (f->type == WIRE_TYPE_ERROR && wire_error_decode(f->payload, &error))
+		errx(75, "ERROR: %.*s", (int)error.text.len, (const char *)error.text.data);
+	if (f->type == WIRE_TYPE_SUB_FAILED && wire_sub_failed_decode(f->payload, &sub))
+		errx(75, "SUB_FAILED: %.*s", (int)sub.text.len, (const char *)sub.text.data);
+	errx(76, "%s was not expected", name ? name : "an unknown frame");
+}
+
+static void conn_frame(struct load *l, struct conn *c, const struct frame *f)
+{
+	struct wire_welcome w;
+	switch (f->type) {
+	case WIRE_TYPE_WELCOME:
+		if (!wire_welcome_decode(f->payload, &w))
+			errx(76, "bad WELCOME");
+		c->session = w.session;
+		l->begin(l, c);
+		break;
+	case WIRE_TYPE_SUBSCRIBED:
+	case WIRE_TYPE_IDLE:
+	case WIRE_TYPE_EXTENDED:
+	case WIRE_TYPE_ROOM:
+		break;
+	default:
+		l->frame(l, c, f);
+	}
+}
+
+/* Reads once, deals with all whole frames, and writes the answers. */
+static void conn_turn(struct load *l, struct conn *c)
+{
+	ssize_t n = read(c->fd, c->in + c->in_len, IN_SIZE - c->in_len);
+	if (n <= 0)
+		err(74, "the daemon is gone");
+	c->in_len += (size_t)n;
+	size_t at = 0;
+	for (;;) {
+		struct frame f;
+		size_t used;
+		if (frame_parse(slice_of(c->in + at, c->in_len - at), &f, &used) != RMQ_E_OK)
+			errx(76, "bad frame");
+		if (used == 0)
+			break;
+		at += used;
+		conn_frame(l, c, &f);
+		if (c->out.len > OUT_SIZE - FRAME_PAYLOAD_MAX - FRAME_HEADER_SIZE)
+			conn_flush(c);
+	}
+	memmove(c->in, c->in + at, c->in_len - at);
+	c->in_len -= at;
+	conn_flush(c);
+}
+
+/* Runs the load over `count` connections until all is done; messages/s. */
+static double load_run(struct load *l, const char *path, uint64_t count)
+{
+	struct rlimit files;
+	getrlimit(RLIMIT_NOFILE, &files);
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+	struct conn *conns = calloc(count, sizeof *conns);
+	int poll = epoll_create1(EPOLL_CLOEXEC);
+	if (conns == NULL || poll < 0)
+		err(70, "epoll");
+	double begin = now_s();
+	for (uint64_t i = 0; i < count; i++) {
+		struct epoll_event e = {.events = EPOLLIN, .data.ptr = &conns[i]};
+		conn_open(&conns[i], path);
+		conn_flush(&conns[i]);
+		if (epoll_ctl(poll, EPOLL_CTL_ADD, conns[i].fd, &e) < 0)
+			err(70, "epoll_ctl");
+	}
+	while (l->done < l->want || l->unanswered > 0) {
+		struct epoll_event events[64];
+		int n = epoll_wait(poll, events, 64, 30000);
+		if (n == 0)
+			errx(75, "no progress for 30 s: %ju of %ju done", (uintmax_t)l->done,
+			    (uintmax_t)l->want);
+		for (int i = 0; i < n; i++)
+			conn_turn(l, events[i].data.ptr);
+	}
+	double rate = (double)l->done / (now_s() - begin);
+	for (uint64_t i = 0; i < count; i++) {
+		wire_put_bye(&conns[i].out, &(struct wire_bye){.answered = conns[i].n});
+		conn_flush(&conns[i]);
+	}
+	return rate;
+}
+
+/* ---- send ---- */
+
+static void send_one(struct load *l, struct conn *c)
+{
+	uint8_t bytes[BATCH_HEADER_SIZE + 2 + BODY_SIZE + 1];
+	if (l->begun == l->want)
+		return;
+	l->begun++;
+	memset(bytes, 'x', sizeof bytes);
+	store_u16(bytes, 1);
+	store_u16(bytes + 2, 0);
+	store_u16(bytes + 4, BODY_SIZE + 1);
+	bytes[sizeof bytes - 1] = '\n';
+	wire_put_send(&c->out, &(struct wire_send){.n = ++c->n,
+				   .answered = c->answered,
+				   .queue = slice_str(l->queue),
+				   .data = slice_of(bytes, sizeof bytes)});
+}
+
+static void send_frame(struct load *l, struct conn *c, const struct frame *f)
+{
+	struct wire_sent sent;
+	if (f->type != WIRE_TYPE_SENT || !wire_sent_decode(f->payload, &sent))
+		conn_refused(f);
+	c->answered = sent.n;
+	l->done++;
+	send_one(l, c);
+}
+
+/* ---- queues ---- */
+
+static void queues_one(struct load *l, struct conn *c)
+{
+	char name[32];
+	if (l->begun == l->want)
+		return;
+	snprintf(name, sizeof name, "q%ju", (uintmax_t)l->begun++);
+	wire_put_queue_create(
+	    &c->out, &(struct wire_queue_create){
+			 .n = ++c->n, .answered = c->answered, .queue = slice_str(name)});
+}
+
+static void queues_begin(struct load *l, struct conn *c)
+{
+	for (int i = 0; i < QUEUES_FLIGHT; i++)
+		queues_one(l, c);
+}
+
+static void queues_frame(struct load *l, struct conn *c, const struct frame *f)
+{
+	struct wire_done done;
+	if (f->type != WIRE_TYPE_DONE || !wire_done_decode(f->payload, &done))
+		conn_refused(f);
+	c->answered = done.n;
+	l->done++;
+	queues_one(l, c);
+}
+
+/* ---- receive ---- */
+
+static void subscribe(struct load *l, struct conn *c, uint32_t messages)
+{
+	wire_put_subscribe(
+	    &c->out, &(struct wire_subscribe){
+			 .sub = 1, .lease_ms = LEASE_MS_MAX, .queue = slice_str(l->queue)});
+	wire_put_credit(
+	    &c->out, &(struct wire_credit){
+			 .sub = 1, .messages = messages, .bytes = CREDIT_BYTES, .stamp = 1});
+}
+
+static void credit_again(struct conn *c, const struct wire_deliver *d)
+{
+	wire_put_credit(&c->out, &(struct wire_credit){.sub = 1,
+				     .messages = d->count,
+				     .bytes = (uint32_t)(d->data.len - 2u * d->count),
+				     .stamp = 1});
+}
+
+static void settle(struct load *l, struct conn *c, uint8_t verb, struct slice entries)
+{
+	wire_put_settle(&c->out, &(struct wire_settle){.n = ++c->n,
+				     .answered = c->answered,
+				     .verb = verb,
+				     .stamp = 1,
+				     .queue = slice_str(l->queue),
+				     .entries = entries});
+	l->unanswered++;
+}
+
+/* Deals with an answer to a settlement; otherwise gives the delivery. */
+static bool delivered(
+    struct load *l, struct conn *c, const struct frame *f, struct wire_deliver *d)
+{
+	struct wire_done done;
+	if (f->type == WIRE_TYPE_DONE && wire_done_decode(f->payload, &done)) {
+		if (done.stale.len > 0)
+			errx(1, "a settlement is stale");
+		c->answered = done.n;
+		l->unanswered--;
+		return false;
+	}
+	if (f->type != WIRE_TYPE_DELIVER || !wire_deliver_decode(f->payload, d))
+		conn_refused(f);
+	return true;
+}
+
+static void receive_begin(struct load *l, struct conn *c)
+{
+	subscribe(l, c, 1);
+}
+
+static void receive_frame(struct load *l, struct conn *c, const struct frame *f)
+{
+	struct wire_deliver d;
+	uint8_t entry[SETTLE_ENTRY_SIZE];
+	if (!delivered(l, c, f, &d))
+		return;
+	struct writer w = writer_of(entry, sizeof entry);
+	settle_entry_put(&w, &(struct settle_entry){d.lease, d.first_seq, d.count});
+	settle(l, c, VERB_SETTLE, slice_of(entry, w.len));
+	l->done += d.count;
+	if (l->done < l->want)
+		credit_again(c, &d);
+}
+
+/* ---- sparse ---- */
+
+static void sparse_begin(struct load *l, struct conn *c)
+{
+	l->kept = calloc(l->want / l->every + 1, sizeof *l->kept);
+	if (l->kept == NULL)
+		err(70, "calloc");
+	subscribe(l, c, BATCH_MESSAGES_MAX * 4);
+}
+
+/* Gives back, uncounted, what was not settled; nothing more is handed out by now. */
+static void sparse_end(struct load *l, struct conn *c)
+{
+	uint8_t entries[SETTLE_ENTRY_SIZE * SETTLE_ENTRIES_MAX];
+	wire_put_unsubscribe(&c->out, &(struct wire_unsubscribe){.sub = 1});
+	conn_flush(c);
+	for (size_t i = 0; i < l->kept_len;) {
+		struct writer w = writer_of(entries, sizeof entries);
+		for (; i < l->kept_len && w.len < sizeof entries; i++)
+			settle_entry_put(&w, &l->kept[i]);
+		settle(l, c, VERB_RELEASE, slice_of(entries, w.len));
+		conn_flush(c);
+	}
+}
+
+static void sparse_frame(struct load *l, struct conn *c, const struct frame *f)
+{
+	struct wire_deliver d;
+	uint8_t entries[SETTLE_ENTRY_SIZE * SETTLE_ENTRIES_MAX];
+	if (f->type == WIRE_TYPE_UNSUBSCRIBED || !delivered(l, c, f, &d))
+		return;
+	struct writer w = writer_of(entries, sizeof entries);
+	uint64_t end = d.first_seq + d.count;
+	for (uint64_t seq = d.first_seq; seq < end;) {
+		uint64_t keep = (seq + l->every - 1) / l->every * l->every;
+		uint64_t stop = keep < end ? keep : end;
+		if (stop > seq)
+			settle_entry_put(
+			    &w, &(struct settle_entry){d.lease, seq, (uint32_t)(stop - seq)});
+		if (stop < end)
+			l->kept[l->kept_len++] = (struct settle_entry){d.lease, stop, 1};
+		seq = stop + 1;
+	}
+	settle(l, c, VERB_SETTLE, slice_of(entries, w.len));
+	l->done += d.count;
+	if (l->done < l->want)
+		credit_again(c, &d);
+	else
+		sparse_end(l, c);
+}
+
+/* ---- stall ---- */
+
+static _Noreturn void stall(const char *path, const char *queue)
+{
+	struct load l = {.queue = queue};
+	struct conn c;
+	conn_open(&c, path);
+	subscribe(&l, &c, UINT32_MAX);
+	conn_flush(&c);
+	printf("ready\n");
+	fflush(stdout);
+	for (;;)
+		pause();
+}
+
+static int usage(void)
+{
+	fprintf(stderr, "usage: load send|receive SOCKET QUEUE CONNS COUNT\n"
+			"       load sparse SOCKET QUEUE EVERY COUNT\n"
+			"       load queues SOCKET COUNT\n"
+			"       load stall SOCKET QUEUE\n");
+	return 64;
+}
+
+int main(int argc, char **argv)
+{
+	struct load l = {0};
+	uint64_t conns = 1;
+	if (argc == 4 && strcmp(argv[1], "stall") == 0)
+		stall(argv[2], argv[3]);
+	if (argc == 6) {
+		l.queue = argv[3];
+		l.want = strtoull(argv[5], NULL, 10);
+		conns = strtoull(argv[4], NULL, 10);
+	} else if (argc == 4) {
+		l.want = strtoull(argv[3], NULL, 10);
+	}
+	if (l.want == 0 || conns == 0)
+		return usage();
+	if (argc == 6 && strcmp(argv[1], "send") == 0) {
+		l.begin = send_one;
+		l.frame = send_frame;
+	} else if (argc == 6 && strcmp(argv[1], "receive") == 0) {
+		l.begin = receive_begin;
+		l.frame = receive_frame;
+	} else if (argc == 6 && strcmp(argv[1], "sparse") == 0) {
+		l.every = conns;
+		conns = 1;
+		l.begin = sparse_begin;
+		l.frame = sparse_frame;
+	} else if (argc == 4 && strcmp(argv[1], "queues") == 0) {
+		l.begin = queues_begin;
+		l.frame = queues_frame;
+	} else {
+		return usage();
+	}
+	printf("%.0f\n", load_run(&l, argv[2], conns));
+	free(l.kept);
+	return 0;
+}
