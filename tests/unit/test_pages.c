@@ -1,0 +1,108 @@
+/*
+ * The pages of section 5 hold the formats byte for byte: each entry of the tables in
+ * the code stands there.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/error.h"
+#include "core/wire.h"
+
+static char *page;
+
+/* Tests run in the top folder of the source. */
+static char *page_read(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	if (!f)
+		fail_msg("%s: cannot be read; run this in the top folder", path);
+	assert_int_equal(fseek(f, 0, SEEK_END), 0);
+	long size = ftell(f);
+	assert_true(size > 0);
+	rewind(f);
+	char *text = malloc((size_t)size + 1);
+	assert_non_null(text);
+	assert_int_equal(fread(text, 1, (size_t)size, f), size);
+	text[size] = '\0';
+	fclose(f);
+	return text;
+}
+
+static int protocol_page(void **state)
+{
+	(void)state;
+	page = page_read("man/rmq-protocol.5");
+	return 0;
+}
+
+static int page_free(void **state)
+{
+	(void)state;
+	free(page);
+	return 0;
+}
+
+/*
+ * A frame's entry is its name and type, then lines of fields up to the first .Pp.
+ * `fields` is as the table says: "u32 magic, u16 version, ".
+ */
+static void assert_frame(unsigned type, const char *name, const char *fields)
+{
+	char want[1024], have[1024] = "";
+	size_t len = 0;
+
+	snprintf(want, sizeof(want), "\n.It Sy %s No (%u)\n", name, type);
+	const char *line = strstr(page, want);
+	if (!line)
+		fail_msg("no entry for frame %s (%u)", name, type);
+	for (line += strlen(want); strncmp(line, ".Em ", 4) == 0; line = strchr(line, '\n') + 1) {
+		int n = (int)(strchr(line, '\n') - line) - 4;
+		len += (size_t)snprintf(have + len, sizeof(have) - len, "%.*s ", n, line + 4);
+	}
+	snprintf(want, sizeof(want), "%.*s ", (int)strlen(fields) - 2, fields);
+	assert_string_equal(have, want);
+}
+
+static void each_frame_stands_in_rmq_protocol_with_its_type_and_fields(void **state)
+{
+	(void)state;
+#define FIELD(kind, name)           #kind " " #name ", "
+#define X(type, NAME, name, FIELDS) assert_frame(type, #NAME, FIELDS(FIELD));
+	WIRE_CLIENT_FRAMES(X)
+	WIRE_DAEMON_FRAMES(X)
+#undef X
+#undef FIELD
+}
+
+static void each_error_stands_in_rmq_protocol_with_its_code_exit_status_and_text(void **state)
+{
+	char want[256];
+
+	(void)state;
+#define X(name, wire, exit, text) \
+	snprintf(want, sizeof(want), "\n.It %d Ta Sy %s Ta %d Ta %s\n", wire, #name, exit, text); \
+	if (!strstr(page, want)) \
+		fail_msg("no line:%s", want);
+	RMQ_ERRORS(X)
+#undef X
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+		    each_frame_stands_in_rmq_protocol_with_its_type_and_fields, protocol_page,
+		    page_free),
+		cmocka_unit_test_setup_teardown(
+		    each_error_stands_in_rmq_protocol_with_its_code_exit_status_and_text,
+		    protocol_page, page_free),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
