@@ -25,10 +25,15 @@ struct identity {
 enum rmq_error identity_make(struct identity *id) __attribute__((warn_unused_result));
 
 /*
- * Writes DIR/identity, durably: the file and its name.  *fd is the open file, locked: close it to
- * let go.  RMQ_E_EXISTS if there is one already.
+ * Making a directory, in two steps, so that one that was begun and not finished can be told from
+ * one that lost its data.  begin makes DIR/identity.new and holds the directory's lock by *fd;
+ * *again says that an earlier attempt left it there.  RMQ_E_EXISTS: there is an identity;
+ * RMQ_E_BUSY.  finish writes it and gives it its name, durably, as is DIR's list of files.
  */
-enum rmq_error identity_create(int dir, const struct identity *id, int *fd, struct reason *why)
+#define IDENTITY_NEW_FILE "identity.new"
+enum rmq_error identity_begin(int dir, int *fd, bool *again, struct reason *why)
+    __attribute__((warn_unused_result));
+enum rmq_error identity_finish(int dir, int fd, const struct identity *id, struct reason *why)
     __attribute__((warn_unused_result));
 
 /*

@@ -140,7 +140,7 @@ bool store_begun(const struct store *s);
  */
 enum rmq_error store_reserve(struct store *s, const struct record_header *h, size_t payload_len,
     uint8_t **payload) __attribute__((warn_unused_result));
-void store_seal(struct store *s);
+enum rmq_error store_seal(struct store *s) __attribute__((warn_unused_result));
 enum rmq_error store_drop(struct store *s) __attribute__((warn_unused_result));
 
 /* A term was opened; it must be higher than state.term. */

@@ -1,0 +1,557 @@
+#include "sys/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sys/store_env.h"
+
+#define ZEROS_BYTES ((size_t)1 << 20)
+
+/* In front of a value that LMDB puts on pages of its own. */
+#define OVERFLOW_HEADER 16
+
+struct store {
+	struct store_env env;
+	struct store_state state;
+	struct reason why;
+	int identity_fd; /* holds the lock */
+	int data_fd;     /* for pre-writing */
+	uint64_t file_bytes;
+	uint64_t last_page;
+	uint64_t boundary_term; /* of the newest term boundary; 0: none */
+	uint8_t *zeros;
+	/* of the commit */
+	MDB_txn *txn;
+	MDB_cursor *cursor;
+	bool changed;
+	/* of the record that is not sealed yet */
+	uint8_t *record;
+	size_t payload_len;
+	struct record_header header;
+};
+
+static enum rmq_error fail(struct store *s, const char *what, int rc)
+{
+	enum rmq_error err = store_env_error(rc);
+	if (err == RMQ_E_NOTHING)
+		err = RMQ_E_CORRUPT;
+	return reason_set(&s->why, err, "%s: %s", what, mdb_strerror(rc));
+}
+
+const struct reason *store_reason(const struct store *s)
+{
+	return &s->why;
+}
+
+const struct store_state *store_state(const struct store *s)
+{
+	return &s->state;
+}
+
+const struct identity *store_identity(const struct store *s)
+{
+	return &s->env.identity;
+}
+
+/* ---- making and opening ---- */
+
+static enum rmq_error open_new_dir(const char *dir, int *dir_fd, struct reason *why)
+{
+	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+		return reason_set(why, errno == EACCES ? RMQ_E_DENIED : RMQ_E_IO, "mkdir: %s",
+		    strerror(errno));
+	return store_env_dir(dir, dir_fd, why);
+}
+
+/* Whether a file may be in a directory that is to become a data directory. */
+static bool may_be_there(const char *name, bool again)
+{
+	static const char *const always[] = {".", "..", "lost+found", IDENTITY_NEW_FILE};
+	static const char *const unfinished[] = {STORE_DATA_FILE, "lock.mdb"};
+	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
+		if (strcmp(name, always[i]) == 0)
+			return true;
+	for (size_t i = 0; again && i < sizeof(unfinished) / sizeof(unfinished[0]); i++)
+		if (strcmp(name, unfinished[i]) == 0)
+			return true;
+	return false;
+}
+
+static enum rmq_error check_empty(int dir_fd, bool again, struct reason *why)
+{
+	enum rmq_error err = RMQ_E_OK;
+	struct dirent *entry;
+	int fd = dup(dir_fd);
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+	if (!list) {
+		if (fd >= 0)
+			close(fd);
+		return reason_set(why, RMQ_E_IO, "%s", strerror(errno));
+	}
+	while (!err && (entry = readdir(list)))
+		if (!may_be_there(entry->d_name, again))
+			err = reason_set(
+			    why, RMQ_E_EXISTS, "is not empty: it holds %.128s", entry->d_name);
+	closedir(list);
+	return err;
+}
+
+static enum rmq_error fill_new_dir(const char *dir, int dir_fd, bool again, int identity_fd,
+    struct reason *why)
+{
+	struct store_env env;
+	struct identity id;
+	enum rmq_error err = check_empty(dir_fd, again, why);
+	if (err)
+		return err;
+	/* Nothing was ever acknowledged from an attempt that did not finish. */
+	unlinkat(dir_fd, STORE_DATA_FILE, 0);
+	unlinkat(dir_fd, "lock.mdb", 0);
+	if (identity_make(&id))
+		return reason_set(why, RMQ_E_IO, "no random numbers: %s", strerror(errno));
+	err = store_env_open(&env, dir, dir_fd, MDB_CREATE, &id, why);
+	if (err)
+		return err;
+	store_env_close(&env);
+	return identity_finish(dir_fd, identity_fd, &id, why);
+}
+
+enum rmq_error store_create(const char *dir, struct reason *why)
+{
+	int dir_fd, identity_fd;
+	bool again;
+	enum rmq_error err = open_new_dir(dir, &dir_fd, why);
+	if (err)
+		return err;
+	err = identity_begin(dir_fd, &identity_fd, &again, why);
+	if (!err) {
+		err = fill_new_dir(dir, dir_fd, again, identity_fd, why);
+		if (err == RMQ_E_EXISTS && !again)
+			unlinkat(dir_fd, IDENTITY_NEW_FILE, 0);
+		close(identity_fd);
+	}
+	if (!err) {
+		int parent = openat(dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (parent >= 0 && fsync(parent) != 0)
+			err = reason_set(why, RMQ_E_IO, "fsync: %s", strerror(errno));
+		if (parent >= 0)
+			close(parent);
+	}
+	close(dir_fd);
+	return err;
+}
+
+static enum rmq_error read_state(struct store *s)
+{
+	MDB_txn *txn;
+	MDB_cursor *cursor;
+	MDB_val key, value;
+	int rc = mdb_txn_begin(s->env.env, NULL, MDB_RDONLY, &txn);
+	if (rc)
+		return fail(s, "data.mdb", rc);
+	enum rmq_error err = store_env_state(&s->env, txn, &s->state);
+	rc = mdb_cursor_open(txn, s->env.log, &cursor);
+	if (!err && !rc) {
+		uint64_t last = 0;
+		rc = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
+		if (!rc && (!store_env_index(&key, &last) || last >= s->state.next))
+			err = RMQ_E_CORRUPT;
+		mdb_cursor_close(cursor);
+	}
+	if (!err && (!rc || rc == MDB_NOTFOUND))
+		rc = mdb_cursor_open(txn, s->env.terms, &cursor);
+	if (!err && !rc) {
+		rc = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
+		if (!rc && value.mv_size == sizeof(uint64_t))
+			s->boundary_term = load_u64(value.mv_data);
+		mdb_cursor_close(cursor);
+	}
+	mdb_txn_abort(txn);
+	if (err)
+		return reason_set(&s->why, err, "data.mdb is garbled");
+	return rc && rc != MDB_NOTFOUND ? fail(s, "data.mdb", rc) : RMQ_E_OK;
+}
+
+/* How far LMDB's pages go, and the file. */
+static enum rmq_error measure(struct store *s)
+{
+	MDB_envinfo info;
+	struct stat st;
+	if (fstat(s->data_fd, &st) != 0 || mdb_env_info(s->env.env, &info))
+		return reason_set(&s->why, RMQ_E_IO, "data.mdb: %s", strerror(errno));
+	s->last_page = info.me_last_pgno;
+	s->file_bytes = (uint64_t)st.st_size;
+	return RMQ_E_OK;
+}
+
+static enum rmq_error open_in(struct store *s, const char *dir, int dir_fd)
+{
+	struct identity id;
+	enum rmq_error err = identity_read(dir_fd, true, &id, &s->identity_fd, &s->why);
+	if (!err)
+		err = store_env_open(&s->env, dir, dir_fd, 0, &id, &s->why);
+	if (err)
+		return err;
+	s->data_fd = openat(dir_fd, STORE_DATA_FILE, O_WRONLY | O_CLOEXEC);
+	s->zeros = calloc(1, ZEROS_BYTES);
+	if (s->data_fd < 0 || !s->zeros)
+		return reason_set(&s->why, RMQ_E_IO, "data.mdb: %s", strerror(errno));
+	store_check_readers(s);
+	err = read_state(s);
+	return err ? err : measure(s);
+}
+
+enum rmq_error store_open(const char *dir, struct store **store, struct reason *why)
+{
+	int dir_fd;
+	enum rmq_error err = store_env_dir(dir, &dir_fd, why);
+	if (err)
+		return err;
+	struct store *s = calloc(1, sizeof(*s));
+	if (!s) {
+		close(dir_fd);
+		return reason_set(why, RMQ_E_IO, "out of memory");
+	}
+	s->identity_fd = -1;
+	s->data_fd = -1;
+	err = open_in(s, dir, dir_fd);
+	close(dir_fd);
+	if (err) {
+		if (why)
+			*why = s->why;
+		store_close(s);
+		return err;
+	}
+	*store = s;
+	return RMQ_E_OK;
+}
+
+static void forget_commit(struct store *s)
+{
+	if (s->cursor)
+		mdb_cursor_close(s->cursor);
+	if (s->txn)
+		mdb_txn_abort(s->txn);
+	s->cursor = NULL;
+	s->txn = NULL;
+	s->record = NULL;
+	s->changed = false;
+}
+
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	forget_commit(s);
+	store_env_close(&s->env);
+	free(s->zeros);
+	if (s->data_fd >= 0)
+		close(s->data_fd);
+	if (s->identity_fd >= 0)
+		close(s->identity_fd);
+	free(s);
+}
+
+/* ---- a look at what is there ---- */
+
+/* Within the commit if there is one. */
+static int look(struct store *s, MDB_val *key, MDB_val *value, MDB_cursor_op op,
+    void (*seen)(const MDB_val *, const MDB_val *, void *), void *out)
+{
+	MDB_txn *txn = s->txn;
+	MDB_cursor *cursor;
+	int rc = txn ? 0 : mdb_txn_begin(s->env.env, NULL, MDB_RDONLY, &txn);
+	if (rc)
+		return rc;
+	rc = mdb_cursor_open(txn, s->env.log, &cursor);
+	if (!rc) {
+		rc = mdb_cursor_get(cursor, key, value, op);
+		if (!rc)
+			seen(key, value, out);
+		mdb_cursor_close(cursor);
+	}
+	if (txn != s->txn)
+		mdb_txn_abort(txn);
+	return rc;
+}
+
+static void see_index(const MDB_val *key, const MDB_val *value, void *out)
+{
+	uint64_t *index = out;
+	(void)value;
+	if (!store_env_index(key, index))
+		*index = 0;
+}
+
+static void see_kind(const MDB_val *key, const MDB_val *value, void *out)
+{
+	int *kind = out;
+	(void)key;
+	*kind = value->mv_size < RECORD_HEADER_SIZE ? 0 : ((const uint8_t *)value->mv_data)[1];
+}
+
+enum rmq_error store_first(struct store *s, uint64_t *index)
+{
+	MDB_val key, value;
+	uint64_t found = 0;
+	int rc = look(s, &key, &value, MDB_FIRST, see_index, &found);
+	if (rc && rc != MDB_NOTFOUND)
+		return fail(s, "data.mdb", rc);
+	*index = found;
+	return RMQ_E_OK;
+}
+
+enum rmq_error store_kind(struct store *s, uint64_t index, enum record_kind *kind)
+{
+	uint8_t key_bytes[STORE_KEY_SIZE];
+	MDB_val key = {STORE_KEY_SIZE, key_bytes};
+	MDB_val value;
+	int found = 0;
+	store_env_key(key_bytes, index);
+	int rc = look(s, &key, &value, MDB_SET, see_kind, &found);
+	if (rc == MDB_NOTFOUND)
+		return RMQ_E_NOTHING;
+	if (rc)
+		return fail(s, "data.mdb", rc);
+	if (!record_kind_name((unsigned)found))
+		return reason_set(&s->why, RMQ_E_CORRUPT, "record %llu is garbled",
+		    (unsigned long long)index);
+	*kind = (enum record_kind)found;
+	return RMQ_E_OK;
+}
+
+/* ---- commits ---- */
+
+bool store_begun(const struct store *s)
+{
+	return s->txn;
+}
+
+enum rmq_error store_begin(struct store *s)
+{
+	int rc = mdb_txn_begin(s->env.env, NULL, 0, &s->txn);
+	if (rc) {
+		s->txn = NULL;
+		return fail(s, "data.mdb", rc);
+	}
+	rc = mdb_cursor_open(s->txn, s->env.log, &s->cursor);
+	if (rc) {
+		s->cursor = NULL;
+		return fail(s, "data.mdb", rc);
+	}
+	return RMQ_E_OK;
+}
+
+enum rmq_error store_reserve(
+    struct store *s, const struct record_header *h, size_t payload_len, uint8_t **payload)
+{
+	uint8_t key_bytes[STORE_KEY_SIZE];
+	MDB_val key = {STORE_KEY_SIZE, key_bytes};
+	MDB_val value = {RECORD_HEADER_SIZE + payload_len, NULL};
+	if (h->index < s->state.next || payload_len > RECORD_PAYLOAD_MAX)
+		return reason_set(&s->why, RMQ_E_BUG, "record %llu is out of order or too long",
+		    (unsigned long long)h->index);
+	store_env_key(key_bytes, h->index);
+	int rc = mdb_cursor_put(s->cursor, &key, &value, MDB_RESERVE | MDB_APPEND);
+	if (rc)
+		return fail(s, "data.mdb", rc);
+	s->record = value.mv_data;
+	s->payload_len = payload_len;
+	s->header = *h;
+	*payload = s->record + RECORD_HEADER_SIZE;
+	return RMQ_E_OK;
+}
+
+static enum rmq_error put_boundary(struct store *s, const struct record_header *h)
+{
+	uint8_t key_bytes[STORE_KEY_SIZE];
+	uint8_t value_bytes[8];
+	MDB_val key = {STORE_KEY_SIZE, key_bytes};
+	MDB_val value = {sizeof(value_bytes), value_bytes};
+	store_env_key(key_bytes, h->index);
+	store_u64(value_bytes, h->term);
+	int rc = mdb_put(s->txn, s->env.terms, &key, &value, 0);
+	if (rc)
+		return fail(s, "data.mdb", rc);
+	s->boundary_term = h->term;
+	return RMQ_E_OK;
+}
+
+enum rmq_error store_seal(struct store *s)
+{
+	const struct record_header *h = &s->header;
+	record_seal(s->record, h, s->payload_len);
+	s->record = NULL;
+	s->changed = true;
+	s->state.next = h->index + 1;
+	s->state.records++;
+	s->state.bytes += RECORD_HEADER_SIZE + s->payload_len;
+	if (h->kind == RECORD_END)
+		s->state.checkpoint = h->index;
+	if (h->term > s->state.term)
+		s->state.term = h->term;
+	return h->term == s->boundary_term ? RMQ_E_OK : put_boundary(s, h);
+}
+
+enum rmq_error store_drop(struct store *s)
+{
+	s->record = NULL;
+	int rc = mdb_cursor_del(s->cursor, 0);
+	return rc ? fail(s, "data.mdb", rc) : RMQ_E_OK;
+}
+
+void store_set_term(struct store *s, uint64_t term)
+{
+	s->state.term = term;
+	s->changed = true;
+}
+
+/* The record that the cursor is at. */
+static enum rmq_error delete_one(struct store *s, uint64_t index, const MDB_val *value)
+{
+	const uint8_t *bytes = value->mv_data;
+	if (value->mv_size >= RECORD_HEADER_SIZE && bytes[1] == RECORD_CONFIG)
+		return reason_set(&s->why, RMQ_E_PROTOCOL, "record %llu never becomes a hole",
+		    (unsigned long long)index);
+	int rc = mdb_cursor_del(s->cursor, 0);
+	if (rc)
+		return fail(s, "data.mdb", rc);
+	s->changed = true;
+	s->state.records--;
+	s->state.bytes -= value->mv_size;
+	return RMQ_E_OK;
+}
+
+enum rmq_error store_delete(
+    struct store *s, uint64_t *first, uint64_t end, unsigned limit, unsigned *deleted)
+{
+	uint8_t key_bytes[STORE_KEY_SIZE];
+	MDB_val key = {STORE_KEY_SIZE, key_bytes};
+	MDB_val value;
+	*deleted = 0;
+	store_env_key(key_bytes, *first);
+	int rc = *first < end ? mdb_cursor_get(s->cursor, &key, &value, MDB_SET_RANGE)
+			      : MDB_NOTFOUND;
+	while (!rc) {
+		uint64_t index;
+		if (!store_env_index(&key, &index))
+			return reason_set(&s->why, RMQ_E_CORRUPT, "data.mdb is garbled");
+		if (index >= end || *deleted == limit) {
+			*first = index < end ? index : end;
+			return RMQ_E_OK;
+		}
+		enum rmq_error err = delete_one(s, index, &value);
+		if (err)
+			return err;
+		(*deleted)++;
+		rc = mdb_cursor_get(s->cursor, &key, &value, MDB_NEXT);
+	}
+	if (rc != MDB_NOTFOUND)
+		return fail(s, "data.mdb", rc);
+	*first = end;
+	return RMQ_E_OK;
+}
+
+enum rmq_error store_commit(struct store *s)
+{
+	enum rmq_error err = RMQ_E_OK;
+	if (!s->changed) {
+		forget_commit(s);
+		return RMQ_E_OK;
+	}
+	mdb_cursor_close(s->cursor);
+	s->cursor = NULL;
+	err = store_env_put_state(&s->env, s->txn, &s->state);
+	if (err)
+		return reason_set(&s->why, err, "data.mdb: state cannot be written");
+	int rc = mdb_txn_commit(s->txn);
+	s->txn = NULL;
+	s->changed = false;
+	return rc ? fail(s, "data.mdb", rc) : measure(s);
+}
+
+/* ---- space ---- */
+
+uint64_t store_tail(const struct store *s)
+{
+	uint64_t in_file = s->file_bytes / s->env.page_size;
+	return in_file > s->last_page + 1 ? in_file - s->last_page - 1 : 0;
+}
+
+size_t store_page_size(const struct store *s)
+{
+	return s->env.page_size;
+}
+
+size_t store_record_pages(const struct store *s, size_t payload_len)
+{
+	size_t bytes = OVERFLOW_HEADER + RECORD_HEADER_SIZE + payload_len;
+	return (bytes + s->env.page_size - 1) / s->env.page_size;
+}
+
+enum rmq_error store_pages(struct store *s, struct store_pages *pages)
+{
+	MDB_txn *txn;
+	int rc = mdb_txn_begin(s->env.env, NULL, MDB_RDONLY, &txn);
+	if (rc)
+		return fail(s, "data.mdb", rc);
+	enum rmq_error err = store_env_pages(&s->env, txn, pages);
+	mdb_txn_abort(txn);
+	return err ? reason_set(&s->why, err, "data.mdb: list of free pages") : RMQ_E_OK;
+}
+
+static bool no_space(int error)
+{
+	return error == ENOSPC || error == EDQUOT || error == EFBIG;
+}
+
+enum rmq_error store_extend(struct store *s, uint64_t bytes)
+{
+	uint64_t at = s->file_bytes;
+	uint64_t end = at + bytes;
+	while (at < end) {
+		size_t len = end - at < ZEROS_BYTES ? (size_t)(end - at) : ZEROS_BYTES;
+		ssize_t n = pwrite(s->data_fd, s->zeros, len, (off_t)at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && !no_space(errno))
+			return reason_set(&s->why, RMQ_E_IO, "data.mdb: %s", strerror(errno));
+		if (n <= 0)
+			break;
+		at += (uint64_t)n;
+	}
+	if (at == s->file_bytes)
+		return RMQ_E_FULL;
+	if (fdatasync(s->data_fd) != 0)
+		return reason_set(&s->why, RMQ_E_IO, "data.mdb: %s", strerror(errno));
+	s->file_bytes = at;
+	return RMQ_E_OK;
+}
+
+void store_check_readers(struct store *s)
+{
+	int dead;
+	(void)mdb_reader_check(s->env.env, &dead);
+}
+
+enum rmq_error store_compact(struct store *s, const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return reason_set(&s->why, RMQ_E_IO, "%s: %s", path, strerror(errno));
+	int rc = mdb_env_copyfd2(s->env.env, fd, MDB_CP_COMPACT);
+	if (!rc && fsync(fd) != 0)
+		rc = errno;
+	close(fd);
+	if (rc) {
+		unlink(path);
+		return fail(s, path, rc);
+	}
+	return RMQ_E_OK;
+}
