@@ -41,7 +41,8 @@ void identity_text(const struct identity *id, char text[IDENTITY_TEXT_SIZE])
 enum rmq_error identity_begin(int dir, int *fd, bool *again, struct reason *why)
 {
 	bool there = faccessat(dir, IDENTITY_NEW_FILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-	int file = openat(dir, IDENTITY_NEW_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int file =
+	    openat(dir, IDENTITY_NEW_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (file < 0)
 		return reason_set(why, errno == EACCES ? RMQ_E_DENIED : RMQ_E_IO, "%s: %s",
 		    IDENTITY_NEW_FILE, strerror(errno));
@@ -66,8 +67,9 @@ enum rmq_error identity_finish(int dir, int fd, const struct identity *id, struc
 	identity_text(id, incarnation);
 	int len = snprintf(
 	    text, sizeof(text), "format %u\nincarnation %s\n", id->version, incarnation);
-	if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)len, 0) != len || fsync(fd) != 0 ||
-	    renameat(dir, IDENTITY_NEW_FILE, dir, IDENTITY_FILE) != 0 || fsync(dir) != 0)
+	if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)len, 0) != len ||
+	    fsync(fd) != 0 || renameat(dir, IDENTITY_NEW_FILE, dir, IDENTITY_FILE) != 0 ||
+	    fsync(dir) != 0)
 		return reason_set(why, RMQ_E_IO, "%s: %s", IDENTITY_FILE, strerror(errno));
 	return RMQ_E_OK;
 }
@@ -99,7 +101,8 @@ static enum rmq_error parse(char *text, struct identity *id, struct reason *why)
 	bool have_version = false;
 	bool have_incarnation = false;
 	char *rest = NULL;
-	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+	for (char *line = strtok_r(text, "\n", &rest); line;
+	     line = strtok_r(NULL, "\n", &rest)) {
 		char *value = strchr(line, ' ');
 		if (!value)
 			return reason_set(why, RMQ_E_CORRUPT, "identity is garbled");
@@ -143,8 +146,8 @@ enum rmq_error identity_read(
 {
 	int file = openat(dir, IDENTITY_FILE, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (file < 0 && errno == ENOENT)
-		return reason_set(why, RMQ_E_CONFIG,
-		    "is no data directory (rmq-journal init makes one)");
+		return reason_set(
+		    why, RMQ_E_CONFIG, "is no data directory (rmq-journal init makes one)");
 	if (file < 0)
 		return reason_set(why, errno == EACCES ? RMQ_E_DENIED : RMQ_E_IO, "%s: %s",
 		    IDENTITY_FILE, strerror(errno));

@@ -13,11 +13,11 @@
 #include "core/error.h"
 #include "sys/reason.h"
 
-#define IDENTITY_FILE     "identity"
+#define IDENTITY_FILE	  "identity"
 #define INCARNATION_BYTES 16
 
 struct identity {
-	uint16_t version;                       /* JOURNAL_VERSION */
+	uint16_t version;			/* JOURNAL_VERSION */
 	uint8_t incarnation[INCARNATION_BYTES]; /* random, made with the directory */
 };
 
@@ -25,9 +25,9 @@ struct identity {
 enum rmq_error identity_make(struct identity *id) __attribute__((warn_unused_result));
 
 /*
- * Making a directory, in two steps, so that one that was begun and not finished can be told from
- * one that lost its data.  begin makes DIR/identity.new and holds the directory's lock by *fd;
- * *again says that an earlier attempt left it there.  RMQ_E_EXISTS: there is an identity;
+ * Making a directory, in two steps, so that one that was begun and not finished can be told
+ * from one that lost its data.  begin makes DIR/identity.new and holds the directory's lock by
+ * *fd; *again says that an earlier attempt left it there.  RMQ_E_EXISTS: there is an identity;
  * RMQ_E_BUSY.  finish writes it and gives it its name, durably, as is DIR's list of files.
  */
 #define IDENTITY_NEW_FILE "identity.new"
@@ -41,8 +41,8 @@ enum rmq_error identity_finish(int dir, int fd, const struct identity *id, struc
  * RMQ_E_BUSY if someone else does.  RMQ_E_CONFIG: no such file; RMQ_E_CORRUPT: not readable
  * as an identity; RMQ_E_VERSION: of an unknown format.
  */
-enum rmq_error identity_read(int dir, bool lock, struct identity *id, int *fd, struct reason *why)
-    __attribute__((warn_unused_result));
+enum rmq_error identity_read(int dir, bool lock, struct identity *id, int *fd,
+    struct reason *why) __attribute__((warn_unused_result));
 
 bool identity_equal(const struct identity *a, const struct identity *b);
 

@@ -21,7 +21,7 @@ struct store {
 	struct store_state state;
 	struct reason why;
 	int identity_fd; /* holds the lock */
-	int data_fd;     /* for pre-writing */
+	int data_fd;	 /* for pre-writing */
 	uint64_t file_bytes;
 	uint64_t last_page;
 	uint64_t boundary_term; /* of the newest term boundary; 0: none */
@@ -102,8 +102,8 @@ static enum rmq_error check_empty(int dir_fd, bool again, struct reason *why)
 	return err;
 }
 
-static enum rmq_error fill_new_dir(const char *dir, int dir_fd, bool again, int identity_fd,
-    struct reason *why)
+static enum rmq_error fill_new_dir(
+    const char *dir, int dir_fd, bool again, int identity_fd, struct reason *why)
 {
 	struct store_env env;
 	struct identity id;
@@ -193,7 +193,7 @@ static enum rmq_error measure(struct store *s)
 static enum rmq_error open_in(struct store *s, const char *dir, int dir_fd)
 {
 	struct identity id;
-	enum rmq_error err = identity_read(dir_fd, true, &id, &s->identity_fd, &s->why);
+	enum rmq_error err = store_env_identity(dir_fd, true, &id, &s->identity_fd, &s->why);
 	if (!err)
 		err = store_env_open(&s->env, dir, dir_fd, 0, &id, &s->why);
 	if (err)

@@ -26,11 +26,11 @@
 
 /* What the directory knows about its log, apart from the records. */
 struct store_state {
-	uint64_t next;       /* index that the next record gets; 1 at first */
-	uint64_t term;       /* newest term that was opened; 0 at first */
+	uint64_t next;	     /* index that the next record gets; 1 at first */
+	uint64_t term;	     /* newest term that was opened; 0 at first */
 	uint64_t checkpoint; /* index of the newest END; 0: none */
 	uint64_t records;    /* number of records */
-	uint64_t bytes;      /* of records, headers included */
+	uint64_t bytes;	     /* of records, headers included */
 };
 
 /* ---- reading ---- */
@@ -84,8 +84,8 @@ enum rmq_error store_reader_term(struct store_reader *r, uint64_t from, uint64_t
 /* How the data file is used, as of begin.  Walks the list of free pages. */
 struct store_pages {
 	uint64_t page_size;  /* bytes */
-	uint64_t used;       /* pages that hold something */
-	uint64_t free;       /* pages that are to be used again */
+	uint64_t used;	     /* pages that hold something */
+	uint64_t free;	     /* pages that are to be used again */
 	uint64_t free_runs;  /* of these, pages in runs that hold a record of full size */
 	uint64_t file_bytes; /* size of the data file, pre-written pages included */
 };
@@ -122,7 +122,8 @@ const struct store_state *store_state(const struct store *s);
 const struct identity *store_identity(const struct store *s);
 
 /* Index of the oldest record, 0 if there is none. */
-enum rmq_error store_first(struct store *s, uint64_t *index) __attribute__((warn_unused_result));
+enum rmq_error store_first(struct store *s, uint64_t *index)
+    __attribute__((warn_unused_result));
 
 /* The record's kind; RMQ_E_NOTHING (expected) if there is none at `index`. */
 enum rmq_error store_kind(struct store *s, uint64_t index, enum record_kind *kind)
@@ -177,12 +178,14 @@ enum rmq_error store_pages(struct store *s, struct store_pages *pages)
  * Writes zeros behind the data file's end, durably: `bytes` more, or less if the file
  * system has less to give.  RMQ_E_FULL (expected): nothing at all.
  */
-enum rmq_error store_extend(struct store *s, uint64_t bytes) __attribute__((warn_unused_result));
+enum rmq_error store_extend(struct store *s, uint64_t bytes)
+    __attribute__((warn_unused_result));
 
 /* Forgets readers whose process is gone. */
 void store_check_readers(struct store *s);
 
-/* Writes the owned directory's data to a new file at `path`, without its free pages; durable. */
+/* Writes the owned directory's data to a new file at `path`, without its free pages; durable.
+ */
 enum rmq_error store_compact(struct store *s, const char *path)
     __attribute__((warn_unused_result));
 

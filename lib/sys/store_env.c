@@ -79,6 +79,15 @@ enum rmq_error store_env_dir(const char *dir, int *fd, struct reason *why)
 	return RMQ_E_OK;
 }
 
+enum rmq_error store_env_identity(
+    int dir_fd, bool lock, struct identity *id, int *fd, struct reason *why)
+{
+	enum rmq_error err = identity_read(dir_fd, lock, id, fd, why);
+	if (err == RMQ_E_CONFIG && faccessat(dir_fd, STORE_DATA_FILE, F_OK, 0) == 0)
+		return reason_set(why, RMQ_E_CORRUPT, "holds data.mdb, but no identity");
+	return err;
+}
+
 /* An empty file would be opened as a new, empty environment: a data loss without a word. */
 static enum rmq_error check_file(int dir_fd, uint64_t at_least, struct reason *why)
 {
@@ -93,8 +102,8 @@ static enum rmq_error check_file(int dir_fd, uint64_t at_least, struct reason *w
 		return reason_set(why, RMQ_E_CORRUPT, "data.mdb is empty");
 	if ((uint64_t)st.st_size < at_least)
 		return reason_set(why, RMQ_E_CORRUPT,
-		    "data.mdb is cut: it has %llu bytes of %llu", (unsigned long long)st.st_size,
-		    (unsigned long long)at_least);
+		    "data.mdb is cut: it has %llu bytes of %llu",
+		    (unsigned long long)st.st_size, (unsigned long long)at_least);
 	return RMQ_E_OK;
 }
 
@@ -134,8 +143,8 @@ static int put_identity(const struct store_env *e, MDB_txn *txn, const struct id
 {
 	uint8_t buffer[64];
 	struct writer w = writer_of(buffer, sizeof(buffer));
-	struct store_meta_identity m = {
-	    .version = id->version, .incarnation = slice_of(id->incarnation, INCARNATION_BYTES)};
+	struct store_meta_identity m = {.version = id->version,
+	    .incarnation = slice_of(id->incarnation, INCARNATION_BYTES)};
 	store_meta_identity_encode(&w, &m);
 	MDB_val key = {8, (void *)(uintptr_t) "identity"};
 	MDB_val value = {w.len, buffer};
@@ -180,8 +189,8 @@ static enum rmq_error open_contents(
 	return rc ? lmdb_reason(why, "data.mdb", rc) : RMQ_E_OK;
 }
 
-static enum rmq_error open_env(struct store_env *e, const char *dir, int dir_fd, unsigned flags,
-    struct reason *why)
+static enum rmq_error open_env(
+    struct store_env *e, const char *dir, int dir_fd, unsigned flags, struct reason *why)
 {
 	bool create = flags & MDB_CREATE;
 	enum rmq_error err = create ? RMQ_E_OK : check_file(dir_fd, 1, why);
@@ -326,7 +335,8 @@ enum rmq_error store_env_pages(
 	mdb_cursor_close(cursor);
 	if (!err && rc != MDB_NOTFOUND)
 		err = store_env_error(rc);
-	if (!err && (mdb_env_info(e->env, &info) || mdb_env_get_fd(e->env, &fd) || fstat(fd, &st)))
+	if (!err &&
+	    (mdb_env_info(e->env, &info) || mdb_env_get_fd(e->env, &fd) || fstat(fd, &st)))
 		err = RMQ_E_IO;
 	if (!err) {
 		size_t run = (RECORD_MAX + 16 + e->page_size - 1) / e->page_size;

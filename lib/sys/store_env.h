@@ -21,7 +21,7 @@
  * version to the new one, or refuses them.
  */
 #define STORE_IDENTITY(F) F(u16, version) F(rest, incarnation)
-#define STORE_STATE(F)    F(u64, next) F(u64, term) F(u64, checkpoint) F(u64, bytes)
+#define STORE_STATE(F)	  F(u64, next) F(u64, term) F(u64, checkpoint) F(u64, bytes)
 CODEC_MESSAGE(store_meta, identity, STORE_IDENTITY)
 CODEC_MESSAGE(store_meta, state, STORE_STATE)
 
@@ -46,6 +46,10 @@ enum rmq_error store_env_error(int rc);
 /* The directory as a descriptor, for openat(2). */
 enum rmq_error store_env_dir(const char *dir, int *fd, struct reason *why)
     __attribute__((warn_unused_result));
+
+/* identity_read(), and RMQ_E_CORRUPT if there is none but data. */
+enum rmq_error store_env_identity(int dir_fd, bool lock, struct identity *id, int *fd,
+    struct reason *why) __attribute__((warn_unused_result));
 
 /*
  * Opens the environment of a directory whose identity file says `id`; flags: LMDB's, MDB_CREATE

@@ -30,7 +30,7 @@ enum rmq_error store_reader_open(
 	if (!r)
 		err = reason_set(why, RMQ_E_IO, "out of memory");
 	if (!err)
-		err = identity_read(dir_fd, false, &id, NULL, why);
+		err = store_env_identity(dir_fd, false, &id, NULL, why);
 	if (!err)
 		err = store_env_open(&r->env, dir, dir_fd, MDB_RDONLY, &id, why);
 	close(dir_fd);

@@ -406,8 +406,9 @@ static void deleted_pages_are_used_again(void **state)
 	assert_int_equal(store_pages(s, &pages), RMQ_E_OK);
 	assert_true(pages.used < 30);
 	assert_true(pages.free_runs >= 19 * 16);
-	uint64_t size = pages.file_bytes;
 	append_many(s, 1, 10);
+	assert_int_equal(store_pages(s, &pages), RMQ_E_OK);
+	uint64_t size = pages.file_bytes;
 	append_many(s, 10, RECORD_PAYLOAD_MAX);
 	assert_int_equal(store_pages(s, &pages), RMQ_E_OK);
 	assert_int_equal(pages.file_bytes, size);
