@@ -43,7 +43,8 @@ MAN := $(wildcard man/*.[1-8])
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 all: $(BINS)
-tests: all $(B)/librmq.a $(UNITS) $(SIM) $(CRASHES) $(FUZZERS)
+fuzzers: $(FUZZERS)
+tests: all $(B)/librmq.a $(UNITS) $(SIM) $(CRASHES) fuzzers
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -145,7 +146,7 @@ help:
 	@echo '  install-systemd      units, user and directories from contrib/systemd'
 	@echo '  clean                removes build/'
 
-.PHONY: all tests check check-pure check-long lint bench fuzz format install \
+.PHONY: all fuzzers tests check check-pure check-long lint bench fuzz format install \
 	install-systemd uninstall clean help
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
