@@ -48,7 +48,6 @@ struct client_command {
 	struct slice queue;
 	uint8_t flags;
 	bool staged;
-	bool torn;
 	uint32_t bytes;
 	uint32_t len;
 	uint8_t frame[];
@@ -58,6 +57,7 @@ struct client_command {
 enum client_verdict {
 	CLIENT_DROP,   /* forget it and go on with those behind it */
 	CLIENT_REPEAT, /* try it again; it was changed (client_remove()) */
+	CLIENT_LAST,   /* try it again; it was changed; send none behind it */
 	CLIENT_STOP    /* send neither it nor any behind it */
 };
 
@@ -187,8 +187,8 @@ const struct client_command *client_send(struct client *c, struct mono_time now,
     struct slice queue, uint8_t flags, struct sendbuf *buf, void *tag);
 
 /*
- * Takes messages out of a SEND: of one that is refused (within failed()), or that was
- * stopped.  One without messages left counts as dropped.
+ * Takes messages out of the SEND that is refused, within failed(), before CLIENT_REPEAT
+ * or CLIENT_LAST.  One without messages left counts as dropped.
  */
 void client_remove(
     struct client *c, const struct client_command *cmd, uint32_t from, uint32_t count);
@@ -198,8 +198,11 @@ const struct client_command *client_oldest(const struct client *c);
 /* How many there are. */
 uint32_t client_unanswered(const struct client *c);
 
-/* Drops all commands that were never sent (also: that were refused) and returns how many. */
-uint32_t client_drop_unsent(struct client *c);
+/* The oldest command that CLIENT_LAST or CLIENT_STOP has put aside; the others by `next`. */
+const struct client_command *client_shelf(const struct client *c);
+
+/* Whether a SEND waits for room. */
+bool client_blocked(const struct client *c);
 
 /* ---- receiving ---- */
 

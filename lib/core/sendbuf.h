@@ -27,6 +27,7 @@ struct sendbuf {
 	uint32_t count;	      /* messages in the batch */
 	uint32_t blob_len;    /* bytes of the blob that are in the batch, or in the piece */
 	uint32_t filled;      /* bytes of the blob that were read, >= blob_len */
+	uint32_t ends;	      /* where the ends are in bytes */
 	uint32_t begin;	      /* where the sealed frame begins in bytes */
 	uint8_t bytes[SENDBUF_BLOB + SENDBUF_CAP];
 };
@@ -50,7 +51,7 @@ static inline bool sendbuf_fits(const struct sendbuf *b, uint32_t end)
 /* The next message ends, with its separator, at offset `end` of the blob; it must fit. */
 static inline void sendbuf_push(struct sendbuf *b, uint32_t end)
 {
-	store_u16(b->bytes + SENDBUF_ENDS + 2 * (size_t)b->count++, (uint16_t)end);
+	store_u16(b->bytes + b->ends + 2 * (size_t)b->count++, (uint16_t)end);
 	b->blob_len = end;
 }
 

@@ -1,0 +1,794 @@
+/* The client core against frames made by hand. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "core/client.h"
+
+#define NOW(x) ((struct mono_time){x})
+
+/* What happened, as a text. */
+static char story[8192];
+static enum client_verdict verdict;
+static uint32_t remove_from, remove_count;
+static struct client *client;
+
+static void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void tell(const char *format, ...)
+{
+	va_list ap;
+	size_t len = strlen(story);
+	va_start(ap, format);
+	vsnprintf(story + len, sizeof(story) - len, format, ap);
+	va_end(ap);
+}
+
+#define assert_story(text) \
+	do { \
+		assert_string_equal(story, text); \
+		story[0] = 0; \
+	} while (0)
+
+static void on_sent(
+    void *arg, const struct client_command *cmd, uint64_t first_seq, uint32_t count)
+{
+	(void)arg;
+	tell("sent %s at %d x%d; ", (const char *)cmd->tag, (int)first_seq, (int)count);
+}
+
+static void on_done(void *arg, const struct client_command *cmd, struct slice stale)
+{
+	(void)arg;
+	tell("done %s stale %d; ", cmd->tag ? (const char *)cmd->tag : "?",
+	    (int)(stale.len / SETTLE_ENTRY_SIZE));
+}
+
+static enum client_verdict on_failed(void *arg, const struct client_command *cmd,
+    enum rmq_error code, uint32_t at, struct slice text)
+{
+	(void)arg, (void)text;
+	tell("failed %s %d at %d; ", (const char *)cmd->tag, code, (int)at);
+	if (remove_count)
+		client_remove(client, cmd, remove_from, remove_count);
+	return verdict;
+}
+
+static void on_deliver(void *arg, const struct client_delivery *d)
+{
+	(void)arg;
+	for (uint32_t i = 0; i < d->count; i++) {
+		struct slice body = client_body(d, i);
+		tell("%d:%d=%.*s; ", (int)(d->first_seq + i), (int)d->lease,
+		    body.len < 20 ? (int)body.len : 20, (const char *)body.data);
+	}
+}
+
+static void on_lease_ended(
+    void *arg, uint32_t sub, enum lease_end why, uint64_t lease, uint64_t first, uint32_t count)
+{
+	(void)arg, (void)sub;
+	tell("ended %d %d:%d x%d; ", why, (int)first, (int)lease, (int)count);
+}
+
+static void on_unsubscribed(void *arg, uint32_t sub)
+{
+	(void)arg;
+	tell("unsubscribed %d; ", (int)sub);
+}
+
+static void on_listed(void *arg, const struct wire_listed *row)
+{
+	(void)arg;
+	tell("row %.*s; ", (int)row->queue.len, (const char *)row->queue.data);
+}
+
+static void on_list_end(void *arg, uint32_t req, bool more)
+{
+	(void)arg, (void)req;
+	tell("end %d; ", more);
+}
+
+static void on_fatal(void *arg, enum rmq_error code, struct slice text)
+{
+	(void)arg, (void)text;
+	tell("fatal %d; ", code);
+}
+
+static const struct client_host host = {.sent = on_sent,
+    .done = on_done,
+    .failed = on_failed,
+    .deliver = on_deliver,
+    .lease_ended = on_lease_ended,
+    .unsubscribed = on_unsubscribed,
+    .listed = on_listed,
+    .list_end = on_list_end,
+    .fatal = on_fatal};
+
+static int setup(void **state)
+{
+	(void)state;
+	struct client_config config = {1, 16, 30000, 7, false};
+	client = client_new(&config, &host);
+	story[0] = 0;
+	verdict = CLIENT_DROP;
+	remove_count = 0;
+	return client == NULL;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	client_free(client);
+	return 0;
+}
+
+static void setup_config(const struct client_config *config)
+{
+	client_free(client);
+	client = client_new(config, &host);
+	assert_non_null(client);
+}
+
+/* Writes what the client has to say and tells it, frame by frame. */
+static uint8_t wire[1 << 20];
+static void expect_frames(uint64_t now, const char *text)
+{
+	struct slice pieces[CLIENT_PIECES];
+	size_t len = 0, used, count;
+	char out[8192] = "";
+	while ((count = client_output(client, NOW(now), pieces, CLIENT_PIECES)) > 0) {
+		for (size_t i = 0; i < count; i++) {
+			memcpy(wire + len, pieces[i].data, pieces[i].len);
+			len += pieces[i].len;
+			client_wrote(client, pieces[i].len);
+		}
+	}
+	for (size_t at = 0; at < len; at += used) {
+		struct frame f;
+		assert_int_equal(frame_parse(slice_of(wire + at, len - at), &f, &used), 0);
+		assert_true(used > 0);
+		size_t n = strlen(out);
+		n += (size_t)snprintf(out + n, sizeof(out) - n, "%s", wire_name(f.type));
+		if (f.type == WIRE_TYPE_SEND) {
+			struct wire_send m;
+			assert_true(wire_send_decode(f.payload, &m));
+			n += (size_t)snprintf(
+			    out + n, sizeof(out) - n, "#%d/%d", (int)m.n, (int)m.answered);
+			if (m.flags & SEND_CHUNK)
+				n += (size_t)snprintf(out + n, sizeof(out) - n, "[%d%s]",
+				    (int)m.part, m.flags & SEND_MORE ? "+" : "");
+		} else if (f.type == WIRE_TYPE_SETTLE) {
+			struct wire_settle m;
+			assert_true(wire_settle_decode(f.payload, &m));
+			n += (size_t)snprintf(
+			    out + n, sizeof(out) - n, "#%d/%d", (int)m.n, (int)m.answered);
+		} else if (f.type == WIRE_TYPE_HELLO) {
+			struct wire_hello m;
+			assert_true(wire_hello_decode(f.payload, &m));
+			n += (size_t)snprintf(out + n, sizeof(out) - n, "(%d,%d)",
+			    (int)m.session, (int)m.answered);
+		} else if (f.type == WIRE_TYPE_CREDIT) {
+			struct wire_credit m;
+			assert_true(wire_credit_decode(f.payload, &m));
+			n += (size_t)snprintf(
+			    out + n, sizeof(out) - n, "(%d,%d)", (int)m.messages, (int)m.bytes);
+		} else if (f.type == WIRE_TYPE_LIST) {
+			struct wire_list m;
+			assert_true(wire_list_decode(f.payload, &m));
+			n += (size_t)snprintf(out + n, sizeof(out) - n, "(%.*s,%d)",
+			    (int)m.after.len, (const char *)m.after.data, (int)m.limit);
+		}
+		snprintf(out + n, sizeof(out) - n, " ");
+	}
+	assert_string_equal(out, text);
+}
+
+static void input(uint64_t now, const struct writer *w)
+{
+	size_t used;
+	assert_false(w->full);
+	client_input(client, NOW(now), slice_of(w->p, w->len), &used);
+}
+
+#define DAEMON(now, name, ...) \
+	do { \
+		static uint8_t bytes_[FRAME_PAYLOAD_MAX + 64]; \
+		struct writer w_ = writer_of(bytes_, sizeof(bytes_)); \
+		wire_put_##name(&w_, &(struct wire_##name){__VA_ARGS__}); \
+		input(now, &w_); \
+	} while (0)
+
+static void connect_at(uint64_t now)
+{
+	struct client_target target;
+	assert_true(client_connect(client, NOW(now), &target));
+	client_connected(client, NOW(now));
+}
+
+static void welcome(uint64_t now, uint64_t session, uint64_t last)
+{
+	DAEMON(now, welcome, 1, session, last, 0, 1 << 20);
+	assert_true(client_welcomed(client));
+}
+
+static void reconnect(uint64_t now, const char *hello, uint64_t last)
+{
+	client_disconnected(client, NOW(now));
+	connect_at(now + 1000);
+	expect_frames(now + 1000, hello);
+	welcome(now + 1000, 9, last);
+}
+
+static void send_text(uint64_t now, const char *texts)
+{
+	struct sendbuf *b = sendbuf_new();
+	for (const char *p = texts; *p; p++)
+		assert_true(sendbuf_append(b, slice_of(p, 1), '\n'));
+	char *tag = (char *)(uintptr_t)texts;
+	client_send(client, NOW(now), slice_str("q"), 0, b, tag);
+}
+
+static void delivery(
+    uint64_t now, uint64_t lease, uint64_t first, uint64_t stamp, const char *texts)
+{
+	uint8_t data[256];
+	size_t count = strlen(texts);
+	struct writer w = writer_of(data, sizeof(data));
+	for (size_t i = 0; i < count; i++)
+		put_u16(&w, (uint16_t)(2 * (i + 1) + 100));
+	for (size_t i = 0; i < count; i++) {
+		put_u8(&w, (uint8_t)texts[i]);
+		put_u8(&w, '\n');
+	}
+	DAEMON(now, deliver, 0, lease, first, 1, 0, 0, stamp, {0}, 100, (uint16_t)count,
+	    slice_of(data, w.len));
+}
+
+static void settle(uint64_t now, enum settle_verb verb, uint8_t flags, uint64_t lease,
+    uint64_t first, uint32_t count)
+{
+	struct client_settlement s = {
+	    slice_str("q"), verb, flags, verb == VERB_TOUCH ? 3000 : 0, {0}, NULL};
+	client_settle(client, NOW(now), &s, &(struct settle_entry){lease, first, count}, 1);
+}
+
+/* A subscription with a lease of 3 s and the credit given. */
+static void subscribe(uint64_t now, uint32_t messages)
+{
+	assert_int_equal(client_subscribe(client, NOW(now), slice_str("q"), 0, 0), 0);
+	client_credit(client, 0, messages, 1000);
+	connect_at(now);
+	expect_frames(now, "HELLO(0,0) ");
+	welcome(now, 9, 0);
+	char text[64];
+	snprintf(text, sizeof(text), "SUBSCRIBE CREDIT(%d,1000) ", (int)messages);
+	expect_frames(now, text);
+	DAEMON(now, subscribed, 0, 3000);
+}
+
+static void sends_wait_for_welcome_and_are_numbered(void **state)
+{
+	(void)state;
+	struct client_target target;
+	assert_false(client_connect(client, NOW(5), &target));
+	send_text(5, "ab");
+	send_text(5, "c");
+	connect_at(5);
+	expect_frames(5, "HELLO(0,0) ");
+	welcome(5, 9, 0);
+	expect_frames(5, "SEND#1/0 SEND#2/0 ");
+	DAEMON(6, sent, 1, 1, 2);
+	DAEMON(6, sent, 2, 3, 1);
+	assert_story("sent ab at 1 x2; sent c at 3 x1; ");
+	send_text(7, "d");
+	expect_frames(7, "SEND#3/2 ");
+}
+
+static void unanswered_commands_are_repeated_with_their_numbers(void **state)
+{
+	(void)state;
+	send_text(5, "a");
+	send_text(5, "b");
+	send_text(5, "c");
+	connect_at(5);
+	expect_frames(5, "HELLO(0,0) ");
+	welcome(5, 9, 0);
+	expect_frames(5, "SEND#1/0 SEND#2/0 SEND#3/0 ");
+	DAEMON(6, sent, 1, 1, 1);
+	/* 2 was taken and its answer lost: it is repeated and answered again. */
+	reconnect(6, "HELLO(9,1) ", 2);
+	expect_frames(1006, "SEND#2/1 SEND#3/1 ");
+	DAEMON(1007, sent, 2, 2, 1);
+	DAEMON(1007, sent, 3, 3, 1);
+	assert_story("sent a at 1 x1; sent b at 2 x1; sent c at 3 x1; ");
+}
+
+static void a_full_queue_is_waited_for_and_everything_behind_repeated(void **state)
+{
+	(void)state;
+	send_text(5, "a");
+	send_text(5, "b");
+	connect_at(5);
+	expect_frames(5, "HELLO(0,0) ");
+	welcome(5, 9, 0);
+	expect_frames(5, "SEND#1/0 SEND#2/0 ");
+	DAEMON(6, failed, 1, RMQ_E_FULL, 0, {0});
+	DAEMON(6, failed, 2, RMQ_E_OUT_OF_ORDER, 0, {0});
+	assert_true(client_blocked(client));
+	expect_frames(7, "");
+	DAEMON(8, room, 100);
+	expect_frames(8, "SEND#1/0 SEND#2/0 ");
+	DAEMON(9, failed, 1, RMQ_E_FULL, 0, {0});
+	assert_true(client_due_ms(client, NOW(9)) <= 1000);
+	client_tick(client, NOW(1010));
+	expect_frames(1010, "SEND#1/0 SEND#2/0 ");
+	DAEMON(1011, failed, 2, RMQ_E_OUT_OF_ORDER, 0, {0});
+	DAEMON(1011, sent, 1, 1, 1);
+	DAEMON(1011, sent, 2, 2, 1);
+	assert_story("sent a at 1 x1; sent b at 2 x1; ");
+	DAEMON(1012, room, 100);
+	client_tick(client, NOW(1000000));
+	assert_story("");
+}
+
+static void a_full_queue_ends_it_after_the_timeout(void **state)
+{
+	(void)state;
+	send_text(5, "a");
+	connect_at(5);
+	expect_frames(5, "HELLO(0,0) ");
+	welcome(5, 9, 0);
+	for (uint64_t t = 10; t < 30000; t += 1000) {
+		client_tick(client, NOW(t));
+		expect_frames(t, "SEND#1/0 ");
+		DAEMON(t, failed, 1, RMQ_E_FULL, 0, {0});
+		assert_story("");
+	}
+	client_tick(client, NOW(30005));
+	assert_story("fatal 14; ");
+}
+
+static void no_wait_fails_at_once_when_full(void **state)
+{
+	(void)state;
+	setup_config(&(struct client_config){1, 16, 30000, 7, true});
+	send_text(5, "a");
+	connect_at(5);
+	expect_frames(5, "HELLO(0,0) ");
+	welcome(5, 9, 0);
+	expect_frames(5, "SEND#1/0 ");
+	verdict = CLIENT_STOP;
+	DAEMON(6, failed, 1, RMQ_E_FULL, 0, {0});
+	assert_story("failed a 14 at 0; ");
+	assert_non_null(client_shelf(client));
+	assert_int_equal(client_unanswered(client), 0);
+}
+
+static void a_message_that_is_too_large_is_taken_out_and_what_is_behind_stays(void **state)
+{
+	(void)state;
+	send_text(5, "abc");
+	send_text(5, "d");
+	connect_at(5);
+	expect_frames(5, "HELLO(0,0) ");
+	welcome(5, 9, 0);
+	expect_frames(5, "SEND#1/0 SEND#2/0 ");
+	verdict = CLIENT_REPEAT;
+	remove_from = 1;
+	remove_count = 1;
+	DAEMON(6, failed, 1, RMQ_E_TOO_LARGE, 1, {0});
+	DAEMON(6, failed, 2, RMQ_E_OUT_OF_ORDER, 0, {0});
+	assert_story("failed abc 6 at 1; ");
+	const struct client_command *cmd = client_oldest(client);
+	struct batch_view v;
+	assert_int_equal(cmd->buf->count, 2);
+	expect_frames(7, "SEND#1/0 SEND#2/0 ");
+	struct slice frame = sendbuf_frame(cmd->buf);
+	struct wire_send m;
+	assert_true(wire_send_decode(slice_of(frame.data + 8, frame.len - 8), &m));
+	assert_int_equal(batch_parse(m.data, &v), 0);
+	assert_int_equal(v.count, 2);
+	assert_memory_equal(v.blob, "a\nc\n", 4);
+}
+
+static void a_stop_sends_what_was_in_front_and_shelves_the_rest(void **state)
+{
+	(void)state;
+	send_text(5, "abc");
+	send_text(5, "d");
+	connect_at(5);
+	expect_frames(5, "HELLO(0,0) ");
+	welcome(5, 9, 0);
+	expect_frames(5, "SEND#1/0 SEND#2/0 ");
+	verdict = CLIENT_LAST;
+	remove_from = 1;
+	remove_count = 2;
+	DAEMON(6, failed, 1, RMQ_E_TOO_LARGE, 1, {0});
+	DAEMON(6, failed, 2, RMQ_E_OUT_OF_ORDER, 0, {0});
+	expect_frames(7, "SEND#1/0 ");
+	DAEMON(8, sent, 1, 1, 1);
+	assert_story("failed abc 6 at 1; sent abc at 1 x1; ");
+	assert_string_equal((const char *)client_shelf(client)->tag, "d");
+}
+
+static void a_first_bad_message_leaves_nothing_to_send(void **state)
+{
+	(void)state;
+	send_text(5, "a");
+	send_text(5, "d");
+	connect_at(5);
+	expect_frames(5, "HELLO(0,0) ");
+	welcome(5, 9, 0);
+	expect_frames(5, "SEND#1/0 SEND#2/0 ");
+	verdict = CLIENT_REPEAT;
+	remove_from = 0;
+	remove_count = 1;
+	DAEMON(6, failed, 1, RMQ_E_TOO_LARGE, 0, {0});
+	DAEMON(6, failed, 2, RMQ_E_OUT_OF_ORDER, 0, {0});
+	expect_frames(7, "SEND#1/0 ");
+	remove_count = 0;
+	DAEMON(8, sent, 1, 1, 1);
+	assert_story("failed a 6 at 0; sent d at 1 x1; ");
+}
+
+static void a_half_written_frame_is_ended_before_the_repeat(void **state)
+{
+	(void)state;
+	struct slice pieces[CLIENT_PIECES];
+	send_text(5, "a");
+	send_text(5, "b");
+	connect_at(5);
+	expect_frames(5, "HELLO(0,0) ");
+	welcome(5, 9, 0);
+	assert_int_equal(client_output(client, NOW(5), pieces, CLIENT_PIECES), 2);
+	uint8_t torn[1024];
+	size_t first = pieces[0].len, half = 10;
+	memcpy(torn, pieces[1].data, half);
+	client_wrote(client, first + half);
+	DAEMON(6, failed, 1, RMQ_E_FULL, 0, {0});
+	DAEMON(6, room, 1);
+	assert_int_equal(client_output(client, NOW(6), pieces, CLIENT_PIECES), 3);
+	memcpy(torn + half, pieces[0].data, pieces[0].len);
+	struct frame f;
+	struct wire_send m;
+	size_t used;
+	assert_int_equal(frame_parse(slice_of(torn, half + pieces[0].len), &f, &used), 0);
+	assert_int_equal(used, half + pieces[0].len);
+	assert_true(wire_send_decode(f.payload, &m));
+	assert_int_equal(m.n, 2);
+	client_wrote(client, pieces[0].len);
+	expect_frames(7, "SEND#1/0 SEND#2/0 ");
+}
+
+static void large_messages_go_in_pieces_and_wait_for_their_room(void **state)
+{
+	(void)state;
+	struct sendbuf *first = NULL, **end = &first;
+	for (int i = 0; i < 3; i++) {
+		struct sendbuf *b = sendbuf_new();
+		b->large = true;
+		b->filled = b->blob_len = i < 2 ? SENDBUF_CAP : 7;
+		memset(sendbuf_blob(b), 'x', b->blob_len);
+		*end = b;
+		end = &b->next;
+	}
+	send_text(5, "a");
+	client_send(client, NOW(5), slice_str("q"), 0, first, (char *)(uintptr_t) "large");
+	connect_at(5);
+	expect_frames(5, "HELLO(0,0) ");
+	DAEMON(5, welcome, 1, 9, 0, 0, 100000);
+	expect_frames(5, "SEND#1/0 ");
+	DAEMON(6, sent, 1, 1, 1);
+	expect_frames(6, "SEND#2/1[0+] SEND#2/1[1+] SEND#2/1[2] ");
+	DAEMON(7, sent, 2, 2, 1);
+	assert_story("sent a at 1 x1; sent large at 2 x1; ");
+}
+
+static void an_unknown_session_is_fatal_only_if_a_send_may_have_been_taken(void **state)
+{
+	(void)state;
+	send_text(5, "a");
+	connect_at(5);
+	expect_frames(5, "HELLO(0,0) ");
+	welcome(5, 9, 0);
+	client_disconnected(client, NOW(6));
+	connect_at(1006);
+	expect_frames(1006, "HELLO(9,0) ");
+	DAEMON(1006, error, RMQ_E_UNKNOWN_SESSION, {0});
+	assert_story("");
+	client_disconnected(client, NOW(1006));
+	connect_at(2006);
+	expect_frames(2006, "HELLO(0,0) ");
+	welcome(2006, 10, 0);
+	expect_frames(2006, "SEND#1/0 ");
+	client_disconnected(client, NOW(2007));
+	connect_at(3007);
+	expect_frames(3007, "HELLO(10,0) ");
+	DAEMON(3007, error, RMQ_E_UNKNOWN_SESSION, {0});
+	assert_story("fatal 18; ");
+}
+
+static void no_daemon_is_told_after_the_timeout_and_not_before(void **state)
+{
+	(void)state;
+	struct client_target target;
+	uint64_t t = 5, tries = 0;
+	send_text(5, "a");
+	for (; t < 30005; t += client_due_ms(client, NOW(t))) {
+		client_tick(client, NOW(t));
+		assert_story("");
+		if (client_connect(client, NOW(t), &target)) {
+			tries++;
+			client_disconnected(client, NOW(t));
+		}
+	}
+	assert_in_range(tries, 25, 100);
+	client_tick(client, NOW(t));
+	assert_story("fatal 10; ");
+	assert_true(client_hangs_up(client));
+}
+
+static void a_timeout_of_0_tries_once(void **state)
+{
+	(void)state;
+	struct client_target target;
+	setup_config(&(struct client_config){1, 16, 0, 7, false});
+	send_text(5, "a");
+	client_tick(client, NOW(5));
+	assert_true(client_connect(client, NOW(5), &target));
+	client_tick(client, NOW(5));
+	assert_story("");
+	client_disconnected(client, NOW(5));
+	client_tick(client, NOW(5));
+	assert_story("fatal 10; ");
+}
+
+static void a_silent_daemon_times_out_and_waiting_for_input_does_not(void **state)
+{
+	(void)state;
+	send_text(5, "a");
+	connect_at(5);
+	expect_frames(5, "HELLO(0,0) ");
+	welcome(5, 9, 0);
+	expect_frames(5, "SEND#1/0 ");
+	DAEMON(6, sent, 1, 1, 1);
+	assert_true(client_due_ms(client, NOW(6)) == CLIENT_FOREVER);
+	client_tick(client, NOW(1000000));
+	send_text(1000000, "b");
+	expect_frames(1000000, "SEND#2/1 ");
+	client_tick(client, NOW(1029999));
+	assert_story("sent a at 1 x1; ");
+	client_tick(client, NOW(1030000));
+	assert_story("fatal 17; ");
+}
+
+static void redirects_are_followed_and_end(void **state)
+{
+	(void)state;
+	struct client_target target;
+	send_text(5, "a");
+	connect_at(5);
+	DAEMON(5, redirect, slice_str("unix:/x"));
+	assert_true(client_hangs_up(client));
+	client_disconnected(client, NOW(5));
+	assert_true(client_connect(client, NOW(5), &target));
+	assert_true(slice_eq(target.address, slice_str("unix:/x")));
+	for (int i = 0; i < 7; i++) {
+		client_connected(client, NOW(5));
+		DAEMON(5, redirect, slice_str("unix:/x"));
+		client_disconnected(client, NOW(5));
+		assert_true(client_connect(client, NOW(5), &target));
+	}
+	client_connected(client, NOW(5));
+	DAEMON(5, redirect, slice_str("unix:/x"));
+	client_disconnected(client, NOW(5));
+	assert_false(client_connect(client, NOW(5), &target));
+	assert_true(client_connect(client, NOW(1005), &target));
+	assert_int_equal(target.address.len, 0);
+}
+
+static void not_yet_is_come_back_to_in_its_time(void **state)
+{
+	(void)state;
+	struct client_target target;
+	send_text(5, "a");
+	connect_at(5);
+	DAEMON(5, not_yet, 400);
+	client_disconnected(client, NOW(5));
+	assert_false(client_connect(client, NOW(404), &target));
+	assert_true(client_connect(client, NOW(505), &target));
+}
+
+static void a_lease_is_vouched_for_from_its_stamp_for_its_length(void **state)
+{
+	(void)state;
+	subscribe(100, 10);
+	delivery(200, 7, 1, 100, "ab");
+	assert_story("1:7=a; 2:7=b; ");
+	assert_true(client_vouches(client, 7, 2, NOW(3099)));
+	assert_false(client_vouches(client, 7, 2, NOW(3100)));
+	assert_false(client_vouches(client, 7, 3, NOW(200)));
+	DAEMON(300, extended, 250);
+	assert_true(client_vouches(client, 7, 1, NOW(3249)));
+	assert_false(client_vouches(client, 7, 1, NOW(3250)));
+	/* An echo from before says nothing about what comes behind it. */
+	delivery(400, 8, 3, 0, "c");
+	assert_false(client_vouches(client, 8, 3, NOW(400)));
+	assert_int_equal(client_credit_messages(client, 0), 8);
+}
+
+static void extend_is_sent_every_third_of_a_lease_while_something_is_held(void **state)
+{
+	(void)state;
+	subscribe(100, 10);
+	assert_true(client_due_ms(client, NOW(100)) == CLIENT_FOREVER);
+	delivery(200, 7, 1, 100, "ab");
+	assert_int_equal(client_due_ms(client, NOW(200)), 900);
+	expect_frames(1099, "");
+	expect_frames(1100, "EXTEND ");
+	expect_frames(2100, "EXTEND ");
+	settle(2200, VERB_SETTLE, 0, 7, 1, 2);
+	expect_frames(5000, "SETTLE#1/0 ");
+}
+
+static void a_new_connection_confirms_what_is_held_and_repeats_nothing(void **state)
+{
+	(void)state;
+	subscribe(100, 10);
+	delivery(200, 7, 1, 100, "abcd");
+	settle(300, VERB_SETTLE, 0, 7, 2, 1);
+	expect_frames(300, "SETTLE#1/0 ");
+	story[0] = 0;
+	reconnect(400, "HELLO(9,0) ", 0);
+	/* The settlement goes first; credit that was used is not given again. */
+	expect_frames(1400, "SETTLE#1/0 SUBSCRIBE CREDIT(6,992) EXTEND ");
+	DAEMON(1400, subscribed, 0, 3000);
+	/* Not named on this connection: an echo does not vouch. */
+	DAEMON(1450, extended, 1400);
+	assert_false(client_vouches(client, 7, 1, NOW(3200)));
+	/* Message 5 was lost on the way before. */
+	delivery(1500, 7, 1, 0, "abcde");
+	assert_story("5:7=e; ");
+	expect_frames(1600, "EXTEND ");
+	DAEMON(1650, extended, 1600);
+	assert_true(client_vouches(client, 7, 1, NOW(4599)));
+	assert_true(client_vouches(client, 7, 5, NOW(4599)));
+	assert_false(client_vouches(client, 7, 2, NOW(1700)));
+}
+
+static void what_the_daemon_does_not_name_again_has_ended(void **state)
+{
+	(void)state;
+	subscribe(100, 10);
+	delivery(200, 7, 1, 100, "ab");
+	settle(300, VERB_TOUCH, SETTLE_DETACH, 7, 1, 1);
+	expect_frames(300, "SETTLE#1/0 ");
+	DAEMON(300, done, 1, {0});
+	story[0] = 0;
+	reconnect(400, "HELLO(9,1) ", 1);
+	expect_frames(1400, "SUBSCRIBE CREDIT(8,996) EXTEND ");
+	DAEMON(1400, subscribed, 0, 3000);
+	DAEMON(1500, extended, 1400);
+	expect_frames(2400, "EXTEND ");
+	DAEMON(2500, extended, 2400);
+	client_tick(client, NOW(3099));
+	assert_story("");
+	client_tick(client, NOW(3100));
+	assert_story("ended 2 2:7 x1; ");
+	/* Detached with a length of 3 s at 300. */
+	client_tick(client, NOW(3300));
+	assert_story("ended 2 1:7 x1; ");
+	assert_int_equal(client_held(client), 0);
+}
+
+static void a_lease_ends_when_the_daemon_says_so(void **state)
+{
+	(void)state;
+	subscribe(100, 10);
+	delivery(200, 7, 1, 100, "abcd");
+	story[0] = 0;
+	settle(300, VERB_SETTLE, 0, 7, 3, 1);
+	DAEMON(400, lease_ended, 0, ENDED_GONE, 7, 2, 3);
+	assert_story("ended 3 2:7 x1; ended 3 4:7 x1; ");
+	assert_true(client_vouches(client, 7, 1, NOW(400)));
+}
+
+static void large_messages_come_together(void **state)
+{
+	(void)state;
+	subscribe(100, 10);
+	DAEMON(200, deliver_part, 0, 7, 1, 1, 0, 0, 100, {0}, 0, 2, 6, slice_str("abc"));
+	assert_story("");
+	DAEMON(200, deliver_part, 0, 7, 1, 1, 0, 0, 100, {0}, 1, 2, 6, slice_str("def"));
+	assert_story("1:7=abcdef; ");
+	DAEMON(200, deliver_part, 0, 7, 2, 1, 0, 0, 100, {0}, 1, 2, 6, slice_str("def"));
+	assert_story("fatal 22; ");
+}
+
+static void unsubscribing_without_a_connection_ends_at_once(void **state)
+{
+	(void)state;
+	client_subscribe(client, NOW(5), slice_str("q"), 0, 0);
+	client_unsubscribe(client, 0);
+	assert_int_equal(client_due_ms(client, NOW(5)), 0);
+	client_tick(client, NOW(5));
+	assert_story("unsubscribed 0; ");
+	client_bye(client);
+	assert_true(client_ended(client));
+}
+
+static void a_list_goes_on_where_the_connection_broke(void **state)
+{
+	(void)state;
+	client_list(client, NOW(5), slice_str(""), slice_str("*"), 10);
+	connect_at(5);
+	expect_frames(5, "HELLO(0,0) ");
+	welcome(5, 9, 0);
+	expect_frames(5, "LIST(,10) ");
+	DAEMON(6, listed, .req = 1, .queue = slice_str("a"));
+	reconnect(6, "HELLO(9,0) ", 0);
+	expect_frames(1006, "LIST(a,9) ");
+	DAEMON(1007, listed, .req = 1, .queue = slice_str("b"));
+	DAEMON(1007, list_end, 1, 0);
+	assert_story("row a; row b; end 0; ");
+}
+
+static void bye_waits_for_the_last_answer(void **state)
+{
+	(void)state;
+	send_text(5, "a");
+	connect_at(5);
+	expect_frames(5, "HELLO(0,0) ");
+	welcome(5, 9, 0);
+	client_bye(client);
+	expect_frames(5, "SEND#1/0 ");
+	assert_false(client_ended(client));
+	DAEMON(6, sent, 1, 1, 1);
+	expect_frames(6, "BYE ");
+	assert_true(client_ended(client));
+}
+
+static void garbage_is_fatal(void **state)
+{
+	(void)state;
+	uint8_t bytes[64];
+	size_t used;
+	send_text(5, "a");
+	connect_at(5);
+	memset(bytes, 0xff, sizeof(bytes));
+	client_input(client, NOW(5), slice_of(bytes, sizeof(bytes)), &used);
+	assert_story("fatal 22; ");
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {T(sends_wait_for_welcome_and_are_numbered),
+	    T(unanswered_commands_are_repeated_with_their_numbers),
+	    T(a_full_queue_is_waited_for_and_everything_behind_repeated),
+	    T(a_full_queue_ends_it_after_the_timeout), T(no_wait_fails_at_once_when_full),
+	    T(a_message_that_is_too_large_is_taken_out_and_what_is_behind_stays),
+	    T(a_stop_sends_what_was_in_front_and_shelves_the_rest),
+	    T(a_first_bad_message_leaves_nothing_to_send),
+	    T(a_half_written_frame_is_ended_before_the_repeat),
+	    T(large_messages_go_in_pieces_and_wait_for_their_room),
+	    T(an_unknown_session_is_fatal_only_if_a_send_may_have_been_taken),
+	    T(no_daemon_is_told_after_the_timeout_and_not_before), T(a_timeout_of_0_tries_once),
+	    T(a_silent_daemon_times_out_and_waiting_for_input_does_not),
+	    T(redirects_are_followed_and_end), T(not_yet_is_come_back_to_in_its_time),
+	    T(a_lease_is_vouched_for_from_its_stamp_for_its_length),
+	    T(extend_is_sent_every_third_of_a_lease_while_something_is_held),
+	    T(a_new_connection_confirms_what_is_held_and_repeats_nothing),
+	    T(what_the_daemon_does_not_name_again_has_ended),
+	    T(a_lease_ends_when_the_daemon_says_so), T(large_messages_come_together),
+	    T(unsubscribing_without_a_connection_ends_at_once),
+	    T(a_list_goes_on_where_the_connection_broke), T(bye_waits_for_the_last_answer),
+	    T(garbage_is_fatal)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
