@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "sys/store_env.h"
@@ -489,6 +490,11 @@ size_t store_page_size(const struct store *s)
 	return s->env.page_size;
 }
 
+uint64_t store_file_bytes(const struct store *s)
+{
+	return s->file_bytes;
+}
+
 size_t store_record_pages(const struct store *s, size_t payload_len)
 {
 	size_t bytes = OVERFLOW_HEADER + RECORD_HEADER_SIZE + payload_len;
@@ -531,6 +537,16 @@ enum rmq_error store_extend(struct store *s, uint64_t bytes)
 	if (fdatasync(s->data_fd) != 0)
 		return reason_set(&s->why, RMQ_E_IO, "data.mdb: %s", strerror(errno));
 	s->file_bytes = at;
+	return RMQ_E_OK;
+}
+
+enum rmq_error store_disk(struct store *s, uint64_t *total, uint64_t *available)
+{
+	struct statvfs fs;
+	if (fstatvfs(s->data_fd, &fs) != 0)
+		return reason_set(&s->why, RMQ_E_IO, "statvfs: %s", strerror(errno));
+	*total = (uint64_t)fs.f_blocks * fs.f_frsize;
+	*available = (uint64_t)fs.f_bavail * fs.f_frsize;
 	return RMQ_E_OK;
 }
 

@@ -166,6 +166,7 @@ enum rmq_error store_commit(struct store *s) __attribute__((warn_unused_result))
  */
 uint64_t store_tail(const struct store *s);
 size_t store_page_size(const struct store *s);
+uint64_t store_file_bytes(const struct store *s);
 
 /* Pages that a record of this payload takes at most, its share of the tree not included. */
 size_t store_record_pages(const struct store *s, size_t payload_len);
@@ -179,6 +180,10 @@ enum rmq_error store_pages(struct store *s, struct store_pages *pages)
  * system has less to give.  RMQ_E_FULL (expected): nothing at all.
  */
 enum rmq_error store_extend(struct store *s, uint64_t bytes)
+    __attribute__((warn_unused_result));
+
+/* Bytes of the directory's file system: in all, and what may still be written. */
+enum rmq_error store_disk(struct store *s, uint64_t *total, uint64_t *available)
     __attribute__((warn_unused_result));
 
 /* Forgets readers whose process is gone. */

@@ -1,0 +1,13 @@
+#include "journal.h"
+#include "sys/store.h"
+
+int command_init(int argc, char **argv)
+{
+	struct reason why = {""};
+	int status;
+	char **words = command_words(argc, argv, "init", "+h", NULL, NULL, NULL, 1, &status);
+	if (!words)
+		return status;
+	enum rmq_error err = store_create(words[0], &why);
+	return err ? report(words[0], err, &why) : 0;
+}

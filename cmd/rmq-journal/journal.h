@@ -1,0 +1,46 @@
+/* What the sub-commands of rmq-journal share. */
+#ifndef RMQ_JOURNAL_JOURNAL_H
+#define RMQ_JOURNAL_JOURNAL_H
+
+#include <getopt.h>
+#include <stdbool.h>
+
+#include "core/error.h"
+#include "sys/reason.h"
+
+/*
+ * Every sub-command, from one table: usage, help and dispatch.
+ *	name, what follows it, what it does
+ */
+#define JOURNAL_COMMANDS(X) \
+	X(init, "DIR", "make a data directory") \
+	X(serve, "DIR", "speak the journal protocol on standard input") \
+	X(stat, "[-j] DIR", "print how full it is and what it knows")
+
+#define X(name, args, what) int command_##name(int argc, char **argv);
+JOURNAL_COMMANDS(X)
+#undef X
+
+/*
+ * Prints `rmq-journal: OBJECT: TEXT: WHY` and returns the exit status.  why may be NULL
+ * or empty.
+ */
+int report(const char *object, enum rmq_error err, const struct reason *why);
+
+/*
+ * Parses the options of a sub-command: `options` may be NULL, `set` is told each one and
+ * returns false if its value is wrong.  Then there have to be as many words as `words`. Returns
+ * the first word, or NULL: *exit_status says how to end (0 after --help).
+ */
+char **command_words(int argc, char **argv, const char *name, const char *letters,
+    const struct option *options, bool (*set)(int letter, const char *value, void *state),
+    void *state, int words, int *exit_status);
+
+/* From now on a crash is told as damage of the data file in DIR: exit 65. */
+void guard_begin(const char *dir);
+
+/* stdout is flushed; the exit status to end with: `status`, or 74 if it could not be written.
+ */
+int finish_stdout(int status);
+
+#endif

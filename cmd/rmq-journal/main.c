@@ -1,0 +1,103 @@
+/* rmq-journal: the journal of a queue, and tools for its data directory. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "journal.h"
+#include "sys/log.h"
+
+static const struct command {
+	const char *name;
+	const char *args;
+	const char *what;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+#define X(name, args, what) {#name, args, what, command_##name},
+    JOURNAL_COMMANDS(X)
+#undef X
+};
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void print_help(FILE *f)
+{
+	fprintf(f, "usage: rmq-journal COMMAND [OPTION...] DIR\n\n");
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(f, "  %-8s %-30s %s\n", commands[i].name, commands[i].args,
+		    commands[i].what);
+	fprintf(f, "\nOptions: -h --help, -V --version; see rmq-journal(1).\n");
+}
+
+static int print_usage(const struct command *c)
+{
+	fprintf(stderr, "usage: rmq-journal %s %s\n", c ? c->name : "COMMAND",
+	    c ? c->args : "[OPTION...] DIR (see rmq-journal --help)");
+	return error_exit(RMQ_E_USAGE);
+}
+
+static const struct command *find(const char *name)
+{
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+int report(const char *object, enum rmq_error err, const struct reason *why)
+{
+	bool more = why && why->text[0];
+	log_error(
+	    "%s: %s%s%s", object, error_text(err), more ? ": " : "", more ? why->text : "");
+	return error_exit(err);
+}
+
+int finish_stdout(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	log_error("standard output: %s", strerror(errno));
+	return error_exit(RMQ_E_IO);
+}
+
+char **command_words(int argc, char **argv, const char *name, const char *letters,
+    const struct option *options, bool (*set)(int letter, const char *value, void *state),
+    void *state, int words, int *exit_status)
+{
+	static const struct option none[] = {{0}};
+	int letter;
+	optind = 1;
+	opterr = 0;
+	while (
+	    (letter = getopt_long(argc, argv, letters, options ? options : none, NULL)) != -1) {
+		if (letter == 'h') {
+			print_help(stdout);
+			*exit_status = finish_stdout(0);
+			return NULL;
+		}
+		if (letter == '?' || !set || !set(letter, optarg, state)) {
+			*exit_status = print_usage(find(name));
+			return NULL;
+		}
+	}
+	if (argc - optind != words) {
+		*exit_status = print_usage(find(name));
+		return NULL;
+	}
+	return argv + optind;
+}
+
+int main(int argc, char **argv)
+{
+	log_init("rmq-journal", 0);
+	const char *word = argc > 1 ? argv[1] : "";
+	if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0) {
+		print_help(stdout);
+		return finish_stdout(0);
+	}
+	if (strcmp(word, "-V") == 0 || strcmp(word, "--version") == 0) {
+		puts("rmq-journal " RMQ_VERSION);
+		return finish_stdout(0);
+	}
+	const struct command *c = find(word);
+	return c ? c->run(argc - 1, argv + 1) : print_usage(NULL);
+}

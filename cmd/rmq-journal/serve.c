@@ -1,0 +1,58 @@
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "journal.h"
+#include "sys/journal_server.h"
+#include "sys/log.h"
+
+/*
+ * The opener says when it is over, by closing its end: a signal to the whole process group or
+ * service must not take the journal away from a daemon that still drains.
+ */
+static void outlive_signals(void)
+{
+	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		signal(ignored[i], SIG_IGN);
+	/* If its end of the socket leaked into some other process. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+static int serve(const char *dir)
+{
+	struct store *s;
+	struct reason why = {""};
+	enum rmq_error err = store_open(dir, &s, &why);
+	if (err) {
+		journal_refuse(STDIN_FILENO, err, why.text);
+		return report(dir, err, &why);
+	}
+	char *path = realpath(dir, NULL);
+	err = journal_serve(STDIN_FILENO, s, path ? path : dir, &why);
+	free(path);
+	store_close(s);
+	return err ? report(dir, err, &why) : 0;
+}
+
+int command_serve(int argc, char **argv)
+{
+	struct stat st;
+	int status;
+	char **words = command_words(argc, argv, "serve", "+h", NULL, NULL, NULL, 1, &status);
+	if (!words)
+		return status;
+	if (fstat(STDIN_FILENO, &st) != 0 || !S_ISSOCK(st.st_mode)) {
+		log_error("serve: standard input is not a socket");
+		return error_exit(RMQ_E_USAGE);
+	}
+	outlive_signals();
+	guard_begin(words[0]);
+	return serve(words[0]);
+}

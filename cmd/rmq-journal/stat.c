@@ -1,0 +1,117 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "journal.h"
+#include "sys/store.h"
+
+/* Of one moment. */
+struct numbers {
+	struct store_state state;
+	struct store_pages pages;
+	uint64_t first; /* index; 0: no records */
+};
+
+/*      name          value                                         what */
+#define STAT_NUMBERS(X) \
+	X(first, n->first, "oldest record") \
+	X(last, n->state.next - 1, "newest record") \
+	X(records, n->state.records, "") \
+	X(holes, n->state.next - 1 - n->state.records, "") \
+	X(record_bytes, n->state.bytes, "") \
+	X(checkpoint, n->state.checkpoint, "newest END") \
+	X(term, n->state.term, "") \
+	X(page_size, n->pages.page_size, "bytes") \
+	X(pages_used, n->pages.used, "") \
+	X(pages_free, n->pages.free, "to be used again") \
+	X(bytes_used, n->pages.used * n->pages.page_size, "") \
+	X(file_bytes, n->pages.file_bytes, "written ahead included")
+
+static enum rmq_error read_numbers(
+    const char *dir, struct numbers *n, struct identity *id, struct reason *why)
+{
+	struct store_reader *r;
+	struct slice value;
+	enum rmq_error err = store_reader_open(dir, &r, why);
+	if (err)
+		return err;
+	*id = *store_reader_identity(r);
+	err = store_reader_begin(r);
+	if (!err)
+		err = store_reader_state(r, &n->state);
+	if (!err)
+		err = store_reader_pages(r, &n->pages);
+	n->first = 0;
+	if (!err)
+		err = store_reader_raw(r, 0, &n->first, &value);
+	store_reader_close(r);
+	return err == RMQ_E_NOTHING ? RMQ_E_OK : err;
+}
+
+static int print_json(
+    const struct numbers *n, const struct identity *id, const char *incarnation)
+{
+	json_t *o = json_object();
+	json_object_set_new(o, "format", json_integer(id->version));
+	json_object_set_new(o, "incarnation", json_string(incarnation));
+#define X(name, value, what) json_object_set_new(o, #name, json_integer((json_int_t)(value)));
+	STAT_NUMBERS(X)
+#undef X
+	int bad = json_dumpf(o, stdout, JSON_COMPACT) | (putchar('\n') == EOF);
+	json_decref(o);
+	return bad;
+}
+
+static void print_lines(
+    const struct numbers *n, const struct identity *id, const char *incarnation)
+{
+	bool people = isatty(STDOUT_FILENO);
+	const char *format = people ? "%-14s %s\n" : "%s\t%s\n";
+	char number[32];
+	snprintf(number, sizeof(number), "%u", id->version);
+	printf(format, "format", number);
+	printf(format, "incarnation", incarnation);
+#define X(name, value, what) \
+	snprintf(number, sizeof(number), "%" PRIu64, (uint64_t)(value)); \
+	if (people && what[0]) \
+		printf("%-14s %-20s (%s)\n", #name, number, what); \
+	else \
+		printf(format, #name, number);
+	STAT_NUMBERS(X)
+#undef X
+}
+
+static bool set_option(int letter, const char *value, void *state)
+{
+	(void)value;
+	*(bool *)state = letter == 'j';
+	return true;
+}
+
+int command_stat(int argc, char **argv)
+{
+	static const struct option options[] = {
+	    {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
+	bool json = false;
+	int status;
+	char incarnation[IDENTITY_TEXT_SIZE];
+	struct numbers n;
+	struct identity id;
+	struct reason why = {""};
+	char **words =
+	    command_words(argc, argv, "stat", "hj", options, set_option, &json, 1, &status);
+	if (!words)
+		return status;
+	guard_begin(words[0]);
+	enum rmq_error err = read_numbers(words[0], &n, &id, &why);
+	if (err)
+		return report(words[0], err, &why);
+	identity_text(&id, incarnation);
+	if (json)
+		print_json(&n, &id, incarnation);
+	else
+		print_lines(&n, &id, incarnation);
+	return finish_stdout(0);
+}

@@ -1,0 +1,25 @@
+/*
+ * The journal's side of the journal protocol, rmq-journal(5), on one connected socket:
+ * OPEN, then group commits until the opener closes its end.
+ *
+ * While a commit syncs, what arrives waits in the socket; then all that waits goes into the
+ * next one.  Payloads are read straight into the store's pages.
+ */
+#ifndef RMQ_SYS_JOURNAL_SERVER_H
+#define RMQ_SYS_JOURNAL_SERVER_H
+
+#include "sys/store.h"
+
+/*
+ * Serves until the opener is gone: RMQ_E_OK, all that had arrived whole is stored.
+ * RMQ_E_PROTOCOL, RMQ_E_VERSION: the opener sent what it may not; it was told so, and
+ * what it sent before is stored.  Others: the store or the socket failed; nothing was
+ * acknowledged after that.  `directory` is what OPENED says.
+ */
+enum rmq_error journal_serve(int fd, struct store *s, const char *directory, struct reason *why)
+    __attribute__((warn_unused_result));
+
+/* For one that cannot be served: an ERROR frame, if the socket takes it at once. */
+void journal_refuse(int fd, enum rmq_error code, const char *text);
+
+#endif

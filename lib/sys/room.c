@@ -1,0 +1,151 @@
+#include "sys/room.h"
+
+#define MIB ((uint64_t)1 << 20)
+
+#define COMMIT_MAX    (4 * MIB)
+#define COMMIT_MIN    (128 * 1024)
+#define STEP_MIN      (16 * MIB)
+#define STEP_MAX      (64 * MIB)
+#define AHEAD	      (16 * MIB) /* fewer pages ahead than this: make some */
+#define RESERVE_MIN   (4 * MIB)
+#define RESERVE_MAX   (64 * MIB)
+#define LEAVE_MAX     (64 * MIB) /* for others on the same file system */
+#define EXTEND_MIN    (64 * 1024)
+#define WALK_EVERY_MS 100
+#define TRY_EVERY_MS  1000
+
+static uint64_t at_most(uint64_t v, uint64_t limit)
+{
+	return v < limit ? v : limit;
+}
+
+static uint64_t clamp(uint64_t v, uint64_t low, uint64_t high)
+{
+	return v < low ? low : at_most(v, high);
+}
+
+static uint64_t tail_bytes(const struct store *s)
+{
+	return store_tail(s) * store_page_size(s);
+}
+
+/* Small file systems have all of it smaller. */
+static uint64_t ahead(const struct room *r)
+{
+	return at_most(AHEAD, r->disk_total / 32);
+}
+
+static uint64_t reserve(const struct room *r, const struct store *s)
+{
+	uint64_t share = clamp(store_file_bytes(s) / 16, RESERVE_MIN, RESERVE_MAX);
+	return at_most(share, r->disk_total / 8);
+}
+
+static uint64_t step(const struct room *r, const struct store *s)
+{
+	uint64_t share = clamp(store_file_bytes(s) / 16, STEP_MIN, STEP_MAX);
+	return at_most(share, r->disk_total / 32);
+}
+
+static enum rmq_error look_at_disk(struct room *r, struct store *s)
+{
+	uint64_t available;
+	enum rmq_error err = store_disk(s, &r->disk_total, &available);
+	if (err)
+		return err;
+	uint64_t leave = at_most(LEAVE_MAX, r->disk_total / 64);
+	r->disk_left = available > leave ? available - leave : 0;
+	return RMQ_E_OK;
+}
+
+/* What should be ahead: when the disk gets short, the reserve as well. */
+static uint64_t wanted(const struct room *r, const struct store *s)
+{
+	uint64_t held_back = reserve(r, s);
+	return ahead(r) + (r->disk_left < 4 * held_back ? held_back : 0);
+}
+
+static enum rmq_error extend(struct room *r, struct store *s, uint64_t now_ms)
+{
+	uint64_t page = store_page_size(s);
+	if (r->short_of_disk && now_ms < r->try_after_ms)
+		return RMQ_E_OK;
+	store_check_readers(s);
+	enum rmq_error err = look_at_disk(r, s);
+	if (err)
+		return err;
+	if (tail_bytes(s) >= wanted(r, s))
+		return RMQ_E_OK;
+	uint64_t more = step(r, s) + wanted(r, s) - ahead(r);
+	uint64_t bytes = at_most(more, r->disk_left) / page * page;
+	r->try_after_ms = now_ms + TRY_EVERY_MS;
+	err = bytes < EXTEND_MIN ? RMQ_E_FULL : store_extend(s, bytes);
+	if (err && err != RMQ_E_FULL)
+		return err;
+	r->short_of_disk = err == RMQ_E_FULL || bytes < more;
+	return look_at_disk(r, s);
+}
+
+/* Free pages count only where the file cannot grow any more. */
+static enum rmq_error count_free(struct room *r, struct store *s, uint64_t now_ms)
+{
+	struct store_pages pages;
+	if (now_ms < r->walk_after_ms)
+		return RMQ_E_OK;
+	enum rmq_error err = store_pages(s, &pages);
+	if (err)
+		return err;
+	r->free_pages = pages.free_runs;
+	r->stale = false;
+	r->walk_after_ms = now_ms + WALK_EVERY_MS;
+	return RMQ_E_OK;
+}
+
+bool room_is_low(const struct room *r, const struct store *s)
+{
+	return tail_bytes(s) < wanted(r, s);
+}
+
+enum rmq_error room_init(struct room *r, struct store *s, uint64_t now_ms)
+{
+	*r = (struct room){0};
+	enum rmq_error err = look_at_disk(r, s);
+	return err ? err : room_update(r, s, 0, false, now_ms);
+}
+
+enum rmq_error room_update(
+    struct room *r, struct store *s, uint64_t spent, bool freed, uint64_t now_ms)
+{
+	enum rmq_error err = RMQ_E_OK;
+	r->free_pages -= at_most(spent, r->free_pages);
+	r->stale = r->stale || spent > 0 || freed;
+	if (room_is_low(r, s))
+		err = extend(r, s, now_ms);
+	if (!err && r->short_of_disk && r->stale)
+		err = count_free(r, s, now_ms);
+	return err;
+}
+
+uint64_t room_due_ms(const struct room *r)
+{
+	if (!r->short_of_disk)
+		return UINT64_MAX;
+	return r->stale && r->walk_after_ms < r->try_after_ms ? r->walk_after_ms
+							      : r->try_after_ms;
+}
+
+uint64_t room_bytes(const struct room *r, const struct store *s)
+{
+	uint64_t exists = tail_bytes(s) + r->free_pages * store_page_size(s);
+	uint64_t could_exist = exists + (r->short_of_disk ? 0 : r->disk_left);
+	uint64_t held_back = reserve(r, s);
+	uint64_t room = could_exist > held_back ? could_exist - held_back : 0;
+	/* A record of half a page and a little more takes a whole one. */
+	return at_most(room, exists) / 2;
+}
+
+uint64_t room_commit_bytes(const struct room *r, const struct store *s)
+{
+	(void)r;
+	return clamp(tail_bytes(s) / 2, COMMIT_MIN, COMMIT_MAX);
+}

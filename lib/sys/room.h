@@ -1,0 +1,49 @@
+/*
+ * Room: how much more a journal may take, so that it never meets a full disk.
+ *
+ * The data file is written with zeros ahead of what is in use, in steps: overwriting is
+ * faster than growing, and what was written once cannot run out.  New messages are let in
+ * only up to pages that exist, less a reserve for what drains a queue: leases,
+ * settlements, checkpoints, moves.  While the file system has plenty, the reserve is there;
+ * when it gets short, it is written into the data file.
+ */
+#ifndef RMQ_SYS_ROOM_H
+#define RMQ_SYS_ROOM_H
+
+#include "sys/store.h"
+
+struct room {
+	uint64_t disk_total;	/* bytes */
+	uint64_t disk_left;	/* bytes that may still become ours, when last looked */
+	uint64_t free_pages;	/* usable by records of any size; an estimate that is too low */
+	uint64_t walk_after_ms; /* the list of free pages is not walked again before */
+	uint64_t try_after_ms;	/* nor is the file system asked for more */
+	bool short_of_disk;	/* it gave less than was wanted */
+	bool stale;		/* pages were freed since the walk */
+};
+
+/* Looks at a directory that was just opened; writes the first step.  Outside of a commit. */
+enum rmq_error room_init(struct room *r, struct store *s, uint64_t now_ms)
+    __attribute__((warn_unused_result));
+
+/*
+ * Call between commits: makes pages ahead if there are few.  `spent`: pages of the records that
+ * the last commit added; `freed`: whether it deleted some.  now_ms: any clock that does not
+ * go back.
+ */
+enum rmq_error room_update(struct room *r, struct store *s, uint64_t spent, bool freed,
+    uint64_t now_ms) __attribute__((warn_unused_result));
+
+/* Whether room_update() will write to the disk, or try to. */
+bool room_is_low(const struct room *r, const struct store *s);
+
+/* When to call room_update() again though nothing was committed; UINT64_MAX: no need. */
+uint64_t room_due_ms(const struct room *r);
+
+/* Bytes of records with new messages that may come. */
+uint64_t room_bytes(const struct room *r, const struct store *s);
+
+/* Bytes that one commit should not exceed. */
+uint64_t room_commit_bytes(const struct room *r, const struct store *s);
+
+#endif
