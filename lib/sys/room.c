@@ -76,8 +76,8 @@ static enum rmq_error extend(struct room *r, struct store *s, uint64_t now_ms)
 		return err;
 	if (tail_bytes(s) >= wanted(r, s))
 		return RMQ_E_OK;
-	uint64_t more = step(r, s) + wanted(r, s) - ahead(r);
-	uint64_t bytes = at_most(more, r->disk_left) / page * page;
+	uint64_t more = (step(r, s) + wanted(r, s) - ahead(r)) / page * page;
+	uint64_t bytes = at_most(more, r->disk_left / page * page);
 	r->try_after_ms = now_ms + TRY_EVERY_MS;
 	err = bytes < EXTEND_MIN ? RMQ_E_FULL : store_extend(s, bytes);
 	if (err && err != RMQ_E_FULL)
