@@ -425,10 +425,9 @@ static enum rmq_error send_out(struct server *v)
 		ssize_t n = send(v->fd, v->out_buffer + at, v->out.len - at, MSG_NOSIGNAL);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
-			v->eof = true;
+		/* Nobody reads any more; what was sent to us is stored all the same. */
+		if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
 			break;
-		}
 		if (n < 0)
 			return reason_set(
 			    v->why, RMQ_E_IO, "journal socket: %s", strerror(errno));
