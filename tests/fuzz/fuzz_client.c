@@ -303,6 +303,9 @@ static struct writer seed_begin(uint8_t *bytes, size_t cap)
 		put_u8(&w, 0); \
 		put_u8(&w, 5); \
 		put_u16(&w, UINT16_MAX); \
+		put_u8(&w, 15); \
+		put_u16(&w, FRAME_HEADER_SIZE + 8); \
+		wire_put_done(&w, &(struct wire_done){2, {0}}); \
 		assert(!w.full && !f.full); \
 		add(bytes_, w.len); \
 	} while (0)
@@ -314,6 +317,7 @@ void fuzz_seeds(fuzz_add *add)
 	ADD_FRAME(wire_put_failed(&f, &(struct wire_failed){1, RMQ_E_TOO_LARGE, 0, slice_str("x")}));
 	ADD_FRAME(wire_put_failed(&f, &(struct wire_failed){1, RMQ_E_FULL, 0, slice_str("x")}));
 	ADD_FRAME({
+		wire_put_sent(&f, &(struct wire_sent){1, 1, 3});
 		wire_put_subscribed(&f, &(struct wire_subscribed){0, 30000});
 		wire_put_deliver(&f,
 		    &(struct wire_deliver){0, 7, 1, 1, 0, 5, 1000, slice_str(""), 0, 2, data});
