@@ -11,6 +11,14 @@
 static char line[512];
 static size_t line_len;
 
+static const int signals[] = {SIGSEGV, SIGBUS, SIGABRT};
+
+static void set_all(void (*handler)(int))
+{
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		signal(signals[i], handler);
+}
+
 static void on_crash(int signal)
 {
 	(void)signal;
@@ -23,13 +31,16 @@ void guard_begin(const char *dir)
 {
 	static const char before[] = "rmq-journal: ";
 	static const char behind[] = ": journal is corrupt: data.mdb is garbled\n";
-	static const int signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
 	size_t room = sizeof(line) - sizeof(before) - sizeof(behind);
 	size_t len = strnlen(dir, room);
 	memcpy(line, before, sizeof(before) - 1);
 	memcpy(line + sizeof(before) - 1, dir, len);
 	memcpy(line + sizeof(before) - 1 + len, behind, sizeof(behind) - 1);
 	line_len = sizeof(before) - 1 + len + sizeof(behind) - 1;
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		signal(signals[i], on_crash);
+	set_all(on_crash);
+}
+
+void guard_end(void)
+{
+	set_all(SIG_DFL);
 }

@@ -4,6 +4,7 @@
 
 #include <getopt.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "core/error.h"
 #include "sys/reason.h"
@@ -15,7 +16,13 @@
 #define JOURNAL_COMMANDS(X) \
 	X(init, "DIR", "make a data directory") \
 	X(serve, "DIR", "speak the journal protocol on standard input") \
-	X(stat, "[-j] DIR", "print how full it is and what it knows")
+	X(stat, "[-j] DIR", "print how full it is and what it knows") \
+	X(dump, "[--from N] [--follow] DIR", "print records as JSON lines") \
+	X(verify, "[--quarantine] DIR", "check every record; set bad ones aside") \
+	X(backup, "[--since N] DIR > FILE", "copy records while the journal is in use") \
+	X(restore, "DIR < FILE", "make a data directory of a backup") \
+	X(compact, "DIR", "give free pages back to the file system") \
+	X(diff, "DIR DIR2", "print the records that differ")
 
 #define X(name, args, what) int command_##name(int argc, char **argv);
 JOURNAL_COMMANDS(X)
@@ -36,8 +43,12 @@ char **command_words(int argc, char **argv, const char *name, const char *letter
     const struct option *options, bool (*set)(int letter, const char *value, void *state),
     void *state, int words, int *exit_status);
 
+/* The value of an option that is an index; false: it is none. */
+bool parse_index(const char *s, uint64_t *index);
+
 /* From now on a crash is told as damage of the data file in DIR: exit 65. */
 void guard_begin(const char *dir);
+void guard_end(void);
 
 /* stdout is flushed; the exit status to end with: `status`, or 74 if it could not be written.
  */

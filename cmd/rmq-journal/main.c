@@ -1,5 +1,6 @@
 /* rmq-journal: the journal of a queue, and tools for its data directory. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,17 @@ int report(const char *object, enum rmq_error err, const struct reason *why)
 	return error_exit(err);
 }
 
+bool parse_index(const char *s, uint64_t *index)
+{
+	char *end;
+	errno = 0;
+	unsigned long long v = strtoull(s, &end, 10);
+	if (*s < '0' || *s > '9' || *end || errno)
+		return false;
+	*index = v;
+	return true;
+}
+
 int finish_stdout(int status)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
@@ -89,6 +101,7 @@ char **command_words(int argc, char **argv, const char *name, const char *letter
 int main(int argc, char **argv)
 {
 	log_init("rmq-journal", 0);
+	signal(SIGPIPE, SIG_DFL); /* some hand it down ignored */
 	const char *word = argc > 1 ? argv[1] : "";
 	if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0) {
 		print_help(stdout);

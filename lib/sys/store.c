@@ -21,6 +21,7 @@ struct store {
 	struct store_env env;
 	struct store_state state;
 	struct reason why;
+	int dir_fd;
 	int identity_fd; /* holds the lock */
 	int data_fd;	 /* for pre-writing */
 	uint64_t file_bytes;
@@ -191,15 +192,15 @@ static enum rmq_error measure(struct store *s)
 	return RMQ_E_OK;
 }
 
-static enum rmq_error open_in(struct store *s, const char *dir, int dir_fd)
+static enum rmq_error open_in(struct store *s, const char *dir)
 {
 	struct identity id;
-	enum rmq_error err = store_env_identity(dir_fd, true, &id, &s->identity_fd, &s->why);
+	enum rmq_error err = store_env_identity(s->dir_fd, true, &id, &s->identity_fd, &s->why);
 	if (!err)
-		err = store_env_open(&s->env, dir, dir_fd, 0, &id, &s->why);
+		err = store_env_open(&s->env, dir, s->dir_fd, 0, &id, &s->why);
 	if (err)
 		return err;
-	s->data_fd = openat(dir_fd, STORE_DATA_FILE, O_WRONLY | O_CLOEXEC);
+	s->data_fd = openat(s->dir_fd, STORE_DATA_FILE, O_WRONLY | O_CLOEXEC);
 	s->zeros = calloc(1, ZEROS_BYTES);
 	if (s->data_fd < 0 || !s->zeros)
 		return reason_set(&s->why, RMQ_E_IO, "data.mdb: %s", strerror(errno));
@@ -219,10 +220,10 @@ enum rmq_error store_open(const char *dir, struct store **store, struct reason *
 		close(dir_fd);
 		return reason_set(why, RMQ_E_IO, "out of memory");
 	}
+	s->dir_fd = dir_fd;
 	s->identity_fd = -1;
 	s->data_fd = -1;
-	err = open_in(s, dir, dir_fd);
-	close(dir_fd);
+	err = open_in(s, dir);
 	if (err) {
 		if (why)
 			*why = s->why;
@@ -256,6 +257,7 @@ void store_close(struct store *s)
 		close(s->data_fd);
 	if (s->identity_fd >= 0)
 		close(s->identity_fd);
+	close(s->dir_fd);
 	free(s);
 }
 
@@ -327,6 +329,21 @@ enum rmq_error store_kind(struct store *s, uint64_t index, enum record_kind *kin
 	return RMQ_E_OK;
 }
 
+enum rmq_error store_raw(struct store *s, uint64_t index, struct slice *value)
+{
+	uint8_t key_bytes[STORE_KEY_SIZE];
+	MDB_val key = {STORE_KEY_SIZE, key_bytes};
+	MDB_val found;
+	store_env_key(key_bytes, index);
+	int rc = mdb_get(s->txn, s->env.log, &key, &found);
+	if (rc == MDB_NOTFOUND)
+		return RMQ_E_NOTHING;
+	if (rc)
+		return fail(s, "data.mdb", rc);
+	*value = slice_of(found.mv_data, found.mv_size);
+	return RMQ_E_OK;
+}
+
 /* ---- commits ---- */
 
 bool store_begun(const struct store *s)
@@ -369,18 +386,19 @@ enum rmq_error store_reserve(
 	return RMQ_E_OK;
 }
 
-static enum rmq_error put_boundary(struct store *s, const struct record_header *h)
+enum rmq_error store_put_term(struct store *s, uint64_t index, uint64_t term)
 {
 	uint8_t key_bytes[STORE_KEY_SIZE];
 	uint8_t value_bytes[8];
 	MDB_val key = {STORE_KEY_SIZE, key_bytes};
 	MDB_val value = {sizeof(value_bytes), value_bytes};
-	store_env_key(key_bytes, h->index);
-	store_u64(value_bytes, h->term);
+	store_env_key(key_bytes, index);
+	store_u64(value_bytes, term);
 	int rc = mdb_put(s->txn, s->env.terms, &key, &value, 0);
 	if (rc)
 		return fail(s, "data.mdb", rc);
-	s->boundary_term = h->term;
+	s->changed = true;
+	s->boundary_term = term;
 	return RMQ_E_OK;
 }
 
@@ -397,7 +415,9 @@ enum rmq_error store_seal(struct store *s)
 		s->state.checkpoint = h->index;
 	if (h->term > s->state.term)
 		s->state.term = h->term;
-	return h->term == s->boundary_term ? RMQ_E_OK : put_boundary(s, h);
+	if (h->term == s->boundary_term)
+		return RMQ_E_OK;
+	return store_put_term(s, h->index, h->term);
 }
 
 enum rmq_error store_drop(struct store *s)
@@ -556,18 +576,24 @@ void store_check_readers(struct store *s)
 	(void)mdb_reader_check(s->env.env, &dead);
 }
 
-enum rmq_error store_compact(struct store *s, const char *path)
+enum rmq_error store_compact(struct store *s)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	static const char name[] = "data.mdb.compact";
+	unlinkat(s->dir_fd, name, 0);
+	int fd = openat(s->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return reason_set(&s->why, RMQ_E_IO, "%s: %s", path, strerror(errno));
+		return reason_set(&s->why, RMQ_E_IO, "%s: %s", name, strerror(errno));
 	int rc = mdb_env_copyfd2(s->env.env, fd, MDB_CP_COMPACT);
 	if (!rc && fsync(fd) != 0)
 		rc = errno;
 	close(fd);
+	if (!rc && renameat(s->dir_fd, name, s->dir_fd, STORE_DATA_FILE) != 0)
+		rc = errno;
 	if (rc) {
-		unlink(path);
-		return fail(s, path, rc);
+		unlinkat(s->dir_fd, name, 0);
+		return fail(s, name, rc);
 	}
+	if (fsync(s->dir_fd) != 0)
+		return reason_set(&s->why, RMQ_E_IO, "fsync: %s", strerror(errno));
 	return RMQ_E_OK;
 }

@@ -129,6 +129,13 @@ enum rmq_error store_first(struct store *s, uint64_t *index)
 enum rmq_error store_kind(struct store *s, uint64_t index, enum record_kind *kind)
     __attribute__((warn_unused_result));
 
+/*
+ * A record's stored bytes, unchecked; borrowed until the commit that is open is changed or
+ * ends.  RMQ_E_NOTHING (expected): none at `index`.
+ */
+enum rmq_error store_raw(struct store *s, uint64_t index, struct slice *value)
+    __attribute__((warn_unused_result));
+
 /* Begins a commit.  The functions from here to store_commit() need one. */
 enum rmq_error store_begin(struct store *s) __attribute__((warn_unused_result));
 bool store_begun(const struct store *s);
@@ -146,6 +153,13 @@ enum rmq_error store_drop(struct store *s) __attribute__((warn_unused_result));
 
 /* A term was opened; it must be higher than state.term. */
 void store_set_term(struct store *s, uint64_t term);
+
+/*
+ * Records from `index` on are of this term.  store_seal() does that by itself for the first
+ * record of a term; this is for a term whose first records are holes.
+ */
+enum rmq_error store_put_term(struct store *s, uint64_t index, uint64_t term)
+    __attribute__((warn_unused_result));
 
 /*
  * Deletes records of [*first, end), at most `limit` of them, and moves *first behind what is
@@ -189,9 +203,10 @@ enum rmq_error store_disk(struct store *s, uint64_t *total, uint64_t *available)
 /* Forgets readers whose process is gone. */
 void store_check_readers(struct store *s);
 
-/* Writes the owned directory's data to a new file at `path`, without its free pages; durable.
+/*
+ * Replaces the data file by one without free pages, durably, outside of a commit.  Nothing may
+ * be done after it but store_close().
  */
-enum rmq_error store_compact(struct store *s, const char *path)
-    __attribute__((warn_unused_result));
+enum rmq_error store_compact(struct store *s) __attribute__((warn_unused_result));
 
 #endif

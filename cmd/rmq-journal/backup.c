@@ -1,0 +1,168 @@
+/*
+ * backup: copies records in ascending order, some MiB in one read transaction, and writes
+ * them outside of it.  It is over when one transaction sees nothing more: all that is live
+ * then was live, or not written yet, whenever we passed its place, so it is in the backup;
+ * what died meanwhile may be in it too, and an END in it says so.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "backup_format.h"
+#include "journal.h"
+#include "sys/log.h"
+#include "sys/store.h"
+
+#define CHUNK_BYTES (4u << 20)
+/* A record and the boundary in front of it. */
+#define PIECE_MAX (2 * FRAME_HEADER_SIZE + RECORD_MAX + 16)
+
+struct backup {
+	struct store_reader *reader;
+	XXH3_state_t *hash;
+	uint8_t *chunk;
+	uint64_t next; /* index to go on from */
+	uint64_t term; /* of the newest TERM frame */
+	uint64_t term_next;
+	uint64_t records;
+	struct store_state state;
+};
+
+static enum rmq_error put_record(
+    struct backup *b, struct writer *w, uint64_t index, struct slice value)
+{
+	struct record_header h;
+	struct slice payload;
+	enum rmq_error err = record_open(value, index, &h, &payload);
+	if (err)
+		return err;
+	while (h.term != b->term) {
+		struct backup_term t;
+		err = store_reader_term(b->reader, b->term_next, &t.index, &t.term);
+		if (err || t.index > index)
+			return RMQ_E_CORRUPT;
+		b->term = t.term;
+		b->term_next = t.index + 1;
+		/* Only the last of those that are all holes says anything. */
+		if (h.term == t.term)
+			backup_put_term(w, &t);
+	}
+	struct backup_record m = {value};
+	backup_put_record(w, &m);
+	b->records++;
+	return RMQ_E_OK;
+}
+
+/* RMQ_E_NOTHING: the end was reached; what was put before it counts. */
+static enum rmq_error fill_chunk(struct backup *b, struct writer *w)
+{
+	enum rmq_error err = store_reader_begin(b->reader);
+	if (!err)
+		err = store_reader_state(b->reader, &b->state);
+	while (!err && w->cap - w->len >= PIECE_MAX) {
+		uint64_t index;
+		struct slice value;
+		err = store_reader_raw(b->reader, b->next, &index, &value);
+		if (err)
+			break;
+		b->next = index;
+		err = put_record(b, w, index, value);
+		if (!err)
+			b->next = index + 1;
+	}
+	store_reader_end(b->reader);
+	return err;
+}
+
+static enum rmq_error write_out(struct backup *b, const struct writer *w)
+{
+	XXH3_64bits_update(b->hash, w->p, w->len);
+	for (size_t at = 0; at < w->len;) {
+		ssize_t n = write(STDOUT_FILENO, w->p + at, w->len - at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return RMQ_E_IO;
+		at += (size_t)n;
+	}
+	return RMQ_E_OK;
+}
+
+static void put_header(struct writer *w, uint64_t since, const struct identity *id)
+{
+	struct backup_header m = {
+	    BACKUP_MAGIC, id->version, since, slice_of(id->incarnation, INCARNATION_BYTES)};
+	backup_put_header(w, &m);
+}
+
+static enum rmq_error copy(struct backup *b, uint64_t since, struct reason *why)
+{
+	enum rmq_error err = RMQ_E_OK;
+	struct writer w = writer_of(b->chunk, CHUNK_BYTES);
+	put_header(&w, since, store_reader_identity(b->reader));
+	while (!err) {
+		err = fill_chunk(b, &w);
+		if (err && err != RMQ_E_NOTHING)
+			return reason_set(why, err, "record %llu", (unsigned long long)b->next);
+		if (write_out(b, &w))
+			return reason_set(
+			    why, RMQ_E_IO, "standard output: %s", strerror(errno));
+		w.len = 0;
+	}
+	struct backup_end end = {
+	    b->records, b->state.next, b->state.term, XXH3_64bits_digest(b->hash)};
+	backup_put_end(&w, &end);
+	if (write_out(b, &w) ||
+	    (fsync(STDOUT_FILENO) != 0 && errno != EINVAL && errno != EROFS))
+		return reason_set(why, RMQ_E_IO, "standard output: %s", strerror(errno));
+	return RMQ_E_OK;
+}
+
+static enum rmq_error backup(const char *dir, uint64_t since, struct reason *why)
+{
+	struct backup b = {.next = since + 1, .term_next = 1};
+	enum rmq_error err = store_reader_open(dir, &b.reader, why);
+	if (err)
+		return err;
+	b.hash = XXH3_createState();
+	b.chunk = malloc(CHUNK_BYTES);
+	if (b.hash && b.chunk) {
+		XXH3_64bits_reset(b.hash);
+		err = copy(&b, since, why);
+	} else {
+		err = reason_set(why, RMQ_E_IO, "out of memory");
+	}
+	free(b.chunk);
+	XXH3_freeState(b.hash);
+	store_reader_close(b.reader);
+	return err;
+}
+
+static bool set_option(int letter, const char *value, void *state)
+{
+	(void)letter;
+	return parse_index(value, state) && *(uint64_t *)state < UINT64_MAX;
+}
+
+int command_backup(int argc, char **argv)
+{
+	static const struct option options[] = {
+	    {"since", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'}, {0}};
+	uint64_t since = 0;
+	struct reason why = {""};
+	int status;
+	char **words =
+	    command_words(argc, argv, "backup", "h", options, set_option, &since, 1, &status);
+	if (!words)
+		return status;
+	if (isatty(STDOUT_FILENO)) {
+		log_error("backup: standard output is a terminal");
+		return error_exit(RMQ_E_USAGE);
+	}
+	guard_begin(words[0]);
+	enum rmq_error err = backup(words[0], since, &why);
+	return err ? report(words[0], err, &why) : 0;
+}

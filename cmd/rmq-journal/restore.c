@@ -1,0 +1,356 @@
+/*
+ * restore: makes the data directory beside its place, and moves it there when it is whole.
+ * Records that died while a backup was taken, or between one and the next, are deleted
+ * where an END says so.  The last record says that there was a restore, and when.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "backup_format.h"
+#include "core/event.h"
+#include "core/journal_wire.h"
+#include "journal.h"
+#include "sys/clock.h"
+#include "sys/store.h"
+
+#define IN_SIZE	     (2 * (FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX))
+#define COMMIT_BYTES (4u << 20)
+
+struct restore {
+	struct store *store;
+	struct reason *why;
+	XXH3_state_t *hash;
+	bool begun; /* within a file: behind its HEADER, before its END */
+	bool any;   /* a file was complete */
+	uint8_t incarnation[INCARNATION_BYTES];
+	uint64_t records;  /* in this file */
+	uint64_t previous; /* index of the last one in it */
+	uint64_t term;	   /* newest that any END told of */
+	uint64_t next;	   /* likewise */
+	uint64_t in_commit;
+	size_t begin, end;
+	uint8_t in[IN_SIZE];
+};
+
+static enum rmq_error bad(struct restore *r, const char *text)
+{
+	return reason_set(r->why, RMQ_E_BAD_DATA, "%s", text);
+}
+
+static enum rmq_error store_failed(struct restore *r, enum rmq_error err)
+{
+	*r->why = *store_reason(r->store);
+	return err;
+}
+
+/* ---- frames ---- */
+
+static enum rmq_error take_header(struct restore *r, struct slice payload)
+{
+	struct backup_header m;
+	if (!backup_header_decode(payload, &m) || m.magic != BACKUP_MAGIC)
+		return bad(r, "is no backup");
+	if (m.version != JOURNAL_VERSION)
+		return reason_set(r->why, RMQ_E_VERSION, "backup is of format %u", m.version);
+	if (m.incarnation.len != INCARNATION_BYTES)
+		return bad(r, "is no backup");
+	if (!r->any)
+		memcpy(r->incarnation, m.incarnation.data, INCARNATION_BYTES);
+	if (memcmp(r->incarnation, m.incarnation.data, INCARNATION_BYTES) != 0)
+		return bad(r, "backups are of different directories");
+	if (m.since > (r->any ? r->next - 1 : 0))
+		return bad(r, r->any ? "a backup is missing before this one"
+				     : "begins with an incremental backup");
+	r->begun = true;
+	r->records = 0;
+	r->previous = m.since;
+	return RMQ_E_OK;
+}
+
+/* Deletes what an END says is dead. */
+static enum rmq_error bury(struct restore *r, uint64_t index, struct slice payload)
+{
+	struct events_header times;
+	struct event_iter it;
+	struct event e;
+	struct event_end_dead dead;
+	enum rmq_error err = events_open(payload, &times, &it);
+	while (!err && (err = event_next(&it, &e)) == RMQ_E_OK) {
+		if (e.type != EVENT_TYPE_END_DEAD)
+			continue;
+		if (!event_end_dead_decode(e.body, &dead))
+			return RMQ_E_CORRUPT;
+		struct reader ranges = reader_of(dead.ranges);
+		while (reader_left(&ranges) > 0) {
+			struct hole_range h = hole_range_get(&ranges);
+			uint64_t first = h.first;
+			unsigned deleted;
+			if (ranges.bad || first >= index || h.count > index - first)
+				return RMQ_E_CORRUPT;
+			err = store_delete(
+			    r->store, &first, first + h.count, UINT32_MAX, &deleted);
+			if (err)
+				return err;
+		}
+	}
+	return err == RMQ_E_NOTHING ? RMQ_E_OK : err;
+}
+
+static enum rmq_error put_record(
+    struct restore *r, const struct record_header *h, struct slice payload)
+{
+	uint8_t *to;
+	enum rmq_error err = store_reserve(r->store, h, payload.len, &to);
+	if (err)
+		return store_failed(r, err);
+	memcpy(to, payload.data, payload.len);
+	err = store_seal(r->store);
+	if (err)
+		return store_failed(r, err);
+	if (h->kind == RECORD_END && bury(r, h->index, payload))
+		return bad(r, "holds an END that cannot be read");
+	r->in_commit += payload.len + RECORD_HEADER_SIZE;
+	if (r->in_commit < COMMIT_BYTES)
+		return RMQ_E_OK;
+	r->in_commit = 0;
+	err = store_commit(r->store);
+	if (!err)
+		err = store_begin(r->store);
+	return err ? store_failed(r, err) : RMQ_E_OK;
+}
+
+static enum rmq_error take_record(struct restore *r, struct slice value)
+{
+	struct record_header h;
+	struct slice payload;
+	if (value.len < RECORD_HEADER_SIZE)
+		return bad(r, "backup is garbled");
+	enum rmq_error err = record_open(value, load_u64(value.data + 8), &h, &payload);
+	if (err == RMQ_E_VERSION)
+		return reason_set(r->why, err, "record %llu", (unsigned long long)h.index);
+	if (err || h.index <= r->previous)
+		return bad(r, "backup is garbled");
+	r->previous = h.index;
+	r->records++;
+	/* Backups may overlap. */
+	if (h.index < store_state(r->store)->next)
+		return RMQ_E_OK;
+	return put_record(r, &h, payload);
+}
+
+static enum rmq_error take_term(struct restore *r, struct slice payload)
+{
+	struct backup_term m;
+	if (!backup_term_decode(payload, &m))
+		return bad(r, "backup is garbled");
+	if (m.index < store_state(r->store)->next)
+		return RMQ_E_OK;
+	enum rmq_error err = store_put_term(r->store, m.index, m.term);
+	return err ? store_failed(r, err) : RMQ_E_OK;
+}
+
+static enum rmq_error take_end(struct restore *r, struct slice payload)
+{
+	struct backup_end m;
+	if (!backup_end_decode(payload, &m) || m.records != r->records ||
+	    m.checksum != XXH3_64bits_digest(r->hash))
+		return bad(r, "backup is garbled");
+	r->term = m.term > r->term ? m.term : r->term;
+	r->next = m.next > r->next ? m.next : r->next;
+	r->any = true;
+	r->begun = false;
+	XXH3_64bits_reset(r->hash);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error take_frame(struct restore *r, const struct frame *f, const uint8_t *bytes)
+{
+	enum rmq_error err;
+	if (r->begun != (f->type != BACKUP_TYPE_HEADER))
+		return bad(r, r->begun ? "a backup is cut" : "is no backup");
+	switch (f->type) {
+	case BACKUP_TYPE_HEADER:
+		err = take_header(r, f->payload);
+		break;
+	case BACKUP_TYPE_RECORD:
+		err = take_record(r, f->payload);
+		break;
+	case BACKUP_TYPE_TERM:
+		err = take_term(r, f->payload);
+		break;
+	case BACKUP_TYPE_END:
+		return take_end(r, f->payload);
+	default:
+		return bad(r, "backup is garbled");
+	}
+	XXH3_64bits_update(r->hash, bytes, FRAME_HEADER_SIZE + f->payload.len);
+	return err;
+}
+
+/* ---- input ---- */
+
+static enum rmq_error read_more(struct restore *r, bool *eof)
+{
+	memmove(r->in, r->in + r->begin, r->end - r->begin);
+	r->end -= r->begin;
+	r->begin = 0;
+	ssize_t n;
+	do
+		n = read(STDIN_FILENO, r->in + r->end, IN_SIZE - r->end);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return reason_set(r->why, RMQ_E_IO, "standard input: %s", strerror(errno));
+	r->end += (size_t)n;
+	*eof = n == 0;
+	return RMQ_E_OK;
+}
+
+static enum rmq_error read_backups(struct restore *r)
+{
+	bool eof = false;
+	enum rmq_error err = RMQ_E_OK;
+	while (!err) {
+		struct frame f;
+		size_t used;
+		const uint8_t *at = r->in + r->begin;
+		if (frame_parse(slice_of(at, r->end - r->begin), &f, &used))
+			return bad(r, r->begun ? "backup is garbled" : "is no backup");
+		if (used > 0) {
+			r->begin += used;
+			err = take_frame(r, &f, at);
+			continue;
+		}
+		if (eof && (r->begun || r->end > r->begin))
+			return bad(r, r->any || r->begun ? "backup is cut" : "is no backup");
+		if (eof)
+			return r->any ? RMQ_E_OK : bad(r, "backup is empty");
+		err = read_more(r, &eof);
+	}
+	return err;
+}
+
+/* The last record: whoever opens this directory knows that time was lost. */
+static enum rmq_error finish(struct restore *r)
+{
+	uint8_t *payload;
+	uint64_t term =
+	    r->term > store_state(r->store)->term ? r->term : store_state(r->store)->term;
+	uint64_t next =
+	    r->next > store_state(r->store)->next ? r->next : store_state(r->store)->next;
+	struct record_header h = {RECORD_RESTORED, next, term};
+	enum rmq_error err = store_reserve(r->store, &h, 8, &payload);
+	if (!err) {
+		store_u64(payload, clock_wall().ms);
+		err = store_seal(r->store);
+	}
+	if (!err)
+		err = store_commit(r->store);
+	return err ? store_failed(r, err) : RMQ_E_OK;
+}
+
+static enum rmq_error fill(const char *dir, struct reason *why)
+{
+	struct restore *r = calloc(1, sizeof(*r));
+	XXH3_state_t *hash = XXH3_createState();
+	enum rmq_error err = r && hash ? RMQ_E_OK : reason_set(why, RMQ_E_IO, "out of memory");
+	if (!err)
+		err = store_open(dir, &r->store, why);
+	if (!err) {
+		r->why = why;
+		r->hash = hash;
+		XXH3_64bits_reset(hash);
+		err = store_begin(r->store);
+		err = err ? store_failed(r, err) : read_backups(r);
+		if (!err)
+			err = finish(r);
+		store_close(r->store);
+	}
+	XXH3_freeState(hash);
+	free(r);
+	return err;
+}
+
+/* ---- the directory ---- */
+
+static void remove_new(const char *dir)
+{
+	static const char *const names[] = {
+	    "data.mdb", "lock.mdb", IDENTITY_FILE, IDENTITY_NEW_FILE};
+	char path[4096];
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (snprintf(path, sizeof(path), "%s/%s", dir, names[i]) < (int)sizeof(path))
+			unlink(path);
+	rmdir(dir);
+}
+
+/* An empty directory may be there: rename(2) replaces it. */
+static enum rmq_error check_target(const char *dir, struct reason *why)
+{
+	DIR *list = opendir(dir);
+	struct dirent *entry;
+	bool empty = true;
+	if (!list && errno == ENOENT)
+		return RMQ_E_OK;
+	if (!list && errno == ENOTDIR)
+		return reason_set(why, RMQ_E_EXISTS, "is no directory");
+	if (!list)
+		return reason_set(why, RMQ_E_IO, "%s", strerror(errno));
+	while ((entry = readdir(list)))
+		empty = empty &&
+			(strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0);
+	closedir(list);
+	return empty ? RMQ_E_OK : reason_set(why, RMQ_E_EXISTS, "is not empty");
+}
+
+static enum rmq_error sync_parent(const char *dir, struct reason *why)
+{
+	char path[4096];
+	snprintf(path, sizeof(path), "%s/..", dir);
+	FILE *parent = fopen(path, "r");
+	bool good = parent && fsync(fileno(parent)) == 0;
+	if (!good)
+		reason_set(why, RMQ_E_IO, "fsync: %s", strerror(errno));
+	if (parent)
+		fclose(parent);
+	return good ? RMQ_E_OK : RMQ_E_IO;
+}
+
+static enum rmq_error restore(const char *dir, struct reason *why)
+{
+	char made[4096];
+	size_t len = strlen(dir);
+	while (len > 1 && dir[len - 1] == '/')
+		len--;
+	if (snprintf(made, sizeof(made), "%.*s.restoring", (int)len, dir) >= (int)sizeof(made))
+		return reason_set(why, RMQ_E_USAGE, "name is too long");
+	enum rmq_error err = check_target(dir, why);
+	if (err)
+		return err;
+	remove_new(made); /* of an attempt that was killed */
+	err = store_create(made, why);
+	if (err)
+		return err;
+	err = fill(made, why);
+	if (!err && rename(made, dir) != 0)
+		err = reason_set(why, errno == ENOTEMPTY ? RMQ_E_EXISTS : RMQ_E_IO,
+		    "rename: %s", strerror(errno));
+	if (err)
+		remove_new(made);
+	return err ? err : sync_parent(dir, why);
+}
+
+int command_restore(int argc, char **argv)
+{
+	struct reason why = {""};
+	int status;
+	char **words = command_words(argc, argv, "restore", "h", NULL, NULL, NULL, 1, &status);
+	if (!words)
+		return status;
+	enum rmq_error err = restore(words[0], &why);
+	return err ? report(words[0], err, &why) : 0;
+}

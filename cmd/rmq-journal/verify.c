@@ -1,0 +1,306 @@
+/*
+ * verify: a child process walks the records and tells the parent by a pipe what it is
+ * about to touch and what it found, so that a crash in LMDB is a finding and not the end.
+ * Behind a crash, another child goes on.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "journal.h"
+#include "sys/log.h"
+#include "sys/store.h"
+
+/* A child that crashed so often without getting anywhere is not sent again. */
+#define CRASHES_MAX 1000
+
+enum message_type { AT, BAD, OPEN_FAILED, COUNTS_DIFFER, DONE };
+struct message {
+	enum message_type type;
+	enum rmq_error err;
+	uint64_t index;
+	struct reason why;
+};
+
+struct findings {
+	uint64_t *bad; /* indexes of bad records */
+	size_t count;
+	size_t cap;
+	uint64_t records;
+	bool structure; /* what cannot be set aside */
+};
+
+/* ---- the child ---- */
+
+static void tell(int fd, enum message_type type, uint64_t index, enum rmq_error err,
+    const struct reason *why)
+{
+	struct message m = {.type = type, .err = err, .index = index};
+	if (why)
+		m.why = *why;
+	if (write(fd, &m, sizeof(m)) != (ssize_t)sizeof(m))
+		_exit(1);
+}
+
+/* Whether the state tells of as many records and bytes as there are, at one moment. */
+static void count(int fd, struct store_reader *r)
+{
+	struct store_state state;
+	struct slice value;
+	uint64_t index = 0, records = 0, bytes = 0;
+	enum rmq_error err = store_reader_begin(r);
+	if (!err)
+		err = store_reader_state(r, &state);
+	while (!err && (err = store_reader_raw(r, index + 1, &index, &value)) == RMQ_E_OK) {
+		records++;
+		bytes += value.len;
+	}
+	store_reader_end(r);
+	if (err != RMQ_E_NOTHING || records != state.records || bytes != state.bytes ||
+	    index >= state.next)
+		tell(fd, COUNTS_DIFFER, 0, RMQ_E_CORRUPT, NULL);
+}
+
+/* Of one record; its index is told before its bytes are touched. */
+static enum rmq_error check_next(int fd, struct store_reader *r, uint64_t *index)
+{
+	struct record_header h;
+	struct slice value, payload;
+	enum rmq_error err = store_reader_begin(r);
+	if (!err)
+		err = store_reader_raw(r, *index + 1, index, &value);
+	if (!err) {
+		tell(fd, AT, *index, RMQ_E_OK, NULL);
+		enum rmq_error bad = record_open(value, *index, &h, &payload);
+		if (bad)
+			tell(fd, BAD, *index, bad, NULL);
+	}
+	store_reader_end(r);
+	return err;
+}
+
+static void walk(int fd, const char *dir, uint64_t behind, bool first)
+{
+	struct store_reader *r;
+	struct store_pages pages;
+	struct reason why = {""};
+	struct rlimit no_core = {0, 0};
+	uint64_t index = behind;
+	setrlimit(RLIMIT_CORE, &no_core);
+	guard_end();
+	enum rmq_error err = store_reader_open(dir, &r, &why);
+	if (err) {
+		tell(fd, OPEN_FAILED, 0, err, &why);
+		_exit(0);
+	}
+	while ((err = check_next(fd, r, &index)) == RMQ_E_OK)
+		;
+	if (err != RMQ_E_NOTHING)
+		tell(fd, COUNTS_DIFFER, index, err, NULL);
+	if (first) {
+		count(fd, r);
+		if (store_reader_begin(r) || store_reader_pages(r, &pages))
+			tell(fd, COUNTS_DIFFER, 0, RMQ_E_CORRUPT, NULL);
+	}
+	store_reader_close(r);
+	tell(fd, DONE, 0, RMQ_E_OK, NULL);
+	_exit(0);
+}
+
+/* ---- the parent ---- */
+
+static void add_bad(struct findings *f, uint64_t index, const char *what)
+{
+	if (f->count == f->cap) {
+		size_t cap = f->cap ? 2 * f->cap : 64;
+		uint64_t *bad = realloc(f->bad, cap * sizeof(*bad));
+		if (!bad)
+			abort();
+		f->bad = bad;
+		f->cap = cap;
+	}
+	f->bad[f->count++] = index;
+	printf("%" PRIu64 "\t%s\n", index, what);
+}
+
+static void add_structure(struct findings *f, uint64_t behind, const char *what)
+{
+	f->structure = true;
+	printf("%" PRIu64 "\t%s\n", behind, what);
+}
+
+/*
+ * One child's walk.  *behind: the last record it was at.  RMQ_E_OK: it came to the end;
+ * RMQ_E_CORRUPT: it crashed; else the directory cannot be opened.
+ */
+static enum rmq_error listen(int fd, struct findings *f, uint64_t *behind, struct reason *why)
+{
+	struct message m;
+	while (read(fd, &m, sizeof(m)) == (ssize_t)sizeof(m)) {
+		switch (m.type) {
+		case AT:
+			*behind = m.index;
+			f->records++;
+			break;
+		case BAD:
+			add_bad(f, m.index, error_text(m.err));
+			break;
+		case COUNTS_DIFFER:
+			add_structure(f, m.index, "tree of records is damaged");
+			break;
+		case OPEN_FAILED:
+			*why = m.why;
+			return m.err;
+		case DONE:
+			return RMQ_E_OK;
+		}
+	}
+	return RMQ_E_NOTHING;
+}
+
+static enum rmq_error send_child(
+    const char *dir, struct findings *f, uint64_t *behind, bool first, struct reason *why)
+{
+	int fd[2], status;
+	if (fflush(stdout) != 0 || pipe(fd) != 0)
+		return reason_set(why, RMQ_E_IO, "pipe: %s", strerror(errno));
+	pid_t pid = fork();
+	if (pid < 0)
+		return reason_set(why, RMQ_E_IO, "fork: %s", strerror(errno));
+	if (pid == 0) {
+		close(fd[0]);
+		walk(fd[1], dir, *behind, first);
+	}
+	close(fd[1]);
+	enum rmq_error err = listen(fd[0], f, behind, why);
+	close(fd[0]);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return err;
+}
+
+static enum rmq_error verify(const char *dir, struct findings *f, struct reason *why)
+{
+	uint64_t behind = 0;
+	for (unsigned crashes = 0; crashes < CRASHES_MAX; crashes++) {
+		uint64_t before = behind;
+		enum rmq_error err = send_child(dir, f, &behind, crashes == 0, why);
+		if (err != RMQ_E_NOTHING)
+			return err;
+		if (behind == before) {
+			add_structure(f, behind, "nothing behind this can be read: crash");
+			return RMQ_E_OK;
+		}
+		add_bad(f, behind, "crash");
+	}
+	add_structure(f, behind, "too many crashes");
+	return RMQ_E_OK;
+}
+
+/* ---- quarantine ---- */
+
+static enum rmq_error save(
+    const char *dir, uint64_t index, struct slice value, struct reason *why)
+{
+	char path[4096];
+	snprintf(path, sizeof(path), "%s/quarantine-%" PRIu64, dir, index);
+	FILE *f = fopen(path, "wbx");
+	if (!f)
+		return reason_set(why, RMQ_E_IO, "%s: %s", path, strerror(errno));
+	bool good = fwrite(value.data, 1, value.len, f) == value.len && fflush(f) == 0 &&
+		    fsync(fileno(f)) == 0;
+	good = fclose(f) == 0 && good;
+	return good ? RMQ_E_OK : reason_set(why, RMQ_E_IO, "%s: %s", path, strerror(errno));
+}
+
+static enum rmq_error set_aside(
+    struct store *s, const char *dir, const struct findings *f, struct reason *why)
+{
+	enum rmq_error err = store_begin(s);
+	for (size_t i = 0; !err && i < f->count; i++) {
+		struct slice value;
+		uint64_t first = f->bad[i];
+		unsigned deleted;
+		err = store_raw(s, first, &value);
+		if (!err) {
+			err = save(dir, first, value, why);
+			if (err)
+				return err;
+			err = store_delete(s, &first, first + 1, 1, &deleted);
+		}
+	}
+	if (!err)
+		err = store_commit(s);
+	if (err)
+		*why = *store_reason(s);
+	return err;
+}
+
+static enum rmq_error quarantine(const char *dir, const struct findings *f, struct reason *why)
+{
+	struct store *s;
+	guard_begin(dir);
+	enum rmq_error err = store_open(dir, &s, why);
+	if (err)
+		return err;
+	if (f->count > 0)
+		err = set_aside(s, dir, f, why);
+	store_close(s);
+	return err;
+}
+
+static bool set_option(int letter, const char *value, void *state)
+{
+	(void)value;
+	*(bool *)state = letter == 'Q';
+	return true;
+}
+
+static int conclude(const char *dir, bool aside, const struct findings *f)
+{
+	struct reason why = {""};
+	if (f->structure) {
+		reason_set(&why, RMQ_E_CORRUPT, "restore a backup");
+		return report(dir, RMQ_E_CORRUPT, &why);
+	}
+	if (aside) {
+		enum rmq_error err = quarantine(dir, f, &why);
+		return err ? report(dir, err, &why) : finish_stdout(0);
+	}
+	if (f->count == 0)
+		return finish_stdout(0);
+	reason_set(&why, RMQ_E_CORRUPT, "%zu bad of %" PRIu64 " records", f->count, f->records);
+	return report(dir, RMQ_E_CORRUPT, &why);
+}
+
+int command_verify(int argc, char **argv)
+{
+	static const struct option options[] = {
+	    {"quarantine", no_argument, NULL, 'Q'}, {"help", no_argument, NULL, 'h'}, {0}};
+	static const struct findings none;
+	bool aside = false;
+	struct findings f = {0};
+	struct reason why = {""};
+	enum rmq_error err = RMQ_E_OK;
+	int status;
+	char **words =
+	    command_words(argc, argv, "verify", "h", options, set_option, &aside, 1, &status);
+	if (!words)
+		return status;
+	if (aside)
+		err = quarantine(words[0], &none, &why); /* is it ours? */
+	if (!err)
+		err = verify(words[0], &f, &why);
+	if (err)
+		return report(words[0], err, &why);
+	status = finish_stdout(0);
+	if (status == 0)
+		status = conclude(words[0], aside, &f);
+	free(f.bad);
+	return status;
+}

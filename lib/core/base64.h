@@ -1,0 +1,16 @@
+/* Base 64 (RFC 4648, with padding): bytes that are no text, in JSON. */
+#ifndef RMQ_CORE_BASE64_H
+#define RMQ_CORE_BASE64_H
+
+#include "core/codec.h"
+
+/* Length of so many bytes when encoded. */
+static inline size_t base64_size(size_t len)
+{
+	return (len + 2) / 3 * 4;
+}
+
+/* Writes base64_size(in.len) characters, no NUL behind them. */
+void base64_encode(struct slice in, char *out);
+
+#endif
