@@ -117,15 +117,17 @@ enum rmq_error event_run_next(struct event_run *run, struct event_messages *m)
 			return RMQ_E_CORRUPT;
 		if (err || (run->begun && queue != run->queue))
 			continue;
-		if (run->slot >= m->batch.count)
-			return RMQ_E_CORRUPT;
+		run->begun = true;
+		run->queue = queue;
+		if (run->slot >= m->batch.count) {
+			run->slot -= m->batch.count;
+			continue;
+		}
 		m->slot = run->slot;
 		m->count = m->batch.count - run->slot;
 		if (m->count > run->wanted)
 			m->count = run->wanted;
 		m->time_ms = time_ms;
-		run->begun = true;
-		run->queue = queue;
 		run->slot = 0;
 		run->wanted -= m->count;
 		return RMQ_E_OK;

@@ -64,6 +64,8 @@
 #define EVENT_EXTEND(F)         F(u64, session)
 #define EVENT_SESSION_CLOSE(F)  F(u64, session)
 #define EVENT_SESSION_FORGET(F) F(u64, session)
+/* The delay of [first, first + span) is over. */
+#define EVENT_WAKE(F) F(u32, queue) F(u64, first) F(u64, span)
 /* These messages' bytes are here now.  time_ms: when they were sent. */
 #define EVENT_MOVE(F) F(u32, queue) F(u64, first_seq) F(u64, time_ms) F(rest, batch)
 
@@ -80,7 +82,8 @@
 #define EVENT_PART_BATCH(F) \
 	F(u32, queue) F(u64, first_seq) F(u32, count) F(u64, index) F(u16, offset) F(u16, slot) \
 	F(u32, bytes) F(u32, record_bytes) F(str, note) F(rest, live)
-#define EVENT_PART_LARGE(F) F(u32, queue) F(u64, seq) F(u32, bytes) F(str, note) F(rest, location)
+#define EVENT_PART_LARGE(F) \
+	F(u32, queue) F(u64, seq) F(u32, bytes) F(u64, time_ms) F(str, note) F(rest, location)
 #define EVENT_PART_RANGE(F) \
 	F(u32, queue) F(u8, state) F(u8, flags) F(u64, first) F(u64, span) F(u32, attempt) \
 	F(u32, failures) F(u64, lease) F(u64, session) F(u32, lease_ms) F(u64, until_ms)
@@ -111,6 +114,7 @@
 	X(18, SESSION_CLOSE,  session_close,  EVENT_SESSION_CLOSE) \
 	X(19, SESSION_FORGET, session_forget, EVENT_SESSION_FORGET) \
 	X(20, MOVE,           move,           EVENT_MOVE) \
+	X(21, WAKE,           wake,           EVENT_WAKE) \
 	X(64, PART_GROUP,     part_group,     EVENT_PART_GROUP) \
 	X(65, PART_GLOBAL,    part_global,    EVENT_PART_GLOBAL) \
 	X(66, PART_SESSION,   part_session,   EVENT_PART_SESSION) \
@@ -149,7 +153,7 @@ struct event_location {
 	uint64_t index;
 	uint32_t record_bytes; /* the record's payload, for accounting */
 	uint16_t offset;       /* of the event's header in the payload */
-	uint16_t slot;         /* first message in the event's batch */
+	uint16_t slot;         /* messages to pass over, from the event's first on */
 };
 
 static inline void event_location_put(struct writer *w, const struct event_location *l)

@@ -56,6 +56,8 @@
 #define GRANT_BYTES_MAX       (1u << 20)
 #define LIST_ROWS_MAX         256 /* rows in one answer to LIST or PEEK */
 
+#define SEND_WINDOW           (8u << 20) /* bytes of unanswered SENDs of one session */
+
 /* Checkpoints. */
 #define CHECKPOINT_GROUPS 256 /* groups of queues; one more holds the sessions */
 

@@ -1,0 +1,624 @@
+#include "core/broker.h"
+
+#include <assert.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "core/broker_state.h"
+#include "core/journal_wire.h"
+#include "core/memory.h"
+
+/* A closed session is journaled along with other events, or when there are so many. */
+#define CLOSING_MAX 256
+
+static int conn_compare(const struct conn *a, const struct conn *b)
+{
+	return a->id < b->id ? -1 : a->id > b->id;
+}
+
+static int queue_name_compare(const struct queue *a, const struct queue *b)
+{
+	return strcmp(a->name, b->name);
+}
+
+static int queue_id_compare(const struct queue *a, const struct queue *b)
+{
+	return a->id < b->id ? -1 : a->id > b->id;
+}
+
+RB_GENERATE(conn_tree, conn, by_id, conn_compare)
+RB_GENERATE(queue_name_tree, queue, by_name, queue_name_compare)
+RB_GENERATE(queue_id_tree, queue, by_id, queue_id_compare)
+
+/* ---- life ---- */
+
+struct broker *broker_new(const struct broker_host *host)
+{
+	struct broker *b = calloc(1, sizeof(*b));
+	if (!b)
+		return NULL;
+	b->host = *host;
+	RB_INIT(&b->queues_by_name);
+	RB_INIT(&b->queues_by_id);
+	RB_INIT(&b->sessions);
+	RB_INIT(&b->conns);
+	TAILQ_INIT(&b->pendings);
+	TAILQ_INIT(&b->idle);
+	TAILQ_INIT(&b->closing);
+	TAILQ_INIT(&b->waiting_room);
+	TAILQ_INIT(&b->fresh);
+	TAILQ_INIT(&b->waiting);
+	TAILQ_INIT(&b->busy);
+	for (uint32_t i = 0; i < CHECKPOINT_GROUPS; i++)
+		TAILQ_INIT(&b->groups[i]);
+	timers_init(&b->timers);
+	ledger_init(&b->ledger);
+	b->next_queue = 1;
+	b->next_n = 1;
+	b->next_barrier = 1;
+	return b;
+}
+
+static void effects_free(struct effect_list *list)
+{
+	struct effect *e;
+	while ((e = TAILQ_FIRST(list))) {
+		TAILQ_REMOVE(list, e, link);
+		free(e->handout);
+		free(e);
+	}
+}
+
+void broker_free(struct broker *b)
+{
+	struct conn *c;
+	struct queue *q;
+	struct session *s;
+	struct pending *p;
+	if (!b)
+		return;
+	while ((c = RB_ROOT(&b->conns)))
+		broker_disconnect(b, c->id);
+	while ((s = RB_ROOT(&b->sessions)))
+		broker_session_remove(b, s);
+	while ((p = TAILQ_FIRST(&b->pendings))) {
+		TAILQ_REMOVE(&b->pendings, p, link);
+		free(p->large);
+		free(p);
+	}
+	while ((q = RB_ROOT(&b->queues_by_id))) {
+		RB_REMOVE(queue_id_tree, &b->queues_by_id, q);
+		queue_free(q);
+	}
+	effects_free(&b->fresh);
+	effects_free(&b->waiting);
+	ledger_deinit(&b->ledger);
+	free(b->ckpt.dead);
+	free(b);
+}
+
+void broker_start(struct broker *b, uint64_t term)
+{
+	assert(term < UINT32_MAX);
+	b->term = term;
+}
+
+struct lease_time broker_lease_time(const struct broker *b)
+{
+	return b->lease_now;
+}
+
+/* ---- lookups ---- */
+
+struct conn *broker_conn(const struct broker *b, uint64_t id)
+{
+	struct conn *c = RB_ROOT(&b->conns);
+	while (c && c->id != id)
+		c = id < c->id ? RB_LEFT(c, by_id) : RB_RIGHT(c, by_id);
+	return c;
+}
+
+struct queue *broker_queue_named(const struct broker *b, struct slice name)
+{
+	struct queue *q = RB_ROOT(&b->queues_by_name);
+	while (q) {
+		int order = slice_cmp(name, queue_name(q));
+		if (order == 0)
+			return q;
+		q = order < 0 ? RB_LEFT(q, by_name) : RB_RIGHT(q, by_name);
+	}
+	return NULL;
+}
+
+struct queue *broker_queue(const struct broker *b, uint32_t id)
+{
+	struct queue *q = RB_ROOT(&b->queues_by_id);
+	while (q && q->id != id)
+		q = id < q->id ? RB_LEFT(q, by_id) : RB_RIGHT(q, by_id);
+	return q;
+}
+
+struct pending *broker_unfinished(
+    const struct broker *b, const struct queue *q, uint64_t session)
+{
+	struct pending *p;
+	TAILQ_FOREACH (p, &b->pendings, link)
+		if (p->queue == q && p->session == session)
+			return p;
+	return NULL;
+}
+
+void broker_busy(struct broker *b, struct queue *q)
+{
+	if (q->is_busy)
+		return;
+	q->is_busy = true;
+	TAILQ_INSERT_TAIL(&b->busy, q, busy);
+}
+
+/* ---- effects ---- */
+
+static struct effect *effect_new(struct broker *b, uint64_t conn, size_t len)
+{
+	struct effect *e = memory_new(sizeof(*e) + len);
+	e->conn = conn;
+	e->len = len;
+	TAILQ_INSERT_TAIL(&b->fresh, e, link);
+	return e;
+}
+
+void broker_send(struct broker *b, uint64_t conn, const struct writer *w)
+{
+	assert(!w->full);
+	struct effect *e = effect_new(b, conn, w->len);
+	memcpy(e->frames, w->p, w->len);
+}
+
+void broker_hand(struct broker *b, uint64_t conn, struct handout *h)
+{
+	effect_new(b, conn, 0)->handout = h;
+}
+
+void broker_close(struct broker *b, struct conn *c)
+{
+	struct subscription *sub;
+	while ((sub = TAILQ_FIRST(&c->subs)))
+		broker_sub_free(b, sub);
+	c->closed = true;
+	effect_new(b, c->id, 0)->close = true;
+}
+
+void broker_refuse(struct broker *b, struct conn *c, enum rmq_error code, const char *text)
+{
+	uint8_t bytes[512];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	wire_put_error(&w, &(struct wire_error){(uint8_t)code, slice_str(text)});
+	broker_send(b, c->id, &w);
+	broker_close(b, c);
+}
+
+/* Puts frames behind the handouts of a connection that has some: order is kept. */
+static void release_frames(struct broker *b, struct conn *c, const struct effect *e)
+{
+	if (TAILQ_EMPTY(&c->handouts)) {
+		b->host.send(b->host.arg, c->id, slice_of(e->frames, e->len));
+		return;
+	}
+	struct handout *h = memory_new(sizeof(*h) + e->len);
+	h->frames_len = e->len;
+	memcpy(h->frames, e->frames, e->len);
+	TAILQ_INSERT_TAIL(&c->handouts, h, link);
+}
+
+static void release(struct broker *b, struct effect *e)
+{
+	struct conn *c = broker_conn(b, e->conn);
+	if (c && e->handout) {
+		TAILQ_INSERT_TAIL(&c->handouts, e->handout, link);
+		e->handout = NULL;
+		b->host.deliverable(b->host.arg, c->id);
+	} else if (c && e->close) {
+		b->host.close(b->host.arg, c->id);
+	} else if (c) {
+		release_frames(b, c, e);
+	}
+	free(e->handout);
+	free(e);
+}
+
+static void release_all(struct broker *b)
+{
+	struct effect *e;
+	while ((e = TAILQ_FIRST(&b->waiting)) && e->n <= b->stored_n &&
+	       e->barrier <= b->barrier_done) {
+		TAILQ_REMOVE(&b->waiting, e, link);
+		release(b, e);
+	}
+}
+
+/* This turn's effects wait for its newest record, or for a barrier if there is none. */
+static void queue_effects(struct broker *b)
+{
+	struct effect *e;
+	uint64_t n = b->next_n - 1, barrier = 0;
+	if (TAILQ_EMPTY(&b->fresh))
+		return;
+	if (n == b->stored_n) {
+		barrier = b->next_barrier++;
+		b->host.barrier(b->host.arg, barrier);
+	}
+	TAILQ_FOREACH (e, &b->fresh, link) {
+		e->n = n;
+		e->barrier = barrier;
+	}
+	TAILQ_CONCAT(&b->waiting, &b->fresh, link);
+}
+
+/* ---- sessions and connections ---- */
+
+static void drop_chunks(struct broker *b, uint64_t session)
+{
+	struct pending *p, *next;
+	for (p = TAILQ_FIRST(&b->pendings); p; p = next) {
+		next = TAILQ_NEXT(p, link);
+		if (p->session == session)
+			broker_emit_chunks_dropped(
+			    b, &(struct event_chunks_dropped){p->queue->id, session});
+	}
+}
+
+static void forget(struct broker *b, struct session *s)
+{
+	drop_chunks(b, s->id);
+	if (s->durable)
+		broker_emit_session_forget(b, &(struct event_session_forget){s->id});
+	else
+		broker_session_remove(b, s);
+}
+
+struct session *broker_session_new(struct broker *b, uint64_t id)
+{
+	struct session *s;
+	if (b->sessions_count >= SESSIONS_MAX) {
+		s = TAILQ_FIRST(&b->idle);
+		if (!s)
+			return NULL;
+		forget(b, s);
+	}
+	s = session_new(id ? id : b->term << 32 | ++b->session_counter);
+	RB_INSERT(session_tree, &b->sessions, s);
+	TAILQ_INSERT_TAIL(&b->idle, s, idle);
+	b->sessions_count++;
+	return s;
+}
+
+void broker_session_remove(struct broker *b, struct session *s)
+{
+	RB_REMOVE(session_tree, &b->sessions, s);
+	b->sessions_count--;
+	if (s->is_closing) {
+		TAILQ_REMOVE(&b->closing, s, closing);
+		b->closing_count--;
+	}
+	if (s->conn)
+		s->conn->session = NULL;
+	else
+		TAILQ_REMOVE(&b->idle, s, idle);
+	session_free(s);
+}
+
+void broker_attach(struct broker *b, struct conn *c, struct session *s)
+{
+	if (s->conn)
+		s->conn->session = NULL;
+	else
+		TAILQ_REMOVE(&b->idle, s, idle);
+	s->conn = c;
+	s->stamp = 0;
+	c->session = s;
+}
+
+void broker_sub_free(struct broker *b, struct subscription *sub)
+{
+	(void)b;
+	if (sub->is_hungry)
+		TAILQ_REMOVE(&sub->queue->hungry, sub, hungry);
+	TAILQ_REMOVE(&sub->queue->subs, sub, of_queue);
+	sub->queue->receivers--;
+	TAILQ_REMOVE(&sub->conn->subs, sub, of_conn);
+	sub->conn->subs_count--;
+	free(sub);
+}
+
+void broker_connect(struct broker *b, uint64_t id)
+{
+	struct conn *c = memory_new(sizeof(*c));
+	c->id = id;
+	TAILQ_INIT(&c->subs);
+	TAILQ_INIT(&c->handouts);
+	RB_INSERT(conn_tree, &b->conns, c);
+}
+
+void broker_disconnect(struct broker *b, uint64_t id)
+{
+	struct conn *c = broker_conn(b, id);
+	struct subscription *sub;
+	struct handout *h;
+	if (!c)
+		return;
+	while ((sub = TAILQ_FIRST(&c->subs)))
+		broker_sub_free(b, sub);
+	while ((h = TAILQ_FIRST(&c->handouts))) {
+		TAILQ_REMOVE(&c->handouts, h, link);
+		free(h);
+	}
+	if (c->waits_room)
+		TAILQ_REMOVE(&b->waiting_room, c, waiting);
+	if (c->session) {
+		c->session->conn = NULL;
+		c->session->idle_since_ms = b->lease_now.ms;
+		TAILQ_INSERT_TAIL(&b->idle, c->session, idle);
+	}
+	RB_REMOVE(conn_tree, &b->conns, c);
+	free(c);
+}
+
+uint64_t broker_session(const struct broker *b, uint64_t conn)
+{
+	struct conn *c = broker_conn(b, conn);
+	return c && c->session ? c->session->id : 0;
+}
+
+/* Sessions that nobody came back to are forgotten. */
+static void forget_idle(struct broker *b)
+{
+	struct session *s;
+	while ((s = TAILQ_FIRST(&b->idle)) &&
+	       b->lease_now.ms - s->idle_since_ms >= SESSION_IDLE_MS)
+		forget(b, s);
+}
+
+/* Closed sessions cost no record of their own: they go along with one. */
+static void close_sessions(struct broker *b)
+{
+	struct session *s;
+	if (!b->open && b->closing_count < CLOSING_MAX && !b->ckpt.wanted)
+		return;
+	while ((s = TAILQ_FIRST(&b->closing))) {
+		drop_chunks(b, s->id);
+		broker_emit_session_close(b, &(struct event_session_close){s->id});
+	}
+}
+
+/* ---- room ---- */
+
+uint64_t broker_room_left(const struct broker *b)
+{
+	uint64_t sent = b->sent_bytes - b->room_sent;
+	return b->room > sent ? b->room - sent : 0;
+}
+
+void broker_room(struct broker *b, uint64_t n, uint64_t bytes)
+{
+	struct record *r = NULL;
+	if (n < b->stored_n)
+		return;
+	if (n > b->stored_n)
+		TAILQ_FOREACH (r, &b->ledger.pending, pending)
+			if (r->n == n)
+				break;
+	if (n > b->stored_n && !r)
+		return;
+	b->room_news = b->room_news || bytes > b->room;
+	b->room = bytes;
+	b->room_sent = r ? r->sent_after : b->stored_sent;
+}
+
+static void tell_room(struct broker *b)
+{
+	struct conn *c;
+	uint8_t bytes[32];
+	if (!b->room_news)
+		return;
+	b->room_news = false;
+	while ((c = TAILQ_FIRST(&b->waiting_room))) {
+		struct writer w = writer_of(bytes, sizeof(bytes));
+		TAILQ_REMOVE(&b->waiting_room, c, waiting);
+		c->waits_room = false;
+		wire_put_room(&w, &(struct wire_room){broker_room_left(b)});
+		broker_send(b, c->id, &w);
+	}
+}
+
+/* ---- turns ---- */
+
+void broker_now(struct broker *b, struct lease_time lease, struct wall_time wall)
+{
+	if (lease.ms > b->lease_now.ms)
+		b->lease_now = lease;
+	b->wall_now = wall;
+}
+
+void broker_flush(struct broker *b)
+{
+	broker_expire(b);
+	broker_grant(b);
+	forget_idle(b);
+	tell_room(b);
+	close_sessions(b);
+	broker_checkpoint_step(b);
+	broker_end_record(b);
+	queue_effects(b);
+}
+
+static uint64_t until(uint64_t now, uint64_t then)
+{
+	return then > now ? then - now : 0;
+}
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+uint64_t broker_due_ms(const struct broker *b)
+{
+	uint64_t due = UINT64_MAX;
+	struct range *r = RB_MIN(timer_tree, (struct timer_tree *)(uintptr_t)&b->timers.leases);
+	if (r)
+		due = min_u64(due, until(b->lease_now.ms, r->until_ms));
+	r = RB_MIN(timer_tree, (struct timer_tree *)(uintptr_t)&b->timers.delays);
+	if (r)
+		due = min_u64(due, until(b->wall_now.ms, r->until_ms));
+	if (!TAILQ_EMPTY(&b->idle))
+		due = min_u64(due, until(b->lease_now.ms,
+				       TAILQ_FIRST(&b->idle)->idle_since_ms + SESSION_IDLE_MS));
+	if (b->ckpt.active && b->ckpt.left > 0 && !b->ckpt.holding)
+		due = 0;
+	return due;
+}
+
+/* ---- the journal's answers ---- */
+
+static void wake_stalled(struct broker *b)
+{
+	struct conn *c;
+	RB_FOREACH (c, conn_tree, &b->conns) {
+		if (c->stalled) {
+			c->stalled = false;
+			b->host.deliverable(b->host.arg, c->id);
+		}
+	}
+}
+
+void broker_stored(struct broker *b, uint64_t first_n, uint32_t count, uint64_t first_index)
+{
+	assert(first_n == b->stored_n + 1 && count < b->next_n - b->stored_n);
+	bool moved = b->moves_pending;
+	for (uint32_t i = 0; i < count; i++) {
+		b->stored_sent = TAILQ_FIRST(&b->ledger.pending)->sent_after;
+		ledger_stored(&b->ledger, first_index + i);
+		broker_checkpoint_stored(b, first_n + i, first_index + i);
+	}
+	b->stored_n += count;
+	b->moves_pending = moved && b->stored_n < b->moved_n;
+	release_all(b);
+	if (moved)
+		wake_stalled(b);
+}
+
+void broker_barrier_done(struct broker *b, uint64_t id)
+{
+	b->barrier_done = id;
+	release_all(b);
+}
+
+uint64_t broker_inflight_bytes(const struct broker *b)
+{
+	return b->ledger.pending_bytes;
+}
+
+bool broker_pending(const struct broker *b)
+{
+	return b->open || b->stored_n + 1 < b->next_n ||
+	       b->barrier_done + 1 < b->next_barrier || !TAILQ_EMPTY(&b->waiting) ||
+	       !TAILQ_EMPTY(&b->fresh);
+}
+
+/* ---- digest ---- */
+
+struct digest {
+	XXH3_state_t *state;
+};
+
+static void add(struct digest *d, const void *p, size_t len)
+{
+	XXH3_64bits_update(d->state, p, len);
+}
+
+static void add_u64(struct digest *d, uint64_t v)
+{
+	uint8_t bytes[8];
+	store_u64(bytes, v);
+	add(d, bytes, sizeof(bytes));
+}
+
+static void add_batches(struct digest *d, struct queue *q)
+{
+	struct batch *m;
+	uint64_t at, end;
+	RB_FOREACH (m, batch_tree, &q->batches) {
+		for (at = m->first; (at = batch_run(m, at, UINT64_MAX, &end)) != UINT64_MAX;
+		     at = end) {
+			add_u64(d, at);
+			add_u64(d, end);
+			add_u64(
+			    d, m->record ? m->record->index : m->large->part[0].record->index);
+			add_u64(d, m->offset);
+			add_u64(d, m->slot + (at - m->first));
+			add(d, m->note ? m->note : "", m->note ? strlen(m->note) : 0);
+		}
+	}
+}
+
+static void add_ranges(struct digest *d, struct queue *q)
+{
+	struct range *r;
+	RB_FOREACH (r, range_tree, &q->ranges) {
+		add_u64(d, r->first);
+		add_u64(d, r->span);
+		add_u64(d, r->live);
+		add_u64(d, (uint64_t)r->state << 32 | r->attempt);
+		add_u64(d, r->failures);
+		add_u64(d, r->lease);
+		add_u64(d, r->until_ms);
+		add_u64(d, r->session ? r->session->id : 0);
+		add_u64(d, r->detached);
+	}
+}
+
+static void add_queue(struct digest *d, struct queue *q)
+{
+	add(d, q->name, strlen(q->name));
+	add(d, q->settings.dead_letter, strlen(q->settings.dead_letter));
+	add_u64(d, q->id);
+	add_u64(d, q->settings.lease_ms);
+	add_u64(d, q->settings.max_attempts);
+	add_u64(d, q->settings.backoff_min_ms);
+	add_u64(d, q->settings.backoff_max_ms);
+	add_u64(d, q->settings.max_bytes);
+	add_u64(d, q->settings.max_message);
+	add_u64(d, q->next_seq);
+	add_u64(d, q->counts.sent);
+	add_u64(d, q->counts.delivered);
+	add_u64(d, q->counts.settled);
+	add_u64(d, q->counts.failed);
+	add_u64(d, q->counts.dead);
+	add_batches(d, q);
+	add_ranges(d, q);
+}
+
+uint64_t broker_digest(const struct broker *cb)
+{
+	struct broker *b = (struct broker *)(uintptr_t)cb;
+	struct digest d = {XXH3_createState()};
+	struct queue *q;
+	struct session *s;
+	if (!d.state)
+		abort();
+	XXH3_64bits_reset(d.state);
+	add_u64(&d, b->next_queue);
+	add_u64(&d, b->lease);
+	add_u64(&d, b->forgotten);
+	RB_FOREACH (q, queue_id_tree, &b->queues_by_id)
+		add_queue(&d, q);
+	RB_FOREACH (s, session_tree, &b->sessions) {
+		if (!s->durable)
+			continue;
+		add_u64(&d, s->id);
+		add_u64(&d, s->last);
+	}
+	uint64_t sum = XXH3_64bits_digest(d.state);
+	XXH3_freeState(d.state);
+	return sum;
+}

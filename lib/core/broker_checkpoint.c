@@ -1,0 +1,426 @@
+/*
+ * Checkpoints are fuzzy: a part is the state of one group of queues (or of the
+ * sessions) as of the part's own place in the log, and parts stand between ordinary
+ * records, so that no turn is long.  END names every group's part and the records that
+ * are dead: those in front of all parts that hold nothing live.
+ *
+ * Invariants:
+ *  - A part names records by index; so a group is written only when none of its
+ *    bodies is in flight.  Groups that never come to rest are written last, while the
+ *    broker holds: it takes no commands until what is in flight is stored.
+ *  - Recovery reads the log from the first part on.  For each group, what lies in front
+ *    of its part is passed over, and what lies behind is applied.
+ *  - Records become holes only after END is stored, and only those that it names.
+ */
+#include "core/broker_state.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "core/bits.h"
+#include "core/journal_wire.h"
+#include "core/memory.h"
+
+#define LOG_ENOUGH   (32u << 20)  /* log and dead bytes that make a checkpoint due */
+#define LOG_FEW	     (1u << 20)	  /* the same when room is short */
+#define TURN_BYTES   (128u << 10) /* of parts in one turn, about */
+#define END_OVERHEAD (GROUPS * 8 + 256)
+
+bool broker_holds(const struct broker *b)
+{
+	return b->ckpt.holding;
+}
+
+void broker_checkpoint(struct broker *b)
+{
+	if (b->ckpt.logged_bytes > 0 || b->open || b->closing_count > 0)
+		b->ckpt.wanted = true;
+}
+
+bool broker_checkpointing(const struct broker *b)
+{
+	return b->ckpt.wanted || b->ckpt.active;
+}
+
+static bool is_due(const struct broker *b)
+{
+	uint64_t grown = b->ckpt.logged_bytes + b->ledger.dead_bytes;
+	uint64_t enough = 4 * b->ckpt.part_bytes;
+	if (!TAILQ_EMPTY(&b->waiting_room))
+		return b->ledger.dead_bytes >= LOG_FEW ||
+		       (b->ledger.dead_bytes > 0 && b->ledger.dead_bytes * 4 >= b->room);
+	if (enough < LOG_ENOUGH)
+		enough = LOG_ENOUGH;
+	if (enough > b->room / 4)
+		enough = b->room / 4 > LOG_FEW ? b->room / 4 : LOG_FEW;
+	return grown >= enough;
+}
+
+/* ---- writing parts ---- */
+
+static bool group_at_rest(const struct broker *b, uint32_t group)
+{
+	struct queue *q;
+	struct batch *m;
+	struct pending *p;
+	if (group == SESSION_GROUP)
+		return true;
+	TAILQ_FOREACH (q, &b->groups[group], of_group) {
+		m = RB_MAX(batch_tree, &q->batches);
+		if (m && batch_in_flight(m))
+			return false;
+	}
+	TAILQ_FOREACH (q, &b->groups[group], of_group)
+		RB_FOREACH (m, batch_tree, &q->batches)
+			if (batch_in_flight(m))
+				return false;
+	TAILQ_FOREACH (p, &b->pendings, link)
+		for (uint32_t i = 0; i < p->large->parts; i++)
+			if (p->queue->id % CHECKPOINT_GROUPS == group &&
+			    p->large->part[i].record->index == 0)
+				return false;
+	return true;
+}
+
+static struct slice large_locations(const struct large *large, uint8_t *bytes, size_t cap)
+{
+	struct writer w = writer_of(bytes, cap);
+	for (uint32_t i = 0; i < large->parts; i++) {
+		const struct record *r = large->part[i].record;
+		event_location_put(&w, &(struct event_location){r->index, r->bytes,
+					   large->part[i].offset, UINT16_MAX});
+	}
+	assert(!w.full);
+	return slice_of(bytes, w.len);
+}
+
+static void write_batch(struct broker *b, const struct queue *q, const struct batch *m)
+{
+	struct slice note = slice_str(m->note ? m->note : "");
+	uint8_t locations[CHUNKS_MAX * EVENT_LOCATION_SIZE];
+	uint8_t live[8192];
+	size_t live_len = m->bits ? ((size_t)m->count + 7) / 8 : 0;
+	if (m->large) {
+		broker_emit_part_large(
+		    b, &(struct event_part_large){q->id, m->first, m->bytes, m->time_ms, note,
+			   large_locations(m->large, locations, sizeof(locations))});
+		return;
+	}
+	assert(live_len <= sizeof(live));
+	memset(live, 0, live_len);
+	for (uint32_t i = 0; m->bits && i < m->count; i++)
+		if (bits_get(m->bits, i))
+			live[i / 8] = (uint8_t)(live[i / 8] | 1u << i % 8);
+	broker_emit_part_batch(b,
+	    &(struct event_part_batch){q->id, m->first, m->count, m->record->index, m->offset,
+		m->slot, m->bytes, m->record->bytes, note, slice_of(live, live_len)});
+}
+
+static void write_queue(struct broker *b, struct queue *q)
+{
+	const struct queue_settings *s = &q->settings;
+	const struct queue_counts *n = &q->counts;
+	struct batch *m;
+	struct range *r;
+	broker_emit_part_queue(b, &(struct event_part_queue){q->id, queue_name(q),
+				      SETTINGS_OF(s), slice_str(s->dead_letter), q->next_seq,
+				      n->sent, n->delivered, n->settled, n->failed, n->dead});
+	RB_FOREACH (m, batch_tree, &q->batches)
+		write_batch(b, q, m);
+	RB_FOREACH (r, range_tree, &q->ranges)
+		broker_emit_part_range(b,
+		    &(struct event_part_range){q->id, r->state, r->detached ? SETTLE_DETACH : 0,
+			r->first, r->span, r->attempt, r->failures, r->lease,
+			r->session ? r->session->id : 0, r->lease_ms, r->until_ms});
+}
+
+static void write_pending(struct broker *b, uint32_t group)
+{
+	uint8_t locations[CHUNKS_MAX * EVENT_LOCATION_SIZE];
+	struct pending *p;
+	TAILQ_FOREACH (p, &b->pendings, link)
+		if (p->queue->id % CHECKPOINT_GROUPS == group)
+			broker_emit_part_pending(
+			    b, &(struct event_part_pending){p->queue->id, p->session, p->n,
+				   p->bytes,
+				   large_locations(p->large, locations, sizeof(locations))});
+}
+
+static void write_sessions(struct broker *b)
+{
+	struct session *s;
+	struct answer *a;
+	broker_emit_part_global(
+	    b, &(struct event_part_global){b->next_queue, b->lease, b->forgotten});
+	RB_FOREACH (s, session_tree, &b->sessions) {
+		if (!s->durable)
+			continue;
+		broker_emit_part_session(b, &(struct event_part_session){s->id, s->last});
+		TAILQ_FOREACH (a, &s->answers, link)
+			broker_emit_part_answer(
+			    b, &(struct event_part_answer){s->id, a->n, a->first_seq, a->count,
+				   slice_of(a->stale, a->stale_len)});
+	}
+}
+
+static void write_group(struct broker *b, uint32_t group)
+{
+	struct queue *q;
+	if (!b->open)
+		broker_begin_record(b, RECORD_PART);
+	broker_emit_part_group(b, &(struct event_part_group){group, 0});
+	b->ckpt.group_n[group] = b->open->n;
+	if (group == SESSION_GROUP) {
+		write_sessions(b);
+	} else {
+		TAILQ_FOREACH (q, &b->groups[group], of_group)
+			write_queue(b, q);
+		write_pending(b, group);
+	}
+	broker_emit_part_group(b, &(struct event_part_group){group, 1});
+}
+
+static void begin(struct broker *b)
+{
+	struct checkpoint *k = &b->ckpt;
+	k->active = true;
+	k->wanted = false;
+	k->end_made = false;
+	k->left = GROUPS;
+	k->logged_bytes = 0;
+	k->part_bytes = 0;
+	b->ledger.dead_bytes = 0;
+	bits_set(k->todo, 0, GROUPS);
+	memset(k->group_index, 0, sizeof(k->group_index));
+}
+
+static void write_parts(struct broker *b)
+{
+	struct checkpoint *k = &b->ckpt;
+	uint64_t before = k->part_bytes;
+	bool any = false;
+	broker_end_record(b);
+	for (uint32_t g = bits_find(k->todo, 0, GROUPS, true); g < GROUPS;
+	     g = bits_find(k->todo, g + 1, GROUPS, true)) {
+		if (!group_at_rest(b, g))
+			continue;
+		write_group(b, g);
+		bits_clear(k->todo, g, g + 1);
+		k->left--;
+		any = true;
+		if (k->part_bytes - before >= TURN_BYTES)
+			break;
+	}
+	broker_end_record(b);
+	k->holding = k->left > 0 && (!any || k->holding);
+}
+
+/* ---- END ---- */
+
+static bool parts_stored(const struct checkpoint *k, uint64_t *first)
+{
+	*first = UINT64_MAX;
+	for (uint32_t g = 0; g < GROUPS; g++) {
+		if (k->group_index[g] == 0)
+			return false;
+		if (k->group_index[g] < *first)
+			*first = k->group_index[g];
+	}
+	return true;
+}
+
+static void write_end(struct broker *b, uint64_t first)
+{
+	struct checkpoint *k = &b->ckpt;
+	uint8_t parts[GROUPS * 8];
+	size_t cap = RECORD_PAYLOAD_MAX - EVENTS_HEADER_SIZE - END_OVERHEAD;
+	for (uint32_t g = 0; g < GROUPS; g++)
+		store_u64(parts + 8 * g, k->group_index[g]);
+	if (!k->dead)
+		k->dead = memory_new(cap);
+	struct writer dead = writer_of(k->dead, cap);
+	ledger_sweep(&b->ledger, first, &dead);
+	k->dead_len = dead.len;
+	broker_end_record(b);
+	broker_begin_record(b, RECORD_END);
+	broker_emit_end_parts(
+	    b, &(struct event_end_parts){first, slice_of(parts, sizeof(parts))});
+	broker_emit_end_dead(b, &(struct event_end_dead){slice_of(k->dead, k->dead_len)});
+	k->end_n = b->open->n;
+	k->end_made = true;
+	broker_end_record(b);
+}
+
+void broker_checkpoint_step(struct broker *b)
+{
+	struct checkpoint *k = &b->ckpt;
+	uint64_t first;
+	if (!k->active && (k->wanted || is_due(b)))
+		begin(b);
+	if (!k->active || k->end_made)
+		return;
+	if (k->left > 0)
+		write_parts(b);
+	else if (parts_stored(k, &first))
+		write_end(b, first);
+}
+
+void broker_checkpoint_stored(struct broker *b, uint64_t n, uint64_t index)
+{
+	struct checkpoint *k = &b->ckpt;
+	if (!k->active)
+		return;
+	if (k->end_made && n == k->end_n) {
+		k->active = false;
+		if (k->dead_len > 0)
+			b->host.hole(b->host.arg, index, slice_of(k->dead, k->dead_len));
+		return;
+	}
+	for (uint32_t g = 0; g < GROUPS; g++)
+		if (!bits_get(k->todo, g) && k->group_n[g] == n)
+			k->group_index[g] = index;
+}
+
+/* ---- recovery ---- */
+
+static enum rmq_error read_end(struct broker *b, struct slice payload, uint64_t *first)
+{
+	struct events_header h;
+	struct event_iter it;
+	struct event e;
+	struct event_end_parts parts;
+	enum rmq_error err = events_open(payload, &h, &it);
+	if (!err)
+		err = event_next(&it, &e);
+	if (err)
+		return err == RMQ_E_VERSION ? err : RMQ_E_CORRUPT;
+	if (e.type != EVENT_TYPE_END_PARTS || !event_end_parts_decode(e.body, &parts) ||
+	    parts.parts.len != GROUPS * 8 || parts.begin == 0)
+		return RMQ_E_CORRUPT;
+	for (uint32_t g = 0; g < GROUPS; g++)
+		b->part_index[g] = load_u64(parts.parts.data + 8 * g);
+	*first = parts.begin;
+	return RMQ_E_OK;
+}
+
+static enum rmq_error replay_events(struct broker *b, uint64_t index, enum record_kind kind,
+    struct slice payload, struct record *record)
+{
+	struct events_header h;
+	struct event_iter it;
+	struct event e;
+	enum rmq_error err = events_open(payload, &h, &it);
+	if (err)
+		return err;
+	if (h.lease.ms > b->lease_now.ms)
+		b->lease_now = h.lease;
+	while (!(err = event_next(&it, &e))) {
+		struct event_place at = {index, record, e.offset, h.lease, h.wall};
+		if ((kind == RECORD_PART) != (e.type >= EVENT_TYPE_PART_GROUP))
+			return RMQ_E_CORRUPT;
+		err = broker_apply(b, &at, &e);
+		if (err)
+			return err;
+	}
+	return err == RMQ_E_NOTHING ? RMQ_E_OK : err;
+}
+
+/*
+ * A directory made from a backup: lease numbers given out after the backup was taken
+ * must not be used again.  Nobody hands out 2^20 leases a second.
+ */
+#define LEASE_EPOCH_S 1704067200u /* 2024 */
+
+static enum rmq_error replay_restored(struct broker *b, uint64_t index, struct slice payload)
+{
+	if (payload.len != 8)
+		return RMQ_E_CORRUPT;
+	uint64_t s = load_u64(payload.data) / 1000;
+	uint64_t lease = s > LEASE_EPOCH_S ? (s - LEASE_EPOCH_S) << 20 : 0;
+	if (index > b->part_index[SESSION_GROUP] && lease > b->lease)
+		b->lease = lease;
+	return RMQ_E_OK;
+}
+
+static enum rmq_error replay(
+    struct broker *b, uint64_t index, enum record_kind kind, struct slice payload)
+{
+	enum rmq_error err;
+	struct record *r;
+	switch (kind) {
+	case RECORD_EVENTS:
+		/* Its record stays while its events are applied. */
+		r = ledger_at(&b->ledger, index, (uint32_t)payload.len);
+		ledger_add(&b->ledger, r, 1, 0);
+		err = replay_events(b, index, kind, payload, r);
+		r->newest = NULL;
+		ledger_drop(&b->ledger, r, 1, 0);
+		return err;
+	case RECORD_PART:
+		return replay_events(b, index, kind, payload, NULL);
+	case RECORD_RESTORED:
+		return replay_restored(b, index, payload);
+	case RECORD_END:
+	case RECORD_NOOP:
+	case RECORD_CONFIG:
+		return RMQ_E_OK;
+	}
+	return RMQ_E_VERSION;
+}
+
+/* Every live message is in a range, and nothing else is. */
+static bool is_consistent(struct broker *b)
+{
+	struct queue *q;
+	struct batch *m;
+	RB_FOREACH (q, queue_id_tree, &b->queues_by_id) {
+		uint64_t live = 0;
+		RB_FOREACH (m, batch_tree, &q->batches)
+			live += m->live;
+		if (live != queue_total(q))
+			return false;
+	}
+	return true;
+}
+
+static void settle_down(struct broker *b)
+{
+	struct record *r, *next;
+	struct session *s;
+	for (r = RB_MIN(record_tree, &b->ledger.tree); r; r = next) {
+		next = RB_NEXT(record_tree, &b->ledger.tree, r);
+		ledger_tidy(&b->ledger, r);
+	}
+	TAILQ_FOREACH (s, &b->idle, idle)
+		s->idle_since_ms = b->lease_now.ms;
+}
+
+enum rmq_error broker_recover(struct broker *b, const struct broker_log *log,
+    uint64_t checkpoint, uint64_t last, uint64_t *at)
+{
+	enum record_kind kind;
+	struct slice payload;
+	uint64_t index = 1;
+	enum rmq_error err;
+	*at = checkpoint;
+	if (checkpoint > 0) {
+		err = log->read(log->arg, checkpoint, &kind, &payload);
+		if (err || kind != RECORD_END)
+			return err && err != RMQ_E_NOTHING ? err : RMQ_E_CORRUPT;
+		if ((err = read_end(b, payload, &index)))
+			return err;
+	}
+	while (index <= last) {
+		err = log->next(log->arg, index, &index, &kind, &payload);
+		if (err == RMQ_E_NOTHING || (!err && index > last))
+			break;
+		*at = index;
+		if (!err)
+			err = replay(b, index, kind, payload);
+		if (err)
+			return err;
+		index++;
+	}
+	settle_down(b);
+	return is_consistent(b) ? RMQ_E_OK : RMQ_E_CORRUPT;
+}

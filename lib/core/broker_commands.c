@@ -1,0 +1,705 @@
+/*
+ * Frames of clients.  Each is validated as a whole before an event is made of it.  The
+ * numbered ones pass one gate: number n is taken if it is the session's last + 1,
+ * answered again if it was taken, and refused else.
+ */
+#include "core/broker_state.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/memory.h"
+#include "core/name.h"
+
+#define FRAME_SMALL 512 /* every answer but those with entries fits */
+
+#define ANSWER(b, c, name, ...) \
+	do { \
+		uint8_t bytes_[FRAME_SMALL]; \
+		struct writer w_ = writer_of(bytes_, sizeof(bytes_)); \
+		wire_put_##name(&w_, &(struct wire_##name){__VA_ARGS__}); \
+		broker_send(b, (c)->id, &w_); \
+	} while (0)
+
+/* ---- numbered commands ---- */
+
+static void fail(struct broker *b, struct conn *c, uint64_t n, enum rmq_error code, uint32_t at)
+{
+	ANSWER(b, c, failed, n, (uint8_t)code, at, slice_str(error_text(code)));
+}
+
+static void answer(struct broker *b, struct conn *c, uint64_t n)
+{
+	const struct answer *a = session_answer(c->session, n);
+	if (!a)
+		return;
+	if (a->count > 0) {
+		ANSWER(b, c, sent, n, a->first_seq, a->count);
+		return;
+	}
+	size_t cap = FRAME_SMALL + a->stale_len;
+	uint8_t *bytes = memory_new(cap);
+	struct writer w = writer_of(bytes, cap);
+	wire_put_done(&w, &(struct wire_done){n, slice_of(a->stale, a->stale_len)});
+	broker_send(b, c->id, &w);
+	free(bytes);
+}
+
+/* Whether command n is to be carried out now; if not, it has been answered. */
+static bool take(struct broker *b, struct conn *c, uint64_t n, uint64_t answered)
+{
+	struct session *s = c->session;
+	if (answered > s->last || n <= answered) {
+		broker_refuse(
+		    b, c, RMQ_E_PROTOCOL, "numbers of commands contradict each other");
+		return false;
+	}
+	session_answered(s, answered);
+	if (n <= s->last) {
+		answer(b, c, n);
+		return false;
+	}
+	if (n != s->last + 1) {
+		fail(b, c, n, RMQ_E_OUT_OF_ORDER, 0);
+		return false;
+	}
+	if (n - answered > SESSION_WINDOW) {
+		broker_refuse(b, c, RMQ_E_PROTOCOL, "too many unanswered commands");
+		return false;
+	}
+	return true;
+}
+
+/* ---- queues ---- */
+
+static const struct queue_settings default_settings = {
+    .lease_ms = LEASE_MS_DEFAULT,
+    .max_attempts = MAX_ATTEMPTS_DEFAULT,
+    .backoff_min_ms = BACKOFF_MIN_MS_DEFAULT,
+    .backoff_max_ms = BACKOFF_MAX_MS_DEFAULT,
+    .max_message = MESSAGE_MAX_DEFAULT,
+};
+
+struct queue *broker_queue_make(struct broker *b, struct slice name)
+{
+	const struct queue_settings *d = &default_settings;
+	struct queue *q = broker_queue_named(b, name);
+	if (q || !name_valid(name) || b->queues_count >= QUEUES_MAX)
+		return q;
+	broker_emit_create(
+	    b, &(struct event_create){b->next_queue, name, SETTINGS_OF(d), slice_of("", 0)});
+	return broker_queue_named(b, name);
+}
+
+/* The settings that result when those in `mask` are taken from the frame. */
+static bool merge_settings(
+    struct queue_settings *s, uint32_t mask, const struct wire_queue_create *m)
+{
+	if (mask & SETTING_LEASE)
+		s->lease_ms = m->lease_ms;
+	if (mask & SETTING_MAX_ATTEMPTS)
+		s->max_attempts = m->max_attempts;
+	if (mask & SETTING_BACKOFF) {
+		s->backoff_min_ms = m->backoff_min_ms;
+		s->backoff_max_ms = m->backoff_max_ms;
+	}
+	if (mask & SETTING_MAX_BYTES)
+		s->max_bytes = m->max_bytes;
+	if (mask & SETTING_MAX_MESSAGE)
+		s->max_message = m->max_message;
+	if ((mask & SETTING_DEAD_LETTER) && m->dead_letter.len <= NAME_FULL_MAX) {
+		memset(s->dead_letter, 0, sizeof(s->dead_letter));
+		if (m->dead_letter.len > 0)
+			memcpy(s->dead_letter, m->dead_letter.data, m->dead_letter.len);
+	}
+	return (mask & ~(uint32_t)SETTING_ALL) == 0 && m->dead_letter.len <= NAME_FULL_MAX &&
+	       queue_settings_valid(s);
+}
+
+static void taken(struct broker *b, struct conn *c, uint64_t n)
+{
+	broker_emit_taken(b, &(struct event_taken){c->session->id, n});
+	answer(b, c, n);
+}
+
+static void on_queue_create(struct broker *b, struct conn *c, const struct wire_queue_create *m)
+{
+	struct queue_settings s = default_settings;
+	struct queue *q = broker_queue_named(b, m->queue);
+	if (!take(b, c, m->n, m->answered))
+		return;
+	if (!name_valid(m->queue)) {
+		fail(b, c, m->n, RMQ_E_USAGE, 0);
+	} else if (!merge_settings(&s, m->mask, m)) {
+		fail(b, c, m->n, RMQ_E_CONFIG, 0);
+	} else if (q && memcmp(&q->settings, &s, sizeof(s)) != 0) {
+		fail(b, c, m->n, RMQ_E_EXISTS, 0);
+	} else if (!q && b->queues_count >= QUEUES_MAX) {
+		fail(b, c, m->n, RMQ_E_LIMIT, 0);
+	} else {
+		broker_reserve(b, 1024);
+		if (!q)
+			broker_emit_create(b, &(struct event_create){b->next_queue, m->queue,
+						  SETTINGS_OF(&s), slice_str(s.dead_letter)});
+		taken(b, c, m->n);
+	}
+}
+
+static void on_queue_set(struct broker *b, struct conn *c, const struct wire_queue_set *m)
+{
+	struct wire_queue_create create = {
+	    m->n, m->answered, m->mask, m->queue, SETTINGS_OF(m), m->dead_letter};
+	struct queue *q = broker_queue_named(b, m->queue);
+	if (!take(b, c, m->n, m->answered))
+		return;
+	if (!q) {
+		fail(b, c, m->n, RMQ_E_NO_QUEUE, 0);
+		return;
+	}
+	struct queue_settings s = q->settings;
+	if (!merge_settings(&s, m->mask, &create)) {
+		fail(b, c, m->n, RMQ_E_CONFIG, 0);
+		return;
+	}
+	broker_reserve(b, 1024);
+	broker_emit_set(
+	    b, &(struct event_set){q->id, SETTINGS_OF(&s), slice_str(s.dead_letter)});
+	taken(b, c, m->n);
+}
+
+/* Tells the holders in q that their messages are gone. */
+static void tell_gone(struct broker *b, struct queue *q)
+{
+	struct range *r;
+	for (r = queue_range_at(q, 0); r; r = queue_range_next(r))
+		if (r->state == STATE_LEASED)
+			broker_tell_ended(b, r, ENDED_GONE);
+}
+
+static void on_queue_remove(struct broker *b, struct conn *c, const struct wire_queue_remove *m)
+{
+	struct queue *q = broker_queue_named(b, m->queue);
+	struct subscription *sub;
+	if (!take(b, c, m->n, m->answered))
+		return;
+	if (!q || (queue_total(q) > 0 && !(m->flags & REMOVE_FORCE))) {
+		fail(b, c, m->n, q ? RMQ_E_NOT_EMPTY : RMQ_E_NO_QUEUE, 0);
+		return;
+	}
+	tell_gone(b, q);
+	while ((sub = TAILQ_FIRST(&q->subs))) {
+		ANSWER(b, sub->conn, sub_failed, sub->id, RMQ_E_NO_QUEUE,
+		    slice_str(error_text(RMQ_E_NO_QUEUE)));
+		broker_sub_free(b, sub);
+	}
+	broker_reserve(b, 1024);
+	broker_emit_remove(b, &(struct event_remove){q->id});
+	taken(b, c, m->n);
+}
+
+static void on_queue_purge(struct broker *b, struct conn *c, const struct wire_queue_purge *m)
+{
+	struct queue *q = broker_queue_named(b, m->queue);
+	if (!take(b, c, m->n, m->answered))
+		return;
+	if (!q) {
+		fail(b, c, m->n, RMQ_E_NO_QUEUE, 0);
+		return;
+	}
+	tell_gone(b, q);
+	broker_reserve(b, 1024);
+	broker_emit_purge(b, &(struct event_purge){q->id, q->next_seq});
+	taken(b, c, m->n);
+}
+
+static void on_list(struct broker *b, struct conn *c, const struct wire_list *m)
+{
+	struct queue *q;
+	uint32_t rows = m->limit < LIST_ROWS_MAX ? m->limit : LIST_ROWS_MAX;
+	RB_FOREACH (q, queue_name_tree, &b->queues_by_name) {
+		const struct queue_settings *s = &q->settings;
+		struct slice name = queue_name(q);
+		if (m->after.len > 0 && slice_cmp(name, m->after) <= 0)
+			continue;
+		if (!name_matches(name, m->glob))
+			continue;
+		if (rows-- == 0)
+			break;
+		ANSWER(b, c, listed, m->req, name, SETTINGS_OF(s), slice_str(s->dead_letter),
+		    q->live[STATE_READY], q->live[STATE_LEASED], q->live[STATE_DELAYED],
+		    q->bytes, q->next_seq, q->counts.sent, q->counts.delivered,
+		    q->counts.settled, q->counts.failed, q->counts.dead, q->receivers);
+	}
+	ANSWER(b, c, list_end, m->req, q != NULL);
+}
+
+/* ---- sending ---- */
+
+/* Whether q and the journal have room for so many bytes; if not, c waits for it. */
+static bool has_room(struct broker *b, struct conn *c, const struct queue *q, size_t len)
+{
+	bool full = q && q->settings.max_bytes && q->bytes + len > q->settings.max_bytes;
+	if (!full && len + FRAME_SMALL <= broker_room_left(b))
+		return true;
+	if (!c->waits_room)
+		TAILQ_INSERT_TAIL(&b->waiting_room, c, waiting);
+	c->waits_room = true;
+	return false;
+}
+
+/* The queue that a SEND is for; NULL: the command is refused. */
+static struct queue *send_queue(
+    struct broker *b, struct conn *c, const struct wire_send *m, size_t len)
+{
+	struct queue *q = broker_queue_named(b, m->queue);
+	enum rmq_error err = RMQ_E_OK;
+	if (!name_valid(m->queue))
+		err = RMQ_E_USAGE;
+	else if (!q && (m->flags & SEND_NO_CREATE))
+		err = RMQ_E_NO_QUEUE;
+	else if (!q && b->queues_count >= QUEUES_MAX)
+		err = RMQ_E_LIMIT;
+	else if (!has_room(b, c, q, len))
+		err = RMQ_E_FULL;
+	if (err) {
+		fail(b, c, m->n, err, 0);
+		return NULL;
+	}
+	return q ? q : broker_queue_make(b, m->queue);
+}
+
+static void send_batch(struct broker *b, struct conn *c, const struct wire_send *m)
+{
+	struct batch_view batch;
+	enum rmq_error err = batch_parse(m->data, &batch);
+	if (err) {
+		broker_refuse(b, c, err, "bad batch");
+		return;
+	}
+	struct queue *q = send_queue(b, c, m, m->data.len);
+	if (!q)
+		return;
+	for (uint32_t i = 0; batch.blob_len > q->settings.max_message && i < batch.count; i++) {
+		if (batch_body(&batch, i).len > q->settings.max_message) {
+			fail(b, c, m->n, RMQ_E_TOO_LARGE, i);
+			return;
+		}
+	}
+	broker_emit_send(
+	    b, &(struct event_send){q->id, c->session->id, m->n, q->next_seq, m->data});
+	answer(b, c, m->n);
+}
+
+static void send_chunk(struct broker *b, struct conn *c, const struct wire_send *m)
+{
+	uint64_t id = c->session->id;
+	bool last = !(m->flags & SEND_MORE);
+	struct queue *q = broker_queue_named(b, m->queue);
+	struct pending *p = q ? broker_unfinished(b, q, id) : NULL;
+	if (m->data.len == 0 || m->data.len > CHUNK_MAX) {
+		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad piece of a message");
+		return;
+	}
+	if (m->part > 0 && (!p || p->n != m->n || p->large->parts != m->part)) {
+		/* An earlier piece was refused, and so are those behind it. */
+		if (last)
+			fail(b, c, m->n, RMQ_E_OUT_OF_ORDER, 0);
+		return;
+	}
+	if (!(q = send_queue(b, c, m, m->data.len)))
+		return;
+	uint64_t bytes = (m->part > 0 ? p->bytes : 0) + m->data.len;
+	if (bytes > q->settings.max_message || m->part + 1 >= CHUNKS_MAX) {
+		broker_emit_chunks_dropped(b, &(struct event_chunks_dropped){q->id, id});
+		fail(b, c, m->n, RMQ_E_TOO_LARGE, 0);
+		return;
+	}
+	broker_emit_chunk(b, &(struct event_chunk){q->id, id, m->n, m->part, m->data});
+	if (!last)
+		return;
+	broker_emit_send_chunked(b, &(struct event_send_chunked){q->id, id, m->n, q->next_seq,
+					m->part + 1, (uint32_t)bytes});
+	answer(b, c, m->n);
+}
+
+static void on_send(struct broker *b, struct conn *c, const struct wire_send *m)
+{
+	/* Only the last piece of a message that was taken is answered again. */
+	if (m->n <= c->session->last && m->flags & SEND_MORE)
+		return;
+	if (!take(b, c, m->n, m->answered))
+		return;
+	if (m->flags & SEND_CHUNK)
+		send_chunk(b, c, m);
+	else
+		send_batch(b, c, m);
+}
+
+/* ---- settling ---- */
+
+/*
+ * What a settlement's entries come to: the parts of ranges that are held under the named
+ * lease, and those that are held by someone else or free again (stale).  What is gone
+ * is neither: it was settled, and is done.
+ */
+struct verdict {
+	struct writer stale;
+	struct writer good;
+	struct writer failing; /* counted failures that reach max_attempts, or VERB_DEAD */
+};
+
+static void put_entry(struct writer *w, uint64_t lease, uint64_t first, uint64_t count)
+{
+	settle_entry_put(w, &(struct settle_entry){lease, first, (uint32_t)count});
+}
+
+static bool buries(const struct range *r, const struct wire_settle *m)
+{
+	return m->verb == VERB_DEAD ||
+	       (m->verb == VERB_RELEASE && (m->flags & SETTLE_COUNTED) && !r->queue->is_dead &&
+		   r->failures + 1 >= r->queue->settings.max_attempts);
+}
+
+static void judge_entry(struct broker *b, struct conn *c, struct queue *q,
+    const struct wire_settle *m, const struct settle_entry *e, struct verdict *v)
+{
+	uint64_t at = e->first, end = e->first + e->count;
+	struct range *r;
+	while (at < end && (r = queue_range_at(q, at)) && r->first < end) {
+		uint64_t from = at > r->first ? at : r->first;
+		uint64_t to = end < r->first + r->span ? end : r->first + r->span;
+		at = to;
+		if (queue_count_live(q, from, to - from) == 0)
+			continue;
+		if (r->state != STATE_LEASED || r->lease != e->lease) {
+			put_entry(&v->stale, e->lease, from, to - from);
+			continue;
+		}
+		put_entry(buries(r, m) ? &v->failing : &v->good, e->lease, from, to - from);
+		if (r->session != c->session && m->verb != VERB_TOUCH) {
+			struct range part = *r;
+			part.first = from;
+			part.span = to - from;
+			broker_tell_ended(
+			    b, &part, m->verb == VERB_SETTLE ? ENDED_SETTLED : ENDED_RELEASED);
+		}
+	}
+}
+
+/* Dead letters, as far as their queue takes them; the others fail, or stay. */
+static bool bury_failing(
+    struct broker *b, struct queue *q, const struct wire_settle *m, struct verdict *v)
+{
+	struct reader in = reader_of(slice_of(v->failing.p, v->failing.len));
+	struct slice why = m->verb == VERB_DEAD ? m->why : slice_str("too many failures");
+	bool all = true;
+	while (reader_left(&in) > 0) {
+		struct settle_entry e = settle_entry_get(&in);
+		struct range *r = queue_range_at(q, e.first);
+		assert(r && r->state == STATE_LEASED && r->lease == e.lease);
+		if (broker_bury(b, queue_isolate(q, r, e.first, e.count), why))
+			continue;
+		all = false;
+		if (m->verb == VERB_RELEASE)
+			put_entry(&v->good, e.lease, e.first, e.count);
+	}
+	return all;
+}
+
+/* A failure each, with the back-off that it has come to. */
+static void emit_failures(struct broker *b, struct queue *q, struct writer *good)
+{
+	struct reader in = reader_of(slice_of(good->p, good->len));
+	while (reader_left(&in) > 0) {
+		const uint8_t *p = in.p;
+		struct settle_entry e = settle_entry_get(&in);
+		struct range *r = queue_range_at(q, e.first);
+		uint64_t until = b->wall_now.ms + queue_backoff_ms(q, r->failures + 1);
+		broker_emit_expire(
+		    b, &(struct event_expire){q->id, until, slice_of(p, SETTLE_ENTRY_SIZE)});
+	}
+	good->len = 0;
+}
+
+static void emit_verdict(struct broker *b, struct conn *c, struct queue *q,
+    const struct wire_settle *m, struct verdict *v)
+{
+	uint64_t id = c->session->id, until = m->ms > 0 ? b->wall_now.ms + m->ms : 0;
+	uint32_t stale = (uint32_t)(v->stale.len / SETTLE_ENTRY_SIZE);
+	/* All in one record, so that the command is either taken or had no effect. */
+	broker_reserve(b, v->stale.len + 2 * v->good.len + FRAME_SMALL);
+	if (m->verb == VERB_RELEASE && (m->flags & SETTLE_COUNTED) && until == 0)
+		emit_failures(b, q, &v->good);
+	put_rest(&v->stale, slice_of(v->good.p, v->good.len));
+	assert(!v->stale.full);
+	struct slice entries = slice_of(v->stale.p, v->stale.len);
+	if (m->verb == VERB_RELEASE)
+		broker_emit_release(
+		    b, &(struct event_release){q->id, id, m->n, stale,
+			   (uint8_t)(m->flags & SETTLE_COUNTED), until, entries});
+	else if (m->verb == VERB_TOUCH)
+		broker_emit_touch(
+		    b, &(struct event_touch){q->id, id, m->n, stale,
+			   (uint8_t)(m->flags & SETTLE_DETACH), (uint32_t)m->ms, entries});
+	else
+		broker_emit_settle(b, &(struct event_settle){q->id, id, m->n, stale, entries});
+	answer(b, c, m->n);
+}
+
+static int entry_compare(const void *x, const void *y)
+{
+	const struct settle_entry *a = x, *b = y;
+	if (a->lease != b->lease)
+		return a->lease < b->lease ? -1 : 1;
+	return a->first < b->first ? -1 : a->first > b->first;
+}
+
+/* Judges each entry, and no message twice, however the entries overlap. */
+static void judge(struct broker *b, struct conn *c, struct queue *q,
+    const struct wire_settle *m, struct verdict *v)
+{
+	size_t count = m->entries.len / SETTLE_ENTRY_SIZE;
+	struct settle_entry *e = memory_new(count * sizeof(*e));
+	struct reader in = reader_of(m->entries);
+	for (size_t i = 0; i < count; i++)
+		e[i] = settle_entry_get(&in);
+	qsort(e, count, sizeof(*e), entry_compare);
+	uint64_t lease = 0, end = 0;
+	for (size_t i = 0; i < count; i++) {
+		uint64_t begin = e[i].first, stop = begin + e[i].count;
+		if (e[i].lease == lease && begin < end)
+			begin = end;
+		lease = e[i].lease;
+		end = stop > begin ? stop : begin;
+		if (stop <= begin)
+			continue;
+		e[i].first = begin;
+		e[i].count = (uint32_t)(stop - begin);
+		judge_entry(b, c, q, m, &e[i], v);
+	}
+	free(e);
+}
+
+static void settle(
+    struct broker *b, struct conn *c, struct queue *q, const struct wire_settle *m)
+{
+	/* An entry can come to several ranges; what does not fit is not taken. */
+	size_t cap = RECORD_PAYLOAD_MAX / 2;
+	uint8_t *memory = memory_new(3 * cap);
+	struct verdict v = {writer_of(memory, cap), writer_of(memory + cap, cap),
+	    writer_of(memory + 2 * cap, cap)};
+	judge(b, c, q, m, &v);
+	if (v.stale.full || v.good.full || v.failing.full ||
+	    v.stale.len + v.good.len + v.failing.len > cap) {
+		fail(b, c, m->n, RMQ_E_LIMIT, 0);
+	} else if (!bury_failing(b, q, m, &v) && m->verb == VERB_DEAD) {
+		fail(b, c, m->n, RMQ_E_FULL, 0);
+	} else {
+		emit_verdict(b, c, q, m, &v);
+	}
+	free(memory);
+}
+
+static bool settle_valid(const struct wire_settle *m)
+{
+	size_t count = m->entries.len / SETTLE_ENTRY_SIZE;
+	bool ms_ok = m->verb == VERB_TOUCH ? m->ms >= LEASE_MS_MIN && m->ms <= LEASE_MS_MAX
+					   : m->ms <= DELAY_MS_MAX;
+	struct reader in = reader_of(m->entries);
+	while (reader_left(&in) >= SETTLE_ENTRY_SIZE) {
+		struct settle_entry e = settle_entry_get(&in);
+		if (e.count == 0 || e.first > UINT64_MAX / 2)
+			return false;
+	}
+	return m->verb >= VERB_SETTLE && m->verb <= VERB_TOUCH && ms_ok && count > 0 &&
+	       count <= SETTLE_ENTRIES_MAX && m->entries.len % SETTLE_ENTRY_SIZE == 0;
+}
+
+static void on_settle(struct broker *b, struct conn *c, const struct wire_settle *m)
+{
+	struct queue *q = broker_queue_named(b, m->queue);
+	if (!settle_valid(m)) {
+		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad settlement");
+		return;
+	}
+	c->session->stamp = m->stamp > c->session->stamp ? m->stamp : c->session->stamp;
+	if (!take(b, c, m->n, m->answered))
+		return;
+	if (!q)
+		fail(b, c, m->n, RMQ_E_NO_QUEUE, 0);
+	else
+		settle(b, c, q, m);
+}
+
+static void on_extend(struct broker *b, struct conn *c, const struct wire_extend *m)
+{
+	struct range *r;
+	if (m->stamp > c->session->stamp)
+		c->session->stamp = m->stamp;
+	TAILQ_FOREACH (r, &c->session->held, held)
+		if (!r->detached)
+			break;
+	if (r)
+		broker_emit_extend(b, &(struct event_extend){c->session->id});
+	ANSWER(b, c, extended, m->stamp);
+}
+
+/* ---- receiving ---- */
+
+static struct subscription *sub_find(const struct conn *c, uint32_t id)
+{
+	struct subscription *sub;
+	TAILQ_FOREACH (sub, &c->subs, of_conn)
+		if (sub->id == id)
+			return sub;
+	return NULL;
+}
+
+static enum rmq_error subscribe_check(
+    const struct broker *b, const struct conn *c, const struct wire_subscribe *m)
+{
+	struct queue *q = broker_queue_named(b, m->queue);
+	struct subscription *sub;
+	if (!name_valid(m->queue))
+		return RMQ_E_USAGE;
+	if (!q && (m->flags & SUBSCRIBE_NO_CREATE))
+		return RMQ_E_NO_QUEUE;
+	if ((!q && b->queues_count >= QUEUES_MAX) || c->subs_count >= SUBSCRIPTIONS_MAX)
+		return RMQ_E_LIMIT;
+	if (m->lease_ms != 0 && (m->lease_ms < LEASE_MS_MIN || m->lease_ms > LEASE_MS_MAX))
+		return RMQ_E_USAGE;
+	TAILQ_FOREACH (sub, &c->subs, of_conn)
+		if (sub->queue == q || sub->id == m->sub)
+			return RMQ_E_USAGE;
+	return RMQ_E_OK;
+}
+
+static void on_subscribe(struct broker *b, struct conn *c, const struct wire_subscribe *m)
+{
+	enum rmq_error err = subscribe_check(b, c, m);
+	if (err) {
+		ANSWER(b, c, sub_failed, m->sub, (uint8_t)err, slice_str(error_text(err)));
+		return;
+	}
+	struct subscription *sub = memory_new(sizeof(*sub));
+	sub->id = m->sub;
+	sub->conn = c;
+	sub->queue = broker_queue_make(b, m->queue);
+	sub->lease_ms = m->lease_ms ? m->lease_ms : sub->queue->settings.lease_ms;
+	TAILQ_INSERT_TAIL(&c->subs, sub, of_conn);
+	c->subs_count++;
+	TAILQ_INSERT_TAIL(&sub->queue->subs, sub, of_queue);
+	sub->queue->receivers++;
+	ANSWER(b, c, subscribed, sub->id, sub->lease_ms);
+	broker_hand_again(b, sub);
+}
+
+static void on_credit(struct broker *b, struct conn *c, const struct wire_credit *m)
+{
+	struct subscription *sub = sub_find(c, m->sub);
+	if (m->stamp > c->session->stamp)
+		c->session->stamp = m->stamp;
+	/* The subscription may have ended while the credit was on its way. */
+	if (!sub)
+		return;
+	sub->messages += m->messages;
+	sub->bytes += m->bytes;
+	sub->idle_due = true;
+	if (!sub->is_hungry && sub->messages > 0 && sub->bytes > 0) {
+		TAILQ_INSERT_TAIL(&sub->queue->hungry, sub, hungry);
+		sub->is_hungry = true;
+	}
+	broker_busy(b, sub->queue);
+}
+
+static void on_unsubscribe(struct broker *b, struct conn *c, const struct wire_unsubscribe *m)
+{
+	struct subscription *sub = sub_find(c, m->sub);
+	if (sub)
+		broker_sub_free(b, sub);
+	ANSWER(b, c, unsubscribed, m->sub);
+}
+
+static void on_peek(struct broker *b, struct conn *c, const struct wire_peek *m)
+{
+	broker_peek(b, c, m);
+}
+
+/* ---- the session ---- */
+
+static void on_bye(struct broker *b, struct conn *c, const struct wire_bye *m)
+{
+	struct session *s = c->session;
+	(void)m;
+	if (s->durable) {
+		s->is_closing = true;
+		TAILQ_INSERT_TAIL(&b->closing, s, closing);
+		b->closing_count++;
+	}
+	broker_close(b, c);
+	if (!s->durable)
+		broker_session_remove(b, s);
+}
+
+/*
+ * An unknown session that has had no answer yet and was issued by an earlier daemon left
+ * no event: each that left one is known, was closed by its client or forgotten, and
+ * no id above `forgotten` was forgotten.  It can begin anew without doing anything twice.
+ */
+static bool session_is_blank(const struct broker *b, const struct wire_hello *m)
+{
+	return m->answered == 0 && m->session >> 32 < b->term && m->session >> 32 > 0 &&
+	       m->session > b->forgotten;
+}
+
+static void on_hello(struct broker *b, struct conn *c, const struct wire_hello *m)
+{
+	struct session *s = m->session ? session_find(&b->sessions, m->session) : NULL;
+	if (m->magic != WIRE_MAGIC || m->version != WIRE_VERSION) {
+		broker_refuse(b, c, RMQ_E_VERSION, error_text(RMQ_E_VERSION));
+		return;
+	}
+	if (m->session && ((s && s->is_closing) || (!s && !session_is_blank(b, m)))) {
+		broker_refuse(b, c, RMQ_E_UNKNOWN_SESSION, error_text(RMQ_E_UNKNOWN_SESSION));
+		return;
+	}
+	if (!s && !(s = broker_session_new(b, m->session))) {
+		broker_refuse(b, c, RMQ_E_LIMIT, "too many sessions");
+		return;
+	}
+	/* The client has given up its old connection, if the daemon still sees one. */
+	if (s->conn)
+		broker_close(b, s->conn);
+	broker_attach(b, c, s);
+	if (m->answered <= s->last)
+		session_answered(s, m->answered);
+	ANSWER(b, c, welcome, WIRE_VERSION, s->id, s->last, b->wall_now.ms, SEND_WINDOW);
+}
+
+/* ---- dispatch ---- */
+
+void broker_frame(struct broker *b, uint64_t conn, const struct frame *f)
+{
+	struct conn *c = broker_conn(b, conn);
+	if (!c || c->closed)
+		return;
+	if (!c->session != (f->type == WIRE_TYPE_HELLO)) {
+		broker_refuse(b, c, RMQ_E_PROTOCOL, "HELLO comes first, and once");
+		return;
+	}
+	switch (f->type) {
+#define X(type, NAME, name, FIELDS) \
+	case type: { \
+		struct wire_##name m; \
+		if (wire_##name##_decode(f->payload, &m)) \
+			on_##name(b, c, &m); \
+		else \
+			broker_refuse(b, c, RMQ_E_PROTOCOL, "malformed " #NAME); \
+		return; \
+	}
+		WIRE_CLIENT_FRAMES(X)
+#undef X
+	}
+	broker_refuse(b, c, RMQ_E_VERSION, "unknown type of frame");
+}

@@ -1,0 +1,802 @@
+/*
+ * Events on their way into the journal and into the state.  An event is encoded into
+ * the open record and applied by the same function that recovery uses; the record is
+ * given to the host when it is full and at the end of the turn.
+ */
+#include "core/broker_state.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "core/memory.h"
+#include "core/name.h"
+
+/* ---- the open record ---- */
+
+void broker_begin_record(struct broker *b, enum record_kind kind)
+{
+	assert(!b->open);
+	b->open = ledger_begin(&b->ledger, b->next_n++);
+	b->open_kind = kind;
+	b->w = writer_of(b->payload, sizeof(b->payload));
+	put_u64(&b->w, b->lease_now.ms);
+	put_u64(&b->w, b->wall_now.ms);
+}
+
+void broker_end_record(struct broker *b)
+{
+	struct record *r = b->open;
+	if (!r)
+		return;
+	b->open = NULL;
+	r->sent_after = b->sent_bytes;
+	ledger_end(&b->ledger, r, (uint32_t)b->w.len);
+	if (b->open_kind == RECORD_EVENTS)
+		b->ckpt.logged_bytes += b->w.len;
+	else
+		b->ckpt.part_bytes += b->w.len;
+	b->host.append(b->host.arg, r->n, b->open_kind, slice_of(b->payload, b->w.len));
+}
+
+void broker_reserve(struct broker *b, size_t len)
+{
+	if (b->open && b->w.cap - b->w.len < len)
+		broker_end_record(b);
+	if (!b->open)
+		broker_begin_record(b, RECORD_EVENTS);
+}
+
+/* A piece of a large message stands alone in its record; new messages take room. */
+static void before_event(struct broker *b, uint8_t type)
+{
+	if (type == EVENT_TYPE_CHUNK)
+		broker_end_record(b);
+	if (!b->open)
+		broker_begin_record(b, RECORD_EVENTS);
+}
+
+static void after_event(struct broker *b, uint8_t type, size_t len)
+{
+	if (type == EVENT_TYPE_SEND || type == EVENT_TYPE_CHUNK)
+		b->sent_bytes += len;
+	if (type == EVENT_TYPE_CHUNK)
+		broker_end_record(b);
+}
+
+/* ---- into the state ---- */
+
+/* Whether the event concerns the group, or its part knows it already. */
+static bool group_wants(const struct broker *b, const struct event_place *at, uint32_t group)
+{
+	return at->index == 0 || at->index > b->part_index[group];
+}
+
+static bool sessions_want(const struct broker *b, const struct event_place *at)
+{
+	return group_wants(b, at, SESSION_GROUP);
+}
+
+static bool queue_wants(const struct broker *b, const struct event_place *at, uint32_t id)
+{
+	return group_wants(b, at, id % CHECKPOINT_GROUPS);
+}
+
+/* The session of an event; made if this event is the first to name it. */
+static struct session *session_of(struct broker *b, uint64_t id)
+{
+	struct session *s = session_find(&b->sessions, id);
+	if (!s) {
+		s = session_new(id);
+		RB_INSERT(session_tree, &b->sessions, s);
+		b->sessions_count++;
+		TAILQ_INSERT_TAIL(&b->idle, s, idle);
+	}
+	s->durable = true;
+	return s;
+}
+
+static void taken(struct broker *b, const struct event_place *at, uint64_t id, uint64_t n,
+    uint64_t first_seq, uint32_t count, struct slice stale)
+{
+	if (id != 0 && sessions_want(b, at))
+		session_taken(session_of(b, id), n, first_seq, count, stale);
+}
+
+static bool settings_set(struct queue_settings *s, uint32_t lease_ms, uint32_t max_attempts,
+    uint64_t backoff_min_ms, uint64_t backoff_max_ms, uint64_t max_bytes, uint32_t max_message,
+    struct slice dead_letter)
+{
+	if (dead_letter.len > NAME_FULL_MAX)
+		return false;
+	*s = (struct queue_settings){lease_ms, max_attempts, backoff_min_ms, backoff_max_ms,
+	    max_bytes, max_message, {0}};
+	if (dead_letter.len > 0)
+		memcpy(s->dead_letter, dead_letter.data, dead_letter.len);
+	return queue_settings_valid(s);
+}
+
+static enum rmq_error add_queue(struct broker *b, uint32_t id, struct slice name,
+    const struct queue_settings *settings, struct queue **out)
+{
+	if (!name_valid(name) || broker_queue(b, id) || broker_queue_named(b, name))
+		return RMQ_E_CORRUPT;
+	struct queue *q = queue_new(id, name, &b->timers, &b->ledger);
+	q->settings = *settings;
+	RB_INSERT(queue_id_tree, &b->queues_by_id, q);
+	RB_INSERT(queue_name_tree, &b->queues_by_name, q);
+	TAILQ_INSERT_TAIL(&b->groups[id % CHECKPOINT_GROUPS], q, of_group);
+	b->queues_count++;
+	*out = q;
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_create(
+    struct broker *b, const struct event_place *at, const struct event_create *e)
+{
+	struct queue_settings settings;
+	struct queue *q;
+	if (sessions_want(b, at) && e->queue >= b->next_queue)
+		b->next_queue = e->queue + 1;
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	if (!settings_set(&settings, SETTINGS_OF(e), e->dead_letter))
+		return RMQ_E_CORRUPT;
+	return add_queue(b, e->queue, e->name, &settings, &q);
+}
+
+static enum rmq_error apply_set(
+    struct broker *b, const struct event_place *at, const struct event_set *e)
+{
+	struct queue_settings settings;
+	struct queue *q = broker_queue(b, e->queue);
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	if (!q || !settings_set(&settings, SETTINGS_OF(e), e->dead_letter))
+		return RMQ_E_CORRUPT;
+	q->settings = settings;
+	b->room_news = true;
+	return RMQ_E_OK;
+}
+
+static void drop_pending(struct broker *b, struct pending *p)
+{
+	TAILQ_REMOVE(&b->pendings, p, link);
+	for (uint32_t i = 0; i < p->large->parts; i++)
+		ledger_drop(&b->ledger, p->large->part[i].record, 1, 0);
+	free(p->large);
+	free(p);
+}
+
+static enum rmq_error apply_remove(
+    struct broker *b, const struct event_place *at, const struct event_remove *e)
+{
+	struct queue *q = broker_queue(b, e->queue);
+	struct pending *p, *next;
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	if (!q)
+		return RMQ_E_CORRUPT;
+	for (p = TAILQ_FIRST(&b->pendings); p; p = next) {
+		next = TAILQ_NEXT(p, link);
+		if (p->queue == q)
+			drop_pending(b, p);
+	}
+	RB_REMOVE(queue_id_tree, &b->queues_by_id, q);
+	RB_REMOVE(queue_name_tree, &b->queues_by_name, q);
+	TAILQ_REMOVE(&b->groups[q->id % CHECKPOINT_GROUPS], q, of_group);
+	b->queues_count--;
+	b->room_news = true;
+	if (q->is_busy)
+		TAILQ_REMOVE(&b->busy, q, busy);
+	queue_free(q);
+	return RMQ_E_OK;
+}
+
+/* The queue lost messages: what waits for room or for it to be empty may go on. */
+static void lost_some(struct broker *b, struct queue *q)
+{
+	b->room_news = true;
+	if (queue_total(q) == 0) {
+		q->idle_due = true;
+		broker_busy(b, q);
+	}
+}
+
+static enum rmq_error apply_purge(
+    struct broker *b, const struct event_place *at, const struct event_purge *e)
+{
+	struct queue *q = broker_queue(b, e->queue);
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	if (!q)
+		return RMQ_E_CORRUPT;
+	queue_drop_below(q, e->below);
+	lost_some(b, q);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_taken(
+    struct broker *b, const struct event_place *at, const struct event_taken *e)
+{
+	taken(b, at, e->session, e->n, 0, 0, slice_of(NULL, 0));
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_send(
+    struct broker *b, const struct event_place *at, const struct event_send *e)
+{
+	struct batch_view batch;
+	struct queue *q = broker_queue(b, e->queue);
+	if (batch_parse(e->batch, &batch))
+		return RMQ_E_CORRUPT;
+	taken(b, at, e->session, e->n, e->first_seq, batch.count, slice_of(NULL, 0));
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	if (!q || e->first_seq != q->next_seq)
+		return RMQ_E_CORRUPT;
+	q->next_seq += batch.count;
+	q->counts.sent += batch.count;
+	queue_add_batch(
+	    q, at->record, e->first_seq, batch.count, batch.blob_len, at->offset, 0);
+	queue_add_ready(q, e->first_seq, batch.count, batch.count, 0, 0);
+	broker_busy(b, q);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_chunk(
+    struct broker *b, const struct event_place *at, const struct event_chunk *e)
+{
+	struct queue *q = broker_queue(b, e->queue);
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	if (!q)
+		return RMQ_E_CORRUPT;
+	struct pending *p = broker_unfinished(b, q, e->session);
+	if (p && e->part == 0) {
+		drop_pending(b, p);
+		p = NULL;
+	}
+	if (!p) {
+		p = memory_new(sizeof(*p));
+		*p = (struct pending){.queue = q, .session = e->session, .n = e->n};
+		p->large = large_new(CHUNKS_MAX);
+		TAILQ_INSERT_TAIL(&b->pendings, p, link);
+	}
+	if (p->n != e->n || e->part != p->large->parts || e->part >= CHUNKS_MAX)
+		return RMQ_E_CORRUPT;
+	p->large->part[e->part].record = at->record;
+	p->large->part[e->part].offset = at->offset;
+	p->large->parts++;
+	p->bytes += (uint32_t)e->data.len;
+	at->record->chunk = true;
+	ledger_add(&b->ledger, at->record, 1, 0);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_send_chunked(
+    struct broker *b, const struct event_place *at, const struct event_send_chunked *e)
+{
+	struct queue *q = broker_queue(b, e->queue);
+	taken(b, at, e->session, e->n, e->seq, 1, slice_of(NULL, 0));
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	struct pending *p = q ? broker_unfinished(b, q, e->session) : NULL;
+	if (!p || p->n != e->n || p->large->parts != e->parts || e->seq != q->next_seq)
+		return RMQ_E_CORRUPT;
+	struct large *large = large_new(e->parts);
+	memcpy(large, p->large, sizeof(*large) + e->parts * sizeof(large->part[0]));
+	q->next_seq++;
+	q->counts.sent++;
+	/* The batch charges the records before the pending message lets go of them. */
+	queue_add_large(q, large, e->seq, p->bytes, at->wall.ms);
+	drop_pending(b, p);
+	queue_add_ready(q, e->seq, 1, 1, 0, 0);
+	broker_busy(b, q);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_chunks_dropped(
+    struct broker *b, const struct event_place *at, const struct event_chunks_dropped *e)
+{
+	struct queue *q = broker_queue(b, e->queue);
+	struct pending *p = q ? broker_unfinished(b, q, e->session) : NULL;
+	if (p && queue_wants(b, at, e->queue))
+		drop_pending(b, p);
+	return RMQ_E_OK;
+}
+
+/* What a hand-out adds to `attempt` and a failure to `failures`: nothing in a dead queue. */
+static uint32_t counts(const struct queue *q)
+{
+	return q->is_dead ? 0 : 1;
+}
+
+static enum rmq_error apply_lease(
+    struct broker *b, const struct event_place *at, const struct event_lease *e)
+{
+	struct queue *q = broker_queue(b, e->queue);
+	if (sessions_want(b, at)) {
+		session_of(b, e->session);
+		if (e->lease > b->lease)
+			b->lease = e->lease;
+	}
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	struct range *r = q ? queue_range_at(q, e->first) : NULL;
+	if (!r || r->state != STATE_READY || e->span == 0 || e->first < r->first ||
+	    e->span > r->span || e->first - r->first > r->span - e->span)
+		return RMQ_E_CORRUPT;
+	r = queue_isolate(q, r, e->first, e->span);
+	q->counts.delivered += r->live;
+	queue_make_leased(q, r, session_of(b, e->session), e->lease,
+	    (struct lease_time){at->lease.ms + e->lease_ms}, e->lease_ms,
+	    r->attempt + counts(q));
+	return RMQ_E_OK;
+}
+
+/*
+ * Walks the ranges that settlement entries name, each exactly, as they are held under the
+ * entry's lease.  Gives NULL behind the last; *err is set if an entry names anything else.
+ */
+struct entry_walk {
+	struct queue *q;
+	struct reader entries;
+	struct settle_entry e;
+	enum rmq_error err;
+};
+
+static struct entry_walk entries_of(struct queue *q, struct slice entries)
+{
+	return (struct entry_walk){.q = q, .entries = reader_of(entries)};
+}
+
+static struct range *entry_next(struct entry_walk *w)
+{
+	if (w->entries.p == w->entries.end)
+		return NULL;
+	w->e = settle_entry_get(&w->entries);
+	struct range *r = w->entries.bad || !w->q ? NULL : queue_range_at(w->q, w->e.first);
+	if (!r || r->state != STATE_LEASED || r->lease != w->e.lease || w->e.count == 0 ||
+	    w->e.first < r->first || w->e.first + w->e.count > r->first + r->span) {
+		w->err = RMQ_E_CORRUPT;
+		return NULL;
+	}
+	return queue_isolate(w->q, r, w->e.first, w->e.count);
+}
+
+/* The stale entries in front, which are the command's answer, and the others. */
+static bool split_entries(
+    struct slice entries, uint32_t stale, struct slice *front, struct slice *back)
+{
+	size_t len = (size_t)stale * SETTLE_ENTRY_SIZE;
+	if (entries.len % SETTLE_ENTRY_SIZE != 0 || len > entries.len)
+		return false;
+	*front = slice_of(entries.data, len);
+	*back = slice_of(entries.data + len, entries.len - len);
+	return true;
+}
+
+static enum rmq_error apply_settle(
+    struct broker *b, const struct event_place *at, const struct event_settle *e)
+{
+	struct slice stale, rest;
+	struct range *r;
+	if (!split_entries(e->entries, e->stale, &stale, &rest))
+		return RMQ_E_CORRUPT;
+	taken(b, at, e->session, e->n, 0, 0, stale);
+	if (rest.len == 0 || !queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	struct entry_walk w = entries_of(broker_queue(b, e->queue), rest);
+	while ((r = entry_next(&w))) {
+		w.q->counts.settled += r->live;
+		queue_drop_range(w.q, r);
+	}
+	if (!w.err)
+		lost_some(b, w.q);
+	return w.err;
+}
+
+static enum rmq_error apply_release(
+    struct broker *b, const struct event_place *at, const struct event_release *e)
+{
+	struct slice stale, rest;
+	struct range *r;
+	if (!split_entries(e->entries, e->stale, &stale, &rest))
+		return RMQ_E_CORRUPT;
+	taken(b, at, e->session, e->n, 0, 0, stale);
+	if (rest.len == 0 || !queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	struct entry_walk w = entries_of(broker_queue(b, e->queue), rest);
+	bool counted = e->flags & SETTLE_COUNTED;
+	while ((r = entry_next(&w))) {
+		uint32_t attempt = counted ? r->attempt : r->attempt - counts(w.q);
+		uint32_t failures = counted ? r->failures + counts(w.q) : r->failures;
+		if (counted)
+			w.q->counts.failed += r->live;
+		if (e->until_ms == 0)
+			queue_make_ready(w.q, r, attempt, failures);
+		else
+			queue_make_delayed(
+			    w.q, r, (struct wall_time){e->until_ms}, attempt, failures);
+	}
+	if (!w.err)
+		broker_busy(b, w.q);
+	return w.err;
+}
+
+static enum rmq_error apply_touch(
+    struct broker *b, const struct event_place *at, const struct event_touch *e)
+{
+	struct slice stale, rest;
+	struct range *r;
+	if (!split_entries(e->entries, e->stale, &stale, &rest))
+		return RMQ_E_CORRUPT;
+	taken(b, at, e->session, e->n, 0, 0, stale);
+	if (rest.len == 0 || !queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	struct entry_walk w = entries_of(broker_queue(b, e->queue), rest);
+	while ((r = entry_next(&w))) {
+		r->lease_ms = e->lease_ms;
+		if (e->flags & SETTLE_DETACH)
+			r->detached = true;
+		queue_extend(w.q, r, (struct lease_time){at->lease.ms + e->lease_ms});
+	}
+	return w.err;
+}
+
+static enum rmq_error apply_expire(
+    struct broker *b, const struct event_place *at, const struct event_expire *e)
+{
+	struct range *r;
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	struct entry_walk w = entries_of(broker_queue(b, e->queue), e->entries);
+	while ((r = entry_next(&w))) {
+		w.q->counts.failed += r->live;
+		queue_make_delayed(w.q, r, (struct wall_time){e->until_ms}, r->attempt,
+		    r->failures + counts(w.q));
+	}
+	return w.err;
+}
+
+static enum rmq_error apply_wake(
+    struct broker *b, const struct event_place *at, const struct event_wake *e)
+{
+	struct queue *q = broker_queue(b, e->queue);
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	struct range *r = q ? queue_range_at(q, e->first) : NULL;
+	if (!r || r->state != STATE_DELAYED || r->first != e->first || r->span != e->span)
+		return RMQ_E_CORRUPT;
+	queue_make_ready(q, r, r->attempt, r->failures);
+	broker_busy(b, q);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_bury(
+    struct broker *b, const struct event_place *at, const struct event_bury *e)
+{
+	struct range *r;
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	struct entry_walk w = entries_of(broker_queue(b, e->queue), e->entries);
+	while ((r = entry_next(&w))) {
+		w.q->counts.dead += r->live;
+		queue_drop_range(w.q, r);
+	}
+	if (!w.err)
+		lost_some(b, w.q);
+	return w.err;
+}
+
+/* The pieces of a large message, each at a location; NULL: not so many, or none. */
+static struct large *large_at(struct broker *b, struct slice location)
+{
+	uint32_t parts = (uint32_t)(location.len / EVENT_LOCATION_SIZE);
+	if (parts == 0 || location.len % EVENT_LOCATION_SIZE != 0 || parts > CHUNKS_MAX)
+		return NULL;
+	struct large *large = large_new(CHUNKS_MAX);
+	struct reader r = reader_of(location);
+	for (uint32_t i = 0; i < parts; i++) {
+		struct event_location l = event_location_get(&r);
+		large->part[i].record = ledger_at(&b->ledger, l.index, l.record_bytes);
+		large->part[i].record->chunk = true;
+		large->part[i].offset = l.offset;
+	}
+	large->parts = parts;
+	return large;
+}
+
+/* Adds messages that are at a location. */
+static struct batch *batch_at_location(struct broker *b, struct queue *q, uint64_t first,
+    uint32_t count, uint32_t bytes, uint64_t time_ms, struct slice location)
+{
+	struct reader r = reader_of(location);
+	struct event_location l = event_location_get(&r);
+	if (reader_done(&r) && count > 0 && l.slot != UINT16_MAX) {
+		struct record *record = ledger_at(&b->ledger, l.index, l.record_bytes);
+		record->newest = NULL;
+		struct batch *batch =
+		    queue_add_batch(q, record, first, count, bytes, l.offset, l.slot);
+		record->newest = NULL;
+		return batch;
+	}
+	struct large *large = count == 1 ? large_at(b, location) : NULL;
+	return large ? queue_add_large(q, large, first, bytes, time_ms) : NULL;
+}
+
+static char *note_of(struct slice note)
+{
+	char *s = note.len > 0 ? memory_new(note.len + 1) : NULL;
+	if (s)
+		memcpy(s, note.data, note.len);
+	return s;
+}
+
+static enum rmq_error apply_dead(
+    struct broker *b, const struct event_place *at, const struct event_dead *e)
+{
+	struct queue *q = broker_queue(b, e->queue);
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	if (!q || e->first_seq != q->next_seq)
+		return RMQ_E_CORRUPT;
+	struct batch *batch =
+	    batch_at_location(b, q, e->first_seq, e->count, e->bytes, e->time_ms, e->location);
+	if (!batch)
+		return RMQ_E_CORRUPT;
+	batch->note = note_of(e->note);
+	q->next_seq += e->count;
+	q->counts.sent += e->count;
+	queue_add_ready(q, e->first_seq, e->count, e->count, 0, e->failures);
+	broker_busy(b, q);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_extend(
+    struct broker *b, const struct event_place *at, const struct event_extend *e)
+{
+	struct session *s = session_find(&b->sessions, e->session);
+	struct range *r, *next;
+	for (r = s ? TAILQ_FIRST(&s->held) : NULL; r; r = next) {
+		next = TAILQ_NEXT(r, held);
+		if (!r->detached && queue_wants(b, at, r->queue->id))
+			queue_extend(
+			    r->queue, r, (struct lease_time){at->lease.ms + r->lease_ms});
+	}
+	return RMQ_E_OK;
+}
+
+/* The session ends: what it holds in queues that want the event has no holder now. */
+static void end_session(struct broker *b, const struct event_place *at, uint64_t id)
+{
+	struct session *s = session_find(&b->sessions, id);
+	struct range *r, *next;
+	for (r = s ? TAILQ_FIRST(&s->held) : NULL; r; r = next) {
+		next = TAILQ_NEXT(r, held);
+		if (queue_wants(b, at, r->queue->id)) {
+			r->detached = true;
+			range_detach(r);
+		}
+	}
+	if (s && sessions_want(b, at))
+		broker_session_remove(b, s);
+}
+
+static enum rmq_error apply_session_close(
+    struct broker *b, const struct event_place *at, const struct event_session_close *e)
+{
+	end_session(b, at, e->session);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_session_forget(
+    struct broker *b, const struct event_place *at, const struct event_session_forget *e)
+{
+	if (sessions_want(b, at) && e->session > b->forgotten)
+		b->forgotten = e->session;
+	end_session(b, at, e->session);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_move(
+    struct broker *b, const struct event_place *at, const struct event_move *e)
+{
+	struct batch_view batch;
+	struct queue *q = broker_queue(b, e->queue);
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	if (!q || batch_parse(e->batch, &batch) ||
+	    !queue_relocate(
+		q, e->first_seq, batch.count, batch.blob_len, at->record, at->offset))
+		return RMQ_E_CORRUPT;
+	return RMQ_E_OK;
+}
+
+/* ---- parts of checkpoints ---- */
+
+static enum rmq_error apply_part_group(
+    struct broker *b, const struct event_place *at, const struct event_part_group *e)
+{
+	(void)b, (void)at;
+	return e->group < GROUPS ? RMQ_E_OK : RMQ_E_CORRUPT;
+}
+
+static enum rmq_error apply_part_global(
+    struct broker *b, const struct event_place *at, const struct event_part_global *e)
+{
+	(void)at;
+	b->next_queue = e->next_queue;
+	b->lease = e->lease;
+	b->forgotten = e->forgotten;
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_part_session(
+    struct broker *b, const struct event_place *at, const struct event_part_session *e)
+{
+	(void)at;
+	session_of(b, e->session)->last = e->last;
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_part_answer(
+    struct broker *b, const struct event_place *at, const struct event_part_answer *e)
+{
+	(void)at;
+	struct session *s = session_of(b, e->session);
+	uint64_t last = s->last;
+	session_taken(s, e->n, e->first_seq, e->count, e->stale);
+	s->last = last;
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_part_queue(
+    struct broker *b, const struct event_place *at, const struct event_part_queue *e)
+{
+	(void)at;
+	struct queue_settings settings;
+	struct queue *q;
+	if (!settings_set(&settings, SETTINGS_OF(e), e->dead_letter))
+		return RMQ_E_CORRUPT;
+	enum rmq_error err = add_queue(b, e->queue, e->name, &settings, &q);
+	if (err)
+		return err;
+	q->next_seq = e->next_seq;
+	q->counts =
+	    (struct queue_counts){e->sent, e->delivered, e->settled, e->failed, e->dead};
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_part_batch(
+    struct broker *b, const struct event_place *at, const struct event_part_batch *e)
+{
+	(void)at;
+	struct queue *q = broker_queue(b, e->queue);
+	if (!q || e->count == 0 || e->index == 0)
+		return RMQ_E_CORRUPT;
+	struct record *r = ledger_at(&b->ledger, e->index, e->record_bytes);
+	r->newest = NULL;
+	struct batch *batch =
+	    queue_add_batch(q, r, e->first_seq, e->count, e->bytes, e->offset, e->slot);
+	batch->note = note_of(e->note);
+	r->newest = NULL;
+	return queue_batch_set_live(q, batch, e->live) ? RMQ_E_OK : RMQ_E_CORRUPT;
+}
+
+static enum rmq_error apply_part_large(
+    struct broker *b, const struct event_place *at, const struct event_part_large *e)
+{
+	(void)at;
+	struct queue *q = broker_queue(b, e->queue);
+	struct large *large = q ? large_at(b, e->location) : NULL;
+	if (!large)
+		return RMQ_E_CORRUPT;
+	queue_add_large(q, large, e->seq, e->bytes, e->time_ms)->note = note_of(e->note);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_part_range(
+    struct broker *b, const struct event_place *at, const struct event_part_range *e)
+{
+	(void)at;
+	struct queue *q = broker_queue(b, e->queue);
+	uint64_t live = q ? queue_count_live(q, e->first, e->span) : 0;
+	struct range *over = q ? queue_range_at(q, e->first) : NULL;
+	if (live == 0 || (over && over->first < e->first + e->span))
+		return RMQ_E_CORRUPT;
+	struct range *r = queue_add_range(q, e->first, e->span, live);
+	r->failures = e->failures;
+	r->detached = e->flags & SETTLE_DETACH;
+	switch (e->state) {
+	case STATE_READY:
+		queue_make_ready(q, r, e->attempt, e->failures);
+		break;
+	case STATE_DELAYED:
+		queue_make_delayed(
+		    q, r, (struct wall_time){e->until_ms}, e->attempt, e->failures);
+		break;
+	case STATE_LEASED:
+		queue_make_leased(q, r, e->session ? session_of(b, e->session) : NULL, e->lease,
+		    (struct lease_time){e->until_ms}, e->lease_ms, e->attempt);
+		break;
+	default:
+		return RMQ_E_CORRUPT;
+	}
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_part_pending(
+    struct broker *b, const struct event_place *at, const struct event_part_pending *e)
+{
+	(void)at;
+	struct queue *q = broker_queue(b, e->queue);
+	struct large *large = q ? large_at(b, e->location) : NULL;
+	if (!large)
+		return RMQ_E_CORRUPT;
+	struct pending *p = memory_new(sizeof(*p));
+	*p = (struct pending){
+	    .queue = q, .session = e->session, .n = e->n, .bytes = e->bytes, .large = large};
+	for (uint32_t i = 0; i < large->parts; i++)
+		ledger_add(&b->ledger, large->part[i].record, 1, 0);
+	TAILQ_INSERT_TAIL(&b->pendings, p, link);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_end_parts(
+    struct broker *b, const struct event_place *at, const struct event_end_parts *e)
+{
+	(void)b, (void)at, (void)e;
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_end_dead(
+    struct broker *b, const struct event_place *at, const struct event_end_dead *e)
+{
+	(void)b, (void)at, (void)e;
+	return RMQ_E_OK;
+}
+
+enum rmq_error broker_apply(
+    struct broker *b, const struct event_place *at, const struct event *e)
+{
+	switch (e->type) {
+#define X(type, NAME, name, FIELDS) \
+	case type: { \
+		struct event_##name m; \
+		return event_##name##_decode(e->body, &m) ? apply_##name(b, at, &m) \
+							  : RMQ_E_CORRUPT; \
+	}
+		EVENTS(X)
+#undef X
+	}
+	return RMQ_E_VERSION;
+}
+
+#define X(type, NAME, name, FIELDS) \
+	void broker_emit_##name(struct broker *b, const struct event_##name *e) \
+	{ \
+		before_event(b, type); \
+		size_t len = b->w.len; \
+		event_put_##name(&b->w, e); \
+		if (b->w.full) { \
+			enum record_kind kind = b->open_kind; \
+			b->w.len = len; \
+			broker_end_record(b); \
+			broker_begin_record(b, kind); \
+			len = b->w.len; \
+			event_put_##name(&b->w, e); \
+			assert(!b->w.full); \
+		} \
+		struct event_place at = { \
+		    0, b->open, (uint16_t)len, b->lease_now, b->wall_now}; \
+		len = b->w.len - len; \
+		if (type < EVENT_TYPE_PART_GROUP) { \
+			enum rmq_error err = apply_##name(b, &at, e); \
+			assert(err == RMQ_E_OK); \
+			(void)err; \
+		} \
+		after_event(b, type, len); \
+	}
+EVENTS(X)
+#undef X

@@ -1,0 +1,439 @@
+/*
+ * Handing out: who gets what is decided at the end of a turn, journaled as leases, and
+ * put before the connections as handouts once the leases are stored.  A handout names
+ * messages; where their bytes are is looked up when they are written.
+ */
+#include "core/broker_state.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/memory.h"
+
+/* Ranges whose time has come that one turn ends at most. */
+#define DUE_PER_TURN 4096
+
+/* ---- leases ---- */
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* How much of the ready range r fits into the limits: its span, messages and bytes. */
+struct take {
+	uint64_t span;
+	uint64_t messages;
+	uint64_t bytes;
+};
+
+static struct take take_from(struct range *r, uint64_t messages, uint64_t bytes)
+{
+	struct take t = {0};
+	uint64_t end = r->first + min_u64(r->span, UINT32_MAX), run_end = 0;
+	struct batch *b = queue_batch_at(r->queue, r->first);
+	for (; b && b->first < end; b = queue_batch_next(b)) {
+		uint64_t at = b->first;
+		while (
+		    (at = batch_run(b, at > r->first ? at : r->first, end, &run_end)) < end) {
+			uint64_t n = run_end - at, each = b->bytes / b->count + 1;
+			if (n > messages - t.messages)
+				n = messages - t.messages;
+			if (n > (bytes - t.bytes) / each)
+				n = (bytes - t.bytes) / each;
+			if (n == 0 && t.messages == 0)
+				n = 1;
+			t.messages += n;
+			t.bytes += batch_bytes_of(b, n);
+			t.span = n > 0 ? at + n - r->first : t.span;
+			if (n < run_end - at || t.messages >= messages || t.bytes >= bytes)
+				return t;
+			at = run_end;
+		}
+	}
+	return t;
+}
+
+static void hungry_set(struct subscription *sub, bool hungry)
+{
+	struct queue *q = sub->queue;
+	if (sub->is_hungry)
+		TAILQ_REMOVE(&q->hungry, sub, hungry);
+	if (hungry)
+		TAILQ_INSERT_TAIL(&q->hungry, sub, hungry);
+	sub->is_hungry = hungry;
+}
+
+static struct handout *handout_new(size_t frames_len)
+{
+	return memory_new(sizeof(struct handout) + frames_len);
+}
+
+static void hand_range(struct broker *b, struct subscription *sub, uint64_t lease,
+    uint64_t first, uint64_t span, uint64_t stamp)
+{
+	struct handout *h = handout_new(0);
+	h->target = sub->id;
+	h->queue = sub->queue->id;
+	h->lease = lease;
+	h->at = first;
+	h->end = first + span;
+	h->stamp = stamp;
+	broker_hand(b, sub->conn->id, h);
+}
+
+static void grant_one(struct broker *b, struct subscription *sub, struct range *r)
+{
+	struct queue *q = sub->queue;
+	struct take t = take_from(r, min_u64(sub->messages, GRANT_MESSAGES_MAX),
+	    min_u64(sub->bytes, GRANT_BYTES_MAX));
+	struct event_lease e = {
+	    q->id, sub->conn->session->id, b->lease + 1, r->first, t.span, sub->lease_ms};
+	assert(t.messages > 0);
+	broker_emit_lease(b, &e);
+	hand_range(b, sub, e.lease, e.first, e.span, sub->conn->session->stamp);
+	sub->messages -= t.messages;
+	sub->bytes -= min_u64(t.bytes, sub->bytes);
+	/* To the end of the line, or out of it. */
+	hungry_set(sub, sub->messages > 0 && sub->bytes > 0);
+}
+
+static void tell_idle(struct broker *b, struct queue *q)
+{
+	struct subscription *sub;
+	uint8_t bytes[64];
+	TAILQ_FOREACH (sub, &q->hungry, hungry) {
+		struct writer w = writer_of(bytes, sizeof(bytes));
+		if (!sub->idle_due && !q->idle_due)
+			continue;
+		sub->idle_due = false;
+		wire_put_idle(&w, &(struct wire_idle){
+				      sub->id, q->live[STATE_LEASED], q->live[STATE_DELAYED]});
+		broker_send(b, sub->conn->id, &w);
+	}
+	q->idle_due = false;
+}
+
+void broker_grant(struct broker *b)
+{
+	struct queue *q;
+	while ((q = TAILQ_FIRST(&b->busy))) {
+		struct range *r;
+		struct subscription *sub;
+		TAILQ_REMOVE(&b->busy, q, busy);
+		q->is_busy = false;
+		while ((r = queue_first_ready(q)) && (sub = TAILQ_FIRST(&q->hungry)))
+			grant_one(b, sub, r);
+		if (!r)
+			tell_idle(b, q);
+	}
+}
+
+void broker_hand_again(struct broker *b, struct subscription *sub)
+{
+	struct range *r;
+	TAILQ_FOREACH (r, &sub->conn->session->held, held)
+		if (r->queue == sub->queue && !r->detached)
+			hand_range(b, sub, r->lease, r->first, r->span, 0);
+}
+
+/* ---- the end of a lease ---- */
+
+static struct subscription *sub_of(const struct session *s, const struct queue *q)
+{
+	struct subscription *sub;
+	if (s && s->conn)
+		TAILQ_FOREACH (sub, &s->conn->subs, of_conn)
+			if (sub->queue == q)
+				return sub;
+	return NULL;
+}
+
+void broker_tell_ended(struct broker *b, const struct range *r, uint8_t why)
+{
+	struct subscription *sub = sub_of(r->session, r->queue);
+	uint8_t bytes[64];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	if (!sub)
+		return;
+	wire_put_lease_ended(&w,
+	    &(struct wire_lease_ended){sub->id, why, r->lease, r->first, (uint32_t)r->span});
+	broker_send(b, sub->conn->id, &w);
+}
+
+/* Writes one settle_entry for r. */
+static struct slice entry_of(const struct range *r, uint8_t bytes[SETTLE_ENTRY_SIZE])
+{
+	struct writer w = writer_of(bytes, SETTLE_ENTRY_SIZE);
+	settle_entry_put(&w, &(struct settle_entry){r->lease, r->first, (uint32_t)r->span});
+	return slice_of(bytes, w.len);
+}
+
+/* Where messages [seq, …) of a batch are. */
+static struct slice location_of(const struct batch *m, uint64_t seq, uint8_t *bytes, size_t cap)
+{
+	struct writer w = writer_of(bytes, cap);
+	if (m->record)
+		event_location_put(
+		    &w, &(struct event_location){m->record->index, m->record->bytes, m->offset,
+			    (uint16_t)(m->slot + (seq - m->first))});
+	for (uint32_t i = 0; m->large && i < m->large->parts; i++)
+		event_location_put(&w,
+		    &(struct event_location){m->large->part[i].record->index,
+			m->large->part[i].record->bytes, m->large->part[i].offset, UINT16_MAX});
+	assert(!w.full);
+	return slice_of(bytes, w.len);
+}
+
+/* The dead-letter queue of q, made if need be; NULL: none. */
+static struct queue *dead_queue(struct broker *b, const struct queue *q)
+{
+	char name[NAME_FULL_MAX + 8];
+	if (q->is_dead || strcmp(q->settings.dead_letter, "-") == 0)
+		return NULL;
+	if (q->settings.dead_letter[0])
+		snprintf(name, sizeof(name), "%s", q->settings.dead_letter);
+	else
+		snprintf(name, sizeof(name), "%s%s", q->name, NAME_DEAD_SUFFIX);
+	return broker_queue_make(b, slice_str(name));
+}
+
+/* One run of consecutive live messages of r, within m, becomes dead letters. */
+static void bury_run(struct broker *b, struct queue *dead, struct range *r, struct batch *m,
+    uint64_t first, uint32_t count, struct slice why)
+{
+	uint8_t location[CHUNKS_MAX * EVENT_LOCATION_SIZE], entry[SETTLE_ENTRY_SIZE];
+	char note[TEXT_MAX + 1];
+	int len = snprintf(note, sizeof(note), "%s:%llu %.*s", r->queue->name,
+	    (unsigned long long)first, (int)why.len, why.data ? (const char *)why.data : "");
+	struct event_dead e = {dead->id, dead->next_seq, count, r->failures + 1, b->wall_now.ms,
+	    batch_bytes_of(m, count), slice_of(note, len > TEXT_MAX ? TEXT_MAX : (size_t)len),
+	    location_of(m, first, location, sizeof(location))};
+	r = queue_isolate(r->queue, r, first, count);
+	/* Both events in one record: in one queue or the other, never in neither. */
+	broker_reserve(b, 1024 + e.location.len);
+	broker_emit_dead(b, &e);
+	broker_emit_bury(b, &(struct event_bury){r->queue->id, entry_of(r, entry)});
+}
+
+bool broker_bury(struct broker *b, struct range *r, struct slice why)
+{
+	struct queue *q = r->queue, *dead = dead_queue(b, q);
+	uint64_t first = r->first, end = r->first + r->span, lease = r->lease, run_end = 0,
+		 bytes = 0;
+	struct batch *m;
+	if (!dead)
+		return false;
+	for (m = queue_batch_at(q, first); m && m->first < end; m = queue_batch_next(m)) {
+		if (batch_in_flight(m))
+			return false;
+		bytes += batch_live_bytes(m);
+	}
+	if (dead->settings.max_bytes && dead->bytes + bytes > dead->settings.max_bytes)
+		return false;
+	while (first < end && (m = queue_batch_at(q, first)) && m->first < end) {
+		uint64_t at = batch_run(m, first, end, &run_end);
+		if (at >= end) {
+			first = m->first + m->count;
+			continue;
+		}
+		r = queue_range_at(q, at);
+		assert(r && r->lease == lease);
+		bury_run(b, dead, r, m, at, (uint32_t)(run_end - at), why);
+		first = run_end;
+	}
+	return true;
+}
+
+void broker_fail(struct broker *b, struct range *r, struct slice why, uint8_t ended)
+{
+	struct queue *q = r->queue;
+	uint8_t entry[SETTLE_ENTRY_SIZE];
+	broker_tell_ended(b, r, ended);
+	if (!q->is_dead && r->failures + 1 >= q->settings.max_attempts &&
+	    broker_bury(b, r, why))
+		return;
+	uint64_t until = b->wall_now.ms + queue_backoff_ms(q, r->failures + 1);
+	broker_emit_expire(b, &(struct event_expire){q->id, until, entry_of(r, entry)});
+}
+
+void broker_expire(struct broker *b)
+{
+	struct range *r;
+	for (uint32_t i = 0; i < DUE_PER_TURN; i++) {
+		r = RB_MIN(timer_tree, &b->timers.leases);
+		if (!r || r->until_ms > b->lease_now.ms)
+			break;
+		broker_fail(b, r, slice_str("lease expired"), ENDED_EXPIRED);
+	}
+	for (uint32_t i = 0; i < DUE_PER_TURN; i++) {
+		r = RB_MIN(timer_tree, &b->timers.delays);
+		if (!r || r->until_ms > b->wall_now.ms)
+			break;
+		broker_emit_wake(b, &(struct event_wake){r->queue->id, r->first, r->span});
+	}
+}
+
+void broker_holder_died(struct broker *b, uint64_t id)
+{
+	struct session *s = session_find(&b->sessions, id);
+	struct range *r, *next;
+	if (!s)
+		return;
+	/* A failure of one range does not touch the others of the session. */
+	for (r = TAILQ_FIRST(&s->held); r; r = next) {
+		next = TAILQ_NEXT(r, held);
+		if (!r->detached)
+			broker_fail(b, r, slice_str("receiver died"), ENDED_EXPIRED);
+	}
+}
+
+/* ---- what a connection is to be written ---- */
+
+/* Fills in where message `at` of m is; a run of at most `end - at` messages. */
+static void place(const struct handout *h, const struct batch *m, uint64_t at, uint64_t end,
+    struct delivery *d)
+{
+	d->first_seq = at;
+	d->note = m->note ? slice_str(m->note) : slice_of("", 0);
+	if (m->record) {
+		d->count = (uint32_t)(end - at);
+		d->index = m->record->index;
+		d->offset = m->offset;
+		d->slot = (uint16_t)(m->slot + (at - m->first));
+		return;
+	}
+	d->large = true;
+	d->count = 1;
+	d->part = h->part;
+	d->parts = m->large->parts;
+	d->total = m->bytes;
+	d->time_ms = m->time_ms;
+	d->index = m->large->part[h->part].record->index;
+	d->offset = m->large->part[h->part].offset;
+}
+
+static void handout_free(struct conn *c, struct handout *h)
+{
+	TAILQ_REMOVE(&c->handouts, h, link);
+	free(h);
+}
+
+/* The range that holds h's next message, as far as h still may have it; NULL: nothing left. */
+static struct range *handout_range(const struct conn *c, struct handout *h, struct queue *q)
+{
+	struct range *r;
+	while (q && h->at < h->end && (r = queue_range_at(q, h->at)) && r->first < h->end) {
+		if (h->peek || (r->state == STATE_LEASED && r->lease == h->lease &&
+				   r->session == c->session && !r->detached))
+			return r;
+		h->at = r->first + r->span;
+		h->part = 0;
+	}
+	return NULL;
+}
+
+/* Tries the first handout.  1: *d is set; 0: it is finished; -1: wait for the journal. */
+static int handout_next(struct broker *b, struct conn *c, struct handout *h, struct delivery *d)
+{
+	struct queue *q = broker_queue(b, h->queue);
+	struct range *r;
+	while ((r = handout_range(c, h, q))) {
+		uint64_t end = 0, from = h->at > r->first ? h->at : r->first;
+		uint64_t limit = min_u64(h->end, r->first + r->span);
+		struct batch *m = queue_batch_at(q, from);
+		uint64_t at = m ? batch_run(m, from, limit, &end) : limit;
+		if (at >= limit) {
+			h->at = m ? min_u64(m->first + m->count, limit) : limit;
+			continue;
+		}
+		if (batch_in_flight(m))
+			return -1;
+		*d = (struct delivery){.peek = h->peek,
+		    .target = h->target,
+		    .state = h->state,
+		    .lease = h->lease,
+		    .stamp = h->stamp,
+		    .attempt = h->peek ? h->attempt : r->attempt,
+		    .failures = h->peek ? h->failures : r->failures};
+		place(h, m, at, end, d);
+		bool whole = !d->large || ++h->part == d->parts;
+		h->part = whole ? 0 : h->part;
+		h->at = !whole ? at : d->large ? at + 1 : end;
+		return 1;
+	}
+	return 0;
+}
+
+bool broker_next_delivery(struct broker *b, uint64_t id, struct delivery *d)
+{
+	struct conn *c = broker_conn(b, id);
+	struct handout *h;
+	while (c && !c->closed && (h = TAILQ_FIRST(&c->handouts))) {
+		if (h->frames_len > 0) {
+			b->host.send(b->host.arg, id, slice_of(h->frames, h->frames_len));
+			handout_free(c, h);
+			continue;
+		}
+		int got = handout_next(b, c, h, d);
+		if (got == 0) {
+			handout_free(c, h);
+			continue;
+		}
+		c->stalled = got < 0;
+		return got > 0;
+	}
+	return false;
+}
+
+/* ---- PEEK ---- */
+
+/* A run of messages that are in one range and one batch, as a row of the answer. */
+static void peek_run(struct broker *b, const struct conn *c, const struct wire_peek *m,
+    const struct range *r, uint64_t first, uint64_t end)
+{
+	struct handout *h = handout_new(0);
+	h->peek = true;
+	h->target = m->req;
+	h->queue = r->queue->id;
+	h->state = r->state;
+	h->attempt = r->attempt;
+	h->failures = r->failures;
+	h->lease = r->lease;
+	h->at = first;
+	h->end = end;
+	/* Lease time is shown as the wall clock that it amounts to. */
+	h->stamp = r->state == STATE_LEASED ? r->until_ms - b->lease_now.ms + b->wall_now.ms
+					    : r->until_ms;
+	broker_hand(b, c->id, h);
+}
+
+void broker_peek(struct broker *b, struct conn *c, const struct wire_peek *m)
+{
+	struct queue *q = broker_queue_named(b, m->queue);
+	uint32_t left = m->limit < LIST_ROWS_MAX ? m->limit : LIST_ROWS_MAX;
+	uint64_t at = m->from, end = 0;
+	struct range *r = NULL;
+	while (q && left > 0 && (r = queue_range_at(q, at))) {
+		uint64_t limit = r->first + r->span;
+		struct batch *run = queue_batch_at(q, at > r->first ? at : r->first);
+		uint64_t first =
+		    run ? batch_run(run, at > r->first ? at : r->first, limit, &end) : limit;
+		if (!(r->state & m->states)) {
+			at = limit;
+		} else if (first >= limit) {
+			at = run ? min_u64(limit, run->first + run->count) : limit;
+		} else {
+			end = min_u64(end, first + left);
+			peek_run(b, c, m, r, first, end);
+			left -= (uint32_t)(end - first);
+			at = end;
+		}
+	}
+	uint8_t bytes[64];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	wire_put_peek_end(&w, &(struct wire_peek_end){m->req, q ? RMQ_E_OK : RMQ_E_NO_QUEUE,
+				  q && left == 0 && queue_range_at(q, at), at});
+	broker_send(b, c->id, &w);
+}

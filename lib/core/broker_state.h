@@ -1,0 +1,248 @@
+/*
+ * The broker's inside, shared by its files:
+ *
+ *	broker.c	turns, connections, effects, the journal's answers
+ *	broker_commands.c	frames of clients: validation, then events
+ *	broker_events.c	events into the journal's records and into the state
+ *	broker_handout.c	leases, expiry, deliveries, peeks
+ *	broker_checkpoint.c	checkpoints and recovery
+ *	broker_move.c	rewriting sparse and small records
+ */
+#ifndef RMQ_CORE_BROKER_STATE_H
+#define RMQ_CORE_BROKER_STATE_H
+
+#include "core/broker.h"
+#include "core/queue.h"
+#include "core/session.h"
+
+/* Group of the sessions, behind those of the queues. */
+#define SESSION_GROUP CHECKPOINT_GROUPS
+#define GROUPS	      (CHECKPOINT_GROUPS + 1)
+
+/*
+ * Where an event stands: what apply needs besides the event.  `index` is 0 for an event
+ * that is made now; in recovery it is the record's, and what a group's part knows
+ * already is not applied to that group again.
+ */
+struct event_place {
+	uint64_t index;
+	struct record *record;
+	uint16_t offset;
+	struct lease_time lease;
+	struct wall_time wall;
+};
+
+/* Something to be read from the journal for a connection: a lease, or rows of a PEEK. */
+struct handout {
+	TAILQ_ENTRY(handout) link;
+	bool peek;
+	uint8_t state;
+	uint32_t target; /* number of the subscription or request */
+	uint32_t queue;
+	uint32_t attempt;
+	uint32_t failures;
+	uint64_t lease;
+	uint64_t at;  /* next message */
+	uint64_t end; /* behind the last one */
+	uint64_t stamp;
+	uint32_t part;	   /* next piece of a large message */
+	size_t frames_len; /* peek: frames to send when all is read */
+	uint8_t frames[];
+};
+TAILQ_HEAD(handout_list, handout);
+
+struct subscription {
+	TAILQ_ENTRY(subscription) of_conn;
+	TAILQ_ENTRY(subscription) of_queue;
+	TAILQ_ENTRY(subscription) hungry; /* in its queue's list while it has credit */
+	struct conn *conn;
+	struct queue *queue;
+	uint32_t id;
+	uint32_t lease_ms;
+	uint64_t messages; /* credit left */
+	uint64_t bytes;
+	bool is_hungry;
+	bool idle_due; /* is to be told when nothing is ready */
+};
+
+struct conn {
+	RB_ENTRY(conn) by_id;
+	TAILQ_ENTRY(conn) waiting; /* for room, while waits_room */
+	uint64_t id;
+	struct session *session;
+	TAILQ_HEAD(, subscription) subs;
+	uint32_t subs_count;
+	struct handout_list handouts;
+	bool waits_room;
+	bool stalled; /* its first handout waits for a record in flight */
+	bool closed;  /* the host was told to close it */
+};
+RB_HEAD(conn_tree, conn);
+
+/* What waits for the journal: frames, a handout, or the end of a connection. */
+struct effect {
+	TAILQ_ENTRY(effect) link;
+	uint64_t conn;
+	uint64_t n;	  /* APPEND that has to be stored */
+	uint64_t barrier; /* barrier that has to be answered */
+	struct handout *handout;
+	bool close;
+	size_t len;
+	uint8_t frames[];
+};
+TAILQ_HEAD(effect_list, effect);
+
+RB_HEAD(queue_name_tree, queue);
+RB_HEAD(queue_id_tree, queue);
+
+struct checkpoint {
+	bool active;
+	bool wanted;
+	bool end_made;
+	uint64_t todo[(GROUPS + 63) / 64];
+	uint32_t left; /* groups in todo */
+	bool holding;  /* all that are left have records in flight */
+	uint64_t group_n[GROUPS];
+	uint64_t group_index[GROUPS]; /* 0: not stored yet */
+	uint64_t end_n;
+	uint64_t end_index;
+	uint8_t *dead; /* ranges named by END, for HOLE */
+	size_t dead_len;
+	uint64_t logged_bytes; /* of events, since the newest one began */
+	uint64_t part_bytes;   /* of the newest one itself */
+};
+
+struct broker {
+	struct broker_host host;
+	struct lease_time lease_now;
+	struct wall_time wall_now;
+	uint64_t term;
+
+	/* durable state */
+	struct queue_name_tree queues_by_name;
+	struct queue_id_tree queues_by_id;
+	TAILQ_HEAD(, queue) groups[CHECKPOINT_GROUPS];
+	uint32_t queues_count;
+	uint32_t next_queue;
+	struct session_tree sessions;
+	uint64_t lease;	    /* highest lease number */
+	uint64_t forgotten; /* highest session that was forgotten */
+	struct timers timers;
+	struct pending_list pendings;
+	struct ledger ledger;
+
+	/* sessions and connections */
+	uint32_t sessions_count;
+	uint32_t session_counter;
+	struct session_list idle;
+	struct session_list closing;
+	uint32_t closing_count;
+	struct conn_tree conns;
+	TAILQ_HEAD(, conn) waiting_room;
+	bool room_news; /* something became free: tell those that wait */
+
+	/* the record that is being written */
+	uint8_t payload[RECORD_PAYLOAD_MAX];
+	struct writer w;
+	struct record *open; /* NULL: none */
+	enum record_kind open_kind;
+	uint64_t next_n;
+	uint64_t stored_n;
+	uint64_t next_barrier;
+	uint64_t barrier_done;
+	struct effect_list fresh;   /* of this turn */
+	struct effect_list waiting; /* for the journal, in order */
+	TAILQ_HEAD(, queue) busy;
+
+	/* room for new messages */
+	uint64_t room;
+	uint64_t room_sent;   /* bytes of new messages appended up to then */
+	uint64_t sent_bytes;  /* bytes of new messages appended so far */
+	uint64_t stored_sent; /* the same, up to the newest stored record */
+
+	struct checkpoint ckpt;
+	uint64_t part_index[GROUPS]; /* recovery: what each part knows */
+	/* records that hold moved messages and are not stored yet, the newest: */
+	uint64_t moved_n;
+	bool moves_pending;
+};
+
+RB_PROTOTYPE(conn_tree, conn, by_id, conn_compare)
+RB_PROTOTYPE(queue_name_tree, queue, by_name, queue_name_compare)
+RB_PROTOTYPE(queue_id_tree, queue, by_id, queue_id_compare)
+
+/* ---- broker.c ---- */
+
+struct conn *broker_conn(const struct broker *b, uint64_t id);
+struct queue *broker_queue_named(const struct broker *b, struct slice name);
+struct queue *broker_queue(const struct broker *b, uint32_t id);
+/* Something may be handed out from the queue in this turn. */
+void broker_busy(struct broker *b, struct queue *q);
+/* Effects: frames (copied) for a connection, and a handout (taken). */
+void broker_send(struct broker *b, uint64_t conn, const struct writer *w);
+void broker_hand(struct broker *b, uint64_t conn, struct handout *h);
+/* The connection broke the protocol or cannot go on: ERROR, then the end. */
+void broker_refuse(struct broker *b, struct conn *c, enum rmq_error code, const char *text);
+void broker_sub_free(struct broker *b, struct subscription *s);
+/* Removes a session from the state. */
+void broker_session_remove(struct broker *b, struct session *s);
+uint64_t broker_room_left(const struct broker *b);
+/* A session with this id, or (0) with a new one; NULL: there are too many. */
+struct session *broker_session_new(struct broker *b, uint64_t id);
+void broker_attach(struct broker *b, struct conn *c, struct session *s);
+/* The host is to close the connection behind what it was sent. */
+void broker_close(struct broker *b, struct conn *c);
+/* The unfinished large message of a session in a queue, or NULL. */
+struct pending *broker_unfinished(
+    const struct broker *b, const struct queue *q, uint64_t session);
+
+/* ---- broker_events.c ---- */
+
+/* broker_emit_create() …: journals the event and applies it. */
+#define X(type, NAME, name, FIELDS) \
+	void broker_emit_##name(struct broker *b, const struct event_##name *e);
+EVENTS(X)
+#undef X
+/* Makes sure that the next `len` bytes of events are in one record. */
+void broker_reserve(struct broker *b, size_t len);
+/* Ends the open record and gives it to the host. */
+void broker_end_record(struct broker *b);
+/* Begins a record of another kind; broker_end_record() ends it. */
+void broker_begin_record(struct broker *b, enum record_kind kind);
+/* Applies one event of a record. */
+enum rmq_error broker_apply(
+    struct broker *b, const struct event_place *at, const struct event *e);
+/* The settings in an event or frame. */
+#define SETTINGS_OF(m) \
+	(m)->lease_ms, (m)->max_attempts, (m)->backoff_min_ms, (m)->backoff_max_ms, \
+	    (m)->max_bytes, (m)->max_message
+
+/* ---- broker_handout.c ---- */
+
+/* Hands out what busy queues have to those with credit. */
+void broker_grant(struct broker *b);
+/* Ends leases and delays that are due. */
+void broker_expire(struct broker *b);
+/* The leased range failed: back-off, or its dead-letter queue. */
+void broker_fail(struct broker *b, struct range *r, struct slice why, uint8_t ended);
+/* The leased range becomes dead letters; false: their queue is full or there is none. */
+bool broker_bury(struct broker *b, struct range *r, struct slice why);
+/* Tells the holder of r that its lease ended. */
+void broker_tell_ended(struct broker *b, const struct range *r, uint8_t why);
+/* Hands everything that a session holds in a queue to a new subscription of it. */
+void broker_hand_again(struct broker *b, struct subscription *sub);
+void broker_peek(struct broker *b, struct conn *c, const struct wire_peek *m);
+
+/* ---- broker_commands.c ---- */
+
+/* A queue of that name, made with defaults if there is none; NULL: may not be made. */
+struct queue *broker_queue_make(struct broker *b, struct slice name);
+
+/* ---- broker_checkpoint.c ---- */
+
+/* Begins the checkpoint that is wanted or due, and goes on with it. */
+void broker_checkpoint_step(struct broker *b);
+/* Append n, a part or an END, is stored. */
+void broker_checkpoint_stored(struct broker *b, uint64_t n, uint64_t index);
+
+#endif

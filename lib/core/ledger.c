@@ -1,0 +1,215 @@
+#include "core/ledger.h"
+
+#include <assert.h>
+
+#include "core/journal_wire.h"
+#include "core/memory.h"
+
+/* Records below this size are small: they are merged when there is enough of them. */
+#define SMALL_RECORD   16384
+#define SMALL_ENOUGH   61440
+#define SMALL_TOO_MANY 512
+/* Sparse records move when so many bytes can be won. */
+#define SPARSE_ENOUGH (8u << 20)
+
+static int record_compare(const struct record *a, const struct record *b)
+{
+	return a->index < b->index ? -1 : a->index > b->index;
+}
+
+RB_GENERATE(record_tree, record, by_index, record_compare)
+
+void ledger_init(struct ledger *l)
+{
+	*l = (struct ledger){0};
+	RB_INIT(&l->tree);
+	TAILQ_INIT(&l->pending);
+	TAILQ_INIT(&l->sparse);
+	TAILQ_INIT(&l->small);
+}
+
+void ledger_deinit(struct ledger *l)
+{
+	struct record *r;
+	while ((r = RB_ROOT(&l->tree))) {
+		RB_REMOVE(record_tree, &l->tree, r);
+		free(r);
+	}
+	while ((r = TAILQ_FIRST(&l->pending))) {
+		TAILQ_REMOVE(&l->pending, r, pending);
+		free(r);
+	}
+}
+
+static void unlist(struct ledger *l, struct record *r)
+{
+	if (r->list == LIST_SPARSE) {
+		TAILQ_REMOVE(&l->sparse, r, moveable);
+		l->sparse_waste -= r->bytes - r->live_bytes;
+	} else if (r->list == LIST_SMALL) {
+		TAILQ_REMOVE(&l->small, r, moveable);
+		l->small_bytes -= r->live_bytes;
+		l->small_count--;
+	}
+	r->list = LIST_NONE;
+}
+
+/* Puts a stored record into the list that it belongs to. */
+static void enlist(struct ledger *l, struct record *r)
+{
+	if (r->index == 0 || r->chunk || r->live == 0 || r->list != LIST_NONE)
+		return;
+	if (r->bytes < SMALL_RECORD) {
+		r->list = LIST_SMALL;
+		TAILQ_INSERT_TAIL(&l->small, r, moveable);
+		l->small_bytes += r->live_bytes;
+		l->small_count++;
+	} else if (r->live_bytes < r->bytes / 4) {
+		r->list = LIST_SPARSE;
+		TAILQ_INSERT_TAIL(&l->sparse, r, moveable);
+		l->sparse_waste += r->bytes - r->live_bytes;
+	}
+}
+
+static void forget(struct ledger *l, struct record *r)
+{
+	struct record *next = RB_NEXT(record_tree, &l->tree, r);
+	assert(LIST_EMPTY(&r->batches));
+	if (next)
+		next->swept = false;
+	unlist(l, r);
+	RB_REMOVE(record_tree, &l->tree, r);
+	l->dead_bytes += r->bytes;
+	free(r);
+}
+
+struct record *ledger_begin(struct ledger *l, uint64_t n)
+{
+	struct record *r = memory_new(sizeof(*r));
+	LIST_INIT(&r->batches);
+	r->n = n;
+	TAILQ_INSERT_TAIL(&l->pending, r, pending);
+	return r;
+}
+
+void ledger_end(struct ledger *l, struct record *r, uint32_t bytes)
+{
+	r->bytes = bytes;
+	l->pending_bytes += bytes;
+}
+
+void ledger_stored(struct ledger *l, uint64_t index)
+{
+	struct record *r = TAILQ_FIRST(&l->pending);
+	assert(r);
+	TAILQ_REMOVE(&l->pending, r, pending);
+	l->pending_bytes -= r->bytes;
+	r->index = index;
+	r->newest = NULL;
+	RB_INSERT(record_tree, &l->tree, r);
+	if (r->live == 0)
+		forget(l, r);
+	else
+		enlist(l, r);
+}
+
+struct record *ledger_at(struct ledger *l, uint64_t index, uint32_t bytes)
+{
+	struct record key = {.index = index};
+	struct record *r = RB_FIND(record_tree, &l->tree, &key);
+	if (r)
+		return r;
+	r = memory_new(sizeof(*r));
+	LIST_INIT(&r->batches);
+	r->index = index;
+	r->bytes = bytes;
+	RB_INSERT(record_tree, &l->tree, r);
+	return r;
+}
+
+void ledger_tidy(struct ledger *l, struct record *r)
+{
+	r->newest = NULL;
+	if (r->live == 0)
+		forget(l, r);
+	else
+		enlist(l, r);
+}
+
+void ledger_add(struct ledger *l, struct record *r, uint32_t live, uint32_t bytes)
+{
+	uint8_t list = r->list;
+	unlist(l, r);
+	r->live += live;
+	r->live_bytes += bytes;
+	if (list != LIST_NONE)
+		enlist(l, r);
+}
+
+void ledger_drop(struct ledger *l, struct record *r, uint32_t live, uint32_t bytes)
+{
+	assert(r->live >= live && r->live_bytes >= bytes);
+	if (r->list == LIST_SPARSE)
+		l->sparse_waste += bytes;
+	else if (r->list == LIST_SMALL)
+		l->small_bytes -= bytes;
+	r->live -= live;
+	r->live_bytes -= bytes;
+	if (r->index == 0)
+		return;
+	if (r->live == 0)
+		forget(l, r);
+	else
+		enlist(l, r);
+}
+
+struct record *ledger_moveable(struct ledger *l)
+{
+	struct record *small = TAILQ_FIRST(&l->small);
+	if (l->sparse_waste >= SPARSE_ENOUGH)
+		return TAILQ_FIRST(&l->sparse);
+	if (small && (l->small_bytes >= SMALL_ENOUGH || l->small_count >= SMALL_TOO_MANY))
+		return small;
+	return NULL;
+}
+
+void ledger_keep(struct ledger *l, struct record *r)
+{
+	unlist(l, r);
+}
+
+/* Writes [first, end) as ranges; false if it does not fit. */
+static bool put_range(struct writer *w, uint64_t first, uint64_t end)
+{
+	while (first < end) {
+		uint64_t count = end - first < UINT32_MAX ? end - first : UINT32_MAX;
+		hole_range_put(w, &(struct hole_range){first, (uint32_t)count});
+		if (w->full)
+			return false;
+		first += count;
+	}
+	return true;
+}
+
+void ledger_sweep(struct ledger *l, uint64_t begin, struct writer *w)
+{
+	struct record *r;
+	uint64_t from = 1;
+	RB_FOREACH (r, record_tree, &l->tree) {
+		size_t len = w->len;
+		if (r->index >= begin)
+			break;
+		if (!r->swept && !put_range(w, from, r->index)) {
+			w->len = len;
+			w->full = false;
+			return;
+		}
+		r->swept = true;
+		from = r->index + 1;
+	}
+	size_t len = w->len;
+	if (!put_range(w, from, begin)) {
+		w->len = len;
+		w->full = false;
+	}
+}

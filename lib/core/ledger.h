@@ -1,0 +1,88 @@
+/*
+ * The ledger: which journal records still hold bodies of live messages.
+ *
+ * A record comes into the ledger when it is begun, gets its index when it is stored
+ * and leaves when nothing live is in it any more; what is not in the ledger and lies
+ * in front of a checkpoint is dead.  The ledger also knows which records are worth
+ * rewriting: sparse ones, of which less than a quarter is live, and small ones.
+ */
+#ifndef RMQ_CORE_LEDGER_H
+#define RMQ_CORE_LEDGER_H
+
+#include <sys/queue.h>
+#include <sys/tree.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/codec.h"
+
+struct batch;
+
+enum record_list { LIST_NONE, LIST_SPARSE, LIST_SMALL };
+
+struct record {
+	RB_ENTRY(record) by_index;
+	TAILQ_ENTRY(record) pending;  /* in ledger.pending until stored */
+	TAILQ_ENTRY(record) moveable; /* in the list that `list` names */
+	LIST_HEAD(, batch) batches;   /* those whose bodies are here */
+	struct batch *newest;	      /* the batch that was added last, while it is as added */
+	uint64_t n;		      /* number of its APPEND; 0 after recovery */
+	uint64_t index;		      /* 0 until stored */
+	uint64_t sent_after;	      /* bytes of new messages appended up to its end */
+	uint32_t bytes;		      /* of the payload */
+	uint32_t live;		      /* messages and pieces of large ones that are live */
+	uint32_t live_bytes;
+	uint8_t list;
+	bool chunk; /* holds a piece of a large message, and nothing else */
+	bool swept; /* no record between the one before it and it exists any more */
+};
+
+RB_HEAD(record_tree, record);
+TAILQ_HEAD(record_queue, record);
+
+struct ledger {
+	struct record_tree tree;     /* stored records, by index */
+	struct record_queue pending; /* begun, not stored yet, by n */
+	struct record_queue sparse;
+	struct record_queue small;
+	uint64_t sparse_waste; /* bytes in sparse records that are not live */
+	uint64_t small_bytes;  /* live bytes in small records */
+	uint64_t small_count;
+	uint64_t dead_bytes; /* bytes of records that died since ledger_reset_dead() */
+	uint64_t pending_bytes;
+};
+
+void ledger_init(struct ledger *l);
+/* Frees every record; their batches are to be freed before. */
+void ledger_deinit(struct ledger *l);
+
+/* A record that is begun now. */
+struct record *ledger_begin(struct ledger *l, uint64_t n);
+/* It ended with so many bytes of payload. */
+void ledger_end(struct ledger *l, struct record *r, uint32_t bytes);
+/* The oldest pending record is stored at `index`.  Frees it if nothing in it is live. */
+void ledger_stored(struct ledger *l, uint64_t index);
+
+/* The record at `index`, found or made (recovery). */
+struct record *ledger_at(struct ledger *l, uint64_t index, uint32_t bytes);
+/* Recovery: frees the record at an index if nothing in it is live. */
+void ledger_tidy(struct ledger *l, struct record *r);
+
+/* So many messages and bytes more are live in r, or no longer. */
+void ledger_add(struct ledger *l, struct record *r, uint32_t live, uint32_t bytes);
+void ledger_drop(struct ledger *l, struct record *r, uint32_t live, uint32_t bytes);
+
+/* A record whose live messages should move, NULL if none is worth it. */
+struct record *ledger_moveable(struct ledger *l);
+/* The record cannot or need not move: it is not offered again. */
+void ledger_keep(struct ledger *l, struct record *r);
+
+/*
+ * Ranges (hole_range) of records below `begin` that are dead, as many as fit into w.
+ * Records between live ones that earlier calls named are left out.
+ */
+void ledger_sweep(struct ledger *l, uint64_t begin, struct writer *w);
+
+RB_PROTOTYPE(record_tree, record, by_index, record_compare)
+
+#endif

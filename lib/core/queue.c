@@ -1,0 +1,634 @@
+#include "core/queue.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "core/bits.h"
+#include "core/memory.h"
+#include "core/name.h"
+#include "core/session.h"
+
+/* A merged batch's slots must fit into a u16. */
+#define BATCH_COUNT_MAX 60000
+
+static int batch_compare(const struct batch *a, const struct batch *b)
+{
+	return a->first < b->first ? -1 : a->first > b->first;
+}
+
+static int range_compare(const struct range *a, const struct range *b)
+{
+	return a->first < b->first ? -1 : a->first > b->first;
+}
+
+/* By time; what is due at the same time in a fixed order, so that runs repeat. */
+static int timer_compare(const struct range *a, const struct range *b)
+{
+	if (a->until_ms != b->until_ms)
+		return a->until_ms < b->until_ms ? -1 : 1;
+	if (a->queue->id != b->queue->id)
+		return a->queue->id < b->queue->id ? -1 : 1;
+	return range_compare(a, b);
+}
+
+RB_GENERATE(batch_tree, batch, by_seq, batch_compare)
+RB_GENERATE(range_tree, range, by_seq, range_compare)
+RB_GENERATE(ready_tree, range, by_state, range_compare)
+RB_GENERATE(timer_tree, range, by_state, timer_compare)
+
+void timers_init(struct timers *t)
+{
+	RB_INIT(&t->leases);
+	RB_INIT(&t->delays);
+}
+
+struct queue *queue_new(
+    uint32_t id, struct slice name, struct timers *timers, struct ledger *ledger)
+{
+	struct queue *q = memory_new(sizeof(*q) + name.len + 1);
+	q->id = id;
+	q->timers = timers;
+	q->ledger = ledger;
+	q->next_seq = 1;
+	q->is_dead = name_is_dead(name);
+	memcpy(q->name, name.data, name.len);
+	RB_INIT(&q->batches);
+	RB_INIT(&q->ranges);
+	RB_INIT(&q->ready);
+	TAILQ_INIT(&q->hungry);
+	TAILQ_INIT(&q->subs);
+	return q;
+}
+
+void queue_free(struct queue *q)
+{
+	if (!q)
+		return;
+	queue_drop_below(q, UINT64_MAX);
+	assert(RB_EMPTY(&q->batches));
+	assert(TAILQ_EMPTY(&q->subs));
+	free(q);
+}
+
+struct slice queue_name(const struct queue *q)
+{
+	return slice_str(q->name);
+}
+
+uint64_t queue_total(const struct queue *q)
+{
+	return q->live[STATE_READY] + q->live[STATE_LEASED] + q->live[STATE_DELAYED];
+}
+
+uint64_t queue_backoff_ms(const struct queue *q, uint32_t failures)
+{
+	uint64_t ms = q->settings.backoff_min_ms;
+	for (uint32_t i = 1; i < failures && ms < q->settings.backoff_max_ms; i++)
+		ms *= 2;
+	return ms < q->settings.backoff_max_ms ? ms : q->settings.backoff_max_ms;
+}
+
+bool queue_settings_valid(const struct queue_settings *s)
+{
+	struct slice dead = slice_str(s->dead_letter);
+	return s->lease_ms >= LEASE_MS_MIN && s->lease_ms <= LEASE_MS_MAX &&
+	       s->max_attempts > 0 && s->backoff_min_ms <= s->backoff_max_ms &&
+	       s->backoff_max_ms <= DELAY_MS_MAX && s->max_message <= MESSAGE_MAX &&
+	       (dead.len == 0 || strcmp(s->dead_letter, "-") == 0 || name_valid(dead));
+}
+
+struct large *large_new(uint32_t room)
+{
+	struct large *large = NULL;
+	return memory_new(sizeof(*large) + room * sizeof(large->part[0]));
+}
+
+/* ---- batches ---- */
+
+uint32_t batch_bytes_of(const struct batch *b, uint64_t messages)
+{
+	return (uint32_t)((uint64_t)b->bytes * messages / b->count);
+}
+
+bool batch_in_flight(const struct batch *b)
+{
+	if (b->record)
+		return b->record->index == 0;
+	for (uint32_t i = 0; i < b->large->parts; i++)
+		if (b->large->part[i].record->index == 0)
+			return true;
+	return false;
+}
+
+uint32_t batch_live_bytes(const struct batch *b)
+{
+	return batch_bytes_of(b, b->live);
+}
+
+/* Charges the records for a batch that was made, or discharges them. */
+static void batch_charge(struct queue *q, struct batch *b)
+{
+	q->bytes += batch_live_bytes(b);
+	if (b->record) {
+		ledger_add(q->ledger, b->record, b->live, batch_live_bytes(b));
+		LIST_INSERT_HEAD(&b->record->batches, b, in_record);
+		return;
+	}
+	for (uint32_t i = 0; i < b->large->parts; i++)
+		ledger_add(q->ledger, b->large->part[i].record, 1, 0);
+}
+
+static void batch_free(struct queue *q, struct batch *b)
+{
+	RB_REMOVE(batch_tree, &q->batches, b);
+	q->bytes -= batch_live_bytes(b);
+	if (b->record) {
+		if (b->record->newest == b)
+			b->record->newest = NULL;
+		LIST_REMOVE(b, in_record);
+		ledger_drop(q->ledger, b->record, b->live, batch_live_bytes(b));
+	} else {
+		for (uint32_t i = 0; i < b->large->parts; i++)
+			ledger_drop(q->ledger, b->large->part[i].record, 1, 0);
+	}
+	free(b->large);
+	free(b->bits);
+	free(b->note);
+	free(b);
+}
+
+/* Whether messages that follow b in seq, record and event order may become part of it. */
+static bool batch_can_grow(
+    const struct batch *b, const struct record *r, uint64_t first, uint32_t count)
+{
+	return b && r->newest == b && !b->bits && !b->note && b->first + b->count == first &&
+	       b->count + count + b->slot <= BATCH_COUNT_MAX;
+}
+
+static struct batch *batch_before(struct queue *q, uint64_t seq)
+{
+	struct batch key = {.first = seq};
+	struct batch *b = RB_NFIND(batch_tree, &q->batches, &key);
+	return b ? RB_PREV(batch_tree, &q->batches, b) : RB_MAX(batch_tree, &q->batches);
+}
+
+struct batch *queue_add_batch(struct queue *q, struct record *r, uint64_t first, uint32_t count,
+    uint32_t bytes, uint16_t offset, uint16_t slot)
+{
+	struct batch *b = batch_before(q, first);
+	if (slot == 0 && batch_can_grow(b, r, first, count)) {
+		b->count += count;
+		b->live += count;
+		b->bytes += bytes;
+		q->bytes += bytes;
+		ledger_add(q->ledger, r, count, bytes);
+		return b;
+	}
+	b = memory_new(sizeof(*b));
+	b->queue = q;
+	b->record = r;
+	b->first = first;
+	b->count = count;
+	b->live = count;
+	b->bytes = bytes;
+	b->offset = offset;
+	b->slot = slot;
+	RB_INSERT(batch_tree, &q->batches, b);
+	batch_charge(q, b);
+	r->newest = b;
+	return b;
+}
+
+struct batch *queue_add_large(
+    struct queue *q, struct large *large, uint64_t seq, uint32_t bytes, uint64_t time_ms)
+{
+	struct batch *b = memory_new(sizeof(*b));
+	b->queue = q;
+	b->large = large;
+	b->first = seq;
+	b->count = 1;
+	b->live = 1;
+	b->bytes = bytes;
+	b->time_ms = time_ms;
+	RB_INSERT(batch_tree, &q->batches, b);
+	batch_charge(q, b);
+	return b;
+}
+
+struct batch *queue_batch_next(struct batch *b)
+{
+	return RB_NEXT(batch_tree, NULL, b);
+}
+
+struct batch *queue_batch_at(struct queue *q, uint64_t seq)
+{
+	struct batch *b = RB_ROOT(&q->batches), *found = NULL;
+	while (b) {
+		if (b->first + b->count > seq) {
+			found = b;
+			b = RB_LEFT(b, by_seq);
+		} else {
+			b = RB_RIGHT(b, by_seq);
+		}
+	}
+	return found;
+}
+
+uint64_t batch_run(const struct batch *b, uint64_t from, uint64_t to, uint64_t *end)
+{
+	uint64_t limit = to < b->first + b->count ? to : b->first + b->count;
+	uint64_t at = from > b->first ? from : b->first;
+	if (at >= limit)
+		return to;
+	if (!b->bits) {
+		*end = limit;
+		return at;
+	}
+	uint32_t last = (uint32_t)(limit - b->first);
+	uint32_t i = bits_find(b->bits, (uint32_t)(at - b->first), last, true);
+	if (i == last)
+		return to;
+	*end = b->first + bits_find(b->bits, i, last, false);
+	return b->first + i;
+}
+
+bool queue_batch_set_live(struct queue *q, struct batch *b, struct slice live)
+{
+	if (live.len == 0)
+		return true;
+	if (live.len != ((size_t)b->count + 7) / 8 || b->large || b->bits)
+		return false;
+	uint64_t *bits = memory_new(bits_words(b->count) * 8);
+	for (uint32_t i = 0; i < b->count; i++)
+		if (live.data[i / 8] >> (i % 8) & 1)
+			bits_set(bits, i, i + 1);
+	uint32_t before = batch_live_bytes(b), dead = b->count - bits_count(bits, 0, b->count);
+	if (dead == b->count) {
+		free(bits);
+		return false;
+	}
+	b->bits = bits;
+	b->live -= dead;
+	q->bytes -= before - batch_live_bytes(b);
+	ledger_drop(q->ledger, b->record, dead, before - batch_live_bytes(b));
+	return true;
+}
+
+static uint64_t batch_count_live(const struct batch *b, uint64_t from, uint64_t to)
+{
+	uint64_t end = to < b->first + b->count ? to : b->first + b->count;
+	uint64_t begin = from > b->first ? from : b->first;
+	if (begin >= end)
+		return 0;
+	if (!b->bits)
+		return end - begin;
+	return bits_count(b->bits, (uint32_t)(begin - b->first), (uint32_t)(end - b->first));
+}
+
+uint64_t queue_count_live(struct queue *q, uint64_t first, uint64_t span)
+{
+	uint64_t n = 0;
+	struct batch *b = queue_batch_at(q, first);
+	for (; b && b->first < first + span; b = queue_batch_next(b))
+		n += batch_count_live(b, first, first + span);
+	return n;
+}
+
+/* Shortens b to its messages [from, to) (offsets); what is cut off is not live any more. */
+static void batch_trim(struct queue *q, struct batch *b, uint32_t from, uint32_t to)
+{
+	uint32_t before = batch_live_bytes(b), dead = b->count - (to - from);
+	b->bytes = batch_bytes_of(b, to - from);
+	b->first += from;
+	b->slot = (uint16_t)(b->slot + from);
+	b->count = to - from;
+	b->live -= dead;
+	q->bytes -= before - batch_live_bytes(b);
+	if (b->record->newest == b)
+		b->record->newest = NULL;
+	ledger_drop(q->ledger, b->record, dead, before - batch_live_bytes(b));
+}
+
+/* Messages [from, to) of b (offsets) leave; frees b when nothing is left. */
+static void batch_drop(struct queue *q, struct batch *b, uint32_t from, uint32_t to)
+{
+	uint32_t dead = b->bits ? bits_count(b->bits, from, to) : to - from;
+	if (dead == 0)
+		return;
+	if (dead == b->live) {
+		batch_free(q, b);
+		return;
+	}
+	if (!b->bits && (from == 0 || to == b->count)) {
+		batch_trim(q, b, from == 0 ? to : 0, from == 0 ? b->count : from);
+		return;
+	}
+	if (!b->bits) {
+		b->bits = memory_new(bits_words(b->count) * 8);
+		bits_set(b->bits, 0, b->count);
+	}
+	uint32_t before = batch_live_bytes(b);
+	bits_clear(b->bits, from, to);
+	b->live -= dead;
+	q->bytes -= before - batch_live_bytes(b);
+	if (b->record->newest == b)
+		b->record->newest = NULL;
+	ledger_drop(q->ledger, b->record, dead, before - batch_live_bytes(b));
+}
+
+static void drop_span(struct queue *q, uint64_t first, uint64_t end)
+{
+	struct batch *b = queue_batch_at(q, first), *next;
+	for (; b && b->first < end; b = next) {
+		next = queue_batch_next(b);
+		uint64_t from = first > b->first ? first - b->first : 0;
+		uint64_t to = end - b->first < b->count ? end - b->first : b->count;
+		batch_drop(q, b, (uint32_t)from, (uint32_t)to);
+	}
+}
+
+/* Bits [from, from + count) of b as a bitmap of their own; NULL if b has none. */
+static uint64_t *batch_bits_of(const struct batch *b, uint32_t from, uint32_t count)
+{
+	if (!b->bits)
+		return NULL;
+	uint64_t *bits = memory_new(bits_words(count) * 8);
+	for (uint32_t i = 0; i < count; i++)
+		if (bits_get(b->bits, from + i))
+			bits_set(bits, i, i + 1);
+	return bits;
+}
+
+/* Splits b, of which messages on both sides of `seq` are live, and gives the right side. */
+static struct batch *batch_split(struct queue *q, struct batch *b, uint64_t seq)
+{
+	uint32_t left = (uint32_t)(seq - b->first), before = batch_live_bytes(b);
+	struct batch *right = memory_new(sizeof(*right));
+	*right = *b;
+	right->first = seq;
+	right->count = b->count - left;
+	right->live = (uint32_t)batch_count_live(b, seq, b->first + b->count);
+	right->bytes = batch_bytes_of(b, right->count);
+	right->slot = (uint16_t)(b->slot + left);
+	right->note = b->note ? strdup(b->note) : NULL;
+	right->bits = batch_bits_of(b, left, right->count);
+	uint64_t *bits = batch_bits_of(b, 0, left);
+	free(b->bits);
+	b->bits = bits;
+	b->bytes -= right->bytes;
+	b->count = left;
+	b->live -= right->live;
+	LIST_INSERT_HEAD(&b->record->batches, right, in_record);
+	RB_INSERT(batch_tree, &q->batches, right);
+	if (b->record->newest == b)
+		b->record->newest = NULL;
+	/* The shares of the two sides may differ from the whole by rounding. */
+	uint32_t after = batch_live_bytes(b) + batch_live_bytes(right);
+	q->bytes = q->bytes + after - before;
+	if (after > before)
+		ledger_add(q->ledger, b->record, 0, after - before);
+	else
+		ledger_drop(q->ledger, b->record, 0, before - after);
+	return right;
+}
+
+bool queue_relocate(struct queue *q, uint64_t first, uint32_t count, uint32_t bytes,
+    struct record *r, uint16_t offset)
+{
+	struct batch *b = queue_batch_at(q, first);
+	uint64_t end = first + count;
+	if (!b || b->first > first || b->first + b->count < end || !b->record ||
+	    batch_count_live(b, first, end) != count)
+		return false;
+	if (batch_count_live(b, b->first, first) > 0)
+		b = batch_split(q, b, first);
+	if (batch_count_live(b, end, b->first + b->count) > 0)
+		batch_split(q, b, end);
+	char *note = b->note;
+	b->note = NULL;
+	batch_free(q, b);
+	if (note)
+		r->newest = NULL;
+	queue_add_batch(q, r, first, count, bytes, offset, 0)->note = note;
+	return true;
+}
+
+/* ---- ranges ---- */
+
+struct range *queue_range_at(struct queue *q, uint64_t seq)
+{
+	struct range *r = RB_ROOT(&q->ranges), *found = NULL;
+	while (r) {
+		if (r->first + r->span > seq) {
+			found = r;
+			r = RB_LEFT(r, by_seq);
+		} else {
+			r = RB_RIGHT(r, by_seq);
+		}
+	}
+	return found;
+}
+
+struct range *queue_range_next(struct range *r)
+{
+	return RB_NEXT(range_tree, NULL, r);
+}
+
+struct range *queue_first_ready(struct queue *q)
+{
+	return RB_MIN(ready_tree, &q->ready);
+}
+
+struct range *queue_add_range(struct queue *q, uint64_t first, uint64_t span, uint64_t live)
+{
+	struct range *r = memory_new(sizeof(*r));
+	r->queue = q;
+	r->first = first;
+	r->span = span;
+	r->live = live;
+	RB_INSERT(range_tree, &q->ranges, r);
+	return r;
+}
+
+/* Takes r out of what its state put it into. */
+static void leave_state(struct queue *q, struct range *r)
+{
+	q->live[r->state] -= r->live;
+	switch (r->state) {
+	case STATE_READY:
+		RB_REMOVE(ready_tree, &q->ready, r);
+		break;
+	case STATE_LEASED:
+		RB_REMOVE(timer_tree, &q->timers->leases, r);
+		range_detach(r);
+		break;
+	case STATE_DELAYED:
+		RB_REMOVE(timer_tree, &q->timers->delays, r);
+		break;
+	}
+	r->state = 0;
+}
+
+/* Puts r, whose fields are set, into what its state wants. */
+static void enter_state(struct queue *q, struct range *r, uint8_t state)
+{
+	r->state = state;
+	q->live[state] += r->live;
+	switch (state) {
+	case STATE_READY:
+		RB_INSERT(ready_tree, &q->ready, r);
+		break;
+	case STATE_LEASED:
+		RB_INSERT(timer_tree, &q->timers->leases, r);
+		if (r->session)
+			TAILQ_INSERT_TAIL(&r->session->held, r, held);
+		break;
+	case STATE_DELAYED:
+		RB_INSERT(timer_tree, &q->timers->delays, r);
+		break;
+	}
+}
+
+void range_detach(struct range *r)
+{
+	if (r->session)
+		TAILQ_REMOVE(&r->session->held, r, held);
+	r->session = NULL;
+}
+
+static void range_free(struct queue *q, struct range *r)
+{
+	leave_state(q, r);
+	RB_REMOVE(range_tree, &q->ranges, r);
+	free(r);
+}
+
+/* Cuts r at seq, strictly inside of it, and gives the right side, in the same state. */
+static struct range *range_split(struct queue *q, struct range *r, uint64_t seq)
+{
+	struct range *right = memory_new(sizeof(*right));
+	uint64_t left_span = seq - r->first, left_live;
+	/* Count on the side that is shorter. */
+	if (left_span <= r->span / 2)
+		left_live = queue_count_live(q, r->first, left_span);
+	else
+		left_live = r->live - queue_count_live(q, seq, r->span - left_span);
+	*right = *r;
+	right->first = seq;
+	right->span = r->span - left_span;
+	right->live = r->live - left_live;
+	q->live[r->state] -= right->live;
+	r->span = left_span;
+	r->live = left_live;
+	RB_INSERT(range_tree, &q->ranges, right);
+	enter_state(q, right, r->state);
+	return right;
+}
+
+struct range *queue_isolate(struct queue *q, struct range *r, uint64_t first, uint64_t span)
+{
+	assert(first >= r->first && span > 0 && first + span <= r->first + r->span);
+	struct range *left = NULL, *right = NULL;
+	if (r->first < first) {
+		left = r;
+		r = range_split(q, r, first);
+	}
+	if (r->first + r->span > first + span)
+		right = range_split(q, r, first + span);
+	if (left && left->live == 0)
+		range_free(q, left);
+	if (right && right->live == 0)
+		range_free(q, right);
+	return r;
+}
+
+static bool same_ready(const struct range *a, const struct range *b)
+{
+	return a && b && a->state == STATE_READY && b->state == STATE_READY &&
+	       a->attempt == b->attempt && a->failures == b->failures;
+}
+
+/* Right joins left; what lies between them is settled. */
+static void range_merge(struct queue *q, struct range *left, struct range *right)
+{
+	uint64_t live = right->live;
+	left->span = right->first + right->span - left->first;
+	range_free(q, right);
+	left->live += live;
+	q->live[STATE_READY] += live;
+}
+
+void queue_make_ready(struct queue *q, struct range *r, uint32_t attempt, uint32_t failures)
+{
+	if (r->state)
+		leave_state(q, r);
+	r->attempt = attempt;
+	r->failures = failures;
+	r->lease = 0;
+	r->until_ms = 0;
+	r->detached = false;
+	enter_state(q, r, STATE_READY);
+	struct range *prev = RB_PREV(range_tree, &q->ranges, r);
+	struct range *next = RB_NEXT(range_tree, &q->ranges, r);
+	if (same_ready(r, next))
+		range_merge(q, r, next);
+	if (same_ready(prev, r))
+		range_merge(q, prev, r);
+}
+
+void queue_make_delayed(struct queue *q, struct range *r, struct wall_time until,
+    uint32_t attempt, uint32_t failures)
+{
+	if (r->state)
+		leave_state(q, r);
+	r->attempt = attempt;
+	r->failures = failures;
+	r->lease = 0;
+	r->detached = false;
+	r->until_ms = until.ms;
+	enter_state(q, r, STATE_DELAYED);
+}
+
+void queue_make_leased(struct queue *q, struct range *r, struct session *s, uint64_t lease,
+    struct lease_time until, uint32_t lease_ms, uint32_t attempt)
+{
+	if (r->state)
+		leave_state(q, r);
+	r->session = s;
+	r->lease = lease;
+	r->lease_ms = lease_ms;
+	r->until_ms = until.ms;
+	r->attempt = attempt;
+	enter_state(q, r, STATE_LEASED);
+}
+
+void queue_extend(struct queue *q, struct range *r, struct lease_time until)
+{
+	RB_REMOVE(timer_tree, &q->timers->leases, r);
+	r->until_ms = until.ms;
+	RB_INSERT(timer_tree, &q->timers->leases, r);
+}
+
+void queue_add_ready(struct queue *q, uint64_t first, uint64_t span, uint64_t live,
+    uint32_t attempt, uint32_t failures)
+{
+	queue_make_ready(q, queue_add_range(q, first, span, live), attempt, failures);
+}
+
+void queue_drop_range(struct queue *q, struct range *r)
+{
+	uint64_t first = r->first, end = r->first + r->span;
+	range_free(q, r);
+	drop_span(q, first, end);
+}
+
+void queue_drop_below(struct queue *q, uint64_t seq)
+{
+	struct range *r, *next;
+	for (r = RB_MIN(range_tree, &q->ranges); r && r->first < seq; r = next) {
+		if (r->first + r->span > seq)
+			r = queue_isolate(q, r, r->first, seq - r->first);
+		next = RB_NEXT(range_tree, &q->ranges, r);
+		queue_drop_range(q, r);
+	}
+}

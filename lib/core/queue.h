@@ -1,0 +1,231 @@
+/*
+ * One queue's state: where its messages are, and who has them.
+ *
+ * Batches say where: a batch is a run of consecutive messages in one journal record
+ * (or one large message in several).  What is settled inside a batch shortens it, or,
+ * from the middle, clears bits of a bitmap.
+ *
+ * Ranges say who: each live message is in exactly one range, and all live messages of
+ * a range are in the same state.  Ranges may span settled messages, so that a backlog
+ * that nobody has touched is one range, whatever was settled in it.
+ *
+ * So memory is bounded by batches + leased + delayed ranges, never by bytes.
+ */
+#ifndef RMQ_CORE_QUEUE_H
+#define RMQ_CORE_QUEUE_H
+
+#include <sys/queue.h>
+#include <sys/tree.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/ledger.h"
+#include "core/limits.h"
+#include "core/time.h"
+#include "core/wire.h"
+
+struct session;
+struct subscription;
+
+/* Where piece after piece of a large message is. */
+struct large {
+	uint32_t parts;
+	struct {
+		struct record *record;
+		uint16_t offset;
+	} part[];
+};
+
+struct batch {
+	RB_ENTRY(batch) by_seq;
+	LIST_ENTRY(batch) in_record;
+	struct queue *queue;
+	struct record *record; /* NULL: large */
+	struct large *large;   /* owned */
+	uint64_t *bits;	       /* owned; which messages are live; NULL: all */
+	char *note;	       /* owned; of a dead letter, or NULL */
+	uint64_t time_ms;      /* large: when it was sent */
+	uint64_t first;
+	uint32_t count;
+	uint32_t live;
+	uint32_t bytes; /* of all count messages */
+	uint16_t offset;
+	uint16_t slot;
+};
+
+struct range {
+	RB_ENTRY(range) by_seq;
+	RB_ENTRY(range) by_state; /* ready: in queue.ready; leased, delayed: in timers */
+	TAILQ_ENTRY(range) held;  /* leased: in its session's list */
+	struct queue *queue;
+	struct session *session; /* leased: the holder, NULL once it is closed */
+	uint64_t first;
+	uint64_t span;
+	uint64_t live;
+	uint64_t lease;
+	uint64_t until_ms; /* leased: lease time; delayed: wall clock */
+	uint32_t lease_ms;
+	uint32_t attempt;
+	uint32_t failures;
+	uint8_t state; /* STATE_* */
+	bool detached; /* leased: not extended with its session */
+};
+
+RB_HEAD(batch_tree, batch);
+RB_HEAD(range_tree, range);
+RB_HEAD(ready_tree, range);
+RB_HEAD(timer_tree, range);
+TAILQ_HEAD(held_list, range);
+
+/* Leased and delayed ranges of all queues, by the time at which something is due. */
+struct timers {
+	struct timer_tree leases;
+	struct timer_tree delays;
+};
+
+/* A large message of which not all pieces have come. */
+struct pending {
+	TAILQ_ENTRY(pending) link;
+	struct queue *queue;
+	uint64_t session;
+	uint64_t n;
+	uint32_t bytes;
+	struct large *large; /* room for CHUNKS_MAX pieces */
+};
+TAILQ_HEAD(pending_list, pending);
+
+struct queue_settings {
+	uint32_t lease_ms;
+	uint32_t max_attempts;
+	uint64_t backoff_min_ms;
+	uint64_t backoff_max_ms;
+	uint64_t max_bytes;
+	uint32_t max_message;
+	char dead_letter[NAME_FULL_MAX + 1];
+};
+
+struct queue_counts {
+	uint64_t sent;
+	uint64_t delivered;
+	uint64_t settled;
+	uint64_t failed;
+	uint64_t dead;
+};
+
+struct queue {
+	RB_ENTRY(queue) by_name;
+	RB_ENTRY(queue) by_id;
+	TAILQ_ENTRY(queue) of_group;
+	TAILQ_ENTRY(queue) busy; /* something may be handed out */
+	bool is_busy;
+	bool idle_due; /* it became empty: tell its receivers */
+	bool is_dead;  /* a dead-letter queue: counts no attempts */
+	uint32_t id;
+	uint32_t receivers;
+	struct timers *timers;
+	struct ledger *ledger;
+	struct batch_tree batches;
+	struct range_tree ranges;
+	struct ready_tree ready;
+	TAILQ_HEAD(, subscription) hungry; /* with credit left */
+	TAILQ_HEAD(, subscription) subs;
+	uint64_t next_seq;
+	uint64_t live[5]; /* messages by STATE_* */
+	uint64_t bytes;	  /* of live messages, about */
+	struct queue_settings settings;
+	struct queue_counts counts;
+	char name[];
+};
+
+void timers_init(struct timers *t);
+
+struct queue *queue_new(
+    uint32_t id, struct slice name, struct timers *timers, struct ledger *ledger);
+/* Frees it with its batches and ranges; it must be in no tree and have no receiver. */
+void queue_free(struct queue *q);
+
+struct slice queue_name(const struct queue *q);
+uint64_t queue_total(const struct queue *q);
+
+/* ---- batches ---- */
+
+/*
+ * Messages [first, first + count), all live, with so many bytes, are in r from
+ * (offset, slot) on.  May join the batch before.
+ */
+struct batch *queue_add_batch(struct queue *q, struct record *r, uint64_t first, uint32_t count,
+    uint32_t bytes, uint16_t offset, uint16_t slot);
+/* Message `seq` is a large one; takes `large`. */
+struct batch *queue_add_large(
+    struct queue *q, struct large *large, uint64_t seq, uint32_t bytes, uint64_t time_ms);
+/* The first batch that ends behind seq, or NULL. */
+struct batch *queue_batch_at(struct queue *q, uint64_t seq);
+struct batch *queue_batch_next(struct batch *b);
+/*
+ * The first run of live messages of b within [from, to): its begin, and *end.
+ * Returns `to` if there is none.
+ */
+uint64_t batch_run(const struct batch *b, uint64_t from, uint64_t to, uint64_t *end);
+/* Whether some of its bytes are in a record that is not stored yet. */
+bool batch_in_flight(const struct batch *b);
+/* Bytes of the batch's live messages, about. */
+uint32_t batch_live_bytes(const struct batch *b);
+/* The same for so many of its messages. */
+uint32_t batch_bytes_of(const struct batch *b, uint64_t messages);
+/* Takes bits (live messages) for a batch that was just added; recovery only. */
+bool queue_batch_set_live(struct queue *q, struct batch *b, struct slice live);
+
+/* Live messages in [first, first + span). */
+uint64_t queue_count_live(struct queue *q, uint64_t first, uint64_t span);
+/* The messages' bodies now are in r at offset; they are all live.  false: they are not. */
+bool queue_relocate(struct queue *q, uint64_t first, uint32_t count, uint32_t bytes,
+    struct record *r, uint16_t offset);
+
+/* ---- ranges ---- */
+
+/* The first range that ends behind seq, or NULL. */
+struct range *queue_range_at(struct queue *q, uint64_t seq);
+struct range *queue_range_next(struct range *r);
+struct range *queue_first_ready(struct queue *q);
+
+/* New messages: ready, never handed out. */
+void queue_add_ready(struct queue *q, uint64_t first, uint64_t span, uint64_t live,
+    uint32_t attempt, uint32_t failures);
+/* A range that is in no tree by state yet; recovery. */
+struct range *queue_add_range(struct queue *q, uint64_t first, uint64_t span, uint64_t live);
+
+/*
+ * Splits r so that [first, first + span), within it, is a range, and gives that.  What
+ * is left of r without a live message is freed.
+ */
+struct range *queue_isolate(struct queue *q, struct range *r, uint64_t first, uint64_t span);
+
+/* Changes of state; each ends the state before.  make_ready may merge r and frees it then. */
+void queue_make_ready(struct queue *q, struct range *r, uint32_t attempt, uint32_t failures);
+void queue_make_delayed(struct queue *q, struct range *r, struct wall_time until,
+    uint32_t attempt, uint32_t failures);
+void queue_make_leased(struct queue *q, struct range *r, struct session *s, uint64_t lease,
+    struct lease_time until, uint32_t lease_ms, uint32_t attempt);
+void queue_extend(struct queue *q, struct range *r, struct lease_time until);
+/* The holder is no longer known. */
+void range_detach(struct range *r);
+
+/* The range's messages leave the queue. */
+void queue_drop_range(struct queue *q, struct range *r);
+/* All messages below seq leave the queue. */
+void queue_drop_below(struct queue *q, uint64_t seq);
+
+/* Back-off after so many failures, ms. */
+uint64_t queue_backoff_ms(const struct queue *q, uint32_t failures);
+
+bool queue_settings_valid(const struct queue_settings *s);
+
+/* Room for so many pieces, none yet. */
+struct large *large_new(uint32_t room);
+
+RB_PROTOTYPE(batch_tree, batch, by_seq, batch_compare)
+RB_PROTOTYPE(range_tree, range, by_seq, range_compare)
+RB_PROTOTYPE(ready_tree, range, by_state, range_compare)
+RB_PROTOTYPE(timer_tree, range, by_state, timer_compare)
+
+#endif

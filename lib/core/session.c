@@ -1,0 +1,76 @@
+#include "core/session.h"
+
+#include "core/memory.h"
+
+static int session_compare(const struct session *a, const struct session *b)
+{
+	return a->id < b->id ? -1 : a->id > b->id;
+}
+
+RB_GENERATE(session_tree, session, by_id, session_compare)
+
+struct session *session_new(uint64_t id)
+{
+	struct session *s = memory_new(sizeof(*s));
+	s->id = id;
+	TAILQ_INIT(&s->held);
+	TAILQ_INIT(&s->answers);
+	return s;
+}
+
+void session_free(struct session *s)
+{
+	struct range *r;
+	if (!s)
+		return;
+	while ((r = TAILQ_FIRST(&s->held)))
+		range_detach(r);
+	session_answered(s, UINT64_MAX);
+	free(s);
+}
+
+struct session *session_find(struct session_tree *tree, uint64_t id)
+{
+	struct session key = {.id = id};
+	return RB_FIND(session_tree, tree, &key);
+}
+
+static void drop_first(struct session *s)
+{
+	struct answer *a = TAILQ_FIRST(&s->answers);
+	TAILQ_REMOVE(&s->answers, a, link);
+	s->answers_count--;
+	free(a);
+}
+
+void session_taken(
+    struct session *s, uint64_t n, uint64_t first_seq, uint32_t count, struct slice stale)
+{
+	struct answer *a = memory_new(sizeof(*a) + stale.len);
+	s->durable = true;
+	s->last = n;
+	a->n = n;
+	a->first_seq = first_seq;
+	a->count = count;
+	a->stale_len = (uint32_t)stale.len;
+	if (stale.len > 0)
+		memcpy(a->stale, stale.data, stale.len);
+	TAILQ_INSERT_TAIL(&s->answers, a, link);
+	if (++s->answers_count > SESSION_WINDOW)
+		drop_first(s);
+}
+
+void session_answered(struct session *s, uint64_t n)
+{
+	while (!TAILQ_EMPTY(&s->answers) && TAILQ_FIRST(&s->answers)->n <= n)
+		drop_first(s);
+}
+
+const struct answer *session_answer(const struct session *s, uint64_t n)
+{
+	const struct answer *a;
+	TAILQ_FOREACH (a, &s->answers, link)
+		if (a->n == n)
+			return a;
+	return NULL;
+}

@@ -1,0 +1,64 @@
+/*
+ * Sessions: what makes a client's commands happen once.  The daemon issues the id, the
+ * client numbers its commands; number n is taken only if it is last + 1, and what was
+ * taken is answered again when it is repeated.
+ */
+#ifndef RMQ_CORE_SESSION_H
+#define RMQ_CORE_SESSION_H
+
+#include <sys/queue.h>
+#include <sys/tree.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/codec.h"
+#include "core/queue.h"
+
+struct conn;
+
+/* How command n was answered: SENT if it has messages, else DONE. */
+struct answer {
+	TAILQ_ENTRY(answer) link;
+	uint64_t n;
+	uint64_t first_seq;
+	uint32_t count; /* messages; 0: DONE */
+	uint32_t stale_len;
+	uint8_t stale[]; /* settle_entry */
+};
+TAILQ_HEAD(answer_list, answer);
+
+struct session {
+	RB_ENTRY(session) by_id;
+	TAILQ_ENTRY(session) idle;    /* while no connection is here */
+	TAILQ_ENTRY(session) closing; /* while is_closing */
+	uint64_t id;
+	uint64_t last;		/* highest number taken */
+	uint64_t idle_since_ms; /* lease time */
+	uint64_t stamp;		/* newest stamp of its client */
+	struct conn *conn;	/* NULL: none now */
+	struct held_list held;
+	struct answer_list answers; /* rising n */
+	uint32_t answers_count;
+	bool durable; /* some event names it */
+	bool is_closing;
+};
+
+RB_HEAD(session_tree, session);
+TAILQ_HEAD(session_list, session);
+
+struct session *session_new(uint64_t id);
+/* Frees it; what it held stays leased, with no holder. */
+void session_free(struct session *s);
+
+struct session *session_find(struct session_tree *tree, uint64_t id);
+
+/* Command n was taken and this is its answer.  Keeps the newest SESSION_WINDOW. */
+void session_taken(
+    struct session *s, uint64_t n, uint64_t first_seq, uint32_t count, struct slice stale);
+/* The answers up to n have arrived. */
+void session_answered(struct session *s, uint64_t n);
+const struct answer *session_answer(const struct session *s, uint64_t n);
+
+RB_PROTOTYPE(session_tree, session, by_id, session_compare)
+
+#endif

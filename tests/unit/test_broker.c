@@ -1,0 +1,748 @@
+/* The queue core against a journal in memory that stores when it is told to. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "core/broker.h"
+#include "core/journal_wire.h"
+
+#define RECORDS_MAX 4096
+#define CONNS	    4
+
+struct stored {
+	enum record_kind kind;
+	uint8_t *payload;
+	size_t len;
+	bool hole;
+};
+
+struct world {
+	struct broker *broker;
+	struct stored log[RECORDS_MAX + 1]; /* by index */
+	uint64_t last;			    /* newest durable */
+	uint64_t appended;
+	uint64_t base; /* index behind which this life appends */
+	uint64_t barrier;
+	uint64_t checkpoint;
+	uint64_t lease_ms;
+	uint64_t wall_ms;
+	uint64_t term;
+	uint8_t out[CONNS][1 << 20]; /* what each connection was sent */
+	size_t out_len[CONNS];
+	bool closed[CONNS];
+	bool deliverable[CONNS];
+};
+
+static struct world w;
+
+static void on_append(void *arg, uint64_t n, enum record_kind kind, struct slice payload)
+{
+	uint64_t index = w.base + n;
+	(void)arg;
+	assert_int_equal(index, w.appended + 1);
+	assert_true(index <= RECORDS_MAX);
+	w.appended = index;
+	w.log[index] = (struct stored){kind, malloc(payload.len), payload.len, false};
+	memcpy(w.log[index].payload, payload.data, payload.len);
+}
+
+static void on_barrier(void *arg, uint64_t id)
+{
+	(void)arg;
+	w.barrier = id;
+}
+
+static void on_hole(void *arg, uint64_t checkpoint, struct slice ranges)
+{
+	struct reader r = reader_of(ranges);
+	(void)arg;
+	assert_true(checkpoint <= w.last);
+	while (reader_left(&r) > 0) {
+		struct hole_range h = hole_range_get(&r);
+		for (uint64_t i = h.first; i < h.first + h.count; i++) {
+			assert_true(i < checkpoint);
+			w.log[i].hole = true;
+		}
+	}
+}
+
+static void on_send(void *arg, uint64_t conn, struct slice frames)
+{
+	(void)arg;
+	if (frames.len > 0)
+		memcpy(w.out[conn] + w.out_len[conn], frames.data, frames.len);
+	w.out_len[conn] += frames.len;
+}
+
+static void on_deliverable(void *arg, uint64_t conn)
+{
+	(void)arg;
+	w.deliverable[conn] = true;
+}
+
+static void on_close(void *arg, uint64_t conn)
+{
+	(void)arg;
+	w.closed[conn] = true;
+}
+
+static enum rmq_error log_next(
+    void *arg, uint64_t index, uint64_t *found, enum record_kind *kind, struct slice *payload)
+{
+	(void)arg;
+	for (; index <= w.last; index++) {
+		if (w.log[index].hole)
+			continue;
+		*found = index;
+		*kind = w.log[index].kind;
+		*payload = slice_of(w.log[index].payload, w.log[index].len);
+		return RMQ_E_OK;
+	}
+	return RMQ_E_NOTHING;
+}
+
+static enum rmq_error log_read(
+    void *arg, uint64_t index, enum record_kind *kind, struct slice *payload)
+{
+	uint64_t found;
+	enum rmq_error err = log_next(arg, index, &found, kind, payload);
+	return err ? err : found == index ? RMQ_E_OK : RMQ_E_NOTHING;
+}
+
+static struct broker *new_broker(void)
+{
+	struct broker_host host = {
+	    NULL, on_append, on_barrier, on_hole, on_send, on_deliverable, on_close};
+	return broker_new(&host);
+}
+
+static struct broker *recovered(void)
+{
+	struct broker_log log = {NULL, log_read, log_next};
+	struct broker *b = new_broker();
+	uint64_t at;
+	assert_int_equal(broker_recover(b, &log, w.checkpoint, w.last, &at), RMQ_E_OK);
+	return b;
+}
+
+static uint64_t recovered_digest(void)
+{
+	struct broker *b = recovered();
+	uint64_t digest = broker_digest(b);
+	broker_free(b);
+	return digest;
+}
+
+static void begin(void)
+{
+	broker_now(w.broker, (struct lease_time){w.lease_ms}, (struct wall_time){w.wall_ms});
+}
+
+static void pull(uint64_t conn)
+{
+	struct delivery d;
+	struct delivery_cursor c;
+	struct delivery_frame f;
+	while (broker_next_delivery(w.broker, conn, &d)) {
+		assert_true(d.index > 0 && d.index <= w.last && !w.log[d.index].hole);
+		struct slice payload = slice_of(w.log[d.index].payload, w.log[d.index].len);
+		assert_int_equal(delivery_open(&d, payload, &c), RMQ_E_OK);
+		enum rmq_error err;
+		while (!(err = delivery_next(&c, &f))) {
+			on_send(NULL, conn, slice_of(f.head, f.head_len));
+			on_send(NULL, conn, f.ends);
+			on_send(NULL, conn, f.blob);
+		}
+		assert_int_equal(err, RMQ_E_NOTHING);
+	}
+}
+
+static void store(void)
+{
+	if (w.appended > w.last) {
+		uint64_t first = w.last + 1;
+		w.last = w.appended;
+		for (uint64_t i = first; i <= w.last; i++)
+			if (w.log[i].kind == RECORD_END)
+				w.checkpoint = i;
+		broker_stored(w.broker, first - w.base, (uint32_t)(w.last - first + 1), first);
+	}
+	if (w.barrier) {
+		uint64_t barrier = w.barrier;
+		w.barrier = 0;
+		broker_barrier_done(w.broker, barrier);
+	}
+	for (uint64_t conn = 1; conn < CONNS; conn++) {
+		if (w.deliverable[conn]) {
+			w.deliverable[conn] = false;
+			pull(conn);
+		}
+	}
+}
+
+/* Turns until nothing is outstanding. */
+static void run(void)
+{
+	for (int i = 0; i < 1000; i++) {
+		begin();
+		broker_flush(w.broker);
+		if (!broker_pending(w.broker) && !broker_checkpointing(w.broker))
+			return;
+		store();
+	}
+	fail_msg("the broker does not come to rest");
+}
+
+static void start(void)
+{
+	begin();
+	broker_start(w.broker, ++w.term);
+	broker_room(w.broker, 0, 1 << 30);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(&w, 0, sizeof(w));
+	w.wall_ms = 1000000;
+	w.broker = new_broker();
+	start();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	broker_free(w.broker);
+	for (uint64_t i = 1; i <= w.appended; i++)
+		free(w.log[i].payload);
+	return 0;
+}
+
+/* Kills the daemon: what is not stored is lost, the rest is found again. */
+static void restart(void)
+{
+	for (uint64_t i = w.last + 1; i <= w.appended; i++)
+		free(w.log[i].payload);
+	w.appended = w.last;
+	w.base = w.last;
+	w.barrier = 0;
+	broker_free(w.broker);
+	w.broker = recovered();
+	w.lease_ms = broker_lease_time(w.broker).ms;
+	memset(w.closed, 0, sizeof(w.closed));
+	memset(w.deliverable, 0, sizeof(w.deliverable));
+	start();
+}
+
+static void input(uint64_t conn, const struct writer *in)
+{
+	struct frame f;
+	size_t used;
+	assert_false(in->full);
+	assert_int_equal(frame_parse(slice_of(in->p, in->len), &f, &used), RMQ_E_OK);
+	assert_int_equal(used, in->len);
+	begin();
+	broker_frame(w.broker, conn, &f);
+}
+
+static uint8_t scratch[FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX];
+
+#define INPUT(conn, name, ...) \
+	do { \
+		struct writer in_ = writer_of(scratch, sizeof(scratch)); \
+		wire_put_##name(&in_, &(struct wire_##name){__VA_ARGS__}); \
+		input(conn, &in_); \
+	} while (0)
+
+/* The next frame that the connection was sent; it must be of this type. */
+static struct slice expect(uint64_t conn, uint8_t type)
+{
+	static uint8_t copy[CONNS][FRAME_PAYLOAD_MAX];
+	struct frame f;
+	size_t used;
+	assert_int_equal(
+	    frame_parse(slice_of(w.out[conn], w.out_len[conn]), &f, &used), RMQ_E_OK);
+	assert_true(used > 0);
+	if (f.type != type)
+		print_message("got %s\n", wire_name(f.type));
+	assert_int_equal(f.type, type);
+	memcpy(copy[conn], f.payload.data, f.payload.len);
+	size_t len = f.payload.len;
+	memmove(w.out[conn], w.out[conn] + used, w.out_len[conn] - used);
+	w.out_len[conn] -= used;
+	return slice_of(copy[conn], len);
+}
+
+#define EXPECT(conn, NAME, name, var) \
+	struct wire_##name var; \
+	assert_true(wire_##name##_decode(expect(conn, WIRE_TYPE_##NAME), &var))
+
+static void expect_nothing(uint64_t conn)
+{
+	assert_int_equal(w.out_len[conn], 0);
+}
+
+static uint64_t hello(uint64_t conn, uint64_t session, uint64_t answered)
+{
+	begin();
+	w.out_len[conn] = 0;
+	broker_connect(w.broker, conn);
+	INPUT(conn, hello, WIRE_MAGIC, WIRE_VERSION, session, answered);
+	run();
+	EXPECT(conn, WELCOME, welcome, m);
+	return m.session;
+}
+
+static void send_lines(uint64_t conn, uint64_t n, const char *queue, int count)
+{
+	uint8_t bytes[4096];
+	struct writer b = writer_of(bytes, sizeof(bytes));
+	put_u16(&b, (uint16_t)count);
+	put_u16(&b, 0);
+	for (int i = 0; i < count; i++)
+		put_u16(&b, (uint16_t)(6 * (i + 1)));
+	for (int i = 0; i < count; i++) {
+		char line[16];
+		snprintf(line, sizeof(line), "m%04d\n", i);
+		put_rest(&b, slice_of(line, 6));
+	}
+	INPUT(conn, send, n, n - 1, 0, 0, slice_str(queue), slice_of(b.p, b.len));
+}
+
+static void settle(uint64_t conn, uint64_t n, uint8_t verb, uint8_t flags, uint64_t ms,
+    uint64_t lease, uint64_t first, uint32_t count)
+{
+	uint8_t bytes[SETTLE_ENTRY_SIZE];
+	struct writer e = writer_of(bytes, sizeof(bytes));
+	settle_entry_put(&e, &(struct settle_entry){lease, first, count});
+	INPUT(conn, settle, n, n - 1, verb, flags, ms, 1, slice_str("q"), slice_str("why"),
+	    slice_of(bytes, e.len));
+}
+
+static void subscribe(uint64_t conn, const char *queue, uint32_t credit)
+{
+	INPUT(conn, subscribe, 1, 0, 10000, slice_str(queue));
+	INPUT(conn, credit, 1, credit, 1 << 20, 7);
+	run();
+	expect(conn, WIRE_TYPE_SUBSCRIBED);
+}
+
+/* A session on connection 1 that sent so many lines to "q" and subscribes to it. */
+static void sent_and_subscribed(int count, uint32_t credit)
+{
+	hello(1, 0, 0);
+	send_lines(1, 1, "q", count);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	subscribe(1, "q", credit);
+}
+
+/* ---- */
+
+static void a_send_is_answered_only_when_it_is_stored(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	send_lines(1, 1, "q", 3);
+	broker_flush(w.broker);
+	expect_nothing(1);
+	store();
+	EXPECT(1, SENT, sent, m);
+	assert_int_equal(m.n, 1);
+	assert_int_equal(m.first_seq, 1);
+	assert_int_equal(m.count, 3);
+}
+
+static void a_repeated_send_is_answered_again_and_stored_once(void **state)
+{
+	(void)state;
+	uint64_t session = hello(1, 0, 0);
+	send_lines(1, 1, "q", 3);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	restart();
+	assert_int_equal(hello(2, session, 0), session);
+	send_lines(2, 1, "q", 3);
+	run();
+	EXPECT(2, SENT, sent, m);
+	assert_int_equal(m.first_seq, 1);
+	send_lines(2, 2, "q", 1);
+	run();
+	EXPECT(2, SENT, sent, m2);
+	assert_int_equal(m2.first_seq, 4);
+}
+
+static void a_gap_in_numbers_is_refused(void **state)
+{
+	(void)state;
+	uint8_t batch[] = {1, 0, 0, 0, 2, 0, 'x', '\n'};
+	hello(1, 0, 0);
+	INPUT(1, send, 2, 0, 0, 0, slice_str("q"), slice_of(batch, sizeof(batch)));
+	run();
+	EXPECT(1, FAILED, failed, m);
+	assert_int_equal(m.code, RMQ_E_OUT_OF_ORDER);
+}
+
+static void a_lease_expires_at_its_deadline_and_not_before(void **state)
+{
+	(void)state;
+	sent_and_subscribed(2, 1);
+	EXPECT(1, DELIVER, deliver, d);
+	assert_int_equal(d.count, 1);
+	assert_int_equal(d.attempt, 1);
+	assert_int_equal(d.stamp, 7);
+	w.lease_ms += 9999;
+	run();
+	expect_nothing(1);
+	w.lease_ms += 1;
+	run();
+	EXPECT(1, LEASE_ENDED, lease_ended, ended);
+	assert_int_equal(ended.why, ENDED_EXPIRED);
+	/* Behind its back-off it comes again, before the younger message. */
+	w.wall_ms += 1000;
+	INPUT(1, credit, 1, 1, 1 << 20, 8);
+	run();
+	EXPECT(1, DELIVER, deliver, again);
+	assert_int_equal(again.first_seq, d.first_seq);
+	assert_int_equal(again.attempt, 2);
+	assert_int_equal(again.failures, 1);
+	assert_true(again.lease > d.lease);
+}
+
+static void wall_clock_jumps_do_not_end_leases(void **state)
+{
+	(void)state;
+	sent_and_subscribed(1, 1);
+	expect(1, WIRE_TYPE_DELIVER);
+	w.wall_ms += 1000000000;
+	run();
+	expect_nothing(1);
+}
+
+static void an_old_receipt_is_stale_and_deletes_nothing(void **state)
+{
+	(void)state;
+	sent_and_subscribed(1, 1);
+	EXPECT(1, DELIVER, deliver, d);
+	w.lease_ms += 10000;
+	run();
+	expect(1, WIRE_TYPE_LEASE_ENDED);
+	/* The repeat gets the same answer. */
+	for (int i = 0; i < 2; i++) {
+		settle(1, 2, VERB_SETTLE, 0, 0, d.lease, 1, 1);
+		run();
+		EXPECT(1, DONE, done, m);
+		assert_int_equal(m.stale.len, SETTLE_ENTRY_SIZE);
+	}
+}
+
+static void overlapping_entries_of_one_settlement_count_once(void **state)
+{
+	uint8_t bytes[3 * SETTLE_ENTRY_SIZE];
+	struct writer e = writer_of(bytes, sizeof(bytes));
+	(void)state;
+	sent_and_subscribed(5, 5);
+	EXPECT(1, DELIVER, deliver, d);
+	settle_entry_put(&e, &(struct settle_entry){d.lease, 2, 3});
+	settle_entry_put(&e, &(struct settle_entry){d.lease, 1, 3});
+	settle_entry_put(&e, &(struct settle_entry){d.lease, 1, 3});
+	INPUT(1, settle, 2, 1, VERB_SETTLE, 0, 0, 1, slice_str("q"), slice_str(""),
+	    slice_of(bytes, e.len));
+	run();
+	EXPECT(1, DONE, done, m);
+	assert_int_equal(m.stale.len, 0);
+	INPUT(1, list, 1, 10, slice_str(""), slice_str("*"));
+	run();
+	EXPECT(1, LISTED, listed, row);
+	assert_int_equal(row.leased, 1);
+	assert_int_equal(row.settled, 4);
+}
+
+static void released_uncounted_raises_nothing(void **state)
+{
+	(void)state;
+	sent_and_subscribed(1, 1);
+	EXPECT(1, DELIVER, deliver, d);
+	settle(1, 2, VERB_RELEASE, 0, 0, d.lease, 1, 1);
+	INPUT(1, credit, 1, 1, 1 << 20, 8);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	EXPECT(1, DELIVER, deliver, again);
+	assert_int_equal(again.attempt, 1);
+	assert_int_equal(again.failures, 0);
+}
+
+static void after_max_attempts_a_message_is_a_dead_letter_with_a_note(void **state)
+{
+	(void)state;
+	sent_and_subscribed(1, 1);
+	for (int i = 0; i < MAX_ATTEMPTS_DEFAULT; i++) {
+		EXPECT(1, DELIVER, deliver, d);
+		assert_int_equal(d.attempt, i + 1);
+		w.lease_ms += 10000;
+		run();
+		expect(1, WIRE_TYPE_LEASE_ENDED);
+		w.wall_ms += BACKOFF_MAX_MS_DEFAULT;
+		run();
+		INPUT(1, credit, 1, 1, 1 << 20, 7);
+		run();
+	}
+	restart();
+	hello(1, 0, 0);
+	INPUT(1, peek, 1, STATE_READY, 0, 10, slice_str("q.dead"));
+	run();
+	EXPECT(1, PEEKED, peeked, p);
+	assert_int_equal(p.count, 1);
+	assert_true(slice_eq(p.note, slice_str("q:1 lease expired")));
+}
+
+static void an_extension_keeps_all_leases_of_the_session(void **state)
+{
+	(void)state;
+	sent_and_subscribed(3, 1);
+	expect(1, WIRE_TYPE_DELIVER);
+	for (int i = 0; i < 5; i++) {
+		w.lease_ms += 9000;
+		INPUT(1, extend, (uint64_t)(100 + i));
+		run();
+		EXPECT(1, EXTENDED, extended, m);
+		assert_int_equal(m.stamp, 100 + i);
+	}
+	expect_nothing(1);
+}
+
+static void a_detached_lease_is_not_extended(void **state)
+{
+	(void)state;
+	sent_and_subscribed(1, 1);
+	EXPECT(1, DELIVER, deliver, d);
+	settle(1, 2, VERB_TOUCH, SETTLE_DETACH, 10000, d.lease, 1, 1);
+	w.lease_ms += 9000;
+	INPUT(1, extend, 100);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	expect(1, WIRE_TYPE_EXTENDED);
+	w.lease_ms += 1000;
+	run();
+	expect(1, WIRE_TYPE_LEASE_ENDED);
+}
+
+static void a_lost_connection_releases_nothing_and_delivers_again_to_its_session(void **state)
+{
+	(void)state;
+	uint64_t session = hello(1, 0, 0);
+	send_lines(1, 1, "q", 5);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	subscribe(1, "q", 3);
+	EXPECT(1, DELIVER, deliver, d);
+	begin();
+	broker_disconnect(w.broker, 1);
+	run();
+	hello(2, 0, 0);
+	subscribe(2, "q", 10);
+	EXPECT(2, DELIVER, deliver, other);
+	assert_int_equal(other.first_seq, 4);
+	assert_int_equal(other.count, 2);
+	restart();
+	hello(3, session, 1);
+	INPUT(3, subscribe, 1, 0, 10000, slice_str("q"));
+	run();
+	expect(3, WIRE_TYPE_SUBSCRIBED);
+	EXPECT(3, DELIVER, deliver, again);
+	assert_int_equal(again.first_seq, 1);
+	assert_int_equal(again.count, 3);
+	assert_int_equal(again.lease, d.lease);
+	assert_int_equal(again.stamp, 0);
+}
+
+static void the_proven_death_of_a_holder_ends_its_leases(void **state)
+{
+	(void)state;
+	uint64_t session = hello(1, 0, 0);
+	send_lines(1, 1, "q", 1);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	subscribe(1, "q", 1);
+	expect(1, WIRE_TYPE_DELIVER);
+	begin();
+	broker_disconnect(w.broker, 1);
+	broker_holder_died(w.broker, session);
+	w.wall_ms += 1000;
+	run();
+	hello(2, 0, 0);
+	subscribe(2, "q", 1);
+	EXPECT(2, DELIVER, deliver, again);
+	assert_int_equal(again.failures, 1);
+}
+
+static void a_session_that_left_no_trace_begins_anew_and_a_forgotten_one_does_not(void **state)
+{
+	(void)state;
+	uint64_t blank = hello(1, 0, 0);
+	restart();
+	assert_int_equal(hello(1, blank, 0), blank);
+	send_lines(1, 1, "q", 1);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	begin();
+	broker_disconnect(w.broker, 1);
+	w.lease_ms += SESSION_IDLE_MS;
+	run();
+	restart();
+	begin();
+	broker_connect(w.broker, 2);
+	w.out_len[2] = 0;
+	INPUT(2, hello, WIRE_MAGIC, WIRE_VERSION, blank, 0);
+	run();
+	EXPECT(2, ERROR, error, m);
+	assert_int_equal(m.code, RMQ_E_UNKNOWN_SESSION);
+	assert_true(w.closed[2]);
+}
+
+static void a_large_message_comes_back_piece_by_piece(void **state)
+{
+	static uint8_t piece[3][CHUNK_MAX];
+	(void)state;
+	hello(1, 0, 0);
+	for (uint32_t i = 0; i < 3; i++) {
+		memset(piece[i], (int)('a' + i), CHUNK_MAX);
+		INPUT(1, send, 1, 0, (uint8_t)(SEND_CHUNK | (i < 2 ? SEND_MORE : 0)), i,
+		    slice_str("q"), slice_of(piece[i], CHUNK_MAX));
+	}
+	broker_checkpoint(w.broker);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	restart();
+	hello(1, 0, 0);
+	subscribe(1, "q", 1);
+	for (uint32_t i = 0; i < 3; i++) {
+		EXPECT(1, DELIVER_PART, deliver_part, d);
+		assert_int_equal(d.part, i);
+		assert_int_equal(d.parts, 3);
+		assert_int_equal(d.total, 3 * CHUNK_MAX);
+		assert_true(slice_eq(d.data, slice_of(piece[i], CHUNK_MAX)));
+	}
+	expect_nothing(1);
+}
+
+static void a_full_queue_refuses_and_says_when_there_is_room(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	INPUT(1, queue_create, 1, 0, SETTING_MAX_BYTES, slice_str("q"), 0, 0, 0, 0, 100, 0,
+	    slice_str(""));
+	send_lines(1, 2, "q", 10);
+	send_lines(1, 3, "q", 10);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	expect(1, WIRE_TYPE_SENT);
+	EXPECT(1, FAILED, failed, m);
+	assert_int_equal(m.code, RMQ_E_FULL);
+	INPUT(1, queue_purge, 3, 2, slice_str("q"));
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	expect(1, WIRE_TYPE_ROOM);
+}
+
+static void a_checkpoint_makes_holes_and_recovery_finds_the_same_state(void **state)
+{
+	uint64_t holes = 0, n = 1;
+	(void)state;
+	hello(1, 0, 0);
+	subscribe(1, "q", 1000000);
+	expect(1, WIRE_TYPE_IDLE);
+	for (uint64_t k = 0; k < 200; k++) {
+		send_lines(1, n++, "q", 10);
+		run();
+		expect(1, WIRE_TYPE_SENT);
+		EXPECT(1, DELIVER, deliver, d);
+		settle(1, n++, VERB_SETTLE, 0, 0, d.lease, d.first_seq + 1, 8);
+		if (k % 7 == 0)
+			broker_checkpoint(w.broker);
+		run();
+		expect(1, WIRE_TYPE_DONE);
+		assert_int_equal(broker_digest(w.broker), recovered_digest());
+	}
+	for (uint64_t i = 1; i <= w.last; i++)
+		holes += w.log[i].hole;
+	assert_true(holes > 150);
+	restart();
+}
+
+static void moved_messages_keep_their_bodies_and_numbers(void **state)
+{
+	uint64_t index, moved = 0, next = 1;
+	(void)state;
+	hello(1, 0, 0);
+	for (uint64_t n = 1; n <= 600; n++) {
+		send_lines(1, n, "q", 1);
+		run();
+		expect(1, WIRE_TYPE_SENT);
+	}
+	begin();
+	while (broker_wants_record(w.broker, &index)) {
+		struct slice payload = slice_of(w.log[index].payload, w.log[index].len);
+		assert_int_equal(broker_move(w.broker, index, payload), RMQ_E_OK);
+		moved++;
+	}
+	assert_true(moved > 0);
+	broker_checkpoint(w.broker);
+	run();
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+	subscribe(1, "q", 1000);
+	while (next <= 600) {
+		EXPECT(1, DELIVER, deliver, d);
+		assert_int_equal(d.first_seq, next);
+		assert_memory_equal(d.data.data + 2 * (size_t)d.count, "m0000\n", 6);
+		next += d.count;
+	}
+}
+
+static void numbers_of_leases_are_not_used_again_after_a_restart(void **state)
+{
+	(void)state;
+	sent_and_subscribed(1, 1);
+	EXPECT(1, DELIVER, deliver, d);
+	settle(1, 2, VERB_RELEASE, 0, 0, d.lease, 1, 1);
+	broker_checkpoint(w.broker);
+	run();
+	restart();
+	hello(1, 0, 0);
+	subscribe(1, "q", 1);
+	EXPECT(1, DELIVER, deliver, again);
+	assert_true(again.lease > d.lease);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(a_send_is_answered_only_when_it_is_stored),
+	    TEST(a_repeated_send_is_answered_again_and_stored_once),
+	    TEST(a_gap_in_numbers_is_refused),
+	    TEST(a_lease_expires_at_its_deadline_and_not_before),
+	    TEST(wall_clock_jumps_do_not_end_leases),
+	    TEST(an_old_receipt_is_stale_and_deletes_nothing),
+	    TEST(overlapping_entries_of_one_settlement_count_once),
+	    TEST(released_uncounted_raises_nothing),
+	    TEST(after_max_attempts_a_message_is_a_dead_letter_with_a_note),
+	    TEST(an_extension_keeps_all_leases_of_the_session),
+	    TEST(a_detached_lease_is_not_extended),
+	    TEST(a_lost_connection_releases_nothing_and_delivers_again_to_its_session),
+	    TEST(the_proven_death_of_a_holder_ends_its_leases),
+	    TEST(a_session_that_left_no_trace_begins_anew_and_a_forgotten_one_does_not),
+	    TEST(a_large_message_comes_back_piece_by_piece),
+	    TEST(a_full_queue_refuses_and_says_when_there_is_room),
+	    TEST(a_checkpoint_makes_holes_and_recovery_finds_the_same_state),
+	    TEST(moved_messages_keep_their_bodies_and_numbers),
+	    TEST(numbers_of_leases_are_not_used_again_after_a_restart),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
