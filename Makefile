@@ -39,6 +39,7 @@ SIM := $(if $(wildcard tests/sim/*.c),$(B)/sim)
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 CRASHES := $(patsubst tests/crash/%.c,$(B)/crash/%,$(wildcard tests/crash/*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+CLI_TOOLS := $(patsubst tests/cli/%.c,$(B)/cli/%,$(wildcard tests/cli/*.c))
 MAN := $(wildcard man/*.[1-8])
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
@@ -74,6 +75,10 @@ $(B)/sim: $(patsubst %.c,$(B)/variants/%.o,$(wildcard tests/sim/*.c) $(CORE))
 	$(LINK) -o $@ $^ $(LIBS)
 
 $(B)/bench/%: $(B)/tests/bench/%.o $(B)/librmq.a
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(LIBS)
+
+$(B)/cli/%: $(B)/tests/cli/%.o $(B)/librmq.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(LIBS)
 

@@ -1,0 +1,102 @@
+#include "child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void reset_signals(const struct child_spec *spec)
+{
+	static const int shared[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+
+	signal(SIGPIPE, SIG_DFL);
+	if (spec->servant)
+		for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++)
+			signal(shared[i], SIG_IGN);
+	sigprocmask(SIG_SETMASK, spec->mask, NULL);
+}
+
+/* Keeps 0, 1, 2; the pipe that reports a failed exec closes by itself. */
+static int confine(void)
+{
+	umask(077);
+	if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) != 0 && errno != ENOSYS)
+		return -1;
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+/* In the child.  Returns only on failure. */
+static void run(const struct child_spec *spec, pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, spec->servant ? SIGKILL : SIGTERM) != 0)
+		return;
+	/* The parent may have died before the line above. */
+	if (getppid() != parent) {
+		errno = ESRCH;
+		return;
+	}
+	reset_signals(spec);
+	if (setrlimit(RLIMIT_NOFILE, spec->nofile) != 0)
+		return;
+	if (spec->stdin_fd >= 0 && dup2(spec->stdin_fd, STDIN_FILENO) < 0)
+		return;
+	if (spec->servant && confine() != 0)
+		return;
+	execvp(spec->argv[0], spec->argv);
+}
+
+int child_spawn(const struct child_spec *spec, pid_t *pid)
+{
+	int report[2], failed = 0;
+	ssize_t n;
+	pid_t parent = getpid();
+
+	if (pipe2(report, O_CLOEXEC) != 0)
+		return errno;
+	pid_t child = fork();
+	if (child < 0) {
+		failed = errno;
+		close(report[0]);
+		close(report[1]);
+		return failed;
+	}
+	if (child == 0) {
+		run(spec, parent);
+		failed = errno;
+		n = write(report[1], &failed, sizeof(failed));
+		_exit(n == sizeof(failed) ? 127 : 126);
+	}
+	close(report[1]);
+	do
+		n = read(report[0], &failed, sizeof(failed));
+	while (n < 0 && errno == EINTR);
+	close(report[0]);
+	if (n == sizeof(failed)) {
+		(void)child_wait(child);
+		return failed;
+	}
+	*pid = child;
+	return 0;
+}
+
+static int status_of(int status)
+{
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+int child_wait(pid_t pid)
+{
+	int status;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return 128 + SIGKILL;
+	return status_of(status);
+}
+
+int child_poll(pid_t pid)
+{
+	int status;
+	return waitpid(pid, &status, WNOHANG) == pid ? status_of(status) : -1;
+}

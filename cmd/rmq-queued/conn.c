@@ -1,0 +1,485 @@
+#include "conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "core/wire.h"
+#include "deliver.h"
+#include "server.h"
+
+/* One read of a client. */
+#define READ_BYTES  (128u << 10)
+#define OUT_FIRST   256
+#define IOV_PIECES  (1 + 3 * DELIVER_FRAMES)
+#define ERROR_BYTES 512
+
+/* What is read here is taken before the next read; a cut frame is kept by its connection. */
+static uint8_t scratch[READ_BYTES];
+
+void conn_list_init(struct conn_list *l, enum conn_lists which)
+{
+	TAILQ_INIT(&l->head);
+	l->which = which;
+}
+
+void conn_list_add(struct conn_list *l, struct conn *c)
+{
+	if (c->listed[l->which])
+		return;
+	c->listed[l->which] = true;
+	TAILQ_INSERT_TAIL(&l->head, c, entry[l->which]);
+}
+
+void conn_list_remove(struct conn_list *l, struct conn *c)
+{
+	if (!c->listed[l->which])
+		return;
+	c->listed[l->which] = false;
+	TAILQ_REMOVE(&l->head, c, entry[l->which]);
+}
+
+struct conn *conn_list_first(const struct conn_list *l)
+{
+	return TAILQ_FIRST(&l->head);
+}
+
+struct conn *conn_list_take(struct conn_list *l)
+{
+	struct conn *c = TAILQ_FIRST(&l->head);
+	if (c)
+		conn_list_remove(l, c);
+	return c;
+}
+
+static size_t buffer_left(const struct buffer *b)
+{
+	return b->len - b->at;
+}
+
+static void buffer_free(struct buffer *b)
+{
+	free(b->data);
+	*b = (struct buffer){0};
+}
+
+/* Room for `cap` bytes in all.  False: memory is out. */
+static bool buffer_reserve(struct buffer *b, size_t cap)
+{
+	if (b->cap >= cap)
+		return true;
+	uint8_t *data = realloc(b->data, cap);
+	if (!data)
+		return false;
+	b->data = data;
+	b->cap = cap;
+	return true;
+}
+
+static void buffer_put(struct buffer *b, const void *data, size_t len)
+{
+	assert(b->cap - b->len >= len);
+	if (len > 0)
+		memcpy(b->data + b->len, data, len);
+	b->len += len;
+}
+
+static void conn_fail(struct conn *c)
+{
+	c->dead = true;
+	conn_list_add(&c->server->dirty, c);
+}
+
+static void patience(struct conn *c)
+{
+	struct server *s = c->server;
+
+	conn_list_remove(&s->deadlines, c);
+	c->deadline_ms = s->now.ms + CONN_PATIENCE_MS;
+	conn_list_add(&s->deadlines, c);
+	server_deadlines_changed(s);
+}
+
+struct conn *conn_new(struct server *s, uint64_t id, int fd)
+{
+	struct conn *c = calloc(1, sizeof(*c));
+
+	if (!c || uv_poll_init(&s->loop, &c->poll, fd) != 0) {
+		free(c);
+		close(fd);
+		return NULL;
+	}
+	c->server = s;
+	c->id = id;
+	c->fd = fd;
+	c->poll.data = c;
+	c->holder = holder_new(&s->holders, c);
+	patience(c);
+	conn_watch(c);
+	return c;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+void conn_end(struct conn *c)
+{
+	struct server *s = c->server;
+
+	conn_list_remove(&s->dirty, c);
+	conn_list_remove(&s->deliverable, c);
+	conn_list_remove(&s->paused, c);
+	conn_list_remove(&s->deadlines, c);
+	server_forget(s, c);
+	broker_disconnect(s->broker, c->id);
+	if (c->holder)
+		holder_conn_ended(&s->holders, c->holder, c->said_bye);
+	buffer_free(&c->in);
+	buffer_free(&c->out);
+	uv_poll_stop(&c->poll);
+	close(c->fd);
+	uv_close((uv_handle_t *)&c->poll, on_closed);
+}
+
+void conn_close(struct conn *c)
+{
+	if (c->closing)
+		return;
+	c->closing = true;
+	patience(c);
+	conn_list_add(&c->server->dirty, c);
+}
+
+/* Whether the end of an answer to LIST or PEEK is in these frames. */
+static bool ends_answer(struct slice frames)
+{
+	struct frame f;
+	size_t used;
+
+	while (frame_parse(frames, &f, &used) == RMQ_E_OK && used > 0) {
+		if (f.type == WIRE_TYPE_LIST_END || f.type == WIRE_TYPE_PEEK_END)
+			return true;
+		frames = slice_of(frames.data + used, frames.len - used);
+	}
+	return false;
+}
+
+/* Keeps what the socket did not take; deliveries that were gathered went before it. */
+static void out_put(struct conn *c, struct slice bytes)
+{
+	size_t want = c->out.len + bytes.len;
+	size_t cap = c->out.cap > 0 ? c->out.cap : OUT_FIRST;
+
+	while (cap < want)
+		cap *= 2;
+	if (!buffer_reserve(&c->out, cap)) {
+		conn_fail(c);
+		return;
+	}
+	buffer_put(&c->out, bytes.data, bytes.len);
+}
+
+void conn_send(struct conn *c, struct slice frames)
+{
+	if (c->mute || c->dead)
+		return;
+	deliver_before(c);
+	out_put(c, frames);
+	if (c->asking && ends_answer(frames))
+		c->asking = false;
+	conn_list_add(&c->server->dirty, c);
+}
+
+/* What the kernel said to a write: bytes it took.  A peer that reads no more is no error. */
+static size_t write_result(struct conn *c, ssize_t n)
+{
+	if (n >= 0)
+		return (size_t)n;
+	if (errno == EAGAIN || errno == EINTR)
+		return 0;
+	/* What it sent before is still to be read; the end comes there. */
+	c->mute = true;
+	c->asking = false;
+	buffer_free(&c->out);
+	return 0;
+}
+
+static void out_written(struct conn *c, size_t n)
+{
+	c->out.at += n;
+	if (c->out.at == c->out.len)
+		buffer_free(&c->out);
+}
+
+void conn_writev(struct conn *c, const struct slice *pieces, int count)
+{
+	struct iovec iov[IOV_PIECES];
+	size_t waiting = buffer_left(&c->out), len = waiting, n = 0;
+	int k = 0;
+
+	assert(count < IOV_PIECES);
+	if (c->mute || c->dead)
+		return;
+	if (waiting > 0)
+		iov[k++] = (struct iovec){c->out.data + c->out.at, waiting};
+	for (int i = 0; i < count; i++) {
+		iov[k++] = (struct iovec){(void *)(uintptr_t)pieces[i].data, pieces[i].len};
+		len += pieces[i].len;
+	}
+	if (!c->blocked) {
+		struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)k};
+		n = write_result(c, sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT));
+		if (c->mute)
+			return;
+		c->blocked = n < len;
+		out_written(c, n < waiting ? n : waiting);
+		n -= n < waiting ? n : waiting;
+	}
+	for (int i = 0; i < count; i++) {
+		size_t skip = n < pieces[i].len ? n : pieces[i].len;
+		n -= skip;
+		if (skip < pieces[i].len)
+			out_put(c, slice_of(pieces[i].data + skip, pieces[i].len - skip));
+	}
+	conn_list_add(&c->server->dirty, c);
+}
+
+void conn_flush(struct conn *c)
+{
+	if (!c->blocked && buffer_left(&c->out) > 0) {
+		size_t len = buffer_left(&c->out);
+		size_t n = write_result(
+		    c, send(c->fd, c->out.data + c->out.at, len, MSG_NOSIGNAL | MSG_DONTWAIT));
+		if (!c->mute) {
+			c->blocked = n < len;
+			out_written(c, n);
+		}
+	}
+	if (c->dead || (c->closing && buffer_left(&c->out) == 0))
+		conn_end(c);
+	else
+		conn_watch(c);
+}
+
+/* A bad frame: says so, and ends. */
+static void refuse(struct conn *c, enum rmq_error err)
+{
+	uint8_t bytes[ERROR_BYTES];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+
+	if (log_rate_allows(&c->server->peers, c->server->now.ms))
+		log_info("connection %llu: %s", (unsigned long long)c->id, error_text(err));
+	wire_put_error(&w, &(struct wire_error){(uint8_t)err, slice_str(error_text(err))});
+	conn_send(c, slice_of(bytes, w.len));
+	conn_close(c);
+}
+
+static void note_frame(struct conn *c, const struct frame *f)
+{
+	struct server *s = c->server;
+
+	if (f->type == WIRE_TYPE_LIST || f->type == WIRE_TYPE_PEEK)
+		c->asking = true;
+	else if (f->type == WIRE_TYPE_BYE)
+		c->said_bye = true;
+	broker_frame(s->broker, c->id, f);
+	uint64_t session = c->greeted ? 0 : broker_session(s->broker, c->id);
+	if (session != 0) {
+		c->greeted = true;
+		if (!c->closing)
+			conn_list_remove(&s->deadlines, c);
+		if (c->holder)
+			holder_session(&s->holders, c->holder, session);
+	}
+}
+
+static bool input_waits(const struct conn *c)
+{
+	return c->asking || broker_holds(c->server->broker);
+}
+
+/* Gives whole frames to the broker; the bytes that are done. */
+static size_t consume(struct conn *c, struct slice in)
+{
+	struct frame f;
+	size_t at = 0, used;
+
+	while (at < in.len && !c->closing && !c->dead && !input_waits(c)) {
+		enum rmq_error err =
+		    frame_parse(slice_of(in.data + at, in.len - at), &f, &used);
+		if (err)
+			refuse(c, err);
+		if (err || used == 0)
+			break;
+		note_frame(c, &f);
+		at += used;
+	}
+	return c->closing || c->dead ? in.len : at;
+}
+
+/* Bytes that the frame at the buffer's start takes, as far as is known. */
+static size_t frame_need(const struct buffer *in)
+{
+	if (in->len < FRAME_HEADER_SIZE)
+		return FRAME_HEADER_SIZE;
+	size_t len = load_u32(in->data);
+	return FRAME_HEADER_SIZE + (len > FRAME_PAYLOAD_MAX ? 0 : len);
+}
+
+/* Completes the frame in the buffer from `more`.  False: it is still cut. */
+static bool top_up(struct conn *c, struct slice *more)
+{
+	struct buffer *in = &c->in;
+
+	for (;;) {
+		size_t need = frame_need(in);
+		if (in->len >= need)
+			return true;
+		size_t n = need - in->len < more->len ? need - in->len : more->len;
+		if (n == 0)
+			return false;
+		if (!buffer_reserve(in, need)) {
+			conn_fail(c);
+			return false;
+		}
+		buffer_put(in, more->data, n);
+		*more = slice_of(more->data + n, more->len - n);
+	}
+}
+
+/* Keeps what is not taken yet: a cut frame, with room for all of it, or what waits. */
+static void keep(struct conn *c, struct slice rest)
+{
+	if (rest.len == 0)
+		return;
+	size_t cap = c->in.len + rest.len;
+	if (!buffer_reserve(&c->in, cap)) {
+		conn_fail(c);
+		return;
+	}
+	buffer_put(&c->in, rest.data, rest.len);
+	size_t need = frame_need(&c->in);
+	if (need > c->in.cap && !buffer_reserve(&c->in, need))
+		conn_fail(c);
+}
+
+/* Takes what the buffer holds, and then `more`. */
+static void take(struct conn *c, struct slice more)
+{
+	struct buffer *in = &c->in;
+
+	if (in->len > 0) {
+		if (!top_up(c, &more))
+			return;
+		in->at += consume(c, slice_of(in->data + in->at, in->len - in->at));
+		if (buffer_left(in) == 0)
+			buffer_free(in);
+	}
+	if (in->len == 0) {
+		size_t used = consume(c, more);
+		more = slice_of(more.data + used, more.len - used);
+	} else if (in->at > 0) {
+		in->len -= in->at;
+		memmove(in->data, in->data + in->at, in->len);
+		in->at = 0;
+	}
+	if (!c->closing && !c->dead)
+		keep(c, more);
+}
+
+/* Whether a whole frame is there that was put off. */
+static bool held(const struct conn *c)
+{
+	return c->in.len > 0 && c->in.len >= frame_need(&c->in);
+}
+
+static bool may_read(const struct conn *c)
+{
+	return !c->closing && !c->dead && !c->asking && buffer_left(&c->out) <= OUT_READ_BYTES;
+}
+
+static void conn_read(struct conn *c)
+{
+	struct server *s = c->server;
+	struct buffer *in = &c->in;
+	size_t room = in->cap - in->len;
+	struct iovec iov[2] = {{in->data + in->len, room}, {scratch, sizeof(scratch)}};
+
+	ssize_t n = readv(c->fd, room > 0 ? iov : iov + 1, room > 0 ? 2 : 1);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	server_turn(s);
+	if (n <= 0) {
+		conn_fail(c);
+		return;
+	}
+	size_t got = (size_t)n, first = got < room ? got : room;
+	s->turn_read += got;
+	in->len += first;
+	take(c, slice_of(scratch, got - first));
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+	struct conn *c = poll->data;
+	struct server *s = c->server;
+
+	if (status < 0) {
+		/* An error is pending: libuv has stopped watching; reading will tell. */
+		c->events = 0;
+		events = UV_READABLE | UV_WRITABLE;
+	}
+	if ((events & UV_WRITABLE) && c->blocked) {
+		server_turn(s);
+		c->blocked = false;
+		conn_list_add(&s->dirty, c);
+		if (c->delivering)
+			conn_list_add(&s->deliverable, c);
+	}
+	if ((events & UV_READABLE) && may_read(c)) {
+		if (server_reads(s))
+			conn_read(c);
+		if (!c->listed[CONN_DIRTY])
+			conn_watch(c);
+	} else if (status < 0 && !c->listed[CONN_DIRTY]) {
+		conn_watch(c);
+	}
+}
+
+void conn_watch(struct conn *c)
+{
+	struct server *s = c->server;
+	int events = c->blocked ? UV_WRITABLE : 0;
+
+	if (may_read(c)) {
+		if (held(c)) {
+			conn_list_add(&s->paused, c);
+			server_wake(s);
+		} else if (server_reads(s)) {
+			events |= UV_READABLE;
+		} else {
+			conn_list_add(&s->paused, c);
+		}
+	}
+	if (events == c->events)
+		return;
+	c->events = events;
+	if (events == 0)
+		uv_poll_stop(&c->poll);
+	else
+		uv_poll_start(&c->poll, events, on_poll);
+}
+
+void conn_resume(struct conn *c)
+{
+	if (may_read(c) && held(c))
+		take(c, slice_of(NULL, 0));
+	if (!c->listed[CONN_DIRTY])
+		conn_watch(c);
+}

@@ -1,0 +1,132 @@
+#include "deliver.h"
+
+#include <stdio.h>
+
+#include "core/delivery.h"
+#include "server.h"
+
+/* To one connection in one turn, before it is others' turn. */
+#define DELIVER_TURN_BYTES (1u << 20)
+/* Gathered before it is written. */
+#define DELIVER_WRITE_BYTES (128u << 10)
+
+/* Frames that wait for one write; their bytes are in the journal's map. */
+static struct gather {
+	struct conn *conn;
+	int frames;
+	int pieces;
+	size_t bytes;
+	struct delivery_frame frame[DELIVER_FRAMES];
+	struct slice piece[3 * DELIVER_FRAMES];
+} gather;
+
+static void gather_write(void)
+{
+	struct conn *c = gather.conn;
+	int pieces = gather.pieces;
+
+	gather.conn = NULL;
+	gather.frames = 0;
+	gather.pieces = 0;
+	gather.bytes = 0;
+	if (c && pieces > 0)
+		conn_writev(c, gather.piece, pieces);
+}
+
+void deliver_before(struct conn *c)
+{
+	if (gather.conn == c)
+		gather_write();
+}
+
+static void gather_piece(struct slice s)
+{
+	if (s.len == 0)
+		return;
+	gather.piece[gather.pieces++] = s;
+	gather.bytes += s.len;
+}
+
+/* Storage that cannot be trusted ends the daemon. */
+_Noreturn static void untrustworthy(struct server *s, uint64_t index, enum rmq_error err)
+{
+	if (err == RMQ_E_NOTHING)
+		err = RMQ_E_CORRUPT;
+	log_error(
+	    "%s: record %llu: %s", s->directory, (unsigned long long)index, error_text(err));
+	server_die(s, error_exit(err));
+}
+
+static void deliver_one(struct server *s, struct conn *c, const struct delivery *d)
+{
+	struct record_header h;
+	struct slice payload;
+	struct delivery_cursor cursor;
+
+	enum rmq_error err = store_reader_get(s->reader, d->index, &h, &payload);
+	if (!err)
+		err = delivery_open(d, payload, &cursor);
+	while (!err) {
+		if (gather.frames == DELIVER_FRAMES || gather.bytes >= DELIVER_WRITE_BYTES)
+			gather_write();
+		gather.conn = c;
+		struct delivery_frame *f = &gather.frame[gather.frames];
+		err = delivery_next(&cursor, f);
+		if (err == RMQ_E_NOTHING)
+			return;
+		if (err)
+			break;
+		gather.frames++;
+		gather_piece(slice_of(f->head, f->head_len));
+		gather_piece(f->ends);
+		gather_piece(f->blob);
+	}
+	untrustworthy(s, d->index, err);
+}
+
+/* True: there is more for it, and it could take more. */
+static bool deliver_conn(struct server *s, struct conn *c)
+{
+	struct delivery d;
+	size_t bytes = 0;
+
+	while (!c->blocked && !c->closing && !c->dead) {
+		if (bytes >= DELIVER_TURN_BYTES) {
+			gather_write();
+			return !c->blocked;
+		}
+		if (!broker_next_delivery(s->broker, c->id, &d)) {
+			c->delivering = false;
+			break;
+		}
+		size_t before = gather.conn == c ? gather.bytes : 0;
+		deliver_one(s, c, &d);
+		bytes += gather.conn == c && gather.bytes > before ? gather.bytes - before
+								   : DELIVER_WRITE_BYTES;
+	}
+	gather_write();
+	return false;
+}
+
+void deliver_round(struct server *s)
+{
+	struct conn_list again;
+	struct conn *c;
+
+	if (!conn_list_first(&s->deliverable))
+		return;
+	enum rmq_error err = store_reader_begin(s->reader);
+	if (err) {
+		log_error("%s: %s", s->directory, error_text(err));
+		server_die(s, error_exit(err));
+	}
+	conn_list_init(&again, CONN_DELIVERABLE);
+	while ((c = conn_list_take(&s->deliverable)) != NULL)
+		if (deliver_conn(s, c))
+			conn_list_add(&again, c);
+	store_reader_end(s->reader);
+	while ((c = conn_list_take(&again)) != NULL) {
+		conn_list_add(&s->deliverable, c);
+		server_wake(s);
+	}
+}

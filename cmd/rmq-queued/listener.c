@@ -1,0 +1,169 @@
+#include "listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "server.h"
+
+/* The socket's user and group may connect; its directory says who comes that far. */
+#define SOCKET_MODE  0660
+#define LISTEN_FIRST 3
+
+static bool is_listening_stream(int fd)
+{
+	struct sockaddr_storage address;
+	int type = 0, listening = 0;
+	socklen_t len = sizeof(type);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_STREAM)
+		return false;
+	len = sizeof(listening);
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) != 0 || !listening)
+		return false;
+	len = sizeof(address);
+	return getsockname(fd, (struct sockaddr *)&address, &len) == 0 &&
+	       address.ss_family == AF_UNIX;
+}
+
+enum rmq_error listener_inherit(struct listener *l)
+{
+	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+	long count = fds ? strtol(fds, NULL, 10) : 0;
+
+	l->count = 0;
+	if (!pid || !fds || strtol(pid, NULL, 10) != (long)getpid() || count == 0)
+		return RMQ_E_OK;
+	if (count < 0 || count > LISTENERS_MAX)
+		return RMQ_E_CONFIG;
+	for (int i = 0; i < count; i++) {
+		int fd = LISTEN_FIRST + i;
+		if (!is_listening_stream(fd) || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
+		    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0)
+			return RMQ_E_CONFIG;
+		l->fds[i] = fd;
+	}
+	l->count = (int)count;
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+	return RMQ_E_OK;
+}
+
+enum rmq_error listener_open(struct listener *l, const char *path, const char **why)
+{
+	enum rmq_error err = socket_address_path(&l->address, path, why);
+	if (!err)
+		err = socket_listen(&l->address, SOCKET_MODE, &l->fds[0], &l->file, why);
+	if (err)
+		return err;
+	l->count = 1;
+	l->bound = true;
+	return RMQ_E_OK;
+}
+
+enum rmq_error listener_open_private(struct listener *l, const char **why)
+{
+	const char *parents[] = {getenv("XDG_RUNTIME_DIR"), getenv("TMPDIR"), "/tmp"};
+	char path[SOCKET_PATH_MAX + 1];
+
+	*why = "cannot make a private directory";
+	for (size_t i = 0; i < sizeof(parents) / sizeof(parents[0]); i++) {
+		/* Room for the socket's name; a longer parent is of no use. */
+		const size_t most = SOCKET_PATH_MAX - strlen("/rmq.XXXXXX/rmq.sock");
+		if (!parents[i] || parents[i][0] != '/' || strlen(parents[i]) > most)
+			continue;
+		snprintf(l->directory, sizeof(l->directory), "%s/rmq.XXXXXX", parents[i]);
+		if (!mkdtemp(l->directory)) {
+			l->directory[0] = '\0';
+			continue;
+		}
+		int len = snprintf(path, sizeof(path), "%s/rmq.sock", l->directory);
+		if (len > 0 && (size_t)len < sizeof(path))
+			return listener_open(l, path, why);
+	}
+	return RMQ_E_IO;
+}
+
+bool listener_address(const struct listener *l, char *text, size_t size)
+{
+	struct sockaddr_un un;
+	socklen_t un_len = sizeof(un);
+	char cwd[PATH_MAX];
+	int len;
+
+	memset(&un, 0, sizeof(un));
+	if (getsockname(l->fds[0], (struct sockaddr *)&un, &un_len) != 0 || !un.sun_path[0])
+		return false;
+	len = snprintf(text, size, "unix:%.*s", SOCKET_PATH_MAX, un.sun_path);
+	/* COMMAND may change its directory. */
+	if (un.sun_path[0] != '/' && getcwd(cwd, sizeof(cwd)) &&
+	    strlen(cwd) + 1 + strlen(un.sun_path) <= SOCKET_PATH_MAX)
+		len = snprintf(text, size, "unix:%s/%s", cwd, un.sun_path);
+	return len > 0 && (size_t)len < size && !strchr(text, ',');
+}
+
+static void on_connection(uv_poll_t *poll, int status, int events)
+{
+	struct listener *l = poll->data;
+	struct server *s = l->server;
+	int listening = l->fds[poll - l->polls];
+
+	(void)status, (void)events;
+	server_turn(s);
+	for (int i = 0; i < ACCEPT_BATCH && !server_full(s); i++) {
+		int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0)
+			server_accept(s, fd);
+		else if (errno == ECONNABORTED || errno == EINTR)
+			continue;
+		else if (errno == EAGAIN)
+			return;
+		else {
+			server_exhausted(s, errno);
+			return;
+		}
+	}
+}
+
+void listener_start(struct listener *l, struct server *s)
+{
+	l->server = s;
+	for (int i = 0; i < l->count; i++) {
+		uv_poll_init(&s->loop, &l->polls[i], l->fds[i]);
+		l->polls[i].data = l;
+	}
+	l->started = true;
+	listener_resume(l);
+}
+
+void listener_pause(struct listener *l)
+{
+	for (int i = 0; i < l->count && l->started; i++)
+		uv_poll_stop(&l->polls[i]);
+}
+
+void listener_resume(struct listener *l)
+{
+	for (int i = 0; i < l->count && l->started; i++)
+		uv_poll_start(&l->polls[i], UV_READABLE, on_connection);
+}
+
+void listener_close(struct listener *l)
+{
+	listener_pause(l);
+	for (int i = 0; i < l->count; i++)
+		close(l->fds[i]);
+	l->count = 0;
+	if (l->bound)
+		socket_unlink(&l->address, &l->file);
+	l->bound = false;
+	if (l->directory[0])
+		(void)rmdir(l->directory);
+	l->directory[0] = '\0';
+}

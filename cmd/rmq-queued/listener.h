@@ -1,0 +1,55 @@
+/* Where clients connect: inherited sockets, a path, or a private one for COMMAND. */
+#ifndef RMQ_QUEUED_LISTENER_H
+#define RMQ_QUEUED_LISTENER_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <uv.h>
+
+#include "core/error.h"
+#include "sys/socket.h"
+
+#define LISTENERS_MAX 16
+/* Connections that one socket gets in one turn. */
+#define ACCEPT_BATCH 64
+
+struct server;
+
+struct listener {
+	struct server *server;
+	int count;
+	int fds[LISTENERS_MAX];
+	uv_poll_t polls[LISTENERS_MAX];
+	bool started;
+	bool bound; /* address and file are ours to remove */
+	struct socket_address address;
+	struct socket_file file;
+	char directory[SOCKET_PATH_MAX + 1]; /* private, "" if none */
+};
+
+/*
+ * Takes the sockets of $LISTEN_FDS, if they are for us; l->count is their number.
+ * RMQ_E_CONFIG: they are no listening stream sockets, or too many.
+ */
+enum rmq_error listener_inherit(struct listener *l) __attribute__((warn_unused_result));
+
+/* Listens on a path.  Errors as socket_listen(). */
+enum rmq_error listener_open(struct listener *l, const char *path, const char **why)
+    __attribute__((warn_unused_result));
+
+/* Listens on a socket in a fresh directory of mode 0700. */
+enum rmq_error listener_open_private(struct listener *l, const char **why)
+    __attribute__((warn_unused_result));
+
+/* The first socket's address as in RMQ_SERVERS; false if it has no path or a long one. */
+bool listener_address(const struct listener *l, char *text, size_t size);
+
+/* Accepting goes on, and stops. */
+void listener_start(struct listener *l, struct server *s);
+void listener_pause(struct listener *l);
+void listener_resume(struct listener *l);
+
+/* For good: closes, and removes what is ours. */
+void listener_close(struct listener *l);
+
+#endif

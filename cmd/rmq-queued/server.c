@@ -1,0 +1,572 @@
+#include "server.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "deliver.h"
+#include "sys/clock.h"
+
+/* A connection's id: a serial number that is never used again, and its slot. */
+#define SLOT_BITS 16
+#define SLOT_MASK ((1u << SLOT_BITS) - 1)
+static_assert(CONNS_MAX <= 1u << SLOT_BITS, "a slot's number fits into a connection's id");
+
+/* Records are moved while less than this is in flight, and so much in a turn. */
+#define MOVE_INFLIGHT_BYTES (1u << 20)
+#define MOVE_TURN_BYTES	    (64u << 10)
+
+#define ACCEPT_RETRY_MS 1000
+#define FAREWELL_MS	1000
+
+/* ---- the broker's host ---- */
+
+static struct conn *find(struct server *s, uint64_t id)
+{
+	struct conn *c = s->conns[id & SLOT_MASK];
+	return c && c->id == id ? c : NULL;
+}
+
+static void host_append(void *arg, uint64_t n, enum record_kind kind, struct slice payload)
+{
+	struct server *s = arg;
+	journal_link_append(&s->journal, n, kind, payload);
+}
+
+static void host_barrier(void *arg, uint64_t id)
+{
+	struct server *s = arg;
+	journal_link_barrier(&s->journal, id);
+}
+
+static void host_hole(void *arg, uint64_t checkpoint, struct slice ranges)
+{
+	struct server *s = arg;
+	journal_link_hole(&s->journal, checkpoint, ranges);
+}
+
+static void host_send(void *arg, uint64_t id, struct slice frames)
+{
+	struct conn *c = find(arg, id);
+	if (c)
+		conn_send(c, frames);
+}
+
+static void host_deliverable(void *arg, uint64_t id)
+{
+	struct server *s = arg;
+	struct conn *c = find(s, id);
+
+	if (!c)
+		return;
+	c->delivering = true;
+	if (!c->blocked)
+		conn_list_add(&s->deliverable, c);
+}
+
+static void host_close(void *arg, uint64_t id)
+{
+	struct conn *c = find(arg, id);
+	if (c)
+		conn_close(c);
+}
+
+/* ---- the journal's host ---- */
+
+static void journal_stored(void *arg, const struct journal_stored *m)
+{
+	struct server *s = arg;
+	server_turn(s);
+	broker_stored(s->broker, m->first_n, m->count, m->first_index);
+}
+
+static void journal_barrier_done(void *arg, const struct journal_barrier_done *m)
+{
+	struct server *s = arg;
+	server_turn(s);
+	broker_barrier_done(s->broker, m->id);
+}
+
+static void journal_room(void *arg, const struct journal_room *m)
+{
+	struct server *s = arg;
+	server_turn(s);
+	broker_room(s->broker, m->n, m->bytes);
+}
+
+static void journal_lost(void *arg, int status, const char *why)
+{
+	struct server *s = arg;
+	log_error("%s: %s", s->directory, why);
+	server_die(s, status);
+}
+
+_Noreturn void server_die(struct server *s, int status)
+{
+	if (s->command > 0)
+		kill(s->command, SIGTERM);
+	journal_link_kill(&s->journal);
+	listener_close(&s->listener);
+	exit(status);
+}
+
+/* ---- the turn ---- */
+
+static struct lease_time lease_now(const struct server *s)
+{
+	return (struct lease_time){s->lease_base.ms + (s->now.ms - s->mono_base.ms)};
+}
+
+void server_turn(struct server *s)
+{
+	if (s->in_turn)
+		return;
+	s->in_turn = true;
+	s->turn_read = 0;
+	s->now = clock_mono();
+	broker_now(s->broker, lease_now(s), clock_wall());
+}
+
+bool server_reads(const struct server *s)
+{
+	return s->phase == PHASE_SERVE && !s->throttled && !broker_holds(s->broker);
+}
+
+static void move_records(struct server *s)
+{
+	struct record_header h;
+	struct slice payload;
+	uint64_t index;
+	size_t moved = 0;
+
+	if (broker_inflight_bytes(s->broker) > MOVE_INFLIGHT_BYTES || s->phase != PHASE_SERVE)
+		return;
+	while (moved < MOVE_TURN_BYTES && broker_wants_record(s->broker, &index)) {
+		enum rmq_error err = store_reader_begin(s->reader);
+		if (!err)
+			err = store_reader_get(s->reader, index, &h, &payload);
+		if (!err)
+			err = broker_move(s->broker, index, payload);
+		if (err) {
+			log_error(
+			    "%s: record %" PRIu64 ": %s", s->directory, index, error_text(err));
+			server_die(s, error_exit(err == RMQ_E_NOTHING ? RMQ_E_CORRUPT : err));
+		}
+		moved += payload.len;
+		store_reader_end(s->reader);
+	}
+}
+
+static void on_due(uv_timer_t *timer);
+
+static void arm_due(struct server *s)
+{
+	uint64_t due_ms = broker_due_ms(s->broker);
+	if (due_ms == UINT64_MAX)
+		uv_timer_stop(&s->due);
+	else
+		uv_timer_start(&s->due, on_due, due_ms, 0);
+}
+
+static void throttle(struct server *s)
+{
+	uint64_t inflight = broker_inflight_bytes(s->broker);
+	if (inflight > INFLIGHT_HIGH_BYTES)
+		s->throttled = true;
+	else if (inflight <= INFLIGHT_LOW_BYTES)
+		s->throttled = false;
+}
+
+static bool answers_wait(const struct server *s)
+{
+	for (uint32_t i = 0; i < s->slots_used; i++)
+		if (s->conns[i] && s->conns[i]->blocked)
+			return true;
+	return false;
+}
+
+static void on_farewell(uv_timer_t *timer)
+{
+	struct server *s = timer->data;
+	uv_stop(&s->loop);
+}
+
+/* A drain goes from phase to phase. */
+static void drain_on(struct server *s)
+{
+	if (s->phase == PHASE_SETTLE && !broker_pending(s->broker)) {
+		broker_checkpoint(s->broker);
+		s->phase = PHASE_CHECKPOINT;
+		server_wake(s);
+	} else if (s->phase == PHASE_CHECKPOINT && !broker_checkpointing(s->broker) &&
+		   !broker_pending(s->broker) && journal_link_idle(&s->journal)) {
+		s->phase = PHASE_ANSWER;
+		uv_timer_start(&s->farewell, on_farewell, FAREWELL_MS, 0);
+	}
+	if (s->phase == PHASE_ANSWER && !answers_wait(s))
+		uv_stop(&s->loop);
+}
+
+static void turn_end(struct server *s)
+{
+	struct conn *c;
+
+	if (!s->in_turn)
+		return;
+	/* Not before: while it is active the loop does not wait for input. */
+	uv_idle_stop(&s->more);
+	move_records(s);
+	broker_flush(s->broker);
+	throttle(s);
+	deliver_round(s);
+	while ((c = conn_list_take(&s->dirty)) != NULL)
+		conn_flush(c);
+	if (conn_list_first(&s->paused) && server_reads(s))
+		server_wake(s);
+	if (s->phase != PHASE_SERVE)
+		drain_on(s);
+	arm_due(s);
+	s->in_turn = false;
+}
+
+static void on_check(uv_check_t *check)
+{
+	turn_end(check->data);
+}
+
+static void on_due(uv_timer_t *timer)
+{
+	struct server *s = timer->data;
+	server_turn(s);
+	turn_end(s);
+}
+
+/* Work that was left for this turn: input that was put off. */
+static void on_more(uv_idle_t *idle)
+{
+	struct server *s = idle->data;
+	struct conn_list now;
+	struct conn *c;
+
+	server_turn(s);
+	conn_list_init(&now, CONN_PAUSED);
+	while ((c = conn_list_take(&s->paused)) != NULL)
+		conn_list_add(&now, c);
+	while ((c = conn_list_take(&now)) != NULL) {
+		if (server_reads(s))
+			conn_resume(c);
+		else
+			conn_list_add(&s->paused, c);
+	}
+}
+
+void server_wake(struct server *s)
+{
+	uv_idle_start(&s->more, on_more);
+}
+
+/* ---- connections ---- */
+
+bool server_full(const struct server *s)
+{
+	return s->full;
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+	struct server *s = timer->data;
+	s->full = false;
+	if (s->phase == PHASE_SERVE)
+		listener_resume(&s->listener);
+}
+
+/* Until a connection ends; but what runs out may not be ours. */
+static void stop_accepting(struct server *s, const char *why)
+{
+	s->full = true;
+	listener_pause(&s->listener);
+	if (log_rate_allows(&s->peers, s->now.ms))
+		log_notice(
+		    "%u connections, no more are accepted for now: %s", s->conns_count, why);
+}
+
+void server_exhausted(struct server *s, int error)
+{
+	stop_accepting(s, strerror(error));
+	uv_timer_start(&s->retry, on_retry, ACCEPT_RETRY_MS, 0);
+}
+
+void server_accept(struct server *s, int fd)
+{
+	uint32_t slot = s->free_count > 0 ? s->free_slots[--s->free_count] : s->slots_used++;
+	uint64_t id = ++s->next_serial << SLOT_BITS | slot;
+	struct conn *c = conn_new(s, id, fd);
+
+	if (!c) {
+		s->free_slots[s->free_count++] = slot;
+		return;
+	}
+	s->conns[slot] = c;
+	broker_connect(s->broker, id);
+	if (++s->conns_count == s->conns_max)
+		stop_accepting(s, "limit reached");
+}
+
+void server_forget(struct server *s, struct conn *c)
+{
+	uint32_t slot = (uint32_t)(c->id & SLOT_MASK);
+
+	s->conns[slot] = NULL;
+	s->free_slots[s->free_count++] = slot;
+	s->conns_count--;
+	if (s->full) {
+		uv_timer_stop(&s->retry);
+		on_retry(&s->retry);
+	}
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+	struct server *s = timer->data;
+	struct conn *c;
+
+	server_turn(s);
+	while ((c = conn_list_first(&s->deadlines)) != NULL && c->deadline_ms <= s->now.ms) {
+		if (log_rate_allows(&s->peers, s->now.ms))
+			log_info("connection %" PRIu64 ": %s in time", c->id,
+			    c->greeted ? "did not read its last answers" : "did not say HELLO");
+		conn_end(c);
+	}
+	server_deadlines_changed(s);
+	turn_end(s);
+}
+
+void server_deadlines_changed(struct server *s)
+{
+	struct conn *c = conn_list_first(&s->deadlines);
+
+	if (!c)
+		uv_timer_stop(&s->deadline);
+	else if (!uv_is_active((uv_handle_t *)&s->deadline))
+		uv_timer_start(&s->deadline, on_deadline,
+		    c->deadline_ms > s->now.ms ? c->deadline_ms - s->now.ms : 0, 0);
+}
+
+/* ---- signals ---- */
+
+void server_drain(struct server *s)
+{
+	if (s->phase != PHASE_SERVE)
+		return;
+	server_turn(s);
+	s->phase = PHASE_SETTLE;
+	listener_close(&s->listener);
+	server_wake(s);
+}
+
+static void on_child(struct server *s)
+{
+	int status = s->command > 0 ? child_poll(s->command) : -1;
+	if (status < 0)
+		return;
+	s->command = 0;
+	s->status = status;
+	server_drain(s);
+}
+
+/*
+ * COMMAND decides how long we run: it gets the signals.  What comes from the terminal it
+ * has got already, being of our process group.
+ */
+static void on_termination(struct server *s, const struct signalfd_siginfo *info)
+{
+	int signo = (int)info->ssi_signo;
+
+	if (s->command > 0) {
+		if (info->ssi_code != SI_KERNEL)
+			kill(s->command, signo);
+		return;
+	}
+	if (s->phase == PHASE_SERVE) {
+		log_info("signal %d: draining", signo);
+		server_drain(s);
+		return;
+	}
+	log_notice("signal %d again: ending at once", signo);
+	server_die(s, 128 + signo);
+}
+
+static void on_signal(uv_poll_t *poll, int status, int events)
+{
+	struct server *s = poll->data;
+	struct signalfd_siginfo info;
+
+	(void)status, (void)events;
+	while (read(s->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGCHLD)
+			on_child(s);
+		else
+			on_termination(s, &info);
+	}
+}
+
+/* ---- life ---- */
+
+static enum rmq_error log_read(
+    void *arg, uint64_t index, enum record_kind *kind, struct slice *payload)
+{
+	struct record_header h;
+	enum rmq_error err = store_reader_get(arg, index, &h, payload);
+	if (!err)
+		*kind = h.kind;
+	return err;
+}
+
+static enum rmq_error log_next(
+    void *arg, uint64_t index, uint64_t *found, enum record_kind *kind, struct slice *payload)
+{
+	struct record_header h;
+	enum rmq_error err = store_reader_next(arg, index, &h, payload);
+	if (!err) {
+		*found = h.index;
+		*kind = h.kind;
+	}
+	return err;
+}
+
+static enum rmq_error recover(struct server *s, const struct journal_opened_info *info)
+{
+	struct broker_log log = {s->reader, log_read, log_next};
+	uint64_t at = 0;
+
+	enum rmq_error err = store_reader_begin(s->reader);
+	if (!err)
+		err = broker_recover(s->broker, &log, info->checkpoint, info->last, &at);
+	store_reader_end(s->reader);
+	if (err)
+		log_error("%s: record %" PRIu64 ": %s", s->directory, at, error_text(err));
+	return err;
+}
+
+static enum rmq_error open_state(struct server *s, const struct journal_opened_info *info)
+{
+	struct broker_host host = {
+	    s, host_append, host_barrier, host_hole, host_send, host_deliverable, host_close};
+	struct reason why;
+
+	enum rmq_error err = store_reader_open(info->directory, &s->reader, &why);
+	if (err) {
+		log_error("%s: %s", info->directory, why.text);
+		return err;
+	}
+	s->broker = broker_new(&host);
+	if (!s->broker) {
+		log_error("out of memory");
+		return RMQ_E_LIMIT;
+	}
+	err = recover(s, info);
+	if (err)
+		return err;
+	s->lease_base = broker_lease_time(s->broker);
+	s->now = s->mono_base = clock_mono();
+	broker_start(s->broker, info->term);
+	return RMQ_E_OK;
+}
+
+void server_open(struct server *s, const char *directory)
+{
+	struct child_spec spec = {.mask = &s->mask, .nofile = &s->nofile};
+	struct journal_link_host host = {
+	    s, journal_stored, journal_barrier_done, journal_room, journal_lost};
+	struct journal_opened_info info;
+
+	s->directory = directory;
+	int status = journal_link_open(&s->journal, &host, directory, &spec, &info);
+	if (status != 0)
+		server_die(s, status);
+	enum rmq_error err = open_state(s, &info);
+	if (err)
+		server_die(s, error_exit(err));
+}
+
+static bool make_slots(struct server *s)
+{
+	rlim_t most =
+	    s->nofile_now > DESCRIPTORS_RESERVE ? (s->nofile_now - DESCRIPTORS_RESERVE) / 2 : 1;
+	/* Each connection may have its peer watched. */
+	s->conns_max = most > CONNS_MAX ? CONNS_MAX : (uint32_t)most;
+	s->conns = calloc(s->conns_max, sizeof(*s->conns));
+	s->free_slots = calloc(s->conns_max, sizeof(*s->free_slots));
+	holders_init(&s->holders, s, s->conns_max);
+	conn_list_init(&s->dirty, CONN_DIRTY);
+	conn_list_init(&s->deliverable, CONN_DELIVERABLE);
+	conn_list_init(&s->paused, CONN_PAUSED);
+	conn_list_init(&s->deadlines, CONN_DEADLINES);
+	return s->conns && s->free_slots;
+}
+
+static int start_loop(struct server *s, int signal_fd)
+{
+	uv_timer_t *timers[] = {&s->due, &s->deadline, &s->retry, &s->farewell};
+	int err = uv_loop_init(&s->loop);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < sizeof(timers) / sizeof(timers[0]); i++) {
+		uv_timer_init(&s->loop, timers[i]);
+		timers[i]->data = s;
+	}
+	uv_check_init(&s->loop, &s->check);
+	s->check.data = s;
+	uv_check_start(&s->check, on_check);
+	uv_idle_init(&s->loop, &s->more);
+	s->more.data = s;
+	s->signal_fd = signal_fd;
+	err = uv_poll_init(&s->loop, &s->signals, signal_fd);
+	if (err)
+		return err;
+	s->signals.data = s;
+	err = uv_poll_start(&s->signals, UV_READABLE, on_signal);
+	return err ? err : journal_link_start(&s->journal, &s->loop);
+}
+
+void server_start(struct server *s, int signal_fd)
+{
+	int err = make_slots(s) ? start_loop(s, signal_fd) : UV_ENOMEM;
+	if (err) {
+		log_error("cannot start: %s", uv_strerror(err));
+		server_die(s, error_exit(RMQ_E_IO));
+	}
+	listener_start(&s->listener, s);
+	/* The first turn may have something to do that recovery has found. */
+	server_wake(s);
+}
+
+void server_command(struct server *s, char **argv)
+{
+	struct child_spec spec = {
+	    .argv = argv, .stdin_fd = -1, .mask = &s->mask, .nofile = &s->nofile};
+	int error = child_spawn(&spec, &s->command);
+
+	if (error == 0)
+		return;
+	log_error("%s: %s", argv[0], strerror(error));
+	s->command = 0;
+	s->status = error == ENOENT ? 127 : error == ENOMEM || error == EAGAIN ? 125 : 126;
+	server_drain(s);
+}
+
+int server_run(struct server *s)
+{
+	uv_run(&s->loop, UV_RUN_DEFAULT);
+	int status = journal_link_close(&s->journal);
+	if (status != 0)
+		log_error("%s: journal ended with status %d", s->directory, status);
+	store_reader_close(s->reader);
+	listener_close(&s->listener);
+	return status != 0 ? error_exit(RMQ_E_JOURNAL_LOST) : s->status;
+}

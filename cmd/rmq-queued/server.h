@@ -1,0 +1,133 @@
+/*
+ * The queue daemon around its pure core: one loop, one thread.
+ *
+ * A turn begins with the first input after a wait: the clocks are read once.  Inputs
+ * (frames of clients, answers of the journal) go to the broker; at the turn's end the
+ * broker gives its records, and everything that became due leaves: one write for each
+ * connection.
+ */
+#ifndef RMQ_QUEUED_SERVER_H
+#define RMQ_QUEUED_SERVER_H
+
+#include <sys/queue.h>
+#include <uv.h>
+
+#include "child.h"
+#include "conn.h"
+#include "core/broker.h"
+#include "holder.h"
+#include "journal_link.h"
+#include "listener.h"
+#include "sys/log.h"
+#include "sys/store.h"
+
+/* Reading stops above the one and goes on below the other: records not stored yet. */
+#define INFLIGHT_HIGH_BYTES (8u << 20)
+#define INFLIGHT_LOW_BYTES  (4u << 20)
+/* Read from clients in one turn. */
+#define TURN_READ_BYTES (2u << 20)
+/* Descriptors for other things than connections and their peers. */
+#define DESCRIPTORS_RESERVE 64
+#define CONNS_MAX	    65536u
+
+enum server_phase {
+	PHASE_SERVE,
+	PHASE_SETTLE,	  /* no more input: what was taken is being stored */
+	PHASE_CHECKPOINT, /* a last checkpoint, so that the next start is quick */
+	PHASE_ANSWER	  /* the last answers leave */
+};
+
+struct server {
+	uv_loop_t loop;
+	uv_check_t check;
+	uv_timer_t due;
+	uv_timer_t deadline; /* of the first connection in `deadlines` */
+	uv_timer_t retry;    /* accepting, when the system is out of something */
+	uv_timer_t farewell; /* the end of PHASE_ANSWER */
+	uv_idle_t more;	     /* active while work is left for the next turn */
+	uv_poll_t signals;
+	int signal_fd;
+
+	struct broker *broker;
+	struct journal_link journal;
+	struct store_reader *reader;
+	struct listener listener;
+	struct holders holders;
+	const char *directory;
+
+	/* The turn. */
+	bool in_turn;
+	bool throttled;
+	size_t turn_read;
+	struct mono_time now;
+	struct mono_time mono_base;
+	struct lease_time lease_base;
+
+	/* Connections: by slot, and lists of those that something is due for. */
+	struct conn **conns;
+	uint32_t *free_slots;
+	uint32_t conns_max;
+	uint32_t conns_count;
+	uint32_t slots_used;
+	uint32_t free_count;
+	uint64_t next_serial;
+	bool full;
+	struct conn_list dirty;	      /* something to write, or to end */
+	struct conn_list deliverable; /* something to deliver */
+	struct conn_list paused;      /* not read from, because the server is throttled */
+	struct conn_list deadlines;   /* in order of their deadlines */
+	struct log_rate peers;
+
+	enum server_phase phase;
+	int status;	      /* what the daemon ends with */
+	pid_t command;	      /* COMMAND's process, 0: none */
+	sigset_t mask;	      /* as we were started with */
+	struct rlimit nofile; /* as we were started with */
+	rlim_t nofile_now;
+};
+
+/*
+ * Opens the journal of `directory` and rebuilds the state.  s->mask, ->nofile and
+ * ->nofile_now are set by the caller.  What fails here or in server_start() ends the
+ * process.
+ */
+void server_open(struct server *s, const char *directory);
+
+/* Begins to serve the connections of s->listener. */
+void server_start(struct server *s, int signal_fd);
+
+/*
+ * Runs COMMAND; the daemon ends after it, with its status, or as env(1) if it cannot be
+ * run.
+ */
+void server_command(struct server *s, char **argv);
+
+/* Runs until the end; the exit status. */
+int server_run(struct server *s);
+
+/* Takes no more input, stores what was taken, ends the loop. */
+void server_drain(struct server *s);
+
+/* Ends the process at once: the journal, COMMAND and the socket go too. */
+_Noreturn void server_die(struct server *s, int status);
+
+/* Begins a turn, if none has begun: before anything is given to the broker. */
+void server_turn(struct server *s);
+
+/* Whether frames of clients are wanted now. */
+bool server_reads(const struct server *s);
+
+/* A connection was accepted (takes fd), and one has ended. */
+void server_accept(struct server *s, int fd);
+void server_forget(struct server *s, struct conn *c);
+/* No more than that: accepting pauses until a connection ends, or a second has passed. */
+bool server_full(const struct server *s);
+void server_exhausted(struct server *s, int error);
+
+/* Ends the wait: there is work for a next turn. */
+void server_wake(struct server *s);
+
+/* The deadlines' list has changed. */
+void server_deadlines_changed(struct server *s);
+
+#endif

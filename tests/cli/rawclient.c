@@ -1,0 +1,368 @@
+/*
+ * A client for tests that does what no decent client does.
+ *
+ *	rawclient SOCKET ACTION…
+ *
+ * Actions, in turn; each frame that comes is printed as a line `NAME field=value …`:
+ *
+ *	hello SESSION         HELLO, 0: a new session
+ *	send N QUEUE BODY     SEND of one message as number N
+ *	subscribe SUB QUEUE   SUBSCRIBE
+ *	credit SUB COUNT      CREDIT for COUNT messages
+ *	list COUNT            COUNT times LIST of all queues
+ *	bye                   BYE
+ *	hex BYTES             these bytes, as hexadecimal digits
+ *	zeros COUNT           so many bytes of zero
+ *	slow MS               from here on, one byte every MS milliseconds
+ *	expect NAME           reads until a frame NAME has come
+ *	eof                   reads until the daemon closes the connection
+ *	more COUNT            opens so many connections besides, and keeps them
+ *	flood QUEUE           SENDs until nothing can be written for a second
+ *	print TEXT            prints the text
+ *	wait                  until standard input ends
+ *
+ * Exits 1 when something else came, or nothing within 20 seconds.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/batch.h"
+#include "core/wire.h"
+#include "sys/socket.h"
+
+#define PATIENCE_MS 20000
+
+static struct socket_address address;
+static int fd = -1;
+static unsigned slow_ms;
+static uint8_t in[4 * FRAME_PAYLOAD_MAX];
+static size_t in_len;
+
+_Noreturn static void fail(const char *what)
+{
+	fflush(stdout);
+	fprintf(stderr, "rawclient: %s\n", what);
+	exit(1);
+}
+
+static int open_connection(void)
+{
+	int s;
+	if (socket_connect(&address, &s)) {
+		fprintf(stderr, "rawclient: %s: %s\n", address.path, strerror(errno));
+		exit(1);
+	}
+	return s;
+}
+
+static void wait_for(short events)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+	if (poll(&p, 1, PATIENCE_MS) != 1)
+		fail("nothing happened in time");
+}
+
+static void put(const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	while (len > 0) {
+		ssize_t n = send(fd, p, slow_ms ? 1 : len, MSG_NOSIGNAL);
+		if (n < 0 && errno == EAGAIN) {
+			wait_for(POLLOUT);
+			continue;
+		}
+		if (n < 0) {
+			printf("closed: %s\n", strerror(errno));
+			return;
+		}
+		p += n;
+		len -= (size_t)n;
+		if (slow_ms)
+			nanosleep(&(struct timespec){slow_ms / 1000, slow_ms % 1000 * 1000000l},
+			    NULL);
+	}
+}
+
+/* ---- printing ---- */
+
+static void print_number(struct codec_visitor *v, const char *name, uint64_t value)
+{
+	(void)v;
+	printf(" %s=%" PRIu64, name, value);
+}
+
+static void print_u8(struct codec_visitor *v, const char *name, uint8_t value)
+{
+	print_number(v, name, value);
+}
+
+static void print_u16(struct codec_visitor *v, const char *name, uint16_t value)
+{
+	print_number(v, name, value);
+}
+
+static void print_u32(struct codec_visitor *v, const char *name, uint32_t value)
+{
+	print_number(v, name, value);
+}
+
+static void print_str(struct codec_visitor *v, const char *name, struct slice s)
+{
+	(void)v;
+	printf(" %s=%.*s", name, (int)s.len, (const char *)s.data);
+}
+
+static void print_rest(struct codec_visitor *v, const char *name, struct slice s)
+{
+	print_number(v, name, s.len);
+}
+
+static void print_frame(const struct frame *f)
+{
+	struct codec_visitor v = {
+	    print_u8, print_u16, print_u32, print_number, print_str, print_rest};
+
+	printf("%s", wire_name(f->type) ? wire_name(f->type) : "unknown");
+	switch (f->type) {
+#define X(type, NAME, name, FIELDS) \
+	case type: { \
+		struct wire_##name m; \
+		if (!wire_##name##_decode(f->payload, &m)) \
+			fail("bad " #NAME); \
+		wire_##name##_visit(&v, &m); \
+		break; \
+	}
+		WIRE_DAEMON_FRAMES(X)
+#undef X
+	}
+	printf("\n");
+}
+
+/* Reads one frame, false at the end. */
+static bool read_frame(struct frame *f, size_t *used)
+{
+	for (;;) {
+		if (frame_parse(slice_of(in, in_len), f, used))
+			fail("bad frame");
+		if (*used > 0)
+			return true;
+		wait_for(POLLIN);
+		ssize_t n = read(fd, in + in_len, sizeof(in) - in_len);
+		if (n == 0 || (n < 0 && errno == ECONNRESET))
+			return false;
+		if (n > 0)
+			in_len += (size_t)n;
+	}
+}
+
+/* Prints frames until one of this name, NULL: until the end. */
+static void read_until(const char *name)
+{
+	struct frame f;
+	size_t used;
+
+	while (read_frame(&f, &used)) {
+		bool found = name && wire_name(f.type) && strcmp(wire_name(f.type), name) == 0;
+		print_frame(&f);
+		in_len -= used;
+		memmove(in, in + used, in_len);
+		if (found)
+			return;
+	}
+	if (name)
+		fail("the connection was closed");
+	printf("eof\n");
+}
+
+/* ---- actions ---- */
+
+static uint64_t number(const char *text)
+{
+	return strtoull(text, NULL, 10);
+}
+
+static uint8_t out[2 * FRAME_PAYLOAD_MAX];
+
+static void do_hello(char **arg)
+{
+	struct writer w = writer_of(out, sizeof(out));
+	uint64_t session = number(arg[0]);
+	wire_put_hello(&w, &(struct wire_hello){WIRE_MAGIC, WIRE_VERSION, session, 0});
+	put(out, w.len);
+}
+
+static size_t make_send(uint64_t n, const char *queue, const char *body)
+{
+	struct writer w = writer_of(out, sizeof(out));
+	uint8_t batch[BATCH_MAX];
+	struct writer b = writer_of(batch, sizeof(batch));
+
+	put_u16(&b, 1);
+	put_u16(&b, 0);
+	put_u16(&b, (uint16_t)(strlen(body) + 1));
+	put_rest(&b, slice_str(body));
+	put_u8(&b, '\n');
+	wire_put_send(
+	    &w, &(struct wire_send){n, 0, 0, 0, slice_str(queue), slice_of(batch, b.len)});
+	return w.len;
+}
+
+static void do_send(char **arg)
+{
+	put(out, make_send(number(arg[0]), arg[1], arg[2]));
+}
+
+static void do_subscribe(char **arg)
+{
+	struct writer w = writer_of(out, sizeof(out));
+	wire_put_subscribe(
+	    &w, &(struct wire_subscribe){(uint32_t)number(arg[0]), 0, 0, slice_str(arg[1])});
+	put(out, w.len);
+}
+
+static void do_credit(char **arg)
+{
+	struct writer w = writer_of(out, sizeof(out));
+	wire_put_credit(&w, &(struct wire_credit){(uint32_t)number(arg[0]),
+				(uint32_t)number(arg[1]), 1u << 20, 1});
+	put(out, w.len);
+}
+
+static void do_list(char **arg)
+{
+	for (uint64_t i = number(arg[0]); i > 0; i--) {
+		struct writer w = writer_of(out, sizeof(out));
+		wire_put_list(
+		    &w, &(struct wire_list){(uint32_t)i, 256, slice_str(""), slice_str("*")});
+		put(out, w.len);
+	}
+}
+
+static void do_bye(char **arg)
+{
+	(void)arg;
+	struct writer w = writer_of(out, sizeof(out));
+	wire_put_bye(&w, &(struct wire_bye){0});
+	put(out, w.len);
+}
+
+static void do_hex(char **arg)
+{
+	size_t len = 0;
+	unsigned byte;
+	for (const char *p = arg[0]; sscanf(p, "%2x", &byte) == 1; p += 2)
+		out[len++] = (uint8_t)byte;
+	put(out, len);
+}
+
+static void do_zeros(char **arg)
+{
+	size_t len = (size_t)number(arg[0]);
+	memset(out, 0, sizeof(out));
+	for (size_t n; len > 0; len -= n) {
+		n = len < sizeof(out) ? len : sizeof(out);
+		put(out, n);
+	}
+}
+
+static void do_slow(char **arg)
+{
+	slow_ms = (unsigned)number(arg[0]);
+}
+
+static void do_expect(char **arg)
+{
+	read_until(arg[0]);
+}
+
+static void do_eof(char **arg)
+{
+	(void)arg;
+	read_until(NULL);
+}
+
+static void do_more(char **arg)
+{
+	for (uint64_t i = number(arg[0]); i > 0; i--)
+		(void)open_connection();
+}
+
+static void do_flood(char **arg)
+{
+	char body[1000];
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+	memset(body, 'x', sizeof(body) - 1);
+	body[sizeof(body) - 1] = '\0';
+	for (uint64_t n = 1; poll(&p, 1, 1000) == 1; n++) {
+		/* A frame that is cut by a full socket is of no use to anybody, as is the rest.
+		 */
+		size_t len = make_send(n, arg[0], body);
+		if (send(fd, out, len, MSG_NOSIGNAL) != (ssize_t)len)
+			break;
+	}
+}
+
+static void do_print(char **arg)
+{
+	puts(arg[0]);
+}
+
+static void do_wait(char **arg)
+{
+	char byte;
+	(void)arg;
+	fflush(stdout);
+	while (read(STDIN_FILENO, &byte, 1) > 0)
+		;
+}
+
+static const struct {
+	const char *name;
+	int args;
+	void (*run)(char **arg);
+} actions[] = {
+    {"hello", 1, do_hello},
+    {"send", 3, do_send},
+    {"subscribe", 2, do_subscribe},
+    {"credit", 2, do_credit},
+    {"list", 1, do_list},
+    {"bye", 0, do_bye},
+    {"hex", 1, do_hex},
+    {"zeros", 1, do_zeros},
+    {"slow", 1, do_slow},
+    {"expect", 1, do_expect},
+    {"eof", 0, do_eof},
+    {"more", 1, do_more},
+    {"flood", 1, do_flood},
+    {"print", 1, do_print},
+    {"wait", 0, do_wait},
+};
+
+int main(int argc, char **argv)
+{
+	const size_t count = sizeof(actions) / sizeof(actions[0]);
+	const char *why = "usage";
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc < 2 || socket_address_path(&address, argv[1], &why))
+		fail(why);
+	fd = open_connection();
+	for (int i = 2; i < argc;) {
+		size_t a = 0;
+		while (a < count && strcmp(actions[a].name, argv[i]) != 0)
+			a++;
+		if (a == count || i + actions[a].args >= argc)
+			fail("unknown action, or one without its arguments");
+		actions[a].run(argv + i + 1);
+		i += 1 + actions[a].args;
+	}
+	return 0;
+}
