@@ -391,13 +391,8 @@ static void on_termination(struct server *s, const struct signalfd_siginfo *info
 			kill(s->command, signo);
 		return;
 	}
-	if (s->phase == PHASE_SERVE) {
-		log_info("signal %d: draining", signo);
-		server_drain(s);
-		return;
-	}
-	log_notice("signal %d again: ending at once", signo);
-	server_die(s, 128 + signo);
+	log_info("signal %d: draining", signo);
+	server_drain(s);
 }
 
 static void on_signal(uv_poll_t *poll, int status, int events)

@@ -1,0 +1,84 @@
+# Helpers of the tests in tests/cli: load them with `load common`.
+#
+# Each test runs in its own directory, $BATS_TEST_TMPDIR, with relative paths of sockets (a
+# socket's path has at most 107 bytes).  What was started is ended by the teardown.
+
+bats_load_library bats-support
+bats_load_library bats-assert
+
+setup() {
+	cd "$BATS_TEST_TMPDIR" || return 1
+	unset XDG_RUNTIME_DIR RMQ_SERVERS RMQ_TIMEOUT NOTIFY_SOCKET LISTEN_FDS LISTEN_PID
+	STARTED=()
+}
+
+teardown() {
+	local pid
+	for pid in "${STARTED[@]}"; do
+		kill -9 "$pid" 2>/dev/null || :
+		wait "$pid" 2>/dev/null || :
+	done
+}
+
+# wait_until SECONDS COMMAND…: until COMMAND succeeds; fails when it does not in time.
+wait_until() {
+	local deadline=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000))
+	shift
+	until "$@"; do
+		if ((${EPOCHREALTIME/[.,]/} > deadline)); then
+			echo "not in time: $*" >&2
+			return 1
+		fi
+		sleep 0.02
+	done
+}
+
+# start COMMAND…: in the background, its output in ./out and ./log; $! is its pid.
+start() {
+	"$@" >>out 2>>log 3>&- &
+	STARTED+=($!)
+}
+
+# start_queue DIR [OPTION…]: a daemon of ./DIR, made if need be, that is ready on return.  It
+# listens on ./DIR.sock, where RMQ_SERVERS points, and logs to ./DIR.log; its pid is in QUEUE_PID.
+start_queue() {
+	local dir=$1 line=
+	shift
+	rm -f "$dir.ready"
+	mkfifo "$dir.ready"
+	rmq-queued -d "$dir" --init -l "$dir.sock" --ready-fd 9 "$@" \
+		>>"$dir.log" 2>&1 3>&- 9>"$dir.ready" </dev/null &
+	QUEUE_PID=$!
+	STARTED+=("$QUEUE_PID")
+	export RMQ_SERVERS=unix:$dir.sock
+	# The end of file, when the daemon has ended, is a failure as well.
+	if ! IFS= read -r -t 30 line <"$dir.ready"; then
+		echo "rmq-queued -d $dir is not ready:" >&2
+		cat "$dir.log" >&2
+		return 1
+	fi
+}
+
+# stop_queue [PID]: SIGTERM, and the daemon ends with 0.
+stop_queue() {
+	local pid=${1:-$QUEUE_PID}
+	kill -TERM "$pid"
+	wait "$pid"
+}
+
+# kill_queue [PID]: SIGKILL.
+kill_queue() {
+	local pid=${1:-$QUEUE_PID}
+	kill -KILL "$pid"
+	wait "$pid" 2>/dev/null || :
+}
+
+# journal_pid [PID]: the daemon's journal.
+journal_pid() {
+	pgrep -P "${1:-$QUEUE_PID}" -x rmq-journal
+}
+
+# raw ACTION…: the test client, see rawclient.c, on the socket of the last start_queue.
+raw() {
+	"$BATS_TEST_DIRNAME/../../build/${MODE:-release}/cli/rawclient" "${RMQ_SERVERS#unix:}" "$@"
+}
