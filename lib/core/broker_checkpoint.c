@@ -303,6 +303,18 @@ static enum rmq_error read_end(struct broker *b, struct slice payload, uint64_t 
 	return RMQ_E_OK;
 }
 
+/*
+ * Whether e is of a part that END named.  Other parts are of a checkpoint that never came
+ * to its END, or are read because the whole history is.
+ */
+static bool part_named(struct broker *b, uint64_t index, const struct event *e)
+{
+	struct event_part_group m;
+	if (e->type == EVENT_TYPE_PART_GROUP && event_part_group_decode(e->body, &m) && !m.last)
+		b->part_named = m.group < GROUPS && b->part_index[m.group] == index;
+	return b->part_named;
+}
+
 static enum rmq_error replay_events(struct broker *b, uint64_t index, enum record_kind kind,
     struct slice payload, struct record *record)
 {
@@ -318,6 +330,8 @@ static enum rmq_error replay_events(struct broker *b, uint64_t index, enum recor
 		struct event_place at = {index, record, e.offset, h.lease, h.wall};
 		if ((kind == RECORD_PART) != (e.type >= EVENT_TYPE_PART_GROUP))
 			return RMQ_E_CORRUPT;
+		if (kind == RECORD_PART && !part_named(b, index, &e))
+			continue;
 		err = broker_apply(b, &at, &e);
 		if (err)
 			return err;

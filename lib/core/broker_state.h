@@ -162,6 +162,7 @@ struct broker {
 
 	struct checkpoint ckpt;
 	uint64_t part_index[GROUPS]; /* recovery: what each part knows */
+	bool part_named;             /* recovery: the part that is read is one that END named */
 	/* records that hold moved messages and are not stored yet, the newest: */
 	uint64_t moved_n;
 	bool moves_pending;
