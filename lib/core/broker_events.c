@@ -436,10 +436,14 @@ static enum rmq_error apply_touch(
 		return RMQ_E_OK;
 	struct entry_walk w = entries_of(broker_queue(b, e->queue), rest);
 	while ((r = entry_next(&w))) {
-		r->lease_ms = e->lease_ms;
-		if (e->flags & SETTLE_DETACH)
+		/* Never shorter: the holder trusts what it was told before. */
+		struct lease_time until = {at->lease.ms + e->lease_ms};
+		if (r->lease_ms < e->lease_ms)
+			r->lease_ms = e->lease_ms;
+		if ((e->flags & SETTLE_DETACH) && r->session && r->session->id == e->session)
 			r->detached = true;
-		queue_extend(w.q, r, (struct lease_time){at->lease.ms + e->lease_ms});
+		if (r->until_ms < until.ms)
+			queue_extend(w.q, r, until);
 	}
 	return w.err;
 }

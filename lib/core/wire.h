@@ -38,7 +38,7 @@ enum settle_verb { VERB_SETTLE = 1, VERB_RELEASE = 2, VERB_DEAD = 3, VERB_TOUCH 
 enum { SETTLE_COUNTED = 1, SETTLE_DETACH = 2 };
 /*
  * entries: settle_entry, each a range of messages held under one lease.
- * ms: RELEASE: delay; TOUCH: the lease's new length from now on.  why: DEAD.
+ * ms: RELEASE: delay; TOUCH: the lease lasts so long from now, or longer.  why: DEAD.
  */
 #define WIRE_SETTLE(F) \
 	F(u64, n) F(u64, answered) F(u8, verb) F(u8, flags) F(u64, ms) F(u64, stamp) \
