@@ -155,11 +155,13 @@ void broker_tell_ended(struct broker *b, const struct range *r, uint8_t why)
 	struct subscription *sub = sub_of(r->session, r->queue);
 	uint8_t bytes[64];
 	struct writer w = writer_of(bytes, sizeof(bytes));
-	if (!sub)
+	if (!r->session || !r->session->conn)
 		return;
+	/* Also without a subscription: an EXTENDED that follows must not seem to cover r. */
 	wire_put_lease_ended(&w,
-	    &(struct wire_lease_ended){sub->id, why, r->lease, r->first, (uint32_t)r->span});
-	broker_send(b, sub->conn->id, &w);
+	    &(struct wire_lease_ended){sub ? sub->id : UINT32_MAX, why, r->lease, r->first,
+		(uint32_t)r->span});
+	broker_send(b, r->session->conn->id, &w);
 }
 
 /* Writes one settle_entry for r. */
