@@ -913,7 +913,8 @@ static void on_sub_failed(
     struct client *c, struct mono_time now, const struct wire_sub_failed *m)
 {
 	struct subscription *s = sub_find(c, m->sub);
-	if (!s)
+	/* If UNSUBSCRIBE is under way, its answer is the end: the number is in use up to it. */
+	if (!s || s->end_sent)
 		return;
 	c->progress = now;
 	sub_end(s);
