@@ -37,6 +37,7 @@ BINS := $(PROGRAMS:%=$(B)/bin/%)
 UNITS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 SIM := $(if $(wildcard tests/sim/*.c),$(B)/sim)
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
+HELPERS := $(patsubst tests/cli/%.c,$(B)/cli/%,$(wildcard tests/cli/*.c))
 CRASHES := $(patsubst tests/crash/%.c,$(B)/crash/%,$(wildcard tests/crash/*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 CLI_TOOLS := $(patsubst tests/cli/%.c,$(B)/cli/%,$(wildcard tests/cli/*.c))
@@ -45,7 +46,7 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 all: $(BINS)
 fuzzers: $(FUZZERS)
-tests: all $(B)/librmq.a $(UNITS) $(SIM) $(CRASHES) fuzzers
+tests: all $(B)/librmq.a $(UNITS) $(HELPERS) $(SIM) $(CRASHES) fuzzers
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)

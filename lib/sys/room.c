@@ -4,9 +4,10 @@
 
 #define COMMIT_MAX    (4 * MIB)
 #define COMMIT_MIN    (128 * 1024)
-#define STEP_MIN      (16 * MIB)
+#define STEP_MIN      (8 * MIB)
 #define STEP_MAX      (64 * MIB)
-#define AHEAD	      (16 * MIB) /* fewer pages ahead than this: make some */
+#define AHEAD_MIN     (8 * MIB) /* fewer pages ahead than this: make some */
+#define AHEAD_MAX     (16 * MIB)
 #define RESERVE_MIN   (4 * MIB)
 #define RESERVE_MAX   (64 * MIB)
 #define LEAVE_MAX     (64 * MIB) /* for others on the same file system */
@@ -30,9 +31,10 @@ static uint64_t tail_bytes(const struct store *s)
 }
 
 /* Small file systems have all of it smaller. */
-static uint64_t ahead(const struct room *r)
+static uint64_t ahead(const struct room *r, const struct store *s)
 {
-	return at_most(AHEAD, r->disk_total / 32);
+	uint64_t share = clamp(store_file_bytes(s) / 16, AHEAD_MIN, AHEAD_MAX);
+	return at_most(share, r->disk_total / 32);
 }
 
 static uint64_t reserve(const struct room *r, const struct store *s)
@@ -62,7 +64,7 @@ static enum rmq_error look_at_disk(struct room *r, struct store *s)
 static uint64_t wanted(const struct room *r, const struct store *s)
 {
 	uint64_t held_back = reserve(r, s);
-	return ahead(r) + (r->disk_left < 4 * held_back ? held_back : 0);
+	return ahead(r, s) + (r->disk_left < 4 * held_back ? held_back : 0);
 }
 
 static enum rmq_error extend(struct room *r, struct store *s, uint64_t now_ms)
@@ -76,7 +78,7 @@ static enum rmq_error extend(struct room *r, struct store *s, uint64_t now_ms)
 		return err;
 	if (tail_bytes(s) >= wanted(r, s))
 		return RMQ_E_OK;
-	uint64_t more = (step(r, s) + wanted(r, s) - ahead(r)) / page * page;
+	uint64_t more = (step(r, s) + wanted(r, s) - ahead(r, s)) / page * page;
 	uint64_t bytes = at_most(more, r->disk_left / page * page);
 	r->try_after_ms = now_ms + TRY_EVERY_MS;
 	err = bytes < EXTEND_MIN ? RMQ_E_FULL : store_extend(s, bytes);
@@ -141,7 +143,7 @@ uint64_t room_bytes(const struct room *r, const struct store *s)
 	uint64_t held_back = reserve(r, s);
 	uint64_t room = could_exist > held_back ? could_exist - held_back : 0;
 	/* A record of half a page and a little more takes a whole one. */
-	return at_most(room, exists) / 2;
+	return r->short_of_disk ? at_most(room, exists) / 2 : at_most(room, exists);
 }
 
 uint64_t room_commit_bytes(const struct room *r, const struct store *s)
