@@ -2,7 +2,7 @@
  * Runs a fuzz target without libFuzzer: its own seeds, and mutations of them by a random
  * number generator with a fixed seed, so that a run can be repeated.
  *
- *	fuzz_x [-n RUNS] [-s SEED]	mutations
+ *	fuzz_x [-n RUNS] [-s SEED] [-t SECONDS]	mutations, no more than in that time
  *	fuzz_x FILE...			these inputs, once each
  *	fuzz_x -w DIR			writes the seeds, as a corpus for libFuzzer
  *
@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #define INPUT_MAX (256u << 10)
@@ -179,9 +180,10 @@ static int write_seeds(const char *dir)
 	return 0;
 }
 
-static void run_mutations(unsigned long runs)
+static void run_mutations(unsigned long runs, time_t end)
 {
-	for (unsigned long i = 0; i < seed_count + runs; i++) {
+	unsigned long i;
+	for (i = 0; i < seed_count + runs && (i < seed_count || time(NULL) < end); i++) {
 		struct slice seed = seeds[i < seed_count ? i : random_below(seed_count)];
 		memcpy(input, seed.data, seed.len);
 		input_len = seed.len;
@@ -189,22 +191,25 @@ static void run_mutations(unsigned long runs)
 			mutate();
 		run_input();
 	}
-	printf("%lu inputs from %zu seeds\n", seed_count + runs, seed_count);
+	printf("%lu inputs from %zu seeds\n", i, seed_count);
 }
 
 int main(int argc, char **argv)
 {
 	unsigned long runs = 10000;
+	long seconds = 1000000;
 	int option;
 
 	state = 1;
 	fuzz_seeds(keep_seed);
 	assert(seed_count > 0);
-	while ((option = getopt(argc, argv, "n:s:w:")) != -1) {
+	while ((option = getopt(argc, argv, "n:s:t:w:")) != -1) {
 		if (option == 'n')
 			runs = strtoul(optarg, NULL, 10);
 		else if (option == 's')
 			state = strtoul(optarg, NULL, 10) * 2 + 1;
+		else if (option == 't')
+			seconds = strtol(optarg, NULL, 10);
 		else if (option == 'w')
 			return write_seeds(optarg);
 		else
@@ -215,7 +220,7 @@ int main(int argc, char **argv)
 		__sanitizer_set_death_callback(leave_input);
 	if (optind < argc)
 		return run_files(argv + optind);
-	run_mutations(runs);
+	run_mutations(runs, time(NULL) + seconds);
 	for (size_t i = 0; i < seed_count; i++)
 		free((void *)(uintptr_t)seeds[i].data);
 	return 0;

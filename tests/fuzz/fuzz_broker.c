@@ -1,0 +1,396 @@
+/*
+ * The queue core against clients that send anything: the input is a list of steps, some of
+ * which are frames.  Whatever comes, all that it sends and delivers is well-formed, and a
+ * replay of what it journaled, with and without a checkpoint, ends in the same state.
+ */
+#include "fuzz.h"
+
+#include <stdlib.h>
+
+#include "core/broker.h"
+#include "core/journal_wire.h"
+
+#define RECORDS_MAX 4096
+#define CONNS	    3
+
+struct entry {
+	enum record_kind kind;
+	uint8_t *payload; /* NULL: a hole */
+	size_t len;
+};
+
+struct world {
+	struct broker *broker;
+	struct lease_time lease;
+	struct wall_time wall;
+	struct entry records[RECORDS_MAX + 1]; /* by index, from 1; n and index are the same */
+	uint64_t last;
+	uint64_t stored;
+	uint64_t checkpoint; /* newest END */
+	uint64_t barriers[64];
+	size_t barrier_count;
+	uint64_t conns[CONNS]; /* 0: closed */
+	uint64_t next_conn;
+	bool full; /* no further steps: no room for records */
+};
+
+static struct world world;
+static uint8_t frame_bytes[FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX];
+
+static void on_append(void *arg, uint64_t n, enum record_kind kind, struct slice payload)
+{
+	struct world *w = arg;
+	assert(n == w->last + 1 && n <= RECORDS_MAX && payload.len <= RECORD_PAYLOAD_MAX);
+	struct entry *e = &w->records[++w->last];
+	*e = (struct entry){kind, malloc(payload.len + 1), payload.len};
+	assert(e->payload);
+	memcpy(e->payload, payload.data, payload.len);
+	w->full |= w->last > RECORDS_MAX - 1024;
+}
+
+static void on_barrier(void *arg, uint64_t id)
+{
+	struct world *w = arg;
+	assert(w->barrier_count < sizeof(w->barriers) / sizeof(w->barriers[0]));
+	w->barriers[w->barrier_count++] = id;
+}
+
+static void on_hole(void *arg, uint64_t checkpoint, struct slice ranges)
+{
+	struct world *w = arg;
+	struct reader r = reader_of(ranges);
+	assert(checkpoint <= w->stored && w->records[checkpoint].kind == RECORD_END);
+	while (reader_left(&r) > 0) {
+		struct hole_range h = hole_range_get(&r);
+		assert(!r.bad && h.first > 0 && h.count > 0 && h.first + h.count <= checkpoint);
+		for (uint64_t i = h.first; i < h.first + h.count; i++) {
+			free(w->records[i].payload);
+			w->records[i].payload = NULL;
+		}
+	}
+}
+
+static void check_frame(const struct frame *f)
+{
+	bool good = false;
+	switch (f->type) {
+#define X(type, NAME, name, FIELDS) \
+	case type: { \
+		struct wire_##name m; \
+		good = wire_##name##_decode(f->payload, &m); \
+		break; \
+	}
+		WIRE_DAEMON_FRAMES(X)
+#undef X
+	}
+	assert(good);
+}
+
+static void on_send(void *arg, uint64_t conn, struct slice frames)
+{
+	struct frame f;
+	size_t used;
+	(void)arg;
+	assert(conn > 0);
+	while (frames.len > 0) {
+		assert(frame_parse(frames, &f, &used) == RMQ_E_OK && used > 0);
+		check_frame(&f);
+		frames = slice_of(frames.data + used, frames.len - used);
+	}
+}
+
+static void on_deliverable(void *arg, uint64_t conn)
+{
+	(void)arg;
+	assert(conn > 0);
+}
+
+static void on_close(void *arg, uint64_t conn)
+{
+	struct world *w = arg;
+	for (size_t i = 0; i < CONNS; i++)
+		if (w->conns[i] == conn)
+			w->conns[i] = 0;
+}
+
+static enum rmq_error log_next(void *arg, uint64_t index, uint64_t *found,
+    enum record_kind *kind, struct slice *payload)
+{
+	struct world *w = arg;
+	for (; index <= w->last; index++) {
+		const struct entry *e = &w->records[index];
+		if (!e->payload)
+			continue;
+		*found = index;
+		*kind = e->kind;
+		*payload = slice_of(e->payload, e->len);
+		return RMQ_E_OK;
+	}
+	return RMQ_E_NOTHING;
+}
+
+static enum rmq_error log_read(
+    void *arg, uint64_t index, enum record_kind *kind, struct slice *payload)
+{
+	uint64_t found;
+	enum rmq_error err = log_next(arg, index, &found, kind, payload);
+	return err || found != index ? RMQ_E_NOTHING : RMQ_E_OK;
+}
+
+static const struct broker_log replay_log = {&world, log_read, log_next};
+static const struct broker_host live_host = {
+    &world, on_append, on_barrier, on_hole, on_send, on_deliverable, on_close};
+
+static void store(struct world *w, uint64_t count)
+{
+	if (count > w->last - w->stored)
+		count = w->last - w->stored;
+	if (count > 0) {
+		uint64_t first = w->stored + 1;
+		w->stored += count;
+		for (uint64_t i = first; i <= w->stored; i++)
+			if (w->records[i].kind == RECORD_END)
+				w->checkpoint = i;
+		broker_stored(w->broker, first, (uint32_t)count, first);
+	}
+	if (w->stored < w->last)
+		return;
+	while (w->barrier_count > 0) {
+		uint64_t id = w->barriers[0];
+		memmove(w->barriers, w->barriers + 1, --w->barrier_count * sizeof(id));
+		broker_barrier_done(w->broker, id);
+	}
+}
+
+static void check_delivery(struct world *w, const struct delivery *d)
+{
+	struct delivery_cursor c;
+	struct delivery_frame f;
+	struct frame frame;
+	size_t used;
+	enum rmq_error err;
+
+	assert(d->index > 0 && d->index <= w->last && w->records[d->index].payload);
+	const struct entry *e = &w->records[d->index];
+	err = delivery_open(d, slice_of(e->payload, e->len), &c);
+	assert(err == RMQ_E_OK);
+	while ((err = delivery_next(&c, &f)) == RMQ_E_OK) {
+		struct writer out = writer_of(frame_bytes, sizeof(frame_bytes));
+		put_rest(&out, slice_of(f.head, f.head_len));
+		put_rest(&out, f.ends);
+		put_rest(&out, f.blob);
+		assert(!out.full);
+		assert(frame_parse(slice_of(out.p, out.len), &frame, &used) == RMQ_E_OK);
+		assert(used == out.len);
+		check_frame(&frame);
+	}
+	assert(err == RMQ_E_NOTHING);
+}
+
+static void deliver(struct world *w)
+{
+	struct delivery d;
+	for (size_t i = 0; i < CONNS; i++)
+		while (w->conns[i] && broker_next_delivery(w->broker, w->conns[i], &d))
+			check_delivery(w, &d);
+}
+
+static void give_frame(struct world *w, unsigned which, struct reader *r)
+{
+	uint64_t conn = w->conns[which % CONNS];
+	unsigned type = get_u8(r);
+	size_t len = get_u16(r), left = reader_left(r);
+	if (len > left)
+		len = left;
+	struct frame f = {(uint8_t)type, slice_of(reader_take(r, len), len)};
+	if (conn && !broker_holds(w->broker))
+		broker_frame(w->broker, conn, &f);
+}
+
+static void move(struct world *w)
+{
+	uint64_t index;
+	if (!broker_wants_record(w->broker, &index))
+		return;
+	assert(index > 0 && index <= w->last && w->records[index].payload);
+	const struct entry *e = &w->records[index];
+	enum rmq_error err = broker_move(w->broker, index, slice_of(e->payload, e->len));
+	assert(err == RMQ_E_OK);
+}
+
+static void step(struct world *w, struct reader *r)
+{
+	unsigned op = get_u8(r), which = op >> 4;
+	broker_now(w->broker, w->lease, w->wall);
+	switch (op & 15) {
+	case 0: {
+		uint64_t ms = get_u16(r);
+		w->lease.ms += ms;
+		w->wall.ms += ms * (which & 1);
+		broker_now(w->broker, w->lease, w->wall);
+		break;
+	}
+	case 1:
+		store(w, get_u8(r));
+		break;
+	case 2:
+		store(w, RECORDS_MAX);
+		deliver(w);
+		break;
+	case 3:
+		if (w->conns[which % CONNS] == 0)
+			broker_connect(w->broker, w->conns[which % CONNS] = w->next_conn++);
+		break;
+	case 4:
+		if (w->conns[which % CONNS])
+			broker_disconnect(w->broker, w->conns[which % CONNS]);
+		w->conns[which % CONNS] = 0;
+		break;
+	case 5:
+		broker_checkpoint(w->broker);
+		break;
+	case 6:
+		move(w);
+		break;
+	case 7:
+		broker_holder_died(w->broker, 1ull << 32 | (1 + which));
+		break;
+	default:
+		give_frame(w, which, r);
+	}
+	broker_flush(w->broker);
+}
+
+/* Until everything is stored and said. */
+static void settle_down(struct world *w)
+{
+	for (int i = 0; i < 1000 && (broker_pending(w->broker) || w->stored < w->last); i++) {
+		broker_now(w->broker, w->lease, w->wall);
+		store(w, RECORDS_MAX);
+		deliver(w);
+		broker_flush(w->broker);
+	}
+	assert(!broker_pending(w->broker));
+}
+
+static void check_replay(struct world *w, uint64_t checkpoint)
+{
+	uint64_t at = 0;
+	struct broker *again = broker_new(&live_host);
+	assert(again);
+	enum rmq_error err = broker_recover(again, &replay_log, checkpoint, w->last, &at);
+	assert(err == RMQ_E_OK);
+	assert(broker_digest(again) == broker_digest(w->broker));
+	broker_free(again);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct world *w = &world;
+	struct reader r = reader_of(slice_of(data, size));
+	uint64_t at;
+
+	*w = (struct world){.lease = {1000}, .wall = {5000}, .next_conn = 1};
+	w->broker = broker_new(&live_host);
+	assert(w->broker);
+	enum rmq_error err = broker_recover(w->broker, &replay_log, 0, 0, &at);
+	assert(err == RMQ_E_OK);
+	broker_start(w->broker, 1);
+	broker_room(w->broker, 0, 1ull << 40);
+	for (size_t i = 0; i < CONNS; i++)
+		broker_connect(w->broker, w->conns[i] = w->next_conn++);
+	while (reader_left(&r) > 0 && !w->full)
+		step(w, &r);
+	settle_down(w);
+	check_replay(w, w->checkpoint);
+	broker_free(w->broker);
+	for (uint64_t i = 1; i <= w->last; i++)
+		free(w->records[i].payload);
+	return 0;
+}
+
+/* ---- seeds ---- */
+
+static uint8_t seed_bytes[8192];
+
+/* A step that gives a whole frame, as it is made by wire_put_*(). */
+static void put_frame(struct writer *w, unsigned conn, struct writer *made)
+{
+	struct frame f;
+	size_t used;
+	assert(!made->full && frame_parse(slice_of(made->p, made->len), &f, &used) == RMQ_E_OK);
+	put_u8(w, (uint8_t)(8 | conn << 4));
+	put_u8(w, f.type);
+	put_u16(w, (uint16_t)f.payload.len);
+	put_rest(w, f.payload);
+	made->len = 0;
+}
+
+#define FRAME(conn, name, ...) \
+	do { \
+		wire_put_##name(&f, &(struct wire_##name){__VA_ARGS__}); \
+		put_frame(&w, conn, &f); \
+	} while (0)
+
+#define SESSION(i) (1ull << 32 | (i))
+
+/* Two clients, one queue, and the life of its messages, `variant` bits say with what. */
+static void seed_life(fuzz_add *add, unsigned variant)
+{
+	uint8_t made[1024];
+	struct writer f = writer_of(made, sizeof(made)), w = writer_of(seed_bytes, sizeof(seed_bytes));
+	struct slice q = slice_str("jobs"), none = slice_of(NULL, 0);
+	struct slice batch = slice_of("\3\0\0\0\2\0\4\0\6\0a\nb\nc\n", 16);
+	uint8_t entry[SETTLE_ENTRY_SIZE];
+	struct writer e = writer_of(entry, sizeof(entry));
+
+	FRAME(0, hello, WIRE_MAGIC, WIRE_VERSION, 0, 0);
+	FRAME(1, hello, WIRE_MAGIC, WIRE_VERSION, 0, 0);
+	FRAME(0, queue_create, 1, 0, SETTING_MAX_ATTEMPTS, q, 0, 2, 0, 0, 0, 0, none);
+	FRAME(0, send, 2, 0, 0, 0, q, batch);
+	FRAME(0, send, 3, 1, 0, 0, q, batch);
+	FRAME(0, send, 4, 1, SEND_CHUNK | SEND_MORE, 0, q, slice_str("large "));
+	FRAME(0, send, 4, 1, SEND_CHUNK, 1, q, slice_str("message"));
+	FRAME(1, subscribe, 0, 0, 0, q);
+	FRAME(1, credit, 0, 10, 1000, 77);
+	put_u8(&w, 2);
+	put_u8(&w, 2);
+	if (variant & 1)
+		put_u8(&w, 5);
+	settle_entry_put(&e, &(struct settle_entry){1, 1, 2});
+	FRAME(1, settle, 1, 0, (uint8_t)(1 + variant / 2 % 4), SETTLE_COUNTED, 100, 78, q,
+	    slice_str("why"), slice_of(entry, e.len));
+	FRAME(1, extend, 79);
+	put_u8(&w, 2);
+	FRAME(0, list, 1, 10, none, slice_str("*"));
+	FRAME(0, peek, 2, 7, 0, 100, q);
+	put_u8(&w, 2);
+	put_u8(&w, 0x10);
+	put_u16(&w, 60000);
+	put_u8(&w, 2);
+	if (variant & 1) {
+		put_u8(&w, 5);
+		put_u8(&w, 2);
+		put_u8(&w, 2);
+		put_u8(&w, 6);
+	}
+	if (variant & 8) {
+		put_u8(&w, 0x14);
+		put_u8(&w, 0x13);
+		FRAME(1, hello, WIRE_MAGIC, WIRE_VERSION, SESSION(2), 0);
+		FRAME(1, queue_purge, 2, 1, q);
+		FRAME(0, queue_set, 5, 4, SETTING_LEASE, q, 1000, 0, 0, 0, 0, 0, none);
+		FRAME(0, queue_remove, 6, 4, REMOVE_FORCE, q);
+		FRAME(1, unsubscribe, 0);
+		FRAME(1, bye, 2);
+	}
+	put_u8(&w, 2);
+	assert(!w.full);
+	add(w.p, w.len);
+}
+
+void fuzz_seeds(fuzz_add *add)
+{
+	for (unsigned variant = 0; variant < 16; variant++)
+		seed_life(add, variant);
+}
