@@ -367,7 +367,6 @@ static enum rmq_error replay(
 		r = ledger_at(&b->ledger, index, (uint32_t)payload.len);
 		ledger_add(&b->ledger, r, 1, 0);
 		err = replay_events(b, index, kind, payload, r);
-		r->newest = NULL;
 		ledger_drop(&b->ledger, r, 1, 0);
 		return err;
 	case RECORD_PART:

@@ -519,10 +519,10 @@ static struct batch *batch_at_location(struct broker *b, struct queue *q, uint64
 	struct event_location l = event_location_get(&r);
 	if (reader_done(&r) && count > 0 && l.slot != UINT16_MAX) {
 		struct record *record = ledger_at(&b->ledger, l.index, l.record_bytes);
-		record->newest = NULL;
+		q->newest = NULL;
 		struct batch *batch =
 		    queue_add_batch(q, record, first, count, bytes, l.offset, l.slot);
-		record->newest = NULL;
+		q->newest = NULL;
 		return batch;
 	}
 	struct large *large = count == 1 ? large_at(b, location) : NULL;
@@ -680,11 +680,11 @@ static enum rmq_error apply_part_batch(
 	if (!q || e->count == 0 || e->index == 0)
 		return RMQ_E_CORRUPT;
 	struct record *r = ledger_at(&b->ledger, e->index, e->record_bytes);
-	r->newest = NULL;
+	q->newest = NULL;
 	struct batch *batch =
 	    queue_add_batch(q, r, e->first_seq, e->count, e->bytes, e->offset, e->slot);
 	batch->note = note_of(e->note);
-	r->newest = NULL;
+	q->newest = NULL;
 	return queue_batch_set_live(q, batch, e->live) ? RMQ_E_OK : RMQ_E_CORRUPT;
 }
 

@@ -105,7 +105,6 @@ void ledger_stored(struct ledger *l, uint64_t index)
 	TAILQ_REMOVE(&l->pending, r, pending);
 	l->pending_bytes -= r->bytes;
 	r->index = index;
-	r->newest = NULL;
 	RB_INSERT(record_tree, &l->tree, r);
 	if (r->live == 0)
 		forget(l, r);
@@ -129,7 +128,6 @@ struct record *ledger_at(struct ledger *l, uint64_t index, uint32_t bytes)
 
 void ledger_tidy(struct ledger *l, struct record *r)
 {
-	r->newest = NULL;
 	if (r->live == 0)
 		forget(l, r);
 	else

@@ -25,7 +25,6 @@ struct record {
 	TAILQ_ENTRY(record) pending;  /* in ledger.pending until stored */
 	TAILQ_ENTRY(record) moveable; /* in the list that `list` names */
 	LIST_HEAD(, batch) batches;   /* those whose bodies are here */
-	struct batch *newest;	      /* the batch that was added last, while it is as added */
 	uint64_t n;		      /* number of its APPEND; 0 after recovery */
 	uint64_t index;		      /* 0 until stored */
 	uint64_t sent_after;	      /* bytes of new messages appended up to its end */

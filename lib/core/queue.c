@@ -142,9 +142,9 @@ static void batch_free(struct queue *q, struct batch *b)
 {
 	RB_REMOVE(batch_tree, &q->batches, b);
 	q->bytes -= batch_live_bytes(b);
+	if (q->newest == b)
+		q->newest = NULL;
 	if (b->record) {
-		if (b->record->newest == b)
-			b->record->newest = NULL;
 		LIST_REMOVE(b, in_record);
 		ledger_drop(q->ledger, b->record, b->live, batch_live_bytes(b));
 	} else {
@@ -158,10 +158,10 @@ static void batch_free(struct queue *q, struct batch *b)
 }
 
 /* Whether messages that follow b in seq, record and event order may become part of it. */
-static bool batch_can_grow(
-    const struct batch *b, const struct record *r, uint64_t first, uint32_t count)
+static bool batch_can_grow(const struct queue *q, const struct batch *b, const struct record *r,
+    uint64_t first, uint32_t count)
 {
-	return b && r->newest == b && !b->bits && !b->note && b->first + b->count == first &&
+	return b && q->newest == b && b->record == r && !b->bits && !b->note && b->first + b->count == first &&
 	       b->count + count + b->slot <= BATCH_COUNT_MAX;
 }
 
@@ -176,7 +176,7 @@ struct batch *queue_add_batch(struct queue *q, struct record *r, uint64_t first,
     uint32_t bytes, uint16_t offset, uint16_t slot)
 {
 	struct batch *b = batch_before(q, first);
-	if (slot == 0 && batch_can_grow(b, r, first, count)) {
+	if (slot == 0 && batch_can_grow(q, b, r, first, count)) {
 		b->count += count;
 		b->live += count;
 		b->bytes += bytes;
@@ -195,7 +195,7 @@ struct batch *queue_add_batch(struct queue *q, struct record *r, uint64_t first,
 	b->slot = slot;
 	RB_INSERT(batch_tree, &q->batches, b);
 	batch_charge(q, b);
-	r->newest = b;
+	q->newest = b;
 	return b;
 }
 
@@ -304,8 +304,8 @@ static void batch_trim(struct queue *q, struct batch *b, uint32_t from, uint32_t
 	b->count = to - from;
 	b->live -= dead;
 	q->bytes -= before - batch_live_bytes(b);
-	if (b->record->newest == b)
-		b->record->newest = NULL;
+	if (q->newest == b)
+		q->newest = NULL;
 	ledger_drop(q->ledger, b->record, dead, before - batch_live_bytes(b));
 }
 
@@ -331,8 +331,8 @@ static void batch_drop(struct queue *q, struct batch *b, uint32_t from, uint32_t
 	bits_clear(b->bits, from, to);
 	b->live -= dead;
 	q->bytes -= before - batch_live_bytes(b);
-	if (b->record->newest == b)
-		b->record->newest = NULL;
+	if (q->newest == b)
+		q->newest = NULL;
 	ledger_drop(q->ledger, b->record, dead, before - batch_live_bytes(b));
 }
 
@@ -380,8 +380,8 @@ static struct batch *batch_split(struct queue *q, struct batch *b, uint64_t seq)
 	b->live -= right->live;
 	LIST_INSERT_HEAD(&b->record->batches, right, in_record);
 	RB_INSERT(batch_tree, &q->batches, right);
-	if (b->record->newest == b)
-		b->record->newest = NULL;
+	if (q->newest == b)
+		q->newest = NULL;
 	/* The shares of the two sides may differ from the whole by rounding. */
 	uint32_t after = batch_live_bytes(b) + batch_live_bytes(right);
 	q->bytes = q->bytes + after - before;
@@ -408,7 +408,7 @@ bool queue_relocate(struct queue *q, uint64_t first, uint32_t count, uint32_t by
 	b->note = NULL;
 	batch_free(q, b);
 	if (note)
-		r->newest = NULL;
+		q->newest = NULL;
 	queue_add_batch(q, r, first, count, bytes, offset, 0)->note = note;
 	return true;
 }

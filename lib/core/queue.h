@@ -125,6 +125,7 @@ struct queue {
 	struct timers *timers;
 	struct ledger *ledger;
 	struct batch_tree batches;
+	struct batch *newest; /* the one that was added last, while it is as added */
 	struct range_tree ranges;
 	struct ready_tree ready;
 	TAILQ_HEAD(, subscription) hungry; /* with credit left */
