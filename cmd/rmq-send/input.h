@@ -1,0 +1,73 @@
+/*
+ * Where the messages of rmq-send come from: the records of stdin, all of it, words of the
+ * command line, or files that records or words name.  Gives them in parcels, each what
+ * one SEND holds.
+ */
+#ifndef RMQ_SEND_INPUT_H
+#define RMQ_SEND_INPUT_H
+
+#include "core/splitter.h"
+#include "core/text.h"
+
+enum input_kind { INPUT_RECORDS, INPUT_WHOLE };
+
+struct input {
+	enum input_kind kind;
+	bool files; /* what is given are names of files with the messages */
+	bool require_newline;
+	char separator;
+	char **words;	   /* NULL: stdin; else up to a NULL */
+	bool ended;	   /* nothing more is to be read from stdin */
+	bool eof;	   /* … because it is at its end */
+	bool done;	   /* and nothing is left here */
+	bool cut;	   /* the record that is not whole is not to be taken (any more) */
+	bool unterminated; /* it was taken: the input's last byte was not a separator */
+	bool skip_record;  /* the splitter is inside of a record that is too large */
+	const char *bad;   /* files: to be told behind what is put together */
+	struct splitter splitter;
+	/* files: names that were not opened yet, and what is being put together */
+	struct sendbuf *names;
+	uint32_t name;
+	struct sendbuf *content;
+	struct text content_names;
+	struct sendbuf *file; /* read, and not part of a parcel yet */
+	char *path;
+};
+
+/* Owned by who has it: buf (a batch or pieces), and with files the records that named them. */
+struct parcel {
+	struct sendbuf *buf;
+	struct text names;
+};
+
+enum input_result {
+	INPUT_PARCEL,
+	INPUT_MORE, /* stdin has to be read first */
+	INPUT_END,
+	INPUT_BAD, /* a bad record: *why.  input_skip() goes on behind it. */
+	INPUT_NO_MEMORY
+};
+
+/* The other fields are the caller's to fill in first. */
+void input_init(struct input *in);
+void input_deinit(struct input *in);
+
+/* Whether there is room to read to. */
+bool input_wants(const struct input *in);
+/* Reads once from stdin; 0, or errno. */
+int input_read(struct input *in);
+/* Nothing more is read; a record that is not whole is not taken. */
+void input_stop(struct input *in);
+
+/* flush: also a parcel that is not full. */
+enum input_result input_next(
+    struct input *in, bool flush, struct parcel *out, const char **why);
+void input_skip(struct input *in);
+
+/* Records that are at hand, whole, and in no parcel. */
+uint64_t input_waiting(const struct input *in);
+
+/* All bytes that were read and are in no parcel, as the input had them. */
+void input_rest(const struct input *in, struct text *out);
+
+#endif

@@ -1,0 +1,266 @@
+/* rmq-send: stores records in a queue.  See rmq-send(1). */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/name.h"
+#include "core/units.h"
+#include "progress.h"
+#include "sender.h"
+#include "sys/client_options.h"
+#include "sys/signals.h"
+
+enum {
+	OPT_FILES = 256,
+	OPT_REQUIRE_NEWLINE,
+	OPT_SKIP_BAD,
+	OPT_PASS,
+	OPT_UNSENT,
+	OPT_NO_WAIT,
+	OPT_NO_CREATE,
+	OPT_WINDOW,
+	OPT_PROGRESS
+};
+
+static const struct option longs[] = {{"null", no_argument, NULL, '0'},
+    {"whole", no_argument, NULL, 'w'}, {"files", no_argument, NULL, OPT_FILES},
+    {"require-newline", no_argument, NULL, OPT_REQUIRE_NEWLINE},
+    {"skip-bad", no_argument, NULL, OPT_SKIP_BAD}, {"print-ids", no_argument, NULL, 'i'},
+    {"pass", no_argument, NULL, OPT_PASS}, {"unsent", required_argument, NULL, OPT_UNSENT},
+    {"no-wait", no_argument, NULL, OPT_NO_WAIT},
+    {"no-create", no_argument, NULL, OPT_NO_CREATE},
+    {"window", required_argument, NULL, OPT_WINDOW},
+    {"progress", no_argument, NULL, OPT_PROGRESS}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+
+static const char usage_text[] =
+    "usage: rmq-send [OPTION]... QUEUE [[--] MESSAGE...]\n"
+    "Stores the arguments, or each line of stdin, durably in QUEUE.  Exit 0: all are stored.\n"
+    "\n"
+    "  -0, --null            records end in NUL\n"
+    "  -w, --whole           all of stdin is one message\n"
+    "      --files           each argument or record names a file to be sent\n"
+    "      --require-newline a last line without its newline is bad\n"
+    "      --skip-bad        pass over bad records, 65 at the end\n"
+    "  -i, --print-ids       print the id of each message as it is stored\n"
+    "      --pass            print each record as it is stored\n"
+    "      --unsent FILE     on failure, what is not known to be stored\n"
+    "      --no-wait         75 at once when the queue is full\n"
+    "      --no-create       66 instead of making the queue\n"
+    "      --window N        batches in flight (16)\n"
+    "      --progress        show progress on the terminal\n"
+    "  -S, --server ADDR,... contact points (RMQ_SERVERS)\n"
+    "      --timeout DUR     longest time without progress (30s)\n"
+    "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n";
+
+static int usage(const char *why)
+{
+	fprintf(stderr, "rmq-send: %s\n", why);
+	return error_exit(RMQ_E_USAGE);
+}
+
+/* Sets what one option says; RMQ_E_USAGE with *why (empty: getopt has said it). */
+static enum rmq_error take_option(
+    int option, struct send_options *o, struct input *in, bool *progress, struct reason *why)
+{
+	uint64_t n;
+	switch (option) {
+	case '0':
+		in->separator = 0;
+		return RMQ_E_OK;
+	case 'w':
+		in->kind = INPUT_WHOLE;
+		return RMQ_E_OK;
+	case OPT_FILES:
+		in->files = true;
+		return RMQ_E_OK;
+	case OPT_REQUIRE_NEWLINE:
+		in->require_newline = true;
+		return RMQ_E_OK;
+	case OPT_SKIP_BAD:
+		o->skip_bad = true;
+		return RMQ_E_OK;
+	case 'i':
+		o->print_ids = true;
+		return RMQ_E_OK;
+	case OPT_PASS:
+		o->pass = true;
+		return RMQ_E_OK;
+	case OPT_UNSENT:
+		o->unsent = optarg;
+		return RMQ_E_OK;
+	case OPT_NO_WAIT:
+		o->no_wait = true;
+		return RMQ_E_OK;
+	case OPT_NO_CREATE:
+		o->no_create = true;
+		return RMQ_E_OK;
+	case OPT_WINDOW:
+		if (!units_count(optarg, 1, SESSION_WINDOW, &n))
+			return reason_set(why, RMQ_E_USAGE,
+			    "--window: '%s' is not from 1 to %d", optarg, SESSION_WINDOW);
+		o->window = (uint32_t)n;
+		return RMQ_E_OK;
+	case OPT_PROGRESS:
+		*progress = true;
+		return RMQ_E_OK;
+	}
+	why->text[0] = 0;
+	return RMQ_E_USAGE;
+}
+
+static enum rmq_error parse(int argc, char **argv, struct send_options *o, struct input *in,
+    struct client_options *common, bool *progress, struct reason *why)
+{
+	bool dashes = false, words = false;
+	int option;
+	for (int round = 0; round < 2; round++) {
+		while (!dashes && (option = client_options_next(argc, argv,
+				       "+0wi" CLIENT_OPTIONS_SHORT, longs, &dashes)) != -1) {
+			enum rmq_error err = client_options_take(common, option, optarg, why);
+			if (err == RMQ_E_NOTHING)
+				err = take_option(option, o, in, progress, why);
+			if (err)
+				return err;
+		}
+		if (round == 0) {
+			if (common->help || common->version)
+				return RMQ_E_OK;
+			if (optind == argc)
+				return reason_set(why, RMQ_E_USAGE, "no QUEUE is given");
+			o->queue = argv[optind++];
+			words = !dashes;
+		}
+	}
+	/* Behind "--" there are messages, even if there are none. */
+	if (optind < argc || (dashes && words))
+		in->words = argv + optind;
+	if (!name_valid(slice_str(o->queue)))
+		return reason_set(why, RMQ_E_USAGE, "'%s' is not a queue name", o->queue);
+	if (in->words && in->kind == INPUT_WHOLE)
+		return reason_set(
+		    why, RMQ_E_USAGE, "--whole reads stdin and takes no messages");
+	if (in->files && in->kind == INPUT_WHOLE)
+		return reason_set(why, RMQ_E_USAGE, "--whole and --files exclude each other");
+	return RMQ_E_OK;
+}
+
+static void bad_record(const struct sender *s, uint64_t record, const char *why)
+{
+	if (s->o->quiet)
+		return;
+	progress_clear();
+	fprintf(stderr, "rmq-send: %s: %s %llu: %s\n", s->o->queue, s->o->unit,
+	    (unsigned long long)record, why);
+}
+
+/* In its place only when it is whole. */
+static int write_unsent(struct sender *s)
+{
+	char temporary[4096];
+	int error = 0;
+	if ((size_t)snprintf(temporary, sizeof(temporary), "%s.XXXXXX", s->o->unsent) >=
+	    sizeof(temporary))
+		return ENAMETOOLONG;
+	int fd = mkostemp(temporary, O_CLOEXEC);
+	if (fd < 0)
+		return errno;
+	error = sender_write_unsent(s, fd);
+	mode_t mask = umask(0);
+	umask(mask);
+	if (!error && (fchmod(fd, 0666 & ~mask) != 0 || fsync(fd) != 0))
+		error = errno;
+	close(fd);
+	if (!error && rename(temporary, s->o->unsent) != 0)
+		error = errno;
+	if (error)
+		unlink(temporary);
+	return error;
+}
+
+static void account(const struct sender *s, const char *why)
+{
+	char unknown[64] = "";
+	uint64_t n = sender_unknown(s), all = s->read + input_waiting(s->in);
+	if (n > 0)
+		snprintf(unknown, sizeof(unknown), ", %llu unknown", (unsigned long long)n);
+	fprintf(stderr, "rmq-send: %s: %s: %llu of %llu %ss stored%s\n", s->o->queue, why,
+	    (unsigned long long)s->stored, (unsigned long long)all, s->o->unit, unknown);
+}
+
+/* Says what happened and gives the exit status. */
+static int finish(struct sender *s)
+{
+	int status = error_exit(s->code);
+	uint64_t missing = s->read + input_waiting(s->in) - s->stored - s->bad;
+	if (s->code == RMQ_E_NO_DAEMON)
+		status = error_exit(RMQ_E_TIMEOUT);
+	if (!status && s->bad > 0)
+		status = error_exit(RMQ_E_BAD_DATA);
+	if (s->code || (s->signal && missing > 0))
+		account(s, s->code ? s->why : error_text(RMQ_E_INTERRUPTED));
+	else if (s->bad > 0 && !s->o->quiet)
+		account(s, "bad records");
+	if (s->o->unsent && (s->code || s->signal)) {
+		int error = write_unsent(s);
+		if (error)
+			fprintf(stderr, "rmq-send: %s: %s\n", s->o->unsent, strerror(error));
+	} else if (s->o->unsent) {
+		unlink(s->o->unsent);
+	}
+	if (s->signal)
+		signals_die(s->signal);
+	return status;
+}
+
+static const char *unit_of(const struct input *in)
+{
+	if (in->files)
+		return "file";
+	if (in->words || in->kind == INPUT_WHOLE)
+		return "message";
+	return in->separator ? "line" : "record";
+}
+
+int main(int argc, char **argv)
+{
+	struct send_options o = {.window = CLIENT_WINDOW};
+	struct input in = {.separator = '\n'};
+	struct client_options common;
+	struct reason why;
+	static struct sender s;
+	bool progress = false;
+
+	if (client_options_init(&common, 30000, &why))
+		return usage(why.text);
+	if (parse(argc, argv, &o, &in, &common, &progress, &why))
+		return why.text[0] ? usage(why.text) : error_exit(RMQ_E_USAGE);
+	if (common.help || common.version) {
+		fputs(common.help ? usage_text : "rmq-send " RMQ_VERSION "\n", stdout);
+		return fflush(stdout) ? error_exit(RMQ_E_IO) : 0;
+	}
+	o.servers = common.servers;
+	o.timeout_ms = common.timeout_ms;
+	o.quiet = common.quiet;
+	o.verbose = common.verbose;
+	o.unit = unit_of(&in);
+	if (!signals_init()) {
+		fprintf(stderr, "rmq-send: %s\n", strerror(errno));
+		return error_exit(RMQ_E_IO);
+	}
+	input_init(&in);
+	s.bad_record = bad_record;
+	enum rmq_error err = sender_open(&s, &o, &in, &why);
+	if (err) {
+		fprintf(stderr, "rmq-send: %s\n", why.text);
+		return error_exit(err);
+	}
+	sender_run(&s, progress_wanted(&o, progress) ? progress_show : NULL);
+	progress_clear();
+	int status = finish(&s);
+	sender_close(&s);
+	input_deinit(&in);
+	return status;
+}

@@ -1,0 +1,402 @@
+#include "sender.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/receipt.h"
+#include "sys/clock.h"
+#include "sys/signals.h"
+
+/* What belongs to a SEND here: its tag. */
+struct freight {
+	uint64_t first;	   /* number of its first record, from 1 */
+	uint32_t removed;  /* bad records that were taken out of it */
+	struct text names; /* with files: the records that named them */
+};
+
+static void freight_free(struct freight *f)
+{
+	text_deinit(&f->names);
+	free(f);
+}
+
+static void stop(struct sender *s, enum rmq_error code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void stop(struct sender *s, enum rmq_error code, const char *format, ...)
+{
+	va_list ap;
+	input_stop(s->in);
+	if (s->code)
+		return;
+	s->code = code;
+	va_start(ap, format);
+	vsnprintf(s->why, sizeof(s->why), format, ap);
+	va_end(ap);
+}
+
+static uint32_t messages(const struct client_command *cmd)
+{
+	return cmd->buf->large ? 1 : cmd->buf->count;
+}
+
+/* ---- records of a command, as the input had them ---- */
+
+/* Where record i begins in a list of names. */
+static size_t name_at(const struct text *names, char separator, uint32_t i)
+{
+	const char *p = names->data;
+	while (i-- > 0)
+		p = (const char *)memchr(p, separator, names->len) + 1;
+	return (size_t)(p - names->data);
+}
+
+static void put_records(
+    struct sender *s, struct text *out, const struct client_command *cmd, uint32_t from)
+{
+	const struct freight *f = cmd->tag;
+	if (s->in->files) {
+		size_t at = name_at(&f->names, s->in->separator, from);
+		text_put(out, f->names.data + at, f->names.len - at);
+		return;
+	}
+	if (!cmd->buf->large) {
+		struct batch_view v = sendbuf_view(cmd->buf);
+		uint32_t begin = from < v.count ? batch_begin(&v, from) : v.blob_len;
+		text_put(out, v.blob + begin, v.blob_len - begin);
+		return;
+	}
+	for (const struct sendbuf *b = cmd->buf; b && from == 0; b = b->next)
+		text_put(out, b->bytes + SENDBUF_BLOB, b->blob_len);
+	if (from == 0)
+		text_put_char(out, s->in->separator);
+}
+
+/* ---- answers ---- */
+
+static void print_ids(struct sender *s, const struct client_command *cmd, uint64_t first_seq,
+    const struct text *records)
+{
+	char id[RECEIPT_MAX];
+	const char *p = records->data, *end = records->data + records->len;
+	for (uint32_t i = 0; i < messages(cmd); i++) {
+		size_t len = receipt_print_id(id, slice_str(s->o->queue), first_seq + i);
+		fwrite(id, 1, len, stdout);
+		if (s->o->pass) {
+			const char *sep = memchr(p, s->in->separator, (size_t)(end - p));
+			size_t record = (size_t)((sep ? sep : end) - p);
+			putchar('\t');
+			fwrite(p, 1, record, stdout);
+			p += record + 1;
+		}
+		putchar(s->in->separator);
+	}
+}
+
+static void on_sent(
+    void *arg, const struct client_command *cmd, uint64_t first_seq, uint32_t count)
+{
+	struct sender *s = arg;
+	struct text records = {0};
+	s->stored += count;
+	if (s->o->pass) {
+		put_records(s, &records, cmd, 0);
+		if (s->in->kind == INPUT_WHOLE)
+			records.len--;
+	}
+	if (s->o->print_ids)
+		print_ids(s, cmd, first_seq, &records);
+	else if (s->o->pass)
+		fwrite(records.data, 1, records.len, stdout);
+	text_deinit(&records);
+	freight_free(cmd->tag);
+}
+
+static const char *explain(char out[TEXT_MAX + 1], enum rmq_error code, struct slice text)
+{
+	if (text.len == 0)
+		return error_text(code);
+	memcpy(out, text.data, text.len);
+	out[text.len] = 0;
+	return out;
+}
+
+static enum client_verdict refuse_record(
+    struct sender *s, const struct client_command *cmd, uint32_t at, const char *why)
+{
+	struct freight *f = cmd->tag;
+	uint64_t record = f->first + f->removed + at;
+	if (s->o->skip_bad) {
+		s->bad++;
+		s->bad_record(s, record, why);
+		if (s->in->files) {
+			size_t from = name_at(&f->names, s->in->separator, at);
+			size_t to = name_at(&f->names, s->in->separator, at + 1);
+			memmove(f->names.data + from, f->names.data + to, f->names.len - to);
+			f->names.len -= to - from;
+		}
+		f->removed++;
+		if (messages(cmd) == 1) {
+			freight_free(f);
+			return CLIENT_DROP;
+		}
+		client_remove(s->io.client, cmd, at, 1);
+		return CLIENT_REPEAT;
+	}
+	stop(s, RMQ_E_TOO_LARGE, "%s %llu: %s", s->o->unit, (unsigned long long)record, why);
+	if (s->o->unsent)
+		put_records(s, &s->refused, cmd, at);
+	if (s->in->files)
+		f->names.len = name_at(&f->names, s->in->separator, at);
+	client_remove(s->io.client, cmd, at, messages(cmd) - at);
+	if (at == 0)
+		freight_free(f);
+	return CLIENT_LAST;
+}
+
+static enum client_verdict on_failed(void *arg, const struct client_command *cmd,
+    enum rmq_error code, uint32_t at, struct slice text)
+{
+	struct sender *s = arg;
+	char buf[TEXT_MAX + 1];
+	const char *why = explain(buf, code, text);
+	if (error_exit(code) == error_exit(RMQ_E_BAD_DATA) && at < messages(cmd))
+		return refuse_record(s, cmd, at, why);
+	stop(s, code, "%s", why);
+	return CLIENT_STOP;
+}
+
+static void on_fatal(void *arg, enum rmq_error code, struct slice text)
+{
+	struct sender *s = arg;
+	char buf[TEXT_MAX + 1];
+	const char *why = explain(buf, code, text);
+	if (code == RMQ_E_NO_DAEMON && s->io.error)
+		stop(s, code, "%s at %s (%s)", why, s->io.target, strerror(s->io.error_number));
+	else if (code == RMQ_E_NO_DAEMON)
+		stop(s, code, "%s at %s in time", why, s->io.target);
+	else
+		stop(s, code, "%s", why);
+	s->dead = true;
+}
+
+/* ---- the run ---- */
+
+enum rmq_error sender_open(
+    struct sender *s, const struct send_options *o, struct input *in, struct reason *why)
+{
+	struct client_config config = {
+	    .window = o->window, .timeout_ms = o->timeout_ms, .no_wait = o->no_wait};
+	struct client_host host = {
+	    .arg = s, .sent = on_sent, .failed = on_failed, .fatal = on_fatal};
+	s->o = o;
+	s->in = in;
+	return client_io_open(&s->io, o->servers, &config, &host, why);
+}
+
+void sender_close(struct sender *s)
+{
+	const struct client_command *lists[] = {
+	    client_oldest(s->io.client), client_shelf(s->io.client)};
+	for (size_t i = 0; i < 2; i++)
+		for (const struct client_command *cmd = lists[i]; cmd; cmd = cmd->next)
+			freight_free(cmd->tag);
+	client_io_close(&s->io);
+	text_deinit(&s->refused);
+}
+
+static void send_parcel(struct sender *s, struct parcel *p)
+{
+	struct freight *f = calloc(1, sizeof(*f));
+	if (!f) {
+		stop(s, RMQ_E_LIMIT, "out of memory");
+		sendbuf_free(p->buf);
+		return;
+	}
+	f->first = s->read + 1;
+	f->names = p->names;
+	uint8_t flags = s->o->no_create ? SEND_NO_CREATE : 0;
+	const struct client_command *cmd =
+	    client_send(s->io.client, clock_mono(), slice_str(s->o->queue), flags, p->buf, f);
+	if (cmd)
+		s->read += messages(cmd);
+}
+
+/* Gives the client as much as it takes.  Whether something waits for being flushed. */
+static bool take_input(struct sender *s, bool flush)
+{
+	struct parcel p;
+	const char *why;
+	while (!s->code && !s->over && client_has_room(s->io.client)) {
+		switch (input_next(s->in, flush, &p, &why)) {
+		case INPUT_PARCEL:
+			send_parcel(s, &p);
+			break;
+		case INPUT_MORE:
+			return input_waiting(s->in) > 0;
+		case INPUT_END:
+			s->over = true;
+			break;
+		case INPUT_NO_MEMORY:
+			stop(s, RMQ_E_LIMIT, "out of memory");
+			break;
+		case INPUT_BAD:
+			if (!s->o->skip_bad) {
+				stop(s, RMQ_E_BAD_DATA, "%s %llu: %s", s->o->unit,
+				    (unsigned long long)s->read + 1, why);
+				break;
+			}
+			s->bad++;
+			s->bad_record(s, ++s->read, why);
+			input_skip(s->in);
+			break;
+		}
+	}
+	return false;
+}
+
+static void on_signal(struct sender *s)
+{
+	s->signal = signals_caught();
+	input_stop(s->in);
+	if (client_blocked(s->io.client) || !client_welcomed(s->io.client))
+		stop(s, RMQ_E_INTERRUPTED, "%s", error_text(RMQ_E_INTERRUPTED));
+}
+
+/* What was stored is told at once when no more answers are at hand. */
+static void flush_output(struct sender *s)
+{
+	if (!s->o->print_ids && !s->o->pass)
+		return;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return;
+	if (errno == EINTR && signals_caught()) {
+		clearerr(stdout);
+		return;
+	}
+	stop(s, RMQ_E_IO, "standard output: %s", strerror(errno));
+	s->dead = true;
+}
+
+static void turn(struct sender *s, bool *flush)
+{
+	bool waiting = take_input(s, *flush);
+	int timeout_ms;
+	flush_output(s);
+	struct pollfd p[3] = {client_io_prepare(&s->io, &timeout_ms)};
+	bool reads = !s->code && !s->over && input_wants(s->in);
+	p[1] = (struct pollfd){reads ? STDIN_FILENO : -1, POLLIN, 0};
+	p[2] = (struct pollfd){s->signal ? -1 : signals_fd(), POLLIN, 0};
+	*flush = false;
+	if (s->dead || (s->over && client_unanswered(s->io.client) == 0))
+		return;
+	if (waiting && client_has_room(s->io.client))
+		timeout_ms = 0;
+	if (poll(p, 3, timeout_ms) < 0)
+		return;
+	if (p[2].revents)
+		on_signal(s);
+	client_io_turn(&s->io, p[0].revents);
+	if (p[1].revents) {
+		int error = input_read(s->in);
+		if (error)
+			stop(s, RMQ_E_IO, "standard input: %s", strerror(error));
+	} else {
+		*flush = true;
+	}
+}
+
+void sender_run(struct sender *s, void (*progress)(const struct sender *s))
+{
+	bool flush = s->in->ended;
+	while (!s->dead && !((s->over || s->code) && client_unanswered(s->io.client) == 0) &&
+	       !(s->signal && s->code)) {
+		turn(s, &flush);
+		if (progress)
+			progress(s);
+	}
+	flush_output(s);
+	if (s->dead)
+		return;
+	client_bye(s->io.client);
+	int timeout_ms;
+	(void)client_io_prepare(&s->io, &timeout_ms);
+}
+
+/* ---- the account ---- */
+
+uint64_t sender_unknown(const struct sender *s)
+{
+	uint64_t n = 0;
+	const struct client_command *cmd = client_oldest(s->io.client);
+	for (; cmd; cmd = cmd->next)
+		n += cmd->flown ? messages(cmd) : 0;
+	return n;
+}
+
+static int write_all(int fd, const char *p, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, p, len);
+		if (n < 0 && errno != EINTR)
+			return errno;
+		if (n > 0) {
+			p += n;
+			len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+static int write_text(int fd, struct text *t)
+{
+	int error = t->failed ? ENOMEM : write_all(fd, t->data, t->len);
+	t->len = 0;
+	return error;
+}
+
+static int copy_stdin(int fd)
+{
+	static char buf[65536];
+	for (;;) {
+		ssize_t n = read(STDIN_FILENO, buf, sizeof(buf));
+		if (n == 0 || (n < 0 && errno != EINTR))
+			return n < 0 ? errno : 0;
+		int error = n > 0 ? write_all(fd, buf, (size_t)n) : 0;
+		if (error)
+			return error;
+	}
+}
+
+int sender_write_unsent(struct sender *s, int fd)
+{
+	struct text t = {0};
+	const struct client_command *lists[] = {
+	    client_oldest(s->io.client), client_shelf(s->io.client)};
+	int error = 0;
+	for (size_t i = 0; i < 2 && !error; i++) {
+		for (const struct client_command *cmd = lists[i]; cmd && !error;
+		     cmd = cmd->next) {
+			put_records(s, &t, cmd, 0);
+			error = write_text(fd, &t);
+		}
+		if (i == 0 && !error)
+			error = write_text(fd, &s->refused);
+	}
+	/* The input's last record may have had no separator, or there are none. */
+	bool bare = s->in->kind == INPUT_WHOLE || s->in->unterminated;
+	off_t end = bare ? lseek(fd, 0, SEEK_CUR) : 0;
+	if (!error && end > 0 &&
+	    (ftruncate(fd, end - 1) != 0 || lseek(fd, end - 1, SEEK_SET) < 0))
+		error = errno;
+	if (!error) {
+		input_rest(s->in, &t);
+		error = write_text(fd, &t);
+	}
+	text_deinit(&t);
+	if (!error && !s->in->words && !s->in->eof)
+		error = copy_stdin(fd);
+	return error;
+}

@@ -1,0 +1,52 @@
+/* Sends what an input gives, and keeps account of what is stored. */
+#ifndef RMQ_SEND_SENDER_H
+#define RMQ_SEND_SENDER_H
+
+#include "input.h"
+#include "sys/client_io.h"
+
+struct send_options {
+	const char *queue;
+	const char *servers;
+	uint64_t timeout_ms;
+	uint32_t window;
+	bool quiet;
+	int verbose;
+	bool skip_bad;
+	bool no_wait;
+	bool no_create;
+	bool print_ids;
+	bool pass;
+	const char *unsent; /* file, NULL: none */
+	const char *unit;   /* what a record is called: "lines" */
+};
+
+struct sender {
+	const struct send_options *o;
+	struct client_io io;
+	struct input *in;
+	uint64_t read; /* records that were given to the client, or were bad */
+	uint64_t stored;
+	uint64_t bad;
+	enum rmq_error code; /* why it ends early, RMQ_E_OK: it does not */
+	char why[512];
+	bool over; /* the input has given all */
+	bool dead; /* nothing more can be sent or told */
+	int signal;
+	struct text refused; /* records that the daemon refused, for --unsent */
+	void (*bad_record)(const struct sender *s, uint64_t record, const char *why);
+};
+
+/* Runs until everything is stored, or it cannot be.  RMQ_E_USAGE: *why. */
+enum rmq_error sender_open(struct sender *s, const struct send_options *o, struct input *in,
+    struct reason *why) __attribute__((warn_unused_result));
+void sender_run(struct sender *s, void (*progress)(const struct sender *s));
+void sender_close(struct sender *s);
+
+/* Records that were sent and may or may not be stored. */
+uint64_t sender_unknown(const struct sender *s);
+
+/* Writes all that is not known to be stored, and the rest of stdin; 0, or errno. */
+int sender_write_unsent(struct sender *s, int fd);
+
+#endif

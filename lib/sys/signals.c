@@ -1,0 +1,61 @@
+#include "sys/signals.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t caught;
+static int pipe_fds[2];
+
+static void on_signal(int signal)
+{
+	int saved = errno;
+	struct sigaction def = {.sa_handler = SIG_DFL};
+	caught = signal;
+	sigaction(SIGINT, &def, NULL);
+	sigaction(SIGTERM, &def, NULL);
+	sigaction(SIGHUP, &def, NULL);
+	(void)!write(pipe_fds[1], "", 1);
+	errno = saved;
+}
+
+bool signals_init(void)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+	/* Without SA_RESTART: a write that blocks is interrupted. */
+	struct sigaction action = {.sa_handler = on_signal}, old;
+	if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) != 0)
+		return false;
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		sigaction(signals[i], &action, &old);
+		if (old.sa_handler == SIG_IGN)
+			sigaction(signals[i], &old, NULL);
+	}
+	struct sigaction def = {.sa_handler = SIG_DFL};
+	sigaction(SIGPIPE, &def, NULL);
+	return true;
+}
+
+int signals_fd(void)
+{
+	return pipe_fds[0];
+}
+
+int signals_caught(void)
+{
+	return caught;
+}
+
+void signals_die(int signal)
+{
+	struct sigaction def = {.sa_handler = SIG_DFL};
+	sigset_t set;
+	sigaction(signal, &def, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, signal);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	raise(signal);
+	_exit(128 + signal);
+}

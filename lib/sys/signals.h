@@ -1,0 +1,22 @@
+/*
+ * Signals that end a client: SIGINT, SIGTERM, SIGHUP (each unless it was ignored at the
+ * start).  The first one is remembered and makes a descriptor readable; a second one ends
+ * the process at once, as if nothing had been set up.  SIGPIPE is set to its default.
+ */
+#ifndef RMQ_SYS_SIGNALS_H
+#define RMQ_SYS_SIGNALS_H
+
+#include <stdbool.h>
+
+/* False: no descriptors left (errno). */
+bool signals_init(void) __attribute__((warn_unused_result));
+
+/* Readable from the first signal on. */
+int signals_fd(void);
+/* The first signal, 0: none came. */
+int signals_caught(void);
+
+/* Ends the process by this signal. */
+void signals_die(int signal) __attribute__((noreturn));
+
+#endif
