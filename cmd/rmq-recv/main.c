@@ -1,0 +1,260 @@
+/* rmq-recv: prints the messages of a queue.  See rmq-recv(1). */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/name.h"
+#include "core/units.h"
+#include "receiver.h"
+#include "sys/client_options.h"
+#include "sys/signals.h"
+
+enum {
+	OPT_DRAIN = 256,
+	OPT_WAIT,
+	OPT_LEASE,
+	OPT_PREFETCH,
+	OPT_NO_CREATE,
+	OPT_SKIP_BAD,
+	OPT_RAW,
+	OPT_ACK
+};
+
+static const struct option longs[] = {{"count", required_argument, NULL, 'n'},
+    {"drain", optional_argument, NULL, OPT_DRAIN}, {"wait", required_argument, NULL, OPT_WAIT},
+    {"lease", required_argument, NULL, OPT_LEASE},
+    {"prefetch", required_argument, NULL, OPT_PREFETCH},
+    {"no-create", no_argument, NULL, OPT_NO_CREATE},
+    {"skip-bad", no_argument, NULL, OPT_SKIP_BAD}, {"null", no_argument, NULL, '0'},
+    {"json", no_argument, NULL, 'j'}, {"output", required_argument, NULL, 'o'},
+    {"raw", no_argument, NULL, OPT_RAW}, {"ack", required_argument, NULL, OPT_ACK},
+    CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+
+static const char usage_text[] =
+    "usage: rmq-recv [OPTION]... QUEUE\n"
+    "Prints the messages of QUEUE, a line each, and settles them when they are taken.\n"
+    "\n"
+    "  -n, --count N         end after N messages\n"
+    "  -1                    end after one\n"
+    "      --drain[=all]     end when nothing is ready (all: nor leased or in back-off)\n"
+    "      --wait DUR        end when none came for DUR; 1 if none came at all\n"
+    "      --lease DUR       length of leases (the queue's); they are extended while held\n"
+    "      --prefetch N      leased ahead (as much as the output keeps up with)\n"
+    "      --no-create       66 instead of making the queue\n"
+    "      --skip-bad        dead-letter what cannot be printed, 65 at the end\n"
+    "  -0, --null            end messages with NUL\n"
+    "  -j, --json            print envelopes\n"
+    "  -o, --output FIELD,.. print fields, tab-separated, body last\n"
+    "      --raw             print bodies and nothing else\n"
+    "      --ack MODE        settled when read (default on a pipe), write (default else),\n"
+    "                        sync; none: before the write; manual: by rmq-ack\n"
+    "  -S, --server ADDR,... contact points (RMQ_SERVERS)\n"
+    "      --timeout DUR     longest time without an answer (30s; infinity without an end)\n"
+    "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n";
+
+static int usage(const char *why)
+{
+	fprintf(stderr, "rmq-recv: %s\n", why);
+	return error_exit(RMQ_E_USAGE);
+}
+
+static enum rmq_error bad_value(struct reason *why, const char *option, const char *what)
+{
+	return reason_set(why, RMQ_E_USAGE, "%s: '%s' is not %s", option, optarg, what);
+}
+
+static enum rmq_error take_ack(struct recv_options *o, struct reason *why)
+{
+	static const struct {
+		const char *name;
+		enum ack ack;
+	} acks[] = {{"read", ACK_READ}, {"write", ACK_WRITE}, {"sync", ACK_SYNC},
+	    {"none", ACK_NONE}, {"manual", ACK_MANUAL}};
+	for (size_t i = 0; i < sizeof(acks) / sizeof(acks[0]); i++) {
+		if (strcmp(optarg, acks[i].name) == 0) {
+			o->ack = acks[i].ack;
+			return RMQ_E_OK;
+		}
+	}
+	return bad_value(why, "--ack", "read, write, sync, none or manual");
+}
+
+/* Options that say when to end. */
+static enum rmq_error take_end(int option, struct recv_options *o, struct reason *why)
+{
+	switch (option) {
+	case '1':
+		o->count = 1;
+		return RMQ_E_OK;
+	case 'n':
+		if (units_count(optarg, 1, UINT64_MAX / 2, &o->count))
+			return RMQ_E_OK;
+		return bad_value(why, "--count", "a number from 1 on");
+	case OPT_DRAIN:
+		o->drain = optarg ? DRAIN_ALL : DRAIN_HERE;
+		if (!optarg || strcmp(optarg, "all") == 0)
+			return RMQ_E_OK;
+		return bad_value(why, "--drain", "all");
+	case OPT_WAIT:
+		if (units_duration(optarg, &o->wait_ms))
+			return RMQ_E_OK;
+		return bad_value(why, "--wait", "a duration");
+	}
+	return RMQ_E_NOTHING;
+}
+
+static enum rmq_error take_option(int option, struct recv_options *o, struct reason *why)
+{
+	uint64_t n;
+	switch (option) {
+	case OPT_LEASE:
+		if (!units_duration(optarg, &n) || n < LEASE_MS_MIN || n > LEASE_MS_MAX)
+			return bad_value(why, "--lease", "a duration from 100ms to 7d");
+		o->lease_ms = (uint32_t)n;
+		return RMQ_E_OK;
+	case OPT_PREFETCH:
+		if (!units_count(optarg, 0, GRANT_MESSAGES_MAX * 16u, &n))
+			return bad_value(why, "--prefetch", "a number from 0 to 131072");
+		o->prefetch = n > 0 ? (uint32_t)n : 1;
+		return RMQ_E_OK;
+	case OPT_NO_CREATE:
+		o->no_create = true;
+		return RMQ_E_OK;
+	case OPT_SKIP_BAD:
+		o->skip_bad = true;
+		return RMQ_E_OK;
+	case '0':
+		o->separator = 0;
+		return RMQ_E_OK;
+	case 'j':
+		o->format = FORMAT_JSON;
+		return RMQ_E_OK;
+	case OPT_RAW:
+		o->format = FORMAT_RAW;
+		return RMQ_E_OK;
+	case 'o':
+		o->format = FORMAT_FIELDS;
+		if (envelope_fields_parse(&o->fields, optarg))
+			return RMQ_E_OK;
+		return bad_value(
+		    why, "--output", "a list of fields, of which body is the last");
+	case OPT_ACK:
+		return take_ack(o, why);
+	}
+	why->text[0] = 0;
+	return RMQ_E_USAGE;
+}
+
+static enum rmq_error parse(int argc, char **argv, struct recv_options *o,
+    struct client_options *common, struct reason *why)
+{
+	bool dashes = false;
+	int option;
+	for (int round = 0; round < 2; round++) {
+		while (
+		    !dashes && (option = client_options_next(argc, argv,
+				    "+n:10jo:" CLIENT_OPTIONS_SHORT, longs, &dashes)) != -1) {
+			enum rmq_error err = client_options_take(common, option, optarg, why);
+			if (err == RMQ_E_NOTHING)
+				err = take_end(option, o, why);
+			if (err == RMQ_E_NOTHING)
+				err = take_option(option, o, why);
+			if (err)
+				return err;
+		}
+		if (round == 0) {
+			if (common->help || common->version)
+				return RMQ_E_OK;
+			if (optind == argc)
+				return reason_set(why, RMQ_E_USAGE, "no QUEUE is given");
+			o->queue = argv[optind++];
+		}
+	}
+	if (optind < argc)
+		return reason_set(why, RMQ_E_USAGE, "'%s': it takes one QUEUE", argv[optind]);
+	if (!name_valid(slice_str(o->queue)))
+		return reason_set(why, RMQ_E_USAGE, "'%s' is not a queue name", o->queue);
+	return RMQ_E_OK;
+}
+
+/* What depends on what stdout is. */
+static enum rmq_error settle_defaults(
+    struct recv_options *o, const struct outlet *out, struct reason *why)
+{
+	if (o->ack == ACK_DEFAULT)
+		o->ack = out->kind == OUTLET_PIPE ? ACK_READ : ACK_WRITE;
+	if (o->ack == ACK_READ && out->kind != OUTLET_PIPE)
+		return reason_set(
+		    why, RMQ_E_USAGE, "--ack read: standard output is not a pipe");
+	if (o->ack == ACK_SYNC && !out->syncable)
+		return reason_set(
+		    why, RMQ_E_USAGE, "--ack sync: standard output is not a file");
+	/* Unsettled ones are others' to settle: it makes no sense to pile them up. */
+	if (o->ack == ACK_MANUAL && o->prefetch == 0)
+		o->prefetch = 256;
+	return RMQ_E_OK;
+}
+
+static int finish(const struct receiver *r)
+{
+	const struct recv_options *o = r->o;
+	bool came = r->taken > 0 || r->bad > 0;
+	if (r->code)
+		fprintf(stderr, "rmq-recv: %s: %s\n", o->queue, r->why);
+	if (r->signal)
+		signals_die(r->signal);
+	if (r->code)
+		return error_exit(r->code);
+	if (r->bad > 0)
+		return error_exit(RMQ_E_BAD_DATA);
+	if (!came && o->wait_ms != UNITS_INFINITY && o->drain == DRAIN_NO && !signals_caught())
+		return error_exit(RMQ_E_NOTHING);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct recv_options o = {
+	    .count = UINT64_MAX, .wait_ms = UNITS_INFINITY, .separator = '\n'};
+	struct client_options common;
+	struct reason why;
+	static struct receiver r;
+
+	if (client_options_init(&common, UNITS_INFINITY - 1, &why))
+		return usage(why.text);
+	if (parse(argc, argv, &o, &common, &why))
+		return why.text[0] ? usage(why.text) : error_exit(RMQ_E_USAGE);
+	if (common.help || common.version) {
+		fputs(common.help ? usage_text : "rmq-recv " RMQ_VERSION "\n", stdout);
+		return fflush(stdout) ? error_exit(RMQ_E_IO) : 0;
+	}
+	bool ends = o.count != UINT64_MAX || o.drain != DRAIN_NO || o.wait_ms != UNITS_INFINITY;
+	o.servers = common.servers;
+	o.timeout_ms = common.timeout_ms;
+	if (o.timeout_ms == UNITS_INFINITY - 1)
+		o.timeout_ms = ends ? 30000 : UNITS_INFINITY;
+	o.quiet = common.quiet;
+	o.verbose = common.verbose;
+	int error = outlet_open(&r.out, STDOUT_FILENO);
+	if (error || !signals_init()) {
+		fprintf(
+		    stderr, "rmq-recv: standard output: %s\n", strerror(error ? error : errno));
+		return error_exit(RMQ_E_IO);
+	}
+	/* A closed stdout is noticed by the error, so that what is in hand can be given back.
+	 */
+	signal(SIGPIPE, SIG_IGN);
+	enum rmq_error err = settle_defaults(&o, &r.out, &why);
+	if (!err)
+		err = receiver_open(&r, &o, &why);
+	if (err) {
+		fprintf(stderr, "rmq-recv: %s\n", why.text);
+		return error_exit(err);
+	}
+	receiver_run(&r);
+	int status = finish(&r);
+	receiver_close(&r);
+	return status;
+}

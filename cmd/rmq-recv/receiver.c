@@ -1,0 +1,746 @@
+#include "receiver.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/units.h"
+#include "sys/clock.h"
+#include "sys/signals.h"
+
+#define WINDOW		 16 /* settlements in flight */
+#define PREFETCH_MIN	 256
+#define PREFETCH_MAX	 32768
+#define PREFETCH_BYTES	 (4u << 20)
+#define BLOCKED_MS	 50 /* output that takes nothing for so long is slow */
+#define READ_POLL_MAX_MS 128
+#define READER_WAIT_MS	 500 /* for a reader that takes nothing, at the end */
+#define RELEASE_MAX_MS	 10000
+#define LIST_AGAIN_MS	 100
+
+static void settling_free(struct settling *b)
+{
+	free(b->entries);
+}
+
+static void end_with(struct receiver *r, enum rmq_error code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void end_with(struct receiver *r, enum rmq_error code, const char *format, ...)
+{
+	va_list ap;
+	if (r->code)
+		return;
+	r->code = code;
+	va_start(ap, format);
+	vsnprintf(r->why, sizeof(r->why), format, ap);
+	va_end(ap);
+}
+
+static void end_memory(struct receiver *r)
+{
+	end_with(r, RMQ_E_LIMIT, "out of memory");
+	r->dead = true;
+}
+
+/* ---- settling ---- */
+
+/* Adds a range; one that goes on from the last one is merged with it. */
+static void settling_add(
+    struct receiver *r, struct settling *b, uint64_t lease, uint64_t first, uint32_t count)
+{
+	struct settle_entry *last = b->count > 0 ? &b->entries[b->count - 1] : NULL;
+	if (count == 0)
+		return;
+	if (last && last->lease == lease && last->first + last->count == first) {
+		last->count += count;
+		return;
+	}
+	if (b->count == b->cap) {
+		size_t cap = b->cap ? b->cap * 2 : 64;
+		struct settle_entry *entries = realloc(b->entries, cap * sizeof(*entries));
+		if (!entries) {
+			end_memory(r);
+			return;
+		}
+		b->entries = entries;
+		b->cap = cap;
+	}
+	b->entries[b->count++] = (struct settle_entry){lease, first, count};
+}
+
+static void settling_flush(struct receiver *r, struct settling *b, struct mono_time now)
+{
+	size_t at = 0;
+	while (at < b->count && client_has_room(r->io.client)) {
+		size_t n = b->count - at;
+		if (n > SETTLE_ENTRIES_MAX)
+			n = SETTLE_ENTRIES_MAX;
+		struct client_settlement s = {.queue = slice_str(r->o->queue),
+		    .verb = b->verb,
+		    .flags = b->flags,
+		    .ms = b->verb == VERB_TOUCH ? r->lease_ms : 0,
+		    .why = slice_str(b->why ? b->why : "")};
+		/* Only the last command of a batch says that it is done. */
+		if (b == &r->settle && at + n == b->count)
+			s.tag = (void *)(uintptr_t)r->batch;
+		client_settle(r->io.client, now, &s, b->entries + at, (uint32_t)n);
+		at += n;
+	}
+	b->count -= at;
+	memmove(b->entries, b->entries + at, b->count * sizeof(*b->entries));
+	/* Messages that come from here on are settled by a later command. */
+	if (b == &r->settle && at > 0 && b->count == 0)
+		r->batch++;
+}
+
+static void flush_settling(struct receiver *r)
+{
+	struct settling *all[] = {&r->settle, &r->touch, &r->fail, &r->bury, &r->release};
+	struct mono_time now = clock_mono();
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i]->count > 0)
+			settling_flush(r, all[i], now);
+}
+
+/* So many messages of the first segments are printed for good, or taken by the reader. */
+static void acknowledge(struct receiver *r)
+{
+	struct segment *s;
+	bool read = r->o->ack == ACK_READ;
+	struct settling *b = r->o->ack == ACK_MANUAL ? &r->touch : &r->settle;
+	if (r->o->ack == ACK_NONE || (r->o->ack == ACK_SYNC && r->dirty))
+		return;
+	while ((s = r->in_hand.head)) {
+		uint32_t upto = read ? segment_taken(s, r->consumed) : segment_whole(s);
+		bool all = upto == s->count && s != r->in_hand.printing;
+		settling_add(r, b, s->lease, s->first + s->settled, upto - s->settled);
+		segments_settled(&r->in_hand, s, upto);
+		if (!all)
+			break;
+	}
+}
+
+static void look_at_reader(struct receiver *r)
+{
+	if (r->o->ack != ACK_READ)
+		return;
+	uint64_t consumed = outlet_consumed(&r->out);
+	if (consumed <= r->consumed) {
+		if (r->read_poll_ms < READ_POLL_MAX_MS)
+			r->read_poll_ms *= 2;
+		return;
+	}
+	r->consumed = consumed;
+	r->consumed_at = clock_mono();
+	r->read_poll_ms = 1;
+}
+
+static void sync_output(struct receiver *r)
+{
+	if (r->o->ack != ACK_SYNC || !r->dirty)
+		return;
+	if (fdatasync(r->out.fd) != 0)
+		end_with(r, RMQ_E_IO, "standard output: %s", strerror(errno));
+	else
+		r->dirty = false;
+}
+
+/* ---- printing ---- */
+
+static void enter(struct receiver *r, enum phase phase)
+{
+	r->phase = phase;
+	r->phase_at = clock_mono();
+	if (!r->subscribed)
+		return;
+	/* All that was asked for has come: there is nothing to be called off. */
+	if (phase == ENDING && client_credit_messages(r->io.client, r->sub) == 0)
+		r->subscribed = false;
+	else
+		client_unsubscribe(r->io.client, r->sub);
+}
+
+static void output_failed(struct receiver *r, int error)
+{
+	if (error == EPIPE)
+		r->signal = SIGPIPE;
+	else
+		end_with(r, RMQ_E_IO, "standard output: %s", strerror(error));
+	enter(r, RELEASING);
+}
+
+/* Whether the segment's next byte may be printed now. */
+static bool may_print(const struct receiver *r, const struct segment *s, struct mono_time now)
+{
+	if (r->phase == RELEASING || r->dead)
+		return false;
+	/* What has begun is ended: half a message is of no use to anyone. */
+	if (segment_torn(s))
+		return true;
+	if (r->phase == STOPPING)
+		return false;
+	if (r->o->ack == ACK_NONE)
+		return r->batches_done >= s->batch;
+	uint64_t seq = s->first + segment_whole(s);
+	return s->size == 0 || client_vouches(r->io.client, s->lease, seq, now);
+}
+
+/* Prints from the segment's bytes, or from `bytes` if they are not its own yet. */
+static bool print(
+    struct receiver *r, struct segment *s, const char *bytes, struct mono_time now)
+{
+	int error;
+	size_t len = s->size - s->printed;
+	if (s->printed == 0)
+		s->at = r->out.written;
+	if (r->phase == STOPPING)
+		len = s->ends[segment_whole(s)] - s->printed;
+	uint32_t whole = segment_whole(s);
+	size_t n = outlet_write(&r->out, bytes, len, &error);
+	bool all = n == len;
+	r->dirty |= n > 0;
+	if (n > 0) {
+		r->blocked = false;
+		r->read_poll_ms = 1;
+	}
+	if (error == EAGAIN && !r->blocked) {
+		r->blocked = true;
+		r->blocked_since = now;
+	} else if (error && error != EAGAIN) {
+		output_failed(r, error);
+	}
+	r->kept_up += (s->printed + n == s->size ? s->count : whole) - whole;
+	segments_printed(&r->in_hand, s, n);
+	return all;
+}
+
+static void print_all(struct receiver *r)
+{
+	struct segment *s;
+	struct mono_time now = clock_mono();
+	while ((s = r->in_hand.printing) && may_print(r, s, now)) {
+		const char *from = s->bytes ? s->bytes + (s->printed - s->bytes_from) : "";
+		if (!print(r, s, from, now))
+			return;
+	}
+}
+
+/* A segment whose bytes are borrowed: printed at once if it is its turn, else copied. */
+static void offer(struct receiver *r, struct segment *s, const void *bytes)
+{
+	struct mono_time now = clock_mono();
+	uint32_t count = s->count;
+	r->taken += count;
+	if (r->o->ack == ACK_NONE) {
+		s->batch = r->batch;
+		settling_add(r, &r->settle, s->lease, s->first, count);
+	} else if (r->in_hand.printing == s && !r->blocked && may_print(r, s, now)) {
+		if (print(r, s, bytes, now))
+			return;
+	}
+	if (!segment_keep(s, bytes))
+		end_memory(r);
+	if (r->o->ack == ACK_NONE)
+		segments_settled(&r->in_hand, s, count);
+}
+
+/* ---- formatting ---- */
+
+/*
+ * Whether the blob can be printed as it is: each message is followed by the separator
+ * that is wanted, and none holds it.
+ */
+static bool is_plain(const struct receiver *r, const struct client_delivery *d)
+{
+	if (r->o->format != FORMAT_LINES || !d->ends)
+		return false;
+	const uint8_t *p = d->blob.data, *end = d->blob.data + d->blob.len;
+	for (uint32_t i = 0; i < d->count; i++) {
+		const uint8_t *sep = memchr(p, r->o->separator, (size_t)(end - p));
+		uint32_t at = load_u16(d->ends + 2 * (size_t)i) - d->base;
+		if (!sep || sep + 1 != d->blob.data + at)
+			return false;
+		p = sep + 1;
+	}
+	return true;
+}
+
+/* Whether the message can be printed so that its end can be told. */
+static bool is_printable(const struct receiver *r, struct slice body)
+{
+	bool shown = r->o->format == FORMAT_LINES ||
+		     (r->o->format == FORMAT_FIELDS && r->o->fields.body);
+	return !shown || body.len == 0 || !memchr(body.data, r->o->separator, body.len);
+}
+
+static void format(struct receiver *r, const struct client_delivery *d, uint32_t i)
+{
+	struct text *t = &r->formatted;
+	struct envelope e = envelope_of(d, slice_str(r->o->queue), i);
+	switch (r->o->format) {
+	case FORMAT_RAW:
+		text_put_slice(t, e.body);
+		return;
+	case FORMAT_LINES:
+		text_put_slice(t, e.body);
+		break;
+	case FORMAT_JSON:
+	case FORMAT_FIELDS:
+		e.until.ms = clock_wall().ms + r->lease_ms;
+		if (r->o->format == FORMAT_JSON)
+			envelope_put_json(t, &e);
+		else
+			envelope_put_fields(t, &e, &r->o->fields);
+	}
+	text_put_char(t, r->o->separator);
+}
+
+/* Messages [from, to) of the delivery as one segment. */
+static void take_formatted(
+    struct receiver *r, const struct client_delivery *d, uint32_t from, uint32_t to)
+{
+	if (from == to)
+		return;
+	r->formatted.len = 0;
+	struct segment *s =
+	    segments_add(&r->in_hand, d->lease, d->first_seq + from, to - from, 0);
+	if (!s) {
+		end_memory(r);
+		return;
+	}
+	for (uint32_t i = from; i < to; i++) {
+		format(r, d, i);
+		s->ends[i - from] = (uint32_t)r->formatted.len;
+	}
+	s->size = r->formatted.len;
+	r->in_hand.bytes += s->size;
+	if (r->formatted.failed)
+		end_memory(r);
+	else
+		offer(r, s, r->formatted.data);
+}
+
+static void take_plain(struct receiver *r, const struct client_delivery *d)
+{
+	struct segment *s =
+	    segments_add(&r->in_hand, d->lease, d->first_seq, d->count, d->blob.len);
+	if (!s) {
+		end_memory(r);
+		return;
+	}
+	for (uint32_t i = 0; i < d->count; i++)
+		s->ends[i] = load_u16(d->ends + 2 * (size_t)i) - d->base;
+	offer(r, s, d->blob.data);
+}
+
+/* Message i cannot be printed; false: it ends here. */
+static bool take_bad(struct receiver *r, const struct client_delivery *d, uint32_t i)
+{
+	unsigned long long seq = d->first_seq + i;
+	if (r->o->skip_bad) {
+		settling_add(r, &r->bury, d->lease, seq, 1);
+		r->bad++;
+		if (!r->o->quiet)
+			fprintf(stderr, "rmq-recv: %s: message %llu holds the separator\n",
+			    r->o->queue, seq);
+		return true;
+	}
+	settling_add(r, &r->fail, d->lease, seq, 1);
+	settling_add(r, &r->release, d->lease, seq + 1, d->count - i - 1);
+	end_with(
+	    r, RMQ_E_BAD_DATA, "message %llu holds the separator (use -0, -j or --raw)", seq);
+	return false;
+}
+
+static void take(struct receiver *r, const struct client_delivery *d)
+{
+	uint32_t from = 0;
+	if (is_plain(r, d)) {
+		take_plain(r, d);
+		return;
+	}
+	for (uint32_t i = 0; i < d->count; i++) {
+		if (is_printable(r, client_body(d, i)))
+			continue;
+		take_formatted(r, d, from, i);
+		from = i + 1;
+		if (!take_bad(r, d, i))
+			return;
+	}
+	take_formatted(r, d, from, d->count);
+}
+
+/* ---- what the client says ---- */
+
+static void on_deliver(void *arg, const struct client_delivery *d)
+{
+	struct receiver *r = arg;
+	struct client_delivery part = *d;
+	uint64_t wanted = r->o->count == UINT64_MAX ? UINT64_MAX : r->o->count - r->taken;
+	r->heard = clock_mono();
+	r->idle = false;
+	if (r->phase != RUNNING || r->code)
+		wanted = 0;
+	if (wanted < d->count) {
+		uint32_t keep = (uint32_t)wanted;
+		settling_add(r, &r->release, d->lease, d->first_seq + keep, d->count - keep);
+		part.count = keep;
+		if (d->ends && keep > 0)
+			part.blob.len = load_u16(d->ends + 2 * (size_t)(keep - 1)) - d->base;
+	}
+	if (part.count > 0)
+		take(r, &part);
+}
+
+static void on_lease_ended(
+    void *arg, uint32_t sub, enum lease_end why, uint64_t lease, uint64_t first, uint32_t count)
+{
+	struct receiver *r = arg;
+	(void)sub;
+	uint32_t gone = segments_cut(&r->in_hand, lease, first, count);
+	if (gone == UINT32_MAX) {
+		end_memory(r);
+		return;
+	}
+	r->taken -= gone;
+	if (r->o->verbose && why != ENDED_SETTLED && why != ENDED_RELEASED)
+		fprintf(stderr, "rmq-recv: %s: lease %llu of %u messages has ended\n",
+		    r->o->queue, (unsigned long long)lease, count);
+}
+
+static void on_done(void *arg, const struct client_command *cmd, struct slice stale)
+{
+	struct receiver *r = arg;
+	struct reader in = reader_of(stale);
+	while (reader_left(&in) > 0) {
+		struct settle_entry e = settle_entry_get(&in);
+		/* Settled before printing, and someone else's: not to be printed. */
+		if (r->o->ack == ACK_NONE)
+			on_lease_ended(r, 0, ENDED_EXPIRED, e.lease, e.first, e.count);
+	}
+	if ((uintptr_t)cmd->tag > r->batches_done)
+		r->batches_done = (uintptr_t)cmd->tag;
+}
+
+static enum client_verdict on_failed(void *arg, const struct client_command *cmd,
+    enum rmq_error code, uint32_t at, struct slice text)
+{
+	struct receiver *r = arg;
+	(void)cmd, (void)at;
+	/* A queue that is gone has nothing to be settled. */
+	if (code != RMQ_E_NO_QUEUE && r->phase != RELEASING)
+		end_with(r, code, "%.*s",
+		    text.len ? (int)text.len : (int)strlen(error_text(code)),
+		    text.len ? (const char *)text.data : error_text(code));
+	return CLIENT_DROP;
+}
+
+static void on_subscribed(void *arg, uint32_t sub, uint32_t lease_ms)
+{
+	struct receiver *r = arg;
+	(void)sub;
+	r->lease_ms = lease_ms;
+	r->heard = clock_mono();
+}
+
+static void on_sub_failed(void *arg, uint32_t sub, enum rmq_error code, struct slice text)
+{
+	struct receiver *r = arg;
+	(void)sub;
+	r->subscribed = false;
+	end_with(r, code, "%.*s", text.len ? (int)text.len : (int)strlen(error_text(code)),
+	    text.len ? (const char *)text.data : error_text(code));
+}
+
+static void on_idle(void *arg, uint32_t sub, uint64_t leased, uint64_t delayed)
+{
+	struct receiver *r = arg;
+	(void)sub, (void)leased, (void)delayed;
+	r->idle = true;
+}
+
+static void on_unsubscribed(void *arg, uint32_t sub)
+{
+	struct receiver *r = arg;
+	(void)sub;
+	r->subscribed = false;
+}
+
+static void on_listed(void *arg, const struct wire_listed *row)
+{
+	struct receiver *r = arg;
+	r->drained = row->ready == 0 && row->leased == 0 && row->delayed == 0;
+}
+
+static void on_list_end(void *arg, uint32_t req, bool more)
+{
+	struct receiver *r = arg;
+	(void)req, (void)more;
+	r->listing = false;
+	r->list_at.ms = clock_mono().ms + LIST_AGAIN_MS;
+}
+
+static void on_fatal(void *arg, enum rmq_error code, struct slice text)
+{
+	struct receiver *r = arg;
+	r->dead = true;
+	if (code == RMQ_E_NO_DAEMON)
+		end_with(r, code, "%s at %s (%s)", error_text(code), r->io.target,
+		    r->io.error ? strerror(r->io.error_number) : "in time");
+	else
+		end_with(r, code, "%.*s", (int)text.len, (const char *)text.data);
+}
+
+/* ---- credit ---- */
+
+static uint64_t held(const struct receiver *r)
+{
+	/* With manual settling also what is printed and not settled yet. */
+	return r->o->ack == ACK_MANUAL ? client_held(r->io.client) : r->in_hand.messages;
+}
+
+static void adapt_prefetch(struct receiver *r)
+{
+	if (r->o->prefetch > 0)
+		return;
+	if (r->blocked && clock_mono().ms - r->blocked_since.ms >= BLOCKED_MS) {
+		r->prefetch = PREFETCH_MIN;
+		r->kept_up = 0;
+	} else if (r->kept_up >= r->prefetch && r->prefetch < PREFETCH_MAX) {
+		r->prefetch *= 2;
+		r->kept_up = 0;
+	}
+}
+
+static void give_credit(struct receiver *r)
+{
+	if (r->phase != RUNNING || r->code || !r->subscribed)
+		return;
+	adapt_prefetch(r);
+	int64_t given = client_credit_messages(r->io.client, r->sub);
+	int64_t given_bytes = client_credit_bytes(r->io.client, r->sub);
+	int64_t target = r->prefetch, room = target - given - (int64_t)held(r);
+	int64_t bytes = (int64_t)PREFETCH_BYTES - given_bytes - (int64_t)r->in_hand.bytes;
+	if (r->o->count != UINT64_MAX) {
+		int64_t left = (int64_t)(r->o->count - r->taken) - given;
+		room = left < room ? left : room;
+	}
+	if (room < 0)
+		room = 0;
+	if (bytes < 0)
+		bytes = 0;
+	bool few = room > 0 && (room >= target / 4 || given <= 0);
+	bool short_of_bytes = bytes >= PREFETCH_BYTES / 4 && given + room > 0;
+	if (!few && !short_of_bytes)
+		return;
+	client_credit(r->io.client, r->sub, (uint32_t)room, (uint32_t)bytes);
+}
+
+/* ---- phases ---- */
+
+static bool nothing_in_hand(const struct receiver *r)
+{
+	return r->in_hand.head == NULL && client_unanswered(r->io.client) == 0 &&
+	       r->settle.count + r->touch.count + r->fail.count + r->bury.count +
+		       r->release.count ==
+		   0;
+}
+
+/* DRAIN_ALL: whether nothing is left, for anyone; asks if it is not known. */
+static bool is_drained(struct receiver *r, struct mono_time now)
+{
+	if (r->drained || r->o->drain == DRAIN_HERE)
+		return true;
+	if (!r->listing && now.ms >= r->list_at.ms) {
+		r->listing = true;
+		/* A queue that is not listed does not exist (any more). */
+		r->drained = true;
+		client_list(r->io.client, now, slice_str(""), slice_str(r->o->queue), 1);
+	}
+	return false;
+}
+
+/* Whether no more messages are to be taken. */
+static bool is_over(struct receiver *r, struct mono_time now)
+{
+	if (r->code || (r->taken >= r->o->count && nothing_in_hand(r)))
+		return true;
+	if (!r->idle || !nothing_in_hand(r) || !client_welcomed(r->io.client)) {
+		if (!r->listing)
+			r->drained = false;
+		return false;
+	}
+	if (r->o->wait_ms != UNITS_INFINITY && now.ms - r->heard.ms >= r->o->wait_ms)
+		return true;
+	return r->o->drain != DRAIN_NO && is_drained(r, now) && !r->listing;
+}
+
+/* Whether the reader is given more time to take what is printed. */
+static bool reader_lingers(const struct receiver *r, struct mono_time now)
+{
+	uint64_t since =
+	    r->consumed_at.ms > r->phase_at.ms ? r->consumed_at.ms : r->phase_at.ms;
+	const struct segment *head = r->in_hand.head, *printing = r->in_hand.printing;
+	bool torn = printing && segment_torn(printing);
+	bool unread = r->o->ack == ACK_READ && head && head->settled < segment_whole(head);
+	return (torn || unread) && now.ms - since < READER_WAIT_MS;
+}
+
+/* Gives back what is in hand, uncounted. */
+static void release_all(struct receiver *r)
+{
+	for (struct segment *s = r->in_hand.head; s; s = s->next)
+		settling_add(
+		    r, &r->release, s->lease, s->first + s->settled, s->count - s->settled);
+	segments_deinit(&r->in_hand);
+	flush_settling(r);
+}
+
+static void on_signal(struct receiver *r)
+{
+	int signal = signals_caught();
+	bool forever = r->o->count == UINT64_MAX && r->o->drain == DRAIN_NO &&
+		       r->o->wait_ms == UNITS_INFINITY;
+	if (signal != SIGTERM || !forever)
+		r->signal = signal;
+	if (r->phase < STOPPING)
+		enter(r, STOPPING);
+}
+
+/* Moves on to the next phase if it is time; true: all is done. */
+static bool advance(struct receiver *r)
+{
+	struct mono_time now = clock_mono();
+	if (r->dead)
+		return true;
+	if (r->phase == RUNNING && is_over(r, now))
+		enter(r, ENDING);
+	/* What came before a bad message is printed, in other cases nothing more. */
+	if (r->phase == ENDING && r->code && error_exit(r->code) != error_exit(RMQ_E_BAD_DATA))
+		enter(r, STOPPING);
+	if (r->phase == STOPPING && !reader_lingers(r, now))
+		enter(r, RELEASING);
+	if (r->phase == RELEASING) {
+		release_all(r);
+		/* Leases that cannot be given back run out by themselves. */
+		if (!client_welcomed(r->io.client) || now.ms - r->phase_at.ms >= RELEASE_MAX_MS)
+			return true;
+	}
+	return r->phase != RUNNING && !r->subscribed && nothing_in_hand(r);
+}
+
+/* ---- the loop ---- */
+
+static int next_timer(const struct receiver *r, int timeout_ms)
+{
+	struct mono_time now = clock_mono();
+	const struct segment *head = r->in_hand.head;
+	if (r->o->ack == ACK_READ && head && head->settled < segment_whole(head))
+		timeout_ms = client_io_sooner(timeout_ms, r->read_poll_ms);
+	if (r->phase == STOPPING)
+		timeout_ms = client_io_sooner(timeout_ms, READER_WAIT_MS / 10);
+	if (r->phase == RELEASING)
+		timeout_ms = client_io_sooner(timeout_ms, RELEASE_MAX_MS);
+	if (r->phase == RUNNING && r->o->wait_ms != UNITS_INFINITY) {
+		uint64_t end = r->heard.ms + r->o->wait_ms;
+		if (r->idle && end > now.ms)
+			timeout_ms = client_io_sooner(timeout_ms, end - now.ms);
+	}
+	if (r->phase == RUNNING && r->o->drain == DRAIN_ALL && r->idle && !r->listing)
+		timeout_ms = client_io_sooner(timeout_ms,
+		    r->list_at.ms > now.ms ? r->list_at.ms - now.ms : LIST_AGAIN_MS);
+	return timeout_ms;
+}
+
+static void turn(struct receiver *r)
+{
+	int timeout_ms;
+	struct pollfd p[3] = {client_io_prepare(&r->io, &timeout_ms)};
+	bool printing = r->in_hand.printing && r->blocked;
+	bool watched = outlet_notices_close(&r->out) && r->phase != RELEASING;
+	p[1] = (struct pollfd){watched ? r->out.fd : -1, printing ? POLLOUT : 0, 0};
+	p[2] = (struct pollfd){signals_caught() ? -1 : signals_fd(), POLLIN, 0};
+	if (poll(p, 3, next_timer(r, timeout_ms)) < 0)
+		return;
+	if (p[2].revents)
+		on_signal(r);
+	if (p[1].revents & POLLOUT)
+		r->blocked = false;
+	client_io_turn(&r->io, p[0].revents);
+	if (p[1].revents & (POLLERR | POLLHUP | POLLNVAL)) {
+		look_at_reader(r);
+		acknowledge(r);
+		output_failed(r, EPIPE);
+	}
+}
+
+void receiver_run(struct receiver *r)
+{
+	do {
+		turn(r);
+		print_all(r);
+		sync_output(r);
+		look_at_reader(r);
+		acknowledge(r);
+		flush_settling(r);
+		give_credit(r);
+	} while (!advance(r));
+	if (r->dead)
+		return;
+	int timeout_ms;
+	client_bye(r->io.client);
+	(void)client_io_prepare(&r->io, &timeout_ms);
+}
+
+enum rmq_error receiver_open(
+    struct receiver *r, const struct recv_options *o, struct reason *why)
+{
+	struct client_config config = {.window = WINDOW, .timeout_ms = o->timeout_ms};
+	struct client_host host = {.arg = r,
+	    .done = on_done,
+	    .failed = on_failed,
+	    .subscribed = on_subscribed,
+	    .sub_failed = on_sub_failed,
+	    .deliver = on_deliver,
+	    .lease_ended = on_lease_ended,
+	    .idle = on_idle,
+	    .unsubscribed = on_unsubscribed,
+	    .listed = on_listed,
+	    .list_end = on_list_end,
+	    .fatal = on_fatal};
+	r->o = o;
+	r->settle = (struct settling){.verb = VERB_SETTLE};
+	r->release = (struct settling){.verb = VERB_RELEASE};
+	r->fail = (struct settling){.verb = VERB_RELEASE, .flags = SETTLE_COUNTED};
+	r->bury = (struct settling){.verb = VERB_DEAD, .why = "body holds the separator"};
+	r->touch = (struct settling){.verb = VERB_TOUCH, .flags = SETTLE_DETACH};
+	r->batch = 1;
+	r->read_poll_ms = 1;
+	r->prefetch = o->prefetch ? o->prefetch : PREFETCH_MIN;
+	enum rmq_error err = client_io_open(&r->io, o->servers, &config, &host, why);
+	if (err)
+		return err;
+	struct mono_time now = clock_mono();
+	r->sub = client_subscribe(r->io.client, now, slice_str(o->queue),
+	    o->no_create ? SUBSCRIBE_NO_CREATE : 0, o->lease_ms);
+	r->subscribed = true;
+	r->heard = now;
+	give_credit(r);
+	return RMQ_E_OK;
+}
+
+void receiver_close(struct receiver *r)
+{
+	client_io_close(&r->io);
+	segments_deinit(&r->in_hand);
+	text_deinit(&r->formatted);
+	settling_free(&r->settle);
+	settling_free(&r->release);
+	settling_free(&r->fail);
+	settling_free(&r->bury);
+	settling_free(&r->touch);
+}

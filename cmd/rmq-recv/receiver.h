@@ -1,0 +1,95 @@
+/*
+ * Takes messages from a queue, prints them and settles them.
+ *
+ * Phases: RUNNING takes messages; ENDING takes none any more and prints and settles what
+ * is in hand; STOPPING prints nothing any more, but for the rest of a message that is
+ * printed in part, and waits a little for the reader; RELEASING gives the rest back.
+ */
+#ifndef RMQ_RECV_RECEIVER_H
+#define RMQ_RECV_RECEIVER_H
+
+#include "core/envelope.h"
+#include "outlet.h"
+#include "segment.h"
+#include "sys/client_io.h"
+
+enum ack { ACK_DEFAULT, ACK_READ, ACK_WRITE, ACK_SYNC, ACK_NONE, ACK_MANUAL };
+enum format { FORMAT_LINES, FORMAT_JSON, FORMAT_FIELDS, FORMAT_RAW };
+enum drain { DRAIN_NO, DRAIN_HERE, DRAIN_ALL };
+
+struct recv_options {
+	const char *queue;
+	const char *servers;
+	uint64_t timeout_ms;
+	bool quiet;
+	int verbose;
+	uint64_t count;	  /* UINT64_MAX: no end */
+	uint64_t wait_ms; /* UNITS_INFINITY: none */
+	enum drain drain;
+	uint32_t lease_ms; /* 0: the queue's */
+	uint32_t prefetch; /* 0: adaptive */
+	bool no_create;
+	bool skip_bad;
+	enum ack ack;
+	enum format format;
+	struct envelope_fields fields;
+	char separator;
+};
+
+/* Settlements of one kind that are to be sent: ranges, merged. */
+struct settling {
+	enum settle_verb verb;
+	uint8_t flags;
+	const char *why;
+	struct settle_entry *entries;
+	size_t count;
+	size_t cap;
+};
+
+enum phase { RUNNING, ENDING, STOPPING, RELEASING };
+
+struct receiver {
+	const struct recv_options *o;
+	struct client_io io;
+	struct outlet out;
+	struct segments in_hand;
+	struct text formatted;
+	struct settling settle, release, fail, bury, touch;
+	uint32_t sub;
+	bool subscribed; /* and not told that it is at its end */
+	enum phase phase;
+	struct mono_time phase_at; /* it began then */
+	uint32_t lease_ms;
+
+	uint64_t taken; /* messages that are or were in hand to be printed */
+	uint64_t bad;
+	uint64_t batch; /* number of the settlement that is put together (ACK_NONE) */
+	uint64_t batches_done;
+	uint32_t prefetch;
+	uint64_t kept_up; /* messages printed since the output was last slow */
+	bool blocked;	  /* the output takes nothing at the moment */
+	struct mono_time blocked_since;
+	bool dirty; /* written and not synced */
+
+	uint64_t consumed; /* ACK_READ */
+	struct mono_time consumed_at;
+	uint32_t read_poll_ms;
+
+	bool idle;    /* nothing was ready when the daemon last said so */
+	bool listing; /* DRAIN_ALL asks for the counts */
+	bool drained;
+	struct mono_time list_at;
+	struct mono_time heard; /* of a message, or of the subscription */
+
+	enum rmq_error code;
+	char why[512];
+	int signal; /* to die by */
+	bool dead;
+};
+
+enum rmq_error receiver_open(struct receiver *r, const struct recv_options *o,
+    struct reason *why) __attribute__((warn_unused_result));
+void receiver_run(struct receiver *r);
+void receiver_close(struct receiver *r);
+
+#endif

@@ -1,0 +1,284 @@
+#include "core/envelope.h"
+
+#include "core/receipt.h"
+#include "core/units.h"
+
+#define PRIORITY_DEFAULT 4
+
+struct envelope envelope_of(const struct client_delivery *d, struct slice queue, uint32_t i)
+{
+	return (struct envelope){.queue = queue,
+	    .seq = d->first_seq + i,
+	    .lease = d->lease,
+	    .time = d->time,
+	    .until = d->until,
+	    .attempt = d->attempt,
+	    .failures = d->failures,
+	    .state = d->state,
+	    .note = d->note,
+	    .body = client_body(d, i)};
+}
+
+/* Length of the well-formed UTF-8 character at p, 0: there is none (RFC 3629). */
+static size_t utf8_len(const uint8_t *p, size_t left)
+{
+	static const struct {
+		uint8_t lead_min, lead_max, second_min, second_max, len;
+	} forms[] = {{0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+	    {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3},
+	    {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4},
+	    {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
+	if (p[0] < 0x80)
+		return 1;
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		if (p[0] < forms[i].lead_min || p[0] > forms[i].lead_max)
+			continue;
+		if (left < forms[i].len || p[1] < forms[i].second_min ||
+		    p[1] > forms[i].second_max)
+			return 0;
+		for (size_t k = 2; k < forms[i].len; k++)
+			if ((p[k] & 0xc0) != 0x80)
+				return 0;
+		return forms[i].len;
+	}
+	return 0;
+}
+
+static bool is_utf8(struct slice s)
+{
+	for (size_t i = 0, len; i < s.len; i += len)
+		if (!(len = utf8_len(s.data + i, s.len - i)))
+			return false;
+	return true;
+}
+
+static void put_escape(struct text *out, uint8_t c)
+{
+	static const char hex[] = "0123456789abcdef";
+	static const char plain[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
+	char code[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+	const char *at = c ? strchr(plain, c) : NULL;
+	if (at)
+		code[1] = letters[at - plain];
+	text_put(out, code, at ? 2 : 6);
+}
+
+void envelope_put_string(struct text *out, struct slice s)
+{
+	size_t from = 0;
+	text_put_char(out, '"');
+	for (size_t i = 0; i < s.len;) {
+		uint8_t c = s.data[i];
+		size_t len = utf8_len(s.data + i, s.len - i);
+		if (len > 0 && c >= 0x20 && c != '"' && c != '\\') {
+			i += len;
+			continue;
+		}
+		text_put(out, s.data + from, i - from);
+		if (len == 0)
+			text_put_str(out, "\\ufffd");
+		else
+			put_escape(out, c);
+		from = ++i;
+	}
+	text_put(out, s.data + from, s.len - from);
+	text_put_char(out, '"');
+}
+
+static void put_base64(struct text *out, struct slice s)
+{
+	static const char digits[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	text_put_char(out, '"');
+	for (size_t i = 0; i < s.len; i += 3) {
+		size_t n = s.len - i < 3 ? s.len - i : 3;
+		uint32_t v = (uint32_t)s.data[i] << 16;
+		v |= n > 1 ? (uint32_t)s.data[i + 1] << 8 : 0;
+		v |= n > 2 ? s.data[i + 2] : 0;
+		char four[4] = {digits[v >> 18], digits[v >> 12 & 63],
+		    n > 1 ? digits[v >> 6 & 63] : '=', n > 2 ? digits[v & 63] : '='};
+		text_put(out, four, sizeof(four));
+	}
+	text_put_char(out, '"');
+}
+
+/* ---- fields: each puts its value, as text or as JSON ---- */
+
+static void put_word(struct text *out, bool json, const char *word)
+{
+	if (!json) {
+		text_put_str(out, *word ? word : "-");
+		return;
+	}
+	if (!*word)
+		text_put_str(out, "null");
+	else
+		envelope_put_string(out, slice_str(word));
+}
+
+static void put_id(struct text *out, const struct envelope *e, bool json)
+{
+	char id[RECEIPT_MAX];
+	receipt_print_id(id, e->queue, e->seq);
+	put_word(out, json, id);
+}
+
+static void put_queue(struct text *out, const struct envelope *e, bool json)
+{
+	if (json)
+		envelope_put_string(out, e->queue);
+	else
+		text_put_slice(out, e->queue);
+}
+
+static void put_seq(struct text *out, const struct envelope *e, bool json)
+{
+	(void)json;
+	text_put_u64(out, e->seq);
+}
+
+static void put_wall(struct text *out, bool json, struct wall_time t)
+{
+	char text[UNITS_TEXT_MAX] = "";
+	if (t.ms > 0)
+		units_print_time(text, t);
+	put_word(out, json, text);
+}
+
+static void put_time(struct text *out, const struct envelope *e, bool json)
+{
+	put_wall(out, json, e->time);
+}
+
+static void put_attempt(struct text *out, const struct envelope *e, bool json)
+{
+	(void)json;
+	text_put_u64(out, e->attempt);
+}
+
+static void put_failures(struct text *out, const struct envelope *e, bool json)
+{
+	(void)json;
+	text_put_u64(out, e->failures);
+}
+
+static void put_receipt(struct text *out, const struct envelope *e, bool json)
+{
+	char text[RECEIPT_MAX] = "";
+	struct receipt r = {e->queue, e->seq, e->lease};
+	if (e->lease > 0)
+		receipt_print(text, &r);
+	put_word(out, json, text);
+}
+
+static void put_until(struct text *out, const struct envelope *e, bool json)
+{
+	put_wall(out, json, e->until);
+}
+
+static void put_priority(struct text *out, const struct envelope *e, bool json)
+{
+	(void)e, (void)json;
+	text_put_u64(out, PRIORITY_DEFAULT);
+}
+
+static void put_key(struct text *out, const struct envelope *e, bool json)
+{
+	(void)e;
+	put_word(out, json, "");
+}
+
+static void put_headers(struct text *out, const struct envelope *e, bool json)
+{
+	(void)e;
+	text_put_str(out, json ? "{}" : "-");
+}
+
+static void put_state(struct text *out, const struct envelope *e, bool json)
+{
+	const char *word = "";
+	if (e->state == STATE_READY)
+		word = "ready";
+	else if (e->state == STATE_LEASED)
+		word = "leased";
+	else if (e->state == STATE_DELAYED)
+		word = "delayed";
+	put_word(out, json, word);
+}
+
+/* A field is one word between tabs: control characters in a reason become blanks. */
+static void put_note(struct text *out, const struct envelope *e, bool json)
+{
+	if (json) {
+		envelope_put_string(out, e->note);
+		return;
+	}
+	for (size_t i = 0; i < e->note.len; i++)
+		text_put_char(out, e->note.data[i] < 0x20 ? ' ' : (char)e->note.data[i]);
+	if (e->note.len == 0)
+		text_put_char(out, '-');
+}
+
+static void put_body(struct text *out, const struct envelope *e, bool json)
+{
+	if (!json)
+		text_put_slice(out, e->body);
+	else if (is_utf8(e->body))
+		envelope_put_string(out, e->body);
+	else
+		put_base64(out, e->body);
+}
+
+static const struct {
+	const char *name;
+	void (*put)(struct text *out, const struct envelope *e, bool json);
+} fields[] = {{"id", put_id}, {"queue", put_queue}, {"seq", put_seq}, {"time", put_time},
+    {"attempt", put_attempt}, {"failures", put_failures}, {"receipt", put_receipt},
+    {"until", put_until}, {"priority", put_priority}, {"key", put_key},
+    {"headers", put_headers}, {"state", put_state}, {"note", put_note}, {"body", put_body}};
+
+#define FIELDS (sizeof(fields) / sizeof(fields[0]))
+
+void envelope_put_json(struct text *out, const struct envelope *e)
+{
+	for (size_t i = 0; i < FIELDS; i++) {
+		bool absent = (fields[i].put == put_state && e->state == 0) ||
+			      (fields[i].put == put_note && e->note.len == 0);
+		bool coded = fields[i].put == put_body && !is_utf8(e->body);
+		if (absent)
+			continue;
+		text_put_str(out, i == 0 ? "{\"" : ",\"");
+		text_put_str(out, fields[i].name);
+		text_put_str(out, coded ? "64\":" : "\":");
+		fields[i].put(out, e, true);
+	}
+	text_put_char(out, '}');
+}
+
+bool envelope_fields_parse(struct envelope_fields *f, const char *list)
+{
+	*f = (struct envelope_fields){.count = 0};
+	for (const char *p = list;; p++) {
+		size_t len = strcspn(p, ","), i = 0;
+		while (i < FIELDS &&
+		       (strlen(fields[i].name) != len || strncmp(fields[i].name, p, len) != 0))
+			i++;
+		if (i == FIELDS || f->count == ENVELOPE_FIELDS_MAX || f->body)
+			return false;
+		f->field[f->count++] = (uint8_t)i;
+		f->body = fields[i].put == put_body;
+		p += len;
+		if (!*p)
+			return true;
+	}
+}
+
+void envelope_put_fields(
+    struct text *out, const struct envelope *e, const struct envelope_fields *f)
+{
+	for (uint32_t i = 0; i < f->count; i++) {
+		if (i > 0)
+			text_put_char(out, '\t');
+		fields[f->field[i]].put(out, e, false);
+	}
+}
