@@ -1,5 +1,6 @@
 #include "core/envelope.h"
 
+#include "core/base64.h"
 #include "core/receipt.h"
 #include "core/units.h"
 
@@ -87,19 +88,13 @@ void envelope_put_string(struct text *out, struct slice s)
 
 static void put_base64(struct text *out, struct slice s)
 {
-	static const char digits[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	text_put_char(out, '"');
-	for (size_t i = 0; i < s.len; i += 3) {
-		size_t n = s.len - i < 3 ? s.len - i : 3;
-		uint32_t v = (uint32_t)s.data[i] << 16;
-		v |= n > 1 ? (uint32_t)s.data[i + 1] << 8 : 0;
-		v |= n > 2 ? s.data[i + 2] : 0;
-		char four[4] = {digits[v >> 18], digits[v >> 12 & 63],
-		    n > 1 ? digits[v >> 6 & 63] : '=', n > 2 ? digits[v & 63] : '='};
-		text_put(out, four, sizeof(four));
-	}
-	text_put_char(out, '"');
+	size_t len = base64_size(s.len);
+	char *p = text_reserve(out, len + 2);
+	if (!p)
+		return;
+	p[0] = p[len + 1] = '"';
+	base64_encode(s, p + 1);
+	out->len += len + 2;
 }
 
 /* ---- fields: each puts its value, as text or as JSON ---- */
