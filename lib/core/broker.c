@@ -7,6 +7,7 @@
 #include "core/broker_state.h"
 #include "core/journal_wire.h"
 #include "core/memory.h"
+#include "core/variant.h"
 
 /* A closed session is journaled along with other events, or when there are so many. */
 #define CLOSING_MAX 256
@@ -243,7 +244,9 @@ static void queue_effects(struct broker *b)
 	uint64_t n = b->next_n - 1, barrier = 0;
 	if (TAILQ_EMPTY(&b->fresh))
 		return;
-	if (n == b->stored_n) {
+	if (RMQ_VARIANT(EFFECT_EARLY))
+		n = 0;
+	else if (n == b->stored_n) {
 		barrier = b->next_barrier++;
 		b->host.barrier(b->host.arg, barrier);
 	}
@@ -252,6 +255,15 @@ static void queue_effects(struct broker *b)
 		e->barrier = barrier;
 	}
 	TAILQ_CONCAT(&b->waiting, &b->fresh, link);
+	if (RMQ_VARIANT(EFFECT_EARLY))
+		release_all(b);
+}
+
+void broker_release_newest(struct broker *b)
+{
+	struct effect *e = TAILQ_LAST(&b->fresh, effect_list);
+	TAILQ_REMOVE(&b->fresh, e, link);
+	release(b, e);
 }
 
 /* ---- sessions and connections ---- */

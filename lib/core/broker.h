@@ -103,6 +103,8 @@ void broker_room(struct broker *b, uint64_t n, uint64_t bytes);
  * call into the broker.  See delivery.h for making frames of it.
  */
 bool broker_next_delivery(struct broker *b, uint64_t conn, struct delivery *d);
+/* What was taken had so many bytes of bodies: they come off its receiver's credit. */
+void broker_delivered(struct broker *b, uint64_t conn, const struct delivery *d, uint64_t bytes);
 
 /*
  * Space: a record whose live messages should move (sparse or small ones), false if

@@ -20,6 +20,7 @@
 #include "core/bits.h"
 #include "core/journal_wire.h"
 #include "core/memory.h"
+#include "core/variant.h"
 
 #define LOG_ENOUGH   (32u << 20)  /* log and dead bytes that make a checkpoint due */
 #define LOG_FEW	     (1u << 20)	  /* the same when room is short */
@@ -283,7 +284,8 @@ void broker_checkpoint_stored(struct broker *b, uint64_t n, uint64_t index)
 
 /* ---- recovery ---- */
 
-static enum rmq_error read_end(struct broker *b, struct slice payload, uint64_t *first)
+static enum rmq_error read_end(
+    struct broker *b, uint64_t end, struct slice payload, uint64_t *first)
 {
 	struct events_header h;
 	struct event_iter it;
@@ -299,6 +301,8 @@ static enum rmq_error read_end(struct broker *b, struct slice payload, uint64_t 
 		return RMQ_E_CORRUPT;
 	for (uint32_t g = 0; g < GROUPS; g++)
 		b->part_index[g] = load_u64(parts.parts.data + 8 * g);
+	for (uint32_t g = 0; RMQ_VARIANT(PARTS_AT_END) && g < GROUPS; g++)
+		b->part_index[g] = end;
 	*first = parts.begin;
 	return RMQ_E_OK;
 }
@@ -420,7 +424,7 @@ enum rmq_error broker_recover(struct broker *b, const struct broker_log *log,
 		err = log->read(log->arg, checkpoint, &kind, &payload);
 		if (err || kind != RECORD_END)
 			return err && err != RMQ_E_NOTHING ? err : RMQ_E_CORRUPT;
-		if ((err = read_end(b, payload, &index)))
+		if ((err = read_end(b, checkpoint, payload, &index)))
 			return err;
 	}
 	while (index <= last) {
@@ -435,5 +439,7 @@ enum rmq_error broker_recover(struct broker *b, const struct broker_log *log,
 		index++;
 	}
 	settle_down(b);
+	if (RMQ_VARIANT(LEASE_REUSED))
+		b->lease = 0;
 	return is_consistent(b) ? RMQ_E_OK : RMQ_E_CORRUPT;
 }

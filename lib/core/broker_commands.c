@@ -11,6 +11,7 @@
 
 #include "core/memory.h"
 #include "core/name.h"
+#include "core/variant.h"
 
 #define FRAME_SMALL 512 /* every answer but those with entries fits */
 
@@ -58,9 +59,11 @@ static bool take(struct broker *b, struct conn *c, uint64_t n, uint64_t answered
 	session_answered(s, answered);
 	if (n <= s->last) {
 		answer(b, c, n);
+		if (RMQ_VARIANT(DUPLICATE_EARLY))
+			broker_release_newest(b);
 		return false;
 	}
-	if (n != s->last + 1) {
+	if (n != s->last + 1 && !RMQ_VARIANT(GAP)) {
 		fail(b, c, n, RMQ_E_OUT_OF_ORDER, 0);
 		return false;
 	}
@@ -372,11 +375,12 @@ static void judge_entry(struct broker *b, struct conn *c, struct queue *q,
 		at = to;
 		if (queue_count_live(q, from, to - from) == 0)
 			continue;
-		if (r->state != STATE_LEASED || r->lease != e->lease) {
+		if (r->state != STATE_LEASED ||
+		    (r->lease != e->lease && !RMQ_VARIANT(STALE_SETTLES))) {
 			put_entry(&v->stale, e->lease, from, to - from);
 			continue;
 		}
-		put_entry(buries(r, m) ? &v->failing : &v->good, e->lease, from, to - from);
+		put_entry(buries(r, m) ? &v->failing : &v->good, r->lease, from, to - from);
 		if (r->session != c->session && m->verb != VERB_TOUCH) {
 			struct range part = *r;
 			part.first = from;
@@ -597,20 +601,9 @@ static void on_subscribe(struct broker *b, struct conn *c, const struct wire_sub
 
 static void on_credit(struct broker *b, struct conn *c, const struct wire_credit *m)
 {
-	struct subscription *sub = sub_find(c, m->sub);
 	if (m->stamp > c->session->stamp)
 		c->session->stamp = m->stamp;
-	/* The subscription may have ended while the credit was on its way. */
-	if (!sub)
-		return;
-	sub->messages += m->messages;
-	sub->bytes += m->bytes;
-	sub->idle_due = true;
-	if (!sub->is_hungry && sub->messages > 0 && sub->bytes > 0) {
-		TAILQ_INSERT_TAIL(&sub->queue->hungry, sub, hungry);
-		sub->is_hungry = true;
-	}
-	broker_busy(b, sub->queue);
+	broker_credit(b, c, m);
 }
 
 static void on_unsubscribe(struct broker *b, struct conn *c, const struct wire_unsubscribe *m)

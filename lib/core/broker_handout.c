@@ -55,9 +55,11 @@ static struct take take_from(struct range *r, uint64_t messages, uint64_t bytes)
 	return t;
 }
 
-static void hungry_set(struct subscription *sub, bool hungry)
+/* Puts a subscription with credit at the end of its queue's line, and another out of it. */
+static void line_up(struct subscription *sub)
 {
 	struct queue *q = sub->queue;
+	bool hungry = sub->messages > 0 && sub->bytes > sub->reserved;
 	if (sub->is_hungry)
 		TAILQ_REMOVE(&q->hungry, sub, hungry);
 	if (hungry)
@@ -71,7 +73,7 @@ static struct handout *handout_new(size_t frames_len)
 }
 
 static void hand_range(struct broker *b, struct subscription *sub, uint64_t lease,
-    uint64_t first, uint64_t span, uint64_t stamp)
+    uint64_t first, uint64_t span, uint64_t reserved, uint64_t stamp)
 {
 	struct handout *h = handout_new(0);
 	h->target = sub->id;
@@ -79,6 +81,7 @@ static void hand_range(struct broker *b, struct subscription *sub, uint64_t leas
 	h->lease = lease;
 	h->at = first;
 	h->end = first + span;
+	h->reserved = reserved;
 	h->stamp = stamp;
 	broker_hand(b, sub->conn->id, h);
 }
@@ -87,16 +90,15 @@ static void grant_one(struct broker *b, struct subscription *sub, struct range *
 {
 	struct queue *q = sub->queue;
 	struct take t = take_from(r, min_u64(sub->messages, GRANT_MESSAGES_MAX),
-	    min_u64(sub->bytes, GRANT_BYTES_MAX));
+	    min_u64((uint64_t)(sub->bytes - sub->reserved), GRANT_BYTES_MAX));
 	struct event_lease e = {
 	    q->id, sub->conn->session->id, b->lease + 1, r->first, t.span, sub->lease_ms};
 	assert(t.messages > 0);
 	broker_emit_lease(b, &e);
-	hand_range(b, sub, e.lease, e.first, e.span, sub->conn->session->stamp);
+	hand_range(b, sub, e.lease, e.first, e.span, t.bytes, sub->conn->session->stamp);
 	sub->messages -= t.messages;
-	sub->bytes -= min_u64(t.bytes, sub->bytes);
-	/* To the end of the line, or out of it. */
-	hungry_set(sub, sub->messages > 0 && sub->bytes > 0);
+	sub->reserved += (int64_t)t.bytes;
+	line_up(sub);
 }
 
 static void tell_idle(struct broker *b, struct queue *q)
@@ -135,32 +137,31 @@ void broker_hand_again(struct broker *b, struct subscription *sub)
 	struct range *r;
 	TAILQ_FOREACH (r, &sub->conn->session->held, held)
 		if (r->queue == sub->queue && !r->detached)
-			hand_range(b, sub, r->lease, r->first, r->span, 0);
+			hand_range(b, sub, r->lease, r->first, r->span, 0, 0);
 }
 
 /* ---- the end of a lease ---- */
 
-static struct subscription *sub_of(const struct session *s, const struct queue *q)
+/* The number of the session's subscription of q; NO_SUBSCRIPTION: it has none (any more). */
+static uint32_t sub_of(const struct session *s, const struct queue *q)
 {
 	struct subscription *sub;
-	if (s && s->conn)
-		TAILQ_FOREACH (sub, &s->conn->subs, of_conn)
-			if (sub->queue == q)
-				return sub;
-	return NULL;
+	TAILQ_FOREACH(sub, &s->conn->subs, of_conn)
+		if (sub->queue == q)
+			return sub->id;
+	return NO_SUBSCRIPTION;
 }
 
 void broker_tell_ended(struct broker *b, const struct range *r, uint8_t why)
 {
-	struct subscription *sub = sub_of(r->session, r->queue);
 	uint8_t bytes[64];
 	struct writer w = writer_of(bytes, sizeof(bytes));
 	if (!r->session || !r->session->conn)
 		return;
 	/* Also without a subscription: an EXTENDED that follows must not seem to cover r. */
 	wire_put_lease_ended(&w,
-	    &(struct wire_lease_ended){sub ? sub->id : UINT32_MAX, why, r->lease, r->first,
-		(uint32_t)r->span});
+	    &(struct wire_lease_ended){
+		sub_of(r->session, r->queue), why, r->lease, r->first, (uint32_t)r->span});
 	broker_send(b, r->session->conn->id, &w);
 }
 
@@ -212,6 +213,8 @@ static void bury_run(struct broker *b, struct queue *dead, struct range *r, stru
 	struct event_dead e = {dead->id, dead->next_seq, count, r->failures + 1, b->wall_now.ms,
 	    batch_bytes_of(m, count), slice_of(note, len > TEXT_MAX ? TEXT_MAX : (size_t)len),
 	    location_of(m, first, location, sizeof(location))};
+	if (m->large)
+		e.time_ms = m->time_ms;
 	r = queue_isolate(r->queue, r, first, count);
 	/* Both events in one record: in one queue or the other, never in neither. */
 	broker_reserve(b, 1024 + e.location.len);
@@ -316,10 +319,54 @@ static void place(const struct handout *h, const struct batch *m, uint64_t at, u
 	d->offset = m->large->part[h->part].offset;
 }
 
-static void handout_free(struct conn *c, struct handout *h)
+static struct subscription *sub_find(const struct conn *c, uint32_t id)
 {
+	struct subscription *sub;
+	TAILQ_FOREACH(sub, &c->subs, of_conn)
+		if (sub->id == id)
+			return sub;
+	return NULL;
+}
+
+/* Credit came, or a reservation ended. */
+static void credit_changed(struct broker *b, struct subscription *sub)
+{
+	if (!sub->is_hungry)
+		line_up(sub);
+	if (sub->is_hungry)
+		broker_busy(b, sub->queue);
+}
+
+/* The handout is finished: from now on only what was really sent counts. */
+static void handout_free(struct broker *b, struct conn *c, struct handout *h)
+{
+	struct subscription *sub = h->reserved > 0 ? sub_find(c, h->target) : NULL;
+	if (sub) {
+		sub->reserved -= (int64_t)h->reserved;
+		credit_changed(b, sub);
+	}
 	TAILQ_REMOVE(&c->handouts, h, link);
 	free(h);
+}
+
+void broker_delivered(struct broker *b, uint64_t conn, const struct delivery *d, uint64_t bytes)
+{
+	struct conn *c = broker_conn(b, conn);
+	struct subscription *sub = c && !d->peek ? sub_find(c, d->target) : NULL;
+	if (sub)
+		sub->bytes -= (int64_t)bytes;
+}
+
+void broker_credit(struct broker *b, struct conn *c, const struct wire_credit *m)
+{
+	struct subscription *sub = sub_find(c, m->sub);
+	/* The subscription may have ended while the credit was on its way. */
+	if (!sub)
+		return;
+	sub->messages += m->messages;
+	sub->bytes += m->bytes;
+	sub->idle_due = true;
+	credit_changed(b, sub);
 }
 
 /* The range that holds h's next message, as far as h still may have it; NULL: nothing left. */
@@ -375,12 +422,12 @@ bool broker_next_delivery(struct broker *b, uint64_t id, struct delivery *d)
 	while (c && !c->closed && (h = TAILQ_FIRST(&c->handouts))) {
 		if (h->frames_len > 0) {
 			b->host.send(b->host.arg, id, slice_of(h->frames, h->frames_len));
-			handout_free(c, h);
+			handout_free(b, c, h);
 			continue;
 		}
 		int got = handout_next(b, c, h, d);
 		if (got == 0) {
-			handout_free(c, h);
+			handout_free(b, c, h);
 			continue;
 		}
 		c->stalled = got < 0;

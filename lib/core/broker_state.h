@@ -45,6 +45,7 @@ struct handout {
 	uint64_t at;  /* next message */
 	uint64_t end; /* behind the last one */
 	uint64_t stamp;
+	uint64_t reserved;  /* bytes of its subscription's credit */
 	uint32_t part;	   /* next piece of a large message */
 	size_t frames_len; /* peek: frames to send when all is read */
 	uint8_t frames[];
@@ -60,7 +61,8 @@ struct subscription {
 	uint32_t id;
 	uint32_t lease_ms;
 	uint64_t messages; /* credit left */
-	uint64_t bytes;
+	int64_t bytes;     /* the same, less what was really sent */
+	int64_t reserved;  /* bytes of handouts under way, as estimated */
 	bool is_hungry;
 	bool idle_due; /* is to be told when nothing is ready */
 };
@@ -182,6 +184,8 @@ void broker_busy(struct broker *b, struct queue *q);
 /* Effects: frames (copied) for a connection, and a handout (taken). */
 void broker_send(struct broker *b, uint64_t conn, const struct writer *w);
 void broker_hand(struct broker *b, uint64_t conn, struct handout *h);
+/* Breaks the rule that effects wait: only for a known-bad variant. */
+void broker_release_newest(struct broker *b);
 /* The connection broke the protocol or cannot go on: ERROR, then the end. */
 void broker_refuse(struct broker *b, struct conn *c, enum rmq_error code, const char *text);
 void broker_sub_free(struct broker *b, struct subscription *s);
@@ -233,6 +237,7 @@ void broker_tell_ended(struct broker *b, const struct range *r, uint8_t why);
 /* Hands everything that a session holds in a queue to a new subscription of it. */
 void broker_hand_again(struct broker *b, struct subscription *sub);
 void broker_peek(struct broker *b, struct conn *c, const struct wire_peek *m);
+void broker_credit(struct broker *b, struct conn *c, const struct wire_credit *m);
 
 /* ---- broker_commands.c ---- */
 

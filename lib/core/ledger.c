@@ -4,6 +4,7 @@
 
 #include "core/journal_wire.h"
 #include "core/memory.h"
+#include "core/variant.h"
 
 /* Records below this size are small: they are merged when there is enough of them. */
 #define SMALL_RECORD   16384
@@ -195,7 +196,7 @@ void ledger_sweep(struct ledger *l, uint64_t begin, struct writer *w)
 	uint64_t from = 1;
 	RB_FOREACH (r, record_tree, &l->tree) {
 		size_t len = w->len;
-		if (r->index >= begin)
+		if (r->index >= begin || RMQ_VARIANT(END_KILLS_LIVE))
 			break;
 		if (!r->swept && !put_range(w, from, r->index)) {
 			w->len = len;

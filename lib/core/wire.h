@@ -47,7 +47,7 @@ enum { SETTLE_COUNTED = 1, SETTLE_DETACH = 2 };
 enum { SUBSCRIBE_NO_CREATE = 1 };
 /* sub: the client's number for it.  lease_ms 0: the queue's. */
 #define WIRE_SUBSCRIBE(F) F(u32, sub) F(u8, flags) F(u32, lease_ms) F(str, queue)
-/* Adds to what may be handed out: so many more messages and bytes of bodies. */
+/* Adds to what may be handed out: so many more messages, and bytes of bodies, about. */
 #define WIRE_CREDIT(F)      F(u32, sub) F(u32, messages) F(u32, bytes) F(u64, stamp)
 #define WIRE_UNSUBSCRIBE(F) F(u32, sub)
 /* Every lease the session holds (and has not detached) runs its full length again. */
@@ -109,7 +109,8 @@ enum { STATE_READY = 1, STATE_LEASED = 2, STATE_DELAYED = 4 };
 	F(u64, time_ms) F(u64, stamp) F(str, note) F(u32, part) F(u32, parts) F(u32, total) \
 	F(rest, data)
 #define WIRE_EXTENDED(F) F(u64, stamp)
-/* The session no longer holds these: ENDED_*. */
+/* The session no longer holds these: ENDED_*.  sub: NO_SUBSCRIPTION if it ended before. */
+#define NO_SUBSCRIPTION UINT32_MAX
 enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_RELEASED = 4 };
 #define WIRE_LEASE_ENDED(F) \
 	F(u32, sub) F(u8, why) F(u64, lease) F(u64, first_seq) F(u32, count)
