@@ -150,12 +150,12 @@ static bool set_option(int letter, const char *value, void *state)
 int command_backup(int argc, char **argv)
 {
 	static const struct option options[] = {
-	    {"since", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'}, {0}};
+	    {"since", required_argument, NULL, OPTION_LONG}, {0}};
 	uint64_t since = 0;
 	struct reason why = {""};
 	int status;
 	char **words =
-	    command_words(argc, argv, "backup", "h", options, set_option, &since, 1, &status);
+	    command_words(argc, argv, "backup", options, set_option, &since, 1, &status);
 	if (!words)
 		return status;
 	if (isatty(STDOUT_FILENO)) {

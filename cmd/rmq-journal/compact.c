@@ -6,7 +6,7 @@ int command_compact(int argc, char **argv)
 	struct store *s;
 	struct reason why = {""};
 	int status;
-	char **words = command_words(argc, argv, "compact", "h", NULL, NULL, NULL, 1, &status);
+	char **words = command_words(argc, argv, "compact", NULL, NULL, NULL, 1, &status);
 	if (!words)
 		return status;
 	guard_begin(words[0]);

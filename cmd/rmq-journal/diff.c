@@ -60,7 +60,7 @@ int command_diff(int argc, char **argv)
 	bool differ = false;
 	int status;
 	enum rmq_error err = RMQ_E_OK;
-	char **words = command_words(argc, argv, "diff", "h", NULL, NULL, NULL, 2, &status);
+	char **words = command_words(argc, argv, "diff", NULL, NULL, NULL, 2, &status);
 	if (!words)
 		return status;
 	for (int i = 0; i < 2; i++) {

@@ -18,6 +18,8 @@
  * systems). */
 #define FOLLOW_MS 1000
 
+enum { FROM = OPTION_LONG, FOLLOW };
+
 struct dump_options {
 	uint64_t from;
 	bool follow;
@@ -104,7 +106,7 @@ static int dump(struct store_reader *r, const char *dir, const struct dump_optio
 static bool set_option(int letter, const char *value, void *state)
 {
 	struct dump_options *o = state;
-	if (letter != 'f')
+	if (letter == FROM)
 		return parse_index(value, &o->from);
 	o->follow = true;
 	return true;
@@ -112,14 +114,13 @@ static bool set_option(int letter, const char *value, void *state)
 
 int command_dump(int argc, char **argv)
 {
-	static const struct option options[] = {{"from", required_argument, NULL, 'n'},
-	    {"follow", no_argument, NULL, 'f'}, {"help", no_argument, NULL, 'h'}, {0}};
+	static const struct option options[] = {{"from", required_argument, NULL, FROM},
+	    {"follow", no_argument, NULL, FOLLOW}, {0}};
 	struct dump_options o = {0};
 	struct store_reader *r;
 	struct reason why = {""};
 	int status;
-	char **words =
-	    command_words(argc, argv, "dump", "h", options, set_option, &o, 1, &status);
+	char **words = command_words(argc, argv, "dump", options, set_option, &o, 1, &status);
 	if (!words)
 		return status;
 	guard_begin(words[0]);

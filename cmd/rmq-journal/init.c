@@ -5,7 +5,7 @@ int command_init(int argc, char **argv)
 {
 	struct reason why = {""};
 	int status;
-	char **words = command_words(argc, argv, "init", "+h", NULL, NULL, NULL, 1, &status);
+	char **words = command_words(argc, argv, "init", NULL, NULL, NULL, 1, &status);
 	if (!words)
 		return status;
 	enum rmq_error err = store_create(words[0], &why);

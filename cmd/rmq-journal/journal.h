@@ -35,13 +35,15 @@ JOURNAL_COMMANDS(X)
 int report(const char *object, enum rmq_error err, const struct reason *why);
 
 /*
- * Parses the options of a sub-command: `options` may be NULL, `set` is told each one and
- * returns false if its value is wrong.  Then there have to be as many words as `words`. Returns
- * the first word, or NULL: *exit_status says how to end (0 after --help).
+ * Parses the options of a sub-command.  `options`, which ends with a row of zeros and may be
+ * NULL, are its own, beside those of all commands: `set` is told each one's letter and value
+ * and returns false if the value is wrong.  Then there have to be as many words as `words`.
+ * Returns the first word, or NULL: *exit_status says how to end (0 after --help).
  */
-char **command_words(int argc, char **argv, const char *name, const char *letters,
-    const struct option *options, bool (*set)(int letter, const char *value, void *state),
-    void *state, int words, int *exit_status);
+#define OPTION_LONG 256 /* from here on: values of options without a letter */
+char **command_words(int argc, char **argv, const char *name, const struct option *options,
+    bool (*set)(int letter, const char *value, void *state), void *state, int words,
+    int *exit_status);
 
 /* The value of an option that is an index; false: it is none. */
 bool parse_index(const char *s, uint64_t *index);

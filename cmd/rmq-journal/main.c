@@ -1,4 +1,5 @@
 /* rmq-journal: the journal of a queue, and tools for its data directory. */
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,7 +27,8 @@ static void print_help(FILE *f)
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(f, "  %-8s %-30s %s\n", commands[i].name, commands[i].args,
 		    commands[i].what);
-	fprintf(f, "\nOptions: -h --help, -V --version; see rmq-journal(1).\n");
+	fprintf(f, "\nOptions: -h --help, -V --version, -q --quiet, -v --verbose; see "
+		   "rmq-journal(1).\n");
 }
 
 static int print_usage(const struct command *c)
@@ -71,31 +73,66 @@ int finish_stdout(int status)
 	return error_exit(RMQ_E_IO);
 }
 
-char **command_words(int argc, char **argv, const char *name, const char *letters,
-    const struct option *options, bool (*set)(int letter, const char *value, void *state),
-    void *state, int words, int *exit_status)
+static int print_version(void)
 {
-	static const struct option none[] = {{0}};
-	int letter;
-	optind = 1;
+	puts("rmq-journal " RMQ_VERSION);
+	return finish_stdout(0);
+}
+
+/* A sub-command's own options and those of all, as getopt_long(3) wants them. */
+#define OPTIONS_MAX 16
+struct all_options {
+	struct option options[OPTIONS_MAX];
+	char letters[2 * OPTIONS_MAX + 1];
+};
+
+static void all_options(struct all_options *all, const struct option *own)
+{
+	static const struct option common[] = {{"help", no_argument, NULL, 'h'},
+	    {"version", no_argument, NULL, 'V'}, {"quiet", no_argument, NULL, 'q'},
+	    {"verbose", no_argument, NULL, 'v'}, {0}};
+	const struct option *lists[] = {common, own};
+	size_t n = 0, len = 0;
+	memset(all, 0, sizeof(*all));
+	for (size_t i = 0; i < 2; i++)
+		for (const struct option *o = lists[i]; o && o->name; o++) {
+			assert(n + 1 < OPTIONS_MAX);
+			all->options[n++] = *o;
+			if (o->val >= OPTION_LONG)
+				continue;
+			all->letters[len++] = (char)o->val;
+			if (o->has_arg)
+				all->letters[len++] = ':';
+		}
+}
+
+char **command_words(int argc, char **argv, const char *name, const struct option *options,
+    bool (*set)(int letter, const char *value, void *state), void *state, int words,
+    int *exit_status)
+{
+	struct all_options all;
+	int letter, verbosity = 0;
+	all_options(&all, options);
 	opterr = 0;
-	while (
-	    (letter = getopt_long(argc, argv, letters, options ? options : none, NULL)) != -1) {
-		if (letter == 'h') {
+	while ((letter = getopt_long(argc, argv, all.letters, all.options, NULL)) != -1) {
+		if (letter == 'h')
 			print_help(stdout);
-			*exit_status = finish_stdout(0);
+		if (letter == 'h' || letter == 'V') {
+			*exit_status = letter == 'V' ? print_version() : finish_stdout(0);
 			return NULL;
 		}
-		if (letter == '?' || !set || !set(letter, optarg, state)) {
+		if (letter == 'q' || letter == 'v') {
+			verbosity += letter == 'v' ? 1 : -1;
+		} else if (letter == '?' || !set(letter, optarg, state)) {
 			*exit_status = print_usage(find(name));
 			return NULL;
 		}
 	}
-	if (argc - optind != words) {
-		*exit_status = print_usage(find(name));
-		return NULL;
-	}
-	return argv + optind;
+	log_init("rmq-journal", verbosity);
+	if (argc - optind == words)
+		return argv + optind;
+	*exit_status = print_usage(find(name));
+	return NULL;
 }
 
 int main(int argc, char **argv)
@@ -107,10 +144,8 @@ int main(int argc, char **argv)
 		print_help(stdout);
 		return finish_stdout(0);
 	}
-	if (strcmp(word, "-V") == 0 || strcmp(word, "--version") == 0) {
-		puts("rmq-journal " RMQ_VERSION);
-		return finish_stdout(0);
-	}
+	if (strcmp(word, "-V") == 0 || strcmp(word, "--version") == 0)
+		return print_version();
 	const struct command *c = find(word);
 	return c ? c->run(argc - 1, argv + 1) : print_usage(NULL);
 }

@@ -348,7 +348,7 @@ int command_restore(int argc, char **argv)
 {
 	struct reason why = {""};
 	int status;
-	char **words = command_words(argc, argv, "restore", "h", NULL, NULL, NULL, 1, &status);
+	char **words = command_words(argc, argv, "restore", NULL, NULL, NULL, 1, &status);
 	if (!words)
 		return status;
 	enum rmq_error err = restore(words[0], &why);

@@ -45,7 +45,7 @@ int command_serve(int argc, char **argv)
 {
 	struct stat st;
 	int status;
-	char **words = command_words(argc, argv, "serve", "+h", NULL, NULL, NULL, 1, &status);
+	char **words = command_words(argc, argv, "serve", NULL, NULL, NULL, 1, &status);
 	if (!words)
 		return status;
 	if (fstat(STDIN_FILENO, &st) != 0 || !S_ISSOCK(st.st_mode)) {

@@ -92,8 +92,7 @@ static bool set_option(int letter, const char *value, void *state)
 
 int command_stat(int argc, char **argv)
 {
-	static const struct option options[] = {
-	    {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
+	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {0}};
 	bool json = false;
 	int status;
 	char incarnation[IDENTITY_TEXT_SIZE];
@@ -101,7 +100,7 @@ int command_stat(int argc, char **argv)
 	struct identity id;
 	struct reason why = {""};
 	char **words =
-	    command_words(argc, argv, "stat", "hj", options, set_option, &json, 1, &status);
+	    command_words(argc, argv, "stat", options, set_option, &json, 1, &status);
 	if (!words)
 		return status;
 	guard_begin(words[0]);

@@ -257,7 +257,7 @@ static enum rmq_error quarantine(const char *dir, const struct findings *f, stru
 static bool set_option(int letter, const char *value, void *state)
 {
 	(void)value;
-	*(bool *)state = letter == 'Q';
+	*(bool *)state = letter == OPTION_LONG;
 	return true;
 }
 
@@ -281,7 +281,7 @@ static int conclude(const char *dir, bool aside, const struct findings *f)
 int command_verify(int argc, char **argv)
 {
 	static const struct option options[] = {
-	    {"quarantine", no_argument, NULL, 'Q'}, {"help", no_argument, NULL, 'h'}, {0}};
+	    {"quarantine", no_argument, NULL, OPTION_LONG}, {0}};
 	static const struct findings none;
 	bool aside = false;
 	struct findings f = {0};
@@ -289,7 +289,7 @@ int command_verify(int argc, char **argv)
 	enum rmq_error err = RMQ_E_OK;
 	int status;
 	char **words =
-	    command_words(argc, argv, "verify", "h", options, set_option, &aside, 1, &status);
+	    command_words(argc, argv, "verify", options, set_option, &aside, 1, &status);
 	if (!words)
 		return status;
 	if (aside)

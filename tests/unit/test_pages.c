@@ -13,6 +13,9 @@
 #include <cmocka.h>
 
 #include "core/error.h"
+#include "core/event.h"
+#include "core/journal_wire.h"
+#include "core/record.h"
 #include "core/wire.h"
 
 static char *page;
@@ -39,6 +42,13 @@ static int protocol_page(void **state)
 {
 	(void)state;
 	page = page_read("man/rmq-protocol.5");
+	return 0;
+}
+
+static int journal_page(void **state)
+{
+	(void)state;
+	page = page_read("man/rmq-journal.5");
 	return 0;
 }
 
@@ -94,6 +104,31 @@ static void each_error_stands_in_rmq_protocol_with_its_code_exit_status_and_text
 #undef X
 }
 
+static void each_frame_and_event_stands_in_rmq_journal_with_its_type_and_fields(void **state)
+{
+	(void)state;
+#define FIELD(kind, name)           #kind " " #name ", "
+#define X(type, NAME, name, FIELDS) assert_frame(type, #NAME, FIELDS(FIELD));
+	JOURNAL_OPENER_FRAMES(X)
+	JOURNAL_JOURNAL_FRAMES(X)
+	EVENTS(X)
+#undef X
+#undef FIELD
+}
+
+static void each_kind_of_record_stands_in_rmq_journal_with_its_number(void **state)
+{
+	char want[64];
+
+	(void)state;
+#define X(name, code) \
+	snprintf(want, sizeof(want), "\n.It Sy %s Ta %d Ta ", #name, code); \
+	if (!strstr(page, want)) \
+		fail_msg("no line:%s", want);
+	RECORD_KINDS(X)
+#undef X
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -103,6 +138,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 		    each_error_stands_in_rmq_protocol_with_its_code_exit_status_and_text,
 		    protocol_page, page_free),
+		cmocka_unit_test_setup_teardown(
+		    each_frame_and_event_stands_in_rmq_journal_with_its_type_and_fields,
+		    journal_page, page_free),
+		cmocka_unit_test_setup_teardown(
+		    each_kind_of_record_stands_in_rmq_journal_with_its_number, journal_page,
+		    page_free),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
