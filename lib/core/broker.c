@@ -573,20 +573,39 @@ static void add_batches(struct digest *d, struct queue *q)
 	}
 }
 
+static bool same_state(const struct range *a, const struct range *b)
+{
+	return a->state == b->state && a->attempt == b->attempt && a->failures == b->failures &&
+	       a->lease == b->lease && a->until_ms == b->until_ms && a->session == b->session &&
+	       a->detached == b->detached;
+}
+
+static void add_state(struct digest *d, const struct range *r, uint64_t live)
+{
+	add_u64(d, live);
+	add_u64(d, (uint64_t)r->state << 32 | r->attempt);
+	add_u64(d, r->failures);
+	add_u64(d, r->lease);
+	add_u64(d, r->until_ms);
+	add_u64(d, r->session ? r->session->id : 0);
+	add_u64(d, r->detached);
+}
+
+/* Equal states may be cut into ranges differently: so many live messages are in this one. */
 static void add_ranges(struct digest *d, struct queue *q)
 {
-	struct range *r;
+	struct range *r, *run = NULL;
+	uint64_t live = 0;
 	RB_FOREACH (r, range_tree, &q->ranges) {
-		add_u64(d, r->first);
-		add_u64(d, r->span);
-		add_u64(d, r->live);
-		add_u64(d, (uint64_t)r->state << 32 | r->attempt);
-		add_u64(d, r->failures);
-		add_u64(d, r->lease);
-		add_u64(d, r->until_ms);
-		add_u64(d, r->session ? r->session->id : 0);
-		add_u64(d, r->detached);
+		if (run && !same_state(run, r)) {
+			add_state(d, run, live);
+			live = 0;
+		}
+		run = r;
+		live += r->live;
 	}
+	if (run)
+		add_state(d, run, live);
 }
 
 static void add_queue(struct digest *d, struct queue *q)
