@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "journal.h"
+#include "sys/heap.h"
 #include "sys/log.h"
 
 static const struct command {
@@ -137,6 +138,7 @@ char **command_words(int argc, char **argv, const char *name, const struct optio
 
 int main(int argc, char **argv)
 {
+	heap_keep();
 	log_init("rmq-journal", 0);
 	signal(SIGPIPE, SIG_DFL); /* some hand it down ignored */
 	const char *word = argc > 1 ? argv[1] : "";

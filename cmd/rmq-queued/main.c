@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "server.h"
+#include "sys/heap.h"
 #include "sys/ready.h"
 
 #define PROGRAM "rmq-queued"
@@ -244,6 +245,7 @@ int main(int argc, char **argv)
 	static struct server server;
 	struct server *s = &server;
 
+	heap_keep();
 	log_init(PROGRAM, 0);
 	struct options o = parse(argc, argv);
 	log_init(PROGRAM, o.verbosity);

@@ -9,6 +9,7 @@
 #include "core/units.h"
 #include "receiver.h"
 #include "sys/client_options.h"
+#include "sys/heap.h"
 #include "sys/signals.h"
 
 enum {
@@ -222,6 +223,7 @@ int main(int argc, char **argv)
 	struct reason why;
 	static struct receiver r;
 
+	heap_keep();
 	if (client_options_init(&common, UNITS_INFINITY - 1, &why))
 		return usage(why.text);
 	if (parse(argc, argv, &o, &common, &why))

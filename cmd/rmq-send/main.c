@@ -11,6 +11,7 @@
 #include "progress.h"
 #include "sender.h"
 #include "sys/client_options.h"
+#include "sys/heap.h"
 #include "sys/signals.h"
 
 enum {
@@ -233,6 +234,7 @@ int main(int argc, char **argv)
 	static struct sender s;
 	bool progress = false;
 
+	heap_keep();
 	if (client_options_init(&common, 30000, &why))
 		return usage(why.text);
 	if (parse(argc, argv, &o, &in, &common, &progress, &why))

@@ -22,8 +22,9 @@
 #include "core/memory.h"
 #include "core/variant.h"
 
-#define LOG_ENOUGH   (32u << 20)  /* log and dead bytes that make a checkpoint due */
-#define LOG_FEW	     (1u << 20)	  /* the same when room is short */
+#define LOG_ENOUGH   (128u << 20) /* log that makes a checkpoint due: what a start reads */
+#define DEAD_ENOUGH  (32u << 20)  /* dead bytes that make it due: what could be freed */
+#define DEAD_FEW     (1u << 20)   /* the same when room is short */
 #define TURN_BYTES   (128u << 10) /* of parts in one turn, about */
 #define END_OVERHEAD (GROUPS * 8 + 256)
 
@@ -45,16 +46,14 @@ bool broker_checkpointing(const struct broker *b)
 
 static bool is_due(const struct broker *b)
 {
-	uint64_t grown = b->ckpt.logged_bytes + b->ledger.dead_bytes;
-	uint64_t enough = 4 * b->ckpt.part_bytes;
-	if (!TAILQ_EMPTY(&b->waiting_room))
-		return b->ledger.dead_bytes >= LOG_FEW ||
-		       (b->ledger.dead_bytes > 0 && b->ledger.dead_bytes * 4 >= b->room);
-	if (enough < LOG_ENOUGH)
-		enough = LOG_ENOUGH;
+	uint64_t dead = b->ledger.dead_bytes, enough = DEAD_ENOUGH;
+	if (!TAILQ_EMPTY(&b->waiting_room) && dead > 0 && dead * 4 >= b->room)
+		return true;
 	if (enough > b->room / 4)
-		enough = b->room / 4 > LOG_FEW ? b->room / 4 : LOG_FEW;
-	return grown >= enough;
+		enough = b->room / 4 > DEAD_FEW ? b->room / 4 : DEAD_FEW;
+	else if (b->ckpt.logged_bytes + dead < 4 * b->ckpt.part_bytes)
+		return false;
+	return dead >= enough || b->ckpt.logged_bytes >= LOG_ENOUGH;
 }
 
 /* ---- writing parts ---- */
@@ -72,7 +71,7 @@ static bool group_at_rest(const struct broker *b, uint32_t group)
 			return false;
 	}
 	TAILQ_FOREACH (q, &b->groups[group], of_group)
-		RB_FOREACH (m, batch_tree, &q->batches)
+		RB_FOREACH(m, batch_tree, &q->batches)
 			if (batch_in_flight(m))
 				return false;
 	TAILQ_FOREACH (p, &b->pendings, link)
@@ -126,7 +125,7 @@ static void write_queue(struct broker *b, struct queue *q)
 	broker_emit_part_queue(b, &(struct event_part_queue){q->id, queue_name(q),
 				      SETTINGS_OF(s), slice_str(s->dead_letter), q->next_seq,
 				      n->sent, n->delivered, n->settled, n->failed, n->dead});
-	RB_FOREACH (m, batch_tree, &q->batches)
+	RB_FOREACH(m, batch_tree, &q->batches)
 		write_batch(b, q, m);
 	RB_FOREACH (r, range_tree, &q->ranges)
 		broker_emit_part_range(b,
@@ -392,7 +391,7 @@ static bool is_consistent(struct broker *b)
 	struct batch *m;
 	RB_FOREACH (q, queue_id_tree, &b->queues_by_id) {
 		uint64_t live = 0;
-		RB_FOREACH (m, batch_tree, &q->batches)
+		RB_FOREACH(m, batch_tree, &q->batches)
 			live += m->live;
 		if (live != queue_total(q))
 			return false;
