@@ -13,6 +13,7 @@
  *once when the journal ends.
  */
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,14 +88,14 @@ static void take(const struct frame *f)
 	}
 }
 
-/* Takes the frames that come within so many ms (-1: at least one frame, however long). */
-static void receive(int timeout_ms)
+/* Takes what comes within so many ms (-1: for ever); whether something came. */
+static bool receive(int timeout_ms)
 {
 	struct pollfd p = {fd, POLLIN, 0};
 	struct frame f;
 	size_t used, at = 0;
 	if (poll(&p, 1, timeout_ms) <= 0)
-		return;
+		return false;
 	ssize_t n = recv(fd, in + in_len, sizeof(in) - in_len, 0);
 	if (n <= 0)
 		end();
@@ -105,6 +106,7 @@ static void receive(int timeout_ms)
 	}
 	memmove(in, in + at, in_len - at);
 	in_len -= at;
+	return true;
 }
 
 static void send_frame(const struct writer *w)
@@ -212,7 +214,8 @@ static void make_hole(uint64_t first, uint32_t count)
 	send_frame(&w);
 	while (holed == before)
 		receive(-1);
-	receive(300); /* the room that this made */
+	while (receive(300)) /* the room that this made */
+		;
 }
 
 static void settle(unsigned long count)

@@ -1,0 +1,507 @@
+#!/usr/bin/env bats
+# rmq-journal as its users meet it: people, and the queue daemon (journal_feed plays it).
+
+load /usr/lib/bats/bats-support/load
+load /usr/lib/bats/bats-assert/load
+
+setup() {
+	bats_require_minimum_version 1.5.0
+	cd "$BATS_TEST_TMPDIR"
+	FEED=
+	MOUNTED=
+	rmq-journal init q
+}
+
+teardown() {
+	if [ -n "$FEED" ]; then
+		kill "$FEED" 2>/dev/null || true
+	fi
+	if [ -n "$MOUNTED" ]; then
+		umount "$MOUNTED"
+	fi
+}
+
+# feed LINE...: does them in q, in one session.
+feed() {
+	printf '%s\n' "$@" | journal_feed q >feed.out
+}
+
+# feed_start: a session that stays open; feed_say LINE does one thing in it.
+feed_start() {
+	mkfifo feed.in
+	journal_feed q <feed.in >feed.log 2>feed.err 3>&- &
+	FEED=$!
+	exec 9>feed.in
+	wait_for 'grep -q ^opened feed.log'
+}
+
+feed_say() {
+	local before
+	before=$(wc -l <feed.log)
+	echo "$*" >&9
+	wait_for "[ \$(wc -l <feed.log) -gt $before ]"
+}
+
+feed_stop() {
+	exec 9>&-
+	wait "$FEED"
+	FEED=
+}
+
+wait_for() {
+	local tries=0
+	until eval "$1"; do
+		tries=$((tries + 1))
+		if [ $tries -gt 500 ]; then
+			echo "in vain: $1"
+			return 1
+		fi
+		sleep 0.02
+	done
+}
+
+stat_of() {
+	rmq-journal stat "$1" | awk -v name="$2" '$1 == name { print $2 }'
+}
+
+# overwrite FILE OFFSET: eight bytes of garbage.
+overwrite() {
+	printf 'GARBAGE!' | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+# Where the text is in the data file.
+offset_of() {
+	rmq-journal compact q # one copy of it
+	grep -abo "$1" q/data.mdb | head -n 1 | cut -d : -f 1
+}
+
+# ---- words ----
+
+@test "journal: --help lists every command" {
+	run -0 rmq-journal --help
+	for command in init serve stat dump verify backup restore compact diff; do
+		assert_line --regexp "^  $command "
+	done
+	run -0 rmq-journal --version
+	assert_output --regexp '^rmq-journal [0-9]'
+}
+
+@test "journal: no command, an unknown one, or a wrong number of words is 64" {
+	run -64 rmq-journal
+	run -64 rmq-journal frobnicate q
+	run -64 rmq-journal stat
+	run -64 rmq-journal stat q q
+	run -64 rmq-journal stat --frobnicate q
+	run -64 rmq-journal dump --from x q
+	run -64 rmq-journal dump --from -1 q
+	run -64 rmq-journal diff q
+}
+
+@test "journal: a directory that is none, or is not there, is 78 in one line" {
+	mkdir empty
+	for dir in empty absent; do
+		for command in stat dump verify backup compact; do
+			run -78 --separate-stderr rmq-journal $command $dir
+			assert_equal "${#stderr_lines[@]}" 1
+			assert_regex "$stderr" "^rmq-journal: $dir: bad configuration: "
+		done
+	done
+}
+
+# ---- init ----
+
+@test "journal init: makes a directory once, and none of one that holds something" {
+	run -73 --separate-stderr rmq-journal init q
+	assert_regex "$stderr" '^rmq-journal: q: exists already'
+	mkdir mine
+	touch mine/file
+	run -73 rmq-journal init mine
+	assert_equal "$(ls mine)" file
+	mkdir empty
+	run -0 rmq-journal init empty
+	run -0 rmq-journal stat empty
+}
+
+@test "journal init: needs the parent directory" {
+	run -74 rmq-journal init a/b/c
+}
+
+# ---- serve ----
+
+@test "journal serve: standard input has to be a socket" {
+	run -64 --separate-stderr rmq-journal serve q </dev/null
+	assert_equal "$stderr" 'rmq-journal: serve: standard input is not a socket'
+}
+
+@test "journal serve: what is stored is there for the next one, in a new term" {
+	run -0 feed 'text one' 'text two'
+	run -0 feed 'text three'
+	assert_equal "$(head -n 1 feed.out)" 'opened 2 1 2 0'
+	assert_equal "$(rmq-journal dump q | jq -r '.events[].batch[]' | xargs)" 'one two three'
+}
+
+@test "journal serve: a second owner is 75, also when LMDB's lock file is removed" {
+	feed_start
+	run -75 --separate-stderr feed 'text no'
+	assert_equal "$stderr" 'rmq-journal: q: directory is in use: is in use by another process'
+	rm q/lock.mdb
+	run -75 feed 'text no'
+	run -75 rmq-journal compact q
+	run -75 rmq-journal verify --quarantine q
+	feed_say text yes
+	feed_stop
+	assert_equal "$(rmq-journal dump q | jq -r '.events[].batch[]')" yes
+}
+
+@test "journal serve: ignores the signals that a terminal or a service manager sends to all" {
+	feed_start
+	serve=$(pgrep -P "$FEED")
+	kill -INT "$serve"
+	kill -TERM "$serve"
+	kill -HUP "$serve"
+	feed_say text still
+	feed_stop
+	assert_equal "$(stat_of q records)" 1
+}
+
+@test "journal serve: dies with its opener" {
+	feed_start
+	serve=$(pgrep -P "$FEED")
+	kill -KILL "$FEED"
+	wait "$FEED" || true
+	FEED=
+	wait_for "! kill -0 $serve 2>/dev/null"
+	run -0 feed 'text after'
+}
+
+# ---- damage: each has one line and its exit status, for each command that opens it ----
+
+each_command_says() {
+	local status=$1 text=$2
+	run "-$status" --separate-stderr feed 'text no'
+	assert_equal "${#stderr_lines[@]}" 1
+	assert_regex "$stderr" "^rmq-journal: q: $text"
+	for command in stat dump verify backup compact; do
+		run "-$status" --separate-stderr rmq-journal $command q
+		assert_equal "${#stderr_lines[@]}" 1
+		assert_regex "$stderr" "^rmq-journal: q: $text"
+	done
+}
+
+@test "journal: an empty data file is 65, not a new queue" {
+	: >q/data.mdb
+	each_command_says 65 'journal is corrupt: data.mdb is empty$'
+	[ ! -s q/data.mdb ]
+}
+
+@test "journal: a missing data file is 65, not a new queue" {
+	rm q/data.mdb
+	each_command_says 65 'journal is corrupt: data.mdb is missing$'
+	[ ! -e q/data.mdb ]
+}
+
+@test "journal: a cut data file is 65" {
+	feed 'events 100 60000'
+	truncate -s 1M q/data.mdb
+	each_command_says 65 'journal is corrupt: data.mdb is cut: it has 1048576 bytes of '
+	truncate -s 5000 q/data.mdb
+	each_command_says 65 'journal is corrupt: data.mdb'
+}
+
+@test "journal: a data file that is something else is 65" {
+	head -c 1000000 /dev/urandom >q/data.mdb
+	each_command_says 65 'journal is corrupt: data.mdb'
+}
+
+@test "journal: a data file of another directory is 65" {
+	rmq-journal init other
+	cp other/data.mdb q/data.mdb
+	each_command_says 65 'journal is corrupt: data.mdb is of another directory than identity$'
+}
+
+@test "journal: an identity of another version is 76" {
+	sed -i 's/^format 1$/format 2/' q/identity
+	each_command_says 76 'unknown protocol or format version: is of format 2, this program knows 1$'
+}
+
+@test "journal: data without its identity is 65, and is not made anew" {
+	rm q/identity
+	each_command_says 65 'journal is corrupt: holds data.mdb, but no identity$'
+	run -73 rmq-journal init q
+}
+
+@test "journal: a garbled or empty identity is 65" {
+	echo rubbish >q/identity
+	each_command_says 65 'journal is corrupt: identity is garbled$'
+	: >q/identity
+	each_command_says 65 'journal is corrupt: identity is empty$'
+}
+
+# ---- stat ----
+
+@test "journal stat: says what is there, with tabs in a pipe, as JSON with -j" {
+	feed 'events 10 60000' 'end 1 4' 'hole 1 4'
+	rmq-journal stat q >out
+	assert_equal "$(cut -f 1 out | xargs)" 'format incarnation first last records holes record_bytes checkpoint term page_size pages_used pages_free bytes_used file_bytes'
+	assert_equal "$(awk -F '\t' 'NF != 2' out)" ''
+	assert_equal "$(rmq-journal stat -j q | jq -c '[.first, .last, .records, .holes, .checkpoint, .term]')" \
+		'[5,11,7,4,11,1]'
+	assert_equal "$(rmq-journal stat --json q | jq '.bytes_used == .pages_used * .page_size')" true
+	assert_equal "$(rmq-journal stat -j q | jq -r .incarnation)" \
+		"$(awk '$1 == "incarnation" { print $2 }' q/identity)"
+}
+
+# ---- dump ----
+
+@test "journal dump: a JSON object a line, from an index on" {
+	feed 'text a' 'text b' 'end 1 1'
+	rmq-journal dump q >out
+	assert_equal "$(jq -c '[.index, .term, .kind]' out | xargs)" '[1,1,events] [2,1,events] [3,1,end]'
+	assert_equal "$(jq -c 'select(.kind == "end").events' out)" \
+		'[{"event":"end_dead","ranges":[{"first":1,"count":1}]}]'
+	assert_equal "$(rmq-journal dump --from 2 q | jq .index | xargs)" '2 3'
+	assert_equal "$(rmq-journal dump --from 9 q)" ''
+}
+
+@test "journal dump: a body that is no text is in base 64" {
+	feed "$(printf 'text \377\001')"
+	assert_equal "$(rmq-journal dump q | jq -c '.events[0].batch')" '[{"base64":"/wE="}]'
+}
+
+@test "journal dump: --follow shows what comes, each line as it comes" {
+	feed_start
+	feed_say text first
+	rmq-journal dump --follow q >dump.out 2>dump.err 3>&- &
+	dump=$!
+	wait_for '[ $(wc -l <dump.out) -eq 1 ]'
+	feed_say text second
+	wait_for '[ $(wc -l <dump.out) -eq 2 ]'
+	kill "$dump"
+	feed_stop
+}
+
+@test "journal dump: a full standard output is 74, a closed one ends it quietly" {
+	feed 'events 50 60000'
+	run -74 --separate-stderr bash -c 'rmq-journal dump q >/dev/full'
+	assert_equal "$stderr" 'rmq-journal: standard output: No space left on device'
+	run -0 --separate-stderr bash -c 'rmq-journal dump q | head -c 1 >/dev/null'
+	assert_equal "$stderr" ''
+}
+
+# ---- verify ----
+
+@test "journal verify: is silent about a good directory, also one in use" {
+	feed_start
+	feed_say events 20 60000
+	run -0 rmq-journal verify q
+	assert_output ''
+	feed_stop
+}
+
+@test "journal verify: a changed byte is a finding with its index, 65; dump goes on behind it" {
+	feed 'text aaaa' 'text MARKER-MARKER' 'text cccc'
+	overwrite q/data.mdb "$(offset_of MARKER-MARKER)"
+	run -65 --separate-stderr rmq-journal verify q
+	assert_output "$(printf '2\tjournal is corrupt')"
+	assert_equal "$stderr" 'rmq-journal: q: journal is corrupt: 1 bad of 3 records'
+	run -65 rmq-journal dump q
+	assert_line --index 1 '{"index":2,"error":"journal is corrupt"}'
+	assert_line --index 2 --partial cccc
+	run -65 --separate-stderr rmq-journal backup q
+	assert_equal "$stderr" 'rmq-journal: q: journal is corrupt: record 2'
+}
+
+@test "journal verify: --quarantine sets bad records aside, byte for byte, and all is well again" {
+	feed 'text aaaa' 'text MARKER-MARKER' 'text cccc'
+	overwrite q/data.mdb "$(offset_of MARKER-MARKER)"
+	run -0 rmq-journal verify --quarantine q
+	assert_output "$(printf '2\tjournal is corrupt')"
+	grep -q 'GARBAGE!ARKER' q/quarantine-2
+	run -0 rmq-journal verify q
+	assert_equal "$(rmq-journal dump q | jq -r '.events[].batch[]' | xargs)" 'aaaa cccc'
+	run -0 feed 'text dddd'
+}
+
+@test "journal verify: damaged pages of the tree are findings, whatever they do to LMDB" {
+	feed 'settle 3000'
+	local pages page
+	pages=$(($(stat_of q pages_used)))
+	cp q/data.mdb good.mdb
+	for ((page = 2; page < pages; page += 7)); do
+		cp good.mdb q/data.mdb
+		head -c 4096 /dev/urandom |
+			dd of=q/data.mdb bs=4096 seek=$page conv=notrunc status=none
+		run --separate-stderr timeout 20 rmq-journal verify q
+		[ "$status" -eq 65 ] || [ "$status" -eq 0 ]
+		[ "$status" -eq 0 ] || assert_regex "$stderr" '^rmq-journal: q: journal is corrupt'
+		[ "${#stderr_lines[@]}" -le 1 ]
+	done
+}
+
+@test "journal: commands that run into damaged pages say so in one line, 65" {
+	feed 'settle 3000'
+	local page at
+	cp q/data.mdb good.mdb
+	for ((page = 2; page < 60; page += 9)); do
+		cp good.mdb q/data.mdb
+		head -c 4096 /dev/urandom |
+			dd of=q/data.mdb bs=4096 seek=$page conv=notrunc status=none
+		for command in stat dump backup compact; do
+			run --separate-stderr timeout 20 rmq-journal $command q
+			[ "$status" -eq 65 ] || [ "$status" -eq 0 ] || [ "$status" -eq 76 ]
+			[ "${#stderr_lines[@]}" -le 1 ]
+		done
+	done
+}
+
+# ---- backup, restore ----
+
+@test "journal backup, restore: the same records, another incarnation, and a record that says so" {
+	feed 'events 100 60000' 'text last' 'end 1 90' 'hole 1 90'
+	rmq-journal backup q >b
+	run -0 rmq-journal restore copy <b
+	run -0 rmq-journal verify copy
+	run -1 rmq-journal diff q copy
+	assert_output "$(printf '103\tonly in\tcopy')"
+	assert_equal "$(rmq-journal dump --from 103 copy | jq -r .kind)" restored
+	assert_not_equal "$(stat_of q incarnation)" "$(stat_of copy incarnation)"
+	assert_equal "$(stat_of copy checkpoint)" 102
+	[ ! -e copy.restoring ]
+}
+
+@test "journal backup: to a terminal is 64" {
+	run -64 script -qec 'rmq-journal backup q' /dev/null
+	assert_output --partial 'standard output is a terminal'
+}
+
+@test "journal backup: works while records come and go" {
+	feed_start
+	feed_say events 200 60000
+	(
+		for i in 1 2 3 4 5 6; do
+			rmq-journal backup q >"b$i" || exit 1
+		done
+		: >done
+	) 3>&- &
+	local n=0
+	while [ ! -e done ] && [ $n -lt 100 ]; do
+		feed_say events 20 60000
+		feed_say end 1 $((20 * n + 1))
+		feed_say hole 1 $((20 * n + 1))
+		n=$((n + 1))
+	done
+	wait_for '[ -e done ]'
+	for i in 1 2 3 4 5 6; do
+		rmq-journal restore "copy$i" <"b$i"
+		run -0 rmq-journal verify "copy$i"
+	done
+	feed_stop
+}
+
+@test "journal restore: a cut, garbled, empty or foreign backup is 65 and leaves nothing" {
+	feed 'events 10 60000'
+	rmq-journal backup q >b
+	size=$(stat -c %s b)
+	for cut in 1 8 20 30 5000 $((size / 2)) $((size - 1)) $((size - 40)); do
+		head -c "$cut" b >bad
+		run -65 rmq-journal restore copy <bad
+		[ ! -e copy ]
+		[ ! -e copy.restoring ]
+	done
+	cp b bad
+	overwrite bad $((size / 2))
+	run -65 rmq-journal restore copy <bad
+	: >bad
+	run -65 --separate-stderr rmq-journal restore copy <bad
+	assert_equal "$stderr" 'rmq-journal: copy: bad data: backup is empty'
+	run -65 --separate-stderr rmq-journal restore copy </etc/passwd
+	assert_equal "$stderr" 'rmq-journal: copy: bad data: is no backup'
+	[ ! -e copy ]
+}
+
+@test "journal restore: never over a directory that holds something" {
+	rmq-journal backup q >b
+	run -73 rmq-journal restore q <b
+	mkdir mine
+	touch mine/file
+	run -73 rmq-journal restore mine <b
+	mkdir empty
+	run -0 rmq-journal restore empty <b
+	run -0 rmq-journal stat empty
+}
+
+@test "journal restore: incremental backups, one behind the other, with what died between" {
+	feed 'text one' 'text two'
+	rmq-journal backup q >full
+	last=$(stat_of q last)
+	feed 'text three' 'end 1 1' 'hole 1 1'
+	rmq-journal backup --since "$last" q >more
+	last2=$(stat_of q last)
+	feed 'text four'
+	rmq-journal backup --since "$last2" q >more2
+	run -0 rmq-journal restore copy < <(cat full more more2)
+	assert_equal "$(rmq-journal dump copy | jq -r '.events[]?.batch[]?' | xargs)" 'two three four'
+	run -0 rmq-journal restore overlap < <(rmq-journal backup --since 1 q | cat full more -)
+	run -65 --separate-stderr rmq-journal restore gap < <(cat full more2)
+	assert_equal "$stderr" 'rmq-journal: gap: bad data: a backup is missing before this one'
+	run -65 rmq-journal restore gap <more
+	run -65 rmq-journal restore gap < <(head -c 100 full; cat more)
+	rmq-journal init other
+	run -65 rmq-journal restore gap < <(cat full; rmq-journal backup other)
+	[ ! -e gap ]
+}
+
+# ---- compact, diff ----
+
+@test "journal compact: gives free pages back and changes no record" {
+	feed 'events 200 60000' 'end 1 190' 'hole 1 190' 'settle 2'
+	cp -r q before
+	size=$(stat -c %s q/data.mdb)
+	run -0 rmq-journal compact q
+	[ "$(stat -c %s q/data.mdb)" -lt $((size / 8)) ]
+	run -0 rmq-journal diff before q
+	run -0 rmq-journal verify q
+	run -0 feed 'text more'
+}
+
+@test "journal diff: names what is in one only, or differs" {
+	feed 'text one'
+	cp -r q other
+	run -0 rmq-journal diff q other
+	assert_output ''
+	feed 'text two'
+	run -1 rmq-journal diff q other
+	assert_output "$(printf '2\tonly in\tq')"
+}
+
+# ---- space ----
+
+@test "journal: the data file stays at its high-water mark" {
+	local round last high=
+	for round in 1 2 3 4 5 6; do
+		last=$(stat_of q last)
+		feed 'events 600 60000' "end $((last + 1)) 600" "hole $((last + 1)) 600" 'settle 1'
+		high=${high:-$(stat_of q file_bytes)}
+	done
+	[ "$(stat_of q file_bytes)" -le $((high + high / 10)) ]
+}
+
+@test "journal: on a full disk there is no room for messages, but for draining, and then there is" {
+	[ "$(id -u)" -eq 0 ] || skip 'needs root, to mount a small file system'
+	mkdir small
+	mount -t tmpfs -o size=24m tmpfs small 2>/dev/null || skip 'cannot mount a tmpfs here'
+	MOUNTED=$PWD/small
+	rmq-journal init small/q
+	printf '%s\n' 'fill 60000' 'settle 500' 'fill 60000' >lines
+	run -0 journal_feed small/q <lines
+	count=$(awk '$2 == "fill" { print $1; exit }' <<<"$output")
+	[ "$count" -gt 200 ]
+	assert_line '0 fill'
+	assert_line settle
+	last=$(stat_of small/q last)
+	printf '%s\n' "end 1 $last" "hole 1 $last" 'fill 60000' >lines
+	run -0 journal_feed small/q <lines
+	again=$(awk '$2 == "fill" { print $1 }' <<<"$output")
+	[ "$again" -gt $((count * 8 / 10)) ]
+	run -0 rmq-journal verify small/q
+}
