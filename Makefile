@@ -40,7 +40,6 @@ BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 HELPERS := $(patsubst tests/cli/%.c,$(B)/cli/%,$(wildcard tests/cli/*.c))
 CRASHES := $(patsubst tests/crash/%.c,$(B)/crash/%,$(wildcard tests/crash/*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-CLI_TOOLS := $(patsubst tests/cli/%.c,$(B)/cli/%,$(wildcard tests/cli/*.c))
 MAN := $(wildcard man/*.[1-8])
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 

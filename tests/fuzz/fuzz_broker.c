@@ -203,7 +203,7 @@ static void give_frame(struct world *w, unsigned which, struct reader *r)
 	if (len > left)
 		len = left;
 	struct frame f = {(uint8_t)type, slice_of(reader_take(r, len), len)};
-	if (conn && !broker_holds(w->broker))
+	if (conn && !r->bad && !broker_holds(w->broker))
 		broker_frame(w->broker, conn, &f);
 }
 
