@@ -61,23 +61,9 @@ static bool is_due(const struct broker *b)
 static bool group_at_rest(const struct broker *b, uint32_t group)
 {
 	struct queue *q;
-	struct batch *m;
-	struct pending *p;
-	if (group == SESSION_GROUP)
-		return true;
-	TAILQ_FOREACH (q, &b->groups[group], of_group) {
-		m = RB_MAX(batch_tree, &q->batches);
-		if (m && batch_in_flight(m))
-			return false;
-	}
-	TAILQ_FOREACH (q, &b->groups[group], of_group)
-		RB_FOREACH(m, batch_tree, &q->batches)
-			if (batch_in_flight(m))
-				return false;
-	TAILQ_FOREACH (p, &b->pendings, link)
-		for (uint32_t i = 0; i < p->large->parts; i++)
-			if (p->queue->id % CHECKPOINT_GROUPS == group &&
-			    p->large->part[i].record->index == 0)
+	if (group != SESSION_GROUP)
+		TAILQ_FOREACH(q, &b->groups[group], of_group)
+			if (q->newest_n > b->stored_n)
 				return false;
 	return true;
 }

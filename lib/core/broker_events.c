@@ -269,6 +269,7 @@ static enum rmq_error apply_chunk(
 	p->large->parts++;
 	p->bytes += (uint32_t)e->data.len;
 	at->record->chunk = true;
+	q->newest_n = at->record->n;
 	ledger_add(&b->ledger, at->record, 1, 0);
 	return RMQ_E_OK;
 }

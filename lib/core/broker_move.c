@@ -82,9 +82,7 @@ enum rmq_error broker_move(struct broker *b, uint64_t index, struct slice payloa
 		err = move_batch(b, m, payload, bytes);
 	ledger_drop(&b->ledger, r, 1, 0);
 	free(bytes);
-	if (b->open) {
-		b->moved_n = b->open->n;
-		b->moves_pending = true;
-	}
+	b->moved_n = b->next_n - 1;
+	b->moves_pending = b->moved_n > b->stored_n;
 	return err;
 }

@@ -176,6 +176,8 @@ struct batch *queue_add_batch(struct queue *q, struct record *r, uint64_t first,
     uint32_t bytes, uint16_t offset, uint16_t slot)
 {
 	struct batch *b = batch_before(q, first);
+	if (r->n > q->newest_n)
+		q->newest_n = r->n;
 	if (slot == 0 && batch_can_grow(q, b, r, first, count)) {
 		b->count += count;
 		b->live += count;

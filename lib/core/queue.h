@@ -131,6 +131,7 @@ struct queue {
 	TAILQ_HEAD(, subscription) hungry; /* with credit left */
 	TAILQ_HEAD(, subscription) subs;
 	uint64_t next_seq;
+	uint64_t newest_n; /* number of the newest APPEND that holds bodies of its messages */
 	uint64_t live[5]; /* messages by STATE_* */
 	uint64_t bytes;	  /* of live messages, about */
 	struct queue_settings settings;
