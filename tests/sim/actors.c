@@ -1,0 +1,815 @@
+#include "actors.h"
+
+#include "checks.h"
+#include "trace.h"
+
+#include "core/client.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum kind { SENDER, RECEIVER, ACKER, ADMIN };
+
+/* Of these, the second half are the dead-letter queues of the first. */
+static const char *const names[] = {"jobs", "mail", "x", "jobs.dead", "mail.dead", "x.dead"};
+#define NAMES      6
+#define LIVE_NAMES 3
+#define HELD_MAX   4000
+#define UP_MAX     300000 /* bytes that a connection takes without the daemon reading */
+
+/* A message that a client has in hand. */
+struct held {
+	uint64_t seq, lease;
+	uint32_t line;
+	uint8_t name;
+};
+
+struct sub {
+	uint32_t id;
+	uint8_t name;
+	bool on;
+};
+
+struct actor {
+	struct world *w;
+	enum kind kind;
+	unsigned number;
+	struct client *client;
+	struct link *link;
+	uint64_t clock_ms; /* what its clock is ahead of boot time */
+	uint64_t paused_until;
+	bool direct; /* its death can be proven */
+	bool no_wait;
+	bool leaving; /* has said good-bye */
+	bool asking;  /* a list or a peek is unanswered */
+	bool fatal;
+	struct sub subs[SUBSCRIPTIONS_MAX];
+	struct held *held;
+	uint32_t held_count;
+	struct note *notes; /* of its unanswered commands */
+};
+
+/* What a command was about. */
+struct note {
+	struct note *next;
+	uint32_t verb; /* 0: a SEND */
+	uint32_t count;
+	struct held items[]; /* SEND: only the lines */
+};
+
+/* Receipts that were detached: anybody may settle them. */
+struct pool {
+	struct held items[64];
+	uint32_t count;
+};
+
+static struct mono_time mono(const struct actor *a)
+{
+	return (struct mono_time){a->w->boot_ms + a->clock_ms};
+}
+
+static struct slice name_of(unsigned i)
+{
+	return slice_str(names[i]);
+}
+
+static struct note *note_new(struct actor *a, uint32_t verb, uint32_t count)
+{
+	struct note *n = calloc(1, sizeof(*n) + count * sizeof(struct held));
+	assert(n);
+	n->verb = verb;
+	n->count = count;
+	n->next = a->notes;
+	a->notes = n;
+	return n;
+}
+
+static void note_free(struct actor *a, struct note *n)
+{
+	struct note **at = &a->notes;
+	while (*at && *at != n)
+		at = &(*at)->next;
+	if (!*at)
+		trace_fail("a command is answered twice");
+	*at = n->next;
+	free(n);
+}
+
+/* ---- what the client core tells ---- */
+
+static void on_sent(
+    void *arg, const struct client_command *cmd, uint64_t first_seq, uint32_t count)
+{
+	struct actor *a = arg;
+	struct note *n = cmd->tag;
+	trace("sent", a->number, first_seq, count, 0);
+	if (count != n->count)
+		trace_fail("%u messages were sent, %u are stored", n->count, count);
+	for (uint32_t i = 0; i < count; i++) {
+		checks_sent(a->w, n->items[i].line, first_seq + i);
+		a->w->lines.all[n->items[i].line].sent = true;
+	}
+	note_free(a, n);
+}
+
+static bool is_stale(struct slice stale, const struct held *h)
+{
+	struct reader r = reader_of(stale);
+	while (reader_left(&r) >= SETTLE_ENTRY_SIZE) {
+		struct settle_entry e = settle_entry_get(&r);
+		if (e.lease == h->lease && h->seq >= e.first && h->seq - e.first < e.count)
+			return true;
+	}
+	return false;
+}
+
+static void on_done(void *arg, const struct client_command *cmd, struct slice stale)
+{
+	struct actor *a = arg;
+	struct note *n = cmd->tag;
+	trace("done", a->number, n->verb, n->count, stale.len);
+	for (uint32_t i = 0; i < n->count; i++)
+		if (n->verb == VERB_SETTLE && !is_stale(stale, &n->items[i]))
+			checks_settled(a->w, name_of(n->items[i].name), n->items[i].line,
+			    n->items[i].seq, n->items[i].lease);
+	note_free(a, n);
+}
+
+static enum client_verdict on_failed(void *arg, const struct client_command *cmd,
+    enum rmq_error code, uint32_t at, struct slice text)
+{
+	struct actor *a = arg;
+	struct note *n = cmd->tag;
+	(void)text;
+	trace("failed", a->number, cmd->type, code, at);
+	for (uint32_t i = 0; i < n->count && n->verb == 0; i++)
+		a->w->lines.all[n->items[i].line].refused = true;
+	note_free(a, n);
+	return CLIENT_DROP;
+}
+
+static struct sub *sub_find(struct actor *a, uint32_t id)
+{
+	for (unsigned i = 0; i < SUBSCRIPTIONS_MAX; i++)
+		if (a->subs[i].on && a->subs[i].id == id)
+			return &a->subs[i];
+	return NULL;
+}
+
+static void sub_off(struct actor *a, uint32_t id)
+{
+	struct sub *s = sub_find(a, id);
+	if (s)
+		s->on = false;
+}
+
+static void on_sub_failed(void *arg, uint32_t sub, enum rmq_error code, struct slice text)
+{
+	struct actor *a = arg;
+	(void)text;
+	trace("sub_failed", a->number, sub, code, 0);
+	sub_off(arg, sub);
+}
+
+static void on_unsubscribed(void *arg, uint32_t sub)
+{
+	sub_off(arg, sub);
+}
+
+static void on_deliver(void *arg, const struct client_delivery *d)
+{
+	struct actor *a = arg;
+	struct sub *s = sub_find(a, d->sub);
+	trace("deliver", a->number, d->lease, d->first_seq, d->count);
+	if (!s)
+		trace_fail("a delivery for no subscription");
+	a->held = realloc(a->held, (a->held_count + d->count) * sizeof(*a->held));
+	assert(a->held);
+	for (uint32_t i = 0; i < d->count; i++) {
+		struct held h = {d->first_seq + i, d->lease, 0, s->name};
+		h.line = lines_recognise(&a->w->lines, client_body(d, i));
+		if (h.line == UINT32_MAX)
+			trace_fail("a receiver is given what nobody sent");
+		for (uint32_t k = 0; k < a->held_count; k++)
+			if (a->held[k].lease == h.lease && a->held[k].seq == h.seq)
+				trace_fail("a receiver is given a message twice under lease %llu",
+				    (unsigned long long)h.lease);
+		if (client_vouches(a->client, h.lease, h.seq, mono(a)))
+			checks_held(a->w, name_of(h.name), h.line, h.seq, h.lease);
+		a->held[a->held_count++] = h;
+	}
+}
+
+static void on_lease_ended(void *arg, uint32_t sub, enum lease_end why, uint64_t lease,
+    uint64_t first, uint32_t count)
+{
+	struct actor *a = arg;
+	uint32_t kept = 0;
+	trace("lease_ended", a->number, lease, first, why);
+	(void)sub;
+	for (uint32_t i = 0; i < a->held_count; i++) {
+		struct held *h = &a->held[i];
+		if (h->lease != lease || h->seq < first || h->seq - first >= count)
+			a->held[kept++] = *h;
+	}
+	a->held_count = kept;
+}
+
+static void on_list_end(void *arg, uint32_t req, bool more)
+{
+	struct actor *a = arg;
+	(void)req, (void)more;
+	a->asking = false;
+}
+
+static void on_peek_end(void *arg, uint32_t req, enum rmq_error code, bool more, uint64_t next)
+{
+	(void)code, (void)next;
+	on_list_end(arg, req, more);
+}
+
+static void on_peeked(void *arg, const struct client_delivery *d)
+{
+	struct actor *a = arg;
+	for (uint32_t i = 0; i < d->count; i++)
+		if (lines_recognise(&a->w->lines, client_body(d, i)) == UINT32_MAX)
+			trace_fail("a peek shows what nobody sent");
+}
+
+static void on_fatal(void *arg, enum rmq_error code, struct slice text)
+{
+	struct actor *a = arg;
+	trace("fatal", a->number, code, 0, 0);
+	if (code == RMQ_E_UNKNOWN_SESSION) {
+		if (a->link && shadow_session(&a->w->shadow, a->link->session))
+			trace_fail("a session that is on disk is unknown");
+	} else if (code != RMQ_E_FULL && code != RMQ_E_TIMEOUT) {
+		trace_fail("a client gives up: %s: %.*s", error_text(code), (int)text.len,
+		    (const char *)text.data);
+	}
+	a->fatal = true;
+}
+
+/* ---- processes ---- */
+
+static void start(struct actor *a)
+{
+	struct world *w = a->w;
+	struct client_config config = {
+	    .servers = 1,
+	    .window = (uint32_t)prng_range(&w->prng, 1, 16),
+	    .timeout_ms = CLIENT_FOREVER,
+	    .seed = prng_next(&w->prng),
+	    .no_wait = prng_chance(&w->prng, 300) && !w->calm,
+	};
+	struct client_host host = {
+	    .arg = a,
+	    .sent = on_sent,
+	    .done = on_done,
+	    .failed = on_failed,
+	    .sub_failed = on_sub_failed,
+	    .deliver = on_deliver,
+	    .lease_ended = on_lease_ended,
+	    .unsubscribed = on_unsubscribed,
+	    .list_end = on_list_end,
+	    .peeked = on_peeked,
+	    .peek_end = on_peek_end,
+	    .fatal = on_fatal,
+	};
+	a->client = client_new(&config, &host);
+	assert(a->client);
+	a->clock_ms = prng_range(&w->prng, 1, 1000000);
+	a->direct = prng_chance(&w->prng, 500);
+	a->fatal = a->leaving = a->asking = false;
+	a->paused_until = 0;
+}
+
+static void hang_up(struct actor *a)
+{
+	a->link->client_closed = true;
+	a->link->up.closed = true;
+	a->link = NULL;
+}
+
+/* The process ends; another takes its place. */
+static void restart(struct actor *a)
+{
+	trace("restart", a->number, a->kind, a->leaving, a->fatal);
+	if (a->link)
+		hang_up(a);
+	client_free(a->client);
+	while (a->notes)
+		note_free(a, a->notes);
+	free(a->held);
+	a->held = NULL;
+	a->held_count = 0;
+	for (unsigned i = 0; i < SUBSCRIPTIONS_MAX; i++)
+		a->subs[i].on = false;
+	start(a);
+}
+
+void actors_make(struct world *w)
+{
+	unsigned senders = (unsigned)prng_range(&w->prng, 1, 4);
+	unsigned receivers = (unsigned)prng_range(&w->prng, 1, 4);
+	w->actors_count = senders + receivers + 2;
+	w->actors = calloc(w->actors_count, sizeof(*w->actors));
+	w->receipts = calloc(1, sizeof(*w->receipts));
+	assert(w->actors && w->receipts);
+	for (unsigned i = 0; i < w->actors_count; i++) {
+		struct actor *a = &w->actors[i];
+		a->w = w;
+		a->number = i;
+		a->kind = i == 0 ? ADMIN : i == 1 ? ACKER : i < 2 + senders ? SENDER : RECEIVER;
+		start(a);
+	}
+}
+
+void actors_free(struct world *w)
+{
+	for (unsigned i = 0; i < w->actors_count; i++) {
+		struct actor *a = &w->actors[i];
+		client_free(a->client);
+		while (a->notes)
+			note_free(a, a->notes);
+		free(a->held);
+	}
+	free(w->actors);
+	free(w->receipts);
+}
+
+/* ---- its connection ---- */
+
+static void connect_now(struct actor *a)
+{
+	struct client_target target;
+	if (!client_connect(a->client, mono(a), &target))
+		return;
+	if (!a->w->daemon.up) {
+		client_disconnected(a->client, mono(a));
+		return;
+	}
+	a->link = net_connect(&a->w->net, a->clock_ms);
+	trace("connect", a->number, a->link->id, 0, 0);
+	client_connected(a->client, mono(a));
+}
+
+static void lose(struct actor *a)
+{
+	trace("lost", a->number, a->link->id, 0, 0);
+	hang_up(a);
+	client_disconnected(a->client, mono(a));
+}
+
+/* Writes what the core has to write: sometimes only a part of it. */
+static void write_out(struct actor *a)
+{
+	struct slice pieces[CLIENT_PIECES];
+	struct prng *p = &a->w->prng;
+	while (a->link && !a->link->up.closed && bytes_all(&a->link->up.flight).len < UP_MAX) {
+		size_t n = client_output(a->client, mono(a), pieces, CLIENT_PIECES);
+		size_t wrote = 0;
+		for (size_t i = 0; i < n; i++) {
+			size_t len = pieces[i].len;
+			bool part = len > 0 && !a->w->calm && prng_chance(p, 50);
+			if (part)
+				len = (size_t)prng_below(p, len);
+			bytes_push(&a->link->up.flight, slice_of(pieces[i].data, len));
+			wrote += len;
+			if (part)
+				break;
+		}
+		client_wrote(a->client, wrote);
+		if (wrote == 0)
+			return;
+	}
+}
+
+static void read_in(struct actor *a)
+{
+	struct stream *s = &a->link->down;
+	size_t used = 0;
+	client_input(a->client, mono(a), bytes_all(&s->arrived), &used);
+	bytes_consume(&s->arrived, used);
+	if (client_hangs_up(a->client) || a->fatal ||
+	    (s->closed && bytes_all(&s->flight).len == 0))
+		lose(a);
+}
+
+static bool reads(const struct actor *a)
+{
+	const struct stream *s = &a->link->down;
+	return bytes_all(&s->arrived).len > 0 || (s->closed && bytes_all(&s->flight).len == 0);
+}
+
+static void pump(struct actor *a)
+{
+	if (!a->link)
+		connect_now(a);
+	if (a->link && reads(a))
+		read_in(a);
+	if (client_due_ms(a->client, mono(a)) == 0)
+		client_tick(a->client, mono(a));
+	if (a->link && client_hangs_up(a->client))
+		lose(a);
+	write_out(a);
+	if (a->fatal || (a->leaving && client_ended(a->client)))
+		restart(a);
+}
+
+/* ---- senders ---- */
+
+static struct sendbuf *large_message(struct actor *a, struct note *n)
+{
+	struct lines *l = &a->w->lines;
+	uint32_t len = (uint32_t)prng_range(&a->w->prng, BATCH_BODY_MAX + 1, 3 * CHUNK_MAX);
+	uint8_t *body = malloc(len);
+	struct sendbuf *first = NULL, **end = &first;
+	assert(body);
+	n->items[0].line = lines_new(l, len);
+	lines_body(l, n->items[0].line, body);
+	for (uint32_t at = 0; at < len; at += CHUNK_MAX) {
+		struct sendbuf *b = *end = sendbuf_new();
+		assert(b);
+		b->large = true;
+		b->blob_len = b->filled = len - at < CHUNK_MAX ? len - at : CHUNK_MAX;
+		memcpy(sendbuf_blob(b), body + at, b->blob_len);
+		end = &b->next;
+	}
+	free(body);
+	return first;
+}
+
+static struct sendbuf *batch(struct actor *a, struct note *n)
+{
+	struct lines *l = &a->w->lines;
+	struct sendbuf *b = sendbuf_new();
+	uint8_t body[512];
+	assert(b);
+	for (uint32_t i = 0; i < n->count; i++) {
+		uint32_t len = (uint32_t)prng_range(
+		    &a->w->prng, LINE_MIN, prng_chance(&a->w->prng, 100) ? 500 : 40);
+		n->items[i].line = lines_new(l, len);
+		lines_body(l, n->items[i].line, body);
+		if (!sendbuf_append(b, slice_of(body, len), '\n'))
+			trace_fail("a line does not fit into a batch");
+	}
+	return b;
+}
+
+static void sender_step(struct actor *a)
+{
+	struct world *w = a->w;
+	struct prng *p = &w->prng;
+	if (w->lines.count >= w->lines_goal || !client_has_room(a->client))
+		return;
+	bool large = prng_chance(p, w->weather.large);
+	uint32_t count = large || prng_chance(p, 400) ? 1 : (uint32_t)prng_range(p, 1, 40);
+	struct note *n = note_new(a, 0, count);
+	struct sendbuf *buf = large ? large_message(a, n) : batch(a, n);
+	uint8_t flags = prng_chance(p, 50) ? SEND_NO_CREATE : 0;
+	unsigned name = (unsigned)prng_below(p, LIVE_NAMES);
+	trace("send", a->number, name, n->items[0].line, count);
+	client_send(a->client, mono(a), name_of(name), flags, buf, n);
+}
+
+/* ---- receivers ---- */
+
+static void subscribe(struct actor *a, unsigned name, uint8_t flags)
+{
+	struct prng *p = &a->w->prng;
+	for (unsigned i = 0; i < SUBSCRIPTIONS_MAX; i++) {
+		struct sub *s = &a->subs[i];
+		if (s->on)
+			continue;
+		uint32_t lease_ms = prng_chance(p, 500) ? 0 : (uint32_t)prng_range(p, 100, 2000);
+		s->name = (uint8_t)name;
+		s->on = true;
+		s->id = client_subscribe(a->client, mono(a), name_of(name), flags, lease_ms);
+		trace("subscribe", a->number, name, s->id, lease_ms);
+		return;
+	}
+}
+
+static void give_credit(struct actor *a, struct sub *s)
+{
+	struct prng *p = &a->w->prng;
+	uint32_t messages = prng_chance(p, 300) ? 1 : (uint32_t)prng_range(p, 1, 300);
+	uint32_t bytes = prng_chance(p, 300) ? 1 : (uint32_t)prng_range(p, 1, 100000);
+	if (client_credit_messages(a->client, s->id) > 0 &&
+	    client_credit_bytes(a->client, s->id) > 0)
+		return;
+	trace("credit", a->number, s->id, messages, bytes);
+	client_credit(a->client, s->id, messages, bytes);
+}
+
+/* Takes messages out of a list and settles them in one command. */
+static void settle(struct actor *a, struct held *list, uint32_t *count, uint32_t at,
+    uint32_t want, const struct client_settlement *how)
+{
+	struct settle_entry entries[64];
+	struct client_settlement s = *how;
+	uint32_t n = 0;
+	struct note *note = note_new(a, s.verb, want < 64 ? want : 64);
+	uint8_t name = list[at].name;
+	for (uint32_t i = at; i < *count && n < note->count; i++) {
+		if (list[i].name != name)
+			continue;
+		note->items[n] = list[i];
+		entries[n++] = (struct settle_entry){list[i].lease, list[i].seq, 1};
+	}
+	note->count = n;
+	uint32_t kept = 0;
+	for (uint32_t i = 0, k = 0; i < *count; i++) {
+		if (k < n && list[i].lease == note->items[k].lease &&
+		    list[i].seq == note->items[k].seq && list[i].name == name)
+			k++;
+		else
+			list[kept++] = list[i];
+	}
+	*count = kept;
+	s.queue = name_of(name);
+	s.tag = note;
+	trace("settle", a->number, s.verb, entries[0].first, n);
+	client_settle(a->client, mono(a), &s, entries, n);
+}
+
+static struct client_settlement random_settlement(struct world *w)
+{
+	struct prng *p = &w->prng;
+	struct client_settlement s = {.verb = VERB_SETTLE};
+	if (w->calm || prng_chance(p, 600))
+		return s;
+	switch (prng_below(p, 5)) {
+	case 0:
+		s.verb = VERB_DEAD;
+		s.why = slice_str("not wanted");
+		break;
+	case 1:
+		s.verb = VERB_RELEASE;
+		s.flags = SETTLE_COUNTED;
+		break;
+	case 2:
+		s.verb = VERB_RELEASE;
+		break;
+	case 3:
+		s.verb = VERB_RELEASE;
+		s.flags = prng_chance(p, 500) ? SETTLE_COUNTED : 0;
+		s.ms = prng_range(p, 1, 2000);
+		break;
+	}
+	return s;
+}
+
+/* Lengthens or shortens a lease; or detaches it and passes the receipt on. */
+static void touch(struct actor *a, uint32_t at)
+{
+	struct prng *p = &a->w->prng;
+	struct client_settlement s = {.verb = VERB_TOUCH, .ms = prng_range(p, 100, 3000)};
+	struct pool *pool = a->w->receipts;
+	struct held one = a->held[at];
+	uint32_t count = 1;
+	if (prng_chance(p, 500) && pool->count < 64) {
+		s.flags = SETTLE_DETACH;
+		pool->items[pool->count++] = one;
+		a->held[at] = a->held[--a->held_count];
+	}
+	settle(a, &one, &count, 0, 1, &s);
+	if (s.flags & SETTLE_DETACH)
+		client_forget(a->client, one.lease, one.seq, 1);
+}
+
+static void work(struct actor *a)
+{
+	struct prng *p = &a->w->prng;
+	uint32_t at = (uint32_t)prng_below(p, a->held_count);
+	struct held *h = &a->held[at];
+	if (!client_vouches(a->client, h->lease, h->seq, mono(a))) {
+		trace("unsure", a->number, h->lease, h->seq, 0);
+		if (prng_chance(p, 300)) {
+			client_forget(a->client, h->lease, h->seq, 1);
+			*h = a->held[--a->held_count];
+		}
+		return;
+	}
+	checks_held(a->w, name_of(h->name), h->line, h->seq, h->lease);
+	if (!a->w->calm && prng_chance(p, 100)) {
+		touch(a, at);
+		return;
+	}
+	struct client_settlement s = random_settlement(a->w);
+	uint32_t want = prng_chance(p, 300) ? 1 : (uint32_t)prng_range(p, 1, 64);
+	settle(a, a->held, &a->held_count, at, want, &s);
+}
+
+/* In the calm: whatever still holds messages is drained. */
+static void subscribe_all(struct actor *a)
+{
+	for (unsigned n = 0; n < NAMES; n++) {
+		const struct shadow_queue *q = shadow_queue(&a->w->shadow, name_of(n));
+		bool on = false;
+		for (unsigned i = 0; i < SUBSCRIPTIONS_MAX; i++)
+			on |= a->subs[i].on && a->subs[i].name == n;
+		if (q && q->live > 0 && !on)
+			subscribe(a, n, SUBSCRIBE_NO_CREATE);
+	}
+}
+
+static void receiver_step(struct actor *a)
+{
+	struct prng *p = &a->w->prng;
+	if (a->leaving)
+		return;
+	if (a->w->calm)
+		subscribe_all(a);
+	struct sub *s = &a->subs[prng_below(p, a->w->calm ? SUBSCRIPTIONS_MAX : 3)];
+	if (!s->on && !a->w->calm && prng_chance(p, 500))
+		subscribe(a, (unsigned)prng_below(p, prng_chance(p, 700) ? LIVE_NAMES : NAMES), 0);
+	else if (s->on && !a->w->calm && prng_chance(p, 20))
+		client_unsubscribe(a->client, s->id);
+	else if (s->on && a->held_count < HELD_MAX)
+		give_credit(a, s);
+	if (a->held_count > 0 && (a->w->calm || prng_chance(p, 400)))
+		work(a);
+	if (!a->w->calm && prng_chance(p, 3)) {
+		a->leaving = true;
+		client_bye(a->client);
+	}
+}
+
+/* ---- ackers ---- */
+
+static void acker_step(struct actor *a)
+{
+	struct pool *pool = a->w->receipts;
+	struct prng *p = &a->w->prng;
+	if (pool->count == 0 || client_unanswered(a->client) > 4)
+		return;
+	struct client_settlement s = random_settlement(a->w);
+	uint32_t at = (uint32_t)prng_below(p, pool->count);
+	/* The same receipt is sometimes settled again, later: then it is stale or done. */
+	struct held again = pool->items[at];
+	settle(a, pool->items, &pool->count, at, (uint32_t)prng_range(p, 1, 8), &s);
+	if (!a->w->calm && prng_chance(p, 300) && pool->count < 64)
+		pool->items[pool->count++] = again;
+}
+
+/* ---- the administrator ---- */
+
+static void settings(struct actor *a, struct client_settings *s)
+{
+	struct prng *p = &a->w->prng;
+	*s = (struct client_settings){
+	    .mask = SETTING_LEASE | SETTING_MAX_ATTEMPTS | SETTING_BACKOFF | SETTING_MAX_BYTES,
+	    .lease_ms = (uint32_t)prng_range(p, LEASE_MS_MIN, 3000),
+	    .max_attempts = (uint32_t)prng_range(p, 1, 6),
+	    .backoff_min_ms = prng_range(p, 0, 200),
+	    .backoff_max_ms = prng_range(p, 200, 2000),
+	    .max_bytes = prng_chance(p, 800) ? 0 : prng_range(p, 2000, 200000),
+	};
+}
+
+static void admin_step(struct actor *a)
+{
+	struct prng *p = &a->w->prng;
+	unsigned name = (unsigned)prng_below(p, prng_chance(p, 800) ? LIVE_NAMES : NAMES);
+	struct client_settings s;
+	if (a->w->calm || a->asking || client_unanswered(a->client) > 0 ||
+	    !prng_chance(p, 200))
+		return;
+	trace("admin", a->number, name, 0, 0);
+	settings(a, &s);
+	if (prng_chance(p, a->w->weather.admin)) {
+		bool purge = prng_chance(p, 500);
+		client_queue(a->client, mono(a),
+		    purge ? WIRE_TYPE_QUEUE_PURGE : WIRE_TYPE_QUEUE_REMOVE, name_of(name),
+		    !purge && prng_chance(p, 500) ? REMOVE_FORCE : 0, NULL, note_new(a, 99, 0));
+	} else if (prng_chance(p, 300)) {
+		a->asking = true;
+		client_list(a->client, mono(a), slice_str(""), slice_str("*"), 10);
+	} else if (prng_chance(p, 400)) {
+		a->asking = true;
+		client_peek(a->client, mono(a), name_of(name), (uint8_t)prng_range(p, 1, 7),
+		    prng_below(p, 50), (uint32_t)prng_range(p, 1, 30));
+	} else {
+		client_queue(a->client, mono(a),
+		    prng_chance(p, 500) ? WIRE_TYPE_QUEUE_CREATE : WIRE_TYPE_QUEUE_SET,
+		    name_of(name), 0, &s, note_new(a, 99, 0));
+	}
+}
+
+/* ---- all of them ---- */
+
+static void step(struct actor *a)
+{
+	if (a->paused_until > a->w->boot_ms)
+		return;
+	if (!a->leaving && !a->fatal) {
+		switch (a->kind) {
+		case SENDER:
+			sender_step(a);
+			break;
+		case RECEIVER:
+			receiver_step(a);
+			break;
+		case ACKER:
+			acker_step(a);
+			break;
+		case ADMIN:
+			admin_step(a);
+			break;
+		}
+	}
+	pump(a);
+}
+
+void actors_step(struct world *w)
+{
+	step(&w->actors[prng_below(&w->prng, w->actors_count)]);
+}
+
+void actors_die(struct world *w)
+{
+	struct actor *a = &w->actors[prng_below(&w->prng, w->actors_count)];
+	if (a->link && a->direct && prng_chance(&w->prng, 500))
+		a->link->died_session = a->link->session;
+	restart(a);
+}
+
+void actors_pause(struct world *w, uint64_t ms)
+{
+	w->actors[prng_below(&w->prng, w->actors_count)].paused_until = w->boot_ms + ms;
+}
+
+void actors_wake(struct world *w)
+{
+	for (unsigned i = 0; i < w->actors_count; i++)
+		w->actors[i].paused_until = 0;
+}
+
+bool actors_done(const struct world *w)
+{
+	if (w->lines.count < w->lines_goal)
+		return false;
+	for (unsigned i = 0; i < w->actors_count; i++)
+		if (client_unanswered(w->actors[i].client) > 0)
+			return false;
+	return true;
+}
+
+bool actors_ready(const struct world *w)
+{
+	if (w->lines.count < w->lines_goal || w->receipts->count > 0)
+		return true;
+	for (unsigned i = 0; i < w->actors_count; i++) {
+		const struct actor *a = &w->actors[i];
+		if (a->held_count > 0 || (a->link && reads(a)) ||
+		    client_due_ms(a->client, mono(a)) == 0)
+			return true;
+	}
+	return false;
+}
+
+void actors_report(const struct world *w)
+{
+	for (unsigned i = 0; i < w->actors_count; i++) {
+		const struct actor *a = &w->actors[i];
+		trace("actor", i, a->held_count, client_unanswered(a->client),
+		    client_due_ms(a->client, mono(a)));
+		for (unsigned k = 0; k < SUBSCRIPTIONS_MAX; k++)
+			if (a->subs[k].on)
+				trace("sub", a->subs[k].id, a->subs[k].name,
+				    (uint64_t)client_credit_messages(a->client, a->subs[k].id),
+				    (uint64_t)client_credit_bytes(a->client, a->subs[k].id));
+	}
+	for (size_t i = 0; i < w->shadow.queues_count; i++) {
+		struct shadow_queue *q = w->shadow.queues[i];
+		for (uint64_t seq = q ? q->low : 0; q && seq < q->next_seq; seq++) {
+			const struct shadow_message *m = shadow_message(q, seq);
+			if (shadow_live(m))
+				trace("left", q->id, seq, m->state, m->lease);
+		}
+	}
+	trace("receipts", w->receipts->count, w->lines.count, w->lines_goal, 0);
+}
+
+uint64_t actors_due(const struct world *w)
+{
+	uint64_t due = UINT64_MAX;
+	for (unsigned i = 0; i < w->actors_count; i++) {
+		uint64_t ms = client_due_ms(w->actors[i].client, mono(&w->actors[i]));
+		if (ms != CLIENT_FOREVER && w->boot_ms + ms < due)
+			due = w->boot_ms + ms;
+	}
+	return due;
+}
+
+bool actors_trusted(void *world, const struct shadow_queue *q, uint64_t seq, uint64_t lease)
+{
+	const struct world *w = world;
+	(void)q;
+	for (unsigned i = 0; i < w->actors_count; i++)
+		if (client_vouches(w->actors[i].client, lease, seq, mono(&w->actors[i])))
+			return true;
+	return false;
+}

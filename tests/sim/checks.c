@@ -1,0 +1,357 @@
+#include "checks.h"
+
+#include "actors.h"
+#include "daemon.h"
+#include "trace.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define U(v) ((unsigned long long)(v))
+
+/* ---- frames ---- */
+
+static void check_welcome(struct world *w, struct link *l, struct slice payload)
+{
+	struct wire_welcome m;
+	if (!wire_welcome_decode(payload, &m))
+		trace_fail("WELCOME is cut");
+	const struct shadow_session *se = shadow_session(&w->shadow, m.session);
+	l->session = m.session;
+	if (m.last != (se ? se->last : 0))
+		trace_fail("WELCOME says %llu was taken, the disk says %llu", U(m.last),
+		    U(se ? se->last : 0));
+}
+
+static const struct shadow_answer *answer_of(struct world *w, struct link *l, uint64_t n)
+{
+	const struct shadow_session *se = shadow_session(&w->shadow, l->session);
+	if (!se || n == 0 || n > se->last)
+		trace_fail("command %llu is answered, the disk knows %llu", U(n),
+		    U(se ? se->last : 0));
+	return &se->answers[n - 1];
+}
+
+static void check_sent(struct world *w, struct link *l, struct slice payload)
+{
+	struct wire_sent m;
+	if (!wire_sent_decode(payload, &m))
+		trace_fail("SENT is cut");
+	const struct shadow_answer *a = answer_of(w, l, m.n);
+	if (a->event != EVENT_TYPE_SEND || a->first_seq != m.first_seq || a->count != m.count)
+		trace_fail("SENT says %llu+%u, the disk says %llu+%u", U(m.first_seq), m.count,
+		    U(a->first_seq), a->count);
+}
+
+static void check_done(struct world *w, struct link *l, struct slice payload)
+{
+	struct wire_done m;
+	if (!wire_done_decode(payload, &m))
+		trace_fail("DONE is cut");
+	const struct shadow_answer *a = answer_of(w, l, m.n);
+	if (a->event == EVENT_TYPE_SEND)
+		trace_fail("DONE answers a SEND");
+	if (a->event != EVENT_TYPE_TAKEN && m.stale.len != a->stale * (size_t)SETTLE_ENTRY_SIZE)
+		trace_fail("DONE has %zu stale entries, the disk %u",
+		    m.stale.len / SETTLE_ENTRY_SIZE, a->stale);
+}
+
+static void check_failed(struct world *w, struct link *l, struct slice payload)
+{
+	struct wire_failed m;
+	const struct shadow_session *se = shadow_session(&w->shadow, l->session);
+	if (!wire_failed_decode(payload, &m) || !error_known(m.code))
+		trace_fail("FAILED is cut");
+	/* OUT_OF_ORDER may come late, when its command was repeated and taken already. */
+	if (se && m.n <= se->last && m.code != RMQ_E_OUT_OF_ORDER)
+		trace_fail("FAILED %llu, but the disk has taken %llu", U(m.n), U(se->last));
+}
+
+/* A stamp's moment plus the lease must not lie behind the lease's end on disk. */
+static void check_trust(struct world *w, struct link *l, const struct shadow_message *m,
+    uint64_t seq, uint64_t stamp, const char *what)
+{
+	uint64_t said = stamp - l->clock_ms;
+	uint64_t trusted_until = said + m->lease_ms;
+	uint64_t end = m->end - daemon_lease_now(w).ms + w->boot_ms;
+	if (stamp != 0 && said > w->boot_ms)
+		trace_fail("%s: a stamp from the future", what);
+	if (stamp != 0 && (int64_t)(end - trusted_until) < 0)
+		trace_fail("%s: seq %llu is vouched for up to %llu, on disk up to %llu", what,
+		    U(seq), U(trusted_until), U(end));
+}
+
+static void check_extended(struct world *w, struct link *l, struct slice payload)
+{
+	struct wire_extended m;
+	if (!wire_extended_decode(payload, &m))
+		trace_fail("EXTENDED is cut");
+	for (size_t i = 0; i < w->shadow.queues_count; i++) {
+		struct shadow_queue *q = w->shadow.queues[i];
+		for (uint64_t seq = q ? q->low : 0; q && seq < q->next_seq; seq++) {
+			const struct shadow_message *sm = shadow_message(q, seq);
+			if (sm->state == SHADOW_LEASED && sm->session == l->session &&
+			    !sm->detached)
+				check_trust(w, l, sm, seq, m.stamp, "EXTENDED");
+		}
+	}
+}
+
+static void check_listed(struct world *w, struct slice payload)
+{
+	struct wire_listed m;
+	uint64_t newest = 0;
+	if (!wire_listed_decode(payload, &m))
+		trace_fail("LISTED is cut");
+	for (size_t i = 0; i < w->shadow.queues_count; i++) {
+		const struct shadow_queue *q = w->shadow.queues[i];
+		if (q && slice_eq(slice_of(q->name, q->name_len), m.queue) &&
+		    q->next_seq > newest)
+			newest = q->next_seq;
+	}
+	if (m.next_seq > newest)
+		trace_fail("LISTED goes up to %llu, the disk to %llu", U(m.next_seq), U(newest));
+}
+
+void checks_frame(struct world *w, struct link *l, const struct frame *f)
+{
+	switch (f->type) {
+	case WIRE_TYPE_WELCOME:
+		check_welcome(w, l, f->payload);
+		break;
+	case WIRE_TYPE_SENT:
+		check_sent(w, l, f->payload);
+		break;
+	case WIRE_TYPE_DONE:
+		check_done(w, l, f->payload);
+		break;
+	case WIRE_TYPE_FAILED:
+		check_failed(w, l, f->payload);
+		break;
+	case WIRE_TYPE_EXTENDED:
+		check_extended(w, l, f->payload);
+		break;
+	case WIRE_TYPE_LISTED:
+		check_listed(w, f->payload);
+		break;
+	}
+}
+
+void checks_asked(struct world *w, const struct frame *f)
+{
+	struct wire_settle settle;
+	struct wire_queue_purge purge;
+	struct wire_queue_remove rm;
+	if (f->type == WIRE_TYPE_SETTLE && wire_settle_decode(f->payload, &settle) &&
+	    settle.verb >= VERB_SETTLE && settle.verb <= VERB_TOUCH)
+		shadow_asked(&w->shadow, settle.queue, settle.verb, settle.entries);
+	if (f->type == WIRE_TYPE_QUEUE_PURGE && wire_queue_purge_decode(f->payload, &purge))
+		shadow_purge_asked(&w->shadow, purge.queue);
+	if (f->type == WIRE_TYPE_QUEUE_REMOVE && wire_queue_remove_decode(f->payload, &rm) &&
+	    (rm.flags & REMOVE_FORCE))
+		shadow_purge_asked(&w->shadow, rm.queue);
+}
+
+/* ---- deliveries ---- */
+
+static struct shadow_message *message_of(struct world *w, uint32_t line)
+{
+	const struct line_state *l = &w->lines.all[line];
+	if (l->stored == 0)
+		return NULL;
+	return shadow_message(w->shadow.queues[l->queue], l->seq);
+}
+
+static void check_delivered(struct world *w, struct link *l, const struct delivery *d,
+    uint32_t line, uint64_t seq)
+{
+	const struct shadow_message *m = line == UINT32_MAX ? NULL : message_of(w, line);
+	if (!m)
+		trace_fail("record %llu: a body is delivered that is not on disk", U(d->index));
+	if (d->peek)
+		return;
+	if (w->lines.all[line].seq != seq)
+		trace_fail("line %u is delivered as %llu, it is %llu", line, U(seq),
+		    U(w->lines.all[line].seq));
+	if (m->state != SHADOW_LEASED || m->lease != d->lease || m->session != l->session)
+		trace_fail("seq %llu is delivered under lease %llu, on disk it is in state %d "
+			   "under %llu",
+		    U(seq), U(d->lease), m->state, U(m->lease));
+	if (m->attempt != d->attempt || m->failures != d->failures)
+		trace_fail("seq %llu is delivered as attempt %u after %u failures, not %u, %u",
+		    U(seq), d->attempt, d->failures, m->attempt, m->failures);
+	check_trust(w, l, m, seq, d->stamp, "DELIVER");
+}
+
+void checks_delivery(struct world *w, struct link *l, const struct delivery *d,
+    const struct jm_record *r, bool *skip)
+{
+	struct event_run run;
+	struct event_messages m;
+	uint64_t seq = d->first_seq;
+	if (!r || r->hole) {
+		if (!d->peek)
+			trace_fail("a delivery names record %llu, which is not there",
+			    U(d->index));
+		*skip = true;
+		return;
+	}
+	struct slice payload = slice_of(r->payload, r->len);
+	if (d->large)
+		return;
+	if (event_run_open(payload, d->offset, d->slot, d->count, &run))
+		trace_fail("a delivery names no batch");
+	while (event_run_next(&run, &m) == RMQ_E_OK)
+		for (uint32_t i = 0; i < m.count; i++, seq++)
+			check_delivered(w, l, d,
+			    lines_recognise(&w->lines, batch_body(&m.batch, m.slot + i)), seq);
+	if (seq != d->first_seq + d->count)
+		trace_fail("a delivery of %u messages finds %llu", d->count,
+		    U(seq - d->first_seq));
+}
+
+/* ---- what clients believe ---- */
+
+/* Whether the line is still message seq of the queue, and not a dead letter elsewhere. */
+static bool still_there(struct world *w, uint32_t line, struct slice queue, uint64_t seq)
+{
+	const struct line_state *l = &w->lines.all[line];
+	const struct shadow_queue *q = w->shadow.queues[l->queue];
+	return l->seq == seq && slice_eq(slice_of(q->name, q->name_len), queue);
+}
+
+void checks_held(
+    struct world *w, struct slice queue, uint32_t line, uint64_t seq, uint64_t lease)
+{
+	const struct shadow_message *m = message_of(w, line);
+	if (!m)
+		trace_fail("line %u is held and not on disk", line);
+	if (!shadow_live(m) || !still_there(w, line, queue, seq))
+		return;
+	if (m->state != SHADOW_LEASED || m->lease != lease)
+		trace_fail("line %u, %.*s:%llu, is vouched for under lease %llu; on disk it is in "
+			   "state %d under %llu",
+		    line, (int)queue.len, (const char *)queue.data, U(seq), U(lease), m->state,
+		    U(m->lease));
+}
+
+void checks_settled(
+    struct world *w, struct slice queue, uint32_t line, uint64_t seq, uint64_t lease)
+{
+	const struct shadow_message *m = message_of(w, line);
+	if (!m || (still_there(w, line, queue, seq) && shadow_live(m) && m->lease <= lease))
+		trace_fail("line %u was settled under %llu, on disk it is in state %d", line,
+		    U(lease), m ? m->state : -1);
+}
+
+void checks_sent(struct world *w, uint32_t line, uint64_t seq)
+{
+	const struct line_state *l = &w->lines.all[line];
+	if (l->stored != 1 || l->first_seq != seq)
+		trace_fail("line %u was sent as %llu, on disk it is %llu, %u times", line, U(seq),
+		    U(l->first_seq), l->stored);
+}
+
+/* ---- recovery ---- */
+
+static void none_append(void *arg, uint64_t n, enum record_kind kind, struct slice payload)
+{
+	(void)arg, (void)n, (void)kind, (void)payload;
+	trace_fail("recovery appends");
+}
+
+static void none_id(void *arg, uint64_t id)
+{
+	(void)arg, (void)id;
+	trace_fail("recovery asks for something");
+}
+
+static void none_hole(void *arg, uint64_t checkpoint, struct slice ranges)
+{
+	(void)arg, (void)checkpoint, (void)ranges;
+	trace_fail("recovery makes holes");
+}
+
+static void none_send(void *arg, uint64_t conn, struct slice frames)
+{
+	(void)arg, (void)conn, (void)frames;
+	trace_fail("recovery sends");
+}
+
+/* The log as if nothing had ever become a hole. */
+static enum rmq_error whole_read(
+    void *journal, uint64_t index, enum record_kind *kind, struct slice *payload)
+{
+	const struct jm_record *r = jm_read(journal, index);
+	if (!r)
+		return RMQ_E_NOTHING;
+	*kind = r->kind;
+	*payload = slice_of(r->payload, r->len);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error whole_next(void *journal, uint64_t index, uint64_t *found,
+    enum record_kind *kind, struct slice *payload)
+{
+	*found = index;
+	return whole_read(journal, index, kind, payload);
+}
+
+static uint64_t replayed(struct world *w, bool whole)
+{
+	struct broker_host host = {
+	    w, none_append, none_id, none_hole, none_send, none_id, none_id};
+	struct broker_log log = {&w->journal, whole ? whole_read : daemon_read,
+	    whole ? whole_next : daemon_next};
+	struct broker *b = broker_new(&host);
+	uint64_t at = 0;
+	assert(b);
+	enum rmq_error err = broker_recover(
+	    b, &log, whole ? 0 : w->journal.end, w->journal.count, &at);
+	if (err)
+		trace_fail("%s: record %llu: %s", whole ? "replay of everything" : "recovery",
+		    U(at), error_text(err));
+	uint64_t digest = broker_digest(b);
+	broker_free(b);
+	return digest;
+}
+
+void checks_replay(struct world *w)
+{
+	uint64_t newest = replayed(w, false);
+	uint64_t whole = replayed(w, true);
+	trace("replay", newest, whole, w->journal.end, w->journal.count);
+	if (newest != whole)
+		trace_fail("recovery from END %llu differs from the whole history",
+		    U(w->journal.end));
+	if (w->daemon.up && jm_idle(&w->journal) && !broker_pending(w->daemon.broker) &&
+	    broker_digest(w->daemon.broker) != newest)
+		trace_fail("recovery differs from the daemon that runs");
+}
+
+/* ---- the end ---- */
+
+static void check_space(struct world *w)
+{
+	uint64_t records = 0;
+	for (size_t i = 0; i < w->journal.count; i++)
+		records += !w->journal.log[i].hole;
+	trace("space", records, w->journal.count, w->journal.bytes, 0);
+	if (records > CHECKS_RECORDS_MAX)
+		trace_fail("%llu records are left of an empty queue", U(records));
+}
+
+void checks_end(struct world *w)
+{
+	if (w->shadow.live > 0)
+		trace_fail("%llu messages were never delivered", U(w->shadow.live));
+	for (uint32_t i = 0; i < w->lines.count; i++) {
+		const struct line_state *l = &w->lines.all[i];
+		const struct shadow_message *m = message_of(w, i);
+		if (l->sent && (!m || m->state < SHADOW_SETTLED))
+			trace_fail("line %u was sent and is lost", i);
+		if (l->refused && l->stored > 0)
+			trace_fail("line %u was refused and stored", i);
+	}
+	check_space(w);
+}

@@ -1,0 +1,379 @@
+#include "daemon.h"
+
+#include "actors.h"
+#include "checks.h"
+#include "trace.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* Bytes that wait in a connection before deliveries are pulled no more. */
+#define OUT_MAX 200000
+
+static struct world *world_of(void *arg)
+{
+	return arg;
+}
+
+/* ---- the core's host ---- */
+
+/* How many bytes of new messages a payload holds. */
+static uint64_t new_bytes(struct slice payload)
+{
+	struct events_header h;
+	struct event_iter it;
+	struct event e;
+	uint64_t sum = 0;
+	if (events_open(payload, &h, &it))
+		return 0;
+	while (event_next(&it, &e) == RMQ_E_OK)
+		if (e.type == EVENT_TYPE_SEND || e.type == EVENT_TYPE_CHUNK)
+			sum += e.body.len;
+	return sum;
+}
+
+/* Notes so many for append n; the sum over all behind the one that ROOM was counted from. */
+static uint64_t new_bytes_since(struct daemon *d, uint64_t n, uint64_t bytes)
+{
+	if (n >= d->sums_cap) {
+		d->sums_cap = 2 * n + 64;
+		d->sums = realloc(d->sums, d->sums_cap * sizeof(*d->sums));
+		assert(d->sums);
+	}
+	d->sums[n] = (n > 1 ? d->sums[n - 1] : 0) + bytes;
+	return d->sums[n] - (d->room_n > 0 ? d->sums[d->room_n] : 0);
+}
+
+static void host_append(void *arg, uint64_t n, enum record_kind kind, struct slice payload)
+{
+	struct world *w = world_of(arg);
+	struct daemon *d = &w->daemon;
+	trace("append", n, kind, payload.len, 0);
+	if (kind == RECORD_EVENTS) {
+		uint64_t bytes = new_bytes(payload);
+		uint64_t used = new_bytes_since(d, n, bytes);
+		if (bytes > 0 && used > d->room_bytes)
+			trace_fail("%llu bytes of new messages, room for %llu",
+			    (unsigned long long)used, (unsigned long long)d->room_bytes);
+	} else {
+		new_bytes_since(d, n, 0);
+	}
+	jm_append(&w->journal, n, kind, payload);
+}
+
+static void host_barrier(void *arg, uint64_t id)
+{
+	trace("barrier", id, 0, 0, 0);
+	jm_barrier(&world_of(arg)->journal, id);
+}
+
+static void host_hole(void *arg, uint64_t checkpoint, struct slice ranges)
+{
+	trace("hole", checkpoint, ranges.len / HOLE_RANGE_SIZE, 0, 0);
+	jm_hole(&world_of(arg)->journal, checkpoint, ranges);
+}
+
+static void host_send(void *arg, uint64_t conn, struct slice frames)
+{
+	struct world *w = world_of(arg);
+	struct link *l = net_find(&w->net, conn);
+	struct frame f;
+	size_t used;
+	if (!l || l->daemon_closed || l->down.closed)
+		return;
+	for (size_t at = 0; at < frames.len; at += used) {
+		struct slice rest = slice_of(frames.data + at, frames.len - at);
+		if (frame_parse(rest, &f, &used) || used == 0)
+			trace_fail("the daemon sends a cut frame");
+		trace(wire_name(f.type) ? wire_name(f.type) : "?", conn, f.payload.len,
+		    f.payload.len >= 4 ? load_u32(f.payload.data) : 0, 0);
+		checks_frame(w, l, &f);
+	}
+	bytes_push(&l->down.flight, frames);
+}
+
+static void host_deliverable(void *arg, uint64_t conn)
+{
+	struct link *l = net_find(&world_of(arg)->net, conn);
+	if (l)
+		l->deliverable = true;
+}
+
+static void host_close(void *arg, uint64_t conn)
+{
+	struct link *l = net_find(&world_of(arg)->net, conn);
+	trace("close", conn, 0, 0, 0);
+	if (l)
+		l->down.closed = true;
+}
+
+/* ---- starting and ending ---- */
+
+struct lease_time daemon_lease_now(const struct world *w)
+{
+	const struct daemon *d = &w->daemon;
+	uint64_t ms = w->boot_ms - d->boot_base_ms;
+	if (w->variant == WORLD_WALL_LEASES) {
+		uint64_t wall = world_wall(w).ms;
+		ms = wall > d->wall_base_ms ? wall - d->wall_base_ms : 0;
+	}
+	return (struct lease_time){d->lease_base_ms + ms};
+}
+
+static void now(struct world *w)
+{
+	struct wall_time wall = world_wall(w);
+	w->daemon.turn_ms = w->boot_ms;
+	broker_now(w->daemon.broker, daemon_lease_now(w), wall);
+}
+
+enum rmq_error daemon_read(
+    void *journal, uint64_t index, enum record_kind *kind, struct slice *payload)
+{
+	const struct jm_record *r = jm_read(journal, index);
+	if (!r || r->hole)
+		return RMQ_E_NOTHING;
+	*kind = r->kind;
+	*payload = slice_of(r->payload, r->len);
+	return RMQ_E_OK;
+}
+
+enum rmq_error daemon_next(void *journal, uint64_t index, uint64_t *found,
+    enum record_kind *kind, struct slice *payload)
+{
+	const struct journal_model *j = journal;
+	for (; index <= j->count; index++) {
+		if (daemon_read(journal, index, kind, payload) == RMQ_E_OK) {
+			*found = index;
+			return RMQ_E_OK;
+		}
+	}
+	return RMQ_E_NOTHING;
+}
+
+void daemon_start(struct world *w)
+{
+	struct daemon *d = &w->daemon;
+	struct broker_host host = {w, host_append, host_barrier, host_hole, host_send,
+	    host_deliverable, host_close};
+	uint64_t term = jm_open(&w->journal);
+	uint64_t end = w->variant == WORLD_OLD_END && w->journal.older_end ?
+			   w->journal.older_end :
+			   w->journal.end;
+	struct broker_log log = {&w->journal, daemon_read, daemon_next};
+	uint64_t at = 0;
+	trace("start", term, w->journal.count, end, w->boot_ms);
+	d->broker = broker_new(&host);
+	assert(d->broker);
+	enum rmq_error err = broker_recover(d->broker, &log, end, w->journal.count, &at);
+	if (err)
+		trace_fail("recovery: record %llu: %s", (unsigned long long)at, error_text(err));
+	d->up = true;
+	d->life++;
+	d->paused_until = 0;
+	d->lease_base_ms = broker_lease_time(d->broker).ms;
+	d->boot_base_ms = w->boot_ms;
+	d->wall_base_ms = world_wall(w).ms;
+	d->room_n = d->room_bytes = 0;
+	broker_start(d->broker, term);
+	now(w);
+	broker_flush(d->broker);
+}
+
+void daemon_crash(struct world *w)
+{
+	size_t ops = w->journal.op_count;
+	trace("crash", ops, w->journal.answer_count, 0, 0);
+	jm_crash(&w->journal, prng_chance(&w->prng, 500) ? 0 : prng_below(&w->prng, ops + 1));
+	broker_free(w->daemon.broker);
+	w->daemon.broker = NULL;
+	w->daemon.up = false;
+	for (size_t i = 0; i < w->net.count; i++) {
+		struct link *l = w->net.links[i];
+		if (!l->daemon_closed)
+			net_break(l, &w->prng);
+		l->daemon_closed = true;
+	}
+	net_sweep(&w->net);
+}
+
+/* ---- a turn ---- */
+
+static bool link_ready(const struct link *l)
+{
+	if (l->daemon_closed)
+		return false;
+	return !l->accepted || bytes_all(&l->up.arrived).len > 0 || net_ended(&l->up) ||
+	       (l->deliverable && bytes_all(&l->down.flight).len < OUT_MAX) || l->down.closed;
+}
+
+uint64_t daemon_due(const struct world *w)
+{
+	uint64_t ms = w->daemon.up ? broker_due_ms(w->daemon.broker) : UINT64_MAX;
+	return ms == UINT64_MAX ? UINT64_MAX : w->daemon.turn_ms + ms;
+}
+
+bool daemon_ready(const struct world *w)
+{
+	if (!w->daemon.up || w->daemon.paused_until > w->boot_ms)
+		return false;
+	if (w->journal.answer_count > 0 || daemon_due(w) <= w->boot_ms)
+		return true;
+	for (size_t i = 0; i < w->net.count; i++)
+		if (link_ready(w->net.links[i]))
+			return true;
+	return false;
+}
+
+static void take_answers(struct world *w)
+{
+	struct daemon *d = &w->daemon;
+	struct jm_answer a;
+	while (jm_answer(&w->journal, &a)) {
+		trace("answer", a.type, a.n, a.value, a.count);
+		switch (a.type) {
+		case JM_STORED:
+			broker_stored(d->broker, a.n, a.count, a.value);
+			break;
+		case JM_BARRIER_DONE:
+			broker_barrier_done(d->broker, a.n);
+			break;
+		case JM_ROOM:
+			d->room_n = a.n;
+			d->room_bytes = a.value;
+			broker_room(d->broker, a.n, a.value);
+			break;
+		}
+		if (!w->calm && prng_chance(&w->prng, 300))
+			break;
+	}
+}
+
+static void take_frames(struct world *w, struct link *l)
+{
+	struct broker *b = w->daemon.broker;
+	struct frame f;
+	size_t used = 0;
+	while (!l->down.closed && !broker_holds(b)) {
+		enum rmq_error err = frame_parse(bytes_all(&l->up.arrived), &f, &used);
+		if (err)
+			trace_fail("a client sends what is no frame");
+		if (used == 0)
+			break;
+		/* The first bytes: a number of a command or of a subscription. */
+		trace(wire_name(f.type), l->id, f.payload.len,
+		    f.payload.len >= 4 ? load_u32(f.payload.data) : 0, 1);
+		checks_asked(w, &f);
+		broker_frame(b, l->id, &f);
+		bytes_consume(&l->up.arrived, used);
+		if (!w->calm && prng_chance(&w->prng, 200))
+			break;
+	}
+}
+
+/* The client's end is seen, or the daemon's own; perhaps the process is known to be dead. */
+static void take_end(struct world *w, struct link *l)
+{
+	struct broker *b = w->daemon.broker;
+	struct slice rest = bytes_all(&l->up.arrived);
+	struct frame f;
+	size_t used = 0;
+	bool cut = l->up.closed && bytes_all(&l->up.flight).len == 0 &&
+		   frame_parse(rest, &f, &used) == RMQ_E_OK && used == 0;
+	if (!l->down.closed && !cut)
+		return;
+	trace("disconnect", l->id, l->session, l->died_session, 0);
+	broker_disconnect(b, l->id);
+	if (l->died_session) {
+		shadow_died(&w->shadow, l->died_session);
+		broker_holder_died(b, l->died_session);
+	} else if (w->variant == WORLD_RELEASE_ON_DISCONNECT && l->session) {
+		broker_holder_died(b, l->session);
+	}
+	bytes_consume(&l->up.arrived, rest.len);
+	l->up.closed = l->down.closed = true;
+	l->daemon_closed = true;
+}
+
+static void make_space(struct world *w)
+{
+	struct broker *b = w->daemon.broker;
+	uint64_t index;
+	while (prng_chance(&w->prng, w->calm ? 900 : w->weather.move) &&
+	       broker_wants_record(b, &index)) {
+		const struct jm_record *r = jm_read(&w->journal, index);
+		trace("move", index, 0, 0, 0);
+		if (!r || r->hole)
+			trace_fail("record %llu is to move and is not there",
+			    (unsigned long long)index);
+		enum rmq_error err = broker_move(b, index, slice_of(r->payload, r->len));
+		if (err)
+			trace_fail("record %llu cannot move: %s", (unsigned long long)index,
+			    error_text(err));
+		w->daemon.moved = index;
+	}
+}
+
+static void pull(struct world *w, struct link *l)
+{
+	struct delivery d;
+	while (bytes_all(&l->down.flight).len < OUT_MAX) {
+		struct delivery_cursor c;
+		struct delivery_frame f;
+		bool skip = false;
+		if (!broker_next_delivery(w->daemon.broker, l->id, &d)) {
+			l->deliverable = false;
+			return;
+		}
+		const struct jm_record *r = jm_read(&w->journal, d.index);
+		trace("pull", l->id, d.target, d.lease, d.first_seq);
+		checks_delivery(w, l, &d, r, &skip);
+		if (skip)
+			continue;
+		uint64_t bytes = 0;
+		enum rmq_error err = delivery_open(&d, slice_of(r->payload, r->len), &c);
+		while (!err && (err = delivery_next(&c, &f)) == RMQ_E_OK) {
+			bytes_push(&l->down.flight, slice_of(f.head, f.head_len));
+			bytes_push(&l->down.flight, f.ends);
+			bytes_push(&l->down.flight, f.blob);
+			bytes += f.blob.len;
+		}
+		if (err != RMQ_E_NOTHING)
+			trace_fail("delivery of record %llu: %s", (unsigned long long)d.index,
+			    error_text(err));
+		broker_delivered(w->daemon.broker, l->id, &d, bytes);
+		if (!w->calm && prng_chance(&w->prng, 100))
+			return;
+	}
+}
+
+void daemon_turn(struct world *w)
+{
+	struct broker *b = w->daemon.broker;
+	now(w);
+	take_answers(w);
+	for (size_t i = 0; i < w->net.count; i++) {
+		struct link *l = w->net.links[i];
+		if (l->daemon_closed || (!w->calm && prng_chance(&w->prng, 200)))
+			continue;
+		if (!l->accepted)
+			broker_connect(b, l->id);
+		l->accepted = true;
+		take_frames(w, l);
+		take_end(w, l);
+	}
+	if (prng_chance(&w->prng, w->weather.checkpoint))
+		broker_checkpoint(b);
+	make_space(w);
+	broker_flush(b);
+	if (w->variant == WORLD_MOVE_KILLS && w->daemon.moved)
+		jm_kill(&w->journal, w->daemon.moved);
+	w->daemon.moved = 0;
+	for (size_t i = 0; i < w->net.count; i++) {
+		struct link *l = w->net.links[i];
+		if (l->deliverable && !l->daemon_closed && !l->down.closed &&
+		    (w->calm || prng_chance(&w->prng, 700)))
+			pull(w, l);
+	}
+	net_sweep(&w->net);
+}

@@ -1,0 +1,65 @@
+#include "lines.h"
+
+#include "prng.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+void lines_free(struct lines *l)
+{
+	free(l->all);
+}
+
+uint32_t lines_new(struct lines *l, uint32_t len)
+{
+	assert(len >= LINE_MIN);
+	if (l->count == l->cap) {
+		l->cap = l->cap ? 2 * l->cap : 256;
+		l->all = realloc(l->all, l->cap * sizeof(*l->all));
+		assert(l->all);
+	}
+	l->all[l->count] = (struct line_state){.len = len};
+	return l->count++;
+}
+
+/* 'm', the number in 10 digits, a space, and letters that follow from the number. */
+static void write_body(uint32_t line, uint32_t len, uint8_t *body)
+{
+	struct prng p = {line};
+	uint64_t bits = 0;
+	uint32_t rest = line;
+	body[0] = 'm';
+	for (int i = 10; i >= 1; i--, rest /= 10)
+		body[i] = (uint8_t)('0' + rest % 10);
+	body[11] = ' ';
+	for (uint32_t i = LINE_MIN; i < len; i++) {
+		if ((i - LINE_MIN) % 16 == 0)
+			bits = prng_next(&p);
+		body[i] = (uint8_t)('a' + (bits & 15));
+		bits >>= 4;
+	}
+}
+
+void lines_body(const struct lines *l, uint32_t line, uint8_t *body)
+{
+	write_body(line, l->all[line].len, body);
+}
+
+uint32_t lines_recognise(const struct lines *l, struct slice body)
+{
+	uint8_t small[512];
+	uint32_t line = 0;
+	if (body.len < LINE_MIN || body.data[0] != 'm')
+		return UINT32_MAX;
+	for (int i = 1; i <= 10; i++)
+		line = line * 10 + (uint32_t)(body.data[i] - '0');
+	if (line >= l->count || l->all[line].len != body.len)
+		return UINT32_MAX;
+	uint8_t *want = body.len <= sizeof(small) ? small : malloc(body.len);
+	assert(want);
+	write_body(line, (uint32_t)body.len, want);
+	bool same = memcmp(want, body.data, body.len) == 0;
+	if (want != small)
+		free(want);
+	return same ? line : UINT32_MAX;
+}

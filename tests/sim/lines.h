@@ -1,0 +1,40 @@
+/*
+ * Every message that a simulated sender ever wrote.  A message's number stands in its
+ * body, whose other bytes follow from the number, so that a body can be recognised and
+ * compared wherever it turns up.
+ */
+#ifndef SIM_LINES_H
+#define SIM_LINES_H
+
+#include "core/codec.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct line_state {
+	uint32_t len;
+	uint32_t stored; /* how often an event stored it */
+	uint32_t queue;  /* where it is now, */
+	uint64_t seq;
+	uint64_t first_seq; /* and as what it was stored first */
+	bool sent;       /* its sender was told that it is stored */
+	bool refused;    /* its sender was told that it is not */
+};
+
+struct lines {
+	struct line_state *all;
+	uint32_t count, cap;
+};
+
+#define LINE_MIN 12
+
+void lines_free(struct lines *l);
+/* A new message of so many bytes, at least LINE_MIN; its number. */
+uint32_t lines_new(struct lines *l, uint32_t len);
+/* Writes its body, l->all[line].len bytes. */
+void lines_body(const struct lines *l, uint32_t line, uint8_t *body);
+/* Whose body this is, byte for byte; UINT32_MAX: nobody's. */
+uint32_t lines_recognise(const struct lines *l, struct slice body);
+
+#endif

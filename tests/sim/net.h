@@ -1,0 +1,70 @@
+/*
+ * Connections: each is two streams of bytes, which arrive late and in pieces cut
+ * anywhere, in order within a stream and in any order between connections.  A
+ * connection may stall for a while, and may break: then of what is under way a prefix
+ * arrives, and each side sees the end behind it.
+ */
+#ifndef SIM_NET_H
+#define SIM_NET_H
+
+#include "prng.h"
+
+#include "core/codec.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct bytes {
+	uint8_t *data;
+	size_t off, len, cap; /* used: [off, len) */
+};
+
+void bytes_push(struct bytes *b, struct slice s);
+/* What is in it; valid until the next push. */
+struct slice bytes_all(const struct bytes *b);
+void bytes_consume(struct bytes *b, size_t n);
+void bytes_free(struct bytes *b);
+
+struct stream {
+	struct bytes flight;  /* written, not arrived */
+	struct bytes arrived; /* not taken by the reader */
+	bool closed;          /* nothing more will be written */
+};
+
+struct link {
+	uint64_t id;
+	uint64_t clock_ms; /* what the client's clock is ahead of boot time */
+	struct stream up;   /* to the daemon */
+	struct stream down; /* to the client */
+	uint64_t stalled_until; /* boot time, ms */
+	bool accepted;      /* the daemon knows of it */
+	bool daemon_closed; /* the daemon's side has ended */
+	bool client_closed; /* the client's side has ended */
+	bool deliverable;   /* the daemon has deliveries for it */
+	uint64_t session;   /* as WELCOME said */
+	uint64_t died_session; /* proof of death is due: the client's process has ended */
+};
+
+struct net {
+	struct link **links;
+	size_t count, cap;
+	uint64_t last_id;
+};
+
+void net_free(struct net *n);
+struct link *net_connect(struct net *n, uint64_t clock_ms);
+struct link *net_find(struct net *n, uint64_t id);
+
+/* Moves some of what is under way on one random connection. */
+void net_move(struct net *n, struct prng *p, uint64_t now_ms);
+/* Moves all that is under way. */
+void net_move_all(struct net *n);
+/* Breaks the connection: of each stream a random prefix still arrives. */
+void net_break(struct link *l, struct prng *p);
+/* Whether the reader of this stream has come to its end. */
+bool net_ended(const struct stream *s);
+/* Forgets connections that both sides have left. */
+void net_sweep(struct net *n);
+
+#endif

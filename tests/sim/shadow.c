@@ -1,0 +1,791 @@
+#include "shadow.h"
+
+#include "trace.h"
+
+#include "core/name.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct line_list {
+	uint32_t *lines;
+	size_t count;
+};
+
+/* One record while it is read. */
+struct reading {
+	struct shadow *s;
+	uint64_t index;
+	struct events_header h;
+	uint16_t offset; /* of the event */
+	/* lines that BURY took, and that DEAD brought: the same ones at the record's end */
+	struct line_list buried, arrived;
+};
+
+#define FAIL(r, ...) \
+	(trace("record", (r)->index, (r)->offset, 0, 0), trace_fail("record: " __VA_ARGS__))
+#define U(v) ((unsigned long long)(v))
+
+bool shadow_live(const struct shadow_message *m)
+{
+	return m->state <= SHADOW_DELAYED;
+}
+
+void shadow_free(struct shadow *s)
+{
+	for (size_t i = 0; i < s->queues_count; i++) {
+		struct shadow_queue *q = s->queues[i];
+		for (uint64_t seq = q ? q->base : 0; q && seq < q->next_seq; seq++)
+			free(shadow_message(q, seq)->records);
+		if (q)
+			free(q->messages);
+		free(q);
+	}
+	for (size_t i = 0; i < s->sessions_count; i++) {
+		free(s->sessions[i].answers);
+		free(s->sessions[i].body);
+		free(s->sessions[i].pieces);
+	}
+	free(s->queues);
+	free(s->sessions);
+	free(s->bodies);
+}
+
+/* ---- looking up ---- */
+
+struct shadow_queue *shadow_queue(const struct shadow *s, struct slice name)
+{
+	for (size_t i = s->queues_count; i-- > 0;) {
+		struct shadow_queue *q = s->queues[i];
+		if (q && !q->removed && slice_eq(slice_of(q->name, q->name_len), name))
+			return q;
+	}
+	return NULL;
+}
+
+struct shadow_message *shadow_message(struct shadow_queue *q, uint64_t seq)
+{
+	if (!q || seq < q->base || seq >= q->next_seq)
+		return NULL;
+	return &q->messages[seq - q->base];
+}
+
+static struct shadow_queue *queue_by_id(struct reading *r, uint32_t id)
+{
+	struct shadow *s = r->s;
+	if (id >= s->queues_count || !s->queues[id] || s->queues[id]->removed)
+		FAIL(r, "queue %u does not exist", id);
+	return s->queues[id];
+}
+
+struct shadow_session *shadow_session(const struct shadow *s, uint64_t id)
+{
+	for (size_t i = 0; i < s->sessions_count; i++)
+		if (s->sessions[i].id == id)
+			return &s->sessions[i];
+	return NULL;
+}
+
+static struct shadow_session *session_made(struct shadow *s, uint64_t id)
+{
+	struct shadow_session *found = shadow_session(s, id);
+	if (found)
+		return found;
+	if (s->sessions_count == s->sessions_cap) {
+		s->sessions_cap = s->sessions_cap ? 2 * s->sessions_cap : 16;
+		s->sessions = realloc(s->sessions, s->sessions_cap * sizeof(*s->sessions));
+		assert(s->sessions);
+	}
+	found = &s->sessions[s->sessions_count++];
+	*found = (struct shadow_session){.id = id};
+	return found;
+}
+
+/* ---- where bodies are ---- */
+
+static void count_body(struct shadow *s, uint64_t index, int change)
+{
+	if (index >= s->bodies_cap) {
+		size_t cap = 2 * (size_t)index + 64;
+		s->bodies = realloc(s->bodies, cap * sizeof(*s->bodies));
+		assert(s->bodies);
+		memset(s->bodies + s->bodies_cap, 0, (cap - s->bodies_cap) * sizeof(*s->bodies));
+		s->bodies_cap = cap;
+	}
+	s->bodies[index] += (uint32_t)change;
+}
+
+static void place(struct shadow *s, struct shadow_message *m, const uint64_t *records, uint32_t n)
+{
+	for (uint32_t i = 0; i < m->pieces; i++)
+		count_body(s, m->records[i], -1);
+	free(m->records);
+	m->records = NULL;
+	m->pieces = n;
+	if (n == 0)
+		return;
+	m->records = malloc(n * sizeof(*m->records));
+	assert(m->records);
+	memcpy(m->records, records, n * sizeof(*records));
+	for (uint32_t i = 0; i < n; i++)
+		count_body(s, records[i], 1);
+}
+
+static void gone(struct shadow *s, struct shadow_queue *q, struct shadow_message *m,
+    enum shadow_state state)
+{
+	place(s, m, NULL, 0);
+	m->state = (uint8_t)state;
+	q->live--;
+	s->live--;
+	while (q->low < q->next_seq && !shadow_live(shadow_message(q, q->low)))
+		q->low++;
+}
+
+static struct shadow_message *add(struct reading *r, struct shadow_queue *q, uint32_t line)
+{
+	size_t used = (size_t)(q->next_seq - q->base);
+	if (used == q->cap) {
+		q->cap = q->cap ? 2 * q->cap : 64;
+		q->messages = realloc(q->messages, q->cap * sizeof(*q->messages));
+		assert(q->messages);
+	}
+	struct shadow_message *m = &q->messages[used];
+	*m = (struct shadow_message){.line = line, .time_ms = r->h.wall.ms};
+	r->s->lines->all[line].queue = q->id;
+	r->s->lines->all[line].seq = q->next_seq;
+	q->next_seq++;
+	q->live++;
+	r->s->live++;
+	return m;
+}
+
+/* A message that a client wrote is stored, by an event that is not a move. */
+static void stored(struct reading *r, struct shadow_queue *q, struct slice body,
+    const uint64_t *records, uint32_t n)
+{
+	uint32_t line = lines_recognise(r->s->lines, body);
+	if (line == UINT32_MAX)
+		FAIL(r, "a body that nobody wrote");
+	if (r->s->lines->all[line].stored++ > 0)
+		FAIL(r, "line %u is stored twice", line);
+	r->s->lines->all[line].first_seq = q->next_seq;
+	place(r->s, add(r, q, line), records, n);
+}
+
+/* ---- sessions ---- */
+
+static void take(struct reading *r, uint64_t id, uint64_t n, struct shadow_answer a)
+{
+	struct shadow_session *se = session_made(r->s, id);
+	if (n != se->last + 1)
+		FAIL(r, "session %llu takes %llu after %llu", U(id), U(n), U(se->last));
+	if (se->last == se->cap) {
+		se->cap = se->cap ? 2 * se->cap : 16;
+		se->answers = realloc(se->answers, se->cap * sizeof(*se->answers));
+		assert(se->answers);
+	}
+	se->answers[se->last++] = a;
+}
+
+static void no_holder(struct shadow *s, uint64_t session)
+{
+	for (size_t i = 0; i < s->queues_count; i++) {
+		struct shadow_queue *q = s->queues[i];
+		for (uint64_t seq = q ? q->low : 0; q && seq < q->next_seq; seq++) {
+			struct shadow_message *m = shadow_message(q, seq);
+			if (m->state == SHADOW_LEASED && m->session == session)
+				m->session = 0;
+		}
+	}
+}
+
+static void drop_pending(struct shadow_session *se)
+{
+	free(se->body);
+	free(se->pieces);
+	se->body = NULL;
+	se->pieces = NULL;
+	se->body_len = 0;
+	se->pieces_count = 0;
+	se->pending_n = 0;
+}
+
+static void session_gone(struct shadow *s, uint64_t id)
+{
+	struct shadow_session *se = shadow_session(s, id);
+	no_holder(s, id);
+	if (!se)
+		return;
+	drop_pending(se);
+	free(se->answers);
+	*se = s->sessions[--s->sessions_count];
+}
+
+static void apply_taken(struct reading *r, const struct event_taken *e)
+{
+	take(r, e->session, e->n, (struct shadow_answer){EVENT_TYPE_TAKEN, 0, 0, 0});
+}
+
+static void apply_session_close(struct reading *r, const struct event_session_close *e)
+{
+	session_gone(r->s, e->session);
+}
+
+static void apply_session_forget(struct reading *r, const struct event_session_forget *e)
+{
+	session_gone(r->s, e->session);
+}
+
+/* ---- queues ---- */
+
+static unsigned name_slot(struct slice name)
+{
+	unsigned sum = 0;
+	for (size_t i = 0; i < name.len; i++)
+		sum = sum * 31 + name.data[i];
+	return sum % SHADOW_NAME_SLOTS;
+}
+
+void shadow_purge_asked(struct shadow *s, struct slice queue)
+{
+	s->purge_asked[name_slot(queue)] = true;
+}
+
+static void apply_create(struct reading *r, const struct event_create *e)
+{
+	struct shadow *s = r->s;
+	if (shadow_queue(s, e->name))
+		FAIL(r, "queue is created twice");
+	if (e->queue < s->queues_count && s->queues[e->queue])
+		FAIL(r, "queue number %u is used twice", e->queue);
+	if (e->queue >= s->queues_count) {
+		s->queues = realloc(s->queues, (e->queue + 1) * sizeof(struct shadow_queue *));
+		assert(s->queues);
+		while (s->queues_count <= e->queue)
+			s->queues[s->queues_count++] = NULL;
+	}
+	struct shadow_queue *q = calloc(1, sizeof(*q));
+	assert(q && e->name.len <= NAME_FULL_MAX);
+	q->id = e->queue;
+	q->name_len = (uint8_t)e->name.len;
+	memcpy(q->name, e->name.data, e->name.len);
+	q->is_dead = name_is_dead(e->name);
+	q->max_attempts = e->max_attempts;
+	q->base = q->next_seq = q->low = 1;
+	s->queues[e->queue] = q;
+}
+
+static void apply_set(struct reading *r, const struct event_set *e)
+{
+	queue_by_id(r, e->queue)->max_attempts = e->max_attempts;
+}
+
+static void apply_purge(struct reading *r, const struct event_purge *e)
+{
+	struct shadow_queue *q = queue_by_id(r, e->queue);
+	if (q->live > 0 && !r->s->purge_asked[name_slot(slice_of(q->name, q->name_len))])
+		FAIL(r, "%s is purged, but nobody asked for it", q->name);
+	for (uint64_t seq = q->low; seq < e->below && seq < q->next_seq; seq++)
+		if (shadow_live(shadow_message(q, seq)))
+			gone(r->s, q, shadow_message(q, seq), SHADOW_PURGED);
+}
+
+static void apply_remove(struct reading *r, const struct event_remove *e)
+{
+	struct shadow_queue *q = queue_by_id(r, e->queue);
+	apply_purge(r, &(struct event_purge){e->queue, UINT64_MAX});
+	q->removed = true;
+}
+
+/* ---- messages come ---- */
+
+static void apply_send(struct reading *r, const struct event_send *e)
+{
+	struct shadow_queue *q = queue_by_id(r, e->queue);
+	struct batch_view v;
+	if (batch_parse(e->batch, &v))
+		FAIL(r, "SEND holds no batch");
+	if (e->first_seq != q->next_seq)
+		FAIL(r, "SEND begins at %llu, not %llu", U(e->first_seq), U(q->next_seq));
+	take(r, e->session, e->n,
+	    (struct shadow_answer){EVENT_TYPE_SEND, e->first_seq, v.count, 0});
+	for (uint32_t i = 0; i < v.count; i++)
+		stored(r, q, batch_body(&v, i), &r->index, 1);
+}
+
+static void apply_chunk(struct reading *r, const struct event_chunk *e)
+{
+	struct shadow_session *se = session_made(r->s, e->session);
+	queue_by_id(r, e->queue);
+	if (e->part == 0)
+		drop_pending(se);
+	else if (se->pending_n != e->n || se->pending_queue != e->queue)
+		FAIL(r, "a piece of another message");
+	if (e->part != se->pieces_count)
+		FAIL(r, "piece %u after %u", e->part, se->pieces_count);
+	if (e->n != se->last + 1)
+		FAIL(r, "a piece of command %llu after %llu", U(e->n), U(se->last));
+	se->pending_n = e->n;
+	se->pending_queue = e->queue;
+	se->body = realloc(se->body, se->body_len + e->data.len + 1);
+	se->pieces = realloc(se->pieces, (se->pieces_count + 1) * sizeof(*se->pieces));
+	assert(se->body && se->pieces);
+	if (e->data.len > 0)
+		memcpy(se->body + se->body_len, e->data.data, e->data.len);
+	se->body_len += e->data.len;
+	se->pieces[se->pieces_count++] = r->index;
+}
+
+static void apply_send_chunked(struct reading *r, const struct event_send_chunked *e)
+{
+	struct shadow_queue *q = queue_by_id(r, e->queue);
+	struct shadow_session *se = shadow_session(r->s, e->session);
+	if (!se || se->pending_n != e->n || se->pieces_count != e->parts ||
+	    se->body_len != e->bytes)
+		FAIL(r, "SEND_CHUNKED without its pieces");
+	if (e->seq != q->next_seq)
+		FAIL(r, "SEND_CHUNKED is %llu, not %llu", U(e->seq), U(q->next_seq));
+	stored(r, q, slice_of(se->body, se->body_len), se->pieces, se->pieces_count);
+	drop_pending(se);
+	take(r, e->session, e->n, (struct shadow_answer){EVENT_TYPE_SEND, e->seq, 1, 0});
+}
+
+static void apply_chunks_dropped(struct reading *r, const struct event_chunks_dropped *e)
+{
+	struct shadow_session *se = shadow_session(r->s, e->session);
+	if (se)
+		drop_pending(se);
+}
+
+/* ---- leases ---- */
+
+/* The last holder's own clock must have ended its lease before anybody else is told. */
+static void nobody_trusts(struct reading *r, struct shadow_queue *q, uint64_t seq,
+    const struct shadow_message *m, const char *what)
+{
+	if (m->lease != 0 && r->s->trusted(r->s->arg, q, seq, m->lease))
+		FAIL(r, "%s: %s:%llu is trusted by the holder of lease %llu", what, q->name,
+		    U(seq), U(m->lease));
+}
+
+/* First come, first served: nothing older that may be handed out is passed over. */
+static void check_order(struct reading *r, struct shadow_queue *q, uint64_t first)
+{
+	for (uint64_t seq = q->low; seq < first && seq < q->next_seq; seq++) {
+		struct shadow_message *m = shadow_message(q, seq);
+		if (m->state == SHADOW_READY)
+			FAIL(r, "%s:%llu is handed out before %llu", q->name, U(first), U(seq));
+	}
+}
+
+static void apply_lease(struct reading *r, const struct event_lease *e)
+{
+	struct shadow *s = r->s;
+	struct shadow_queue *q = queue_by_id(r, e->queue);
+	if (e->lease <= s->lease)
+		FAIL(r, "lease number %llu after %llu", U(e->lease), U(s->lease));
+	s->lease = e->lease;
+	check_order(r, q, e->first);
+	for (uint64_t seq = e->first; seq < e->first + e->span && seq < q->next_seq; seq++) {
+		struct shadow_message *m = shadow_message(q, seq);
+		if (!m || !shadow_live(m))
+			continue;
+		if (m->state == SHADOW_LEASED)
+			FAIL(r, "%s:%llu is leased to two", q->name, U(seq));
+		if (m->state == SHADOW_DELAYED)
+			FAIL(r, "%s:%llu is handed out before its delay ended", q->name, U(seq));
+		trace("  lease", q->id, seq, e->lease, e->session);
+		nobody_trusts(r, q, seq, m, "LEASE");
+		m->state = SHADOW_LEASED;
+		m->detached = false;
+		m->attempt += !q->is_dead;
+		m->lease = e->lease;
+		m->session = e->session;
+		m->lease_ms = e->lease_ms;
+		m->end = r->h.lease.ms + e->lease_ms;
+	}
+}
+
+static void apply_extend(struct reading *r, const struct event_extend *e)
+{
+	struct shadow *s = r->s;
+	for (size_t i = 0; i < s->queues_count; i++) {
+		struct shadow_queue *q = s->queues[i];
+		for (uint64_t seq = q ? q->low : 0; q && seq < q->next_seq; seq++) {
+			struct shadow_message *m = shadow_message(q, seq);
+			if (m->state == SHADOW_LEASED && m->session == e->session && !m->detached)
+				m->end = r->h.lease.ms + m->lease_ms;
+		}
+	}
+}
+
+/* What an entry of a settlement is to do to each message. */
+struct change {
+	enum settle_verb verb; /* 0: EXPIRE */
+	uint8_t flags;
+	uint32_t lease_ms;
+	uint64_t until_ms;
+};
+
+static bool proven_dead(const struct shadow *s, uint64_t session)
+{
+	unsigned n = s->dead_count < 64 ? s->dead_count : 64;
+	for (unsigned i = 0; i < n; i++)
+		if (s->dead_sessions[i] == session)
+			return true;
+	return false;
+}
+
+static void check_expired(
+    struct reading *r, struct shadow_queue *q, uint64_t seq, struct shadow_message *m)
+{
+	if (proven_dead(r->s, m->session) || m->asked[VERB_RELEASE] == m->lease)
+		return;
+	if (m->end > r->h.lease.ms)
+		FAIL(r, "%s:%llu expires at %llu, its lease %llu ends at %llu", q->name, U(seq),
+		    U(r->h.lease.ms), U(m->lease), U(m->end));
+	nobody_trusts(r, q, seq, m, "EXPIRE");
+}
+
+/* Dead-letter queues count nothing. */
+static void give_back(const struct shadow_queue *q, struct shadow_message *m,
+    enum shadow_state state, uint64_t until_ms, bool counted)
+{
+	m->state = (uint8_t)state;
+	m->until_ms = until_ms;
+	if (counted)
+		m->failures += !q->is_dead;
+	else
+		m->attempt -= !q->is_dead;
+}
+
+static void change_one(struct reading *r, struct shadow_queue *q, uint64_t seq,
+    const struct settle_entry *e, const struct change *c)
+{
+	struct shadow_message *m = shadow_message(q, seq);
+	if (!m || !shadow_live(m))
+		return;
+	if (m->state != SHADOW_LEASED || m->lease != e->lease)
+		FAIL(r, "%s:%llu changed under lease %llu, which is not its lease %llu", q->name,
+		    U(seq), U(e->lease), U(m->lease));
+	trace("  change", c->verb, q->id, seq, e->lease);
+	if (c->verb != 0 && m->asked[c->verb] != e->lease)
+		FAIL(r, "%s:%llu: nobody asked for verb %d under %llu", q->name, U(seq), c->verb,
+		    U(e->lease));
+	switch (c->verb) {
+	case VERB_SETTLE:
+		gone(r->s, q, m, SHADOW_SETTLED);
+		break;
+	case VERB_RELEASE:
+		give_back(q, m, c->until_ms ? SHADOW_DELAYED : SHADOW_READY, c->until_ms,
+		    c->flags & SETTLE_COUNTED);
+		break;
+	case VERB_TOUCH:
+		if (m->lease_ms < c->lease_ms)
+			m->lease_ms = c->lease_ms;
+		if (m->end < r->h.lease.ms + c->lease_ms)
+			m->end = r->h.lease.ms + c->lease_ms;
+		m->detached |= (c->flags & SETTLE_DETACH) != 0;
+		break;
+	default:
+		check_expired(r, q, seq, m);
+		give_back(q, m, SHADOW_DELAYED, c->until_ms, true);
+	}
+}
+
+/* Entries behind the first `stale`, which had no effect. */
+static void change_all(struct reading *r, uint32_t queue, struct slice entries, uint32_t stale,
+    const struct change *c)
+{
+	struct shadow_queue *q = queue_by_id(r, queue);
+	struct reader in = reader_of(entries);
+	if (entries.len % SETTLE_ENTRY_SIZE != 0)
+		FAIL(r, "entries are cut");
+	for (uint32_t i = 0; reader_left(&in) > 0; i++) {
+		struct settle_entry e = settle_entry_get(&in);
+		for (uint64_t seq = e.first; i >= stale && seq < e.first + e.count; seq++)
+			change_one(r, q, seq, &e, c);
+	}
+}
+
+static void apply_settle(struct reading *r, const struct event_settle *e)
+{
+	take(r, e->session, e->n, (struct shadow_answer){EVENT_TYPE_SETTLE, 0, 0, e->stale});
+	change_all(r, e->queue, e->entries, e->stale, &(struct change){VERB_SETTLE, 0, 0, 0});
+}
+
+static void apply_release(struct reading *r, const struct event_release *e)
+{
+	take(r, e->session, e->n, (struct shadow_answer){EVENT_TYPE_RELEASE, 0, 0, e->stale});
+	change_all(r, e->queue, e->entries, e->stale,
+	    &(struct change){VERB_RELEASE, e->flags, 0, e->until_ms});
+}
+
+static void apply_touch(struct reading *r, const struct event_touch *e)
+{
+	take(r, e->session, e->n, (struct shadow_answer){EVENT_TYPE_TOUCH, 0, 0, e->stale});
+	change_all(r, e->queue, e->entries, e->stale,
+	    &(struct change){VERB_TOUCH, e->flags, e->lease_ms, 0});
+}
+
+static void apply_expire(struct reading *r, const struct event_expire *e)
+{
+	change_all(r, e->queue, e->entries, 0, &(struct change){0, 0, 0, e->until_ms});
+}
+
+static void apply_wake(struct reading *r, const struct event_wake *e)
+{
+	struct shadow_queue *q = queue_by_id(r, e->queue);
+	for (uint64_t seq = e->first; seq < e->first + e->span && seq < q->next_seq; seq++) {
+		struct shadow_message *m = shadow_message(q, seq);
+		if (!m || !shadow_live(m))
+			continue;
+		if (m->state != SHADOW_DELAYED || m->until_ms > r->h.wall.ms)
+			FAIL(r, "%s:%llu wakes in state %d, at %llu instead of %llu", q->name,
+			    U(seq), m->state, U(r->h.wall.ms), U(m->until_ms));
+		m->state = SHADOW_READY;
+	}
+}
+
+/* ---- dead letters ---- */
+
+static void list_push(struct line_list *l, uint32_t line)
+{
+	l->lines = realloc(l->lines, (l->count + 1) * sizeof(*l->lines));
+	assert(l->lines);
+	l->lines[l->count++] = line;
+}
+
+/* A message may be buried when a client says so, or when it failed too often. */
+static void bury_one(struct reading *r, struct shadow_queue *q, uint64_t seq, uint64_t lease)
+{
+	struct shadow_message *m = shadow_message(q, seq);
+	if (!m || !shadow_live(m))
+		return;
+	if (m->state != SHADOW_LEASED || m->lease != lease)
+		FAIL(r, "%s:%llu is buried under lease %llu, which is not its lease %llu", q->name,
+		    U(seq), U(lease), U(m->lease));
+	if (m->asked[VERB_DEAD] != lease && m->failures + 1 < q->max_attempts)
+		FAIL(r, "%s:%llu is buried after %u failures", q->name, U(seq), m->failures);
+	if (m->asked[VERB_DEAD] != lease)
+		check_expired(r, q, seq, m);
+	trace("  bury", q->id, seq, lease, m->line);
+	list_push(&r->buried, m->line);
+	gone(r->s, q, m, SHADOW_BURIED);
+}
+
+static void apply_bury(struct reading *r, const struct event_bury *e)
+{
+	struct shadow_queue *q = queue_by_id(r, e->queue);
+	struct reader in = reader_of(e->entries);
+	while (reader_left(&in) > 0) {
+		struct settle_entry entry = settle_entry_get(&in);
+		for (uint64_t seq = entry.first; seq < entry.first + entry.count; seq++)
+			bury_one(r, q, seq, entry.lease);
+	}
+}
+
+static void arrives_dead(struct reading *r, struct shadow_queue *q, const struct event_dead *e,
+    uint32_t line, const uint64_t *records, uint32_t n)
+{
+	if (line == UINT32_MAX || r->s->lines->all[line].stored == 0)
+		FAIL(r, "DEAD names what was never stored");
+	const struct line_state *from = &r->s->lines->all[line];
+	const struct shadow_message *old =
+	    shadow_message(r->s->queues[from->queue], from->seq);
+	uint64_t time_ms = old->time_ms;
+	list_push(&r->arrived, line);
+	struct shadow_message *m = add(r, q, line);
+	m->failures = e->failures;
+	m->time_ms = time_ms;
+	place(r->s, m, records, n);
+}
+
+static int line_compare(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	return x < y ? -1 : x > y;
+}
+
+/* In one queue or in the other, never in neither or both. */
+static void check_buried(struct reading *r)
+{
+	if (r->buried.count != r->arrived.count)
+		FAIL(r, "%zu messages are buried, %zu arrive", r->buried.count, r->arrived.count);
+	if (r->buried.count == 0)
+		return;
+	qsort(r->buried.lines, r->buried.count, sizeof(uint32_t), line_compare);
+	qsort(r->arrived.lines, r->arrived.count, sizeof(uint32_t), line_compare);
+	if (memcmp(r->buried.lines, r->arrived.lines, r->buried.count * sizeof(uint32_t)) != 0)
+		FAIL(r, "other messages arrive than were buried");
+	free(r->buried.lines);
+	free(r->arrived.lines);
+}
+
+static struct slice payload_at(struct reading *r, uint64_t index)
+{
+	const struct jm_record *at = jm_read(r->s->journal, index);
+	if (!at || index > r->index)
+		FAIL(r, "an event names record %llu, which is not there", U(index));
+	return slice_of(at->payload, at->len);
+}
+
+static void dead_large(struct reading *r, struct shadow_queue *q, const struct event_dead *e)
+{
+	uint64_t records[CHUNKS_MAX];
+	uint32_t n = 0;
+	uint8_t *body = malloc(e->bytes + 1);
+	size_t len = 0;
+	struct reader in = reader_of(e->location);
+	assert(body);
+	while (reader_left(&in) > 0 && n < CHUNKS_MAX) {
+		struct event_location l = event_location_get(&in);
+		struct slice data;
+		if (event_chunk_data(payload_at(r, l.index), l.offset, &data) ||
+		    len + data.len > e->bytes)
+			FAIL(r, "DEAD names no piece of a message");
+		memcpy(body + len, data.data, data.len);
+		len += data.len;
+		records[n++] = l.index;
+	}
+	arrives_dead(r, q, e, lines_recognise(r->s->lines, slice_of(body, len)), records, n);
+	free(body);
+}
+
+static bool is_chunk(struct slice payload, uint16_t offset)
+{
+	return offset < payload.len && payload.data[offset] == EVENT_TYPE_CHUNK;
+}
+
+static void apply_dead(struct reading *r, const struct event_dead *e)
+{
+	struct shadow_queue *q = queue_by_id(r, e->queue);
+	struct reader in = reader_of(e->location);
+	struct event_location l = event_location_get(&in);
+	struct event_run run;
+	struct event_messages m;
+	if (e->first_seq != q->next_seq)
+		FAIL(r, "DEAD begins at %llu, not %llu", U(e->first_seq), U(q->next_seq));
+	if (is_chunk(payload_at(r, l.index), l.offset)) {
+		dead_large(r, q, e);
+		return;
+	}
+	if (event_run_open(payload_at(r, l.index), l.offset, l.slot, e->count, &run))
+		FAIL(r, "DEAD names no batch");
+	enum rmq_error err;
+	while ((err = event_run_next(&run, &m)) == RMQ_E_OK)
+		for (uint32_t i = 0; i < m.count; i++)
+			arrives_dead(r, q, e,
+			    lines_recognise(r->s->lines, batch_body(&m.batch, m.slot + i)),
+			    &l.index, 1);
+	if (err != RMQ_E_NOTHING)
+		FAIL(r, "DEAD names a run that is cut");
+}
+
+/* ---- space ---- */
+
+static void apply_move(struct reading *r, const struct event_move *e)
+{
+	struct shadow_queue *q = queue_by_id(r, e->queue);
+	struct batch_view v;
+	if (batch_parse(e->batch, &v))
+		FAIL(r, "MOVE holds no batch");
+	for (uint32_t i = 0; i < v.count; i++) {
+		struct shadow_message *m = shadow_message(q, e->first_seq + i);
+		uint32_t line = lines_recognise(r->s->lines, batch_body(&v, i));
+		if (!m || m->line != line)
+			FAIL(r, "MOVE changes the body of %s:%llu", q->name, U(e->first_seq + i));
+		if (m->time_ms != e->time_ms)
+			FAIL(r, "MOVE changes the time of %s:%llu", q->name, U(e->first_seq + i));
+		if (shadow_live(m))
+			place(r->s, m, &r->index, 1);
+	}
+}
+
+static void apply_end_dead(struct reading *r, const struct event_end_dead *e)
+{
+	struct reader in = reader_of(e->ranges);
+	while (reader_left(&in) > 0) {
+		struct hole_range range = hole_range_get(&in);
+		for (uint64_t i = range.first; i < range.first + range.count; i++)
+			if (i < r->s->bodies_cap && r->s->bodies[i] > 0)
+				FAIL(r, "END names record %llu dead, which holds %u live bodies",
+				    U(i), r->s->bodies[i]);
+	}
+}
+
+/* ---- records ---- */
+
+#define APPLIED(X) \
+	X(CREATE, create) X(SET, set) X(REMOVE, remove) X(PURGE, purge) X(TAKEN, taken) \
+	X(SEND, send) X(CHUNK, chunk) X(SEND_CHUNKED, send_chunked) \
+	X(CHUNKS_DROPPED, chunks_dropped) X(LEASE, lease) X(SETTLE, settle) \
+	X(RELEASE, release) X(TOUCH, touch) X(EXPIRE, expire) X(WAKE, wake) X(BURY, bury) X(DEAD, dead) \
+	X(EXTEND, extend) X(SESSION_CLOSE, session_close) X(SESSION_FORGET, session_forget) \
+	X(MOVE, move) X(END_DEAD, end_dead)
+
+static void apply_event(struct reading *r, const struct event *e)
+{
+	r->offset = e->offset;
+	switch (e->type) {
+#define X(NAME, name) \
+	case EVENT_TYPE_##NAME: { \
+		struct event_##name decoded; \
+		if (!event_##name##_decode(e->body, &decoded)) \
+			FAIL(r, "cannot decode %s", #name); \
+		apply_##name(r, &decoded); \
+		break; \
+	}
+		APPLIED(X)
+#undef X
+	}
+}
+
+void shadow_apply(struct shadow *s, uint64_t index, const struct jm_record *rec)
+{
+	struct reading r = {.s = s, .index = index};
+	struct event_iter it;
+	struct event e;
+	enum rmq_error err;
+	s->index = index;
+	if (rec->kind != RECORD_EVENTS && rec->kind != RECORD_PART && rec->kind != RECORD_END)
+		return;
+	if (events_open(slice_of(rec->payload, rec->len), &r.h, &it))
+		FAIL(&r, "no events");
+	if (rec->kind == RECORD_EVENTS) {
+		if (r.h.lease.ms < s->lease_ms)
+			FAIL(&r, "lease time goes back from %llu to %llu", U(s->lease_ms),
+			    U(r.h.lease.ms));
+		s->lease_ms = r.h.lease.ms;
+	}
+	while ((err = event_next(&it, &e)) == RMQ_E_OK)
+		apply_event(&r, &e);
+	if (err != RMQ_E_NOTHING)
+		FAIL(&r, "events are cut");
+	check_buried(&r);
+}
+
+void shadow_asked(struct shadow *s, struct slice queue, enum settle_verb verb, struct slice entries)
+{
+	for (size_t i = 0; i < s->queues_count; i++) {
+		struct shadow_queue *q = s->queues[i];
+		struct reader in = reader_of(entries);
+		if (!q || !slice_eq(slice_of(q->name, q->name_len), queue))
+			continue;
+		while (reader_left(&in) >= SETTLE_ENTRY_SIZE) {
+			struct settle_entry e = settle_entry_get(&in);
+			for (uint64_t k = 0; k < e.count; k++) {
+				struct shadow_message *m = shadow_message(q, e.first + k);
+				if (m && m->asked[verb] < e.lease)
+					m->asked[verb] = e.lease;
+			}
+		}
+	}
+}
+
+void shadow_died(struct shadow *s, uint64_t session)
+{
+	s->dead_sessions[s->dead_count++ % 64] = session;
+}

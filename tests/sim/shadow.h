@@ -1,0 +1,120 @@
+/*
+ * A second, simple reading of the journal: message by message, what the records on disk
+ * say.  It shares with the queue core the decoders of formats and nothing else, and
+ * checks each record as it is committed: that the event was allowed in the state before.
+ * The frames that leave the daemon are compared with this state, which never runs ahead
+ * of the disk.
+ */
+#ifndef SIM_SHADOW_H
+#define SIM_SHADOW_H
+
+#include "journal_model.h"
+#include "lines.h"
+
+#include "core/event.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum shadow_state {
+	SHADOW_READY,
+	SHADOW_LEASED,
+	SHADOW_DELAYED,
+	SHADOW_SETTLED,
+	SHADOW_PURGED, /* or its queue was removed */
+	SHADOW_BURIED, /* it is in a dead-letter queue now */
+};
+
+struct shadow_message {
+	uint32_t line; /* whose body it is */
+	uint8_t state;
+	bool detached;
+	uint32_t attempt;
+	uint32_t failures;
+	uint32_t lease_ms;
+	uint64_t lease;    /* the last one */
+	uint64_t session;  /* its holder */
+	uint64_t end;      /* of the lease: lease time, ms */
+	uint64_t until_ms; /* of the delay: wall clock */
+	uint64_t time_ms;
+	uint64_t asked[5]; /* by settle_verb: the lease under which some client asked for it */
+	uint64_t *records; /* where the body is: one record, or one for each piece */
+	uint32_t pieces;
+};
+
+struct shadow_queue {
+	uint32_t id;
+	bool removed;
+	bool is_dead; /* a dead-letter queue */
+	uint8_t name_len;
+	char name[NAME_FULL_MAX + 1];
+	uint32_t max_attempts;
+	uint64_t base;     /* sequence number of messages[0] */
+	uint64_t next_seq;
+	uint64_t low;      /* all below are gone */
+	uint64_t live;
+	struct shadow_message *messages;
+	size_t cap;
+};
+
+struct shadow_answer {
+	uint8_t event; /* EVENT_TYPE_* */
+	uint64_t first_seq;
+	uint32_t count;
+	uint32_t stale;
+};
+
+struct shadow_session {
+	uint64_t id;
+	uint64_t last;
+	struct shadow_answer *answers; /* of 1 … last */
+	size_t cap;
+	/* a large message that is not complete */
+	uint64_t pending_n;
+	uint32_t pending_queue;
+	uint8_t *body;
+	size_t body_len;
+	uint64_t *pieces;
+	uint32_t pieces_count;
+};
+
+#define SHADOW_NAME_SLOTS 64
+
+struct shadow {
+	struct lines *lines;
+	const struct journal_model *journal;
+	struct shadow_queue **queues; /* by id */
+	size_t queues_count;
+	struct shadow_session *sessions;
+	size_t sessions_count, sessions_cap;
+	uint32_t *bodies; /* live bodies in record i + 1 */
+	size_t bodies_cap;
+	uint64_t lease;    /* highest lease number */
+	uint64_t lease_ms; /* newest lease time */
+	uint64_t live;
+	uint64_t index;    /* of the newest record */
+	uint64_t dead_sessions[64]; /* whose holders' death was proven, the newest ones */
+	unsigned dead_count;
+	bool purge_asked[SHADOW_NAME_SLOTS]; /* by a hash of the queue's name */
+	void *arg;
+	/* Whether some client still trusts its hold on the message under `lease`. */
+	bool (*trusted)(void *arg, const struct shadow_queue *q, uint64_t seq, uint64_t lease);
+};
+
+void shadow_free(struct shadow *s);
+void shadow_apply(struct shadow *s, uint64_t index, const struct jm_record *r);
+
+/* The queue of this name that is not removed; NULL: there is none. */
+struct shadow_queue *shadow_queue(const struct shadow *s, struct slice name);
+struct shadow_message *shadow_message(struct shadow_queue *q, uint64_t seq);
+bool shadow_live(const struct shadow_message *m);
+struct shadow_session *shadow_session(const struct shadow *s, uint64_t id);
+
+/* A client asked for this; from now on an event may do it. */
+void shadow_asked(struct shadow *s, struct slice queue, enum settle_verb verb,
+    struct slice entries);
+void shadow_purge_asked(struct shadow *s, struct slice queue);
+void shadow_died(struct shadow *s, uint64_t session);
+
+#endif
