@@ -383,6 +383,7 @@ static void on_deliver(void *arg, const struct client_delivery *d)
 	uint64_t wanted = r->o->count == UINT64_MAX ? UINT64_MAX : r->o->count - r->taken;
 	r->heard = clock_mono();
 	r->idle = false;
+	r->asked = false;
 	if (r->phase != RUNNING || r->code)
 		wanted = 0;
 	if (wanted < d->count) {
@@ -516,6 +517,14 @@ static void adapt_prefetch(struct receiver *r)
 	}
 }
 
+static bool nothing_in_hand(const struct receiver *r)
+{
+	return r->in_hand.head == NULL && client_unanswered(r->io.client) == 0 &&
+	       r->settle.count + r->touch.count + r->fail.count + r->bury.count +
+		       r->release.count ==
+		   0;
+}
+
 static void give_credit(struct receiver *r)
 {
 	if (r->phase != RUNNING || r->code || !r->subscribed)
@@ -535,20 +544,17 @@ static void give_credit(struct receiver *r)
 		bytes = 0;
 	bool few = room > 0 && (room >= target / 4 || given <= 0);
 	bool short_of_bytes = bytes >= PREFETCH_BYTES / 4 && given + room > 0;
-	if (!few && !short_of_bytes)
+	/* Every CREDIT is answered with IDLE if nothing is ready: this is how to ask. */
+	bool asks = !r->idle && !r->asked && nothing_in_hand(r) && given + room > 0;
+	if (!few && !short_of_bytes && !asks)
 		return;
+	r->asked = true;
+	if (room == 0 && bytes == 0)
+		bytes = 1;
 	client_credit(r->io.client, r->sub, (uint32_t)room, (uint32_t)bytes);
 }
 
 /* ---- phases ---- */
-
-static bool nothing_in_hand(const struct receiver *r)
-{
-	return r->in_hand.head == NULL && client_unanswered(r->io.client) == 0 &&
-	       r->settle.count + r->touch.count + r->fail.count + r->bury.count +
-		       r->release.count ==
-		   0;
-}
 
 /* DRAIN_ALL: whether nothing is left, for anyone; asks if it is not known. */
 static bool is_drained(struct receiver *r, struct mono_time now)

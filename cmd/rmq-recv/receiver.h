@@ -75,7 +75,8 @@ struct receiver {
 	struct mono_time consumed_at;
 	uint32_t read_poll_ms;
 
-	bool idle;    /* nothing was ready when the daemon last said so */
+	bool idle;  /* nothing was ready when the daemon last said so */
+	bool asked; /* CREDIT was given since a message came: IDLE will say if there is none */
 	bool listing; /* DRAIN_ALL asks for the counts */
 	bool drained;
 	struct mono_time list_at;

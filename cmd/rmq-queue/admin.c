@@ -1,0 +1,155 @@
+#include "admin.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sys/clock.h"
+#include "sys/signals.h"
+
+enum rmq_error admin_fail(struct admin *a, enum rmq_error code, const char *format, ...)
+{
+	va_list ap;
+	if (a->code)
+		return a->code;
+	a->code = code;
+	fputs("rmq-queue: ", stderr);
+	if (a->about)
+		fprintf(stderr, "%s: ", a->about);
+	va_start(ap, format);
+	vfprintf(stderr, format, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return code;
+}
+
+static void fail_slice(struct admin *a, enum rmq_error code, struct slice text)
+{
+	struct slice t = text.len ? text : slice_str(error_text(code));
+	admin_fail(a, code, "%.*s", (int)t.len, (const char *)t.data);
+	a->waiting = false;
+}
+
+static void on_done(void *arg, const struct client_command *cmd, struct slice stale)
+{
+	struct admin *a = arg;
+	(void)cmd, (void)stale;
+	a->waiting = false;
+}
+
+static enum client_verdict on_failed(void *arg, const struct client_command *cmd,
+    enum rmq_error code, uint32_t at, struct slice text)
+{
+	(void)cmd, (void)at;
+	fail_slice(arg, code, text);
+	return CLIENT_DROP;
+}
+
+static void on_listed(void *arg, const struct wire_listed *row)
+{
+	struct admin *a = arg;
+	if (row->queue.len <= sizeof(a->last)) {
+		memcpy(a->last, row->queue.data, row->queue.len);
+		a->last_len = row->queue.len;
+	}
+	a->rows++;
+	a->row(a->arg, row);
+}
+
+static void on_list_end(void *arg, uint32_t req, bool more)
+{
+	struct admin *a = arg;
+	(void)req;
+	a->more = more;
+	a->waiting = false;
+}
+
+static void on_peeked(void *arg, const struct client_delivery *d)
+{
+	struct admin *a = arg;
+	a->message(a->arg, d);
+}
+
+static void on_peek_end(void *arg, uint32_t req, enum rmq_error code, bool more, uint64_t next)
+{
+	struct admin *a = arg;
+	(void)req;
+	if (code)
+		fail_slice(a, code, slice_of(NULL, 0));
+	a->more = more;
+	a->next = next;
+	a->waiting = false;
+}
+
+static void on_fatal(void *arg, enum rmq_error code, struct slice text)
+{
+	struct admin *a = arg;
+	if (code == RMQ_E_NO_DAEMON)
+		admin_fail(a, code, "%s at %s (%s)", error_text(code), a->io.target,
+		    a->io.error ? strerror(a->io.error_number) : "in time");
+	else
+		fail_slice(a, code, text);
+	a->waiting = false;
+}
+
+enum rmq_error admin_open(struct admin *a)
+{
+	struct reason why;
+	struct client_config config = {.window = 1, .timeout_ms = a->common.timeout_ms};
+	struct client_host host = {.arg = a,
+	    .done = on_done,
+	    .failed = on_failed,
+	    .listed = on_listed,
+	    .list_end = on_list_end,
+	    .peeked = on_peeked,
+	    .peek_end = on_peek_end,
+	    .fatal = on_fatal};
+	enum rmq_error err = client_io_open(&a->io, a->common.servers, &config, &host, &why);
+	return err ? admin_fail(a, err, "%s", why.text) : RMQ_E_OK;
+}
+
+void admin_close(struct admin *a)
+{
+	int timeout_ms;
+	client_bye(a->io.client);
+	if (!a->code)
+		(void)client_io_prepare(&a->io, &timeout_ms);
+	client_io_close(&a->io);
+}
+
+static enum rmq_error wait_answer(struct admin *a)
+{
+	a->waiting = true;
+	while (a->waiting) {
+		client_io_wait(&a->io, signals_fd());
+		if (signals_caught())
+			signals_die(signals_caught());
+	}
+	return a->code;
+}
+
+enum rmq_error admin_change(struct admin *a, enum wire_type type, const char *queue,
+    uint8_t flags, const struct client_settings *s)
+{
+	a->about = queue;
+	client_queue(a->io.client, clock_mono(), type, slice_str(queue), flags, s, NULL);
+	return wait_answer(a);
+}
+
+enum rmq_error admin_list(struct admin *a, const char *glob)
+{
+	do {
+		struct slice after = slice_of(a->last, a->last_len);
+		client_list(a->io.client, clock_mono(), after, slice_str(glob), LIST_ROWS_MAX);
+	} while (!wait_answer(a) && a->more);
+	a->last_len = 0;
+	return a->code;
+}
+
+enum rmq_error admin_peek(
+    struct admin *a, const char *queue, uint8_t states, uint64_t from, uint32_t limit)
+{
+	a->about = queue;
+	client_peek(a->io.client, clock_mono(), slice_str(queue), states, from, limit);
+	return wait_answer(a);
+}

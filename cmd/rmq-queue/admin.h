@@ -1,0 +1,47 @@
+/* One conversation with the daemon: asks, waits for the answer, and says what failed. */
+#ifndef RMQ_QUEUE_ADMIN_H
+#define RMQ_QUEUE_ADMIN_H
+
+#include "core/envelope.h"
+#include "sys/client_io.h"
+#include "sys/client_options.h"
+
+struct admin {
+	struct client_options common;
+	struct client_io io;
+	bool json;
+	const char *fields; /* -o, NULL: not given */
+	bool waiting;
+	enum rmq_error code;
+	const char *about; /* what a failure is about: a queue's name, NULL: nothing */
+	void (*row)(void *arg, const struct wire_listed *row);
+	void (*message)(void *arg, const struct client_delivery *d);
+	void *arg;
+	char last[NAME_FULL_MAX]; /* queue of the newest row */
+	size_t last_len;
+	uint64_t rows; /* so far */
+	bool more;     /* of the answer just got */
+	uint64_t next;
+};
+
+/* The first failure is printed and kept in a->code; nothing more is asked then. */
+enum rmq_error admin_open(struct admin *a) __attribute__((warn_unused_result));
+void admin_close(struct admin *a);
+
+/* A change; RMQ_E_OK once it is durable.  What failed was printed. */
+enum rmq_error admin_change(struct admin *a, enum wire_type type, const char *queue,
+    uint8_t flags, const struct client_settings *s) __attribute__((warn_unused_result));
+
+/* Every queue that matches, by a->row. */
+enum rmq_error admin_list(struct admin *a, const char *glob)
+    __attribute__((warn_unused_result));
+
+/* Messages from `from` on, by a->message; a->more and a->next say how to go on. */
+enum rmq_error admin_peek(struct admin *a, const char *queue, uint8_t states, uint64_t from,
+    uint32_t limit) __attribute__((warn_unused_result));
+
+/* Prints "rmq-queue: ABOUT: text" and returns the code. */
+enum rmq_error admin_fail(struct admin *a, enum rmq_error code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif
