@@ -62,6 +62,7 @@ static void deliver_one(struct server *s, struct conn *c, const struct delivery 
 	struct record_header h;
 	struct slice payload;
 	struct delivery_cursor cursor;
+	uint64_t bytes = 0;
 
 	enum rmq_error err = store_reader_get(s->reader, d->index, &h, &payload);
 	if (!err)
@@ -72,10 +73,13 @@ static void deliver_one(struct server *s, struct conn *c, const struct delivery 
 		gather.conn = c;
 		struct delivery_frame *f = &gather.frame[gather.frames];
 		err = delivery_next(&cursor, f);
-		if (err == RMQ_E_NOTHING)
+		if (err == RMQ_E_NOTHING) {
+			broker_delivered(s->broker, c->id, d, bytes);
 			return;
+		}
 		if (err)
 			break;
+		bytes += f->blob.len;
 		gather.frames++;
 		gather_piece(slice_of(f->head, f->head_len));
 		gather_piece(f->ends);

@@ -475,7 +475,7 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
 
 uint64_t broker_due_ms(const struct broker *b)
 {
-	uint64_t due = UINT64_MAX;
+	uint64_t due = TAILQ_EMPTY(&b->busy) ? UINT64_MAX : 0;
 	struct range *r = RB_MIN(timer_tree, (struct timer_tree *)(uintptr_t)&b->timers.leases);
 	if (r)
 		due = min_u64(due, until(b->lease_now.ms, r->until_ms));
