@@ -488,8 +488,6 @@ uint64_t broker_due_ms(const struct broker *b)
 	if (b->ckpt.active && b->ckpt.left > 0 && !b->ckpt.holding)
 		due = 0;
 	/* A delivery that was pulled after the turn has given a receiver its credit back. */
-	if (!TAILQ_EMPTY(&b->busy))
-		due = 0;
 	return due;
 }
 

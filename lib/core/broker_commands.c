@@ -239,10 +239,10 @@ static void on_list(struct broker *b, struct conn *c, const struct wire_list *m)
 
 /* ---- sending ---- */
 
-/* Whether q and the journal have room for so many bytes; if not, c waits for it. */
+/* Whether q takes more and the journal has room for so many bytes; if not, c waits for it. */
 static bool has_room(struct broker *b, struct conn *c, const struct queue *q, size_t len)
 {
-	bool full = q && q->settings.max_bytes && q->bytes + len > q->settings.max_bytes;
+	bool full = q && queue_is_full(q);
 	if (!full && len + FRAME_SMALL <= broker_room_left(b))
 		return true;
 	if (!c->waits_room)

@@ -225,18 +225,13 @@ static void bury_run(struct broker *b, struct queue *dead, struct range *r, stru
 bool broker_bury(struct broker *b, struct range *r, struct slice why)
 {
 	struct queue *q = r->queue, *dead = dead_queue(b, q);
-	uint64_t first = r->first, end = r->first + r->span, lease = r->lease, run_end = 0,
-		 bytes = 0;
+	uint64_t first = r->first, end = r->first + r->span, lease = r->lease, run_end = 0;
 	struct batch *m;
-	if (!dead)
+	if (!dead || dead == q || queue_is_full(dead))
 		return false;
-	for (m = queue_batch_at(q, first); m && m->first < end; m = queue_batch_next(m)) {
+	for (m = queue_batch_at(q, first); m && m->first < end; m = queue_batch_next(m))
 		if (batch_in_flight(m))
 			return false;
-		bytes += batch_live_bytes(m);
-	}
-	if (dead->settings.max_bytes && dead->bytes + bytes > dead->settings.max_bytes)
-		return false;
 	while (first < end && (m = queue_batch_at(q, first)) && m->first < end) {
 		uint64_t at = batch_run(m, first, end, &run_end);
 		if (at >= end) {

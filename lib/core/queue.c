@@ -80,6 +80,11 @@ uint64_t queue_total(const struct queue *q)
 	return q->live[STATE_READY] + q->live[STATE_LEASED] + q->live[STATE_DELAYED];
 }
 
+bool queue_is_full(const struct queue *q)
+{
+	return q->settings.max_bytes && q->bytes >= q->settings.max_bytes;
+}
+
 uint64_t queue_backoff_ms(const struct queue *q, uint32_t failures)
 {
 	uint64_t ms = q->settings.backoff_min_ms;

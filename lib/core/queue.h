@@ -148,6 +148,8 @@ void queue_free(struct queue *q);
 
 struct slice queue_name(const struct queue *q);
 uint64_t queue_total(const struct queue *q);
+/* Whether it holds max_bytes or more: it may pass the limit by one batch, not starve one. */
+bool queue_is_full(const struct queue *q);
 
 /* ---- batches ---- */
 

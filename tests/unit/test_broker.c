@@ -635,7 +635,7 @@ static void a_full_queue_refuses_and_says_when_there_is_room(void **state)
 {
 	(void)state;
 	hello(1, 0, 0);
-	INPUT(1, queue_create, 1, 0, SETTING_MAX_BYTES, slice_str("q"), 0, 0, 0, 0, 100, 0,
+	INPUT(1, queue_create, 1, 0, SETTING_MAX_BYTES, slice_str("q"), 0, 0, 0, 0, 50, 0,
 	    slice_str(""));
 	send_lines(1, 2, "q", 10);
 	send_lines(1, 3, "q", 10);
