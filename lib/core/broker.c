@@ -475,6 +475,7 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
 
 uint64_t broker_due_ms(const struct broker *b)
 {
+	/* Busy: a delivery that was pulled behind the flush gave a receiver its credit back. */
 	uint64_t due = TAILQ_EMPTY(&b->busy) ? UINT64_MAX : 0;
 	struct range *r = RB_MIN(timer_tree, (struct timer_tree *)(uintptr_t)&b->timers.leases);
 	if (r)
@@ -487,7 +488,6 @@ uint64_t broker_due_ms(const struct broker *b)
 				       TAILQ_FIRST(&b->idle)->idle_since_ms + SESSION_IDLE_MS));
 	if (b->ckpt.active && b->ckpt.left > 0 && !b->ckpt.holding)
 		due = 0;
-	/* A delivery that was pulled after the turn has given a receiver its credit back. */
 	return due;
 }
 

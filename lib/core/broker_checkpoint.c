@@ -24,7 +24,6 @@
 
 #define LOG_ENOUGH   (128u << 20) /* log that makes a checkpoint due: what a start reads */
 #define DEAD_ENOUGH  (32u << 20)  /* dead bytes that make it due: what could be freed */
-#define DEAD_FEW     (1u << 20)   /* the same when room is short */
 #define TURN_BYTES   (128u << 10) /* of parts in one turn, about */
 #define END_OVERHEAD (GROUPS * 8 + 256)
 
@@ -46,14 +45,13 @@ bool broker_checkpointing(const struct broker *b)
 
 static bool is_due(const struct broker *b)
 {
-	uint64_t dead = b->ledger.dead_bytes, enough = DEAD_ENOUGH;
+	uint64_t dead = b->ledger.dead_bytes, logged = b->ckpt.logged_bytes;
 	if (!TAILQ_EMPTY(&b->waiting_room) && dead > 0 && dead * 4 >= b->room)
 		return true;
-	if (enough > b->room / 4)
-		enough = b->room / 4 > DEAD_FEW ? b->room / 4 : DEAD_FEW;
-	else if (b->ckpt.logged_bytes + dead < 4 * b->ckpt.part_bytes)
+	/* A large state is worth a long log. */
+	if (dead + logged < 4 * b->ckpt.part_bytes)
 		return false;
-	return dead >= enough || b->ckpt.logged_bytes >= LOG_ENOUGH;
+	return dead >= DEAD_ENOUGH || logged >= LOG_ENOUGH;
 }
 
 /* ---- writing parts ---- */
