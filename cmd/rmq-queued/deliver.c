@@ -1,7 +1,5 @@
 #include "deliver.h"
 
-#include <stdio.h>
-
 #include "core/delivery.h"
 #include "server.h"
 
@@ -47,16 +45,6 @@ static void gather_piece(struct slice s)
 	gather.bytes += s.len;
 }
 
-/* Storage that cannot be trusted ends the daemon. */
-_Noreturn static void untrustworthy(struct server *s, uint64_t index, enum rmq_error err)
-{
-	if (err == RMQ_E_NOTHING)
-		err = RMQ_E_CORRUPT;
-	log_error(
-	    "%s: record %llu: %s", s->directory, (unsigned long long)index, error_text(err));
-	server_die(s, error_exit(err));
-}
-
 static void deliver_one(struct server *s, struct conn *c, const struct delivery *d)
 {
 	struct record_header h;
@@ -85,7 +73,7 @@ static void deliver_one(struct server *s, struct conn *c, const struct delivery 
 		gather_piece(f->ends);
 		gather_piece(f->blob);
 	}
-	untrustworthy(s, d->index, err);
+	server_untrustworthy(s, d->index, err);
 }
 
 /* True: there is more for it, and it could take more. */
@@ -119,16 +107,12 @@ void deliver_round(struct server *s)
 
 	if (!conn_list_first(&s->deliverable))
 		return;
-	enum rmq_error err = store_reader_begin(s->reader);
-	if (err) {
-		log_error("%s: %s", s->directory, error_text(err));
-		server_die(s, error_exit(err));
-	}
+	server_read_begin(s);
 	conn_list_init(&again, CONN_DELIVERABLE);
 	while ((c = conn_list_take(&s->deliverable)) != NULL)
 		if (deliver_conn(s, c))
 			conn_list_add(&again, c);
-	store_reader_end(s->reader);
+	server_read_end(s);
 	while ((c = conn_list_take(&again)) != NULL) {
 		conn_list_add(&s->deliverable, c);
 		server_wake(s);

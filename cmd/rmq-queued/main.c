@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,9 @@
 #include "sys/ready.h"
 
 #define PROGRAM "rmq-queued"
+
+/* Memory at the heap's end that is kept: buffers of frames come and go with each turn. */
+#define HEAP_KEPT_BYTES (4 << 20)
 
 static const char usage[] =
     "usage: " PROGRAM " -d DIR [--init] [-l PATH] [--ready-fd N] [-qv] [-- COMMAND [ARG...]]\n"
@@ -249,6 +253,7 @@ int main(int argc, char **argv)
 	log_init(PROGRAM, 0);
 	struct options o = parse(argc, argv);
 	log_init(PROGRAM, o.verbosity);
+	mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
 	signal(SIGPIPE, SIG_IGN);
 	sigprocmask(SIG_BLOCK, NULL, &s->mask);
 	/* COMMAND may be one that gains privileges; then only the journal is kept from it. */

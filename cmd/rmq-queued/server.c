@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "deliver.h"
+#include "guard.h"
 #include "sys/clock.h"
 
 /* A connection's id: a serial number that is never used again, and its slot. */
@@ -134,6 +135,31 @@ void server_turn(struct server *s)
 bool server_reads(const struct server *s)
 {
 	return s->phase == PHASE_SERVE && !s->throttled && !broker_holds(s->broker);
+}
+
+_Noreturn void server_untrustworthy(struct server *s, uint64_t index, enum rmq_error err)
+{
+	/* A record that should be there is not. */
+	if (err == RMQ_E_NOTHING)
+		err = RMQ_E_CORRUPT;
+	log_error("%s: record %" PRIu64 ": %s", s->directory, index, error_text(err));
+	server_die(s, error_exit(err));
+}
+
+void server_read_begin(struct server *s)
+{
+	guard_on();
+	enum rmq_error err = store_reader_begin(s->reader);
+	if (err) {
+		log_error("%s: cannot read: %s", s->directory, error_text(err));
+		server_die(s, error_exit(err));
+	}
+}
+
+void server_read_end(struct server *s)
+{
+	store_reader_end(s->reader);
+	guard_off();
 }
 
 static void move_records(struct server *s)
@@ -433,43 +459,41 @@ static enum rmq_error log_next(
 	return err;
 }
 
-static enum rmq_error recover(struct server *s, const struct journal_opened_info *info)
+static void recover(struct server *s, const struct journal_opened_info *info)
 {
 	struct broker_log log = {s->reader, log_read, log_next};
 	uint64_t at = 0;
 
-	enum rmq_error err = store_reader_begin(s->reader);
-	if (!err)
-		err = broker_recover(s->broker, &log, info->checkpoint, info->last, &at);
-	store_reader_end(s->reader);
+	server_read_begin(s);
+	enum rmq_error err = broker_recover(s->broker, &log, info->checkpoint, info->last, &at);
 	if (err)
-		log_error("%s: record %" PRIu64 ": %s", s->directory, at, error_text(err));
-	return err;
+		server_untrustworthy(s, at, err);
+	server_read_end(s);
 }
 
-static enum rmq_error open_state(struct server *s, const struct journal_opened_info *info)
+static void open_state(struct server *s, const struct journal_opened_info *info)
 {
 	struct broker_host host = {
 	    s, host_append, host_barrier, host_hole, host_send, host_deliverable, host_close};
-	struct reason why;
+	struct reason why = {""};
 
+	guard_init("rmq-queued", s->directory);
+	guard_on();
 	enum rmq_error err = store_reader_open(info->directory, &s->reader, &why);
+	guard_off();
 	if (err) {
-		log_error("%s: %s", info->directory, why.text);
-		return err;
+		log_error("%s: %s: %s", s->directory, error_text(err), why.text);
+		server_die(s, error_exit(err));
 	}
 	s->broker = broker_new(&host);
 	if (!s->broker) {
 		log_error("out of memory");
-		return RMQ_E_LIMIT;
+		server_die(s, error_exit(RMQ_E_LIMIT));
 	}
-	err = recover(s, info);
-	if (err)
-		return err;
+	recover(s, info);
 	s->lease_base = broker_lease_time(s->broker);
 	s->now = s->mono_base = clock_mono();
 	broker_start(s->broker, info->term);
-	return RMQ_E_OK;
 }
 
 void server_open(struct server *s, const char *directory)
@@ -483,9 +507,7 @@ void server_open(struct server *s, const char *directory)
 	int status = journal_link_open(&s->journal, &host, directory, &spec, &info);
 	if (status != 0)
 		server_die(s, status);
-	enum rmq_error err = open_state(s, &info);
-	if (err)
-		server_die(s, error_exit(err));
+	open_state(s, &info);
 }
 
 static bool make_slots(struct server *s)

@@ -111,6 +111,13 @@ void server_drain(struct server *s);
 /* Ends the process at once: the journal, COMMAND and the socket go too. */
 _Noreturn void server_die(struct server *s, int status);
 
+/* Storage that cannot be trusted ends the daemon. */
+_Noreturn void server_untrustworthy(struct server *s, uint64_t index, enum rmq_error err);
+
+/* Around what is read from the journal: records stay valid between the two. */
+void server_read_begin(struct server *s);
+void server_read_end(struct server *s);
+
 /* Begins a turn, if none has begun: before anything is given to the broker. */
 void server_turn(struct server *s);
 
