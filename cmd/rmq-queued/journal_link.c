@@ -47,6 +47,7 @@ static int status_of(int status)
 	case 74:
 	case 75:
 	case 76:
+	case 78:
 		return status;
 	}
 	return error_exit(RMQ_E_JOURNAL_LOST);

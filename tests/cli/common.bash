@@ -33,10 +33,17 @@ wait_until() {
 	done
 }
 
-# start COMMAND…: in the background, its output in ./out and ./log; $! is its pid.
+# start COMMAND…: a program in the background, its output in ./out and ./log; $! is its pid.
 start() {
 	"$@" >>out 2>>log 3>&- &
 	STARTED+=($!)
+}
+
+# status_of PID: waits for a child of ours; its exit status for assert_success, assert_failure.
+status_of() {
+	output=
+	status=0
+	wait "$1" || status=$?
 }
 
 # start_queue DIR [OPTION…]: a daemon of ./DIR, made if need be, that is ready on return.  It
@@ -66,11 +73,17 @@ stop_queue() {
 	wait "$pid"
 }
 
-# kill_queue [PID]: SIGKILL.
+# kill_queue [PID]: SIGKILL; the journal dies with the daemon.
 kill_queue() {
-	local pid=${1:-$QUEUE_PID}
+	local pid=${1:-$QUEUE_PID} journal
+	journal=$(journal_pid "$pid")
 	kill -KILL "$pid"
 	wait "$pid" 2>/dev/null || :
+	wait_until 20 has_ended "$journal"
+}
+
+has_ended() {
+	! kill -0 "$1" 2>/dev/null
 }
 
 # journal_pid [PID]: the daemon's journal.
@@ -78,7 +91,8 @@ journal_pid() {
 	pgrep -P "${1:-$QUEUE_PID}" -x rmq-journal
 }
 
-# raw ACTION…: the test client, see rawclient.c, on the socket of the last start_queue.
+# The test client, see rawclient.c; raw ACTION…: on the last start_queue's socket.
+RAWCLIENT=$BATS_TEST_DIRNAME/../../build/${MODE:-release}/cli/rawclient
 raw() {
-	"$BATS_TEST_DIRNAME/../../build/${MODE:-release}/cli/rawclient" "${RMQ_SERVERS#unix:}" "$@"
+	"$RAWCLIENT" "${RMQ_SERVERS#unix:}" "$@"
 }

@@ -18,8 +18,13 @@
  *	eof                   reads until the daemon closes the connection
  *	more COUNT            opens so many connections besides, and keeps them
  *	flood QUEUE           SENDs until nothing can be written for a second
+ *	close                 closes the connection
  *	print TEXT            prints the text
  *	wait                  until standard input ends
+ *
+ *	rawclient --notify PATH		prints the first datagram that comes to PATH
+ *	rawclient --listen PATH COMMAND…	runs COMMAND with a listening socket, as systemd
+ *does
  *
  * Exits 1 when something else came, or nothing within 20 seconds.
  */
@@ -30,6 +35,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -54,12 +60,19 @@ _Noreturn static void fail(const char *what)
 
 static int open_connection(void)
 {
-	int s;
-	if (socket_connect(&address, &s)) {
-		fprintf(stderr, "rawclient: %s: %s\n", address.path, strerror(errno));
-		exit(1);
+	int s, tries = PATIENCE_MS / 10;
+
+	for (;;) {
+		enum rmq_error err = socket_connect(&address, &s);
+		if (!err)
+			return s;
+		/* The daemon has not accepted as many yet. */
+		if (errno != EAGAIN || tries-- == 0)
+			break;
+		poll(NULL, 0, 10);
 	}
-	return s;
+	fprintf(stderr, "rawclient: %s: %s\n", address.path, strerror(errno));
+	exit(1);
 }
 
 static void wait_for(short events)
@@ -237,12 +250,13 @@ static void do_credit(char **arg)
 
 static void do_list(char **arg)
 {
-	for (uint64_t i = number(arg[0]); i > 0; i--) {
-		struct writer w = writer_of(out, sizeof(out));
+	struct writer w = writer_of(out, sizeof(out));
+	for (uint64_t i = number(arg[0]); i > 0; i--)
 		wire_put_list(
 		    &w, &(struct wire_list){(uint32_t)i, 256, slice_str(""), slice_str("*")});
-		put(out, w.len);
-	}
+	if (w.full)
+		fail("list: too many");
+	put(out, w.len);
 }
 
 static void do_bye(char **arg)
@@ -310,6 +324,13 @@ static void do_flood(char **arg)
 	}
 }
 
+static void do_close(char **arg)
+{
+	(void)arg;
+	close(fd);
+	fd = -1;
+}
+
 static void do_print(char **arg)
 {
 	puts(arg[0]);
@@ -342,9 +363,44 @@ static const struct {
     {"eof", 0, do_eof},
     {"more", 1, do_more},
     {"flood", 1, do_flood},
+    {"close", 0, do_close},
     {"print", 1, do_print},
     {"wait", 0, do_wait},
 };
+
+static int special_socket(const char *path, int type)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int s = socket(AF_UNIX, type, 0);
+
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
+	if (s < 0 || bind(s, (struct sockaddr *)&un, sizeof(un)) != 0)
+		fail("cannot bind");
+	return s;
+}
+
+static int do_notify(const char *path)
+{
+	char text[256];
+	fd = special_socket(path, SOCK_DGRAM);
+	wait_for(POLLIN);
+	ssize_t n = recv(fd, text, sizeof(text), 0);
+	printf("%.*s\n", (int)n, text);
+	return n > 0 ? 0 : 1;
+}
+
+_Noreturn static void do_listen(const char *path, char **argv)
+{
+	char pid[32];
+	int s = special_socket(path, SOCK_STREAM);
+
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	if (listen(s, 16) != 0 || (s != 3 && dup2(s, 3) < 0) ||
+	    setenv("LISTEN_PID", pid, 1) != 0 || setenv("LISTEN_FDS", "1", 1) != 0)
+		fail("cannot listen");
+	execvp(argv[0], argv);
+	fail(argv[0]);
+}
 
 int main(int argc, char **argv)
 {
@@ -352,6 +408,10 @@ int main(int argc, char **argv)
 	const char *why = "usage";
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc == 3 && strcmp(argv[1], "--notify") == 0)
+		return do_notify(argv[2]);
+	if (argc > 3 && strcmp(argv[1], "--listen") == 0)
+		do_listen(argv[2], argv + 3);
 	if (argc < 2 || socket_address_path(&address, argv[1], &why))
 		fail(why);
 	fd = open_connection();

@@ -1,10 +1,48 @@
 #!/usr/bin/env bats
 # The queue daemon: every promise of rmq-queued(1), and what it does with bad input.
 
+bats_require_minimum_version 1.5.0
 load common
 
 hello() {
 	raw hello 0 expect WELCOME "$@"
+}
+
+# refuses DIR…: rmq-queued -d DIR ends by itself.
+refuses() {
+	run timeout 30 rmq-queued -l other.sock -d "$@" 3>&-
+}
+
+anon_kib() {
+	awk '/^RssAnon:/ { print $2 }' "/proc/$1/status"
+}
+
+logged() {
+	grep -q -- "$1" "${2:-q.log}"
+}
+
+# ---- options ----
+
+@test "rmq-queued: usage errors are 64, each with a line" {
+	run rmq-queued
+	assert_failure 64
+	assert_line --partial "no data directory"
+	run rmq-queued --nonsense
+	assert_failure 64
+	run rmq-queued -d q --
+	assert_failure 64
+	run rmq-queued -d q --ready-fd 77
+	assert_failure 64
+	assert_line --partial "not an open descriptor"
+}
+
+@test "rmq-queued: -h and -V print to stdout and exit 0" {
+	run --separate-stderr rmq-queued -h
+	assert_success
+	assert_line --partial "usage: rmq-queued"
+	run --separate-stderr rmq-queued -V
+	assert_success
+	assert_output --regexp '^rmq-queued [0-9]'
 }
 
 @test "rmq-queued: --init makes the directory, ready says so, SIGTERM drains and exits 0" {
@@ -15,12 +53,359 @@ hello() {
 	[ ! -e q.sock ]
 }
 
+@test "rmq-queued: --init takes an empty directory, and leaves one with other things alone" {
+	mkdir empty other
+	touch other/file
+	start_queue empty
+	stop_queue
+	refuses other --init
+	assert_failure 78
+	[ "$(ls other)" = file ]
+}
+
+@test "rmq-queued: without --init an absent directory is no new queue" {
+	refuses absent
+	assert_failure 78
+	[ ! -e absent ]
+}
+
+@test "rmq-queued: NOTIFY_SOCKET is told when it is ready" {
+	"$RAWCLIENT" --notify notify >told 3>&- &
+	STARTED+=($!)
+	local teller=$!
+	wait_until 20 test -S notify
+	NOTIFY_SOCKET=$PWD/notify start_queue q
+	wait "$teller"
+	[ "$(cat told)" = READY=1 ]
+}
+
+@test "rmq-queued: listens on an inherited socket, and does not remove it" {
+	rmq-journal init q
+	start "$RAWCLIENT" --listen inherited.sock rmq-queued -d q
+	local pid=$!
+	export RMQ_SERVERS=unix:inherited.sock
+	wait_until 20 hello 2>/dev/null
+	kill -TERM "$pid"
+	wait "$pid"
+	[ -S inherited.sock ]
+}
+
+@test "rmq-queued: sockets of LISTEN_FDS for another process are not taken" {
+	LISTEN_PID=1 LISTEN_FDS=1 start_queue q
+	hello
+}
+
+# ---- the socket ----
+
+@test "rmq-queued: a stale socket is replaced" {
+	start_queue q
+	kill_queue
+	[ -S q.sock ]
+	start_queue q
+	hello
+}
+
+@test "rmq-queued: a socket that somebody listens on is left alone: 75" {
+	start_queue q
+	run timeout 30 rmq-queued -d q2 --init -l q.sock 3>&-
+	assert_failure 75
+	assert_line --partial "q.sock: another daemon listens there"
+	hello
+}
+
+@test "rmq-queued: a file that is no socket is left alone: 73" {
+	echo precious >file
+	run timeout 30 rmq-queued -d q --init -l file 3>&-
+	assert_failure 73
+	assert_line --partial "not a socket"
+	[ "$(cat file)" = precious ]
+}
+
+@test "rmq-queued: a socket's path that is too long is named: 64" {
+	local path
+	path=$(printf '%0120d' 0)
+	run timeout 30 rmq-queued -d q --init -l "$path" 3>&-
+	assert_failure 64
+	assert_line --partial "longer than 107 bytes"
+}
+
+@test "rmq-queued: the socket is for its user and group only" {
+	umask 0
+	start_queue q
+	[ "$(stat -c %a q.sock)" = 660 ]
+	[ "$(stat -c %a q/data.mdb)" = 600 ]
+}
+
+# ---- the directory ----
+
+@test "rmq-queued: a second daemon on one directory is refused with 75" {
+	start_queue q
+	refuses q
+	assert_failure 75
+	assert_line --partial "rmq-queued: q: "
+	rm q/lock.mdb
+	refuses q
+	assert_failure 75
+}
+
+@test "rmq-queued: a data file that is empty, cut or garbled is 65, never a new queue" {
+	local damage
+	start_queue q
+	hello send 1 jobs one expect SENT bye eof
+	stop_queue
+	for damage in 'truncate -s 0' 'truncate -s 9000' 'dd conv=notrunc bs=4k count=8 if=/dev/urandom of='; do
+		rm -rf bad
+		cp -r q bad
+		case $damage in
+		*=) ${damage}bad/data.mdb 2>/dev/null ;;
+		*) $damage bad/data.mdb ;;
+		esac
+		refuses bad
+		assert_failure 65
+		assert_line --partial ": bad: "
+	done
+}
+
+@test "rmq-queued: a data file of another directory is refused" {
+	rmq-journal init a
+	rmq-journal init b
+	cp a/data.mdb b/data.mdb
+	refuses b
+	assert_failure 65
+}
+
+# ---- durability ----
+
 @test "rmq-queued: kill -9 and a restart keep what was answered" {
+	local i
+	start_queue q
+	for i in 1 2 3; do
+		hello send 1 jobs "one$i" expect SENT
+		kill_queue
+		start_queue q
+	done
+	run hello list 1 expect LIST_END
+	assert_success
+	assert_line --partial "queue=jobs"
+	assert_line --partial " ready=3 "
+}
+
+@test "rmq-queued: SIGTERM leaves a checkpoint: the next start reads no messages' records" {
+	start_queue q
+	hello send 1 jobs one expect SENT bye eof
+	stop_queue
+	run rmq-journal stat q
+	assert_success
+	start_queue q
+	run hello list 1 expect LIST_END
+	assert_line --partial " ready=1 "
+}
+
+@test "rmq-queued: a journal that is killed ends the daemon at once with 74" {
+	start_queue q
+	kill -9 "$(journal_pid)"
+	status_of "$QUEUE_PID"
+	assert_failure 74
+	logged "q: journal was killed by signal 9"
+	start_queue q
+	hello
+}
+
+@test "rmq-queued: kill -9 of the daemon ends its journal" {
+	local journal
+	start_queue q
+	journal=$(journal_pid)
+	kill -9 "$QUEUE_PID"
+	wait_until 20 has_ended "$journal"
+}
+
+@test "rmq-queued: SIGTERM to the whole process group drains as well" {
 	start_queue q
 	hello send 1 jobs one expect SENT
-	kill_queue
+	kill -TERM "$(journal_pid)"
+	hello send 1 jobs one expect SENT
+	stop_queue
+}
+
+# ---- COMMAND ----
+
+@test "rmq-queued: COMMAND has RMQ_SERVERS on a private socket, and its status is ours" {
+	run rmq-queued -d q --init -- sh -c 'echo "$RMQ_SERVERS"; stat -c %a "$(dirname "${RMQ_SERVERS#unix:}")"; exit 7' 3>&-
+	assert_failure 7
+	assert_line --regexp '^unix:/.*/rmq.sock$'
+	assert_line 700
+	local socket=${lines[0]#unix:}
+	[ ! -e "$(dirname "$socket")" ]
+}
+
+@test "rmq-queued: COMMAND with -l gets that socket, as an absolute path" {
+	run rmq-queued -d q --init -l here.sock sh -c 'echo "$RMQ_SERVERS"' 3>&-
+	assert_success
+	assert_output "unix:$PWD/here.sock"
+}
+
+@test "rmq-queued: COMMAND that a signal ends is 128 and its number" {
+	run rmq-queued -d q --init -- sh -c 'kill -9 $$' 3>&-
+	assert_failure 137
+}
+
+@test "rmq-queued: COMMAND that cannot be run is 127 or 126" {
+	run rmq-queued -d q --init -- ./absent 3>&-
+	assert_failure 127
+	assert_line --partial "./absent: No such file"
+	touch plain
+	run rmq-queued -d q --init -- ./plain 3>&-
+	assert_failure 126
+}
+
+@test "rmq-queued: signals are passed on to COMMAND, which decides" {
+	start rmq-queued -d q --init -- sh -c 'trap "exit 5" HUP; echo begun; while :; do sleep 0.1; done'
+	local pid=$!
+	wait_until 20 logged begun out
+	kill -HUP "$pid"
+	status_of "$pid"
+	assert_failure 5
+}
+
+@test "rmq-queued: COMMAND is ended when the journal fails: 74" {
+	start rmq-queued -d q --init -- sh -c 'echo $$; exec sleep 1000'
+	local pid=$! command
+	wait_until 20 test -s out
+	command=$(cat out)
+	kill -9 "$(journal_pid "$pid")"
+	status_of "$pid"
+	assert_failure 74
+	wait_until 20 has_ended "$command"
+}
+
+@test "rmq-queued: COMMAND keeps its umask, its descriptors' limit and its signals" {
+	umask 027
+	run bash -c 'ulimit -Sn 100; rmq-queued -d q --init -- sh -c "umask; ulimit -Sn; kill -PIPE \$\$"' 3>&-
+	assert_failure 141
+	assert_line 0027
+	assert_line 100
+}
+
+# ---- hostile and careless clients ----
+
+@test "rmq-queued: a frame of one byte at a time is taken" {
 	start_queue q
+	run raw slow 5 hello 0 expect WELCOME
+	assert_success
+}
+
+@test "rmq-queued: frames that are cut, oversized or unknown end their connection only" {
+	start_queue q
+	raw hex 1600 print cut
+	run raw hex ffffffff01000000 eof
+	assert_line --partial "ERROR code=22"
+	assert_line eof
+	run raw hex 0000000001ff0000 eof
+	assert_line --partial "ERROR code=22"
+	run hello hex 00000000f0000000 eof
+	assert_line --partial "ERROR code="
+	assert_line eof
+	run raw zeros 1000000 eof
+	assert_line --partial "ERROR code="
+	# A batch that claims 65535 messages, in 4 bytes.
+	run hello hex 1e00000002000000 hex 01000000000000000000000000000000 \
+		hex 0000000000 hex 046a6f6273 hex ffff0000 expect FAILED
+	run raw send 1 jobs x eof
+	assert_line --partial "ERROR code="
+	hello
+}
+
+@test "rmq-queued: 1,000 idle connections cost little, and others are served" {
+	start_queue q
+	local before
+	before=$(anon_kib "$QUEUE_PID")
+	mkfifo hold
+	"$RAWCLIENT" q.sock more 999 print held wait <hold >idle &
+	STARTED+=($!)
+	exec 8>hold
+	wait_until 20 logged held idle
+	run hello
+	assert_success
+	[ $(($(anon_kib "$QUEUE_PID") - before)) -lt 8192 ]
+	exec 8>&-
+}
+
+@test "rmq-queued: out of descriptors, connections wait until others end" {
+	ulimit -n 100
+	start_queue q
+	mkfifo hold
+	"$RAWCLIENT" q.sock more 30 print held wait <hold >idle &
+	local holder=$!
+	STARTED+=($holder)
+	exec 8>hold
+	wait_until 20 logged "no more are accepted"
+	"$RAWCLIENT" q.sock hello 0 expect WELCOME >late 8>&- &
+	local late=$!
+	STARTED+=($late)
+	exec 8>&-
+	wait "$holder"
+	wait "$late"
+	[ "$(grep -c "no more are accepted" q.log)" -le 3 ]
+}
+
+@test "rmq-queued: a client that never reads is not read from, and others are served" {
+	start_queue q
+	mkfifo hold
+	"$RAWCLIENT" q.sock hello 0 flood jobs print stopped wait <hold >flooded &
+	STARTED+=($!)
+	exec 8>hold
+	wait_until 60 logged stopped flooded
+	run hello send 1 other x expect SENT
+	assert_success
+	[ "$(anon_kib "$QUEUE_PID")" -lt 65536 ]
+	exec 8>&-
+}
+
+@test "rmq-queued: unread answers to questions do not pile up" {
+	local i
+	start_queue q
+	for i in $(seq 100); do
+		echo send "$i" "queue$i" x
+	done | xargs "$RAWCLIENT" q.sock hello 0 >/dev/null
+	mkfifo hold
+	"$RAWCLIENT" q.sock hello 0 expect WELCOME list 3000 print asked wait <hold >asked &
+	STARTED+=($!)
+	exec 8>hold
+	wait_until 60 logged asked asked
+	run hello send 1 other x expect SENT
+	assert_success
+	[ "$(anon_kib "$QUEUE_PID")" -lt 32768 ]
+	exec 8>&-
+}
+
+@test "rmq-queued: what a receiver held is handed out again soon when its process dies" {
+	start_queue q
+	hello send 1 jobs one expect SENT bye eof
+	mkfifo hold
+	"$RAWCLIENT" q.sock hello 0 subscribe 1 jobs credit 1 1 expect DELIVER wait <hold >held &
+	local holder=$!
+	STARTED+=($holder)
+	exec 8>hold
+	wait_until 20 logged DELIVER held
+	kill -9 "$holder"
+	# Its lease would run for 30 seconds, longer than the client waits.
 	run hello subscribe 1 jobs credit 1 1 expect DELIVER
 	assert_success
-	assert_line --partial "DELIVER sub=1"
+	assert_line --partial "attempt=2"
+	exec 8>&-
+}
+
+@test "rmq-queued: what a receiver held stays leased when only its connection ends" {
+	start_queue q
+	hello send 1 jobs one expect SENT bye eof
+	mkfifo hold
+	"$RAWCLIENT" q.sock hello 0 subscribe 1 jobs credit 1 1 expect DELIVER close print closed \
+		wait <hold >held &
+	STARTED+=($!)
+	exec 8>hold
+	wait_until 20 logged closed held
+	run hello subscribe 1 jobs credit 1 1 expect IDLE
+	assert_success
+	assert_line --partial "IDLE sub=1 leased=1"
+	exec 8>&-
 }
