@@ -349,6 +349,9 @@ void server_forget(struct server *s, struct conn *c)
 	s->conns[slot] = NULL;
 	s->free_slots[s->free_count++] = slot;
 	s->conns_count--;
+	/* Once for each time that it becomes full, not for each that takes a free place. */
+	if (s->conns_count <= s->conns_max / 2)
+		s->full_said = false;
 	if (s->full) {
 		uv_timer_stop(&s->retry);
 		on_retry(&s->retry);

@@ -72,6 +72,7 @@ struct server {
 	uint32_t free_count;
 	uint64_t next_serial;
 	bool full;
+	bool full_said;
 	struct conn_list dirty;	      /* something to write, or to end */
 	struct conn_list deliverable; /* something to deliver */
 	struct conn_list paused;      /* not read from, because the server is throttled */
