@@ -130,9 +130,10 @@ static enum rmq_error take_record(struct restore *r, struct slice value)
 	struct slice payload;
 	if (value.len < RECORD_HEADER_SIZE)
 		return bad(r, "backup is garbled");
-	enum rmq_error err = record_open(value, load_u64(value.data + 8), &h, &payload);
+	uint64_t index = load_u64(value.data + 8);
+	enum rmq_error err = record_open(value, index, &h, &payload);
 	if (err == RMQ_E_VERSION)
-		return reason_set(r->why, err, "record %llu", (unsigned long long)h.index);
+		return reason_set(r->why, err, "record %llu", (unsigned long long)index);
 	if (err || h.index <= r->previous)
 		return bad(r, "backup is garbled");
 	r->previous = h.index;
