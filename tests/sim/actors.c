@@ -776,6 +776,8 @@ void actors_report(const struct world *w)
 		const struct actor *a = &w->actors[i];
 		trace("actor", i, a->held_count, client_unanswered(a->client),
 		    client_due_ms(a->client, mono(a)));
+		trace("  kind, room, link", a->kind, client_has_room(a->client), a->link != NULL,
+		    a->leaving);
 		for (unsigned k = 0; k < SUBSCRIPTIONS_MAX; k++)
 			if (a->subs[k].on)
 				trace("sub", a->subs[k].id, a->subs[k].name,
