@@ -348,7 +348,8 @@ void broker_delivered(struct broker *b, uint64_t conn, const struct delivery *d,
 {
 	struct conn *c = broker_conn(b, conn);
 	struct subscription *sub = c && !d->peek ? sub_find(c, d->target) : NULL;
-	if (sub)
+	/* What is handed again (stamp 0) was paid for; the client reckons so, too. */
+	if (sub && d->stamp != 0)
 		sub->bytes -= (int64_t)bytes;
 }
 
