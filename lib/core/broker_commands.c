@@ -579,6 +579,18 @@ static enum rmq_error subscribe_check(
 	return RMQ_E_OK;
 }
 
+/*
+ * What the session holds already is handed again, and the client trusts it for the length
+ * that SUBSCRIBED names: which is no longer than the shortest of these leases.
+ */
+static void shorten_lease(const struct session *s, struct subscription *sub)
+{
+	const struct range *r;
+	TAILQ_FOREACH (r, &s->held, held)
+		if (r->queue == sub->queue && !r->detached && r->lease_ms < sub->lease_ms)
+			sub->lease_ms = r->lease_ms;
+}
+
 static void on_subscribe(struct broker *b, struct conn *c, const struct wire_subscribe *m)
 {
 	enum rmq_error err = subscribe_check(b, c, m);
@@ -591,6 +603,7 @@ static void on_subscribe(struct broker *b, struct conn *c, const struct wire_sub
 	sub->conn = c;
 	sub->queue = broker_queue_make(b, m->queue);
 	sub->lease_ms = m->lease_ms ? m->lease_ms : sub->queue->settings.lease_ms;
+	shorten_lease(c->session, sub);
 	TAILQ_INSERT_TAIL(&c->subs, sub, of_conn);
 	c->subs_count++;
 	TAILQ_INSERT_TAIL(&sub->queue->subs, sub, of_queue);
