@@ -1,16 +1,27 @@
+#include <stdlib.h>
+
 #include "journal.h"
 #include "sys/store.h"
+#include "verify.h"
 
 int command_compact(int argc, char **argv)
 {
 	struct store *s;
+	struct findings found = {0};
 	struct reason why = {""};
 	int status;
 	char **words = command_words(argc, argv, "compact", NULL, NULL, NULL, 1, &status);
 	if (!words)
 		return status;
-	guard_begin(words[0]);
-	enum rmq_error err = store_open(words[0], &s, &why);
+	/* LMDB copies what it finds, and what is damaged may make it write anywhere. */
+	enum rmq_error err = verify(words[0], &found, &why);
+	free(found.bad);
+	if (!err && (found.count > 0 || found.structure))
+		err = reason_set(&why, RMQ_E_CORRUPT, "not compacted");
+	if (!err) {
+		guard_begin(words[0]);
+		err = store_open(words[0], &s, &why);
+	}
 	if (err)
 		return report(words[0], err, &why);
 	err = store_compact(s);

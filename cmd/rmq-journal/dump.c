@@ -11,7 +11,6 @@
 
 #include "journal.h"
 #include "record_json.h"
-#include "sys/log.h"
 #include "sys/store.h"
 
 /* Looks for itself now and then, should the kernel not tell about changes (network file
@@ -26,7 +25,8 @@ struct dump_options {
 };
 
 /* The line of the first record at *next or behind it; moves *next behind that. */
-static enum rmq_error render(struct store_reader *r, uint64_t *next, char **line)
+static enum rmq_error render(
+    struct store_reader *r, uint64_t *next, char **line, struct reason *why)
 {
 	struct record_header h;
 	struct slice payload;
@@ -34,16 +34,19 @@ static enum rmq_error render(struct store_reader *r, uint64_t *next, char **line
 	json_t *o = NULL;
 	enum rmq_error err = store_reader_begin(r);
 	if (err)
-		return err;
+		return reason_set(why, err, "cannot be read");
 	err = store_reader_next(r, *next, &h, &payload);
 	if (!err)
 		o = record_json(&h, payload, &bad);
-	else if (err != RMQ_E_NOTHING)
+	else if (h.index != 0)
 		o = json_pack(
 		    "{s:I, s:s}", "index", (json_int_t)h.index, "error", error_text(err));
 	store_reader_end(r);
 	if (err == RMQ_E_NOTHING)
 		return err;
+	if (err && h.index == 0)
+		return reason_set(
+		    why, err, "behind record %llu", (unsigned long long)*next - 1);
 	*next = h.index + 1;
 	*line = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	json_decref(o);
@@ -79,7 +82,8 @@ static int dump(struct store_reader *r, const char *dir, const struct dump_optio
 	int status = 0;
 	while (!ferror(stdout)) {
 		char *line = NULL;
-		enum rmq_error err = render(r, &next, &line);
+		struct reason why = {""};
+		enum rmq_error err = render(r, &next, &line, &why);
 		if (err == RMQ_E_NOTHING && !o->follow)
 			break;
 		if (err == RMQ_E_NOTHING) {
@@ -88,12 +92,12 @@ static int dump(struct store_reader *r, const char *dir, const struct dump_optio
 			wait_for_change(watch_fd);
 			continue;
 		}
-		if (err && status == 0)
-			status = error_exit(err);
 		if (!line) {
-			log_error("%s: record cannot be shown", dir);
+			status = report(dir, err ? err : RMQ_E_BUG, &why);
 			break;
 		}
+		if (err && status == 0)
+			status = error_exit(err);
 		fputs(line, stdout);
 		putchar('\n');
 		free(line);
@@ -116,7 +120,7 @@ int command_dump(int argc, char **argv)
 {
 	static const struct option options[] = {{"from", required_argument, NULL, FROM},
 	    {"follow", no_argument, NULL, FOLLOW}, {0}};
-	struct dump_options o = {0};
+	struct dump_options o = {.from = 1};
 	struct store_reader *r;
 	struct reason why = {""};
 	int status;

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "journal.h"
-#include "sys/log.h"
 #include "sys/store.h"
+#include "verify.h"
 
 /* A child that crashed so often without getting anywhere is not sent again. */
 #define CRASHES_MAX 1000
@@ -25,14 +25,6 @@ struct message {
 	enum rmq_error err;
 	uint64_t index;
 	struct reason why;
-};
-
-struct findings {
-	uint64_t *bad; /* indexes of bad records */
-	size_t count;
-	size_t cap;
-	uint64_t records;
-	bool structure; /* what cannot be set aside */
 };
 
 /* ---- the child ---- */
@@ -84,6 +76,24 @@ static enum rmq_error check_next(int fd, struct store_reader *r, uint64_t *index
 	return err;
 }
 
+/* Terms rise with the index, all of them were opened, and records have one. */
+static void check_terms(int fd, struct store_reader *r)
+{
+	struct store_state state;
+	uint64_t index = 0, term = 0, newest = 0;
+	enum rmq_error err = store_reader_begin(r);
+	if (!err)
+		err = store_reader_state(r, &state);
+	while (!err && (err = store_reader_term(r, index + 1, &index, &term)) == RMQ_E_OK) {
+		if (term <= newest || term > state.term)
+			err = RMQ_E_CORRUPT;
+		newest = term;
+	}
+	store_reader_end(r);
+	if (err != RMQ_E_NOTHING || (state.records > 0 && newest == 0))
+		tell(fd, COUNTS_DIFFER, 0, RMQ_E_CORRUPT, NULL);
+}
+
 static void walk(int fd, const char *dir, uint64_t behind, bool first)
 {
 	struct store_reader *r;
@@ -104,6 +114,7 @@ static void walk(int fd, const char *dir, uint64_t behind, bool first)
 		tell(fd, COUNTS_DIFFER, index, err, NULL);
 	if (first) {
 		count(fd, r);
+		check_terms(fd, r);
 		if (store_reader_begin(r) || store_reader_pages(r, &pages))
 			tell(fd, COUNTS_DIFFER, 0, RMQ_E_CORRUPT, NULL);
 	}
@@ -151,7 +162,7 @@ static enum rmq_error listen(int fd, struct findings *f, uint64_t *behind, struc
 			add_bad(f, m.index, error_text(m.err));
 			break;
 		case COUNTS_DIFFER:
-			add_structure(f, m.index, "tree of records is damaged");
+			add_structure(f, m.index, "tree is damaged");
 			break;
 		case OPEN_FAILED:
 			*why = m.why;
@@ -184,7 +195,7 @@ static enum rmq_error send_child(
 	return err;
 }
 
-static enum rmq_error verify(const char *dir, struct findings *f, struct reason *why)
+enum rmq_error verify(const char *dir, struct findings *f, struct reason *why)
 {
 	uint64_t behind = 0;
 	for (unsigned crashes = 0; crashes < CRASHES_MAX; crashes++) {

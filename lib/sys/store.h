@@ -64,7 +64,8 @@ enum rmq_error store_reader_get(struct store_reader *r, uint64_t index, struct r
 
 /*
  * The first record whose index is `from` or higher.  RMQ_E_NOTHING: there is none.  On
- * RMQ_E_CORRUPT and RMQ_E_VERSION h->index is the bad record's, and one may go on behind it.
+ * RMQ_E_CORRUPT and RMQ_E_VERSION h->index is the bad record's, and one may go on behind it; if
+ * it is 0 the tree of records is damaged there.
  */
 enum rmq_error store_reader_next(struct store_reader *r, uint64_t from, struct record_header *h,
     struct slice *payload) __attribute__((warn_unused_result));

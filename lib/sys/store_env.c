@@ -47,6 +47,7 @@ enum rmq_error store_env_error(int rc)
 	case MDB_INCOMPATIBLE:
 	case MDB_KEYEXIST:
 	case MDB_BAD_VALSIZE:
+	case MDB_CURSOR_FULL:
 	case MDB_BAD_TXN:
 	case MDB_PANIC:
 		return RMQ_E_CORRUPT;

@@ -132,11 +132,14 @@ static enum rmq_error seek(
 enum rmq_error store_reader_next(
     struct store_reader *r, uint64_t from, struct record_header *h, struct slice *payload)
 {
-	uint64_t index = from;
+	uint64_t index;
 	MDB_val value;
 	enum rmq_error err = seek(r, from, &index, &value);
-	if (!err)
-		err = open_record(r, index, &value, h, payload);
+	if (err) {
+		h->index = 0;
+		return err;
+	}
+	err = open_record(r, index, &value, h, payload);
 	if (err)
 		h->index = index;
 	return err;
