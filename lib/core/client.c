@@ -935,7 +935,7 @@ static void on_unsubscribed(
 		c->host.unsubscribed(c->host.arg, m->sub);
 }
 
-/* Whether a settlement that has no answer yet names this message. */
+/* Whether a settlement (or detaching) that has no answer yet names this message. */
 static bool is_settling(const struct client *c, uint64_t lease, uint64_t seq)
 {
 	for (const struct client_command *cmd = c->oldest; cmd; cmd = cmd->next) {
@@ -943,7 +943,7 @@ static bool is_settling(const struct client *c, uint64_t lease, uint64_t seq)
 		struct slice payload =
 		    slice_of(cmd->frame + FRAME_HEADER_SIZE, cmd->len - FRAME_HEADER_SIZE);
 		if (cmd->type != WIRE_TYPE_SETTLE || !wire_settle_decode(payload, &m) ||
-		    m.verb == VERB_TOUCH)
+		    (m.verb == VERB_TOUCH && !(m.flags & SETTLE_DETACH)))
 			continue;
 		struct reader r = reader_of(m.entries);
 		while (reader_left(&r) > 0) {
