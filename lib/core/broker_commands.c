@@ -310,8 +310,13 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 			fail(b, c, m->n, RMQ_E_OUT_OF_ORDER, 0);
 		return;
 	}
-	if (!(q = send_queue(b, c, m, m->data.len)))
+	if (!(q = send_queue(b, c, m, m->data.len))) {
+		/* The pieces behind this one must not follow what came on an earlier connection. */
+		if (p)
+			broker_emit_chunks_dropped(
+			    b, &(struct event_chunks_dropped){p->queue->id, id});
 		return;
+	}
 	uint64_t bytes = (m->part > 0 ? p->bytes : 0) + m->data.len;
 	if (bytes > q->settings.max_message || m->part + 1 >= CHUNKS_MAX) {
 		broker_emit_chunks_dropped(b, &(struct event_chunks_dropped){q->id, id});
