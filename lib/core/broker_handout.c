@@ -72,8 +72,9 @@ static struct handout *handout_new(size_t frames_len)
 	return memory_new(sizeof(struct handout) + frames_len);
 }
 
+/* paid: messages and bytes of the subscription's credit. */
 static void hand_range(struct broker *b, struct subscription *sub, uint64_t lease,
-    uint64_t first, uint64_t span, uint64_t reserved, uint64_t stamp)
+    uint64_t first, uint64_t span, const struct take *paid, uint64_t stamp)
 {
 	struct handout *h = handout_new(0);
 	h->target = sub->id;
@@ -81,7 +82,8 @@ static void hand_range(struct broker *b, struct subscription *sub, uint64_t leas
 	h->lease = lease;
 	h->at = first;
 	h->end = first + span;
-	h->reserved = reserved;
+	h->unused = paid->messages;
+	h->reserved = paid->bytes;
 	h->stamp = stamp;
 	broker_hand(b, sub->conn->id, h);
 }
@@ -95,7 +97,7 @@ static void grant_one(struct broker *b, struct subscription *sub, struct range *
 	    q->id, sub->conn->session->id, b->lease + 1, r->first, t.span, sub->lease_ms};
 	assert(t.messages > 0);
 	broker_emit_lease(b, &e);
-	hand_range(b, sub, e.lease, e.first, e.span, t.bytes, sub->conn->session->stamp);
+	hand_range(b, sub, e.lease, e.first, e.span, &t, sub->conn->session->stamp);
 	sub->messages -= t.messages;
 	sub->reserved += (int64_t)t.bytes;
 	line_up(sub);
@@ -137,7 +139,7 @@ void broker_hand_again(struct broker *b, struct subscription *sub)
 	struct range *r;
 	TAILQ_FOREACH (r, &sub->conn->session->held, held)
 		if (r->queue == sub->queue && !r->detached)
-			hand_range(b, sub, r->lease, r->first, r->span, 0, 0);
+			hand_range(b, sub, r->lease, r->first, r->span, &(struct take){0}, 0);
 }
 
 /* ---- the end of a lease ---- */
@@ -338,6 +340,7 @@ static void handout_free(struct broker *b, struct conn *c, struct handout *h)
 	struct subscription *sub = h->reserved > 0 ? sub_find(c, h->target) : NULL;
 	if (sub) {
 		sub->reserved -= (int64_t)h->reserved;
+		sub->messages += h->unused;
 		credit_changed(b, sub);
 	}
 	TAILQ_REMOVE(&c->handouts, h, link);
@@ -348,7 +351,9 @@ void broker_delivered(struct broker *b, uint64_t conn, const struct delivery *d,
 {
 	struct conn *c = broker_conn(b, conn);
 	struct subscription *sub = c && !d->peek ? sub_find(c, d->target) : NULL;
-	/* What is handed again (stamp 0) was paid for; the client reckons so, too. */
+	/* A large message counts as a whole; what is handed again (stamp 0) was paid for. */
+	if (d->large)
+		bytes = d->part + 1 == d->parts ? d->total : 0;
 	if (sub && d->stamp != 0)
 		sub->bytes -= (int64_t)bytes;
 }
@@ -406,6 +411,8 @@ static int handout_next(struct broker *b, struct conn *c, struct handout *h, str
 		bool whole = !d->large || ++h->part == d->parts;
 		h->part = whole ? 0 : h->part;
 		h->at = !whole ? at : d->large ? at + 1 : end;
+		if (h->unused > 0 && whole)
+			h->unused -= d->count;
 		return 1;
 	}
 	return 0;
