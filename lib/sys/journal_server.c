@@ -55,6 +55,7 @@ struct server {
 	struct store *store;
 	struct reason *why;
 	struct room room;
+	struct journal_room announced;
 	uint64_t term;
 	uint64_t last_n;       /* taken */
 	uint64_t stored_n;     /* answered with STORED */
@@ -455,7 +456,9 @@ static enum rmq_error update_room(struct server *v, uint64_t now)
 	if (err)
 		return store_failed(v, err);
 	struct journal_room m = {v->stored_n, room_bytes(&v->room, v->store)};
-	journal_put_room(&v->out, &m);
+	if (m.n != v->announced.n || m.bytes != v->announced.bytes)
+		journal_put_room(&v->out, &m);
+	v->announced = m;
 	return RMQ_E_OK;
 }
 
@@ -540,6 +543,7 @@ static enum rmq_error answer_open(struct server *v, const char *directory)
 	struct journal_opened m = {JOURNAL_VERSION, v->term, first, state->next - 1,
 	    state->checkpoint, slice_str(directory)};
 	struct journal_room room = {0, room_bytes(&v->room, v->store)};
+	v->announced = room;
 	v->stored_index = state->next;
 	journal_put_opened(&v->out, &m);
 	journal_put_room(&v->out, &room);

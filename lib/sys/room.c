@@ -123,6 +123,8 @@ enum rmq_error room_update(
 	r->stale = r->stale || spent > 0 || freed;
 	if (room_is_low(r, s))
 		err = extend(r, s, now_ms);
+	else
+		r->short_of_disk = false;
 	if (!err && r->short_of_disk && r->stale)
 		err = count_free(r, s, now_ms);
 	return err;
