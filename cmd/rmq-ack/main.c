@@ -306,6 +306,7 @@ static void flush_output(void)
 static bool turn(void)
 {
 	int timeout_ms;
+	ack.ended |= signals_caught() != 0;
 	take_input();
 	flush_output();
 	struct pollfd p[3] = {client_io_prepare(&ack.io, &timeout_ms)};
@@ -321,8 +322,6 @@ static bool turn(void)
 		return false;
 	if (poll(p, 3, timeout_ms) < 0)
 		return true;
-	if (p[2].revents)
-		ack.ended = true;
 	client_io_turn(&ack.io, p[0].revents);
 	if (p[1].revents && !ack.ended)
 		read_input();

@@ -609,6 +609,7 @@ static void release_all(struct receiver *r)
 static void on_signal(struct receiver *r)
 {
 	int signal = signals_caught();
+	r->signalled = true;
 	bool forever = r->o->count == UINT64_MAX && r->o->drain == DRAIN_NO &&
 		       r->o->wait_ms == UNITS_INFINITY;
 	if (signal != SIGTERM || !forever)
@@ -669,7 +670,7 @@ static void turn(struct receiver *r)
 	bool printing = r->in_hand.printing && r->blocked;
 	bool watched = outlet_notices_close(&r->out) && r->phase != RELEASING;
 	p[1] = (struct pollfd){watched ? r->out.fd : -1, printing ? POLLOUT : 0, 0};
-	p[2] = (struct pollfd){signals_caught() ? -1 : signals_fd(), POLLIN, 0};
+	p[2] = (struct pollfd){r->signalled ? -1 : signals_fd(), POLLIN, 0};
 	if (poll(p, 3, next_timer(r, timeout_ms)) < 0)
 		return;
 	if (p[2].revents)

@@ -84,6 +84,7 @@ struct receiver {
 
 	enum rmq_error code;
 	char why[512];
+	bool signalled;
 	int signal; /* to die by */
 	bool dead;
 };

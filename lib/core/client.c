@@ -1407,6 +1407,11 @@ bool client_welcomed(const struct client *c)
 	return c->state == READY;
 }
 
+bool client_dead(const struct client *c)
+{
+	return c->dead;
+}
+
 bool client_hangs_up(const struct client *c)
 {
 	return c->hang_up;

@@ -151,6 +151,8 @@ void client_connected(struct client *c, struct mono_time now);
 void client_disconnected(struct client *c, struct mono_time now);
 /* Whether the daemon has answered HELLO on this connection. */
 bool client_welcomed(const struct client *c);
+/* Whether fatal() was called: no timer runs any more. */
+bool client_dead(const struct client *c);
 /* The host shall close the connection now, and call client_disconnected(). */
 bool client_hangs_up(const struct client *c);
 

@@ -161,7 +161,9 @@ struct pollfd client_io_prepare(struct client_io *io, int *timeout_ms)
 	/* A connection that failed may have been the last one to try. */
 	client_tick(io->client, now);
 	bool full = write_out(io, now);
-	*timeout_ms = client_io_sooner(-1, client_due_ms(io->client, now));
+	/* A program that was told so just now has to look at it, not to wait. */
+	*timeout_ms =
+	    client_dead(io->client) ? 0 : client_io_sooner(-1, client_due_ms(io->client, now));
 	return (struct pollfd){io->fd, (short)(POLLIN | (full ? POLLOUT : 0)), 0};
 }
 
