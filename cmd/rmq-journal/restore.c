@@ -20,6 +20,7 @@
 
 #define IN_SIZE	     (2 * (FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX))
 #define COMMIT_BYTES (4u << 20)
+#define NUMBER_MAX   INT64_MAX /* indexes and terms: one more is always there */
 
 struct restore {
 	struct store *store;
@@ -28,10 +29,12 @@ struct restore {
 	bool begun; /* within a file: behind its HEADER, before its END */
 	bool any;   /* a file was complete */
 	uint8_t incarnation[INCARNATION_BYTES];
-	uint64_t records;  /* in this file */
-	uint64_t previous; /* index of the last one in it */
-	uint64_t term;	   /* newest that any END told of */
-	uint64_t next;	   /* likewise */
+	uint64_t records;	 /* in this file */
+	uint64_t previous;	 /* index of the last one in it */
+	uint64_t term;		 /* newest that any END told of */
+	uint64_t next;		 /* likewise */
+	uint64_t boundary_index; /* newest term boundary */
+	uint64_t boundary_term;
 	uint64_t in_commit;
 	size_t begin, end;
 	uint8_t in[IN_SIZE];
@@ -46,6 +49,11 @@ static enum rmq_error store_failed(struct restore *r, enum rmq_error err)
 {
 	*r->why = *store_reason(r->store);
 	return err;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
 }
 
 /* ---- frames ---- */
@@ -134,23 +142,33 @@ static enum rmq_error take_record(struct restore *r, struct slice value)
 	enum rmq_error err = record_open(value, index, &h, &payload);
 	if (err == RMQ_E_VERSION)
 		return reason_set(r->why, err, "record %llu", (unsigned long long)index);
-	if (err || h.index <= r->previous)
+	if (err || h.index <= r->previous || h.index > NUMBER_MAX)
 		return bad(r, "backup is garbled");
 	r->previous = h.index;
 	r->records++;
 	/* Backups may overlap. */
 	if (h.index < store_state(r->store)->next)
 		return RMQ_E_OK;
+	if (h.term < r->boundary_term || h.term > NUMBER_MAX || h.index < r->boundary_index)
+		return bad(r, "backup is garbled");
+	if (h.term > r->boundary_term) {
+		r->boundary_term = h.term;
+		r->boundary_index = h.index;
+	}
 	return put_record(r, &h, payload);
 }
 
 static enum rmq_error take_term(struct restore *r, struct slice payload)
 {
 	struct backup_term m;
-	if (!backup_term_decode(payload, &m))
+	if (!backup_term_decode(payload, &m) || m.index > NUMBER_MAX || m.term > NUMBER_MAX)
 		return bad(r, "backup is garbled");
-	if (m.index < store_state(r->store)->next)
+	if (m.term <= r->boundary_term && m.index <= r->boundary_index)
 		return RMQ_E_OK;
+	if (m.term <= r->boundary_term || m.index <= r->boundary_index)
+		return bad(r, "backup is garbled");
+	r->boundary_term = m.term;
+	r->boundary_index = m.index;
 	enum rmq_error err = store_put_term(r->store, m.index, m.term);
 	return err ? store_failed(r, err) : RMQ_E_OK;
 }
@@ -158,11 +176,11 @@ static enum rmq_error take_term(struct restore *r, struct slice payload)
 static enum rmq_error take_end(struct restore *r, struct slice payload)
 {
 	struct backup_end m;
-	if (!backup_end_decode(payload, &m) || m.records != r->records ||
-	    m.checksum != XXH3_64bits_digest(r->hash))
+	if (!backup_end_decode(payload, &m) || m.records != r->records || m.next > NUMBER_MAX ||
+	    m.term > NUMBER_MAX || m.checksum != XXH3_64bits_digest(r->hash))
 		return bad(r, "backup is garbled");
-	r->term = m.term > r->term ? m.term : r->term;
-	r->next = m.next > r->next ? m.next : r->next;
+	r->term = larger(r->term, m.term);
+	r->next = larger(r->next, m.next);
 	r->any = true;
 	r->begun = false;
 	XXH3_64bits_reset(r->hash);
@@ -239,10 +257,9 @@ static enum rmq_error read_backups(struct restore *r)
 static enum rmq_error finish(struct restore *r)
 {
 	uint8_t *payload;
-	uint64_t term =
-	    r->term > store_state(r->store)->term ? r->term : store_state(r->store)->term;
-	uint64_t next =
-	    r->next > store_state(r->store)->next ? r->next : store_state(r->store)->next;
+	const struct store_state *state = store_state(r->store);
+	uint64_t term = larger(larger(r->term, state->term), r->boundary_term);
+	uint64_t next = larger(larger(r->next, state->next), r->boundary_index);
 	struct record_header h = {RECORD_RESTORED, next, term};
 	enum rmq_error err = store_reserve(r->store, &h, 8, &payload);
 	if (!err) {

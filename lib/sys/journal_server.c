@@ -502,7 +502,7 @@ static enum rmq_error check_open(struct server *v, const struct frame *f)
 		return refuse(v, RMQ_E_PROTOCOL, "does not begin with OPEN");
 	if (m.version != JOURNAL_VERSION)
 		return refuse(v, RMQ_E_VERSION, "unknown version of the journal protocol");
-	if (m.term != 0 && m.term < newest)
+	if ((m.term != 0 && m.term < newest) || m.term > INT64_MAX)
 		return refuse(v, RMQ_E_PROTOCOL, "OPEN of a term that is over");
 	v->term = m.term ? m.term : newest + 1;
 	return RMQ_E_OK;
