@@ -625,8 +625,13 @@ void queue_add_ready(struct queue *q, uint64_t first, uint64_t span, uint64_t li
 void queue_drop_range(struct queue *q, struct range *r)
 {
 	uint64_t first = r->first, end = r->first + r->span;
+	struct range *prev = RB_PREV(range_tree, &q->ranges, r);
+	struct range *next = RB_NEXT(range_tree, &q->ranges, r);
 	range_free(q, r);
 	drop_span(q, first, end);
+	/* As recovery from a checkpoint puts them together. */
+	if (same_ready(prev, next))
+		range_merge(q, prev, next);
 }
 
 void queue_drop_below(struct queue *q, uint64_t seq)
