@@ -12,10 +12,10 @@ enum kind { SENDER, RECEIVER, ACKER, ADMIN };
 
 /* Of these, the second half are the dead-letter queues of the first. */
 static const char *const names[] = {"jobs", "mail", "x", "jobs.dead", "mail.dead", "x.dead"};
-#define NAMES      6
+#define NAMES	   6
 #define LIVE_NAMES 3
 #define HELD_MAX   4000
-#define UP_MAX     300000 /* bytes that a connection takes without the daemon reading */
+#define UP_MAX	   300000 /* bytes that a connection takes without the daemon reading */
 
 /* A message that a client has in hand. */
 struct held {
@@ -43,6 +43,7 @@ struct actor {
 	bool leaving; /* has said good-bye */
 	bool asking;  /* a list or a peek is unanswered */
 	bool fatal;
+	unsigned unlimited; /* the administrator in the calm: queues without a limit now */
 	struct sub subs[SUBSCRIPTIONS_MAX];
 	struct held *held;
 	uint32_t held_count;
@@ -192,7 +193,8 @@ static void on_deliver(void *arg, const struct client_delivery *d)
 			trace_fail("a receiver is given what nobody sent");
 		for (uint32_t k = 0; k < a->held_count; k++)
 			if (a->held[k].lease == h.lease && a->held[k].seq == h.seq)
-				trace_fail("a receiver is given a message twice under lease %llu",
+				trace_fail(
+				    "a receiver is given a message twice under lease %llu",
 				    (unsigned long long)h.lease);
 		if (client_vouches(a->client, h.lease, h.seq, mono(a)))
 			checks_held(a->w, name_of(h.name), h.line, h.seq, h.lease);
@@ -200,8 +202,8 @@ static void on_deliver(void *arg, const struct client_delivery *d)
 	}
 }
 
-static void on_lease_ended(void *arg, uint32_t sub, enum lease_end why, uint64_t lease,
-    uint64_t first, uint32_t count)
+static void on_lease_ended(
+    void *arg, uint32_t sub, enum lease_end why, uint64_t lease, uint64_t first, uint32_t count)
 {
 	struct actor *a = arg;
 	uint32_t kept = 0;
@@ -281,6 +283,7 @@ static void start(struct actor *a)
 	a->clock_ms = prng_range(&w->prng, 1, 1000000);
 	a->direct = prng_chance(&w->prng, 500);
 	a->fatal = a->leaving = a->asking = false;
+	a->unlimited = 0;
 	a->paused_until = 0;
 }
 
@@ -482,7 +485,8 @@ static void subscribe(struct actor *a, unsigned name, uint8_t flags)
 		struct sub *s = &a->subs[i];
 		if (s->on)
 			continue;
-		uint32_t lease_ms = prng_chance(p, 500) ? 0 : (uint32_t)prng_range(p, 100, 2000);
+		uint32_t lease_ms =
+		    prng_chance(p, 500) ? 0 : (uint32_t)prng_range(p, 100, 2000);
 		s->name = (uint8_t)name;
 		s->on = true;
 		s->id = client_subscribe(a->client, mono(a), name_of(name), flags, lease_ms);
@@ -624,7 +628,8 @@ static void receiver_step(struct actor *a)
 		subscribe_all(a);
 	struct sub *s = &a->subs[prng_below(p, a->w->calm ? SUBSCRIPTIONS_MAX : 3)];
 	if (!s->on && !a->w->calm && prng_chance(p, 500))
-		subscribe(a, (unsigned)prng_below(p, prng_chance(p, 700) ? LIVE_NAMES : NAMES), 0);
+		subscribe(
+		    a, (unsigned)prng_below(p, prng_chance(p, 700) ? LIVE_NAMES : NAMES), 0);
 	else if (s->on && !a->w->calm && prng_chance(p, 20))
 		client_unsubscribe(a->client, s->id);
 	else if (s->on && a->held_count < HELD_MAX)
@@ -665,8 +670,17 @@ static void settings(struct actor *a, struct client_settings *s)
 	    .max_attempts = (uint32_t)prng_range(p, 1, 6),
 	    .backoff_min_ms = prng_range(p, 0, 200),
 	    .backoff_max_ms = prng_range(p, 200, 2000),
-	    .max_bytes = prng_chance(p, 800) ? 0 : prng_range(p, 2000, 200000),
+	    .max_bytes = prng_chance(p, 800) ? 0 : prng_range(p, 5000, 300000),
 	};
+}
+
+/* In the calm: a batch that is longer than its queue's limit must not wait for ever. */
+static void unlimit(struct actor *a)
+{
+	struct client_settings s = {.mask = SETTING_MAX_BYTES};
+	for (; a->unlimited < NAMES; a->unlimited++)
+		client_queue(a->client, mono(a), WIRE_TYPE_QUEUE_SET, name_of(a->unlimited), 0,
+		    &s, note_new(a, 99, 0));
 }
 
 static void admin_step(struct actor *a)
@@ -674,8 +688,11 @@ static void admin_step(struct actor *a)
 	struct prng *p = &a->w->prng;
 	unsigned name = (unsigned)prng_below(p, prng_chance(p, 800) ? LIVE_NAMES : NAMES);
 	struct client_settings s;
-	if (a->w->calm || a->asking || client_unanswered(a->client) > 0 ||
-	    !prng_chance(p, 200))
+	if (a->w->calm) {
+		unlimit(a);
+		return;
+	}
+	if (a->asking || client_unanswered(a->client) > 0 || !prng_chance(p, 200))
 		return;
 	trace("admin", a->number, name, 0, 0);
 	settings(a, &s);
@@ -776,8 +793,8 @@ void actors_report(const struct world *w)
 		const struct actor *a = &w->actors[i];
 		trace("actor", i, a->held_count, client_unanswered(a->client),
 		    client_due_ms(a->client, mono(a)));
-		trace("  kind, room, link", a->kind, client_has_room(a->client), a->link != NULL,
-		    a->leaving);
+		trace("  kind, room, link", a->kind, client_has_room(a->client),
+		    a->link != NULL, a->leaving);
 		for (unsigned k = 0; k < SUBSCRIPTIONS_MAX; k++)
 			if (a->subs[k].on)
 				trace("sub", a->subs[k].id, a->subs[k].name,

@@ -110,7 +110,8 @@ static void check_listed(struct world *w, struct slice payload)
 			newest = q->next_seq;
 	}
 	if (m.next_seq > newest)
-		trace_fail("LISTED goes up to %llu, the disk to %llu", U(m.next_seq), U(newest));
+		trace_fail(
+		    "LISTED goes up to %llu, the disk to %llu", U(m.next_seq), U(newest));
 }
 
 void checks_frame(struct world *w, struct link *l, const struct frame *f)
@@ -162,8 +163,8 @@ static struct shadow_message *message_of(struct world *w, uint32_t line)
 	return shadow_message(w->shadow.queues[l->queue], l->seq);
 }
 
-static void check_delivered(struct world *w, struct link *l, const struct delivery *d,
-    uint32_t line, uint64_t seq)
+static void check_delivered(
+    struct world *w, struct link *l, const struct delivery *d, uint32_t line, uint64_t seq)
 {
 	const struct shadow_message *m = line == UINT32_MAX ? NULL : message_of(w, line);
 	if (!m)
@@ -191,8 +192,8 @@ void checks_delivery(struct world *w, struct link *l, const struct delivery *d,
 	uint64_t seq = d->first_seq;
 	if (!r || r->hole) {
 		if (!d->peek)
-			trace_fail("a delivery names record %llu, which is not there",
-			    U(d->index));
+			trace_fail(
+			    "a delivery names record %llu, which is not there", U(d->index));
 		*skip = true;
 		return;
 	}
@@ -206,8 +207,8 @@ void checks_delivery(struct world *w, struct link *l, const struct delivery *d,
 			check_delivered(w, l, d,
 			    lines_recognise(&w->lines, batch_body(&m.batch, m.slot + i)), seq);
 	if (seq != d->first_seq + d->count)
-		trace_fail("a delivery of %u messages finds %llu", d->count,
-		    U(seq - d->first_seq));
+		trace_fail(
+		    "a delivery of %u messages finds %llu", d->count, U(seq - d->first_seq));
 }
 
 /* ---- what clients believe ---- */
@@ -229,8 +230,9 @@ void checks_held(
 	if (!shadow_live(m) || !still_there(w, line, queue, seq))
 		return;
 	if (m->state != SHADOW_LEASED || m->lease != lease)
-		trace_fail("line %u, %.*s:%llu, is vouched for under lease %llu; on disk it is in "
-			   "state %d under %llu",
+		trace_fail(
+		    "line %u, %.*s:%llu, is vouched for under lease %llu; on disk it is in "
+		    "state %d under %llu",
 		    line, (int)queue.len, (const char *)queue.data, U(seq), U(lease), m->state,
 		    U(m->lease));
 }
@@ -248,8 +250,8 @@ void checks_sent(struct world *w, uint32_t line, uint64_t seq)
 {
 	const struct line_state *l = &w->lines.all[line];
 	if (l->stored != 1 || l->first_seq != seq)
-		trace_fail("line %u was sent as %llu, on disk it is %llu, %u times", line, U(seq),
-		    U(l->first_seq), l->stored);
+		trace_fail("line %u was sent as %llu, on disk it is %llu, %u times", line,
+		    U(seq), U(l->first_seq), l->stored);
 }
 
 /* ---- recovery ---- */
@@ -301,13 +303,13 @@ static uint64_t replayed(struct world *w, bool whole)
 {
 	struct broker_host host = {
 	    w, none_append, none_id, none_hole, none_send, none_id, none_id};
-	struct broker_log log = {&w->journal, whole ? whole_read : daemon_read,
-	    whole ? whole_next : daemon_next};
+	struct broker_log log = {
+	    &w->journal, whole ? whole_read : daemon_read, whole ? whole_next : daemon_next};
 	struct broker *b = broker_new(&host);
 	uint64_t at = 0;
 	assert(b);
-	enum rmq_error err = broker_recover(
-	    b, &log, whole ? 0 : w->journal.end, w->journal.count, &at);
+	enum rmq_error err =
+	    broker_recover(b, &log, whole ? 0 : w->journal.end, w->journal.count, &at);
 	if (err)
 		trace_fail("%s: record %llu: %s", whole ? "replay of everything" : "recovery",
 		    U(at), error_text(err));
@@ -322,8 +324,8 @@ void checks_replay(struct world *w)
 	uint64_t whole = replayed(w, true);
 	trace("replay", newest, whole, w->journal.end, w->journal.count);
 	if (newest != whole)
-		trace_fail("recovery from END %llu differs from the whole history",
-		    U(w->journal.end));
+		trace_fail(
+		    "recovery from END %llu differs from the whole history", U(w->journal.end));
 	if (w->daemon.up && jm_idle(&w->journal) && !broker_pending(w->daemon.broker) &&
 	    broker_digest(w->daemon.broker) != newest)
 		trace_fail("recovery differs from the daemon that runs");

@@ -154,12 +154,12 @@ enum rmq_error daemon_next(void *journal, uint64_t index, uint64_t *found,
 void daemon_start(struct world *w)
 {
 	struct daemon *d = &w->daemon;
-	struct broker_host host = {w, host_append, host_barrier, host_hole, host_send,
-	    host_deliverable, host_close};
+	struct broker_host host = {
+	    w, host_append, host_barrier, host_hole, host_send, host_deliverable, host_close};
 	uint64_t term = jm_open(&w->journal);
-	uint64_t end = w->variant == WORLD_OLD_END && w->journal.older_end ?
-			   w->journal.older_end :
-			   w->journal.end;
+	uint64_t end = w->variant == WORLD_OLD_END && w->journal.older_end
+			   ? w->journal.older_end
+			   : w->journal.end;
 	struct broker_log log = {&w->journal, daemon_read, daemon_next};
 	uint64_t at = 0;
 	trace("start", term, w->journal.count, end, w->boot_ms);
@@ -167,7 +167,8 @@ void daemon_start(struct world *w)
 	assert(d->broker);
 	enum rmq_error err = broker_recover(d->broker, &log, end, w->journal.count, &at);
 	if (err)
-		trace_fail("recovery: record %llu: %s", (unsigned long long)at, error_text(err));
+		trace_fail(
+		    "recovery: record %llu: %s", (unsigned long long)at, error_text(err));
 	d->up = true;
 	d->life++;
 	d->paused_until = 0;
@@ -265,6 +266,10 @@ static void take_frames(struct world *w, struct link *l)
 		    f.payload.len >= 4 ? load_u32(f.payload.data) : 0, 1);
 		checks_asked(w, &f);
 		broker_frame(b, l->id, &f);
+		/* A client may repeat a command when it likes; ours only do when reconnected.
+		 */
+		if (f.type == WIRE_TYPE_SEND && prng_chance(&w->prng, 30))
+			broker_frame(b, l->id, &f);
 		bytes_consume(&l->up.arrived, used);
 		if (!w->calm && prng_chance(&w->prng, 200))
 			break;
@@ -295,23 +300,33 @@ static void take_end(struct world *w, struct link *l)
 	l->daemon_closed = true;
 }
 
+static void move(struct world *w, uint64_t index)
+{
+	const struct jm_record *r = jm_read(&w->journal, index);
+	trace("move", index, 0, 0, 0);
+	if (!r || r->hole)
+		trace_fail(
+		    "record %llu is to move and is not there", (unsigned long long)index);
+	enum rmq_error err = broker_move(w->daemon.broker, index, slice_of(r->payload, r->len));
+	if (err)
+		trace_fail(
+		    "record %llu cannot move: %s", (unsigned long long)index, error_text(err));
+	w->daemon.moved = index;
+}
+
+/* Moves what the core wants to move, and now and then any record that holds bodies. */
 static void make_space(struct world *w)
 {
-	struct broker *b = w->daemon.broker;
 	uint64_t index;
-	while (prng_chance(&w->prng, w->calm ? 900 : w->weather.move) &&
-	       broker_wants_record(b, &index)) {
-		const struct jm_record *r = jm_read(&w->journal, index);
-		trace("move", index, 0, 0, 0);
-		if (!r || r->hole)
-			trace_fail("record %llu is to move and is not there",
-			    (unsigned long long)index);
-		enum rmq_error err = broker_move(b, index, slice_of(r->payload, r->len));
-		if (err)
-			trace_fail("record %llu cannot move: %s", (unsigned long long)index,
-			    error_text(err));
-		w->daemon.moved = index;
-	}
+	if (broker_holds(w->daemon.broker))
+		return;
+	while (broker_wants_record(w->daemon.broker, &index))
+		move(w, index);
+	if (w->journal.count == 0 || !prng_chance(&w->prng, w->weather.move))
+		return;
+	index = prng_range(&w->prng, 1, w->journal.count);
+	if (index < w->shadow.bodies_cap && w->shadow.bodies[index] > 0)
+		move(w, index);
 }
 
 static void pull(struct world *w, struct link *l)

@@ -174,8 +174,8 @@ void jm_kill(struct journal_model *j, uint64_t index)
 static void commit_append(struct journal_model *j, struct jm_op *op)
 {
 	GROW(j->log, j->count, j->cap);
-	j->log[j->count++] = (struct jm_record){
-	    .kind = op->kind, .len = op->len, .payload = op->bytes};
+	j->log[j->count++] =
+	    (struct jm_record){.kind = op->kind, .len = op->len, .payload = op->bytes};
 	j->bytes += op->len;
 	op->bytes = NULL;
 	if (op->kind == RECORD_END) {
@@ -198,7 +198,8 @@ static void commit_hole(struct journal_model *j, const struct jm_op *op)
 		for (uint32_t i = 0; i < range.count; i++) {
 			const struct jm_record *dead = jm_read(j, range.first + i);
 			if (!dead || !dead->named_dead)
-				j->refused(j->arg, "HOLE that no END has named", range.first + i);
+				j->refused(
+				    j->arg, "HOLE that no END has named", range.first + i);
 			make_hole(j, range.first + i);
 		}
 	}

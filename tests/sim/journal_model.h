@@ -32,16 +32,16 @@ struct jm_record {
 enum jm_op_type { JM_APPEND, JM_BARRIER, JM_HOLE, JM_KILL };
 struct jm_op {
 	enum jm_op_type type;
-	uint8_t kind;     /* append */
-	uint64_t n;       /* append: n; barrier: id; hole: checkpoint */
+	uint8_t kind; /* append */
+	uint64_t n;   /* append: n; barrier: id; hole: checkpoint */
 	size_t len;
-	uint8_t *bytes;   /* append: payload; hole: ranges */
+	uint8_t *bytes; /* append: payload; hole: ranges */
 };
 
 enum jm_answer_type { JM_STORED, JM_BARRIER_DONE, JM_ROOM };
 struct jm_answer {
 	enum jm_answer_type type;
-	uint64_t n;     /* stored: first n; barrier_done: id; room: n */
+	uint64_t n;	/* stored: first n; barrier_done: id; room: n */
 	uint64_t value; /* stored: first index; room: bytes */
 	uint32_t count;
 };
@@ -51,7 +51,7 @@ enum jm_fault {
 	JM_SOUND,
 	JM_STORED_EARLY,      /* answers STORED before the commit */
 	JM_COMMIT_SUPPRESSED, /* answers after a commit that stays in memory */
-	JM_HOLE_EARLY,        /* an END makes its holes when it is appended */
+	JM_HOLE_EARLY,	      /* an END makes its holes when it is appended */
 };
 
 struct journal_model {
@@ -60,7 +60,7 @@ struct journal_model {
 	struct jm_record *log;
 	size_t count, cap;
 	size_t durable; /* records that a crash leaves: count, but for JM_COMMIT_SUPPRESSED */
-	uint64_t end;   /* index of the newest END */
+	uint64_t end;	/* index of the newest END */
 	uint64_t older_end;
 	uint64_t bytes; /* of records that are no holes */
 	uint64_t term;
@@ -83,7 +83,8 @@ void jm_free(struct journal_model *j);
 
 /* Opens: one commit, a new term, room.  Returns the term. */
 uint64_t jm_open(struct journal_model *j);
-void jm_append(struct journal_model *j, uint64_t n, enum record_kind kind, struct slice payload);
+void jm_append(
+    struct journal_model *j, uint64_t n, enum record_kind kind, struct slice payload);
 void jm_barrier(struct journal_model *j, uint64_t id);
 void jm_hole(struct journal_model *j, uint64_t checkpoint, struct slice ranges);
 /* Makes a hole of a record, whatever was said about it (a known-bad variant). */

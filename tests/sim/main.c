@@ -20,8 +20,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STEPS        3000
-#define JOBS         2
+#define STEPS	     3000
+#define JOBS	     2
 #define SEED_SECONDS 60
 #define REPORT_MAX   8192
 
@@ -147,15 +147,17 @@ static void list_variants(void)
 
 static int usage(void)
 {
-	fputs("usage: sim [--seeds FROM-TO] [--variant NAME] [--trace SEED] [--hash] [--list]\n",
+	fputs(
+	    "usage: sim [--seeds FROM-TO] [--variant NAME] [--trace SEED] [--hash] [--list]\n",
 	    stderr);
 	return 64;
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option longs[] = {{"seeds", 1, NULL, 's'}, {"variant", 1, NULL, 'v'},
-	    {"trace", 1, NULL, 't'}, {"hash", 0, NULL, 'h'}, {"list", 0, NULL, 'l'}, {0}};
+	static const struct option longs[] = {{"seeds", 1, NULL, 's'},
+	    {"variant", 1, NULL, 'v'}, {"trace", 1, NULL, 't'}, {"hash", 0, NULL, 'h'},
+	    {"list", 0, NULL, 'l'}, {0}};
 	struct options o = {.from = 1, .to = 2000};
 	unsigned long long from, to;
 	int c;

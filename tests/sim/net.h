@@ -29,21 +29,21 @@ void bytes_free(struct bytes *b);
 struct stream {
 	struct bytes flight;  /* written, not arrived */
 	struct bytes arrived; /* not taken by the reader */
-	bool closed;          /* nothing more will be written */
+	bool closed;	      /* nothing more will be written */
 };
 
 struct link {
 	uint64_t id;
-	uint64_t clock_ms; /* what the client's clock is ahead of boot time */
-	struct stream up;   /* to the daemon */
-	struct stream down; /* to the client */
+	uint64_t clock_ms;	/* what the client's clock is ahead of boot time */
+	struct stream up;	/* to the daemon */
+	struct stream down;	/* to the client */
 	uint64_t stalled_until; /* boot time, ms */
-	bool accepted;      /* the daemon knows of it */
-	bool daemon_closed; /* the daemon's side has ended */
-	bool client_closed; /* the client's side has ended */
-	bool deliverable;   /* the daemon has deliveries for it */
-	uint64_t session;   /* as WELCOME said */
-	uint64_t died_session; /* proof of death is due: the client's process has ended */
+	bool accepted;		/* the daemon knows of it */
+	bool daemon_closed;	/* the daemon's side has ended */
+	bool client_closed;	/* the client's side has ended */
+	bool deliverable;	/* the daemon has deliveries for it */
+	uint64_t session;	/* as WELCOME said */
+	uint64_t died_session;	/* proof of death is due: the client's process has ended */
 };
 
 struct net {

@@ -110,13 +110,15 @@ static void count_body(struct shadow *s, uint64_t index, int change)
 		size_t cap = 2 * (size_t)index + 64;
 		s->bodies = realloc(s->bodies, cap * sizeof(*s->bodies));
 		assert(s->bodies);
-		memset(s->bodies + s->bodies_cap, 0, (cap - s->bodies_cap) * sizeof(*s->bodies));
+		memset(
+		    s->bodies + s->bodies_cap, 0, (cap - s->bodies_cap) * sizeof(*s->bodies));
 		s->bodies_cap = cap;
 	}
 	s->bodies[index] += (uint32_t)change;
 }
 
-static void place(struct shadow *s, struct shadow_message *m, const uint64_t *records, uint32_t n)
+static void place(
+    struct shadow *s, struct shadow_message *m, const uint64_t *records, uint32_t n)
 {
 	for (uint32_t i = 0; i < m->pieces; i++)
 		count_body(s, m->records[i], -1);
@@ -132,8 +134,8 @@ static void place(struct shadow *s, struct shadow_message *m, const uint64_t *re
 		count_body(s, records[i], 1);
 }
 
-static void gone(struct shadow *s, struct shadow_queue *q, struct shadow_message *m,
-    enum shadow_state state)
+static void gone(
+    struct shadow *s, struct shadow_queue *q, struct shadow_message *m, enum shadow_state state)
 {
 	place(s, m, NULL, 0);
 	m->state = (uint8_t)state;
@@ -395,8 +397,9 @@ static void apply_lease(struct reading *r, const struct event_lease *e)
 		if (m->state == SHADOW_LEASED)
 			FAIL(r, "%s:%llu is leased to two", q->name, U(seq));
 		if (m->state == SHADOW_DELAYED)
-			FAIL(r, "%s:%llu is handed out before its delay ended", q->name, U(seq));
-		trace("  lease", q->id, seq, e->lease, e->session);
+			FAIL(
+			    r, "%s:%llu is handed out before its delay ended", q->name, U(seq));
+		trace("  lease", e->lease_ms, seq, e->lease, e->session);
 		nobody_trusts(r, q, seq, m, "LEASE");
 		m->state = SHADOW_LEASED;
 		m->detached = false;
@@ -415,7 +418,8 @@ static void apply_extend(struct reading *r, const struct event_extend *e)
 		struct shadow_queue *q = s->queues[i];
 		for (uint64_t seq = q ? q->low : 0; q && seq < q->next_seq; seq++) {
 			struct shadow_message *m = shadow_message(q, seq);
-			if (m->state == SHADOW_LEASED && m->session == e->session && !m->detached)
+			if (m->state == SHADOW_LEASED && m->session == e->session &&
+			    !m->detached)
 				m->end = r->h.lease.ms + m->lease_ms;
 		}
 	}
@@ -468,12 +472,12 @@ static void change_one(struct reading *r, struct shadow_queue *q, uint64_t seq,
 	if (!m || !shadow_live(m))
 		return;
 	if (m->state != SHADOW_LEASED || m->lease != e->lease)
-		FAIL(r, "%s:%llu changed under lease %llu, which is not its lease %llu", q->name,
-		    U(seq), U(e->lease), U(m->lease));
+		FAIL(r, "%s:%llu changed under lease %llu, which is not its lease %llu",
+		    q->name, U(seq), U(e->lease), U(m->lease));
 	trace("  change", c->verb, q->id, seq, e->lease);
 	if (c->verb != 0 && m->asked[c->verb] != e->lease)
-		FAIL(r, "%s:%llu: nobody asked for verb %d under %llu", q->name, U(seq), c->verb,
-		    U(e->lease));
+		FAIL(r, "%s:%llu: nobody asked for verb %d under %llu", q->name, U(seq),
+		    c->verb, U(e->lease));
 	switch (c->verb) {
 	case VERB_SETTLE:
 		gone(r->s, q, m, SHADOW_SETTLED);
@@ -565,8 +569,8 @@ static void bury_one(struct reading *r, struct shadow_queue *q, uint64_t seq, ui
 	if (!m || !shadow_live(m))
 		return;
 	if (m->state != SHADOW_LEASED || m->lease != lease)
-		FAIL(r, "%s:%llu is buried under lease %llu, which is not its lease %llu", q->name,
-		    U(seq), U(lease), U(m->lease));
+		FAIL(r, "%s:%llu is buried under lease %llu, which is not its lease %llu",
+		    q->name, U(seq), U(lease), U(m->lease));
 	if (m->asked[VERB_DEAD] != lease && m->failures + 1 < q->max_attempts)
 		FAIL(r, "%s:%llu is buried after %u failures", q->name, U(seq), m->failures);
 	if (m->asked[VERB_DEAD] != lease)
@@ -593,8 +597,7 @@ static void arrives_dead(struct reading *r, struct shadow_queue *q, const struct
 	if (line == UINT32_MAX || r->s->lines->all[line].stored == 0)
 		FAIL(r, "DEAD names what was never stored");
 	const struct line_state *from = &r->s->lines->all[line];
-	const struct shadow_message *old =
-	    shadow_message(r->s->queues[from->queue], from->seq);
+	const struct shadow_message *old = shadow_message(r->s->queues[from->queue], from->seq);
 	uint64_t time_ms = old->time_ms;
 	list_push(&r->arrived, line);
 	struct shadow_message *m = add(r, q, line);
@@ -613,7 +616,8 @@ static int line_compare(const void *a, const void *b)
 static void check_buried(struct reading *r)
 {
 	if (r->buried.count != r->arrived.count)
-		FAIL(r, "%zu messages are buried, %zu arrive", r->buried.count, r->arrived.count);
+		FAIL(r, "%zu messages are buried, %zu arrive", r->buried.count,
+		    r->arrived.count);
 	if (r->buried.count == 0)
 		return;
 	qsort(r->buried.lines, r->buried.count, sizeof(uint32_t), line_compare);
@@ -696,9 +700,11 @@ static void apply_move(struct reading *r, const struct event_move *e)
 		struct shadow_message *m = shadow_message(q, e->first_seq + i);
 		uint32_t line = lines_recognise(r->s->lines, batch_body(&v, i));
 		if (!m || m->line != line)
-			FAIL(r, "MOVE changes the body of %s:%llu", q->name, U(e->first_seq + i));
+			FAIL(r, "MOVE changes the body of %s:%llu", q->name,
+			    U(e->first_seq + i));
 		if (m->time_ms != e->time_ms)
-			FAIL(r, "MOVE changes the time of %s:%llu", q->name, U(e->first_seq + i));
+			FAIL(r, "MOVE changes the time of %s:%llu", q->name,
+			    U(e->first_seq + i));
 		if (shadow_live(m))
 			place(r->s, m, &r->index, 1);
 	}
@@ -711,7 +717,8 @@ static void apply_end_dead(struct reading *r, const struct event_end_dead *e)
 		struct hole_range range = hole_range_get(&in);
 		for (uint64_t i = range.first; i < range.first + range.count; i++)
 			if (i < r->s->bodies_cap && r->s->bodies[i] > 0)
-				FAIL(r, "END names record %llu dead, which holds %u live bodies",
+				FAIL(r,
+				    "END names record %llu dead, which holds %u live bodies",
 				    U(i), r->s->bodies[i]);
 	}
 }
@@ -719,12 +726,14 @@ static void apply_end_dead(struct reading *r, const struct event_end_dead *e)
 /* ---- records ---- */
 
 #define APPLIED(X) \
-	X(CREATE, create) X(SET, set) X(REMOVE, remove) X(PURGE, purge) X(TAKEN, taken) \
-	X(SEND, send) X(CHUNK, chunk) X(SEND_CHUNKED, send_chunked) \
-	X(CHUNKS_DROPPED, chunks_dropped) X(LEASE, lease) X(SETTLE, settle) \
-	X(RELEASE, release) X(TOUCH, touch) X(EXPIRE, expire) X(WAKE, wake) X(BURY, bury) X(DEAD, dead) \
-	X(EXTEND, extend) X(SESSION_CLOSE, session_close) X(SESSION_FORGET, session_forget) \
-	X(MOVE, move) X(END_DEAD, end_dead)
+	X(CREATE, create) \
+	X(SET, set) \
+	X(REMOVE, remove) X(PURGE, purge) X(TAKEN, taken) X(SEND, send) X(CHUNK, chunk) \
+	    X(SEND_CHUNKED, send_chunked) X(CHUNKS_DROPPED, chunks_dropped) X(LEASE, lease) \
+		X(SETTLE, settle) X(RELEASE, release) X(TOUCH, touch) X(EXPIRE, expire) \
+		    X(WAKE, wake) X(BURY, bury) X(DEAD, dead) X(EXTEND, extend) \
+			X(SESSION_CLOSE, session_close) X(SESSION_FORGET, session_forget) \
+			    X(MOVE, move) X(END_DEAD, end_dead)
 
 static void apply_event(struct reading *r, const struct event *e)
 {
@@ -767,7 +776,8 @@ void shadow_apply(struct shadow *s, uint64_t index, const struct jm_record *rec)
 	check_buried(&r);
 }
 
-void shadow_asked(struct shadow *s, struct slice queue, enum settle_verb verb, struct slice entries)
+void shadow_asked(
+    struct shadow *s, struct slice queue, enum settle_verb verb, struct slice entries)
 {
 	for (size_t i = 0; i < s->queues_count; i++) {
 		struct shadow_queue *q = s->queues[i];

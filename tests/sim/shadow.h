@@ -33,9 +33,9 @@ struct shadow_message {
 	uint32_t attempt;
 	uint32_t failures;
 	uint32_t lease_ms;
-	uint64_t lease;    /* the last one */
+	uint64_t lease;	   /* the last one */
 	uint64_t session;  /* its holder */
-	uint64_t end;      /* of the lease: lease time, ms */
+	uint64_t end;	   /* of the lease: lease time, ms */
 	uint64_t until_ms; /* of the delay: wall clock */
 	uint64_t time_ms;
 	uint64_t asked[5]; /* by settle_verb: the lease under which some client asked for it */
@@ -50,9 +50,9 @@ struct shadow_queue {
 	uint8_t name_len;
 	char name[NAME_FULL_MAX + 1];
 	uint32_t max_attempts;
-	uint64_t base;     /* sequence number of messages[0] */
+	uint64_t base; /* sequence number of messages[0] */
 	uint64_t next_seq;
-	uint64_t low;      /* all below are gone */
+	uint64_t low; /* all below are gone */
 	uint64_t live;
 	struct shadow_message *messages;
 	size_t cap;
@@ -90,10 +90,10 @@ struct shadow {
 	size_t sessions_count, sessions_cap;
 	uint32_t *bodies; /* live bodies in record i + 1 */
 	size_t bodies_cap;
-	uint64_t lease;    /* highest lease number */
+	uint64_t lease;	   /* highest lease number */
 	uint64_t lease_ms; /* newest lease time */
 	uint64_t live;
-	uint64_t index;    /* of the newest record */
+	uint64_t index;		    /* of the newest record */
 	uint64_t dead_sessions[64]; /* whose holders' death was proven, the newest ones */
 	unsigned dead_count;
 	bool purge_asked[SHADOW_NAME_SLOTS]; /* by a hash of the queue's name */
@@ -112,8 +112,8 @@ bool shadow_live(const struct shadow_message *m);
 struct shadow_session *shadow_session(const struct shadow *s, uint64_t id);
 
 /* A client asked for this; from now on an event may do it. */
-void shadow_asked(struct shadow *s, struct slice queue, enum settle_verb verb,
-    struct slice entries);
+void shadow_asked(
+    struct shadow *s, struct slice queue, enum settle_verb verb, struct slice entries);
 void shadow_purge_asked(struct shadow *s, struct slice queue);
 void shadow_died(struct shadow *s, uint64_t session);
 

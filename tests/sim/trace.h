@@ -16,7 +16,6 @@ uint64_t trace_hash(void);
 uint64_t trace_step(void);
 
 /* A check failed: prints seed, step, why and the last lines, and ends the process with 1. */
-void trace_fail(const char *format, ...)
-    __attribute__((format(printf, 1, 2), noreturn));
+void trace_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 #endif

@@ -50,7 +50,7 @@ static struct weather random_weather(struct prng *p)
 	    .death = rate(p, 8),
 	    .commit = (unsigned)prng_range(p, 30, 200),
 	    .checkpoint = rate(p, 80),
-	    .move = rate(p, 800),
+	    .move = rate(p, 300),
 	    .large = rate(p, 60),
 	    .admin = rate(p, 150),
 	};
@@ -145,8 +145,8 @@ static void leap(struct world *w)
 static void change_room(struct world *w)
 {
 	struct journal_model *j = &w->journal;
-	j->capacity = prng_chance(&w->prng, 400) ? ROOM_ENOUGH
-						 : j->bytes + prng_below(&w->prng, 150000);
+	j->capacity =
+	    prng_chance(&w->prng, 400) ? ROOM_ENOUGH : j->bytes + prng_below(&w->prng, 150000);
 	if (prng_chance(&w->prng, 300))
 		j->capacity = 0;
 	trace("capacity", j->capacity, j->bytes, 0, 0);

@@ -24,13 +24,13 @@
 
 /*      name                   what is broken, in the world around the core */
 #define WORLD_VARIANTS(X) \
-	X(HOLE_EARLY,            "holes are made before their END is committed") \
-	X(WALL_LEASES,           "leases run by the wall clock") \
+	X(HOLE_EARLY, "holes are made before their END is committed") \
+	X(WALL_LEASES, "leases run by the wall clock") \
 	X(RELEASE_ON_DISCONNECT, "a lost connection ends the leases") \
-	X(STORED_EARLY,          "STORED is answered before the commit") \
-	X(COMMIT_SUPPRESSED,     "a commit stays in memory") \
-	X(MOVE_KILLS,            "MOVE makes a hole of the record") \
-	X(OLD_END,               "recovery begins at an older END than the newest")
+	X(STORED_EARLY, "STORED is answered before the commit") \
+	X(COMMIT_SUPPRESSED, "a commit stays in memory") \
+	X(MOVE_KILLS, "MOVE makes a hole of the record") \
+	X(OLD_END, "recovery begins at an older END than the newest")
 
 enum world_variant {
 	WORLD_SOUND,
@@ -41,19 +41,19 @@ enum world_variant {
 
 /* How often what happens, of 1000 steps; each seed has its own. */
 struct weather {
-	unsigned crash;      /* of the daemon or the journal */
-	unsigned cut;        /* of a connection */
+	unsigned crash; /* of the daemon or the journal */
+	unsigned cut;	/* of a connection */
 	unsigned stall;
-	unsigned pause;      /* SIGSTOP of a client or of the daemon */
-	unsigned jump;       /* of the wall clock */
-	unsigned leap;       /* of time: nobody does anything for a while */
-	unsigned full;       /* the disk's room changes */
-	unsigned death;      /* of a client */
+	unsigned pause; /* SIGSTOP of a client or of the daemon */
+	unsigned jump;	/* of the wall clock */
+	unsigned leap;	/* of time: nobody does anything for a while */
+	unsigned full;	/* the disk's room changes */
+	unsigned death; /* of a client */
 	unsigned commit;
 	unsigned checkpoint;
 	unsigned move;
-	unsigned large;      /* messages in chunks, of 1000 batches */
-	unsigned admin;      /* rm and purge, of 1000 commands of the administrator */
+	unsigned large; /* messages in chunks, of 1000 batches */
+	unsigned admin; /* rm and purge, of 1000 commands of the administrator */
 };
 
 struct daemon {
@@ -89,7 +89,7 @@ struct world {
 	struct actor *actors;
 	unsigned actors_count;
 	struct pool *receipts; /* that receivers detached */
-	uint32_t lines_goal; /* so many messages are written in all */
+	uint32_t lines_goal;   /* so many messages are written in all */
 };
 
 struct world *world_new(uint64_t seed, enum world_variant variant);
