@@ -1,6 +1,6 @@
 #include "core/batch.h"
 
-enum rmq_error batch_parse(struct slice bytes, struct batch_view *view)
+enum rmq_error batch_peek(struct slice bytes, struct batch_view *view)
 {
 	if (bytes.len < BATCH_HEADER_SIZE || bytes.len > BATCH_MAX)
 		return RMQ_E_PROTOCOL;
@@ -11,17 +11,27 @@ enum rmq_error batch_parse(struct slice bytes, struct batch_view *view)
 		return RMQ_E_PROTOCOL;
 	const uint8_t *ends = bytes.data + BATCH_HEADER_SIZE;
 	uint32_t blob_len = (uint32_t)(bytes.len - batch_size(count, 0));
+	*view = (struct batch_view){ends, ends + 2 * (size_t)count, count, blob_len};
+	return RMQ_E_OK;
+}
+
+enum rmq_error batch_parse(struct slice bytes, struct batch_view *view)
+{
+	struct batch_view v;
+	enum rmq_error err = batch_peek(bytes, &v);
+	if (err)
+		return err;
 	/* Each body takes at least its separator: ends rise strictly from above 0. */
 	uint32_t last = 0;
 	bool rising = true;
-	for (uint32_t i = 0; i < count; i++) {
-		uint32_t end = load_u16(ends + 2 * (size_t)i);
+	for (uint32_t i = 0; i < v.count; i++) {
+		uint32_t end = batch_end(&v, i);
 		rising &= end > last;
 		last = end;
 	}
-	if (!rising || last != blob_len)
+	if (!rising || last != v.blob_len)
 		return RMQ_E_PROTOCOL;
-	*view = (struct batch_view){ends, ends + 2 * (size_t)count, count, blob_len};
+	*view = v;
 	return RMQ_E_OK;
 }
 

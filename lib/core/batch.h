@@ -31,6 +31,13 @@ struct batch_view {
 enum rmq_error batch_parse(struct slice bytes, struct batch_view *view)
     __attribute__((warn_unused_result));
 
+/*
+ * The same but for the ends, which are not looked at: for bytes that were parsed before.
+ * See batch_holds() for what has to be checked instead.
+ */
+enum rmq_error batch_peek(struct slice bytes, struct batch_view *view)
+    __attribute__((warn_unused_result));
+
 /* Where body i begins and, behind its separator, ends: offsets into the blob. */
 static inline uint32_t batch_begin(const struct batch_view *v, uint32_t i)
 {
@@ -47,6 +54,14 @@ static inline struct slice batch_body(const struct batch_view *v, uint32_t i)
 {
 	uint32_t begin = batch_begin(v, i);
 	return slice_of(v->blob + begin, batch_end(v, i) - begin - 1);
+}
+
+/* Whether messages [from, from + count), taken together, lie inside of the batch. */
+static inline bool batch_holds(const struct batch_view *v, uint32_t from, uint32_t count)
+{
+	return count > 0 && from < v->count && count <= v->count - from &&
+	       batch_begin(v, from) < batch_end(v, from + count - 1) &&
+	       batch_end(v, from + count - 1) <= v->blob_len;
 }
 
 /* Bytes that a batch of so many messages with so many bytes of bodies takes. */

@@ -494,8 +494,8 @@ static void settle(
     struct broker *b, struct conn *c, struct queue *q, const struct wire_settle *m)
 {
 	/* An entry can come to several ranges; what does not fit is not taken. */
-	size_t cap = RECORD_PAYLOAD_MAX / 2;
-	uint8_t *memory = memory_new(3 * cap);
+	size_t cap = sizeof(b->verdict) / 3;
+	uint8_t *memory = b->verdict;
 	struct verdict v = {writer_of(memory, cap), writer_of(memory + cap, cap),
 	    writer_of(memory + 2 * cap, cap)};
 	judge(b, c, q, m, &v);
@@ -507,7 +507,6 @@ static void settle(
 	} else {
 		emit_verdict(b, c, q, m, &v);
 	}
-	free(memory);
 }
 
 static bool settle_valid(const struct wire_settle *m)

@@ -83,7 +83,7 @@ enum rmq_error event_run_open(
 
 /* The batch of a SEND or MOVE event; RMQ_E_NOTHING for any other. */
 static enum rmq_error event_batch(
-    const struct event *e, uint32_t *queue, uint64_t *time_ms, struct batch_view *batch)
+    const struct event *e, uint32_t *queue, uint64_t *time_ms, struct slice *batch)
 {
 	struct event_send send;
 	struct event_move move;
@@ -92,13 +92,15 @@ static enum rmq_error event_batch(
 		if (!event_send_decode(e->body, &send))
 			return RMQ_E_CORRUPT;
 		*queue = send.queue;
-		return batch_parse(send.batch, batch) ? RMQ_E_CORRUPT : RMQ_E_OK;
+		*batch = send.batch;
+		return RMQ_E_OK;
 	case EVENT_TYPE_MOVE:
 		if (!event_move_decode(e->body, &move))
 			return RMQ_E_CORRUPT;
 		*queue = move.queue;
 		*time_ms = move.time_ms;
-		return batch_parse(move.batch, batch) ? RMQ_E_CORRUPT : RMQ_E_OK;
+		*batch = move.batch;
+		return RMQ_E_OK;
 	}
 	return RMQ_E_NOTHING;
 }
@@ -112,11 +114,14 @@ enum rmq_error event_run_next(struct event_run *run, struct event_messages *m)
 		enum rmq_error err = event_next(&run->it, &e);
 		if (err)
 			return RMQ_E_CORRUPT;
-		err = event_batch(&e, &queue, &time_ms, &m->batch);
+		struct slice batch;
+		err = event_batch(&e, &queue, &time_ms, &batch);
 		if (err == RMQ_E_CORRUPT || (err && !run->begun))
 			return RMQ_E_CORRUPT;
 		if (err || (run->begun && queue != run->queue))
 			continue;
+		if (run->whole ? batch_peek(batch, &m->batch) : batch_parse(batch, &m->batch))
+			return RMQ_E_CORRUPT;
 		run->begun = true;
 		run->queue = queue;
 		if (run->slot >= m->batch.count) {
@@ -127,6 +132,8 @@ enum rmq_error event_run_next(struct event_run *run, struct event_messages *m)
 		m->count = m->batch.count - run->slot;
 		if (m->count > run->wanted)
 			m->count = run->wanted;
+		if (!batch_holds(&m->batch, m->slot, m->count))
+			return RMQ_E_CORRUPT;
 		m->time_ms = time_ms;
 		run->slot = 0;
 		run->wanted -= m->count;
