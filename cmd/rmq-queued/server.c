@@ -315,9 +315,10 @@ static void stop_accepting(struct server *s, const char *why)
 {
 	s->full = true;
 	listener_pause(&s->listener);
-	if (log_rate_allows(&s->peers, s->now.ms))
+	if (!s->full_said)
 		log_notice(
 		    "%u connections, no more are accepted for now: %s", s->conns_count, why);
+	s->full_said = true;
 }
 
 void server_exhausted(struct server *s, int error)

@@ -21,18 +21,25 @@ enum rmq_error batch_parse(struct slice bytes, struct batch_view *view)
 	enum rmq_error err = batch_peek(bytes, &v);
 	if (err)
 		return err;
-	/* Each body takes at least its separator: ends rise strictly from above 0. */
-	uint32_t last = 0;
-	bool rising = true;
-	for (uint32_t i = 0; i < v.count; i++) {
-		uint32_t end = batch_end(&v, i);
-		rising &= end > last;
-		last = end;
-	}
-	if (!rising || last != v.blob_len)
+	if (!batch_holds(&v, 0, v.count) || batch_end(&v, v.count - 1) != v.blob_len)
 		return RMQ_E_PROTOCOL;
 	*view = v;
 	return RMQ_E_OK;
+}
+
+bool batch_holds(const struct batch_view *v, uint32_t from, uint32_t count)
+{
+	if (count == 0 || from >= v->count || count > v->count - from)
+		return false;
+	/* Each body takes at least its separator: ends rise strictly from above 0. */
+	uint32_t last = batch_begin(v, from);
+	bool rising = true;
+	for (uint32_t i = from; i < from + count; i++) {
+		uint32_t end = batch_end(v, i);
+		rising &= end > last;
+		last = end;
+	}
+	return rising && last <= v->blob_len;
 }
 
 void batch_copy(struct writer *w, const struct batch_view *v, uint32_t from, uint32_t count)

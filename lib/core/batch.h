@@ -32,8 +32,8 @@ enum rmq_error batch_parse(struct slice bytes, struct batch_view *view)
     __attribute__((warn_unused_result));
 
 /*
- * The same but for the ends, which are not looked at: for bytes that were parsed before.
- * See batch_holds() for what has to be checked instead.
+ * The same without a look at the ends, for a reader that wants some messages only and
+ * asks batch_holds() for these.
  */
 enum rmq_error batch_peek(struct slice bytes, struct batch_view *view)
     __attribute__((warn_unused_result));
@@ -56,13 +56,8 @@ static inline struct slice batch_body(const struct batch_view *v, uint32_t i)
 	return slice_of(v->blob + begin, batch_end(v, i) - begin - 1);
 }
 
-/* Whether messages [from, from + count), taken together, lie inside of the batch. */
-static inline bool batch_holds(const struct batch_view *v, uint32_t from, uint32_t count)
-{
-	return count > 0 && from < v->count && count <= v->count - from &&
-	       batch_begin(v, from) < batch_end(v, from + count - 1) &&
-	       batch_end(v, from + count - 1) <= v->blob_len;
-}
+/* Whether messages [from, from + count) lie inside of the batch, one behind the other. */
+bool batch_holds(const struct batch_view *v, uint32_t from, uint32_t count);
 
 /* Bytes that a batch of so many messages with so many bytes of bodies takes. */
 static inline size_t batch_size(size_t count, size_t blob_len)

@@ -8,10 +8,7 @@ enum rmq_error delivery_open(
 	*c = (struct delivery_cursor){.d = *d, .payload = payload};
 	if (d->large)
 		return RMQ_E_OK;
-	enum rmq_error err = event_run_open(payload, d->offset, d->slot, d->count, &c->run);
-	/* The record's checksum says that these are the bytes that were taken from the sender. */
-	c->run.whole = true;
-	return err;
+	return event_run_open(payload, d->offset, d->slot, d->count, &c->run);
 }
 
 /* Ends the head: the frame's length counts the parts that follow it. */

@@ -68,8 +68,8 @@ void event_seek(struct event_iter *it, uint16_t offset)
 	it->at = offset < it->payload.len ? offset : it->payload.len;
 }
 
-enum rmq_error event_run_open(
-    struct slice payload, uint16_t offset, uint16_t slot, uint32_t wanted, struct event_run *run)
+enum rmq_error event_run_open(struct slice payload, uint16_t offset, uint16_t slot,
+    uint32_t wanted, struct event_run *run)
 {
 	struct events_header h;
 	struct event_iter it;
@@ -120,7 +120,7 @@ enum rmq_error event_run_next(struct event_run *run, struct event_messages *m)
 			return RMQ_E_CORRUPT;
 		if (err || (run->begun && queue != run->queue))
 			continue;
-		if (run->whole ? batch_peek(batch, &m->batch) : batch_parse(batch, &m->batch))
+		if (batch_peek(batch, &m->batch))
 			return RMQ_E_CORRUPT;
 		run->begun = true;
 		run->queue = queue;

@@ -226,7 +226,6 @@ struct event_run {
 	struct wall_time wall;
 	uint32_t queue;
 	bool begun;
-	bool whole; /* its messages are only used together: the ends between are not checked */
 	uint32_t slot;
 	uint32_t wanted;
 };
