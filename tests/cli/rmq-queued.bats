@@ -250,12 +250,10 @@ logged() {
 }
 
 @test "rmq-queued: COMMAND that cannot be run is 127 or 126" {
-	run rmq-queued -d q --init -- ./absent 3>&-
-	assert_failure 127
+	run -127 rmq-queued -d q --init -- ./absent
 	assert_line --partial "./absent: No such file"
 	touch plain
-	run rmq-queued -d q --init -- ./plain 3>&-
-	assert_failure 126
+	run -126 rmq-queued -d q --init -- ./plain
 }
 
 @test "rmq-queued: signals are passed on to COMMAND, which decides" {
