@@ -10,12 +10,8 @@
 #include "core/event.h"
 #include "core/journal_wire.h"
 
-/* Text as a string, other bytes as {"base64": …}. */
-static json_t *bytes_json(struct slice s)
+static json_t *base64_json(struct slice s)
 {
-	json_t *text = json_stringn((const char *)s.data, s.len);
-	if (text)
-		return text;
 	char *encoded = malloc(base64_size(s.len) + 1);
 	if (!encoded)
 		return NULL;
@@ -24,6 +20,13 @@ static json_t *bytes_json(struct slice s)
 	json_object_set_new(o, "base64", json_stringn(encoded, base64_size(s.len)));
 	free(encoded);
 	return o;
+}
+
+/* Text as a string, other bytes as {"base64": …}. */
+static json_t *bytes_json(struct slice s)
+{
+	json_t *text = json_stringn((const char *)s.data, s.len);
+	return text ? text : base64_json(s);
 }
 
 /* JSON's integers end at 2^63. */
@@ -102,6 +105,8 @@ static json_t *rest_json(const char *field, struct slice bytes)
 {
 	if (strcmp(field, "batch") == 0)
 		return batch_json(bytes);
+	if (strcmp(field, "live") == 0)
+		return base64_json(bytes);
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		if (strcmp(field, lists[i].field) == 0)
 			return list_json(bytes, lists[i].element);
