@@ -16,6 +16,7 @@
 #include "sys/client_options.h"
 #include "sys/clock.h"
 #include "sys/signals.h"
+#include "sys/stdfds.h"
 
 /* One receipt, and the line it came in. */
 struct item {
@@ -424,6 +425,7 @@ int main(int argc, char **argv)
 	struct reason why;
 	struct client_config config = {.window = CLIENT_WINDOW};
 	struct client_host host = {.done = on_done, .failed = on_failed, .fatal = on_fatal};
+	stdfds_init();
 	if (parse(argc, argv, &why))
 		return why.text[0] ? usage(why.text) : error_exit(RMQ_E_USAGE);
 	if (ack.common.help || ack.common.version) {

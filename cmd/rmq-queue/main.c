@@ -9,6 +9,7 @@
 #include "core/name.h"
 #include "core/units.h"
 #include "sys/signals.h"
+#include "sys/stdfds.h"
 #include "table.h"
 
 enum {
@@ -453,6 +454,7 @@ int main(int argc, char **argv)
 		    argc > 1 ? argv[1] : "");
 		return error_exit(RMQ_E_USAGE);
 	}
+	stdfds_init();
 	if (client_options_init(&a.common, 30000, &why))
 		return error_exit(admin_fail(&a, RMQ_E_USAGE, "%s", why.text));
 	enum rmq_error err = c ? parse(argc - 1, argv + 1, c, &a, &q) : RMQ_E_OK;

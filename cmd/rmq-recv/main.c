@@ -11,6 +11,7 @@
 #include "sys/client_options.h"
 #include "sys/heap.h"
 #include "sys/signals.h"
+#include "sys/stdfds.h"
 
 enum {
 	OPT_DRAIN = 256,
@@ -224,6 +225,7 @@ int main(int argc, char **argv)
 	static struct receiver r;
 
 	heap_keep();
+	stdfds_init();
 	if (client_options_init(&common, UNITS_INFINITY - 1, &why))
 		return usage(why.text);
 	if (parse(argc, argv, &o, &common, &why))

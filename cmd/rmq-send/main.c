@@ -13,6 +13,7 @@
 #include "sys/client_options.h"
 #include "sys/heap.h"
 #include "sys/signals.h"
+#include "sys/stdfds.h"
 
 enum {
 	OPT_FILES = 256,
@@ -235,6 +236,7 @@ int main(int argc, char **argv)
 	bool progress = false;
 
 	heap_keep();
+	stdfds_init();
 	if (client_options_init(&common, 30000, &why))
 		return usage(why.text);
 	if (parse(argc, argv, &o, &in, &common, &progress, &why))

@@ -290,7 +290,7 @@ static void turn(struct sender *s, bool *flush)
 	p[1] = (struct pollfd){reads ? STDIN_FILENO : -1, POLLIN, 0};
 	p[2] = (struct pollfd){s->signal ? -1 : signals_fd(), POLLIN, 0};
 	*flush = false;
-	if (s->dead || (s->over && client_unanswered(s->io.client) == 0))
+	if (s->dead || ((s->over || s->code) && client_unanswered(s->io.client) == 0))
 		return;
 	if (waiting && client_has_room(s->io.client))
 		timeout_ms = 0;

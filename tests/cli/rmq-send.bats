@@ -1,0 +1,328 @@
+#!/usr/bin/env bats
+# rmq-send: every promise of rmq-send(1), and what it does with bad input.
+
+load common
+
+bats_require_minimum_version 1.5.0
+
+# bodies QUEUE: what is in it, as rmq-queue peek shows it.
+bodies() {
+	rmq-queue peek -n 100000 "$@"
+}
+
+# open_sender ARG…: rmq-send in the background; what is written to descriptor 7 is its input.
+open_sender() {
+	mkfifo in
+	exec 7<>in
+	rmq-send "$@" <in >>out 2>>log 3>&- 7>&- &
+	SENDER=$!
+	STARTED+=("$SENDER")
+	# From now on only the sender reads and only the test writes.
+	exec 8>in 7>&- 7>&8 8>&-
+}
+
+@test "rmq-send: lines, empty ones and a last one without newline are messages" {
+	start_queue q
+	printf 'one\n\nthree' | rmq-send jobs
+	run bodies jobs
+	assert_output "$(printf 'one\n\nthree')"
+	[ "$(rmq-queue show jobs ready)" = 3 ]
+}
+
+@test "rmq-send: arguments are messages; behind -- nothing is an option, and none is none" {
+	start_queue q
+	rmq-send jobs one -q </dev/null
+	rmq-send -i jobs -- --null -- two >ids
+	rmq-send jobs -- <<<ignored
+	run bodies jobs
+	assert_output "$(printf '%s\n' one -q --null -- two)"
+	run cat ids
+	assert_output "$(printf 'jobs:%d\n' 3 4 5)"
+}
+
+@test "rmq-send: -0 splits at NUL only, NULs in lines are data" {
+	start_queue q
+	printf 'a\nb\0c\0' | rmq-send -0 nul
+	[ "$(rmq-queue show nul ready)" = 2 ]
+	printf 'a\0b\n' | rmq-send lines
+	[ "$(rmq-queue peek lines | od -An -c | tr -d ' \n')" = 'a\0b\n' ]
+}
+
+@test "rmq-send: -w sends all of stdin as one message, also when empty" {
+	start_queue q
+	printf 'a\nb\n' | rmq-send -w jobs
+	rmq-send -w jobs </dev/null
+	[ "$(rmq-queue show jobs ready)" = 2 ]
+	run rmq-queue peek -j jobs
+	assert_line --index 0 --partial '"body":"a\nb\n"'
+	assert_line --index 1 --partial '"body":""'
+}
+
+@test "rmq-send: --files sends contents, and --pass gives the names" {
+	start_queue q
+	printf one >f1
+	printf 'two\n' >f2
+	head -c 200000 /dev/zero | tr '\0' x >f3
+	rmq-send --files jobs f1 f2
+	printf '%s\0' f1 f3 f2 | rmq-send -0 --files --pass jobs >passed
+	run tr '\0' ' ' <passed
+	assert_output "f1 f3 f2 "
+	[ "$(rmq-queue show jobs ready)" = 5 ]
+	rmq-recv -n 5 --raw jobs >all
+	cat f1 f2 f1 f3 f2 | cmp - all
+}
+
+@test "rmq-send: a file that is missing is 65, what was before it is stored" {
+	start_queue q
+	echo a >f1
+	run rmq-send --files jobs f1 nope f1
+	assert_failure 65
+	assert_output "rmq-send: jobs: file 2: No such file or directory: 1 of 1 files stored"
+	run rmq-send --skip-bad --files jobs f1 nope f1
+	assert_failure 65
+	[ "$(rmq-queue show jobs ready)" = 3 ]
+}
+
+@test "rmq-send: messages of every size arrive as they were" {
+	start_queue q
+	local size
+	for size in 0 1 64000 64504 64505 64506 64511 64512 64513 129024 129025 1000000; do
+		head -c $size /dev/urandom | tr '\n' x >body
+		{ cat body; echo; } | rmq-send jobs
+		rmq-recv -1 --raw jobs >got
+		cmp body got
+	done
+}
+
+@test "rmq-send: exit 0 means that all lines are stored, in order" {
+	start_queue q
+	seq 300000 >in
+	rmq-send jobs <in
+	[ "$(rmq-queue show jobs ready)" = 300000 ]
+	kill_queue
+	start_queue q
+	rmq-recv --drain jobs | cmp - in
+}
+
+@test "rmq-send: a line typed by hand does not wait for more" {
+	start_queue q
+	open_sender jobs
+	echo one >&7
+	[ "$(rmq-recv -1 --wait 10s jobs)" = one ]
+	echo two >&7
+	[ "$(rmq-recv -1 --wait 10s jobs)" = two ]
+	exec 7>&-
+	wait $SENDER
+}
+
+@test "rmq-send: empty input is success, and needs no daemon" {
+	RMQ_SERVERS=unix:none run rmq-send jobs </dev/null
+	assert_success
+	assert_output ""
+}
+
+@test "rmq-send: no daemon is 75 after the time-out" {
+	run rmq-send -S unix:none --timeout 300ms jobs hello
+	assert_failure 75
+	assert_output "rmq-send: jobs: no daemon answers at none (No such file or directory): 0 of 1 messages stored"
+	RMQ_TIMEOUT=0 RMQ_SERVERS=unix:none run rmq-send jobs hello
+	assert_failure 75
+}
+
+@test "rmq-send: a daemon that comes later is waited for" {
+	start_queue q
+	kill_queue
+	start rmq-send jobs hello
+	local sender=$!
+	start_queue q
+	wait $sender
+	[ "$(bodies jobs)" = hello ]
+}
+
+@test "rmq-send: a daemon that dies and comes back costs no line and doubles none" {
+	start_queue q
+	open_sender jobs
+	seq 1 5000 >&7
+	wait_until 10 eval '[ "$(rmq-queue show jobs ready)" = 5000 ]'
+	kill_queue
+	seq 5001 10000 >&7
+	start_queue q 7>&-
+	seq 10001 15000 >&7
+	exec 7>&-
+	wait $SENDER
+	rmq-recv --drain jobs | cmp - <(seq 15000)
+}
+
+@test "rmq-send: a full queue is waited for; 75 with an account when it stays full" {
+	start_queue q
+	rmq-queue create --max-bytes 64K jobs
+	seq 50000 >in
+	run rmq-send --timeout 500ms --unsent rest jobs <in
+	assert_failure 75
+	assert_output --regexp '^rmq-send: jobs: queue is full: [1-9][0-9]* of [0-9]+ lines stored$'
+	rmq-recv --drain jobs >got
+	cat got rest | cmp - in
+	run rmq-send --no-wait jobs <in
+	assert_failure 75
+	rmq-recv --drain jobs >/dev/null
+	rmq-send jobs <in >>out 2>>log 3>&- &
+	STARTED+=($!)
+	timeout 30 rmq-recv -n 50000 jobs | cmp - in
+	wait ${STARTED[-1]}
+}
+
+@test "rmq-send: a record over the limit is 65, all before it are stored" {
+	start_queue q
+	rmq-queue create --max-message 10 jobs
+	printf '%s\n' one 12345678901 three >in
+	run rmq-send --unsent rest jobs <in
+	assert_failure 65
+	assert_output --regexp '^rmq-send: jobs: line 2: .*: 1 of 3 lines stored$'
+	[ "$(bodies jobs)" = one ]
+	[ "$(cat rest)" = "$(sed 1d in)" ]
+	run rmq-send --skip-bad jobs <in
+	assert_failure 65
+	assert_line --index 0 --partial "line 2:"
+	run bodies jobs
+	assert_output "$(printf '%s\n' one one three)"
+}
+
+@test "rmq-send: a record of more than 16 MiB is 65" {
+	start_queue q
+	rmq-queue create --max-message 16M jobs
+	{ echo one; head -c 17000000 /dev/zero; echo; echo three; } >in
+	run rmq-send jobs <in
+	assert_failure 65
+	assert_output --partial "line 2: message is too large: 1 of "
+	run rmq-send --skip-bad jobs <in
+	assert_failure 65
+	run bodies jobs
+	assert_output "$(printf '%s\n' one one three)"
+}
+
+@test "rmq-send: --require-newline makes a cut last line bad" {
+	start_queue q
+	run rmq-send --require-newline jobs < <(printf 'a\nb')
+	assert_failure 65
+	assert_output "rmq-send: jobs: line 2: the last record is cut: 1 of 1 lines stored"
+	[ "$(bodies jobs)" = a ]
+	printf 'a\nb\n' | rmq-send --require-newline jobs
+}
+
+@test "rmq-send: --unsent gives back what is not stored, byte for byte, else there is no file" {
+	printf 'a\nb' >in
+	run rmq-send -S unix:none --timeout 0 --unsent rest jobs <in
+	assert_failure 75
+	cmp in rest
+	run rmq-send -S unix:none --timeout 0 --unsent rest -0 jobs < <(printf 'a\0b\0')
+	assert_failure 75
+	printf 'a\0b\0' | cmp - rest
+	run rmq-send -S unix:none --timeout 0 --unsent rest -w jobs <in
+	assert_failure 75
+	cmp in rest
+	start_queue q
+	rmq-send --unsent rest jobs <in
+	[ ! -e rest ]
+}
+
+@test "rmq-send: --pass gives each record once it is stored, -i its id" {
+	start_queue q
+	[ "$(printf 'a\nb\n' | rmq-send --pass jobs)" = "$(printf 'a\nb')" ]
+	[ "$(printf 'a\0b' | rmq-send -0 --pass jobs | tr '\0' '|')" = 'a|b|' ]
+	[ "$(printf 'a\nb\n' | rmq-send -i jobs)" = "$(printf 'jobs:5\njobs:6')" ]
+}
+
+@test "rmq-send: --no-create is 66 and makes nothing" {
+	start_queue q
+	run rmq-send --no-create jobs hello
+	assert_failure 66
+	assert_output "rmq-send: jobs: no such queue: 0 of 1 messages stored"
+	[ -z "$(rmq-queue ls)" ]
+}
+
+@test "rmq-send: names outside the set, and options it does not have, are 64" {
+	local name
+	for name in a/b .a -- 'a b' '' "$(printf 'x%.0s' {1..124})"; do
+		run rmq-send -- "$name" hello
+		assert_failure 64
+	done
+	for name in --delay=1s --topic --resume=x --window=0 --window=257 --timeout=x; do
+		run rmq-send "$name" jobs hello
+		assert_failure 64
+	done
+	run rmq-send
+	assert_failure 64
+	run rmq-send -w jobs hello
+	assert_failure 64
+	run rmq-send -S tcp:nonsense jobs hello
+	assert_failure 64
+}
+
+@test "rmq-send: a directory or nothing as stdin is 74" {
+	start_queue q
+	run timeout 10 bash -c 'rmq-send jobs <.'
+	assert_failure 74
+	assert_output "rmq-send: jobs: standard input: Is a directory: 0 of 0 lines stored"
+	run timeout 10 bash -c 'rmq-send jobs <&-'
+	assert_failure 74
+}
+
+@test "rmq-send: /dev/full as stdout is 74" {
+	start_queue q
+	run bash -c 'rmq-send -i jobs a >/dev/full'
+	assert_failure 74
+	assert_output --partial "No space left on device"
+}
+
+@test "rmq-send: a daemon that never answers is 75 after the time-out" {
+	start python3 -c '
+import socket, time
+s = socket.socket(socket.AF_UNIX); s.bind("dumb"); s.listen()
+held = []
+while True: held.append(s.accept())'
+	wait_until 10 [ -S dumb ]
+	run rmq-send -S unix:dumb --timeout 300ms jobs hello
+	assert_failure 75
+	assert_output --partial "no daemon answers at dumb in time"
+}
+
+@test "rmq-send: a socket that nobody listens on is 75, one that is not ours 77" {
+	python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("stale")'
+	run rmq-send -S unix:stale --timeout 0 jobs hello
+	assert_failure 75
+	assert_output --partial "Connection refused"
+}
+
+@test "rmq-send: SIGTERM confirms what was read, drops a cut record and dies by the signal" {
+	start_queue q
+	open_sender jobs
+	printf 'one\ntwo\ncut' >&7
+	wait_until 10 eval '[ "$(rmq-queue show jobs ready)" = 2 ]'
+	kill -TERM $SENDER
+	run wait $SENDER
+	assert_failure 143
+	exec 7>&-
+	run bodies jobs
+	assert_output "$(printf 'one\ntwo')"
+}
+
+@test "rmq-send: SIGTERM while nobody answers ends it at once, --unsent has all" {
+	seq 10 >in
+	rmq-send -S unix:none --unsent rest jobs <in 2>err 3>&- &
+	STARTED+=($!)
+	wait_until 10 grep -q "^pos:.[1-9]" "/proc/${STARTED[-1]}/fdinfo/0"
+	kill -TERM "${STARTED[-1]}"
+	run wait "${STARTED[-1]}"
+	assert_failure 143
+	cmp in rest
+	grep -q "interrupted: 0 of 10 lines stored" err
+}
+
+@test "rmq-send: --help and --version" {
+	run rmq-send --help
+	assert_success
+	assert_line --index 0 --partial "usage: rmq-send"
+	run rmq-send --version
+	assert_success
+	assert_output --regexp '^rmq-send [0-9]'
+}
