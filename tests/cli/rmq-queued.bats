@@ -407,3 +407,16 @@ logged() {
 	assert_line --partial "IDLE sub=1 leased=1"
 	exec 8>&-
 }
+
+@test "rmq-queued: a client that does not say HELLO within 30 seconds is disconnected" {
+	[ -n "${RMQ_LONG:-}" ] || skip "takes half a minute: RMQ_LONG=1"
+	start_queue q -v
+	mkfifo hold
+	"$RAWCLIENT" q.sock wait eof <hold >silent &
+	STARTED+=($!)
+	exec 8>hold
+	wait_until 40 logged "did not say HELLO"
+	exec 8>&-
+	wait_until 20 logged eof silent
+	hello
+}
