@@ -1,0 +1,318 @@
+#!/usr/bin/env bats
+# rmq-recv: every promise of rmq-recv(1), and what it does with bad input.
+
+load common
+
+bats_require_minimum_version 1.5.0
+
+# counts QUEUE: ready, leased and delayed.
+counts() {
+	rmq-queue show "$1" ready leased delayed | paste -sd' '
+}
+
+# settles QUEUE COUNTS: that they come to be so.
+settles() {
+	wait_until 10 eval "[ \"\$(counts $1)\" = '$2' ]"
+}
+
+@test "rmq-recv: --drain prints all, settles it and ends with 0" {
+	start_queue q
+	seq 100000 | rmq-send jobs
+	timeout 30 rmq-recv --drain jobs >got
+	cmp got <(seq 100000)
+	[ "$(counts jobs)" = "0 0 0" ]
+	timeout 30 rmq-recv --drain jobs >got
+	[ ! -s got ]
+}
+
+@test "rmq-recv: through a pipe everything is settled when it was read" {
+	start_queue q
+	seq 100000 | rmq-send jobs
+	timeout 30 rmq-recv --drain jobs | cmp - <(seq 100000)
+	[ "$(counts jobs)" = "0 0 0" ]
+}
+
+@test "rmq-recv: -n ends after so many and leases no more" {
+	start_queue q
+	seq 10 | rmq-send jobs
+	[ "$(timeout 10 rmq-recv -n 3 jobs | paste -sd' ')" = "1 2 3" ]
+	[ "$(timeout 10 rmq-recv -1 jobs)" = 4 ]
+	[ "$(counts jobs)" = "6 0 0" ]
+	[ "$(rmq-queue show jobs delivered)" = 4 ]
+}
+
+@test "rmq-recv: --wait exits 1 when nothing came in time, 0 when something came" {
+	start_queue q
+	run timeout 10 rmq-recv -1 --wait 0 jobs
+	assert_failure 1
+	run timeout 10 rmq-recv --wait 200ms jobs
+	assert_failure 1
+	rmq-send jobs a
+	run timeout 10 rmq-recv --wait 200ms jobs
+	assert_success
+	assert_output a
+	run timeout 10 rmq-recv -n 2 --wait 100ms jobs
+	assert_failure 1
+}
+
+@test "rmq-recv: --drain=all waits for what is leased elsewhere" {
+	start_queue q
+	rmq-send jobs a b
+	receipt=$(timeout 10 rmq-recv -1 --ack manual -o receipt jobs)
+	start timeout 20 rmq-recv --drain=all jobs
+	local pid=$!
+	settles jobs "0 1 0"
+	kill -0 $pid
+	rmq-ack "$receipt"
+	wait $pid
+	[ "$(cat out)" = b ]
+}
+
+@test "rmq-recv: --drain does not wait for what is leased elsewhere" {
+	start_queue q
+	rmq-send jobs a b
+	timeout 10 rmq-recv -1 --ack manual jobs
+	run timeout 10 rmq-recv --drain jobs
+	assert_success
+	assert_output b
+}
+
+@test "rmq-recv: -j prints envelopes" {
+	start_queue q
+	printf 'a"\\\t\1é\n' | rmq-send jobs
+	printf '\377\n' | rmq-send jobs
+	timeout 10 rmq-recv -j -n 2 jobs >got
+	python3 - <<-'END'
+		import json
+		a, b = map(json.loads, open("got"))
+		assert list(a) == ["id", "queue", "seq", "time", "attempt", "failures", "receipt",
+		    "until", "priority", "key", "headers", "body"], a
+		assert a["body"] == 'a"\\\t\x01é' and a["id"] == "jobs:1" and a["seq"] == 1
+		assert a["queue"] == "jobs" and a["attempt"] == 1 and a["failures"] == 0
+		assert a["receipt"].startswith("jobs:1:") and a["time"] < a["until"]
+		assert a["priority"] == 4 and a["key"] is None and a["headers"] == {}
+		assert b["body64"] == "/w==" and "body" not in b
+	END
+}
+
+@test "rmq-recv: -o prints fields, the body last and whole" {
+	start_queue q
+	printf 'a\tb\n' | rmq-send jobs
+	run timeout 10 rmq-recv -1 -o id,attempt,key,body jobs
+	assert_output "$(printf 'jobs:1\t1\t-\ta\tb')"
+	run rmq-recv -o body,id jobs
+	assert_failure 64
+	run rmq-recv -o nonsense jobs
+	assert_failure 64
+}
+
+@test "rmq-recv: a body that holds the separator is 65 and a failure, but for -0, -j and --raw" {
+	start_queue q
+	rmq-queue create --backoff 0,0 jobs
+	rmq-send jobs one $'two\nlines' three
+	run timeout 10 rmq-recv --drain jobs
+	assert_failure 65
+	assert_line --index 0 one
+	assert_line --partial "rmq-recv: jobs: message 2 holds the separator"
+	[ "$(rmq-queue peek -o seq,failures jobs | paste -sd' ')" = "$(printf '2\t1 3\t0')" ]
+	[ "$(timeout 10 rmq-recv -0 -1 jobs | tr '\0' '|')" = $'two\nlines|' ]
+}
+
+@test "rmq-recv: --skip-bad makes a dead letter of it, goes on, and 65 at the end" {
+	start_queue q
+	rmq-send jobs one $'two\nlines' three
+	run --separate-stderr timeout 10 rmq-recv --skip-bad --drain jobs
+	assert_failure 65
+	assert_output "$(printf 'one\nthree')"
+	[ "$(rmq-queue show jobs.dead ready)" = 1 ]
+	run rmq-queue peek -j jobs.dead
+	assert_output --partial "body holds the separator"
+}
+
+@test "rmq-recv: --raw prints bodies and nothing else" {
+	start_queue q
+	rmq-send jobs one $'two\n' three
+	[ "$(timeout 10 rmq-recv --raw --drain jobs)" = $'onetwo\nthree' ]
+}
+
+@test "rmq-recv: a closed stdout releases what was not read, uncounted, and ends it by SIGPIPE" {
+	start_queue q
+	seq 1000 | rmq-send jobs
+	bash -c 'timeout 20 rmq-recv --prefetch 500 jobs; echo $? >status' | head -1
+	wait_until 10 [ -s status ]
+	[ "$(cat status)" = 141 ]
+	settles jobs "$(rmq-queue show jobs ready) 0 0"
+	[ "$(rmq-queue show jobs ready)" -lt 1000 ]
+	[ "$(rmq-queue show jobs failed)" = 0 ]
+	# What head had read is gone, and nothing else.
+	timeout 10 rmq-recv --drain jobs >rest
+	tail -n "$(wc -l <rest)" <(seq 1000) | cmp - rest
+}
+
+@test "rmq-recv: a reader that does not read keeps the lease, and no one else gets it" {
+	start_queue q
+	rmq-queue create --lease 500ms jobs
+	seq 100 | rmq-send jobs
+	mkfifo pipe
+	exec 6<>pipe
+	rmq-recv jobs >pipe 2>>log 3>&- 6>&- &
+	STARTED+=($!)
+	settles jobs "0 100 0"
+	run timeout 10 rmq-recv --wait 1500ms jobs
+	assert_failure 1
+	[ "$(rmq-queue show jobs failed)" = 0 ]
+	# Once it reads, they are settled.
+	head -n 100 <&6 >got
+	cmp got <(seq 100)
+	settles jobs "0 0 0"
+	exec 6>&-
+}
+
+@test "rmq-recv: what the reader has not taken is not settled" {
+	start_queue q
+	seq 10 | rmq-send jobs
+	mkfifo pipe
+	exec 6<>pipe
+	rmq-recv jobs >pipe 2>>log 3>&- 6>&- &
+	STARTED+=($!)
+	local line
+	read -r line <&6
+	[ "$line" = 1 ]
+	# A shell takes a line from a pipe byte by byte.
+	settles jobs "0 9 0"
+	exec 6>&-
+}
+
+@test "rmq-recv: SIGTERM releases uncounted and ends a receiver without an end with 0" {
+	start_queue q
+	seq 100000 | rmq-send jobs
+	mkfifo pipe
+	exec 6<>pipe
+	rmq-recv jobs >pipe 2>>log 3>&- 6>&- &
+	local pid=$!
+	STARTED+=($pid)
+	wait_until 10 eval '[ "$(rmq-queue show jobs leased)" -gt 0 ]'
+	kill -TERM $pid
+	wait $pid
+	[ "$(counts jobs)" = "100000 0 0" ]
+	[ "$(rmq-queue show jobs failed)" = 0 ]
+	exec 6>&-
+}
+
+@test "rmq-recv: SIGHUP, and SIGTERM with an end, end it by the signal" {
+	start_queue q
+	rmq-recv jobs >out 2>>log 3>&- &
+	STARTED+=($!)
+	wait_until 10 eval '[ "$(rmq-queue show jobs receivers)" = 1 ]'
+	kill -HUP "${STARTED[-1]}"
+	local status=0
+	wait "${STARTED[-1]}" || status=$?
+	[ $status = 129 ]
+	rmq-recv -n 5 jobs >out 2>>log 3>&- &
+	STARTED+=($!)
+	wait_until 10 eval '[ "$(rmq-queue show jobs receivers)" = 1 ]'
+	kill -TERM "${STARTED[-1]}"
+	status=0
+	wait "${STARTED[-1]}" || status=$?
+	[ $status = 143 ]
+}
+
+@test "rmq-recv: SIGTERM ends it also when the daemon is gone" {
+	start_queue q
+	rmq-recv jobs >out 2>>log 3>&- &
+	STARTED+=($!)
+	local pid=$!
+	wait_until 10 eval '[ "$(rmq-queue show jobs receivers)" = 1 ]'
+	kill_queue
+	kill -TERM $pid
+	wait $pid
+}
+
+@test "rmq-recv: a daemon that comes back is received from, and nothing comes twice" {
+	start_queue q
+	rmq-recv jobs >got 2>>log 3>&- &
+	STARTED+=($!)
+	seq 5000 | rmq-send jobs
+	wait_until 10 eval '[ "$(wc -l <got)" = 5000 ]'
+	kill_queue
+	start_queue q
+	seq 5001 10000 | rmq-send jobs
+	wait_until 20 eval '[ "$(wc -l <got)" -ge 10000 ]'
+	settles jobs "0 0 0"
+	cmp got <(seq 10000)
+}
+
+@test "rmq-recv: --ack manual leaves messages to rmq-ack, at most --prefetch at a time" {
+	start_queue q
+	seq 10 | rmq-send jobs
+	rmq-recv --ack manual --prefetch 3 -o receipt jobs >receipts 2>>log 3>&- &
+	STARTED+=($!)
+	settles jobs "7 3 0"
+	wait_until 10 eval '[ "$(wc -l <receipts)" = 3 ]'
+	rmq-ack <receipts
+	settles jobs "4 3 0"
+	kill -TERM "${STARTED[-1]}"
+	wait "${STARTED[-1]}"
+	# The leases outlive it.
+	[ "$(counts jobs)" = "4 3 0" ]
+}
+
+@test "rmq-recv: a lease that is not settled in time ends, and counts as a failure" {
+	start_queue q
+	rmq-queue create --backoff 0,0 jobs
+	rmq-send jobs a
+	timeout 10 rmq-recv --ack manual --lease 300ms -1 jobs
+	run timeout 10 rmq-recv -1 -o failures,attempt,body jobs
+	assert_output "$(printf '1\t2\ta')"
+}
+
+@test "rmq-recv: --ack none settles before it prints, write and sync after" {
+	start_queue q
+	local mode
+	for mode in none write sync; do
+		seq 1000 | rmq-send jobs
+		timeout 10 rmq-recv --drain --ack $mode jobs >got
+		cmp got <(seq 1000)
+		[ "$(counts jobs)" = "0 0 0" ]
+	done
+	run bash -c 'rmq-recv --ack read jobs >file'
+	assert_failure 64
+	run bash -c 'rmq-recv --ack sync jobs | cat; exit ${PIPESTATUS[0]}'
+	assert_failure 64
+}
+
+@test "rmq-recv: /dev/full as stdout is 74, and the message goes back uncounted" {
+	start_queue q
+	rmq-send jobs a
+	run timeout 10 bash -c 'rmq-recv -1 jobs >/dev/full'
+	assert_failure 74
+	assert_output "rmq-recv: jobs: standard output: No space left on device"
+	[ "$(counts jobs)" = "1 0 0" ]
+	[ "$(rmq-queue show jobs failed)" = 0 ]
+	run timeout 10 bash -c 'rmq-recv -1 jobs >&-'
+	assert_failure 74
+}
+
+@test "rmq-recv: no daemon is 69 after the time-out, with an end" {
+	run timeout 10 rmq-recv -S unix:none --timeout 300ms jobs
+	assert_failure 69
+	assert_output --partial "rmq-recv: jobs: no daemon answers at none"
+}
+
+@test "rmq-recv: --no-create is 66, names and options that are none are 64" {
+	start_queue q
+	run timeout 10 rmq-recv --no-create -1 jobs
+	assert_failure 66
+	[ -z "$(rmq-queue ls)" ]
+	local option
+	for option in --parallel=2 --topic --ack=never --count=0 --lease=1ms --drain=some; do
+		run timeout 10 rmq-recv "$option" jobs
+		assert_failure 64
+	done
+	run rmq-recv a/b
+	assert_failure 64
+	run rmq-recv jobs cat
+	assert_failure 64
+	run rmq-recv
+	assert_failure 64
+}
