@@ -1,0 +1,151 @@
+#!/usr/bin/env bats
+# rmq-ack: every promise of rmq-ack(1), and what it does with bad input.
+
+load common
+
+bats_require_minimum_version 1.5.0
+
+counts() {
+	rmq-queue show "$1" ready leased delayed | paste -sd' '
+}
+
+# receipts N: N messages of `jobs`, leased; a line each: the receipt, the body.
+receipts() {
+	seq "$1" | rmq-send jobs
+	timeout 10 rmq-recv -n "$1" --ack manual -o receipt,body jobs
+}
+
+@test "rmq-ack: receipts as arguments, and as the first word of a line, are settled" {
+	start_queue q
+	receipts 5 >r
+	rmq-ack $(head -2 r | cut -f1)
+	[ "$(counts jobs)" = "0 3 0" ]
+	tail -3 r | rmq-ack
+	[ "$(counts jobs)" = "0 0 0" ]
+}
+
+@test "rmq-ack: envelopes are settled, --pass gives each line once it is" {
+	start_queue q
+	seq 3 | rmq-send jobs
+	timeout 10 rmq-recv -n 3 --ack manual -j jobs >envelopes
+	rmq-ack --pass <envelopes >passed
+	cmp envelopes passed
+	[ "$(counts jobs)" = "0 0 0" ]
+}
+
+@test "rmq-ack: done already by the same receipt is done" {
+	start_queue q
+	receipts 1 >r
+	rmq-ack "$(cut -f1 r)"
+	rmq-ack "$(cut -f1 r)"
+}
+
+@test "rmq-ack: a stale receipt is named, 1 at the end, and the others are settled" {
+	start_queue q
+	rmq-queue create --backoff 0,0 jobs
+	seq 2 | rmq-send jobs
+	timeout 10 rmq-recv -1 --ack manual --lease 200ms -o receipt jobs >old
+	timeout 10 rmq-recv -n 2 --ack manual -o receipt jobs >new
+	run rmq-ack --pass < <(cat old new)
+	assert_failure 1
+	assert_line "rmq-ack: $(cat old): receipt is stale"
+	refute_line "$(cat old)"
+	assert_line "$(head -1 new)"
+	[ "$(counts jobs)" = "0 0 0" ]
+}
+
+@test "rmq-ack: --release gives back uncounted, --delay not before its time" {
+	start_queue q
+	receipts 2 >r
+	rmq-ack --release "$(head -1 r | cut -f1)"
+	rmq-ack --release --delay 1h "$(tail -1 r | cut -f1)"
+	[ "$(counts jobs)" = "1 0 1" ]
+	[ "$(rmq-queue show jobs failed)" = 0 ]
+	run rmq-ack --delay 1h "$(head -1 r | cut -f1)"
+	assert_failure 64
+}
+
+@test "rmq-ack: --dead moves to the dead-letter queue, with the reason" {
+	start_queue q
+	receipts 1 >r
+	rmq-ack --dead "no such customer" "$(cut -f1 r)"
+	[ "$(rmq-queue show jobs.dead ready)" = 1 ]
+	run rmq-queue peek -j jobs.dead
+	assert_output --partial "no such customer"
+	run rmq-ack --dead "$(printf 'x%.0s' {1..256})" "$(cut -f1 r)"
+	assert_failure 64
+}
+
+@test "rmq-ack: --touch lets the lease run from now" {
+	start_queue q
+	rmq-send jobs a
+	receipt=$(timeout 10 rmq-recv -1 --ack manual --lease 500ms -o receipt jobs)
+	rmq-ack --touch 1h "$receipt"
+	run timeout 10 rmq-recv --wait 1s jobs
+	assert_failure 1
+	[ "$(counts jobs)" = "0 1 0" ]
+}
+
+@test "rmq-ack: what is no receipt is 65, all before it are settled; --skip-bad goes on" {
+	start_queue q
+	receipts 3 >r
+	run rmq-ack < <(head -1 r; echo nonsense; tail -2 r)
+	assert_failure 65
+	assert_output "rmq-ack: line 2: not a receipt"
+	[ "$(counts jobs)" = "0 2 0" ]
+	run rmq-ack --skip-bad < <(echo; echo '{"a":1}'; echo '{'; echo jobs:1; tail -2 r)
+	assert_failure 65
+	[ "$(counts jobs)" = "0 0 0" ]
+	run rmq-ack nonsense
+	assert_failure 65
+}
+
+@test "rmq-ack: the loop of the manual settles what was worked on" {
+	start_queue q
+	seq 20 | rmq-send jobs
+	timeout 20 rmq-recv -n 20 --ack manual -o receipt,body jobs |
+		while IFS=$'\t' read -r r b; do
+			[ $((b % 2)) = 0 ] && echo "$r"
+		done | rmq-ack
+	[ "$(counts jobs)" = "0 10 0" ]
+}
+
+@test "rmq-ack: a line is settled at once, while more may come" {
+	start_queue q
+	receipts 1 >r
+	mkfifo in
+	exec 7<>in
+	rmq-ack <in >>out 2>>log 3>&- 7>&- &
+	STARTED+=($!)
+	cat r >&7
+	wait_until 10 eval '[ "$(counts jobs)" = "0 0 0" ]'
+	exec 7>&-
+	wait "${STARTED[-1]}"
+}
+
+@test "rmq-ack: an unknown queue is 66, no daemon is 69, no input is 0" {
+	start_queue q
+	run rmq-ack nope:1:1
+	assert_failure 66
+	run rmq-ack -S unix:none --timeout 0 jobs:1:1
+	assert_failure 69
+	rmq-ack -S unix:none </dev/null
+	run timeout 10 bash -c 'rmq-ack <.'
+	assert_failure 74
+}
+
+@test "rmq-ack: /dev/full as stdout is 74" {
+	start_queue q
+	receipts 1 >r
+	run timeout 10 bash -c 'rmq-ack --pass <r >/dev/full'
+	assert_failure 74
+}
+
+@test "rmq-ack: two verbs, and options it does not have, are 64" {
+	run rmq-ack --release --dead why a:1:1
+	assert_failure 64
+	run rmq-ack --touch 1ms a:1:1
+	assert_failure 64
+	run rmq-ack --nonsense
+	assert_failure 64
+}

@@ -1,0 +1,154 @@
+#!/usr/bin/env bats
+# rmq-queue: every promise of rmq-queue(1), and what it does with bad input.
+
+load common
+
+bats_require_minimum_version 1.5.0
+
+@test "rmq-queue: ls lists queues, by a glob too" {
+	start_queue q
+	rmq-send a 1 2
+	rmq-send ab 1
+	rmq-send b 1
+	run rmq-queue ls
+	assert_output "$(printf 'a\t2\t0\t0\t4\t0\nab\t1\t0\t0\t2\t0\nb\t1\t0\t0\t2\t0')"
+	run rmq-queue ls -o queue 'a*'
+	assert_output "$(printf 'a\nab')"
+	run rmq-queue ls -j b
+	assert_output '{"queue":"b","ready":1,"leased":0,"delayed":0,"bytes":2,"receivers":0}'
+	run rmq-queue ls -o nonsense
+	assert_failure 64
+}
+
+@test "rmq-queue: ls lists more queues than one answer holds" {
+	start_queue q
+	local i
+	for i in {100..399}; do
+		rmq-queue create "q$i"
+	done
+	[ "$(rmq-queue ls -o queue)" = "$(printf 'q%d\n' {100..399})" ]
+}
+
+@test "rmq-queue: on a terminal ls is aligned under a heading" {
+	start_queue q
+	rmq-send jobs 1
+	run script -qc "rmq-queue ls" /dev/null
+	assert_line --index 0 --regexp '^queue  ready  leased'
+	assert_line --index 1 --regexp '^jobs       1       0'
+}
+
+@test "rmq-queue: create takes settings, show tells them, again is 0, different is 73" {
+	start_queue q
+	rmq-queue create --lease 5s --max-attempts 3 --backoff 2s,1m --max-bytes 1M \
+		--max-message 2K --dead-letter graves jobs
+	run rmq-queue show jobs lease max-attempts backoff max-bytes max-message dead-letter
+	assert_output "$(printf '%s\n' 5s 3 2s,1m 1048576 2048 graves)"
+	rmq-queue create --lease 5s --max-attempts 3 --backoff 2s,1m --max-bytes 1M \
+		--max-message 2K --dead-letter graves jobs
+	run rmq-queue create --lease 6s jobs
+	assert_failure 73
+	assert_output "rmq-queue: jobs: exists already, and differs"
+	rmq-queue create --dead-letter none other
+	[ "$(rmq-queue show other dead-letter)" = none ]
+	[ "$(rmq-queue show -j other | python3 -c 'import json; print(json.load(open(0))["lease"])')" = 30s ]
+}
+
+@test "rmq-queue: set changes what is given and nothing else" {
+	start_queue q
+	rmq-queue create --lease 5s --max-attempts 3 jobs
+	rmq-queue set --lease 7s jobs
+	[ "$(rmq-queue show jobs lease max-attempts | paste -sd' ')" = "7s 3" ]
+	run rmq-queue set --lease 7s nope
+	assert_failure 66
+	run rmq-queue set jobs
+	assert_failure 64
+}
+
+@test "rmq-queue: rm refuses a queue that holds messages with 1, --force does not" {
+	start_queue q
+	rmq-send jobs 1
+	run rmq-queue rm jobs
+	assert_failure 1
+	assert_output "rmq-queue: jobs: queue holds messages"
+	rmq-queue rm --force jobs
+	run rmq-queue rm jobs
+	assert_failure 66
+	rmq-queue create empty
+	rmq-queue rm empty
+	[ -z "$(rmq-queue ls)" ]
+}
+
+@test "rmq-queue: purge deletes all messages and keeps the queue" {
+	start_queue q
+	seq 1000 | rmq-send jobs
+	rmq-queue purge jobs
+	[ "$(rmq-queue show jobs ready)" = 0 ]
+	run timeout 10 rmq-recv -1 --wait 0 jobs
+	assert_failure 1
+}
+
+@test "rmq-queue: peek shows messages and leases none" {
+	start_queue q
+	seq 5000 | rmq-send jobs
+	run rmq-queue peek jobs
+	assert_output "$(seq 10)"
+	rmq-queue peek -n 5000 jobs | cmp - <(seq 5000)
+	run rmq-queue peek -n 2 --from 4999 -o id,state,receipt,body jobs
+	assert_output "$(printf 'jobs:4999\tready\t-\t4999\njobs:5000\tready\t-\t5000')"
+	[ "$(rmq-queue peek -0 -n 2 jobs | tr '\0' '|')" = "1|2|" ]
+	timeout 10 rmq-recv -1 --ack manual jobs
+	[ "$(rmq-queue peek --state leased jobs)" = 1 ]
+	[ "$(rmq-queue peek --state ready -n 1 jobs)" = 2 ]
+	[ "$(rmq-queue show jobs delivered)" = 1 ]
+	run rmq-queue peek nope
+	assert_failure 66
+	run rmq-queue peek --state odd jobs
+	assert_failure 64
+}
+
+@test "rmq-queue: peek shows large messages whole" {
+	start_queue q
+	head -c 300000 /dev/urandom | base64 -w0 >body
+	rmq-send -w jobs <body
+	rmq-send jobs small
+	rmq-queue peek jobs | cmp - <(cat body; echo; echo small)
+}
+
+@test "rmq-queue: stat counts what went through" {
+	start_queue q
+	seq 10 | rmq-send jobs
+	timeout 10 rmq-recv -n 4 jobs
+	[ "$(rmq-queue stat jobs)" = "$(printf 'jobs\t10\t4\t4\t0\t0')" ]
+	run rmq-queue stat nope
+	assert_failure 66
+}
+
+@test "rmq-queue: show of no queue is 66, of no field 64" {
+	start_queue q
+	run rmq-queue show jobs
+	assert_failure 66
+	assert_output "rmq-queue: jobs: no such queue"
+	rmq-queue create jobs
+	run rmq-queue show jobs nonsense
+	assert_failure 64
+	[ "$(rmq-queue show jobs | head -1)" = "$(printf 'queue\tjobs')" ]
+}
+
+@test "rmq-queue: bad names, values and commands are 64; no daemon is 69" {
+	local args
+	for args in "" "nonsense" "create" "create a/b" "create --lease x a" "create --expire 1s a" \
+		"create --backoff 2s,1s a" "create --max-message 17M a" "rm a b" "bind a b"; do
+		run rmq-queue $args
+		assert_failure 64
+	done
+	run timeout 10 rmq-queue ls -S unix:none --timeout 300ms
+	assert_failure 69
+	assert_output "rmq-queue: no daemon answers at none (No such file or directory)"
+}
+
+@test "rmq-queue: /dev/full as stdout is 74" {
+	start_queue q
+	rmq-queue create jobs
+	run timeout 10 bash -c 'rmq-queue ls >/dev/full'
+	assert_failure 74
+}
