@@ -15,7 +15,7 @@ FUZZ_SECONDS ?= 60
 
 VERSION := 0.1
 B := build/$(MODE)
-PACKAGES := libuv lmdb libxxhash jansson libbsd-overlay
+PACKAGES := libuv lmdb libxxhash jansson libsodium libbsd-overlay
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wwrite-strings -Wcast-qual -Wpointer-arith -Wvla -Wundef -Wno-unused-function
 

@@ -1,4 +1,4 @@
-/* Base 64 (RFC 4648, with padding): bytes that are no text, in JSON. */
+/* Base 64 (RFC 4648, with padding): bytes that are no text, in JSON; keys. */
 #ifndef RMQ_CORE_BASE64_H
 #define RMQ_CORE_BASE64_H
 
@@ -12,5 +12,12 @@ static inline size_t base64_size(size_t len)
 
 /* Writes base64_size(in.len) characters, no NUL behind them. */
 void base64_encode(struct slice in, char *out);
+
+/*
+ * The other way: exactly `len` bytes.  False if base64_encode() would not have written this:
+ * another length or character, a bit behind the last byte.
+ */
+bool base64_decode(struct slice in, uint8_t *out, size_t len)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -12,9 +12,14 @@
 /* Formats. */
 #define WIRE_VERSION    1 /* clients' protocol */
 #define JOURNAL_VERSION 1 /* journal protocol, record format, data directory */
+#define LINK_VERSION    1 /* encrypted links between machines */
 
 #define FRAME_HEADER_SIZE 8
 #define FRAME_PAYLOAD_MAX 66560
+
+/* Encrypted links.  So many records of one key are far from where its counter ends. */
+#define NOISE_RECORD_MAX  65535
+#define NOISE_RECORDS_MAX (1ull << 48)
 
 /* An LMDB value of N * 4096 - 16 bytes fills its overflow pages exactly. */
 #define RECORD_MAX         65520
@@ -64,6 +69,7 @@
 static_assert(BATCH_MAX + 512 <= RECORD_PAYLOAD_MAX, "a full batch fits into a record");
 static_assert(BATCH_MAX + 1024 <= FRAME_PAYLOAD_MAX, "a full batch fits into a frame");
 static_assert(RECORD_PAYLOAD_MAX + 64 <= FRAME_PAYLOAD_MAX, "a record fits into a frame");
+static_assert(NOISE_RECORDS_MAX < 1ull << 60, "a counter never comes near its end");
 static_assert((RECORD_MAX + 16) % 4096 == 0, "a full record fills its pages");
 
 #endif

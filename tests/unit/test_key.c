@@ -1,0 +1,105 @@
+/* Keys as people write them, and base 64. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/base64.h"
+#include "core/key.h"
+
+static void base64_decodes_what_it_encodes(void **state)
+{
+	uint8_t in[70], out[70];
+	char text[100];
+	(void)state;
+	for (size_t i = 0; i < sizeof(in); i++)
+		in[i] = (uint8_t)(i * 37 + 250);
+	for (size_t len = 0; len <= sizeof(in); len++) {
+		base64_encode(slice_of(in, len), text);
+		struct slice s = slice_of(text, base64_size(len));
+		memset(out, 0, sizeof(out));
+		assert_true(base64_decode(s, out, len));
+		assert_memory_equal(out, in, len);
+		assert_false(base64_decode(s, out, len + 3));
+		assert_false(base64_decode(slice_of(text, s.len + 1), out, len));
+	}
+}
+
+/* One text for each value: no spaces, other alphabets, missing padding or stray bits. */
+static void base64_has_one_text_for_a_value(void **state)
+{
+	static const char *const bad[] = {"AQ==", "AQI", "AQI\n", "AQJ=", "AQI==", "AQ=I",
+	    "A===", " AQI", "A_I=", "A-I=", "AQIA", "====", ""};
+	uint8_t out[2] = {0};
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(base64_decode(slice_str(bad[i]), out, 2));
+	assert_false(base64_decode(slice_of("AQ\0=", 4), out, 2));
+	assert_true(base64_decode(slice_str("AQI="), out, 2));
+	assert_memory_equal(out, "\1\2", 2);
+}
+
+/* RFC 7748, section 6.1; the fingerprint is what b2sum -l 128 says of the text. */
+static void a_key_is_a_word_and_has_a_fingerprint(void **state)
+{
+	static const uint8_t alice[KEY_SIZE] = {0x77, 0x07, 0x6d, 0x0a, 0x73, 0x18, 0xa5, 0x7d,
+	    0x3c, 0x16, 0xc1, 0x72, 0x51, 0xb2, 0x66, 0x45, 0xdf, 0x4c, 0x2f, 0x87, 0xeb, 0xc0,
+	    0x99, 0x2a, 0xb1, 0x77, 0xfb, 0xa5, 0x1d, 0xb9, 0x2c, 0x2a};
+	uint8_t key[KEY_SIZE], again[KEY_SIZE];
+	char text[KEY_TEXT_SIZE], fingerprint[KEY_FINGERPRINT_SIZE];
+	(void)state;
+	assert_true(key_public(alice, key));
+	key_print(key, text);
+	assert_string_equal(text, "rmq1:hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=");
+	assert_true(key_parse(slice_str(text), again));
+	assert_memory_equal(again, key, KEY_SIZE);
+	key_fingerprint(key, fingerprint);
+	assert_string_equal(fingerprint, "ef91-b117-b075-7f7c-4a7d-b391-8e3f-2128");
+}
+
+static void what_is_no_key_is_refused(void **state)
+{
+	static const char *const bad[] = {"",
+	    "rmq1:", "rmq2:hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=",
+	    "rmq1:hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo",
+	    "rmq1:hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo= ",
+	    "rmq1:hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmp=",
+	    "rmq1:hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo=",
+	    "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=",
+	    /* zeros, and one: points of low order */
+	    "rmq1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+	    "rmq1:AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="};
+	uint8_t key[KEY_SIZE] = "untouched";
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(key_parse(slice_str(bad[i]), key));
+	assert_string_equal((char *)key, "untouched");
+}
+
+static void both_compute_the_same_secret_or_none(void **state)
+{
+	static const uint8_t a[KEY_SIZE] = {0, 1}, b[KEY_SIZE] = {0, 2}, zeros[KEY_SIZE];
+	uint8_t key_a[KEY_SIZE], key_b[KEY_SIZE], shared[KEY_SIZE], again[KEY_SIZE];
+	(void)state;
+	assert_true(key_public(a, key_a) && key_public(b, key_b));
+	assert_true(key_shared(a, key_b, shared) && key_shared(b, key_a, again));
+	assert_memory_equal(shared, again, KEY_SIZE);
+	assert_false(key_shared(a, zeros, shared));
+	assert_memory_equal(shared, zeros, KEY_SIZE);
+	assert_false(key_public(zeros, key_a));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(base64_decodes_what_it_encodes),
+	    cmocka_unit_test(base64_has_one_text_for_a_value),
+	    cmocka_unit_test(a_key_is_a_word_and_has_a_fingerprint),
+	    cmocka_unit_test(what_is_no_key_is_refused),
+	    cmocka_unit_test(both_compute_the_same_secret_or_none)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
