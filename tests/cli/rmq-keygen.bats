@@ -107,6 +107,8 @@ line='^rmq1:[A-Za-z0-9+/]{43}=$'
 	run -65 rmq-keygen -y bad
 	mkfifo -m 0600 fifo
 	run -65 rmq-keygen -y fifo
+	mkdir -m 0700 folder
+	run -65 rmq-keygen -y folder
 	sed 's/^rmq-secret-key 1/rmq-secret-key 2/' key >bad
 	run -76 rmq-keygen -y bad
 }
