@@ -556,6 +556,14 @@ static void give_credit(struct receiver *r)
 
 /* ---- phases ---- */
 
+/* Whether the time of --wait runs: nothing is there to be taken, or nothing may be. */
+static bool waits(const struct receiver *r)
+{
+	bool full = r->o->ack == ACK_MANUAL && r->subscribed &&
+		    client_credit_messages(r->io.client, r->sub) == 0;
+	return r->o->wait_ms != UNITS_INFINITY && (r->idle || full);
+}
+
 /* DRAIN_ALL: whether nothing is left, for anyone; asks if it is not known. */
 static bool is_drained(struct receiver *r, struct mono_time now)
 {
@@ -570,18 +578,23 @@ static bool is_drained(struct receiver *r, struct mono_time now)
 	return false;
 }
 
+static bool waited_enough(const struct receiver *r, struct mono_time now)
+{
+	return waits(r) && now.ms - r->heard.ms >= r->o->wait_ms;
+}
+
 /* Whether no more messages are to be taken. */
 static bool is_over(struct receiver *r, struct mono_time now)
 {
 	if (r->code || (r->taken >= r->o->count && nothing_in_hand(r)))
+		return true;
+	if (waited_enough(r, now) && nothing_in_hand(r) && client_welcomed(r->io.client))
 		return true;
 	if (!r->idle || !nothing_in_hand(r) || !client_welcomed(r->io.client)) {
 		if (!r->listing)
 			r->drained = false;
 		return false;
 	}
-	if (r->o->wait_ms != UNITS_INFINITY && now.ms - r->heard.ms >= r->o->wait_ms)
-		return true;
 	return r->o->drain != DRAIN_NO && is_drained(r, now) && !r->listing;
 }
 
@@ -652,9 +665,9 @@ static int next_timer(const struct receiver *r, int timeout_ms)
 		timeout_ms = client_io_sooner(timeout_ms, READER_WAIT_MS / 10);
 	if (r->phase == RELEASING)
 		timeout_ms = client_io_sooner(timeout_ms, RELEASE_MAX_MS);
-	if (r->phase == RUNNING && r->o->wait_ms != UNITS_INFINITY) {
+	if (r->phase == RUNNING && waits(r)) {
 		uint64_t end = r->heard.ms + r->o->wait_ms;
-		if (r->idle && end > now.ms)
+		if (end > now.ms)
 			timeout_ms = client_io_sooner(timeout_ms, end - now.ms);
 	}
 	if (r->phase == RUNNING && r->o->drain == DRAIN_ALL && r->idle && !r->listing)

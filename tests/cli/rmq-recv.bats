@@ -242,6 +242,14 @@ settles() {
 	cmp got <(seq 10000)
 }
 
+@test "rmq-recv: --wait ends --ack manual also when all of --prefetch is unsettled" {
+	start_queue q
+	seq 10 | rmq-send jobs
+	run timeout 10 rmq-recv --ack manual --prefetch 3 --wait 200ms jobs
+	assert_success
+	assert_output "$(seq 3)"
+}
+
 @test "rmq-recv: --ack manual leaves messages to rmq-ack, at most --prefetch at a time" {
 	start_queue q
 	seq 10 | rmq-send jobs
