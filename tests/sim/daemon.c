@@ -17,18 +17,24 @@ static struct world *world_of(void *arg)
 
 /* ---- the core's host ---- */
 
-/* How many bytes of new messages a payload holds. */
-static uint64_t new_bytes(struct slice payload)
+/* How many bytes of new messages a payload holds; notes the newest SEND. */
+static uint64_t new_bytes(struct daemon *d, struct slice payload)
 {
+	struct event_send send;
 	struct events_header h;
 	struct event_iter it;
 	struct event e;
 	uint64_t sum = 0;
 	if (events_open(payload, &h, &it))
 		return 0;
-	while (event_next(&it, &e) == RMQ_E_OK)
+	while (event_next(&it, &e) == RMQ_E_OK) {
 		if (e.type == EVENT_TYPE_SEND || e.type == EVENT_TYPE_CHUNK)
 			sum += e.body.len;
+		if (e.type == EVENT_TYPE_SEND && event_send_decode(e.body, &send)) {
+			d->taken_session = send.session;
+			d->taken_n = send.n;
+		}
+	}
 	return sum;
 }
 
@@ -50,7 +56,7 @@ static void host_append(void *arg, uint64_t n, enum record_kind kind, struct sli
 	struct daemon *d = &w->daemon;
 	trace("append", n, kind, payload.len, 0);
 	if (kind == RECORD_EVENTS) {
-		uint64_t bytes = new_bytes(payload);
+		uint64_t bytes = new_bytes(d, payload);
 		uint64_t used = new_bytes_since(d, n, bytes);
 		if (bytes > 0 && used > d->room_bytes)
 			trace_fail("%llu bytes of new messages, room for %llu",
@@ -175,7 +181,7 @@ void daemon_start(struct world *w)
 	d->lease_base_ms = broker_lease_time(d->broker).ms;
 	d->boot_base_ms = w->boot_ms;
 	d->wall_base_ms = world_wall(w).ms;
-	d->room_n = d->room_bytes = 0;
+	d->room_n = d->room_bytes = d->taken_session = 0;
 	broker_start(d->broker, term);
 	now(w);
 	broker_flush(d->broker);
@@ -250,6 +256,34 @@ static void take_answers(struct world *w)
 	}
 }
 
+/* Keeps a SEND, to be repeated. */
+static void keep_send(struct link *l, const struct frame *f)
+{
+	struct wire_send m;
+	bytes_consume(&l->kept, bytes_all(&l->kept).len);
+	if (f->type != WIRE_TYPE_SEND || !wire_send_decode(f->payload, &m) ||
+	    (m.flags & SEND_CHUNK))
+		return;
+	bytes_push(&l->kept, f->payload);
+	l->kept_n = m.n;
+}
+
+/*
+ * A client may repeat a command that was taken and has no answer yet.  Ours do so only
+ * when they are reconnected, and WELCOME has waited for the disk by then.
+ */
+static void repeat_send(struct world *w, struct link *l)
+{
+	struct daemon *d = &w->daemon;
+	struct frame f = {WIRE_TYPE_SEND, bytes_all(&l->kept)};
+	if (f.payload.len == 0 || l->session != d->taken_session || l->kept_n != d->taken_n ||
+	    l->down.closed || !prng_chance(&w->prng, 100))
+		return;
+	trace("repeat", l->id, l->kept_n, 0, 0);
+	broker_frame(d->broker, l->id, &f);
+	bytes_consume(&l->kept, f.payload.len);
+}
+
 static void take_frames(struct world *w, struct link *l)
 {
 	struct broker *b = w->daemon.broker;
@@ -266,10 +300,7 @@ static void take_frames(struct world *w, struct link *l)
 		    f.payload.len >= 4 ? load_u32(f.payload.data) : 0, 1);
 		checks_asked(w, &f);
 		broker_frame(b, l->id, &f);
-		/* A client may repeat a command when it likes; ours only do when reconnected.
-		 */
-		if (f.type == WIRE_TYPE_SEND && prng_chance(&w->prng, 30))
-			broker_frame(b, l->id, &f);
+		keep_send(l, &f);
 		bytes_consume(&l->up.arrived, used);
 		if (!w->calm && prng_chance(&w->prng, 200))
 			break;
@@ -374,6 +405,7 @@ void daemon_turn(struct world *w)
 		if (!l->accepted)
 			broker_connect(b, l->id);
 		l->accepted = true;
+		repeat_send(w, l);
 		take_frames(w, l);
 		take_end(w, l);
 	}

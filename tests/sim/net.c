@@ -51,6 +51,7 @@ static void link_free(struct link *l)
 {
 	stream_free(&l->up);
 	stream_free(&l->down);
+	bytes_free(&l->kept);
 	free(l);
 }
 

@@ -42,8 +42,10 @@ struct link {
 	bool daemon_closed;	/* the daemon's side has ended */
 	bool client_closed;	/* the client's side has ended */
 	bool deliverable;	/* the daemon has deliveries for it */
-	uint64_t session;	/* as WELCOME said */
-	uint64_t died_session;	/* proof of death is due: the client's process has ended */
+	struct bytes kept;	/* the last SEND that the daemon took in */
+	uint64_t kept_n;
+	uint64_t session;      /* as WELCOME said */
+	uint64_t died_session; /* proof of death is due: the client's process has ended */
 };
 
 struct net {

@@ -728,7 +728,8 @@ static void apply_end_dead(struct reading *r, const struct event_end_dead *e)
 #define APPLIED(X) \
 	X(CREATE, create) \
 	X(SET, set) \
-	X(REMOVE, remove) X(PURGE, purge) X(TAKEN, taken) X(SEND, send) X(CHUNK, chunk) \
+	X(REMOVE, remove) \
+	X(PURGE, purge) X(TAKEN, taken) X(SEND, send) X(CHUNK, chunk) \
 	    X(SEND_CHUNKED, send_chunked) X(CHUNKS_DROPPED, chunks_dropped) X(LEASE, lease) \
 		X(SETTLE, settle) X(RELEASE, release) X(TOUCH, touch) X(EXPIRE, expire) \
 		    X(WAKE, wake) X(BURY, bury) X(DEAD, dead) X(EXTEND, extend) \

@@ -68,7 +68,8 @@ struct daemon {
 	uint64_t room_n, room_bytes;
 	uint64_t *sums; /* bytes of new messages up to append n */
 	size_t sums_cap;
-	uint64_t moved; /* record that was moved in this turn */
+	uint64_t taken_session, taken_n; /* the newest SEND that was appended */
+	uint64_t moved;			 /* record that was moved in this turn */
 };
 
 struct actor;
