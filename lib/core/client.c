@@ -153,6 +153,11 @@ static void give_up(struct client *c, enum rmq_error code, struct slice text)
 		c->host.fatal(c->host.arg, code, text.len ? text : slice_str(error_text(code)));
 }
 
+void client_fail(struct client *c, enum rmq_error code)
+{
+	give_up(c, code, slice_of(NULL, 0));
+}
+
 static void give_up_memory(struct client *c)
 {
 	give_up(c, RMQ_E_LIMIT, slice_str("out of memory"));

@@ -109,10 +109,13 @@ static void try_connect(struct client_io *io, struct mono_time now)
 			io->error = socket_connect(&a, &io->fd);
 			io->error_number = errno;
 		}
-		if (io->error)
-			client_disconnected(io->client, now);
-		else
+		if (!io->error)
 			client_connected(io->client, now);
+		else
+			client_disconnected(io->client, now);
+		/* Another contact point may be ours; a single one will not become so. */
+		if (io->error == RMQ_E_DENIED && io->servers_count == 1)
+			client_fail(io->client, RMQ_E_DENIED);
 	}
 }
 

@@ -50,7 +50,7 @@ bats_require_minimum_version 1.5.0
 	assert_output "rmq-queue: jobs: exists already, and differs"
 	rmq-queue create --dead-letter none other
 	[ "$(rmq-queue show other dead-letter)" = none ]
-	[ "$(rmq-queue show -j other | python3 -c 'import json; print(json.load(open(0))["lease"])')" = 30s ]
+	[ "$(rmq-queue show -j other | jq -r .lease)" = 30s ]
 }
 
 @test "rmq-queue: set changes what is given and nothing else" {

@@ -275,11 +275,7 @@ open_sender() {
 }
 
 @test "rmq-send: a daemon that never answers is 75 after the time-out" {
-	start python3 -c '
-import socket, time
-s = socket.socket(socket.AF_UNIX); s.bind("dumb"); s.listen()
-held = []
-while True: held.append(s.accept())'
+	start rawclient --listen dumb sleep 600
 	wait_until 10 [ -S dumb ]
 	run rmq-send -S unix:dumb --timeout 300ms jobs hello
 	assert_failure 75
@@ -287,10 +283,23 @@ while True: held.append(s.accept())'
 }
 
 @test "rmq-send: a socket that nobody listens on is 75, one that is not ours 77" {
-	python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("stale")'
-	run rmq-send -S unix:stale --timeout 0 jobs hello
+	start_queue q
+	kill_queue
+	run rmq-send -S unix:q.sock --timeout 0 jobs hello
 	assert_failure 75
 	assert_output --partial "Connection refused"
+	[ "$(id -u)" -eq 0 ] || skip "only root can become someone else"
+	start_queue q
+	chmod 600 q.sock
+	# Where another user can reach it, which our own build may not be.
+	dir=$(mktemp -d /tmp/rmq-send.XXXXXX)
+	chmod 755 "$dir"
+	cp "$(command -v rmq-send)" "$dir"
+	ln q.sock "$dir/sock"
+	run setpriv --reuid 65534 --regid 65534 --clear-groups \
+		"$dir/rmq-send" -S "unix:$dir/sock" jobs hello
+	rm -r "$dir"
+	assert_failure 77
 }
 
 @test "rmq-send: SIGTERM confirms what was read, drops a cut record and dies by the signal" {
