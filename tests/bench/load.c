@@ -30,6 +30,7 @@
 #define CREDIT_BYTES  (64u << 20)
 #define QUEUES_FLIGHT 128
 #define BODY_SIZE     99
+#define ENTRIES	      1024 /* in one settlement; each may come to several ranges */
 
 struct conn {
 	int fd;
@@ -49,6 +50,7 @@ struct load {
 	uint64_t done;
 	uint64_t every;
 	uint64_t unanswered;
+	struct wire_credit owed;   /* sparse: for what was dealt with since the last answer */
 	struct settle_entry *kept; /* sparse: what is given back */
 	size_t kept_len;
 	void (*begin)(struct load *, struct conn *);
@@ -279,6 +281,15 @@ static void settle(struct load *l, struct conn *c, uint8_t verb, struct slice en
 	l->unanswered++;
 }
 
+/* Paces the settlements: credit comes back with their answers. */
+static void credit_owed(struct load *l, struct conn *c)
+{
+	if (l->owed.messages == 0)
+		return;
+	wire_put_credit(&c->out, &l->owed);
+	l->owed.messages = l->owed.bytes = 0;
+}
+
 /* Deals with an answer to a settlement; otherwise gives the delivery. */
 static bool delivered(
     struct load *l, struct conn *c, const struct frame *f, struct wire_deliver *d)
@@ -289,6 +300,7 @@ static bool delivered(
 			errx(1, "a settlement is stale");
 		c->answered = done.n;
 		l->unanswered--;
+		credit_owed(l, c);
 		return false;
 	}
 	if (f->type != WIRE_TYPE_DELIVER || !wire_deliver_decode(f->payload, d))
@@ -322,13 +334,14 @@ static void sparse_begin(struct load *l, struct conn *c)
 	l->kept = calloc(l->want / l->every + 1, sizeof *l->kept);
 	if (l->kept == NULL)
 		err(70, "calloc");
+	l->owed = (struct wire_credit){.sub = 1, .stamp = 1};
 	subscribe(l, c, BATCH_MESSAGES_MAX * 4);
 }
 
 /* Gives back, uncounted, what was not settled; nothing more is handed out by now. */
 static void sparse_end(struct load *l, struct conn *c)
 {
-	uint8_t entries[SETTLE_ENTRY_SIZE * SETTLE_ENTRIES_MAX];
+	uint8_t entries[SETTLE_ENTRY_SIZE * ENTRIES];
 	wire_put_unsubscribe(&c->out, &(struct wire_unsubscribe){.sub = 1});
 	conn_flush(c);
 	for (size_t i = 0; i < l->kept_len;) {
@@ -343,7 +356,7 @@ static void sparse_end(struct load *l, struct conn *c)
 static void sparse_frame(struct load *l, struct conn *c, const struct frame *f)
 {
 	struct wire_deliver d;
-	uint8_t entries[SETTLE_ENTRY_SIZE * SETTLE_ENTRIES_MAX];
+	uint8_t entries[SETTLE_ENTRY_SIZE * ENTRIES];
 	if (f->type == WIRE_TYPE_UNSUBSCRIBED || !delivered(l, c, f, &d))
 		return;
 	struct writer w = writer_of(entries, sizeof entries);
@@ -360,10 +373,12 @@ static void sparse_frame(struct load *l, struct conn *c, const struct frame *f)
 	}
 	settle(l, c, VERB_SETTLE, slice_of(entries, w.len));
 	l->done += d.count;
-	if (l->done < l->want)
-		credit_again(c, &d);
-	else
+	l->owed.messages += d.count;
+	l->owed.bytes += (uint32_t)d.data.len;
+	if (l->done >= l->want) {
+		l->owed.messages = 0;
 		sparse_end(l, c);
+	}
 }
 
 /* ---- stall ---- */
