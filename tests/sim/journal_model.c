@@ -222,7 +222,8 @@ void jm_commit(struct journal_model *j, size_t ops)
 		free(op->bytes);
 	}
 	j->op_count -= ops;
-	memmove(j->ops, j->ops + ops, j->op_count * sizeof(*j->ops));
+	if (j->op_count > 0)
+		memmove(j->ops, j->ops + ops, j->op_count * sizeof(*j->ops));
 	if (j->fault != JM_COMMIT_SUPPRESSED)
 		sync_disk(j);
 }
