@@ -1000,13 +1000,14 @@ static void deliver_again(
 {
 	uint32_t begin = 0;
 	c->extend_wanted = true;
+	if (held_confirm(&c->held, d->lease, d->first_seq, d->first_seq + d->count)) {
+		give_up_memory(c);
+		return;
+	}
 	for (uint32_t i = 0; i <= d->count; i++) {
 		uint64_t seq = d->first_seq + i;
-		struct held_range *r = i < d->count ? held_find(&c->held, d->lease, seq) : NULL;
-		if (r && !r->confirmed) {
-			r->confirmed = true;
-			r->echo = c->held.echo;
-		}
+		const struct held_range *r =
+		    i < d->count ? held_find(&c->held, d->lease, seq) : NULL;
 		if (i < d->count && !r && !is_settling(c, d->lease, seq))
 			continue;
 		if (i > begin)

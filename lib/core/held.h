@@ -64,6 +64,10 @@ enum rmq_error held_remove(struct held *h, uint64_t lease, uint64_t first, uint6
 enum rmq_error held_detach(struct held *h, uint64_t lease, uint64_t first, uint64_t end,
     struct mono_time now, uint64_t ms) __attribute__((warn_unused_result));
 
+/* The daemon has named [first, end) on this connection: what is held of it is confirmed. */
+enum rmq_error held_confirm(struct held *h, uint64_t lease, uint64_t first, uint64_t end)
+    __attribute__((warn_unused_result));
+
 /* The daemon has echoed this stamp in answer to EXTEND. */
 void held_echo(struct held *h, struct mono_time stamp);
 
