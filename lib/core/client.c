@@ -830,8 +830,15 @@ static void on_failed(struct client *c, struct mono_time now, const struct wire_
 	bool oldest = c->oldest && c->oldest->staged && m->n == c->answered + 1;
 	if (m->code == RMQ_E_OUT_OF_ORDER) {
 		/* What was in flight behind a refused command; it is repeated anyway. */
-		if (oldest && !c->refused)
+		if (!oldest || c->refused)
+			return;
+		if (!c->oldest->buf || !c->oldest->buf->large) {
 			give_up(c, RMQ_E_OUT_OF_ORDER, m->text);
+			return;
+		}
+		/* Its first pieces went with their queue, which was removed meanwhile. */
+		go_back(c);
+		c->refused = true;
 		return;
 	}
 	if (!oldest) {
