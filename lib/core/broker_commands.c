@@ -369,10 +369,24 @@ static bool buries(const struct range *r, const struct wire_settle *m)
 		   r->failures + 1 >= r->queue->settings.max_attempts);
 }
 
+/* Tells the holder, if it is another session, that messages of its lease are settled. */
+static void tell_holder(struct broker *b, const struct conn *c, const struct range *r,
+    const struct wire_settle *m, uint64_t from, uint64_t to)
+{
+	struct range part = *r;
+	if (r->session == c->session || m->verb == VERB_TOUCH)
+		return;
+	part.first = from;
+	part.span = to - from;
+	broker_tell_ended(b, &part, m->verb == VERB_SETTLE ? ENDED_SETTLED : ENDED_RELEASED);
+}
+
 static void judge_entry(struct broker *b, struct conn *c, struct queue *q,
     const struct wire_settle *m, const struct settle_entry *e, struct verdict *v)
 {
-	uint64_t at = e->first, end = e->first + e->count;
+	uint64_t at = e->first, end = e->first + e->count, joined = 0;
+	/* Each failure has a back-off of its own: those are not joined. */
+	bool joins = m->verb != VERB_RELEASE || !(m->flags & SETTLE_COUNTED);
 	struct range *r;
 	while (at < end && (r = queue_range_at(q, at)) && r->first < end) {
 		uint64_t from = at > r->first ? at : r->first;
@@ -383,16 +397,19 @@ static void judge_entry(struct broker *b, struct conn *c, struct queue *q,
 		if (r->state != STATE_LEASED ||
 		    (r->lease != e->lease && !RMQ_VARIANT(STALE_SETTLES))) {
 			put_entry(&v->stale, e->lease, from, to - from);
+			joined = 0;
 			continue;
 		}
-		put_entry(buries(r, m) ? &v->failing : &v->good, r->lease, from, to - from);
-		if (r->session != c->session && m->verb != VERB_TOUCH) {
-			struct range part = *r;
-			part.first = from;
-			part.span = to - from;
-			broker_tell_ended(
-			    b, &part, m->verb == VERB_SETTLE ? ENDED_SETTLED : ENDED_RELEASED);
+		tell_holder(b, c, r, m, from, to);
+		if (buries(r, m)) {
+			put_entry(&v->failing, r->lease, from, to - from);
+			continue;
 		}
+		if (joined > 0 && joins)
+			v->good.len -= SETTLE_ENTRY_SIZE;
+		else
+			joined = from;
+		put_entry(&v->good, r->lease, joined, to - joined);
 	}
 }
 
@@ -493,14 +510,14 @@ static void judge(struct broker *b, struct conn *c, struct queue *q,
 static void settle(
     struct broker *b, struct conn *c, struct queue *q, const struct wire_settle *m)
 {
-	/* An entry can come to several ranges; what does not fit is not taken. */
-	size_t cap = sizeof(b->verdict) / 3;
+	/* An entry can come to several parts; what does not fit is not taken. */
+	size_t cap = sizeof(b->verdict) / 3, most = RECORD_PAYLOAD_MAX - FRAME_SMALL;
 	uint8_t *memory = b->verdict;
 	struct verdict v = {writer_of(memory, cap), writer_of(memory + cap, cap),
 	    writer_of(memory + 2 * cap, cap)};
 	judge(b, c, q, m, &v);
 	if (v.stale.full || v.good.full || v.failing.full ||
-	    v.stale.len + v.good.len + v.failing.len > cap) {
+	    v.stale.len + v.good.len + v.failing.len > most) {
 		fail(b, c, m->n, RMQ_E_LIMIT, 0);
 	} else if (!bury_failing(b, q, m, &v) && m->verb == VERB_DEAD) {
 		fail(b, c, m->n, RMQ_E_FULL, 0);

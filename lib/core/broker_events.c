@@ -336,13 +336,16 @@ static enum rmq_error apply_lease(
 }
 
 /*
- * Walks the ranges that settlement entries name, each exactly, as they are held under the
- * entry's lease.  Gives NULL behind the last; *err is set if an entry names anything else.
+ * Walks the ranges that settlement entries cover, each exactly, as they are held under the
+ * entry's lease; an entry may cover several, with settled messages between them.  Gives
+ * NULL behind the last; err is set if an entry covers anything else.
  */
 struct entry_walk {
 	struct queue *q;
 	struct reader entries;
-	struct settle_entry e;
+	uint64_t lease;
+	uint64_t at;
+	uint64_t end;
 	enum rmq_error err;
 };
 
@@ -351,18 +354,39 @@ static struct entry_walk entries_of(struct queue *q, struct slice entries)
 	return (struct entry_walk){.q = q, .entries = reader_of(entries)};
 }
 
-static struct range *entry_next(struct entry_walk *w)
+/* The next entry, if it covers anything. */
+static bool entry_begin(struct entry_walk *w)
 {
 	if (w->entries.p == w->entries.end)
-		return NULL;
-	w->e = settle_entry_get(&w->entries);
-	struct range *r = w->entries.bad || !w->q ? NULL : queue_range_at(w->q, w->e.first);
-	if (!r || r->state != STATE_LEASED || r->lease != w->e.lease || w->e.count == 0 ||
-	    w->e.first < r->first || w->e.first + w->e.count > r->first + r->span) {
+		return false;
+	struct settle_entry e = settle_entry_get(&w->entries);
+	struct range *r = w->entries.bad || !w->q ? NULL : queue_range_at(w->q, e.first);
+	w->lease = e.lease;
+	w->at = e.first;
+	w->end = e.first + e.count;
+	if (!r || r->first >= w->end)
 		w->err = RMQ_E_CORRUPT;
-		return NULL;
+	return !w->err;
+}
+
+static struct range *entry_next(struct entry_walk *w)
+{
+	while (w->at < w->end || entry_begin(w)) {
+		struct range *r = queue_range_at(w->q, w->at);
+		if (!r || r->first >= w->end) {
+			w->at = w->end;
+			continue;
+		}
+		if (r->state != STATE_LEASED || r->lease != w->lease) {
+			w->err = RMQ_E_CORRUPT;
+			return NULL;
+		}
+		uint64_t from = w->at > r->first ? w->at : r->first;
+		w->at = w->end < r->first + r->span ? w->end : r->first + r->span;
+		if (queue_count_live(w->q, from, w->at - from) > 0)
+			return queue_isolate(w->q, r, from, w->at - from);
 	}
-	return queue_isolate(w->q, r, w->e.first, w->e.count);
+	return NULL;
 }
 
 /* The stale entries in front, which are the command's answer, and the others. */

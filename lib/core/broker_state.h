@@ -118,7 +118,7 @@ struct checkpoint {
 struct broker {
 	struct broker_host host;
 	/* Memory of one settlement's judgement: too much to be made for each. */
-	uint8_t verdict[3 * (RECORD_PAYLOAD_MAX / 2)];
+	uint8_t verdict[3 * RECORD_PAYLOAD_MAX];
 	struct lease_time lease_now;
 	struct wall_time wall_now;
 	uint64_t term;

@@ -300,7 +300,7 @@ static uint64_t hello(uint64_t conn, uint64_t session, uint64_t answered)
 
 static void send_lines(uint64_t conn, uint64_t n, const char *queue, int count)
 {
-	uint8_t bytes[4096];
+	static uint8_t bytes[BATCH_MAX];
 	struct writer b = writer_of(bytes, sizeof(bytes));
 	put_u16(&b, (uint16_t)count);
 	put_u16(&b, 0);
@@ -461,6 +461,32 @@ static void overlapping_entries_of_one_settlement_count_once(void **state)
 	EXPECT(1, LISTED, listed, row);
 	assert_int_equal(row.leased, 1);
 	assert_int_equal(row.settled, 4);
+}
+
+static void a_settlement_of_as_many_single_messages_as_fit_is_taken(void **state)
+{
+	static uint8_t bytes[SETTLE_ENTRIES_MAX * SETTLE_ENTRY_SIZE];
+	struct writer e = writer_of(bytes, sizeof(bytes));
+	const int count = 2 * SETTLE_ENTRIES_MAX;
+	(void)state;
+	sent_and_subscribed(count, (uint32_t)count);
+	EXPECT(1, DELIVER, deliver, d);
+	assert_int_equal(d.count, count);
+	for (uint64_t i = 0; i < SETTLE_ENTRIES_MAX; i++)
+		settle_entry_put(&e, &(struct settle_entry){d.lease, 1 + 2 * i, 1});
+	INPUT(1, settle, 2, 1, VERB_SETTLE, 0, 0, 1, slice_str("q"), slice_str(""),
+	    slice_of(bytes, e.len));
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	/* What is left is as many ranges, all of them in one entry. */
+	settle(1, 3, VERB_SETTLE, 0, 0, d.lease, 1, (uint32_t)count);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	INPUT(1, list, 1, 10, slice_str(""), slice_str("*"));
+	run();
+	EXPECT(1, LISTED, listed, row);
+	assert_int_equal(row.leased, 0);
+	assert_int_equal(row.settled, count);
 }
 
 static void released_uncounted_raises_nothing(void **state)
@@ -731,6 +757,7 @@ int main(void)
 	    TEST(wall_clock_jumps_do_not_end_leases),
 	    TEST(an_old_receipt_is_stale_and_deletes_nothing),
 	    TEST(overlapping_entries_of_one_settlement_count_once),
+	    TEST(a_settlement_of_as_many_single_messages_as_fit_is_taken),
 	    TEST(released_uncounted_raises_nothing),
 	    TEST(after_max_attempts_a_message_is_a_dead_letter_with_a_note),
 	    TEST(an_extension_keeps_all_leases_of_the_session),
