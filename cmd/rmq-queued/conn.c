@@ -213,7 +213,12 @@ static size_t write_result(struct conn *c, ssize_t n)
 static void out_written(struct conn *c, size_t n)
 {
 	c->out.at += n;
-	if (c->out.at == c->out.len)
+	if (c->out.at < c->out.len)
+		return;
+	/* A small one is kept for the next answer. */
+	if (c->out.cap <= OUT_FIRST)
+		c->out.at = c->out.len = 0;
+	else
 		buffer_free(&c->out);
 }
 

@@ -111,12 +111,20 @@ struct lease_time broker_lease_time(const struct broker *b)
 
 /* ---- lookups ---- */
 
-struct conn *broker_conn(const struct broker *b, uint64_t id)
+static struct conn *conn_find(const struct broker *b, uint64_t id)
 {
 	struct conn *c = RB_ROOT(&b->conns);
 	while (c && c->id != id)
 		c = id < c->id ? RB_LEFT(c, by_id) : RB_RIGHT(c, by_id);
 	return c;
+}
+
+struct conn *broker_conn(struct broker *b, uint64_t id)
+{
+	/* What concerns one connection mostly comes in a row. */
+	if (!b->recent_conn || b->recent_conn->id != id)
+		b->recent_conn = conn_find(b, id);
+	return b->recent_conn;
 }
 
 struct queue *broker_queue_named(const struct broker *b, struct slice name)
@@ -372,12 +380,13 @@ void broker_disconnect(struct broker *b, uint64_t id)
 		TAILQ_INSERT_TAIL(&b->idle, c->session, idle);
 	}
 	RB_REMOVE(conn_tree, &b->conns, c);
+	b->recent_conn = NULL;
 	free(c);
 }
 
 uint64_t broker_session(const struct broker *b, uint64_t conn)
 {
-	struct conn *c = broker_conn(b, conn);
+	struct conn *c = conn_find(b, conn);
 	return c && c->session ? c->session->id : 0;
 }
 

@@ -143,6 +143,7 @@ struct broker {
 	struct session_list closing;
 	uint32_t closing_count;
 	struct conn_tree conns;
+	struct conn *recent_conn; /* the one that was looked up last, or NULL */
 	TAILQ_HEAD(, conn) waiting_room;
 	bool room_news; /* something became free: tell those that wait */
 
@@ -179,7 +180,7 @@ RB_PROTOTYPE(queue_id_tree, queue, by_id, queue_id_compare)
 
 /* ---- broker.c ---- */
 
-struct conn *broker_conn(const struct broker *b, uint64_t id);
+struct conn *broker_conn(struct broker *b, uint64_t id);
 struct queue *broker_queue_named(const struct broker *b, struct slice name);
 struct queue *broker_queue(const struct broker *b, uint32_t id);
 /* Something may be handed out from the queue in this turn. */
