@@ -167,9 +167,15 @@ struct record *ledger_moveable(struct ledger *l)
 	struct record *small = TAILQ_FIRST(&l->small);
 	if (l->sparse_waste >= SPARSE_ENOUGH)
 		return TAILQ_FIRST(&l->sparse);
-	if (small && (l->small_bytes >= SMALL_ENOUGH || l->small_count >= SMALL_TOO_MANY))
-		return small;
-	return NULL;
+	/*
+	 * Once begun, all small records move: one alone would be small again, and the next to
+	 * be moved, for ever.
+	 */
+	if (l->small_bytes >= SMALL_ENOUGH || l->small_count >= SMALL_TOO_MANY)
+		l->merging = true;
+	if (!small)
+		l->merging = false;
+	return l->merging ? small : NULL;
 }
 
 void ledger_keep(struct ledger *l, struct record *r)

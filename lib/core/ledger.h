@@ -47,6 +47,7 @@ struct ledger {
 	uint64_t sparse_waste; /* bytes in sparse records that are not live */
 	uint64_t small_bytes;  /* live bytes in small records */
 	uint64_t small_count;
+	bool merging;	     /* small records are being moved until none is left */
 	uint64_t dead_bytes; /* bytes of records that died since ledger_reset_dead() */
 	uint64_t pending_bytes;
 };

@@ -730,6 +730,36 @@ static void moved_messages_keep_their_bodies_and_numbers(void **state)
 	}
 }
 
+static void moving_small_records_comes_to_an_end(void **state)
+{
+	char line[2000];
+	uint64_t index, moved = 0;
+	(void)state;
+	hello(1, 0, 0);
+	memset(line, 'x', sizeof(line));
+	for (uint64_t n = 1; n <= 40; n++) {
+		uint8_t batch[4096];
+		struct writer b = writer_of(batch, sizeof(batch));
+		put_u16(&b, 1);
+		put_u16(&b, 0);
+		put_u16(&b, sizeof(line));
+		put_rest(&b, slice_of(line, sizeof(line)));
+		INPUT(1, send, n, n - 1, 0, 0, slice_str("q"), slice_of(batch, b.len));
+		run();
+		expect(1, WIRE_TYPE_SENT);
+	}
+	for (int turn = 0; turn < 100; turn++) {
+		begin();
+		while (broker_wants_record(w.broker, &index)) {
+			struct slice payload = slice_of(w.log[index].payload, w.log[index].len);
+			assert_int_equal(broker_move(w.broker, index, payload), RMQ_E_OK);
+			moved++;
+		}
+		run();
+	}
+	assert_in_range(moved, 30, 50);
+}
+
 static void numbers_of_leases_are_not_used_again_after_a_restart(void **state)
 {
 	(void)state;
@@ -769,6 +799,7 @@ int main(void)
 	    TEST(a_full_queue_refuses_and_says_when_there_is_room),
 	    TEST(a_checkpoint_makes_holes_and_recovery_finds_the_same_state),
 	    TEST(moved_messages_keep_their_bodies_and_numbers),
+	    TEST(moving_small_records_comes_to_an_end),
 	    TEST(numbers_of_leases_are_not_used_again_after_a_restart),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
