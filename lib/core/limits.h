@@ -66,6 +66,15 @@
 /* Checkpoints. */
 #define CHECKPOINT_GROUPS 256 /* groups of queues; one more holds the sessions */
 
+/* Consensus. */
+#define RAFT_MEMBERS_MAX   9	   /* voters and learners */
+#define RAFT_NAME_MAX      63	   /* a node's name */
+#define RAFT_RUNS_MAX      256	   /* records and ranges of holes in one message */
+#define RAFT_MESSAGE_BYTES (1u << 20) /* of records in one message */
+#define RAFT_WINDOW_BYTES  (4u << 20) /* sent to one peer and not acknowledged */
+#define RAFT_WINDOW        64	   /* the same, in messages */
+#define RAFT_HOLES_MAX     5461	   /* ranges in one HOLE: as many as fit into an END */
+
 static_assert(BATCH_MAX + 512 <= RECORD_PAYLOAD_MAX, "a full batch fits into a record");
 static_assert(BATCH_MAX + 1024 <= FRAME_PAYLOAD_MAX, "a full batch fits into a frame");
 static_assert(RECORD_PAYLOAD_MAX + 64 <= FRAME_PAYLOAD_MAX, "a record fits into a frame");
