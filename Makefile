@@ -36,6 +36,7 @@ PROGRAMS := $(notdir $(patsubst %/,%,$(dir $(wildcard cmd/*/main.c))))
 BINS := $(PROGRAMS:%=$(B)/bin/%)
 UNITS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 SIM := $(if $(wildcard tests/sim/*.c),$(B)/sim)
+SIM_RAFT := $(if $(wildcard tests/sim_raft/*.c),$(B)/sim_raft)
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 HELPERS := $(patsubst tests/cli/%.c,$(B)/cli/%,$(wildcard tests/cli/*.c))
 CRASHES := $(patsubst tests/crash/%.c,$(B)/crash/%,$(wildcard tests/crash/*.c))
@@ -45,7 +46,7 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 all: $(BINS)
 fuzzers: $(FUZZERS)
-tests: all $(B)/librmq.a $(UNITS) $(HELPERS) $(SIM) $(CRASHES) fuzzers
+tests: all $(B)/librmq.a $(UNITS) $(HELPERS) $(SIM) $(SIM_RAFT) $(CRASHES) fuzzers
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -72,6 +73,9 @@ $(B)/variants/%.o: %.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) -DRMQ_VARIANTS -MMD -MP -c -o $@ $<
 
 $(B)/sim: $(patsubst %.c,$(B)/variants/%.o,$(wildcard tests/sim/*.c) $(CORE))
+	$(LINK) -o $@ $^ $(LIBS)
+
+$(B)/sim_raft: $(patsubst %.c,$(B)/variants/%.o,$(wildcard tests/sim_raft/*.c) $(CORE))
 	$(LINK) -o $@ $^ $(LIBS)
 
 $(B)/bench/%: $(B)/tests/bench/%.o $(B)/librmq.a

@@ -1,0 +1,372 @@
+/* A node: what the host of a core does, with a log, a disk and a network that are simulated. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sim.h"
+
+uint64_t node_clock(const struct sim *s, const struct node *n)
+{
+	return (uint64_t)((int64_t)(s->now * n->rate / 1000) + n->skew);
+}
+
+void packet_free(struct packet *p)
+{
+	free(p->runs);
+	free(p->values);
+	free(p);
+}
+
+void node_member(struct sim *s, struct node *n, struct raft_member *m)
+{
+	(void)s;
+	*m = (struct raft_member){.id = n->id};
+	snprintf(m->name, sizeof(m->name), "n%u.%u", n->slot, n->incarnation);
+}
+
+static void new_incarnation(struct sim *s, struct node *n)
+{
+	n->incarnation++;
+	n->id = (struct raft_id){{(uint8_t)(n->slot + 1), (uint8_t)n->incarnation}};
+	memset(&n->disk, 0, sizeof(n->disk));
+	n->view = n->disk;
+	n->rate = s->by_hand ? 1000 : (unsigned)prng_range(&s->prng, 950, 1050);
+	n->skew = s->by_hand ? 0 : (int64_t)prng_below(&s->prng, 100000);
+	n->ops_end = &n->ops;
+}
+
+void node_first(struct sim *s, unsigned voters)
+{
+	uint32_t value = ++s->values;
+	struct raft_config *c = &s->configs[value];
+	for (unsigned i = 0; i < NODES; i++) {
+		s->nodes[i].slot = i;
+		new_incarnation(s, &s->nodes[i]);
+		if (i < voters) {
+			node_member(s, &s->nodes[i], &c->members[c->count]);
+			c->members[c->count++].flags = RAFT_VOTER;
+		}
+	}
+	struct rec first = {1, value, RECORD_CONFIG};
+	check_made(s, 1, 0, first);
+	for (unsigned i = 0; i < voters; i++) {
+		struct disk *d = &s->nodes[i].disk;
+		d->log[1] = first;
+		d->last = d->term = d->commit = 1;
+	}
+	for (unsigned i = 0; i < NODES; i++)
+		node_start(s, &s->nodes[i]);
+}
+
+void node_start(struct sim *s, struct node *n)
+{
+	struct raft_place terms[TERMS];
+	struct raft_run configs[LOG_MAX];
+	n->view = n->disk;
+	const struct disk *d = &n->disk;
+	struct raft_begin b = {.id = n->id, .term = d->term, .vote = d->vote, .commit = d->commit,
+	    .last = d->last, .cover = d->cover, .terms = terms, .configs = configs,
+	    .election_ms = ELECTION, .heartbeat_ms = BEAT, .seed = prng_next(&s->prng)};
+	for (uint64_t i = 1; i <= d->last; i++) {
+		if (d->log[i].term != d->log[i - 1].term)
+			terms[b.term_count++] = (struct raft_place){i, d->log[i].term};
+		if (d->log[i].kind == RECORD_CONFIG)
+			configs[b.config_count++] = (struct raft_run){
+			    .first = i, .config = &s->configs[d->log[i].value]};
+	}
+	check_disk(s, n, d);
+	n->committed = 0;
+	n->role = RAFT_FOLLOWER;
+	n->end_tried = 0;
+	n->read_count = 0;
+	n->raft = raft_new(&b, node_clock(s, n));
+}
+
+static void apply(struct sim *s, struct disk *d, const struct op *op)
+{
+	const struct raft_store *st = &op->store;
+	d->term = st->term;
+	d->vote = st->vote;
+	d->commit = st->commit;
+	d->cover = st->cover;
+	if (st->truncate)
+		d->last = st->truncate - 1;
+	for (unsigned i = 0; i < op->rec_count; i++) {
+		if (d->last == LOG_MAX)
+			sim_broken(s, "the simulator's log is too short", d->last, 0);
+		d->log[++d->last] = op->recs[i];
+	}
+	for (unsigned i = 0; i < st->hole_count; i++) {
+		for (uint32_t k = 0; k < st->holes[i].count; k++)
+			d->log[st->holes[i].first + k].kind = RAFT_HOLE;
+	}
+}
+
+static struct op *op_copy(struct sim *s, const struct raft_store *st, const uint32_t *values,
+    uint64_t first_value)
+{
+	struct op *op = calloc(1, sizeof(*op));
+	op->store = *st;
+	struct hole_range *holes = calloc(st->hole_count + 1, sizeof(*holes));
+	if (st->hole_count)
+		memcpy(holes, st->holes, st->hole_count * sizeof(*holes));
+	op->store.holes = holes;
+	for (unsigned i = 0; i < st->run_count; i++)
+		op->rec_count += st->runs[i].count;
+	op->recs = calloc(op->rec_count + 1, sizeof(*op->recs));
+	unsigned n = 0;
+	for (unsigned i = 0; i < st->run_count; i++) {
+		const struct raft_run *run = &st->runs[i];
+		for (uint32_t k = 0; k < run->count; k++, n++) {
+			op->recs[n] = (struct rec){run->term, 0, run->kind};
+			if (values)
+				op->recs[n].value = values[run->first + k - first_value];
+			else if (run->kind != RAFT_HOLE)
+				op->recs[n].value = ++s->values;
+			if (run->kind == RECORD_CONFIG && !values)
+				s->configs[op->recs[n].value] = *run->config;
+		}
+	}
+	return op;
+}
+
+static void op_free(struct op *op)
+{
+	free((void *)(uintptr_t)op->store.holes);
+	free(op->recs);
+	free(op);
+}
+
+bool node_sync(struct sim *s, struct node *n)
+{
+	struct op *op = n->ops;
+	if (!op)
+		return false;
+	n->ops = op->next;
+	if (!n->ops)
+		n->ops_end = &n->ops;
+	apply(s, &n->disk, op);
+	check_disk(s, n, &n->disk);
+	uint64_t seq = op->store.seq;
+	op_free(op);
+	if (n->raft)
+		(void)!node_step(s, n, &(struct raft_event){.type = RAFT_EVENT_STORED, .seq = seq});
+	return true;
+}
+
+/* The unsynced tail is lost, but for what had reached the disk without word of it. */
+void node_crash(struct sim *s, struct node *n)
+{
+	raft_free(n->raft);
+	n->raft = NULL;
+	while (n->ops && prng_chance(&s->prng, 300))
+		node_sync(s, n);
+	while (n->ops) {
+		struct op *op = n->ops;
+		n->ops = op->next;
+		op_free(op);
+	}
+	n->ops_end = &n->ops;
+	n->up_at = s->now + prng_below(&s->prng, 400);
+}
+
+void node_wipe(struct sim *s, struct node *n)
+{
+	node_crash(s, n);
+	new_incarnation(s, n);
+}
+
+static void post(struct sim *s, struct node *n, const struct raft_message *m)
+{
+	check_message(s, n, m);
+	unsigned to = m->to.bytes[0] - 1u;
+	sim_note(s, (uint64_t)m->type << 56 ^ m->term << 32 ^ m->place.index << 8 ^ to);
+	unsigned copies = !s->quiet && prng_chance(&s->prng, s->duplicate) ? 2 : 1;
+	for (unsigned c = 0; c < copies; c++) {
+		bool lost = n->cut_to[to] || (!s->quiet && prng_chance(&s->prng, s->loss));
+		if (lost)
+			continue;
+		struct packet *p = calloc(1, sizeof(*p));
+		p->m = *m;
+		p->at = s->now + prng_range(&s->prng, 1, s->quiet ? 3 : s->delay_max);
+		p->runs = calloc(m->run_count + 1, sizeof(*p->runs));
+		if (m->run_count)
+			memcpy(p->runs, m->runs, m->run_count * sizeof(*p->runs));
+		p->m.runs = p->runs;
+		p->values = calloc(LOG_MAX + 1, sizeof(*p->values));
+		uint64_t at = 0;
+		for (unsigned i = 0; i < m->run_count; i++) {
+			for (uint32_t k = 0; k < m->runs[i].count; k++, at++)
+				p->values[at] = n->view.log[m->runs[i].first + k].value;
+			if (m->runs[i].kind == RECORD_CONFIG)
+				p->runs[i].config = &s->configs[p->values[at - 1]];
+		}
+		p->next = s->packets;
+		s->packets = p;
+	}
+}
+
+static void store(struct sim *s, struct node *n, const struct raft_store *st,
+    const struct packet *from)
+{
+	struct op *op = op_copy(
+	    s, st, from ? from->values : NULL, from ? from->m.place.index + 1 : 0);
+	uint64_t first = st->run_count ? st->runs[0].first : n->view.last + 1;
+	for (unsigned i = 0; i < st->hole_count; i++) {
+		s->holes += st->holes[i].count;
+		first = st->holes[i].first < first ? st->holes[i].first : first;
+	}
+	if (st->truncate && st->truncate <= n->committed)
+		sim_broken(s, "committed records are truncated", st->truncate, n->slot);
+	if (n->role == RAFT_LEADER && n->role_term == st->term && st->truncate)
+		sim_broken(s, "a leader truncates", st->truncate, n->slot);
+	apply(s, &n->view, op);
+	*n->ops_end = op;
+	n->ops_end = &op->next;
+	check_log(s, n, first);
+}
+
+static enum rmq_error step(
+    struct sim *s, struct node *n, struct raft_event *e, const struct packet *from)
+{
+	const struct raft_action *actions;
+	size_t count;
+	enum rmq_error error = raft_step(n->raft, e, node_clock(s, n), &actions, &count);
+	for (size_t i = 0; i < count; i++) {
+		const struct raft_action *a = &actions[i];
+		switch (a->type) {
+		case RAFT_STORE:
+			store(s, n, &a->store, from);
+			break;
+		case RAFT_SEND:
+			post(s, n, &a->message);
+			break;
+		case RAFT_READ:
+			if (n->read_count < RAFT_MEMBERS_MAX)
+				n->reads[n->read_count++] = *a;
+			break;
+		case RAFT_FATAL:
+			sim_broken(s, "fatal", n->slot, a->error);
+		case RAFT_COMMITTED:
+			if (a->index > n->disk.last)
+				sim_broken(s, "committed, and not durable here", a->index, n->slot);
+			break;
+		default:
+			break;
+		}
+	}
+	check_node(s, n);
+	return error;
+}
+
+enum rmq_error node_step(struct sim *s, struct node *n, struct raft_event *e)
+{
+	return step(s, n, e, NULL);
+}
+
+void node_deliver(struct sim *s, struct packet *p)
+{
+	struct node *n = &s->nodes[p->m.to.bytes[0] - 1];
+	if (n->raft && raft_id_eq(n->id, p->m.to)) {
+		struct raft_event e = {.type = RAFT_EVENT_MESSAGE, .message = &p->m};
+		(void)!step(s, n, &e, p);
+	}
+	packet_free(p);
+}
+
+/* Reads from the log for a peer: real records, and holes as ranges. */
+static void answer_read(struct sim *s, struct node *n, const struct raft_action *a)
+{
+	struct raft_run runs[16];
+	unsigned count = 0;
+	unsigned max = a->bytes > RECORD_MAX ? 16 : 1;
+	uint64_t at = a->index;
+	while (at <= n->view.last && count < max) {
+		struct raft_run *run = &runs[count++];
+		*run = (struct raft_run){.first = at, .count = 1, .kind = n->view.log[at].kind};
+		if (run->kind == RECORD_CONFIG)
+			run->config = &s->configs[n->view.log[at].value];
+		run->bytes = run->kind == RAFT_HOLE ? 0 : 100;
+		at++;
+		while (run->kind == RAFT_HOLE && at <= n->view.last &&
+		    n->view.log[at].kind == RAFT_HOLE) {
+			run->count++;
+			at++;
+		}
+	}
+	(void)!node_step(s, n,
+	    &(struct raft_event){.type = RAFT_EVENT_READ,
+		.id = a->id,
+		.term = a->term,
+		.index = a->index,
+		.runs = runs,
+		.run_count = count});
+}
+
+void node_turn(struct sim *s, struct node *n)
+{
+	unsigned count = n->read_count;
+	struct raft_action reads[RAFT_MEMBERS_MAX];
+	memcpy(reads, n->reads, sizeof(reads));
+	n->read_count = 0;
+	for (unsigned i = 0; i < count; i++)
+		answer_read(s, n, &reads[i]);
+	if (node_clock(s, n) >= raft_due(n->raft))
+		(void)!node_step(s, n, &(struct raft_event){.type = RAFT_EVENT_TICK});
+}
+
+struct node *node_leader(struct sim *s)
+{
+	for (unsigned i = 0; i < NODES; i++) {
+		struct raft_status st;
+		if (!s->nodes[i].raft)
+			continue;
+		raft_status(s->nodes[i].raft, &st);
+		if (st.serving)
+			return &s->nodes[i];
+	}
+	return NULL;
+}
+
+/* Records that died: some in front of END, whole ranges of them, with whatever is in them. */
+static void choose_dead(struct sim *s, struct node *n, struct end *e, uint64_t end)
+{
+	for (uint64_t i = 1; i + 1 < end && e->count < DEAD_MAX; i++) {
+		bool old_end = n->view.log[i].kind == RECORD_END && i + 20 > end;
+		if (old_end || prng_chance(&s->prng, 250))
+			continue;
+		if (e->count && e->dead[e->count - 1].first + e->dead[e->count - 1].count == i)
+			e->dead[e->count - 1].count++;
+		else
+			e->dead[e->count++] = (struct hole_range){i, 1};
+	}
+}
+
+void node_propose(struct sim *s, struct node *n, bool end)
+{
+	struct raft_run run = {.count = 1, .bytes = 100, .kind = end ? RECORD_END : RECORD_EVENTS};
+	struct raft_event e = {.type = RAFT_EVENT_PROPOSE, .runs = &run, .run_count = 1};
+	if (n->view.last + 100 > LOG_MAX || s->values + 200 > VALUES)
+		return;
+	if (end)
+		choose_dead(s, n, &s->ends[s->values + 1], n->view.last + 1);
+	if (node_step(s, n, &e) == RMQ_E_OK)
+		s->proposed++;
+	else if (end)
+		s->ends[s->values + 1].count = 0;
+}
+
+/* The host asks for the holes of each END that it holds, as early as it can. */
+void node_holes(struct sim *s, struct node *n)
+{
+	for (uint64_t i = n->view.last; i > n->end_tried && i + 40 > n->view.last; i--) {
+		if (n->view.log[i].kind != RECORD_END)
+			continue;
+		const struct end *end = &s->ends[n->view.log[i].value];
+		struct raft_event e = {.type = RAFT_EVENT_HOLE,
+		    .index = i,
+		    .ranges = end->dead,
+		    .range_count = end->count};
+		if (node_step(s, n, &e) == RMQ_E_OK)
+			n->end_tried = i;
+	}
+}

@@ -1,0 +1,132 @@
+/*
+ * A simulated cluster of Raft cores: its nodes with their disks, the network between them,
+ * and what is known of all of it (the ghost), which every step is checked against.
+ */
+#ifndef SIM_RAFT_H
+#define SIM_RAFT_H
+
+#include "core/raft.h"
+#include "core/variant.h"
+
+#include "../sim/prng.h"
+
+#define NODES	 6
+#define LOG_MAX	 600
+#define VALUES	 4096
+#define TERMS	 512
+#define ELECTION 100
+#define BEAT	 20
+#define DEAD_MAX 24
+
+struct rec {
+	uint64_t term;
+	uint32_t value; /* names the record; of END and CONFIG: what it says */
+	uint8_t kind;	/* RAFT_HOLE: a hole */
+};
+
+/* What a STORE holds, copied. */
+struct op {
+	struct op *next;
+	struct raft_store store;
+	struct rec *recs;
+	unsigned rec_count;
+};
+
+struct disk {
+	uint64_t term;
+	struct raft_id vote;
+	uint64_t commit;
+	struct raft_place cover;
+	uint64_t last;
+	struct rec log[LOG_MAX + 1];
+};
+
+struct node {
+	struct raft *raft; /* NULL: down */
+	struct raft_id id;
+	unsigned slot, incarnation;
+	struct disk disk; /* durable */
+	struct disk view; /* with what is not synced yet */
+	struct op *ops, **ops_end;
+	uint64_t sync_at, paused_until, full_until, up_at;
+	int64_t skew;
+	unsigned rate; /* of its clock, in permille */
+	uint64_t committed;
+	enum raft_role role;
+	uint64_t role_term;
+	bool cut_to[NODES];
+	uint64_t end_tried;
+	struct raft_action reads[RAFT_MEMBERS_MAX];
+	unsigned read_count;
+};
+
+struct packet {
+	struct packet *next;
+	uint64_t at;
+	struct raft_message m;
+	struct raft_run *runs;
+	uint32_t *values;
+};
+
+struct end {
+	unsigned count;
+	struct hole_range dead[DEAD_MAX];
+};
+
+/* A record as its leader made it. */
+struct made {
+	struct made *next;
+	uint64_t prev_term;
+	struct rec rec;
+};
+
+struct sim {
+	struct prng prng;
+	uint64_t now;
+	uint64_t seed;
+	bool quiet; /* no faults any more */
+	bool by_hand; /* a directed schedule: nothing happens by chance */
+	struct node nodes[NODES];
+	struct packet *packets;
+	uint32_t values;
+	struct end ends[VALUES];
+	struct raft_config configs[VALUES];
+	struct made *made[LOG_MAX + 1];
+	struct rec committed[LOG_MAX + 1];
+	uint64_t commit;
+	struct raft_id leaders[TERMS];
+	struct raft_id votes[TERMS][NODES][8];
+	unsigned loss, duplicate, delay_max, faults, wipes;
+	uint64_t hash;
+	uint64_t proposed, elections, holes, changes;
+};
+
+/* Ends the process with 1 and says what was broken. */
+void sim_broken(struct sim *s, const char *what, uint64_t a, uint64_t b)
+    __attribute__((noreturn));
+void sim_note(struct sim *s, uint64_t x);
+
+/* ---- node.c ---- */
+void node_first(struct sim *s, unsigned voters);
+void node_start(struct sim *s, struct node *n);
+void node_crash(struct sim *s, struct node *n);
+void node_wipe(struct sim *s, struct node *n);
+enum rmq_error node_step(struct sim *s, struct node *n, struct raft_event *e);
+void node_turn(struct sim *s, struct node *n);
+void node_deliver(struct sim *s, struct packet *p);
+void node_propose(struct sim *s, struct node *n, bool end);
+void node_holes(struct sim *s, struct node *n);
+struct node *node_leader(struct sim *s);
+void node_member(struct sim *s, struct node *n, struct raft_member *m);
+uint64_t node_clock(const struct sim *s, const struct node *n);
+void packet_free(struct packet *p);
+bool node_sync(struct sim *s, struct node *n);
+
+/* ---- check.c ---- */
+void check_made(struct sim *s, uint64_t index, uint64_t prev_term, struct rec rec);
+void check_message(struct sim *s, struct node *n, const struct raft_message *m);
+void check_node(struct sim *s, struct node *n);
+void check_disk(struct sim *s, struct node *n, const struct disk *d);
+void check_log(struct sim *s, struct node *n, uint64_t from);
+
+#endif
