@@ -99,13 +99,13 @@ $(B)/fuzz/fuzz_restore: $(filter-out %/main.o,$(call obj,$(wildcard cmd/rmq-jour
 
 # ---- tests: each tests/NAME/run prints TAP for $(MODE); `sh tests/run` runs them all ----
 
-check: check-unit check-sim check-cli check-crash check-fuzz check-man check-lint
+check: check-unit check-sim check-sim_raft check-cli check-crash check-fuzz check-man check-lint
 check-%: tests
 	@MODE=$(MODE) sh tests/check $*
 check-pure: $(call obj,$(CORE))
 	NM='$(NM)' sh tests/lint/pure $^
 check-long: tests
-	RMQ_LONG=1 MODE=$(MODE) sh tests/check sim crash fuzz
+	RMQ_LONG=1 MODE=$(MODE) sh tests/check sim sim_raft crash fuzz
 lint: tests
 	@MODE=$(MODE) sh tests/check lint
 	@sh tests/lint/format
@@ -146,7 +146,7 @@ help:
 	@echo '  all                  programs, into build/MODE/bin (the default)'
 	@echo '  tests                programs and tests'
 	@echo '  check                every check below, in this MODE (all modes: sh tests/run)'
-	@echo '  check-unit -sim -cli -crash -fuzz -man -lint -pure'
+	@echo '  check-unit -sim -sim_raft -cli -crash -fuzz -man -lint -pure'
 	@echo '  lint                 the rules of tests/lint, and clang-format without changing anything'
 	@echo '  check-long           simulation, crashes and fuzzing for longer'
 	@echo '  bench                measures; figures are ratios to a ceiling of the same run'

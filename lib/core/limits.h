@@ -10,9 +10,9 @@
 #include <stdint.h>
 
 /* Formats. */
-#define WIRE_VERSION    1 /* clients' protocol */
+#define WIRE_VERSION	1 /* clients' protocol */
 #define JOURNAL_VERSION 1 /* journal protocol, record format, data directory */
-#define LINK_VERSION    1 /* encrypted links between machines */
+#define LINK_VERSION	1 /* encrypted links between machines */
 
 #define FRAME_HEADER_SIZE 8
 #define FRAME_PAYLOAD_MAX 66560
@@ -22,58 +22,58 @@
 #define NOISE_RECORDS_MAX (1ull << 48)
 
 /* An LMDB value of N * 4096 - 16 bytes fills its overflow pages exactly. */
-#define RECORD_MAX         65520
+#define RECORD_MAX	   65520
 #define RECORD_HEADER_SIZE 32
 #define RECORD_PAYLOAD_MAX (RECORD_MAX - RECORD_HEADER_SIZE)
 
 /* A batch: count, offsets and bodies, as it stands in a SEND frame or event. */
-#define BATCH_MAX          64512
+#define BATCH_MAX	   64512
 #define BATCH_MESSAGES_MAX 4096
 #define BATCH_HEADER_SIZE  4
 /* One piece of a message that does not fit into a batch. */
-#define CHUNK_MAX          64512
-#define MESSAGE_MAX        (16u << 20)
+#define CHUNK_MAX	    64512
+#define MESSAGE_MAX	    (16u << 20)
 #define MESSAGE_MAX_DEFAULT (1u << 20)
-#define CHUNKS_MAX         (MESSAGE_MAX / CHUNK_MAX + 1)
+#define CHUNKS_MAX	    (MESSAGE_MAX / CHUNK_MAX + 1)
 
-#define NAME_MAX_LEN       123 /* a queue's name; ".dead" may follow */
-#define NAME_DEAD_SUFFIX   ".dead"
-#define NAME_FULL_MAX      128
-#define TEXT_MAX           255 /* reasons and error texts */
+#define NAME_MAX_LEN	 123 /* a queue's name; ".dead" may follow */
+#define NAME_DEAD_SUFFIX ".dead"
+#define NAME_FULL_MAX	 128
+#define TEXT_MAX	 255 /* reasons and error texts */
 
 /* Queue settings and their defaults. */
 #define LEASE_MS_DEFAULT       30000
-#define LEASE_MS_MIN           100
-#define LEASE_MS_MAX           (7u * 24 * 3600 * 1000)
+#define LEASE_MS_MIN	       100
+#define LEASE_MS_MAX	       (7u * 24 * 3600 * 1000)
 #define MAX_ATTEMPTS_DEFAULT   16
 #define BACKOFF_MIN_MS_DEFAULT 1000
 #define BACKOFF_MAX_MS_DEFAULT (10u * 60 * 1000)
-#define DELAY_MS_MAX           (10ull * 365 * 24 * 3600 * 1000)
+#define DELAY_MS_MAX	       (10ull * 365 * 24 * 3600 * 1000)
 
 /* Memory: what one daemon keeps at most. */
-#define QUEUES_MAX            262144
-#define SESSIONS_MAX          65536
-#define SESSION_WINDOW        256 /* unanswered commands of one session */
-#define SESSION_IDLE_MS       (3600u * 1000)
-#define SETTLE_ENTRIES_MAX    2048 /* ranges in one settlement */
-#define SUBSCRIPTIONS_MAX     16   /* of one session */
-#define GRANT_MESSAGES_MAX    8192 /* in one lease */
-#define GRANT_BYTES_MAX       (1u << 20)
-#define LIST_ROWS_MAX         256 /* rows in one answer to LIST or PEEK */
+#define QUEUES_MAX	   262144
+#define SESSIONS_MAX	   65536
+#define SESSION_WINDOW	   256 /* unanswered commands of one session */
+#define SESSION_IDLE_MS	   (3600u * 1000)
+#define SETTLE_ENTRIES_MAX 2048 /* ranges in one settlement */
+#define SUBSCRIPTIONS_MAX  16	/* of one session */
+#define GRANT_MESSAGES_MAX 8192 /* in one lease */
+#define GRANT_BYTES_MAX	   (1u << 20)
+#define LIST_ROWS_MAX	   256 /* rows in one answer to LIST or PEEK */
 
-#define SEND_WINDOW           (8u << 20) /* bytes of unanswered SENDs of one session */
+#define SEND_WINDOW (8u << 20) /* bytes of unanswered SENDs of one session */
 
 /* Checkpoints. */
 #define CHECKPOINT_GROUPS 256 /* groups of queues; one more holds the sessions */
 
 /* Consensus. */
-#define RAFT_MEMBERS_MAX   9	   /* voters and learners */
-#define RAFT_NAME_MAX      63	   /* a node's name */
-#define RAFT_RUNS_MAX      256	   /* records and ranges of holes in one message */
+#define RAFT_MEMBERS_MAX   9	      /* voters and learners */
+#define RAFT_NAME_MAX	   63	      /* a node's name */
+#define RAFT_RUNS_MAX	   256	      /* records and ranges of holes in one message */
 #define RAFT_MESSAGE_BYTES (1u << 20) /* of records in one message */
 #define RAFT_WINDOW_BYTES  (4u << 20) /* sent to one peer and not acknowledged */
-#define RAFT_WINDOW        64	   /* the same, in messages */
-#define RAFT_HOLES_MAX     5461	   /* ranges in one HOLE: as many as fit into an END */
+#define RAFT_WINDOW	   64	      /* the same, in messages */
+#define RAFT_HOLES_MAX	   5461	      /* ranges in one HOLE: as many as fit into an END */
 
 static_assert(BATCH_MAX + 512 <= RECORD_PAYLOAD_MAX, "a full batch fits into a record");
 static_assert(BATCH_MAX + 1024 <= FRAME_PAYLOAD_MAX, "a full batch fits into a frame");

@@ -176,18 +176,19 @@ static void end_step(struct raft *r)
 		cover = r->shown.cover;
 	r->actions.items[0] = (struct raft_action){
 	    .type = RAFT_STORE,
-	    .store = {
-		.seq = r->seq,
-		.term = r->term,
-		.vote = RMQ_VARIANT(VOTE_FORGOTTEN) ? (struct raft_id){{0}} : r->vote,
-		.commit = r->commit,
-		.cover = cover,
-		.truncate = r->truncate,
-		.runs = r->runs.items,
-		.run_count = (unsigned)r->runs.count,
-		.holes = r->holes.items,
-		.hole_count = (unsigned)r->holes.count,
-	    },
+	    .store =
+		{
+		    .seq = r->seq,
+		    .term = r->term,
+		    .vote = RMQ_VARIANT(VOTE_FORGOTTEN) ? (struct raft_id){{0}} : r->vote,
+		    .commit = r->commit,
+		    .cover = cover,
+		    .truncate = r->truncate,
+		    .runs = r->runs.items,
+		    .run_count = (unsigned)r->runs.count,
+		    .holes = r->holes.items,
+		    .hole_count = (unsigned)r->holes.count,
+		},
 	};
 }
 

@@ -14,8 +14,8 @@
  *  - An acknowledgement names the highest index that is durable here *and* was compared
  *    with this leader's log in this term.  It is never the follower's own last index.
  *  - Only records of the leader's own term are committed by counting; a leader begins with
- *    a NOOP and is not serving before that is committed [3.6.2].  Commit is the median of what the
- *    voters acknowledged.
+ *    a NOOP and is not serving before that is committed [3.6.2].  Commit is the median of what
+ * the voters acknowledged.
  *  - A follower's commit index is min(leader's, prev + n of *this* message).
  *  - The newest configuration in the log counts, committed or not; a change begins
  *    only after the one before it and a record of the own term are committed; truncation
@@ -29,8 +29,8 @@
  *     configuration was would count votes by an older one.
  *  2. Holes are made only by an END that the host holds as a real record, and at or below
  *     the node's own commit index.
- *  3. In a message each hole has its own term: ranges are split where the term changes, from the
- *     list of term boundaries, which is never pruned.  What comes before is always compared.
+ *  3. In a message each hole has its own term: ranges are split where the term changes, from
+ * the list of term boundaries, which is never pruned.  What comes before is always compared.
  *  4. A hole comes to an index: nothing is there: it is appended; a record of the same
  *     term: that is kept; of another one: truncation from there, then it is appended.
  *  5. The cover is (index, term) of the newest END that made holes.  Messages carry it, nodes
@@ -78,9 +78,9 @@ struct raft_place {
 
 /*      name        what it is */
 #define RAFT_MESSAGES(X) \
-	X(PREVOTE)     /* would you vote for me in `term`?  place: my last record */ \
-	X(PREVOTED)    /* answer; term: as asked if ok, else my own */ \
-	X(VOTE)        /* vote for me.  place: my last record */ \
+	X(PREVOTE)  /* would you vote for me in `term`?  place: my last record */ \
+	X(PREVOTED) /* answer; term: as asked if ok, else my own */ \
+	X(VOTE)	    /* vote for me.  place: my last record */ \
 	X(VOTED) \
 	X(APPEND)      /* place: what comes before the runs; index 0: the log's begin */ \
 	X(APPENDED)    /* ok: place.index is durable and verified; else: look here instead */ \
@@ -99,8 +99,8 @@ struct raft_message {
 	uint64_t term;
 	struct raft_place place;
 	bool ok;
-	uint64_t commit;	    /* APPEND */
-	struct raft_place cover;    /* APPEND */
+	uint64_t commit;	     /* APPEND */
+	struct raft_place cover;     /* APPEND */
 	const struct raft_run *runs; /* APPEND; borrowed for the call */
 	unsigned run_count;
 };
@@ -116,14 +116,14 @@ enum raft_role { RAFT_FOLLOWER, RAFT_PRECANDIDATE, RAFT_CANDIDATE, RAFT_LEADER }
  *	RMQ_E_PROTOCOL	a message that no correct peer sends, or a HOLE that is too early
  */
 enum raft_event_type {
-	RAFT_EVENT_TICK,	/* raft_due() has come */
-	RAFT_EVENT_MESSAGE,	/* message */
-	RAFT_EVENT_STORED,	/* seq: all STOREs up to it are durable */
-	RAFT_EVENT_READ,	/* id, term and index as in the READ action; runs (host's terms of holes
-				   are ignored) */
-	RAFT_EVENT_PROPOSE,	/* runs: kind and bytes of each (not CONFIG, NOOP); the STORE of
-				   this step gives them their indexes */
-	RAFT_EVENT_HOLE,	/* index of END, ranges (journal_wire.h) of what it says died */
+	RAFT_EVENT_TICK,    /* raft_due() has come */
+	RAFT_EVENT_MESSAGE, /* message */
+	RAFT_EVENT_STORED,  /* seq: all STOREs up to it are durable */
+	RAFT_EVENT_READ,    /* id, term and index as in the READ action; runs (host's terms of
+			       holes    are ignored) */
+	RAFT_EVENT_PROPOSE, /* runs: kind and bytes of each (not CONFIG, NOOP); the STORE of
+			       this step gives them their indexes */
+	RAFT_EVENT_HOLE,    /* index of END, ranges (journal_wire.h) of what it says died */
 	RAFT_EVENT_ADD_LEARNER, /* member */
 	RAFT_EVENT_PROMOTE,	/* id: a learner that has caught up, else RMQ_E_BUSY */
 	RAFT_EVENT_REMOVE,	/* id */
@@ -147,10 +147,10 @@ struct raft_event {
 
 /* What is to be done, in this order.  Everything is borrowed until the next call. */
 enum raft_action_type {
-	RAFT_STORE,	/* store */
-	RAFT_SEND,	/* message, to message.to; runs' payloads as read from the log */
-	RAFT_READ,	/* records from `index` on, at most `bytes` of payload (but at least one) and
-			   RAFT_RUNS_MAX runs, for peer `id`; answer with RAFT_EVENT_READ */
+	RAFT_STORE, /* store */
+	RAFT_SEND,  /* message, to message.to; runs' payloads as read from the log */
+	RAFT_READ, /* records from `index` on, at most `bytes` of payload (but at least one) and
+		      RAFT_RUNS_MAX runs, for peer `id`; answer with RAFT_EVENT_READ */
 	RAFT_COMMITTED, /* up to `index`: committed and durable here */
 	RAFT_ROLE,	/* raft_status() has changed */
 	RAFT_GONE,	/* this node was removed; it does not campaign any more */
@@ -163,7 +163,7 @@ struct raft_store {
 	struct raft_id vote; /* in term */
 	uint64_t commit;
 	struct raft_place cover;
-	uint64_t truncate; /* drop all from here on, before the rest; 0: nothing */
+	uint64_t truncate;	     /* drop all from here on, before the rest; 0: nothing */
 	const struct raft_run *runs; /* then append; a CONFIG's config is set */
 	unsigned run_count;
 	const struct hole_range *holes; /* then make these holes */
@@ -187,15 +187,15 @@ struct raft_begin {
 	uint64_t term;
 	struct raft_id vote;
 	uint64_t commit;
-	uint64_t last;		  /* index of the last record or hole */
+	uint64_t last; /* index of the last record or hole */
 	struct raft_place cover;
 	const struct raft_place *terms; /* where each term in the log begins, in order */
 	size_t term_count;
 	const struct raft_run *configs; /* all records of kind CONFIG, in order */
 	size_t config_count;
-	uint32_t election_ms;  /* the minimum; the node's own is up to twice as long */
+	uint32_t election_ms; /* the minimum; the node's own is up to twice as long */
 	uint32_t heartbeat_ms;
-	uint64_t seed;	       /* for the election timeouts */
+	uint64_t seed; /* for the election timeouts */
 };
 
 struct raft_status {

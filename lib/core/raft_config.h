@@ -25,7 +25,7 @@ struct raft_id {
 
 /*      name    bit  what the node does */
 #define RAFT_FLAGS(X) \
-	X(VOTER,  1) /* counts for majorities; without it, it is a learner */ \
+	X(VOTER, 1)  /* counts for majorities; without it, it is a learner */ \
 	X(BROKER, 2) /* may run the queue daemon */
 
 enum raft_flag {

@@ -26,6 +26,15 @@ bool raft_configuration_voter(const struct raft *r, struct raft_id id)
 	return c && raft_config_is_voter(c, id);
 }
 
+/* A node whose removal is not committed may be the only one that can be elected [4.2.2]. */
+bool raft_configuration_may_lead(const struct raft *r)
+{
+	if (raft_configuration_voter(r, r->id))
+		return true;
+	return count(r) > 1 && raft_configuration_index(r) > r->commit &&
+	       raft_config_is_voter(r->changes.items[count(r) - 2].config, r->id);
+}
+
 bool raft_configuration_is(const struct raft *r, uint64_t index)
 {
 	size_t lo = 0, hi = count(r);
@@ -68,6 +77,8 @@ void raft_configuration_append(struct raft *r, uint64_t index, const struct raft
 	struct raft_config *copy = memory_new(sizeof(*copy));
 	*copy = *c;
 	raft_push(&r->changes, ((struct raft_change){index, copy}));
+	if (raft_config_find(copy, r->id))
+		r->gone = false;
 	raft_configuration_peers(r);
 }
 
@@ -151,12 +162,11 @@ enum rmq_error raft_configuration_event(struct raft *r, const struct raft_event 
 	uint8_t encoded[RAFT_CONFIG_SIZE_MAX];
 	struct writer w = writer_of(encoded, sizeof(encoded));
 	raft_config_encode(&w, &new);
-	raft_append(r,
-	    &(struct raft_run){.term = r->term,
-		.count = 1,
-		.bytes = (uint32_t)w.len,
-		.kind = RECORD_CONFIG,
-		.config = &new});
+	raft_append(r, &(struct raft_run){.term = r->term,
+			   .count = 1,
+			   .bytes = (uint32_t)w.len,
+			   .kind = RECORD_CONFIG,
+			   .config = &new});
 	return RMQ_E_OK;
 }
 
@@ -190,7 +200,7 @@ void raft_configuration_committed(struct raft *r, uint64_t before)
 	}
 	if (now)
 		return;
-	if (r->member && !r->gone) {
+	if (r->member && !r->gone && !raft_config_find(raft_configuration_now(r), r->id)) {
 		r->gone = true;
 		raft_act(r, RAFT_GONE);
 	}

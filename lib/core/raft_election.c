@@ -71,7 +71,7 @@ static void campaign(struct raft *r)
 static void precampaign(struct raft *r)
 {
 	raft_election_delay(r);
-	if (r->gone || !raft_configuration_voter(r, r->id))
+	if (r->gone || !raft_configuration_may_lead(r))
 		return;
 	r->role = RAFT_PRECANDIDATE;
 	r->voted = r->leader = (struct raft_id){{0}};
@@ -114,8 +114,8 @@ void raft_election_stored(struct raft *r)
 
 static void on_prevote(struct raft *r, const struct raft_message *m)
 {
-	bool quiet = r->role != RAFT_LEADER &&
-	    (!r->heard || r->now - r->heard >= r->election_ms);
+	bool quiet =
+	    r->role != RAFT_LEADER && (!r->heard || r->now - r->heard >= r->election_ms);
 	bool ok = quiet && m->term > r->term && up_to_date(r, m->place);
 	struct raft_message *answer = raft_send(r, RAFT_PREVOTED, m->from);
 	answer->ok = ok;
@@ -125,7 +125,7 @@ static void on_prevote(struct raft *r, const struct raft_message *m)
 static void on_vote(struct raft *r, const struct raft_message *m)
 {
 	bool ok = m->term == r->term && up_to_date(r, m->place) &&
-	    (raft_id_none(r->vote) || raft_id_eq(r->vote, m->from));
+		  (raft_id_none(r->vote) || raft_id_eq(r->vote, m->from));
 	if (!ok) {
 		/* Says no more than that this term is known, which may be told at once. */
 		if (r->stored >= r->term_seq)

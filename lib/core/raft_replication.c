@@ -43,7 +43,8 @@ void raft_replication_lead(struct raft *r)
 	r->quorum_at = r->now + r->election_ms;
 	r->noop = RMQ_VARIANT(NO_NOOP) ? r->last : r->last + 1;
 	if (!RMQ_VARIANT(NO_NOOP))
-		raft_append(r, &(struct raft_run){.term = r->term, .count = 1, .kind = RECORD_NOOP});
+		raft_append(
+		    r, &(struct raft_run){.term = r->term, .count = 1, .kind = RECORD_NOOP});
 }
 
 /* ---- leader: sending ---- */
@@ -64,6 +65,7 @@ static void want_records(struct raft *r, struct raft_peer *p)
 	if (raft_id_eq(p->id, r->id) || p->reading || !room || p->next > r->last)
 		return;
 	p->reading = true;
+	p->read_at = p->next;
 	struct raft_action *a = raft_act(r, RAFT_READ);
 	a->id = p->id;
 	a->index = p->next;
@@ -81,11 +83,10 @@ static bool split_holes(struct raft *r, const struct raft_run *run)
 		uint64_t stop = raft_term_end(r, first);
 		if (stop > end || RMQ_VARIANT(HOLE_LAST_TERM))
 			stop = end;
-		raft_push(&r->sent,
-		    ((struct raft_run){.first = first,
-			.term = raft_term_at(r, stop - 1),
-			.count = (uint32_t)(stop - first),
-			.kind = RAFT_HOLE}));
+		raft_push(&r->sent, ((struct raft_run){.first = first,
+					.term = raft_term_at(r, stop - 1),
+					.count = (uint32_t)(stop - first),
+					.kind = RAFT_HOLE}));
 		first = stop;
 	}
 	return true;
@@ -94,11 +95,15 @@ static bool split_holes(struct raft *r, const struct raft_run *run)
 enum rmq_error raft_replication_read(struct raft *r, const struct raft_event *e)
 {
 	struct raft_peer *p = raft_peer(r, e->id);
-	if (!p || r->role != RAFT_LEADER || e->term != r->term || !p->reading)
+	if (!p || r->role != RAFT_LEADER || e->term != r->term || !p->reading ||
+	    e->index != p->read_at)
 		return RMQ_E_OK;
-	if (e->index != p->next || e->run_count == 0 || e->run_count > RAFT_RUNS_MAX)
-		return e->index == p->next ? RMQ_E_LIMIT : RMQ_E_OK;
 	p->reading = false;
+	/* An answer of the peer has moved on what it needs. */
+	if (e->index != p->next)
+		return RMQ_E_OK;
+	if (e->run_count == 0 || e->run_count > RAFT_RUNS_MAX)
+		return RMQ_E_LIMIT;
 	uint64_t at = e->index;
 	uint32_t bytes = 0;
 	for (unsigned i = 0; i < e->run_count && r->sent.count < RAFT_RUNS_MAX; i++) {
@@ -255,7 +260,7 @@ void raft_replication_go_on(struct raft *r)
 		return;
 	uint64_t index = median(r);
 	bool own = raft_term_at(r, index) == r->term || RMQ_VARIANT(COMMIT_OLD_TERM) ||
-	    RMQ_VARIANT(NO_NOOP);
+		   RMQ_VARIANT(NO_NOOP);
 	if (own)
 		commit(r, index);
 	for (unsigned i = 0; r->role == RAFT_LEADER && i < r->peer_count; i++)
@@ -364,8 +369,9 @@ void raft_replication_append(struct raft *r, const struct raft_message *m)
 	r->leader_commit = m->commit;
 	const struct raft_place *prev = &m->place;
 	bool unchecked = RMQ_VARIANT(HOLE_UNCHECKED) && m->run_count > 0 &&
-	    m->runs[0].kind == RAFT_HOLE && prev->index <= r->last;
-	if ((prev->index > r->last || raft_term_at(r, prev->index) != prev->term) && !unchecked) {
+			 m->runs[0].kind == RAFT_HOLE && prev->index <= r->last;
+	if ((prev->index > r->last || raft_term_at(r, prev->index) != prev->term) &&
+	    !unchecked) {
 		refuse(r, prev);
 		return;
 	}
@@ -414,11 +420,11 @@ static void hole_range(struct raft *r, uint64_t first, uint64_t end)
 	while (first < end) {
 		uint64_t stop = first;
 		while (stop < end &&
-		    (!raft_configuration_is(r, stop) || RMQ_VARIANT(CONFIG_HOLES)))
+		       (!raft_configuration_is(r, stop) || RMQ_VARIANT(CONFIG_HOLES)))
 			stop++;
 		if (stop > first)
-			raft_push(&r->holes,
-			    ((struct hole_range){first, (uint32_t)(stop - first)}));
+			raft_push(
+			    &r->holes, ((struct hole_range){first, (uint32_t)(stop - first)}));
 		first = stop + 1;
 	}
 }

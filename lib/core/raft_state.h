@@ -19,7 +19,8 @@
 		size_t cap; \
 	}
 #define raft_push(list, item) \
-	((list)->items = raft_grow((list)->items, (list)->count, &(list)->cap, sizeof(*(list)->items)), \
+	((list)->items = \
+		raft_grow((list)->items, (list)->count, &(list)->cap, sizeof(*(list)->items)), \
 	    (list)->items[(list)->count++] = (item))
 void *raft_grow(void *items, size_t count, size_t *cap, size_t size);
 
@@ -38,7 +39,8 @@ struct raft_peer {
 	uint64_t moved; /* when match last rose, or sending began anew */
 	bool probing;	/* match is not known: one record at a time */
 	bool waiting;	/* probing, and one is under way */
-	bool reading;	/* a READ is not answered yet */
+	bool reading;	/* a READ from read_at on is not answered yet */
+	uint64_t read_at;
 	uint32_t flying;
 	unsigned flight_begin, flight_count;
 	struct raft_flight flights[RAFT_WINDOW];
@@ -74,19 +76,20 @@ struct raft {
 	enum raft_role role;
 	struct raft_id leader;
 	bool gone;
-	bool member; /* was one, by a committed configuration */
+	bool member;	      /* was one, by a committed configuration */
 	uint64_t election_at; /* follower or candidate: when to campaign */
 	uint64_t heard;	      /* follower: last word of a leader; 0: never */
 	uint64_t verified;    /* compared with this leader's log in this term */
-	uint64_t leader_commit; /* as the leader says; nothing but a known-bad variant acts on it */
-	uint64_t reported;    /* COMMITTED so far */
+	uint64_t
+	    leader_commit; /* as the leader says; nothing but a known-bad variant acts on it */
+	uint64_t reported; /* COMMITTED so far */
 
 	/* Storage. */
 	uint64_t seq, stored;
 	uint64_t durable; /* the log as it is now is durable up to here */
 	RAFT_LIST(struct raft_pending) pending;
-	uint64_t term_seq;     /* the STORE that holds `term` */
-	struct raft_id voted;  /* a granted vote whose answer waits for vote_seq */
+	uint64_t term_seq;    /* the STORE that holds `term` */
+	struct raft_id voted; /* a granted vote whose answer waits for vote_seq */
 	uint64_t vote_seq;
 
 	/* Leader. */
@@ -130,6 +133,7 @@ uint64_t raft_configuration_index(const struct raft *r);
 /* Makes the peers those of the newest configuration. */
 void raft_configuration_peers(struct raft *r);
 bool raft_configuration_voter(const struct raft *r, struct raft_id id);
+bool raft_configuration_may_lead(const struct raft *r);
 /* Whether the record at this index is of kind CONFIG. */
 bool raft_configuration_is(const struct raft *r, uint64_t index);
 void raft_configuration_append(struct raft *r, uint64_t index, const struct raft_config *c);

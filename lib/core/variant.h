@@ -8,31 +8,31 @@
 
 /* Those of consensus, for tests/sim_raft. */
 #define RMQ_RAFT_VARIANTS(X) \
-	X(VOTE_FORGOTTEN,  "a vote is not stored") \
-	X(VOTE_EARLY,      "a vote is given before it is durable") \
-	X(ACK_EARLY,       "records are acknowledged before they are durable") \
-	X(ACK_UNVERIFIED,  "records are acknowledged that were not compared with the leader's") \
-	X(NO_NOOP,         "a leader begins without a record of its own term") \
+	X(VOTE_FORGOTTEN, "a vote is not stored") \
+	X(VOTE_EARLY, "a vote is given before it is durable") \
+	X(ACK_EARLY, "records are acknowledged before they are durable") \
+	X(ACK_UNVERIFIED, "records are acknowledged that were not compared with the leader's") \
+	X(NO_NOOP, "a leader begins without a record of its own term") \
 	X(COMMIT_OLD_TERM, "a record of an older term is committed by counting") \
 	X(COMMIT_UNCLAMPED, "a follower commits behind what this message verified") \
 	X(HOLE_AT_APPEND_LEADER, "a leader makes holes when END is appended") \
 	X(HOLE_AT_APPEND_FOLLOWER, "a follower makes holes when END is appended") \
 	X(HOLE_RAW_COMMIT, "a follower makes holes by the leader's commit index") \
-	X(CONFIG_HOLES,    "records of the configuration become holes") \
-	X(HOLE_UNCHECKED,  "holes are taken without comparing what comes before them") \
-	X(HOLE_LAST_TERM,  "a range of holes has the term of its last record") \
+	X(CONFIG_HOLES, "records of the configuration become holes") \
+	X(HOLE_UNCHECKED, "holes are taken without comparing what comes before them") \
+	X(HOLE_LAST_TERM, "a range of holes has the term of its last record") \
 	X(HOLE_BEFORE_COVER, "holes are stored before their cover") \
-	X(TWO_CONFIGS,     "a change of membership begins before the last one is committed")
+	X(TWO_CONFIGS, "a change of membership begins before the last one is committed")
 
 /*      name              what is broken */
 #define RMQ_VARIANTS_LIST(X) \
-	X(EFFECT_EARLY,    "an effect leaves before its event is durable") \
+	X(EFFECT_EARLY, "an effect leaves before its event is durable") \
 	X(DUPLICATE_EARLY, "a repeated command is answered before it is durable") \
-	X(GAP,             "a gap in the numbers of a session is accepted") \
-	X(END_KILLS_LIVE,  "END declares records dead that hold live bodies") \
-	X(PARTS_AT_END,    "recovery takes parts as if they were made at END") \
-	X(LEASE_REUSED,    "lease numbers begin anew after a recovery") \
-	X(STALE_SETTLES,   "a receipt of an old lease settles") \
+	X(GAP, "a gap in the numbers of a session is accepted") \
+	X(END_KILLS_LIVE, "END declares records dead that hold live bodies") \
+	X(PARTS_AT_END, "recovery takes parts as if they were made at END") \
+	X(LEASE_REUSED, "lease numbers begin anew after a recovery") \
+	X(STALE_SETTLES, "a receipt of an old lease settles") \
 	RMQ_RAFT_VARIANTS(X)
 
 #ifdef RMQ_VARIANTS

@@ -11,7 +11,8 @@ void check_made(struct sim *s, uint64_t index, uint64_t prev_term, struct rec re
 		if (m->rec.term != rec.term)
 			continue;
 		if (m->prev_term != prev_term)
-			sim_broken(s, "log matching: another record comes before", index, rec.term);
+			sim_broken(
+			    s, "log matching: another record comes before", index, rec.term);
 		if (rec.kind != RAFT_HOLE &&
 		    (m->rec.value != rec.value || m->rec.kind != rec.kind))
 			sim_broken(s, "log matching: two records of one term", index, rec.term);
@@ -79,8 +80,8 @@ void check_log(struct sim *s, struct node *n, uint64_t from)
  */
 void check_disk(struct sim *s, struct node *n, const struct disk *d)
 {
-	bool covered = d->cover.index == 0 ||
-	    (d->cover.index <= d->last && d->log[d->cover.index].term == d->cover.term);
+	bool covered = d->cover.index == 0 || (d->cover.index <= d->last &&
+						  d->log[d->cover.index].term == d->cover.term);
 	for (uint64_t i = 1; covered && i <= d->last; i++) {
 		if (d->log[i].kind != RAFT_HOLE)
 			continue;
@@ -138,8 +139,10 @@ static void check_leader(struct sim *s, struct node *n, const struct raft_status
 			sim_broken(s, "a leader lacks a committed record", i, n->slot);
 	}
 	check_disk(s, n, &n->disk);
-	if (n->view.cover.index && raft_term_at(n->raft, n->view.cover.index) != n->view.cover.term)
-		sim_broken(s, "a leader without the END that covers its holes", n->view.cover.index, n->slot);
+	if (n->view.cover.index &&
+	    raft_term_at(n->raft, n->view.cover.index) != n->view.cover.term)
+		sim_broken(s, "a leader without the END that covers its holes",
+		    n->view.cover.index, n->slot);
 }
 
 /* Commit never goes back, and all nodes commit the same. */
@@ -159,7 +162,8 @@ void check_node(struct sim *s, struct node *n)
 			s->committed[i] = *rec;
 			s->commit = i;
 		} else if (s->committed[i].term != rec->term) {
-			sim_broken(s, "state machine safety: committed is something else", i, n->slot);
+			sim_broken(
+			    s, "state machine safety: committed is something else", i, n->slot);
 		}
 	}
 	n->committed = st.commit;

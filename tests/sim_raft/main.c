@@ -102,7 +102,8 @@ static void fault(struct sim *s)
 		n->full_until = s->now + prng_below(&s->prng, 800);
 		break;
 	case 6:
-		if (s->wipes > 0 && n->raft && n->incarnation < 7 && prng_chance(&s->prng, 200)) {
+		if (s->wipes > 0 && n->raft && n->incarnation < 7 &&
+		    prng_chance(&s->prng, 200)) {
 			s->wipes--;
 			node_wipe(s, n);
 			break;
@@ -128,11 +129,12 @@ static void work(struct sim *s)
 			continue;
 		if (prng_chance(&s->prng, 40))
 			node_propose(s, n, prng_chance(&s->prng, 150));
-		if (prng_chance(&s->prng, 6))
+		if (!s->quiet && prng_chance(&s->prng, 6))
 			membership(s, n);
 		if (!s->quiet && prng_chance(&s->prng, 1))
 			(void)!node_step(s, n,
-			    &(struct raft_event){.type = RAFT_EVENT_TRANSFER, .id = any(s)->id});
+			    &(struct raft_event){
+				.type = RAFT_EVENT_TRANSFER, .id = any(s)->id});
 	}
 	if (!s->quiet && prng_chance(&s->prng, 20) && any(s)->raft) {
 		struct node *n = any(s);
@@ -303,7 +305,8 @@ int main(int argc, char **argv)
 	for (uint64_t seed = first; seed < first + count; seed++) {
 		uint64_t hash = run(seed, totals);
 		if (trace)
-			printf("%llu %016llx\n", (unsigned long long)seed, (unsigned long long)hash);
+			printf("%llu %016llx\n", (unsigned long long)seed,
+			    (unsigned long long)hash);
 	}
 	printf("%llu seeds: %llu records, %llu elections, %llu holes, %llu changes\n",
 	    (unsigned long long)count, (unsigned long long)totals[0],

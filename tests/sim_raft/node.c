@@ -63,9 +63,17 @@ void node_start(struct sim *s, struct node *n)
 	struct raft_run configs[LOG_MAX];
 	n->view = n->disk;
 	const struct disk *d = &n->disk;
-	struct raft_begin b = {.id = n->id, .term = d->term, .vote = d->vote, .commit = d->commit,
-	    .last = d->last, .cover = d->cover, .terms = terms, .configs = configs,
-	    .election_ms = ELECTION, .heartbeat_ms = BEAT, .seed = prng_next(&s->prng)};
+	struct raft_begin b = {.id = n->id,
+	    .term = d->term,
+	    .vote = d->vote,
+	    .commit = d->commit,
+	    .last = d->last,
+	    .cover = d->cover,
+	    .terms = terms,
+	    .configs = configs,
+	    .election_ms = ELECTION,
+	    .heartbeat_ms = BEAT,
+	    .seed = prng_next(&s->prng)};
 	for (uint64_t i = 1; i <= d->last; i++) {
 		if (d->log[i].term != d->log[i - 1].term)
 			terms[b.term_count++] = (struct raft_place){i, d->log[i].term};
@@ -101,8 +109,8 @@ static void apply(struct sim *s, struct disk *d, const struct op *op)
 	}
 }
 
-static struct op *op_copy(struct sim *s, const struct raft_store *st, const uint32_t *values,
-    uint64_t first_value)
+static struct op *op_copy(
+    struct sim *s, const struct raft_store *st, const uint32_t *values, uint64_t first_value)
 {
 	struct op *op = calloc(1, sizeof(*op));
 	op->store = *st;
@@ -149,7 +157,8 @@ bool node_sync(struct sim *s, struct node *n)
 	uint64_t seq = op->store.seq;
 	op_free(op);
 	if (n->raft)
-		(void)!node_step(s, n, &(struct raft_event){.type = RAFT_EVENT_STORED, .seq = seq});
+		(void)!node_step(
+		    s, n, &(struct raft_event){.type = RAFT_EVENT_STORED, .seq = seq});
 	return true;
 }
 
@@ -205,11 +214,11 @@ static void post(struct sim *s, struct node *n, const struct raft_message *m)
 	}
 }
 
-static void store(struct sim *s, struct node *n, const struct raft_store *st,
-    const struct packet *from)
+static void store(
+    struct sim *s, struct node *n, const struct raft_store *st, const struct packet *from)
 {
-	struct op *op = op_copy(
-	    s, st, from ? from->values : NULL, from ? from->m.place.index + 1 : 0);
+	struct op *op =
+	    op_copy(s, st, from ? from->values : NULL, from ? from->m.place.index + 1 : 0);
 	uint64_t first = st->run_count ? st->runs[0].first : n->view.last + 1;
 	for (unsigned i = 0; i < st->hole_count; i++) {
 		s->holes += st->holes[i].count;
@@ -248,7 +257,8 @@ static enum rmq_error step(
 			sim_broken(s, "fatal", n->slot, a->error);
 		case RAFT_COMMITTED:
 			if (a->index > n->disk.last)
-				sim_broken(s, "committed, and not durable here", a->index, n->slot);
+				sim_broken(
+				    s, "committed, and not durable here", a->index, n->slot);
 			break;
 		default:
 			break;
@@ -288,7 +298,7 @@ static void answer_read(struct sim *s, struct node *n, const struct raft_action 
 		run->bytes = run->kind == RAFT_HOLE ? 0 : 100;
 		at++;
 		while (run->kind == RAFT_HOLE && at <= n->view.last &&
-		    n->view.log[at].kind == RAFT_HOLE) {
+		       n->view.log[at].kind == RAFT_HOLE) {
 			run->count++;
 			at++;
 		}
@@ -343,7 +353,8 @@ static void choose_dead(struct sim *s, struct node *n, struct end *e, uint64_t e
 
 void node_propose(struct sim *s, struct node *n, bool end)
 {
-	struct raft_run run = {.count = 1, .bytes = 100, .kind = end ? RECORD_END : RECORD_EVENTS};
+	struct raft_run run = {
+	    .count = 1, .bytes = 100, .kind = end ? RECORD_END : RECORD_EVENTS};
 	struct raft_event e = {.type = RAFT_EVENT_PROPOSE, .runs = &run, .run_count = 1};
 	if (n->view.last + 100 > LOG_MAX || s->values + 200 > VALUES)
 		return;

@@ -84,7 +84,7 @@ struct sim {
 	struct prng prng;
 	uint64_t now;
 	uint64_t seed;
-	bool quiet; /* no faults any more */
+	bool quiet;   /* no faults any more */
 	bool by_hand; /* a directed schedule: nothing happens by chance */
 	struct node nodes[NODES];
 	struct packet *packets;
