@@ -133,8 +133,10 @@ static void check_leader(struct sim *s, struct node *n, const struct raft_status
 		*l = n->id;
 	}
 	s->elections++;
-	/* Leader completeness. */
+	/* Leader completeness: what was committed in earlier terms. */
 	for (uint64_t i = 1; i <= s->commit; i++) {
+		if (s->commit_terms[i] >= st->term)
+			continue;
 		if (i > n->view.last || n->view.log[i].term != s->committed[i].term)
 			sim_broken(s, "a leader lacks a committed record", i, n->slot);
 	}
@@ -160,6 +162,7 @@ void check_node(struct sim *s, struct node *n)
 		const struct rec *rec = made_at(s, i, n->view.log[i].term);
 		if (i > s->commit) {
 			s->committed[i] = *rec;
+			s->commit_terms[i] = st.term;
 			s->commit = i;
 		} else if (s->committed[i].term != rec->term) {
 			sim_broken(

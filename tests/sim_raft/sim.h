@@ -93,6 +93,7 @@ struct sim {
 	struct raft_config configs[VALUES];
 	struct made *made[LOG_MAX + 1];
 	struct rec committed[LOG_MAX + 1];
+	uint64_t commit_terms[LOG_MAX + 1]; /* of the leader that committed it */
 	uint64_t commit;
 	struct raft_id leaders[TERMS];
 	struct raft_id votes[TERMS][NODES][8];
