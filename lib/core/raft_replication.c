@@ -259,8 +259,7 @@ void raft_replication_go_on(struct raft *r)
 	if (r->role != RAFT_LEADER)
 		return;
 	uint64_t index = median(r);
-	bool own = raft_term_at(r, index) == r->term || RMQ_VARIANT(COMMIT_OLD_TERM) ||
-		   RMQ_VARIANT(NO_NOOP);
+	bool own = raft_term_at(r, index) == r->term || RMQ_VARIANT(NO_NOOP);
 	if (own)
 		commit(r, index);
 	for (unsigned i = 0; r->role == RAFT_LEADER && i < r->peer_count; i++)

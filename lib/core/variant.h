@@ -13,7 +13,6 @@
 	X(ACK_EARLY, "records are acknowledged before they are durable") \
 	X(ACK_UNVERIFIED, "records are acknowledged that were not compared with the leader's") \
 	X(NO_NOOP, "a leader begins without a record of its own term") \
-	X(COMMIT_OLD_TERM, "a record of an older term is committed by counting") \
 	X(COMMIT_UNCLAMPED, "a follower commits behind what this message verified") \
 	X(HOLE_AT_APPEND_LEADER, "a leader makes holes when END is appended") \
 	X(HOLE_AT_APPEND_FOLLOWER, "a follower makes holes when END is appended") \
