@@ -389,29 +389,42 @@ static struct range *entry_next(struct entry_walk *w)
 	return NULL;
 }
 
-/* The stale entries in front, which are the command's answer, and the others. */
-static bool split_entries(
-    struct slice entries, uint32_t stale, struct slice *front, struct slice *back)
+/* What the settling events have in common. */
+struct settlement {
+	uint32_t queue;
+	uint32_t stale;
+	uint64_t session;
+	uint64_t n;
+	struct slice entries;
+};
+
+/*
+ * The command is taken; the stale entries in front are its answer.  Whether there are
+ * others to be walked: if not, w->err is the event's result.
+ */
+static bool settlement_begin(struct broker *b, const struct event_place *at,
+    const struct settlement *e, struct entry_walk *w)
 {
-	size_t len = (size_t)stale * SETTLE_ENTRY_SIZE;
-	if (entries.len % SETTLE_ENTRY_SIZE != 0 || len > entries.len)
+	size_t stale = (size_t)e->stale * SETTLE_ENTRY_SIZE;
+	*w = (struct entry_walk){0};
+	if (e->entries.len % SETTLE_ENTRY_SIZE != 0 || stale > e->entries.len) {
+		w->err = RMQ_E_CORRUPT;
 		return false;
-	*front = slice_of(entries.data, len);
-	*back = slice_of(entries.data + len, entries.len - len);
-	return true;
+	}
+	taken(b, at, e->session, e->n, 0, 0, slice_of(e->entries.data, stale));
+	*w = entries_of(broker_queue(b, e->queue),
+	    slice_of(e->entries.data + stale, e->entries.len - stale));
+	return e->entries.len > stale && queue_wants(b, at, e->queue);
 }
 
 static enum rmq_error apply_settle(
     struct broker *b, const struct event_place *at, const struct event_settle *e)
 {
-	struct slice stale, rest;
+	struct entry_walk w;
 	struct range *r;
-	if (!split_entries(e->entries, e->stale, &stale, &rest))
-		return RMQ_E_CORRUPT;
-	taken(b, at, e->session, e->n, 0, 0, stale);
-	if (rest.len == 0 || !queue_wants(b, at, e->queue))
-		return RMQ_E_OK;
-	struct entry_walk w = entries_of(broker_queue(b, e->queue), rest);
+	if (!settlement_begin(b, at,
+		&(struct settlement){e->queue, e->stale, e->session, e->n, e->entries}, &w))
+		return w.err;
 	while ((r = entry_next(&w))) {
 		w.q->counts.settled += r->live;
 		queue_drop_range(w.q, r);
@@ -424,14 +437,11 @@ static enum rmq_error apply_settle(
 static enum rmq_error apply_release(
     struct broker *b, const struct event_place *at, const struct event_release *e)
 {
-	struct slice stale, rest;
+	struct entry_walk w;
 	struct range *r;
-	if (!split_entries(e->entries, e->stale, &stale, &rest))
-		return RMQ_E_CORRUPT;
-	taken(b, at, e->session, e->n, 0, 0, stale);
-	if (rest.len == 0 || !queue_wants(b, at, e->queue))
-		return RMQ_E_OK;
-	struct entry_walk w = entries_of(broker_queue(b, e->queue), rest);
+	if (!settlement_begin(b, at,
+		&(struct settlement){e->queue, e->stale, e->session, e->n, e->entries}, &w))
+		return w.err;
 	bool counted = e->flags & SETTLE_COUNTED;
 	while ((r = entry_next(&w))) {
 		uint32_t attempt = counted ? r->attempt : r->attempt - counts(w.q);
@@ -452,14 +462,11 @@ static enum rmq_error apply_release(
 static enum rmq_error apply_touch(
     struct broker *b, const struct event_place *at, const struct event_touch *e)
 {
-	struct slice stale, rest;
+	struct entry_walk w;
 	struct range *r;
-	if (!split_entries(e->entries, e->stale, &stale, &rest))
-		return RMQ_E_CORRUPT;
-	taken(b, at, e->session, e->n, 0, 0, stale);
-	if (rest.len == 0 || !queue_wants(b, at, e->queue))
-		return RMQ_E_OK;
-	struct entry_walk w = entries_of(broker_queue(b, e->queue), rest);
+	if (!settlement_begin(b, at,
+		&(struct settlement){e->queue, e->stale, e->session, e->n, e->entries}, &w))
+		return w.err;
 	while ((r = entry_next(&w))) {
 		/* Never shorter: the holder trusts what it was told before. */
 		struct lease_time until = {at->lease.ms + e->lease_ms};
