@@ -64,7 +64,7 @@ struct writer {
 
 static inline struct reader reader_of(struct slice s)
 {
-	return (struct reader){s.data, s.data + s.len, false};
+	return (struct reader){s.data, s.len > 0 ? s.data + s.len : s.data, false};
 }
 
 static inline struct writer writer_of(void *p, size_t cap)
