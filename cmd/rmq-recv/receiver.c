@@ -631,6 +631,11 @@ static void on_signal(struct receiver *r)
 		enter(r, STOPPING);
 }
 
+static bool is_done(const struct receiver *r)
+{
+	return r->phase != RUNNING && !r->subscribed && nothing_in_hand(r);
+}
+
 /* Moves on to the next phase if it is time; true: all is done. */
 static bool advance(struct receiver *r)
 {
@@ -650,7 +655,7 @@ static bool advance(struct receiver *r)
 		if (!client_welcomed(r->io.client) || now.ms - r->phase_at.ms >= RELEASE_MAX_MS)
 			return true;
 	}
-	return r->phase != RUNNING && !r->subscribed && nothing_in_hand(r);
+	return is_done(r);
 }
 
 /* ---- the loop ---- */
@@ -659,6 +664,9 @@ static int next_timer(const struct receiver *r, int timeout_ms)
 {
 	struct mono_time now = clock_mono();
 	const struct segment *head = r->in_hand.head;
+	/* Without a connection, the subscription's end is told before the wait. */
+	if (is_done(r))
+		return 0;
 	if (r->o->ack == ACK_READ && head && head->settled < segment_whole(head))
 		timeout_ms = client_io_sooner(timeout_ms, r->read_poll_ms);
 	if (r->phase == STOPPING)

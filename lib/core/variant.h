@@ -23,16 +23,17 @@
 	X(HOLE_BEFORE_COVER, "holes are stored before their cover") \
 	X(TWO_CONFIGS, "a change of membership begins before the last one is committed")
 
-/*      name              what is broken */
-#define RMQ_VARIANTS_LIST(X) \
+/* Those of the queue core, for tests/sim. */
+#define RMQ_QUEUE_VARIANTS(X) \
 	X(EFFECT_EARLY, "an effect leaves before its event is durable") \
 	X(DUPLICATE_EARLY, "a repeated command is answered before it is durable") \
 	X(GAP, "a gap in the numbers of a session is accepted") \
 	X(END_KILLS_LIVE, "END declares records dead that hold live bodies") \
 	X(PARTS_AT_END, "recovery takes parts as if they were made at END") \
 	X(LEASE_REUSED, "lease numbers begin anew after a recovery") \
-	X(STALE_SETTLES, "a receipt of an old lease settles") \
-	RMQ_RAFT_VARIANTS(X)
+	X(STALE_SETTLES, "a receipt of an old lease settles")
+
+#define RMQ_VARIANTS_LIST(X) RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)
 
 #ifdef RMQ_VARIANTS
 enum rmq_variant {

@@ -131,7 +131,7 @@ static bool set_variant(struct options *o, const char *name)
 #define X(NAME, text) \
 	if (strcmp(name, #NAME) == 0) \
 		rmq_variant = RMQ_VARIANT_##NAME;
-	RMQ_VARIANTS_LIST(X)
+	RMQ_QUEUE_VARIANTS(X)
 #undef X
 	o->variant = true;
 	return o->world != WORLD_SOUND || rmq_variant != RMQ_VARIANT_NONE;
@@ -141,7 +141,7 @@ static void list_variants(void)
 {
 #define X(NAME, text) puts(#NAME "\t" text);
 	WORLD_VARIANTS(X)
-	RMQ_VARIANTS_LIST(X)
+	RMQ_QUEUE_VARIANTS(X)
 #undef X
 }
 
