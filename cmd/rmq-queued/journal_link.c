@@ -212,6 +212,12 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	}
 	if (status < 0 || (events & (UV_READABLE | UV_DISCONNECT)))
 		read_frames(l);
+	/*
+	 * An error is pending and libuv has stopped watching; but what the journal answered
+	 * before it died is read first, and only behind that its end.
+	 */
+	if (status < 0)
+		watch(l);
 }
 
 static void queue_push(struct journal_link *l, const struct iovec *iov, int count, size_t skip)
