@@ -1,0 +1,101 @@
+/*
+ * The node as the control socket sees it: what it knows, what it can be asked to do, and
+ * when either has changed.  One loop, one thread.
+ */
+#ifndef RMQ_CLUSTERD_CLUSTER_H
+#define RMQ_CLUSTERD_CLUSTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/error.h"
+#include "core/raft.h"
+
+struct cluster;
+
+/* ---- what it knows ---- */
+
+struct cluster_status {
+	/* Everything is borrowed until the loop's next turn. */
+	const char *name;   /* this node's */
+	const uint8_t *key; /* this node's public key, RAFT_KEY_SIZE bytes */
+	struct raft_id id;  /* this node's incarnation */
+	const struct raft_config
+	    *config; /* members, and the cluster's id; NULL: no member yet */
+	enum raft_role role;
+	bool gone;    /* was removed from the cluster */
+	bool joining; /* asks seeds to be taken in */
+	uint64_t term;
+	uint64_t commit;
+	const struct raft_member *leader; /* NULL: unknown */
+	/* The queue daemon runs here, takes clients at `queue_socket`, and we may serve. */
+	bool queue_ready;
+	const char *queue_socket;
+	const char *refused; /* why a peer does not want us; NULL: nobody refuses */
+};
+
+void cluster_status(const struct cluster *c, struct cluster_status *s);
+
+/* A peer as it is seen from here. */
+struct cluster_peer {
+	bool reachable; /* a link to it is up; true for this node itself */
+	uint64_t match; /* how much of our log it holds; 0 unless we lead */
+};
+
+/* Of a member of cluster_status().config. */
+void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_peer *p);
+
+/*
+ * `changed` is called when something in cluster_status(), or a peer's `reachable`, has changed
+ * (term and commit alone do not count): once for all the changes of a turn, at its end.
+ * One watcher; a second call replaces it, NULL ends it.
+ */
+void cluster_watch(struct cluster *c, void (*changed)(void *arg), void *arg);
+
+/* ---- what it is asked to do ---- */
+
+/*	name      who is to do it, and what */
+#define CLUSTER_COMMANDS(X) \
+	X(INIT)	    /* this node: begins a cluster, of which it is the only voter */ \
+	X(ADMIT)    /* the leader: `name` with `key` may join */ \
+	X(JOIN)	    /* this node: asks `address` (empty: its seeds) to be taken in */ \
+	X(LEAVE)    /* the leader: removes `name` (empty: this node) */ \
+	X(TRANSFER) /* the leader: hands leadership to `name` (empty: to the most up to date) \
+		     */
+
+enum cluster_command_type {
+#define X(name) CLUSTER_##name,
+	CLUSTER_COMMANDS(X)
+#undef X
+};
+
+/* The longest "host:port", without the NUL. */
+#define CLUSTER_ADDRESS_MAX 255
+
+struct cluster_command {
+	enum cluster_command_type type;
+	char name[RAFT_NAME_MAX + 1];
+	uint8_t key[RAFT_KEY_SIZE];
+	char address[CLUSTER_ADDRESS_MAX + 1];
+};
+
+/* The answer: a code, and words for people (borrowed; "" if the code says it all). */
+typedef void cluster_answer(void *arg, enum rmq_error code, const char *text);
+
+/*
+ * Asks for it, here or at the leader: any node may be asked.  `answer` is called exactly
+ * once, maybe from within this call, unless cluster_forget() comes first:
+ *	RMQ_E_OK	it is done: committed, or it was so before
+ *	RMQ_E_EXISTS	INIT, JOIN: member of a cluster; ADMIT: name or key is another's
+ *	RMQ_E_NOTHING	LEAVE, TRANSFER: no such member; TRANSFER: not in time
+ *	RMQ_E_NO_DAEMON	no leader is known, or JOIN: nobody took us in within join-timeout
+ *	RMQ_E_BUSY	another change is under way
+ *	RMQ_E_TIMEOUT	outcome unknown: leadership or the link to the leader was lost
+ */
+void cluster_ask(struct cluster *c, const struct cluster_command *command,
+    cluster_answer *answer, void *arg);
+
+/* The asker `arg` is gone: none of its answers is called any more. */
+void cluster_forget(struct cluster *c, void *arg);
+
+#endif
