@@ -13,6 +13,7 @@
 #define WIRE_VERSION	1 /* clients' protocol */
 #define JOURNAL_VERSION 1 /* journal protocol, record format, data directory */
 #define LINK_VERSION	1 /* encrypted links between machines */
+#define CONTROL_VERSION 1 /* asking rmq-clusterd */
 
 #define FRAME_HEADER_SIZE 8
 #define FRAME_PAYLOAD_MAX 66560
@@ -74,6 +75,14 @@
 #define RAFT_WINDOW_BYTES  (4u << 20) /* sent to one peer and not acknowledged */
 #define RAFT_WINDOW	   64	      /* the same, in messages */
 #define RAFT_HOLES_MAX	   5461	      /* ranges in one HOLE: as many as fit into an END */
+
+/* The socket on which rmq-clusterd is asked. */
+#define CONTROL_CONNECTIONS_MAX 64
+#define CONTROL_REQUESTS_MAX	16    /* of one connection, not answered */
+#define CONTROL_REQUEST_BYTES	1024  /* one frame from an asker, header and all */
+#define CONTROL_OUTPUT_MAX	65536 /* to one connection, not taken by it */
+#define CONTROL_HELLO_MS	10000 /* until HELLO is there */
+#define CONTROL_STALL_MS	30000 /* output waits and nothing is taken, or a frame is cut */
 
 static_assert(BATCH_MAX + 512 <= RECORD_PAYLOAD_MAX, "a full batch fits into a record");
 static_assert(BATCH_MAX + 1024 <= FRAME_PAYLOAD_MAX, "a full batch fits into a frame");

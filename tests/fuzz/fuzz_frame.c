@@ -1,8 +1,9 @@
-/* A stream of frames of both protocols: every frame that decodes encodes to the same bytes. */
+/* A stream of frames of all protocols: every frame that decodes encodes to the same bytes. */
 #include "fuzz.h"
 
 #include <stdlib.h>
 
+#include "core/control_wire.h"
 #include "core/journal_wire.h"
 #include "core/wire.h"
 
@@ -70,6 +71,16 @@ static void journal_frame(const struct frame *f)
 #undef X
 }
 
+static void control_frame(const struct frame *f)
+{
+#define X(type, NAME, name, FIELDS) DECODE(control, type, name)
+	switch (f->type) {
+		CONTROL_ASKER_FRAMES(X)
+		CONTROL_NODE_FRAMES(X)
+	}
+#undef X
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice in = slice_of(data, size);
@@ -85,6 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(less == 0);
 		wire_frame(&f);
 		journal_frame(&f);
+		control_frame(&f);
 		in = slice_of(in.data + used, in.len - used);
 	}
 }
@@ -104,6 +116,8 @@ void fuzz_seeds(fuzz_add *add)
 	WIRE_DAEMON_FRAMES(X)
 	JOURNAL_OPENER_FRAMES(X)
 	JOURNAL_JOURNAL_FRAMES(X)
+	CONTROL_ASKER_FRAMES(X)
+	CONTROL_NODE_FRAMES(X)
 #undef X
 	assert(!w->full);
 	add(all, w->len);
