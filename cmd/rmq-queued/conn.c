@@ -285,10 +285,40 @@ static void refuse(struct conn *c, enum rmq_error err)
 	conn_close(c);
 }
 
+/*
+ * Who relays is not who holds: its death releases nothing.  It is believed as far as our own
+ * user is, who could do worse.
+ */
+static enum rmq_error take_behalf(struct conn *c, struct slice payload)
+{
+	struct wire_behalf m;
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (!wire_behalf_decode(payload, &m))
+		return RMQ_E_PROTOCOL;
+	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 ||
+	    (peer.uid != geteuid() && peer.uid != 0))
+		return RMQ_E_DENIED;
+	log_debug("connection %llu: for user %u of %.*s", (unsigned long long)c->id, m.uid,
+	    (int)m.node.len, (const char *)m.node.data);
+	if (c->holder)
+		holder_drop(c->holder);
+	return RMQ_E_OK;
+}
+
 static void note_frame(struct conn *c, const struct frame *f)
 {
 	struct server *s = c->server;
+	bool first = !c->spoke;
 
+	c->spoke = true;
+	if (f->type == WIRE_TYPE_BEHALF) {
+		enum rmq_error err = first ? take_behalf(c, f->payload) : RMQ_E_PROTOCOL;
+		if (err)
+			refuse(c, err);
+		return;
+	}
 	if (f->type == WIRE_TYPE_LIST || f->type == WIRE_TYPE_PEEK)
 		c->asking = true;
 	else if (f->type == WIRE_TYPE_BYE)
@@ -299,8 +329,7 @@ static void note_frame(struct conn *c, const struct frame *f)
 		c->greeted = true;
 		if (!c->closing)
 			conn_list_remove(&s->deadlines, c);
-		if (c->holder)
-			holder_session(&s->holders, c->holder, session);
+		holder_session(&s->holders, c->holder, session);
 	}
 }
 

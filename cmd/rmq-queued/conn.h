@@ -44,6 +44,7 @@ struct conn {
 	struct buffer out;
 	struct holder *holder; /* the process at the other end, if it can be watched */
 	uint64_t deadline_ms;
+	bool spoke;   /* has sent a frame */
 	bool greeted; /* has a session */
 	bool asking;  /* LIST or PEEK was asked: nothing is read before the end of its answer */
 	bool blocked; /* the socket took less than it was given */

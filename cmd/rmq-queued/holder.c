@@ -34,7 +34,7 @@ static void on_closed(uv_handle_t *handle)
 	free(handle->data);
 }
 
-static void holder_drop(struct holder *h)
+void holder_drop(struct holder *h)
 {
 	struct holders *set = h->set;
 
@@ -124,10 +124,13 @@ struct holder *holder_new(struct holders *set, struct conn *c)
 
 void holder_session(struct holders *set, struct holder *h, uint64_t session)
 {
-	h->session = session;
-	struct holder *before = RB_FIND(holder_tree, &set->sessions, h);
+	struct holder key = {.session = session};
+	struct holder *before = RB_FIND(holder_tree, &set->sessions, &key);
 	if (before)
 		holder_drop(before);
+	if (!h)
+		return;
+	h->session = session;
 	RB_INSERT(holder_tree, &set->sessions, h);
 }
 

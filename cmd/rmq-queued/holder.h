@@ -40,7 +40,13 @@ void holders_init(struct holders *set, struct server *s, unsigned max);
 /* NULL: the peer cannot be watched (no process that we see, or too many). */
 struct holder *holder_new(struct holders *set, struct conn *c);
 
-/* The connection is for this session now; whoever held it before does not any more. */
+/* Its death is no longer of interest. */
+void holder_drop(struct holder *h);
+
+/*
+ * The connection is for this session now; whoever held it before does not any more.  NULL:
+ * its peer is not watched.
+ */
 void holder_session(struct holders *set, struct holder *h, uint64_t session);
 
 /* The connection has ended; `bye`: the session too. */

@@ -7,6 +7,7 @@ const char *wire_name(unsigned type)
 	case type: \
 		return #NAME;
 		WIRE_CLIENT_FRAMES(X)
+		WIRE_GATE_FRAMES(X)
 		WIRE_DAEMON_FRAMES(X)
 #undef X
 	}

@@ -81,6 +81,11 @@ enum { STATE_READY = 1, STATE_LEASED = 2, STATE_DELAYED = 4 };
 /* Ends the session: nothing of it is remembered. */
 #define WIRE_BYE(F) F(u64, answered)
 
+/* ---- from a gate ---- */
+
+/* This connection carries a client of user `uid` on machine `node`. */
+#define WIRE_BEHALF(F) F(str, node) F(u32, uid)
+
 /* ---- from the daemon ---- */
 
 /* last: highest n taken in this session.  window: bytes of unanswered SENDs allowed. */
@@ -155,6 +160,10 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(13, PEEK,         peek,         WIRE_PEEK) \
 	X(14, BYE,          bye,          WIRE_BYE)
 
+/* In front of HELLO; only the connection's owner looks at it, the broker knows none. */
+#define WIRE_GATE_FRAMES(X) \
+	X(15, BEHALF,       behalf,       WIRE_BEHALF)
+
 #define WIRE_DAEMON_FRAMES(X) \
 	X(64, WELCOME,      welcome,      WIRE_WELCOME) \
 	X(65, REDIRECT,     redirect,     WIRE_REDIRECT) \
@@ -180,7 +189,7 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 
 enum wire_type {
 #define X(type, NAME, name, FIELDS) WIRE_TYPE_##NAME = type,
-	WIRE_CLIENT_FRAMES(X) WIRE_DAEMON_FRAMES(X)
+	WIRE_CLIENT_FRAMES(X) WIRE_GATE_FRAMES(X) WIRE_DAEMON_FRAMES(X)
 #undef X
 };
 
@@ -194,6 +203,7 @@ enum wire_type {
 		frame_end(w, begin); \
 	}
 WIRE_CLIENT_FRAMES(X)
+WIRE_GATE_FRAMES(X)
 WIRE_DAEMON_FRAMES(X)
 #undef X
 

@@ -5,6 +5,7 @@
  *
  * Actions, in turn; each frame that comes is printed as a line `NAME field=value …`:
  *
+ *	behalf NODE UID       BEHALF, as a gate
  *	hello SESSION         HELLO, 0: a new session
  *	send N QUEUE BODY     SEND of one message as number N
  *	subscribe SUB QUEUE   SUBSCRIBE
@@ -203,6 +204,13 @@ static uint64_t number(const char *text)
 
 static uint8_t out[2 * FRAME_PAYLOAD_MAX];
 
+static void do_behalf(char **arg)
+{
+	struct writer w = writer_of(out, sizeof(out));
+	wire_put_behalf(&w, &(struct wire_behalf){slice_str(arg[0]), (uint32_t)number(arg[1])});
+	put(out, w.len);
+}
+
 static void do_hello(char **arg)
 {
 	struct writer w = writer_of(out, sizeof(out));
@@ -350,6 +358,7 @@ static const struct {
 	int args;
 	void (*run)(char **arg);
 } actions[] = {
+    {"behalf", 2, do_behalf},
     {"hello", 1, do_hello},
     {"send", 3, do_send},
     {"subscribe", 2, do_subscribe},

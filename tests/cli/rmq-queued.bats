@@ -394,6 +394,51 @@ logged() {
 	exec 8>&-
 }
 
+@test "rmq-queued: the death of who speaks on behalf of a client elsewhere releases nothing" {
+	start_queue q
+	hello send 1 far one send 2 near two expect SENT expect SENT bye eof
+	mkfifo hold
+	"$RAWCLIENT" q.sock behalf n2 1000 hello 0 subscribe 1 far credit 1 1 expect DELIVER \
+		wait <hold >relayed &
+	local relay=$!
+	STARTED+=($relay)
+	"$RAWCLIENT" q.sock hello 0 subscribe 1 near credit 1 1 expect DELIVER wait <hold >held &
+	local holder=$!
+	STARTED+=($holder)
+	exec 8>hold
+	wait_until 20 logged DELIVER relayed
+	wait_until 20 logged DELIVER held
+	kill -9 "$relay"
+	wait "$relay" || :
+	kill -9 "$holder"
+	# The later death has been noticed: so has the earlier one.
+	run hello subscribe 1 near credit 1 1 expect DELIVER
+	assert_success
+	run hello subscribe 1 far credit 1 1 expect IDLE
+	assert_success
+	assert_line --partial "IDLE sub=1 leased=1 delayed=0"
+	exec 8>&-
+}
+
+@test "rmq-queued: BEHALF comes first or not at all" {
+	start_queue q
+	run hello behalf n2 1000 eof
+	assert_line --partial "ERROR code=22"
+	run raw behalf n2 1000 behalf n2 1000 eof
+	assert_line --partial "ERROR code=22"
+	run raw hex 000000000f000000 eof
+	assert_line --partial "ERROR code=22"
+}
+
+@test "rmq-queued: BEHALF of another user is refused, whoever may connect" {
+	[ "$(id -u)" = 0 ] && command -v setpriv >/dev/null || skip "only root can be someone else"
+	start_queue q
+	chmod 666 q.sock
+	chmod 711 .
+	run setpriv --reuid=65534 --regid=65534 --clear-groups "$RAWCLIENT" q.sock behalf n2 0 eof
+	assert_line --partial "ERROR code=23"
+}
+
 @test "rmq-queued: what a receiver held stays leased when only its connection ends" {
 	start_queue q
 	hello send 1 jobs one expect SENT bye eof

@@ -55,6 +55,7 @@ static void wire_frame(const struct frame *f)
 #define X(type, NAME, name, FIELDS) DECODE(wire, type, name)
 	switch (f->type) {
 		WIRE_CLIENT_FRAMES(X)
+		WIRE_GATE_FRAMES(X)
 		WIRE_DAEMON_FRAMES(X)
 	}
 #undef X
@@ -113,6 +114,7 @@ void fuzz_seeds(fuzz_add *add)
 	frame_end(w, begin); \
 	add(w->p + begin, w->len - begin);
 	WIRE_CLIENT_FRAMES(X)
+	WIRE_GATE_FRAMES(X)
 	WIRE_DAEMON_FRAMES(X)
 	JOURNAL_OPENER_FRAMES(X)
 	JOURNAL_JOURNAL_FRAMES(X)

@@ -99,6 +99,7 @@ static void a_frame_that_does_not_fit_sets_full(void **state)
 #define PUT(name)    wire_put_##name
 #define DECODE(name) wire_##name##_decode
 WIRE_CLIENT_FRAMES(X)
+WIRE_GATE_FRAMES(X)
 WIRE_DAEMON_FRAMES(X)
 #undef X
 
@@ -107,6 +108,7 @@ static void every_frame_of_clients_and_daemon_is_decoded_whole_or_not_at_all(voi
 	(void)state;
 #define X(type, NAME, name, FIELDS) check_##name();
 	WIRE_CLIENT_FRAMES(X)
+	WIRE_GATE_FRAMES(X)
 	WIRE_DAEMON_FRAMES(X)
 #undef X
 }
@@ -120,6 +122,7 @@ static void every_frame_has_a_type_of_its_own(void **state)
 	seen[type] = true; \
 	assert_string_equal(wire_name(type), #NAME);
 	WIRE_CLIENT_FRAMES(X)
+	WIRE_GATE_FRAMES(X)
 	WIRE_DAEMON_FRAMES(X)
 #undef X
 	memset(seen, 0, sizeof(seen));

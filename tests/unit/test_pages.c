@@ -86,6 +86,7 @@ static void each_frame_stands_in_rmq_protocol_with_its_type_and_fields(void **st
 #define FIELD(kind, name)           #kind " " #name ", "
 #define X(type, NAME, name, FIELDS) assert_frame(type, #NAME, FIELDS(FIELD));
 	WIRE_CLIENT_FRAMES(X)
+	WIRE_GATE_FRAMES(X)
 	WIRE_DAEMON_FRAMES(X)
 #undef X
 #undef FIELD
