@@ -35,19 +35,19 @@ static struct conn *find(struct server *s, uint64_t id)
 static void host_append(void *arg, uint64_t n, enum record_kind kind, struct slice payload)
 {
 	struct server *s = arg;
-	journal_link_append(&s->journal, n, kind, payload);
+	journal_append(&s->journal, n, kind, payload);
 }
 
 static void host_barrier(void *arg, uint64_t id)
 {
 	struct server *s = arg;
-	journal_link_barrier(&s->journal, id);
+	journal_barrier(&s->journal, id);
 }
 
 static void host_hole(void *arg, uint64_t checkpoint, struct slice ranges)
 {
 	struct server *s = arg;
-	journal_link_hole(&s->journal, checkpoint, ranges);
+	journal_hole(&s->journal, checkpoint, ranges);
 }
 
 static void host_send(void *arg, uint64_t id, struct slice frames)
@@ -97,6 +97,12 @@ static void journal_room(void *arg, const struct journal_room *m)
 	struct server *s = arg;
 	server_turn(s);
 	broker_room(s->broker, m->n, m->bytes);
+}
+
+static bool journal_frame(void *arg, const struct frame *f)
+{
+	struct journal_host host = {arg, journal_stored, journal_barrier_done, journal_room};
+	return journal_take(&host, f);
 }
 
 static void journal_lost(void *arg, int status, const char *why)
@@ -503,12 +509,13 @@ static void open_state(struct server *s, const struct journal_opened_info *info)
 void server_open(struct server *s, const char *directory)
 {
 	struct child_spec spec = {.mask = &s->mask, .nofile = &s->nofile};
-	struct journal_link_host host = {
-	    s, journal_stored, journal_barrier_done, journal_room, journal_lost};
+	struct journal_link_host host = {s, journal_frame, journal_lost};
 	struct journal_opened_info info;
 
 	s->directory = directory;
-	int status = journal_link_open(&s->journal, &host, directory, &spec, &info);
+	int status = journal_link_spawn(&s->journal, &host, directory, &spec);
+	if (status == 0)
+		status = journal_link_open(&s->journal, false, &info);
 	if (status != 0)
 		server_die(s, status);
 	open_state(s, &info);

@@ -12,12 +12,12 @@
 #include <sys/queue.h>
 #include <uv.h>
 
-#include "child.h"
 #include "conn.h"
 #include "core/broker.h"
 #include "holder.h"
-#include "journal_link.h"
+#include "journal.h"
 #include "listener.h"
+#include "sys/journal_link.h"
 #include "sys/log.h"
 #include "sys/store.h"
 

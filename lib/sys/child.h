@@ -1,7 +1,8 @@
-/* Child processes: the journal, its init, and COMMAND. */
-#ifndef RMQ_QUEUED_CHILD_H
-#define RMQ_QUEUED_CHILD_H
+/* Child processes: the daemons that a daemon runs, and COMMAND. */
+#ifndef RMQ_SYS_CHILD_H
+#define RMQ_SYS_CHILD_H
 
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/resource.h>
@@ -16,9 +17,17 @@ struct child_spec {
 	 * Otherwise the child gets what we were started with, and SIGTERM when we die.
 	 */
 	bool servant;
+	bool drains;		     /* a servant that SIGTERM is meant for after all */
 	const sigset_t *mask;	     /* signals that it begins with blocked */
 	const struct rlimit *nofile; /* its RLIMIT_NOFILE */
 };
+
+/*
+ * Where a program of ours is: beside the one that runs, else its bare name, to be looked for
+ * in PATH.  `name` is a file's name of at most 31 bytes.
+ */
+#define CHILD_PATH_SIZE (PATH_MAX + 32)
+void child_program(char path[CHILD_PATH_SIZE], const char *name);
 
 /* 0 once the program runs, *pid is its id; else the errno of what failed. */
 int child_spawn(const struct child_spec *spec, pid_t *pid);

@@ -1,8 +1,7 @@
-#include "journal_link.h"
+#include "sys/journal_link.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,16 +15,10 @@
 int journal_link_run(const char *verb, const char *directory, int stdin_fd,
     const struct child_spec *spec, pid_t *pid)
 {
-	char path[PATH_MAX + sizeof(PROGRAM)];
+	char path[CHILD_PATH_SIZE], verb_copy[16], directory_copy[PATH_MAX];
 	struct child_spec journal = *spec;
-	ssize_t len = readlink("/proc/self/exe", path, PATH_MAX);
-	char *slash = len > 0 ? memrchr(path, '/', (size_t)len) : NULL;
 
-	if (slash)
-		memcpy(slash + 1, PROGRAM, sizeof(PROGRAM));
-	if (!slash || access(path, X_OK) != 0)
-		memcpy(path, PROGRAM, sizeof(PROGRAM));
-	char verb_copy[16], directory_copy[PATH_MAX];
+	child_program(path, PROGRAM);
 	if (snprintf(verb_copy, sizeof(verb_copy), "%s", verb) >= (int)sizeof(verb_copy) ||
 	    snprintf(directory_copy, sizeof(directory_copy), "%s", directory) >=
 		(int)sizeof(directory_copy))
@@ -37,6 +30,23 @@ int journal_link_run(const char *verb, const char *directory, int stdin_fd,
 	journal.stdin_fd = stdin_fd;
 	journal.servant = true;
 	return child_spawn(&journal, pid);
+}
+
+/* ---- the end ---- */
+
+static void lose(struct journal_link *l, int status, const char *why)
+{
+	if (l->lost)
+		return;
+	l->lost = true;
+	if (l->started)
+		uv_poll_stop(&l->poll);
+	l->host.lost(l->host.arg, status, why);
+}
+
+static void lose_bad_frame(struct journal_link *l)
+{
+	lose(l, error_exit(RMQ_E_PROTOCOL), "bad frame from the journal");
 }
 
 /* The statuses that a journal's end passes on; any other end is an I/O error. */
@@ -53,66 +63,38 @@ static int status_of(int status)
 	return error_exit(RMQ_E_JOURNAL_LOST);
 }
 
-static void lost_error(struct journal_link *l, struct slice payload)
+static void lose_by_error(struct journal_link *l, struct slice payload)
 {
 	struct journal_error m;
 	char text[TEXT_MAX + 1];
 
 	if (!journal_error_decode(payload, &m)) {
-		l->host.lost(
-		    l->host.arg, error_exit(RMQ_E_PROTOCOL), "bad frame from the journal");
+		lose_bad_frame(l);
 		return;
 	}
 	memcpy(text, m.text.data, m.text.len);
 	text[m.text.len] = '\0';
-	l->host.lost(l->host.arg, status_of(error_exit(m.code)), text);
+	lose(l, status_of(error_exit(m.code)), text);
 }
 
-static void lost_end(struct journal_link *l)
+static void lose_at_end(struct journal_link *l)
 {
 	char text[64];
-	int status = child_wait(l->pid);
 
+	if (l->pid <= 0) {
+		lose(l, error_exit(RMQ_E_JOURNAL_LOST), "the journal closed its end");
+		return;
+	}
+	int status = child_wait(l->pid);
 	l->pid = 0;
 	if (status > 128)
 		snprintf(text, sizeof(text), "journal was killed by signal %d", status - 128);
 	else
 		snprintf(text, sizeof(text), "journal ended with status %d", status);
-	l->host.lost(l->host.arg, status_of(status), text);
+	lose(l, status_of(status), text);
 }
 
-/* False: it is no frame that the journal may send now. */
-static bool dispatch(struct journal_link *l, const struct frame *f)
-{
-	struct journal_stored stored;
-	struct journal_barrier_done done;
-	struct journal_room room;
-	struct journal_holed holed;
-
-	switch (f->type) {
-	case JOURNAL_TYPE_STORED:
-		if (!journal_stored_decode(f->payload, &stored))
-			return false;
-		l->host.stored(l->host.arg, &stored);
-		return true;
-	case JOURNAL_TYPE_BARRIER_DONE:
-		if (!journal_barrier_done_decode(f->payload, &done))
-			return false;
-		l->host.barrier_done(l->host.arg, &done);
-		return true;
-	case JOURNAL_TYPE_ROOM:
-		if (!journal_room_decode(f->payload, &room))
-			return false;
-		l->host.room(l->host.arg, &room);
-		return true;
-	case JOURNAL_TYPE_HOLED:
-		return journal_holed_decode(f->payload, &holed);
-	case JOURNAL_TYPE_ERROR:
-		lost_error(l, f->payload);
-		return true;
-	}
-	return false;
-}
+/* ---- input ---- */
 
 /* Takes one frame from the buffer's start, if a whole one is there. */
 static enum rmq_error next_frame(
@@ -127,32 +109,41 @@ static void keep_rest(struct journal_link *l, size_t at)
 	memmove(l->in, l->in + at, l->in_len);
 }
 
+/* What is in the buffer. */
+static void take_frames(struct journal_link *l)
+{
+	size_t at = 0, used;
+	struct frame f;
+
+	do {
+		if (next_frame(l, at, &f, &used)) {
+			lose_bad_frame(l);
+		} else if (used > 0) {
+			at += used;
+			if (f.type == JOURNAL_TYPE_ERROR)
+				lose_by_error(l, f.payload);
+			else if (!l->host.frame(l->host.arg, &f))
+				lose_bad_frame(l);
+		}
+	} while (used > 0 && !l->lost);
+	keep_rest(l, at);
+}
+
 static void read_frames(struct journal_link *l)
 {
 	ssize_t n = read(l->fd, l->in + l->in_len, sizeof(l->in) - l->in_len);
-	size_t at = 0, used;
-	struct frame f;
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
-		lost_end(l);
+		lose_at_end(l);
 		return;
 	}
 	l->in_len += (size_t)n;
-	do {
-		enum rmq_error err = next_frame(l, at, &f, &used);
-		if (err || (used > 0 && !dispatch(l, &f))) {
-			l->host.lost(l->host.arg, error_exit(RMQ_E_PROTOCOL),
-			    "bad frame from the journal");
-			return;
-		}
-		at += used;
-	} while (used > 0);
-	keep_rest(l, at);
+	take_frames(l);
 }
 
-static void watch(struct journal_link *l);
+/* ---- output ---- */
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 
@@ -193,7 +184,7 @@ static void write_queue(struct journal_link *l)
 /* Asks for what can be done: reading always, writing while something waits. */
 static void watch(struct journal_link *l)
 {
-	if (!l->started)
+	if (!l->started || l->lost)
 		return;
 	bool waiting = !l->broken && !STAILQ_EMPTY(&l->queue);
 	int err = uv_poll_start(&l->poll, UV_READABLE | (waiting ? UV_WRITABLE : 0), on_poll);
@@ -227,7 +218,7 @@ static void queue_push(struct journal_link *l, const struct iovec *iov, int coun
 		len += iov[i].iov_len;
 	struct journal_link_chunk *c = malloc(sizeof(*c) + len - skip);
 	if (!c) {
-		l->host.lost(l->host.arg, error_exit(RMQ_E_JOURNAL_LOST), "out of memory");
+		lose(l, error_exit(RMQ_E_JOURNAL_LOST), "out of memory");
 		return;
 	}
 	*c = (struct journal_link_chunk){.len = len - skip};
@@ -251,7 +242,7 @@ static void send_all(struct journal_link *l, const struct iovec *iov, int count)
 {
 	size_t len = 0, written = 0;
 
-	if (l->broken)
+	if (l->broken || l->lost)
 		return;
 	for (int i = 0; i < count; i++)
 		len += iov[i].iov_len;
@@ -267,77 +258,60 @@ static void send_all(struct journal_link *l, const struct iovec *iov, int count)
 		queue_push(l, iov, count, written);
 }
 
-static void send_frame(
+void journal_link_send(
     struct journal_link *l, uint8_t *head, size_t head_len, struct slice rest)
 {
-	/* The head was made without the rest, which its length counts. */
 	store_u32(head, (uint32_t)(head_len - FRAME_HEADER_SIZE + rest.len));
 	struct iovec iov[2] = {{head, head_len}, {(void *)(uintptr_t)rest.data, rest.len}};
 	send_all(l, iov, rest.len > 0 ? 2 : 1);
 }
 
-void journal_link_append(
-    struct journal_link *l, uint64_t n, enum record_kind kind, struct slice payload)
+bool journal_link_idle(const struct journal_link *l)
 {
-	uint8_t head[JOURNAL_APPEND_HEAD];
-	struct writer w = writer_of(head, sizeof(head));
-
-	journal_put_append(&w, &(struct journal_append){n, (uint8_t)kind, {0}});
-	assert(!w.full && w.len == sizeof(head) && payload.len <= RECORD_PAYLOAD_MAX);
-	send_frame(l, head, w.len, payload);
+	return STAILQ_EMPTY(&l->queue);
 }
 
-void journal_link_barrier(struct journal_link *l, uint64_t id)
+/* ---- life ---- */
+
+/* Waits for the first frame.  False once `lost` was called. */
+static bool wait_frame(struct journal_link *l, struct frame *f, size_t *used)
 {
-	uint8_t head[FRAME_HEADER_SIZE + 8];
-	struct writer w = writer_of(head, sizeof(head));
-
-	journal_put_barrier(&w, &(struct journal_barrier){id});
-	send_frame(l, head, w.len, slice_of(NULL, 0));
-}
-
-void journal_link_hole(struct journal_link *l, uint64_t checkpoint, struct slice ranges)
-{
-	const size_t most = (FRAME_PAYLOAD_MAX - 8) / HOLE_RANGE_SIZE * HOLE_RANGE_SIZE;
-
-	while (ranges.len > 0) {
-		uint8_t head[FRAME_HEADER_SIZE + 8];
-		struct writer w = writer_of(head, sizeof(head));
-		size_t len = ranges.len < most ? ranges.len : most;
-
-		journal_put_hole(&w, &(struct journal_hole){checkpoint, {0}});
-		send_frame(l, head, w.len, slice_of(ranges.data, len));
-		ranges = slice_of(ranges.data + len, ranges.len - len);
-	}
-}
-
-/* Waits for OPENED.  0, or an exit status once `lost` was called. */
-static int wait_opened(struct journal_link *l, struct journal_opened_info *info)
-{
-	struct journal_opened m;
-	struct frame f;
-	size_t used = 0;
-
-	while (used == 0) {
+	while (!next_frame(l, 0, f, used)) {
+		if (*used > 0)
+			return true;
 		ssize_t n = read(l->fd, l->in + l->in_len, sizeof(l->in) - l->in_len);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0) {
-			lost_end(l);
-			return error_exit(RMQ_E_JOURNAL_LOST);
+			lose_at_end(l);
+			return false;
 		}
 		l->in_len += (size_t)n;
-		if (next_frame(l, 0, &f, &used))
-			break;
 	}
-	if (used > 0 && f.type == JOURNAL_TYPE_ERROR) {
-		lost_error(l, f.payload);
+	lose_bad_frame(l);
+	return false;
+}
+
+int journal_link_open(struct journal_link *l, bool replica, struct journal_opened_info *info)
+{
+	uint8_t open[64];
+	struct writer w = writer_of(open, sizeof(open));
+	struct journal_opened m;
+	struct frame f;
+	size_t used;
+
+	(void)replica;
+	journal_put_open(&w, &(struct journal_open){JOURNAL_MAGIC, JOURNAL_VERSION, 0});
+	journal_link_send(l, open, w.len, slice_of(NULL, 0));
+	if (!wait_frame(l, &f, &used))
+		return error_exit(RMQ_E_JOURNAL_LOST);
+	if (f.type == JOURNAL_TYPE_ERROR) {
+		lose_by_error(l, f.payload);
 		return error_exit(RMQ_E_JOURNAL_LOST);
 	}
-	if (used == 0 || f.type != JOURNAL_TYPE_OPENED ||
-	    !journal_opened_decode(f.payload, &m) || m.version != JOURNAL_VERSION ||
-	    m.directory.len >= sizeof(info->directory)) {
-		l->host.lost(l->host.arg, error_exit(RMQ_E_VERSION),
+	if (f.type != JOURNAL_TYPE_OPENED || !journal_opened_decode(f.payload, &m) ||
+	    m.version != JOURNAL_VERSION || m.directory.len >= sizeof(info->directory)) {
+		lose(l, error_exit(RMQ_E_VERSION),
 		    "the journal does not speak this version of its protocol");
 		return error_exit(RMQ_E_VERSION);
 	}
@@ -348,31 +322,32 @@ static int wait_opened(struct journal_link *l, struct journal_opened_info *info)
 	return 0;
 }
 
-int journal_link_open(struct journal_link *l, const struct journal_link_host *host,
-    const char *directory, const struct child_spec *spec, struct journal_opened_info *info)
+void journal_link_attach(struct journal_link *l, const struct journal_link_host *host, int fd)
 {
-	uint8_t open[64];
-	struct writer w = writer_of(open, sizeof(open));
+	*l = (struct journal_link){.host = *host, .fd = fd};
+	STAILQ_INIT(&l->queue);
+}
+
+int journal_link_spawn(struct journal_link *l, const struct journal_link_host *host,
+    const char *directory, const struct child_spec *spec)
+{
+	char text[128];
 	int pair[2];
 
-	*l = (struct journal_link){.host = *host, .fd = -1};
-	STAILQ_INIT(&l->queue);
+	journal_link_attach(l, host, -1);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-		host->lost(host->arg, error_exit(RMQ_E_JOURNAL_LOST), strerror(errno));
+		lose(l, error_exit(RMQ_E_JOURNAL_LOST), strerror(errno));
 		return error_exit(RMQ_E_JOURNAL_LOST);
 	}
 	int err = journal_link_run("serve", directory, pair[1], spec, &l->pid);
 	close(pair[1]);
 	l->fd = pair[0];
 	if (err) {
-		char text[128];
 		snprintf(text, sizeof(text), "cannot run " PROGRAM ": %s", strerror(err));
-		host->lost(host->arg, error_exit(RMQ_E_JOURNAL_LOST), text);
+		lose(l, error_exit(RMQ_E_JOURNAL_LOST), text);
 		return error_exit(RMQ_E_JOURNAL_LOST);
 	}
-	journal_put_open(&w, &(struct journal_open){JOURNAL_MAGIC, JOURNAL_VERSION, 0});
-	send_all(l, &(struct iovec){open, w.len}, 1);
-	return wait_opened(l, info);
+	return 0;
 }
 
 int journal_link_start(struct journal_link *l, uv_loop_t *loop)
@@ -383,30 +358,42 @@ int journal_link_start(struct journal_link *l, uv_loop_t *loop)
 	l->poll.data = l;
 	l->started = true;
 	watch(l);
+	/* What came together with OPENED. */
+	take_frames(l);
 	return 0;
 }
 
-bool journal_link_idle(const struct journal_link *l)
+static void close_socket(struct journal_link *l)
 {
-	return STAILQ_EMPTY(&l->queue);
+	struct journal_link_chunk *c;
+
+	if (l->started)
+		uv_poll_stop(&l->poll);
+	l->started = false;
+	if (l->fd >= 0)
+		close(l->fd);
+	l->fd = -1;
+	l->broken = true;
+	while ((c = STAILQ_FIRST(&l->queue)) != NULL) {
+		STAILQ_REMOVE_HEAD(&l->queue, entry);
+		free(c);
+	}
 }
 
 int journal_link_close(struct journal_link *l)
 {
-	if (l->started)
-		uv_poll_stop(&l->poll);
-	close(l->fd);
-	l->fd = -1;
-	int status = child_wait(l->pid);
+	close_socket(l);
+	int status = l->pid > 0 ? child_wait(l->pid) : 0;
 	l->pid = 0;
 	return status;
 }
 
 void journal_link_kill(struct journal_link *l)
 {
-	if (l->pid <= 0)
-		return;
-	kill(l->pid, SIGKILL);
-	(void)child_wait(l->pid);
+	if (l->pid > 0) {
+		kill(l->pid, SIGKILL);
+		(void)child_wait(l->pid);
+	}
 	l->pid = 0;
+	close_socket(l);
 }

@@ -1,7 +1,9 @@
-#include "child.h"
+#include "sys/child.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -9,12 +11,13 @@
 
 static void reset_signals(const struct child_spec *spec)
 {
-	static const int shared[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+	static const int shared[] = {SIGINT, SIGHUP, SIGQUIT, SIGTERM};
 
 	signal(SIGPIPE, SIG_DFL);
 	if (spec->servant)
 		for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++)
-			signal(shared[i], SIG_IGN);
+			if (shared[i] != SIGTERM || !spec->drains)
+				signal(shared[i], SIG_IGN);
 	sigprocmask(SIG_SETMASK, spec->mask, NULL);
 }
 
@@ -45,6 +48,17 @@ static void run(const struct child_spec *spec, pid_t parent)
 	if (spec->servant && confine() != 0)
 		return;
 	execvp(spec->argv[0], spec->argv);
+}
+
+void child_program(char path[CHILD_PATH_SIZE], const char *name)
+{
+	ssize_t len = readlink("/proc/self/exe", path, PATH_MAX);
+	char *slash = len > 0 ? memrchr(path, '/', (size_t)len) : NULL;
+
+	if (slash)
+		snprintf(slash + 1, 32, "%s", name);
+	if (!slash || access(path, X_OK) != 0)
+		snprintf(path, CHILD_PATH_SIZE, "%s", name);
 }
 
 int child_spawn(const struct child_spec *spec, pid_t *pid)

@@ -1,0 +1,23 @@
+/* What the queue daemon says to its journal, and what it understands of its answers. */
+#ifndef RMQ_QUEUED_JOURNAL_H
+#define RMQ_QUEUED_JOURNAL_H
+
+#include "core/record.h"
+#include "sys/journal_link.h"
+
+struct journal_host {
+	void *arg;
+	void (*stored)(void *arg, const struct journal_stored *m);
+	void (*barrier_done)(void *arg, const struct journal_barrier_done *m);
+	void (*room)(void *arg, const struct journal_room *m);
+};
+
+/* False: it is no frame that the journal may send to a queue daemon. */
+bool journal_take(const struct journal_host *host, const struct frame *f);
+
+void journal_append(
+    struct journal_link *l, uint64_t n, enum record_kind kind, struct slice payload);
+void journal_barrier(struct journal_link *l, uint64_t id);
+void journal_hole(struct journal_link *l, uint64_t checkpoint, struct slice ranges);
+
+#endif
