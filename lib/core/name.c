@@ -15,15 +15,25 @@ bool name_is_dead(struct slice name)
 	       memcmp(name.data + name.len - suffix, NAME_DEAD_SUFFIX, suffix) == 0;
 }
 
-bool name_valid(struct slice name)
+static bool is_word(struct slice name, size_t max)
 {
-	size_t max = NAME_MAX_LEN + (name_is_dead(name) ? strlen(NAME_DEAD_SUFFIX) : 0);
 	if (name.len == 0 || name.len > max || !word_char(name.data[0]))
 		return false;
 	for (size_t i = 1; i < name.len; i++)
 		if (!word_char(name.data[i]) && name.data[i] != '.' && name.data[i] != '-')
 			return false;
 	return true;
+}
+
+bool name_valid(struct slice name)
+{
+	return is_word(
+	    name, NAME_MAX_LEN + (name_is_dead(name) ? strlen(NAME_DEAD_SUFFIX) : 0));
+}
+
+bool name_valid_node(struct slice name)
+{
+	return is_word(name, RAFT_NAME_MAX);
 }
 
 bool name_matches(struct slice name, struct slice glob)

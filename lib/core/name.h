@@ -1,10 +1,13 @@
-/* Names of queues: [A-Za-z0-9_][A-Za-z0-9._-]{0,122}, ".dead" may follow. */
+/* Names: [A-Za-z0-9_][A-Za-z0-9._-]*; a queue's has at most 123 bytes, ".dead" may follow. */
 #ifndef RMQ_CORE_NAME_H
 #define RMQ_CORE_NAME_H
 
 #include "core/codec.h"
 
 bool name_valid(struct slice name);
+
+/* Whether it may be a node's name: at most RAFT_NAME_MAX bytes. */
+bool name_valid_node(struct slice name);
 
 /* Whether it names a dead-letter queue (ends in ".dead"). */
 bool name_is_dead(struct slice name);
