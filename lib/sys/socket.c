@@ -55,22 +55,26 @@ enum rmq_error socket_address_parse(
 	return err;
 }
 
-enum rmq_error socket_address_default(struct socket_address *a, const char **why)
+enum rmq_error socket_address_runtime(
+    struct socket_address *a, const char *name, const char **why)
 {
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
 	char path[SOCKET_PATH_MAX + 64];
 	struct stat st;
 
-	if (!runtime || !*runtime)
-		return socket_address_path(a, "/run/rmq/rmq.sock", why);
-	int len = snprintf(path, sizeof(path), "%s/rmq", runtime);
-	if (len < 0 || (size_t)len >= sizeof(path) || stat(path, &st) != 0 ||
+	int len = snprintf(path, sizeof(path), "%s/rmq", runtime && *runtime ? runtime : "");
+	if (len <= 4 || (size_t)len >= sizeof(path) || stat(path, &st) != 0 ||
 	    !S_ISDIR(st.st_mode))
-		return socket_address_path(a, "/run/rmq/rmq.sock", why);
-	len = snprintf(path, sizeof(path), "%s/rmq/rmq.sock", runtime);
+		runtime = "/run";
+	len = snprintf(path, sizeof(path), "%s/rmq/%s", runtime, name);
 	if (len < 0 || (size_t)len >= sizeof(path))
 		len = sizeof(path) - 1;
 	return address_set(a, path, (size_t)len, why);
+}
+
+enum rmq_error socket_address_default(struct socket_address *a, const char **why)
+{
+	return socket_address_runtime(a, "rmq.sock", why);
 }
 
 static struct sockaddr_un kernel_address(const struct socket_address *a)

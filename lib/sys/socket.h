@@ -41,9 +41,13 @@ enum rmq_error socket_address_parse(struct socket_address *a, const char **list,
     const char **why) __attribute__((warn_unused_result));
 
 /*
- * The address when none is given: $XDG_RUNTIME_DIR/rmq/rmq.sock if that directory
- * ($XDG_RUNTIME_DIR/rmq) exists, else /run/rmq/rmq.sock; never one instead of the other.
+ * The socket of that name where a machine's sockets are: $XDG_RUNTIME_DIR/rmq/NAME if that
+ * directory ($XDG_RUNTIME_DIR/rmq) exists, else /run/rmq/NAME; never one instead of the other.
  */
+enum rmq_error socket_address_runtime(struct socket_address *a, const char *name,
+    const char **why) __attribute__((warn_unused_result));
+
+/* Of clients, when no address is given: rmq.sock. */
 enum rmq_error socket_address_default(struct socket_address *a, const char **why)
     __attribute__((warn_unused_result));
 
