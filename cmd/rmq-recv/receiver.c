@@ -85,15 +85,15 @@ static void settling_flush(struct receiver *r, struct settling *b, struct mono_t
 		    .ms = b->verb == VERB_TOUCH ? r->lease_ms : 0,
 		    .why = slice_str(b->why ? b->why : "")};
 		/* Only the last command of a batch says that it is done. */
-		if (b == &r->settle && at + n == b->count)
+		if (b == r->ahead && at + n == b->count)
 			s.tag = (void *)(uintptr_t)r->batch;
 		client_settle(r->io.client, now, &s, b->entries + at, (uint32_t)n);
 		at += n;
 	}
 	b->count -= at;
 	memmove(b->entries, b->entries + at, b->count * sizeof(*b->entries));
-	/* Messages that come from here on are settled by a later command. */
-	if (b == &r->settle && at > 0 && b->count == 0)
+	/* Messages that come from here on are named by a later command. */
+	if (b == r->ahead && at > 0 && b->count == 0)
 		r->batch++;
 }
 
@@ -111,13 +111,14 @@ static void acknowledge(struct receiver *r)
 {
 	struct segment *s;
 	bool read = r->o->ack == ACK_READ;
-	struct settling *b = r->o->ack == ACK_MANUAL ? &r->touch : &r->settle;
 	if (r->o->ack == ACK_NONE || (r->o->ack == ACK_SYNC && r->dirty))
 		return;
 	while ((s = r->in_hand.head)) {
 		uint32_t upto = read ? segment_taken(s, r->consumed) : segment_whole(s);
 		bool all = upto == s->count && s != r->in_hand.printing;
-		settling_add(r, b, s->lease, s->first + s->settled, upto - s->settled);
+		if (r->o->ack != ACK_MANUAL)
+			settling_add(r, &r->settle, s->lease, s->first + s->settled,
+			    upto - s->settled);
 		segments_settled(&r->in_hand, s, upto);
 		if (!all)
 			break;
@@ -183,8 +184,10 @@ static bool may_print(const struct receiver *r, const struct segment *s, struct 
 		return true;
 	if (r->phase == STOPPING)
 		return false;
+	if (r->ahead && (s->batch == 0 || s->batch > r->batches_done))
+		return false;
 	if (r->o->ack == ACK_NONE)
-		return r->batches_done >= s->batch;
+		return true;
 	uint64_t seq = s->first + segment_whole(s);
 	return s->size == 0 || client_vouches(r->io.client, s->lease, seq, now);
 }
@@ -218,6 +221,26 @@ static bool print(
 	return all;
 }
 
+/*
+ * What must be durable before the print is asked for, as long as the output takes
+ * something: what waits behind one that does not goes on being extended.
+ */
+static void send_ahead(struct receiver *r)
+{
+	struct segment *s, *next;
+	if (!r->ahead || r->blocked || r->phase > ENDING)
+		return;
+	for (s = r->in_hand.printing; s; s = next) {
+		next = s->next;
+		if (s->batch > 0)
+			continue;
+		s->batch = r->batch;
+		settling_add(r, r->ahead, s->lease, s->first, s->count);
+		if (r->o->ack == ACK_NONE)
+			segments_settled(&r->in_hand, s, s->count);
+	}
+}
+
 static void print_all(struct receiver *r)
 {
 	struct segment *s;
@@ -227,25 +250,19 @@ static void print_all(struct receiver *r)
 		if (!print(r, s, from, now))
 			return;
 	}
+	send_ahead(r);
 }
 
 /* A segment whose bytes are borrowed: printed at once if it is its turn, else copied. */
 static void offer(struct receiver *r, struct segment *s, const void *bytes)
 {
 	struct mono_time now = clock_mono();
-	uint32_t count = s->count;
-	r->taken += count;
-	if (r->o->ack == ACK_NONE) {
-		s->batch = r->batch;
-		settling_add(r, &r->settle, s->lease, s->first, count);
-	} else if (r->in_hand.printing == s && !r->blocked && may_print(r, s, now)) {
-		if (print(r, s, bytes, now))
-			return;
-	}
+	r->taken += s->count;
+	if (r->in_hand.printing == s && !r->blocked && may_print(r, s, now) &&
+	    print(r, s, bytes, now))
+		return;
 	if (!segment_keep(s, bytes))
 		end_memory(r);
-	if (r->o->ack == ACK_NONE)
-		segments_settled(&r->in_hand, s, count);
 }
 
 /* ---- formatting ---- */
@@ -419,8 +436,8 @@ static void on_done(void *arg, const struct client_command *cmd, struct slice st
 	struct reader in = reader_of(stale);
 	while (reader_left(&in) > 0) {
 		struct settle_entry e = settle_entry_get(&in);
-		/* Settled before printing, and someone else's: not to be printed. */
-		if (r->o->ack == ACK_NONE)
+		/* Named before printing, and someone else's: not to be printed. */
+		if (r->ahead)
 			on_lease_ended(r, 0, ENDED_EXPIRED, e.lease, e.first, e.count);
 	}
 	if ((uintptr_t)cmd->tag > r->batches_done)
@@ -746,6 +763,10 @@ enum rmq_error receiver_open(
 	r->fail = (struct settling){.verb = VERB_RELEASE, .flags = SETTLE_COUNTED};
 	r->bury = (struct settling){.verb = VERB_DEAD, .why = "body holds the separator"};
 	r->touch = (struct settling){.verb = VERB_TOUCH, .flags = SETTLE_DETACH};
+	if (o->ack == ACK_NONE)
+		r->ahead = &r->settle;
+	else if (o->ack == ACK_MANUAL)
+		r->ahead = &r->touch;
 	r->batch = 1;
 	r->read_poll_ms = 1;
 	r->prefetch = o->prefetch ? o->prefetch : PREFETCH_MIN;

@@ -55,6 +55,7 @@ struct receiver {
 	struct segments in_hand;
 	struct text formatted;
 	struct settling settle, release, fail, bury, touch;
+	struct settling *ahead; /* must be durable before the print; NULL: nothing */
 	uint32_t sub;
 	bool subscribed; /* and not told that it is at its end */
 	enum phase phase;
@@ -63,7 +64,7 @@ struct receiver {
 
 	uint64_t taken; /* messages that are or were in hand to be printed */
 	uint64_t bad;
-	uint64_t batch; /* number of the settlement that is put together (ACK_NONE) */
+	uint64_t batch; /* number of the command that is put together in `ahead` */
 	uint64_t batches_done;
 	uint32_t prefetch;
 	uint64_t kept_up; /* messages printed since the output was last slow */
