@@ -258,7 +258,7 @@ static void start(struct actor *a)
 {
 	struct world *w = a->w;
 	struct client_config config = {
-	    .servers = 1,
+	    .servers = w->servers,
 	    .window = (uint32_t)prng_range(&w->prng, 1, 16),
 	    .timeout_ms = CLIENT_FOREVER,
 	    .seed = prng_next(&w->prng),
@@ -348,11 +348,12 @@ static void connect_now(struct actor *a)
 	struct client_target target;
 	if (!client_connect(a->client, mono(a), &target))
 		return;
-	if (!a->w->daemon.up) {
+	struct daemon *d = a->w->dial(a->w, target.server);
+	if (!d) {
 		client_disconnected(a->client, mono(a));
 		return;
 	}
-	a->link = net_connect(&a->w->net, a->clock_ms);
+	a->link = net_connect(&a->w->net, d, a->clock_ms);
 	trace("connect", a->number, a->link->id, 0, 0);
 	client_connected(a->client, mono(a));
 }

@@ -8,8 +8,8 @@
 
 #include "world.h"
 
-/* Records that may be left in a journal whose queues are empty, after a checkpoint. */
-#define CHECKS_RECORDS_MAX 40
+#include "core/delivery.h"
+#include "core/frame.h"
 
 /* A frame that leaves the daemon. */
 void checks_frame(struct world *w, struct link *l, const struct frame *f);
@@ -26,8 +26,11 @@ void checks_settled(
     struct world *w, struct slice queue, uint32_t line, uint64_t seq, uint64_t lease);
 /* A message was confirmed as stored under this number. */
 void checks_sent(struct world *w, uint32_t line, uint64_t seq);
-/* Recovers from the disk, from the whole history, and compares, also with the daemon. */
-void checks_replay(struct world *w);
+/*
+ * Recovers from the journal up to record `last`, from the END at `end` or from the whole
+ * history, as if nothing had ever become a hole.  The digest of the state.
+ */
+uint64_t checks_recover(struct journal_model *j, uint64_t end, uint64_t last, bool whole);
 /* Everything was drained. */
 void checks_end(struct world *w);
 

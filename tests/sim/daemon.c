@@ -10,11 +10,6 @@
 /* Bytes that wait in a connection before deliveries are pulled no more. */
 #define OUT_MAX 200000
 
-static struct world *world_of(void *arg)
-{
-	return arg;
-}
-
 /* ---- the core's host ---- */
 
 /* How many bytes of new messages a payload holds; notes the newest SEND. */
@@ -52,8 +47,7 @@ static uint64_t new_bytes_since(struct daemon *d, uint64_t n, uint64_t bytes)
 
 static void host_append(void *arg, uint64_t n, enum record_kind kind, struct slice payload)
 {
-	struct world *w = world_of(arg);
-	struct daemon *d = &w->daemon;
+	struct daemon *d = arg;
 	trace("append", n, kind, payload.len, 0);
 	if (kind == RECORD_EVENTS) {
 		uint64_t bytes = new_bytes(d, payload);
@@ -64,24 +58,26 @@ static void host_append(void *arg, uint64_t n, enum record_kind kind, struct sli
 	} else {
 		new_bytes_since(d, n, 0);
 	}
-	jm_append(&w->journal, n, kind, payload);
+	jm_append(d->journal, n, kind, payload);
 }
 
 static void host_barrier(void *arg, uint64_t id)
 {
+	struct daemon *d = arg;
 	trace("barrier", id, 0, 0, 0);
-	jm_barrier(&world_of(arg)->journal, id);
+	jm_barrier(d->journal, id);
 }
 
 static void host_hole(void *arg, uint64_t checkpoint, struct slice ranges)
 {
+	struct daemon *d = arg;
 	trace("hole", checkpoint, ranges.len / HOLE_RANGE_SIZE, 0, 0);
-	jm_hole(&world_of(arg)->journal, checkpoint, ranges);
+	jm_hole(d->journal, checkpoint, ranges);
 }
 
 static void host_send(void *arg, uint64_t conn, struct slice frames)
 {
-	struct world *w = world_of(arg);
+	struct world *w = ((struct daemon *)arg)->w;
 	struct link *l = net_find(&w->net, conn);
 	struct frame f;
 	size_t used;
@@ -100,14 +96,14 @@ static void host_send(void *arg, uint64_t conn, struct slice frames)
 
 static void host_deliverable(void *arg, uint64_t conn)
 {
-	struct link *l = net_find(&world_of(arg)->net, conn);
+	struct link *l = net_find(&((struct daemon *)arg)->w->net, conn);
 	if (l)
 		l->deliverable = true;
 }
 
 static void host_close(void *arg, uint64_t conn)
 {
-	struct link *l = net_find(&world_of(arg)->net, conn);
+	struct link *l = net_find(&((struct daemon *)arg)->w->net, conn);
 	trace("close", conn, 0, 0, 0);
 	if (l)
 		l->down.closed = true;
@@ -115,22 +111,26 @@ static void host_close(void *arg, uint64_t conn)
 
 /* ---- starting and ending ---- */
 
-struct lease_time daemon_lease_now(const struct world *w)
+struct wall_time daemon_wall(const struct daemon *d)
 {
-	const struct daemon *d = &w->daemon;
-	uint64_t ms = w->boot_ms - d->boot_base_ms;
-	if (w->variant == WORLD_WALL_LEASES) {
-		uint64_t wall = world_wall(w).ms;
+	return (struct wall_time){(uint64_t)((int64_t)d->w->boot_ms + d->wall_offset_ms)};
+}
+
+struct lease_time daemon_lease_now(const struct daemon *d)
+{
+	uint64_t ms = d->w->boot_ms - d->boot_base_ms;
+	if (d->w->variant == WORLD_WALL_LEASES) {
+		uint64_t wall = daemon_wall(d).ms;
 		ms = wall > d->wall_base_ms ? wall - d->wall_base_ms : 0;
 	}
 	return (struct lease_time){d->lease_base_ms + ms};
 }
 
-static void now(struct world *w)
+static void now(struct daemon *d)
 {
-	struct wall_time wall = world_wall(w);
-	w->daemon.turn_ms = w->boot_ms;
-	broker_now(w->daemon.broker, daemon_lease_now(w), wall);
+	struct wall_time wall = daemon_wall(d);
+	d->turn_ms = d->w->boot_ms;
+	broker_now(d->broker, daemon_lease_now(d), wall);
 }
 
 enum rmq_error daemon_read(
@@ -157,51 +157,63 @@ enum rmq_error daemon_next(void *journal, uint64_t index, uint64_t *found,
 	return RMQ_E_NOTHING;
 }
 
-void daemon_start(struct world *w)
+void daemon_start(struct daemon *d, uint64_t term)
 {
-	struct daemon *d = &w->daemon;
+	struct world *w = d->w;
+	struct journal_model *j = d->journal;
 	struct broker_host host = {
-	    w, host_append, host_barrier, host_hole, host_send, host_deliverable, host_close};
-	uint64_t term = jm_open(&w->journal);
-	uint64_t end = w->variant == WORLD_OLD_END && w->journal.older_end
-			   ? w->journal.older_end
-			   : w->journal.end;
-	struct broker_log log = {&w->journal, daemon_read, daemon_next};
+	    d, host_append, host_barrier, host_hole, host_send, host_deliverable, host_close};
+	uint64_t end =
+	    w->variant == WORLD_OLD_END && j->older_end ? j->older_end : j->end;
+	struct broker_log log = {j, daemon_read, daemon_next};
 	uint64_t at = 0;
-	trace("start", term, w->journal.count, end, w->boot_ms);
+	trace("start", term, j->count, end, w->boot_ms);
 	d->broker = broker_new(&host);
 	assert(d->broker);
-	enum rmq_error err = broker_recover(d->broker, &log, end, w->journal.count, &at);
+	enum rmq_error err = broker_recover(d->broker, &log, end, j->count, &at);
 	if (err)
 		trace_fail(
 		    "recovery: record %llu: %s", (unsigned long long)at, error_text(err));
 	d->up = true;
 	d->life++;
+	d->term = term;
 	d->paused_until = 0;
 	d->lease_base_ms = broker_lease_time(d->broker).ms;
 	d->boot_base_ms = w->boot_ms;
-	d->wall_base_ms = world_wall(w).ms;
+	d->wall_base_ms = daemon_wall(d).ms;
 	d->room_n = d->room_bytes = d->taken_session = 0;
 	broker_start(d->broker, term);
-	now(w);
+	now(d);
 	broker_flush(d->broker);
 }
 
-void daemon_crash(struct world *w)
+void daemon_crash(struct daemon *d)
 {
-	size_t ops = w->journal.op_count;
-	trace("crash", ops, w->journal.answer_count, 0, 0);
-	jm_crash(&w->journal, prng_chance(&w->prng, 500) ? 0 : prng_below(&w->prng, ops + 1));
-	broker_free(w->daemon.broker);
-	w->daemon.broker = NULL;
-	w->daemon.up = false;
+	struct world *w = d->w;
+	broker_free(d->broker);
+	d->broker = NULL;
+	d->up = false;
 	for (size_t i = 0; i < w->net.count; i++) {
 		struct link *l = w->net.links[i];
+		if (l->daemon != d)
+			continue;
 		if (!l->daemon_closed)
 			net_break(l, &w->prng);
 		l->daemon_closed = true;
 	}
 	net_sweep(&w->net);
+}
+
+void daemon_free(struct daemon *d)
+{
+	if (d->up)
+		broker_free(d->broker);
+	free(d->sums);
+}
+
+bool daemon_past(const struct daemon *d)
+{
+	return d->term < d->w->term;
 }
 
 /* ---- a turn ---- */
@@ -214,29 +226,30 @@ static bool link_ready(const struct link *l)
 	       (l->deliverable && bytes_all(&l->down.flight).len < OUT_MAX) || l->down.closed;
 }
 
-uint64_t daemon_due(const struct world *w)
+uint64_t daemon_due(const struct daemon *d)
 {
-	uint64_t ms = w->daemon.up ? broker_due_ms(w->daemon.broker) : UINT64_MAX;
-	return ms == UINT64_MAX ? UINT64_MAX : w->daemon.turn_ms + ms;
+	uint64_t ms = d->up ? broker_due_ms(d->broker) : UINT64_MAX;
+	return ms == UINT64_MAX ? UINT64_MAX : d->turn_ms + ms;
 }
 
-bool daemon_ready(const struct world *w)
+bool daemon_ready(const struct daemon *d)
 {
-	if (!w->daemon.up || w->daemon.paused_until > w->boot_ms)
+	const struct world *w = d->w;
+	if (!d->up || d->paused_until > w->boot_ms)
 		return false;
-	if (w->journal.answer_count > 0 || daemon_due(w) <= w->boot_ms)
+	if (d->journal->answer_count > 0 || daemon_due(d) <= w->boot_ms)
 		return true;
 	for (size_t i = 0; i < w->net.count; i++)
-		if (link_ready(w->net.links[i]))
+		if (w->net.links[i]->daemon == d && link_ready(w->net.links[i]))
 			return true;
 	return false;
 }
 
-static void take_answers(struct world *w)
+static void take_answers(struct daemon *d)
 {
-	struct daemon *d = &w->daemon;
+	struct world *w = d->w;
 	struct jm_answer a;
-	while (jm_answer(&w->journal, &a)) {
+	while (jm_answer(d->journal, &a)) {
 		trace("answer", a.type, a.n, a.value, a.count);
 		switch (a.type) {
 		case JM_STORED:
@@ -272,21 +285,22 @@ static void keep_send(struct link *l, const struct frame *f)
  * A client may repeat a command that was taken and has no answer yet.  Ours do so only
  * when they are reconnected, and WELCOME has waited for the disk by then.
  */
-static void repeat_send(struct world *w, struct link *l)
+static void repeat_send(struct link *l)
 {
-	struct daemon *d = &w->daemon;
+	struct daemon *d = l->daemon;
 	struct frame f = {WIRE_TYPE_SEND, bytes_all(&l->kept)};
 	if (f.payload.len == 0 || l->session != d->taken_session || l->kept_n != d->taken_n ||
-	    l->down.closed || !prng_chance(&w->prng, 100))
+	    l->down.closed || !prng_chance(&d->w->prng, 100))
 		return;
 	trace("repeat", l->id, l->kept_n, 0, 0);
 	broker_frame(d->broker, l->id, &f);
 	bytes_consume(&l->kept, f.payload.len);
 }
 
-static void take_frames(struct world *w, struct link *l)
+static void take_frames(struct link *l)
 {
-	struct broker *b = w->daemon.broker;
+	struct world *w = l->daemon->w;
+	struct broker *b = l->daemon->broker;
 	struct frame f;
 	size_t used = 0;
 	while (!l->down.closed && !broker_holds(b)) {
@@ -308,9 +322,10 @@ static void take_frames(struct world *w, struct link *l)
 }
 
 /* The client's end is seen, or the daemon's own; perhaps the process is known to be dead. */
-static void take_end(struct world *w, struct link *l)
+static void take_end(struct link *l)
 {
-	struct broker *b = w->daemon.broker;
+	struct world *w = l->daemon->w;
+	struct broker *b = l->daemon->broker;
 	struct slice rest = bytes_all(&l->up.arrived);
 	struct frame f;
 	size_t used = 0;
@@ -331,47 +346,50 @@ static void take_end(struct world *w, struct link *l)
 	l->daemon_closed = true;
 }
 
-static void move(struct world *w, uint64_t index)
+static void move(struct daemon *d, uint64_t index)
 {
-	const struct jm_record *r = jm_read(&w->journal, index);
+	const struct jm_record *r = jm_read(d->journal, index);
 	trace("move", index, 0, 0, 0);
 	if (!r || r->hole)
 		trace_fail(
 		    "record %llu is to move and is not there", (unsigned long long)index);
-	enum rmq_error err = broker_move(w->daemon.broker, index, slice_of(r->payload, r->len));
+	enum rmq_error err = broker_move(d->broker, index, slice_of(r->payload, r->len));
 	if (err)
 		trace_fail(
 		    "record %llu cannot move: %s", (unsigned long long)index, error_text(err));
-	w->daemon.moved = index;
+	d->moved = index;
 }
 
 /* Moves what the core wants to move, and now and then any record that holds bodies. */
-static void make_space(struct world *w)
+static void make_space(struct daemon *d)
 {
+	struct world *w = d->w;
 	uint64_t index;
-	if (broker_holds(w->daemon.broker))
+	if (broker_holds(d->broker))
 		return;
-	while (broker_wants_record(w->daemon.broker, &index))
-		move(w, index);
-	if (w->journal.count == 0 || !prng_chance(&w->prng, w->weather.move))
+	while (broker_wants_record(d->broker, &index))
+		move(d, index);
+	if (d->journal->count == 0 || !prng_chance(&w->prng, w->weather.move))
 		return;
-	index = prng_range(&w->prng, 1, w->journal.count);
-	if (index < w->shadow.bodies_cap && w->shadow.bodies[index] > 0)
-		move(w, index);
+	index = prng_range(&w->prng, 1, d->journal->count);
+	if (index < w->shadow.bodies_cap && w->shadow.bodies[index] > 0 && !daemon_past(d))
+		move(d, index);
 }
 
-static void pull(struct world *w, struct link *l)
+static void pull(struct link *l)
 {
+	struct world *w = l->daemon->w;
+	struct broker *b = l->daemon->broker;
 	struct delivery d;
 	while (bytes_all(&l->down.flight).len < OUT_MAX) {
 		struct delivery_cursor c;
 		struct delivery_frame f;
 		bool skip = false;
-		if (!broker_next_delivery(w->daemon.broker, l->id, &d)) {
+		if (!broker_next_delivery(b, l->id, &d)) {
 			l->deliverable = false;
 			return;
 		}
-		const struct jm_record *r = jm_read(&w->journal, d.index);
+		const struct jm_record *r = jm_read(l->daemon->journal, d.index);
 		trace("pull", l->id, d.target, d.lease, d.first_seq);
 		checks_delivery(w, l, &d, r, &skip);
 		if (skip)
@@ -387,40 +405,42 @@ static void pull(struct world *w, struct link *l)
 		if (err != RMQ_E_NOTHING)
 			trace_fail("delivery of record %llu: %s", (unsigned long long)d.index,
 			    error_text(err));
-		broker_delivered(w->daemon.broker, l->id, &d, bytes);
+		broker_delivered(b, l->id, &d, bytes);
 		if (!w->calm && prng_chance(&w->prng, 100))
 			return;
 	}
 }
 
-void daemon_turn(struct world *w)
+void daemon_turn(struct daemon *d)
 {
-	struct broker *b = w->daemon.broker;
-	now(w);
-	take_answers(w);
+	struct world *w = d->w;
+	struct broker *b = d->broker;
+	now(d);
+	take_answers(d);
 	for (size_t i = 0; i < w->net.count; i++) {
 		struct link *l = w->net.links[i];
-		if (l->daemon_closed || (!w->calm && prng_chance(&w->prng, 200)))
+		if (l->daemon != d || l->daemon_closed ||
+		    (!w->calm && prng_chance(&w->prng, 200)))
 			continue;
 		if (!l->accepted)
 			broker_connect(b, l->id);
 		l->accepted = true;
-		repeat_send(w, l);
-		take_frames(w, l);
-		take_end(w, l);
+		repeat_send(l);
+		take_frames(l);
+		take_end(l);
 	}
 	if (prng_chance(&w->prng, w->weather.checkpoint))
 		broker_checkpoint(b);
-	make_space(w);
+	make_space(d);
 	broker_flush(b);
-	if (w->variant == WORLD_MOVE_KILLS && w->daemon.moved)
-		jm_kill(&w->journal, w->daemon.moved);
-	w->daemon.moved = 0;
+	if (w->variant == WORLD_MOVE_KILLS && d->moved)
+		jm_kill(d->journal, d->moved);
+	d->moved = 0;
 	for (size_t i = 0; i < w->net.count; i++) {
 		struct link *l = w->net.links[i];
-		if (l->deliverable && !l->daemon_closed && !l->down.closed &&
+		if (l->daemon == d && l->deliverable && !l->daemon_closed && !l->down.closed &&
 		    (w->calm || prng_chance(&w->prng, 700)))
-			pull(w, l);
+			pull(l);
 	}
 	net_sweep(&w->net);
 }

@@ -9,14 +9,40 @@
 
 #include "world.h"
 
-void daemon_start(struct world *w);
-/* The process ends; the journal's with it. */
-void daemon_crash(struct world *w);
+#include "core/broker.h"
+
+struct daemon {
+	struct world *w;
+	struct journal_model *journal; /* as it sees it */
+	struct broker *broker;
+	bool up;
+	uint64_t lease_base_ms, boot_base_ms; /* lease time = base + boot - boot_base */
+	uint64_t wall_base_ms;
+	int64_t wall_offset_ms; /* what its wall clock is ahead of boot time */
+	uint64_t term;
+	uint64_t turn_ms; /* boot time of the last turn */
+	uint64_t paused_until;
+	uint64_t life;
+	/* what ROOM allows, and what was used of it */
+	uint64_t room_n, room_bytes;
+	uint64_t *sums; /* bytes of new messages up to append n */
+	size_t sums_cap;
+	uint64_t taken_session, taken_n; /* the newest SEND that was appended */
+	uint64_t moved;			 /* record that was moved in this turn */
+};
+
+/* Recovers from its journal, up to `count`, from its newest END; serves in this term. */
+void daemon_start(struct daemon *d, uint64_t term);
+/* The process ends, and with it its connections.  What its journal holds is the caller's. */
+void daemon_crash(struct daemon *d);
+void daemon_free(struct daemon *d);
 /* Whether a turn would find something to do. */
-bool daemon_ready(const struct world *w);
-void daemon_turn(struct world *w);
+bool daemon_ready(const struct daemon *d);
+void daemon_turn(struct daemon *d);
 /* Boot time at which a turn is due without input; UINT64_MAX: none. */
-uint64_t daemon_due(const struct world *w);
+uint64_t daemon_due(const struct daemon *d);
+/* Whether a younger one's records are committed: this one knows less than the disks. */
+bool daemon_past(const struct daemon *d);
 
 /* broker_log over a journal_model. */
 enum rmq_error daemon_read(
@@ -24,6 +50,7 @@ enum rmq_error daemon_read(
 enum rmq_error daemon_next(void *journal, uint64_t index, uint64_t *found,
     enum record_kind *kind, struct slice *payload);
 
-struct lease_time daemon_lease_now(const struct world *w);
+struct wall_time daemon_wall(const struct daemon *d);
+struct lease_time daemon_lease_now(const struct daemon *d);
 
 #endif

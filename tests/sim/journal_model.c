@@ -37,6 +37,8 @@ void jm_free(struct journal_model *j)
 
 const struct jm_record *jm_read(const struct journal_model *j, uint64_t index)
 {
+	if (j->read)
+		return j->read(j->arg, index);
 	return index >= 1 && index <= j->count ? &j->log[index - 1] : NULL;
 }
 
@@ -45,7 +47,7 @@ bool jm_idle(const struct journal_model *j)
 	return j->op_count == 0 && j->answer_count == 0;
 }
 
-static void answer(struct journal_model *j, struct jm_answer a)
+void jm_answer_with(struct journal_model *j, struct jm_answer a)
 {
 	/* Runs of STORED are one answer, as the journal gives them. */
 	if (a.type == JM_STORED && j->answer_count > 0) {
@@ -76,7 +78,7 @@ void jm_tell_room(struct journal_model *j)
 		if (j->ops[i].type == JM_APPEND)
 			used += j->ops[i].len;
 	uint64_t room = used < j->capacity ? j->capacity - used : 0;
-	answer(j, (struct jm_answer){JM_ROOM, j->last_n, room, 0});
+	jm_answer_with(j, (struct jm_answer){JM_ROOM, j->last_n, room, 0});
 }
 
 static void sync_disk(struct journal_model *j)
@@ -102,9 +104,7 @@ static void push(struct journal_model *j, struct jm_op op)
 	j->ops[j->op_count++] = op;
 }
 
-/* Calls `each` for every record that the END in `payload` names dead. */
-static void named_dead(struct journal_model *j, struct slice payload,
-    void (*each)(struct journal_model *, uint64_t index))
+void jm_named_dead(struct slice payload, void (*each)(void *arg, uint64_t index), void *arg)
 {
 	struct events_header h;
 	struct event_iter it;
@@ -119,21 +119,23 @@ static void named_dead(struct journal_model *j, struct slice payload,
 		while (reader_left(&r) >= HOLE_RANGE_SIZE) {
 			struct hole_range range = hole_range_get(&r);
 			for (uint32_t i = 0; i < range.count; i++)
-				each(j, range.first + i);
+				each(arg, range.first + i);
 		}
 	}
 }
 
-static void mark_dead(struct journal_model *j, uint64_t index)
+static void mark_dead(void *arg, uint64_t index)
 {
+	struct journal_model *j = arg;
 	if (index >= 1 && index <= j->count)
 		j->log[index - 1].named_dead = true;
 	else
 		j->refused(j->arg, "END names a record that is not there", index);
 }
 
-static void make_hole(struct journal_model *j, uint64_t index)
+static void make_hole(void *arg, uint64_t index)
 {
+	struct journal_model *j = arg;
 	if (index < 1 || index > j->count || j->log[index - 1].hole)
 		return;
 	j->log[index - 1].hole = true;
@@ -149,9 +151,9 @@ void jm_append(struct journal_model *j, uint64_t n, enum record_kind kind, struc
 	j->last_n = n;
 	push(j, (struct jm_op){JM_APPEND, (uint8_t)kind, n, payload.len, copy(payload)});
 	if (j->fault == JM_STORED_EARLY)
-		answer(j, (struct jm_answer){JM_STORED, n, j->early_index++, 1});
+		jm_answer_with(j, (struct jm_answer){JM_STORED, n, j->early_index++, 1});
 	if (j->fault == JM_HOLE_EARLY && kind == RECORD_END)
-		named_dead(j, payload, make_hole);
+		jm_named_dead(payload, make_hole, j);
 }
 
 void jm_barrier(struct journal_model *j, uint64_t id)
@@ -171,6 +173,25 @@ void jm_kill(struct journal_model *j, uint64_t index)
 	push(j, (struct jm_op){JM_KILL, 0, index, 0, NULL});
 }
 
+bool jm_take(struct journal_model *j, struct jm_op *op)
+{
+	if (j->op_count == 0)
+		return false;
+	*op = j->ops[0];
+	j->op_count--;
+	memmove(j->ops, j->ops + 1, j->op_count * sizeof(*j->ops));
+	return true;
+}
+
+void jm_clear(struct journal_model *j)
+{
+	for (size_t i = 0; i < j->op_count; i++)
+		free(j->ops[i].bytes);
+	j->op_count = 0;
+	j->answer_count = 0;
+	j->last_n = 0;
+}
+
 static void commit_append(struct journal_model *j, struct jm_op *op)
 {
 	GROW(j->log, j->count, j->cap);
@@ -181,10 +202,10 @@ static void commit_append(struct journal_model *j, struct jm_op *op)
 	if (op->kind == RECORD_END) {
 		j->older_end = j->end;
 		j->end = j->count;
-		named_dead(j, slice_of(j->log[j->count - 1].payload, op->len), mark_dead);
+		jm_named_dead(slice_of(j->log[j->count - 1].payload, op->len), mark_dead, j);
 	}
 	if (j->fault != JM_STORED_EARLY)
-		answer(j, (struct jm_answer){JM_STORED, op->n, j->count, 1});
+		jm_answer_with(j, (struct jm_answer){JM_STORED, op->n, j->count, 1});
 }
 
 static void commit_hole(struct journal_model *j, const struct jm_op *op)
@@ -218,7 +239,7 @@ void jm_commit(struct journal_model *j, size_t ops)
 		else if (op->type == JM_KILL)
 			make_hole(j, op->n);
 		else
-			answer(j, (struct jm_answer){JM_BARRIER_DONE, op->n, 0, 0});
+			jm_answer_with(j, (struct jm_answer){JM_BARRIER_DONE, op->n, 0, 0});
 		free(op->bytes);
 	}
 	j->op_count -= ops;
@@ -245,8 +266,5 @@ void jm_crash(struct journal_model *j, size_t ops)
 {
 	jm_commit(j, ops);
 	lose_unsynced(j);
-	for (size_t i = 0; i < j->op_count; i++)
-		free(j->ops[i].bytes);
-	j->op_count = 0;
-	j->answer_count = 0;
+	jm_clear(j);
 }

@@ -73,6 +73,11 @@ struct journal_model {
 	uint64_t last_n;
 	uint64_t early_index; /* JM_STORED_EARLY: index of the next append */
 	void *arg;
+	/*
+	 * Where records are read, NULL: from `log`.  Such a model has no disk: who owns it
+	 * takes what waits and answers it.
+	 */
+	const struct jm_record *(*read)(void *arg, uint64_t index);
 	/* Told of each record that is durable now, in order. */
 	void (*committed)(void *arg, uint64_t index, const struct jm_record *r);
 	/* Told when something was asked for that a journal refuses. */
@@ -90,6 +95,12 @@ void jm_hole(struct journal_model *j, uint64_t checkpoint, struct slice ranges);
 /* Makes a hole of a record, whatever was said about it (a known-bad variant). */
 void jm_kill(struct journal_model *j, uint64_t index);
 
+/* Takes the oldest that waits; its bytes are the caller's.  false: none. */
+bool jm_take(struct journal_model *j, struct jm_op *op);
+void jm_answer_with(struct journal_model *j, struct jm_answer a);
+/* Forgets all that waits and all answers, and numbers from 1 again. */
+void jm_clear(struct journal_model *j);
+
 /* Commits the first `ops` that wait (at most all) and queues their answers. */
 void jm_commit(struct journal_model *j, size_t ops);
 /* Says how much room there is. */
@@ -100,6 +111,9 @@ bool jm_answer(struct journal_model *j, struct jm_answer *a);
 void jm_crash(struct journal_model *j, size_t ops);
 /* Whether nothing waits to be committed or picked up. */
 bool jm_idle(const struct journal_model *j);
+
+/* Calls `each` for every record that the END in `payload` names dead. */
+void jm_named_dead(struct slice payload, void (*each)(void *arg, uint64_t index), void *arg);
 
 /* A record on disk, NULL if there is none at this index; a hole is one with hole set. */
 const struct jm_record *jm_read(const struct journal_model *j, uint64_t index);

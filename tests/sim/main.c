@@ -6,8 +6,8 @@
  * Exit status 0: no check failed.  With --variant, which breaks a rule on purpose, it is
  * the other way round: 0 when some seed failed, and the seeds stop there.
  */
+#include "machine.h"
 #include "trace.h"
-#include "world.h"
 
 #include "core/variant.h"
 
@@ -44,11 +44,11 @@ struct job {
 static uint64_t run_seed(const struct options *o, uint64_t seed)
 {
 	trace_begin(seed, o->trace);
-	struct world *w = world_new(seed, o->world);
+	struct world *w = machine_new(seed, o->world);
 	for (unsigned i = 0; i < STEPS; i++)
-		world_step(w);
-	world_calm(w);
-	world_free(w);
+		machine_step(w);
+	machine_calm(w);
+	machine_free(w);
 	return trace_hash();
 }
 

@@ -62,7 +62,7 @@ void net_free(struct net *n)
 	free(n->links);
 }
 
-struct link *net_connect(struct net *n, uint64_t clock_ms)
+struct link *net_connect(struct net *n, struct daemon *d, uint64_t clock_ms)
 {
 	if (n->count == n->cap) {
 		n->cap = n->cap ? 2 * n->cap : 16;
@@ -72,6 +72,7 @@ struct link *net_connect(struct net *n, uint64_t clock_ms)
 	struct link *l = calloc(1, sizeof(*l));
 	assert(l);
 	l->id = ++n->last_id;
+	l->daemon = d;
 	l->clock_ms = clock_ms;
 	return n->links[n->count++] = l;
 }

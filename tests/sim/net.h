@@ -32,8 +32,11 @@ struct stream {
 	bool closed;	      /* nothing more will be written */
 };
 
+struct daemon;
+
 struct link {
 	uint64_t id;
+	struct daemon *daemon;	/* at the other end */
 	uint64_t clock_ms;	/* what the client's clock is ahead of boot time */
 	struct stream up;	/* to the daemon */
 	struct stream down;	/* to the client */
@@ -55,7 +58,7 @@ struct net {
 };
 
 void net_free(struct net *n);
-struct link *net_connect(struct net *n, uint64_t clock_ms);
+struct link *net_connect(struct net *n, struct daemon *d, uint64_t clock_ms);
 struct link *net_find(struct net *n, uint64_t id);
 
 /* Moves some of what is under way on one random connection. */

@@ -1,15 +1,11 @@
 /*
- * The simulated world: one journal on one disk, one queue daemon that comes and goes,
- * clients, connections and clocks.  Nothing happens but by world_step(), which lets one
- * thing happen, chosen by the seed: so that the order of things is the seed's, and every
- * order is possible.
+ * What simulated worlds with a queue in them share: one machine with a journal of its own
+ * (machine.h), or a cluster (tests/sim_cluster).  It holds queue daemons, clients, their
+ * connections, and the state that the committed records say (shadow.h).
  *
- * Clocks.  boot_ms is the machine's CLOCK_BOOTTIME.  Lease time resumes from the newest
- * event when a daemon starts and goes on by it.  Each client's clock has an offset of its
- * own to it.  The wall clock jumps.
- *
- * After the seed's steps comes the calm: nothing breaks any more, everything is sent,
- * delivered and settled, and what is left is compared.
+ * Clocks.  boot_ms is CLOCK_BOOTTIME.  Lease time resumes from the newest event when a
+ * daemon starts and goes on by it.  Each client's clock has an offset of its own to it.
+ * Each daemon's wall clock jumps.
  */
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
@@ -19,8 +15,6 @@
 #include "net.h"
 #include "prng.h"
 #include "shadow.h"
-
-#include "core/broker.h"
 
 /*      name                   what is broken, in the world around the core */
 #define WORLD_VARIANTS(X) \
@@ -56,22 +50,6 @@ struct weather {
 	unsigned admin; /* rm and purge, of 1000 commands of the administrator */
 };
 
-struct daemon {
-	struct broker *broker;
-	bool up;
-	uint64_t lease_base_ms, boot_base_ms; /* lease time = base + boot - boot_base */
-	uint64_t wall_base_ms;
-	uint64_t turn_ms; /* boot time of the last turn */
-	uint64_t paused_until;
-	uint64_t life;
-	/* what ROOM allows, and what was used of it */
-	uint64_t room_n, room_bytes;
-	uint64_t *sums; /* bytes of new messages up to append n */
-	size_t sums_cap;
-	uint64_t taken_session, taken_n; /* the newest SEND that was appended */
-	uint64_t moved;			 /* record that was moved in this turn */
-};
-
 struct actor;
 struct pool;
 
@@ -80,26 +58,30 @@ struct world {
 	struct weather weather;
 	enum world_variant variant;
 	uint64_t boot_ms;
-	int64_t wall_offset_ms;
 	bool calm;
+	/* The journal; in a cluster what was ever committed, where nothing becomes a hole. */
 	struct journal_model journal;
+	uint64_t term; /* of the newest committed record; 0 on one machine */
 	struct shadow shadow;
 	struct lines lines;
 	struct net net;
-	struct daemon daemon;
+	struct daemon *daemons;
+	unsigned daemons_count;
+	unsigned servers; /* contact points */
+	/* Who answers a client at this contact point; NULL: nobody. */
+	struct daemon *(*dial)(struct world *w, unsigned server);
 	struct actor *actors;
 	unsigned actors_count;
 	struct pool *receipts; /* that receivers detached */
 	uint32_t lines_goal;   /* so many messages are written in all */
 };
 
-struct world *world_new(uint64_t seed, enum world_variant variant);
-void world_free(struct world *w);
-/* One thing happens. */
-void world_step(struct world *w);
-/* The calm, up to its end. */
-void world_calm(struct world *w);
+/* In zeroed memory.  The caller sets servers, dial and the daemons' journals. */
+void world_init(struct world *w, uint64_t seed, unsigned daemons);
+void world_deinit(struct world *w);
 
-struct wall_time world_wall(const struct world *w);
+/* A client's connection breaks; one stops for a while. */
+void world_cut(struct world *w);
+void world_stall(struct world *w);
 
 #endif
