@@ -163,8 +163,7 @@ void daemon_start(struct daemon *d, uint64_t term)
 	struct journal_model *j = d->journal;
 	struct broker_host host = {
 	    d, host_append, host_barrier, host_hole, host_send, host_deliverable, host_close};
-	uint64_t end =
-	    w->variant == WORLD_OLD_END && j->older_end ? j->older_end : j->end;
+	uint64_t end = w->variant == WORLD_OLD_END && j->older_end ? j->older_end : j->end;
 	struct broker_log log = {j, daemon_read, daemon_next};
 	uint64_t at = 0;
 	trace("start", term, j->count, end, w->boot_ms);

@@ -91,8 +91,8 @@ static void check_space(struct world *w)
 		records += !w->journal.log[i].hole;
 	trace("space", records, w->journal.count, w->journal.bytes, 0);
 	if (records > RECORDS_MAX)
-		trace_fail("%llu records are left of an empty queue",
-		    (unsigned long long)records);
+		trace_fail(
+		    "%llu records are left of an empty queue", (unsigned long long)records);
 }
 
 /* ---- what may go wrong ---- */

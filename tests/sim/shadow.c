@@ -729,10 +729,11 @@ static void apply_end_dead(struct reading *r, const struct event_end_dead *e)
 	X(CREATE, create) \
 	X(SET, set) \
 	X(REMOVE, remove) \
-	X(PURGE, purge) X(TAKEN, taken) X(SEND, send) X(CHUNK, chunk) \
-	    X(SEND_CHUNKED, send_chunked) X(CHUNKS_DROPPED, chunks_dropped) X(LEASE, lease) \
-		X(SETTLE, settle) X(RELEASE, release) X(TOUCH, touch) X(EXPIRE, expire) \
-		    X(WAKE, wake) X(BURY, bury) X(DEAD, dead) X(EXTEND, extend) \
+	X(PURGE, purge) \
+	X(TAKEN, taken) X(SEND, send) X(CHUNK, chunk) X(SEND_CHUNKED, send_chunked) \
+	    X(CHUNKS_DROPPED, chunks_dropped) X(LEASE, lease) X(SETTLE, settle) \
+		X(RELEASE, release) X(TOUCH, touch) X(EXPIRE, expire) X(WAKE, wake) \
+		    X(BURY, bury) X(DEAD, dead) X(EXTEND, extend) \
 			X(SESSION_CLOSE, session_close) X(SESSION_FORGET, session_forget) \
 			    X(MOVE, move) X(END_DEAD, end_dead)
 
