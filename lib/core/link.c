@@ -9,6 +9,38 @@ enum link_kind { KIND_DATA = 0, KIND_CLOSE = 1 };
 
 static const struct slice nothing = {(const uint8_t *)"", 0};
 
+const char *link_role_name(unsigned code)
+{
+	switch (code) {
+#define X(name, value, cluster) \
+	case value: \
+		return #name;
+		LINK_ROLES(X)
+#undef X
+	}
+	return NULL;
+}
+
+bool link_role_parse(uint8_t byte, unsigned roles, enum link_role *role)
+{
+	if (!link_role_name(byte) || !(roles & LINK_ROLE_BIT(byte)))
+		return false;
+	*role = (enum link_role)byte;
+	return true;
+}
+
+static bool role_has_cluster(enum link_role role)
+{
+	switch (role) {
+#define X(name, value, cluster) \
+	case LINK_##name: \
+		return cluster;
+		LINK_ROLES(X)
+#undef X
+	}
+	return true;
+}
+
 static struct slice prologue_encode(
     const struct link_identity *id, uint8_t bytes[LINK_PROLOGUE_MAX])
 {
@@ -16,7 +48,7 @@ static struct slice prologue_encode(
 	const struct link_prologue prologue = {.magic = LINK_MAGIC,
 	    .version = LINK_VERSION,
 	    .role = (uint8_t)id->role,
-	    .cluster = id->cluster,
+	    .cluster = role_has_cluster(id->role) ? id->cluster : nothing,
 	    .responder = id->responder};
 	link_prologue_encode(&w, &prologue);
 	assert(!w.full);
@@ -46,21 +78,37 @@ enum rmq_error link_initiate(struct link *l, const struct link_identity *id,
 	uint8_t bytes[LINK_PROLOGUE_MAX];
 	struct slice prologue = prologue_encode(id, bytes);
 	memset(l, 0, sizeof(*l));
+	l->role = id->role;
 	enum rmq_error err =
 	    noise_initiate(&l->noise, prologue, id->secret, id->ephemeral, responder);
 	if (err)
 		return err;
+	size_t begin = out->len;
+	put_u8(out, (uint8_t)id->role);
 	uint8_t *message = append(out, NOISE_MESSAGE_1_SIZE);
-	return unappend(out, NOISE_MESSAGE_1_SIZE, noise_write(&l->noise, nothing, message));
+	err = noise_write(&l->noise, nothing, message);
+	if (err)
+		out->len = begin;
+	return err;
+}
+
+/* Called back while message 1 is read. */
+static bool peer_known(void *context, const uint8_t key[KEY_SIZE])
+{
+	const struct link *l = context;
+	return l->known(l->context, l->role, key);
 }
 
 enum rmq_error link_respond(
-    struct link *l, const struct link_identity *id, noise_known *known, void *context)
+    struct link *l, const struct link_identity *id, link_known *known, void *context)
 {
 	uint8_t bytes[LINK_PROLOGUE_MAX];
 	struct slice prologue = prologue_encode(id, bytes);
 	memset(l, 0, sizeof(*l));
-	return noise_respond(&l->noise, prologue, id->secret, id->ephemeral, known, context);
+	l->role = id->role;
+	l->known = known;
+	l->context = context;
+	return noise_respond(&l->noise, prologue, id->secret, id->ephemeral, peer_known, l);
 }
 
 void link_deinit(struct link *l)
@@ -117,6 +165,7 @@ static enum rmq_error seal(
 static enum rmq_error receive_message(struct link *l, struct slice message, struct writer *out)
 {
 	bool first = l->noise.state == NOISE_READS_1;
+	l->noise.context = l; /* wherever it stands now */
 	enum rmq_error err = noise_read(&l->noise, message, NULL, 0);
 	if (err)
 		return err;

@@ -3,7 +3,8 @@
  * can trust, between two who hold each other's keys (see noise.h).  Pure: input comes in as
  * bytes, output goes out as bytes; the caller has the socket and the deadlines.
  *
- * On the wire everything is a u16 length, little-endian, and so many bytes:
+ * On the wire there is the role that the initiator wants, one byte in clear, so that one
+ * listener serves several; then everything is a u16 length, little-endian, and so many bytes:
  *
  *	initiator   96	message 1, without a payload
  *	responder   48	message 2, without a payload
@@ -13,7 +14,7 @@
  * The kinds are DATA, with bytes of the stream, and CLOSE, without: the end of the sender's
  * stream, and the last record.  A connection that ends without it was cut.  The prologue is
  * made of the fields of LINK_PROLOGUE: who means another version, cluster, role or responder
- * has other keys.
+ * has other keys, so that changing the role on its way only breaks the link.
  *
  * Before the peer is known, only these exact lengths are accepted, and another one as soon as
  * it is read, so that a stranger makes us keep no more than LINK_FIRST_SIZE bytes and decode
@@ -24,8 +25,10 @@
 
 #include "core/noise.h"
 
+#define LINK_ROLE_SIZE	 1
 #define LINK_LENGTH_SIZE 2
-#define LINK_FIRST_SIZE	 (LINK_LENGTH_SIZE + NOISE_MESSAGE_1_SIZE)
+/* What the initiator sends first: the role, and message 1. */
+#define LINK_FIRST_SIZE (LINK_ROLE_SIZE + LINK_LENGTH_SIZE + NOISE_MESSAGE_1_SIZE)
 /* The most that one step takes, that its bytes need (with what is cut off), and sends. */
 #define LINK_STEP_MAX  (LINK_LENGTH_SIZE + NOISE_RECORD_MAX)
 #define LINK_PLAIN_MAX NOISE_PLAIN_MAX
@@ -43,31 +46,63 @@
 CODEC_MESSAGE(link, prologue, LINK_PROLOGUE)
 #define LINK_PROLOGUE_MAX (4 + 2 + 1 + 2 * (1 + UINT8_MAX))
 
-/* What the initiator is to the responder. */
-enum link_role { LINK_NODE = 1, LINK_CLIENT = 2 };
+/*      role   code cluster  what the initiator is to the responder */
+#define LINK_ROLES(X) \
+	X(NODE,   1, true)  /* a node of the cluster: votes, heartbeats, small things */ \
+	X(CLIENT, 2, true)  /* a client of a gate */ \
+	X(BULK,   3, true)  /* a node of the cluster: records */ \
+	X(GATE,   4, true)  /* a node's gate, at another node's */ \
+	X(JOIN,   5, false) /* a node that does not know the cluster's id yet */
+
+enum link_role {
+#define X(name, code, cluster) LINK_##name = code,
+	LINK_ROLES(X)
+#undef X
+};
+
+/* A role in a set of roles. */
+#define LINK_ROLE_BIT(role) (1u << (role))
 
 struct link_identity {
 	enum link_role role;
-	struct slice cluster;	  /* at most 255 bytes */
+	struct slice cluster;	  /* at most 255 bytes; not minded if the role has none */
 	struct slice responder;	  /* at most 255 bytes */
 	const uint8_t *secret;	  /* our static secret key */
 	const uint8_t *ephemeral; /* a secret key, random, that is used this once */
 };
 
+/*
+ * Whether the responder deals with an initiator of that static key in that role.  Called while
+ * message 1 is read, which may be a repeated one.
+ */
+typedef bool link_known(void *context, enum link_role role, const uint8_t key[KEY_SIZE]);
+
 struct link {
 	struct noise noise;
+	enum link_role role;
+	link_known *known;
+	void *context;
 	bool close_sent;
 	bool close_received;
 };
 
+/* The role's name, "NODE", a constant; NULL: there is none of that code. */
+const char *link_role_name(unsigned code);
+
 /*
  * Begins; everything is copied.  The initiator puts LINK_FIRST_SIZE bytes into `out`, which
- * must have room for them.  Errors as of noise_initiate(), noise_respond(), noise_write().
+ * must have room for them.  The responder has taken the first of them itself, and begins with
+ * the role that it names, if that is one that it serves (link_role_parse()); link_receive() is
+ * given what is behind it.  Errors as of noise_initiate(), noise_respond(), noise_write().
  */
 enum rmq_error link_initiate(struct link *l, const struct link_identity *id,
     const uint8_t responder[KEY_SIZE], struct writer *out) __attribute__((warn_unused_result));
-enum rmq_error link_respond(struct link *l, const struct link_identity *id, noise_known *known,
+enum rmq_error link_respond(struct link *l, const struct link_identity *id, link_known *known,
     void *context) __attribute__((warn_unused_result));
+
+/* The role of an initiator's first byte; false: none in the set `roles`. */
+bool link_role_parse(uint8_t byte, unsigned roles, enum link_role *role)
+    __attribute__((warn_unused_result));
 
 /* Wipes it.  Legal in every state, also twice. */
 void link_deinit(struct link *l);

@@ -10,6 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "core/units.h"
+
 #define BACKLOG 1024
 
 static_assert(SOCKET_PATH_MAX + 1 == sizeof(((struct sockaddr_un *)0)->sun_path),
@@ -189,4 +191,55 @@ void socket_unlink(const struct socket_address *a, const struct socket_file *fil
 	struct stat st;
 	if (lstat(a->path, &st) == 0 && st.st_dev == file->dev && st.st_ino == file->ino)
 		(void)unlink(a->path);
+}
+
+/* ---- TCP ---- */
+
+/* What names and numeric addresses are made of. */
+static bool host_valid(const char *host, size_t len, bool brackets)
+{
+	static const char letters[] =
+	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+	static const char ipv6[] = "0123456789abcdefABCDEF:.";
+	if (!brackets)
+		return len > 0 && host[0] != '-' && strspn(host, letters) >= len;
+	/* A zone, as in fe80::1%eth0, may follow. */
+	size_t address = strspn(host, ipv6);
+	if (address < len && host[address] == '%')
+		address += 1 + strspn(host + address + 1, letters);
+	return address >= len && memchr(host, ':', len);
+}
+
+enum rmq_error socket_host_parse(struct socket_host *h, const char *text, const char **why)
+{
+	bool brackets = text[0] == '[';
+	const char *host = text + brackets;
+	size_t len = strcspn(host, brackets ? "]" : ":");
+	const char *colon = host + len + (brackets && host[len] == ']');
+	uint64_t port;
+
+	errno = 0;
+	*why = "an address is HOST:PORT or [IPV6]:PORT";
+	if (len > SOCKET_HOST_MAX || *colon != ':' || !host_valid(host, len, brackets))
+		return RMQ_E_USAGE;
+	if (!units_count(colon + 1, 1, UINT16_MAX, &port)) {
+		*why = "a port is a number from 1 to 65535";
+		return RMQ_E_USAGE;
+	}
+	memcpy(h->host, host, len);
+	h->host[len] = '\0';
+	h->port = (uint16_t)port;
+	return RMQ_E_OK;
+}
+
+void socket_host_print(const struct socket_host *h, char text[SOCKET_HOST_TEXT_SIZE])
+{
+	bool brackets = strchr(h->host, ':');
+	(void)snprintf(text, SOCKET_HOST_TEXT_SIZE, "%s%s%s:%u", brackets ? "[" : "", h->host,
+	    brackets ? "]" : "", h->port);
+}
+
+bool socket_host_any(const struct socket_host *h)
+{
+	return strcmp(h->host, "0.0.0.0") == 0 || strcmp(h->host, "::") == 0;
 }

@@ -1,5 +1,6 @@
 /*
- * Addresses of the form unix:/path, and listening on and connecting to them.
+ * Addresses of the form unix:/path, and listening on and connecting to them; addresses of the
+ * form HOST:PORT.
  *
  * Texts that explain a failure are constants; errno is as the failing call left it
  * (0 if no call failed).
@@ -7,7 +8,9 @@
 #ifndef RMQ_SYS_SOCKET_H
 #define RMQ_SYS_SOCKET_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "core/error.h"
@@ -70,5 +73,24 @@ enum rmq_error socket_listen(const struct socket_address *a, mode_t mode, int *f
 
 /* Removes the socket's file if it is still the one that socket_listen() made. */
 void socket_unlink(const struct socket_address *a, const struct socket_file *file);
+
+/* Of TCP: a name (RFC 1123) or a numeric address, and a port. */
+#define SOCKET_HOST_MAX	      253
+#define SOCKET_HOST_TEXT_SIZE (SOCKET_HOST_MAX + 2 + 1 + 5 + 1)
+
+struct socket_host {
+	char host[SOCKET_HOST_MAX + 1]; /* IPv6 without brackets; "": none */
+	uint16_t port;
+};
+
+/* HOST:PORT, [IPV6]:PORT; the port is not 0.  RMQ_E_USAGE: *why says what is wrong. */
+enum rmq_error socket_host_parse(struct socket_host *h, const char *text, const char **why)
+    __attribute__((warn_unused_result));
+
+/* The other way round. */
+void socket_host_print(const struct socket_host *h, char text[SOCKET_HOST_TEXT_SIZE]);
+
+/* Whether it stands for all addresses of a machine: 0.0.0.0, [::]. */
+bool socket_host_any(const struct socket_host *h);
 
 #endif

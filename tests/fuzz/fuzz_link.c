@@ -3,7 +3,8 @@
  * before and after the handshake.  Nothing comes out of the link but the peer's own stream,
  * nothing at all behind an error, and how the bytes are cut into pieces changes nothing.
  *
- *	u8 who: 0 the responder, 1 the initiator; u8 bytes in a piece, 0: all; the bytes
+ *	u8 who: 0 the responder, 1 the initiator; u8 bytes in a piece, 0: all; the bytes, the
+ *	role in front of them included
  */
 #include "fuzz.h"
 
@@ -19,10 +20,11 @@ static const uint8_t secrets[2][KEY_SIZE] = {{0, 'r', 1}, {0, 'i', 1}};
 static const uint8_t ephemerals[2][KEY_SIZE] = {{0, 'r', 2}, {0, 'i', 2}};
 static uint8_t stream[STREAM_LEN];
 
-static bool known(void *context, const uint8_t key[KEY_SIZE])
+static bool known(void *context, enum link_role role, const uint8_t key[KEY_SIZE])
 {
 	uint8_t initiator[KEY_SIZE];
 	(void)context;
+	assert(role == LINK_NODE);
 	assert(key_public(secrets[1], initiator));
 	return memcmp(key, initiator, KEY_SIZE) == 0;
 }
@@ -61,7 +63,13 @@ static struct outcome feed(int who, struct slice in, size_t piece)
 	struct link l;
 	size_t at = 0, end = 0, used;
 	enum rmq_error err = RMQ_E_OK;
+	enum link_role role;
 	begin(&l, who, &sent);
+	if (who == 0 && in.len > 0) {
+		if (!link_role_parse(in.data[0], LINK_ROLE_BIT(LINK_NODE), &role))
+			err = RMQ_E_PROTOCOL;
+		in = slice_of(in.data + LINK_ROLE_SIZE, in.len - LINK_ROLE_SIZE);
+	}
 	while (!err && end < in.len) {
 		end = in.len - end > piece ? end + piece : in.len;
 		do {
@@ -134,7 +142,8 @@ void fuzz_seeds(fuzz_add *add)
 	}
 	begin(&l[1], 1, &to[0]);
 	begin(&l[0], 0, &to[1]);
-	take(&l[0], slice_of(to[0].p + 2, to[0].len - 2), &to[1]);
+	take(&l[0], slice_of(to[0].p + 2 + LINK_ROLE_SIZE, LINK_FIRST_SIZE - LINK_ROLE_SIZE),
+	    &to[1]);
 	add(to[0].p, to[0].len);
 	size_t first = to[0].len;
 	take(&l[1], slice_of(to[1].p + 2, to[1].len - 2), &to[0]);

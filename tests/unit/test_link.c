@@ -26,10 +26,12 @@ static struct end {
 	struct writer got;
 } a, b;
 static int asked;
+static enum link_role asked_role;
 
-static bool known(void *context, const uint8_t key[KEY_SIZE])
+static bool known(void *context, enum link_role role, const uint8_t key[KEY_SIZE])
 {
 	asked++;
+	asked_role = role;
 	return context == &asked && memcmp(key, key_a, KEY_SIZE) == 0;
 }
 
@@ -63,12 +65,24 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void begin(const struct link_identity *initiator)
+/* With `changed` in place of the role on its way. */
+static void begin_with(const struct link_identity *initiator, uint8_t changed)
 {
 	struct link_identity id = identity_of(secret_b, ephemeral_b);
 	a.sent.len = a.got.len = b.sent.len = b.got.len = 0;
 	assert_int_equal(link_initiate(&a.link, initiator, key_b, &a.sent), RMQ_E_OK);
+	assert_int_equal(a.sent.len, LINK_FIRST_SIZE);
+	assert_int_equal(a.sent.p[0], initiator->role);
+	assert_true(link_role_parse(changed, ~0u, &id.role));
+	assert_int_equal(id.role, changed);
 	assert_int_equal(link_respond(&b.link, &id, known, &asked), RMQ_E_OK);
+	a.sent.len -= LINK_ROLE_SIZE;
+	memmove(a.sent.p, a.sent.p + LINK_ROLE_SIZE, a.sent.len);
+}
+
+static void begin(const struct link_identity *initiator)
+{
+	begin_with(initiator, (uint8_t)initiator->role);
 }
 
 /* Gives `to` what the other has sent, `piece` more bytes at a time, and nothing else to see. */
@@ -216,7 +230,7 @@ static void a_stranger_makes_us_keep_98_bytes(void **state)
 	(void)state;
 	begin(&id);
 	assert_int_equal(link_input_max(&b.link), 98);
-	assert_int_equal(a.sent.len, LINK_FIRST_SIZE);
+	assert_int_equal(a.sent.len, 98);
 	assert_int_equal(deliver(&a, &b, SIZE_MAX), RMQ_E_OK);
 	assert_int_equal(link_input_max(&b.link), 19);
 	assert_int_equal(link_input_max(&a.link), 50);
@@ -264,13 +278,12 @@ static void the_prologue_binds_what_the_link_is_for(void **state)
 	(void)state;
 	for (int i = 0; i < 4; i++)
 		ids[i] = identity_of(secret_a, ephemeral_a);
-	ids[0].role = LINK_CLIENT;
 	ids[1].cluster = slice_str("clusteR");
 	ids[2].responder = slice_str("node-c");
 	ids[3].cluster = slice_str("clustern");
 	ids[3].responder = slice_str("ode-b");
 	for (int i = 0; i < 4; i++) {
-		begin(&ids[i]);
+		begin_with(&ids[i], i == 0 ? LINK_BULK : LINK_NODE);
 		assert_int_equal(deliver(&a, &b, SIZE_MAX), RMQ_E_DENIED);
 		assert_int_equal(b.sent.len, 0);
 		assert_wiped(&b, RMQ_E_DENIED);
@@ -288,6 +301,43 @@ static void the_prologue_binds_what_the_link_is_for(void **state)
 		    noise_write(&a.link.noise, slice_str(""), a.sent.p + 2), RMQ_E_OK);
 		assert_int_equal(deliver(&a, &b, SIZE_MAX), i == 0 ? RMQ_E_OK : RMQ_E_DENIED);
 	}
+}
+
+/* One listener serves several roles, and asks who may have which. */
+static void the_role_is_what_the_first_byte_says(void **state)
+{
+	static const enum link_role all[] = {
+#define X(name, code, cluster) LINK_##name,
+	    LINK_ROLES(X)
+#undef X
+	};
+	enum link_role role;
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct link_identity id = identity_of(secret_a, ephemeral_a);
+		id.role = all[i];
+		begin(&id);
+		assert_int_equal(deliver(&a, &b, SIZE_MAX), RMQ_E_OK);
+		assert_int_equal(asked_role, all[i]);
+		assert_non_null(link_role_name(all[i]));
+		assert_true(link_role_parse((uint8_t)all[i], LINK_ROLE_BIT(all[i]), &role));
+		assert_false(link_role_parse((uint8_t)all[i], ~LINK_ROLE_BIT(all[i]), &role));
+	}
+	assert_false(link_role_parse(0, ~0u, &role));
+	assert_false(link_role_parse(6, ~0u, &role));
+	assert_false(link_role_parse(255, ~0u, &role));
+}
+
+static void only_who_joins_means_any_cluster(void **state)
+{
+	struct link_identity id = identity_of(secret_a, ephemeral_a);
+	(void)state;
+	id.cluster = slice_str("");
+	begin(&id);
+	assert_int_equal(deliver(&a, &b, SIZE_MAX), RMQ_E_DENIED);
+	id.role = LINK_JOIN;
+	begin(&id);
+	assert_int_equal(deliver(&a, &b, SIZE_MAX), RMQ_E_OK);
 }
 
 static void a_stranger_gets_no_answer(void **state)
@@ -413,7 +463,9 @@ int main(void)
 	    TEST(only_exact_lengths_are_read_before_the_peer_is_known),
 	    TEST(a_stranger_makes_us_keep_98_bytes),
 	    TEST(nothing_has_an_effect_before_the_first_record),
-	    TEST(the_prologue_binds_what_the_link_is_for), TEST(a_stranger_gets_no_answer),
+	    TEST(the_prologue_binds_what_the_link_is_for),
+	    TEST(the_role_is_what_the_first_byte_says), TEST(only_who_joins_means_any_cluster),
+	    TEST(a_stranger_gets_no_answer),
 	    TEST(close_ends_a_stream_and_eof_without_it_does_not),
 	    TEST(eof_is_a_cut_at_every_byte_before_close), TEST(nothing_comes_behind_close),
 	    TEST(a_record_without_a_known_kind_is_refused),
