@@ -121,7 +121,18 @@ static enum rmq_error wait_answer(struct admin *a)
 {
 	a->waiting = true;
 	while (a->waiting) {
-		client_io_wait(&a->io, signals_fd());
+		client_io_wait(&a->io, signals_fd(), CLIENT_FOREVER);
+		if (signals_caught())
+			signals_die(signals_caught());
+	}
+	return a->code;
+}
+
+enum rmq_error admin_pause(struct admin *a, uint64_t ms)
+{
+	uint64_t end = clock_mono().ms + ms, now;
+	while (!a->code && (now = clock_mono().ms) < end) {
+		client_io_wait(&a->io, signals_fd(), end - now);
 		if (signals_caught())
 			signals_die(signals_caught());
 	}

@@ -28,6 +28,9 @@ struct admin {
 enum rmq_error admin_open(struct admin *a) __attribute__((warn_unused_result));
 void admin_close(struct admin *a);
 
+/* Waits so long, keeping the connection; the error that came meanwhile. */
+enum rmq_error admin_pause(struct admin *a, uint64_t ms) __attribute__((warn_unused_result));
+
 /* A change; RMQ_E_OK once it is durable.  What failed was printed. */
 enum rmq_error admin_change(struct admin *a, enum wire_type type, const char *queue,
     uint8_t flags, const struct client_settings *s) __attribute__((warn_unused_result));

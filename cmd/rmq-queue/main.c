@@ -21,7 +21,8 @@ enum {
 	OPT_DEAD_LETTER,
 	OPT_FORCE,
 	OPT_STATE,
-	OPT_FROM
+	OPT_FROM,
+	OPT_WATCH
 };
 
 /* What the options of a sub-command said. */
@@ -31,6 +32,7 @@ struct request {
 	uint8_t states;
 	uint64_t from;
 	uint64_t limit;
+	uint64_t watch_ms; /* stat: again after so long; 0: once */
 	char separator;
 	struct envelope_fields fields;
 	struct table table;
@@ -54,6 +56,8 @@ struct request {
 	}
 
 static const struct option table_options[] = {
+    OUTPUT_OPTIONS, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+static const struct option stat_options[] = {{"watch", required_argument, NULL, OPT_WATCH},
     OUTPUT_OPTIONS, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 static const struct option setting_options[] = {
     SETTING_OPTIONS, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
@@ -104,13 +108,25 @@ static enum rmq_error run_ls(struct admin *a, struct request *q)
 	return print_table(a, q, LS_COLUMNS, q->words_count > 0 ? q->words[0] : "*");
 }
 
-static enum rmq_error run_stat(struct admin *a, struct request *q)
+static enum rmq_error print_stat(struct admin *a, struct request *q)
 {
+	a->rows = 0;
 	enum rmq_error err =
 	    print_table(a, q, STAT_COLUMNS, q->words_count > 0 ? q->words[0] : "*");
 	if (!err && q->words_count > 0 && a->rows == 0) {
 		a->about = q->words[0];
 		return admin_fail(a, RMQ_E_NO_QUEUE, "%s", error_text(RMQ_E_NO_QUEUE));
+	}
+	return err;
+}
+
+static enum rmq_error run_stat(struct admin *a, struct request *q)
+{
+	enum rmq_error err = print_stat(a, q);
+	while (!err && q->watch_ms > 0 && fflush(stdout) == 0) {
+		err = admin_pause(a, q->watch_ms);
+		if (!err)
+			err = print_stat(a, q);
 	}
 	return err;
 }
@@ -257,8 +273,9 @@ static const struct command {
     {"peek", "[-n N] [--state STATE,...] [--from SEQ] [-0] [-j] [-o FIELD,...] QUEUE",
 	"print messages without leasing them", run_peek, "+n:0o:j" CLIENT_OPTIONS_SHORT,
 	peek_options, 1, 1, true},
-    {"stat", "[-o FIELD,...] [-j] [QUEUE]", "counters since the queue was made", run_stat,
-	"+o:j" CLIENT_OPTIONS_SHORT, table_options, 0, 1, true},
+    {"stat", "[--watch DUR] [-o FIELD,...] [-j] [QUEUE]",
+	"counters since the queue was made; again each DUR", run_stat,
+	"+o:j" CLIENT_OPTIONS_SHORT, stat_options, 0, 1, true},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -366,6 +383,9 @@ static bool take_option(int option, struct admin *a, struct request *q)
 		return true;
 	case OPT_STATE:
 		return take_states(q, optarg);
+	case OPT_WATCH:
+		return units_duration(optarg, &q->watch_ms) && q->watch_ms > 0 &&
+		       q->watch_ms <= INT32_MAX;
 	case OPT_FROM:
 		return units_count(optarg, 0, UINT64_MAX / 2, &q->from);
 	}

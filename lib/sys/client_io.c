@@ -191,10 +191,10 @@ void client_io_turn(struct client_io *io, short revents)
 		disconnect(io);
 }
 
-void client_io_wait(struct client_io *io, int extra_fd)
+void client_io_wait(struct client_io *io, int extra_fd, uint64_t most_ms)
 {
 	int timeout_ms;
 	struct pollfd p[2] = {client_io_prepare(io, &timeout_ms), {extra_fd, POLLIN, 0}};
-	if (poll(p, 2, timeout_ms) > 0)
+	if (poll(p, 2, client_io_sooner(timeout_ms, most_ms)) > 0)
 		client_io_turn(io, p[0].revents);
 }

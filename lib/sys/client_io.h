@@ -48,8 +48,8 @@ struct pollfd client_io_prepare(struct client_io *io, int *timeout_ms);
 /* Takes in what poll(2) has found. */
 void client_io_turn(struct client_io *io, short revents);
 
-/* The same for a program that waits for nothing else: one turn. */
-void client_io_wait(struct client_io *io, int extra_fd);
+/* The same for a program that waits for nothing else: one turn, at most so long. */
+void client_io_wait(struct client_io *io, int extra_fd, uint64_t most_ms);
 
 /* The shorter of two times for poll(2), of which -1 is for ever. */
 int client_io_sooner(int a_ms, uint64_t b_ms);

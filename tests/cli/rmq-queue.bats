@@ -123,6 +123,28 @@ bats_require_minimum_version 1.5.0
 	assert_failure 66
 }
 
+@test "rmq-queue: stat --watch goes on, each row as it comes, until a signal" {
+	start_queue q
+	seq 10 | rmq-send jobs
+	mkfifo rows
+	rmq-queue stat --watch 50ms -o sent jobs >rows 3>&- &
+	watcher=$!
+	exec 4<rows
+	read -r -t 10 first <&4
+	rmq-send jobs more
+	until [ "$first" = 11 ]; do
+		[ "$first" = 10 ]
+		read -r -t 10 first <&4
+	done
+	kill "$watcher"
+	run wait "$watcher"
+	assert_failure 143
+	for bad in 0 -1 x; do
+		run rmq-queue stat --watch "$bad" jobs
+		assert_failure 64
+	done
+}
+
 @test "rmq-queue: show of no queue is 66, of no field 64" {
 	start_queue q
 	run rmq-queue show jobs
