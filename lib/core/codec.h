@@ -203,7 +203,7 @@ static inline void put_str(struct writer *w, struct slice s)
 
 #define CODEC_MEMBER_(kind, name) CODEC_TYPE_##kind name;
 #define CODEC_PUT_(kind, name)    put_##kind(w, m->name);
-#define CODEC_GET_(kind, name)    m->name = get_##kind(&r);
+#define CODEC_GET_(kind, name)    m->name = get_##kind(r);
 #define CODEC_VISIT_(kind, name)  v->kind(v, #name, m->name);
 
 /* Is told each field of a message in turn; for dumps.  Callbacks borrow. */
@@ -218,7 +218,8 @@ struct codec_visitor {
 
 /*
  * struct PREFIX_NAME, PREFIX_NAME_encode() (sets w->full if there is no room),
- * PREFIX_NAME_decode() (false: cut or left-over bytes) and PREFIX_NAME_visit().
+ * PREFIX_NAME_decode() (false: cut or left-over bytes), PREFIX_NAME_get() (one of several that
+ * follow each other; sets r->bad if it is cut) and PREFIX_NAME_visit().
  */
 #define CODEC_MESSAGE(prefix, name, FIELDS) \
 	struct prefix##_##name { \
@@ -230,11 +231,15 @@ struct codec_visitor {
 		(void)w, (void)m; \
 		FIELDS(CODEC_PUT_) \
 	} \
+	static inline void prefix##_##name##_get(struct reader *r, struct prefix##_##name *m) \
+	{ \
+		(void)r, (void)m; \
+		FIELDS(CODEC_GET_) \
+	} \
 	static inline bool prefix##_##name##_decode(struct slice s, struct prefix##_##name *m) \
 	{ \
 		struct reader r = reader_of(s); \
-		(void)m; \
-		FIELDS(CODEC_GET_) \
+		prefix##_##name##_get(&r, m); \
 		return reader_done(&r); \
 	} \
 	static inline void prefix##_##name##_visit( \

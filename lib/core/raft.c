@@ -72,6 +72,19 @@ uint64_t raft_term_end(const struct raft *r, uint64_t index)
 	return next < r->terms.count ? r->terms.items[next].index : r->last + 1;
 }
 
+uint64_t raft_term_last(const struct raft *r, uint64_t term)
+{
+	size_t lo = 0, hi = r->terms.count;
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		if (r->terms.items[mid].term <= term)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < r->terms.count ? r->terms.items[lo].index - 1 : r->last;
+}
+
 uint64_t raft_dirty(struct raft *r)
 {
 	if (!r->dirty)
@@ -246,6 +259,9 @@ static enum rmq_error dispatch(struct raft *r, const struct raft_event *e)
 		return raft_replication_propose(r, e);
 	case RAFT_EVENT_HOLE:
 		return raft_replication_hole(r, e);
+	case RAFT_EVENT_BARRIER:
+		return raft_replication_barrier(r, e->seq);
+	case RAFT_EVENT_ADMIT:
 	case RAFT_EVENT_ADD_LEARNER:
 	case RAFT_EVENT_PROMOTE:
 	case RAFT_EVENT_REMOVE:
@@ -297,13 +313,24 @@ void raft_status(const struct raft *r, struct raft_status *s)
 	};
 }
 
-uint64_t raft_peer_match(const struct raft *r, struct raft_id id)
+bool raft_peer_status(const struct raft *r, struct raft_id id, struct raft_peer_status *s)
 {
+	*s = (struct raft_peer_status){0};
 	for (unsigned i = 0; r->role == RAFT_LEADER && i < r->peer_count; i++) {
-		if (raft_id_eq(r->peers[i].id, id))
-			return r->peers[i].match;
+		const struct raft_peer *p = &r->peers[i];
+		if (!raft_id_eq(p->id, id))
+			continue;
+		bool self = raft_id_eq(id, r->id);
+		*s = (struct raft_peer_status){
+		    .match = self ? r->durable : p->match,
+		    .heard_ms = self ? 0 : r->now - p->heard,
+		    .flights = p->flight_count,
+		    .flying = p->flying,
+		    .probing = !self && p->probing,
+		};
+		return true;
 	}
-	return 0;
+	return false;
 }
 
 struct raft *raft_new(const struct raft_begin *b, uint64_t now_ms)

@@ -13,9 +13,9 @@
  *    any message that depends on them leaves [3.4, 3.8].
  *  - An acknowledgement names the highest index that is durable here *and* was compared
  *    with this leader's log in this term.  It is never the follower's own last index.
- *  - Only records of the leader's own term are committed by counting; a leader begins with
- *    a NOOP and is not serving before that is committed [3.6.2].  Commit is the median of what
- * the voters acknowledged.
+ *  - Only records of the leader's own term are committed by counting; a leader begins with a
+ *    NOOP and is not serving before that is committed [3.6.2].  Commit is the median of
+ *    what the voters acknowledged.
  *  - A follower's commit index is min(leader's, prev + n of *this* message).
  *  - The newest configuration in the log counts, committed or not; a change begins
  *    only after the one before it and a record of the own term are committed; truncation
@@ -30,20 +30,34 @@
  *  2. Holes are made only by an END that the host holds as a real record, and at or below
  *     the node's own commit index.
  *  3. In a message each hole has its own term: ranges are split where the term changes, from
- * the list of term boundaries, which is never pruned.  What comes before is always compared.
+ *     the list of term boundaries, which is never pruned.  What comes before is always
+ *     compared.
  *  4. A hole comes to an index: nothing is there: it is appended; a record of the same
  *     term: that is kept; of another one: truncation from there, then it is appended.
  *  5. The cover is (index, term) of the newest END that made holes.  Messages carry it, nodes
  *     store the newest.  A node is covered if its log has that record, hole or not; only a
  *     covered node may be used for a recovery without a majority.
  *  6. No node has a hole above its own commit index.
- *  7. Records, holes, cover, term boundaries, truncation and commit are one transaction.
+ *  7. Records, holes, cover, term boundaries, truncation and commit are one transaction.  A
+ *     commit index that rises alone makes none: it is stored with what comes next.  What it
+ *     must not be behind of on disk, holes, is stored by a transaction that has it; a lower
+ *     one after a restart only costs that the leader says it again.
  *  8. What END names as dead, and that its parts come before it in one log, is the business
  *     of who writes END.
  * From these: a node that lacks an END that made holes anywhere cannot be elected.
  *
  * Elections: pre-vote [9.6], refused within the *minimum* election timeout of the last
- * word from a leader; check-quorum [6.2]; transfer [3.10].
+ * word from a leader; check-quorum [6.2]; transfer [3.10].  A node whose connection from the
+ * leader was lost hears it no more: it asks for pre-votes soon, and again and again for one
+ * election timeout, and gives its own at once.  Those who hear the leader still refuse.
+ *
+ * Barriers [6.4]: a leader counts rounds of heartbeats; messages say the newest, answers say it
+ * back.  A barrier is done when a majority has answered, in this term, a round that began
+ * after it: no one was elected before it began, or a node of that majority would have
+ * been in the newer term; so this log held all that was committed by then.
+ *
+ * The cost of a step is that of its event and of the peers, not of the log; a heartbeat with
+ * nothing new stores nothing.
  *
  * Memory that runs out ends the process.  Not for use by several threads.
  */
@@ -99,6 +113,8 @@ struct raft_message {
 	uint64_t term;
 	struct raft_place place;
 	bool ok;
+	uint64_t round;		     /* APPEND, APPENDED: of heartbeats; the newest known */
+	uint64_t received;	     /* APPENDED, ok: compared so far, durable or not */
 	uint64_t commit;	     /* APPEND */
 	struct raft_place cover;     /* APPEND */
 	const struct raft_run *runs; /* APPEND; borrowed for the call */
@@ -111,9 +127,15 @@ enum raft_role { RAFT_FOLLOWER, RAFT_PRECANDIDATE, RAFT_CANDIDATE, RAFT_LEADER }
  * What raft_step() is told.  Only the named fields count.  A step returns
  *	RMQ_E_OK		taken (an event that is out of date has no effect)
  *	RMQ_E_BUSY	try later: not serving, transferring, or a change is under way
- *	RMQ_E_LIMIT	too many members, or too much in one event
- *	RMQ_E_EXISTS, RMQ_E_NOTHING	is a member already; is none
+ *	RMQ_E_LIMIT	too many members, the last voter, or too much in one event
+ *	RMQ_E_EXISTS	ADMIT, ADD_LEARNER: name, key or incarnation is another's, or the
+ *			member has another incarnation; PROMOTE: is a voter already
+ *	RMQ_E_NOTHING	is no member (ADD_LEARNER: was not admitted)
+ *	RMQ_E_BAD_DATA	ADMIT, ADD_LEARNER: not raft_member_valid(), or no incarnation
  *	RMQ_E_PROTOCOL	a message that no correct peer sends, or a HOLE that is too early
+ *
+ * A change of membership is done when status.commit has reached the status.config_index that
+ * stands after the step; also when nothing had to be changed, which is OK as well.
  */
 enum raft_event_type {
 	RAFT_EVENT_TICK,    /* raft_due() has come */
@@ -124,9 +146,14 @@ enum raft_event_type {
 	RAFT_EVENT_PROPOSE, /* runs: kind and bytes of each (not CONFIG, NOOP); the STORE of
 			       this step gives them their indexes */
 	RAFT_EVENT_HOLE,    /* index of END, ranges (journal_wire.h) of what it says died */
-	RAFT_EVENT_ADD_LEARNER, /* member */
+	RAFT_EVENT_BARRIER, /* seq: the host's number of it, higher than the one before; only
+			       when serving.  Ends with BARRIER_DONE, or with the leadership */
+	RAFT_EVENT_ADMIT,   /* member: name and key, which may join; the rest is ignored */
+	RAFT_EVENT_ADD_LEARNER, /* member: who was admitted by name and key joins with this id,
+				   flags (not VOTER), addresses.  For the same id again: its
+				   flags and addresses change, a voter stays one */
 	RAFT_EVENT_PROMOTE,	/* id: a learner that has caught up, else RMQ_E_BUSY */
-	RAFT_EVENT_REMOVE,	/* id */
+	RAFT_EVENT_REMOVE,	/* id; if none: name */
 	RAFT_EVENT_TRANSFER,	/* id: of a voter */
 	RAFT_EVENT_RESET,	/* id: the connection with this peer was lost */
 };
@@ -139,6 +166,7 @@ struct raft_event {
 	uint64_t term;
 	const struct raft_message *message;
 	const struct raft_member *member;
+	const char *name;
 	const struct raft_run *runs;
 	unsigned run_count;
 	const struct hole_range *ranges;
@@ -151,10 +179,11 @@ enum raft_action_type {
 	RAFT_SEND,  /* message, to message.to; runs' payloads as read from the log */
 	RAFT_READ, /* records from `index` on, at most `bytes` of payload (but at least one) and
 		      RAFT_RUNS_MAX runs, for peer `id`; answer with RAFT_EVENT_READ */
-	RAFT_COMMITTED, /* up to `index`: committed and durable here */
-	RAFT_ROLE,	/* raft_status() has changed */
-	RAFT_GONE,	/* this node was removed; it does not campaign any more */
-	RAFT_FATAL,	/* the log contradicts the leader's: end the process with `error` */
+	RAFT_COMMITTED,	   /* up to `index`: committed and durable here */
+	RAFT_BARRIER_DONE, /* all barriers up to number `seq` */
+	RAFT_ROLE,	   /* raft_status() has changed */
+	RAFT_GONE,	   /* this node was removed; it does not campaign any more */
+	RAFT_FATAL,	   /* the log contradicts the leader's: end the process with `error` */
 };
 
 struct raft_store {
@@ -173,6 +202,7 @@ struct raft_store {
 struct raft_action {
 	enum raft_action_type type;
 	struct raft_id id;
+	uint64_t seq;
 	uint64_t index;
 	uint64_t term;
 	uint32_t bytes;
@@ -224,7 +254,16 @@ uint64_t raft_due(const struct raft *r);
 void raft_status(const struct raft *r, struct raft_status *s);
 /* The term at an index, 0 for index 0 and behind the log. */
 uint64_t raft_term_at(const struct raft *r, uint64_t index);
-/* How far a peer is known to hold this leader's log; 0 unless leader. */
-uint64_t raft_peer_match(const struct raft *r, struct raft_id id);
+
+/* A peer as its leader sees it. */
+struct raft_peer_status {
+	uint64_t match;	   /* how far it is known to hold this log, durably */
+	uint64_t heard_ms; /* so long ago it answered, or this node began to lead */
+	unsigned flights;  /* messages with records that are under way to it */
+	uint32_t flying;   /* bytes in them */
+	bool probing;	   /* where its log matches is not known yet */
+};
+/* False, all zeros: this node does not lead, or has no such peer. */
+bool raft_peer_status(const struct raft *r, struct raft_id id, struct raft_peer_status *s);
 
 #endif

@@ -1,12 +1,10 @@
 /*
  * The members of a cluster: the payload of a record of kind CONFIG.
  *
- *	u16 number of members, then each: u8 length and name, 32 bytes public key,
- *	16 bytes incarnation, u8 flags
- *
  * A node is known by its incarnation, made at random with its data directory: a node
  * that lost its disk is another one, so no vote and no acknowledgement is ever given
- * twice in one name.
+ * twice in one name.  A member without an incarnation was admitted and has not joined
+ * yet: it is no peer and counts for nothing.
  */
 #ifndef RMQ_CORE_RAFT_CONFIG_H
 #define RMQ_CORE_RAFT_CONFIG_H
@@ -18,7 +16,7 @@
 #define RAFT_ID_SIZE  16
 #define RAFT_KEY_SIZE 32
 
-/* An incarnation.  All zero: none. */
+/* Made at random: names an incarnation, or a cluster.  All zero: none. */
 struct raft_id {
 	uint8_t bytes[RAFT_ID_SIZE];
 };
@@ -34,33 +32,57 @@ enum raft_flag {
 #undef X
 };
 
+/* Once, then `members` times a MEMBER.  cluster: RAFT_ID_SIZE bytes. */
+#define RAFT_CONFIG_HEAD(F) F(str, cluster) F(u16, members)
+/*
+ * name: name_valid_node().  key: RAFT_KEY_SIZE bytes.  id: RAFT_ID_SIZE bytes, or empty:
+ * none.  address: where the node listens; gate: where its gate does; "": nowhere.
+ */
+#define RAFT_CONFIG_MEMBER(F) \
+	F(str, name) F(str, key) F(str, id) F(u8, flags) F(str, address) F(str, gate)
+
 struct raft_member {
-	char name[RAFT_NAME_MAX + 1]; /* ended by NUL */
+	char name[RAFT_NAME_MAX + 1]; /* texts are ended by NUL */
 	uint8_t key[RAFT_KEY_SIZE];
 	struct raft_id id;
 	uint8_t flags;
+	char address[RAFT_ADDRESS_MAX + 1];
+	char gate[RAFT_ADDRESS_MAX + 1];
 };
 
 struct raft_config {
+	struct raft_id cluster;
 	unsigned count;
 	struct raft_member members[RAFT_MEMBERS_MAX];
 };
 
-#define RAFT_CONFIG_SIZE_MAX \
-	(2 + RAFT_MEMBERS_MAX * (1 + RAFT_NAME_MAX + RAFT_KEY_SIZE + RAFT_ID_SIZE + 1))
+#define RAFT_MEMBER_SIZE_MAX \
+	(6 + RAFT_NAME_MAX + RAFT_KEY_SIZE + RAFT_ID_SIZE + 2 * RAFT_ADDRESS_MAX)
+#define RAFT_CONFIG_SIZE_MAX (1 + RAFT_ID_SIZE + 2 + RAFT_MEMBERS_MAX * RAFT_MEMBER_SIZE_MAX)
+static_assert(RAFT_CONFIG_SIZE_MAX <= RECORD_PAYLOAD_MAX, "a configuration fits into a record");
 
 /* Writes it; w->full is set if there is no room. */
 void raft_config_encode(struct writer *w, const struct raft_config *c);
 
 /*
- * RMQ_E_BAD_DATA: cut, left-over bytes, unknown flags, an empty name or one with NUL, no
- * incarnation, or a name or incarnation that comes twice; *c is untouched then.
+ * RMQ_E_BAD_DATA: cut, left-over bytes, no cluster, too many members, or a member that is none
+ * (raft_member_valid()) or has the name, the key or the incarnation of another; *c is
+ * untouched then.
  */
 enum rmq_error raft_config_decode(struct slice s, struct raft_config *c)
     __attribute__((warn_unused_result));
 
-/* NULL: it is not a member. */
+/*
+ * Name and addresses are well-formed (addresses: visible ASCII), flags are
+ * known, and who has no incarnation is no voter.
+ */
+bool raft_member_valid(const struct raft_member *m);
+
+/* NULL: no such member.  No incarnation is that of no one. */
 const struct raft_member *raft_config_find(const struct raft_config *c, struct raft_id id);
+const struct raft_member *raft_config_find_name(const struct raft_config *c, const char *name);
+const struct raft_member *raft_config_find_key(
+    const struct raft_config *c, const uint8_t key[RAFT_KEY_SIZE]);
 bool raft_config_is_voter(const struct raft_config *c, struct raft_id id);
 unsigned raft_config_voters(const struct raft_config *c);
 

@@ -35,22 +35,27 @@ bool raft_configuration_may_lead(const struct raft *r)
 	       raft_config_is_voter(r->changes.items[count(r) - 2].config, r->id);
 }
 
-bool raft_configuration_is(const struct raft *r, uint64_t index)
+/* The first configuration that is not before `index`, as a place in r->changes. */
+static size_t change_from(const struct raft *r, uint64_t index)
 {
 	size_t lo = 0, hi = count(r);
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
-		if (r->changes.items[mid].index == index)
-			return true;
 		if (r->changes.items[mid].index < index)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return false;
+	return lo;
 }
 
-/* Peers that stay keep what is known of them. */
+uint64_t raft_configuration_next(const struct raft *r, uint64_t index)
+{
+	size_t at = change_from(r, index);
+	return at < count(r) ? r->changes.items[at].index : UINT64_MAX;
+}
+
+/* Peers that stay keep what is known of them.  Who was only admitted is none. */
 void raft_configuration_peers(struct raft *r)
 {
 	struct raft_peer old[RAFT_MEMBERS_MAX + 1];
@@ -59,12 +64,15 @@ void raft_configuration_peers(struct raft *r)
 	const struct raft_config *c = raft_configuration_now(r);
 	r->peer_count = 0;
 	for (unsigned i = 0; c && i < c->count; i++) {
+		if (raft_id_none(c->members[i].id))
+			continue;
 		struct raft_peer *p = &r->peers[r->peer_count++];
 		*p = (struct raft_peer){.id = c->members[i].id,
 		    .next = r->last > 0 ? r->last : 1,
 		    .probing = true,
 		    .heard = r->now,
-		    .moved = r->now};
+		    .moved = r->now,
+		    .patience_ms = r->election_ms};
 		for (unsigned j = 0; j < olds; j++) {
 			if (raft_id_eq(old[j].id, p->id))
 				*p = old[j];
@@ -103,39 +111,97 @@ bool raft_configuration_majority(
 
 /* ---- changes ---- */
 
-static enum rmq_error add(struct raft *r, struct raft_config *c, const struct raft_member *m)
+/* The place in c of who has this name and this key; RMQ_E_EXISTS: one is another's. */
+static enum rmq_error find(
+    struct raft_config *c, const struct raft_member *m, struct raft_member **is)
 {
-	(void)r;
-	for (unsigned i = 0; i < c->count; i++) {
-		if (raft_id_eq(c->members[i].id, m->id) ||
-		    strcmp(c->members[i].name, m->name) == 0)
-			return RMQ_E_EXISTS;
-	}
+	const struct raft_member *named = raft_config_find_name(c, m->name);
+	if (named != raft_config_find_key(c, m->key))
+		return RMQ_E_EXISTS;
+	*is = named ? &c->members[named - c->members] : NULL;
+	return RMQ_E_OK;
+}
+
+static enum rmq_error admit(struct raft_config *c, const struct raft_member *m)
+{
+	struct raft_member *is, new = {0};
+	memcpy(new.name, m->name, sizeof(new.name));
+	memcpy(new.key, m->key, sizeof(new.key));
+	if (!raft_member_valid(&new))
+		return RMQ_E_BAD_DATA;
+	enum rmq_error error = find(c, m, &is);
+	if (error || is)
+		return error;
 	if (c->count == RAFT_MEMBERS_MAX)
 		return RMQ_E_LIMIT;
-	c->members[c->count] = *m;
-	c->members[c->count++].flags &= (uint8_t)~RAFT_VOTER;
+	c->members[c->count++] = new;
+	return RMQ_E_OK;
+}
+
+/* Who joins again as the same incarnation may have moved; another one is to be removed first.
+ */
+static enum rmq_error join(struct raft_config *c, const struct raft_member *m)
+{
+	struct raft_member *is;
+	if (!raft_member_valid(m) || raft_id_none(m->id))
+		return RMQ_E_BAD_DATA;
+	enum rmq_error error = find(c, m, &is);
+	if (error)
+		return error;
+	if (!is)
+		return RMQ_E_NOTHING;
+	const struct raft_member *same = raft_config_find(c, m->id);
+	if (same ? same != is : !raft_id_none(is->id))
+		return RMQ_E_EXISTS;
+	uint8_t voter = is->flags & RAFT_VOTER;
+	*is = *m;
+	is->flags = (uint8_t)((m->flags & ~RAFT_VOTER) | voter);
 	return RMQ_E_OK;
 }
 
 /* A learner has caught up when it holds all that is committed now. */
-static enum rmq_error promote(struct raft *r, struct raft_member *m)
+static enum rmq_error promote(struct raft *r, struct raft_config *c, struct raft_id id)
 {
-	if (m->flags & RAFT_VOTER)
-		return RMQ_E_EXISTS;
-	struct raft_peer *p = raft_peer(r, m->id);
-	if (!p || p->match < r->commit)
-		return RMQ_E_BUSY;
-	m->flags |= RAFT_VOTER;
+	for (unsigned i = 0; i < c->count; i++) {
+		struct raft_member *m = &c->members[i];
+		if (raft_id_none(id) || !raft_id_eq(m->id, id))
+			continue;
+		if (m->flags & RAFT_VOTER)
+			return RMQ_E_EXISTS;
+		if (raft_peer(r, id)->match < r->commit)
+			return RMQ_E_BUSY;
+		m->flags |= RAFT_VOTER;
+		return RMQ_E_OK;
+	}
+	return RMQ_E_NOTHING;
+}
+
+static enum rmq_error drop(struct raft_config *c, const struct raft_event *e)
+{
+	const struct raft_member *is = raft_id_none(e->id) && e->name
+					   ? raft_config_find_name(c, e->name)
+					   : raft_config_find(c, e->id);
+	if (!is)
+		return RMQ_E_NOTHING;
+	if ((is->flags & RAFT_VOTER) && raft_config_voters(c) == 1)
+		return RMQ_E_LIMIT;
+	c->members[is - c->members] = c->members[c->count - 1];
+	c->count--;
 	return RMQ_E_OK;
 }
 
-static enum rmq_error drop(struct raft_config *c, struct raft_member *m)
+static enum rmq_error change(struct raft *r, struct raft_config *c, const struct raft_event *e)
 {
-	if ((m->flags & RAFT_VOTER) && raft_config_voters(c) == 1)
-		return RMQ_E_LIMIT;
-	*m = c->members[--c->count];
-	return RMQ_E_OK;
+	switch (e->type) {
+	case RAFT_EVENT_ADMIT:
+		return admit(c, e->member);
+	case RAFT_EVENT_ADD_LEARNER:
+		return join(c, e->member);
+	case RAFT_EVENT_PROMOTE:
+		return promote(r, c, e->id);
+	default:
+		return drop(c, e);
+	}
 }
 
 enum rmq_error raft_configuration_event(struct raft *r, const struct raft_event *e)
@@ -145,26 +211,20 @@ enum rmq_error raft_configuration_event(struct raft *r, const struct raft_event 
 	if (raft_configuration_index(r) > r->commit && !RMQ_VARIANT(TWO_CONFIGS))
 		return RMQ_E_BUSY;
 	struct raft_config new = *raft_configuration_now(r);
-	struct raft_member *m = NULL;
-	for (unsigned i = 0; i < new.count; i++) {
-		if (raft_id_eq(new.members[i].id, e->id))
-			m = &new.members[i];
-	}
-	enum rmq_error error;
-	if (e->type == RAFT_EVENT_ADD_LEARNER)
-		error = add(r, &new, e->member);
-	else if (!m)
-		error = RMQ_E_NOTHING;
-	else
-		error = e->type == RAFT_EVENT_PROMOTE ? promote(r, m) : drop(&new, m);
+	uint8_t before[RAFT_CONFIG_SIZE_MAX], after[RAFT_CONFIG_SIZE_MAX];
+	struct writer was = writer_of(before, sizeof(before));
+	struct writer is = writer_of(after, sizeof(after));
+	raft_config_encode(&was, &new);
+	enum rmq_error error = change(r, &new, e);
 	if (error)
 		return error;
-	uint8_t encoded[RAFT_CONFIG_SIZE_MAX];
-	struct writer w = writer_of(encoded, sizeof(encoded));
-	raft_config_encode(&w, &new);
+	raft_config_encode(&is, &new);
+	assert(!is.full);
+	if (slice_eq(slice_of(before, was.len), slice_of(after, is.len)))
+		return RMQ_E_OK;
 	raft_append(r, &(struct raft_run){.term = r->term,
 			   .count = 1,
-			   .bytes = (uint32_t)w.len,
+			   .bytes = (uint32_t)is.len,
 			   .kind = RECORD_CONFIG,
 			   .config = &new});
 	return RMQ_E_OK;
@@ -191,11 +251,9 @@ void raft_configuration_forget(struct raft *r)
 void raft_configuration_committed(struct raft *r, uint64_t before)
 {
 	bool now = true;
-	for (size_t i = 0; i < count(r); i++) {
-		const struct raft_change *c = &r->changes.items[i];
-		if (c->index <= before || c->index > r->commit)
-			continue;
-		now = raft_config_find(c->config, r->id) != NULL;
+	size_t end = change_from(r, r->commit + 1);
+	for (size_t i = change_from(r, before + 1); i < end; i++) {
+		now = raft_config_find(r->changes.items[i].config, r->id) != NULL;
 		r->member |= now;
 	}
 	if (now)

@@ -6,9 +6,20 @@
  */
 #include "core/raft_state.h"
 
+/* Some time from now on, between ms and twice that. */
+static void ask_after(struct raft *r, uint32_t ms)
+{
+	r->election_at = r->now + ms + raft_random(r, (uint64_t)ms + 1);
+}
+
+static bool soon(const struct raft *r)
+{
+	return r->now < r->soon_until;
+}
+
 void raft_election_delay(struct raft *r)
 {
-	r->election_at = r->now + r->election_ms + raft_random(r, r->election_ms);
+	ask_after(r, soon(r) ? r->heartbeat_ms / 4 + 1 : r->election_ms);
 }
 
 /* A change of term or role forgets everything that was computed for the old one. */
@@ -18,13 +29,14 @@ void raft_election_follow(struct raft *r, uint64_t term, struct raft_id leader)
 		r->term = term;
 		r->vote = (struct raft_id){{0}};
 		r->term_seq = raft_dirty(r);
-		r->verified = 0;
+		r->verified = r->round = 0;
 	}
 	if (r->role != RAFT_FOLLOWER)
 		raft_election_delay(r);
 	r->role = RAFT_FOLLOWER;
 	r->leader = leader;
 	r->voted = r->transferee = (struct raft_id){{0}};
+	r->barrier = r->barrier_waiting = 0;
 }
 
 static bool granted(const struct raft *r, const struct raft_peer *p)
@@ -58,14 +70,14 @@ static void campaign(struct raft *r)
 {
 	r->role = RAFT_CANDIDATE;
 	r->leader = (struct raft_id){{0}};
-	r->verified = 0;
+	r->verified = r->round = 0;
 	r->term++;
 	r->vote = r->id;
 	r->term_seq = r->vote_seq = raft_dirty(r);
 	r->voted = r->id;
 	for (unsigned i = 0; i < r->peer_count; i++)
 		r->peers[i].granted = false;
-	raft_election_delay(r);
+	ask_after(r, soon(r) ? r->heartbeat_ms : r->election_ms);
 }
 
 static void precampaign(struct raft *r)
@@ -120,6 +132,9 @@ static void on_prevote(struct raft *r, const struct raft_message *m)
 	struct raft_message *answer = raft_send(r, RAFT_PREVOTED, m->from);
 	answer->ok = ok;
 	answer->term = ok ? m->term : r->term;
+	/* Not against who will ask for the vote at once. */
+	if (ok && soon(r) && r->election_at < r->now + r->heartbeat_ms)
+		ask_after(r, r->heartbeat_ms);
 }
 
 static void on_vote(struct raft *r, const struct raft_message *m)
@@ -132,6 +147,7 @@ static void on_vote(struct raft *r, const struct raft_message *m)
 			raft_send(r, RAFT_VOTED, m->from);
 		return;
 	}
+	r->soon_until = 0;
 	raft_election_delay(r);
 	r->role = RAFT_FOLLOWER;
 	if (raft_id_none(r->vote)) {
@@ -203,7 +219,10 @@ void raft_election_message(struct raft *r, const struct raft_message *m)
 	}
 }
 
-/* The leader's connection was reset: ask soon, not all at the same moment. */
+/*
+ * The leader's connection was lost.  When it died others notice at nearly this time: the
+ * first asks, or the second when that was too early for the others.
+ */
 void raft_election_reset(struct raft *r, struct raft_id id)
 {
 	struct raft_peer *p = raft_peer(r, id);
@@ -213,6 +232,7 @@ void raft_election_reset(struct raft *r, struct raft_id id)
 	} else if (raft_id_eq(r->leader, id)) {
 		r->leader = (struct raft_id){{0}};
 		r->heard = 0;
-		r->election_at = r->now + raft_random(r, r->election_ms / 4 + 1);
+		r->soon_until = r->now + r->election_ms;
+		r->election_at = r->now + raft_random(r, (uint64_t)r->heartbeat_ms + 1);
 	}
 }

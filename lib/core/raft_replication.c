@@ -9,6 +9,8 @@
 #include "core/raft_state.h"
 
 #define PROBE_BYTES RECORD_PAYLOAD_MAX
+/* A peer that takes nothing is tried again after 1, 2, 4, … of these many election timeouts. */
+#define PATIENCE_MAX 32
 
 bool raft_replication_serving(const struct raft *r)
 {
@@ -23,6 +25,7 @@ void raft_replication_reset(struct raft *r, struct raft_peer *p)
 	p->flying = 0;
 	p->flight_count = 0;
 	p->moved = r->now;
+	p->patience_ms = r->election_ms;
 	if (p->match > 0)
 		p->next = p->match + 1;
 }
@@ -34,11 +37,12 @@ void raft_replication_lead(struct raft *r)
 	r->transferee = (struct raft_id){{0}};
 	for (unsigned i = 0; i < r->peer_count; i++) {
 		struct raft_peer *p = &r->peers[i];
-		p->match = 0;
+		p->match = p->received = p->round = 0;
 		p->next = r->last + 1;
 		p->heard = r->now;
 		raft_replication_reset(r, p);
 	}
+	r->round = r->barrier = r->barrier_waiting = 0;
 	r->heartbeat_at = r->now;
 	r->quorum_at = r->now + r->election_ms;
 	r->noop = RMQ_VARIANT(NO_NOOP) ? r->last : r->last + 1;
@@ -53,6 +57,7 @@ static struct raft_message *send_append(struct raft *r, struct raft_peer *p, uin
 {
 	struct raft_message *m = raft_send(r, RAFT_APPEND, p->id);
 	m->place = (struct raft_place){prev, raft_term_at(r, prev)};
+	m->round = r->round;
 	m->commit = r->commit;
 	m->cover = r->cover;
 	return m;
@@ -64,6 +69,8 @@ static void want_records(struct raft *r, struct raft_peer *p)
 			       : p->flying < RAFT_WINDOW_BYTES && p->flight_count < RAFT_WINDOW;
 	if (raft_id_eq(p->id, r->id) || p->reading || !room || p->next > r->last)
 		return;
+	if (p->flight_count == 0)
+		p->moved = r->now;
 	p->reading = true;
 	p->read_at = p->next;
 	struct raft_action *a = raft_act(r, RAFT_READ);
@@ -129,12 +136,25 @@ enum rmq_error raft_replication_read(struct raft *r, const struct raft_event *e)
 		return RMQ_E_OK;
 	}
 	p->next = tail->first + tail->count;
-	if (p->flight_count == 0)
-		p->moved = r->now;
 	p->flights[(p->flight_begin + p->flight_count++) % RAFT_WINDOW] =
 	    (struct raft_flight){p->next - 1, bytes};
 	p->flying += bytes;
 	return RMQ_E_OK;
+}
+
+/*
+ * What is under way to this peer was lost, as it seems: not if the peer has it and only its
+ * disk is slow.  A peer that does not even read is left in peace longer and longer, or what
+ * is sent to it again would pile up.
+ */
+static bool stalled(const struct raft *r, const struct raft_peer *p)
+{
+	uint64_t last = 0;
+	if (p->waiting)
+		last = p->next;
+	else if (p->flight_count > 0)
+		last = p->flights[(p->flight_begin + p->flight_count - 1) % RAFT_WINDOW].last;
+	return (p->reading || p->received < last) && r->now - p->moved >= p->patience_ms;
 }
 
 static void heartbeat(struct raft *r, struct raft_peer *p)
@@ -142,10 +162,10 @@ static void heartbeat(struct raft *r, struct raft_peer *p)
 	if (raft_id_eq(p->id, r->id))
 		return;
 	send_append(r, p, p->match);
-	if (p->waiting) {
-		p->waiting = false;
-	} else if (p->flight_count > 0 && r->now - p->moved >= r->election_ms) {
+	if (stalled(r, p)) {
+		uint32_t ms = p->patience_ms;
 		raft_replication_reset(r, p);
+		p->patience_ms = ms < PATIENCE_MAX * r->election_ms ? 2 * ms : ms;
 	}
 	const struct raft_peer *go = raft_peer(r, r->transferee);
 	if (go == p && p->match == r->last)
@@ -165,13 +185,56 @@ void raft_replication_tick(struct raft *r)
 		heartbeat(r, &r->peers[i]);
 }
 
+/* ---- leader: barriers ---- */
+
+static bool answered(const struct raft *r, const struct raft_peer *p)
+{
+	return raft_id_eq(p->id, r->id) || p->round >= r->barrier_round;
+}
+
+/* Heartbeats repeat it: they say the newest round as well. */
+static void begin_round(struct raft *r)
+{
+	r->barrier = r->barrier_waiting;
+	r->barrier_waiting = 0;
+	r->barrier_round = ++r->round;
+	for (unsigned i = 0; i < r->peer_count; i++) {
+		if (!raft_id_eq(r->peers[i].id, r->id))
+			send_append(r, &r->peers[i], r->peers[i].match);
+	}
+}
+
+static void end_rounds(struct raft *r)
+{
+	while (r->barrier && (raft_configuration_majority(r, answered) ||
+				 RMQ_VARIANT(BARRIER_WITHOUT_ROUND))) {
+		raft_act(r, RAFT_BARRIER_DONE)->seq = r->barrier;
+		r->barrier = 0;
+		if (r->barrier_waiting)
+			begin_round(r);
+	}
+}
+
+enum rmq_error raft_replication_barrier(struct raft *r, uint64_t seq)
+{
+	if (!raft_replication_serving(r))
+		return RMQ_E_BUSY;
+	r->barrier_waiting = seq;
+	if (!r->barrier)
+		begin_round(r);
+	return RMQ_E_OK;
+}
+
 /* ---- leader: answers and commit ---- */
 
+/* That the peer is there does not end a probe: only that it took what was sent. */
 static void acknowledged(struct raft *r, struct raft_peer *p, uint64_t index)
 {
-	if (index > p->match) {
+	bool rose = index > p->match;
+	if (rose) {
 		p->match = index;
 		p->moved = r->now;
+		p->patience_ms = r->election_ms;
 	}
 	while (p->flight_count > 0 && p->flights[p->flight_begin].last <= p->match) {
 		p->flying -= p->flights[p->flight_begin].bytes;
@@ -180,7 +243,7 @@ static void acknowledged(struct raft *r, struct raft_peer *p, uint64_t index)
 	}
 	if (p->next <= p->match)
 		p->next = p->match + 1;
-	if (p->probing && p->match > 0) {
+	if (p->probing && rose) {
 		p->probing = p->waiting = false;
 		p->next = p->match + 1;
 	}
@@ -194,23 +257,15 @@ static void acknowledged(struct raft *r, struct raft_peer *p, uint64_t index)
  */
 static void refused(struct raft *r, struct raft_peer *p, struct raft_place place)
 {
-	uint64_t at = place.index < r->last ? place.index : r->last;
-	while (at > p->match && raft_term_at(r, at) > place.term) {
-		uint64_t term = raft_term_at(r, at);
-		uint64_t lo = 0, hi = at;
-		while (hi - lo > 1) {
-			uint64_t mid = lo + (hi - lo) / 2;
-			if (raft_term_at(r, mid) < term)
-				lo = mid;
-			else
-				hi = mid;
-		}
-		at = hi - 1;
-	}
+	uint64_t at = raft_term_last(r, place.term);
+	if (at > place.index)
+		at = place.index;
+	if (at < p->match)
+		at = p->match;
 	if (at + 1 >= p->next)
 		return;
 	raft_replication_reset(r, p);
-	p->next = (at > p->match ? at : p->match) + 1;
+	p->next = at + 1;
 }
 
 void raft_replication_appended(struct raft *r, const struct raft_message *m)
@@ -220,11 +275,18 @@ void raft_replication_appended(struct raft *r, const struct raft_message *m)
 	struct raft_peer *p = raft_peer(r, m->from);
 	if (!p || r->role != RAFT_LEADER || m->term != r->term)
 		return;
+	/* It is back: now it takes what it did not. */
+	if (r->now - p->heard >= r->election_ms)
+		raft_replication_reset(r, p);
 	p->heard = r->now;
-	if (!m->ok)
+	if (m->round > p->round)
+		p->round = m->round;
+	if (!m->ok) {
 		refused(r, p, m->place);
-	else if (m->place.index <= r->last)
+	} else if (m->place.index <= r->last) {
+		p->received = m->received;
 		acknowledged(r, p, m->place.index);
+	}
 }
 
 /* The highest index that a majority of voters holds. */
@@ -262,6 +324,8 @@ void raft_replication_go_on(struct raft *r)
 	bool own = raft_term_at(r, index) == r->term || RMQ_VARIANT(NO_NOOP);
 	if (own)
 		commit(r, index);
+	if (r->role == RAFT_LEADER)
+		end_rounds(r);
 	for (unsigned i = 0; r->role == RAFT_LEADER && i < r->peer_count; i++)
 		want_records(r, &r->peers[i]);
 }
@@ -282,6 +346,8 @@ static void answer(struct raft *r)
 	struct raft_message *m = raft_send(r, RAFT_APPENDED, r->leader);
 	m->ok = true;
 	m->place.index = index;
+	m->received = r->verified;
+	m->round = r->round;
 }
 
 void raft_replication_stored(struct raft *r)
@@ -296,6 +362,7 @@ static void refuse(struct raft *r, const struct raft_place *prev)
 	uint64_t at = prev->index - 1 < r->last ? prev->index - 1 : r->last;
 	struct raft_message *m = raft_send(r, RAFT_APPENDED, r->leader);
 	m->place = (struct raft_place){at, raft_term_at(r, at)};
+	m->round = r->round;
 }
 
 /* One run of a message, of which some may be here already.  false: it cannot be. */
@@ -363,9 +430,11 @@ void raft_replication_append(struct raft *r, const struct raft_message *m)
 	if (!well_formed(m) || (r->role == RAFT_LEADER && m->term == r->term))
 		return;
 	raft_election_follow(r, m->term, m->from);
+	r->soon_until = 0;
 	raft_election_delay(r);
 	r->heard = r->now;
-	r->leader_commit = m->commit;
+	if (m->round > r->round)
+		r->round = m->round;
 	const struct raft_place *prev = &m->place;
 	bool unchecked = RMQ_VARIANT(HOLE_UNCHECKED) && m->run_count > 0 &&
 			 m->runs[0].kind == RAFT_HOLE && prev->index <= r->last;
@@ -417,10 +486,9 @@ enum rmq_error raft_replication_propose(struct raft *r, const struct raft_event 
 static void hole_range(struct raft *r, uint64_t first, uint64_t end)
 {
 	while (first < end) {
-		uint64_t stop = first;
-		while (stop < end &&
-		       (!raft_configuration_is(r, stop) || RMQ_VARIANT(CONFIG_HOLES)))
-			stop++;
+		uint64_t stop = raft_configuration_next(r, first);
+		if (stop > end || RMQ_VARIANT(CONFIG_HOLES))
+			stop = end;
 		if (stop > first)
 			raft_push(
 			    &r->holes, ((struct hole_range){first, (uint32_t)(stop - first)}));
@@ -433,10 +501,9 @@ static bool end_counts(const struct raft *r, uint64_t end)
 {
 	if (end <= r->commit)
 		return true;
-	if (r->role != RAFT_LEADER && RMQ_VARIANT(HOLE_RAW_COMMIT) && end <= r->leader_commit)
-		return true;
-	return r->role == RAFT_LEADER ? RMQ_VARIANT(HOLE_AT_APPEND_LEADER)
-				      : RMQ_VARIANT(HOLE_AT_APPEND_FOLLOWER);
+	return r->role == RAFT_LEADER
+		   ? RMQ_VARIANT(HOLE_AT_APPEND_LEADER)
+		   : RMQ_VARIANT(HOLE_AT_APPEND_FOLLOWER) || RMQ_VARIANT(HOLE_RAW_COMMIT);
 }
 
 enum rmq_error raft_replication_hole(struct raft *r, const struct raft_event *e)

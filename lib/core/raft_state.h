@@ -32,14 +32,17 @@ struct raft_flight {
 
 struct raft_peer {
 	struct raft_id id;
-	bool granted;	/* its vote or pre-vote */
-	uint64_t heard; /* when it last answered this leader */
-	uint64_t match; /* acknowledged in this term */
-	uint64_t next;	/* the next record to send */
-	uint64_t moved; /* when match last rose, or sending began anew */
-	bool probing;	/* match is not known: one record at a time */
-	bool waiting;	/* probing, and one is under way */
-	bool reading;	/* a READ from read_at on is not answered yet */
+	bool granted;	      /* its vote or pre-vote */
+	uint64_t heard;	      /* when it last answered this leader */
+	uint64_t match;	      /* acknowledged in this term */
+	uint64_t received;    /* as it says: compared, but not durable there */
+	uint64_t next;	      /* the next record to send */
+	uint64_t round;	      /* of heartbeats: the newest that it answered in this term */
+	uint64_t moved;	      /* when match last rose, or sending began (anew) */
+	uint32_t patience_ms; /* so long without a move, and sending begins anew */
+	bool probing;	      /* match is not known: one record at a time */
+	bool waiting;	      /* probing, and one is under way */
+	bool reading;	      /* a READ from read_at on is not answered yet */
 	uint64_t read_at;
 	uint32_t flying;
 	unsigned flight_begin, flight_count;
@@ -79,10 +82,9 @@ struct raft {
 	bool member;	      /* was one, by a committed configuration */
 	uint64_t election_at; /* follower or candidate: when to campaign */
 	uint64_t heard;	      /* follower: last word of a leader; 0: never */
+	uint64_t soon_until;  /* the leader's connection was lost: ask often till then */
 	uint64_t verified;    /* compared with this leader's log in this term */
-	uint64_t
-	    leader_commit; /* as the leader says; nothing but a known-bad variant acts on it */
-	uint64_t reported; /* COMMITTED so far */
+	uint64_t reported;    /* COMMITTED so far */
 
 	/* Storage. */
 	uint64_t seq, stored;
@@ -91,6 +93,15 @@ struct raft {
 	uint64_t term_seq;    /* the STORE that holds `term` */
 	struct raft_id voted; /* a granted vote whose answer waits for vote_seq */
 	uint64_t vote_seq;
+
+	/*
+	 * Rounds of heartbeats in this term: a leader's newest; a follower's, of its leader's.
+	 * One barrier (the newest of those that came before it) is asked about at a time; those
+	 * that come meanwhile wait for the next round.
+	 */
+	uint64_t round;
+	uint64_t barrier, barrier_round; /* 0: none */
+	uint64_t barrier_waiting;	 /* 0: none */
 
 	/* Leader. */
 	uint64_t noop;
@@ -124,6 +135,8 @@ void raft_append(struct raft *r, const struct raft_run *run);
 void raft_truncate(struct raft *r, uint64_t from);
 /* Behind the last index of the term that holds `index`; last + 1 for the last term. */
 uint64_t raft_term_end(const struct raft *r, uint64_t index);
+/* The last index whose term is not newer than this one; 0: none. */
+uint64_t raft_term_last(const struct raft *r, uint64_t term);
 struct raft_peer *raft_peer(struct raft *r, struct raft_id id);
 
 /* ---- raft_configuration.c ---- */
@@ -134,8 +147,8 @@ uint64_t raft_configuration_index(const struct raft *r);
 void raft_configuration_peers(struct raft *r);
 bool raft_configuration_voter(const struct raft *r, struct raft_id id);
 bool raft_configuration_may_lead(const struct raft *r);
-/* Whether the record at this index is of kind CONFIG. */
-bool raft_configuration_is(const struct raft *r, uint64_t index);
+/* Index of the first record of kind CONFIG at or behind this one; UINT64_MAX: none. */
+uint64_t raft_configuration_next(const struct raft *r, uint64_t index);
 void raft_configuration_append(struct raft *r, uint64_t index, const struct raft_config *c);
 void raft_configuration_truncate(struct raft *r, uint64_t from);
 enum rmq_error raft_configuration_event(struct raft *r, const struct raft_event *e);
@@ -149,6 +162,7 @@ bool raft_configuration_majority(
 
 /* ---- raft_election.c ---- */
 
+/* When to campaign if nothing happens: anew from now on. */
 void raft_election_delay(struct raft *r);
 void raft_election_follow(struct raft *r, uint64_t term, struct raft_id leader);
 void raft_election_tick(struct raft *r);
@@ -161,6 +175,7 @@ void raft_election_reset(struct raft *r, struct raft_id peer);
 void raft_replication_lead(struct raft *r);
 void raft_replication_tick(struct raft *r);
 void raft_replication_stored(struct raft *r);
+enum rmq_error raft_replication_barrier(struct raft *r, uint64_t seq);
 void raft_replication_append(struct raft *r, const struct raft_message *m);
 void raft_replication_appended(struct raft *r, const struct raft_message *m);
 void raft_replication_reset(struct raft *r, struct raft_peer *p);

@@ -21,7 +21,8 @@
 	X(HOLE_UNCHECKED, "holes are taken without comparing what comes before them") \
 	X(HOLE_LAST_TERM, "a range of holes has the term of its last record") \
 	X(HOLE_BEFORE_COVER, "holes are stored before their cover") \
-	X(TWO_CONFIGS, "a change of membership begins before the last one is committed")
+	X(TWO_CONFIGS, "a change of membership begins before the last one is committed") \
+	X(BARRIER_WITHOUT_ROUND, "a barrier is answered without asking anyone")
 
 /* Those of the queue core, for tests/sim. */
 #define RMQ_QUEUE_VARIANTS(X) \

@@ -54,6 +54,7 @@ static void heal(struct sim *s)
 		memset(s->nodes[i].cut_to, 0, sizeof(s->nodes[i].cut_to));
 }
 
+/* Admits, takes in, promotes, moves or removes a node. */
 static void membership(struct sim *s, struct node *leader)
 {
 	struct node *n = any(s);
@@ -62,25 +63,34 @@ static void membership(struct sim *s, struct node *leader)
 	struct raft_status st;
 	raft_status(leader->raft, &st);
 	struct raft_event e = {.id = n->id, .member = &m};
-	const struct raft_member *is = raft_config_find(st.config, n->id);
-	/* A node that came back with another disk: its old incarnation is to go. */
-	for (unsigned i = 0; i < st.config->count; i++) {
-		const struct raft_member *old = &st.config->members[i];
-		if (old->id.bytes[0] == n->slot + 1 && !raft_id_eq(old->id, n->id)) {
-			e.id = old->id;
-			is = old;
-		}
-	}
-	if (!is)
-		e.type = RAFT_EVENT_ADD_LEARNER;
-	else if (!(is->flags & RAFT_VOTER) && raft_id_eq(is->id, n->id))
-		e.type = RAFT_EVENT_PROMOTE;
-	else if (raft_config_voters(st.config) > 3 || !raft_id_eq(is->id, n->id))
+	const struct raft_member *is = raft_config_find_name(st.config, m.name);
+	if (!is) {
+		e.type = RAFT_EVENT_ADMIT;
+	} else if (raft_id_none(is->id)) {
+		e.type =
+		    prng_chance(&s->prng, 800) ? RAFT_EVENT_ADD_LEARNER : RAFT_EVENT_REMOVE;
+		e.id = is->id;
+		e.name = m.name;
+	} else if (!raft_id_eq(is->id, n->id)) {
+		/* It came back with another disk: its old incarnation is to go. */
 		e.type = RAFT_EVENT_REMOVE;
-	else
+		e.id = is->id;
+	} else if (prng_chance(&s->prng, 200)) {
+		e.type = RAFT_EVENT_ADD_LEARNER;
+		s->moves++;
+		node_member(s, n, &m);
+	} else if (!(is->flags & RAFT_VOTER)) {
+		e.type = RAFT_EVENT_PROMOTE;
+	} else if (raft_config_voters(st.config) > 3) {
+		e.type = RAFT_EVENT_REMOVE;
+	} else {
 		return;
-	if (node_step(s, leader, &e) == RMQ_E_OK)
-		s->changes++;
+	}
+	uint64_t last = st.config_index;
+	if (node_step(s, leader, &e) != RMQ_E_OK)
+		return;
+	raft_status(leader->raft, &st);
+	s->changes += st.config_index != last;
 }
 
 static void fault(struct sim *s)
@@ -204,6 +214,8 @@ static void check_alive(struct sim *s)
 	if (st.commit + 20 < st.last.index)
 		sim_broken(s, "nothing is committed", st.commit, st.last.index);
 	for (unsigned i = 0; i < st.config->count; i++) {
+		if (raft_id_none(st.config->members[i].id))
+			continue;
 		struct node *n = &s->nodes[st.config->members[i].id.bytes[0] - 1];
 		if (!raft_id_eq(n->id, st.config->members[i].id))
 			continue;

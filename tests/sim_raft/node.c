@@ -18,9 +18,10 @@ void packet_free(struct packet *p)
 
 void node_member(struct sim *s, struct node *n, struct raft_member *m)
 {
-	(void)s;
-	*m = (struct raft_member){.id = n->id};
-	snprintf(m->name, sizeof(m->name), "n%u.%u", n->slot, n->incarnation);
+	*m = (struct raft_member){.id = n->id, .flags = RAFT_BROKER};
+	snprintf(m->name, sizeof(m->name), "n%u", n->slot);
+	snprintf(m->address, sizeof(m->address), "n%u:%u", n->slot, 1 + s->moves % 3);
+	m->key[0] = (uint8_t)(n->slot + 1);
 }
 
 static void new_incarnation(struct sim *s, struct node *n)
@@ -38,12 +39,13 @@ void node_first(struct sim *s, unsigned voters)
 {
 	uint32_t value = ++s->values;
 	struct raft_config *c = &s->configs[value];
+	c->cluster.bytes[0] = 1;
 	for (unsigned i = 0; i < NODES; i++) {
 		s->nodes[i].slot = i;
 		new_incarnation(s, &s->nodes[i]);
 		if (i < voters) {
 			node_member(s, &s->nodes[i], &c->members[c->count]);
-			c->members[c->count++].flags = RAFT_VOTER;
+			c->members[c->count++].flags |= RAFT_VOTER;
 		}
 	}
 	struct rec first = {1, value, RECORD_CONFIG};
@@ -86,6 +88,7 @@ void node_start(struct sim *s, struct node *n)
 	n->role = RAFT_FOLLOWER;
 	n->end_tried = 0;
 	n->read_count = 0;
+	n->leader_commit = 0;
 	n->raft = raft_new(&b, node_clock(s, n));
 }
 
@@ -277,6 +280,8 @@ void node_deliver(struct sim *s, struct packet *p)
 {
 	struct node *n = &s->nodes[p->m.to.bytes[0] - 1];
 	if (n->raft && raft_id_eq(n->id, p->m.to)) {
+		if (p->m.type == RAFT_APPEND && p->m.commit > n->leader_commit)
+			n->leader_commit = p->m.commit;
 		struct raft_event e = {.type = RAFT_EVENT_MESSAGE, .message = &p->m};
 		(void)!step(s, n, &e, p);
 	}
@@ -371,6 +376,8 @@ void node_holes(struct sim *s, struct node *n)
 {
 	for (uint64_t i = n->view.last; i > n->end_tried && i + 40 > n->view.last; i--) {
 		if (n->view.log[i].kind != RECORD_END)
+			continue;
+		if (RMQ_VARIANT(HOLE_RAW_COMMIT) && i > n->leader_commit)
 			continue;
 		const struct end *end = &s->ends[n->view.log[i].value];
 		struct raft_event e = {.type = RAFT_EVENT_HOLE,

@@ -52,6 +52,7 @@ struct node {
 	int64_t skew;
 	unsigned rate; /* of its clock, in permille */
 	uint64_t committed;
+	uint64_t leader_commit; /* as leaders say; no one but a known-bad variant acts on it */
 	enum raft_role role;
 	uint64_t role_term;
 	bool cut_to[NODES];
@@ -97,7 +98,7 @@ struct sim {
 	uint64_t commit;
 	struct raft_id leaders[TERMS];
 	struct raft_id votes[TERMS][NODES][8];
-	unsigned loss, duplicate, delay_max, faults, wipes;
+	unsigned loss, duplicate, delay_max, faults, wipes, moves;
 	uint64_t hash;
 	uint64_t proposed, elections, holes, changes;
 };
