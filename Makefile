@@ -84,7 +84,9 @@ $(B)/bench/%: $(B)/tests/bench/%.o $(B)/librmq.a
 
 $(B)/cli/%: $(B)/tests/cli/%.o $(B)/librmq.a
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ $(LIBS)
+	$(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
+
+$(B)/cli/fakenode: $(call obj,cmd/rmq-clusterd/control.c)
 
 $(B)/crash/%: $(B)/tests/crash/%.o $(B)/librmq.a
 	@mkdir -p $(@D)

@@ -27,6 +27,7 @@ struct cluster_status {
 	bool joining; /* asks seeds to be taken in */
 	uint64_t term;
 	uint64_t commit;
+	uint64_t last; /* index of the newest record of the log here */
 	const struct raft_member *leader; /* NULL: unknown */
 	/* The queue daemon runs here, takes clients at `queue_socket`, and we may serve. */
 	bool queue_ready;
