@@ -16,6 +16,8 @@
 #define READ_BYTES  (128u << 10)
 #define OUT_FIRST   256
 #define IOV_PIECES  (1 + 3 * DELIVER_FRAMES)
+/* Up to so much it is cheaper to copy pieces than to have the kernel walk them. */
+#define COPY_BYTES  1024
 #define ERROR_BYTES 512
 
 /* What is read here is taken before the next read; a cut frame is kept by its connection. */
@@ -222,6 +224,22 @@ static void out_written(struct conn *c, size_t n)
 		buffer_free(&c->out);
 }
 
+/* Bytes the socket took, of `len` in all. */
+static size_t write_pieces(struct conn *c, struct iovec *iov, int count, size_t len)
+{
+	const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+	uint8_t copy[COPY_BYTES];
+
+	if (len > sizeof(copy)) {
+		struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)count};
+		return write_result(c, sendmsg(c->fd, &msg, flags));
+	}
+	uint8_t *end = copy;
+	for (int i = 0; i < count; i++)
+		end = mempcpy(end, iov[i].iov_base, iov[i].iov_len);
+	return write_result(c, send(c->fd, copy, len, flags));
+}
+
 void conn_writev(struct conn *c, const struct slice *pieces, int count)
 {
 	struct iovec iov[IOV_PIECES];
@@ -238,8 +256,7 @@ void conn_writev(struct conn *c, const struct slice *pieces, int count)
 		len += pieces[i].len;
 	}
 	if (!c->blocked) {
-		struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)k};
-		n = write_result(c, sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT));
+		n = write_pieces(c, iov, k, len);
 		if (c->mute)
 			return;
 		c->blocked = n < len;
@@ -445,7 +462,7 @@ static void conn_read(struct conn *c)
 	size_t room = in->cap - in->len;
 	struct iovec iov[2] = {{in->data + in->len, room}, {scratch, sizeof(scratch)}};
 
-	ssize_t n = readv(c->fd, room > 0 ? iov : iov + 1, room > 0 ? 2 : 1);
+	ssize_t n = room > 0 ? readv(c->fd, iov, 2) : recv(c->fd, scratch, sizeof(scratch), 0);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	server_turn(s);
