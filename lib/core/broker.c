@@ -121,10 +121,18 @@ static struct conn *conn_find(const struct broker *b, uint64_t id)
 
 struct conn *broker_conn(struct broker *b, uint64_t id)
 {
-	/* What concerns one connection mostly comes in a row. */
-	if (!b->recent_conn || b->recent_conn->id != id)
-		b->recent_conn = conn_find(b, id);
-	return b->recent_conn;
+	struct conn *c = recent_find(&b->recent_conns, id);
+	if (!c && (c = conn_find(b, id)))
+		recent_put(&b->recent_conns, id, c);
+	return c;
+}
+
+struct session *broker_session_find(struct broker *b, uint64_t id)
+{
+	struct session *s = recent_find(&b->recent_sessions, id);
+	if (!s && (s = session_find(&b->sessions, id)))
+		recent_put(&b->recent_sessions, id, s);
+	return s;
 }
 
 struct queue *broker_queue_named(const struct broker *b, struct slice name)
@@ -315,6 +323,7 @@ struct session *broker_session_new(struct broker *b, uint64_t id)
 void broker_session_remove(struct broker *b, struct session *s)
 {
 	RB_REMOVE(session_tree, &b->sessions, s);
+	recent_drop(&b->recent_sessions, s->id);
 	b->sessions_count--;
 	if (s->is_closing) {
 		TAILQ_REMOVE(&b->closing, s, closing);
@@ -380,7 +389,7 @@ void broker_disconnect(struct broker *b, uint64_t id)
 		TAILQ_INSERT_TAIL(&b->idle, c->session, idle);
 	}
 	RB_REMOVE(conn_tree, &b->conns, c);
-	b->recent_conn = NULL;
+	recent_drop(&b->recent_conns, id);
 	free(c);
 }
 

@@ -39,6 +39,10 @@ static void answer(struct broker *b, struct conn *c, uint64_t n)
 		ANSWER(b, c, sent, n, a->first_seq, a->count);
 		return;
 	}
+	if (a->stale_len == 0) {
+		ANSWER(b, c, done, n, slice_of(NULL, 0));
+		return;
+	}
 	size_t cap = FRAME_SMALL + a->stale_len;
 	uint8_t *bytes = memory_new(cap);
 	struct writer w = writer_of(bytes, cap);
@@ -486,11 +490,12 @@ static void judge(struct broker *b, struct conn *c, struct queue *q,
     const struct wire_settle *m, struct verdict *v)
 {
 	size_t count = m->entries.len / SETTLE_ENTRY_SIZE;
-	struct settle_entry *e = memory_new(count * sizeof(*e));
+	struct settle_entry *e = b->entries;
 	struct reader in = reader_of(m->entries);
 	for (size_t i = 0; i < count; i++)
 		e[i] = settle_entry_get(&in);
-	qsort(e, count, sizeof(*e), entry_compare);
+	if (count > 1)
+		qsort(e, count, sizeof(*e), entry_compare);
 	uint64_t lease = 0, end = 0;
 	for (size_t i = 0; i < count; i++) {
 		uint64_t begin = e[i].first, stop = begin + e[i].count;
@@ -504,7 +509,6 @@ static void judge(struct broker *b, struct conn *c, struct queue *q,
 		e[i].count = (uint32_t)(stop - begin);
 		judge_entry(b, c, q, m, &e[i], v);
 	}
-	free(e);
 }
 
 static void settle(
@@ -682,7 +686,7 @@ static bool session_is_blank(const struct broker *b, const struct wire_hello *m)
 
 static void on_hello(struct broker *b, struct conn *c, const struct wire_hello *m)
 {
-	struct session *s = m->session ? session_find(&b->sessions, m->session) : NULL;
+	struct session *s = m->session ? broker_session_find(b, m->session) : NULL;
 	if (m->magic != WIRE_MAGIC || m->version != WIRE_VERSION) {
 		broker_refuse(b, c, RMQ_E_VERSION, error_text(RMQ_E_VERSION));
 		return;

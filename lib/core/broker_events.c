@@ -84,7 +84,7 @@ static bool queue_wants(const struct broker *b, const struct event_place *at, ui
 /* The session of an event; made if this event is the first to name it. */
 static struct session *session_of(struct broker *b, uint64_t id)
 {
-	struct session *s = session_find(&b->sessions, id);
+	struct session *s = broker_session_find(b, id);
 	if (!s) {
 		s = session_new(id);
 		RB_INSERT(session_tree, &b->sessions, s);
@@ -592,7 +592,7 @@ static enum rmq_error apply_dead(
 static enum rmq_error apply_extend(
     struct broker *b, const struct event_place *at, const struct event_extend *e)
 {
-	struct session *s = session_find(&b->sessions, e->session);
+	struct session *s = broker_session_find(b, e->session);
 	struct range *r, *next;
 	for (r = s ? TAILQ_FIRST(&s->held) : NULL; r; r = next) {
 		next = TAILQ_NEXT(r, held);
@@ -606,7 +606,7 @@ static enum rmq_error apply_extend(
 /* The session ends: what it holds in queues that want the event has no holder now. */
 static void end_session(struct broker *b, const struct event_place *at, uint64_t id)
 {
-	struct session *s = session_find(&b->sessions, id);
+	struct session *s = broker_session_find(b, id);
 	struct range *r, *next;
 	for (r = s ? TAILQ_FIRST(&s->held) : NULL; r; r = next) {
 		next = TAILQ_NEXT(r, held);

@@ -279,7 +279,7 @@ void broker_expire(struct broker *b)
 
 void broker_holder_died(struct broker *b, uint64_t id)
 {
-	struct session *s = session_find(&b->sessions, id);
+	struct session *s = broker_session_find(b, id);
 	struct range *r, *next;
 	if (!s)
 		return;

@@ -13,6 +13,7 @@
 
 #include "core/broker.h"
 #include "core/queue.h"
+#include "core/recent.h"
 #include "core/session.h"
 
 /* Group of the sessions, behind those of the queues. */
@@ -118,6 +119,7 @@ struct checkpoint {
 struct broker {
 	struct broker_host host;
 	/* Memory of one settlement's judgement: too much to be made for each. */
+	struct settle_entry entries[SETTLE_ENTRIES_MAX];
 	uint8_t verdict[3 * RECORD_PAYLOAD_MAX];
 	struct lease_time lease_now;
 	struct wall_time wall_now;
@@ -143,7 +145,8 @@ struct broker {
 	struct session_list closing;
 	uint32_t closing_count;
 	struct conn_tree conns;
-	struct conn *recent_conn; /* the one that was looked up last, or NULL */
+	struct recent recent_conns;
+	struct recent recent_sessions;
 	TAILQ_HEAD(, conn) waiting_room;
 	bool room_news; /* something became free: tell those that wait */
 
@@ -181,6 +184,8 @@ RB_PROTOTYPE(queue_id_tree, queue, by_id, queue_id_compare)
 /* ---- broker.c ---- */
 
 struct conn *broker_conn(struct broker *b, uint64_t id);
+/* The session with this id, or NULL. */
+struct session *broker_session_find(struct broker *b, uint64_t id);
 struct queue *broker_queue_named(const struct broker *b, struct slice name);
 struct queue *broker_queue(const struct broker *b, uint32_t id);
 /* Something may be handed out from the queue in this turn. */

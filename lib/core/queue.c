@@ -149,6 +149,8 @@ static void batch_free(struct queue *q, struct batch *b)
 	q->bytes -= batch_live_bytes(b);
 	if (q->newest == b)
 		q->newest = NULL;
+	if (q->recent_batch == b)
+		q->recent_batch = NULL;
 	if (b->record) {
 		LIST_REMOVE(b, in_record);
 		ledger_drop(q->ledger, b->record, b->live, batch_live_bytes(b));
@@ -229,7 +231,10 @@ struct batch *queue_batch_next(struct batch *b)
 
 struct batch *queue_batch_at(struct queue *q, uint64_t seq)
 {
-	struct batch *b = RB_ROOT(&q->batches), *found = NULL;
+	struct batch *b = q->recent_batch, *found = NULL;
+	if (b && b->first <= seq && seq < b->first + b->count)
+		return b;
+	b = RB_ROOT(&q->batches);
 	while (b) {
 		if (b->first + b->count > seq) {
 			found = b;
@@ -238,6 +243,7 @@ struct batch *queue_batch_at(struct queue *q, uint64_t seq)
 			b = RB_RIGHT(b, by_seq);
 		}
 	}
+	q->recent_batch = found;
 	return found;
 }
 
@@ -424,7 +430,10 @@ bool queue_relocate(struct queue *q, uint64_t first, uint32_t count, uint32_t by
 
 struct range *queue_range_at(struct queue *q, uint64_t seq)
 {
-	struct range *r = RB_ROOT(&q->ranges), *found = NULL;
+	struct range *r = q->recent_range, *found = NULL;
+	if (r && r->first <= seq && seq < r->first + r->span)
+		return r;
+	r = RB_ROOT(&q->ranges);
 	while (r) {
 		if (r->first + r->span > seq) {
 			found = r;
@@ -433,6 +442,7 @@ struct range *queue_range_at(struct queue *q, uint64_t seq)
 			r = RB_RIGHT(r, by_seq);
 		}
 	}
+	q->recent_range = found;
 	return found;
 }
 
@@ -507,6 +517,8 @@ static void range_free(struct queue *q, struct range *r)
 {
 	leave_state(q, r);
 	RB_REMOVE(range_tree, &q->ranges, r);
+	if (q->recent_range == r)
+		q->recent_range = NULL;
 	free(r);
 }
 
@@ -529,6 +541,8 @@ static struct range *range_split(struct queue *q, struct range *r, uint64_t seq)
 	r->live = left_live;
 	RB_INSERT(range_tree, &q->ranges, right);
 	enter_state(q, right, r->state);
+	/* What is taken off at the front is mostly followed by what comes next. */
+	q->recent_range = right;
 	return right;
 }
 

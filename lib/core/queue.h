@@ -127,6 +127,8 @@ struct queue {
 	struct batch_tree batches;
 	struct batch *newest; /* the one that was added last, while it is as added */
 	struct range_tree ranges;
+	struct range *recent_range; /* looked up last, or NULL */
+	struct batch *recent_batch;
 	struct ready_tree ready;
 	TAILQ_HEAD(, subscription) hungry; /* with credit left */
 	TAILQ_HEAD(, subscription) subs;

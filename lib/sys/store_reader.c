@@ -15,6 +15,8 @@ struct store_reader {
 	MDB_txn *txn; /* kept for the next begin */
 	MDB_cursor *cursor;
 	bool begun;
+	struct record_header last; /* found last since begin; index 0: none */
+	struct slice last_payload;
 	uint64_t verified[VERIFIED_SLOTS];
 };
 
@@ -81,6 +83,7 @@ enum rmq_error store_reader_begin(struct store_reader *r)
 			rc = mdb_cursor_renew(r->txn, r->cursor);
 	}
 	r->begun = rc == 0;
+	r->last.index = 0;
 	return store_env_error(rc);
 }
 
@@ -110,11 +113,20 @@ enum rmq_error store_reader_get(
 	uint8_t key_bytes[STORE_KEY_SIZE];
 	MDB_val key = {STORE_KEY_SIZE, key_bytes};
 	MDB_val value;
-	store_env_key(key_bytes, index);
-	int rc = mdb_get(r->txn, r->env.log, &key, &value);
-	if (rc)
-		return store_env_error(rc);
-	return open_record(r, index, &value, h, payload);
+	if (r->last.index != index || index == 0) {
+		store_env_key(key_bytes, index);
+		int rc = mdb_get(r->txn, r->env.log, &key, &value);
+		if (rc)
+			return store_env_error(rc);
+		enum rmq_error err = open_record(r, index, &value, h, payload);
+		if (err)
+			return err;
+		r->last = *h;
+		r->last_payload = *payload;
+	}
+	*h = r->last;
+	*payload = r->last_payload;
+	return RMQ_E_OK;
 }
 
 static enum rmq_error seek(
