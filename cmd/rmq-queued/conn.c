@@ -471,7 +471,6 @@ static void conn_read(struct conn *c)
 		return;
 	}
 	size_t got = (size_t)n, first = got < room ? got : room;
-	s->turn_read += got;
 	in->len += first;
 	take(c, slice_of(scratch, got - first));
 }

@@ -133,7 +133,6 @@ void server_turn(struct server *s)
 	if (s->in_turn)
 		return;
 	s->in_turn = true;
-	s->turn_read = 0;
 	s->now = clock_mono();
 	broker_now(s->broker, lease_now(s), clock_wall());
 }

@@ -58,7 +58,6 @@ struct server {
 	/* The turn. */
 	bool in_turn;
 	bool throttled;
-	size_t turn_read;
 	struct mono_time now;
 	struct mono_time mono_base;
 	struct lease_time lease_base;
