@@ -34,26 +34,22 @@ static const struct rec *made_at(struct sim *s, uint64_t index, uint64_t term)
 	return NULL;
 }
 
-/* Whether the END at `end`, as committed, says that the record at `index` died. */
-static bool kills(struct sim *s, uint64_t end, uint64_t index)
-{
-	if (s->committed[end].kind != RECORD_END)
-		return false;
-	const struct end *e = &s->ends[s->committed[end].value];
-	for (unsigned i = 0; i < e->count; i++) {
-		if (index >= e->dead[i].first && index < e->dead[i].first + e->dead[i].count)
-			return true;
-	}
-	return false;
-}
-
+/* Whether a committed END at or below `last` says that the record at `index` died. */
 static bool killed(struct sim *s, uint64_t index, uint64_t last)
 {
-	for (uint64_t end = index + 1; end <= last && end <= s->commit; end++) {
-		if (kills(s, end, index))
-			return true;
+	return s->killed_by[index] != 0 && s->killed_by[index] <= last;
+}
+
+static void note_dead(struct sim *s, uint64_t end)
+{
+	const struct end *e = s->value[s->committed[end].value].end;
+	for (unsigned i = 0; i < e->count; i++) {
+		for (uint64_t k = e->dead[i].first; k < e->dead[i].first + e->dead[i].count;
+		     k++) {
+			if (!s->killed_by[k])
+				s->killed_by[k] = end;
+		}
 	}
-	return false;
 }
 
 /* Rules 1, 2 and 6 of holes, and log matching, for what is new in a log. */
@@ -164,6 +160,10 @@ void check_node(struct sim *s, struct node *n)
 			s->committed[i] = *rec;
 			s->commit_terms[i] = st.term;
 			s->commit = i;
+			if (rec->kind == RECORD_END)
+				note_dead(s, i);
+			if (s->host)
+				s->host->committed(s, i);
 		} else if (s->committed[i].term != rec->term) {
 			sim_broken(
 			    s, "state machine safety: committed is something else", i, n->slot);

@@ -38,7 +38,7 @@ static void new_incarnation(struct sim *s, struct node *n)
 void node_first(struct sim *s, unsigned voters)
 {
 	uint32_t value = ++s->values;
-	struct raft_config *c = &s->configs[value];
+	struct raft_config *c = s->value[value].config = calloc(1, sizeof(*c));
 	c->cluster.bytes[0] = 1;
 	for (unsigned i = 0; i < NODES; i++) {
 		s->nodes[i].slot = i;
@@ -81,7 +81,7 @@ void node_start(struct sim *s, struct node *n)
 			terms[b.term_count++] = (struct raft_place){i, d->log[i].term};
 		if (d->log[i].kind == RECORD_CONFIG)
 			configs[b.config_count++] = (struct raft_run){
-			    .first = i, .config = &s->configs[d->log[i].value]};
+			    .first = i, .config = s->value[d->log[i].value].config};
 	}
 	check_disk(s, n, d);
 	n->committed = 0;
@@ -112,6 +112,21 @@ static void apply(struct sim *s, struct disk *d, const struct op *op)
 	}
 }
 
+static uint32_t new_value(struct sim *s, uint32_t bytes)
+{
+	if (s->values + 1 >= VALUES)
+		sim_broken(s, "the simulator has too few values", s->values, 0);
+	s->value[++s->values].bytes = bytes;
+	return s->values;
+}
+
+static void config_copy(struct sim *s, uint32_t value, const struct raft_config *c)
+{
+	struct raft_config *copy = malloc(sizeof(*copy));
+	*copy = *c;
+	s->value[value].config = copy;
+}
+
 static struct op *op_copy(
     struct sim *s, const struct raft_store *st, const uint32_t *values, uint64_t first_value)
 {
@@ -132,9 +147,9 @@ static struct op *op_copy(
 			if (values)
 				op->recs[n].value = values[run->first + k - first_value];
 			else if (run->kind != RAFT_HOLE)
-				op->recs[n].value = ++s->values;
+				op->recs[n].value = new_value(s, run->bytes);
 			if (run->kind == RECORD_CONFIG && !values)
-				s->configs[op->recs[n].value] = *run->config;
+				config_copy(s, op->recs[n].value, run->config);
 		}
 	}
 	return op;
@@ -170,6 +185,8 @@ void node_crash(struct sim *s, struct node *n)
 {
 	raft_free(n->raft);
 	n->raft = NULL;
+	if (s->host)
+		s->host->down(s, n);
 	while (n->ops && prng_chance(&s->prng, 300))
 		node_sync(s, n);
 	while (n->ops) {
@@ -204,13 +221,16 @@ static void post(struct sim *s, struct node *n, const struct raft_message *m)
 		if (m->run_count)
 			memcpy(p->runs, m->runs, m->run_count * sizeof(*p->runs));
 		p->m.runs = p->runs;
-		p->values = calloc(LOG_MAX + 1, sizeof(*p->values));
 		uint64_t at = 0;
+		for (unsigned i = 0; i < m->run_count; i++)
+			at += m->runs[i].count;
+		p->values = calloc(at + 1, sizeof(*p->values));
+		at = 0;
 		for (unsigned i = 0; i < m->run_count; i++) {
 			for (uint32_t k = 0; k < m->runs[i].count; k++, at++)
 				p->values[at] = n->view.log[m->runs[i].first + k].value;
 			if (m->runs[i].kind == RECORD_CONFIG)
-				p->runs[i].config = &s->configs[p->values[at - 1]];
+				p->runs[i].config = s->value[p->values[at - 1]].config;
 		}
 		p->next = s->packets;
 		s->packets = p;
@@ -220,8 +240,10 @@ static void post(struct sim *s, struct node *n, const struct raft_message *m)
 static void store(
     struct sim *s, struct node *n, const struct raft_store *st, const struct packet *from)
 {
+	/* What comes with no record may still make one begin: a vote, a leader's NOOP. */
+	bool copied = from && from->m.run_count > 0;
 	struct op *op =
-	    op_copy(s, st, from ? from->values : NULL, from ? from->m.place.index + 1 : 0);
+	    op_copy(s, st, copied ? from->values : NULL, copied ? from->m.place.index + 1 : 0);
 	uint64_t first = st->run_count ? st->runs[0].first : n->view.last + 1;
 	for (unsigned i = 0; i < st->hole_count; i++) {
 		s->holes += st->holes[i].count;
@@ -245,6 +267,8 @@ static enum rmq_error step(
 	enum rmq_error error = raft_step(n->raft, e, node_clock(s, n), &actions, &count);
 	for (size_t i = 0; i < count; i++) {
 		const struct raft_action *a = &actions[i];
+		if (s->host)
+			s->host->action(s, n, a);
 		switch (a->type) {
 		case RAFT_STORE:
 			store(s, n, &a->store, from);
@@ -299,8 +323,8 @@ static void answer_read(struct sim *s, struct node *n, const struct raft_action 
 		struct raft_run *run = &runs[count++];
 		*run = (struct raft_run){.first = at, .count = 1, .kind = n->view.log[at].kind};
 		if (run->kind == RECORD_CONFIG)
-			run->config = &s->configs[n->view.log[at].value];
-		run->bytes = run->kind == RAFT_HOLE ? 0 : 100;
+			run->config = s->value[n->view.log[at].value].config;
+		run->bytes = run->kind == RAFT_HOLE ? 0 : s->value[n->view.log[at].value].bytes;
 		at++;
 		while (run->kind == RAFT_HOLE && at <= n->view.last &&
 		       n->view.log[at].kind == RAFT_HOLE) {
@@ -342,35 +366,6 @@ struct node *node_leader(struct sim *s)
 	return NULL;
 }
 
-/* Records that died: some in front of END, whole ranges of them, with whatever is in them. */
-static void choose_dead(struct sim *s, struct node *n, struct end *e, uint64_t end)
-{
-	for (uint64_t i = 1; i + 1 < end && e->count < DEAD_MAX; i++) {
-		bool old_end = n->view.log[i].kind == RECORD_END && i + 20 > end;
-		if (old_end || prng_chance(&s->prng, 250))
-			continue;
-		if (e->count && e->dead[e->count - 1].first + e->dead[e->count - 1].count == i)
-			e->dead[e->count - 1].count++;
-		else
-			e->dead[e->count++] = (struct hole_range){i, 1};
-	}
-}
-
-void node_propose(struct sim *s, struct node *n, bool end)
-{
-	struct raft_run run = {
-	    .count = 1, .bytes = 100, .kind = end ? RECORD_END : RECORD_EVENTS};
-	struct raft_event e = {.type = RAFT_EVENT_PROPOSE, .runs = &run, .run_count = 1};
-	if (n->view.last + 100 > LOG_MAX || s->values + 200 > VALUES)
-		return;
-	if (end)
-		choose_dead(s, n, &s->ends[s->values + 1], n->view.last + 1);
-	if (node_step(s, n, &e) == RMQ_E_OK)
-		s->proposed++;
-	else if (end)
-		s->ends[s->values + 1].count = 0;
-}
-
 /* The host asks for the holes of each END that it holds, as early as it can. */
 void node_holes(struct sim *s, struct node *n)
 {
@@ -379,7 +374,7 @@ void node_holes(struct sim *s, struct node *n)
 			continue;
 		if (RMQ_VARIANT(HOLE_RAW_COMMIT) && i > n->leader_commit)
 			continue;
-		const struct end *end = &s->ends[n->view.log[i].value];
+		const struct end *end = s->value[n->view.log[i].value].end;
 		struct raft_event e = {.type = RAFT_EVENT_HOLE,
 		    .index = i,
 		    .ranges = end->dead,

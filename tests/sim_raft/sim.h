@@ -11,12 +11,11 @@
 #include "../sim/prng.h"
 
 #define NODES	 6
-#define LOG_MAX	 600
-#define VALUES	 4096
+#define LOG_MAX	 8000
+#define VALUES	 16384
 #define TERMS	 512
 #define ELECTION 100
 #define BEAT	 20
-#define DEAD_MAX 24
 
 struct rec {
 	uint64_t term;
@@ -69,9 +68,17 @@ struct packet {
 	uint32_t *values;
 };
 
+/* What an END says died. */
 struct end {
 	unsigned count;
-	struct hole_range dead[DEAD_MAX];
+	struct hole_range dead[];
+};
+
+/* What a record holds, by the number that names it. */
+struct value {
+	uint32_t bytes;
+	struct raft_config *config; /* of CONFIG */
+	struct end *end;	    /* of END */
 };
 
 /* A record as its leader made it. */
@@ -81,7 +88,21 @@ struct made {
 	struct rec rec;
 };
 
+struct sim;
+
+/* Who lives on top of the nodes. */
+struct host {
+	/* A step's action is about to be done. */
+	void (*action)(struct sim *s, struct node *n, const struct raft_action *a);
+	/* The process has ended. */
+	void (*down)(struct sim *s, struct node *n);
+	/* This record is committed: some node knows it. */
+	void (*committed)(struct sim *s, uint64_t index);
+};
+
 struct sim {
+	const struct host *host; /* NULL: nobody */
+	void *arg;		 /* the host's */
 	struct prng prng;
 	uint64_t now;
 	uint64_t seed;
@@ -90,11 +111,11 @@ struct sim {
 	struct node nodes[NODES];
 	struct packet *packets;
 	uint32_t values;
-	struct end ends[VALUES];
-	struct raft_config configs[VALUES];
+	struct value value[VALUES];
 	struct made *made[LOG_MAX + 1];
 	struct rec committed[LOG_MAX + 1];
 	uint64_t commit_terms[LOG_MAX + 1]; /* of the leader that committed it */
+	uint64_t killed_by[LOG_MAX + 1];    /* the first committed END that says it died */
 	uint64_t commit;
 	struct raft_id leaders[TERMS];
 	struct raft_id votes[TERMS][NODES][8];
@@ -103,10 +124,31 @@ struct sim {
 	uint64_t proposed, elections, holes, changes;
 };
 
-/* Ends the process with 1 and says what was broken. */
+/* Ends the process with 1 and says what was broken.  Whoever has main() has these two. */
 void sim_broken(struct sim *s, const char *what, uint64_t a, uint64_t b)
     __attribute__((noreturn));
 void sim_note(struct sim *s, uint64_t x);
+
+/* ---- cluster.c ---- */
+
+/* In zeroed memory: chance from the seed, nodes that run, the first of them voters. */
+void sim_begin(struct sim *s, uint64_t seed);
+void sim_end(struct sim *s);
+struct node *sim_any(struct sim *s);
+void sim_partition(struct sim *s);
+void sim_heal(struct sim *s);
+/* The leader is asked for a change of membership that makes sense. */
+void sim_membership(struct sim *s, struct node *leader);
+/* Something breaks. */
+void sim_fault(struct sim *s);
+/* A millisecond passes: faults, messages, timers, disks. */
+void sim_millisecond(struct sim *s);
+/* What an administrator and the network do to a leader. */
+void sim_disturb(struct sim *s, struct node *leader);
+/* The faults end. */
+void sim_calm(struct sim *s);
+/* All voters agree on a leader and have caught up with it. */
+void sim_check_alive(struct sim *s);
 
 /* ---- node.c ---- */
 void node_first(struct sim *s, unsigned voters);
@@ -116,7 +158,7 @@ void node_wipe(struct sim *s, struct node *n);
 enum rmq_error node_step(struct sim *s, struct node *n, struct raft_event *e);
 void node_turn(struct sim *s, struct node *n);
 void node_deliver(struct sim *s, struct packet *p);
-void node_propose(struct sim *s, struct node *n, bool end);
+/* Asks for the holes of each END that it may use by now. */
 void node_holes(struct sim *s, struct node *n);
 struct node *node_leader(struct sim *s);
 void node_member(struct sim *s, struct node *n, struct raft_member *m);

@@ -1,0 +1,238 @@
+/* The nodes together: what passes in a millisecond, and what breaks. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sim.h"
+
+void sim_begin(struct sim *s, uint64_t seed)
+{
+	s->seed = seed;
+	s->prng.state = seed;
+	s->loss = (unsigned)prng_below(&s->prng, 150);
+	s->duplicate = (unsigned)prng_below(&s->prng, 100);
+	s->delay_max = (unsigned)prng_range(&s->prng, 3, prng_chance(&s->prng, 300) ? 120 : 20);
+	s->faults = (unsigned)prng_range(&s->prng, 0, 12);
+	s->wipes = 1;
+	node_first(s, (unsigned)prng_range(&s->prng, 3, 5));
+}
+
+struct node *sim_any(struct sim *s)
+{
+	return &s->nodes[prng_below(&s->prng, NODES)];
+}
+
+void sim_partition(struct sim *s)
+{
+	bool oneway = prng_chance(&s->prng, 400);
+	uint64_t side = prng_next(&s->prng);
+	for (unsigned i = 0; i < NODES; i++) {
+		for (unsigned j = 0; j < NODES; j++) {
+			bool a = side >> i & 1, b = side >> j & 1;
+			s->nodes[i].cut_to[j] = oneway ? a && !b : a != b;
+		}
+	}
+}
+
+void sim_heal(struct sim *s)
+{
+	for (unsigned i = 0; i < NODES; i++)
+		memset(s->nodes[i].cut_to, 0, sizeof(s->nodes[i].cut_to));
+}
+
+/* Admits, takes in, promotes, moves or removes a node. */
+void sim_membership(struct sim *s, struct node *leader)
+{
+	struct node *n = sim_any(s);
+	struct raft_member m;
+	node_member(s, n, &m);
+	struct raft_status st;
+	raft_status(leader->raft, &st);
+	struct raft_event e = {.id = n->id, .member = &m};
+	const struct raft_member *is = raft_config_find_name(st.config, m.name);
+	if (!is) {
+		e.type = RAFT_EVENT_ADMIT;
+	} else if (raft_id_none(is->id)) {
+		e.type =
+		    prng_chance(&s->prng, 800) ? RAFT_EVENT_ADD_LEARNER : RAFT_EVENT_REMOVE;
+		e.id = is->id;
+		e.name = m.name;
+	} else if (!raft_id_eq(is->id, n->id)) {
+		/* It came back with another disk: its old incarnation is to go. */
+		e.type = RAFT_EVENT_REMOVE;
+		e.id = is->id;
+	} else if (prng_chance(&s->prng, 200)) {
+		e.type = RAFT_EVENT_ADD_LEARNER;
+		s->moves++;
+		node_member(s, n, &m);
+	} else if (!(is->flags & RAFT_VOTER)) {
+		e.type = RAFT_EVENT_PROMOTE;
+	} else if (raft_config_voters(st.config) > 3) {
+		e.type = RAFT_EVENT_REMOVE;
+	} else {
+		return;
+	}
+	uint64_t last = st.config_index;
+	if (node_step(s, leader, &e) != RMQ_E_OK)
+		return;
+	raft_status(leader->raft, &st);
+	s->changes += st.config_index != last;
+}
+
+void sim_fault(struct sim *s)
+{
+	struct node *n = sim_any(s);
+	switch (prng_below(&s->prng, 9)) {
+	case 0:
+	case 1:
+		sim_partition(s);
+		break;
+	case 2:
+	case 3:
+		sim_heal(s);
+		break;
+	case 4:
+		n->paused_until = s->now + prng_below(&s->prng, 500);
+		break;
+	case 5:
+		n->full_until = s->now + prng_below(&s->prng, 800);
+		break;
+	case 6:
+		if (s->wipes > 0 && n->raft && n->incarnation < 7 &&
+		    prng_chance(&s->prng, 200)) {
+			s->wipes--;
+			node_wipe(s, n);
+			break;
+		}
+		/* fall through */
+	default:
+		if (n->raft)
+			node_crash(s, n);
+	}
+}
+
+void sim_disturb(struct sim *s, struct node *leader)
+{
+	if (s->quiet)
+		return;
+	if (prng_chance(&s->prng, 6))
+		sim_membership(s, leader);
+	if (prng_chance(&s->prng, 1))
+		(void)!node_step(s, leader,
+		    &(struct raft_event){.type = RAFT_EVENT_TRANSFER, .id = sim_any(s)->id});
+}
+
+/* A connection between two nodes is lost. */
+static void reset(struct sim *s)
+{
+	if (s->quiet || !prng_chance(&s->prng, 20) || !sim_any(s)->raft)
+		return;
+	struct node *n = sim_any(s);
+	if (n->raft)
+		(void)!node_step(
+		    s, n, &(struct raft_event){.type = RAFT_EVENT_RESET, .id = sim_any(s)->id});
+}
+
+static void deliver(struct sim *s)
+{
+	struct packet **at = &s->packets;
+	struct packet *due = NULL;
+	while (*at) {
+		struct packet *p = *at;
+		const struct node *n = &s->nodes[p->m.to.bytes[0] - 1];
+		if (p->at > s->now || n->paused_until > s->now) {
+			at = &p->next;
+			continue;
+		}
+		*at = p->next;
+		p->next = due;
+		due = p;
+	}
+	while (due) {
+		struct packet *p = due;
+		due = p->next;
+		node_deliver(s, p);
+	}
+}
+
+void sim_millisecond(struct sim *s)
+{
+	s->now++;
+	if (!s->quiet && prng_chance(&s->prng, s->faults))
+		sim_fault(s);
+	deliver(s);
+	for (unsigned i = 0; i < NODES; i++) {
+		struct node *n = &s->nodes[i];
+		if (!n->raft && n->up_at <= s->now)
+			node_start(s, n);
+		if (!n->raft || n->paused_until > s->now)
+			continue;
+		node_turn(s, n);
+		if (n->ops && n->sync_at <= s->now && (s->quiet || n->full_until <= s->now)) {
+			/* A sync that fails ends the process. */
+			if (!s->quiet && prng_chance(&s->prng, 1)) {
+				node_crash(s, n);
+				continue;
+			}
+			while (node_sync(s, n) && prng_chance(&s->prng, 500))
+				;
+			n->sync_at = s->now + prng_range(&s->prng, 1, s->quiet ? 3 : 30);
+		}
+	}
+	reset(s);
+}
+
+void sim_calm(struct sim *s)
+{
+	s->quiet = true;
+	sim_heal(s);
+	for (unsigned i = 0; i < NODES; i++)
+		s->nodes[i].paused_until = 0;
+}
+
+/* When the faults are over, all voters agree on a leader and catch up with it. */
+void sim_check_alive(struct sim *s)
+{
+	struct node *l = node_leader(s);
+	if (!l)
+		sim_broken(s, "no leader after the faults ended", 0, 0);
+	struct raft_status st, other;
+	raft_status(l->raft, &st);
+	if (st.commit + 20 < st.last.index)
+		sim_broken(s, "nothing is committed", st.commit, st.last.index);
+	for (unsigned i = 0; i < st.config->count; i++) {
+		if (raft_id_none(st.config->members[i].id))
+			continue;
+		struct node *n = &s->nodes[st.config->members[i].id.bytes[0] - 1];
+		if (!raft_id_eq(n->id, st.config->members[i].id))
+			continue;
+		raft_status(n->raft, &other);
+		if (other.commit + 20 < st.commit)
+			sim_broken(s, "a node does not catch up", n->slot, other.commit);
+	}
+}
+
+void sim_end(struct sim *s)
+{
+	s->by_hand = true;
+	s->host = NULL;
+	for (unsigned i = 0; i < NODES; i++) {
+		if (s->nodes[i].raft)
+			node_crash(s, &s->nodes[i]);
+	}
+	while (s->packets) {
+		struct packet *p = s->packets;
+		s->packets = p->next;
+		packet_free(p);
+	}
+	for (unsigned i = 0; i <= LOG_MAX; i++) {
+		while (s->made[i]) {
+			struct made *m = s->made[i];
+			s->made[i] = m->next;
+			free(m);
+		}
+	}
+	for (unsigned i = 0; i < VALUES; i++) {
+		free(s->value[i].config);
+		free(s->value[i].end);
+	}
+}
