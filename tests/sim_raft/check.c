@@ -120,6 +120,15 @@ void check_message(struct sim *s, struct node *n, const struct raft_message *m)
 		sim_broken(s, "acknowledged and not durable", i, n->slot);
 }
 
+/* What was committed anywhere when a barrier was asked for is in this log. */
+void check_barrier(struct sim *s, struct node *n, const struct barrier *b)
+{
+	uint64_t i = b->commit;
+	if (i > n->view.last || n->view.log[i].term != s->committed[i].term)
+		sim_broken(
+		    s, "a barrier is done, and this log lacks what was committed", i, n->slot);
+}
+
 static void check_leader(struct sim *s, struct node *n, const struct raft_status *st)
 {
 	if (st->term < TERMS) {

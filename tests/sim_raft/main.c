@@ -81,6 +81,8 @@ static void work(struct sim *s)
 			continue;
 		if (prng_chance(&s->prng, 40))
 			propose(s, n, prng_chance(&s->prng, 150));
+		if (prng_chance(&s->prng, 100))
+			node_barrier(s, n);
 		sim_disturb(s, n);
 	}
 }

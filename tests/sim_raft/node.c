@@ -88,6 +88,7 @@ void node_start(struct sim *s, struct node *n)
 	n->role = RAFT_FOLLOWER;
 	n->end_tried = 0;
 	n->read_count = 0;
+	n->barrier = n->barrier_count = 0;
 	n->leader_commit = 0;
 	n->raft = raft_new(&b, node_clock(s, n));
 }
@@ -259,6 +260,18 @@ static void store(
 	check_log(s, n, first);
 }
 
+static void barriers_done(struct sim *s, struct node *n, uint64_t seq)
+{
+	unsigned kept = 0;
+	for (unsigned i = 0; i < n->barrier_count; i++) {
+		if (n->barriers[i].seq <= seq)
+			check_barrier(s, n, &n->barriers[i]);
+		else
+			n->barriers[kept++] = n->barriers[i];
+	}
+	n->barrier_count = kept;
+}
+
 static enum rmq_error step(
     struct sim *s, struct node *n, struct raft_event *e, const struct packet *from)
 {
@@ -279,6 +292,9 @@ static enum rmq_error step(
 		case RAFT_READ:
 			if (n->read_count < RAFT_MEMBERS_MAX)
 				n->reads[n->read_count++] = *a;
+			break;
+		case RAFT_BARRIER_DONE:
+			barriers_done(s, n, a->seq);
 			break;
 		case RAFT_FATAL:
 			sim_broken(s, "fatal", n->slot, a->error);
@@ -364,6 +380,22 @@ struct node *node_leader(struct sim *s)
 			return &s->nodes[i];
 	}
 	return NULL;
+}
+
+uint64_t node_barrier(struct sim *s, struct node *n)
+{
+	struct raft_status st;
+	raft_status(n->raft, &st);
+	if (!st.serving)
+		n->barrier_count = 0;
+	if (!st.serving || n->barrier_count == BARRIERS_MAX)
+		return 0;
+	/* It may be done within the step. */
+	n->barriers[n->barrier_count++] = (struct barrier){++n->barrier, s->commit};
+	struct raft_event e = {.type = RAFT_EVENT_BARRIER, .seq = n->barrier};
+	if (node_step(s, n, &e) != RMQ_E_OK)
+		sim_broken(s, "a barrier is refused", n->barrier, n->slot);
+	return n->barrier;
 }
 
 /* The host asks for the holes of each END that it holds, as early as it can. */

@@ -10,12 +10,13 @@
 
 #include "../sim/prng.h"
 
-#define NODES	 6
-#define LOG_MAX	 8000
-#define VALUES	 16384
-#define TERMS	 512
-#define ELECTION 100
-#define BEAT	 20
+#define NODES	     6
+#define LOG_MAX	     8000
+#define VALUES	     16384
+#define TERMS	     512
+#define ELECTION     100
+#define BEAT	     20
+#define BARRIERS_MAX 16
 
 struct rec {
 	uint64_t term;
@@ -40,6 +41,12 @@ struct disk {
 	struct rec log[LOG_MAX + 1];
 };
 
+/* A barrier that is not done, and what was committed when it was asked for. */
+struct barrier {
+	uint64_t seq;
+	uint64_t commit;
+};
+
 struct node {
 	struct raft *raft; /* NULL: down */
 	struct raft_id id;
@@ -58,6 +65,9 @@ struct node {
 	uint64_t end_tried;
 	struct raft_action reads[RAFT_MEMBERS_MAX];
 	unsigned read_count;
+	uint64_t barrier; /* the newest one's number */
+	struct barrier barriers[BARRIERS_MAX];
+	unsigned barrier_count;
 };
 
 struct packet {
@@ -158,6 +168,8 @@ void node_wipe(struct sim *s, struct node *n);
 enum rmq_error node_step(struct sim *s, struct node *n, struct raft_event *e);
 void node_turn(struct sim *s, struct node *n);
 void node_deliver(struct sim *s, struct packet *p);
+/* Asks for a barrier; its number, 0: not now. */
+uint64_t node_barrier(struct sim *s, struct node *n);
 /* Asks for the holes of each END that it may use by now. */
 void node_holes(struct sim *s, struct node *n);
 struct node *node_leader(struct sim *s);
@@ -168,6 +180,7 @@ bool node_sync(struct sim *s, struct node *n);
 
 /* ---- check.c ---- */
 void check_made(struct sim *s, uint64_t index, uint64_t prev_term, struct rec rec);
+void check_barrier(struct sim *s, struct node *n, const struct barrier *b);
 void check_message(struct sim *s, struct node *n, const struct raft_message *m);
 void check_node(struct sim *s, struct node *n);
 void check_disk(struct sim *s, struct node *n, const struct disk *d);
