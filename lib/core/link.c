@@ -147,18 +147,28 @@ size_t link_input_max(const struct link *l)
 	return exact ? LINK_LENGTH_SIZE + exact : LINK_STEP_MAX;
 }
 
-/* A record of the sealed size `len`, of which `data` bytes and the kind are already in place.
- */
+/* Makes a record in place, of so many bytes behind the place of its length. */
+static enum rmq_error seal_in_place(
+    struct link *l, uint8_t *record, size_t len, enum link_kind kind)
+{
+	uint8_t *inside = record + LINK_LENGTH_SIZE;
+	store_u16(record, (uint16_t)(len + KIND_SIZE + NOISE_TAG_SIZE));
+	inside[len] = (uint8_t)kind;
+	return noise_seal(&l->noise, slice_of(inside, len + KIND_SIZE), inside);
+}
+
+/* The same at the end of `out`, where nothing stays on an error. */
 static enum rmq_error seal(
     struct link *l, struct slice data, enum link_kind kind, struct writer *out)
 {
-	size_t len = data.len + KIND_SIZE + NOISE_TAG_SIZE;
-	uint8_t *record = append(out, len);
+	uint8_t *record = writer_take(out, data.len + LINK_OVERHEAD);
+	assert(record);
 	if (data.len > 0)
-		memcpy(record, data.data, data.len);
-	record[data.len] = (uint8_t)kind;
-	return unappend(
-	    out, len, noise_seal(&l->noise, slice_of(record, data.len + KIND_SIZE), record));
+		memcpy(record + LINK_LENGTH_SIZE, data.data, data.len);
+	enum rmq_error err = seal_in_place(l, record, data.len, kind);
+	if (err)
+		out->len -= data.len + LINK_OVERHEAD;
+	return err;
 }
 
 /* Message 1 is answered by message 2, and that by a record that proves it was no repetition. */
@@ -245,6 +255,16 @@ enum rmq_error link_send(struct link *l, struct slice data, struct writer *out)
 		data = slice_of(data.data + len, data.len - len);
 	}
 	return RMQ_E_OK;
+}
+
+enum rmq_error link_seal(struct link *l, uint8_t *record, size_t len)
+{
+	if (l->noise.state == NOISE_FAILED)
+		return l->noise.error;
+	if (!link_can_send(l))
+		return noise_fail(&l->noise, RMQ_E_BUG);
+	assert(len > 0 && len <= LINK_DATA_MAX);
+	return seal_in_place(l, record, len, KIND_DATA);
 }
 
 enum rmq_error link_close(struct link *l, struct writer *out)

@@ -157,6 +157,14 @@ size_t link_sealed_size(size_t len);
 enum rmq_error link_send(struct link *l, struct slice data, struct writer *out)
     __attribute__((warn_unused_result));
 
+/*
+ * The same of bytes that stand already where they go: one record is made of the `len` bytes,
+ * 1 <= len <= LINK_DATA_MAX, at record + LINK_LENGTH_SIZE; `record` has room for LINK_OVERHEAD
+ * more.
+ */
+enum rmq_error link_seal(struct link *l, uint8_t *record, size_t len)
+    __attribute__((warn_unused_result));
+
 /* Appends CLOSE, LINK_OVERHEAD bytes; nothing can be sent behind it.  Errors as of link_send().
  */
 enum rmq_error link_close(struct link *l, struct writer *out)

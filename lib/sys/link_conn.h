@@ -13,6 +13,10 @@
 
 struct link_conn;
 
+/* How long a handshake may take, and a peer may be silent with bytes unacknowledged. */
+#define LINK_HANDSHAKE_MS    5000
+#define LINK_USER_TIMEOUT_MS 5000
+
 /* How much of a connection's output may wait, in bytes. */
 struct link_window {
 	size_t max;  /* so many are queued at most; 0: LINK_QUEUE_MAX */

@@ -10,9 +10,7 @@
 #include "sys/link_net.h"
 #include "sys/socket.h"
 
-#define LINK_BACKOFF_MIN_MS  20
-#define LINK_HANDSHAKE_MS    5000
-#define LINK_USER_TIMEOUT_MS 5000
+#define LINK_BACKOFF_MIN_MS 20
 
 struct link_dialer;
 

@@ -2,6 +2,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,6 +239,26 @@ void socket_host_print(const struct socket_host *h, char text[SOCKET_HOST_TEXT_S
 	bool brackets = strchr(h->host, ':');
 	(void)snprintf(text, SOCKET_HOST_TEXT_SIZE, "%s%s%s:%u", brackets ? "[" : "", h->host,
 	    brackets ? "]" : "", h->port);
+}
+
+void socket_host_of(struct socket_host *h, const struct sockaddr *address)
+{
+	socklen_t len = address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+						       : sizeof(struct sockaddr_in);
+	*h = (struct socket_host){.port = 0};
+	if (getnameinfo(address, len, h->host, sizeof(h->host), NULL, 0, NI_NUMERICHOST) != 0)
+		return;
+	/* The port is at the same place in both. */
+	h->port = ntohs(((const struct sockaddr_in *)(const void *)address)->sin_port);
+}
+
+int socket_host_resolve(const struct socket_host *h, int flags, struct addrinfo **list)
+{
+	struct addrinfo hints = {
+	    .ai_socktype = SOCK_STREAM, .ai_flags = flags | AI_NUMERICSERV};
+	char port[sizeof("65535")];
+	(void)snprintf(port, sizeof(port), "%u", h->port);
+	return getaddrinfo(h->host, port, &hints, list);
 }
 
 bool socket_host_any(const struct socket_host *h)

@@ -90,6 +90,18 @@ enum rmq_error socket_host_parse(struct socket_host *h, const char *text, const 
 /* The other way round. */
 void socket_host_print(const struct socket_host *h, char text[SOCKET_HOST_TEXT_SIZE]);
 
+/* A numeric address of the kernel's; `host` is empty if it is of neither IP. */
+struct sockaddr;
+void socket_host_of(struct socket_host *h, const struct sockaddr *address);
+
+/*
+ * Its addresses, for stream sockets; to be given to freeaddrinfo().  `flags` of getaddrinfo(3):
+ * with AI_NUMERICHOST it does not wait for name servers.  Gives back what getaddrinfo() does.
+ */
+struct addrinfo;
+int socket_host_resolve(const struct socket_host *h, int flags, struct addrinfo **list)
+    __attribute__((warn_unused_result));
+
 /* Whether it stands for all addresses of a machine: 0.0.0.0, [::]. */
 bool socket_host_any(const struct socket_host *h);
 
