@@ -300,8 +300,11 @@ int journal_link_open(struct journal_link *l, bool replica, struct journal_opene
 	struct frame f;
 	size_t used;
 
-	(void)replica;
-	journal_put_open(&w, &(struct journal_open){JOURNAL_MAGIC, JOURNAL_VERSION, 0});
+	if (replica)
+		journal_put_open_replica(
+		    &w, &(struct journal_open_replica){JOURNAL_MAGIC, JOURNAL_VERSION});
+	else
+		journal_put_open(&w, &(struct journal_open){JOURNAL_MAGIC, JOURNAL_VERSION, 0});
 	journal_link_send(l, open, w.len, slice_of(NULL, 0));
 	if (!wait_frame(l, &f, &used))
 		return error_exit(RMQ_E_JOURNAL_LOST);

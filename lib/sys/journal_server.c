@@ -12,19 +12,15 @@
 #include "sys/journal_server.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#include "core/journal_wire.h"
 #include "sys/clock.h"
+#include "sys/journal_io.h"
+#include "sys/replica_server.h"
 #include "sys/room.h"
 
-#define IN_SIZE		      (2 * (FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX))
-#define READ_AHEAD	      4096
-#define OUT_SIZE	      65536
 #define BARRIERS_MAX	      1024 /* answered with one commit */
 #define HOLES_MAX	      64 /* frames that wait; no input is taken while there are more */
 #define HOLES_PER_COMMIT      256
@@ -33,7 +29,7 @@
 #define REST_WAIT_MS 5
 
 static_assert(
-    BARRIERS_MAX * (FRAME_HEADER_SIZE + 8 + FRAME_HEADER_SIZE + 20) + 4096 <= OUT_SIZE,
+    BARRIERS_MAX * (FRAME_HEADER_SIZE + 8 + FRAME_HEADER_SIZE + 20) + 4096 <= JOURNAL_IO_OUT,
     "all answers to one commit fit");
 
 /* A HOLE frame that is being worked on. */
@@ -51,19 +47,14 @@ struct barrier {
 };
 
 struct server {
-	int fd;
+	struct journal_io *io;
 	struct store *store;
-	struct reason *why;
 	struct room room;
 	struct journal_room announced;
 	uint64_t term;
 	uint64_t last_n;       /* taken */
 	uint64_t stored_n;     /* answered with STORED */
 	uint64_t stored_index; /* of APPEND stored_n + 1 */
-	bool eof;
-	/* what the opener did wrong: it is told once all before it is stored */
-	enum rmq_error refused;
-	struct reason refusal;
 	/* this commit */
 	uint64_t commit_bytes;
 	uint64_t spent_pages;
@@ -76,81 +67,17 @@ struct server {
 	size_t holes;
 	uint64_t holed[HOLES_MAX]; /* finished, to be answered */
 	size_t holed_count;
-	/* input: [begin, end) is not taken yet */
-	size_t begin;
-	size_t end;
-	uint8_t in[IN_SIZE];
-	struct writer out;
-	uint8_t out_buffer[OUT_SIZE];
 };
 
 static enum rmq_error store_failed(struct server *v, enum rmq_error err)
 {
-	*v->why = *store_reason(v->store);
+	*v->io->why = *store_reason(v->store);
 	return err;
 }
 
 static enum rmq_error refuse(struct server *v, enum rmq_error code, const char *text)
 {
-	v->refused = code;
-	reason_set(&v->refusal, code, "%s", text);
-	return RMQ_E_NOTHING;
-}
-
-/* ---- input ---- */
-
-/* Whether something can be read within so many ms; -1: for ever. */
-static bool readable(struct server *v, int timeout_ms)
-{
-	struct pollfd p = {v->fd, POLLIN, 0};
-	int n;
-	do
-		n = poll(&p, 1, timeout_ms);
-	while (n < 0 && errno == EINTR);
-	return n > 0;
-}
-
-/*
- * Reads into `len` bytes at `to`, then up to READ_AHEAD into the buffer.  *got: how many
- * of the first.  RMQ_E_NOTHING: nothing there; v->eof is set at the end of input.
- */
-static enum rmq_error receive(
-    struct server *v, uint8_t *to, size_t len, size_t more, bool wait, size_t *got)
-{
-	if (v->begin == v->end)
-		v->begin = v->end = 0;
-	if (IN_SIZE - v->end < more) {
-		memmove(v->in, v->in + v->begin, v->end - v->begin);
-		v->end -= v->begin;
-		v->begin = 0;
-	}
-	assert(IN_SIZE - v->end >= more);
-	struct iovec iov[2] = {{to, len}, {v->in + v->end, more}};
-	struct msghdr m = {.msg_iov = len ? iov : iov + 1, .msg_iovlen = len ? 2 : 1};
-	ssize_t n;
-	do
-		n = recvmsg(v->fd, &m, wait ? 0 : MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return RMQ_E_NOTHING;
-	if (n < 0 && errno != ECONNRESET)
-		return reason_set(v->why, RMQ_E_IO, "journal socket: %s", strerror(errno));
-	if (n <= 0) {
-		v->eof = true;
-		return RMQ_E_NOTHING;
-	}
-	*got = (size_t)n < len ? (size_t)n : len;
-	v->end += (size_t)n - *got;
-	return RMQ_E_OK;
-}
-
-/* More bytes for the buffer, at least as many as complete a frame of `need` bytes. */
-static enum rmq_error fill(struct server *v, size_t need, bool wait)
-{
-	size_t have = v->end - v->begin;
-	size_t more = need > have + READ_AHEAD ? need - have : READ_AHEAD;
-	size_t got;
-	return receive(v, NULL, 0, more, wait, &got);
+	return journal_io_refuse(v->io, code, text);
 }
 
 /* ---- frames ---- */
@@ -167,22 +94,21 @@ static enum rmq_error begin_commit(struct server *v)
  * The rest of a payload.  If it does not come and other records wait for this commit,
  * what is there goes back into the buffer: RMQ_E_NOTHING.
  */
-static enum rmq_error read_rest(struct server *v, uint8_t *payload, size_t len, size_t done)
+static enum rmq_error read_rest(
+    struct server *v, struct slice head, uint8_t *payload, size_t len)
 {
+	size_t done = 0;
 	while (done < len) {
 		size_t got = 0;
 		bool others = v->last_n > v->stored_n || v->barriers > 0;
 		enum rmq_error err =
-		    receive(v, payload + done, len - done, READ_AHEAD, !others, &got);
+		    journal_io_read(v->io, payload + done, len - done, !others, &got);
 		done += got;
-		if (err == RMQ_E_NOTHING && !v->eof && others && readable(v, REST_WAIT_MS))
+		if (err == RMQ_E_NOTHING && !v->io->eof && others &&
+		    journal_io_readable(v->io, REST_WAIT_MS))
 			continue;
 		if (err == RMQ_E_NOTHING) {
-			/* Only full reads put anything behind the payload: the buffer is empty.
-			 */
-			v->begin = JOURNAL_APPEND_HEAD;
-			v->end = v->begin + done;
-			memcpy(v->in + v->begin, payload, done);
+			journal_io_unread(v->io, head, payload, done);
 			err = store_drop(v->store);
 			return err ? store_failed(v, err) : RMQ_E_NOTHING;
 		}
@@ -192,16 +118,15 @@ static enum rmq_error read_rest(struct server *v, uint8_t *payload, size_t len, 
 	return RMQ_E_OK;
 }
 
-/* An APPEND whose head is in the buffer. */
-static enum rmq_error take_append(struct server *v, const uint8_t *head, size_t payload_len)
+static enum rmq_error take_append(struct server *v, const struct journal_io_frame *f)
 {
-	uint8_t saved[JOURNAL_APPEND_HEAD];
+	uint8_t head[JOURNAL_APPEND_HEAD];
 	uint8_t *payload;
-	uint64_t n = load_u64(head + FRAME_HEADER_SIZE);
-	unsigned kind = head[FRAME_HEADER_SIZE + 8];
+	uint64_t n = load_u64(f->payload.data);
+	unsigned kind = f->payload.data[8];
 	if (n != v->last_n + 1)
 		return refuse(v, RMQ_E_PROTOCOL, "APPEND is out of order");
-	if (payload_len > RECORD_PAYLOAD_MAX)
+	if (f->rest > RECORD_PAYLOAD_MAX)
 		return refuse(v, RMQ_E_PROTOCOL, "APPEND is too long for a record");
 	if (!record_kind_name(kind))
 		return refuse(v, RMQ_E_VERSION, "APPEND of an unknown kind of record");
@@ -209,28 +134,20 @@ static enum rmq_error take_append(struct server *v, const uint8_t *head, size_t 
 	if (err)
 		return err;
 	struct record_header h = {(enum record_kind)kind, store_state(v->store)->next, v->term};
-	err = store_reserve(v->store, &h, payload_len, &payload);
+	err = store_reserve(v->store, &h, f->rest, &payload);
 	if (err)
 		return store_failed(v, err);
-	memcpy(saved, head, sizeof(saved));
-	v->begin += JOURNAL_APPEND_HEAD;
-	size_t have = v->end - v->begin;
-	size_t done = have < payload_len ? have : payload_len;
-	memcpy(payload, v->in + v->begin, done);
-	v->begin += done;
-	err = read_rest(v, payload, payload_len, done);
-	if (err == RMQ_E_NOTHING) {
-		v->begin -= JOURNAL_APPEND_HEAD;
-		memcpy(v->in + v->begin, saved, sizeof(saved));
-	}
+	frame_header(head, JOURNAL_TYPE_APPEND, f->payload.len + f->rest);
+	memcpy(head + FRAME_HEADER_SIZE, f->payload.data, f->payload.len);
+	err = read_rest(v, slice_of(head, sizeof(head)), payload, f->rest);
 	if (err)
 		return err;
 	err = store_seal(v->store);
 	if (err)
 		return store_failed(v, err);
 	v->last_n = n;
-	v->commit_bytes += RECORD_HEADER_SIZE + payload_len;
-	v->spent_pages += store_record_pages(v->store, payload_len);
+	v->commit_bytes += RECORD_HEADER_SIZE + f->rest;
+	v->spent_pages += store_record_pages(v->store, f->rest);
 	return RMQ_E_OK;
 }
 
@@ -273,14 +190,14 @@ static enum rmq_error take_hole(struct server *v, struct slice payload)
 	struct hole_job *job = &v->hole[(v->hole_first + v->holes) % HOLES_MAX];
 	uint8_t *ranges = malloc(m.ranges.len + 1);
 	if (!ranges)
-		return reason_set(v->why, RMQ_E_IO, "out of memory");
+		return reason_set(v->io->why, RMQ_E_IO, "out of memory");
 	memcpy(ranges, m.ranges.data, m.ranges.len);
 	*job = (struct hole_job){m.checkpoint, ranges, m.ranges.len, 0, 0};
 	v->holes++;
 	return RMQ_E_OK;
 }
 
-static enum rmq_error take_other(struct server *v, const struct frame *f)
+static enum rmq_error take_other(struct server *v, const struct journal_io_frame *f)
 {
 	switch (f->type) {
 	case JOURNAL_TYPE_BARRIER:
@@ -288,6 +205,7 @@ static enum rmq_error take_other(struct server *v, const struct frame *f)
 	case JOURNAL_TYPE_HOLE:
 		return take_hole(v, f->payload);
 	case JOURNAL_TYPE_OPEN:
+	case JOURNAL_TYPE_OPEN_REPLICA:
 		return refuse(v, RMQ_E_PROTOCOL, "OPEN, but it is open");
 	case JOURNAL_TYPE_APPEND:
 		return refuse(v, RMQ_E_PROTOCOL, "APPEND is malformed");
@@ -297,36 +215,17 @@ static enum rmq_error take_other(struct server *v, const struct frame *f)
 }
 
 /*
- * Takes one frame.  RMQ_E_NOTHING: there is none that can be taken now (or ever: v->eof,
- * v->refused).
+ * Takes one frame.  RMQ_E_NOTHING: there is none that can be taken now (or ever: io->eof,
+ * io->refused).
  */
 static enum rmq_error take_frame(struct server *v, bool wait)
 {
-	for (;;) {
-		const uint8_t *head = v->in + v->begin;
-		size_t have = v->end - v->begin;
-		size_t need = FRAME_HEADER_SIZE;
-		struct frame f;
-		size_t used;
-		if (frame_parse(slice_of(head, have), &f, &used))
-			return refuse(v, RMQ_E_PROTOCOL, "malformed frame");
-		if (have >= FRAME_HEADER_SIZE) {
-			size_t len = load_u32(head);
-			bool append = head[4] == JOURNAL_TYPE_APPEND &&
-				      len >= JOURNAL_APPEND_HEAD - FRAME_HEADER_SIZE;
-			if (append && have >= JOURNAL_APPEND_HEAD)
-				return take_append(
-				    v, head, len + FRAME_HEADER_SIZE - JOURNAL_APPEND_HEAD);
-			need = append ? JOURNAL_APPEND_HEAD : FRAME_HEADER_SIZE + len;
-		}
-		if (used > 0) {
-			v->begin += used;
-			return take_other(v, &f);
-		}
-		enum rmq_error err = v->eof ? RMQ_E_NOTHING : fill(v, need, wait);
-		if (err)
-			return err;
-	}
+	struct journal_io_frame f;
+	enum rmq_error err = journal_io_next(
+	    v->io, JOURNAL_TYPE_APPEND, JOURNAL_APPEND_HEAD - FRAME_HEADER_SIZE, wait, &f);
+	if (err)
+		return err;
+	return f.big ? take_append(v, &f) : take_other(v, &f);
 }
 
 /* ---- commits ---- */
@@ -376,7 +275,7 @@ static bool wait_until_due(struct server *v)
 {
 	uint64_t now = clock_mono().ms;
 	uint64_t due = room_due_ms(&v->room);
-	return readable(v, now < due ? (int)(due - now) + 1 : 0);
+	return journal_io_readable(v->io, now < due ? (int)(due - now) + 1 : 0);
 }
 
 /* Waits for the first frame unless there is other work, then takes all that is there. */
@@ -386,7 +285,7 @@ static enum rmq_error gather(struct server *v)
 	bool limited = room_due_ms(&v->room) != UINT64_MAX;
 	while (!commit_is_full(v)) {
 		enum rmq_error err = take_frame(v, idle && !limited);
-		if (err == RMQ_E_NOTHING && idle && limited && !v->eof && !v->refused) {
+		if (err == RMQ_E_NOTHING && idle && limited && !v->io->eof && !v->io->refused) {
 			limited = false;
 			if (!wait_until_due(v))
 				return RMQ_E_OK;
@@ -407,7 +306,7 @@ static enum rmq_error commit(struct server *v)
 		err = begin_commit(v);
 		if (!err)
 			err = dig(v, appends ? HOLES_PER_COMMIT : HOLES_PER_IDLE_COMMIT);
-		if (err && !v->refused)
+		if (err && !v->io->refused)
 			return err;
 	}
 	if (!store_begun(v->store))
@@ -418,33 +317,13 @@ static enum rmq_error commit(struct server *v)
 
 /* ---- answers ---- */
 
-static enum rmq_error send_out(struct server *v)
-{
-	size_t at = 0;
-	assert(!v->out.full);
-	while (at < v->out.len) {
-		ssize_t n = send(v->fd, v->out_buffer + at, v->out.len - at, MSG_NOSIGNAL);
-		if (n < 0 && errno == EINTR)
-			continue;
-		/* Nobody reads any more; what was sent to us is stored all the same. */
-		if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
-			break;
-		if (n < 0)
-			return reason_set(
-			    v->why, RMQ_E_IO, "journal socket: %s", strerror(errno));
-		at += (size_t)n;
-	}
-	v->out.len = 0;
-	return RMQ_E_OK;
-}
-
 static void put_stored(struct server *v, uint64_t up_to)
 {
 	struct journal_stored m = {
 	    v->stored_n + 1, (uint32_t)(up_to - v->stored_n), v->stored_index};
 	if (m.count == 0)
 		return;
-	journal_put_stored(&v->out, &m);
+	journal_put_stored(&v->io->out, &m);
 	v->stored_n = up_to;
 	v->stored_index += m.count;
 }
@@ -457,7 +336,7 @@ static enum rmq_error update_room(struct server *v, uint64_t now)
 		return store_failed(v, err);
 	struct journal_room m = {v->stored_n, room_bytes(&v->room, v->store)};
 	if (m.n != v->announced.n || m.bytes != v->announced.bytes)
-		journal_put_room(&v->out, &m);
+		journal_put_room(&v->io->out, &m);
 	v->announced = m;
 	return RMQ_E_OK;
 }
@@ -468,21 +347,21 @@ static enum rmq_error answer(struct server *v)
 	for (size_t i = 0; i < v->barriers; i++) {
 		struct journal_barrier_done m = {v->barrier[i].id};
 		put_stored(v, v->barrier[i].after);
-		journal_put_barrier_done(&v->out, &m);
+		journal_put_barrier_done(&v->io->out, &m);
 	}
 	put_stored(v, v->last_n);
 	for (size_t i = 0; i < v->holed_count; i++) {
 		struct journal_holed m = {v->holed[i]};
-		journal_put_holed(&v->out, &m);
+		journal_put_holed(&v->io->out, &m);
 	}
 	/* Making room may take a while: nobody waits for an answer meanwhile. */
 	if (room_is_low(&v->room, v->store))
-		err = send_out(v);
+		err = journal_io_send(v->io);
 	uint64_t now = clock_mono().ms;
 	if (!err && (v->spent_pages > 0 || v->freed_bytes > 0 || now >= room_due_ms(&v->room)))
 		err = update_room(v, now);
 	if (!err)
-		err = send_out(v);
+		err = journal_io_send(v->io);
 	v->barriers = 0;
 	v->holed_count = 0;
 	v->commit_bytes = 0;
@@ -493,35 +372,21 @@ static enum rmq_error answer(struct server *v)
 
 /* ---- the connection ---- */
 
-static enum rmq_error check_open(struct server *v, const struct frame *f)
+static enum rmq_error check_open(struct server *v, const struct journal_io_frame *f)
 {
 	struct journal_open m;
 	uint64_t newest = store_state(v->store)->term;
-	if (f->type != JOURNAL_TYPE_OPEN || !journal_open_decode(f->payload, &m) ||
-	    m.magic != JOURNAL_MAGIC)
+	if (!journal_open_decode(f->payload, &m) || m.magic != JOURNAL_MAGIC)
 		return refuse(v, RMQ_E_PROTOCOL, "does not begin with OPEN");
 	if (m.version != JOURNAL_VERSION)
 		return refuse(v, RMQ_E_VERSION, "unknown version of the journal protocol");
+	if (store_replica(v->store)->present)
+		return refuse(
+		    v, RMQ_E_CONFIG, "directory belongs to a cluster: run rmq-clusterd");
 	if ((m.term != 0 && m.term < newest) || m.term > INT64_MAX)
 		return refuse(v, RMQ_E_PROTOCOL, "OPEN of a term that is over");
 	v->term = m.term ? m.term : newest + 1;
 	return RMQ_E_OK;
-}
-
-static enum rmq_error wait_for_open(struct server *v)
-{
-	struct frame f;
-	size_t used = 0;
-	while (used == 0) {
-		enum rmq_error err = fill(v, FRAME_HEADER_SIZE, true);
-		if (err)
-			return err;
-		if (frame_parse(slice_of(v->in, v->end), &f, &used) ||
-		    v->end > FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX)
-			return refuse(v, RMQ_E_PROTOCOL, "malformed frame");
-	}
-	v->begin = used;
-	return check_open(v, &f);
 }
 
 /* Also a restart commits before it answers: what it finds is durable then. */
@@ -545,51 +410,80 @@ static enum rmq_error answer_open(struct server *v, const char *directory)
 	struct journal_room room = {0, room_bytes(&v->room, v->store)};
 	v->announced = room;
 	v->stored_index = state->next;
-	journal_put_opened(&v->out, &m);
-	journal_put_room(&v->out, &room);
-	return send_out(v);
+	journal_put_opened(&v->io->out, &m);
+	journal_put_room(&v->io->out, &room);
+	return journal_io_send(v->io);
 }
 
-static enum rmq_error serve(struct server *v, const char *directory)
+static enum rmq_error serve(
+    struct server *v, const struct journal_io_frame *open, const char *directory)
 {
-	enum rmq_error err = wait_for_open(v);
+	struct journal_io *io = v->io;
+	enum rmq_error err = check_open(v, open);
 	if (err == RMQ_E_OK)
 		err = answer_open(v, directory);
-	while (!err && !v->refused && (!v->eof || v->begin < v->end)) {
-		size_t before = v->end - v->begin;
+	while (!err && !io->refused && (!io->eof || io->begin < io->end)) {
+		size_t before = io->end - io->begin;
 		err = gather(v);
 		if (!err)
 			err = commit(v);
 		if (!err)
 			err = answer(v);
 		/* What is left behind the end is no whole frame. */
-		if (v->eof && v->end - v->begin == before)
+		if (io->eof && io->end - io->begin == before)
 			break;
 	}
 	return err;
 }
 
-enum rmq_error journal_serve(int fd, struct store *s, const char *directory, struct reason *why)
+static enum rmq_error serve_one_node(struct journal_io *io, struct store *s,
+    const struct journal_io_frame *open, const char *directory)
 {
 	struct server *v = calloc(1, sizeof(*v));
 	if (!v)
-		return reason_set(why, RMQ_E_IO, "out of memory");
-	v->fd = fd;
+		return reason_set(io->why, RMQ_E_IO, "out of memory");
+	v->io = io;
 	v->store = s;
-	v->why = why;
-	v->out = writer_of(v->out_buffer, OUT_SIZE);
-	enum rmq_error err = serve(v, directory);
-	if (v->refused) {
-		*why = v->refusal;
-		err = v->refused;
+	enum rmq_error err = serve(v, open, directory);
+	for (size_t i = 0; i < v->holes; i++)
+		free(v->hole[(v->hole_first + i) % HOLES_MAX].ranges);
+	free(v);
+	return err;
+}
+
+static enum rmq_error serve_opener(
+    struct journal_io *io, struct store *s, const char *directory)
+{
+	struct journal_io_frame f;
+	enum rmq_error err = journal_io_next(io, 0, SIZE_MAX, true, &f);
+	if (err)
+		return err;
+	switch (f.type) {
+	case JOURNAL_TYPE_OPEN:
+		return serve_one_node(io, s, &f, directory);
+	case JOURNAL_TYPE_OPEN_REPLICA:
+		return replica_serve(io, s, &f, directory);
+	default:
+		return journal_io_refuse(io, RMQ_E_PROTOCOL, "does not begin with OPEN");
+	}
+}
+
+enum rmq_error journal_serve(int fd, struct store *s, const char *directory, struct reason *why)
+{
+	struct journal_io *io = malloc(sizeof(*io));
+	if (!io)
+		return reason_set(why, RMQ_E_IO, "out of memory");
+	journal_io_init(io, fd, why);
+	enum rmq_error err = serve_opener(io, s, directory);
+	if (io->refused) {
+		*why = io->refusal;
+		err = io->refused;
 	} else if (err == RMQ_E_NOTHING) {
 		err = RMQ_E_OK;
 	}
 	if (err)
 		journal_refuse(fd, err, why->text);
-	for (size_t i = 0; i < v->holes; i++)
-		free(v->hole[(v->hole_first + i) % HOLES_MAX].ranges);
-	free(v);
+	free(io);
 	return err;
 }
 

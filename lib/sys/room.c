@@ -2,18 +2,19 @@
 
 #define MIB ((uint64_t)1 << 20)
 
-#define COMMIT_MAX    (4 * MIB)
-#define COMMIT_MIN    (128 * 1024)
-#define STEP_MIN      (8 * MIB)
-#define STEP_MAX      (64 * MIB)
-#define AHEAD_MIN     (8 * MIB) /* fewer pages ahead than this: make some */
-#define AHEAD_MAX     (16 * MIB)
-#define RESERVE_MIN   (4 * MIB)
-#define RESERVE_MAX   (64 * MIB)
-#define LEAVE_MAX     (64 * MIB) /* for others on the same file system */
-#define EXTEND_MIN    (64 * 1024)
-#define WALK_EVERY_MS 100
-#define TRY_EVERY_MS  1000
+#define COMMIT_MAX     (4 * MIB)
+#define COMMIT_MIN     (128 * 1024)
+#define STEP_MIN       (8 * MIB)
+#define STEP_MAX       (64 * MIB)
+#define AHEAD_MIN      (8 * MIB) /* fewer pages ahead than this: make some */
+#define AHEAD_MAX      (16 * MIB)
+#define RESERVE_MIN    (4 * MIB)
+#define RESERVE_MAX    (64 * MIB)
+#define LEAVE_MAX      (64 * MIB) /* for others on the same file system */
+#define EXTEND_MIN     (64 * 1024)
+#define ASK_LEAVES_MAX MIB
+#define WALK_EVERY_MS  100
+#define TRY_EVERY_MS   1000
 
 static uint64_t at_most(uint64_t v, uint64_t limit)
 {
@@ -64,7 +65,8 @@ static enum rmq_error look_at_disk(struct room *r, struct store *s)
 static uint64_t wanted(const struct room *r, const struct store *s)
 {
 	uint64_t held_back = reserve(r, s);
-	return ahead(r, s) + (r->disk_left < 4 * held_back ? held_back : 0);
+	uint64_t share = ahead(r, s) + (r->disk_left < 4 * held_back ? held_back : 0);
+	return share > r->asked ? share : r->asked;
 }
 
 static enum rmq_error extend(struct room *r, struct store *s, uint64_t now_ms)
@@ -101,6 +103,18 @@ static enum rmq_error count_free(struct room *r, struct store *s, uint64_t now_m
 	r->stale = false;
 	r->walk_after_ms = now_ms + WALK_EVERY_MS;
 	return RMQ_E_OK;
+}
+
+void room_ask(struct room *r, const struct store *s, uint64_t bytes)
+{
+	uint64_t left = at_most(ASK_LEAVES_MAX, reserve(r, s) / 4);
+	/* A record of half a page and a little more takes a whole one. */
+	r->asked = bytes > 0 ? 2 * bytes + left : 0;
+}
+
+bool room_fits(const struct room *r, const struct store *s)
+{
+	return tail_bytes(s) + r->free_pages * store_page_size(s) >= r->asked;
 }
 
 bool room_is_low(const struct room *r, const struct store *s)

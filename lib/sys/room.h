@@ -15,6 +15,7 @@
 struct room {
 	uint64_t disk_total;	/* bytes */
 	uint64_t disk_left;	/* bytes that may still become ours, when last looked */
+	uint64_t asked;		/* bytes that are to exist for the next commit */
 	uint64_t free_pages;	/* usable by records of any size; an estimate that is too low */
 	uint64_t walk_after_ms; /* the list of free pages is not walked again before */
 	uint64_t try_after_ms;	/* nor is the file system asked for more */
@@ -33,6 +34,14 @@ enum rmq_error room_init(struct room *r, struct store *s, uint64_t now_ms)
  */
 enum rmq_error room_update(struct room *r, struct store *s, uint64_t spent, bool freed,
     uint64_t now_ms) __attribute__((warn_unused_result));
+
+/*
+ * The next commit adds so many bytes of records; 0: nothing that counts.  From then on
+ * room_update() tries to have the pages for it, with a few to spare for commits that were not
+ * asked for, and room_fits() says whether they are there.
+ */
+void room_ask(struct room *r, const struct store *s, uint64_t bytes);
+bool room_fits(const struct room *r, const struct store *s);
 
 /* Whether room_update() will write to the disk, or try to. */
 bool room_is_low(const struct room *r, const struct store *s);

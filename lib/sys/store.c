@@ -20,6 +20,7 @@
 struct store {
 	struct store_env env;
 	struct store_state state;
+	struct store_replica replica;
 	struct reason why;
 	int dir_fd;
 	int identity_fd; /* holds the lock */
@@ -54,6 +55,16 @@ const struct reason *store_reason(const struct store *s)
 const struct store_state *store_state(const struct store *s)
 {
 	return &s->state;
+}
+
+const struct store_replica *store_replica(const struct store *s)
+{
+	return &s->replica;
+}
+
+uint64_t store_last_term(const struct store *s)
+{
+	return s->boundary_term;
 }
 
 const struct identity *store_identity(const struct store *s)
@@ -149,6 +160,22 @@ enum rmq_error store_create(const char *dir, struct reason *why)
 	return err;
 }
 
+/* Sets boundary_term. */
+static int newest_boundary(struct store *s, MDB_txn *txn)
+{
+	MDB_cursor *cursor;
+	MDB_val key, value;
+	int rc = mdb_cursor_open(txn, s->env.terms, &cursor);
+	if (rc)
+		return rc;
+	s->boundary_term = 0;
+	rc = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
+	if (!rc && value.mv_size == sizeof(uint64_t))
+		s->boundary_term = load_u64(value.mv_data);
+	mdb_cursor_close(cursor);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
 static enum rmq_error read_state(struct store *s)
 {
 	MDB_txn *txn;
@@ -158,6 +185,8 @@ static enum rmq_error read_state(struct store *s)
 	if (rc)
 		return fail(s, "data.mdb", rc);
 	enum rmq_error err = store_env_state(&s->env, txn, &s->state);
+	if (!err)
+		err = store_env_replica(&s->env, txn, &s->replica);
 	rc = mdb_cursor_open(txn, s->env.log, &cursor);
 	if (!err && !rc) {
 		uint64_t last = 0;
@@ -167,17 +196,11 @@ static enum rmq_error read_state(struct store *s)
 		mdb_cursor_close(cursor);
 	}
 	if (!err && (!rc || rc == MDB_NOTFOUND))
-		rc = mdb_cursor_open(txn, s->env.terms, &cursor);
-	if (!err && !rc) {
-		rc = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
-		if (!rc && value.mv_size == sizeof(uint64_t))
-			s->boundary_term = load_u64(value.mv_data);
-		mdb_cursor_close(cursor);
-	}
+		rc = newest_boundary(s, txn);
 	mdb_txn_abort(txn);
 	if (err)
 		return reason_set(&s->why, err, "data.mdb is garbled");
-	return rc && rc != MDB_NOTFOUND ? fail(s, "data.mdb", rc) : RMQ_E_OK;
+	return rc ? fail(s, "data.mdb", rc) : RMQ_E_OK;
 }
 
 /* How far LMDB's pages go, and the file. */
@@ -402,6 +425,24 @@ enum rmq_error store_put_term(struct store *s, uint64_t index, uint64_t term)
 	return RMQ_E_OK;
 }
 
+/* Whether there is an entry in `marks` for a record of this kind. */
+static bool is_marked(const struct store *s, unsigned kind)
+{
+	return s->env.has_marks && (kind == RECORD_CONFIG || kind == RECORD_END);
+}
+
+static enum rmq_error put_mark(struct store *s, uint64_t index, unsigned kind)
+{
+	uint8_t key_bytes[STORE_KEY_SIZE];
+	uint8_t byte = (uint8_t)kind;
+	MDB_val key = {STORE_KEY_SIZE, key_bytes};
+	MDB_val value = {1, &byte};
+	store_env_key(key_bytes, index);
+	int rc = mdb_put(s->txn, s->env.marks, &key, &value, 0);
+	s->changed = true;
+	return rc ? fail(s, "data.mdb", rc) : RMQ_E_OK;
+}
+
 enum rmq_error store_seal(struct store *s)
 {
 	const struct record_header *h = &s->header;
@@ -413,6 +454,11 @@ enum rmq_error store_seal(struct store *s)
 	s->state.bytes += RECORD_HEADER_SIZE + s->payload_len;
 	if (h->kind == RECORD_END)
 		s->state.checkpoint = h->index;
+	if (is_marked(s, h->kind)) {
+		enum rmq_error err = put_mark(s, h->index, h->kind);
+		if (err)
+			return err;
+	}
 	if (h->term > s->state.term)
 		s->state.term = h->term;
 	if (h->term == s->boundary_term)
@@ -434,23 +480,31 @@ void store_set_term(struct store *s, uint64_t term)
 }
 
 /* The record that the cursor is at. */
-static enum rmq_error delete_one(struct store *s, uint64_t index, const MDB_val *value)
+static enum rmq_error delete_one(
+    struct store *s, uint64_t index, const MDB_val *value, bool whatever)
 {
-	const uint8_t *bytes = value->mv_data;
-	if (value->mv_size >= RECORD_HEADER_SIZE && bytes[1] == RECORD_CONFIG)
+	size_t size = value->mv_size;
+	unsigned kind = size >= RECORD_HEADER_SIZE ? ((const uint8_t *)value->mv_data)[1] : 0;
+	if (kind == RECORD_CONFIG && !whatever)
 		return reason_set(&s->why, RMQ_E_PROTOCOL, "record %llu never becomes a hole",
 		    (unsigned long long)index);
 	int rc = mdb_cursor_del(s->cursor, 0);
+	if (!rc && is_marked(s, kind)) {
+		uint8_t key_bytes[STORE_KEY_SIZE];
+		MDB_val key = {STORE_KEY_SIZE, key_bytes};
+		store_env_key(key_bytes, index);
+		rc = mdb_del(s->txn, s->env.marks, &key, NULL);
+	}
 	if (rc)
 		return fail(s, "data.mdb", rc);
 	s->changed = true;
 	s->state.records--;
-	s->state.bytes -= value->mv_size;
+	s->state.bytes -= size;
 	return RMQ_E_OK;
 }
 
-enum rmq_error store_delete(
-    struct store *s, uint64_t *first, uint64_t end, unsigned limit, unsigned *deleted)
+static enum rmq_error delete_range(struct store *s, uint64_t *first, uint64_t end,
+    unsigned limit, bool whatever, unsigned *deleted)
 {
 	uint8_t key_bytes[STORE_KEY_SIZE];
 	MDB_val key = {STORE_KEY_SIZE, key_bytes};
@@ -467,7 +521,7 @@ enum rmq_error store_delete(
 			*first = index < end ? index : end;
 			return RMQ_E_OK;
 		}
-		enum rmq_error err = delete_one(s, index, &value);
+		enum rmq_error err = delete_one(s, index, &value, whatever);
 		if (err)
 			return err;
 		(*deleted)++;
@@ -479,6 +533,110 @@ enum rmq_error store_delete(
 	return RMQ_E_OK;
 }
 
+enum rmq_error store_delete(
+    struct store *s, uint64_t *first, uint64_t end, unsigned limit, unsigned *deleted)
+{
+	return delete_range(s, first, end, limit, false, deleted);
+}
+
+/* ---- a node of a cluster ---- */
+
+enum rmq_error store_make_replica(struct store *s)
+{
+	enum record_kind kind;
+	if (s->env.has_marks)
+		return RMQ_E_OK;
+	int rc = mdb_dbi_open(s->txn, STORE_MARKS, MDB_CREATE, &s->env.marks);
+	if (rc)
+		return fail(s, "data.mdb", rc);
+	s->env.has_marks = true;
+	s->changed = true;
+	/* The only one that can be looked for: what one node stored is never truncated. */
+	uint64_t checkpoint = s->state.checkpoint;
+	enum rmq_error err = checkpoint ? store_kind(s, checkpoint, &kind) : RMQ_E_NOTHING;
+	if (!err)
+		err = put_mark(s, checkpoint, kind);
+	return err == RMQ_E_NOTHING ? RMQ_E_OK : err;
+}
+
+void store_set_replica(struct store *s, const struct store_replica *replica)
+{
+	s->replica = *replica;
+	s->replica.present = true;
+	s->changed = true;
+}
+
+/* All entries of a database that has indexes for keys. */
+static int cut_off(struct store *s, MDB_dbi database, uint64_t from)
+{
+	uint8_t key_bytes[STORE_KEY_SIZE];
+	MDB_val key = {STORE_KEY_SIZE, key_bytes};
+	MDB_val value;
+	MDB_cursor *cursor;
+	int rc = mdb_cursor_open(s->txn, database, &cursor);
+	if (rc)
+		return rc;
+	store_env_key(key_bytes, from);
+	rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+	while (!rc) {
+		rc = mdb_cursor_del(cursor, 0);
+		if (!rc)
+			rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+	}
+	mdb_cursor_close(cursor);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+/* Sets the checkpoint to the newest END that is left. */
+static int newest_end(struct store *s)
+{
+	MDB_cursor *cursor;
+	MDB_val key, value;
+	uint64_t index;
+	int rc = mdb_cursor_open(s->txn, s->env.marks, &cursor);
+	if (rc)
+		return rc;
+	s->state.checkpoint = 0;
+	for (MDB_cursor_op op = MDB_LAST; !rc && s->state.checkpoint == 0; op = MDB_PREV) {
+		rc = mdb_cursor_get(cursor, &key, &value, op);
+		if (!rc && (!store_env_index(&key, &index) || value.mv_size != 1))
+			rc = MDB_CORRUPTED;
+		if (!rc && *(const uint8_t *)value.mv_data == RECORD_END)
+			s->state.checkpoint = index;
+	}
+	mdb_cursor_close(cursor);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+enum rmq_error store_truncate(struct store *s, uint64_t from)
+{
+	unsigned deleted;
+	uint64_t first = from;
+	enum rmq_error err = delete_range(s, &first, s->state.next, UINT32_MAX, true, &deleted);
+	if (err)
+		return err;
+	int rc = cut_off(s, s->env.terms, from);
+	if (!rc)
+		rc = newest_boundary(s, s->txn);
+	if (!rc && s->state.checkpoint >= from)
+		rc = newest_end(s);
+	if (rc)
+		return fail(s, "data.mdb", rc);
+	s->state.next = from;
+	s->changed = true;
+	return RMQ_E_OK;
+}
+
+enum rmq_error store_append_holes(struct store *s, uint64_t count, uint64_t term)
+{
+	uint64_t first = s->state.next;
+	s->state.next += count;
+	s->changed = true;
+	return term == s->boundary_term ? RMQ_E_OK : store_put_term(s, first, term);
+}
+
+/* ---- commit ---- */
+
 enum rmq_error store_commit(struct store *s)
 {
 	enum rmq_error err = RMQ_E_OK;
@@ -489,6 +647,8 @@ enum rmq_error store_commit(struct store *s)
 	mdb_cursor_close(s->cursor);
 	s->cursor = NULL;
 	err = store_env_put_state(&s->env, s->txn, &s->state);
+	if (!err && s->replica.present)
+		err = store_env_put_replica(&s->env, s->txn, &s->replica);
 	if (err)
 		return reason_set(&s->why, err, "data.mdb: state cannot be written");
 	int rc = mdb_txn_commit(s->txn);

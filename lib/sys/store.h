@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/raft_config.h"
 #include "core/record.h"
 #include "sys/identity.h"
 #include "sys/reason.h"
@@ -31,6 +32,18 @@ struct store_state {
 	uint64_t checkpoint; /* index of the newest END; 0: none */
 	uint64_t records;    /* number of records */
 	uint64_t bytes;	     /* of records, headers included */
+};
+
+/*
+ * What a node of a cluster knows besides; raft.h says what it means.  A directory that has it
+ * belongs to that node's cluster, and must not be written to by one node alone.
+ */
+struct store_replica {
+	bool present;
+	struct raft_id vote; /* in state.term; none: not given */
+	uint64_t commit;
+	uint64_t cover_index;
+	uint64_t cover_term;
 };
 
 /* ---- reading ---- */
@@ -82,6 +95,17 @@ enum rmq_error store_reader_state(struct store_reader *r, struct store_state *st
 enum rmq_error store_reader_term(struct store_reader *r, uint64_t from, uint64_t *index,
     uint64_t *term) __attribute__((warn_unused_result));
 
+/* What a node of a cluster keeps, as of begin. */
+enum rmq_error store_reader_replica(struct store_reader *r, struct store_replica *replica)
+    __attribute__((warn_unused_result));
+
+/*
+ * As store_reader_next(), of the records of kind CONFIG; found by an index of their own.
+ * RMQ_E_NOTHING also if the directory was never open as a replica before the reader was opened.
+ */
+enum rmq_error store_reader_config(struct store_reader *r, uint64_t from,
+    struct record_header *h, struct slice *payload) __attribute__((warn_unused_result));
+
 /* How the data file is used, as of begin.  Walks the list of free pages. */
 struct store_pages {
 	uint64_t page_size;  /* bytes */
@@ -120,6 +144,9 @@ const struct reason *store_reason(const struct store *s);
 
 /* As of now, uncommitted changes included. */
 const struct store_state *store_state(const struct store *s);
+const struct store_replica *store_replica(const struct store *s);
+/* The term of the newest record or hole; 0: there is none. */
+uint64_t store_last_term(const struct store *s);
 const struct identity *store_identity(const struct store *s);
 
 /* Index of the oldest record, 0 if there is none. */
@@ -169,6 +196,26 @@ enum rmq_error store_put_term(struct store *s, uint64_t index, uint64_t term)
  */
 enum rmq_error store_delete(struct store *s, uint64_t *first, uint64_t end, unsigned limit,
     unsigned *deleted) __attribute__((warn_unused_result));
+
+/*
+ * Makes ready to be a node's log: from now on, in every role, the directory has an index of
+ * what is looked for after a truncation.  Has no effect if it was done before.
+ */
+enum rmq_error store_make_replica(struct store *s) __attribute__((warn_unused_result));
+
+/* What the node knows from this commit on.  `present` is set by it. */
+void store_set_replica(struct store *s, const struct store_replica *replica);
+
+/*
+ * Drops all from `from` on: records of any kind, holes, term boundaries.  The newest END before
+ * it is the checkpoint again.  Needs store_make_replica(), once.
+ */
+enum rmq_error store_truncate(struct store *s, uint64_t from)
+    __attribute__((warn_unused_result));
+
+/* The next `count` indexes, from state.next on, are holes of this term. */
+enum rmq_error store_append_holes(struct store *s, uint64_t count, uint64_t term)
+    __attribute__((warn_unused_result));
 
 /* All since store_begin() is durable on return.  Without changes nothing is written. */
 enum rmq_error store_commit(struct store *s) __attribute__((warn_unused_result));

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DATABASES   3
+#define DATABASES   4
 #define READERS_MAX 510
 
 static const MDB_dbi FREE_DATABASE = 0; /* LMDB's own, of free pages */
@@ -116,10 +116,15 @@ static enum rmq_error lmdb_reason(struct reason *why, const char *what, int rc)
 	return reason_set(why, err, "%s: %s", what, mdb_strerror(rc));
 }
 
+static MDB_val name_of(const char *name)
+{
+	return (MDB_val){strlen(name), (void *)(uintptr_t)name};
+}
+
 static enum rmq_error check_identity(
     const struct store_env *e, MDB_txn *txn, const struct identity *id, struct reason *why)
 {
-	MDB_val key = {8, (void *)(uintptr_t) "identity"};
+	MDB_val key = name_of("identity");
 	MDB_val value;
 	struct store_meta_identity m;
 	int rc = mdb_get(txn, e->meta, &key, &value);
@@ -147,7 +152,7 @@ static int put_identity(const struct store_env *e, MDB_txn *txn, const struct id
 	struct store_meta_identity m = {.version = id->version,
 	    .incarnation = slice_of(id->incarnation, INCARNATION_BYTES)};
 	store_meta_identity_encode(&w, &m);
-	MDB_val key = {8, (void *)(uintptr_t) "identity"};
+	MDB_val key = name_of("identity");
 	MDB_val value = {w.len, buffer};
 	return mdb_put(txn, e->meta, &key, &value, 0);
 }
@@ -159,7 +164,12 @@ static int open_databases(struct store_env *e, MDB_txn *txn, unsigned flags)
 		rc = mdb_dbi_open(txn, "meta", flags, &e->meta);
 	if (!rc)
 		rc = mdb_dbi_open(txn, "terms", flags, &e->terms);
-	return rc;
+	if (rc)
+		return rc;
+	/* Only a directory that was open as a replica has it. */
+	rc = mdb_dbi_open(txn, STORE_MARKS, 0, &e->marks);
+	e->has_marks = rc == 0;
+	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
 static enum rmq_error open_contents(
@@ -239,7 +249,7 @@ void store_env_close(struct store_env *e)
 enum rmq_error store_env_state(
     const struct store_env *e, MDB_txn *txn, struct store_state *state)
 {
-	MDB_val key = {5, (void *)(uintptr_t) "state"};
+	MDB_val key = name_of("state");
 	MDB_val value;
 	MDB_stat stat;
 	struct store_meta_state m;
@@ -261,7 +271,40 @@ enum rmq_error store_env_put_state(
 	struct writer w = writer_of(buffer, sizeof(buffer));
 	struct store_meta_state m = {state->next, state->term, state->checkpoint, state->bytes};
 	store_meta_state_encode(&w, &m);
-	MDB_val key = {5, (void *)(uintptr_t) "state"};
+	MDB_val key = name_of("state");
+	MDB_val value = {w.len, buffer};
+	return store_env_error(mdb_put(txn, e->meta, &key, &value, 0));
+}
+
+enum rmq_error store_env_replica(
+    const struct store_env *e, MDB_txn *txn, struct store_replica *replica)
+{
+	MDB_val key = name_of("replica");
+	MDB_val value;
+	struct store_meta_replica m;
+	*replica = (struct store_replica){0};
+	int rc = mdb_get(txn, e->meta, &key, &value);
+	if (rc)
+		return rc == MDB_NOTFOUND ? RMQ_E_OK : store_env_error(rc);
+	if (!store_meta_replica_decode(slice_of(value.mv_data, value.mv_size), &m) ||
+	    (m.vote.len != 0 && m.vote.len != RAFT_ID_SIZE))
+		return RMQ_E_CORRUPT;
+	*replica = (struct store_replica){true, {{0}}, m.commit, m.cover_index, m.cover_term};
+	if (m.vote.len > 0)
+		memcpy(replica->vote.bytes, m.vote.data, RAFT_ID_SIZE);
+	return RMQ_E_OK;
+}
+
+enum rmq_error store_env_put_replica(
+    const struct store_env *e, MDB_txn *txn, const struct store_replica *replica)
+{
+	uint8_t buffer[64];
+	struct writer w = writer_of(buffer, sizeof(buffer));
+	size_t vote_len = raft_id_none(replica->vote) ? 0 : RAFT_ID_SIZE;
+	struct store_meta_replica m = {replica->commit, replica->cover_index,
+	    replica->cover_term, slice_of(replica->vote.bytes, vote_len)};
+	store_meta_replica_encode(&w, &m);
+	MDB_val key = name_of("replica");
 	MDB_val value = {w.len, buffer};
 	return store_env_error(mdb_put(txn, e->meta, &key, &value, 0));
 }

@@ -10,26 +10,31 @@
 #include "sys/store.h"
 
 #define STORE_DATA_FILE "data.mdb"
+#define STORE_MARKS	"marks"
 
 /* Address space only; the same in every process, so that no map is ever outgrown. */
 #define STORE_MAP_BYTES ((size_t)1 << 40)
 
 /*
- * The values of database `meta`, under the keys "identity" and "state".
+ * The values of database `meta`, under the keys "identity", "state" and "replica".
  *
  * To bump: raise JOURNAL_VERSION; store_env_open() then takes directories of the old
  * version to the new one, or refuses them.
  */
 #define STORE_IDENTITY(F) F(u16, version) F(rest, incarnation)
 #define STORE_STATE(F)	  F(u64, next) F(u64, term) F(u64, checkpoint) F(u64, bytes)
+#define STORE_REPLICA(F)  F(u64, commit) F(u64, cover_index) F(u64, cover_term) F(str, vote)
 CODEC_MESSAGE(store_meta, identity, STORE_IDENTITY)
 CODEC_MESSAGE(store_meta, state, STORE_STATE)
+CODEC_MESSAGE(store_meta, replica, STORE_REPLICA)
 
 struct store_env {
 	MDB_env *env;
 	MDB_dbi log;   /* index (store_env_key) -> record */
 	MDB_dbi meta;  /* names -> values */
 	MDB_dbi terms; /* first index of a term (store_env_key) -> u64 term */
+	MDB_dbi marks; /* index (store_env_key) of a CONFIG or END -> u8 kind */
+	bool has_marks;
 	size_t page_size;
 	struct identity identity;
 };
@@ -64,6 +69,11 @@ enum rmq_error store_env_state(const struct store_env *e, MDB_txn *txn,
     struct store_state *state) __attribute__((warn_unused_result));
 enum rmq_error store_env_put_state(const struct store_env *e, MDB_txn *txn,
     const struct store_state *state) __attribute__((warn_unused_result));
+/* All zero if there is none. */
+enum rmq_error store_env_replica(const struct store_env *e, MDB_txn *txn,
+    struct store_replica *replica) __attribute__((warn_unused_result));
+enum rmq_error store_env_put_replica(const struct store_env *e, MDB_txn *txn,
+    const struct store_replica *replica) __attribute__((warn_unused_result));
 /* `txn` is read-only. */
 enum rmq_error store_env_pages(const struct store_env *e, MDB_txn *txn,
     struct store_pages *pages) __attribute__((warn_unused_result));

@@ -129,16 +129,29 @@ enum rmq_error store_reader_get(
 	return RMQ_E_OK;
 }
 
-static enum rmq_error seek(
-    struct store_reader *r, uint64_t from, uint64_t *index, MDB_val *value)
+static enum rmq_error seek_with(
+    MDB_cursor *cursor, uint64_t from, uint64_t *index, MDB_val *value)
 {
 	uint8_t key_bytes[STORE_KEY_SIZE];
 	MDB_val key = {STORE_KEY_SIZE, key_bytes};
 	store_env_key(key_bytes, from);
-	int rc = mdb_cursor_get(r->cursor, &key, value, MDB_SET_RANGE);
+	int rc = mdb_cursor_get(cursor, &key, value, MDB_SET_RANGE);
 	if (rc)
 		return store_env_error(rc);
 	return store_env_index(&key, index) && *index >= from ? RMQ_E_OK : RMQ_E_CORRUPT;
+}
+
+/* The first entry at `from` or behind it of a database that is not looked at often. */
+static enum rmq_error seek(
+    struct store_reader *r, MDB_dbi database, uint64_t from, uint64_t *index, MDB_val *value)
+{
+	MDB_cursor *cursor;
+	int rc = mdb_cursor_open(r->txn, database, &cursor);
+	if (rc)
+		return store_env_error(rc);
+	enum rmq_error err = seek_with(cursor, from, index, value);
+	mdb_cursor_close(cursor);
+	return err;
 }
 
 enum rmq_error store_reader_next(
@@ -146,7 +159,7 @@ enum rmq_error store_reader_next(
 {
 	uint64_t index;
 	MDB_val value;
-	enum rmq_error err = seek(r, from, &index, &value);
+	enum rmq_error err = seek_with(r->cursor, from, &index, &value);
 	if (err) {
 		h->index = 0;
 		return err;
@@ -161,7 +174,7 @@ enum rmq_error store_reader_raw(
     struct store_reader *r, uint64_t from, uint64_t *index, struct slice *value)
 {
 	MDB_val found;
-	enum rmq_error err = seek(r, from, index, &found);
+	enum rmq_error err = seek_with(r->cursor, from, index, &found);
 	if (!err)
 		*value = slice_of(found.mv_data, found.mv_size);
 	return err;
@@ -175,22 +188,42 @@ enum rmq_error store_reader_state(struct store_reader *r, struct store_state *st
 enum rmq_error store_reader_term(
     struct store_reader *r, uint64_t from, uint64_t *index, uint64_t *term)
 {
-	uint8_t key_bytes[STORE_KEY_SIZE];
-	MDB_val key = {STORE_KEY_SIZE, key_bytes};
 	MDB_val value;
-	MDB_cursor *cursor;
-	store_env_key(key_bytes, from);
-	int rc = mdb_cursor_open(r->txn, r->env.terms, &cursor);
-	if (rc)
-		return store_env_error(rc);
-	rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-	mdb_cursor_close(cursor);
-	if (rc)
-		return store_env_error(rc);
-	if (!store_env_index(&key, index) || value.mv_size != sizeof(*term))
+	enum rmq_error err = seek(r, r->env.terms, from, index, &value);
+	if (err)
+		return err;
+	if (value.mv_size != sizeof(*term))
 		return RMQ_E_CORRUPT;
 	*term = load_u64(value.mv_data);
 	return RMQ_E_OK;
+}
+
+enum rmq_error store_reader_replica(struct store_reader *r, struct store_replica *replica)
+{
+	return store_env_replica(&r->env, r->txn, replica);
+}
+
+enum rmq_error store_reader_config(
+    struct store_reader *r, uint64_t from, struct record_header *h, struct slice *payload)
+{
+	uint64_t index = from;
+	MDB_val value;
+	h->index = 0;
+	if (!r->env.has_marks)
+		return RMQ_E_NOTHING;
+	for (;; index++) {
+		enum rmq_error err = seek(r, r->env.marks, index, &index, &value);
+		if (err)
+			return err;
+		if (value.mv_size != 1)
+			return RMQ_E_CORRUPT;
+		if (*(const uint8_t *)value.mv_data == RECORD_CONFIG)
+			break;
+	}
+	enum rmq_error err = store_reader_get(r, index, h, payload);
+	if (err)
+		h->index = index;
+	return err == RMQ_E_NOTHING || (!err && h->kind != RECORD_CONFIG) ? RMQ_E_CORRUPT : err;
 }
 
 enum rmq_error store_reader_pages(struct store_reader *r, struct store_pages *pages)
