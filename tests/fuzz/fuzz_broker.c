@@ -3,7 +3,7 @@
  * which are frames.  Whatever comes, all that it sends and delivers is well-formed, and a
  * replay of what it journaled, with and without a checkpoint, ends in the same state.
  */
-#include "fuzz.h"
+#include "fuzz_wire.h"
 
 #include <stdlib.h>
 
@@ -70,21 +70,7 @@ static void on_hole(void *arg, uint64_t checkpoint, struct slice ranges)
 	}
 }
 
-static void check_frame(const struct frame *f)
-{
-	bool good = false;
-	switch (f->type) {
-#define X(type, NAME, name, FIELDS) \
-	case type: { \
-		struct wire_##name m; \
-		good = wire_##name##_decode(f->payload, &m); \
-		break; \
-	}
-		WIRE_DAEMON_FRAMES(X)
-#undef X
-	}
-	assert(good);
-}
+FUZZ_CHECK_FRAME(check_frame, WIRE_DAEMON_FRAMES)
 
 static void on_send(void *arg, uint64_t conn, struct slice frames)
 {
@@ -113,8 +99,8 @@ static void on_close(void *arg, uint64_t conn)
 			w->conns[i] = 0;
 }
 
-static enum rmq_error log_next(void *arg, uint64_t index, uint64_t *found,
-    enum record_kind *kind, struct slice *payload)
+static enum rmq_error log_next(
+    void *arg, uint64_t index, uint64_t *found, enum record_kind *kind, struct slice *payload)
 {
 	struct world *w = arg;
 	for (; index <= w->last; index++) {
@@ -199,10 +185,7 @@ static void give_frame(struct world *w, unsigned which, struct reader *r)
 {
 	uint64_t conn = w->conns[which % CONNS];
 	unsigned type = get_u8(r);
-	size_t len = get_u16(r), left = reader_left(r);
-	if (len > left)
-		len = left;
-	struct frame f = {(uint8_t)type, slice_of(reader_take(r, len), len)};
+	struct frame f = {(uint8_t)type, fuzz_take(r)};
 	if (conn && !r->bad && !broker_holds(w->broker))
 		broker_frame(w->broker, conn, &f);
 }
@@ -338,7 +321,8 @@ static void put_frame(struct writer *w, unsigned conn, struct writer *made)
 static void seed_life(fuzz_add *add, unsigned variant)
 {
 	uint8_t made[1024];
-	struct writer f = writer_of(made, sizeof(made)), w = writer_of(seed_bytes, sizeof(seed_bytes));
+	struct writer f = writer_of(made, sizeof(made)),
+		      w = writer_of(seed_bytes, sizeof(seed_bytes));
 	struct slice q = slice_str("jobs"), none = slice_of(NULL, 0);
 	struct slice batch = slice_of("\3\0\0\0\2\0\4\0\6\0a\nb\nc\n", 16);
 	uint8_t entry[SETTLE_ENTRY_SIZE];

@@ -3,7 +3,7 @@
  * of which are bytes from the connection.  Whatever comes, what the client writes is
  * well-formed, and what it hands out lies in what it was given.
  */
-#include "fuzz.h"
+#include "fuzz_wire.h"
 
 #include "core/client.h"
 
@@ -18,8 +18,8 @@ struct world {
 	bool fatal;
 	bool bye;
 	bool asking;
-	size_t in_len;	/* bytes from the daemon that are not taken yet */
-	size_t out_len; /* bytes from the client that are not a whole frame yet */
+	size_t in_len;		  /* bytes from the daemon that are not taken yet */
+	size_t out_len;		  /* bytes from the client that are not a whole frame yet */
 	struct settle_entry last; /* newest delivery */
 	uint64_t sum;
 };
@@ -59,7 +59,8 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 	struct world *w = arg;
 	assert(!w->fatal && text.len <= TEXT_MAX);
 	w->sum += at + code;
-	if (cmd->type == WIRE_TYPE_SEND && cmd->buf && !cmd->buf->large && cmd->buf->count > 1) {
+	if (cmd->type == WIRE_TYPE_SEND && cmd->buf && !cmd->buf->large &&
+	    cmd->buf->count > 1) {
 		client_remove(w->client, cmd, 0, 1);
 		return CLIENT_REPEAT;
 	}
@@ -110,21 +111,7 @@ static void input(struct world *w, struct slice bytes)
 		disconnect(w);
 }
 
-static void check_frame(const struct frame *f)
-{
-	bool good = false;
-	switch (f->type) {
-#define X(type, NAME, name, FIELDS) \
-	case type: { \
-		struct wire_##name m; \
-		good = wire_##name##_decode(f->payload, &m); \
-		break; \
-	}
-		WIRE_CLIENT_FRAMES(X)
-#undef X
-	}
-	assert(good);
-}
+FUZZ_CHECK_FRAME(check_frame, WIRE_CLIENT_FRAMES)
 
 static void output(struct world *w, size_t max)
 {
@@ -238,20 +225,16 @@ static void step(struct world *w, struct reader *r)
 			client_bye(w->client);
 		w->bye = true;
 		break;
-	default: {
-		size_t len = get_u16(r);
-		size_t left = reader_left(r);
-		if (len > left)
-			len = left;
-		input(w, slice_of(reader_take(r, len), len));
-	}
+	default:
+		input(w, fuzz_take(r));
 	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct world w = {.now = {1000}};
-	struct client_config config = {.servers = 2, .window = 4, .timeout_ms = 30000, .seed = 1};
+	struct client_config config = {
+	    .servers = 2, .window = 4, .timeout_ms = 30000, .seed = 1};
 	struct client_host host = {.arg = &w,
 	    .sent = on_sent,
 	    .done = on_done,
@@ -314,7 +297,8 @@ void fuzz_seeds(fuzz_add *add)
 {
 	struct slice data = slice_of("\2\0\4\0a\nb\n", 8);
 	ADD_FRAME(wire_put_sent(&f, &(struct wire_sent){1, 1, 3}));
-	ADD_FRAME(wire_put_failed(&f, &(struct wire_failed){1, RMQ_E_TOO_LARGE, 0, slice_str("x")}));
+	ADD_FRAME(
+	    wire_put_failed(&f, &(struct wire_failed){1, RMQ_E_TOO_LARGE, 0, slice_str("x")}));
 	ADD_FRAME(wire_put_failed(&f, &(struct wire_failed){1, RMQ_E_FULL, 0, slice_str("x")}));
 	ADD_FRAME({
 		wire_put_sent(&f, &(struct wire_sent){1, 1, 3});
@@ -326,9 +310,8 @@ void fuzz_seeds(fuzz_add *add)
 	ADD_FRAME({
 		wire_put_subscribed(&f, &(struct wire_subscribed){0, 30000});
 		for (uint32_t part = 0; part < 2; part++)
-			wire_put_deliver_part(&f,
-			    &(struct wire_deliver_part){0, 7, 1, 1, 0, 5, 1000, slice_str(""),
-				part, 2, 16, data});
+			wire_put_deliver_part(&f, &(struct wire_deliver_part){0, 7, 1, 1, 0, 5,
+						      1000, slice_str(""), part, 2, 16, data});
 		wire_put_extended(&f, &(struct wire_extended){1000});
 	});
 #define X(type, NAME, name, FIELDS) \

@@ -58,6 +58,14 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 	return verdict;
 }
 
+/* What is done about a refusal from now on. */
+static void on_failed_remove(enum client_verdict what, uint32_t from, uint32_t count)
+{
+	verdict = what;
+	remove_from = from;
+	remove_count = count;
+}
+
 static void on_deliver(void *arg, const struct client_delivery *d)
 {
 	(void)arg;
@@ -216,6 +224,14 @@ static void welcome(uint64_t now, uint64_t session, uint64_t last)
 	assert_true(client_welcomed(client));
 }
 
+/* The first connection. */
+static void begin(uint64_t now)
+{
+	connect_at(now);
+	expect_frames(now, "HELLO(0,0) ");
+	welcome(now, 9, 0);
+}
+
 static void reconnect(uint64_t now, const char *hello, uint64_t last)
 {
 	client_disconnected(client, NOW(now));
@@ -231,6 +247,29 @@ static void send_text(uint64_t now, const char *texts)
 		assert_true(sendbuf_append(b, slice_of(p, 1), '\n'));
 	char *tag = (char *)(uintptr_t)texts;
 	client_send(client, NOW(now), slice_str("q"), 0, b, tag);
+}
+
+/* At 5, the SENDs with these texts are on their way. */
+static void begin_one(const char *texts)
+{
+	send_text(5, texts);
+	begin(5);
+	expect_frames(5, "SEND#1/0 ");
+}
+
+static void begin_two(const char *first, const char *second)
+{
+	send_text(5, first);
+	send_text(5, second);
+	begin(5);
+	expect_frames(5, "SEND#1/0 SEND#2/0 ");
+}
+
+/* At 6, message `at` of the first is refused, and so what is behind it. */
+static void refuse_two(enum rmq_error code, uint32_t at)
+{
+	DAEMON(6, failed, 1, (uint8_t)code, at, {0});
+	DAEMON(6, failed, 2, RMQ_E_OUT_OF_ORDER, 0, {0});
 }
 
 static void delivery(
@@ -262,9 +301,7 @@ static void subscribe(uint64_t now, uint32_t messages)
 {
 	assert_int_equal(client_subscribe(client, NOW(now), slice_str("q"), 0, 0), 0);
 	client_credit(client, 0, messages, 1000);
-	connect_at(now);
-	expect_frames(now, "HELLO(0,0) ");
-	welcome(now, 9, 0);
+	begin(now);
 	char text[64];
 	snprintf(text, sizeof(text), "SUBSCRIBE CREDIT(%d,1000) ", (int)messages);
 	expect_frames(now, text);
@@ -278,9 +315,7 @@ static void sends_wait_for_welcome_and_are_numbered(void **state)
 	assert_false(client_connect(client, NOW(5), &target));
 	send_text(5, "ab");
 	send_text(5, "c");
-	connect_at(5);
-	expect_frames(5, "HELLO(0,0) ");
-	welcome(5, 9, 0);
+	begin(5);
 	expect_frames(5, "SEND#1/0 SEND#2/0 ");
 	DAEMON(6, sent, 1, 1, 2);
 	DAEMON(6, sent, 2, 3, 1);
@@ -295,9 +330,7 @@ static void unanswered_commands_are_repeated_with_their_numbers(void **state)
 	send_text(5, "a");
 	send_text(5, "b");
 	send_text(5, "c");
-	connect_at(5);
-	expect_frames(5, "HELLO(0,0) ");
-	welcome(5, 9, 0);
+	begin(5);
 	expect_frames(5, "SEND#1/0 SEND#2/0 SEND#3/0 ");
 	DAEMON(6, sent, 1, 1, 1);
 	/* 2 was taken and its answer lost: it is repeated and answered again. */
@@ -311,14 +344,8 @@ static void unanswered_commands_are_repeated_with_their_numbers(void **state)
 static void a_full_queue_is_waited_for_and_everything_behind_repeated(void **state)
 {
 	(void)state;
-	send_text(5, "a");
-	send_text(5, "b");
-	connect_at(5);
-	expect_frames(5, "HELLO(0,0) ");
-	welcome(5, 9, 0);
-	expect_frames(5, "SEND#1/0 SEND#2/0 ");
-	DAEMON(6, failed, 1, RMQ_E_FULL, 0, {0});
-	DAEMON(6, failed, 2, RMQ_E_OUT_OF_ORDER, 0, {0});
+	begin_two("a", "b");
+	refuse_two(RMQ_E_FULL, 0);
 	assert_true(client_blocked(client));
 	expect_frames(7, "");
 	DAEMON(8, room, 100);
@@ -340,9 +367,7 @@ static void a_full_queue_ends_it_after_the_timeout(void **state)
 {
 	(void)state;
 	send_text(5, "a");
-	connect_at(5);
-	expect_frames(5, "HELLO(0,0) ");
-	welcome(5, 9, 0);
+	begin(5);
 	for (uint64_t t = 10; t < 30000; t += 1000) {
 		client_tick(client, NOW(t));
 		expect_frames(t, "SEND#1/0 ");
@@ -357,11 +382,7 @@ static void no_wait_fails_at_once_when_full(void **state)
 {
 	(void)state;
 	setup_config(&(struct client_config){1, 16, 30000, 7, true});
-	send_text(5, "a");
-	connect_at(5);
-	expect_frames(5, "HELLO(0,0) ");
-	welcome(5, 9, 0);
-	expect_frames(5, "SEND#1/0 ");
+	begin_one("a");
 	verdict = CLIENT_STOP;
 	DAEMON(6, failed, 1, RMQ_E_FULL, 0, {0});
 	assert_story("failed a 14 at 0; ");
@@ -372,17 +393,9 @@ static void no_wait_fails_at_once_when_full(void **state)
 static void a_message_that_is_too_large_is_taken_out_and_what_is_behind_stays(void **state)
 {
 	(void)state;
-	send_text(5, "abc");
-	send_text(5, "d");
-	connect_at(5);
-	expect_frames(5, "HELLO(0,0) ");
-	welcome(5, 9, 0);
-	expect_frames(5, "SEND#1/0 SEND#2/0 ");
-	verdict = CLIENT_REPEAT;
-	remove_from = 1;
-	remove_count = 1;
-	DAEMON(6, failed, 1, RMQ_E_TOO_LARGE, 1, {0});
-	DAEMON(6, failed, 2, RMQ_E_OUT_OF_ORDER, 0, {0});
+	begin_two("abc", "d");
+	on_failed_remove(CLIENT_REPEAT, 1, 1);
+	refuse_two(RMQ_E_TOO_LARGE, 1);
 	assert_story("failed abc 6 at 1; ");
 	const struct client_command *cmd = client_oldest(client);
 	struct batch_view v;
@@ -399,17 +412,9 @@ static void a_message_that_is_too_large_is_taken_out_and_what_is_behind_stays(vo
 static void a_stop_sends_what_was_in_front_and_shelves_the_rest(void **state)
 {
 	(void)state;
-	send_text(5, "abc");
-	send_text(5, "d");
-	connect_at(5);
-	expect_frames(5, "HELLO(0,0) ");
-	welcome(5, 9, 0);
-	expect_frames(5, "SEND#1/0 SEND#2/0 ");
-	verdict = CLIENT_LAST;
-	remove_from = 1;
-	remove_count = 2;
-	DAEMON(6, failed, 1, RMQ_E_TOO_LARGE, 1, {0});
-	DAEMON(6, failed, 2, RMQ_E_OUT_OF_ORDER, 0, {0});
+	begin_two("abc", "d");
+	on_failed_remove(CLIENT_LAST, 1, 2);
+	refuse_two(RMQ_E_TOO_LARGE, 1);
 	expect_frames(7, "SEND#1/0 ");
 	DAEMON(8, sent, 1, 1, 1);
 	assert_story("failed abc 6 at 1; sent abc at 1 x1; ");
@@ -419,17 +424,9 @@ static void a_stop_sends_what_was_in_front_and_shelves_the_rest(void **state)
 static void a_first_bad_message_leaves_nothing_to_send(void **state)
 {
 	(void)state;
-	send_text(5, "a");
-	send_text(5, "d");
-	connect_at(5);
-	expect_frames(5, "HELLO(0,0) ");
-	welcome(5, 9, 0);
-	expect_frames(5, "SEND#1/0 SEND#2/0 ");
-	verdict = CLIENT_REPEAT;
-	remove_from = 0;
-	remove_count = 1;
-	DAEMON(6, failed, 1, RMQ_E_TOO_LARGE, 0, {0});
-	DAEMON(6, failed, 2, RMQ_E_OUT_OF_ORDER, 0, {0});
+	begin_two("a", "d");
+	on_failed_remove(CLIENT_REPEAT, 0, 1);
+	refuse_two(RMQ_E_TOO_LARGE, 0);
 	expect_frames(7, "SEND#1/0 ");
 	remove_count = 0;
 	DAEMON(8, sent, 1, 1, 1);
@@ -442,9 +439,7 @@ static void a_half_written_frame_is_ended_before_the_repeat(void **state)
 	struct slice pieces[CLIENT_PIECES];
 	send_text(5, "a");
 	send_text(5, "b");
-	connect_at(5);
-	expect_frames(5, "HELLO(0,0) ");
-	welcome(5, 9, 0);
+	begin(5);
 	assert_int_equal(client_output(client, NOW(5), pieces, CLIENT_PIECES), 2);
 	uint8_t torn[1024];
 	size_t first = pieces[0].len, half = 10;
@@ -493,9 +488,7 @@ static void an_unknown_session_is_fatal_only_if_a_send_may_have_been_taken(void 
 {
 	(void)state;
 	send_text(5, "a");
-	connect_at(5);
-	expect_frames(5, "HELLO(0,0) ");
-	welcome(5, 9, 0);
+	begin(5);
 	client_disconnected(client, NOW(6));
 	connect_at(1006);
 	expect_frames(1006, "HELLO(9,0) ");
@@ -551,11 +544,7 @@ static void a_timeout_of_0_tries_once(void **state)
 static void a_silent_daemon_times_out_and_waiting_for_input_does_not(void **state)
 {
 	(void)state;
-	send_text(5, "a");
-	connect_at(5);
-	expect_frames(5, "HELLO(0,0) ");
-	welcome(5, 9, 0);
-	expect_frames(5, "SEND#1/0 ");
+	begin_one("a");
 	DAEMON(6, sent, 1, 1, 1);
 	assert_true(client_due_ms(client, NOW(6)) == CLIENT_FOREVER);
 	client_tick(client, NOW(1000000));
@@ -726,9 +715,7 @@ static void a_list_goes_on_where_the_connection_broke(void **state)
 {
 	(void)state;
 	client_list(client, NOW(5), slice_str(""), slice_str("*"), 10);
-	connect_at(5);
-	expect_frames(5, "HELLO(0,0) ");
-	welcome(5, 9, 0);
+	begin(5);
 	expect_frames(5, "LIST(,10) ");
 	DAEMON(6, listed, .req = 1, .queue = slice_str("a"));
 	reconnect(6, "HELLO(9,0) ", 0);
@@ -742,9 +729,7 @@ static void bye_waits_for_the_last_answer(void **state)
 {
 	(void)state;
 	send_text(5, "a");
-	connect_at(5);
-	expect_frames(5, "HELLO(0,0) ");
-	welcome(5, 9, 0);
+	begin(5);
 	client_bye(client);
 	expect_frames(5, "SEND#1/0 ");
 	assert_false(client_ended(client));
