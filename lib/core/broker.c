@@ -347,6 +347,15 @@ void broker_attach(struct broker *b, struct conn *c, struct session *s)
 	c->session = s;
 }
 
+struct subscription *broker_sub(const struct conn *c, uint32_t id)
+{
+	struct subscription *sub;
+	TAILQ_FOREACH (sub, &c->subs, of_conn)
+		if (sub->id == id)
+			return sub;
+	return NULL;
+}
+
 void broker_sub_free(struct broker *b, struct subscription *sub)
 {
 	(void)b;
@@ -525,14 +534,13 @@ static void wake_stalled(struct broker *b)
 void broker_stored(struct broker *b, uint64_t first_n, uint32_t count, uint64_t first_index)
 {
 	assert(first_n == b->stored_n + 1 && count < b->next_n - b->stored_n);
-	bool moved = b->moves_pending;
+	bool moved = b->moved_n > b->stored_n;
 	for (uint32_t i = 0; i < count; i++) {
 		b->stored_sent = TAILQ_FIRST(&b->ledger.pending)->sent_after;
 		ledger_stored(&b->ledger, first_index + i);
 		broker_checkpoint_stored(b, first_n + i, first_index + i);
 	}
 	b->stored_n += count;
-	b->moves_pending = moved && b->stored_n < b->moved_n;
 	release_all(b);
 	if (moved)
 		wake_stalled(b);

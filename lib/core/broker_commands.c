@@ -552,7 +552,7 @@ static void on_settle(struct broker *b, struct conn *c, const struct wire_settle
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad settlement");
 		return;
 	}
-	c->session->stamp = m->stamp > c->session->stamp ? m->stamp : c->session->stamp;
+	session_stamped(c->session, m->stamp);
 	if (!take(b, c, m->n, m->answered))
 		return;
 	if (!q)
@@ -564,8 +564,7 @@ static void on_settle(struct broker *b, struct conn *c, const struct wire_settle
 static void on_extend(struct broker *b, struct conn *c, const struct wire_extend *m)
 {
 	struct range *r;
-	if (m->stamp > c->session->stamp)
-		c->session->stamp = m->stamp;
+	session_stamped(c->session, m->stamp);
 	TAILQ_FOREACH (r, &c->session->held, held)
 		if (!r->detached)
 			break;
@@ -575,15 +574,6 @@ static void on_extend(struct broker *b, struct conn *c, const struct wire_extend
 }
 
 /* ---- receiving ---- */
-
-static struct subscription *sub_find(const struct conn *c, uint32_t id)
-{
-	struct subscription *sub;
-	TAILQ_FOREACH (sub, &c->subs, of_conn)
-		if (sub->id == id)
-			return sub;
-	return NULL;
-}
 
 static enum rmq_error subscribe_check(
     const struct broker *b, const struct conn *c, const struct wire_subscribe *m)
@@ -639,14 +629,13 @@ static void on_subscribe(struct broker *b, struct conn *c, const struct wire_sub
 
 static void on_credit(struct broker *b, struct conn *c, const struct wire_credit *m)
 {
-	if (m->stamp > c->session->stamp)
-		c->session->stamp = m->stamp;
+	session_stamped(c->session, m->stamp);
 	broker_credit(b, c, m);
 }
 
 static void on_unsubscribe(struct broker *b, struct conn *c, const struct wire_unsubscribe *m)
 {
-	struct subscription *sub = sub_find(c, m->sub);
+	struct subscription *sub = broker_sub(c, m->sub);
 	if (sub)
 		broker_sub_free(b, sub);
 	ANSWER(b, c, unsubscribed, m->sub);

@@ -397,6 +397,11 @@ struct settlement {
 	uint64_t n;
 	struct slice entries;
 };
+#define SETTLEMENT_OF(e) \
+	&(const struct settlement) \
+	{ \
+		(e)->queue, (e)->stale, (e)->session, (e)->n, (e)->entries \
+	}
 
 /*
  * The command is taken; the stale entries in front are its answer.  Whether there are
@@ -422,8 +427,7 @@ static enum rmq_error apply_settle(
 {
 	struct entry_walk w;
 	struct range *r;
-	if (!settlement_begin(b, at,
-		&(struct settlement){e->queue, e->stale, e->session, e->n, e->entries}, &w))
+	if (!settlement_begin(b, at, SETTLEMENT_OF(e), &w))
 		return w.err;
 	while ((r = entry_next(&w))) {
 		w.q->counts.settled += r->live;
@@ -439,8 +443,7 @@ static enum rmq_error apply_release(
 {
 	struct entry_walk w;
 	struct range *r;
-	if (!settlement_begin(b, at,
-		&(struct settlement){e->queue, e->stale, e->session, e->n, e->entries}, &w))
+	if (!settlement_begin(b, at, SETTLEMENT_OF(e), &w))
 		return w.err;
 	bool counted = e->flags & SETTLE_COUNTED;
 	while ((r = entry_next(&w))) {
@@ -464,8 +467,7 @@ static enum rmq_error apply_touch(
 {
 	struct entry_walk w;
 	struct range *r;
-	if (!settlement_begin(b, at,
-		&(struct settlement){e->queue, e->stale, e->session, e->n, e->entries}, &w))
+	if (!settlement_begin(b, at, SETTLEMENT_OF(e), &w))
 		return w.err;
 	while ((r = entry_next(&w))) {
 		/* Never shorter: the holder trusts what it was told before. */

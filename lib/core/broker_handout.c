@@ -316,15 +316,6 @@ static void place(const struct handout *h, const struct batch *m, uint64_t at, u
 	d->offset = m->large->part[h->part].offset;
 }
 
-static struct subscription *sub_find(const struct conn *c, uint32_t id)
-{
-	struct subscription *sub;
-	TAILQ_FOREACH(sub, &c->subs, of_conn)
-		if (sub->id == id)
-			return sub;
-	return NULL;
-}
-
 /* Credit came, or a reservation ended. */
 static void credit_changed(struct broker *b, struct subscription *sub)
 {
@@ -337,7 +328,7 @@ static void credit_changed(struct broker *b, struct subscription *sub)
 /* The handout is finished: from now on only what was really sent counts. */
 static void handout_free(struct broker *b, struct conn *c, struct handout *h)
 {
-	struct subscription *sub = h->reserved > 0 ? sub_find(c, h->target) : NULL;
+	struct subscription *sub = h->reserved > 0 ? broker_sub(c, h->target) : NULL;
 	if (sub) {
 		sub->reserved -= (int64_t)h->reserved;
 		sub->messages += h->unused;
@@ -350,7 +341,7 @@ static void handout_free(struct broker *b, struct conn *c, struct handout *h)
 void broker_delivered(struct broker *b, uint64_t conn, const struct delivery *d, uint64_t bytes)
 {
 	struct conn *c = broker_conn(b, conn);
-	struct subscription *sub = c && !d->peek ? sub_find(c, d->target) : NULL;
+	struct subscription *sub = c && !d->peek ? broker_sub(c, d->target) : NULL;
 	/* A large message counts as a whole; what is handed again (stamp 0) was paid for. */
 	if (d->large)
 		bytes = d->part + 1 == d->parts ? d->total : 0;
@@ -360,7 +351,7 @@ void broker_delivered(struct broker *b, uint64_t conn, const struct delivery *d,
 
 void broker_credit(struct broker *b, struct conn *c, const struct wire_credit *m)
 {
-	struct subscription *sub = sub_find(c, m->sub);
+	struct subscription *sub = broker_sub(c, m->sub);
 	/* The subscription may have ended while the credit was on its way. */
 	if (!sub)
 		return;

@@ -83,6 +83,5 @@ enum rmq_error broker_move(struct broker *b, uint64_t index, struct slice payloa
 	ledger_drop(&b->ledger, r, 1, 0);
 	free(bytes);
 	b->moved_n = b->next_n - 1;
-	b->moves_pending = b->moved_n > b->stored_n;
 	return err;
 }

@@ -172,9 +172,7 @@ struct broker {
 	struct checkpoint ckpt;
 	uint64_t part_index[GROUPS]; /* recovery: what each part knows */
 	bool part_named;             /* recovery: the part that is read is one that END named */
-	/* records that hold moved messages and are not stored yet, the newest: */
-	uint64_t moved_n;
-	bool moves_pending;
+	uint64_t moved_n; /* the newest record that holds moved messages */
 };
 
 RB_PROTOTYPE(conn_tree, conn, by_id, conn_compare)
@@ -197,6 +195,8 @@ void broker_hand(struct broker *b, uint64_t conn, struct handout *h);
 void broker_release_newest(struct broker *b);
 /* The connection broke the protocol or cannot go on: ERROR, then the end. */
 void broker_refuse(struct broker *b, struct conn *c, enum rmq_error code, const char *text);
+/* The connection's subscription of that number, or NULL. */
+struct subscription *broker_sub(const struct conn *c, uint32_t id);
 void broker_sub_free(struct broker *b, struct subscription *s);
 /* Removes a session from the state. */
 void broker_session_remove(struct broker *b, struct session *s);

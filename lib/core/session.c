@@ -35,6 +35,12 @@ struct session *session_find(struct session_tree *tree, uint64_t id)
 	return RB_FIND(session_tree, tree, &key);
 }
 
+void session_stamped(struct session *s, uint64_t stamp)
+{
+	if (stamp > s->stamp)
+		s->stamp = stamp;
+}
+
 static void drop_first(struct session *s)
 {
 	struct answer *a = TAILQ_FIRST(&s->answers);

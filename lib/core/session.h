@@ -52,6 +52,9 @@ void session_free(struct session *s);
 
 struct session *session_find(struct session_tree *tree, uint64_t id);
 
+/* The client has put a stamp on what it sent: the newest one counts. */
+void session_stamped(struct session *s, uint64_t stamp);
+
 /* Command n was taken and this is its answer.  Keeps the newest SESSION_WINDOW. */
 void session_taken(
     struct session *s, uint64_t n, uint64_t first_seq, uint32_t count, struct slice stale);
