@@ -5,7 +5,8 @@
 
 #define RETRY_MIN_MS   20
 #define RETRY_MAX_MS   1000
-#define NOT_YET_MAX_MS 5000
+#define QUICK_MAX_MS   4    /* the first attempt after a loss: not all clients at once */
+#define NOT_YET_MAX_MS 160  /* a quarter of it is added by chance */
 #define ANSWER_MIN_MS  1000 /* for a connected daemon, when timeout_ms is 0 */
 #define REDIRECTS_MAX  8    /* in a row */
 
@@ -92,7 +93,7 @@ static uint64_t deadline_ms(const struct client *c)
 	uint64_t limit = c->config.timeout_ms;
 	if (!c->asking || limit == CLIENT_FOREVER || c->dead)
 		return CLIENT_FOREVER;
-	if (limit == 0 && c->state == APART && c->failures == 0)
+	if (limit == 0 && c->state == APART && c->tries < c->config.servers)
 		return CLIENT_FOREVER;
 	if (limit == 0 && c->state != APART && !c->blocked)
 		limit = ANSWER_MIN_MS;
@@ -119,13 +120,34 @@ void client_connected(struct client *c, struct mono_time now)
 	client_send_hello(c);
 }
 
+static void next_contact(struct client *c)
+{
+	c->tries++;
+	c->server = (c->server + 1) % c->config.servers;
+	c->redirect_len = 0;
+	c->redirects = 0;
+}
+
+/*
+ * A daemon that served us is gone: its successor is found through the contact point that we
+ * came by, which is tried first and at once.  If that is all that ever happens, not so often.
+ */
+static bool come_back(struct client *c, struct mono_time now)
+{
+	if (c->state != READY || now.ms < c->quick_after.ms)
+		return false;
+	c->redirect_len = 0;
+	c->retry_at.ms = now.ms + client_random(c) % (QUICK_MAX_MS + 1);
+	c->quick_after.ms = now.ms + RETRY_MAX_MS;
+	return true;
+}
+
 /* When to connect again after a failure: half of the delay is left to chance. */
 static void back_off(struct client *c, struct mono_time now)
 {
 	uint32_t round = c->failures / c->config.servers;
 	c->failures++;
-	c->server = (c->server + 1) % c->config.servers;
-	c->redirect_len = 0;
+	next_contact(c);
 	uint64_t delay = RETRY_MAX_MS;
 	if (round < 6 && (uint64_t)RETRY_MIN_MS << round < delay)
 		delay = (uint64_t)RETRY_MIN_MS << round;
@@ -136,13 +158,13 @@ static void back_off(struct client *c, struct mono_time now)
 
 void client_disconnected(struct client *c, struct mono_time now)
 {
+	if (!c->told && !come_back(c, now))
+		back_off(c, now);
+	c->told = false;
 	c->state = APART;
 	c->hang_up = false;
 	client_send_disconnected(c);
 	client_recv_disconnected(c);
-	if (!c->told)
-		back_off(c, now);
-	c->told = false;
 	client_note_asking(c, now);
 }
 
@@ -191,6 +213,7 @@ void client_on_welcome(struct client *c, struct mono_time now, const struct wire
 	c->session = m->session;
 	c->window_bytes = m->window;
 	c->failures = 0;
+	c->tries = 0;
 	c->redirects = 0;
 	client_recv_welcome(c, now);
 }
@@ -207,10 +230,14 @@ void client_on_redirect(struct client *c, struct mono_time now, const struct wir
 	c->told = true;
 }
 
+/* Nobody leads as far as this node can tell: it may be the one that is cut off. */
 void client_on_not_yet(struct client *c, struct mono_time now, const struct wire_not_yet *m)
 {
 	uint64_t ms = m->ms > NOT_YET_MAX_MS ? NOT_YET_MAX_MS : m->ms;
+	if (ms < RETRY_MIN_MS)
+		ms = RETRY_MIN_MS;
 	c->hang_up = true;
+	next_contact(c);
 	c->retry_at.ms = now.ms + ms + client_random(c) % (ms / 4 + 1);
 	c->told = true;
 }

@@ -81,10 +81,13 @@ struct client {
 	bool dead; /* fatal() was called */
 	uint32_t server;
 	uint32_t failures; /* connections lost or refused in a row */
+	uint32_t
+	    tries; /* since a daemon has answered HELLO: contact points that were of no use */
 	uint32_t redirects;
 	char redirect[UINT8_MAX];
 	size_t redirect_len;
 	struct mono_time retry_at;
+	struct mono_time quick_after; /* no quick attempt before that */
 
 	uint64_t session;
 	uint64_t answered;

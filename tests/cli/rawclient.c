@@ -23,9 +23,10 @@
  *	print TEXT            prints the text
  *	wait                  until standard input ends
  *
- *	rawclient --notify PATH		prints the first datagram that comes to PATH
- *	rawclient --listen PATH COMMAND…	runs COMMAND with a listening socket, as systemd
- *does
+ *	rawclient --serve PATH ANSWER…	answers each HELLO in turn, the last one for ever, and
+ *prints it: redirect ADDRESS, or not_yet MS rawclient --notify PATH		prints the first
+ *datagram that comes to PATH rawclient --listen PATH COMMAND…	runs COMMAND with a listening
+ *socket, as systemd does
  *
  * Exits 1 when something else came, or nothing within 20 seconds.
  */
@@ -411,6 +412,33 @@ _Noreturn static void do_listen(const char *path, char **argv)
 	fail(argv[0]);
 }
 
+/* What a gate does that only sends people elsewhere. */
+_Noreturn static void do_serve(const char *path, int argc, char **argv)
+{
+	int s = special_socket(path, SOCK_STREAM);
+
+	if (listen(s, 64) != 0)
+		fail("cannot listen");
+	for (int i = 0;; i = i + 2 < argc ? i + 2 : i) {
+		struct writer w = writer_of(out, sizeof(out));
+		struct frame f;
+		size_t used;
+
+		fd = accept(s, NULL, NULL);
+		in_len = 0;
+		if (fd < 0 || !read_frame(&f, &used) || f.type != WIRE_TYPE_HELLO)
+			fail("no HELLO");
+		if (strcmp(argv[i], "redirect") == 0)
+			wire_put_redirect(&w, &(struct wire_redirect){slice_str(argv[i + 1])});
+		else
+			wire_put_not_yet(
+			    &w, &(struct wire_not_yet){(uint32_t)number(argv[i + 1])});
+		printf("%s %s\n", argv[i], argv[i + 1]);
+		put(out, w.len);
+		close(fd);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const size_t count = sizeof(actions) / sizeof(actions[0]);
@@ -421,6 +449,8 @@ int main(int argc, char **argv)
 		return do_notify(argv[2]);
 	if (argc > 3 && strcmp(argv[1], "--listen") == 0)
 		do_listen(argv[2], argv + 3);
+	if (argc > 4 && argc % 2 == 1 && strcmp(argv[1], "--serve") == 0)
+		do_serve(argv[2], argc - 3, argv + 3);
 	if (argc < 2 || socket_address_path(&address, argv[1], &why))
 		fail(why);
 	fd = open_connection();

@@ -581,16 +581,121 @@ static void redirects_are_followed_and_end(void **state)
 	assert_int_equal(target.address.len, 0);
 }
 
-static void not_yet_is_come_back_to_in_its_time(void **state)
+/* A redirect to where nobody listens, over and over: the contact point is asked again. */
+static void a_redirect_that_leads_nowhere_is_not_the_end(void **state)
+{
+	(void)state;
+	struct client_target target;
+	uint64_t t = 5;
+	send_text(t, "a");
+	for (int i = 0; i < 20; i++) {
+		connect_at(t);
+		DAEMON(t, redirect, slice_str("unix:/x"));
+		client_disconnected(client, NOW(t));
+		assert_true(client_connect(client, NOW(t), &target));
+		assert_true(slice_eq(target.address, slice_str("unix:/x")));
+		client_disconnected(client, NOW(t));
+		t += 1000;
+	}
+	connect_at(t);
+	welcome(t, 9, 0);
+}
+
+static void who_is_redirected_and_loses_it_comes_back_at_once_to_its_contact_point(void **state)
+{
+	(void)state;
+	struct client_target target;
+	setup_config(&(struct client_config){3, 16, 30000, 7, false});
+	send_text(5, "a");
+	connect_at(5);
+	DAEMON(5, redirect, slice_str("unix:/x"));
+	client_disconnected(client, NOW(5));
+	connect_at(5);
+	welcome(5, 9, 0);
+	client_disconnected(client, NOW(6000));
+	assert_true(client_due_ms(client, NOW(6000)) <= 4);
+	assert_true(client_connect(client, NOW(6004), &target));
+	assert_int_equal(target.address.len, 0);
+	assert_int_equal(target.server, 0);
+	client_disconnected(client, NOW(6004));
+	assert_true(client_connect(client, NOW(6004), &target));
+	assert_int_equal(target.server, 1);
+}
+
+static void a_daemon_that_ends_again_and_again_is_not_asked_at_once_each_time(void **state)
+{
+	(void)state;
+	struct client_target target;
+	unsigned connections = 0;
+	send_text(5, "a");
+	for (uint64_t t = 5; t < 1005; t++) {
+		if (!client_connect(client, NOW(t), &target))
+			continue;
+		connections++;
+		client_connected(client, NOW(t));
+		welcome(t, 9, 0);
+		client_disconnected(client, NOW(t));
+	}
+	assert_in_range(connections, 20, 110);
+}
+
+static void not_yet_is_come_back_to_in_its_time_and_within_200_ms(void **state)
 {
 	(void)state;
 	struct client_target target;
 	send_text(5, "a");
 	connect_at(5);
-	DAEMON(5, not_yet, 400);
+	DAEMON(5, not_yet, 100);
 	client_disconnected(client, NOW(5));
-	assert_false(client_connect(client, NOW(404), &target));
-	assert_true(client_connect(client, NOW(505), &target));
+	assert_false(client_connect(client, NOW(104), &target));
+	assert_true(client_connect(client, NOW(130), &target));
+	client_connected(client, NOW(130));
+	for (uint64_t t = 130; t < 20000; t += 200) {
+		DAEMON(t, not_yet, 60000);
+		client_disconnected(client, NOW(t));
+		assert_false(client_connect(client, NOW(t + 150), &target));
+		connect_at(t + 200);
+	}
+	DAEMON(20130, not_yet, 0);
+	client_disconnected(client, NOW(20130));
+	assert_false(client_connect(client, NOW(20140), &target));
+}
+
+static void not_yet_goes_to_the_next_contact_point_and_is_no_progress(void **state)
+{
+	(void)state;
+	struct client_target target;
+	setup_config(&(struct client_config){2, 16, 30000, 7, false});
+	send_text(5, "a");
+	uint64_t t = 5, expected = 0;
+	for (; t < 30005; t += 1000, expected = 1 - expected) {
+		client_tick(client, NOW(t));
+		assert_true(client_connect(client, NOW(t), &target));
+		assert_int_equal(target.server, expected);
+		client_connected(client, NOW(t));
+		DAEMON(t, not_yet, 50);
+		client_disconnected(client, NOW(t));
+	}
+	assert_story("");
+	client_tick(client, NOW(t));
+	assert_story("fatal 10; ");
+}
+
+static void a_timeout_of_0_tries_each_contact_point_once(void **state)
+{
+	(void)state;
+	setup_config(&(struct client_config){2, 16, 0, 7, false});
+	send_text(5, "a");
+	connect_at(5);
+	DAEMON(5, not_yet, 50);
+	client_disconnected(client, NOW(5));
+	client_tick(client, NOW(100));
+	assert_story("");
+	connect_at(100);
+	DAEMON(100, not_yet, 50);
+	client_disconnected(client, NOW(100));
+	client_tick(client, NOW(100));
+	assert_story("fatal 10; ");
 }
 
 static void a_lease_is_vouched_for_from_its_stamp_for_its_length(void **state)
@@ -766,7 +871,12 @@ int main(void)
 	    T(an_unknown_session_is_fatal_only_if_a_send_may_have_been_taken),
 	    T(no_daemon_is_told_after_the_timeout_and_not_before), T(a_timeout_of_0_tries_once),
 	    T(a_silent_daemon_times_out_and_waiting_for_input_does_not),
-	    T(redirects_are_followed_and_end), T(not_yet_is_come_back_to_in_its_time),
+	    T(redirects_are_followed_and_end), T(a_redirect_that_leads_nowhere_is_not_the_end),
+	    T(who_is_redirected_and_loses_it_comes_back_at_once_to_its_contact_point),
+	    T(a_daemon_that_ends_again_and_again_is_not_asked_at_once_each_time),
+	    T(not_yet_is_come_back_to_in_its_time_and_within_200_ms),
+	    T(not_yet_goes_to_the_next_contact_point_and_is_no_progress),
+	    T(a_timeout_of_0_tries_each_contact_point_once),
 	    T(a_lease_is_vouched_for_from_its_stamp_for_its_length),
 	    T(extend_is_sent_every_third_of_a_lease_while_something_is_held),
 	    T(a_new_connection_confirms_what_is_held_and_repeats_nothing),

@@ -1,0 +1,124 @@
+#!/usr/bin/env bats
+# How clients find the queue daemon: contact points, redirects, NOT_YET.
+
+bats_require_minimum_version 1.5.0
+load common
+
+# gate PATH ANSWER…: who answers clients so; its answers are in ./out.
+gate() {
+	start "$RAWCLIENT" --serve "$@"
+	wait_until 20 test -S "$1"
+}
+
+answers() {
+	grep -c "${1:-}" out
+}
+
+answered() {
+	[ "$(answers "$1")" -ge "$2" ]
+}
+
+bodies() {
+	rmq-recv -S "unix:${2:-q.sock}" --drain "$1"
+}
+
+@test "clients: a contact point that is not there is passed over" {
+	start_queue q
+	run rmq-send -S unix:absent.sock,unix:q.sock jobs hello
+	assert_success
+	RMQ_SERVERS=unix:absent.sock,unix:q.sock run rmq-recv -1 jobs
+	assert_success
+	assert_output hello
+}
+
+@test "clients: a redirect is followed" {
+	start_queue q
+	gate gate.sock redirect unix:q.sock
+	run rmq-send -S unix:gate.sock jobs hello
+	assert_success
+	[ "$(answers redirect)" = 1 ]
+	run bodies jobs
+	assert_output hello
+}
+
+@test "clients: who is told NOT_YET comes back, and asks the other contact point too" {
+	start_queue q
+	gate gate.sock not_yet 20 not_yet 60000 not_yet 20 redirect unix:q.sock
+	gate other.sock not_yet 20
+	run timeout 20 rmq-send -S unix:gate.sock,unix:other.sock jobs hello
+	assert_success
+	[ "$(answers not_yet)" = 6 ]
+	run bodies jobs
+	assert_output hello
+}
+
+@test "clients: no leader in time is 69, and 75 of rmq-send" {
+	gate gate.sock not_yet 50
+	run rmq-send -S unix:gate.sock --timeout 500ms jobs hello
+	assert_failure 75
+	assert_output --partial "no daemon answers at gate.sock"
+	run rmq-recv -S unix:gate.sock --timeout 500ms jobs
+	assert_failure 69
+	run rmq-queue ls -S unix:gate.sock --timeout 500ms
+	assert_failure 69
+	run rmq-ack -S unix:gate.sock --timeout 500ms jobs:1:1
+	assert_failure 69
+}
+
+@test "clients: redirects in a circle end, are tried again later, and are 69 at last" {
+	gate gate.sock redirect unix:gate.sock
+	run rmq-recv -S unix:gate.sock --timeout 1 -1 jobs
+	assert_failure 69
+	[ "$(answers)" -ge 18 ]
+	[ "$(answers)" -le 100 ]
+}
+
+@test "clients: a redirect to what is no address is 69 in the end" {
+	gate gate.sock redirect nonsense redirect tcp:localhost:1
+	run rmq-recv -S unix:gate.sock --timeout 500ms -1 jobs
+	assert_failure 69
+}
+
+@test "clients: a receiver goes on with its leases after the daemon has moved" {
+	start_queue q
+	printf 'one\ntwo\n' | rmq-send jobs
+	gate gate.sock redirect unix:q.sock redirect unix:moved.sock
+	mkfifo pipe
+	rmq-recv -S unix:gate.sock -n 2 jobs >pipe 2>log 3>&- &
+	local receiver=$! one two
+	STARTED+=($receiver)
+	exec 8<pipe
+	IFS= read -r -t 20 -u 8 one
+	kill_queue
+	mv q moved
+	start_queue moved
+	wait_until 20 answered moved.sock 1
+	IFS= read -r -t 20 -u 8 two
+	status_of "$receiver"
+	assert_success
+	[ "$one $two" = "one two" ]
+	run rmq-queue show jobs ready leased delayed
+	assert_output $'0\n0\n0'
+	exec 8<&-
+}
+
+@test "clients: a sender's lines are there once and in order after the daemon has moved" {
+	start_queue q
+	gate gate.sock redirect unix:q.sock redirect unix:moved.sock
+	mkfifo lines
+	rmq-send -S unix:gate.sock jobs <lines 2>log 3>&- &
+	local sender=$!
+	STARTED+=($sender)
+	exec 8>lines
+	seq 1 20000 >&8
+	wait_until 20 answered q.sock 1
+	kill_queue
+	mv q moved
+	start_queue moved 8>&-
+	seq 20001 40000 >&8
+	exec 8>&-
+	status_of "$sender"
+	assert_success
+	bodies jobs moved.sock >received
+	seq 1 40000 | cmp - received
+}
