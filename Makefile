@@ -113,6 +113,8 @@ lint: tests
 	@sh tests/lint/format
 bench: all $(BENCHES)
 	MODE=$(MODE) sh tests/bench/bench
+bench-cluster: all $(BENCHES)
+	MODE=$(MODE) bash tests/bench/cluster
 fuzz:
 	FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/fuzz/long
 
@@ -152,13 +154,14 @@ help:
 	@echo '  lint                 the rules of tests/lint, and clang-format without changing anything'
 	@echo '  check-long           simulation, crashes and fuzzing for longer'
 	@echo '  bench                measures; figures are ratios to a ceiling of the same run'
+	@echo '  bench-cluster        the same for a cluster of three nodes on this machine'
 	@echo '  fuzz                 libFuzzer on each decoder, FUZZ_SECONDS=60 each'
 	@echo '  format               clang-format in place'
 	@echo '  install uninstall    PREFIX=/usr/local DESTDIR='
 	@echo '  install-systemd      units, user and directories from contrib/systemd'
 	@echo '  clean                removes build/'
 
-.PHONY: all fuzzers tests check check-pure check-long lint bench fuzz format install \
+.PHONY: all fuzzers tests check check-pure check-long lint bench bench-cluster fuzz format install \
 	install-systemd uninstall clean help
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
