@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/name.h"
 #include "core/units.h"
 #include "receiver.h"
 #include "sys/client_options.h"
@@ -107,9 +106,13 @@ static enum rmq_error take_end(int option, struct recv_options *o, struct reason
 	return RMQ_E_NOTHING;
 }
 
-static enum rmq_error take_option(int option, struct recv_options *o, struct reason *why)
+static enum rmq_error take_option(void *arg, int option, struct reason *why)
 {
+	struct recv_options *o = arg;
 	uint64_t n;
+	enum rmq_error err = take_end(option, o, why);
+	if (err != RMQ_E_NOTHING)
+		return err;
 	switch (option) {
 	case OPT_LEASE:
 		if (!units_duration(optarg, &n) || n < LEASE_MS_MIN || n > LEASE_MS_MAX)
@@ -145,40 +148,18 @@ static enum rmq_error take_option(int option, struct recv_options *o, struct rea
 	case OPT_ACK:
 		return take_ack(o, why);
 	}
-	why->text[0] = 0;
 	return RMQ_E_USAGE;
 }
 
-static enum rmq_error parse(int argc, char **argv, struct recv_options *o,
-    struct client_options *common, struct reason *why)
+static enum rmq_error parse(int argc, char **argv, struct recv_options *o, struct reason *why)
 {
-	bool dashes = false;
-	int option;
-	for (int round = 0; round < 2; round++) {
-		while (
-		    !dashes && (option = client_options_next(argc, argv,
-				    "+n:10jo:" CLIENT_OPTIONS_SHORT, longs, &dashes)) != -1) {
-			enum rmq_error err = client_options_take(common, option, optarg, why);
-			if (err == RMQ_E_NOTHING)
-				err = take_end(option, o, why);
-			if (err == RMQ_E_NOTHING)
-				err = take_option(option, o, why);
-			if (err)
-				return err;
-		}
-		if (round == 0) {
-			if (common->help || common->version)
-				return RMQ_E_OK;
-			if (optind == argc)
-				return reason_set(why, RMQ_E_USAGE, "no QUEUE is given");
-			o->queue = argv[optind++];
-		}
-	}
-	if (optind < argc)
-		return reason_set(why, RMQ_E_USAGE, "'%s': it takes one QUEUE", argv[optind]);
-	if (!name_valid(slice_str(o->queue)))
-		return reason_set(why, RMQ_E_USAGE, "'%s' is not a queue name", o->queue);
-	return RMQ_E_OK;
+	struct client_line line = {
+	    argc, argv, "+n:10jo:" CLIENT_OPTIONS_SHORT, longs, take_option, o, NULL, false};
+	enum rmq_error err = client_options_line(&o->common, &line, why);
+	o->queue = line.queue;
+	if (!err && line.queue && optind < argc)
+		err = reason_set(why, RMQ_E_USAGE, "'%s': it takes one QUEUE", argv[optind]);
+	return err;
 }
 
 /* What depends on what stdout is. */
@@ -220,27 +201,22 @@ int main(int argc, char **argv)
 {
 	struct recv_options o = {
 	    .count = UINT64_MAX, .wait_ms = UNITS_INFINITY, .separator = '\n'};
-	struct client_options common;
 	struct reason why;
 	static struct receiver r;
 
 	heap_keep();
 	stdfds_init();
-	if (client_options_init(&common, UNITS_INFINITY - 1, &why))
+	if (client_options_init(&o.common, UNITS_INFINITY - 1, &why))
 		return usage(why.text);
-	if (parse(argc, argv, &o, &common, &why))
+	if (parse(argc, argv, &o, &why))
 		return why.text[0] ? usage(why.text) : error_exit(RMQ_E_USAGE);
-	if (common.help || common.version) {
-		fputs(common.help ? usage_text : "rmq-recv " RMQ_VERSION "\n", stdout);
+	if (o.common.help || o.common.version) {
+		fputs(o.common.help ? usage_text : "rmq-recv " RMQ_VERSION "\n", stdout);
 		return fflush(stdout) ? error_exit(RMQ_E_IO) : 0;
 	}
 	bool ends = o.count != UINT64_MAX || o.drain != DRAIN_NO || o.wait_ms != UNITS_INFINITY;
-	o.servers = common.servers;
-	o.timeout_ms = common.timeout_ms;
-	if (o.timeout_ms == UNITS_INFINITY - 1)
-		o.timeout_ms = ends ? 30000 : UNITS_INFINITY;
-	o.quiet = common.quiet;
-	o.verbose = common.verbose;
+	if (o.common.timeout_ms == UNITS_INFINITY - 1)
+		o.common.timeout_ms = ends ? 30000 : UNITS_INFINITY;
 	int error = outlet_open(&r.out, STDOUT_FILENO);
 	if (error || !signals_init()) {
 		fprintf(

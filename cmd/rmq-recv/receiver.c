@@ -361,7 +361,7 @@ static bool take_bad(struct receiver *r, const struct client_delivery *d, uint32
 	if (r->o->skip_bad) {
 		settling_add(r, &r->bury, d->lease, seq, 1);
 		r->bad++;
-		if (!r->o->quiet)
+		if (!r->o->common.quiet)
 			fprintf(stderr, "rmq-recv: %s: message %llu holds the separator\n",
 			    r->o->queue, seq);
 		return true;
@@ -425,7 +425,7 @@ static void on_lease_ended(
 		return;
 	}
 	r->taken -= gone;
-	if (r->o->verbose && why != ENDED_SETTLED && why != ENDED_RELEASED)
+	if (r->o->common.verbose && why != ENDED_SETTLED && why != ENDED_RELEASED)
 		fprintf(stderr, "rmq-recv: %s: lease %llu of %u messages has ended\n",
 		    r->o->queue, (unsigned long long)lease, count);
 }
@@ -744,7 +744,7 @@ void receiver_run(struct receiver *r)
 enum rmq_error receiver_open(
     struct receiver *r, const struct recv_options *o, struct reason *why)
 {
-	struct client_config config = {.window = WINDOW, .timeout_ms = o->timeout_ms};
+	struct client_config config = {.window = WINDOW, .timeout_ms = o->common.timeout_ms};
 	struct client_host host = {.arg = r,
 	    .done = on_done,
 	    .failed = on_failed,
@@ -770,7 +770,7 @@ enum rmq_error receiver_open(
 	r->batch = 1;
 	r->read_poll_ms = 1;
 	r->prefetch = o->prefetch ? o->prefetch : PREFETCH_MIN;
-	enum rmq_error err = client_io_open(&r->io, o->servers, &config, &host, why);
+	enum rmq_error err = client_io_open(&r->io, o->common.servers, &config, &host, why);
 	if (err)
 		return err;
 	struct mono_time now = clock_mono();

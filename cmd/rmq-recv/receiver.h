@@ -12,6 +12,7 @@
 #include "outlet.h"
 #include "segment.h"
 #include "sys/client_io.h"
+#include "sys/client_options.h"
 
 enum ack { ACK_DEFAULT, ACK_READ, ACK_WRITE, ACK_SYNC, ACK_NONE, ACK_MANUAL };
 enum format { FORMAT_LINES, FORMAT_JSON, FORMAT_FIELDS, FORMAT_RAW };
@@ -19,10 +20,7 @@ enum drain { DRAIN_NO, DRAIN_HERE, DRAIN_ALL };
 
 struct recv_options {
 	const char *queue;
-	const char *servers;
-	uint64_t timeout_ms;
-	bool quiet;
-	int verbose;
+	struct client_options common;
 	uint64_t count;	  /* UINT64_MAX: no end */
 	uint64_t wait_ms; /* UNITS_INFINITY: none */
 	enum drain drain;

@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/name.h"
 #include "core/units.h"
 #include "progress.h"
 #include "sender.h"
@@ -63,10 +62,18 @@ static int usage(const char *why)
 	return error_exit(RMQ_E_USAGE);
 }
 
-/* Sets what one option says; RMQ_E_USAGE with *why (empty: getopt has said it). */
-static enum rmq_error take_option(
-    int option, struct send_options *o, struct input *in, bool *progress, struct reason *why)
+/* What the command line sets. */
+struct line {
+	struct send_options *o;
+	struct input *in;
+	bool progress;
+};
+
+static enum rmq_error take_option(void *arg, int option, struct reason *why)
 {
+	struct line *l = arg;
+	struct send_options *o = l->o;
+	struct input *in = l->in;
 	uint64_t n;
 	switch (option) {
 	case '0':
@@ -106,41 +113,24 @@ static enum rmq_error take_option(
 		o->window = (uint32_t)n;
 		return RMQ_E_OK;
 	case OPT_PROGRESS:
-		*progress = true;
+		l->progress = true;
 		return RMQ_E_OK;
 	}
-	why->text[0] = 0;
 	return RMQ_E_USAGE;
 }
 
-static enum rmq_error parse(int argc, char **argv, struct send_options *o, struct input *in,
-    struct client_options *common, bool *progress, struct reason *why)
+static enum rmq_error parse(int argc, char **argv, struct line *l, struct reason *why)
 {
-	bool dashes = false, words = false;
-	int option;
-	for (int round = 0; round < 2; round++) {
-		while (!dashes && (option = client_options_next(argc, argv,
-				       "+0wi" CLIENT_OPTIONS_SHORT, longs, &dashes)) != -1) {
-			enum rmq_error err = client_options_take(common, option, optarg, why);
-			if (err == RMQ_E_NOTHING)
-				err = take_option(option, o, in, progress, why);
-			if (err)
-				return err;
-		}
-		if (round == 0) {
-			if (common->help || common->version)
-				return RMQ_E_OK;
-			if (optind == argc)
-				return reason_set(why, RMQ_E_USAGE, "no QUEUE is given");
-			o->queue = argv[optind++];
-			words = !dashes;
-		}
-	}
+	struct input *in = l->in;
+	struct client_line line = {
+	    argc, argv, "+0wi" CLIENT_OPTIONS_SHORT, longs, take_option, l, NULL, false};
+	enum rmq_error err = client_options_line(&l->o->common, &line, why);
+	if (err || !line.queue)
+		return err;
+	l->o->queue = line.queue;
 	/* Behind "--" there are messages, even if there are none. */
-	if (optind < argc || (dashes && words))
+	if (optind < argc || line.dashes)
 		in->words = argv + optind;
-	if (!name_valid(slice_str(o->queue)))
-		return reason_set(why, RMQ_E_USAGE, "'%s' is not a queue name", o->queue);
 	if (in->words && in->kind == INPUT_WHOLE)
 		return reason_set(
 		    why, RMQ_E_USAGE, "--whole reads stdin and takes no messages");
@@ -151,7 +141,7 @@ static enum rmq_error parse(int argc, char **argv, struct send_options *o, struc
 
 static void bad_record(const struct sender *s, uint64_t record, const char *why)
 {
-	if (s->o->quiet)
+	if (s->o->common.quiet)
 		return;
 	progress_clear();
 	fprintf(stderr, "rmq-send: %s: %s %llu: %s\n", s->o->queue, s->o->unit,
@@ -203,7 +193,7 @@ static int finish(struct sender *s)
 		status = error_exit(RMQ_E_BAD_DATA);
 	if (s->code || (s->signal && missing > 0))
 		account(s, s->code ? s->why : error_text(RMQ_E_INTERRUPTED));
-	else if (s->bad > 0 && !s->o->quiet)
+	else if (s->bad > 0 && !s->o->common.quiet)
 		account(s, "bad records");
 	if (s->o->unsent && (s->code || s->signal)) {
 		int error = write_unsent(s);
@@ -230,25 +220,20 @@ int main(int argc, char **argv)
 {
 	struct send_options o = {.window = CLIENT_WINDOW};
 	struct input in = {.separator = '\n'};
-	struct client_options common;
+	struct line line = {&o, &in, false};
 	struct reason why;
 	static struct sender s;
-	bool progress = false;
 
 	heap_keep();
 	stdfds_init();
-	if (client_options_init(&common, 30000, &why))
+	if (client_options_init(&o.common, 30000, &why))
 		return usage(why.text);
-	if (parse(argc, argv, &o, &in, &common, &progress, &why))
+	if (parse(argc, argv, &line, &why))
 		return why.text[0] ? usage(why.text) : error_exit(RMQ_E_USAGE);
-	if (common.help || common.version) {
-		fputs(common.help ? usage_text : "rmq-send " RMQ_VERSION "\n", stdout);
+	if (o.common.help || o.common.version) {
+		fputs(o.common.help ? usage_text : "rmq-send " RMQ_VERSION "\n", stdout);
 		return fflush(stdout) ? error_exit(RMQ_E_IO) : 0;
 	}
-	o.servers = common.servers;
-	o.timeout_ms = common.timeout_ms;
-	o.quiet = common.quiet;
-	o.verbose = common.verbose;
 	o.unit = unit_of(&in);
 	if (!signals_init()) {
 		fprintf(stderr, "rmq-send: %s\n", strerror(errno));
@@ -261,7 +246,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "rmq-send: %s\n", why.text);
 		return error_exit(err);
 	}
-	sender_run(&s, progress_wanted(&o, progress) ? progress_show : NULL);
+	sender_run(&s, progress_wanted(&o, line.progress) ? progress_show : NULL);
 	progress_clear();
 	int status = finish(&s);
 	sender_close(&s);

@@ -20,7 +20,7 @@ static struct {
 bool progress_wanted(const struct send_options *o, bool asked)
 {
 	struct stat st;
-	if (o->quiet || !isatty(STDERR_FILENO))
+	if (o->common.quiet || !isatty(STDERR_FILENO))
 		return false;
 	if (fstat(STDIN_FILENO, &st) == 0 && S_ISREG(st.st_mode))
 		bar.size = st.st_size;

@@ -188,12 +188,12 @@ enum rmq_error sender_open(
     struct sender *s, const struct send_options *o, struct input *in, struct reason *why)
 {
 	struct client_config config = {
-	    .window = o->window, .timeout_ms = o->timeout_ms, .no_wait = o->no_wait};
+	    .window = o->window, .timeout_ms = o->common.timeout_ms, .no_wait = o->no_wait};
 	struct client_host host = {
 	    .arg = s, .sent = on_sent, .failed = on_failed, .fatal = on_fatal};
 	s->o = o;
 	s->in = in;
-	return client_io_open(&s->io, o->servers, &config, &host, why);
+	return client_io_open(&s->io, o->common.servers, &config, &host, why);
 }
 
 void sender_close(struct sender *s)

@@ -4,14 +4,12 @@
 
 #include "input.h"
 #include "sys/client_io.h"
+#include "sys/client_options.h"
 
 struct send_options {
 	const char *queue;
-	const char *servers;
-	uint64_t timeout_ms;
+	struct client_options common;
 	uint32_t window;
-	bool quiet;
-	int verbose;
 	bool skip_bad;
 	bool no_wait;
 	bool no_create;

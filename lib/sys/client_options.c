@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "core/name.h"
 #include "core/units.h"
 
 enum rmq_error client_options_init(
@@ -53,4 +54,45 @@ int client_options_next(
 	if (option == -1 && optind > before)
 		*dashes = true;
 	return option;
+}
+
+/* Takes options up to a word that is none, or "--". */
+static enum rmq_error take_all(
+    struct client_options *o, const struct client_line *l, bool *dashes, struct reason *why)
+{
+	int option;
+	while ((option = client_options_next(l->argc, l->argv, l->letters, l->longs, dashes)) !=
+	       -1) {
+		enum rmq_error err = client_options_take(o, option, optarg, why);
+		if (err == RMQ_E_NOTHING) {
+			why->text[0] = 0;
+			err = l->take(l->arg, option, why);
+		}
+		if (err)
+			return err;
+	}
+	return RMQ_E_OK;
+}
+
+enum rmq_error client_options_line(
+    struct client_options *o, struct client_line *l, struct reason *why)
+{
+	bool dashes = false;
+	enum rmq_error err = take_all(o, l, &dashes, why);
+	l->queue = NULL;
+	l->dashes = false;
+	if (err || o->help || o->version)
+		return err;
+	if (optind == l->argc)
+		return reason_set(why, RMQ_E_USAGE, "no QUEUE is given");
+	const char *queue = l->argv[optind++];
+	/* Behind a "--" in front of QUEUE there are no options. */
+	if (!dashes)
+		err = take_all(o, l, &l->dashes, why);
+	if (err || o->help || o->version)
+		return err;
+	if (!name_valid(slice_str(queue)))
+		return reason_set(why, RMQ_E_USAGE, "'%s' is not a queue name", queue);
+	l->queue = queue;
+	return RMQ_E_OK;
 }

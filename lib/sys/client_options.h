@@ -44,4 +44,22 @@ enum rmq_error client_options_take(struct client_options *o, int option, const c
 int client_options_next(
     int argc, char **argv, const char *letters, const struct option *longs, bool *dashes);
 
+/* A command line that names one QUEUE, with options in front of it and behind it. */
+struct client_line {
+	int argc;
+	char **argv;
+	const char *letters;
+	const struct option *longs;
+	/* Takes an option of the program's own.  *why empty: getopt_long() has complained. */
+	enum rmq_error (*take)(void *arg, int option, struct reason *why);
+	void *arg;
+	/* Set by client_options_line(): */
+	const char *queue; /* a valid name, or NULL: help or the version is asked for */
+	bool dashes;	   /* "--" came behind it */
+};
+
+/* Reads QUEUE and the options; optind is then at the first word behind them. */
+enum rmq_error client_options_line(struct client_options *o, struct client_line *l,
+    struct reason *why) __attribute__((warn_unused_result));
+
 #endif
