@@ -31,16 +31,21 @@ struct config_seeds {
 };
 
 /*
- * Kinds of values: member's type in struct config.  Absent values are zeros; a `duration` has
- * milliseconds, UNITS_INFINITY too; `roles` is a set of RAFT_BROKER.
+ * Kinds of values, as members of struct config.  Absent ones are zeros.  A duration is in
+ * milliseconds, maybe UNITS_INFINITY; an interval is one from CONFIG_INTERVAL_MIN_MS to
+ * CONFIG_INTERVAL_MAX_MS; roles are a set of RAFT_BROKER.
  */
-typedef char config_name[RAFT_NAME_MAX + 1];
-typedef char config_path[PATH_MAX];
-typedef struct socket_address config_socket;
-typedef struct socket_host config_host;
-typedef struct config_seeds config_seeds;
-typedef unsigned config_roles;
-typedef uint64_t config_duration;
+#define CONFIG_MEMBER_name(member)     char member[RAFT_NAME_MAX + 1];
+#define CONFIG_MEMBER_path(member)     char member[PATH_MAX];
+#define CONFIG_MEMBER_socket(member)   struct socket_address member;
+#define CONFIG_MEMBER_host(member)     struct socket_host member;
+#define CONFIG_MEMBER_seeds(member)    struct config_seeds member;
+#define CONFIG_MEMBER_roles(member)    unsigned member;
+#define CONFIG_MEMBER_duration(member) uint64_t member;
+#define CONFIG_MEMBER_interval(member) uint64_t member;
+
+#define CONFIG_INTERVAL_MIN_MS 10
+#define CONFIG_INTERVAL_MAX_MS 60000
 
 /*      member            setting             kind      default    what it is called, help */
 #define CONFIG_SETTINGS(X) \
@@ -54,8 +59,8 @@ typedef uint64_t config_duration;
 	X(seeds,            "seeds",            seeds,    NULL,      "NAME@HOST:PORT,...", "nodes to ask for the way in") \
 	X(join_timeout,     "join-timeout",     duration, "infinity", "DURATION", "how long to ask them") \
 	X(roles,            "roles",            roles,    "broker",  "broker|none", "what it may be") \
-	X(election_timeout, "election-timeout", duration, "500ms",   "DURATION", "silence of a leader; the same on all nodes") \
-	X(heartbeat,        "heartbeat",        duration, "100ms",   "DURATION", "how often a leader is heard; the same on all nodes") \
+	X(election_timeout, "election-timeout", interval, "500ms",   "DURATION", "silence of a leader; the same on all nodes") \
+	X(heartbeat,        "heartbeat",        interval, "100ms",   "DURATION", "how often a leader is heard; the same on all nodes") \
 	X(control,          "control",          socket,   "cluster.sock", "PATH", "socket for administration") \
 	X(queue_socket,     "queue-socket",     socket,   "queue.sock", "PATH", "socket of the queue daemon") \
 	X(socket,           "socket",           socket,   "rmq.sock", "PATH", "socket for clients")
@@ -71,7 +76,7 @@ enum config_setting {
 #define CONFIG_BIT(member) (UINT64_C(1) << CONFIG_SETTING_##member)
 
 struct config {
-#define X(member, setting, kind, standard, value, help) config_##kind member;
+#define X(member, setting, kind, standard, value, help) CONFIG_MEMBER_##kind(member)
 	CONFIG_SETTINGS(X)
 #undef X
 	uint64_t given_in_file;
@@ -113,7 +118,7 @@ enum rmq_error config_parse(struct config *c, struct slice bytes, const char *pa
 
 /*
  * Completes it: defaults; `advertise` and `gate_advertise` are what `listen` and `gate_listen`
- * are if those name one address; sockets are in the directory of socket_address_default().
+ * are if those name one address; sockets are where socket_address_runtime() has them.
  * RMQ_E_CONFIG: one of the set `wanted` is missing, or values do not fit each other; *why
  * names the setting.
  */

@@ -1,7 +1,6 @@
 /*
  * The file of nodes whose keys are known beforehand: lines `rmq1:KEY NAME`, as rmq-keygen(1)
- * prints keys; empty lines and those that begin with `#` are passed over.  One bad line makes
- * all of it void.
+ * prints keys; empty lines and comments as of lines.h.  One bad line makes all of it void.
  */
 #ifndef RMQ_SYS_KNOWN_NODES_H
 #define RMQ_SYS_KNOWN_NODES_H
@@ -22,9 +21,9 @@ struct known_nodes {
 };
 
 /*
- * Reads a file; on failure *k is untouched.  RMQ_E_CONFIG: there is no such file, or a line is
- * none, or names a node or a key again: *why is "FILE:LINE: text".  RMQ_E_DENIED: not readable;
- * RMQ_E_IO.
+ * Reads a file, in place of what *k holds; on failure that is untouched.  RMQ_E_CONFIG: there
+ * is no such file, or a line is none, or names a node or a key again: *why is "FILE:LINE:
+ * text".  RMQ_E_DENIED: not readable; RMQ_E_IO.
  */
 enum rmq_error known_nodes_read(struct known_nodes *k, const char *path, struct reason *why)
     __attribute__((warn_unused_result));

@@ -1,0 +1,327 @@
+/* What people write in files: settings, known nodes, addresses. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <sodium.h>
+
+#include "core/raft_config.h"
+#include "core/units.h"
+#include "sys/config.h"
+#include "sys/known_nodes.h"
+
+#define WANTED \
+	(CONFIG_BIT(name) | CONFIG_BIT(key) | CONFIG_BIT(advertise) | CONFIG_BIT(known_nodes))
+#define MINIMUM "name = n1\nkey = n1.key\nknown-nodes = nodes\nlisten = 192.0.2.1:7401\n"
+
+static struct config config;
+static struct reason why;
+
+static enum rmq_error parse(const char *text)
+{
+	config_init(&config);
+	why.text[0] = '\0';
+	return config_parse(&config, slice_str(text), "rmq.conf", &why);
+}
+
+/* The minimum and one more line, checked. */
+static enum rmq_error with(const char *line)
+{
+	char text[1024];
+	snprintf(text, sizeof(text), MINIMUM "%s\n", line);
+	enum rmq_error err = parse(text);
+	return err ? err : config_check(&config, WANTED, &why);
+}
+
+static void assert_wrong(const char *line, const char *text)
+{
+	assert_int_equal(with(line), RMQ_E_CONFIG);
+	assert_string_equal(why.text, text);
+}
+
+/* ---- settings ---- */
+
+static void every_setting_can_be_set_in_the_file_and_as_an_option(void **state)
+{
+	static const char *const values[] = {
+	    [CONFIG_SETTING_name] = "n1",
+	    [CONFIG_SETTING_key] = "/etc/rmq/n1.key",
+	    [CONFIG_SETTING_known_nodes] = "/etc/rmq/known nodes",
+	    [CONFIG_SETTING_listen] = "[::]:1",
+	    [CONFIG_SETTING_advertise] = "n1.example.org:7401",
+	    [CONFIG_SETTING_gate_listen] = "127.0.0.1:2",
+	    [CONFIG_SETTING_gate_advertise] = "n1:3",
+	    [CONFIG_SETTING_seeds] = "n1@a:1, n2@[fe80::1%eth0]:2,n3@192.0.2.3:3",
+	    [CONFIG_SETTING_join_timeout] = "2m",
+	    [CONFIG_SETTING_roles] = "none",
+	    [CONFIG_SETTING_election_timeout] = "0.4s",
+	    [CONFIG_SETTING_heartbeat] = "50ms",
+	    [CONFIG_SETTING_control] = "c",
+	    [CONFIG_SETTING_queue_socket] = "q",
+	    [CONFIG_SETTING_socket] = "s",
+	};
+	struct option options[CONFIG_SETTINGS_COUNT];
+	struct config filed;
+	char text[4096] = "";
+	(void)state;
+	config_options(options);
+	for (int i = 0; i < CONFIG_SETTINGS_COUNT; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s = %s\n",
+		    options[i].name, values[i]);
+	assert_int_equal(parse(text), RMQ_E_OK);
+	assert_int_equal(config_check(&config, WANTED, &why), RMQ_E_OK);
+	filed = config;
+	config_init(&config);
+	for (int i = 0; i < CONFIG_SETTINGS_COUNT; i++)
+		assert_int_equal(
+		    config_option(&config, options[i].val, values[i], &why), RMQ_E_OK);
+	assert_int_equal(config_check(&config, WANTED, &why), RMQ_E_OK);
+	assert_int_equal(config.given_as_option, filed.given_in_file);
+	config.given_in_file = filed.given_in_file;
+	filed.given_as_option = config.given_as_option;
+	assert_memory_equal(&config, &filed, sizeof(config));
+	assert_string_equal(config.known_nodes, "/etc/rmq/known nodes");
+	assert_string_equal(config.listen.host, "::");
+	assert_int_equal(config.seeds.count, 3);
+	assert_string_equal(config.seeds.seeds[1].name, "n2");
+	assert_string_equal(config.seeds.seeds[1].address.host, "fe80::1%eth0");
+	assert_int_equal(config.seeds.seeds[2].address.port, 3);
+	assert_int_equal(config.join_timeout, 120000);
+	assert_int_equal(config.roles, 0);
+	assert_int_equal(config.election_timeout, 400);
+	assert_string_equal(config.control.path, "c");
+}
+
+static void what_is_not_set_has_its_default(void **state)
+{
+	(void)state;
+	setenv("XDG_RUNTIME_DIR", "/nowhere", 1);
+	assert_int_equal(with(""), RMQ_E_OK);
+	assert_int_equal(config.election_timeout, 500);
+	assert_int_equal(config.heartbeat, 100);
+	assert_int_equal(config.join_timeout, UNITS_INFINITY);
+	assert_int_equal(config.roles, RAFT_BROKER);
+	assert_string_equal(config.control.path, "/run/rmq/cluster.sock");
+	assert_string_equal(config.queue_socket.path, "/run/rmq/queue.sock");
+	assert_string_equal(config.socket.path, "/run/rmq/rmq.sock");
+	assert_string_equal(config.gate_listen.host, "0.0.0.0");
+	assert_int_equal(config.gate_listen.port, 7402);
+	assert_string_equal(config.advertise.host, "192.0.2.1");
+	assert_int_equal(config.advertise.port, 7401);
+	assert_string_equal(config.gate_advertise.host, "");
+	assert_false(config_given(&config, advertise));
+	assert_true(config_given(&config, listen));
+}
+
+static void an_option_outdoes_the_file_which_must_be_right_all_the_same(void **state)
+{
+	struct option options[CONFIG_SETTINGS_COUNT];
+	(void)state;
+	config_options(options);
+	for (int i = 0; i < 2; i++) {
+		config_init(&config);
+		assert_int_equal(
+		    config_option(&config, options[CONFIG_SETTING_name].val, "other", &why),
+		    RMQ_E_OK);
+		assert_int_equal(config_parse(&config,
+				     slice_str(i ? "name = a b\n" : "name = n1\n"), "f", &why),
+		    i ? RMQ_E_CONFIG : RMQ_E_OK);
+		assert_string_equal(config.name, "other");
+	}
+	assert_int_equal(
+	    config_option(&config, options[CONFIG_SETTING_heartbeat].val, "1ms", &why),
+	    RMQ_E_USAGE);
+	assert_string_equal(why.text, "--heartbeat: it is from 10ms to 60s");
+}
+
+static void errors_name_file_line_and_setting(void **state)
+{
+	static const struct {
+		const char *text, *why;
+	} cases[] = {
+	    {"# a\n\n; b\r\n  colour = red\n", "f:4: colour: there is no such setting"},
+	    {"[node]\n", "f:1: [node]: there is no such section"},
+	    {"name\n", "f:1: a line is NAME = VALUE"},
+	    {"name = n1\nname = n1\n", "f:2: name: is set a second time"},
+	    {"name =\n", "f:1: name: there is no value"},
+	    {"= n1\n", "f:1: : there is no such setting"},
+	    {"name = -n1",
+		"f:1: name: a node's name is letters, digits, _ . - and not longer than 63"},
+	    {"\nlisten = 7401\n", "f:2: listen: an address is HOST:PORT or [IPV6]:PORT"},
+	    {"listen = a:0\n", "f:1: listen: a port is a number from 1 to 65535"},
+	    {"listen = a:65536\n", "f:1: listen: a port is a number from 1 to 65535"},
+	    {"join-timeout = soon\n", "f:1: join-timeout: a duration is a number and ms, s, m, "
+				      "h or d, or infinity"},
+	    {"heartbeat = infinity\n", "f:1: heartbeat: it is from 10ms to 60s"},
+	    {"roles = broker, king\n", "f:1: roles: roles are broker, or none"},
+	    {"seeds = ,\n", "f:1: seeds: there is no seed in it"},
+	    {"seeds = a:1\n", "f:1: seeds: a seed is NAME@HOST:PORT"},
+	    {"seeds = n1@a:1,n1@b:1\n", "f:1: seeds: a seed is there twice"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		config_init(&config);
+		assert_int_equal(
+		    config_parse(&config, slice_str(cases[i].text), "f", &why), RMQ_E_CONFIG);
+		assert_string_equal(why.text, cases[i].why);
+	}
+	config_init(&config);
+	assert_int_equal(
+	    config_parse(&config, slice_of("name = a\0b\n", 11), "f", &why), RMQ_E_CONFIG);
+	assert_string_equal(why.text, "f:1: there is a NUL in it");
+	char line[10000];
+	memset(line, 'x', sizeof(line));
+	assert_int_equal(
+	    config_parse(&config, slice_of(line, sizeof(line)), "f", &why), RMQ_E_CONFIG);
+	assert_string_equal(why.text, "f:1: the line is too long");
+	assert_int_equal(config_read(&config, "/nowhere/rmq.conf", &why), RMQ_E_CONFIG);
+	assert_string_equal(why.text, "/nowhere/rmq.conf: No such file or directory");
+}
+
+static void what_is_missing_or_does_not_fit_is_named(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("name = n1\nknown-nodes = nodes\n"), RMQ_E_OK);
+	assert_int_equal(config_check(&config, WANTED, &why), RMQ_E_CONFIG);
+	assert_string_equal(why.text, "key: is missing");
+	assert_wrong(
+	    "election-timeout = 199ms", "election-timeout: is less than two heartbeats");
+	assert_wrong("advertise = 0.0.0.0:7401", "advertise: no one can reach that address");
+	assert_int_equal(parse("name = n1\nkey = k\nknown-nodes = n\n"), RMQ_E_OK);
+	assert_int_equal(config_check(&config, WANTED, &why), RMQ_E_CONFIG);
+	assert_string_equal(
+	    why.text, "advertise: is missing, and where it listens is no one address");
+	config_init(&config);
+	assert_int_equal(config_check(&config, 0, &why), RMQ_E_OK);
+}
+
+static void the_help_names_every_option(void **state)
+{
+	struct text help = {0};
+	char option[64];
+	(void)state;
+	config_help(&help);
+	text_put_char(&help, '\0');
+	assert_false(help.failed);
+#define X(member, setting, kind, standard, value, line) \
+	snprintf(option, sizeof(option), "--%s %s", setting, value); \
+	assert_non_null(strstr(help.data, option));
+	CONFIG_SETTINGS(X)
+#undef X
+	text_deinit(&help);
+}
+
+/* ---- addresses ---- */
+
+static void addresses_are_read_and_printed(void **state)
+{
+	static const char *const good[] = {"localhost:1", "192.0.2.1:65535", "[::1]:7401",
+	    "[fe80::1%eth0]:1", "[::ffff:192.0.2.1]:1", "a-b.example.org:80", "x_1:2"};
+	static const char *const bad[] = {"", ":", "a", "a:", ":1", "a:b", "a:-1", "a:1 ",
+	    "a b:1", "::1:7401", "[::1]", "[::1]7401", "[]:1", "[a]:1", "[1]:1", "[::1:1",
+	    "-a:1", "a/b:1", "a:65536", "a:0", "a:99999999999999999999", "[::1%]x]:1"};
+	struct socket_host h;
+	char text[SOCKET_HOST_TEXT_SIZE], wide[300];
+	const char *what;
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_int_equal(socket_host_parse(&h, good[i], &what), RMQ_E_OK);
+		socket_host_print(&h, text);
+		assert_string_equal(text, good[i]);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(socket_host_parse(&h, bad[i], &what), RMQ_E_USAGE);
+	memset(wide, 'a', sizeof(wide));
+	strcpy(wide + SOCKET_HOST_MAX, ":1");
+	assert_int_equal(socket_host_parse(&h, wide, &what), RMQ_E_OK);
+	memset(wide, 'a', sizeof(wide));
+	strcpy(wide + SOCKET_HOST_MAX + 1, ":1");
+	assert_int_equal(socket_host_parse(&h, wide, &what), RMQ_E_USAGE);
+}
+
+/* ---- known nodes ---- */
+
+static char keys[3][KEY_TEXT_SIZE];
+
+static enum rmq_error know(struct known_nodes *k, const char *format, ...)
+{
+	char text[512];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	return known_nodes_parse(k, slice_str(text), "nodes", &why);
+}
+
+static void known_nodes_are_found_by_name_and_by_key(void **state)
+{
+	struct known_nodes k = {0};
+	uint8_t key[KEY_SIZE];
+	(void)state;
+	assert_int_equal(
+	    know(&k, "# ours\n%s n1\n\n\t%s \t n2\r\n%s n3", keys[0], keys[1], keys[2]),
+	    RMQ_E_OK);
+	assert_int_equal(k.count, 3);
+	for (int i = 0; i < 3; i++) {
+		char name[] = {'n', (char)('1' + i), '\0'};
+		assert_true(key_parse(slice_str(keys[i]), key));
+		assert_memory_equal(known_nodes_by_name(&k, name)->key, key, KEY_SIZE);
+		assert_string_equal(known_nodes_by_key(&k, key)->name, name);
+	}
+	assert_null(known_nodes_by_name(&k, "n4"));
+	memset(key, 7, KEY_SIZE);
+	assert_null(known_nodes_by_key(&k, key));
+	assert_int_equal(know(&k, "%s n9\n", keys[0]), RMQ_E_OK);
+	assert_int_equal(k.count, 1);
+	known_nodes_deinit(&k);
+}
+
+static void one_bad_line_makes_the_whole_file_void(void **state)
+{
+	static const struct {
+		const char *format, *why;
+	} cases[] = {
+	    {"%s n2\nrmq1:x n3\n", "nodes:2: this is no public key, as rmq-keygen prints it"},
+	    {"%s n2\n%s\n", "nodes:2: behind the key there has to be a node's name"},
+	    {"%s n2\n%s n3 n4\n", "nodes:2: behind the key there has to be a node's name"},
+	    {"%s n2\n%s n2\n", "nodes:2: the node has a key already"},
+	    {"#\n%1$s n2\n%1$s n3\n", "nodes:3: the key is another node's already"},
+	};
+	struct known_nodes k = {0};
+	(void)state;
+	assert_int_equal(know(&k, "%s n1\n", keys[0]), RMQ_E_OK);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(know(&k, cases[i].format, keys[1], keys[2]), RMQ_E_CONFIG);
+		assert_string_equal(why.text, cases[i].why);
+		assert_int_equal(k.count, 1);
+		assert_string_equal(k.nodes[0].name, "n1");
+	}
+	known_nodes_deinit(&k);
+}
+
+int main(void)
+{
+	for (uint8_t i = 0; i < 3; i++) {
+		const uint8_t secret[KEY_SIZE] = {1, i};
+		uint8_t key[KEY_SIZE];
+		if (!key_public(secret, key))
+			return 1;
+		key_print(key, keys[i]);
+	}
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(every_setting_can_be_set_in_the_file_and_as_an_option),
+	    cmocka_unit_test(what_is_not_set_has_its_default),
+	    cmocka_unit_test(an_option_outdoes_the_file_which_must_be_right_all_the_same),
+	    cmocka_unit_test(errors_name_file_line_and_setting),
+	    cmocka_unit_test(what_is_missing_or_does_not_fit_is_named),
+	    cmocka_unit_test(the_help_names_every_option),
+	    cmocka_unit_test(addresses_are_read_and_printed),
+	    cmocka_unit_test(known_nodes_are_found_by_name_and_by_key),
+	    cmocka_unit_test(one_bad_line_makes_the_whole_file_void)};
+	return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
+}
