@@ -37,6 +37,7 @@ BINS := $(PROGRAMS:%=$(B)/bin/%)
 UNITS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 SIM := $(if $(wildcard tests/sim/*.c),$(B)/sim)
 SIM_RAFT := $(if $(wildcard tests/sim_raft/*.c),$(B)/sim_raft)
+SIM_CLUSTER := $(if $(wildcard tests/sim_cluster/*.c),$(B)/sim_cluster)
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 HELPERS := $(patsubst tests/cli/%.c,$(B)/cli/%,$(wildcard tests/cli/*.c))
 CRASHES := $(patsubst tests/crash/%.c,$(B)/crash/%,$(wildcard tests/crash/*.c))
@@ -46,7 +47,7 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 all: $(BINS)
 fuzzers: $(FUZZERS)
-tests: all $(B)/librmq.a $(UNITS) $(HELPERS) $(SIM) $(SIM_RAFT) $(CRASHES) fuzzers
+tests: all $(B)/librmq.a $(UNITS) $(HELPERS) $(SIM) $(SIM_RAFT) $(SIM_CLUSTER) $(CRASHES) fuzzers
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -78,6 +79,11 @@ $(B)/sim: $(patsubst %.c,$(B)/variants/%.o,$(wildcard tests/sim/*.c) $(CORE))
 $(B)/sim_raft: $(patsubst %.c,$(B)/variants/%.o,$(wildcard tests/sim_raft/*.c) $(CORE))
 	$(LINK) -o $@ $^ $(LIBS)
 
+# All cores together, on what the two simulators above are made of.
+SIM_PARTS := $(filter-out %/main.c %/machine.c,$(wildcard tests/sim/*.c tests/sim_raft/*.c))
+$(B)/sim_cluster: $(patsubst %.c,$(B)/variants/%.o,$(wildcard tests/sim_cluster/*.c) $(SIM_PARTS) $(CORE))
+	$(LINK) -o $@ $^ $(LIBS)
+
 $(B)/bench/%: $(B)/tests/bench/%.o $(B)/librmq.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(LIBS)
@@ -101,13 +107,13 @@ $(B)/fuzz/fuzz_restore: $(filter-out %/main.o,$(call obj,$(wildcard cmd/rmq-jour
 
 # ---- tests: each tests/NAME/run prints TAP for $(MODE); `sh tests/run` runs them all ----
 
-check: check-unit check-sim check-sim_raft check-cli check-crash check-fuzz check-man check-lint
+check: check-unit check-sim check-sim_raft check-sim_cluster check-cli check-crash check-fuzz check-man check-lint
 check-%: tests
 	@MODE=$(MODE) sh tests/check $*
 check-pure: $(call obj,$(CORE))
 	NM='$(NM)' sh tests/lint/pure $^
 check-long: tests
-	RMQ_LONG=1 MODE=$(MODE) sh tests/check sim sim_raft crash fuzz
+	RMQ_LONG=1 MODE=$(MODE) sh tests/check sim sim_raft sim_cluster crash fuzz
 lint: tests
 	@MODE=$(MODE) sh tests/check lint
 	@sh tests/lint/format
@@ -150,7 +156,7 @@ help:
 	@echo '  all                  programs, into build/MODE/bin (the default)'
 	@echo '  tests                programs and tests'
 	@echo '  check                every check below, in this MODE (all modes: sh tests/run)'
-	@echo '  check-unit -sim -sim_raft -cli -crash -fuzz -man -lint -pure'
+	@echo '  check-unit -sim -sim_raft -sim_cluster -cli -crash -fuzz -man -lint -pure'
 	@echo '  lint                 the rules of tests/lint, and clang-format without changing anything'
 	@echo '  check-long           simulation, crashes and fuzzing for longer'
 	@echo '  bench                measures; figures are ratios to a ceiling of the same run'

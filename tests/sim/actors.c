@@ -43,6 +43,7 @@ struct actor {
 	bool leaving; /* has said good-bye */
 	bool asking;  /* a list or a peek is unanswered */
 	bool fatal;
+	uint64_t session; /* as the last WELCOME said */
 	unsigned unlimited; /* the administrator in the calm: queues without a limit now */
 	struct sub subs[SUBSCRIPTIONS_MAX];
 	struct held *held;
@@ -243,7 +244,7 @@ static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 	struct actor *a = arg;
 	trace("fatal", a->number, code, 0, 0);
 	if (code == RMQ_E_UNKNOWN_SESSION) {
-		if (a->link && shadow_session(&a->w->shadow, a->link->session))
+		if (shadow_session(&a->w->shadow, a->session))
 			trace_fail("a session that is on disk is unknown");
 	} else if (code != RMQ_E_FULL && code != RMQ_E_TIMEOUT) {
 		trace_fail("a client gives up: %s: %.*s", error_text(code), (int)text.len,
@@ -284,11 +285,14 @@ static void start(struct actor *a)
 	a->direct = prng_chance(&w->prng, 500);
 	a->fatal = a->leaving = a->asking = false;
 	a->unlimited = 0;
+	a->session = 0;
 	a->paused_until = 0;
 }
 
 static void hang_up(struct actor *a)
 {
+	if (a->link->session)
+		a->session = a->link->session;
 	a->link->client_closed = true;
 	a->link->up.closed = true;
 	a->link = NULL;

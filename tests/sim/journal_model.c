@@ -52,7 +52,8 @@ void jm_answer_with(struct journal_model *j, struct jm_answer a)
 	/* Runs of STORED are one answer, as the journal gives them. */
 	if (a.type == JM_STORED && j->answer_count > 0) {
 		struct jm_answer *last = &j->answers[j->answer_count - 1];
-		if (last->type == JM_STORED && last->n + last->count == a.n) {
+		if (last->type == JM_STORED && last->n + last->count == a.n &&
+		    last->value + last->count == a.value) {
 			last->count++;
 			return;
 		}
@@ -192,11 +193,15 @@ void jm_clear(struct journal_model *j)
 	j->last_n = 0;
 }
 
-static void commit_append(struct journal_model *j, struct jm_op *op)
+void jm_put(struct journal_model *j, const struct jm_record *r)
 {
 	GROW(j->log, j->count, j->cap);
-	j->log[j->count++] =
-	    (struct jm_record){.kind = op->kind, .len = op->len, .payload = op->bytes};
+	j->log[j->count++] = *r;
+}
+
+static void commit_append(struct journal_model *j, struct jm_op *op)
+{
+	jm_put(j, &(struct jm_record){.kind = op->kind, .len = op->len, .payload = op->bytes});
 	j->bytes += op->len;
 	op->bytes = NULL;
 	if (op->kind == RECORD_END) {

@@ -98,6 +98,8 @@ void jm_kill(struct journal_model *j, uint64_t index);
 /* Takes the oldest that waits; its bytes are the caller's.  false: none. */
 bool jm_take(struct journal_model *j, struct jm_op *op);
 void jm_answer_with(struct journal_model *j, struct jm_answer a);
+/* A record is in the log, without an APPEND.  Its payload is taken. */
+void jm_put(struct journal_model *j, const struct jm_record *r);
 /* Forgets all that waits and all answers, and numbers from 1 again. */
 void jm_clear(struct journal_model *j);
 

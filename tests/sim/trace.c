@@ -18,6 +18,7 @@ static struct {
 	uint64_t step;
 	uint64_t hash;
 	bool verbose;
+	char plan[512];
 } state;
 
 void trace_begin(uint64_t seed, bool verbose)
@@ -26,9 +27,10 @@ void trace_begin(uint64_t seed, bool verbose)
 	state.step = 0;
 	state.hash = 0xcbf29ce484222325u;
 	state.verbose = verbose;
+	state.plan[0] = 0;
 }
 
-static void mix(uint64_t v)
+void trace_mix(uint64_t v)
 {
 	state.hash = (state.hash ^ v) * 0x100000001b3u;
 	state.hash ^= state.hash >> 29;
@@ -46,9 +48,9 @@ void trace(const char *what, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 	struct line *l = &state.lines[state.step % KEPT];
 	*l = (struct line){what, {a, b, c, d}, ++state.step};
 	for (const char *p = what; *p; p++)
-		mix((uint8_t)*p);
+		trace_mix((uint8_t)*p);
 	for (int i = 0; i < 4; i++)
-		mix(l->v[i]);
+		trace_mix(l->v[i]);
 	if (state.verbose)
 		print(stdout, l);
 }
@@ -63,6 +65,14 @@ uint64_t trace_step(void)
 	return state.step;
 }
 
+void trace_plan(const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	vsnprintf(state.plan, sizeof(state.plan), format, args);
+	va_end(args);
+}
+
 void trace_fail(const char *format, ...)
 {
 	va_list args;
@@ -72,7 +82,7 @@ void trace_fail(const char *format, ...)
 	va_start(args, format);
 	vfprintf(stderr, format, args);
 	va_end(args);
-	fputc('\n', stderr);
+	fprintf(stderr, "\n%s%s", state.plan, state.plan[0] ? "\n" : "");
 	uint64_t from = state.step > KEPT ? state.step - KEPT : 0;
 	for (uint64_t i = from; i < state.step; i++)
 		print(stderr, &state.lines[i % KEPT]);

@@ -12,6 +12,10 @@
 void trace_begin(uint64_t seed, bool verbose);
 /* `what` is a constant string. */
 void trace(const char *what, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
+/* Something that counts for the hash alone. */
+void trace_mix(uint64_t v);
+/* What the seed has planned, to be shown with a failure; a copy is kept. */
+void trace_plan(const char *format, ...) __attribute__((format(printf, 1, 2)));
 uint64_t trace_hash(void);
 uint64_t trace_step(void);
 

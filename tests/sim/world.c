@@ -8,7 +8,6 @@
 #include <stdlib.h>
 
 #define START_BOOT_MS 5000000
-#define START_WALL_MS 1800000000000
 
 /* A rate that is 0 for some seeds, so that each fault is also seen alone. */
 static unsigned rate(struct prng *p, unsigned max)
@@ -50,7 +49,7 @@ void world_init(struct world *w, uint64_t seed, unsigned daemons)
 	assert(w->daemons);
 	for (unsigned i = 0; i < daemons; i++) {
 		w->daemons[i].w = w;
-		w->daemons[i].wall_offset_ms = START_WALL_MS;
+		w->daemons[i].wall_offset_ms = WORLD_WALL_MS;
 	}
 }
 

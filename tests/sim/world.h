@@ -33,6 +33,9 @@ enum world_variant {
 #undef X
 };
 
+/* What a wall clock that is right is ahead of boot time. */
+#define WORLD_WALL_MS 1800000000000
+
 /* How often what happens, of 1000 steps; each seed has its own. */
 struct weather {
 	unsigned crash; /* of the daemon or the journal */

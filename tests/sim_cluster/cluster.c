@@ -1,0 +1,356 @@
+#include "cluster.h"
+
+#include "../sim/actors.h"
+#include "../sim/checks.h"
+#include "../sim/trace.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define WALL_OFF_MAX_MS 5000 /* what a node's wall clock is off, about */
+#define CALM_MS_MAX	60000
+#define CHECK_EVERY_MS	400
+
+/* ---- what the Raft part of it reports ---- */
+
+void sim_broken(struct sim *s, const char *what, uint64_t a, uint64_t b)
+{
+	trace_fail("%llu ms: %s (%llu, %llu)", (unsigned long long)s->now, what,
+	    (unsigned long long)a, (unsigned long long)b);
+}
+
+void sim_note(struct sim *s, uint64_t x)
+{
+	(void)s;
+	trace_mix(x);
+}
+
+/* ---- begin and end ---- */
+
+static void tell_plan(struct cluster *c)
+{
+	const struct sim *s = &c->sim;
+	const struct weather *t = &c->world.weather;
+	trace_plan("plan: %u loss, %u duplicates, %u ms delay, %u node faults, %u queue deaths, "
+		   "%u cuts, %u pauses, %u jumps, %u deaths, %u full, %u checkpoints, "
+		   "%u moves, %u large, %u admin (of 1000); %u lines, %u clients",
+	    s->loss, s->duplicate, s->delay_max, s->faults, t->crash, t->cut, t->pause,
+	    t->jump, t->death, t->full, t->checkpoint, t->move, t->large, t->admin,
+	    c->world.lines_goal, c->world.actors_count);
+}
+
+/*
+ * A contact point on each node: it knows a leader, and reaches it if the network lets it.
+ * A leader of the past is one as well, as long as that is what its node believes.
+ */
+static struct daemon *dial(struct world *w, unsigned server)
+{
+	struct cluster *c = (struct cluster *)w; /* its first member */
+	struct node *n = &c->sim.nodes[server];
+	struct raft_status st;
+	if (w->daemons[server].up)
+		return &w->daemons[server];
+	if (!n->raft)
+		return NULL;
+	raft_status(n->raft, &st);
+	if (raft_id_none(st.leader))
+		return NULL;
+	unsigned to = st.leader.bytes[0] - 1u;
+	bool cut = n->cut_to[to] || c->sim.nodes[to].cut_to[server];
+	return !cut && w->daemons[to].up ? &w->daemons[to] : NULL;
+}
+
+struct cluster *cluster_new(uint64_t seed, enum cluster_variant v, enum world_variant world)
+{
+	struct cluster *c = calloc(1, sizeof(*c));
+	assert(c);
+	struct world *w = &c->world;
+	world_init(w, seed, NODES);
+	w->variant = world;
+	w->servers = NODES;
+	w->dial = dial;
+	c->variant = v;
+	c->room = ROOM_ENOUGH;
+	for (unsigned i = 0; i < NODES; i++)
+		site_init(c, i);
+	c->sim.host = &site_host;
+	c->sim.arg = c;
+	sim_begin(&c->sim, prng_next(&w->prng));
+	actors_make(w);
+	tell_plan(c);
+	return c;
+}
+
+void cluster_free(struct cluster *c)
+{
+	sim_end(&c->sim);
+	for (unsigned i = 0; i < NODES; i++) {
+		c->sites[i].journal.count = 0;
+		jm_free(&c->sites[i].journal);
+		free(c->sites[i].indexes);
+	}
+	/* Records are owned by their values. */
+	for (size_t i = 0; i < c->world.journal.count; i++)
+		c->world.journal.log[i].payload = NULL;
+	for (unsigned i = 0; i < VALUES; i++)
+		free(c->records[i].payload);
+	world_deinit(&c->world);
+	free(c);
+}
+
+/* ---- what may go wrong, beside what happens to nodes ---- */
+
+static struct site *random_site(struct cluster *c)
+{
+	return &c->sites[prng_below(&c->world.prng, NODES)];
+}
+
+/* SIGSTOP of a client, of a queue daemon, or of a whole machine. */
+static void pause_somebody(struct cluster *c)
+{
+	struct prng *p = &c->world.prng;
+	uint64_t ms = prng_range(p, 10, 1500);
+	struct site *serving = site_serving(c);
+	if (prng_chance(p, 400) || !serving) {
+		actors_pause(&c->world, ms);
+		return;
+	}
+	trace("pause", serving->node->slot, ms, 0, 0);
+	if (prng_chance(p, 700))
+		serving->daemon->paused_until = c->world.boot_ms + ms;
+	if (prng_chance(p, 700))
+		serving->node->paused_until = c->sim.now + ms;
+}
+
+/* A node's wall clock jumps; lease time must not care. */
+static void jump(struct cluster *c)
+{
+	struct daemon *d = random_site(c)->daemon;
+	int64_t by = (int64_t)prng_range(&c->world.prng, 0, 2 * WALL_OFF_MAX_MS);
+	d->wall_offset_ms = WORLD_WALL_MS + by - WALL_OFF_MAX_MS;
+	trace("jump", (uint64_t)d->wall_offset_ms, 0, 0, 0);
+}
+
+/* Clients and queue daemons see time pass in which Raft does nothing. */
+static void leap(struct cluster *c)
+{
+	c->world.boot_ms += prng_range(&c->world.prng, 50, 3000);
+	trace("leap", c->world.boot_ms, 0, 0, 0);
+}
+
+static void change_room(struct cluster *c)
+{
+	struct prng *p = &c->world.prng;
+	c->room = prng_chance(p, 500) ? ROOM_ENOUGH : prng_below(p, 150000);
+	trace("room", c->room, 0, 0, 0);
+}
+
+static void kill_queue(struct cluster *c)
+{
+	struct site *s = site_serving(c);
+	if (s)
+		site_kill_queue(s);
+}
+
+static void cut(struct cluster *c)
+{
+	world_cut(&c->world);
+}
+
+static void stall(struct cluster *c)
+{
+	world_stall(&c->world);
+}
+
+static void die(struct cluster *c)
+{
+	actors_die(&c->world);
+}
+
+static void fault(struct cluster *c)
+{
+	const struct weather *t = &c->world.weather;
+	const struct {
+		unsigned rate;
+		void (*happens)(struct cluster *);
+	} faults[] = {{t->crash, kill_queue}, {t->cut, cut}, {t->stall, stall},
+	    {t->pause, pause_somebody}, {t->jump, jump}, {t->leap, leap}, {t->full, change_room},
+	    {t->death, die}};
+	uint64_t at = prng_below(&c->world.prng, 2000);
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+		if (at < faults[i].rate) {
+			faults[i].happens(c);
+			return;
+		}
+		at -= faults[i].rate;
+	}
+}
+
+/* ---- what goes on ---- */
+
+/* Raft's part: messages, timers, disks, and what the cluster daemons do. */
+static void nodes_turn(struct cluster *c)
+{
+	struct sim *s = &c->sim;
+	sim_millisecond(s);
+	c->world.boot_ms++;
+	for (unsigned i = 0; i < NODES; i++) {
+		struct node *n = &s->nodes[i];
+		struct raft_status st;
+		if (!n->raft || n->paused_until > s->now)
+			continue;
+		site_turn(&c->sites[i]);
+		raft_status(n->raft, &st);
+		if (st.serving)
+			sim_disturb(s, n);
+	}
+}
+
+static void queue_step(struct cluster *c)
+{
+	struct world *w = &c->world;
+	switch (prng_below(&w->prng, 4)) {
+	case 0:
+		for (unsigned i = 0; i < NODES; i++)
+			if (daemon_ready(&w->daemons[i]))
+				daemon_turn(&w->daemons[i]);
+		break;
+	case 1:
+		net_move(&w->net, &w->prng, w->boot_ms);
+		break;
+	default:
+		actors_step(w);
+	}
+}
+
+void cluster_millisecond(struct cluster *c)
+{
+	struct world *w = &c->world;
+	nodes_turn(c);
+	fault(c);
+	for (uint64_t i = prng_range(&w->prng, 1, 5); i > 0; i--)
+		queue_step(c);
+	if (c->sim.now >= c->checked_at) {
+		c->checked_at = c->sim.now + prng_range(&w->prng, 1, 2 * CHECK_EVERY_MS);
+		replica_check(c, &c->sim.nodes[prng_below(&w->prng, NODES)]);
+	}
+}
+
+/* ---- the calm ---- */
+
+/* Whether nobody has anything to do before time goes on. */
+static bool at_rest(struct cluster *c)
+{
+	if (actors_ready(&c->world))
+		return false;
+	for (unsigned i = 0; i < NODES; i++) {
+		const struct site *s = &c->sites[i];
+		if (daemon_ready(s->daemon) || !site_idle(s))
+			return false;
+	}
+	return site_serving(c);
+}
+
+/* To the next timer of a client or a queue daemon. */
+static void leap_to_timer(struct cluster *c)
+{
+	uint64_t due = actors_due(&c->world);
+	for (unsigned i = 0; i < NODES; i++) {
+		uint64_t at = daemon_due(c->sites[i].daemon);
+		due = at < due ? at : due;
+	}
+	if (due != UINT64_MAX && due > c->world.boot_ms)
+		c->world.boot_ms = due - 1;
+}
+
+static void calm_millisecond(struct cluster *c)
+{
+	struct world *w = &c->world;
+	if (at_rest(c))
+		leap_to_timer(c);
+	nodes_turn(c);
+	for (unsigned i = 0; i < w->actors_count; i++)
+		actors_step(w);
+	net_move_all(&w->net);
+	for (unsigned i = 0; i < NODES; i++)
+		if (daemon_ready(&w->daemons[i]))
+			daemon_turn(&w->daemons[i]);
+	net_move_all(&w->net);
+}
+
+static bool drained(struct cluster *c)
+{
+	const struct site *s = site_serving(c);
+	return s && actors_done(&c->world) && c->world.shadow.live == 0 &&
+	       jm_idle(&s->journal) && !broker_pending(s->daemon->broker);
+}
+
+static void until(struct cluster *c, bool (*done)(struct cluster *), const char *what)
+{
+	uint64_t end = c->sim.now + CALM_MS_MAX;
+	while (!done(c)) {
+		calm_millisecond(c);
+		if (c->sim.now > end) {
+			actors_report(&c->world);
+			trace_fail("%s: %llu messages are left", what,
+			    (unsigned long long)c->world.shadow.live);
+		}
+	}
+}
+
+static bool checkpointed(struct cluster *c)
+{
+	const struct site *s = site_serving(c);
+	return s && !broker_checkpointing(s->daemon->broker) && jm_idle(&s->journal) &&
+	       !broker_pending(s->daemon->broker);
+}
+
+/* Everybody has caught up: disks hold what is committed. */
+static bool level(struct cluster *c)
+{
+	const struct site *s = site_serving(c);
+	struct raft_status st;
+	if (!s)
+		return false;
+	raft_status(s->node->raft, &st);
+	for (unsigned i = 0; i < st.config->count; i++) {
+		const struct raft_member *m = &st.config->members[i];
+		if (raft_id_none(m->id))
+			continue;
+		const struct site *o = &c->sites[m->id.bytes[0] - 1];
+		if (raft_id_eq(o->node->id, m->id) && o->committed < st.last.index)
+			return false;
+	}
+	return true;
+}
+
+static void begin_calm(struct cluster *c)
+{
+	struct world *w = &c->world;
+	trace("calm", w->shadow.live, w->lines.count, w->journal.count, 0);
+	sim_calm(&c->sim);
+	w->calm = true;
+	c->room = ROOM_ENOUGH;
+	for (unsigned i = 0; i < NODES; i++) {
+		w->daemons[i].paused_until = 0;
+		w->daemons[i].wall_offset_ms = WORLD_WALL_MS;
+	}
+	actors_wake(w);
+}
+
+void cluster_calm(struct cluster *c)
+{
+	begin_calm(c);
+	until(c, drained, "the calm does not end");
+	for (int i = 0; i < 3; i++) {
+		struct site *s = site_serving(c);
+		if (s)
+			broker_checkpoint(s->daemon->broker);
+		calm_millisecond(c);
+		until(c, checkpointed, "a checkpoint does not end");
+	}
+	until(c, level, "nodes do not catch up");
+	sim_check_alive(&c->sim);
+	checks_end(&c->world);
+	replica_check_end(c);
+}

@@ -1,0 +1,115 @@
+/*
+ * The simulated cluster, all cores together: nodes with a Raft core, a disk and a network
+ * (tests/sim_raft); on the leader that serves a queue core which appends through Raft; and
+ * client cores that find it again after each failover (tests/sim).
+ *
+ * Time goes on by milliseconds.  In each, nodes take messages, timers and syncs; queue
+ * daemons, connections and clients do a few things in an order that is the seed's; and
+ * something may break.  What was ever committed, without holes, is world.journal: what
+ * clients are told and what nodes recover is compared with it.
+ *
+ * After the faults comes the calm: everything is sent, delivered and settled, checkpoints
+ * free what died, and all nodes must be equal.
+ */
+#ifndef SIM_CLUSTER_H
+#define SIM_CLUSTER_H
+
+#include "../sim/daemon.h"
+#include "../sim/world.h"
+#include "../sim_raft/sim.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * name, what is broken in the host between the cores, and the rules that find it, parted
+ * by '|'.
+ */
+#define CLUSTER_VARIANTS(X) \
+	X(STORED_AT_APPEND, "STORED is told when a record is proposed", \
+	    "the disk|not on disk|is delivered under lease") \
+	X(STORED_BEFORE_DISK, "STORED is told before this node's disk has the record", \
+	    "which is not there") \
+	X(QUEUE_OUTLIVES, "the queue daemon lives on when leadership goes", "record") \
+	X(BARRIER_LOCAL, "a barrier is answered by the leader alone", "unknown|WELCOME") \
+	X(EFFECTS_RELEASED, "a daemon lets all out that waits when leadership goes", \
+	    "the disk|not on disk|is delivered under lease|WELCOME") \
+	X(EPOCH_REUSED, "a daemon that is started again in a term reuses session ids", \
+	    "the disk|takes") \
+	X(START_EARLY, "a daemon starts before all that was proposed is committed", "record")
+
+enum cluster_variant {
+	CLUSTER_SOUND,
+#define X(NAME, text, rule) CLUSTER_##NAME,
+	CLUSTER_VARIANTS(X)
+#undef X
+};
+
+/* A BARRIER of a queue daemon, and the round that answers it. */
+struct waiting {
+	uint64_t id;
+	uint64_t round;
+};
+
+/* What the cluster daemon of a node keeps for its queue daemon. */
+struct site {
+	struct cluster *c;
+	struct node *node;
+	struct daemon *daemon;
+	struct journal_model journal; /* what waits between the two; no disk */
+	uint64_t committed;	      /* by Raft: committed and durable here */
+	uint64_t term;		      /* in which the daemon was started */
+	unsigned starts;	      /* in starts_term */
+	uint64_t starts_term;
+	uint64_t start_at; /* not before; ms */
+	uint64_t *indexes; /* of APPENDs, by n */
+	size_t indexes_cap;
+	uint64_t proposed_n, stored_n;
+	struct waiting waiting[BARRIERS_MAX];
+	unsigned waiting_count;
+	uint64_t rounds_done;
+};
+
+struct cluster {
+	struct world world;
+	struct sim sim;
+	enum cluster_variant variant;
+	struct site sites[NODES];
+	struct jm_record records[VALUES]; /* by value, as their leader made them */
+	uint64_t room;			  /* that is told to queue daemons */
+	uint64_t checked_at;
+	uint64_t failovers, served;
+};
+
+#define ROOM_ENOUGH (1ull << 40)
+
+struct cluster *cluster_new(uint64_t seed, enum cluster_variant v, enum world_variant world);
+void cluster_free(struct cluster *c);
+void cluster_millisecond(struct cluster *c);
+/* The calm, up to its end. */
+void cluster_calm(struct cluster *c);
+
+/* ---- site.c ---- */
+
+extern const struct host site_host;
+void site_init(struct cluster *c, unsigned slot);
+/* A turn of the cluster daemon: starts the queue daemon, takes what it said, answers. */
+void site_turn(struct site *s);
+/* The queue daemon alone is killed; of what it said, some is read before its end. */
+void site_kill_queue(struct site *s);
+/* Whether nothing is under way between the queue daemon and Raft. */
+bool site_idle(const struct site *s);
+/* The daemon that serves, NULL: none does. */
+struct site *site_serving(struct cluster *c);
+
+/* ---- replica.c ---- */
+
+/*
+ * Recovers from the node's disk and compares with the whole history up to the same record.
+ * A disk that a node could not serve from is passed over.
+ */
+void replica_check(struct cluster *c, const struct node *n);
+/* Of all nodes; and the leader's disk holds no more than it must. */
+void replica_check_end(struct cluster *c);
+
+#endif

@@ -1,0 +1,66 @@
+/* The simulation of a cluster; see ../sim/runner.h for how it is called. */
+#include "cluster.h"
+
+#include "../sim/runner.h"
+
+#include "core/variant.h"
+
+#define FAULTS_END_MS 4000
+
+/* name, what is broken, the rules that find it */
+#define WORLDS(X) \
+	X(OLD_END, "recovery begins at an older END than the newest", "recover|record") \
+	X(WALL_LEASES, "leases run by the wall clock", "trusted|vouched|lease|expires")
+#define CORES(X) \
+	X(EFFECT_EARLY, "an effect leaves before its event is committed", "the disk|on disk") \
+	X(LEASE_REUSED, "lease numbers begin anew after a failover", "lease number") \
+	X(PARTS_AT_END, "recovery takes parts as if they were made at END", \
+	    "recovery|record|replica") \
+	X(END_KILLS_LIVE, "END declares records dead that hold live bodies", "live bodies")
+
+#define SHOW(NAME, text, rule) {#NAME, text, rule},
+static const struct runner_variant variants[] = {
+    CLUSTER_VARIANTS(SHOW) WORLDS(SHOW) CORES(SHOW)};
+
+static const struct {
+	enum cluster_variant cluster;
+	enum world_variant world;
+	enum rmq_variant core;
+} meanings[] = {
+#define X(NAME, text, rule) {CLUSTER_##NAME, WORLD_SOUND, RMQ_VARIANT_NONE},
+    CLUSTER_VARIANTS(X)
+#undef X
+#define X(NAME, text, rule) {CLUSTER_SOUND, WORLD_##NAME, RMQ_VARIANT_NONE},
+	WORLDS(X)
+#undef X
+#define X(NAME, text, rule) {CLUSTER_SOUND, WORLD_SOUND, RMQ_VARIANT_##NAME},
+	    CORES(X)
+#undef X
+};
+
+static unsigned chosen;
+static bool broken;
+
+static void choose(unsigned variant)
+{
+	chosen = variant;
+	broken = true;
+	rmq_variant = meanings[variant].core;
+}
+
+static void run(uint64_t seed)
+{
+	struct cluster *c = cluster_new(seed, broken ? meanings[chosen].cluster : CLUSTER_SOUND,
+	    broken ? meanings[chosen].world : WORLD_SOUND);
+	while (c->sim.now < FAULTS_END_MS)
+		cluster_millisecond(c);
+	cluster_calm(c);
+	cluster_free(c);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct runner r = {
+	    "sim_cluster", variants, sizeof(variants) / sizeof(variants[0]), choose, run};
+	return runner_main(&r, argc, argv);
+}
