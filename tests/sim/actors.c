@@ -34,6 +34,7 @@ struct actor {
 	struct world *w;
 	enum kind kind;
 	unsigned number;
+	uint32_t life; /* no other process has this number */
 	struct client *client;
 	struct link *link;
 	uint64_t clock_ms; /* what its clock is ahead of boot time */
@@ -43,7 +44,7 @@ struct actor {
 	bool leaving; /* has said good-bye */
 	bool asking;  /* a list or a peek is unanswered */
 	bool fatal;
-	uint64_t session; /* as the last WELCOME said */
+	uint64_t session;   /* as the last WELCOME said */
 	unsigned unlimited; /* the administrator in the calm: queues without a limit now */
 	struct sub subs[SUBSCRIPTIONS_MAX];
 	struct held *held;
@@ -286,6 +287,7 @@ static void start(struct actor *a)
 	a->fatal = a->leaving = a->asking = false;
 	a->unlimited = 0;
 	a->session = 0;
+	a->life = ++w->lives;
 	a->paused_until = 0;
 }
 
@@ -352,12 +354,11 @@ static void connect_now(struct actor *a)
 	struct client_target target;
 	if (!client_connect(a->client, mono(a), &target))
 		return;
-	struct daemon *d = a->w->dial(a->w, target.server);
-	if (!d) {
+	a->link = a->w->dial(a->w, target.server, target.address, a->clock_ms);
+	if (!a->link) {
 		client_disconnected(a->client, mono(a));
 		return;
 	}
-	a->link = net_connect(&a->w->net, d, a->clock_ms);
 	trace("connect", a->number, a->link->id, 0, 0);
 	client_connected(a->client, mono(a));
 }
@@ -427,14 +428,22 @@ static void pump(struct actor *a)
 
 /* ---- senders ---- */
 
-static struct sendbuf *large_message(struct actor *a, struct note *n)
+static uint32_t line_new(struct actor *a, uint32_t len, unsigned name)
+{
+	uint32_t line = lines_new(&a->w->lines, len);
+	a->w->lines.all[line].sender = a->life;
+	a->w->lines.all[line].name = (uint8_t)name;
+	return line;
+}
+
+static struct sendbuf *large_message(struct actor *a, struct note *n, unsigned name)
 {
 	struct lines *l = &a->w->lines;
 	uint32_t len = (uint32_t)prng_range(&a->w->prng, BATCH_BODY_MAX + 1, 3 * CHUNK_MAX);
 	uint8_t *body = malloc(len);
 	struct sendbuf *first = NULL, **end = &first;
 	assert(body);
-	n->items[0].line = lines_new(l, len);
+	n->items[0].line = line_new(a, len, name);
 	lines_body(l, n->items[0].line, body);
 	for (uint32_t at = 0; at < len; at += CHUNK_MAX) {
 		struct sendbuf *b = *end = sendbuf_new();
@@ -448,7 +457,7 @@ static struct sendbuf *large_message(struct actor *a, struct note *n)
 	return first;
 }
 
-static struct sendbuf *batch(struct actor *a, struct note *n)
+static struct sendbuf *batch(struct actor *a, struct note *n, unsigned name)
 {
 	struct lines *l = &a->w->lines;
 	struct sendbuf *b = sendbuf_new();
@@ -457,7 +466,7 @@ static struct sendbuf *batch(struct actor *a, struct note *n)
 	for (uint32_t i = 0; i < n->count; i++) {
 		uint32_t len = (uint32_t)prng_range(
 		    &a->w->prng, LINE_MIN, prng_chance(&a->w->prng, 100) ? 500 : 40);
-		n->items[i].line = lines_new(l, len);
+		n->items[i].line = line_new(a, len, name);
 		lines_body(l, n->items[i].line, body);
 		if (!sendbuf_append(b, slice_of(body, len), '\n'))
 			trace_fail("a line does not fit into a batch");
@@ -474,9 +483,9 @@ static void sender_step(struct actor *a)
 	bool large = prng_chance(p, w->weather.large);
 	uint32_t count = large || prng_chance(p, 400) ? 1 : (uint32_t)prng_range(p, 1, 40);
 	struct note *n = note_new(a, 0, count);
-	struct sendbuf *buf = large ? large_message(a, n) : batch(a, n);
-	uint8_t flags = prng_chance(p, 50) ? SEND_NO_CREATE : 0;
 	unsigned name = (unsigned)prng_below(p, LIVE_NAMES);
+	struct sendbuf *buf = large ? large_message(a, n, name) : batch(a, n, name);
+	uint8_t flags = prng_chance(p, 50) ? SEND_NO_CREATE : 0;
 	trace("send", a->number, name, n->items[0].line, count);
 	client_send(a->client, mono(a), name_of(name), flags, buf, n);
 }

@@ -330,8 +330,32 @@ uint64_t checks_recover(struct journal_model *j, uint64_t end, uint64_t last, bo
 
 /* ---- the end ---- */
 
+/* What a process sent to a queue is there in the order in which it was sent. */
+static void check_order(const struct world *w)
+{
+	struct {
+		uint64_t seq;
+		uint32_t queue;
+	} *newest = calloc((w->lives + 1) * (size_t)UINT8_MAX, sizeof(*newest));
+	assert(newest);
+	for (uint32_t i = 0; i < w->lines.count; i++) {
+		const struct line_state *l = &w->lines.all[i];
+		size_t at = l->sender * (size_t)UINT8_MAX + l->name;
+		if (l->stored == 0)
+			continue;
+		if (newest[at].queue > l->first_queue ||
+		    (newest[at].queue == l->first_queue && newest[at].seq >= l->first_seq))
+			trace_fail("line %u was sent behind %llu and is stored as %llu", i,
+			    U(newest[at].seq), U(l->first_seq));
+		newest[at].seq = l->first_seq;
+		newest[at].queue = l->first_queue;
+	}
+	free(newest);
+}
+
 void checks_end(struct world *w)
 {
+	check_order(w);
 	if (w->shadow.live > 0)
 		trace_fail("%llu messages were never delivered", U(w->shadow.live));
 	for (uint32_t i = 0; i < w->lines.count; i++) {

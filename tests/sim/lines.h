@@ -14,12 +14,15 @@
 
 struct line_state {
 	uint32_t len;
+	uint32_t sender; /* which process wrote it, */
+	uint8_t name;	 /* and to which queue */
 	uint32_t stored; /* how often an event stored it */
 	uint32_t queue;	 /* where it is now, */
 	uint64_t seq;
-	uint64_t first_seq; /* and as what it was stored first */
-	bool sent;	    /* its sender was told that it is stored */
-	bool refused;	    /* its sender was told that it is not */
+	uint64_t first_seq; /* and as what it was stored first, */
+	uint32_t first_queue;
+	bool sent;    /* its sender was told that it is stored */
+	bool refused; /* its sender was told that it is not */
 };
 
 struct lines {

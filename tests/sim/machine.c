@@ -26,10 +26,11 @@ static void refused(void *arg, const char *why, uint64_t index)
 	trace_fail("journal: %s: %llu", why, (unsigned long long)index);
 }
 
-static struct daemon *dial(struct world *w, unsigned server)
+static struct link *dial(
+    struct world *w, unsigned server, struct slice address, uint64_t clock_ms)
 {
-	(void)server;
-	return w->daemons[0].up ? &w->daemons[0] : NULL;
+	(void)server, (void)address;
+	return w->daemons[0].up ? net_connect(&w->net, &w->daemons[0], clock_ms) : NULL;
 }
 
 static void start(struct world *w)

@@ -36,6 +36,7 @@ static struct job start(const struct options *o, uint64_t seed)
 {
 	int fds[2];
 	struct job j = {.seed = seed};
+	fflush(stdout);
 	if (pipe(fds) || (j.pid = fork()) < 0) {
 		perror(o->runner->name);
 		exit(71);
@@ -74,7 +75,7 @@ static bool expected(const struct runner_variant *v, const char *report)
 }
 
 /* Waits for the job's end; true if its seed passed.  Prints what it had to report. */
-static bool finish(const struct options *o, struct job *j, bool *other)
+static bool finish(const struct options *o, struct job *j, bool *found)
 {
 	static char report[REPORT_MAX];
 	size_t len = 0;
@@ -90,7 +91,7 @@ static bool finish(const struct options *o, struct job *j, bool *other)
 		return true;
 	if (o->variant) {
 		report[strcspn(report, "\n")] = 0;
-		*other |= !expected(o->variant, report);
+		*found |= expected(o->variant, report);
 	}
 	fprintf(
 	    o->variant ? stdout : stderr, "%s%s\n", len ? report : "", len ? "" : "crashed");
@@ -100,8 +101,9 @@ static bool finish(const struct options *o, struct job *j, bool *other)
 	return false;
 }
 
-/* Runs the seeds; how many failed, up to the first one for a variant. */
-static unsigned run(const struct options *o, bool *other)
+/* Runs the seeds; how many failed.  A variant ends with the first that is found as it was to.
+ */
+static unsigned run(const struct options *o, bool *found)
 {
 	struct job jobs[JOBS] = {0};
 	unsigned failed = 0;
@@ -109,9 +111,9 @@ static unsigned run(const struct options *o, bool *other)
 	for (;;) {
 		unsigned running = 0;
 		for (int i = 0; i < JOBS; i++) {
-			if (jobs[i].pid && !finish(o, &jobs[i], other))
+			if (jobs[i].pid && !finish(o, &jobs[i], found))
 				failed++;
-			if (next <= o->to && !(failed && o->variant) && failed < 10)
+			if (next <= o->to && !*found && failed < 10)
 				jobs[i] = start(o, next++);
 			running += jobs[i].pid != 0;
 		}
@@ -182,10 +184,10 @@ static int parse(struct options *o, int argc, char **argv)
 int runner_main(const struct runner *r, int argc, char **argv)
 {
 	struct options o = {.runner = r, .from = 1, .to = 2000};
-	bool other = false;
+	bool found = false;
 	int status = parse(&o, argc, argv);
 	if (status >= 0)
 		return status;
-	unsigned failed = run(&o, &other);
-	return o.variant ? failed == 0 || other : failed != 0;
+	unsigned failed = run(&o, &found);
+	return o.variant ? !found : failed != 0;
 }

@@ -173,6 +173,7 @@ static void stored(struct reading *r, struct shadow_queue *q, struct slice body,
 	if (r->s->lines->all[line].stored++ > 0)
 		FAIL(r, "line %u is stored twice", line);
 	r->s->lines->all[line].first_seq = q->next_seq;
+	r->s->lines->all[line].first_queue = q->id;
 	place(r->s, add(r, q, line), records, n);
 }
 
@@ -730,7 +731,8 @@ static void apply_end_dead(struct reading *r, const struct event_end_dead *e)
 	X(SET, set) \
 	X(REMOVE, remove) \
 	X(PURGE, purge) \
-	X(TAKEN, taken) X(SEND, send) X(CHUNK, chunk) X(SEND_CHUNKED, send_chunked) \
+	X(TAKEN, taken) \
+	X(SEND, send) X(CHUNK, chunk) X(SEND_CHUNKED, send_chunked) \
 	    X(CHUNKS_DROPPED, chunks_dropped) X(LEASE, lease) X(SETTLE, settle) \
 		X(RELEASE, release) X(TOUCH, touch) X(EXPIRE, expire) X(WAKE, wake) \
 		    X(BURY, bury) X(DEAD, dead) X(EXTEND, extend) \

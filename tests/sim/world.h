@@ -71,10 +71,15 @@ struct world {
 	struct daemon *daemons;
 	unsigned daemons_count;
 	unsigned servers; /* contact points */
-	/* Who answers a client at this contact point; NULL: nobody. */
-	struct daemon *(*dial)(struct world *w, unsigned server);
+	/*
+	 * A client connects to this contact point, or, if it is not empty, to the address it
+	 * was redirected to; NULL: nobody is there.
+	 */
+	struct link *(*dial)(
+	    struct world *w, unsigned server, struct slice address, uint64_t clock_ms);
 	struct actor *actors;
 	unsigned actors_count;
+	uint32_t lives;	       /* of them so far */
 	struct pool *receipts; /* that receivers detached */
 	uint32_t lines_goal;   /* so many messages are written in all */
 };

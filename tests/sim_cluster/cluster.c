@@ -4,6 +4,8 @@
 #include "../sim/checks.h"
 #include "../sim/trace.h"
 
+#include "core/wire.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -31,33 +33,72 @@ static void tell_plan(struct cluster *c)
 {
 	const struct sim *s = &c->sim;
 	const struct weather *t = &c->world.weather;
-	trace_plan("plan: %u loss, %u duplicates, %u ms delay, %u node faults, %u queue deaths, "
-		   "%u cuts, %u pauses, %u jumps, %u deaths, %u full, %u checkpoints, "
-		   "%u moves, %u large, %u admin (of 1000); %u lines, %u clients",
-	    s->loss, s->duplicate, s->delay_max, s->faults, t->crash, t->cut, t->pause,
-	    t->jump, t->death, t->full, t->checkpoint, t->move, t->large, t->admin,
-	    c->world.lines_goal, c->world.actors_count);
+	trace_plan(
+	    "plan: %u loss, %u duplicates, %u ms delay, %u node faults, %u queue deaths, "
+	    "%u cuts, %u pauses, %u jumps, %u deaths, %u full, %u checkpoints, "
+	    "%u moves, %u large, %u admin (of 1000); %u lines, %u clients",
+	    s->loss, s->duplicate, s->delay_max, s->faults, t->crash, t->cut, t->pause, t->jump,
+	    t->death, t->full, t->checkpoint, t->move, t->large, t->admin, c->world.lines_goal,
+	    c->world.actors_count);
+}
+
+/* The contact point answers by itself, and hangs up. */
+static struct link *answered(struct world *w, uint64_t clock_ms, const struct writer *frame)
+{
+	struct link *l = net_connect(&w->net, NULL, clock_ms);
+	bytes_push(&l->down.flight, slice_of(frame->p, frame->len));
+	l->down.closed = l->daemon_closed = true;
+	return l;
+}
+
+static struct link *not_yet(struct world *w, uint64_t clock_ms)
+{
+	uint8_t bytes[64];
+	struct writer frame = writer_of(bytes, sizeof(bytes));
+	uint32_t ms = (uint32_t)prng_range(&w->prng, 1, 200);
+	wire_put_not_yet(&frame, &(struct wire_not_yet){ms});
+	return answered(w, clock_ms, &frame);
+}
+
+static struct link *redirected(struct world *w, unsigned slot, uint64_t clock_ms)
+{
+	uint8_t bytes[64], name = (uint8_t)('0' + slot);
+	struct writer frame = writer_of(bytes, sizeof(bytes));
+	wire_put_redirect(&frame, &(struct wire_redirect){slice_of(&name, 1)});
+	return answered(w, clock_ms, &frame);
+}
+
+static struct link *to_queue(struct world *w, unsigned slot, uint64_t clock_ms)
+{
+	struct daemon *d = &w->daemons[slot];
+	return d->up ? net_connect(&w->net, d, clock_ms) : NULL;
 }
 
 /*
- * A contact point on each node: it knows a leader, and reaches it if the network lets it.
- * A leader of the past is one as well, as long as that is what its node believes.
+ * A contact point on each node: it knows a leader and redirects to it, or relays to it
+ * if the network lets it; or it asks to come back.  A leader of the past is one as well, as
+ * long as that is what its node believes.
  */
-static struct daemon *dial(struct world *w, unsigned server)
+static struct link *dial(
+    struct world *w, unsigned server, struct slice address, uint64_t clock_ms)
 {
 	struct cluster *c = (struct cluster *)w; /* its first member */
 	struct node *n = &c->sim.nodes[server];
 	struct raft_status st;
+	if (address.len == 1)
+		return to_queue(w, address.data[0] - '0', clock_ms);
 	if (w->daemons[server].up)
-		return &w->daemons[server];
+		return to_queue(w, server, clock_ms);
 	if (!n->raft)
 		return NULL;
 	raft_status(n->raft, &st);
 	if (raft_id_none(st.leader))
-		return NULL;
+		return not_yet(w, clock_ms);
 	unsigned to = st.leader.bytes[0] - 1u;
+	if (prng_chance(&w->prng, 500))
+		return redirected(w, to, clock_ms);
 	bool cut = n->cut_to[to] || c->sim.nodes[to].cut_to[server];
-	return !cut && w->daemons[to].up ? &w->daemons[to] : NULL;
+	return cut ? not_yet(w, clock_ms) : to_queue(w, to, clock_ms);
 }
 
 struct cluster *cluster_new(uint64_t seed, enum cluster_variant v, enum world_variant world)
@@ -174,8 +215,8 @@ static void fault(struct cluster *c)
 		unsigned rate;
 		void (*happens)(struct cluster *);
 	} faults[] = {{t->crash, kill_queue}, {t->cut, cut}, {t->stall, stall},
-	    {t->pause, pause_somebody}, {t->jump, jump}, {t->leap, leap}, {t->full, change_room},
-	    {t->death, die}};
+	    {t->pause, pause_somebody}, {t->jump, jump}, {t->leap, leap},
+	    {t->full, change_room}, {t->death, die}};
 	uint64_t at = prng_below(&c->world.prng, 2000);
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
 		if (at < faults[i].rate) {
@@ -192,6 +233,10 @@ static void fault(struct cluster *c)
 static void nodes_turn(struct cluster *c)
 {
 	struct sim *s = &c->sim;
+	/* Who wakes up may hear its queue daemon before it looks at the time. */
+	for (unsigned i = 0; i < NODES; i++)
+		if (s->nodes[i].raft && s->nodes[i].paused_until == s->now + 1)
+			site_turn(&c->sites[i]);
 	sim_millisecond(s);
 	c->world.boot_ms++;
 	for (unsigned i = 0; i < NODES; i++) {

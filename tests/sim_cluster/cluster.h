@@ -30,13 +30,15 @@
 	    "the disk|not on disk|is delivered under lease") \
 	X(STORED_BEFORE_DISK, "STORED is told before this node's disk has the record", \
 	    "which is not there") \
-	X(QUEUE_OUTLIVES, "the queue daemon lives on when leadership goes", "record") \
-	X(BARRIER_LOCAL, "a barrier is answered by the leader alone", "unknown|WELCOME") \
+	X(QUEUE_OUTLIVES, "the queue daemon lives on when leadership goes", "the disk|record") \
+	X(BARRIER_LOCAL, "a barrier is answered by the leader alone", "a barrier is answered") \
 	X(EFFECTS_RELEASED, "a daemon lets all out that waits when leadership goes", \
 	    "the disk|not on disk|is delivered under lease|WELCOME") \
 	X(EPOCH_REUSED, "a daemon that is started again in a term reuses session ids", \
 	    "the disk|takes") \
-	X(START_EARLY, "a daemon starts before all that was proposed is committed", "record")
+	X(EPOCH_NONE, "session ids are reused after a failover", "the disk|takes") \
+	X(START_EARLY, "a daemon starts before all that was proposed is committed", \
+	    "the disk|record")
 
 enum cluster_variant {
 	CLUSTER_SOUND,
@@ -45,10 +47,11 @@ enum cluster_variant {
 #undef X
 };
 
-/* A BARRIER of a queue daemon, and the round that answers it. */
+/* A BARRIER of a queue daemon, the round that answers it, what was committed before it. */
 struct waiting {
 	uint64_t id;
 	uint64_t round;
+	uint64_t commit;
 };
 
 /* What the cluster daemon of a node keeps for its queue daemon. */

@@ -78,12 +78,12 @@ static void release(struct site *s)
 	struct jm_op op;
 	while (s->stored_n < s->proposed_n) {
 		s->stored_n++;
-		jm_answer_with(&s->journal, (struct jm_answer){JM_STORED, s->stored_n,
-						s->indexes[s->stored_n], 1});
+		jm_answer_with(&s->journal,
+		    (struct jm_answer){JM_STORED, s->stored_n, s->indexes[s->stored_n], 1});
 	}
 	for (unsigned i = 0; i < s->waiting_count; i++)
-		jm_answer_with(&s->journal,
-		    (struct jm_answer){JM_BARRIER_DONE, s->waiting[i].id, 0, 0});
+		jm_answer_with(
+		    &s->journal, (struct jm_answer){JM_BARRIER_DONE, s->waiting[i].id, 0, 0});
 	while (jm_take(&s->journal, &op)) {
 		if (op.type == JM_BARRIER)
 			jm_answer_with(
@@ -136,8 +136,11 @@ static void start_queue(struct site *s, uint64_t term)
 	j->older_end = j->end ? newest_end(s, j->end - 1) : 0;
 	tell_room(s);
 	s->c->served++;
-	bool same = s->c->variant == CLUSTER_EPOCH_REUSED;
-	daemon_start(s->daemon, term * STARTS_MAX + (same ? 0 : s->starts));
+	uint64_t number = term * STARTS_MAX + s->starts;
+	if (s->c->variant == CLUSTER_EPOCH_REUSED)
+		number = term * STARTS_MAX;
+	daemon_start(s->daemon, s->c->variant == CLUSTER_EPOCH_NONE ? 1 : number);
+	s->daemon->term = term * STARTS_MAX + s->starts;
 }
 
 static void start_if_wanted(struct site *s)
@@ -169,7 +172,7 @@ static struct end *end_of(struct slice payload)
 			continue;
 		struct reader r = reader_of(dead.ranges);
 		end = realloc(end, sizeof(*end) + dead.ranges.len / HOLE_RANGE_SIZE *
-						       sizeof(struct hole_range));
+						      sizeof(struct hole_range));
 		assert(end);
 		for (end->count = 0; reader_left(&r) >= HOLE_RANGE_SIZE; end->count++)
 			end->dead[end->count] = hole_range_get(&r);
@@ -207,11 +210,11 @@ static void propose(struct site *s, unsigned max)
 	struct jm_op op;
 	unsigned count = 0;
 	uint64_t first = s->node->view.last + 1;
-	while (count < max && j->op_count > 0 && j->ops[0].type == JM_APPEND &&
-	       jm_take(j, &op)) {
+	while (
+	    count < max && j->op_count > 0 && j->ops[0].type == JM_APPEND && jm_take(j, &op)) {
 		keep(s, &op, count);
-		runs[count] = (struct raft_run){
-		    .count = 1, .bytes = (uint32_t)op.len, .kind = op.kind};
+		runs[count] =
+		    (struct raft_run){.count = 1, .bytes = (uint32_t)op.len, .kind = op.kind};
 		note_index(s, ++s->proposed_n, first + count++);
 	}
 	struct raft_event e = {.type = RAFT_EVENT_PROPOSE, .runs = runs, .run_count = count};
@@ -225,10 +228,21 @@ static void propose(struct site *s, unsigned max)
 				      s->indexes[s->stored_n + 1], 1});
 }
 
+/* Whatever was committed anywhere when a barrier was asked for is known here. */
+static void answer_barrier(struct site *s, const struct waiting *b)
+{
+	const struct rec *here = &s->node->view.log[b->commit];
+	if (b->commit > s->node->view.last || here->term != s->c->sim.committed[b->commit].term)
+		trace_fail("node %u: a barrier is answered, record %llu is not known here",
+		    s->node->slot, (unsigned long long)b->commit);
+	jm_answer_with(&s->journal, (struct jm_answer){JM_BARRIER_DONE, b->id, 0, 0});
+}
+
 static bool ask_barrier(struct site *s, uint64_t id)
 {
+	uint64_t commit = s->c->sim.commit;
 	if (s->c->variant == CLUSTER_BARRIER_LOCAL) {
-		jm_answer_with(&s->journal, (struct jm_answer){JM_BARRIER_DONE, id, 0, 0});
+		answer_barrier(s, &(struct waiting){id, 0, commit});
 		return true;
 	}
 	if (s->waiting_count == BARRIERS_MAX)
@@ -236,7 +250,7 @@ static bool ask_barrier(struct site *s, uint64_t id)
 	uint64_t round = node_barrier(&s->c->sim, s->node);
 	if (round == 0 || !s->daemon->up)
 		return false;
-	s->waiting[s->waiting_count++] = (struct waiting){id, round};
+	s->waiting[s->waiting_count++] = (struct waiting){id, round, commit};
 	return true;
 }
 
@@ -247,10 +261,8 @@ static void make_holes(struct site *s, const struct jm_op *op)
 	unsigned count = 0;
 	while (reader_left(&r) >= HOLE_RANGE_SIZE)
 		ranges[count++] = hole_range_get(&r);
-	struct raft_event e = {.type = RAFT_EVENT_HOLE,
-	    .index = op->n,
-	    .ranges = ranges,
-	    .range_count = count};
+	struct raft_event e = {
+	    .type = RAFT_EVENT_HOLE, .index = op->n, .ranges = ranges, .range_count = count};
 	enum rmq_error err = node_step(&s->c->sim, s->node, &e);
 	if (err)
 		trace_fail("HOLE by END %llu is refused: %s", (unsigned long long)op->n,
@@ -303,8 +315,7 @@ static void tell_barriers(struct site *s)
 	unsigned kept = 0;
 	for (unsigned i = 0; i < s->waiting_count; i++) {
 		if (s->waiting[i].round <= s->rounds_done)
-			jm_answer_with(&s->journal,
-			    (struct jm_answer){JM_BARRIER_DONE, s->waiting[i].id, 0, 0});
+			answer_barrier(s, &s->waiting[i]);
 		else
 			s->waiting[kept++] = s->waiting[i];
 	}
@@ -333,8 +344,8 @@ void site_turn(struct site *s)
 void site_kill_queue(struct site *s)
 {
 	struct prng *p = &s->c->sim.prng;
-	bool some = s->node->raft && s->node->paused_until <= s->c->sim.now &&
-		    prng_chance(p, 500);
+	bool some =
+	    s->node->raft && s->node->paused_until <= s->c->sim.now && prng_chance(p, 500);
 	if (some && leads(s))
 		take_ops(s, (unsigned)prng_range(p, 1, BATCH));
 	if (!s->daemon->up)
