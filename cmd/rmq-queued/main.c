@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "server.h"
@@ -23,8 +24,10 @@
 
 static const char usage[] =
     "usage: " PROGRAM " -d DIR [--init] [-l PATH] [--ready-fd N] [-qv] [-- COMMAND [ARG...]]\n"
+    "       " PROGRAM " --journal-fd N [-l PATH] [--ready-fd N] [-qv]\n"
     "  -d, --dir DIR       the journal's data directory\n"
     "      --init          make DIR if it is absent or empty\n"
+    "      --journal-fd N  the journal is at the other end of descriptor N, a socket\n"
     "  -l, --listen PATH   the socket for clients (default $XDG_RUNTIME_DIR/rmq/rmq.sock if\n"
     "                      that directory exists, else /run/rmq/rmq.sock; with COMMAND a\n"
     "                      private one)\n"
@@ -35,17 +38,19 @@ static const char usage[] =
 struct options {
 	const char *directory;
 	const char *listen;
-	int ready_fd; /* -1: none */
+	int journal_fd; /* -1: none, a child of ours is the journal */
+	int ready_fd;	/* -1: none */
 	bool init;
 	int verbosity;
 	char **command; /* NULL: none */
 };
 
-enum { OPTION_INIT = 256, OPTION_READY_FD };
+enum { OPTION_INIT = 256, OPTION_JOURNAL_FD, OPTION_READY_FD };
 
 static const struct option long_options[] = {
     {"dir", required_argument, NULL, 'd'},
     {"init", no_argument, NULL, OPTION_INIT},
+    {"journal-fd", required_argument, NULL, OPTION_JOURNAL_FD},
     {"listen", required_argument, NULL, 'l'},
     {"ready-fd", required_argument, NULL, OPTION_READY_FD},
     {"quiet", no_argument, NULL, 'q'},
@@ -63,15 +68,33 @@ _Noreturn static void bad_usage(const char *what)
 	exit(error_exit(RMQ_E_USAGE));
 }
 
-static int parse_fd(const char *text)
+_Noreturn static void bad_usage_of(const char *option, const char *what)
+{
+	char text[128];
+	snprintf(text, sizeof(text), "%s: %s", option, what);
+	bad_usage(text);
+}
+
+static int parse_fd(const char *option, const char *text)
 {
 	char *end;
 	errno = 0;
 	long fd = strtol(text, &end, 10);
 	if (errno != 0 || end == text || *end || fd < 0 || fd > INT32_MAX ||
 	    fcntl((int)fd, F_SETFD, FD_CLOEXEC) != 0)
-		bad_usage("--ready-fd: not an open descriptor");
+		bad_usage_of(option, "not an open descriptor");
 	return (int)fd;
+}
+
+static int parse_socket(const char *option, const char *text)
+{
+	int fd = parse_fd(option, text);
+	int type = 0, listens = 0;
+	socklen_t len = sizeof(int);
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_STREAM ||
+	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) != 0 || listens)
+		bad_usage_of(option, "not a connected stream socket");
+	return fd;
 }
 
 _Noreturn static void print_and_exit(const char *text)
@@ -83,9 +106,17 @@ _Noreturn static void print_and_exit(const char *text)
 	exit(0);
 }
 
+static void check(const struct options *o)
+{
+	if (o->journal_fd < 0 && (!o->directory || !*o->directory))
+		bad_usage("no data directory: -d DIR");
+	if (o->journal_fd >= 0 && (o->directory || o->init || o->command))
+		bad_usage("--journal-fd: not together with -d, --init or COMMAND");
+}
+
 static struct options parse(int argc, char **argv)
 {
-	struct options o = {.ready_fd = -1};
+	struct options o = {.journal_fd = -1, .ready_fd = -1};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "+d:l:qvhV", long_options, NULL)) != -1) {
@@ -99,8 +130,11 @@ static struct options parse(int argc, char **argv)
 		case 'l':
 			o.listen = optarg;
 			break;
+		case OPTION_JOURNAL_FD:
+			o.journal_fd = parse_socket("--journal-fd", optarg);
+			break;
 		case OPTION_READY_FD:
-			o.ready_fd = parse_fd(optarg);
+			o.ready_fd = parse_fd("--ready-fd", optarg);
 			break;
 		case 'q':
 			o.verbosity--;
@@ -116,12 +150,11 @@ static struct options parse(int argc, char **argv)
 			bad_usage(NULL);
 		}
 	}
-	if (!o.directory || !*o.directory)
-		bad_usage("no data directory: -d DIR");
 	if (optind < argc)
 		o.command = argv + optind;
 	else if (strcmp(argv[optind - 1], "--") == 0)
 		bad_usage("no COMMAND behind --");
+	check(&o);
 	return o;
 }
 
@@ -263,7 +296,10 @@ int main(int argc, char **argv)
 	inherit(s);
 	if (o.init)
 		make_directory(s, o.directory);
-	server_open(s, o.directory);
+	if (o.journal_fd >= 0)
+		server_open_at(s, o.journal_fd);
+	else
+		server_open(s, o.directory);
 	open_listener(s, &o);
 	server_start(s, take_signals(s));
 	say_ready(s, &o);

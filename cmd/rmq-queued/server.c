@@ -505,19 +505,40 @@ static void open_state(struct server *s, const struct journal_opened_info *info)
 	broker_start(s->broker, info->term);
 }
 
+static struct journal_link_host link_host(struct server *s)
+{
+	return (struct journal_link_host){s, journal_frame, journal_lost};
+}
+
+static void open_journal(struct server *s)
+{
+	int status = journal_link_open(&s->journal, false, &s->opened);
+	if (status != 0)
+		server_die(s, status);
+}
+
 void server_open(struct server *s, const char *directory)
 {
 	struct child_spec spec = {.mask = &s->mask, .nofile = &s->nofile};
-	struct journal_link_host host = {s, journal_frame, journal_lost};
-	struct journal_opened_info info;
+	struct journal_link_host host = link_host(s);
 
 	s->directory = directory;
 	int status = journal_link_spawn(&s->journal, &host, directory, &spec);
-	if (status == 0)
-		status = journal_link_open(&s->journal, false, &info);
 	if (status != 0)
 		server_die(s, status);
-	open_state(s, &info);
+	open_journal(s);
+	open_state(s, &s->opened);
+}
+
+void server_open_at(struct server *s, int journal_fd)
+{
+	struct journal_link_host host = link_host(s);
+
+	s->directory = "journal";
+	journal_link_attach(&s->journal, &host, journal_fd);
+	open_journal(s);
+	s->directory = s->opened.directory;
+	open_state(s, &s->opened);
 }
 
 static bool make_slots(struct server *s)

@@ -53,7 +53,8 @@ struct server {
 	struct store_reader *reader;
 	struct listener listener;
 	struct holders holders;
-	const char *directory;
+	const char *directory; /* for messages */
+	struct journal_opened_info opened;
 
 	/* The turn. */
 	bool in_turn;
@@ -92,6 +93,8 @@ struct server {
  * process.
  */
 void server_open(struct server *s, const char *directory);
+/* The same with the journal at the other end of a socket; it says what the directory is. */
+void server_open_at(struct server *s, int journal_fd);
 
 /* Begins to serve the connections of s->listener. */
 void server_start(struct server *s, int signal_fd);

@@ -101,7 +101,9 @@ void broker_free(struct broker *b)
 void broker_start(struct broker *b, uint64_t term)
 {
 	assert(term < UINT32_MAX);
-	b->term = term;
+	b->start = b->starts + 1;
+	if (term > b->start || RMQ_VARIANT(SESSIONS_BY_TERM))
+		b->start = (uint32_t)term;
 }
 
 struct lease_time broker_lease_time(const struct broker *b)
@@ -313,7 +315,10 @@ struct session *broker_session_new(struct broker *b, uint64_t id)
 			return NULL;
 		forget(b, s);
 	}
-	s = session_new(id ? id : b->term << 32 | ++b->session_counter);
+	/* No answer leaves before that is stored: no other daemon has the number. */
+	if (id == 0 && b->starts < b->start)
+		broker_emit_start(b, &(struct event_start){b->start});
+	s = session_new(id ? id : (uint64_t)b->start << 32 | ++b->session_counter);
 	RB_INSERT(session_tree, &b->sessions, s);
 	TAILQ_INSERT_TAIL(&b->idle, s, idle);
 	b->sessions_count++;
@@ -668,6 +673,7 @@ uint64_t broker_digest(const struct broker *cb)
 	add_u64(&d, b->next_queue);
 	add_u64(&d, b->lease);
 	add_u64(&d, b->forgotten);
+	add_u64(&d, b->starts);
 	RB_FOREACH (q, queue_id_tree, &b->queues_by_id)
 		add_queue(&d, q);
 	RB_FOREACH (s, session_tree, &b->sessions) {

@@ -70,7 +70,10 @@ enum rmq_error broker_recover(struct broker *b, const struct broker_log *log,
 /* The newest event's lease time: lease time goes on from here. */
 struct lease_time broker_lease_time(const struct broker *b);
 
-/* Begins service in `term`, which no earlier opener had: it makes session ids unique. */
+/*
+ * Begins service.  The ids of its sessions begin with a number that no daemon before used, not below
+ * `term`: what the journal says, which may be the same as before.
+ */
 void broker_start(struct broker *b, uint64_t term);
 
 /* Begins a turn.  Lease time never goes back. */

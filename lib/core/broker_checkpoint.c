@@ -136,6 +136,8 @@ static void write_sessions(struct broker *b)
 	struct answer *a;
 	broker_emit_part_global(
 	    b, &(struct event_part_global){b->next_queue, b->lease, b->forgotten});
+	if (b->starts > 0)
+		broker_emit_part_start(b, &(struct event_part_start){b->starts});
 	RB_FOREACH (s, session_tree, &b->sessions) {
 		if (!s->durable)
 			continue;
@@ -328,7 +330,8 @@ static enum rmq_error replay_events(struct broker *b, uint64_t index, enum recor
 
 /*
  * A directory made from a backup: lease numbers given out after the backup was taken
- * must not be used again.  Nobody hands out 2^20 leases a second.
+ * must not be used again.  Nobody hands out 2^20 leases a second.  The same for the numbers of
+ * starts: nobody starts a daemon more than once a second.
  */
 #define LEASE_EPOCH_S 1704067200u /* 2024 */
 
@@ -340,6 +343,9 @@ static enum rmq_error replay_restored(struct broker *b, uint64_t index, struct s
 	uint64_t lease = s > LEASE_EPOCH_S ? (s - LEASE_EPOCH_S) << 20 : 0;
 	if (index > b->part_index[SESSION_GROUP] && lease > b->lease)
 		b->lease = lease;
+	if (s > LEASE_EPOCH_S && s - LEASE_EPOCH_S < UINT32_MAX / 2 &&
+	    s - LEASE_EPOCH_S > b->starts)
+		b->starts = (uint32_t)(s - LEASE_EPOCH_S);
 	return RMQ_E_OK;
 }
 

@@ -669,7 +669,7 @@ static void on_bye(struct broker *b, struct conn *c, const struct wire_bye *m)
  */
 static bool session_is_blank(const struct broker *b, const struct wire_hello *m)
 {
-	return m->answered == 0 && m->session >> 32 < b->term && m->session >> 32 > 0 &&
+	return m->answered == 0 && m->session >> 32 < b->start && m->session >> 32 > 0 &&
 	       m->session > b->forgotten;
 }
 

@@ -637,6 +637,23 @@ static enum rmq_error apply_session_forget(
 	return RMQ_E_OK;
 }
 
+static enum rmq_error apply_start(
+    struct broker *b, const struct event_place *at, const struct event_start *e)
+{
+	(void)at;
+	if (e->number == UINT32_MAX)
+		return RMQ_E_CORRUPT;
+	if (e->number > b->starts)
+		b->starts = e->number;
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_part_start(
+    struct broker *b, const struct event_place *at, const struct event_part_start *e)
+{
+	return apply_start(b, at, &(struct event_start){e->number});
+}
+
 static enum rmq_error apply_move(
     struct broker *b, const struct event_place *at, const struct event_move *e)
 {

@@ -123,7 +123,7 @@ struct broker {
 	uint8_t verdict[3 * RECORD_PAYLOAD_MAX];
 	struct lease_time lease_now;
 	struct wall_time wall_now;
-	uint64_t term;
+	uint32_t start; /* our number: of the ids of the sessions that we issue */
 
 	/* durable state */
 	struct queue_name_tree queues_by_name;
@@ -134,6 +134,7 @@ struct broker {
 	struct session_tree sessions;
 	uint64_t lease;	    /* highest lease number */
 	uint64_t forgotten; /* highest session that was forgotten */
+	uint32_t starts;    /* highest number of a start */
 	struct timers timers;
 	struct pending_list pendings;
 	struct ledger ledger;

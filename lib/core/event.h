@@ -64,6 +64,8 @@
 #define EVENT_EXTEND(F)         F(u64, session)
 #define EVENT_SESSION_CLOSE(F)  F(u64, session)
 #define EVENT_SESSION_FORGET(F) F(u64, session)
+/* A daemon has started, and issues session ids from number << 32 on. */
+#define EVENT_START(F) F(u32, number)
 /* The delay of [first, first + span) is over. */
 #define EVENT_WAKE(F) F(u32, queue) F(u64, first) F(u64, span)
 /* These messages' bytes are here now.  time_ms: when they were sent. */
@@ -91,6 +93,8 @@
 /* parts: u64 index for each group in turn.  dead: hole_range. */
 #define EVENT_END_PARTS(F) F(u64, begin) F(rest, parts)
 #define EVENT_END_DEAD(F)  F(rest, ranges)
+/* In the part of the sessions: the highest number of a start. */
+#define EVENT_PART_START(F) F(u32, number)
 
 /*      type NAME            name            fields */
 #define EVENTS(X) \
@@ -115,6 +119,7 @@
 	X(19, SESSION_FORGET, session_forget, EVENT_SESSION_FORGET) \
 	X(20, MOVE,           move,           EVENT_MOVE) \
 	X(21, WAKE,           wake,           EVENT_WAKE) \
+	X(22, START,          start,          EVENT_START) \
 	X(64, PART_GROUP,     part_group,     EVENT_PART_GROUP) \
 	X(65, PART_GLOBAL,    part_global,    EVENT_PART_GLOBAL) \
 	X(66, PART_SESSION,   part_session,   EVENT_PART_SESSION) \
@@ -125,7 +130,8 @@
 	X(71, PART_RANGE,     part_range,     EVENT_PART_RANGE) \
 	X(72, PART_PENDING,   part_pending,   EVENT_PART_PENDING) \
 	X(73, END_PARTS,      end_parts,      EVENT_END_PARTS) \
-	X(74, END_DEAD,       end_dead,       EVENT_END_DEAD)
+	X(74, END_DEAD,       end_dead,       EVENT_END_DEAD) \
+	X(75, PART_START,     part_start,     EVENT_PART_START)
 
 enum event_type {
 #define X(type, NAME, name, FIELDS) EVENT_TYPE_##NAME = type,

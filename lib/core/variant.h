@@ -32,6 +32,7 @@
 	X(END_KILLS_LIVE, "END declares records dead that hold live bodies") \
 	X(PARTS_AT_END, "recovery takes parts as if they were made at END") \
 	X(LEASE_REUSED, "lease numbers begin anew after a recovery") \
+	X(SESSIONS_BY_TERM, "session ids begin anew when the journal is opened in the same term") \
 	X(STALE_SETTLES, "a receipt of an old lease settles")
 
 #define RMQ_VARIANTS_LIST(X) RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)

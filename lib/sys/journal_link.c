@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -329,6 +330,9 @@ void journal_link_attach(struct journal_link *l, const struct journal_link_host 
 {
 	*l = (struct journal_link){.host = *host, .fd = fd};
 	STAILQ_INIT(&l->queue);
+	/* Until the loop serves it. */
+	if (fd >= 0)
+		(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
 }
 
 int journal_link_spawn(struct journal_link *l, const struct journal_link_host *host,

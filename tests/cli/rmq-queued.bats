@@ -34,6 +34,11 @@ logged() {
 	run rmq-queued -d q --ready-fd 77
 	assert_failure 64
 	assert_line --partial "not an open descriptor"
+	run rmq-queued --journal-fd 0 </dev/null
+	assert_failure 64
+	assert_line --partial "not a connected stream socket"
+	run rmq-queued --journal-fd 77
+	assert_failure 64
 }
 
 @test "rmq-queued: -h and -V print to stdout and exit 0" {
@@ -209,6 +214,45 @@ logged() {
 	logged "q: journal was killed by signal 9"
 	start_queue q
 	hello
+}
+
+# start_with_journal DIR: a daemon whose journal is a sibling, at descriptor 3.
+start_with_journal() {
+	rm -f ready
+	mkfifo ready
+	with_journal "$1" rmq-queued --journal-fd 3 -l "$1.sock" --ready-fd 9 \
+		>>"$1.log" 2>&1 9>ready </dev/null &
+	QUEUE_PID=$!
+	STARTED+=("$QUEUE_PID")
+	export RMQ_SERVERS=unix:$1.sock
+	IFS= read -r -t 30 <ready
+}
+
+@test "rmq-queued: --journal-fd: the journal is at the descriptor, SIGTERM drains and exits 0" {
+	rmq-journal init q
+	start_with_journal q
+	hello send 1 jobs one expect SENT bye eof
+	stop_queue
+	start_with_journal q
+	run rmq-recv -1 jobs
+	assert_output one
+}
+
+@test "rmq-queued: --journal-fd: the journal's end ends the daemon at once with 74" {
+	rmq-journal init q
+	start_with_journal q
+	kill -KILL "$(journal_pid)"
+	status_of "$QUEUE_PID"
+	assert_failure 74
+	[ ! -e q.sock ]
+}
+
+@test "rmq-queued: --journal-fd: not together with -d or COMMAND" {
+	rmq-journal init q
+	run with_journal q rmq-queued --journal-fd 3 -d q
+	assert_failure 64
+	run with_journal q rmq-queued --journal-fd 3 -- true
+	assert_failure 64
 }
 
 @test "rmq-queued: kill -9 of the daemon ends its journal" {

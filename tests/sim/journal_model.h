@@ -63,7 +63,8 @@ struct journal_model {
 	uint64_t end;	/* index of the newest END */
 	uint64_t older_end;
 	uint64_t bytes; /* of records that are no holes */
-	uint64_t term;
+	uint64_t openings;
+	uint64_t term; /* two openings share one */
 	uint64_t capacity; /* bytes that may be used by records with new messages */
 	/* memory */
 	struct jm_op *ops;
@@ -86,7 +87,7 @@ struct journal_model {
 
 void jm_free(struct journal_model *j);
 
-/* Opens: one commit, a new term, room.  Returns the term. */
+/* Opens: one commit, the term, room.  Returns the term. */
 uint64_t jm_open(struct journal_model *j);
 void jm_append(
     struct journal_model *j, uint64_t n, enum record_kind kind, struct slice payload);

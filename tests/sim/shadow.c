@@ -241,6 +241,13 @@ static void apply_session_forget(struct reading *r, const struct event_session_f
 	session_gone(r->s, e->session);
 }
 
+static void apply_start(struct reading *r, const struct event_start *e)
+{
+	if (e->number <= r->s->start)
+		FAIL(r, "two daemons start with number %u", e->number);
+	r->s->start = e->number;
+}
+
 /* ---- queues ---- */
 
 static unsigned name_slot(struct slice name)
@@ -737,6 +744,7 @@ static void apply_end_dead(struct reading *r, const struct event_end_dead *e)
 		X(RELEASE, release) X(TOUCH, touch) X(EXPIRE, expire) X(WAKE, wake) \
 		    X(BURY, bury) X(DEAD, dead) X(EXTEND, extend) \
 			X(SESSION_CLOSE, session_close) X(SESSION_FORGET, session_forget) \
+			    X(START, start) \
 			    X(MOVE, move) X(END_DEAD, end_dead)
 
 static void apply_event(struct reading *r, const struct event *e)

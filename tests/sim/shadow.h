@@ -90,6 +90,7 @@ struct shadow {
 	size_t sessions_count, sessions_cap;
 	uint32_t *bodies; /* live bodies in record i + 1 */
 	size_t bodies_cap;
+	uint32_t start;	   /* newest number of a daemon */
 	uint64_t lease;	   /* highest lease number */
 	uint64_t lease_ms; /* newest lease time */
 	uint64_t live;
