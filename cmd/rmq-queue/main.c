@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 #include "admin.h"
+#include "columns.h"
 #include "core/name.h"
 #include "core/units.h"
 #include "sys/signals.h"
 #include "sys/stdfds.h"
-#include "table.h"
 
 enum {
 	OPT_LEASE = 256,
@@ -78,28 +78,39 @@ static const struct option peek_options[] = {{"count", required_argument, NULL, 
 
 static enum rmq_error open_table(struct admin *a, struct request *q, const char *columns)
 {
-	if (!table_init(&q->table, a->fields ? a->fields : columns))
+	if (!table_init(&q->table, &columns_of_queue, a->fields ? a->fields : columns))
 		return admin_fail(a, RMQ_E_USAGE, "'%s' is not a list of fields", a->fields);
 	q->table.json = a->json;
 	q->table.aligned = !a->json && !a->fields && isatty(STDOUT_FILENO);
 	return RMQ_E_OK;
 }
 
+static void print_text(struct text *out)
+{
+	fwrite(out->data, 1, out->len, stdout);
+	text_deinit(out);
+}
+
 static void on_row(void *arg, const struct wire_listed *row)
 {
-	table_row(&((struct request *)arg)->table, row);
+	struct text out = {0};
+	table_row(&((struct request *)arg)->table, &out, row);
+	print_text(&out);
 }
 
 static enum rmq_error print_table(
     struct admin *a, struct request *q, const char *columns, const char *glob)
 {
+	struct text out = {0};
 	enum rmq_error err = open_table(a, q, columns);
 	a->row = on_row;
 	a->arg = q;
 	if (!err)
 		err = admin_list(a, glob);
-	if (!err)
-		table_end(&q->table);
+	if (!err) {
+		table_end(&q->table, &out);
+		print_text(&out);
+	}
 	return err;
 }
 
@@ -134,21 +145,15 @@ static enum rmq_error run_stat(struct admin *a, struct request *q)
 static void on_show(void *arg, const struct wire_listed *row)
 {
 	struct request *q = arg;
-	struct text value = {0};
-	if (q->words_count == 1 && q->table.json) {
-		table_row(&q->table, row);
-		return;
-	}
-	if (q->words_count == 1) {
-		table_lines(&q->table, row);
-		return;
-	}
-	for (uint32_t i = 0; i < q->table.columns; i++) {
-		table_put_value(&value, q->table.column[i], row);
-		text_put_char(&value, '\n');
-	}
-	fwrite(value.data, 1, value.len, stdout);
-	text_deinit(&value);
+	struct text out = {0};
+	if (q->words_count == 1 && q->table.json)
+		table_row(&q->table, &out, row);
+	else if (q->words_count == 1)
+		table_lines(&q->table, &out, row);
+	else
+		for (unsigned i = 0; i < q->table.columns; i++)
+			table_value(&q->table, &out, i, row);
+	print_text(&out);
 }
 
 static enum rmq_error run_show(struct admin *a, struct request *q)

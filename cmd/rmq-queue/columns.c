@@ -1,0 +1,106 @@
+#include "columns.h"
+
+#include <string.h>
+
+#include "core/units.h"
+
+enum kind { NAME, COUNT, DURATION, BACKOFF, DEAD_LETTER, LIMIT };
+
+static const struct {
+	const char *name;
+	enum kind kind;
+	size_t offset;
+	size_t size;
+} columns[] = {
+#define COLUMN(name, kind, member) \
+	{ \
+		name, kind, offsetof(struct wire_listed, member), \
+		    sizeof(((struct wire_listed *)0)->member) \
+	}
+    COLUMN("queue", NAME, queue),
+    COLUMN("ready", COUNT, ready),
+    COLUMN("leased", COUNT, leased),
+    COLUMN("delayed", COUNT, delayed),
+    COLUMN("bytes", COUNT, bytes),
+    COLUMN("receivers", COUNT, receivers),
+    COLUMN("sent", COUNT, sent),
+    COLUMN("delivered", COUNT, delivered),
+    COLUMN("settled", COUNT, settled),
+    COLUMN("failed", COUNT, failed),
+    COLUMN("dead", COUNT, dead),
+    COLUMN("next-seq", COUNT, next_seq),
+    COLUMN("lease", DURATION, lease_ms),
+    COLUMN("max-attempts", COUNT, max_attempts),
+    COLUMN("backoff", BACKOFF, backoff_min_ms),
+    COLUMN("max-bytes", LIMIT, max_bytes),
+    COLUMN("max-message", COUNT, max_message),
+    COLUMN("dead-letter", DEAD_LETTER, dead_letter),
+#undef COLUMN
+};
+
+static uint64_t number(unsigned column, const struct wire_listed *row)
+{
+	const char *p = (const char *)row + columns[column].offset;
+	uint64_t wide;
+	uint32_t narrow;
+	if (columns[column].size == sizeof(wide)) {
+		memcpy(&wide, p, sizeof(wide));
+		return wide;
+	}
+	memcpy(&narrow, p, sizeof(narrow));
+	return narrow;
+}
+
+static void put_duration(struct text *out, uint64_t ms)
+{
+	char text[UNITS_TEXT_MAX];
+	text_put(out, text, units_print_duration(text, ms));
+}
+
+static const char *name(unsigned column)
+{
+	return columns[column].name;
+}
+
+static bool put(struct text *out, unsigned column, const void *of)
+{
+	const struct wire_listed *row = of;
+
+	switch (columns[column].kind) {
+	case NAME:
+		text_put_slice(out, row->queue);
+		return false;
+	case DURATION:
+		put_duration(out, number(column, row));
+		return false;
+	case BACKOFF:
+		put_duration(out, row->backoff_min_ms);
+		text_put_char(out, ',');
+		put_duration(out, row->backoff_max_ms);
+		return false;
+	case DEAD_LETTER:
+		/* "-" on the wire is none; none given: the queue's own. */
+		if (slice_eq(row->dead_letter, slice_str("-"))) {
+			text_put_str(out, "none");
+		} else if (row->dead_letter.len > 0) {
+			text_put_slice(out, row->dead_letter);
+		} else {
+			text_put_slice(out, row->queue);
+			text_put_str(out, NAME_DEAD_SUFFIX);
+		}
+		return false;
+	case LIMIT:
+		if (number(column, row) == 0) {
+			text_put_str(out, "none");
+			return false;
+		}
+		break;
+	case COUNT:
+		break;
+	}
+	text_put_u64(out, number(column, row));
+	return true;
+}
+
+const struct table_columns columns_of_queue = {
+    sizeof(columns) / sizeof(columns[0]), name, put};
