@@ -102,5 +102,4 @@ static bool put(struct text *out, unsigned column, const void *of)
 	return true;
 }
 
-const struct table_columns columns_of_queue = {
-    sizeof(columns) / sizeof(columns[0]), name, put};
+const struct table_columns columns_of_queue = {sizeof(columns) / sizeof(columns[0]), name, put};

@@ -1,7 +1,6 @@
 /* rmq-queue: administration of queues.  See rmq-queue(1). */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,6 +8,7 @@
 #include "columns.h"
 #include "core/name.h"
 #include "core/units.h"
+#include "sys/commands.h"
 #include "sys/signals.h"
 #include "sys/stdfds.h"
 
@@ -252,52 +252,60 @@ static enum rmq_error run_peek(struct admin *a, struct request *q)
 	return err;
 }
 
-static const struct command {
-	const char *name;
-	const char *arguments;
-	const char *help;
-	enum rmq_error (*run)(struct admin *a, struct request *q);
-	const char *letters;
-	const struct option *options;
-	int words_min;
-	int words_max;
-	bool queue; /* the first word is a queue's name */
-} commands[] = {
-    {"ls", "[-o FIELD,...] [-j] [GLOB]", "list queues", run_ls, "+o:j" CLIENT_OPTIONS_SHORT,
-	table_options, 0, 1, false},
-    {"show", "[-j] QUEUE [FIELD...]", "settings and counts; of FIELDs the values", run_show,
-	"+o:j" CLIENT_OPTIONS_SHORT, table_options, 1, TABLE_COLUMNS_MAX, true},
-    {"create", "[SETTING...] QUEUE", "make a queue", run_create, "+" CLIENT_OPTIONS_SHORT,
-	setting_options, 1, 1, true},
-    {"set", "SETTING... QUEUE", "change settings", run_set, "+" CLIENT_OPTIONS_SHORT,
-	setting_options, 1, 1, true},
-    {"rm", "[--force] QUEUE", "remove a queue; 1 if it holds messages", run_rm,
-	"+" CLIENT_OPTIONS_SHORT, remove_options, 1, 1, true},
-    {"purge", "QUEUE", "delete all messages", run_purge, "+" CLIENT_OPTIONS_SHORT,
-	plain_options, 1, 1, true},
-    {"peek", "[-n N] [--state STATE,...] [--from SEQ] [-0] [-j] [-o FIELD,...] QUEUE",
-	"print messages without leasing them", run_peek, "+n:0o:j" CLIENT_OPTIONS_SHORT,
-	peek_options, 1, 1, true},
-    {"stat", "[--watch DUR] [-o FIELD,...] [-j] [QUEUE]",
-	"counters since the queue was made; again each DUR", run_stat,
-	"+o:j" CLIENT_OPTIONS_SHORT, stat_options, 0, 1, true},
+/* ---- the table ---- */
+
+/* What a sub-command runs with. */
+struct program {
+	struct admin admin;
+	struct request request;
 };
 
-#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+#define RUN(name) \
+	static enum rmq_error do_##name(void *arg) \
+	{ \
+		struct program *p = arg; \
+		return run_##name(&p->admin, &p->request); \
+	}
+RUN(ls)
+RUN(show)
+RUN(create)
+RUN(set)
+RUN(rm)
+RUN(purge)
+RUN(peek)
+RUN(stat)
+#undef RUN
 
-static void print_usage(FILE *f)
-{
-	fputs("usage: rmq-queue COMMAND [OPTION]... [ARGUMENT]...\n", f);
-	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(f, "  %-7s%s\n         %s\n", commands[i].name, commands[i].arguments,
-		    commands[i].help);
-	fputs("settings: --lease DUR --max-attempts N --backoff MIN,MAX --max-bytes SIZE\n"
-	      "          --max-message SIZE --dead-letter QUEUE|none\n"
-	      "  -S, --server ADDR,... contact points (RMQ_SERVERS)\n"
-	      "      --timeout DUR     longest time without an answer (30s)\n"
-	      "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n",
-	    f);
-}
+static const struct command command_list[] = {
+    {"ls", "[-o FIELD,...] [-j] [GLOB]", "list queues", "+o:j" CLIENT_OPTIONS_SHORT,
+	table_options, 0, 1, do_ls},
+    {"show", "[-j] QUEUE [FIELD...]", "settings and counts; of FIELDs the values",
+	"+o:j" CLIENT_OPTIONS_SHORT, table_options, 1, TABLE_COLUMNS_MAX, do_show},
+    {"create", "[SETTING...] QUEUE", "make a queue", "+" CLIENT_OPTIONS_SHORT, setting_options,
+	1, 1, do_create},
+    {"set", "SETTING... QUEUE", "change settings", "+" CLIENT_OPTIONS_SHORT, setting_options, 1,
+	1, do_set},
+    {"rm", "[--force] QUEUE", "remove a queue; 1 if it holds messages",
+	"+" CLIENT_OPTIONS_SHORT, remove_options, 1, 1, do_rm},
+    {"purge", "QUEUE", "delete all messages", "+" CLIENT_OPTIONS_SHORT, plain_options, 1, 1,
+	do_purge},
+    {"peek", "[-n N] [--state STATE,...] [--from SEQ] [-0] [-j] [-o FIELD,...] QUEUE",
+	"print messages without leasing them", "+n:0o:j" CLIENT_OPTIONS_SHORT, peek_options, 1,
+	1, do_peek},
+    {"stat", "[--watch DUR] [-o FIELD,...] [-j] [QUEUE]",
+	"counters since the queue was made; again each DUR", "+o:j" CLIENT_OPTIONS_SHORT,
+	stat_options, 0, 1, do_stat},
+};
+
+static bool take_option(void *arg, int option, const char *value);
+
+static const struct commands commands = {"rmq-queue", command_list,
+    sizeof(command_list) / sizeof(command_list[0]), take_option,
+    "settings: --lease DUR --max-attempts N --backoff MIN,MAX --max-bytes SIZE\n"
+    "          --max-message SIZE --dead-letter QUEUE|none\n"
+    "  -S, --server ADDR,... contact points (RMQ_SERVERS)\n"
+    "      --timeout DUR     longest time without an answer (30s)\n"
+    "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n"};
 
 /* ---- options ---- */
 
@@ -315,37 +323,37 @@ static bool take_backoff(struct client_settings *s, const char *text)
 	       s->backoff_min_ms <= s->backoff_max_ms && s->backoff_max_ms <= DELAY_MS_MAX;
 }
 
-static bool take_setting(int option, struct client_settings *s)
+static bool take_setting(int option, const char *value, struct client_settings *s)
 {
 	uint64_t n = 0;
 	bool ok = false;
 	switch (option) {
 	case OPT_LEASE:
-		ok = units_duration(optarg, &n) && n >= LEASE_MS_MIN && n <= LEASE_MS_MAX;
+		ok = units_duration(value, &n) && n >= LEASE_MS_MIN && n <= LEASE_MS_MAX;
 		s->lease_ms = (uint32_t)n;
 		s->mask |= SETTING_LEASE;
 		break;
 	case OPT_MAX_ATTEMPTS:
-		ok = units_count(optarg, 1, UINT32_MAX, &n);
+		ok = units_count(value, 1, UINT32_MAX, &n);
 		s->max_attempts = (uint32_t)n;
 		s->mask |= SETTING_MAX_ATTEMPTS;
 		break;
 	case OPT_BACKOFF:
-		ok = take_backoff(s, optarg);
+		ok = take_backoff(s, value);
 		s->mask |= SETTING_BACKOFF;
 		break;
 	case OPT_MAX_BYTES:
-		ok = units_size(optarg, &s->max_bytes);
+		ok = units_size(value, &s->max_bytes);
 		s->mask |= SETTING_MAX_BYTES;
 		break;
 	case OPT_MAX_MESSAGE:
-		ok = units_size(optarg, &n) && n > 0 && n <= MESSAGE_MAX;
+		ok = units_size(value, &n) && n > 0 && n <= MESSAGE_MAX;
 		s->max_message = (uint32_t)n;
 		s->mask |= SETTING_MAX_MESSAGE;
 		break;
 	case OPT_DEAD_LETTER:
-		ok = strcmp(optarg, "none") == 0 || name_valid(slice_str(optarg));
-		s->dead_letter = slice_str(strcmp(optarg, "none") == 0 ? "-" : optarg);
+		ok = strcmp(value, "none") == 0 || name_valid(slice_str(value));
+		s->dead_letter = slice_str(strcmp(value, "none") == 0 ? "-" : value);
 		s->mask |= SETTING_DEAD_LETTER;
 		break;
 	}
@@ -369,90 +377,52 @@ static bool take_states(struct request *q, const char *list)
 	}
 }
 
-static bool take_option(int option, struct admin *a, struct request *q)
+static bool take_option(void *arg, int option, const char *value)
 {
+	struct admin *a = &((struct program *)arg)->admin;
+	struct request *q = &((struct program *)arg)->request;
+
 	switch (option) {
 	case 'j':
 		a->json = true;
 		return true;
 	case 'o':
-		a->fields = optarg;
+		a->fields = value;
 		return true;
 	case '0':
 		q->separator = 0;
 		return true;
 	case 'n':
-		return units_count(optarg, 1, UINT64_MAX / 2, &q->limit);
+		return units_count(value, 1, UINT64_MAX / 2, &q->limit);
 	case OPT_FORCE:
 		q->force = true;
 		return true;
 	case OPT_STATE:
-		return take_states(q, optarg);
+		return take_states(q, value);
 	case OPT_WATCH:
-		return units_duration(optarg, &q->watch_ms) && q->watch_ms > 0 &&
+		return units_duration(value, &q->watch_ms) && q->watch_ms > 0 &&
 		       q->watch_ms <= INT32_MAX;
 	case OPT_FROM:
-		return units_count(optarg, 0, UINT64_MAX / 2, &q->from);
+		return units_count(value, 0, UINT64_MAX / 2, &q->from);
 	}
-	return take_setting(option, &q->settings);
+	return take_setting(option, value, &q->settings);
 }
 
-static enum rmq_error parse(
-    int argc, char **argv, const struct command *c, struct admin *a, struct request *q)
+static enum rmq_error run(struct program *p, const struct command_line *line)
 {
-	struct reason why;
-	int option;
-	bool dashes = false;
-	/* Options may stand before and behind the queue. */
-	char **words = calloc((size_t)argc + 1, sizeof(*words));
-	if (!words)
-		return admin_fail(a, RMQ_E_LIMIT, "out of memory");
-	q->words = words;
-	while (optind < argc) {
-		option = dashes
-			     ? -1
-			     : client_options_next(argc, argv, c->letters, c->options, &dashes);
-		if (option == -1) {
-			if (optind < argc)
-				words[q->words_count++] = argv[optind++];
-			continue;
-		}
-		if (option == '?')
-			return a->code = RMQ_E_USAGE;
-		enum rmq_error err = client_options_take(&a->common, option, optarg, &why);
-		if (err == RMQ_E_NOTHING && !take_option(option, a, q))
-			return admin_fail(a, RMQ_E_USAGE,
-			    "%s: '%s' is not a valid value for %s", c->name, optarg,
-			    argv[optind - 1] == optarg ? argv[optind - 2] : argv[optind - 1]);
-		if (err && err != RMQ_E_NOTHING)
-			return admin_fail(a, err, "%s", why.text);
-	}
-	if (a->common.help || a->common.version)
-		return RMQ_E_OK;
-	if (q->words_count < c->words_min || q->words_count > c->words_max)
-		return admin_fail(
-		    a, RMQ_E_USAGE, "usage: rmq-queue %s %s", c->name, c->arguments);
-	if (c->queue && q->words_count > 0 && !name_valid(slice_str(words[0])))
-		return admin_fail(a, RMQ_E_USAGE, "'%s' is not a queue name", words[0]);
-	return RMQ_E_OK;
-}
+	struct admin *a = &p->admin;
 
-static const struct command *find_command(const char *name)
-{
-	for (size_t i = 0; i < COMMANDS; i++)
-		if (strcmp(commands[i].name, name) == 0)
-			return &commands[i];
-	return NULL;
-}
-
-static enum rmq_error run(struct admin *a, const struct command *c, struct request *q)
-{
+	p->request.words = line->words;
+	p->request.words_count = line->words_count;
+	/* But for ls and stat, which take globs, the first word is a queue's name. */
+	if (line->command->words_min > 0 && !name_valid(slice_str(line->words[0])))
+		return admin_fail(a, RMQ_E_USAGE, "'%s' is not a queue name", line->words[0]);
 	if (!signals_init())
 		return admin_fail(a, RMQ_E_IO, "%s", strerror(errno));
 	enum rmq_error err = admin_open(a);
 	if (err)
 		return err;
-	err = c->run(a, q);
+	err = line->command->run(p);
 	admin_close(a);
 	/* What went before a failure is printed too. */
 	if (fflush(stdout) != 0 || ferror(stdout)) {
@@ -464,33 +434,27 @@ static enum rmq_error run(struct admin *a, const struct command *c, struct reque
 
 int main(int argc, char **argv)
 {
-	struct admin a = {.json = false};
-	struct request q = {.states = STATE_READY | STATE_LEASED | STATE_DELAYED,
-	    .limit = 10,
-	    .separator = '\n'};
+	struct program p = {.request = {.states = STATE_READY | STATE_LEASED | STATE_DELAYED,
+				.limit = 10,
+				.separator = '\n'}};
+	struct command_line line;
 	struct reason why;
-	const struct command *c = argc > 1 ? find_command(argv[1]) : NULL;
-	bool help = argc > 1 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help"));
-	bool version = argc > 1 && (!strcmp(argv[1], "-V") || !strcmp(argv[1], "--version"));
-	if (!c && !help && !version) {
-		fprintf(stderr,
-		    argc > 1 ? "rmq-queue: '%s' is not a command\n"
-			     : "rmq-queue: no command is given\n",
-		    argc > 1 ? argv[1] : "");
-		return error_exit(RMQ_E_USAGE);
-	}
+	struct text usage = {0};
+
 	stdfds_init();
-	if (client_options_init(&a.common, 30000, &why))
-		return error_exit(admin_fail(&a, RMQ_E_USAGE, "%s", why.text));
-	enum rmq_error err = c ? parse(argc - 1, argv + 1, c, &a, &q) : RMQ_E_OK;
-	if (!err && (help || a.common.help)) {
-		print_usage(stdout);
-	} else if (!err && (version || a.common.version)) {
+	enum rmq_error err =
+	    commands_parse(&commands, argc, argv, &p.admin.common, 30000, &p, &line, &why);
+	if (err && why.text[0])
+		admin_fail(&p.admin, err, "%s", why.text);
+	if (!err && line.help) {
+		commands_usage(&commands, &usage);
+		print_text(&usage);
+	} else if (!err && line.version) {
 		puts("rmq-queue " RMQ_VERSION);
 	} else if (!err) {
-		err = run(&a, c, &q);
+		err = run(&p, &line);
 	}
-	free(q.words);
+	commands_free(&line);
 	if (!err && fflush(stdout) != 0)
 		return error_exit(RMQ_E_IO);
 	return error_exit(err);

@@ -137,7 +137,7 @@ bats_require_minimum_version 1.5.0
 		read -r -t 10 first <&4
 	done
 	kill "$watcher"
-	run wait "$watcher"
+	status_of "$watcher"
 	assert_failure 143
 	for bad in 0 -1 x; do
 		run rmq-queue stat --watch "$bad" jobs
