@@ -1,0 +1,217 @@
+#include "ask.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/units.h"
+#include "sys/clock.h"
+#include "sys/signals.h"
+
+/* Between attempts to connect, while waiting for a condition. */
+#define RETRY_MS 50
+
+enum rmq_error ask_fail(enum rmq_error code, const char *format, ...)
+{
+	va_list ap;
+	fputs("rmq-cluster: ", stderr);
+	va_start(ap, format);
+	vfprintf(stderr, format, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return code;
+}
+
+enum rmq_error ask_init(struct ask *a)
+{
+	struct reason why;
+
+	a->client.fd = -1;
+	enum rmq_error err = control_client_address(&a->address, a->common.servers, &why);
+	if (err)
+		return ask_fail(err, "%s", why.text);
+	return signals_init() ? RMQ_E_OK : ask_fail(RMQ_E_IO, "%s", strerror(errno));
+}
+
+void ask_deinit(struct ask *a)
+{
+	control_client_close(&a->client);
+}
+
+static void on_result(void *arg, uint32_t req, enum rmq_error code, const char *text)
+{
+	struct ask *a = arg;
+
+	if (req != a->waiting)
+		return;
+	a->code = code;
+	snprintf(a->text, sizeof(a->text), "%s", text);
+	a->done = true;
+}
+
+static void on_view(void *arg, uint32_t req, const struct control_view *v)
+{
+	struct ask *a = arg;
+
+	(void)req;
+	a->answered = true;
+	if (a->view && !a->done && a->view(a->arg, v) && !a->waiting)
+		a->done = true;
+}
+
+static enum rmq_error connect_now(struct ask *a, struct reason *why)
+{
+	struct control_client_host host = {a, on_result, on_view};
+	return control_client_open(&a->client, &a->address, &host, why);
+}
+
+static void begin(struct ask *a)
+{
+	uint64_t now = clock_mono().ms, timeout = a->common.timeout_ms;
+
+	a->done = false;
+	a->waiting = 0;
+	a->deadline.ms = timeout > UINT64_MAX - now ? UINT64_MAX : now + timeout;
+}
+
+/* Milliseconds to the deadline as poll(2) takes them: 0 when it has passed. */
+static int left(const struct ask *a, int most)
+{
+	uint64_t now = clock_mono().ms;
+	uint64_t ms = a->deadline.ms > now ? a->deadline.ms - now : 0;
+	return ms > (uint64_t)most ? most : (int)ms;
+}
+
+/* Waits for the connection, a signal, or so long; a signal ends the program. */
+static void pause_for(const struct ask *a, int ms)
+{
+	struct pollfd p[2] = {{signals_fd(), POLLIN, 0}, {a->client.fd, 0, 0}};
+	if (a->client.fd >= 0)
+		p[1].events = control_client_events(&a->client);
+	(void)poll(p, 2, ms);
+	if (signals_caught())
+		signals_die(signals_caught());
+}
+
+/*
+ * The conversation until a->done, the deadline (RMQ_E_TIMEOUT) or the connection's end.
+ * A first turn writes what was asked.
+ */
+static enum rmq_error converse(struct ask *a, struct reason *why)
+{
+	while (!a->done) {
+		enum rmq_error err = control_client_turn(&a->client, why);
+		if (err && !a->done)
+			return err;
+		if (a->done)
+			break;
+		if (left(a, 1) == 0)
+			return reason_set(why, RMQ_E_TIMEOUT, "no answer in time");
+		pause_for(a, left(a, INT_MAX));
+	}
+	return RMQ_E_OK;
+}
+
+static enum rmq_error open_for(struct ask *a)
+{
+	struct reason why;
+	enum rmq_error err = connect_now(a, &why);
+
+	begin(a);
+	return err ? ask_fail(err, "%s", why.text) : RMQ_E_OK;
+}
+
+/* The answer to a command; without one nobody knows whether it was done. */
+static enum rmq_error answer(struct ask *a, uint32_t req, const char *about)
+{
+	struct reason why;
+	const char *colon = about && *about ? ": " : "";
+
+	a->waiting = req;
+	enum rmq_error err = converse(a, &why);
+	control_client_close(&a->client);
+	if (err == RMQ_E_NO_DAEMON || err == RMQ_E_TIMEOUT)
+		return ask_fail(RMQ_E_TIMEOUT, "%s%s%s: the outcome is unknown",
+		    about ? about : "", colon, why.text);
+	if (err)
+		return ask_fail(err, "%s", why.text);
+	if (a->code)
+		ask_fail(a->code, "%s%s%s", about ? about : "", colon, a->text);
+	return a->code;
+}
+
+enum rmq_error ask_init_cluster(struct ask *a)
+{
+	enum rmq_error err = open_for(a);
+	return err ? err : answer(a, control_client_init(&a->client), NULL);
+}
+
+enum rmq_error ask_admit(struct ask *a, const char *name, const uint8_t key[RAFT_KEY_SIZE])
+{
+	enum rmq_error err = open_for(a);
+	return err ? err : answer(a, control_client_admit(&a->client, name, key), name);
+}
+
+enum rmq_error ask_join(struct ask *a, const char *address)
+{
+	enum rmq_error err = open_for(a);
+	return err ? err : answer(a, control_client_join(&a->client, address), address);
+}
+
+enum rmq_error ask_leave(struct ask *a, const char *name)
+{
+	enum rmq_error err = open_for(a);
+	return err ? err : answer(a, control_client_leave(&a->client, name), name);
+}
+
+enum rmq_error ask_transfer(struct ask *a, const char *name)
+{
+	enum rmq_error err = open_for(a);
+	return err ? err : answer(a, control_client_transfer(&a->client, name), name);
+}
+
+enum rmq_error ask_status(struct ask *a)
+{
+	struct reason why;
+	enum rmq_error err = open_for(a);
+	if (err)
+		return err;
+	a->waiting = control_client_status(&a->client);
+	err = converse(a, &why);
+	control_client_close(&a->client);
+	if (err == RMQ_E_TIMEOUT)
+		err = RMQ_E_NO_DAEMON;
+	if (!err && a->code)
+		return ask_fail(a->code, "%s", a->text);
+	return err ? ask_fail(err, "%s", why.text) : RMQ_E_OK;
+}
+
+enum rmq_error ask_wait(struct ask *a)
+{
+	struct reason why;
+
+	begin(a);
+	for (;;) {
+		enum rmq_error err = connect_now(a, &why);
+		if (!err) {
+			control_client_watch(&a->client);
+			err = converse(a, &why);
+			control_client_close(&a->client);
+		}
+		if (!err)
+			return RMQ_E_OK;
+		if (err != RMQ_E_NO_DAEMON && err != RMQ_E_TIMEOUT && err != RMQ_E_LIMIT)
+			return ask_fail(err, "%s", why.text);
+		if (left(a, 1) == 0)
+			break;
+		pause_for(a, left(a, RETRY_MS));
+	}
+	if (a->answered && a->common.quiet)
+		return RMQ_E_NOTHING;
+	if (a->answered)
+		return ask_fail(RMQ_E_NOTHING, "not in time");
+	return ask_fail(RMQ_E_NO_DAEMON, "%s", why.text);
+}

@@ -1,0 +1,57 @@
+/* One conversation with rmq-clusterd: asks, waits for the answer, and says what failed. */
+#ifndef RMQ_CLUSTER_ASK_H
+#define RMQ_CLUSTER_ASK_H
+
+#include "core/time.h"
+#include "sys/client_options.h"
+#include "sys/control_client.h"
+
+struct ask {
+	struct client_options common;
+	struct socket_address address;
+	struct control_client client;
+	struct mono_time deadline; /* of the question that is being asked */
+	uint32_t waiting;	   /* for the end of this request; 0: for none */
+	bool done;		   /* what is waited for has come */
+	bool answered;		   /* the node has shown itself at least once */
+	enum rmq_error code;	   /* of the request that ended */
+	char text[TEXT_MAX + 1];
+	/* Is shown each view; true: it is what is waited for.  NULL: views are not of interest.
+	 */
+	bool (*view)(void *arg, const struct control_view *v);
+	void *arg;
+};
+
+/*
+ * Where to ask.  Failures are printed, here and below, as "rmq-cluster: text" on stderr; the
+ * code is the program's exit status by error_exit().
+ */
+enum rmq_error ask_init(struct ask *a) __attribute__((warn_unused_result));
+void ask_deinit(struct ask *a);
+
+/*
+ * Gives a command and waits until it is done.  RMQ_E_NO_DAEMON: nobody was asked;
+ * RMQ_E_TIMEOUT: the outcome is unknown; others: as rmq-clusterd says.
+ */
+enum rmq_error ask_init_cluster(struct ask *a) __attribute__((warn_unused_result));
+enum rmq_error ask_admit(struct ask *a, const char *name, const uint8_t key[RAFT_KEY_SIZE])
+    __attribute__((warn_unused_result));
+enum rmq_error ask_join(struct ask *a, const char *address) __attribute__((warn_unused_result));
+enum rmq_error ask_leave(struct ask *a, const char *name) __attribute__((warn_unused_result));
+enum rmq_error ask_transfer(struct ask *a, const char *name)
+    __attribute__((warn_unused_result));
+
+/* What the node knows: a->view is called once. */
+enum rmq_error ask_status(struct ask *a) __attribute__((warn_unused_result));
+
+/*
+ * Waits until a->view says true; connects again as often as need be.  RMQ_E_NOTHING: not in
+ * time (with -q that is not printed); RMQ_E_NO_DAEMON: nor did anyone answer in that time.
+ */
+enum rmq_error ask_wait(struct ask *a) __attribute__((warn_unused_result));
+
+/* Prints "rmq-cluster: text" and returns the code. */
+enum rmq_error ask_fail(enum rmq_error code, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

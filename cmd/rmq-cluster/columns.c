@@ -1,0 +1,181 @@
+#include "columns.h"
+
+#include "core/key.h"
+
+/*	NAME, column, and how its value is put; NUMBER and YES stand bare in JSON */
+#define NODE_COLUMNS(X) \
+	X(NAME, "name", TEXT, v->name) \
+	X(ROLE, "role", TEXT, control_role_text(v->role)) \
+	X(LEADER, "leader", TEXT, v->leader) \
+	X(AVAILABLE, "available", YES, v->flags &CONTROL_AVAILABLE) \
+	X(SERVING, "serving", YES, v->flags &CONTROL_SERVING) \
+	X(QUEUE_SOCKET, "queue-socket", TEXT, v->queue_socket) \
+	X(MEMBERS, "members", NUMBER, v->count) \
+	X(VOTERS, "voters", NUMBER, count_of(v, is_voter)) \
+	X(UP, "up", NUMBER, count_of(v, is_up)) \
+	X(TERM, "term", NUMBER, v->term) \
+	X(COMMIT, "commit", NUMBER, v->commit) \
+	X(LAST, "last", NUMBER, v->last) \
+	X(PROBLEM, "problem", TEXT, v->problem) \
+	X(CLUSTER, "cluster", ID, v->cluster) \
+	X(ID, "id", ID, v->id) \
+	X(KEY, "key", KEY, v->key)
+
+#define MEMBER_COLUMNS(X) \
+	X(NAME, "name", TEXT, m->name) \
+	X(ROLE, "role", TEXT, member_role(m)) \
+	X(UP, "up", YES, is_up(m)) \
+	X(BEHIND, "behind", BEHIND, m) \
+	X(ADDRESS, "address", TEXT, m->address) \
+	X(GATE, "gate", TEXT, m->gate) \
+	X(BROKER, "broker", YES, m->raft_flags &RAFT_BROKER) \
+	X(MATCH, "match", NUMBER, m->match) \
+	X(ID, "id", ID, m->id) \
+	X(KEY, "key", KEY, m->key)
+
+static bool is_voter(const struct control_view_member *m)
+{
+	return m->raft_flags & RAFT_VOTER;
+}
+
+static bool is_up(const struct control_view_member *m)
+{
+	return m->flags & CONTROL_MEMBER_REACHABLE;
+}
+
+static unsigned count_of(
+    const struct control_view *v, bool (*is)(const struct control_view_member *m))
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < v->count; i++)
+		n += is(&v->members[i]);
+	return n;
+}
+
+static const char *member_role(const struct control_view_member *m)
+{
+	if (raft_id_none(m->id))
+		return "admitted";
+	if (m->flags & CONTROL_MEMBER_LEADER)
+		return "leader";
+	return is_voter(m) ? "voter" : "learner";
+}
+
+static bool put_TEXT(struct text *out, const char *text)
+{
+	text_put_str(out, text);
+	return false;
+}
+
+static bool put_NUMBER(struct text *out, uint64_t n)
+{
+	text_put_u64(out, n);
+	return true;
+}
+
+/* In JSON a word of its own, elsewhere the same word. */
+static bool put_YES(struct text *out, bool yes)
+{
+	text_put_str(out, yes ? "true" : "false");
+	return true;
+}
+
+static bool put_ID(struct text *out, struct raft_id id)
+{
+	static const char digits[] = "0123456789abcdef";
+	for (size_t i = 0; i < sizeof(id.bytes) && !raft_id_none(id); i++) {
+		text_put_char(out, digits[id.bytes[i] >> 4]);
+		text_put_char(out, digits[id.bytes[i] & 15]);
+	}
+	return false;
+}
+
+static bool put_KEY(struct text *out, const uint8_t key[KEY_SIZE])
+{
+	char text[KEY_TEXT_SIZE];
+	key_print(key, text);
+	text_put_str(out, text);
+	return false;
+}
+
+/* Records of the leader's log that it does not have; only the leader knows, of who joined. */
+static bool put_behind(
+    struct text *out, const struct control_view *v, const struct control_view_member *m)
+{
+	if (v->role == CONTROL_ROLE_LEADER && (m->flags & CONTROL_MEMBER_SELF))
+		text_put_u64(out, 0);
+	else if (v->role == CONTROL_ROLE_LEADER && !raft_id_none(m->id))
+		text_put_u64(out, v->last > m->match ? v->last - m->match : 0);
+	return true;
+}
+
+#define put_BEHIND(out, m) put_behind(out, v, m)
+
+enum node_column {
+#define X(NAME, name, kind, value) NODE_##NAME,
+	NODE_COLUMNS(X)
+#undef X
+	    NODE_COUNT
+};
+
+enum member_column {
+#define X(NAME, name, kind, value) MEMBER_##NAME,
+	MEMBER_COLUMNS(X)
+#undef X
+	    MEMBER_COUNT
+};
+
+static const char *node_name(unsigned column)
+{
+	static const char *const names[] = {
+#define X(NAME, name, kind, value) name,
+	    NODE_COLUMNS(X)
+#undef X
+	};
+	return names[column];
+}
+
+static const char *member_name(unsigned column)
+{
+	static const char *const names[] = {
+#define X(NAME, name, kind, value) name,
+	    MEMBER_COLUMNS(X)
+#undef X
+	};
+	return names[column];
+}
+
+#define X(NAME, name, kind, value) \
+	case COLUMN_OF(NAME): \
+		return put_##kind(out, value);
+
+static bool node_put(struct text *out, unsigned column, const void *row)
+{
+	const struct control_view *v = row;
+	switch ((enum node_column)column) {
+#define COLUMN_OF(NAME) NODE_##NAME
+		NODE_COLUMNS(X)
+#undef COLUMN_OF
+	case NODE_COUNT:
+		break;
+	}
+	return false;
+}
+
+static bool member_put(struct text *out, unsigned column, const void *row)
+{
+	const struct control_view *v = ((const struct member_row *)row)->view;
+	const struct control_view_member *m = ((const struct member_row *)row)->member;
+	switch ((enum member_column)column) {
+#define COLUMN_OF(NAME) MEMBER_##NAME
+		MEMBER_COLUMNS(X)
+#undef COLUMN_OF
+	case MEMBER_COUNT:
+		break;
+	}
+	return false;
+}
+#undef X
+
+const struct table_columns columns_of_node = {NODE_COUNT, node_name, node_put};
+const struct table_columns columns_of_member = {MEMBER_COUNT, member_name, member_put};

@@ -1,0 +1,17 @@
+/* What rmq-cluster shows: of this node (rows: struct control_view) and of a member. */
+#ifndef RMQ_CLUSTER_COLUMNS_H
+#define RMQ_CLUSTER_COLUMNS_H
+
+#include "core/control.h"
+#include "core/table.h"
+
+/* A member, and the view it is of. */
+struct member_row {
+	const struct control_view *view;
+	const struct control_view_member *member;
+};
+
+extern const struct table_columns columns_of_node;
+extern const struct table_columns columns_of_member;
+
+#endif

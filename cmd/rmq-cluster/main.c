@@ -1,0 +1,394 @@
+/* rmq-cluster: administration of a cluster.  See rmq-cluster(1). */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ask.h"
+#include "columns.h"
+#include "core/key.h"
+#include "core/name.h"
+#include "core/units.h"
+#include "sys/commands.h"
+#include "sys/stdfds.h"
+
+enum { OPT_WAIT = 256 };
+
+/* What the command line says. */
+struct program {
+	struct ask ask;
+	struct command_line line;
+	bool json;
+	bool wait;	    /* --wait */
+	bool yes;	    /* the answer to a question */
+	const char *fields; /* -o, NULL: not given */
+	struct table table;
+	char me[RAFT_NAME_MAX + 1]; /* this node's name, once it was asked for */
+};
+
+#define NODE_COLUMNS \
+	"name,role,leader,available,serving,queue-socket,members,voters,up,term,commit,last," \
+	"problem,cluster,id,key"
+#define MEMBER_COLUMNS "name,role,up,behind,address,gate"
+
+static void print_text(struct text *out)
+{
+	fwrite(out->data, 1, out->len, stdout);
+	text_deinit(out);
+}
+
+/* The n-th word, "" if it is not given. */
+static const char *word(const struct program *p, int n)
+{
+	return n < p->line.words_count ? p->line.words[n] : "";
+}
+
+/* A name from the command line, which may be left out. */
+static enum rmq_error check_name(const char *name)
+{
+	if (!*name || name_valid_node(slice_str(name)))
+		return RMQ_E_OK;
+	return ask_fail(RMQ_E_USAGE, "'%s' is not a node's name", name);
+}
+
+/* ---- what is waited for ---- */
+
+static bool is_leader_known(const struct program *p, const struct control_view *v)
+{
+	(void)p;
+	return v->leader[0] != 0;
+}
+
+static bool is_available(const struct program *p, const struct control_view *v)
+{
+	(void)p;
+	return v->flags & CONTROL_AVAILABLE;
+}
+
+/* A voter that hears a leader, or is it. */
+static bool is_self_up(const struct program *p, const struct control_view *v)
+{
+	(void)p;
+	return (v->role == CONTROL_ROLE_FOLLOWER || v->role == CONTROL_ROLE_LEADER) &&
+	       v->leader[0];
+}
+
+static bool are_up(const struct program *p, const struct control_view *v)
+{
+	uint64_t want = 0, n = 0;
+	for (unsigned i = 0; i < v->count; i++)
+		n += (v->members[i].flags & CONTROL_MEMBER_REACHABLE) &&
+		     (v->members[i].raft_flags & RAFT_VOTER);
+	return units_count(strchr(word(p, 0), '=') + 1, 1, RAFT_MEMBERS_MAX, &want) &&
+	       n >= want;
+}
+
+static bool is_removed(const char *name, const struct control_view *v)
+{
+	if (v->role == CONTROL_ROLE_REMOVED)
+		return strcmp(name, v->name) == 0;
+	return !raft_id_none(v->cluster) && !control_view_find(v, name);
+}
+
+static bool is_named_removed(const struct program *p, const struct control_view *v)
+{
+	return is_removed(strchr(word(p, 0), '=') + 1, v);
+}
+
+static const struct condition {
+	const char *name; /* with "=" if something follows */
+	bool (*met)(const struct program *p, const struct control_view *v);
+} conditions[] = {{"self-up", is_self_up}, {"leader", is_leader_known},
+    {"available", is_available}, {"up=", are_up}, {"removed=", is_named_removed}};
+
+static const struct condition *find_condition(const char *text)
+{
+	uint64_t n;
+	const char *value = strchr(text, '=');
+	size_t len = value ? (size_t)(++value - text) : strlen(text);
+	for (size_t i = 0; i < sizeof(conditions) / sizeof(conditions[0]); i++) {
+		const struct condition *c = &conditions[i];
+		if (strlen(c->name) != len || strncmp(c->name, text, len) != 0)
+			continue;
+		if (c->met == are_up && !units_count(value, 1, RAFT_MEMBERS_MAX, &n))
+			return NULL;
+		if (c->met == is_named_removed && !name_valid_node(slice_str(value)))
+			return NULL;
+		return c;
+	}
+	return NULL;
+}
+
+static bool condition_met(void *arg, const struct control_view *v)
+{
+	const struct program *p = arg;
+	return find_condition(word(p, 0))->met(p, v);
+}
+
+static bool left_met(void *arg, const struct control_view *v)
+{
+	return is_removed(((const struct program *)arg)->me, v);
+}
+
+static enum rmq_error run_wait(void *arg)
+{
+	struct program *p = arg;
+	if (!find_condition(word(p, 0)))
+		return ask_fail(RMQ_E_USAGE,
+		    "'%s' is none of self-up, leader, available, up=N, removed=NODE",
+		    word(p, 0));
+	p->ask.view = condition_met;
+	return ask_wait(&p->ask);
+}
+
+/* ---- changes ---- */
+
+static enum rmq_error run_init(void *arg)
+{
+	return ask_init_cluster(&((struct program *)arg)->ask);
+}
+
+static enum rmq_error run_admit(void *arg)
+{
+	struct program *p = arg;
+	uint8_t key[KEY_SIZE];
+	enum rmq_error err = check_name(word(p, 0));
+	if (err)
+		return err;
+	if (!*word(p, 0) || !key_parse(slice_str(word(p, 1)), key))
+		return ask_fail(
+		    RMQ_E_USAGE, "'%s' is not a public key (rmq-keygen prints it)", word(p, 1));
+	return ask_admit(&p->ask, word(p, 0), key);
+}
+
+static enum rmq_error run_join(void *arg)
+{
+	struct program *p = arg;
+	if (strlen(word(p, 0)) > RAFT_ADDRESS_MAX)
+		return ask_fail(RMQ_E_USAGE, "'%s' is not an address", word(p, 0));
+	return ask_join(&p->ask, word(p, 0));
+}
+
+static bool take_me(void *arg, const struct control_view *v)
+{
+	struct program *p = arg;
+	memcpy(p->me, v->name, sizeof(p->me));
+	return true;
+}
+
+static enum rmq_error run_leave(void *arg)
+{
+	struct program *p = arg;
+	enum rmq_error err = check_name(word(p, 0));
+	snprintf(p->me, sizeof(p->me), "%s", word(p, 0));
+	p->ask.view = take_me;
+	if (!err && p->wait && !*p->me)
+		err = ask_status(&p->ask);
+	if (!err)
+		err = ask_leave(&p->ask, word(p, 0));
+	if (err || !p->wait)
+		return err;
+	p->ask.view = left_met;
+	return ask_wait(&p->ask);
+}
+
+static enum rmq_error run_transfer(void *arg)
+{
+	struct program *p = arg;
+	enum rmq_error err = check_name(word(p, 0));
+	return err ? err : ask_transfer(&p->ask, word(p, 0));
+}
+
+/* ---- questions ---- */
+
+static enum rmq_error open_table(
+    struct program *p, const struct table_columns *from, const char *columns)
+{
+	if (!table_init(&p->table, from, p->fields ? p->fields : columns))
+		return ask_fail(RMQ_E_USAGE, "'%s' is not a list of fields", p->fields);
+	p->table.json = p->json;
+	p->table.aligned = !p->json && !p->fields && isatty(STDOUT_FILENO);
+	return RMQ_E_OK;
+}
+
+static bool print_node(void *arg, const struct control_view *v)
+{
+	struct program *p = arg;
+	struct text out = {0};
+	if (p->json || p->fields)
+		table_row(&p->table, &out, v);
+	else
+		table_lines(&p->table, &out, v);
+	print_text(&out);
+	return true;
+}
+
+static enum rmq_error run_status(void *arg)
+{
+	struct program *p = arg;
+	enum rmq_error err = open_table(p, &columns_of_node, NODE_COLUMNS);
+	p->ask.view = print_node;
+	return err ? err : ask_status(&p->ask);
+}
+
+static bool print_members(void *arg, const struct control_view *v)
+{
+	struct program *p = arg;
+	struct text out = {0};
+	for (unsigned i = 0; i < v->count; i++)
+		table_row(&p->table, &out, &(struct member_row){v, &v->members[i]});
+	table_end(&p->table, &out);
+	print_text(&out);
+	return true;
+}
+
+static enum rmq_error run_members(void *arg)
+{
+	struct program *p = arg;
+	enum rmq_error err = open_table(p, &columns_of_member, MEMBER_COLUMNS);
+	p->ask.view = print_members;
+	return err ? err : ask_status(&p->ask);
+}
+
+static bool print_leader(void *arg, const struct control_view *v)
+{
+	struct program *p = arg;
+	memcpy(p->me, v->leader, sizeof(p->me));
+	return true;
+}
+
+static enum rmq_error run_leader(void *arg)
+{
+	struct program *p = arg;
+	p->ask.view = print_leader;
+	enum rmq_error err = ask_status(&p->ask);
+	if (!err && !*p->me)
+		return ask_fail(RMQ_E_NO_DAEMON, "no leader is known");
+	if (!err)
+		puts(p->me);
+	return err;
+}
+
+/* A question with yes or no: 0 or 1, without a word. */
+static enum rmq_error yes_or_no(
+    struct program *p, bool (*yes)(void *, const struct control_view *))
+{
+	p->ask.view = yes;
+	enum rmq_error err = ask_status(&p->ask);
+	return err ? err : p->yes ? RMQ_E_OK : RMQ_E_NOTHING;
+}
+
+static bool see_leader(void *arg, const struct control_view *v)
+{
+	return ((struct program *)arg)->yes = v->role == CONTROL_ROLE_LEADER;
+}
+
+static enum rmq_error run_is_leader(void *arg)
+{
+	return yes_or_no(arg, see_leader);
+}
+
+static bool see_available(void *arg, const struct control_view *v)
+{
+	return ((struct program *)arg)->yes = v->flags & CONTROL_AVAILABLE;
+}
+
+static enum rmq_error run_is_available(void *arg)
+{
+	return yes_or_no(arg, see_available);
+}
+
+/* ---- the table ---- */
+
+#define OUTPUT_OPTIONS \
+	{"output", required_argument, NULL, 'o'}, \
+	{ \
+		"json", no_argument, NULL, 'j' \
+	}
+
+static const struct option plain_options[] = {CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+static const struct option table_options[] = {
+    OUTPUT_OPTIONS, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+static const struct option leave_options[] = {
+    {"wait", no_argument, NULL, OPT_WAIT}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+
+#define PLAIN "+" CLIENT_OPTIONS_SHORT, plain_options
+#define TABLE "+o:j" CLIENT_OPTIONS_SHORT, table_options
+static const struct command command_list[] = {
+    {"init", "", "make a cluster of this node; once, on one node", PLAIN, 0, 0, run_init},
+    {"admit", "NAME KEY", "let the node with this public key join", PLAIN, 2, 2, run_admit},
+    {"join", "[ADDR]", "make this node a member, by way of ADDR or its seeds", PLAIN, 0, 1,
+	run_join},
+    {"leave", "[--wait] [NODE]", "remove a node, or this one, for good",
+	"+" CLIENT_OPTIONS_SHORT, leave_options, 0, 1, run_leave},
+    {"transfer", "[NODE]", "hand leadership to a node, or to the best", PLAIN, 0, 1,
+	run_transfer},
+    {"status", "[-o FIELD,...] [-j]", "what this node knows", TABLE, 0, 0, run_status},
+    {"members", "[-o FIELD,...] [-j]", "a row for each member", TABLE, 0, 0, run_members},
+    {"leader", "", "print the leader's name; 69 if none is known", PLAIN, 0, 0, run_leader},
+    {"is-leader", "", "0 if this node leads, else 1", PLAIN, 0, 0, run_is_leader},
+    {"is-available", "", "0 if the cluster takes messages, else 1", PLAIN, 0, 0,
+	run_is_available},
+    {"wait", "CONDITION", "until self-up, leader, available, up=N or removed=NODE; else 1",
+	PLAIN, 1, 1, run_wait},
+};
+#undef PLAIN
+#undef TABLE
+
+static bool take_option(void *arg, int option, const char *value)
+{
+	struct program *p = arg;
+	if (option == 'j')
+		p->json = true;
+	else if (option == 'o')
+		p->fields = value;
+	else if (option == OPT_WAIT)
+		p->wait = true;
+	return true;
+}
+
+static const struct commands commands = {"rmq-cluster", command_list,
+    sizeof(command_list) / sizeof(command_list[0]), take_option,
+    "  -S, --server unix:PATH  the control socket of rmq-clusterd\n"
+    "      --timeout DUR       longest time to wait (RMQ_TIMEOUT, 30s)\n"
+    "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n"};
+
+static enum rmq_error run(struct program *p)
+{
+	enum rmq_error err = ask_init(&p->ask);
+	p->ask.arg = p;
+	if (!err)
+		err = p->line.command->run(p);
+	ask_deinit(&p->ask);
+	if (fflush(stdout) != 0 || ferror(stdout))
+		return ask_fail(RMQ_E_IO, "standard output: %s", strerror(errno));
+	return err;
+}
+
+int main(int argc, char **argv)
+{
+	struct program p = {.json = false};
+	struct reason why;
+	struct text usage = {0};
+
+	stdfds_init();
+	/* It is where clients of queues go, and no control socket. */
+	unsetenv("RMQ_SERVERS");
+	enum rmq_error err =
+	    commands_parse(&commands, argc, argv, &p.ask.common, 30000, &p, &p.line, &why);
+	if (err && why.text[0])
+		ask_fail(err, "%s", why.text);
+	if (!err && p.line.help) {
+		commands_usage(&commands, &usage);
+		print_text(&usage);
+	} else if (!err && p.line.version) {
+		puts("rmq-cluster " RMQ_VERSION);
+	} else if (!err) {
+		err = run(&p);
+	}
+	commands_free(&p.line);
+	if (!err && fflush(stdout) != 0)
+		return error_exit(RMQ_E_IO);
+	return error_exit(err);
+}
