@@ -83,7 +83,7 @@
 #define CONTROL_REQUEST_BYTES	1024  /* one frame from an asker, header and all */
 #define CONTROL_OUTPUT_MAX	65536 /* to one connection, not taken by it */
 #define CONTROL_HELLO_MS	10000 /* until HELLO is there */
-#define CONTROL_STALL_MS	30000 /* output waits and nothing is taken, or a frame is cut */
+#define CONTROL_STALL_MS	10000 /* output waits and nothing is taken, or a frame is cut */
 
 static_assert(BATCH_MAX + 512 <= RECORD_PAYLOAD_MAX, "a full batch fits into a record");
 static_assert(BATCH_MAX + 1024 <= FRAME_PAYLOAD_MAX, "a full batch fits into a frame");

@@ -20,6 +20,7 @@
  *	more COUNT            opens so many connections besides, and keeps them
  *	flood QUEUE           SENDs until nothing can be written for a second
  *	close                 closes the connection
+ *	control               from here on, frames are those of the control socket
  *	print TEXT            prints the text
  *	wait                  until standard input ends
  *
@@ -42,6 +43,7 @@
 #include <unistd.h>
 
 #include "core/batch.h"
+#include "core/control_wire.h"
 #include "core/wire.h"
 #include "sys/socket.h"
 
@@ -50,6 +52,7 @@
 static struct socket_address address;
 static int fd = -1;
 static unsigned slow_ms;
+static bool control;
 static uint8_t in[4 * FRAME_PAYLOAD_MAX];
 static size_t in_len;
 
@@ -139,19 +142,49 @@ static void print_rest(struct codec_visitor *v, const char *name, struct slice s
 	print_number(v, name, s.len);
 }
 
+static struct codec_visitor printer = {
+    print_u8, print_u16, print_u32, print_number, print_str, print_rest};
+
+static const char *frame_name(const struct frame *f)
+{
+	switch (control ? f->type : 0) {
+#define X(type, NAME, name, FIELDS) \
+	case type: \
+		return #NAME;
+		CONTROL_NODE_FRAMES(X)
+#undef X
+	}
+	return control || !wire_name(f->type) ? "unknown" : wire_name(f->type);
+}
+
+static void print_control_frame(const struct frame *f)
+{
+	printf("%s", frame_name(f));
+	switch (f->type) {
+#define X(type, NAME, name, FIELDS) \
+	case type: { \
+		struct control_##name m; \
+		if (!control_##name##_decode(f->payload, &m)) \
+			fail("bad " #NAME); \
+		control_##name##_visit(&printer, &m); \
+		break; \
+	}
+		CONTROL_NODE_FRAMES(X)
+#undef X
+	}
+	printf("\n");
+}
+
 static void print_frame(const struct frame *f)
 {
-	struct codec_visitor v = {
-	    print_u8, print_u16, print_u32, print_number, print_str, print_rest};
-
-	printf("%s", wire_name(f->type) ? wire_name(f->type) : "unknown");
+	printf("%s", frame_name(f));
 	switch (f->type) {
 #define X(type, NAME, name, FIELDS) \
 	case type: { \
 		struct wire_##name m; \
 		if (!wire_##name##_decode(f->payload, &m)) \
 			fail("bad " #NAME); \
-		wire_##name##_visit(&v, &m); \
+		wire_##name##_visit(&printer, &m); \
 		break; \
 	}
 		WIRE_DAEMON_FRAMES(X)
@@ -184,8 +217,11 @@ static void read_until(const char *name)
 	size_t used;
 
 	while (read_frame(&f, &used)) {
-		bool found = name && wire_name(f.type) && strcmp(wire_name(f.type), name) == 0;
-		print_frame(&f);
+		bool found = name && strcmp(frame_name(&f), name) == 0;
+		if (control)
+			print_control_frame(&f);
+		else
+			print_frame(&f);
 		in_len -= used;
 		memmove(in, in + used, in_len);
 		if (found)
@@ -295,6 +331,12 @@ static void do_zeros(char **arg)
 	}
 }
 
+static void do_control(char **arg)
+{
+	(void)arg;
+	control = true;
+}
+
 static void do_slow(char **arg)
 {
 	slow_ms = (unsigned)number(arg[0]);
@@ -369,6 +411,7 @@ static const struct {
     {"hex", 1, do_hex},
     {"zeros", 1, do_zeros},
     {"slow", 1, do_slow},
+    {"control", 0, do_control},
     {"expect", 1, do_expect},
     {"eof", 0, do_eof},
     {"more", 1, do_more},

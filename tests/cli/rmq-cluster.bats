@@ -1,0 +1,394 @@
+#!/usr/bin/env bats
+# rmq-cluster: every promise of rmq-cluster(1), and what the control socket does with bad input.
+# The node is made up (fakenode.c), its control socket is rmq-clusterd's.
+
+load common
+
+bats_require_minimum_version 1.5.0
+
+KEY=rmq1:CQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
+
+# start_node LINE…: a made-up node n1 whose script begins so; node LINE… goes on with it.
+start_node() {
+	mkfifo script
+	fakenode cluster.sock <script >commands 2>node.log 3>&- &
+	NODE_PID=$!
+	STARTED+=("$NODE_PID")
+	exec 8>script
+	node "me n1" "$@"
+	wait_until 10 grep -q READY commands
+}
+
+node() {
+	printf '%s\n' "$@" >&8
+}
+
+# start_three: n1 leads n2, and n3 is admitted; the queue is not ready.
+start_three() {
+	start_node "member n1 joined voter up" "member n2 joined voter" "member n3" \
+		"role leader" "leader n1"
+	cluster wait leader
+}
+
+cluster() {
+	timeout 20 rmq-cluster "$1" -S unix:cluster.sock "${@:2}"
+}
+
+# Frames of the control protocol, for the action hex of rawclient.
+HELLO=0600000001000000726d71630100
+STATUS=040000000700000001000000
+WATCH=040000000800000002000000
+INIT=040000000200000003000000
+
+control() {
+	"$RAWCLIENT" cluster.sock control "$@"
+}
+
+# start_control FILE ACTION…: in the background; what comes is in FILE.
+start_control() {
+	"$RAWCLIENT" cluster.sock control "${@:2}" </dev/zero >"$1" 2>&1 3>&- &
+	STARTED+=($!)
+}
+
+# hold: from here on the node does not answer commands.
+hold() {
+	node hold "problem on hold"
+	wait_until 10 bash -c "rmq-cluster status -S unix:cluster.sock | grep -q 'on hold'"
+}
+
+@test "rmq-cluster: commands reach the node as they were given, and 0 is its answer" {
+	start_three
+	cluster init
+	cluster admit n4 "$KEY"
+	cluster join
+	cluster join n1@host:7401
+	cluster leave n2
+	cluster leave
+	cluster transfer
+	cluster transfer n2
+	assert_equal "$(tail -n +2 commands)" "INIT
+ADMIT n4 $KEY
+JOIN
+JOIN n1@host:7401
+LEAVE n2
+LEAVE
+TRANSFER
+TRANSFER n2"
+}
+
+@test "rmq-cluster: an error is told with what it is about, and is the exit status" {
+	start_three
+	# answers CODE TEXT: the node does, and has taken that in.
+	answers() {
+		node "answer $1 $2" "problem answers $1"
+		wait_until 10 bash -c "rmq-cluster status -S unix:cluster.sock | grep -q 'answers $1'"
+	}
+	answers 12 "the name has another key"
+	run cluster admit n4 "$KEY"
+	assert_failure 73
+	assert_output "rmq-cluster: n4: the name has another key"
+	answers 10 "no leader is known"
+	run cluster transfer
+	assert_failure 69
+	assert_output "rmq-cluster: no leader is known"
+	answers 1 "no such member"
+	run cluster leave n7
+	assert_failure 1
+	answers 16
+	run cluster init
+	assert_failure 75
+	assert_output "rmq-cluster: $(sed -n 's/.*X(BUSY,.*"\(.*\)").*/\1/p' \
+		"$BATS_TEST_DIRNAME"/../../lib/core/error.h)"
+}
+
+@test "rmq-cluster: no answer in time, or a connection that ends, is 75: outcome unknown" {
+	start_three
+	hold
+	run cluster init --timeout 300ms
+	assert_failure 75
+	assert_output "rmq-cluster: no answer in time: the outcome is unknown"
+	wait_until 10 grep -q FORGET commands
+	start cluster leave n2
+	wait_until 10 grep -q "LEAVE n2" commands
+	kill -9 "$NODE_PID"
+	status_of "${STARTED[-1]}"
+	assert_failure 75
+	grep -q "rmq-cluster: n2: rmq-clusterd has hung up: the outcome is unknown" log
+}
+
+@test "rmq-cluster: status and members are tables, on a terminal, in a pipe and as JSON" {
+	start_three
+	node "serve /run/q.sock" "problem n2 refuses us"
+	cluster wait available
+	run cluster members
+	assert_output "$(printf '%s\t%s\t%s\t%s\t%s\t%s\n' \
+		n1 leader true 0 n1.example:7401 n1.example:7402 \
+		n2 voter false 100 n2.example:7401 n2.example:7402 \
+		n3 admitted false - - -)"
+	run cluster members -j -o name,up,behind,address
+	assert_line --index 1 '{"name":"n2","up":false,"behind":100,"address":"n2.example:7401"}'
+	assert_line --index 2 '{"name":"n3","up":false,"behind":null,"address":null}'
+	run script -qc "rmq-cluster members -S unix:cluster.sock" /dev/null
+	assert_line --index 0 --regexp '^name  role         up  behind  address          gate.$'
+	assert_line --index 2 --regexp '^n2    voter     false     100  n2.example:7401  n2.'
+	run cluster status -o name,role,leader,serving,queue-socket,members,voters,up,problem
+	assert_output "$(printf 'n1\tleader\tn1\ttrue\t/run/q.sock\t3\t2\t1\tn2 refuses us')"
+	run cluster status
+	assert_line "$(printf 'commit\t100')"
+	assert_line "$(printf 'cluster\t6120636c757374657200000000000000')"
+	assert_equal "$(cluster status -j | jq -r '.key[:5] + .role')" rmq1:leader
+	run cluster members -o nonsense
+	assert_failure 64
+	run bash -c 'timeout 10 rmq-cluster status -S unix:cluster.sock >/dev/full'
+	assert_failure 74
+}
+
+@test "rmq-cluster: leader, is-leader and is-available answer by their exit status" {
+	start_three
+	[ "$(cluster leader)" = n1 ]
+	cluster is-leader
+	run cluster is-available
+	assert_failure 1
+	assert_output ""
+	node "serve /run/q.sock"
+	cluster wait available
+	cluster is-available
+	node "role follower" "serve -" "leader n2"
+	wait_until 10 bash -c '[ "$(rmq-cluster leader -S unix:cluster.sock)" = n2 ]'
+	run cluster is-leader
+	assert_failure 1
+	cluster is-available
+	node "leader -"
+	wait_until 10 bash -c '! rmq-cluster leader -S unix:cluster.sock'
+	run cluster leader
+	assert_failure 69
+	run timeout 10 rmq-cluster is-leader -S unix:none
+	assert_failure 69
+	assert_output "rmq-cluster: no daemon answers at none (No such file or directory)"
+}
+
+@test "rmq-cluster: each role has its name" {
+	start_node
+	is() {
+		[ "$(cluster status -o role)" = "$1" ]
+	}
+	wait_until 10 is new
+	node "role joining"
+	wait_until 10 is joining
+	node "role follower" "member n1 joined"
+	wait_until 10 is learner
+	node "member n1 joined voter"
+	wait_until 10 is follower
+	node "role candidate"
+	wait_until 10 is candidate
+	node "role leader"
+	wait_until 10 is leader
+	node "role gone"
+	wait_until 10 is removed
+}
+
+@test "rmq-cluster: wait ends when its condition is met, 1 when it is not in time" {
+	start_three
+	local condition
+	for condition in available up=2 removed=n2; do
+		run cluster wait --timeout 200ms "$condition"
+		assert_failure 1
+		assert_output "rmq-cluster: not in time"
+		start cluster wait "$condition"
+	done
+	cluster wait self-up
+	cluster wait leader
+	cluster wait up=1
+	cluster wait removed=n9
+	run cluster wait -q --timeout 200ms available
+	assert_failure 1
+	assert_output ""
+	node "serve /run/q.sock"
+	status_of "${STARTED[-3]}"
+	assert_success
+	node "member n2 joined voter up"
+	status_of "${STARTED[-2]}"
+	assert_success
+	node "remove n2"
+	status_of "${STARTED[-1]}"
+	assert_success
+	node "role candidate" "leader -"
+	run cluster wait --timeout 200ms self-up
+	assert_failure 1
+}
+
+@test "rmq-cluster: wait waits for the daemon too; 69 if nobody could say" {
+	run cluster wait --timeout 300ms leader
+	assert_failure 69
+	start cluster wait leader
+	start_three
+	status_of "${STARTED[0]}"
+	assert_success
+}
+
+@test "rmq-cluster: leave --wait ends when the node knows of it" {
+	start_three
+	start cluster leave --wait n2
+	wait_until 10 grep -q "LEAVE n2" commands
+	run cluster leave --wait --timeout 300ms n2
+	assert_failure 1
+	node "remove n2"
+	status_of "${STARTED[-1]}"
+	assert_success
+	start cluster leave --wait
+	wait_until 10 grep -qx LEAVE commands
+	node "role gone"
+	status_of "${STARTED[-1]}"
+	assert_success
+}
+
+@test "rmq-cluster: bad words are 64" {
+	local args
+	for args in "" nonsense "init x" "admit n2" "admit n2 rmq1:x" "admit a/b $KEY" \
+		"leave a/b" "transfer a b" "wait" "wait x" "wait up=0" "wait up=x" \
+		"wait removed=" "wait leader=1" "status -o name,x" "init --wait" \
+		"status -S unix:a,unix:b" "status -S tcp:x" "status --timeout x"; do
+		run timeout 10 rmq-cluster $args
+		assert_failure 64
+	done
+}
+
+@test "rmq-cluster: RMQ_SERVERS is not for it, XDG_RUNTIME_DIR and RMQ_TIMEOUT are" {
+	mkdir -p rmq
+	export RMQ_SERVERS=unix:elsewhere RMQ_TIMEOUT=200ms XDG_RUNTIME_DIR=.
+	run timeout 10 rmq-cluster status
+	assert_failure 69
+	assert_output "rmq-cluster: no daemon answers at ./rmq/cluster.sock (No such file or directory)"
+	cd rmq
+	start_three
+	cd ..
+	run timeout 10 rmq-cluster wait available
+	assert_failure 1
+	timeout 10 rmq-cluster wait leader
+}
+
+@test "control socket: a watcher is told at once and after each change" {
+	start_three
+	start_control seen hex $HELLO$WATCH expect WELCOME expect MEMBER expect MEMBER expect MEMBER \
+		print ready expect STATE expect MEMBER expect MEMBER expect MEMBER expect STATE
+	wait_until 10 grep -q ready seen
+	node "role candidate"
+	wait_until 10 grep -q "STATE .*role=4" seen
+	node "role leader"
+	status_of "${STARTED[-1]}"
+	assert_success
+	grep -q "STATE req=2 .*name=n1 .*role=5 .*leader=n1" seen
+	grep -q "MEMBER req=2 name=n2 .*address=n2.example:7401 gate=n2.example:7402" seen
+}
+
+@test "control socket: an unknown version is told so" {
+	start_three
+	run control hex 0600000001000000726d71630900 eof
+	assert_success
+	assert_line --index 0 "ERROR code=21 text=this rmq-clusterd speaks another version"
+	assert_line --index 1 eof
+}
+
+@test "control socket: what is no request ends the connection, and no other" {
+	start_three
+	start_control watcher hex $HELLO print ready wait
+	local bytes
+	for bytes in "$STATUS" ffffffff01000000 000100000700000001000000 "${HELLO}ff00000007000000" \
+		"${HELLO}0004000007000000" "${HELLO}05000000070000000100000000" \
+		"${HELLO}040000000900000001000000" "${HELLO}0300000007000000010000" \
+		"${HELLO}$HELLO" "${HELLO}04000000070000ff01000000"; do
+		run control hex "$bytes" zeros 2000 eof
+		assert_success
+		assert_line --partial "ERROR code=22"
+	done
+	# A name that is none is no reason to hang up.
+	run control hex "${HELLO}08000000050000000100000003612f62$STATUS" expect RESULT expect RESULT
+	assert_success
+	assert_line "RESULT req=1 code=4 text=not a node's name"
+	assert_line --partial "STATE"
+	control hex $HELLO expect WELCOME
+	kill -0 "${STARTED[-1]}"
+	cluster is-leader
+}
+
+@test "control socket: a request may come byte by byte, many in one piece" {
+	start_three
+	run control slow 5 hex "$HELLO$STATUS" expect RESULT
+	assert_success
+	assert_line --index 0 "WELCOME version=1"
+	local many='' i
+	for i in {1..200}; do
+		many+=$STATUS
+	done
+	start_control seen hex "$HELLO$many" expect WELCOME print go hex "$INIT" eof
+	wait_until 10 grep -q "RESULT req=3" seen
+	[ "$(grep -c "^STATE req=1" seen)" = 200 ]
+	[ "$(grep -c "^MEMBER req=1" seen)" = 600 ]
+}
+
+@test "control socket: no more requests are taken than may be unanswered" {
+	start_three
+	hold
+	run cluster init --timeout 200ms
+	local many='' i
+	for i in {1..40}; do
+		many+=$INIT
+	done
+	start_control seen hex "$HELLO$many" expect WELCOME print sent wait
+	count_is() {
+		[ "$(grep -c INIT commands)" = "$1" ]
+	}
+	wait_until 10 count_is 17
+	cluster is-leader
+	count_is 17
+	node release
+	wait_until 10 count_is 41
+	kill "${STARTED[-1]}"
+}
+
+@test "control socket: who goes away is forgotten with what was asked" {
+	start_three
+	hold
+	run cluster init --timeout 200ms
+	wait_until 10 grep -q FORGET commands
+	node release
+	cluster init
+}
+
+@test "control socket: too many connections are told so, and room comes back" {
+	start_three
+	start_control crowd more 70 print ready wait
+	wait_until 10 grep -q ready crowd
+	refused() {
+		run cluster is-leader
+		[ "$status" = 75 ]
+	}
+	wait_until 10 refused
+	assert_output "rmq-cluster: too many connections"
+	kill "${STARTED[-1]}"
+	wait_until 10 cluster is-leader
+}
+
+@test "control socket: who is silent, cuts a frame or does not read is hung up on" {
+	start_three
+	start_control silent print silent eof
+	start_control cut hex "${HELLO}0400000007000000" eof
+	# Reads nothing: what it would be told is kept once, however often it changes.
+	start_control deaf hex "$HELLO$WATCH" print ready wait
+	wait_until 10 grep -q ready deaf
+	change() {
+		local i
+		for i in {1..100}; do
+			node "role leader" "role candidate"
+		done
+		grep -q "what is answered is not read" node.log
+	}
+	wait_until 40 change
+	grep -q "nothing is said" node.log
+	grep -q "a request is cut" node.log
+	wait_until 10 grep -q eof silent
+	wait_until 10 grep -q eof cut
+	node "role leader"
+	wait_until 10 cluster is-leader
+	[ "$(awk '/VmHWM/ { print $2 }' /proc/$NODE_PID/status)" -lt 65536 ]
+}
