@@ -46,7 +46,9 @@ control() {
 
 # start_control FILE ACTION…: in the background; what comes is in FILE.
 start_control() {
-	"$RAWCLIENT" cluster.sock control "${@:2}" </dev/zero >"$1" 2>&1 3>&- &
+	# An input that never ends, and on which nothing comes.
+	[ -p silence ] || mkfifo silence
+	"$RAWCLIENT" cluster.sock control "${@:2}" <>silence >"$1" 2>&1 3>&- &
 	STARTED+=($!)
 }
 
