@@ -272,4 +272,6 @@ void raft_configuration_removed(struct raft *r, const struct raft_message *m)
 		return;
 	r->gone = true;
 	raft_act(r, RAFT_GONE);
+	if (r->role != RAFT_LEADER)
+		raft_election_follow(r, r->term, (struct raft_id){{0}});
 }

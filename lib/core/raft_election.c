@@ -29,7 +29,7 @@ void raft_election_follow(struct raft *r, uint64_t term, struct raft_id leader)
 		r->term = term;
 		r->vote = (struct raft_id){{0}};
 		r->term_seq = raft_dirty(r);
-		r->verified = r->round = 0;
+		r->verified = r->round = r->refused.index = 0;
 	}
 	if (r->role != RAFT_FOLLOWER)
 		raft_election_delay(r);
@@ -70,7 +70,7 @@ static void campaign(struct raft *r)
 {
 	r->role = RAFT_CANDIDATE;
 	r->leader = (struct raft_id){{0}};
-	r->verified = r->round = 0;
+	r->verified = r->round = r->refused.index = 0;
 	r->term++;
 	r->vote = r->id;
 	r->term_seq = r->vote_seq = raft_dirty(r);

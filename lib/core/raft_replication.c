@@ -45,7 +45,7 @@ void raft_replication_lead(struct raft *r)
 	r->round = r->barrier = r->barrier_waiting = 0;
 	r->heartbeat_at = r->now;
 	r->quorum_at = r->now + r->election_ms;
-	r->noop = RMQ_VARIANT(NO_NOOP) ? r->last : r->last + 1;
+	r->noop = RMQ_VARIANT(NO_NOOP) ? 0 : r->last + 1;
 	if (!RMQ_VARIANT(NO_NOOP))
 		raft_append(
 		    r, &(struct raft_run){.term = r->term, .count = 1, .kind = RECORD_NOOP});
@@ -78,6 +78,8 @@ static void want_records(struct raft *r, struct raft_peer *p)
 	a->index = p->next;
 	a->term = r->term;
 	a->bytes = p->probing ? PROBE_BYTES : RAFT_MESSAGE_BYTES;
+	if (a->bytes > RAFT_WINDOW_BYTES - p->flying)
+		a->bytes = RAFT_WINDOW_BYTES - p->flying;
 }
 
 /* Rule 3 of holes: a range is split where the term changes. */
@@ -321,8 +323,8 @@ void raft_replication_go_on(struct raft *r)
 	if (r->role != RAFT_LEADER)
 		return;
 	uint64_t index = median(r);
-	bool own = raft_term_at(r, index) == r->term || RMQ_VARIANT(NO_NOOP);
-	if (own)
+	if (raft_term_at(r, index) == r->term || RMQ_VARIANT(NO_NOOP) ||
+	    RMQ_VARIANT(COMMIT_OLD_TERM))
 		commit(r, index);
 	if (r->role == RAFT_LEADER)
 		end_rounds(r);
@@ -350,19 +352,24 @@ static void answer(struct raft *r)
 	m->round = r->round;
 }
 
-void raft_replication_stored(struct raft *r)
+/* What may not be said yet is said when the term is durable. */
+static void refuse(struct raft *r, struct raft_place prev)
 {
-	answer(r);
-}
-
-static void refuse(struct raft *r, const struct raft_place *prev)
-{
+	r->refused = prev;
 	if (r->stored < r->term_seq)
 		return;
-	uint64_t at = prev->index - 1 < r->last ? prev->index - 1 : r->last;
+	r->refused.index = 0;
+	uint64_t at = prev.index - 1 < r->last ? prev.index - 1 : r->last;
 	struct raft_message *m = raft_send(r, RAFT_APPENDED, r->leader);
 	m->place = (struct raft_place){at, raft_term_at(r, at)};
 	m->round = r->round;
+}
+
+void raft_replication_stored(struct raft *r)
+{
+	if (r->refused.index && !raft_id_none(r->leader) && r->role == RAFT_FOLLOWER)
+		refuse(r, r->refused);
+	answer(r);
 }
 
 /* One run of a message, of which some may be here already.  false: it cannot be. */
@@ -440,9 +447,10 @@ void raft_replication_append(struct raft *r, const struct raft_message *m)
 			 m->runs[0].kind == RAFT_HOLE && prev->index <= r->last;
 	if ((prev->index > r->last || raft_term_at(r, prev->index) != prev->term) &&
 	    !unchecked) {
-		refuse(r, prev);
+		refuse(r, *prev);
 		return;
 	}
+	r->refused.index = 0;
 	uint64_t end = prev->index;
 	for (unsigned i = 0; i < m->run_count; i++) {
 		if (!take_run(r, &m->runs[i])) {

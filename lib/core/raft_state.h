@@ -84,7 +84,9 @@ struct raft {
 	uint64_t heard;	      /* follower: last word of a leader; 0: never */
 	uint64_t soon_until;  /* the leader's connection was lost: ask often till then */
 	uint64_t verified;    /* compared with this leader's log in this term */
-	uint64_t reported;    /* COMMITTED so far */
+	struct raft_place
+	    refused;	   /* index 0: none; a refusal that waits for the term's STORE */
+	uint64_t reported; /* COMMITTED so far */
 
 	/* Storage. */
 	uint64_t seq, stored;

@@ -12,6 +12,7 @@
 	X(VOTE_EARLY, "a vote is given before it is durable") \
 	X(ACK_EARLY, "records are acknowledged before they are durable") \
 	X(ACK_UNVERIFIED, "records are acknowledged that were not compared with the leader's") \
+	X(COMMIT_OLD_TERM, "records of older terms are committed by counting") \
 	X(NO_NOOP, "a leader begins without a record of its own term") \
 	X(COMMIT_UNCLAMPED, "a follower commits behind what this message verified") \
 	X(HOLE_AT_APPEND_LEADER, "a leader makes holes when END is appended") \

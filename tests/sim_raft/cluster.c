@@ -13,6 +13,10 @@ void sim_begin(struct sim *s, uint64_t seed)
 	s->delay_max = (unsigned)prng_range(&s->prng, 3, prng_chance(&s->prng, 300) ? 120 : 20);
 	s->faults = (unsigned)prng_range(&s->prng, 0, 12);
 	s->wipes = 1;
+	s->changing = (unsigned)prng_range(&s->prng, 2, 20);
+	s->busy = (unsigned)(prng_chance(&s->prng, 500) ? 0 : prng_below(&s->prng, 200));
+	s->election_ms = ELECTION;
+	s->beat_ms = BEAT;
 	node_first(s, (unsigned)prng_range(&s->prng, 3, 5));
 }
 
@@ -114,7 +118,7 @@ void sim_disturb(struct sim *s, struct node *leader)
 {
 	if (s->quiet)
 		return;
-	if (prng_chance(&s->prng, 6))
+	if (prng_chance(&s->prng, s->changing))
 		sim_membership(s, leader);
 	if (prng_chance(&s->prng, 1))
 		(void)!node_step(s, leader,

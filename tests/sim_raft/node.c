@@ -73,8 +73,8 @@ void node_start(struct sim *s, struct node *n)
 	    .cover = d->cover,
 	    .terms = terms,
 	    .configs = configs,
-	    .election_ms = ELECTION,
-	    .heartbeat_ms = BEAT,
+	    .election_ms = s->election_ms,
+	    .heartbeat_ms = s->beat_ms,
 	    .seed = prng_next(&s->prng)};
 	for (uint64_t i = 1; i <= d->last; i++) {
 		if (d->log[i].term != d->log[i - 1].term)
@@ -90,6 +90,7 @@ void node_start(struct sim *s, struct node *n)
 	n->read_count = 0;
 	n->barrier = n->barrier_count = 0;
 	n->leader_commit = 0;
+	n->gone = false;
 	n->raft = raft_new(&b, node_clock(s, n));
 }
 
@@ -181,6 +182,17 @@ bool node_sync(struct sim *s, struct node *n)
 	return true;
 }
 
+/* Its connections end: some of its peers notice. */
+static void reset_peers(struct sim *s, struct node *n)
+{
+	for (unsigned i = 0; i < NODES && !s->by_hand; i++) {
+		struct node *peer = &s->nodes[i];
+		if (peer->raft && prng_chance(&s->prng, 500))
+			(void)!node_step(s, peer,
+			    &(struct raft_event){.type = RAFT_EVENT_RESET, .id = n->id});
+	}
+}
+
 /* The unsynced tail is lost, but for what had reached the disk without word of it. */
 void node_crash(struct sim *s, struct node *n)
 {
@@ -188,7 +200,8 @@ void node_crash(struct sim *s, struct node *n)
 	n->raft = NULL;
 	if (s->host)
 		s->host->down(s, n);
-	while (n->ops && prng_chance(&s->prng, 300))
+	reset_peers(s, n);
+	while (n->ops && !s->by_hand && prng_chance(&s->prng, 300))
 		node_sync(s, n);
 	while (n->ops) {
 		struct op *op = n->ops;
@@ -205,9 +218,19 @@ void node_wipe(struct sim *s, struct node *n)
 	new_incarnation(s, n);
 }
 
+static void check_flying(struct sim *s, struct node *n, struct raft_id to)
+{
+	struct raft_peer_status st;
+	if (!raft_peer_status(n->raft, to, &st))
+		return;
+	if (st.flights > RAFT_WINDOW || st.flying >= RAFT_WINDOW_BYTES + RECORD_PAYLOAD_MAX)
+		sim_broken(s, "too much is under way to a peer", st.flights, st.flying);
+}
+
 static void post(struct sim *s, struct node *n, const struct raft_message *m)
 {
 	check_message(s, n, m);
+	check_flying(s, n, m->to);
 	unsigned to = m->to.bytes[0] - 1u;
 	sim_note(s, (uint64_t)m->type << 56 ^ m->term << 32 ^ m->place.index << 8 ^ to);
 	unsigned copies = !s->quiet && prng_chance(&s->prng, s->duplicate) ? 2 : 1;
@@ -217,7 +240,9 @@ static void post(struct sim *s, struct node *n, const struct raft_message *m)
 			continue;
 		struct packet *p = calloc(1, sizeof(*p));
 		p->m = *m;
-		p->at = s->now + prng_range(&s->prng, 1, s->quiet ? 3 : s->delay_max);
+		p->at = s->now;
+		if (!s->by_hand)
+			p->at += prng_range(&s->prng, 1, s->quiet ? 3 : s->delay_max);
 		p->runs = calloc(m->run_count + 1, sizeof(*p->runs));
 		if (m->run_count)
 			memcpy(p->runs, m->runs, m->run_count * sizeof(*p->runs));
@@ -255,6 +280,7 @@ static void store(
 	if (n->role == RAFT_LEADER && n->role_term == st->term && st->truncate)
 		sim_broken(s, "a leader truncates", st->truncate, n->slot);
 	apply(s, &n->view, op);
+	n->stores++;
 	*n->ops_end = op;
 	n->ops_end = &op->next;
 	check_log(s, n, first);
@@ -270,6 +296,17 @@ static void barriers_done(struct sim *s, struct node *n, uint64_t seq)
 			n->barriers[kept++] = n->barriers[i];
 	}
 	n->barrier_count = kept;
+}
+
+/* The host may be busy, or lose it. */
+static void want_read(struct sim *s, struct node *n, const struct raft_action *a)
+{
+	if (n->read_count == READS_MAX || (!s->quiet && prng_chance(&s->prng, s->busy / 4)))
+		return;
+	uint64_t at = s->now;
+	if (!s->by_hand && prng_chance(&s->prng, s->busy))
+		at += prng_below(&s->prng, s->quiet ? 5 : 3 * s->election_ms);
+	n->reads[n->read_count++] = (struct read){*a, at};
 }
 
 static enum rmq_error step(
@@ -290,8 +327,10 @@ static enum rmq_error step(
 			post(s, n, &a->message);
 			break;
 		case RAFT_READ:
-			if (n->read_count < RAFT_MEMBERS_MAX)
-				n->reads[n->read_count++] = *a;
+			want_read(s, n, a);
+			break;
+		case RAFT_GONE:
+			n->gone = true;
 			break;
 		case RAFT_BARRIER_DONE:
 			barriers_done(s, n, a->seq);
@@ -331,19 +370,23 @@ void node_deliver(struct sim *s, struct packet *p)
 /* Reads from the log for a peer: real records, and holes as ranges. */
 static void answer_read(struct sim *s, struct node *n, const struct raft_action *a)
 {
-	struct raft_run runs[16];
+	struct raft_run runs[RAFT_RUNS_MAX];
 	unsigned count = 0;
-	unsigned max = a->bytes > RECORD_MAX ? 16 : 1;
-	uint64_t at = a->index;
-	while (at <= n->view.last && count < max) {
+	uint32_t bytes = 0;
+	for (uint64_t at = a->index; at <= n->view.last && count < RAFT_RUNS_MAX;) {
+		const struct rec *rec = &n->view.log[at];
+		bool hole = rec->kind == RAFT_HOLE;
+		uint32_t size = hole ? 0 : s->value[rec->value].bytes;
+		if (count > 0 && bytes + size > a->bytes)
+			break;
 		struct raft_run *run = &runs[count++];
-		*run = (struct raft_run){.first = at, .count = 1, .kind = n->view.log[at].kind};
+		*run = (struct raft_run){
+		    .first = at, .count = 1, .bytes = size, .kind = rec->kind};
 		if (run->kind == RECORD_CONFIG)
-			run->config = s->value[n->view.log[at].value].config;
-		run->bytes = run->kind == RAFT_HOLE ? 0 : s->value[n->view.log[at].value].bytes;
+			run->config = s->value[rec->value].config;
+		bytes += size;
 		at++;
-		while (run->kind == RAFT_HOLE && at <= n->view.last &&
-		       n->view.log[at].kind == RAFT_HOLE) {
+		while (hole && at <= n->view.last && n->view.log[at].kind == RAFT_HOLE) {
 			run->count++;
 			at++;
 		}
@@ -357,14 +400,24 @@ static void answer_read(struct sim *s, struct node *n, const struct raft_action 
 		.run_count = count});
 }
 
+void node_reads(struct sim *s, struct node *n)
+{
+	struct read due[READS_MAX];
+	unsigned count = 0, kept = 0;
+	for (unsigned i = 0; i < n->read_count; i++) {
+		if (n->reads[i].at <= s->now)
+			due[count++] = n->reads[i];
+		else
+			n->reads[kept++] = n->reads[i];
+	}
+	n->read_count = kept;
+	for (unsigned i = 0; i < count; i++)
+		answer_read(s, n, &due[i].a);
+}
+
 void node_turn(struct sim *s, struct node *n)
 {
-	unsigned count = n->read_count;
-	struct raft_action reads[RAFT_MEMBERS_MAX];
-	memcpy(reads, n->reads, sizeof(reads));
-	n->read_count = 0;
-	for (unsigned i = 0; i < count; i++)
-		answer_read(s, n, &reads[i]);
+	node_reads(s, n);
 	if (node_clock(s, n) >= raft_due(n->raft))
 		(void)!node_step(s, n, &(struct raft_event){.type = RAFT_EVENT_TICK});
 }

@@ -17,6 +17,7 @@
 #define ELECTION     100
 #define BEAT	     20
 #define BARRIERS_MAX 16
+#define READS_MAX    32
 
 struct rec {
 	uint64_t term;
@@ -41,6 +42,12 @@ struct disk {
 	struct rec log[LOG_MAX + 1];
 };
 
+/* A READ that waits for its answer. */
+struct read {
+	struct raft_action a;
+	uint64_t at;
+};
+
 /* A barrier that is not done, and what was committed when it was asked for. */
 struct barrier {
 	uint64_t seq;
@@ -63,11 +70,13 @@ struct node {
 	uint64_t role_term;
 	bool cut_to[NODES];
 	uint64_t end_tried;
-	struct raft_action reads[RAFT_MEMBERS_MAX];
+	struct read reads[READS_MAX];
 	unsigned read_count;
 	uint64_t barrier; /* the newest one's number */
 	struct barrier barriers[BARRIERS_MAX];
 	unsigned barrier_count;
+	uint64_t stores; /* so many were asked for */
+	bool gone;
 };
 
 struct packet {
@@ -129,7 +138,10 @@ struct sim {
 	uint64_t commit;
 	struct raft_id leaders[TERMS];
 	struct raft_id votes[TERMS][NODES][8];
-	unsigned loss, duplicate, delay_max, faults, wipes, moves;
+	/* How this seed is: chances in permille, times in ms. */
+	uint32_t election_ms, beat_ms;
+	unsigned loss, duplicate, delay_max, faults, wipes, moves, changing;
+	unsigned busy; /* the hosts: READs are late, a quarter of that are lost */
 	uint64_t hash;
 	uint64_t proposed, elections, holes, changes;
 };
@@ -166,6 +178,8 @@ void node_start(struct sim *s, struct node *n);
 void node_crash(struct sim *s, struct node *n);
 void node_wipe(struct sim *s, struct node *n);
 enum rmq_error node_step(struct sim *s, struct node *n, struct raft_event *e);
+/* Answers the READs that are due; node_turn: and tells the time. */
+void node_reads(struct sim *s, struct node *n);
 void node_turn(struct sim *s, struct node *n);
 void node_deliver(struct sim *s, struct packet *p);
 /* Asks for a barrier; its number, 0: not now. */

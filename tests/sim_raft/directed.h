@@ -1,0 +1,94 @@
+/*
+ * Directed schedules: what must not happen, or must happen soon, in a cluster whose every
+ * message, disk and clock is moved by hand.
+ */
+#ifndef SIM_RAFT_DIRECTED_H
+#define SIM_RAFT_DIRECTED_H
+
+#include "sim.h"
+
+#define DIRECTED_SAFETY(X) \
+	X(an_answer_names_only_what_was_compared) \
+	X(records_of_older_terms_are_not_committed_by_counting) \
+	X(nothing_is_taken_before_the_noop_is_committed) \
+	X(a_vote_outlives_a_crash) \
+	X(a_term_has_one_vote_in_a_transfer_too) \
+	X(commit_is_capped_by_what_this_message_compared) \
+	X(an_answer_of_an_older_term_is_dropped) \
+	X(one_change_at_a_time) \
+	X(a_change_that_was_not_committed_is_rolled_back) \
+	X(a_wiped_node_is_another_one) \
+	X(a_member_that_moves_stays_a_voter) \
+	X(who_was_only_admitted_counts_for_nothing) \
+	X(a_leader_that_slept_commits_nothing_and_ends_no_barrier) \
+	X(barriers_share_a_round) \
+	X(a_round_that_was_lost_is_repeated) \
+	X(a_single_voter_ends_a_barrier_at_once)
+
+#define DIRECTED_LIVENESS(X) \
+	X(a_node_that_was_cut_off_disturbs_no_one) \
+	X(a_prevote_is_granted_after_the_minimum_timeout) \
+	X(a_leader_without_a_majority_steps_down) \
+	X(a_dead_leader_is_replaced_within_300_ms) \
+	X(who_hears_the_leader_refuses_one_that_lost_it) \
+	X(commit_is_the_median_under_load) \
+	X(bytes_under_way_are_bounded) \
+	X(a_peer_that_takes_nothing_is_left_in_peace) \
+	X(a_full_follower_keeps_its_place) \
+	X(a_follower_that_lags_catches_up_under_load) \
+	X(a_read_that_was_lost_is_asked_for_again) \
+	X(a_removed_node_is_told_and_rests) \
+	X(a_transfer_repeats_its_go) \
+	X(a_transfer_that_fails_ends) \
+	X(an_idle_cluster_stores_nothing) \
+	X(a_commit_index_alone_is_not_stored)
+
+#define DIRECTED(X) DIRECTED_SAFETY(X) DIRECTED_LIVENESS(X)
+
+#define X(name) void directed_##name(struct sim *s);
+DIRECTED(X)
+#undef X
+
+/* Ends the process unless it is so. */
+#define must(is) directed_must(s, is, __LINE__)
+void directed_must(struct sim *s, bool is, unsigned line);
+
+/* Sets of nodes. */
+#define N(slot) (1u << (slot))
+#define ALL	((1u << NODES) - 1)
+
+/* What becomes of messages; zeroed: they wait until they are delivered. */
+struct directed_net {
+	/* Messages with records behind this index are lost, if they would be taken; 0: none. */
+	uint64_t limit;
+	bool no_records;     /* all messages with records are lost */
+	unsigned deaf;	     /* those with records to these nodes are lost */
+	uint64_t lost_bytes; /* of records, so far */
+};
+extern struct directed_net net;
+
+/* A cluster of so many voters; slot 0 leads it and serves. */
+void directed_begin(struct sim *s, unsigned voters);
+/* Messages between these nodes, their READs and disks, until all is done; no time passes. */
+void directed_flow(struct sim *s, unsigned set);
+/* So many ms pass for these nodes; the others stand still. */
+void directed_pass(struct sim *s, unsigned set, uint64_t ms);
+/* What is under way from these to those is lost. */
+void directed_lose(struct sim *s, unsigned from, unsigned to);
+/* This node campaigns among these until it leads. */
+void directed_elect(struct sim *s, unsigned slot, unsigned set);
+/* A record of so many bytes. */
+enum rmq_error directed_propose(struct sim *s, unsigned slot, uint32_t bytes);
+enum rmq_error directed_change(
+    struct sim *s, unsigned slot, enum raft_event_type type, unsigned who);
+/* The oldest message of this type under way from one to the other, NULL: none.  Not borrowed.
+ */
+struct packet *directed_take(
+    struct sim *s, unsigned from, unsigned to, enum raft_message_type type);
+/* What it does next is to deliver these, without their answers. */
+void directed_deliver(struct sim *s, unsigned from, unsigned to);
+struct raft_status directed_status(struct sim *s, unsigned slot);
+struct raft_peer_status directed_peer(struct sim *s, unsigned slot, unsigned peer);
+void directed_sync(struct sim *s, unsigned slot);
+
+#endif

@@ -1,0 +1,345 @@
+/* Schedules that stood still, or cost too much, in other implementations. */
+#include <stdlib.h>
+
+#include "directed.h"
+
+#define BIG RECORD_PAYLOAD_MAX
+
+void directed_a_node_that_was_cut_off_disturbs_no_one(struct sim *s)
+{
+	directed_begin(s, 3);
+	uint64_t term = directed_status(s, 0).term;
+	for (unsigned i = 0; i < 10; i++) {
+		directed_pass(s, N(2), s->election_ms);
+		s->now -= s->election_ms;
+		directed_pass(s, N(0) | N(1), s->election_ms);
+	}
+	must(directed_status(s, 2).role == RAFT_PRECANDIDATE);
+	directed_pass(s, ALL, 3 * s->election_ms);
+	must(directed_status(s, 0).serving && directed_status(s, 0).term == term);
+	must(directed_status(s, 2).role == RAFT_FOLLOWER);
+}
+
+/* Whether this follower would vote for one more term, now. */
+static bool would_vote(struct sim *s, unsigned from, unsigned to)
+{
+	struct raft_status st = directed_status(s, to);
+	struct raft_message m = {.type = RAFT_PREVOTE,
+	    .from = s->nodes[from].id,
+	    .to = s->nodes[to].id,
+	    .term = st.term + 1,
+	    .place = st.last};
+	(void)!node_step(
+	    s, &s->nodes[to], &(struct raft_event){.type = RAFT_EVENT_MESSAGE, .message = &m});
+	struct packet *p = directed_take(s, to, from, RAFT_PREVOTED);
+	must(p != NULL);
+	bool ok = p->m.ok;
+	packet_free(p);
+	return ok;
+}
+
+void directed_a_prevote_is_granted_after_the_minimum_timeout(struct sim *s)
+{
+	directed_begin(s, 3);
+	directed_pass(s, ALL, s->beat_ms);
+	uint64_t began = s->now;
+	while (!would_vote(s, 1, 2))
+		s->now++;
+	must(s->now - began >= s->election_ms - s->beat_ms);
+	must(s->now - began <= s->election_ms);
+	must(directed_status(s, 2).role == RAFT_FOLLOWER);
+}
+
+void directed_a_leader_without_a_majority_steps_down(struct sim *s)
+{
+	directed_begin(s, 5);
+	directed_pass(s, N(0) | N(1) | N(2), 5 * s->election_ms);
+	must(directed_status(s, 0).serving);
+	directed_pass(s, N(0) | N(1), 2 * s->election_ms);
+	must(directed_status(s, 0).role != RAFT_LEADER);
+}
+
+/* ---- the leader dies ---- */
+
+static uint64_t wait_for_leader(struct sim *s, uint64_t limit)
+{
+	uint64_t began = s->now;
+	while (!node_leader(s) && s->now < began + limit)
+		sim_millisecond(s);
+	must(node_leader(s) != NULL);
+	return s->now - began;
+}
+
+/* Its peers notice within 20 ms; messages and disks take up to 3 ms each. */
+static void fail_over(struct sim *s, unsigned voters)
+{
+	s->quiet = true;
+	s->election_ms = 500;
+	s->beat_ms = 100;
+	node_first(s, voters);
+	wait_for_leader(s, 10 * s->election_ms);
+	for (uint64_t end = s->now + s->election_ms; s->now < end;)
+		sim_millisecond(s);
+	struct node *leader = node_leader(s);
+	uint64_t began = s->now, at[NODES];
+	s->by_hand = true;
+	node_crash(s, leader);
+	s->by_hand = false;
+	leader->up_at = UINT64_MAX;
+	for (unsigned i = 0; i < NODES; i++)
+		at[i] = s->now + prng_below(&s->prng, 20);
+	while (!node_leader(s)) {
+		for (unsigned i = 0; i < NODES; i++) {
+			struct raft_event e = {.type = RAFT_EVENT_RESET, .id = leader->id};
+			if (s->nodes[i].raft && at[i] == s->now)
+				(void)!node_step(s, &s->nodes[i], &e);
+		}
+		sim_millisecond(s);
+		must(s->now - began < 300);
+	}
+}
+
+void directed_a_dead_leader_is_replaced_within_300_ms(struct sim *s)
+{
+	uint64_t seed = s->seed;
+	sim_end(s);
+	for (unsigned i = 0; i < 300; i++) {
+		memset(s, 0, sizeof(*s));
+		s->seed = seed;
+		s->prng.state = i;
+		fail_over(s, i % 2 ? 3 : 5);
+		sim_end(s);
+	}
+	memset(s, 0, sizeof(*s));
+}
+
+/* One that lost its connection from a leader that lives asks in vain, and then hears it again.
+ */
+void directed_who_hears_the_leader_refuses_one_that_lost_it(struct sim *s)
+{
+	directed_begin(s, 3);
+	uint64_t term = directed_status(s, 0).term;
+	(void)!node_step(s, &s->nodes[2],
+	    &(struct raft_event){.type = RAFT_EVENT_RESET, .id = s->nodes[0].id});
+	must(would_vote(s, 1, 2) && !would_vote(s, 2, 1));
+	s->nodes[0].cut_to[2] = true;
+	directed_pass(s, ALL, 2 * s->election_ms);
+	must(directed_status(s, 2).role == RAFT_PRECANDIDATE);
+	must(directed_status(s, 0).serving && directed_status(s, 1).term == term);
+	s->nodes[0].cut_to[2] = false;
+	directed_pass(s, ALL, s->beat_ms);
+	must(directed_status(s, 2).role == RAFT_FOLLOWER);
+}
+
+/* ---- records that are under way ---- */
+
+/* The oldest message with records to this peer reaches it, and its answer comes back. */
+static void take_one(struct sim *s, unsigned peer)
+{
+	struct packet *p = directed_take(s, 0, peer, RAFT_APPEND);
+	must(p != NULL);
+	node_deliver(s, p);
+	directed_sync(s, peer);
+	directed_deliver(s, peer, 0);
+}
+
+/* No one ever holds all of the leader's log. */
+void directed_commit_is_the_median_under_load(struct sim *s)
+{
+	directed_begin(s, 5);
+	must(directed_propose(s, 0, 100) == RMQ_E_OK);
+	directed_flow(s, ALL);
+	uint64_t last = directed_status(s, 0).last.index;
+	for (unsigned i = 0; i < 100; i++) {
+		must(directed_propose(s, 0, 100) == RMQ_E_OK);
+		directed_flow(s, N(0));
+		if (i < 10)
+			continue;
+		take_one(s, 1);
+		must(directed_status(s, 0).commit == last + i - 10);
+		take_one(s, 2);
+		must(directed_status(s, 0).commit == last + i - 9);
+	}
+}
+
+static uint32_t under_way(const struct sim *s, unsigned to)
+{
+	uint32_t bytes = 0;
+	for (const struct packet *p = s->packets; p; p = p->next) {
+		for (unsigned i = 0; p->m.to.bytes[0] == to + 1 && i < p->m.run_count; i++)
+			bytes += p->m.runs[i].bytes;
+	}
+	return bytes;
+}
+
+void directed_bytes_under_way_are_bounded(struct sim *s)
+{
+	directed_begin(s, 3);
+	must(directed_propose(s, 0, 100) == RMQ_E_OK);
+	directed_flow(s, ALL);
+	for (unsigned i = 0; i < 300; i++) {
+		must(directed_propose(s, 0, BIG) == RMQ_E_OK);
+		directed_flow(s, N(0) | N(1));
+	}
+	must(directed_peer(s, 0, 1).match == directed_status(s, 0).last.index);
+	must(under_way(s, 2) > RAFT_WINDOW_BYTES - RAFT_MESSAGE_BYTES);
+	must(under_way(s, 2) < RAFT_WINDOW_BYTES + BIG);
+	/* As many messages that are small. */
+	directed_flow(s, ALL);
+	for (unsigned i = 0; i < 300; i++) {
+		must(directed_propose(s, 0, 1) == RMQ_E_OK);
+		directed_flow(s, N(0) | N(1));
+	}
+	must(directed_peer(s, 0, 2).flights == RAFT_WINDOW);
+	directed_flow(s, ALL);
+	must(directed_peer(s, 0, 2).match == directed_status(s, 0).last.index);
+}
+
+/* It answers heartbeats; but what holds records is stuck on the way to it, for long. */
+void directed_a_peer_that_takes_nothing_is_left_in_peace(struct sim *s)
+{
+	directed_begin(s, 3);
+	must(directed_propose(s, 0, 100) == RMQ_E_OK);
+	directed_flow(s, ALL);
+	net.deaf = N(2);
+	for (unsigned i = 0; i < 200; i++)
+		must(directed_propose(s, 0, BIG) == RMQ_E_OK);
+	directed_pass(s, ALL, 100 * s->election_ms);
+	must(net.lost_bytes > RAFT_WINDOW_BYTES);
+	must(net.lost_bytes < RAFT_WINDOW_BYTES + 10 * BIG);
+	net.deaf = 0;
+	directed_pass(s, ALL, 40 * s->election_ms);
+	must(directed_peer(s, 0, 2).match == directed_status(s, 0).last.index);
+}
+
+/* First with the leader in reach, then without it, then room comes. */
+void directed_a_full_follower_keeps_its_place(struct sim *s)
+{
+	directed_begin(s, 3);
+	struct node *full = &s->nodes[2];
+	full->full_until = UINT64_MAX;
+	for (unsigned i = 0; i < 200; i++) {
+		must(directed_propose(s, 0, BIG) == RMQ_E_OK);
+		directed_flow(s, ALL);
+	}
+	uint64_t last = directed_status(s, 0).last.index, took = full->view.last;
+	must(directed_status(s, 0).commit == last);
+	must(took > 50 && took < 100);
+	uint64_t stores = full->stores;
+	directed_pass(s, ALL, 20 * s->election_ms);
+	must(full->stores == stores && full->view.last == took && full->disk.last < took);
+	must(directed_status(s, 2).leader.bytes[0] == 1);
+	directed_pass(s, N(0) | N(1), 20 * s->election_ms);
+	s->now -= 20 * s->election_ms;
+	directed_pass(s, N(2), 20 * s->election_ms);
+	full->full_until = 0;
+	directed_pass(s, ALL, 2 * s->election_ms);
+	must(directed_status(s, 0).serving);
+	must(full->disk.last == directed_status(s, 0).last.index);
+}
+
+void directed_a_follower_that_lags_catches_up_under_load(struct sim *s)
+{
+	directed_begin(s, 3);
+	node_crash(s, &s->nodes[2]);
+	for (unsigned i = 0; i < 3000; i++) {
+		must(directed_propose(s, 0, i % 8 ? 100 : BIG) == RMQ_E_OK);
+		directed_flow(s, N(0) | N(1));
+		if (i % 20 == 0)
+			directed_pass(s, N(0) | N(1), 1);
+	}
+	directed_lose(s, ALL, ALL);
+	node_start(s, &s->nodes[2]);
+	for (unsigned i = 0; i < 200; i++) {
+		must(directed_propose(s, 0, BIG) == RMQ_E_OK);
+		directed_pass(s, ALL, 1);
+	}
+	must(directed_peer(s, 0, 2).match == directed_status(s, 0).last.index);
+}
+
+void directed_a_read_that_was_lost_is_asked_for_again(struct sim *s)
+{
+	directed_begin(s, 3);
+	must(directed_propose(s, 0, 100) == RMQ_E_OK);
+	s->nodes[0].read_count = 0;
+	directed_pass(s, ALL, s->election_ms / 2);
+	must(directed_status(s, 0).commit < directed_status(s, 0).last.index);
+	directed_pass(s, ALL, s->election_ms);
+	must(directed_status(s, 0).commit == directed_status(s, 0).last.index);
+}
+
+/* ---- members and leaders that go ---- */
+
+void directed_a_removed_node_is_told_and_rests(struct sim *s)
+{
+	directed_begin(s, 4);
+	must(directed_change(s, 0, RAFT_EVENT_REMOVE, 3) == RMQ_E_OK);
+	directed_pass(s, N(0) | N(1) | N(2), 5 * s->election_ms);
+	directed_lose(s, ALL, ALL);
+	must(!s->nodes[3].gone && directed_status(s, 3).config->count == 4);
+	directed_pass(s, ALL, 2 * s->election_ms);
+	must(s->nodes[3].gone && directed_status(s, 3).gone);
+	must(directed_status(s, 0).serving);
+	directed_pass(s, N(3), 10 * s->election_ms);
+	must(s->packets == NULL);
+	must(directed_status(s, 3).role == RAFT_FOLLOWER);
+}
+
+void directed_a_transfer_repeats_its_go(struct sim *s)
+{
+	directed_begin(s, 3);
+	must(directed_change(s, 0, RAFT_EVENT_TRANSFER, 1) == RMQ_E_OK);
+	must(!directed_status(s, 0).serving);
+	must(directed_propose(s, 0, 100) == RMQ_E_BUSY);
+	directed_lose(s, ALL, ALL);
+	directed_pass(s, ALL, s->beat_ms + 1);
+	must(directed_status(s, 1).serving);
+	must(directed_status(s, 0).role == RAFT_FOLLOWER);
+}
+
+void directed_a_transfer_that_fails_ends(struct sim *s)
+{
+	directed_begin(s, 3);
+	uint64_t term = directed_status(s, 0).term;
+	must(directed_change(s, 0, RAFT_EVENT_TRANSFER, 1) == RMQ_E_OK);
+	directed_pass(s, N(0) | N(2), s->election_ms / 2);
+	must(!directed_status(s, 0).serving);
+	directed_pass(s, N(0) | N(2), s->election_ms);
+	must(directed_status(s, 0).serving && directed_status(s, 0).term == term);
+	must(directed_propose(s, 0, 100) == RMQ_E_OK);
+}
+
+/* ---- what is stored ---- */
+
+static uint64_t stores(const struct sim *s)
+{
+	uint64_t n = 0;
+	for (unsigned i = 0; i < NODES; i++)
+		n += s->nodes[i].stores;
+	return n;
+}
+
+void directed_an_idle_cluster_stores_nothing(struct sim *s)
+{
+	directed_begin(s, 3);
+	directed_pass(s, ALL, s->beat_ms);
+	uint64_t before = stores(s);
+	directed_pass(s, ALL, 20 * s->election_ms);
+	must(directed_status(s, 0).serving);
+	must(stores(s) == before);
+}
+
+/* One record, one STORE on each node: word of the commit comes later and costs none. */
+void directed_a_commit_index_alone_is_not_stored(struct sim *s)
+{
+	directed_begin(s, 3);
+	uint64_t before = stores(s);
+	for (unsigned i = 0; i < 10; i++) {
+		must(directed_propose(s, 0, 100) == RMQ_E_OK);
+		directed_pass(s, ALL, 2 * s->beat_ms);
+		for (unsigned k = 0; k < 3; k++)
+			must(directed_status(s, k).commit == directed_status(s, 0).last.index);
+	}
+	must(stores(s) - before == 3 * 10);
+	must(s->nodes[1].disk.commit == s->nodes[1].committed - 1);
+}

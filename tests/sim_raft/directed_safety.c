@@ -1,0 +1,362 @@
+/* Schedules that lost records, or would have, in other implementations. */
+#include <stdlib.h>
+
+#include "directed.h"
+
+#define BIG RECORD_PAYLOAD_MAX
+
+/* Slot 0 is cut off with five records of its own; slot 1 leads the others. */
+static void cut_off_with_a_tail(struct sim *s)
+{
+	directed_begin(s, 3);
+	for (unsigned i = 0; i < 5; i++)
+		must(directed_propose(s, 0, 100) == RMQ_E_OK);
+	directed_flow(s, N(0));
+	directed_lose(s, ALL, ALL);
+	directed_elect(s, 1, N(1) | N(2));
+	directed_lose(s, ALL, ALL);
+	must(directed_status(s, 1).serving);
+}
+
+static void beat(struct sim *s, unsigned slot)
+{
+	s->now += s->beat_ms;
+	node_turn(s, &s->nodes[slot]);
+}
+
+/*
+ * The old leader's answer to the new one's empty heartbeat is late; meanwhile the new one has
+ * as many records of its own, which reached nobody.
+ */
+void directed_an_answer_names_only_what_was_compared(struct sim *s)
+{
+	cut_off_with_a_tail(s);
+	beat(s, 1);
+	directed_deliver(s, 1, 0);
+	directed_sync(s, 0);
+	directed_lose(s, N(1), ALL);
+	for (unsigned i = 0; i < 5; i++)
+		must(directed_propose(s, 1, 100) == RMQ_E_OK);
+	directed_flow(s, N(1));
+	directed_lose(s, N(1), ALL);
+	directed_deliver(s, 0, 1);
+	node_crash(s, &s->nodes[1]);
+	directed_elect(s, 2, N(0) | N(2));
+	directed_pass(s, N(0) | N(2), 2 * s->election_ms);
+	must(directed_status(s, 0).commit == 4);
+	must(directed_status(s, 0).last.index == 4);
+}
+
+/* Figure 8 of Raft's first paper: what leaders of terms 2 and 4 have is lost to that of 3. */
+void directed_records_of_older_terms_are_not_committed_by_counting(struct sim *s)
+{
+	directed_begin(s, 5);
+	uint64_t first = directed_status(s, 0).last.index + 1;
+	must(directed_propose(s, 0, BIG) == RMQ_E_OK);
+	must(directed_propose(s, 0, BIG) == RMQ_E_OK);
+	directed_flow(s, N(0) | N(1));
+	node_crash(s, &s->nodes[0]);
+	directed_lose(s, ALL, ALL);
+
+	net.no_records = true;
+	directed_elect(s, 4, N(2) | N(3) | N(4));
+	(void)!directed_propose(s, 4, 100);
+	directed_flow(s, N(4));
+	must(s->nodes[4].disk.last == first);
+	node_crash(s, &s->nodes[4]);
+	directed_lose(s, ALL, ALL);
+
+	node_start(s, &s->nodes[0]);
+	directed_elect(s, 0, N(0) | N(1) | N(2) | N(3));
+	directed_lose(s, ALL, ALL);
+	(void)!directed_propose(s, 0, 100);
+	net.no_records = false;
+	/* The other of the first two says that it has it, and then one more gets the first. */
+	for (unsigned peer = 1; peer <= 2; peer++) {
+		net.limit = peer == 1 ? 0 : first;
+		(void)!node_step(s, &s->nodes[0],
+		    &(struct raft_event){.type = RAFT_EVENT_RESET, .id = s->nodes[peer].id});
+		directed_flow(s, N(0) | N(peer));
+	}
+	must(s->nodes[2].disk.last == first);
+	node_crash(s, &s->nodes[0]);
+	directed_lose(s, ALL, ALL);
+
+	net.limit = 0;
+	node_start(s, &s->nodes[4]);
+	directed_elect(s, 4, N(2) | N(3) | N(4));
+	directed_pass(s, N(2) | N(3) | N(4), s->election_ms);
+	must(directed_status(s, 4).serving);
+}
+
+void directed_nothing_is_taken_before_the_noop_is_committed(struct sim *s)
+{
+	directed_begin(s, 3);
+	net.no_records = true;
+	directed_elect(s, 1, ALL);
+	must(!directed_status(s, 1).serving);
+	must(directed_propose(s, 1, 100) == RMQ_E_BUSY);
+	must(directed_change(s, 1, RAFT_EVENT_ADMIT, 4) == RMQ_E_BUSY);
+	must(directed_change(s, 1, RAFT_EVENT_TRANSFER, 2) == RMQ_E_BUSY);
+	must(node_step(s, &s->nodes[1],
+		 &(struct raft_event){.type = RAFT_EVENT_BARRIER, .seq = 1}) == RMQ_E_BUSY);
+	net.no_records = false;
+	directed_pass(s, ALL, 2 * s->election_ms);
+	must(directed_status(s, 1).serving);
+	must(directed_propose(s, 1, 100) == RMQ_E_OK);
+}
+
+static void ask_for_vote(struct sim *s, unsigned from, unsigned to, uint64_t term)
+{
+	struct raft_message m = {.type = RAFT_VOTE,
+	    .from = s->nodes[from].id,
+	    .to = s->nodes[to].id,
+	    .term = term,
+	    .place = {100, term - 1}};
+	(void)!node_step(
+	    s, &s->nodes[to], &(struct raft_event){.type = RAFT_EVENT_MESSAGE, .message = &m});
+	directed_sync(s, to);
+}
+
+static bool voted(struct sim *s, unsigned from, unsigned to)
+{
+	struct packet *p = directed_take(s, from, to, RAFT_VOTED);
+	must(p != NULL);
+	bool ok = p->m.ok;
+	packet_free(p);
+	return ok;
+}
+
+void directed_a_vote_outlives_a_crash(struct sim *s)
+{
+	directed_begin(s, 3);
+	ask_for_vote(s, 0, 1, 9);
+	must(voted(s, 1, 0));
+	node_crash(s, &s->nodes[1]);
+	node_start(s, &s->nodes[1]);
+	ask_for_vote(s, 2, 1, 9);
+	must(!voted(s, 1, 2));
+	ask_for_vote(s, 0, 1, 9);
+	must(voted(s, 1, 0));
+}
+
+/* Both have the same term: one by a transfer, one by its own timeout. */
+void directed_a_term_has_one_vote_in_a_transfer_too(struct sim *s)
+{
+	directed_begin(s, 3);
+	must(directed_change(s, 0, RAFT_EVENT_TRANSFER, 1) == RMQ_E_OK);
+	directed_deliver(s, 0, 1);
+	directed_sync(s, 1);
+	uint64_t term = directed_status(s, 1).term;
+	must(directed_status(s, 1).role == RAFT_CANDIDATE);
+	ask_for_vote(s, 2, 0, term);
+	must(voted(s, 0, 2));
+	directed_deliver(s, 1, 0);
+	directed_sync(s, 0);
+	must(!voted(s, 0, 1));
+}
+
+/* The cut-off tail is long enough for the new leader's commit index, and is another one. */
+void directed_commit_is_capped_by_what_this_message_compared(struct sim *s)
+{
+	cut_off_with_a_tail(s);
+	must(directed_propose(s, 1, 100) == RMQ_E_OK);
+	directed_flow(s, N(1) | N(2));
+	directed_lose(s, ALL, ALL);
+	must(directed_status(s, 1).commit == 4);
+	beat(s, 1);
+	directed_deliver(s, 1, 0);
+	must(directed_status(s, 0).leader.bytes[0] == 2);
+	must(directed_status(s, 0).commit == 2);
+}
+
+void directed_an_answer_of_an_older_term_is_dropped(struct sim *s)
+{
+	directed_begin(s, 3);
+	must(directed_propose(s, 0, 100) == RMQ_E_OK);
+	node_reads(s, &s->nodes[0]);
+	directed_deliver(s, 0, 1);
+	directed_deliver(s, 0, 2);
+	directed_sync(s, 1);
+	directed_sync(s, 2);
+	struct packet *late = directed_take(s, 2, 0, RAFT_APPENDED);
+	must(late && late->m.ok && late->m.place.index == 3);
+	directed_lose(s, ALL, ALL);
+	net.no_records = true;
+	directed_elect(s, 1, ALL);
+	directed_elect(s, 0, N(0) | N(2));
+	must(directed_peer(s, 0, 2).match == 0);
+	node_deliver(s, late);
+	must(directed_peer(s, 0, 2).match == 0);
+}
+
+void directed_one_change_at_a_time(struct sim *s)
+{
+	directed_begin(s, 3);
+	must(directed_change(s, 0, RAFT_EVENT_ADMIT, 3) == RMQ_E_OK);
+	must(directed_change(s, 0, RAFT_EVENT_ADMIT, 4) == RMQ_E_BUSY);
+	must(directed_change(s, 0, RAFT_EVENT_REMOVE, 2) == RMQ_E_BUSY);
+	directed_flow(s, ALL);
+	must(directed_change(s, 0, RAFT_EVENT_ADMIT, 4) == RMQ_E_OK);
+}
+
+void directed_a_change_that_was_not_committed_is_rolled_back(struct sim *s)
+{
+	directed_begin(s, 3);
+	must(directed_change(s, 0, RAFT_EVENT_REMOVE, 2) == RMQ_E_OK);
+	directed_sync(s, 0);
+	must(directed_status(s, 0).config->count == 2);
+	directed_lose(s, ALL, ALL);
+	directed_elect(s, 1, N(1) | N(2));
+	directed_pass(s, ALL, s->election_ms);
+	must(directed_status(s, 0).role == RAFT_FOLLOWER);
+	must(directed_status(s, 0).config_index == 1);
+	must(directed_status(s, 0).config->count == 3);
+}
+
+/* ---- members ---- */
+
+static const struct raft_member *member(struct sim *s, unsigned leader, const char *name)
+{
+	return raft_config_find_name(directed_status(s, leader).config, name);
+}
+
+/* Its answers count for nothing before it was taken in anew. */
+void directed_a_wiped_node_is_another_one(struct sim *s)
+{
+	directed_begin(s, 3);
+	struct raft_id old = s->nodes[2].id;
+	node_wipe(s, &s->nodes[2]);
+	node_start(s, &s->nodes[2]);
+	uint64_t stores = s->nodes[0].stores;
+	must(directed_change(s, 0, RAFT_EVENT_ADMIT, 2) == RMQ_E_OK);
+	must(directed_change(s, 0, RAFT_EVENT_ADD_LEARNER, 2) == RMQ_E_EXISTS);
+	must(directed_change(s, 0, RAFT_EVENT_PROMOTE, 2) == RMQ_E_NOTHING);
+	must(s->nodes[0].stores == stores);
+
+	struct raft_event remove = {.type = RAFT_EVENT_REMOVE, .id = old};
+	must(node_step(s, &s->nodes[0], &remove) == RMQ_E_OK);
+	directed_flow(s, ALL);
+	must(directed_change(s, 0, RAFT_EVENT_ADD_LEARNER, 2) == RMQ_E_NOTHING);
+	must(directed_change(s, 0, RAFT_EVENT_ADMIT, 2) == RMQ_E_OK);
+	directed_flow(s, ALL);
+	must(directed_change(s, 0, RAFT_EVENT_ADD_LEARNER, 2) == RMQ_E_OK);
+	must(directed_change(s, 0, RAFT_EVENT_PROMOTE, 2) == RMQ_E_BUSY);
+	directed_flow(s, ALL);
+	must(directed_change(s, 0, RAFT_EVENT_PROMOTE, 2) == RMQ_E_OK);
+	directed_flow(s, ALL);
+	must(member(s, 0, "n2")->flags == (RAFT_VOTER | RAFT_BROKER));
+	must(directed_status(s, 2).commit >= 2);
+}
+
+void directed_a_member_that_moves_stays_a_voter(struct sim *s)
+{
+	directed_begin(s, 3);
+	uint64_t stores = s->nodes[0].stores;
+	must(directed_change(s, 0, RAFT_EVENT_ADD_LEARNER, 1) == RMQ_E_OK);
+	must(s->nodes[0].stores == stores);
+	s->moves++;
+	must(directed_change(s, 0, RAFT_EVENT_ADD_LEARNER, 1) == RMQ_E_OK);
+	must(s->nodes[0].stores == stores + 1);
+	directed_flow(s, ALL);
+	must(directed_status(s, 2).config_index == directed_status(s, 2).last.index);
+	must(strcmp(member(s, 2, "n1")->address, "n1:2") == 0);
+	must(member(s, 2, "n1")->flags == (RAFT_VOTER | RAFT_BROKER));
+
+	/* Neither is another's name taken, nor its key. */
+	struct raft_member m;
+	node_member(s, &s->nodes[1], &m);
+	m.key[5] = 1;
+	struct raft_event e = {.type = RAFT_EVENT_ADD_LEARNER, .member = &m};
+	must(node_step(s, &s->nodes[0], &e) == RMQ_E_EXISTS);
+	e.type = RAFT_EVENT_ADMIT;
+	must(node_step(s, &s->nodes[0], &e) == RMQ_E_EXISTS);
+	node_member(s, &s->nodes[1], &m);
+	m.name[1] = '9';
+	must(node_step(s, &s->nodes[0], &e) == RMQ_E_EXISTS);
+	e.type = RAFT_EVENT_ADD_LEARNER;
+	must(node_step(s, &s->nodes[0], &e) == RMQ_E_EXISTS);
+}
+
+void directed_who_was_only_admitted_counts_for_nothing(struct sim *s)
+{
+	directed_begin(s, 3);
+	for (unsigned i = 3; i < NODES; i++) {
+		must(directed_change(s, 0, RAFT_EVENT_ADMIT, i) == RMQ_E_OK);
+		directed_flow(s, N(0) | N(1));
+	}
+	must(directed_status(s, 0).config->count == NODES);
+	must(directed_status(s, 0).commit == directed_status(s, 0).last.index);
+	struct raft_event remove = {.type = RAFT_EVENT_REMOVE, .name = "n4"};
+	must(node_step(s, &s->nodes[0], &remove) == RMQ_E_OK);
+	directed_flow(s, N(0) | N(1));
+	must(!member(s, 1, "n4") && member(s, 1, "n3") && member(s, 1, "n5"));
+	must(node_step(s, &s->nodes[0], &remove) == RMQ_E_NOTHING);
+	remove.name = NULL;
+	must(node_step(s, &s->nodes[0], &remove) == RMQ_E_NOTHING);
+}
+
+/* ---- barriers ---- */
+
+/* Its clock stood still as well, so that it does not know that it slept. */
+void directed_a_leader_that_slept_commits_nothing_and_ends_no_barrier(struct sim *s)
+{
+	directed_begin(s, 3);
+	s->nodes[0].skew -= 3 * (int64_t)s->election_ms;
+	directed_elect(s, 1, N(1) | N(2));
+	must(directed_propose(s, 1, 100) == RMQ_E_OK);
+	directed_flow(s, N(1) | N(2));
+	directed_lose(s, ALL, ALL);
+	must(directed_status(s, 0).serving);
+	must(node_barrier(s, &s->nodes[0]) == 1);
+	must(directed_propose(s, 0, 100) == RMQ_E_OK);
+	directed_pass(s, ALL, 2 * s->election_ms);
+	must(s->nodes[0].barrier_count == 1);
+	must(directed_status(s, 0).role == RAFT_FOLLOWER);
+	must(directed_status(s, 0).commit == directed_status(s, 1).commit);
+}
+
+static unsigned count(struct sim *s, unsigned to, enum raft_message_type type)
+{
+	unsigned n = 0;
+	for (struct packet *p = s->packets; p; p = p->next)
+		n += p->m.type == type && p->m.to.bytes[0] == to + 1;
+	return n;
+}
+
+void directed_barriers_share_a_round(struct sim *s)
+{
+	directed_begin(s, 3);
+	struct node *n = &s->nodes[0];
+	for (unsigned i = 0; i < 10; i++)
+		must(node_barrier(s, n) == i + 1);
+	must(count(s, 1, RAFT_APPEND) == 1 && n->barrier_count == 10);
+	directed_deliver(s, 0, 1);
+	directed_deliver(s, 1, 0);
+	must(count(s, 1, RAFT_APPEND) == 1 && n->barrier_count == 9);
+	/* The other one answers the first round only now. */
+	struct packet *first = directed_take(s, 0, 2, RAFT_APPEND);
+	node_deliver(s, first);
+	directed_deliver(s, 2, 0);
+	must(n->barrier_count == 9);
+	directed_deliver(s, 0, 1);
+	directed_deliver(s, 1, 0);
+	must(n->barrier_count == 0);
+}
+
+void directed_a_round_that_was_lost_is_repeated(struct sim *s)
+{
+	directed_begin(s, 3);
+	must(node_barrier(s, &s->nodes[0]) == 1);
+	must(node_barrier(s, &s->nodes[0]) == 2);
+	directed_lose(s, ALL, ALL);
+	directed_pass(s, ALL, s->beat_ms);
+	must(s->nodes[0].barrier_count == 0);
+}
+
+void directed_a_single_voter_ends_a_barrier_at_once(struct sim *s)
+{
+	directed_begin(s, 1);
+	must(node_barrier(s, &s->nodes[0]) == 1);
+	must(s->nodes[0].barrier_count == 0);
+}

@@ -1,0 +1,38 @@
+/*
+ * By which broken rule each known-bad variant of the core is to be found, and where: any other
+ * rule, or none, means that a check does not work.
+ */
+#ifndef SIM_RAFT_RULES_H
+#define SIM_RAFT_RULES_H
+
+/* variant, directed schedule ("": random seeds), the rules that may be the first to break */
+#define FOUND_BY(X) \
+	X(VOTE_FORGOTTEN, "", "a vote that is not durable") \
+	X(VOTE_EARLY, "", "a message of a term that is not durable", \
+	    "a vote that is not durable") \
+	X(ACK_EARLY, "", "a message of a term that is not durable", \
+	    "acknowledged and not durable") \
+	X(ACK_UNVERIFIED, "an_answer_names_only_what_was_compared", \
+	    "a leader lacks a committed record") \
+	X(COMMIT_OLD_TERM, "records_of_older_terms_are_not_committed_by_counting", \
+	    "a leader lacks a committed record") \
+	X(NO_NOOP, "records_of_older_terms_are_not_committed_by_counting", \
+	    "a leader lacks a committed record") \
+	X(COMMIT_UNCLAMPED, "", "state machine safety: committed is something else") \
+	X(HOLE_AT_APPEND_LEADER, "", "a hole that no committed END made", \
+	    "a hole above the own commit index") \
+	X(HOLE_AT_APPEND_FOLLOWER, "", "a hole that no committed END made", \
+	    "a hole above the own commit index") \
+	X(HOLE_RAW_COMMIT, "", "a hole that no committed END made", \
+	    "a hole above the own commit index") \
+	X(CONFIG_HOLES, "", "a configuration became a hole") \
+	X(HOLE_UNCHECKED, "", "log matching: another record comes before", \
+	    "state machine safety: committed is something else") \
+	X(HOLE_LAST_TERM, "", "a hole where no record was", \
+	    "log matching: another record comes before") \
+	X(HOLE_BEFORE_COVER, "", "a hole on disk before its cover") \
+	X(TWO_CONFIGS, "", "a leader lacks a committed record", "two leaders in a term", \
+	    "state machine safety: committed is something else") \
+	X(BARRIER_WITHOUT_ROUND, "a_leader_that_slept_commits_nothing_and_ends_no_barrier", "a barrier is done, and this log lacks what was committed")
+
+#endif
