@@ -177,7 +177,9 @@ void sim_millisecond(struct sim *s)
 				node_crash(s, n);
 				continue;
 			}
-			while (node_sync(s, n) && prng_chance(&s->prng, 500))
+			/* What has come meanwhile may share a sync. */
+			bool all = prng_chance(&s->prng, 500);
+			while (node_sync(s, n) && (all || prng_chance(&s->prng, 500)))
 				;
 			n->sync_at = s->now + prng_range(&s->prng, 1, s->quiet ? 3 : 30);
 		}
