@@ -587,6 +587,17 @@ static void a_lost_connection_releases_nothing_and_delivers_again_to_its_session
 	assert_int_equal(again.stamp, 0);
 }
 
+static void what_waits_for_a_connection_that_is_gone_goes_nowhere(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	send_lines(1, 1, "q", 1);
+	broker_flush(w.broker);
+	broker_disconnect(w.broker, 1);
+	run();
+	expect_nothing(1);
+}
+
 static void the_proven_death_of_a_holder_ends_its_leases(void **state)
 {
 	(void)state;
@@ -793,6 +804,7 @@ int main(void)
 	    TEST(an_extension_keeps_all_leases_of_the_session),
 	    TEST(a_detached_lease_is_not_extended),
 	    TEST(a_lost_connection_releases_nothing_and_delivers_again_to_its_session),
+	    TEST(what_waits_for_a_connection_that_is_gone_goes_nowhere),
 	    TEST(the_proven_death_of_a_holder_ends_its_leases),
 	    TEST(a_session_that_left_no_trace_begins_anew_and_a_forgotten_one_does_not),
 	    TEST(a_large_message_comes_back_piece_by_piece),
