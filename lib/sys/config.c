@@ -95,7 +95,7 @@ static bool parse_seed(struct config_seeds *seeds, const char *word, const char 
 {
 	const char *at = strchr(word, '@');
 	char name[RAFT_NAME_MAX + 2];
-	struct config_seed seed;
+	struct config_seed seed = {0};
 	*why = "a seed is NAME@HOST:PORT";
 	if (!at || at - word > RAFT_NAME_MAX)
 		return false;

@@ -200,6 +200,11 @@ uint16_t link_listener_port(const struct link_listener *l)
 	return host.port;
 }
 
+unsigned link_listener_half_open(const struct link_listener *l)
+{
+	return l->half_open_count;
+}
+
 void link_listener_free(struct link_listener *l)
 {
 	if (!l)

@@ -54,6 +54,9 @@ enum rmq_error link_listener_new(struct link_net *net,
 /* The port that it listens on. */
 uint16_t link_listener_port(const struct link_listener *l);
 
+/* How many are half-open. */
+unsigned link_listener_half_open(const struct link_listener *l);
+
 /*
  * Stops; half-open connections are dropped, those that are up stay, their callbacks come as
  * before.

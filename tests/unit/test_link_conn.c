@@ -1,4 +1,5 @@
 /* Encrypted connections over TCP on the loopback, all in one loop. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,12 +14,14 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sodium.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <uv.h>
 
 #include "sys/clock.h"
 #include "sys/link_dialer.h"
 #include "sys/link_listener.h"
+#include "sys/link_state.h"
 
 #define WAIT_MS 20000
 
@@ -123,24 +126,27 @@ static const struct link_events events = {on_up, on_frame, on_drained, on_down};
 
 /* ---- the world ---- */
 
-static void on_guard(uv_timer_t *timer)
+static unsigned ticks;
+
+/* Lets conditions outside of the loop be looked at again. */
+static void on_tick(uv_timer_t *timer)
 {
-	*(bool *)timer->data = true;
+	(void)timer;
+	ticks++;
 }
 
 /* Turns the loop until the condition holds. */
 #define wait_until(condition) \
 	do { \
-		bool late_ = false; \
-		uv_timer_t guard_; \
-		guard_.data = &late_; \
-		uv_timer_init(&loop, &guard_); \
-		uv_timer_start(&guard_, on_guard, WAIT_MS, 0); \
-		while (!(condition) && !late_) \
+		uint64_t begin_ = clock_mono().ms; \
+		uv_timer_t tick_; \
+		uv_timer_init(&loop, &tick_); \
+		uv_timer_start(&tick_, on_tick, 5, 5); \
+		while (!(condition) && clock_mono().ms - begin_ < WAIT_MS) \
 			uv_run(&loop, UV_RUN_ONCE); \
-		uv_close((uv_handle_t *)&guard_, NULL); \
+		uv_close((uv_handle_t *)&tick_, NULL); \
 		uv_run(&loop, UV_RUN_NOWAIT); \
-		if (late_) \
+		if (clock_mono().ms - begin_ >= WAIT_MS) \
 			fail_msg("in vain: %s", #condition); \
 	} while (0)
 
@@ -261,9 +267,641 @@ static void frames_go_both_ways(void **state)
 	assert_int_equal(a.downs, 0);
 }
 
+/* What is sent in one turn leaves in few records, though each is small. */
+static void small_frames_of_a_turn_share_records(void **state)
+{
+	(void)state;
+	struct link_dialer *d = establish();
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(send_frame(a.conn, 1, 20), RMQ_E_OK);
+	assert_int_equal(link_conn_queued(a.conn), 28000);
+	link_net_flush(net_a);
+	assert_int_equal(link_conn_queued(a.conn), 0);
+	assert_int_equal(a.conn->link.noise.out.counter, 2); /* the confirmation is the first */
+	wait_until(b.frames == 1000);
+	assert_int_equal(a.drained, 1);
+	link_dialer_free(d);
+}
+
+/* An idle connection keeps no memory for bytes. */
+static void an_idle_connection_is_small(void **state)
+{
+	(void)state;
+	b.echo = true;
+	struct link_dialer *d = establish();
+	for (int i = 0; i < 50; i++)
+		assert_int_equal(send_frame(a.conn, 1, FRAME_PAYLOAD_MAX), RMQ_E_OK);
+	wait_until(a.frames == 50);
+	struct link_conn *ends[] = {a.conn, b.conn};
+	for (int i = 0; i < 2; i++) {
+		assert_null(ends[i]->raw);
+		assert_null(ends[i]->plain);
+		assert_true(STAILQ_EMPTY(&ends[i]->blocks));
+	}
+	assert_in_range(net_a->in.count, 0, LINK_POOL_MAX);
+	assert_in_range(net_a->out.count, 0, LINK_POOL_MAX);
+	assert_in_range(sizeof(struct link_conn), 0, 4096);
+	link_dialer_free(d);
+}
+
+static void the_queue_is_bounded_and_drains(void **state)
+{
+	unsigned sent = 0;
+	(void)state;
+	struct link_dialer_options o = dialing();
+	o.window = (struct link_window){.max = 16 << 20, .mark = 1 << 20};
+	struct link_dialer *d = dial(&o);
+	wait_until(a.ups == 1 && b.ups == 1);
+	while (send_frame(a.conn, 1, 65536) == RMQ_E_OK)
+		sent++;
+	assert_int_equal(send_frame(a.conn, 1, 65536), RMQ_E_FULL);
+	assert_in_range(link_conn_queued(a.conn), (16 << 20) - 65544, 16 << 20);
+	assert_int_equal(a.drained, 0);
+	wait_until(a.drained == 1);
+	assert_in_range(link_conn_queued(a.conn), 0, 1 << 20);
+	wait_until(b.frames == sent);
+	assert_int_equal(b.bytes, (size_t)sent * 65536);
+	link_dialer_free(d);
+}
+
+/* ---- the end of one ---- */
+
+static void closing_sends_what_is_queued_and_a_cut_is_told_as_one(void **state)
+{
+	(void)state;
+	struct link_dialer *d = establish();
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(send_frame(a.conn, 1, 60000), RMQ_E_OK);
+	assert_int_equal(send_frame(b.conn, 1, 10), RMQ_E_OK);
+	link_conn_close(a.conn);
+	assert_null(link_dialer_conn(d));
+	wait_until(b.downs == 1);
+	assert_int_equal(b.error, RMQ_E_OK);
+	assert_int_equal(b.frames, 100);
+	assert_int_equal(a.downs, 0);
+	assert_int_equal(a.frames, 0);
+	/* The dialer dials again. */
+	wait_until(a.ups == 2 && b.ups == 2);
+	link_conn_cut(a.conn);
+	wait_until(b.downs == 2);
+	assert_int_equal(b.error, RMQ_E_INTERRUPTED);
+	wait_until(a.ups == 3 && b.ups == 3);
+	/* The other way round. */
+	link_conn_close(b.conn);
+	b.conn = NULL;
+	wait_until(a.downs == 1);
+	assert_int_equal(a.error, RMQ_E_OK);
+	wait_until(a.ups == 4 && b.ups == 4);
+	link_conn_cut(b.conn);
+	b.conn = NULL;
+	wait_until(a.downs == 2);
+	assert_int_equal(a.error, RMQ_E_INTERRUPTED);
+	link_dialer_free(d);
+}
+
+static void a_callback_may_end_its_connection(void **state)
+{
+	(void)state;
+	struct link_dialer *d = establish();
+	for (int i = 0; i < 2; i++) {
+		unsigned frames = b.frames, ups = b.ups;
+		b.close_on_frame = i == 0;
+		b.cut_on_frame = i == 1;
+		for (int n = 0; n < 5; n++)
+			assert_int_equal(send_frame(a.conn, 1, 70), RMQ_E_OK);
+		wait_until(a.downs == (unsigned)i + 1);
+		assert_int_equal(a.error, i == 0 ? RMQ_E_OK : RMQ_E_INTERRUPTED);
+		assert_int_equal(b.frames, frames + 1);
+		b.conn = NULL;
+		wait_until(b.ups == ups + 1 && a.ups == b.ups);
+	}
+	b.close_on_frame = b.cut_on_frame = false;
+	b.close_on_up = true;
+	link_conn_close(a.conn);
+	wait_until(a.downs >= 5);
+	assert_int_equal(b.frames, 2);
+	link_dialer_free(d);
+	b.conn = NULL;
+}
+
+/* ---- who is not let in ---- */
+
+/* A dialer like that is not let in, and the listener's host hears of nothing. */
+static void assert_out(struct link_net *net, const struct link_dialer_options *o,
+    const char *listener_why, unsigned asked)
+{
+	unsigned refusals = b.refusals, failures = a.failures;
+	b.asked = 0;
+	struct link_dialer *d = link_dialer_new(net, o);
+	wait_until(b.refusals > refusals && a.failures > failures);
+	link_dialer_free(d);
+	assert_int_equal(a.error, RMQ_E_DENIED);
+	assert_string_equal(b.why, listener_why);
+	assert_in_range(b.asked, asked, asked * 3);
+	assert_int_equal(a.ups + b.ups + b.frames, 0);
+}
+
+static void strangers_are_not_let_in(void **state)
+{
+	static const char meant[] = "it means another key, name or cluster";
+	struct link_dialer_options o = dialing();
+	struct link_net *net_c = link_net_new(&loop, secret_c, slice_str("node-c"));
+	(void)state;
+	link_net_cluster(net_c, slice_str("cluster"));
+	assert_out(net_c, &o, "its key is not known", 1);
+	memcpy(o.key, key_c, KEY_SIZE);
+	assert_out(net_a, &o, meant, 0);
+	o = dialing();
+	o.name = slice_str("node-c");
+	assert_out(net_a, &o, meant, 0);
+	o = dialing();
+	o.role = LINK_GATE;
+	assert_out(net_a, &o, "its key is not known", 1);
+	o.role = LINK_CLIENT;
+	assert_out(net_a, &o, "what it says is no link of rmq", 0);
+	o.role = LINK_BULK;
+	link_net_cluster(net_a, slice_str("another"));
+	assert_out(net_a, &o, meant, 0);
+	/* Who joins means any cluster. */
+	o.role = LINK_JOIN;
+	struct link_dialer *d = dial(&o);
+	wait_until(b.ups == 1);
+	assert_int_equal(b.role, LINK_JOIN);
+	link_dialer_free(d);
+	wait_until(b.downs == 1);
+	/* Our own key, at our own port. */
+	o = dialing();
+	link_net_free(net_c);
+	net_c = link_net_new(&loop, secret_b, slice_str("node-b"));
+	a.failures = 0;
+	d = link_dialer_new(net_c, &o);
+	wait_until(a.failures > 0);
+	assert_int_equal(a.error, RMQ_E_DENIED);
+	link_dialer_free(d);
+	link_net_free(net_c);
+}
+
+/* ---- bytes of our own ---- */
+
+struct raw {
+	int fd;
+	struct link link;
+	uint8_t bytes[256]; /* what it has sent, or will */
+	struct writer out;
+	uint8_t in[256];
+	size_t in_len;
+};
+
+/* A connection from 127.0.0.0 + host. */
+static int raw_connect(uint16_t port, uint32_t host)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(fd >= 0);
+	in.sin_addr.s_addr = htonl(0x7f000000 + host);
+	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	in.sin_port = htons(port);
+	assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	return fd;
+}
+
+/* Whether the other side has ended it. */
+static bool closed(int fd)
+{
+	uint8_t byte;
+	ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	return n == 0 || (n < 0 && errno != EAGAIN);
+}
+
+static void raw_send(struct raw *r, const void *bytes, size_t len)
+{
+	assert_int_equal(send(r->fd, bytes, len, MSG_NOSIGNAL), len);
+}
+
+static bool raw_received(struct raw *r, size_t len)
+{
+	ssize_t n = recv(r->fd, r->in + r->in_len, sizeof(r->in) - r->in_len, 0);
+	if (n > 0)
+		r->in_len += (size_t)n;
+	return r->in_len >= len;
+}
+
+/* Connects; r->out is role and message 1 of node a. */
+static void raw_begin(struct raw *r, const uint8_t ephemeral[KEY_SIZE])
+{
+	struct link_identity id = {.role = LINK_NODE,
+	    .cluster = slice_str("cluster"),
+	    .responder = slice_str("node-b"),
+	    .secret = secret_a,
+	    .ephemeral = ephemeral};
+	memset(r, 0, sizeof(*r));
+	r->fd = raw_connect(link_listener_port(listener), 1);
+	r->out = writer_of(r->bytes, sizeof(r->bytes));
+	assert_int_equal(link_initiate(&r->link, &id, key_b, &r->out), RMQ_E_OK);
+}
+
+/* Takes message 2; r->out is the confirmation. */
+static void raw_take(struct raw *r)
+{
+	uint8_t nothing[1];
+	struct writer plain = writer_of(nothing, 0);
+	size_t used;
+	wait_until(raw_received(r, LINK_REPLY_MAX));
+	r->out.len = 0;
+	assert_int_equal(
+	    link_receive(&r->link, slice_of(r->in, r->in_len), &used, &plain, &r->out),
+	    RMQ_E_OK);
+	assert_int_equal(used, LINK_REPLY_MAX);
+	assert_int_equal(r->out.len, LINK_OVERHEAD);
+}
+
+static void raw_establish(struct raw *r)
+{
+	static const uint8_t ephemeral[KEY_SIZE] = {1, 2, 3};
+	unsigned ups = b.ups;
+	raw_begin(r, ephemeral);
+	raw_send(r, r->bytes, r->out.len);
+	raw_take(r);
+	raw_send(r, r->bytes, r->out.len);
+	wait_until(b.ups == ups + 1);
+}
+
+static void a_repeated_message_1_has_no_effect(void **state)
+{
+	static const uint8_t ephemeral[KEY_SIZE] = {1, 2, 3};
+	struct raw first, again;
+	(void)state;
+	raw_begin(&first, ephemeral);
+	raw_send(&first, first.bytes, first.out.len);
+	memcpy(again.bytes, first.bytes, sizeof(again.bytes));
+	raw_take(&first);
+	raw_send(&first, first.bytes, first.out.len);
+	wait_until(b.ups == 1);
+	/* Someone has listened, and says the same. */
+	again.in_len = 0;
+	again.fd = raw_connect(link_listener_port(listener), 1);
+	raw_send(&again, again.bytes, LINK_FIRST_SIZE);
+	wait_until(raw_received(&again, LINK_REPLY_MAX));
+	raw_send(&again, first.bytes, LINK_OVERHEAD);
+	wait_until(closed(again.fd));
+	assert_int_equal(b.ups, 1);
+	assert_int_equal(b.asked, 2);
+	assert_int_equal(b.refusals, 1);
+	assert_false(closed(first.fd));
+	close(first.fd);
+	close(again.fd);
+	wait_until(b.downs == 1);
+}
+
+static void a_handshake_cut_at_any_byte_leaves_nothing(void **state)
+{
+	static const uint8_t ephemeral[KEY_SIZE] = {1, 2, 3};
+	struct raw r;
+	(void)state;
+	for (size_t len = 0; len < LINK_FIRST_SIZE + LINK_OVERHEAD; len++) {
+		unsigned refusals = b.refusals;
+		size_t first = len < LINK_FIRST_SIZE ? len : LINK_FIRST_SIZE;
+		raw_begin(&r, ephemeral);
+		raw_send(&r, r.bytes, first);
+		if (first == LINK_FIRST_SIZE) {
+			raw_take(&r);
+			raw_send(&r, r.bytes, len - first);
+		}
+		close(r.fd);
+		wait_until(b.refusals == refusals + 1);
+		assert_string_equal(b.why, "gone before it was known");
+	}
+	assert_int_equal(b.ups, 0);
+}
+
+/* The dialler's side: message 2 in part, and then nothing more. */
+static void a_reply_cut_at_any_byte_is_a_failure(void **state)
+{
+	static const uint8_t ephemeral[KEY_SIZE] = {1, 2, 3};
+	struct sockaddr_in in = {
+	    .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t in_len = sizeof(in);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), conn;
+	struct link_dialer_options o = dialing();
+	(void)state;
+	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &in_len), 0);
+	o.address.port = ntohs(in.sin_port);
+	o.backoff_max_ms = 20;
+	struct link_dialer *d = dial(&o);
+	for (size_t len = 0; len <= LINK_REPLY_MAX; len++) {
+		struct link_identity id = {.role = LINK_NODE,
+		    .cluster = slice_str("cluster"),
+		    .responder = slice_str("node-b"),
+		    .secret = secret_b,
+		    .ephemeral = ephemeral};
+		struct raw r = {.in_len = 0};
+		struct writer none = writer_of(r.bytes, 0);
+		size_t used;
+		unsigned failures = a.failures, downs = a.downs;
+		wait_until((conn = accept4(fd, NULL, NULL, SOCK_NONBLOCK)) >= 0);
+		r.fd = conn;
+		wait_until(raw_received(&r, LINK_FIRST_SIZE));
+		r.out = writer_of(r.bytes, sizeof(r.bytes));
+		assert_int_equal(link_respond(&r.link, &id, known, &b), RMQ_E_OK);
+		assert_int_equal(link_receive(&r.link, slice_of(r.in + 1, LINK_FIRST_SIZE - 1),
+				     &used, &none, &r.out),
+		    RMQ_E_OK);
+		raw_send(&r, r.bytes, len);
+		if (len == LINK_REPLY_MAX)
+			wait_until(raw_received(&r, LINK_FIRST_SIZE + LINK_OVERHEAD));
+		close(r.fd);
+		wait_until(a.failures + a.downs == failures + downs + 1);
+	}
+	assert_int_equal(a.failures, LINK_REPLY_MAX);
+	assert_int_equal(a.ups, 1);
+	assert_int_equal(a.downs, 1);
+	link_dialer_free(d);
+	close(fd);
+}
+
+static void other_first_bytes_are_dropped_when_they_can_be_told(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t len;
+	} cases[] = {{"\0", 1}, {"\6", 1}, {"\2", 1}, {"\1\x61\0", 3}, {"\1\x5f\0", 3},
+	    {"\1\0\0", 3}, {"\1\xff\xff", 3}, {"GET / HTTP/1.0\r\n\r\n", 18}};
+	static uint8_t much[1 << 20];
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct raw r = {.fd = raw_connect(link_listener_port(listener), 1)};
+		raw_send(&r, cases[i].bytes, cases[i].len);
+		wait_until(closed(r.fd));
+		assert_string_equal(b.why, "what it says is no link of rmq");
+		close(r.fd);
+	}
+	/* Of the right form, and nothing else: one answer less than there are bytes. */
+	struct raw r = {.fd = raw_connect(link_listener_port(listener), 1)};
+	memset(much, 1, sizeof(much));
+	memcpy(much, "\1\x60\0", 3);
+	assert_true(send(r.fd, much, sizeof(much), MSG_NOSIGNAL) > 0);
+	wait_until(closed(r.fd));
+	assert_int_equal(b.refusals, sizeof(cases) / sizeof(cases[0]) + 1);
+	assert_int_equal(b.ups + b.asked, 0);
+	close(r.fd);
+}
+
+/* A byte at each tick of 5 ms: all of it would take half a second. */
+static bool closed_or_fed(struct raw *r, unsigned *last, size_t *sent)
+{
+	if (closed(r->fd))
+		return true;
+	if (ticks > *last && *sent < LINK_FIRST_SIZE - 1) {
+		*last = ticks;
+		raw_send(r, r->bytes + (*sent)++, 1);
+	}
+	return false;
+}
+
+static void a_slow_handshake_ends_at_an_absolute_deadline(void **state)
+{
+	static const uint8_t ephemeral[KEY_SIZE] = {1, 2, 3};
+	struct link_listener_options o = listening();
+	struct raw r;
+	size_t sent = 0;
+	(void)state;
+	o.handshake_ms = 100;
+	listen_with(&o);
+	raw_begin(&r, ephemeral);
+	uint64_t begin = clock_mono().ms;
+	unsigned last = ticks;
+	wait_until(closed_or_fed(&r, &last, &sent));
+	assert_in_range(clock_mono().ms - begin, 95, WAIT_MS);
+	assert_in_range(sent, 2, LINK_FIRST_SIZE - 1);
+	assert_string_equal(b.why, "no handshake in time");
+	close(r.fd);
+	/* One that is up has no deadline. */
+	struct link_dialer *d = establish();
+	begin = clock_mono().ms;
+	wait_until(clock_mono().ms - begin > 200);
+	assert_int_equal(b.downs, 0);
+	link_dialer_free(d);
+}
+
+static void a_bad_record_or_frame_ends_the_connection(void **state)
+{
+	static const uint8_t bad_frame[FRAME_HEADER_SIZE] = {0, 0, 0, 0, 1, 1, 0, 0};
+	static const uint8_t large_frame[FRAME_HEADER_SIZE] = {1, 4, 1, 0, 1, 0, 0, 0};
+	static const uint8_t good_frame[FRAME_HEADER_SIZE] = {0, 0, 0, 0, 1, 0, 0, 0};
+	struct raw r;
+	(void)state;
+	for (int i = 0; i < 5; i++) {
+		raw_establish(&r);
+		r.out.len = 0;
+		assert_int_equal(link_send(&r.link,
+				     slice_of(i == 1   ? bad_frame
+					      : i == 2 ? large_frame
+						       : good_frame,
+					 i == 3 ? 5 : FRAME_HEADER_SIZE),
+				     &r.out),
+		    RMQ_E_OK);
+		if (i == 0)
+			r.bytes[r.out.len - 1] ^= 1;
+		if (i == 3)
+			assert_int_equal(link_close(&r.link, &r.out), RMQ_E_OK);
+		raw_send(&r, r.bytes, r.out.len);
+		if (i == 4) {
+			wait_until(b.frames == 1);
+			close(r.fd);
+		}
+		wait_until(b.downs == (unsigned)i + 1);
+		assert_int_equal(b.error, i == 4 ? RMQ_E_INTERRUPTED : RMQ_E_PROTOCOL);
+		assert_string_equal(b.why, i == 0   ? "a record was damaged"
+					   : i == 3 ? "closed inside of a frame"
+					   : i == 4 ? "cut"
+						    : "what came is no frame");
+		if (i < 4)
+			close(r.fd);
+	}
+	assert_int_equal(b.frames, 1);
+}
+
+/* ---- many ---- */
+
+#define MANY 1000
+static int fds[MANY];
+
+static size_t open_count(size_t count)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < count; i++)
+		n += !closed(fds[i]);
+	return n;
+}
+
+static void close_all(size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		close(fds[i]);
+}
+
+static void eight_of_one_address_are_half_open(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 20; i++)
+		fds[i] = raw_connect(link_listener_port(listener), 1);
+	wait_until(b.refusals == 12);
+	assert_int_equal(open_count(20), LINK_HALF_OPEN_ADDRESS);
+	assert_string_equal(b.why, "too many from that address are not known yet");
+	/* Others are let in; and that address, when there are less. */
+	fds[20] = raw_connect(link_listener_port(listener), 2);
+	for (size_t i = 0; i < 20; i++)
+		close(fds[i]);
+	wait_until(b.refusals == 20);
+	assert_false(closed(fds[20]));
+	struct link_dialer *d = establish();
+	link_dialer_free(d);
+	close(fds[20]);
+}
+
+/* 1000 that say nothing, from many addresses: a link that is up does not notice. */
+static void a_thousand_idle_connections_do_not_stop_a_link(void **state)
+{
+	struct link_listener_options o = listening();
+	struct rlimit limit;
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max < 4096 ? limit.rlim_max : 4096;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	o.handshake_ms = 1000;
+	listen_with(&o);
+	b.echo = true;
+	struct link_dialer *d = establish();
+	for (size_t i = 0; i < MANY; i++) {
+		fds[i] = raw_connect(link_listener_port(listener), 2 + (uint32_t)i / 4);
+		if (i + 1 == LINK_HALF_OPEN_EARLY) {
+			wait_until(link_listener_half_open(listener) == LINK_HALF_OPEN_EARLY);
+			assert_int_equal(b.refusals, 0);
+		}
+		if (i % 50 == 0) {
+			unsigned frames = a.frames;
+			assert_int_equal(send_frame(a.conn, 1, 1000), RMQ_E_OK);
+			wait_until(a.frames == frames + 1);
+			assert_in_range(
+			    link_listener_half_open(listener), 0, LINK_HALF_OPEN_MAX);
+		}
+	}
+	/* Each is dropped, some at once and some at the deadline; then there is room again. */
+	wait_until(b.refusals == MANY);
+	assert_int_equal(open_count(MANY), 0);
+	close_all(MANY);
+	assert_int_equal(a.downs + b.downs, 0);
+	link_conn_cut(a.conn);
+	wait_until(a.ups == 2 && b.ups == 2);
+	link_dialer_free(d);
+}
+
+/* ---- dialling ---- */
+
+static void dialling_backs_off_and_comes_back_at_once_when_told(void **state)
+{
+	struct link_dialer_options o = dialing();
+	struct link_listener_options again = listening();
+	(void)state;
+	link_listener_free(listener);
+	listener = NULL;
+	o.backoff_max_ms = 160;
+	struct link_dialer *d = dial(&o);
+	wait_until(a.failures == 6);
+	assert_int_equal(a.error, RMQ_E_NO_DAEMON);
+	/* Pauses of at least half of 20, 40, 80, 160, 160 ms; the clocks are not the same. */
+	for (unsigned i = 1, pause = 20; i < 6; i++, pause = pause < 160 ? 2 * pause : 160)
+		assert_in_range(a.failed_ms[i] - a.failed_ms[i - 1], pause / 2 - 2, WAIT_MS);
+	for (int i = 0; i < 50; i++) {
+		unsigned failures = a.failures;
+		link_dialer_now(d);
+		wait_until(a.failures > failures);
+	}
+	/* 50 of them took less than with pauses of 80 ms at least. */
+	again.address.port = o.address.port;
+	listen_with(&again);
+	link_dialer_now(d);
+	wait_until(a.ups == 1 && b.ups == 1);
+	link_dialer_now(d);
+	link_dialer_free(d);
+}
+
+static void names_are_looked_up(void **state)
+{
+	struct link_dialer_options o = dialing();
+	(void)state;
+	strcpy(o.address.host, "localhost");
+	struct link_dialer *d = dial(&o);
+	wait_until(a.ups == 1 && b.ups == 1);
+	link_dialer_free(d);
+	strcpy(o.address.host, "nobody.invalid");
+	o.handshake_ms = 500;
+	d = dial(&o);
+	wait_until(a.failures > 0);
+	assert_in_set(a.error, ((LargestIntegralType[]){RMQ_E_NO_DAEMON, RMQ_E_TIMEOUT}), 2);
+	link_dialer_free(d);
+	/* Freed while the question is asked. */
+	d = dial(&o);
+	uv_run(&loop, UV_RUN_NOWAIT);
+	link_dialer_free(d);
+}
+
+static void a_silent_peer_is_given_up_in_time(void **state)
+{
+	struct sockaddr_in in = {
+	    .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(in);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	struct link_dialer_options o = dialing();
+	(void)state;
+	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+	o.address.port = ntohs(in.sin_port);
+	o.handshake_ms = 50;
+	struct link_dialer *d = dial(&o);
+	wait_until(a.failures == 2);
+	assert_int_equal(a.error, RMQ_E_TIMEOUT);
+	link_dialer_free(d);
+	close(fd);
+}
+
+static void a_port_that_is_taken_is_busy(void **state)
+{
+	struct link_listener_options o = listening();
+	struct link_listener *second = NULL;
+	struct reason why = {""};
+	(void)state;
+	o.address.port = link_listener_port(listener);
+	assert_int_equal(link_listener_new(net_b, &o, &second, &why), RMQ_E_BUSY);
+	assert_string_equal(why.text, "the port is taken");
+	strcpy(o.address.host, "192.0.2.1");
+	assert_int_equal(link_listener_new(net_b, &o, &second, &why), RMQ_E_CONFIG);
+	assert_null(second);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-	const struct CMUnitTest tests[] = {TEST(frames_go_both_ways)};
+	const struct CMUnitTest tests[] = {TEST(frames_go_both_ways),
+	    TEST(small_frames_of_a_turn_share_records), TEST(an_idle_connection_is_small),
+	    TEST(the_queue_is_bounded_and_drains),
+	    TEST(closing_sends_what_is_queued_and_a_cut_is_told_as_one),
+	    TEST(a_callback_may_end_its_connection), TEST(strangers_are_not_let_in),
+	    TEST(a_repeated_message_1_has_no_effect),
+	    TEST(a_handshake_cut_at_any_byte_leaves_nothing),
+	    TEST(a_reply_cut_at_any_byte_is_a_failure),
+	    TEST(other_first_bytes_are_dropped_when_they_can_be_told),
+	    TEST(a_slow_handshake_ends_at_an_absolute_deadline),
+	    TEST(a_bad_record_or_frame_ends_the_connection),
+	    TEST(eight_of_one_address_are_half_open),
+	    TEST(a_thousand_idle_connections_do_not_stop_a_link),
+	    TEST(dialling_backs_off_and_comes_back_at_once_when_told),
+	    TEST(names_are_looked_up), TEST(a_silent_peer_is_given_up_in_time),
+	    TEST(a_port_that_is_taken_is_busy)};
 	return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }
