@@ -2,7 +2,7 @@
 
 #include "core/key.h"
 
-/*	NAME, column, and how its value is put; NUMBER and YES stand bare in JSON */
+/*	NAME, column, and how its value is put */
 #define NODE_COLUMNS(X) \
 	X(NAME, "name", TEXT, v->name) \
 	X(ROLE, "role", TEXT, control_role_text(v->role)) \
@@ -61,52 +61,51 @@ static const char *member_role(const struct control_view_member *m)
 	return is_voter(m) ? "voter" : "learner";
 }
 
-static bool put_TEXT(struct text *out, const char *text)
+static enum table_kind put_TEXT(struct text *out, const char *text)
 {
 	text_put_str(out, text);
-	return false;
+	return TABLE_TEXT;
 }
 
-static bool put_NUMBER(struct text *out, uint64_t n)
+static enum table_kind put_NUMBER(struct text *out, uint64_t n)
 {
 	text_put_u64(out, n);
-	return true;
+	return TABLE_NUMBER;
 }
 
-/* In JSON a word of its own, elsewhere the same word. */
-static bool put_YES(struct text *out, bool yes)
+static enum table_kind put_YES(struct text *out, bool yes)
 {
-	text_put_str(out, yes ? "true" : "false");
-	return true;
+	text_put_str(out, yes ? "yes" : "no");
+	return TABLE_YES;
 }
 
-static bool put_ID(struct text *out, struct raft_id id)
+static enum table_kind put_ID(struct text *out, struct raft_id id)
 {
 	static const char digits[] = "0123456789abcdef";
 	for (size_t i = 0; i < sizeof(id.bytes) && !raft_id_none(id); i++) {
 		text_put_char(out, digits[id.bytes[i] >> 4]);
 		text_put_char(out, digits[id.bytes[i] & 15]);
 	}
-	return false;
+	return TABLE_TEXT;
 }
 
-static bool put_KEY(struct text *out, const uint8_t key[KEY_SIZE])
+static enum table_kind put_KEY(struct text *out, const uint8_t key[KEY_SIZE])
 {
 	char text[KEY_TEXT_SIZE];
 	key_print(key, text);
 	text_put_str(out, text);
-	return false;
+	return TABLE_TEXT;
 }
 
 /* Records of the leader's log that it does not have; only the leader knows, of who joined. */
-static bool put_behind(
+static enum table_kind put_behind(
     struct text *out, const struct control_view *v, const struct control_view_member *m)
 {
 	if (v->role == CONTROL_ROLE_LEADER && (m->flags & CONTROL_MEMBER_SELF))
 		text_put_u64(out, 0);
 	else if (v->role == CONTROL_ROLE_LEADER && !raft_id_none(m->id))
 		text_put_u64(out, v->last > m->match ? v->last - m->match : 0);
-	return true;
+	return TABLE_NUMBER;
 }
 
 #define put_BEHIND(out, m) put_behind(out, v, m)
@@ -149,7 +148,7 @@ static const char *member_name(unsigned column)
 	case COLUMN_OF(NAME): \
 		return put_##kind(out, value);
 
-static bool node_put(struct text *out, unsigned column, const void *row)
+static enum table_kind node_put(struct text *out, unsigned column, const void *row)
 {
 	const struct control_view *v = row;
 	switch ((enum node_column)column) {
@@ -159,10 +158,10 @@ static bool node_put(struct text *out, unsigned column, const void *row)
 	case NODE_COUNT:
 		break;
 	}
-	return false;
+	return TABLE_TEXT;
 }
 
-static bool member_put(struct text *out, unsigned column, const void *row)
+static enum table_kind member_put(struct text *out, unsigned column, const void *row)
 {
 	const struct control_view *v = ((const struct member_row *)row)->view;
 	const struct control_view_member *m = ((const struct member_row *)row)->member;
@@ -173,7 +172,7 @@ static bool member_put(struct text *out, unsigned column, const void *row)
 	case MEMBER_COUNT:
 		break;
 	}
-	return false;
+	return TABLE_TEXT;
 }
 #undef X
 

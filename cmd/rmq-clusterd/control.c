@@ -525,8 +525,7 @@ enum rmq_error control_open(struct control **control, uv_loop_t *loop, struct cl
 		err = socket_listen(&c->address, SOCKET_MODE, &c->fd, &c->file, &what);
 	if (err) {
 		free(c);
-		return reason_set(
-		    why, err, errno ? "%s: %s: %s" : "%s: %s", path, what, strerror(errno));
+		return reason_set(why, err, errno ? "%s: %s" : "%s", what, strerror(errno));
 	}
 	c->loop = loop;
 	c->cluster = cluster;

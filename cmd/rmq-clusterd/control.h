@@ -19,7 +19,7 @@ struct control;
 
 /*
  * Listens on `path`, and is the cluster's watcher (cluster_watch()) from now on.  Errors as
- * socket_listen(), or RMQ_E_LIMIT: no memory.
+ * socket_listen(), or RMQ_E_LIMIT: no memory; *why does not name the path.
  */
 enum rmq_error control_open(struct control **control, uv_loop_t *loop, struct cluster *cluster,
     const char *path, struct reason *why) __attribute__((warn_unused_result));

@@ -62,22 +62,22 @@ static const char *name(unsigned column)
 	return columns[column].name;
 }
 
-static bool put(struct text *out, unsigned column, const void *of)
+static enum table_kind put(struct text *out, unsigned column, const void *of)
 {
 	const struct wire_listed *row = of;
 
 	switch (columns[column].kind) {
 	case NAME:
 		text_put_slice(out, row->queue);
-		return false;
+		return TABLE_TEXT;
 	case DURATION:
 		put_duration(out, number(column, row));
-		return false;
+		return TABLE_TEXT;
 	case BACKOFF:
 		put_duration(out, row->backoff_min_ms);
 		text_put_char(out, ',');
 		put_duration(out, row->backoff_max_ms);
-		return false;
+		return TABLE_TEXT;
 	case DEAD_LETTER:
 		/* "-" on the wire is none; none given: the queue's own. */
 		if (slice_eq(row->dead_letter, slice_str("-"))) {
@@ -88,18 +88,18 @@ static bool put(struct text *out, unsigned column, const void *of)
 			text_put_slice(out, row->queue);
 			text_put_str(out, NAME_DEAD_SUFFIX);
 		}
-		return false;
+		return TABLE_TEXT;
 	case LIMIT:
 		if (number(column, row) == 0) {
 			text_put_str(out, "none");
-			return false;
+			return TABLE_TEXT;
 		}
 		break;
 	case COUNT:
 		break;
 	}
 	text_put_u64(out, number(column, row));
-	return true;
+	return TABLE_NUMBER;
 }
 
 const struct table_columns columns_of_queue = {sizeof(columns) / sizeof(columns[0]), name, put};

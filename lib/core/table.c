@@ -23,13 +23,14 @@ bool table_init(struct table *t, const struct table_columns *from, const char *l
 	}
 }
 
-static bool put_value(const struct table *t, struct text *out, unsigned i, const void *row)
+static enum table_kind put_value(
+    const struct table *t, struct text *out, unsigned i, const void *row)
 {
 	size_t before = out->len;
-	bool bare = t->from->put(out, t->column[i], row);
+	enum table_kind kind = t->from->put(out, t->column[i], row);
 	if (out->len == before)
 		text_put_char(out, '-');
-	return bare;
+	return kind;
 }
 
 static void put_json(const struct table *t, struct text *out, const void *row)
@@ -40,10 +41,12 @@ static void put_json(const struct table *t, struct text *out, const void *row)
 		text_put_str(out, t->from->name(t->column[i]));
 		text_put_str(out, "\":");
 		value.len = 0;
-		bool bare = t->from->put(&value, t->column[i], row);
+		enum table_kind kind = t->from->put(&value, t->column[i], row);
 		if (value.len == 0)
 			text_put_str(out, "null");
-		else if (bare)
+		else if (kind == TABLE_YES)
+			text_put_str(out, value.data[0] == 'y' ? "true" : "false");
+		else if (kind == TABLE_NUMBER)
 			text_put(out, value.data, value.len);
 		else
 			envelope_put_string(out, slice_of(value.data, value.len));
@@ -59,9 +62,9 @@ void table_row(struct table *t, struct text *out, const void *row)
 		return;
 	}
 	for (unsigned i = 0; i < t->columns; i++) {
-		bool bare = put_value(t, t->aligned ? &t->cells : out, i, row);
+		enum table_kind kind = put_value(t, t->aligned ? &t->cells : out, i, row);
 		if (t->aligned) {
-			t->right[i] |= bare;
+			t->right[i] |= kind == TABLE_NUMBER;
 			text_put_char(&t->cells, 0);
 		} else {
 			text_put_char(out, i + 1 < t->columns ? '\t' : '\n');

@@ -10,15 +10,15 @@
 
 #define TABLE_COLUMNS_MAX 32
 
+/* TABLE_YES: "yes" or "no", in JSON true or false.  Numbers are aligned on the right. */
+enum table_kind { TABLE_TEXT, TABLE_NUMBER, TABLE_YES };
+
 /* What rows are made of.  Columns are numbered from 0. */
 struct table_columns {
 	unsigned count;
 	const char *(*name)(unsigned column);
-	/*
-	 * Puts a row's value; true: a number or another word that stands bare in JSON.
-	 * Otherwise it is text, which holds neither tab nor newline.
-	 */
-	bool (*put)(struct text *out, unsigned column, const void *row);
+	/* Puts a row's value, and says what it is; it holds neither tab nor newline. */
+	enum table_kind (*put)(struct text *out, unsigned column, const void *row);
 };
 
 struct table {
