@@ -20,15 +20,17 @@ struct cluster_status {
 	const char *name;   /* this node's */
 	const uint8_t *key; /* this node's public key, RAFT_KEY_SIZE bytes */
 	struct raft_id id;  /* this node's incarnation */
-	const struct raft_config
-	    *config; /* members, and the cluster's id; NULL: no member yet */
+	/* The newest membership that is known, and the cluster's id; NULL: of no cluster yet.
+	 */
+	const struct raft_config *config;
 	enum raft_role role;
 	bool gone;    /* was removed from the cluster */
 	bool joining; /* asks seeds to be taken in */
 	uint64_t term;
 	uint64_t commit;
-	uint64_t last; /* index of the newest record of the log here */
+	uint64_t last;			  /* index of the newest record of the log here */
 	const struct raft_member *leader; /* NULL: unknown */
+	bool available;			  /* its queue daemon takes clients */
 	/* The queue daemon runs here, takes clients at `queue_socket`, and we may serve. */
 	bool queue_ready;
 	const char *queue_socket;
@@ -59,7 +61,7 @@ void cluster_watch(struct cluster *c, void (*changed)(void *arg), void *arg);
 #define CLUSTER_COMMANDS(X) \
 	X(INIT)	    /* this node: begins a cluster, of which it is the only voter */ \
 	X(ADMIT)    /* the leader: `name` with `key` may join */ \
-	X(JOIN)	    /* this node: asks `address` (empty: its seeds) to be taken in */ \
+	X(JOIN)	    /* this node: asks `address` (NAME@HOST:PORT; empty: its seeds) */ \
 	X(LEAVE)    /* the leader: removes `name` (empty: this node) */ \
 	X(TRANSFER) /* the leader: hands leadership to `name` (empty: to the most up to date) \
 		     */
@@ -70,7 +72,7 @@ enum cluster_command_type {
 #undef X
 };
 
-/* The longest "host:port", without the NUL. */
+/* The longest address, without the NUL. */
 #define CLUSTER_ADDRESS_MAX 255
 
 struct cluster_command {

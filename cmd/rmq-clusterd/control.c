@@ -137,8 +137,7 @@ static void view_make(const struct cluster *c, struct control_view *v)
 		copy_text(v->leader, sizeof(v->leader), s.leader->name);
 		memcpy(v->leader_key, s.leader->key, sizeof(v->leader_key));
 		copy_text(v->leader_gate, sizeof(v->leader_gate), s.leader->gate);
-		/* Of another leader is known here that it is heard. */
-		if (s.queue_ready || !raft_id_eq(s.leader->id, s.id))
+		if (s.available)
 			v->flags |= CONTROL_AVAILABLE;
 	}
 	if (!s.config)

@@ -47,6 +47,12 @@ static void run(const struct child_spec *spec, pid_t parent)
 		return;
 	if (spec->servant && confine() != 0)
 		return;
+	/* One that has that number already would keep its FD_CLOEXEC. */
+	if (spec->extra_fd > 0 && spec->extra_fd != CHILD_EXTRA_FD &&
+	    dup2(spec->extra_fd, CHILD_EXTRA_FD) < 0)
+		return;
+	if (spec->extra_fd == CHILD_EXTRA_FD && fcntl(CHILD_EXTRA_FD, F_SETFD, 0) != 0)
+		return;
 	execvp(spec->argv[0], spec->argv);
 }
 
@@ -69,6 +75,16 @@ int child_spawn(const struct child_spec *spec, pid_t *pid)
 
 	if (pipe2(report, O_CLOEXEC) != 0)
 		return errno;
+	/* Out of the way of what the child's descriptors become. */
+	int high = fcntl(report[1], F_DUPFD_CLOEXEC, CHILD_EXTRA_FD + 1);
+	if (high < 0) {
+		failed = errno;
+		close(report[0]);
+		close(report[1]);
+		return failed;
+	}
+	close(report[1]);
+	report[1] = high;
 	pid_t child = fork();
 	if (child < 0) {
 		failed = errno;

@@ -8,13 +8,16 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#define CHILD_EXTRA_FD 3
+
 struct child_spec {
 	char *const *argv; /* argv[0] is looked for in PATH unless it holds a '/' */
 	int stdin_fd;	   /* becomes descriptor 0; -1: inherited */
+	int extra_fd;	   /* becomes descriptor CHILD_EXTRA_FD; 0: none */
 	/*
 	 * A servant keeps on through signals to our process group, has no descriptor but
-	 * 0, 1 and 2, makes files for its user only, gains no privileges and dies with us.
-	 * Otherwise the child gets what we were started with, and SIGTERM when we die.
+	 * these and 1 and 2, makes files for its user only, gains no privileges and dies with
+	 * us. Otherwise the child gets what we were started with, and SIGTERM when we die.
 	 */
 	bool servant;
 	bool drains;		     /* a servant that SIGTERM is meant for after all */

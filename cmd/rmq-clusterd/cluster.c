@@ -1,0 +1,231 @@
+#include "cluster.h"
+
+#include <stdlib.h>
+
+#include "control.h"
+#include "node.h"
+#include "queue.h"
+#include "state.h"
+
+/* What a stop may take: the queue daemon's checkpoint, then another leader. */
+#define DRAIN_MS    10000
+#define TRANSFER_MS 3000
+
+/* ---- what it knows ---- */
+
+static const char *problem(const struct cluster *c)
+{
+	if (c->join.asking && c->join.refused[0])
+		return c->join.refused;
+	for (unsigned i = 0; i < c->peers.count; i++) {
+		if (c->peers.list[i]->refused[0])
+			return c->peers.list[i]->refused;
+	}
+	return NULL;
+}
+
+void cluster_status(const struct cluster *c, struct cluster_status *s)
+{
+	uint64_t index;
+	const struct raft_config *view = peers_view(c, &index);
+	const struct peer *leader = peers_find(c, c->status.leader);
+	bool ready = supervisor_ready(&c->supervisor) && c->status.serving;
+
+	*s = (struct cluster_status){
+	    .name = c->config.name,
+	    .key = c->pair.key,
+	    .id = c->id,
+	    .config = view,
+	    .role = c->status.role,
+	    .gone = c->status.gone,
+	    .joining = c->join.asking,
+	    .term = c->status.term,
+	    .commit = c->status.commit,
+	    .last = c->status.last.index,
+	    .leader = view ? raft_config_find(view, c->status.leader) : NULL,
+	    .available = cluster_leads(c) ? ready : leader && leader->ready,
+	    .queue_ready = ready,
+	    .queue_socket = c->config.queue_socket.path,
+	    .refused = problem(c),
+	};
+}
+
+void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_peer *p)
+{
+	const struct peer *peer = peers_find(c, id);
+	struct raft_peer_status s;
+	bool self = raft_id_eq(id, c->id);
+
+	*p = (struct cluster_peer){.reachable = self || (peer && peers_reachable(peer))};
+	if (raft_peer_status(c->raft, id, &s))
+		p->match = s.match;
+	if (self && cluster_leads(c))
+		p->match = c->disk.stored;
+}
+
+void cluster_watch(struct cluster *c, void (*changed)(void *arg), void *arg)
+{
+	c->watcher = changed;
+	c->watcher_arg = arg;
+}
+
+/* ---- what it is asked to do ---- */
+
+void cluster_ask(
+    struct cluster *c, const struct cluster_command *command, cluster_answer *answer, void *arg)
+{
+	commands_ask(c, command, answer, arg);
+}
+
+void cluster_forget(struct cluster *c, void *arg)
+{
+	commands_forget(c, arg);
+}
+
+/* ---- stopping ---- */
+
+_Noreturn void cluster_die(struct cluster *c, int status)
+{
+	supervisor_kill(c);
+	disk_kill(&c->disk);
+	control_close(c->control);
+	exit(status);
+}
+
+void cluster_stop(struct cluster *c)
+{
+	if (c->stopping)
+		return;
+	c->stopping = true;
+	c->stop_ms = cluster_now(c) + DRAIN_MS;
+	c->more_wanted = true;
+}
+
+static bool others_vote(const struct cluster *c)
+{
+	return c->status.config && raft_config_voters(c->status.config) > 1;
+}
+
+/* First the queue daemon ends, then another leads, then all is told that it ends. */
+static void stop_turn(struct cluster *c)
+{
+	uint64_t now = cluster_now(c);
+
+	if (supervisor_runs(&c->supervisor)) {
+		if (now >= c->stop_ms)
+			supervisor_kill(c);
+		else if (supervisor_drain(c))
+			return;
+	}
+	if (!c->drained) {
+		c->drained = true;
+		c->stop_ms = now + TRANSFER_MS;
+	}
+	if (cluster_leads(c) && others_vote(c) && now < c->stop_ms) {
+		if (c->status.serving)
+			(void)commands_hand_over(c);
+		return;
+	}
+	uv_stop(&c->loop);
+}
+
+/* ---- the turn ---- */
+
+void cluster_more(struct cluster *c)
+{
+	c->more_wanted = true;
+}
+
+static void on_more(uv_idle_t *idle)
+{
+	(void)idle;
+}
+
+static void on_due(uv_timer_t *timer)
+{
+	(void)timer;
+}
+
+static void arm(struct cluster *c)
+{
+	uint64_t due = commands_due(c), now = cluster_now(c);
+
+	if (c->stopping && c->stop_ms < due)
+		due = c->stop_ms;
+	if (due == UINT64_MAX)
+		uv_timer_stop(&c->due);
+	else
+		uv_timer_start(&c->due, on_due, due > now ? due - now : 0, 0);
+	if (c->more_wanted)
+		uv_idle_start(&c->more, on_more);
+	else
+		uv_idle_stop(&c->more);
+	c->more_wanted = false;
+}
+
+/* Before the loop waits: what the events of this turn have left to be done. */
+static void on_turn(uv_prepare_t *prepare)
+{
+	struct cluster *c = prepare->data;
+
+	if (c->founding_seq == 0) {
+		supervisor_turn(c);
+		commands_turn(c);
+		node_turn(c);
+	}
+	join_turn(c);
+	peers_turn(c);
+	if (c->changed && c->watcher) {
+		c->changed = false;
+		c->watcher(c->watcher_arg);
+	}
+	if (c->stopping)
+		stop_turn(c);
+	arm(c);
+	link_net_flush(c->peers.net);
+}
+
+static void on_signal(uv_signal_t *signal, int signo)
+{
+	struct cluster *c = signal->data;
+
+	if (signo == SIGCHLD) {
+		supervisor_child(c);
+		return;
+	}
+	log_info("signal %d: stopping", signo);
+	cluster_stop(c);
+}
+
+/* One that was ignored stays so. */
+static int take_signals(struct cluster *c)
+{
+	static const int signals[CLUSTER_SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
+	struct sigaction old;
+	int err = 0;
+
+	for (unsigned i = 0; i < CLUSTER_SIGNALS && !err; i++) {
+		uv_signal_init(&c->loop, &c->signals[i]);
+		c->signals[i].data = c;
+		if (signals[i] == SIGCHLD || sigaction(signals[i], NULL, &old) != 0 ||
+		    old.sa_handler != SIG_IGN)
+			err = uv_signal_start(&c->signals[i], on_signal, signals[i]);
+	}
+	return err;
+}
+
+int cluster_start(struct cluster *c)
+{
+	uv_timer_t *timers[] = {&c->tick, &c->due};
+
+	for (size_t i = 0; i < sizeof(timers) / sizeof(timers[0]); i++) {
+		uv_timer_init(&c->loop, timers[i]);
+		timers[i]->data = c;
+	}
+	uv_idle_init(&c->loop, &c->more);
+	uv_prepare_init(&c->loop, &c->turn);
+	c->turn.data = c;
+	uv_prepare_start(&c->turn, on_turn);
+	c->more_wanted = true;
+	return take_signals(c);
+}

@@ -1,0 +1,504 @@
+#include "commands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node.h"
+#include "state.h"
+
+/* How often a node whose place has changed says so, or a learner is looked at. */
+#define SELF_MS 2000
+
+/* ---- answers ---- */
+
+static void send_result(struct cluster *c, const struct command *m, enum rmq_error code,
+    const char *text, struct slice payload)
+{
+	static uint8_t frame[NODE_SMALL_MAX + TEXT_MAX];
+	struct writer w = writer_of(frame, sizeof(frame));
+	struct peer *p = peers_find(c, m->from);
+
+	node_put_result(
+	    &w, &(struct node_result){m->from_req, (uint8_t)code, slice_str(text), payload});
+	assert(!w.full);
+	if (p)
+		outlet_send(&p->node, &(struct slice){frame, w.len}, 1);
+}
+
+/* The membership, as JOINED and WELCOME say it. */
+static struct slice encode_joined(const struct cluster *c, uint8_t *bytes, size_t cap)
+{
+	static uint8_t config[RAFT_CONFIG_SIZE_MAX];
+	struct writer w = writer_of(config, sizeof(config)), out = writer_of(bytes, cap);
+	uint64_t index;
+
+	raft_config_encode(&w, peers_view(c, &index));
+	node_joined_encode(&out, &(struct node_joined){index, slice_of(config, w.len)});
+	assert(!w.full && !out.full);
+	return slice_of(bytes, out.len);
+}
+
+static void finish(struct cluster *c, struct command *m, enum rmq_error code, const char *text,
+    struct slice payload)
+{
+	struct command done = *m;
+	static uint8_t bytes[NODE_SMALL_MAX];
+
+	m->used = false;
+	c->commands.count--;
+	if (done.type == NODE_COMMAND_TAKE_IN && code == RMQ_E_OK && payload.len == 0)
+		payload = encode_joined(c, bytes, sizeof(bytes));
+	if (done.joiner && code == RMQ_E_OK)
+		inlet_joined(done.joiner, payload);
+	else if (done.joiner)
+		inlet_refuse(done.joiner, code, text[0] ? text : error_text(code));
+	if (done.from_req)
+		send_result(c, &done, code, text, payload);
+	if (done.answer)
+		done.answer(done.arg, code, text);
+	/* Who leaves has nothing more to do. */
+	if (done.type == NODE_COMMAND_REMOVE && code == RMQ_E_OK && done.leaves) {
+		log_notice("has left the cluster");
+		cluster_stop(c);
+	}
+}
+
+static void end(struct cluster *c, struct command *m, enum rmq_error code, const char *text)
+{
+	finish(c, m, code, text, slice_of(NULL, 0));
+}
+
+static struct command *begin(struct cluster *c, enum node_command_type type)
+{
+	struct commands *all = &c->commands;
+
+	for (unsigned i = 0; i < COMMANDS_MAX; i++) {
+		struct command *m = &all->list[i];
+		if (m->used)
+			continue;
+		*m = (struct command){
+		    .used = true, .type = type, .deadline_ms = cluster_now(c) + COMMANDS_MS};
+		all->count++;
+		return m;
+	}
+	return NULL;
+}
+
+/* ---- the leader ---- */
+
+bool commands_hand_over(struct cluster *c)
+{
+	const struct raft_config *config = c->status.config;
+	const struct raft_member *best = NULL;
+	struct raft_peer_status s, best_s = {0};
+
+	for (unsigned i = 0; config && i < config->count; i++) {
+		const struct raft_member *m = &config->members[i];
+		const struct peer *p = peers_find(c, m->id);
+		if (!p || !p->node.welcomed ||
+		    (m->flags & (RAFT_VOTER | RAFT_BROKER)) != (RAFT_VOTER | RAFT_BROKER))
+			continue;
+		if (raft_peer_status(c->raft, m->id, &s) && (!best || s.match > best_s.match)) {
+			best = m;
+			best_s = s;
+		}
+	}
+	return best && node_event(c, &(struct raft_event){.type = RAFT_EVENT_TRANSFER,
+					 .id = best->id}) == RMQ_E_OK;
+}
+
+static void transfer(struct cluster *c, struct command *m)
+{
+	const struct raft_config *config = c->status.config;
+	enum rmq_error err;
+
+	m->term = c->status.term;
+	m->state = COMMAND_TRANSFERS;
+	if (m->member.name[0] == '\0') {
+		if (!c->status.serving)
+			m->state = COMMAND_WAITS;
+		else if (!commands_hand_over(c))
+			end(c, m, RMQ_E_NOTHING, "there is no other voter that could lead");
+		return;
+	}
+	const struct raft_member *to = raft_config_find_name(config, m->member.name);
+	if (!to || raft_id_none(to->id)) {
+		end(c, m, RMQ_E_NOTHING, "no such member");
+		return;
+	}
+	err = node_event(c, &(struct raft_event){.type = RAFT_EVENT_TRANSFER, .id = to->id});
+	if (err == RMQ_E_EXISTS)
+		end(c, m, RMQ_E_OK, "");
+	else if (err == RMQ_E_BUSY)
+		m->state = COMMAND_WAITS;
+	else if (err)
+		end(c, m, err, "it is no voter");
+}
+
+static const char *refusal(const struct command *m, enum rmq_error err, char *text, size_t cap)
+{
+	const char *name = m->member.name;
+
+	if (err == RMQ_E_EXISTS && m->type == NODE_COMMAND_TAKE_IN)
+		snprintf(text, cap,
+		    "%s is a member with another data directory; remove it first: "
+		    "rmq-cluster leave %s",
+		    name, name);
+	else if (err == RMQ_E_EXISTS)
+		snprintf(text, cap, "%s has another key, or the key has another name", name);
+	else if (err == RMQ_E_NOTHING && m->type == NODE_COMMAND_TAKE_IN)
+		snprintf(
+		    text, cap, "%s was not admitted: rmq-cluster admit %s KEY", name, name);
+	else if (err == RMQ_E_NOTHING)
+		snprintf(text, cap, "no such member");
+	else if (err == RMQ_E_LIMIT)
+		snprintf(text, cap, "%s",
+		    m->type == NODE_COMMAND_REMOVE ? "it is the last voter"
+						   : "too many members");
+	else
+		snprintf(text, cap, "%s", error_text(err));
+	return text;
+}
+
+static void change(struct cluster *c, struct command *m)
+{
+	static const enum raft_event_type types[] = {
+	    [NODE_COMMAND_ADMIT] = RAFT_EVENT_ADMIT,
+	    [NODE_COMMAND_TAKE_IN] = RAFT_EVENT_ADD_LEARNER,
+	    [NODE_COMMAND_REMOVE] = RAFT_EVENT_REMOVE,
+	};
+	struct raft_event e = {
+	    .type = types[m->type], .member = &m->member, .name = m->member.name};
+	char text[TEXT_MAX + 1];
+	enum rmq_error err = node_event(c, &e);
+
+	/* Another change is under way, as a rule. */
+	if (err == RMQ_E_BUSY)
+		return;
+	if (err) {
+		end(c, m, err, refusal(m, err, text, sizeof(text)));
+		return;
+	}
+	m->state = COMMAND_COMMITS;
+	m->term = c->status.term;
+	m->config_index = c->status.config_index;
+}
+
+/* ---- passing on ---- */
+
+static bool pass_on(struct cluster *c, struct command *m)
+{
+	uint8_t frame[NODE_SMALL_MAX];
+	struct writer w = writer_of(frame, sizeof(frame));
+	struct peer *p = peers_find(c, c->status.leader);
+	const struct raft_member *who = &m->member;
+	bool key = false;
+
+	for (unsigned i = 0; i < RAFT_KEY_SIZE; i++)
+		key |= who->key[i] != 0;
+	m->req = ++c->commands.next_req;
+	node_put_command(
+	    &w, &(struct node_command){
+		    .req = m->req,
+		    .command = (uint8_t)m->type,
+		    .name = slice_str(who->name),
+		    .key = slice_of(who->key, key ? RAFT_KEY_SIZE : 0),
+		    .id = slice_of(who->id.bytes, raft_id_none(who->id) ? 0 : RAFT_ID_SIZE),
+		    .flags = who->flags,
+		    .address = slice_str(who->address),
+		    .gate = slice_str(who->gate),
+		});
+	assert(!w.full);
+	if (!p || !outlet_send(&p->node, &(struct slice){frame, w.len}, 1))
+		return false;
+	m->leader = p->member.id;
+	m->state = COMMAND_PASSED_ON;
+	return true;
+}
+
+static void go_on(struct cluster *c, struct command *m)
+{
+	if (c->status.role == RAFT_LEADER) {
+		if (m->type == NODE_COMMAND_TRANSFER)
+			transfer(c, m);
+		else
+			change(c, m);
+	} else if (m->from_req) {
+		/* It knows better now, or will. */
+		end(c, m, RMQ_E_NO_DAEMON, "");
+	} else {
+		(void)pass_on(c, m);
+	}
+}
+
+bool commands_asked(struct cluster *c, struct peer *p, const struct node_command *f)
+{
+	struct raft_member member;
+
+	if (f->req == 0 || f->command < NODE_COMMAND_ADMIT ||
+	    f->command > NODE_COMMAND_TRANSFER || node_wire_member(f, &member))
+		return false;
+	if (f->command != NODE_COMMAND_TRANSFER && member.name[0] == '\0')
+		return false;
+	struct command *m = begin(c, (enum node_command_type)f->command);
+	if (!m)
+		return true; /* it is told that time is out */
+	m->member = member;
+	m->from = p->member.id;
+	m->from_req = f->req;
+	go_on(c, m);
+	return true;
+}
+
+void commands_result(struct cluster *c, struct peer *p, const struct node_result *f)
+{
+	char text[TEXT_MAX + 1];
+
+	memcpy(text, f->text.data, f->text.len);
+	text[f->text.len] = '\0';
+	for (unsigned i = 0; i < COMMANDS_MAX; i++) {
+		struct command *m = &c->commands.list[i];
+		if (!m->used || m->state != COMMAND_PASSED_ON || m->req != f->req ||
+		    !raft_id_eq(m->leader, p->member.id))
+			continue;
+		/* It does not lead (any more): another one will. */
+		if (f->code == RMQ_E_NO_DAEMON) {
+			m->state = COMMAND_WAITS;
+			m->retry_ms = cluster_now(c) + COMMANDS_RETRY_MS;
+			return;
+		}
+		finish(c, m, error_known(f->code) ? (enum rmq_error)f->code : RMQ_E_PROTOCOL,
+		    text, f->payload);
+		return;
+	}
+}
+
+/* What was passed on may have been done or not; to repeat it is harmless. */
+void commands_lost(struct cluster *c, struct peer *p)
+{
+	for (unsigned i = 0; i < COMMANDS_MAX; i++) {
+		struct command *m = &c->commands.list[i];
+		if (m->used && m->state == COMMAND_PASSED_ON &&
+		    raft_id_eq(m->leader, p->member.id)) {
+			m->state = COMMAND_WAITS;
+			m->retry_ms = cluster_now(c) + COMMANDS_RETRY_MS;
+		}
+	}
+}
+
+/* ---- those who ask here ---- */
+
+void commands_take_in(struct cluster *c, struct inlet *joiner, const struct raft_member *member)
+{
+	struct command *m = begin(c, NODE_COMMAND_TAKE_IN);
+
+	if (!m) {
+		inlet_refuse(joiner, RMQ_E_BUSY, "too many ask at the same time");
+		return;
+	}
+	m->member = *member;
+	m->joiner = joiner;
+	go_on(c, m);
+}
+
+void commands_forget_joiner(struct cluster *c, struct inlet *joiner)
+{
+	for (unsigned i = 0; i < COMMANDS_MAX; i++) {
+		if (c->commands.list[i].used && c->commands.list[i].joiner == joiner)
+			c->commands.list[i].joiner = NULL;
+	}
+}
+
+void commands_forget(struct cluster *c, void *arg)
+{
+	for (unsigned i = 0; i < COMMANDS_MAX; i++) {
+		struct command *m = &c->commands.list[i];
+		if (m->used && m->answer && m->arg == arg)
+			m->answer = NULL;
+	}
+}
+
+static void found(struct cluster *c, struct command *m)
+{
+	uint64_t index;
+	const struct raft_config *view = peers_view(c, &index);
+	/* Who made this cluster is the first that it ever had. */
+	if (view && c->founded) {
+		end(c, m, RMQ_E_OK, "");
+		return;
+	}
+	enum rmq_error err = view ? RMQ_E_EXISTS : node_found(c);
+	if (err == RMQ_E_EXISTS)
+		end(c, m, err, "this node is a member of a cluster");
+	else if (err && err != RMQ_E_BUSY)
+		end(c, m, err, "");
+	else
+		m->state = COMMAND_FOUNDS;
+}
+
+static void join_in(struct cluster *c, struct command *m, const char *address)
+{
+	struct reason why = {""};
+	enum rmq_error err;
+
+	m->state = COMMAND_JOINS;
+	m->deadline_ms = UINT64_MAX;
+	if (peers_member(c)) {
+		end(c, m, RMQ_E_OK, "");
+		return;
+	}
+	err = join_begin(c, address, &why);
+	if (err)
+		end(c, m, err, why.text);
+}
+
+void commands_ask(
+    struct cluster *c, const struct cluster_command *command, cluster_answer *answer, void *arg)
+{
+	static const enum node_command_type types[] = {
+	    [CLUSTER_INIT] = NODE_COMMAND_TAKE_IN,
+	    [CLUSTER_ADMIT] = NODE_COMMAND_ADMIT,
+	    [CLUSTER_JOIN] = NODE_COMMAND_TAKE_IN,
+	    [CLUSTER_LEAVE] = NODE_COMMAND_REMOVE,
+	    [CLUSTER_TRANSFER] = NODE_COMMAND_TRANSFER,
+	};
+	struct command *m = begin(c, types[command->type]);
+
+	if (!m) {
+		answer(arg, RMQ_E_BUSY, "too many ask at the same time");
+		return;
+	}
+	m->answer = answer;
+	m->arg = arg;
+	memcpy(m->member.name, command->name, sizeof(m->member.name));
+	memcpy(m->member.key, command->key, sizeof(m->member.key));
+	if (command->type == CLUSTER_LEAVE && command->name[0] == '\0')
+		memcpy(m->member.name, c->config.name, sizeof(m->member.name));
+	m->leaves =
+	    command->type == CLUSTER_LEAVE && strcmp(m->member.name, c->config.name) == 0;
+	if (command->type == CLUSTER_INIT) {
+		found(c, m);
+	} else if (command->type == CLUSTER_JOIN) {
+		join_in(c, m, command->address);
+	} else if (!peers_member(c) && !c->status.gone) {
+		end(c, m, RMQ_E_NO_DAEMON, "this node is no member of a cluster");
+	} else {
+		go_on(c, m);
+	}
+}
+
+/* ---- time ---- */
+
+/* What is waited for may have come. */
+static void look(struct cluster *c, struct command *m)
+{
+	uint64_t now = cluster_now(c);
+	bool leads = cluster_leads(c) && c->status.term == m->term;
+
+	switch (m->state) {
+	case COMMAND_WAITS:
+		if (now >= m->retry_ms) {
+			m->retry_ms = now + COMMANDS_RETRY_MS;
+			go_on(c, m);
+		}
+		break;
+	case COMMAND_COMMITS:
+		if (leads ? c->status.commit >= m->config_index
+			  : c->status.gone && m->type == NODE_COMMAND_REMOVE)
+			end(c, m, RMQ_E_OK, "");
+		else if (!leads)
+			m->state = COMMAND_WAITS;
+		break;
+	case COMMAND_TRANSFERS:
+		if (!leads && !raft_id_none(c->status.leader))
+			end(c, m, RMQ_E_OK, "");
+		else if (leads && c->status.serving)
+			end(c, m, RMQ_E_NOTHING, "it did not take over in time");
+		break;
+	case COMMAND_FOUNDS:
+		if (c->status.config && c->founded)
+			end(c, m, RMQ_E_OK, "");
+		else if (!c->founding_seq)
+			found(c, m);
+		break;
+	case COMMAND_JOINS:
+		if (peers_member(c))
+			end(c, m, RMQ_E_OK, "");
+		else if (!c->join.asking)
+			end(c, m, RMQ_E_NO_DAEMON, c->join.refused);
+		break;
+	case COMMAND_PASSED_ON:
+		break;
+	}
+}
+
+static void look_or_give_up(struct cluster *c, struct command *m)
+{
+	if (cluster_now(c) < m->deadline_ms)
+		look(c, m);
+	else if (m->state == COMMAND_WAITS && !cluster_leads(c))
+		end(c, m, RMQ_E_NO_DAEMON, "no leader is known");
+	else if (m->state == COMMAND_WAITS)
+		end(c, m, RMQ_E_BUSY, "another change is under way");
+	else
+		end(c, m, RMQ_E_TIMEOUT, "outcome unknown");
+}
+
+/* Learners that have caught up become voters. */
+static void promote(struct cluster *c)
+{
+	const struct raft_config *config = c->status.config;
+	struct raft_peer_status s;
+
+	if (!c->status.serving || !config || c->status.config_index > c->status.commit)
+		return;
+	for (unsigned i = 0; i < config->count; i++) {
+		struct raft_id id = config->members[i].id;
+		if (raft_id_none(id) || (config->members[i].flags & RAFT_VOTER) ||
+		    !raft_peer_status(c->raft, id, &s) || s.probing ||
+		    s.match < c->status.commit)
+			continue;
+		log_notice("%s has caught up and becomes a voter", config->members[i].name);
+		if (node_event(c, &(struct raft_event){.type = RAFT_EVENT_PROMOTE, .id = id}) ==
+		    RMQ_E_OK)
+			return;
+	}
+}
+
+/* The leader is told when this node is elsewhere than the cluster believes. */
+static void tell_place(struct cluster *c)
+{
+	struct raft_member self;
+	const struct raft_config *config = c->status.config;
+	const struct raft_member *m = config ? raft_config_find(config, c->id) : NULL;
+	uint64_t now = cluster_now(c);
+
+	if (!m || raft_id_none(c->status.leader) || now < c->commands.self_ms + SELF_MS)
+		return;
+	peers_self(c, &self);
+	if (strcmp(self.address, m->address) == 0 && strcmp(self.gate, m->gate) == 0 &&
+	    (self.flags & RAFT_BROKER) == (m->flags & RAFT_BROKER))
+		return;
+	c->commands.self_ms = now;
+	struct command *order = begin(c, NODE_COMMAND_TAKE_IN);
+	if (!order)
+		return;
+	order->member = self;
+	go_on(c, order);
+}
+
+void commands_turn(struct cluster *c)
+{
+	for (unsigned i = 0; c->commands.count > 0 && i < COMMANDS_MAX; i++) {
+		if (c->commands.list[i].used)
+			look_or_give_up(c, &c->commands.list[i]);
+	}
+	promote(c);
+	tell_place(c);
+}
+
+uint64_t commands_due(const struct cluster *c)
+{
+	return c->commands.count > 0 ? cluster_now(c) + COMMANDS_RETRY_MS : UINT64_MAX;
+}

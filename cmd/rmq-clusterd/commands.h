@@ -1,0 +1,82 @@
+/*
+ * What administrators and joining nodes ask for.  Any node is asked; the leader does it, and
+ * a node that is not the leader passes it on.  A change of membership is done when its record
+ * is committed.  What cannot be done at the moment is tried again until COMMANDS_MS have
+ * passed.
+ */
+#ifndef RMQ_CLUSTERD_COMMANDS_H
+#define RMQ_CLUSTERD_COMMANDS_H
+
+#include "cluster.h"
+#include "core/node_wire.h"
+
+struct inlet;
+struct peer;
+
+#define COMMANDS_MAX 64
+#define COMMANDS_MS  10000
+/* How often what has to wait is tried. */
+#define COMMANDS_RETRY_MS 50
+
+enum command_state {
+	COMMAND_WAITS,	   /* for a leader, or for its turn */
+	COMMAND_PASSED_ON, /* to the leader */
+	COMMAND_COMMITS,   /* a configuration, at `config_index` of `term` */
+	COMMAND_TRANSFERS, /* leadership of `term` */
+	COMMAND_FOUNDS,	   /* INIT */
+	COMMAND_JOINS	   /* JOIN */
+};
+
+/* One under way. */
+struct command {
+	bool used;
+	enum command_state state;
+	enum node_command_type type;
+	struct raft_member member; /* whom it is about */
+	uint64_t deadline_ms;
+	uint64_t retry_ms;
+	/* who asked: one of these */
+	cluster_answer *answer;
+	void *arg;
+	struct inlet *joiner;
+	struct raft_id from;
+	uint64_t from_req; /* 0: nobody */
+	bool leaves;	   /* this node removes itself */
+	/* what is waited for */
+	uint64_t req; /* of the COMMAND that was passed on */
+	struct raft_id leader;
+	uint64_t term;
+	uint64_t config_index;
+};
+
+struct commands {
+	struct command list[COMMANDS_MAX];
+	unsigned count;
+	uint64_t next_req;
+	uint64_t self_ms; /* when this node last told where it is */
+};
+
+/* COMMAND of a peer.  false: it is malformed. */
+bool commands_asked(struct cluster *c, struct peer *p, const struct node_command *m);
+void commands_result(struct cluster *c, struct peer *p, const struct node_result *m);
+/* The link to this peer was lost. */
+void commands_lost(struct cluster *c, struct peer *p);
+
+/* A joining node asks, and gets its answer over its link, unless that is gone. */
+void commands_take_in(struct cluster *c, struct inlet *joiner, const struct raft_member *m);
+void commands_forget_joiner(struct cluster *c, struct inlet *joiner);
+
+/* Of this node, for its control socket. */
+void commands_ask(struct cluster *c, const struct cluster_command *command,
+    cluster_answer *answer, void *arg);
+void commands_forget(struct cluster *c, void *arg);
+
+/* Hands leadership to the voter that is best for it; false: there is none. */
+bool commands_hand_over(struct cluster *c);
+
+/* The end of a turn. */
+void commands_turn(struct cluster *c);
+/* When there is something to do without an event; UINT64_MAX: never. */
+uint64_t commands_due(const struct cluster *c);
+
+#endif

@@ -1,0 +1,376 @@
+#include "disk.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node.h"
+#include "state.h"
+
+_Noreturn static void cannot_read(struct disk *d, uint64_t index, enum rmq_error err)
+{
+	/* What should be there is not. */
+	if (err == RMQ_E_NOTHING)
+		err = RMQ_E_CORRUPT;
+	if (index)
+		log_error("%s: record %" PRIu64 ": %s", d->directory, index, error_text(err));
+	else
+		log_error("%s: cannot read: %s", d->directory, error_text(err));
+	cluster_die(d->cluster, error_exit(err));
+}
+
+static void read_begin(struct disk *d)
+{
+	enum rmq_error err = store_reader_begin(d->reader);
+	if (err)
+		cannot_read(d, 0, err);
+}
+
+/* ---- the journal ---- */
+
+static bool take_stored(struct disk *d, struct slice payload)
+{
+	struct journal_txn_stored m;
+	bool any = false;
+
+	if (!journal_txn_stored_decode(payload, &m))
+		return false;
+	while (d->pending_count > 0 && d->pending[d->pending_first].seq <= m.seq) {
+		d->stored = d->pending[d->pending_first++].last;
+		d->pending_count--;
+		any = true;
+	}
+	if (!any || m.seq <= d->base)
+		return any;
+	node_stored(d->cluster, m.seq - d->base);
+	return true;
+}
+
+static bool on_frame(void *arg, const struct frame *f)
+{
+	struct disk *d = arg;
+	struct journal_room room;
+
+	switch (f->type) {
+	case JOURNAL_TYPE_TXN_STORED:
+		return take_stored(d, f->payload);
+	case JOURNAL_TYPE_ROOM:
+		if (!journal_room_decode(f->payload, &room))
+			return false;
+		d->room = room.bytes;
+		d->room_index = d->stored;
+		return true;
+	}
+	return false;
+}
+
+static void on_lost(void *arg, int status, const char *why)
+{
+	struct disk *d = arg;
+
+	log_error("%s: %s", d->directory, why);
+	cluster_die(d->cluster, status);
+}
+
+int disk_open(struct disk *d, struct cluster *c, const char *directory)
+{
+	struct journal_link_host host = {d, on_frame, on_lost};
+	struct child_spec spec = {.mask = &c->mask, .nofile = &c->nofile};
+	struct journal_opened_info info;
+	struct reason why = {""};
+
+	d->cluster = c;
+	snprintf(d->directory, sizeof(d->directory), "%s", directory);
+	int status = journal_link_spawn(&d->link, &host, directory, &spec);
+	if (status == 0)
+		status = journal_link_open(&d->link, true, &info);
+	if (status != 0)
+		return status;
+	memcpy(d->directory, info.directory, sizeof(d->directory));
+	enum rmq_error err = store_reader_open(d->directory, &d->reader, &why);
+	if (err) {
+		log_error("%s: %s: %s", d->directory, error_text(err), why.text);
+		return error_exit(err);
+	}
+	d->stored = info.last;
+	return 0;
+}
+
+int disk_start(struct disk *d)
+{
+	return journal_link_start(&d->link, &d->cluster->loop);
+}
+
+bool disk_idle(const struct disk *d)
+{
+	return d->pending_count == 0;
+}
+
+int disk_close(struct disk *d)
+{
+	int status = journal_link_close(&d->link);
+
+	store_reader_close(d->reader);
+	d->reader = NULL;
+	free(d->pending);
+	return status;
+}
+
+void disk_kill(struct disk *d)
+{
+	journal_link_kill(&d->link);
+}
+
+/* ---- transactions ---- */
+
+static void pending_push(struct disk *d, struct disk_transaction t)
+{
+	if (d->pending_first + d->pending_count == d->pending_cap) {
+		if (d->pending_first > d->pending_count) {
+			memmove(d->pending, d->pending + d->pending_first,
+			    d->pending_count * sizeof(*d->pending));
+		} else {
+			struct disk_transaction *more;
+			d->pending_cap = d->pending_cap ? 2 * d->pending_cap : 64;
+			more = malloc(d->pending_cap * sizeof(*more));
+			if (!more)
+				abort();
+			if (d->pending_count > 0)
+				memcpy(more, d->pending + d->pending_first,
+				    d->pending_count * sizeof(*more));
+			free(d->pending);
+			d->pending = more;
+		}
+		d->pending_first = 0;
+	}
+	d->pending[d->pending_first + d->pending_count++] = t;
+}
+
+static void send_begin(struct disk *d, const struct raft_store *s, uint32_t bytes)
+{
+	uint8_t frame[FRAME_HEADER_SIZE + 64 + RAFT_ID_SIZE];
+	struct writer w = writer_of(frame, sizeof(frame));
+
+	journal_put_txn(
+	    &w, &(struct journal_txn){
+		    .seq = d->base + s->seq,
+		    .term = s->term,
+		    .vote = slice_of(s->vote.bytes, raft_id_none(s->vote) ? 0 : RAFT_ID_SIZE),
+		    .commit = s->commit,
+		    .cover_index = s->cover.index,
+		    .cover_term = s->cover.term,
+		    .truncate = s->truncate,
+		    .bytes = bytes,
+		});
+	assert(!w.full);
+	journal_link_send(&d->link, frame, w.len, slice_of(NULL, 0));
+}
+
+static void send_run(struct disk *d, const struct raft_run *run, struct slice payload)
+{
+	uint8_t head[JOURNAL_RECORD_HEAD + 16];
+	struct writer w = writer_of(head, sizeof(head));
+
+	if (run->kind == RAFT_HOLE)
+		journal_put_holes(
+		    &w, &(struct journal_holes){run->first, run->count, run->term});
+	else
+		journal_put_record(
+		    &w, &(struct journal_record){run->first, run->term, run->kind, {0}});
+	assert(!w.full);
+	journal_link_send(&d->link, head, w.len, payload);
+}
+
+static void send_dig(struct disk *d, const struct hole_range *holes, unsigned count)
+{
+	static uint8_t frame[FRAME_HEADER_SIZE + RAFT_HOLES_MAX * HOLE_RANGE_SIZE];
+
+	for (unsigned at = 0; at < count; at += RAFT_HOLES_MAX) {
+		unsigned end = count - at < RAFT_HOLES_MAX ? count : at + RAFT_HOLES_MAX;
+		struct writer w = writer_of(frame, sizeof(frame));
+		size_t begin = frame_begin(&w, JOURNAL_TYPE_DIG);
+		for (unsigned i = at; i < end; i++)
+			hole_range_put(&w, &holes[i]);
+		frame_end(&w, begin);
+		assert(!w.full);
+		journal_link_send(&d->link, frame, w.len, slice_of(NULL, 0));
+	}
+}
+
+void disk_store(struct disk *d, const struct raft_store *s, const struct piece *pieces)
+{
+	uint8_t end[FRAME_HEADER_SIZE + 8];
+	struct writer w = writer_of(end, sizeof(end));
+	uint64_t last, bytes = 0;
+
+	last = d->pending_count > 0 ? d->pending[d->pending_first + d->pending_count - 1].last
+				    : d->stored;
+	if (s->truncate)
+		last = s->truncate - 1;
+	for (unsigned i = 0; i < s->run_count; i++) {
+		last = s->runs[i].first + s->runs[i].count - 1;
+		if (s->runs[i].kind != RAFT_HOLE)
+			bytes += RECORD_HEADER_SIZE + s->runs[i].bytes;
+	}
+	assert(bytes <= UINT32_MAX);
+	send_begin(d, s, (uint32_t)bytes);
+	for (unsigned i = 0; i < s->run_count; i++)
+		send_run(d, &s->runs[i], pieces[i].bytes);
+	send_dig(d, s->holes, s->hole_count);
+	journal_put_txn_end(&w, &(struct journal_txn_end){d->base + s->seq});
+	journal_link_send(&d->link, end, w.len, slice_of(NULL, 0));
+	pending_push(d, (struct disk_transaction){d->base + s->seq, last});
+}
+
+/* ---- reading ---- */
+
+static void begin_terms(struct disk *d, struct raft_begin *b)
+{
+	struct raft_place *terms = NULL, place;
+	size_t count = 0, cap = 0;
+	enum rmq_error err;
+
+	for (uint64_t from = 1;; from = place.index + 1) {
+		err = store_reader_term(d->reader, from, &place.index, &place.term);
+		if (err)
+			break;
+		if (count == cap) {
+			cap = cap ? 2 * cap : 64;
+			terms = realloc(terms, cap * sizeof(*terms));
+			if (!terms)
+				abort();
+		}
+		terms[count++] = place;
+	}
+	if (err != RMQ_E_NOTHING)
+		cannot_read(d, 0, err);
+	b->terms = terms;
+	b->term_count = count;
+}
+
+static void begin_configs(struct disk *d, struct raft_begin *b)
+{
+	struct raft_run *runs = NULL;
+	struct record_header h = {.index = 0};
+	struct slice payload;
+	size_t count = 0, cap = 0;
+	enum rmq_error err;
+
+	while ((err = store_reader_config(d->reader, h.index + 1, &h, &payload)) == RMQ_E_OK) {
+		struct raft_config *config = malloc(sizeof(*config));
+		if (count == cap) {
+			cap = cap ? 2 * cap : 16;
+			runs = realloc(runs, cap * sizeof(*runs));
+		}
+		if (!config || !runs)
+			abort();
+		err = raft_config_decode(payload, config);
+		if (err)
+			cannot_read(d, h.index, RMQ_E_CORRUPT);
+		runs[count++] = (struct raft_run){
+		    h.index, h.term, 1, (uint32_t)payload.len, RECORD_CONFIG, config};
+	}
+	if (err != RMQ_E_NOTHING)
+		cannot_read(d, h.index, err);
+	b->configs = runs;
+	b->config_count = count;
+}
+
+void disk_begin(struct disk *d, struct raft_begin *b)
+{
+	struct store_state state;
+	struct store_replica replica;
+
+	assert(disk_idle(d));
+	read_begin(d);
+	enum rmq_error err = store_reader_state(d->reader, &state);
+	if (!err)
+		err = store_reader_replica(d->reader, &replica);
+	if (err)
+		cannot_read(d, 0, err);
+	*b = (struct raft_begin){
+	    .term = state.term,
+	    .vote = replica.vote,
+	    .commit = replica.commit,
+	    .last = state.next - 1,
+	    .cover = {replica.cover_index, replica.cover_term},
+	};
+	memcpy(b->id.bytes, store_reader_identity(d->reader)->incarnation, RAFT_ID_SIZE);
+	begin_terms(d, b);
+	begin_configs(d, b);
+	store_reader_end(d->reader);
+	d->alone = !replica.present && b->last > 0;
+	d->base += d->cluster->sent_seq;
+}
+
+void disk_begin_free(struct raft_begin *b)
+{
+	for (size_t i = 0; i < b->config_count; i++)
+		free((void *)(uintptr_t)b->configs[i].config);
+	free((void *)(uintptr_t)b->configs);
+	free((void *)(uintptr_t)b->terms);
+}
+
+static void add_run(struct disk_records *out, const struct raft_run *run, struct slice payload)
+{
+	out->runs[out->count] = *run;
+	out->pieces[out->count++] = (struct piece){payload, NULL};
+}
+
+/* What is behind the newest record, up to what is stored, is holes. */
+void disk_read(struct disk *d, uint64_t index, uint32_t bytes_max, struct disk_records *out)
+{
+	struct record_header h;
+	struct slice payload;
+	uint64_t at = index, bytes = 0;
+
+	assert(index <= d->stored);
+	out->count = 0;
+	read_begin(d);
+	while (at <= d->stored && out->count + 2 <= RAFT_RUNS_MAX) {
+		enum rmq_error err = store_reader_next(d->reader, at, &h, &payload);
+		if (err && err != RMQ_E_NOTHING)
+			cannot_read(d, h.index, err);
+		uint64_t next = err || h.index > d->stored ? d->stored + 1 : h.index;
+		if (next > at) {
+			uint64_t holes = next - at < UINT32_MAX ? next - at : UINT32_MAX;
+			add_run(out,
+			    &(struct raft_run){
+				.first = at, .count = (uint32_t)holes, .kind = RAFT_HOLE},
+			    slice_of(NULL, 0));
+			at += holes;
+			continue;
+		}
+		bytes += payload.len;
+		if (out->count > 0 && bytes > bytes_max)
+			break;
+		add_run(out,
+		    &(struct raft_run){.first = at,
+			.count = 1,
+			.bytes = (uint32_t)payload.len,
+			.kind = h.kind},
+		    payload);
+		at++;
+	}
+}
+
+void disk_read_end(struct disk *d)
+{
+	store_reader_end(d->reader);
+}
+
+uint64_t disk_state(struct disk *d, struct store_state *state)
+{
+	struct record_header h;
+	struct slice payload;
+
+	read_begin(d);
+	enum rmq_error err = store_reader_state(d->reader, state);
+	if (err)
+		cannot_read(d, 0, err);
+	err = store_reader_next(d->reader, 1, &h, &payload);
+	if (err && err != RMQ_E_NOTHING)
+		cannot_read(d, h.index, err);
+	store_reader_end(d->reader);
+	return err ? 0 : h.index;
+}

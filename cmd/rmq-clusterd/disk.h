@@ -1,0 +1,77 @@
+/*
+ * This node's disk: rmq-journal, a child, which stores transactions, and the data directory
+ * that is read here.  The first error of the journal ends the process with its status.
+ */
+#ifndef RMQ_CLUSTERD_DISK_H
+#define RMQ_CLUSTERD_DISK_H
+
+#include <limits.h>
+
+#include "chunk.h"
+#include "core/raft.h"
+#include "sys/journal_link.h"
+#include "sys/store.h"
+
+struct cluster;
+
+/* A transaction on its way: with it, the log is stored up to `last`. */
+struct disk_transaction {
+	uint64_t seq;
+	uint64_t last;
+};
+
+struct disk {
+	struct cluster *cluster;
+	struct journal_link link;
+	struct store_reader *reader;
+	char directory[PATH_MAX];
+	bool alone;    /* it holds a queue of one node, of no cluster yet */
+	uint64_t base; /* transaction seq of Raft's is base + seq of the journal's */
+	struct disk_transaction *pending; /* in order */
+	size_t pending_first, pending_count, pending_cap;
+	uint64_t stored; /* index up to which the log is stored */
+	uint64_t room;	 /* bytes of new messages that fit behind room_index */
+	uint64_t room_index;
+};
+
+/* Starts the journal of the directory.  0, or an exit status; what is wrong was said. */
+int disk_open(struct disk *d, struct cluster *c, const char *directory);
+/* From now on the loop serves it.  0, or libuv's error. */
+int disk_start(struct disk *d);
+/* Whether all is stored. */
+bool disk_idle(const struct disk *d);
+/* Closes the journal, which stores what it was sent, and waits for it.  Its exit status. */
+int disk_close(struct disk *d);
+void disk_kill(struct disk *d);
+
+/*
+ * What Raft begins with; arrays are on the heap, to be freed with disk_begin_free().  Dies if
+ * it cannot be read.
+ */
+void disk_begin(struct disk *d, struct raft_begin *begin);
+void disk_begin_free(struct raft_begin *begin);
+
+/*
+ * Stores; pieces[i] is the payload of runs[i].  All is borrowed for the call.  node_stored()
+ * is told when it is durable.
+ */
+void disk_store(struct disk *d, const struct raft_store *s, const struct piece *pieces);
+
+/* What a reading gives: runs, and their payloads, borrowed until disk_read_end(). */
+struct disk_records {
+	unsigned count;
+	struct raft_run runs[RAFT_RUNS_MAX];
+	struct piece pieces[RAFT_RUNS_MAX];
+};
+
+/*
+ * Records and holes from `index` on, which is stored: at least one, at most RAFT_RUNS_MAX and,
+ * from the second on, `bytes`.  Dies if they cannot be read.
+ */
+void disk_read(struct disk *d, uint64_t index, uint32_t bytes, struct disk_records *records);
+void disk_read_end(struct disk *d);
+
+/* Index of the oldest record, 0: none; and the state of what is stored. */
+uint64_t disk_state(struct disk *d, struct store_state *state);
+
+#endif

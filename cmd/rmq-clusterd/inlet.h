@@ -1,0 +1,37 @@
+/*
+ * A link that another node dialled: it says who it is, and then what it has to say.
+ */
+#ifndef RMQ_CLUSTERD_INLET_H
+#define RMQ_CLUSTERD_INLET_H
+
+#include "chunk.h"
+#include "core/node_wire.h"
+#include "sys/link_conn.h"
+
+struct cluster;
+struct peer;
+
+struct inlet {
+	struct cluster *cluster;
+	struct link_conn *conn; /* NULL: closed */
+	struct peer *peer;	/* NULL: no HELLO yet, or it is a member no more */
+	struct node_wire_in in; /* an APPEND whose RUNs come */
+	struct piece pieces[RAFT_RUNS_MAX];
+	struct chunk *chunk; /* that payloads are put into */
+	bool joining;	     /* it has said JOIN, and waits */
+};
+
+/* Events of the listener; arg: the cluster. */
+void inlet_up(void *arg, struct link_conn *conn);
+void inlet_frame(void *arg, struct link_conn *conn, const struct frame *f);
+void inlet_down(void *arg, struct link_conn *conn, enum rmq_error err, const char *why);
+
+/* Answers a JOIN. */
+void inlet_joined(struct inlet *i, struct slice joined_payload);
+/* Says why not, and closes. */
+void inlet_refuse(struct inlet *i, enum rmq_error code, const char *text);
+
+/* The peer is a member no more. */
+void inlet_close(struct inlet *i);
+
+#endif

@@ -1,0 +1,316 @@
+#include "join.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "state.h"
+
+static void next(struct cluster *c, uint64_t pause_ms);
+
+static void hang_up(struct join *j)
+{
+	if (j->dialer)
+		link_dialer_free(j->dialer);
+	j->dialer = NULL;
+}
+
+void join_cancel(struct cluster *c)
+{
+	hang_up(&c->join);
+	uv_timer_stop(&c->join.timer);
+	c->join.asking = false;
+	cluster_changed(c);
+}
+
+static void remember(struct cluster *c, const char *who, const char *why)
+{
+	char text[TEXT_MAX + 1];
+
+	snprintf(text, sizeof(text), "%.63s: %.180s", who, why);
+	if (strcmp(text, c->join.refused) == 0)
+		return;
+	memcpy(c->join.refused, text, sizeof(text));
+	log_notice("join: %s", text);
+	cluster_changed(c);
+}
+
+/* ---- one seed ---- */
+
+static const struct config_seed *asked(const struct join *j)
+{
+	return &j->seeds.seeds[j->next % j->seeds.count];
+}
+
+static void on_up(void *arg, struct link_conn *conn)
+{
+	struct cluster *c = arg;
+	struct raft_member self;
+	uint8_t frame[NODE_SMALL_MAX];
+	struct writer w = writer_of(frame, sizeof(frame));
+
+	peers_self(c, &self);
+	node_put_join(&w, &(struct node_join){
+			      .version = NODE_VERSION,
+			      .id = slice_of(self.id.bytes, RAFT_ID_SIZE),
+			      .name = slice_str(self.name),
+			      .address = slice_str(self.address),
+			      .gate = slice_str(self.gate),
+			      .flags = self.flags,
+			  });
+	assert(!w.full);
+	enum rmq_error err = link_conn_send(conn, &(struct slice){frame, w.len}, 1);
+	(void)err; /* `down` comes */
+}
+
+static void joined(struct cluster *c, struct slice payload)
+{
+	struct node_joined m;
+	struct raft_config config;
+
+	if (!node_joined_decode(payload, &m) || raft_config_decode(m.config, &config) ||
+	    !raft_config_find(&config, c->id)) {
+		remember(c, asked(&c->join)->name, "it answers with what is no membership");
+		next(c, JOIN_PAUSE_MS);
+		return;
+	}
+	log_notice("taken in by %s", asked(&c->join)->name);
+	c->join.taken_in = true;
+	c->join.refused[0] = '\0';
+	peers_hint(c, m.config_index, &config);
+	hang_up(&c->join);
+	/* The leader calls; if it does not, it is asked again. */
+	next(c, JOIN_TRY_MS);
+}
+
+static void on_frame(void *arg, struct link_conn *conn, const struct frame *f)
+{
+	struct cluster *c = arg;
+	struct node_refused m;
+	char text[TEXT_MAX + 1];
+
+	(void)conn;
+	if (f->type == NODE_TYPE_JOINED) {
+		joined(c, f->payload);
+		return;
+	}
+	if (f->type == NODE_TYPE_REFUSED && node_refused_decode(f->payload, &m)) {
+		memcpy(text, m.text.data, m.text.len);
+		text[m.text.len] = '\0';
+		remember(c, asked(&c->join)->name, text);
+	}
+	next(c, JOIN_PAUSE_MS);
+}
+
+static void on_down(void *arg, struct link_conn *conn, enum rmq_error err, const char *why)
+{
+	struct cluster *c = arg;
+
+	(void)conn, (void)err;
+	remember(c, asked(&c->join)->name, why);
+	next(c, JOIN_PAUSE_MS);
+}
+
+static void on_failed(void *arg, enum rmq_error err, const char *why)
+{
+	struct cluster *c = arg;
+
+	(void)err;
+	remember(c, asked(&c->join)->name, why);
+	next(c, JOIN_PAUSE_MS);
+}
+
+static void ask(struct cluster *c)
+{
+	struct join *j = &c->join;
+	const struct config_seed *seed = asked(j);
+	const struct known_node *node = known_nodes_by_name(&j->known, seed->name);
+	struct link_dialer_options options = {
+	    .address = seed->address,
+	    .name = slice_str(seed->name),
+	    .role = LINK_JOIN,
+	    .events = {.up = on_up, .frame = on_frame, .down = on_down},
+	    .failed = on_failed,
+	    .arg = c,
+	};
+
+	hang_up(j);
+	memcpy(options.key, node->key, KEY_SIZE);
+	j->dialer = link_dialer_new(c->peers.net, &options);
+	if (!j->dialer)
+		abort();
+}
+
+/* ---- one after the other ---- */
+
+static void give_up(struct cluster *c)
+{
+	bool by_command = c->join.by_command;
+
+	join_cancel(c);
+	if (by_command)
+		return;
+	log_error("nobody has taken this node in within join-timeout: %s",
+	    c->join.refused[0] ? c->join.refused : "no seed answers");
+	cluster_die(c, error_exit(RMQ_E_NO_DAEMON));
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct cluster *c = timer->data;
+
+	if (!c->join.asking)
+		return;
+	if (cluster_now(c) >= c->join.give_up) {
+		give_up(c);
+		return;
+	}
+	/* The one that is asked does not answer. */
+	c->join.next += c->join.dialer != NULL;
+	ask(c);
+	uv_timer_start(timer, on_timer, JOIN_TRY_MS, 0);
+}
+
+/* The next seed, after a pause. */
+static void next(struct cluster *c, uint64_t pause_ms)
+{
+	struct join *j = &c->join;
+	uint64_t now = cluster_now(c);
+
+	hang_up(j);
+	j->next++;
+	if (j->give_up > now && j->give_up - now < pause_ms)
+		pause_ms = j->give_up - now;
+	uv_timer_start(&j->timer, on_timer, pause_ms, 0);
+}
+
+/* Also not one that may not be one: it would lose what it holds. */
+static enum rmq_error may_join(struct cluster *c, struct reason *why)
+{
+	if (c->disk.alone && !c->status.config)
+		return reason_set(why, RMQ_E_EXISTS,
+		    "%s holds the queues of one node: make a cluster of it with rmq-cluster "
+		    "init, "
+		    "or join with a new directory",
+		    c->disk.directory);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error check_keys(const struct join *j, struct reason *why)
+{
+	for (unsigned i = 0; i < j->seeds.count; i++) {
+		const char *name = j->seeds.seeds[i].name;
+		if (!known_nodes_by_name(&j->known, name))
+			return reason_set(why, RMQ_E_CONFIG,
+			    "known-nodes: the key of the seed %s is missing", name);
+	}
+	return RMQ_E_OK;
+}
+
+static void begin(struct cluster *c, bool by_command)
+{
+	struct join *j = &c->join;
+
+	j->asking = true;
+	j->by_command = by_command;
+	j->give_up = c->config.join_timeout > UINT64_MAX / 2
+			 ? UINT64_MAX
+			 : cluster_now(c) + c->config.join_timeout;
+	j->next = 0;
+	ask(c);
+	uv_timer_start(&j->timer, on_timer, JOIN_TRY_MS, 0);
+	cluster_changed(c);
+}
+
+static enum rmq_error parse_seed(const char *text, struct config_seed *seed, struct reason *why)
+{
+	const char *at = strchr(text, '@'), *what = "NAME@HOST:PORT is wanted";
+
+	if (!at || at == text || at - text > RAFT_NAME_MAX)
+		return reason_set(why, RMQ_E_USAGE, "%s: %s", text, what);
+	memcpy(seed->name, text, (size_t)(at - text));
+	seed->name[at - text] = '\0';
+	enum rmq_error err = socket_host_parse(&seed->address, at + 1, &what);
+	return err ? reason_set(why, err, "%s: %s", text, what) : RMQ_E_OK;
+}
+
+enum rmq_error join_begin(struct cluster *c, const char *address, struct reason *why)
+{
+	struct join *j = &c->join;
+	struct config_seeds seeds = c->config.seeds;
+	enum rmq_error err = may_join(c, why);
+
+	if (!err && address[0]) {
+		seeds.count = 1;
+		err = parse_seed(address, &seeds.seeds[0], why);
+	}
+	if (err)
+		return err;
+	if (seeds.count == 0)
+		return reason_set(why, RMQ_E_CONFIG, "no seeds are configured");
+	struct config_seeds old = j->seeds;
+	j->seeds = seeds;
+	err = check_keys(j, why);
+	if (err)
+		j->seeds = old;
+	else if (!j->asking || address[0])
+		begin(c, true);
+	return err;
+}
+
+/* A seed that names this node itself is for the others. */
+static void drop_self(struct cluster *c)
+{
+	struct config_seeds *s = &c->config.seeds;
+
+	for (unsigned i = s->count; i > 0; i--) {
+		if (strcmp(s->seeds[i - 1].name, c->config.name) == 0)
+			memmove(&s->seeds[i - 1], &s->seeds[i],
+			    (s->count-- - i) * sizeof(s->seeds[0]));
+	}
+}
+
+int join_open(struct cluster *c)
+{
+	struct join *j = &c->join;
+	struct reason why = {""};
+	enum rmq_error err = RMQ_E_OK;
+
+	uv_timer_init(&c->loop, &j->timer);
+	j->timer.data = c;
+	drop_self(c);
+	j->seeds = c->config.seeds;
+	if (c->config.known_nodes[0])
+		err = known_nodes_read(&j->known, c->config.known_nodes, &why);
+	if (!err)
+		err = check_keys(j, &why);
+	if (err)
+		log_error("%s", why.text);
+	return err ? error_exit(err) : 0;
+}
+
+void join_start(struct cluster *c)
+{
+	struct reason why = {""};
+
+	if (peers_member(c) || c->join.seeds.count == 0)
+		return;
+	if (may_join(c, &why))
+		log_notice("does not join: %s", why.text);
+	else
+		begin(c, false);
+}
+
+void join_turn(struct cluster *c)
+{
+	if (c->join.asking && c->status.config && raft_config_find(c->status.config, c->id)) {
+		log_info("is a member");
+		join_cancel(c);
+	}
+}
+
+void join_close(struct cluster *c)
+{
+	join_cancel(c);
+	known_nodes_deinit(&c->join.known);
+}

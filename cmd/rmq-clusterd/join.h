@@ -1,0 +1,49 @@
+/*
+ * A node that is no member yet asks seeds, one after the other, to be taken in, until its own
+ * log says that it is.  A node never forms a cluster by itself.
+ */
+#ifndef RMQ_CLUSTERD_JOIN_H
+#define RMQ_CLUSTERD_JOIN_H
+
+#include <uv.h>
+
+#include "sys/config.h"
+#include "sys/known_nodes.h"
+#include "sys/link_dialer.h"
+
+struct cluster;
+
+/* One seed is given so long, and so long is waited before the next. */
+#define JOIN_TRY_MS   5000
+#define JOIN_PAUSE_MS 250
+
+struct join {
+	struct known_nodes known; /* keys of seeds */
+	struct config_seeds seeds;
+	bool asking;
+	bool taken_in;	  /* a seed said so; until the log says it too */
+	unsigned next;	  /* of the seeds */
+	uint64_t give_up; /* when: UINT64_MAX: never */
+	bool by_command;  /* an administrator waits for it; else time-out ends the process */
+	struct link_dialer *dialer;
+	uv_timer_t timer;
+	char refused[TEXT_MAX + 1]; /* what the last seed said; "" */
+};
+
+/* Reads the keys of the seeds.  0, or an exit status; what is wrong was said. */
+int join_open(struct cluster *c);
+/* Begins to ask, if this node is no member and has seeds. */
+void join_start(struct cluster *c);
+/*
+ * Asks NAME@HOST:PORT, or the configured seeds if it is empty.  RMQ_E_CONFIG: no seeds, or no
+ * key for them; RMQ_E_USAGE: no address; RMQ_E_EXISTS: the log holds a queue of its own.
+ */
+enum rmq_error join_begin(struct cluster *c, const char *address, struct reason *why)
+    __attribute__((warn_unused_result));
+/* Asks no more, until it is told to. */
+void join_cancel(struct cluster *c);
+/* The end of a turn. */
+void join_turn(struct cluster *c);
+void join_close(struct cluster *c);
+
+#endif

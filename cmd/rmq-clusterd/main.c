@@ -1,0 +1,279 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "node.h"
+#include "state.h"
+#include "sys/heap.h"
+#include "sys/journal_dir.h"
+#include "sys/ready.h"
+#include "sys/stdfds.h"
+
+#define PROGRAM "rmq-clusterd"
+
+/* What this daemon cannot do without. */
+#define SETTINGS_WANTED \
+	(CONFIG_BIT(name) | CONFIG_BIT(key) | CONFIG_BIT(listen) | CONFIG_BIT(advertise))
+
+static const char usage[] =
+    "usage: " PROGRAM " -d DIR [--init] [-c FILE] [--SETTING VALUE...] [--ready-fd N] [-qv]\n"
+    "  -d, --dir DIR       the data directory of this node\n"
+    "      --init          make DIR if it is absent or empty\n"
+    "  -c, --config FILE   settings, see rmq.conf(5); each is an option as well\n"
+    "      --ready-fd N    write a newline to descriptor N when ready\n"
+    "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n";
+
+struct options {
+	const char *directory;
+	const char *config;
+	int ready_fd; /* -1: none */
+	bool init;
+	int verbosity;
+};
+
+enum { OPTION_INIT = 256, OPTION_READY_FD };
+
+static const struct option own_options[] = {
+    {"dir", required_argument, NULL, 'd'},
+    {"init", no_argument, NULL, OPTION_INIT},
+    {"config", required_argument, NULL, 'c'},
+    {"ready-fd", required_argument, NULL, OPTION_READY_FD},
+    {"quiet", no_argument, NULL, 'q'},
+    {"verbose", no_argument, NULL, 'v'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+};
+#define OWN_OPTIONS (sizeof(own_options) / sizeof(own_options[0]))
+
+_Noreturn static void bad_usage(const char *what)
+{
+	if (what)
+		log_error("%s", what);
+	fprintf(stderr, "try '" PROGRAM " --help'\n");
+	exit(error_exit(RMQ_E_USAGE));
+}
+
+_Noreturn static void fail(enum rmq_error err, const struct reason *why)
+{
+	log_error("%s", why->text[0] ? why->text : error_text(err));
+	exit(error_exit(err));
+}
+
+static int parse_fd(const char *text)
+{
+	char *end;
+	errno = 0;
+	long fd = strtol(text, &end, 10);
+	if (errno != 0 || end == text || *end || fd < 0 || fd > INT32_MAX ||
+	    fcntl((int)fd, F_SETFD, FD_CLOEXEC) != 0)
+		bad_usage("--ready-fd: not an open descriptor");
+	return (int)fd;
+}
+
+_Noreturn static void print_and_exit(const char *text, bool settings)
+{
+	struct text more = {0};
+
+	if (settings)
+		config_help(&more);
+	if (fputs(text, stdout) == EOF || fwrite(more.data, 1, more.len, stdout) != more.len ||
+	    fflush(stdout) != 0) {
+		log_error("stdout: %s", strerror(errno));
+		exit(error_exit(RMQ_E_IO));
+	}
+	exit(0);
+}
+
+static void take_option(struct options *o, int c, struct config *config)
+{
+	struct reason why = {""};
+
+	switch (c) {
+	case 'd':
+		o->directory = optarg;
+		break;
+	case 'c':
+		o->config = optarg;
+		break;
+	case OPTION_INIT:
+		o->init = true;
+		break;
+	case OPTION_READY_FD:
+		o->ready_fd = parse_fd(optarg);
+		break;
+	case 'q':
+		o->verbosity--;
+		break;
+	case 'v':
+		o->verbosity++;
+		break;
+	case 'h':
+		print_and_exit(usage, true);
+	case 'V':
+		print_and_exit(PROGRAM " " RMQ_VERSION "\n", false);
+	case '?':
+		bad_usage(NULL);
+	default:
+		if (config_option(config, c, optarg, &why))
+			bad_usage(why.text);
+	}
+}
+
+static struct options parse(int argc, char **argv, struct config *config)
+{
+	struct options o = {.ready_fd = -1};
+	struct option all[OWN_OPTIONS + CONFIG_SETTINGS_COUNT + 1] = {0};
+	int c;
+
+	memcpy(all, own_options, sizeof(own_options));
+	config_options(all + OWN_OPTIONS);
+	while ((c = getopt_long(argc, argv, "d:c:qvhV", all, NULL)) != -1)
+		take_option(&o, c, config);
+	if (optind < argc)
+		bad_usage("arguments are not wanted");
+	if (!o.directory || !*o.directory)
+		bad_usage("no data directory: -d DIR");
+	return o;
+}
+
+static void read_settings(struct cluster *c, const struct options *o)
+{
+	struct reason why = {""};
+	enum rmq_error err = RMQ_E_OK;
+
+	if (o->config)
+		err = config_read(&c->config, o->config, &why);
+	if (!err)
+		err = config_check(&c->config, SETTINGS_WANTED, &why);
+	if (err)
+		fail(err, &why);
+	err = keyfile_read(c->config.key, &c->pair, &why);
+	if (err) {
+		log_error("%s: %s", c->config.key, why.text[0] ? why.text : error_text(err));
+		exit(error_exit(err));
+	}
+}
+
+/* This node's directory says which node it is; settings must say the same. */
+static void check_self(struct cluster *c)
+{
+	const struct raft_config *config = c->status.config;
+	const struct raft_member *m = config ? raft_config_find(config, c->id) : NULL;
+
+	if (!m)
+		return;
+	if (strcmp(m->name, c->config.name) != 0)
+		log_error("name: the data directory is that of %s", m->name);
+	else if (memcmp(m->key, c->pair.key, RAFT_KEY_SIZE) != 0)
+		log_error("%s: not the key by which the cluster knows %s", c->config.key,
+		    c->config.name);
+	else
+		return;
+	cluster_die(c, error_exit(RMQ_E_CONFIG));
+}
+
+static void open_node(struct cluster *c, const struct options *o)
+{
+	struct child_spec spec = {.mask = &c->mask, .nofile = &c->nofile};
+	int status = o->init ? journal_dir_make(o->directory, &spec) : 0;
+
+	if (status == 0)
+		status = disk_open(&c->disk, c, o->directory);
+	if (status != 0)
+		exit(status);
+	tail_init(&c->tail);
+	node_open(c);
+	check_self(c);
+}
+
+static void open_sockets(struct cluster *c)
+{
+	struct reason why = {""};
+	int status = peers_open(c);
+
+	if (status == 0)
+		status = join_open(c);
+	if (status != 0)
+		cluster_die(c, status);
+	enum rmq_error err =
+	    control_open(&c->control, &c->loop, c, c->config.control.path, &why);
+	if (err) {
+		log_error(
+		    "%s: %s", c->config.control.path, why.text[0] ? why.text : error_text(err));
+		cluster_die(c, error_exit(err));
+	}
+}
+
+static void start(struct cluster *c)
+{
+	int err = cluster_start(c);
+
+	if (!err)
+		err = disk_start(&c->disk);
+	if (err) {
+		log_error("cannot start: %s", uv_strerror(err));
+		cluster_die(c, error_exit(RMQ_E_IO));
+	}
+	join_start(c);
+}
+
+static void say_ready(const struct cluster *c, const struct options *o)
+{
+	if (ready_notify("READY=1") != 0)
+		log_notice("NOTIFY_SOCKET: %s", strerror(errno));
+	if (o->ready_fd >= 0 && ready_fd(o->ready_fd) != 0)
+		log_notice("--ready-fd: %s", strerror(errno));
+	log_info("%s: ready", c->disk.directory);
+}
+
+static int run(struct cluster *c)
+{
+	uv_run(&c->loop, UV_RUN_DEFAULT);
+	control_close(c->control);
+	join_close(c);
+	peers_close(c);
+	int status = disk_close(&c->disk);
+	if (status != 0)
+		log_error("%s: journal ended with status %d", c->disk.directory, status);
+	node_close(c);
+	keypair_wipe(&c->pair);
+	return status != 0 ? error_exit(RMQ_E_JOURNAL_LOST) : 0;
+}
+
+int main(int argc, char **argv)
+{
+	static struct cluster cluster;
+	struct cluster *c = &cluster;
+
+	stdfds_init();
+	heap_keep();
+	log_init(PROGRAM, 0);
+	config_init(&c->config);
+	struct options o = parse(argc, argv, &c->config);
+	log_init(PROGRAM, o.verbosity);
+	signal(SIGPIPE, SIG_IGN);
+	sigprocmask(SIG_BLOCK, NULL, &c->mask);
+	if (sodium_init() < 0 || getrlimit(RLIMIT_NOFILE, &c->nofile) != 0 ||
+	    uv_loop_init(&c->loop) != 0) {
+		log_error("cannot start");
+		return error_exit(RMQ_E_IO);
+	}
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+		log_notice("no_new_privs: %s", strerror(errno));
+	randombytes_buf(&c->boot, sizeof(c->boot));
+	read_settings(c, &o);
+	supervisor_open(c);
+	open_node(c, &o);
+	open_sockets(c);
+	start(c);
+	say_ready(c, &o);
+	return run(c);
+}

@@ -1,0 +1,403 @@
+#include "node.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "queue.h"
+#include "state.h"
+
+/* Where the payloads of a step's records come from. */
+struct source {
+	const struct raft_run *runs;
+	const struct piece *pieces;
+	unsigned count;
+	bool proposed; /* runs have no indexes yet: the STORE gives them, in order */
+	unsigned next;
+};
+
+/* Messages with records that a peer is sent at most in one turn. */
+#define READS_IN_TURN 4
+
+static struct piece encode_config(struct chunk **chunk, const struct raft_config *config)
+{
+	uint8_t bytes[RAFT_CONFIG_SIZE_MAX];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+
+	raft_config_encode(&w, config);
+	assert(!w.full);
+	return chunk_put(chunk, slice_of(bytes, w.len));
+}
+
+/* Indexes in a source rise, and are asked for in order. */
+static struct piece find(struct source *s, uint64_t index)
+{
+	while (s->next < s->count && s->runs[s->next].first < index)
+		s->next++;
+	assert(s->next < s->count && s->runs[s->next].first == index);
+	return s->pieces[s->next];
+}
+
+static struct piece payload(struct source *s, const struct raft_run *run, struct chunk **made)
+{
+	if (run->kind == RAFT_HOLE || run->kind == RECORD_NOOP)
+		return (struct piece){{NULL, 0}, NULL};
+	if (run->kind == RECORD_CONFIG)
+		return encode_config(made, run->config);
+	return s->proposed ? s->pieces[s->next++] : find(s, run->first);
+}
+
+static void do_store(struct cluster *c, const struct raft_store *s, struct source *source)
+{
+	struct piece *pieces = NULL;
+	struct chunk *made = NULL;
+	struct queue *q = c->supervisor.queue;
+
+	if (s->truncate) {
+		/* What it knows is not so any more: it must be dead before the log says it. */
+		supervisor_kill(c);
+		tail_truncate(&c->tail, s->truncate);
+		c->truncate_seq = s->seq;
+	}
+	if (s->run_count > 0) {
+		pieces = malloc(s->run_count * sizeof(*pieces));
+		if (!pieces)
+			abort();
+	}
+	for (unsigned i = 0; i < s->run_count; i++) {
+		const struct raft_run *run = &s->runs[i];
+		pieces[i] = payload(source, run, &made);
+		if (run->kind != RAFT_HOLE)
+			tail_push(&c->tail, run->first, run->kind, pieces[i]);
+		if (source->proposed && q && run->kind != RECORD_CONFIG &&
+		    run->kind != RECORD_NOOP)
+			queue_indexed(q, run->first, run->bytes);
+	}
+	disk_store(&c->disk, s, pieces);
+	c->sent_seq = s->seq;
+	chunk_drop(made);
+	free(pieces);
+}
+
+static void do_read(struct cluster *c, const struct raft_action *a)
+{
+	struct node_read *free_slot = NULL;
+
+	for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++) {
+		struct node_read *r = &c->reads[i];
+		if (!r->wanted || raft_id_eq(r->id, a->id))
+			free_slot = r;
+		if (r->wanted && raft_id_eq(r->id, a->id))
+			break;
+	}
+	/* Reads of peers that are members no more may have the places. */
+	if (!free_slot)
+		free_slot = &c->reads[0];
+	*free_slot = (struct node_read){true, a->id, a->index, a->term, a->bytes};
+}
+
+static void do_role(struct cluster *c)
+{
+	struct raft_status old = c->shown;
+
+	c->shown = c->status;
+	cluster_changed(c);
+	c->members_changed |= old.config_index != c->status.config_index;
+	if (old.role != c->status.role || old.term != c->status.term) {
+		if (cluster_leads(c))
+			log_notice("leads in term %" PRIu64, c->status.term);
+		else if (old.role == RAFT_LEADER)
+			log_notice("does not lead any more (term %" PRIu64 ")", c->status.term);
+	}
+	supervisor_role(c);
+}
+
+static void do_action(struct cluster *c, const struct raft_action *a, struct source *source)
+{
+	switch (a->type) {
+	case RAFT_STORE:
+		do_store(c, &a->store, source);
+		break;
+	case RAFT_SEND:
+		source->next = 0;
+		peers_send(c, &a->message, source->runs, source->pieces, source->count);
+		break;
+	case RAFT_READ:
+		do_read(c, a);
+		break;
+	case RAFT_COMMITTED:
+		c->committed = a->index;
+		break;
+	case RAFT_BARRIER_DONE:
+		if (c->supervisor.queue)
+			queue_round_done(c->supervisor.queue, a->seq);
+		break;
+	case RAFT_ROLE:
+		do_role(c);
+		break;
+	case RAFT_GONE:
+		log_notice("this node was removed from the cluster");
+		cluster_changed(c);
+		break;
+	case RAFT_FATAL:
+		log_error("%s: the log contradicts the leader's: %s", c->disk.directory,
+		    error_text(a->error));
+		cluster_die(c, error_exit(a->error));
+	}
+}
+
+static enum rmq_error step(struct cluster *c, const struct raft_event *e, struct source *source)
+{
+	if (c->founding_seq)
+		return RMQ_E_BUSY;
+	const struct raft_action *actions;
+	size_t count;
+	enum rmq_error err = raft_step(c->raft, e, cluster_now(c), &actions, &count);
+
+	raft_status(c->raft, &c->status);
+	for (size_t i = 0; i < count; i++)
+		do_action(c, &actions[i], source);
+	return err;
+}
+
+enum rmq_error node_event(struct cluster *c, const struct raft_event *e)
+{
+	return step(c, e, &(struct source){0});
+}
+
+void node_message(struct cluster *c, const struct raft_message *m, const struct piece *pieces)
+{
+	struct raft_event e = {.type = RAFT_EVENT_MESSAGE, .message = m};
+	enum rmq_error err =
+	    step(c, &e, &(struct source){m->runs, pieces, m->run_count, false, 0});
+	(void)err; /* a message has no effect rather than an error */
+}
+
+void node_reset(struct cluster *c, struct raft_id id)
+{
+	enum rmq_error err =
+	    node_event(c, &(struct raft_event){.type = RAFT_EVENT_RESET, .id = id});
+	(void)err;
+}
+
+enum rmq_error node_propose(
+    struct cluster *c, const struct raft_run *runs, const struct piece *pieces, unsigned count)
+{
+	struct raft_event e = {.type = RAFT_EVENT_PROPOSE, .runs = runs, .run_count = count};
+	return step(c, &e, &(struct source){runs, pieces, count, true, 0});
+}
+
+enum rmq_error node_hole(
+    struct cluster *c, uint64_t checkpoint, const struct hole_range *ranges, unsigned count)
+{
+	if (!cluster_leads(c))
+		return RMQ_E_BUSY;
+	return node_event(c, &(struct raft_event){.type = RAFT_EVENT_HOLE,
+				 .index = checkpoint,
+				 .ranges = ranges,
+				 .range_count = count});
+}
+
+void node_barrier(struct cluster *c, uint64_t round)
+{
+	enum rmq_error err =
+	    node_event(c, &(struct raft_event){.type = RAFT_EVENT_BARRIER, .seq = round});
+	(void)err; /* it does not serve: the queue daemon's end is near, or it asks again */
+}
+
+/* Raft begins anew, as the leader to be of what node_found() has stored. */
+static void founded(struct cluster *c)
+{
+	c->founding_seq = 0;
+	node_close(c);
+	node_open(c);
+	cluster_changed(c);
+	c->members_changed = true;
+}
+
+void node_stored(struct cluster *c, uint64_t seq)
+{
+	c->stored_seq = seq;
+	if (c->founding_seq) {
+		if (seq >= c->founding_seq)
+			founded(c);
+		return;
+	}
+	enum rmq_error err =
+	    node_event(c, &(struct raft_event){.type = RAFT_EVENT_STORED, .seq = seq});
+	(void)err;
+}
+
+/* ---- reads ---- */
+
+static bool read_tail(struct cluster *c, const struct node_read *r, struct disk_records *out)
+{
+	const struct tail_record *t;
+	uint64_t bytes = 0;
+
+	out->count = 0;
+	while (out->count < RAFT_RUNS_MAX &&
+	       (t = tail_get(&c->tail, r->index + out->count)) != NULL) {
+		uint32_t len = (uint32_t)t->piece.bytes.len;
+		if (out->count > 0 && bytes + len > r->bytes)
+			break;
+		bytes += len;
+		out->runs[out->count] = (struct raft_run){
+		    .first = r->index + out->count, .count = 1, .bytes = len, .kind = t->kind};
+		out->pieces[out->count++] = t->piece;
+	}
+	return out->count > 0;
+}
+
+/* False: what is asked for is on its way to the disk. */
+static bool serve(struct cluster *c, struct node_read *r)
+{
+	static struct disk_records records;
+
+	if (!read_tail(c, r, &records)) {
+		if (r->index > c->disk.stored || c->stored_seq < c->truncate_seq)
+			return false;
+		disk_read(&c->disk, r->index, r->bytes, &records);
+	}
+	r->wanted = false;
+	struct raft_event e = {.type = RAFT_EVENT_READ,
+	    .id = r->id,
+	    .index = r->index,
+	    .term = r->term,
+	    .runs = records.runs,
+	    .run_count = records.count};
+	enum rmq_error err = step(
+	    c, &e, &(struct source){records.runs, records.pieces, records.count, false, 0});
+	disk_read_end(&c->disk);
+	if (err) {
+		log_error("%s: reading record %" PRIu64 " for a peer: %s", c->disk.directory,
+		    e.index, error_text(err));
+		cluster_die(c, error_exit(RMQ_E_BUG));
+	}
+	return true;
+}
+
+/* A READ leads to the next one of that peer: some of each, and the rest in the next turn. */
+static void serve_reads(struct cluster *c)
+{
+	bool left = false;
+
+	for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++) {
+		struct node_read *r = &c->reads[i];
+		unsigned n = 0;
+		while (r->wanted && n < READS_IN_TURN && serve(c, r))
+			n++;
+		left |= n == READS_IN_TURN && r->wanted;
+	}
+	if (left)
+		cluster_more(c);
+}
+
+/* ---- room ---- */
+
+uint64_t node_room(const struct cluster *c)
+{
+	uint64_t rooms[RAFT_MEMBERS_MAX];
+	unsigned n = 0;
+	const struct raft_config *config = c->status.config;
+
+	for (unsigned i = 0; config && i < config->count; i++) {
+		uint64_t bytes = 0, index = 0;
+		const struct raft_id id = config->members[i].id;
+		if (!raft_config_is_voter(config, id))
+			continue;
+		if (raft_id_eq(id, c->id)) {
+			bytes = c->disk.room;
+			index = c->disk.room_index;
+		} else {
+			peers_room(c, id, &bytes, &index);
+		}
+		uint64_t used = tail_bytes_behind(&c->tail, index);
+		bytes = bytes > used ? bytes - used : 0;
+		unsigned at = n++;
+		for (; at > 0 && rooms[at - 1] < bytes; at--)
+			rooms[at] = rooms[at - 1];
+		rooms[at] = bytes;
+	}
+	return n > 0 ? rooms[n / 2] : 0;
+}
+
+/* ---- life ---- */
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct cluster *c = timer->data;
+	enum rmq_error err = node_event(c, &(struct raft_event){.type = RAFT_EVENT_TICK});
+	(void)err;
+}
+
+void node_turn(struct cluster *c)
+{
+	serve_reads(c);
+	uint64_t due = raft_due(c->raft), now = cluster_now(c);
+	uv_timer_start(&c->tick, on_tick, due > now ? due - now : 0, 0);
+}
+
+void node_open(struct cluster *c)
+{
+	struct raft_begin begin;
+
+	disk_begin(&c->disk, &begin);
+	c->id = begin.id;
+	begin.election_ms = (uint32_t)c->config.election_timeout;
+	begin.heartbeat_ms = (uint32_t)c->config.heartbeat;
+	begin.seed = c->boot;
+	c->raft = raft_new(&begin, cluster_now(c));
+	c->founded = begin.config_count > 0 && begin.configs[0].config->count == 1 &&
+		     raft_id_eq(begin.configs[0].config->members[0].id, c->id);
+	c->sent_seq = c->stored_seq = c->truncate_seq = 0;
+	c->committed = 0;
+	tail_truncate(&c->tail, begin.last + 1);
+	raft_status(c->raft, &c->status);
+	c->shown = c->status;
+	disk_begin_free(&begin);
+}
+
+void node_close(struct cluster *c)
+{
+	raft_free(c->raft);
+	c->raft = NULL;
+}
+
+/* The only voter needs no one's word: what is stored is committed. */
+enum rmq_error node_found(struct cluster *c)
+{
+	struct raft_config config = {.count = 1};
+	struct raft_member *m = &config.members[0];
+	struct chunk *made = NULL;
+
+	if (c->status.config)
+		return RMQ_E_EXISTS;
+	if (c->join.taken_in)
+		return RMQ_E_EXISTS;
+	if (c->stored_seq < c->sent_seq)
+		return RMQ_E_BUSY;
+	join_cancel(c);
+	if (uv_random(NULL, NULL, config.cluster.bytes, RAFT_ID_SIZE, 0, NULL) != 0)
+		return RMQ_E_IO;
+	peers_self(c, m);
+	m->flags |= RAFT_VOTER;
+	struct raft_run run = {.first = c->status.last.index + 1,
+	    .term = c->status.term + 1,
+	    .count = 1,
+	    .kind = RECORD_CONFIG,
+	    .config = &config};
+	struct piece piece = encode_config(&made, &config);
+	run.bytes = (uint32_t)piece.bytes.len;
+	c->founding_seq = ++c->sent_seq;
+	disk_store(&c->disk,
+	    &(struct raft_store){.seq = c->sent_seq,
+		.term = run.term,
+		.commit = run.first,
+		.cover = c->status.cover,
+		.runs = &run,
+		.run_count = 1},
+	    &piece);
+	chunk_drop(made);
+	return RMQ_E_OK;
+}

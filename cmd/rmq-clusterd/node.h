@@ -1,0 +1,51 @@
+/*
+ * The host of Raft: each event is a step, whose actions are done at once, in order.  Reads are
+ * served at the end of the turn, each by a step of its own.
+ */
+#ifndef RMQ_CLUSTERD_NODE_H
+#define RMQ_CLUSTERD_NODE_H
+
+#include "chunk.h"
+#include "core/raft.h"
+
+struct cluster;
+
+/* Begins, with what is on disk. */
+void node_open(struct cluster *c);
+void node_close(struct cluster *c);
+
+/* An event that comes with no payloads. */
+enum rmq_error node_event(struct cluster *c, const struct raft_event *e);
+
+/* A message of a peer; pieces[i] is the payload of its runs[i]. */
+void node_message(struct cluster *c, const struct raft_message *m, const struct piece *pieces);
+
+/* The connection with this peer was lost. */
+void node_reset(struct cluster *c, struct raft_id id);
+
+/* Appends; RMQ_E_BUSY: not now, or never. */
+enum rmq_error node_propose(
+    struct cluster *c, const struct raft_run *runs, const struct piece *pieces, unsigned count);
+/* Makes holes; sent_seq is then that of the transaction.  RMQ_E_BUSY: does not lead. */
+enum rmq_error node_hole(
+    struct cluster *c, uint64_t checkpoint, const struct hole_range *ranges, unsigned count);
+/* queue_round_done() is told. */
+void node_barrier(struct cluster *c, uint64_t round);
+
+/* The journal has stored all transactions up to this one. */
+void node_stored(struct cluster *c, uint64_t seq);
+
+/* How many bytes of new messages the cluster may be given. */
+uint64_t node_room(const struct cluster *c);
+
+/*
+ * Begins to make a cluster of this node alone, whose log begins or goes on with what is stored;
+ * it is made when status.config is there.  RMQ_E_EXISTS: it is a member.  RMQ_E_BUSY: it asks
+ * to be one, or the disk has something to do.
+ */
+enum rmq_error node_found(struct cluster *c);
+
+/* The end of a turn: serves reads, arms the clock. */
+void node_turn(struct cluster *c);
+
+#endif

@@ -1,0 +1,148 @@
+#include "outlet.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node.h"
+#include "state.h"
+
+static void send_hello(struct outlet *o)
+{
+	struct peer *p = o->peer;
+	struct cluster *c = p->cluster;
+	uint8_t frame[NODE_SMALL_MAX];
+	struct writer w = writer_of(frame, sizeof(frame));
+
+	node_put_hello(&w, &(struct node_hello){
+			       .version = NODE_VERSION,
+			       .from = slice_of(c->id.bytes, RAFT_ID_SIZE),
+			       .to = slice_of(p->member.id.bytes, RAFT_ID_SIZE),
+			       .boot = c->boot,
+			       .term = c->status.term,
+			       .last = c->status.last.index,
+			       .election_ms = (uint32_t)c->config.election_timeout,
+			       .heartbeat_ms = (uint32_t)c->config.heartbeat,
+			   });
+	assert(!w.full);
+	enum rmq_error err = link_conn_send(o->conn, &(struct slice){frame, w.len}, 1);
+	(void)err; /* `down` comes */
+}
+
+static void on_up(void *arg, struct link_conn *conn)
+{
+	struct outlet *o = arg;
+
+	o->conn = conn;
+	o->welcomed = false;
+	send_hello(o);
+}
+
+static void welcome(struct outlet *o, struct slice payload)
+{
+	struct peer *p = o->peer;
+	struct cluster *c = p->cluster;
+	struct node_welcome m;
+	struct raft_config config;
+
+	if (o->welcomed || !node_welcome_decode(payload, &m) ||
+	    raft_config_decode(m.config, &config)) {
+		link_conn_cut(o->conn);
+		return;
+	}
+	o->welcomed = true;
+	p->refused[0] = '\0';
+	cluster_changed(c);
+	c->peers.told.bytes = UINT64_MAX; /* it has to be told */
+	log_info("%s: %s link is up", p->member.name, link_role_name(link_conn_role(o->conn)));
+	/* What was sent into the void is sent again at once. */
+	if (cluster_leads(c))
+		node_reset(c, p->member.id);
+	peers_hint(c, m.config_index, &config);
+}
+
+static void refused(struct outlet *o, struct slice payload)
+{
+	struct peer *p = o->peer;
+	struct node_refused m;
+	char text[TEXT_MAX + 1];
+
+	if (!node_refused_decode(payload, &m) || !error_known(m.code)) {
+		link_conn_cut(o->conn);
+		return;
+	}
+	memcpy(text, m.text.data, m.text.len);
+	text[m.text.len] = '\0';
+	if (strcmp(text, p->refused) != 0) {
+		memcpy(p->refused, text, sizeof(text));
+		log_notice("%s refuses this node: %s", p->member.name, text);
+		cluster_changed(p->cluster);
+	}
+	/* What this disk has forgotten it may have promised. */
+	if (m.code == RMQ_E_CORRUPT)
+		cluster_die(p->cluster, error_exit(RMQ_E_CORRUPT));
+}
+
+static void on_frame(void *arg, struct link_conn *conn, const struct frame *f)
+{
+	struct outlet *o = arg;
+
+	if (f->type == NODE_TYPE_WELCOME)
+		welcome(o, f->payload);
+	else if (f->type == NODE_TYPE_REFUSED)
+		refused(o, f->payload);
+	else
+		link_conn_cut(conn);
+}
+
+static void on_down(void *arg, struct link_conn *conn, enum rmq_error err, const char *why)
+{
+	struct outlet *o = arg;
+	struct peer *p = o->peer;
+	bool was = o->welcomed;
+
+	(void)conn, (void)err;
+	o->conn = NULL;
+	o->welcomed = false;
+	if (!was)
+		return;
+	log_info("%s: link is down: %s", p->member.name, why);
+	cluster_changed(p->cluster);
+	commands_lost(p->cluster, p);
+	node_reset(p->cluster, p->member.id);
+}
+
+void outlet_open(struct outlet *o, struct peer *p, enum link_role role)
+{
+	struct link_dialer_options options = {
+	    .name = slice_str(p->member.name),
+	    .role = role,
+	    .events = {.up = on_up, .frame = on_frame, .down = on_down},
+	    .arg = o,
+	};
+	const char *why;
+
+	*o = (struct outlet){.peer = p};
+	memcpy(options.key, p->member.key, KEY_SIZE);
+	if (socket_host_parse(&options.address, p->member.address, &why)) {
+		log_notice("%s: %s: %s", p->member.name, p->member.address, why);
+		return;
+	}
+	o->dialer = link_dialer_new(p->cluster->peers.net, &options);
+	if (!o->dialer)
+		abort();
+}
+
+void outlet_close(struct outlet *o)
+{
+	if (o->dialer)
+		link_dialer_free(o->dialer);
+	o->dialer = NULL;
+	o->conn = NULL;
+	o->welcomed = false;
+}
+
+bool outlet_send(struct outlet *o, const struct slice *pieces, size_t count)
+{
+	return o->conn && o->welcomed && link_conn_send(o->conn, pieces, count) == RMQ_E_OK;
+}

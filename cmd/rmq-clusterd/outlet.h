@@ -1,0 +1,25 @@
+/*
+ * A link that this node dialled: it is up for sending once the other side has said WELCOME.
+ */
+#ifndef RMQ_CLUSTERD_OUTLET_H
+#define RMQ_CLUSTERD_OUTLET_H
+
+#include "sys/link_dialer.h"
+
+struct cluster;
+struct peer;
+
+struct outlet {
+	struct peer *peer;
+	struct link_dialer *dialer;
+	struct link_conn *conn; /* NULL: not up */
+	bool welcomed;
+};
+
+void outlet_open(struct outlet *o, struct peer *p, enum link_role role);
+void outlet_close(struct outlet *o);
+
+/* Sends whole frames, if it is up and there is room; else they are lost.  false: they are. */
+bool outlet_send(struct outlet *o, const struct slice *pieces, size_t count);
+
+#endif

@@ -1,0 +1,118 @@
+/*
+ * The daemon: one loop, one thread.  Each part has its own file; this is what they share.
+ *
+ *	main.c	     options and settings
+ *	cluster.c    start, turns, and end; what the control socket may see and ask
+ *	node.c	     the host of Raft (core/raft.h): events in, actions out
+ *	disk.c	     this node's journal, a child, and reading from its directory
+ *	tail.c	     the newest records in memory
+ *	peers.c	     links to the other nodes; inlet.c what comes in, outlet.c what goes out
+ *	join.c	     asking seeds to be taken in
+ *	supervisor.c the queue daemon, a child of the leader
+ *	queue.c	     what the queue daemon takes for its journal
+ *	commands.c   what administrators ask for, here or at the leader
+ *	control.c    their socket
+ */
+#ifndef RMQ_CLUSTERD_STATE_H
+#define RMQ_CLUSTERD_STATE_H
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <uv.h>
+
+#include "cluster.h"
+#include "commands.h"
+#include "disk.h"
+#include "join.h"
+#include "peers.h"
+#include "supervisor.h"
+#include "sys/config.h"
+#include "sys/keyfile.h"
+#include "sys/log.h"
+#include "tail.h"
+
+#define CLUSTER_SIGNALS 4
+
+/* A READ of Raft that waits for its turn, or for the disk. */
+struct node_read {
+	bool wanted;
+	struct raft_id id;
+	uint64_t index;
+	uint64_t term;
+	uint32_t bytes;
+};
+
+struct cluster {
+	uv_loop_t loop;
+	uv_prepare_t turn; /* the end of a turn */
+	uv_idle_t more;	   /* there is work left for the next one */
+	uv_timer_t tick;   /* raft_due() */
+	uv_timer_t due;	   /* anything else that is due without an event */
+	uv_signal_t signals[CLUSTER_SIGNALS];
+	struct config config;
+	struct keypair pair;
+	struct raft_id id; /* this node's incarnation */
+	uint64_t boot;	   /* random, of this process */
+	/* What children begin with. */
+	sigset_t mask;
+	struct rlimit nofile;
+
+	struct raft *raft;
+	struct raft_status status; /* as of the last step */
+	struct raft_status shown;  /* as of the last time that it changed */
+	uint64_t committed;	   /* committed, and stored here */
+	uint64_t sent_seq;	   /* of the newest STORE */
+	uint64_t stored_seq;	   /* all up to it are stored */
+	uint64_t truncate_seq;	   /* of the newest STORE that truncates */
+	uint64_t founding_seq;	   /* of node_found()'s transaction; 0: none is on its way */
+	struct node_read reads[RAFT_MEMBERS_MAX];
+
+	struct disk disk;
+	struct tail tail;
+	struct peers peers;
+	struct join join;
+	struct supervisor supervisor;
+	struct commands commands;
+	struct control *control;
+
+	struct log_rate strangers;
+	bool changed; /* the watcher is to be told */
+	void (*watcher)(void *arg);
+	void *watcher_arg;
+	bool more_wanted;
+	bool members_changed; /* peers_update() is due */
+	bool founded;	      /* this node has made the cluster */
+	bool stopping;	      /* SIGTERM, or this node has left */
+	bool drained;	      /* the queue daemon has ended */
+	uint64_t stop_ms;     /* what is waited for now is given so long */
+};
+
+static inline uint64_t cluster_now(const struct cluster *c)
+{
+	return uv_now(&c->loop);
+}
+
+static inline bool cluster_leads(const struct cluster *c)
+{
+	return c->status.role == RAFT_LEADER;
+}
+
+/* Begins to take events.  0, or libuv's error. */
+int cluster_start(struct cluster *c);
+
+/* Work is left for the next turn, which comes at once. */
+void cluster_more(struct cluster *c);
+
+/* Something that a watcher wants to know has changed. */
+static inline void cluster_changed(struct cluster *c)
+{
+	c->changed = true;
+}
+
+/* Ends the process: nothing that was not acknowledged ever is. */
+_Noreturn void cluster_die(struct cluster *c, int status);
+
+/* Stops in order, as by SIGTERM. */
+void cluster_stop(struct cluster *c);
+
+#endif

@@ -1,0 +1,312 @@
+#include "supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "node.h"
+#include "queue.h"
+#include "state.h"
+#include "sys/child.h"
+
+#define PROGRAM "rmq-queued"
+
+/* The pipe by which it says that it is ready. */
+struct supervisor_pipe {
+	struct cluster *cluster;
+	uv_poll_t poll;
+	int fd;
+};
+
+bool supervisor_ready(const struct supervisor *s)
+{
+	return s->state == SUPERVISOR_READY;
+}
+
+bool supervisor_runs(const struct supervisor *s)
+{
+	return s->pid > 0;
+}
+
+/* ---- its readiness ---- */
+
+static void on_pipe_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+static void close_pipe(struct supervisor *s)
+{
+	struct supervisor_pipe *p = s->ready;
+
+	if (!p)
+		return;
+	s->ready = NULL;
+	uv_poll_stop(&p->poll);
+	close(p->fd);
+	uv_close((uv_handle_t *)&p->poll, on_pipe_closed);
+}
+
+static void on_ready(uv_poll_t *poll, int status, int events)
+{
+	struct supervisor_pipe *p = poll->data;
+	struct cluster *c = p->cluster;
+	char byte;
+
+	(void)status, (void)events;
+	ssize_t n = read(p->fd, &byte, 1);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	close_pipe(&c->supervisor);
+	if (n != 1 || c->supervisor.state != SUPERVISOR_STARTING)
+		return;
+	c->supervisor.state = SUPERVISOR_READY;
+	log_notice(PROGRAM " takes clients at %s", c->config.queue_socket.path);
+	cluster_changed(c);
+}
+
+static int watch_pipe(struct cluster *c, int fd)
+{
+	struct supervisor_pipe *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		abort();
+	p->cluster = c;
+	p->fd = fd;
+	int err = uv_poll_init(&c->loop, &p->poll, fd);
+	if (err) {
+		free(p);
+		return err;
+	}
+	p->poll.data = p;
+	c->supervisor.ready = p;
+	return uv_poll_start(&p->poll, UV_READABLE, on_ready);
+}
+
+/* ---- start and end ---- */
+
+static void gone(struct cluster *c)
+{
+	struct supervisor *s = &c->supervisor;
+
+	s->pid = 0;
+	s->lost = false;
+	close_pipe(s);
+	if (s->queue)
+		queue_close(s->queue);
+	s->queue = NULL;
+	s->state = SUPERVISOR_IDLE;
+	cluster_changed(c);
+}
+
+void supervisor_kill(struct cluster *c)
+{
+	struct supervisor *s = &c->supervisor;
+
+	uv_timer_stop(&s->pause);
+	s->state = SUPERVISOR_IDLE;
+	if (s->pid <= 0)
+		return;
+	kill(s->pid, SIGKILL);
+	(void)child_wait(s->pid);
+	log_notice(PROGRAM " was ended, as this node does not lead any more");
+	gone(c);
+}
+
+bool supervisor_drain(struct cluster *c)
+{
+	struct supervisor *s = &c->supervisor;
+
+	if (s->pid <= 0)
+		return false;
+	if (s->state != SUPERVISOR_DRAINING)
+		kill(s->pid, SIGTERM);
+	s->state = SUPERVISOR_DRAINING;
+	cluster_changed(c);
+	return true;
+}
+
+static void on_pause(uv_timer_t *timer)
+{
+	struct cluster *c = timer->data;
+
+	if (c->supervisor.state == SUPERVISOR_PAUSE)
+		c->supervisor.state = SUPERVISOR_IDLE;
+}
+
+/* It cannot do its work, or not for long. */
+static void pause_or_leave(struct cluster *c, bool never)
+{
+	struct supervisor *s = &c->supervisor;
+	uint64_t pause = SUPERVISOR_PAUSE_MIN_MS;
+
+	for (unsigned i = 1; i < s->deaths && pause < SUPERVISOR_PAUSE_MAX_MS; i++)
+		pause *= 2;
+	if (pause > SUPERVISOR_PAUSE_MAX_MS)
+		pause = SUPERVISOR_PAUSE_MAX_MS;
+	s->state = SUPERVISOR_PAUSE;
+	uv_timer_start(&s->pause, on_pause, pause, 0);
+	if ((never || s->deaths >= SUPERVISOR_DEATHS_MAX) && commands_hand_over(c))
+		log_notice(PROGRAM " cannot run here: leadership goes to another node");
+}
+
+/* Another node may do better. */
+static bool hopeless(const struct supervisor *s, int status)
+{
+	return s->why || status == error_exit(RMQ_E_CORRUPT) || status == 126 || status == 127;
+}
+
+static void ended(struct cluster *c, int status)
+{
+	struct supervisor *s = &c->supervisor;
+	bool drained = s->state == SUPERVISOR_DRAINING && status == 0;
+	bool never = hopeless(s, status);
+
+	if (s->why)
+		log_error(PROGRAM " was ended: %s", s->why);
+	else if (status > 128)
+		log_error(PROGRAM " was killed by signal %d", status - 128);
+	else if (!drained)
+		log_error(PROGRAM " ended with status %d", status);
+	bool quick = cluster_now(c) - s->started_ms < SUPERVISOR_QUICK_MS;
+	s->deaths = quick ? s->deaths + 1 : 1;
+	gone(c);
+	if (!c->stopping)
+		pause_or_leave(c, never);
+}
+
+void supervisor_lost(struct cluster *c, const char *why)
+{
+	c->supervisor.lost = true;
+	c->supervisor.why = why;
+}
+
+void supervisor_child(struct cluster *c)
+{
+	c->supervisor.lost |= c->supervisor.pid > 0;
+}
+
+static void look_after(struct cluster *c)
+{
+	struct supervisor *s = &c->supervisor;
+
+	if (s->why)
+		kill(s->pid, SIGKILL);
+	int status = s->why ? child_wait(s->pid) : child_poll(s->pid);
+	if (status >= 0)
+		ended(c, status);
+	/* Else it is about to end, and SIGCHLD will say so; or it was another child. */
+	s->lost = false;
+}
+
+static int spawn(struct cluster *c, int journal, int ready)
+{
+	char path[CHILD_PATH_SIZE], journal_fd[] = "0", ready_fd[] = "3";
+	char journal_option[] = "--journal-fd", ready_option[] = "--ready-fd";
+	char listen_option[] = "--listen";
+	char *argv[] = {path, journal_option, journal_fd, ready_option, ready_fd, listen_option,
+	    c->config.queue_socket.path, NULL};
+	struct child_spec spec = {.argv = argv,
+	    .stdin_fd = journal,
+	    .extra_fd = ready,
+	    .servant = true,
+	    .drains = true,
+	    .mask = &c->mask,
+	    .nofile = &c->nofile};
+
+	child_program(path, PROGRAM);
+	return child_spawn(&spec, &c->supervisor.pid);
+}
+
+static void start(struct cluster *c)
+{
+	struct supervisor *s = &c->supervisor;
+	int journal[2], ready[2], err = 0;
+
+	s->started_ms = cluster_now(c);
+	s->why = NULL;
+	s->term = c->status.term;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, journal) != 0 ||
+	    pipe2(ready, O_CLOEXEC) != 0) {
+		log_error("socketpair: %s", strerror(errno));
+		cluster_die(c, error_exit(RMQ_E_IO));
+	}
+	int failed = spawn(c, journal[1], ready[1]);
+	close(journal[1]);
+	close(ready[1]);
+	if (failed) {
+		log_error("cannot run " PROGRAM ": %s", strerror(failed));
+		close(journal[0]);
+		close(ready[0]);
+		s->pid = 0;
+		s->deaths++;
+		pause_or_leave(c, true);
+		return;
+	}
+	s->state = SUPERVISOR_STARTING;
+	s->queue = queue_open(c, journal[0], s->term, &err);
+	if (!err)
+		err = watch_pipe(c, ready[0]);
+	if (err) {
+		log_error("cannot watch " PROGRAM ": %s", uv_strerror(err));
+		cluster_die(c, error_exit(RMQ_E_IO));
+	}
+}
+
+/* What it may do, being of this term. */
+static bool wanted(const struct cluster *c)
+{
+	const struct raft_config *config = c->status.config;
+	const struct raft_member *self = config ? raft_config_find(config, c->id) : NULL;
+
+	return cluster_leads(c) && !c->stopping && self && (self->flags & RAFT_BROKER);
+}
+
+void supervisor_role(struct cluster *c)
+{
+	struct supervisor *s = &c->supervisor;
+
+	if (s->pid > 0 && (!cluster_leads(c) || c->status.term != s->term))
+		supervisor_kill(c);
+	if (!cluster_leads(c) && s->state == SUPERVISOR_PAUSE)
+		supervisor_kill(c);
+}
+
+/* A leader that may not run it has others do it. */
+static void leave_to_brokers(struct cluster *c)
+{
+	const struct raft_config *config = c->status.config;
+	const struct raft_member *self = config ? raft_config_find(config, c->id) : NULL;
+
+	if (c->status.serving && !c->stopping && self && !(self->flags & RAFT_BROKER))
+		(void)commands_hand_over(c);
+}
+
+void supervisor_turn(struct cluster *c)
+{
+	struct supervisor *s = &c->supervisor;
+
+	if (s->lost && s->pid > 0)
+		look_after(c);
+	leave_to_brokers(c);
+	/* All that was proposed, by an earlier one too, is committed and here. */
+	if (s->state == SUPERVISOR_IDLE && s->pid <= 0 && wanted(c) && c->status.serving &&
+	    c->committed == c->status.last.index)
+		start(c);
+	if (s->queue)
+		queue_turn(s->queue);
+	/* That may have been its last. */
+	if (s->lost)
+		cluster_more(c);
+}
+
+void supervisor_open(struct cluster *c)
+{
+	uv_timer_init(&c->loop, &c->supervisor.pause);
+	c->supervisor.pause.data = c;
+}
