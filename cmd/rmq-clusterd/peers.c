@@ -136,7 +136,9 @@ void peers_update(struct cluster *c)
 	if (!view)
 		return;
 	link_net_cluster(c->peers.net, slice_of(view->cluster.bytes, RAFT_ID_SIZE));
-	for (unsigned i = c->peers.count; i > 0; i--) {
+	/* Who is removed is told so, by an answer or by the record, before the links end. */
+	c->peers.leaving = index > c->status.commit && index == c->status.config_index;
+	for (unsigned i = c->peers.count; i > 0 && !c->peers.leaving; i--) {
 		if (!raft_config_find(view, c->peers.list[i - 1]->member.id))
 			close_peer(c, i - 1);
 	}
@@ -201,7 +203,8 @@ void peers_turn(struct cluster *c)
 	struct node_state now = {
 	    c->disk.room_index, c->disk.room, supervisor_ready(&c->supervisor)};
 
-	if (c->members_changed) {
+	if (c->members_changed ||
+	    (c->peers.leaving && c->status.commit >= c->status.config_index)) {
 		c->members_changed = false;
 		peers_update(c);
 	}
@@ -232,7 +235,10 @@ static void on_stranger(void *arg, const char *address, const char *why)
 {
 	struct cluster *c = arg;
 
-	if (log_rate_allows(&c->strangers, cluster_now(c)))
+	/* Before this node knows its cluster, all are strangers. */
+	if (!peers_member(c))
+		log_info("connection from %s: %s", address, why);
+	else if (log_rate_allows(&c->strangers, cluster_now(c)))
 		log_notice("connection from %s: %s", address, why);
 }
 
@@ -255,7 +261,9 @@ int peers_open(struct cluster *c)
 	enum rmq_error err =
 	    link_listener_new(c->peers.net, &options, &c->peers.listener, &why);
 	if (err) {
-		log_error("%s", why.text);
+		char text[SOCKET_HOST_TEXT_SIZE];
+		socket_host_print(&c->config.listen, text);
+		log_error("listen: %s: %s", text, why.text[0] ? why.text : error_text(err));
 		return error_exit(err);
 	}
 	peers_update(c);

@@ -38,6 +38,7 @@ struct peers {
 	unsigned count;
 	uint64_t hint_index; /* 0: no hint */
 	struct raft_config hint;
+	bool leaving;	   /* some may be members no more, once that is committed */
 	uint64_t state_ms; /* when STATE was told */
 	struct node_state told;
 };

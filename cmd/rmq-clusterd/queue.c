@@ -184,7 +184,7 @@ static bool take_barrier(struct queue *q, struct slice payload)
 		return false;
 	unsigned at = (q->barrier_first + q->barrier_count++) % QUEUE_WAITS_MAX;
 	q->barriers[at] =
-	    (struct queue_barrier){m.id, q->proposed_n + q->count, q->rounds_asked + 1};
+	    (struct queue_barrier){m.id, q->proposed_n + q->count, q->cluster->rounds + 1};
 	q->round_wanted = true;
 	return true;
 }
@@ -356,7 +356,7 @@ void queue_turn(struct queue *q)
 		take_frames(q);
 	if (q->round_wanted && !q->broken) {
 		q->round_wanted = false;
-		node_barrier(q->cluster, ++q->rounds_asked);
+		node_barrier(q->cluster, ++q->cluster->rounds);
 	}
 	tell_stored(q, q->cluster->committed);
 	tell_barriers(q);

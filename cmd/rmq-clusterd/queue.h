@@ -71,8 +71,8 @@ struct queue {
 
 	struct queue_barrier barriers[QUEUE_WAITS_MAX];
 	unsigned barrier_first, barrier_count;
-	uint64_t rounds_asked, rounds_done;
-	bool round_wanted;
+	uint64_t rounds_done;
+	bool round_wanted; /* number cluster->rounds + 1 */
 
 	struct queue_hole holes[QUEUE_WAITS_MAX];
 	unsigned hole_first, hole_count;

@@ -65,6 +65,7 @@ struct cluster {
 	uint64_t stored_seq;	   /* all up to it are stored */
 	uint64_t truncate_seq;	   /* of the newest STORE that truncates */
 	uint64_t founding_seq;	   /* of node_found()'s transaction; 0: none is on its way */
+	uint64_t rounds;	   /* with a majority that were asked for, ever */
 	struct node_read reads[RAFT_MEMBERS_MAX];
 
 	struct disk disk;

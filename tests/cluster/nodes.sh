@@ -99,7 +99,7 @@ node_child() {
 }
 
 node_start() {
-	node_run "$1" rmq-clusterd -d "$work/n$1/disk/data" && node_run "$1" rmq-gated
+	node_run "$1" rmq-clusterd -d "$work/n$1/disk/data" --init && node_run "$1" rmq-gated
 }
 
 # node_start_traced I INJECT: the same, but what INJECT says is done to its journal's system
@@ -150,7 +150,7 @@ node_stop() {
 
 # cluster I COMMAND...: rmq-cluster, asking node I.
 cluster() {
-	"$bin/rmq-cluster" -S "unix:$work/n$1/cluster.sock" "${@:2}"
+	"$bin/rmq-cluster" "$2" -S "unix:$work/n$1/cluster.sock" "${@:3}"
 }
 
 # on I COMMAND...: a client's command, as a user of node I types it.
@@ -160,8 +160,8 @@ on() {
 
 # node_leads I: whether it leads, and its queue can be used.
 node_leads() {
-	cluster "$1" --timeout 1s is-leader 2>/dev/null &&
-		cluster "$1" --timeout 1s is-available 2>/dev/null
+	cluster "$1" is-leader --timeout 1s 2>/dev/null &&
+		cluster "$1" is-available --timeout 1s 2>/dev/null
 }
 
 # leader [BUT]: the number of the node that leads, which is not BUT.
@@ -183,7 +183,7 @@ some_leader() {
 }
 
 node_is_voter() {
-	cluster "$1" members -o name,voter 2>/dev/null | grep -q "^n$2	yes"
+	cluster "$1" members -o name,role 2>/dev/null | grep -qE "^n$2	(leader|voter)$"
 }
 
 # nodes_up: starts all, and makes one cluster of them, with node 1 as the first member.
