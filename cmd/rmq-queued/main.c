@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -15,6 +14,7 @@
 
 #include "server.h"
 #include "sys/heap.h"
+#include "sys/journal_dir.h"
 #include "sys/ready.h"
 
 #define PROGRAM "rmq-queued"
@@ -158,35 +158,12 @@ static struct options parse(int argc, char **argv)
 	return o;
 }
 
-/* Whether there is nothing yet at this path, or an empty directory. */
-static bool is_blank(const char *directory)
-{
-	DIR *d = opendir(directory);
-	struct dirent *entry;
-	bool blank = true;
-
-	if (!d)
-		return errno == ENOENT;
-	while (blank && (entry = readdir(d)) != NULL)
-		blank = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
-	closedir(d);
-	return blank;
-}
-
 /* What is wrong is said by rmq-journal. */
 static void make_directory(struct server *s, const char *directory)
 {
 	struct child_spec spec = {.mask = &s->mask, .nofile = &s->nofile};
-	pid_t pid;
+	int status = journal_dir_make(directory, &spec);
 
-	if (!is_blank(directory))
-		return;
-	int error = journal_link_run("init", directory, -1, &spec, &pid);
-	if (error != 0) {
-		log_error("cannot run rmq-journal: %s", strerror(error));
-		exit(error_exit(RMQ_E_IO));
-	}
-	int status = child_wait(pid);
 	if (status != 0)
 		exit(status);
 }
