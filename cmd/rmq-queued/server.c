@@ -302,8 +302,9 @@ void server_wake(struct server *s)
 
 /* ---- connections ---- */
 
-bool server_full(const struct server *s)
+static bool is_full(void *arg)
 {
+	const struct server *s = arg;
 	return s->full;
 }
 
@@ -326,14 +327,18 @@ static void stop_accepting(struct server *s, const char *why)
 	s->full_said = true;
 }
 
-void server_exhausted(struct server *s, int error)
+static void on_exhausted(void *arg, int error)
 {
+	struct server *s = arg;
 	stop_accepting(s, strerror(error));
 	uv_timer_start(&s->retry, on_retry, ACCEPT_RETRY_MS, 0);
 }
 
-void server_accept(struct server *s, int fd)
+static void on_accept(void *arg, int fd)
 {
+	struct server *s = arg;
+
+	server_turn(s);
 	uint32_t slot = s->free_count > 0 ? s->free_slots[--s->free_count] : s->slots_used++;
 	uint64_t id = ++s->next_serial << SLOT_BITS | slot;
 	struct conn *c = conn_new(s, id, fd);
@@ -589,7 +594,8 @@ void server_start(struct server *s, int signal_fd)
 		log_error("cannot start: %s", uv_strerror(err));
 		server_die(s, error_exit(RMQ_E_IO));
 	}
-	listener_start(&s->listener, s);
+	listener_start(&s->listener, &s->loop,
+	    &(struct listener_host){s, is_full, on_accept, on_exhausted});
 	/* The first turn may have something to do that recovery has found. */
 	server_wake(s);
 }

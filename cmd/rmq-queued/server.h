@@ -16,8 +16,8 @@
 #include "core/broker.h"
 #include "holder.h"
 #include "journal.h"
-#include "listener.h"
 #include "sys/journal_link.h"
+#include "sys/listener.h"
 #include "sys/log.h"
 #include "sys/store.h"
 
@@ -127,12 +127,8 @@ void server_turn(struct server *s);
 /* Whether frames of clients are wanted now. */
 bool server_reads(const struct server *s);
 
-/* A connection was accepted (takes fd), and one has ended. */
-void server_accept(struct server *s, int fd);
+/* A connection has ended. */
 void server_forget(struct server *s, struct conn *c);
-/* No more than that: accepting pauses until a connection ends, or a second has passed. */
-bool server_full(const struct server *s);
-void server_exhausted(struct server *s, int error);
 
 /* Ends the wait: there is work for a next turn. */
 void server_wake(struct server *s);

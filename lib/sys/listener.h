@@ -1,6 +1,6 @@
 /* Where clients connect: inherited sockets, a path, or a private one for COMMAND. */
-#ifndef RMQ_QUEUED_LISTENER_H
-#define RMQ_QUEUED_LISTENER_H
+#ifndef RMQ_SYS_LISTENER_H
+#define RMQ_SYS_LISTENER_H
 
 #include <limits.h>
 #include <stdbool.h>
@@ -13,10 +13,18 @@
 /* Connections that one socket gets in one turn. */
 #define ACCEPT_BATCH 64
 
-struct server;
+struct listener_host {
+	void *arg;
+	/* Whether no more connections are wanted now. */
+	bool (*full)(void *arg);
+	/* A connection, non-blocking and close-on-exec, which it takes. */
+	void (*accept)(void *arg, int fd);
+	/* The system is out of something: errno. */
+	void (*exhausted)(void *arg, int error);
+};
 
 struct listener {
-	struct server *server;
+	struct listener_host host;
 	int count;
 	int fds[LISTENERS_MAX];
 	uv_poll_t polls[LISTENERS_MAX];
@@ -44,8 +52,8 @@ enum rmq_error listener_open_private(struct listener *l, const char **why)
 /* The first socket's address as in RMQ_SERVERS; false if it has no path or a long one. */
 bool listener_address(const struct listener *l, char *text, size_t size);
 
-/* Accepting goes on, and stops. */
-void listener_start(struct listener *l, struct server *s);
+/* Accepting begins, stops, and goes on. */
+void listener_start(struct listener *l, uv_loop_t *loop, const struct listener_host *host);
 void listener_pause(struct listener *l);
 void listener_resume(struct listener *l);
 

@@ -1,4 +1,4 @@
-#include "listener.h"
+#include "sys/listener.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,8 +8,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#include "server.h"
 
 /* The socket's user and group may connect; its directory says who comes that far. */
 #define SOCKET_MODE  0660
@@ -111,31 +109,29 @@ bool listener_address(const struct listener *l, char *text, size_t size)
 static void on_connection(uv_poll_t *poll, int status, int events)
 {
 	struct listener *l = poll->data;
-	struct server *s = l->server;
 	int listening = l->fds[poll - l->polls];
 
 	(void)status, (void)events;
-	server_turn(s);
-	for (int i = 0; i < ACCEPT_BATCH && !server_full(s); i++) {
+	for (int i = 0; i < ACCEPT_BATCH && !l->host.full(l->host.arg); i++) {
 		int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0)
-			server_accept(s, fd);
+			l->host.accept(l->host.arg, fd);
 		else if (errno == ECONNABORTED || errno == EINTR)
 			continue;
 		else if (errno == EAGAIN)
 			return;
 		else {
-			server_exhausted(s, errno);
+			l->host.exhausted(l->host.arg, errno);
 			return;
 		}
 	}
 }
 
-void listener_start(struct listener *l, struct server *s)
+void listener_start(struct listener *l, uv_loop_t *loop, const struct listener_host *host)
 {
-	l->server = s;
+	l->host = *host;
 	for (int i = 0; i < l->count; i++) {
-		uv_poll_init(&s->loop, &l->polls[i], l->fds[i]);
+		uv_poll_init(loop, &l->polls[i], l->fds[i]);
 		l->polls[i].data = l;
 	}
 	l->started = true;
