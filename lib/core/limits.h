@@ -13,6 +13,7 @@
 #define WIRE_VERSION	1 /* clients' protocol */
 #define JOURNAL_VERSION 1 /* journal protocol, record format, data directory */
 #define LINK_VERSION	1 /* encrypted links between machines */
+#define GATE_VERSION	1 /* what gates say to each other */
 #define CONTROL_VERSION 1 /* asking rmq-clusterd */
 
 #define FRAME_HEADER_SIZE 8
@@ -63,6 +64,12 @@
 #define LIST_ROWS_MAX	   256 /* rows in one answer to LIST or PEEK */
 
 #define SEND_WINDOW (8u << 20) /* bytes of unanswered SENDs of one session */
+
+/* Gates: clients' connections carried to another node. */
+#define GATE_WINDOW_FIRST 8192u		/* bytes of one stream and direction under way, at first */
+#define GATE_WINDOW	  (256u << 10)	/* … once it has shown that it carries much */
+#define GATE_BUDGET	  (32u << 20)	/* all windows together, beyond the first ones */
+#define GATE_STREAMS_MAX  8192u
 
 /* Checkpoints. */
 #define CHECKPOINT_GROUPS 256 /* groups of queues; one more holds the sessions */

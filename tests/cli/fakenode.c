@@ -5,6 +5,7 @@
  * what the node knows and how it answers; each command that it is given is a line on stdout.
  *
  *	me NAME                 member NAME [joined] [voter] [up]     remove NAME
+ *	key NAME rmq1:KEY       gate NAME HOST:PORT       of a member, or of this node
  *	role follower|candidate|leader|gone|joining
  *	leader NAME|-           serve PATH|-       problem TEXT
  *	answer CODE TEXT        for the commands that come (0: done)
@@ -162,6 +163,28 @@ static void take_member(struct cluster *c, char *words)
 	}
 }
 
+/* A key, or the address of a gate, of a member, in place of the made-up ones. */
+static void take_property(struct cluster *c, const char *what, char *words)
+{
+	const char *name = strtok(words, " "), *value = strtok(NULL, " ");
+	uint8_t key[KEY_SIZE];
+	bool is_key = strcmp(what, "key") == 0;
+
+	if (!value || (is_key && !key_parse(slice_str(value), key)))
+		abort();
+	if (is_key && strcmp(name, c->me) == 0)
+		memcpy(c->key, key, sizeof(c->key));
+	for (unsigned i = 0; i < c->config.count; i++) {
+		struct raft_member *m = &c->config.members[i];
+		if (strcmp(m->name, name) != 0)
+			continue;
+		if (is_key)
+			memcpy(m->key, key, sizeof(m->key));
+		else
+			snprintf(m->gate, sizeof(m->gate), "%s", value);
+	}
+}
+
 static void take_remove(struct cluster *c, const char *name)
 {
 	for (unsigned i = 0; i < c->config.count; i++)
@@ -206,6 +229,8 @@ static void take_line(struct cluster *c, char *line)
 		memcpy(c->key, rest, strnlen(rest, RAFT_KEY_SIZE));
 	} else if (strcmp(line, "member") == 0) {
 		take_member(c, rest);
+	} else if (strcmp(line, "key") == 0 || strcmp(line, "gate") == 0) {
+		take_property(c, line, rest);
 	} else if (strcmp(line, "remove") == 0) {
 		take_remove(c, rest);
 	} else if (strcmp(line, "role") == 0) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/control_wire.h"
+#include "core/gate_wire.h"
 #include "core/journal_wire.h"
 #include "core/wire.h"
 
@@ -82,6 +83,15 @@ static void control_frame(const struct frame *f)
 #undef X
 }
 
+static void gate_frame(const struct frame *f)
+{
+#define X(type, NAME, name, FIELDS) DECODE(gate, type, name)
+	switch (f->type) {
+		GATE_FRAMES(X)
+	}
+#undef X
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice in = slice_of(data, size);
@@ -98,6 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		wire_frame(&f);
 		journal_frame(&f);
 		control_frame(&f);
+		gate_frame(&f);
 		in = slice_of(in.data + used, in.len - used);
 	}
 }
@@ -120,6 +131,7 @@ void fuzz_seeds(fuzz_add *add)
 	JOURNAL_JOURNAL_FRAMES(X)
 	CONTROL_ASKER_FRAMES(X)
 	CONTROL_NODE_FRAMES(X)
+	GATE_FRAMES(X)
 #undef X
 	assert(!w->full);
 	add(all, w->len);

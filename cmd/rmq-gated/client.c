@@ -1,0 +1,121 @@
+#include "client.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "gate.h"
+
+void client_new(struct gate *g, int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	bool known = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0;
+	struct stream *s = stream_new(g, GREETING, fd);
+
+	if (!s)
+		return;
+	gate_client_begun(g);
+	s->uid = known ? peer.uid : UINT32_MAX;
+	stream_deadline(s, &g->greetings);
+	stream_watch(s);
+}
+
+/* What the bytes so far say.  RMQ_E_NOTHING: more are to come. */
+static enum rmq_error parse_hello(const struct stream *s)
+{
+	struct wire_hello m;
+	const uint8_t *payload = s->hello + FRAME_HEADER_SIZE;
+
+	if (s->hello_len < FRAME_HEADER_SIZE)
+		return RMQ_E_NOTHING;
+	if (s->hello[4] != WIRE_TYPE_HELLO)
+		return RMQ_E_PROTOCOL;
+	size_t len = load_u32(s->hello);
+	/* Another version's HELLO may be longer; who it is stands at its beginning. */
+	size_t have = s->hello_len - FRAME_HEADER_SIZE, head = len < 6 ? len : 6;
+	if (have < head)
+		return RMQ_E_NOTHING;
+	if (len < 6)
+		return RMQ_E_PROTOCOL;
+	if (load_u32(payload) != WIRE_MAGIC || load_u16(payload + 4) != WIRE_VERSION)
+		return RMQ_E_VERSION;
+	if (len != STREAM_HELLO_SIZE - FRAME_HEADER_SIZE)
+		return RMQ_E_PROTOCOL;
+	if (s->hello_len < STREAM_HELLO_SIZE)
+		return RMQ_E_NOTHING;
+	return wire_hello_decode(slice_of(payload, len), &m) ? RMQ_E_OK : RMQ_E_PROTOCOL;
+}
+
+void client_read(struct stream *s)
+{
+	struct gate *g = s->gate;
+	/* What is behind HELLO stays in the socket: it is the queue daemon's. */
+	ssize_t n = recv(
+	    s->fd, s->hello + s->hello_len, STREAM_HELLO_SIZE - s->hello_len, MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		stream_watch(s);
+		return;
+	}
+	if (n <= 0) {
+		stream_free(s);
+		return;
+	}
+	s->hello_len += (size_t)n;
+	enum rmq_error err = parse_hello(s);
+	if (err == RMQ_E_NOTHING) {
+		stream_watch(s);
+		return;
+	}
+	if (err) {
+		if (log_rate_allows(&g->peers_rate, uv_now(&g->loop)))
+			log_info("a client of user %u: %s", s->uid, error_text(err));
+		stream_error(s, err);
+		return;
+	}
+	s->state = HELD;
+	gate_wait_begin(g, s);
+	stream_watch(s);
+	stream_deadline(s, &g->holds);
+	client_decide(s);
+}
+
+void client_decide(struct stream *s)
+{
+	struct gate *g = s->gate;
+
+	if (g->view.flags & CONTROL_SERVING) {
+		stream_redirect(s, g->view.queue_socket);
+		return;
+	}
+	if (!g->leader_link)
+		return;
+	gate_wait_end(g, s);
+	stream_deadline(s, NULL);
+	s->state = RELAYED;
+	if (!gate_link_open(g->leader_link, s))
+		stream_not_yet(s);
+}
+
+void client_refused(struct stream *s, enum rmq_error code)
+{
+	if (code == RMQ_E_VERSION)
+		stream_error(s, code);
+	else
+		stream_not_yet(s);
+}
+
+void client_silent(struct stream *s)
+{
+	struct gate *g = s->gate;
+
+	if (log_rate_allows(&g->peers_rate, uv_now(&g->loop)))
+		log_info("a client of user %u: did not say HELLO in time", s->uid);
+	stream_free(s);
+}
+
+void client_held(struct stream *s)
+{
+	stream_not_yet(s);
+}

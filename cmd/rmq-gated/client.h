@@ -1,0 +1,23 @@
+/* Local clients, until they are relayed or told where to go. */
+#ifndef RMQ_GATED_CLIENT_H
+#define RMQ_GATED_CLIENT_H
+
+#include "stream.h"
+
+/* A connection was accepted, which it takes. */
+void client_new(struct gate *g, int fd);
+
+/* Its socket is readable, and it is GREETING. */
+void client_read(struct stream *s);
+
+/* Things have changed: tries again for one that is HELD. */
+void client_decide(struct stream *s);
+
+/* The other node did not take it; it has heard nothing yet. */
+void client_refused(struct stream *s, enum rmq_error code);
+
+/* Deadlines' ends. */
+void client_silent(struct stream *s);
+void client_held(struct stream *s);
+
+#endif

@@ -1,0 +1,94 @@
+/*
+ * The receptionist of a node: clients come to its socket, wherever the queue is.
+ *
+ *	main.c		options, start, signals
+ *	gate.c		this: what the parts share, and what happens when something changes
+ *	watch.c		what rmq-clusterd says of who leads
+ *	peers.c		links to and from the other nodes' gates
+ *	client.c	local clients: told where to go, or relayed
+ *	far.c		clients that other gates relay, brought to the local queue daemon
+ *	stream.c	bytes of the relayed ones
+ *
+ * One loop, one thread.  Nothing is kept but what can be lost: a client whose connection ends
+ * comes back by itself and repeats what is not confirmed.
+ */
+#ifndef RMQ_GATED_GATE_H
+#define RMQ_GATED_GATE_H
+
+#include "core/control.h"
+#include "peers.h"
+#include "stream.h"
+#include "sys/config.h"
+#include "sys/keyfile.h"
+#include "sys/listener.h"
+#include "sys/log.h"
+#include "watch.h"
+
+/* To say HELLO, or to read the last bytes of a connection that we end. */
+#define GATE_PATIENCE_MS 30000
+/* A client is kept waiting for a leader so long, before it is sent to the next contact point.
+ */
+#define GATE_HOLD_MS 250
+/* Bytes that may wait for a link before streams are not read any more. */
+#define GATE_LINK_MARK (1u << 20)
+/* Descriptors for other things than clients and streams. */
+#define GATE_DESCRIPTORS_RESERVE 64
+#define GATE_CLIENTS_MAX	 16384u
+
+struct gate {
+	uv_loop_t loop;
+	struct config config;
+	struct control_view view; /* what is known; without leader and flags if that is old */
+	struct watch watch;
+	struct peers peers;
+	struct listener listener;
+	uv_timer_t retry; /* accepting, when the system is out of something */
+	uv_timer_t sweep; /* of links that are broken */
+	uv_signal_t signals[3];
+
+	LIST_HEAD(, gate_link) links;
+	struct gate_link *leader_link; /* to the leading node's gate; NULL: it is not up */
+	struct deadlines greetings;
+	struct deadlines holds;
+	struct deadlines waits;
+	struct deadlines endings;
+	TAILQ_HEAD(, stream) waiting; /* for a leader or its queue */
+	uint64_t lost_ms;	      /* since when nobody leads */
+
+	uint32_t clients_count;
+	uint32_t clients_max;
+	uint32_t far_count;
+	uint32_t far_max;
+	uint32_t budget; /* for large windows */
+	bool full;
+	bool full_said;
+	struct log_rate peers_rate;
+};
+
+/* `nofile`: descriptors that we may have.  0, else an error of libuv. */
+int gate_init(struct gate *g, uint64_t nofile);
+
+/* Begins to accept clients of g->listener. */
+void gate_start(struct gate *g);
+
+/* Ends everything that keeps the loop running. */
+void gate_stop(struct gate *g);
+
+/* Who leads, where the queue is or whether a link is up has changed. */
+void gate_changed(struct gate *g);
+
+/* What a client is told to wait. */
+uint32_t gate_not_yet_ms(const struct gate *g);
+
+/* Streams that gate_changed() tries again. */
+void gate_wait_begin(struct gate *g, struct stream *s);
+void gate_wait_end(struct gate *g, struct stream *s);
+
+/* Counts. */
+void gate_client_begun(struct gate *g);
+void gate_stream_ended(struct gate *g, const struct stream *s);
+
+/* A link is of no more use; it is freed when nobody is in the middle of using it. */
+void gate_sweep(struct gate *g, struct gate_link *l);
+
+#endif

@@ -1,0 +1,249 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "gate.h"
+#include "sys/heap.h"
+#include "sys/ready.h"
+#include "sys/stdfds.h"
+
+#define PROGRAM "rmq-gated"
+
+/* What this daemon cannot do without. */
+#define SETTINGS_WANTED (CONFIG_BIT(name) | CONFIG_BIT(key) | CONFIG_BIT(gate_listen))
+
+static const char usage[] =
+    "usage: " PROGRAM " [-c FILE] [--SETTING VALUE...] [--ready-fd N] [-qv]\n"
+    "  -c, --config FILE   settings, see rmq.conf(5); each is an option as well\n"
+    "      --ready-fd N    write a newline to descriptor N when ready\n"
+    "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n";
+
+struct options {
+	const char *config;
+	int ready_fd; /* -1: none */
+	int verbosity;
+};
+
+enum { OPTION_READY_FD = 256 };
+
+static const struct option own_options[] = {
+    {"config", required_argument, NULL, 'c'},
+    {"ready-fd", required_argument, NULL, OPTION_READY_FD},
+    {"quiet", no_argument, NULL, 'q'},
+    {"verbose", no_argument, NULL, 'v'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+};
+#define OWN_OPTIONS (sizeof(own_options) / sizeof(own_options[0]))
+
+_Noreturn static void bad_usage(const char *what)
+{
+	if (what)
+		log_error("%s", what);
+	fprintf(stderr, "try '" PROGRAM " --help'\n");
+	exit(error_exit(RMQ_E_USAGE));
+}
+
+_Noreturn static void fail(enum rmq_error err, const struct reason *why)
+{
+	log_error("%s", why->text[0] ? why->text : error_text(err));
+	exit(error_exit(err));
+}
+
+static int parse_fd(const char *text)
+{
+	char *end;
+	errno = 0;
+	long fd = strtol(text, &end, 10);
+	if (errno != 0 || end == text || *end || fd < 0 || fd > INT32_MAX ||
+	    fcntl((int)fd, F_SETFD, FD_CLOEXEC) != 0)
+		bad_usage("--ready-fd: not an open descriptor");
+	return (int)fd;
+}
+
+_Noreturn static void print_and_exit(const char *text, bool settings)
+{
+	struct text more = {0};
+
+	if (settings)
+		config_help(&more);
+	if (fputs(text, stdout) == EOF || fwrite(more.data, 1, more.len, stdout) != more.len ||
+	    fflush(stdout) != 0) {
+		log_error("stdout: %s", strerror(errno));
+		exit(error_exit(RMQ_E_IO));
+	}
+	exit(0);
+}
+
+static void take_option(struct options *o, int c, struct config *config)
+{
+	struct reason why = {""};
+
+	switch (c) {
+	case 'c':
+		o->config = optarg;
+		break;
+	case OPTION_READY_FD:
+		o->ready_fd = parse_fd(optarg);
+		break;
+	case 'q':
+		o->verbosity--;
+		break;
+	case 'v':
+		o->verbosity++;
+		break;
+	case 'h':
+		print_and_exit(usage, true);
+	case 'V':
+		print_and_exit(PROGRAM " " RMQ_VERSION "\n", false);
+	case '?':
+		bad_usage(NULL);
+	default:
+		if (config_option(config, c, optarg, &why))
+			bad_usage(why.text);
+	}
+}
+
+static struct options parse(int argc, char **argv, struct config *config)
+{
+	struct options o = {.ready_fd = -1};
+	struct option all[OWN_OPTIONS + CONFIG_SETTINGS_COUNT + 1] = {0};
+	int c;
+
+	memcpy(all, own_options, sizeof(own_options));
+	config_options(all + OWN_OPTIONS);
+	while ((c = getopt_long(argc, argv, "c:qvhV", all, NULL)) != -1)
+		take_option(&o, c, config);
+	if (optind < argc)
+		bad_usage("arguments are not wanted");
+	return o;
+}
+
+static void read_settings(struct config *config, const struct options *o)
+{
+	struct reason why = {""};
+	enum rmq_error err = RMQ_E_OK;
+
+	if (o->config)
+		err = config_read(config, o->config, &why);
+	if (!err)
+		err = config_check(config, SETTINGS_WANTED, &why);
+	if (err)
+		fail(err, &why);
+}
+
+static uint64_t raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+		log_error("getrlimit: %s", strerror(errno));
+		exit(error_exit(RMQ_E_IO));
+	}
+	struct rlimit raised = {limit.rlim_max, limit.rlim_max};
+	return setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur;
+}
+
+static void open_listener(struct gate *g)
+{
+	const char *why = "";
+
+	if (listener_inherit(&g->listener)) {
+		log_error(
+		    "LISTEN_FDS: not at most %d listening Unix stream sockets", LISTENERS_MAX);
+		exit(error_exit(RMQ_E_CONFIG));
+	}
+	if (g->listener.count > 0)
+		return;
+	enum rmq_error err = listener_open(&g->listener, g->config.socket.path, &why);
+	if (!err)
+		return;
+	log_error("%s: %s%s%s", g->config.socket.path, why, errno ? ": " : "",
+	    errno ? strerror(errno) : "");
+	exit(error_exit(err));
+}
+
+static void open_peers(struct gate *g)
+{
+	struct keypair pair;
+	struct reason why = {""};
+	enum rmq_error err = keyfile_read(g->config.key, &pair, &why);
+
+	if (!err)
+		err = peers_open(g, pair.secret, &why);
+	keypair_wipe(&pair);
+	if (!err)
+		return;
+	listener_close(&g->listener);
+	fail(err, &why);
+}
+
+static void on_signal(uv_signal_t *signal, int signo)
+{
+	log_info("signal %d: ending", signo);
+	(void)ready_notify("STOPPING=1");
+	gate_stop(signal->data);
+}
+
+/* One that was ignored stays so. */
+static void take_signals(struct gate *g)
+{
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+	struct sigaction old;
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		if (sigaction(signals[i], NULL, &old) != 0 || old.sa_handler == SIG_IGN)
+			continue;
+		uv_signal_init(&g->loop, &g->signals[i]);
+		g->signals[i].data = g;
+		uv_signal_start(&g->signals[i], on_signal, signals[i]);
+	}
+}
+
+static void say_ready(const struct gate *g, const struct options *o)
+{
+	if (ready_notify("READY=1") != 0)
+		log_notice("NOTIFY_SOCKET: %s", strerror(errno));
+	if (o->ready_fd >= 0 && ready_fd(o->ready_fd) != 0)
+		log_notice("--ready-fd: %s", strerror(errno));
+	log_info("%s: ready", g->config.name);
+}
+
+int main(int argc, char **argv)
+{
+	static struct gate gate;
+	struct gate *g = &gate;
+
+	stdfds_init();
+	heap_keep();
+	log_init(PROGRAM, 0);
+	config_init(&g->config);
+	struct options o = parse(argc, argv, &g->config);
+	log_init(PROGRAM, o.verbosity);
+	signal(SIGPIPE, SIG_IGN);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+		log_notice("no_new_privs: %s", strerror(errno));
+	read_settings(&g->config, &o);
+	int err = sodium_init() < 0 ? UV_ENOSYS : gate_init(g, raise_descriptors());
+	if (err) {
+		log_error("cannot start: %s", uv_strerror(err));
+		return error_exit(RMQ_E_IO);
+	}
+	open_listener(g);
+	open_peers(g);
+	take_signals(g);
+	gate_start(g);
+	watch_open(&g->watch, g);
+	say_ready(g, &o);
+	uv_run(&g->loop, UV_RUN_DEFAULT);
+	/* Links' last bytes leave. */
+	uv_run(&g->loop, UV_RUN_NOWAIT);
+	return 0;
+}

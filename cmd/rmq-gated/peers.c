@@ -1,0 +1,242 @@
+#include "peers.h"
+
+#include <string.h>
+
+#include "gate.h"
+
+static const struct control_view_member *member_by_key(
+    const struct gate *g, const uint8_t key[KEY_SIZE])
+{
+	for (unsigned i = 0; i < g->view.count; i++)
+		if (memcmp(g->view.members[i].key, key, KEY_SIZE) == 0)
+			return &g->view.members[i];
+	return NULL;
+}
+
+static bool is_known(void *arg, enum link_role role, const uint8_t key[KEY_SIZE])
+{
+	(void)role;
+	return member_by_key(arg, key) != NULL;
+}
+
+/* ---- links, whoever dialled ---- */
+
+static void begin(struct gate *g, struct link_conn *c, bool dialled)
+{
+	const struct control_view_member *m = member_by_key(g, link_conn_peer(c));
+	struct gate_link *l = m ? gate_link_new(g, c, dialled) : NULL;
+
+	if (!l) {
+		link_conn_cut(c);
+		return;
+	}
+	memcpy(l->peer, m->name, sizeof(l->peer));
+	link_conn_set_data(c, l);
+	log_info("%s %s (%s)", dialled ? "to" : "from", l->peer, link_conn_address(c));
+	if (!dialled)
+		return;
+	g->leader_link = l;
+	g->peers.failed_said = false;
+	gate_changed(g);
+}
+
+static void on_dialled(void *arg, struct link_conn *c)
+{
+	begin(arg, c, true);
+}
+
+static void on_accepted(void *arg, struct link_conn *c)
+{
+	begin(arg, c, false);
+}
+
+static void end(struct gate *g, struct gate_link *l)
+{
+	bool leads = g->leader_link == l;
+
+	l->conn = NULL;
+	if (leads)
+		g->leader_link = NULL;
+	gate_link_free(l);
+	if (leads)
+		gate_changed(g);
+}
+
+void peers_cut(struct gate *g, struct gate_link *l)
+{
+	link_conn_cut(l->conn);
+	end(g, l);
+}
+
+static void on_frame(void *arg, struct link_conn *c, const struct frame *f)
+{
+	struct gate *g = arg;
+	struct gate_link *l = link_conn_data(c);
+
+	if (!gate_link_frame(l, f))
+		return;
+	log_notice("%s: not what a gate says", l->peer);
+	peers_cut(g, l);
+}
+
+static void on_drained(void *arg, struct link_conn *c)
+{
+	(void)arg;
+	gate_link_drained(link_conn_data(c));
+}
+
+static void on_down(void *arg, struct link_conn *c, enum rmq_error err, const char *why)
+{
+	struct gate_link *l = link_conn_data(c);
+
+	log_info("%s %s: %s", l->dialled ? "to" : "from", l->peer, err ? why : "closed");
+	end(arg, l);
+}
+
+static void on_failed(void *arg, enum rmq_error err, const char *why)
+{
+	struct gate *g = arg;
+	struct peers *p = &g->peers;
+
+	(void)err;
+	if (!p->failed_said)
+		log_notice("%s at %s: %s", p->leader, p->address, why);
+	p->failed_said = true;
+}
+
+static void on_refused(void *arg, const char *address, const char *why)
+{
+	struct gate *g = arg;
+	if (log_rate_allows(&g->peers_rate, uv_now(&g->loop)))
+		log_info("%s: %s", address, why);
+}
+
+/* ---- the leader ---- */
+
+static void hang_up(struct gate *g)
+{
+	struct peers *p = &g->peers;
+
+	if (!p->dialer)
+		return;
+	/* First the link: no callback comes for it any more. */
+	link_dialer_free(p->dialer);
+	p->dialer = NULL;
+	if (g->leader_link)
+		end(g, g->leader_link);
+}
+
+static bool is_dialled(const struct gate *g)
+{
+	const struct peers *p = &g->peers;
+	const struct control_view *v = &g->view;
+
+	return p->dialer && strcmp(p->leader, v->leader) == 0 &&
+	       strcmp(p->address, v->leader_gate) == 0 &&
+	       memcmp(p->key, v->leader_key, KEY_SIZE) == 0 &&
+	       raft_id_eq(p->cluster, v->cluster);
+}
+
+static void dial(struct gate *g)
+{
+	struct peers *p = &g->peers;
+	const struct control_view *v = &g->view;
+	const char *why = "";
+	struct link_dialer_options o = {.name = slice_str(v->leader),
+	    .role = LINK_GATE,
+	    .window = {.mark = GATE_LINK_MARK},
+	    .backoff_max_ms = GATE_HOLD_MS,
+	    .events = {on_dialled, on_frame, on_drained, on_down},
+	    .failed = on_failed,
+	    .arg = g};
+
+	memcpy(p->leader, v->leader, sizeof(p->leader));
+	memcpy(p->address, v->leader_gate, sizeof(p->address));
+	memcpy(p->key, v->leader_key, sizeof(p->key));
+	p->cluster = v->cluster;
+	p->failed_said = false;
+	memcpy(o.key, v->leader_key, KEY_SIZE);
+	if (socket_host_parse(&o.address, v->leader_gate, &why)) {
+		log_notice("%s: gate '%s': %s", v->leader, v->leader_gate, why);
+		return;
+	}
+	p->dialer = link_dialer_new(p->net, &o);
+	if (!p->dialer)
+		log_error("out of memory");
+}
+
+/*
+ * While nobody leads the link to who led stays: most often that one leads again.  Its queue
+ * daemon's end is the end of its streams.
+ */
+static void follow(struct gate *g)
+{
+	const struct control_view *v = &g->view;
+
+	if (!v->leader[0])
+		return;
+	if (strcmp(v->leader, v->name) == 0 || !v->leader_gate[0]) {
+		hang_up(g);
+	} else if (is_dialled(g)) {
+		link_dialer_now(g->peers.dialer);
+	} else {
+		hang_up(g);
+		dial(g);
+	}
+}
+
+/* ---- who may ---- */
+
+static void drop_strangers(struct gate *g)
+{
+	struct gate_link *l, *next;
+
+	for (l = LIST_FIRST(&g->links); l; l = next) {
+		next = LIST_NEXT(l, entry);
+		if (l->dialled || member_by_key(g, link_conn_peer(l->conn)))
+			continue;
+		log_notice("%s is no member any more", l->peer);
+		peers_cut(g, l);
+	}
+}
+
+void peers_changed(struct gate *g)
+{
+	link_net_cluster(g->peers.net,
+	    slice_of(g->view.cluster.bytes, raft_id_none(g->view.cluster) ? 0 : RAFT_ID_SIZE));
+	drop_strangers(g);
+	follow(g);
+}
+
+/* ---- life ---- */
+
+enum rmq_error peers_open(struct gate *g, const uint8_t secret[KEY_SIZE], struct reason *why)
+{
+	struct peers *p = &g->peers;
+	struct link_listener_options o = {.address = g->config.gate_listen,
+	    .roles = LINK_ROLE_BIT(LINK_GATE),
+	    .window = {.mark = GATE_LINK_MARK},
+	    .known = is_known,
+	    .events = {on_accepted, on_frame, on_drained, on_down},
+	    .refused = on_refused,
+	    .arg = g};
+
+	p->net = link_net_new(&g->loop, secret, slice_str(g->config.name));
+	if (!p->net)
+		return reason_set(why, RMQ_E_LIMIT, "out of memory");
+	return link_listener_new(p->net, &o, &p->listener, why);
+}
+
+void peers_close(struct gate *g)
+{
+	struct gate_link *l, *next;
+
+	hang_up(g);
+	if (g->peers.listener)
+		link_listener_free(g->peers.listener);
+	g->peers.listener = NULL;
+	for (l = LIST_FIRST(&g->links); l; l = next) {
+		next = LIST_NEXT(l, entry);
+		peers_cut(g, l);
+	}
+}

@@ -1,0 +1,36 @@
+/* The other nodes' gates: one link to the leading one's, and those that they have to us. */
+#ifndef RMQ_GATED_PEERS_H
+#define RMQ_GATED_PEERS_H
+
+#include "core/raft_config.h"
+#include "sys/link_dialer.h"
+#include "sys/link_listener.h"
+#include "sys/reason.h"
+
+struct gate;
+struct gate_link;
+
+struct peers {
+	struct link_net *net;
+	struct link_listener *listener;
+	struct link_dialer *dialer; /* NULL: none */
+	/* Whom it dials. */
+	char leader[RAFT_NAME_MAX + 1];
+	char address[TEXT_MAX + 1];
+	uint8_t key[KEY_SIZE];
+	struct raft_id cluster;
+	bool failed_said;
+};
+
+/* Listens for gates.  Errors as link_listener_new(), RMQ_E_LIMIT: no memory. */
+enum rmq_error peers_open(struct gate *g, const uint8_t secret[KEY_SIZE], struct reason *why)
+    __attribute__((warn_unused_result));
+void peers_close(struct gate *g);
+
+/* g->view has changed: other members, another leader. */
+void peers_changed(struct gate *g);
+
+/* Ends a link and its streams. */
+void peers_cut(struct gate *g, struct gate_link *l);
+
+#endif

@@ -1,0 +1,517 @@
+#include "stream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "far.h"
+#include "gate.h"
+
+/* Enough for a large window; what is read is sent before the next read. */
+static uint8_t scratch[GATE_WINDOW];
+
+static int compare(const struct stream *a, const struct stream *b)
+{
+	return a->id < b->id ? -1 : a->id > b->id;
+}
+
+RB_PROTOTYPE(stream_tree, stream, by_id, compare)
+RB_GENERATE(stream_tree, stream, by_id, compare)
+
+/* ---- deadlines ---- */
+
+static void on_deadline(uv_timer_t *timer)
+{
+	struct deadlines *d = timer->data;
+	struct stream *s;
+
+	while ((s = TAILQ_FIRST(&d->head)) && s->deadline_ms <= uv_now(timer->loop)) {
+		stream_deadline(s, NULL);
+		d->late(s);
+	}
+	if (s)
+		uv_timer_start(timer, on_deadline, s->deadline_ms - uv_now(timer->loop), 0);
+}
+
+void deadlines_init(
+    struct deadlines *d, uv_loop_t *loop, uint64_t patience_ms, void (*late)(struct stream *s))
+{
+	TAILQ_INIT(&d->head);
+	uv_timer_init(loop, &d->timer);
+	d->timer.data = d;
+	d->patience_ms = patience_ms;
+	d->late = late;
+}
+
+void stream_deadline(struct stream *s, struct deadlines *d)
+{
+	if (s->deadlines)
+		TAILQ_REMOVE(&s->deadlines->head, s, deadline);
+	s->deadlines = d;
+	if (!d)
+		return;
+	s->deadline_ms = uv_now(d->timer.loop) + d->patience_ms;
+	TAILQ_INSERT_TAIL(&d->head, s, deadline);
+	if (!uv_is_active((uv_handle_t *)&d->timer))
+		uv_timer_start(&d->timer, on_deadline, d->patience_ms, 0);
+}
+
+/* ---- begin and end ---- */
+
+struct stream *stream_new(struct gate *g, enum stream_state state, int fd)
+{
+	struct stream *s = calloc(1, sizeof(*s));
+	if (!s) {
+		if (fd >= 0)
+			close(fd);
+		return NULL;
+	}
+	s->gate = g;
+	s->state = state;
+	s->fd = -1;
+	gate_flow_init(&s->flow);
+	if (fd >= 0 && !stream_connected(s, fd)) {
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+bool stream_connected(struct stream *s, int fd)
+{
+	if (uv_poll_init(&s->gate->loop, &s->poll, fd) != 0) {
+		close(fd);
+		return false;
+	}
+	s->poll.data = s;
+	s->polled = true;
+	s->fd = fd;
+	return true;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+/* The peer's stream of that number is no more ours. */
+static void leave_link(struct stream *s)
+{
+	struct gate_link *l = s->link;
+
+	if (!l)
+		return;
+	RB_REMOVE(stream_tree, &l->streams, s);
+	if (s->is_paused)
+		TAILQ_REMOVE(&l->paused, s, pause);
+	s->is_paused = false;
+	s->link = NULL;
+	l->count--;
+}
+
+static void send_frames(struct gate_link *l, const struct slice *pieces, size_t count)
+{
+	if (!l->conn || link_conn_send(l->conn, pieces, count) == RMQ_E_OK)
+		return;
+	/* It is broken, which we hear of soon, or the peer takes nothing: then it goes. */
+	gate_sweep(l->gate, l);
+}
+
+#define LINK_SEND(l, name, ...) \
+	do { \
+		uint8_t bytes_[64]; \
+		struct writer w_ = writer_of(bytes_, sizeof(bytes_)); \
+		gate_put_##name(&w_, &(struct gate_##name){__VA_ARGS__}); \
+		send_frames((l), &(struct slice){bytes_, w_.len}, 1); \
+	} while (0)
+
+void stream_free(struct stream *s)
+{
+	struct gate *g = s->gate;
+
+	stream_deadline(s, NULL);
+	if (s->state == HELD || s->state == WAITING)
+		gate_wait_end(g, s);
+	if (s->link && !s->link->ending)
+		LINK_SEND(s->link, close, s->id, RMQ_E_OK);
+	leave_link(s);
+	if (s->flow.window > GATE_WINDOW_FIRST)
+		g->budget += GATE_WINDOW - GATE_WINDOW_FIRST;
+	free(s->out);
+	gate_stream_ended(g, s);
+	if (!s->polled) {
+		free(s);
+		return;
+	}
+	uv_poll_stop(&s->poll);
+	close(s->fd);
+	uv_close((uv_handle_t *)&s->poll, on_closed);
+}
+
+void stream_close(struct stream *s, enum rmq_error code)
+{
+	LINK_SEND(s->link, close, s->id, (uint8_t)code);
+	leave_link(s);
+	stream_free(s);
+}
+
+/* An answer is short and the first thing that the socket is given. */
+static void answer(struct stream *s, const struct writer *w)
+{
+	(void)send(s->fd, w->p, w->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	stream_free(s);
+}
+
+void stream_not_yet(struct stream *s)
+{
+	uint8_t bytes[64];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	wire_put_not_yet(&w, &(struct wire_not_yet){gate_not_yet_ms(s->gate)});
+	answer(s, &w);
+}
+
+void stream_redirect(struct stream *s, const char *path)
+{
+	char address[SOCKET_PATH_MAX + 8];
+	uint8_t bytes[SOCKET_PATH_MAX + 64];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+
+	snprintf(address, sizeof(address), "unix:%s", path);
+	wire_put_redirect(&w, &(struct wire_redirect){slice_str(address)});
+	answer(s, &w);
+}
+
+void stream_error(struct stream *s, enum rmq_error code)
+{
+	uint8_t bytes[TEXT_MAX + 64];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	wire_put_error(&w, &(struct wire_error){(uint8_t)code, slice_str(error_text(code))});
+	answer(s, &w);
+}
+
+/* ---- the socket ---- */
+
+static size_t out_left(const struct stream *s)
+{
+	return s->out_len - s->out_at;
+}
+
+bool stream_put(struct stream *s, struct slice bytes)
+{
+	if (s->out_len + bytes.len > s->out_cap) {
+		size_t left = out_left(s);
+		size_t cap = left + bytes.len < 512 ? 512 : (left + bytes.len) * 2;
+		uint8_t *out = malloc(cap);
+		if (!out)
+			return false;
+		if (left > 0)
+			memcpy(out, s->out + s->out_at, left);
+		free(s->out);
+		s->out = out;
+		s->out_at = 0;
+		s->out_len = left;
+		s->out_cap = cap;
+	}
+	memcpy(s->out + s->out_len, bytes.data, bytes.len);
+	s->out_len += bytes.len;
+	return true;
+}
+
+static void out_free(struct stream *s)
+{
+	free(s->out);
+	s->out = NULL;
+	s->out_at = s->out_len = s->out_cap = 0;
+}
+
+/* What the socket takes of these bytes. */
+static size_t socket_write(struct stream *s, struct slice bytes)
+{
+	ssize_t n = send(s->fd, bytes.data, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n >= 0)
+		return (size_t)n;
+	if (errno == EAGAIN || errno == EINTR)
+		return 0;
+	/* What it has said before is still to be read; the end comes there. */
+	s->mute = true;
+	out_free(s);
+	return bytes.len;
+}
+
+static void flush(struct stream *s)
+{
+	if (s->fd < 0 || out_left(s) == 0)
+		return;
+	size_t n = socket_write(s, slice_of(s->out + s->out_at, out_left(s)));
+	if (s->mute)
+		return;
+	s->out_at += n;
+	if (s->out_at == s->out_len)
+		out_free(s);
+}
+
+/* Tells the peer what it may send, now that some has left. */
+static void give_credit(struct stream *s)
+{
+	struct gate *g = s->gate;
+
+	if (!s->link)
+		return;
+	if (gate_flow_busy(&s->flow) && g->budget >= GATE_WINDOW - GATE_WINDOW_FIRST) {
+		g->budget -= GATE_WINDOW - GATE_WINDOW_FIRST;
+		gate_flow_widen(&s->flow);
+	}
+	uint32_t grant = gate_flow_grant(&s->flow, out_left(s));
+	if (grant > 0)
+		LINK_SEND(s->link, credit, s->id, grant);
+}
+
+static void send_data(struct gate_link *l, uint32_t id, struct slice bytes)
+{
+	while (bytes.len > 0) {
+		size_t n = bytes.len < GATE_DATA_MAX ? bytes.len : GATE_DATA_MAX;
+		uint8_t head[GATE_DATA_HEAD];
+		frame_header(head, GATE_TYPE_DATA, GATE_DATA_HEAD - FRAME_HEADER_SIZE + n);
+		store_u32(head + FRAME_HEADER_SIZE, id);
+		send_frames(l, (struct slice[]){{head, sizeof(head)}, {bytes.data, n}}, 2);
+		bytes = slice_of(bytes.data + n, bytes.len - n);
+	}
+}
+
+/* From the socket to the link. */
+static void pump(struct stream *s)
+{
+	struct gate_link *l = s->link;
+	size_t most = s->flow.may_send;
+
+	if (l->conn && link_conn_queued(l->conn) > GATE_LINK_MARK) {
+		if (!s->is_paused)
+			TAILQ_INSERT_TAIL(&l->paused, s, pause);
+		s->is_paused = true;
+		stream_watch(s);
+		return;
+	}
+	ssize_t n = read(s->fd, scratch, most < sizeof(scratch) ? most : sizeof(scratch));
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		stream_watch(s);
+		return;
+	}
+	if (n <= 0) {
+		stream_close(s, RMQ_E_OK);
+		return;
+	}
+	s->flow.may_send -= (uint32_t)n;
+	send_data(l, s->id, slice_of(scratch, (size_t)n));
+	stream_watch(s);
+}
+
+static bool wants_read(const struct stream *s)
+{
+	return s->state == GREETING ||
+	       (s->state == RELAYED && s->flow.may_send > 0 && !s->is_paused);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+	struct stream *s = poll->data;
+
+	if (status < 0) {
+		/* An error is pending: libuv has stopped watching; reading will tell. */
+		s->events = 0;
+		events = UV_READABLE | UV_WRITABLE;
+	}
+	if (s->state == GREETING) {
+		client_read(s);
+		return;
+	}
+	if (events & UV_WRITABLE) {
+		flush(s);
+		give_credit(s);
+	}
+	if (s->state == ENDING && out_left(s) == 0) {
+		stream_free(s);
+		return;
+	}
+	bool read = (events & UV_READABLE) && wants_read(s);
+	if (read)
+		pump(s);
+	else
+		stream_watch(s);
+}
+
+void stream_watch(struct stream *s)
+{
+	int events = (wants_read(s) ? UV_READABLE : 0) | (out_left(s) > 0 ? UV_WRITABLE : 0);
+
+	if (s->fd < 0 || events == s->events)
+		return;
+	s->events = events;
+	if (events == 0)
+		uv_poll_stop(&s->poll);
+	else
+		uv_poll_start(&s->poll, events, on_poll);
+}
+
+/* ---- the link ---- */
+
+struct gate_link *gate_link_new(struct gate *g, struct link_conn *c, bool dialled)
+{
+	struct gate_link *l = calloc(1, sizeof(*l));
+	if (!l)
+		return NULL;
+	l->gate = g;
+	l->conn = c;
+	l->dialled = dialled;
+	RB_INIT(&l->streams);
+	TAILQ_INIT(&l->paused);
+	LIST_INSERT_HEAD(&g->links, l, entry);
+	return l;
+}
+
+/* Nothing more comes from the peer. */
+static void stream_ended(struct stream *s, enum rmq_error code)
+{
+	bool client = s->link->dialled;
+
+	leave_link(s);
+	if (client && !s->answered) {
+		client_refused(s, code);
+	} else if (s->state == RELAYED && out_left(s) > 0) {
+		s->state = ENDING;
+		stream_deadline(s, &s->gate->endings);
+		stream_watch(s);
+	} else {
+		stream_free(s);
+	}
+}
+
+void gate_link_free(struct gate_link *l)
+{
+	struct stream *s;
+
+	l->ending = true;
+	while ((s = RB_ROOT(&l->streams)))
+		stream_ended(s, RMQ_E_NO_DAEMON);
+	LIST_REMOVE(l, entry);
+	free(l);
+}
+
+static void join_link(struct stream *s, struct gate_link *l, uint32_t id)
+{
+	s->id = l->newest = id;
+	s->link = l;
+	l->count++;
+	RB_INSERT(stream_tree, &l->streams, s);
+}
+
+bool gate_link_open(struct gate_link *l, struct stream *s)
+{
+	if (l->ending || l->count >= GATE_STREAMS_MAX || l->newest == UINT32_MAX)
+		return false;
+	join_link(s, l, l->newest + 1);
+	s->state = RELAYED;
+	LINK_SEND(l, open, s->id, GATE_VERSION, s->uid);
+	s->flow.may_send -= (uint32_t)s->hello_len;
+	send_data(l, s->id, slice_of(s->hello, s->hello_len));
+	stream_watch(s);
+	return true;
+}
+
+static struct stream *find(struct gate_link *l, uint32_t id)
+{
+	struct stream key = {.id = id};
+	return RB_FIND(stream_tree, &l->streams, &key);
+}
+
+static enum rmq_error on_open(struct gate_link *l, const struct gate_open *m)
+{
+	if (l->dialled || m->stream <= l->newest)
+		return RMQ_E_PROTOCOL;
+	l->newest = m->stream;
+	enum rmq_error code = m->version != GATE_VERSION ? RMQ_E_VERSION : RMQ_E_OK;
+	struct stream *s = code ? NULL : far_new(l->gate, m->uid);
+	if (!s) {
+		LINK_SEND(l, close, m->stream, (uint8_t)(code ? code : RMQ_E_LIMIT));
+		return RMQ_E_OK;
+	}
+	join_link(s, l, m->stream);
+	far_begin(s);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error on_data(struct gate_link *l, const struct gate_data *m)
+{
+	struct stream *s = find(l, m->stream);
+	struct slice bytes = m->bytes;
+
+	if (!s)
+		return m->stream > l->newest ? RMQ_E_PROTOCOL : RMQ_E_OK;
+	if (!gate_flow_data(&s->flow, bytes.len))
+		return RMQ_E_PROTOCOL;
+	s->answered = true;
+	if (bytes.len > 0 && s->fd >= 0 && out_left(s) == 0 && !s->mute) {
+		size_t n = socket_write(s, bytes);
+		bytes = slice_of(bytes.data + n, bytes.len - n);
+	}
+	if (bytes.len > 0 && !s->mute && !stream_put(s, bytes)) {
+		stream_close(s, RMQ_E_LIMIT);
+		return RMQ_E_OK;
+	}
+	give_credit(s);
+	stream_watch(s);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error on_credit(struct gate_link *l, const struct gate_credit *m)
+{
+	struct stream *s = find(l, m->stream);
+
+	if (!s)
+		return m->stream > l->newest ? RMQ_E_PROTOCOL : RMQ_E_OK;
+	if (!gate_flow_credit(&s->flow, m->bytes))
+		return RMQ_E_PROTOCOL;
+	stream_watch(s);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error on_close(struct gate_link *l, const struct gate_close *m)
+{
+	struct stream *s = find(l, m->stream);
+
+	if (!s)
+		return m->stream > l->newest ? RMQ_E_PROTOCOL : RMQ_E_OK;
+	stream_ended(s, error_known(m->code) ? (enum rmq_error)m->code : RMQ_E_NO_DAEMON);
+	return RMQ_E_OK;
+}
+
+enum rmq_error gate_link_frame(struct gate_link *l, const struct frame *f)
+{
+	if (l->ending)
+		return RMQ_E_OK;
+	switch (f->type) {
+#define X(type, NAME, name, FIELDS) \
+	case type: { \
+		struct gate_##name m; \
+		if (!gate_##name##_decode(f->payload, &m)) \
+			return RMQ_E_PROTOCOL; \
+		return on_##name(l, &m); \
+	}
+		GATE_FRAMES(X)
+#undef X
+	}
+	return RMQ_E_PROTOCOL;
+}
+
+void gate_link_drained(struct gate_link *l)
+{
+	struct stream *s;
+
+	while ((s = TAILQ_FIRST(&l->paused))) {
+		TAILQ_REMOVE(&l->paused, s, pause);
+		s->is_paused = false;
+		stream_watch(s);
+	}
+}

@@ -1,0 +1,135 @@
+/*
+ * A client's connection in a gate: a Unix socket, and once it is relayed a stream on a link.
+ *
+ *	GREETING   a client, its HELLO is being read		-> HELD, or answered and ended
+ *	HELD	   a client, waits for a queue somewhere	-> RELAYED, or answered and
+ *ended WAITING	   a stream of a peer's, waits for our queue	-> RELAYED, or CLOSE RELAYED
+ *bytes go both ways ENDING	   what the peer sent before its CLOSE leaves	-> ended
+ *
+ * client.c leads through the first two, far.c through the third, stream.c does the rest.
+ *
+ * Memory of a stream: what came for its socket and does not fit in there, at most its window
+ * (gate_flow.h).  Nothing else is kept: bytes are read from the socket when there is credit for
+ * them and the link's queue is short.
+ */
+#ifndef RMQ_GATED_STREAM_H
+#define RMQ_GATED_STREAM_H
+
+#include <stdbool.h>
+#include <sys/queue.h>
+#include <sys/tree.h>
+#include <uv.h>
+
+#include "core/gate_flow.h"
+#include "core/gate_wire.h"
+#include "core/wire.h"
+#include "sys/link_conn.h"
+
+struct gate;
+struct stream;
+
+#define STREAM_HELLO_SIZE (FRAME_HEADER_SIZE + 22)
+
+/* Moments by which something has to have happened, the earliest first: one list for each kind.
+ */
+struct deadlines {
+	TAILQ_HEAD(deadline_list, stream) head;
+	uv_timer_t timer;
+	uint64_t patience_ms;
+	void (*late)(struct stream *s);
+};
+void deadlines_init(
+    struct deadlines *d, uv_loop_t *loop, uint64_t patience_ms, void (*late)(struct stream *s));
+
+/* A link between gates that is up. */
+struct gate_link {
+	LIST_ENTRY(gate_link) entry;
+	struct gate *gate;
+	struct link_conn *conn; /* NULL: it is over */
+	bool dialled;
+	char peer[RAFT_NAME_MAX + 1];
+	uint32_t newest; /* number of the newest stream */
+	unsigned count;
+	bool ending; /* its streams are being ended */
+	RB_HEAD(stream_tree, stream) streams;
+	TAILQ_HEAD(, stream)
+	paused; /* have bytes to send, when the link's queue is short again */
+};
+
+enum stream_state { GREETING, HELD, WAITING, RELAYED, ENDING };
+
+struct stream {
+	struct gate *gate;
+	enum stream_state state;
+	int fd; /* -1: not connected yet */
+	int events;
+	uv_poll_t poll;
+	uint32_t uid; /* of the client */
+
+	struct deadlines *deadlines; /* NULL: no deadline */
+	uint64_t deadline_ms;
+	TAILQ_ENTRY(stream) deadline;
+	TAILQ_ENTRY(stream) waiting; /* HELD, or WAITING */
+
+	uint8_t hello[STREAM_HELLO_SIZE];
+	size_t hello_len;
+
+	struct gate_link *link; /* NULL: none */
+	RB_ENTRY(stream) by_id;
+	TAILQ_ENTRY(stream) pause;
+	bool is_paused;
+	uint32_t id;
+	struct gate_flow flow;
+	bool far;      /* a peer's stream, the socket is the queue daemon's */
+	bool answered; /* something has come from the peer */
+	bool mute;     /* the socket takes nothing any more */
+	bool polled;   /* `poll` was initialised */
+	uint8_t *out;  /* for the socket */
+	size_t out_at;
+	size_t out_len;
+	size_t out_cap;
+};
+
+/* NULL when memory is out.  Takes fd (-1: none yet), also on failure. */
+struct stream *stream_new(struct gate *g, enum stream_state state, int fd);
+
+/* It has a socket now.  False: the loop refuses it; the socket is closed. */
+bool stream_connected(struct stream *s, int fd) __attribute__((warn_unused_result));
+
+/* Ends it at once; the peer is told, if it does not know. */
+void stream_free(struct stream *s);
+
+/* Says a frame to a client and ends it. */
+void stream_not_yet(struct stream *s);
+void stream_redirect(struct stream *s, const char *path);
+void stream_error(struct stream *s, enum rmq_error code);
+
+void stream_deadline(struct stream *s, struct deadlines *d);
+
+/* Watches for what is wanted now. */
+void stream_watch(struct stream *s);
+
+/* Puts bytes to what leaves through the socket.  False: memory is out. */
+bool stream_put(struct stream *s, struct slice bytes) __attribute__((warn_unused_result));
+
+/* ---- the link's side ---- */
+
+struct gate_link *gate_link_new(struct gate *g, struct link_conn *c, bool dialled);
+
+/* Ends its streams.  `c->conn` is not used any more if the link is over. */
+void gate_link_free(struct gate_link *l);
+
+/* A client's stream begins here.  False: no more fit on the link. */
+bool gate_link_open(struct gate_link *l, struct stream *s) __attribute__((warn_unused_result));
+
+/* A frame has come; not RMQ_E_OK: the peer is no gate. */
+enum rmq_error gate_link_frame(struct gate_link *l, const struct frame *f)
+    __attribute__((warn_unused_result));
+
+/* The link's queue is short again. */
+void gate_link_drained(struct gate_link *l);
+
+/* Tells the peer that a stream does not go on. */
+void stream_close(struct stream *s, enum rmq_error code);
+
+#endif

@@ -1,0 +1,115 @@
+#include "watch.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gate.h"
+
+#define AGAIN_MS 100
+
+static void on_again(uv_timer_t *timer);
+
+static void on_poll_closed(uv_handle_t *handle)
+{
+	free(handle);
+}
+
+static void disconnect(struct watch *w)
+{
+	if (w->poll) {
+		uv_poll_stop(w->poll);
+		uv_close((uv_handle_t *)w->poll, on_poll_closed);
+	}
+	w->poll = NULL;
+	control_client_close(&w->client);
+}
+
+/* Who may relay is not forgotten: that does not change because nobody tells us. */
+static void lost(struct watch *w, const struct reason *why)
+{
+	struct gate *g = w->gate;
+
+	disconnect(w);
+	if (!w->said)
+		log_notice("%s", why->text);
+	w->said = true;
+	g->view.flags = 0;
+	g->view.leader[0] = 0;
+	uv_timer_start(&w->again, on_again, AGAIN_MS, 0);
+	gate_changed(g);
+}
+
+static void on_view(void *arg, uint32_t req, const struct control_view *v)
+{
+	struct watch *w = arg;
+	struct gate *g = w->gate;
+
+	(void)req;
+	w->said = false;
+	if (strcmp(v->leader, g->view.leader) != 0)
+		log_info("%s%s", v->leader[0] ? v->leader : "nobody", " leads");
+	g->view = *v;
+	peers_changed(g);
+	gate_changed(g);
+}
+
+/* WATCH has no result but a refusal, and then the connection ends. */
+static void on_result(void *arg, uint32_t req, enum rmq_error code, const char *text)
+{
+	(void)arg, (void)req, (void)code;
+	log_notice("%s", text);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+	struct watch *w = poll->data;
+	struct reason why;
+
+	(void)status, (void)events;
+	if (control_client_turn(&w->client, &why)) {
+		lost(w, &why);
+		return;
+	}
+	int wanted = control_client_events(&w->client) & POLLOUT ? UV_READABLE | UV_WRITABLE
+								 : UV_READABLE;
+	uv_poll_start(poll, wanted, on_poll);
+}
+
+static void on_again(uv_timer_t *timer)
+{
+	struct watch *w = timer->data;
+	struct control_client_host host = {w, on_result, on_view};
+	struct reason why;
+
+	enum rmq_error err =
+	    control_client_open(&w->client, &w->gate->config.control, &host, &why);
+	if (!err && (!(w->poll = malloc(sizeof(*w->poll))) ||
+			uv_poll_init(timer->loop, w->poll, w->client.fd) != 0)) {
+		free(w->poll);
+		w->poll = NULL;
+		err = reason_set(&why, RMQ_E_LIMIT, "out of memory");
+	}
+	if (err) {
+		lost(w, &why);
+		return;
+	}
+	w->poll->data = w;
+	control_client_watch(&w->client);
+	uv_poll_start(w->poll, UV_READABLE | UV_WRITABLE, on_poll);
+}
+
+void watch_open(struct watch *w, struct gate *g)
+{
+	w->gate = g;
+	w->client.fd = -1;
+	uv_timer_init(&g->loop, &w->again);
+	w->again.data = w;
+	on_again(&w->again);
+}
+
+void watch_close(struct watch *w)
+{
+	uv_timer_stop(&w->again);
+	disconnect(w);
+}

@@ -1,0 +1,24 @@
+/* What rmq-clusterd says: asked on its control socket, again and again while it is not there.
+ */
+#ifndef RMQ_GATED_WATCH_H
+#define RMQ_GATED_WATCH_H
+
+#include "sys/control_client.h"
+
+#include <uv.h>
+
+struct gate;
+
+struct watch {
+	struct gate *gate;
+	struct control_client client;
+	uv_poll_t *poll; /* NULL: not connected */
+	uv_timer_t again;
+	bool said; /* that it is not there */
+};
+
+/* Begins.  g->view is kept up to date, gate_changed() and peers_changed() are called. */
+void watch_open(struct watch *w, struct gate *g);
+void watch_close(struct watch *w);
+
+#endif

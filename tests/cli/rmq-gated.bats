@@ -1,0 +1,418 @@
+#!/usr/bin/env bats
+# The gate: where clients come to on each node.  The nodes are made up (fakenode.c), the queue
+# daemon and the links between the gates are real.
+
+bats_require_minimum_version 1.5.0
+load common
+
+FAKENODE=$BATS_TEST_DIRNAME/../../build/${MODE:-release}/cli/fakenode
+
+logged() {
+	grep -q -- "$1" "$2"
+}
+
+declare -gA TELL KEY PORT
+# free_port NAME: a port on which nobody listens, in PORT[NAME].
+free_port() {
+	while :; do
+		PORT[$1]=$((10000 + RANDOM % 20000))
+		(exec 7<>"/dev/tcp/127.0.0.1/${PORT[$1]}") 2>/dev/null || return 0
+	done
+}
+
+# tell NODE LINE…: says so to the made-up rmq-clusterd of NODE.
+tell() {
+	local node=$1
+	shift
+	printf '%s\n' "$@" >&"${TELL[$node]}"
+}
+
+# node NAME: its key, and a made-up rmq-clusterd on NAME.ctl that knows no cluster.
+node() {
+	local name=$1 fd
+	[ -e "$name.key" ] || rmq-keygen "$name.key" >/dev/null
+	KEY[$name]=$(rmq-keygen -y "$name.key" | cut -d' ' -f1)
+	[ -n "${PORT[$name]:-}" ] || free_port "$name"
+	mkfifo "$name.in"
+	"$FAKENODE" "$name.ctl" <"$name.in" >"$name.out" 2>"$name.err" 3>&- &
+	STARTED+=($!)
+	NODE_PID=$!
+	exec {fd}>"$name.in"
+	TELL[$name]=$fd
+	wait_until 20 grep -q READY "$name.out"
+	tell "$name" "me $name"
+}
+
+# members NODE NAME…: NODE knows these members.
+members() {
+	local node=$1 name
+	shift
+	for name; do
+		tell "$node" "member $name joined voter up" "key $name ${KEY[$name]}" \
+			"gate $name 127.0.0.1:${PORT[$name]}"
+	done
+}
+
+# gate NAME [OPTION…]: the gate of that node, on NAME.sock; it is ready on return.
+gate() {
+	local name=$1 line
+	shift
+	rm -f "$name.ready"
+	mkfifo "$name.ready"
+	rmq-gated --name "$name" --key "$name.key" --gate-listen "127.0.0.1:${PORT[$name]}" \
+		--control "$name.ctl" --socket "$name.sock" --ready-fd 9 -v "$@" \
+		>>"$name.log" 2>&1 3>&- 9>"$name.ready" </dev/null &
+	GATE_PID=$!
+	STARTED+=("$GATE_PID")
+	if ! IFS= read -r -t 30 line <"$name.ready"; then
+		cat "$name.log" >&2
+		return 1
+	fi
+}
+
+# pair: n1 leads and has the queue, q.sock; n2 follows; both have gates.
+pair() {
+	local name
+	start_queue q
+	node n1
+	node n2
+	for name in n1 n2; do
+		members "$name" n1 n2
+		tell "$name" "leader n1"
+		gate "$name"
+	done
+	tell n1 "role leader" "serve q.sock"
+	tell n2 "role follower"
+	wait_until 20 logged "to n1" n2.log
+}
+
+anon_kib() {
+	awk '/^RssAnon:/ { print $2 }' "/proc/$1/status"
+}
+
+# ---- options ----
+
+@test "rmq-gated: usage errors are 64, bad settings 78, each with a line" {
+	run rmq-gated surplus
+	assert_failure 64
+	run rmq-gated --nonsense
+	assert_failure 64
+	run rmq-gated --key key
+	assert_failure 78
+	assert_line --partial "name"
+	printf 'name = n1\nnonsense = 1\n' >conf
+	run rmq-gated -c conf
+	assert_failure 78
+	assert_line --partial "conf:2:"
+}
+
+@test "rmq-gated: -h and -V print to stdout and exit 0" {
+	run --separate-stderr rmq-gated -h
+	assert_success
+	assert_line --partial "usage: rmq-gated"
+	run --separate-stderr rmq-gated -V
+	assert_success
+	assert_output --regexp '^rmq-gated [0-9]'
+}
+
+@test "rmq-gated: a key that others may read is refused: 77" {
+	rmq-keygen key >/dev/null
+	chmod 644 key
+	free_port n1
+	run rmq-gated --name n1 --key key --gate-listen "127.0.0.1:${PORT[n1]}" --socket rmq.sock
+	assert_failure 77
+	[ ! -e rmq.sock ]
+}
+
+@test "rmq-gated: settings come from the file, options outdo them; SIGTERM ends it with 0" {
+	node n1
+	printf 'name = n1\nkey = n1.key\ngate-listen = 127.0.0.1:%s\nsocket = no/such.sock\n' \
+		"${PORT[n1]}" >conf
+	gate n1 -c conf
+	kill -TERM "$GATE_PID"
+	status_of "$GATE_PID"
+	assert_success
+	[ ! -e n1.sock ]
+}
+
+@test "rmq-gated: a port or a socket that is taken is 75" {
+	node n1
+	gate n1
+	run rmq-gated --name n1 --key n1.key --gate-listen "127.0.0.1:${PORT[n1]}" --socket other.sock
+	assert_failure 75
+	[ ! -e other.sock ]
+	free_port other
+	run rmq-gated --name n1 --key n1.key --gate-listen "127.0.0.1:${PORT[other]}" --socket n1.sock
+	assert_failure 75
+	assert_line --partial "another daemon listens there"
+}
+
+@test "rmq-gated: a stale socket is replaced, and gains no privileges" {
+	node n1
+	gate n1
+	kill -9 "$GATE_PID"
+	wait "$GATE_PID" || :
+	[ -S n1.sock ]
+	gate n1
+	grep -q "NoNewPrivs:.1" "/proc/$GATE_PID/status"
+}
+
+# ---- local clients ----
+
+@test "rmq-gated: without a leader clients are told to come back" {
+	node n1
+	gate n1
+	run "$RAWCLIENT" n1.sock hello 0 eof
+	assert_line --regexp "^NOT_YET ms=[0-9]+$"
+	run rmq-send -S unix:n1.sock --timeout 1 jobs hello
+	assert_failure 75
+}
+
+@test "rmq-gated: without rmq-clusterd clients are told to come back, until it is there" {
+	start_queue q
+	rmq-keygen n1.key >/dev/null
+	free_port n1
+	gate n1
+	run "$RAWCLIENT" n1.sock hello 0 eof
+	assert_line --partial NOT_YET
+	rmq-send -S unix:n1.sock jobs hello 2>sent 3>&- &
+	local sender=$!
+	STARTED+=($sender)
+	node n1
+	members n1 n1
+	tell n1 "leader n1" "role leader" "serve q.sock"
+	status_of "$sender"
+	assert_success
+}
+
+@test "rmq-gated: where the queue is, clients are redirected to it" {
+	start_queue q
+	node n1
+	gate n1
+	members n1 n1
+	tell n1 "leader n1" "role leader" "serve q.sock"
+	run rmq-send -S unix:n1.sock jobs hello
+	assert_success
+	run rmq-recv -S unix:n1.sock --drain jobs
+	assert_output hello
+	run "$RAWCLIENT" n1.sock hello 0 eof
+	assert_line "REDIRECT address=unix:q.sock"
+}
+
+@test "rmq-gated: a client is kept waiting for a leader that comes soon, and not sent away" {
+	start_queue q
+	node n1
+	gate n1
+	members n1 n1
+	"$RAWCLIENT" n1.sock hello 0 eof >said 3>&- &
+	local client=$!
+	STARTED+=($client)
+	tell n1 "leader n1" "role leader" "serve q.sock"
+	wait "$client"
+	# It is fast as a rule; who is late is told to come back.
+	grep -qE "REDIRECT|NOT_YET" said
+}
+
+@test "rmq-gated: another version is 76, what is no HELLO too" {
+	node n1
+	gate n1
+	# A HELLO of version 2, longer than ours.
+	run "$RAWCLIENT" n1.sock hex 200000000100000072 hex 6d71310200 eof
+	assert_line --partial "ERROR code=21"
+	run "$RAWCLIENT" n1.sock hex 160000000100000000000000 hex 0100 eof
+	assert_line --partial "ERROR code=21"
+	run "$RAWCLIENT" n1.sock behalf n2 0 eof
+	assert_line --partial "ERROR code=22"
+	run "$RAWCLIENT" n1.sock send 1 jobs hello eof
+	assert_line --partial "ERROR code=22"
+	run "$RAWCLIENT" n1.sock hex ffffffffffffffffffffffff eof
+	assert_line --partial "ERROR code=22"
+	run "$RAWCLIENT" n1.sock hex 0200000001000000 hex 0000 eof
+	assert_line --partial "ERROR code=22"
+	run "$RAWCLIENT" n1.sock slow 5 hello 0 eof
+	assert_line --partial NOT_YET
+}
+
+# ---- relaying ----
+
+@test "rmq-gated: a client of another node is relayed, both ways" {
+	pair
+	seq 1 50000 >lines
+	run rmq-send -S unix:n2.sock jobs <lines
+	assert_success
+	rmq-recv -S unix:n2.sock --drain jobs >received
+	cmp lines received
+	run rmq-queue show jobs ready leased delayed
+	assert_output $'0\n0\n0'
+}
+
+@test "rmq-gated: large messages pass" {
+	pair
+	head -c 16000000 /dev/urandom >large
+	rmq-queue create --max-message 16M big
+	run rmq-send -S unix:n2.sock -w big <large
+	assert_success
+	rmq-recv -S unix:n2.sock -1 --raw big >received
+	cmp large received
+}
+
+@test "rmq-gated: the queue daemon hears for whom; a relay's death releases no lease" {
+	pair
+	rmq-send jobs one
+	mkfifo hold
+	"$RAWCLIENT" n2.sock hello 0 subscribe 1 jobs credit 1 1 expect DELIVER wait <hold >held 3>&- &
+	STARTED+=($!)
+	exec 8>hold
+	wait_until 20 logged DELIVER held
+	kill -9 "$GATE_PID"
+	wait "$GATE_PID" || :
+	run raw hello 0 subscribe 1 jobs credit 1 1 expect IDLE
+	assert_line --partial "leased=1"
+	exec 8>&-
+}
+
+@test "rmq-gated: a stream that nobody reads is bounded and holds up no other one" {
+	pair
+	local gates far near=$GATE_PID
+	far=$(pgrep -P $$ -f "rmq-gated --name n1")
+	# About 40 MB that one receiver asks for and never reads.
+	yes "$(printf '%0999d' 0)" | head -n 40000 | rmq-send jobs
+	mkfifo hold
+	"$RAWCLIENT" n2.sock hello 0 subscribe 1 jobs credit 1 40000 print asked wait <hold >asked 3>&- &
+	STARTED+=($!)
+	exec 8>hold
+	wait_until 20 logged asked asked
+	seq 1 20000 >lines
+	run rmq-send -S unix:n2.sock other <lines
+	assert_success
+	rmq-recv -S unix:n2.sock --drain other >received
+	cmp lines received
+	[ "$(anon_kib "$near")" -lt 16384 ]
+	[ "$(anon_kib "$far")" -lt 16384 ]
+	exec 8>&-
+}
+
+@test "rmq-gated: a sender that the queue daemon does not read from is held back" {
+	pair
+	mkfifo hold
+	"$RAWCLIENT" n2.sock hello 0 flood jobs print stopped wait <hold >flooded 3>&- &
+	STARTED+=($!)
+	exec 8>hold
+	wait_until 60 logged stopped flooded
+	run rmq-send -S unix:n2.sock other hello
+	assert_success
+	[ "$(anon_kib "$GATE_PID")" -lt 16384 ]
+	exec 8>&-
+}
+
+@test "rmq-gated: 1,000 idle connections are kept, and a client among them is served" {
+	pair
+	local before
+	before=$(anon_kib "$GATE_PID")
+	mkfifo hold
+	"$RAWCLIENT" n2.sock more 1000 print held wait <hold >idle 3>&- &
+	STARTED+=($!)
+	exec 8>hold
+	wait_until 20 logged held idle
+	run rmq-send -S unix:n2.sock jobs hello
+	assert_success
+	[ $(($(anon_kib "$GATE_PID") - before)) -lt 8192 ]
+	exec 8>&-
+}
+
+@test "rmq-gated: out of descriptors, clients wait until others end" {
+	node n1
+	members n1 n1
+	ulimit -n 100
+	gate n1
+	mkfifo hold
+	"$RAWCLIENT" n1.sock more 60 print held wait <hold >idle 3>&- &
+	local holder=$!
+	STARTED+=($holder)
+	exec 8>hold
+	wait_until 20 logged "no more are accepted" n1.log
+	"$RAWCLIENT" n1.sock hello 0 expect NOT_YET >late 8>&- 3>&- &
+	local late=$!
+	STARTED+=($late)
+	exec 8>&-
+	wait "$holder"
+	wait "$late"
+}
+
+# ---- changes ----
+
+@test "rmq-gated: a queue daemon that dies ends its streams; senders go on with the next one" {
+	pair
+	mkfifo lines
+	rmq-send -S unix:n2.sock jobs <lines 2>sent 3>&- &
+	local sender=$!
+	STARTED+=($sender)
+	exec 8>lines
+	seq 1 20000 >&8
+	wait_until 20 eval '[ "$(rmq-queue show jobs ready 2>/dev/null)" = 20000 ]'
+	tell n1 "serve -"
+	kill_queue
+	start_queue q 8>&-
+	tell n1 "serve q.sock"
+	seq 20001 40000 >&8
+	exec 8>&-
+	status_of "$sender"
+	assert_success
+	rmq-recv --drain jobs >received
+	seq 1 40000 | cmp - received
+}
+
+@test "rmq-gated: when leadership moves, clients move with it and keep what they have sent" {
+	pair
+	mkfifo lines
+	rmq-send -S unix:n2.sock jobs <lines 2>sent 3>&- &
+	local sender=$!
+	STARTED+=($sender)
+	exec 8>lines
+	seq 1 20000 >&8
+	wait_until 20 eval '[ "$(rmq-queue show jobs ready 2>/dev/null)" = 20000 ]'
+	tell n1 "serve -" "leader -" "role follower"
+	tell n2 "leader -"
+	kill_queue
+	start_queue q 8>&-
+	tell n1 "leader n2"
+	tell n2 "leader n2" "role leader" "serve q.sock"
+	seq 20001 40000 >&8
+	exec 8>&-
+	status_of "$sender"
+	assert_success
+	rmq-recv -S unix:n1.sock --drain jobs >received
+	seq 1 40000 | cmp - received
+}
+
+@test "rmq-gated: only members' gates are let in, and who is removed is cut" {
+	pair
+	rmq-send -S unix:n2.sock jobs one
+	tell n1 "remove n2"
+	wait_until 20 logged "n2 is no member any more" n1.log
+	wait_until 20 logged "to n1: " n2.log
+	run rmq-send -S unix:n2.sock --timeout 1 jobs two
+	assert_failure 75
+	members n1 n2
+	run rmq-send -S unix:n2.sock jobs two
+	assert_success
+}
+
+@test "rmq-gated: hostile bytes on the port for gates do no harm" {
+	pair
+	local i
+	for i in 1 2 3 4 5; do
+		(
+			exec 7<>"/dev/tcp/127.0.0.1/${PORT[n1]}"
+			head -c 5000 /dev/urandom >&7 || :
+		) 2>/dev/null || :
+	done
+	(
+		exec 7<>"/dev/tcp/127.0.0.1/${PORT[n1]}"
+		printf 'GET / HTTP/1.0\r\n\r\n' >&7
+		timeout 20 cat <&7 >answer || :
+	) 2>/dev/null
+	[ ! -s answer ]
+	run rmq-send -S unix:n2.sock jobs hello
+	assert_success
+}
