@@ -220,12 +220,16 @@ static void write_end(struct broker *b, uint64_t first)
 	struct checkpoint *k = &b->ckpt;
 	uint8_t parts[GROUPS * 8];
 	size_t cap = RECORD_PAYLOAD_MAX - EVENTS_HEADER_SIZE - END_OVERHEAD;
-	for (uint32_t g = 0; g < GROUPS; g++)
+	uint64_t dead_below = first;
+	for (uint32_t g = 0; g < GROUPS; g++) {
 		store_u64(parts + 8 * g, k->group_index[g]);
+		if (RMQ_VARIANT(END_BEHIND_PARTS) && k->group_index[g] > dead_below)
+			dead_below = k->group_index[g];
+	}
 	if (!k->dead)
 		k->dead = memory_new(cap);
 	struct writer dead = writer_of(k->dead, cap);
-	ledger_sweep(&b->ledger, first, &dead);
+	ledger_sweep(&b->ledger, dead_below, &dead);
 	k->dead_len = dead.len;
 	broker_end_record(b);
 	broker_begin_record(b, RECORD_END);

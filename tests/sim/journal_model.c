@@ -94,8 +94,7 @@ static void sync_disk(struct journal_model *j)
 /* One that is not of the opener: a leader's, in a journal on several machines. */
 static void append_foreign(struct journal_model *j)
 {
-	GROW(j->log, j->count, j->cap);
-	j->log[j->count++] = (struct jm_record){.kind = RECORD_NOOP};
+	jm_put(j, &(struct jm_record){.kind = RECORD_NOOP});
 }
 
 uint64_t jm_open(struct journal_model *j)
@@ -207,14 +206,14 @@ void jm_clear(struct journal_model *j)
 
 void jm_put(struct journal_model *j, const struct jm_record *r)
 {
-	if (j->count % FOREIGN_EVERY == 0)
-		append_foreign(j);
 	GROW(j->log, j->count, j->cap);
 	j->log[j->count++] = *r;
 }
 
 static void commit_append(struct journal_model *j, struct jm_op *op)
 {
+	if (j->count % FOREIGN_EVERY == 0)
+		append_foreign(j);
 	jm_put(j, &(struct jm_record){.kind = op->kind, .len = op->len, .payload = op->bytes});
 	j->bytes += op->len;
 	op->bytes = NULL;

@@ -64,7 +64,7 @@ struct journal_model {
 	uint64_t older_end;
 	uint64_t bytes; /* of records that are no holes */
 	uint64_t openings;
-	uint64_t term; /* two openings share one */
+	uint64_t term;	   /* two openings share one */
 	uint64_t capacity; /* bytes that may be used by records with new messages */
 	/* memory */
 	struct jm_op *ops;

@@ -19,6 +19,7 @@ struct reading {
 	uint64_t index;
 	struct events_header h;
 	uint16_t offset; /* of the event */
+	uint64_t begin;	 /* of END: its first part */
 	/* lines that BURY took, and that DEAD brought: the same ones at the record's end */
 	struct line_list buried, arrived;
 };
@@ -718,11 +719,29 @@ static void apply_move(struct reading *r, const struct event_move *e)
 	}
 }
 
+/* END's part of each group; the first of them is where recovery begins. */
+static void apply_end_parts(struct reading *r, const struct event_end_parts *e)
+{
+	r->begin = UINT64_MAX;
+	for (size_t at = 0; at + 8 <= e->parts.len; at += 8) {
+		uint64_t part = load_u64(e->parts.data + at);
+		if (part == 0 || part >= r->index)
+			FAIL(r, "END names part %llu", U(part));
+		r->begin = part < r->begin ? part : r->begin;
+	}
+	if (e->begin != r->begin)
+		FAIL(r, "END begins at %llu, its first part is %llu", U(e->begin), U(r->begin));
+}
+
 static void apply_end_dead(struct reading *r, const struct event_end_dead *e)
 {
 	struct reader in = reader_of(e->ranges);
 	while (reader_left(&in) > 0) {
 		struct hole_range range = hole_range_get(&in);
+		if (range.first + range.count > r->begin)
+			FAIL(r,
+			    "END names record %llu dead, which is not in front of part %llu",
+			    U(range.first + range.count - 1), U(r->begin));
 		for (uint64_t i = range.first; i < range.first + range.count; i++)
 			if (i < r->s->bodies_cap && r->s->bodies[i] > 0)
 				FAIL(r,
@@ -739,13 +758,14 @@ static void apply_end_dead(struct reading *r, const struct event_end_dead *e)
 	X(REMOVE, remove) \
 	X(PURGE, purge) \
 	X(TAKEN, taken) \
-	X(SEND, send) X(CHUNK, chunk) X(SEND_CHUNKED, send_chunked) \
-	    X(CHUNKS_DROPPED, chunks_dropped) X(LEASE, lease) X(SETTLE, settle) \
-		X(RELEASE, release) X(TOUCH, touch) X(EXPIRE, expire) X(WAKE, wake) \
-		    X(BURY, bury) X(DEAD, dead) X(EXTEND, extend) \
-			X(SESSION_CLOSE, session_close) X(SESSION_FORGET, session_forget) \
-			    X(START, start) \
-			    X(MOVE, move) X(END_DEAD, end_dead)
+	X(SEND, send) \
+	X(CHUNK, chunk) \
+	X(SEND_CHUNKED, send_chunked) X(CHUNKS_DROPPED, chunks_dropped) X(LEASE, lease) \
+	    X(SETTLE, settle) X(RELEASE, release) X(TOUCH, touch) X(EXPIRE, expire) \
+		X(WAKE, wake) X(BURY, bury) X(DEAD, dead) X(EXTEND, extend) \
+		    X(SESSION_CLOSE, session_close) X(SESSION_FORGET, session_forget) \
+			X(START, start) X(MOVE, move) X(END_PARTS, end_parts) \
+			    X(END_DEAD, end_dead)
 
 static void apply_event(struct reading *r, const struct event *e)
 {

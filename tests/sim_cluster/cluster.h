@@ -34,9 +34,6 @@
 	X(BARRIER_LOCAL, "a barrier is answered by the leader alone", "a barrier is answered") \
 	X(EFFECTS_RELEASED, "a daemon lets all out that waits when leadership goes", \
 	    "the disk|not on disk|is delivered under lease|WELCOME") \
-	X(EPOCH_REUSED, "a daemon that is started again in a term reuses session ids", \
-	    "the disk|takes") \
-	X(EPOCH_NONE, "session ids are reused after a failover", "the disk|takes") \
 	X(START_EARLY, "a daemon starts before all that was proposed is committed", \
 	    "the disk|record")
 
@@ -62,10 +59,8 @@ struct site {
 	struct journal_model journal; /* what waits between the two; no disk */
 	uint64_t committed;	      /* by Raft: committed and durable here */
 	uint64_t term;		      /* in which the daemon was started */
-	unsigned starts;	      /* in starts_term */
-	uint64_t starts_term;
-	uint64_t start_at; /* not before; ms */
-	uint64_t *indexes; /* of APPENDs, by n */
+	uint64_t start_at;	      /* not before; ms */
+	uint64_t *indexes;	      /* of APPENDs, by n */
 	size_t indexes_cap;
 	uint64_t proposed_n, stored_n;
 	struct waiting waiting[BARRIERS_MAX];

@@ -6,8 +6,6 @@
  * Invariants:
  *  - The queue daemon runs on a leader that serves, once all that is in its log is committed
  *    and here.  It is killed when leadership goes, before anything is truncated.
- *  - Each start has another number (the term, and how many starts there were in it): it
- *    makes session ids unique.
  *  - A node without a queue daemon makes the holes of each END by itself once it is committed.
  */
 #include "cluster.h"
@@ -19,8 +17,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define STARTS_MAX 256 /* in a term */
-#define BATCH	   16  /* APPENDs that are proposed at once */
+#define BATCH 16 /* APPENDs that are proposed at once */
 
 static const struct jm_record hole = {.hole = true};
 
@@ -128,27 +125,21 @@ static void tell_room(struct site *s)
 static void start_queue(struct site *s, uint64_t term)
 {
 	struct journal_model *j = &s->journal;
-	s->starts = s->starts_term == term ? s->starts + 1 : 1;
-	s->starts_term = s->term = term;
+	s->term = term;
 	forget(s);
 	j->count = s->committed;
 	j->end = newest_end(s, j->count);
 	j->older_end = j->end ? newest_end(s, j->end - 1) : 0;
 	tell_room(s);
 	s->c->served++;
-	uint64_t number = term * STARTS_MAX + s->starts;
-	if (s->c->variant == CLUSTER_EPOCH_REUSED)
-		number = term * STARTS_MAX;
-	daemon_start(s->daemon, s->c->variant == CLUSTER_EPOCH_NONE ? 1 : number);
-	s->daemon->term = term * STARTS_MAX + s->starts;
+	daemon_start(s->daemon, term);
 }
 
 static void start_if_wanted(struct site *s)
 {
 	struct raft_status st;
 	raft_status(s->node->raft, &st);
-	bool again = s->starts_term == st.term && s->starts == STARTS_MAX - 1;
-	if (s->daemon->up || !st.serving || s->c->sim.now < s->start_at || again)
+	if (s->daemon->up || !st.serving || s->c->sim.now < s->start_at)
 		return;
 	if (s->committed == st.last.index ||
 	    (s->c->variant == CLUSTER_START_EARLY && s->committed > 0))
@@ -412,7 +403,7 @@ static void on_down(struct sim *sim, struct node *n)
 	if (s->daemon->up)
 		daemon_crash(s->daemon);
 	forget(s);
-	s->committed = s->starts = 0;
+	s->committed = 0;
 	s->start_at = 0;
 }
 
@@ -429,7 +420,7 @@ static void on_committed(struct sim *sim, uint64_t index)
 	r.kind = rec->kind;
 	trace("committed", index, r.kind, r.len, rec->term);
 	jm_put(&w->journal, &r);
-	w->term = rec->term * STARTS_MAX;
+	w->term = rec->term;
 	shadow_apply(&w->shadow, index, &r);
 }
 

@@ -29,10 +29,16 @@ void sim_partition(struct sim *s)
 {
 	bool oneway = prng_chance(&s->prng, 400);
 	uint64_t side = prng_next(&s->prng);
+	/* A bridge is on both sides. */
+	unsigned bridge = (unsigned)prng_below(&s->prng, 4 * NODES);
+	const struct node *leader = node_leader(s);
+	if (leader && prng_chance(&s->prng, 300))
+		side = 1u << leader->slot;
 	for (unsigned i = 0; i < NODES; i++) {
 		for (unsigned j = 0; j < NODES; j++) {
 			bool a = side >> i & 1, b = side >> j & 1;
-			s->nodes[i].cut_to[j] = oneway ? a && !b : a != b;
+			bool cut = oneway ? a && !b : a != b;
+			s->nodes[i].cut_to[j] = cut && i != bridge && j != bridge;
 		}
 	}
 }
@@ -181,7 +187,8 @@ void sim_millisecond(struct sim *s)
 			bool all = prng_chance(&s->prng, 500);
 			while (node_sync(s, n) && (all || prng_chance(&s->prng, 500)))
 				;
-			n->sync_at = s->now + prng_range(&s->prng, 1, s->quiet ? 3 : 30);
+			n->sync_at =
+			    s->now + prng_range(&s->prng, 1, s->quiet ? 3 : n->sync_ms);
 		}
 	}
 	reset(s);

@@ -33,6 +33,7 @@
 	X(HOLE_BEFORE_COVER, "", "a hole on disk before its cover") \
 	X(TWO_CONFIGS, "", "a leader lacks a committed record", "two leaders in a term", \
 	    "state machine safety: committed is something else") \
-	X(BARRIER_WITHOUT_ROUND, "a_leader_that_slept_commits_nothing_and_ends_no_barrier", "a barrier is done, and this log lacks what was committed")
+	X(BARRIER_WITHOUT_ROUND, "a_leader_that_slept_commits_nothing_and_ends_no_barrier", \
+	    "a barrier is done, and this log lacks what was committed")
 
 #endif

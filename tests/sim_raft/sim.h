@@ -63,7 +63,8 @@ struct node {
 	struct op *ops, **ops_end;
 	uint64_t sync_at, paused_until, full_until, up_at;
 	int64_t skew;
-	unsigned rate; /* of its clock, in permille */
+	unsigned sync_ms; /* that its disk takes at most */
+	unsigned rate;	  /* of its clock, in permille */
 	uint64_t committed;
 	uint64_t leader_commit; /* as leaders say; no one but a known-bad variant acts on it */
 	enum raft_role role;
