@@ -18,6 +18,10 @@ void sim_begin(struct sim *s, uint64_t seed)
 	s->election_ms = ELECTION;
 	s->beat_ms = BEAT;
 	node_first(s, (unsigned)prng_range(&s->prng, 3, 5));
+	for (unsigned i = 0; i < NODES; i++)
+		if (prng_chance(&s->prng, 500))
+			s->nodes[i].sync_ms = (unsigned)prng_range(
+			    &s->prng, 2, prng_chance(&s->prng, 200) ? 150 : 5);
 }
 
 struct node *sim_any(struct sim *s)

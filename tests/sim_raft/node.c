@@ -32,10 +32,7 @@ static void new_incarnation(struct sim *s, struct node *n)
 	n->view = n->disk;
 	n->rate = s->by_hand ? 1000 : (unsigned)prng_range(&s->prng, 950, 1050);
 	n->skew = s->by_hand ? 0 : (int64_t)prng_below(&s->prng, 100000);
-	n->sync_ms = 30;
-	if (!s->by_hand && prng_chance(&s->prng, 500))
-		n->sync_ms =
-		    (unsigned)prng_range(&s->prng, 2, prng_chance(&s->prng, 200) ? 150 : 5);
+	n->sync_ms = n->sync_ms ? n->sync_ms : 30;
 	n->ops_end = &n->ops;
 }
 

@@ -29,7 +29,7 @@
 	X(HOLE_UNCHECKED, "", "log matching: another record comes before", \
 	    "state machine safety: committed is something else") \
 	X(HOLE_LAST_TERM, "", "a hole where no record was", \
-	    "log matching: another record comes before") \
+	    "log matching: another record comes before", "fatal") \
 	X(HOLE_BEFORE_COVER, "", "a hole on disk before its cover") \
 	X(TWO_CONFIGS, "", "a leader lacks a committed record", "two leaders in a term", \
 	    "state machine safety: committed is something else") \
