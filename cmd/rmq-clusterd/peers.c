@@ -42,17 +42,22 @@ void peers_hint(struct cluster *c, uint64_t index, const struct raft_config *con
 	c->members_changed = true;
 }
 
+static void put_address(char to[RAFT_ADDRESS_MAX + 1], const struct socket_host *host)
+{
+	char text[SOCKET_HOST_TEXT_SIZE] = "";
+
+	if (host->host[0])
+		socket_host_print(host, text);
+	snprintf(to, RAFT_ADDRESS_MAX + 1, "%.*s", RAFT_ADDRESS_MAX, text);
+}
+
 void peers_self(const struct cluster *c, struct raft_member *m)
 {
-	char text[SOCKET_HOST_TEXT_SIZE];
-
 	*m = (struct raft_member){.id = c->id, .flags = (uint8_t)c->config.roles};
 	memcpy(m->name, c->config.name, sizeof(m->name));
 	memcpy(m->key, c->pair.key, RAFT_KEY_SIZE);
-	socket_host_print(&c->config.advertise, text);
-	snprintf(m->address, sizeof(m->address), "%.*s", RAFT_ADDRESS_MAX, text);
-	socket_host_print(&c->config.gate_advertise, text);
-	snprintf(m->gate, sizeof(m->gate), "%.*s", RAFT_ADDRESS_MAX, text);
+	put_address(m->address, &c->config.advertise);
+	put_address(m->gate, &c->config.gate_advertise);
 }
 
 struct peer *peers_find(const struct cluster *c, struct raft_id id)
