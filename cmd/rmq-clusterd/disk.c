@@ -6,6 +6,7 @@
 
 #include "node.h"
 #include "state.h"
+#include "sys/guard.h"
 
 _Noreturn static void cannot_read(struct disk *d, uint64_t index, enum rmq_error err)
 {
@@ -21,9 +22,16 @@ _Noreturn static void cannot_read(struct disk *d, uint64_t index, enum rmq_error
 
 static void read_begin(struct disk *d)
 {
+	guard_on();
 	enum rmq_error err = store_reader_begin(d->reader);
 	if (err)
 		cannot_read(d, 0, err);
+}
+
+static void read_end(struct disk *d)
+{
+	store_reader_end(d->reader);
+	guard_off();
 }
 
 /* ---- the journal ---- */
@@ -87,7 +95,10 @@ int disk_open(struct disk *d, struct cluster *c, const char *directory)
 	if (status != 0)
 		return status;
 	memcpy(d->directory, info.directory, sizeof(d->directory));
+	guard_init("rmq-clusterd", d->directory);
+	guard_on();
 	enum rmq_error err = store_reader_open(d->directory, &d->reader, &why);
+	guard_off();
 	if (err) {
 		log_error("%s: %s: %s", d->directory, error_text(err), why.text);
 		return error_exit(err);
@@ -298,7 +309,7 @@ void disk_begin(struct disk *d, struct raft_begin *b)
 	memcpy(b->id.bytes, store_reader_identity(d->reader)->incarnation, RAFT_ID_SIZE);
 	begin_terms(d, b);
 	begin_configs(d, b);
-	store_reader_end(d->reader);
+	read_end(d);
 	d->alone = !replica.present && b->last > 0;
 	d->base += d->cluster->sent_seq;
 }
@@ -352,6 +363,8 @@ void disk_read(struct disk *d, uint64_t index, uint32_t bytes_max, struct disk_r
 		    payload);
 		at++;
 	}
+	/* What is given was verified: only looking for it goes through what may be garbled. */
+	guard_off();
 }
 
 void disk_read_end(struct disk *d)
@@ -371,6 +384,6 @@ uint64_t disk_state(struct disk *d, struct store_state *state)
 	err = store_reader_next(d->reader, 1, &h, &payload);
 	if (err && err != RMQ_E_NOTHING)
 		cannot_read(d, h.index, err);
-	store_reader_end(d->reader);
+	read_end(d);
 	return err ? 0 : h.index;
 }

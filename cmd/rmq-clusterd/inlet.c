@@ -127,7 +127,8 @@ static enum rmq_error check_identity(struct cluster *c, const struct raft_member
 	const struct peer *p = peers_find(c, from);
 	if (!p)
 		return reason_set(why, RMQ_E_BUSY, "%s is not known yet", name);
-	if ((p->in_node || p->in_bulk) && p->boot != m->boot)
+	/* If it cannot be reached itself, the older process is gone and its links are dead. */
+	if ((p->in_node || p->in_bulk) && p->node.welcomed && p->boot != m->boot)
 		return reason_set(why, RMQ_E_BUSY,
 		    "%s runs already: two processes have copies of one data directory", name);
 	if (m->term < p->seen_term || (m->term == p->seen_term && m->last < p->seen_index))
@@ -150,6 +151,22 @@ static void send_welcome(struct inlet *i)
 	assert(!w.full && !f.full);
 	enum rmq_error err = link_conn_send(i->conn, &(struct slice){frame, f.len}, 1);
 	(void)err; /* `down` comes */
+}
+
+/* It dialled again: the old one is dead and does not know it yet. */
+static void replace(struct peer *p, struct inlet *i, uint64_t boot)
+{
+	bool bulk = link_conn_role(i->conn) == LINK_BULK;
+	bool node = p->in_node && (!bulk || p->boot != boot);
+
+	if (p->in_bulk && (bulk || p->boot != boot))
+		inlet_close(p->in_bulk);
+	if (node)
+		inlet_close(p->in_node);
+	*(bulk ? &p->in_bulk : &p->in_node) = i;
+	p->boot = boot;
+	if (node)
+		node_reset(p->cluster, p->member.id);
 }
 
 static void hello(struct inlet *i, struct slice payload)
@@ -184,17 +201,8 @@ static void hello(struct inlet *i, struct slice payload)
 		return;
 	}
 	struct peer *p = peers_find(c, member->id);
-	struct inlet **place = link_conn_role(i->conn) == LINK_BULK ? &p->in_bulk : &p->in_node;
-	/* It dialled again; the old one is dead, and does not know it yet. */
-	if (*place)
-		inlet_close(*place);
-	*place = i;
 	i->peer = p;
-	p->boot = m.boot;
-	if (m.term > p->seen_term) {
-		p->seen_term = m.term;
-		p->seen_index = 0;
-	}
+	replace(p, i, m.boot);
 	send_welcome(i);
 	cluster_changed(c);
 	if (p->node.dialer)
@@ -205,10 +213,13 @@ static void hello(struct inlet *i, struct slice payload)
 
 /* ---- messages ---- */
 
-/* What it said of itself it must still know when it comes back. */
+/*
+ * What it said of itself it must still know when it comes back.  These do not say that their
+ * term is durable.
+ */
 static void remember(struct peer *p, const struct raft_message *m)
 {
-	if (m->type == RAFT_PREVOTE || m->type == RAFT_PREVOTED)
+	if (m->type == RAFT_PREVOTE || m->type == RAFT_PREVOTED || m->type == RAFT_REMOVED)
 		return;
 	if (m->term > p->seen_term) {
 		p->seen_term = m->term;

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "deliver.h"
-#include "guard.h"
 #include "sys/clock.h"
+#include "sys/guard.h"
 
 /* A connection's id: a serial number that is never used again, and its slot. */
 #define SLOT_BITS 16

@@ -3,8 +3,8 @@
  * show as a signal.  Between on and off that ends the daemon with its line and the status
  * of a corrupt journal; otherwise such a signal is a bug of ours.
  */
-#ifndef RMQ_QUEUED_GUARD_H
-#define RMQ_QUEUED_GUARD_H
+#ifndef RMQ_SYS_GUARD_H
+#define RMQ_SYS_GUARD_H
 
 /* `program` and `directory` are for the line. */
 void guard_init(const char *program, const char *directory);
