@@ -17,6 +17,7 @@
 #include "core/journal_wire.h"
 #include "core/record.h"
 #include "core/wire.h"
+#include "sys/config.h"
 
 static char *page;
 
@@ -52,6 +53,13 @@ static int journal_page(void **state)
 	return 0;
 }
 
+static int settings_page(void **state)
+{
+	(void)state;
+	page = page_read("man/rmq.conf.5");
+	return 0;
+}
+
 static int page_free(void **state)
 {
 	(void)state;
@@ -72,7 +80,8 @@ static void assert_frame(unsigned type, const char *name, const char *fields)
 	const char *line = strstr(page, want);
 	if (!line)
 		fail_msg("no entry for frame %s (%u)", name, type);
-	for (line += strlen(want); strncmp(line, ".Em ", 4) == 0; line = strchr(line, '\n') + 1) {
+	for (line += strlen(want); strncmp(line, ".Em ", 4) == 0;
+	     line = strchr(line, '\n') + 1) {
 		int n = (int)(strchr(line, '\n') - line) - 4;
 		len += (size_t)snprintf(have + len, sizeof(have) - len, "%.*s ", n, line + 4);
 	}
@@ -83,7 +92,7 @@ static void assert_frame(unsigned type, const char *name, const char *fields)
 static void each_frame_stands_in_rmq_protocol_with_its_type_and_fields(void **state)
 {
 	(void)state;
-#define FIELD(kind, name)           #kind " " #name ", "
+#define FIELD(kind, name)	    #kind " " #name ", "
 #define X(type, NAME, name, FIELDS) assert_frame(type, #NAME, FIELDS(FIELD));
 	WIRE_CLIENT_FRAMES(X)
 	WIRE_GATE_FRAMES(X)
@@ -98,7 +107,8 @@ static void each_error_stands_in_rmq_protocol_with_its_code_exit_status_and_text
 
 	(void)state;
 #define X(name, wire, exit, text) \
-	snprintf(want, sizeof(want), "\n.It %d Ta Sy %s Ta %d Ta %s\n", wire, #name, exit, text); \
+	snprintf( \
+	    want, sizeof(want), "\n.It %d Ta Sy %s Ta %d Ta %s\n", wire, #name, exit, text); \
 	if (!strstr(page, want)) \
 		fail_msg("no line:%s", want);
 	RMQ_ERRORS(X)
@@ -108,7 +118,7 @@ static void each_error_stands_in_rmq_protocol_with_its_code_exit_status_and_text
 static void each_frame_and_event_stands_in_rmq_journal_with_its_type_and_fields(void **state)
 {
 	(void)state;
-#define FIELD(kind, name)           #kind " " #name ", "
+#define FIELD(kind, name)	    #kind " " #name ", "
 #define X(type, NAME, name, FIELDS) assert_frame(type, #NAME, FIELDS(FIELD));
 	JOURNAL_OPENER_FRAMES(X)
 	JOURNAL_JOURNAL_FRAMES(X)
@@ -130,21 +140,42 @@ static void each_kind_of_record_stands_in_rmq_journal_with_its_number(void **sta
 #undef X
 }
 
+static void every_setting_has_its_entry_and_default(void **state)
+{
+	static const char *const settings[][2] = {
+#define X(member, setting, kind, standard, value, help) {setting, standard},
+	    CONFIG_SETTINGS(X)
+#undef X
+	};
+	char want[128];
+	(void)state;
+	for (size_t i = 0; i < CONFIG_SETTINGS_COUNT; i++) {
+		snprintf(want, sizeof(want), "\n.It Cm %s\n", settings[i][0]);
+		const char *entry = strstr(page, want);
+		if (!entry)
+			fail_msg("no entry for %s", settings[i][0]);
+		if (settings[i][1] && !strstr(entry, settings[i][1]))
+			fail_msg("%s: no default %s", settings[i][0], settings[i][1]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(
-		    each_frame_stands_in_rmq_protocol_with_its_type_and_fields, protocol_page,
-		    page_free),
-		cmocka_unit_test_setup_teardown(
-		    each_error_stands_in_rmq_protocol_with_its_code_exit_status_and_text,
-		    protocol_page, page_free),
-		cmocka_unit_test_setup_teardown(
-		    each_frame_and_event_stands_in_rmq_journal_with_its_type_and_fields,
-		    journal_page, page_free),
-		cmocka_unit_test_setup_teardown(
-		    each_kind_of_record_stands_in_rmq_journal_with_its_number, journal_page,
-		    page_free),
+	    cmocka_unit_test_setup_teardown(
+		every_setting_has_its_entry_and_default, settings_page, page_free),
+	    cmocka_unit_test_setup_teardown(
+		each_frame_stands_in_rmq_protocol_with_its_type_and_fields, protocol_page,
+		page_free),
+	    cmocka_unit_test_setup_teardown(
+		each_error_stands_in_rmq_protocol_with_its_code_exit_status_and_text,
+		protocol_page, page_free),
+	    cmocka_unit_test_setup_teardown(
+		each_frame_and_event_stands_in_rmq_journal_with_its_type_and_fields,
+		journal_page, page_free),
+	    cmocka_unit_test_setup_teardown(
+		each_kind_of_record_stands_in_rmq_journal_with_its_number, journal_page,
+		page_free),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
