@@ -11,6 +11,7 @@
 
 #define WALL_OFF_MAX_MS 5000 /* what a node's wall clock is off, about */
 #define CALM_MS_MAX	60000
+#define HOLES_MS	300 /* in which everybody makes the last holes */
 #define CHECK_EVERY_MS	400
 
 /* ---- what the Raft part of it reports ---- */
@@ -395,6 +396,8 @@ void cluster_calm(struct cluster *c)
 		until(c, checkpointed, "a checkpoint does not end");
 	}
 	until(c, level, "nodes do not catch up");
+	for (int i = 0; i < HOLES_MS; i++)
+		calm_millisecond(c);
 	sim_check_alive(&c->sim);
 	checks_end(&c->world);
 	replica_check_end(c);

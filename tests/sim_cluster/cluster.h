@@ -34,6 +34,7 @@
 	X(BARRIER_LOCAL, "a barrier is answered by the leader alone", "a barrier is answered") \
 	X(EFFECTS_RELEASED, "a daemon lets all out that waits when leadership goes", \
 	    "the disk|not on disk|is delivered under lease|WELCOME") \
+	X(HOLES_OF_LEADER, "only the leader makes holes", "records are left") \
 	X(START_EARLY, "a daemon starts before all that was proposed is committed", \
 	    "the disk|record")
 
@@ -107,7 +108,7 @@ struct site *site_serving(struct cluster *c);
  * A disk that a node could not serve from is passed over.
  */
 void replica_check(struct cluster *c, const struct node *n);
-/* Of all nodes; and the leader's disk holds no more than it must. */
+/* Of all nodes; and the members' disks hold no more than they must. */
 void replica_check_end(struct cluster *c);
 
 #endif

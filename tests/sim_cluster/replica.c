@@ -67,20 +67,30 @@ void replica_check(struct cluster *c, const struct node *n)
 		    n->slot, U(last), U(end));
 }
 
-void replica_check_end(struct cluster *c)
+static void check_space(const struct node *n)
 {
-	const struct site *serving = site_serving(c);
+	const struct disk *d = &n->disk;
 	uint64_t real = 0, configs = 0;
-	for (unsigned i = 0; i < NODES; i++)
-		replica_check(c, &c->sim.nodes[i]);
-	if (!serving)
-		trace_fail("nobody serves at the end");
-	const struct disk *d = &serving->node->disk;
 	for (uint64_t i = 1; i <= d->last; i++) {
 		real += d->log[i].kind != RAFT_HOLE;
 		configs += d->log[i].kind == RECORD_CONFIG;
 	}
-	trace("space", real, configs, d->last, 0);
+	trace("space", n->slot, real, configs, d->last);
 	if (real - configs > RECORDS_MAX)
-		trace_fail("%llu records are left of an empty queue", U(real - configs));
+		trace_fail("node %u: %llu records are left of an empty queue", n->slot,
+		    U(real - configs));
+}
+
+void replica_check_end(struct cluster *c)
+{
+	const struct site *serving = site_serving(c);
+	struct raft_status st;
+	if (!serving)
+		trace_fail("nobody serves at the end");
+	raft_status(serving->node->raft, &st);
+	for (unsigned i = 0; i < NODES; i++) {
+		replica_check(c, &c->sim.nodes[i]);
+		if (raft_config_find(st.config, c->sim.nodes[i].id))
+			check_space(&c->sim.nodes[i]);
+	}
 }

@@ -313,13 +313,33 @@ static void tell_barriers(struct site *s)
 	s->waiting_count = kept;
 }
 
+/* One by one, in order: a later list leaves out what an earlier one has named. */
+static void follow_ends(struct site *s)
+{
+	struct node *n = s->node;
+	while (n->end_tried < s->committed) {
+		const struct rec *rec = &n->view.log[++n->end_tried];
+		if (rec->kind != RECORD_END)
+			continue;
+		const struct end *end = s->c->sim.value[rec->value].end;
+		struct raft_event e = {.type = RAFT_EVENT_HOLE,
+		    .index = n->end_tried,
+		    .ranges = end->dead,
+		    .range_count = end->count};
+		enum rmq_error err = node_step(&s->c->sim, n, &e);
+		if (err)
+			trace_fail("node %u: holes of a committed END are refused: %s", n->slot,
+			    error_text(err));
+	}
+}
+
 void site_turn(struct site *s)
 {
 	struct prng *p = &s->c->sim.prng;
 	start_if_wanted(s);
 	if (!s->daemon->up) {
-		if (prng_chance(p, 100))
-			node_holes(&s->c->sim, s->node);
+		if (prng_chance(p, 100) && s->c->variant != CLUSTER_HOLES_OF_LEADER)
+			follow_ends(s);
 		return;
 	}
 	if (leads(s) && (s->c->sim.quiet || prng_chance(p, 600)))
