@@ -169,9 +169,6 @@ static void heartbeat(struct raft *r, struct raft_peer *p)
 		raft_replication_reset(r, p);
 		p->patience_ms = ms < PATIENCE_MAX * r->election_ms ? 2 * ms : ms;
 	}
-	const struct raft_peer *go = raft_peer(r, r->transferee);
-	if (go == p && p->match == r->last)
-		raft_send(r, RAFT_TIMEOUT_NOW, p->id);
 }
 
 void raft_replication_tick(struct raft *r)
@@ -534,7 +531,8 @@ enum rmq_error raft_replication_hole(struct raft *r, const struct raft_event *e)
 	return RMQ_E_OK;
 }
 
-/* "Go" is repeated with each heartbeat; when it does not help, this node serves on. */
+/* "Go" is repeated with each answer to a heartbeat; when it does not help, this node serves on.
+ */
 enum rmq_error raft_replication_transfer(struct raft *r, struct raft_id to)
 {
 	if (!raft_replication_serving(r))

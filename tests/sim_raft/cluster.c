@@ -206,25 +206,60 @@ void sim_calm(struct sim *s)
 		s->nodes[i].paused_until = 0;
 }
 
-/* When the faults are over, all voters agree on a leader and catch up with it. */
-void sim_check_alive(struct sim *s)
+/* What is missing, NULL: nothing. */
+static const char *missing(struct sim *s, uint64_t *a, uint64_t *b)
 {
 	struct node *l = node_leader(s);
 	if (!l)
-		sim_broken(s, "no leader after the faults ended", 0, 0);
+		return "no leader after the faults ended";
 	struct raft_status st, other;
 	raft_status(l->raft, &st);
+	*a = st.commit;
+	*b = st.last.index;
 	if (st.commit + 20 < st.last.index)
-		sim_broken(s, "nothing is committed", st.commit, st.last.index);
+		return "nothing is committed";
 	for (unsigned i = 0; i < st.config->count; i++) {
 		if (raft_id_none(st.config->members[i].id))
 			continue;
 		struct node *n = &s->nodes[st.config->members[i].id.bytes[0] - 1];
 		if (!raft_id_eq(n->id, st.config->members[i].id))
 			continue;
+		*a = n->slot;
+		*b = 0;
+		if (!n->raft)
+			return "a node does not catch up";
 		raft_status(n->raft, &other);
+		*b = other.commit;
 		if (other.commit + 20 < st.commit)
-			sim_broken(s, "a node does not catch up", n->slot, other.commit);
+			return "a node does not catch up";
+	}
+	return NULL;
+}
+
+bool sim_is_alive(struct sim *s)
+{
+	uint64_t a, b;
+	return !missing(s, &a, &b);
+}
+
+/* When the faults are over, all voters agree on a leader and catch up with it. */
+void sim_check_alive(struct sim *s)
+{
+	uint64_t a = 0, b = 0;
+	const char *what = missing(s, &a, &b);
+	if (what)
+		sim_broken(s, what, a, b);
+}
+
+/* All connections are made anew. */
+void sim_reconnect(struct sim *s)
+{
+	for (unsigned i = 0; i < NODES * NODES; i++) {
+		struct node *n = &s->nodes[i / NODES];
+		if (n->raft)
+			(void)!node_step(s, n,
+			    &(struct raft_event){
+				.type = RAFT_EVENT_RESET, .id = s->nodes[i % NODES].id});
 	}
 }
 

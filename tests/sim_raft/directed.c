@@ -77,13 +77,18 @@ static bool lost(const struct sim *s, const struct packet *p)
 
 static void deliver(struct sim *s, struct packet *p)
 {
-	if (!lost(s, p)) {
-		node_deliver(s, p);
+	struct directed_count *c = &net.count[to(p)];
+	uint64_t bytes = 0;
+	for (unsigned i = 0; i < p->m.run_count; i++)
+		bytes += p->m.runs[i].bytes;
+	if (lost(s, p)) {
+		c->lost_bytes += bytes;
+		packet_free(p);
 		return;
 	}
-	for (unsigned i = 0; i < p->m.run_count; i++)
-		net.lost_bytes += p->m.runs[i].bytes;
-	packet_free(p);
+	c->messages += p->m.run_count > 0;
+	c->bytes += bytes;
+	node_deliver(s, p);
 }
 
 void directed_deliver(struct sim *s, unsigned from_slot, unsigned to_slot)

@@ -34,6 +34,8 @@
 	X(commit_is_the_median_under_load) \
 	X(bytes_under_way_are_bounded) \
 	X(a_peer_that_takes_nothing_is_left_in_peace) \
+	X(who_was_silent_is_served_at_once) \
+	X(a_refusal_waits_for_its_term) \
 	X(a_full_follower_keeps_its_place) \
 	X(a_follower_that_lags_catches_up_under_load) \
 	X(a_read_that_was_lost_is_asked_for_again) \
@@ -61,9 +63,12 @@ void directed_must(struct sim *s, bool is, unsigned line);
 struct directed_net {
 	/* Messages with records behind this index are lost, if they would be taken; 0: none. */
 	uint64_t limit;
-	bool no_records;     /* all messages with records are lost */
-	unsigned deaf;	     /* those with records to these nodes are lost */
-	uint64_t lost_bytes; /* of records, so far */
+	bool no_records; /* all messages with records are lost */
+	unsigned deaf;	 /* those with records to these nodes are lost */
+	/* Of messages with records, to each node, so far. */
+	struct directed_count {
+		uint64_t messages, bytes, lost_bytes;
+	} count[NODES];
 };
 extern struct directed_net net;
 

@@ -205,11 +205,38 @@ void directed_a_peer_that_takes_nothing_is_left_in_peace(struct sim *s)
 	for (unsigned i = 0; i < 200; i++)
 		must(directed_propose(s, 0, BIG) == RMQ_E_OK);
 	directed_pass(s, ALL, 100 * s->election_ms);
-	must(net.lost_bytes > RAFT_WINDOW_BYTES);
-	must(net.lost_bytes < RAFT_WINDOW_BYTES + 10 * BIG);
+	must(net.count[2].lost_bytes > RAFT_WINDOW_BYTES);
+	must(net.count[2].lost_bytes < RAFT_WINDOW_BYTES + 10 * BIG);
 	net.deaf = 0;
 	directed_pass(s, ALL, 40 * s->election_ms);
 	must(directed_peer(s, 0, 2).match == directed_status(s, 0).last.index);
+}
+
+void directed_who_was_silent_is_served_at_once(struct sim *s)
+{
+	directed_begin(s, 3);
+	for (unsigned i = 0; i < 100; i++)
+		must(directed_propose(s, 0, BIG) == RMQ_E_OK);
+	directed_pass(s, N(0) | N(1), 100 * s->election_ms);
+	directed_lose(s, ALL, ALL);
+	directed_pass(s, ALL, s->beat_ms);
+	must(directed_status(s, 0).serving);
+	must(directed_peer(s, 0, 2).match == directed_status(s, 0).last.index);
+}
+
+/* The first message of a new leader shows that the log ends before, and that its term is new.
+ */
+void directed_a_refusal_waits_for_its_term(struct sim *s)
+{
+	directed_begin(s, 3);
+	for (unsigned i = 0; i < 10; i++)
+		must(directed_propose(s, 0, BIG) == RMQ_E_OK);
+	directed_flow(s, N(0) | N(1));
+	directed_lose(s, ALL, ALL);
+	directed_elect(s, 1, N(0) | N(1));
+	must(directed_status(s, 2).term < directed_status(s, 1).term);
+	directed_pass(s, ALL, s->beat_ms);
+	must(directed_peer(s, 1, 2).match == directed_status(s, 1).last.index);
 }
 
 /* First with the leader in reach, then without it, then room comes. */
@@ -225,9 +252,10 @@ void directed_a_full_follower_keeps_its_place(struct sim *s)
 	uint64_t last = directed_status(s, 0).last.index, took = full->view.last;
 	must(directed_status(s, 0).commit == last);
 	must(took > 50 && took < 100);
-	uint64_t stores = full->stores;
+	uint64_t stores = full->stores, bytes = net.count[2].bytes;
 	directed_pass(s, ALL, 20 * s->election_ms);
 	must(full->stores == stores && full->view.last == took && full->disk.last < took);
+	must(net.count[2].bytes == bytes);
 	must(directed_status(s, 2).leader.bytes[0] == 1);
 	directed_pass(s, N(0) | N(1), 20 * s->election_ms);
 	s->now -= 20 * s->election_ms;
@@ -250,11 +278,13 @@ void directed_a_follower_that_lags_catches_up_under_load(struct sim *s)
 	}
 	directed_lose(s, ALL, ALL);
 	node_start(s, &s->nodes[2]);
+	uint64_t before = net.count[2].messages;
 	for (unsigned i = 0; i < 200; i++) {
 		must(directed_propose(s, 0, BIG) == RMQ_E_OK);
 		directed_pass(s, ALL, 1);
 	}
 	must(directed_peer(s, 0, 2).match == directed_status(s, 0).last.index);
+	must(net.count[2].messages - before < 300);
 }
 
 void directed_a_read_that_was_lost_is_asked_for_again(struct sim *s)

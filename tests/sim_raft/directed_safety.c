@@ -294,6 +294,8 @@ void directed_who_was_only_admitted_counts_for_nothing(struct sim *s)
 	must(node_step(s, &s->nodes[0], &remove) == RMQ_E_NOTHING);
 	remove.name = NULL;
 	must(node_step(s, &s->nodes[0], &remove) == RMQ_E_NOTHING);
+	directed_lose(s, ALL, ALL);
+	directed_elect(s, 1, N(0) | N(1));
 }
 
 /* ---- barriers ---- */

@@ -18,10 +18,14 @@
 
 enum rmq_variant rmq_variant;
 
-#define FAULTS_END  4000
-#define CALM_MAX    (10 * ELECTION) /* till someone leads, and then till all have caught up */
-#define RECORDS_MAX 600
-#define DEAD_MAX    24
+#define FAULTS_END 4000
+#define LEADER_MAX (10 * ELECTION) /* after the faults */
+/* From then on till all have caught up: if connections broke, and if they only lost messages.
+ */
+#define CATCH_UP_MAX	  (10 * ELECTION)
+#define CATCH_UP_LOST_MAX (35 * ELECTION)
+#define RECORDS_MAX	  600
+#define DEAD_MAX	  24
 
 static const struct variant {
 	enum rmq_variant variant;
@@ -145,9 +149,13 @@ static uint64_t run(uint64_t seed, uint64_t totals[4])
 	while (s->now < FAULTS_END)
 		millisecond(s);
 	sim_calm(s);
-	while (s->now < FAULTS_END + CALM_MAX && !node_leader(s))
+	while (s->now < FAULTS_END + LEADER_MAX && !node_leader(s))
 		millisecond(s);
-	for (uint64_t end = s->now + CALM_MAX; s->now < end;)
+	bool broke = seed % 2 == 0;
+	if (broke)
+		sim_reconnect(s);
+	uint64_t end = s->now + (broke ? CATCH_UP_MAX : CATCH_UP_LOST_MAX);
+	while (s->now < end && !sim_is_alive(s))
 		millisecond(s);
 	sim_check_alive(s);
 	totals[0] += s->proposed;

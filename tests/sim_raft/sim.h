@@ -170,7 +170,9 @@ void sim_millisecond(struct sim *s);
 void sim_disturb(struct sim *s, struct node *leader);
 /* The faults end. */
 void sim_calm(struct sim *s);
+void sim_reconnect(struct sim *s);
 /* All voters agree on a leader and have caught up with it. */
+bool sim_is_alive(struct sim *s);
 void sim_check_alive(struct sim *s);
 
 /* ---- node.c ---- */
