@@ -28,6 +28,7 @@
 	X(BEHIND, "behind", BEHIND, m) \
 	X(ADDRESS, "address", TEXT, m->address) \
 	X(GATE, "gate", TEXT, m->gate) \
+	X(VOTER, "voter", YES, is_voter(m)) \
 	X(BROKER, "broker", YES, m->raft_flags &RAFT_BROKER) \
 	X(MATCH, "match", NUMBER, m->match) \
 	X(ID, "id", ID, m->id) \

@@ -170,6 +170,6 @@ wait "$receiver"
 receiver=
 
 arrived=$(different_lines)
-echo "sent $lines  received $arrived  lost $((lines - arrived))" \
+echo "sent $lines  received $arrived  lost $((lines - arrived)) " \
 	"twice $(($(wc -l <received) - arrived))"
 [ "$arrived" -eq "$lines" ]

@@ -394,3 +394,80 @@ TRANSFER n2"
 	wait_until 10 cluster is-leader
 	[ "$(awk '/VmHWM/ { print $2 }' /proc/$NODE_PID/status)" -lt 65536 ]
 }
+
+# ---- real nodes ----
+
+# start_real I [OPTION…]: rmq-clusterd of node nI, which is no member; its control socket is nI.sock.
+start_real() {
+	local i=$1
+	[ -f "key$i" ] || echo "$(rmq-keygen "key$i") n$i" >>known
+	rmq-clusterd -d "d$i" --init --name "n$i" --key "key$i" --known-nodes known \
+		--listen "127.0.0.1:$((PORT + i))" --control "n$i.sock" \
+		--queue-socket "queue$i.sock" "${@:2}" >>"log$i" 2>&1 3>&- &
+	STARTED+=($!)
+	wait_until 20 on "$i" status >/dev/null
+}
+
+on() {
+	timeout 60 rmq-cluster "$2" -S "unix:n$1.sock" "${@:3}"
+}
+
+key_of() {
+	rmq-keygen -y "key$1"
+}
+
+@test "rmq-cluster: init makes a cluster of a one-node queue, once, and keeps its messages" {
+	PORT=$((20000 + $$ % 10000))
+	start_queue d1
+	seq 1000 | rmq-send jobs
+	stop_queue
+	start_real 1
+	run on 1 is-available
+	assert_failure 1
+	[ "$(on 1 status -o role)" = new ]
+	on 1 init
+	on 1 init
+	on 1 wait available
+	on 1 is-leader
+	RMQ_SERVERS=unix:queue1.sock timeout 20 rmq-recv --drain jobs | cmp - <(seq 1000)
+	run on 1 transfer n2
+	assert_failure 1
+	run on 1 leave n2
+	assert_failure 1
+}
+
+@test "rmq-cluster: nodes are admitted by their keys, join, lead when asked, and leave for good" {
+	PORT=$((30000 + $$ % 2000))
+	start_real 1
+	on 1 init
+	start_real 2
+	start_real 3 --seeds "n1@127.0.0.1:$((PORT + 1))"
+	on 1 admit n2 "$(key_of 2)"
+	on 1 admit n2 "$(key_of 2)"
+	run on 1 admit n2 "$(key_of 3)"
+	assert_failure 73
+	run on 1 admit n4 "$(key_of 2)"
+	assert_failure 73
+	# n2 is told whom to ask; n3 knows it from its settings, and waits to be admitted.
+	on 2 join "n1@127.0.0.1:$((PORT + 1))"
+	on 2 admit n3 "$(key_of 3)"
+	on 3 wait self-up
+	on 1 wait up=3
+	assert_equal "$(on 1 members -o name,voter | paste -sd' ')" \
+		"$(printf 'n1\tyes n2\tyes n3\tyes')"
+	on 3 transfer n2
+	on 3 wait available
+	[ "$(on 2 leader)" = n2 ]
+	run on 1 is-leader
+	assert_failure 1
+	on 1 leave --wait n3
+	on 2 wait removed=n3
+	[ "$(on 1 members -o name | paste -sd' ')" = "n1 n2" ]
+	# Of itself: its daemon ends.
+	on 1 leave
+	wait_until 20 has_ended "${STARTED[0]}"
+	status_of "${STARTED[0]}"
+	assert_success
+	[ "$(on 2 members -o name)" = n2 ]
+	on 2 wait available
+}
