@@ -15,6 +15,7 @@
 #include "core/error.h"
 #include "core/event.h"
 #include "core/journal_wire.h"
+#include "core/raft_config.h"
 #include "core/record.h"
 #include "core/wire.h"
 #include "sys/config.h"
@@ -127,6 +128,29 @@ static void each_frame_and_event_stands_in_rmq_journal_with_its_type_and_fields(
 #undef FIELD
 }
 
+static void the_members_of_a_cluster_stand_in_rmq_journal_field_by_field(void **state)
+{
+	char want[512];
+	size_t len;
+
+	(void)state;
+#define FIELD(kind, name) \
+	len += (size_t)snprintf(want + len, sizeof(want) - len, "%-4s %s\n", #kind, #name);
+#define LAYOUT(FIELDS) \
+	len = (size_t)snprintf(want, sizeof(want), "\n.Bd -literal -offset indent\n"); \
+	FIELDS(FIELD) \
+	snprintf(want + len, sizeof(want) - len, ".Ed\n"); \
+	if (!strstr(page, want)) \
+		fail_msg("no layout:%s", want);
+	LAYOUT(RAFT_CONFIG_HEAD)
+	LAYOUT(RAFT_CONFIG_MEMBER)
+#undef LAYOUT
+#undef FIELD
+#define X(name, bit) assert_non_null(strstr(page, #bit " for who "));
+	RAFT_FLAGS(X)
+#undef X
+}
+
 static void each_kind_of_record_stands_in_rmq_journal_with_its_number(void **state)
 {
 	char want[64];
@@ -175,6 +199,9 @@ int main(void)
 		journal_page, page_free),
 	    cmocka_unit_test_setup_teardown(
 		each_kind_of_record_stands_in_rmq_journal_with_its_number, journal_page,
+		page_free),
+	    cmocka_unit_test_setup_teardown(
+		the_members_of_a_cluster_stand_in_rmq_journal_field_by_field, journal_page,
 		page_free),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
