@@ -79,6 +79,7 @@ _Noreturn static void print_and_exit(const char *text, bool settings)
 		log_error("stdout: %s", strerror(errno));
 		exit(error_exit(RMQ_E_IO));
 	}
+	text_deinit(&more);
 	exit(0);
 }
 
