@@ -18,7 +18,6 @@ static int compare(const struct stream *a, const struct stream *b)
 	return a->id < b->id ? -1 : a->id > b->id;
 }
 
-RB_PROTOTYPE(stream_tree, stream, by_id, compare)
 RB_GENERATE(stream_tree, stream, by_id, compare)
 
 /* ---- deadlines ---- */

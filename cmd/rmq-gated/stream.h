@@ -90,6 +90,8 @@ struct stream {
 	size_t out_cap;
 };
 
+RB_PROTOTYPE(stream_tree, stream, by_id, )
+
 /* NULL when memory is out.  Takes fd (-1: none yet), also on failure. */
 struct stream *stream_new(struct gate *g, enum stream_state state, int fd);
 

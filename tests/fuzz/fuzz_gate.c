@@ -1,0 +1,196 @@
+/*
+ * What a gate is told by another one: bytes of a link's stream, taken as rmq-gated takes them.
+ * The first byte says who dialled and whether the link breaks; a frame of type 255 lets the
+ * queue daemon take those that wait.  What waits for a socket, and what the peer may still
+ * send, are never more than a stream's window, and at the end nothing is left.
+ */
+#include "fuzz.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../../cmd/rmq-gated/client.h"
+#include "../../cmd/rmq-gated/far.h"
+#include "../../cmd/rmq-gated/gate.h"
+
+#define CLIENTS	   4
+#define SERVED	   255 /* type of a frame that is none */
+#define BEHALF_MAX 128
+#define ENDS_MAX   64
+#define BREAKS_AT  20
+
+static struct gate gate;
+static bool ready;
+static bool breaks;
+static unsigned sent;
+static bool cut;
+static int ends[ENDS_MAX];
+static unsigned ends_count;
+
+/* ---- what the gate is linked with ---- */
+
+enum rmq_error link_conn_send(struct link_conn *c, const struct slice *pieces, size_t count)
+{
+	(void)c;
+	for (size_t i = 0; i < count; i++)
+		assert(pieces[i].len <= FRAME_PAYLOAD_MAX + FRAME_HEADER_SIZE);
+	return breaks && ++sent > BREAKS_AT ? RMQ_E_FULL : RMQ_E_OK;
+}
+
+size_t link_conn_queued(const struct link_conn *c)
+{
+	(void)c;
+	return 0;
+}
+
+void peers_cut(struct gate *g, struct gate_link *l)
+{
+	(void)g;
+	l->conn = NULL;
+	gate_link_free(l);
+	cut = true;
+}
+
+void peers_close(struct gate *g)
+{
+	(void)g;
+}
+
+void watch_close(struct watch *w)
+{
+	(void)w;
+}
+
+/* ---- the test ---- */
+
+static void check(const struct gate_link *l)
+{
+	struct stream *s;
+	unsigned count = 0;
+
+	RB_FOREACH (s, stream_tree, (struct stream_tree *)(uintptr_t)&l->streams) {
+		size_t waiting = s->out_len - s->out_at;
+		assert(waiting <= s->flow.window + BEHALF_MAX);
+		assert(s->flow.may_come + waiting <= s->flow.window + BEHALF_MAX);
+		assert(s->flow.may_send <= GATE_WINDOW);
+		assert(s->id <= l->newest);
+		count++;
+	}
+	assert(count == l->count);
+}
+
+/* One end is the gate's, the other one nobody reads. */
+static int connection(void)
+{
+	int pair[2];
+	if (ends_count == ENDS_MAX ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) != 0)
+		return -1;
+	ends[ends_count++] = pair[1];
+	return pair[0];
+}
+
+static void serve(void)
+{
+	struct stream *s, *next;
+	for (s = TAILQ_FIRST(&gate.waiting); s; s = next) {
+		int fd = connection();
+		next = TAILQ_NEXT(s, waiting);
+		if (fd < 0)
+			return;
+		gate_wait_end(&gate, s);
+		stream_deadline(s, NULL);
+		s->state = RELAYED;
+		assert(stream_connected(s, fd));
+		stream_watch(s);
+	}
+}
+
+static void open_clients(struct gate_link *l)
+{
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		struct stream *s = stream_new(&gate, RELAYED, connection());
+		assert(s && s->polled);
+		gate_client_begun(&gate);
+		s->hello_len = STREAM_HELLO_SIZE;
+		assert(gate_link_open(l, s));
+	}
+}
+
+static void feed(struct gate_link *l, struct slice in)
+{
+	struct frame f;
+	size_t used;
+
+	while (!cut && !frame_parse(in, &f, &used) && used > 0) {
+		if (f.type == SERVED)
+			serve();
+		else if (gate_link_frame(l, &f))
+			return;
+		check(l);
+		uv_run(&gate.loop, UV_RUN_NOWAIT);
+		in = slice_of(in.data + used, in.len - used);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (size == 0)
+		return 0;
+	if (!ready)
+		assert(gate_init(&gate, 100000) == 0);
+	ready = true;
+	breaks = data[0] & 2;
+	sent = 0;
+	cut = false;
+	struct gate_link *l =
+	    gate_link_new(&gate, (struct link_conn *)(uintptr_t)1, data[0] & 1);
+	assert(l);
+	if (l->dialled)
+		open_clients(l);
+	feed(l, slice_of(data + 1, size - 1));
+	if (!cut) {
+		l->conn = NULL;
+		gate_link_free(l);
+	}
+	/* Who reads no more ends what is still to leave. */
+	while (ends_count > 0)
+		close(ends[--ends_count]);
+	for (int i = 0; i < 3; i++)
+		uv_run(&gate.loop, UV_RUN_NOWAIT);
+	assert(gate.far_count == 0 && gate.clients_count == 0 && gate.budget == GATE_BUDGET);
+	assert(TAILQ_EMPTY(&gate.waiting) && LIST_EMPTY(&gate.links));
+	return 0;
+}
+
+static void put_bulk(struct writer *w, uint32_t stream, size_t len)
+{
+	static const uint8_t zeros[GATE_WINDOW_FIRST];
+	gate_put_data(w, &(struct gate_data){stream, slice_of(zeros, len)});
+}
+
+void fuzz_seeds(fuzz_add *add)
+{
+	static uint8_t bytes[1 << 20];
+
+	for (unsigned first = 0; first < 4; first++) {
+		struct writer w = writer_of(bytes, sizeof(bytes));
+		put_u8(&w, (uint8_t)first);
+		for (uint32_t id = 1; id <= CLIENTS; id++) {
+			if (!(first & 1))
+				gate_put_open(&w, &(struct gate_open){id, GATE_VERSION, 1000});
+			put_bulk(&w, id, 100);
+			if (id == 2)
+				frame_end(&w, frame_begin(&w, SERVED));
+			gate_put_credit(&w, &(struct gate_credit){id, 4096});
+		}
+		for (int i = 0; i < 8; i++)
+			put_bulk(&w, 1, GATE_WINDOW_FIRST - 100);
+		gate_put_close(&w, &(struct gate_close){2, RMQ_E_NO_DAEMON});
+		put_bulk(&w, 2, 10);
+		gate_put_close(&w, &(struct gate_close){3, RMQ_E_VERSION});
+		assert(!w.full);
+		add(bytes, w.len);
+	}
+}
