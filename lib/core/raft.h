@@ -53,8 +53,14 @@
  *
  * Barriers [6.4]: a leader counts rounds of heartbeats; messages say the newest, answers say it
  * back.  A barrier is done when a majority has answered, in this term, a round that began
- * after it: no one was elected before it began, or a node of that majority would have
- * been in the newer term; so this log held all that was committed by then.
+ * after it: no newer leader was elected before it began, or a node of that majority would
+ * have been in the newer term; so this log held all that was committed by then.
+ *
+ * Flow: a peer has at most RAFT_WINDOW messages and RAFT_WINDOW_BYTES (and a record) under way.
+ * Messages may be lost, late, doubled and out of order.  Nothing is sent again that the peer
+ * says it has received, however slow its disk is; what seems lost is sent again after an
+ * election timeout, and ever more rarely while the peer takes nothing; at once when it
+ * answers after a silence, or after RESET.  A READ that is not answered is such a loss.
  *
  * The cost of a step is that of its event and of the peers, not of the log; a heartbeat with
  * nothing new stores nothing.
