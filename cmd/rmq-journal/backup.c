@@ -25,6 +25,7 @@ struct backup {
 	XXH3_state_t *hash;
 	uint8_t *chunk;
 	uint64_t next; /* index to go on from */
+	uint64_t last; /* index of the newest record that was copied */
 	uint64_t term; /* of the newest TERM frame */
 	uint64_t term_next;
 	uint64_t records;
@@ -56,12 +57,33 @@ static enum rmq_error put_record(
 	return RMQ_E_OK;
 }
 
+/*
+ * A node of a cluster may find that the end of its log is not the cluster's, and drop it.  If
+ * the newest record that was copied has its term still, all before it is what it was.
+ */
+static enum rmq_error check_uncut(struct backup *b)
+{
+	struct backup_term t = {0};
+	if (b->records == 0)
+		return RMQ_E_OK;
+	enum rmq_error err = store_reader_term(b->reader, b->term_next - 1, &t.index, &t.term);
+	bool same = !err && t.index == b->term_next - 1 && t.term == b->term;
+	if (same)
+		err = store_reader_term(b->reader, b->term_next, &t.index, &t.term);
+	if (err && err != RMQ_E_NOTHING)
+		return err;
+	bool behind = err == RMQ_E_NOTHING || t.index > b->last;
+	return same && behind && b->last < b->state.next ? RMQ_E_OK : RMQ_E_BUSY;
+}
+
 /* RMQ_E_NOTHING: the end was reached; what was put before it counts. */
 static enum rmq_error fill_chunk(struct backup *b, struct writer *w)
 {
 	enum rmq_error err = store_reader_begin(b->reader);
 	if (!err)
 		err = store_reader_state(b->reader, &b->state);
+	if (!err)
+		err = check_uncut(b);
 	while (!err && w->cap - w->len >= PIECE_MAX) {
 		uint64_t index;
 		struct slice value;
@@ -70,8 +92,10 @@ static enum rmq_error fill_chunk(struct backup *b, struct writer *w)
 			break;
 		b->next = index;
 		err = put_record(b, w, index, value);
-		if (!err)
-			b->next = index + 1;
+		if (err)
+			break;
+		b->last = index;
+		b->next = index + 1;
 	}
 	store_reader_end(b->reader);
 	return err;
@@ -105,6 +129,8 @@ static enum rmq_error copy(struct backup *b, uint64_t since, struct reason *why)
 	put_header(&w, since, store_reader_identity(b->reader));
 	while (!err) {
 		err = fill_chunk(b, &w);
+		if (err == RMQ_E_BUSY)
+			return reason_set(why, err, "the end of the log was dropped meanwhile");
 		if (err && err != RMQ_E_NOTHING)
 			return reason_set(why, err, "record %llu", (unsigned long long)b->next);
 		if (write_out(b, &w))

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "config_json.h"
 #include "core/base64.h"
 #include "core/event.h"
 #include "core/journal_wire.h"
@@ -216,6 +217,14 @@ static enum rmq_error put_events(json_t *object, struct slice payload)
 	return bad || err == RMQ_E_NOTHING ? bad : err;
 }
 
+static enum rmq_error put_config(json_t *object, struct slice payload)
+{
+	struct raft_config c;
+	if (raft_config_decode(payload, &c))
+		return RMQ_E_CORRUPT;
+	return json_object_update_new(object, config_json(&c)) == 0 ? RMQ_E_OK : RMQ_E_LIMIT;
+}
+
 static enum rmq_error put_payload(json_t *object, enum record_kind kind, struct slice payload)
 {
 	switch (kind) {
@@ -228,9 +237,10 @@ static enum rmq_error put_payload(json_t *object, enum record_kind kind, struct 
 			return RMQ_E_CORRUPT;
 		json_object_set_new(object, "time", time_json(load_u64(payload.data)));
 		return RMQ_E_OK;
-	case RECORD_NOOP:
 	case RECORD_CONFIG:
-		break;
+		return put_config(object, payload);
+	case RECORD_NOOP:
+		return RMQ_E_OK;
 	}
 	json_object_set_new(object, "payload", bytes_json(payload));
 	return RMQ_E_OK;

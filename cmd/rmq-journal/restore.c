@@ -149,6 +149,9 @@ static enum rmq_error take_record(struct restore *r, struct slice value)
 	/* Backups may overlap. */
 	if (h.index < store_state(r->store)->next)
 		return RMQ_E_OK;
+	/* One node alone has no cluster: it becomes a hole. */
+	if (h.kind == RECORD_CONFIG)
+		return RMQ_E_OK;
 	if (h.term < r->boundary_term || h.term > NUMBER_MAX || h.index < r->boundary_index)
 		return bad(r, "backup is garbled");
 	if (h.term > r->boundary_term) {
@@ -167,6 +170,8 @@ static enum rmq_error take_term(struct restore *r, struct slice payload)
 		return RMQ_E_OK;
 	if (m.term <= r->boundary_term || m.index <= r->boundary_index)
 		return bad(r, "backup is garbled");
+	if (m.index < store_state(r->store)->next)
+		return bad(r, "the log was cut between these backups: one of all is needed");
 	r->boundary_term = m.term;
 	r->boundary_index = m.index;
 	enum rmq_error err = store_put_term(r->store, m.index, m.term);

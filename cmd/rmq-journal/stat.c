@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "config_json.h"
 #include "journal.h"
 #include "sys/store.h"
 
@@ -12,6 +13,8 @@ struct numbers {
 	struct store_state state;
 	struct store_pages pages;
 	uint64_t first; /* index; 0: no records */
+	struct store_replica replica;
+	struct raft_id cluster; /* none: there is no CONFIG */
 };
 
 /*      name          value                                         what */
@@ -29,6 +32,29 @@ struct numbers {
 	X(bytes_used, n->pages.used * n->pages.page_size, "") \
 	X(file_bytes, n->pages.file_bytes, "written ahead included")
 
+/* Only of a directory that belongs to a cluster. */
+#define STAT_REPLICA(X) \
+	X(commit, n->replica.commit, "newest record known as committed") \
+	X(cover, n->replica.cover_index, "newest END that made holes") \
+	X(cover_term, n->replica.cover_term, "")
+
+/* The cluster that the newest CONFIG names. */
+static enum rmq_error read_cluster(struct store_reader *r, struct raft_id *cluster)
+{
+	struct record_header h;
+	struct slice payload;
+	struct raft_config c = {0};
+	enum rmq_error err;
+	uint64_t next = 1;
+	while ((err = store_reader_config(r, next, &h, &payload)) == RMQ_E_OK) {
+		if (raft_config_decode(payload, &c))
+			return RMQ_E_CORRUPT;
+		next = h.index + 1;
+	}
+	*cluster = c.cluster;
+	return err == RMQ_E_NOTHING ? RMQ_E_OK : err;
+}
+
 static enum rmq_error read_numbers(
     const char *dir, struct numbers *n, struct identity *id, struct reason *why)
 {
@@ -43,6 +69,10 @@ static enum rmq_error read_numbers(
 		err = store_reader_state(r, &n->state);
 	if (!err)
 		err = store_reader_pages(r, &n->pages);
+	if (!err)
+		err = store_reader_replica(r, &n->replica);
+	if (!err)
+		err = read_cluster(r, &n->cluster);
 	n->first = 0;
 	if (!err)
 		err = store_reader_raw(r, 0, &n->first, &value);
@@ -58,10 +88,23 @@ static int print_json(
 	json_object_set_new(o, "incarnation", json_string(incarnation));
 #define X(name, value, what) json_object_set_new(o, #name, json_integer((json_int_t)(value)));
 	STAT_NUMBERS(X)
+	if (n->replica.present) {
+		STAT_REPLICA(X)
+		json_object_set_new(o, "cluster", config_json_id(n->cluster));
+		json_object_set_new(o, "vote", config_json_id(n->replica.vote));
+	}
 #undef X
 	int bad = json_dumpf(o, stdout, JSON_COMPACT) | (putchar('\n') == EOF);
 	json_decref(o);
 	return bad;
+}
+
+static void print_id(const char *format, const char *name, struct raft_id id)
+{
+	json_t *text = config_json_id(id);
+	const char *s = json_string_value(text);
+	printf(format, name, s ? s : "-");
+	json_decref(text);
 }
 
 static void print_lines(
@@ -80,6 +123,11 @@ static void print_lines(
 	else \
 		printf(format, #name, number);
 	STAT_NUMBERS(X)
+	if (n->replica.present) {
+		STAT_REPLICA(X)
+		print_id(format, "cluster", n->cluster);
+		print_id(format, "vote", n->replica.vote);
+	}
 #undef X
 }
 

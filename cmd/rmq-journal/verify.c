@@ -39,19 +39,38 @@ static void tell(int fd, enum message_type type, uint64_t index, enum rmq_error 
 		_exit(1);
 }
 
+/* How many records of kind CONFIG their index knows. */
+static uint64_t count_configs(struct store_reader *r)
+{
+	struct record_header h;
+	struct slice payload;
+	uint64_t configs = 0, next = 1;
+	enum rmq_error err;
+	while ((err = store_reader_config(r, next, &h, &payload)) != RMQ_E_NOTHING &&
+	       h.index >= next) {
+		configs++;
+		next = h.index + 1;
+	}
+	return configs;
+}
+
 /* Whether the state tells of as many records and bytes as there are, at one moment. */
 static void count(int fd, struct store_reader *r)
 {
 	struct store_state state;
 	struct slice value;
-	uint64_t index = 0, records = 0, bytes = 0;
+	uint64_t index = 0, records = 0, bytes = 0, configs = 0;
 	enum rmq_error err = store_reader_begin(r);
 	if (!err)
 		err = store_reader_state(r, &state);
 	while (!err && (err = store_reader_raw(r, index + 1, &index, &value)) == RMQ_E_OK) {
 		records++;
 		bytes += value.len;
+		if (value.len > 1 && value.data[1] == RECORD_CONFIG)
+			configs++;
 	}
+	if (err == RMQ_E_NOTHING && configs != count_configs(r))
+		err = RMQ_E_CORRUPT;
 	store_reader_end(r);
 	if (err != RMQ_E_NOTHING || records != state.records || bytes != state.bytes ||
 	    index >= state.next)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +11,11 @@
 #include <unistd.h>
 
 #include "core/limits.h"
+#include "sys/clock.h"
 
-#define TEXT_SIZE 256
+#define TEXT_SIZE    256
+#define LOCK_WAIT_MS 1000
+#define LOCK_POLL_MS 10
 
 enum rmq_error identity_make(struct identity *id)
 {
@@ -141,6 +145,21 @@ static enum rmq_error read_file(int fd, struct identity *id, struct reason *why)
 	return parse(text, id, why);
 }
 
+/*
+ * An owner that was killed may hold the lock until the kernel has cleared it away: who is
+ * started anew at once waits for that.  0, or -1 with errno.
+ */
+static int lock_soon(int file)
+{
+	uint64_t deadline = clock_mono().ms + LOCK_WAIT_MS;
+	while (flock(file, LOCK_EX | LOCK_NB) != 0) {
+		if (errno != EWOULDBLOCK || clock_mono().ms >= deadline)
+			return -1;
+		(void)poll(NULL, 0, LOCK_POLL_MS);
+	}
+	return 0;
+}
+
 enum rmq_error identity_read(
     int dir, bool lock, struct identity *id, int *fd, struct reason *why)
 {
@@ -153,7 +172,7 @@ enum rmq_error identity_read(
 		    IDENTITY_FILE, strerror(errno));
 	struct identity found = {0};
 	enum rmq_error err = RMQ_E_OK;
-	if (lock && flock(file, LOCK_EX | LOCK_NB) != 0)
+	if (lock && lock_soon(file) != 0)
 		err = errno == EWOULDBLOCK
 			  ? reason_set(why, RMQ_E_BUSY, "is in use by another process")
 			  : reason_set(why, RMQ_E_IO, "flock: %s", strerror(errno));

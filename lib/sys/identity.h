@@ -38,8 +38,8 @@ enum rmq_error identity_finish(int dir, int fd, const struct identity *id, struc
 
 /*
  * Reads DIR/identity.  With `lock`, *fd is the open file and holds the directory's lock;
- * RMQ_E_BUSY if someone else does.  RMQ_E_CONFIG: no such file; RMQ_E_CORRUPT: not readable
- * as an identity; RMQ_E_VERSION: of an unknown format.
+ * RMQ_E_BUSY if someone else does, and still after a second.  RMQ_E_CONFIG: no such file;
+ * RMQ_E_CORRUPT: not readable as an identity; RMQ_E_VERSION: of an unknown format.
  */
 enum rmq_error identity_read(int dir, bool lock, struct identity *id, int *fd,
     struct reason *why) __attribute__((warn_unused_result));
