@@ -36,8 +36,9 @@
  * Begins a transaction.  What the node is to know when it is done: its term and its vote in it
  * (RAFT_ID_SIZE bytes, or none), commit index, cover (raft.h).  truncate: all from this index
  * on is dropped first; 0: nothing; never at or below the commit index that is stored.
- * bytes: of the RECORDs that follow, each with RECORD_HEADER_SIZE.
+ * bytes: of the RECORDs that follow, each with RECORD_HEADER_SIZE; at most JOURNAL_TXN_MAX.
  */
+#define JOURNAL_TXN_MAX (32u << 20)
 #define JOURNAL_TXN(F) \
 	F(u64, seq) F(u64, term) F(str, vote) F(u64, commit) F(u64, cover_index) \
 	F(u64, cover_term) F(u64, truncate) F(u32, bytes)

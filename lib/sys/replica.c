@@ -227,7 +227,7 @@ void replica_store(
 	uint8_t frame[128];
 	struct writer w = writer_of(frame, sizeof(frame));
 	uint64_t bytes = record_bytes(s);
-	assert(bytes <= UINT32_MAX);
+	assert(bytes <= JOURNAL_TXN_MAX);
 	journal_put_txn(
 	    &w, &(struct journal_txn){s->seq, s->term,
 		    slice_of(s->vote.bytes, raft_id_none(s->vote) ? 0 : RAFT_ID_SIZE),

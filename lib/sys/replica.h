@@ -39,7 +39,7 @@ enum rmq_error replica_read(struct store_reader *r, uint64_t index, uint64_t las
 /*
  * Sends a transaction to the journal, which answers with TXN_STORED.  payloads[i] is that of
  * s->runs[i], not looked at for holes and for CONFIG, which is encoded from the run's config.
- * All of it is borrowed for the call.
+ * All of it is borrowed for the call.  Its records have at most JOURNAL_TXN_MAX bytes.
  */
 void replica_store(
     struct journal_link *l, const struct raft_store *s, const struct slice *payloads);

@@ -58,6 +58,8 @@ static const char *check_txn(const struct replica_server *v, const struct journa
 	const struct store_replica *old = store_replica(v->store);
 	/* What one node stored alone is committed. */
 	uint64_t committed = old->present ? old->commit : state->next - 1;
+	if (m->bytes > JOURNAL_TXN_MAX)
+		return "TXN is too long";
 	if (m->seq != v->seq + 1)
 		return "TXN is out of order";
 	if (m->term < state->term || m->term > INT64_MAX)

@@ -90,11 +90,25 @@ static enum rmq_error extend(struct room *r, struct store *s, uint64_t now_ms)
 	return look_at_disk(r, s);
 }
 
+static uint64_t exists(const struct room *r, const struct store *s)
+{
+	return tail_bytes(s) + r->free_pages * store_page_size(s);
+}
+
+/*
+ * Whether what is asked for is a good part of what there is.  Each commit leaves some free
+ * pages behind that are too few in a row, so then they are counted before it.
+ */
+static bool is_near(const struct room *r, const struct store *s)
+{
+	return r->asked > 0 && exists(r, s) / 8 < r->asked;
+}
+
 /* Free pages count only where the file cannot grow any more. */
 static enum rmq_error count_free(struct room *r, struct store *s, uint64_t now_ms)
 {
 	struct store_pages pages;
-	if (now_ms < r->walk_after_ms)
+	if (now_ms < r->walk_after_ms && !is_near(r, s))
 		return RMQ_E_OK;
 	enum rmq_error err = store_pages(s, &pages);
 	if (err)
@@ -114,7 +128,18 @@ void room_ask(struct room *r, const struct store *s, uint64_t bytes)
 
 bool room_fits(const struct room *r, const struct store *s)
 {
-	return tail_bytes(s) + r->free_pages * store_page_size(s) >= r->asked;
+	bool unsure = r->short_of_disk && r->stale && is_near(r, s);
+	return !unsure && exists(r, s) >= r->asked;
+}
+
+/* Pages that one commit freed can be used by the next but one: this is the next one. */
+static enum rmq_error age_free_pages(struct store *s)
+{
+	enum rmq_error err = store_begin(s);
+	if (err)
+		return err;
+	store_set_term(s, store_state(s)->term);
+	return store_commit(s);
 }
 
 bool room_is_low(const struct room *r, const struct store *s)
@@ -124,7 +149,7 @@ bool room_is_low(const struct room *r, const struct store *s)
 
 enum rmq_error room_init(struct room *r, struct store *s, uint64_t now_ms)
 {
-	*r = (struct room){0};
+	*r = (struct room){.stale = true}; /* nothing is known of free pages */
 	enum rmq_error err = look_at_disk(r, s);
 	return err ? err : room_update(r, s, 0, false, now_ms);
 }
@@ -139,6 +164,8 @@ enum rmq_error room_update(
 		err = extend(r, s, now_ms);
 	else
 		r->short_of_disk = false;
+	if (!err && r->short_of_disk && freed)
+		err = age_free_pages(s);
 	if (!err && r->short_of_disk && r->stale)
 		err = count_free(r, s, now_ms);
 	return err;
@@ -154,12 +181,12 @@ uint64_t room_due_ms(const struct room *r)
 
 uint64_t room_bytes(const struct room *r, const struct store *s)
 {
-	uint64_t exists = tail_bytes(s) + r->free_pages * store_page_size(s);
-	uint64_t could_exist = exists + (r->short_of_disk ? 0 : r->disk_left);
+	uint64_t there = exists(r, s);
+	uint64_t could_exist = there + (r->short_of_disk ? 0 : r->disk_left);
 	uint64_t held_back = reserve(r, s);
 	uint64_t room = could_exist > held_back ? could_exist - held_back : 0;
 	/* A record of half a page and a little more takes a whole one. */
-	return r->short_of_disk ? at_most(room, exists) / 2 : at_most(room, exists);
+	return r->short_of_disk ? at_most(room, there) / 2 : at_most(room, there);
 }
 
 uint64_t room_commit_bytes(const struct room *r, const struct store *s)

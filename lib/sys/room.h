@@ -20,7 +20,7 @@ struct room {
 	uint64_t walk_after_ms; /* the list of free pages is not walked again before */
 	uint64_t try_after_ms;	/* nor is the file system asked for more */
 	bool short_of_disk;	/* it gave less than was wanted */
-	bool stale;		/* pages were freed since the walk */
+	bool stale;		/* pages may have been freed since the walk */
 };
 
 /* Looks at a directory that was just opened; writes the first step.  Outside of a commit. */
@@ -43,7 +43,7 @@ enum rmq_error room_update(struct room *r, struct store *s, uint64_t spent, bool
 void room_ask(struct room *r, const struct store *s, uint64_t bytes);
 bool room_fits(const struct room *r, const struct store *s);
 
-/* Whether room_update() will write to the disk, or try to. */
+/* Whether room_update() will write to the disk, or try to, though nothing was freed. */
 bool room_is_low(const struct room *r, const struct store *s);
 
 /* When to call room_update() again though nothing was committed; UINT64_MAX: no need. */

@@ -505,3 +505,110 @@ each_command_says() {
 	[ "$again" -gt $((count * 8 / 10)) ]
 	run -0 rmq-journal verify small/q
 }
+
+# ---- a directory of a cluster: replica_feed plays the node ----
+
+@test "journal: what belongs to a cluster is not opened by one node alone: 78" {
+	replica_feed q 0
+	feed 'text one'
+	rm -r q
+	rmq-journal init q
+	replica_feed q 3
+	run -78 journal_feed q </dev/null
+	run -78 --separate-stderr rmq-queued -d q -l sock
+	assert_equal "$stderr" 'rmq-queued: q: directory belongs to a cluster: run rmq-clusterd'
+}
+
+@test "journal dump, stat, verify: members and NOOPs, and what the node knows" {
+	replica_feed q 60
+	run -0 rmq-journal dump q
+	assert_line --regexp '"kind":"config".*"cluster":"2a0*","members":\[\{"name":"n[0-9]+","key":"rmq1:.*"flags":\["VOTER","BROKER"\]'
+	assert_line --regexp '"kind":"noop","bytes":0\}$'
+	run -0 rmq-journal stat q
+	assert_line --regexp $'^cluster\t2a0+$'
+	assert_line --regexp $'^commit\t[1-9]'
+	assert_line --regexp $'^cover\t[1-9]'
+	assert_line --regexp $'^vote\t'
+	assert_line $'term\t60'
+	run -0 rmq-journal stat -j q
+	assert_output --regexp '"commit":[1-9].*"cluster":"2a'
+	run -0 rmq-journal verify q
+	refute_output
+}
+
+@test "journal stat: one node's directory says nothing of a cluster" {
+	feed 'text one'
+	run -0 rmq-journal stat q
+	refute_line --regexp '^(cluster|commit|vote|cover)'
+}
+
+@test "journal restore: of a cluster's backup, a directory for one node, without members" {
+	replica_feed q 60
+	rmq-journal backup q >b
+	rmq-journal restore copy <b
+	run -0 rmq-journal stat copy
+	refute_line --regexp '^(cluster|commit|vote|cover)'
+	rmq-journal dump q | grep -v '"kind":"config"' >wanted
+	rmq-journal dump copy | grep -v '"kind":"restored"' | diff wanted -
+	run -0 rmq-journal verify copy
+	rm -r q
+	mv copy q
+	feed 'text one'
+}
+
+@test "journal restore: backups between which the log was cut do not fit together: 65" {
+	local i=1 last
+	# Up to a transaction that cuts off what a backup has.
+	while [ $i -lt 60 ]; do
+		replica_feed q $i
+		rmq-journal backup q >whole
+		last=$(stat_of q last)
+		replica_feed q $((i + 1))
+		rmq-journal backup --since "$last" q >since
+		i=$((i + 1))
+		cat whole since >both
+		run rmq-journal restore copy <both
+		if [ "$status" -ne 0 ]; then
+			assert_failure 65
+			assert_output --partial 'the log was cut between these backups'
+			[ ! -e copy ]
+			return
+		fi
+		rmq-journal diff q copy >differ || [ "$(grep -vc $'only in\tq$' differ)" -le 1 ]
+		rm -r copy
+	done
+	false
+}
+
+@test "journal compact: changes nothing of a cluster's directory" {
+	replica_feed q 60
+	rmq-journal dump q >before
+	rmq-journal stat q | grep -v 'pages\|bytes' >stat.before
+	rmq-journal compact q
+	rmq-journal dump q | diff before -
+	rmq-journal stat q | grep -v 'pages\|bytes' | diff stat.before -
+	replica_feed q 80 60
+}
+
+@test "journal: on a full disk a transaction waits, but a vote is stored, and so are holes" {
+	[ "$(id -u)" -eq 0 ] || skip 'needs root, to mount a small file system'
+	mkdir small
+	mount -t tmpfs -o size=24m tmpfs small 2>/dev/null || skip 'cannot mount a tmpfs here'
+	MOUNTED=$PWD/small
+	rmq-journal init small/q
+	count=$(replica_feed small/q fill | wc -l)
+	[ "$count" -gt 200 ]
+	replica_feed small/q vote
+	replica_feed small/q vote
+	replica_feed small/q dig
+	again=$(replica_feed small/q fill | wc -l)
+	[ "$again" -gt $((count / 2)) ]
+	run -0 rmq-journal verify small/q
+}
+
+@test "journal: an owner that is about to end is waited for" {
+	flock q/identity sleep 0.3 3>&- &
+	wait_for '! flock -n q/identity true'
+	feed 'text one'
+	wait
+}
