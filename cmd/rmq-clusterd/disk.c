@@ -157,79 +157,127 @@ static void pending_push(struct disk *d, struct disk_transaction t)
 	d->pending[d->pending_first + d->pending_count++] = t;
 }
 
-static void send_begin(struct disk *d, const struct raft_store *s, uint32_t bytes)
-{
-	uint8_t frame[FRAME_HEADER_SIZE + 64 + RAFT_ID_SIZE];
-	struct writer w = writer_of(frame, sizeof(frame));
+/* A transaction as it is put together: frames, of which payloads are borrowed. */
+struct frames {
+	struct iovec *iov;
+	size_t count;
+	struct writer heads;
+};
 
-	journal_put_txn(
-	    &w, &(struct journal_txn){
-		    .seq = d->base + s->seq,
-		    .term = s->term,
-		    .vote = slice_of(s->vote.bytes, raft_id_none(s->vote) ? 0 : RAFT_ID_SIZE),
-		    .commit = s->commit,
-		    .cover_index = s->cover.index,
-		    .cover_term = s->cover.term,
-		    .truncate = s->truncate,
-		    .bytes = bytes,
-		});
-	assert(!w.full);
-	journal_link_send(&d->link, frame, w.len, slice_of(NULL, 0));
+#define TXN_HEAD_MAX (FRAME_HEADER_SIZE + 64 + RAFT_ID_SIZE)
+#define RUN_HEAD_MAX (JOURNAL_RECORD_HEAD + 8)
+#define DIG_MAX	     (FRAME_HEADER_SIZE + RAFT_HOLES_MAX * HOLE_RANGE_SIZE)
+
+static void frames_init(struct frames *f, const struct raft_store *s)
+{
+	size_t digs = (s->hole_count + RAFT_HOLES_MAX - 1) / RAFT_HOLES_MAX;
+	size_t cap = 2 * TXN_HEAD_MAX + s->run_count * RUN_HEAD_MAX + digs * DIG_MAX;
+	uint8_t *heads = malloc(cap);
+
+	f->iov = malloc((2 * (size_t)s->run_count + digs + 2) * sizeof(*f->iov));
+	if (!heads || !f->iov)
+		abort();
+	f->count = 0;
+	f->heads = writer_of(heads, cap);
 }
 
-static void send_run(struct disk *d, const struct raft_run *run, struct slice payload)
+static void frames_deinit(struct frames *f)
 {
-	uint8_t head[JOURNAL_RECORD_HEAD + 16];
-	struct writer w = writer_of(head, sizeof(head));
+	free(f->iov);
+	free(f->heads.p);
+}
 
-	if (run->kind == RAFT_HOLE)
+static void frames_add(struct frames *f, size_t begin, struct slice payload)
+{
+	assert(!f->heads.full);
+	f->iov[f->count++] = (struct iovec){f->heads.p + begin, f->heads.len - begin};
+	if (payload.len > 0)
+		f->iov[f->count++] =
+		    (struct iovec){(void *)(uintptr_t)payload.data, payload.len};
+}
+
+static void put_begin(
+    struct frames *f, const struct disk *d, const struct raft_store *s, uint32_t bytes)
+{
+	size_t begin = f->heads.len;
+
+	journal_put_txn(&f->heads,
+	    &(struct journal_txn){
+		.seq = d->base + s->seq,
+		.term = s->term,
+		.vote = slice_of(s->vote.bytes, raft_id_none(s->vote) ? 0 : RAFT_ID_SIZE),
+		.commit = s->commit,
+		.cover_index = s->cover.index,
+		.cover_term = s->cover.term,
+		.truncate = s->truncate,
+		.bytes = bytes,
+	    });
+	frames_add(f, begin, slice_of(NULL, 0));
+}
+
+static void put_run(struct frames *f, const struct raft_run *run, struct slice payload)
+{
+	size_t begin = f->heads.len;
+
+	if (run->kind == RAFT_HOLE) {
 		journal_put_holes(
-		    &w, &(struct journal_holes){run->first, run->count, run->term});
-	else
+		    &f->heads, &(struct journal_holes){run->first, run->count, run->term});
+	} else {
 		journal_put_record(
-		    &w, &(struct journal_record){run->first, run->term, run->kind, {0}});
-	assert(!w.full);
-	journal_link_send(&d->link, head, w.len, payload);
+		    &f->heads, &(struct journal_record){run->first, run->term, run->kind, {0}});
+		/* The payload counts, and lies elsewhere. */
+		store_u32(f->heads.p + begin,
+		    (uint32_t)(JOURNAL_RECORD_HEAD - FRAME_HEADER_SIZE + payload.len));
+	}
+	frames_add(f, begin, payload);
 }
 
-static void send_dig(struct disk *d, const struct hole_range *holes, unsigned count)
+static void put_digs(struct frames *f, const struct hole_range *holes, unsigned count)
 {
-	static uint8_t frame[FRAME_HEADER_SIZE + RAFT_HOLES_MAX * HOLE_RANGE_SIZE];
-
 	for (unsigned at = 0; at < count; at += RAFT_HOLES_MAX) {
 		unsigned end = count - at < RAFT_HOLES_MAX ? count : at + RAFT_HOLES_MAX;
-		struct writer w = writer_of(frame, sizeof(frame));
-		size_t begin = frame_begin(&w, JOURNAL_TYPE_DIG);
+		size_t begin = frame_begin(&f->heads, JOURNAL_TYPE_DIG);
 		for (unsigned i = at; i < end; i++)
-			hole_range_put(&w, &holes[i]);
-		frame_end(&w, begin);
-		assert(!w.full);
-		journal_link_send(&d->link, frame, w.len, slice_of(NULL, 0));
+			hole_range_put(&f->heads, &holes[i]);
+		frame_end(&f->heads, begin);
+		frames_add(f, begin, slice_of(NULL, 0));
 	}
+}
+
+/* Index up to which the log is stored once all that is on its way is, and the size of it. */
+static uint64_t measure(const struct disk *d, const struct raft_store *s, uint64_t *bytes)
+{
+	uint64_t last = d->pending_count > 0
+			    ? d->pending[d->pending_first + d->pending_count - 1].last
+			    : d->stored;
+
+	if (s->truncate)
+		last = s->truncate - 1;
+	*bytes = 0;
+	for (unsigned i = 0; i < s->run_count; i++) {
+		last = s->runs[i].first + s->runs[i].count - 1;
+		if (s->runs[i].kind != RAFT_HOLE)
+			*bytes += RECORD_HEADER_SIZE + s->runs[i].bytes;
+	}
+	assert(*bytes <= UINT32_MAX);
+	return last;
 }
 
 void disk_store(struct disk *d, const struct raft_store *s, const struct piece *pieces)
 {
-	uint8_t end[FRAME_HEADER_SIZE + 8];
-	struct writer w = writer_of(end, sizeof(end));
-	uint64_t last, bytes = 0;
+	struct frames f;
+	uint64_t bytes, last = measure(d, s, &bytes);
 
-	last = d->pending_count > 0 ? d->pending[d->pending_first + d->pending_count - 1].last
-				    : d->stored;
-	if (s->truncate)
-		last = s->truncate - 1;
-	for (unsigned i = 0; i < s->run_count; i++) {
-		last = s->runs[i].first + s->runs[i].count - 1;
-		if (s->runs[i].kind != RAFT_HOLE)
-			bytes += RECORD_HEADER_SIZE + s->runs[i].bytes;
-	}
-	assert(bytes <= UINT32_MAX);
-	send_begin(d, s, (uint32_t)bytes);
+	frames_init(&f, s);
+	put_begin(&f, d, s, (uint32_t)bytes);
 	for (unsigned i = 0; i < s->run_count; i++)
-		send_run(d, &s->runs[i], pieces[i].bytes);
-	send_dig(d, s->holes, s->hole_count);
-	journal_put_txn_end(&w, &(struct journal_txn_end){d->base + s->seq});
-	journal_link_send(&d->link, end, w.len, slice_of(NULL, 0));
+		put_run(&f, &s->runs[i], pieces[i].bytes);
+	put_digs(&f, s->holes, s->hole_count);
+	size_t begin = f.heads.len;
+	journal_put_txn_end(&f.heads, &(struct journal_txn_end){d->base + s->seq});
+	frames_add(&f, begin, slice_of(NULL, 0));
+	journal_link_send_all(&d->link, f.iov, f.count);
+	frames_deinit(&f);
 	pending_push(d, (struct disk_transaction){d->base + s->seq, last});
 }
 

@@ -239,7 +239,7 @@ static void queue_push(struct journal_link *l, const struct iovec *iov, int coun
 }
 
 /* Writes at once what fits, and queues the rest. */
-static void send_all(struct journal_link *l, const struct iovec *iov, int count)
+static void send_some(struct journal_link *l, const struct iovec *iov, int count)
 {
 	size_t len = 0, written = 0;
 
@@ -259,12 +259,18 @@ static void send_all(struct journal_link *l, const struct iovec *iov, int count)
 		queue_push(l, iov, count, written);
 }
 
+void journal_link_send_all(struct journal_link *l, const struct iovec *iov, size_t count)
+{
+	for (size_t at = 0; at < count; at += IOV_MAX)
+		send_some(l, iov + at, count - at < IOV_MAX ? (int)(count - at) : IOV_MAX);
+}
+
 void journal_link_send(
     struct journal_link *l, uint8_t *head, size_t head_len, struct slice rest)
 {
 	store_u32(head, (uint32_t)(head_len - FRAME_HEADER_SIZE + rest.len));
 	struct iovec iov[2] = {{head, head_len}, {(void *)(uintptr_t)rest.data, rest.len}};
-	send_all(l, iov, rest.len > 0 ? 2 : 1);
+	send_some(l, iov, rest.len > 0 ? 2 : 1);
 }
 
 bool journal_link_idle(const struct journal_link *l)

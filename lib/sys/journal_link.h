@@ -8,6 +8,7 @@
 
 #include <limits.h>
 #include <sys/queue.h>
+#include <sys/uio.h>
 #include <uv.h>
 
 #include "core/journal_wire.h"
@@ -86,6 +87,9 @@ int journal_link_start(struct journal_link *l, uv_loop_t *loop);
  */
 void journal_link_send(
     struct journal_link *l, uint8_t *head, size_t head_len, struct slice rest);
+
+/* Sends frames that are complete, in any pieces; borrowed for the call. */
+void journal_link_send_all(struct journal_link *l, const struct iovec *iov, size_t count);
 
 /* Whether everything was handed to the journal's socket. */
 bool journal_link_idle(const struct journal_link *l);
