@@ -63,7 +63,7 @@ enum control_role {
 
 enum control_state_flag {
 	CONTROL_SERVING = 1,  /* the queue is ready on this node, at queue_socket */
-	CONTROL_AVAILABLE = 2 /* the leader that this node hears serves (it or another) */
+	CONTROL_AVAILABLE = 2 /* so it is on the leader, this node or another */
 };
 /*
  * What a node knows.  cluster, name, key, id: who it is.  commit, last: indexes of the log

@@ -67,6 +67,9 @@ void cluster_status(const struct cluster *c, struct cluster_status *s)
 	for (unsigned i = 0; i < c->config.count; i++)
 		if (c->leader[0] && strcmp(c->config.members[i].name, c->leader) == 0)
 			s->leader = &c->config.members[i];
+	/* Another node that leads is said to be ready. */
+	s->available =
+	    s->leader && (s->queue_ready || !raft_id_eq(s->leader->id, c->status.id));
 }
 
 void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_peer *p)
