@@ -25,16 +25,41 @@ static enum rmq_error take_option(const struct commands *c, const struct command
 	    argv[optind - 1] == optarg ? argv[optind - 2] : argv[optind - 1]);
 }
 
+/* The options in front of the command: those that all have. */
+static enum rmq_error parse_front(const struct commands *c, int argc, char **argv,
+    struct client_options *common, struct command_line *line, struct reason *why)
+{
+	static const struct option longs[] = {CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+	int option;
+
+	while (
+	    (option = getopt_long(argc, argv, "+" CLIENT_OPTIONS_SHORT, longs, NULL)) != -1) {
+		enum rmq_error err = take_option(c, line, common, option, argv, NULL, why);
+		if (err)
+			return err;
+	}
+	line->help = common->help;
+	line->version = common->version;
+	if (line->help || line->version)
+		return RMQ_E_OK;
+	if (optind == argc)
+		return reason_set(why, RMQ_E_USAGE, "no command is given");
+	line->command = find(c, argv[optind]);
+	if (!line->command)
+		return reason_set(why, RMQ_E_USAGE, "'%s' is not a command", argv[optind]);
+	return RMQ_E_OK;
+}
+
 static enum rmq_error parse_command(const struct commands *c, int argc, char **argv,
     struct client_options *common, void *arg, struct command_line *line, struct reason *why)
 {
 	const struct command *cmd = line->command;
 	bool dashes = false;
 
-	line->words = calloc((size_t)argc + 1, sizeof(*line->words));
+	line->words = calloc((size_t)argc, sizeof(*line->words));
 	if (!line->words)
 		return reason_set(why, RMQ_E_LIMIT, "out of memory");
-	while (optind < argc) {
+	for (optind++; optind < argc;) {
 		int option =
 		    dashes ? -1
 			   : client_options_next(argc, argv, cmd->letters, cmd->longs, &dashes);
@@ -60,19 +85,13 @@ enum rmq_error commands_parse(const struct commands *c, int argc, char **argv,
     struct client_options *common, uint64_t timeout_ms, void *arg, struct command_line *line,
     struct reason *why)
 {
-	const char *first = argc > 1 ? argv[1] : "";
-
-	*line = (struct command_line){.command = find(c, first)};
-	line->help = strcmp(first, "-h") == 0 || strcmp(first, "--help") == 0;
-	line->version = strcmp(first, "-V") == 0 || strcmp(first, "--version") == 0;
-	if (line->help || line->version)
-		return RMQ_E_OK;
-	if (argc < 2)
-		return reason_set(why, RMQ_E_USAGE, "no command is given");
-	if (!line->command)
-		return reason_set(why, RMQ_E_USAGE, "'%s' is not a command", first);
+	*line = (struct command_line){.command = NULL};
 	enum rmq_error err = client_options_init(common, timeout_ms, why);
-	return err ? err : parse_command(c, argc - 1, argv + 1, common, arg, line, why);
+	if (!err)
+		err = parse_front(c, argc, argv, common, line, why);
+	if (err || !line->command)
+		return err;
+	return parse_command(c, argc, argv, common, arg, line, why);
 }
 
 void commands_free(struct command_line *line)

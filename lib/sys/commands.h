@@ -3,7 +3,8 @@
  *
  *	PROGRAM COMMAND [OPTION]... [WORD]...
  *
- * Options may stand before and behind the words, up to "--".
+ * Options may stand before and behind the words, up to "--"; those that all commands have
+ * also in front of COMMAND.
  */
 #ifndef RMQ_SYS_COMMANDS_H
 #define RMQ_SYS_COMMANDS_H

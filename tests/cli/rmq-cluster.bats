@@ -255,6 +255,23 @@ TRANSFER n2"
 	done
 }
 
+@test "rmq-cluster: options that all commands have may stand in front of the command" {
+	start_three
+	timeout 10 rmq-cluster -S unix:cluster.sock --timeout 5s leader
+	run timeout 10 rmq-cluster -S unix:cluster.sock --timeout 100ms wait -q available
+	assert_failure 1
+	assert_output ""
+	run rmq-cluster -j members -S unix:cluster.sock
+	assert_failure 64
+	run rmq-cluster -S unix:none
+	assert_failure 64
+	assert_output "rmq-cluster: no command is given"
+	run rmq-cluster -h
+	assert_success
+	assert_line --index 0 "usage: rmq-cluster COMMAND [OPTION]... [ARGUMENT]..."
+	[ "$(rmq-cluster wait -h)" = "$output" ]
+}
+
 @test "rmq-cluster: RMQ_SERVERS is not for it, XDG_RUNTIME_DIR and RMQ_TIMEOUT are" {
 	mkdir -p rmq
 	export RMQ_SERVERS=unix:elsewhere RMQ_TIMEOUT=200ms XDG_RUNTIME_DIR=.
