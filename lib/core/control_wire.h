@@ -1,7 +1,7 @@
 /*
  * The control protocol, version 1: between rmq-clusterd and those who ask it on its Unix
- * socket (rmq-cluster, rmq-gated).  Every frame from one table, as in wire.h, which also
- * says how to bump it: with CONTROL_VERSION.
+ * socket (rmq-cluster, rmq-gated).  Layouts and meaning are in rmq-control(5); every frame is
+ * from one table, as in wire.h, which also says how to bump it: with CONTROL_VERSION.
  *
  * The first frame is HELLO; WELCOME answers it, or ERROR with RMQ_E_VERSION.  Then requests,
  * each with a number `req` of the asker's choice, in any order; RESULT with that number ends

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "core/control_wire.h"
 #include "core/error.h"
 #include "core/event.h"
 #include "core/journal_wire.h"
@@ -58,6 +59,13 @@ static int settings_page(void **state)
 {
 	(void)state;
 	page = page_read("man/rmq.conf.5");
+	return 0;
+}
+
+static int control_page(void **state)
+{
+	(void)state;
+	page = page_read("man/rmq-control.5");
 	return 0;
 }
 
@@ -151,6 +159,25 @@ static void the_members_of_a_cluster_stand_in_rmq_journal_field_by_field(void **
 #undef X
 }
 
+static void each_frame_and_role_stands_in_rmq_control_with_its_number(void **state)
+{
+	char want[64];
+
+	(void)state;
+#define FIELD(kind, name)	    #kind " " #name ", "
+#define X(type, NAME, name, FIELDS) assert_frame(type, #NAME, FIELDS(FIELD));
+	CONTROL_ASKER_FRAMES(X)
+	CONTROL_NODE_FRAMES(X)
+#undef X
+#undef FIELD
+#define X(NAME, value, text) \
+	snprintf(want, sizeof(want), "%d %s", value, text); \
+	if (!strstr(page, want)) \
+		fail_msg("no role %s", want);
+	CONTROL_ROLES(X)
+#undef X
+}
+
 static void each_kind_of_record_stands_in_rmq_journal_with_its_number(void **state)
 {
 	char want[64];
@@ -197,6 +224,9 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(
 		each_frame_and_event_stands_in_rmq_journal_with_its_type_and_fields,
 		journal_page, page_free),
+	    cmocka_unit_test_setup_teardown(
+		each_frame_and_role_stands_in_rmq_control_with_its_number, control_page,
+		page_free),
 	    cmocka_unit_test_setup_teardown(
 		each_kind_of_record_stands_in_rmq_journal_with_its_number, journal_page,
 		page_free),
