@@ -15,7 +15,7 @@ PATH=$PWD/build/$mode/bin:$PATH
 export PATH
 work=$(mktemp -d)
 cd "$work"
-port=$((20000 + $$ % 20000))
+port=$((20000 + $$ % 12000))
 groups=
 receiver=
 sender=
