@@ -21,6 +21,7 @@
 static char dir[64];
 static pid_t server;
 static uv_loop_t loop;
+static bool loop_open;
 static struct journal_link link_;
 static uint64_t stored; /* newest TXN_STORED */
 static bool lost;
@@ -72,6 +73,7 @@ static struct journal_opened_info start(void)
 	assert_int_equal(journal_link_open(&link_, true, &info), 0);
 	assert_int_equal(uv_loop_init(&loop), 0);
 	assert_int_equal(journal_link_start(&link_, &loop), 0);
+	loop_open = true;
 	return info;
 }
 
@@ -80,6 +82,12 @@ static int stop(void)
 {
 	int status;
 	journal_link_close(&link_);
+	if (loop_open) {
+		uv_close((uv_handle_t *)&link_.poll, NULL);
+		uv_run(&loop, UV_RUN_DEFAULT);
+		assert_int_equal(uv_loop_close(&loop), 0);
+	}
+	loop_open = false;
 	assert_int_equal(waitpid(server, &status, 0), server);
 	assert_true(WIFEXITED(status));
 	return WEXITSTATUS(status);
@@ -145,7 +153,7 @@ static void send_store(struct raft_store s, const struct raft_run *runs, unsigne
 {
 	static const struct slice payloads[] = {{(const uint8_t *)"aaaa", 4},
 	    {(const uint8_t *)"bbbb", 4}, {(const uint8_t *)"cccc", 4},
-	    {(const uint8_t *)"dddd", 4}};
+	    {(const uint8_t *)"dddd", 4}, {(const uint8_t *)"eeee", 4}};
 	s.runs = runs;
 	s.run_count = count;
 	replica_store(&link_, &s, payloads);
