@@ -459,10 +459,12 @@ static void promote(struct cluster *c)
 		    !raft_peer_status(c->raft, id, &s) || s.probing ||
 		    s.match < c->status.commit)
 			continue;
-		log_notice("%s has caught up and becomes a voter", config->members[i].name);
-		if (node_event(c, &(struct raft_event){.type = RAFT_EVENT_PROMOTE, .id = id}) ==
-		    RMQ_E_OK)
-			return;
+		/* One at a time: a step ends what is borrowed here. */
+		char name[RAFT_NAME_MAX + 1];
+		memcpy(name, config->members[i].name, sizeof(name));
+		if (!node_event(c, &(struct raft_event){.type = RAFT_EVENT_PROMOTE, .id = id}))
+			log_notice("%s has caught up and becomes a voter", name);
+		return;
 	}
 }
 

@@ -198,11 +198,10 @@ enum rmq_error node_hole(
 				 .range_count = count});
 }
 
-void node_barrier(struct cluster *c, uint64_t round)
+bool node_barrier(struct cluster *c, uint64_t round)
 {
-	enum rmq_error err =
-	    node_event(c, &(struct raft_event){.type = RAFT_EVENT_BARRIER, .seq = round});
-	(void)err; /* it does not serve: the queue daemon's end is near, or it asks again */
+	return node_event(c, &(struct raft_event){.type = RAFT_EVENT_BARRIER, .seq = round}) ==
+	       RMQ_E_OK;
 }
 
 /* Raft begins anew, as the leader to be of what node_found() has stored. */

@@ -29,8 +29,8 @@ enum rmq_error node_propose(
 /* Makes holes; sent_seq is then that of the transaction.  RMQ_E_BUSY: does not lead. */
 enum rmq_error node_hole(
     struct cluster *c, uint64_t checkpoint, const struct hole_range *ranges, unsigned count);
-/* queue_round_done() is told. */
-void node_barrier(struct cluster *c, uint64_t round);
+/* queue_round_done() is told.  false: not now, or never; ask again with the same number. */
+bool node_barrier(struct cluster *c, uint64_t round);
 
 /* The journal has stored all transactions up to this one. */
 void node_stored(struct cluster *c, uint64_t seq);

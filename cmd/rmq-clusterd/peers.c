@@ -86,6 +86,15 @@ void peers_room(const struct cluster *c, struct raft_id id, uint64_t *bytes, uin
 
 /* ---- membership ---- */
 
+bool peers_removed(const struct cluster *c, const uint8_t key[RAFT_KEY_SIZE])
+{
+	for (unsigned i = 0; i < PEERS_REMOVED && i < c->peers.removed_count; i++) {
+		if (memcmp(c->peers.removed[i], key, RAFT_KEY_SIZE) == 0)
+			return true;
+	}
+	return false;
+}
+
 static bool same_place(const struct raft_member *a, const struct raft_member *b)
 {
 	return strcmp(a->name, b->name) == 0 && strcmp(a->address, b->address) == 0 &&
@@ -116,6 +125,8 @@ static void close_peer(struct cluster *c, unsigned at)
 	if (p->in_bulk)
 		inlet_close(p->in_bulk);
 	commands_lost(c, p);
+	memcpy(c->peers.removed[c->peers.removed_count++ % PEERS_REMOVED], p->member.key,
+	    RAFT_KEY_SIZE);
 	free(p);
 	c->peers.list[at] = c->peers.list[--c->peers.count];
 }
@@ -233,7 +244,9 @@ static bool known(void *arg, enum link_role role, const uint8_t key[KEY_SIZE])
 	const struct raft_config *view = peers_view(c, &index);
 	const struct raft_member *m = view ? raft_config_find_key(view, key) : NULL;
 
-	return m && (role == LINK_JOIN || !raft_id_none(m->id));
+	if (role == LINK_JOIN)
+		return m;
+	return m ? !raft_id_none(m->id) : peers_removed(c, key);
 }
 
 static void on_stranger(void *arg, const char *address, const char *why)

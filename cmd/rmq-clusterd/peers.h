@@ -31,12 +31,17 @@ struct peer {
 	char refused[TEXT_MAX + 1]; /* why it does not want us; "": it does */
 };
 
+/* Members that were removed while this process ran, and are told so when they call. */
+#define PEERS_REMOVED 16
+
 struct peers {
 	struct link_net *net;
 	struct link_listener *listener;
 	struct peer *list[RAFT_MEMBERS_MAX];
 	unsigned count;
-	uint64_t hint_index; /* 0: no hint */
+	uint8_t removed[PEERS_REMOVED][RAFT_KEY_SIZE]; /* a ring of keys */
+	unsigned removed_count;			       /* ever */
+	uint64_t hint_index;			       /* 0: no hint */
 	struct raft_config hint;
 	bool leaving;	   /* some may be members no more, once that is committed */
 	uint64_t state_ms; /* when STATE was told */
@@ -58,6 +63,9 @@ void peers_update(struct cluster *c);
 
 /* This node, as a member. */
 void peers_self(const struct cluster *c, struct raft_member *m);
+
+/* Whether it was removed lately. */
+bool peers_removed(const struct cluster *c, const uint8_t key[RAFT_KEY_SIZE]);
 
 /* NULL: no such peer. */
 struct peer *peers_find(const struct cluster *c, struct raft_id id);

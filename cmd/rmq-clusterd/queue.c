@@ -354,9 +354,9 @@ void queue_turn(struct queue *q)
 		return;
 	if (propose(q) && !q->paused)
 		take_frames(q);
-	if (q->round_wanted && !q->broken) {
+	if (q->round_wanted && !q->broken && node_barrier(q->cluster, q->cluster->rounds + 1)) {
 		q->round_wanted = false;
-		node_barrier(q->cluster, ++q->cluster->rounds);
+		q->cluster->rounds++;
 	}
 	tell_stored(q, q->cluster->committed);
 	tell_barriers(q);

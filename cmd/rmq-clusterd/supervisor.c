@@ -114,7 +114,7 @@ void supervisor_kill(struct cluster *c)
 		return;
 	kill(s->pid, SIGKILL);
 	(void)child_wait(s->pid);
-	log_notice(PROGRAM " was ended, as this node does not lead any more");
+	log_notice(PROGRAM " was ended");
 	gone(c);
 }
 
