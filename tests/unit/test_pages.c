@@ -16,6 +16,7 @@
 #include "core/error.h"
 #include "core/event.h"
 #include "core/journal_wire.h"
+#include "core/node_wire.h"
 #include "core/raft_config.h"
 #include "core/record.h"
 #include "core/wire.h"
@@ -52,6 +53,13 @@ static int journal_page(void **state)
 {
 	(void)state;
 	page = page_read("man/rmq-journal.5");
+	return 0;
+}
+
+static int node_page(void **state)
+{
+	(void)state;
+	page = page_read("man/rmq-node.5");
 	return 0;
 }
 
@@ -134,6 +142,36 @@ static void each_frame_and_event_stands_in_rmq_journal_with_its_type_and_fields(
 	EVENTS(X)
 #undef X
 #undef FIELD
+}
+
+static void each_frame_stands_in_rmq_node_with_its_type_and_fields(void **state)
+{
+	(void)state;
+#define FIELD(kind, name)	    #kind " " #name ", "
+#define X(type, NAME, name, FIELDS) assert_frame(type, #NAME, FIELDS(FIELD));
+	NODE_FRAMES(X)
+#undef X
+#undef FIELD
+}
+
+/* Each value stands behind its name, in the list of the frame that has it. */
+static void messages_and_commands_stand_in_rmq_node_with_their_values(void **state)
+{
+	char want[64];
+
+	(void)state;
+#define X(name) \
+	snprintf(want, sizeof(want), "%s (%d)", #name, (int)RAFT_##name); \
+	if (RAFT_##name != RAFT_APPEND && !strstr(page, want)) \
+		fail_msg("no message %s", want);
+	RAFT_MESSAGES(X)
+#undef X
+#define X(name, value) \
+	snprintf(want, sizeof(want), "%s (%d)", #name, value); \
+	if (!strstr(page, want)) \
+		fail_msg("no command %s", want);
+	NODE_COMMANDS(X)
+#undef X
 }
 
 static void the_members_of_a_cluster_stand_in_rmq_journal_field_by_field(void **state)
@@ -226,6 +264,11 @@ int main(void)
 		journal_page, page_free),
 	    cmocka_unit_test_setup_teardown(
 		each_frame_and_role_stands_in_rmq_control_with_its_number, control_page,
+		page_free),
+	    cmocka_unit_test_setup_teardown(
+		each_frame_stands_in_rmq_node_with_its_type_and_fields, node_page, page_free),
+	    cmocka_unit_test_setup_teardown(
+		messages_and_commands_stand_in_rmq_node_with_their_values, node_page,
 		page_free),
 	    cmocka_unit_test_setup_teardown(
 		each_kind_of_record_stands_in_rmq_journal_with_its_number, journal_page,
