@@ -201,7 +201,7 @@ enum rmq_error ask_wait(struct ask *a)
 			err = converse(a, &why);
 			control_client_close(&a->client);
 		}
-		if (!err)
+		if (!err || (err == RMQ_E_NO_DAEMON && a->end_will_do))
 			return RMQ_E_OK;
 		if (err != RMQ_E_NO_DAEMON && err != RMQ_E_TIMEOUT && err != RMQ_E_LIMIT)
 			return ask_fail(err, "%s", why.text);

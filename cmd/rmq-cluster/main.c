@@ -180,15 +180,19 @@ static bool take_me(void *arg, const struct control_view *v)
 static enum rmq_error run_leave(void *arg)
 {
 	struct program *p = arg;
-	enum rmq_error err = check_name(word(p, 0));
-	snprintf(p->me, sizeof(p->me), "%s", word(p, 0));
+	const char *name = word(p, 0);
+	enum rmq_error err = check_name(name);
 	p->ask.view = take_me;
-	if (!err && p->wait && !*p->me)
+	if (!err && p->wait)
 		err = ask_status(&p->ask);
 	if (!err)
-		err = ask_leave(&p->ask, word(p, 0));
+		err = ask_leave(&p->ask, name);
 	if (err || !p->wait)
 		return err;
+	/* A daemon that has left ends. */
+	p->ask.end_will_do = !*name || strcmp(name, p->me) == 0;
+	if (*name)
+		snprintf(p->me, sizeof(p->me), "%s", name);
 	p->ask.view = left_met;
 	return ask_wait(&p->ask);
 }

@@ -481,7 +481,7 @@ key_of() {
 	on 2 wait removed=n3
 	[ "$(on 1 members -o name | paste -sd' ')" = "n1 n2" ]
 	# Of itself: its daemon ends.
-	on 1 leave
+	on 1 leave --wait n1
 	wait_until 20 has_ended "${STARTED[0]}"
 	status_of "${STARTED[0]}"
 	assert_success
