@@ -1,0 +1,147 @@
+#!/usr/bin/env bats
+# rmq-clusterd by itself: options, what it needs, its sockets and its children.  Clusters of
+# several nodes are in tests/cluster.
+
+bats_require_minimum_version 1.5.0
+load common
+
+# settings: a node n1 on a port of its own.
+settings() {
+	rmq-keygen n1.key >/dev/null
+	PORT=$((10000 + RANDOM % 20000))
+	cat >n1.conf <<-END
+		name = n1
+		key = n1.key
+		listen = 127.0.0.1:$PORT
+		control = cluster.sock
+		queue-socket = queue.sock
+	END
+}
+
+# node [OPTION…]: started with these settings, and ready.
+node() {
+	local line=
+	rm -f ready
+	mkfifo ready
+	"${BIN:+$BIN/}rmq-clusterd" -c n1.conf -d n1 --init --ready-fd 9 "$@" \
+		>>log 2>&1 3>&- 9>ready </dev/null &
+	NODE=$!
+	STARTED+=("$NODE")
+	read -r -t 20 line <ready
+}
+
+asks() {
+	rmq-cluster "$1" -S unix:cluster.sock "${@:2}"
+}
+
+logged() {
+	grep -qF -- "$1" log
+}
+
+@test "clusterd: --help names every option and setting, on stdout" {
+	run -0 --separate-stderr rmq-clusterd --help
+	for word in --dir --init --config --ready-fd --quiet --verbose --name --key --listen \
+		--advertise --seeds --known-nodes --join-timeout --roles --election-timeout \
+		--heartbeat --control --queue-socket; do
+		assert_output --partial "$word"
+	done
+	[ -z "$stderr" ]
+}
+
+@test "clusterd: --version" {
+	run -0 rmq-clusterd --version
+	assert_output --regexp '^rmq-clusterd [0-9.]+$'
+}
+
+@test "clusterd: usage errors are 64 and say what is wrong" {
+	run -64 rmq-clusterd
+	assert_line --partial "no data directory"
+	run -64 rmq-clusterd -d n1 --colour blue
+	run -64 rmq-clusterd -d n1 word
+	run -64 rmq-clusterd -d n1 --heartbeat soon
+	assert_line --partial "--heartbeat"
+	run -64 rmq-clusterd -d n1 --ready-fd 77
+	assert_line --partial "--ready-fd"
+}
+
+@test "clusterd: what is missing in the settings is named, 78" {
+	settings
+	sed -i /name/d n1.conf
+	run -78 rmq-clusterd -c n1.conf -d n1 --init
+	assert_line --partial "name"
+	settings_without_key=$(sed 's/^key.*//' n1.conf)
+	echo "$settings_without_key" >n2.conf
+	run -78 rmq-clusterd -c n2.conf --name n1 -d n1 --init
+	assert_line --partial "key"
+	[ ! -e n1 ]
+}
+
+@test "clusterd: a key that others may read is not used, 77" {
+	settings
+	chmod 644 n1.key
+	run -77 rmq-clusterd -c n1.conf -d n1 --init
+	assert_line --partial "n1.key"
+}
+
+@test "clusterd: without --init a directory that is not there is an error, 78" {
+	settings
+	run -78 rmq-clusterd -c n1.conf -d n1
+	[ ! -e n1 ]
+}
+
+@test "clusterd: the seeds' keys must be known, 78" {
+	settings
+	run -78 rmq-clusterd -c n1.conf -d n1 --init --seeds n2@127.0.0.1:7401
+	assert_line --partial "n2"
+}
+
+@test "clusterd: a control socket in use is an error, 75; a stale one is replaced" {
+	settings
+	node
+	run -75 rmq-clusterd -c n1.conf -d n2 --init --listen "127.0.0.1:$((PORT + 1))"
+	assert_line --partial "cluster.sock"
+	kill -9 "$NODE"
+	status_of "$NODE"
+	node
+	asks status
+}
+
+@test "clusterd: SIGTERM ends it with 0, and its sockets are gone" {
+	settings
+	node
+	asks init
+	wait_until 20 test -S queue.sock
+	kill "$NODE"
+	status_of "$NODE"
+	assert_success
+	[ ! -e cluster.sock ]
+	[ ! -e queue.sock ]
+}
+
+@test "clusterd: a queue daemon that says nonsense is ended, and started again" {
+	settings
+	mkdir bin
+	cp "$(command -v rmq-clusterd)" "$(command -v rmq-journal)" bin/
+	printf '#!/bin/sh\nprintf "nonsense, and more than a header of it" >&0\nexec sleep 60\n' \
+		>bin/rmq-queued
+	chmod +x bin/rmq-queued
+	BIN=./bin node
+	asks init
+	wait_until 20 logged "rmq-queued was ended: it sent a malformed frame"
+	ln -sf "$(command -v rmq-queued)" bin/rmq-queued
+	wait_until 20 asks is-available --timeout 1s
+}
+
+@test "clusterd: a queue daemon that cannot be run is named, and tried again" {
+	settings
+	mkdir bin
+	cp "$(command -v rmq-clusterd)" "$(command -v rmq-journal)" bin/
+	ln -s /bin/false bin/rmq-queued
+	BIN=./bin node
+	asks init
+	wait_until 20 logged "rmq-queued ended with status 1"
+	run -1 asks is-available
+	ln -sf "$(command -v rmq-queued)" bin/rmq-queued
+	wait_until 20 asks is-available --timeout 1s
+	RMQ_SERVERS=unix:queue.sock rmq-send jobs line
+}
