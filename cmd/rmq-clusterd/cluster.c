@@ -169,6 +169,7 @@ static void on_turn(uv_prepare_t *prepare)
 	struct cluster *c = prepare->data;
 
 	if (c->founding_seq == 0) {
+		ends_turn(c);
 		supervisor_turn(c);
 		commands_turn(c);
 		node_turn(c);

@@ -420,6 +420,33 @@ void disk_read_end(struct disk *d)
 	store_reader_end(d->reader);
 }
 
+uint64_t disk_end(struct disk *d, uint64_t from, struct slice *payload)
+{
+	struct record_header h;
+
+	read_begin(d);
+	enum rmq_error err = store_reader_checkpoint(d->reader, from, &h, payload);
+	if (err && err != RMQ_E_NOTHING)
+		cannot_read(d, h.index, err);
+	return err ? 0 : h.index;
+}
+
+uint64_t disk_next(struct disk *d, uint64_t from)
+{
+	struct slice value;
+	uint64_t index;
+	enum rmq_error err = store_reader_raw(d->reader, from, &index, &value);
+
+	if (err)
+		cannot_read(d, from, err);
+	return index;
+}
+
+void disk_end_done(struct disk *d)
+{
+	read_end(d);
+}
+
 uint64_t disk_state(struct disk *d, struct store_state *state)
 {
 	struct record_header h;

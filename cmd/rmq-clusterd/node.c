@@ -187,17 +187,6 @@ enum rmq_error node_propose(
 	return step(c, &e, &(struct source){runs, pieces, count, true, 0});
 }
 
-enum rmq_error node_hole(
-    struct cluster *c, uint64_t checkpoint, const struct hole_range *ranges, unsigned count)
-{
-	if (!cluster_leads(c))
-		return RMQ_E_BUSY;
-	return node_event(c, &(struct raft_event){.type = RAFT_EVENT_HOLE,
-				 .index = checkpoint,
-				 .ranges = ranges,
-				 .range_count = count});
-}
-
 bool node_barrier(struct cluster *c, uint64_t round)
 {
 	return node_event(c, &(struct raft_event){.type = RAFT_EVENT_BARRIER, .seq = round}) ==
@@ -351,6 +340,7 @@ void node_open(struct cluster *c)
 		     raft_id_eq(begin.configs[0].config->members[0].id, c->id);
 	c->sent_seq = c->stored_seq = c->truncate_seq = 0;
 	c->committed = 0;
+	ends_open(c);
 	tail_truncate(&c->tail, begin.last + 1);
 	raft_status(c->raft, &c->status);
 	c->shown = c->status;

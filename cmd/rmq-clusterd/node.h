@@ -26,9 +26,6 @@ void node_reset(struct cluster *c, struct raft_id id);
 /* Appends; RMQ_E_BUSY: not now, or never. */
 enum rmq_error node_propose(
     struct cluster *c, const struct raft_run *runs, const struct piece *pieces, unsigned count);
-/* Makes holes; sent_seq is then that of the transaction.  RMQ_E_BUSY: does not lead. */
-enum rmq_error node_hole(
-    struct cluster *c, uint64_t checkpoint, const struct hole_range *ranges, unsigned count);
 /* queue_round_done() is told.  false: not now, or never; ask again with the same number. */
 bool node_barrier(struct cluster *c, uint64_t round);
 

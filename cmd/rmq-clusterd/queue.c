@@ -63,11 +63,11 @@ static void answered(struct queue *q, const struct writer *w)
 static void tell_holed(struct queue *q)
 {
 	while (q->hole_count > 0 && answerable(q)) {
-		const struct queue_hole *h = &q->holes[q->hole_first];
-		if (h->seq > q->cluster->stored_seq)
+		uint64_t checkpoint = q->holes[q->hole_first];
+		if (checkpoint > q->cluster->ends.followed)
 			return;
 		struct writer w = answer(q);
-		journal_put_holed(&w, &(struct journal_holed){h->checkpoint});
+		journal_put_holed(&w, &(struct journal_holed){checkpoint});
 		answered(q, &w);
 		q->hole_first = (q->hole_first + 1) % QUEUE_WAITS_MAX;
 		q->hole_count--;
@@ -189,33 +189,15 @@ static bool take_barrier(struct queue *q, struct slice payload)
 	return true;
 }
 
+/* The END that says so makes the holes, here as on the other nodes; see ends.h. */
 static bool take_hole(struct queue *q, struct slice payload)
 {
-	static struct hole_range ranges[FRAME_PAYLOAD_MAX / HOLE_RANGE_SIZE];
 	struct journal_hole m;
-	unsigned count = 0;
-	uint64_t seq;
 
-	if (!q->opened || !journal_hole_decode(payload, &m) || q->hole_count == QUEUE_WAITS_MAX)
+	if (!q->opened || !journal_hole_decode(payload, &m) ||
+	    m.checkpoint > q->cluster->committed || q->hole_count == QUEUE_WAITS_MAX)
 		return false;
-	struct reader r = reader_of(m.ranges);
-	while (reader_left(&r) > 0) {
-		struct hole_range h = hole_range_get(&r);
-		if (r.bad || h.first == 0 || h.first >= m.checkpoint ||
-		    h.count > m.checkpoint - h.first)
-			return false;
-		ranges[count++] = h;
-	}
-	for (unsigned at = 0; at < count; at += RAFT_HOLES_MAX) {
-		unsigned some = count - at < RAFT_HOLES_MAX ? count - at : RAFT_HOLES_MAX;
-		enum rmq_error err = node_hole(q->cluster, m.checkpoint, ranges + at, some);
-		/* It does not lead any more: its end is near, and holes can wait. */
-		if (err && err != RMQ_E_BUSY)
-			return false;
-	}
-	seq = q->cluster->sent_seq;
-	unsigned at = (q->hole_first + q->hole_count++) % QUEUE_WAITS_MAX;
-	q->holes[at] = (struct queue_hole){m.checkpoint, seq};
+	q->holes[(q->hole_first + q->hole_count++) % QUEUE_WAITS_MAX] = m.checkpoint;
 	return true;
 }
 

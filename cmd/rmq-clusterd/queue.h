@@ -38,12 +38,6 @@ struct queue_barrier {
 	uint64_t round;
 };
 
-/* A HOLE: answered when the journal has stored transaction `seq`. */
-struct queue_hole {
-	uint64_t checkpoint;
-	uint64_t seq;
-};
-
 struct queue {
 	struct cluster *cluster;
 	uv_poll_t poll;
@@ -74,7 +68,8 @@ struct queue {
 	uint64_t rounds_done;
 	bool round_wanted; /* number cluster->rounds + 1 */
 
-	struct queue_hole holes[QUEUE_WAITS_MAX];
+	/* HOLEs: an END each, answered when its holes are stored */
+	uint64_t holes[QUEUE_WAITS_MAX];
 	unsigned hole_first, hole_count;
 
 	uint64_t room_n; /* as told: counted from here */

@@ -5,6 +5,7 @@
  *	cluster.c    start, turns, and end; what the control socket may see and ask
  *	node.c	     the host of Raft (core/raft.h): events in, actions out
  *	disk.c	     this node's journal, a child, and reading from its directory
+ *	ends.c	     holes, of what committed checkpoints say died
  *	tail.c	     the newest records in memory
  *	peers.c	     links to the other nodes; inlet.c what comes in, outlet.c what goes out
  *	join.c	     asking seeds to be taken in
@@ -23,6 +24,7 @@
 #include "cluster.h"
 #include "commands.h"
 #include "disk.h"
+#include "ends.h"
 #include "join.h"
 #include "peers.h"
 #include "supervisor.h"
@@ -69,6 +71,7 @@ struct cluster {
 	struct node_read reads[RAFT_MEMBERS_MAX];
 
 	struct disk disk;
+	struct ends ends;
 	struct tail tail;
 	struct peers peers;
 	struct join join;

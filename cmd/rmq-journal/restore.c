@@ -83,30 +83,18 @@ static enum rmq_error take_header(struct restore *r, struct slice payload)
 /* Deletes what an END says is dead. */
 static enum rmq_error bury(struct restore *r, uint64_t index, struct slice payload)
 {
-	struct events_header times;
-	struct event_iter it;
-	struct event e;
-	struct event_end_dead dead;
-	enum rmq_error err = events_open(payload, &times, &it);
-	while (!err && (err = event_next(&it, &e)) == RMQ_E_OK) {
-		if (e.type != EVENT_TYPE_END_DEAD)
-			continue;
-		if (!event_end_dead_decode(e.body, &dead))
+	struct slice dead;
+	enum rmq_error err = event_dead_ranges(payload, &dead);
+	struct reader ranges = reader_of(dead);
+	while (!err && reader_left(&ranges) > 0) {
+		struct hole_range h = hole_range_get(&ranges);
+		uint64_t first = h.first;
+		unsigned deleted;
+		if (first >= index || h.count > index - first)
 			return RMQ_E_CORRUPT;
-		struct reader ranges = reader_of(dead.ranges);
-		while (reader_left(&ranges) > 0) {
-			struct hole_range h = hole_range_get(&ranges);
-			uint64_t first = h.first;
-			unsigned deleted;
-			if (ranges.bad || first >= index || h.count > index - first)
-				return RMQ_E_CORRUPT;
-			err = store_delete(
-			    r->store, &first, first + h.count, UINT32_MAX, &deleted);
-			if (err)
-				return err;
-		}
+		err = store_delete(r->store, &first, first + h.count, UINT32_MAX, &deleted);
 	}
-	return err == RMQ_E_NOTHING ? RMQ_E_OK : err;
+	return err;
 }
 
 static enum rmq_error put_record(

@@ -1,5 +1,7 @@
 #include "core/event.h"
 
+#include "core/journal_wire.h"
+
 size_t event_begin(struct writer *w, uint8_t type)
 {
 	size_t begin = w->len;
@@ -140,6 +142,27 @@ enum rmq_error event_run_next(struct event_run *run, struct event_messages *m)
 		return RMQ_E_OK;
 	}
 	return RMQ_E_NOTHING;
+}
+
+enum rmq_error event_dead_ranges(struct slice payload, struct slice *ranges)
+{
+	struct events_header h;
+	struct event_iter it;
+	struct event e;
+	struct event_end_dead dead;
+	enum rmq_error err = events_open(payload, &h, &it);
+
+	*ranges = slice_of(NULL, 0);
+	while (!err && !(err = event_next(&it, &e))) {
+		if (e.type != EVENT_TYPE_END_DEAD)
+			continue;
+		if (!event_end_dead_decode(e.body, &dead) ||
+		    dead.ranges.len % HOLE_RANGE_SIZE != 0)
+			return RMQ_E_CORRUPT;
+		*ranges = dead.ranges;
+		return RMQ_E_OK;
+	}
+	return err == RMQ_E_NOTHING ? RMQ_E_OK : err;
 }
 
 enum rmq_error event_chunk_data(struct slice payload, uint16_t offset, struct slice *data)

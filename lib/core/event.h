@@ -242,6 +242,13 @@ enum rmq_error event_run_open(struct slice payload, uint16_t offset, uint16_t sl
 enum rmq_error event_run_next(struct event_run *run, struct event_messages *m)
     __attribute__((warn_unused_result));
 
+/*
+ * What the payload of an END names as dead: hole_range each; empty: nothing.  RMQ_E_CORRUPT,
+ * RMQ_E_VERSION: as event_next().
+ */
+enum rmq_error event_dead_ranges(struct slice payload, struct slice *ranges)
+    __attribute__((warn_unused_result));
+
 /* The bytes of the CHUNK event at `offset`. */
 enum rmq_error event_chunk_data(struct slice payload, uint16_t offset, struct slice *data)
     __attribute__((warn_unused_result));

@@ -106,6 +106,10 @@ enum rmq_error store_reader_replica(struct store_reader *r, struct store_replica
 enum rmq_error store_reader_config(struct store_reader *r, uint64_t from,
     struct record_header *h, struct slice *payload) __attribute__((warn_unused_result));
 
+/* The same, of the records of kind END. */
+enum rmq_error store_reader_checkpoint(struct store_reader *r, uint64_t from,
+    struct record_header *h, struct slice *payload) __attribute__((warn_unused_result));
+
 /* How the data file is used, as of begin.  Walks the list of free pages. */
 struct store_pages {
 	uint64_t page_size;  /* bytes */

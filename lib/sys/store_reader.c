@@ -203,8 +203,8 @@ enum rmq_error store_reader_replica(struct store_reader *r, struct store_replica
 	return store_env_replica(&r->env, r->txn, replica);
 }
 
-enum rmq_error store_reader_config(
-    struct store_reader *r, uint64_t from, struct record_header *h, struct slice *payload)
+static enum rmq_error next_marked(struct store_reader *r, enum record_kind kind, uint64_t from,
+    struct record_header *h, struct slice *payload)
 {
 	uint64_t index = from;
 	MDB_val value;
@@ -217,13 +217,25 @@ enum rmq_error store_reader_config(
 			return err;
 		if (value.mv_size != 1)
 			return RMQ_E_CORRUPT;
-		if (*(const uint8_t *)value.mv_data == RECORD_CONFIG)
+		if (*(const uint8_t *)value.mv_data == kind)
 			break;
 	}
 	enum rmq_error err = store_reader_get(r, index, h, payload);
 	if (err)
 		h->index = index;
-	return err == RMQ_E_NOTHING || (!err && h->kind != RECORD_CONFIG) ? RMQ_E_CORRUPT : err;
+	return err == RMQ_E_NOTHING || (!err && h->kind != kind) ? RMQ_E_CORRUPT : err;
+}
+
+enum rmq_error store_reader_config(
+    struct store_reader *r, uint64_t from, struct record_header *h, struct slice *payload)
+{
+	return next_marked(r, RECORD_CONFIG, from, h, payload);
+}
+
+enum rmq_error store_reader_checkpoint(
+    struct store_reader *r, uint64_t from, struct record_header *h, struct slice *payload)
+{
+	return next_marked(r, RECORD_END, from, h, payload);
 }
 
 enum rmq_error store_reader_pages(struct store_reader *r, struct store_pages *pages)

@@ -118,21 +118,14 @@ static void push(struct journal_model *j, struct jm_op op)
 
 void jm_named_dead(struct slice payload, void (*each)(void *arg, uint64_t index), void *arg)
 {
-	struct events_header h;
-	struct event_iter it;
-	struct event e;
-	struct event_end_dead dead;
-	if (events_open(payload, &h, &it))
+	struct slice dead;
+	if (event_dead_ranges(payload, &dead))
 		return;
-	while (event_next(&it, &e) == RMQ_E_OK) {
-		if (e.type != EVENT_TYPE_END_DEAD || !event_end_dead_decode(e.body, &dead))
-			continue;
-		struct reader r = reader_of(dead.ranges);
-		while (reader_left(&r) >= HOLE_RANGE_SIZE) {
-			struct hole_range range = hole_range_get(&r);
-			for (uint32_t i = 0; i < range.count; i++)
-				each(arg, range.first + i);
-		}
+	struct reader r = reader_of(dead);
+	while (reader_left(&r) > 0) {
+		struct hole_range range = hole_range_get(&r);
+		for (uint32_t i = 0; i < range.count; i++)
+			each(arg, range.first + i);
 	}
 }
 

@@ -59,6 +59,7 @@ struct site {
 	struct daemon *daemon;
 	struct journal_model journal; /* what waits between the two; no disk */
 	uint64_t committed;	      /* by Raft: committed and durable here */
+	unsigned end_range;	      /* of END end_tried + 1 or behind it: ranges that were made */
 	uint64_t term;		      /* in which the daemon was started */
 	uint64_t start_at;	      /* not before; ms */
 	uint64_t *indexes;	      /* of APPENDs, by n */

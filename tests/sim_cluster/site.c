@@ -1,12 +1,12 @@
 /*
  * What stands between the cores on a node: the journal protocol over Raft.  APPENDs are
  * proposed, STORED is what a majority has and this node's disk, a BARRIER is a round with
- * the majority, HOLE is asked of Raft.
+ * the majority.  HOLE has no effect: the END that it is of makes the holes on every node.
  *
  * Invariants:
  *  - The queue daemon runs on a leader that serves, once all that is in its log is committed
  *    and here.  It is killed when leadership goes, before anything is truncated.
- *  - A node without a queue daemon makes the holes of each END by itself once it is committed.
+ *  - Each node makes the holes of each END by itself once it is committed.
  */
 #include "cluster.h"
 
@@ -150,24 +150,15 @@ static void start_if_wanted(struct site *s)
 
 static struct end *end_of(struct slice payload)
 {
-	struct events_header h;
-	struct event_iter it;
-	struct event e;
-	struct event_end_dead dead;
-	struct end *end = calloc(1, sizeof(*end));
-	assert(end);
-	if (events_open(payload, &h, &it))
+	struct slice dead;
+	if (event_dead_ranges(payload, &dead))
 		trace_fail("END holds no events");
-	while (event_next(&it, &e) == RMQ_E_OK) {
-		if (e.type != EVENT_TYPE_END_DEAD || !event_end_dead_decode(e.body, &dead))
-			continue;
-		struct reader r = reader_of(dead.ranges);
-		end = realloc(end, sizeof(*end) + dead.ranges.len / HOLE_RANGE_SIZE *
-						      sizeof(struct hole_range));
-		assert(end);
-		for (end->count = 0; reader_left(&r) >= HOLE_RANGE_SIZE; end->count++)
-			end->dead[end->count] = hole_range_get(&r);
-	}
+	struct end *end =
+	    calloc(1, sizeof(*end) + dead.len / HOLE_RANGE_SIZE * sizeof(struct hole_range));
+	assert(end);
+	struct reader r = reader_of(dead);
+	for (; reader_left(&r) > 0; end->count++)
+		end->dead[end->count] = hole_range_get(&r);
 	return end;
 }
 
@@ -245,21 +236,6 @@ static bool ask_barrier(struct site *s, uint64_t id)
 	return true;
 }
 
-static void make_holes(struct site *s, const struct jm_op *op)
-{
-	struct hole_range ranges[RAFT_HOLES_MAX];
-	struct reader r = reader_of(slice_of(op->bytes, op->len));
-	unsigned count = 0;
-	while (reader_left(&r) >= HOLE_RANGE_SIZE)
-		ranges[count++] = hole_range_get(&r);
-	struct raft_event e = {
-	    .type = RAFT_EVENT_HOLE, .index = op->n, .ranges = ranges, .range_count = count};
-	enum rmq_error err = node_step(&s->c->sim, s->node, &e);
-	if (err)
-		trace_fail("HOLE by END %llu is refused: %s", (unsigned long long)op->n,
-		    error_text(err));
-}
-
 /* Takes some of what the daemon said, in its order, while leadership lasts. */
 static void take_ops(struct site *s, unsigned max)
 {
@@ -278,8 +254,6 @@ static void take_ops(struct site *s, unsigned max)
 		if (next->type == JM_BARRIER && !ask_barrier(s, next->n))
 			return;
 		(void)jm_take(j, &op);
-		if (op.type == JM_HOLE)
-			make_holes(s, &op);
 		free(op.bytes);
 	}
 }
@@ -313,23 +287,33 @@ static void tell_barriers(struct site *s)
 	s->waiting_count = kept;
 }
 
-/* One by one, in order: a later list leaves out what an earlier one has named. */
+/*
+ * One by one, in order: a later list leaves out what an earlier one has named.  Each in pieces;
+ * after a crash from the begin.
+ */
 static void follow_ends(struct site *s)
 {
 	struct node *n = s->node;
-	while (n->end_tried < s->committed) {
-		const struct rec *rec = &n->view.log[++n->end_tried];
-		if (rec->kind != RECORD_END)
-			continue;
-		const struct end *end = s->c->sim.value[rec->value].end;
-		struct raft_event e = {.type = RAFT_EVENT_HOLE,
-		    .index = n->end_tried,
-		    .ranges = end->dead,
-		    .range_count = end->count};
-		enum rmq_error err = node_step(&s->c->sim, n, &e);
-		if (err)
-			trace_fail("node %u: holes of a committed END are refused: %s", n->slot,
-			    error_text(err));
+	uint64_t index = n->end_tried + 1;
+	while (index <= s->committed && n->view.log[index].kind != RECORD_END)
+		n->end_tried = index++;
+	if (index > s->committed)
+		return;
+	const struct end *end = s->c->sim.value[n->view.log[index].value].end;
+	unsigned left = end->count - s->end_range;
+	unsigned some = left > 0 ? (unsigned)prng_range(&s->c->sim.prng, 1, left) : 0;
+	struct raft_event e = {.type = RAFT_EVENT_HOLE,
+	    .index = index,
+	    .ranges = end->dead + s->end_range,
+	    .range_count = some};
+	enum rmq_error err = node_step(&s->c->sim, n, &e);
+	if (err)
+		trace_fail("node %u: holes of a committed END are refused: %s", n->slot,
+		    error_text(err));
+	s->end_range += some;
+	if (s->end_range == end->count) {
+		s->end_range = 0;
+		n->end_tried = index;
 	}
 }
 
@@ -337,11 +321,10 @@ void site_turn(struct site *s)
 {
 	struct prng *p = &s->c->sim.prng;
 	start_if_wanted(s);
-	if (!s->daemon->up) {
-		if (prng_chance(p, 100) && s->c->variant != CLUSTER_HOLES_OF_LEADER)
-			follow_ends(s);
+	if (prng_chance(p, 100) && (s->daemon->up || s->c->variant != CLUSTER_HOLES_OF_LEADER))
+		follow_ends(s);
+	if (!s->daemon->up)
 		return;
-	}
 	if (leads(s) && (s->c->sim.quiet || prng_chance(p, 600)))
 		take_ops(s, s->c->sim.quiet ? BATCH : (unsigned)prng_range(p, 1, BATCH));
 	if (!s->daemon->up)
@@ -424,6 +407,7 @@ static void on_down(struct sim *sim, struct node *n)
 		daemon_crash(s->daemon);
 	forget(s);
 	s->committed = 0;
+	s->end_range = 0;
 	s->start_at = 0;
 }
 

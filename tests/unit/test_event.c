@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "core/event.h"
+#include "core/journal_wire.h"
 
 static uint8_t payload[RECORD_PAYLOAD_MAX];
 static struct writer w;
@@ -223,6 +224,29 @@ static void every_event_is_decoded_whole_or_not_at_all(void **state)
 	assert_int_equal(event_next(&it, &e), RMQ_E_NOTHING);
 }
 
+static void an_end_names_its_dead_and_nothing_else_does(void **state)
+{
+	(void)state;
+	static const uint8_t two[2 * HOLE_RANGE_SIZE] = {1};
+	struct slice ranges;
+	struct event_end_parts parts = {1, slice_of(two, 8)};
+	struct event_end_dead dead = {slice_of(two, sizeof(two))};
+	begin(1, 2);
+	event_put_end_parts(&w, &parts);
+	assert_int_equal(event_dead_ranges(done(), &ranges), RMQ_E_OK);
+	assert_int_equal(ranges.len, 0);
+	event_put_end_dead(&w, &dead);
+	assert_int_equal(event_dead_ranges(done(), &ranges), RMQ_E_OK);
+	assert_int_equal(ranges.len, sizeof(two));
+	assert_memory_equal(ranges.data, two, sizeof(two));
+	assert_int_equal(
+	    event_dead_ranges(slice_of(payload, w.len - 1), &ranges), RMQ_E_CORRUPT);
+	begin(1, 2);
+	dead.ranges.len--;
+	event_put_end_dead(&w, &dead);
+	assert_int_equal(event_dead_ranges(done(), &ranges), RMQ_E_CORRUPT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -232,6 +256,7 @@ int main(void)
 	    cmocka_unit_test(a_run_goes_on_in_the_queues_next_events),
 	    cmocka_unit_test(a_location_that_leads_to_nothing_is_corrupt),
 	    cmocka_unit_test(a_chunk_is_found_at_its_offset_and_nothing_else_is_one),
+	    cmocka_unit_test(an_end_names_its_dead_and_nothing_else_does),
 	    cmocka_unit_test(every_event_is_decoded_whole_or_not_at_all),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
