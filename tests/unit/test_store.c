@@ -207,6 +207,35 @@ static void configuration_records_never_become_holes(void **state)
 	store_close(s);
 }
 
+static void checkpoints_are_found_one_after_the_other(void **state)
+{
+	(void)state;
+	struct record_header h;
+	struct slice payload;
+	unsigned deleted;
+	struct store *s = create();
+	assert_int_equal(store_begin(s), RMQ_E_OK);
+	assert_int_equal(store_make_replica(s), RMQ_E_OK);
+	/* 1 and 2, 4 and 5, … are others; 3, 6, 9 are ENDs, and 3 becomes a hole. */
+	for (unsigned i = 1; i <= 9; i++)
+		append(s, i % 3 == 0 ? RECORD_END : i % 2 ? RECORD_EVENTS : RECORD_CONFIG, i, 0);
+	uint64_t first = 3;
+	assert_int_equal(store_delete(s, &first, 4, 1, &deleted), RMQ_E_OK);
+	assert_int_equal(store_commit(s), RMQ_E_OK);
+	store_close(s);
+
+	struct store_reader *r = reader();
+	assert_int_equal(store_reader_checkpoint(r, 1, &h, &payload), RMQ_E_OK);
+	assert_int_equal(h.index, 6);
+	assert_int_equal(payload.len, 6);
+	assert_int_equal(store_reader_checkpoint(r, 6, &h, &payload), RMQ_E_OK);
+	assert_int_equal(h.index, 6);
+	assert_int_equal(store_reader_checkpoint(r, 7, &h, &payload), RMQ_E_OK);
+	assert_int_equal(h.index, 9);
+	assert_int_equal(store_reader_checkpoint(r, 10, &h, &payload), RMQ_E_NOTHING);
+	store_reader_close(r);
+}
+
 static void term_boundaries_are_remembered(void **state)
 {
 	(void)state;
@@ -442,6 +471,7 @@ int main(void)
 	    TEST(state_outlives_its_records),
 	    TEST(holes_are_made_in_bounded_pieces_and_skipped),
 	    TEST(configuration_records_never_become_holes),
+	    TEST(checkpoints_are_found_one_after_the_other),
 	    TEST(term_boundaries_are_remembered),
 	    TEST(there_is_one_owner_also_without_lmdbs_lock_file),
 	    TEST(a_reader_beside_the_owner_sees_what_was_committed_at_begin),
