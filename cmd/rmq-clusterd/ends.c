@@ -111,13 +111,12 @@ void ends_turn(struct cluster *c)
 	look(c, &piece);
 	if (piece.count > 0) {
 		make(c, &piece);
-		return;
-	}
-	if (piece.end == 0 || piece.whole) {
+	} else if (piece.end == 0 || piece.whole) {
 		e->followed = piece.end ? piece.end : c->committed;
 		e->range = 0;
 		e->index = 0;
 	}
-	if (e->followed < c->committed)
+	/* What Raft made nothing of, having been configurations, is stored already. */
+	if (c->stored_seq >= e->seq && e->followed < c->committed)
 		cluster_more(c);
 }
