@@ -234,6 +234,7 @@ static bool propose(struct queue *q)
 	return !err;
 }
 
+/* All whole frames that were read, as far as there is room for them. */
 static void take_frames(struct queue *q)
 {
 	struct frame f;
@@ -244,13 +245,13 @@ static void take_frames(struct queue *q)
 		enum rmq_error err = frame_parse(rest, &f, &used);
 		if (!err && used == 0)
 			return;
-		if (err || (q->count == QUEUE_TURN_RECORDS) || !take(q, &f)) {
+		if (q->count == QUEUE_TURN_RECORDS && !propose(q))
+			return;
+		if (err || !take(q, &f)) {
 			lost(q, "it sent a malformed frame, or one out of place");
 			return;
 		}
 		q->taken += used;
-		if (q->count == QUEUE_TURN_RECORDS && !propose(q))
-			return;
 	}
 }
 
