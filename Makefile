@@ -114,7 +114,7 @@ check-%: tests
 check-pure: $(call obj,$(CORE))
 	NM='$(NM)' sh tests/lint/pure $^
 check-long: tests
-	RMQ_LONG=1 MODE=$(MODE) sh tests/check sim sim_raft sim_cluster crash fuzz
+	RMQ_LONG=1 MODE=$(MODE) sh tests/check sim sim_raft sim_cluster crash cluster fuzz
 lint: tests
 	@MODE=$(MODE) sh tests/check lint
 	@sh tests/lint/format
