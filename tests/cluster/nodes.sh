@@ -178,8 +178,7 @@ leader() {
 
 # some_leader [BUT]: waits for one.
 some_leader() {
-	wait_until 30 leader "${1:-}" >/dev/null || return 1
-	leader "${1:-}"
+	wait_until 30 leader "${1:-}" >"$work/leader" && tail -n 1 "$work/leader"
 }
 
 node_is_voter() {
