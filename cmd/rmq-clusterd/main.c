@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <sodium.h>
@@ -12,9 +11,9 @@
 #include "control.h"
 #include "node.h"
 #include "state.h"
+#include "sys/daemon_options.h"
 #include "sys/heap.h"
 #include "sys/journal_dir.h"
-#include "sys/ready.h"
 #include "sys/stdfds.h"
 
 #define PROGRAM "rmq-clusterd"
@@ -27,29 +26,23 @@ static const char usage[] =
     "usage: " PROGRAM " -d DIR [--init] [-c FILE] [--SETTING VALUE...] [--ready-fd N] [-qv]\n"
     "  -d, --dir DIR       the data directory of this node\n"
     "      --init          make DIR if it is absent or empty\n"
-    "  -c, --config FILE   settings, see rmq.conf(5); each is an option as well\n"
-    "      --ready-fd N    write a newline to descriptor N when ready\n"
-    "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n";
+    "  -c, --config FILE   settings, see rmq.conf(5); each is an option as "
+    "well\n" DAEMON_OPTIONS_HELP;
 
 struct options {
 	const char *directory;
 	const char *config;
-	int ready_fd; /* -1: none */
 	bool init;
-	int verbosity;
+	struct daemon_options common;
 };
 
-enum { OPTION_INIT = 256, OPTION_READY_FD };
+enum { OPTION_INIT = 256 };
 
 static const struct option own_options[] = {
     {"dir", required_argument, NULL, 'd'},
     {"init", no_argument, NULL, OPTION_INIT},
     {"config", required_argument, NULL, 'c'},
-    {"ready-fd", required_argument, NULL, OPTION_READY_FD},
-    {"quiet", no_argument, NULL, 'q'},
-    {"verbose", no_argument, NULL, 'v'},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},
+    DAEMON_OPTIONS_LONG,
 };
 #define OWN_OPTIONS (sizeof(own_options) / sizeof(own_options[0]))
 
@@ -67,17 +60,6 @@ _Noreturn static void fail(enum rmq_error err, const struct reason *why)
 	exit(error_exit(err));
 }
 
-static int parse_fd(const char *text)
-{
-	char *end;
-	errno = 0;
-	long fd = strtol(text, &end, 10);
-	if (errno != 0 || end == text || *end || fd < 0 || fd > INT32_MAX ||
-	    fcntl((int)fd, F_SETFD, FD_CLOEXEC) != 0)
-		bad_usage("--ready-fd: not an open descriptor");
-	return (int)fd;
-}
-
 _Noreturn static void print_and_exit(const char *text, bool settings)
 {
 	struct text more = {0};
@@ -93,51 +75,46 @@ _Noreturn static void print_and_exit(const char *text, bool settings)
 	exit(0);
 }
 
-static void take_option(struct options *o, int c, struct config *config)
+static enum rmq_error take_option(
+    struct options *o, int c, struct config *config, struct reason *why)
 {
-	struct reason why = {""};
+	enum rmq_error err = daemon_options_take(&o->common, c, optarg, why);
 
+	if (err != RMQ_E_NOTHING)
+		return err;
 	switch (c) {
-	case 'd':
-		o->directory = optarg;
-		break;
 	case 'c':
 		o->config = optarg;
-		break;
+		return RMQ_E_OK;
+	case 'd':
+		o->directory = optarg;
+		return RMQ_E_OK;
 	case OPTION_INIT:
 		o->init = true;
-		break;
-	case OPTION_READY_FD:
-		o->ready_fd = parse_fd(optarg);
-		break;
-	case 'q':
-		o->verbosity--;
-		break;
-	case 'v':
-		o->verbosity++;
-		break;
-	case 'h':
-		print_and_exit(usage, true);
-	case 'V':
-		print_and_exit(PROGRAM " " RMQ_VERSION "\n", false);
-	case '?':
-		bad_usage(NULL);
-	default:
-		if (config_option(config, c, optarg, &why))
-			bad_usage(why.text);
+		return RMQ_E_OK;
 	}
+	return config_option(config, c, optarg, why);
 }
 
 static struct options parse(int argc, char **argv, struct config *config)
 {
-	struct options o = {.ready_fd = -1};
+	struct options o = {.common = DAEMON_OPTIONS_NONE};
 	struct option all[OWN_OPTIONS + CONFIG_SETTINGS_COUNT + 1] = {0};
+	struct reason why = {""};
 	int c;
 
 	memcpy(all, own_options, sizeof(own_options));
 	config_options(all + OWN_OPTIONS);
-	while ((c = getopt_long(argc, argv, "d:c:qvhV", all, NULL)) != -1)
-		take_option(&o, c, config);
+	while ((c = getopt_long(argc, argv, "d:c:" DAEMON_OPTIONS_SHORT, all, NULL)) != -1) {
+		if (c == '?')
+			bad_usage(NULL);
+		if (take_option(&o, c, config, &why))
+			bad_usage(why.text);
+	}
+	if (o.common.help)
+		print_and_exit(usage, true);
+	if (o.common.version)
+		print_and_exit(PROGRAM " " RMQ_VERSION "\n", false);
 	if (optind < argc)
 		bad_usage("arguments are not wanted");
 	if (!o.directory || !*o.directory)
@@ -226,15 +203,6 @@ static void start(struct cluster *c)
 	join_start(c);
 }
 
-static void say_ready(const struct cluster *c, const struct options *o)
-{
-	if (ready_notify("READY=1") != 0)
-		log_notice("NOTIFY_SOCKET: %s", strerror(errno));
-	if (o->ready_fd >= 0 && ready_fd(o->ready_fd) != 0)
-		log_notice("--ready-fd: %s", strerror(errno));
-	log_info("%s: ready", c->disk.directory);
-}
-
 static int run(struct cluster *c)
 {
 	uv_run(&c->loop, UV_RUN_DEFAULT);
@@ -259,7 +227,7 @@ int main(int argc, char **argv)
 	log_init(PROGRAM, 0);
 	config_init(&c->config);
 	struct options o = parse(argc, argv, &c->config);
-	log_init(PROGRAM, o.verbosity);
+	log_init(PROGRAM, o.common.verbosity);
 	signal(SIGPIPE, SIG_IGN);
 	sigprocmask(SIG_BLOCK, NULL, &c->mask);
 	if (sodium_init() < 0 || getrlimit(RLIMIT_NOFILE, &c->nofile) != 0 ||
@@ -275,6 +243,7 @@ int main(int argc, char **argv)
 	open_node(c, &o);
 	open_sockets(c);
 	start(c);
-	say_ready(c, &o);
+	daemon_options_ready(&o.common);
+	log_info("%s: ready", c->disk.directory);
 	return run(c);
 }

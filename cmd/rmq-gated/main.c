@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <sodium.h>
@@ -10,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "gate.h"
+#include "sys/daemon_options.h"
 #include "sys/heap.h"
 #include "sys/ready.h"
 #include "sys/stdfds.h"
@@ -21,25 +21,17 @@
 
 static const char usage[] =
     "usage: " PROGRAM " [-c FILE] [--SETTING VALUE...] [--ready-fd N] [-qv]\n"
-    "  -c, --config FILE   settings, see rmq.conf(5); each is an option as well\n"
-    "      --ready-fd N    write a newline to descriptor N when ready\n"
-    "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n";
+    "  -c, --config FILE   settings, see rmq.conf(5); each is an option as "
+    "well\n" DAEMON_OPTIONS_HELP;
 
 struct options {
 	const char *config;
-	int ready_fd; /* -1: none */
-	int verbosity;
+	struct daemon_options common;
 };
-
-enum { OPTION_READY_FD = 256 };
 
 static const struct option own_options[] = {
     {"config", required_argument, NULL, 'c'},
-    {"ready-fd", required_argument, NULL, OPTION_READY_FD},
-    {"quiet", no_argument, NULL, 'q'},
-    {"verbose", no_argument, NULL, 'v'},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},
+    DAEMON_OPTIONS_LONG,
 };
 #define OWN_OPTIONS (sizeof(own_options) / sizeof(own_options[0]))
 
@@ -57,17 +49,6 @@ _Noreturn static void fail(enum rmq_error err, const struct reason *why)
 	exit(error_exit(err));
 }
 
-static int parse_fd(const char *text)
-{
-	char *end;
-	errno = 0;
-	long fd = strtol(text, &end, 10);
-	if (errno != 0 || end == text || *end || fd < 0 || fd > INT32_MAX ||
-	    fcntl((int)fd, F_SETFD, FD_CLOEXEC) != 0)
-		bad_usage("--ready-fd: not an open descriptor");
-	return (int)fd;
-}
-
 _Noreturn static void print_and_exit(const char *text, bool settings)
 {
 	struct text more = {0};
@@ -83,45 +64,40 @@ _Noreturn static void print_and_exit(const char *text, bool settings)
 	exit(0);
 }
 
-static void take_option(struct options *o, int c, struct config *config)
+static enum rmq_error take_option(
+    struct options *o, int c, struct config *config, struct reason *why)
 {
-	struct reason why = {""};
+	enum rmq_error err = daemon_options_take(&o->common, c, optarg, why);
 
+	if (err != RMQ_E_NOTHING)
+		return err;
 	switch (c) {
 	case 'c':
 		o->config = optarg;
-		break;
-	case OPTION_READY_FD:
-		o->ready_fd = parse_fd(optarg);
-		break;
-	case 'q':
-		o->verbosity--;
-		break;
-	case 'v':
-		o->verbosity++;
-		break;
-	case 'h':
-		print_and_exit(usage, true);
-	case 'V':
-		print_and_exit(PROGRAM " " RMQ_VERSION "\n", false);
-	case '?':
-		bad_usage(NULL);
-	default:
-		if (config_option(config, c, optarg, &why))
-			bad_usage(why.text);
+		return RMQ_E_OK;
 	}
+	return config_option(config, c, optarg, why);
 }
 
 static struct options parse(int argc, char **argv, struct config *config)
 {
-	struct options o = {.ready_fd = -1};
+	struct options o = {.common = DAEMON_OPTIONS_NONE};
 	struct option all[OWN_OPTIONS + CONFIG_SETTINGS_COUNT + 1] = {0};
+	struct reason why = {""};
 	int c;
 
 	memcpy(all, own_options, sizeof(own_options));
 	config_options(all + OWN_OPTIONS);
-	while ((c = getopt_long(argc, argv, "c:qvhV", all, NULL)) != -1)
-		take_option(&o, c, config);
+	while ((c = getopt_long(argc, argv, "c:" DAEMON_OPTIONS_SHORT, all, NULL)) != -1) {
+		if (c == '?')
+			bad_usage(NULL);
+		if (take_option(&o, c, config, &why))
+			bad_usage(why.text);
+	}
+	if (o.common.help)
+		print_and_exit(usage, true);
+	if (o.common.version)
+		print_and_exit(PROGRAM " " RMQ_VERSION "\n", false);
 	if (optind < argc)
 		bad_usage("arguments are not wanted");
 	return o;
@@ -208,15 +184,6 @@ static void take_signals(struct gate *g)
 	}
 }
 
-static void say_ready(const struct gate *g, const struct options *o)
-{
-	if (ready_notify("READY=1") != 0)
-		log_notice("NOTIFY_SOCKET: %s", strerror(errno));
-	if (o->ready_fd >= 0 && ready_fd(o->ready_fd) != 0)
-		log_notice("--ready-fd: %s", strerror(errno));
-	log_info("%s: ready", g->config.name);
-}
-
 int main(int argc, char **argv)
 {
 	static struct gate gate;
@@ -227,7 +194,7 @@ int main(int argc, char **argv)
 	log_init(PROGRAM, 0);
 	config_init(&g->config);
 	struct options o = parse(argc, argv, &g->config);
-	log_init(PROGRAM, o.verbosity);
+	log_init(PROGRAM, o.common.verbosity);
 	signal(SIGPIPE, SIG_IGN);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		log_notice("no_new_privs: %s", strerror(errno));
@@ -242,7 +209,8 @@ int main(int argc, char **argv)
 	take_signals(g);
 	gate_start(g);
 	watch_open(&g->watch, g);
-	say_ready(g, &o);
+	daemon_options_ready(&o.common);
+	log_info("%s: ready", g->config.name);
 	uv_run(&g->loop, UV_RUN_DEFAULT);
 	/* Links' last bytes leave. */
 	uv_run(&g->loop, UV_RUN_NOWAIT);

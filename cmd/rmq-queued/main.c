@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <malloc.h>
@@ -13,9 +12,9 @@
 #include <unistd.h>
 
 #include "server.h"
+#include "sys/daemon_options.h"
 #include "sys/heap.h"
 #include "sys/journal_dir.h"
-#include "sys/ready.h"
 
 #define PROGRAM "rmq-queued"
 
@@ -30,33 +29,26 @@ static const char usage[] =
     "      --journal-fd N  the journal is at the other end of descriptor N, a socket\n"
     "  -l, --listen PATH   the socket for clients (default $XDG_RUNTIME_DIR/rmq/rmq.sock if\n"
     "                      that directory exists, else /run/rmq/rmq.sock; with COMMAND a\n"
-    "                      private one)\n"
-    "      --ready-fd N    write a newline to descriptor N when ready\n"
-    "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n"
+    "                      private one)\n" DAEMON_OPTIONS_HELP
     "COMMAND runs with RMQ_SERVERS set; the daemon ends after it, with its status.\n";
 
 struct options {
 	const char *directory;
 	const char *listen;
 	int journal_fd; /* -1: none, a child of ours is the journal */
-	int ready_fd;	/* -1: none */
 	bool init;
-	int verbosity;
+	struct daemon_options common;
 	char **command; /* NULL: none */
 };
 
-enum { OPTION_INIT = 256, OPTION_JOURNAL_FD, OPTION_READY_FD };
+enum { OPTION_INIT = 256, OPTION_JOURNAL_FD };
 
 static const struct option long_options[] = {
     {"dir", required_argument, NULL, 'd'},
     {"init", no_argument, NULL, OPTION_INIT},
     {"journal-fd", required_argument, NULL, OPTION_JOURNAL_FD},
     {"listen", required_argument, NULL, 'l'},
-    {"ready-fd", required_argument, NULL, OPTION_READY_FD},
-    {"quiet", no_argument, NULL, 'q'},
-    {"verbose", no_argument, NULL, 'v'},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},
+    DAEMON_OPTIONS_LONG,
     {NULL, 0, NULL, 0},
 };
 
@@ -68,33 +60,18 @@ _Noreturn static void bad_usage(const char *what)
 	exit(error_exit(RMQ_E_USAGE));
 }
 
-_Noreturn static void bad_usage_of(const char *option, const char *what)
+static enum rmq_error parse_socket(
+    const char *option, const char *text, int *fd, struct reason *why)
 {
-	char text[128];
-	snprintf(text, sizeof(text), "%s: %s", option, what);
-	bad_usage(text);
-}
-
-static int parse_fd(const char *option, const char *text)
-{
-	char *end;
-	errno = 0;
-	long fd = strtol(text, &end, 10);
-	if (errno != 0 || end == text || *end || fd < 0 || fd > INT32_MAX ||
-	    fcntl((int)fd, F_SETFD, FD_CLOEXEC) != 0)
-		bad_usage_of(option, "not an open descriptor");
-	return (int)fd;
-}
-
-static int parse_socket(const char *option, const char *text)
-{
-	int fd = parse_fd(option, text);
+	enum rmq_error err = daemon_options_fd(option, text, fd, why);
 	int type = 0, listens = 0;
 	socklen_t len = sizeof(int);
-	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_STREAM ||
-	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) != 0 || listens)
-		bad_usage_of(option, "not a connected stream socket");
-	return fd;
+	if (!err &&
+	    (getsockopt(*fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_STREAM ||
+		getsockopt(*fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) != 0 || listens))
+		return reason_set(
+		    why, RMQ_E_USAGE, "%s: not a connected stream socket", option);
+	return err;
 }
 
 _Noreturn static void print_and_exit(const char *text)
@@ -114,42 +91,43 @@ static void check(const struct options *o)
 		bad_usage("--journal-fd: not together with -d, --init or COMMAND");
 }
 
+static enum rmq_error take_option(struct options *o, int c, struct reason *why)
+{
+	switch (c) {
+	case 'd':
+		o->directory = optarg;
+		break;
+	case OPTION_INIT:
+		o->init = true;
+		break;
+	case 'l':
+		o->listen = optarg;
+		break;
+	case OPTION_JOURNAL_FD:
+		return parse_socket("--journal-fd", optarg, &o->journal_fd, why);
+	default:
+		return daemon_options_take(&o->common, c, optarg, why);
+	}
+	return RMQ_E_OK;
+}
+
 static struct options parse(int argc, char **argv)
 {
-	struct options o = {.journal_fd = -1, .ready_fd = -1};
+	struct options o = {.journal_fd = -1, .common = DAEMON_OPTIONS_NONE};
+	struct reason why;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "+d:l:qvhV", long_options, NULL)) != -1) {
-		switch (c) {
-		case 'd':
-			o.directory = optarg;
-			break;
-		case OPTION_INIT:
-			o.init = true;
-			break;
-		case 'l':
-			o.listen = optarg;
-			break;
-		case OPTION_JOURNAL_FD:
-			o.journal_fd = parse_socket("--journal-fd", optarg);
-			break;
-		case OPTION_READY_FD:
-			o.ready_fd = parse_fd("--ready-fd", optarg);
-			break;
-		case 'q':
-			o.verbosity--;
-			break;
-		case 'v':
-			o.verbosity++;
-			break;
-		case 'h':
-			print_and_exit(usage);
-		case 'V':
-			print_and_exit(PROGRAM " " RMQ_VERSION "\n");
-		default:
+	while ((c = getopt_long(
+		    argc, argv, "+d:l:" DAEMON_OPTIONS_SHORT, long_options, NULL)) != -1) {
+		if (c == '?')
 			bad_usage(NULL);
-		}
+		if (take_option(&o, c, &why))
+			bad_usage(why.text);
 	}
+	if (o.common.help)
+		print_and_exit(usage);
+	if (o.common.version)
+		print_and_exit(PROGRAM " " RMQ_VERSION "\n");
 	if (optind < argc)
 		o.command = argv + optind;
 	else if (strcmp(argv[optind - 1], "--") == 0)
@@ -236,15 +214,6 @@ static void open_listener(struct server *s, const struct options *o)
 	}
 }
 
-static void say_ready(struct server *s, const struct options *o)
-{
-	if (ready_notify("READY=1") != 0)
-		log_notice("NOTIFY_SOCKET: %s", strerror(errno));
-	if (o->ready_fd >= 0 && ready_fd(o->ready_fd) != 0)
-		log_notice("--ready-fd: %s", strerror(errno));
-	log_info("%s: ready", s->directory);
-}
-
 static void run_command(struct server *s, char **argv)
 {
 	char address[SOCKET_PATH_MAX + 16];
@@ -262,7 +231,7 @@ int main(int argc, char **argv)
 	heap_keep();
 	log_init(PROGRAM, 0);
 	struct options o = parse(argc, argv);
-	log_init(PROGRAM, o.verbosity);
+	log_init(PROGRAM, o.common.verbosity);
 	mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
 	signal(SIGPIPE, SIG_IGN);
 	sigprocmask(SIG_BLOCK, NULL, &s->mask);
@@ -279,7 +248,8 @@ int main(int argc, char **argv)
 		server_open(s, o.directory);
 	open_listener(s, &o);
 	server_start(s, take_signals(s));
-	say_ready(s, &o);
+	daemon_options_ready(&o.common);
+	log_info("%s: ready", s->directory);
 	if (o.command)
 		run_command(s, o.command);
 	return server_run(s);
