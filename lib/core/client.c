@@ -7,6 +7,7 @@
 #define RETRY_MAX_MS   1000
 #define QUICK_MAX_MS   4    /* the first attempt after a loss: not all clients at once */
 #define NOT_YET_MAX_MS 160  /* a quarter of it is added by chance */
+#define GREETING_MS    3000 /* for an answer to HELLO, if there is another contact point */
 #define ANSWER_MIN_MS  1000 /* for a connected daemon, when timeout_ms is 0 */
 #define REDIRECTS_MAX  8    /* in a row */
 
@@ -117,7 +118,17 @@ void client_connected(struct client *c, struct mono_time now)
 	assert(c->state == CONNECTING);
 	client_note_asking(c, now);
 	c->state = GREETING;
+	c->greeted = now;
 	client_send_hello(c);
+}
+
+/* A contact point that accepts and does not answer may be a process that stands still. */
+static uint64_t greeting_due_ms(const struct client *c)
+{
+	bool others = c->config.servers > 1 || c->redirect_len > 0;
+	if (c->state != GREETING || c->hang_up || !others)
+		return CLIENT_FOREVER;
+	return c->greeted.ms + GREETING_MS;
 }
 
 static void next_contact(struct client *c)
@@ -326,6 +337,8 @@ void client_tick(struct client *c, struct mono_time now)
 		give_up_waiting(c);
 		return;
 	}
+	if (now.ms >= greeting_due_ms(c))
+		c->hang_up = true;
 	if (c->blocked && now.ms >= c->blocked_until.ms)
 		c->blocked = false;
 	client_recv_tick(c, now);
@@ -342,6 +355,7 @@ uint64_t client_due_ms(const struct client *c, struct mono_time now)
 	uint64_t due = deadline_ms(c);
 	if (c->dead)
 		return CLIENT_FOREVER;
+	earlier(&due, greeting_due_ms(c));
 	if (c->state == APART && c->asking)
 		earlier(&due, c->retry_at.ms);
 	if (c->blocked)

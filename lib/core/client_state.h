@@ -87,6 +87,7 @@ struct client {
 	char redirect[UINT8_MAX];
 	size_t redirect_len;
 	struct mono_time retry_at;
+	struct mono_time greeted; /* HELLO was said */
 	struct mono_time quick_after; /* no quick attempt before that */
 
 	uint64_t session;

@@ -160,6 +160,8 @@ struct pollfd client_io_prepare(struct client_io *io, int *timeout_ms)
 {
 	struct mono_time now = clock_mono();
 	client_tick(io->client, now);
+	if (io->fd >= 0 && client_hangs_up(io->client))
+		disconnect(io);
 	try_connect(io, now);
 	/* A connection that failed may have been the last one to try. */
 	client_tick(io->client, now);

@@ -681,6 +681,32 @@ static void not_yet_goes_to_the_next_contact_point_and_is_no_progress(void **sta
 	assert_story("fatal 10; ");
 }
 
+static void a_contact_point_that_does_not_answer_is_left_for_the_next_one(void **state)
+{
+	(void)state;
+	struct client_target target;
+	setup_config(&(struct client_config){2, 16, 30000, 7, false});
+	send_text(5, "a");
+	connect_at(5);
+	assert_int_equal(client_due_ms(client, NOW(5)), 3000);
+	client_tick(client, NOW(3004));
+	assert_false(client_hangs_up(client));
+	client_tick(client, NOW(3005));
+	assert_true(client_hangs_up(client));
+	client_disconnected(client, NOW(3005));
+	assert_true(client_connect(client, NOW(3005), &target));
+	assert_int_equal(target.server, 1);
+}
+
+static void the_only_contact_point_is_waited_for(void **state)
+{
+	(void)state;
+	send_text(5, "a");
+	connect_at(5);
+	client_tick(client, NOW(29000));
+	assert_false(client_hangs_up(client));
+}
+
 static void a_timeout_of_0_tries_each_contact_point_once(void **state)
 {
 	(void)state;
@@ -876,6 +902,8 @@ int main(void)
 	    T(a_daemon_that_ends_again_and_again_is_not_asked_at_once_each_time),
 	    T(not_yet_is_come_back_to_in_its_time_and_within_200_ms),
 	    T(not_yet_goes_to_the_next_contact_point_and_is_no_progress),
+	    T(a_contact_point_that_does_not_answer_is_left_for_the_next_one),
+	    T(the_only_contact_point_is_waited_for),
 	    T(a_timeout_of_0_tries_each_contact_point_once),
 	    T(a_lease_is_vouched_for_from_its_stamp_for_its_length),
 	    T(extend_is_sent_every_third_of_a_lease_while_something_is_held),
