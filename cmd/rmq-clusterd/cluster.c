@@ -15,7 +15,9 @@
 
 static const char *problem(const struct cluster *c)
 {
-	if (c->join.asking && c->join.refused[0])
+	if (c->status.gone)
+		return "this node " PEERS_REMOVED_TEXT;
+	if (!peers_member(c) && c->join.refused[0])
 		return c->join.refused;
 	for (unsigned i = 0; i < c->peers.count; i++) {
 		if (c->peers.list[i]->refused[0])

@@ -136,15 +136,36 @@ static void transfer(struct cluster *c, struct command *m)
 		end(c, m, err, "it is no voter");
 }
 
-static const char *refusal(const struct command *m, enum rmq_error err, char *text, size_t cap)
+/* Who it is that asks to be taken in, if it is not the one that was admitted. */
+static void mistaken(
+    const struct cluster *c, const struct raft_member *m, char *text, size_t cap)
+{
+	const struct raft_config *config = c->status.config;
+	const struct raft_member *keyed = raft_config_find_key(config, m->key),
+				 *same = raft_config_find(config, m->id);
+
+	if (!keyed)
+		snprintf(text, cap, "%s was admitted with another key", m->name);
+	else if (strcmp(keyed->name, m->name) != 0)
+		snprintf(text, cap, "the key of %s was admitted as %s", m->name, keyed->name);
+	else if (same && same != keyed)
+		snprintf(text, cap,
+		    "the data directory of %s is a copy of that of %s: it needs a new one",
+		    m->name, same->name);
+	else
+		snprintf(text, cap,
+		    "%s is a member with another data directory; remove it first: "
+		    "rmq-cluster leave %s",
+		    m->name, m->name);
+}
+
+static const char *refusal(const struct cluster *c, const struct command *m, enum rmq_error err,
+    char *text, size_t cap)
 {
 	const char *name = m->member.name;
 
 	if (err == RMQ_E_EXISTS && m->type == NODE_COMMAND_TAKE_IN)
-		snprintf(text, cap,
-		    "%s is a member with another data directory; remove it first: "
-		    "rmq-cluster leave %s",
-		    name, name);
+		mistaken(c, &m->member, text, cap);
 	else if (err == RMQ_E_EXISTS)
 		snprintf(text, cap, "%s has another key, or the key has another name", name);
 	else if (err == RMQ_E_NOTHING && m->type == NODE_COMMAND_TAKE_IN)
@@ -177,7 +198,7 @@ static void change(struct cluster *c, struct command *m)
 	if (err == RMQ_E_BUSY)
 		return;
 	if (err) {
-		end(c, m, err, refusal(m, err, text, sizeof(text)));
+		end(c, m, err, refusal(c, m, err, text, sizeof(text)));
 		return;
 	}
 	m->state = COMMAND_COMMITS;
@@ -344,12 +365,10 @@ static void join_in(struct cluster *c, struct command *m, const char *address)
 
 	m->state = COMMAND_JOINS;
 	m->deadline_ms = UINT64_MAX;
-	if (peers_member(c)) {
-		end(c, m, RMQ_E_OK, "");
-		return;
-	}
 	err = join_begin(c, address, &why);
-	if (err)
+	if (!err && peers_member(c))
+		end(c, m, RMQ_E_OK, "");
+	else if (err)
 		end(c, m, err, why.text);
 }
 

@@ -185,7 +185,7 @@ static void hello(struct inlet *i, struct slice payload)
 		return;
 	}
 	if (!member)
-		err = reason_set(&why, RMQ_E_DENIED, "it was removed from the cluster");
+		err = reason_set(&why, RMQ_E_DENIED, "it " PEERS_REMOVED_TEXT);
 	else if (m.version != NODE_VERSION)
 		err = reason_set(&why, RMQ_E_VERSION, "protocol version %u is not known",
 		    (unsigned)m.version);

@@ -7,6 +7,7 @@
 #include "state.h"
 
 static void next(struct cluster *c, uint64_t pause_ms);
+static void wake(struct cluster *c, uint64_t ms);
 
 static void hang_up(struct join *j)
 {
@@ -23,6 +24,7 @@ void join_cancel(struct cluster *c)
 	cluster_changed(c);
 }
 
+/* Why it was not taken in, or what hinders it; said once. */
 static void remember(struct cluster *c, const char *who, const char *why)
 {
 	char text[TEXT_MAX + 1];
@@ -168,20 +170,23 @@ static void on_timer(uv_timer_t *timer)
 	/* The one that is asked does not answer. */
 	c->join.next += c->join.dialer != NULL;
 	ask(c);
-	uv_timer_start(timer, on_timer, JOIN_TRY_MS, 0);
+	wake(c, JOIN_TRY_MS);
+}
+
+/* After that time, or when it is too late. */
+static void wake(struct cluster *c, uint64_t ms)
+{
+	uint64_t now = cluster_now(c), left = c->join.give_up > now ? c->join.give_up - now : 0;
+
+	uv_timer_start(&c->join.timer, on_timer, ms < left ? ms : left, 0);
 }
 
 /* The next seed, after a pause. */
 static void next(struct cluster *c, uint64_t pause_ms)
 {
-	struct join *j = &c->join;
-	uint64_t now = cluster_now(c);
-
-	hang_up(j);
-	j->next++;
-	if (j->give_up > now && j->give_up - now < pause_ms)
-		pause_ms = j->give_up - now;
-	uv_timer_start(&j->timer, on_timer, pause_ms, 0);
+	hang_up(&c->join);
+	c->join.next++;
+	wake(c, pause_ms);
 }
 
 /* Also not one that may not be one: it would lose what it holds. */
@@ -218,7 +223,7 @@ static void begin(struct cluster *c, bool by_command)
 			 : cluster_now(c) + c->config.join_timeout;
 	j->next = 0;
 	ask(c);
-	uv_timer_start(&j->timer, on_timer, JOIN_TRY_MS, 0);
+	wake(c, JOIN_TRY_MS);
 	cluster_changed(c);
 }
 
@@ -234,6 +239,16 @@ static enum rmq_error parse_seed(const char *text, struct config_seed *seed, str
 	return err ? reason_set(why, err, "%s: %s", text, what) : RMQ_E_OK;
 }
 
+static enum rmq_error is_with(const struct cluster *c, const char *name, struct reason *why)
+{
+	uint64_t index;
+
+	if (raft_config_find_name(peers_view(c, &index), name))
+		return RMQ_E_OK;
+	return reason_set(
+	    why, RMQ_E_EXISTS, "this node is a member of a cluster without %s", name);
+}
+
 enum rmq_error join_begin(struct cluster *c, const char *address, struct reason *why)
 {
 	struct join *j = &c->join;
@@ -244,6 +259,8 @@ enum rmq_error join_begin(struct cluster *c, const char *address, struct reason 
 		seeds.count = 1;
 		err = parse_seed(address, &seeds.seeds[0], why);
 	}
+	if (!err && peers_member(c))
+		return address[0] ? is_with(c, seeds.seeds[0].name, why) : RMQ_E_OK;
 	if (err)
 		return err;
 	if (seeds.count == 0)
@@ -296,7 +313,7 @@ void join_start(struct cluster *c)
 	if (peers_member(c) || c->join.seeds.count == 0)
 		return;
 	if (may_join(c, &why))
-		log_notice("does not join: %s", why.text);
+		remember(c, "does not join", why.text);
 	else
 		begin(c, false);
 }

@@ -27,7 +27,7 @@ struct join {
 	bool by_command;  /* an administrator waits for it; else time-out ends the process */
 	struct link_dialer *dialer;
 	uv_timer_t timer;
-	char refused[TEXT_MAX + 1]; /* what the last seed said; "" */
+	char refused[TEXT_MAX + 1]; /* what the last seed said, or why none is asked; "" */
 };
 
 /* Reads the keys of the seeds.  0, or an exit status; what is wrong was said. */
@@ -36,7 +36,8 @@ int join_open(struct cluster *c);
 void join_start(struct cluster *c);
 /*
  * Asks NAME@HOST:PORT, or the configured seeds if it is empty.  RMQ_E_CONFIG: no seeds, or no
- * key for them; RMQ_E_USAGE: no address; RMQ_E_EXISTS: the log holds a queue of its own.
+ * key for them; RMQ_E_USAGE: no address; RMQ_E_EXISTS: the log holds a queue of its own, or
+ * this node is a member of a cluster that does not have NAME.  Nothing is to be done if it has.
  */
 enum rmq_error join_begin(struct cluster *c, const char *address, struct reason *why)
     __attribute__((warn_unused_result));

@@ -136,7 +136,7 @@ static void do_action(struct cluster *c, const struct raft_action *a, struct sou
 		do_role(c);
 		break;
 	case RAFT_GONE:
-		log_notice("this node was removed from the cluster");
+		log_notice("this node " PEERS_REMOVED_TEXT);
 		cluster_changed(c);
 		break;
 	case RAFT_FATAL:

@@ -7,6 +7,9 @@
 #include "node.h"
 #include "state.h"
 
+/* So often in a row it is no chance. */
+#define STRANGE_MIN 3
+
 static void send_hello(struct outlet *o)
 {
 	struct peer *p = o->peer;
@@ -51,6 +54,7 @@ static void welcome(struct outlet *o, struct slice payload)
 		return;
 	}
 	o->welcomed = true;
+	o->strange = 0;
 	p->refused[0] = '\0';
 	cluster_changed(c);
 	c->peers.told.bytes = UINT64_MAX; /* it has to be told */
@@ -59,6 +63,16 @@ static void welcome(struct outlet *o, struct slice payload)
 	if (cluster_leads(c))
 		node_reset(c, p->member.id);
 	peers_hint(c, m.config_index, &config);
+}
+
+/* Why the peer does not want us; said once. */
+static void remember(struct peer *p, const char *text)
+{
+	if (strcmp(text, p->refused) == 0)
+		return;
+	snprintf(p->refused, sizeof(p->refused), "%s", text);
+	log_notice("%s", text);
+	cluster_changed(p->cluster);
 }
 
 static void refused(struct outlet *o, struct slice payload)
@@ -71,16 +85,35 @@ static void refused(struct outlet *o, struct slice payload)
 		link_conn_cut(o->conn);
 		return;
 	}
-	memcpy(text, m.text.data, m.text.len);
-	text[m.text.len] = '\0';
-	if (strcmp(text, p->refused) != 0) {
-		memcpy(p->refused, text, sizeof(text));
-		log_notice("%s refuses this node: %s", p->member.name, text);
-		cluster_changed(p->cluster);
-	}
+	snprintf(text, sizeof(text), "%s refuses this node: %.*s", p->member.name,
+	    (int)m.text.len, (const char *)m.text.data);
+	remember(p, text);
 	/* What this disk has forgotten it may have promised. */
 	if (m.code == RMQ_E_CORRUPT)
 		cluster_die(p->cluster, error_exit(RMQ_E_CORRUPT));
+}
+
+/*
+ * That nobody answers is no news.  That who answers does not know us, or is someone else, is,
+ * unless it is about to begin or to end.
+ */
+static void on_failed(void *arg, enum rmq_error err, const char *why)
+{
+	struct outlet *o = arg;
+	struct peer *p = o->peer;
+	char text[TEXT_MAX + 1];
+
+	if (err == RMQ_E_DENIED || err == RMQ_E_PROTOCOL) {
+		snprintf(text, sizeof(text), "%s: %s", p->member.name, why);
+		if (++o->strange >= STRANGE_MIN)
+			remember(p, text);
+		return;
+	}
+	if (o->strange >= STRANGE_MIN) {
+		p->refused[0] = '\0';
+		cluster_changed(p->cluster);
+	}
+	o->strange = 0;
 }
 
 static void on_frame(void *arg, struct link_conn *conn, const struct frame *f)
@@ -118,6 +151,7 @@ void outlet_open(struct outlet *o, struct peer *p, enum link_role role)
 	    .name = slice_str(p->member.name),
 	    .role = role,
 	    .events = {.up = on_up, .frame = on_frame, .down = on_down},
+	    .failed = on_failed,
 	    .arg = o,
 	};
 	const char *why;

@@ -14,6 +14,7 @@ struct outlet {
 	struct link_dialer *dialer;
 	struct link_conn *conn; /* NULL: not up */
 	bool welcomed;
+	unsigned strange; /* dialled in a row, and who answered did not know us, or we not it */
 };
 
 void outlet_open(struct outlet *o, struct peer *p, enum link_role role);

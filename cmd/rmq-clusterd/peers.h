@@ -33,6 +33,8 @@ struct peer {
 
 /* Members that were removed while this process ran, and are told so when they call. */
 #define PEERS_REMOVED 16
+#define PEERS_REMOVED_TEXT \
+	"was removed from the cluster; with a new data directory it can be admitted again"
 
 struct peers {
 	struct link_net *net;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -21,9 +22,17 @@ static void reset_signals(const struct child_spec *spec)
 	sigprocmask(SIG_SETMASK, spec->mask, NULL);
 }
 
-/* Keeps 0, 1, 2; the pipe that reports a failed exec closes by itself. */
+/*
+ * Keeps 0, 1, 2; the pipe that reports a failed exec closes by itself.  What a supervisor says
+ * by the environment is said to us: a servant that reported itself ready would speak for us.
+ */
 static int confine(void)
 {
+	static const char *const ours[] = {
+	    "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"};
+
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		unsetenv(ours[i]);
 	umask(077);
 	if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) != 0 && errno != ENOSYS)
 		return -1;

@@ -16,8 +16,10 @@ struct child_spec {
 	int extra_fd;	   /* becomes descriptor CHILD_EXTRA_FD; 0: none */
 	/*
 	 * A servant keeps on through signals to our process group, has no descriptor but
-	 * these and 1 and 2, makes files for its user only, gains no privileges and dies with
-	 * us. Otherwise the child gets what we were started with, and SIGTERM when we die.
+	 * these and 1 and 2, and nothing of what a supervisor tells us by the environment
+	 * (NOTIFY_SOCKET, LISTEN_FDS); makes files for its user only, gains no privileges and
+	 * dies with us. Otherwise the child gets what we were started with, and SIGTERM when we
+	 * die.
 	 */
 	bool servant;
 	bool drains;		     /* a servant that SIGTERM is meant for after all */

@@ -326,6 +326,9 @@ enum rmq_error config_check(struct config *c, uint64_t wanted, struct reason *wh
 		if (!settings[i].standard && ((wanted & ~addresses) >> i & 1))
 			return wrong(why, setting, "is missing");
 	}
+	/* Clients are told it, wherever they are. */
+	if (socket_address_absolute(&c->queue_socket, &what))
+		return wrong(why, CONFIG_SETTING_queue_socket, what);
 	enum rmq_error err =
 	    advertise(c, CONFIG_SETTING_advertise, &c->listen, &c->advertise, wanted, why);
 	if (!err)

@@ -118,9 +118,9 @@ enum rmq_error config_parse(struct config *c, struct slice bytes, const char *pa
 
 /*
  * Completes it: defaults; `advertise` and `gate_advertise` are what `listen` and `gate_listen`
- * are if those name one address; sockets are where socket_address_runtime() has them.
- * RMQ_E_CONFIG: one of the set `wanted` is missing, or values do not fit each other; *why
- * names the setting.
+ * are if those name one address; sockets are where socket_address_runtime() has them;
+ * the path of `queue_socket` becomes an absolute one.  RMQ_E_CONFIG: one of the set `wanted` is
+ * missing, or values do not fit each other; *why names the setting.
  */
 enum rmq_error config_check(struct config *c, uint64_t wanted, struct reason *why)
     __attribute__((warn_unused_result));

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -39,6 +40,21 @@ static enum rmq_error address_set(
 enum rmq_error socket_address_path(struct socket_address *a, const char *path, const char **why)
 {
 	return address_set(a, path, strlen(path), why);
+}
+
+enum rmq_error socket_address_absolute(struct socket_address *a, const char **why)
+{
+	char path[PATH_MAX + SOCKET_PATH_MAX + 2];
+
+	if (a->path[0] == '/')
+		return RMQ_E_OK;
+	if (!getcwd(path, PATH_MAX)) {
+		*why = "cannot tell the working directory";
+		return RMQ_E_IO;
+	}
+	size_t len = strlen(path);
+	len += (size_t)snprintf(path + len, sizeof(path) - len, "/%s", a->path);
+	return address_set(a, path, len, why);
 }
 
 enum rmq_error socket_address_parse(

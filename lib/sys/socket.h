@@ -36,6 +36,13 @@ enum rmq_error socket_address_path(struct socket_address *a, const char *path, c
     __attribute__((warn_unused_result));
 
 /*
+ * Makes its path an absolute one, as it is from here, for those who are elsewhere.
+ * RMQ_E_USAGE: that is longer than SOCKET_PATH_MAX; RMQ_E_IO: where we are cannot be told.
+ */
+enum rmq_error socket_address_absolute(struct socket_address *a, const char **why)
+    __attribute__((warn_unused_result));
+
+/*
  * Takes the first address from a comma-separated list (`unix:/path[,…]`) and sets
  * *list behind it and its comma, or to NULL if it was the last.  RMQ_E_USAGE: it is
  * not an address that this version knows, *why says what is wrong.

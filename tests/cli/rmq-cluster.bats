@@ -447,6 +447,8 @@ key_of() {
 	on 1 wait available
 	on 1 is-leader
 	RMQ_SERVERS=unix:queue1.sock timeout 20 rmq-recv --drain jobs | cmp - <(seq 1000)
+	# It is told as clients elsewhere can use it.
+	[ "$(on 1 status -o queue-socket)" = "$PWD/queue1.sock" ]
 	run on 1 transfer n2
 	assert_failure 1
 	run on 1 leave n2

@@ -76,6 +76,21 @@ logged() {
 	[ ! -e n1 ]
 }
 
+@test "clusterd: each bad line of the settings is named by file and line, 78" {
+	settings
+	local line
+	for line in "name = n2" "heartbeat = 1ms" "seeds = n2" "colour = blue" "[section]" "name" \
+		"election-timeout = soon" "roles = leader" "advertise = nowhere"; do
+		{ cat n1.conf && echo "$line"; } >bad.conf
+		run -78 rmq-clusterd -c bad.conf -d n1 --init
+		assert_line --index 0 --partial "rmq-clusterd: bad.conf:6: "
+		[ "${#lines[@]}" -eq 1 ]
+	done
+	run -78 rmq-clusterd -c n1.conf -d n1 --init --heartbeat 400ms
+	assert_line --partial "election-timeout: is less than two heartbeats"
+	[ ! -e n1 ]
+}
+
 @test "clusterd: a key that others may read is not used, 77" {
 	settings
 	chmod 644 n1.key

@@ -185,6 +185,30 @@ anon_kib() {
 	assert_success
 }
 
+@test "rmq-gated: when rmq-clusterd dies clients are told to come back, until it is there again" {
+	start_queue q
+	node n1
+	members n1 n1
+	tell n1 "leader n1" "role leader" "serve q.sock"
+	gate n1
+	rmq-send -S unix:n1.sock jobs one
+	kill -9 "$NODE_PID"
+	wait "$NODE_PID" || :
+	come_back() {
+		"$RAWCLIENT" n1.sock hello 0 eof | grep -q NOT_YET
+	}
+	wait_until 20 come_back
+	wait_until 20 logged "hung up" n1.log
+	kill -0 "$GATE_PID"
+	rm n1.in
+	node n1
+	members n1 n1
+	tell n1 "leader n1" "role leader" "serve q.sock"
+	rmq-send -S unix:n1.sock jobs two
+	run rmq-recv -S unix:n1.sock --drain jobs
+	assert_output $'one\ntwo'
+}
+
 @test "rmq-gated: where the queue is, clients are redirected to it" {
 	start_queue q
 	node n1

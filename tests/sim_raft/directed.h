@@ -15,6 +15,7 @@
 	X(a_term_has_one_vote_in_a_transfer_too) \
 	X(commit_is_capped_by_what_this_message_compared) \
 	X(an_answer_of_an_older_term_is_dropped) \
+	X(a_record_of_an_older_term_is_refused) \
 	X(one_change_at_a_time) \
 	X(a_change_that_was_not_committed_is_rolled_back) \
 	X(a_wiped_node_is_another_one) \
@@ -38,6 +39,7 @@
 	X(a_refusal_waits_for_its_term) \
 	X(a_full_follower_keeps_its_place) \
 	X(a_follower_that_lags_catches_up_under_load) \
+	X(a_catch_up_that_is_cut_at_every_tenth_goes_on) \
 	X(a_read_that_was_lost_is_asked_for_again) \
 	X(a_removed_node_is_told_and_rests) \
 	X(a_transfer_repeats_its_go) \

@@ -287,6 +287,40 @@ void directed_a_follower_that_lags_catches_up_under_load(struct sim *s)
 	must(net.count[2].messages - before < 300);
 }
 
+/* Both sides learn that the connection broke, and every other time one of them dies with it. */
+void directed_a_catch_up_that_is_cut_at_every_tenth_goes_on(struct sim *s)
+{
+	directed_begin(s, 3);
+	struct node *away = &s->nodes[2];
+	node_crash(s, away);
+	for (unsigned i = 0; i < 400; i++) {
+		must(directed_propose(s, 0, BIG) == RMQ_E_OK);
+		directed_flow(s, N(0) | N(1));
+	}
+	directed_lose(s, ALL, ALL);
+	node_start(s, away);
+	uint64_t begin = away->disk.last, term = directed_status(s, 0).term;
+	uint64_t all = directed_status(s, 0).last.index - begin;
+	for (unsigned cut = 1; cut < 10; cut++) {
+		uint64_t had = away->disk.last;
+		net.limit = begin + all * cut / 10;
+		directed_pass(s, ALL, s->election_ms);
+		must(away->disk.last > had && away->disk.last <= net.limit);
+		directed_lose(s, ALL, ALL);
+		if (cut % 2) {
+			node_crash(s, away);
+			node_start(s, away);
+		}
+		(void)!node_step(s, away,
+		    &(struct raft_event){.type = RAFT_EVENT_RESET, .id = s->nodes[0].id});
+		(void)!node_step(s, &s->nodes[0],
+		    &(struct raft_event){.type = RAFT_EVENT_RESET, .id = away->id});
+	}
+	net.limit = 0;
+	directed_pass(s, ALL, s->election_ms);
+	must(away->disk.last == begin + all && directed_status(s, 0).term == term);
+}
+
 void directed_a_read_that_was_lost_is_asked_for_again(struct sim *s)
 {
 	directed_begin(s, 3);

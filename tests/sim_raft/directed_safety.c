@@ -190,6 +190,28 @@ void directed_an_answer_of_an_older_term_is_dropped(struct sim *s)
 	must(directed_peer(s, 0, 2).match == 0);
 }
 
+/* What a leader has sent arrives once another one leads: it would be stored, and fits. */
+void directed_a_record_of_an_older_term_is_refused(struct sim *s)
+{
+	directed_begin(s, 3);
+	uint64_t term = directed_status(s, 0).term;
+	must(directed_propose(s, 0, 100) == RMQ_E_OK);
+	node_reads(s, &s->nodes[0]);
+	struct packet *late = directed_take(s, 0, 2, RAFT_APPEND);
+	must(late && late->m.run_count == 1 && late->m.term == term);
+	directed_lose(s, ALL, ALL);
+	net.no_records = true;
+	directed_elect(s, 1, N(1) | N(2));
+	uint64_t stores = s->nodes[2].stores, last = s->nodes[2].view.last;
+	must(late->m.place.index == last);
+	node_deliver(s, late);
+	must(s->nodes[2].stores == stores && s->nodes[2].view.last == last);
+	struct packet *answer = directed_take(s, 2, 0, RAFT_APPENDED);
+	must(answer && !answer->m.ok && answer->m.term > term);
+	node_deliver(s, answer);
+	must(directed_status(s, 0).role == RAFT_FOLLOWER);
+}
+
 void directed_one_change_at_a_time(struct sim *s)
 {
 	directed_begin(s, 3);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <sodium.h>
@@ -95,6 +96,24 @@ static void every_setting_can_be_set_in_the_file_and_as_an_option(void **state)
 	assert_int_equal(config.roles, 0);
 	assert_int_equal(config.election_timeout, 400);
 	assert_string_equal(config.control.path, "c");
+}
+
+static void clients_can_use_the_queue_socket_from_anywhere(void **state)
+{
+	char here[PATH_MAX], want[PATH_MAX + 16], line[128];
+	(void)state;
+	assert_non_null(getcwd(here, sizeof(here)));
+	assert_int_equal(chdir("/tmp"), 0);
+	enum rmq_error err = with("queue-socket = run/q\n");
+	snprintf(want, sizeof(want), "/tmp/run/q");
+	assert_int_equal(err, RMQ_E_OK);
+	assert_string_equal(config.queue_socket.path, want);
+	/* As long as it may be, but not from here. */
+	snprintf(line, sizeof(line), "queue-socket = %0*d\n", SOCKET_PATH_MAX, 0);
+	assert_int_equal(with(line), RMQ_E_CONFIG);
+	assert_string_equal(
+	    why.text, "queue-socket: the socket's path is longer than 107 bytes");
+	assert_int_equal(chdir(here), 0);
 }
 
 static void what_is_not_set_has_its_default(void **state)
@@ -315,6 +334,7 @@ int main(void)
 	}
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(every_setting_can_be_set_in_the_file_and_as_an_option),
+	    cmocka_unit_test(clients_can_use_the_queue_socket_from_anywhere),
 	    cmocka_unit_test(what_is_not_set_has_its_default),
 	    cmocka_unit_test(an_option_outdoes_the_file_which_must_be_right_all_the_same),
 	    cmocka_unit_test(errors_name_file_line_and_setting),
