@@ -6,13 +6,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "node.h"
 #include "queue.h"
 #include "state.h"
 #include "sys/child.h"
+#include "sys/socket.h"
 
 #define PROGRAM "rmq-queued"
 
@@ -226,14 +226,16 @@ static int spawn(struct cluster *c, int journal, int ready)
 static void start(struct cluster *c)
 {
 	struct supervisor *s = &c->supervisor;
-	int journal[2], ready[2], err = 0;
+	int journal[2], ready[2];
 
 	s->started_ms = cluster_now(c);
 	s->why = NULL;
 	s->term = c->status.term;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, journal) != 0 ||
-	    pipe2(ready, O_CLOEXEC) != 0) {
-		log_error("socketpair: %s", strerror(errno));
+	int err = socket_wide_pair(journal);
+	if (!err && pipe2(ready, O_CLOEXEC) != 0)
+		err = errno;
+	if (err) {
+		log_error("cannot run " PROGRAM ": %s", strerror(err));
 		cluster_die(c, error_exit(RMQ_E_IO));
 	}
 	int failed = spawn(c, journal[1], ready[1]);

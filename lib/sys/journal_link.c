@@ -6,9 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include "sys/socket.h"
 
 #define PROGRAM	   "rmq-journal"
 #define WRITEV_MAX 64
@@ -348,11 +349,12 @@ int journal_link_spawn(struct journal_link *l, const struct journal_link_host *h
 	int pair[2];
 
 	journal_link_attach(l, host, -1);
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-		lose(l, error_exit(RMQ_E_JOURNAL_LOST), strerror(errno));
+	int err = socket_wide_pair(pair);
+	if (err) {
+		lose(l, error_exit(RMQ_E_JOURNAL_LOST), strerror(err));
 		return error_exit(RMQ_E_JOURNAL_LOST);
 	}
-	int err = journal_link_run("serve", directory, pair[1], spec, &l->pid);
+	err = journal_link_run("serve", directory, pair[1], spec, &l->pid);
 	close(pair[1]);
 	l->fd = pair[0];
 	if (err) {

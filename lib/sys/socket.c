@@ -15,7 +15,8 @@
 
 #include "core/units.h"
 
-#define BACKLOG 1024
+#define BACKLOG	   1024
+#define WIDE_BYTES (1 << 20)
 
 static_assert(SOCKET_PATH_MAX + 1 == sizeof(((struct sockaddr_un *)0)->sun_path),
     "the longest path fits into the kernel's address");
@@ -280,4 +281,16 @@ int socket_host_resolve(const struct socket_host *h, int flags, struct addrinfo 
 bool socket_host_any(const struct socket_host *h)
 {
 	return strcmp(h->host, "0.0.0.0") == 0 || strcmp(h->host, "::") == 0;
+}
+
+int socket_wide_pair(int fds[2])
+{
+	const int bytes = WIDE_BYTES;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
+		return errno;
+	/* The kernel's limit counts if it is lower. */
+	for (int i = 0; i < 2; i++)
+		(void)setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+	return 0;
 }

@@ -112,4 +112,10 @@ int socket_host_resolve(const struct socket_host *h, int flags, struct addrinfo 
 /* Whether it stands for all addresses of a machine: 0.0.0.0, [::]. */
 bool socket_host_any(const struct socket_host *h);
 
+/*
+ * A pair of stream sockets for much data, closed on exec: while one side is busy, the other can
+ * send about a megabyte, or what the kernel allows, without waiting.  0, else errno.
+ */
+int socket_wide_pair(int fds[2]) __attribute__((warn_unused_result));
+
 #endif
