@@ -34,7 +34,8 @@ struct program {
 
 static void print_text(struct text *out)
 {
-	fwrite(out->data, 1, out->len, stdout);
+	if (out->len > 0)
+		fwrite(out->data, 1, out->len, stdout);
 	text_deinit(out);
 }
 

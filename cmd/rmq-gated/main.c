@@ -53,10 +53,10 @@ _Noreturn static void print_and_exit(const char *text, bool settings)
 {
 	struct text more = {0};
 
+	text_put_str(&more, text);
 	if (settings)
 		config_help(&more);
-	if (fputs(text, stdout) == EOF || fwrite(more.data, 1, more.len, stdout) != more.len ||
-	    fflush(stdout) != 0) {
+	if (fwrite(more.data, 1, more.len, stdout) != more.len || fflush(stdout) != 0) {
 		log_error("stdout: %s", strerror(errno));
 		exit(error_exit(RMQ_E_IO));
 	}

@@ -87,7 +87,8 @@ static enum rmq_error open_table(struct admin *a, struct request *q, const char 
 
 static void print_text(struct text *out)
 {
-	fwrite(out->data, 1, out->len, stdout);
+	if (out->len > 0)
+		fwrite(out->data, 1, out->len, stdout);
 	text_deinit(out);
 }
 
