@@ -170,7 +170,8 @@ offset_of() {
 	kill -KILL "$FEED"
 	wait "$FEED" || true
 	FEED=
-	wait_for "! kill -0 $serve 2>/dev/null"
+	# Also when nobody waits for it: not every first process of a container does.
+	wait_for "! grep -q '^State:[[:space:]]*[^ZX[:space:]]' /proc/$serve/status 2>/dev/null"
 	run -0 feed 'text after'
 }
 
