@@ -517,7 +517,7 @@ each_command_says() {
 	replica_feed q 3
 	run -78 journal_feed q </dev/null
 	run -78 --separate-stderr rmq-queued -d q -l sock
-	assert_equal "${stderr_lines[-1]}" 'rmq-queued: q: directory belongs to a cluster: run rmq-clusterd'
+	[[ $stderr == *'rmq-queued: q: directory belongs to a cluster: run rmq-clusterd'* ]]
 }
 
 @test "journal dump, stat, verify: members and NOOPs, and what the node knows" {
