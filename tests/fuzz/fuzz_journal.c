@@ -5,6 +5,7 @@
  * that what is behind that is reached.
  */
 #include "fuzz.h"
+#include "fuzz_dir.h"
 
 #include <stdio.h>
 #include <sys/socket.h>
@@ -85,17 +86,6 @@ static void check(const char *dir)
 	store_reader_close(r);
 }
 
-static void remove_dir(const char *dir)
-{
-	static const char *const names[] = {"data.mdb", "lock.mdb", "identity"};
-	char path[256];
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
-		unlink(path);
-	}
-	rmdir(dir);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char dir[64];
@@ -111,7 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	enum rmq_error err = serve(dir, size - 1);
 	assert(!err || err == RMQ_E_PROTOCOL || err == RMQ_E_VERSION);
 	check(dir);
-	remove_dir(dir);
+	fuzz_dir_remove(dir);
 	return 0;
 }
 

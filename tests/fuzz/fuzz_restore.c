@@ -4,6 +4,7 @@
  * reached.
  */
 #include "fuzz.h"
+#include "fuzz_dir.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -70,17 +71,6 @@ static int run(int (*command)(int, char **), const char *name, const char *dir, 
 	return status;
 }
 
-static void remove_dir(const char *dir)
-{
-	static const char *const names[] = {"data.mdb", "lock.mdb", "identity"};
-	char path[256];
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
-		unlink(path);
-	}
-	rmdir(dir);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char dir[64];
@@ -102,7 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert((access(dir, F_OK) == 0) == (status == 0));
 	if (status == 0)
 		assert(run(command_verify, "verify", dir, -1) == 0);
-	remove_dir(dir);
+	fuzz_dir_remove(dir);
 	return 0;
 }
 

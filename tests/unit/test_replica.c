@@ -55,10 +55,9 @@ static void serve(int fd)
 	_exit((int)err);
 }
 
-static struct journal_opened_info start(void)
+/* A journal in a child process; our end of its socket. */
+static int serve_child(void)
 {
-	static const struct journal_link_host host = {NULL, on_frame, on_lost};
-	struct journal_opened_info info;
 	int pair[2];
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	server = fork();
@@ -67,9 +66,17 @@ static struct journal_opened_info start(void)
 		serve(pair[1]);
 	}
 	close(pair[1]);
+	return pair[0];
+}
+
+static struct journal_opened_info start(void)
+{
+	static const struct journal_link_host host = {NULL, on_frame, on_lost};
+	struct journal_opened_info info;
+	int fd = serve_child();
 	stored = 0;
 	lost = false;
-	journal_link_attach(&link_, &host, pair[0]);
+	journal_link_attach(&link_, &host, fd);
 	assert_int_equal(journal_link_open(&link_, true, &info), 0);
 	assert_int_equal(uv_loop_init(&loop), 0);
 	assert_int_equal(journal_link_start(&link_, &loop), 0);
@@ -419,15 +426,8 @@ static int open_alone(void)
 {
 	static const struct journal_link_host host = {NULL, on_frame, on_lost};
 	struct journal_opened_info info;
-	int pair[2];
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	server = fork();
-	if (server == 0) {
-		close(pair[0]);
-		serve(pair[1]);
-	}
-	close(pair[1]);
-	journal_link_attach(&link_, &host, pair[0]);
+	int fd = serve_child();
+	journal_link_attach(&link_, &host, fd);
 	(void)journal_link_open(&link_, false, &info);
 	return stop();
 }
