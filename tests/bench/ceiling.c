@@ -3,13 +3,17 @@
  * rmq's figures can be ratios.  No queue, no checksums, no protocol to speak of:
  *
  *	ceiling pipeline DIR LINES WINDOW < FILE	messages/s
- *	ceiling commit DIR COUNT			median ms of one small commit
+ *	ceiling commit DIR COUNT			ms of one small commit: median, p99
+ *	ceiling write DIR MIB				MiB/s of synced sequential writing
  *
  * pipeline: a line splitter, a pass-through and a group-committing LMDB writer, three
  * processes joined by Unix socketpairs, with acknowledgements all the way back.  At
  * most WINDOW batches are unacknowledged; each is durable before it is acknowledged.
  * LMDB in its default sync mode, values of at most 65520 bytes, at most 4 MiB in a
  * commit, into a data file that is written with zeros beforehand.
+ *
+ * write: 1 MiB and fdatasync, again and again, over a file that is written with zeros
+ * beforehand: what the disk itself does with a log.
  */
 #include "core/codec.h"
 
@@ -400,8 +404,30 @@ static int commit(const char *dir, uint64_t count)
 	}
 	mdb_env_close(env);
 	qsort(ms, count, sizeof *ms, compare);
-	printf("%.3f\n", ms[count / 2]);
+	printf("%.3f %.3f\n", ms[count / 2], ms[count * 99 / 100]);
 	free(ms);
+	return 0;
+}
+
+static int write_synced(const char *dir, uint64_t mib)
+{
+	static uint8_t bytes[1u << 20];
+	char path[4096];
+	if (mib == 0 || (size_t)snprintf(path, sizeof path, "%s/data.mdb", dir) >= sizeof path)
+		errx(64, "MIB is 1 or more, and DIR not that long");
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	if (fd < 0)
+		err(74, "%s", path);
+	fill(dir, mib * sizeof bytes);
+	memset(bytes, 'x', sizeof bytes);
+	double begin = now_s();
+	for (uint64_t i = 0; i < mib; i++)
+		if (pwrite(fd, bytes, sizeof bytes, (off_t)(i * sizeof bytes)) !=
+			(ssize_t)sizeof bytes ||
+		    fdatasync(fd) < 0)
+			err(74, "%s", path);
+	printf("%.0f\n", (double)mib / (now_s() - begin));
+	close(fd);
 	return 0;
 }
 
@@ -412,7 +438,10 @@ int main(int argc, char **argv)
 		    argv[2], strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10));
 	if (argc == 4 && strcmp(argv[1], "commit") == 0)
 		return commit(argv[2], strtoull(argv[3], NULL, 10));
+	if (argc == 4 && strcmp(argv[1], "write") == 0)
+		return write_synced(argv[2], strtoull(argv[3], NULL, 10));
 	fprintf(stderr, "usage: ceiling pipeline DIR LINES WINDOW < FILE\n"
-			"       ceiling commit DIR COUNT\n");
+			"       ceiling commit DIR COUNT\n"
+			"       ceiling write DIR MIB\n");
 	return 64;
 }

@@ -49,12 +49,17 @@ higher() {
 	[ "$1" -gt "$2" ] && echo "$1" || echo "$2"
 }
 
+# make_lines COUNT [BYTES]: numbered lines of so many bytes (100), each with its newline.
 make_lines() {
-	awk -v n="$1" 'BEGIN {
+	awk -v n="$1" -v bytes="${2:-100}" 'BEGIN {
+		text = "the quick brown fox jumps over the lazy dog " \
+		    "and over the lazy cat and over all the lazy mice "
+		while (length(text) < bytes)
+			text = text text
+		text = substr(text, 1, bytes - 12)
 		for (i = 1; i <= n; i++)
-			printf "%010d %s\n", i, "the quick brown fox jumps over the lazy dog " \
-			    "and over the lazy cat and over all the lazy mice"
-	}' | cut -c1-99
+			printf "%010d %s\n", i, text
+	}'
 }
 
 # report NAME: the table, and bars; fails if a target was missed.

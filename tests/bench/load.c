@@ -5,6 +5,11 @@
  *	load send SOCKET QUEUE CONNS COUNT	one message at a time on each connection,
  *						each waits for its SENT: messages/s
  *	load receive SOCKET QUEUE CONNS COUNT	credit 1 on each connection: deliveries/s
+ *	load confirm SOCKET QUEUE COUNT		one message at a time: ms until SENT: median, p99
+ *	load arrive SOCKET QUEUE COUNT		one message at a time, to a receiver that waits:
+ *						ms until DELIVER: median, p99
+ *	load bury SOCKET QUEUE COUNT		makes a dead letter of each of COUNT messages, one
+ *						entry each: messages/s
  *	load queues SOCKET COUNT		makes so many queues: queues/s
  *	load sparse SOCKET QUEUE EVERY COUNT	settles all of COUNT messages but each
  *						EVERYth, which it gives back: messages/s
@@ -53,6 +58,10 @@ struct load {
 	struct wire_credit owed;   /* sparse: for what was dealt with since the last answer */
 	struct settle_entry *kept; /* sparse: what is given back */
 	size_t kept_len;
+	struct conn *sender;   /* arrive */
+	struct conn *receiver; /* arrive */
+	double sent_s;	       /* when the newest message was sent */
+	double *ms;	       /* confirm, arrive: of each message */
 	void (*begin)(struct load *, struct conn *);
 	void (*frame)(struct load *, struct conn *, const struct frame *);
 };
@@ -200,6 +209,7 @@ static void send_one(struct load *l, struct conn *c)
 	if (l->begun == l->want)
 		return;
 	l->begun++;
+	l->sent_s = now_s();
 	memset(bytes, 'x', sizeof bytes);
 	store_u16(bytes, 1);
 	store_u16(bytes + 2, 0);
@@ -211,12 +221,19 @@ static void send_one(struct load *l, struct conn *c)
 				   .data = slice_of(bytes, sizeof bytes)});
 }
 
+static void took(struct load *l)
+{
+	if (l->ms)
+		l->ms[l->done] = (now_s() - l->sent_s) * 1e3;
+}
+
 static void send_frame(struct load *l, struct conn *c, const struct frame *f)
 {
 	struct wire_sent sent;
 	if (f->type != WIRE_TYPE_SENT || !wire_sent_decode(f->payload, &sent))
 		conn_refused(f);
 	c->answered = sent.n;
+	took(l);
 	l->done++;
 	send_one(l, c);
 }
@@ -327,6 +344,72 @@ static void receive_frame(struct load *l, struct conn *c, const struct frame *f)
 		credit_again(c, &d);
 }
 
+/* ---- arrive ---- */
+
+/* The first connection receives, the second one sends. */
+static void arrive_begin(struct load *l, struct conn *c)
+{
+	if (!l->receiver) {
+		l->receiver = c;
+		subscribe(l, c, 1);
+		return;
+	}
+	l->sender = c;
+	send_one(l, c);
+}
+
+/* The next message is sent when this one was confirmed, delivered and settled. */
+static void arrive_frame(struct load *l, struct conn *c, const struct frame *f)
+{
+	struct wire_deliver d;
+	struct wire_sent sent;
+	uint8_t entry[SETTLE_ENTRY_SIZE];
+	if (c == l->sender) {
+		if (f->type != WIRE_TYPE_SENT || !wire_sent_decode(f->payload, &sent))
+			conn_refused(f);
+		c->answered = sent.n;
+	} else if (delivered(l, c, f, &d)) {
+		took(l);
+		struct writer w = writer_of(entry, sizeof entry);
+		settle_entry_put(&w, &(struct settle_entry){d.lease, d.first_seq, d.count});
+		settle(l, c, VERB_SETTLE, slice_of(entry, w.len));
+		credit_again(c, &d);
+		return;
+	}
+	if (l->sender->answered == l->sender->n && l->receiver->answered == l->sender->n) {
+		l->done++;
+		send_one(l, l->sender);
+		conn_flush(l->sender);
+	}
+}
+
+/* ---- bury ---- */
+
+static void bury_begin(struct load *l, struct conn *c)
+{
+	l->owed = (struct wire_credit){.sub = 1, .stamp = 1};
+	subscribe(l, c, BATCH_MESSAGES_MAX * 4);
+}
+
+static void bury_frame(struct load *l, struct conn *c, const struct frame *f)
+{
+	struct wire_deliver d;
+	uint8_t entries[SETTLE_ENTRY_SIZE * ENTRIES];
+	if (!delivered(l, c, f, &d))
+		return;
+	for (uint64_t seq = d.first_seq, end = seq + d.count; seq < end;) {
+		struct writer w = writer_of(entries, sizeof entries);
+		for (; seq < end && w.len < sizeof entries; seq++)
+			settle_entry_put(&w, &(struct settle_entry){d.lease, seq, 1});
+		settle(l, c, VERB_DEAD, slice_of(entries, w.len));
+	}
+	l->done += d.count;
+	l->owed.messages += d.count;
+	l->owed.bytes += (uint32_t)d.data.len;
+	if (l->done >= l->want)
+		l->owed.messages = 0;
+}
+
 /* ---- sparse ---- */
 
 static void sparse_begin(struct load *l, struct conn *c)
@@ -396,48 +479,83 @@ static _Noreturn void stall(const char *path, const char *queue)
 		pause();
 }
 
+static int compare(const void *a, const void *b)
+{
+	double x, y;
+	memcpy(&x, a, sizeof x);
+	memcpy(&y, b, sizeof y);
+	return (x > y) - (x < y);
+}
+
+static void report(const struct load *l, double rate)
+{
+	if (!l->ms) {
+		printf("%.0f\n", rate);
+		return;
+	}
+	qsort(l->ms, l->want, sizeof *l->ms, compare);
+	printf("%.3f %.3f\n", l->ms[l->want / 2], l->ms[l->want * 99 / 100]);
+}
+
+/* CONNS stands in the command line where a load has none of its own (0), but for EVERY. */
+static const struct {
+	const char *name;
+	uint64_t conns;
+	bool timed;
+	void (*begin)(struct load *, struct conn *);
+	void (*frame)(struct load *, struct conn *, const struct frame *);
+} loads[] = {
+    {"send", 0, false, send_one, send_frame},
+    {"receive", 0, false, receive_begin, receive_frame},
+    {"sparse", 0, false, sparse_begin, sparse_frame},
+    {"confirm", 1, true, send_one, send_frame},
+    {"arrive", 2, true, arrive_begin, arrive_frame},
+    {"bury", 1, false, bury_begin, bury_frame},
+    {"queues", 1, false, queues_begin, queues_frame},
+};
+
 static int usage(void)
 {
 	fprintf(stderr, "usage: load send|receive SOCKET QUEUE CONNS COUNT\n"
 			"       load sparse SOCKET QUEUE EVERY COUNT\n"
+			"       load confirm|arrive|bury SOCKET QUEUE COUNT\n"
 			"       load queues SOCKET COUNT\n"
 			"       load stall SOCKET QUEUE\n");
 	return 64;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv, size_t i)
 {
-	struct load l = {0};
-	uint64_t conns = 1;
-	if (argc == 4 && strcmp(argv[1], "stall") == 0)
-		stall(argv[2], argv[3]);
-	if (argc == 6) {
-		l.queue = argv[3];
-		l.want = strtoull(argv[5], NULL, 10);
+	struct load l = {.begin = loads[i].begin, .frame = loads[i].frame};
+	bool queues = l.begin == queues_begin;
+	uint64_t conns = loads[i].conns;
+	if (argc != (queues ? 4 : conns == 0 ? 6 : 5))
+		return usage();
+	l.queue = queues ? NULL : argv[3];
+	l.want = strtoull(argv[argc - 1], NULL, 10);
+	if (conns == 0)
 		conns = strtoull(argv[4], NULL, 10);
-	} else if (argc == 4) {
-		l.want = strtoull(argv[3], NULL, 10);
-	}
 	if (l.want == 0 || conns == 0)
 		return usage();
-	if (argc == 6 && strcmp(argv[1], "send") == 0) {
-		l.begin = send_one;
-		l.frame = send_frame;
-	} else if (argc == 6 && strcmp(argv[1], "receive") == 0) {
-		l.begin = receive_begin;
-		l.frame = receive_frame;
-	} else if (argc == 6 && strcmp(argv[1], "sparse") == 0) {
+	if (l.begin == sparse_begin) {
 		l.every = conns;
 		conns = 1;
-		l.begin = sparse_begin;
-		l.frame = sparse_frame;
-	} else if (argc == 4 && strcmp(argv[1], "queues") == 0) {
-		l.begin = queues_begin;
-		l.frame = queues_frame;
-	} else {
-		return usage();
 	}
-	printf("%.0f\n", load_run(&l, argv[2], conns));
+	l.ms = loads[i].timed ? calloc(l.want, sizeof *l.ms) : NULL;
+	if (loads[i].timed && !l.ms)
+		err(70, "calloc");
+	report(&l, load_run(&l, argv[2], conns));
 	free(l.kept);
+	free(l.ms);
 	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 4 && strcmp(argv[1], "stall") == 0)
+		stall(argv[2], argv[3]);
+	for (size_t i = 0; argc > 1 && i < sizeof loads / sizeof *loads; i++)
+		if (strcmp(argv[1], loads[i].name) == 0)
+			return run(argc, argv, i);
+	return usage();
 }
