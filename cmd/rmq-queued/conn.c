@@ -205,6 +205,14 @@ static size_t write_result(struct conn *c, ssize_t n)
 		return (size_t)n;
 	if (errno == EAGAIN || errno == EINTR)
 		return 0;
+	/* What it is owed is lost: on another connection it is told again. */
+	if (errno != EPIPE && errno != ECONNRESET) {
+		if (log_rate_allows(&c->server->peers, c->server->now.ms))
+			log_notice("connection %llu: cannot write: %s",
+			    (unsigned long long)c->id, strerror(errno));
+		conn_fail(c);
+		return 0;
+	}
 	/* What it sent before is still to be read; the end comes there. */
 	c->mute = true;
 	c->asking = false;
@@ -257,7 +265,7 @@ void conn_writev(struct conn *c, const struct slice *pieces, int count)
 	}
 	if (!c->blocked) {
 		n = write_pieces(c, iov, k, len);
-		if (c->mute)
+		if (c->mute || c->dead)
 			return;
 		c->blocked = n < len;
 		out_written(c, n < waiting ? n : waiting);

@@ -198,13 +198,21 @@ void broker_hand(struct broker *b, uint64_t conn, struct handout *h)
 	effect_new(b, conn, 0)->handout = h;
 }
 
-void broker_close(struct broker *b, struct conn *c)
+static void conn_close(struct broker *b, struct conn *c, struct slice last)
 {
 	struct subscription *sub;
 	while ((sub = TAILQ_FIRST(&c->subs)))
 		broker_sub_free(b, sub);
 	c->closed = true;
-	effect_new(b, c->id, 0)->close = true;
+	struct effect *e = effect_new(b, c->id, last.len);
+	e->close = true;
+	if (last.len > 0)
+		memcpy(e->frames, last.data, last.len);
+}
+
+void broker_close(struct broker *b, struct conn *c)
+{
+	conn_close(b, c, slice_of(NULL, 0));
 }
 
 void broker_refuse(struct broker *b, struct conn *c, enum rmq_error code, const char *text)
@@ -212,8 +220,16 @@ void broker_refuse(struct broker *b, struct conn *c, enum rmq_error code, const 
 	uint8_t bytes[512];
 	struct writer w = writer_of(bytes, sizeof(bytes));
 	wire_put_error(&w, &(struct wire_error){(uint8_t)code, slice_str(text)});
-	broker_send(b, c->id, &w);
-	broker_close(b, c);
+	conn_close(b, c, slice_of(w.p, w.len));
+}
+
+static void conn_drop_handouts(struct conn *c)
+{
+	struct handout *h;
+	while ((h = TAILQ_FIRST(&c->handouts))) {
+		TAILQ_REMOVE(&c->handouts, h, link);
+		free(h);
+	}
 }
 
 /* Puts frames behind the handouts of a connection that has some: order is kept. */
@@ -229,6 +245,15 @@ static void release_frames(struct broker *b, struct conn *c, const struct effect
 	TAILQ_INSERT_TAIL(&c->handouts, h, link);
 }
 
+/* What the connection was still to be read is not: ERROR would come behind it, or never. */
+static void release_close(struct broker *b, struct conn *c, const struct effect *e)
+{
+	conn_drop_handouts(c);
+	if (e->len > 0)
+		b->host.send(b->host.arg, c->id, slice_of(e->frames, e->len));
+	b->host.close(b->host.arg, c->id);
+}
+
 static void release(struct broker *b, struct effect *e)
 {
 	struct conn *c = broker_conn(b, e->conn);
@@ -237,7 +262,7 @@ static void release(struct broker *b, struct effect *e)
 		e->handout = NULL;
 		b->host.deliverable(b->host.arg, c->id);
 	} else if (c && e->close) {
-		b->host.close(b->host.arg, c->id);
+		release_close(b, c, e);
 	} else if (c) {
 		release_frames(b, c, e);
 	}
@@ -386,15 +411,11 @@ void broker_disconnect(struct broker *b, uint64_t id)
 {
 	struct conn *c = broker_conn(b, id);
 	struct subscription *sub;
-	struct handout *h;
 	if (!c)
 		return;
 	while ((sub = TAILQ_FIRST(&c->subs)))
 		broker_sub_free(b, sub);
-	while ((h = TAILQ_FIRST(&c->handouts))) {
-		TAILQ_REMOVE(&c->handouts, h, link);
-		free(h);
-	}
+	conn_drop_handouts(c);
 	if (c->waits_room)
 		TAILQ_REMOVE(&b->waiting_room, c, waiting);
 	if (c->session) {

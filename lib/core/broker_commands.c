@@ -308,13 +308,18 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad piece of a message");
 		return;
 	}
+	/* An earlier piece was refused, and its FAILED is for those behind it, too. */
+	if (m->part > 0 && c->refused == m->n)
+		return;
+	c->refused = 0;
 	if (m->part > 0 && (!p || p->n != m->n || p->large->parts != m->part)) {
-		/* An earlier piece was refused, and so are those behind it. */
-		if (last)
-			fail(b, c, m->n, RMQ_E_OUT_OF_ORDER, 0);
+		/* Those before it went with their queue. */
+		c->refused = m->n;
+		fail(b, c, m->n, RMQ_E_OUT_OF_ORDER, 0);
 		return;
 	}
 	if (!(q = send_queue(b, c, m, m->data.len))) {
+		c->refused = m->n;
 		/* The pieces behind this one must not follow what came on an earlier connection. */
 		if (p)
 			broker_emit_chunks_dropped(
@@ -324,6 +329,7 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 	uint64_t bytes = (m->part > 0 ? p->bytes : 0) + m->data.len;
 	if (bytes > q->settings.max_message || m->part + 1 >= CHUNKS_MAX) {
 		broker_emit_chunks_dropped(b, &(struct event_chunks_dropped){q->id, id});
+		c->refused = m->n;
 		fail(b, c, m->n, RMQ_E_TOO_LARGE, 0);
 		return;
 	}

@@ -78,6 +78,7 @@ struct conn {
 	uint32_t subs_count;
 	struct handout_list handouts;
 	bool waits_room;
+	uint64_t refused; /* this SEND's pieces are passed over up to its first one */
 	bool stalled; /* its first handout waits for a record in flight */
 	bool closed;  /* the host was told to close it */
 };

@@ -593,7 +593,7 @@ void client_on_failed(struct client *c, struct mono_time now, const struct wire_
 	bool oldest = c->oldest && c->oldest->staged && m->n == c->answered + 1;
 	if (m->code == RMQ_E_OUT_OF_ORDER) {
 		/* What was in flight behind a refused command; it is repeated anyway. */
-		if (!oldest || c->refused)
+		if (!oldest)
 			return;
 		if (!c->oldest->buf || !c->oldest->buf->large) {
 			client_give_up(c, RMQ_E_OUT_OF_ORDER, m->text);

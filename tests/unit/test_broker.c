@@ -35,6 +35,7 @@ struct world {
 	size_t out_len[CONNS];
 	bool closed[CONNS];
 	bool deliverable[CONNS];
+	bool stands[CONNS]; /* it reads nothing that would have to be fetched */
 };
 
 static struct world w;
@@ -177,7 +178,7 @@ static void store(void)
 		broker_barrier_done(w.broker, barrier);
 	}
 	for (uint64_t conn = 1; conn < CONNS; conn++) {
-		if (w.deliverable[conn]) {
+		if (w.deliverable[conn] && !w.stands[conn]) {
 			w.deliverable[conn] = false;
 			pull(conn);
 		}
@@ -221,6 +222,13 @@ static int teardown(void **state)
 	for (uint64_t i = 1; i <= w.appended; i++)
 		free(w.log[i].payload);
 	return 0;
+}
+
+/* The connection reads again. */
+static void goes_on(uint64_t conn)
+{
+	w.stands[conn] = false;
+	pull(conn);
 }
 
 /* Kills the daemon: what is not stored is lost, the rest is found again. */
@@ -668,6 +676,52 @@ static void a_large_message_comes_back_piece_by_piece(void **state)
 	expect_nothing(1);
 }
 
+static void an_error_is_sent_whatever_the_connection_was_still_to_be_read(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	send_lines(1, 1, "q", 3);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	w.stands[1] = true;
+	subscribe(1, "q", 3);
+	INPUT(1, credit, 1, 0, 1, 7);
+	INPUT(1, send, 2, 9, 0, 0, slice_str("q"), slice_of("x", 1));
+	run();
+	EXPECT(1, ERROR, error, m);
+	assert_int_equal(m.code, RMQ_E_PROTOCOL);
+	assert_true(w.closed[1]);
+	goes_on(1);
+	expect_nothing(1);
+}
+
+/* So a FAILED that names the oldest command is never the rest of an earlier refusal. */
+static void pieces_of_a_message_are_refused_once(void **state)
+{
+	static uint8_t piece[1000];
+	struct slice q = slice_str("q"), data = slice_of(piece, sizeof(piece));
+	(void)state;
+	hello(1, 0, 0);
+	INPUT(1, queue_create, 1, 0, SETTING_MAX_MESSAGE, q, 0, 0, 0, 0, 0, 1500, slice_str(""));
+	for (uint32_t i = 0; i < 4; i++)
+		INPUT(1, send, 2, 1, (uint8_t)(SEND_CHUNK | (i < 3 ? SEND_MORE : 0)), i, q, data);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	EXPECT(1, FAILED, failed, m);
+	assert_int_equal(m.code, RMQ_E_TOO_LARGE);
+	expect_nothing(1);
+	/* Those whose first piece is not here at all are: once, too. */
+	INPUT(1, send, 2, 1, SEND_CHUNK | SEND_MORE, 0, q, data);
+	INPUT(1, queue_create, 2, 1, 0, slice_str("r"), 0, 0, 0, 0, 0, 0, slice_str(""));
+	INPUT(1, send, 3, 2, SEND_CHUNK | SEND_MORE, 1, q, data);
+	INPUT(1, send, 3, 2, SEND_CHUNK, 2, q, data);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	EXPECT(1, FAILED, failed, lost);
+	assert_int_equal(lost.code, RMQ_E_OUT_OF_ORDER);
+	expect_nothing(1);
+}
+
 static void a_full_queue_refuses_and_says_when_there_is_room(void **state)
 {
 	(void)state;
@@ -808,6 +862,8 @@ int main(void)
 	    TEST(the_proven_death_of_a_holder_ends_its_leases),
 	    TEST(a_session_that_left_no_trace_begins_anew_and_a_forgotten_one_does_not),
 	    TEST(a_large_message_comes_back_piece_by_piece),
+	    TEST(an_error_is_sent_whatever_the_connection_was_still_to_be_read),
+	    TEST(pieces_of_a_message_are_refused_once),
 	    TEST(a_full_queue_refuses_and_says_when_there_is_room),
 	    TEST(a_checkpoint_makes_holes_and_recovery_finds_the_same_state),
 	    TEST(moved_messages_keep_their_bodies_and_numbers),

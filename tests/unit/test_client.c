@@ -363,6 +363,18 @@ static void a_full_queue_is_waited_for_and_everything_behind_repeated(void **sta
 	assert_story("");
 }
 
+/* The numbers of daemon and client differ: no repeating mends that. */
+static void out_of_order_in_answer_to_the_oldest_command_ends_it(void **state)
+{
+	(void)state;
+	begin_two("a", "b");
+	refuse_two(RMQ_E_FULL, 0);
+	DAEMON(7, room, 100);
+	expect_frames(7, "SEND#1/0 SEND#2/0 ");
+	DAEMON(8, failed, 1, RMQ_E_OUT_OF_ORDER, 0, {0});
+	assert_story("fatal 19; ");
+}
+
 static void a_full_queue_ends_it_after_the_timeout(void **state)
 {
 	(void)state;
@@ -888,6 +900,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {T(sends_wait_for_welcome_and_are_numbered),
 	    T(unanswered_commands_are_repeated_with_their_numbers),
 	    T(a_full_queue_is_waited_for_and_everything_behind_repeated),
+	    T(out_of_order_in_answer_to_the_oldest_command_ends_it),
 	    T(a_full_queue_ends_it_after_the_timeout), T(no_wait_fails_at_once_when_full),
 	    T(a_message_that_is_too_large_is_taken_out_and_what_is_behind_stays),
 	    T(a_stop_sends_what_was_in_front_and_shelves_the_rest),
