@@ -360,7 +360,7 @@ static void note_frame(struct conn *c, const struct frame *f)
 
 static bool input_waits(const struct conn *c)
 {
-	return c->asking || broker_holds(c->server->broker);
+	return c->asking || !broker_wants_frame(c->server->broker, c->id);
 }
 
 /* Gives whole frames to the broker; the bytes that are done. */
@@ -460,7 +460,9 @@ static bool held(const struct conn *c)
 
 static bool may_read(const struct conn *c)
 {
-	return !c->closing && !c->dead && !c->asking && buffer_left(&c->out) <= OUT_READ_BYTES;
+	return !c->closing && !c->dead && !c->asking &&
+	       buffer_left(&c->out) <= OUT_READ_BYTES &&
+	       broker_owed(c->server->broker, c->id) <= OWED_MAX;
 }
 
 static void conn_read(struct conn *c)

@@ -139,7 +139,8 @@ void server_turn(struct server *s)
 
 bool server_reads(const struct server *s)
 {
-	return s->phase == PHASE_SERVE && !s->throttled && !broker_holds(s->broker);
+	return s->phase == PHASE_SERVE && !s->throttled && !broker_holds(s->broker) &&
+	       !broker_turn_spent(s->broker);
 }
 
 _Noreturn void server_untrustworthy(struct server *s, uint64_t index, enum rmq_error err)

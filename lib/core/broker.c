@@ -177,6 +177,16 @@ void broker_busy(struct broker *b, struct queue *q)
 
 /* ---- effects ---- */
 
+/* Also what each of them takes besides its frames. */
+#define OWED(len) ((len) + sizeof(struct effect))
+
+static void owe(struct broker *b, uint64_t conn, size_t len)
+{
+	struct conn *c = broker_conn(b, conn);
+	if (c)
+		c->owed += OWED(len);
+}
+
 static struct effect *effect_new(struct broker *b, uint64_t conn, size_t len)
 {
 	struct effect *e = memory_new(sizeof(*e) + len);
@@ -190,6 +200,7 @@ void broker_send(struct broker *b, uint64_t conn, const struct writer *w)
 {
 	assert(!w->full);
 	struct effect *e = effect_new(b, conn, w->len);
+	owe(b, conn, w->len);
 	memcpy(e->frames, w->p, w->len);
 }
 
@@ -236,6 +247,7 @@ static void conn_drop_handouts(struct conn *c)
 static void release_frames(struct broker *b, struct conn *c, const struct effect *e)
 {
 	if (TAILQ_EMPTY(&c->handouts)) {
+		c->owed -= OWED(e->len);
 		b->host.send(b->host.arg, c->id, slice_of(e->frames, e->len));
 		return;
 	}
@@ -300,6 +312,12 @@ static void queue_effects(struct broker *b)
 	TAILQ_CONCAT(&b->waiting, &b->fresh, link);
 	if (RMQ_VARIANT(EFFECT_EARLY))
 		release_all(b);
+}
+
+void broker_handed_frames(struct broker *b, struct conn *c, const struct handout *h)
+{
+	c->owed -= OWED(h->frames_len);
+	b->host.send(b->host.arg, c->id, slice_of(h->frames, h->frames_len));
 }
 
 void broker_release_newest(struct broker *b)
@@ -374,6 +392,7 @@ void broker_attach(struct broker *b, struct conn *c, struct session *s)
 		TAILQ_REMOVE(&b->idle, s, idle);
 	s->conn = c;
 	s->stamp = 0;
+	s->extended_stamp = 0;
 	c->session = s;
 }
 
@@ -504,6 +523,27 @@ void broker_now(struct broker *b, struct lease_time lease, struct wall_time wall
 	b->wall_now = wall;
 }
 
+bool broker_turn_spent(const struct broker *b)
+{
+	return b->work - b->turn_work >= TURN_WORK;
+}
+
+uint64_t broker_work(const struct broker *b)
+{
+	return b->work;
+}
+
+size_t broker_owed(struct broker *b, uint64_t conn)
+{
+	const struct conn *c = broker_conn(b, conn);
+	return c ? c->owed : 0;
+}
+
+bool broker_wants_frame(struct broker *b, uint64_t conn)
+{
+	return broker_owed(b, conn) <= OWED_MAX && !broker_turn_spent(b) && !broker_holds(b);
+}
+
 void broker_flush(struct broker *b)
 {
 	broker_expire(b);
@@ -514,6 +554,7 @@ void broker_flush(struct broker *b)
 	broker_checkpoint_step(b);
 	broker_end_record(b);
 	queue_effects(b);
+	b->turn_work = b->work;
 }
 
 static uint64_t until(uint64_t now, uint64_t then)

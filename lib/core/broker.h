@@ -94,6 +94,22 @@ void broker_holder_died(struct broker *b, uint64_t session);
 /* A frame from the connection; a bad one closes it (through the host). */
 void broker_frame(struct broker *b, uint64_t conn, const struct frame *frame);
 
+/*
+ * Whether more frames of this connection are wanted now.  Not while it leaves much of what
+ * it is owed, nor when this turn's frames have cost their share of work: give the rest when
+ * it is true again, the latter in the next turn.
+ */
+bool broker_wants_frame(struct broker *b, uint64_t conn);
+/* Bytes of frames for the connection that have not left the broker. */
+size_t broker_owed(struct broker *b, uint64_t conn);
+/*
+ * Steps of work so far: ranges, rows, batches that were looked at for frames.  One frame
+ * costs a bounded number, and one for each range that its own session holds.
+ */
+uint64_t broker_work(const struct broker *b);
+/* Whether this turn's share of it is used up. */
+bool broker_turn_spent(const struct broker *b);
+
 /* Answers of the journal. */
 void broker_stored(struct broker *b, uint64_t first_n, uint32_t count, uint64_t first_index);
 void broker_barrier_done(struct broker *b, uint64_t id);

@@ -220,15 +220,42 @@ static void on_queue_purge(struct broker *b, struct conn *c, const struct wire_q
 	taken(b, c, m->n);
 }
 
+/* What every name that matches begins with. */
+static struct slice glob_prefix(struct slice glob)
+{
+	size_t len = 0;
+	while (len < glob.len && glob.data[len] != '*' && glob.data[len] != '?')
+		len++;
+	return slice_of(glob.data, len);
+}
+
+/* The first queue whose name sorts behind `after`, and not before `from`. */
+static struct queue *list_from(const struct broker *b, struct slice after, struct slice from)
+{
+	struct queue *q = RB_ROOT(&b->queues_by_name), *found = NULL;
+	while (q) {
+		bool before = (after.len > 0 && slice_cmp(queue_name(q), after) <= 0) ||
+			      slice_cmp(queue_name(q), from) < 0;
+		if (!before)
+			found = q;
+		q = before ? RB_RIGHT(q, by_name) : RB_LEFT(q, by_name);
+	}
+	return found;
+}
+
 static void on_list(struct broker *b, struct conn *c, const struct wire_list *m)
 {
-	struct queue *q;
+	struct slice prefix = glob_prefix(m->glob);
+	struct queue *q = list_from(b, m->after, prefix);
 	uint32_t rows = m->limit < LIST_ROWS_MAX ? m->limit : LIST_ROWS_MAX;
-	RB_FOREACH (q, queue_name_tree, &b->queues_by_name) {
+	for (; q; q = RB_NEXT(queue_name_tree, &b->queues_by_name, q)) {
 		const struct queue_settings *s = &q->settings;
 		struct slice name = queue_name(q);
-		if (m->after.len > 0 && slice_cmp(name, m->after) <= 0)
-			continue;
+		broker_works(b, 1);
+		if (name.len < prefix.len || slice_cmp(slice_of(name.data, prefix.len), prefix) != 0) {
+			q = NULL;
+			break;
+		}
 		if (!name_matches(name, m->glob))
 			continue;
 		if (rows-- == 0)
@@ -362,6 +389,7 @@ static void on_send(struct broker *b, struct conn *c, const struct wire_send *m)
  * is neither: it was settled, and is done.
  */
 struct verdict {
+	uint32_t others; /* ranges that are not held under the entry's lease */
 	struct writer stale;
 	struct writer good;
 	struct writer failing; /* counted failures that reach max_attempts, or VERB_DEAD */
@@ -395,18 +423,27 @@ static void judge_entry(struct broker *b, struct conn *c, struct queue *q,
     const struct wire_settle *m, const struct settle_entry *e, struct verdict *v)
 {
 	uint64_t at = e->first, end = e->first + e->count, joined = 0;
+	uint64_t stale = 0, stale_end = 0;
 	/* Each failure has a back-off of its own: those are not joined. */
 	bool joins = m->verb != VERB_RELEASE || !(m->flags & SETTLE_COUNTED);
 	struct range *r;
-	while (at < end && (r = queue_range_at(q, at)) && r->first < end) {
+	while (at < end && v->others <= SETTLE_OTHERS_MAX && (r = queue_range_at(q, at)) &&
+	       r->first < end) {
 		uint64_t from = at > r->first ? at : r->first;
 		uint64_t to = end < r->first + r->span ? end : r->first + r->span;
 		at = to;
-		if (queue_count_live(q, from, to - from) == 0)
+		broker_works(b, 1);
+		if (!queue_any_live(q, from, to))
 			continue;
 		if (r->state != STATE_LEASED ||
 		    (r->lease != e->lease && !RMQ_VARIANT(STALE_SETTLES))) {
-			put_entry(&v->stale, e->lease, from, to - from);
+			v->others++;
+			if (stale > 0 && stale_end == from)
+				v->stale.len -= SETTLE_ENTRY_SIZE;
+			else
+				stale = from;
+			stale_end = to;
+			put_entry(&v->stale, e->lease, stale, to - stale);
 			joined = 0;
 			continue;
 		}
@@ -523,10 +560,11 @@ static void settle(
 	/* An entry can come to several parts; what does not fit is not taken. */
 	size_t cap = sizeof(b->verdict) / 3, most = RECORD_PAYLOAD_MAX - FRAME_SMALL;
 	uint8_t *memory = b->verdict;
-	struct verdict v = {writer_of(memory, cap), writer_of(memory + cap, cap),
+	struct verdict v = {0, writer_of(memory, cap), writer_of(memory + cap, cap),
 	    writer_of(memory + 2 * cap, cap)};
 	judge(b, c, q, m, &v);
-	if (v.stale.full || v.good.full || v.failing.full ||
+	if (v.others > SETTLE_OTHERS_MAX || v.stale.full || v.good.full || v.failing.full ||
+	    c->session->answers_bytes + v.stale.len > SESSION_STALE_MAX ||
 	    v.stale.len + v.good.len + v.failing.len > most) {
 		fail(b, c, m->n, RMQ_E_LIMIT, 0);
 	} else if (!bury_failing(b, q, m, &v) && m->verb == VERB_DEAD) {
@@ -567,16 +605,32 @@ static void on_settle(struct broker *b, struct conn *c, const struct wire_settle
 		settle(b, c, q, m);
 }
 
+/*
+ * Each costs a step for every range that the session holds, so the more it holds the rarer it
+ * is carried out.  One that comes too soon echoes the stamp of the one that was.
+ */
+static bool extend_is_due(const struct broker *b, const struct session *s)
+{
+	uint64_t pause_ms = s->held_count / EXTEND_RANGES_MS;
+	return s->extended_stamp == 0 || b->lease_now.ms - s->extended_ms >= pause_ms;
+}
+
 static void on_extend(struct broker *b, struct conn *c, const struct wire_extend *m)
 {
+	struct session *s = c->session;
 	struct range *r;
-	session_stamped(c->session, m->stamp);
-	TAILQ_FOREACH (r, &c->session->held, held)
-		if (!r->detached)
-			break;
-	if (r)
-		broker_emit_extend(b, &(struct event_extend){c->session->id});
-	ANSWER(b, c, extended, m->stamp);
+	session_stamped(s, m->stamp);
+	if (extend_is_due(b, s)) {
+		broker_works(b, s->held_count);
+		RB_FOREACH (r, holding_tree, &s->held)
+			if (!r->detached)
+				break;
+		if (r)
+			broker_emit_extend(b, &(struct event_extend){s->id});
+		s->extended_ms = b->lease_now.ms;
+		s->extended_stamp = m->stamp;
+	}
+	ANSWER(b, c, extended, s->extended_stamp);
 }
 
 /* ---- receiving ---- */
@@ -604,12 +658,16 @@ static enum rmq_error subscribe_check(
  * What the session holds already is handed again, and the client trusts it for the length
  * that SUBSCRIBED names: which is no longer than the shortest of these leases.
  */
-static void shorten_lease(const struct session *s, struct subscription *sub)
+static void shorten_lease(
+    struct broker *b, const struct session *s, struct subscription *sub)
 {
 	const struct range *r;
-	TAILQ_FOREACH (r, &s->held, held)
-		if (r->queue == sub->queue && !r->detached && r->lease_ms < sub->lease_ms)
+	uint64_t at = 0;
+	for (; (r = session_held_from(s, sub->queue, at)); at = r->first + r->span) {
+		broker_works(b, 1);
+		if (!r->detached && r->lease_ms < sub->lease_ms)
 			sub->lease_ms = r->lease_ms;
+	}
 }
 
 static void on_subscribe(struct broker *b, struct conn *c, const struct wire_subscribe *m)
@@ -624,7 +682,7 @@ static void on_subscribe(struct broker *b, struct conn *c, const struct wire_sub
 	sub->conn = c;
 	sub->queue = broker_queue_make(b, m->queue);
 	sub->lease_ms = m->lease_ms ? m->lease_ms : sub->queue->settings.lease_ms;
-	shorten_lease(c->session, sub);
+	shorten_lease(b, c->session, sub);
 	TAILQ_INSERT_TAIL(&c->subs, sub, of_conn);
 	c->subs_count++;
 	TAILQ_INSERT_TAIL(&sub->queue->subs, sub, of_queue);

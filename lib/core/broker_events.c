@@ -596,8 +596,8 @@ static enum rmq_error apply_extend(
 {
 	struct session *s = broker_session_find(b, e->session);
 	struct range *r, *next;
-	for (r = s ? TAILQ_FIRST(&s->held) : NULL; r; r = next) {
-		next = TAILQ_NEXT(r, held);
+	for (r = s ? RB_MIN(holding_tree, &s->held) : NULL; r; r = next) {
+		next = RB_NEXT(holding_tree, &s->held, r);
 		if (!r->detached && queue_wants(b, at, r->queue->id))
 			queue_extend(
 			    r->queue, r, (struct lease_time){at->lease.ms + r->lease_ms});
@@ -610,8 +610,8 @@ static void end_session(struct broker *b, const struct event_place *at, uint64_t
 {
 	struct session *s = broker_session_find(b, id);
 	struct range *r, *next;
-	for (r = s ? TAILQ_FIRST(&s->held) : NULL; r; r = next) {
-		next = TAILQ_NEXT(r, held);
+	for (r = s ? RB_MIN(holding_tree, &s->held) : NULL; r; r = next) {
+		next = RB_NEXT(holding_tree, &s->held, r);
 		if (queue_wants(b, at, r->queue->id)) {
 			r->detached = true;
 			range_detach(r);

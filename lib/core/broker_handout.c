@@ -136,10 +136,14 @@ void broker_grant(struct broker *b)
 
 void broker_hand_again(struct broker *b, struct subscription *sub)
 {
-	struct range *r;
-	TAILQ_FOREACH (r, &sub->conn->session->held, held)
-		if (r->queue == sub->queue && !r->detached)
-			hand_range(b, sub, r->lease, r->first, r->span, &(struct take){0}, 0);
+	struct handout *h = handout_new(0);
+	h->again = true;
+	h->target = sub->id;
+	h->queue = sub->queue->id;
+	h->lease = b->lease;
+	h->end = UINT64_MAX;
+	sub->again = h;
+	broker_hand(b, sub->conn->id, h);
 }
 
 /* ---- the end of a lease ---- */
@@ -284,8 +288,8 @@ void broker_holder_died(struct broker *b, uint64_t id)
 	if (!s)
 		return;
 	/* A failure of one range does not touch the others of the session. */
-	for (r = TAILQ_FIRST(&s->held); r; r = next) {
-		next = TAILQ_NEXT(r, held);
+	for (r = RB_MIN(holding_tree, &s->held); r; r = next) {
+		next = RB_NEXT(holding_tree, &s->held, r);
 		if (!r->detached)
 			broker_fail(b, r, slice_str("receiver died"), ENDED_EXPIRED);
 	}
@@ -328,8 +332,11 @@ static void credit_changed(struct broker *b, struct subscription *sub)
 /* The handout is finished: from now on only what was really sent counts. */
 static void handout_free(struct broker *b, struct conn *c, struct handout *h)
 {
-	struct subscription *sub = h->reserved > 0 ? broker_sub(c, h->target) : NULL;
-	if (sub) {
+	struct subscription *sub =
+	    h->reserved > 0 || h->again ? broker_sub(c, h->target) : NULL;
+	if (sub && sub->again == h)
+		sub->again = NULL;
+	if (sub && h->reserved > 0) {
 		sub->reserved -= (int64_t)h->reserved;
 		sub->messages += h->unused;
 		credit_changed(b, sub);
@@ -361,10 +368,38 @@ void broker_credit(struct broker *b, struct conn *c, const struct wire_credit *m
 	credit_changed(b, sub);
 }
 
+/*
+ * What is handed again is looked for when it is written, so that a session that holds much
+ * and subscribes often costs no memory.  Only the newest subscription of a queue gets it.
+ */
+static struct range *again_range(
+    struct broker *b, const struct conn *c, struct handout *h, const struct queue *q)
+{
+	const struct subscription *sub = broker_sub(c, h->target);
+	struct range *r;
+	if (!sub || sub->again != h)
+		return NULL;
+	while (q && (r = session_held_from(c->session, q, h->at))) {
+		broker_works(b, 1);
+		if (r->first > h->at) {
+			h->at = r->first;
+			h->part = 0;
+		}
+		if (!r->detached && r->lease <= h->lease)
+			return r;
+		h->at = r->first + r->span;
+		h->part = 0;
+	}
+	return NULL;
+}
+
 /* The range that holds h's next message, as far as h still may have it; NULL: nothing left. */
-static struct range *handout_range(const struct conn *c, struct handout *h, struct queue *q)
+static struct range *handout_range(
+    struct broker *b, const struct conn *c, struct handout *h, struct queue *q)
 {
 	struct range *r;
+	if (h->again)
+		return again_range(b, c, h, q);
 	while (q && h->at < h->end && (r = queue_range_at(q, h->at)) && r->first < h->end) {
 		if (h->peek || (r->state == STATE_LEASED && r->lease == h->lease &&
 				   r->session == c->session && !r->detached))
@@ -380,7 +415,7 @@ static int handout_next(struct broker *b, struct conn *c, struct handout *h, str
 {
 	struct queue *q = broker_queue(b, h->queue);
 	struct range *r;
-	while ((r = handout_range(c, h, q))) {
+	while ((r = handout_range(b, c, h, q))) {
 		uint64_t end = 0, from = h->at > r->first ? h->at : r->first;
 		uint64_t limit = min_u64(h->end, r->first + r->span);
 		struct batch *m = queue_batch_at(q, from);
@@ -394,7 +429,7 @@ static int handout_next(struct broker *b, struct conn *c, struct handout *h, str
 		*d = (struct delivery){.peek = h->peek,
 		    .target = h->target,
 		    .state = h->state,
-		    .lease = h->lease,
+		    .lease = h->again ? r->lease : h->lease,
 		    .stamp = h->stamp,
 		    .attempt = h->peek ? h->attempt : r->attempt,
 		    .failures = h->peek ? h->failures : r->failures};
@@ -415,7 +450,7 @@ bool broker_next_delivery(struct broker *b, uint64_t id, struct delivery *d)
 	struct handout *h;
 	while (c && !c->closed && (h = TAILQ_FIRST(&c->handouts))) {
 		if (h->frames_len > 0) {
-			b->host.send(b->host.arg, id, slice_of(h->frames, h->frames_len));
+			broker_handed_frames(b, c, h);
 			handout_free(b, c, h);
 			continue;
 		}
@@ -457,8 +492,10 @@ void broker_peek(struct broker *b, struct conn *c, const struct wire_peek *m)
 	struct queue *q = broker_queue_named(b, m->queue);
 	uint32_t left = m->limit < LIST_ROWS_MAX ? m->limit : LIST_ROWS_MAX;
 	uint64_t at = m->from, end = 0;
+	uint32_t looks = PEEK_LOOKS_MAX;
 	struct range *r = NULL;
-	while (q && left > 0 && (r = queue_range_at(q, at))) {
+	for (; q && left > 0 && looks > 0 && (r = queue_range_at(q, at)); looks--) {
+		broker_works(b, 1);
 		uint64_t limit = r->first + r->span;
 		struct batch *run = queue_batch_at(q, at > r->first ? at : r->first);
 		uint64_t first =
@@ -477,6 +514,7 @@ void broker_peek(struct broker *b, struct conn *c, const struct wire_peek *m)
 	uint8_t bytes[64];
 	struct writer w = writer_of(bytes, sizeof(bytes));
 	wire_put_peek_end(&w, &(struct wire_peek_end){m->req, q ? RMQ_E_OK : RMQ_E_NO_QUEUE,
-				  q && left == 0 && queue_range_at(q, at), at});
+				  q && (left == 0 || looks == 0) && queue_range_at(q, at),
+				  at});
 	broker_send(b, c->id, &w);
 }

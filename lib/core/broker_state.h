@@ -37,6 +37,7 @@ struct event_place {
 struct handout {
 	TAILQ_ENTRY(handout) link;
 	bool peek;
+	bool again; /* all that the session held in the queue under `lease` and before it */
 	uint8_t state;
 	uint32_t target; /* number of the subscription or request */
 	uint32_t queue;
@@ -62,6 +63,7 @@ struct subscription {
 	struct queue *queue;
 	uint32_t id;
 	uint32_t lease_ms;
+	struct handout *again; /* what is handed again, while it is under way */
 	uint64_t messages; /* credit left */
 	int64_t bytes;     /* the same, less what was really sent */
 	int64_t reserved;  /* bytes of handouts under way, as estimated */
@@ -77,6 +79,7 @@ struct conn {
 	TAILQ_HEAD(, subscription) subs;
 	uint32_t subs_count;
 	struct handout_list handouts;
+	size_t owed; /* bytes of frames for it that wait here */
 	bool waits_room;
 	uint64_t refused; /* this SEND's pieces are passed over up to its first one */
 	bool stalled; /* its first handout waits for a record in flight */
@@ -122,6 +125,8 @@ struct broker {
 	/* Memory of one settlement's judgement: too much to be made for each. */
 	struct settle_entry entries[SETTLE_ENTRIES_MAX];
 	uint8_t verdict[3 * RECORD_PAYLOAD_MAX];
+	uint64_t work;
+	uint64_t turn_work; /* as it was when the turn began */
 	struct lease_time lease_now;
 	struct wall_time wall_now;
 	uint32_t start; /* our number: of the ids of the sessions that we issue */
@@ -193,6 +198,13 @@ void broker_busy(struct broker *b, struct queue *q);
 /* Effects: frames (copied) for a connection, and a handout (taken). */
 void broker_send(struct broker *b, uint64_t conn, const struct writer *w);
 void broker_hand(struct broker *b, uint64_t conn, struct handout *h);
+/* Steps of work for a frame. */
+static inline void broker_works(struct broker *b, uint64_t steps)
+{
+	b->work += steps;
+}
+/* The frames of a handout leave. */
+void broker_handed_frames(struct broker *b, struct conn *c, const struct handout *h);
 /* Breaks the rule that effects wait: only for a known-bad variant. */
 void broker_release_newest(struct broker *b);
 /* The connection broke the protocol or cannot go on: ERROR, then the end. */

@@ -58,6 +58,12 @@
 #define SESSION_WINDOW	   256 /* unanswered commands of one session */
 #define SESSION_IDLE_MS	   (3600u * 1000)
 #define SETTLE_ENTRIES_MAX 2048 /* ranges in one settlement */
+#define SETTLE_OTHERS_MAX  4096 /* ranges held by others that one settlement runs into */
+#define SESSION_STALE_MAX  (1u << 20) /* bytes of stale entries in a session's answers */
+#define OWED_MAX	   (64u << 10) /* bytes of frames that a connection did not take */
+#define TURN_WORK	   65536       /* steps of frames in one turn */
+#define EXTEND_RANGES_MS   64	       /* ranges of one session extended, for each ms */
+#define PEEK_LOOKS_MAX	   4096	       /* ranges and batches looked at for one PEEK */
 #define SUBSCRIPTIONS_MAX  16	/* of one session */
 #define GRANT_MESSAGES_MAX 8192 /* in one lease */
 #define GRANT_BYTES_MAX	   (1u << 20)

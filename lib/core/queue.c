@@ -31,10 +31,19 @@ static int timer_compare(const struct range *a, const struct range *b)
 	return range_compare(a, b);
 }
 
+/* As they are handed again: in the order of each queue. */
+static int holding_compare(const struct range *a, const struct range *b)
+{
+	if (a->queue->id != b->queue->id)
+		return a->queue->id < b->queue->id ? -1 : 1;
+	return range_compare(a, b);
+}
+
 RB_GENERATE(batch_tree, batch, by_seq, batch_compare)
 RB_GENERATE(range_tree, range, by_seq, range_compare)
 RB_GENERATE(ready_tree, range, by_state, range_compare)
 RB_GENERATE(timer_tree, range, by_state, timer_compare)
+RB_GENERATE(holding_tree, range, held, holding_compare)
 
 void timers_init(struct timers *t)
 {
@@ -307,6 +316,17 @@ uint64_t queue_count_live(struct queue *q, uint64_t first, uint64_t span)
 	return n;
 }
 
+bool queue_any_live(struct queue *q, uint64_t first, uint64_t end)
+{
+	uint64_t run_end;
+	struct batch *b = queue_batch_at(q, first);
+	/* None is all dead: the second one at the latest tells. */
+	for (; b && b->first < end; b = queue_batch_next(b))
+		if (batch_run(b, first, end, &run_end) < end)
+			return true;
+	return false;
+}
+
 /* Shortens b to its messages [from, to) (offsets); what is cut off is not live any more. */
 static void batch_trim(struct queue *q, struct batch *b, uint32_t from, uint32_t to)
 {
@@ -498,7 +518,7 @@ static void enter_state(struct queue *q, struct range *r, uint8_t state)
 	case STATE_LEASED:
 		RB_INSERT(timer_tree, &q->timers->leases, r);
 		if (r->session)
-			TAILQ_INSERT_TAIL(&r->session->held, r, held);
+			session_holds(r->session, r);
 		break;
 	case STATE_DELAYED:
 		RB_INSERT(timer_tree, &q->timers->delays, r);
@@ -509,7 +529,7 @@ static void enter_state(struct queue *q, struct range *r, uint8_t state)
 void range_detach(struct range *r)
 {
 	if (r->session)
-		TAILQ_REMOVE(&r->session->held, r, held);
+		session_holds_no_more(r->session, r);
 	r->session = NULL;
 }
 

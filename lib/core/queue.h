@@ -56,7 +56,7 @@ struct batch {
 struct range {
 	RB_ENTRY(range) by_seq;
 	RB_ENTRY(range) by_state; /* ready: in queue.ready; leased, delayed: in timers */
-	TAILQ_ENTRY(range) held;  /* leased: in its session's list */
+	RB_ENTRY(range) held;	  /* leased: among what its session holds */
 	struct queue *queue;
 	struct session *session; /* leased: the holder, NULL once it is closed */
 	uint64_t first;
@@ -75,7 +75,7 @@ RB_HEAD(batch_tree, batch);
 RB_HEAD(range_tree, range);
 RB_HEAD(ready_tree, range);
 RB_HEAD(timer_tree, range);
-TAILQ_HEAD(held_list, range);
+RB_HEAD(holding_tree, range);
 
 /* Leased and delayed ranges of all queues, by the time at which something is due. */
 struct timers {
@@ -183,6 +183,8 @@ bool queue_batch_set_live(struct queue *q, struct batch *b, struct slice live);
 
 /* Live messages in [first, first + span). */
 uint64_t queue_count_live(struct queue *q, uint64_t first, uint64_t span);
+/* Whether there is any in [first, end). */
+bool queue_any_live(struct queue *q, uint64_t first, uint64_t end);
 /* The messages' bodies now are in r at offset; they are all live.  false: they are not. */
 bool queue_relocate(struct queue *q, uint64_t first, uint32_t count, uint32_t bytes,
     struct record *r, uint16_t offset);
@@ -233,5 +235,6 @@ RB_PROTOTYPE(batch_tree, batch, by_seq, batch_compare)
 RB_PROTOTYPE(range_tree, range, by_seq, range_compare)
 RB_PROTOTYPE(ready_tree, range, by_state, range_compare)
 RB_PROTOTYPE(timer_tree, range, by_state, timer_compare)
+RB_PROTOTYPE(holding_tree, range, held, holding_compare)
 
 #endif

@@ -13,7 +13,7 @@ struct session *session_new(uint64_t id)
 {
 	struct session *s = memory_new(sizeof(*s));
 	s->id = id;
-	TAILQ_INIT(&s->held);
+	RB_INIT(&s->held);
 	TAILQ_INIT(&s->answers);
 	return s;
 }
@@ -23,7 +23,7 @@ void session_free(struct session *s)
 	struct range *r;
 	if (!s)
 		return;
-	while ((r = TAILQ_FIRST(&s->held)))
+	while ((r = RB_ROOT(&s->held)))
 		range_detach(r);
 	session_answered(s, UINT64_MAX);
 	free(s);
@@ -33,6 +33,31 @@ struct session *session_find(struct session_tree *tree, uint64_t id)
 {
 	struct session key = {.id = id};
 	return RB_FIND(session_tree, tree, &key);
+}
+
+void session_holds(struct session *s, struct range *r)
+{
+	RB_INSERT(holding_tree, &s->held, r);
+	s->held_count++;
+}
+
+void session_holds_no_more(struct session *s, struct range *r)
+{
+	RB_REMOVE(holding_tree, &s->held, r);
+	s->held_count--;
+}
+
+struct range *session_held_from(const struct session *s, const struct queue *q, uint64_t at)
+{
+	struct range *r = RB_ROOT(&s->held), *found = NULL;
+	while (r) {
+		bool before = r->queue->id != q->id ? r->queue->id < q->id
+						    : r->first + r->span <= at;
+		if (!before)
+			found = r;
+		r = before ? RB_RIGHT(r, held) : RB_LEFT(r, held);
+	}
+	return found && found->queue == q ? found : NULL;
 }
 
 void session_stamped(struct session *s, uint64_t stamp)
@@ -46,6 +71,7 @@ static void drop_first(struct session *s)
 	struct answer *a = TAILQ_FIRST(&s->answers);
 	TAILQ_REMOVE(&s->answers, a, link);
 	s->answers_count--;
+	s->answers_bytes -= a->stale_len;
 	free(a);
 }
 
@@ -61,6 +87,7 @@ void session_taken(
 	a->stale_len = (uint32_t)stale.len;
 	if (stale.len > 0)
 		memcpy(a->stale, stale.data, stale.len);
+	s->answers_bytes += stale.len;
 	TAILQ_INSERT_TAIL(&s->answers, a, link);
 	if (++s->answers_count > SESSION_WINDOW)
 		drop_first(s);

@@ -36,9 +36,13 @@ struct session {
 	uint64_t idle_since_ms; /* lease time */
 	uint64_t stamp;		/* newest stamp of its client */
 	struct conn *conn;	/* NULL: none now */
-	struct held_list held;
+	struct holding_tree held;
+	uint32_t held_count;
+	uint64_t extended_ms;	 /* lease time of the newest EXTEND that was carried out */
+	uint64_t extended_stamp; /* … and its stamp; 0: none on this connection */
 	struct answer_list answers; /* rising n */
 	uint32_t answers_count;
+	size_t answers_bytes; /* of stale entries in them */
 	bool durable; /* some event names it */
 	bool is_closing;
 };
@@ -51,6 +55,12 @@ struct session *session_new(uint64_t id);
 void session_free(struct session *s);
 
 struct session *session_find(struct session_tree *tree, uint64_t id);
+
+/* The range is leased to it, or not any more. */
+void session_holds(struct session *s, struct range *r);
+void session_holds_no_more(struct session *s, struct range *r);
+/* Of what it holds in q, the range that ends behind `at`, or else the next one; or NULL. */
+struct range *session_held_from(const struct session *s, const struct queue *q, uint64_t at);
 
 /* The client has put a stamp on what it sent: the newest one counts. */
 void session_stamped(struct session *s, uint64_t stamp);

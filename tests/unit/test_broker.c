@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <malloc.h>
 #include <cmocka.h>
 
 #include "core/broker.h"
@@ -722,6 +723,180 @@ static void pieces_of_a_message_are_refused_once(void **state)
 	expect_nothing(1);
 }
 
+#define FRAGMENTS 6000
+
+/*
+ * Of 12000 messages of "q", each second one has been released with a delay: so many delayed
+ * ranges, and as many that are leased.  The number of connection 1's newest command.
+ */
+static uint64_t fragmented(void)
+{
+	static struct settle_entry odd[FRAGMENTS];
+	static uint8_t bytes[SETTLE_ENTRIES_MAX * SETTLE_ENTRY_SIZE];
+	uint64_t n = 0;
+	size_t count = 0;
+	hello(1, 0, 0);
+	for (int i = 0; i < 3; i++) {
+		send_lines(1, ++n, "q", 4000);
+		run();
+		expect(1, WIRE_TYPE_SENT);
+	}
+	subscribe(1, "q", 12000);
+	while (count < FRAGMENTS) {
+		EXPECT(1, DELIVER, deliver, d);
+		for (uint64_t i = 0; i < d.count; i++)
+			if ((d.first_seq + i) % 2)
+				odd[count++] = (struct settle_entry){d.lease, d.first_seq + i, 1};
+	}
+	for (size_t at = 0; at < count; at += 2000) {
+		struct writer e = writer_of(bytes, sizeof(bytes));
+		for (size_t i = at; i < at + 2000; i++)
+			settle_entry_put(&e, &odd[i]);
+		n++;
+		INPUT(1, settle, n, n - 1, VERB_RELEASE, 0, 100000000, 1, slice_str("q"),
+		    slice_str(""), slice_of(bytes, e.len));
+		run();
+		expect(1, WIRE_TYPE_DONE);
+	}
+	w.out_len[1] = 0;
+	return n;
+}
+
+/* Entries of 20 bytes may each span billions of messages that are nobody's or others'. */
+static void the_work_of_a_settlement_is_bounded(void **state)
+{
+	static uint8_t bytes[SETTLE_ENTRIES_MAX * SETTLE_ENTRY_SIZE];
+	struct writer e = writer_of(bytes, sizeof(bytes));
+	(void)state;
+	uint64_t n = fragmented();
+	for (uint64_t i = 0; i < SETTLE_ENTRIES_MAX; i++)
+		settle_entry_put(&e, &(struct settle_entry){1000 + i, 1, UINT32_MAX});
+	uint64_t before = broker_work(w.broker);
+	INPUT(1, settle, n + 1, n, VERB_SETTLE, 0, 0, 1, slice_str("q"), slice_str(""),
+	    slice_of(bytes, e.len));
+	assert_true(broker_work(w.broker) - before <= 2 * SETTLE_OTHERS_MAX + SETTLE_ENTRIES_MAX);
+	run();
+	EXPECT(1, FAILED, failed, m);
+	assert_int_equal(m.code, RMQ_E_LIMIT);
+}
+
+static size_t heap(void)
+{
+	return mallinfo2().uordblks;
+}
+
+static void subscribing_again_and_again_costs_little_memory_and_a_bounded_turn(void **state)
+{
+	(void)state;
+	fragmented();
+	w.stands[1] = true;
+	size_t before = heap();
+	int rounds = 0;
+	for (; broker_owed(w.broker, 1) <= OWED_MAX; rounds++) {
+		uint64_t work = broker_work(w.broker);
+		while (broker_wants_frame(w.broker, 1)) {
+			INPUT(1, unsubscribe, 1);
+			INPUT(1, subscribe, 1, 0, 10000, slice_str("q"));
+		}
+		assert_true(broker_work(w.broker) - work <= TURN_WORK + FRAGMENTS);
+		run();
+		assert_true(rounds < 1000);
+	}
+	assert_true(heap() < before + (1 << 20));
+	/* All that it holds is handed to it again, once, in order. */
+	goes_on(1);
+	uint64_t next = 2;
+	while (next <= 12000) {
+		struct frame f;
+		size_t used;
+		assert_int_equal(
+		    frame_parse(slice_of(w.out[1], w.out_len[1]), &f, &used), RMQ_E_OK);
+		if (f.type != WIRE_TYPE_DELIVER) {
+			expect(1, f.type);
+			continue;
+		}
+		EXPECT(1, DELIVER, deliver, d);
+		assert_int_equal(d.first_seq, next);
+		next += 2;
+	}
+	assert_true(broker_wants_frame(w.broker, 1));
+}
+
+static void answers_that_are_not_read_end_the_reading(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	send_lines(1, 1, "q", 3);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	w.stands[1] = true;
+	subscribe(1, "q", 3);
+	size_t before = heap();
+	for (int i = 0; broker_wants_frame(w.broker, 1); i++) {
+		INPUT(1, extend, 1);
+		run();
+		assert_true(i < 100000);
+	}
+	assert_false(broker_wants_frame(w.broker, 1));
+	assert_true(heap() < before + (1 << 20));
+	goes_on(1);
+	assert_true(broker_wants_frame(w.broker, 1));
+}
+
+/* Only the stamp of one that was carried out is echoed: the client trusts its leases by it. */
+static void extending_much_is_carried_out_now_and_then(void **state)
+{
+	(void)state;
+	fragmented();
+	uint64_t work = broker_work(w.broker);
+	for (uint64_t i = 0; i < 100; i++)
+		INPUT(1, extend, 100 + i);
+	assert_true(broker_work(w.broker) - work <= 2 * FRAGMENTS);
+	run();
+	for (int i = 0; i < 100; i++) {
+		EXPECT(1, EXTENDED, extended, m);
+		assert_int_equal(m.stamp, 100);
+	}
+	w.lease_ms += 1 + FRAGMENTS / EXTEND_RANGES_MS;
+	INPUT(1, extend, 300);
+	run();
+	EXPECT(1, EXTENDED, extended, m);
+	assert_int_equal(m.stamp, 300);
+	w.lease_ms += 9999;
+	run();
+	expect_nothing(1);
+}
+
+static void a_page_of_a_list_costs_its_rows(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	for (uint64_t n = 1; n <= 2000; n++) {
+		char name[16];
+		snprintf(name, sizeof(name), "q%04u", (unsigned)n);
+		INPUT(1, queue_create, n, n - 1, 0, slice_str(name), 0, 0, 0, 0, 0, 0,
+		    slice_str(""));
+		run();
+		expect(1, WIRE_TYPE_DONE);
+	}
+	uint64_t work = broker_work(w.broker);
+	INPUT(1, list, 1, 10, slice_str("q1500"), slice_str("*"));
+	INPUT(1, list, 1, 10, slice_str(""), slice_str("q1700"));
+	INPUT(1, list, 1, 10, slice_str(""), slice_str("q180*"));
+	assert_true(broker_work(w.broker) - work <= 11 + 2 + 11);
+	run();
+	for (int i = 0; i < 10; i++)
+		expect(1, WIRE_TYPE_LISTED);
+	expect(1, WIRE_TYPE_LIST_END);
+	EXPECT(1, LISTED, listed, row);
+	assert_true(slice_eq(row.queue, slice_str("q1700")));
+	expect(1, WIRE_TYPE_LIST_END);
+	for (int i = 0; i < 10; i++)
+		expect(1, WIRE_TYPE_LISTED);
+	EXPECT(1, LIST_END, list_end, end);
+	assert_int_equal(end.more, 0);
+}
+
 static void a_full_queue_refuses_and_says_when_there_is_room(void **state)
 {
 	(void)state;
@@ -864,6 +1039,11 @@ int main(void)
 	    TEST(a_large_message_comes_back_piece_by_piece),
 	    TEST(an_error_is_sent_whatever_the_connection_was_still_to_be_read),
 	    TEST(pieces_of_a_message_are_refused_once),
+	    TEST(the_work_of_a_settlement_is_bounded),
+	    TEST(subscribing_again_and_again_costs_little_memory_and_a_bounded_turn),
+	    TEST(answers_that_are_not_read_end_the_reading),
+	    TEST(extending_much_is_carried_out_now_and_then),
+	    TEST(a_page_of_a_list_costs_its_rows),
 	    TEST(a_full_queue_refuses_and_says_when_there_is_room),
 	    TEST(a_checkpoint_makes_holes_and_recovery_finds_the_same_state),
 	    TEST(moved_messages_keep_their_bodies_and_numbers),
