@@ -31,6 +31,11 @@ RB_GENERATE(conn_tree, conn, by_id, conn_compare)
 RB_GENERATE(queue_name_tree, queue, by_name, queue_name_compare)
 RB_GENERATE(queue_id_tree, queue, by_id, queue_id_compare)
 
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* ---- life ---- */
 
 struct broker *broker_new(const struct broker_host *host)
@@ -50,6 +55,7 @@ struct broker *broker_new(const struct broker_host *host)
 	TAILQ_INIT(&b->fresh);
 	TAILQ_INIT(&b->waiting);
 	TAILQ_INIT(&b->busy);
+	TAILQ_INIT(&b->roomy);
 	for (uint32_t i = 0; i < CHECKPOINT_GROUPS; i++)
 		TAILQ_INIT(&b->groups[i]);
 	timers_init(&b->timers);
@@ -426,6 +432,13 @@ void broker_connect(struct broker *b, uint64_t id)
 	RB_INSERT(conn_tree, &b->conns, c);
 }
 
+static void stop_waiting(struct conn *c)
+{
+	if (c->waits_in)
+		TAILQ_REMOVE(c->waits_in, c, waiting);
+	c->waits_in = NULL;
+}
+
 void broker_disconnect(struct broker *b, uint64_t id)
 {
 	struct conn *c = broker_conn(b, id);
@@ -435,8 +448,7 @@ void broker_disconnect(struct broker *b, uint64_t id)
 	while ((sub = TAILQ_FIRST(&c->subs)))
 		broker_sub_free(b, sub);
 	conn_drop_handouts(c);
-	if (c->waits_room)
-		TAILQ_REMOVE(&b->waiting_room, c, waiting);
+	stop_waiting(c);
 	if (c->session) {
 		c->session->conn = NULL;
 		c->session->idle_since_ms = b->lease_now.ms;
@@ -493,24 +505,68 @@ void broker_room(struct broker *b, uint64_t n, uint64_t bytes)
 				break;
 	if (n > b->stored_n && !r)
 		return;
-	b->room_news = b->room_news || bytes > b->room;
 	b->room = bytes;
 	b->room_sent = r ? r->sent_after : b->stored_sent;
 }
 
-static void tell_room(struct broker *b)
+void broker_wait(struct broker *b, struct conn *c, struct queue *q, size_t bytes)
+{
+	struct waiting_list *in = q ? &q->waiting : &b->waiting_room;
+	c->wants = bytes;
+	if (c->waits_in == in)
+		return;
+	stop_waiting(c);
+	c->waits_in = in;
+	TAILQ_INSERT_TAIL(in, c, waiting);
+}
+
+void broker_roomy(struct broker *b, struct queue *q)
+{
+	if (q->is_roomy || TAILQ_EMPTY(&q->waiting))
+		return;
+	q->is_roomy = true;
+	TAILQ_INSERT_TAIL(&b->roomy, q, roomy);
+}
+
+static void tell_room(struct broker *b, struct conn *c)
+{
+	uint8_t bytes[32];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	stop_waiting(c);
+	wire_put_room(&w, &(struct wire_room){broker_room_left(b)});
+	broker_send(b, c->id, &w);
+}
+
+void broker_end_waiting(struct broker *b, struct queue *q)
 {
 	struct conn *c;
-	uint8_t bytes[32];
-	if (!b->room_news)
-		return;
-	b->room_news = false;
-	while ((c = TAILQ_FIRST(&b->waiting_room))) {
-		struct writer w = writer_of(bytes, sizeof(bytes));
-		TAILQ_REMOVE(&b->waiting_room, c, waiting);
-		c->waits_room = false;
-		wire_put_room(&w, &(struct wire_room){broker_room_left(b)});
-		broker_send(b, c->id, &w);
+	if (q->is_roomy)
+		TAILQ_REMOVE(&b->roomy, q, roomy);
+	q->is_roomy = false;
+	while ((c = TAILQ_FIRST(&q->waiting)))
+		tell_room(b, c);
+}
+
+/*
+ * Who waits first is told first, and no more are told than the room is for: each that finds
+ * none has sent in vain.  One that takes none leaves the others to their own patience.
+ */
+static void wake_waiting(struct broker *b)
+{
+	uint64_t room = broker_room_left(b);
+	struct queue *q;
+	struct conn *c;
+	while ((c = TAILQ_FIRST(&b->waiting_room)) && c->wants <= room) {
+		room -= c->wants;
+		tell_room(b, c);
+	}
+	while ((q = TAILQ_FIRST(&b->roomy))) {
+		TAILQ_REMOVE(&b->roomy, q, roomy);
+		q->is_roomy = false;
+		for (room = queue_room(q); room > 0 && (c = TAILQ_FIRST(&q->waiting));) {
+			room -= min_u64(room, c->wants);
+			tell_room(b, c);
+		}
 	}
 }
 
@@ -549,7 +605,7 @@ void broker_flush(struct broker *b)
 	broker_expire(b);
 	broker_grant(b);
 	forget_idle(b);
-	tell_room(b);
+	wake_waiting(b);
 	close_sessions(b);
 	broker_checkpoint_step(b);
 	broker_end_record(b);
@@ -560,11 +616,6 @@ void broker_flush(struct broker *b)
 static uint64_t until(uint64_t now, uint64_t then)
 {
 	return then > now ? then - now : 0;
-}
-
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
 }
 
 uint64_t broker_due_ms(const struct broker *b)

@@ -195,6 +195,7 @@ static void on_queue_remove(struct broker *b, struct conn *c, const struct wire_
 		return;
 	}
 	tell_gone(b, q);
+	broker_end_waiting(b, q);
 	while ((sub = TAILQ_FIRST(&q->subs))) {
 		ANSWER(b, sub->conn, sub_failed, sub->id, RMQ_E_NO_QUEUE,
 		    slice_str(error_text(RMQ_E_NO_QUEUE)));
@@ -271,14 +272,12 @@ static void on_list(struct broker *b, struct conn *c, const struct wire_list *m)
 /* ---- sending ---- */
 
 /* Whether q takes more and the journal has room for so many bytes; if not, c waits for it. */
-static bool has_room(struct broker *b, struct conn *c, const struct queue *q, size_t len)
+static bool has_room(struct broker *b, struct conn *c, struct queue *q, size_t len)
 {
 	bool full = q && queue_is_full(q);
 	if (!full && len + FRAME_SMALL <= broker_room_left(b))
 		return true;
-	if (!c->waits_room)
-		TAILQ_INSERT_TAIL(&b->waiting_room, c, waiting);
-	c->waits_room = true;
+	broker_wait(b, c, full ? q : NULL, len + FRAME_SMALL);
 	return false;
 }
 

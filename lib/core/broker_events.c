@@ -154,7 +154,7 @@ static enum rmq_error apply_set(
 	if (!q || !settings_set(&settings, SETTINGS_OF(e), e->dead_letter))
 		return RMQ_E_CORRUPT;
 	q->settings = settings;
-	b->room_news = true;
+	broker_roomy(b, q);
 	return RMQ_E_OK;
 }
 
@@ -185,7 +185,6 @@ static enum rmq_error apply_remove(
 	RB_REMOVE(queue_name_tree, &b->queues_by_name, q);
 	TAILQ_REMOVE(&b->groups[q->id % CHECKPOINT_GROUPS], q, of_group);
 	b->queues_count--;
-	b->room_news = true;
 	if (q->is_busy)
 		TAILQ_REMOVE(&b->busy, q, busy);
 	queue_free(q);
@@ -195,7 +194,7 @@ static enum rmq_error apply_remove(
 /* The queue lost messages: what waits for room or for it to be empty may go on. */
 static void lost_some(struct broker *b, struct queue *q)
 {
-	b->room_news = true;
+	broker_roomy(b, q);
 	if (queue_total(q) == 0) {
 		q->idle_due = true;
 		broker_busy(b, q);

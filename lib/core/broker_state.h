@@ -73,14 +73,15 @@ struct subscription {
 
 struct conn {
 	RB_ENTRY(conn) by_id;
-	TAILQ_ENTRY(conn) waiting; /* for room, while waits_room */
+	TAILQ_ENTRY(conn) waiting;     /* in this list, for room */
+	struct waiting_list *waits_in; /* NULL: it does not wait */
+	size_t wants;		       /* so many bytes */
 	uint64_t id;
 	struct session *session;
 	TAILQ_HEAD(, subscription) subs;
 	uint32_t subs_count;
 	struct handout_list handouts;
 	size_t owed; /* bytes of frames for it that wait here */
-	bool waits_room;
 	uint64_t refused; /* this SEND's pieces are passed over up to its first one */
 	bool stalled; /* its first handout waits for a record in flight */
 	bool closed;  /* the host was told to close it */
@@ -154,8 +155,8 @@ struct broker {
 	struct conn_tree conns;
 	struct recent recent_conns;
 	struct recent recent_sessions;
-	TAILQ_HEAD(, conn) waiting_room;
-	bool room_news; /* something became free: tell those that wait */
+	struct waiting_list waiting_room; /* in the journal */
+	TAILQ_HEAD(, queue) roomy;
 
 	/* the record that is being written */
 	uint8_t payload[RECORD_PAYLOAD_MAX];
@@ -215,6 +216,12 @@ void broker_sub_free(struct broker *b, struct subscription *s);
 /* Removes a session from the state. */
 void broker_session_remove(struct broker *b, struct session *s);
 uint64_t broker_room_left(const struct broker *b);
+/* The connection's SEND of so many bytes waits for room in q (NULL: in the journal). */
+void broker_wait(struct broker *b, struct conn *c, struct queue *q, size_t bytes);
+/* Messages left q, or it may hold more now. */
+void broker_roomy(struct broker *b, struct queue *q);
+/* All that wait for room in q may try again. */
+void broker_end_waiting(struct broker *b, struct queue *q);
 /* A session with this id, or (0) with a new one; NULL: there are too many. */
 struct session *broker_session_new(struct broker *b, uint64_t id);
 void broker_attach(struct broker *b, struct conn *c, struct session *s);

@@ -50,6 +50,7 @@ struct client *client_new(const struct client_config *config, const struct clien
 	c->host = *host;
 	c->random = config->seed;
 	c->next_n = 1;
+	c->send_window = config->window;
 	held_init(&c->held);
 	return c;
 }

@@ -150,7 +150,8 @@ static bool may_fly(const struct client *c)
 		return false;
 	if (cmd->staged)
 		return true;
-	if (c->flying >= c->config.window)
+	if (c->flying >= c->config.window ||
+	    (cmd->type == WIRE_TYPE_SEND && c->flying >= c->send_window))
 		return false;
 	return cmd->type != WIRE_TYPE_SEND || c->flying_bytes == 0 ||
 	       c->flying_bytes + cmd->bytes <= c->window_bytes;
@@ -533,6 +534,8 @@ void client_on_sent(struct client *c, struct mono_time now, const struct wire_se
 	if (!is_answer(c, m->n))
 		return;
 	struct client_command *cmd = answer(c, now);
+	if (c->send_window < c->config.window)
+		c->send_window++;
 	if (cmd->type != WIRE_TYPE_SEND)
 		client_give_up(
 		    c, RMQ_E_PROTOCOL, slice_str("SENT in answer to another command"));
@@ -553,10 +556,14 @@ void client_on_done(struct client *c, struct mono_time now, const struct wire_do
 	command_free(cmd);
 }
 
-/* A SEND finds no room: it is repeated when there may be some. */
+/*
+ * A SEND finds no room: it is repeated when there may be some, and alone, since those behind
+ * it went in vain as well.  Each that is taken then lets one more go.
+ */
 static void block(struct client *c, struct mono_time now, enum rmq_error code)
 {
 	c->blocked = true;
+	c->send_window = 1;
 	c->blocked_code = code;
 	c->blocked_until.ms = now.ms + ROOM_RETRY_MS + client_random(c) % (ROOM_RETRY_MS / 2);
 }

@@ -101,6 +101,7 @@ struct client {
 	uint32_t flying;
 	uint64_t flying_bytes; /* of SENDs */
 	uint32_t window_bytes;
+	uint32_t send_window; /* commands in flight before another SEND may go */
 	bool refused; /* on this connection: answers to what was in flight then may follow */
 	bool stopped;
 	struct client_command *shelf; /* given up, oldest first */

@@ -66,6 +66,7 @@ struct queue *queue_new(
 	RB_INIT(&q->ready);
 	TAILQ_INIT(&q->hungry);
 	TAILQ_INIT(&q->subs);
+	TAILQ_INIT(&q->waiting);
 	return q;
 }
 
@@ -75,7 +76,7 @@ void queue_free(struct queue *q)
 		return;
 	queue_drop_below(q, UINT64_MAX);
 	assert(RB_EMPTY(&q->batches));
-	assert(TAILQ_EMPTY(&q->subs));
+	assert(TAILQ_EMPTY(&q->subs) && TAILQ_EMPTY(&q->waiting));
 	free(q);
 }
 
@@ -89,9 +90,17 @@ uint64_t queue_total(const struct queue *q)
 	return q->live[STATE_READY] + q->live[STATE_LEASED] + q->live[STATE_DELAYED];
 }
 
+uint64_t queue_room(const struct queue *q)
+{
+	uint64_t most = q->settings.max_bytes;
+	if (most == 0)
+		return UINT64_MAX;
+	return most > q->bytes ? most - q->bytes : 0;
+}
+
 bool queue_is_full(const struct queue *q)
 {
-	return q->settings.max_bytes && q->bytes >= q->settings.max_bytes;
+	return queue_room(q) == 0;
 }
 
 uint64_t queue_backoff_ms(const struct queue *q, uint32_t failures)

@@ -24,6 +24,7 @@
 #include "core/time.h"
 #include "core/wire.h"
 
+struct conn;
 struct session;
 struct subscription;
 
@@ -117,7 +118,9 @@ struct queue {
 	RB_ENTRY(queue) by_id;
 	TAILQ_ENTRY(queue) of_group;
 	TAILQ_ENTRY(queue) busy; /* something may be handed out */
+	TAILQ_ENTRY(queue) roomy; /* it lost messages, and somebody waits for that */
 	bool is_busy;
+	bool is_roomy;
 	bool idle_due; /* it became empty: tell its receivers */
 	bool is_dead;  /* a dead-letter queue: counts no attempts */
 	uint32_t id;
@@ -132,6 +135,7 @@ struct queue {
 	struct ready_tree ready;
 	TAILQ_HEAD(, subscription) hungry; /* with credit left */
 	TAILQ_HEAD(, subscription) subs;
+	TAILQ_HEAD(waiting_list, conn) waiting; /* for room in it, in order */
 	uint64_t next_seq;
 	uint64_t newest_n; /* number of the newest APPEND that holds bodies of its messages */
 	uint64_t live[5]; /* messages by STATE_* */
@@ -152,6 +156,8 @@ struct slice queue_name(const struct queue *q);
 uint64_t queue_total(const struct queue *q);
 /* Whether it holds max_bytes or more: it may pass the limit by one batch, not starve one. */
 bool queue_is_full(const struct queue *q);
+/* Bytes until then; UINT64_MAX: there is no limit. */
+uint64_t queue_room(const struct queue *q);
 
 /* ---- batches ---- */
 

@@ -916,6 +916,44 @@ static void a_full_queue_refuses_and_says_when_there_is_room(void **state)
 	expect(1, WIRE_TYPE_ROOM);
 }
 
+static void expect_full(uint64_t conn)
+{
+	EXPECT(conn, FAILED, failed, m);
+	assert_int_equal(m.code, RMQ_E_FULL);
+}
+
+/* Who waits for room is not told of what is free elsewhere, nor more than can use it. */
+static void room_is_told_to_those_that_it_is_for(void **state)
+{
+	struct slice q = slice_str("q"), none = slice_str("");
+	(void)state;
+	hello(1, 0, 0);
+	hello(2, 0, 0);
+	hello(3, 0, 0);
+	INPUT(3, queue_create, 1, 0, SETTING_MAX_BYTES, q, 0, 0, 0, 0, 50, 0, none);
+	send_lines(3, 2, "q", 10);
+	send_lines(3, 3, "r", 10);
+	run();
+	send_lines(1, 1, "q", 10);
+	send_lines(2, 1, "q", 10);
+	run();
+	expect_full(1);
+	expect_full(2);
+	INPUT(3, queue_purge, 4, 3, slice_str("r"));
+	run();
+	expect_nothing(1);
+	expect_nothing(2);
+	INPUT(3, queue_purge, 5, 4, q);
+	run();
+	expect(1, WIRE_TYPE_ROOM);
+	expect_nothing(2);
+	/* It was not used: the next one is told when more leaves. */
+	INPUT(3, queue_set, 6, 5, SETTING_MAX_BYTES, q, 0, 0, 0, 0, 0, 0, none);
+	run();
+	expect(2, WIRE_TYPE_ROOM);
+	expect_nothing(1);
+}
+
 static void a_checkpoint_makes_holes_and_recovery_finds_the_same_state(void **state)
 {
 	uint64_t holes = 0, n = 1;
@@ -1045,6 +1083,7 @@ int main(void)
 	    TEST(extending_much_is_carried_out_now_and_then),
 	    TEST(a_page_of_a_list_costs_its_rows),
 	    TEST(a_full_queue_refuses_and_says_when_there_is_room),
+	    TEST(room_is_told_to_those_that_it_is_for),
 	    TEST(a_checkpoint_makes_holes_and_recovery_finds_the_same_state),
 	    TEST(moved_messages_keep_their_bodies_and_numbers),
 	    TEST(moving_small_records_comes_to_an_end),

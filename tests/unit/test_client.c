@@ -348,14 +348,16 @@ static void a_full_queue_is_waited_for_and_everything_behind_repeated(void **sta
 	refuse_two(RMQ_E_FULL, 0);
 	assert_true(client_blocked(client));
 	expect_frames(7, "");
+	/* What goes behind one that finds no room has gone in vain: it is tried alone. */
 	DAEMON(8, room, 100);
-	expect_frames(8, "SEND#1/0 SEND#2/0 ");
+	expect_frames(8, "SEND#1/0 ");
 	DAEMON(9, failed, 1, RMQ_E_FULL, 0, {0});
 	assert_true(client_due_ms(client, NOW(9)) <= 1000);
 	client_tick(client, NOW(1010));
-	expect_frames(1010, "SEND#1/0 SEND#2/0 ");
+	expect_frames(1010, "SEND#1/0 ");
 	DAEMON(1011, failed, 2, RMQ_E_OUT_OF_ORDER, 0, {0});
 	DAEMON(1011, sent, 1, 1, 1);
+	expect_frames(1011, "SEND#2/1 ");
 	DAEMON(1011, sent, 2, 2, 1);
 	assert_story("sent a at 1 x1; sent b at 2 x1; ");
 	DAEMON(1012, room, 100);
@@ -370,7 +372,7 @@ static void out_of_order_in_answer_to_the_oldest_command_ends_it(void **state)
 	begin_two("a", "b");
 	refuse_two(RMQ_E_FULL, 0);
 	DAEMON(7, room, 100);
-	expect_frames(7, "SEND#1/0 SEND#2/0 ");
+	expect_frames(7, "SEND#1/0 ");
 	DAEMON(8, failed, 1, RMQ_E_OUT_OF_ORDER, 0, {0});
 	assert_story("fatal 19; ");
 }
@@ -459,7 +461,7 @@ static void a_half_written_frame_is_ended_before_the_repeat(void **state)
 	client_wrote(client, first + half);
 	DAEMON(6, failed, 1, RMQ_E_FULL, 0, {0});
 	DAEMON(6, room, 1);
-	assert_int_equal(client_output(client, NOW(6), pieces, CLIENT_PIECES), 3);
+	assert_int_equal(client_output(client, NOW(6), pieces, CLIENT_PIECES), 2);
 	memcpy(torn + half, pieces[0].data, pieces[0].len);
 	struct frame f;
 	struct wire_send m;
@@ -469,7 +471,7 @@ static void a_half_written_frame_is_ended_before_the_repeat(void **state)
 	assert_true(wire_send_decode(f.payload, &m));
 	assert_int_equal(m.n, 2);
 	client_wrote(client, pieces[0].len);
-	expect_frames(7, "SEND#1/0 SEND#2/0 ");
+	expect_frames(7, "SEND#1/0 ");
 }
 
 static void large_messages_go_in_pieces_and_wait_for_their_room(void **state)
