@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -138,6 +139,7 @@ void conn_end(struct conn *c)
 	conn_list_remove(&s->deliverable, c);
 	conn_list_remove(&s->paused, c);
 	conn_list_remove(&s->deadlines, c);
+	conn_list_remove(&s->unheard, c);
 	server_forget(s, c);
 	broker_disconnect(s->broker, c->id);
 	if (c->holder)
@@ -465,6 +467,22 @@ static bool may_read(const struct conn *c)
 	       broker_owed(c->server->broker, c->id) <= OWED_MAX;
 }
 
+/* Bytes were read; what is left behind a full read is to be heard before leases end. */
+static void note_unheard(struct conn *c, size_t got, bool full)
+{
+	struct server *s = c->server;
+	int left = 0;
+
+	if (c->listed[CONN_UNHEARD]) {
+		c->unheard -= got < c->unheard ? got : c->unheard;
+		if (c->unheard == 0 || !full)
+			conn_list_remove(&s->unheard, c);
+	} else if (full && ioctl(c->fd, FIONREAD, &left) == 0 && left > 0) {
+		c->unheard = (size_t)left;
+		conn_list_add(&s->unheard, c);
+	}
+}
+
 static void conn_read(struct conn *c)
 {
 	struct server *s = c->server;
@@ -476,10 +494,12 @@ static void conn_read(struct conn *c)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	server_turn(s);
+	server_clock(s);
 	if (n <= 0) {
 		conn_fail(c);
 		return;
 	}
+	note_unheard(c, (size_t)n, (size_t)n == room + sizeof(scratch));
 	size_t got = (size_t)n, first = got < room ? got : room;
 	in->len += first;
 	take(c, slice_of(scratch, got - first));
@@ -505,6 +525,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	if ((events & UV_READABLE) && may_read(c)) {
 		if (server_reads(s))
 			conn_read(c);
+		else
+			s->put_off = true;
 		if (!c->listed[CONN_DIRTY])
 			conn_watch(c);
 	} else if (status < 0 && !c->listed[CONN_DIRTY]) {
@@ -526,6 +548,9 @@ void conn_watch(struct conn *c)
 		} else {
 			conn_list_add(&s->paused, c);
 		}
+	} else {
+		/* It asks, or does not read: what waits behind that is its own affair. */
+		conn_list_remove(&s->unheard, c);
 	}
 	if (events == c->events)
 		return;

@@ -30,7 +30,14 @@ struct buffer {
 	size_t cap;
 };
 
-enum conn_lists { CONN_DIRTY, CONN_DELIVERABLE, CONN_PAUSED, CONN_DEADLINES, CONN_LISTS };
+enum conn_lists {
+	CONN_DIRTY,
+	CONN_DELIVERABLE,
+	CONN_PAUSED,
+	CONN_DEADLINES,
+	CONN_UNHEARD,
+	CONN_LISTS
+};
 
 struct conn {
 	TAILQ_ENTRY(conn) entry[CONN_LISTS];
@@ -44,6 +51,7 @@ struct conn {
 	struct buffer out;
 	struct holder *holder; /* the process at the other end, if it can be watched */
 	uint64_t deadline_ms;
+	size_t unheard; /* bytes that were left behind a full read, and are not read yet */
 	bool spoke;   /* has sent a frame */
 	bool greeted; /* has a session */
 	bool asking;  /* LIST or PEEK was asked: nothing is read before the end of its answer */

@@ -128,13 +128,18 @@ static struct lease_time lease_now(const struct server *s)
 	return (struct lease_time){s->lease_base.ms + (s->now.ms - s->mono_base.ms)};
 }
 
+void server_clock(struct server *s)
+{
+	s->now = clock_mono();
+	broker_now(s->broker, lease_now(s), clock_wall());
+}
+
 void server_turn(struct server *s)
 {
 	if (s->in_turn)
 		return;
 	s->in_turn = true;
-	s->now = clock_mono();
-	broker_now(s->broker, lease_now(s), clock_wall());
+	server_clock(s);
 }
 
 bool server_reads(const struct server *s)
@@ -257,7 +262,7 @@ static void turn_end(struct server *s)
 	deliver_round(s);
 	while ((c = conn_list_take(&s->dirty)) != NULL)
 		conn_flush(c);
-	if (conn_list_first(&s->paused) && server_reads(s))
+	if ((conn_list_first(&s->paused) || broker_listens(s->broker)) && server_reads(s))
 		server_wake(s);
 	if (s->phase != PHASE_SERVE)
 		drain_on(s);
@@ -265,9 +270,42 @@ static void turn_end(struct server *s)
 	s->in_turn = false;
 }
 
+static void on_prepare(uv_prepare_t *prepare)
+{
+	struct server *s = prepare->data;
+	if (s->hearing)
+		return;
+	s->hearing = true;
+	s->passes = 0;
+	s->now = clock_mono();
+	s->hearing_since = lease_now(s);
+}
+
+/*
+ * Two passes over all that can be read, with nothing put off, find all that had been sent
+ * before the first: in one, connections are accepted, in the next they are read.
+ */
+static void hear(struct server *s)
+{
+	bool put_off = s->put_off;
+	s->put_off = false;
+	if (put_off || !server_reads(s) || conn_list_first(&s->paused))
+		return;
+	if (++s->passes < 2 || conn_list_first(&s->unheard))
+		return;
+	s->hearing = false;
+	bool waits = broker_listens(s->broker);
+	broker_heard(s->broker, s->hearing_since);
+	if (waits)
+		arm_due(s);
+}
+
 static void on_check(uv_check_t *check)
 {
-	turn_end(check->data);
+	struct server *s = check->data;
+	/* In this order: what is put off is known at the turn's end. */
+	turn_end(s);
+	hear(s);
 }
 
 static void on_due(uv_timer_t *timer)
@@ -560,6 +598,7 @@ static bool make_slots(struct server *s)
 	conn_list_init(&s->deliverable, CONN_DELIVERABLE);
 	conn_list_init(&s->paused, CONN_PAUSED);
 	conn_list_init(&s->deadlines, CONN_DEADLINES);
+	conn_list_init(&s->unheard, CONN_UNHEARD);
 	return s->conns && s->free_slots;
 }
 
@@ -574,6 +613,9 @@ static int start_loop(struct server *s, int signal_fd)
 		uv_timer_init(&s->loop, timers[i]);
 		timers[i]->data = s;
 	}
+	uv_prepare_init(&s->loop, &s->prepare);
+	s->prepare.data = s;
+	uv_prepare_start(&s->prepare, on_prepare);
 	uv_check_init(&s->loop, &s->check);
 	s->check.data = s;
 	uv_check_start(&s->check, on_check);

@@ -1,10 +1,14 @@
 /*
  * The queue daemon around its pure core: one loop, one thread.
  *
- * A turn begins with the first input after a wait: the clocks are read once.  Inputs
- * (frames of clients, answers of the journal) go to the broker; at the turn's end the
- * broker gives its records, and everything that became due leaves: one write for each
- * connection.
+ * A turn begins with the first input after a wait.  Inputs (frames of clients, answers of
+ * the journal) go to the broker, frames at a time that is read after their bytes were; at
+ * the turn's end the broker gives its records, and everything that became due leaves: one
+ * write for each connection.
+ *
+ * Leases end by what was heard: once all is read that clients had sent before a moment, the
+ * broker is told that moment.  What is put off (a throttle, a full read, an accept) puts
+ * that off too, but not what a connection sends later, so nobody can keep leases alive.
  */
 #ifndef RMQ_QUEUED_SERVER_H
 #define RMQ_QUEUED_SERVER_H
@@ -39,6 +43,7 @@ enum server_phase {
 
 struct server {
 	uv_loop_t loop;
+	uv_prepare_t prepare;
 	uv_check_t check;
 	uv_timer_t due;
 	uv_timer_t deadline; /* of the first connection in `deadlines` */
@@ -59,6 +64,10 @@ struct server {
 	/* The turn. */
 	bool in_turn;
 	bool throttled;
+	bool hearing; /* all is to be read that was sent before hearing_since */
+	bool put_off; /* something that could be read was not, since the last pass */
+	unsigned passes;
+	struct lease_time hearing_since;
 	struct mono_time now;
 	struct mono_time mono_base;
 	struct lease_time lease_base;
@@ -77,6 +86,7 @@ struct server {
 	struct conn_list deliverable; /* something to deliver */
 	struct conn_list paused;      /* not read from, because the server is throttled */
 	struct conn_list deadlines;   /* in order of their deadlines */
+	struct conn_list unheard;     /* sent more than one read takes */
 	struct log_rate peers;
 
 	enum server_phase phase;
@@ -123,6 +133,9 @@ void server_read_end(struct server *s);
 
 /* Begins a turn, if none has begun: before anything is given to the broker. */
 void server_turn(struct server *s);
+
+/* Reads the clocks: before frames whose bytes were read since are given to the broker. */
+void server_clock(struct server *s);
 
 /* Whether frames of clients are wanted now. */
 bool server_reads(const struct server *s);

@@ -574,6 +574,9 @@ static void wake_waiting(struct broker *b)
 
 void broker_now(struct broker *b, struct lease_time lease, struct wall_time wall)
 {
+	/* A record's times are those of all its events. */
+	if (lease.ms > b->lease_now.ms || wall.ms != b->wall_now.ms)
+		broker_end_record(b);
 	if (lease.ms > b->lease_now.ms)
 		b->lease_now = lease;
 	b->wall_now = wall;
@@ -600,6 +603,18 @@ bool broker_wants_frame(struct broker *b, uint64_t conn)
 	return broker_owed(b, conn) <= OWED_MAX && !broker_turn_spent(b) && !broker_holds(b);
 }
 
+void broker_heard(struct broker *b, struct lease_time then)
+{
+	if (then.ms > b->heard.ms)
+		b->heard = then;
+}
+
+bool broker_listens(const struct broker *b)
+{
+	struct range *r = RB_MIN(timer_tree, (struct timer_tree *)(uintptr_t)&b->timers.leases);
+	return r && r->until_ms <= b->lease_now.ms && r->until_ms > b->heard.ms;
+}
+
 void broker_flush(struct broker *b)
 {
 	broker_expire(b);
@@ -623,7 +638,8 @@ uint64_t broker_due_ms(const struct broker *b)
 	/* Busy: a delivery that was pulled behind the flush gave a receiver its credit back. */
 	uint64_t due = TAILQ_EMPTY(&b->busy) ? UINT64_MAX : 0;
 	struct range *r = RB_MIN(timer_tree, (struct timer_tree *)(uintptr_t)&b->timers.leases);
-	if (r)
+	/* One that is over and not heard of is the host's to hear of. */
+	if (r && !broker_listens(b))
 		due = min_u64(due, until(b->lease_now.ms, r->until_ms));
 	r = RB_MIN(timer_tree, (struct timer_tree *)(uintptr_t)&b->timers.delays);
 	if (r)

@@ -12,7 +12,8 @@
  *    an event that this code made, and refuses (RMQ_E_CORRUPT) any other.
  *  - There is no roll-back: when the journal fails the process ends.
  *
- * A turn: broker_now(), any number of inputs, broker_flush().  Host callbacks are made
+ * A turn: broker_now(), any number of inputs (each behind a broker_now() of its own if time
+ * has gone on), broker_flush().  Host callbacks are made
  * from within these calls and must not call back into the broker, but for
  * broker_read_fn.  Not for use by several threads.
  */
@@ -76,8 +77,19 @@ struct lease_time broker_lease_time(const struct broker *b);
  */
 void broker_start(struct broker *b, uint64_t term);
 
-/* Begins a turn.  Lease time never goes back. */
+/*
+ * The time at which all that follows happens: at the begin of a turn, and whenever more
+ * input was read, after its bytes were read.  Lease time never goes back.
+ */
 void broker_now(struct broker *b, struct lease_time lease, struct wall_time wall);
+/*
+ * All that clients had sent by `then` was given: leases that were over by then may end.
+ * Nothing else lets them end, so that no holder that kept its word loses what it holds to
+ * a turn that was long, or to input that was put off.
+ */
+void broker_heard(struct broker *b, struct lease_time then);
+/* Leases are over and wait for broker_heard(); then a turn is due. */
+bool broker_listens(const struct broker *b);
 /* Ends a turn: expires, hands out, checkpoints, and gives records to the host. */
 void broker_flush(struct broker *b);
 /* Milliseconds from the turn's time until a turn is due without input; UINT64_MAX: none. */

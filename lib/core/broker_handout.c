@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/memory.h"
+#include "core/variant.h"
 
 /* Ranges whose time has come that one turn ends at most. */
 #define DUE_PER_TURN 4096
@@ -269,7 +270,8 @@ void broker_expire(struct broker *b)
 	struct range *r;
 	for (uint32_t i = 0; i < DUE_PER_TURN; i++) {
 		r = RB_MIN(timer_tree, &b->timers.leases);
-		if (!r || r->until_ms > b->lease_now.ms)
+		if (!r || r->until_ms > b->lease_now.ms ||
+		    (r->until_ms > b->heard.ms && !RMQ_VARIANT(EXPIRE_UNHEARD)))
 			break;
 		broker_fail(b, r, slice_str("lease expired"), ENDED_EXPIRED);
 	}

@@ -130,6 +130,7 @@ struct broker {
 	uint64_t turn_work; /* as it was when the turn began */
 	struct lease_time lease_now;
 	struct wall_time wall_now;
+	struct lease_time heard; /* what clients had sent by then is known */
 	uint32_t start; /* our number: of the ids of the sessions that we issue */
 
 	/* durable state */

@@ -35,7 +35,8 @@
 	X(PARTS_AT_END, "recovery takes parts as if they were made at END") \
 	X(LEASE_REUSED, "lease numbers begin anew after a recovery") \
 	X(SESSIONS_BY_TERM, "session ids begin anew when the journal is opened in the same term") \
-	X(STALE_SETTLES, "a receipt of an old lease settles")
+	X(STALE_SETTLES, "a receipt of an old lease settles") \
+	X(EXPIRE_UNHEARD, "leases end before what clients have sent is read")
 
 #define RMQ_VARIANTS_LIST(X) RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)
 

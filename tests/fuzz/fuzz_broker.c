@@ -211,6 +211,8 @@ static void step(struct world *w, struct reader *r)
 		w->lease.ms += ms;
 		w->wall.ms += ms * (which & 1);
 		broker_now(w->broker, w->lease, w->wall);
+		if (which & 2)
+			broker_heard(w->broker, w->lease);
 		break;
 	}
 	case 1:

@@ -45,6 +45,43 @@ static uint64_t new_bytes_since(struct daemon *d, uint64_t n, uint64_t bytes)
 	return d->sums[n] - (d->room_n > 0 ? d->sums[d->room_n] : 0);
 }
 
+/* The newest bytes of the link came at that lease time, if an EXTEND is among the unread. */
+static bool speaks(const struct daemon *d, const struct link *l, uint64_t *lease_ms)
+{
+	struct slice rest = bytes_all(&l->up.arrived);
+	struct frame f;
+	size_t used;
+	if (l->daemon != d || l->daemon_closed || l->down.closed)
+		return false;
+	while (frame_parse(rest, &f, &used) == RMQ_E_OK && used > 0) {
+		if (f.type == WIRE_TYPE_EXTEND) {
+			*lease_ms = daemon_lease_now(d).ms - (d->w->boot_ms - l->arrived_ms);
+			return true;
+		}
+		rest = slice_of(rest.data + used, rest.len - used);
+	}
+	return false;
+}
+
+/* A record ends leases: notes who had asked for more time and was not read. */
+static void note_unread(struct daemon *d, struct slice payload)
+{
+	struct shadow *s = &d->w->shadow;
+	struct events_header h;
+	struct event_iter it;
+	struct event e;
+	uint64_t then;
+	bool ends = false;
+	if (events_open(payload, &h, &it))
+		return;
+	while (event_next(&it, &e) == RMQ_E_OK)
+		ends |= e.type == EVENT_TYPE_EXPIRE || e.type == EVENT_TYPE_BURY;
+	for (size_t i = 0; ends && i < d->w->net.count; i++)
+		if (speaks(d, d->w->net.links[i], &then))
+			s->unread[s->unread_count++ % SHADOW_UNREAD] = (struct shadow_unread){
+			    d->w->net.links[i]->session, then, h.lease.ms};
+}
+
 static void host_append(void *arg, uint64_t n, enum record_kind kind, struct slice payload)
 {
 	struct daemon *d = arg;
@@ -55,6 +92,7 @@ static void host_append(void *arg, uint64_t n, enum record_kind kind, struct sli
 		if (bytes > 0 && used > d->room_bytes)
 			trace_fail("%llu bytes of new messages, room for %llu",
 			    (unsigned long long)used, (unsigned long long)d->room_bytes);
+		note_unread(d, payload);
 	} else {
 		new_bytes_since(d, n, 0);
 	}
@@ -181,6 +219,7 @@ void daemon_start(struct daemon *d, uint64_t term)
 	d->boot_base_ms = w->boot_ms;
 	d->wall_base_ms = daemon_wall(d).ms;
 	d->room_n = d->room_bytes = d->taken_session = 0;
+	w->shadow.unread_count = 0; /* lease time begins where it was */
 	broker_start(d->broker, term);
 	now(d);
 	broker_flush(d->broker);
@@ -236,7 +275,8 @@ bool daemon_ready(const struct daemon *d)
 	const struct world *w = d->w;
 	if (!d->up || d->paused_until > w->boot_ms)
 		return false;
-	if (d->journal->answer_count > 0 || daemon_due(d) <= w->boot_ms)
+	if (d->journal->answer_count > 0 || daemon_due(d) <= w->boot_ms ||
+	    broker_listens(d->broker))
 		return true;
 	for (size_t i = 0; i < w->net.count; i++)
 		if (w->net.links[i]->daemon == d && link_ready(w->net.links[i]))
@@ -296,18 +336,21 @@ static void repeat_send(struct link *l)
 	bytes_consume(&l->kept, f.payload.len);
 }
 
-static void take_frames(struct link *l)
+/* `attentive`: takes all that is there.  Whether it did. */
+static bool take_frames(struct link *l, bool attentive)
 {
 	struct world *w = l->daemon->w;
 	struct broker *b = l->daemon->broker;
 	struct frame f;
 	size_t used = 0;
+	if (w->variant != WORLD_ONE_CLOCK)
+		now(l->daemon);
 	while (!l->down.closed && !broker_holds(b)) {
 		enum rmq_error err = frame_parse(bytes_all(&l->up.arrived), &f, &used);
 		if (err)
 			trace_fail("a client sends what is no frame");
 		if (used == 0)
-			break;
+			return true;
 		/* The first bytes: a number of a command or of a subscription. */
 		trace(wire_name(f.type), l->id, f.payload.len,
 		    f.payload.len >= 4 ? load_u32(f.payload.data) : 0, 1);
@@ -315,9 +358,10 @@ static void take_frames(struct link *l)
 		broker_frame(b, l->id, &f);
 		keep_send(l, &f);
 		bytes_consume(&l->up.arrived, used);
-		if (!w->calm && prng_chance(&w->prng, 200))
-			break;
+		if (!attentive && prng_chance(&w->prng, 200))
+			return false;
 	}
+	return l->down.closed;
 }
 
 /* The client's end is seen, or the daemon's own; perhaps the process is known to be dead. */
@@ -410,24 +454,52 @@ static void pull(struct link *l)
 	}
 }
 
+/* Time passes inside of a turn, clients go on, and what they write arrives. */
+static void goes_on(struct world *w)
+{
+	struct prng *p = &w->prng;
+	if (w->calm || !prng_chance(p, w->weather.slow))
+		return;
+	w->boot_ms += prng_range(p, 1, prng_chance(p, 100) ? 4000 : 30);
+	for (uint64_t i = prng_below(p, 8); i > 0; i--) {
+		actors_step(w);
+		net_move(&w->net, p, w->boot_ms);
+	}
+}
+
+/* Takes what clients have sent, or some of it; whether it is all that was there before. */
+static bool take_input(struct daemon *d)
+{
+	struct world *w = d->w;
+	bool attentive = w->calm || prng_chance(&w->prng, 300), whole = true;
+	for (size_t i = 0; i < w->net.count; i++) {
+		struct link *l = w->net.links[i];
+		if (l->daemon != d || l->daemon_closed)
+			continue;
+		if (!attentive && prng_chance(&w->prng, 200)) {
+			whole = false;
+			continue;
+		}
+		goes_on(w);
+		if (!l->accepted)
+			broker_connect(d->broker, l->id);
+		l->accepted = true;
+		repeat_send(l);
+		whole &= take_frames(l, attentive);
+		take_end(l);
+	}
+	return whole;
+}
+
 void daemon_turn(struct daemon *d)
 {
 	struct world *w = d->w;
 	struct broker *b = d->broker;
 	now(d);
+	struct lease_time begun = daemon_lease_now(d);
 	take_answers(d);
-	for (size_t i = 0; i < w->net.count; i++) {
-		struct link *l = w->net.links[i];
-		if (l->daemon != d || l->daemon_closed ||
-		    (!w->calm && prng_chance(&w->prng, 200)))
-			continue;
-		if (!l->accepted)
-			broker_connect(b, l->id);
-		l->accepted = true;
-		repeat_send(l);
-		take_frames(l);
-		take_end(l);
-	}
+	if (take_input(d))
+		broker_heard(b, begun);
 	if (prng_chance(&w->prng, w->weather.checkpoint))
 		broker_checkpoint(b);
 	make_space(d);

@@ -102,6 +102,8 @@ void net_move(struct net *n, struct prng *p, uint64_t now_ms)
 	size_t len = bytes_all(&s->flight).len;
 	if (len == 0 || l->stalled_until > now_ms)
 		return;
+	if (s == &l->up)
+		l->arrived_ms = now_ms;
 	arrive(s, prng_chance(p, 700) ? len : (size_t)prng_range(p, 1, len));
 }
 

@@ -41,6 +41,7 @@ struct link {
 	struct stream up;	/* to the daemon */
 	struct stream down;	/* to the client */
 	uint64_t stalled_until; /* boot time, ms */
+	uint64_t arrived_ms;	/* boot time at which the daemon got its newest bytes */
 	bool accepted;		/* the daemon knows of it */
 	bool daemon_closed;	/* the daemon's side has ended */
 	bool client_closed;	/* the client's side has ended */

@@ -451,6 +451,18 @@ static bool proven_dead(const struct shadow *s, uint64_t session)
 	return false;
 }
 
+/* Whether the holder had asked for more time when its lease ended, and was not read. */
+static bool was_unread(
+    const struct shadow *s, const struct shadow_message *m, uint64_t made)
+{
+	unsigned n = s->unread_count < SHADOW_UNREAD ? s->unread_count : SHADOW_UNREAD;
+	for (unsigned i = 0; i < n && !m->detached; i++)
+		if (s->unread[i].session == m->session && s->unread[i].made == made &&
+		    s->unread[i].arrived <= m->end)
+			return true;
+	return false;
+}
+
 static void check_expired(
     struct reading *r, struct shadow_queue *q, uint64_t seq, struct shadow_message *m)
 {
@@ -459,6 +471,9 @@ static void check_expired(
 	if (m->end > r->h.lease.ms)
 		FAIL(r, "%s:%llu expires at %llu, its lease %llu ends at %llu", q->name, U(seq),
 		    U(r->h.lease.ms), U(m->lease), U(m->end));
+	if (was_unread(r->s, m, r->h.lease.ms))
+		FAIL(r, "%s:%llu expires while its holder's EXTEND waits to be read", q->name,
+		    U(seq));
 	nobody_trusts(r, q, seq, m, "EXPIRE");
 }
 

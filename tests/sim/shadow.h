@@ -81,6 +81,14 @@ struct shadow_session {
 
 #define SHADOW_NAME_SLOTS 64
 
+/* A record ended leases at lease time `made` while an EXTEND of the session was not read. */
+struct shadow_unread {
+	uint64_t session;
+	uint64_t arrived; /* lease time */
+	uint64_t made;
+};
+#define SHADOW_UNREAD 1024
+
 struct shadow {
 	struct lines *lines;
 	const struct journal_model *journal;
@@ -97,6 +105,8 @@ struct shadow {
 	uint64_t index;		    /* of the newest record */
 	uint64_t dead_sessions[64]; /* whose holders' death was proven, the newest ones */
 	unsigned dead_count;
+	struct shadow_unread unread[SHADOW_UNREAD]; /* the newest ones */
+	unsigned unread_count;
 	bool purge_asked[SHADOW_NAME_SLOTS]; /* by a hash of the queue's name */
 	void *arg;
 	/* Whether some client still trusts its hold on the message under `lease`. */

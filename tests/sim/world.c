@@ -21,6 +21,7 @@ static struct weather random_weather(struct prng *p)
 	    .crash = rate(p, 8),
 	    .cut = rate(p, 15),
 	    .stall = rate(p, 10),
+	    .slow = rate(p, 300),
 	    .pause = rate(p, 10),
 	    .jump = rate(p, 10),
 	    .leap = rate(p, 10),
@@ -78,6 +79,7 @@ void world_cut(struct world *w)
 	if (!l)
 		return;
 	trace("cut", l->id, 0, 0, 0);
+	l->arrived_ms = w->boot_ms;
 	net_break(l, &w->prng);
 }
 

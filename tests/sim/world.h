@@ -19,6 +19,7 @@
 /*      name                   what is broken, in the world around the core */
 #define WORLD_VARIANTS(X) \
 	X(HOLE_EARLY, "holes are made before their END is committed") \
+	X(ONE_CLOCK, "the clock is read once a turn") \
 	X(WALL_LEASES, "leases run by the wall clock") \
 	X(RELEASE_ON_DISCONNECT, "a lost connection ends the leases") \
 	X(STORED_EARLY, "STORED is answered before the commit") \
@@ -41,6 +42,7 @@ struct weather {
 	unsigned crash; /* of the daemon or the journal */
 	unsigned cut;	/* of a connection */
 	unsigned stall;
+	unsigned slow; /* time passes inside of a turn, of 1000 connections that are read */
 	unsigned pause; /* SIGSTOP of a client or of the daemon */
 	unsigned jump;	/* of the wall clock */
 	unsigned leap;	/* of time: nobody does anything for a while */

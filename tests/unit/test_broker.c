@@ -191,6 +191,7 @@ static void run(void)
 {
 	for (int i = 0; i < 1000; i++) {
 		begin();
+		broker_heard(w.broker, (struct lease_time){w.lease_ms});
 		broker_flush(w.broker);
 		if (!broker_pending(w.broker) && !broker_checkpointing(w.broker))
 			return;
@@ -421,6 +422,56 @@ static void a_lease_expires_at_its_deadline_and_not_before(void **state)
 	assert_int_equal(again.attempt, 2);
 	assert_int_equal(again.failures, 1);
 	assert_true(again.lease > d.lease);
+}
+
+static void an_extension_counts_from_when_it_was_read(void **state)
+{
+	(void)state;
+	sent_and_subscribed(1, 1);
+	expect(1, WIRE_TYPE_DELIVER);
+	hello(2, 0, 0);
+	/* One turn: what came first opens a record, and time goes on. */
+	send_lines(2, 1, "other", 1);
+	w.lease_ms += 6000;
+	INPUT(1, extend, 100);
+	run();
+	expect(1, WIRE_TYPE_EXTENDED);
+	restart();
+	hello(1, 0, 0);
+	w.lease_ms += 9999;
+	run();
+	INPUT(1, peek, 1, STATE_LEASED, 0, 10, slice_str("q"));
+	run();
+	expect(1, WIRE_TYPE_PEEKED);
+	expect(1, WIRE_TYPE_PEEK_END);
+	w.lease_ms += 1;
+	run();
+	INPUT(1, peek, 2, STATE_LEASED, 0, 10, slice_str("q"));
+	run();
+	expect(1, WIRE_TYPE_PEEK_END);
+}
+
+static void no_lease_ends_before_what_was_sent_is_heard(void **state)
+{
+	(void)state;
+	sent_and_subscribed(1, 1);
+	expect(1, WIRE_TYPE_DELIVER);
+	uint64_t end = w.lease_ms + 10000;
+	w.lease_ms += 60000;
+	begin();
+	broker_heard(w.broker, (struct lease_time){end - 1});
+	broker_flush(w.broker);
+	assert_true(broker_listens(w.broker));
+	assert_int_equal(broker_due_ms(w.broker), UINT64_MAX);
+	/* It was there in time, and is read late. */
+	INPUT(1, extend, 100);
+	run();
+	expect(1, WIRE_TYPE_EXTENDED);
+	expect_nothing(1);
+	assert_false(broker_listens(w.broker));
+	w.lease_ms += 10000;
+	run();
+	expect(1, WIRE_TYPE_LEASE_ENDED);
 }
 
 static void wall_clock_jumps_do_not_end_leases(void **state)
@@ -1062,6 +1113,8 @@ int main(void)
 	    TEST(a_repeated_send_is_answered_again_and_stored_once),
 	    TEST(a_gap_in_numbers_is_refused),
 	    TEST(a_lease_expires_at_its_deadline_and_not_before),
+	    TEST(an_extension_counts_from_when_it_was_read),
+	    TEST(no_lease_ends_before_what_was_sent_is_heard),
 	    TEST(wall_clock_jumps_do_not_end_leases),
 	    TEST(an_old_receipt_is_stale_and_deletes_nothing),
 	    TEST(overlapping_entries_of_one_settlement_count_once),
