@@ -13,6 +13,11 @@
 #include "core/name.h"
 #include "core/variant.h"
 
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 #define FRAME_SMALL 512 /* every answer but those with entries fits */
 
 #define ANSWER(b, c, name, ...) \
@@ -124,6 +129,34 @@ static bool merge_settings(
 	       queue_settings_valid(s);
 }
 
+/* A queue's dead letters so far as they are followed: longer ways than that are refused. */
+#define DEAD_LETTER_STEPS 16
+
+/*
+ * Whether the dead letters of `name` would come back to it, in the end: they would go round
+ * for ever.
+ */
+static bool goes_round(const struct broker *b, struct slice name, const char *dead_letter)
+{
+	for (int i = 0; i < DEAD_LETTER_STEPS; i++) {
+		if (dead_letter[0] == '\0' || strcmp(dead_letter, "-") == 0)
+			return false;
+		if (slice_eq(name, slice_str(dead_letter)))
+			return true;
+		const struct queue *q = broker_queue_named(b, slice_str(dead_letter));
+		if (!q || q->is_dead)
+			return false;
+		dead_letter = q->settings.dead_letter;
+	}
+	return true;
+}
+
+static void fail_round(struct broker *b, struct conn *c, uint64_t n)
+{
+	ANSWER(b, c, failed, n, RMQ_E_USAGE, 0,
+	    slice_str("its dead letters would come back to it: --dead-letter wants another queue"));
+}
+
 static void taken(struct broker *b, struct conn *c, uint64_t n)
 {
 	broker_emit_taken(b, &(struct event_taken){c->session->id, n});
@@ -140,6 +173,8 @@ static void on_queue_create(struct broker *b, struct conn *c, const struct wire_
 		fail(b, c, m->n, RMQ_E_USAGE, 0);
 	} else if (!merge_settings(&s, m->mask, m)) {
 		fail(b, c, m->n, RMQ_E_CONFIG, 0);
+	} else if (goes_round(b, m->queue, s.dead_letter)) {
+		fail_round(b, c, m->n);
 	} else if (q && memcmp(&q->settings, &s, sizeof(s)) != 0) {
 		fail(b, c, m->n, RMQ_E_EXISTS, 0);
 	} else if (!q && b->queues_count >= QUEUES_MAX) {
@@ -167,6 +202,10 @@ static void on_queue_set(struct broker *b, struct conn *c, const struct wire_que
 	struct queue_settings s = q->settings;
 	if (!merge_settings(&s, m->mask, &create)) {
 		fail(b, c, m->n, RMQ_E_CONFIG, 0);
+		return;
+	}
+	if (goes_round(b, m->queue, s.dead_letter)) {
+		fail_round(b, c, m->n);
 		return;
 	}
 	broker_reserve(b, 1024);
@@ -418,8 +457,8 @@ static void tell_holder(struct broker *b, const struct conn *c, const struct ran
 	broker_tell_ended(b, &part, m->verb == VERB_SETTLE ? ENDED_SETTLED : ENDED_RELEASED);
 }
 
-static void judge_entry(struct broker *b, struct conn *c, struct queue *q,
-    const struct wire_settle *m, const struct settle_entry *e, struct verdict *v)
+static void judge_entry(struct broker *b, struct queue *q, const struct wire_settle *m,
+    const struct settle_entry *e, struct verdict *v)
 {
 	uint64_t at = e->first, end = e->first + e->count, joined = 0;
 	uint64_t stale = 0, stale_end = 0;
@@ -446,7 +485,6 @@ static void judge_entry(struct broker *b, struct conn *c, struct queue *q,
 			joined = 0;
 			continue;
 		}
-		tell_holder(b, c, r, m, from, to);
 		if (buries(r, m)) {
 			put_entry(&v->failing, r->lease, from, to - from);
 			continue;
@@ -459,24 +497,56 @@ static void judge_entry(struct broker *b, struct conn *c, struct queue *q,
 	}
 }
 
-/* Dead letters, as far as their queue takes them; the others fail, or stay. */
-static bool bury_failing(
+/* The same for all that the verdict will change: before it does. */
+static void tell_holders(struct broker *b, const struct conn *c, struct queue *q,
+    const struct wire_settle *m, const struct writer *entries)
+{
+	struct reader in = reader_of(slice_of(entries->p, entries->len));
+	struct range *r;
+	while (reader_left(&in) > 0) {
+		struct settle_entry e = settle_entry_get(&in);
+		uint64_t at = e.first, end = e.first + e.count;
+		while (at < end && (r = queue_range_at(q, at)) && r->first < end) {
+			uint64_t from = at > r->first ? at : r->first;
+			at = min_u64(end, r->first + r->span);
+			if (queue_any_live(q, from, at))
+				tell_holder(b, c, r, m, from, at);
+		}
+	}
+}
+
+/* Whether all of them may become dead letters now. */
+static enum rmq_error may_bury(struct broker *b, struct queue *q, const struct writer *failing)
+{
+	struct reader in = reader_of(slice_of(failing->p, failing->len));
+	struct queue *dead = broker_dead_queue(b, q);
+	if (!dead)
+		return RMQ_E_NO_QUEUE;
+	while (reader_left(&in) > 0) {
+		struct settle_entry e = settle_entry_get(&in);
+		if (!broker_may_bury(q, dead, e.first, e.first + e.count))
+			return RMQ_E_FULL;
+	}
+	return RMQ_E_OK;
+}
+
+/* Dead letters, as far as their queue takes them; of a RELEASE the others fail. */
+static void bury_failing(
     struct broker *b, struct queue *q, const struct wire_settle *m, struct verdict *v)
 {
 	struct reader in = reader_of(slice_of(v->failing.p, v->failing.len));
 	struct slice why = m->verb == VERB_DEAD ? m->why : slice_str("too many failures");
-	bool all = true;
+	struct queue *dead = reader_left(&in) > 0 ? broker_dead_queue(b, q) : NULL;
 	while (reader_left(&in) > 0) {
 		struct settle_entry e = settle_entry_get(&in);
 		struct range *r = queue_range_at(q, e.first);
 		assert(r && r->state == STATE_LEASED && r->lease == e.lease);
-		if (broker_bury(b, queue_isolate(q, r, e.first, e.count), why))
-			continue;
-		all = false;
-		if (m->verb == VERB_RELEASE)
+		if (m->verb == VERB_DEAD ||
+		    (dead && broker_may_bury(q, dead, e.first, e.first + e.count)))
+			broker_bury(b, dead, queue_isolate(q, r, e.first, e.count), why);
+		else
 			put_entry(&v->good, e.lease, e.first, e.count);
 	}
-	return all;
 }
 
 /* A failure each, with the back-off that it has come to. */
@@ -528,8 +598,8 @@ static int entry_compare(const void *x, const void *y)
 }
 
 /* Judges each entry, and no message twice, however the entries overlap. */
-static void judge(struct broker *b, struct conn *c, struct queue *q,
-    const struct wire_settle *m, struct verdict *v)
+static void judge(struct broker *b, struct queue *q, const struct wire_settle *m,
+    struct verdict *v)
 {
 	size_t count = m->entries.len / SETTLE_ENTRY_SIZE;
 	struct settle_entry *e = b->entries;
@@ -549,7 +619,7 @@ static void judge(struct broker *b, struct conn *c, struct queue *q,
 			continue;
 		e[i].first = begin;
 		e[i].count = (uint32_t)(stop - begin);
-		judge_entry(b, c, q, m, &e[i], v);
+		judge_entry(b, q, m, &e[i], v);
 	}
 }
 
@@ -561,14 +631,25 @@ static void settle(
 	uint8_t *memory = b->verdict;
 	struct verdict v = {0, writer_of(memory, cap), writer_of(memory + cap, cap),
 	    writer_of(memory + 2 * cap, cap)};
-	judge(b, c, q, m, &v);
+	judge(b, q, m, &v);
 	if (v.others > SETTLE_OTHERS_MAX || v.stale.full || v.good.full || v.failing.full ||
 	    c->session->answers_bytes + v.stale.len > SESSION_STALE_MAX ||
 	    v.stale.len + v.good.len + v.failing.len > most) {
 		fail(b, c, m->n, RMQ_E_LIMIT, 0);
-	} else if (!bury_failing(b, q, m, &v) && m->verb == VERB_DEAD) {
-		fail(b, c, m->n, RMQ_E_FULL, 0);
+		return;
+	}
+	/* From here on nothing is refused: a refused command has no effect. */
+	enum rmq_error err =
+	    m->verb == VERB_DEAD && v.failing.len > 0 ? may_bury(b, q, &v.failing) : RMQ_E_OK;
+	if (err == RMQ_E_NO_QUEUE) {
+		ANSWER(b, c, failed, m->n, (uint8_t)err, 0,
+		    slice_str("it has no dead-letter queue: set --dead-letter"));
+	} else if (err) {
+		fail(b, c, m->n, err, 0);
 	} else {
+		tell_holders(b, c, q, m, &v.good);
+		tell_holders(b, c, q, m, &v.failing);
+		bury_failing(b, q, m, &v);
 		emit_verdict(b, c, q, m, &v);
 	}
 }

@@ -196,8 +196,7 @@ static struct slice location_of(const struct batch *m, uint64_t seq, uint8_t *by
 	return slice_of(bytes, w.len);
 }
 
-/* The dead-letter queue of q, made if need be; NULL: none. */
-static struct queue *dead_queue(struct broker *b, const struct queue *q)
+struct queue *broker_dead_queue(struct broker *b, const struct queue *q)
 {
 	char name[NAME_FULL_MAX + 8];
 	if (q->is_dead || strcmp(q->settings.dead_letter, "-") == 0)
@@ -217,7 +216,9 @@ static void bury_run(struct broker *b, struct queue *dead, struct range *r, stru
 	char note[TEXT_MAX + 1];
 	int len = snprintf(note, sizeof(note), "%s:%llu %.*s", r->queue->name,
 	    (unsigned long long)first, (int)why.len, why.data ? (const char *)why.data : "");
-	struct event_dead e = {dead->id, dead->next_seq, count, r->failures + 1, b->wall_now.ms,
+	/* In a queue that counts them they begin anew: it has its own limit. */
+	uint32_t failures = dead->is_dead ? r->failures + 1 : 0;
+	struct event_dead e = {dead->id, dead->next_seq, count, failures, b->wall_now.ms,
 	    batch_bytes_of(m, count), slice_of(note, len > TEXT_MAX ? TEXT_MAX : (size_t)len),
 	    location_of(m, first, location, sizeof(location))};
 	if (m->large)
@@ -229,16 +230,20 @@ static void bury_run(struct broker *b, struct queue *dead, struct range *r, stru
 	broker_emit_bury(b, &(struct event_bury){r->queue->id, entry_of(r, entry)});
 }
 
-bool broker_bury(struct broker *b, struct range *r, struct slice why)
+bool broker_may_bury(struct queue *q, const struct queue *dead, uint64_t first, uint64_t end)
 {
-	struct queue *q = r->queue, *dead = dead_queue(b, q);
-	uint64_t first = r->first, end = r->first + r->span, lease = r->lease, run_end = 0;
-	struct batch *m;
-	if (!dead || dead == q || queue_is_full(dead))
-		return false;
-	for (m = queue_batch_at(q, first); m && m->first < end; m = queue_batch_next(m))
+	struct batch *m = queue_batch_at(q, first);
+	for (; m && m->first < end; m = queue_batch_next(m))
 		if (batch_in_flight(m))
 			return false;
+	return !queue_is_full(dead);
+}
+
+void broker_bury(struct broker *b, struct queue *dead, struct range *r, struct slice why)
+{
+	struct queue *q = r->queue;
+	uint64_t first = r->first, end = r->first + r->span, lease = r->lease, run_end = 0;
+	struct batch *m;
 	while (first < end && (m = queue_batch_at(q, first)) && m->first < end) {
 		uint64_t at = batch_run(m, first, end, &run_end);
 		if (at >= end) {
@@ -250,17 +255,19 @@ bool broker_bury(struct broker *b, struct range *r, struct slice why)
 		bury_run(b, dead, r, m, at, (uint32_t)(run_end - at), why);
 		first = run_end;
 	}
-	return true;
 }
 
 void broker_fail(struct broker *b, struct range *r, struct slice why, uint8_t ended)
 {
 	struct queue *q = r->queue;
 	uint8_t entry[SETTLE_ENTRY_SIZE];
+	bool last = !q->is_dead && r->failures + 1 >= q->settings.max_attempts;
+	struct queue *dead = last ? broker_dead_queue(b, q) : NULL;
 	broker_tell_ended(b, r, ended);
-	if (!q->is_dead && r->failures + 1 >= q->settings.max_attempts &&
-	    broker_bury(b, r, why))
+	if (dead && broker_may_bury(q, dead, r->first, r->first + r->span)) {
+		broker_bury(b, dead, r, why);
 		return;
+	}
 	uint64_t until = b->wall_now.ms + queue_backoff_ms(q, r->failures + 1);
 	broker_emit_expire(b, &(struct event_expire){q->id, until, entry_of(r, entry)});
 }

@@ -261,8 +261,12 @@ void broker_grant(struct broker *b);
 void broker_expire(struct broker *b);
 /* The leased range failed: back-off, or its dead-letter queue. */
 void broker_fail(struct broker *b, struct range *r, struct slice why, uint8_t ended);
-/* The leased range becomes dead letters; false: their queue is full or there is none. */
-bool broker_bury(struct broker *b, struct range *r, struct slice why);
+/* The dead-letter queue of q, made if need be; NULL: none. */
+struct queue *broker_dead_queue(struct broker *b, const struct queue *q);
+/* Whether it takes messages [first, end) of q now: it is not full, and they are stored. */
+bool broker_may_bury(struct queue *q, const struct queue *dead, uint64_t first, uint64_t end);
+/* The leased range becomes dead letters; more of them than its limit may be in `dead` then. */
+void broker_bury(struct broker *b, struct queue *dead, struct range *r, struct slice why);
 /* Tells the holder of r that its lease ended. */
 void broker_tell_ended(struct broker *b, const struct range *r, uint8_t why);
 /* Hands everything that a session holds in a queue to a new subscription of it. */

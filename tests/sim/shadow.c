@@ -472,8 +472,8 @@ static void check_expired(
 		FAIL(r, "%s:%llu expires at %llu, its lease %llu ends at %llu", q->name, U(seq),
 		    U(r->h.lease.ms), U(m->lease), U(m->end));
 	if (was_unread(r->s, m, r->h.lease.ms))
-		FAIL(r, "%s:%llu expires while its holder's EXTEND waits to be read", q->name,
-		    U(seq));
+		FAIL(r, "%s:%llu expires with lease %llu, while its holder's EXTEND waits",
+		    q->name, U(seq), U(m->lease));
 	nobody_trusts(r, q, seq, m, "EXPIRE");
 }
 
@@ -625,6 +625,8 @@ static void arrives_dead(struct reading *r, struct shadow_queue *q, const struct
 	uint64_t time_ms = old->time_ms;
 	list_push(&r->arrived, line);
 	struct shadow_message *m = add(r, q, line);
+	if (e->failures != (q->is_dead ? old->failures + 1 : 0))
+		FAIL(r, "a dead letter comes with %u failures", e->failures);
 	m->failures = e->failures;
 	m->time_ms = time_ms;
 	place(r->s, m, records, n);

@@ -501,6 +501,85 @@ static void an_old_receipt_is_stale_and_deletes_nothing(void **state)
 	}
 }
 
+static void set_dead_letter(uint64_t conn, uint64_t n, const char *queue, const char *dead)
+{
+	INPUT(conn, queue_set, n, n - 1, SETTING_DEAD_LETTER, slice_str(queue), 0, 0, 0, 0, 0, 0,
+	    slice_str(dead));
+	run();
+}
+
+static void a_refused_settlement_has_no_effect(void **state)
+{
+	(void)state;
+	sent_and_subscribed(2, 2);
+	EXPECT(1, DELIVER, deliver, d);
+	hello(2, 0, 0);
+	set_dead_letter(2, 1, "q", "-");
+	expect(2, WIRE_TYPE_DONE);
+	settle(2, 2, VERB_DEAD, 0, 0, d.lease, d.first_seq, 2);
+	run();
+	EXPECT(2, FAILED, failed, none);
+	assert_int_equal(none.code, RMQ_E_NO_QUEUE);
+	expect_nothing(1);
+	/* Full: what waits there is more than its limit. */
+	set_dead_letter(2, 2, "q", "other");
+	expect(2, WIRE_TYPE_DONE);
+	send_lines(2, 3, "other", 1);
+	INPUT(2, queue_set, 4, 3, SETTING_MAX_BYTES, slice_str("other"), 0, 0, 0, 0, 1, 0,
+	    slice_str(""));
+	settle(2, 5, VERB_DEAD, 0, 0, d.lease, d.first_seq, 2);
+	run();
+	expect(2, WIRE_TYPE_SENT);
+	expect(2, WIRE_TYPE_DONE);
+	EXPECT(2, FAILED, failed, full);
+	assert_int_equal(full.code, RMQ_E_FULL);
+	expect_nothing(1);
+	settle(2, 5, VERB_SETTLE, 0, 0, d.lease, d.first_seq, 2);
+	run();
+	EXPECT(2, DONE, done, done);
+	assert_int_equal(done.stale.len, 0);
+	expect(1, WIRE_TYPE_LEASE_ENDED);
+}
+
+static void dead_letters_in_a_queue_that_counts_begin_anew(void **state)
+{
+	(void)state;
+	sent_and_subscribed(1, 1);
+	EXPECT(1, DELIVER, deliver, d);
+	set_dead_letter(1, 2, "q", "other");
+	expect(1, WIRE_TYPE_DONE);
+	settle(1, 3, VERB_DEAD, 0, 0, d.lease, d.first_seq, 1);
+	INPUT(1, peek, 1, STATE_READY, 0, 10, slice_str("other"));
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	EXPECT(1, PEEKED, peeked, p);
+	assert_int_equal(p.failures, 0);
+	assert_true(slice_eq(p.note, slice_str("q:1 why")));
+}
+
+static void dead_letters_do_not_go_round(void **state)
+{
+	static const char *const ways[][2] = {{"q", "q"}, {"b", "q"}};
+	(void)state;
+	sent_and_subscribed(1, 1);
+	expect(1, WIRE_TYPE_DELIVER);
+	set_dead_letter(1, 2, "q", "b");
+	expect(1, WIRE_TYPE_DONE);
+	send_lines(1, 3, "b", 1);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	for (size_t i = 0; i < 2; i++) {
+		set_dead_letter(1, 4, ways[i][0], ways[i][1]);
+		EXPECT(1, FAILED, failed, m);
+		assert_int_equal(m.code, RMQ_E_USAGE);
+	}
+	INPUT(1, queue_create, 4, 3, SETTING_DEAD_LETTER, slice_str("c"), 0, 0, 0, 0, 0, 0,
+	    slice_str("c"));
+	run();
+	EXPECT(1, FAILED, failed, m);
+	assert_int_equal(m.code, RMQ_E_USAGE);
+}
+
 static void overlapping_entries_of_one_settlement_count_once(void **state)
 {
 	uint8_t bytes[3 * SETTLE_ENTRY_SIZE];
@@ -1117,6 +1196,9 @@ int main(void)
 	    TEST(no_lease_ends_before_what_was_sent_is_heard),
 	    TEST(wall_clock_jumps_do_not_end_leases),
 	    TEST(an_old_receipt_is_stale_and_deletes_nothing),
+	    TEST(a_refused_settlement_has_no_effect),
+	    TEST(dead_letters_in_a_queue_that_counts_begin_anew),
+	    TEST(dead_letters_do_not_go_round),
 	    TEST(overlapping_entries_of_one_settlement_count_once),
 	    TEST(a_settlement_of_as_many_single_messages_as_fit_is_taken),
 	    TEST(released_uncounted_raises_nothing),
