@@ -117,6 +117,7 @@ static json_t *rest_json(const char *field, struct slice bytes)
 /* Puts fields into an object. */
 struct visitor {
 	struct codec_visitor v; /* first: callbacks get its address */
+	unsigned type;
 	json_t *object;
 	bool bad;
 };
@@ -160,6 +161,24 @@ static void visit_rest(struct codec_visitor *v, const char *name, struct slice v
 	put_field(v, name, rest_json(name, value));
 }
 
+/* {"NAME or NUMBER": bytes}; nothing for an empty list. */
+static void visit_tags(struct codec_visitor *v, const char *name, struct slice value)
+{
+	struct visitor *j = (struct visitor *)v;
+	struct reader r = reader_of(value);
+	struct tag t;
+	char number[8];
+	if (value.len == 0)
+		return;
+	json_t *list = json_object();
+	while (tags_next(&r, &t)) {
+		const char *known = event_tag_name(j->type, t.tag);
+		snprintf(number, sizeof(number), "%u", t.tag);
+		json_object_set_new(list, known ? known : number, bytes_json(t.value));
+	}
+	put_field(v, name, list);
+}
+
 static bool visit_event(const struct event *e, struct codec_visitor *v)
 {
 	switch (e->type) {
@@ -179,8 +198,9 @@ static bool visit_event(const struct event *e, struct codec_visitor *v)
 
 static json_t *event_json(const struct event *e, enum rmq_error *err)
 {
-	struct visitor j = {{visit_u8, visit_u16, visit_u32, visit_u64, visit_str, visit_rest},
-	    json_object(), false};
+	struct visitor j = {{visit_u8, visit_u16, visit_u32, visit_u64, visit_str, visit_rest,
+				visit_tags},
+	    e->type, json_object(), false};
 	json_object_set_new(j.object, "event", json_string(event_name(e->type)));
 	if (!visit_event(e, &j.v) || j.bad)
 		*err = RMQ_E_CORRUPT;

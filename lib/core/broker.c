@@ -366,7 +366,7 @@ struct session *broker_session_new(struct broker *b, uint64_t id)
 	}
 	/* No answer leaves before that is stored: no other daemon has the number. */
 	if (id == 0 && b->starts < b->start)
-		broker_emit_start(b, &(struct event_start){b->start});
+		broker_emit_start(b, &(struct event_start){b->start, NO_TAGS});
 	s = session_new(id ? id : (uint64_t)b->start << 32 | ++b->session_counter);
 	RB_INSERT(session_tree, &b->sessions, s);
 	TAILQ_INSERT_TAIL(&b->idle, s, idle);

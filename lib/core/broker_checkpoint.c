@@ -86,7 +86,7 @@ static void write_batch(struct broker *b, const struct queue *q, const struct ba
 	size_t live_len = m->bits ? ((size_t)m->count + 7) / 8 : 0;
 	if (m->large) {
 		broker_emit_part_large(
-		    b, &(struct event_part_large){q->id, m->first, m->bytes, m->time_ms, note,
+		    b, &(struct event_part_large){q->id, m->first, m->bytes, m->time_ms, note, NO_TAGS,
 			   large_locations(m->large, locations, sizeof(locations))});
 		return;
 	}
@@ -97,7 +97,7 @@ static void write_batch(struct broker *b, const struct queue *q, const struct ba
 			live[i / 8] = (uint8_t)(live[i / 8] | 1u << i % 8);
 	broker_emit_part_batch(b,
 	    &(struct event_part_batch){q->id, m->first, m->count, m->record->index, m->offset,
-		m->slot, m->bytes, m->record->bytes, note, slice_of(live, live_len)});
+		m->slot, m->bytes, m->record->bytes, note, NO_TAGS, slice_of(live, live_len)});
 }
 
 static void write_queue(struct broker *b, struct queue *q)
@@ -108,14 +108,14 @@ static void write_queue(struct broker *b, struct queue *q)
 	struct range *r;
 	broker_emit_part_queue(b, &(struct event_part_queue){q->id, queue_name(q),
 				      SETTINGS_OF(s), slice_str(s->dead_letter), q->next_seq,
-				      n->sent, n->delivered, n->settled, n->failed, n->dead});
+				      n->sent, n->delivered, n->settled, n->failed, n->dead, NO_TAGS});
 	RB_FOREACH(m, batch_tree, &q->batches)
 		write_batch(b, q, m);
 	RB_FOREACH (r, range_tree, &q->ranges)
 		broker_emit_part_range(b,
 		    &(struct event_part_range){q->id, r->state, r->detached ? SETTLE_DETACH : 0,
 			r->first, r->span, r->attempt, r->failures, r->lease,
-			r->session ? r->session->id : 0, r->lease_ms, r->until_ms});
+			r->session ? r->session->id : 0, r->lease_ms, r->until_ms, NO_TAGS});
 }
 
 static void write_pending(struct broker *b, uint32_t group)
@@ -126,7 +126,7 @@ static void write_pending(struct broker *b, uint32_t group)
 		if (p->queue->id % CHECKPOINT_GROUPS == group)
 			broker_emit_part_pending(
 			    b, &(struct event_part_pending){p->queue->id, p->session, p->n,
-				   p->bytes,
+				   p->bytes, NO_TAGS,
 				   large_locations(p->large, locations, sizeof(locations))});
 }
 
@@ -135,17 +135,17 @@ static void write_sessions(struct broker *b)
 	struct session *s;
 	struct answer *a;
 	broker_emit_part_global(
-	    b, &(struct event_part_global){b->next_queue, b->lease, b->forgotten});
+	    b, &(struct event_part_global){b->next_queue, b->lease, b->forgotten, NO_TAGS});
 	if (b->starts > 0)
-		broker_emit_part_start(b, &(struct event_part_start){b->starts});
+		broker_emit_part_start(b, &(struct event_part_start){b->starts, NO_TAGS});
 	RB_FOREACH (s, session_tree, &b->sessions) {
 		if (!s->durable)
 			continue;
-		broker_emit_part_session(b, &(struct event_part_session){s->id, s->last});
+		broker_emit_part_session(b, &(struct event_part_session){s->id, s->last, NO_TAGS});
 		TAILQ_FOREACH (a, &s->answers, link)
 			broker_emit_part_answer(
 			    b, &(struct event_part_answer){s->id, a->n, a->first_seq, a->count,
-				   slice_of(a->stale, a->stale_len)});
+				   NO_TAGS, slice_of(a->stale, a->stale_len)});
 	}
 }
 

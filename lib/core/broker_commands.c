@@ -30,9 +30,15 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
 
 /* ---- numbered commands ---- */
 
+static void fail_text(struct broker *b, struct conn *c, uint64_t n, enum rmq_error code,
+    uint32_t at, const char *text)
+{
+	ANSWER(b, c, failed, n, (uint8_t)code, at, slice_str(text));
+}
+
 static void fail(struct broker *b, struct conn *c, uint64_t n, enum rmq_error code, uint32_t at)
 {
-	ANSWER(b, c, failed, n, (uint8_t)code, at, slice_str(error_text(code)));
+	fail_text(b, c, n, code, at, error_text(code));
 }
 
 static void answer(struct broker *b, struct conn *c, uint64_t n)
@@ -83,6 +89,14 @@ static bool take(struct broker *b, struct conn *c, uint64_t n, uint64_t answered
 	return true;
 }
 
+/* Command n asks for something that a newer daemon may know. */
+static void fail_unknown(
+    struct broker *b, struct conn *c, uint64_t n, uint64_t answered, const char *text)
+{
+	if (take(b, c, n, answered))
+		fail_text(b, c, n, RMQ_E_VERSION, 0, text);
+}
+
 /* ---- queues ---- */
 
 static const struct queue_settings default_settings = {
@@ -100,7 +114,7 @@ struct queue *broker_queue_make(struct broker *b, struct slice name)
 	if (q || !name_valid(name) || b->queues_count >= QUEUES_MAX)
 		return q;
 	broker_emit_create(
-	    b, &(struct event_create){b->next_queue, name, SETTINGS_OF(d), slice_of("", 0)});
+	    b, &(struct event_create){b->next_queue, name, SETTINGS_OF(d), slice_of("", 0), NO_TAGS});
 	return broker_queue_named(b, name);
 }
 
@@ -125,8 +139,7 @@ static bool merge_settings(
 		if (m->dead_letter.len > 0)
 			memcpy(s->dead_letter, m->dead_letter.data, m->dead_letter.len);
 	}
-	return (mask & ~(uint32_t)SETTING_ALL) == 0 && m->dead_letter.len <= NAME_FULL_MAX &&
-	       queue_settings_valid(s);
+	return m->dead_letter.len <= NAME_FULL_MAX && queue_settings_valid(s);
 }
 
 /* A queue's dead letters so far as they are followed: longer ways than that are refused. */
@@ -167,6 +180,10 @@ static void on_queue_create(struct broker *b, struct conn *c, const struct wire_
 {
 	struct queue_settings s = default_settings;
 	struct queue *q = broker_queue_named(b, m->queue);
+	if (m->mask & ~(uint32_t)SETTING_ALL) {
+		fail_unknown(b, c, m->n, m->answered, "unknown setting");
+		return;
+	}
 	if (!take(b, c, m->n, m->answered))
 		return;
 	if (!name_valid(m->queue)) {
@@ -183,7 +200,8 @@ static void on_queue_create(struct broker *b, struct conn *c, const struct wire_
 		broker_reserve(b, 1024);
 		if (!q)
 			broker_emit_create(b, &(struct event_create){b->next_queue, m->queue,
-						  SETTINGS_OF(&s), slice_str(s.dead_letter)});
+						  SETTINGS_OF(&s), slice_str(s.dead_letter),
+						  NO_TAGS});
 		taken(b, c, m->n);
 	}
 }
@@ -191,8 +209,12 @@ static void on_queue_create(struct broker *b, struct conn *c, const struct wire_
 static void on_queue_set(struct broker *b, struct conn *c, const struct wire_queue_set *m)
 {
 	struct wire_queue_create create = {
-	    m->n, m->answered, m->mask, m->queue, SETTINGS_OF(m), m->dead_letter};
+	    m->n, m->answered, m->mask, m->queue, SETTINGS_OF(m), m->dead_letter, NO_TAGS};
 	struct queue *q = broker_queue_named(b, m->queue);
+	if (m->mask & ~(uint32_t)SETTING_ALL) {
+		fail_unknown(b, c, m->n, m->answered, "unknown setting");
+		return;
+	}
 	if (!take(b, c, m->n, m->answered))
 		return;
 	if (!q) {
@@ -210,7 +232,7 @@ static void on_queue_set(struct broker *b, struct conn *c, const struct wire_que
 	}
 	broker_reserve(b, 1024);
 	broker_emit_set(
-	    b, &(struct event_set){q->id, SETTINGS_OF(&s), slice_str(s.dead_letter)});
+	    b, &(struct event_set){q->id, SETTINGS_OF(&s), slice_str(s.dead_letter), NO_TAGS});
 	taken(b, c, m->n);
 }
 
@@ -227,6 +249,10 @@ static void on_queue_remove(struct broker *b, struct conn *c, const struct wire_
 {
 	struct queue *q = broker_queue_named(b, m->queue);
 	struct subscription *sub;
+	if (m->flags & ~REMOVE_FORCE) {
+		fail_unknown(b, c, m->n, m->answered, "unknown flag of QUEUE_REMOVE");
+		return;
+	}
 	if (!take(b, c, m->n, m->answered))
 		return;
 	if (!q || (queue_total(q) > 0 && !(m->flags & REMOVE_FORCE))) {
@@ -303,7 +329,7 @@ static void on_list(struct broker *b, struct conn *c, const struct wire_list *m)
 		ANSWER(b, c, listed, m->req, name, SETTINGS_OF(s), slice_str(s->dead_letter),
 		    q->live[STATE_READY], q->live[STATE_LEASED], q->live[STATE_DELAYED],
 		    q->bytes, q->next_seq, q->counts.sent, q->counts.delivered,
-		    q->counts.settled, q->counts.failed, q->counts.dead, q->receivers);
+		    q->counts.settled, q->counts.failed, q->counts.dead, q->receivers, NO_TAGS);
 	}
 	ANSWER(b, c, list_end, m->req, q != NULL);
 }
@@ -359,7 +385,7 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 		}
 	}
 	broker_emit_send(
-	    b, &(struct event_send){q->id, c->session->id, m->n, q->next_seq, m->data});
+	    b, &(struct event_send){q->id, c->session->id, m->n, q->next_seq, NO_TAGS, m->data});
 	answer(b, c, m->n);
 }
 
@@ -402,7 +428,7 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 	if (!last)
 		return;
 	broker_emit_send_chunked(b, &(struct event_send_chunked){q->id, id, m->n, q->next_seq,
-					m->part + 1, (uint32_t)bytes});
+					m->part + 1, (uint32_t)bytes, NO_TAGS});
 	answer(b, c, m->n);
 }
 
@@ -411,6 +437,11 @@ static void on_send(struct broker *b, struct conn *c, const struct wire_send *m)
 	/* Only the last piece of a message that was taken is answered again. */
 	if (m->n <= c->session->last && m->flags & SEND_MORE)
 		return;
+	if (m->flags & ~SEND_FLAGS) {
+		c->refused = m->n;
+		fail_unknown(b, c, m->n, m->answered, "unknown flag of SEND");
+		return;
+	}
 	if (!take(b, c, m->n, m->answered))
 		return;
 	if (m->flags & SEND_CHUNK)
@@ -559,7 +590,7 @@ static void emit_failures(struct broker *b, struct queue *q, struct writer *good
 		struct range *r = queue_range_at(q, e.first);
 		uint64_t until = b->wall_now.ms + queue_backoff_ms(q, r->failures + 1);
 		broker_emit_expire(
-		    b, &(struct event_expire){q->id, until, slice_of(p, SETTLE_ENTRY_SIZE)});
+		    b, &(struct event_expire){q->id, until, NO_TAGS, slice_of(p, SETTLE_ENTRY_SIZE)});
 	}
 	good->len = 0;
 }
@@ -579,13 +610,13 @@ static void emit_verdict(struct broker *b, struct conn *c, struct queue *q,
 	if (m->verb == VERB_RELEASE)
 		broker_emit_release(
 		    b, &(struct event_release){q->id, id, m->n, stale,
-			   (uint8_t)(m->flags & SETTLE_COUNTED), until, entries});
+			   (uint8_t)(m->flags & SETTLE_COUNTED), until, NO_TAGS, entries});
 	else if (m->verb == VERB_TOUCH)
 		broker_emit_touch(
 		    b, &(struct event_touch){q->id, id, m->n, stale,
-			   (uint8_t)(m->flags & SETTLE_DETACH), (uint32_t)m->ms, entries});
+			   (uint8_t)(m->flags & SETTLE_DETACH), (uint32_t)m->ms, NO_TAGS, entries});
 	else
-		broker_emit_settle(b, &(struct event_settle){q->id, id, m->n, stale, entries});
+		broker_emit_settle(b, &(struct event_settle){q->id, id, m->n, stale, NO_TAGS, entries});
 	answer(b, c, m->n);
 }
 
@@ -665,13 +696,17 @@ static bool settle_valid(const struct wire_settle *m)
 		if (e.count == 0 || e.first > UINT64_MAX / 2)
 			return false;
 	}
-	return m->verb >= VERB_SETTLE && m->verb <= VERB_TOUCH && ms_ok && count > 0 &&
+	return ms_ok && count > 0 &&
 	       count <= SETTLE_ENTRIES_MAX && m->entries.len % SETTLE_ENTRY_SIZE == 0;
 }
 
 static void on_settle(struct broker *b, struct conn *c, const struct wire_settle *m)
 {
 	struct queue *q = broker_queue_named(b, m->queue);
+	if (m->verb < VERB_SETTLE || m->verb > VERB_TOUCH || m->flags & ~SETTLE_FLAGS) {
+		fail_unknown(b, c, m->n, m->answered, "unknown verb or flag of SETTLE");
+		return;
+	}
 	if (!settle_valid(m)) {
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad settlement");
 		return;
@@ -720,6 +755,8 @@ static enum rmq_error subscribe_check(
 {
 	struct queue *q = broker_queue_named(b, m->queue);
 	struct subscription *sub;
+	if (m->flags & ~SUBSCRIBE_NO_CREATE)
+		return RMQ_E_VERSION;
 	if (!name_valid(m->queue))
 		return RMQ_E_USAGE;
 	if (!q && (m->flags & SUBSCRIBE_NO_CREATE))
@@ -787,6 +824,10 @@ static void on_unsubscribe(struct broker *b, struct conn *c, const struct wire_u
 
 static void on_peek(struct broker *b, struct conn *c, const struct wire_peek *m)
 {
+	if (m->states & ~STATES) {
+		broker_refuse(b, c, RMQ_E_VERSION, "unknown state in PEEK");
+		return;
+	}
 	broker_peek(b, c, m);
 }
 
@@ -843,6 +884,54 @@ static void on_hello(struct broker *b, struct conn *c, const struct wire_hello *
 
 /* ---- dispatch ---- */
 
+/* A SEND's tags: its pieces behind one that was refused are passed over. */
+static void send_unknown(
+    struct broker *b, struct conn *c, const struct frame *f, const char *text)
+{
+	struct wire_send m;
+	if (!wire_send_decode(f->payload, &m) ||
+	    (m.n <= c->session->last && m.flags & SEND_MORE) ||
+	    (m.part > 0 && c->refused == m.n))
+		return;
+	c->refused = m.n;
+	fail_unknown(b, c, m.n, m.answered, text);
+}
+
+/* Whether a frame's tagged fields may be acted upon; if not, it has been answered. */
+static bool tags_known(
+    struct broker *b, struct conn *c, const struct frame *f, struct slice tags)
+{
+	uint16_t tag;
+	char text[TEXT_MAX];
+	const uint8_t *p = f->payload.data;
+	enum rmq_error err = tags_check(tags, f->type, wire_tag_name, &tag);
+	if (!err)
+		return true;
+	if (err != RMQ_E_VERSION) {
+		broker_refuse(b, c, err, "attributes are cut or out of order");
+		return false;
+	}
+	snprintf(text, sizeof(text), "attribute %u of %s is not known here", tag,
+	    wire_name(f->type));
+	switch (f->type) {
+	case WIRE_TYPE_SEND:
+		send_unknown(b, c, f, text);
+		break;
+	case WIRE_TYPE_SETTLE:
+	case WIRE_TYPE_QUEUE_CREATE:
+	case WIRE_TYPE_QUEUE_SET:
+		fail_unknown(b, c, load_u64(p), load_u64(p + 8), text);
+		break;
+	case WIRE_TYPE_SUBSCRIBE:
+		ANSWER(b, c, sub_failed, load_u32(p), (uint8_t)err, slice_str(text));
+		break;
+	default:
+		broker_refuse(b, c, err, text);
+		break;
+	}
+	return false;
+}
+
 void broker_frame(struct broker *b, uint64_t conn, const struct frame *f)
 {
 	struct conn *c = broker_conn(b, conn);
@@ -856,10 +945,10 @@ void broker_frame(struct broker *b, uint64_t conn, const struct frame *f)
 #define X(type, NAME, name, FIELDS) \
 	case type: { \
 		struct wire_##name m; \
-		if (wire_##name##_decode(f->payload, &m)) \
-			on_##name(b, c, &m); \
-		else \
+		if (!wire_##name##_decode(f->payload, &m)) \
 			broker_refuse(b, c, RMQ_E_PROTOCOL, "malformed " #NAME); \
+		else if (tags_known(b, c, f, wire_##name##_tagged(&m))) \
+			on_##name(b, c, &m); \
 		return; \
 	}
 		WIRE_CLIENT_FRAMES(X)

@@ -444,6 +444,8 @@ static enum rmq_error apply_release(
 	struct range *r;
 	if (!settlement_begin(b, at, SETTLEMENT_OF(e), &w))
 		return w.err;
+	if (e->flags & ~SETTLE_COUNTED)
+		return RMQ_E_VERSION;
 	bool counted = e->flags & SETTLE_COUNTED;
 	while ((r = entry_next(&w))) {
 		uint32_t attempt = counted ? r->attempt : r->attempt - counts(w.q);
@@ -468,6 +470,8 @@ static enum rmq_error apply_touch(
 	struct range *r;
 	if (!settlement_begin(b, at, SETTLEMENT_OF(e), &w))
 		return w.err;
+	if (e->flags & ~SETTLE_DETACH)
+		return RMQ_E_VERSION;
 	while ((r = entry_next(&w))) {
 		/* Never shorter: the holder trusts what it was told before. */
 		struct lease_time until = {at->lease.ms + e->lease_ms};
@@ -650,7 +654,7 @@ static enum rmq_error apply_start(
 static enum rmq_error apply_part_start(
     struct broker *b, const struct event_place *at, const struct event_part_start *e)
 {
-	return apply_start(b, at, &(struct event_start){e->number});
+	return apply_start(b, at, &(struct event_start){e->number, NO_TAGS});
 }
 
 static enum rmq_error apply_move(
@@ -673,7 +677,7 @@ static enum rmq_error apply_part_group(
     struct broker *b, const struct event_place *at, const struct event_part_group *e)
 {
 	(void)b, (void)at;
-	return e->group < GROUPS ? RMQ_E_OK : RMQ_E_CORRUPT;
+	return e->group < GROUPS && e->last <= 1 ? RMQ_E_OK : RMQ_E_CORRUPT;
 }
 
 static enum rmq_error apply_part_global(
@@ -759,6 +763,8 @@ static enum rmq_error apply_part_range(
 	struct range *over = q ? queue_range_at(q, e->first) : NULL;
 	if (live == 0 || (over && over->first < e->first + e->span))
 		return RMQ_E_CORRUPT;
+	if (e->flags & ~SETTLE_DETACH)
+		return RMQ_E_VERSION;
 	struct range *r = queue_add_range(q, e->first, e->span, live);
 	r->failures = e->failures;
 	r->detached = e->flags & SETTLE_DETACH;
@@ -818,8 +824,10 @@ enum rmq_error broker_apply(
 #define X(type, NAME, name, FIELDS) \
 	case type: { \
 		struct event_##name m; \
-		return event_##name##_decode(e->body, &m) ? apply_##name(b, at, &m) \
-							  : RMQ_E_CORRUPT; \
+		if (!event_##name##_decode(e->body, &m)) \
+			return RMQ_E_CORRUPT; \
+		enum rmq_error err = event_check_tags(type, event_##name##_tagged(&m)); \
+		return err ? err : apply_##name(b, at, &m); \
 	}
 		EVENTS(X)
 #undef X

@@ -220,14 +220,14 @@ static void bury_run(struct broker *b, struct queue *dead, struct range *r, stru
 	uint32_t failures = dead->is_dead ? r->failures + 1 : 0;
 	struct event_dead e = {dead->id, dead->next_seq, count, failures, b->wall_now.ms,
 	    batch_bytes_of(m, count), slice_of(note, len > TEXT_MAX ? TEXT_MAX : (size_t)len),
-	    location_of(m, first, location, sizeof(location))};
+	    NO_TAGS, location_of(m, first, location, sizeof(location))};
 	if (m->large)
 		e.time_ms = m->time_ms;
 	r = queue_isolate(r->queue, r, first, count);
 	/* Both events in one record: in one queue or the other, never in neither. */
 	broker_reserve(b, 1024 + e.location.len);
 	broker_emit_dead(b, &e);
-	broker_emit_bury(b, &(struct event_bury){r->queue->id, entry_of(r, entry)});
+	broker_emit_bury(b, &(struct event_bury){r->queue->id, NO_TAGS, entry_of(r, entry)});
 }
 
 bool broker_may_bury(struct queue *q, const struct queue *dead, uint64_t first, uint64_t end)
@@ -269,7 +269,7 @@ void broker_fail(struct broker *b, struct range *r, struct slice why, uint8_t en
 		return;
 	}
 	uint64_t until = b->wall_now.ms + queue_backoff_ms(q, r->failures + 1);
-	broker_emit_expire(b, &(struct event_expire){q->id, until, entry_of(r, entry)});
+	broker_emit_expire(b, &(struct event_expire){q->id, until, NO_TAGS, entry_of(r, entry)});
 }
 
 void broker_expire(struct broker *b)

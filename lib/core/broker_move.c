@@ -60,7 +60,7 @@ static enum rmq_error move_batch(
 		batch_copy(&w, &pieces[i].batch, pieces[i].slot, pieces[i].count);
 		assert(!w.full);
 		broker_emit_move(b, &(struct event_move){queue, pieces[i].first,
-					pieces[i].time_ms, slice_of(w.p, w.len)});
+					pieces[i].time_ms, NO_TAGS, slice_of(w.p, w.len)});
 	}
 	free(pieces);
 	return err;

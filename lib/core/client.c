@@ -1,6 +1,7 @@
 #include "core/client_state.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define RETRY_MIN_MS   20
@@ -277,6 +278,23 @@ void client_on_error(struct client *c, struct mono_time now, const struct wire_e
 	}
 }
 
+/* Whether a frame's tagged fields may be acted upon; if not, the client has given up. */
+static bool tags_known(struct client *c, unsigned type, struct slice tags)
+{
+	uint16_t tag;
+	char text[TEXT_MAX];
+	enum rmq_error err = tags_check(tags, type, wire_tag_name, &tag);
+	if (!err)
+		return true;
+	if (err == RMQ_E_VERSION)
+		snprintf(text, sizeof(text), "attribute %u of %s is not known here", tag,
+		    wire_name(type));
+	else
+		snprintf(text, sizeof(text), "the daemon sent a bad %s", wire_name(type));
+	client_give_up(c, err, slice_str(text));
+	return false;
+}
+
 static bool take_frame(struct client *c, struct mono_time now, const struct frame *f)
 {
 	switch (f->type) {
@@ -285,6 +303,8 @@ static bool take_frame(struct client *c, struct mono_time now, const struct fram
 		struct wire_##name m; \
 		if (!wire_##name##_decode(f->payload, &m)) \
 			return false; \
+		if (!tags_known(c, type, wire_##name##_tagged(&m))) \
+			return true; \
 		client_on_##name(c, now, &m); \
 		return true; \
 	}

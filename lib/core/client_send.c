@@ -76,7 +76,7 @@ static void put_subscriptions(struct client *c, struct mono_time now)
 			continue;
 		if (!s->announced) {
 			PUT(c, subscribe, i, s->flags, s->asked_lease_ms,
-			    slice_of(s->name, s->name_len));
+			    slice_of(s->name, s->name_len), NO_TAGS);
 			s->announced = true;
 		}
 		if (s->ending && !s->end_sent) {
@@ -457,7 +457,7 @@ const struct client_command *client_settle(struct client *c, struct mono_time no
 	struct writer w = writer_of(cmd->frame, len);
 	size_t begin = frame_begin(&w, WIRE_TYPE_SETTLE);
 	struct wire_settle m = {0, 0, (uint8_t)s->verb, s->flags, s->ms, now.ms, s->queue,
-	    s->why, slice_of(NULL, 0)};
+	    s->why, NO_TAGS, slice_of(NULL, 0)};
 	wire_settle_encode(&w, &m);
 	for (uint32_t i = 0; i < count; i++) {
 		settle_entry_put(&w, &entries[i]);

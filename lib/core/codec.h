@@ -6,6 +6,8 @@
  *
  *	u8 u16 u32 u64	an integer
  *	str		u8 length, then so many bytes: names and texts
+ *	tags		u16 length, then a list of tagged fields (tags.h); behind all fields but
+ *			`rest`, and at most one
  *	rest		all bytes up to the end; only as the last field
  *
  * A decoder never reads outside of its input, accepts no left-over bytes, and its
@@ -194,17 +196,44 @@ static inline void put_str(struct writer *w, struct slice s)
 	put_rest(w, s);
 }
 
+static inline struct slice get_tags(struct reader *r)
+{
+	size_t len = get_u16(r);
+	const uint8_t *p = reader_take(r, len);
+	return slice_of(p, p ? len : 0);
+}
+
+static inline void put_tags(struct writer *w, struct slice s)
+{
+	if (s.len > UINT16_MAX) {
+		w->full = true;
+		return;
+	}
+	put_u16(w, (uint16_t)s.len);
+	put_rest(w, s);
+}
+
 #define CODEC_TYPE_u8   uint8_t
 #define CODEC_TYPE_u16  uint16_t
 #define CODEC_TYPE_u32  uint32_t
 #define CODEC_TYPE_u64  uint64_t
 #define CODEC_TYPE_str  struct slice
+#define CODEC_TYPE_tags struct slice
 #define CODEC_TYPE_rest struct slice
 
 #define CODEC_MEMBER_(kind, name) CODEC_TYPE_##kind name;
 #define CODEC_PUT_(kind, name)    put_##kind(w, m->name);
 #define CODEC_GET_(kind, name)    m->name = get_##kind(r);
 #define CODEC_VISIT_(kind, name)  v->kind(v, #name, m->name);
+
+#define CODEC_TAGS_u8(name)
+#define CODEC_TAGS_u16(name)
+#define CODEC_TAGS_u32(name)
+#define CODEC_TAGS_u64(name)
+#define CODEC_TAGS_str(name)
+#define CODEC_TAGS_rest(name)
+#define CODEC_TAGS_tags(name)  tags = m->name;
+#define CODEC_TAGS_(kind, name) CODEC_TAGS_##kind(name)
 
 /* Is told each field of a message in turn; for dumps.  Callbacks borrow. */
 struct codec_visitor {
@@ -214,12 +243,14 @@ struct codec_visitor {
 	void (*u64)(struct codec_visitor *, const char *name, uint64_t v);
 	void (*str)(struct codec_visitor *, const char *name, struct slice v);
 	void (*rest)(struct codec_visitor *, const char *name, struct slice v);
+	void (*tags)(struct codec_visitor *, const char *name, struct slice v);
 };
 
 /*
  * struct PREFIX_NAME, PREFIX_NAME_encode() (sets w->full if there is no room),
  * PREFIX_NAME_decode() (false: cut or left-over bytes), PREFIX_NAME_get() (one of several that
- * follow each other; sets r->bad if it is cut) and PREFIX_NAME_visit().
+ * follow each other; sets r->bad if it is cut), PREFIX_NAME_visit() and PREFIX_NAME_tagged() (its
+ * list of tagged fields, empty if it has no such field; not checked yet).
  */
 #define CODEC_MESSAGE(prefix, name, FIELDS) \
 	struct prefix##_##name { \
@@ -247,6 +278,13 @@ struct codec_visitor {
 	{ \
 		(void)v, (void)m; \
 		FIELDS(CODEC_VISIT_) \
+	} \
+	static inline struct slice prefix##_##name##_tagged(const struct prefix##_##name *m) \
+	{ \
+		struct slice tags = {0}; \
+		(void)m; \
+		FIELDS(CODEC_TAGS_) \
+		return tags; \
 	}
 
 #endif

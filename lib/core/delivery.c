@@ -34,12 +34,12 @@ static enum rmq_error next_part(struct delivery_cursor *c, struct delivery_frame
 		wire_put_peeked_part(&w,
 		    &(struct wire_peeked_part){d->target, d->state, d->lease, d->first_seq,
 			d->attempt, d->failures, d->time_ms, d->stamp, d->note, d->part,
-			d->parts, d->total, {0}});
+			d->parts, d->total, NO_TAGS, {0}});
 	else
 		wire_put_deliver_part(&w,
 		    &(struct wire_deliver_part){d->target, d->lease, d->first_seq, d->attempt,
 			d->failures, d->time_ms, d->stamp, d->note, d->part, d->parts, d->total,
-			{0}});
+			NO_TAGS, {0}});
 	head_done(f, &w);
 	return RMQ_E_OK;
 }
@@ -62,12 +62,12 @@ enum rmq_error delivery_next(struct delivery_cursor *c, struct delivery_frame *f
 		wire_put_peeked(&w,
 		    &(struct wire_peeked){d->target, d->state, d->lease, d->first_seq, d->attempt,
 			d->failures, m.time_ms, d->stamp, d->note, (uint16_t)base,
-			(uint16_t)m.count, {0}});
+			(uint16_t)m.count, NO_TAGS, {0}});
 	else
 		wire_put_deliver(&w,
 		    &(struct wire_deliver){d->target, d->lease, d->first_seq, d->attempt,
 			d->failures, m.time_ms, d->stamp, d->note, (uint16_t)base,
-			(uint16_t)m.count, {0}});
+			(uint16_t)m.count, NO_TAGS, {0}});
 	head_done(f, &w);
 	d->first_seq += m.count;
 	return RMQ_E_OK;

@@ -38,6 +38,25 @@ const char *event_name(unsigned type)
 	return NULL;
 }
 
+const char *event_tag_name(unsigned type, unsigned tag)
+{
+	switch (type << 16 | tag) {
+#define X(event, tag, name) \
+	case EVENT_TYPE_##event << 16 | tag: \
+		return #name;
+		EVENT_TAGS(X)
+#undef X
+	}
+	return NULL;
+}
+
+enum rmq_error event_check_tags(unsigned type, struct slice tags)
+{
+	uint16_t unknown;
+	enum rmq_error err = tags_check(tags, type, event_tag_name, &unknown);
+	return err == RMQ_E_PROTOCOL ? RMQ_E_CORRUPT : err;
+}
+
 enum rmq_error events_open(struct slice payload, struct events_header *h, struct event_iter *it)
 {
 	if (payload.len < EVENTS_HEADER_SIZE)

@@ -22,79 +22,86 @@
 #define EVENTS_HEADER_SIZE 16
 #define EVENT_HEADER_SIZE  4
 
-#define EVENT_CREATE(F) F(u32, queue) F(str, name) QUEUE_SETTINGS(F)
-#define EVENT_SET(F)    F(u32, queue) QUEUE_SETTINGS(F)
+#define EVENT_CREATE(F) F(u32, queue) F(str, name) QUEUE_SETTINGS(F) F(tags, tags)
+#define EVENT_SET(F)    F(u32, queue) QUEUE_SETTINGS(F) F(tags, tags)
 #define EVENT_REMOVE(F) F(u32, queue)
 /* All messages below sequence number `below` are gone. */
 #define EVENT_PURGE(F) F(u32, queue) F(u64, below)
 /* A command that left no other trace in the session: it was taken, as number n. */
 #define EVENT_TAKEN(F) F(u64, session) F(u64, n)
-#define EVENT_SEND(F)  F(u32, queue) F(u64, session) F(u64, n) F(u64, first_seq) F(rest, batch)
+#define EVENT_SEND(F) \
+	F(u32, queue) F(u64, session) F(u64, n) F(u64, first_seq) F(tags, tags) F(rest, batch)
 /* Piece `part` of large message n of a session; part 0 forgets an unfinished one. */
 #define EVENT_CHUNK(F) F(u32, queue) F(u64, session) F(u64, n) F(u32, part) F(rest, data)
 /* The pieces of (session, n) are message seq. */
 #define EVENT_SEND_CHUNKED(F) \
-	F(u32, queue) F(u64, session) F(u64, n) F(u64, seq) F(u32, parts) F(u32, bytes)
+	F(u32, queue) F(u64, session) F(u64, n) F(u64, seq) F(u32, parts) F(u32, bytes) \
+	F(tags, tags)
 #define EVENT_CHUNKS_DROPPED(F) F(u32, queue) F(u64, session)
 /* Whatever is unsettled of [first, first + span) is handed to session under `lease`. */
 #define EVENT_LEASE(F) \
 	F(u32, queue) F(u64, session) F(u64, lease) F(u64, first) F(u64, span) F(u32, lease_ms)
 /* entries: settle_entry; the first `stale` of them had no effect and are the answer. */
-#define EVENT_SETTLE(F) F(u32, queue) F(u64, session) F(u64, n) F(u32, stale) F(rest, entries)
+#define EVENT_SETTLE(F) \
+	F(u32, queue) F(u64, session) F(u64, n) F(u32, stale) F(tags, tags) F(rest, entries)
 /* until_ms: wall clock; 0: ready at once.  flags: SETTLE_COUNTED. */
 #define EVENT_RELEASE(F) \
 	F(u32, queue) F(u64, session) F(u64, n) F(u32, stale) F(u8, flags) F(u64, until_ms) \
-	F(rest, entries)
+	F(tags, tags) F(rest, entries)
 /* New end of these leases: now + lease_ms.  flags: SETTLE_DETACH. */
 #define EVENT_TOUCH(F) \
 	F(u32, queue) F(u64, session) F(u64, n) F(u32, stale) F(u8, flags) F(u32, lease_ms) \
-	F(rest, entries)
+	F(tags, tags) F(rest, entries)
 /* Leases ended without a word from their holder: a failure each. */
-#define EVENT_EXPIRE(F) F(u32, queue) F(u64, until_ms) F(rest, entries)
+#define EVENT_EXPIRE(F) F(u32, queue) F(u64, until_ms) F(tags, tags) F(rest, entries)
 /* Leaves its queue … */
-#define EVENT_BURY(F) F(u32, queue) F(rest, entries)
+#define EVENT_BURY(F) F(u32, queue) F(tags, tags) F(rest, entries)
 /*
  * … and comes to the dead-letter queue `queue`, in the same record.  Where its bytes
  * are: `location` is one event_location, or one for each piece of a large message.
  */
 #define EVENT_DEAD(F) \
 	F(u32, queue) F(u64, first_seq) F(u32, count) F(u32, failures) F(u64, time_ms) \
-	F(u32, bytes) F(str, note) F(rest, location)
+	F(u32, bytes) F(str, note) F(tags, tags) F(rest, location)
 /* The session's attached leases run their full length from now. */
 #define EVENT_EXTEND(F)         F(u64, session)
 #define EVENT_SESSION_CLOSE(F)  F(u64, session)
 #define EVENT_SESSION_FORGET(F) F(u64, session)
 /* A daemon has started, and issues session ids from number << 32 on. */
-#define EVENT_START(F) F(u32, number)
+#define EVENT_START(F) F(u32, number) F(tags, tags)
 /* The delay of [first, first + span) is over. */
 #define EVENT_WAKE(F) F(u32, queue) F(u64, first) F(u64, span)
 /* These messages' bytes are here now.  time_ms: when they were sent. */
-#define EVENT_MOVE(F) F(u32, queue) F(u64, first_seq) F(u64, time_ms) F(rest, batch)
+#define EVENT_MOVE(F) \
+	F(u32, queue) F(u64, first_seq) F(u64, time_ms) F(tags, tags) F(rest, batch)
 
 /* Only in checkpoints (records PART, END). */
 #define EVENT_PART_GROUP(F) F(u32, group) F(u8, last)
-#define EVENT_PART_GLOBAL(F) F(u32, next_queue) F(u64, lease) F(u64, forgotten)
-#define EVENT_PART_SESSION(F) F(u64, session) F(u64, last)
+#define EVENT_PART_GLOBAL(F) F(u32, next_queue) F(u64, lease) F(u64, forgotten) F(tags, tags)
+#define EVENT_PART_SESSION(F) F(u64, session) F(u64, last) F(tags, tags)
 #define EVENT_PART_ANSWER(F) \
-	F(u64, session) F(u64, n) F(u64, first_seq) F(u32, count) F(rest, stale)
+	F(u64, session) F(u64, n) F(u64, first_seq) F(u32, count) F(tags, tags) F(rest, stale)
 #define EVENT_PART_QUEUE(F) \
 	F(u32, queue) F(str, name) QUEUE_SETTINGS(F) F(u64, next_seq) F(u64, sent) \
-	F(u64, delivered) F(u64, settled) F(u64, failed) F(u64, dead)
+	F(u64, delivered) F(u64, settled) F(u64, failed) F(u64, dead) F(tags, tags)
 /* live: bitmap of `count` bits, empty: all are. */
 #define EVENT_PART_BATCH(F) \
 	F(u32, queue) F(u64, first_seq) F(u32, count) F(u64, index) F(u16, offset) F(u16, slot) \
-	F(u32, bytes) F(u32, record_bytes) F(str, note) F(rest, live)
+	F(u32, bytes) F(u32, record_bytes) F(str, note) F(tags, tags) F(rest, live)
 #define EVENT_PART_LARGE(F) \
-	F(u32, queue) F(u64, seq) F(u32, bytes) F(u64, time_ms) F(str, note) F(rest, location)
+	F(u32, queue) F(u64, seq) F(u32, bytes) F(u64, time_ms) F(str, note) F(tags, tags) \
+	F(rest, location)
 #define EVENT_PART_RANGE(F) \
 	F(u32, queue) F(u8, state) F(u8, flags) F(u64, first) F(u64, span) F(u32, attempt) \
-	F(u32, failures) F(u64, lease) F(u64, session) F(u32, lease_ms) F(u64, until_ms)
-#define EVENT_PART_PENDING(F) F(u32, queue) F(u64, session) F(u64, n) F(u32, bytes) F(rest, location)
+	F(u32, failures) F(u64, lease) F(u64, session) F(u32, lease_ms) F(u64, until_ms) \
+	F(tags, tags)
+#define EVENT_PART_PENDING(F) \
+	F(u32, queue) F(u64, session) F(u64, n) F(u32, bytes) F(tags, tags) F(rest, location)
 /* parts: u64 index for each group in turn.  dead: hole_range. */
 #define EVENT_END_PARTS(F) F(u64, begin) F(rest, parts)
 #define EVENT_END_DEAD(F)  F(rest, ranges)
 /* In the part of the sessions: the highest number of a start. */
-#define EVENT_PART_START(F) F(u32, number)
+#define EVENT_PART_START(F) F(u32, number) F(tags, tags)
 
 /*      type NAME            name            fields */
 #define EVENTS(X) \
@@ -212,6 +219,16 @@ enum rmq_error event_next(struct event_iter *it, struct event *e)
 void event_seek(struct event_iter *it, uint16_t offset);
 
 const char *event_name(unsigned type);
+
+/* Tagged fields that events know (tags.h): event, tag, name of the field. */
+#define EVENT_TAGS(X)
+
+/* The name of a tag that events of this type know, NULL: they do not. */
+const char *event_tag_name(unsigned type, unsigned tag);
+
+/* RMQ_E_VERSION: the event has a tag that must be known and is not; RMQ_E_CORRUPT. */
+enum rmq_error event_check_tags(unsigned type, struct slice tags)
+    __attribute__((warn_unused_result));
 
 /*
  * Messages where they are stored: some of one SEND or MOVE event.  Give the location,

@@ -46,7 +46,7 @@ struct batch_view sendbuf_view(const struct sendbuf *b)
 void sendbuf_seal(struct sendbuf *b, uint8_t flags, uint32_t part, struct slice queue)
 {
 	size_t ends = b->large ? 0 : BATCH_HEADER_SIZE + 2 * (size_t)b->count;
-	size_t head = FRAME_HEADER_SIZE + 8 + 8 + 1 + 4 + 1 + queue.len;
+	size_t head = FRAME_HEADER_SIZE + 8 + 8 + 1 + 4 + 1 + queue.len + 2;
 	uint8_t *p = b->bytes + SENDBUF_BLOB - ends - head;
 	if (b->large) {
 		flags |= SEND_CHUNK;
@@ -62,7 +62,7 @@ void sendbuf_seal(struct sendbuf *b, uint8_t flags, uint32_t part, struct slice 
 	}
 	b->begin = (uint32_t)(p - b->bytes);
 	struct writer w = writer_of(p, head);
-	struct wire_send m = {0, 0, flags, part, queue, slice_of(NULL, 0)};
+	struct wire_send m = {0, 0, flags, part, queue, NO_TAGS, slice_of(NULL, 0)};
 	wire_put_send(&w, &m);
 	assert(!w.full && w.len == head);
 	store_u32(p, (uint32_t)(head - FRAME_HEADER_SIZE + ends + b->blob_len));

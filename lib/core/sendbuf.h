@@ -14,7 +14,7 @@
 #include "core/wire.h"
 
 /* Frame header, n, answered, flags, part, queue. */
-#define SENDBUF_HEAD (FRAME_HEADER_SIZE + 8 + 8 + 1 + 4 + 1 + NAME_FULL_MAX)
+#define SENDBUF_HEAD (FRAME_HEADER_SIZE + 8 + 8 + 1 + 4 + 1 + NAME_FULL_MAX + 2)
 #define SENDBUF_ENDS (SENDBUF_HEAD + BATCH_HEADER_SIZE)
 #define SENDBUF_BLOB (SENDBUF_ENDS + 2 * BATCH_MESSAGES_MAX)
 #define SENDBUF_CAP  BATCH_MAX

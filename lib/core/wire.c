@@ -13,3 +13,15 @@ const char *wire_name(unsigned type)
 	}
 	return NULL;
 }
+
+const char *wire_tag_name(unsigned type, unsigned tag)
+{
+	switch (type << 16 | tag) {
+#define X(frame, tag, name) \
+	case WIRE_TYPE_##frame << 16 | tag: \
+		return #name;
+		WIRE_TAGS(X)
+#undef X
+	}
+	return NULL;
+}

@@ -17,6 +17,7 @@
 
 #include "core/codec.h"
 #include "core/frame.h"
+#include "core/tags.h"
 
 #define WIRE_MAGIC 0x31716d72u /* "rmq1" */
 
@@ -25,28 +26,30 @@
 /* session 0: a new one; else the one to go on with. */
 #define WIRE_HELLO(F) F(u32, magic) F(u16, version) F(u64, session) F(u64, answered)
 
-enum { SEND_NO_CREATE = 1, SEND_CHUNK = 2, SEND_MORE = 4 };
+enum { SEND_NO_CREATE = 1, SEND_CHUNK = 2, SEND_MORE = 4, SEND_FLAGS = 7 };
 /*
  * data: a batch, or with SEND_CHUNK piece number `part` of one large message;
  * all pieces have the same n, SEND_MORE is on all but the last.
  */
 #define WIRE_SEND(F) \
-	F(u64, n) F(u64, answered) F(u8, flags) F(u32, part) F(str, queue) F(rest, data)
+	F(u64, n) F(u64, answered) F(u8, flags) F(u32, part) F(str, queue) F(tags, tags) \
+	F(rest, data)
 
 enum settle_verb { VERB_SETTLE = 1, VERB_RELEASE = 2, VERB_DEAD = 3, VERB_TOUCH = 4 };
 /* SETTLE_COUNTED (RELEASE): a failure.  SETTLE_DETACH (TOUCH): no longer extended by EXTEND. */
-enum { SETTLE_COUNTED = 1, SETTLE_DETACH = 2 };
+enum { SETTLE_COUNTED = 1, SETTLE_DETACH = 2, SETTLE_FLAGS = 3 };
 /*
  * entries: settle_entry, each a range of messages held under one lease.
  * ms: RELEASE: delay; TOUCH: the lease lasts so long from now, or longer.  why: DEAD.
  */
 #define WIRE_SETTLE(F) \
 	F(u64, n) F(u64, answered) F(u8, verb) F(u8, flags) F(u64, ms) F(u64, stamp) \
-	F(str, queue) F(str, why) F(rest, entries)
+	F(str, queue) F(str, why) F(tags, tags) F(rest, entries)
 
 enum { SUBSCRIBE_NO_CREATE = 1 };
 /* sub: the client's number for it.  lease_ms 0: the queue's. */
-#define WIRE_SUBSCRIBE(F) F(u32, sub) F(u8, flags) F(u32, lease_ms) F(str, queue)
+#define WIRE_SUBSCRIBE(F) \
+	F(u32, sub) F(u8, flags) F(u32, lease_ms) F(str, queue) F(tags, tags)
 /* Adds to what may be handed out: so many more messages, and bytes of bodies, about. */
 #define WIRE_CREDIT(F)      F(u32, sub) F(u32, messages) F(u32, bytes) F(u64, stamp)
 #define WIRE_UNSUBSCRIBE(F) F(u32, sub)
@@ -67,15 +70,17 @@ enum {
 	SETTING_ALL = 63
 };
 /* mask: which settings are given; the others are the defaults (CREATE) or stay (SET). */
-#define WIRE_QUEUE_CREATE(F) F(u64, n) F(u64, answered) F(u32, mask) F(str, queue) QUEUE_SETTINGS(F)
-#define WIRE_QUEUE_SET(F)    F(u64, n) F(u64, answered) F(u32, mask) F(str, queue) QUEUE_SETTINGS(F)
+#define WIRE_QUEUE_CREATE(F) \
+	F(u64, n) F(u64, answered) F(u32, mask) F(str, queue) QUEUE_SETTINGS(F) F(tags, tags)
+#define WIRE_QUEUE_SET(F) \
+	F(u64, n) F(u64, answered) F(u32, mask) F(str, queue) QUEUE_SETTINGS(F) F(tags, tags)
 enum { REMOVE_FORCE = 1 };
 #define WIRE_QUEUE_REMOVE(F) F(u64, n) F(u64, answered) F(u8, flags) F(str, queue)
 #define WIRE_QUEUE_PURGE(F)  F(u64, n) F(u64, answered) F(str, queue)
 
 /* Queues whose name matches glob and sorts behind `after`, at most `limit`. */
 #define WIRE_LIST(F) F(u32, req) F(u32, limit) F(str, after) F(str, glob)
-enum { STATE_READY = 1, STATE_LEASED = 2, STATE_DELAYED = 4 };
+enum { STATE_READY = 1, STATE_LEASED = 2, STATE_DELAYED = 4, STATES = 7 };
 /* Messages from sequence number `from` on in one of the states, at most `limit`. */
 #define WIRE_PEEK(F) F(u32, req) F(u8, states) F(u64, from) F(u32, limit) F(str, queue)
 /* Ends the session: nothing of it is remembered. */
@@ -107,12 +112,13 @@ enum { STATE_READY = 1, STATE_LEASED = 2, STATE_DELAYED = 4 };
  */
 #define WIRE_DELIVER(F) \
 	F(u32, sub) F(u64, lease) F(u64, first_seq) F(u32, attempt) F(u32, failures) \
-	F(u64, time_ms) F(u64, stamp) F(str, note) F(u16, base) F(u16, count) F(rest, data)
+	F(u64, time_ms) F(u64, stamp) F(str, note) F(u16, base) F(u16, count) F(tags, tags) \
+	F(rest, data)
 /* Piece `part` of `parts` of one large message; it counts when its last piece is here. */
 #define WIRE_DELIVER_PART(F) \
 	F(u32, sub) F(u64, lease) F(u64, seq) F(u32, attempt) F(u32, failures) \
 	F(u64, time_ms) F(u64, stamp) F(str, note) F(u32, part) F(u32, parts) F(u32, total) \
-	F(rest, data)
+	F(tags, tags) F(rest, data)
 #define WIRE_EXTENDED(F) F(u64, stamp)
 /* The session no longer holds these: ENDED_*.  sub: NO_SUBSCRIPTION if it ended before. */
 #define NO_SUBSCRIPTION UINT32_MAX
@@ -127,17 +133,18 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 #define WIRE_LISTED(F) \
 	F(u32, req) F(str, queue) QUEUE_SETTINGS(F) F(u64, ready) F(u64, leased) F(u64, delayed) \
 	F(u64, bytes) F(u64, next_seq) F(u64, sent) F(u64, delivered) F(u64, settled) \
-	F(u64, failed) F(u64, dead) F(u32, receivers)
+	F(u64, failed) F(u64, dead) F(u32, receivers) F(tags, tags)
 /* more: there are further rows behind the last one. */
 #define WIRE_LIST_END(F) F(u32, req) F(u8, more)
 /* As DELIVER, one state; until_ms: when the lease (wall clock, about) or the delay ends. */
 #define WIRE_PEEKED(F) \
 	F(u32, req) F(u8, state) F(u64, lease) F(u64, first_seq) F(u32, attempt) F(u32, failures) \
-	F(u64, time_ms) F(u64, until_ms) F(str, note) F(u16, base) F(u16, count) F(rest, data)
+	F(u64, time_ms) F(u64, until_ms) F(str, note) F(u16, base) F(u16, count) F(tags, tags) \
+	F(rest, data)
 #define WIRE_PEEKED_PART(F) \
 	F(u32, req) F(u8, state) F(u64, lease) F(u64, seq) F(u32, attempt) F(u32, failures) \
 	F(u64, time_ms) F(u64, until_ms) F(str, note) F(u32, part) F(u32, parts) F(u32, total) \
-	F(rest, data)
+	F(tags, tags) F(rest, data)
 /* next: the sequence number to go on from; code: NO_QUEUE. */
 #define WIRE_PEEK_END(F) F(u32, req) F(u8, code) F(u8, more) F(u64, next)
 /* The last frame of a connection. */
@@ -233,5 +240,11 @@ static inline struct settle_entry settle_entry_get(struct reader *r)
 
 /* The frame's name, NULL for an unknown type. */
 const char *wire_name(unsigned type);
+
+/* Tagged fields that frames know (tags.h): frame, tag, name of the field. */
+#define WIRE_TAGS(X)
+
+/* The name of a tag that frames of this type know, NULL: they do not. */
+const char *wire_tag_name(unsigned type, unsigned tag);
 
 #endif

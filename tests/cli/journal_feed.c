@@ -156,7 +156,7 @@ static void append_message(struct slice body)
 	put_u16(&b, (uint16_t)(body.len + 1));
 	put_rest(&b, body);
 	put_u8(&b, '\n');
-	struct event_send m = {1, 1, sent_n + 1, sent_n + 1, slice_of(batch, b.len)};
+	struct event_send m = {1, 1, sent_n + 1, sent_n + 1, NO_TAGS, slice_of(batch, b.len)};
 	event_put_send(&w, &m);
 	if (w.full || b.full)
 		exit(1);

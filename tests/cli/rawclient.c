@@ -142,8 +142,18 @@ static void print_rest(struct codec_visitor *v, const char *name, struct slice s
 	print_number(v, name, s.len);
 }
 
+/* A list of nothing is not worth a word. */
+static void print_tags(struct codec_visitor *v, const char *name, struct slice s)
+{
+	struct reader r = reader_of(s);
+	struct tag t;
+	(void)v, (void)name;
+	while (tags_next(&r, &t))
+		printf(" tag%u=%zu", t.tag, t.value.len);
+}
+
 static struct codec_visitor printer = {
-    print_u8, print_u16, print_u32, print_number, print_str, print_rest};
+    print_u8, print_u16, print_u32, print_number, print_str, print_rest, print_tags};
 
 static const char *frame_name(const struct frame *f)
 {
@@ -268,7 +278,7 @@ static size_t make_send(uint64_t n, const char *queue, const char *body)
 	put_rest(&b, slice_str(body));
 	put_u8(&b, '\n');
 	wire_put_send(
-	    &w, &(struct wire_send){n, 0, 0, 0, slice_str(queue), slice_of(batch, b.len)});
+	    &w, &(struct wire_send){n, 0, 0, 0, slice_str(queue), NO_TAGS, slice_of(batch, b.len)});
 	return w.len;
 }
 
@@ -281,7 +291,7 @@ static void do_subscribe(char **arg)
 {
 	struct writer w = writer_of(out, sizeof(out));
 	wire_put_subscribe(
-	    &w, &(struct wire_subscribe){(uint32_t)number(arg[0]), 0, 0, slice_str(arg[1])});
+	    &w, &(struct wire_subscribe){(uint32_t)number(arg[0]), 0, 0, slice_str(arg[1]), NO_TAGS});
 	put(out, w.len);
 }
 

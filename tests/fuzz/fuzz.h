@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "core/codec.h"
+#include "core/tags.h"
 
 /* Decodes `data`; ends the process if an invariant does not hold. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -40,6 +41,14 @@ static inline void fuzz_put_u64(struct writer *w, const char *name)
 static inline void fuzz_put_str(struct writer *w, const char *name)
 {
 	put_str(w, slice_str(name));
+}
+static inline void fuzz_put_tags(struct writer *w, const char *name)
+{
+	uint8_t bytes[32];
+	struct writer list = writer_of(bytes, sizeof(bytes));
+	tags_put(&list, 1, slice_str(name));
+	tags_put(&list, 7, slice_str(""));
+	put_tags(w, slice_of(bytes, list.len));
 }
 static inline void fuzz_put_rest(struct writer *w, const char *name)
 {

@@ -332,12 +332,12 @@ static void seed_life(fuzz_add *add, unsigned variant)
 
 	FRAME(0, hello, WIRE_MAGIC, WIRE_VERSION, 0, 0);
 	FRAME(1, hello, WIRE_MAGIC, WIRE_VERSION, 0, 0);
-	FRAME(0, queue_create, 1, 0, SETTING_MAX_ATTEMPTS, q, 0, 2, 0, 0, 0, 0, none);
-	FRAME(0, send, 2, 0, 0, 0, q, batch);
-	FRAME(0, send, 3, 1, 0, 0, q, batch);
-	FRAME(0, send, 4, 1, SEND_CHUNK | SEND_MORE, 0, q, slice_str("large "));
-	FRAME(0, send, 4, 1, SEND_CHUNK, 1, q, slice_str("message"));
-	FRAME(1, subscribe, 0, 0, 0, q);
+	FRAME(0, queue_create, 1, 0, SETTING_MAX_ATTEMPTS, q, 0, 2, 0, 0, 0, 0, none, NO_TAGS);
+	FRAME(0, send, 2, 0, 0, 0, q, NO_TAGS, batch);
+	FRAME(0, send, 3, 1, 0, 0, q, NO_TAGS, batch);
+	FRAME(0, send, 4, 1, SEND_CHUNK | SEND_MORE, 0, q, NO_TAGS, slice_str("large "));
+	FRAME(0, send, 4, 1, SEND_CHUNK, 1, q, NO_TAGS, slice_str("message"));
+	FRAME(1, subscribe, 0, 0, 0, q, NO_TAGS);
 	FRAME(1, credit, 0, 10, 1000, 77);
 	put_u8(&w, 2);
 	put_u8(&w, 2);
@@ -345,7 +345,7 @@ static void seed_life(fuzz_add *add, unsigned variant)
 		put_u8(&w, 5);
 	settle_entry_put(&e, &(struct settle_entry){1, 1, 2});
 	FRAME(1, settle, 1, 0, (uint8_t)(1 + variant / 2 % 4), SETTLE_COUNTED, 100, 78, q,
-	    slice_str("why"), slice_of(entry, e.len));
+	    slice_str("why"), NO_TAGS, slice_of(entry, e.len));
 	FRAME(1, extend, 79);
 	put_u8(&w, 2);
 	FRAME(0, list, 1, 10, none, slice_str("*"));
@@ -365,7 +365,7 @@ static void seed_life(fuzz_add *add, unsigned variant)
 		put_u8(&w, 0x13);
 		FRAME(1, hello, WIRE_MAGIC, WIRE_VERSION, SESSION(2), 0);
 		FRAME(1, queue_purge, 2, 1, q);
-		FRAME(0, queue_set, 5, 4, SETTING_LEASE, q, 1000, 0, 0, 0, 0, 0, none);
+		FRAME(0, queue_set, 5, 4, SETTING_LEASE, q, 1000, 0, 0, 0, 0, 0, none, NO_TAGS);
 		FRAME(0, queue_remove, 6, 4, REMOVE_FORCE, q);
 		FRAME(1, unsubscribe, 0);
 		FRAME(1, bye, 2);

@@ -304,14 +304,14 @@ void fuzz_seeds(fuzz_add *add)
 		wire_put_sent(&f, &(struct wire_sent){1, 1, 3});
 		wire_put_subscribed(&f, &(struct wire_subscribed){0, 30000});
 		wire_put_deliver(&f,
-		    &(struct wire_deliver){0, 7, 1, 1, 0, 5, 1000, slice_str(""), 0, 2, data});
+		    &(struct wire_deliver){0, 7, 1, 1, 0, 5, 1000, slice_str(""), 0, 2, NO_TAGS, data});
 		wire_put_lease_ended(&f, &(struct wire_lease_ended){0, ENDED_EXPIRED, 7, 1, 1});
 	});
 	ADD_FRAME({
 		wire_put_subscribed(&f, &(struct wire_subscribed){0, 30000});
 		for (uint32_t part = 0; part < 2; part++)
 			wire_put_deliver_part(&f, &(struct wire_deliver_part){0, 7, 1, 1, 0, 5,
-						      1000, slice_str(""), part, 2, 16, data});
+						      1000, slice_str(""), part, 2, 16, NO_TAGS, data});
 		wire_put_extended(&f, &(struct wire_extended){1000});
 	});
 #define X(type, NAME, name, FIELDS) \

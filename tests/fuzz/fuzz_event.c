@@ -122,9 +122,9 @@ static void seed_run(fuzz_add *add)
 	put_u64(&w, 1000);
 	put_u64(&w, 2000);
 	struct slice bytes_of = slice_of(batch, b.len);
-	event_put_send(&w, &(struct event_send){1, 7, 1, 1, bytes_of});
+	event_put_send(&w, &(struct event_send){1, 7, 1, 1, NO_TAGS, bytes_of});
 	event_put_taken(&w, &(struct event_taken){7, 2});
-	event_put_move(&w, &(struct event_move){1, 4, 1500, bytes_of});
+	event_put_move(&w, &(struct event_move){1, 4, 1500, NO_TAGS, bytes_of});
 	assert(!w.full);
 	add(seed, w.len);
 }

@@ -30,7 +30,8 @@ static void see_bytes(struct codec_visitor *v, const char *name, struct slice va
 		seen += value.data[i];
 }
 
-static struct codec_visitor visitor = {see_u8, see_u16, see_u32, see_u64, see_bytes, see_bytes};
+static struct codec_visitor visitor = {
+    see_u8, see_u16, see_u32, see_u64, see_bytes, see_bytes, see_bytes};
 
 static void check_same(const struct frame *f, const struct writer *w)
 {

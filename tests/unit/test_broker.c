@@ -321,7 +321,7 @@ static void send_lines(uint64_t conn, uint64_t n, const char *queue, int count)
 		snprintf(line, sizeof(line), "m%04d\n", i);
 		put_rest(&b, slice_of(line, 6));
 	}
-	INPUT(conn, send, n, n - 1, 0, 0, slice_str(queue), slice_of(b.p, b.len));
+	INPUT(conn, send, n, n - 1, 0, 0, slice_str(queue), NO_TAGS, slice_of(b.p, b.len));
 }
 
 static void settle(uint64_t conn, uint64_t n, uint8_t verb, uint8_t flags, uint64_t ms,
@@ -330,13 +330,13 @@ static void settle(uint64_t conn, uint64_t n, uint8_t verb, uint8_t flags, uint6
 	uint8_t bytes[SETTLE_ENTRY_SIZE];
 	struct writer e = writer_of(bytes, sizeof(bytes));
 	settle_entry_put(&e, &(struct settle_entry){lease, first, count});
-	INPUT(conn, settle, n, n - 1, verb, flags, ms, 1, slice_str("q"), slice_str("why"),
+	INPUT(conn, settle, n, n - 1, verb, flags, ms, 1, slice_str("q"), slice_str("why"), NO_TAGS,
 	    slice_of(bytes, e.len));
 }
 
 static void subscribe(uint64_t conn, const char *queue, uint32_t credit)
 {
-	INPUT(conn, subscribe, 1, 0, 10000, slice_str(queue));
+	INPUT(conn, subscribe, 1, 0, 10000, slice_str(queue), NO_TAGS);
 	INPUT(conn, credit, 1, credit, 1 << 20, 7);
 	run();
 	expect(conn, WIRE_TYPE_SUBSCRIBED);
@@ -392,7 +392,7 @@ static void a_gap_in_numbers_is_refused(void **state)
 	(void)state;
 	uint8_t batch[] = {1, 0, 0, 0, 2, 0, 'x', '\n'};
 	hello(1, 0, 0);
-	INPUT(1, send, 2, 0, 0, 0, slice_str("q"), slice_of(batch, sizeof(batch)));
+	INPUT(1, send, 2, 0, 0, 0, slice_str("q"), NO_TAGS, slice_of(batch, sizeof(batch)));
 	run();
 	EXPECT(1, FAILED, failed, m);
 	assert_int_equal(m.code, RMQ_E_OUT_OF_ORDER);
@@ -504,7 +504,7 @@ static void an_old_receipt_is_stale_and_deletes_nothing(void **state)
 static void set_dead_letter(uint64_t conn, uint64_t n, const char *queue, const char *dead)
 {
 	INPUT(conn, queue_set, n, n - 1, SETTING_DEAD_LETTER, slice_str(queue), 0, 0, 0, 0, 0, 0,
-	    slice_str(dead));
+	    slice_str(dead), NO_TAGS);
 	run();
 }
 
@@ -526,7 +526,7 @@ static void a_refused_settlement_has_no_effect(void **state)
 	expect(2, WIRE_TYPE_DONE);
 	send_lines(2, 3, "other", 1);
 	INPUT(2, queue_set, 4, 3, SETTING_MAX_BYTES, slice_str("other"), 0, 0, 0, 0, 1, 0,
-	    slice_str(""));
+	    slice_str(""), NO_TAGS);
 	settle(2, 5, VERB_DEAD, 0, 0, d.lease, d.first_seq, 2);
 	run();
 	expect(2, WIRE_TYPE_SENT);
@@ -574,7 +574,7 @@ static void dead_letters_do_not_go_round(void **state)
 		assert_int_equal(m.code, RMQ_E_USAGE);
 	}
 	INPUT(1, queue_create, 4, 3, SETTING_DEAD_LETTER, slice_str("c"), 0, 0, 0, 0, 0, 0,
-	    slice_str("c"));
+	    slice_str("c"), NO_TAGS);
 	run();
 	EXPECT(1, FAILED, failed, m);
 	assert_int_equal(m.code, RMQ_E_USAGE);
@@ -590,7 +590,7 @@ static void overlapping_entries_of_one_settlement_count_once(void **state)
 	settle_entry_put(&e, &(struct settle_entry){d.lease, 2, 3});
 	settle_entry_put(&e, &(struct settle_entry){d.lease, 1, 3});
 	settle_entry_put(&e, &(struct settle_entry){d.lease, 1, 3});
-	INPUT(1, settle, 2, 1, VERB_SETTLE, 0, 0, 1, slice_str("q"), slice_str(""),
+	INPUT(1, settle, 2, 1, VERB_SETTLE, 0, 0, 1, slice_str("q"), slice_str(""), NO_TAGS,
 	    slice_of(bytes, e.len));
 	run();
 	EXPECT(1, DONE, done, m);
@@ -613,7 +613,7 @@ static void a_settlement_of_as_many_single_messages_as_fit_is_taken(void **state
 	assert_int_equal(d.count, count);
 	for (uint64_t i = 0; i < SETTLE_ENTRIES_MAX; i++)
 		settle_entry_put(&e, &(struct settle_entry){d.lease, 1 + 2 * i, 1});
-	INPUT(1, settle, 2, 1, VERB_SETTLE, 0, 0, 1, slice_str("q"), slice_str(""),
+	INPUT(1, settle, 2, 1, VERB_SETTLE, 0, 0, 1, slice_str("q"), slice_str(""), NO_TAGS,
 	    slice_of(bytes, e.len));
 	run();
 	expect(1, WIRE_TYPE_DONE);
@@ -716,7 +716,7 @@ static void a_lost_connection_releases_nothing_and_delivers_again_to_its_session
 	assert_int_equal(other.count, 2);
 	restart();
 	hello(3, session, 1);
-	INPUT(3, subscribe, 1, 0, 10000, slice_str("q"));
+	INPUT(3, subscribe, 1, 0, 10000, slice_str("q"), NO_TAGS);
 	run();
 	expect(3, WIRE_TYPE_SUBSCRIBED);
 	EXPECT(3, DELIVER, deliver, again);
@@ -789,7 +789,7 @@ static void a_large_message_comes_back_piece_by_piece(void **state)
 	for (uint32_t i = 0; i < 3; i++) {
 		memset(piece[i], (int)('a' + i), CHUNK_MAX);
 		INPUT(1, send, 1, 0, (uint8_t)(SEND_CHUNK | (i < 2 ? SEND_MORE : 0)), i,
-		    slice_str("q"), slice_of(piece[i], CHUNK_MAX));
+		    slice_str("q"), NO_TAGS, slice_of(piece[i], CHUNK_MAX));
 	}
 	broker_checkpoint(w.broker);
 	run();
@@ -817,7 +817,7 @@ static void an_error_is_sent_whatever_the_connection_was_still_to_be_read(void *
 	w.stands[1] = true;
 	subscribe(1, "q", 3);
 	INPUT(1, credit, 1, 0, 1, 7);
-	INPUT(1, send, 2, 9, 0, 0, slice_str("q"), slice_of("x", 1));
+	INPUT(1, send, 2, 9, 0, 0, slice_str("q"), NO_TAGS, slice_of("x", 1));
 	run();
 	EXPECT(1, ERROR, error, m);
 	assert_int_equal(m.code, RMQ_E_PROTOCOL);
@@ -833,19 +833,19 @@ static void pieces_of_a_message_are_refused_once(void **state)
 	struct slice q = slice_str("q"), data = slice_of(piece, sizeof(piece));
 	(void)state;
 	hello(1, 0, 0);
-	INPUT(1, queue_create, 1, 0, SETTING_MAX_MESSAGE, q, 0, 0, 0, 0, 0, 1500, slice_str(""));
+	INPUT(1, queue_create, 1, 0, SETTING_MAX_MESSAGE, q, 0, 0, 0, 0, 0, 1500, slice_str(""), NO_TAGS);
 	for (uint32_t i = 0; i < 4; i++)
-		INPUT(1, send, 2, 1, (uint8_t)(SEND_CHUNK | (i < 3 ? SEND_MORE : 0)), i, q, data);
+		INPUT(1, send, 2, 1, (uint8_t)(SEND_CHUNK | (i < 3 ? SEND_MORE : 0)), i, q, NO_TAGS, data);
 	run();
 	expect(1, WIRE_TYPE_DONE);
 	EXPECT(1, FAILED, failed, m);
 	assert_int_equal(m.code, RMQ_E_TOO_LARGE);
 	expect_nothing(1);
 	/* Those whose first piece is not here at all are: once, too. */
-	INPUT(1, send, 2, 1, SEND_CHUNK | SEND_MORE, 0, q, data);
-	INPUT(1, queue_create, 2, 1, 0, slice_str("r"), 0, 0, 0, 0, 0, 0, slice_str(""));
-	INPUT(1, send, 3, 2, SEND_CHUNK | SEND_MORE, 1, q, data);
-	INPUT(1, send, 3, 2, SEND_CHUNK, 2, q, data);
+	INPUT(1, send, 2, 1, SEND_CHUNK | SEND_MORE, 0, q, NO_TAGS, data);
+	INPUT(1, queue_create, 2, 1, 0, slice_str("r"), 0, 0, 0, 0, 0, 0, slice_str(""), NO_TAGS);
+	INPUT(1, send, 3, 2, SEND_CHUNK | SEND_MORE, 1, q, NO_TAGS, data);
+	INPUT(1, send, 3, 2, SEND_CHUNK, 2, q, NO_TAGS, data);
 	run();
 	expect(1, WIRE_TYPE_DONE);
 	EXPECT(1, FAILED, failed, lost);
@@ -884,7 +884,7 @@ static uint64_t fragmented(void)
 			settle_entry_put(&e, &odd[i]);
 		n++;
 		INPUT(1, settle, n, n - 1, VERB_RELEASE, 0, 100000000, 1, slice_str("q"),
-		    slice_str(""), slice_of(bytes, e.len));
+		    slice_str(""), NO_TAGS, slice_of(bytes, e.len));
 		run();
 		expect(1, WIRE_TYPE_DONE);
 	}
@@ -902,7 +902,7 @@ static void the_work_of_a_settlement_is_bounded(void **state)
 	for (uint64_t i = 0; i < SETTLE_ENTRIES_MAX; i++)
 		settle_entry_put(&e, &(struct settle_entry){1000 + i, 1, UINT32_MAX});
 	uint64_t before = broker_work(w.broker);
-	INPUT(1, settle, n + 1, n, VERB_SETTLE, 0, 0, 1, slice_str("q"), slice_str(""),
+	INPUT(1, settle, n + 1, n, VERB_SETTLE, 0, 0, 1, slice_str("q"), slice_str(""), NO_TAGS,
 	    slice_of(bytes, e.len));
 	assert_true(broker_work(w.broker) - before <= 2 * SETTLE_OTHERS_MAX + SETTLE_ENTRIES_MAX);
 	run();
@@ -926,7 +926,7 @@ static void subscribing_again_and_again_costs_little_memory_and_a_bounded_turn(v
 		uint64_t work = broker_work(w.broker);
 		while (broker_wants_frame(w.broker, 1)) {
 			INPUT(1, unsubscribe, 1);
-			INPUT(1, subscribe, 1, 0, 10000, slice_str("q"));
+			INPUT(1, subscribe, 1, 0, 10000, slice_str("q"), NO_TAGS);
 		}
 		assert_true(broker_work(w.broker) - work <= TURN_WORK + FRAGMENTS);
 		run();
@@ -1005,7 +1005,7 @@ static void a_page_of_a_list_costs_its_rows(void **state)
 		char name[16];
 		snprintf(name, sizeof(name), "q%04u", (unsigned)n);
 		INPUT(1, queue_create, n, n - 1, 0, slice_str(name), 0, 0, 0, 0, 0, 0,
-		    slice_str(""));
+		    slice_str(""), NO_TAGS);
 		run();
 		expect(1, WIRE_TYPE_DONE);
 	}
@@ -1032,7 +1032,7 @@ static void a_full_queue_refuses_and_says_when_there_is_room(void **state)
 	(void)state;
 	hello(1, 0, 0);
 	INPUT(1, queue_create, 1, 0, SETTING_MAX_BYTES, slice_str("q"), 0, 0, 0, 0, 50, 0,
-	    slice_str(""));
+	    slice_str(""), NO_TAGS);
 	send_lines(1, 2, "q", 10);
 	send_lines(1, 3, "q", 10);
 	run();
@@ -1060,7 +1060,7 @@ static void room_is_told_to_those_that_it_is_for(void **state)
 	hello(1, 0, 0);
 	hello(2, 0, 0);
 	hello(3, 0, 0);
-	INPUT(3, queue_create, 1, 0, SETTING_MAX_BYTES, q, 0, 0, 0, 0, 50, 0, none);
+	INPUT(3, queue_create, 1, 0, SETTING_MAX_BYTES, q, 0, 0, 0, 0, 50, 0, none, NO_TAGS);
 	send_lines(3, 2, "q", 10);
 	send_lines(3, 3, "r", 10);
 	run();
@@ -1078,7 +1078,7 @@ static void room_is_told_to_those_that_it_is_for(void **state)
 	expect(1, WIRE_TYPE_ROOM);
 	expect_nothing(2);
 	/* It was not used: the next one is told when more leaves. */
-	INPUT(3, queue_set, 6, 5, SETTING_MAX_BYTES, q, 0, 0, 0, 0, 0, 0, none);
+	INPUT(3, queue_set, 6, 5, SETTING_MAX_BYTES, q, 0, 0, 0, 0, 0, 0, none, NO_TAGS);
 	run();
 	expect(2, WIRE_TYPE_ROOM);
 	expect_nothing(1);
@@ -1152,7 +1152,7 @@ static void moving_small_records_comes_to_an_end(void **state)
 		put_u16(&b, 0);
 		put_u16(&b, sizeof(line));
 		put_rest(&b, slice_of(line, sizeof(line)));
-		INPUT(1, send, n, n - 1, 0, 0, slice_str("q"), slice_of(batch, b.len));
+		INPUT(1, send, n, n - 1, 0, 0, slice_str("q"), NO_TAGS, slice_of(batch, b.len));
 		run();
 		expect(1, WIRE_TYPE_SENT);
 	}
@@ -1181,6 +1181,82 @@ static void numbers_of_leases_are_not_used_again_after_a_restart(void **state)
 	subscribe(1, "q", 1);
 	EXPECT(1, DELIVER, deliver, again);
 	assert_true(again.lease > d.lease);
+}
+
+static struct slice one_tag(uint16_t tag)
+{
+	static uint8_t bytes[16];
+	struct writer list = writer_of(bytes, sizeof(bytes));
+	tags_put(&list, tag, slice_str("value"));
+	return slice_of(bytes, list.len);
+}
+
+static void expect_failed(uint64_t conn, enum rmq_error code, const char *text)
+{
+	run();
+	EXPECT(conn, FAILED, failed, m);
+	assert_int_equal(m.code, code);
+	assert_true(slice_eq(m.text, slice_str(text)));
+}
+
+static void an_even_attribute_that_is_not_known_refuses_the_command_by_name(void **state)
+{
+	(void)state;
+	static const uint8_t batch[] = {1, 0, 0, 0, 2, 0, 'x', '\n'};
+	struct slice q = slice_str("q"), data = slice_of(batch, sizeof(batch));
+	uint8_t entry[SETTLE_ENTRY_SIZE] = {1, [8] = 1, [16] = 1};
+	hello(1, 0, 0);
+	INPUT(1, send, 1, 0, 0, 0, q, one_tag(64000), data);
+	expect_failed(1, RMQ_E_VERSION, "attribute 64000 of SEND is not known here");
+	/* Pieces behind the refused one are passed over: one answer for all. */
+	INPUT(1, send, 1, 0, SEND_CHUNK | SEND_MORE, 0, q, one_tag(64000), data);
+	INPUT(1, send, 1, 0, SEND_CHUNK, 1, q, one_tag(64000), data);
+	expect_failed(1, RMQ_E_VERSION, "attribute 64000 of SEND is not known here");
+	expect_nothing(1);
+	INPUT(1, settle, 1, 0, VERB_SETTLE, 0, 0, 1, q, slice_str(""), one_tag(64000),
+	    slice_of(entry, sizeof(entry)));
+	expect_failed(1, RMQ_E_VERSION, "attribute 64000 of SETTLE is not known here");
+	INPUT(1, queue_create, 1, 0, 0, q, 0, 0, 0, 0, 0, 0, slice_str(""), one_tag(64000));
+	expect_failed(1, RMQ_E_VERSION, "attribute 64000 of QUEUE_CREATE is not known here");
+	INPUT(1, subscribe, 1, 0, 10000, q, one_tag(64000));
+	run();
+	EXPECT(1, SUB_FAILED, sub_failed, m);
+	assert_int_equal(m.code, RMQ_E_VERSION);
+	/* Number 1 is still free; an odd attribute is passed over. */
+	INPUT(1, send, 1, 0, 0, 0, q, one_tag(63999), data);
+	run();
+	EXPECT(1, SENT, sent, sent);
+	assert_int_equal(sent.n, 1);
+}
+
+static void a_flag_verb_setting_or_state_that_is_not_known_is_refused(void **state)
+{
+	(void)state;
+	static const uint8_t batch[] = {1, 0, 0, 0, 2, 0, 'x', '\n'};
+	struct slice q = slice_str("q"), data = slice_of(batch, sizeof(batch));
+	uint8_t entry[SETTLE_ENTRY_SIZE] = {1, [8] = 1, [16] = 1};
+	struct slice entries = slice_of(entry, sizeof(entry));
+	hello(1, 0, 0);
+	INPUT(1, send, 1, 0, 128, 0, q, NO_TAGS, data);
+	expect_failed(1, RMQ_E_VERSION, "unknown flag of SEND");
+	INPUT(1, settle, 1, 0, 99, 0, 0, 1, q, slice_str(""), NO_TAGS, entries);
+	expect_failed(1, RMQ_E_VERSION, "unknown verb or flag of SETTLE");
+	INPUT(1, settle, 1, 0, VERB_SETTLE, 128, 0, 1, q, slice_str(""), NO_TAGS, entries);
+	expect_failed(1, RMQ_E_VERSION, "unknown verb or flag of SETTLE");
+	INPUT(1, queue_create, 1, 0, 1u << 31, q, 0, 0, 0, 0, 0, 0, slice_str(""), NO_TAGS);
+	expect_failed(1, RMQ_E_VERSION, "unknown setting");
+	INPUT(1, queue_set, 1, 0, 1u << 31, q, 0, 0, 0, 0, 0, 0, slice_str(""), NO_TAGS);
+	expect_failed(1, RMQ_E_VERSION, "unknown setting");
+	INPUT(1, queue_remove, 1, 0, 128, q);
+	expect_failed(1, RMQ_E_VERSION, "unknown flag of QUEUE_REMOVE");
+	INPUT(1, subscribe, 1, 128, 10000, q, NO_TAGS);
+	run();
+	EXPECT(1, SUB_FAILED, sub_failed, m);
+	assert_int_equal(m.code, RMQ_E_VERSION);
+	INPUT(1, peek, 1, 128, 0, 10, q);
+	run();
+	EXPECT(1, ERROR, error, e);
+	assert_int_equal(e.code, RMQ_E_VERSION);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1222,6 +1298,8 @@ int main(void)
 	    TEST(a_checkpoint_makes_holes_and_recovery_finds_the_same_state),
 	    TEST(moved_messages_keep_their_bodies_and_numbers),
 	    TEST(moving_small_records_comes_to_an_end),
+	    TEST(an_even_attribute_that_is_not_known_refuses_the_command_by_name),
+	    TEST(a_flag_verb_setting_or_state_that_is_not_known_is_refused),
 	    TEST(numbers_of_leases_are_not_used_again_after_a_restart),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -284,7 +284,7 @@ static void delivery(
 		put_u8(&w, (uint8_t)texts[i]);
 		put_u8(&w, '\n');
 	}
-	DAEMON(now, deliver, 0, lease, first, 1, 0, 0, stamp, {0}, 100, (uint16_t)count,
+	DAEMON(now, deliver, 0, lease, first, 1, 0, 0, stamp, {0}, 100, (uint16_t)count, NO_TAGS,
 	    slice_of(data, w.len));
 }
 
@@ -836,11 +836,11 @@ static void large_messages_come_together(void **state)
 {
 	(void)state;
 	subscribe(100, 10);
-	DAEMON(200, deliver_part, 0, 7, 1, 1, 0, 0, 100, {0}, 0, 2, 6, slice_str("abc"));
+	DAEMON(200, deliver_part, 0, 7, 1, 1, 0, 0, 100, {0}, 0, 2, 6, NO_TAGS, slice_str("abc"));
 	assert_story("");
-	DAEMON(200, deliver_part, 0, 7, 1, 1, 0, 0, 100, {0}, 1, 2, 6, slice_str("def"));
+	DAEMON(200, deliver_part, 0, 7, 1, 1, 0, 0, 100, {0}, 1, 2, 6, NO_TAGS, slice_str("def"));
 	assert_story("1:7=abcdef; ");
-	DAEMON(200, deliver_part, 0, 7, 2, 1, 0, 0, 100, {0}, 1, 2, 6, slice_str("def"));
+	DAEMON(200, deliver_part, 0, 7, 2, 1, 0, 0, 100, {0}, 1, 2, 6, NO_TAGS, slice_str("def"));
 	assert_story("fatal 22; ");
 }
 

@@ -45,7 +45,7 @@ static struct slice batch_of(const char *text)
 static uint16_t put_send(uint32_t queue, const char *text)
 {
 	uint16_t offset = (uint16_t)w.len;
-	struct event_send m = {queue, 1, 1, 1, batch_of(text)};
+	struct event_send m = {queue, 1, 1, 1, NO_TAGS, batch_of(text)};
 	event_put_send(&w, &m);
 	return offset;
 }
@@ -53,7 +53,7 @@ static uint16_t put_send(uint32_t queue, const char *text)
 static uint16_t put_move(uint32_t queue, uint64_t time_ms, const char *text)
 {
 	uint16_t offset = (uint16_t)w.len;
-	struct event_move m = {queue, 1, time_ms, batch_of(text)};
+	struct event_move m = {queue, 1, time_ms, NO_TAGS, batch_of(text)};
 	event_put_move(&w, &m);
 	return offset;
 }
