@@ -412,6 +412,9 @@ static void make_space(struct daemon *d)
 		return;
 	while (broker_wants_record(d->broker, &index))
 		move(d, index);
+	/* One move after the other would keep a queue's messages in flight, and time still. */
+	if (broker_inflight_bytes(d->broker) > 0)
+		return;
 	if (d->journal->count == 0 || !prng_chance(&w->prng, w->weather.move))
 		return;
 	index = prng_range(&w->prng, 1, d->journal->count);
