@@ -65,13 +65,16 @@ static int watch(const char *dir)
 	return -1;
 }
 
-static void wait_for_change(int watch_fd)
+/* False: whoever read our output is gone. */
+static bool wait_for_change(int watch_fd)
 {
 	char events[4096];
-	struct pollfd p = {watch_fd, POLLIN, 0};
-	if (poll(&p, 1, FOLLOW_MS) > 0)
-		while (read(watch_fd, events, sizeof(events)) > 0)
-			;
+	struct pollfd p[] = {{watch_fd, POLLIN, 0}, {STDOUT_FILENO, 0, 0}};
+	if (poll(p, 2, FOLLOW_MS) <= 0)
+		return true;
+	while (p[0].revents && read(watch_fd, events, sizeof(events)) > 0)
+		;
+	return !(p[1].revents & (POLLERR | POLLHUP));
 }
 
 /* The exit status: 0, or that of the first bad record. */
@@ -87,9 +90,8 @@ static int dump(struct store_reader *r, const char *dir, const struct dump_optio
 		if (err == RMQ_E_NOTHING && !o->follow)
 			break;
 		if (err == RMQ_E_NOTHING) {
-			if (fflush(stdout) != 0)
+			if (fflush(stdout) != 0 || !wait_for_change(watch_fd))
 				break;
-			wait_for_change(watch_fd);
 			continue;
 		}
 		if (!line) {

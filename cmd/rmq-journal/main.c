@@ -141,6 +141,7 @@ int main(int argc, char **argv)
 	heap_keep();
 	log_init("rmq-journal", 0);
 	signal(SIGPIPE, SIG_DFL); /* some hand it down ignored */
+	signal(SIGXFSZ, SIG_IGN); /* a limit of file size is a full disk */
 	const char *word = argc > 1 ? argv[1] : "";
 	if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0) {
 		print_help(stdout);

@@ -4,6 +4,7 @@
  * Behind a crash, another child goes on.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -239,9 +240,14 @@ static enum rmq_error save(
 {
 	char path[4096];
 	snprintf(path, sizeof(path), "%s/quarantine-%" PRIu64, dir, index);
-	FILE *f = fopen(path, "wbx");
-	if (!f)
-		return reason_set(why, RMQ_E_IO, "%s: %s", path, strerror(errno));
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
+	if (!f) {
+		reason_set(why, RMQ_E_IO, "%s: %s", path, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return RMQ_E_IO;
+	}
 	bool good = fwrite(value.data, 1, value.len, f) == value.len && fflush(f) == 0 &&
 		    fsync(fileno(f)) == 0;
 	good = fclose(f) == 0 && good;

@@ -15,6 +15,7 @@
 #define ASK_LEAVES_MAX MIB
 #define WALK_EVERY_MS  100
 #define TRY_EVERY_MS   1000
+#define READERS_EVERY_MS 10000
 
 static uint64_t at_most(uint64_t v, uint64_t limit)
 {
@@ -160,6 +161,10 @@ enum rmq_error room_update(
 	enum rmq_error err = RMQ_E_OK;
 	r->free_pages -= at_most(spent, r->free_pages);
 	r->stale = r->stale || spent > 0 || freed;
+	if (now_ms >= r->readers_after_ms) {
+		store_check_readers(s);
+		r->readers_after_ms = now_ms + READERS_EVERY_MS;
+	}
 	if (room_is_low(r, s))
 		err = extend(r, s, now_ms);
 	else

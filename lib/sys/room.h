@@ -19,6 +19,7 @@ struct room {
 	uint64_t free_pages;	/* usable by records of any size; an estimate that is too low */
 	uint64_t walk_after_ms; /* the list of free pages is not walked again before */
 	uint64_t try_after_ms;	/* nor is the file system asked for more */
+	uint64_t readers_after_ms; /* nor is it looked for readers that are gone */
 	bool short_of_disk;	/* it gave less than was wanted */
 	bool stale;		/* pages may have been freed since the walk */
 };

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@ struct store {
 	int identity_fd; /* holds the lock */
 	int data_fd;	 /* for pre-writing */
 	uint64_t file_bytes;
+	uint64_t map_bytes; /* no page beyond it can be used */
 	uint64_t last_page;
 	uint64_t boundary_term; /* of the newest term boundary; 0: none */
 	uint8_t *zeros;
@@ -203,14 +205,22 @@ static enum rmq_error read_state(struct store *s)
 	return rc ? fail(s, "data.mdb", rc) : RMQ_E_OK;
 }
 
-/* How far LMDB's pages go, and the file. */
+/*
+ * How far LMDB's pages go, and the file.  What is written to a file without a name is lost when
+ * we end: the name must still lead to it.
+ */
 static enum rmq_error measure(struct store *s)
 {
 	MDB_envinfo info;
-	struct stat st;
+	struct stat st, named;
 	if (fstat(s->data_fd, &st) != 0 || mdb_env_info(s->env.env, &info))
 		return reason_set(&s->why, RMQ_E_IO, "data.mdb: %s", strerror(errno));
+	if (fstatat(s->dir_fd, STORE_DATA_FILE, &named, AT_SYMLINK_NOFOLLOW) != 0 ||
+	    named.st_dev != st.st_dev || named.st_ino != st.st_ino)
+		return reason_set(
+		    &s->why, RMQ_E_IO, "data.mdb was removed or replaced while in use");
 	s->last_page = info.me_last_pgno;
+	s->map_bytes = info.me_mapsize;
 	s->file_bytes = (uint64_t)st.st_size;
 	return RMQ_E_OK;
 }
@@ -720,13 +730,28 @@ enum rmq_error store_extend(struct store *s, uint64_t bytes)
 	return RMQ_E_OK;
 }
 
+/* By the size of the map, and of files that the process may write (ulimit -f). */
+static uint64_t largest_file(const struct store *s)
+{
+	struct rlimit limit;
+	uint64_t most = s->map_bytes;
+	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+	    limit.rlim_cur < most)
+		most = limit.rlim_cur;
+	return most;
+}
+
 enum rmq_error store_disk(struct store *s, uint64_t *total, uint64_t *available)
 {
 	struct statvfs fs;
 	if (fstatvfs(s->data_fd, &fs) != 0)
 		return reason_set(&s->why, RMQ_E_IO, "statvfs: %s", strerror(errno));
+	uint64_t most = largest_file(s);
+	uint64_t left = most > s->file_bytes ? most - s->file_bytes : 0;
 	*total = (uint64_t)fs.f_blocks * fs.f_frsize;
 	*available = (uint64_t)fs.f_bavail * fs.f_frsize;
+	*total = *total < most ? *total : most;
+	*available = *available < left ? *available : left;
 	return RMQ_E_OK;
 }
 

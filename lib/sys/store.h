@@ -248,7 +248,10 @@ enum rmq_error store_pages(struct store *s, struct store_pages *pages)
 enum rmq_error store_extend(struct store *s, uint64_t bytes)
     __attribute__((warn_unused_result));
 
-/* Bytes of the directory's file system: in all, and what may still be written. */
+/*
+ * Bytes of the directory's file system: in all, and what may still be written.  The process's
+ * limits of file size and address space bound both.
+ */
 enum rmq_error store_disk(struct store *s, uint64_t *total, uint64_t *available)
     __attribute__((warn_unused_result));
 

@@ -4,11 +4,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define DATABASES   4
 #define READERS_MAX 510
+#define MAP_STEP    ((size_t)1 << 20)
 
 static const MDB_dbi FREE_DATABASE = 0; /* LMDB's own, of free pages */
 
@@ -108,8 +110,26 @@ static enum rmq_error check_file(int dir_fd, uint64_t at_least, struct reason *w
 	return RMQ_E_OK;
 }
 
+static size_t map_bytes(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur / 2 >= STORE_MAP_BYTES)
+		return STORE_MAP_BYTES;
+	return (size_t)(limit.rlim_cur / 2) / MAP_STEP * MAP_STEP;
+}
+
 static enum rmq_error lmdb_reason(struct reason *why, const char *what, int rc)
 {
+	if (rc == ENOMEM)
+		return reason_set(why, RMQ_E_IO,
+		    "%s: no address space for a map of %zu MiB: raise the limit (ulimit -v, "
+		    "LimitAS=)",
+		    what, map_bytes() >> 20);
+	if (rc == MDB_MAP_RESIZED)
+		return reason_set(why, RMQ_E_IO,
+		    "%s: too large for the limit of address space: raise it (ulimit -v, "
+		    "LimitAS=)",
+		    what);
 	enum rmq_error err = store_env_error(rc);
 	if (err == RMQ_E_NOTHING)
 		err = RMQ_E_CORRUPT;
@@ -213,12 +233,15 @@ static enum rmq_error open_env(
 		return reason_set(why, RMQ_E_IO, "%s", mdb_strerror(rc));
 	}
 	mdb_env_set_assert(e->env, on_assert);
-	mdb_env_set_mapsize(e->env, STORE_MAP_BYTES);
+	mdb_env_set_mapsize(e->env, map_bytes());
 	mdb_env_set_maxdbs(e->env, DATABASES);
 	mdb_env_set_maxreaders(e->env, READERS_MAX);
 	rc = mdb_env_open(e->env, dir, (flags & ~(unsigned)MDB_CREATE) | MDB_NOTLS, 0600);
 	if (rc)
 		return lmdb_reason(why, "data.mdb", rc);
+	/* Places of readers that were killed: there may be no other left. */
+	int dead;
+	(void)mdb_reader_check(e->env, &dead);
 	MDB_stat stat;
 	MDB_envinfo info;
 	if (mdb_env_stat(e->env, &stat) || mdb_env_info(e->env, &info))

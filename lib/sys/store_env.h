@@ -12,7 +12,10 @@
 #define STORE_DATA_FILE "data.mdb"
 #define STORE_MARKS	"marks"
 
-/* Address space only; the same in every process, so that no map is ever outgrown. */
+/*
+ * Address space only; the same in every process, so that no map is ever outgrown.  Where address
+ * space is limited (ulimit -v) it is half of the limit, and the data file grows no larger.
+ */
 #define STORE_MAP_BYTES ((size_t)1 << 40)
 
 /*

@@ -289,6 +289,16 @@ each_command_says() {
 	assert_equal "$stderr" ''
 }
 
+@test "journal dump: --follow ends when its reader is gone, though nothing comes" {
+	feed 'text aaaa'
+	mkfifo pipe
+	rmq-journal dump --follow q >pipe 2>dump.err 3>&- &
+	dump=$!
+	head -n 1 pipe
+	wait_for "! kill -0 $dump 2>/dev/null"
+	run ! grep . dump.err
+}
+
 # ---- verify ----
 
 @test "journal verify: is silent about a good directory, also one in use" {
@@ -318,6 +328,7 @@ each_command_says() {
 	run -0 rmq-journal verify --quarantine q
 	assert_output "$(printf '2\tjournal is corrupt')"
 	grep -q 'GARBAGE!ARKER' q/quarantine-2
+	assert_equal "$(stat -c %a q/quarantine-2)" 600
 	run -0 rmq-journal verify q
 	assert_equal "$(rmq-journal dump q | jq -r '.events[].batch[]' | xargs)" 'aaaa cccc'
 	run -0 feed 'text dddd'
@@ -505,6 +516,52 @@ each_command_says() {
 	again=$(awk '$2 == "fill" { print $1 }' <<<"$output")
 	[ "$again" -gt $((count * 8 / 10)) ]
 	run -0 rmq-journal verify small/q
+}
+
+@test "journal: a limit of file size is a full disk: room for draining, then 0, no signal" {
+	printf '%s\n' 'fill 60000' 'settle 500' 'fill 60000' >lines
+	run -0 bash -c 'ulimit -f 24576; journal_feed q <lines'
+	[ "$(awk '$2 == "fill" { print $1; exit }' <<<"$output")" -gt 100 ]
+	assert_line '0 fill'
+	assert_line settle
+	[ "$(stat -c %s q/data.mdb)" -le $((24576 * 1024)) ]
+	run -0 rmq-journal verify q
+}
+
+@test "journal: a limit of address space makes the map smaller; one that is too small is named" {
+	run -0 bash -c 'ulimit -v 400000; journal_feed q <<<"fill 60000"'
+	[ "$(stat -c %s q/data.mdb)" -le $((200000 * 1024)) ]
+	run -0 bash -c 'ulimit -v 400000; rmq-journal verify q'
+	run -74 --separate-stderr bash -c 'ulimit -v 60000; rmq-journal stat q'
+	assert_regex "$stderr" 'ulimit -v'
+}
+
+@test "journal: a data file that was removed or replaced under its owner ends it: 74" {
+	feed_start
+	feed_say text one
+	cp -l q/data.mdb kept.mdb # its link count says nothing
+	rm -r q
+	echo 'text two' >&9
+	exec 9>&-
+	run ! wait "$FEED"
+	FEED=
+	grep -q 'data.mdb was removed or replaced while in use' feed.err
+	run ! grep -q two feed.log
+}
+
+@test "journal: readers that were killed leave places for others" {
+	feed_start # else the next one that opens it begins a new table
+	feed_say text aaaa
+	for _ in $(seq 540); do
+		rmq-journal dump --follow q >dump.out 2>/dev/null 3>&- &
+		pid=$!
+		wait_for '[ -s dump.out ]'
+		kill -KILL "$pid"
+		wait "$pid" || true
+		rm -f dump.out
+	done
+	run -0 rmq-journal stat q
+	feed_stop
 }
 
 # ---- a directory of a cluster: replica_feed plays the node ----
