@@ -13,14 +13,14 @@
 #include "sys/signals.h"
 
 #define WINDOW		 16 /* settlements in flight */
-#define PREFETCH_MIN	 256
+#define PREFETCH_MIN	 8
+#define PREFETCH_GROWTH	 8
 #define PREFETCH_MAX	 32768
 #define PREFETCH_BYTES	 (4u << 20)
 #define BLOCKED_MS	 50 /* output that takes nothing for so long is slow */
 #define READ_POLL_MAX_MS 128
 #define READER_WAIT_MS	 500 /* for a reader that takes nothing, at the end */
 #define RELEASE_MAX_MS	 10000
-#define LIST_AGAIN_MS	 100
 
 static void settling_free(struct settling *b)
 {
@@ -116,6 +116,8 @@ static void acknowledge(struct receiver *r)
 	while ((s = r->in_hand.head)) {
 		uint32_t upto = read ? segment_taken(s, r->consumed) : segment_whole(s);
 		bool all = upto == s->count && s != r->in_hand.printing;
+		if (read)
+			r->kept_up += upto - s->settled;
 		if (r->o->ack != ACK_MANUAL)
 			settling_add(r, &r->settle, s->lease, s->first + s->settled,
 			    upto - s->settled);
@@ -216,7 +218,8 @@ static bool print(
 	} else if (error && error != EAGAIN) {
 		output_failed(r, error);
 	}
-	r->kept_up += (s->printed + n == s->size ? s->count : whole) - whole;
+	if (r->o->ack != ACK_READ)
+		r->kept_up += (s->printed + n == s->size ? s->count : whole) - whole;
 	segments_printed(&r->in_hand, s, n);
 	return all;
 }
@@ -461,6 +464,9 @@ static void on_subscribed(void *arg, uint32_t sub, uint32_t lease_ms)
 {
 	struct receiver *r = arg;
 	(void)sub;
+	/* On a new connection it is asked anew. */
+	r->idle = false;
+	r->asked = false;
 	r->lease_ms = lease_ms;
 	r->heard = clock_mono();
 }
@@ -477,8 +483,9 @@ static void on_sub_failed(void *arg, uint32_t sub, enum rmq_error code, struct s
 static void on_idle(void *arg, uint32_t sub, uint64_t leased, uint64_t delayed)
 {
 	struct receiver *r = arg;
-	(void)sub, (void)leased, (void)delayed;
+	(void)sub;
 	r->idle = true;
+	r->drained = leased == 0 && delayed == 0;
 }
 
 static void on_unsubscribed(void *arg, uint32_t sub)
@@ -486,20 +493,6 @@ static void on_unsubscribed(void *arg, uint32_t sub)
 	struct receiver *r = arg;
 	(void)sub;
 	r->subscribed = false;
-}
-
-static void on_listed(void *arg, const struct wire_listed *row)
-{
-	struct receiver *r = arg;
-	r->drained = row->ready == 0 && row->leased == 0 && row->delayed == 0;
-}
-
-static void on_list_end(void *arg, uint32_t req, bool more)
-{
-	struct receiver *r = arg;
-	(void)req, (void)more;
-	r->listing = false;
-	r->list_at.ms = clock_mono().ms + LIST_AGAIN_MS;
 }
 
 static void on_fatal(void *arg, enum rmq_error code, struct slice text)
@@ -529,7 +522,7 @@ static void adapt_prefetch(struct receiver *r)
 		r->prefetch = PREFETCH_MIN;
 		r->kept_up = 0;
 	} else if (r->kept_up >= r->prefetch && r->prefetch < PREFETCH_MAX) {
-		r->prefetch *= 2;
+		r->prefetch *= PREFETCH_GROWTH;
 		r->kept_up = 0;
 	}
 }
@@ -540,6 +533,12 @@ static bool nothing_in_hand(const struct receiver *r)
 	       r->settle.count + r->touch.count + r->fail.count + r->bury.count +
 		       r->release.count ==
 		   0;
+}
+
+/* Whether it matters that nothing is ready: the daemon is not asked in vain. */
+static bool wants_idle(const struct receiver *r)
+{
+	return r->o->drain != DRAIN_NO || r->o->wait_ms != UNITS_INFINITY;
 }
 
 static void give_credit(struct receiver *r)
@@ -562,7 +561,7 @@ static void give_credit(struct receiver *r)
 	bool few = room > 0 && (room >= target / 4 || given <= 0);
 	bool short_of_bytes = bytes >= PREFETCH_BYTES / 4 && given + room > 0;
 	/* Every CREDIT is answered with IDLE if nothing is ready: this is how to ask. */
-	bool asks = !r->idle && !r->asked && nothing_in_hand(r) && given + room > 0;
+	bool asks = wants_idle(r) && !r->idle && !r->asked && nothing_in_hand(r) && given + room > 0;
 	if (!few && !short_of_bytes && !asks)
 		return;
 	r->asked = true;
@@ -581,20 +580,6 @@ static bool waits(const struct receiver *r)
 	return r->o->wait_ms != UNITS_INFINITY && (r->idle || full);
 }
 
-/* DRAIN_ALL: whether nothing is left, for anyone; asks if it is not known. */
-static bool is_drained(struct receiver *r, struct mono_time now)
-{
-	if (r->drained || r->o->drain == DRAIN_HERE)
-		return true;
-	if (!r->listing && now.ms >= r->list_at.ms) {
-		r->listing = true;
-		/* A queue that is not listed does not exist (any more). */
-		r->drained = true;
-		client_list(r->io.client, now, slice_str(""), slice_str(r->o->queue), 1);
-	}
-	return false;
-}
-
 static bool waited_enough(const struct receiver *r, struct mono_time now)
 {
 	return waits(r) && now.ms - r->heard.ms >= r->o->wait_ms;
@@ -607,12 +592,9 @@ static bool is_over(struct receiver *r, struct mono_time now)
 		return true;
 	if (waited_enough(r, now) && nothing_in_hand(r) && client_welcomed(r->io.client))
 		return true;
-	if (!r->idle || !nothing_in_hand(r) || !client_welcomed(r->io.client)) {
-		if (!r->listing)
-			r->drained = false;
+	if (!r->idle || !nothing_in_hand(r) || !client_welcomed(r->io.client))
 		return false;
-	}
-	return r->o->drain != DRAIN_NO && is_drained(r, now) && !r->listing;
+	return r->o->drain == DRAIN_HERE || (r->o->drain == DRAIN_ALL && r->drained);
 }
 
 /* Whether the reader is given more time to take what is printed. */
@@ -695,9 +677,6 @@ static int next_timer(const struct receiver *r, int timeout_ms)
 		if (end > now.ms)
 			timeout_ms = client_io_sooner(timeout_ms, end - now.ms);
 	}
-	if (r->phase == RUNNING && r->o->drain == DRAIN_ALL && r->idle && !r->listing)
-		timeout_ms = client_io_sooner(timeout_ms,
-		    r->list_at.ms > now.ms ? r->list_at.ms - now.ms : LIST_AGAIN_MS);
 	return timeout_ms;
 }
 
@@ -754,8 +733,6 @@ enum rmq_error receiver_open(
 	    .lease_ended = on_lease_ended,
 	    .idle = on_idle,
 	    .unsubscribed = on_unsubscribed,
-	    .listed = on_listed,
-	    .list_end = on_list_end,
 	    .fatal = on_fatal};
 	r->o = o;
 	r->settle = (struct settling){.verb = VERB_SETTLE};
@@ -775,7 +752,9 @@ enum rmq_error receiver_open(
 		return err;
 	struct mono_time now = clock_mono();
 	r->sub = client_subscribe(r->io.client, now, slice_str(o->queue),
-	    o->no_create ? SUBSCRIBE_NO_CREATE : 0, o->lease_ms);
+	    (uint8_t)((o->no_create ? SUBSCRIBE_NO_CREATE : 0) |
+		(wants_idle(r) ? SUBSCRIBE_IDLE : 0)),
+	    o->lease_ms);
 	r->subscribed = true;
 	r->heard = now;
 	give_credit(r);

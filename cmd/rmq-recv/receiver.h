@@ -65,7 +65,7 @@ struct receiver {
 	uint64_t batch; /* number of the command that is put together in `ahead` */
 	uint64_t batches_done;
 	uint32_t prefetch;
-	uint64_t kept_up; /* messages printed since the output was last slow */
+	uint64_t kept_up; /* messages printed (ACK_READ: taken) since it was last changed */
 	bool blocked;	  /* the output takes nothing at the moment */
 	struct mono_time blocked_since;
 	bool dirty; /* written and not synced */
@@ -76,9 +76,7 @@ struct receiver {
 
 	bool idle;  /* nothing was ready when the daemon last said so */
 	bool asked; /* CREDIT was given since a message came: IDLE will say if there is none */
-	bool listing; /* DRAIN_ALL asks for the counts */
-	bool drained;
-	struct mono_time list_at;
+	bool drained; /* … and nothing was leased or delayed, for anyone */
 	struct mono_time heard; /* of a message, or of the subscription */
 
 	enum rmq_error code;

@@ -414,8 +414,11 @@ struct subscription *broker_sub(const struct conn *c, uint32_t id)
 void broker_sub_free(struct broker *b, struct subscription *sub)
 {
 	(void)b;
-	if (sub->is_hungry)
+	if (sub->is_hungry) {
 		TAILQ_REMOVE(&sub->queue->hungry, sub, hungry);
+		sub->queue->hungry_count--;
+	}
+	sub->queue->idle_wanted -= sub->wants_idle;
 	TAILQ_REMOVE(&sub->queue->subs, sub, of_queue);
 	sub->queue->receivers--;
 	TAILQ_REMOVE(&sub->conn->subs, sub, of_conn);

@@ -755,7 +755,7 @@ static enum rmq_error subscribe_check(
 {
 	struct queue *q = broker_queue_named(b, m->queue);
 	struct subscription *sub;
-	if (m->flags & ~SUBSCRIBE_NO_CREATE)
+	if (m->flags & ~SUBSCRIBE_FLAGS)
 		return RMQ_E_VERSION;
 	if (!name_valid(m->queue))
 		return RMQ_E_USAGE;
@@ -799,6 +799,8 @@ static void on_subscribe(struct broker *b, struct conn *c, const struct wire_sub
 	sub->conn = c;
 	sub->queue = broker_queue_make(b, m->queue);
 	sub->lease_ms = m->lease_ms ? m->lease_ms : sub->queue->settings.lease_ms;
+	sub->wants_idle = m->flags & SUBSCRIBE_IDLE;
+	sub->queue->idle_wanted += sub->wants_idle;
 	shorten_lease(b, c->session, sub);
 	TAILQ_INSERT_TAIL(&c->subs, sub, of_conn);
 	c->subs_count++;

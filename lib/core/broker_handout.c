@@ -65,6 +65,7 @@ static void line_up(struct subscription *sub)
 		TAILQ_REMOVE(&q->hungry, sub, hungry);
 	if (hungry)
 		TAILQ_INSERT_TAIL(&q->hungry, sub, hungry);
+	q->hungry_count += hungry - sub->is_hungry;
 	sub->is_hungry = hungry;
 }
 
@@ -89,10 +90,11 @@ static void hand_range(struct broker *b, struct subscription *sub, uint64_t leas
 	broker_hand(b, sub->conn->id, h);
 }
 
-static void grant_one(struct broker *b, struct subscription *sub, struct range *r)
+static void grant_one(
+    struct broker *b, struct subscription *sub, struct range *r, uint64_t share)
 {
 	struct queue *q = sub->queue;
-	struct take t = take_from(r, min_u64(sub->messages, GRANT_MESSAGES_MAX),
+	struct take t = take_from(r, min_u64(sub->messages, min_u64(share, GRANT_MESSAGES_MAX)),
 	    min_u64((uint64_t)(sub->bytes - sub->reserved), GRANT_BYTES_MAX));
 	struct event_lease e = {
 	    q->id, sub->conn->session->id, b->lease + 1, r->first, t.span, sub->lease_ms};
@@ -108,16 +110,24 @@ static void tell_idle(struct broker *b, struct queue *q)
 {
 	struct subscription *sub;
 	uint8_t bytes[64];
+	if (q->idle_wanted == 0)
+		return;
 	TAILQ_FOREACH (sub, &q->hungry, hungry) {
 		struct writer w = writer_of(bytes, sizeof(bytes));
-		if (!sub->idle_due && !q->idle_due)
+		if (!sub->wants_idle || (!sub->idle_due && !q->idle_due))
 			continue;
 		sub->idle_due = false;
 		wire_put_idle(&w, &(struct wire_idle){
 				      sub->id, q->live[STATE_LEASED], q->live[STATE_DELAYED]});
 		broker_send(b, sub->conn->id, &w);
 	}
-	q->idle_due = false;
+}
+
+/* What is ready is divided among those that wait for it, so that one does not take all. */
+static uint64_t share_of(const struct queue *q)
+{
+	uint64_t n = q->hungry_count > 0 ? q->hungry_count : 1;
+	return (q->live[STATE_READY] + n - 1) / n;
 }
 
 void broker_grant(struct broker *b)
@@ -128,10 +138,12 @@ void broker_grant(struct broker *b)
 		struct subscription *sub;
 		TAILQ_REMOVE(&b->busy, q, busy);
 		q->is_busy = false;
+		uint64_t share = share_of(q);
 		while ((r = queue_first_ready(q)) && (sub = TAILQ_FIRST(&q->hungry)))
-			grant_one(b, sub, r);
+			grant_one(b, sub, r, share);
 		if (!r)
 			tell_idle(b, q);
+		q->idle_due = q->idle_due && r;
 	}
 }
 

@@ -68,6 +68,7 @@ struct subscription {
 	int64_t bytes;     /* the same, less what was really sent */
 	int64_t reserved;  /* bytes of handouts under way, as estimated */
 	bool is_hungry;
+	bool wants_idle;
 	bool idle_due; /* is to be told when nothing is ready */
 };
 

@@ -134,6 +134,8 @@ struct queue {
 	struct batch *recent_batch;
 	struct ready_tree ready;
 	TAILQ_HEAD(, subscription) hungry; /* with credit left */
+	uint32_t hungry_count;
+	uint32_t idle_wanted; /* subscriptions that are told when nothing is ready */
 	TAILQ_HEAD(, subscription) subs;
 	TAILQ_HEAD(waiting_list, conn) waiting; /* for room in it, in order */
 	uint64_t next_seq;

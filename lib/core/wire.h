@@ -46,7 +46,8 @@ enum { SETTLE_COUNTED = 1, SETTLE_DETACH = 2, SETTLE_FLAGS = 3 };
 	F(u64, n) F(u64, answered) F(u8, verb) F(u8, flags) F(u64, ms) F(u64, stamp) \
 	F(str, queue) F(str, why) F(tags, tags) F(rest, entries)
 
-enum { SUBSCRIBE_NO_CREATE = 1 };
+/* SUBSCRIBE_IDLE: IDLE is wanted. */
+enum { SUBSCRIBE_NO_CREATE = 1, SUBSCRIBE_IDLE = 2, SUBSCRIBE_FLAGS = 3 };
 /* sub: the client's number for it.  lease_ms 0: the queue's. */
 #define WIRE_SUBSCRIBE(F) \
 	F(u32, sub) F(u8, flags) F(u32, lease_ms) F(str, queue) F(tags, tags)

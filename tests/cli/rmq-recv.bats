@@ -150,7 +150,7 @@ settles() {
 	seq 100 | rmq-send jobs
 	mkfifo pipe
 	exec 6<>pipe
-	rmq-recv jobs >pipe 2>>log 3>&- 6>&- &
+	rmq-recv --prefetch 100 jobs >pipe 2>>log 3>&- 6>&- &
 	STARTED+=($!)
 	settles jobs "0 100 0"
 	run timeout 10 rmq-recv --wait 1500ms jobs
@@ -163,12 +163,40 @@ settles() {
 	exec 6>&-
 }
 
+@test "rmq-recv: little is leased ahead for a reader that has taken nothing yet" {
+	start_queue q
+	seq 10000 | rmq-send jobs
+	mkfifo pipe
+	exec 6<>pipe
+	rmq-recv jobs >pipe 2>>log 3>&- 6>&- &
+	STARTED+=($!)
+	wait_until 10 eval '[ "$(rmq-queue show jobs leased)" -gt 0 ]'
+	# A second one is answered behind what the first one may have asked for.
+	timeout 10 rmq-recv -n 9900 jobs | wc -l >rest
+	[ "$(cat rest)" = 9900 ]
+	[ "$(rmq-queue show jobs leased)" -le 100 ]
+	exec 6>&-
+}
+
+@test "rmq-recv: two readers of a small backlog share it" {
+	start_queue q
+	rmq-queue create jobs
+	rmq-recv --prefetch 256 -n 50 jobs >one 2>>log 3>&- &
+	STARTED+=($!)
+	rmq-recv --prefetch 256 -n 50 jobs >two 2>>log 3>&- &
+	STARTED+=($!)
+	wait_until 10 eval '[ "$(rmq-queue show jobs receivers)" = 2 ]'
+	seq 100 | rmq-send jobs
+	wait_until 10 eval '[ "$(cat one two | wc -l)" = 100 ]'
+	[ "$(wc -l <one)" = 50 ]
+}
+
 @test "rmq-recv: what the reader has not taken is not settled" {
 	start_queue q
 	seq 10 | rmq-send jobs
 	mkfifo pipe
 	exec 6<>pipe
-	rmq-recv jobs >pipe 2>>log 3>&- 6>&- &
+	rmq-recv --prefetch 100 jobs >pipe 2>>log 3>&- 6>&- &
 	STARTED+=($!)
 	local line
 	read -r line <&6

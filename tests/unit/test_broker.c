@@ -1046,6 +1046,77 @@ static void a_full_queue_refuses_and_says_when_there_is_room(void **state)
 	expect(1, WIRE_TYPE_ROOM);
 }
 
+/* Messages that a connection was handed in the order of "q". */
+static uint32_t handed(uint64_t conn)
+{
+	uint32_t count = 0;
+	while (w.out_len[conn] > 0) {
+		EXPECT(conn, DELIVER, deliver, d);
+		count += d.count;
+	}
+	return count;
+}
+
+static void a_small_backlog_is_divided_among_those_who_wait(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	hello(2, 0, 0);
+	hello(3, 0, 0);
+	subscribe(1, "q", 256);
+	subscribe(2, "q", 256);
+	send_lines(3, 1, "q", 101);
+	run();
+	assert_int_equal(handed(1), 51);
+	assert_int_equal(handed(2), 50);
+	/* What is enough for both is given to each as far as its credit goes. */
+	send_lines(3, 2, "q", 4000);
+	run();
+	assert_int_equal(handed(1), 256 - 51);
+	assert_int_equal(handed(2), 256 - 50);
+}
+
+static void one_receiver_is_given_whole_batches(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	hello(3, 0, 0);
+	subscribe(1, "q", 100000);
+	send_lines(3, 1, "q", 4000);
+	run();
+	EXPECT(1, DELIVER, deliver, d);
+	assert_int_equal(d.count, 4000);
+}
+
+/* Thousands may wait for messages; that there are none is told to those that asked for it. */
+static void idle_is_told_to_whom_it_concerns(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	hello(2, 0, 0);
+	hello(3, 0, 0);
+	subscribe(1, "q", 10);
+	INPUT(2, subscribe, 1, SUBSCRIBE_IDLE, 10000, slice_str("q"), NO_TAGS);
+	INPUT(2, credit, 1, 10, 1000, 7);
+	run();
+	expect_nothing(1);
+	expect(2, WIRE_TYPE_SUBSCRIBED);
+	expect(2, WIRE_TYPE_IDLE);
+	send_lines(3, 1, "q", 1);
+	run();
+	EXPECT(1, DELIVER, deliver, d);
+	INPUT(2, credit, 1, 1, 1000, 7);
+	run();
+	EXPECT(2, IDLE, idle, leased);
+	assert_int_equal(leased.leased, 1);
+	settle(1, 1, VERB_SETTLE, 0, 0, d.lease, 1, 1);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	expect_nothing(1);
+	EXPECT(2, IDLE, idle, empty);
+	assert_int_equal(empty.leased + empty.delayed, 0);
+}
+
 static void expect_full(uint64_t conn)
 {
 	EXPECT(conn, FAILED, failed, m);
@@ -1090,7 +1161,6 @@ static void a_checkpoint_makes_holes_and_recovery_finds_the_same_state(void **st
 	(void)state;
 	hello(1, 0, 0);
 	subscribe(1, "q", 1000000);
-	expect(1, WIRE_TYPE_IDLE);
 	for (uint64_t k = 0; k < 200; k++) {
 		send_lines(1, n++, "q", 10);
 		run();
@@ -1294,6 +1364,9 @@ int main(void)
 	    TEST(extending_much_is_carried_out_now_and_then),
 	    TEST(a_page_of_a_list_costs_its_rows),
 	    TEST(a_full_queue_refuses_and_says_when_there_is_room),
+	    TEST(a_small_backlog_is_divided_among_those_who_wait),
+	    TEST(one_receiver_is_given_whole_batches),
+	    TEST(idle_is_told_to_whom_it_concerns),
 	    TEST(room_is_told_to_those_that_it_is_for),
 	    TEST(a_checkpoint_makes_holes_and_recovery_finds_the_same_state),
 	    TEST(moved_messages_keep_their_bodies_and_numbers),
