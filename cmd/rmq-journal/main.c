@@ -9,6 +9,7 @@
 #include "journal.h"
 #include "sys/heap.h"
 #include "sys/log.h"
+#include "sys/stdfds.h"
 
 static const struct command {
 	const char *name;
@@ -138,6 +139,7 @@ char **command_words(int argc, char **argv, const char *name, const struct optio
 
 int main(int argc, char **argv)
 {
+	stdfds_init();
 	heap_keep();
 	log_init("rmq-journal", 0);
 	signal(SIGPIPE, SIG_DFL); /* some hand it down ignored */

@@ -7,6 +7,7 @@
 
 #include "sys/keyfile.h"
 #include "sys/log.h"
+#include "sys/stdfds.h"
 
 static const struct option longs[] = {{"public", no_argument, NULL, 'y'},
     {"fingerprint", no_argument, NULL, 'l'}, {"quiet", no_argument, NULL, 'q'},
@@ -63,6 +64,7 @@ static int run(const char *path, int letter)
 int main(int argc, char **argv)
 {
 	int option, letter = 0;
+	stdfds_init();
 	log_init("rmq-keygen", 0);
 	signal(SIGPIPE, SIG_DFL); /* some hand it down ignored */
 	while ((option = getopt_long(argc, argv, "ylqvhV", longs, NULL)) != -1) {

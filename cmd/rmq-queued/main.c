@@ -15,6 +15,7 @@
 #include "sys/daemon_options.h"
 #include "sys/heap.h"
 #include "sys/journal_dir.h"
+#include "sys/stdfds.h"
 
 #define PROGRAM "rmq-queued"
 
@@ -186,6 +187,27 @@ static void inherit(struct server *s)
 	}
 }
 
+/* COMMAND is told of the socket, or does not run: it would find another daemon's. */
+static void check_address(const struct server *s, const struct options *o)
+{
+	char text[SOCKET_ADDRESS_TEXT_SIZE];
+	struct socket_address address;
+	const char *why = "", *what = s->listener.count > 0 ? "LISTEN_FDS" : o->listen;
+	enum rmq_error err = RMQ_E_OK;
+
+	if (s->listener.count > 0) {
+		err = listener_address(&s->listener, text, &why) ? RMQ_E_CONFIG : RMQ_E_OK;
+	} else if (o->listen) {
+		err = socket_address_path(&address, o->listen, &why);
+		if (!err)
+			err = socket_address_print(&address, text, &why);
+	}
+	if (!err)
+		return;
+	log_error("%s: RMQ_SERVERS for COMMAND cannot name it: %s", what, why);
+	exit(error_exit(err));
+}
+
 /* Behind the journal's lock: two daemons of one directory do not meet here. */
 static void open_listener(struct server *s, const struct options *o)
 {
@@ -216,10 +238,18 @@ static void open_listener(struct server *s, const struct options *o)
 
 static void run_command(struct server *s, char **argv)
 {
-	char address[SOCKET_PATH_MAX + 16];
+	char address[SOCKET_ADDRESS_TEXT_SIZE];
+	const char *why = "";
+	enum rmq_error err = listener_address(&s->listener, address, &why);
 
-	if (listener_address(&s->listener, address, sizeof(address)))
-		setenv("RMQ_SERVERS", address, 1);
+	if (!err && setenv("RMQ_SERVERS", address, 1) != 0) {
+		why = strerror(errno);
+		err = RMQ_E_LIMIT;
+	}
+	if (err) {
+		log_error("RMQ_SERVERS: %s", why);
+		server_die(s, error_exit(err));
+	}
 	server_command(s, argv);
 }
 
@@ -228,6 +258,7 @@ int main(int argc, char **argv)
 	static struct server server;
 	struct server *s = &server;
 
+	stdfds_init();
 	heap_keep();
 	log_init(PROGRAM, 0);
 	struct options o = parse(argc, argv);
@@ -240,6 +271,8 @@ int main(int argc, char **argv)
 		log_notice("no_new_privs: %s", strerror(errno));
 	raise_descriptors(s);
 	inherit(s);
+	if (o.command)
+		check_address(s, &o);
 	if (o.init)
 		make_directory(s, o.directory);
 	if (o.journal_fd >= 0)

@@ -449,11 +449,13 @@ void server_drain(struct server *s)
 
 static void on_child(struct server *s)
 {
+	child_reap(s->command, s->journal.pid);
 	int status = s->command > 0 ? child_poll(s->command) : -1;
 	if (status < 0)
 		return;
 	s->command = 0;
 	s->status = status;
+	child_reap(0, s->journal.pid);
 	server_drain(s);
 }
 

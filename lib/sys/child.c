@@ -76,12 +76,22 @@ void child_program(char path[CHILD_PATH_SIZE], const char *name)
 		snprintf(path, CHILD_PATH_SIZE, "%s", name);
 }
 
+/* Whoever started us may ignore SIGCHLD; then a child that ends leaves nothing to wait for. */
+static void want_children(void)
+{
+	struct sigaction action;
+
+	if (sigaction(SIGCHLD, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+		signal(SIGCHLD, SIG_DFL);
+}
+
 int child_spawn(const struct child_spec *spec, pid_t *pid)
 {
 	int report[2], failed = 0;
 	ssize_t n;
 	pid_t parent = getpid();
 
+	want_children();
 	if (pipe2(report, O_CLOEXEC) != 0)
 		return errno;
 	/* Out of the way of what the child's descriptors become. */
@@ -137,5 +147,19 @@ int child_wait(pid_t pid)
 int child_poll(pid_t pid)
 {
 	int status;
-	return waitpid(pid, &status, WNOHANG) == pid ? status_of(status) : -1;
+	pid_t ended = waitpid(pid, &status, WNOHANG);
+	if (ended == pid)
+		return status_of(status);
+	return ended < 0 && errno == ECHILD ? 128 + SIGKILL : -1;
+}
+
+void child_reap(pid_t ours, pid_t other)
+{
+	for (;;) {
+		siginfo_t info = {.si_pid = 0};
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+		    info.si_pid == 0 || info.si_pid == ours || info.si_pid == other)
+			return;
+		(void)waitpid(info.si_pid, NULL, WNOHANG);
+	}
 }

@@ -34,7 +34,10 @@ struct child_spec {
 #define CHILD_PATH_SIZE (PATH_MAX + 32)
 void child_program(char path[CHILD_PATH_SIZE], const char *name);
 
-/* 0 once the program runs, *pid is its id; else the errno of what failed. */
+/*
+ * 0 once the program runs, *pid is its id; else the errno of what failed.  SIGCHLD is not
+ * ignored any more from then on.
+ */
 int child_spawn(const struct child_spec *spec, pid_t *pid);
 
 /* Waits for it to end.  Its exit status, 128 + N for signal N. */
@@ -42,5 +45,12 @@ int child_wait(pid_t pid);
 
 /* The same without waiting: -1 if it has not ended. */
 int child_poll(pid_t pid);
+
+/*
+ * Reaps children that we did not start: the first process of a container inherits orphans.
+ * Goes no further than to an ended child of these two ids, which is left to be waited for;
+ * so it is called again after that.
+ */
+void child_reap(pid_t ours, pid_t other);
 
 #endif

@@ -1,11 +1,14 @@
 #include "sys/listener.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -65,6 +68,94 @@ enum rmq_error listener_open(struct listener *l, const char *path, const char **
 	return RMQ_E_OK;
 }
 
+/* ---- private directories ---- */
+
+/*
+ * Each is locked by its owner as long as that lives: one that can be locked by another is
+ * stale.  It holds the socket and nothing else.
+ */
+#define PRIVATE_PREFIX "rmq-private."
+#define PRIVATE_SOCKET "rmq.sock"
+
+/* Whether nothing but a socket of ours is in it. */
+static bool holds_socket_only(int fd)
+{
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+	bool only = dir;
+
+	if (!dir && copy >= 0)
+		close(copy);
+	for (struct dirent *e; only && (e = readdir(dir));)
+		only = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+		       strcmp(e->d_name, PRIVATE_SOCKET) == 0;
+	if (dir)
+		closedir(dir);
+	return only;
+}
+
+static void remove_stale(int parent, const char *name)
+{
+	struct stat st;
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0 && st.st_uid == geteuid() &&
+	    flock(fd, LOCK_EX | LOCK_NB) == 0 && holds_socket_only(fd)) {
+		(void)unlinkat(fd, PRIVATE_SOCKET, 0);
+		(void)unlinkat(parent, name, AT_REMOVEDIR);
+	}
+	close(fd);
+}
+
+/* What cannot be removed stays. */
+static void remove_all_stale(const char *parent)
+{
+	DIR *dir = opendir(parent);
+
+	if (!dir)
+		return;
+	for (struct dirent *e; (e = readdir(dir));)
+		if (strncmp(e->d_name, PRIVATE_PREFIX, strlen(PRIVATE_PREFIX)) == 0)
+			remove_stale(dirfd(dir), e->d_name);
+	closedir(dir);
+}
+
+/* Whether it is locked, and nobody has removed it before it was. */
+static bool lock_private(struct listener *l)
+{
+	struct stat ours, there;
+	int fd = open(l->directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &ours) == 0 &&
+	    lstat(l->directory, &there) == 0 && ours.st_dev == there.st_dev &&
+	    ours.st_ino == there.st_ino) {
+		l->directory_fd = fd;
+		return true;
+	}
+	if (fd >= 0)
+		close(fd);
+	(void)rmdir(l->directory);
+	return false;
+}
+
+static bool make_private(struct listener *l, const char *parent)
+{
+	/* Another daemon that starts may take it for a stale one, as long as it is not locked.
+	 */
+	for (int i = 0; i < 100; i++) {
+		snprintf(
+		    l->directory, sizeof(l->directory), "%s/" PRIVATE_PREFIX "XXXXXX", parent);
+		if (!mkdtemp(l->directory))
+			break;
+		if (lock_private(l))
+			return true;
+	}
+	l->directory[0] = '\0';
+	return false;
+}
+
 enum rmq_error listener_open_private(struct listener *l, const char **why)
 {
 	const char *parents[] = {getenv("XDG_RUNTIME_DIR"), getenv("TMPDIR"), "/tmp"};
@@ -72,38 +163,39 @@ enum rmq_error listener_open_private(struct listener *l, const char **why)
 
 	*why = "cannot make a private directory";
 	for (size_t i = 0; i < sizeof(parents) / sizeof(parents[0]); i++) {
-		/* Room for the socket's name; a longer parent is of no use. */
-		const size_t most = SOCKET_PATH_MAX - strlen("/rmq.XXXXXX/rmq.sock");
-		if (!parents[i] || parents[i][0] != '/' || strlen(parents[i]) > most)
+		/* Room for the socket's name; a longer parent is of no use, nor one that
+		 * COMMAND cannot be told of. */
+		const size_t most =
+		    SOCKET_PATH_MAX - strlen("/" PRIVATE_PREFIX "XXXXXX/" PRIVATE_SOCKET);
+		if (!parents[i] || parents[i][0] != '/' || strlen(parents[i]) > most ||
+		    strchr(parents[i], ','))
 			continue;
-		snprintf(l->directory, sizeof(l->directory), "%s/rmq.XXXXXX", parents[i]);
-		if (!mkdtemp(l->directory)) {
-			l->directory[0] = '\0';
+		remove_all_stale(parents[i]);
+		if (!make_private(l, parents[i]))
 			continue;
-		}
-		int len = snprintf(path, sizeof(path), "%s/rmq.sock", l->directory);
+		int len = snprintf(path, sizeof(path), "%s/" PRIVATE_SOCKET, l->directory);
 		if (len > 0 && (size_t)len < sizeof(path))
 			return listener_open(l, path, why);
 	}
 	return RMQ_E_IO;
 }
 
-bool listener_address(const struct listener *l, char *text, size_t size)
+enum rmq_error listener_address(
+    const struct listener *l, char text[SOCKET_ADDRESS_TEXT_SIZE], const char **why)
 {
 	struct sockaddr_un un;
 	socklen_t un_len = sizeof(un);
-	char cwd[PATH_MAX];
-	int len;
+	struct socket_address address;
+	char path[sizeof(un.sun_path) + 1] = "";
 
 	memset(&un, 0, sizeof(un));
-	if (getsockname(l->fds[0], (struct sockaddr *)&un, &un_len) != 0 || !un.sun_path[0])
-		return false;
-	len = snprintf(text, size, "unix:%.*s", SOCKET_PATH_MAX, un.sun_path);
-	/* COMMAND may change its directory. */
-	if (un.sun_path[0] != '/' && getcwd(cwd, sizeof(cwd)) &&
-	    strlen(cwd) + 1 + strlen(un.sun_path) <= SOCKET_PATH_MAX)
-		len = snprintf(text, size, "unix:%s/%s", cwd, un.sun_path);
-	return len > 0 && (size_t)len < size && !strchr(text, ',');
+	if (getsockname(l->fds[0], (struct sockaddr *)&un, &un_len) != 0) {
+		*why = "cannot tell the socket's path";
+		return RMQ_E_IO;
+	}
+	memcpy(path, un.sun_path, sizeof(un.sun_path));
+	enum rmq_error err = socket_address_path(&address, path, why);
+	return err ? err : socket_address_print(&address, text, why);
 }
 
 static void on_connection(uv_poll_t *poll, int status, int events)
@@ -159,7 +251,9 @@ void listener_close(struct listener *l)
 	if (l->bound)
 		socket_unlink(&l->address, &l->file);
 	l->bound = false;
-	if (l->directory[0])
+	if (l->directory[0]) {
 		(void)rmdir(l->directory);
+		close(l->directory_fd);
+	}
 	l->directory[0] = '\0';
 }

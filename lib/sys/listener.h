@@ -33,6 +33,7 @@ struct listener {
 	struct socket_address address;
 	struct socket_file file;
 	char directory[SOCKET_PATH_MAX + 1]; /* private, "" if none */
+	int directory_fd;		     /* its lock, if there is one */
 };
 
 /*
@@ -45,12 +46,16 @@ enum rmq_error listener_inherit(struct listener *l) __attribute__((warn_unused_r
 enum rmq_error listener_open(struct listener *l, const char *path, const char **why)
     __attribute__((warn_unused_result));
 
-/* Listens on a socket in a fresh directory of mode 0700. */
+/*
+ * Listens on a socket in a fresh directory of mode 0700, whose name RMQ_SERVERS can hold.
+ * Such directories of this user that were left behind by killed daemons are removed.
+ */
 enum rmq_error listener_open_private(struct listener *l, const char **why)
     __attribute__((warn_unused_result));
 
-/* The first socket's address as in RMQ_SERVERS; false if it has no path or a long one. */
-bool listener_address(const struct listener *l, char *text, size_t size);
+/* The first socket's address as in RMQ_SERVERS.  Errors as socket_address_print(). */
+enum rmq_error listener_address(const struct listener *l, char text[SOCKET_ADDRESS_TEXT_SIZE],
+    const char **why) __attribute__((warn_unused_result));
 
 /* Accepting begins, stops, and goes on. */
 void listener_start(struct listener *l, uv_loop_t *loop, const struct listener_host *host);

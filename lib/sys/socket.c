@@ -58,6 +58,21 @@ enum rmq_error socket_address_absolute(struct socket_address *a, const char **wh
 	return address_set(a, path, len, why);
 }
 
+enum rmq_error socket_address_print(
+    struct socket_address *a, char text[SOCKET_ADDRESS_TEXT_SIZE], const char **why)
+{
+	enum rmq_error err = socket_address_absolute(a, why);
+
+	if (!err && strchr(a->path, ',')) {
+		errno = 0;
+		*why = "there is a comma in the socket's absolute path";
+		err = RMQ_E_USAGE;
+	}
+	if (!err)
+		(void)snprintf(text, SOCKET_ADDRESS_TEXT_SIZE, "unix:%s", a->path);
+	return err;
+}
+
 enum rmq_error socket_address_parse(
     struct socket_address *a, const char **list, const char **why)
 {

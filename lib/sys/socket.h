@@ -42,6 +42,16 @@ enum rmq_error socket_address_path(struct socket_address *a, const char *path, c
 enum rmq_error socket_address_absolute(struct socket_address *a, const char **why)
     __attribute__((warn_unused_result));
 
+/* `unix:` and a path. */
+#define SOCKET_ADDRESS_TEXT_SIZE (SOCKET_PATH_MAX + sizeof("unix:"))
+
+/*
+ * Makes its path absolute, as above, and prints the address as in RMQ_SERVERS.  Errors as
+ * above; RMQ_E_USAGE as well if there is a comma in it, which RMQ_SERVERS cannot hold.
+ */
+enum rmq_error socket_address_print(struct socket_address *a,
+    char text[SOCKET_ADDRESS_TEXT_SIZE], const char **why) __attribute__((warn_unused_result));
+
 /*
  * Takes the first address from a comma-separated list (`unix:/path[,…]`) and sets
  * *list behind it and its comma, or to NULL if it was the last.  RMQ_E_USAGE: it is

@@ -288,6 +288,110 @@ start_with_journal() {
 	assert_output "unix:$PWD/here.sock"
 }
 
+@test "rmq-queued: COMMAND is never sent to another daemon by a comma in a path" {
+	start_queue outer
+	mkdir "$BATS_TEST_TMPDIR/a,b"
+	TMPDIR=$BATS_TEST_TMPDIR/a,b run rmq-queued -d q --init -- sh -c 'echo "$RMQ_SERVERS"; rmq-send jobs inner' 3>&-
+	assert_success
+	assert_line --regexp '^unix:/[^,]*/rmq.sock$'
+	run rmq-queue ls
+	assert_output ""
+	run rmq-queued -d q -l "$BATS_TEST_TMPDIR/a,b.sock" -- touch ran 3>&-
+	assert_failure 64
+	assert_line --partial "comma"
+	cd "a,b"
+	run rmq-queued -d ../q -l here.sock -- touch ran 3>&-
+	assert_failure 64
+	[ ! -e ran ] && [ ! -e ../ran ]
+	run rmq-queue -S "unix:../outer.sock" ls
+	assert_output ""
+}
+
+@test "rmq-queued: COMMAND with -l whose absolute path is too long is not run: 64" {
+	local name=d
+	while ((${#PWD} + ${#name} < 120)); do name+=d; done
+	mkdir "$name"
+	cd "$name"
+	run rmq-queued -d ../q --init -l here.sock -- touch ran 3>&-
+	assert_failure 64
+	assert_line --partial "107 bytes"
+	[ ! -e ran ]
+}
+
+@test "rmq-queued: a killed daemon's private directory goes at the next start, a living one's stays" {
+	export TMPDIR=$BATS_TEST_TMPDIR/tmp
+	mkdir -p "$TMPDIR/rmq-private.keeps"
+	touch "$TMPDIR/rmq-private.keeps/file"
+	start rmq-queued -d one --init -- sh -c 'echo "$RMQ_SERVERS"; exec sleep 1000'
+	local living=$! socket dead
+	wait_until 20 test -s out
+	socket=$(cut -d: -f2 out)
+	: >out
+	start rmq-queued -d two --init -- sh -c 'echo "$RMQ_SERVERS"; exec sleep 1000'
+	local killed=$!
+	wait_until 20 test -s out
+	dead=$(cut -d: -f2 out)
+	kill -9 "$killed"
+	status_of "$killed"
+	[ -S "$dead" ]
+	run rmq-queued -d three --init -- rmq-send jobs one 3>&-
+	assert_success
+	[ ! -e "${dead%/*}" ]
+	[ -S "$socket" ]
+	[ -e "$TMPDIR/rmq-private.keeps/file" ]
+	kill -TERM "$living"
+	status_of "$living"
+	assert_failure 143
+	[ ! -e "${socket%/*}" ]
+}
+
+@test "rmq-queued: COMMAND's end is noticed though SIGCHLD is ignored, or blocked, at the start" {
+	run timeout 20 python3 -c 'import os, signal
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+os.execvp("rmq-queued", ["rmq-queued", "-d", "q", "--init", "--", "sh", "-c", "exit 7"])' 3>&-
+	assert_failure 7
+	run timeout 20 python3 -c 'import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD, signal.SIGTERM])
+os.execvp("rmq-queued", ["rmq-queued", "-d", "q", "--", "sh", "-c", "exit 7"])' 3>&-
+	assert_failure 7
+}
+
+@test "rmq-queued: standard descriptors that are closed at the start are no others' numbers" {
+	run bash -c 'rmq-queued -vv -d q --init -- rmq-send jobs one <&- >&- 2>&-' 3>&-
+	assert_success
+	run rmq-queued -d q -- rmq-queue show jobs ready 3>&-
+	assert_output 1
+}
+
+# has_children PID N: also those that have ended and are not reaped.
+has_children() {
+	[ "$(pgrep -c -P "$1")" = "$2" ]
+}
+
+@test "rmq-queued: the first process of a container reaps orphans, and ends by SIGTERM or after COMMAND" {
+	local flags=(-p -f)
+	[ "$(id -u)" = 0 ] || flags=(-U -r -p -f)
+	unshare "${flags[@]}" true 2>/dev/null || skip "no process namespaces here"
+	run timeout 20 unshare "${flags[@]}" rmq-queued -d q --init -- sh -c 'echo $PPID; exit 5' 3>&-
+	assert_failure 5
+	assert_line 1
+	mkfifo go
+	start unshare "${flags[@]}" --kill-child rmq-queued -d q -- sh -c '
+		(sh -c "read line <go" & echo begun)
+		trap "exit 6" TERM
+		while :; do sleep 0.1; done'
+	local outer=$! first
+	wait_until 20 logged begun out
+	first=$(pgrep -P "$outer" -x rmq-queued)
+	# The journal, COMMAND, and the orphan.
+	wait_until 20 has_children "$first" 3
+	echo >go
+	wait_until 20 has_children "$first" 2
+	kill -TERM "$first"
+	status_of "$outer"
+	assert_failure 6
+}
+
 @test "rmq-queued: COMMAND that a signal ends is 128 and its number" {
 	run rmq-queued -d q --init -- sh -c 'kill -9 $$' 3>&-
 	assert_failure 137
