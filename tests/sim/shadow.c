@@ -570,9 +570,9 @@ static void apply_wake(struct reading *r, const struct event_wake *e)
 		struct shadow_message *m = shadow_message(q, seq);
 		if (!m || !shadow_live(m))
 			continue;
-		if (m->state != SHADOW_DELAYED || m->until_ms > r->h.wall.ms)
+		if (m->state != SHADOW_DELAYED || m->until_ms > r->h.lease.ms)
 			FAIL(r, "%s:%llu wakes in state %d, at %llu instead of %llu", q->name,
-			    U(seq), m->state, U(r->h.wall.ms), U(m->until_ms));
+			    U(seq), m->state, U(r->h.lease.ms), U(m->until_ms));
 		m->state = SHADOW_READY;
 	}
 }

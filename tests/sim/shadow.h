@@ -36,7 +36,7 @@ struct shadow_message {
 	uint64_t lease;	   /* the last one */
 	uint64_t session;  /* its holder */
 	uint64_t end;	   /* of the lease: lease time, ms */
-	uint64_t until_ms; /* of the delay: wall clock */
+	uint64_t until_ms; /* of the delay: lease time */
 	uint64_t time_ms;
 	uint64_t asked[5]; /* by settle_verb: the lease under which some client asked for it */
 	uint64_t *records; /* where the body is: one record, or one for each piece */

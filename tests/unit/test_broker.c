@@ -414,7 +414,7 @@ static void a_lease_expires_at_its_deadline_and_not_before(void **state)
 	EXPECT(1, LEASE_ENDED, lease_ended, ended);
 	assert_int_equal(ended.why, ENDED_EXPIRED);
 	/* Behind its back-off it comes again, before the younger message. */
-	w.wall_ms += 1000;
+	w.lease_ms += 1000;
 	INPUT(1, credit, 1, 1, 1 << 20, 8);
 	run();
 	EXPECT(1, DELIVER, deliver, again);
@@ -482,6 +482,29 @@ static void wall_clock_jumps_do_not_end_leases(void **state)
 	w.wall_ms += 1000000000;
 	run();
 	expect_nothing(1);
+}
+
+static void a_wall_clock_that_is_set_back_lengthens_no_back_off(void **state)
+{
+	(void)state;
+	w.wall_ms = 200000000;
+	sent_and_subscribed(1, 2);
+	EXPECT(1, DELIVER, deliver, d);
+	settle(1, 2, VERB_RELEASE, 0, 2000, d.lease, d.first_seq, 1);
+	run();
+	w.out_len[1] = 0;
+	/* A day; what is shown goes by the clock as it is now. */
+	w.wall_ms -= 86400000;
+	w.lease_ms += 1999;
+	INPUT(1, peek, 1, STATE_DELAYED, 0, 10, slice_str("q"));
+	run();
+	EXPECT(1, PEEKED, peeked, p);
+	assert_int_equal(p.until_ms, w.wall_ms + 1);
+	expect(1, WIRE_TYPE_PEEK_END);
+	expect_nothing(1);
+	w.lease_ms += 1;
+	run();
+	expect(1, WIRE_TYPE_DELIVER);
 }
 
 static void an_old_receipt_is_stale_and_deletes_nothing(void **state)
@@ -652,7 +675,7 @@ static void after_max_attempts_a_message_is_a_dead_letter_with_a_note(void **sta
 		w.lease_ms += 10000;
 		run();
 		expect(1, WIRE_TYPE_LEASE_ENDED);
-		w.wall_ms += BACKOFF_MAX_MS_DEFAULT;
+		w.lease_ms += BACKOFF_MAX_MS_DEFAULT;
 		run();
 		INPUT(1, credit, 1, 1, 1 << 20, 7);
 		run();
@@ -749,7 +772,7 @@ static void the_proven_death_of_a_holder_ends_its_leases(void **state)
 	begin();
 	broker_disconnect(w.broker, 1);
 	broker_holder_died(w.broker, session);
-	w.wall_ms += 1000;
+	w.lease_ms += 1000;
 	run();
 	hello(2, 0, 0);
 	subscribe(2, "q", 1);
@@ -1341,6 +1364,7 @@ int main(void)
 	    TEST(an_extension_counts_from_when_it_was_read),
 	    TEST(no_lease_ends_before_what_was_sent_is_heard),
 	    TEST(wall_clock_jumps_do_not_end_leases),
+	    TEST(a_wall_clock_that_is_set_back_lengthens_no_back_off),
 	    TEST(an_old_receipt_is_stale_and_deletes_nothing),
 	    TEST(a_refused_settlement_has_no_effect),
 	    TEST(dead_letters_in_a_queue_that_counts_begin_anew),
