@@ -835,10 +835,23 @@ static void on_peek(struct broker *b, struct conn *c, const struct wire_peek *m)
 
 /* ---- the session ---- */
 
+/* A client settles or gives back what it was given: the rest has not reached it. */
+static void give_back_all(struct broker *b, struct session *s)
+{
+	struct range *r, *next;
+	broker_works(b, s->held_count);
+	for (r = RB_MIN(holding_tree, &s->held); r; r = next) {
+		next = RB_NEXT(holding_tree, &s->held, r);
+		if (!r->detached)
+			broker_give_back(b, r);
+	}
+}
+
 static void on_bye(struct broker *b, struct conn *c, const struct wire_bye *m)
 {
 	struct session *s = c->session;
 	(void)m;
+	give_back_all(b, s);
 	if (s->durable) {
 		s->is_closing = true;
 		TAILQ_INSERT_TAIL(&b->closing, s, closing);

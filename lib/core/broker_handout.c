@@ -269,6 +269,13 @@ void broker_bury(struct broker *b, struct queue *dead, struct range *r, struct s
 	}
 }
 
+void broker_give_back(struct broker *b, struct range *r)
+{
+	uint8_t entry[SETTLE_ENTRY_SIZE];
+	broker_emit_release(b,
+	    &(struct event_release){.queue = r->queue->id, .tags = NO_TAGS, .entries = entry_of(r, entry)});
+}
+
 void broker_fail(struct broker *b, struct range *r, struct slice why, uint8_t ended)
 {
 	struct queue *q = r->queue;

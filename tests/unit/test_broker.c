@@ -760,6 +760,27 @@ static void what_waits_for_a_connection_that_is_gone_goes_nowhere(void **state)
 	expect_nothing(1);
 }
 
+static void a_session_that_ends_gives_back_what_it_did_not_settle(void **state)
+{
+	(void)state;
+	sent_and_subscribed(2, 2);
+	EXPECT(1, DELIVER, deliver, d);
+	assert_int_equal(d.count, 2);
+	/* A detached one outlives the session. */
+	settle(1, 2, VERB_TOUCH, SETTLE_DETACH, 60000, d.lease, 2, 1);
+	run();
+	INPUT(1, bye, 2);
+	run();
+	assert_true(w.closed[1]);
+	hello(2, 0, 0);
+	subscribe(2, "q", 2);
+	EXPECT(2, DELIVER, deliver, again);
+	assert_int_equal(again.first_seq, 1);
+	assert_int_equal(again.count, 1);
+	assert_int_equal(again.attempt, 1);
+	assert_int_equal(again.failures, 0);
+}
+
 static void the_proven_death_of_a_holder_ends_its_leases(void **state)
 {
 	(void)state;
@@ -1377,6 +1398,7 @@ int main(void)
 	    TEST(a_detached_lease_is_not_extended),
 	    TEST(a_lost_connection_releases_nothing_and_delivers_again_to_its_session),
 	    TEST(what_waits_for_a_connection_that_is_gone_goes_nowhere),
+	    TEST(a_session_that_ends_gives_back_what_it_did_not_settle),
 	    TEST(the_proven_death_of_a_holder_ends_its_leases),
 	    TEST(a_session_that_left_no_trace_begins_anew_and_a_forgotten_one_does_not),
 	    TEST(a_large_message_comes_back_piece_by_piece),
