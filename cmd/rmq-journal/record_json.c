@@ -51,6 +51,41 @@ static json_t *batch_json(struct slice bytes)
 	return list;
 }
 
+/* The value of each message that has the attribute: {"INDEX": bytes}. */
+static json_t *each_json(struct slice bytes)
+{
+	struct reader r = reader_of(bytes);
+	struct tag t;
+	char index[8];
+	json_t *list = json_object();
+	/* An entry of this list looks as one of tagged fields does. */
+	while (tags_next(&r, &t)) {
+		snprintf(index, sizeof(index), "%u", t.tag);
+		json_object_set_new(list, index, bytes_json(t.value));
+	}
+	return list;
+}
+
+/* The attributes of a batch, NULL: there are none. */
+static json_t *attributes_json(struct slice bytes)
+{
+	struct batch_view v;
+	struct tag t;
+	char number[8];
+	if (batch_parse(bytes, &v) || v.attributes.len == 0)
+		return NULL;
+	struct reader r = reader_of(v.attributes);
+	json_t *list = json_object();
+	while (tags_next(&r, &t)) {
+		const char *name = attribute_name(t.tag);
+		bool each = t.tag & ATTRIBUTE_EACH;
+		snprintf(number, sizeof(number), "%u", t.tag & ~ATTRIBUTE_EACH);
+		json_object_set_new(list, name ? name : number,
+		    each ? each_json(t.value) : bytes_json(t.value));
+	}
+	return list;
+}
+
 static json_t *entry_json(struct reader *r)
 {
 	struct settle_entry e = settle_entry_get(r);
@@ -158,6 +193,9 @@ static void visit_str(struct codec_visitor *v, const char *name, struct slice va
 
 static void visit_rest(struct codec_visitor *v, const char *name, struct slice value)
 {
+	json_t *attributes = strcmp(name, "batch") == 0 ? attributes_json(value) : NULL;
+	if (attributes)
+		put_field(v, "attributes", attributes);
 	put_field(v, name, rest_json(name, value));
 }
 

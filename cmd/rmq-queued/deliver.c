@@ -14,8 +14,10 @@ static struct gather {
 	int frames;
 	int pieces;
 	size_t bytes;
+	bool has_attributes; /* `attributes` is in use */
 	struct delivery_frame frame[DELIVER_FRAMES];
-	struct slice piece[3 * DELIVER_FRAMES];
+	struct slice piece[4 * DELIVER_FRAMES];
+	uint8_t attributes[BATCH_MAX]; /* of the newest frame */
 } gather;
 
 static void gather_write(void)
@@ -27,6 +29,7 @@ static void gather_write(void)
 	gather.frames = 0;
 	gather.pieces = 0;
 	gather.bytes = 0;
+	gather.has_attributes = false;
 	if (c && pieces > 0)
 		conn_writev(c, gather.piece, pieces);
 }
@@ -54,9 +57,10 @@ static void deliver_one(struct server *s, struct conn *c, const struct delivery 
 
 	enum rmq_error err = store_reader_get(s->reader, d->index, &h, &payload);
 	if (!err)
-		err = delivery_open(d, payload, &cursor);
+		err = delivery_open(d, payload, gather.attributes, &cursor);
 	while (!err) {
-		if (gather.frames == DELIVER_FRAMES || gather.bytes >= DELIVER_WRITE_BYTES)
+		if (gather.has_attributes || gather.frames == DELIVER_FRAMES ||
+		    gather.bytes >= DELIVER_WRITE_BYTES)
 			gather_write();
 		gather.conn = c;
 		struct delivery_frame *f = &gather.frame[gather.frames];
@@ -70,6 +74,8 @@ static void deliver_one(struct server *s, struct conn *c, const struct delivery 
 		bytes += f->blob.len;
 		gather.frames++;
 		gather_piece(slice_of(f->head, f->head_len));
+		gather_piece(f->attributes);
+		gather.has_attributes = f->attributes.len > 0;
 		gather_piece(f->ends);
 		gather_piece(f->blob);
 	}

@@ -5,13 +5,14 @@ enum rmq_error batch_peek(struct slice bytes, struct batch_view *view)
 	if (bytes.len < BATCH_HEADER_SIZE || bytes.len > BATCH_MAX)
 		return RMQ_E_PROTOCOL;
 	uint32_t count = load_u16(bytes.data);
-	if (load_u16(bytes.data + 2) != 0)
-		return RMQ_E_VERSION;
-	if (count == 0 || count > BATCH_MESSAGES_MAX || bytes.len < batch_size(count, count))
+	size_t attributes = load_u16(bytes.data + 2);
+	if (count == 0 || count > BATCH_MESSAGES_MAX ||
+	    bytes.len < batch_size(count, count) + attributes)
 		return RMQ_E_PROTOCOL;
-	const uint8_t *ends = bytes.data + BATCH_HEADER_SIZE;
-	uint32_t blob_len = (uint32_t)(bytes.len - batch_size(count, 0));
-	*view = (struct batch_view){ends, ends + 2 * (size_t)count, count, blob_len};
+	const uint8_t *list = bytes.data + BATCH_HEADER_SIZE, *ends = list + attributes;
+	uint32_t blob_len = (uint32_t)(bytes.len - batch_size(count, 0) - attributes);
+	*view = (struct batch_view){
+	    ends, ends + 2 * (size_t)count, count, blob_len, slice_of(list, attributes)};
 	return RMQ_E_OK;
 }
 
@@ -21,7 +22,8 @@ enum rmq_error batch_parse(struct slice bytes, struct batch_view *view)
 	enum rmq_error err = batch_peek(bytes, &v);
 	if (err)
 		return err;
-	if (!batch_holds(&v, 0, v.count) || batch_end(&v, v.count - 1) != v.blob_len)
+	if (!batch_holds(&v, 0, v.count) || batch_end(&v, v.count - 1) != v.blob_len ||
+	    attributes_check(v.attributes, v.count))
 		return RMQ_E_PROTOCOL;
 	*view = v;
 	return RMQ_E_OK;
@@ -46,7 +48,11 @@ void batch_copy(struct writer *w, const struct batch_view *v, uint32_t from, uin
 {
 	uint32_t base = batch_begin(v, from);
 	put_u16(w, (uint16_t)count);
+	size_t length_at = w->len;
 	put_u16(w, 0);
+	attributes_copy(w, v->attributes, from, count);
+	if (!w->full)
+		store_u16(w->p + length_at, (uint16_t)(w->len - length_at - 2));
 	for (uint32_t i = 0; i < count; i++)
 		put_u16(w, (uint16_t)(batch_end(v, from + i) - base));
 	put_rest(w, slice_of(v->blob + base, batch_end(v, from + count - 1) - base));

@@ -367,12 +367,29 @@ static struct queue *send_queue(
 	return q ? q : broker_queue_make(b, m->queue);
 }
 
+/* The batch has an attribute that would have to be acted on. */
+static void fail_attribute(struct broker *b, struct conn *c, uint64_t n, uint16_t tag)
+{
+	char text[TEXT_MAX];
+	const char *name = attribute_name(tag);
+	if (name)
+		snprintf(text, sizeof(text), "this daemon does not know attribute %s", name);
+	else
+		snprintf(text, sizeof(text), "this daemon does not know attribute %u", tag);
+	fail_text(b, c, n, RMQ_E_VERSION, 0, text);
+}
+
 static void send_batch(struct broker *b, struct conn *c, const struct wire_send *m)
 {
 	struct batch_view batch;
 	enum rmq_error err = batch_parse(m->data, &batch);
 	if (err) {
 		broker_refuse(b, c, err, "bad batch");
+		return;
+	}
+	uint16_t even = attributes_first_even(batch.attributes);
+	if (even) {
+		fail_attribute(b, c, m->n, even);
 		return;
 	}
 	struct queue *q = send_queue(b, c, m, m->data.len);

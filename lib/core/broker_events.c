@@ -228,6 +228,9 @@ static enum rmq_error apply_send(
 	struct queue *q = broker_queue(b, e->queue);
 	if (batch_parse(e->batch, &batch))
 		return RMQ_E_CORRUPT;
+	/* Journaled by a newer daemon, which acts on it. */
+	if (attributes_first_even(batch.attributes))
+		return RMQ_E_VERSION;
 	taken(b, at, e->session, e->n, e->first_seq, batch.count, slice_of(NULL, 0));
 	if (!queue_wants(b, at, e->queue))
 		return RMQ_E_OK;
@@ -236,7 +239,7 @@ static enum rmq_error apply_send(
 	q->next_seq += batch.count;
 	q->counts.sent += batch.count;
 	queue_add_batch(
-	    q, at->record, e->first_seq, batch.count, batch.blob_len, at->offset, 0);
+	    q, at->record, e->first_seq, batch.count, batch_weight(&batch), at->offset, 0);
 	queue_add_ready(q, e->first_seq, batch.count, batch.count, 0, 0);
 	broker_busy(b, q);
 	return RMQ_E_OK;
@@ -664,9 +667,12 @@ static enum rmq_error apply_move(
 	struct queue *q = broker_queue(b, e->queue);
 	if (!queue_wants(b, at, e->queue))
 		return RMQ_E_OK;
-	if (!q || batch_parse(e->batch, &batch) ||
-	    !queue_relocate(
-		q, e->first_seq, batch.count, batch.blob_len, at->record, at->offset))
+	if (!q || batch_parse(e->batch, &batch))
+		return RMQ_E_CORRUPT;
+	if (attributes_first_even(batch.attributes))
+		return RMQ_E_VERSION;
+	if (!queue_relocate(q, e->first_seq, batch.count, batch_weight(&batch), at->record,
+		at->offset))
 		return RMQ_E_CORRUPT;
 	return RMQ_E_OK;
 }

@@ -18,6 +18,7 @@
 #ifndef RMQ_CORE_CLIENT_H
 #define RMQ_CORE_CLIENT_H
 
+#include "core/attributes.h"
 #include "core/error.h"
 #include "core/sendbuf.h"
 #include "core/time.h"
@@ -76,6 +77,8 @@ struct client_delivery {
 	const uint8_t *ends; /* as in a batch; NULL: one large message, without separator */
 	uint32_t base;	     /* to be subtracted from each end */
 	struct slice blob;
+	struct slice attributes; /* of all messages of the frame; the first one here is `slot` */
+	uint32_t slot;
 };
 
 /* Body i without its separator. */
@@ -86,6 +89,13 @@ static inline struct slice client_body(const struct client_delivery *d, uint32_t
 	uint32_t begin = i == 0 ? 0 : load_u16(d->ends + 2 * (size_t)(i - 1)) - d->base;
 	uint32_t end = load_u16(d->ends + 2 * (size_t)i) - d->base;
 	return slice_of(d->blob.data + begin, end - begin - 1);
+}
+
+/* The attribute (ATTRIBUTE_*) of message i; false: it has none. */
+static inline bool client_attribute(
+    const struct client_delivery *d, uint16_t tag, uint32_t i, struct slice *value)
+{
+	return attributes_find(d->attributes, tag, d->slot + i, value);
 }
 
 struct client_host {

@@ -146,6 +146,7 @@ static void deliver_new(struct client *c, const struct client_delivery *d,
 	}
 	struct client_delivery part = *d;
 	part.first_seq += from;
+	part.slot += from;
 	part.count = count;
 	if (d->ends) {
 		const uint8_t *ends = d->ends + 2 * (size_t)from;
@@ -216,6 +217,14 @@ static bool slices(uint32_t base, uint32_t count, struct slice data, struct clie
 	return rising && last - base == d->blob.len;
 }
 
+/* The attributes among a frame's tagged fields. */
+static bool attributes(struct slice tags, struct client_delivery *d)
+{
+	if (!tags_find(tags, DELIVER_TAG_ATTRIBUTES, &d->attributes))
+		return true;
+	return attributes_check(d->attributes, d->count) == RMQ_E_OK;
+}
+
 /*
  * Adds one piece.  RMQ_E_NOTHING: more pieces are to come; RMQ_E_PROTOCOL: it does not
  * follow the one before it.
@@ -279,7 +288,8 @@ static uint8_t *assembled(struct client *c, struct assembly *a, struct client_de
 void client_on_deliver(struct client *c, struct mono_time now, const struct wire_deliver *m)
 {
 	struct client_delivery d = DELIVERY_OF(m, m->sub, m->first_seq);
-	if (!sub_find(c, m->sub) || !slices(m->base, m->count, m->data, &d))
+	if (!sub_find(c, m->sub) || !slices(m->base, m->count, m->data, &d) ||
+	    !attributes(m->tags, &d))
 		client_give_up(c, RMQ_E_PROTOCOL, slice_str("bad DELIVER"));
 	else
 		deliver(c, now, &d, m->stamp);
@@ -478,7 +488,7 @@ void client_on_peeked(struct client *c, struct mono_time now, const struct wire_
 	if (!r)
 		return;
 	c->progress = now;
-	if (slices(m->base, m->count, m->data, &d))
+	if (slices(m->base, m->count, m->data, &d) && attributes(m->tags, &d))
 		peeked(c, r, &d);
 	else
 		client_give_up(c, RMQ_E_PROTOCOL, slice_str("bad PEEKED"));

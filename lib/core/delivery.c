@@ -3,9 +3,9 @@
 #include <assert.h>
 
 enum rmq_error delivery_open(
-    const struct delivery *d, struct slice payload, struct delivery_cursor *c)
+    const struct delivery *d, struct slice payload, uint8_t *memory, struct delivery_cursor *c)
 {
-	*c = (struct delivery_cursor){.d = *d, .payload = payload};
+	*c = (struct delivery_cursor){.d = *d, .payload = payload, .memory = memory};
 	if (d->large)
 		return RMQ_E_OK;
 	return event_run_open(payload, d->offset, d->slot, d->count, &c->run);
@@ -16,7 +16,22 @@ static void head_done(struct delivery_frame *f, struct writer *w)
 {
 	assert(!w->full);
 	f->head_len = w->len;
-	store_u32(f->head, (uint32_t)(w->len - FRAME_HEADER_SIZE + f->ends.len + f->blob.len));
+	store_u32(f->head, (uint32_t)(w->len - FRAME_HEADER_SIZE + f->attributes.len +
+				       f->ends.len + f->blob.len));
+}
+
+/*
+ * Attributes stand in the frame's only tagged field, which is the last one of the head: the
+ * length of the list is taken back, and written with what follows.
+ */
+static void put_attributes(struct writer *w, const struct delivery_frame *f)
+{
+	if (f->attributes.len == 0)
+		return;
+	w->len -= 2;
+	put_u16(w, (uint16_t)(4 + f->attributes.len));
+	put_u16(w, DELIVER_TAG_ATTRIBUTES);
+	put_u16(w, (uint16_t)f->attributes.len);
 }
 
 static enum rmq_error next_part(struct delivery_cursor *c, struct delivery_frame *f)
@@ -26,7 +41,7 @@ static enum rmq_error next_part(struct delivery_cursor *c, struct delivery_frame
 	if (c->done)
 		return RMQ_E_NOTHING;
 	c->done = true;
-	f->ends = slice_of(NULL, 0);
+	f->attributes = f->ends = slice_of(NULL, 0);
 	enum rmq_error err = event_chunk_data(c->payload, d->offset, &f->blob);
 	if (err)
 		return err;
@@ -58,6 +73,10 @@ enum rmq_error delivery_next(struct delivery_cursor *c, struct delivery_frame *f
 	struct writer w = writer_of(f->head, sizeof(f->head));
 	f->ends = slice_of(m.batch.ends + 2 * (size_t)m.slot, 2 * (size_t)m.count);
 	f->blob = slice_of(m.batch.blob + base, end - base);
+	struct writer attributes = writer_of(c->memory, BATCH_MAX);
+	attributes_copy(&attributes, m.batch.attributes, m.slot, m.count);
+	assert(!attributes.full);
+	f->attributes = slice_of(c->memory, attributes.len);
 	if (d->peek)
 		wire_put_peeked(&w,
 		    &(struct wire_peeked){d->target, d->state, d->lease, d->first_seq, d->attempt,
@@ -68,6 +87,7 @@ enum rmq_error delivery_next(struct delivery_cursor *c, struct delivery_frame *f
 		    &(struct wire_deliver){d->target, d->lease, d->first_seq, d->attempt,
 			d->failures, m.time_ms, d->stamp, d->note, (uint16_t)base,
 			(uint16_t)m.count, NO_TAGS, {0}});
+	put_attributes(&w, f);
 	head_done(f, &w);
 	d->first_seq += m.count;
 	return RMQ_E_OK;

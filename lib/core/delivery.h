@@ -1,7 +1,8 @@
 /*
  * Deliveries: what the queue core wants written to a connection, as a place in the
  * journal, and the frames that are made of it.  DELIVER and PEEKED frames carry slices
- * of a stored batch as they are, DELIVER_PART and PEEKED_PART a piece of a large one.
+ * of a stored batch as they are, with their attributes written anew, DELIVER_PART and
+ * PEEKED_PART a piece of a large one.
  */
 #ifndef RMQ_CORE_DELIVERY_H
 #define RMQ_CORE_DELIVERY_H
@@ -31,11 +32,12 @@ struct delivery {
 	uint32_t total;     /* bytes of the whole message */
 };
 
-/* A frame in three parts, to be written one behind the other. */
-#define DELIVERY_HEAD_MAX 384
+/* A frame in four parts, to be written one behind the other. */
+#define DELIVERY_HEAD_MAX 400
 struct delivery_frame {
 	uint8_t head[DELIVERY_HEAD_MAX];
 	size_t head_len;
+	struct slice attributes; /* borrowed from the cursor's memory, up to the next frame */
 	struct slice ends; /* borrowed from the record */
 	struct slice blob; /* borrowed from the record */
 };
@@ -44,11 +46,15 @@ struct delivery_cursor {
 	struct delivery d;
 	struct slice payload;
 	struct event_run run;
+	uint8_t *memory;
 	bool done;
 };
 
-/* `payload` is that of record d->index and has to outlive the cursor. */
-enum rmq_error delivery_open(const struct delivery *d, struct slice payload,
+/*
+ * `payload` is that of record d->index; it and `memory`, of BATCH_MAX bytes, have to outlive the
+ * cursor.
+ */
+enum rmq_error delivery_open(const struct delivery *d, struct slice payload, uint8_t *memory,
     struct delivery_cursor *c) __attribute__((warn_unused_result));
 /* RMQ_E_NOTHING behind the last frame; RMQ_E_CORRUPT if the record is not what it should be. */
 enum rmq_error delivery_next(struct delivery_cursor *c, struct delivery_frame *f)

@@ -1,13 +1,17 @@
 #include "core/envelope.h"
 
+#include "core/attributes.h"
 #include "core/base64.h"
 #include "core/receipt.h"
 #include "core/units.h"
+#include "core/utf8.h"
 
 #define PRIORITY_DEFAULT 4
 
 struct envelope envelope_of(const struct client_delivery *d, struct slice queue, uint32_t i)
 {
+	struct slice headers = {0};
+	(void)client_attribute(d, ATTRIBUTE_HEADERS, i, &headers);
 	return (struct envelope){.queue = queue,
 	    .seq = d->first_seq + i,
 	    .lease = d->lease,
@@ -17,32 +21,8 @@ struct envelope envelope_of(const struct client_delivery *d, struct slice queue,
 	    .failures = d->failures,
 	    .state = d->state,
 	    .note = d->note,
+	    .headers = headers,
 	    .body = client_body(d, i)};
-}
-
-/* Length of the well-formed UTF-8 character at p, 0: there is none (RFC 3629). */
-static size_t utf8_len(const uint8_t *p, size_t left)
-{
-	static const struct {
-		uint8_t lead_min, lead_max, second_min, second_max, len;
-	} forms[] = {{0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-	    {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3},
-	    {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4},
-	    {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
-	if (p[0] < 0x80)
-		return 1;
-	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
-		if (p[0] < forms[i].lead_min || p[0] > forms[i].lead_max)
-			continue;
-		if (left < forms[i].len || p[1] < forms[i].second_min ||
-		    p[1] > forms[i].second_max)
-			return 0;
-		for (size_t k = 2; k < forms[i].len; k++)
-			if ((p[k] & 0xc0) != 0x80)
-				return 0;
-		return forms[i].len;
-	}
-	return 0;
 }
 
 static bool is_utf8(struct slice s)
@@ -183,10 +163,24 @@ static void put_key(struct text *out, const struct envelope *e, bool json)
 	put_word(out, json, "");
 }
 
+/* As JSON also between tabs: that is one word without control characters. */
 static void put_headers(struct text *out, const struct envelope *e, bool json)
 {
-	(void)e;
-	text_put_str(out, json ? "{}" : "-");
+	struct reader r = reader_of(e->headers);
+	struct slice name, value;
+	const char *before = "{";
+	if (e->headers.len == 0) {
+		text_put_str(out, json ? "{}" : "-");
+		return;
+	}
+	while (headers_next(&r, &name, &value)) {
+		text_put_str(out, before);
+		envelope_put_string(out, name);
+		text_put_char(out, ':');
+		envelope_put_string(out, value);
+		before = ",";
+	}
+	text_put_char(out, '}');
 }
 
 static void put_state(struct text *out, const struct envelope *e, bool json)

@@ -23,6 +23,7 @@ struct envelope {
 	uint32_t failures;
 	uint8_t state; /* STATE_*, 0: not told */
 	struct slice note;
+	struct slice headers; /* value of ATTRIBUTE_HEADERS; empty: none */
 	struct slice body;
 };
 

@@ -40,7 +40,7 @@ bool sendbuf_append(struct sendbuf *b, struct slice body, uint8_t separator)
 struct batch_view sendbuf_view(const struct sendbuf *b)
 {
 	return (struct batch_view){
-	    b->bytes + b->ends, b->bytes + SENDBUF_BLOB, b->count, b->blob_len};
+	    b->bytes + b->ends, b->bytes + SENDBUF_BLOB, b->count, b->blob_len, {0}};
 }
 
 void sendbuf_seal(struct sendbuf *b, uint8_t flags, uint32_t part, struct slice queue)

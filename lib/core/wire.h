@@ -242,8 +242,13 @@ static inline struct settle_entry settle_entry_get(struct reader *r)
 /* The frame's name, NULL for an unknown type. */
 const char *wire_name(unsigned type);
 
+/* DELIVER and PEEKED: attributes of the frame's messages, as in a batch of these (attributes.h). */
+#define DELIVER_TAG_ATTRIBUTES 1
+
 /* Tagged fields that frames know (tags.h): frame, tag, name of the field. */
-#define WIRE_TAGS(X)
+#define WIRE_TAGS(X) \
+	X(DELIVER, DELIVER_TAG_ATTRIBUTES, attributes) \
+	X(PEEKED, DELIVER_TAG_ATTRIBUTES, attributes)
 
 /* The name of a tag that frames of this type know, NULL: they do not. */
 const char *wire_tag_name(unsigned type, unsigned tag);

@@ -150,6 +150,7 @@ static void store(struct world *w, uint64_t count)
 
 static void check_delivery(struct world *w, const struct delivery *d)
 {
+	static uint8_t memory[BATCH_MAX];
 	struct delivery_cursor c;
 	struct delivery_frame f;
 	struct frame frame;
@@ -158,11 +159,12 @@ static void check_delivery(struct world *w, const struct delivery *d)
 
 	assert(d->index > 0 && d->index <= w->last && w->records[d->index].payload);
 	const struct entry *e = &w->records[d->index];
-	err = delivery_open(d, slice_of(e->payload, e->len), &c);
+	err = delivery_open(d, slice_of(e->payload, e->len), memory, &c);
 	assert(err == RMQ_E_OK);
 	while ((err = delivery_next(&c, &f)) == RMQ_E_OK) {
 		struct writer out = writer_of(frame_bytes, sizeof(frame_bytes));
 		put_rest(&out, slice_of(f.head, f.head_len));
+		put_rest(&out, f.attributes);
 		put_rest(&out, f.ends);
 		put_rest(&out, f.blob);
 		assert(!out.full);

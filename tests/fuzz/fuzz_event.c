@@ -46,16 +46,18 @@ static void check_deliver(const struct delivery *d, struct slice payload)
 /* All frames of a delivery together hold what was wanted, or the payload is bad. */
 static void check_delivery(const struct delivery *d, struct slice payload)
 {
+	static uint8_t memory[BATCH_MAX];
 	struct delivery_cursor c;
 	struct delivery_frame f;
 	struct frame frame;
 	size_t used;
 
-	if (delivery_open(d, payload, &c))
+	if (delivery_open(d, payload, memory, &c))
 		return;
 	while (delivery_next(&c, &f) == RMQ_E_OK) {
 		struct writer w = writer_of(bytes, sizeof(bytes));
 		put_rest(&w, slice_of(f.head, f.head_len));
+		put_rest(&w, f.attributes);
 		put_rest(&w, f.ends);
 		put_rest(&w, f.blob);
 		assert(!w.full && frame_parse(slice_of(w.p, w.len), &frame, &used) == RMQ_E_OK);

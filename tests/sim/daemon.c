@@ -426,6 +426,7 @@ static void make_space(struct daemon *d)
 
 static void pull(struct link *l)
 {
+	static uint8_t memory[BATCH_MAX];
 	struct world *w = l->daemon->w;
 	struct broker *b = l->daemon->broker;
 	struct delivery d;
@@ -443,9 +444,10 @@ static void pull(struct link *l)
 		if (skip)
 			continue;
 		uint64_t bytes = 0;
-		enum rmq_error err = delivery_open(&d, slice_of(r->payload, r->len), &c);
+		enum rmq_error err = delivery_open(&d, slice_of(r->payload, r->len), memory, &c);
 		while (!err && (err = delivery_next(&c, &f)) == RMQ_E_OK) {
 			bytes_push(&l->down.flight, slice_of(f.head, f.head_len));
+			bytes_push(&l->down.flight, f.attributes);
 			bytes_push(&l->down.flight, f.ends);
 			bytes_push(&l->down.flight, f.blob);
 			bytes += f.blob.len;

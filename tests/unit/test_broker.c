@@ -146,16 +146,18 @@ static void begin(void)
 
 static void pull(uint64_t conn)
 {
+	static uint8_t memory[BATCH_MAX];
 	struct delivery d;
 	struct delivery_cursor c;
 	struct delivery_frame f;
 	while (broker_next_delivery(w.broker, conn, &d)) {
 		assert_true(d.index > 0 && d.index <= w.last && !w.log[d.index].hole);
 		struct slice payload = slice_of(w.log[d.index].payload, w.log[d.index].len);
-		assert_int_equal(delivery_open(&d, payload, &c), RMQ_E_OK);
+		assert_int_equal(delivery_open(&d, payload, memory, &c), RMQ_E_OK);
 		enum rmq_error err;
 		while (!(err = delivery_next(&c, &f))) {
 			on_send(NULL, conn, slice_of(f.head, f.head_len));
+			on_send(NULL, conn, f.attributes);
 			on_send(NULL, conn, f.ends);
 			on_send(NULL, conn, f.blob);
 		}
@@ -1373,6 +1375,142 @@ static void a_flag_verb_setting_or_state_that_is_not_known_is_refused(void **sta
 	assert_int_equal(e.code, RMQ_E_VERSION);
 }
 
+/* "a" and "b" with headers of their own, named by `mark`, and a reply topic for both. */
+static void send_with_headers(uint64_t conn, uint64_t n, char mark)
+{
+	uint8_t bytes[128], list[96], each[32];
+	struct writer e = writer_of(each, sizeof(each)), l = writer_of(list, sizeof(list));
+	struct writer batch = writer_of(bytes, sizeof(bytes));
+	for (uint16_t i = 0; i < 2; i++) {
+		put_u16(&e, i);
+		put_u16(&e, 6);
+		put_str(&e, slice_str("h"));
+		put_u16(&e, 2);
+		put_u8(&e, (uint8_t)mark);
+		put_u8(&e, (uint8_t)('0' + i));
+	}
+	tags_put(&l, ATTRIBUTE_REPLY_TOPIC, slice_of(&mark, 1));
+	tags_put(&l, ATTRIBUTE_HEADERS | ATTRIBUTE_EACH, slice_of(each, e.len));
+	put_u16(&batch, 2);
+	put_u16(&batch, (uint16_t)l.len);
+	put_rest(&batch, slice_of(list, l.len));
+	put_u16(&batch, 2);
+	put_u16(&batch, 4);
+	put_rest(&batch, slice_str("a\nb\n"));
+	assert_false(batch.full);
+	INPUT(conn, send, n, n - 1, 0, 0, slice_str("q"), NO_TAGS, slice_of(bytes, batch.len));
+}
+
+/* Message i of a DELIVER has the headers and reply topic that were sent as number `sent`. */
+static void expect_headers(const struct wire_deliver *d, uint32_t i, char mark, int sent)
+{
+	struct slice list, value;
+	uint8_t want[] = {1, 'h', 2, 0, (uint8_t)mark, (uint8_t)('0' + sent)};
+	assert_true(tags_find(d->tags, DELIVER_TAG_ATTRIBUTES, &list));
+	assert_int_equal(attributes_check(list, d->count), RMQ_E_OK);
+	assert_true(attributes_find(list, ATTRIBUTE_HEADERS, i, &value));
+	assert_true(slice_eq(value, slice_of(want, sizeof(want))));
+	assert_true(attributes_find(list, ATTRIBUTE_REPLY_TOPIC, i, &value));
+	assert_true(slice_eq(value, slice_of(&mark, 1)));
+}
+
+static void headers_stay_with_their_message(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	/* In one turn: one record, and one run of messages. */
+	send_with_headers(1, 1, 'x');
+	send_lines(1, 2, "q", 1);
+	send_with_headers(1, 3, 'y');
+	run();
+	for (int n = 1; n <= 3; n++)
+		expect(1, WIRE_TYPE_SENT);
+	restart();
+	hello(1, 0, 0);
+	subscribe(1, "q", 1);
+	EXPECT(1, DELIVER, deliver, one);
+	assert_int_equal(one.count, 1);
+	expect_headers(&one, 0, 'x', 0);
+	settle(1, 1, VERB_SETTLE, 0, 0, one.lease, 1, 1);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+
+	/* Moved without the one that is settled. */
+	uint64_t index = 0;
+	for (uint64_t i = 1; i <= w.last; i++)
+		if (w.log[i].kind == RECORD_EVENTS && w.log[i].len > 100 && index == 0)
+			index = i;
+	begin();
+	assert_int_equal(broker_move(w.broker, index,
+			     slice_of(w.log[index].payload, w.log[index].len)),
+	    RMQ_E_OK);
+	run();
+	INPUT(1, credit, 1, 4, 1 << 20, 7);
+	run();
+	EXPECT(1, DELIVER, deliver, two);
+	assert_int_equal(two.first_seq, 2);
+	assert_int_equal(two.count, 1);
+	expect_headers(&two, 0, 'x', 1);
+	EXPECT(1, DELIVER, deliver, plain);
+	assert_int_equal(plain.first_seq, 3);
+	assert_int_equal(plain.tags.len, 0);
+	EXPECT(1, DELIVER, deliver, last);
+	assert_int_equal(last.first_seq, 4);
+	assert_int_equal(last.count, 2);
+	expect_headers(&last, 0, 'y', 0);
+	expect_headers(&last, 1, 'y', 1);
+
+	/* Also as a dead letter, and when it is only looked at. */
+	settle(1, 2, VERB_DEAD, 0, 0, last.lease, 5, 1);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	INPUT(1, peek, 1, STATE_READY, 0, 10, slice_str("q.dead"));
+	run();
+	EXPECT(1, PEEKED, peeked, p);
+	struct wire_deliver dead = {.tags = p.tags, .count = p.count};
+	expect_headers(&dead, 0, 'y', 1);
+}
+
+static void an_attribute_that_has_to_be_acted_on_is_refused_by_name(void **state)
+{
+	(void)state;
+	static const struct {
+		uint16_t tag;
+		struct slice value;
+		const char *text;
+	} cases[] = {
+	    {ATTRIBUTE_DELAY_UNTIL, {(const uint8_t *)"12345678", 8},
+		"this daemon does not know attribute delay-until"},
+	    {ATTRIBUTE_EXPIRE_AT, {(const uint8_t *)"12345678", 8},
+		"this daemon does not know attribute expire-at"},
+	    {ATTRIBUTE_PRIORITY, {(const uint8_t *)"\x07", 1},
+		"this daemon does not know attribute priority"},
+	    {ATTRIBUTE_KEY, {(const uint8_t *)"k", 1},
+		"this daemon does not know attribute key"},
+	    {ATTRIBUTE_ID, {(const uint8_t *)"i", 1},
+		"this daemon does not know attribute id"},
+	    {1000, {(const uint8_t *)"?", 1}, "this daemon does not know attribute 1000"},
+	};
+	hello(1, 0, 0);
+	uint64_t appended = w.appended;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint8_t bytes[64];
+		struct writer batch = writer_of(bytes, sizeof(bytes));
+		put_u16(&batch, 1);
+		put_u16(&batch, (uint16_t)(4 + cases[i].value.len));
+		tags_put(&batch, cases[i].tag, cases[i].value);
+		put_u16(&batch, 2);
+		put_rest(&batch, slice_str("a\n"));
+		INPUT(1, send, 1, 0, 0, 0, slice_str("q"), NO_TAGS, slice_of(bytes, batch.len));
+		expect_failed(1, RMQ_E_VERSION, cases[i].text);
+	}
+	assert_int_equal(w.appended, appended);
+	send_lines(1, 1, "q", 1);
+	run();
+	EXPECT(1, SENT, sent, m);
+	assert_int_equal(m.first_seq, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -1419,6 +1557,8 @@ int main(void)
 	    TEST(moving_small_records_comes_to_an_end),
 	    TEST(an_even_attribute_that_is_not_known_refuses_the_command_by_name),
 	    TEST(a_flag_verb_setting_or_state_that_is_not_known_is_refused),
+	    TEST(headers_stay_with_their_message),
+	    TEST(an_attribute_that_has_to_be_acted_on_is_refused_by_name),
 	    TEST(numbers_of_leases_are_not_used_again_after_a_restart),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

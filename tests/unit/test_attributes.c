@@ -1,0 +1,244 @@
+/* Attributes of messages: what is accepted, and what a part of a batch keeps. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/batch.h"
+
+static uint8_t bytes[BATCH_MAX], value_bytes[BATCH_MAX];
+
+/* A list with one attribute. */
+static struct slice list_of(unsigned tag, struct slice value)
+{
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	tags_put(&w, (uint16_t)tag, value);
+	assert_false(w.full);
+	return slice_of(bytes, w.len);
+}
+
+static enum rmq_error check(unsigned tag, struct slice value)
+{
+	return attributes_check(list_of(tag, value), 3);
+}
+
+static struct slice header(const char *name, const char *value)
+{
+	struct writer w = writer_of(value_bytes, sizeof(value_bytes));
+	put_str(&w, slice_str(name));
+	put_u16(&w, (uint16_t)strlen(value));
+	put_rest(&w, slice_str(value));
+	assert_false(w.full);
+	return slice_of(value_bytes, w.len);
+}
+
+static void put_each(struct writer *w, uint16_t i, const char *value)
+{
+	put_u16(w, i);
+	put_u16(w, (uint16_t)strlen(value));
+	put_rest(w, slice_str(value));
+}
+
+static void values_have_their_kind(void **state)
+{
+	uint8_t zeros[256] = {0};
+	(void)state;
+	assert_int_equal(check(ATTRIBUTE_DELAY_UNTIL, slice_of(zeros, 8)), RMQ_E_OK);
+	assert_int_equal(check(ATTRIBUTE_DELAY_UNTIL, slice_of(zeros, 7)), RMQ_E_PROTOCOL);
+	assert_int_equal(check(ATTRIBUTE_EXPIRE_AT, slice_of(zeros, 9)), RMQ_E_PROTOCOL);
+	assert_int_equal(check(ATTRIBUTE_PRIORITY, slice_of("\x09", 1)), RMQ_E_OK);
+	assert_int_equal(check(ATTRIBUTE_PRIORITY, slice_of("\x0a", 1)), RMQ_E_PROTOCOL);
+	assert_int_equal(check(ATTRIBUTE_KEY, slice_of(zeros, 255)), RMQ_E_OK);
+	assert_int_equal(check(ATTRIBUTE_KEY, slice_of(zeros, 256)), RMQ_E_PROTOCOL);
+	assert_int_equal(check(ATTRIBUTE_ID, slice_of(zeros, 0)), RMQ_E_PROTOCOL);
+	assert_int_equal(check(ATTRIBUTE_REPLY_TOPIC, slice_str("answers")), RMQ_E_OK);
+	assert_int_equal(check(ATTRIBUTE_REPLY_TOPIC, slice_str("-x")), RMQ_E_PROTOCOL);
+	/* What is not known is carried, whatever it is. */
+	assert_int_equal(check(0x1001, slice_of(zeros, 0)), RMQ_E_OK);
+	assert_int_equal(check(0, slice_str("value")), RMQ_E_PROTOCOL);
+}
+
+static void headers_are_text_with_ascending_names(void **state)
+{
+	uint8_t two[64];
+	(void)state;
+	assert_int_equal(check(ATTRIBUTE_HEADERS, header("trace", "d\xc3\xa9j\xc3\xa0")), 0);
+	assert_int_equal(check(ATTRIBUTE_HEADERS, header("trace", "")), RMQ_E_OK);
+	assert_int_equal(check(ATTRIBUTE_HEADERS, header("", "x")), RMQ_E_PROTOCOL);
+	assert_int_equal(check(ATTRIBUTE_HEADERS, header("a\tb", "x")), RMQ_E_PROTOCOL);
+	assert_int_equal(check(ATTRIBUTE_HEADERS, header("a", "x\n")), RMQ_E_PROTOCOL);
+	assert_int_equal(check(ATTRIBUTE_HEADERS, header("a", "\x7f")), RMQ_E_PROTOCOL);
+	assert_int_equal(check(ATTRIBUTE_HEADERS, header("a", "\xc2\x85")), RMQ_E_PROTOCOL);
+	assert_int_equal(check(ATTRIBUTE_HEADERS, header("a", "\xff")), RMQ_E_PROTOCOL);
+	assert_int_equal(check(ATTRIBUTE_HEADERS, slice_of("", 0)), RMQ_E_PROTOCOL);
+
+	struct slice one = header("a", "x");
+	memcpy(two, one.data, one.len);
+	memcpy(two + one.len, one.data, one.len);
+	assert_int_equal(
+	    check(ATTRIBUTE_HEADERS, slice_of(two, 2 * one.len)), RMQ_E_PROTOCOL);
+	two[one.len + 1] = 'b';
+	assert_int_equal(check(ATTRIBUTE_HEADERS, slice_of(two, 2 * one.len)), RMQ_E_OK);
+	assert_int_equal(
+	    check(ATTRIBUTE_HEADERS, slice_of(two, 2 * one.len - 1)), RMQ_E_PROTOCOL);
+
+	static char much[HEADERS_BYTES_MAX + 1];
+	memset(much, 'x', HEADERS_BYTES_MAX - 4);
+	assert_int_equal(check(ATTRIBUTE_HEADERS, header("a", much)), RMQ_E_OK);
+	much[HEADERS_BYTES_MAX - 4] = 'x';
+	assert_int_equal(check(ATTRIBUTE_HEADERS, header("a", much)), RMQ_E_PROTOCOL);
+}
+
+static void each_names_messages_of_the_batch_in_order(void **state)
+{
+	const unsigned tag = ATTRIBUTE_KEY | ATTRIBUTE_EACH;
+	uint8_t each[64];
+	(void)state;
+	for (uint16_t second = 0; second < 5; second++) {
+		struct writer w = writer_of(each, sizeof(each));
+		put_each(&w, 1, "one");
+		put_each(&w, second, "two");
+		assert_int_equal(check(tag, slice_of(each, w.len)),
+		    second == 2 ? RMQ_E_OK : RMQ_E_PROTOCOL);
+		assert_int_equal(check(tag, slice_of(each, w.len - 1)), RMQ_E_PROTOCOL);
+	}
+	assert_int_equal(check(tag, slice_of(each, 0)), RMQ_E_PROTOCOL);
+	/* Its values have their kind too. */
+	struct writer w = writer_of(each, sizeof(each));
+	put_each(&w, 1, "");
+	assert_int_equal(check(tag, slice_of(each, w.len)), RMQ_E_PROTOCOL);
+}
+
+static void an_attribute_stands_in_one_way_only(void **state)
+{
+	uint8_t each[64];
+	(void)state;
+	for (uint16_t shared = 1; shared < 12; shared += 2) {
+		struct writer e = writer_of(each, sizeof(each));
+		struct writer w = writer_of(bytes, sizeof(bytes));
+		put_each(&e, 0, "x");
+		tags_put(&w, shared, shared == 1 ? header("a", "b") : slice_str("x"));
+		tags_put(&w, 3 | ATTRIBUTE_EACH, slice_of(each, e.len));
+		tags_put(&w, 7 | ATTRIBUTE_EACH, slice_of(each, e.len));
+		assert_int_equal(attributes_check(slice_of(bytes, w.len), 1),
+		    shared == 3 || shared == 7 ? RMQ_E_PROTOCOL : RMQ_E_OK);
+	}
+}
+
+/* Five bodies "0" … "4"; reply topic "all" for all, an unknown attribute for 1, 2 and 4. */
+static struct slice five(uint8_t *to, size_t cap)
+{
+	uint8_t each[64], list[128];
+	struct writer e = writer_of(each, sizeof(each)), l = writer_of(list, sizeof(list));
+	struct writer w = writer_of(to, cap);
+	put_each(&e, 1, "one");
+	put_each(&e, 2, "two");
+	put_each(&e, 4, "");
+	tags_put(&l, ATTRIBUTE_REPLY_TOPIC, slice_str("all"));
+	tags_put(&l, 101 | ATTRIBUTE_EACH, slice_of(each, e.len));
+	put_u16(&w, 5);
+	put_u16(&w, (uint16_t)l.len);
+	put_rest(&w, slice_of(list, l.len));
+	for (uint16_t i = 1; i <= 5; i++)
+		put_u16(&w, (uint16_t)(2 * i));
+	put_rest(&w, slice_str("0\n1\n2\n3\n4\n"));
+	assert_false(w.full);
+	return slice_of(to, w.len);
+}
+
+static void a_part_of_a_batch_keeps_its_attributes(void **state)
+{
+	static const char *const want[] = {NULL, "one", "two", NULL, ""};
+	uint8_t whole[256], part[256];
+	struct batch_view v, p;
+	(void)state;
+	struct slice all = five(whole, sizeof(whole));
+	assert_int_equal(batch_parse(all, &v), RMQ_E_OK);
+	for (uint32_t from = 0; from < 5; from++)
+		for (uint32_t count = 1; count <= 5 - from; count++) {
+			struct writer w = writer_of(part, sizeof(part));
+			struct slice value;
+			batch_copy(&w, &v, from, count);
+			assert_false(w.full);
+			assert_int_equal(batch_parse(slice_of(part, w.len), &p), RMQ_E_OK);
+			for (uint32_t i = 0; i < count; i++) {
+				assert_true(attributes_find(
+				    p.attributes, ATTRIBUTE_REPLY_TOPIC, i, &value));
+				assert_true(slice_eq(value, slice_str("all")));
+				bool has = attributes_find(p.attributes, 101, i, &value);
+				assert_int_equal(has, want[from + i] != NULL);
+				if (has)
+					assert_true(slice_eq(value, slice_str(want[from + i])));
+				assert_int_equal(batch_body(&p, i).data[0], '0' + from + i);
+			}
+			if (count == 5) {
+				assert_int_equal(w.len, all.len);
+				assert_memory_equal(part, whole, w.len);
+			}
+		}
+}
+
+static void a_batch_without_attributes_has_no_byte_for_them(void **state)
+{
+	static const uint8_t plain[] = {2, 0, 0, 0, 2, 0, 4, 0, 'a', '\n', 'b', '\n'};
+	uint8_t copy[sizeof(plain)];
+	struct batch_view v;
+	(void)state;
+	assert_int_equal(batch_parse(slice_of(plain, sizeof(plain)), &v), RMQ_E_OK);
+	struct writer w = writer_of(copy, sizeof(copy));
+	batch_copy(&w, &v, 0, 2);
+	assert_int_equal(w.len, sizeof(plain));
+	assert_memory_equal(copy, plain, sizeof(plain));
+	assert_int_equal(batch_weight(&v), v.blob_len);
+	assert_int_equal(batch_size(v.count, v.blob_len), sizeof(plain));
+}
+
+static void a_cut_batch_is_refused(void **state)
+{
+	uint8_t whole[256];
+	struct batch_view v;
+	(void)state;
+	struct slice all = five(whole, sizeof(whole));
+	for (size_t len = 0; len < all.len; len++)
+		assert_int_equal(batch_parse(slice_of(whole, len), &v), RMQ_E_PROTOCOL);
+	/* The list is longer or shorter than its bytes. */
+	for (int by = -3; by <= 3; by++) {
+		uint16_t len = load_u16(whole + 2);
+		store_u16(whole + 2, (uint16_t)(len + by));
+		assert_int_equal(batch_parse(all, &v), by == 0 ? RMQ_E_OK : RMQ_E_PROTOCOL);
+		store_u16(whole + 2, len);
+	}
+}
+
+static void the_first_even_attribute_is_told(void **state)
+{
+	uint8_t each[16];
+	struct writer e = writer_of(each, sizeof(each));
+	(void)state;
+	put_each(&e, 0, "k");
+	assert_int_equal(attributes_first_even(slice_of("", 0)), 0);
+	assert_int_equal(attributes_first_even(list_of(3, slice_str("x"))), 0);
+	assert_int_equal(attributes_first_even(list_of(8, slice_str("x"))), 8);
+	assert_int_equal(attributes_first_even(list_of(8 | ATTRIBUTE_EACH,
+			     slice_of(each, e.len))), 8);
+	assert_string_equal(attribute_name(8), "key");
+	assert_null(attribute_name(12));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(values_have_their_kind),
+	    cmocka_unit_test(headers_are_text_with_ascending_names),
+	    cmocka_unit_test(each_names_messages_of_the_batch_in_order),
+	    cmocka_unit_test(an_attribute_stands_in_one_way_only),
+	    cmocka_unit_test(a_part_of_a_batch_keeps_its_attributes),
+	    cmocka_unit_test(a_batch_without_attributes_has_no_byte_for_them),
+	    cmocka_unit_test(a_cut_batch_is_refused),
+	    cmocka_unit_test(the_first_even_attribute_is_told),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
