@@ -15,6 +15,7 @@
 #include "sys/client_io.h"
 #include "sys/client_options.h"
 #include "sys/clock.h"
+#include "sys/log.h"
 #include "sys/signals.h"
 #include "sys/stdfds.h"
 
@@ -436,6 +437,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "rmq-ack: %s\n", strerror(errno));
 		return error_exit(RMQ_E_IO);
 	}
+	log_init("rmq-ack", ack.common.quiet ? -1 : ack.common.verbose);
 	config.timeout_ms = ack.common.timeout_ms;
 	enum rmq_error err = client_io_open(&ack.io, ack.common.servers, &config, &host, &why);
 	if (err) {

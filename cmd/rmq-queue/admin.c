@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sys/clock.h"
+#include "sys/log.h"
 #include "sys/signals.h"
 
 enum rmq_error admin_fail(struct admin *a, enum rmq_error code, const char *format, ...)
@@ -104,6 +105,7 @@ enum rmq_error admin_open(struct admin *a)
 	    .peeked = on_peeked,
 	    .peek_end = on_peek_end,
 	    .fatal = on_fatal};
+	log_init("rmq-queue", a->common.quiet ? -1 : a->common.verbose);
 	enum rmq_error err = client_io_open(&a->io, a->common.servers, &config, &host, &why);
 	return err ? admin_fail(a, err, "%s", why.text) : RMQ_E_OK;
 }

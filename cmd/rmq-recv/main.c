@@ -9,6 +9,7 @@
 #include "receiver.h"
 #include "sys/client_options.h"
 #include "sys/heap.h"
+#include "sys/log.h"
 #include "sys/signals.h"
 #include "sys/stdfds.h"
 
@@ -226,6 +227,7 @@ int main(int argc, char **argv)
 	/* A closed stdout is noticed by the error, so that what is in hand can be given back.
 	 */
 	signal(SIGPIPE, SIG_IGN);
+	log_init("rmq-recv", o.common.quiet ? -1 : o.common.verbose);
 	enum rmq_error err = settle_defaults(&o, &r.out, &why);
 	if (!err)
 		err = receiver_open(&r, &o, &why);

@@ -11,6 +11,7 @@
 #include "sender.h"
 #include "sys/client_options.h"
 #include "sys/heap.h"
+#include "sys/log.h"
 #include "sys/signals.h"
 #include "sys/stdfds.h"
 
@@ -240,6 +241,7 @@ int main(int argc, char **argv)
 		return error_exit(RMQ_E_IO);
 	}
 	input_init(&in);
+	log_init("rmq-send", o.common.quiet ? -1 : o.common.verbose);
 	s.bad_record = bad_record;
 	enum rmq_error err = sender_open(&s, &o, &in, &why);
 	if (err) {

@@ -22,9 +22,9 @@ void client_give_up(struct client *c, enum rmq_error code, struct slice text)
 		c->host.fatal(c->host.arg, code, text.len ? text : slice_str(error_text(code)));
 }
 
-void client_fail(struct client *c, enum rmq_error code)
+void client_fail(struct client *c, enum rmq_error code, struct slice text)
 {
-	client_give_up(c, code, slice_of(NULL, 0));
+	client_give_up(c, code, text);
 }
 
 void client_give_up_memory(struct client *c)
@@ -184,6 +184,11 @@ void client_disconnected(struct client *c, struct mono_time now)
 bool client_welcomed(const struct client *c)
 {
 	return c->state == READY;
+}
+
+bool client_waits(const struct client *c)
+{
+	return c->asking && c->state != READY && !c->dead;
 }
 
 bool client_dead(const struct client *c)

@@ -159,10 +159,12 @@ bool client_connect(struct client *c, struct mono_time now, struct client_target
 void client_connected(struct client *c, struct mono_time now);
 /* The connection failed, was refused or is lost. */
 void client_disconnected(struct client *c, struct mono_time now);
-/* The host can never connect: gives up, with fatal(code). */
-void client_fail(struct client *c, enum rmq_error code);
+/* The host can never connect: gives up, with fatal(code, text). */
+void client_fail(struct client *c, enum rmq_error code, struct slice text);
 /* Whether the daemon has answered HELLO on this connection. */
 bool client_welcomed(const struct client *c);
+/* Whether it asks for something and no daemon has answered HELLO on this connection yet. */
+bool client_waits(const struct client *c);
 /* Whether fatal() was called: no timer runs any more. */
 bool client_dead(const struct client *c);
 /* The host shall close the connection now, and call client_disconnected(). */

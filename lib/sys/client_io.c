@@ -1,14 +1,18 @@
 #include "sys/client_io.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "sys/clock.h"
+#include "sys/log.h"
 
 #define IN_CAP (256u << 10)
 
@@ -50,6 +54,7 @@ enum rmq_error client_io_open(struct client_io *io, const char *servers,
 	io->error = RMQ_E_OK;
 	io->in_len = 0;
 	io->target[0] = 0;
+	io->waits = io->said = false;
 	enum rmq_error err = parse_servers(io, servers, why);
 	if (err)
 		return err;
@@ -97,6 +102,19 @@ static enum rmq_error find_address(
 	return socket_address_parse(a, &list, &why);
 }
 
+/* Says whom the socket is for: its group is what a user has to be put into. */
+static void fail_denied(struct client_io *io)
+{
+	char text[TEXT_MAX + 1];
+	struct stat st;
+	const struct group *group = stat(io->target, &st) == 0 ? getgrgid(st.st_gid) : NULL;
+	int len = group ? snprintf(text, sizeof(text),
+			      "not allowed: unix:%.120s is for members of group %.60s",
+			      io->target, group->gr_name)
+			: snprintf(text, sizeof(text), "not allowed: unix:%.120s", io->target);
+	client_fail(io->client, RMQ_E_DENIED, slice_of(text, (size_t)len));
+}
+
 /* Connecting to a Unix socket takes no time: it works or fails at once. */
 static void try_connect(struct client_io *io, struct mono_time now)
 {
@@ -115,7 +133,7 @@ static void try_connect(struct client_io *io, struct mono_time now)
 			client_disconnected(io->client, now);
 		/* Another contact point may be ours; a single one will not become so. */
 		if (io->error == RMQ_E_DENIED && io->servers_count == 1)
-			client_fail(io->client, RMQ_E_DENIED);
+			fail_denied(io);
 	}
 }
 
@@ -156,6 +174,42 @@ int client_io_sooner(int a_ms, uint64_t b_ms)
 	return a_ms < 0 || b < a_ms ? b : a_ms;
 }
 
+/* Why no daemon has answered yet, as a user would say it. */
+static const char *waiting_reason(const struct client_io *io)
+{
+	if (!io->error)
+		return "it is not ready";
+	switch (io->error_number) {
+	case ENOENT:
+		return "no such file";
+	case ECONNREFUSED:
+		return "connection refused";
+	case EACCES:
+	case EPERM:
+		return "permission denied";
+	}
+	return strerror(io->error_number);
+}
+
+/* Says that a daemon is waited for, and that it came.  How long until it has to be said. */
+static uint64_t tell_waiting(struct client_io *io, struct mono_time now)
+{
+	bool waits = client_waits(io->client);
+	if (!waits && io->said && client_welcomed(io->client))
+		log_notice("the daemon at unix:%s answers", io->target);
+	io->said &= waits;
+	if (waits && !io->waits)
+		io->since = now;
+	io->waits = waits;
+	if (!waits || io->said)
+		return CLIENT_FOREVER;
+	if (now.ms - io->since.ms < CLIENT_IO_PATIENCE_MS)
+		return io->since.ms + CLIENT_IO_PATIENCE_MS - now.ms;
+	log_notice("waiting for the daemon at unix:%s: %s", io->target, waiting_reason(io));
+	io->said = true;
+	return CLIENT_FOREVER;
+}
+
 struct pollfd client_io_prepare(struct client_io *io, int *timeout_ms)
 {
 	struct mono_time now = clock_mono();
@@ -166,9 +220,11 @@ struct pollfd client_io_prepare(struct client_io *io, int *timeout_ms)
 	/* A connection that failed may have been the last one to try. */
 	client_tick(io->client, now);
 	bool full = write_out(io, now);
+	uint64_t told_ms = tell_waiting(io, now), due_ms = client_due_ms(io->client, now);
 	/* A program that was told so just now has to look at it, not to wait. */
-	*timeout_ms =
-	    client_dead(io->client) ? 0 : client_io_sooner(-1, client_due_ms(io->client, now));
+	*timeout_ms = client_dead(io->client)
+			  ? 0
+			  : client_io_sooner(-1, told_ms < due_ms ? told_ms : due_ms);
 	return (struct pollfd){io->fd, (short)(POLLIN | (full ? POLLOUT : 0)), 0};
 }
 

@@ -6,6 +6,9 @@
  *
  * poll(2) and not an event library: there is one socket, and starting up is most of what
  * sending one message costs.
+ *
+ * A client that has waited for a daemon for CLIENT_IO_PATIENCE_MS says so in the log, once,
+ * with the reason, and says when one came.
  */
 #ifndef RMQ_SYS_CLIENT_IO_H
 #define RMQ_SYS_CLIENT_IO_H
@@ -17,6 +20,7 @@
 #include "sys/socket.h"
 
 #define CLIENT_IO_SERVERS_MAX 16
+#define CLIENT_IO_PATIENCE_MS 1000
 
 struct client_io {
 	struct client *client;
@@ -28,6 +32,9 @@ struct client_io {
 	char target[SOCKET_PATH_MAX + 1]; /* of the newest attempt */
 	uint8_t *in;
 	size_t in_len;
+	bool waits; /* for a daemon, */
+	struct mono_time since;
+	bool said; /* and has told so */
 };
 
 /*

@@ -122,3 +122,40 @@ bodies() {
 	bodies jobs moved.sock >received
 	seq 1 40000 | cmp - received
 }
+
+@test "clients: one line says that a daemon is waited for, and why; one says that it came" {
+	export RMQ_SERVERS=unix:q.sock
+	rmq-recv -1 jobs >got 2>recv.log 3>&- &
+	local receiver=$!
+	STARTED+=("$receiver")
+	rmq-send jobs hello 2>send.log 3>&- </dev/null &
+	local sender=$!
+	STARTED+=("$sender")
+	wait_until 20 grep -q waiting recv.log
+	wait_until 20 grep -q waiting send.log
+	start_queue q
+	wait "$sender"
+	wait "$receiver"
+	run cat got
+	assert_output hello
+	run cat recv.log
+	assert_output "rmq-recv: waiting for the daemon at unix:q.sock: no such file
+rmq-recv: the daemon at unix:q.sock answers"
+	run cat send.log
+	assert_output "rmq-send: waiting for the daemon at unix:q.sock: no such file
+rmq-send: the daemon at unix:q.sock answers"
+}
+
+@test "clients: -q silences the line about waiting, and a daemon that comes soon is not told" {
+	start_queue q
+	kill_queue
+	run rmq-queue ls --timeout 1500ms
+	assert_failure 69
+	assert_line --index 0 "rmq-queue: waiting for the daemon at unix:q.sock: connection refused"
+	run rmq-queue ls -q --timeout 1500ms
+	assert_failure 69
+	refute_output --partial waiting
+	run rmq-queue ls --timeout 200ms
+	assert_failure 69
+	refute_output --partial waiting
+}
