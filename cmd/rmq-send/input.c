@@ -1,10 +1,15 @@
 #include "input.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#define INPUT_TOO_LARGE "message is larger than 16 MiB, the most that any queue takes"
+
+static_assert(MESSAGE_MAX == 16u << 20, "the text says so");
 
 void input_init(struct input *in)
 {
@@ -139,7 +144,7 @@ static enum input_result whole_next(struct input *in, struct parcel *out, const 
 	if (!file_space(in))
 		return INPUT_NO_MEMORY;
 	if (!file_end(in)) {
-		*why = "message is too large";
+		*why = INPUT_TOO_LARGE;
 		return INPUT_BAD;
 	}
 	out->buf = in->file;
@@ -157,7 +162,7 @@ static enum input_result split_next(
 			return INPUT_PARCEL;
 		case SPLITTER_TOO_LARGE:
 			in->skip_record = true;
-			*why = "message is too large";
+			*why = INPUT_TOO_LARGE;
 			return INPUT_BAD;
 		case SPLITTER_NO_MEMORY:
 			return INPUT_NO_MEMORY;
@@ -193,7 +198,7 @@ static enum input_result words_next(struct input *in, struct sendbuf **out, cons
 		sendbuf_free(b);
 		/* One word is never longer than 128 KiB on Linux: two or three pieces. */
 		if (word.len > MESSAGE_MAX) {
-			*why = "message is too large";
+			*why = INPUT_TOO_LARGE;
 			return INPUT_BAD;
 		}
 		*out = NULL;
@@ -212,6 +217,17 @@ static enum input_result words_next(struct input *in, struct sendbuf **out, cons
 	}
 	*out = b;
 	return b ? INPUT_PARCEL : INPUT_END;
+}
+
+/* The name that was taken last is bad: it is still there until input_skip(). */
+static enum input_result name_bad(struct input *in)
+{
+	if (in->words)
+		in->words--;
+	else
+		in->name--;
+	in->skip_name = true;
+	return INPUT_BAD;
 }
 
 /* The next name, in in->path. */
@@ -241,32 +257,42 @@ static enum input_result name_next(struct input *in, bool flush, const char **wh
 		}
 		struct batch_view v = sendbuf_view(in->names);
 		name = batch_body(&v, in->name++);
+		if (memchr(name.data, 0, name.len)) {
+			*why = "there is a NUL in the file name (-0: names end in NUL)";
+			return name_bad(in);
+		}
 	}
 	free(in->path);
 	in->path = strndup((const char *)name.data, name.len);
 	return in->path ? INPUT_PARCEL : INPUT_NO_MEMORY;
 }
 
-static enum input_result file_load(struct input *in, const char **why)
+/* Says of the file that was named last what is wrong, on one line. */
+static enum input_result file_bad(struct input *in, const char *what, const char **why)
 {
-	struct stat st;
-	ssize_t n = 0;
-	int fd = open(in->path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) != 0) {
-		*why = strerror(errno);
-		if (fd >= 0)
-			close(fd);
-		return INPUT_BAD;
-	}
-	while ((n = file_read(in, fd)) > 0 && file_len(in) <= MESSAGE_MAX)
-		;
-	*why = n < 0 ? strerror(errno) : "message is too large";
-	close(fd);
-	if (n >= 0 && file_end(in))
-		return INPUT_PARCEL;
+	snprintf(in->why, sizeof(in->why), "%.160s: %s", in->path, what);
+	for (char *p = in->why; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+	*why = in->why;
 	sendbuf_free(in->file);
 	in->file = NULL;
-	return INPUT_BAD;
+	return name_bad(in);
+}
+
+static enum input_result file_load(struct input *in, const char **why)
+{
+	ssize_t n = 0;
+	int fd = open(in->path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return file_bad(in, strerror(errno), why);
+	while ((n = file_read(in, fd)) > 0 && file_len(in) <= MESSAGE_MAX)
+		;
+	int error = errno;
+	close(fd);
+	if (n < 0)
+		return file_bad(in, strerror(error), why);
+	return file_end(in) ? INPUT_PARCEL : file_bad(in, INPUT_TOO_LARGE, why);
 }
 
 static enum input_result give_content(struct input *in, struct parcel *out)
@@ -342,7 +368,11 @@ void input_skip(struct input *in)
 		in->cut = true;
 	else if (in->words && !in->files && *in->words)
 		in->words++;
-	in->skip_record = false;
+	else if (in->skip_name && in->words)
+		in->words++;
+	else if (in->skip_name)
+		in->name++;
+	in->skip_record = in->skip_name = false;
 	sendbuf_free(in->file);
 	in->file = NULL;
 }
@@ -354,6 +384,8 @@ uint64_t input_waiting(const struct input *in)
 		n += in->names->count - in->name;
 	if (in->content)
 		n += in->content->count;
+	for (char **word = in->words; word && *word; word++)
+		n++;
 	return n + (in->file && in->files);
 }
 
@@ -366,7 +398,7 @@ void input_rest(const struct input *in, struct text *out)
 {
 	const struct splitter *s = &in->splitter;
 	text_put(out, in->content_names.data, in->content_names.len);
-	if (in->files && (in->file || in->bad)) {
+	if (in->files && in->file) {
 		text_put_str(out, in->path);
 		text_put_char(out, in->separator);
 	}

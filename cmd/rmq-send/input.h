@@ -23,7 +23,9 @@ struct input {
 	bool cut;	   /* the record that is not whole is not to be taken (any more) */
 	bool unterminated; /* it was taken: the input's last byte was not a separator */
 	bool skip_record;  /* the splitter is inside of a record that is too large */
+	bool skip_name;	   /* files: the next name is the bad one */
 	const char *bad;   /* files: to be told behind what is put together */
+	char why[256];
 	struct splitter splitter;
 	/* files: names that were not opened yet, and what is being put together */
 	struct sendbuf *names;
@@ -64,7 +66,7 @@ enum input_result input_next(
     struct input *in, bool flush, struct parcel *out, const char **why);
 void input_skip(struct input *in);
 
-/* Records that are at hand, whole, and in no parcel. */
+/* Records that are at hand, whole, and in no parcel; words and names of files, bad ones too. */
 uint64_t input_waiting(const struct input *in);
 
 /* All bytes that were read and are in no parcel, as the input had them. */

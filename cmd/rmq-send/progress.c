@@ -1,12 +1,14 @@
 #include "progress.h"
 
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "sys/clock.h"
 
 #define BAR_WIDTH 30
+#define LINE_MAX_COLUMNS 255
 #define REDRAW_MS 100
 
 static struct {
@@ -28,11 +30,27 @@ bool progress_wanted(const struct send_options *o, bool asked)
 	return asked || bar.size > 0;
 }
 
+static bool in_foreground(void)
+{
+	return tcgetpgrp(STDERR_FILENO) == getpgrp();
+}
+
+/* Overwrites the line; the terminal's last column stays free, or it would wrap. */
+static void draw(const char *line, int len)
+{
+	struct winsize size;
+	bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+	int columns = known ? size.ws_col : 80;
+	fprintf(stderr, "\r%.*s\033[K", len < columns ? len : columns - 1, line);
+	bar.drawn = true;
+}
+
 void progress_show(const struct sender *s)
 {
-	char line[BAR_WIDTH + 1] = "";
+	char line[BAR_WIDTH + 1] = "", text[LINE_MAX_COLUMNS + 1];
 	struct mono_time now = clock_mono();
-	if (now.ms - bar.last.ms < REDRAW_MS)
+	if (now.ms - bar.last.ms < REDRAW_MS || !client_welcomed(s->io.client) ||
+	    !in_foreground())
 		return;
 	double rate = (double)(s->stored - bar.stored) / (double)(now.ms - bar.last.ms) * 1000;
 	off_t at = bar.size > 0 ? lseek(STDIN_FILENO, 0, SEEK_CUR) : 0;
@@ -42,19 +60,19 @@ void progress_show(const struct sender *s)
 	for (int i = 0; i < BAR_WIDTH; i++)
 		line[i] = i < (int)(part * BAR_WIDTH) ? '#' : '.';
 	if (bar.size > 0)
-		fprintf(stderr, "\r%s [%s] %3d%% %llu stored, %.0f/s\033[K", s->o->queue, line,
-		    (int)(part * 100), (unsigned long long)s->stored, rate);
+		draw(text, snprintf(text, sizeof(text), "%3d%% %llu stored, %.0f/s [%s] %s",
+			       (int)(part * 100), (unsigned long long)s->stored, rate, line,
+			       s->o->queue));
 	else
-		fprintf(stderr, "\r%s %llu stored, %.0f/s\033[K", s->o->queue,
-		    (unsigned long long)s->stored, rate);
-	bar.drawn = true;
+		draw(text, snprintf(text, sizeof(text), "%llu stored, %.0f/s %s",
+			       (unsigned long long)s->stored, rate, s->o->queue));
 	bar.last = now;
 	bar.stored = s->stored;
 }
 
 void progress_clear(void)
 {
-	if (bar.drawn)
+	if (bar.drawn && in_foreground())
 		fputs("\r\033[K", stderr);
 	bar.drawn = false;
 }

@@ -1,4 +1,7 @@
-/* A progress bar on stderr, redrawn at most every 100 ms. */
+/*
+ * A progress bar on stderr, redrawn at most every 100 ms, cut to the terminal's width, and only
+ * while we are in its foreground: a background job would be stopped for it (stty tostop).
+ */
 #ifndef RMQ_SEND_PROGRESS_H
 #define RMQ_SEND_PROGRESS_H
 

@@ -72,12 +72,57 @@ open_sender() {
 	cat f1 f2 f1 f3 f2 | cmp - all
 }
 
+@test "rmq-send: a NUL in a file name is bad, and --skip-bad goes on behind it" {
+	start_queue q
+	echo a >f1
+	echo b >f2
+	run rmq-send --files jobs < <(printf 'f1\nf2\0x\nf2\n')
+	assert_failure 65
+	assert_output "rmq-send: jobs: file 2: there is a NUL in the file name (-0: names end in NUL): 1 of 3 files stored"
+	run rmq-send --skip-bad --files jobs < <(printf 'f1\nf2\0x\nf2\n')
+	assert_failure 65
+	[ "$(rmq-queue show jobs ready)" = 3 ]
+}
+
+@test "rmq-send: --files says what it did not store, and --unsent keeps the bad name" {
+	start_queue q
+	echo a >f1
+	run rmq-send --unsent rest --files jobs f1 "$(printf 'no\nfile')" f1
+	assert_failure 65
+	assert_output "rmq-send: jobs: file 2: no?file: No such file or directory: 1 of 3 files stored"
+	run cat rest
+	assert_output "$(printf 'no\nfile\nf1')"
+	run rmq-send --unsent rest --files jobs < <(printf 'f1\nnope\nf1\n')
+	assert_failure 65
+	run cat rest
+	assert_output "$(printf 'nope\nf1')"
+}
+
+@test "rmq-send: a progress bar fits a terminal of 30 columns, and stops no background job" {
+	start_queue q
+	seq 2000000 >in
+	cat >job <<-'END'
+		stty cols 30 rows 10 tostop
+		rmq-send --progress jobs <in 2>/dev/tty
+		set -m
+		rmq-send --progress jobs <in 2>/dev/tty &
+		wait $!
+		echo "status $?"
+	END
+	run timeout 60 script -qec 'bash job' typescript </dev/null
+	assert_output --partial "status 0"
+	# No drawing is wider than the terminal.
+	run awk 'BEGIN { RS = "[\r\n]" } /stored/ { sub(/\033\[K.*/, ""); if (length($0) > 29) print }' typescript
+	assert_output ""
+	grep -q 'stored, ' typescript
+}
+
 @test "rmq-send: a file that is missing is 65, what was before it is stored" {
 	start_queue q
 	echo a >f1
 	run rmq-send --files jobs f1 nope f1
 	assert_failure 65
-	assert_output "rmq-send: jobs: file 2: No such file or directory: 1 of 1 files stored"
+	assert_output "rmq-send: jobs: file 2: nope: No such file or directory: 1 of 3 files stored"
 	run rmq-send --skip-bad --files jobs f1 nope f1
 	assert_failure 65
 	[ "$(rmq-queue show jobs ready)" = 3 ]
@@ -193,7 +238,7 @@ open_sender() {
 	{ echo one; head -c 17000000 /dev/zero; echo; echo three; } >in
 	run rmq-send jobs <in
 	assert_failure 65
-	assert_output --partial "line 2: message is too large: 1 of "
+	assert_output --partial "line 2: message is larger than 16 MiB, the most that any queue takes: 1 of "
 	run rmq-send --skip-bad jobs <in
 	assert_failure 65
 	run bodies jobs
