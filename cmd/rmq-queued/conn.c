@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "core/wire.h"
 #include "deliver.h"
@@ -329,6 +330,8 @@ static enum rmq_error take_behalf(struct conn *c, struct slice payload)
 		return RMQ_E_DENIED;
 	log_debug("connection %llu: for user %u of %.*s", (unsigned long long)c->id, m.uid,
 	    (int)m.node.len, (const char *)m.node.data);
+	broker_owner(c->server->broker, c->id,
+	    XXH3_64bits_withSeed(m.node.data, m.node.len, m.uid));
 	if (c->holder)
 		holder_drop(c->holder);
 	return RMQ_E_OK;

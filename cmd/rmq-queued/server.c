@@ -373,6 +373,14 @@ static void on_exhausted(void *arg, int error)
 	uv_timer_start(&s->retry, on_retry, ACCEPT_RETRY_MS, 0);
 }
 
+/* 0: unknown, as the owner of a session is until its client comes back. */
+static uint64_t peer_user(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 ? peer.uid + 1ull : 0;
+}
+
 static void on_accept(void *arg, int fd)
 {
 	struct server *s = arg;
@@ -388,6 +396,7 @@ static void on_accept(void *arg, int fd)
 	}
 	s->conns[slot] = c;
 	broker_connect(s->broker, id);
+	broker_owner(s->broker, id, peer_user(fd));
 	if (++s->conns_count == s->conns_max)
 		stop_accepting(s, "limit reached");
 }

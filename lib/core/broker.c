@@ -359,7 +359,7 @@ struct session *broker_session_new(struct broker *b, uint64_t id)
 {
 	struct session *s;
 	if (b->sessions_count >= SESSIONS_MAX) {
-		s = TAILQ_FIRST(&b->idle);
+		s = session_of_the_most(&b->owners);
 		if (!s)
 			return NULL;
 		forget(b, s);
@@ -369,9 +369,22 @@ struct session *broker_session_new(struct broker *b, uint64_t id)
 		broker_emit_start(b, &(struct event_start){b->start, NO_TAGS});
 	s = session_new(id ? id : (uint64_t)b->start << 32 | ++b->session_counter);
 	RB_INSERT(session_tree, &b->sessions, s);
-	TAILQ_INSERT_TAIL(&b->idle, s, idle);
+	session_own(&b->owners, s, 0);
+	broker_session_idle(b, s);
 	b->sessions_count++;
 	return s;
+}
+
+void broker_session_idle(struct broker *b, struct session *s)
+{
+	TAILQ_INSERT_TAIL(&b->idle, s, idle);
+	session_is_idle(s);
+}
+
+void broker_session_busy(struct broker *b, struct session *s)
+{
+	TAILQ_REMOVE(&b->idle, s, idle);
+	session_is_busy(s);
 }
 
 void broker_session_remove(struct broker *b, struct session *s)
@@ -386,7 +399,8 @@ void broker_session_remove(struct broker *b, struct session *s)
 	if (s->conn)
 		s->conn->session = NULL;
 	else
-		TAILQ_REMOVE(&b->idle, s, idle);
+		broker_session_busy(b, s);
+	session_disown(&b->owners, s);
 	session_free(s);
 }
 
@@ -395,7 +409,8 @@ void broker_attach(struct broker *b, struct conn *c, struct session *s)
 	if (s->conn)
 		s->conn->session = NULL;
 	else
-		TAILQ_REMOVE(&b->idle, s, idle);
+		broker_session_busy(b, s);
+	session_own(&b->owners, s, c->owner);
 	s->conn = c;
 	s->stamp = 0;
 	s->extended_stamp = 0;
@@ -442,6 +457,13 @@ static void stop_waiting(struct conn *c)
 	c->waits_in = NULL;
 }
 
+void broker_owner(struct broker *b, uint64_t conn, uint64_t owner)
+{
+	struct conn *c = broker_conn(b, conn);
+	if (c)
+		c->owner = owner;
+}
+
 void broker_disconnect(struct broker *b, uint64_t id)
 {
 	struct conn *c = broker_conn(b, id);
@@ -455,7 +477,7 @@ void broker_disconnect(struct broker *b, uint64_t id)
 	if (c->session) {
 		c->session->conn = NULL;
 		c->session->idle_since_ms = b->lease_now.ms;
-		TAILQ_INSERT_TAIL(&b->idle, c->session, idle);
+		broker_session_idle(b, c->session);
 	}
 	RB_REMOVE(conn_tree, &b->conns, c);
 	recent_drop(&b->recent_conns, id);

@@ -89,7 +89,8 @@ static struct session *session_of(struct broker *b, uint64_t id)
 		s = session_new(id);
 		RB_INSERT(session_tree, &b->sessions, s);
 		b->sessions_count++;
-		TAILQ_INSERT_TAIL(&b->idle, s, idle);
+		session_own(&b->owners, s, 0);
+		broker_session_idle(b, s);
 	}
 	s->durable = true;
 	return s;

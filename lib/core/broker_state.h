@@ -78,6 +78,7 @@ struct conn {
 	struct waiting_list *waits_in; /* NULL: it does not wait */
 	size_t wants;		       /* so many bytes */
 	uint64_t id;
+	uint64_t owner;
 	struct session *session;
 	TAILQ_HEAD(, subscription) subs;
 	uint32_t subs_count;
@@ -152,6 +153,7 @@ struct broker {
 	uint32_t sessions_count;
 	uint32_t session_counter;
 	struct session_list idle;
+	struct owner_tree owners;
 	struct session_list closing;
 	uint32_t closing_count;
 	struct conn_tree conns;
@@ -226,6 +228,9 @@ void broker_roomy(struct broker *b, struct queue *q);
 void broker_end_waiting(struct broker *b, struct queue *q);
 /* A session with this id, or (0) with a new one; NULL: there are too many. */
 struct session *broker_session_new(struct broker *b, uint64_t id);
+/* No connection is for the session, or one is again. */
+void broker_session_idle(struct broker *b, struct session *s);
+void broker_session_busy(struct broker *b, struct session *s);
 void broker_attach(struct broker *b, struct conn *c, struct session *s);
 /* The host is to close the connection behind what it was sent. */
 void broker_close(struct broker *b, struct conn *c);

@@ -7,6 +7,12 @@ static int session_compare(const struct session *a, const struct session *b)
 	return a->id < b->id ? -1 : a->id > b->id;
 }
 
+static int owner_compare(const struct owner *a, const struct owner *b)
+{
+	return a->id < b->id ? -1 : a->id > b->id;
+}
+
+RB_GENERATE(owner_tree, owner, by_id, owner_compare)
 RB_GENERATE(session_tree, session, by_id, session_compare)
 
 struct session *session_new(uint64_t id)
@@ -33,6 +39,51 @@ struct session *session_find(struct session_tree *tree, uint64_t id)
 {
 	struct session key = {.id = id};
 	return RB_FIND(session_tree, tree, &key);
+}
+
+void session_is_idle(struct session *s)
+{
+	TAILQ_INSERT_TAIL(&s->owner->idle, s, of_owner);
+	s->owner->idle_count++;
+}
+
+void session_is_busy(struct session *s)
+{
+	TAILQ_REMOVE(&s->owner->idle, s, of_owner);
+	s->owner->idle_count--;
+}
+
+void session_disown(struct owner_tree *owners, struct session *s)
+{
+	struct owner *o = s->owner;
+	s->owner = NULL;
+	if (!o || --o->sessions > 0)
+		return;
+	RB_REMOVE(owner_tree, owners, o);
+	free(o);
+}
+
+void session_own(struct owner_tree *owners, struct session *s, uint64_t owner)
+{
+	struct owner key = {.id = owner}, *o = RB_FIND(owner_tree, owners, &key);
+	if (!o) {
+		o = memory_new(sizeof(*o));
+		o->id = owner;
+		TAILQ_INIT(&o->idle);
+		RB_INSERT(owner_tree, owners, o);
+	}
+	o->sessions++;
+	session_disown(owners, s);
+	s->owner = o;
+}
+
+struct session *session_of_the_most(struct owner_tree *owners)
+{
+	struct owner *o, *most = NULL;
+	RB_FOREACH (o, owner_tree, owners)
+		if (!most || o->idle_count > most->idle_count)
+			most = o;
+	return most ? TAILQ_FIRST(&most->idle) : NULL;
 }
 
 void session_holds(struct session *s, struct range *r)

@@ -27,9 +27,23 @@ struct answer {
 };
 TAILQ_HEAD(answer_list, answer);
 
+TAILQ_HEAD(session_list, session);
+
+/* A user (of a machine), whose sessions count together: see broker_owner(). */
+struct owner {
+	RB_ENTRY(owner) by_id;
+	uint64_t id;
+	uint32_t sessions;
+	uint32_t idle_count;
+	struct session_list idle; /* the one that has been so longest first */
+};
+RB_HEAD(owner_tree, owner);
+
 struct session {
 	RB_ENTRY(session) by_id;
 	TAILQ_ENTRY(session) idle;    /* while no connection is here */
+	TAILQ_ENTRY(session) of_owner; /* the same, of its owner's */
+	struct owner *owner;	       /* NULL: nobody's */
 	TAILQ_ENTRY(session) closing; /* while is_closing */
 	uint64_t id;
 	uint64_t last;		/* highest number taken */
@@ -48,13 +62,24 @@ struct session {
 };
 
 RB_HEAD(session_tree, session);
-TAILQ_HEAD(session_list, session);
 
 struct session *session_new(uint64_t id);
 /* Frees it; what it held stays leased, with no holder. */
 void session_free(struct session *s);
 
 struct session *session_find(struct session_tree *tree, uint64_t id);
+
+/*
+ * The session, which is not idle, is this owner's from now on; owners exist as long as they
+ * have sessions.  session_disown(): nobody's.
+ */
+void session_own(struct owner_tree *owners, struct session *s, uint64_t owner);
+void session_disown(struct owner_tree *owners, struct session *s);
+/* No connection is for it any more, or one is again.  It has an owner. */
+void session_is_idle(struct session *s);
+void session_is_busy(struct session *s);
+/* Of the owner with most idle sessions, the one that has been idle longest; or NULL. */
+struct session *session_of_the_most(struct owner_tree *owners);
 
 /* The range is leased to it, or not any more. */
 void session_holds(struct session *s, struct range *r);
@@ -72,6 +97,7 @@ void session_taken(
 void session_answered(struct session *s, uint64_t n);
 const struct answer *session_answer(const struct session *s, uint64_t n);
 
+RB_PROTOTYPE(owner_tree, owner, by_id, owner_compare)
 RB_PROTOTYPE(session_tree, session, by_id, session_compare)
 
 #endif

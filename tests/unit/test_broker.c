@@ -1119,6 +1119,25 @@ static void idle_is_told_to_whom_it_concerns(void **state)
 	assert_int_equal(empty.leased + empty.delayed, 0);
 }
 
+/* A client that comes and goes for ever makes the daemon forget its own sessions, not others'. */
+static void sessions_give_way_to_those_of_their_own_owner(void **state)
+{
+	(void)state;
+	uint64_t first = hello(1, 0, 0);
+	broker_disconnect(w.broker, 1);
+	for (uint32_t i = 0; i < SESSIONS_MAX + 10; i++) {
+		begin();
+		broker_connect(w.broker, 2);
+		broker_owner(w.broker, 2, 2000);
+		INPUT(2, hello, WIRE_MAGIC, WIRE_VERSION, 0, 0);
+		broker_disconnect(w.broker, 2);
+		if (i % 1000 == 0)
+			run();
+	}
+	run();
+	assert_int_equal(hello(3, first, 0), first);
+}
+
 static void expect_full(uint64_t conn)
 {
 	EXPECT(conn, FAILED, failed, m);
@@ -1505,6 +1524,7 @@ int main(void)
 	    TEST(a_small_backlog_is_divided_among_those_who_wait),
 	    TEST(one_receiver_is_given_whole_batches),
 	    TEST(idle_is_told_to_whom_it_concerns),
+	    TEST(sessions_give_way_to_those_of_their_own_owner),
 	    TEST(room_is_told_to_those_that_it_is_for),
 	    TEST(a_checkpoint_makes_holes_and_recovery_finds_the_same_state),
 	    TEST(moved_messages_keep_their_bodies_and_numbers),
