@@ -84,15 +84,15 @@ void broker_free(struct broker *b)
 	struct pending *p;
 	if (!b)
 		return;
-	while ((c = RB_ROOT(&b->conns)))
-		broker_disconnect(b, c->id);
-	while ((s = RB_ROOT(&b->sessions)))
-		broker_session_remove(b, s);
 	while ((p = TAILQ_FIRST(&b->pendings))) {
 		TAILQ_REMOVE(&b->pendings, p, link);
 		free(p->large);
 		free(p);
 	}
+	while ((c = RB_ROOT(&b->conns)))
+		broker_disconnect(b, c->id);
+	while ((s = RB_ROOT(&b->sessions)))
+		broker_session_remove(b, s);
 	while ((q = RB_ROOT(&b->queues_by_id))) {
 		RB_REMOVE(queue_id_tree, &b->queues_by_id, q);
 		queue_free(q);
@@ -335,7 +335,7 @@ void broker_release_newest(struct broker *b)
 
 /* ---- sessions and connections ---- */
 
-static void drop_chunks(struct broker *b, uint64_t session)
+void broker_drop_chunks(struct broker *b, uint64_t session)
 {
 	struct pending *p, *next;
 	for (p = TAILQ_FIRST(&b->pendings); p; p = next) {
@@ -348,7 +348,7 @@ static void drop_chunks(struct broker *b, uint64_t session)
 
 static void forget(struct broker *b, struct session *s)
 {
-	drop_chunks(b, s->id);
+	broker_drop_chunks(b, s->id);
 	if (s->durable)
 		broker_emit_session_forget(b, &(struct event_session_forget){s->id});
 	else
@@ -475,6 +475,8 @@ void broker_disconnect(struct broker *b, uint64_t id)
 	conn_drop_handouts(c);
 	stop_waiting(c);
 	if (c->session) {
+		/* A client that comes back begins again with the first piece. */
+		broker_drop_chunks(b, c->session->id);
 		c->session->conn = NULL;
 		c->session->idle_since_ms = b->lease_now.ms;
 		broker_session_idle(b, c->session);
@@ -506,7 +508,7 @@ static void close_sessions(struct broker *b)
 	if (!b->open && b->closing_count < CLOSING_MAX && !b->ckpt.wanted)
 		return;
 	while ((s = TAILQ_FIRST(&b->closing))) {
-		drop_chunks(b, s->id);
+		broker_drop_chunks(b, s->id);
 		broker_emit_session_close(b, &(struct event_session_close){s->id});
 	}
 }

@@ -336,10 +336,19 @@ static void on_list(struct broker *b, struct conn *c, const struct wire_list *m)
 
 /* ---- sending ---- */
 
+/* Bytes of large messages on their way into q.  One's own is not in its own way. */
+static uint64_t unfinished_of_others(
+    const struct broker *b, const struct conn *c, const struct queue *q)
+{
+	const struct pending *own =
+	    q->unfinished_bytes > 0 ? broker_unfinished(b, q, c->session->id) : NULL;
+	return q->unfinished_bytes - (own ? own->bytes : 0);
+}
+
 /* Whether q takes more and the journal has room for so many bytes; if not, c waits for it. */
 static bool has_room(struct broker *b, struct conn *c, struct queue *q, size_t len)
 {
-	bool full = q && queue_is_full(q);
+	bool full = q && queue_room(q) <= unfinished_of_others(b, c, q);
 	if (!full && len + FRAME_SMALL <= broker_room_left(b))
 		return true;
 	broker_wait(b, c, full ? q : NULL, len + FRAME_SMALL);
@@ -434,6 +443,8 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 			    b, &(struct event_chunks_dropped){p->queue->id, id});
 		return;
 	}
+	if (m->part == 0)
+		broker_drop_chunks(b, id);
 	uint64_t bytes = (m->part > 0 ? p->bytes : 0) + m->data.len;
 	if (bytes > q->settings.max_message || m->part + 1 >= CHUNKS_MAX) {
 		broker_emit_chunks_dropped(b, &(struct event_chunks_dropped){q->id, id});

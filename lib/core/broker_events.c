@@ -162,6 +162,8 @@ static enum rmq_error apply_set(
 static void drop_pending(struct broker *b, struct pending *p)
 {
 	TAILQ_REMOVE(&b->pendings, p, link);
+	p->queue->unfinished_bytes -= p->bytes;
+	broker_roomy(b, p->queue);
 	for (uint32_t i = 0; i < p->large->parts; i++)
 		ledger_drop(&b->ledger, p->large->part[i].record, 1, 0);
 	free(p->large);
@@ -271,6 +273,7 @@ static enum rmq_error apply_chunk(
 	p->large->part[e->part].offset = at->offset;
 	p->large->parts++;
 	p->bytes += (uint32_t)e->data.len;
+	q->unfinished_bytes += e->data.len;
 	at->record->chunk = true;
 	q->newest_n = at->record->n;
 	ledger_add(&b->ledger, at->record, 1, 0);
@@ -804,6 +807,7 @@ static enum rmq_error apply_part_pending(
 	struct pending *p = memory_new(sizeof(*p));
 	*p = (struct pending){
 	    .queue = q, .session = e->session, .n = e->n, .bytes = e->bytes, .large = large};
+	q->unfinished_bytes += e->bytes;
 	for (uint32_t i = 0; i < large->parts; i++)
 		ledger_add(&b->ledger, large->part[i].record, 1, 0);
 	TAILQ_INSERT_TAIL(&b->pendings, p, link);

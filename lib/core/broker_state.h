@@ -234,6 +234,8 @@ void broker_session_busy(struct broker *b, struct session *s);
 void broker_attach(struct broker *b, struct conn *c, struct session *s);
 /* The host is to close the connection behind what it was sent. */
 void broker_close(struct broker *b, struct conn *c);
+/* Drops what has come of a session's large message. */
+void broker_drop_chunks(struct broker *b, uint64_t session);
 /* The unfinished large message of a session in a queue, or NULL. */
 struct pending *broker_unfinished(
     const struct broker *b, const struct queue *q, uint64_t session);

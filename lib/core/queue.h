@@ -142,6 +142,7 @@ struct queue {
 	uint64_t newest_n; /* number of the newest APPEND that holds bodies of its messages */
 	uint64_t live[5]; /* messages by STATE_* */
 	uint64_t bytes;	  /* of live messages, about */
+	uint64_t unfinished_bytes; /* of large messages that have not come as a whole */
 	struct queue_settings settings;
 	struct queue_counts counts;
 	char name[];

@@ -1176,6 +1176,40 @@ static void room_is_told_to_those_that_it_is_for(void **state)
 	expect_nothing(1);
 }
 
+/* They count against the queue's limit, are one for each session, and go with their connection. */
+static void unfinished_messages_take_room_and_are_dropped(void **state)
+{
+	static uint8_t piece[1000];
+	struct slice q = slice_str("q"), data = slice_of(piece, sizeof(piece));
+	(void)state;
+	hello(1, 0, 0);
+	hello(2, 0, 0);
+	INPUT(2, queue_create, 1, 0, SETTING_MAX_BYTES, q, 0, 0, 0, 0, 500, 0, slice_str(""),
+	    NO_TAGS);
+	for (uint32_t part = 0; part < 3; part++)
+		INPUT(1, send, 1, 0, SEND_CHUNK | SEND_MORE, part, q, NO_TAGS, data);
+	send_lines(2, 2, "q", 1);
+	run();
+	expect_nothing(1);
+	expect(2, WIRE_TYPE_DONE);
+	expect_full(2);
+	/* Its first piece in another queue ends what it began in this one. */
+	INPUT(1, send, 1, 0, SEND_CHUNK | SEND_MORE, 0, slice_str("r"), NO_TAGS, data);
+	run();
+	expect(2, WIRE_TYPE_ROOM);
+	INPUT(1, send, 1, 0, SEND_CHUNK | SEND_MORE, 0, q, NO_TAGS, data);
+	send_lines(2, 2, "q", 1);
+	run();
+	expect_full(2);
+	begin();
+	broker_disconnect(w.broker, 1);
+	run();
+	expect(2, WIRE_TYPE_ROOM);
+	send_lines(2, 2, "q", 1);
+	run();
+	expect(2, WIRE_TYPE_SENT);
+}
+
 static void a_checkpoint_makes_holes_and_recovery_finds_the_same_state(void **state)
 {
 	uint64_t holes = 0, n = 1;
@@ -1525,6 +1559,7 @@ int main(void)
 	    TEST(one_receiver_is_given_whole_batches),
 	    TEST(idle_is_told_to_whom_it_concerns),
 	    TEST(sessions_give_way_to_those_of_their_own_owner),
+	    TEST(unfinished_messages_take_room_and_are_dropped),
 	    TEST(room_is_told_to_those_that_it_is_for),
 	    TEST(a_checkpoint_makes_holes_and_recovery_finds_the_same_state),
 	    TEST(moved_messages_keep_their_bodies_and_numbers),
