@@ -107,6 +107,15 @@ static enum rmq_error take_end(int option, struct recv_options *o, struct reason
 	return RMQ_E_NOTHING;
 }
 
+static enum rmq_error take_format(
+    struct recv_options *o, enum format format, struct reason *why)
+{
+	if (o->format != FORMAT_LINES && o->format != format)
+		return reason_set(why, RMQ_E_USAGE, "-j, -o and --raw: only one of them");
+	o->format = format;
+	return RMQ_E_OK;
+}
+
 static enum rmq_error take_option(void *arg, int option, struct reason *why)
 {
 	struct recv_options *o = arg;
@@ -121,9 +130,9 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 		o->lease_ms = (uint32_t)n;
 		return RMQ_E_OK;
 	case OPT_PREFETCH:
-		if (!units_count(optarg, 0, GRANT_MESSAGES_MAX * 16u, &n))
-			return bad_value(why, "--prefetch", "a number from 0 to 131072");
-		o->prefetch = n > 0 ? (uint32_t)n : 1;
+		if (!units_count(optarg, 1, GRANT_MESSAGES_MAX * 16u, &n))
+			return bad_value(why, "--prefetch", "a number from 1 to 131072");
+		o->prefetch = (uint32_t)n;
 		return RMQ_E_OK;
 	case OPT_NO_CREATE:
 		o->no_create = true;
@@ -135,13 +144,13 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 		o->separator = 0;
 		return RMQ_E_OK;
 	case 'j':
-		o->format = FORMAT_JSON;
-		return RMQ_E_OK;
+		return take_format(o, FORMAT_JSON, why);
 	case OPT_RAW:
-		o->format = FORMAT_RAW;
-		return RMQ_E_OK;
+		return take_format(o, FORMAT_RAW, why);
 	case 'o':
-		o->format = FORMAT_FIELDS;
+		err = take_format(o, FORMAT_FIELDS, why);
+		if (err)
+			return err;
 		if (envelope_fields_parse(&o->fields, optarg))
 			return RMQ_E_OK;
 		return bad_value(
@@ -160,6 +169,8 @@ static enum rmq_error parse(int argc, char **argv, struct recv_options *o, struc
 	o->queue = line.queue;
 	if (!err && line.queue && optind < argc)
 		err = reason_set(why, RMQ_E_USAGE, "'%s': it takes one QUEUE", argv[optind]);
+	if (!err && line.queue && o->format == FORMAT_RAW && o->separator == 0)
+		err = reason_set(why, RMQ_E_USAGE, "-0 and --raw: only one of them");
 	return err;
 }
 
@@ -228,6 +239,8 @@ int main(int argc, char **argv)
 	 */
 	signal(SIGPIPE, SIG_IGN);
 	log_init("rmq-recv", o.common.quiet ? -1 : o.common.verbose);
+	/* A limit of file size is a full disk. */
+	signal(SIGXFSZ, SIG_IGN);
 	enum rmq_error err = settle_defaults(&o, &r.out, &why);
 	if (!err)
 		err = receiver_open(&r, &o, &why);

@@ -73,6 +73,18 @@ size_t outlet_write(struct outlet *o, const void *bytes, size_t len, int *error)
 	return done;
 }
 
+bool outlet_cut(struct outlet *o, size_t len)
+{
+	struct stat st;
+	off_t at = lseek(o->fd, 0, SEEK_CUR), begin = at - (off_t)len;
+
+	if (begin < 0 || fstat(o->fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size != at ||
+	    ftruncate(o->fd, begin) != 0 || lseek(o->fd, begin, SEEK_SET) != begin)
+		return false;
+	o->written -= len;
+	return true;
+}
+
 uint64_t outlet_consumed(const struct outlet *o)
 {
 	int unread = 0;

@@ -32,6 +32,12 @@ int outlet_open(struct outlet *o, int fd);
 /* How many bytes were taken (*error 0), or none: EAGAIN (the reader is slow), EPIPE, …. */
 size_t outlet_write(struct outlet *o, const void *bytes, size_t len, int *error);
 
+/*
+ * Cuts the last `len` bytes that were written off again; false if they stay: it is no regular
+ * file, or what was written is not at its end.
+ */
+bool outlet_cut(struct outlet *o, size_t len);
+
 /* How many of the bytes written were taken out by the reader.  Only of a pipe. */
 uint64_t outlet_consumed(const struct outlet *o);
 

@@ -167,12 +167,29 @@ static void enter(struct receiver *r, enum phase phase)
 		client_unsubscribe(r->io.client, r->sub);
 }
 
-static void output_failed(struct receiver *r, int error)
+/*
+ * The output has failed, perhaps in the middle of a message.  What a file holds of it is taken
+ * away, so that it is whole or absent, or else ended, so that what comes next begins its own
+ * line.  Whether a part stays.
+ */
+static bool leaves_torn(struct receiver *r, const struct segment *s)
+{
+	int error;
+	size_t torn = segment_torn(s);
+	if (torn == 0 || outlet_cut(&r->out, torn))
+		return false;
+	if (r->o->format != FORMAT_RAW)
+		(void)outlet_write(&r->out, &r->o->separator, 1, &error);
+	return true;
+}
+
+static void output_failed(struct receiver *r, int error, bool torn)
 {
 	if (error == EPIPE)
 		r->signal = SIGPIPE;
 	else
-		end_with(r, RMQ_E_IO, "standard output: %s", strerror(error));
+		end_with(r, RMQ_E_IO, "standard output: %s%s", strerror(error),
+		    torn ? "; a part of a message is its end" : "");
 	enter(r, RELEASING);
 }
 
@@ -182,7 +199,7 @@ static bool may_print(const struct receiver *r, const struct segment *s, struct 
 	if (r->phase == RELEASING || r->dead)
 		return false;
 	/* What has begun is ended: half a message is of no use to anyone. */
-	if (segment_torn(s))
+	if (segment_torn(s) > 0)
 		return true;
 	if (r->phase == STOPPING)
 		return false;
@@ -215,12 +232,12 @@ static bool print(
 	if (error == EAGAIN && !r->blocked) {
 		r->blocked = true;
 		r->blocked_since = now;
-	} else if (error && error != EAGAIN) {
-		output_failed(r, error);
 	}
 	if (r->o->ack != ACK_READ)
 		r->kept_up += (s->printed + n == s->size ? s->count : whole) - whole;
 	segments_printed(&r->in_hand, s, n);
+	if (error && error != EAGAIN)
+		output_failed(r, error, leaves_torn(r, s));
 	return all;
 }
 
@@ -603,7 +620,7 @@ static bool reader_lingers(const struct receiver *r, struct mono_time now)
 	uint64_t since =
 	    r->consumed_at.ms > r->phase_at.ms ? r->consumed_at.ms : r->phase_at.ms;
 	const struct segment *head = r->in_hand.head, *printing = r->in_hand.printing;
-	bool torn = printing && segment_torn(printing);
+	bool torn = printing && segment_torn(printing) > 0;
 	bool unread = r->o->ack == ACK_READ && head && head->settled < segment_whole(head);
 	return (torn || unread) && now.ms - since < READER_WAIT_MS;
 }
@@ -698,7 +715,7 @@ static void turn(struct receiver *r)
 	if (p[1].revents & (POLLERR | POLLHUP | POLLNVAL)) {
 		look_at_reader(r);
 		acknowledge(r);
-		output_failed(r, EPIPE);
+		output_failed(r, EPIPE, false);
 	}
 }
 

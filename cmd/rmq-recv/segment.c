@@ -60,10 +60,10 @@ uint32_t segment_whole(const struct segment *s)
 	return s->printed == s->size ? s->count : ends_before(s, s->printed);
 }
 
-bool segment_torn(const struct segment *s)
+size_t segment_torn(const struct segment *s)
 {
 	uint32_t whole = segment_whole(s);
-	return whole < s->count && s->printed > (whole ? s->ends[whole - 1] : 0);
+	return whole < s->count ? s->printed - (whole ? s->ends[whole - 1] : 0) : 0;
 }
 
 static void end_printing(struct segments *l, struct segment *s)
@@ -156,7 +156,7 @@ uint32_t segments_cut(struct segments *l, uint64_t lease, uint64_t first, uint32
 			continue;
 		uint32_t from = first > s->first ? (uint32_t)(first - s->first) : 0;
 		uint32_t to = last < end ? (uint32_t)(last - s->first) : s->count;
-		uint32_t begun = segment_whole(s) + segment_torn(s);
+		uint32_t begun = segment_whole(s) + (segment_torn(s) > 0);
 		uint32_t settled = s->settled;
 		if (from < begun)
 			from = begun;

@@ -42,9 +42,9 @@ bool segment_keep(struct segment *s, const void *bytes) __attribute__((warn_unus
 
 /* How many messages end before byte `consumed` of the stream. */
 uint32_t segment_taken(const struct segment *s, uint64_t consumed);
-/* How many messages are printed to their ends, and whether one is printed in part. */
+/* How many messages are printed to their ends, and how many bytes of one in part. */
 uint32_t segment_whole(const struct segment *s);
-bool segment_torn(const struct segment *s);
+size_t segment_torn(const struct segment *s);
 
 /* So many more bytes were printed.  It is gone if it was settled and is at its end. */
 void segments_printed(struct segments *l, struct segment *s, size_t bytes);

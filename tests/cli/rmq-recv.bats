@@ -324,6 +324,54 @@ settles() {
 	assert_failure 74
 }
 
+# A limit of file size is what a full disk is: a write is cut short, the next one fails.
+@test "rmq-recv: a file on a full disk ends with a whole message, and no torn one is settled" {
+	local format next
+	start_queue q
+	for format in "" -0 -j "-o id,body" --raw "--ack none"; do
+		rmq-send jobs first
+		seq 1 2000 | sed 's/$/ of two thousand/' | rmq-send jobs
+		: >all
+		rmq-recv -1 $format jobs >all
+		run bash -c "ulimit -f 1; exec rmq-recv --drain $format jobs >>all"
+		assert_failure 74
+		assert_output "rmq-recv: jobs: standard output: File too large"
+		[ "$(stat -c %s all)" -le 1024 ] && [ -s all ]
+		rmq-recv --drain $format jobs >>all
+		case $format in
+		--raw) run grep -o '[0-9]* of two thousand' all ;;
+		-j) run jq -r .body all ;;
+		-0) run tr '\0' '\n' <all ;;
+		*) run cut -f 2 all ;;
+		esac
+		# What was settled before it was printed cannot be given back.
+		[ "$format" = "--ack none" ] || [ "$(grep -c 'of two thousand$' <<<"$output")" = 2000 ]
+		! grep -v '^first$\|^[0-9]* of two thousand$' <<<"$output"
+		rmq-queue purge jobs
+	done
+}
+
+@test "rmq-recv: what was written behind it stays when the disk is full; the torn line is ended" {
+	start_queue q
+	printf 'x%.0s' {1..5000} | rmq-send jobs
+	printf 'y%.0s' {1..1500} >all
+	# Not at the file's end: nothing is cut off.
+	run bash -c 'ulimit -f 1; exec rmq-recv -1 jobs 1<>all'
+	assert_failure 74
+	assert_output --partial "a part of a message is its end"
+	[ "$(stat -c %s all)" = 1500 ]
+	run rmq-queue show jobs ready failed
+	assert_output $'1\n0'
+}
+
+@test "rmq-recv: options that exclude each other, and --prefetch 0, are 64" {
+	local options
+	for options in "--raw -j" "-j -o body" "-o body --raw" "-0 --raw" "--prefetch 0"; do
+		run rmq-recv $options jobs
+		assert_failure 64
+	done
+}
+
 @test "rmq-recv: no daemon is 69 after the time-out, with an end" {
 	run timeout 10 rmq-recv -S unix:none --timeout 300ms jobs
 	assert_failure 69
