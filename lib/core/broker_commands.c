@@ -452,7 +452,7 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 		fail(b, c, m->n, RMQ_E_TOO_LARGE, 0);
 		return;
 	}
-	broker_emit_chunk(b, &(struct event_chunk){q->id, id, m->n, m->part, m->data});
+	broker_emit_chunk(b, &(struct event_chunk){q->id, id, m->n, m->part, NO_TAGS, m->data});
 	if (!last)
 		return;
 	broker_emit_send_chunked(b, &(struct event_send_chunked){q->id, id, m->n, q->next_seq,

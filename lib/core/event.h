@@ -32,7 +32,8 @@
 #define EVENT_SEND(F) \
 	F(u32, queue) F(u64, session) F(u64, n) F(u64, first_seq) F(tags, tags) F(rest, batch)
 /* Piece `part` of large message n of a session; part 0 forgets an unfinished one. */
-#define EVENT_CHUNK(F) F(u32, queue) F(u64, session) F(u64, n) F(u32, part) F(rest, data)
+#define EVENT_CHUNK(F) \
+	F(u32, queue) F(u64, session) F(u64, n) F(u32, part) F(tags, tags) F(rest, data)
 /* The pieces of (session, n) are message seq. */
 #define EVENT_SEND_CHUNKED(F) \
 	F(u32, queue) F(u64, session) F(u64, n) F(u64, seq) F(u32, parts) F(u32, bytes) \
@@ -221,7 +222,7 @@ void event_seek(struct event_iter *it, uint16_t offset);
 const char *event_name(unsigned type);
 
 /* Tagged fields that events know (tags.h): event, tag, name of the field. */
-#define EVENT_TAGS(X)
+#define EVENT_TAGS(X) /* none; those that are kept for later: "Lanes" in rmq-internals(7) */
 
 /* The name of a tag that events of this type know, NULL: they do not. */
 const char *event_tag_name(unsigned type, unsigned tag);

@@ -139,7 +139,7 @@ static void seed_chunk(fuzz_add *add)
 	put_u64(&w, EVENTS_HEADER_SIZE | 1ull << 48);
 	put_u64(&w, 1000);
 	put_u64(&w, 2000);
-	event_put_chunk(&w, &(struct event_chunk){1, 7, 1, 0, slice_str("a piece")});
+	event_put_chunk(&w, &(struct event_chunk){1, 7, 1, 0, NO_TAGS, slice_str("a piece")});
 	add(seed, w.len);
 }
 

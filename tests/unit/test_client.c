@@ -73,6 +73,8 @@ static void on_deliver(void *arg, const struct client_delivery *d)
 		struct slice body = client_body(d, i);
 		tell("%d:%d=%.*s; ", (int)(d->first_seq + i), (int)d->lease,
 		    body.len < 20 ? (int)body.len : 20, (const char *)body.data);
+		if (client_attribute(d, ATTRIBUTE_REPLY_TOPIC, i, &body))
+			tell("to %.*s; ", (int)body.len, (const char *)body.data);
 	}
 }
 
@@ -795,6 +797,29 @@ static void a_new_connection_confirms_what_is_held_and_repeats_nothing(void **st
 	assert_false(client_vouches(client, 7, 2, NOW(1700)));
 }
 
+static void attributes_are_those_of_the_message_also_in_a_part_of_a_frame(void **state)
+{
+	/* Reply topics: "t" of message 1 and "u" of message 2 of the frame. */
+	static const uint8_t list[] = {1, 0, 14, 0, 3, 128, 10, 0, 1, 0, 1, 0, 't', 2, 0, 1, 0, 'u'};
+	static const uint8_t wrong[] = {1, 0, 9, 0, 3, 128, 5, 0, 1, 0, 1, 0, 't'};
+	static const uint8_t bodies[] = {2, 0, 4, 0, 6, 0, 'a', '\n', 'b', '\n', 'c', '\n'};
+	struct slice tags = slice_of(list, sizeof(list));
+	struct slice data = slice_of(bodies, sizeof(bodies));
+	(void)state;
+	subscribe(100, 10);
+	delivery(200, 7, 1, 100, "ab");
+	story[0] = 0;
+	/* Messages 1 and 2 are held already: only the third one is new. */
+	DAEMON(300, deliver, 0, 7, 1, 1, 0, 0, 0, {0}, 0, 3, tags, data);
+	assert_story("3:7=c; to u; ");
+	DAEMON(300, deliver, 0, 8, 11, 1, 0, 0, 100, {0}, 0, 3, tags, data);
+	assert_story("11:8=a; 12:8=b; to t; 13:8=c; to u; ");
+	/* A list that names a message which is not in the frame. */
+	DAEMON(300, deliver, 0, 9, 21, 1, 0, 0, 100, {0}, 0, 1, slice_of(wrong, sizeof(wrong)),
+	    slice_of("\2\0a\n", 4));
+	assert_story("fatal 22; ");
+}
+
 static void what_the_daemon_does_not_name_again_has_ended(void **state)
 {
 	(void)state;
@@ -923,6 +948,7 @@ int main(void)
 	    T(a_lease_is_vouched_for_from_its_stamp_for_its_length),
 	    T(extend_is_sent_every_third_of_a_lease_while_something_is_held),
 	    T(a_new_connection_confirms_what_is_held_and_repeats_nothing),
+	    T(attributes_are_those_of_the_message_also_in_a_part_of_a_frame),
 	    T(what_the_daemon_does_not_name_again_has_ended),
 	    T(a_lease_ends_when_the_daemon_says_so), T(large_messages_come_together),
 	    T(unsubscribing_without_a_connection_ends_at_once),

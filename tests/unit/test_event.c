@@ -185,7 +185,7 @@ static void a_chunk_is_found_at_its_offset_and_nothing_else_is_one(void **state)
 	begin(1, 1);
 	uint16_t send = put_send(1, "abc");
 	uint16_t chunk = (uint16_t)w.len;
-	struct event_chunk m = {1, 1, 1, 0, slice_str("piece")};
+	struct event_chunk m = {1, 1, 1, 0, NO_TAGS, slice_str("piece")};
 	event_put_chunk(&w, &m);
 	assert_int_equal(event_chunk_data(done(), chunk, &data), RMQ_E_OK);
 	assert_true(slice_eq(data, slice_str("piece")));

@@ -117,6 +117,33 @@ static void strings_are_json_whatever_is_in_them(void **state)
 	}
 }
 
+static void headers_are_an_object_of_json(void **state)
+{
+	static const uint8_t pairs[] = {1, 'a', 2, 0, 'x', '"', 5, 't', 'r', 'a', 'c', 'e', 0, 0};
+	static const char json[] = "\"headers\":{\"a\":\"x\\\"\",\"trace\":\"\"},";
+	struct envelope_fields f;
+	struct envelope e = {.queue = slice_str("q"),
+	    .seq = 3,
+	    .headers = slice_of(pairs, sizeof(pairs)),
+	    .body = slice_str("x")};
+	struct text t = {0};
+	(void)state;
+	assert_true(envelope_fields_parse(&f, "headers,body"));
+	envelope_put_fields(&t, &e, &f);
+	text_put_char(&t, 0);
+	assert_string_equal(t.data, "{\"a\":\"x\\\"\",\"trace\":\"\"}\tx");
+	t.len = 0;
+	envelope_put_json(&t, &e);
+	text_put_char(&t, 0);
+	assert_non_null(strstr(t.data, json));
+	e.headers.len = 0;
+	t.len = 0;
+	envelope_put_json(&t, &e);
+	text_put_char(&t, 0);
+	assert_non_null(strstr(t.data, "\"headers\":{},"));
+	text_deinit(&t);
+}
+
 static void a_list_of_fields_has_the_body_last(void **state)
 {
 	struct envelope_fields f;
@@ -145,6 +172,7 @@ int main(void)
 	    cmocka_unit_test(sizes_count_in_1024s), cmocka_unit_test(times_are_printed_in_utc),
 	    cmocka_unit_test(receipts_are_read_as_they_are_printed),
 	    cmocka_unit_test(strings_are_json_whatever_is_in_them),
+	    cmocka_unit_test(headers_are_an_object_of_json),
 	    cmocka_unit_test(a_list_of_fields_has_the_body_last)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
