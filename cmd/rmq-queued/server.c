@@ -22,6 +22,7 @@ static_assert(CONNS_MAX <= 1u << SLOT_BITS, "a slot's number fits into a connect
 #define MOVE_TURN_BYTES	    (64u << 10)
 
 #define ACCEPT_RETRY_MS 1000
+#define SILENT_MS	1000 /* a connection without HELLO for so long gives way to another */
 #define FAREWELL_MS	1000
 
 /* ---- the broker's host ---- */
@@ -347,9 +348,31 @@ static bool is_full(void *arg)
 	return s->full;
 }
 
+/*
+ * Ends the connection that has said no HELLO for longest, if that is long enough that its
+ * client does not mean to.
+ */
+static bool end_silent(struct server *s)
+{
+	struct conn *c = conn_list_first(&s->deadlines);
+	while (c && c->greeted)
+		c = TAILQ_NEXT(c, entry[CONN_DEADLINES]);
+	if (!c || c->deadline_ms > s->now.ms + CONN_PATIENCE_MS - SILENT_MS)
+		return false;
+	conn_end(c);
+	return true;
+}
+
 static void on_retry(uv_timer_t *timer)
 {
 	struct server *s = timer->data;
+	if (s->conns_count == s->conns_max) {
+		server_turn(s);
+		/* The end of one comes here again. */
+		if (!end_silent(s))
+			uv_timer_start(&s->retry, on_retry, ACCEPT_RETRY_MS, 0);
+		return;
+	}
 	s->full = false;
 	if (s->phase == PHASE_SERVE)
 		listener_resume(&s->listener);
@@ -397,8 +420,10 @@ static void on_accept(void *arg, int fd)
 	s->conns[slot] = c;
 	broker_connect(s->broker, id);
 	broker_owner(s->broker, id, peer_user(fd));
-	if (++s->conns_count == s->conns_max)
-		stop_accepting(s, "limit reached");
+	if (++s->conns_count < s->conns_max || end_silent(s))
+		return;
+	stop_accepting(s, "limit reached");
+	uv_timer_start(&s->retry, on_retry, ACCEPT_RETRY_MS, 0);
 }
 
 void server_forget(struct server *s, struct conn *c)

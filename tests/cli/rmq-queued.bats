@@ -480,19 +480,35 @@ has_children() {
 	ulimit -n 100
 	start_queue q
 	mkfifo hold
-	"$RAWCLIENT" q.sock more 30 print held wait <hold >idle &
-	local holder=$!
-	STARTED+=($holder)
+	local i holders=()
+	for i in {1..20}; do
+		"$RAWCLIENT" q.sock hello 0 expect WELCOME wait <hold >>idle &
+		holders+=($!)
+		STARTED+=($!)
+	done
 	exec 8>hold
 	wait_until 20 logged "no more are accepted"
 	"$RAWCLIENT" q.sock hello 0 expect WELCOME >late 8>&- &
 	local late=$!
 	STARTED+=($late)
 	exec 8>&-
-	wait "$holder"
+	wait "${holders[@]}"
 	wait "$late"
 	# Said when it becomes full, which those that wait can make it once more; not for each.
 	[ "$(grep -c "no more are accepted" q.log)" -le 2 ]
+}
+
+@test "rmq-queued: connections that say nothing give way to others" {
+	ulimit -n 100
+	start_queue q
+	mkfifo hold
+	"$RAWCLIENT" q.sock more 30 print held wait <hold >idle &
+	STARTED+=($!)
+	exec 8>hold
+	wait_until 20 logged held idle
+	run hello
+	assert_success
+	exec 8>&-
 }
 
 @test "rmq-queued: a client that never reads is not read from, and others are served" {
