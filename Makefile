@@ -4,9 +4,11 @@ MODE ?= release
 PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
 MANDIR ?= $(PREFIX)/share/man
-UNITDIR ?= $(PREFIX)/lib/systemd/system
-SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
-TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+# Where systemd looks: below other prefixes it does not.
+SYSTEMD := $(if $(filter /usr /usr/local,$(PREFIX)),$(PREFIX)/lib,/etc)
+UNITDIR ?= $(SYSTEMD)/systemd/system
+SYSUSERSDIR ?= $(SYSTEMD)/sysusers.d
+TMPFILESDIR ?= $(SYSTEMD)/tmpfiles.d
 PKG_CONFIG ?= pkg-config
 INSTALL ?= install
 NM ?= nm
@@ -24,7 +26,7 @@ MODE_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fr
 MODE_tsan := -fsanitize=thread
 MODE_cov := --coverage -O0
 MODE_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-FLAGS := -std=c11 -D_GNU_SOURCE -DRMQ_VERSION='"$(VERSION)"' -iquote lib $(WARN) $(WERROR) \
+FLAGS := -std=c11 -D_GNU_SOURCE -DRMQ_VERSION='"$(VERSION)"' -iquote lib $(WARN) \
 	-fno-strict-aliasing -fstack-protector-strong -fPIE $(MODE_$(MODE)) \
 	$(shell $(PKG_CONFIG) --cflags $(PACKAGES))
 LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES))
@@ -49,9 +51,18 @@ all: $(BINS)
 fuzzers: $(FUZZERS)
 tests: all $(B)/librmq.a $(UNITS) $(HELPERS) $(SIM) $(SIM_RAFT) $(SIM_CLUSTER) $(CRASHES) fuzzers
 
-$(B)/%.o: %.c
+# What all objects are made with; written anew, and they too, when it changes.
+COMPILED := $(strip $(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) $(LDFLAGS))
+ifneq ($(COMPILED),$(strip $(file <$(B)/flags)))
+$(B)/flags: FORCE
+endif
+$(B)/flags:
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) -MMD -MP -c -o $@ $<
+	@printf '%s\n' '$(subst ','\'',$(COMPILED))' >$@
+
+$(B)/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) $(WERROR) -MMD -MP -c -o $@ $<
 
 $(B)/librmq.a: $(call obj,$(CORE) $(SYS))
 	@rm -f $@
@@ -69,9 +80,9 @@ $(B)/unit/%: $(B)/tests/unit/%.o $(B)/librmq.a
 	$(LINK) -o $@ $^ -lcmocka $(LIBS)
 
 # The simulator has its own copy of the core, with the known-bad variants in it.
-$(B)/variants/%.o: %.c
+$(B)/variants/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) -DRMQ_VARIANTS -MMD -MP -c -o $@ $<
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) $(WERROR) -DRMQ_VARIANTS -MMD -MP -c -o $@ $<
 
 $(B)/sim: $(patsubst %.c,$(B)/variants/%.o,$(wildcard tests/sim/*.c) $(CORE))
 	$(LINK) -o $@ $^ $(LIBS)
@@ -131,29 +142,34 @@ format:
 	clang-format -i $$(find cmd lib tests -name '*.[ch]')
 
 install: all
-	$(INSTALL) -d $(DESTDIR)$(BINDIR)
-	$(if $(BINS),$(INSTALL) -m 755 $(BINS) $(DESTDIR)$(BINDIR))
+	$(INSTALL) -d '$(DESTDIR)$(BINDIR)'
+	$(if $(BINS),$(INSTALL) -m 755 $(BINS) '$(DESTDIR)$(BINDIR)')
 	for page in $(MAN); do \
-		dir=$(DESTDIR)$(MANDIR)/man$${page##*.} && $(INSTALL) -d $$dir && \
-		$(INSTALL) -m 644 $$page $$dir || exit 1; done
+		dir='$(DESTDIR)$(MANDIR)'/man$${page##*.} && $(INSTALL) -d "$$dir" && \
+		$(INSTALL) -m 644 $$page "$$dir" || exit 1; done
 
+# A unit names its program by its path: systemd has a search path of its own.
+UNITS_ALL := $(wildcard contrib/systemd/*.service contrib/systemd/*.socket)
 install-systemd:
-	$(INSTALL) -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSUSERSDIR) $(DESTDIR)$(TMPFILESDIR)
-	$(INSTALL) -m 644 contrib/systemd/*.service contrib/systemd/*.socket $(DESTDIR)$(UNITDIR)
-	$(INSTALL) -m 644 contrib/systemd/rmq.sysusers $(DESTDIR)$(SYSUSERSDIR)/rmq.conf
-	$(INSTALL) -m 644 contrib/systemd/rmq.tmpfiles $(DESTDIR)$(TMPFILESDIR)/rmq.conf
+	$(INSTALL) -d '$(DESTDIR)$(UNITDIR)' '$(DESTDIR)$(SYSUSERSDIR)' '$(DESTDIR)$(TMPFILESDIR)'
+	for unit in $(UNITS_ALL); do \
+		to='$(DESTDIR)$(UNITDIR)'/$${unit##*/} && $(INSTALL) -m 644 $$unit "$$to" && \
+		sed 's|^ExecStart=rmq-|ExecStart=$(BINDIR)/rmq-|' $$unit >"$$to" || exit 1; done
+	$(INSTALL) -m 644 contrib/systemd/rmq.sysusers '$(DESTDIR)$(SYSUSERSDIR)/rmq.conf'
+	$(INSTALL) -m 644 contrib/systemd/rmq.tmpfiles '$(DESTDIR)$(TMPFILESDIR)/rmq.conf'
 
 uninstall:
-	rm -f $(PROGRAMS:%=$(DESTDIR)$(BINDIR)/%)
-	for page in $(notdir $(MAN)); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page; done
-	rm -f $(patsubst contrib/systemd/%,$(DESTDIR)$(UNITDIR)/%,$(wildcard contrib/systemd/*.service contrib/systemd/*.socket))
-	rm -f $(DESTDIR)$(SYSUSERSDIR)/rmq.conf $(DESTDIR)$(TMPFILESDIR)/rmq.conf
+	for name in $(PROGRAMS); do rm -f '$(DESTDIR)$(BINDIR)'/$$name; done
+	for page in $(notdir $(MAN)); do rm -f '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$$page; done
+	for unit in $(notdir $(UNITS_ALL)); do rm -f '$(DESTDIR)$(UNITDIR)'/$$unit; done
+	rm -f '$(DESTDIR)$(SYSUSERSDIR)/rmq.conf' '$(DESTDIR)$(TMPFILESDIR)/rmq.conf'
 
 clean:
 	rm -rf build
 
 help:
 	@echo 'make [MODE=release|asan|tsan|cov] [CFLAGS=…] [WERROR=-Werror] [TARGET…]'
+	@echo '  B=DIR                what is built goes there: for a source that is read-only (tests want build/MODE)'
 	@echo '  all                  programs, into build/MODE/bin (the default)'
 	@echo '  tests                programs and tests'
 	@echo '  check                every check below, in this MODE (all modes: sh tests/run)'
@@ -169,6 +185,6 @@ help:
 	@echo '  clean                removes build/'
 
 .PHONY: all fuzzers tests check check-pure check-long lint bench bench-cluster fuzz format install \
-	install-systemd uninstall clean help
+	install-systemd uninstall clean help FORCE
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
