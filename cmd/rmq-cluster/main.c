@@ -357,7 +357,8 @@ static const struct commands commands = {"rmq-cluster", command_list,
     sizeof(command_list) / sizeof(command_list[0]), take_option,
     "  -S, --server unix:PATH  the control socket of rmq-clusterd\n"
     "      --timeout DUR       longest time to wait (RMQ_TIMEOUT, 30s)\n"
-    "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n"};
+    "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n",
+    NULL};
 
 static enum rmq_error run(struct program *p)
 {

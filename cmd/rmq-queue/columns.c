@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "core/name.h"
 #include "core/units.h"
 
 enum kind { NAME, COUNT, DURATION, BACKOFF, DEAD_LETTER, LIMIT };
@@ -79,8 +80,9 @@ static enum table_kind put(struct text *out, unsigned column, const void *of)
 		put_duration(out, row->backoff_max_ms);
 		return TABLE_TEXT;
 	case DEAD_LETTER:
-		/* "-" on the wire is none; none given: the queue's own. */
-		if (slice_eq(row->dead_letter, slice_str("-"))) {
+		/* "-" on the wire is none; none given: the queue's own, if it can have one. */
+		if (slice_eq(row->dead_letter, slice_str("-")) ||
+		    (row->dead_letter.len == 0 && name_is_dead(row->queue))) {
 			text_put_str(out, "none");
 		} else if (row->dead_letter.len > 0) {
 			text_put_slice(out, row->dead_letter);

@@ -147,7 +147,7 @@ static void on_show(void *arg, const struct wire_listed *row)
 {
 	struct request *q = arg;
 	struct text out = {0};
-	if (q->words_count == 1 && q->table.json)
+	if (q->table.json)
 		table_row(&q->table, &out, row);
 	else if (q->words_count == 1)
 		table_lines(&q->table, &out, row);
@@ -239,6 +239,8 @@ static enum rmq_error run_peek(struct admin *a, struct request *q)
 {
 	struct peeking p = {.admin = a, .request = q};
 	enum rmq_error err = RMQ_E_OK;
+	if (a->fields && a->json)
+		return admin_fail(a, RMQ_E_USAGE, "-j and -o: only one of them");
 	if (a->fields && !envelope_fields_parse(&q->fields, a->fields))
 		return admin_fail(a, RMQ_E_USAGE,
 		    "'%s' is not a list of fields, of which body is the last", a->fields);
@@ -299,6 +301,7 @@ static const struct command command_list[] = {
 };
 
 static bool take_option(void *arg, int option, const char *value);
+static const char *values_of(int option);
 
 static const struct commands commands = {"rmq-queue", command_list,
     sizeof(command_list) / sizeof(command_list[0]), take_option,
@@ -306,7 +309,8 @@ static const struct commands commands = {"rmq-queue", command_list,
     "          --max-message SIZE --dead-letter QUEUE|none\n"
     "  -S, --server ADDR,... contact points (RMQ_SERVERS)\n"
     "      --timeout DUR     longest time without an answer (30s)\n"
-    "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n"};
+    "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n",
+    values_of};
 
 /* ---- options ---- */
 
@@ -344,7 +348,7 @@ static bool take_setting(int option, const char *value, struct client_settings *
 		s->mask |= SETTING_BACKOFF;
 		break;
 	case OPT_MAX_BYTES:
-		ok = units_size(value, &s->max_bytes);
+		ok = strcmp(value, "none") == 0 || units_size(value, &s->max_bytes);
 		s->mask |= SETTING_MAX_BYTES;
 		break;
 	case OPT_MAX_MESSAGE:
@@ -359,6 +363,31 @@ static bool take_setting(int option, const char *value, struct client_settings *
 		break;
 	}
 	return ok;
+}
+
+static const char *values_of(int option)
+{
+	switch (option) {
+	case OPT_LEASE:
+		return "a duration from 100ms to 7d";
+	case OPT_MAX_ATTEMPTS:
+		return "a number from 1 to 4294967295";
+	case OPT_BACKOFF:
+		return "durations MIN,MAX, from MIN up to 3650d";
+	case OPT_MAX_BYTES:
+		return "a size, or none";
+	case OPT_MAX_MESSAGE:
+		return "a size from 1 to 16M";
+	case OPT_DEAD_LETTER:
+		return "a queue's name, or none";
+	case OPT_STATE:
+		return "some of ready,leased,delayed";
+	case OPT_WATCH:
+		return "a duration from 1ms to 24d";
+	case 'n':
+		return "a number from 1 on";
+	}
+	return "a number";
 }
 
 static bool take_states(struct request *q, const char *list)

@@ -20,9 +20,10 @@ static enum rmq_error take_option(const struct commands *c, const struct command
 	enum rmq_error err = client_options_take(common, option, optarg, why);
 	if (err != RMQ_E_NOTHING || c->take(arg, option, optarg))
 		return err == RMQ_E_NOTHING ? RMQ_E_OK : err;
-	return reason_set(why, RMQ_E_USAGE, "%s: '%s' is not a valid value for %s",
+	return reason_set(why, RMQ_E_USAGE, "%s: '%s' is not a valid value for %s%s%s",
 	    line->command->name, optarg,
-	    argv[optind - 1] == optarg ? argv[optind - 2] : argv[optind - 1]);
+	    argv[optind - 1] == optarg ? argv[optind - 2] : argv[optind - 1],
+	    c->values_of ? ", which takes " : "", c->values_of ? c->values_of(option) : "");
 }
 
 /* The options in front of the command: those that all have. */

@@ -31,6 +31,8 @@ struct commands {
 	/* Takes an option that is not a client's; false: its value is not valid. */
 	bool (*take)(void *arg, int option, const char *value);
 	const char *usage; /* lines behind those of the commands */
+	/* What are valid values of that option, for messages; may be NULL. */
+	const char *(*values_of)(int option);
 };
 
 struct command_line {

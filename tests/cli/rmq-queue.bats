@@ -53,6 +53,47 @@ bats_require_minimum_version 1.5.0
 	[ "$(rmq-queue show -j other | jq -r .lease)" = 30s ]
 }
 
+@test "rmq-queue: every setting that show prints can be given back" {
+	local queue setting value
+	start_queue q
+	rmq-queue create plain
+	rmq-queue create --lease 1500ms --max-attempts 3 --backoff 250ms,1h --max-bytes 3M \
+		--max-message 16M --dead-letter plain odd
+	rmq-queue create --dead-letter none none
+	rmq-queue create plain.dead
+	for queue in plain odd none plain.dead; do
+		rmq-queue show "$queue" >before
+		for setting in $(rmq-queue show "$queue" | cut -f 1 | sed -n '/^lease$/,$p'); do
+			value=$(rmq-queue show "$queue" "$setting")
+			rmq-queue set "--$setting" "$value" "$queue"
+		done
+		rmq-queue show "$queue" | diff before -
+	done
+	rmq-queue set --max-bytes none odd
+	run rmq-queue show odd max-bytes
+	assert_output none
+}
+
+@test "rmq-queue: -j is obeyed with fields, and -j -o of peek is 64" {
+	start_queue q
+	rmq-send jobs one
+	run rmq-queue show -j jobs ready max-bytes
+	assert_success
+	run jq -c '[.ready, ."max-bytes"]' <<<"$output"
+	assert_output '[1,"none"]'
+	run rmq-queue peek -j -o body jobs
+	assert_failure 64
+}
+
+@test "rmq-queue: a bad value is told what are good ones" {
+	run rmq-queue set --lease 1ms jobs
+	assert_failure 64
+	assert_output "rmq-queue: set: '1ms' is not a valid value for --lease, which takes a duration from 100ms to 7d"
+	run rmq-queue create --backoff 2s,1s jobs
+	assert_failure 64
+	assert_output --partial "MIN,MAX"
+}
+
 @test "rmq-queue: set changes what is given and nothing else" {
 	start_queue q
 	rmq-queue create --lease 5s --max-attempts 3 jobs
