@@ -147,7 +147,8 @@ static void send_welcome(struct inlet *i)
 	uint64_t index;
 
 	raft_config_encode(&w, peers_view(i->cluster, &index));
-	node_put_welcome(&f, &(struct node_welcome){index, slice_of(config, w.len)});
+	node_put_welcome(&f, &(struct node_welcome){
+				 NODE_VERSION, NODE_FEATURES, index, slice_of(config, w.len)});
 	assert(!w.full && !f.full);
 	enum rmq_error err = link_conn_send(i->conn, &(struct slice){frame, f.len}, 1);
 	(void)err; /* `down` comes */
@@ -169,27 +170,38 @@ static void replace(struct peer *p, struct inlet *i, uint64_t boot)
 		node_reset(p->cluster, p->member.id);
 }
 
+/* HELLO and JOIN begin with a range of versions, whatever version they are of. */
+static enum rmq_error check_versions(struct slice payload, struct reason *why)
+{
+	char text[TEXT_MAX];
+
+	if (payload.len < 4)
+		return RMQ_E_PROTOCOL;
+	struct versions theirs = {load_u16(payload.data + 2), load_u16(payload.data)};
+	if (versions_common(theirs, NODE_VERSIONS))
+		return RMQ_E_OK;
+	versions_differ(text, sizeof(text), "this node", theirs, NODE_VERSIONS);
+	return reason_set(why, RMQ_E_VERSION, "%s", text);
+}
+
 static void hello(struct inlet *i, struct slice payload)
 {
 	struct cluster *c = i->cluster;
-	struct node_hello m;
+	struct node_hello m = {0};
 	struct reason why = {""};
 	uint64_t index;
 	const struct raft_config *view = peers_view(c, &index);
 	const struct raft_member *member =
 	    view ? raft_config_find_key(view, link_conn_peer(i->conn)) : NULL;
-	enum rmq_error err;
+	enum rmq_error err = check_versions(payload, &why);
 
-	if (!node_hello_decode(payload, &m)) {
+	if (err == RMQ_E_PROTOCOL || (!err && !node_hello_decode(payload, &m))) {
 		bad(i, "HELLO");
 		return;
 	}
 	if (!member)
 		err = reason_set(&why, RMQ_E_DENIED, "it " PEERS_REMOVED_TEXT);
-	else if (m.version != NODE_VERSION)
-		err = reason_set(&why, RMQ_E_VERSION, "protocol version %u is not known",
-		    (unsigned)m.version);
-	else
+	else if (!err)
 		err = check_identity(c, member, &m, &why);
 	if (!err)
 		err = check_settings(c, &m, &why);
@@ -345,12 +357,19 @@ static void join(struct inlet *i, const struct frame *f)
 	struct node_join m;
 	struct raft_member member;
 
-	if (f->type != NODE_TYPE_JOIN || i->joining || !node_join_decode(f->payload, &m)) {
+	struct reason why = {""};
+
+	if (f->type != NODE_TYPE_JOIN || i->joining) {
 		bad(i, "JOIN");
 		return;
 	}
-	if (m.version != NODE_VERSION) {
-		inlet_refuse(i, RMQ_E_VERSION, "protocol version is not known");
+	enum rmq_error err = check_versions(f->payload, &why);
+	if (err == RMQ_E_VERSION) {
+		inlet_refuse(i, err, why.text);
+		return;
+	}
+	if (err || !node_join_decode(f->payload, &m)) {
+		bad(i, "JOIN");
 		return;
 	}
 	struct node_command command = {

@@ -53,7 +53,9 @@ static void on_up(void *arg, struct link_conn *conn)
 
 	peers_self(c, &self);
 	node_put_join(&w, &(struct node_join){
-			      .version = NODE_VERSION,
+			      .newest = NODE_VERSION,
+			      .oldest = NODE_OLDEST,
+			      .features = NODE_FEATURES,
 			      .id = slice_of(self.id.bytes, RAFT_ID_SIZE),
 			      .name = slice_str(self.name),
 			      .address = slice_str(self.address),

@@ -18,7 +18,9 @@ static void send_hello(struct outlet *o)
 	struct writer w = writer_of(frame, sizeof(frame));
 
 	node_put_hello(&w, &(struct node_hello){
-			       .version = NODE_VERSION,
+			       .newest = NODE_VERSION,
+			       .oldest = NODE_OLDEST,
+			       .features = NODE_FEATURES,
 			       .from = slice_of(c->id.bytes, RAFT_ID_SIZE),
 			       .to = slice_of(p->member.id.bytes, RAFT_ID_SIZE),
 			       .boot = c->boot,
@@ -49,6 +51,7 @@ static void welcome(struct outlet *o, struct slice payload)
 	struct raft_config config;
 
 	if (o->welcomed || !node_welcome_decode(payload, &m) ||
+	    m.version < NODE_OLDEST || m.version > NODE_VERSION ||
 	    raft_config_decode(m.config, &config)) {
 		link_conn_cut(o->conn);
 		return;

@@ -142,15 +142,17 @@ static bool take_open(struct queue *q, struct slice payload)
 	struct journal_open m;
 	struct store_state state;
 
-	if (q->opened || !journal_open_decode(payload, &m) || m.magic != JOURNAL_MAGIC ||
-	    m.version != JOURNAL_VERSION)
+	char text[TEXT_MAX];
+
+	if (q->opened || journal_open_check(JOURNAL_TYPE_OPEN, payload, text, sizeof(text)) ||
+	    !journal_open_decode(payload, &m))
 		return false;
 	uint64_t first = disk_state(&q->cluster->disk, &state);
 	uint8_t frame[FRAME_HEADER_SIZE + 64 + PATH_MAX];
 	struct writer w = writer_of(frame, sizeof(frame));
 	journal_put_opened(
-	    &w, &(struct journal_opened){JOURNAL_VERSION, q->term, first, q->cluster->committed,
-		    state.checkpoint, slice_str(q->cluster->disk.directory)});
+	    &w, &(struct journal_opened){JOURNAL_VERSION, JOURNAL_FEATURES, q->term, first,
+		    q->cluster->committed, state.checkpoint, NO_TAGS, slice_str(q->cluster->disk.directory)});
 	if (w.full || w.len > sizeof(q->out) - q->out_len)
 		return false;
 	memcpy(q->out + q->out_len, frame, w.len);

@@ -21,48 +21,66 @@ void client_new(struct gate *g, int fd)
 	stream_watch(s);
 }
 
+/* How many bytes HELLO has, as far as can be told; what is behind it is the queue daemon's. */
+static size_t hello_size(const struct stream *s)
+{
+	if (s->hello_len < FRAME_HEADER_SIZE)
+		return FRAME_HEADER_SIZE;
+	size_t size = FRAME_HEADER_SIZE + (size_t)load_u32(s->hello);
+	return size < sizeof(s->hello) ? size : sizeof(s->hello);
+}
+
 /* What the bytes so far say.  RMQ_E_NOTHING: more are to come. */
 static enum rmq_error parse_hello(const struct stream *s)
 {
 	struct wire_hello m;
+	struct versions theirs;
 	const uint8_t *payload = s->hello + FRAME_HEADER_SIZE;
 
 	if (s->hello_len < FRAME_HEADER_SIZE)
 		return RMQ_E_NOTHING;
 	if (s->hello[4] != WIRE_TYPE_HELLO)
 		return RMQ_E_PROTOCOL;
-	size_t len = load_u32(s->hello);
-	/* Another version's HELLO may be longer; who it is stands at its beginning. */
-	size_t have = s->hello_len - FRAME_HEADER_SIZE, head = len < 6 ? len : 6;
+	size_t len = load_u32(s->hello), have = s->hello_len - FRAME_HEADER_SIZE;
+	/* Another version's HELLO may be longer; which ones it knows stands at its beginning. */
+	size_t head = len < WIRE_HELLO_HEAD ? len : WIRE_HELLO_HEAD;
 	if (have < head)
 		return RMQ_E_NOTHING;
-	if (len < 6)
+	if (len < WIRE_HELLO_HEAD)
 		return RMQ_E_PROTOCOL;
-	if (load_u32(payload) != WIRE_MAGIC || load_u16(payload + 4) != WIRE_VERSION)
+	if (!wire_hello_versions(slice_of(payload, have), &theirs) ||
+	    versions_common(theirs, WIRE_VERSIONS) == 0)
 		return RMQ_E_VERSION;
-	if (len != STREAM_HELLO_SIZE - FRAME_HEADER_SIZE)
+	if (len > WIRE_HELLO_MAX)
 		return RMQ_E_PROTOCOL;
-	if (s->hello_len < STREAM_HELLO_SIZE)
+	if (have < len)
 		return RMQ_E_NOTHING;
 	return wire_hello_decode(slice_of(payload, len), &m) ? RMQ_E_OK : RMQ_E_PROTOCOL;
+}
+
+/* Reads what there is of HELLO.  False: the client is gone. */
+static bool read_hello(struct stream *s)
+{
+	while (s->hello_len < hello_size(s)) {
+		ssize_t n = recv(s->fd, s->hello + s->hello_len, hello_size(s) - s->hello_len,
+		    MSG_DONTWAIT);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return true;
+		if (n <= 0)
+			return false;
+		s->hello_len += (size_t)n;
+	}
+	return true;
 }
 
 void client_read(struct stream *s)
 {
 	struct gate *g = s->gate;
-	/* What is behind HELLO stays in the socket: it is the queue daemon's. */
-	ssize_t n = recv(
-	    s->fd, s->hello + s->hello_len, STREAM_HELLO_SIZE - s->hello_len, MSG_DONTWAIT);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-		stream_watch(s);
-		return;
-	}
-	if (n <= 0) {
+	if (!read_hello(s)) {
 		stream_free(s);
 		return;
 	}
-	s->hello_len += (size_t)n;
 	enum rmq_error err = parse_hello(s);
 	if (err == RMQ_E_NOTHING) {
 		stream_watch(s);

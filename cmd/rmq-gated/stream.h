@@ -28,7 +28,7 @@
 struct gate;
 struct stream;
 
-#define STREAM_HELLO_SIZE (FRAME_HEADER_SIZE + 22)
+#define STREAM_HELLO_SIZE (FRAME_HEADER_SIZE + WIRE_HELLO_MAX)
 
 /* Moments by which something has to have happened, the earliest first: one list for each kind.
  */

@@ -63,8 +63,10 @@ static enum rmq_error take_header(struct restore *r, struct slice payload)
 	struct backup_header m;
 	if (!backup_header_decode(payload, &m) || m.magic != BACKUP_MAGIC)
 		return bad(r, "is no backup");
-	if (m.version != JOURNAL_VERSION)
-		return reason_set(r->why, RMQ_E_VERSION, "backup is of format %u", m.version);
+	if (m.version < JOURNAL_OLDEST || m.version > JOURNAL_VERSION)
+		return reason_set(r->why, RMQ_E_VERSION,
+		    "backup is of format %u, this program knows %s", m.version,
+		    versions_text((char[VERSIONS_TEXT_MAX]){0}, JOURNAL_VERSIONS));
 	if (m.incarnation.len != INCARNATION_BYTES)
 		return bad(r, "is no backup");
 	if (!r->any)

@@ -891,10 +891,6 @@ static bool session_is_blank(const struct broker *b, const struct wire_hello *m)
 static void on_hello(struct broker *b, struct conn *c, const struct wire_hello *m)
 {
 	struct session *s = m->session ? broker_session_find(b, m->session) : NULL;
-	if (m->magic != WIRE_MAGIC || m->version != WIRE_VERSION) {
-		broker_refuse(b, c, RMQ_E_VERSION, error_text(RMQ_E_VERSION));
-		return;
-	}
 	if (m->session && ((s && s->is_closing) || (!s && !session_is_blank(b, m)))) {
 		broker_refuse(b, c, RMQ_E_UNKNOWN_SESSION, error_text(RMQ_E_UNKNOWN_SESSION));
 		return;
@@ -909,7 +905,9 @@ static void on_hello(struct broker *b, struct conn *c, const struct wire_hello *
 	broker_attach(b, c, s);
 	if (m->answered <= s->last)
 		session_answered(s, m->answered);
-	ANSWER(b, c, welcome, WIRE_VERSION, s->id, s->last, b->wall_now.ms, SEND_WINDOW);
+	struct versions theirs = {m->oldest, m->newest};
+	ANSWER(b, c, welcome, versions_common(theirs, WIRE_VERSIONS), WIRE_FEATURES, s->id, s->last,
+	    b->wall_now.ms, SEND_WINDOW, NO_TAGS);
 }
 
 /* ---- dispatch ---- */
@@ -962,6 +960,22 @@ static bool tags_known(
 	return false;
 }
 
+static bool hello_known(struct broker *b, struct conn *c, struct slice payload)
+{
+	struct versions theirs;
+	char text[TEXT_MAX];
+	if (!wire_hello_versions(payload, &theirs)) {
+		broker_refuse(b, c, RMQ_E_VERSION, error_text(RMQ_E_VERSION));
+		return false;
+	}
+	if (versions_common(theirs, WIRE_VERSIONS) == 0) {
+		broker_refuse(b, c, RMQ_E_VERSION,
+		    versions_differ(text, sizeof(text), "the client", theirs, WIRE_VERSIONS));
+		return false;
+	}
+	return true;
+}
+
 void broker_frame(struct broker *b, uint64_t conn, const struct frame *f)
 {
 	struct conn *c = broker_conn(b, conn);
@@ -971,6 +985,9 @@ void broker_frame(struct broker *b, uint64_t conn, const struct frame *f)
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "HELLO comes first, and once");
 		return;
 	}
+	/* Before it is decoded: another version's may have other fields. */
+	if (f->type == WIRE_TYPE_HELLO && !hello_known(b, c, f->payload))
+		return;
 	switch (f->type) {
 #define X(type, NAME, name, FIELDS) \
 	case type: { \

@@ -216,7 +216,7 @@ static bool renew_session(struct client *c)
 void client_on_welcome(struct client *c, struct mono_time now, const struct wire_welcome *m)
 {
 	uint64_t highest = c->answered;
-	if (c->state != GREETING || m->version != WIRE_VERSION) {
+	if (c->state != GREETING || m->version < WIRE_OLDEST || m->version > WIRE_VERSION) {
 		client_give_up(c, RMQ_E_VERSION, slice_of(NULL, 0));
 		return;
 	}

@@ -639,7 +639,7 @@ void client_send_free(struct client *c)
 void client_send_hello(struct client *c)
 {
 	c->control.len = 0;
-	PUT(c, hello, WIRE_MAGIC, WIRE_VERSION, c->session, c->answered);
+	PUT(c, hello, WIRE_HELLO_VERSIONS, c->session, c->answered, NO_TAGS);
 }
 
 void client_send_disconnected(struct client *c)

@@ -1,5 +1,5 @@
 /*
- * The journal protocol, version 1: between the one who opened a journal (the queue
+ * The journal protocol, version 2: between the one who opened a journal (the queue
  * daemon) and the journal.  Layouts and meaning are in rmq-journal(5).  How to bump
  * it: as for wire.h, with JOURNAL_VERSION.
  *
@@ -17,11 +17,19 @@
 
 #include "core/codec.h"
 #include "core/frame.h"
+#include "core/tags.h"
+#include "core/version.h"
 
 #define JOURNAL_MAGIC 0x6a716d72u /* "rmqj" */
 
+/* What this program understands: of the protocol, of records, and of directories. */
+#define JOURNAL_VERSIONS ((struct versions){JOURNAL_OLDEST, JOURNAL_VERSION})
+/* An OPEN's or OPEN_REPLICA's first fields. */
+#define JOURNAL_OPEN_VERSIONS JOURNAL_MAGIC, JOURNAL_VERSION, JOURNAL_OLDEST, JOURNAL_FEATURES
+
 /* term 0: the term behind the last one. */
-#define JOURNAL_OPEN(F) F(u32, magic) F(u16, version) F(u64, term)
+#define JOURNAL_OPEN(F) \
+	F(u32, magic) F(u16, newest) F(u16, oldest) F(u64, features) F(u64, term) F(tags, tags)
 /* kind: enum record_kind. */
 #define JOURNAL_APPEND(F)  F(u64, n) F(u8, kind) F(rest, payload)
 #define JOURNAL_BARRIER(F) F(u64, id)
@@ -31,7 +39,8 @@
  */
 #define JOURNAL_HOLE(F) F(u64, checkpoint) F(rest, ranges)
 
-#define JOURNAL_OPEN_REPLICA(F) F(u32, magic) F(u16, version)
+#define JOURNAL_OPEN_REPLICA(F) \
+	F(u32, magic) F(u16, newest) F(u16, oldest) F(u64, features) F(tags, tags)
 /*
  * Begins a transaction.  What the node is to know when it is done: its term and its vote in it
  * (RAFT_ID_SIZE bytes, or none), commit index, cover (raft.h).  truncate: all from this index
@@ -58,8 +67,8 @@
  * machines may give the same one twice.
  */
 #define JOURNAL_OPENED(F) \
-	F(u16, version) F(u64, term) F(u64, first) F(u64, last) F(u64, checkpoint) \
-	F(rest, directory)
+	F(u16, version) F(u64, features) F(u64, term) F(u64, first) F(u64, last) \
+	F(u64, checkpoint) F(tags, tags) F(rest, directory)
 /*
  * APPENDs first_n … first_n + count - 1 are durable, as records first_index and following.
  * Indexes ascend; between two STOREDs there may be records that are not of this opener.
@@ -115,6 +124,13 @@ enum journal_type {
 JOURNAL_OPENER_FRAMES(X)
 JOURNAL_JOURNAL_FRAMES(X)
 #undef X
+
+/*
+ * What an opening frame (OPEN, OPEN_REPLICA) and its answer say of versions.  RMQ_E_PROTOCOL:
+ * it is none; RMQ_E_VERSION: `text` says why.
+ */
+enum rmq_error journal_open_check(uint8_t type, struct slice payload, char *text, size_t size)
+    __attribute__((warn_unused_result));
 
 /* An APPEND's bytes in front of the record's payload: frame header, n, kind. */
 #define JOURNAL_APPEND_HEAD (FRAME_HEADER_SIZE + 9)

@@ -10,8 +10,12 @@
 #include <stdint.h>
 
 /* Formats. */
-#define WIRE_VERSION	1 /* clients' protocol */
-#define JOURNAL_VERSION 1 /* journal protocol, record format, data directory */
+#define WIRE_VERSION	2 /* clients' protocol */
+#define WIRE_OLDEST	2 /* oldest that is understood */
+#define WIRE_FEATURES	0 /* bits */
+#define JOURNAL_VERSION 2 /* journal protocol, record format, data directory */
+#define JOURNAL_OLDEST	2
+#define JOURNAL_FEATURES 0
 #define LINK_VERSION	1 /* encrypted links between machines */
 #define GATE_VERSION	1 /* what gates say to each other */
 #define CONTROL_VERSION 1 /* asking rmq-clusterd */

@@ -1,5 +1,5 @@
 /*
- * What the nodes of a cluster say to each other over links (link.h), version 1, as frames.
+ * What the nodes of a cluster say to each other over links (link.h), version 2, as frames.
  * How to bump it: as for wire.h, with NODE_VERSION.
  *
  * A node dials each other one twice, in the roles NODE and BULK, and sends only on what it
@@ -17,8 +17,12 @@
 #include "core/codec.h"
 #include "core/frame.h"
 #include "core/raft.h"
+#include "core/version.h"
 
-#define NODE_VERSION 1
+#define NODE_VERSION  2
+#define NODE_OLDEST   2
+#define NODE_FEATURES 0
+#define NODE_VERSIONS ((struct versions){NODE_OLDEST, NODE_VERSION})
 
 /*
  * from, to: incarnations, RAFT_ID_SIZE bytes; boot: random, made when the process started;
@@ -26,10 +30,13 @@
  * must be equal everywhere.
  */
 #define NODE_HELLO(F) \
-	F(u16, version) F(str, from) F(str, to) F(u64, boot) F(u64, term) F(u64, last) \
+	F(u16, newest) F(u16, oldest) F(u64, features) F(str, from) F(str, to) F(u64, boot) F(u64, term) F(u64, last) \
 	F(u32, election_ms) F(u32, heartbeat_ms)
-/* The newest configuration that the sender knows (raft_config.h), and where it stands. */
-#define NODE_WELCOME(F) F(u64, config_index) F(rest, config)
+/*
+ * The version that is spoken, the sender's features, the newest configuration that it knows
+ * (raft_config.h), and where it stands.
+ */
+#define NODE_WELCOME(F) F(u16, version) F(u64, features) F(u64, config_index) F(rest, config)
 /* The last frame. */
 #define NODE_REFUSED(F) F(u8, code) F(str, text)
 /* type: enum raft_message_type, but APPEND. */
@@ -57,8 +64,8 @@
 #define NODE_RESULT(F) F(u64, req) F(u8, code) F(str, text) F(rest, payload)
 /* gate: where the node's gate listens; flags: enum raft_flag. */
 #define NODE_JOIN(F) \
-	F(u16, version) F(str, id) F(str, name) F(str, address) F(str, gate) F(u8, flags)
-/* As WELCOME. */
+	F(u16, newest) F(u16, oldest) F(u64, features) F(str, id) F(str, name) F(str, address) F(str, gate) F(u8, flags)
+/* As in WELCOME. */
 #define NODE_JOINED(F) F(u64, config_index) F(rest, config)
 
 #define NODE_FRAMES(X) \

@@ -41,7 +41,7 @@ enum rmq_error record_peek(
 	if (value.len < RECORD_HEADER_SIZE || value.len > RECORD_MAX)
 		return RMQ_E_CORRUPT;
 	const uint8_t *p = value.data;
-	if (p[0] != JOURNAL_VERSION)
+	if (p[0] < JOURNAL_OLDEST || p[0] > JOURNAL_VERSION)
 		return RMQ_E_VERSION;
 	if (load_u16(p + 2) != 0 || load_u32(p + 4) != value.len - RECORD_HEADER_SIZE ||
 	    load_u64(p + 8) != index)
@@ -58,7 +58,7 @@ enum rmq_error record_open(
 {
 	if (value.len < RECORD_HEADER_SIZE || value.len > RECORD_MAX)
 		return RMQ_E_CORRUPT;
-	if (value.data[0] != JOURNAL_VERSION)
+	if (value.data[0] < JOURNAL_OLDEST || value.data[0] > JOURNAL_VERSION)
 		return RMQ_E_VERSION;
 	if (load_u64(value.data + CHECKSUM_OFFSET) !=
 	    checksum(value.data, value.len - RECORD_HEADER_SIZE))

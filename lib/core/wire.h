@@ -1,12 +1,13 @@
 /*
- * The clients' protocol, version 1: every frame between a client and the queue
+ * The clients' protocol, version 2: every frame between a client and the queue
  * daemon, from one table.  The byte layouts and what each frame means are in
  * rmq-protocol(5); a frame's fields stand here once and make its struct, encoder,
  * decoder and dump.
  *
- * To bump the format: raise WIRE_VERSION, keep the old tables under their old
- * names for as long as old clients are answered, and never give a type or a flag
- * of an older version another meaning.
+ * It grows by tagged fields (tags.h), new types, flags and feature bits.  To bump the
+ * format: raise WIRE_VERSION, keep the old tables under their old names for as long as
+ * old clients are answered (WIRE_OLDEST), and never give a type or a flag of an older
+ * version another meaning.  HELLO begins with magic, newest, oldest in every version.
  *
  * Numbered commands (SEND, SETTLE, QUEUE_*) carry `n`, 1 more than the session's
  * last one, and `answered`: every command up to this one has been answered to the
@@ -18,13 +19,32 @@
 #include "core/codec.h"
 #include "core/frame.h"
 #include "core/tags.h"
+#include "core/version.h"
 
 #define WIRE_MAGIC 0x31716d72u /* "rmq1" */
 
+/* What this program understands. */
+#define WIRE_VERSIONS ((struct versions){WIRE_OLDEST, WIRE_VERSION})
+
 /* ---- from a client ---- */
 
-/* session 0: a new one; else the one to go on with. */
-#define WIRE_HELLO(F) F(u32, magic) F(u16, version) F(u64, session) F(u64, answered)
+/* Versions and features that the client knows.  session 0: a new one; else the one to go on with. */
+#define WIRE_HELLO(F) \
+	F(u32, magic) F(u16, newest) F(u16, oldest) F(u64, features) F(u64, session) \
+	F(u64, answered) F(tags, tags)
+#define WIRE_HELLO_HEAD	   8   /* its bytes up to `features` */
+#define WIRE_HELLO_MAX	   512 /* of its payload */
+/* A HELLO's fields in front of `session`. */
+#define WIRE_HELLO_VERSIONS WIRE_MAGIC, WIRE_VERSION, WIRE_OLDEST, WIRE_FEATURES
+
+/* Which versions the sender of a HELLO, of any version, knows; false: it is none. */
+static inline bool wire_hello_versions(struct slice payload, struct versions *v)
+{
+	if (payload.len < WIRE_HELLO_HEAD || load_u32(payload.data) != WIRE_MAGIC)
+		return false;
+	*v = (struct versions){load_u16(payload.data + 6), load_u16(payload.data + 4)};
+	return true;
+}
 
 enum { SEND_NO_CREATE = 1, SEND_CHUNK = 2, SEND_MORE = 4, SEND_FLAGS = 7 };
 /*
@@ -94,9 +114,10 @@ enum { STATE_READY = 1, STATE_LEASED = 2, STATE_DELAYED = 4, STATES = 7 };
 
 /* ---- from the daemon ---- */
 
-/* last: highest n taken in this session.  window: bytes of unanswered SENDs allowed. */
+/* version: the one that is spoken.  features: the daemon's.  last: highest n taken in this session.  window: bytes of unanswered SENDs allowed. */
 #define WIRE_WELCOME(F) \
-	F(u16, version) F(u64, session) F(u64, last) F(u64, wall_ms) F(u32, window)
+	F(u16, version) F(u64, features) F(u64, session) F(u64, last) F(u64, wall_ms) \
+	F(u32, window) F(tags, tags)
 #define WIRE_REDIRECT(F) F(str, address)
 #define WIRE_NOT_YET(F)  F(u32, ms)
 #define WIRE_SENT(F)     F(u64, n) F(u64, first_seq) F(u32, count)

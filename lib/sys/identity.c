@@ -10,6 +10,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "core/journal_wire.h"
 #include "core/limits.h"
 #include "sys/clock.h"
 
@@ -116,11 +117,12 @@ static enum rmq_error parse(char *text, struct identity *id, struct reason *why)
 			unsigned long version = strtoul(value, &end, 10);
 			if (*end || end == value || version == 0)
 				return reason_set(why, RMQ_E_CORRUPT, "identity is garbled");
-			if (version != JOURNAL_VERSION)
+			if (version < JOURNAL_OLDEST || version > JOURNAL_VERSION)
 				return reason_set(why, RMQ_E_VERSION,
-				    "is of format %s, this program knows %d", value,
-				    JOURNAL_VERSION);
-			id->version = JOURNAL_VERSION;
+				    "is of format %s, this program knows %s", value,
+				    versions_text(
+					(char[VERSIONS_TEXT_MAX]){0}, JOURNAL_VERSIONS));
+			id->version = (uint16_t)version;
 			have_version = true;
 		} else if (strcmp(line, "incarnation") == 0) {
 			have_incarnation = parse_incarnation(value, id);

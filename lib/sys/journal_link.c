@@ -310,9 +310,9 @@ int journal_link_open(struct journal_link *l, bool replica, struct journal_opene
 
 	if (replica)
 		journal_put_open_replica(
-		    &w, &(struct journal_open_replica){JOURNAL_MAGIC, JOURNAL_VERSION});
+		    &w, &(struct journal_open_replica){JOURNAL_OPEN_VERSIONS, NO_TAGS});
 	else
-		journal_put_open(&w, &(struct journal_open){JOURNAL_MAGIC, JOURNAL_VERSION, 0});
+		journal_put_open(&w, &(struct journal_open){JOURNAL_OPEN_VERSIONS, 0, NO_TAGS});
 	journal_link_send(l, open, w.len, slice_of(NULL, 0));
 	if (!wait_frame(l, &f, &used))
 		return error_exit(RMQ_E_JOURNAL_LOST);
@@ -321,7 +321,8 @@ int journal_link_open(struct journal_link *l, bool replica, struct journal_opene
 		return error_exit(RMQ_E_JOURNAL_LOST);
 	}
 	if (f.type != JOURNAL_TYPE_OPENED || !journal_opened_decode(f.payload, &m) ||
-	    m.version != JOURNAL_VERSION || m.directory.len >= sizeof(info->directory)) {
+	    m.version < JOURNAL_OLDEST || m.version > JOURNAL_VERSION ||
+	    m.directory.len >= sizeof(info->directory)) {
 		lose(l, error_exit(RMQ_E_VERSION),
 		    "the journal does not speak this version of its protocol");
 		return error_exit(RMQ_E_VERSION);

@@ -376,10 +376,10 @@ static enum rmq_error check_open(struct server *v, const struct journal_io_frame
 {
 	struct journal_open m;
 	uint64_t newest = store_state(v->store)->term;
-	if (!journal_open_decode(f->payload, &m) || m.magic != JOURNAL_MAGIC)
-		return refuse(v, RMQ_E_PROTOCOL, "does not begin with OPEN");
-	if (m.version != JOURNAL_VERSION)
-		return refuse(v, RMQ_E_VERSION, "unknown version of the journal protocol");
+	char text[TEXT_MAX] = "does not begin with OPEN";
+	enum rmq_error err = journal_open_check(f->type, f->payload, text, sizeof(text));
+	if (err || !journal_open_decode(f->payload, &m))
+		return refuse(v, err ? err : RMQ_E_PROTOCOL, text);
 	if (store_replica(v->store)->present)
 		return refuse(
 		    v, RMQ_E_CONFIG, "directory belongs to a cluster: run rmq-clusterd");
@@ -405,8 +405,8 @@ static enum rmq_error answer_open(struct server *v, const char *directory)
 	if (err)
 		return store_failed(v, err);
 	const struct store_state *state = store_state(v->store);
-	struct journal_opened m = {JOURNAL_VERSION, v->term, first, state->next - 1,
-	    state->checkpoint, slice_str(directory)};
+	struct journal_opened m = {JOURNAL_VERSION, JOURNAL_FEATURES, v->term, first,
+	    state->next - 1, state->checkpoint, NO_TAGS, slice_str(directory)};
 	struct journal_room room = {0, room_bytes(&v->room, v->store)};
 	v->announced = room;
 	v->stored_index = state->next;

@@ -315,15 +315,13 @@ static enum rmq_error answer(struct replica_server *v)
 static enum rmq_error open_replica(
     struct replica_server *v, const struct journal_io_frame *open, const char *directory)
 {
-	struct journal_open_replica m;
 	uint64_t first;
-	if (!journal_open_replica_decode(open->payload, &m) || m.magic != JOURNAL_MAGIC)
-		return refuse(v, "does not begin with OPEN");
-	if (m.version != JOURNAL_VERSION)
-		return journal_io_refuse(
-		    v->io, RMQ_E_VERSION, "unknown version of the journal protocol");
+	char text[TEXT_MAX] = "does not begin with OPEN";
+	enum rmq_error err = journal_open_check(open->type, open->payload, text, sizeof(text));
+	if (err)
+		return journal_io_refuse(v->io, err, text);
 	/* Also a restart commits before it answers: what it finds is durable then. */
-	enum rmq_error err = store_begin(v->store);
+	err = store_begin(v->store);
 	if (!err)
 		err = store_make_replica(v->store);
 	if (!err) {
@@ -337,8 +335,8 @@ static enum rmq_error open_replica(
 	if (err)
 		return store_failed(v, err);
 	const struct store_state *state = store_state(v->store);
-	struct journal_opened opened = {JOURNAL_VERSION, state->term, first, state->next - 1,
-	    state->checkpoint, slice_str(directory)};
+	struct journal_opened opened = {JOURNAL_VERSION, JOURNAL_FEATURES, state->term, first,
+	    state->next - 1, state->checkpoint, NO_TAGS, slice_str(directory)};
 	v->announced = (struct journal_room){0, room_bytes(&v->room, v->store)};
 	journal_put_opened(&v->io->out, &opened);
 	journal_put_room(&v->io->out, &v->announced);

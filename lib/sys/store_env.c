@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/journal_wire.h"
+
 #define DATABASES   4
 #define READERS_MAX 510
 #define MAP_STEP    ((size_t)1 << 20)
@@ -153,10 +155,10 @@ static enum rmq_error check_identity(
 	if (!store_meta_identity_decode(slice_of(value.mv_data, value.mv_size), &m) ||
 	    m.incarnation.len != INCARNATION_BYTES)
 		return reason_set(why, RMQ_E_CORRUPT, "data.mdb is garbled");
-	if (m.version != JOURNAL_VERSION)
+	if (m.version < JOURNAL_OLDEST || m.version > JOURNAL_VERSION)
 		return reason_set(why, RMQ_E_VERSION,
-		    "data.mdb is of format %u, this program knows %d", m.version,
-		    JOURNAL_VERSION);
+		    "data.mdb is of format %u, this program knows %s", m.version,
+		    versions_text((char[VERSIONS_TEXT_MAX]){0}, JOURNAL_VERSIONS));
 	struct identity stored = {.version = m.version};
 	memcpy(stored.incarnation, m.incarnation.data, INCARNATION_BYTES);
 	if (!identity_equal(&stored, id))

@@ -262,7 +262,7 @@ int main(int argc, char **argv)
 	uint8_t buffer[64];
 	char line[1024];
 	struct writer w = writer_of(buffer, sizeof(buffer));
-	struct journal_open m = {JOURNAL_MAGIC, JOURNAL_VERSION, 0};
+	struct journal_open m = {JOURNAL_OPEN_VERSIONS, 0, NO_TAGS};
 	if (argc != 2)
 		return 1;
 	start(argv[1]);

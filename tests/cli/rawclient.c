@@ -262,7 +262,7 @@ static void do_hello(char **arg)
 {
 	struct writer w = writer_of(out, sizeof(out));
 	uint64_t session = number(arg[0]);
-	wire_put_hello(&w, &(struct wire_hello){WIRE_MAGIC, WIRE_VERSION, session, 0});
+	wire_put_hello(&w, &(struct wire_hello){WIRE_HELLO_VERSIONS, session, 0, NO_TAGS});
 	put(out, w.len);
 }
 

@@ -240,10 +240,10 @@ anon_kib() {
 @test "rmq-gated: another version is 76, what is no HELLO too" {
 	node n1
 	gate n1
-	# A HELLO of version 2, longer than ours.
-	run "$RAWCLIENT" n1.sock hex 200000000100000072 hex 6d71310200 eof
+	# A HELLO of version 3, longer than ours.
+	run "$RAWCLIENT" n1.sock hex 200000000100000072 hex 6d7131030003 hex 00 eof
 	assert_line --partial "ERROR code=21"
-	run "$RAWCLIENT" n1.sock hex 160000000100000000000000 hex 0100 eof
+	run "$RAWCLIENT" n1.sock hex 160000000100000000000000 hex 01000100 eof
 	assert_line --partial "ERROR code=21"
 	run "$RAWCLIENT" n1.sock behalf n2 0 eof
 	assert_line --partial "ERROR code=22"

@@ -221,8 +221,8 @@ each_command_says() {
 }
 
 @test "journal: an identity of another version is 76" {
-	sed -i 's/^format 1$/format 2/' q/identity
-	each_command_says 76 'unknown protocol or format version: is of format 2, this program knows 1$'
+	sed -i 's/^format 2$/format 3/' q/identity
+	each_command_says 76 'unknown protocol or format version: is of format 3, this program knows 2$'
 }
 
 @test "journal: data without its identity is 65, and is not made anew" {

@@ -332,8 +332,8 @@ static void seed_life(fuzz_add *add, unsigned variant)
 	uint8_t entry[SETTLE_ENTRY_SIZE];
 	struct writer e = writer_of(entry, sizeof(entry));
 
-	FRAME(0, hello, WIRE_MAGIC, WIRE_VERSION, 0, 0);
-	FRAME(1, hello, WIRE_MAGIC, WIRE_VERSION, 0, 0);
+	FRAME(0, hello, WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS);
+	FRAME(1, hello, WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS);
 	FRAME(0, queue_create, 1, 0, SETTING_MAX_ATTEMPTS, q, 0, 2, 0, 0, 0, 0, none, NO_TAGS);
 	FRAME(0, send, 2, 0, 0, 0, q, NO_TAGS, batch);
 	FRAME(0, send, 3, 1, 0, 0, q, NO_TAGS, batch);
@@ -365,7 +365,7 @@ static void seed_life(fuzz_add *add, unsigned variant)
 	if (variant & 8) {
 		put_u8(&w, 0x14);
 		put_u8(&w, 0x13);
-		FRAME(1, hello, WIRE_MAGIC, WIRE_VERSION, SESSION(2), 0);
+		FRAME(1, hello, WIRE_HELLO_VERSIONS, SESSION(2), 0, NO_TAGS);
 		FRAME(1, queue_purge, 2, 1, q);
 		FRAME(0, queue_set, 5, 4, SETTING_LEASE, q, 1000, 0, 0, 0, 0, 0, none, NO_TAGS);
 		FRAME(0, queue_remove, 6, 4, REMOVE_FORCE, q);

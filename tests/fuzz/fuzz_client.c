@@ -263,9 +263,9 @@ static struct writer seed_begin(uint8_t *bytes, size_t cap)
 {
 	struct writer w = writer_of(bytes, cap);
 	put_u8(&w, 15);
-	put_u16(&w, FRAME_HEADER_SIZE + 30);
+	put_u16(&w, FRAME_HEADER_SIZE + 40);
 	wire_put_welcome(
-	    &w, &(struct wire_welcome){WIRE_VERSION, 1ull << 32 | 1, 0, 1, 1 << 20});
+	    &w, &(struct wire_welcome){WIRE_VERSION, 0, 1ull << 32 | 1, 0, 1, 1 << 20, NO_TAGS});
 	put_u8(&w, 3);
 	put_u8(&w, 2);
 	put_u8(&w, 5);

@@ -124,7 +124,7 @@ static void put_transactions(struct writer *w)
 	struct writer h = writer_of(range, sizeof(range));
 	hole_range_put(&h, &(struct hole_range){1, 1});
 	journal_put_open_replica(
-	    w, &(struct journal_open_replica){JOURNAL_MAGIC, JOURNAL_VERSION});
+	    w, &(struct journal_open_replica){JOURNAL_OPEN_VERSIONS, NO_TAGS});
 	journal_put_txn(
 	    w, &(struct journal_txn){1, 2, slice_str("0123456789abcdef"), 3, 0, 0, 0, 1000});
 	journal_put_record(
@@ -145,7 +145,7 @@ static void put_one_node(struct writer *w)
 	uint8_t range[HOLE_RANGE_SIZE];
 	struct writer h = writer_of(range, sizeof(range));
 	hole_range_put(&h, &(struct hole_range){1, 1});
-	journal_put_open(w, &(struct journal_open){JOURNAL_MAGIC, JOURNAL_VERSION, 0});
+	journal_put_open(w, &(struct journal_open){JOURNAL_OPEN_VERSIONS, 0, NO_TAGS});
 	journal_put_append(w, &(struct journal_append){1, RECORD_EVENTS, slice_str("events")});
 	journal_put_append(w, &(struct journal_append){2, RECORD_END, slice_str("end")});
 	journal_put_barrier(w, &(struct journal_barrier){7});

@@ -304,7 +304,7 @@ static uint64_t hello(uint64_t conn, uint64_t session, uint64_t answered)
 	begin();
 	w.out_len[conn] = 0;
 	broker_connect(w.broker, conn);
-	INPUT(conn, hello, WIRE_MAGIC, WIRE_VERSION, session, answered);
+	INPUT(conn, hello, WIRE_HELLO_VERSIONS, session, answered, NO_TAGS);
 	run();
 	EXPECT(conn, WELCOME, welcome, m);
 	return m.session;
@@ -776,7 +776,7 @@ static void a_session_that_left_no_trace_begins_anew_and_a_forgotten_one_does_no
 	begin();
 	broker_connect(w.broker, 2);
 	w.out_len[2] = 0;
-	INPUT(2, hello, WIRE_MAGIC, WIRE_VERSION, blank, 0);
+	INPUT(2, hello, WIRE_HELLO_VERSIONS, blank, 0, NO_TAGS);
 	run();
 	EXPECT(2, ERROR, error, m);
 	assert_int_equal(m.code, RMQ_E_UNKNOWN_SESSION);
@@ -1129,7 +1129,7 @@ static void sessions_give_way_to_those_of_their_own_owner(void **state)
 		begin();
 		broker_connect(w.broker, 2);
 		broker_owner(w.broker, 2, 2000);
-		INPUT(2, hello, WIRE_MAGIC, WIRE_VERSION, 0, 0);
+		INPUT(2, hello, WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS);
 		broker_disconnect(w.broker, 2);
 		if (i % 1000 == 0)
 			run();

@@ -222,7 +222,7 @@ static void connect_at(uint64_t now)
 
 static void welcome(uint64_t now, uint64_t session, uint64_t last)
 {
-	DAEMON(now, welcome, 1, session, last, 0, 1 << 20);
+	DAEMON(now, welcome, WIRE_VERSION, 0, session, last, 0, 1 << 20, NO_TAGS);
 	assert_true(client_welcomed(client));
 }
 
@@ -492,7 +492,7 @@ static void large_messages_go_in_pieces_and_wait_for_their_room(void **state)
 	client_send(client, NOW(5), slice_str("q"), 0, first, (char *)(uintptr_t) "large");
 	connect_at(5);
 	expect_frames(5, "HELLO(0,0) ");
-	DAEMON(5, welcome, 1, 9, 0, 0, 100000);
+	DAEMON(5, welcome, WIRE_VERSION, 0, 9, 0, 0, 100000, NO_TAGS);
 	expect_frames(5, "SEND#1/0 ");
 	DAEMON(6, sent, 1, 1, 1);
 	expect_frames(6, "SEND#2/1[0+] SEND#2/1[1+] SEND#2/1[2] ");
@@ -815,7 +815,7 @@ static void attributes_are_those_of_the_message_also_in_a_part_of_a_frame(void *
 	DAEMON(300, deliver, 0, 8, 11, 1, 0, 0, 100, {0}, 0, 3, tags, data);
 	assert_story("11:8=a; 12:8=b; to t; 13:8=c; to u; ");
 	/* A list that names a message which is not in the frame. */
-	DAEMON(300, deliver, 0, 9, 21, 1, 0, 0, 100, {0}, 0, 1, slice_of(wrong, sizeof(wrong)),
+	DAEMON(300, deliver, 0, 9, 21, 1, 0, 0, 100, {0}, 0, 1, slice_of(wrong, sizeof(wrong)), 
 	    slice_of("\2\0a\n", 4));
 	assert_story("fatal 22; ");
 }

@@ -133,7 +133,7 @@ static struct frame receive_answer(void)
 static struct journal_opened open_journal(uint64_t term)
 {
 	struct journal_opened opened;
-	SEND(open, JOURNAL_MAGIC, JOURNAL_VERSION, term);
+	SEND(open, JOURNAL_OPEN_VERSIONS, term, NO_TAGS);
 	EXPECT(OPENED, opened, &opened);
 	return opened;
 }
@@ -196,7 +196,7 @@ static void open_answers_with_bounds_and_a_new_term_each_time(void **state)
 	assert_int_equal(m.term, 9);
 	assert_int_equal(stop(), 0);
 	start();
-	SEND(open, JOURNAL_MAGIC, JOURNAL_VERSION, 8);
+	SEND(open, JOURNAL_OPEN_VERSIONS, 8, NO_TAGS);
 	expect_refused(RMQ_E_PROTOCOL);
 }
 
@@ -409,7 +409,7 @@ static void an_append_out_of_order_is_refused_what_came_before_is_stored(void **
 static void an_unknown_version_is_refused(void **state)
 {
 	(void)state;
-	SEND(open, JOURNAL_MAGIC, JOURNAL_VERSION + 1, 0);
+	SEND(open, JOURNAL_MAGIC, JOURNAL_VERSION + 1, JOURNAL_VERSION + 1, 0, 0, NO_TAGS);
 	expect_refused(RMQ_E_VERSION);
 }
 
@@ -440,7 +440,7 @@ static void an_opener_that_goes_away_at_once_is_no_error(void **state)
 	(void)state;
 	assert_int_equal(stop(), 0);
 	start();
-	SEND(open, JOURNAL_MAGIC, JOURNAL_VERSION, 0);
+	SEND(open, JOURNAL_OPEN_VERSIONS, 0, NO_TAGS);
 	assert_int_equal(stop(), 0);
 }
 

@@ -382,11 +382,11 @@ static void the_identity_has_to_be_the_data_files(void **state)
 {
 	(void)state;
 	assert_int_equal(store_create(dir, NULL), RMQ_E_OK);
-	set_identity("format 1\nincarnation 00112233445566778899aabbccddeeff\n");
-	assert_int_equal(open_elsewhere(), RMQ_E_CORRUPT);
 	set_identity("format 2\nincarnation 00112233445566778899aabbccddeeff\n");
+	assert_int_equal(open_elsewhere(), RMQ_E_CORRUPT);
+	set_identity("format 3\nincarnation 00112233445566778899aabbccddeeff\n");
 	assert_int_equal(open_elsewhere(), RMQ_E_VERSION);
-	set_identity("format 1\nincarnation 0011223344556677\n");
+	set_identity("format 2\nincarnation 0011223344556677\n");
 	assert_int_equal(open_elsewhere(), RMQ_E_CORRUPT);
 	set_identity("");
 	assert_int_equal(open_elsewhere(), RMQ_E_CORRUPT);
