@@ -66,6 +66,11 @@ struct broker *broker_new(const struct broker_host *host)
 	return b;
 }
 
+void broker_set_space(struct broker *b, const struct space_limits *limits)
+{
+	b->ledger.limits = *limits;
+}
+
 static void effects_free(struct effect_list *list)
 {
 	struct effect *e;
@@ -367,7 +372,8 @@ struct session *broker_session_new(struct broker *b, uint64_t id)
 	/* No answer leaves before that is stored: no other daemon has the number. */
 	if (id == 0 && b->starts < b->start)
 		broker_emit_start(b, &(struct event_start){b->start, NO_TAGS});
-	s = session_new(id ? id : (uint64_t)b->start << 32 | ++b->session_counter);
+	s = session_new(id ? id : (uint64_t)b->start << 32 | ++b->session_counter,
+	    &b->ledger.part_bytes);
 	RB_INSERT(session_tree, &b->sessions, s);
 	session_own(&b->owners, s, 0);
 	broker_session_idle(b, s);

@@ -24,6 +24,7 @@
 #include "core/error.h"
 #include "core/event.h"
 #include "core/frame.h"
+#include "core/limits.h"
 #include "core/record.h"
 #include "core/time.h"
 
@@ -59,6 +60,8 @@ struct broker_log {
 /* NULL when memory is out.  `host` is copied. */
 struct broker *broker_new(const struct broker_host *host);
 void broker_free(struct broker *b);
+/* Other limits than those of limits.h; before anything else. */
+void broker_set_space(struct broker *b, const struct space_limits *limits);
 
 /*
  * Rebuilds the state from the newest checkpoint (0: none) and every record behind it

@@ -11,6 +11,9 @@
  *  - Recovery reads the log from the first part on.  For each group, what lies in front
  *    of its part is passed over, and what lies behind is applied.
  *  - Records become holes only after END is stored, and only those that it names.
+ *  - A checkpoint that is not asked for writes less than it frees, or a quarter of the log that
+ *    it makes good for; what it writes itself makes none due.  So a broker that nobody asks
+ *    anything comes to rest.
  */
 #include "core/broker_state.h"
 
@@ -22,10 +25,11 @@
 #include "core/memory.h"
 #include "core/variant.h"
 
-#define LOG_ENOUGH   (128u << 20) /* log that makes a checkpoint due: what a start reads */
-#define DEAD_ENOUGH  (32u << 20)  /* dead bytes that make it due: what could be freed */
-#define TURN_BYTES   (128u << 10) /* of parts in one turn, about */
 #define END_OVERHEAD (GROUPS * 8 + 256)
+/* What a checkpoint takes, but for what its batches, ranges and sessions do: at most. */
+#define FIXED_PART_MAX	 (END_OVERHEAD + GROUPS * (2 * 9 + EVENTS_HEADER_SIZE))
+#define QUEUE_PART_MAX	 (2 * NAME_FULL_MAX + 160)
+#define PENDING_PART_MAX (CHUNKS_MAX * EVENT_LOCATION_SIZE + 48)
 
 bool broker_holds(const struct broker *b)
 {
@@ -43,15 +47,33 @@ bool broker_checkpointing(const struct broker *b)
 	return b->ckpt.wanted || b->ckpt.active;
 }
 
-static bool is_due(const struct broker *b)
+/* What a checkpoint would write now, at most, but for the list of the dead. */
+static uint64_t cost(const struct broker *b)
 {
-	uint64_t dead = b->ledger.dead_bytes, logged = b->ckpt.logged_bytes;
-	if (!TAILQ_EMPTY(&b->waiting_room) && dead > 0 && dead * 4 >= b->room)
-		return true;
+	return FIXED_PART_MAX + b->ledger.part_bytes +
+	       (uint64_t)b->queues_count * QUEUE_PART_MAX +
+	       (uint64_t)b->pendings_count * PENDING_PART_MAX;
+}
+
+bool broker_short_of_room(const struct broker *b)
+{
+	return broker_room_left(b) < b->ledger.limits.reserve_bytes;
+}
+
+bool broker_checkpoint_due(const struct broker *b)
+{
+	const struct space_limits *limits = &b->ledger.limits;
+	uint64_t dead = b->ledger.dead_bytes, logged = b->ckpt.logged_bytes, most = cost(b);
 	/* A large state is worth a long log. */
-	if (dead + logged < 4 * b->ckpt.part_bytes)
+	if (logged >= limits->log_enough && logged >= 4 * most)
+		return true;
+	if (dead < 2 * most && !RMQ_VARIANT(DUE_BY_OWN))
 		return false;
-	return dead >= DEAD_ENOUGH || logged >= LOG_ENOUGH;
+	/* Somebody waits: what comes of it may be little, but it is more than it costs. */
+	if (!TAILQ_EMPTY(&b->waiting_room) && dead * 4 >= b->room)
+		return true;
+	return dead >= limits->dead_enough ||
+	       (broker_short_of_room(b) && dead >= limits->reserve_bytes / 4);
 }
 
 /* ---- writing parts ---- */
@@ -175,7 +197,7 @@ static void begin(struct broker *b)
 	k->left = GROUPS;
 	k->logged_bytes = 0;
 	k->part_bytes = 0;
-	b->ledger.dead_bytes = 0;
+	ledger_parts_begin(&b->ledger, b->next_n);
 	bits_set(k->todo, 0, GROUPS);
 	memset(k->group_index, 0, sizeof(k->group_index));
 }
@@ -194,7 +216,7 @@ static void write_parts(struct broker *b)
 		bits_clear(k->todo, g, g + 1);
 		k->left--;
 		any = true;
-		if (k->part_bytes - before >= TURN_BYTES)
+		if (k->part_bytes + b->w.len - before >= b->ledger.limits.turn_bytes)
 			break;
 	}
 	broker_end_record(b);
@@ -230,6 +252,7 @@ static void write_end(struct broker *b, uint64_t first)
 		k->dead = memory_new(cap);
 	struct writer dead = writer_of(k->dead, cap);
 	ledger_sweep(&b->ledger, dead_below, &dead);
+	ledger_parts_end(&b->ledger);
 	k->dead_len = dead.len;
 	broker_end_record(b);
 	broker_begin_record(b, RECORD_END);
@@ -245,7 +268,7 @@ void broker_checkpoint_step(struct broker *b)
 {
 	struct checkpoint *k = &b->ckpt;
 	uint64_t first;
-	if (!k->active && (k->wanted || is_due(b)))
+	if (!k->active && (k->wanted || broker_checkpoint_due(b)))
 		begin(b);
 	if (!k->active || k->end_made)
 		return;
@@ -365,8 +388,10 @@ static enum rmq_error replay(
 		ledger_add(&b->ledger, r, 1, 0);
 		err = replay_events(b, index, kind, payload, r);
 		ledger_drop(&b->ledger, r, 1, 0);
+		b->ckpt.logged_bytes += payload.len;
 		return err;
 	case RECORD_PART:
+		b->ckpt.part_bytes += payload.len;
 		return replay_events(b, index, kind, payload, NULL);
 	case RECORD_RESTORED:
 		return replay_restored(b, index, payload);
@@ -393,7 +418,7 @@ static bool is_consistent(struct broker *b)
 	return true;
 }
 
-static void settle_down(struct broker *b)
+static void settle_down(struct broker *b, uint64_t first)
 {
 	struct record *r, *next;
 	struct session *s;
@@ -401,6 +426,7 @@ static void settle_down(struct broker *b)
 		next = RB_NEXT(record_tree, &b->ledger.tree, r);
 		ledger_tidy(&b->ledger, r);
 	}
+	ledger_recovered(&b->ledger, first, b->ckpt.logged_bytes);
 	TAILQ_FOREACH (s, &b->idle, idle)
 		s->idle_since_ms = b->lease_now.ms;
 }
@@ -410,7 +436,7 @@ enum rmq_error broker_recover(struct broker *b, const struct broker_log *log,
 {
 	enum record_kind kind;
 	struct slice payload;
-	uint64_t index = 1;
+	uint64_t index = 1, first;
 	enum rmq_error err;
 	*at = checkpoint;
 	if (checkpoint > 0) {
@@ -420,18 +446,20 @@ enum rmq_error broker_recover(struct broker *b, const struct broker_log *log,
 		if ((err = read_end(b, checkpoint, payload, &index)))
 			return err;
 	}
+	first = b->ledger.log_from = index;
 	while (index <= last) {
 		err = log->next(log->arg, index, &index, &kind, &payload);
 		if (err == RMQ_E_NOTHING || (!err && index > last))
 			break;
 		*at = index;
+		b->ledger.before_end = index < checkpoint;
 		if (!err)
 			err = replay(b, index, kind, payload);
 		if (err)
 			return err;
 		index++;
 	}
-	settle_down(b);
+	settle_down(b, first);
 	if (RMQ_VARIANT(LEASE_REUSED))
 		b->lease = 0;
 	return is_consistent(b) ? RMQ_E_OK : RMQ_E_CORRUPT;

@@ -10,13 +10,14 @@
 
 #include "core/memory.h"
 #include "core/name.h"
+#include "core/variant.h"
 
 /* ---- the open record ---- */
 
 void broker_begin_record(struct broker *b, enum record_kind kind)
 {
 	assert(!b->open);
-	b->open = ledger_begin(&b->ledger, b->next_n++);
+	b->open = ledger_begin(&b->ledger, b->next_n++, kind != RECORD_EVENTS);
 	b->open_kind = kind;
 	b->w = writer_of(b->payload, sizeof(b->payload));
 	put_u64(&b->w, b->lease_now.ms);
@@ -86,7 +87,7 @@ static struct session *session_of(struct broker *b, uint64_t id)
 {
 	struct session *s = broker_session_find(b, id);
 	if (!s) {
-		s = session_new(id);
+		s = session_new(id, &b->ledger.part_bytes);
 		RB_INSERT(session_tree, &b->sessions, s);
 		b->sessions_count++;
 		session_own(&b->owners, s, 0);
@@ -162,6 +163,7 @@ static enum rmq_error apply_set(
 static void drop_pending(struct broker *b, struct pending *p)
 {
 	TAILQ_REMOVE(&b->pendings, p, link);
+	b->pendings_count--;
 	p->queue->unfinished_bytes -= p->bytes;
 	broker_roomy(b, p->queue);
 	for (uint32_t i = 0; i < p->large->parts; i++)
@@ -266,6 +268,7 @@ static enum rmq_error apply_chunk(
 		*p = (struct pending){.queue = q, .session = e->session, .n = e->n};
 		p->large = large_new(CHUNKS_MAX);
 		TAILQ_INSERT_TAIL(&b->pendings, p, link);
+		b->pendings_count++;
 	}
 	if (p->n != e->n || e->part != p->large->parts || e->part >= CHUNKS_MAX)
 		return RMQ_E_CORRUPT;
@@ -593,7 +596,7 @@ static enum rmq_error apply_dead(
 	    batch_at_location(b, q, e->first_seq, e->count, e->bytes, e->time_ms, e->location);
 	if (!batch)
 		return RMQ_E_CORRUPT;
-	batch->note = note_of(e->note);
+	queue_batch_note(q, batch, note_of(e->note));
 	q->next_seq += e->count;
 	q->counts.sent += e->count;
 	queue_add_ready(q, e->first_seq, e->count, e->count, 0, e->failures);
@@ -686,8 +689,24 @@ static enum rmq_error apply_move(
 static enum rmq_error apply_part_group(
     struct broker *b, const struct event_place *at, const struct event_part_group *e)
 {
-	(void)b, (void)at;
-	return e->group < GROUPS && e->last <= 1 ? RMQ_E_OK : RMQ_E_CORRUPT;
+	struct session *s, *next;
+	(void)at;
+	if (e->group >= GROUPS || e->last > 1)
+		return RMQ_E_CORRUPT;
+	if (e->group != SESSION_GROUP)
+		return RMQ_E_OK;
+	/*
+	 * Parts of queues in front of this one may have named a session that has ended since.  Its
+	 * end was seen by these queues, so it holds nothing.
+	 */
+	for (s = RB_MIN(session_tree, &b->sessions); s; s = next) {
+		next = RB_NEXT(session_tree, &b->sessions, s);
+		if (!e->last)
+			s->in_doubt = true;
+		else if (s->in_doubt && !RMQ_VARIANT(SESSIONS_REVIVED))
+			broker_session_remove(b, s);
+	}
+	return RMQ_E_OK;
 }
 
 static enum rmq_error apply_part_global(
@@ -704,7 +723,9 @@ static enum rmq_error apply_part_session(
     struct broker *b, const struct event_place *at, const struct event_part_session *e)
 {
 	(void)at;
-	session_of(b, e->session)->last = e->last;
+	struct session *s = session_of(b, e->session);
+	s->last = e->last;
+	s->in_doubt = false;
 	return RMQ_E_OK;
 }
 
@@ -747,7 +768,7 @@ static enum rmq_error apply_part_batch(
 	q->newest = NULL;
 	struct batch *batch =
 	    queue_add_batch(q, r, e->first_seq, e->count, e->bytes, e->offset, e->slot);
-	batch->note = note_of(e->note);
+	queue_batch_note(q, batch, note_of(e->note));
 	q->newest = NULL;
 	return queue_batch_set_live(q, batch, e->live) ? RMQ_E_OK : RMQ_E_CORRUPT;
 }
@@ -760,7 +781,7 @@ static enum rmq_error apply_part_large(
 	struct large *large = q ? large_at(b, e->location) : NULL;
 	if (!large)
 		return RMQ_E_CORRUPT;
-	queue_add_large(q, large, e->seq, e->bytes, e->time_ms)->note = note_of(e->note);
+	queue_batch_note(q, queue_add_large(q, large, e->seq, e->bytes, e->time_ms), note_of(e->note));
 	return RMQ_E_OK;
 }
 
@@ -811,6 +832,7 @@ static enum rmq_error apply_part_pending(
 	for (uint32_t i = 0; i < large->parts; i++)
 		ledger_add(&b->ledger, large->part[i].record, 1, 0);
 	TAILQ_INSERT_TAIL(&b->pendings, p, link);
+	b->pendings_count++;
 	return RMQ_E_OK;
 }
 

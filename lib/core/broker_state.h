@@ -120,7 +120,7 @@ struct checkpoint {
 	uint8_t *dead; /* ranges named by END, for HOLE */
 	size_t dead_len;
 	uint64_t logged_bytes; /* of events, since the newest one began */
-	uint64_t part_bytes;   /* of the newest one itself */
+	uint64_t part_bytes;   /* of the newest one itself, but for its END */
 };
 
 struct broker {
@@ -147,6 +147,7 @@ struct broker {
 	uint32_t starts;    /* highest number of a start */
 	struct timers timers;
 	struct pending_list pendings;
+	uint32_t pendings_count;
 	struct ledger ledger;
 
 	/* sessions and connections */
@@ -291,6 +292,9 @@ struct queue *broker_queue_make(struct broker *b, struct slice name);
 
 /* Begins the checkpoint that is wanted or due, and goes on with it. */
 void broker_checkpoint_step(struct broker *b);
+bool broker_checkpoint_due(const struct broker *b);
+/* Whether there may be no room for more than what makes room. */
+bool broker_short_of_room(const struct broker *b);
 /* Append n, a part or an END, is stored. */
 void broker_checkpoint_stored(struct broker *b, uint64_t n, uint64_t index);
 

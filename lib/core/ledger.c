@@ -6,12 +6,8 @@
 #include "core/memory.h"
 #include "core/variant.h"
 
-/* Records below this size are small: they are merged when there is enough of them. */
-#define SMALL_RECORD   16384
-#define SMALL_ENOUGH   61440
-#define SMALL_TOO_MANY 512
-/* Sparse records move when so many bytes can be won. */
-#define SPARSE_ENOUGH (8u << 20)
+/* A message that moves takes its bytes and at least this: its entry in the batch's ends. */
+#define MOVED_LEAST 2
 
 static int record_compare(const struct record *a, const struct record *b)
 {
@@ -27,6 +23,12 @@ void ledger_init(struct ledger *l)
 	TAILQ_INIT(&l->pending);
 	TAILQ_INIT(&l->sparse);
 	TAILQ_INIT(&l->small);
+	l->log_from = UINT64_MAX;
+	l->limits = (struct space_limits){
+#define X(name, value) value,
+	    SPACE_LIMITS(X)
+#undef X
+	};
 }
 
 void ledger_deinit(struct ledger *l)
@@ -58,14 +60,17 @@ static void unlist(struct ledger *l, struct record *r)
 /* Puts a stored record into the list that it belongs to. */
 static void enlist(struct ledger *l, struct record *r)
 {
+	uint32_t few = RMQ_VARIANT(MOVE_UNJUDGED) ? r->bytes : r->bytes / 4;
 	if (r->index == 0 || r->chunk || r->live == 0 || r->list != LIST_NONE)
 		return;
-	if (r->bytes < SMALL_RECORD) {
+	if (r->kept_live > 0 && r->live > r->kept_live / 2)
+		return;
+	if (r->bytes < l->limits.small_record) {
 		r->list = LIST_SMALL;
 		TAILQ_INSERT_TAIL(&l->small, r, moveable);
 		l->small_bytes += r->live_bytes;
 		l->small_count++;
-	} else if (r->live_bytes < r->bytes / 4) {
+	} else if (r->live_bytes + MOVED_LEAST * r->live < few) {
 		r->list = LIST_SPARSE;
 		TAILQ_INSERT_TAIL(&l->sparse, r, moveable);
 		l->sparse_waste += r->bytes - r->live_bytes;
@@ -80,15 +85,38 @@ static void forget(struct ledger *l, struct record *r)
 		next->swept = false;
 	unlist(l, r);
 	RB_REMOVE(record_tree, &l->tree, r);
-	l->dead_bytes += r->bytes;
+	if ((!(r->own || r->freed) || RMQ_VARIANT(DUE_BY_OWN)) && r->n >= l->dead_from &&
+	    r->index < l->log_from)
+		l->dead_bytes += r->bytes;
 	free(r);
 }
 
-struct record *ledger_begin(struct ledger *l, uint64_t n)
+void ledger_parts_begin(struct ledger *l, uint64_t n)
+{
+	l->dead_bytes = 0;
+	l->dead_from = n;
+}
+
+void ledger_parts_end(struct ledger *l)
+{
+	l->dead_from = 0;
+}
+
+void ledger_recovered(struct ledger *l, uint64_t begin, uint64_t bytes)
+{
+	struct record key = {.index = begin}, *r;
+	l->dead_bytes += bytes;
+	for (r = RB_NFIND(record_tree, &l->tree, &key); r; r = RB_NEXT(record_tree, &l->tree, r))
+		l->dead_bytes -= r->bytes < l->dead_bytes ? r->bytes : l->dead_bytes;
+	l->log_from = UINT64_MAX;
+}
+
+struct record *ledger_begin(struct ledger *l, uint64_t n, bool own)
 {
 	struct record *r = memory_new(sizeof(*r));
 	LIST_INIT(&r->batches);
 	r->n = n;
+	r->own = own;
 	TAILQ_INSERT_TAIL(&l->pending, r, pending);
 	return r;
 }
@@ -156,6 +184,11 @@ void ledger_drop(struct ledger *l, struct record *r, uint32_t live, uint32_t byt
 	r->live_bytes -= bytes;
 	if (r->index == 0)
 		return;
+	/* Recovery: a part that comes later may name it again. */
+	if (r->live == 0 && l->log_from != UINT64_MAX && r->index < l->log_from) {
+		r->freed = l->before_end;
+		return;
+	}
 	if (r->live == 0)
 		forget(l, r);
 	else
@@ -165,13 +198,14 @@ void ledger_drop(struct ledger *l, struct record *r, uint32_t live, uint32_t byt
 struct record *ledger_moveable(struct ledger *l)
 {
 	struct record *small = TAILQ_FIRST(&l->small);
-	if (l->sparse_waste >= SPARSE_ENOUGH)
+	if (l->sparse_waste >= l->limits.sparse_enough)
 		return TAILQ_FIRST(&l->sparse);
 	/*
 	 * Once begun, all small records move: one alone would be small again, and the next to
 	 * be moved, for ever.
 	 */
-	if (l->small_bytes >= SMALL_ENOUGH || l->small_count >= SMALL_TOO_MANY)
+	if (l->small_bytes >= l->limits.small_enough ||
+	    l->small_count >= l->limits.small_too_many)
 		l->merging = true;
 	if (!small)
 		l->merging = false;
@@ -181,6 +215,7 @@ struct record *ledger_moveable(struct ledger *l)
 void ledger_keep(struct ledger *l, struct record *r)
 {
 	unlist(l, r);
+	r->kept_live = r->live;
 }
 
 /* Writes [first, end) as ranges; false if it does not fit. */

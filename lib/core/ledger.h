@@ -3,8 +3,10 @@
  *
  * A record comes into the ledger when it is begun, gets its index when it is stored
  * and leaves when nothing live is in it any more; what is not in the ledger and lies
- * in front of a checkpoint is dead.  The ledger also knows which records are worth
- * rewriting: sparse ones, of which less than a quarter is live, and small ones.
+ * in front of a checkpoint is dead.  The ledger also knows which records may be worth
+ * rewriting: sparse ones, of which less than a quarter is live, and small ones.  Whether one
+ * is worth it is known when it is read (broker_move.c); one that is not is looked at again
+ * when half of what was live in it is gone.
  */
 #ifndef RMQ_CORE_LEDGER_H
 #define RMQ_CORE_LEDGER_H
@@ -15,6 +17,7 @@
 #include <stdint.h>
 
 #include "core/codec.h"
+#include "core/limits.h"
 
 struct batch;
 
@@ -32,6 +35,9 @@ struct record {
 	uint32_t live;		      /* messages and pieces of large ones that are live */
 	uint32_t live_bytes;
 	uint8_t list;
+	uint32_t kept_live; /* what was live when it was found not worth moving; 0: it was not */
+	bool freed; /* recovery: it died in front of the END that is recovered from */
+	bool own;   /* part of a checkpoint, or its END */
 	bool chunk; /* holds a piece of a large message, and nothing else */
 	bool swept; /* no record between the one before it and it exists any more */
 };
@@ -47,17 +53,26 @@ struct ledger {
 	uint64_t sparse_waste; /* bytes in sparse records that are not live */
 	uint64_t small_bytes;  /* live bytes in small records */
 	uint64_t small_count;
-	bool merging;	     /* small records are being moved until none is left */
-	uint64_t dead_bytes; /* bytes of records that died since ledger_reset_dead() */
+	bool merging; /* small records are being moved until none is left */
+	/*
+	 * Bytes of records that a new checkpoint would free, but for those that the newest one
+	 * itself wrote: they make none due.
+	 */
+	uint64_t dead_bytes;
+	uint64_t dead_from; /* records with a lower number are freed by the one under way */
+	uint64_t log_from;  /* recovery: of records from this index on, dead_bytes is set at the end */
+	bool before_end;    /* recovery: what dies now, END has named */
 	uint64_t pending_bytes;
+	uint64_t part_bytes; /* that batches and ranges take in a checkpoint, at most */
+	struct space_limits limits;
 };
 
 void ledger_init(struct ledger *l);
 /* Frees every record; their batches are to be freed before. */
 void ledger_deinit(struct ledger *l);
 
-/* A record that is begun now. */
-struct record *ledger_begin(struct ledger *l, uint64_t n);
+/* A record that is begun now; own: of a checkpoint. */
+struct record *ledger_begin(struct ledger *l, uint64_t n, bool own);
 /* It ended with so many bytes of payload. */
 void ledger_end(struct ledger *l, struct record *r, uint32_t bytes);
 /* The oldest pending record is stored at `index`.  Frees it if nothing in it is live. */
@@ -72,9 +87,18 @@ void ledger_tidy(struct ledger *l, struct record *r);
 void ledger_add(struct ledger *l, struct record *r, uint32_t live, uint32_t bytes);
 void ledger_drop(struct ledger *l, struct record *r, uint32_t live, uint32_t bytes);
 
-/* A record whose live messages should move, NULL if none is worth it. */
+/*
+ * A checkpoint begins: its first record has number n or a higher one.  At its END what has died
+ * in front of it is named, what dies from then on is for the next.
+ */
+void ledger_parts_begin(struct ledger *l, uint64_t n);
+void ledger_parts_end(struct ledger *l);
+/* Recovery from index `begin` on has read so many bytes of events. */
+void ledger_recovered(struct ledger *l, uint64_t begin, uint64_t bytes);
+
+/* A record whose live messages may be worth moving, NULL: none. */
 struct record *ledger_moveable(struct ledger *l);
-/* The record cannot or need not move: it is not offered again. */
+/* It moves, or is not worth it: it is not offered again before half of it has gone. */
 void ledger_keep(struct ledger *l, struct record *r);
 
 /*

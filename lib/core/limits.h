@@ -84,6 +84,33 @@
 /* Checkpoints. */
 #define CHECKPOINT_GROUPS 256 /* groups of queues; one more holds the sessions */
 
+/*
+ * What the journal keeps back from new messages, at least, for what drains a queue.  The broker
+ * keeps its part: once room is short it makes a checkpoint at a quarter of this of dead records,
+ * and moves nothing meanwhile.
+ */
+#define RESERVE_BYTES (4u << 20)
+
+/*
+ * Space: when records move and when checkpoints are made.  Bytes unless they say otherwise.
+ * A simulator crosses them with a small backlog (broker_set_space()).
+ */
+#define SPACE_LIMITS(X) \
+	X(small_record, 16384)         /* smaller records are merged, */ \
+	X(small_enough, 61440)         /* … when so much in them is live, */ \
+	X(small_too_many, 512)         /* … or there are so many of them */ \
+	X(sparse_enough, 8u << 20)     /* sparse records move when so much can be won */ \
+	X(log_enough, 128u << 20)      /* log that makes a checkpoint due: what a start reads */ \
+	X(dead_enough, 32u << 20)      /* dead records that make it due: what can be freed */ \
+	X(turn_bytes, 128u << 10)      /* parts of a checkpoint in one turn, about */ \
+	X(reserve_bytes, RESERVE_BYTES)
+
+struct space_limits {
+#define X(name, value) uint32_t name;
+	SPACE_LIMITS(X)
+#undef X
+};
+
 /* Consensus. */
 #define RAFT_MEMBERS_MAX   9	      /* voters, learners, and who was admitted */
 #define RAFT_NAME_MAX	   63	      /* a node's name */

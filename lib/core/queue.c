@@ -4,12 +4,16 @@
 #include <string.h>
 
 #include "core/bits.h"
+#include "core/event.h"
 #include "core/memory.h"
 #include "core/name.h"
 #include "core/session.h"
 
 /* A merged batch's slots must fit into a u16. */
 #define BATCH_COUNT_MAX 60000
+/* What one takes in a checkpoint, but for what varies. */
+#define BATCH_PART_MAX 80
+#define RANGE_PART_MAX 80
 
 static int batch_compare(const struct batch *a, const struct batch *b)
 {
@@ -148,9 +152,18 @@ uint32_t batch_live_bytes(const struct batch *b)
 	return batch_bytes_of(b, b->live);
 }
 
+/* What it takes in a checkpoint, at most. */
+static uint64_t batch_part_bytes(const struct batch *b)
+{
+	return BATCH_PART_MAX + (b->bits ? ((uint64_t)b->count + 7) / 8 : 0) +
+	       (b->large ? (uint64_t)b->large->parts * EVENT_LOCATION_SIZE : 0) +
+	       (b->note ? strlen(b->note) : 0);
+}
+
 /* Charges the records for a batch that was made, or discharges them. */
 static void batch_charge(struct queue *q, struct batch *b)
 {
+	q->ledger->part_bytes += batch_part_bytes(b);
 	q->bytes += batch_live_bytes(b);
 	if (b->record) {
 		ledger_add(q->ledger, b->record, b->live, batch_live_bytes(b));
@@ -164,6 +177,7 @@ static void batch_charge(struct queue *q, struct batch *b)
 static void batch_free(struct queue *q, struct batch *b)
 {
 	RB_REMOVE(batch_tree, &q->batches, b);
+	q->ledger->part_bytes -= batch_part_bytes(b);
 	q->bytes -= batch_live_bytes(b);
 	if (q->newest == b)
 		q->newest = NULL;
@@ -242,6 +256,13 @@ struct batch *queue_add_large(
 	return b;
 }
 
+void queue_batch_note(struct queue *q, struct batch *b, char *note)
+{
+	q->ledger->part_bytes -= batch_part_bytes(b);
+	b->note = note;
+	q->ledger->part_bytes += batch_part_bytes(b);
+}
+
 struct batch *queue_batch_next(struct batch *b)
 {
 	return RB_NEXT(batch_tree, NULL, b);
@@ -298,7 +319,9 @@ bool queue_batch_set_live(struct queue *q, struct batch *b, struct slice live)
 		free(bits);
 		return false;
 	}
+	q->ledger->part_bytes -= batch_part_bytes(b);
 	b->bits = bits;
+	q->ledger->part_bytes += batch_part_bytes(b);
 	b->live -= dead;
 	q->bytes -= before - batch_live_bytes(b);
 	ledger_drop(q->ledger, b->record, dead, before - batch_live_bytes(b));
@@ -366,8 +389,10 @@ static void batch_drop(struct queue *q, struct batch *b, uint32_t from, uint32_t
 		return;
 	}
 	if (!b->bits) {
+		q->ledger->part_bytes -= batch_part_bytes(b);
 		b->bits = memory_new(bits_words(b->count) * 8);
 		bits_set(b->bits, 0, b->count);
+		q->ledger->part_bytes += batch_part_bytes(b);
 	}
 	uint32_t before = batch_live_bytes(b);
 	bits_clear(b->bits, from, to);
@@ -406,6 +431,7 @@ static struct batch *batch_split(struct queue *q, struct batch *b, uint64_t seq)
 {
 	uint32_t left = (uint32_t)(seq - b->first), before = batch_live_bytes(b);
 	struct batch *right = memory_new(sizeof(*right));
+	q->ledger->part_bytes -= batch_part_bytes(b);
 	*right = *b;
 	right->first = seq;
 	right->count = b->count - left;
@@ -420,6 +446,7 @@ static struct batch *batch_split(struct queue *q, struct batch *b, uint64_t seq)
 	b->bytes -= right->bytes;
 	b->count = left;
 	b->live -= right->live;
+	q->ledger->part_bytes += batch_part_bytes(b) + batch_part_bytes(right);
 	LIST_INSERT_HEAD(&b->record->batches, right, in_record);
 	RB_INSERT(batch_tree, &q->batches, right);
 	if (q->newest == b)
@@ -446,12 +473,11 @@ bool queue_relocate(struct queue *q, uint64_t first, uint32_t count, uint32_t by
 		b = batch_split(q, b, first);
 	if (batch_count_live(b, end, b->first + b->count) > 0)
 		batch_split(q, b, end);
-	char *note = b->note;
-	b->note = NULL;
+	char *note = b->note ? strdup(b->note) : NULL;
 	batch_free(q, b);
 	if (note)
 		q->newest = NULL;
-	queue_add_batch(q, r, first, count, bytes, offset, 0)->note = note;
+	queue_batch_note(q, queue_add_batch(q, r, first, count, bytes, offset, 0), note);
 	return true;
 }
 
@@ -493,6 +519,7 @@ struct range *queue_add_range(struct queue *q, uint64_t first, uint64_t span, ui
 	r->span = span;
 	r->live = live;
 	RB_INSERT(range_tree, &q->ranges, r);
+	q->ledger->part_bytes += RANGE_PART_MAX;
 	return r;
 }
 
@@ -548,6 +575,7 @@ static void range_free(struct queue *q, struct range *r)
 	RB_REMOVE(range_tree, &q->ranges, r);
 	if (q->recent_range == r)
 		q->recent_range = NULL;
+	q->ledger->part_bytes -= RANGE_PART_MAX;
 	free(r);
 }
 
@@ -569,6 +597,7 @@ static struct range *range_split(struct queue *q, struct range *r, uint64_t seq)
 	r->span = left_span;
 	r->live = left_live;
 	RB_INSERT(range_tree, &q->ranges, right);
+	q->ledger->part_bytes += RANGE_PART_MAX;
 	enter_state(q, right, r->state);
 	/* What is taken off at the front is mostly followed by what comes next. */
 	q->recent_range = right;

@@ -176,6 +176,8 @@ struct batch *queue_add_large(
 /* The first batch that ends behind seq, or NULL. */
 struct batch *queue_batch_at(struct queue *q, uint64_t seq);
 struct batch *queue_batch_next(struct batch *b);
+/* It is a dead letter: where from and why.  Takes `note`; NULL: it is none. */
+void queue_batch_note(struct queue *q, struct batch *b, char *note);
 /*
  * The first run of live messages of b within [from, to): its begin, and *end.
  * Returns `to` if there is none.

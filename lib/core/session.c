@@ -2,6 +2,10 @@
 
 #include "core/memory.h"
 
+/* What one takes in a checkpoint, but for what varies. */
+#define SESSION_PART_MAX 48
+#define ANSWER_PART_MAX	 48
+
 static int session_compare(const struct session *a, const struct session *b)
 {
 	return a->id < b->id ? -1 : a->id > b->id;
@@ -15,11 +19,13 @@ static int owner_compare(const struct owner *a, const struct owner *b)
 RB_GENERATE(owner_tree, owner, by_id, owner_compare)
 RB_GENERATE(session_tree, session, by_id, session_compare)
 
-struct session *session_new(uint64_t id)
+struct session *session_new(uint64_t id, uint64_t *part_bytes)
 {
 	struct session *s = memory_new(sizeof(*s));
 	s->id = id;
 	RB_INIT(&s->held);
+	s->part_bytes = part_bytes;
+	*part_bytes += SESSION_PART_MAX;
 	TAILQ_INIT(&s->answers);
 	return s;
 }
@@ -32,6 +38,7 @@ void session_free(struct session *s)
 	while ((r = RB_ROOT(&s->held)))
 		range_detach(r);
 	session_answered(s, UINT64_MAX);
+	*s->part_bytes -= SESSION_PART_MAX;
 	free(s);
 }
 
@@ -123,6 +130,7 @@ static void drop_first(struct session *s)
 	TAILQ_REMOVE(&s->answers, a, link);
 	s->answers_count--;
 	s->answers_bytes -= a->stale_len;
+	*s->part_bytes -= ANSWER_PART_MAX + a->stale_len;
 	free(a);
 }
 
@@ -140,6 +148,7 @@ void session_taken(
 		memcpy(a->stale, stale.data, stale.len);
 	s->answers_bytes += stale.len;
 	TAILQ_INSERT_TAIL(&s->answers, a, link);
+	*s->part_bytes += ANSWER_PART_MAX + a->stale_len;
 	if (++s->answers_count > SESSION_WINDOW)
 		drop_first(s);
 }

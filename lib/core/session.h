@@ -57,13 +57,15 @@ struct session {
 	struct answer_list answers; /* rising n */
 	uint32_t answers_count;
 	size_t answers_bytes; /* of stale entries in them */
+	uint64_t *part_bytes; /* what sessions take in a checkpoint, at most, is added here */
 	bool durable; /* some event names it */
+	bool in_doubt; /* recovery: the sessions' part is read, and has not named it yet */
 	bool is_closing;
 };
 
 RB_HEAD(session_tree, session);
 
-struct session *session_new(uint64_t id);
+struct session *session_new(uint64_t id, uint64_t *part_bytes);
 /* Frees it; what it held stays leased, with no holder. */
 void session_free(struct session *s);
 

@@ -35,6 +35,9 @@
 	X(PARTS_AT_END, "recovery takes parts as if they were made at END") \
 	X(LEASE_REUSED, "lease numbers begin anew after a recovery") \
 	X(SESSIONS_BY_TERM, "session ids begin anew when the journal is opened in the same term") \
+	X(DUE_BY_OWN, "a checkpoint is due by the records of the one before") \
+	X(MOVE_UNJUDGED, "records move that do not shrink") \
+	X(SESSIONS_REVIVED, "recovery keeps sessions that the sessions' part does not name") \
 	X(STALE_SETTLES, "a receipt of an old lease settles") \
 	X(EXPIRE_UNHEARD, "leases end before what clients have sent is read")
 

@@ -82,10 +82,48 @@ static void note_unread(struct daemon *d, struct slice payload)
 			    d->w->net.links[i]->session, then, h.lease.ms};
 }
 
+static void count_checkpoint(struct daemon *d, enum record_kind kind, size_t len)
+{
+	if (kind == RECORD_EVENTS) {
+		d->log_bytes += len;
+		return;
+	}
+	if (!d->in_parts) {
+		d->part_log_bytes = d->log_bytes;
+		d->log_bytes = d->part_bytes = 0;
+		d->unpaid = true;
+	}
+	d->in_parts = kind == RECORD_PART;
+	d->part_bytes += len;
+}
+
+/* A checkpoint that nobody asked for frees more than it wrote, or shortens a long log. */
+static void check_pays(struct daemon *d, struct slice ranges)
+{
+	const struct journal_model *j = d->journal;
+	uint64_t freed = 0;
+	struct reader r = reader_of(ranges);
+	while (reader_left(&r) >= HOLE_RANGE_SIZE) {
+		struct hole_range range = hole_range_get(&r);
+		for (uint64_t i = range.first; i < range.first + range.count; i++) {
+			const struct jm_record *dead = jm_read(j, i);
+			freed += dead && !dead->hole ? dead->len : 0;
+		}
+	}
+	trace("pays", freed, d->part_bytes, d->part_log_bytes, d->asked);
+	if (!d->asked && freed <= d->part_bytes && d->part_log_bytes < 4 * d->part_bytes)
+		trace_fail("a checkpoint of %llu bytes frees %llu, and the log has %llu",
+		    (unsigned long long)d->part_bytes, (unsigned long long)freed,
+		    (unsigned long long)d->part_log_bytes);
+	d->asked = broker_checkpointing(d->broker);
+	d->unpaid = false;
+}
+
 static void host_append(void *arg, uint64_t n, enum record_kind kind, struct slice payload)
 {
 	struct daemon *d = arg;
 	trace("append", n, kind, payload.len, 0);
+	count_checkpoint(d, kind, payload.len);
 	if (kind == RECORD_EVENTS) {
 		uint64_t bytes = new_bytes(d, payload);
 		uint64_t used = new_bytes_since(d, n, bytes);
@@ -110,6 +148,8 @@ static void host_hole(void *arg, uint64_t checkpoint, struct slice ranges)
 {
 	struct daemon *d = arg;
 	trace("hole", checkpoint, ranges.len / HOLE_RANGE_SIZE, 0, 0);
+	if (d->journal == &d->w->journal)
+		check_pays(d, ranges);
 	jm_hole(d->journal, checkpoint, ranges);
 }
 
@@ -207,6 +247,10 @@ void daemon_start(struct daemon *d, uint64_t term)
 	trace("start", term, j->count, end, w->boot_ms);
 	d->broker = broker_new(&host);
 	assert(d->broker);
+	broker_set_space(d->broker, &w->space);
+	/* One that had not come to its END begins anew. */
+	d->log_bytes += d->unpaid ? d->part_log_bytes : 0;
+	d->in_parts = d->unpaid = d->asked = false;
 	enum rmq_error err = broker_recover(d->broker, &log, end, j->count, &at);
 	if (err)
 		trace_fail(
@@ -415,7 +459,7 @@ static void make_space(struct daemon *d)
 	/* One move after the other would keep a queue's messages in flight, and time still. */
 	if (broker_inflight_bytes(d->broker) > 0)
 		return;
-	if (d->journal->count == 0 || !prng_chance(&w->prng, w->weather.move))
+	if (w->still || d->journal->count == 0 || !prng_chance(&w->prng, w->weather.move))
 		return;
 	index = prng_range(&w->prng, 1, d->journal->count);
 	if (index < w->shadow.bodies_cap && w->shadow.bodies[index] > 0 && !daemon_past(d))
@@ -463,7 +507,7 @@ static void pull(struct link *l)
 static void goes_on(struct world *w)
 {
 	struct prng *p = &w->prng;
-	if (w->calm || !prng_chance(p, w->weather.slow))
+	if (w->calm || w->still || !prng_chance(p, w->weather.slow))
 		return;
 	w->boot_ms += prng_range(p, 1, prng_chance(p, 100) ? 4000 : 30);
 	for (uint64_t i = prng_below(p, 8); i > 0; i--) {
@@ -505,8 +549,10 @@ void daemon_turn(struct daemon *d)
 	take_answers(d);
 	if (take_input(d))
 		broker_heard(b, begun);
-	if (prng_chance(&w->prng, w->weather.checkpoint))
+	if (!w->still && prng_chance(&w->prng, w->weather.checkpoint)) {
 		broker_checkpoint(b);
+		d->asked = broker_checkpointing(b);
+	}
 	make_space(d);
 	broker_flush(b);
 	if (w->variant == WORLD_MOVE_KILLS && d->moved)

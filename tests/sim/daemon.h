@@ -29,6 +29,12 @@ struct daemon {
 	size_t sums_cap;
 	uint64_t taken_session, taken_n; /* the newest SEND that was appended */
 	uint64_t moved;			 /* record that was moved in this turn */
+	/* The checkpoint under way: what it wrote, and the log that it makes good for. */
+	bool asked; /* it was asked for: it need not pay */
+	bool in_parts;
+	bool unpaid; /* nothing was freed for it yet */
+	uint64_t part_bytes, part_log_bytes;
+	uint64_t log_bytes; /* of events, since it began */
 };
 
 /* Recovers from its journal, up to `count`, from its newest END; serves in this term. */

@@ -22,16 +22,15 @@ uint32_t lines_new(struct lines *l, uint32_t len)
 	return l->count++;
 }
 
-/* 'm', the number in 10 digits, a space, and letters that follow from the number. */
+/* 'm', the number in 4 digits of 32 each, and letters that follow from the number. */
 static void write_body(uint32_t line, uint32_t len, uint8_t *body)
 {
 	struct prng p = {line};
 	uint64_t bits = 0;
 	uint32_t rest = line;
 	body[0] = 'm';
-	for (int i = 10; i >= 1; i--, rest /= 10)
-		body[i] = (uint8_t)('0' + rest % 10);
-	body[11] = ' ';
+	for (int i = LINE_MIN - 1; i >= 1; i--, rest /= 32)
+		body[i] = (uint8_t)('@' + rest % 32);
 	for (uint32_t i = LINE_MIN; i < len; i++) {
 		if ((i - LINE_MIN) % 16 == 0)
 			bits = prng_next(&p);
@@ -51,8 +50,8 @@ uint32_t lines_recognise(const struct lines *l, struct slice body)
 	uint32_t line = 0;
 	if (body.len < LINE_MIN || body.data[0] != 'm')
 		return UINT32_MAX;
-	for (int i = 1; i <= 10; i++)
-		line = line * 10 + (uint32_t)(body.data[i] - '0');
+	for (int i = 1; i < LINE_MIN; i++)
+		line = line * 32 + (uint32_t)(body.data[i] - '@');
 	if (line >= l->count || l->all[line].len != body.len)
 		return UINT32_MAX;
 	uint8_t *want = body.len <= sizeof(small) ? small : malloc(body.len);

@@ -30,7 +30,7 @@ struct lines {
 	uint32_t count, cap;
 };
 
-#define LINE_MIN 12
+#define LINE_MIN 5
 
 void lines_free(struct lines *l);
 /* A new message of so many bytes, at least LINE_MIN; its number. */

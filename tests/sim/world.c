@@ -30,8 +30,25 @@ static struct weather random_weather(struct prng *p)
 	    .commit = (unsigned)prng_range(p, 30, 200),
 	    .checkpoint = rate(p, 80),
 	    .move = rate(p, 300),
+	    .still = rate(p, 6),
 	    .large = rate(p, 60),
 	    .admin = rate(p, 150),
+	};
+}
+
+/* Some seeds have each queue's part in a turn of its own. */
+static struct space_limits random_space(struct prng *p)
+{
+	uint32_t small = (uint32_t)prng_range(p, 100, 4000);
+	return (struct space_limits){
+	    .small_record = small,
+	    .small_enough = 4 * small,
+	    .small_too_many = (uint32_t)prng_range(p, 5, 50),
+	    .sparse_enough = (uint32_t)prng_range(p, 500, 20000),
+	    .log_enough = (uint32_t)prng_range(p, 5000, 300000),
+	    .dead_enough = (uint32_t)prng_range(p, 2000, 100000),
+	    .turn_bytes = prng_chance(p, 500) ? 1 : (uint32_t)prng_range(p, 100, 10000),
+	    .reserve_bytes = (uint32_t)prng_range(p, 1000, 100000),
 	};
 }
 
@@ -39,6 +56,7 @@ void world_init(struct world *w, uint64_t seed, unsigned daemons)
 {
 	w->prng.state = seed;
 	w->weather = random_weather(&w->prng);
+	w->space = random_space(&w->prng);
 	w->boot_ms = START_BOOT_MS;
 	w->lines_goal = (uint32_t)prng_range(&w->prng, 50, 1200);
 	w->shadow.lines = &w->lines;
@@ -64,6 +82,12 @@ void world_deinit(struct world *w)
 	shadow_free(&w->shadow);
 	lines_free(&w->lines);
 	jm_free(&w->journal);
+}
+
+uint64_t world_parts(const struct world *w)
+{
+	uint64_t parts = CHECKPOINT_GROUPS * 24 / w->space.turn_bytes;
+	return parts < CHECKPOINT_GROUPS ? parts : CHECKPOINT_GROUPS;
 }
 
 /* ---- what may go wrong ---- */

@@ -16,6 +16,8 @@
 #include "prng.h"
 #include "shadow.h"
 
+#include "core/limits.h"
+
 /*      name                   what is broken, in the world around the core */
 #define WORLD_VARIANTS(X) \
 	X(HOLE_EARLY, "holes are made before their END is committed") \
@@ -51,6 +53,7 @@ struct weather {
 	unsigned commit;
 	unsigned checkpoint;
 	unsigned move;
+	unsigned still; /* nobody asks anything */
 	unsigned large; /* messages in chunks, of 1000 batches */
 	unsigned admin; /* rm and purge, of 1000 commands of the administrator */
 };
@@ -61,9 +64,11 @@ struct pool;
 struct world {
 	struct prng prng;
 	struct weather weather;
+	struct space_limits space; /* small, so that a short run crosses them */
 	enum world_variant variant;
 	uint64_t boot_ms;
 	bool calm;
+	bool still; /* the daemon is left to itself */
 	/* The journal; in a cluster what was ever committed, where nothing becomes a hole. */
 	struct journal_model journal;
 	uint64_t term; /* of the newest committed record; 0 on one machine */
@@ -89,6 +94,9 @@ struct world {
 /* In zeroed memory.  The caller sets servers, dial and the daemons' journals. */
 void world_init(struct world *w, uint64_t seed, unsigned daemons);
 void world_deinit(struct world *w);
+
+/* Records that the parts of one checkpoint take, at most, when all queues are empty. */
+uint64_t world_parts(const struct world *w);
 
 /* A client's connection breaks; one stops for a while. */
 void world_cut(struct world *w);

@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define PARTS_TURN_BYTES 1000
 #define WALL_OFF_MAX_MS 5000 /* what a node's wall clock is off, about */
 #define CALM_MS_MAX	60000
 #define HOLES_MS	300 /* in which everybody makes the last holes */
@@ -108,6 +109,9 @@ struct cluster *cluster_new(uint64_t seed, enum cluster_variant v, enum world_va
 	assert(c);
 	struct world *w = &c->world;
 	world_init(w, seed, NODES);
+	/* The nodes' logs are short. */
+	if (w->space.turn_bytes < PARTS_TURN_BYTES)
+		w->space.turn_bytes = PARTS_TURN_BYTES;
 	w->variant = world;
 	w->servers = NODES;
 	w->dial = dial;
