@@ -170,6 +170,15 @@ static void fail_round(struct broker *b, struct conn *c, uint64_t n)
 	    slice_str("its dead letters would come back to it: --dead-letter wants another queue"));
 }
 
+static void fail_exists(struct broker *b, struct conn *c, uint64_t n,
+    const struct queue_settings *is, const struct queue_settings *wanted)
+{
+	char difference[QUEUE_DIFFERENCE_MAX], text[TEXT_MAX + 1];
+	queue_settings_difference(difference, is, wanted);
+	snprintf(text, sizeof(text), "%s: %s", error_text(RMQ_E_EXISTS), difference);
+	fail_text(b, c, n, RMQ_E_EXISTS, 0, text);
+}
+
 static void taken(struct broker *b, struct conn *c, uint64_t n)
 {
 	broker_emit_taken(b, &(struct event_taken){c->session->id, n});
@@ -193,7 +202,7 @@ static void on_queue_create(struct broker *b, struct conn *c, const struct wire_
 	} else if (goes_round(b, m->queue, s.dead_letter)) {
 		fail_round(b, c, m->n);
 	} else if (q && memcmp(&q->settings, &s, sizeof(s)) != 0) {
-		fail(b, c, m->n, RMQ_E_EXISTS, 0);
+		fail_exists(b, c, m->n, &q->settings, &s);
 	} else if (!q && b->queues_count >= QUEUES_MAX) {
 		fail(b, c, m->n, RMQ_E_LIMIT, 0);
 	} else {
@@ -388,6 +397,17 @@ static void fail_attribute(struct broker *b, struct conn *c, uint64_t n, uint16_
 	fail_text(b, c, n, RMQ_E_VERSION, 0, text);
 }
 
+/* len: of the message, as far as it came. */
+static void fail_too_large(struct broker *b, struct conn *c, uint64_t n, uint32_t at,
+    const struct queue *q, const char *least, uint64_t len)
+{
+	char text[TEXT_MAX + 1];
+	snprintf(text, sizeof(text), "%s: it has %s%llu bytes, the queue's --max-message is %u",
+	    error_text(RMQ_E_TOO_LARGE), least, (unsigned long long)len,
+	    q->settings.max_message);
+	fail_text(b, c, n, RMQ_E_TOO_LARGE, at, text);
+}
+
 static void send_batch(struct broker *b, struct conn *c, const struct wire_send *m)
 {
 	struct batch_view batch;
@@ -405,8 +425,9 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 	if (!q)
 		return;
 	for (uint32_t i = 0; batch.blob_len > q->settings.max_message && i < batch.count; i++) {
-		if (batch_body(&batch, i).len > q->settings.max_message) {
-			fail(b, c, m->n, RMQ_E_TOO_LARGE, i);
+		size_t len = batch_body(&batch, i).len;
+		if (len > q->settings.max_message) {
+			fail_too_large(b, c, m->n, i, q, "", len);
 			return;
 		}
 	}
@@ -449,7 +470,7 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 	if (bytes > q->settings.max_message || m->part + 1 >= CHUNKS_MAX) {
 		broker_emit_chunks_dropped(b, &(struct event_chunks_dropped){q->id, id});
 		c->refused = m->n;
-		fail(b, c, m->n, RMQ_E_TOO_LARGE, 0);
+		fail_too_large(b, c, m->n, 0, q, last ? "" : "at least ", bytes);
 		return;
 	}
 	broker_emit_chunk(b, &(struct event_chunk){q->id, id, m->n, m->part, NO_TAGS, m->data});

@@ -239,6 +239,11 @@ uint64_t queue_backoff_ms(const struct queue *q, uint32_t failures);
 
 bool queue_settings_valid(const struct queue_settings *s);
 
+/* For people: the first setting that is another one, and both values.  They do differ. */
+#define QUEUE_DIFFERENCE_MAX 224
+void queue_settings_difference(char out[QUEUE_DIFFERENCE_MAX], const struct queue_settings *is,
+    const struct queue_settings *wanted);
+
 /* Room for so many pieces, none yet. */
 struct large *large_new(uint32_t room);
 

@@ -47,7 +47,14 @@ bats_require_minimum_version 1.5.0
 		--max-message 2K --dead-letter graves jobs
 	run rmq-queue create --lease 6s jobs
 	assert_failure 73
-	assert_output "rmq-queue: jobs: exists already, and differs"
+	assert_output "rmq-queue: jobs: exists already, and differs: lease is 5s, not 6s"
+	run rmq-queue create --lease 5s --max-attempts 3 --backoff 2s,1m --max-bytes 1M \
+		--max-message 2K jobs
+	assert_failure 73
+	assert_output --partial "differs: dead-letter is graves, not the default"
+	run rmq-queue create --lease 5s --max-attempts 3 --backoff 1s,1m jobs
+	assert_failure 73
+	assert_output --partial "differs: backoff is 2s,1m, not 1s,1m"
 	rmq-queue create --dead-letter none other
 	[ "$(rmq-queue show other dead-letter)" = none ]
 	[ "$(rmq-queue show -j other | jq -r .lease)" = 30s ]

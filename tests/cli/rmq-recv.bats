@@ -395,3 +395,28 @@ settles() {
 	run rmq-recv
 	assert_failure 64
 }
+
+@test "rmq-recv: the page's worker keeps tabs, quotes and blanks, in dash and in bash" {
+	start_queue q
+	# The example as the page has it; what is to be done is written to ./done.
+	sed -n '/^\$ tab=/,/rmq-ack$/p' "$BATS_TEST_DIRNAME/../../man/rmq-recv.1" |
+		sed 's/^\$ //; s/\\e/\\/g' >example
+	grep -q rmq-ack example
+	{
+		echo 'work() { printf "%s\n" "$1" >>done; }'
+		cat example
+	} >worker
+	mkdir bin
+	printf '#!/bin/sh\nexec "%s" --drain "$@"\n' "$(command -v rmq-recv)" >bin/rmq-recv
+	chmod +x bin/rmq-recv
+	printf '%s\n' "it's" '	a	tab	' '  blanks  ' 'a"quote' 'back\tslash\' '' 't' >bodies
+	local shell
+	for shell in dash bash; do
+		rm -f done
+		rmq-send jobs <bodies
+		PATH=$PWD/bin:$PATH "$shell" worker
+		cmp bodies done
+		[ "$(rmq-queue show jobs ready)" = 0 ]
+		[ "$(rmq-queue show jobs leased)" = 0 ]
+	done
+}
