@@ -676,7 +676,7 @@ uint64_t broker_due_ms(const struct broker *b)
 		due = min_u64(due, until(b->lease_now.ms, r->until_ms));
 	r = RB_MIN(timer_tree, (struct timer_tree *)(uintptr_t)&b->timers.delays);
 	if (r)
-		due = min_u64(due, until(b->wall_now.ms, r->until_ms));
+		due = min_u64(due, until(b->lease_now.ms, r->until_ms));
 	if (!TAILQ_EMPTY(&b->idle))
 		due = min_u64(due, until(b->lease_now.ms,
 				       TAILQ_FIRST(&b->idle)->idle_since_ms + SESSION_IDLE_MS));

@@ -637,7 +637,7 @@ static void emit_failures(struct broker *b, struct queue *q, struct writer *good
 		const uint8_t *p = in.p;
 		struct settle_entry e = settle_entry_get(&in);
 		struct range *r = queue_range_at(q, e.first);
-		uint64_t until = b->wall_now.ms + queue_backoff_ms(q, r->failures + 1);
+		uint64_t until = b->lease_now.ms + queue_backoff_ms(q, r->failures + 1);
 		broker_emit_expire(
 		    b, &(struct event_expire){q->id, until, NO_TAGS, slice_of(p, SETTLE_ENTRY_SIZE)});
 	}
@@ -647,7 +647,7 @@ static void emit_failures(struct broker *b, struct queue *q, struct writer *good
 static void emit_verdict(struct broker *b, struct conn *c, struct queue *q,
     const struct wire_settle *m, struct verdict *v)
 {
-	uint64_t id = c->session->id, until = m->ms > 0 ? b->wall_now.ms + m->ms : 0;
+	uint64_t id = c->session->id, until = m->ms > 0 ? b->lease_now.ms + m->ms : 0;
 	uint32_t stale = (uint32_t)(v->stale.len / SETTLE_ENTRY_SIZE);
 	/* All in one record, so that the command is either taken or had no effect. */
 	broker_reserve(b, v->stale.len + 2 * v->good.len + FRAME_SMALL);
@@ -884,10 +884,23 @@ static void on_peek(struct broker *b, struct conn *c, const struct wire_peek *m)
 
 /* ---- the session ---- */
 
+/* A client settles or gives back what it was given: the rest has not reached it. */
+static void give_back_all(struct broker *b, struct session *s)
+{
+	struct range *r, *next;
+	broker_works(b, s->held_count);
+	for (r = RB_MIN(holding_tree, &s->held); r; r = next) {
+		next = RB_NEXT(holding_tree, &s->held, r);
+		if (!r->detached)
+			broker_give_back(b, r);
+	}
+}
+
 static void on_bye(struct broker *b, struct conn *c, const struct wire_bye *m)
 {
 	struct session *s = c->session;
 	(void)m;
+	give_back_all(b, s);
 	if (s->durable) {
 		s->is_closing = true;
 		TAILQ_INSERT_TAIL(&b->closing, s, closing);

@@ -466,7 +466,7 @@ static enum rmq_error apply_release(
 			queue_make_ready(w.q, r, attempt, failures);
 		else
 			queue_make_delayed(
-			    w.q, r, (struct wall_time){e->until_ms}, attempt, failures);
+			    w.q, r, (struct lease_time){e->until_ms}, attempt, failures);
 	}
 	if (!w.err)
 		broker_busy(b, w.q);
@@ -504,7 +504,7 @@ static enum rmq_error apply_expire(
 	struct entry_walk w = entries_of(broker_queue(b, e->queue), e->entries);
 	while ((r = entry_next(&w))) {
 		w.q->counts.failed += r->live;
-		queue_make_delayed(w.q, r, (struct wall_time){e->until_ms}, r->attempt,
+		queue_make_delayed(w.q, r, (struct lease_time){e->until_ms}, r->attempt,
 		    r->failures + counts(w.q));
 	}
 	return w.err;
@@ -805,7 +805,7 @@ static enum rmq_error apply_part_range(
 		break;
 	case STATE_DELAYED:
 		queue_make_delayed(
-		    q, r, (struct wall_time){e->until_ms}, e->attempt, e->failures);
+		    q, r, (struct lease_time){e->until_ms}, e->attempt, e->failures);
 		break;
 	case STATE_LEASED:
 		queue_make_leased(q, r, e->session ? session_of(b, e->session) : NULL, e->lease,

@@ -269,6 +269,13 @@ void broker_bury(struct broker *b, struct queue *dead, struct range *r, struct s
 	}
 }
 
+void broker_give_back(struct broker *b, struct range *r)
+{
+	uint8_t entry[SETTLE_ENTRY_SIZE];
+	broker_emit_release(b,
+	    &(struct event_release){.queue = r->queue->id, .tags = NO_TAGS, .entries = entry_of(r, entry)});
+}
+
 void broker_fail(struct broker *b, struct range *r, struct slice why, uint8_t ended)
 {
 	struct queue *q = r->queue;
@@ -280,7 +287,7 @@ void broker_fail(struct broker *b, struct range *r, struct slice why, uint8_t en
 		broker_bury(b, dead, r, why);
 		return;
 	}
-	uint64_t until = b->wall_now.ms + queue_backoff_ms(q, r->failures + 1);
+	uint64_t until = b->lease_now.ms + queue_backoff_ms(q, r->failures + 1);
 	broker_emit_expire(b, &(struct event_expire){q->id, until, NO_TAGS, entry_of(r, entry)});
 }
 
@@ -296,7 +303,7 @@ void broker_expire(struct broker *b)
 	}
 	for (uint32_t i = 0; i < DUE_PER_TURN; i++) {
 		r = RB_MIN(timer_tree, &b->timers.delays);
-		if (!r || r->until_ms > b->wall_now.ms)
+		if (!r || r->until_ms > b->lease_now.ms)
 			break;
 		broker_emit_wake(b, &(struct event_wake){r->queue->id, r->first, r->span});
 	}
@@ -503,8 +510,7 @@ static void peek_run(struct broker *b, const struct conn *c, const struct wire_p
 	h->at = first;
 	h->end = end;
 	/* Lease time is shown as the wall clock that it amounts to. */
-	h->stamp = r->state == STATE_LEASED ? r->until_ms - b->lease_now.ms + b->wall_now.ms
-					    : r->until_ms;
+	h->stamp = r->state == STATE_READY ? 0 : r->until_ms - b->lease_now.ms + b->wall_now.ms;
 	broker_hand(b, c->id, h);
 }
 

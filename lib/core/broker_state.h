@@ -276,6 +276,8 @@ struct queue *broker_dead_queue(struct broker *b, const struct queue *q);
 bool broker_may_bury(struct queue *q, const struct queue *dead, uint64_t first, uint64_t end);
 /* The leased range becomes dead letters; more of them than its limit may be in `dead` then. */
 void broker_bury(struct broker *b, struct queue *dead, struct range *r, struct slice why);
+/* The leased range is ready again as if it had never been handed out. */
+void broker_give_back(struct broker *b, struct range *r);
 /* Tells the holder of r that its lease ended. */
 void broker_tell_ended(struct broker *b, const struct range *r, uint8_t why);
 /* Hands everything that a session holds in a queue to a new subscription of it. */

@@ -45,7 +45,7 @@
 /* entries: settle_entry; the first `stale` of them had no effect and are the answer. */
 #define EVENT_SETTLE(F) \
 	F(u32, queue) F(u64, session) F(u64, n) F(u32, stale) F(tags, tags) F(rest, entries)
-/* until_ms: wall clock; 0: ready at once.  flags: SETTLE_COUNTED. */
+/* session 0: not by a command.  until_ms: lease time; 0: ready at once.  flags: SETTLE_COUNTED. */
 #define EVENT_RELEASE(F) \
 	F(u32, queue) F(u64, session) F(u64, n) F(u32, stale) F(u8, flags) F(u64, until_ms) \
 	F(tags, tags) F(rest, entries)

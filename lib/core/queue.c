@@ -710,7 +710,7 @@ void queue_make_ready(struct queue *q, struct range *r, uint32_t attempt, uint32
 		range_merge(q, prev, r);
 }
 
-void queue_make_delayed(struct queue *q, struct range *r, struct wall_time until,
+void queue_make_delayed(struct queue *q, struct range *r, struct lease_time until,
     uint32_t attempt, uint32_t failures)
 {
 	if (r->state)

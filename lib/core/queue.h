@@ -64,7 +64,7 @@ struct range {
 	uint64_t span;
 	uint64_t live;
 	uint64_t lease;
-	uint64_t until_ms; /* leased: lease time; delayed: wall clock */
+	uint64_t until_ms; /* leased, delayed: lease time */
 	uint32_t lease_ms;
 	uint32_t attempt;
 	uint32_t failures;
@@ -221,7 +221,7 @@ struct range *queue_isolate(struct queue *q, struct range *r, uint64_t first, ui
 
 /* Changes of state; each ends the state before.  make_ready may merge r and frees it then. */
 void queue_make_ready(struct queue *q, struct range *r, uint32_t attempt, uint32_t failures);
-void queue_make_delayed(struct queue *q, struct range *r, struct wall_time until,
+void queue_make_delayed(struct queue *q, struct range *r, struct lease_time until,
     uint32_t attempt, uint32_t failures);
 void queue_make_leased(struct queue *q, struct range *r, struct session *s, uint64_t lease,
     struct lease_time until, uint32_t lease_ms, uint32_t attempt);

@@ -399,6 +399,8 @@ static bool take_frames(struct link *l, bool attentive)
 		trace(wire_name(f.type), l->id, f.payload.len,
 		    f.payload.len >= 4 ? load_u32(f.payload.data) : 0, 1);
 		checks_asked(w, &f);
+		if (f.type == WIRE_TYPE_BYE)
+			shadow_bye(&w->shadow, l->session);
 		broker_frame(b, l->id, &f);
 		keep_send(l, &f);
 		bytes_consume(&l->up.arrived, used);

@@ -234,6 +234,15 @@ static void apply_taken(struct reading *r, const struct event_taken *e)
 
 static void apply_session_close(struct reading *r, const struct event_session_close *e)
 {
+	for (size_t i = 0; i < r->s->queues_count; i++) {
+		struct shadow_queue *q = r->s->queues[i];
+		for (uint64_t seq = q ? q->low : 0; q && seq < q->next_seq; seq++) {
+			const struct shadow_message *m = shadow_message(q, seq);
+			if (m->state == SHADOW_LEASED && m->session == e->session && !m->detached)
+				FAIL(r, "%s:%llu stays leased by a session that has ended",
+				    q->name, U(seq));
+		}
+	}
 	session_gone(r->s, e->session);
 }
 
@@ -437,6 +446,7 @@ static void apply_extend(struct reading *r, const struct event_extend *e)
 /* What an entry of a settlement is to do to each message. */
 struct change {
 	enum settle_verb verb; /* 0: EXPIRE */
+	bool unasked;	       /* RELEASE: not by a command */
 	uint8_t flags;
 	uint32_t lease_ms;
 	uint64_t until_ms;
@@ -459,6 +469,15 @@ static bool was_unread(
 	for (unsigned i = 0; i < n && !m->detached; i++)
 		if (s->unread[i].session == m->session && s->unread[i].made == made &&
 		    s->unread[i].arrived <= m->end)
+			return true;
+	return false;
+}
+
+static bool said_bye(const struct shadow *s, uint64_t session)
+{
+	unsigned n = s->byes_count < SHADOW_BYES ? s->byes_count : SHADOW_BYES;
+	for (unsigned i = 0; i < n; i++)
+		if (s->byes[i] == session)
 			return true;
 	return false;
 }
@@ -499,7 +518,9 @@ static void change_one(struct reading *r, struct shadow_queue *q, uint64_t seq,
 		FAIL(r, "%s:%llu changed under lease %llu, which is not its lease %llu",
 		    q->name, U(seq), U(e->lease), U(m->lease));
 	trace("  change", c->verb, q->id, seq, e->lease);
-	if (c->verb != 0 && m->asked[c->verb] != e->lease)
+	if (c->unasked && !said_bye(r->s, m->session))
+		FAIL(r, "%s:%llu is given back, and its holder goes on", q->name, U(seq));
+	if (c->verb != 0 && !c->unasked && m->asked[c->verb] != e->lease)
 		FAIL(r, "%s:%llu: nobody asked for verb %d under %llu", q->name, U(seq),
 		    c->verb, U(e->lease));
 	switch (c->verb) {
@@ -541,26 +562,32 @@ static void change_all(struct reading *r, uint32_t queue, struct slice entries, 
 static void apply_settle(struct reading *r, const struct event_settle *e)
 {
 	take(r, e->session, e->n, (struct shadow_answer){EVENT_TYPE_SETTLE, 0, 0, e->stale});
-	change_all(r, e->queue, e->entries, e->stale, &(struct change){VERB_SETTLE, 0, 0, 0});
+	change_all(r, e->queue, e->entries, e->stale, &(struct change){.verb = VERB_SETTLE});
 }
 
 static void apply_release(struct reading *r, const struct event_release *e)
 {
-	take(r, e->session, e->n, (struct shadow_answer){EVENT_TYPE_RELEASE, 0, 0, e->stale});
+	if (e->session != 0)
+		take(r, e->session, e->n,
+		    (struct shadow_answer){EVENT_TYPE_RELEASE, 0, 0, e->stale});
 	change_all(r, e->queue, e->entries, e->stale,
-	    &(struct change){VERB_RELEASE, e->flags, 0, e->until_ms});
+	    &(struct change){.verb = VERB_RELEASE,
+		.unasked = e->session == 0,
+		.flags = e->flags,
+		.until_ms = e->until_ms});
 }
 
 static void apply_touch(struct reading *r, const struct event_touch *e)
 {
 	take(r, e->session, e->n, (struct shadow_answer){EVENT_TYPE_TOUCH, 0, 0, e->stale});
 	change_all(r, e->queue, e->entries, e->stale,
-	    &(struct change){VERB_TOUCH, e->flags, e->lease_ms, 0});
+	    &(struct change){
+		.verb = VERB_TOUCH, .flags = e->flags, .lease_ms = e->lease_ms});
 }
 
 static void apply_expire(struct reading *r, const struct event_expire *e)
 {
-	change_all(r, e->queue, e->entries, 0, &(struct change){0, 0, 0, e->until_ms});
+	change_all(r, e->queue, e->entries, 0, &(struct change){.until_ms = e->until_ms});
 }
 
 static void apply_wake(struct reading *r, const struct event_wake *e)
@@ -570,9 +597,9 @@ static void apply_wake(struct reading *r, const struct event_wake *e)
 		struct shadow_message *m = shadow_message(q, seq);
 		if (!m || !shadow_live(m))
 			continue;
-		if (m->state != SHADOW_DELAYED || m->until_ms > r->h.wall.ms)
+		if (m->state != SHADOW_DELAYED || m->until_ms > r->h.lease.ms)
 			FAIL(r, "%s:%llu wakes in state %d, at %llu instead of %llu", q->name,
-			    U(seq), m->state, U(r->h.wall.ms), U(m->until_ms));
+			    U(seq), m->state, U(r->h.lease.ms), U(m->until_ms));
 		m->state = SHADOW_READY;
 	}
 }
@@ -842,6 +869,11 @@ void shadow_asked(
 			}
 		}
 	}
+}
+
+void shadow_bye(struct shadow *s, uint64_t session)
+{
+	s->byes[s->byes_count++ % SHADOW_BYES] = session;
 }
 
 void shadow_died(struct shadow *s, uint64_t session)

@@ -36,7 +36,7 @@ struct shadow_message {
 	uint64_t lease;	   /* the last one */
 	uint64_t session;  /* its holder */
 	uint64_t end;	   /* of the lease: lease time, ms */
-	uint64_t until_ms; /* of the delay: wall clock */
+	uint64_t until_ms; /* of the delay: lease time */
 	uint64_t time_ms;
 	uint64_t asked[5]; /* by settle_verb: the lease under which some client asked for it */
 	uint64_t *records; /* where the body is: one record, or one for each piece */
@@ -88,6 +88,7 @@ struct shadow_unread {
 	uint64_t made;
 };
 #define SHADOW_UNREAD 1024
+#define SHADOW_BYES   256
 
 struct shadow {
 	struct lines *lines;
@@ -105,6 +106,8 @@ struct shadow {
 	uint64_t index;		    /* of the newest record */
 	uint64_t dead_sessions[64]; /* whose holders' death was proven, the newest ones */
 	unsigned dead_count;
+	uint64_t byes[SHADOW_BYES]; /* sessions that ended themselves, the newest ones */
+	unsigned byes_count;
 	struct shadow_unread unread[SHADOW_UNREAD]; /* the newest ones */
 	unsigned unread_count;
 	bool purge_asked[SHADOW_NAME_SLOTS]; /* by a hash of the queue's name */
@@ -126,6 +129,7 @@ struct shadow_session *shadow_session(const struct shadow *s, uint64_t id);
 void shadow_asked(
     struct shadow *s, struct slice queue, enum settle_verb verb, struct slice entries);
 void shadow_purge_asked(struct shadow *s, struct slice queue);
+void shadow_bye(struct shadow *s, uint64_t session);
 void shadow_died(struct shadow *s, uint64_t session);
 
 #endif

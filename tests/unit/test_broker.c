@@ -416,7 +416,7 @@ static void a_lease_expires_at_its_deadline_and_not_before(void **state)
 	EXPECT(1, LEASE_ENDED, lease_ended, ended);
 	assert_int_equal(ended.why, ENDED_EXPIRED);
 	/* Behind its back-off it comes again, before the younger message. */
-	w.wall_ms += 1000;
+	w.lease_ms += 1000;
 	INPUT(1, credit, 1, 1, 1 << 20, 8);
 	run();
 	EXPECT(1, DELIVER, deliver, again);
@@ -484,6 +484,29 @@ static void wall_clock_jumps_do_not_end_leases(void **state)
 	w.wall_ms += 1000000000;
 	run();
 	expect_nothing(1);
+}
+
+static void a_wall_clock_that_is_set_back_lengthens_no_back_off(void **state)
+{
+	(void)state;
+	w.wall_ms = 200000000;
+	sent_and_subscribed(1, 2);
+	EXPECT(1, DELIVER, deliver, d);
+	settle(1, 2, VERB_RELEASE, 0, 2000, d.lease, d.first_seq, 1);
+	run();
+	w.out_len[1] = 0;
+	/* A day; what is shown goes by the clock as it is now. */
+	w.wall_ms -= 86400000;
+	w.lease_ms += 1999;
+	INPUT(1, peek, 1, STATE_DELAYED, 0, 10, slice_str("q"));
+	run();
+	EXPECT(1, PEEKED, peeked, p);
+	assert_int_equal(p.until_ms, w.wall_ms + 1);
+	expect(1, WIRE_TYPE_PEEK_END);
+	expect_nothing(1);
+	w.lease_ms += 1;
+	run();
+	expect(1, WIRE_TYPE_DELIVER);
 }
 
 static void an_old_receipt_is_stale_and_deletes_nothing(void **state)
@@ -654,7 +677,7 @@ static void after_max_attempts_a_message_is_a_dead_letter_with_a_note(void **sta
 		w.lease_ms += 10000;
 		run();
 		expect(1, WIRE_TYPE_LEASE_ENDED);
-		w.wall_ms += BACKOFF_MAX_MS_DEFAULT;
+		w.lease_ms += BACKOFF_MAX_MS_DEFAULT;
 		run();
 		INPUT(1, credit, 1, 1, 1 << 20, 7);
 		run();
@@ -739,6 +762,27 @@ static void what_waits_for_a_connection_that_is_gone_goes_nowhere(void **state)
 	expect_nothing(1);
 }
 
+static void a_session_that_ends_gives_back_what_it_did_not_settle(void **state)
+{
+	(void)state;
+	sent_and_subscribed(2, 2);
+	EXPECT(1, DELIVER, deliver, d);
+	assert_int_equal(d.count, 2);
+	/* A detached one outlives the session. */
+	settle(1, 2, VERB_TOUCH, SETTLE_DETACH, 60000, d.lease, 2, 1);
+	run();
+	INPUT(1, bye, 2);
+	run();
+	assert_true(w.closed[1]);
+	hello(2, 0, 0);
+	subscribe(2, "q", 2);
+	EXPECT(2, DELIVER, deliver, again);
+	assert_int_equal(again.first_seq, 1);
+	assert_int_equal(again.count, 1);
+	assert_int_equal(again.attempt, 1);
+	assert_int_equal(again.failures, 0);
+}
+
 static void the_proven_death_of_a_holder_ends_its_leases(void **state)
 {
 	(void)state;
@@ -751,7 +795,7 @@ static void the_proven_death_of_a_holder_ends_its_leases(void **state)
 	begin();
 	broker_disconnect(w.broker, 1);
 	broker_holder_died(w.broker, session);
-	w.wall_ms += 1000;
+	w.lease_ms += 1000;
 	run();
 	hello(2, 0, 0);
 	subscribe(2, "q", 1);
@@ -1532,6 +1576,7 @@ int main(void)
 	    TEST(an_extension_counts_from_when_it_was_read),
 	    TEST(no_lease_ends_before_what_was_sent_is_heard),
 	    TEST(wall_clock_jumps_do_not_end_leases),
+	    TEST(a_wall_clock_that_is_set_back_lengthens_no_back_off),
 	    TEST(an_old_receipt_is_stale_and_deletes_nothing),
 	    TEST(a_refused_settlement_has_no_effect),
 	    TEST(dead_letters_in_a_queue_that_counts_begin_anew),
@@ -1544,6 +1589,7 @@ int main(void)
 	    TEST(a_detached_lease_is_not_extended),
 	    TEST(a_lost_connection_releases_nothing_and_delivers_again_to_its_session),
 	    TEST(what_waits_for_a_connection_that_is_gone_goes_nowhere),
+	    TEST(a_session_that_ends_gives_back_what_it_did_not_settle),
 	    TEST(the_proven_death_of_a_holder_ends_its_leases),
 	    TEST(a_session_that_left_no_trace_begins_anew_and_a_forgotten_one_does_not),
 	    TEST(a_large_message_comes_back_piece_by_piece),
