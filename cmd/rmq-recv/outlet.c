@@ -1,6 +1,7 @@
 #include "outlet.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -91,6 +92,15 @@ uint64_t outlet_consumed(const struct outlet *o)
 	if (ioctl(o->fd, FIONREAD, &unread) != 0 || unread < 0)
 		return 0;
 	return (uint64_t)unread < o->written ? o->written - (uint64_t)unread : 0;
+}
+
+size_t outlet_room(const struct outlet *o, size_t len)
+{
+	int unread = 0, size = o->kind == OUTLET_PIPE ? fcntl(o->fd, F_GETPIPE_SZ) : -1;
+	if (size < 0 || ioctl(o->fd, FIONREAD, &unread) != 0)
+		return len;
+	size_t room = unread < size ? (size_t)(size - unread) : 0;
+	return room < len ? room : len;
 }
 
 bool outlet_notices_close(const struct outlet *o)

@@ -41,6 +41,9 @@ bool outlet_cut(struct outlet *o, size_t len);
 /* How many of the bytes written were taken out by the reader.  Only of a pipe. */
 uint64_t outlet_consumed(const struct outlet *o);
 
+/* So many of `len` bytes may be taken now, at most. */
+size_t outlet_room(const struct outlet *o, size_t len);
+
 /* Events for poll(2) that say that the reader is gone: it can be noticed when idle. */
 bool outlet_notices_close(const struct outlet *o);
 

@@ -211,6 +211,25 @@ static bool may_print(const struct receiver *r, const struct segment *s, struct 
 	return s->size == 0 || client_vouches(r->io.client, s->lease, seq, now);
 }
 
+/*
+ * Says which messages this print may put before the reader, and before it does: the end of
+ * their lease is a failure from then on, that of the others is not.
+ */
+static void say_started(struct receiver *r, struct segment *s, size_t len)
+{
+	size_t end = s->printed + outlet_room(&r->out, len);
+	uint32_t from = s->started < s->count ? s->started : s->count, upto = from;
+	if (r->o->ack == ACK_NONE || end == s->printed)
+		return;
+	while (upto < s->count && (upto == 0 || s->ends[upto - 1] < end))
+		upto++;
+	if (upto == from)
+		return;
+	s->started = upto;
+	client_started(r->io.client, slice_str(r->o->queue), s->lease, s->first + from, upto - from);
+	client_io_flush(&r->io);
+}
+
 /* Prints from the segment's bytes, or from `bytes` if they are not its own yet. */
 static bool print(
     struct receiver *r, struct segment *s, const char *bytes, struct mono_time now)
@@ -222,6 +241,7 @@ static bool print(
 	if (r->phase == STOPPING)
 		len = s->ends[segment_whole(s)] - s->printed;
 	uint32_t whole = segment_whole(s);
+	say_started(r, s, len);
 	size_t n = outlet_write(&r->out, bytes, len, &error);
 	bool all = n == len;
 	r->dirty |= n > 0;
@@ -770,7 +790,7 @@ enum rmq_error receiver_open(
 	struct mono_time now = clock_mono();
 	r->sub = client_subscribe(r->io.client, now, slice_str(o->queue),
 	    (uint8_t)((o->no_create ? SUBSCRIBE_NO_CREATE : 0) |
-		(wants_idle(r) ? SUBSCRIBE_IDLE : 0)),
+		(wants_idle(r) ? SUBSCRIBE_IDLE : 0) | SUBSCRIBE_STARTS),
 	    o->lease_ms);
 	r->subscribed = true;
 	r->heard = now;

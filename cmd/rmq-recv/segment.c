@@ -124,6 +124,7 @@ static bool cut_out(struct segments *l, struct segment *s, uint32_t from, uint32
 		b->first = s->first + to;
 		b->count = behind;
 		b->settled = s->settled > to ? s->settled - to : 0;
+		b->started = s->started > to ? s->started - to : 0;
 		b->size = s->size - end;
 		b->printed = 0;
 		for (uint32_t i = 0; i < behind; i++)

@@ -16,6 +16,7 @@ struct segment {
 	uint64_t first;
 	uint32_t count;
 	uint32_t settled; /* so many from the front on are settled */
+	uint32_t started; /* so many may have reached the reader, as the daemon was told */
 	uint64_t batch;	  /* number of the command that goes before printing; 0: not sent yet */
 	uint64_t at;	  /* where its first byte went in the stream, once printing began */
 	size_t size;	  /* bytes to be printed */

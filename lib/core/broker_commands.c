@@ -846,6 +846,7 @@ static void on_subscribe(struct broker *b, struct conn *c, const struct wire_sub
 	struct subscription *sub = memory_new(sizeof(*sub));
 	sub->id = m->sub;
 	sub->conn = c;
+	sub->starts = m->flags & SUBSCRIBE_STARTS;
 	sub->queue = broker_queue_make(b, m->queue);
 	sub->lease_ms = m->lease_ms ? m->lease_ms : sub->queue->settings.lease_ms;
 	sub->wants_idle = m->flags & SUBSCRIBE_IDLE;
@@ -871,6 +872,28 @@ static void on_unsubscribe(struct broker *b, struct conn *c, const struct wire_u
 	if (sub)
 		broker_sub_free(b, sub);
 	ANSWER(b, c, unsubscribed, m->sub);
+}
+
+/* Order is that of the messages: all in front of a range's end have started. */
+static void on_started(struct broker *b, struct conn *c, const struct wire_started *m)
+{
+	struct queue *q = broker_queue_named(b, m->queue);
+	uint64_t at = m->first, end = m->first + m->count;
+	struct range *r;
+	if (m->first > UINT64_MAX / 2) {
+		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad STARTED");
+		return;
+	}
+	for (uint32_t i = 0; q && at < end && i < SETTLE_OTHERS_MAX; i++) {
+		r = session_held_from(c->session, q, at);
+		broker_works(b, 1);
+		if (!r || r->first >= end)
+			break;
+		at = r->first + r->span;
+		uint64_t upto = min_u64(at, end);
+		if (r->lease == m->lease && r->unstarted < upto)
+			r->unstarted = upto;
+	}
 }
 
 static void on_peek(struct broker *b, struct conn *c, const struct wire_peek *m)

@@ -100,6 +100,8 @@ static void grant_one(
 	    q->id, sub->conn->session->id, b->lease + 1, r->first, t.span, sub->lease_ms};
 	assert(t.messages > 0);
 	broker_emit_lease(b, &e);
+	if (sub->starts)
+		queue_range_at(q, e.first)->unstarted = e.first;
 	hand_range(b, sub, e.lease, e.first, e.span, &t, sub->conn->session->stamp);
 	sub->messages -= t.messages;
 	sub->reserved += (int64_t)t.bytes;
@@ -269,20 +271,50 @@ void broker_bury(struct broker *b, struct queue *dead, struct range *r, struct s
 	}
 }
 
+/* The same for messages [first, end) of a lease, one of which is live. */
+static void give_back(struct broker *b, struct queue *q, uint64_t lease, uint64_t first, uint64_t end)
+{
+	uint8_t bytes[SETTLE_ENTRY_SIZE];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	settle_entry_put(&w, &(struct settle_entry){lease, first, (uint32_t)(end - first)});
+	broker_emit_release(b, &(struct event_release){
+				   .queue = q->id, .tags = NO_TAGS, .entries = slice_of(w.p, w.len)});
+}
+
 void broker_give_back(struct broker *b, struct range *r)
 {
-	uint8_t entry[SETTLE_ENTRY_SIZE];
-	broker_emit_release(b,
-	    &(struct event_release){.queue = r->queue->id, .tags = NO_TAGS, .entries = entry_of(r, entry)});
+	give_back(b, r->queue, r->lease, r->first, r->first + r->span);
+}
+
+/*
+ * A failure is counted for what may have reached the reader; the rest of r is given back.
+ * What is left of r, NULL: nothing.
+ */
+static struct range *give_back_unstarted(struct broker *b, struct range *r)
+{
+	struct queue *q = r->queue;
+	uint64_t first = r->first, end = r->first + r->span;
+	uint64_t from = r->unstarted > first ? r->unstarted : first;
+	if (RMQ_VARIANT(STARTED_UNCOUNTED))
+		from = first;
+	if (from >= end)
+		return r;
+	bool rest = from > first && queue_any_live(q, first, from);
+	if (queue_any_live(q, from, end))
+		give_back(b, q, r->lease, from, end);
+	return rest ? queue_range_at(q, first) : NULL;
 }
 
 void broker_fail(struct broker *b, struct range *r, struct slice why, uint8_t ended)
 {
 	struct queue *q = r->queue;
 	uint8_t entry[SETTLE_ENTRY_SIZE];
+	broker_tell_ended(b, r, ended);
+	r = give_back_unstarted(b, r);
+	if (!r)
+		return;
 	bool last = !q->is_dead && r->failures + 1 >= q->settings.max_attempts;
 	struct queue *dead = last ? broker_dead_queue(b, q) : NULL;
-	broker_tell_ended(b, r, ended);
 	if (dead && broker_may_bury(q, dead, r->first, r->first + r->span)) {
 		broker_bury(b, dead, r, why);
 		return;

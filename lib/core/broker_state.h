@@ -67,6 +67,7 @@ struct subscription {
 	uint64_t messages; /* credit left */
 	int64_t bytes;     /* the same, less what was really sent */
 	int64_t reserved;  /* bytes of handouts under way, as estimated */
+	bool starts; /* its client says what reaches the reader */
 	bool is_hungry;
 	bool wants_idle;
 	bool idle_due; /* is to be told when nothing is ready */

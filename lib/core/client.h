@@ -231,6 +231,13 @@ void client_credit(struct client *c, uint32_t sub, uint32_t messages, uint32_t b
 int64_t client_credit_messages(const struct client *c, uint32_t sub);
 int64_t client_credit_bytes(const struct client *c, uint32_t sub);
 void client_unsubscribe(struct client *c, uint32_t sub);
+/*
+ * With SUBSCRIBE_STARTS: these messages may reach the reader from now on.  Call it, and have
+ * what client_output() gives written, before the reader can have any of them: the end of a
+ * lease is a failure only of what was started.
+ */
+void client_started(
+    struct client *c, struct slice queue, uint64_t lease, uint64_t first, uint32_t count);
 
 struct client_settlement {
 	struct slice queue;

@@ -64,6 +64,26 @@ static void put_credit(struct client *c, uint32_t sub, struct mono_time now)
 	s->new_bytes -= bytes;
 }
 
+/* A new connection is told again: the daemon may not have read it, or be another. */
+static void put_started(struct client *c, uint32_t sub)
+{
+	const struct subscription *s = &c->subs[sub];
+	struct held_range *r = held_first(&c->held);
+	for (; r; r = held_next(r))
+		if (r->started && r->sub == sub)
+			PUT(c, started, r->lease, r->first, (uint32_t)(r->end - r->first),
+			    slice_of(s->name, s->name_len));
+}
+
+void client_started(
+    struct client *c, struct slice queue, uint64_t lease, uint64_t first, uint32_t count)
+{
+	if (held_start(&c->held, lease, first, first + count))
+		client_give_up_memory(c);
+	else if (c->state == READY)
+		PUT(c, started, lease, first, count, queue);
+}
+
 static void put_subscriptions(struct client *c, struct mono_time now)
 {
 	if (c->resubscribe)
@@ -78,6 +98,7 @@ static void put_subscriptions(struct client *c, struct mono_time now)
 			PUT(c, subscribe, i, s->flags, s->asked_lease_ms,
 			    slice_of(s->name, s->name_len), NO_TAGS);
 			s->announced = true;
+			put_started(c, i);
 		}
 		if (s->ending && !s->end_sent) {
 			PUT(c, unsubscribe, i);

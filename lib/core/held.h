@@ -25,6 +25,7 @@ struct held_range {
 	uint32_t lease_ms;
 	bool detached;	/* not extended any more; ends at stamp + lease_ms unless told otherwise
 			 */
+	bool started;	/* has reached the reader, or may have */
 	bool confirmed; /* the daemon has named it on this connection */
 	struct mono_time stamp; /* 0: not vouched for yet */
 	uint64_t echo;		/* number of the newest echo that came before it */
@@ -66,6 +67,10 @@ enum rmq_error held_detach(struct held *h, uint64_t lease, uint64_t first, uint6
 
 /* The daemon has named [first, end) on this connection: what is held of it is confirmed. */
 enum rmq_error held_confirm(struct held *h, uint64_t lease, uint64_t first, uint64_t end)
+    __attribute__((warn_unused_result));
+
+/* [first, end) may reach the reader from now on. */
+enum rmq_error held_start(struct held *h, uint64_t lease, uint64_t first, uint64_t end)
     __attribute__((warn_unused_result));
 
 /* The daemon has echoed this stamp in answer to EXTEND. */

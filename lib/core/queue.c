@@ -731,6 +731,7 @@ void queue_make_leased(struct queue *q, struct range *r, struct session *s, uint
 	r->session = s;
 	r->lease = lease;
 	r->lease_ms = lease_ms;
+	r->unstarted = UINT64_MAX;
 	r->until_ms = until.ms;
 	r->attempt = attempt;
 	enter_state(q, r, STATE_LEASED);

@@ -65,6 +65,7 @@ struct range {
 	uint64_t live;
 	uint64_t lease;
 	uint64_t until_ms; /* leased, delayed: lease time */
+	uint64_t unstarted; /* leased: those from here on have not reached the reader; in memory only */
 	uint32_t lease_ms;
 	uint32_t attempt;
 	uint32_t failures;

@@ -66,14 +66,24 @@ enum { SETTLE_COUNTED = 1, SETTLE_DETACH = 2, SETTLE_FLAGS = 3 };
 	F(u64, n) F(u64, answered) F(u8, verb) F(u8, flags) F(u64, ms) F(u64, stamp) \
 	F(str, queue) F(str, why) F(tags, tags) F(rest, entries)
 
-/* SUBSCRIBE_IDLE: IDLE is wanted. */
-enum { SUBSCRIBE_NO_CREATE = 1, SUBSCRIBE_IDLE = 2, SUBSCRIBE_FLAGS = 3 };
+/*
+ * SUBSCRIBE_IDLE: IDLE is wanted.  SUBSCRIBE_STARTS: STARTED says what reaches the reader;
+ * without it all that is handed out does.
+ */
+enum {
+	SUBSCRIBE_NO_CREATE = 1,
+	SUBSCRIBE_IDLE = 2,
+	SUBSCRIBE_STARTS = 4,
+	SUBSCRIBE_FLAGS = 7
+};
 /* sub: the client's number for it.  lease_ms 0: the queue's. */
 #define WIRE_SUBSCRIBE(F) \
 	F(u32, sub) F(u8, flags) F(u32, lease_ms) F(str, queue) F(tags, tags)
 /* Adds to what may be handed out: so many more messages, and bytes of bodies, about. */
 #define WIRE_CREDIT(F)      F(u32, sub) F(u32, messages) F(u32, bytes) F(u64, stamp)
 #define WIRE_UNSUBSCRIBE(F) F(u32, sub)
+/* These messages may reach the reader from now on: their lease's end is a failure. */
+#define WIRE_STARTED(F) F(u64, lease) F(u64, first) F(u32, count) F(str, queue)
 /* Every lease the session holds (and has not detached) runs its full length again. */
 #define WIRE_EXTEND(F) F(u64, stamp)
 
@@ -187,7 +197,8 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(11, QUEUE_PURGE,  queue_purge,  WIRE_QUEUE_PURGE) \
 	X(12, LIST,         list,         WIRE_LIST) \
 	X(13, PEEK,         peek,         WIRE_PEEK) \
-	X(14, BYE,          bye,          WIRE_BYE)
+	X(14, BYE,          bye,          WIRE_BYE) \
+	X(16, STARTED,      started,      WIRE_STARTED)
 
 /* In front of HELLO; only the connection's owner looks at it, the broker knows none. */
 #define WIRE_GATE_FRAMES(X) \

@@ -228,6 +228,11 @@ struct pollfd client_io_prepare(struct client_io *io, int *timeout_ms)
 	return (struct pollfd){io->fd, (short)(POLLIN | (full ? POLLOUT : 0)), 0};
 }
 
+void client_io_flush(struct client_io *io)
+{
+	(void)write_out(io, clock_mono());
+}
+
 void client_io_turn(struct client_io *io, short revents)
 {
 	if (io->fd < 0 || !(revents & (POLLIN | POLLHUP | POLLERR)))

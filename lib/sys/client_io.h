@@ -52,6 +52,8 @@ void client_io_close(struct client_io *io);
  */
 struct pollfd client_io_prepare(struct client_io *io, int *timeout_ms);
 
+/* Writes what the client has to write, as far as the daemon takes it at once. */
+void client_io_flush(struct client_io *io);
 /* Takes in what poll(2) has found. */
 void client_io_turn(struct client_io *io, short revents);
 

@@ -222,6 +222,26 @@ settles() {
 	exec 6>&-
 }
 
+@test "rmq-recv: killed, only what may have reached its reader has failed" {
+	start_queue q
+	# Each is larger than a pipe.
+	for i in 1 2 3 4; do
+		head -c 100000 /dev/zero | tr '\0' "$i"
+		echo
+	done | rmq-send jobs
+	mkfifo pipe
+	exec 6<>pipe
+	rmq-recv jobs >pipe 2>>log 3>&- 6>&- &
+	local pid=$!
+	STARTED+=($pid)
+	[ "$(head -c 1 <&6)" = 1 ]
+	wait_until 10 eval '[ "$(rmq-queue show jobs leased)" = 4 ]'
+	kill -KILL $pid
+	wait_until 10 eval '[ "$(rmq-queue show jobs leased)" = 0 ]'
+	[ "$(rmq-queue peek -o seq,failures jobs | paste -sd' ')" = "$(printf '1\t1 2\t0 3\t0 4\t0')" ]
+	exec 6>&-
+}
+
 @test "rmq-recv: SIGHUP, and SIGTERM with an end, end it by the signal" {
 	start_queue q
 	rmq-recv jobs >out 2>>log 3>&- &

@@ -186,6 +186,9 @@ static void on_deliver(void *arg, const struct client_delivery *d)
 	trace("deliver", a->number, d->lease, d->first_seq, d->count);
 	if (!s)
 		trace_fail("a delivery for no subscription");
+	if (prng_chance(&a->w->prng, 500))
+		client_started(a->client, name_of(s->name), d->lease, d->first_seq,
+		    (uint32_t)prng_range(&a->w->prng, 1, d->count));
 	a->held = realloc(a->held, (a->held_count + d->count) * sizeof(*a->held));
 	assert(a->held);
 	for (uint32_t i = 0; i < d->count; i++) {
@@ -503,6 +506,8 @@ static void subscribe(struct actor *a, unsigned name, uint8_t flags)
 		    prng_chance(p, 500) ? 0 : (uint32_t)prng_range(p, 100, 2000);
 		s->name = (uint8_t)name;
 		s->on = true;
+		if (prng_chance(p, 500))
+			flags |= SUBSCRIBE_STARTS;
 		s->id = client_subscribe(a->client, mono(a), name_of(name), flags, lease_ms);
 		trace("subscribe", a->number, name, s->id, lease_ms);
 		return;

@@ -385,6 +385,7 @@ static bool take_frames(struct link *l, bool attentive)
 {
 	struct world *w = l->daemon->w;
 	struct broker *b = l->daemon->broker;
+	struct wire_started started;
 	struct frame f;
 	size_t used = 0;
 	if (w->variant != WORLD_ONE_CLOCK)
@@ -399,6 +400,8 @@ static bool take_frames(struct link *l, bool attentive)
 		trace(wire_name(f.type), l->id, f.payload.len,
 		    f.payload.len >= 4 ? load_u32(f.payload.data) : 0, 1);
 		checks_asked(w, &f);
+		if (f.type == WIRE_TYPE_STARTED && wire_started_decode(f.payload, &started))
+			shadow_started(&w->shadow, &started, daemon_lease_now(l->daemon).ms);
 		if (f.type == WIRE_TYPE_BYE)
 			shadow_bye(&w->shadow, l->session);
 		broker_frame(b, l->id, &f);

@@ -518,8 +518,12 @@ static void change_one(struct reading *r, struct shadow_queue *q, uint64_t seq,
 		FAIL(r, "%s:%llu changed under lease %llu, which is not its lease %llu",
 		    q->name, U(seq), U(e->lease), U(m->lease));
 	trace("  change", c->verb, q->id, seq, e->lease);
-	if (c->unasked && !said_bye(r->s, m->session))
-		FAIL(r, "%s:%llu is given back, and its holder goes on", q->name, U(seq));
+	if (c->unasked && !said_bye(r->s, m->session)) {
+		if (m->started == m->lease && m->started_ms < r->h.lease.ms)
+			FAIL(r, "%s:%llu has reached its reader, and does not fail", q->name,
+			    U(seq));
+		check_expired(r, q, seq, m);
+	}
 	if (c->verb != 0 && !c->unasked && m->asked[c->verb] != e->lease)
 		FAIL(r, "%s:%llu: nobody asked for verb %d under %llu", q->name, U(seq),
 		    c->verb, U(e->lease));
@@ -868,6 +872,18 @@ void shadow_asked(
 					m->asked[verb] = e.lease;
 			}
 		}
+	}
+}
+
+void shadow_started(struct shadow *s, const struct wire_started *f, uint64_t lease_ms)
+{
+	struct shadow_queue *q = shadow_queue(s, f->queue);
+	for (uint64_t k = 0; q && k < f->count; k++) {
+		struct shadow_message *m = shadow_message(q, f->first + k);
+		if (!m || m->lease != f->lease || m->started == f->lease)
+			continue;
+		m->started = f->lease;
+		m->started_ms = lease_ms;
 	}
 }
 

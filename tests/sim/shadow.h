@@ -34,6 +34,8 @@ struct shadow_message {
 	uint32_t failures;
 	uint32_t lease_ms;
 	uint64_t lease;	   /* the last one */
+	uint64_t started;  /* the last one under which it may have reached a reader */
+	uint64_t started_ms; /* when the daemon was told: lease time */
 	uint64_t session;  /* its holder */
 	uint64_t end;	   /* of the lease: lease time, ms */
 	uint64_t until_ms; /* of the delay: lease time */
@@ -129,6 +131,8 @@ struct shadow_session *shadow_session(const struct shadow *s, uint64_t id);
 void shadow_asked(
     struct shadow *s, struct slice queue, enum settle_verb verb, struct slice entries);
 void shadow_purge_asked(struct shadow *s, struct slice queue);
+/* What a daemon reads at that lease time. */
+void shadow_started(struct shadow *s, const struct wire_started *f, uint64_t lease_ms);
 void shadow_bye(struct shadow *s, uint64_t session);
 void shadow_died(struct shadow *s, uint64_t session);
 

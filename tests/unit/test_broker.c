@@ -783,6 +783,62 @@ static void a_session_that_ends_gives_back_what_it_did_not_settle(void **state)
 	assert_int_equal(again.failures, 0);
 }
 
+/* Connection 1 is given 4 messages, of which it says that 2 may have reached its reader. */
+static uint64_t two_of_four_started(struct wire_deliver *d)
+{
+	uint64_t session = hello(1, 0, 0);
+	send_lines(1, 1, "q", 4);
+	INPUT(1, subscribe, 1, SUBSCRIBE_STARTS, 10000, slice_str("q"), slice_of(NULL, 0));
+	INPUT(1, credit, 1, 4, 1 << 20, 7);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	expect(1, WIRE_TYPE_SUBSCRIBED);
+	EXPECT(1, DELIVER, deliver, given);
+	*d = given;
+	INPUT(1, started, d->lease, d->first_seq, 2, slice_str("q"));
+	return session;
+}
+
+static void expect_two_failed(void)
+{
+	hello(2, 0, 0);
+	INPUT(2, peek, 1, STATE_READY | STATE_DELAYED, 0, 10, slice_str("q"));
+	run();
+	EXPECT(2, PEEKED, peeked, failed);
+	assert_int_equal(failed.count, 2);
+	assert_int_equal(failed.attempt, 1);
+	assert_int_equal(failed.failures, 1);
+	EXPECT(2, PEEKED, peeked, back);
+	assert_int_equal(back.first_seq, 3);
+	assert_int_equal(back.attempt, 0);
+	assert_int_equal(back.failures, 0);
+	assert_int_equal(recovered_digest(), broker_digest(w.broker));
+}
+
+static void the_death_of_a_holder_is_a_failure_of_what_reached_its_reader(void **state)
+{
+	struct wire_deliver d;
+	(void)state;
+	uint64_t session = two_of_four_started(&d);
+	begin();
+	broker_disconnect(w.broker, 1);
+	broker_holder_died(w.broker, session);
+	run();
+	expect_two_failed();
+}
+
+static void the_end_of_a_lease_is_a_failure_of_what_reached_its_reader(void **state)
+{
+	struct wire_deliver d;
+	(void)state;
+	two_of_four_started(&d);
+	begin();
+	broker_disconnect(w.broker, 1);
+	w.lease_ms += 10000;
+	run();
+	expect_two_failed();
+}
+
 static void the_proven_death_of_a_holder_ends_its_leases(void **state)
 {
 	(void)state;
@@ -1590,6 +1646,8 @@ int main(void)
 	    TEST(a_lost_connection_releases_nothing_and_delivers_again_to_its_session),
 	    TEST(what_waits_for_a_connection_that_is_gone_goes_nowhere),
 	    TEST(a_session_that_ends_gives_back_what_it_did_not_settle),
+	    TEST(the_death_of_a_holder_is_a_failure_of_what_reached_its_reader),
+	    TEST(the_end_of_a_lease_is_a_failure_of_what_reached_its_reader),
 	    TEST(the_proven_death_of_a_holder_ends_its_leases),
 	    TEST(a_session_that_left_no_trace_begins_anew_and_a_forgotten_one_does_not),
 	    TEST(a_large_message_comes_back_piece_by_piece),
