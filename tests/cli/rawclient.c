@@ -8,6 +8,8 @@
  *	behalf NODE UID       BEHALF, as a gate
  *	hello SESSION         HELLO, 0: a new session
  *	send N QUEUE BODY     SEND of one message as number N
+ *	header N QUEUE NAME VALUE BODY
+ *	                      the same with a header
  *	subscribe SUB QUEUE   SUBSCRIBE
  *	credit SUB COUNT      CREDIT for COUNT messages
  *	list COUNT            COUNT times LIST of all queues
@@ -266,14 +268,16 @@ static void do_hello(char **arg)
 	put(out, w.len);
 }
 
-static size_t make_send(uint64_t n, const char *queue, const char *body)
+static size_t make_send(
+    uint64_t n, const char *queue, struct slice attributes, const char *body)
 {
 	struct writer w = writer_of(out, sizeof(out));
 	uint8_t batch[BATCH_MAX];
 	struct writer b = writer_of(batch, sizeof(batch));
 
 	put_u16(&b, 1);
-	put_u16(&b, 0);
+	put_u16(&b, (uint16_t)attributes.len);
+	put_rest(&b, attributes);
 	put_u16(&b, (uint16_t)(strlen(body) + 1));
 	put_rest(&b, slice_str(body));
 	put_u8(&b, '\n');
@@ -284,7 +288,19 @@ static size_t make_send(uint64_t n, const char *queue, const char *body)
 
 static void do_send(char **arg)
 {
-	put(out, make_send(number(arg[0]), arg[1], arg[2]));
+	put(out, make_send(number(arg[0]), arg[1], slice_of("", 0), arg[2]));
+}
+
+static void do_header(char **arg)
+{
+	uint8_t pair[512], list[600];
+	struct writer p = writer_of(pair, sizeof(pair)), l = writer_of(list, sizeof(list));
+
+	put_str(&p, slice_str(arg[2]));
+	put_u16(&p, (uint16_t)strlen(arg[3]));
+	put_rest(&p, slice_str(arg[3]));
+	tags_put(&l, ATTRIBUTE_HEADERS, slice_of(pair, p.len));
+	put(out, make_send(number(arg[0]), arg[1], slice_of(list, l.len), arg[4]));
 }
 
 static void do_subscribe(char **arg)
@@ -379,7 +395,7 @@ static void do_flood(char **arg)
 	for (uint64_t n = 1; poll(&p, 1, 1000) == 1; n++) {
 		/* A frame that is cut by a full socket is of no use to anybody, as is the rest.
 		 */
-		size_t len = make_send(n, arg[0], body);
+		size_t len = make_send(n, arg[0], slice_of("", 0), body);
 		if (send(fd, out, len, MSG_NOSIGNAL) != (ssize_t)len)
 			break;
 	}
@@ -414,6 +430,7 @@ static const struct {
     {"behalf", 2, do_behalf},
     {"hello", 1, do_hello},
     {"send", 3, do_send},
+    {"header", 5, do_header},
     {"subscribe", 2, do_subscribe},
     {"credit", 2, do_credit},
     {"list", 1, do_list},

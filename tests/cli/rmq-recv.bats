@@ -440,3 +440,22 @@ settles() {
 		[ "$(rmq-queue show jobs leased)" = 0 ]
 	done
 }
+
+@test "rmq-recv: headers come with their message, in JSON, as a field, and in what is looked at" {
+	start_queue q
+	raw hello 0 expect WELCOME header 1 jobs trace x1 one send 2 jobs two \
+		header 3 jobs trace x3 three expect SENT expect SENT expect SENT bye eof
+	run rmq-queue peek -j jobs
+	assert_success
+	assert_line --index 0 --partial '"headers":{"trace":"x1"},"state":"ready","body":"one"'
+	run timeout 10 rmq-recv -j --count=2 jobs
+	assert_success
+	assert_line --index 0 --partial '"headers":{"trace":"x1"},"body":"one"'
+	assert_line --index 1 --partial '"headers":{},"body":"two"'
+	run timeout 10 rmq-recv -o headers,body --drain jobs
+	assert_success
+	assert_output "$(printf '{"trace":"x3"}\tthree')"
+	run rmq-journal dump q
+	assert_success
+	assert_output --partial '"attributes":{"headers":'
+}
