@@ -16,8 +16,9 @@
 #include "sys/client_options.h"
 #include "sys/clock.h"
 #include "sys/log.h"
+#include "sys/printer.h"
 #include "sys/signals.h"
-#include "sys/stdfds.h"
+#include "sys/startup.h"
 
 /* One receipt, and the line it came in. */
 struct item {
@@ -44,28 +45,35 @@ static struct {
 	struct client_io io;
 	struct splitter splitter;
 	struct load *load;
+	struct printer printer;
 	bool ended; /* nothing more is read */
 	uint64_t record;
 	uint64_t stale;
 	uint64_t bad;
 	enum rmq_error code;
+	bool lost; /* what came in front of a bad line may not be settled */
 	bool dead;
 } ack;
 
-enum { OPT_RELEASE = 256, OPT_DELAY, OPT_DEAD, OPT_TOUCH, OPT_PASS, OPT_SKIP_BAD };
+enum { OPT_RELEASE = 256, OPT_FAIL, OPT_DELAY, OPT_DEAD, OPT_TOUCH, OPT_PASS, OPT_SKIP_BAD };
 
 static const struct option longs[] = {{"release", no_argument, NULL, OPT_RELEASE},
-    {"delay", required_argument, NULL, OPT_DELAY}, {"dead", required_argument, NULL, OPT_DEAD},
+    {"fail", no_argument, NULL, OPT_FAIL}, {"delay", required_argument, NULL, OPT_DELAY},
+    {"dead", optional_argument, NULL, OPT_DEAD},
     {"touch", required_argument, NULL, OPT_TOUCH}, {"pass", no_argument, NULL, OPT_PASS},
     {"skip-bad", no_argument, NULL, OPT_SKIP_BAD}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 
 static const char usage_text[] =
-    "usage: rmq-ack [--release [--delay DUR] | --dead WHY | --touch DUR] [RECEIPT]...\n"
+    "usage: rmq-ack [--release [--delay DUR] | --fail [--delay DUR] | --dead[=WHY] |\n"
+    "               --touch DUR] [OPTION]... [RECEIPT]...\n"
     "Settles messages by receipts: arguments, or lines of stdin (an envelope, or a line\n"
     "whose first word is the receipt).\n"
     "\n"
-    "      --release         give back, uncounted; with --delay DUR not before then\n"
-    "      --dead WHY        move to the dead-letter queue\n"
+    "      --release         give back, uncounted\n"
+    "      --fail            give back as failed: after the queue's back-off, and to the\n"
+    "                        dead-letter queue after its last attempt\n"
+    "      --delay DUR       --release, --fail: not before then\n"
+    "      --dead[=WHY]      move to the dead-letter queue\n"
     "      --touch DUR       let the lease run for DUR from now\n"
     "      --pass            print each line once its receipt is settled\n"
     "      --skip-bad        pass over what is no receipt, 65 at the end\n"
@@ -79,9 +87,12 @@ static void fail(enum rmq_error code, const char *format, ...)
 {
 	va_list ap;
 	ack.ended = true;
-	if (ack.code)
+	bool bad_data = error_exit(code) == error_exit(RMQ_E_BAD_DATA);
+	/* What is lost in front of a bad line is worth a word too. */
+	if (ack.code && (ack.lost || bad_data))
 		return;
-	ack.code = code;
+	ack.lost = !bad_data;
+	ack.code = ack.code && code == RMQ_E_NO_DAEMON ? RMQ_E_TIMEOUT : code;
 	va_start(ap, format);
 	fputs("rmq-ack: ", stderr);
 	vfprintf(stderr, format, ap);
@@ -129,7 +140,8 @@ static void on_done(void *arg, const struct client_command *cmd, struct slice st
 				    (unsigned long long)item->seq,
 				    (unsigned long long)item->lease, error_text(RMQ_E_STALE));
 		} else if (ack.pass) {
-			fwrite(l->lines.data + item->begin, 1, item->end - item->begin, stdout);
+			text_put(printer_text(&ack.printer), l->lines.data + item->begin,
+			    item->end - item->begin);
 		}
 	}
 	load_free(l);
@@ -256,11 +268,17 @@ static void take_batch(struct sendbuf *b)
 	sendbuf_free(b);
 }
 
+/* More is settled only while what was settled so far can be told. */
+static bool takes(void)
+{
+	return client_has_room(ack.io.client) && !printer_is_behind(&ack.printer);
+}
+
 static void take_input(void)
 {
 	struct sendbuf *b;
 	enum splitter_result result = SPLITTER_BATCH;
-	while (client_has_room(ack.io.client) && !ack.code && result == SPLITTER_BATCH) {
+	while (takes() && !ack.code && result == SPLITTER_BATCH) {
 		result = splitter_next(&ack.splitter, true, &b);
 		if (result == SPLITTER_BATCH)
 			take_batch(b);
@@ -293,26 +311,39 @@ static void read_input(void)
 
 /* ---- the run ---- */
 
-static void flush_output(void)
+static void print(void)
 {
-	if (!ack.pass || (fflush(stdout) == 0 && !ferror(stdout)))
+	int error = printer_write(&ack.printer);
+	if (!error)
 		return;
-	if (errno == EINTR && signals_caught()) {
-		clearerr(stdout);
-		return;
-	}
-	fail(RMQ_E_IO, "standard output: %s", strerror(errno));
+	fail(RMQ_E_IO, "standard output: %s", strerror(error));
 	ack.dead = true;
 }
+
+/* All is settled that will be: the reader gets what is left for it, or after a signal what it began. */
+static void print_rest(void)
+{
+	while (printer_waits(&ack.printer) && !ack.dead) {
+		struct pollfd p[2] = {printer_poll(&ack.printer),
+		    {signals_caught() ? -1 : signals_fd(), POLLIN, 0}};
+		print();
+		if (signals_caught())
+			printer_cut(&ack.printer);
+		if (printer_waits(&ack.printer) && !ack.dead)
+			(void)poll(p, 2, -1);
+	}
+}
+
 
 static bool turn(void)
 {
 	int timeout_ms;
 	ack.ended |= signals_caught() != 0;
+	/* First, as what waits for it may keep input from being taken. */
+	print();
 	take_input();
-	flush_output();
-	struct pollfd p[3] = {client_io_prepare(&ack.io, &timeout_ms)};
-	bool reads = !ack.ended && client_has_room(ack.io.client);
+	struct pollfd p[4] = {client_io_prepare(&ack.io, &timeout_ms)};
+	bool reads = !ack.ended && takes();
 	p[1] = (struct pollfd){reads ? STDIN_FILENO : -1, POLLIN, 0};
 	p[2] = (struct pollfd){signals_caught() ? -1 : signals_fd(), POLLIN, 0};
 	/* What is at hand goes when no more input waits. */
@@ -322,7 +353,8 @@ static bool turn(void)
 	}
 	if (ack.dead || (ack.ended && !ack.load && client_unanswered(ack.io.client) == 0))
 		return false;
-	if (poll(p, 3, timeout_ms) < 0)
+	p[3] = printer_poll(&ack.printer);
+	if (poll(p, 4, timeout_ms) < 0)
 		return true;
 	client_io_turn(&ack.io, p[0].revents);
 	if (p[1].revents && !ack.ended)
@@ -336,6 +368,10 @@ static enum rmq_error take_option(int option, struct reason *why)
 	case OPT_RELEASE:
 		ack.how.verb = VERB_RELEASE;
 		return RMQ_E_OK;
+	case OPT_FAIL:
+		ack.how.verb = VERB_RELEASE;
+		ack.how.flags = SETTLE_COUNTED;
+		return RMQ_E_OK;
 	case OPT_DELAY:
 		if (!units_duration(optarg, &ack.how.ms) || ack.how.ms > DELAY_MS_MAX)
 			return reason_set(
@@ -343,7 +379,7 @@ static enum rmq_error take_option(int option, struct reason *why)
 		return RMQ_E_OK;
 	case OPT_DEAD:
 		ack.how.verb = VERB_DEAD;
-		ack.how.why = slice_str(optarg);
+		ack.how.why = slice_str(optarg ? optarg : "");
 		if (ack.how.why.len > TEXT_MAX)
 			return reason_set(why, RMQ_E_USAGE,
 			    "--dead: the reason is longer than %d bytes", TEXT_MAX);
@@ -375,7 +411,8 @@ static enum rmq_error parse(int argc, char **argv, struct reason *why)
 	while (!err && (option = getopt_long(
 			    argc, argv, "+" CLIENT_OPTIONS_SHORT, longs, NULL)) != -1) {
 		delayed |= option == OPT_DELAY;
-		verbs += option == OPT_RELEASE || option == OPT_DEAD || option == OPT_TOUCH;
+		verbs += option == OPT_RELEASE || option == OPT_FAIL || option == OPT_DEAD ||
+			 option == OPT_TOUCH;
 		err = client_options_take(&ack.common, option, optarg, why);
 		if (err == RMQ_E_NOTHING)
 			err = take_option(option, why);
@@ -384,9 +421,9 @@ static enum rmq_error parse(int argc, char **argv, struct reason *why)
 		return err;
 	if (verbs > 1)
 		return reason_set(
-		    why, RMQ_E_USAGE, "--release, --dead and --touch exclude each other");
+		    why, RMQ_E_USAGE, "only one of --release, --fail, --dead and --touch can be given");
 	if (delayed && ack.how.verb != VERB_RELEASE)
-		return reason_set(why, RMQ_E_USAGE, "--delay goes with --release");
+		return reason_set(why, RMQ_E_USAGE, "--delay goes with --release or --fail");
 	if (optind < argc)
 		ack.words = argv + optind;
 	return RMQ_E_OK;
@@ -410,6 +447,7 @@ static void run(void)
 	ack.ended |= ack.words != NULL;
 	while (turn())
 		;
+	print_rest();
 	if (!ack.dead) {
 		int timeout_ms;
 		client_bye(ack.io.client);
@@ -426,7 +464,7 @@ int main(int argc, char **argv)
 	struct reason why;
 	struct client_config config = {.window = CLIENT_WINDOW};
 	struct client_host host = {.done = on_done, .failed = on_failed, .fatal = on_fatal};
-	stdfds_init();
+	startup();
 	if (parse(argc, argv, &why))
 		return why.text[0] ? usage(why.text) : error_exit(RMQ_E_USAGE);
 	if (ack.common.help || ack.common.version) {
@@ -444,8 +482,14 @@ int main(int argc, char **argv)
 		fprintf(stderr, "rmq-ack: %s\n", why.text);
 		return error_exit(err);
 	}
+	int error = printer_open(&ack.printer, STDOUT_FILENO, '\n');
+	if (error && ack.pass) {
+		fprintf(stderr, "rmq-ack: standard output: %s\n", strerror(error));
+		return error_exit(RMQ_E_IO);
+	}
 	splitter_init(&ack.splitter, '\n');
 	run();
+	printer_deinit(&ack.printer);
 	client_io_close(&ack.io);
 	splitter_deinit(&ack.splitter);
 	return status();

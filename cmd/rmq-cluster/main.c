@@ -11,7 +11,7 @@
 #include "core/name.h"
 #include "core/units.h"
 #include "sys/commands.h"
-#include "sys/stdfds.h"
+#include "sys/startup.h"
 
 enum { OPT_WAIT = 256 };
 
@@ -378,7 +378,7 @@ int main(int argc, char **argv)
 	struct reason why;
 	struct text usage = {0};
 
-	stdfds_init();
+	startup();
 	/* It is where clients of queues go, and no control socket. */
 	unsetenv("RMQ_SERVERS");
 	enum rmq_error err =

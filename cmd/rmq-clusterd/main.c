@@ -14,7 +14,7 @@
 #include "sys/daemon_options.h"
 #include "sys/heap.h"
 #include "sys/journal_dir.h"
-#include "sys/stdfds.h"
+#include "sys/startup.h"
 
 #define PROGRAM "rmq-clusterd"
 
@@ -222,7 +222,7 @@ int main(int argc, char **argv)
 	static struct cluster cluster;
 	struct cluster *c = &cluster;
 
-	stdfds_init();
+	startup();
 	heap_keep();
 	log_init(PROGRAM, 0);
 	config_init(&c->config);

@@ -12,7 +12,7 @@
 #include "sys/daemon_options.h"
 #include "sys/heap.h"
 #include "sys/ready.h"
-#include "sys/stdfds.h"
+#include "sys/startup.h"
 
 #define PROGRAM "rmq-gated"
 
@@ -189,7 +189,7 @@ int main(int argc, char **argv)
 	static struct gate gate;
 	struct gate *g = &gate;
 
-	stdfds_init();
+	startup();
 	heap_keep();
 	log_init(PROGRAM, 0);
 	config_init(&g->config);

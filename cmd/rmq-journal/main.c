@@ -1,7 +1,6 @@
 /* rmq-journal: the journal of a queue, and tools for its data directory. */
 #include <assert.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +8,7 @@
 #include "journal.h"
 #include "sys/heap.h"
 #include "sys/log.h"
-#include "sys/stdfds.h"
+#include "sys/startup.h"
 
 static const struct command {
 	const char *name;
@@ -139,11 +138,9 @@ char **command_words(int argc, char **argv, const char *name, const struct optio
 
 int main(int argc, char **argv)
 {
-	stdfds_init();
+	startup();
 	heap_keep();
 	log_init("rmq-journal", 0);
-	signal(SIGPIPE, SIG_DFL); /* some hand it down ignored */
-	signal(SIGXFSZ, SIG_IGN); /* a limit of file size is a full disk */
 	const char *word = argc > 1 ? argv[1] : "";
 	if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0) {
 		print_help(stdout);

@@ -1,13 +1,12 @@
 /* rmq-keygen: makes and shows keys.  See rmq-keygen(1). */
 #include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 
 #include "sys/keyfile.h"
 #include "sys/log.h"
-#include "sys/stdfds.h"
+#include "sys/startup.h"
 
 static const struct option longs[] = {{"public", no_argument, NULL, 'y'},
     {"fingerprint", no_argument, NULL, 'l'}, {"quiet", no_argument, NULL, 'q'},
@@ -64,9 +63,8 @@ static int run(const char *path, int letter)
 int main(int argc, char **argv)
 {
 	int option, letter = 0;
-	stdfds_init();
+	startup();
 	log_init("rmq-keygen", 0);
-	signal(SIGPIPE, SIG_DFL); /* some hand it down ignored */
 	while ((option = getopt_long(argc, argv, "ylqvhV", longs, NULL)) != -1) {
 		switch (option) {
 		case 'y':

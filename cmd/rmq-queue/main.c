@@ -10,7 +10,7 @@
 #include "core/units.h"
 #include "sys/commands.h"
 #include "sys/signals.h"
-#include "sys/stdfds.h"
+#include "sys/startup.h"
 
 enum {
 	OPT_LEASE = 256,
@@ -471,7 +471,7 @@ int main(int argc, char **argv)
 	struct reason why;
 	struct text usage = {0};
 
-	stdfds_init();
+	startup();
 	enum rmq_error err =
 	    commands_parse(&commands, argc, argv, &p.admin.common, 30000, &p, &line, &why);
 	if (err && why.text[0])

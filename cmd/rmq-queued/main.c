@@ -15,7 +15,7 @@
 #include "sys/daemon_options.h"
 #include "sys/heap.h"
 #include "sys/journal_dir.h"
-#include "sys/stdfds.h"
+#include "sys/startup.h"
 
 #define PROGRAM "rmq-queued"
 
@@ -258,7 +258,7 @@ int main(int argc, char **argv)
 	static struct server server;
 	struct server *s = &server;
 
-	stdfds_init();
+	startup();
 	heap_keep();
 	log_init(PROGRAM, 0);
 	struct options o = parse(argc, argv);

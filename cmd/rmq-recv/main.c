@@ -11,7 +11,7 @@
 #include "sys/heap.h"
 #include "sys/log.h"
 #include "sys/signals.h"
-#include "sys/stdfds.h"
+#include "sys/startup.h"
 
 enum {
 	OPT_DRAIN = 256,
@@ -164,7 +164,7 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 static enum rmq_error parse(int argc, char **argv, struct recv_options *o, struct reason *why)
 {
 	struct client_line line = {
-	    argc, argv, "+n:10jo:" CLIENT_OPTIONS_SHORT, longs, take_option, o, NULL, false};
+	    argc, argv, "+n:10jo:" CLIENT_OPTIONS_SHORT, longs, take_option, o, NULL, false, NULL};
 	enum rmq_error err = client_options_line(&o->common, &line, why);
 	o->queue = line.queue;
 	if (!err && line.queue && optind < argc)
@@ -217,7 +217,7 @@ int main(int argc, char **argv)
 	static struct receiver r;
 
 	heap_keep();
-	stdfds_init();
+	startup();
 	if (client_options_init(&o.common, UNITS_INFINITY - 1, &why))
 		return usage(why.text);
 	if (parse(argc, argv, &o, &why))

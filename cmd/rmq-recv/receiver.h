@@ -9,7 +9,7 @@
 #define RMQ_RECV_RECEIVER_H
 
 #include "core/envelope.h"
-#include "outlet.h"
+#include "sys/outlet.h"
 #include "segment.h"
 #include "sys/client_io.h"
 #include "sys/client_options.h"

@@ -13,7 +13,8 @@
 #include "sys/heap.h"
 #include "sys/log.h"
 #include "sys/signals.h"
-#include "sys/stdfds.h"
+#include "sys/startup.h"
+#include "unsent.h"
 
 enum {
 	OPT_FILES = 256,
@@ -120,11 +121,19 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 	return RMQ_E_USAGE;
 }
 
+/* Whether somebody has put records there, so that none need to be arguments. */
+static bool stdin_has_records(void)
+{
+	struct stat st;
+	return fstat(STDIN_FILENO, &st) == 0 &&
+	       (S_ISFIFO(st.st_mode) || S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode));
+}
+
 static enum rmq_error parse(int argc, char **argv, struct line *l, struct reason *why)
 {
 	struct input *in = l->in;
 	struct client_line line = {
-	    argc, argv, "+0wi" CLIENT_OPTIONS_SHORT, longs, take_option, l, NULL, false};
+	    argc, argv, "+0wi" CLIENT_OPTIONS_SHORT, longs, take_option, l, NULL, false, NULL};
 	enum rmq_error err = client_options_line(&l->o->common, &line, why);
 	if (err || !line.queue)
 		return err;
@@ -135,6 +144,12 @@ static enum rmq_error parse(int argc, char **argv, struct line *l, struct reason
 	if (in->words && in->kind == INPUT_WHOLE)
 		return reason_set(
 		    why, RMQ_E_USAGE, "--whole reads stdin and takes no messages");
+	/* What was meant as a message would vanish as an option. */
+	if (line.late && !in->words && !stdin_has_records())
+		return reason_set(why, RMQ_E_USAGE,
+		    "'%s' behind QUEUE is an option, and standard input is no pipe or file: "
+		    "messages that begin with '-' want '--' before them",
+		    line.late);
 	if (in->files && in->kind == INPUT_WHOLE)
 		return reason_set(why, RMQ_E_USAGE, "--whole and --files exclude each other");
 	return RMQ_E_OK;
@@ -149,30 +164,6 @@ static void bad_record(const struct sender *s, uint64_t record, const char *why)
 	    (unsigned long long)record, why);
 }
 
-/* In its place only when it is whole. */
-static int write_unsent(struct sender *s)
-{
-	char temporary[4096];
-	int error = 0;
-	if ((size_t)snprintf(temporary, sizeof(temporary), "%s.XXXXXX", s->o->unsent) >=
-	    sizeof(temporary))
-		return ENAMETOOLONG;
-	int fd = mkostemp(temporary, O_CLOEXEC);
-	if (fd < 0)
-		return errno;
-	error = sender_write_unsent(s, fd);
-	mode_t mask = umask(0);
-	umask(mask);
-	if (!error && (fchmod(fd, 0666 & ~mask) != 0 || fsync(fd) != 0))
-		error = errno;
-	close(fd);
-	if (!error && rename(temporary, s->o->unsent) != 0)
-		error = errno;
-	if (error)
-		unlink(temporary);
-	return error;
-}
-
 static void account(const struct sender *s, const char *why)
 {
 	char unknown[64] = "";
@@ -184,25 +175,24 @@ static void account(const struct sender *s, const char *why)
 }
 
 /* Says what happened and gives the exit status. */
-static int finish(struct sender *s)
+static int finish(struct sender *s, struct unsent *unsent)
 {
-	int status = error_exit(s->code);
-	uint64_t missing = s->read + input_waiting(s->in) - s->stored - s->bad;
+	int status = error_exit(sender_code(s));
 	if (s->code == RMQ_E_NO_DAEMON)
 		status = error_exit(RMQ_E_TIMEOUT);
 	if (!status && s->bad > 0)
 		status = error_exit(RMQ_E_BAD_DATA);
-	if (s->code || (s->signal && missing > 0))
+	if (s->code || s->signal)
 		account(s, s->code ? s->why : error_text(RMQ_E_INTERRUPTED));
 	else if (s->bad > 0 && !s->o->common.quiet)
 		account(s, "bad records");
-	if (s->o->unsent && (s->code || s->signal)) {
-		int error = write_unsent(s);
-		if (error)
-			fprintf(stderr, "rmq-send: %s: %s\n", s->o->unsent, strerror(error));
-	} else if (s->o->unsent) {
-		unlink(s->o->unsent);
-	}
+	int error = 0;
+	if (s->code || s->signal)
+		error = unsent_keep(unsent, s);
+	else
+		unsent_drop(unsent);
+	if (error)
+		fprintf(stderr, "rmq-send: %s: %s\n", s->o->unsent, strerror(error));
 	if (s->signal)
 		signals_die(s->signal);
 	return status;
@@ -224,9 +214,10 @@ int main(int argc, char **argv)
 	struct line line = {&o, &in, false};
 	struct reason why;
 	static struct sender s;
+	struct unsent unsent;
 
 	heap_keep();
-	stdfds_init();
+	startup();
 	if (client_options_init(&o.common, 30000, &why))
 		return usage(why.text);
 	if (parse(argc, argv, &line, &why))
@@ -236,6 +227,12 @@ int main(int argc, char **argv)
 		return fflush(stdout) ? error_exit(RMQ_E_IO) : 0;
 	}
 	o.unit = unit_of(&in);
+	/* Before anything is sent: a file that cannot be written is of no use afterwards. */
+	int error = unsent_open(&unsent, o.unsent);
+	if (error) {
+		fprintf(stderr, "rmq-send: %s: %s\n", o.unsent, strerror(error));
+		return error_exit(RMQ_E_IO);
+	}
 	if (!signals_init()) {
 		fprintf(stderr, "rmq-send: %s\n", strerror(errno));
 		return error_exit(RMQ_E_IO);
@@ -246,11 +243,12 @@ int main(int argc, char **argv)
 	enum rmq_error err = sender_open(&s, &o, &in, &why);
 	if (err) {
 		fprintf(stderr, "rmq-send: %s\n", why.text);
+		unsent_drop(&unsent);
 		return error_exit(err);
 	}
 	sender_run(&s, progress_wanted(&o, line.progress) ? progress_show : NULL);
 	progress_clear();
-	int status = finish(&s);
+	int status = finish(&s, &unsent);
 	sender_close(&s);
 	input_deinit(&in);
 	return status;

@@ -8,6 +8,7 @@
 
 #include "core/receipt.h"
 #include "sys/clock.h"
+#include "sys/io.h"
 #include "sys/signals.h"
 
 /* What belongs to a SEND here: its tag. */
@@ -28,13 +29,25 @@ static void stop(struct sender *s, enum rmq_error code, const char *format, ...)
 static void stop(struct sender *s, enum rmq_error code, const char *format, ...)
 {
 	va_list ap;
+	bool bad_data = error_exit(code) == error_exit(RMQ_E_BAD_DATA);
 	input_stop(s->in);
-	if (s->code)
+	/* What keeps the records in front of a bad one from being stored comes before that. */
+	if (s->code && (s->bad_at == 0 || bad_data))
 		return;
+	if (!bad_data)
+		s->bad_at = 0;
 	s->code = code;
 	va_start(ap, format);
 	vsnprintf(s->why, sizeof(s->why), format, ap);
 	va_end(ap);
+}
+
+/* A bad record ends it: what is in front of it is still to be stored. */
+static void stop_at(struct sender *s, uint64_t record, enum rmq_error code, const char *why)
+{
+	if (!s->code)
+		s->bad_at = record;
+	stop(s, code, "%s %llu: %s", s->o->unit, (unsigned long long)record, why);
 }
 
 static uint32_t messages(const struct client_command *cmd)
@@ -79,19 +92,20 @@ static void put_records(
 static void print_ids(struct sender *s, const struct client_command *cmd, uint64_t first_seq,
     const struct text *records)
 {
+	struct text *out = printer_text(&s->printer);
 	char id[RECEIPT_MAX];
 	const char *p = records->data, *end = records->data + records->len;
 	for (uint32_t i = 0; i < messages(cmd); i++) {
 		size_t len = receipt_print_id(id, slice_str(s->o->queue), first_seq + i);
-		fwrite(id, 1, len, stdout);
+		text_put(out, id, len);
 		if (s->o->pass) {
 			const char *sep = memchr(p, s->in->separator, (size_t)(end - p));
 			size_t record = (size_t)((sep ? sep : end) - p);
-			putchar('\t');
-			fwrite(p, 1, record, stdout);
+			text_put_char(out, '\t');
+			text_put(out, p, record);
 			p += record + 1;
 		}
-		putchar(s->in->separator);
+		text_put_char(out, s->in->separator);
 	}
 }
 
@@ -109,7 +123,7 @@ static void on_sent(
 	if (s->o->print_ids)
 		print_ids(s, cmd, first_seq, &records);
 	else if (s->o->pass)
-		fwrite(records.data, 1, records.len, stdout);
+		text_put(printer_text(&s->printer), records.data, records.len);
 	text_deinit(&records);
 	freight_free(cmd->tag);
 }
@@ -145,7 +159,7 @@ static enum client_verdict refuse_record(
 		client_remove(s->io.client, cmd, at, 1);
 		return CLIENT_REPEAT;
 	}
-	stop(s, RMQ_E_TOO_LARGE, "%s %llu: %s", s->o->unit, (unsigned long long)record, why);
+	stop_at(s, record, RMQ_E_TOO_LARGE, why);
 	if (s->o->unsent)
 		put_records(s, &s->refused, cmd, at);
 	if (s->in->files)
@@ -191,6 +205,10 @@ enum rmq_error sender_open(
 	    .window = o->window, .timeout_ms = o->common.timeout_ms, .no_wait = o->no_wait};
 	struct client_host host = {
 	    .arg = s, .sent = on_sent, .failed = on_failed, .fatal = on_fatal};
+	int separator = in->kind == INPUT_WHOLE ? -1 : (unsigned char)in->separator;
+	int error = printer_open(&s->printer, STDOUT_FILENO, separator);
+	if (error && (o->print_ids || o->pass))
+		return reason_set(why, RMQ_E_IO, "standard output: %s", strerror(error));
 	s->o = o;
 	s->in = in;
 	return client_io_open(&s->io, o->common.servers, &config, &host, why);
@@ -204,6 +222,7 @@ void sender_close(struct sender *s)
 		for (const struct client_command *cmd = lists[i]; cmd; cmd = cmd->next)
 			freight_free(cmd->tag);
 	client_io_close(&s->io);
+	printer_deinit(&s->printer);
 	text_deinit(&s->refused);
 }
 
@@ -224,12 +243,18 @@ static void send_parcel(struct sender *s, struct parcel *p)
 		s->read += messages(cmd);
 }
 
+/* More is sent only while what was stored so far can be told. */
+static bool takes(const struct sender *s)
+{
+	return client_has_room(s->io.client) && !printer_is_behind(&s->printer);
+}
+
 /* Gives the client as much as it takes.  Whether something waits for being flushed. */
 static bool take_input(struct sender *s, bool flush)
 {
 	struct parcel p;
 	const char *why;
-	while (!s->code && !s->over && client_has_room(s->io.client)) {
+	while (!s->code && !s->over && takes(s)) {
 		switch (input_next(s->in, flush, &p, &why)) {
 		case INPUT_PARCEL:
 			send_parcel(s, &p);
@@ -244,8 +269,7 @@ static bool take_input(struct sender *s, bool flush)
 			break;
 		case INPUT_BAD:
 			if (!s->o->skip_bad) {
-				stop(s, RMQ_E_BAD_DATA, "%s %llu: %s", s->o->unit,
-				    (unsigned long long)s->read + 1, why);
+				stop_at(s, s->read + 1, RMQ_E_BAD_DATA, why);
 				break;
 			}
 			s->bad++;
@@ -266,35 +290,37 @@ static void on_signal(struct sender *s)
 }
 
 /* What was stored is told at once when no more answers are at hand. */
-static void flush_output(struct sender *s)
+static void print(struct sender *s)
 {
-	if (!s->o->print_ids && !s->o->pass)
+	int error = printer_write(&s->printer);
+	if (!error)
 		return;
-	if (fflush(stdout) == 0 && !ferror(stdout))
-		return;
-	if (errno == EINTR && signals_caught()) {
-		clearerr(stdout);
-		return;
-	}
-	stop(s, RMQ_E_IO, "standard output: %s", strerror(errno));
+	stop(s, RMQ_E_IO, "standard output: %s", strerror(error));
 	s->dead = true;
+}
+
+static bool is_done(const struct sender *s)
+{
+	return (s->over || s->code) && client_unanswered(s->io.client) == 0;
 }
 
 static void turn(struct sender *s, bool *flush)
 {
-	bool waiting = take_input(s, *flush);
 	int timeout_ms;
-	flush_output(s);
-	struct pollfd p[3] = {client_io_prepare(&s->io, &timeout_ms)};
+	/* First, as what waits for it may keep input from being taken. */
+	print(s);
+	bool waiting = take_input(s, *flush);
+	struct pollfd p[4] = {client_io_prepare(&s->io, &timeout_ms)};
 	bool reads = !s->code && !s->over && input_wants(s->in);
 	p[1] = (struct pollfd){reads ? STDIN_FILENO : -1, POLLIN, 0};
 	p[2] = (struct pollfd){s->signal ? -1 : signals_fd(), POLLIN, 0};
+	p[3] = printer_poll(&s->printer);
 	*flush = false;
-	if (s->dead || ((s->over || s->code) && client_unanswered(s->io.client) == 0))
+	if (s->dead || is_done(s))
 		return;
-	if (waiting && client_has_room(s->io.client))
+	if (waiting && takes(s))
 		timeout_ms = 0;
-	if (poll(p, 3, timeout_ms) < 0)
+	if (poll(p, 4, timeout_ms) < 0)
 		return;
 	if (p[2].revents)
 		on_signal(s);
@@ -308,16 +334,33 @@ static void turn(struct sender *s, bool *flush)
 	}
 }
 
+/* All is stored that will be: the reader gets what is left for it, or after a signal what it began. */
+static void print_rest(struct sender *s)
+{
+	while (printer_waits(&s->printer)) {
+		struct pollfd p[2] = {printer_poll(&s->printer),
+		    {signals_caught() ? -1 : signals_fd(), POLLIN, 0}};
+		print(s);
+		if (s->dead)
+			return;
+		if (signals_caught()) {
+			s->signal = signals_caught();
+			printer_cut(&s->printer);
+		}
+		if (printer_waits(&s->printer))
+			(void)poll(p, 2, -1);
+	}
+}
+
 void sender_run(struct sender *s, void (*progress)(const struct sender *s))
 {
 	bool flush = s->in->ended;
-	while (!s->dead && !((s->over || s->code) && client_unanswered(s->io.client) == 0) &&
-	       !(s->signal && s->code)) {
+	while (!s->dead && !is_done(s) && !(s->signal && s->code)) {
 		turn(s, &flush);
 		if (progress)
 			progress(s);
 	}
-	flush_output(s);
+	print_rest(s);
 	if (s->dead)
 		return;
 	client_bye(s->io.client);
@@ -326,6 +369,12 @@ void sender_run(struct sender *s, void (*progress)(const struct sender *s))
 }
 
 /* ---- the account ---- */
+
+enum rmq_error sender_code(const struct sender *s)
+{
+	bool whole = s->stored + s->bad + 1 >= s->bad_at;
+	return s->bad_at > 0 && !whole ? RMQ_E_TIMEOUT : s->code;
+}
 
 uint64_t sender_unknown(const struct sender *s)
 {
@@ -336,23 +385,9 @@ uint64_t sender_unknown(const struct sender *s)
 	return n;
 }
 
-static int write_all(int fd, const char *p, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, p, len);
-		if (n < 0 && errno != EINTR)
-			return errno;
-		if (n > 0) {
-			p += n;
-			len -= (size_t)n;
-		}
-	}
-	return 0;
-}
-
 static int write_text(int fd, struct text *t)
 {
-	int error = t->failed ? ENOMEM : write_all(fd, t->data, t->len);
+	int error = t->failed ? ENOMEM : io_write(fd, t->data, t->len);
 	t->len = 0;
 	return error;
 }
@@ -361,11 +396,9 @@ static int copy_stdin(int fd)
 {
 	static char buf[65536];
 	for (;;) {
-		ssize_t n = read(STDIN_FILENO, buf, sizeof(buf));
-		if (n == 0 || (n < 0 && errno != EINTR))
-			return n < 0 ? errno : 0;
-		int error = n > 0 ? write_all(fd, buf, (size_t)n) : 0;
-		if (error)
+		ssize_t n = io_read(STDIN_FILENO, buf, sizeof(buf));
+		int error = n < 0 ? errno : io_write(fd, buf, (size_t)n);
+		if (error || n == 0)
 			return error;
 	}
 }
@@ -375,26 +408,18 @@ int sender_write_unsent(struct sender *s, int fd)
 	struct text t = {0};
 	const struct client_command *lists[] = {
 	    client_oldest(s->io.client), client_shelf(s->io.client)};
-	int error = 0;
-	for (size_t i = 0; i < 2 && !error; i++) {
-		for (const struct client_command *cmd = lists[i]; cmd && !error;
-		     cmd = cmd->next) {
+	for (size_t i = 0; i < 2; i++) {
+		for (const struct client_command *cmd = lists[i]; cmd; cmd = cmd->next)
 			put_records(s, &t, cmd, 0);
-			error = write_text(fd, &t);
-		}
-		if (i == 0 && !error)
-			error = write_text(fd, &s->refused);
+		if (i == 0)
+			text_put(&t, s->refused.data, s->refused.len);
 	}
 	/* The input's last record may have had no separator, or there are none. */
 	bool bare = s->in->kind == INPUT_WHOLE || s->in->unterminated;
-	off_t end = bare ? lseek(fd, 0, SEEK_CUR) : 0;
-	if (!error && end > 0 &&
-	    (ftruncate(fd, end - 1) != 0 || lseek(fd, end - 1, SEEK_SET) < 0))
-		error = errno;
-	if (!error) {
-		input_rest(s->in, &t);
-		error = write_text(fd, &t);
-	}
+	if (bare && t.len > 0)
+		t.len--;
+	input_rest(s->in, &t);
+	int error = write_text(fd, &t);
 	text_deinit(&t);
 	if (!error && !s->in->words && !s->in->eof)
 		error = copy_stdin(fd);

@@ -5,6 +5,7 @@
 #include "input.h"
 #include "sys/client_io.h"
 #include "sys/client_options.h"
+#include "sys/printer.h"
 
 struct send_options {
 	const char *queue;
@@ -26,11 +27,13 @@ struct sender {
 	uint64_t read; /* records that were given to the client, or were bad */
 	uint64_t stored;
 	uint64_t bad;
+	uint64_t bad_at;     /* number of the bad record that ended it */
 	enum rmq_error code; /* why it ends early, RMQ_E_OK: it does not */
 	char why[512];
 	bool over; /* the input has given all */
 	bool dead; /* nothing more can be sent or told */
 	int signal;
+	struct printer printer; /* of ids, and of records that are passed on */
 	struct text refused; /* records that the daemon refused, for --unsent */
 	void (*bad_record)(const struct sender *s, uint64_t record, const char *why);
 };
@@ -41,6 +44,8 @@ enum rmq_error sender_open(struct sender *s, const struct send_options *o, struc
 void sender_run(struct sender *s, void (*progress)(const struct sender *s));
 void sender_close(struct sender *s);
 
+/* Why it ended, or RMQ_E_OK.  Bad data only if all in front of the bad record is stored. */
+enum rmq_error sender_code(const struct sender *s);
 /* Records that were sent and may or may not be stored. */
 uint64_t sender_unknown(const struct sender *s);
 

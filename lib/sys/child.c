@@ -15,6 +15,7 @@ static void reset_signals(const struct child_spec *spec)
 	static const int shared[] = {SIGINT, SIGHUP, SIGQUIT, SIGTERM};
 
 	signal(SIGPIPE, SIG_DFL);
+	signal(SIGXFSZ, SIG_DFL);
 	if (spec->servant)
 		for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++)
 			if (shared[i] != SIGTERM || !spec->drains)

@@ -81,14 +81,18 @@ enum rmq_error client_options_line(
 	enum rmq_error err = take_all(o, l, &dashes, why);
 	l->queue = NULL;
 	l->dashes = false;
+	l->late = NULL;
 	if (err || o->help || o->version)
 		return err;
 	if (optind == l->argc)
 		return reason_set(why, RMQ_E_USAGE, "no QUEUE is given");
 	const char *queue = l->argv[optind++];
 	/* Behind a "--" in front of QUEUE there are no options. */
+	int behind = optind;
 	if (!dashes)
 		err = take_all(o, l, &l->dashes, why);
+	if (optind > behind + l->dashes)
+		l->late = l->argv[behind];
 	if (err || o->help || o->version)
 		return err;
 	if (!name_valid(slice_str(queue)))

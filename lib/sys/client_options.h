@@ -56,6 +56,7 @@ struct client_line {
 	/* Set by client_options_line(): */
 	const char *queue; /* a valid name, or NULL: help or the version is asked for */
 	bool dashes;	   /* "--" came behind it */
+	const char *late;  /* the first option behind it, NULL: none */
 };
 
 /* Reads QUEUE and the options; optind is then at the first word behind them. */

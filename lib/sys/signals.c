@@ -33,8 +33,6 @@ bool signals_init(void)
 		if (old.sa_handler == SIG_IGN)
 			sigaction(signals[i], &old, NULL);
 	}
-	struct sigaction def = {.sa_handler = SIG_DFL};
-	sigaction(SIGPIPE, &def, NULL);
 	return true;
 }
 

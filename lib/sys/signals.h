@@ -1,7 +1,7 @@
 /*
  * Signals that end a client: SIGINT, SIGTERM, SIGHUP (each unless it was ignored at the
  * start).  The first one is remembered and makes a descriptor readable; a second one ends
- * the process at once, as if nothing had been set up.  SIGPIPE is set to its default.
+ * the process at once, as if nothing had been set up.
  */
 #ifndef RMQ_SYS_SIGNALS_H
 #define RMQ_SYS_SIGNALS_H

@@ -68,12 +68,66 @@ receipts() {
 @test "rmq-ack: --dead moves to the dead-letter queue, with the reason" {
 	start_queue q
 	receipts 1 >r
-	rmq-ack --dead "no such customer" "$(cut -f1 r)"
+	rmq-ack --dead="no such customer" "$(cut -f1 r)"
 	[ "$(rmq-queue show jobs.dead ready)" = 1 ]
 	run rmq-queue peek -j jobs.dead
 	assert_output --partial "no such customer"
-	run rmq-ack --dead "$(printf 'x%.0s' {1..256})" "$(cut -f1 r)"
+	run rmq-ack --dead="$(printf 'x%.0s' {1..256})" "$(cut -f1 r)"
 	assert_failure 64
+}
+
+@test "rmq-ack: --dead needs no reason, and takes the word behind it as a receipt" {
+	start_queue q
+	receipts 1 >r
+	rmq-ack --dead "$(cut -f1 r)" </dev/null
+	[ "$(counts jobs)" = "0 0 0" ]
+	[ "$(rmq-queue show jobs.dead ready)" = 1 ]
+}
+
+@test "rmq-ack: --fail counts a failure and backs off; after the last attempt it is a dead letter" {
+	start_queue q
+	rmq-queue create --max-attempts 2 --backoff 0,0 jobs
+	receipts 1 >r
+	rmq-ack --fail "$(cut -f1 r)"
+	[ "$(counts jobs)" = "1 0 0" ]
+	[ "$(rmq-queue show jobs failed)" = 1 ]
+	timeout 10 rmq-recv -1 --ack manual -o receipt jobs >r
+	rmq-ack --fail --delay 1h "$(cut -f1 r)"
+	[ "$(counts jobs)" = "0 0 0" ]
+	[ "$(rmq-queue show jobs.dead ready)" = 1 ]
+	rmq-queue create --backoff 1h,1h slow
+	rmq-send slow x
+	timeout 10 rmq-recv -1 --ack manual -o receipt slow >r
+	rmq-ack --fail "$(cut -f1 r)"
+	[ "$(counts slow)" = "0 0 1" ]
+}
+
+@test "rmq-ack: a bad line is 65 only if all before it are settled, else 75" {
+	printf 'jobs:1:1\nnonsense\n' >in
+	run rmq-ack -S unix:nowhere --timeout 300ms <in
+	assert_failure 75
+	start_queue q
+	receipts 1 | cat - in | tail -n +1 | sed '2,2d' >in2
+	run rmq-ack <in2
+	assert_failure 65
+	[ "$(counts jobs)" = "0 0 0" ]
+}
+
+@test "rmq-ack: a reader of --pass that is slower than --timeout is waited for" {
+	start_queue q
+	seq 20000 | rmq-send jobs
+	timeout 20 rmq-recv --ack manual --prefetch 20000 -n 20000 -o receipt,body jobs >r
+	mkfifo out.fifo
+	start sh -c 'RMQ_TIMEOUT=200ms rmq-ack --pass <r >out.fifo'
+	exec 8<out.fifo
+	read -r first <&8
+	# Its pipe stays full meanwhile, and all the others are settled.
+	wait_until 20 sh -c '[ "$(cat /proc/uptime | cut -d. -f1)" -gt '"$(($(cut -d. -f1 /proc/uptime) + 1))"' ]'
+	{ echo "$first"; cat <&8; } >passed
+	exec 8<&-
+	status_of "${STARTED[-1]}"
+	assert_success
+	cmp r passed
 }
 
 @test "rmq-ack: --touch lets the lease run from now" {
@@ -142,7 +196,7 @@ receipts() {
 }
 
 @test "rmq-ack: two verbs, and options it does not have, are 64" {
-	run rmq-ack --release --dead why a:1:1
+	run rmq-ack --release --dead a:1:1
 	assert_failure 64
 	run rmq-ack --touch 1ms a:1:1
 	assert_failure 64

@@ -361,6 +361,113 @@ open_sender() {
 	assert_output "$(printf 'one\ntwo')"
 }
 
+@test "rmq-send: --unsent leaves alone what is not a regular file, and follows links" {
+	printf 'a\nb' >in
+	mkfifo fifo
+	cat fifo >got &
+	STARTED+=($!)
+	run rmq-send -S unix:none --timeout 0 --unsent fifo jobs <in
+	assert_failure 75
+	status_of "${STARTED[-1]}"
+	[ -p fifo ]
+	cmp in got
+	mkdir dir
+	ln -s dir/target link
+	run rmq-send -S unix:none --timeout 0 --unsent link jobs <in
+	assert_failure 75
+	[ -L link ]
+	cmp in dir/target
+	ls dir >names
+	[ "$(cat names)" = target ]
+	start_queue q
+	rmq-send --unsent link jobs <in
+	[ ! -e dir/target ]
+	rmq-send --unsent /dev/null jobs <in
+	[ -c /dev/null ]
+}
+
+@test "rmq-send: --unsent that cannot be written is found before anything is sent" {
+	start_queue q
+	run rmq-send --unsent nowhere/rest jobs one
+	assert_failure 74
+	assert_output "rmq-send: nowhere/rest: No such file or directory"
+	run rmq-send --unsent . jobs one
+	assert_failure 74
+	[ -z "$(rmq-queue ls)" ]
+}
+
+@test "rmq-send: --unsent has all of a non-blocking stdin" {
+	seq 100000 >lines
+	mkfifo in
+	startas -n 0 rmq-send -S unix:none --timeout 0 --unsent rest jobs <in 2>err 3>&- &
+	STARTED+=($!)
+	dd bs=512 status=none <lines >in
+	status_of "${STARTED[-1]}"
+	assert_failure 75
+	cmp lines rest
+}
+
+@test "rmq-send: a bad record is 65 only if all before it are stored, else 75" {
+	printf 'a\nb' >in
+	run rmq-send -S unix:none --timeout 300ms --require-newline jobs <in
+	assert_failure 75
+	start_queue q
+	run rmq-send --require-newline jobs <in
+	assert_failure 65
+	[ "$(rmq-queue show jobs ready)" = 1 ]
+}
+
+@test "rmq-send: what looks like an option behind QUEUE does not vanish as a message" {
+	start_queue q
+	run rmq-send jobs -0 </dev/null
+	assert_failure 64
+	assert_output --partial "want '--'"
+	rmq-send jobs -- -0 </dev/null
+	[ "$(rmq-recv -1 jobs)" = -0 ]
+	printf 'x\0y\0' | rmq-send jobs -0
+	[ "$(rmq-queue show jobs ready)" = 2 ]
+}
+
+@test "rmq-send: --pass gives whole records, whatever ends it, and waits for a slow reader" {
+	start_queue q
+	seq 1000000 1199999 >lines
+	mkfifo out.fifo
+	start sh -c 'RMQ_TIMEOUT=300ms exec rmq-send --pass jobs <lines >out.fifo'
+	exec 8<out.fifo
+	read -r first <&8
+	wait_until 20 sh -c '[ "$(rmq-queue show jobs ready)" -gt 20000 ]'
+	kill "${STARTED[-1]}"
+	{ echo "$first"; cat <&8; } >passed
+	exec 8<&-
+	status_of "${STARTED[-1]}"
+	assert_failure 143
+	cmp -n "$(stat -c %s passed)" lines passed
+	[ "$(tail -c 1 passed | od -An -c | tr -d ' ')" = '\n' ]
+	start sh -c 'RMQ_TIMEOUT=300ms exec rmq-send --pass other <lines >out.fifo'
+	exec 8<out.fifo
+	read -r first <&8
+	wait_until 20 sh -c '[ "$(cut -d. -f1 /proc/uptime)" -gt '"$(($(cut -d. -f1 /proc/uptime) + 1))"' ]'
+	{ echo "$first"; cat <&8; } >passed
+	exec 8<&-
+	status_of "${STARTED[-1]}"
+	assert_success
+	cmp lines passed
+}
+
+@test "rmq-send: a signal in a bulk send has its count" {
+	start_queue q
+	mkfifo in
+	rmq-send jobs <in 2>err 3>&- &
+	STARTED+=($!)
+	exec 8>in
+	seq 100 >&8
+	wait_until 20 sh -c '[ "$(rmq-queue show jobs ready 2>/dev/null)" = 100 ]'
+	kill "${STARTED[-1]}"
+	status_of "${STARTED[-1]}"
+	exec 8>&-
+	grep -q "interrupted: 100 of 100 lines stored" err
+}
+
 @test "rmq-send: SIGTERM while nobody answers ends it at once, --unsent has all" {
 	seq 10 >in
 	rmq-send -S unix:none --unsent rest jobs <in 2>err 3>&- &

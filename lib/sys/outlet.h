@@ -1,5 +1,5 @@
 /*
- * rmq-recv's stdout: written without ever blocking, so that leases are extended while the
+ * A client's stdout: written without ever blocking, so that leases are extended while the
  * reader does not read, and without O_NONBLOCK, which others who share the description
  * would get too.
  *
@@ -9,8 +9,8 @@
  *	terminal  pieces of at most PIPE_BUF, as above
  *	others	write(2), which does not wait for a reader
  */
-#ifndef RMQ_RECV_OUTLET_H
-#define RMQ_RECV_OUTLET_H
+#ifndef RMQ_SYS_OUTLET_H
+#define RMQ_SYS_OUTLET_H
 
 #include <stdbool.h>
 #include <stddef.h>

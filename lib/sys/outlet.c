@@ -1,4 +1,4 @@
-#include "outlet.h"
+#include "sys/outlet.h"
 
 #include <errno.h>
 #include <fcntl.h>

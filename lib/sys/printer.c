@@ -1,0 +1,72 @@
+#include "sys/printer.h"
+
+#include <errno.h>
+#include <string.h>
+
+int printer_open(struct printer *p, int fd, int separator)
+{
+	*p = (struct printer){.separator = separator};
+	return outlet_open(&p->out, fd);
+}
+
+void printer_deinit(struct printer *p)
+{
+	text_deinit(&p->records);
+}
+
+struct text *printer_text(struct printer *p)
+{
+	return &p->records;
+}
+
+static size_t waiting(const struct printer *p)
+{
+	return p->records.len - p->at;
+}
+
+int printer_write(struct printer *p)
+{
+	int error = 0;
+	if (p->records.failed)
+		return ENOMEM;
+	if (waiting(p) == 0)
+		return 0;
+	const char *from = p->records.data + p->at;
+	size_t n = outlet_write(&p->out, from, waiting(p), &error);
+	if (n > 0)
+		p->torn = p->separator < 0 || from[n - 1] != (char)p->separator;
+	p->at += n;
+	/* What was written makes place at last when it is most of it. */
+	if (p->at > p->records.len / 2) {
+		text_shift(&p->records, p->at);
+		p->at = 0;
+	}
+	return error == EAGAIN ? 0 : error;
+}
+
+bool printer_waits(const struct printer *p)
+{
+	return waiting(p) > 0;
+}
+
+bool printer_is_behind(const struct printer *p)
+{
+	return waiting(p) >= PRINTER_ENOUGH_BYTES;
+}
+
+struct pollfd printer_poll(const struct printer *p)
+{
+	return (struct pollfd){waiting(p) > 0 ? p->out.fd : -1, POLLOUT, 0};
+}
+
+void printer_cut(struct printer *p)
+{
+	const char *from = p->records.data + p->at;
+	const char *end = p->torn && p->separator >= 0 && waiting(p) > 0
+			      ? memchr(from, p->separator, waiting(p))
+			      : NULL;
+	if (!p->torn)
+		p->records.len = p->at;
+	else if (end)
+		p->records.len = p->at + (size_t)(end - from) + 1;
+}

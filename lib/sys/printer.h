@@ -1,0 +1,46 @@
+/*
+ * Records on their way to stdout, in a program that goes on meanwhile: what the reader does not
+ * take yet waits here, and a record is printed whole or not at all.
+ */
+#ifndef RMQ_SYS_PRINTER_H
+#define RMQ_SYS_PRINTER_H
+
+#include <poll.h>
+
+#include "core/text.h"
+#include "sys/outlet.h"
+
+/* More than this waits: what would bring more is to be put off. */
+#define PRINTER_ENOUGH_BYTES (256u << 10)
+
+struct printer {
+	struct outlet out;
+	struct text records; /* from `at` on they wait */
+	size_t at;
+	int separator;
+	bool torn; /* a part of the first that waits was written */
+};
+
+/*
+ * separator: the byte that ends each record; -1: all that comes is one record.  0, or errno:
+ * the descriptor cannot be used.
+ */
+int printer_open(struct printer *p, int fd, int separator);
+void printer_deinit(struct printer *p);
+
+/* Where to put what is to be printed: whole records, each with its separator. */
+struct text *printer_text(struct printer *p);
+
+/* Writes what is taken without waiting.  0, or errno; ENOMEM: something could not be put. */
+int printer_write(struct printer *p) __attribute__((warn_unused_result));
+
+/* Whether something waits, and whether it is PRINTER_ENOUGH_BYTES. */
+bool printer_waits(const struct printer *p);
+bool printer_is_behind(const struct printer *p);
+/* For poll(2): ready when printer_write() would get on; fd is -1 while nothing waits. */
+struct pollfd printer_poll(const struct printer *p);
+
+/* Forgets what waits, but for the rest of a record that was written in part. */
+void printer_cut(struct printer *p);
+
+#endif
