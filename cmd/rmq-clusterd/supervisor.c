@@ -208,9 +208,10 @@ static int spawn(struct cluster *c, int journal, int ready)
 {
 	char path[CHILD_PATH_SIZE], journal_fd[] = "0", ready_fd[] = "3";
 	char journal_option[] = "--journal-fd", ready_option[] = "--ready-fd";
-	char listen_option[] = "--listen";
+	char listen_option[] = "--listen", create_option[] = "--create", create[] = "explicit";
 	char *argv[] = {path, journal_option, journal_fd, ready_option, ready_fd, listen_option,
-	    c->config.queue_socket.path, NULL};
+	    c->config.queue_socket.path, c->config.explicit_create ? create_option : NULL, create,
+	    NULL};
 	struct child_spec spec = {.argv = argv,
 	    .stdin_fd = journal,
 	    .extra_fd = ready,

@@ -27,6 +27,8 @@ static const char usage[] =
     "       " PROGRAM " --journal-fd N [-l PATH] [--ready-fd N] [-qv]\n"
     "  -d, --dir DIR       the journal's data directory\n"
     "      --init          make DIR if it is absent or empty\n"
+    "      --create WHEN   auto: a queue is made when it is first named (the default);\n"
+    "                      explicit: by rmq-queue create only\n"
     "      --journal-fd N  the journal is at the other end of descriptor N, a socket\n"
     "  -l, --listen PATH   the socket for clients (default $XDG_RUNTIME_DIR/rmq/rmq.sock if\n"
     "                      that directory exists, else /run/rmq/rmq.sock; with COMMAND a\n"
@@ -38,15 +40,17 @@ struct options {
 	const char *listen;
 	int journal_fd; /* -1: none, a child of ours is the journal */
 	bool init;
+	bool explicit_create;
 	struct daemon_options common;
 	char **command; /* NULL: none */
 };
 
-enum { OPTION_INIT = 256, OPTION_JOURNAL_FD };
+enum { OPTION_INIT = 256, OPTION_JOURNAL_FD, OPTION_CREATE };
 
 static const struct option long_options[] = {
     {"dir", required_argument, NULL, 'd'},
     {"init", no_argument, NULL, OPTION_INIT},
+    {"create", required_argument, NULL, OPTION_CREATE},
     {"journal-fd", required_argument, NULL, OPTION_JOURNAL_FD},
     {"listen", required_argument, NULL, 'l'},
     DAEMON_OPTIONS_LONG,
@@ -103,6 +107,12 @@ static enum rmq_error take_option(struct options *o, int c, struct reason *why)
 		break;
 	case 'l':
 		o->listen = optarg;
+		break;
+	case OPTION_CREATE:
+		o->explicit_create = strcmp(optarg, "explicit") == 0;
+		if (!o->explicit_create && strcmp(optarg, "auto") != 0)
+			return reason_set(
+			    why, RMQ_E_USAGE, "--create: '%s' is neither auto nor explicit", optarg);
 		break;
 	case OPTION_JOURNAL_FD:
 		return parse_socket("--journal-fd", optarg, &o->journal_fd, why);
@@ -279,6 +289,8 @@ int main(int argc, char **argv)
 		server_open_at(s, o.journal_fd);
 	else
 		server_open(s, o.directory);
+	if (o.explicit_create)
+		broker_create_explicitly(s->broker);
 	open_listener(s, &o);
 	server_start(s, take_signals(s));
 	daemon_options_ready(&o.common);

@@ -71,6 +71,11 @@ void broker_set_space(struct broker *b, const struct space_limits *limits)
 	b->ledger.limits = *limits;
 }
 
+void broker_create_explicitly(struct broker *b)
+{
+	b->explicit_create = true;
+}
+
 static void effects_free(struct effect_list *list)
 {
 	struct effect *e;

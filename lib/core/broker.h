@@ -64,6 +64,12 @@ void broker_free(struct broker *b);
 void broker_set_space(struct broker *b, const struct space_limits *limits);
 
 /*
+ * From now on a queue is made by QUEUE_CREATE only, not by a SEND or SUBSCRIBE; a dead-letter
+ * queue still comes with its first message.
+ */
+void broker_create_explicitly(struct broker *b);
+
+/*
  * Rebuilds the state from the newest checkpoint (0: none) and every record behind it
  * up to `last`.  Once, before anything else.  RMQ_E_CORRUPT, RMQ_E_VERSION: what is
  * read cannot be what was written; *at names the record.

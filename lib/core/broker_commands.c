@@ -372,7 +372,7 @@ static struct queue *send_queue(
 	enum rmq_error err = RMQ_E_OK;
 	if (!name_valid(m->queue))
 		err = RMQ_E_USAGE;
-	else if (!q && (m->flags & SEND_NO_CREATE))
+	else if (!q && (b->explicit_create || (m->flags & SEND_NO_CREATE)))
 		err = RMQ_E_NO_QUEUE;
 	else if (!q && b->queues_count >= QUEUES_MAX)
 		err = RMQ_E_LIMIT;
@@ -808,7 +808,7 @@ static enum rmq_error subscribe_check(
 		return RMQ_E_VERSION;
 	if (!name_valid(m->queue))
 		return RMQ_E_USAGE;
-	if (!q && (m->flags & SUBSCRIBE_NO_CREATE))
+	if (!q && (b->explicit_create || (m->flags & SUBSCRIBE_NO_CREATE)))
 		return RMQ_E_NO_QUEUE;
 	if ((!q && b->queues_count >= QUEUES_MAX) || c->subs_count >= SUBSCRIPTIONS_MAX)
 		return RMQ_E_LIMIT;

@@ -131,6 +131,7 @@ struct broker {
 	uint8_t verdict[3 * RECORD_PAYLOAD_MAX];
 	uint64_t work;
 	uint64_t turn_work; /* as it was when the turn began */
+	bool explicit_create; /* no queue is made by a SEND or SUBSCRIBE */
 	struct lease_time lease_now;
 	struct wall_time wall_now;
 	struct lease_time heard; /* what clients had sent by then is known */

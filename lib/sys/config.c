@@ -91,6 +91,13 @@ static bool parse_roles(unsigned *roles, const char *value, const char **why)
 	return true;
 }
 
+static bool parse_create(bool *is_explicit, const char *value, const char **why)
+{
+	*why = "it is auto or explicit";
+	*is_explicit = strcmp(value, "explicit") == 0;
+	return *is_explicit || strcmp(value, "auto") == 0;
+}
+
 static bool parse_seed(struct config_seeds *seeds, const char *word, const char **why)
 {
 	const char *at = strchr(word, '@');
@@ -147,6 +154,7 @@ static const struct setting {
 #define TARGET_host(m)	   &(m)
 #define TARGET_seeds(m)	   &(m)
 #define TARGET_roles(m)	   &(m)
+#define TARGET_create(m)   &(m)
 #define TARGET_duration(m) &(m)
 #define TARGET_interval(m) &(m)
 

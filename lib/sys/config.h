@@ -33,7 +33,7 @@ struct config_seeds {
 /*
  * Kinds of values, as members of struct config.  Absent ones are zeros.  A duration is in
  * milliseconds, maybe UNITS_INFINITY; an interval is one from CONFIG_INTERVAL_MIN_MS to
- * CONFIG_INTERVAL_MAX_MS; roles are a set of RAFT_BROKER.
+ * CONFIG_INTERVAL_MAX_MS; roles are a set of RAFT_BROKER; create is whether it is explicit.
  */
 #define CONFIG_MEMBER_name(member)     char member[RAFT_NAME_MAX + 1];
 #define CONFIG_MEMBER_path(member)     char member[PATH_MAX];
@@ -41,6 +41,7 @@ struct config_seeds {
 #define CONFIG_MEMBER_host(member)     struct socket_host member;
 #define CONFIG_MEMBER_seeds(member)    struct config_seeds member;
 #define CONFIG_MEMBER_roles(member)    unsigned member;
+#define CONFIG_MEMBER_create(member)   bool member;
 #define CONFIG_MEMBER_duration(member) uint64_t member;
 #define CONFIG_MEMBER_interval(member) uint64_t member;
 
@@ -61,6 +62,7 @@ struct config_seeds {
 	X(roles,            "roles",            roles,    "broker",  "broker|none", "what it may be") \
 	X(election_timeout, "election-timeout", interval, "500ms",   "DURATION", "silence of a leader; the same on all nodes") \
 	X(heartbeat,        "heartbeat",        interval, "100ms",   "DURATION", "how often a leader is heard; the same on all nodes") \
+	X(explicit_create,  "create",           create,   "auto",    "auto|explicit", "when a queue is made; the same on all nodes") \
 	X(control,          "control",          socket,   "cluster.sock", "PATH", "socket for administration") \
 	X(queue_socket,     "queue-socket",     socket,   "queue.sock", "PATH", "socket of the queue daemon") \
 	X(socket,           "socket",           socket,   "rmq.sock", "PATH", "socket for clients")

@@ -307,7 +307,8 @@ static void do_subscribe(char **arg)
 {
 	struct writer w = writer_of(out, sizeof(out));
 	wire_put_subscribe(
-	    &w, &(struct wire_subscribe){(uint32_t)number(arg[0]), 0, 0, slice_str(arg[1]), NO_TAGS});
+	    &w, &(struct wire_subscribe){(uint32_t)number(arg[0]), SUBSCRIBE_IDLE, 0,
+			slice_str(arg[1]), NO_TAGS});
 	put(out, w.len);
 }
 

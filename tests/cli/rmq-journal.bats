@@ -545,7 +545,7 @@ each_command_says() {
 	exec 9>&-
 	run ! wait "$FEED"
 	FEED=
-	grep -q 'data.mdb was removed or replaced while in use' feed.err
+	wait_for "grep -q 'data.mdb was removed or replaced while in use' feed.err"
 	run ! grep -q two feed.log
 }
 

@@ -345,22 +345,22 @@ start_with_journal() {
 	[ ! -e "${socket%/*}" ]
 }
 
-@test "rmq-queued: COMMAND's end is noticed though SIGCHLD is ignored, or blocked, at the start" {
-	run timeout 20 python3 -c 'import os, signal
-signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-os.execvp("rmq-queued", ["rmq-queued", "-d", "q", "--init", "--", "sh", "-c", "exit 7"])' 3>&-
-	assert_failure 7
-	run timeout 20 python3 -c 'import os, signal
-signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD, signal.SIGTERM])
-os.execvp("rmq-queued", ["rmq-queued", "-d", "q", "--", "sh", "-c", "exit 7"])' 3>&-
-	assert_failure 7
-}
-
-@test "rmq-queued: standard descriptors that are closed at the start are no others' numbers" {
-	run bash -c 'rmq-queued -vv -d q --init -- rmq-send jobs one <&- >&- 2>&-' 3>&-
-	assert_success
-	run rmq-queued -d q -- rmq-queue show jobs ready 3>&-
-	assert_output 1
+@test "rmq-queued: --create explicit makes no queue of a name that is mistyped" {
+	start_queue q --create explicit
+	run rmq-send jbos one
+	assert_failure 66
+	assert_output --partial "no such queue"
+	run timeout 20 rmq-recv -1 jbos
+	assert_failure 66
+	[ -z "$(rmq-queue ls)" ]
+	rmq-queue create --max-attempts 1 jobs
+	rmq-send jobs one
+	# A dead-letter queue still comes with its first message.
+	timeout 20 rmq-recv -1 --ack manual -o receipt jobs | rmq-ack --dead
+	[ "$(rmq-queue show jobs.dead ready)" = 1 ]
+	run rmq-queued -d other --init --create often
+	assert_failure 64
+	assert_output --partial "'often' is neither auto nor explicit"
 }
 
 # has_children PID N: also those that have ended and are not reaped.

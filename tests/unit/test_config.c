@@ -62,6 +62,7 @@ static void every_setting_can_be_set_in_the_file_and_as_an_option(void **state)
 	    [CONFIG_SETTING_roles] = "none",
 	    [CONFIG_SETTING_election_timeout] = "0.4s",
 	    [CONFIG_SETTING_heartbeat] = "50ms",
+	    [CONFIG_SETTING_explicit_create] = "explicit",
 	    [CONFIG_SETTING_control] = "c",
 	    [CONFIG_SETTING_queue_socket] = "q",
 	    [CONFIG_SETTING_socket] = "s",
@@ -94,6 +95,7 @@ static void every_setting_can_be_set_in_the_file_and_as_an_option(void **state)
 	assert_int_equal(config.seeds.seeds[2].address.port, 3);
 	assert_int_equal(config.join_timeout, 120000);
 	assert_int_equal(config.roles, 0);
+	assert_true(config.explicit_create);
 	assert_int_equal(config.election_timeout, 400);
 	assert_string_equal(config.control.path, "c");
 }
@@ -178,6 +180,7 @@ static void errors_name_file_line_and_setting(void **state)
 				      "h or d, or infinity"},
 	    {"heartbeat = infinity\n", "f:1: heartbeat: it is from 10ms to 60s"},
 	    {"roles = broker, king\n", "f:1: roles: roles are broker, or none"},
+	    {"create = often\n", "f:1: create: it is auto or explicit"},
 	    {"seeds = ,\n", "f:1: seeds: there is no seed in it"},
 	    {"seeds = a:1\n", "f:1: seeds: a seed is NAME@HOST:PORT"},
 	    {"seeds = n1@a:1,n1@b:1\n", "f:1: seeds: a seed is there twice"},
