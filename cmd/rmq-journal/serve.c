@@ -25,6 +25,13 @@ static void outlive_signals(void)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
+static void tell_wait(const char *dir, bool begins)
+{
+	log_notice("%s: %s", dir,
+	    begins ? "disk is full: what is to be stored waits for space on its file system"
+		   : "there is space again");
+}
+
 static int serve(const char *dir)
 {
 	struct store *s;
@@ -35,7 +42,7 @@ static int serve(const char *dir)
 		return report(dir, err, &why);
 	}
 	char *path = realpath(dir, NULL);
-	err = journal_serve(STDIN_FILENO, s, path ? path : dir, &why);
+	err = journal_serve(STDIN_FILENO, s, path ? path : dir, tell_wait, &why);
 	free(path);
 	store_close(s);
 	return err ? report(dir, err, &why) : 0;

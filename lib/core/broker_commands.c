@@ -354,14 +354,17 @@ static uint64_t unfinished_of_others(
 	return q->unfinished_bytes - (own ? own->bytes : 0);
 }
 
-/* Whether q takes more and the journal has room for so many bytes; if not, c waits for it. */
-static bool has_room(struct broker *b, struct conn *c, struct queue *q, size_t len)
+/*
+ * Whether q takes more (else FULL) and the journal has room for so many bytes (else DISK_FULL);
+ * if not, c waits for it.
+ */
+static enum rmq_error want_room(struct broker *b, struct conn *c, struct queue *q, size_t len)
 {
 	bool full = q && queue_room(q) <= unfinished_of_others(b, c, q);
 	if (!full && len + FRAME_SMALL <= broker_room_left(b))
-		return true;
+		return RMQ_E_OK;
 	broker_wait(b, c, full ? q : NULL, len + FRAME_SMALL);
-	return false;
+	return full ? RMQ_E_FULL : RMQ_E_DISK_FULL;
 }
 
 /* The queue that a SEND is for; NULL: the command is refused. */
@@ -376,8 +379,8 @@ static struct queue *send_queue(
 		err = RMQ_E_NO_QUEUE;
 	else if (!q && b->queues_count >= QUEUES_MAX)
 		err = RMQ_E_LIMIT;
-	else if (!has_room(b, c, q, len))
-		err = RMQ_E_FULL;
+	else
+		err = want_room(b, c, q, len);
 	if (err) {
 		fail(b, c, m->n, err, 0);
 		return NULL;

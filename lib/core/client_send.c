@@ -598,7 +598,7 @@ static void refused(
 	go_back(c);
 	c->refused = true;
 	if (cmd->type == WIRE_TYPE_SEND && !c->config.no_wait &&
-	    (code == RMQ_E_FULL || code == RMQ_E_PAUSED)) {
+	    (code == RMQ_E_FULL || code == RMQ_E_DISK_FULL || code == RMQ_E_PAUSED)) {
 		block(c, now, code);
 		return;
 	}

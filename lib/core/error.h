@@ -36,7 +36,8 @@
 	X(DENIED,        23, 77, "not allowed") \
 	X(CONFIG,        24, 78, "bad configuration") \
 	X(JOURNAL_LOST,  25, 74, "journal failed") \
-	X(INTERRUPTED,   26, 75, "interrupted")
+	X(INTERRUPTED,   26, 75, "interrupted") \
+	X(DISK_FULL,     27, 75, "disk is full")
 
 enum rmq_error {
 #define X(name, wire, exit, text) RMQ_E_##name = wire,

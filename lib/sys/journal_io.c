@@ -26,6 +26,16 @@ enum rmq_error journal_io_refuse(struct journal_io *io, enum rmq_error code, con
 	return RMQ_E_NOTHING;
 }
 
+bool journal_io_gone(struct journal_io *io, int timeout_ms)
+{
+	struct pollfd p = {io->fd, 0, 0};
+	int n;
+	do
+		n = poll(&p, 1, timeout_ms);
+	while (n < 0 && errno == EINTR);
+	return n > 0;
+}
+
 bool journal_io_readable(struct journal_io *io, int timeout_ms)
 {
 	struct pollfd p = {io->fd, POLLIN, 0};
@@ -135,6 +145,13 @@ void journal_io_unread(
 	io->end = head.len + rest_len;
 	memcpy(io->in, head.data, head.len);
 	memcpy(io->in + head.len, rest, rest_len);
+}
+
+void journal_io_put_back(struct journal_io *io, const struct journal_io_frame *f)
+{
+	size_t taken = FRAME_HEADER_SIZE + f->payload.len;
+	assert(f->big && io->begin >= taken);
+	io->begin -= taken;
 }
 
 enum rmq_error journal_io_send(struct journal_io *io)

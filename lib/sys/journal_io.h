@@ -34,6 +34,9 @@ enum rmq_error journal_io_refuse(struct journal_io *io, enum rmq_error code, con
 /* Whether something can be read within so many ms; -1: for ever. */
 bool journal_io_readable(struct journal_io *io, int timeout_ms);
 
+/* Whether the other end was closed within so many ms. */
+bool journal_io_gone(struct journal_io *io, int timeout_ms);
+
 /* A frame; or the first fields of a big one, and how many bytes of it follow. */
 struct journal_io_frame {
 	uint8_t type;
@@ -63,6 +66,9 @@ enum rmq_error journal_io_read(struct journal_io *io, uint8_t *to, size_t len, b
  */
 void journal_io_unread(
     struct journal_io *io, struct slice head, const uint8_t *rest, size_t rest_len);
+
+/* The same right after journal_io_next(), when nothing of its rest was read: it comes again. */
+void journal_io_put_back(struct journal_io *io, const struct journal_io_frame *f);
 
 /* Sends what was put into io->out.  RMQ_E_OK too if nobody reads any more. */
 enum rmq_error journal_io_send(struct journal_io *io) __attribute__((warn_unused_result));

@@ -27,6 +27,8 @@
 #define HOLES_PER_IDLE_COMMIT 1024
 /* How long the rest of a frame may take before what came ahead of it is committed. */
 #define REST_WAIT_MS 5
+/* How long a look for room is put off at most. */
+#define ROOM_WAIT_MS 1000
 
 static_assert(
     BARRIERS_MAX * (FRAME_HEADER_SIZE + 8 + FRAME_HEADER_SIZE + 20) + 4096 <= JOURNAL_IO_OUT,
@@ -49,6 +51,8 @@ struct barrier {
 struct server {
 	struct journal_io *io;
 	struct store *store;
+	const char *directory;
+	void (*tell_wait)(const char *directory, bool begins);
 	struct room room;
 	struct journal_room announced;
 	uint64_t term;
@@ -57,6 +61,9 @@ struct server {
 	uint64_t stored_index; /* of APPEND stored_n + 1 */
 	/* this commit */
 	uint64_t commit_bytes;
+	bool commit_small; /* none of its records takes a page of its own */
+	bool waits;	   /* the next record has no room */
+	bool wait_told;
 	uint64_t spent_pages;
 	uint64_t freed_bytes;
 	size_t barriers;
@@ -118,6 +125,22 @@ static enum rmq_error read_rest(
 	return RMQ_E_OK;
 }
 
+/* Whether pages exist for the commit with such a record in it. */
+static bool fits(struct server *v, size_t payload_len)
+{
+	bool small = store_record_shares(v->store, payload_len) &&
+		     (v->commit_small || v->commit_bytes == 0);
+	uint64_t bytes = v->commit_bytes + RECORD_HEADER_SIZE + payload_len;
+	if (small)
+		room_ask_small(&v->room, v->store, bytes);
+	else
+		room_ask(&v->room, v->store, bytes);
+	v->waits = !room_fits(&v->room, v->store);
+	if (!v->waits)
+		v->commit_small = small;
+	return !v->waits;
+}
+
 static enum rmq_error take_append(struct server *v, const struct journal_io_frame *f)
 {
 	uint8_t head[JOURNAL_APPEND_HEAD];
@@ -130,6 +153,10 @@ static enum rmq_error take_append(struct server *v, const struct journal_io_fram
 		return refuse(v, RMQ_E_PROTOCOL, "APPEND is too long for a record");
 	if (!record_kind_name(kind))
 		return refuse(v, RMQ_E_VERSION, "APPEND of an unknown kind of record");
+	if (!fits(v, f->rest)) {
+		journal_io_put_back(v->io, f);
+		return RMQ_E_NOTHING;
+	}
 	enum rmq_error err = begin_commit(v);
 	if (err)
 		return err;
@@ -283,8 +310,11 @@ static enum rmq_error gather(struct server *v)
 {
 	bool idle = v->holes == 0;
 	bool limited = room_due_ms(&v->room) != UINT64_MAX;
+	v->waits = false;
 	while (!commit_is_full(v)) {
 		enum rmq_error err = take_frame(v, idle && !limited);
+		if (v->waits)
+			return err == RMQ_E_NOTHING ? RMQ_E_OK : err;
 		if (err == RMQ_E_NOTHING && idle && limited && !v->io->eof && !v->io->refused) {
 			limited = false;
 			if (!wait_until_due(v))
@@ -358,7 +388,8 @@ static enum rmq_error answer(struct server *v)
 	if (room_is_low(&v->room, v->store))
 		err = journal_io_send(v->io);
 	uint64_t now = clock_mono().ms;
-	if (!err && (v->spent_pages > 0 || v->freed_bytes > 0 || now >= room_due_ms(&v->room)))
+	if (!err && (v->spent_pages > 0 || v->freed_bytes > 0 || v->waits ||
+			now >= room_due_ms(&v->room)))
 		err = update_room(v, now);
 	if (!err)
 		err = journal_io_send(v->io);
@@ -368,6 +399,28 @@ static enum rmq_error answer(struct server *v)
 	v->spent_pages = 0;
 	v->freed_bytes = 0;
 	return err;
+}
+
+/* ---- no room ---- */
+
+/* Until there may be room for the next record.  False: its sender is gone. */
+static bool wait_for_room(struct server *v)
+{
+	uint64_t now = clock_mono().ms;
+	uint64_t due = room_due_ms(&v->room);
+	if (!v->wait_told && v->tell_wait)
+		v->tell_wait(v->directory, true);
+	v->wait_told = true;
+	return !journal_io_gone(v->io, due <= now		  ? 1
+				       : due - now < ROOM_WAIT_MS ? (int)(due - now)
+								  : ROOM_WAIT_MS);
+}
+
+static void end_wait(struct server *v)
+{
+	if (v->wait_told && v->tell_wait)
+		v->tell_wait(v->directory, false);
+	v->wait_told = false;
 }
 
 /* ---- the connection ---- */
@@ -390,23 +443,28 @@ static enum rmq_error check_open(struct server *v, const struct journal_io_frame
 }
 
 /* Also a restart commits before it answers: what it finds is durable then. */
-static enum rmq_error answer_open(struct server *v, const char *directory)
+static enum rmq_error answer_open(struct server *v)
 {
 	uint64_t first;
-	enum rmq_error err = store_begin(v->store);
+	enum rmq_error err = room_init(&v->room, v->store, clock_mono().ms);
+	while (!err && !room_for_one(&v->room, v->store)) {
+		if (!wait_for_room(v))
+			return RMQ_E_NOTHING;
+		err = room_update(&v->room, v->store, 0, false, clock_mono().ms);
+	}
+	if (!err)
+		err = store_begin(v->store);
 	if (!err) {
 		store_set_term(v->store, v->term);
 		err = store_commit(v->store);
 	}
 	if (!err)
 		err = store_first(v->store, &first);
-	if (!err)
-		err = room_init(&v->room, v->store, clock_mono().ms);
 	if (err)
 		return store_failed(v, err);
 	const struct store_state *state = store_state(v->store);
 	struct journal_opened m = {JOURNAL_VERSION, JOURNAL_FEATURES, v->term, first,
-	    state->next - 1, state->checkpoint, NO_TAGS, slice_str(directory)};
+	    state->next - 1, state->checkpoint, NO_TAGS, slice_str(v->directory)};
 	struct journal_room room = {0, room_bytes(&v->room, v->store)};
 	v->announced = room;
 	v->stored_index = state->next;
@@ -415,13 +473,12 @@ static enum rmq_error answer_open(struct server *v, const char *directory)
 	return journal_io_send(v->io);
 }
 
-static enum rmq_error serve(
-    struct server *v, const struct journal_io_frame *open, const char *directory)
+static enum rmq_error serve(struct server *v, const struct journal_io_frame *open)
 {
 	struct journal_io *io = v->io;
 	enum rmq_error err = check_open(v, open);
 	if (err == RMQ_E_OK)
-		err = answer_open(v, directory);
+		err = answer_open(v);
 	while (!err && !io->refused && (!io->eof || io->begin < io->end)) {
 		size_t before = io->end - io->begin;
 		err = gather(v);
@@ -429,30 +486,40 @@ static enum rmq_error serve(
 			err = commit(v);
 		if (!err)
 			err = answer(v);
+		if (!err && v->waits && v->holes == 0 && !room_fits(&v->room, v->store)) {
+			if (!wait_for_room(v))
+				break;
+			continue;
+		}
+		if (!v->waits && io->end - io->begin != before)
+			end_wait(v);
 		/* What is left behind the end is no whole frame. */
-		if (io->eof && io->end - io->begin == before)
+		if (io->eof && io->end - io->begin == before && !v->waits)
 			break;
 	}
 	return err;
 }
 
 static enum rmq_error serve_one_node(struct journal_io *io, struct store *s,
-    const struct journal_io_frame *open, const char *directory)
+    const struct journal_io_frame *open, const char *directory,
+    void (*waits)(const char *directory, bool begins))
 {
 	struct server *v = calloc(1, sizeof(*v));
 	if (!v)
 		return reason_set(io->why, RMQ_E_IO, "out of memory");
 	v->io = io;
 	v->store = s;
-	enum rmq_error err = serve(v, open, directory);
+	v->directory = directory;
+	v->tell_wait = waits;
+	enum rmq_error err = serve(v, open);
 	for (size_t i = 0; i < v->holes; i++)
 		free(v->hole[(v->hole_first + i) % HOLES_MAX].ranges);
 	free(v);
 	return err;
 }
 
-static enum rmq_error serve_opener(
-    struct journal_io *io, struct store *s, const char *directory)
+static enum rmq_error serve_opener(struct journal_io *io, struct store *s,
+    const char *directory, void (*waits)(const char *directory, bool begins))
 {
 	struct journal_io_frame f;
 	enum rmq_error err = journal_io_next(io, 0, SIZE_MAX, true, &f);
@@ -460,7 +527,7 @@ static enum rmq_error serve_opener(
 		return err;
 	switch (f.type) {
 	case JOURNAL_TYPE_OPEN:
-		return serve_one_node(io, s, &f, directory);
+		return serve_one_node(io, s, &f, directory, waits);
 	case JOURNAL_TYPE_OPEN_REPLICA:
 		return replica_serve(io, s, &f, directory);
 	default:
@@ -468,13 +535,14 @@ static enum rmq_error serve_opener(
 	}
 }
 
-enum rmq_error journal_serve(int fd, struct store *s, const char *directory, struct reason *why)
+enum rmq_error journal_serve(int fd, struct store *s, const char *directory,
+    void (*waits)(const char *directory, bool begins), struct reason *why)
 {
 	struct journal_io *io = malloc(sizeof(*io));
 	if (!io)
 		return reason_set(why, RMQ_E_IO, "out of memory");
 	journal_io_init(io, fd, why);
-	enum rmq_error err = serve_opener(io, s, directory);
+	enum rmq_error err = serve_opener(io, s, directory, waits);
 	if (io->refused) {
 		*why = io->refusal;
 		err = io->refused;

@@ -15,8 +15,11 @@
  * RMQ_E_PROTOCOL, RMQ_E_VERSION: the opener sent what it may not; it was told so, and
  * what it sent before is stored.  Others: the store or the socket failed; nothing was
  * acknowledged after that.  `directory` is what OPENED says.
+ * Where not even the reserve has pages for a record of one node, it waits for the file system
+ * to have space: `waits`, if not NULL, is called when that begins (true) and is over (false).
  */
-enum rmq_error journal_serve(int fd, struct store *s, const char *directory, struct reason *why)
+enum rmq_error journal_serve(int fd, struct store *s, const char *directory,
+    void (*waits)(const char *directory, bool begins), struct reason *why)
     __attribute__((warn_unused_result));
 
 /* For one that cannot be served: an ERROR frame, if the socket takes it at once. */

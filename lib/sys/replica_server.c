@@ -272,13 +272,8 @@ static enum rmq_error gather(struct replica_server *v)
 /* The next one does not fit.  False: its sender is gone. */
 static bool wait_for_room(struct replica_server *v)
 {
-	struct pollfd p = {v->io->fd, 0, 0};
 	int ms = wait_ms(v);
-	int n;
-	do
-		n = poll(&p, 1, ms < 0 ? ROOM_WAIT_MS : ms);
-	while (n < 0 && errno == EINTR);
-	return n <= 0;
+	return !journal_io_gone(v->io, ms < 0 ? ROOM_WAIT_MS : ms);
 }
 
 static enum rmq_error look_at_room(struct replica_server *v)

@@ -14,6 +14,7 @@
 #define EXTEND_MIN     (64 * 1024)
 #define ASK_LEAVES_MAX MIB
 #define WALK_EVERY_MS  100
+#define COMMIT_PAGES	 32 /* more than a commit without records takes */
 #define TRY_EVERY_MS   1000
 #define READERS_EVERY_MS 10000
 
@@ -62,11 +63,10 @@ static enum rmq_error look_at_disk(struct room *r, struct store *s)
 	return RMQ_E_OK;
 }
 
-/* What should be ahead: when the disk gets short, the reserve as well. */
+/* What should be ahead: the reserve is never left to the file system. */
 static uint64_t wanted(const struct room *r, const struct store *s)
 {
-	uint64_t held_back = reserve(r, s);
-	uint64_t share = ahead(r, s) + (r->disk_left < 4 * held_back ? held_back : 0);
+	uint64_t share = ahead(r, s) + reserve(r, s);
 	return share > r->asked ? share : r->asked;
 }
 
@@ -91,9 +91,15 @@ static enum rmq_error extend(struct room *r, struct store *s, uint64_t now_ms)
 	return look_at_disk(r, s);
 }
 
+/* For records of any size. */
 static uint64_t exists(const struct room *r, const struct store *s)
 {
 	return tail_bytes(s) + r->free_pages * store_page_size(s);
+}
+
+static uint64_t exists_any(const struct room *r, const struct store *s)
+{
+	return tail_bytes(s) + r->free_any * store_page_size(s);
 }
 
 /*
@@ -115,6 +121,7 @@ static enum rmq_error count_free(struct room *r, struct store *s, uint64_t now_m
 	if (err)
 		return err;
 	r->free_pages = pages.free_runs;
+	r->free_any = pages.usable;
 	r->stale = false;
 	r->walk_after_ms = now_ms + WALK_EVERY_MS;
 	return RMQ_E_OK;
@@ -125,12 +132,20 @@ void room_ask(struct room *r, const struct store *s, uint64_t bytes)
 	uint64_t left = at_most(ASK_LEAVES_MAX, reserve(r, s) / 4);
 	/* A record of half a page and a little more takes a whole one. */
 	r->asked = bytes > 0 ? 2 * bytes + left : 0;
+	r->asked_small = false;
+}
+
+void room_ask_small(struct room *r, const struct store *s, uint64_t bytes)
+{
+	room_ask(r, s, bytes);
+	r->asked_small = true;
 }
 
 bool room_fits(const struct room *r, const struct store *s)
 {
 	bool unsure = r->short_of_disk && r->stale && is_near(r, s);
-	return !unsure && exists(r, s) >= r->asked;
+	uint64_t there = r->asked_small ? exists_any(r, s) : exists(r, s);
+	return !unsure && there >= r->asked;
 }
 
 /* Pages that one commit freed can be used by the next but one: this is the next one. */
@@ -141,6 +156,11 @@ static enum rmq_error age_free_pages(struct store *s)
 		return err;
 	store_set_term(s, store_state(s)->term);
 	return store_commit(s);
+}
+
+bool room_for_one(const struct room *r, const struct store *s)
+{
+	return exists_any(r, s) >= COMMIT_PAGES * store_page_size(s);
 }
 
 bool room_is_low(const struct room *r, const struct store *s)
@@ -160,6 +180,7 @@ enum rmq_error room_update(
 {
 	enum rmq_error err = RMQ_E_OK;
 	r->free_pages -= at_most(spent, r->free_pages);
+	r->free_any -= at_most(spent, r->free_any);
 	r->stale = r->stale || spent > 0 || freed;
 	if (now_ms >= r->readers_after_ms) {
 		store_check_readers(s);
@@ -169,7 +190,7 @@ enum rmq_error room_update(
 		err = extend(r, s, now_ms);
 	else
 		r->short_of_disk = false;
-	if (!err && r->short_of_disk && freed)
+	if (!err && r->short_of_disk && room_for_one(r, s) && (freed || !room_fits(r, s)))
 		err = age_free_pages(s);
 	if (!err && r->short_of_disk && r->stale)
 		err = count_free(r, s, now_ms);

@@ -4,8 +4,9 @@
  * The data file is written with zeros ahead of what is in use, in steps: overwriting is
  * faster than growing, and what was written once cannot run out.  New messages are let in
  * only up to pages that exist, less a reserve for what drains a queue: leases,
- * settlements, checkpoints, moves.  While the file system has plenty, the reserve is there;
- * when it gets short, it is written into the data file.
+ * settlements, checkpoints, moves.  The reserve is pages of the data file, written when the
+ * directory is opened and whenever there is space for what was used of it: whoever fills the
+ * file system, a full queue can be emptied.  A commit begins only if its pages exist.
  */
 #ifndef RMQ_SYS_ROOM_H
 #define RMQ_SYS_ROOM_H
@@ -16,7 +17,9 @@ struct room {
 	uint64_t disk_total;	/* bytes */
 	uint64_t disk_left;	/* bytes that may still become ours, when last looked */
 	uint64_t asked;		/* bytes that are to exist for the next commit */
+	bool asked_small;	/* its records share pages: any free page will do */
 	uint64_t free_pages;	/* usable by records of any size; an estimate that is too low */
+	uint64_t free_any;	/* usable, alone or in a row; likewise */
 	uint64_t walk_after_ms; /* the list of free pages is not walked again before */
 	uint64_t try_after_ms;	/* nor is the file system asked for more */
 	uint64_t readers_after_ms; /* nor is it looked for readers that are gone */
@@ -42,7 +45,12 @@ enum rmq_error room_update(struct room *r, struct store *s, uint64_t spent, bool
  * asked for, and room_fits() says whether they are there.
  */
 void room_ask(struct room *r, const struct store *s, uint64_t bytes);
+/* The same for records of which none needs a page of its own (store_record_shares()). */
+void room_ask_small(struct room *r, const struct store *s, uint64_t bytes);
 bool room_fits(const struct room *r, const struct store *s);
+
+/* Whether one commit without records has the pages that it takes. */
+bool room_for_one(const struct room *r, const struct store *s);
 
 /* Whether room_update() will write to the disk, or try to, though nothing was freed. */
 bool room_is_low(const struct room *r, const struct store *s);

@@ -17,6 +17,8 @@
 
 /* In front of a value that LMDB puts on pages of its own. */
 #define OVERFLOW_HEADER 16
+/* Around a record and its key in a page that others share: more than it is. */
+#define NODE_OVERHEAD 32
 
 struct store {
 	struct store_env env;
@@ -689,6 +691,11 @@ size_t store_record_pages(const struct store *s, size_t payload_len)
 {
 	size_t bytes = OVERFLOW_HEADER + RECORD_HEADER_SIZE + payload_len;
 	return (bytes + s->env.page_size - 1) / s->env.page_size;
+}
+
+bool store_record_shares(const struct store *s, size_t payload_len)
+{
+	return 2 * (RECORD_HEADER_SIZE + payload_len + NODE_OVERHEAD) <= s->env.page_size;
 }
 
 enum rmq_error store_pages(struct store *s, struct store_pages *pages)

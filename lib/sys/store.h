@@ -115,6 +115,7 @@ struct store_pages {
 	uint64_t page_size;  /* bytes */
 	uint64_t used;	     /* pages that hold something */
 	uint64_t free;	     /* pages that are to be used again */
+	uint64_t usable;     /* of these, pages that no reader keeps from being used now */
 	uint64_t free_runs;  /* of these, pages in runs that hold a record of full size */
 	uint64_t file_bytes; /* size of the data file, pre-written pages included */
 };
@@ -236,6 +237,9 @@ uint64_t store_file_bytes(const struct store *s);
 
 /* Pages that a record of this payload takes at most, its share of the tree not included. */
 size_t store_record_pages(const struct store *s, size_t payload_len);
+
+/* Whether records of this payload can share a page, so that any free page will do. */
+bool store_record_shares(const struct store *s, size_t payload_len);
 
 /* As store_reader_pages(), outside of a commit. */
 enum rmq_error store_pages(struct store *s, struct store_pages *pages)

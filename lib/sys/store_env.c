@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -386,6 +387,24 @@ static uint64_t page_list_runs(struct page_list *l, size_t run_pages)
 	return pages;
 }
 
+/* A line of LMDB's about a reader: process, thread, and transaction or "-". */
+static int see_reader(const char *line, void *arg)
+{
+	size_t *oldest = arg;
+	size_t txnid;
+	if (sscanf(line, "%*s %*s %zu", &txnid) == 1 && txnid < *oldest)
+		*oldest = txnid;
+	return 0;
+}
+
+/* What transactions below this have freed can be used by the next one that writes. */
+static size_t oldest_seen(const struct store_env *e, const MDB_envinfo *info)
+{
+	size_t oldest = info->me_last_txnid;
+	(void)mdb_reader_list(e->env, see_reader, &oldest);
+	return oldest;
+}
+
 enum rmq_error store_env_pages(
     const struct store_env *e, MDB_txn *txn, struct store_pages *pages)
 {
@@ -394,27 +413,38 @@ enum rmq_error store_env_pages(
 	MDB_envinfo info;
 	mdb_filehandle_t fd;
 	struct stat st;
-	struct page_list list = {0};
+	struct page_list list = {0}, pinned = {0};
 	enum rmq_error err = RMQ_E_OK;
+	if (mdb_env_info(e->env, &info))
+		return RMQ_E_IO;
+	size_t oldest = oldest_seen(e, &info);
 	int rc = mdb_cursor_open(txn, FREE_DATABASE, &cursor);
 	if (rc)
 		return store_env_error(rc);
-	while (!err && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0)
-		err = page_list_add(&list, &value);
+	while (!err && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+		size_t freed_by;
+		if (key.mv_size != sizeof(freed_by)) {
+			err = RMQ_E_CORRUPT;
+			break;
+		}
+		memcpy(&freed_by, key.mv_data, sizeof(freed_by));
+		err = page_list_add(freed_by < oldest ? &list : &pinned, &value);
+	}
 	mdb_cursor_close(cursor);
 	if (!err && rc != MDB_NOTFOUND)
 		err = store_env_error(rc);
-	if (!err &&
-	    (mdb_env_info(e->env, &info) || mdb_env_get_fd(e->env, &fd) || fstat(fd, &st)))
+	if (!err && (mdb_env_get_fd(e->env, &fd) || fstat(fd, &st)))
 		err = RMQ_E_IO;
 	if (!err) {
 		size_t run = (RECORD_MAX + 16 + e->page_size - 1) / e->page_size;
 		*pages = (struct store_pages){.page_size = e->page_size,
-		    .used = (uint64_t)info.me_last_pgno + 1 - list.count,
-		    .free = list.count,
+		    .used = (uint64_t)info.me_last_pgno + 1 - list.count - pinned.count,
+		    .free = list.count + pinned.count,
+		    .usable = list.count,
 		    .free_runs = page_list_runs(&list, run),
 		    .file_bytes = (uint64_t)st.st_size};
 	}
 	free(list.ids);
+	free(pinned.ids);
 	return err;
 }

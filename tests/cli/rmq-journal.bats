@@ -518,6 +518,33 @@ each_command_says() {
 	run -0 rmq-journal verify small/q
 }
 
+@test "journal: where the reserve is used up what comes waits, in words, until there is space" {
+	[ "$(id -u)" -eq 0 ] || skip 'needs root, to mount a small file system'
+	mkdir small
+	mount -t tmpfs -o size=40m tmpfs small 2>/dev/null || skip 'cannot mount a tmpfs here'
+	MOUNTED=$PWD/small
+	rmq-journal init small/q
+	journal_feed small/q <<<'text first'
+	dd if=/dev/zero of=small/others bs=64k status=none 2>/dev/null || true
+	printf '%s\n' 'settle 200000' >lines
+	journal_feed small/q <lines >feed.log 2>feed.err 3>&- &
+	FEED=$!
+	wait_for 'grep -q "disk is full: what is to be stored waits" feed.err'
+	kill -0 "$FEED"
+	kill -KILL "$FEED"
+	wait "$FEED" || true
+	# Nor does the next one die of it.
+	journal_feed small/q <lines >feed.log 2>feed.err 3>&- &
+	FEED=$!
+	wait_for 'grep -q "disk is full: what is to be stored waits" feed.err'
+	rm small/others
+	wait "$FEED"
+	FEED=
+	grep -q settle feed.log
+	grep -q 'there is space again' feed.err
+	run -0 rmq-journal verify small/q
+}
+
 @test "journal: a limit of file size is a full disk: room for draining, then 0, no signal" {
 	printf '%s\n' 'fill 60000' 'settle 500' 'fill 60000' >lines
 	run -0 bash -c 'ulimit -f 24576; journal_feed q <lines'

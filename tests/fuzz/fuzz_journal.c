@@ -50,7 +50,7 @@ static enum rmq_error serve(const char *dir, size_t size)
 	ssize_t n = send(pair[0], input, size, MSG_DONTWAIT);
 	assert(n == (ssize_t)size);
 	close(pair[0]);
-	err = journal_serve(pair[1], s, dir, &why);
+	err = journal_serve(pair[1], s, dir, NULL, &why);
 	close(pair[1]);
 	store_close(s);
 	return err;

@@ -250,7 +250,7 @@ static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 	if (code == RMQ_E_UNKNOWN_SESSION) {
 		if (shadow_session(&a->w->shadow, a->session))
 			trace_fail("a session that is on disk is unknown");
-	} else if (code != RMQ_E_FULL && code != RMQ_E_TIMEOUT) {
+	} else if (code != RMQ_E_FULL && code != RMQ_E_DISK_FULL && code != RMQ_E_TIMEOUT) {
 		trace_fail("a client gives up: %s: %.*s", error_text(code), (int)text.len,
 		    (const char *)text.data);
 	}

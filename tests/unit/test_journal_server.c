@@ -34,7 +34,7 @@ static void start(void)
 		close(pair[0]);
 		enum rmq_error err = store_open(dir, &s, &why);
 		if (!err)
-			err = journal_serve(pair[1], s, dir, &why);
+			err = journal_serve(pair[1], s, dir, NULL, &why);
 		_exit((int)err);
 	}
 	close(pair[1]);

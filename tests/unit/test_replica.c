@@ -51,7 +51,7 @@ static void serve(int fd)
 	struct reason why;
 	enum rmq_error err = store_open(dir, &s, &why);
 	if (!err)
-		err = journal_serve(fd, s, dir, &why);
+		err = journal_serve(fd, s, dir, NULL, &why);
 	_exit((int)err);
 }
 

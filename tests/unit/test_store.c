@@ -434,8 +434,11 @@ static void deleted_pages_are_used_again(void **state)
 	assert_int_equal(store_commit(s), RMQ_E_OK);
 	assert_int_equal(store_pages(s, &pages), RMQ_E_OK);
 	assert_true(pages.used < 30);
-	assert_true(pages.free_runs >= 19 * 16);
+	/* Not by the next commit, but by the one behind it. */
+	assert_true(pages.free >= 19 * 16 && pages.usable < 19 * 16);
 	append_many(s, 1, 10);
+	assert_int_equal(store_pages(s, &pages), RMQ_E_OK);
+	assert_true(pages.free_runs >= 19 * 16);
 	assert_int_equal(store_pages(s, &pages), RMQ_E_OK);
 	uint64_t size = pages.file_bytes;
 	append_many(s, 10, RECORD_PAYLOAD_MAX);
