@@ -253,7 +253,8 @@ static enum rmq_error finish(struct restore *r)
 {
 	uint8_t *payload;
 	const struct store_state *state = store_state(r->store);
-	uint64_t term = larger(larger(r->term, state->term), r->boundary_term);
+	/* A directory that was never opened has no term yet, but a record has one. */
+	uint64_t term = larger(larger(larger(r->term, state->term), r->boundary_term), 1);
 	uint64_t next = larger(larger(r->next, state->next), r->boundary_index);
 	struct record_header h = {RECORD_RESTORED, next, term};
 	enum rmq_error err = store_reserve(r->store, &h, 8, &payload);

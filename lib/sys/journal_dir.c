@@ -8,7 +8,10 @@
 #include "sys/journal_link.h"
 #include "sys/log.h"
 
-/* Whether there is nothing yet at this path, or an empty directory. */
+/*
+ * Whether there is nothing yet at this path, or a directory that is empty but for the lost+found
+ * of its file system.
+ */
 static bool is_blank(const char *directory)
 {
 	DIR *d = opendir(directory);
@@ -18,7 +21,8 @@ static bool is_blank(const char *directory)
 	if (!d)
 		return errno == ENOENT;
 	while (blank && (entry = readdir(d)) != NULL)
-		blank = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+		blank = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+			strcmp(entry->d_name, "lost+found") == 0;
 	closedir(d);
 	return blank;
 }

@@ -381,6 +381,13 @@ each_command_says() {
 	[ ! -e copy.restoring ]
 }
 
+@test "journal backup, restore: of a directory that was never used; what comes of it is sound" {
+	rmq-journal backup q >empty
+	run -0 rmq-journal restore new <empty
+	run -0 rmq-journal verify new
+	assert_output ''
+}
+
 @test "journal backup: to a terminal is 64" {
 	run -64 script -qec 'rmq-journal backup q' /dev/null
 	assert_output --partial 'standard output is a terminal'

@@ -68,6 +68,14 @@ logged() {
 	[ "$(ls other)" = file ]
 }
 
+@test "rmq-queued: --init takes a new file system, with its lost+found" {
+	mkdir -p d/lost+found
+	start_queue d
+	rmq-send jobs one
+	stop_queue
+	run -0 rmq-journal verify d
+}
+
 @test "rmq-queued: without --init an absent directory is no new queue" {
 	refuses absent
 	assert_failure 78
