@@ -59,6 +59,7 @@ static int status_of(int status)
 	case 74:
 	case 75:
 	case 76:
+	case 77:
 	case 78:
 		return status;
 	}

@@ -638,3 +638,14 @@ has_children() {
 	wait_until 20 logged eof silent
 	hello
 }
+
+@test "rmq-queued: a directory of somebody else is 77, as rmq-journal says" {
+	[ "$(id -u)" = 0 ] && command -v setpriv >/dev/null || skip "only root can be someone else"
+	rmq-journal init d
+	mkdir -m 777 open
+	chmod 755 .
+	local other=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+	"${other[@]}" test -w open || skip "others cannot reach this directory"
+	run -77 "${other[@]}" "$(command -v rmq-journal)" stat d
+	run -77 "${other[@]}" "$(command -v rmq-queued)" -d d -l open/sock
+}
