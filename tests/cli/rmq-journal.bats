@@ -500,7 +500,8 @@ each_command_says() {
 	for round in 1 2 3 4 5 6; do
 		last=$(stat_of q last)
 		feed 'events 600 60000' "end $((last + 1)) 600" "hole $((last + 1)) 600" 'settle 1'
-		high=${high:-$(stat_of q file_bytes)}
+		# The second start writes the reserve once more, behind what the first one used.
+		[ "$round" -ne 2 ] || high=$(stat_of q file_bytes)
 	done
 	[ "$(stat_of q file_bytes)" -le $((high + high / 10)) ]
 }
