@@ -490,7 +490,7 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 	struct receiver *r = arg;
 	(void)cmd, (void)at;
 	/* A queue that is gone has nothing to be settled. */
-	if (code != RMQ_E_NO_QUEUE && r->phase != RELEASING)
+	if (code != RMQ_E_NO_QUEUE && r->phase < RELEASING)
 		end_with(r, code, "%.*s",
 		    text.len ? (int)text.len : (int)strlen(error_text(code)),
 		    text.len ? (const char *)text.data : error_text(code));
@@ -536,6 +536,9 @@ static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 {
 	struct receiver *r = arg;
 	r->dead = true;
+	/* All that was asked for is done: what may be leased still comes back in its time. */
+	if (r->phase == PARTING)
+		return;
 	if (code == RMQ_E_NO_DAEMON)
 		end_with(r, code, "%s at %s (%s)", error_text(code), r->io.target,
 		    r->io.error ? strerror(r->io.error_number) : "in time");
@@ -739,6 +742,28 @@ static void turn(struct receiver *r)
 	}
 }
 
+/* What the daemon may hold for this session is given back, also by a new connection. */
+static void say_bye(struct receiver *r)
+{
+	int timeout_ms;
+	r->phase = PARTING;
+	r->phase_at = clock_mono();
+	client_bye(r->io.client);
+	struct pollfd p[2] = {client_io_prepare(&r->io, &timeout_ms)};
+	while (!client_ended(r->io.client) &&
+	       clock_mono().ms - r->phase_at.ms < RELEASE_MAX_MS) {
+		p[1] = (struct pollfd){r->signalled ? -1 : signals_fd(), POLLIN, 0};
+		if (poll(p, 2, client_io_sooner(timeout_ms, RELEASE_MAX_MS / 10)) < 0)
+			continue;
+		if (p[1].revents) {
+			on_signal(r);
+			break;
+		}
+		client_io_turn(&r->io, p[0].revents);
+		p[0] = client_io_prepare(&r->io, &timeout_ms);
+	}
+}
+
 void receiver_run(struct receiver *r)
 {
 	do {
@@ -750,11 +775,8 @@ void receiver_run(struct receiver *r)
 		flush_settling(r);
 		give_credit(r);
 	} while (!advance(r));
-	if (r->dead)
-		return;
-	int timeout_ms;
-	client_bye(r->io.client);
-	(void)client_io_prepare(&r->io, &timeout_ms);
+	if (!r->dead)
+		say_bye(r);
 }
 
 enum rmq_error receiver_open(

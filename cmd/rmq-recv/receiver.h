@@ -4,6 +4,7 @@
  * Phases: RUNNING takes messages; ENDING takes none any more and prints and settles what
  * is in hand; STOPPING prints nothing any more, but for the rest of a message that is
  * printed in part, and waits a little for the reader; RELEASING gives the rest back.
+ * PARTING ends the session, if need be on a new connection.
  */
 #ifndef RMQ_RECV_RECEIVER_H
 #define RMQ_RECV_RECEIVER_H
@@ -44,7 +45,7 @@ struct settling {
 	size_t cap;
 };
 
-enum phase { RUNNING, ENDING, STOPPING, RELEASING };
+enum phase { RUNNING, ENDING, STOPPING, RELEASING, PARTING };
 
 struct receiver {
 	const struct recv_options *o;

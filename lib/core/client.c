@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/variant.h"
+
 #define RETRY_MIN_MS   20
 #define RETRY_MAX_MS   1000
 #define QUICK_MAX_MS   4    /* the first attempt after a loss: not all clients at once */
@@ -67,9 +69,20 @@ void client_free(struct client *c)
 
 /* ---- progress ---- */
 
+/* Whether the daemon may hold messages for this session until BYE gives them back. */
+static bool owes_bye(const struct client *c)
+{
+	if (!c->bye || c->bye_sent || c->session == 0 || RMQ_VARIANT(BYE_UNSAID))
+		return false;
+	bool owes = c->owes_bye || c->held.attached > 0;
+	for (size_t i = 0; i < SUBSCRIPTIONS_MAX; i++)
+		owes |= c->subs[i].used && c->subs[i].known;
+	return owes;
+}
+
 static bool asks(const struct client *c)
 {
-	if (c->oldest)
+	if (c->oldest || owes_bye(c))
 		return true;
 	for (size_t i = 0; i < SUBSCRIPTIONS_MAX; i++) {
 		const struct subscription *s = &c->subs[i];
@@ -210,6 +223,9 @@ static bool renew_session(struct client *c)
 	c->session = 0;
 	c->answered = 0;
 	c->next_n = 1;
+	c->owes_bye = false;
+	for (size_t i = 0; i < SUBSCRIPTIONS_MAX; i++)
+		c->subs[i].known = false;
 	return true;
 }
 
@@ -402,6 +418,6 @@ void client_bye(struct client *c)
 bool client_ended(const struct client *c)
 {
 	if (c->dead || c->state == APART)
-		return c->dead || (c->bye && !c->oldest);
+		return c->dead || (c->bye && !c->oldest && !owes_bye(c));
 	return c->bye_sent && c->staged_count == 0 && c->control.len == 0;
 }

@@ -564,12 +564,16 @@ void client_recv_welcome(struct client *c, struct mono_time now)
 
 /* ---- timers ---- */
 
-/* A subscription that is to end and that this connection knows nothing of is at its end. */
+/*
+ * A subscription that is to end and that this connection knows nothing of is at its end.  What
+ * was handed out for it on an earlier one is given back by BYE.
+ */
 static void end_unannounced(struct client *c)
 {
 	for (uint32_t i = 0; i < SUBSCRIPTIONS_MAX; i++) {
 		if (!c->subs[i].ending || c->subs[i].announced)
 			continue;
+		c->owes_bye |= c->subs[i].known;
 		sub_end(&c->subs[i]);
 		if (c->host.unsubscribed)
 			c->host.unsubscribed(c->host.arg, i);

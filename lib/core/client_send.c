@@ -86,7 +86,8 @@ void client_started(
 
 static void put_subscriptions(struct client *c, struct mono_time now)
 {
-	if (c->resubscribe)
+	/* BYE ends them all. */
+	if (c->resubscribe || c->bye)
 		return;
 	for (uint32_t i = 0; i < SUBSCRIPTIONS_MAX; i++) {
 		struct subscription *s = &c->subs[i];
@@ -97,7 +98,7 @@ static void put_subscriptions(struct client *c, struct mono_time now)
 		if (!s->announced) {
 			PUT(c, subscribe, i, s->flags, s->asked_lease_ms,
 			    slice_of(s->name, s->name_len), NO_TAGS);
-			s->announced = true;
+			s->announced = s->known = true;
 			put_started(c, i);
 		}
 		if (s->ending && !s->end_sent) {
@@ -665,6 +666,8 @@ void client_send_hello(struct client *c)
 
 void client_send_disconnected(struct client *c)
 {
+	/* It may have been among them. */
+	c->bye_sent &= c->staged_count == 0 && c->control.len == 0;
 	c->staged_count = 0;
 	c->staged_done = 0;
 	free(c->torn);

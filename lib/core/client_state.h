@@ -27,7 +27,8 @@ struct assembly {
 
 struct subscription {
 	bool used;
-	bool announced; /* SUBSCRIBE was sent on this connection */
+	bool known;	/* SUBSCRIBE was sent in this session */
+	bool announced; /* … on this connection */
 	bool confirmed; /* … and answered */
 	bool ending;
 	bool end_sent;
@@ -127,6 +128,7 @@ struct client {
 	struct mono_time progress;
 	bool bye;
 	bool bye_sent;
+	bool owes_bye; /* the daemon may hold messages for this session that nobody knows of here */
 
 	struct buffer control; /* frames to be staged */
 	struct buffer going;   /* frames that are staged */

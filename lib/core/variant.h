@@ -40,6 +40,7 @@
 	X(SESSIONS_REVIVED, "recovery keeps sessions that the sessions' part does not name") \
 	X(STALE_SETTLES, "a receipt of an old lease settles") \
 	X(STARTED_UNCOUNTED, "the end of a lease is no failure of what has reached its reader") \
+	X(BYE_UNSAID, "a client that ends while it has no connection leaves what it holds") \
 	X(EXPIRE_UNHEARD, "leases end before what clients have sent is read")
 
 #define RMQ_VARIANTS_LIST(X) RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)

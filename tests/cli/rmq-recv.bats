@@ -459,3 +459,22 @@ settles() {
 	assert_success
 	assert_output --partial '"attributes":{"headers":'
 }
+
+@test "rmq-recv: ended by a signal while the daemon is away, it comes back to give back what it has" {
+	start_queue q
+	seq 5 | rmq-send jobs
+	mkfifo out.fifo
+	start sh -c 'exec rmq-recv --lease 1h jobs >out.fifo'
+	pid=${STARTED[-1]}
+	exec 8<out.fifo
+	wait_until 10 sh -c '[ "$(rmq-queue show jobs leased)" = 5 ]'
+	# What it prints is not read, and what it says to the daemon neither.
+	kill -STOP "$QUEUE_PID"
+	kill -TERM "$pid"
+	kill -KILL "$QUEUE_PID"
+	wait "$QUEUE_PID" || true
+	start_queue q
+	status_of "$pid"
+	exec 8<&-
+	[ "$(rmq-queue show jobs leased failed | paste -sd' ')" = "0 0" ]
+}

@@ -425,7 +425,10 @@ static void pump(struct actor *a)
 	if (a->link && client_hangs_up(a->client))
 		lose(a);
 	write_out(a);
-	if (a->fatal || (a->leaving && client_ended(a->client)))
+	bool ended = a->leaving && client_ended(a->client);
+	if (ended && !a->fatal && !a->link)
+		checks_nothing_kept(a->w, a->session);
+	if (a->fatal || ended)
 		restart(a);
 }
 

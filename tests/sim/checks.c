@@ -257,6 +257,19 @@ void checks_settled(
 		    U(lease), m ? m->state : -1);
 }
 
+void checks_nothing_kept(struct world *w, uint64_t session)
+{
+	for (size_t i = 0; session != 0 && i < w->shadow.queues_count; i++) {
+		struct shadow_queue *q = w->shadow.queues[i];
+		for (uint64_t seq = q ? q->low : 0; q && seq < q->next_seq; seq++) {
+			const struct shadow_message *m = shadow_message(q, seq);
+			if (m && m->state == SHADOW_LEASED && m->session == session && !m->detached)
+				trace_fail("%s:%llu is left leased by a client that ended", q->name,
+				    U(seq));
+		}
+	}
+}
+
 void checks_sent(struct world *w, uint32_t line, uint64_t seq)
 {
 	const struct line_state *l = &w->lines.all[line];

@@ -24,6 +24,8 @@ void checks_held(
 /* A settlement was confirmed for this message. */
 void checks_settled(
     struct world *w, struct slice queue, uint32_t line, uint64_t seq, uint64_t lease);
+/* A client ended this session without a connection: there was nothing to be given back. */
+void checks_nothing_kept(struct world *w, uint64_t session);
 /* A message was confirmed as stored under this number. */
 void checks_sent(struct world *w, uint32_t line, uint64_t seq);
 /*

@@ -908,6 +908,57 @@ static void bye_waits_for_the_last_answer(void **state)
 	assert_true(client_ended(client));
 }
 
+static void who_ends_without_a_connection_comes_back_to_give_back_what_it_may_hold(void **state)
+{
+	(void)state;
+	subscribe(100, 10);
+	client_unsubscribe(client, 0);
+	expect_frames(200, "UNSUBSCRIBE ");
+	/* A message may have come on its way. */
+	client_disconnected(client, NOW(200));
+	client_tick(client, NOW(200));
+	assert_story("unsubscribed 0; ");
+	client_bye(client);
+	assert_false(client_ended(client));
+	connect_at(1200);
+	expect_frames(1200, "HELLO(9,0) ");
+	welcome(1200, 9, 0);
+	expect_frames(1200, "BYE ");
+	assert_true(client_ended(client));
+	client_disconnected(client, NOW(1201));
+	assert_true(client_ended(client));
+}
+
+static void a_bye_that_was_not_written_is_said_again(void **state)
+{
+	(void)state;
+	struct slice piece[CLIENT_PIECES];
+	subscribe(100, 10);
+	client_bye(client);
+	assert_int_equal(client_output(client, NOW(200), piece, CLIENT_PIECES), 1);
+	client_wrote(client, 0);
+	client_disconnected(client, NOW(200));
+	assert_false(client_ended(client));
+	connect_at(1200);
+	expect_frames(1200, "HELLO(9,0) ");
+	welcome(1200, 9, 0);
+	expect_frames(1200, "BYE ");
+	assert_true(client_ended(client));
+}
+
+static void the_daemon_is_waited_for_no_longer_than_the_timeout_to_say_bye(void **state)
+{
+	(void)state;
+	subscribe(100, 10);
+	client_bye(client);
+	client_disconnected(client, NOW(200));
+	client_tick(client, NOW(200));
+	assert_story("");
+	client_tick(client, NOW(200 + 10 * 60 * 1000));
+	assert_true(client_ended(client));
+	story[0] = 0;
+}
+
 static void garbage_is_fatal(void **state)
 {
 	(void)state;
@@ -953,6 +1004,9 @@ int main(void)
 	    T(a_lease_ends_when_the_daemon_says_so), T(large_messages_come_together),
 	    T(unsubscribing_without_a_connection_ends_at_once),
 	    T(a_list_goes_on_where_the_connection_broke), T(bye_waits_for_the_last_answer),
+	    T(who_ends_without_a_connection_comes_back_to_give_back_what_it_may_hold),
+	    T(a_bye_that_was_not_written_is_said_again),
+	    T(the_daemon_is_waited_for_no_longer_than_the_timeout_to_say_bye),
 	    T(garbage_is_fatal)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
