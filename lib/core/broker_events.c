@@ -333,7 +333,8 @@ static enum rmq_error apply_lease(
 	if (!queue_wants(b, at, e->queue))
 		return RMQ_E_OK;
 	struct range *r = q ? queue_range_at(q, e->first) : NULL;
-	if (!r || r->state != STATE_READY || e->span == 0 || e->first < r->first ||
+	if (!r || r->state != STATE_READY || e->span == 0 || e->span > LEASE_SPAN_MAX ||
+	    e->first < r->first ||
 	    e->span > r->span || e->first - r->first > r->span - e->span)
 		return RMQ_E_CORRUPT;
 	r = queue_isolate(q, r, e->first, e->span);
@@ -792,7 +793,8 @@ static enum rmq_error apply_part_range(
 	struct queue *q = broker_queue(b, e->queue);
 	uint64_t live = q ? queue_count_live(q, e->first, e->span) : 0;
 	struct range *over = q ? queue_range_at(q, e->first) : NULL;
-	if (live == 0 || (over && over->first < e->first + e->span))
+	if (live == 0 || (over && over->first < e->first + e->span) ||
+	    (e->state == STATE_LEASED && e->span > LEASE_SPAN_MAX))
 		return RMQ_E_CORRUPT;
 	if (e->flags & ~SETTLE_DETACH)
 		return RMQ_E_VERSION;

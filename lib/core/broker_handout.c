@@ -22,8 +22,12 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* How much of the ready range r fits into the limits: its span, messages and bytes. */
+/*
+ * How much of the ready range r fits into the limits, from its first live message on: messages
+ * in front of that may be settled, more of them than a lease may span.
+ */
 struct take {
+	uint64_t first;
 	uint64_t span;
 	uint64_t messages;
 	uint64_t bytes;
@@ -31,13 +35,14 @@ struct take {
 
 static struct take take_from(struct range *r, uint64_t messages, uint64_t bytes)
 {
-	struct take t = {0};
-	uint64_t end = r->first + min_u64(r->span, UINT32_MAX), run_end = 0;
-	struct batch *b = queue_batch_at(r->queue, r->first);
+	uint64_t end = r->first + r->span, run_end = 0;
+	struct take t = {.first = queue_first_live(r->queue, r->first, end)};
+	struct batch *b = queue_batch_at(r->queue, t.first);
+	end = t.first + min_u64(end - t.first, LEASE_SPAN_MAX);
 	for (; b && b->first < end; b = queue_batch_next(b)) {
 		uint64_t at = b->first;
 		while (
-		    (at = batch_run(b, at > r->first ? at : r->first, end, &run_end)) < end) {
+		    (at = batch_run(b, at > t.first ? at : t.first, end, &run_end)) < end) {
 			uint64_t n = run_end - at, each = b->bytes / b->count + 1;
 			if (n > messages - t.messages)
 				n = messages - t.messages;
@@ -47,7 +52,7 @@ static struct take take_from(struct range *r, uint64_t messages, uint64_t bytes)
 				n = 1;
 			t.messages += n;
 			t.bytes += batch_bytes_of(b, n);
-			t.span = n > 0 ? at + n - r->first : t.span;
+			t.span = n > 0 ? at + n - t.first : t.span;
 			if (n < run_end - at || t.messages >= messages || t.bytes >= bytes)
 				return t;
 			at = run_end;
@@ -97,7 +102,7 @@ static void grant_one(
 	struct take t = take_from(r, min_u64(sub->messages, min_u64(share, GRANT_MESSAGES_MAX)),
 	    min_u64((uint64_t)(sub->bytes - sub->reserved), GRANT_BYTES_MAX));
 	struct event_lease e = {
-	    q->id, sub->conn->session->id, b->lease + 1, r->first, t.span, sub->lease_ms};
+	    q->id, sub->conn->session->id, b->lease + 1, t.first, t.span, sub->lease_ms};
 	assert(t.messages > 0);
 	broker_emit_lease(b, &e);
 	if (sub->starts)

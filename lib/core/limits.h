@@ -69,6 +69,7 @@
 #define EXTEND_RANGES_MS   64	       /* ranges of one session extended, for each ms */
 #define PEEK_LOOKS_MAX	   4096	       /* ranges and batches looked at for one PEEK */
 #define SUBSCRIPTIONS_MAX  16	/* of one session */
+#define LEASE_SPAN_MAX	   UINT32_MAX /* sequence numbers from a lease's first to its last message */
 #define GRANT_MESSAGES_MAX 8192 /* in one lease */
 #define GRANT_BYTES_MAX	   (1u << 20)
 #define LIST_ROWS_MAX	   256 /* rows in one answer to LIST or PEEK */

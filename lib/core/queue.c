@@ -403,15 +403,22 @@ uint64_t queue_count_live(struct queue *q, uint64_t first, uint64_t span)
 	return n;
 }
 
-bool queue_any_live(struct queue *q, uint64_t first, uint64_t end)
+uint64_t queue_first_live(struct queue *q, uint64_t first, uint64_t end)
 {
 	uint64_t run_end;
 	struct batch *b = queue_batch_at(q, first);
 	/* None is all dead: the second one at the latest tells. */
-	for (; b && b->first < end; b = queue_batch_next(b))
-		if (batch_run(b, first, end, &run_end) < end)
-			return true;
-	return false;
+	for (; b && b->first < end; b = queue_batch_next(b)) {
+		uint64_t at = batch_run(b, first, end, &run_end);
+		if (at < end)
+			return at;
+	}
+	return end;
+}
+
+bool queue_any_live(struct queue *q, uint64_t first, uint64_t end)
+{
+	return queue_first_live(q, first, end) < end;
 }
 
 /* Shortens b to its messages [from, to) (offsets); what is cut off is not live any more. */

@@ -7,7 +7,8 @@
  *
  * Ranges say who: each live message is in exactly one range, and all live messages of
  * a range are in the same state.  Ranges may span settled messages, so that a backlog
- * that nobody has touched is one range, whatever was settled in it.
+ * that nobody has touched is one range, whatever was settled in it.  A leased range spans
+ * LEASE_SPAN_MAX at most, as the entries of settlements do.
  *
  * So memory is bounded by batches + leased + delayed ranges, never by bytes.
  */
@@ -195,6 +196,8 @@ bool queue_batch_set_live(struct queue *q, struct batch *b, struct slice live);
 
 /* Live messages in [first, first + span). */
 uint64_t queue_count_live(struct queue *q, uint64_t first, uint64_t span);
+/* The first live message in [first, end); `end`: there is none. */
+uint64_t queue_first_live(struct queue *q, uint64_t first, uint64_t end);
 /* Whether there is any in [first, end). */
 bool queue_any_live(struct queue *q, uint64_t first, uint64_t end);
 /* The messages' bodies now are in r at offset; they are all live.  false: they are not. */

@@ -1334,6 +1334,84 @@ static void a_checkpoint_makes_holes_and_recovery_finds_the_same_state(void **st
 	restart();
 }
 
+/* In the newest checkpoint, queue "q" has given out all numbers below `next`. */
+static void numbers_go_on_at(uint64_t next)
+{
+	struct event_part_queue q;
+	struct events_header h;
+	struct event_iter it;
+	struct event e;
+	uint32_t found = 0;
+	for (uint64_t i = 1; i <= w.last; i++) {
+		if (w.log[i].hole || w.log[i].kind != RECORD_PART)
+			continue;
+		assert_int_equal(
+		    events_open(slice_of(w.log[i].payload, w.log[i].len), &h, &it), RMQ_E_OK);
+		while (!event_next(&it, &e)) {
+			if (e.type != EVENT_TYPE_PART_QUEUE)
+				continue;
+			assert_true(event_part_queue_decode(e.body, &q));
+			q.next_seq = next;
+			struct writer out =
+			    writer_of(w.log[i].payload + e.offset, EVENT_HEADER_SIZE + e.body.len);
+			uint8_t copy[1024];
+			struct writer body = writer_of(copy, sizeof(copy));
+			event_put_part_queue(&body, &q);
+			put_rest(&out, slice_of(body.p, body.len));
+			assert_false(out.full || body.full);
+			found++;
+		}
+	}
+	assert_int_equal(found, 1);
+}
+
+/* What is ready is one range, however many settled messages lie in the middle of it. */
+static void a_gap_of_settled_messages_may_be_of_any_length(void **state)
+{
+	const uint64_t far = 5ull << 32;
+	(void)state;
+	hello(1, 0, 0);
+	send_lines(1, 1, "q", 3);
+	run();
+	broker_checkpoint(w.broker);
+	run();
+	numbers_go_on_at(far);
+	restart();
+	hello(1, 0, 0);
+	send_lines(1, 1, "q", 3);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	subscribe(1, "q", 2);
+	EXPECT(1, DELIVER, deliver, d);
+	assert_int_equal(d.count, 2);
+	INPUT(1, credit, 1, 100, 1 << 20, 7);
+	run();
+	EXPECT(1, DELIVER, deliver, third);
+	assert_int_equal(third.first_seq, 3);
+	assert_int_equal(third.count, 1);
+	EXPECT(1, DELIVER, deliver, behind);
+	assert_int_equal(behind.first_seq, far);
+	assert_int_equal(behind.count, 3);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+	/* Given back and handed out again, the range begins with the gap. */
+	settle(1, 2, VERB_RELEASE, 0, 0, behind.lease, far, 3);
+	settle(1, 3, VERB_SETTLE, 0, 0, third.lease, 3, 1);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	expect(1, WIRE_TYPE_DONE);
+	EXPECT(1, DELIVER, deliver, again);
+	assert_int_equal(again.first_seq, far);
+	assert_int_equal(again.count, 3);
+	w.lease_ms += 10000;
+	run();
+	EXPECT(1, LEASE_ENDED, lease_ended, first);
+	assert_int_equal(first.first_seq, 1);
+	EXPECT(1, LEASE_ENDED, lease_ended, second);
+	assert_int_equal(second.first_seq, far);
+	assert_int_equal(second.count, 3);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+}
+
 static void moved_messages_keep_their_bodies_and_numbers(void **state)
 {
 	uint64_t index, moved = 0, next = 1;
@@ -1666,6 +1744,7 @@ int main(void)
 	    TEST(unfinished_messages_take_room_and_are_dropped),
 	    TEST(room_is_told_to_those_that_it_is_for),
 	    TEST(a_checkpoint_makes_holes_and_recovery_finds_the_same_state),
+	    TEST(a_gap_of_settled_messages_may_be_of_any_length),
 	    TEST(moved_messages_keep_their_bodies_and_numbers),
 	    TEST(moving_small_records_comes_to_an_end),
 	    TEST(an_even_attribute_that_is_not_known_refuses_the_command_by_name),
