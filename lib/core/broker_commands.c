@@ -774,11 +774,12 @@ static void on_settle(struct broker *b, struct conn *c, const struct wire_settle
 
 /*
  * Each costs a step for every range that the session holds, so the more it holds the rarer it
- * is carried out.  One that comes too soon echoes the stamp of the one that was.
+ * is carried out: but often enough to lose no lease by it.  One that comes too soon echoes the
+ * stamp of the one that was.
  */
 static bool extend_is_due(const struct broker *b, const struct session *s)
 {
-	uint64_t pause_ms = s->held_count / EXTEND_RANGES_MS;
+	uint64_t pause_ms = min_u64(s->held_count / EXTEND_RANGES_MS, s->lease_min_ms / 3);
 	return s->extended_stamp == 0 || b->lease_now.ms - s->extended_ms >= pause_ms;
 }
 
@@ -788,11 +789,14 @@ static void on_extend(struct broker *b, struct conn *c, const struct wire_extend
 	struct range *r;
 	session_stamped(s, m->stamp);
 	if (extend_is_due(b, s)) {
+		bool extends = false;
 		broker_works(b, s->held_count);
-		RB_FOREACH (r, holding_tree, &s->held)
-			if (!r->detached)
-				break;
-		if (r)
+		s->lease_min_ms = LEASE_MS_MAX;
+		RB_FOREACH (r, holding_tree, &s->held) {
+			extends |= !r->detached;
+			s->lease_min_ms = (uint32_t)min_u64(s->lease_min_ms, r->lease_ms);
+		}
+		if (extends)
 			broker_emit_extend(b, &(struct event_extend){s->id});
 		s->extended_ms = b->lease_now.ms;
 		s->extended_stamp = m->stamp;

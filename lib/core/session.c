@@ -24,6 +24,7 @@ struct session *session_new(uint64_t id, uint64_t *part_bytes)
 	struct session *s = memory_new(sizeof(*s));
 	s->id = id;
 	RB_INIT(&s->held);
+	s->lease_min_ms = LEASE_MS_MAX;
 	s->part_bytes = part_bytes;
 	*part_bytes += SESSION_PART_MAX;
 	TAILQ_INIT(&s->answers);
@@ -97,6 +98,7 @@ void session_holds(struct session *s, struct range *r)
 {
 	RB_INSERT(holding_tree, &s->held, r);
 	s->held_count++;
+	s->lease_min_ms = r->lease_ms < s->lease_min_ms ? r->lease_ms : s->lease_min_ms;
 }
 
 void session_holds_no_more(struct session *s, struct range *r)

@@ -52,6 +52,7 @@ struct session {
 	struct conn *conn;	/* NULL: none now */
 	struct holding_tree held;
 	uint32_t held_count;
+	uint32_t lease_min_ms;	 /* no lease in held is shorter */
 	uint64_t extended_ms;	 /* lease time of the newest EXTEND that was carried out */
 	uint64_t extended_stamp; /* … and its stamp; 0: none on this connection */
 	struct answer_list answers; /* rising n */

@@ -373,7 +373,8 @@ static void repeat_send(struct link *l)
 	struct daemon *d = l->daemon;
 	struct frame f = {WIRE_TYPE_SEND, bytes_all(&l->kept)};
 	if (f.payload.len == 0 || l->session != d->taken_session || l->kept_n != d->taken_n ||
-	    l->down.closed || !prng_chance(&d->w->prng, 100))
+	    l->down.closed || !broker_wants_frame(d->broker, l->id) ||
+	    !prng_chance(&d->w->prng, 100))
 		return;
 	trace("repeat", l->id, l->kept_n, 0, 0);
 	broker_frame(d->broker, l->id, &f);
@@ -390,7 +391,7 @@ static bool take_frames(struct link *l, bool attentive)
 	size_t used = 0;
 	if (w->variant != WORLD_ONE_CLOCK)
 		now(l->daemon);
-	while (!l->down.closed && !broker_holds(b)) {
+	while (!l->down.closed && broker_wants_frame(b, l->id)) {
 		enum rmq_error err = frame_parse(bytes_all(&l->up.arrived), &f, &used);
 		if (err)
 			trace_fail("a client sends what is no frame");

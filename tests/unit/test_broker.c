@@ -1099,6 +1099,29 @@ static void extending_much_is_carried_out_now_and_then(void **state)
 	expect_nothing(1);
 }
 
+/* It holds 6000 ranges of "q", for a pause of 93 ms, and one lease of 150 ms. */
+static void a_short_lease_is_extended_in_time_however_much_is_held(void **state)
+{
+	(void)state;
+	uint64_t n = fragmented();
+	send_lines(1, n + 1, "short", 1);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	INPUT(1, subscribe, 2, 0, 150, slice_str("short"), NO_TAGS);
+	INPUT(1, credit, 2, 1, 1000, 1);
+	run();
+	expect(1, WIRE_TYPE_SUBSCRIBED);
+	expect(1, WIRE_TYPE_DELIVER);
+	for (uint64_t i = 0; i < 10; i++) {
+		INPUT(1, extend, 100 + i);
+		run();
+		EXPECT(1, EXTENDED, extended, m);
+		assert_int_equal(m.stamp, 100 + i);
+		w.lease_ms += 50;
+	}
+	expect_nothing(1);
+}
+
 static void a_page_of_a_list_costs_its_rows(void **state)
 {
 	(void)state;
@@ -1735,6 +1758,7 @@ int main(void)
 	    TEST(subscribing_again_and_again_costs_little_memory_and_a_bounded_turn),
 	    TEST(answers_that_are_not_read_end_the_reading),
 	    TEST(extending_much_is_carried_out_now_and_then),
+	    TEST(a_short_lease_is_extended_in_time_however_much_is_held),
 	    TEST(a_page_of_a_list_costs_its_rows),
 	    TEST(a_full_queue_refuses_and_says_when_there_is_room),
 	    TEST(a_small_backlog_is_divided_among_those_who_wait),
