@@ -60,6 +60,7 @@ struct broker *broker_new(const struct broker_host *host)
 		TAILQ_INIT(&b->groups[i]);
 	timers_init(&b->timers);
 	ledger_init(&b->ledger);
+	voided_init(&b->voided);
 	b->next_queue = 1;
 	b->next_n = 1;
 	b->next_barrier = 1;
@@ -110,6 +111,7 @@ void broker_free(struct broker *b)
 	effects_free(&b->fresh);
 	effects_free(&b->waiting);
 	ledger_deinit(&b->ledger);
+	voided_deinit(&b->voided);
 	free(b->ckpt.dead);
 	free(b);
 }

@@ -506,11 +506,12 @@ static void on_send(struct broker *b, struct conn *c, const struct wire_send *m)
 
 /*
  * What a settlement's entries come to: the parts of ranges that are held under the named
- * lease, and those that are held by someone else or free again (stale).  What is gone
- * is neither: it was settled, and is done.
+ * lease, and those that are held by someone else, free again, or gone without this lease
+ * having settled them (stale).  Others that are gone are done.
  */
 struct verdict {
 	uint32_t others; /* ranges that are not held under the entry's lease */
+	uint32_t gaps;	 /* steps that looked for what is gone */
 	struct writer stale;
 	struct writer good;
 	struct writer failing; /* counted failures that reach max_attempts, or VERB_DEAD */
@@ -672,6 +673,54 @@ static void emit_verdict(struct broker *b, struct conn *c, struct queue *q,
 	answer(b, c, m->n);
 }
 
+/* What is not live of [from, to) is stale, so far as a bounded search finds it. */
+static void put_gaps(struct broker *b, struct queue *q, const struct settle_entry *e,
+    uint64_t from, uint64_t to, struct verdict *v)
+{
+	struct batch *m = queue_batch_at(q, from);
+	while (from < to && v->gaps++ < SETTLE_OTHERS_MAX) {
+		uint64_t run = to, run_end = to;
+		while (m && m->first < to && (run = batch_run(m, from, to, &run_end)) >= to)
+			m = queue_batch_next(m);
+		broker_works(b, 1);
+		if (run > from)
+			put_entry(&v->stale, e->lease, from, run - from);
+		from = run < to ? run_end : to;
+	}
+}
+
+/*
+ * What is gone: nobody can give it back or touch it; else it is done already by this lease,
+ * unless this lease is known to have ended otherwise.  What became a dead letter then is where
+ * a failure would bring it.
+ */
+static void judge_gone(struct broker *b, struct queue *q, const struct wire_settle *m,
+    const struct settle_entry *e, struct verdict *v)
+{
+	uint64_t at = e->first, end = min_u64(e->first + e->count, q->next_seq);
+	bool fails = m->verb == VERB_DEAD ||
+		     (m->verb == VERB_RELEASE && (m->flags & SETTLE_COUNTED));
+	const struct voided_run *r;
+	if (m->verb != VERB_SETTLE && !fails) {
+		put_gaps(b, q, e, at, end, v);
+		return;
+	}
+	while (at < end && v->gaps < SETTLE_OTHERS_MAX &&
+	       (r = voided_from(&b->voided, q->id, e->lease, at)) && r->first < end) {
+		v->gaps++;
+		if (!r->dead || !fails)
+			put_gaps(b, q, e, at > r->first ? at : r->first, min_u64(end, r->end), v);
+		at = r->end;
+	}
+}
+
+/* No receipt has named this. */
+static bool never_was(
+    const struct broker *b, const struct queue *q, const struct settle_entry *e)
+{
+	return e->lease == 0 || e->lease > b->lease || e->first >= q->next_seq;
+}
+
 static int entry_compare(const void *x, const void *y)
 {
 	const struct settle_entry *a = x, *b = y;
@@ -702,7 +751,12 @@ static void judge(struct broker *b, struct queue *q, const struct wire_settle *m
 			continue;
 		e[i].first = begin;
 		e[i].count = (uint32_t)(stop - begin);
+		if (never_was(b, q, &e[i])) {
+			put_entry(&v->stale, e[i].lease, e[i].first, e[i].count);
+			continue;
+		}
 		judge_entry(b, q, m, &e[i], v);
+		judge_gone(b, q, m, &e[i], v);
 	}
 }
 
@@ -712,7 +766,7 @@ static void settle(
 	/* An entry can come to several parts; what does not fit is not taken. */
 	size_t cap = sizeof(b->verdict) / 3, most = RECORD_PAYLOAD_MAX - FRAME_SMALL;
 	uint8_t *memory = b->verdict;
-	struct verdict v = {0, writer_of(memory, cap), writer_of(memory + cap, cap),
+	struct verdict v = {0, 0, writer_of(memory, cap), writer_of(memory + cap, cap),
 	    writer_of(memory + 2 * cap, cap)};
 	judge(b, q, m, &v);
 	if (v.others > SETTLE_OTHERS_MAX || v.stale.full || v.good.full || v.failing.full ||

@@ -206,6 +206,19 @@ static void lost_some(struct broker *b, struct queue *q)
 	}
 }
 
+/* The live messages of r are no longer held under its lease, and were not settled. */
+static void voids(struct broker *b, const struct range *r, bool dead)
+{
+	uint64_t at = r->first, end = r->first + r->span, run_end;
+	struct batch *m = queue_batch_at(r->queue, at);
+	for (; m && m->first < end; m = at < m->first + m->count ? m : queue_batch_next(m)) {
+		uint64_t first = batch_run(m, at, end, &run_end);
+		at = first < end ? run_end : m->first + m->count;
+		if (first < end)
+			voided_add(&b->voided, r->queue->id, r->lease, first, run_end, dead);
+	}
+}
+
 static enum rmq_error apply_purge(
     struct broker *b, const struct event_place *at, const struct event_purge *e)
 {
@@ -214,6 +227,9 @@ static enum rmq_error apply_purge(
 		return RMQ_E_OK;
 	if (!q)
 		return RMQ_E_CORRUPT;
+	for (struct range *r = queue_range_at(q, 0); r && r->first < e->below; r = queue_range_next(r))
+		if (r->state == STATE_LEASED)
+			voids(b, r, false);
 	queue_drop_below(q, e->below);
 	lost_some(b, q);
 	return RMQ_E_OK;
@@ -461,6 +477,7 @@ static enum rmq_error apply_release(
 	while ((r = entry_next(&w))) {
 		uint32_t attempt = counted ? r->attempt : r->attempt - counts(w.q);
 		uint32_t failures = counted ? r->failures + counts(w.q) : r->failures;
+		voids(b, r, false);
 		if (counted)
 			w.q->counts.failed += r->live;
 		if (e->until_ms == 0)
@@ -505,6 +522,7 @@ static enum rmq_error apply_expire(
 	struct entry_walk w = entries_of(broker_queue(b, e->queue), e->entries);
 	while ((r = entry_next(&w))) {
 		w.q->counts.failed += r->live;
+		voids(b, r, false);
 		queue_make_delayed(w.q, r, (struct lease_time){e->until_ms}, r->attempt,
 		    r->failures + counts(w.q));
 	}
@@ -534,6 +552,7 @@ static enum rmq_error apply_bury(
 	struct entry_walk w = entries_of(broker_queue(b, e->queue), e->entries);
 	while ((r = entry_next(&w))) {
 		w.q->counts.dead += r->live;
+		voids(b, r, true);
 		queue_drop_range(w.q, r);
 	}
 	if (!w.err)

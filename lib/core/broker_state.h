@@ -15,6 +15,7 @@
 #include "core/queue.h"
 #include "core/recent.h"
 #include "core/session.h"
+#include "core/voided.h"
 
 /* Group of the sessions, behind those of the queues. */
 #define SESSION_GROUP CHECKPOINT_GROUPS
@@ -151,6 +152,7 @@ struct broker {
 	struct pending_list pendings;
 	uint32_t pendings_count;
 	struct ledger ledger;
+	struct voided voided; /* not durable: see voided.h */
 
 	/* sessions and connections */
 	uint32_t sessions_count;

@@ -62,6 +62,7 @@
 #define SESSION_WINDOW	   256 /* unanswered commands of one session */
 #define SESSION_IDLE_MS	   (3600u * 1000)
 #define SETTLE_ENTRIES_MAX 2048 /* ranges in one settlement */
+#define VOIDED_MAX 16384 /* runs of messages whose receipts are known to be void */
 #define SETTLE_OTHERS_MAX  4096 /* ranges held by others that one settlement runs into */
 #define SESSION_STALE_MAX  (1u << 20) /* bytes of stale entries in a session's answers */
 #define OWED_MAX	   (64u << 10) /* bytes of frames that a connection did not take */

@@ -203,3 +203,23 @@ receipts() {
 	run rmq-ack --nonsense
 	assert_failure 64
 }
+
+@test "rmq-ack: a receipt that never was, or whose message went otherwise, is stale" {
+	start_queue q
+	rmq-queue create --max-attempts 1 jobs
+	receipts 3 >r
+	run -1 rmq-ack jobs:1:999
+	assert_output "rmq-ack: jobs:1:999: receipt is stale"
+	run -1 rmq-ack jobs:9:1
+	# It became a dead letter.
+	rmq-ack --fail "$(sed -n 1p r | cut -f1)"
+	run -1 rmq-ack "$(sed -n 1p r | cut -f1)"
+	# Someone else had it, and settled it.
+	rmq-ack --release "$(sed -n 2p r | cut -f1)"
+	timeout 10 rmq-recv -1 jobs
+	run -1 rmq-ack "$(sed -n 2p r | cut -f1)"
+	# It is settled: no one can give it back.
+	rmq-ack "$(sed -n 3p r | cut -f1)"
+	run -1 rmq-ack --release "$(sed -n 3p r | cut -f1)"
+	rmq-ack "$(sed -n 3p r | cut -f1)"
+}

@@ -11,7 +11,7 @@
 #include "core/broker.h"
 #include "core/journal_wire.h"
 
-#define RECORDS_MAX 4096
+#define RECORDS_MAX 8000
 #define CONNS	    4
 
 struct stored {
@@ -533,6 +533,63 @@ static void set_dead_letter(uint64_t conn, uint64_t n, const char *queue, const 
 	run();
 }
 
+/* The DONEs of commands from `n` on: whether each has stale entries. */
+static void expect_stale(uint64_t n, const char *which)
+{
+	run();
+	for (; *which; which++, n++) {
+		EXPECT(1, DONE, done, done);
+		assert_int_equal(done.n, n);
+		assert_int_equal(done.stale.len > 0, *which == '1');
+	}
+}
+
+static void a_receipt_that_never_was_or_gives_back_what_is_gone_is_stale(void **state)
+{
+	(void)state;
+	sent_and_subscribed(3, 3);
+	EXPECT(1, DELIVER, deliver, d);
+	settle(1, 2, VERB_SETTLE, 0, 0, d.lease, 2, 1);
+	settle(1, 3, VERB_SETTLE, 0, 0, d.lease, 2, 1);
+	settle(1, 4, VERB_RELEASE, 0, 0, d.lease, 2, 1);
+	settle(1, 5, VERB_TOUCH, 0, 1000, d.lease, 1, 3);
+	settle(1, 6, VERB_SETTLE, 0, 0, d.lease + 1, 1, 1);
+	settle(1, 7, VERB_SETTLE, 0, 0, d.lease, 4, 1);
+	expect_stale(2, "001111");
+}
+
+static void what_is_gone_and_was_not_settled_by_this_receipt_is_stale(void **state)
+{
+	(void)state;
+	sent_and_subscribed(4, 4);
+	EXPECT(1, DELIVER, deliver, d);
+	/* A dead letter is done only for who asked for it. */
+	settle(1, 2, VERB_DEAD, 0, 0, d.lease, 1, 1);
+	settle(1, 3, VERB_SETTLE, 0, 0, d.lease, 1, 1);
+	settle(1, 4, VERB_DEAD, 0, 0, d.lease, 1, 1);
+	expect_stale(2, "010");
+	/* Someone else was given it, and settled it. */
+	settle(1, 5, VERB_RELEASE, 0, 0, d.lease, 2, 1);
+	run();
+	expect_stale(5, "0");
+	INPUT(1, credit, 1, 10, 1000, 1);
+	run();
+	EXPECT(1, DELIVER, deliver, again);
+	assert_int_equal(again.first_seq, 2);
+	settle(1, 6, VERB_SETTLE, 0, 0, again.lease, 2, 1);
+	settle(1, 7, VERB_SETTLE, 0, 0, again.lease, 2, 1);
+	settle(1, 8, VERB_SETTLE, 0, 0, d.lease, 2, 1);
+	/* What was settled before the rest was purged is done. */
+	settle(1, 9, VERB_SETTLE, 0, 0, d.lease, 3, 1);
+	expect_stale(6, "0010");
+	INPUT(1, queue_purge, 10, 9, slice_str("q"));
+	settle(1, 11, VERB_SETTLE, 0, 0, d.lease, 3, 1);
+	settle(1, 12, VERB_SETTLE, 0, 0, d.lease, 3, 2);
+	run();
+	expect(1, WIRE_TYPE_LEASE_ENDED);
+	expect_stale(10, "001");
+}
+
 static void a_refused_settlement_has_no_effect(void **state)
 {
 	(void)state;
@@ -994,19 +1051,44 @@ static uint64_t fragmented(void)
 	return n;
 }
 
+/* Lease after lease of one message in another queue. */
+static uint64_t many_leases(uint64_t n)
+{
+	uint8_t bytes[SETTLE_ENTRY_SIZE];
+	send_lines(1, ++n, "r", 1);
+	INPUT(1, subscribe, 2, 0, 10000, slice_str("r"), NO_TAGS);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	expect(1, WIRE_TYPE_SUBSCRIBED);
+	for (int i = 0; i < SETTLE_ENTRIES_MAX; i++) {
+		struct writer e = writer_of(bytes, sizeof(bytes));
+		INPUT(1, credit, 2, 1, 100, 1);
+		run();
+		EXPECT(1, DELIVER, deliver, d);
+		settle_entry_put(&e, &(struct settle_entry){d.lease, 1, 1});
+		n++;
+		INPUT(1, settle, n, n - 1, VERB_RELEASE, 0, 0, 1, slice_str("r"), slice_str(""),
+		    NO_TAGS, slice_of(bytes, e.len));
+		run();
+		expect(1, WIRE_TYPE_DONE);
+	}
+	return n;
+}
+
 /* Entries of 20 bytes may each span billions of messages that are nobody's or others'. */
 static void the_work_of_a_settlement_is_bounded(void **state)
 {
 	static uint8_t bytes[SETTLE_ENTRIES_MAX * SETTLE_ENTRY_SIZE];
 	struct writer e = writer_of(bytes, sizeof(bytes));
 	(void)state;
-	uint64_t n = fragmented();
+	uint64_t n = many_leases(fragmented());
 	for (uint64_t i = 0; i < SETTLE_ENTRIES_MAX; i++)
-		settle_entry_put(&e, &(struct settle_entry){1000 + i, 1, UINT32_MAX});
+		settle_entry_put(&e, &(struct settle_entry){1 + i, 1, UINT32_MAX});
 	uint64_t before = broker_work(w.broker);
 	INPUT(1, settle, n + 1, n, VERB_SETTLE, 0, 0, 1, slice_str("q"), slice_str(""), NO_TAGS,
 	    slice_of(bytes, e.len));
-	assert_true(broker_work(w.broker) - before <= 2 * SETTLE_OTHERS_MAX + SETTLE_ENTRIES_MAX);
+	assert_true(broker_work(w.broker) - before <=
+		    3 * SETTLE_OTHERS_MAX + SETTLE_ENTRIES_MAX + FRAGMENTS);
 	run();
 	EXPECT(1, FAILED, failed, m);
 	assert_int_equal(m.code, RMQ_E_LIMIT);
@@ -1735,6 +1817,8 @@ int main(void)
 	    TEST(wall_clock_jumps_do_not_end_leases),
 	    TEST(a_wall_clock_that_is_set_back_lengthens_no_back_off),
 	    TEST(an_old_receipt_is_stale_and_deletes_nothing),
+	    TEST(a_receipt_that_never_was_or_gives_back_what_is_gone_is_stale),
+	    TEST(what_is_gone_and_was_not_settled_by_this_receipt_is_stale),
 	    TEST(a_refused_settlement_has_no_effect),
 	    TEST(dead_letters_in_a_queue_that_counts_begin_anew),
 	    TEST(dead_letters_do_not_go_round),
