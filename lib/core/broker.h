@@ -107,8 +107,9 @@ uint64_t broker_due_ms(const struct broker *b);
 /* A connection begins and ends.  Ids are the host's and not used again. */
 void broker_connect(struct broker *b, uint64_t conn);
 /*
- * Who is at the other end, before HELLO: a number for each user of a machine, 0: unknown.  When there are
- * too many sessions, whoever has most idle ones loses the one that has been so longest.
+ * Who is at the other end, before HELLO: a number for each user of a machine, 0: unknown.  Nobody else
+ * goes on with a session of theirs; after broker_recover() it is who comes back for it first.  When
+ * there are too many sessions, whoever has most idle ones loses the one that has been so longest.
  */
 void broker_owner(struct broker *b, uint64_t conn, uint64_t owner);
 void broker_disconnect(struct broker *b, uint64_t conn);

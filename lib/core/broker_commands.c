@@ -1006,10 +1006,17 @@ static bool session_is_blank(const struct broker *b, const struct wire_hello *m)
 	       m->session > b->forgotten;
 }
 
+/* Nobody goes on with a session that is another's.  Owner 0: not known since recovery. */
+static bool session_is_theirs(const struct session *s, const struct conn *c)
+{
+	return s->owner->id == 0 || s->owner->id == c->owner;
+}
+
 static void on_hello(struct broker *b, struct conn *c, const struct wire_hello *m)
 {
 	struct session *s = m->session ? broker_session_find(b, m->session) : NULL;
-	if (m->session && ((s && s->is_closing) || (!s && !session_is_blank(b, m)))) {
+	bool known = s ? !s->is_closing && session_is_theirs(s, c) : session_is_blank(b, m);
+	if (m->session && !known) {
 		broker_refuse(b, c, RMQ_E_UNKNOWN_SESSION, error_text(RMQ_E_UNKNOWN_SESSION));
 		return;
 	}

@@ -6,8 +6,8 @@
  * Tags ascend, and none stands twice.  Who does not know an odd tag passes it over; an even
  * one that is not known makes the message refused, and the answer names it.  Tag 0 is none.
  *
- * To add one: give it a number in the table of its kind of message (WIRE_TAGS, EVENT_TAGS,
- * JOURNAL_TAGS), write it with tags_put(), read it with tags_find(), and describe it in the
+ * To add one: give it a number in the table of its kind of message (WIRE_TAGS, EVENT_TAGS),
+ * write it with tags_put(), read it with tags_find(), and describe it in the
  * protocol's page.  A number is never used for something else.
  */
 #ifndef RMQ_CORE_TAGS_H

@@ -592,6 +592,23 @@ has_children() {
 	exec 8>&-
 }
 
+@test "rmq-queued: nobody goes on with the session of another user, or of a user of another node" {
+	start_queue q
+	local session
+	session=$("$RAWCLIENT" q.sock behalf n2 1000 hello 0 send 1 q x expect SENT close |
+		sed -n 's/^WELCOME .*session=\([0-9]*\).*/\1/p')
+	[ "$session" -gt 0 ]
+	local who
+	for who in "behalf n2 1001" "behalf n3 1000" ""; do
+		# shellcheck disable=SC2086
+		run "$RAWCLIENT" q.sock $who hello "$session" eof
+		assert_line --partial "ERROR code=18"
+		refute_line --partial "WELCOME"
+	done
+	run "$RAWCLIENT" q.sock behalf n2 1000 hello "$session" bye eof
+	assert_line --regexp "^WELCOME .*session=$session .*last=1"
+}
+
 @test "rmq-queued: BEHALF comes first or not at all" {
 	start_queue q
 	run hello behalf n2 1000 eof

@@ -10,6 +10,7 @@
 
 #include "core/broker.h"
 #include "core/journal_wire.h"
+#include "core/queue.h"
 
 #define RECORDS_MAX 8000
 #define CONNS	    4
@@ -1343,6 +1344,148 @@ static void sessions_give_way_to_those_of_their_own_owner(void **state)
 	assert_int_equal(hello(3, first, 0), first);
 }
 
+static struct slice one_tag(uint16_t tag)
+{
+	static uint8_t bytes[16];
+	struct writer list = writer_of(bytes, sizeof(bytes));
+	tags_put(&list, tag, slice_str("value"));
+	return slice_of(bytes, list.len);
+}
+
+/* A HELLO of this owner, as conn 2, for a session with answers. */
+static void hello_of(uint64_t owner, uint64_t session)
+{
+	broker_disconnect(w.broker, 2);
+	begin();
+	w.closed[2] = false;
+	w.out_len[2] = 0;
+	broker_connect(w.broker, 2);
+	broker_owner(w.broker, 2, owner);
+	INPUT(2, hello, WIRE_HELLO_VERSIONS, session, 1, NO_TAGS);
+	run();
+}
+
+static void expect_session_unknown(uint64_t conn)
+{
+	EXPECT(conn, ERROR, error, m);
+	assert_int_equal(m.code, RMQ_E_UNKNOWN_SESSION);
+	assert_true(w.closed[conn]);
+}
+
+/* The answer is that for a session that is not known, and its client notices nothing. */
+static void nobody_goes_on_with_a_session_of_another_owner(void **state)
+{
+	(void)state;
+	broker_connect(w.broker, 1);
+	broker_owner(w.broker, 1, 1000);
+	INPUT(1, hello, WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS);
+	run();
+	EXPECT(1, WELCOME, welcome, mine);
+	send_lines(1, 1, "q", 1);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	hello_of(2000, mine.session);
+	expect_session_unknown(2);
+	hello_of(0, mine.session);
+	expect_session_unknown(2);
+	assert_false(w.closed[1]);
+	send_lines(1, 2, "q", 1);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	/* Also while its client is away; who is let in is its owner only. */
+	broker_disconnect(w.broker, 1);
+	hello_of(2000, mine.session);
+	expect_session_unknown(2);
+	hello_of(1000, mine.session);
+	EXPECT(2, WELCOME, welcome, again);
+	assert_int_equal(again.session, mine.session);
+	assert_int_equal(again.last, 2);
+	/* After a restart it is who comes first. */
+	restart();
+	hello_of(1000, mine.session);
+	expect(2, WIRE_TYPE_WELCOME);
+	hello_of(2000, mine.session);
+	expect_session_unknown(2);
+}
+
+/* Versions are compared before anything else is read, and both ranges are named. */
+static void versions_that_do_not_overlap_are_refused_by_name(void **state)
+{
+	(void)state;
+	static const struct {
+		uint16_t newest, oldest;
+		const char *text;
+	} cases[] = {
+	    {9, 7, "the client knows version 7 to 9, this program knows 2"},
+	    {1, 1, "the client knows version 1, this program knows 2"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		char text[128] = {0};
+		begin();
+		w.out_len[1] = 0;
+		w.closed[1] = false;
+		broker_connect(w.broker, 1);
+		INPUT(1, hello, WIRE_MAGIC, cases[i].newest, cases[i].oldest, 0, 0, 0, NO_TAGS);
+		run();
+		EXPECT(1, ERROR, error, m);
+		assert_int_equal(m.code, RMQ_E_VERSION);
+		assert_true(m.text.len < sizeof(text));
+		memcpy(text, m.text.data, m.text.len);
+		assert_string_equal(text, cases[i].text);
+		assert_true(w.closed[1]);
+		broker_disconnect(w.broker, 1);
+	}
+}
+
+/* Recovers from one record that holds this SEND; the error of doing so. */
+static enum rmq_error recover_send_with(struct slice tags)
+{
+	static const uint8_t batch[] = {1, 0, 0, 0, 2, 0, 'x', '\n'};
+	static uint8_t bytes[256];
+	struct writer p = writer_of(bytes, sizeof(bytes));
+	struct broker_log log = {NULL, log_read, log_next};
+	struct broker *b = new_broker();
+	uint64_t at;
+	put_u64(&p, 1);
+	put_u64(&p, 1);
+	event_put_create(&p, &(struct event_create){1, slice_str("q"), 30000, 16, 1000, 60000,
+				 1 << 20, 1 << 20, slice_str(""), NO_TAGS});
+	event_put_send(&p, &(struct event_send){
+			       1, 1ull << 32 | 1, 1, 1, tags, slice_of(batch, sizeof(batch))});
+	assert_false(p.full);
+	on_append(NULL, 1, RECORD_EVENTS, slice_of(p.p, p.len));
+	w.last = 1;
+	enum rmq_error err = broker_recover(b, &log, 0, 1, &at);
+	assert_int_equal(at, 1);
+	broker_free(b);
+	free(w.log[1].payload);
+	w.log[1].payload = NULL;
+	w.appended = w.last = 0;
+	return err;
+}
+
+/* 76 of a daemon whose journal a newer one has written. */
+static void recovery_refuses_an_even_tag_that_is_not_known_and_passes_over_odd_ones(void **state)
+{
+	(void)state;
+	assert_int_equal(recover_send_with(NO_TAGS), RMQ_E_OK);
+	assert_int_equal(recover_send_with(one_tag(63999)), RMQ_E_OK);
+	assert_int_equal(recover_send_with(one_tag(64000)), RMQ_E_VERSION);
+}
+
+/* What a backlog costs: what comes for messages with attributes, lanes or sharing costs only them. */
+static void a_batch_and_a_range_cost_what_they_did(void **state)
+{
+	(void)state;
+	uint8_t bytes[128];
+	struct writer p = writer_of(bytes, sizeof(bytes));
+	assert_true(sizeof(struct batch) <= 120);
+	assert_true(sizeof(struct range) <= 176);
+	/* As version 1 had it, and the length of an empty list of tagged fields. */
+	event_put_part_batch(&p, &(struct event_part_batch){.tags = NO_TAGS});
+	assert_int_equal(p.len, EVENT_HEADER_SIZE + 4 + 8 + 4 + 8 + 2 + 2 + 4 + 4 + 1 + 2);
+}
+
 static void expect_full(uint64_t conn)
 {
 	EXPECT(conn, FAILED, failed, m);
@@ -1589,14 +1732,6 @@ static void numbers_of_leases_are_not_used_again_after_a_restart(void **state)
 	subscribe(1, "q", 1);
 	EXPECT(1, DELIVER, deliver, again);
 	assert_true(again.lease > d.lease);
-}
-
-static struct slice one_tag(uint16_t tag)
-{
-	static uint8_t bytes[16];
-	struct writer list = writer_of(bytes, sizeof(bytes));
-	tags_put(&list, tag, slice_str("value"));
-	return slice_of(bytes, list.len);
 }
 
 static void expect_failed(uint64_t conn, enum rmq_error code, const char *text)
@@ -1849,6 +1984,10 @@ int main(void)
 	    TEST(one_receiver_is_given_whole_batches),
 	    TEST(idle_is_told_to_whom_it_concerns),
 	    TEST(sessions_give_way_to_those_of_their_own_owner),
+	    TEST(nobody_goes_on_with_a_session_of_another_owner),
+	    TEST(versions_that_do_not_overlap_are_refused_by_name),
+	    TEST(recovery_refuses_an_even_tag_that_is_not_known_and_passes_over_odd_ones),
+	    TEST(a_batch_and_a_range_cost_what_they_did),
 	    TEST(unfinished_messages_take_room_and_are_dropped),
 	    TEST(room_is_told_to_those_that_it_is_for),
 	    TEST(a_checkpoint_makes_holes_and_recovery_finds_the_same_state),
