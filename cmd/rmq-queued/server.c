@@ -24,6 +24,8 @@ static_assert(CONNS_MAX <= 1u << SLOT_BITS, "a slot's number fits into a connect
 #define ACCEPT_RETRY_MS 1000
 #define SILENT_MS	1000 /* a connection without HELLO for so long gives way to another */
 #define FAREWELL_MS	1000
+/* A drain ends when the journal stores nothing for so long: its disk is full, or hangs. */
+#define STALL_MS 5000
 
 /* ---- the broker's host ---- */
 
@@ -79,9 +81,16 @@ static void host_close(void *arg, uint64_t id)
 
 /* ---- the journal's host ---- */
 
+static void journal_moves(struct server *s)
+{
+	if (uv_is_active((uv_handle_t *)&s->stall))
+		uv_timer_again(&s->stall);
+}
+
 static void journal_stored(void *arg, const struct journal_stored *m)
 {
 	struct server *s = arg;
+	journal_moves(s);
 	server_turn(s);
 	broker_stored(s->broker, m->first_n, m->count, m->first_index);
 }
@@ -89,6 +98,7 @@ static void journal_stored(void *arg, const struct journal_stored *m)
 static void journal_barrier_done(void *arg, const struct journal_barrier_done *m)
 {
 	struct server *s = arg;
+	journal_moves(s);
 	server_turn(s);
 	broker_barrier_done(s->broker, m->id);
 }
@@ -233,6 +243,16 @@ static void on_farewell(uv_timer_t *timer)
 	uv_stop(&s->loop);
 }
 
+/* What is not stored was never confirmed to anybody. */
+static void on_stall(uv_timer_t *timer)
+{
+	struct server *s = timer->data;
+	log_error("%s: the journal has stored nothing for %d s: ending without what it has not "
+		  "stored, which was never confirmed",
+	    s->directory, STALL_MS / 1000);
+	server_die(s, error_exit(RMQ_E_DISK_FULL));
+}
+
 /* A drain goes from phase to phase. */
 static void drain_on(struct server *s)
 {
@@ -243,6 +263,7 @@ static void drain_on(struct server *s)
 	} else if (s->phase == PHASE_CHECKPOINT && !broker_checkpointing(s->broker) &&
 		   !broker_pending(s->broker) && journal_link_idle(&s->journal)) {
 		s->phase = PHASE_ANSWER;
+		uv_timer_stop(&s->stall);
 		uv_timer_start(&s->farewell, on_farewell, FAREWELL_MS, 0);
 	}
 	if (s->phase == PHASE_ANSWER && !answers_wait(s))
@@ -477,6 +498,7 @@ void server_drain(struct server *s)
 		return;
 	server_turn(s);
 	s->phase = PHASE_SETTLE;
+	uv_timer_start(&s->stall, on_stall, STALL_MS, STALL_MS);
 	listener_close(&s->listener);
 	server_wake(s);
 }
@@ -640,7 +662,7 @@ static bool make_slots(struct server *s)
 
 static int start_loop(struct server *s, int signal_fd)
 {
-	uv_timer_t *timers[] = {&s->due, &s->deadline, &s->retry, &s->farewell};
+	uv_timer_t *timers[] = {&s->due, &s->deadline, &s->retry, &s->farewell, &s->stall};
 	int err = uv_loop_init(&s->loop);
 
 	if (err)

@@ -49,6 +49,7 @@ struct server {
 	uv_timer_t deadline; /* of the first connection in `deadlines` */
 	uv_timer_t retry;    /* accepting, when the system is out of something */
 	uv_timer_t farewell; /* the end of PHASE_ANSWER */
+	uv_timer_t stall;    /* the journal moves a drain no more, before PHASE_ANSWER */
 	uv_idle_t more;	     /* active while work is left for the next turn */
 	uv_poll_t signals;
 	int signal_fd;

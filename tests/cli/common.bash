@@ -18,6 +18,22 @@ teardown() {
 		kill -9 "$pid" 2>/dev/null || :
 		wait "$pid" 2>/dev/null || :
 	done
+	if [ -n "${MOUNTED:-}" ]; then
+		umount "$MOUNTED"
+	fi
+}
+
+# small_disk DIR SIZE: a file system of its own in DIR, until the teardown; skips without one.
+small_disk() {
+	[ "$(id -u)" -eq 0 ] || skip "needs root, to mount a small file system"
+	mkdir "$1"
+	mount -t tmpfs -o "size=$2" tmpfs "$1" 2>/dev/null || skip "cannot mount a tmpfs here"
+	MOUNTED=$PWD/$1
+}
+
+# fill_disk DIR: what is left of it is taken by others.
+fill_disk() {
+	! dd if=/dev/zero of="$1/others" bs=4k status=none 2>/dev/null
 }
 
 # wait_until SECONDS COMMAND…: until COMMAND succeeds; fails when it does not in time.

@@ -666,3 +666,45 @@ has_children() {
 	run -77 "${other[@]}" "$(command -v rmq-journal)" stat d
 	run -77 "${other[@]}" "$(command -v rmq-queued)" -d d -l open/sock
 }
+
+# ---- the full disk ----
+
+@test "rmq-queued: a queue on a disk that others filled is emptied message by message, after kill -9 as well" {
+	small_disk q 24m
+	start_queue q
+	seq 60000 | sed 's/$/ and some words that make it longer than a number would be/' >in
+	rmq-send jobs <in
+	fill_disk q
+	rmq-recv --prefetch 1 -n 30000 jobs >first
+	kill_queue
+	start_queue q
+	rmq-recv --prefetch 1 --drain jobs >second
+	assert_equal "$(wc -l <first)" 30000
+	# What was handed out and not settled when it was killed may come twice.
+	sort -nu first second | cmp - in
+	stop_queue
+	run ! grep -v level=info q.log
+	run -0 rmq-journal verify q
+}
+
+@test "rmq-queued: SIGTERM ends it with 75 while the journal waits for space; so does its journal" {
+	small_disk q 40m
+	rmq-journal init q
+	fill_disk q
+	# Enough to start with, not to store with.
+	truncate -s -1M q/others
+	start_queue q
+	journal=$(journal_pid)
+	start rmq-queue create jobs
+	wait_until 20 logged "disk is full: what is to be stored waits for space"
+	kill -TERM "$QUEUE_PID"
+	status_of "$QUEUE_PID"
+	assert_failure 75
+	logged "the journal has stored nothing for 5 s"
+	wait_until 20 has_ended "$journal"
+	rm q/others
+	start_queue q
+	run rmq-queue show jobs
+	assert_failure 66
+	stop_queue
+}
