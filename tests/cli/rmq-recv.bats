@@ -242,6 +242,51 @@ settles() {
 	exec 6>&-
 }
 
+# receiver_of_large_ones OPTION…: four messages, each larger than a pipe, and a receiver that has begun to print one.
+receiver_of_large_ones() {
+	for i in 1 2 3 4; do
+		head -c 100000 /dev/zero | tr '\0' "$i"
+		echo
+	done | rmq-send jobs
+	mkfifo pipe
+	exec 6<>pipe
+	rmq-recv --lease 1h "$@" jobs >pipe 2>>log 3>&- 6>&- &
+	STARTED+=($!)
+	[ "$(head -c 1 <&6)" = 1 ]
+}
+
+@test "rmq-recv: killed with --ack write, what was begun has failed, and nothing else" {
+	start_queue q
+	receiver_of_large_ones --ack write
+	wait_until 10 eval '[ "$(rmq-queue show jobs leased)" = 4 ]'
+	kill -KILL "${STARTED[-1]}"
+	wait_until 10 eval '[ "$(rmq-queue show jobs leased)" = 0 ]'
+	[ "$(rmq-queue peek -o seq,failures jobs | paste -sd' ')" = "$(printf '1\t1 2\t0 3\t0 4\t0')" ]
+	exec 6>&-
+}
+
+@test "rmq-recv: killed with --ack none, what was settled is gone and nothing has failed" {
+	start_queue q
+	receiver_of_large_ones --ack none
+	kill -KILL "${STARTED[-1]}"
+	wait_until 10 eval '[ "$(rmq-queue show jobs leased)" = 0 ]'
+	[ "$(rmq-queue show jobs failed)" = 0 ]
+	rmq-queue peek -o seq jobs >left
+	run grep -x 1 left
+	assert_failure 1
+	exec 6>&-
+}
+
+@test "rmq-recv: killed with --ack manual, what its reader has a receipt of stays leased" {
+	start_queue q
+	receiver_of_large_ones --ack manual
+	kill -KILL "${STARTED[-1]}"
+	wait_until 10 eval '[ "$(rmq-queue show jobs receivers)" = 0 ]'
+	[ "$(rmq-queue show jobs failed)" = 0 ]
+	[ "$(rmq-queue peek --state leased -o seq,failures jobs | head -1)" = "$(printf '1\t0')" ]
+	exec 6>&-
+}
+
 @test "rmq-recv: SIGHUP, and SIGTERM with an end, end it by the signal" {
 	start_queue q
 	rmq-recv jobs >out 2>>log 3>&- &
