@@ -11,6 +11,8 @@
 #include "core/broker.h"
 #include "core/journal_wire.h"
 #include "core/queue.h"
+#include "core/record.h"
+#include "golden.h"
 
 #define RECORDS_MAX 8000
 #define CONNS	    4
@@ -1473,6 +1475,50 @@ static void recovery_refuses_an_even_tag_that_is_not_known_and_passes_over_odd_o
 	assert_int_equal(recover_send_with(one_tag(64000)), RMQ_E_VERSION);
 }
 
+/*
+ * A record of version 2 as it was first written, and one with tagged fields that nobody knows:
+ * START, CREATE, SEND of "one" and "three", LEASE and SETTLE of "one".  They are recovered for ever.
+ */
+static void a_journal_as_it_was_first_written_is_recovered_for_ever(void **state)
+{
+	static const char *const records[] = {
+	    "02010000dd00000001000000000000000400000000000000d517837f8cb166bfe803000000000000"
+	    "0068e5cf8b0100001600060001000000000001002d000100000001713075000010000000e8030000"
+	    "0000000060ea00000000000000001000000000000000100000000006003000010000000100000001"
+	    "0000000100000000000000010000000000000000000200000004000a006f6e650a74687265650a0a"
+	    "00280001000000010000000100000001000000000000000100000000000000010000000000000030"
+	    "7500000b002e00010000000100000001000000020000000000000000000000000001000000000000"
+	    "00010000000000000001000000",
+	    "02010000010100000100000000000000040000000000000083eff21f469a30b7e903000000000000"
+	    "0068e5cf8b01000016000f00010000000900fff905006c6174657201003600010000000171307500"
+	    "0010000000e80300000000000060ea000000000000000010000000000000001000000900fff90500"
+	    "6c6174657206003900010000000100000001000000010000000000000001000000000000000900ff"
+	    "f905006c617465720200000004000a006f6e650a74687265650a0a00280001000000010000000100"
+	    "0000010000000000000001000000000000000100000000000000307500000b003700010000000100"
+	    "0000010000000200000000000000000000000900fff905006c617465720100000000000000010000"
+	    "000000000001000000",
+	};
+	uint8_t bytes[GOLDEN_MAX];
+	for (size_t i = 0; i < sizeof(records) / sizeof(*records); i++) {
+		struct record_header h;
+		struct slice payload;
+		struct slice value = golden_bytes(records[i], bytes);
+		assert_int_equal(record_open(value, 1, &h, &payload), RMQ_E_OK);
+		assert_int_equal(h.term, 4);
+		on_append(NULL, 1, h.kind, payload);
+		w.last = 1;
+		restart();
+		hello(1, 0, 0);
+		subscribe(1, "q", 10);
+		EXPECT(1, DELIVER, deliver, d);
+		assert_int_equal(d.first_seq, 2);
+		assert_int_equal(d.count, 1);
+		assert_memory_equal(d.data.data + 2, "three\n", 6);
+		teardown(state);
+		setup(state);
+	}
+}
+
 /* What a backlog costs: what comes for messages with attributes, lanes or sharing costs only them. */
 static void a_batch_and_a_range_cost_what_they_did(void **state)
 {
@@ -1987,6 +2033,7 @@ int main(void)
 	    TEST(nobody_goes_on_with_a_session_of_another_owner),
 	    TEST(versions_that_do_not_overlap_are_refused_by_name),
 	    TEST(recovery_refuses_an_even_tag_that_is_not_known_and_passes_over_odd_ones),
+	    TEST(a_journal_as_it_was_first_written_is_recovered_for_ever),
 	    TEST(a_batch_and_a_range_cost_what_they_did),
 	    TEST(unfinished_messages_take_room_and_are_dropped),
 	    TEST(room_is_told_to_those_that_it_is_for),
