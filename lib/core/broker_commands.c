@@ -245,13 +245,18 @@ static void on_queue_set(struct broker *b, struct conn *c, const struct wire_que
 	taken(b, c, m->n);
 }
 
-/* Tells the holders in q that their messages are gone. */
+/* Tells the holders in q that their messages are gone, and counts the steps of that. */
 static void tell_gone(struct broker *b, struct queue *q)
 {
 	struct range *r;
-	for (r = queue_range_at(q, 0); r; r = queue_range_next(r))
+	struct batch *m;
+	for (r = queue_range_at(q, 0); r; r = queue_range_next(r)) {
+		broker_works(b, 1);
 		if (r->state == STATE_LEASED)
 			broker_tell_ended(b, r, ENDED_GONE);
+	}
+	RB_FOREACH (m, batch_tree, &q->batches)
+		broker_works(b, 1);
 }
 
 static void on_queue_remove(struct broker *b, struct conn *c, const struct wire_queue_remove *m)

@@ -1207,6 +1207,19 @@ static void a_short_lease_is_extended_in_time_however_much_is_held(void **state)
 	expect_nothing(1);
 }
 
+/* Their turn is the longest: it is counted, so that others' frames come next. */
+static void a_purge_costs_its_ranges_and_batches(void **state)
+{
+	(void)state;
+	uint64_t n = fragmented();
+	uint64_t work = broker_work(w.broker);
+	INPUT(1, queue_purge, n + 1, n, slice_str("q"));
+	assert_int_equal(broker_work(w.broker) - work, 2 * FRAGMENTS + 3);
+	work = broker_work(w.broker);
+	INPUT(1, queue_remove, n + 2, n + 1, 0, slice_str("q"));
+	assert_int_equal(broker_work(w.broker), work);
+}
+
 static void a_page_of_a_list_costs_its_rows(void **state)
 {
 	(void)state;
@@ -2024,6 +2037,7 @@ int main(void)
 	    TEST(answers_that_are_not_read_end_the_reading),
 	    TEST(extending_much_is_carried_out_now_and_then),
 	    TEST(a_short_lease_is_extended_in_time_however_much_is_held),
+	    TEST(a_purge_costs_its_ranges_and_batches),
 	    TEST(a_page_of_a_list_costs_its_rows),
 	    TEST(a_full_queue_refuses_and_says_when_there_is_room),
 	    TEST(a_small_backlog_is_divided_among_those_who_wait),
