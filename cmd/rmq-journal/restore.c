@@ -1,13 +1,16 @@
 /*
- * restore: makes the data directory beside its place, and moves it there when it is whole.
+ * restore: makes the data directory beside its place, or within it where that is an empty
+ * directory already, and moves it there when it is whole.
  * Records that died while a backup was taken, or between one and the next, are deleted
  * where an END says so.  The last record says that there was a restore, and when.
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -20,6 +23,7 @@
 
 #define IN_SIZE	     (2 * (FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX))
 #define COMMIT_BYTES (4u << 20)
+#define INSIDE	     "restoring" /* where it is made in a directory that is there */
 #define NUMBER_MAX   INT64_MAX /* indexes and terms: one more is always there */
 
 struct restore {
@@ -302,21 +306,34 @@ static void remove_new(const char *dir)
 	rmdir(dir);
 }
 
-/* An empty directory may be there: rename(2) replaces it. */
-static enum rmq_error check_target(const char *dir, struct reason *why)
+/*
+ * Whether dir may become one, and whether it is there: then it stays, as it may be a mount point
+ * or belong to somebody else.  Empty is one that holds nothing but the lost+found of its file
+ * system, and what an attempt that was killed has left.
+ */
+static enum rmq_error check_target(const char *dir, bool *there, struct reason *why)
 {
+	char unfinished[4096];
 	DIR *list = opendir(dir);
 	struct dirent *entry;
 	bool empty = true;
+	*there = list;
 	if (!list && errno == ENOENT)
 		return RMQ_E_OK;
 	if (!list && errno == ENOTDIR)
 		return reason_set(why, RMQ_E_EXISTS, "is no directory");
 	if (!list)
 		return reason_set(why, RMQ_E_IO, "%s", strerror(errno));
-	while ((entry = readdir(list)))
+	bool again = snprintf(unfinished, sizeof(unfinished), "%s/" INSIDE, dir) <
+			 (int)sizeof(unfinished) &&
+		     access(unfinished, F_OK) == 0;
+	while ((entry = readdir(list))) {
+		const char *name = entry->d_name;
 		empty = empty &&
-			(strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0);
+			(strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+			    strcmp(name, "lost+found") == 0 || strcmp(name, INSIDE) == 0 ||
+			    (again && strcmp(name, "data.mdb") == 0));
+	}
 	closedir(list);
 	return empty ? RMQ_E_OK : reason_set(why, RMQ_E_EXISTS, "is not empty");
 }
@@ -334,28 +351,59 @@ static enum rmq_error sync_parent(const char *dir, struct reason *why)
 	return good ? RMQ_E_OK : RMQ_E_IO;
 }
 
+/* The files go to a directory that is there, and to its owner; the one that makes it valid last. */
+static enum rmq_error move_into(const char *made, const char *dir, struct reason *why)
+{
+	static const char *const names[] = {"data.mdb", IDENTITY_FILE};
+	enum rmq_error err = RMQ_E_OK;
+	struct stat owner;
+	int from = open(made, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int to = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool good = from >= 0 && to >= 0 && fstat(to, &owner) == 0;
+	for (size_t i = 0; good && i < sizeof(names) / sizeof(names[0]); i++)
+		good = (geteuid() != 0 || fchownat(from, names[i], owner.st_uid, owner.st_gid,
+					      AT_SYMLINK_NOFOLLOW) == 0) &&
+		       renameat(from, names[i], to, names[i]) == 0 && fsync(to) == 0;
+	if (!good)
+		err = reason_set(why, RMQ_E_IO, "%s: %s", made, strerror(errno));
+	if (from >= 0)
+		close(from);
+	if (to >= 0)
+		close(to);
+	return err;
+}
+
+static enum rmq_error move_to(const char *made, const char *dir, struct reason *why)
+{
+	if (rename(made, dir) != 0)
+		return reason_set(why, errno == ENOTEMPTY ? RMQ_E_EXISTS : RMQ_E_IO,
+		    "rename: %s", strerror(errno));
+	return sync_parent(dir, why);
+}
+
 static enum rmq_error restore(const char *dir, struct reason *why)
 {
 	char made[4096];
+	bool there;
 	size_t len = strlen(dir);
-	while (len > 1 && dir[len - 1] == '/')
-		len--;
-	if (snprintf(made, sizeof(made), "%.*s.restoring", (int)len, dir) >= (int)sizeof(made))
-		return reason_set(why, RMQ_E_USAGE, "name is too long");
-	enum rmq_error err = check_target(dir, why);
+	enum rmq_error err = check_target(dir, &there, why);
 	if (err)
 		return err;
+	while (len > 1 && dir[len - 1] == '/')
+		len--;
+	if (snprintf(made, sizeof(made), there ? "%.*s/" INSIDE : "%.*s.restoring", (int)len,
+		dir) >= (int)sizeof(made))
+		return reason_set(why, RMQ_E_USAGE, "name is too long");
 	remove_new(made); /* of an attempt that was killed */
 	err = store_create(made, why);
 	if (err)
 		return err;
 	err = fill(made, why);
-	if (!err && rename(made, dir) != 0)
-		err = reason_set(why, errno == ENOTEMPTY ? RMQ_E_EXISTS : RMQ_E_IO,
-		    "rename: %s", strerror(errno));
-	if (err)
+	if (!err)
+		err = there ? move_into(made, dir, why) : move_to(made, dir, why);
+	if (err || there)
 		remove_new(made);
-	return err ? err : sync_parent(dir, why);
+	return err;
 }
 
 int command_restore(int argc, char **argv)

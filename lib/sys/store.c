@@ -775,7 +775,12 @@ enum rmq_error store_compact(struct store *s)
 	int fd = openat(s->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return reason_set(&s->why, RMQ_E_IO, "%s: %s", name, strerror(errno));
+	struct stat old;
 	int rc = mdb_env_copyfd2(s->env.env, fd, MDB_CP_COMPACT);
+	/* Whoever does it: the file stays its owner's. */
+	if (!rc && (fstat(s->data_fd, &old) != 0 || fchown(fd, old.st_uid, old.st_gid) != 0 ||
+		       fchmod(fd, old.st_mode & 07777) != 0))
+		rc = errno;
 	if (!rc && fsync(fd) != 0)
 		rc = errno;
 	close(fd);

@@ -449,6 +449,25 @@ each_command_says() {
 	run -0 rmq-journal stat empty
 }
 
+@test "journal restore: an empty directory stays what it is: a mount point, with lost+found, of its owner" {
+	[ "$(id -u)" -eq 0 ] || skip 'needs root, to mount a small file system'
+	feed 'text one'
+	rmq-journal backup q >b
+	mkdir small
+	mount -t tmpfs -o size=24m tmpfs small 2>/dev/null || skip 'cannot mount a tmpfs here'
+	MOUNTED=$PWD/small
+	mkdir small/lost+found small/restoring # the one of an attempt that was killed
+	: >small/data.mdb
+	chown 65534:65534 small
+	run -0 rmq-journal restore small <b
+	assert_equal "$(ls small | xargs)" 'data.mdb identity lost+found'
+	assert_equal "$(stat -c %u:%g:%a small/data.mdb small/identity | xargs)" '65534:65534:600 65534:65534:600'
+	run -0 rmq-journal compact small
+	assert_equal "$(stat -c %u:%g:%a small/data.mdb)" 65534:65534:600
+	run -0 rmq-journal verify small
+	run -73 rmq-journal restore small <b
+}
+
 @test "journal restore: incremental backups, one behind the other, with what died between" {
 	feed 'text one' 'text two'
 	rmq-journal backup q >full
