@@ -239,8 +239,6 @@ int main(int argc, char **argv)
 	 */
 	signal(SIGPIPE, SIG_IGN);
 	log_init("rmq-recv", o.common.quiet ? -1 : o.common.verbose);
-	/* A limit of file size is a full disk. */
-	signal(SIGXFSZ, SIG_IGN);
 	enum rmq_error err = settle_defaults(&o, &r.out, &why);
 	if (!err)
 		err = receiver_open(&r, &o, &why);
