@@ -209,9 +209,10 @@ static int spawn(struct cluster *c, int journal, int ready)
 	char path[CHILD_PATH_SIZE], journal_fd[] = "0", ready_fd[] = "3";
 	char journal_option[] = "--journal-fd", ready_option[] = "--ready-fd";
 	char listen_option[] = "--listen", create_option[] = "--create", create[] = "explicit";
+	char node_option[] = "--node", node[RAFT_NAME_MAX + 1];
 	char *argv[] = {path, journal_option, journal_fd, ready_option, ready_fd, listen_option,
-	    c->config.queue_socket.path, c->config.explicit_create ? create_option : NULL, create,
-	    NULL};
+	    c->config.queue_socket.path, node_option, node,
+	    c->config.explicit_create ? create_option : NULL, create, NULL};
 	struct child_spec spec = {.argv = argv,
 	    .stdin_fd = journal,
 	    .extra_fd = ready,
@@ -220,6 +221,8 @@ static int spawn(struct cluster *c, int journal, int ready)
 	    .mask = &c->mask,
 	    .nofile = &c->nofile};
 
+	/* What other nodes' gates call us. */
+	memcpy(node, raft_config_find(c->status.config, c->id)->name, sizeof(node));
 	child_program(path, PROGRAM);
 	return child_spawn(&spec, &c->supervisor.pid);
 }

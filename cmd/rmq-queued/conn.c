@@ -8,8 +8,8 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
-#include <xxhash.h>
 
+#include "core/name.h"
 #include "core/wire.h"
 #include "deliver.h"
 #include "server.h"
@@ -323,15 +323,14 @@ static enum rmq_error take_behalf(struct conn *c, struct slice payload)
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
-	if (!wire_behalf_decode(payload, &m))
+	if (!wire_behalf_decode(payload, &m) || !name_valid_node(m.node))
 		return RMQ_E_PROTOCOL;
 	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 ||
 	    (peer.uid != geteuid() && peer.uid != 0))
 		return RMQ_E_DENIED;
 	log_debug("connection %llu: for user %u of %.*s", (unsigned long long)c->id, m.uid,
 	    (int)m.node.len, (const char *)m.node.data);
-	broker_owner(c->server->broker, c->id,
-	    XXH3_64bits_withSeed(m.node.data, m.node.len, m.uid));
+	broker_owner(c->server->broker, c->id, m.node, m.uid);
 	if (c->holder)
 		holder_drop(c->holder);
 	return RMQ_E_OK;

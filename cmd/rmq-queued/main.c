@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/name.h"
 #include "server.h"
 #include "sys/daemon_options.h"
 #include "sys/heap.h"
@@ -24,12 +25,13 @@
 
 static const char usage[] =
     "usage: " PROGRAM " -d DIR [--init] [-l PATH] [--ready-fd N] [-qv] [-- COMMAND [ARG...]]\n"
-    "       " PROGRAM " --journal-fd N [-l PATH] [--ready-fd N] [-qv]\n"
+    "       " PROGRAM " --journal-fd N [--node NAME] [-l PATH] [--ready-fd N] [-qv]\n"
     "  -d, --dir DIR       the journal's data directory\n"
     "      --init          make DIR if it is absent or empty\n"
     "      --create WHEN   auto: a queue is made when it is first named (the default);\n"
     "                      explicit: by rmq-queue create only\n"
     "      --journal-fd N  the journal is at the other end of descriptor N, a socket\n"
+    "      --node NAME     our node in its cluster: local users are users of it\n"
     "  -l, --listen PATH   the socket for clients (default $XDG_RUNTIME_DIR/rmq/rmq.sock if\n"
     "                      that directory exists, else /run/rmq/rmq.sock; with COMMAND a\n"
     "                      private one)\n" DAEMON_OPTIONS_HELP
@@ -38,6 +40,7 @@ static const char usage[] =
 struct options {
 	const char *directory;
 	const char *listen;
+	const char *node; /* NULL: of no cluster */
 	int journal_fd; /* -1: none, a child of ours is the journal */
 	bool init;
 	bool explicit_create;
@@ -45,13 +48,14 @@ struct options {
 	char **command; /* NULL: none */
 };
 
-enum { OPTION_INIT = 256, OPTION_JOURNAL_FD, OPTION_CREATE };
+enum { OPTION_INIT = 256, OPTION_JOURNAL_FD, OPTION_CREATE, OPTION_NODE };
 
 static const struct option long_options[] = {
     {"dir", required_argument, NULL, 'd'},
     {"init", no_argument, NULL, OPTION_INIT},
     {"create", required_argument, NULL, OPTION_CREATE},
     {"journal-fd", required_argument, NULL, OPTION_JOURNAL_FD},
+    {"node", required_argument, NULL, OPTION_NODE},
     {"listen", required_argument, NULL, 'l'},
     DAEMON_OPTIONS_LONG,
     {NULL, 0, NULL, 0},
@@ -94,6 +98,8 @@ static void check(const struct options *o)
 		bad_usage("no data directory: -d DIR");
 	if (o->journal_fd >= 0 && (o->directory || o->init || o->command))
 		bad_usage("--journal-fd: not together with -d, --init or COMMAND");
+	if (o->node && o->journal_fd < 0)
+		bad_usage("--node: only together with --journal-fd");
 }
 
 static enum rmq_error take_option(struct options *o, int c, struct reason *why)
@@ -113,6 +119,12 @@ static enum rmq_error take_option(struct options *o, int c, struct reason *why)
 		if (!o->explicit_create && strcmp(optarg, "auto") != 0)
 			return reason_set(
 			    why, RMQ_E_USAGE, "--create: '%s' is neither auto nor explicit", optarg);
+		break;
+	case OPTION_NODE:
+		o->node = optarg;
+		if (!name_valid_node(slice_str(optarg)))
+			return reason_set(why, RMQ_E_USAGE,
+			    "--node: '%s' is no name of a node", optarg);
 		break;
 	case OPTION_JOURNAL_FD:
 		return parse_socket("--journal-fd", optarg, &o->journal_fd, why);
@@ -285,6 +297,7 @@ int main(int argc, char **argv)
 		check_address(s, &o);
 	if (o.init)
 		make_directory(s, o.directory);
+	s->node = slice_str(o.node ? o.node : "");
 	if (o.journal_fd >= 0)
 		server_open_at(s, o.journal_fd);
 	else

@@ -417,12 +417,11 @@ static void on_exhausted(void *arg, int error)
 	uv_timer_start(&s->retry, on_retry, ACCEPT_RETRY_MS, 0);
 }
 
-/* 0: unknown, as the owner of a session is until its client comes back. */
-static uint64_t peer_user(int fd)
+static uint32_t peer_user(int fd)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 ? peer.uid + 1ull : 0;
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 ? peer.uid : OWNER_UNKNOWN;
 }
 
 static void on_accept(void *arg, int fd)
@@ -440,7 +439,7 @@ static void on_accept(void *arg, int fd)
 	}
 	s->conns[slot] = c;
 	broker_connect(s->broker, id);
-	broker_owner(s->broker, id, peer_user(fd));
+	broker_owner(s->broker, id, s->node, peer_user(fd));
 	if (++s->conns_count < s->conns_max || end_silent(s))
 		return;
 	stop_accepting(s, "limit reached");

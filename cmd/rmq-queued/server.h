@@ -60,6 +60,7 @@ struct server {
 	struct listener listener;
 	struct holders holders;
 	const char *directory; /* for messages */
+	struct slice node;     /* our node's name; "": of no cluster */
 	struct journal_opened_info opened;
 
 	/* The turn. */

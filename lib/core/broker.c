@@ -367,7 +367,21 @@ static void forget(struct broker *b, struct session *s)
 		broker_session_remove(b, s);
 }
 
-struct session *broker_session_new(struct broker *b, uint64_t id)
+struct owner *broker_nobody(struct broker *b)
+{
+	return owner_use(&b->owners, slice_of("", 0), OWNER_UNKNOWN);
+}
+
+struct session *broker_session_add(struct broker *b, uint64_t id, struct owner *owner)
+{
+	struct session *s = session_new(id, owner, &b->ledger.part_bytes);
+	RB_INSERT(session_tree, &b->sessions, s);
+	broker_session_idle(b, s);
+	b->sessions_count++;
+	return s;
+}
+
+struct session *broker_session_new(struct broker *b, const struct conn *c, uint64_t id)
 {
 	struct session *s;
 	if (b->sessions_count >= SESSIONS_MAX) {
@@ -379,13 +393,9 @@ struct session *broker_session_new(struct broker *b, uint64_t id)
 	/* No answer leaves before that is stored: no other daemon has the number. */
 	if (id == 0 && b->starts < b->start)
 		broker_emit_start(b, &(struct event_start){b->start, NO_TAGS});
-	s = session_new(id ? id : (uint64_t)b->start << 32 | ++b->session_counter,
-	    &b->ledger.part_bytes);
-	RB_INSERT(session_tree, &b->sessions, s);
-	session_own(&b->owners, s, 0);
-	broker_session_idle(b, s);
-	b->sessions_count++;
-	return s;
+	if (id == 0)
+		id = (uint64_t)b->start << 32 | ++b->session_counter;
+	return broker_session_add(b, id, owner_hold(c->owner));
 }
 
 void broker_session_idle(struct broker *b, struct session *s)
@@ -413,7 +423,7 @@ void broker_session_remove(struct broker *b, struct session *s)
 		s->conn->session = NULL;
 	else
 		broker_session_busy(b, s);
-	session_disown(&b->owners, s);
+	owner_drop(&b->owners, s->owner);
 	session_free(s);
 }
 
@@ -423,7 +433,6 @@ void broker_attach(struct broker *b, struct conn *c, struct session *s)
 		s->conn->session = NULL;
 	else
 		broker_session_busy(b, s);
-	session_own(&b->owners, s, c->owner);
 	s->conn = c;
 	s->stamp = 0;
 	s->extended_stamp = 0;
@@ -458,6 +467,7 @@ void broker_connect(struct broker *b, uint64_t id)
 {
 	struct conn *c = memory_new(sizeof(*c));
 	c->id = id;
+	c->owner = broker_nobody(b);
 	TAILQ_INIT(&c->subs);
 	TAILQ_INIT(&c->handouts);
 	RB_INSERT(conn_tree, &b->conns, c);
@@ -470,11 +480,13 @@ static void stop_waiting(struct conn *c)
 	c->waits_in = NULL;
 }
 
-void broker_owner(struct broker *b, uint64_t conn, uint64_t owner)
+void broker_owner(struct broker *b, uint64_t conn, struct slice node, uint32_t uid)
 {
 	struct conn *c = broker_conn(b, conn);
-	if (c)
-		c->owner = owner;
+	if (!c)
+		return;
+	owner_drop(&b->owners, c->owner);
+	c->owner = owner_use(&b->owners, node, uid);
 }
 
 void broker_disconnect(struct broker *b, uint64_t id)
@@ -496,6 +508,7 @@ void broker_disconnect(struct broker *b, uint64_t id)
 	}
 	RB_REMOVE(conn_tree, &b->conns, c);
 	recent_drop(&b->recent_conns, id);
+	owner_drop(&b->owners, c->owner);
 	free(c);
 }
 

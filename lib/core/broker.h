@@ -25,6 +25,7 @@
 #include "core/event.h"
 #include "core/frame.h"
 #include "core/limits.h"
+#include "core/owner.h"
 #include "core/record.h"
 #include "core/time.h"
 
@@ -107,11 +108,12 @@ uint64_t broker_due_ms(const struct broker *b);
 /* A connection begins and ends.  Ids are the host's and not used again. */
 void broker_connect(struct broker *b, uint64_t conn);
 /*
- * Who is at the other end, before HELLO: a number for each user of a machine, 0: unknown.  Nobody else
- * goes on with a session of theirs; after broker_recover() it is who comes back for it first.  When
- * there are too many sessions, whoever has most idle ones loses the one that has been so longest.
+ * Who is at the other end, before HELLO: a user of a node (owner.h); OWNER_UNKNOWN and "" if nobody says.
+ * Nobody else goes on with a session of theirs; after broker_recover() it is who comes back for it
+ * first.  When there are too many sessions, whoever has most idle ones loses the one that has been
+ * so longest.
  */
-void broker_owner(struct broker *b, uint64_t conn, uint64_t owner);
+void broker_owner(struct broker *b, uint64_t conn, struct slice node, uint32_t uid);
 void broker_disconnect(struct broker *b, uint64_t conn);
 /* The session that the connection is for, 0 before HELLO. */
 uint64_t broker_session(const struct broker *b, uint64_t conn);

@@ -1011,10 +1011,10 @@ static bool session_is_blank(const struct broker *b, const struct wire_hello *m)
 	       m->session > b->forgotten;
 }
 
-/* Nobody goes on with a session that is another's.  Owner 0: not known since recovery. */
+/* Nobody goes on with a session that is another's. */
 static bool session_is_theirs(const struct session *s, const struct conn *c)
 {
-	return s->owner->id == 0 || s->owner->id == c->owner;
+	return s->owner == c->owner || !owner_known(s->owner);
 }
 
 static void on_hello(struct broker *b, struct conn *c, const struct wire_hello *m)
@@ -1025,7 +1025,7 @@ static void on_hello(struct broker *b, struct conn *c, const struct wire_hello *
 		broker_refuse(b, c, RMQ_E_UNKNOWN_SESSION, error_text(RMQ_E_UNKNOWN_SESSION));
 		return;
 	}
-	if (!s && !(s = broker_session_new(b, m->session))) {
+	if (!s && !(s = broker_session_new(b, c, m->session))) {
 		broker_refuse(b, c, RMQ_E_LIMIT, "too many sessions");
 		return;
 	}
@@ -1033,6 +1033,8 @@ static void on_hello(struct broker *b, struct conn *c, const struct wire_hello *
 	if (s->conn)
 		broker_close(b, s->conn);
 	broker_attach(b, c, s);
+	if (!owner_known(s->owner))
+		session_own(&b->owners, s, c->owner);
 	if (m->answered <= s->last)
 		session_answered(s, m->answered);
 	struct versions theirs = {m->oldest, m->newest};

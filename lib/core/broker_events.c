@@ -86,13 +86,8 @@ static bool queue_wants(const struct broker *b, const struct event_place *at, ui
 static struct session *session_of(struct broker *b, uint64_t id)
 {
 	struct session *s = broker_session_find(b, id);
-	if (!s) {
-		s = session_new(id, &b->ledger.part_bytes);
-		RB_INSERT(session_tree, &b->sessions, s);
-		b->sessions_count++;
-		session_own(&b->owners, s, 0);
-		broker_session_idle(b, s);
-	}
+	if (!s)
+		s = broker_session_add(b, id, broker_nobody(b));
 	s->durable = true;
 	return s;
 }

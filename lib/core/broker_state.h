@@ -80,7 +80,7 @@ struct conn {
 	struct waiting_list *waits_in; /* NULL: it does not wait */
 	size_t wants;		       /* so many bytes */
 	uint64_t id;
-	uint64_t owner;
+	struct owner *owner;
 	struct session *session;
 	TAILQ_HEAD(, subscription) subs;
 	uint32_t subs_count;
@@ -231,8 +231,12 @@ void broker_wait(struct broker *b, struct conn *c, struct queue *q, size_t bytes
 void broker_roomy(struct broker *b, struct queue *q);
 /* All that wait for room in q may try again. */
 void broker_end_waiting(struct broker *b, struct queue *q);
-/* A session with this id, or (0) with a new one; NULL: there are too many. */
-struct session *broker_session_new(struct broker *b, uint64_t id);
+/* An idle session with this id; takes the use of its owner. */
+struct session *broker_session_add(struct broker *b, uint64_t id, struct owner *owner);
+/* A session of the connection's owner with this id, or (0) with a new one; NULL: too many. */
+struct session *broker_session_new(struct broker *b, const struct conn *c, uint64_t id);
+/* Nobody: the owner of what was made by those of whom nothing is known. */
+struct owner *broker_nobody(struct broker *b);
 /* No connection is for the session, or one is again. */
 void broker_session_idle(struct broker *b, struct session *s);
 void broker_session_busy(struct broker *b, struct session *s);

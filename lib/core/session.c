@@ -11,18 +11,13 @@ static int session_compare(const struct session *a, const struct session *b)
 	return a->id < b->id ? -1 : a->id > b->id;
 }
 
-static int owner_compare(const struct owner *a, const struct owner *b)
-{
-	return a->id < b->id ? -1 : a->id > b->id;
-}
-
-RB_GENERATE(owner_tree, owner, by_id, owner_compare)
 RB_GENERATE(session_tree, session, by_id, session_compare)
 
-struct session *session_new(uint64_t id, uint64_t *part_bytes)
+struct session *session_new(uint64_t id, struct owner *owner, uint64_t *part_bytes)
 {
 	struct session *s = memory_new(sizeof(*s));
 	s->id = id;
+	s->owner = owner;
 	RB_INIT(&s->held);
 	s->lease_min_ms = LEASE_MS_MAX;
 	s->part_bytes = part_bytes;
@@ -61,28 +56,11 @@ void session_is_busy(struct session *s)
 	s->owner->idle_count--;
 }
 
-void session_disown(struct owner_tree *owners, struct session *s)
+void session_own(struct owner_tree *owners, struct session *s, struct owner *o)
 {
-	struct owner *o = s->owner;
-	s->owner = NULL;
-	if (!o || --o->sessions > 0)
-		return;
-	RB_REMOVE(owner_tree, owners, o);
-	free(o);
-}
-
-void session_own(struct owner_tree *owners, struct session *s, uint64_t owner)
-{
-	struct owner key = {.id = owner}, *o = RB_FIND(owner_tree, owners, &key);
-	if (!o) {
-		o = memory_new(sizeof(*o));
-		o->id = owner;
-		TAILQ_INIT(&o->idle);
-		RB_INSERT(owner_tree, owners, o);
-	}
-	o->sessions++;
-	session_disown(owners, s);
-	s->owner = o;
+	struct owner *before = s->owner;
+	s->owner = owner_hold(o);
+	owner_drop(owners, before);
 }
 
 struct session *session_of_the_most(struct owner_tree *owners)

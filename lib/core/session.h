@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "core/codec.h"
+#include "core/owner.h"
 #include "core/queue.h"
 
 struct conn;
@@ -27,23 +28,11 @@ struct answer {
 };
 TAILQ_HEAD(answer_list, answer);
 
-TAILQ_HEAD(session_list, session);
-
-/* A user (of a machine), whose sessions count together: see broker_owner(). */
-struct owner {
-	RB_ENTRY(owner) by_id;
-	uint64_t id;
-	uint32_t sessions;
-	uint32_t idle_count;
-	struct session_list idle; /* the one that has been so longest first */
-};
-RB_HEAD(owner_tree, owner);
-
 struct session {
 	RB_ENTRY(session) by_id;
 	TAILQ_ENTRY(session) idle;    /* while no connection is here */
 	TAILQ_ENTRY(session) of_owner; /* the same, of its owner's */
-	struct owner *owner;	       /* NULL: nobody's */
+	struct owner *owner;
 	TAILQ_ENTRY(session) closing; /* while is_closing */
 	uint64_t id;
 	uint64_t last;		/* highest number taken */
@@ -66,19 +55,16 @@ struct session {
 
 RB_HEAD(session_tree, session);
 
-struct session *session_new(uint64_t id, uint64_t *part_bytes);
+/* Takes the use of the owner; who frees the session drops it. */
+struct session *session_new(uint64_t id, struct owner *owner, uint64_t *part_bytes);
 /* Frees it; what it held stays leased, with no holder. */
 void session_free(struct session *s);
 
 struct session *session_find(struct session_tree *tree, uint64_t id);
 
-/*
- * The session, which is not idle, is this owner's from now on; owners exist as long as they
- * have sessions.  session_disown(): nobody's.
- */
-void session_own(struct owner_tree *owners, struct session *s, uint64_t owner);
-void session_disown(struct owner_tree *owners, struct session *s);
-/* No connection is for it any more, or one is again.  It has an owner. */
+/* The session, which is not idle, is this owner's from now on. */
+void session_own(struct owner_tree *owners, struct session *s, struct owner *o);
+/* No connection is for it any more, or one is again. */
 void session_is_idle(struct session *s);
 void session_is_busy(struct session *s);
 /* Of the owner with most idle sessions, the one that has been idle longest; or NULL. */
@@ -100,7 +86,6 @@ void session_taken(
 void session_answered(struct session *s, uint64_t n);
 const struct answer *session_answer(const struct session *s, uint64_t n);
 
-RB_PROTOTYPE(owner_tree, owner, by_id, owner_compare)
 RB_PROTOTYPE(session_tree, session, by_id, session_compare)
 
 #endif

@@ -224,16 +224,23 @@ logged() {
 	hello
 }
 
-# start_with_journal DIR: a daemon whose journal is a sibling, at descriptor 3.
+# start_with_journal DIR OPTION…: a daemon whose journal is a sibling, at descriptor 3.
 start_with_journal() {
+	local dir=$1
+	shift
 	rm -f ready
 	mkfifo ready
-	with_journal "$1" rmq-queued --journal-fd 3 -l "$1.sock" --ready-fd 9 \
-		>>"$1.log" 2>&1 9>ready </dev/null &
+	with_journal "$dir" rmq-queued --journal-fd 3 -l "$dir.sock" --ready-fd 9 "$@" \
+		>>"$dir.log" 2>&1 9>ready </dev/null &
 	QUEUE_PID=$!
 	STARTED+=("$QUEUE_PID")
-	export RMQ_SERVERS=unix:$1.sock
+	export RMQ_SERVERS=unix:$dir.sock
 	IFS= read -r -t 30 <ready
+}
+
+# session_of WHO…: a new session, with one command taken, as rawclient says who it is.
+session_of() {
+	raw "$@" hello 0 send 1 jobs x expect SENT close | sed -n 's/^WELCOME .*session=\([0-9]*\).*/\1/p'
 }
 
 @test "rmq-queued: --journal-fd: the journal is at the descriptor, SIGTERM drains and exits 0" {
@@ -260,6 +267,25 @@ start_with_journal() {
 	run with_journal q rmq-queued --journal-fd 3 -d q
 	assert_failure 64
 	run with_journal q rmq-queued --journal-fd 3 -- true
+	assert_failure 64
+}
+
+@test "rmq-queued: --node: a user of this machine is that node's, whoever relays" {
+	local session
+	rmq-journal init q
+	start_with_journal q --node n1
+	session=$(session_of)
+	run raw behalf n2 "$(id -u)" hello "$session" eof
+	assert_line --partial "ERROR code=18"
+	run raw behalf n1 "$(id -u)" hello "$session" expect WELCOME
+	assert_line --regexp "^WELCOME .*session=$session .*last=1"
+	session=$(session_of behalf n1 "$(id -u)")
+	run raw hello "$session" expect WELCOME
+	assert_line --regexp "^WELCOME .*session=$session .*last=1"
+	run with_journal p rmq-queued --journal-fd 3 --node n/1
+	assert_failure 64
+	assert_line --partial "--node: 'n/1' is no name of a node"
+	run rmq-queued -d p --node n1
 	assert_failure 64
 }
 
@@ -595,8 +621,7 @@ has_children() {
 @test "rmq-queued: nobody goes on with the session of another user, or of a user of another node" {
 	start_queue q
 	local session
-	session=$("$RAWCLIENT" q.sock behalf n2 1000 hello 0 send 1 q x expect SENT close |
-		sed -n 's/^WELCOME .*session=\([0-9]*\).*/\1/p')
+	session=$(session_of behalf n2 1000)
 	[ "$session" -gt 0 ]
 	local who
 	for who in "behalf n2 1001" "behalf n3 1000" ""; do

@@ -1349,7 +1349,7 @@ static void sessions_give_way_to_those_of_their_own_owner(void **state)
 	for (uint32_t i = 0; i < SESSIONS_MAX + 10; i++) {
 		begin();
 		broker_connect(w.broker, 2);
-		broker_owner(w.broker, 2, 2000);
+		broker_owner(w.broker, 2, slice_str(""), 2000);
 		INPUT(2, hello, WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS);
 		broker_disconnect(w.broker, 2);
 		if (i % 1000 == 0)
@@ -1368,14 +1368,14 @@ static struct slice one_tag(uint16_t tag)
 }
 
 /* A HELLO of this owner, as conn 2, for a session with answers. */
-static void hello_of(uint64_t owner, uint64_t session)
+static void hello_of(const char *node, uint32_t uid, uint64_t session)
 {
 	broker_disconnect(w.broker, 2);
 	begin();
 	w.closed[2] = false;
 	w.out_len[2] = 0;
 	broker_connect(w.broker, 2);
-	broker_owner(w.broker, 2, owner);
+	broker_owner(w.broker, 2, slice_str(node), uid);
 	INPUT(2, hello, WIRE_HELLO_VERSIONS, session, 1, NO_TAGS);
 	run();
 }
@@ -1392,16 +1392,18 @@ static void nobody_goes_on_with_a_session_of_another_owner(void **state)
 {
 	(void)state;
 	broker_connect(w.broker, 1);
-	broker_owner(w.broker, 1, 1000);
+	broker_owner(w.broker, 1, slice_str(""), 1000);
 	INPUT(1, hello, WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS);
 	run();
 	EXPECT(1, WELCOME, welcome, mine);
 	send_lines(1, 1, "q", 1);
 	run();
 	expect(1, WIRE_TYPE_SENT);
-	hello_of(2000, mine.session);
+	hello_of("", 2000, mine.session);
 	expect_session_unknown(2);
-	hello_of(0, mine.session);
+	hello_of("", OWNER_UNKNOWN, mine.session);
+	expect_session_unknown(2);
+	hello_of("n2", 1000, mine.session);
 	expect_session_unknown(2);
 	assert_false(w.closed[1]);
 	send_lines(1, 2, "q", 1);
@@ -1409,17 +1411,17 @@ static void nobody_goes_on_with_a_session_of_another_owner(void **state)
 	expect(1, WIRE_TYPE_SENT);
 	/* Also while its client is away; who is let in is its owner only. */
 	broker_disconnect(w.broker, 1);
-	hello_of(2000, mine.session);
+	hello_of("", 2000, mine.session);
 	expect_session_unknown(2);
-	hello_of(1000, mine.session);
+	hello_of("", 1000, mine.session);
 	EXPECT(2, WELCOME, welcome, again);
 	assert_int_equal(again.session, mine.session);
 	assert_int_equal(again.last, 2);
 	/* After a restart it is who comes first. */
 	restart();
-	hello_of(1000, mine.session);
+	hello_of("", 1000, mine.session);
 	expect(2, WIRE_TYPE_WELCOME);
-	hello_of(2000, mine.session);
+	hello_of("", 2000, mine.session);
 	expect_session_unknown(2);
 }
 

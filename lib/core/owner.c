@@ -1,0 +1,55 @@
+#include "core/owner.h"
+
+#include <assert.h>
+
+#include "core/limits.h"
+#include "core/memory.h"
+
+/* The order of the tree. */
+static int compare(const struct owner *o, struct slice node, uint32_t uid)
+{
+	if (o->uid != uid)
+		return o->uid < uid ? -1 : 1;
+	return slice_cmp(owner_node(o), node);
+}
+
+static int owner_compare(const struct owner *a, const struct owner *b)
+{
+	return compare(a, owner_node(b), b->uid);
+}
+
+RB_GENERATE(owner_tree, owner, by_name, owner_compare)
+
+struct owner *owner_use(struct owner_tree *owners, struct slice node, uint32_t uid)
+{
+	struct owner *o = RB_ROOT(owners);
+	int order;
+	assert(node.len <= RAFT_NAME_MAX);
+	while (o && (order = compare(o, node, uid)) != 0)
+		o = order < 0 ? RB_RIGHT(o, by_name) : RB_LEFT(o, by_name);
+	if (o)
+		return owner_hold(o);
+	o = memory_new(sizeof(*o) + node.len);
+	o->users = 1;
+	o->uid = uid;
+	o->node_len = (uint8_t)node.len;
+	if (node.len > 0)
+		memcpy(o->node, node.data, node.len);
+	TAILQ_INIT(&o->idle);
+	RB_INSERT(owner_tree, owners, o);
+	return o;
+}
+
+struct owner *owner_hold(struct owner *o)
+{
+	o->users++;
+	return o;
+}
+
+void owner_drop(struct owner_tree *owners, struct owner *o)
+{
+	if (--o->users > 0)
+		return;
+	RB_REMOVE(owner_tree, owners, o);
+	free(o);
+}

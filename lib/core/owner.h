@@ -1,0 +1,51 @@
+/*
+ * Owners: whose a session is.  A user of a node; the node's name is empty where there is no
+ * cluster.  Sessions of one owner count together, and only their owner goes on with them.
+ */
+#ifndef RMQ_CORE_OWNER_H
+#define RMQ_CORE_OWNER_H
+
+#include <sys/queue.h>
+#include <sys/tree.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/codec.h"
+
+/* Of whom the kernel does not say who they are: no user has this number. */
+#define OWNER_UNKNOWN UINT32_MAX
+
+TAILQ_HEAD(session_list, session);
+
+struct owner {
+	RB_ENTRY(owner) by_name;
+	uint32_t users; /* sessions and connections that name it */
+	uint32_t uid;
+	uint32_t idle_count;
+	struct session_list idle; /* the one that has been so longest first */
+	uint8_t node_len;
+	char node[];
+};
+RB_HEAD(owner_tree, owner);
+
+/*
+ * The owner of that name, which exists until as many owner_drop() as owner_use(), and one of
+ * those for each owner_hold().  node: at most RAFT_NAME_MAX bytes.
+ */
+struct owner *owner_use(struct owner_tree *owners, struct slice node, uint32_t uid);
+struct owner *owner_hold(struct owner *o);
+void owner_drop(struct owner_tree *owners, struct owner *o);
+
+static inline struct slice owner_node(const struct owner *o)
+{
+	return slice_of(o->node, o->node_len);
+}
+
+static inline bool owner_known(const struct owner *o)
+{
+	return o->uid != OWNER_UNKNOWN;
+}
+
+RB_PROTOTYPE(owner_tree, owner, by_name, owner_compare)
+
+#endif
