@@ -381,6 +381,26 @@ struct session *broker_session_add(struct broker *b, uint64_t id, struct owner *
 	return s;
 }
 
+static void emit_owner(struct broker *b, const struct session *s, const struct owner *o)
+{
+	if (owner_known(o) && !RMQ_VARIANT(OWNER_UNWRITTEN))
+		broker_emit_session_owner(
+		    b, &(struct event_session_owner){s->id, o->uid, owner_node(o), NO_TAGS});
+}
+
+void broker_name_owner(struct broker *b, const struct session *s)
+{
+	if (!s->durable)
+		emit_owner(b, s, s->owner);
+}
+
+void broker_session_own(struct broker *b, struct session *s, struct owner *owner)
+{
+	if (s->durable)
+		emit_owner(b, s, owner);
+	session_own(&b->owners, s, owner);
+}
+
 struct session *broker_session_new(struct broker *b, const struct conn *c, uint64_t id)
 {
 	struct session *s;
@@ -423,8 +443,7 @@ void broker_session_remove(struct broker *b, struct session *s)
 		s->conn->session = NULL;
 	else
 		broker_session_busy(b, s);
-	owner_drop(&b->owners, s->owner);
-	session_free(s);
+	session_free(&b->owners, s);
 }
 
 void broker_attach(struct broker *b, struct conn *c, struct session *s)
@@ -863,6 +882,8 @@ uint64_t broker_digest(const struct broker *cb)
 			continue;
 		add_u64(&d, s->id);
 		add_u64(&d, s->last);
+		add_u64(&d, s->owner->uid);
+		add(&d, s->owner->node, s->owner->node_len);
 	}
 	uint64_t sum = XXH3_64bits_digest(d.state);
 	XXH3_freeState(d.state);

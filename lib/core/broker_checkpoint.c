@@ -164,6 +164,9 @@ static void write_sessions(struct broker *b)
 		if (!s->durable)
 			continue;
 		broker_emit_part_session(b, &(struct event_part_session){s->id, s->last, NO_TAGS});
+		if (owner_known(s->owner))
+			broker_emit_part_owner(b, &(struct event_part_owner){s->id,
+						      s->owner->uid, owner_node(s->owner), NO_TAGS});
 		TAILQ_FOREACH (a, &s->answers, link)
 			broker_emit_part_answer(
 			    b, &(struct event_part_answer){s->id, a->n, a->first_seq, a->count,

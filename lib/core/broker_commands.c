@@ -181,6 +181,7 @@ static void fail_exists(struct broker *b, struct conn *c, uint64_t n,
 
 static void taken(struct broker *b, struct conn *c, uint64_t n)
 {
+	broker_name_owner(b, c->session);
 	broker_emit_taken(b, &(struct event_taken){c->session->id, n});
 	answer(b, c, n);
 }
@@ -439,6 +440,7 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 			return;
 		}
 	}
+	broker_name_owner(b, c->session);
 	broker_emit_send(
 	    b, &(struct event_send){q->id, c->session->id, m->n, q->next_seq, NO_TAGS, m->data});
 	answer(b, c, m->n);
@@ -484,6 +486,7 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 	broker_emit_chunk(b, &(struct event_chunk){q->id, id, m->n, m->part, NO_TAGS, m->data});
 	if (!last)
 		return;
+	broker_name_owner(b, c->session);
 	broker_emit_send_chunked(b, &(struct event_send_chunked){q->id, id, m->n, q->next_seq,
 					m->part + 1, (uint32_t)bytes, NO_TAGS});
 	answer(b, c, m->n);
@@ -658,6 +661,7 @@ static void emit_verdict(struct broker *b, struct conn *c, struct queue *q,
 {
 	uint64_t id = c->session->id, until = m->ms > 0 ? b->lease_now.ms + m->ms : 0;
 	uint32_t stale = (uint32_t)(v->stale.len / SETTLE_ENTRY_SIZE);
+	broker_name_owner(b, c->session);
 	/* All in one record, so that the command is either taken or had no effect. */
 	broker_reserve(b, v->stale.len + 2 * v->good.len + FRAME_SMALL);
 	if (m->verb == VERB_RELEASE && (m->flags & SETTLE_COUNTED) && until == 0)
@@ -1034,7 +1038,7 @@ static void on_hello(struct broker *b, struct conn *c, const struct wire_hello *
 		broker_close(b, s->conn);
 	broker_attach(b, c, s);
 	if (!owner_known(s->owner))
-		session_own(&b->owners, s, c->owner);
+		broker_session_own(b, s, c->owner);
 	if (m->answered <= s->last)
 		session_answered(s, m->answered);
 	struct versions theirs = {m->oldest, m->newest};

@@ -92,11 +92,19 @@ static struct session *session_of(struct broker *b, uint64_t id)
 	return s;
 }
 
+/* The same for what a session does: whose it is was told before. */
+static struct session *doer(struct broker *b, const struct event_place *at, uint64_t id)
+{
+	const struct session *s = at->index == 0 ? broker_session_find(b, id) : NULL;
+	assert(!s || s->durable || !owner_known(s->owner) || RMQ_VARIANT(OWNER_UNWRITTEN));
+	return session_of(b, id);
+}
+
 static void taken(struct broker *b, const struct event_place *at, uint64_t id, uint64_t n,
     uint64_t first_seq, uint32_t count, struct slice stale)
 {
 	if (id != 0 && sessions_want(b, at))
-		session_taken(session_of(b, id), n, first_seq, count, stale);
+		session_taken(doer(b, at, id), n, first_seq, count, stale);
 }
 
 static bool settings_set(struct queue_settings *s, uint32_t lease_ms, uint32_t max_attempts,
@@ -337,7 +345,7 @@ static enum rmq_error apply_lease(
 {
 	struct queue *q = broker_queue(b, e->queue);
 	if (sessions_want(b, at)) {
-		session_of(b, e->session);
+		doer(b, at, e->session);
 		if (e->lease > b->lease)
 			b->lease = e->lease;
 	}
@@ -663,6 +671,32 @@ static enum rmq_error apply_session_forget(
 		b->forgotten = e->session;
 	end_session(b, at, e->session);
 	return RMQ_E_OK;
+}
+
+static enum rmq_error set_owner(struct broker *b, uint64_t id, uint32_t uid, struct slice node)
+{
+	if (uid == OWNER_UNKNOWN || (node.len > 0 && !name_valid_node(node)))
+		return RMQ_E_CORRUPT;
+	struct session *s = session_of(b, id);
+	struct owner *o = owner_use(&b->owners, node, uid);
+	bool good = s->owner == o || !owner_known(s->owner);
+	if (good)
+		session_own(&b->owners, s, o);
+	owner_drop(&b->owners, o);
+	return good ? RMQ_E_OK : RMQ_E_CORRUPT;
+}
+
+static enum rmq_error apply_session_owner(
+    struct broker *b, const struct event_place *at, const struct event_session_owner *e)
+{
+	return sessions_want(b, at) ? set_owner(b, e->session, e->uid, e->node) : RMQ_E_OK;
+}
+
+static enum rmq_error apply_part_owner(
+    struct broker *b, const struct event_place *at, const struct event_part_owner *e)
+{
+	(void)at;
+	return set_owner(b, e->session, e->uid, e->node);
 }
 
 static enum rmq_error apply_start(

@@ -104,6 +104,7 @@ static void grant_one(
 	struct event_lease e = {
 	    q->id, sub->conn->session->id, b->lease + 1, t.first, t.span, sub->lease_ms};
 	assert(t.messages > 0);
+	broker_name_owner(b, sub->conn->session);
 	broker_emit_lease(b, &e);
 	if (sub->starts)
 		queue_range_at(q, e.first)->unstarted = e.first;

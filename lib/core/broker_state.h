@@ -235,6 +235,13 @@ void broker_end_waiting(struct broker *b, struct queue *q);
 struct session *broker_session_add(struct broker *b, uint64_t id, struct owner *owner);
 /* A session of the connection's owner with this id, or (0) with a new one; NULL: too many. */
 struct session *broker_session_new(struct broker *b, const struct conn *c, uint64_t id);
+/*
+ * In front of events that name the session: if none has named it, whose it is comes first, so that
+ * it is known wherever the session is.
+ */
+void broker_name_owner(struct broker *b, const struct session *s);
+/* What is the session of nobody is this owner's from now on. */
+void broker_session_own(struct broker *b, struct session *s, struct owner *owner);
 /* Nobody: the owner of what was made by those of whom nothing is known. */
 struct owner *broker_nobody(struct broker *b);
 /* No connection is for the session, or one is again. */

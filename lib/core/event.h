@@ -68,6 +68,8 @@
 #define EVENT_EXTEND(F)         F(u64, session)
 #define EVENT_SESSION_CLOSE(F)  F(u64, session)
 #define EVENT_SESSION_FORGET(F) F(u64, session)
+/* Whose the session is: in front of all other events that name it but CHUNK.  node "": no cluster. */
+#define EVENT_SESSION_OWNER(F) F(u64, session) F(u32, uid) F(str, node) F(tags, tags)
 /* A daemon has started, and issues session ids from number << 32 on. */
 #define EVENT_START(F) F(u32, number) F(tags, tags)
 /* The delay of [first, first + span) is over. */
@@ -103,6 +105,8 @@
 #define EVENT_END_DEAD(F)  F(rest, ranges)
 /* In the part of the sessions: the highest number of a start. */
 #define EVENT_PART_START(F) F(u32, number) F(tags, tags)
+/* … and behind its PART_SESSION, whose a session is. */
+#define EVENT_PART_OWNER(F) F(u64, session) F(u32, uid) F(str, node) F(tags, tags)
 
 /*      type NAME            name            fields */
 #define EVENTS(X) \
@@ -128,6 +132,7 @@
 	X(20, MOVE,           move,           EVENT_MOVE) \
 	X(21, WAKE,           wake,           EVENT_WAKE) \
 	X(22, START,          start,          EVENT_START) \
+	X(23, SESSION_OWNER,  session_owner,  EVENT_SESSION_OWNER) \
 	X(64, PART_GROUP,     part_group,     EVENT_PART_GROUP) \
 	X(65, PART_GLOBAL,    part_global,    EVENT_PART_GLOBAL) \
 	X(66, PART_SESSION,   part_session,   EVENT_PART_SESSION) \
@@ -139,7 +144,8 @@
 	X(72, PART_PENDING,   part_pending,   EVENT_PART_PENDING) \
 	X(73, END_PARTS,      end_parts,      EVENT_END_PARTS) \
 	X(74, END_DEAD,       end_dead,       EVENT_END_DEAD) \
-	X(75, PART_START,     part_start,     EVENT_PART_START)
+	X(75, PART_START,     part_start,     EVENT_PART_START) \
+	X(76, PART_OWNER,     part_owner,     EVENT_PART_OWNER)
 
 enum event_type {
 #define X(type, NAME, name, FIELDS) EVENT_TYPE_##NAME = type,

@@ -2,7 +2,7 @@
 
 #include "core/memory.h"
 
-/* What one takes in a checkpoint, but for what varies. */
+/* What one takes in a checkpoint, but for its answers and the name of its owner's node. */
 #define SESSION_PART_MAX 48
 #define ANSWER_PART_MAX	 48
 
@@ -21,12 +21,12 @@ struct session *session_new(uint64_t id, struct owner *owner, uint64_t *part_byt
 	RB_INIT(&s->held);
 	s->lease_min_ms = LEASE_MS_MAX;
 	s->part_bytes = part_bytes;
-	*part_bytes += SESSION_PART_MAX;
+	*part_bytes += SESSION_PART_MAX + owner->node_len;
 	TAILQ_INIT(&s->answers);
 	return s;
 }
 
-void session_free(struct session *s)
+void session_free(struct owner_tree *owners, struct session *s)
 {
 	struct range *r;
 	if (!s)
@@ -34,7 +34,8 @@ void session_free(struct session *s)
 	while ((r = RB_ROOT(&s->held)))
 		range_detach(r);
 	session_answered(s, UINT64_MAX);
-	*s->part_bytes -= SESSION_PART_MAX;
+	*s->part_bytes -= SESSION_PART_MAX + s->owner->node_len;
+	owner_drop(owners, s->owner);
 	free(s);
 }
 
@@ -59,7 +60,13 @@ void session_is_busy(struct session *s)
 void session_own(struct owner_tree *owners, struct session *s, struct owner *o)
 {
 	struct owner *before = s->owner;
+	if (!s->conn)
+		session_is_busy(s);
 	s->owner = owner_hold(o);
+	*s->part_bytes += o->node_len;
+	*s->part_bytes -= before->node_len;
+	if (!s->conn)
+		session_is_idle(s);
 	owner_drop(owners, before);
 }
 

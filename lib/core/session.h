@@ -55,14 +55,14 @@ struct session {
 
 RB_HEAD(session_tree, session);
 
-/* Takes the use of the owner; who frees the session drops it. */
+/* Takes the use of the owner. */
 struct session *session_new(uint64_t id, struct owner *owner, uint64_t *part_bytes);
-/* Frees it; what it held stays leased, with no holder. */
-void session_free(struct session *s);
+/* Frees it and drops its owner; what it held stays leased, with no holder. */
+void session_free(struct owner_tree *owners, struct session *s);
 
 struct session *session_find(struct session_tree *tree, uint64_t id);
 
-/* The session, which is not idle, is this owner's from now on. */
+/* It is this owner's from now on. */
 void session_own(struct owner_tree *owners, struct session *s, struct owner *o);
 /* No connection is for it any more, or one is again. */
 void session_is_idle(struct session *s);

@@ -623,13 +623,19 @@ has_children() {
 	local session
 	session=$(session_of behalf n2 1000)
 	[ "$session" -gt 0 ]
-	local who
-	for who in "behalf n2 1001" "behalf n3 1000" ""; do
-		# shellcheck disable=SC2086
-		run "$RAWCLIENT" q.sock $who hello "$session" eof
-		assert_line --partial "ERROR code=18"
-		refute_line --partial "WELCOME"
+	local life who
+	for life in first second; do
+		for who in "behalf n2 1001" "behalf n3 1000" ""; do
+			# shellcheck disable=SC2086
+			run "$RAWCLIENT" q.sock $who hello "$session" eof
+			assert_line --partial "ERROR code=18"
+			refute_line --partial "WELCOME"
+		done
+		[ "$life" = second ] || { stop_queue && start_queue q; }
 	done
+	assert_equal "$(rmq-journal dump q | jq -c ".events[]? | select(.session == $session and .node) | del(.session)")" \
+		'{"event":"session_owner","uid":1000,"node":"n2"}
+{"event":"part_owner","uid":1000,"node":"n2"}'
 	run "$RAWCLIENT" q.sock behalf n2 1000 hello "$session" bye eof
 	assert_line --regexp "^WELCOME .*session=$session .*last=1"
 }

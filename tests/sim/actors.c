@@ -15,6 +15,9 @@ static const char *const names[] = {"jobs", "mail", "x", "jobs.dead", "mail.dead
 #define NAMES	   6
 #define LIVE_NAMES 3
 #define HELD_MAX   4000
+/* Clients are processes of these users. */
+#define ACTORS_UID   1000
+#define ACTORS_USERS 3
 #define UP_MAX	   300000 /* bytes that a connection takes without the daemon reading */
 
 /* A message that a client has in hand. */
@@ -362,7 +365,8 @@ static void connect_now(struct actor *a)
 		client_disconnected(a->client, mono(a));
 		return;
 	}
-	trace("connect", a->number, a->link->id, 0, 0);
+	a->link->uid = ACTORS_UID + a->number % ACTORS_USERS;
+	trace("connect", a->number, a->link->id, a->link->uid, 0);
 	client_connected(a->client, mono(a));
 }
 

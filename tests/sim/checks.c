@@ -24,6 +24,9 @@ static void check_welcome(struct world *w, struct link *l, struct slice payload)
 		trace_fail("WELCOME is cut");
 	const struct shadow_session *se = shadow_session(&w->shadow, m.session);
 	l->session = m.session;
+	if (!unheard(l) && se && se->owned && se->uid != l->uid)
+		trace_fail("user %u goes on with session %llu, which is user %u's", l->uid,
+		    U(m.session), se->uid);
 	if (!unheard(l) && m.last != (se ? se->last : 0))
 		trace_fail("WELCOME says %llu was taken, the disk says %llu", U(m.last),
 		    U(se ? se->last : 0));

@@ -536,8 +536,10 @@ static bool take_input(struct daemon *d)
 			continue;
 		}
 		goes_on(w);
-		if (!l->accepted)
+		if (!l->accepted) {
 			broker_connect(d->broker, l->id);
+			broker_owner(d->broker, l->id, slice_str(DAEMON_NODE), l->uid);
+		}
 		l->accepted = true;
 		repeat_send(l);
 		whole &= take_frames(l, attentive);

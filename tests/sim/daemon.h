@@ -11,6 +11,9 @@
 
 #include "core/broker.h"
 
+/* All users are of this node. */
+#define DAEMON_NODE "n1"
+
 struct daemon {
 	struct world *w;
 	struct journal_model *journal; /* as it sees it */

@@ -38,6 +38,7 @@ struct link {
 	uint64_t id;
 	struct daemon *daemon;	/* at the other end */
 	uint64_t clock_ms;	/* what the client's clock is ahead of boot time */
+	uint32_t uid;		/* the client's user */
 	struct stream up;	/* to the daemon */
 	struct stream down;	/* to the client */
 	uint64_t stalled_until; /* boot time, ms */

@@ -180,9 +180,26 @@ static void stored(struct reading *r, struct shadow_queue *q, struct slice body,
 
 /* ---- sessions ---- */
 
+static void apply_session_owner(struct reading *r, const struct event_session_owner *e)
+{
+	struct shadow_session *se = session_made(r->s, e->session);
+	if (se->owned)
+		FAIL(r, "session %llu has got an owner again", U(e->session));
+	se->owned = true;
+	se->uid = e->uid;
+}
+
+static void check_owned(struct reading *r, uint64_t session)
+{
+	const struct shadow_session *se = shadow_session(r->s, session);
+	if (!se || !se->owned)
+		FAIL(r, "session %llu is nobody's", U(session));
+}
+
 static void take(struct reading *r, uint64_t id, uint64_t n, struct shadow_answer a)
 {
 	struct shadow_session *se = session_made(r->s, id);
+	check_owned(r, id);
 	if (n != se->last + 1)
 		FAIL(r, "session %llu takes %llu after %llu", U(id), U(n), U(se->last));
 	if (se->last == se->cap) {
@@ -407,6 +424,7 @@ static void apply_lease(struct reading *r, const struct event_lease *e)
 	if (e->lease <= s->lease)
 		FAIL(r, "lease number %llu after %llu", U(e->lease), U(s->lease));
 	s->lease = e->lease;
+	check_owned(r, e->session);
 	check_order(r, q, e->first);
 	for (uint64_t seq = e->first; seq < e->first + e->span && seq < q->next_seq; seq++) {
 		struct shadow_message *m = shadow_message(q, seq);
@@ -812,6 +830,7 @@ static void apply_end_dead(struct reading *r, const struct event_end_dead *e)
 	    X(SETTLE, settle) X(RELEASE, release) X(TOUCH, touch) X(EXPIRE, expire) \
 		X(WAKE, wake) X(BURY, bury) X(DEAD, dead) X(EXTEND, extend) \
 		    X(SESSION_CLOSE, session_close) X(SESSION_FORGET, session_forget) \
+			X(SESSION_OWNER, session_owner) \
 			X(START, start) X(MOVE, move) X(END_PARTS, end_parts) \
 			    X(END_DEAD, end_dead)
 

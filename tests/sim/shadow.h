@@ -70,6 +70,8 @@ struct shadow_answer {
 struct shadow_session {
 	uint64_t id;
 	uint64_t last;
+	bool owned;
+	uint32_t uid; /* whose it is */
 	struct shadow_answer *answers; /* of 1 … last */
 	size_t cap;
 	/* a large message that is not complete */

@@ -1417,12 +1417,58 @@ static void nobody_goes_on_with_a_session_of_another_owner(void **state)
 	EXPECT(2, WELCOME, welcome, again);
 	assert_int_equal(again.session, mine.session);
 	assert_int_equal(again.last, 2);
-	/* After a restart it is who comes first. */
+}
+
+/* Whose a session is stands in the log, and in checkpoints; its node is part of the name. */
+static void a_session_keeps_its_owner_over_restarts(void **state)
+{
+	static const struct {
+		const char *node;
+		uint32_t uid;
+	} others[] = {{"n1", 2000}, {"n2", 1000}, {"", 1000}, {"", OWNER_UNKNOWN}};
+	(void)state;
+	broker_connect(w.broker, 1);
+	broker_owner(w.broker, 1, slice_str("n1"), 1000);
+	INPUT(1, hello, WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS);
+	run();
+	EXPECT(1, WELCOME, welcome, mine);
+	subscribe(1, "q", 10);
+	send_lines(1, 1, "q", 3);
+	run();
+	for (int life = 0; life < 3; life++) {
+		if (life == 2) {
+			broker_checkpoint(w.broker);
+			run();
+			assert_true(w.checkpoint > 0);
+		}
+		assert_int_equal(broker_digest(w.broker), recovered_digest());
+		restart();
+		for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+			hello_of(others[i].node, others[i].uid, mine.session);
+			expect_session_unknown(2);
+		}
+		hello_of("n1", 1000, mine.session);
+		EXPECT(2, WELCOME, welcome, again);
+		assert_int_equal(again.last, 1);
+		broker_disconnect(w.broker, 2);
+	}
+}
+
+/* What an earlier version's daemon, or one that was not told, left: who comes first has it for good. */
+static void a_session_of_nobody_is_whose_who_comes_for_it(void **state)
+{
+	(void)state;
+	uint64_t mine = hello(1, 0, 0);
+	send_lines(1, 1, "q", 1);
+	run();
 	restart();
-	hello_of("", 1000, mine.session);
+	hello_of("n1", 1000, mine);
 	expect(2, WIRE_TYPE_WELCOME);
-	hello_of("", 2000, mine.session);
+	restart();
+	hello_of("n1", 2000, mine);
 	expect_session_unknown(2);
+	hello_of("n1", 1000, mine);
+	expect(2, WIRE_TYPE_WELCOME);
 }
 
 /* Versions are compared before anything else is read, and both ranges are named. */
@@ -2047,6 +2093,8 @@ int main(void)
 	    TEST(idle_is_told_to_whom_it_concerns),
 	    TEST(sessions_give_way_to_those_of_their_own_owner),
 	    TEST(nobody_goes_on_with_a_session_of_another_owner),
+	    TEST(a_session_keeps_its_owner_over_restarts),
+	    TEST(a_session_of_nobody_is_whose_who_comes_for_it),
 	    TEST(versions_that_do_not_overlap_are_refused_by_name),
 	    TEST(recovery_refuses_an_even_tag_that_is_not_known_and_passes_over_odd_ones),
 	    TEST(a_journal_as_it_was_first_written_is_recovered_for_ever),
