@@ -288,7 +288,10 @@ static void release(struct broker *b, struct effect *e)
 {
 	struct conn *c = broker_conn(b, e->conn);
 	if (c && e->handout) {
-		TAILQ_INSERT_TAIL(&c->handouts, e->handout, link);
+		if (RMQ_VARIANT(AGAIN_LAST) && !e->handout->again)
+			TAILQ_INSERT_HEAD(&c->handouts, e->handout, link);
+		else
+			TAILQ_INSERT_TAIL(&c->handouts, e->handout, link);
 		e->handout = NULL;
 		b->host.deliverable(b->host.arg, c->id);
 	} else if (c && e->close) {

@@ -784,6 +784,8 @@ static void settle(
 		fail(b, c, m->n, RMQ_E_LIMIT, 0);
 		return;
 	}
+	if (RMQ_VARIANT(ENDED_UNJUDGED))
+		tell_holders(b, c, q, m, &v.failing);
 	/* From here on nothing is refused: a refused command has no effect. */
 	enum rmq_error err =
 	    m->verb == VERB_DEAD && v.failing.len > 0 ? may_bury(b, q, &v.failing) : RMQ_E_OK;
@@ -794,7 +796,8 @@ static void settle(
 		fail(b, c, m->n, err, 0);
 	} else {
 		tell_holders(b, c, q, m, &v.good);
-		tell_holders(b, c, q, m, &v.failing);
+		if (!RMQ_VARIANT(ENDED_UNJUDGED))
+			tell_holders(b, c, q, m, &v.failing);
 		bury_failing(b, q, m, &v);
 		emit_verdict(b, c, q, m, &v);
 	}

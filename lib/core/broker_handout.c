@@ -71,6 +71,8 @@ static void line_up(struct subscription *sub)
 	if (hungry)
 		TAILQ_INSERT_TAIL(&q->hungry, sub, hungry);
 	q->hungry_count += hungry - sub->is_hungry;
+	/* Without credit it was told nothing. */
+	sub->idle_due |= hungry && !sub->is_hungry;
 	sub->is_hungry = hungry;
 }
 
@@ -122,7 +124,8 @@ static void tell_idle(struct broker *b, struct queue *q)
 		return;
 	TAILQ_FOREACH (sub, &q->hungry, hungry) {
 		struct writer w = writer_of(bytes, sizeof(bytes));
-		if (!sub->wants_idle || (!sub->idle_due && !q->idle_due))
+		if (!sub->wants_idle ||
+		    ((!sub->idle_due || RMQ_VARIANT(IDLE_UNTOLD)) && !q->idle_due))
 			continue;
 		sub->idle_due = false;
 		wire_put_idle(&w, &(struct wire_idle){
@@ -147,6 +150,8 @@ void broker_grant(struct broker *b)
 		TAILQ_REMOVE(&b->busy, q, busy);
 		q->is_busy = false;
 		uint64_t share = share_of(q);
+		if (RMQ_VARIANT(IDLE_EARLY))
+			tell_idle(b, q);
 		while ((r = queue_first_ready(q)) && (sub = TAILQ_FIRST(&q->hungry)))
 			grant_one(b, sub, r, share);
 		if (!r)
@@ -315,7 +320,8 @@ void broker_fail(struct broker *b, struct range *r, struct slice why, uint8_t en
 {
 	struct queue *q = r->queue;
 	uint8_t entry[SETTLE_ENTRY_SIZE];
-	broker_tell_ended(b, r, ended);
+	if (!RMQ_VARIANT(ENDED_UNTOLD))
+		broker_tell_ended(b, r, ended);
 	r = give_back_unstarted(b, r);
 	if (!r)
 		return;
@@ -434,6 +440,22 @@ void broker_credit(struct broker *b, struct conn *c, const struct wire_credit *m
 	credit_changed(b, sub);
 }
 
+/* A known-bad order. */
+static struct range *held_newest_first(
+    const struct session *s, const struct queue *q, struct handout *h)
+{
+	struct range *r, *found = NULL;
+	RB_FOREACH (r, holding_tree, (struct holding_tree *)(uintptr_t)&s->held)
+		if (r->queue == q && !r->detached && (!found || r->lease > found->lease) &&
+		    (r->lease < h->lease || (r->lease == h->lease && r->first + r->span > h->at)))
+			found = r;
+	if (found && found->lease < h->lease) {
+		h->lease = found->lease;
+		h->at = found->first;
+	}
+	return found;
+}
+
 /*
  * What is handed again is looked for when it is written, so that a session that holds much
  * and subscribes often costs no memory.  Only the newest subscription of a queue gets it.
@@ -445,7 +467,9 @@ static struct range *again_range(
 	struct range *r;
 	if (!sub || sub->again != h)
 		return NULL;
-	while (q && (r = session_held_from(c->session, q, h->at))) {
+	while (q && (r = RMQ_VARIANT(AGAIN_UNORDERED)
+			     ? held_newest_first(c->session, q, h)
+			     : session_held_from(c->session, q, h->at))) {
 		broker_works(b, 1);
 		if (r->first > h->at) {
 			h->at = r->first;

@@ -42,7 +42,13 @@
 	X(STALE_SETTLES, "a receipt of an old lease settles") \
 	X(STARTED_UNCOUNTED, "the end of a lease is no failure of what has reached its reader") \
 	X(BYE_UNSAID, "a client that ends while it has no connection leaves what it holds") \
-	X(EXPIRE_UNHEARD, "leases end before what clients have sent is read")
+	X(EXPIRE_UNHEARD, "leases end before what clients have sent is read") \
+	X(ENDED_UNJUDGED, "a holder is told of a settlement before it is judged") \
+	X(ENDED_UNTOLD, "a holder is not told that its lease is over") \
+	X(IDLE_UNTOLD, "only an empty queue is told as idle") \
+	X(IDLE_EARLY, "a queue is told as idle while messages of it are ready") \
+	X(AGAIN_UNORDERED, "what is held is handed again by leases, newest first") \
+	X(AGAIN_LAST, "what is held is handed again behind what is new")
 
 #define RMQ_VARIANTS_LIST(X) RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)
 

@@ -515,6 +515,8 @@ static void subscribe(struct actor *a, unsigned name, uint8_t flags)
 		s->on = true;
 		if (prng_chance(p, 500))
 			flags |= SUBSCRIBE_STARTS;
+		if (prng_chance(p, 500))
+			flags |= SUBSCRIBE_IDLE;
 		s->id = client_subscribe(a->client, mono(a), name_of(name), flags, lease_ms);
 		trace("subscribe", a->number, name, s->id, lease_ms);
 		return;

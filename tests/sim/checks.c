@@ -2,6 +2,7 @@
 
 #include "actors.h"
 #include "daemon.h"
+#include "told.h"
 #include "trace.h"
 
 #include <assert.h>
@@ -130,6 +131,8 @@ void checks_frame(struct world *w, struct link *l, const struct frame *f)
 		return;
 	if (daemon_past(l->daemon) && state)
 		return;
+	if (!daemon_past(l->daemon))
+		told_frame(w, l, f);
 	switch (f->type) {
 	case WIRE_TYPE_WELCOME:
 		check_welcome(w, l, f->payload);

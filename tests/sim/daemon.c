@@ -2,6 +2,7 @@
 
 #include "actors.h"
 #include "checks.h"
+#include "told.h"
 #include "trace.h"
 
 #include <assert.h>
@@ -401,6 +402,7 @@ static bool take_frames(struct link *l, bool attentive)
 		trace(wire_name(f.type), l->id, f.payload.len,
 		    f.payload.len >= 4 ? load_u32(f.payload.data) : 0, 1);
 		checks_asked(w, &f);
+		told_asked(l, &f);
 		if (f.type == WIRE_TYPE_STARTED && wire_started_decode(f.payload, &started))
 			shadow_started(&w->shadow, &started, daemon_lease_now(l->daemon).ms);
 		if (f.type == WIRE_TYPE_BYE)
@@ -504,6 +506,8 @@ static void pull(struct link *l)
 			trace_fail("delivery of record %llu: %s", (unsigned long long)d.index,
 			    error_text(err));
 		broker_delivered(b, l->id, &d, bytes);
+		if (!daemon_past(l->daemon))
+			told_delivery(w, l, &d, bytes);
 		if (!w->calm && prng_chance(&w->prng, 100))
 			return;
 	}

@@ -3,6 +3,7 @@
 #include "actors.h"
 #include "checks.h"
 #include "daemon.h"
+#include "told.h"
 #include "trace.h"
 
 #include <assert.h>
@@ -167,6 +168,13 @@ static void commit(struct world *w, size_t ops)
 		replay(w);
 }
 
+static void told_at_rest(struct world *w)
+{
+	const struct daemon *d = &w->daemons[0];
+	if (jm_idle(&w->journal) && !broker_pending(d->broker) && !daemon_ready(d))
+		told_all(w, d);
+}
+
 /* Nobody asks anything, and no time passes: soon the daemon writes nothing any more. */
 static void still(struct world *w)
 {
@@ -179,7 +187,7 @@ static void still(struct world *w)
 	w->still = true;
 	for (unsigned turns = 0, silent = 0; silent < STILL_SILENT; turns++) {
 		count = w->journal.count;
-		net_move_all(&w->net);
+		net_move_all(&w->net, w->boot_ms);
 		daemon_turn(d);
 		commit(w, w->journal.op_count);
 		silent = w->journal.count == count ? silent + 1 : 0;
@@ -188,6 +196,7 @@ static void still(struct world *w)
 			    w->journal.count);
 	}
 	w->still = false;
+	told_at_rest(w);
 }
 
 static bool fault(struct world *w)
@@ -245,12 +254,12 @@ static void calm_round(struct world *w)
 {
 	for (unsigned i = 0; i < 2 * w->actors_count; i++)
 		actors_step(w);
-	net_move_all(&w->net);
+	net_move_all(&w->net, w->boot_ms);
 	while (daemon_ready(&w->daemons[0])) {
 		daemon_turn(&w->daemons[0]);
 		commit(w, w->journal.op_count);
 	}
-	net_move_all(&w->net);
+	net_move_all(&w->net, w->boot_ms);
 	commit(w, w->journal.op_count);
 	if (actors_ready(w) || daemon_ready(&w->daemons[0])) {
 		w->boot_ms++;
@@ -301,6 +310,7 @@ void machine_calm(struct world *w)
 		} while (broker_checkpointing(w->daemons[0].broker));
 	}
 	replay(w);
+	told_at_rest(w);
 	checks_end(w);
 	check_space(w);
 }

@@ -52,6 +52,7 @@ static void link_free(struct link *l)
 	stream_free(&l->up);
 	stream_free(&l->down);
 	bytes_free(&l->kept);
+	free(l->told);
 	free(l);
 }
 
@@ -107,10 +108,12 @@ void net_move(struct net *n, struct prng *p, uint64_t now_ms)
 	arrive(s, prng_chance(p, 700) ? len : (size_t)prng_range(p, 1, len));
 }
 
-void net_move_all(struct net *n)
+void net_move_all(struct net *n, uint64_t now_ms)
 {
 	for (size_t i = 0; i < n->count; i++) {
 		struct link *l = n->links[i];
+		if (bytes_all(&l->up.flight).len > 0)
+			l->arrived_ms = now_ms;
 		arrive(&l->up, bytes_all(&l->up.flight).len);
 		arrive(&l->down, bytes_all(&l->down.flight).len);
 	}

@@ -33,6 +33,7 @@ struct stream {
 };
 
 struct daemon;
+struct told;
 
 struct link {
 	uint64_t id;
@@ -50,6 +51,7 @@ struct link {
 	struct bytes kept;	/* the last SEND that the daemon took in */
 	uint64_t kept_n;
 	uint64_t session;      /* as WELCOME said */
+	struct told *told;     /* see told.h; NULL: nothing yet */
 	uint64_t died_session; /* proof of death is due: the client's process has ended */
 };
 
@@ -66,7 +68,7 @@ struct link *net_find(struct net *n, uint64_t id);
 /* Moves some of what is under way on one random connection. */
 void net_move(struct net *n, struct prng *p, uint64_t now_ms);
 /* Moves all that is under way. */
-void net_move_all(struct net *n);
+void net_move_all(struct net *n, uint64_t now_ms);
 /* Breaks the connection: of each stream a random prefix still arrives. */
 void net_break(struct link *l, struct prng *p);
 /* Whether the reader of this stream has come to its end. */

@@ -33,16 +33,23 @@ bool shadow_live(const struct shadow_message *m)
 	return m->state <= SHADOW_DELAYED;
 }
 
+static void free_queue(struct shadow_queue *q)
+{
+	for (uint64_t seq = q ? q->base : 0; q && seq < q->next_seq; seq++) {
+		free(shadow_message(q, seq)->records);
+		free(shadow_message(q, seq)->ends);
+	}
+	if (q) {
+		free(q->messages);
+		free(q->history);
+	}
+	free(q);
+}
+
 void shadow_free(struct shadow *s)
 {
-	for (size_t i = 0; i < s->queues_count; i++) {
-		struct shadow_queue *q = s->queues[i];
-		for (uint64_t seq = q ? q->base : 0; q && seq < q->next_seq; seq++)
-			free(shadow_message(q, seq)->records);
-		if (q)
-			free(q->messages);
-		free(q);
-	}
+	for (size_t i = 0; i < s->queues_count; i++)
+		free_queue(s->queues[i]);
 	for (size_t i = 0; i < s->sessions_count; i++) {
 		free(s->sessions[i].answers);
 		free(s->sessions[i].body);
@@ -51,6 +58,7 @@ void shadow_free(struct shadow *s)
 	free(s->queues);
 	free(s->sessions);
 	free(s->bodies);
+	free(s->leased_in);
 }
 
 /* ---- looking up ---- */
@@ -135,11 +143,20 @@ static void place(
 		count_body(s, records[i], 1);
 }
 
+static void set_state(
+    struct shadow_queue *q, struct shadow_message *m, enum shadow_state state)
+{
+	q->now.in[m->state]--;
+	if (state <= SHADOW_DELAYED)
+		q->now.in[state]++;
+	m->state = (uint8_t)state;
+}
+
 static void gone(
     struct shadow *s, struct shadow_queue *q, struct shadow_message *m, enum shadow_state state)
 {
 	place(s, m, NULL, 0);
-	m->state = (uint8_t)state;
+	set_state(q, m, state);
 	q->live--;
 	s->live--;
 	while (q->low < q->next_seq && !shadow_live(shadow_message(q, q->low)))
@@ -159,6 +176,7 @@ static struct shadow_message *add(struct reading *r, struct shadow_queue *q, uin
 	r->s->lines->all[line].queue = q->id;
 	r->s->lines->all[line].seq = q->next_seq;
 	q->next_seq++;
+	q->now.in[SHADOW_READY]++;
 	q->live++;
 	r->s->live++;
 	return m;
@@ -275,6 +293,58 @@ static void apply_start(struct reading *r, const struct event_start *e)
 	r->s->start = e->number;
 }
 
+/* ---- the end of a lease ---- */
+
+struct shadow_queue *shadow_leased_in(const struct shadow *s, uint64_t lease)
+{
+	return lease > 0 && lease <= s->lease && lease < s->leases_cap
+		   ? s->queues[s->leased_in[lease]]
+		   : NULL;
+}
+
+static void note_lease(struct shadow *s, uint64_t lease, uint32_t queue)
+{
+	if (lease >= s->leases_cap) {
+		size_t cap = 2 * (size_t)lease + 64;
+		s->leased_in = realloc(s->leased_in, cap * sizeof(*s->leased_in));
+		assert(s->leased_in);
+		memset(s->leased_in + s->leases_cap, 0,
+		    (cap - s->leases_cap) * sizeof(*s->leased_in));
+		s->leases_cap = cap;
+	}
+	s->leased_in[lease] = queue;
+	s->lease = lease;
+}
+
+struct shadow_end *shadow_end_of(const struct shadow_message *m, uint64_t lease)
+{
+	for (uint32_t i = m->ends_count; i-- > 0;)
+		if (m->ends[i].lease == lease)
+			return &m->ends[i];
+	return NULL;
+}
+
+static void ended(struct reading *r, struct shadow_message *m, uint64_t by, unsigned whys)
+{
+	if (m->state != SHADOW_LEASED)
+		return;
+	m->ends = realloc(m->ends, (m->ends_count + 1) * sizeof(*m->ends));
+	assert(m->ends);
+	m->ends[m->ends_count++] = (struct shadow_end){.lease = m->lease,
+	    .session = m->session,
+	    .by = by,
+	    .made = r->h.lease.ms,
+	    .whys = (uint8_t)whys};
+}
+
+/* By time, or by a client that said that it failed: which of both is not told by the event. */
+static void ended_by_failure(struct reading *r, struct shadow_message *m)
+{
+	bool asked = m->asked[VERB_RELEASE] == m->lease || m->asked[VERB_DEAD] == m->lease;
+	ended(r, m, asked ? SHADOW_SOMEBODY : 0,
+	    1u << ENDED_EXPIRED | (asked ? 1u << ENDED_RELEASED : 0));
+}
+
 /* ---- queues ---- */
 
 static unsigned name_slot(struct slice name)
@@ -324,9 +394,13 @@ static void apply_purge(struct reading *r, const struct event_purge *e)
 	struct shadow_queue *q = queue_by_id(r, e->queue);
 	if (q->live > 0 && !r->s->purge_asked[name_slot(slice_of(q->name, q->name_len))])
 		FAIL(r, "%s is purged, but nobody asked for it", q->name);
-	for (uint64_t seq = q->low; seq < e->below && seq < q->next_seq; seq++)
-		if (shadow_live(shadow_message(q, seq)))
-			gone(r->s, q, shadow_message(q, seq), SHADOW_PURGED);
+	for (uint64_t seq = q->low; seq < e->below && seq < q->next_seq; seq++) {
+		struct shadow_message *m = shadow_message(q, seq);
+		if (!shadow_live(m))
+			continue;
+		ended(r, m, 0, 1u << ENDED_GONE);
+		gone(r->s, q, m, SHADOW_PURGED);
+	}
 }
 
 static void apply_remove(struct reading *r, const struct event_remove *e)
@@ -423,7 +497,7 @@ static void apply_lease(struct reading *r, const struct event_lease *e)
 	struct shadow_queue *q = queue_by_id(r, e->queue);
 	if (e->lease <= s->lease)
 		FAIL(r, "lease number %llu after %llu", U(e->lease), U(s->lease));
-	s->lease = e->lease;
+	note_lease(s, e->lease, e->queue);
 	check_owned(r, e->session);
 	check_order(r, q, e->first);
 	for (uint64_t seq = e->first; seq < e->first + e->span && seq < q->next_seq; seq++) {
@@ -437,7 +511,7 @@ static void apply_lease(struct reading *r, const struct event_lease *e)
 			    r, "%s:%llu is handed out before its delay ended", q->name, U(seq));
 		trace("  lease", e->lease_ms, seq, e->lease, e->session);
 		nobody_trusts(r, q, seq, m, "LEASE");
-		m->state = SHADOW_LEASED;
+		set_state(q, m, SHADOW_LEASED);
 		m->detached = false;
 		m->attempt += !q->is_dead;
 		m->lease = e->lease;
@@ -464,6 +538,7 @@ static void apply_extend(struct reading *r, const struct event_extend *e)
 /* What an entry of a settlement is to do to each message. */
 struct change {
 	enum settle_verb verb; /* 0: EXPIRE */
+	uint64_t session;      /* whose command it is */
 	bool unasked;	       /* RELEASE: not by a command */
 	uint8_t flags;
 	uint32_t lease_ms;
@@ -515,10 +590,10 @@ static void check_expired(
 }
 
 /* Dead-letter queues count nothing. */
-static void give_back(const struct shadow_queue *q, struct shadow_message *m,
+static void give_back(struct shadow_queue *q, struct shadow_message *m,
     enum shadow_state state, uint64_t until_ms, bool counted)
 {
-	m->state = (uint8_t)state;
+	set_state(q, m, state);
 	m->until_ms = until_ms;
 	if (counted)
 		m->failures += !q->is_dead;
@@ -547,9 +622,15 @@ static void change_one(struct reading *r, struct shadow_queue *q, uint64_t seq,
 		    c->verb, U(e->lease));
 	switch (c->verb) {
 	case VERB_SETTLE:
+		ended(r, m, c->session, 1u << ENDED_SETTLED);
 		gone(r->s, q, m, SHADOW_SETTLED);
 		break;
 	case VERB_RELEASE:
+		if (c->unasked)
+			ended(r, m, said_bye(r->s, m->session) ? m->session : 0,
+			    1u << ENDED_EXPIRED);
+		else
+			ended(r, m, c->session, 1u << ENDED_RELEASED);
 		give_back(q, m, c->until_ms ? SHADOW_DELAYED : SHADOW_READY, c->until_ms,
 		    c->flags & SETTLE_COUNTED);
 		break;
@@ -562,6 +643,7 @@ static void change_one(struct reading *r, struct shadow_queue *q, uint64_t seq,
 		break;
 	default:
 		check_expired(r, q, seq, m);
+		ended_by_failure(r, m);
 		give_back(q, m, SHADOW_DELAYED, c->until_ms, true);
 	}
 }
@@ -584,7 +666,8 @@ static void change_all(struct reading *r, uint32_t queue, struct slice entries, 
 static void apply_settle(struct reading *r, const struct event_settle *e)
 {
 	take(r, e->session, e->n, (struct shadow_answer){EVENT_TYPE_SETTLE, 0, 0, e->stale});
-	change_all(r, e->queue, e->entries, e->stale, &(struct change){.verb = VERB_SETTLE});
+	change_all(r, e->queue, e->entries, e->stale,
+	    &(struct change){.verb = VERB_SETTLE, .session = e->session});
 }
 
 static void apply_release(struct reading *r, const struct event_release *e)
@@ -594,6 +677,7 @@ static void apply_release(struct reading *r, const struct event_release *e)
 		    (struct shadow_answer){EVENT_TYPE_RELEASE, 0, 0, e->stale});
 	change_all(r, e->queue, e->entries, e->stale,
 	    &(struct change){.verb = VERB_RELEASE,
+		.session = e->session,
 		.unasked = e->session == 0,
 		.flags = e->flags,
 		.until_ms = e->until_ms});
@@ -622,7 +706,7 @@ static void apply_wake(struct reading *r, const struct event_wake *e)
 		if (m->state != SHADOW_DELAYED || m->until_ms > r->h.lease.ms)
 			FAIL(r, "%s:%llu wakes in state %d, at %llu instead of %llu", q->name,
 			    U(seq), m->state, U(r->h.lease.ms), U(m->until_ms));
-		m->state = SHADOW_READY;
+		set_state(q, m, SHADOW_READY);
 	}
 }
 
@@ -650,6 +734,7 @@ static void bury_one(struct reading *r, struct shadow_queue *q, uint64_t seq, ui
 		check_expired(r, q, seq, m);
 	trace("  bury", q->id, seq, lease, m->line);
 	list_push(&r->buried, m->line);
+	ended_by_failure(r, m);
 	gone(r->s, q, m, SHADOW_BURIED);
 }
 
@@ -834,6 +919,26 @@ static void apply_end_dead(struct reading *r, const struct event_end_dead *e)
 			X(START, start) X(MOVE, move) X(END_PARTS, end_parts) \
 			    X(END_DEAD, end_dead)
 
+/* Notes what the event has changed in the queues. */
+static void note_counts(struct reading *r)
+{
+	for (size_t i = 0; i < r->s->queues_count; i++) {
+		struct shadow_queue *q = r->s->queues[i];
+		const struct shadow_counts *last =
+		    q && q->history_count > 0 ? &q->history[q->history_count - 1] : NULL;
+		if (!q || (last && memcmp(last->in, q->now.in, sizeof(q->now.in)) == 0))
+			continue;
+		if (q->history_count == q->history_cap) {
+			q->history_cap = q->history_cap ? 2 * q->history_cap : 16;
+			q->history =
+			    realloc(q->history, q->history_cap * sizeof(*q->history));
+			assert(q->history);
+		}
+		q->now.made = r->h.lease.ms;
+		q->history[q->history_count++] = q->now;
+	}
+}
+
 static void apply_event(struct reading *r, const struct event *e)
 {
 	r->offset = e->offset;
@@ -849,6 +954,7 @@ static void apply_event(struct reading *r, const struct event *e)
 		APPLIED(X)
 #undef X
 	}
+	note_counts(r);
 }
 
 void shadow_apply(struct shadow *s, uint64_t index, const struct jm_record *rec)

@@ -26,6 +26,17 @@ enum shadow_state {
 	SHADOW_BURIED, /* it is in a dead-letter queue now */
 };
 
+/* A lease of a message is over. */
+struct shadow_end {
+	uint64_t lease;
+	uint64_t session; /* its holder */
+	uint64_t by;	  /* the session that asked for it; 0: none; SHADOW_SOMEBODY: not known */
+	uint64_t made;	  /* lease time */
+	uint8_t whys;	  /* what the holder may be told: 1 << ENDED_* */
+	bool told;
+};
+#define SHADOW_SOMEBODY UINT64_MAX
+
 struct shadow_message {
 	uint32_t line; /* whose body it is */
 	uint8_t state;
@@ -43,6 +54,14 @@ struct shadow_message {
 	uint64_t asked[5]; /* by settle_verb: the lease under which some client asked for it */
 	uint64_t *records; /* where the body is: one record, or one for each piece */
 	uint32_t pieces;
+	struct shadow_end *ends; /* rising leases */
+	uint32_t ends_count;
+};
+
+/* How many messages of a queue are in each state that is live, from lease time `made` on. */
+struct shadow_counts {
+	uint64_t made;
+	uint64_t in[SHADOW_DELAYED + 1];
 };
 
 struct shadow_queue {
@@ -58,6 +77,9 @@ struct shadow_queue {
 	uint64_t live;
 	struct shadow_message *messages;
 	size_t cap;
+	struct shadow_counts now;
+	struct shadow_counts *history; /* after each event that changed something */
+	size_t history_count, history_cap;
 };
 
 struct shadow_answer {
@@ -105,6 +127,8 @@ struct shadow {
 	size_t bodies_cap;
 	uint32_t start;	   /* newest number of a daemon */
 	uint64_t lease;	   /* highest lease number */
+	uint32_t *leased_in; /* queue of lease i */
+	size_t leases_cap;
 	uint64_t lease_ms; /* newest lease time */
 	uint64_t live;
 	uint64_t index;		    /* of the newest record */
@@ -127,6 +151,10 @@ void shadow_apply(struct shadow *s, uint64_t index, const struct jm_record *r);
 struct shadow_queue *shadow_queue(const struct shadow *s, struct slice name);
 struct shadow_message *shadow_message(struct shadow_queue *q, uint64_t seq);
 bool shadow_live(const struct shadow_message *m);
+/* The queue that the lease is in, NULL: none that is on disk. */
+struct shadow_queue *shadow_leased_in(const struct shadow *s, uint64_t lease);
+/* How the message's lease ended, NULL: it did not. */
+struct shadow_end *shadow_end_of(const struct shadow_message *m, uint64_t lease);
 struct shadow_session *shadow_session(const struct shadow *s, uint64_t id);
 
 /* A client asked for this; from now on an event may do it. */

@@ -2,6 +2,7 @@
 
 #include "../sim/actors.h"
 #include "../sim/checks.h"
+#include "../sim/told.h"
 #include "../sim/trace.h"
 
 #include "core/wire.h"
@@ -321,11 +322,11 @@ static void calm_millisecond(struct cluster *c)
 	nodes_turn(c);
 	for (unsigned i = 0; i < w->actors_count; i++)
 		actors_step(w);
-	net_move_all(&w->net);
+	net_move_all(&w->net, w->boot_ms);
 	for (unsigned i = 0; i < NODES; i++)
 		if (daemon_ready(&w->daemons[i]))
 			daemon_turn(&w->daemons[i]);
-	net_move_all(&w->net);
+	net_move_all(&w->net, w->boot_ms);
 }
 
 static bool drained(struct cluster *c)
@@ -388,6 +389,13 @@ static void begin_calm(struct cluster *c)
 	actors_wake(w);
 }
 
+static void told_at_rest(struct cluster *c)
+{
+	const struct site *s = site_serving(c);
+	if (s && site_idle(s) && !broker_pending(s->daemon->broker) && !daemon_ready(s->daemon))
+		told_all(&c->world, s->daemon);
+}
+
 void cluster_calm(struct cluster *c)
 {
 	begin_calm(c);
@@ -403,6 +411,7 @@ void cluster_calm(struct cluster *c)
 	for (int i = 0; i < HOLES_MS; i++)
 		calm_millisecond(c);
 	sim_check_alive(&c->sim);
+	told_at_rest(c);
 	checks_end(&c->world);
 	replica_check_end(c);
 }

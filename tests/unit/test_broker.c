@@ -1340,6 +1340,31 @@ static void idle_is_told_to_whom_it_concerns(void **state)
 	assert_int_equal(empty.leased + empty.delayed, 0);
 }
 
+/* What was granted took all of its credit when the queue was emptied. */
+static void who_gets_its_credit_back_is_told_of_idle(void **state)
+{
+	(void)state;
+	hello(2, 0, 0);
+	hello(3, 0, 0);
+	INPUT(2, subscribe, 1, SUBSCRIBE_IDLE, 10000, slice_str("q"), NO_TAGS);
+	INPUT(2, credit, 1, 1, 1000, 7);
+	run();
+	expect(2, WIRE_TYPE_SUBSCRIBED);
+	expect(2, WIRE_TYPE_IDLE);
+	w.stands[2] = true;
+	send_lines(3, 1, "q", 1);
+	run();
+	INPUT(3, queue_purge, 2, 1, slice_str("q"));
+	run();
+	expect_nothing(2);
+	goes_on(2);
+	run();
+	expect(2, WIRE_TYPE_LEASE_ENDED);
+	EXPECT(2, IDLE, idle, empty);
+	assert_int_equal(empty.leased + empty.delayed, 0);
+	expect_nothing(2);
+}
+
 /* A client that comes and goes for ever makes the daemon forget its own sessions, not others'. */
 static void sessions_give_way_to_those_of_their_own_owner(void **state)
 {
@@ -2091,6 +2116,7 @@ int main(void)
 	    TEST(a_small_backlog_is_divided_among_those_who_wait),
 	    TEST(one_receiver_is_given_whole_batches),
 	    TEST(idle_is_told_to_whom_it_concerns),
+	    TEST(who_gets_its_credit_back_is_told_of_idle),
 	    TEST(sessions_give_way_to_those_of_their_own_owner),
 	    TEST(nobody_goes_on_with_a_session_of_another_owner),
 	    TEST(a_session_keeps_its_owner_over_restarts),

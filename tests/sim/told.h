@@ -1,0 +1,23 @@
+/*
+ * What a daemon owes its clients: that a lease has ended (LEASE_ENDED), that nothing is
+ * ready (IDLE), and deliveries in their order.  Each is compared with what is on disk when it
+ * leaves; and when the daemon is at rest, nothing that is owed is missing.
+ */
+#ifndef SIM_TOLD_H
+#define SIM_TOLD_H
+
+#include "world.h"
+
+#include "core/delivery.h"
+#include "core/frame.h"
+
+/* A frame that the daemon takes in. */
+void told_asked(struct link *l, const struct frame *f);
+/* A frame that leaves the daemon, which knows the newest state on disk. */
+void told_frame(struct world *w, struct link *l, const struct frame *f);
+/* A delivery that leaves it, with so many bytes of bodies, of the newest state on disk. */
+void told_delivery(struct world *w, struct link *l, const struct delivery *d, uint64_t bytes);
+/* The daemon has nothing more to do, and all that it made is on disk. */
+void told_all(struct world *w, const struct daemon *d);
+
+#endif
