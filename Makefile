@@ -42,7 +42,8 @@ SIM_RAFT := $(if $(wildcard tests/sim_raft/*.c),$(B)/sim_raft)
 SIM_CLUSTER := $(if $(wildcard tests/sim_cluster/*.c),$(B)/sim_cluster)
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 HELPERS := $(patsubst tests/cli/%.c,$(B)/cli/%,$(wildcard tests/cli/*.c))
-CRASHES := $(patsubst tests/crash/%.c,$(B)/crash/%,$(wildcard tests/crash/*.c))
+CRASHES := $(patsubst tests/crash/%.c,$(B)/crash/%,$(filter-out %/recorder.c,$(wildcard tests/crash/*.c))) \
+	$(B)/crash/recorder.so
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 MAN := $(wildcard man/*.[1-8])
 obj = $(patsubst %.c,$(B)/%.o,$(1))
@@ -108,6 +109,11 @@ $(B)/cli/fakenode: $(call obj,cmd/rmq-clusterd/control.c)
 $(B)/crash/%: $(B)/tests/crash/%.o $(B)/librmq.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(LIBS)
+
+# To be preloaded.
+$(B)/crash/recorder.so: tests/crash/recorder.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) $(WERROR) -MMD -MP -fPIC -shared $(LDFLAGS) -o $@ $< -ldl
 
 # A fuzz target is linked with libFuzzer in mode fuzz (clang), else with a small driver.
 FUZZ_MAIN := $(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer,$(B)/tests/fuzz/driver.o)
