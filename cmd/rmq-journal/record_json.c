@@ -199,7 +199,21 @@ static void visit_rest(struct codec_visitor *v, const char *name, struct slice v
 	put_field(v, name, rest_json(name, value));
 }
 
-/* {"NAME or NUMBER": bytes}; nothing for an empty list. */
+static json_t *origin_json(struct slice value)
+{
+	struct event_origin o;
+	if (!event_origin_decode(value, &o))
+		return NULL;
+	return json_pack("{s:o, s:o}", "queue", bytes_json(o.queue), "seq", number_json(o.seq));
+}
+
+static json_t *tag_json(unsigned type, const struct tag *t)
+{
+	bool origin = t->tag == EVENT_TAG_ORIGIN && event_tag_name(type, t->tag);
+	return origin ? origin_json(t->value) : bytes_json(t->value);
+}
+
+/* {"NAME or NUMBER": value}; nothing for an empty list. */
 static void visit_tags(struct codec_visitor *v, const char *name, struct slice value)
 {
 	struct visitor *j = (struct visitor *)v;
@@ -212,7 +226,9 @@ static void visit_tags(struct codec_visitor *v, const char *name, struct slice v
 	while (tags_next(&r, &t)) {
 		const char *known = event_tag_name(j->type, t.tag);
 		snprintf(number, sizeof(number), "%u", t.tag);
-		json_object_set_new(list, known ? known : number, bytes_json(t.value));
+		json_t *value_json = tag_json(j->type, &t);
+		j->bad = j->bad || !value_json;
+		json_object_set_new(list, known ? known : number, value_json);
 	}
 	put_field(v, name, list);
 }

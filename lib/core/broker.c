@@ -791,6 +791,15 @@ static void add_u64(struct digest *d, uint64_t v)
 	add(d, bytes, sizeof(bytes));
 }
 
+static void add_origin(struct digest *d, const struct batch *m, uint64_t at)
+{
+	if (!m->origin)
+		return;
+	add(d, m->origin->queue, strlen(m->origin->queue));
+	add(d, m->origin->reason, strlen(m->origin->reason));
+	add_u64(d, m->origin_seq + (at - m->first));
+}
+
 static void add_batches(struct digest *d, struct queue *q)
 {
 	struct batch *m;
@@ -804,7 +813,7 @@ static void add_batches(struct digest *d, struct queue *q)
 			    d, m->record ? m->record->index : m->large->part[0].record->index);
 			add_u64(d, m->offset);
 			add_u64(d, m->slot + (at - m->first));
-			add(d, m->note ? m->note : "", m->note ? strlen(m->note) : 0);
+			add_origin(d, m, at);
 		}
 	}
 }

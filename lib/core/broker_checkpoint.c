@@ -102,14 +102,18 @@ static struct slice large_locations(const struct large *large, uint8_t *bytes, s
 
 static void write_batch(struct broker *b, const struct queue *q, const struct batch *m)
 {
-	struct slice note = slice_str(m->note ? m->note : "");
+	uint8_t origin[EVENT_ORIGIN_MAX];
+	struct slice note = slice_str(m->origin ? m->origin->reason : "");
+	struct slice tags = event_origin_tags(
+	    &(struct event_origin){m->origin_seq, slice_str(m->origin ? m->origin->queue : "")},
+	    origin);
 	uint8_t locations[CHUNKS_MAX * EVENT_LOCATION_SIZE];
 	uint8_t live[8192];
 	size_t live_len = m->bits ? ((size_t)m->count + 7) / 8 : 0;
 	if (m->large) {
-		broker_emit_part_large(
-		    b, &(struct event_part_large){q->id, m->first, m->bytes, m->time_ms, note, NO_TAGS,
-			   large_locations(m->large, locations, sizeof(locations))});
+		broker_emit_part_large(b,
+		    &(struct event_part_large){q->id, m->first, m->bytes, m->large->time_ms,
+			note, tags, large_locations(m->large, locations, sizeof(locations))});
 		return;
 	}
 	assert(live_len <= sizeof(live));
@@ -119,7 +123,7 @@ static void write_batch(struct broker *b, const struct queue *q, const struct ba
 			live[i / 8] = (uint8_t)(live[i / 8] | 1u << i % 8);
 	broker_emit_part_batch(b,
 	    &(struct event_part_batch){q->id, m->first, m->count, m->record->index, m->offset,
-		m->slot, m->bytes, m->record->bytes, note, NO_TAGS, slice_of(live, live_len)});
+		m->slot, m->bytes, m->record->bytes, note, tags, slice_of(live, live_len)});
 }
 
 static void write_queue(struct broker *b, struct queue *q)

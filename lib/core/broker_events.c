@@ -599,12 +599,16 @@ static struct batch *batch_at_location(struct broker *b, struct queue *q, uint64
 	return large ? queue_add_large(q, large, first, bytes, time_ms) : NULL;
 }
 
-static char *note_of(struct slice note)
+/* The batch, just added, holds dead letters if it has a note; false: its tags say nothing. */
+static bool set_origin(
+    struct queue *q, struct batch *batch, struct slice note, struct slice tags)
 {
-	char *s = note.len > 0 ? memory_new(note.len + 1) : NULL;
-	if (s)
-		memcpy(s, note.data, note.len);
-	return s;
+	struct event_origin o;
+	if (!event_origin_find(tags, &o))
+		return false;
+	if (note.len > 0 || o.queue.len > 0)
+		queue_batch_came(q, batch, o.queue, o.seq, note);
+	return true;
 }
 
 static enum rmq_error apply_dead(
@@ -617,9 +621,9 @@ static enum rmq_error apply_dead(
 		return RMQ_E_CORRUPT;
 	struct batch *batch =
 	    batch_at_location(b, q, e->first_seq, e->count, e->bytes, e->time_ms, e->location);
-	if (!batch)
+	if (!batch || !set_origin(q, batch, e->note, e->tags))
 		return RMQ_E_CORRUPT;
-	queue_batch_note(q, batch, note_of(e->note));
+	queue_batch_join(q, batch);
 	q->next_seq += e->count;
 	q->counts.sent += e->count;
 	queue_add_ready(q, e->first_seq, e->count, e->count, 0, e->failures);
@@ -817,8 +821,9 @@ static enum rmq_error apply_part_batch(
 	q->newest = NULL;
 	struct batch *batch =
 	    queue_add_batch(q, r, e->first_seq, e->count, e->bytes, e->offset, e->slot);
-	queue_batch_note(q, batch, note_of(e->note));
 	q->newest = NULL;
+	if (!set_origin(q, batch, e->note, e->tags))
+		return RMQ_E_CORRUPT;
 	return queue_batch_set_live(q, batch, e->live) ? RMQ_E_OK : RMQ_E_CORRUPT;
 }
 
@@ -830,8 +835,8 @@ static enum rmq_error apply_part_large(
 	struct large *large = q ? large_at(b, e->location) : NULL;
 	if (!large)
 		return RMQ_E_CORRUPT;
-	queue_batch_note(q, queue_add_large(q, large, e->seq, e->bytes, e->time_ms), note_of(e->note));
-	return RMQ_E_OK;
+	struct batch *batch = queue_add_large(q, large, e->seq, e->bytes, e->time_ms);
+	return set_origin(q, batch, e->note, e->tags) ? RMQ_E_OK : RMQ_E_CORRUPT;
 }
 
 static enum rmq_error apply_part_range(

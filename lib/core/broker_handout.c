@@ -238,16 +238,15 @@ static void bury_run(struct broker *b, struct queue *dead, struct range *r, stru
     uint64_t first, uint32_t count, struct slice why)
 {
 	uint8_t location[CHUNKS_MAX * EVENT_LOCATION_SIZE], entry[SETTLE_ENTRY_SIZE];
-	char note[TEXT_MAX + 1];
-	int len = snprintf(note, sizeof(note), "%s:%llu %.*s", r->queue->name,
-	    (unsigned long long)first, (int)why.len, why.data ? (const char *)why.data : "");
+	uint8_t origin[EVENT_ORIGIN_MAX];
 	/* In a queue that counts them they begin anew: it has its own limit. */
 	uint32_t failures = dead->is_dead ? r->failures + 1 : 0;
 	struct event_dead e = {dead->id, dead->next_seq, count, failures, b->wall_now.ms,
-	    batch_bytes_of(m, count), slice_of(note, len > TEXT_MAX ? TEXT_MAX : (size_t)len),
-	    NO_TAGS, location_of(m, first, location, sizeof(location))};
+	    batch_bytes_of(m, count), why,
+	    event_origin_tags(&(struct event_origin){first, queue_name(r->queue)}, origin),
+	    location_of(m, first, location, sizeof(location))};
 	if (m->large)
-		e.time_ms = m->time_ms;
+		e.time_ms = m->large->time_ms;
 	r = queue_isolate(r->queue, r, first, count);
 	/* Both events in one record: in one queue or the other, never in neither. */
 	broker_reserve(b, 1024 + e.location.len);
@@ -369,12 +368,29 @@ void broker_holder_died(struct broker *b, uint64_t id)
 
 /* ---- what a connection is to be written ---- */
 
+/* Whether each of its messages has a note of its own. */
+static bool notes_differ(const struct batch *m)
+{
+	return m->origin && m->origin->queue[0];
+}
+
+/* Where message `at` of m came from and why, if it is a dead letter. */
+static struct slice note_of(struct broker *b, const struct batch *m, uint64_t at)
+{
+	if (!notes_differ(m))
+		return slice_str(m->origin ? m->origin->reason : "");
+	uint64_t seq = m->origin_seq + (RMQ_VARIANT(NOTE_OF_FIRST) ? 0 : at - m->first);
+	int len = snprintf(b->note, sizeof(b->note), "%s:%llu %s", m->origin->queue,
+	    (unsigned long long)seq, m->origin->reason);
+	return slice_of(b->note, min_u64((uint64_t)len, TEXT_MAX));
+}
+
 /* Fills in where message `at` of m is; a run of at most `end - at` messages. */
-static void place(const struct handout *h, const struct batch *m, uint64_t at, uint64_t end,
-    struct delivery *d)
+static void place(struct broker *b, const struct handout *h, const struct batch *m, uint64_t at,
+    uint64_t end, struct delivery *d)
 {
 	d->first_seq = at;
-	d->note = m->note ? slice_str(m->note) : slice_of("", 0);
+	d->note = note_of(b, m, at);
 	if (m->record) {
 		d->count = (uint32_t)(end - at);
 		d->index = m->record->index;
@@ -387,7 +403,7 @@ static void place(const struct handout *h, const struct batch *m, uint64_t at, u
 	d->part = h->part;
 	d->parts = m->large->parts;
 	d->total = m->bytes;
-	d->time_ms = m->time_ms;
+	d->time_ms = m->large->time_ms;
 	d->index = m->large->part[h->part].record->index;
 	d->offset = m->large->part[h->part].offset;
 }
@@ -523,7 +539,9 @@ static int handout_next(struct broker *b, struct conn *c, struct handout *h, str
 		    .stamp = h->stamp,
 		    .attempt = h->peek ? h->attempt : r->attempt,
 		    .failures = h->peek ? h->failures : r->failures};
-		place(h, m, at, end, d);
+		if (notes_differ(m))
+			end = at + 1;
+		place(b, h, m, at, end, d);
 		bool whole = !d->large || ++h->part == d->parts;
 		h->part = whole ? 0 : h->part;
 		h->at = !whole ? at : d->large ? at + 1 : end;

@@ -130,6 +130,7 @@ struct broker {
 	/* Memory of one settlement's judgement: too much to be made for each. */
 	struct settle_entry entries[SETTLE_ENTRIES_MAX];
 	uint8_t verdict[3 * RECORD_PAYLOAD_MAX];
+	char note[TEXT_MAX + 1]; /* of the newest delivery */
 	uint64_t work;
 	uint64_t turn_work; /* as it was when the turn began */
 	bool explicit_create; /* no queue is made by a SEND or SUBSCRIBE */

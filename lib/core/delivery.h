@@ -21,7 +21,7 @@ struct delivery {
 	uint32_t attempt;
 	uint32_t failures;
 	uint64_t time_ms;   /* large: when it was sent; else the record says */
-	struct slice note;
+	struct slice note;  /* of each; borrowed from the broker until the next delivery */
 	/* where: in record `index` */
 	uint64_t index;
 	uint16_t offset;

@@ -1,6 +1,9 @@
 #include "core/event.h"
 
+#include <assert.h>
+
 #include "core/journal_wire.h"
+#include "core/name.h"
 
 size_t event_begin(struct writer *w, uint8_t type)
 {
@@ -55,6 +58,27 @@ enum rmq_error event_check_tags(unsigned type, struct slice tags)
 	uint16_t unknown;
 	enum rmq_error err = tags_check(tags, type, event_tag_name, &unknown);
 	return err == RMQ_E_PROTOCOL ? RMQ_E_CORRUPT : err;
+}
+
+struct slice event_origin_tags(const struct event_origin *o, uint8_t bytes[EVENT_ORIGIN_MAX])
+{
+	uint8_t value[EVENT_ORIGIN_MAX];
+	struct writer v = writer_of(value, sizeof(value));
+	struct writer w = writer_of(bytes, EVENT_ORIGIN_MAX);
+	if (o->queue.len == 0)
+		return NO_TAGS;
+	event_origin_encode(&v, o);
+	tags_put(&w, EVENT_TAG_ORIGIN, slice_of(v.p, v.len));
+	assert(!w.full && !v.full);
+	return slice_of(w.p, w.len);
+}
+
+bool event_origin_find(struct slice tags, struct event_origin *o)
+{
+	struct slice value;
+	*o = (struct event_origin){0};
+	return !tags_find(tags, EVENT_TAG_ORIGIN, &value) ||
+	       (event_origin_decode(value, o) && name_valid(o->queue));
 }
 
 enum rmq_error events_open(struct slice payload, struct events_header *h, struct event_iter *it)

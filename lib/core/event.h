@@ -228,7 +228,23 @@ void event_seek(struct event_iter *it, uint16_t offset);
 const char *event_name(unsigned type);
 
 /* Tagged fields that events know (tags.h): event, tag, name of the field. */
-#define EVENT_TAGS(X) /* none; those that are kept for later: "Lanes" in rmq-internals(7) */
+#define EVENT_TAGS(X) /* also those that are kept for later: "Lanes" in rmq-internals(7) */ \
+	X(DEAD, EVENT_TAG_ORIGIN, origin) \
+	X(PART_BATCH, EVENT_TAG_ORIGIN, origin) \
+	X(PART_LARGE, EVENT_TAG_ORIGIN, origin)
+
+/*
+ * Dead letters: they were message `seq` of this queue and those that follow it.  `note` says
+ * why they left it; without the tag it is all that is said of each.
+ */
+#define EVENT_TAG_ORIGIN 8
+#define EVENT_ORIGIN(F)	 F(u64, seq) F(rest, queue)
+CODEC_MESSAGE(event, origin, EVENT_ORIGIN)
+#define EVENT_ORIGIN_MAX (4 + 8 + NAME_FULL_MAX)
+/* The list of tags that says so, in `bytes`; an empty one if the queue's name is empty. */
+struct slice event_origin_tags(const struct event_origin *o, uint8_t bytes[EVENT_ORIGIN_MAX]);
+/* What the tags say, a queue without a name if nothing; false: it is none. */
+bool event_origin_find(struct slice tags, struct event_origin *o);
 
 /* The name of a tag that events of this type know, NULL: they do not. */
 const char *event_tag_name(unsigned type, unsigned tag);

@@ -16,6 +16,8 @@
 /* What one takes in a checkpoint, but for what varies. */
 #define BATCH_PART_MAX 80
 #define RANGE_PART_MAX 80
+/* So many batches before a new one may know its origin. */
+#define ORIGIN_LOOKS 4
 
 static int batch_compare(const struct batch *a, const struct batch *b)
 {
@@ -212,7 +214,7 @@ static uint64_t batch_part_bytes(const struct batch *b)
 {
 	return BATCH_PART_MAX + (b->bits ? ((uint64_t)b->count + 7) / 8 : 0) +
 	       (b->large ? (uint64_t)b->large->parts * EVENT_LOCATION_SIZE : 0) +
-	       (b->note ? strlen(b->note) : 0);
+	       (b->origin ? strlen(b->origin->reason) + EVENT_ORIGIN_MAX : 0);
 }
 
 /* Charges the records for a batch that was made, or discharges them. */
@@ -227,6 +229,36 @@ static void batch_charge(struct queue *q, struct batch *b)
 	}
 	for (uint32_t i = 0; i < b->large->parts; i++)
 		ledger_add(q->ledger, b->large->part[i].record, 1, 0);
+}
+
+static struct origin *origin_new(struct slice queue, struct slice reason)
+{
+	struct origin *o = memory_new(sizeof(*o) + queue.len + 1 + reason.len + 1);
+	o->reason = o->queue + queue.len + 1;
+	if (queue.len > 0)
+		memcpy(o->queue, queue.data, queue.len);
+	if (reason.len > 0)
+		memcpy(o->reason, reason.data, reason.len);
+	return o;
+}
+
+static struct origin *origin_share(struct origin *o)
+{
+	if (o)
+		o->batches++;
+	return o;
+}
+
+static void origin_drop(struct origin *o)
+{
+	if (o && --o->batches == 0)
+		free(o);
+}
+
+static bool origin_is(const struct origin *o, struct slice queue, struct slice reason)
+{
+	return o && slice_eq(slice_str(o->queue), queue) &&
+	       slice_eq(slice_str(o->reason), reason);
 }
 
 static void batch_free(struct queue *q, struct batch *b)
@@ -247,7 +279,7 @@ static void batch_free(struct queue *q, struct batch *b)
 	}
 	free(b->large);
 	free(b->bits);
-	free(b->note);
+	origin_drop(b->origin);
 	free(b);
 }
 
@@ -255,8 +287,8 @@ static void batch_free(struct queue *q, struct batch *b)
 static bool batch_can_grow(const struct queue *q, const struct batch *b, const struct record *r,
     uint64_t first, uint32_t count)
 {
-	return b && q->newest == b && b->record == r && !b->bits && !b->note && b->first + b->count == first &&
-	       b->count + count + b->slot <= BATCH_COUNT_MAX;
+	return b && q->newest == b && b->record == r && !b->bits && !b->origin &&
+	       b->first + b->count == first && b->count + count + b->slot <= BATCH_COUNT_MAX;
 }
 
 static struct batch *batch_before(struct queue *q, uint64_t seq)
@@ -305,17 +337,64 @@ struct batch *queue_add_large(
 	b->count = 1;
 	b->live = 1;
 	b->bytes = bytes;
-	b->time_ms = time_ms;
+	large->time_ms = time_ms;
 	RB_INSERT(batch_tree, &q->batches, b);
 	batch_charge(q, b);
 	return b;
 }
 
-void queue_batch_note(struct queue *q, struct batch *b, char *note)
+static void batch_set_origin(struct queue *q, struct batch *b, struct origin *o, uint64_t seq)
 {
 	q->ledger->part_bytes -= batch_part_bytes(b);
-	b->note = note;
+	b->origin = origin_share(o);
+	b->origin_seq = seq;
 	q->ledger->part_bytes += batch_part_bytes(b);
+}
+
+void queue_batch_came(
+    struct queue *q, struct batch *b, struct slice from, uint64_t seq, struct slice reason)
+{
+	struct batch *before = RB_PREV(batch_tree, &q->batches, b);
+	for (uint32_t i = 1;
+	     before && i < ORIGIN_LOOKS && !origin_is(before->origin, from, reason); i++)
+		before = RB_PREV(batch_tree, &q->batches, before);
+	bool known = before && origin_is(before->origin, from, reason);
+	batch_set_origin(q, b, known ? before->origin : origin_new(from, reason), seq);
+}
+
+/* Whether b's messages follow those of a, here and in the queue that they came from. */
+static bool batch_follows(const struct batch *b, const struct batch *a)
+{
+	return a && a->record && a->record == b->record && !a->bits && !b->bits && a->origin &&
+	       b->origin && a->origin->queue[0] && a->first + a->count == b->first &&
+	       a->origin_seq + a->count == b->origin_seq &&
+	       a->slot + a->count + b->count <= BATCH_COUNT_MAX &&
+	       (a->origin == b->origin || origin_is(a->origin, slice_str(b->origin->queue),
+					      slice_str(b->origin->reason)));
+}
+
+/* b becomes part of a, which it follows; all of both are live. */
+static void batch_absorb(struct queue *q, struct batch *a, struct batch *b)
+{
+	RB_REMOVE(batch_tree, &q->batches, b);
+	LIST_REMOVE(b, in_record);
+	q->ledger->part_bytes -= batch_part_bytes(b);
+	if (q->recent_batch == b)
+		q->recent_batch = NULL;
+	if (q->newest == b)
+		q->newest = a;
+	a->count += b->count;
+	a->live += b->live;
+	a->bytes += b->bytes;
+	origin_drop(b->origin);
+	free(b);
+}
+
+void queue_batch_join(struct queue *q, struct batch *b)
+{
+	struct batch *a = RB_PREV(batch_tree, &q->batches, b);
+	if (batch_follows(b, a) && a->offset == b->offset && a->slot + a->count == b->slot)
+		batch_absorb(q, a, b);
 }
 
 struct batch *queue_batch_next(struct batch *b)
@@ -427,6 +506,7 @@ static void batch_trim(struct queue *q, struct batch *b, uint32_t from, uint32_t
 	uint32_t before = batch_live_bytes(b), dead = b->count - (to - from);
 	b->bytes = batch_bytes_of(b, to - from);
 	b->first += from;
+	b->origin_seq += from;
 	b->slot = (uint16_t)(b->slot + from);
 	b->count = to - from;
 	b->live -= dead;
@@ -500,7 +580,8 @@ static struct batch *batch_split(struct queue *q, struct batch *b, uint64_t seq)
 	right->live = (uint32_t)batch_count_live(b, seq, b->first + b->count);
 	right->bytes = batch_bytes_of(b, right->count);
 	right->slot = (uint16_t)(b->slot + left);
-	right->note = b->note ? strdup(b->note) : NULL;
+	origin_share(right->origin);
+	right->origin_seq = b->origin_seq + left;
 	right->bits = batch_bits_of(b, left, right->count);
 	uint64_t *bits = batch_bits_of(b, 0, left);
 	free(b->bits);
@@ -523,6 +604,18 @@ static struct batch *batch_split(struct queue *q, struct batch *b, uint64_t seq)
 	return right;
 }
 
+/* Adds dead letters that moved; they join what has just moved to the place in front of them. */
+static void add_moved_dead(struct queue *q, struct record *r, const struct batch *moved)
+{
+	struct batch *last = q->newest;
+	q->newest = NULL;
+	struct batch *b =
+	    queue_add_batch(q, r, moved->first, moved->count, moved->bytes, moved->offset, 0);
+	batch_set_origin(q, b, moved->origin, moved->origin_seq);
+	if (last && last == RB_PREV(batch_tree, &q->batches, b) && batch_follows(b, last))
+		batch_absorb(q, last, b);
+}
+
 bool queue_relocate(struct queue *q, uint64_t first, uint32_t count, uint32_t bytes,
     struct record *r, uint16_t offset)
 {
@@ -535,11 +628,18 @@ bool queue_relocate(struct queue *q, uint64_t first, uint32_t count, uint32_t by
 		b = batch_split(q, b, first);
 	if (batch_count_live(b, end, b->first + b->count) > 0)
 		batch_split(q, b, end);
-	char *note = b->note ? strdup(b->note) : NULL;
+	struct batch moved = {.first = first,
+	    .count = count,
+	    .bytes = bytes,
+	    .offset = offset,
+	    .origin = origin_share(b->origin),
+	    .origin_seq = b->origin_seq + (first - b->first)};
 	batch_free(q, b);
-	if (note)
-		q->newest = NULL;
-	queue_batch_note(q, queue_add_batch(q, r, first, count, bytes, offset, 0), note);
+	if (moved.origin)
+		add_moved_dead(q, r, &moved);
+	else
+		queue_add_batch(q, r, first, count, bytes, offset, 0);
+	origin_drop(moved.origin);
 	return true;
 }
 

@@ -31,11 +31,19 @@ struct subscription;
 
 /* Where piece after piece of a large message is. */
 struct large {
+	uint64_t time_ms; /* when it was sent, once it is whole */
 	uint32_t parts;
 	struct {
 		struct record *record;
 		uint16_t offset;
 	} part[];
+};
+
+/* Of dead letters: the queue that they were in, and why they left it.  Batches share it. */
+struct origin {
+	uint32_t batches; /* that have it */
+	char *reason; /* behind the queue's name; if that is empty, all that is said of each */
+	char queue[];
 };
 
 struct batch {
@@ -45,8 +53,8 @@ struct batch {
 	struct record *record; /* NULL: large */
 	struct large *large;   /* owned */
 	uint64_t *bits;	       /* owned; which messages are live; NULL: all */
-	char *note;	       /* owned; of a dead letter, or NULL */
-	uint64_t time_ms;      /* large: when it was sent */
+	struct origin *origin; /* of dead letters, or NULL */
+	uint64_t origin_seq;   /* the number that `first` had there; the next ones follow it */
 	uint64_t first;
 	uint32_t count;
 	uint32_t live;
@@ -178,8 +186,11 @@ struct batch *queue_add_large(
 /* The first batch that ends behind seq, or NULL. */
 struct batch *queue_batch_at(struct queue *q, uint64_t seq);
 struct batch *queue_batch_next(struct batch *b);
-/* It is a dead letter: where from and why.  Takes `note`; NULL: it is none. */
-void queue_batch_note(struct queue *q, struct batch *b, char *note);
+/* b holds dead letters: message `seq` of queue `from` and those that follow it, and why. */
+void queue_batch_came(
+    struct queue *q, struct batch *b, struct slice from, uint64_t seq, struct slice reason);
+/* b, just added, joins the dead letters before it if they were its neighbours there, too. */
+void queue_batch_join(struct queue *q, struct batch *b);
 /*
  * The first run of live messages of b within [from, to): its begin, and *end.
  * Returns `to` if there is none.

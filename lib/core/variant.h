@@ -41,6 +41,7 @@
 	X(SESSIONS_REVIVED, "recovery keeps sessions that the sessions' part does not name") \
 	X(STALE_SETTLES, "a receipt of an old lease settles") \
 	X(STARTED_UNCOUNTED, "the end of a lease is no failure of what has reached its reader") \
+	X(NOTE_OF_FIRST, "dead letters that were buried together have the first one's note") \
 	X(BYE_UNSAID, "a client that ends while it has no connection leaves what it holds") \
 	X(EXPIRE_UNHEARD, "leases end before what clients have sent is read") \
 	X(ENDED_UNJUDGED, "a holder is told of a settlement before it is judged") \

@@ -180,6 +180,20 @@ static struct shadow_message *message_of(struct world *w, uint32_t line)
 	return shadow_message(w->shadow.queues[l->queue], l->seq);
 }
 
+/* A dead letter says where it came from. */
+static void check_note(struct world *w, const struct shadow_message *m, struct slice note)
+{
+	char from[NAME_FULL_MAX + 32] = "";
+	if (m->from)
+		snprintf(from, sizeof(from), "%s:%llu ", w->shadow.queues[m->from]->name,
+		    U(m->from_seq));
+	size_t len = strlen(from);
+	if ((len == 0) != (note.len == 0) || note.len < len ||
+	    !slice_eq(slice_str(from), slice_of(note.data, len)))
+		trace_fail("a dead letter has the note \"%.*s\", not \"%s\"", (int)note.len,
+		    (const char *)note.data, from);
+}
+
 static void check_delivered(
     struct world *w, struct link *l, const struct delivery *d, uint32_t line, uint64_t seq)
 {
@@ -198,6 +212,7 @@ static void check_delivered(
 	if (m->attempt != d->attempt || m->failures != d->failures)
 		trace_fail("seq %llu is delivered as attempt %u after %u failures, not %u, %u",
 		    U(seq), d->attempt, d->failures, m->attempt, m->failures);
+	check_note(w, m, d->note);
 	check_trust(w, l, m, seq, d->stamp, "DELIVER");
 }
 

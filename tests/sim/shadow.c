@@ -756,13 +756,16 @@ static void arrives_dead(struct reading *r, struct shadow_queue *q, const struct
 		FAIL(r, "DEAD names what was never stored");
 	const struct line_state *from = &r->s->lines->all[line];
 	const struct shadow_message *old = shadow_message(r->s->queues[from->queue], from->seq);
-	uint64_t time_ms = old->time_ms;
+	uint64_t time_ms = old->time_ms, seq = from->seq;
+	uint32_t queue = from->queue;
 	list_push(&r->arrived, line);
 	struct shadow_message *m = add(r, q, line);
 	if (e->failures != (q->is_dead ? old->failures + 1 : 0))
 		FAIL(r, "a dead letter comes with %u failures", e->failures);
 	m->failures = e->failures;
 	m->time_ms = time_ms;
+	m->from = queue;
+	m->from_seq = seq;
 	place(r->s, m, records, n);
 }
 

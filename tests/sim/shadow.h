@@ -52,6 +52,8 @@ struct shadow_message {
 	uint64_t until_ms; /* of the delay: lease time */
 	uint64_t time_ms;
 	uint64_t asked[5]; /* by settle_verb: the lease under which some client asked for it */
+	uint32_t from;	   /* of a dead letter: the queue that it was in, */
+	uint64_t from_seq; /* … and its number there */
 	uint64_t *records; /* where the body is: one record, or one for each piece */
 	uint32_t pieces;
 	struct shadow_end *ends; /* rising leases */

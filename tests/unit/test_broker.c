@@ -751,6 +751,40 @@ static void after_max_attempts_a_message_is_a_dead_letter_with_a_note(void **sta
 	assert_true(slice_eq(p.note, slice_str("q:1 lease expired")));
 }
 
+/* Peeks at dead letters of q from `from` on: they are its messages `seq` and those behind it.
+ */
+static void expect_dead(uint64_t conn, uint64_t from, uint64_t seq, uint32_t count)
+{
+	INPUT(conn, peek, 1, STATE_READY, from, count, slice_str("q.dead"));
+	run();
+	for (uint32_t i = 0; i < count; i++) {
+		char note[32];
+		snprintf(note, sizeof(note), "q:%llu why", (unsigned long long)seq + i);
+		EXPECT(conn, PEEKED, peeked, p);
+		assert_int_equal(p.first_seq, from + i);
+		assert_int_equal(p.count, 1);
+		assert_true(slice_eq(p.note, slice_str(note)));
+	}
+	expect(conn, WIRE_TYPE_PEEK_END);
+}
+
+static void dead_letters_buried_together_have_a_note_each(void **state)
+{
+	(void)state;
+	sent_and_subscribed(3, 3);
+	EXPECT(1, DELIVER, deliver, d);
+	settle(1, 2, VERB_DEAD, 0, 0, d.lease, d.first_seq, 3);
+	run();
+	hello(2, 0, 0);
+	expect_dead(2, 1, 1, 3);
+	broker_checkpoint(w.broker);
+	run();
+	restart();
+	hello(2, 0, 0);
+	expect_dead(2, 1, 1, 3);
+	expect_dead(2, 2, 2, 1);
+}
+
 static void an_extension_keeps_all_leases_of_the_session(void **state)
 {
 	(void)state;
@@ -1100,6 +1134,45 @@ static void the_work_of_a_settlement_is_bounded(void **state)
 static size_t heap(void)
 {
 	return mallinfo2().uordblks;
+}
+
+/* The heap without the model journal's records. */
+static size_t heap_of_broker(void)
+{
+	size_t journal = 0;
+	for (uint64_t i = 1; i <= w.appended; i++)
+		journal += malloc_usable_size(w.log[i].payload) + sizeof(size_t);
+	return heap() - journal;
+}
+
+/* Each has its note, but what they have in common is kept once. */
+static void dead_letters_that_come_one_by_one_cost_little_memory(void **state)
+{
+	enum { COUNT = 4000 };
+	uint64_t n = 2;
+	(void)state;
+	sent_and_subscribed(COUNT, COUNT);
+	EXPECT(1, DELIVER, deliver, d);
+	assert_int_equal(d.count, COUNT);
+	settle(1, n++, VERB_DEAD, 0, 0, d.lease, d.first_seq, 1);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	size_t before = heap_of_broker();
+	for (uint64_t i = 1; i < COUNT; i++) {
+		settle(1, n++, VERB_DEAD, 0, 0, d.lease, d.first_seq + i, 1);
+		begin();
+		if (i % 100 == 0)
+			run();
+	}
+	run();
+	assert_true(heap_of_broker() < before + COUNT * 16);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+	broker_checkpoint(w.broker);
+	run();
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+	restart();
+	hello(2, 0, 0);
+	expect_dead(2, 2000, 2000, 3);
 }
 
 static void subscribing_again_and_again_costs_little_memory_and_a_bounded_turn(void **state)
@@ -2093,6 +2166,7 @@ int main(void)
 	    TEST(a_settlement_of_as_many_single_messages_as_fit_is_taken),
 	    TEST(released_uncounted_raises_nothing),
 	    TEST(after_max_attempts_a_message_is_a_dead_letter_with_a_note),
+	    TEST(dead_letters_buried_together_have_a_note_each),
 	    TEST(an_extension_keeps_all_leases_of_the_session),
 	    TEST(a_detached_lease_is_not_extended),
 	    TEST(a_lost_connection_releases_nothing_and_delivers_again_to_its_session),
@@ -2106,6 +2180,7 @@ int main(void)
 	    TEST(an_error_is_sent_whatever_the_connection_was_still_to_be_read),
 	    TEST(pieces_of_a_message_are_refused_once),
 	    TEST(the_work_of_a_settlement_is_bounded),
+	    TEST(dead_letters_that_come_one_by_one_cost_little_memory),
 	    TEST(subscribing_again_and_again_costs_little_memory_and_a_bounded_turn),
 	    TEST(answers_that_are_not_read_end_the_reading),
 	    TEST(extending_much_is_carried_out_now_and_then),
