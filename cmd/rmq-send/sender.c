@@ -42,9 +42,14 @@ static void stop(struct sender *s, enum rmq_error code, const char *format, ...)
 	va_end(ap);
 }
 
-/* A bad record ends it: what is in front of it is still to be stored. */
+/*
+ * A bad record ends it: what is in front of it is still to be stored.  If the daemon refuses
+ * one of those, that is the first bad one.
+ */
 static void stop_at(struct sender *s, uint64_t record, enum rmq_error code, const char *why)
 {
+	if (record < s->bad_at)
+		s->code = RMQ_E_OK;
 	if (!s->code)
 		s->bad_at = record;
 	stop(s, code, "%s %llu: %s", s->o->unit, (unsigned long long)record, why);

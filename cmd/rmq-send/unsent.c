@@ -11,27 +11,76 @@
 
 #define LINKS_MAX 16
 
+/* What a symbolic link names.  NULL: errno, EINVAL if it is none. */
+static char *follow(const char *link)
+{
+	char target[PATH_MAX], *path;
+	ssize_t n = readlink(link, target, sizeof(target) - 1);
+	if (n < 0)
+		return NULL;
+	target[n] = 0;
+	const char *slash = strrchr(link, '/');
+	int dir = slash && target[0] != '/' ? (int)(slash - link) + 1 : 0;
+	return asprintf(&path, "%.*s%s", dir, link, target) < 0 ? NULL : path;
+}
+
 /* Where a path leads that may be a symbolic link to nothing yet.  NULL: errno. */
 static char *resolve(const char *path)
 {
-	char *at = strdup(path), target[PATH_MAX], *next;
+	char *at = strdup(path);
 	for (int i = 0; at && i < LINKS_MAX; i++) {
-		ssize_t n = readlink(at, target, sizeof(target) - 1);
-		if (n < 0 && (errno == EINVAL || errno == ENOENT))
+		char *next = follow(at);
+		if (!next && (errno == EINVAL || errno == ENOENT))
 			return at;
-		if (n < 0)
-			break;
-		target[n] = 0;
-		char *slash = strrchr(at, '/');
-		int dir = slash && target[0] != '/' ? (int)(slash - at) + 1 : 0;
-		if (asprintf(&next, "%.*s%s", dir, at, target) < 0)
-			next = NULL;
 		free(at);
 		at = next;
-		errno = ELOOP;
+		if (at)
+			errno = ELOOP;
 	}
 	free(at);
 	return NULL;
+}
+
+/*
+ * The descriptor of ours that a path names, as /dev/stderr and /dev/fd/9 do: links in the
+ * folder of our descriptors, which no file's name can be taken from.  -1: it names none.
+ */
+static int descriptor_of(const char *path)
+{
+	char ours[32], *end, *at = strdup(path);
+	long fd = -1;
+	snprintf(ours, sizeof(ours), "/proc/%ld/fd", (long)getpid());
+	for (int i = 0; at && fd < 0 && i < LINKS_MAX; i++) {
+		char *slash = strrchr(at, '/'), *name = slash ? slash + 1 : at;
+		if (slash)
+			*slash = 0;
+		char *folder = realpath(slash ? at : ".", NULL);
+		if (slash)
+			*slash = '/';
+		if (folder && strcmp(folder, ours) == 0) {
+			fd = strtol(name, &end, 10);
+			if (end == name || *end || fd > INT_MAX)
+				fd = -1;
+		}
+		free(folder);
+		char *next = follow(at);
+		free(at);
+		at = next;
+	}
+	free(at);
+	return (int)fd;
+}
+
+/* Writing to it is what its owner would do: at its offset, and whatever it is. */
+static int open_descriptor(struct unsent *u, int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+	if (flags < 0)
+		return errno;
+	if ((flags & O_ACCMODE) == O_RDONLY)
+		return EBADF;
+	u->fd = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	return u->fd < 0 ? errno : 0;
 }
 
 static int fail(struct unsent *u)
@@ -49,6 +98,9 @@ int unsent_open(struct unsent *u, const char *path)
 	*u = (struct unsent){.fd = -1};
 	if (!path)
 		return 0;
+	int ours = descriptor_of(path);
+	if (ours >= 0)
+		return open_descriptor(u, ours);
 	bool exists = stat(path, &st) == 0;
 	if (exists && S_ISDIR(st.st_mode))
 		return EISDIR;

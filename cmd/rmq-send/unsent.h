@@ -6,7 +6,8 @@
 
 /*
  * A regular file is replaced, through symbolic links, by one that is whole, and removed when
- * nothing is to be kept; anything else (a device, a FIFO) is written to.
+ * nothing is to be kept; anything else (a device, a FIFO, a descriptor that is open, whatever it
+ * leads to) is written to.
  */
 struct unsent {
 	char *path;	 /* of the regular file, resolved; NULL: none */

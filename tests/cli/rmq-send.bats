@@ -98,6 +98,20 @@ open_sender() {
 	assert_output "$(printf 'nope\nf1')"
 }
 
+@test "rmq-send: the first bad record is told, also if the daemon finds it after a later one was read" {
+	start_queue q
+	rmq-queue create --max-message 3 jobs
+	echo abcd >large
+	echo a >f1
+	run rmq-send --files jobs f1 large nope
+	assert_failure 65
+	assert_output "rmq-send: jobs: file 2: message is too large: it has 5 bytes, the queue's --max-message is 3: 1 of 3 files stored"
+	run rmq-send --unsent rest --require-newline jobs < <(printf 'a\nabcd\nb')
+	assert_failure 65
+	assert_output --partial "line 2: message is too large"
+	assert_equal "$(cat rest)" "$(printf 'abcd\nb')"
+}
+
 @test "rmq-send: a progress bar fits a terminal of 30 columns, and stops no background job" {
 	start_queue q
 	seq 2000000 >in
@@ -388,6 +402,23 @@ open_sender() {
 	[ ! -e dir/target ]
 	rmq-send --unsent /dev/null jobs <in
 	[ -c /dev/null ]
+}
+
+@test "rmq-send: --unsent to an open descriptor adds to what it leads to, and never removes it" {
+	start_queue q
+	echo before >log
+	rmq-send --unsent /dev/stderr jobs one 2>>log
+	ln -s /dev/fd/9 link
+	rmq-send --unsent link jobs two 9>>log
+	[ "$(cat log)" = before ]
+	printf 'a\nb\n' >in
+	run sh -c 'rmq-send -q -S unix:none --timeout 0 --unsent /dev/stderr jobs <in 2>>log'
+	assert_failure 75
+	assert_equal "$(sed 2d log)" "$(printf 'before\na\nb')"
+	run rmq-send --unsent /dev/stdin jobs <in
+	assert_failure 74
+	assert_output "rmq-send: /dev/stdin: Bad file descriptor"
+	[ "$(cat in)" = "$(printf 'a\nb')" ]
 }
 
 @test "rmq-send: --unsent that cannot be written is found before anything is sent" {
