@@ -311,36 +311,21 @@ static void read_input(void)
 
 /* ---- the run ---- */
 
-static void print(void)
+/* error: printer_write()'s or printer_finish()'s. */
+static void printed(int error)
 {
-	int error = printer_write(&ack.printer);
 	if (!error)
 		return;
 	fail(RMQ_E_IO, "standard output: %s", strerror(error));
 	ack.dead = true;
 }
 
-/* All is settled that will be: the reader gets what is left for it, or after a signal what it began. */
-static void print_rest(void)
-{
-	while (printer_waits(&ack.printer) && !ack.dead) {
-		struct pollfd p[2] = {printer_poll(&ack.printer),
-		    {signals_caught() ? -1 : signals_fd(), POLLIN, 0}};
-		print();
-		if (signals_caught())
-			printer_cut(&ack.printer);
-		if (printer_waits(&ack.printer) && !ack.dead)
-			(void)poll(p, 2, -1);
-	}
-}
-
-
 static bool turn(void)
 {
 	int timeout_ms;
 	ack.ended |= signals_caught() != 0;
 	/* First, as what waits for it may keep input from being taken. */
-	print();
+	printed(printer_write(&ack.printer));
 	take_input();
 	struct pollfd p[4] = {client_io_prepare(&ack.io, &timeout_ms)};
 	bool reads = !ack.ended && takes();
@@ -447,7 +432,9 @@ static void run(void)
 	ack.ended |= ack.words != NULL;
 	while (turn())
 		;
-	print_rest();
+	/* All is settled that will be: the reader gets what is left for it. */
+	if (!ack.dead)
+		printed(printer_finish(&ack.printer));
 	if (!ack.dead) {
 		int timeout_ms;
 		client_bye(ack.io.client);

@@ -13,6 +13,7 @@
 
 #include "backup_format.h"
 #include "journal.h"
+#include "sys/io.h"
 #include "sys/log.h"
 #include "sys/store.h"
 
@@ -104,15 +105,7 @@ static enum rmq_error fill_chunk(struct backup *b, struct writer *w)
 static enum rmq_error write_out(struct backup *b, const struct writer *w)
 {
 	XXH3_64bits_update(b->hash, w->p, w->len);
-	for (size_t at = 0; at < w->len;) {
-		ssize_t n = write(STDOUT_FILENO, w->p + at, w->len - at);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return RMQ_E_IO;
-		at += (size_t)n;
-	}
-	return RMQ_E_OK;
+	return io_write(STDOUT_FILENO, w->p, w->len) == 0 ? RMQ_E_OK : RMQ_E_IO;
 }
 
 static void put_header(struct writer *w, uint64_t since, const struct identity *id)

@@ -19,6 +19,7 @@
 #include "core/journal_wire.h"
 #include "journal.h"
 #include "sys/clock.h"
+#include "sys/io.h"
 #include "sys/store.h"
 
 #define IN_SIZE	     (2 * (FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX))
@@ -217,10 +218,7 @@ static enum rmq_error read_more(struct restore *r, bool *eof)
 	memmove(r->in, r->in + r->begin, r->end - r->begin);
 	r->end -= r->begin;
 	r->begin = 0;
-	ssize_t n;
-	do
-		n = read(STDIN_FILENO, r->in + r->end, IN_SIZE - r->end);
-	while (n < 0 && errno == EINTR);
+	ssize_t n = io_read(STDIN_FILENO, r->in + r->end, IN_SIZE - r->end);
 	if (n < 0)
 		return reason_set(r->why, RMQ_E_IO, "standard input: %s", strerror(errno));
 	r->end += (size_t)n;

@@ -295,9 +295,9 @@ static void on_signal(struct sender *s)
 }
 
 /* What was stored is told at once when no more answers are at hand. */
-static void print(struct sender *s)
+/* error: printer_write()'s or printer_finish()'s. */
+static void printed(struct sender *s, int error)
 {
-	int error = printer_write(&s->printer);
 	if (!error)
 		return;
 	stop(s, RMQ_E_IO, "standard output: %s", strerror(error));
@@ -313,7 +313,7 @@ static void turn(struct sender *s, bool *flush)
 {
 	int timeout_ms;
 	/* First, as what waits for it may keep input from being taken. */
-	print(s);
+	printed(s, printer_write(&s->printer));
 	bool waiting = take_input(s, *flush);
 	struct pollfd p[4] = {client_io_prepare(&s->io, &timeout_ms)};
 	bool reads = !s->code && !s->over && input_wants(s->in);
@@ -339,24 +339,6 @@ static void turn(struct sender *s, bool *flush)
 	}
 }
 
-/* All is stored that will be: the reader gets what is left for it, or after a signal what it began. */
-static void print_rest(struct sender *s)
-{
-	while (printer_waits(&s->printer)) {
-		struct pollfd p[2] = {printer_poll(&s->printer),
-		    {signals_caught() ? -1 : signals_fd(), POLLIN, 0}};
-		print(s);
-		if (s->dead)
-			return;
-		if (signals_caught()) {
-			s->signal = signals_caught();
-			printer_cut(&s->printer);
-		}
-		if (printer_waits(&s->printer))
-			(void)poll(p, 2, -1);
-	}
-}
-
 void sender_run(struct sender *s, void (*progress)(const struct sender *s))
 {
 	bool flush = s->in->ended;
@@ -365,7 +347,10 @@ void sender_run(struct sender *s, void (*progress)(const struct sender *s))
 		if (progress)
 			progress(s);
 	}
-	print_rest(s);
+	/* All is stored that will be: the reader gets what is left for it. */
+	if (!s->dead)
+		printed(s, printer_finish(&s->printer));
+	s->signal = signals_caught();
 	if (s->dead)
 		return;
 	client_bye(s->io.client);

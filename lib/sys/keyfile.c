@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/base64.h"
+#include "sys/io.h"
 
 #define VERSION_WORD "1"
 #define LINE_VERSION "rmq-secret-key "
@@ -41,20 +42,6 @@ static enum rmq_error failed(struct reason *why)
 
 /* ---- making ---- */
 
-static bool write_all(int fd, const char *text, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, text, len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		text += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
-
 static bool write_pair(int fd, const struct keypair *pair)
 {
 	char key[KEY_TEXT_SIZE], secret[SECRET_SIZE + 1] = "", text[TEXT_SIZE];
@@ -63,7 +50,7 @@ static bool write_pair(int fd, const struct keypair *pair)
 	int len = snprintf(text, sizeof(text),
 	    LINE_VERSION VERSION_WORD "\n" LINE_PUBLIC "%s\n" LINE_SECRET "%s\n", key, secret);
 	assert(len > 0 && len < TEXT_SIZE);
-	bool done = fchmod(fd, 0600) == 0 && write_all(fd, text, (size_t)len) && fsync(fd) == 0;
+	bool done = fchmod(fd, 0600) == 0 && io_write(fd, text, (size_t)len) == 0 && fsync(fd) == 0;
 	sodium_memzero(text, sizeof(text));
 	sodium_memzero(secret, sizeof(secret));
 	return done;

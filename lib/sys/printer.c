@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "sys/signals.h"
+
 int printer_open(struct printer *p, int fd, int separator)
 {
 	*p = (struct printer){.separator = separator};
@@ -59,7 +61,8 @@ struct pollfd printer_poll(const struct printer *p)
 	return (struct pollfd){waiting(p) > 0 ? p->out.fd : -1, POLLOUT, 0};
 }
 
-void printer_cut(struct printer *p)
+/* Forgets what waits, but for the rest of a record that was written in part. */
+static void cut(struct printer *p)
 {
 	const char *from = p->records.data + p->at;
 	const char *end = p->torn && p->separator >= 0 && waiting(p) > 0
@@ -69,4 +72,18 @@ void printer_cut(struct printer *p)
 		p->records.len = p->at;
 	else if (end)
 		p->records.len = p->at + (size_t)(end - from) + 1;
+}
+
+int printer_finish(struct printer *p)
+{
+	int error = printer_write(p);
+	while (!error && waiting(p) > 0) {
+		struct pollfd ready[2] = {printer_poll(p), {signals_caught() ? -1 : signals_fd(), POLLIN, 0}};
+		if (signals_caught())
+			cut(p);
+		if (waiting(p) > 0)
+			(void)poll(ready, 2, -1);
+		error = printer_write(p);
+	}
+	return error;
 }

@@ -40,7 +40,10 @@ bool printer_is_behind(const struct printer *p);
 /* For poll(2): ready when printer_write() would get on; fd is -1 while nothing waits. */
 struct pollfd printer_poll(const struct printer *p);
 
-/* Forgets what waits, but for the rest of a record that was written in part. */
-void printer_cut(struct printer *p);
+/*
+ * Writes all that waits, for as long as that takes; after a signal (sys/signals.h) only the rest
+ * of a record that was written in part.  0, or errno.
+ */
+int printer_finish(struct printer *p) __attribute__((warn_unused_result));
 
 #endif
