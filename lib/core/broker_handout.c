@@ -487,14 +487,9 @@ static struct range *again_range(
 			     ? held_newest_first(c->session, q, h)
 			     : session_held_from(c->session, q, h->at))) {
 		broker_works(b, 1);
-		if (r->first > h->at) {
-			h->at = r->first;
-			h->part = 0;
-		}
 		if (!r->detached && r->lease <= h->lease)
 			return r;
 		h->at = r->first + r->span;
-		h->part = 0;
 	}
 	return NULL;
 }
@@ -511,7 +506,6 @@ static struct range *handout_range(
 				   r->session == c->session && !r->detached))
 			return r;
 		h->at = r->first + r->span;
-		h->part = 0;
 	}
 	return NULL;
 }
@@ -541,9 +535,11 @@ static int handout_next(struct broker *b, struct conn *c, struct handout *h, str
 		    .failures = h->peek ? h->failures : r->failures};
 		if (notes_differ(m))
 			end = at + 1;
+		/* The message that was being sent may be gone: the next one begins anew. */
+		h->part = h->part_of == at ? h->part : 0;
+		h->part_of = at;
 		place(b, h, m, at, end, d);
 		bool whole = !d->large || ++h->part == d->parts;
-		h->part = whole ? 0 : h->part;
 		h->at = !whole ? at : d->large ? at + 1 : end;
 		if (h->unused > 0 && whole)
 			h->unused -= d->count;

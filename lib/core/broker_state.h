@@ -50,7 +50,8 @@ struct handout {
 	uint64_t stamp;
 	uint64_t reserved;  /* bytes of its subscription's credit */
 	uint64_t unused;    /* messages of its credit that were not sent, or not yet */
-	uint32_t part;	   /* next piece of a large message */
+	uint64_t part_of;  /* the large message that is being sent */
+	uint32_t part;	   /* its next piece */
 	size_t frames_len; /* peek: frames to send when all is read */
 	uint8_t frames[];
 };

@@ -1003,6 +1003,46 @@ static void a_large_message_comes_back_piece_by_piece(void **state)
 	expect_nothing(1);
 }
 
+static void send_large(uint64_t conn, uint64_t n, uint32_t parts)
+{
+	static uint8_t piece[CHUNK_MAX];
+	for (uint32_t i = 0; i < parts; i++)
+		INPUT(conn, send, n, n - 1, (uint8_t)(SEND_CHUNK | (i + 1 < parts ? SEND_MORE : 0)), i,
+		    slice_str("q"), NO_TAGS, slice_of(piece, CHUNK_MAX));
+}
+
+/* Another client settles what is half delivered: the next large one begins with its first piece. */
+static void a_large_message_that_is_gone_leaves_no_piece_for_the_next(void **state)
+{
+	struct delivery d;
+	(void)state;
+	hello(1, 0, 0);
+	hello(2, 0, 0);
+	send_large(1, 1, 4);
+	send_large(1, 2, 3);
+	send_large(1, 3, 2);
+	run();
+	w.stands[1] = true;
+	INPUT(1, subscribe, 1, 0, 10000, slice_str("q"), NO_TAGS);
+	INPUT(1, credit, 1, 3, 1 << 20, 7);
+	run();
+	for (uint32_t i = 0; i < 3; i++)
+		assert_true(broker_next_delivery(w.broker, 1, &d));
+	assert_int_equal(d.first_seq, 1);
+	assert_int_equal(d.part, 2);
+	/* Both: the piece that would be next is none of message 3. */
+	settle(2, 1, VERB_SETTLE, 0, 0, d.lease, 1, 2);
+	run();
+	expect(2, WIRE_TYPE_DONE);
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_true(broker_next_delivery(w.broker, 1, &d));
+		assert_int_equal(d.first_seq, 3);
+		assert_int_equal(d.part, i);
+		assert_int_equal(d.parts, 2);
+	}
+	assert_false(broker_next_delivery(w.broker, 1, &d));
+}
+
 static void an_error_is_sent_whatever_the_connection_was_still_to_be_read(void **state)
 {
 	(void)state;
@@ -2177,6 +2217,7 @@ int main(void)
 	    TEST(the_proven_death_of_a_holder_ends_its_leases),
 	    TEST(a_session_that_left_no_trace_begins_anew_and_a_forgotten_one_does_not),
 	    TEST(a_large_message_comes_back_piece_by_piece),
+	    TEST(a_large_message_that_is_gone_leaves_no_piece_for_the_next),
 	    TEST(an_error_is_sent_whatever_the_connection_was_still_to_be_read),
 	    TEST(pieces_of_a_message_are_refused_once),
 	    TEST(the_work_of_a_settlement_is_bounded),
