@@ -17,7 +17,7 @@
 /* One read of a client. */
 #define READ_BYTES (128u << 10)
 #define OUT_FIRST  256
-#define IOV_PIECES (1 + 3 * DELIVER_FRAMES)
+#define IOV_PIECES (1 + DELIVER_PIECES)
 /* Up to so much it is cheaper to copy pieces than to have the kernel walk them. */
 #define COPY_BYTES  1024
 #define ERROR_BYTES 512

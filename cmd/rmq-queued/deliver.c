@@ -16,7 +16,7 @@ static struct gather {
 	size_t bytes;
 	bool has_attributes; /* `attributes` is in use */
 	struct delivery_frame frame[DELIVER_FRAMES];
-	struct slice piece[4 * DELIVER_FRAMES];
+	struct slice piece[DELIVER_PIECES];
 	uint8_t attributes[BATCH_MAX]; /* of the newest frame */
 } gather;
 

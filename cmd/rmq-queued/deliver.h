@@ -9,6 +9,8 @@
 
 /* Frames that are written with one system call. */
 #define DELIVER_FRAMES 32
+/* Their pieces: head, attributes, ends and bodies of each. */
+#define DELIVER_PIECES (4 * DELIVER_FRAMES)
 
 struct conn;
 struct server;

@@ -505,6 +505,19 @@ receiver_of_large_ones() {
 	assert_output --partial '"attributes":{"headers":'
 }
 
+@test "rmq-recv: headers on one message behind many without, written together" {
+	start_queue q
+	local sends=() n
+	for n in {1..31}; do
+		sends+=(send "$n" jobs "m$n" expect SENT)
+	done
+	raw hello 0 expect WELCOME "${sends[@]}" header 32 jobs trace x last expect SENT bye eof
+	run timeout 10 rmq-recv --drain --prefetch 256 jobs
+	assert_success
+	assert_line --index 31 last
+	[ "${#lines[@]}" -eq 32 ]
+}
+
 @test "rmq-recv: ended by a signal while the daemon is away, it comes back to give back what it has" {
 	start_queue q
 	seq 5 | rmq-send jobs
