@@ -142,16 +142,6 @@ static void look_at_reader(struct receiver *r)
 	r->read_poll_ms = 1;
 }
 
-static void sync_output(struct receiver *r)
-{
-	if (r->o->ack != ACK_SYNC || !r->dirty)
-		return;
-	if (fdatasync(r->out.fd) != 0)
-		end_with(r, RMQ_E_IO, "standard output: %s", strerror(errno));
-	else
-		r->dirty = false;
-}
-
 /* ---- printing ---- */
 
 static void enter(struct receiver *r, enum phase phase)
@@ -191,6 +181,19 @@ static void output_failed(struct receiver *r, int error, bool torn)
 		end_with(r, RMQ_E_IO, "standard output: %s%s", strerror(error),
 		    torn ? "; a part of a message is its end" : "");
 	enter(r, RELEASING);
+}
+
+/* A sync that failed is not repeated: the next one would not tell of what was lost. */
+static void sync_output(struct receiver *r)
+{
+	if (r->o->ack != ACK_SYNC || !r->dirty || r->unsynced)
+		return;
+	if (fdatasync(r->out.fd) == 0) {
+		r->dirty = false;
+		return;
+	}
+	r->unsynced = true;
+	output_failed(r, errno, false);
 }
 
 /* Whether the segment's next byte may be printed now. */

@@ -70,6 +70,7 @@ struct receiver {
 	bool blocked;	  /* the output takes nothing at the moment */
 	struct mono_time blocked_since;
 	bool dirty; /* written and not synced */
+	bool unsynced; /* for ever: a sync has failed */
 
 	uint64_t consumed; /* ACK_READ */
 	struct mono_time consumed_at;
