@@ -106,11 +106,17 @@ static void flush_settling(struct receiver *r)
 			settling_flush(r, all[i], now);
 }
 
+/* Whether a message is in hand until the reader has taken it out of the pipe. */
+static bool watches_reader(const struct receiver *r)
+{
+	return r->o->ack == ACK_READ || (r->o->ack == ACK_MANUAL && r->out.kind == OUTLET_PIPE);
+}
+
 /* So many messages of the first segments are printed for good, or taken by the reader. */
 static void acknowledge(struct receiver *r)
 {
 	struct segment *s;
-	bool read = r->o->ack == ACK_READ;
+	bool read = watches_reader(r);
 	if (r->o->ack == ACK_NONE || (r->o->ack == ACK_SYNC && r->dirty))
 		return;
 	while ((s = r->in_hand.head)) {
@@ -129,7 +135,7 @@ static void acknowledge(struct receiver *r)
 
 static void look_at_reader(struct receiver *r)
 {
-	if (r->o->ack != ACK_READ)
+	if (!watches_reader(r))
 		return;
 	uint64_t consumed = outlet_consumed(&r->out);
 	if (consumed <= r->consumed) {
@@ -175,6 +181,7 @@ static bool leaves_torn(struct receiver *r, const struct segment *s)
 
 static void output_failed(struct receiver *r, int error, bool torn)
 {
+	r->reader_gone = error == EPIPE;
 	if (error == EPIPE)
 		r->signal = SIGPIPE;
 	else
@@ -256,7 +263,7 @@ static bool print(
 		r->blocked = true;
 		r->blocked_since = now;
 	}
-	if (r->o->ack != ACK_READ)
+	if (!watches_reader(r))
 		r->kept_up += (s->printed + n == s->size ? s->count : whole) - whole;
 	segments_printed(&r->in_hand, s, n);
 	if (error && error != EAGAIN)
@@ -281,6 +288,34 @@ static void send_ahead(struct receiver *r)
 		settling_add(r, r->ahead, s->lease, s->first, s->count);
 		if (r->o->ack == ACK_NONE)
 			segments_settled(&r->in_hand, s, s->count);
+	}
+}
+
+/*
+ * --ack manual: a lease runs by itself from the print on, but not while the reader has not even
+ * taken the message.  Milliseconds until those are named again; UNITS_INFINITY: none is there.
+ */
+static uint64_t touch_due_ms(const struct receiver *r, struct mono_time now)
+{
+	uint64_t due = r->touched_at.ms + r->lease_ms / 3;
+	if (r->ahead != &r->touch || !r->in_hand.head || r->phase > ENDING)
+		return UNITS_INFINITY;
+	return due > now.ms ? due - now.ms : 0;
+}
+
+static void touch_untaken(struct receiver *r)
+{
+	struct mono_time now = clock_mono();
+	if (touch_due_ms(r, now) > 0)
+		return;
+	r->touched_at = now;
+	for (struct segment *s = r->in_hand.head; s; s = s->next) {
+		if (s->batch == 0 || s->batch > r->batches_done)
+			continue;
+		/* What is left of it to be printed waits for this one. */
+		s->batch = r->batch;
+		settling_add(
+		    r, r->ahead, s->lease, s->first + s->settled, s->count - s->settled);
 	}
 }
 
@@ -468,6 +503,15 @@ static void on_lease_ended(
 		return;
 	}
 	r->taken -= gone;
+	if (r->o->ack == ACK_MANUAL && why == ENDED_EXPIRED && !r->told_late) {
+		r->told_late = true;
+		if (!r->o->common.quiet)
+			fprintf(stderr,
+			    "rmq-recv: %s: leases end before their messages are settled: the work "
+			    "takes longer than --lease, or a filter before rmq-ack holds receipts "
+			    "back\n",
+			    r->o->queue);
+	}
 	if (r->o->common.verbose && why != ENDED_SETTLED && why != ENDED_RELEASED)
 		fprintf(stderr, "rmq-recv: %s: lease %llu of %u messages has ended\n",
 		    r->o->queue, (unsigned long long)lease, count);
@@ -508,7 +552,7 @@ static void on_subscribed(void *arg, uint32_t sub, uint32_t lease_ms)
 	r->idle = false;
 	r->asked = false;
 	r->lease_ms = lease_ms;
-	r->heard = clock_mono();
+	r->heard = r->touched_at = clock_mono();
 }
 
 static void on_sub_failed(void *arg, uint32_t sub, enum rmq_error code, struct slice text)
@@ -651,12 +695,17 @@ static bool reader_lingers(const struct receiver *r, struct mono_time now)
 	return (torn || unread) && now.ms - since < READER_WAIT_MS;
 }
 
-/* Gives back what is in hand, uncounted. */
+/*
+ * Gives back what is in hand, uncounted.  With manual settling a reader that is still there
+ * will settle what is printed.
+ */
 static void release_all(struct receiver *r)
 {
-	for (struct segment *s = r->in_hand.head; s; s = s->next)
-		settling_add(
-		    r, &r->release, s->lease, s->first + s->settled, s->count - s->settled);
+	bool keeps = r->o->ack == ACK_MANUAL && !r->reader_gone;
+	for (struct segment *s = r->in_hand.head; s; s = s->next) {
+		uint32_t from = keeps ? segment_whole(s) : s->settled;
+		settling_add(r, &r->release, s->lease, s->first + from, s->count - from);
+	}
 	segments_deinit(&r->in_hand);
 	flush_settling(r);
 }
@@ -709,7 +758,8 @@ static int next_timer(const struct receiver *r, int timeout_ms)
 	/* Without a connection, the subscription's end is told before the wait. */
 	if (is_done(r))
 		return 0;
-	if (r->o->ack == ACK_READ && head && head->settled < segment_whole(head))
+	timeout_ms = client_io_sooner(timeout_ms, touch_due_ms(r, now));
+	if (watches_reader(r) && head && head->settled < segment_whole(head))
 		timeout_ms = client_io_sooner(timeout_ms, r->read_poll_ms);
 	if (r->phase == STOPPING)
 		timeout_ms = client_io_sooner(timeout_ms, READER_WAIT_MS / 10);
@@ -775,6 +825,7 @@ void receiver_run(struct receiver *r)
 		sync_output(r);
 		look_at_reader(r);
 		acknowledge(r);
+		touch_untaken(r);
 		flush_settling(r);
 		give_credit(r);
 	} while (!advance(r));

@@ -72,9 +72,12 @@ struct receiver {
 	bool dirty; /* written and not synced */
 	bool unsynced; /* for ever: a sync has failed */
 
-	uint64_t consumed; /* ACK_READ */
+	uint64_t consumed; /* bytes, if the reader of a pipe is watched */
 	struct mono_time consumed_at;
 	uint32_t read_poll_ms;
+	bool reader_gone;
+	struct mono_time touched_at; /* ACK_MANUAL: what the reader has not taken, last */
+	bool told_late;		     /* … that leases end before they are settled */
 
 	bool idle;  /* nothing was ready when the daemon last said so */
 	bool asked; /* CREDIT was given since a message came: IDLE will say if there is none */

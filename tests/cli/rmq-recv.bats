@@ -353,6 +353,55 @@ receiver_of_large_ones() {
 	[ "$(counts jobs)" = "4 3 0" ]
 }
 
+@test "rmq-recv: --ack manual holds what its reader has not taken out of the pipe" {
+	start_queue q
+	rmq-queue create --lease 2s --backoff 0,0 jobs
+	rmq-queue create --lease 2s --backoff 0,0 other
+	seq 20 | rmq-send jobs
+	rmq-send other x
+	mkfifo fifo
+	rmq-recv --ack manual -n 20 -o receipt,body jobs >fifo 2>>log 3>&- &
+	STARTED+=($!)
+	exec 6<fifo
+	read -r receipt body <&6
+	rmq-ack "$receipt"
+	# Leases as long as theirs end meanwhile.
+	timeout 10 rmq-recv -1 --ack manual other
+	timeout 10 rmq-recv -1 --ack manual other
+	run timeout 10 rmq-recv -1 -o failures other
+	assert_output 2
+	run rmq-ack < <(cat <&6)
+	assert_success
+	exec 6<&-
+	status_of "${STARTED[-1]}"
+	assert_success
+	[ "$(rmq-queue show jobs ready leased failed | xargs)" = "0 0 0" ]
+}
+
+@test "rmq-recv: --ack manual gives back what a reader that goes has not taken" {
+	start_queue q
+	seq 20 | rmq-send jobs
+	mkfifo fifo
+	rmq-recv --ack manual -o body jobs >fifo 2>>log 3>&- &
+	STARTED+=($!)
+	exec 6<fifo
+	wait_until 10 eval '[ "$(rmq-queue show jobs leased)" = 20 ]'
+	read -r body <&6
+	exec 6<&-
+	settles jobs "19 1 0"
+	[ "$(rmq-queue show jobs failed)" = 0 ]
+}
+
+@test "rmq-recv: --ack manual says that leases end before their messages are settled" {
+	start_queue q
+	rmq-queue create --backoff 0,0 jobs
+	rmq-send jobs x
+	rmq-recv --ack manual --lease 100ms jobs >out 2>>log 3>&- &
+	STARTED+=($!)
+	wait_until 10 eval '[ "$(wc -l <out)" -ge 3 ]'
+	[ "$(grep -c "leases end before their messages are settled" log)" = 1 ]
+}
+
 @test "rmq-recv: a lease that is not settled in time ends, and counts as a failure" {
 	start_queue q
 	rmq-queue create --backoff 0,0 jobs
