@@ -383,6 +383,7 @@ static size_t consume(struct conn *c, struct slice in)
 		note_frame(c, &f);
 		at += used;
 	}
+	c->unheard -= at < c->unheard ? at : c->unheard;
 	return c->closing || c->dead ? in.len : at;
 }
 
@@ -469,20 +470,47 @@ static bool may_read(const struct conn *c)
 	       broker_owed(c->server->broker, c->id) <= OWED_MAX;
 }
 
-/* Bytes were read; what is left behind a full read is to be heard before leases end. */
-static void note_unheard(struct conn *c, size_t got, bool full)
+/* It holds so many bytes that are not taken yet, and there may be more in its socket. */
+static void note_unheard(struct conn *c, size_t holds, bool more)
 {
 	struct server *s = c->server;
 	int left = 0;
 
-	if (c->listed[CONN_UNHEARD]) {
-		c->unheard -= got < c->unheard ? got : c->unheard;
-		if (c->unheard == 0 || !full)
-			conn_list_remove(&s->unheard, c);
-	} else if (full && ioctl(c->fd, FIONREAD, &left) == 0 && left > 0) {
-		c->unheard = (size_t)left;
+	if (c->hearing == s->hearings)
+		return;
+	c->hearing = s->hearings;
+	if (more && ioctl(c->fd, FIONREAD, &left) != 0)
+		left = 0;
+	c->unheard = holds + (size_t)left;
+	if (c->unheard > 0)
 		conn_list_add(&s->unheard, c);
-	}
+}
+
+void conn_note_unheard(struct conn *c)
+{
+	note_unheard(c, buffer_left(&c->in), true);
+}
+
+/*
+ * Takes it, and sees whether more is to be heard: not the rest of a frame that is cut, nor of a
+ * client that spends a turn alone: it must not keep everyone's leases from ending.
+ */
+static void take_unheard(struct conn *c, struct slice more)
+{
+	struct server *s = c->server;
+	uint64_t before = broker_work(s->broker);
+
+	take(c, more);
+	bool spends = broker_work(s->broker) - before >= TURN_WORK / 2;
+	if (spends || (!held(c) && c->unheard <= buffer_left(&c->in)))
+		conn_list_remove(&s->unheard, c);
+}
+
+/* Its input waits for another turn. */
+static void pause_input(struct conn *c)
+{
+	conn_list_add(&c->server->paused, c);
+	conn_note_unheard(c);
 }
 
 static void conn_read(struct conn *c)
@@ -501,10 +529,10 @@ static void conn_read(struct conn *c)
 		conn_fail(c);
 		return;
 	}
-	note_unheard(c, (size_t)n, (size_t)n == room + sizeof(scratch));
 	size_t got = (size_t)n, first = got < room ? got : room;
+	note_unheard(c, buffer_left(in) + got, got == room + sizeof(scratch));
 	in->len += first;
-	take(c, slice_of(scratch, got - first));
+	take_unheard(c, slice_of(scratch, got - first));
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
@@ -528,7 +556,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		if (server_reads(s))
 			conn_read(c);
 		else
-			s->put_off = true;
+			pause_input(c);
 		if (!c->listed[CONN_DIRTY])
 			conn_watch(c);
 	} else if (status < 0 && !c->listed[CONN_DIRTY]) {
@@ -543,12 +571,12 @@ void conn_watch(struct conn *c)
 
 	if (may_read(c)) {
 		if (held(c)) {
-			conn_list_add(&s->paused, c);
+			pause_input(c);
 			server_wake(s);
 		} else if (server_reads(s)) {
 			events |= UV_READABLE;
 		} else {
-			conn_list_add(&s->paused, c);
+			pause_input(c);
 		}
 	} else {
 		/* It asks, or does not read: what waits behind that is its own affair. */
@@ -565,8 +593,11 @@ void conn_watch(struct conn *c)
 
 void conn_resume(struct conn *c)
 {
-	if (may_read(c) && held(c))
-		take(c, slice_of(NULL, 0));
+	/* Read at once: in the next wait others may be faster. */
+	if (may_read(c) && !held(c))
+		conn_read(c);
+	else if (may_read(c))
+		take_unheard(c, slice_of(NULL, 0));
 	if (!c->listed[CONN_DIRTY])
 		conn_watch(c);
 }

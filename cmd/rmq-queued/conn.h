@@ -51,7 +51,8 @@ struct conn {
 	struct buffer out;
 	struct holder *holder; /* the process at the other end, if it can be watched */
 	uint64_t deadline_ms;
-	size_t unheard; /* bytes that were left behind a full read, and are not read yet */
+	uint64_t hearing; /* the newest one that it was looked at in */
+	size_t unheard;	  /* bytes that it had sent when that began, and that are not taken yet */
 	bool spoke;   /* has sent a frame */
 	bool greeted; /* has a session */
 	bool asking;  /* LIST or PEEK was asked: nothing is read before the end of its answer */
@@ -91,6 +92,9 @@ void conn_close(struct conn *c);
 
 /* Writes what waits, and ends what is to end: once a turn, for each in the dirty list. */
 void conn_flush(struct conn *c);
+
+/* What it has sent so far is to be taken before leases end: once in each hearing. */
+void conn_note_unheard(struct conn *c);
 
 /* Watches for what is wanted now. */
 void conn_watch(struct conn *c);

@@ -155,8 +155,9 @@ void server_turn(struct server *s)
 
 bool server_reads(const struct server *s)
 {
-	return s->phase == PHASE_SERVE && !s->throttled && !broker_holds(s->broker) &&
-	       !broker_turn_spent(s->broker);
+	return s->phase == PHASE_SERVE && !s->throttled &&
+	       broker_inflight_bytes(s->broker) <= INFLIGHT_HIGH_BYTES &&
+	       !broker_holds(s->broker) && !broker_turn_spent(s->broker);
 }
 
 _Noreturn void server_untrustworthy(struct server *s, uint64_t index, enum rmq_error err)
@@ -295,24 +296,26 @@ static void turn_end(struct server *s)
 static void on_prepare(uv_prepare_t *prepare)
 {
 	struct server *s = prepare->data;
+	struct conn *c;
+
 	if (s->hearing)
 		return;
 	s->hearing = true;
+	s->hearings++;
 	s->passes = 0;
 	s->now = clock_mono();
 	s->hearing_since = lease_now(s);
+	TAILQ_FOREACH (c, &s->paused.head, entry[CONN_PAUSED])
+		conn_note_unheard(c);
 }
 
 /*
- * Two passes over all that can be read, with nothing put off, find all that had been sent
- * before the first: in one, connections are accepted, in the next they are read.
+ * Two passes over all that is watched find all that had been sent before the first: in one,
+ * connections are accepted, in the next they are read.  What they find and do not take, and what
+ * is not watched because it waits for its turn, is noted, and taken behind them.
  */
 static void hear(struct server *s)
 {
-	bool put_off = s->put_off;
-	s->put_off = false;
-	if (put_off || !server_reads(s) || conn_list_first(&s->paused))
-		return;
 	if (++s->passes < 2 || conn_list_first(&s->unheard))
 		return;
 	s->hearing = false;
@@ -325,7 +328,7 @@ static void hear(struct server *s)
 static void on_check(uv_check_t *check)
 {
 	struct server *s = check->data;
-	/* In this order: what is put off is known at the turn's end. */
+	/* In this order: what waits for another turn is known at this one's end. */
 	turn_end(s);
 	hear(s);
 }
@@ -337,22 +340,20 @@ static void on_due(uv_timer_t *timer)
 	turn_end(s);
 }
 
-/* Work that was left for this turn: input that was put off. */
+/*
+ * Work that was left for this turn: input that was put off.  Whoever it is not the turn of any
+ * more is in front of those who had theirs, so each gets one.
+ */
 static void on_more(uv_idle_t *idle)
 {
 	struct server *s = idle->data;
-	struct conn_list now;
-	struct conn *c;
+	struct conn *c, *last = TAILQ_LAST(&s->paused.head, conn_head);
 
 	server_turn(s);
-	conn_list_init(&now, CONN_PAUSED);
-	while ((c = conn_list_take(&s->paused)) != NULL)
-		conn_list_add(&now, c);
-	while ((c = conn_list_take(&now)) != NULL) {
-		if (server_reads(s))
-			conn_resume(c);
-		else
-			conn_list_add(&s->paused, c);
+	while (server_reads(s) && (c = conn_list_take(&s->paused)) != NULL) {
+		conn_resume(c);
+		if (c == last)
+			break;
 	}
 }
 

@@ -7,8 +7,9 @@
  * write for each connection.
  *
  * Leases end by what was heard: once all is read that clients had sent before a moment, the
- * broker is told that moment.  What is put off (a throttle, a full read, an accept) puts
- * that off too, but not what a connection sends later, so nobody can keep leases alive.
+ * broker is told that moment.  What is put off (a throttle, a full read, a spent turn, an
+ * accept) puts that off too, but not what a connection sends later, so nobody can keep leases
+ * alive.
  */
 #ifndef RMQ_QUEUED_SERVER_H
 #define RMQ_QUEUED_SERVER_H
@@ -28,8 +29,6 @@
 /* Reading stops above the one and goes on below the other: records not stored yet. */
 #define INFLIGHT_HIGH_BYTES (8u << 20)
 #define INFLIGHT_LOW_BYTES  (4u << 20)
-/* Read from clients in one turn. */
-#define TURN_READ_BYTES (2u << 20)
 /* Descriptors for other things than connections and their peers. */
 #define DESCRIPTORS_RESERVE 64
 #define CONNS_MAX	    65536u
@@ -67,7 +66,7 @@ struct server {
 	bool in_turn;
 	bool throttled;
 	bool hearing; /* all is to be read that was sent before hearing_since */
-	bool put_off; /* something that could be read was not, since the last pass */
+	uint64_t hearings; /* begun so far */
 	unsigned passes;
 	struct lease_time hearing_since;
 	struct mono_time now;
@@ -86,9 +85,9 @@ struct server {
 	bool full_said;
 	struct conn_list dirty;	      /* something to write, or to end */
 	struct conn_list deliverable; /* something to deliver */
-	struct conn_list paused;      /* not read from, because the server is throttled */
+	struct conn_list paused;      /* input waits for another turn; who waits longest is first */
 	struct conn_list deadlines;   /* in order of their deadlines */
-	struct conn_list unheard;     /* sent more than one read takes */
+	struct conn_list unheard;     /* had sent what is not taken yet when the hearing began */
 	struct log_rate peers;
 
 	enum server_phase phase;

@@ -21,6 +21,8 @@
  *	eof                   reads until the daemon closes the connection
  *	more COUNT            opens so many connections besides, and keeps them
  *	flood QUEUE           SENDs until nothing can be written for a second
+ *	torment QUEUE LEASE COUNT
+ *	                      SETTLEs of messages 1 to COUNT, all with number 1, until it is killed
  *	close                 closes the connection
  *	control               from here on, frames are those of the control socket
  *	print TEXT            prints the text
@@ -402,6 +404,28 @@ static void do_flood(char **arg)
 	}
 }
 
+static void do_torment(char **arg)
+{
+	static uint8_t answers[1 << 16];
+	uint8_t bytes[SETTLE_ENTRY_SIZE];
+	struct writer w = writer_of(out, sizeof(out)), e = writer_of(bytes, sizeof(bytes));
+	struct pollfd p = {.fd = fd, .events = POLLIN | POLLOUT};
+	size_t at = 0;
+
+	settle_entry_put(&e,
+	    &(struct settle_entry){number(arg[1]), 1, (uint32_t)number(arg[2])});
+	for (int i = 0; i < 500; i++)
+		wire_put_settle(&w, &(struct wire_settle){.n = 1, .verb = VERB_SETTLE,
+					.queue = slice_str(arg[0]), .tags = NO_TAGS,
+					.entries = slice_of(bytes, e.len)});
+	while (poll(&p, 1, PATIENCE_MS) == 1 && !(p.revents & POLLHUP)) {
+		ssize_t n = send(fd, out + at, w.len - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+		at = n > 0 ? (at + (size_t)n) % w.len : at;
+		(void)!recv(fd, answers, sizeof(answers), MSG_DONTWAIT);
+	}
+	fail("the daemon does not go on");
+}
+
 static void do_close(char **arg)
 {
 	(void)arg;
@@ -444,6 +468,7 @@ static const struct {
     {"eof", 0, do_eof},
     {"more", 1, do_more},
     {"flood", 1, do_flood},
+    {"torment", 3, do_torment},
     {"close", 0, do_close},
     {"print", 1, do_print},
     {"wait", 0, do_wait},

@@ -739,3 +739,24 @@ has_children() {
 	assert_failure 66
 	stop_queue
 }
+
+@test "rmq-queued: a client that spends every turn holds up neither others nor the end of leases" {
+	start_queue q
+	rmq-queue create --lease 500ms work
+	echo m | rmq-send work
+	# Ranges, each of one message: half of a settlement's steps of a turn's work.
+	seq 9000 | rmq-send many
+	rmq-recv --ack manual -n 9000 --prefetch 9000 --lease 1h -o receipt many |
+		awk 'NR % 2' | rmq-ack --release --delay 1h
+	start "$RAWCLIENT" q.sock hello 0 expect WELCOME torment many 1 9000
+	# Holds it, and says nothing.
+	raw hello 0 subscribe 1 work credit 1 1 expect DELIVER eof >held 2>&1 3>&- &
+	STARTED+=($!)
+	wait_until 10 grep -q DELIVER held
+	run timeout 10 rmq-recv -n 1 work
+	assert_success
+	assert_output m
+	kill -0 "${STARTED[-2]}"
+	run timeout 10 rmq-queue ls
+	assert_success
+}
