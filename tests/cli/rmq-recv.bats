@@ -347,6 +347,7 @@ receiver_of_large_ones() {
 	wait_until 10 eval '[ "$(wc -l <receipts)" = 3 ]'
 	rmq-ack <receipts
 	settles jobs "4 3 0"
+	wait_until 10 eval '[ "$(wc -l <receipts)" = 6 ]'
 	kill -TERM "${STARTED[-1]}"
 	wait "${STARTED[-1]}"
 	# The leases outlive it.
