@@ -800,15 +800,33 @@ static void add_origin(struct digest *d, const struct batch *m, uint64_t at)
 	add_u64(d, m->origin_seq + (at - m->first));
 }
 
+/* Whether message `at` of m, the next one behind `before`, is where a batch with it has it. */
+static bool goes_on(const struct batch *before, const struct batch *m, uint64_t at)
+{
+	return before && before->record && before->record == m->record &&
+	       before->offset == m->offset &&
+	       before->slot + (at - before->first) == m->slot + (at - m->first) &&
+	       batch_same_origin(before, m) &&
+	       (!m->origin || before->origin_seq + (at - before->first) ==
+				  m->origin_seq + (at - m->first));
+}
+
+/* Equal states may be cut into batches differently. */
 static void add_batches(struct digest *d, struct queue *q)
 {
-	struct batch *m;
-	uint64_t at, end;
+	struct batch *m, *before = NULL;
+	uint64_t at, end, last = 0;
 	RB_FOREACH (m, batch_tree, &q->batches) {
 		for (at = m->first; (at = batch_run(m, at, UINT64_MAX, &end)) != UINT64_MAX;
 		     at = end) {
+			bool same = at == last && goes_on(before, m, at);
+			before = m;
+			if (!same)
+				add_u64(d, last);
+			last = end;
+			if (same)
+				continue;
 			add_u64(d, at);
-			add_u64(d, end);
 			add_u64(
 			    d, m->record ? m->record->index : m->large->part[0].record->index);
 			add_u64(d, m->offset);
@@ -816,6 +834,7 @@ static void add_batches(struct digest *d, struct queue *q)
 			add_origin(d, m, at);
 		}
 	}
+	add_u64(d, last);
 }
 
 static bool same_state(const struct range *a, const struct range *b)

@@ -1,15 +1,18 @@
 /*
  * Checkpoints are fuzzy: a part is the state of one group of queues (or of the
  * sessions) as of the part's own place in the log, and parts stand between ordinary
- * records, so that no turn is long.  END names every group's part and the records that
- * are dead: those in front of all parts that hold nothing live.
+ * records, so that no turn is long.  A part that is long itself stands in pieces, each as of
+ * its own place, one group's after the other's.  END names every group's part and the records
+ * that are dead: those in front of all parts that hold nothing live.
  *
  * Invariants:
- *  - A part names records by index; so a group is written only when none of its
- *    bodies is in flight.  Groups that never come to rest are written last, while the
- *    broker holds: it takes no commands until what is in flight is stored.
+ *  - A part names records by index; so a group is begun only when none of its
+ *    bodies is in flight, and a piece ends in front of what is.  Groups that never come to
+ *    rest are written last, and what has come to a queue since its first piece, while the broker
+ *    holds: it takes no commands until what is in flight is stored.
  *  - Recovery reads the log from the first part on.  For each group, what lies in front
- *    of its part is passed over, and what lies behind is applied.
+ *    of its part is passed over, and what lies behind is applied.  Between pieces, only to what
+ *    the pieces in front have: the next ones know the rest as it is then.
  *  - Records become holes only after END is stored, and only those that it names.
  *  - A checkpoint that is not asked for writes less than it frees, or a quarter of the log that
  *    it makes good for; what it writes itself makes none due.  So a broker that nobody asks
@@ -30,6 +33,8 @@
 #define FIXED_PART_MAX	 (END_OVERHEAD + GROUPS * (2 * 9 + EVENTS_HEADER_SIZE))
 #define QUEUE_PART_MAX	 (2 * NAME_FULL_MAX + 160)
 #define PENDING_PART_MAX (CHUNKS_MAX * EVENT_LOCATION_SIZE + 48)
+/* What a piece takes more: its end, its queue once more, a batch and a range that are cut. */
+#define PIECE_PART_MAX (QUEUE_PART_MAX + 256)
 
 bool broker_holds(const struct broker *b)
 {
@@ -50,7 +55,10 @@ bool broker_checkpointing(const struct broker *b)
 /* What a checkpoint would write now, at most, but for the list of the dead. */
 static uint64_t cost(const struct broker *b)
 {
-	return FIXED_PART_MAX + b->ledger.part_bytes +
+	uint64_t turn = b->ledger.limits.turn_bytes;
+	uint64_t pieces =
+	    b->ledger.part_bytes / (turn > RANGE_PART_MAX ? turn : RANGE_PART_MAX);
+	return FIXED_PART_MAX + b->ledger.part_bytes + pieces * PIECE_PART_MAX +
 	       (uint64_t)b->queues_count * QUEUE_PART_MAX +
 	       (uint64_t)b->pendings_count * PENDING_PART_MAX;
 }
@@ -100,16 +108,28 @@ static struct slice large_locations(const struct large *large, uint8_t *bytes, s
 	return slice_of(bytes, w.len);
 }
 
-static void write_batch(struct broker *b, const struct queue *q, const struct batch *m)
+static uint64_t min_u64(uint64_t a, uint64_t b)
 {
+	return a < b ? a : b;
+}
+
+/* Those of m's messages that are in [from, to). */
+static void write_batch(
+    struct broker *b, const struct queue *q, const struct batch *m, uint64_t from, uint64_t to)
+{
+	uint64_t first = from > m->first ? from : m->first, run_end;
+	uint32_t skip = (uint32_t)(first - m->first);
+	uint32_t count = (uint32_t)(min_u64(to, m->first + m->count) - first);
+	if (batch_run(m, first, first + count, &run_end) >= first + count)
+		return;
 	uint8_t origin[EVENT_ORIGIN_MAX];
 	struct slice note = slice_str(m->origin ? m->origin->reason : "");
-	struct slice tags = event_origin_tags(
-	    &(struct event_origin){m->origin_seq, slice_str(m->origin ? m->origin->queue : "")},
+	struct slice tags = event_origin_tags(&(struct event_origin){m->origin_seq + skip,
+						  slice_str(m->origin ? m->origin->queue : "")},
 	    origin);
 	uint8_t locations[CHUNKS_MAX * EVENT_LOCATION_SIZE];
 	uint8_t live[8192];
-	size_t live_len = m->bits ? ((size_t)m->count + 7) / 8 : 0;
+	size_t live_len = m->bits ? ((size_t)count + 7) / 8 : 0;
 	if (m->large) {
 		broker_emit_part_large(b,
 		    &(struct event_part_large){q->id, m->first, m->bytes, m->large->time_ms,
@@ -118,38 +138,46 @@ static void write_batch(struct broker *b, const struct queue *q, const struct ba
 	}
 	assert(live_len <= sizeof(live));
 	memset(live, 0, live_len);
-	for (uint32_t i = 0; m->bits && i < m->count; i++)
-		if (bits_get(m->bits, i))
+	for (uint32_t i = 0; m->bits && i < count; i++)
+		if (bits_get(m->bits, skip + i))
 			live[i / 8] = (uint8_t)(live[i / 8] | 1u << i % 8);
-	broker_emit_part_batch(b,
-	    &(struct event_part_batch){q->id, m->first, m->count, m->record->index, m->offset,
-		m->slot, m->bytes, m->record->bytes, note, tags, slice_of(live, live_len)});
+	broker_emit_part_batch(
+	    b, &(struct event_part_batch){q->id, first, count, m->record->index, m->offset,
+		   (uint16_t)(m->slot + skip), batch_bytes_of(m, count), m->record->bytes, note,
+		   tags, slice_of(live, live_len)});
 }
 
-static void write_queue(struct broker *b, struct queue *q)
+static void write_range(
+    struct broker *b, struct queue *q, const struct range *r, uint64_t from, uint64_t to)
+{
+	uint64_t first = from > r->first ? from : r->first;
+	uint64_t end = min_u64(to, r->first + r->span);
+	if (!queue_any_live(q, first, end))
+		return;
+	broker_emit_part_range(
+	    b, &(struct event_part_range){q->id, r->state, r->detached ? SETTLE_DETACH : 0,
+		   first, end - first, r->attempt, r->failures, r->lease,
+		   r->session ? r->session->id : 0, r->lease_ms, r->until_ms, NO_TAGS});
+}
+
+static void write_settings(struct broker *b, const struct queue *q)
 {
 	const struct queue_settings *s = &q->settings;
 	const struct queue_counts *n = &q->counts;
-	struct batch *m;
-	struct range *r;
-	broker_emit_part_queue(b, &(struct event_part_queue){q->id, queue_name(q),
-				      SETTINGS_OF(s), slice_str(s->dead_letter), q->next_seq,
-				      n->sent, n->delivered, n->settled, n->failed, n->dead, NO_TAGS});
-	RB_FOREACH(m, batch_tree, &q->batches)
-		write_batch(b, q, m);
-	RB_FOREACH (r, range_tree, &q->ranges)
-		broker_emit_part_range(b,
-		    &(struct event_part_range){q->id, r->state, r->detached ? SETTLE_DETACH : 0,
-			r->first, r->span, r->attempt, r->failures, r->lease,
-			r->session ? r->session->id : 0, r->lease_ms, r->until_ms, NO_TAGS});
+	broker_emit_part_queue(
+	    b, &(struct event_part_queue){q->id, queue_name(q), SETTINGS_OF(s),
+		   slice_str(s->dead_letter), q->next_seq, n->sent, n->delivered, n->settled,
+		   n->failed, n->dead, NO_TAGS});
 }
 
-static void write_pending(struct broker *b, uint32_t group)
+static void write_pending(struct broker *b, const struct queue *q)
 {
+	if (q->unfinished_bytes == 0)
+		return;
 	uint8_t locations[CHUNKS_MAX * EVENT_LOCATION_SIZE];
 	struct pending *p;
 	TAILQ_FOREACH (p, &b->pendings, link)
-		if (p->queue->id % CHECKPOINT_GROUPS == group)
+		if (p->queue == q)
 			broker_emit_part_pending(
 			    b, &(struct event_part_pending){p->queue->id, p->session, p->n,
 				   p->bytes, NO_TAGS,
@@ -178,21 +206,132 @@ static void write_sessions(struct broker *b)
 	}
 }
 
-static void write_group(struct broker *b, uint32_t group)
+/*
+ * Where a piece of a queue ends that begins at `from`: it takes so many bytes and one step more
+ * at most, and nothing that is in flight.  UINT64_MAX: it is the last one.
+ */
+static uint64_t piece_end(struct queue *q, uint64_t from, uint64_t bytes)
 {
-	struct queue *q;
+	struct batch *m = queue_batch_at(q, from);
+	struct range *r = queue_range_at(q, from);
+	uint64_t taken = 0, to = from;
+	while (m && r) {
+		uint64_t batch_end = m->first + m->count, range_end = r->first + r->span;
+		if (taken >= bytes || batch_in_flight(m))
+			return to;
+		to = min_u64(batch_end, range_end);
+		if (batch_end == to) {
+			taken += batch_part_bytes(m);
+			m = queue_batch_next(m);
+		}
+		if (range_end == to) {
+			taken += RANGE_PART_MAX;
+			r = queue_range_next(r);
+		}
+	}
+	return UINT64_MAX;
+}
+
+/* Writes a piece of q, or all.  Whether all of it is written. */
+static bool write_queue(struct broker *b, struct queue *q, uint64_t bytes)
+{
+	struct checkpoint *k = &b->ckpt;
+	bool goes_on = k->queue == q->id;
+	uint64_t from = goes_on ? k->below : 0, to = piece_end(q, from, bytes);
+	struct batch *m;
+	struct range *r;
+	if (!goes_on || to == UINT64_MAX)
+		write_settings(b, q);
+	if (!goes_on) {
+		write_pending(b, q);
+		k->fresh = q->next_seq;
+	}
+	for (m = queue_batch_at(q, from); m && m->first < to; m = queue_batch_next(m))
+		write_batch(b, q, m, from, to);
+	for (r = queue_range_at(q, from); r && r->first < to; r = queue_range_next(r))
+		write_range(b, q, r, from, to);
+	k->below = to;
+	k->queue = to == UINT64_MAX ? 0 : q->id;
+	if (to == UINT64_MAX)
+		q->in_checkpoint = k->count;
+	return to == UINT64_MAX;
+}
+
+/* Whether something of q can be written: what comes next is not in flight. */
+static bool queue_at_rest(const struct broker *b, struct queue *q)
+{
+	if (b->ckpt.queue != q->id)
+		return q->newest_n <= b->stored_n;
+	const struct batch *m = queue_batch_at(q, b->ckpt.below);
+	return !m || !batch_in_flight(m);
+}
+
+/* q, or the next of its group that is not written as a whole. */
+static struct queue *unwritten(const struct broker *b, struct queue *q)
+{
+	while (q && q->in_checkpoint == b->ckpt.count)
+		q = TAILQ_NEXT(q, of_group);
+	return q;
+}
+
+/* The queue with which the group that is begun goes on; NULL: there is none. */
+static struct queue *next_queue(struct broker *b)
+{
+	struct checkpoint *k = &b->ckpt;
+	struct queue *q = k->queue > 0 ? broker_queue(b, k->queue) : NULL;
+	if (!q)
+		k->queue = 0;
+	return q ? q : unwritten(b, TAILQ_FIRST(&b->groups[k->group]));
+}
+
+static uint64_t written(const struct broker *b)
+{
+	return b->ckpt.part_bytes + (b->open ? b->w.len : 0);
+}
+
+/* Writes queues of the group that is begun.  Whether all are written. */
+static bool write_queues(struct broker *b, uint64_t bytes)
+{
+	uint64_t end = written(b) + bytes;
+	struct queue *q = next_queue(b);
+	for (; q && queue_at_rest(b, q); q = unwritten(b, q))
+		if (written(b) >= end || !write_queue(b, q, end - written(b)))
+			return false;
+	return !q;
+}
+
+/* Begins the group or goes on with it.  Whether all of it is written. */
+static bool write_group(struct broker *b, uint32_t group, uint64_t bytes)
+{
+	struct checkpoint *k = &b->ckpt;
+	bool all = true;
 	if (!b->open)
 		broker_begin_record(b, RECORD_PART);
-	broker_emit_part_group(b, &(struct event_part_group){group, 0});
-	b->ckpt.group_n[group] = b->open->n;
-	if (group == SESSION_GROUP) {
-		write_sessions(b);
-	} else {
-		TAILQ_FOREACH (q, &b->groups[group], of_group)
-			write_queue(b, q);
-		write_pending(b, group);
+	if (!k->paused) {
+		broker_emit_part_group(b, &(struct event_part_group){group, 0});
+		k->group_n[group] = b->open->n;
+		k->group = group;
+		k->queue = 0;
 	}
-	broker_emit_part_group(b, &(struct event_part_group){group, 1});
+	if (group == SESSION_GROUP)
+		write_sessions(b);
+	else
+		all = write_queues(b, bytes);
+	k->paused = !all;
+	if (all)
+		broker_emit_part_group(b, &(struct event_part_group){group, 1});
+	else
+		broker_emit_part_pause(
+		    b, &(struct event_part_pause){k->queue, k->queue ? k->below : 0, NO_TAGS});
+	return all;
+}
+
+static bool can_write(struct broker *b, uint32_t group)
+{
+	if (!b->ckpt.paused)
+		return group_at_rest(b, group);
+	struct queue *q = next_queue(b);
+	return !q || queue_at_rest(b, q);
 }
 
 static void begin(struct broker *b)
@@ -201,6 +340,8 @@ static void begin(struct broker *b)
 	k->active = true;
 	k->wanted = false;
 	k->end_made = false;
+	k->paused = false;
+	k->count++;
 	k->left = GROUPS;
 	k->logged_bytes = 0;
 	k->part_bytes = 0;
@@ -212,22 +353,26 @@ static void begin(struct broker *b)
 static void write_parts(struct broker *b)
 {
 	struct checkpoint *k = &b->ckpt;
-	uint64_t before = k->part_bytes;
 	bool any = false;
 	broker_end_record(b);
-	for (uint32_t g = bits_find(k->todo, 0, GROUPS, true); g < GROUPS;
-	     g = bits_find(k->todo, g + 1, GROUPS, true)) {
-		if (!group_at_rest(b, g))
-			continue;
-		write_group(b, g);
-		bits_clear(k->todo, g, g + 1);
-		k->left--;
-		any = true;
-		if (k->part_bytes + b->w.len - before >= b->ledger.limits.turn_bytes)
+	uint64_t end = written(b) + b->ledger.limits.turn_bytes;
+	uint32_t g = k->paused ? k->group : bits_find(k->todo, 0, GROUPS, true);
+	for (; g < GROUPS && written(b) < end; g = bits_find(k->todo, g + 1, GROUPS, true)) {
+		if (can_write(b, g)) {
+			any = true;
+			if (write_group(b, g, end - written(b))) {
+				bits_clear(k->todo, g, g + 1);
+				k->left--;
+			}
+		}
+		/* One group after the other. */
+		if (k->paused)
 			break;
 	}
 	broker_end_record(b);
-	k->holding = k->left > 0 && (!any || k->holding);
+	/* What still comes to a queue that is cut is written last, too. */
+	bool fresh = k->paused && k->queue > 0 && k->below >= k->fresh;
+	k->holding = k->left > 0 && (!any || fresh || (k->holding && !k->paused));
 }
 
 /* ---- END ---- */
@@ -297,7 +442,7 @@ void broker_checkpoint_stored(struct broker *b, uint64_t n, uint64_t index)
 		return;
 	}
 	for (uint32_t g = 0; g < GROUPS; g++)
-		if (!bits_get(k->todo, g) && k->group_n[g] == n)
+		if (k->group_n[g] == n)
 			k->group_index[g] = index;
 }
 

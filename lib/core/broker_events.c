@@ -66,6 +66,11 @@ static void after_event(struct broker *b, uint8_t type, size_t len)
 
 /* ---- into the state ---- */
 
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* Whether the event concerns the group, or its part knows it already. */
 static bool group_wants(const struct broker *b, const struct event_place *at, uint32_t group)
 {
@@ -77,9 +82,29 @@ static bool sessions_want(const struct broker *b, const struct event_place *at)
 	return group_wants(b, at, SESSION_GROUP);
 }
 
+/* Also not, while its group's part goes on, a queue that the part has not named yet. */
 static bool queue_wants(const struct broker *b, const struct event_place *at, uint32_t id)
 {
-	return group_wants(b, at, id % CHECKPOINT_GROUPS);
+	uint32_t group = id % CHECKPOINT_GROUPS;
+	bool comes = b->pause.on && b->pause.group == group && !broker_queue(b, id);
+	return group_wants(b, at, group) && !comes;
+}
+
+/* Messages of the queue below this want its events: a later piece knows the others. */
+static uint64_t wanted_below(const struct broker *b, uint32_t id)
+{
+	bool cut = b->pause.on && b->pause.queue == id && !RMQ_VARIANT(PARTS_UNCUT);
+	return cut ? b->pause.below : UINT64_MAX;
+}
+
+/* Whether a later piece knows the messages from `first` on, whose bodies an event brings. */
+static bool comes_later(const struct broker *b, struct queue *q, uint64_t first)
+{
+	if (!q || first < wanted_below(b, q->id))
+		return false;
+	/* A run that goes on through the record's events of q would find these. */
+	q->newest = NULL;
+	return true;
 }
 
 /* The session of an event; made if this event is the first to name it. */
@@ -230,10 +255,12 @@ static enum rmq_error apply_purge(
 		return RMQ_E_OK;
 	if (!q)
 		return RMQ_E_CORRUPT;
-	for (struct range *r = queue_range_at(q, 0); r && r->first < e->below; r = queue_range_next(r))
+	uint64_t below = min_u64(e->below, wanted_below(b, q->id));
+	for (struct range *r = queue_range_at(q, 0); r && r->first < below;
+	     r = queue_range_next(r))
 		if (r->state == STATE_LEASED)
 			voids(b, r, false);
-	queue_drop_below(q, e->below);
+	queue_drop_below(q, below);
 	lost_some(b, q);
 	return RMQ_E_OK;
 }
@@ -256,7 +283,7 @@ static enum rmq_error apply_send(
 	if (attributes_first_even(batch.attributes))
 		return RMQ_E_VERSION;
 	taken(b, at, e->session, e->n, e->first_seq, batch.count, slice_of(NULL, 0));
-	if (!queue_wants(b, at, e->queue))
+	if (!queue_wants(b, at, e->queue) || comes_later(b, q, e->first_seq))
 		return RMQ_E_OK;
 	if (!q || e->first_seq != q->next_seq)
 		return RMQ_E_CORRUPT;
@@ -310,8 +337,14 @@ static enum rmq_error apply_send_chunked(
 	if (!queue_wants(b, at, e->queue))
 		return RMQ_E_OK;
 	struct pending *p = q ? broker_unfinished(b, q, e->session) : NULL;
-	if (!p || p->n != e->n || p->large->parts != e->parts || e->seq != q->next_seq)
+	bool comes = e->seq >= wanted_below(b, e->queue);
+	if (!p || p->n != e->n || p->large->parts != e->parts ||
+	    (e->seq != q->next_seq && !comes))
 		return RMQ_E_CORRUPT;
+	if (comes) {
+		drop_pending(b, p);
+		return RMQ_E_OK;
+	}
 	struct large *large = large_new(e->parts);
 	memcpy(large, p->large, sizeof(*large) + e->parts * sizeof(large->part[0]));
 	q->next_seq++;
@@ -349,14 +382,15 @@ static enum rmq_error apply_lease(
 		if (e->lease > b->lease)
 			b->lease = e->lease;
 	}
-	if (!queue_wants(b, at, e->queue))
+	uint64_t below = wanted_below(b, e->queue);
+	if (!queue_wants(b, at, e->queue) || e->first >= below)
 		return RMQ_E_OK;
+	uint64_t span = min_u64(e->span, below - e->first);
 	struct range *r = q ? queue_range_at(q, e->first) : NULL;
 	if (!r || r->state != STATE_READY || e->span == 0 || e->span > LEASE_SPAN_MAX ||
-	    e->first < r->first ||
-	    e->span > r->span || e->first - r->first > r->span - e->span)
+	    e->first < r->first || span > r->span || e->first - r->first > r->span - span)
 		return RMQ_E_CORRUPT;
-	r = queue_isolate(q, r, e->first, e->span);
+	r = queue_isolate(q, r, e->first, span);
 	q->counts.delivered += r->live;
 	queue_make_leased(q, r, session_of(b, e->session), e->lease,
 	    (struct lease_time){at->lease.ms + e->lease_ms}, e->lease_ms,
@@ -375,25 +409,30 @@ struct entry_walk {
 	uint64_t lease;
 	uint64_t at;
 	uint64_t end;
+	uint64_t below; /* messages from here on are passed over */
 	enum rmq_error err;
 };
 
-static struct entry_walk entries_of(struct queue *q, struct slice entries)
+static struct entry_walk entries_of(
+    const struct broker *b, uint32_t queue, struct slice entries)
 {
-	return (struct entry_walk){.q = q, .entries = reader_of(entries)};
+	return (struct entry_walk){.q = broker_queue(b, queue),
+	    .entries = reader_of(entries),
+	    .below = wanted_below(b, queue)};
 }
 
-/* The next entry, if it covers anything. */
+/* The next entry, if it covers anything; false behind the last one. */
 static bool entry_begin(struct entry_walk *w)
 {
 	if (w->entries.p == w->entries.end)
 		return false;
 	struct settle_entry e = settle_entry_get(&w->entries);
-	struct range *r = w->entries.bad || !w->q ? NULL : queue_range_at(w->q, e.first);
+	uint64_t end = e.first + e.count;
 	w->lease = e.lease;
 	w->at = e.first;
-	w->end = e.first + e.count;
-	if (!r || r->first >= w->end)
+	w->end = min_u64(end, w->below);
+	struct range *r = w->entries.bad || !w->q ? NULL : queue_range_at(w->q, e.first);
+	if (w->entries.bad || !w->q || (w->end == end && (!r || r->first >= end)))
 		w->err = RMQ_E_CORRUPT;
 	return !w->err;
 }
@@ -402,7 +441,7 @@ static struct range *entry_next(struct entry_walk *w)
 {
 	while (w->at < w->end || entry_begin(w)) {
 		struct range *r = queue_range_at(w->q, w->at);
-		if (!r || r->first >= w->end) {
+		if (!r || r->first >= w->end || w->at >= w->end) {
 			w->at = w->end;
 			continue;
 		}
@@ -446,8 +485,7 @@ static bool settlement_begin(struct broker *b, const struct event_place *at,
 		return false;
 	}
 	taken(b, at, e->session, e->n, 0, 0, slice_of(e->entries.data, stale));
-	*w = entries_of(broker_queue(b, e->queue),
-	    slice_of(e->entries.data + stale, e->entries.len - stale));
+	*w = entries_of(b, e->queue, slice_of(e->entries.data + stale, e->entries.len - stale));
 	return e->entries.len > stale && queue_wants(b, at, e->queue);
 }
 
@@ -522,7 +560,7 @@ static enum rmq_error apply_expire(
 	struct range *r;
 	if (!queue_wants(b, at, e->queue))
 		return RMQ_E_OK;
-	struct entry_walk w = entries_of(broker_queue(b, e->queue), e->entries);
+	struct entry_walk w = entries_of(b, e->queue, e->entries);
 	while ((r = entry_next(&w))) {
 		w.q->counts.failed += r->live;
 		voids(b, r, false);
@@ -538,10 +576,23 @@ static enum rmq_error apply_wake(
 	struct queue *q = broker_queue(b, e->queue);
 	if (!queue_wants(b, at, e->queue))
 		return RMQ_E_OK;
-	struct range *r = q ? queue_range_at(q, e->first) : NULL;
-	if (!r || r->state != STATE_DELAYED || r->first != e->first || r->span != e->span)
+	if (!q || e->span == 0)
 		return RMQ_E_CORRUPT;
-	queue_make_ready(q, r, r->attempt, r->failures);
+	/* One range, but where the part of a checkpoint has cut it. */
+	uint64_t seq = e->first, end = min_u64(e->first + e->span, wanted_below(b, q->id));
+	struct range *r;
+	while (seq < end && (r = queue_range_at(q, seq)) && r->first < end) {
+		uint64_t from = seq > r->first ? seq : r->first;
+		seq = min_u64(end, r->first + r->span);
+		if (r->state != STATE_DELAYED)
+			return RMQ_E_CORRUPT;
+		if (queue_any_live(q, from, seq)) {
+			r = queue_isolate(q, r, from, seq - from);
+			queue_make_ready(q, r, r->attempt, r->failures);
+		}
+	}
+	if (seq == e->first && end == e->first + e->span)
+		return RMQ_E_CORRUPT;
 	broker_busy(b, q);
 	return RMQ_E_OK;
 }
@@ -552,7 +603,7 @@ static enum rmq_error apply_bury(
 	struct range *r;
 	if (!queue_wants(b, at, e->queue))
 		return RMQ_E_OK;
-	struct entry_walk w = entries_of(broker_queue(b, e->queue), e->entries);
+	struct entry_walk w = entries_of(b, e->queue, e->entries);
 	while ((r = entry_next(&w))) {
 		w.q->counts.dead += r->live;
 		voids(b, r, true);
@@ -615,7 +666,7 @@ static enum rmq_error apply_dead(
     struct broker *b, const struct event_place *at, const struct event_dead *e)
 {
 	struct queue *q = broker_queue(b, e->queue);
-	if (!queue_wants(b, at, e->queue))
+	if (!queue_wants(b, at, e->queue) || e->first_seq >= wanted_below(b, e->queue))
 		return RMQ_E_OK;
 	if (!q || e->first_seq != q->next_seq)
 		return RMQ_E_CORRUPT;
@@ -731,8 +782,13 @@ static enum rmq_error apply_move(
 		return RMQ_E_CORRUPT;
 	if (attributes_first_even(batch.attributes))
 		return RMQ_E_VERSION;
-	if (!queue_relocate(q, e->first_seq, batch.count, batch_weight(&batch), at->record,
-		at->offset))
+	uint64_t below = wanted_below(b, e->queue);
+	if (comes_later(b, q, e->first_seq))
+		return RMQ_E_OK;
+	uint64_t count = min_u64(batch.count, below - e->first_seq);
+	uint64_t bytes = (uint64_t)batch_weight(&batch) * count / batch.count;
+	if (!queue_relocate(
+		q, e->first_seq, (uint32_t)count, (uint32_t)bytes, at->record, at->offset))
 		return RMQ_E_CORRUPT;
 	return RMQ_E_OK;
 }
@@ -746,6 +802,8 @@ static enum rmq_error apply_part_group(
 	(void)at;
 	if (e->group >= GROUPS || e->last > 1)
 		return RMQ_E_CORRUPT;
+	b->pause.on = false;
+	b->pause.group = e->group;
 	if (e->group != SESSION_GROUP)
 		return RMQ_E_OK;
 	/*
@@ -801,12 +859,27 @@ static enum rmq_error apply_part_queue(
 	struct queue *q;
 	if (!settings_set(&settings, SETTINGS_OF(e), e->dead_letter))
 		return RMQ_E_CORRUPT;
-	enum rmq_error err = add_queue(b, e->queue, e->name, &settings, &q);
+	/* The last piece of a queue that is cut has it again. */
+	q = b->pause.on && b->pause.queue == e->queue ? broker_queue(b, e->queue) : NULL;
+	enum rmq_error err = q ? RMQ_E_OK : add_queue(b, e->queue, e->name, &settings, &q);
 	if (err)
 		return err;
+	q->settings = settings;
 	q->next_seq = e->next_seq;
 	q->counts =
 	    (struct queue_counts){e->sent, e->delivered, e->settled, e->failed, e->dead};
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_part_pause(
+    struct broker *b, const struct event_place *at, const struct event_part_pause *e)
+{
+	(void)at;
+	if (e->queue > 0 && !broker_queue(b, e->queue))
+		return RMQ_E_CORRUPT;
+	b->pause.on = true;
+	b->pause.queue = e->queue;
+	b->pause.below = e->below;
 	return RMQ_E_OK;
 }
 

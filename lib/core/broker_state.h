@@ -116,6 +116,12 @@ struct checkpoint {
 	uint64_t todo[(GROUPS + 63) / 64];
 	uint32_t left; /* groups in todo */
 	bool holding;  /* all that are left have records in flight */
+	uint32_t count; /* of checkpoints begun */
+	bool paused;	/* the part of `group` goes on, … */
+	uint32_t group;
+	uint32_t queue; /* … with this queue, from `below` on; 0: with the next one */
+	uint64_t below;
+	uint64_t fresh; /* what is from here on came after its first piece */
 	uint64_t group_n[GROUPS];
 	uint64_t group_index[GROUPS]; /* 0: not stored yet */
 	uint64_t end_n;
@@ -190,6 +196,13 @@ struct broker {
 
 	struct checkpoint ckpt;
 	uint64_t part_index[GROUPS]; /* recovery: what each part knows */
+	/* recovery: what the part that is read knows so far, if it goes on (PART_PAUSE) */
+	struct {
+		bool on;
+		uint32_t group;
+		uint32_t queue;
+		uint64_t below;
+	} pause;
 	bool part_named;             /* recovery: the part that is read is one that END named */
 	uint64_t moved_n; /* the newest record that holds moved messages */
 };

@@ -107,6 +107,12 @@
 #define EVENT_PART_START(F) F(u32, number) F(tags, tags)
 /* … and behind its PART_SESSION, whose a session is. */
 #define EVENT_PART_OWNER(F) F(u64, session) F(u32, uid) F(str, node) F(tags, tags)
+/*
+ * The part of a group goes on in a later record, with events between.  What it has not named
+ * yet comes there, as it is then: other queues, and messages of `queue` (0: none) from `below`
+ * on.  PART_QUEUE stands again in front of the last piece of a queue that is cut.
+ */
+#define EVENT_PART_PAUSE(F) F(u32, queue) F(u64, below) F(tags, tags)
 
 /*      type NAME            name            fields */
 #define EVENTS(X) \
@@ -145,7 +151,8 @@
 	X(73, END_PARTS,      end_parts,      EVENT_END_PARTS) \
 	X(74, END_DEAD,       end_dead,       EVENT_END_DEAD) \
 	X(75, PART_START,     part_start,     EVENT_PART_START) \
-	X(76, PART_OWNER,     part_owner,     EVENT_PART_OWNER)
+	X(76, PART_OWNER,     part_owner,     EVENT_PART_OWNER) \
+	X(77, PART_PAUSE,     part_pause,     EVENT_PART_PAUSE)
 
 enum event_type {
 #define X(type, NAME, name, FIELDS) EVENT_TYPE_##NAME = type,

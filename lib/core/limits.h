@@ -93,6 +93,8 @@
  */
 #define RESERVE_BYTES (4u << 20)
 
+#define TURN_BYTES (128u << 10)
+
 /*
  * Space: when records move and when checkpoints are made.  Bytes unless they say otherwise.
  * A simulator crosses them with a small backlog (broker_set_space()).
@@ -104,7 +106,7 @@
 	X(sparse_enough, 8u << 20)     /* sparse records move when so much can be won */ \
 	X(log_enough, 128u << 20)      /* log that makes a checkpoint due: what a start reads */ \
 	X(dead_enough, 32u << 20)      /* dead records that make it due: what can be freed */ \
-	X(turn_bytes, 128u << 10)      /* parts of a checkpoint in one turn, about */ \
+	X(turn_bytes, TURN_BYTES)      /* parts of a checkpoint in one turn, about */ \
 	X(reserve_bytes, RESERVE_BYTES)
 
 struct space_limits {

@@ -15,7 +15,6 @@
 #define BATCH_COUNT_MAX 60000
 /* What one takes in a checkpoint, but for what varies. */
 #define BATCH_PART_MAX 80
-#define RANGE_PART_MAX 80
 /* So many batches before a new one may know its origin. */
 #define ORIGIN_LOOKS 4
 
@@ -209,8 +208,7 @@ uint32_t batch_live_bytes(const struct batch *b)
 	return batch_bytes_of(b, b->live);
 }
 
-/* What it takes in a checkpoint, at most. */
-static uint64_t batch_part_bytes(const struct batch *b)
+uint64_t batch_part_bytes(const struct batch *b)
 {
 	return BATCH_PART_MAX + (b->bits ? ((uint64_t)b->count + 7) / 8 : 0) +
 	       (b->large ? (uint64_t)b->large->parts * EVENT_LOCATION_SIZE : 0) +
@@ -362,15 +360,20 @@ void queue_batch_came(
 	batch_set_origin(q, b, known ? before->origin : origin_new(from, reason), seq);
 }
 
+bool batch_same_origin(const struct batch *a, const struct batch *b)
+{
+	const struct origin *o = b->origin;
+	return a->origin == o ||
+	       (o && origin_is(a->origin, slice_str(o->queue), slice_str(o->reason)));
+}
+
 /* Whether b's messages follow those of a, here and in the queue that they came from. */
 static bool batch_follows(const struct batch *b, const struct batch *a)
 {
 	return a && a->record && a->record == b->record && !a->bits && !b->bits && a->origin &&
-	       b->origin && a->origin->queue[0] && a->first + a->count == b->first &&
+	       a->origin->queue[0] && a->first + a->count == b->first &&
 	       a->origin_seq + a->count == b->origin_seq &&
-	       a->slot + a->count + b->count <= BATCH_COUNT_MAX &&
-	       (a->origin == b->origin || origin_is(a->origin, slice_str(b->origin->queue),
-					      slice_str(b->origin->reason)));
+	       a->slot + a->count + b->count <= BATCH_COUNT_MAX && batch_same_origin(a, b);
 }
 
 /* b becomes part of a, which it follows; all of both are live. */
@@ -616,25 +619,35 @@ static void add_moved_dead(struct queue *q, struct record *r, const struct batch
 		batch_absorb(q, last, b);
 }
 
-bool queue_relocate(struct queue *q, uint64_t first, uint32_t count, uint32_t bytes,
-    struct record *r, uint16_t offset)
+/* The live messages of b within [first, end), of which there are some, are taken out. */
+static void batch_cut_out(struct queue *q, struct batch *b, uint64_t first, uint64_t end)
 {
-	struct batch *b = queue_batch_at(q, first);
-	uint64_t end = first + count;
-	if (!b || b->first > first || b->first + b->count < end || !b->record ||
-	    batch_count_live(b, first, end) != count)
-		return false;
 	if (batch_count_live(b, b->first, first) > 0)
 		b = batch_split(q, b, first);
 	if (batch_count_live(b, end, b->first + b->count) > 0)
 		batch_split(q, b, end);
+	batch_free(q, b);
+}
+
+bool queue_relocate(struct queue *q, uint64_t first, uint32_t count, uint32_t bytes,
+    struct record *r, uint16_t offset)
+{
+	struct batch *b = queue_batch_at(q, first), *m;
+	uint64_t end = first + count;
+	if (!b || queue_count_live(q, first, count) != count)
+		return false;
+	for (m = b; m && m->first < end; m = queue_batch_next(m))
+		if (!m->record)
+			return false;
 	struct batch moved = {.first = first,
 	    .count = count,
 	    .bytes = bytes,
 	    .offset = offset,
 	    .origin = origin_share(b->origin),
 	    .origin_seq = b->origin_seq + (first - b->first)};
-	batch_free(q, b);
+	/* One batch, but where a recovery found it in two pieces. */
+	while ((b = queue_batch_at(q, first)) && b->first < end)
+		batch_cut_out(q, b, first, end);
 	if (moved.origin)
 		add_moved_dead(q, r, &moved);
 	else

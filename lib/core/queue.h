@@ -134,6 +134,7 @@ struct queue {
 	bool idle_due; /* it became empty: tell its receivers */
 	bool is_dead;  /* a dead-letter queue: counts no attempts */
 	uint32_t id;
+	uint32_t in_checkpoint; /* number of the newest one that has it as a whole */
 	uint32_t receivers;
 	struct timers *timers;
 	struct ledger *ledger;
@@ -202,6 +203,11 @@ bool batch_in_flight(const struct batch *b);
 uint32_t batch_live_bytes(const struct batch *b);
 /* The same for so many of its messages. */
 uint32_t batch_bytes_of(const struct batch *b, uint64_t messages);
+/* What it takes in a checkpoint, at most. */
+uint64_t batch_part_bytes(const struct batch *b);
+#define RANGE_PART_MAX 80 /* the same of a range */
+/* Whether both are dead letters of one queue and for one reason, or none is one. */
+bool batch_same_origin(const struct batch *a, const struct batch *b);
 /* Takes bits (live messages) for a batch that was just added; recovery only. */
 bool queue_batch_set_live(struct queue *q, struct batch *b, struct slice live);
 

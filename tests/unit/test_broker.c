@@ -1171,6 +1171,39 @@ static void the_work_of_a_settlement_is_bounded(void **state)
 	assert_int_equal(m.code, RMQ_E_LIMIT);
 }
 
+/* Bytes of parts of checkpoints that are appended behind record `last`. */
+static size_t parts_behind(uint64_t last)
+{
+	size_t bytes = 0;
+	for (uint64_t i = last + 1; i <= w.appended; i++)
+		bytes += w.log[i].kind == RECORD_PART ? w.log[i].len : 0;
+	return bytes;
+}
+
+/* Its part stands in pieces, and what changes between them is found again. */
+static void a_checkpoint_of_one_queue_is_no_long_turn(void **state)
+{
+	uint32_t turns = 0;
+	(void)state;
+	uint64_t n = fragmented();
+	broker_checkpoint(w.broker);
+	for (uint64_t seq = 2; broker_checkpointing(w.broker); turns++, seq += 1000) {
+		uint64_t last = w.appended;
+		begin();
+		if (broker_wants_frame(w.broker, 1)) {
+			settle(1, ++n, VERB_SETTLE, 0, 0, 1, seq, 1);
+			send_lines(1, ++n, "q", 1);
+		}
+		broker_flush(w.broker);
+		assert_true(parts_behind(last) <= TURN_BYTES + RECORD_MAX);
+		assert_true(turns < 100);
+		store();
+	}
+	assert_true(turns >= 2 * (uint64_t)FRAGMENTS * RANGE_PART_MAX / TURN_BYTES);
+	run();
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+}
+
 static size_t heap(void)
 {
 	return mallinfo2().uordblks;
@@ -2221,6 +2254,7 @@ int main(void)
 	    TEST(an_error_is_sent_whatever_the_connection_was_still_to_be_read),
 	    TEST(pieces_of_a_message_are_refused_once),
 	    TEST(the_work_of_a_settlement_is_bounded),
+	    TEST(a_checkpoint_of_one_queue_is_no_long_turn),
 	    TEST(dead_letters_that_come_one_by_one_cost_little_memory),
 	    TEST(subscribing_again_and_again_costs_little_memory_and_a_bounded_turn),
 	    TEST(answers_that_are_not_read_end_the_reading),
