@@ -122,6 +122,7 @@ void broker_start(struct broker *b, uint64_t term)
 	b->start = b->starts + 1;
 	if (term > b->start || RMQ_VARIANT(SESSIONS_BY_TERM))
 		b->start = (uint32_t)term;
+	broker_make_holes_again(b);
 }
 
 struct lease_time broker_lease_time(const struct broker *b)

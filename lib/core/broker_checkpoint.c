@@ -29,6 +29,7 @@
 #include "core/variant.h"
 
 #define END_OVERHEAD (GROUPS * 8 + 256)
+#define DEAD_LIST_MAX (RECORD_PAYLOAD_MAX - EVENTS_HEADER_SIZE - END_OVERHEAD)
 /* What a checkpoint takes, but for what its batches, ranges and sessions do: at most. */
 #define FIXED_PART_MAX	 (END_OVERHEAD + GROUPS * (2 * 9 + EVENTS_HEADER_SIZE))
 #define QUEUE_PART_MAX	 (2 * NAME_FULL_MAX + 160)
@@ -389,20 +390,37 @@ static bool parts_stored(const struct checkpoint *k, uint64_t *first)
 	return true;
 }
 
+/* The list of what END names, empty. */
+static struct writer dead_list(struct checkpoint *k)
+{
+	if (!k->dead)
+		k->dead = memory_new(DEAD_LIST_MAX);
+	return writer_of(k->dead, DEAD_LIST_MAX);
+}
+
+static void make_holes(struct broker *b, uint64_t end)
+{
+	struct checkpoint *k = &b->ckpt;
+	if (k->dead_len > 0)
+		b->host.hole(b->host.arg, end, slice_of(k->dead, k->dead_len));
+}
+
+void broker_make_holes_again(struct broker *b)
+{
+	make_holes(b, b->ckpt.recovered);
+}
+
 static void write_end(struct broker *b, uint64_t first)
 {
 	struct checkpoint *k = &b->ckpt;
 	uint8_t parts[GROUPS * 8];
-	size_t cap = RECORD_PAYLOAD_MAX - EVENTS_HEADER_SIZE - END_OVERHEAD;
 	uint64_t dead_below = first;
 	for (uint32_t g = 0; g < GROUPS; g++) {
 		store_u64(parts + 8 * g, k->group_index[g]);
 		if (RMQ_VARIANT(END_BEHIND_PARTS) && k->group_index[g] > dead_below)
 			dead_below = k->group_index[g];
 	}
-	if (!k->dead)
-		k->dead = memory_new(cap);
-	struct writer dead = writer_of(k->dead, cap);
+	struct writer dead = dead_list(k);
 	ledger_sweep(&b->ledger, dead_below, &dead);
 	ledger_parts_end(&b->ledger);
 	k->dead_len = dead.len;
@@ -437,8 +455,7 @@ void broker_checkpoint_stored(struct broker *b, uint64_t n, uint64_t index)
 		return;
 	if (k->end_made && n == k->end_n) {
 		k->active = false;
-		if (k->dead_len > 0)
-			b->host.hole(b->host.arg, index, slice_of(k->dead, k->dead_len));
+		make_holes(b, index);
 		return;
 	}
 	for (uint32_t g = 0; g < GROUPS; g++)
@@ -468,7 +485,14 @@ static enum rmq_error read_end(
 	for (uint32_t g = 0; RMQ_VARIANT(PARTS_AT_END) && g < GROUPS; g++)
 		b->part_index[g] = end;
 	*first = parts.begin;
-	return RMQ_E_OK;
+	struct slice ranges;
+	if (event_dead_ranges(payload, &ranges))
+		return RMQ_E_CORRUPT;
+	struct writer dead = dead_list(&b->ckpt);
+	put_rest(&dead, ranges);
+	b->ckpt.dead_len = dead.len;
+	b->ckpt.recovered = end;
+	return dead.full ? RMQ_E_CORRUPT : RMQ_E_OK;
 }
 
 /*

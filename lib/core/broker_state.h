@@ -125,7 +125,7 @@ struct checkpoint {
 	uint64_t group_n[GROUPS];
 	uint64_t group_index[GROUPS]; /* 0: not stored yet */
 	uint64_t end_n;
-	uint64_t end_index;
+	uint64_t recovered; /* index of the END that recovery began with; 0: none */
 	uint8_t *dead; /* ranges named by END, for HOLE */
 	size_t dead_len;
 	uint64_t logged_bytes; /* of events, since the newest one began */
@@ -327,6 +327,8 @@ void broker_checkpoint_step(struct broker *b);
 bool broker_checkpoint_due(const struct broker *b);
 /* Whether there may be no room for more than what makes room. */
 bool broker_short_of_room(const struct broker *b);
+/* A crash may have come before those of the newest END were made. */
+void broker_make_holes_again(struct broker *b);
 /* Append n, a part or an END, is stored. */
 void broker_checkpoint_stored(struct broker *b, uint64_t n, uint64_t index);
 

@@ -265,7 +265,10 @@ void daemon_start(struct daemon *d, uint64_t term)
 	d->wall_base_ms = daemon_wall(d).ms;
 	d->room_n = d->room_bytes = d->taken_session = 0;
 	w->shadow.unread_count = 0; /* lease time begins where it was */
+	/* Holes that are made again were paid for before. */
+	d->asked = true;
 	broker_start(d->broker, term);
+	d->asked = false;
 	now(d);
 	broker_flush(d->broker);
 }
