@@ -2244,9 +2244,7 @@ static void an_attribute_that_has_to_be_acted_on_is_refused_by_name(void **state
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
+static const struct CMUnitTest tests[] = {
 	    TEST(a_send_is_answered_only_when_it_is_stored),
 	    TEST(a_repeated_send_is_answered_again_and_stored_once),
 	    TEST(holes_that_a_crash_was_faster_than_are_made_at_the_start),
@@ -2313,6 +2311,9 @@ int main(void)
 	    TEST(headers_stay_with_their_message),
 	    TEST(an_attribute_that_has_to_be_acted_on_is_refused_by_name),
 	    TEST(numbers_of_leases_are_not_used_again_after_a_restart),
-	};
+};
+
+int main(void)
+{
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
