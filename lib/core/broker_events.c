@@ -385,10 +385,15 @@ static enum rmq_error apply_lease(
 	uint64_t below = wanted_below(b, e->queue);
 	if (!queue_wants(b, at, e->queue) || e->first >= below)
 		return RMQ_E_OK;
-	uint64_t span = min_u64(e->span, below - e->first);
 	struct range *r = q ? queue_range_at(q, e->first) : NULL;
 	if (!r || r->state != STATE_READY || e->span == 0 || e->span > LEASE_SPAN_MAX ||
-	    e->first < r->first || span > r->span || e->first - r->first > r->span - span)
+	    e->first < r->first)
+		return RMQ_E_CORRUPT;
+	uint64_t span = e->span, range_end = r->first + r->span;
+	/* What is settled in front of the cut may be in no range. */
+	if (span > below - e->first)
+		span = min_u64(below, range_end) - e->first;
+	if (span > range_end - e->first)
 		return RMQ_E_CORRUPT;
 	r = queue_isolate(q, r, e->first, span);
 	q->counts.delivered += r->live;
