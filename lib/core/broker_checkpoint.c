@@ -29,7 +29,7 @@
 #include "core/variant.h"
 
 #define END_OVERHEAD (GROUPS * 8 + 256)
-#define DEAD_LIST_MAX (RECORD_PAYLOAD_MAX - EVENTS_HEADER_SIZE - END_OVERHEAD)
+#define DEAD_LIST_MAX (RECORD_FILL - EVENTS_HEADER_SIZE - END_OVERHEAD)
 /* What a checkpoint takes, but for what its batches, ranges and sessions do: at most. */
 #define FIXED_PART_MAX	 (END_OVERHEAD + GROUPS * (2 * 9 + EVENTS_HEADER_SIZE))
 #define QUEUE_PART_MAX	 (2 * NAME_FULL_MAX + 160)
@@ -185,6 +185,20 @@ static void write_pending(struct broker *b, const struct queue *q)
 				   large_locations(p->large, locations, sizeof(locations))});
 }
 
+static void write_answer(struct broker *b, const struct session *s, const struct answer *a)
+{
+	size_t at = 0;
+	do {
+		size_t len = a->stale_len - at;
+		if (len > EVENT_ENTRIES_BYTES)
+			len = EVENT_ENTRIES_BYTES;
+		broker_emit_part_answer(b,
+		    &(struct event_part_answer){s->id, a->n, a->first_seq, at ? 0 : a->count,
+			NO_TAGS, slice_of(a->stale + at, len)});
+		at += len;
+	} while (at < a->stale_len);
+}
+
 static void write_sessions(struct broker *b)
 {
 	struct session *s;
@@ -201,9 +215,7 @@ static void write_sessions(struct broker *b)
 			broker_emit_part_owner(b, &(struct event_part_owner){s->id,
 						      s->owner->uid, owner_node(s->owner), NO_TAGS});
 		TAILQ_FOREACH (a, &s->answers, link)
-			broker_emit_part_answer(
-			    b, &(struct event_part_answer){s->id, a->n, a->first_seq, a->count,
-				   NO_TAGS, slice_of(a->stale, a->stale_len)});
+			write_answer(b, s, a);
 	}
 }
 

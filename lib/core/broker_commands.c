@@ -62,8 +62,23 @@ static void answer(struct broker *b, struct conn *c, uint64_t n)
 	free(bytes);
 }
 
+static void answer_settle_sent(struct broker *b, struct conn *c, uint64_t n)
+{
+	const struct answer *a = session_answer(c->session, n);
+	if (!a)
+		return;
+	size_t cap = FRAME_SMALL + a->stale_len;
+	uint8_t *bytes = memory_new(cap);
+	struct writer w = writer_of(bytes, cap);
+	wire_put_settle_sent(&w, &(struct wire_settle_sent){n, a->first_seq, a->count, NO_TAGS,
+				     slice_of(a->stale, a->stale_len)});
+	broker_send(b, c->id, &w);
+	free(bytes);
+}
+
 /* Whether command n is to be carried out now; if not, it has been answered. */
-static bool take(struct broker *b, struct conn *c, uint64_t n, uint64_t answered)
+static bool take_or(struct broker *b, struct conn *c, uint64_t n, uint64_t answered,
+    void (*answer_again)(struct broker *, struct conn *, uint64_t))
 {
 	struct session *s = c->session;
 	if (answered > s->last || n <= answered) {
@@ -73,7 +88,7 @@ static bool take(struct broker *b, struct conn *c, uint64_t n, uint64_t answered
 	}
 	session_answered(s, answered);
 	if (n <= s->last) {
-		answer(b, c, n);
+		answer_again(b, c, n);
 		if (RMQ_VARIANT(DUPLICATE_EARLY))
 			broker_release_newest(b);
 		return false;
@@ -87,6 +102,11 @@ static bool take(struct broker *b, struct conn *c, uint64_t n, uint64_t answered
 		return false;
 	}
 	return true;
+}
+
+static bool take(struct broker *b, struct conn *c, uint64_t n, uint64_t answered)
+{
+	return take_or(b, c, n, answered, answer);
 }
 
 /* Command n asks for something that a newer daemon may know. */
@@ -373,25 +393,30 @@ static enum rmq_error want_room(struct broker *b, struct conn *c, struct queue *
 	return full ? RMQ_E_FULL : RMQ_E_DISK_FULL;
 }
 
+/* Whether so many bytes may be sent to that queue, which may have to be made first. */
+static enum rmq_error may_send(
+    struct broker *b, struct conn *c, struct slice name, uint8_t flags, size_t len)
+{
+	struct queue *q = broker_queue_named(b, name);
+	if (!name_valid(name))
+		return RMQ_E_USAGE;
+	if (!q && (b->explicit_create || (flags & SEND_NO_CREATE)))
+		return RMQ_E_NO_QUEUE;
+	if (!q && b->queues_count >= QUEUES_MAX)
+		return RMQ_E_LIMIT;
+	return want_room(b, c, q, len);
+}
+
 /* The queue that a SEND is for; NULL: the command is refused. */
 static struct queue *send_queue(
     struct broker *b, struct conn *c, const struct wire_send *m, size_t len)
 {
-	struct queue *q = broker_queue_named(b, m->queue);
-	enum rmq_error err = RMQ_E_OK;
-	if (!name_valid(m->queue))
-		err = RMQ_E_USAGE;
-	else if (!q && (b->explicit_create || (m->flags & SEND_NO_CREATE)))
-		err = RMQ_E_NO_QUEUE;
-	else if (!q && b->queues_count >= QUEUES_MAX)
-		err = RMQ_E_LIMIT;
-	else
-		err = want_room(b, c, q, len);
+	enum rmq_error err = may_send(b, c, m->queue, m->flags, len);
 	if (err) {
 		fail(b, c, m->n, err, 0);
 		return NULL;
 	}
-	return q ? q : broker_queue_make(b, m->queue);
+	return broker_queue_make(b, m->queue);
 }
 
 /* The batch has an attribute that would have to be acted on. */
@@ -417,6 +442,20 @@ static void fail_too_large(struct broker *b, struct conn *c, uint64_t n, uint32_
 	fail_text(b, c, n, RMQ_E_TOO_LARGE, at, text);
 }
 
+/* Whether q takes each of the bodies; if not, command n has failed. */
+static bool bodies_fit(struct broker *b, struct conn *c, uint64_t n, const struct queue *q,
+    const struct batch_view *batch)
+{
+	for (uint32_t i = 0; batch->blob_len > q->settings.max_message && i < batch->count; i++) {
+		size_t len = batch_body(batch, i).len;
+		if (len > q->settings.max_message) {
+			fail_too_large(b, c, n, i, q, "", len);
+			return false;
+		}
+	}
+	return true;
+}
+
 static void send_batch(struct broker *b, struct conn *c, const struct wire_send *m)
 {
 	struct batch_view batch;
@@ -431,15 +470,8 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 		return;
 	}
 	struct queue *q = send_queue(b, c, m, m->data.len);
-	if (!q)
+	if (!q || !bodies_fit(b, c, m->n, q, &batch))
 		return;
-	for (uint32_t i = 0; batch.blob_len > q->settings.max_message && i < batch.count; i++) {
-		size_t len = batch_body(&batch, i).len;
-		if (len > q->settings.max_message) {
-			fail_too_large(b, c, m->n, i, q, "", len);
-			return;
-		}
-	}
 	broker_name_owner(b, c->session);
 	broker_emit_send(
 	    b, &(struct event_send){q->id, c->session->id, m->n, q->next_seq, NO_TAGS, m->data});
@@ -663,8 +695,9 @@ static void emit_verdict(struct broker *b, struct conn *c, struct queue *q,
 	uint32_t stale = (uint32_t)(v->stale.len / SETTLE_ENTRY_SIZE);
 	broker_name_owner(b, c->session);
 	/* All in one record, so that the command is either taken or had no effect. */
-	broker_reserve(b, v->stale.len + 2 * v->good.len + FRAME_SMALL);
-	if (m->verb == VERB_RELEASE && (m->flags & SETTLE_COUNTED) && until == 0)
+	bool fails = m->verb == VERB_RELEASE && (m->flags & SETTLE_COUNTED) && until == 0;
+	broker_reserve(b, v->stale.len + (fails ? 2 : 1) * v->good.len + FRAME_SMALL);
+	if (fails)
 		emit_failures(b, q, &v->good);
 	put_rest(&v->stale, slice_of(v->good.p, v->good.len));
 	assert(!v->stale.full);
@@ -679,6 +712,7 @@ static void emit_verdict(struct broker *b, struct conn *c, struct queue *q,
 			   (uint8_t)(m->flags & SETTLE_DETACH), (uint32_t)m->ms, NO_TAGS, entries});
 	else
 		broker_emit_settle(b, &(struct event_settle){q->id, id, m->n, stale, NO_TAGS, entries});
+	broker_reserve_end(b);
 	answer(b, c, m->n);
 }
 
@@ -769,21 +803,33 @@ static void judge(struct broker *b, struct queue *q, const struct wire_settle *m
 	}
 }
 
+/*
+ * The verdict, in the broker's memory for it.  False: it is more than so many bytes, or than may
+ * be looked at, and the command has failed: an entry can come to several parts.
+ */
+static bool judged(struct broker *b, struct conn *c, struct queue *q, const struct wire_settle *m,
+    size_t most, struct verdict *v)
+{
+	size_t cap = sizeof(b->verdict) / 3;
+	uint8_t *memory = b->verdict;
+	*v = (struct verdict){0, 0, writer_of(memory, cap), writer_of(memory + cap, cap),
+	    writer_of(memory + 2 * cap, cap)};
+	judge(b, q, m, v);
+	if (v->others > SETTLE_OTHERS_MAX || v->stale.full || v->good.full || v->failing.full ||
+	    c->session->answers_bytes + v->stale.len > SESSION_STALE_MAX ||
+	    v->stale.len + v->good.len + v->failing.len > most) {
+		fail(b, c, m->n, RMQ_E_LIMIT, 0);
+		return false;
+	}
+	return true;
+}
+
 static void settle(
     struct broker *b, struct conn *c, struct queue *q, const struct wire_settle *m)
 {
-	/* An entry can come to several parts; what does not fit is not taken. */
-	size_t cap = sizeof(b->verdict) / 3, most = RECORD_PAYLOAD_MAX - FRAME_SMALL;
-	uint8_t *memory = b->verdict;
-	struct verdict v = {0, 0, writer_of(memory, cap), writer_of(memory + cap, cap),
-	    writer_of(memory + 2 * cap, cap)};
-	judge(b, q, m, &v);
-	if (v.others > SETTLE_OTHERS_MAX || v.stale.full || v.good.full || v.failing.full ||
-	    c->session->answers_bytes + v.stale.len > SESSION_STALE_MAX ||
-	    v.stale.len + v.good.len + v.failing.len > most) {
-		fail(b, c, m->n, RMQ_E_LIMIT, 0);
+	struct verdict v;
+	if (!judged(b, c, q, m, RECORD_FILL - FRAME_SMALL, &v))
 		return;
-	}
 	if (RMQ_VARIANT(ENDED_UNJUDGED))
 		tell_holders(b, c, q, m, &v.failing);
 	/* From here on nothing is refused: a refused command has no effect. */
@@ -803,7 +849,7 @@ static void settle(
 	}
 }
 
-static bool settle_valid(const struct wire_settle *m)
+static bool settle_valid(const struct wire_settle *m, size_t most)
 {
 	size_t count = m->entries.len / SETTLE_ENTRY_SIZE;
 	bool ms_ok = m->verb == VERB_TOUCH ? m->ms >= LEASE_MS_MIN && m->ms <= LEASE_MS_MAX
@@ -814,8 +860,7 @@ static bool settle_valid(const struct wire_settle *m)
 		if (e.count == 0 || e.first > UINT64_MAX / 2)
 			return false;
 	}
-	return ms_ok && count > 0 &&
-	       count <= SETTLE_ENTRIES_MAX && m->entries.len % SETTLE_ENTRY_SIZE == 0;
+	return ms_ok && count > 0 && count <= most && m->entries.len % SETTLE_ENTRY_SIZE == 0;
 }
 
 static void on_settle(struct broker *b, struct conn *c, const struct wire_settle *m)
@@ -825,7 +870,7 @@ static void on_settle(struct broker *b, struct conn *c, const struct wire_settle
 		fail_unknown(b, c, m->n, m->answered, "unknown verb or flag of SETTLE");
 		return;
 	}
-	if (!settle_valid(m)) {
+	if (!settle_valid(m, SETTLE_ENTRIES_MAX)) {
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad settlement");
 		return;
 	}
@@ -837,6 +882,103 @@ static void on_settle(struct broker *b, struct conn *c, const struct wire_settle
 	else
 		settle(b, c, q, m);
 }
+
+/* ---- both at once ---- */
+
+/* Which of its two queues a SETTLE_SEND fails for. */
+static void fail_queue(
+    struct broker *b, struct conn *c, uint64_t n, enum rmq_error code, struct slice name)
+{
+	char text[TEXT_MAX + 1];
+	snprintf(text, sizeof(text), "%s: %.*s", error_text(code), (int)name.len,
+	    (const char *)name.data);
+	fail_text(b, c, n, code, 0, text);
+}
+
+/* All in one record, the messages in front, so that it is known where they are. */
+static void emit_settle_send(struct broker *b, struct conn *c, struct queue *q,
+    const struct wire_settle_send *m, struct slice batch, struct verdict *v)
+{
+	uint64_t id = c->session->id;
+	uint8_t *entries = v->stale.p;
+	size_t stale = v->stale.len, len = stale + v->good.len;
+	broker_name_owner(b, c->session);
+	broker_reserve(b, batch.len + len + FRAME_SMALL);
+	put_rest(&v->stale, slice_of(v->good.p, v->good.len));
+	assert(!v->stale.full);
+	struct queue *target = broker_queue_make(b, m->target);
+	broker_emit_send(
+	    b, &(struct event_send){target->id, id, m->n, target->next_seq, NO_TAGS, batch});
+	if (RMQ_VARIANT(SETTLE_SEND_APART))
+		broker_end_record(b);
+	size_t at = 0;
+	do {
+		size_t most = min_u64(len - at, EVENT_ENTRIES_BYTES);
+		size_t of_stale = at < stale ? min_u64(stale - at, most) : 0;
+		broker_emit_settle(b, &(struct event_settle){q->id, id, m->n,
+					  (uint32_t)(of_stale / SETTLE_ENTRY_SIZE), NO_TAGS,
+					  slice_of(entries + at, most)});
+		at += most;
+	} while (at < len);
+	broker_reserve_end(b);
+	answer_settle_sent(b, c, m->n);
+}
+
+static void settle_send(struct broker *b, struct conn *c, const struct wire_settle_send *m,
+    const struct wire_settle *s, struct slice data)
+{
+	struct queue *q = broker_queue_named(b, m->queue);
+	struct queue *target = broker_queue_named(b, m->target);
+	struct batch_view batch;
+	struct verdict v;
+	enum rmq_error err = batch_parse(data, &batch);
+	if (err) {
+		broker_refuse(b, c, err, "bad batch");
+		return;
+	}
+	if (!take_or(b, c, m->n, m->answered, answer_settle_sent))
+		return;
+	uint16_t even = attributes_first_even(batch.attributes);
+	if (even) {
+		fail_attribute(b, c, m->n, even);
+		return;
+	}
+	if (!q) {
+		fail_queue(b, c, m->n, RMQ_E_NO_QUEUE, m->queue);
+		return;
+	}
+	/* All is judged before anything happens. */
+	if (target && !bodies_fit(b, c, m->n, target, &batch))
+		return;
+	err = may_send(b, c, m->target, m->flags, m->data.len);
+	if (err) {
+		fail_queue(b, c, m->n, err, m->target);
+		return;
+	}
+	if (!judged(b, c, q, s, RECORD_PAYLOAD_MAX - FRAME_SMALL - data.len, &v))
+		return;
+	tell_holders(b, c, q, s, &v.good);
+	emit_settle_send(b, c, q, m, data, &v);
+}
+
+static void on_settle_send(struct broker *b, struct conn *c, const struct wire_settle_send *m)
+{
+	size_t len = (size_t)m->entries * SETTLE_ENTRY_SIZE;
+	if (m->flags & ~SEND_NO_CREATE) {
+		fail_unknown(b, c, m->n, m->answered, "unknown flag of SETTLE_SEND");
+		return;
+	}
+	struct wire_settle s = {m->n, m->answered, VERB_SETTLE, 0, 0, m->stamp, m->queue,
+	    slice_of(NULL, 0), NO_TAGS, slice_of(m->data.data, min_u64(len, m->data.len))};
+	if (len > m->data.len || !settle_valid(&s, SETTLE_SEND_ENTRIES_MAX)) {
+		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad settlement");
+		return;
+	}
+	session_stamped(c->session, m->stamp);
+	settle_send(b, c, m, &s, slice_of(m->data.data + len, m->data.len - len));
+}
+
+/* ---- leases go on ---- */
 
 /*
  * Each costs a step for every range that the session holds, so the more it holds the rarer it
@@ -1085,6 +1227,7 @@ static bool tags_known(
 		send_unknown(b, c, f, text);
 		break;
 	case WIRE_TYPE_SETTLE:
+	case WIRE_TYPE_SETTLE_SEND:
 	case WIRE_TYPE_QUEUE_CREATE:
 	case WIRE_TYPE_QUEUE_SET:
 		fail_unknown(b, c, load_u64(p), load_u64(p + 8), text);

@@ -19,7 +19,7 @@ void broker_begin_record(struct broker *b, enum record_kind kind)
 	assert(!b->open);
 	b->open = ledger_begin(&b->ledger, b->next_n++, kind != RECORD_EVENTS);
 	b->open_kind = kind;
-	b->w = writer_of(b->payload, sizeof(b->payload));
+	b->w = writer_of(b->payload, RECORD_FILL);
 	put_u64(&b->w, b->lease_now.ms);
 	put_u64(&b->w, b->wall_now.ms);
 }
@@ -45,6 +45,14 @@ void broker_reserve(struct broker *b, size_t len)
 		broker_end_record(b);
 	if (!b->open)
 		broker_begin_record(b, RECORD_EVENTS);
+	if (b->w.cap - b->w.len < len)
+		b->w.cap = sizeof(b->payload);
+}
+
+void broker_reserve_end(struct broker *b)
+{
+	if (b->open && b->w.cap > RECORD_FILL)
+		broker_end_record(b);
 }
 
 /* A piece of a large message stands alone in its record; new messages take room. */
@@ -272,12 +280,20 @@ static enum rmq_error apply_taken(
 	return RMQ_E_OK;
 }
 
+/* Where messages stand in their record; false: it cannot be said in what refers to them. */
+static bool offset_of(const struct event_place *at, uint16_t *offset)
+{
+	*offset = (uint16_t)at->offset;
+	return at->offset <= UINT16_MAX;
+}
+
 static enum rmq_error apply_send(
     struct broker *b, const struct event_place *at, const struct event_send *e)
 {
+	uint16_t offset;
 	struct batch_view batch;
 	struct queue *q = broker_queue(b, e->queue);
-	if (batch_parse(e->batch, &batch))
+	if (batch_parse(e->batch, &batch) || !offset_of(at, &offset))
 		return RMQ_E_CORRUPT;
 	/* Journaled by a newer daemon, which acts on it. */
 	if (attributes_first_even(batch.attributes))
@@ -290,7 +306,7 @@ static enum rmq_error apply_send(
 	q->next_seq += batch.count;
 	q->counts.sent += batch.count;
 	queue_add_batch(
-	    q, at->record, e->first_seq, batch.count, batch_weight(&batch), at->offset, 0);
+	    q, at->record, e->first_seq, batch.count, batch_weight(&batch), offset, 0);
 	queue_add_ready(q, e->first_seq, batch.count, batch.count, 0, 0);
 	broker_busy(b, q);
 	return RMQ_E_OK;
@@ -300,9 +316,10 @@ static enum rmq_error apply_chunk(
     struct broker *b, const struct event_place *at, const struct event_chunk *e)
 {
 	struct queue *q = broker_queue(b, e->queue);
+	uint16_t offset;
 	if (!queue_wants(b, at, e->queue))
 		return RMQ_E_OK;
-	if (!q)
+	if (!q || !offset_of(at, &offset))
 		return RMQ_E_CORRUPT;
 	struct pending *p = broker_unfinished(b, q, e->session);
 	if (p && e->part == 0) {
@@ -319,7 +336,7 @@ static enum rmq_error apply_chunk(
 	if (p->n != e->n || e->part != p->large->parts || e->part >= CHUNKS_MAX)
 		return RMQ_E_CORRUPT;
 	p->large->part[e->part].record = at->record;
-	p->large->part[e->part].offset = at->offset;
+	p->large->part[e->part].offset = offset;
 	p->large->parts++;
 	p->bytes += (uint32_t)e->data.len;
 	q->unfinished_bytes += e->data.len;
@@ -781,9 +798,10 @@ static enum rmq_error apply_move(
 {
 	struct batch_view batch;
 	struct queue *q = broker_queue(b, e->queue);
+	uint16_t offset;
 	if (!queue_wants(b, at, e->queue))
 		return RMQ_E_OK;
-	if (!q || batch_parse(e->batch, &batch))
+	if (!q || batch_parse(e->batch, &batch) || !offset_of(at, &offset))
 		return RMQ_E_CORRUPT;
 	if (attributes_first_even(batch.attributes))
 		return RMQ_E_VERSION;
@@ -793,7 +811,7 @@ static enum rmq_error apply_move(
 	uint64_t count = min_u64(batch.count, below - e->first_seq);
 	uint64_t bytes = (uint64_t)batch_weight(&batch) * count / batch.count;
 	if (!queue_relocate(
-		q, e->first_seq, (uint32_t)count, (uint32_t)bytes, at->record, at->offset))
+		q, e->first_seq, (uint32_t)count, (uint32_t)bytes, at->record, offset))
 		return RMQ_E_CORRUPT;
 	return RMQ_E_OK;
 }
@@ -1017,7 +1035,7 @@ enum rmq_error broker_apply(
 			assert(!b->w.full); \
 		} \
 		struct event_place at = { \
-		    0, b->open, (uint16_t)len, b->lease_now, b->wall_now}; \
+		    0, b->open, (uint32_t)len, b->lease_now, b->wall_now}; \
 		len = b->w.len - len; \
 		if (type < EVENT_TYPE_PART_GROUP) { \
 			enum rmq_error err = apply_##name(b, &at, e); \

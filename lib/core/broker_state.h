@@ -29,7 +29,7 @@
 struct event_place {
 	uint64_t index;
 	struct record *record;
-	uint16_t offset;
+	uint32_t offset; /* of messages, at most UINT16_MAX */
 	struct lease_time lease;
 	struct wall_time wall;
 };
@@ -135,7 +135,7 @@ struct checkpoint {
 struct broker {
 	struct broker_host host;
 	/* Memory of one settlement's judgement: too much to be made for each. */
-	struct settle_entry entries[SETTLE_ENTRIES_MAX];
+	struct settle_entry entries[SETTLE_SEND_ENTRIES_MAX];
 	uint8_t verdict[3 * RECORD_PAYLOAD_MAX];
 	char note[TEXT_MAX + 1]; /* of the newest delivery */
 	uint64_t work;
@@ -278,8 +278,12 @@ struct pending *broker_unfinished(
 	void broker_emit_##name(struct broker *b, const struct event_##name *e);
 EVENTS(X)
 #undef X
-/* Makes sure that the next `len` bytes of events are in one record. */
+/*
+ * Makes sure that the next `len` bytes of events are in one record.  If they may be more than
+ * RECORD_FILL it begins with them, and broker_reserve_end() ends it.
+ */
 void broker_reserve(struct broker *b, size_t len);
+void broker_reserve_end(struct broker *b);
 /* Ends the open record and gives it to the host. */
 void broker_end_record(struct broker *b);
 /* Begins a record of another kind; broker_end_record() ends it. */

@@ -40,7 +40,7 @@ struct client_config {
 /* A numbered command.  Owned by the client, from its making until its answer. */
 struct client_command {
 	struct client_command *next; /* made after this one */
-	uint8_t type;		     /* WIRE_TYPE_SEND, _SETTLE, _QUEUE_* */
+	uint8_t type;		     /* WIRE_TYPE_SEND, _SETTLE, _SETTLE_SEND, _QUEUE_* */
 	bool flown;	     /* sent at least once and maybe taken: its outcome is unknown */
 	uint64_t n;	     /* may change until it is sent */
 	void *tag;	     /* the host's */
@@ -105,6 +105,9 @@ struct client_host {
 	    void *arg, const struct client_command *cmd, uint64_t first_seq, uint32_t count);
 	/* Another command is done.  stale: settle_entry, held by someone else by now. */
 	void (*done)(void *arg, const struct client_command *cmd, struct slice stale);
+	/* A SETTLE_SEND is done: both of these. */
+	void (*settle_sent)(void *arg, const struct client_command *cmd, uint64_t first_seq,
+	    uint32_t count, struct slice stale);
 	/*
 	 * Command refused; neither it nor any behind it was taken.  at: which message of a
 	 * SEND is to blame.  Without this callback: CLIENT_DROP.
@@ -254,6 +257,17 @@ struct client_settlement {
  */
 const struct client_command *client_settle(struct client *c, struct mono_time now,
     const struct client_settlement *s, const struct settle_entry *entries, uint32_t count);
+
+/*
+ * Settles up to SETTLE_SEND_ENTRIES_MAX ranges of `queue` and sends a batch (borrowed, at most
+ * BATCH_MAX) to `target`, both or neither.  flags: SEND_NO_CREATE or 0.  It waits for room as a
+ * SEND does.  The messages are held up to the answer, and go on to be if it is refused: then the
+ * host says what becomes of them.  A lease that ends meanwhile makes its entries stale, and
+ * hinders nothing else.
+ */
+const struct client_command *client_settle_send(struct client *c, struct mono_time now,
+    struct slice queue, const struct settle_entry *entries, uint32_t count, struct slice target,
+    uint8_t flags, struct slice batch, void *tag);
 
 /*
  * Whether message seq, held under `lease`, cannot have been given to anyone else at

@@ -164,6 +164,12 @@ static void stage_control(struct client *c, struct mono_time now)
 	stage(c, slice_of(c->going.bytes, c->going.len), NULL, true);
 }
 
+/* Whether it takes of the daemon's window and room. */
+static bool sends(const struct client_command *cmd)
+{
+	return cmd->type == WIRE_TYPE_SEND || cmd->type == WIRE_TYPE_SETTLE_SEND;
+}
+
 /* Whether tx may fly now. */
 static bool may_fly(const struct client *c)
 {
@@ -173,9 +179,9 @@ static bool may_fly(const struct client *c)
 	if (cmd->staged)
 		return true;
 	if (c->flying >= c->config.window ||
-	    (cmd->type == WIRE_TYPE_SEND && c->flying >= c->send_window))
+	    (sends(cmd) && c->flying >= c->send_window))
 		return false;
-	return cmd->type != WIRE_TYPE_SEND || c->flying_bytes == 0 ||
+	return !sends(cmd) || c->flying_bytes == 0 ||
 	       c->flying_bytes + cmd->bytes <= c->window_bytes;
 }
 
@@ -194,7 +200,7 @@ static void stage_command(struct client *c)
 		cmd->n = c->next_n;
 		c->flying++;
 		c->tx_buf = cmd->buf;
-		if (cmd->type == WIRE_TYPE_SEND)
+		if (sends(cmd))
 			c->flying_bytes += cmd->bytes;
 	}
 	bool last = true;
@@ -308,7 +314,7 @@ static struct client_command *unlink_behind(struct client *c, struct client_comm
 	}
 	if (cmd->staged) {
 		c->flying--;
-		if (cmd->type == WIRE_TYPE_SEND)
+		if (sends(cmd))
 			c->flying_bytes -= cmd->bytes;
 	}
 	c->unanswered--;
@@ -493,6 +499,30 @@ const struct client_command *client_settle(struct client *c, struct mono_time no
 	return cmd;
 }
 
+const struct client_command *client_settle_send(struct client *c, struct mono_time now,
+    struct slice queue, const struct settle_entry *entries, uint32_t count, struct slice target,
+    uint8_t flags, struct slice batch, void *tag)
+{
+	assert(count > 0 && count <= SETTLE_SEND_ENTRIES_MAX && batch.len <= BATCH_MAX);
+	size_t len = CONTROL_FRAME_MAX + (size_t)count * SETTLE_ENTRY_SIZE + batch.len;
+	struct client_command *cmd = command_new(c, WIRE_TYPE_SETTLE_SEND, len, queue, tag);
+	if (!cmd)
+		return NULL;
+	struct writer w = writer_of(cmd->frame, len);
+	size_t begin = frame_begin(&w, WIRE_TYPE_SETTLE_SEND);
+	wire_settle_send_encode(&w, &(struct wire_settle_send){0, 0, flags, now.ms, queue, target,
+					count, NO_TAGS, slice_of(NULL, 0)});
+	for (uint32_t i = 0; i < count; i++)
+		settle_entry_put(&w, &entries[i]);
+	put_rest(&w, batch);
+	frame_end(&w, begin);
+	assert(!w.full);
+	cmd->len = cmd->bytes = (uint32_t)w.len;
+	push(c, cmd);
+	client_note_asking(c, now);
+	return cmd;
+}
+
 static void put_settings(
     struct writer *w, enum wire_type type, struct slice queue, const struct client_settings *s)
 {
@@ -571,10 +601,43 @@ void client_on_done(struct client *c, struct mono_time now, const struct wire_do
 	if (!is_answer(c, m->n))
 		return;
 	struct client_command *cmd = answer(c, now);
-	if (cmd->type == WIRE_TYPE_SEND || m->stale.len % SETTLE_ENTRY_SIZE != 0)
+	if (sends(cmd) || m->stale.len % SETTLE_ENTRY_SIZE != 0)
 		client_give_up(c, RMQ_E_PROTOCOL, slice_str("DONE in answer to a SEND"));
 	else if (c->host.done)
 		c->host.done(c->host.arg, cmd, m->stale);
+	command_free(cmd);
+}
+
+/* What it settled is not held any more. */
+static void let_go(struct client *c, const struct client_command *cmd)
+{
+	struct wire_settle_send m;
+	bool ok = wire_settle_send_decode(
+	    slice_of(cmd->frame + FRAME_HEADER_SIZE, cmd->len - FRAME_HEADER_SIZE), &m);
+	assert(ok);
+	struct reader r = reader_of(m.data);
+	for (uint32_t i = 0; i < m.entries; i++) {
+		struct settle_entry e = settle_entry_get(&r);
+		client_forget(c, e.lease, e.first, e.count);
+	}
+}
+
+void client_on_settle_sent(
+    struct client *c, struct mono_time now, const struct wire_settle_sent *m)
+{
+	if (!is_answer(c, m->n))
+		return;
+	struct client_command *cmd = answer(c, now);
+	if (c->send_window < c->config.window)
+		c->send_window++;
+	if (cmd->type != WIRE_TYPE_SETTLE_SEND || m->stale.len % SETTLE_ENTRY_SIZE != 0) {
+		client_give_up(
+		    c, RMQ_E_PROTOCOL, slice_str("SETTLE_SENT in answer to another command"));
+	} else {
+		let_go(c, cmd);
+		if (c->host.settle_sent)
+			c->host.settle_sent(c->host.arg, cmd, m->first_seq, m->count, m->stale);
+	}
 	command_free(cmd);
 }
 
@@ -586,6 +649,8 @@ static void block(struct client *c, struct mono_time now, enum rmq_error code)
 {
 	c->blocked = true;
 	c->send_window = 1;
+	/* Not behind it any more: what is held must not end while it waits. */
+	c->resubscribe = false;
 	c->blocked_code = code;
 	c->blocked_until.ms = now.ms + ROOM_RETRY_MS + client_random(c) % (ROOM_RETRY_MS / 2);
 }
@@ -598,7 +663,7 @@ static void refused(
 		i->flown = false;
 	go_back(c);
 	c->refused = true;
-	if (cmd->type == WIRE_TYPE_SEND && !c->config.no_wait &&
+	if (sends(cmd) && !c->config.no_wait &&
 	    (code == RMQ_E_FULL || code == RMQ_E_DISK_FULL || code == RMQ_E_PAUSED)) {
 		block(c, now, code);
 		return;

@@ -102,7 +102,7 @@ enum rmq_error event_next(struct event_iter *it, struct event *e)
 	if (!event_name(p[0]))
 		return RMQ_E_VERSION;
 	e->type = p[0];
-	e->offset = (uint16_t)it->at;
+	e->offset = (uint32_t)it->at;
 	e->body = slice_of(p + EVENT_HEADER_SIZE, load_u16(p + 2));
 	it->at += EVENT_HEADER_SIZE + e->body.len;
 	return RMQ_E_OK;

@@ -42,7 +42,10 @@
 /* Whatever is unsettled of [first, first + span) is handed to session under `lease`. */
 #define EVENT_LEASE(F) \
 	F(u32, queue) F(u64, session) F(u64, lease) F(u64, first) F(u64, span) F(u32, lease_ms)
-/* entries: settle_entry; the first `stale` of them had no effect and are the answer. */
+/*
+ * entries: settle_entry; the first `stale` of them had no effect and are the answer.  SEND and
+ * SETTLE of the same number, in one record, are one command, and so are several of SETTLE.
+ */
 #define EVENT_SETTLE(F) \
 	F(u32, queue) F(u64, session) F(u64, n) F(u32, stale) F(tags, tags) F(rest, entries)
 /* session 0: not by a command.  until_ms: lease time; 0: ready at once.  flags: SETTLE_COUNTED. */
@@ -82,6 +85,7 @@
 #define EVENT_PART_GROUP(F) F(u32, group) F(u8, last)
 #define EVENT_PART_GLOBAL(F) F(u32, next_queue) F(u64, lease) F(u64, forgotten) F(tags, tags)
 #define EVENT_PART_SESSION(F) F(u64, session) F(u64, last) F(tags, tags)
+/* Several of the same number, one behind the other, are one answer. */
 #define EVENT_PART_ANSWER(F) \
 	F(u64, session) F(u64, n) F(u64, first_seq) F(u32, count) F(tags, tags) F(rest, stale)
 #define EVENT_PART_QUEUE(F) \
@@ -174,6 +178,9 @@ void event_end(struct writer *w, size_t begin);
 EVENTS(X)
 #undef X
 
+/* Bytes of entries in one event, at most; more are in several, which follow one another. */
+#define EVENT_ENTRIES_BYTES ((RECORD_FILL - 512) / SETTLE_ENTRY_SIZE * SETTLE_ENTRY_SIZE)
+
 /* Where bytes are: the SEND, MOVE or CHUNK event at `offset` in record `index`'s payload. */
 #define EVENT_LOCATION_SIZE 16
 struct event_location {
@@ -209,7 +216,7 @@ struct events_header {
 
 struct event {
 	uint8_t type;
-	uint16_t offset; /* in the payload */
+	uint32_t offset; /* in the payload */
 	struct slice body;
 };
 

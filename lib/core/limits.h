@@ -21,16 +21,18 @@
 #define CONTROL_VERSION 1 /* asking rmq-clusterd */
 
 #define FRAME_HEADER_SIZE 8
-#define FRAME_PAYLOAD_MAX 66560
+#define FRAME_PAYLOAD_MAX 148480
 
 /* Encrypted links.  So many records of one key are far from where its counter ends. */
 #define NOISE_RECORD_MAX  65535
 #define NOISE_RECORDS_MAX (1ull << 48)
 
 /* An LMDB value of N * 4096 - 16 bytes fills its overflow pages exactly. */
-#define RECORD_MAX	   65520
+#define RECORD_MAX	   (36 * 4096 - 16)
 #define RECORD_HEADER_SIZE 32
 #define RECORD_PAYLOAD_MAX (RECORD_MAX - RECORD_HEADER_SIZE)
+/* A payload of more than this holds what one command must not have in two. */
+#define RECORD_FILL (16 * 4096 - 16 - RECORD_HEADER_SIZE)
 
 /* A batch: count, offsets and bodies, as it stands in a SEND frame or event. */
 #define BATCH_MAX	   64512
@@ -62,6 +64,7 @@
 #define SESSION_WINDOW	   256 /* unanswered commands of one session */
 #define SESSION_IDLE_MS	   (3600u * 1000)
 #define SETTLE_ENTRIES_MAX 2048 /* ranges in one settlement */
+#define SETTLE_SEND_ENTRIES_MAX 4096 /* the same, with a batch */
 #define VOIDED_MAX 16384 /* runs of messages whose receipts are known to be void */
 #define SETTLE_OTHERS_MAX  4096 /* ranges held by others that one settlement runs into */
 #define SESSION_STALE_MAX  (1u << 20) /* bytes of stale entries in a session's answers */
@@ -133,8 +136,10 @@ struct space_limits {
 #define CONTROL_HELLO_MS	10000 /* until HELLO is there */
 #define CONTROL_STALL_MS	10000 /* output waits and nothing is taken, or a frame is cut */
 
-static_assert(BATCH_MAX + 512 <= RECORD_PAYLOAD_MAX, "a full batch fits into a record");
-static_assert(BATCH_MAX + 1024 <= FRAME_PAYLOAD_MAX, "a full batch fits into a frame");
+static_assert(BATCH_MAX + 512 <= RECORD_FILL, "a full batch fits into an ordinary record");
+static_assert(RECORD_FILL <= UINT16_MAX, "offsets in an ordinary record are u16");
+static_assert(BATCH_MAX + SETTLE_SEND_ENTRIES_MAX * 20 + 512 <= RECORD_PAYLOAD_MAX,
+    "a full SETTLE_SEND fits into a record");
 static_assert(RECORD_PAYLOAD_MAX + 64 <= FRAME_PAYLOAD_MAX, "a record fits into a frame");
 static_assert(NOISE_RECORDS_MAX < 1ull << 60, "a counter never comes near its end");
 static_assert((RECORD_MAX + 16) % 4096 == 0, "a full record fills its pages");

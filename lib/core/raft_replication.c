@@ -8,7 +8,7 @@
  */
 #include "core/raft_state.h"
 
-#define PROBE_BYTES RECORD_PAYLOAD_MAX
+#define PROBE_BYTES RECORD_FILL
 /* A peer that takes nothing is tried again after 1, 2, 4, … of these many election timeouts. */
 #define PATIENCE_MAX 32
 

@@ -79,6 +79,13 @@ struct slice sendbuf_frame(const struct sendbuf *b)
 	return slice_of(b->bytes + b->begin, SENDBUF_BLOB - b->begin + b->blob_len);
 }
 
+struct slice sendbuf_batch(const struct sendbuf *b)
+{
+	assert(!b->large);
+	uint32_t begin = b->ends - BATCH_HEADER_SIZE;
+	return slice_of(b->bytes + begin, SENDBUF_BLOB - begin + b->blob_len);
+}
+
 void sendbuf_remove(struct sendbuf *b, uint32_t from, uint32_t count)
 {
 	struct batch_view v = sendbuf_view(b);

@@ -71,8 +71,9 @@ void sendbuf_seal(struct sendbuf *b, uint8_t flags, uint32_t part, struct slice 
 /* The number, and the newest number whose answer is known: of a sealed frame. */
 void sendbuf_stamp(struct sendbuf *b, uint64_t n, uint64_t answered);
 
-/* The sealed frame. */
+/* The sealed frame, and the batch in it. */
 struct slice sendbuf_frame(const struct sendbuf *b);
+struct slice sendbuf_batch(const struct sendbuf *b);
 
 /* Takes messages [from, from + count) out; seal it again. */
 void sendbuf_remove(struct sendbuf *b, uint32_t from, uint32_t count);

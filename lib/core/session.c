@@ -1,5 +1,6 @@
 #include "core/session.h"
 
+#include "core/event.h"
 #include "core/memory.h"
 
 /* What one takes in a checkpoint, but for its answers and the name of its owner's node. */
@@ -111,39 +112,53 @@ void session_stamped(struct session *s, uint64_t stamp)
 		s->stamp = stamp;
 }
 
-static void drop_first(struct session *s)
+/* What an answer takes in a checkpoint, at most: an event for each piece of it. */
+static size_t part_max(const struct answer *a)
 {
-	struct answer *a = TAILQ_FIRST(&s->answers);
+	return ANSWER_PART_MAX * (1 + a->stale_len / EVENT_ENTRIES_BYTES) + a->stale_len;
+}
+
+/* Takes an answer away, and what it counts for. */
+static void drop(struct session *s, struct answer *a)
+{
 	TAILQ_REMOVE(&s->answers, a, link);
 	s->answers_count--;
 	s->answers_bytes -= a->stale_len;
-	*s->part_bytes -= ANSWER_PART_MAX + a->stale_len;
+	*s->part_bytes -= part_max(a);
 	free(a);
 }
 
 void session_taken(
     struct session *s, uint64_t n, uint64_t first_seq, uint32_t count, struct slice stale)
 {
-	struct answer *a = memory_new(sizeof(*a) + stale.len);
+	struct answer *before = TAILQ_LAST(&s->answers, answer_list);
+	if (before && before->n != n)
+		before = NULL;
+	size_t len = before ? before->stale_len : 0;
+	struct answer *a = memory_new(sizeof(*a) + len + stale.len);
 	s->durable = true;
 	s->last = n;
 	a->n = n;
-	a->first_seq = first_seq;
-	a->count = count;
-	a->stale_len = (uint32_t)stale.len;
+	a->first_seq = count > 0 || !before ? first_seq : before->first_seq;
+	a->count = count + (before ? before->count : 0);
+	a->stale_len = (uint32_t)(len + stale.len);
+	if (len > 0)
+		memcpy(a->stale, before->stale, len);
 	if (stale.len > 0)
-		memcpy(a->stale, stale.data, stale.len);
-	s->answers_bytes += stale.len;
+		memcpy(a->stale + len, stale.data, stale.len);
+	if (before)
+		drop(s, before);
+	s->answers_bytes += a->stale_len;
 	TAILQ_INSERT_TAIL(&s->answers, a, link);
-	*s->part_bytes += ANSWER_PART_MAX + a->stale_len;
+	*s->part_bytes += part_max(a);
 	if (++s->answers_count > SESSION_WINDOW)
-		drop_first(s);
+		drop(s, TAILQ_FIRST(&s->answers));
 }
 
 void session_answered(struct session *s, uint64_t n)
 {
 	while (!TAILQ_EMPTY(&s->answers) && TAILQ_FIRST(&s->answers)->n <= n)
-		drop_first(s);
+		drop(s, TAILQ_FIRST(&s->answers));
 }
 
 const struct answer *session_answer(const struct session *s, uint64_t n)

@@ -17,12 +17,12 @@
 
 struct conn;
 
-/* How command n was answered: SENT if it has messages, else DONE. */
+/* How command n was answered: SENT if it has messages, else DONE; or SETTLE_SENT. */
 struct answer {
 	TAILQ_ENTRY(answer) link;
 	uint64_t n;
 	uint64_t first_seq;
-	uint32_t count; /* messages; 0: DONE */
+	uint32_t count; /* messages */
 	uint32_t stale_len;
 	uint8_t stale[]; /* settle_entry */
 };
@@ -79,7 +79,10 @@ struct range *session_held_from(const struct session *s, const struct queue *q, 
 /* The client has put a stamp on what it sent: the newest one counts. */
 void session_stamped(struct session *s, uint64_t stamp);
 
-/* Command n was taken and this is its answer.  Keeps the newest SESSION_WINDOW. */
+/*
+ * Command n was taken and this is its answer; if it is the newest one's number, this is more of
+ * the same answer.  Keeps the newest SESSION_WINDOW.
+ */
 void session_taken(
     struct session *s, uint64_t n, uint64_t first_seq, uint32_t count, struct slice stale);
 /* The answers up to n have arrived. */

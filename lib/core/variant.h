@@ -50,7 +50,8 @@
 	X(IDLE_UNTOLD, "only an empty queue is told as idle") \
 	X(IDLE_EARLY, "a queue is told as idle while messages of it are ready") \
 	X(AGAIN_UNORDERED, "what is held is handed again by leases, newest first") \
-	X(AGAIN_LAST, "what is held is handed again behind what is new")
+	X(AGAIN_LAST, "what is held is handed again behind what is new") \
+	X(SETTLE_SEND_APART, "what is settled and sent in one command is in two records")
 
 #define RMQ_VARIANTS_LIST(X) RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)
 

@@ -9,7 +9,7 @@
  * old clients are answered (WIRE_OLDEST), and never give a type or a flag of an older
  * version another meaning.  HELLO begins with magic, newest, oldest in every version.
  *
- * Numbered commands (SEND, SETTLE, QUEUE_*) carry `n`, 1 more than the session's
+ * Numbered commands (SEND, SETTLE, SETTLE_SEND, QUEUE_*) carry `n`, 1 more than the session's
  * last one, and `answered`: every command up to this one has been answered to the
  * client, and the daemon may forget these answers.
  */
@@ -65,6 +65,14 @@ enum { SETTLE_COUNTED = 1, SETTLE_DETACH = 2, SETTLE_FLAGS = 3 };
 #define WIRE_SETTLE(F) \
 	F(u64, n) F(u64, answered) F(u8, verb) F(u8, flags) F(u64, ms) F(u64, stamp) \
 	F(str, queue) F(str, why) F(tags, tags) F(rest, entries)
+
+/*
+ * Settles messages of `queue` and sends a batch to `target`: both, or neither.  flags:
+ * SEND_NO_CREATE.  data: so many settle_entry, then the batch.
+ */
+#define WIRE_SETTLE_SEND(F) \
+	F(u64, n) F(u64, answered) F(u8, flags) F(u64, stamp) F(str, queue) F(str, target) \
+	F(u32, entries) F(tags, tags) F(rest, data)
 
 /*
  * SUBSCRIBE_IDLE: IDLE is wanted.  SUBSCRIBE_STARTS: STARTED says what reaches the reader;
@@ -134,6 +142,9 @@ enum { STATE_READY = 1, STATE_LEASED = 2, STATE_DELAYED = 4, STATES = 7 };
 /* stale: settle_entry, those that someone else holds now. */
 #define WIRE_DONE(F) F(u64, n) F(rest, stale)
 /* at: in a SEND, which message of the batch is to blame (from 0). */
+/* SETTLE_SEND is done: as SENT and DONE. */
+#define WIRE_SETTLE_SENT(F) \
+	F(u64, n) F(u64, first_seq) F(u32, count) F(tags, tags) F(rest, stale)
 #define WIRE_FAILED(F)     F(u64, n) F(u8, code) F(u32, at) F(str, text)
 #define WIRE_SUBSCRIBED(F) F(u32, sub) F(u32, lease_ms)
 #define WIRE_SUB_FAILED(F) F(u32, sub) F(u8, code) F(str, text)
@@ -198,7 +209,8 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(12, LIST,         list,         WIRE_LIST) \
 	X(13, PEEK,         peek,         WIRE_PEEK) \
 	X(14, BYE,          bye,          WIRE_BYE) \
-	X(16, STARTED,      started,      WIRE_STARTED)
+	X(16, STARTED,      started,      WIRE_STARTED) \
+	X(17, SETTLE_SEND,  settle_send,  WIRE_SETTLE_SEND)
 
 /* In front of HELLO; only the connection's owner looks at it, the broker knows none. */
 #define WIRE_GATE_FRAMES(X) \
@@ -225,7 +237,8 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(81, PEEKED,       peeked,       WIRE_PEEKED) \
 	X(82, PEEKED_PART,  peeked_part,  WIRE_PEEKED_PART) \
 	X(83, PEEK_END,     peek_end,     WIRE_PEEK_END) \
-	X(84, ERROR,        error,        WIRE_ERROR)
+	X(84, ERROR,        error,        WIRE_ERROR) \
+	X(85, SETTLE_SENT,  settle_sent,  WIRE_SETTLE_SENT)
 
 enum wire_type {
 #define X(type, NAME, name, FIELDS) WIRE_TYPE_##NAME = type,

@@ -61,7 +61,7 @@ struct server {
 	uint64_t stored_index; /* of APPEND stored_n + 1 */
 	/* this commit */
 	uint64_t commit_bytes;
-	bool commit_small; /* none of its records takes a page of its own */
+	enum room_records commit_of; /* its largest record */
 	bool waits;	   /* the next record has no room */
 	bool wait_told;
 	uint64_t spent_pages;
@@ -128,16 +128,14 @@ static enum rmq_error read_rest(
 /* Whether pages exist for the commit with such a record in it. */
 static bool fits(struct server *v, size_t payload_len)
 {
-	bool small = store_record_shares(v->store, payload_len) &&
-		     (v->commit_small || v->commit_bytes == 0);
+	enum room_records of = room_records(v->store, payload_len);
 	uint64_t bytes = v->commit_bytes + RECORD_HEADER_SIZE + payload_len;
-	if (small)
-		room_ask_small(&v->room, v->store, bytes);
-	else
-		room_ask(&v->room, v->store, bytes);
+	if (v->commit_bytes > 0 && v->commit_of > of)
+		of = v->commit_of;
+	room_ask(&v->room, v->store, bytes, of);
 	v->waits = !room_fits(&v->room, v->store);
 	if (!v->waits)
-		v->commit_small = small;
+		v->commit_of = of;
 	return !v->waits;
 }
 

@@ -96,7 +96,9 @@ static enum rmq_error take_head(struct replica_server *v, bool wait)
 		return refuse(v, wrong);
 	v->begun = true;
 	v->bytes = v->txn.bytes;
-	room_ask(&v->room, v->store, v->bytes);
+	/* Small ones may be together with one that is not. */
+	enum room_records of = room_records(v->store, v->bytes);
+	room_ask(&v->room, v->store, v->bytes, of == ROOM_SMALL ? ROOM_ORDINARY : of);
 	return RMQ_E_OK;
 }
 
@@ -179,7 +181,7 @@ static enum rmq_error end_txn(struct replica_server *v, struct slice payload)
 					v->txn.cover_index, v->txn.cover_term});
 	v->seq = v->txn.seq;
 	v->begun = false;
-	room_ask(&v->room, v->store, 0);
+	room_ask(&v->room, v->store, 0, ROOM_SMALL);
 	return RMQ_E_OK;
 }
 

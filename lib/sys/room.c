@@ -91,15 +91,9 @@ static enum rmq_error extend(struct room *r, struct store *s, uint64_t now_ms)
 	return look_at_disk(r, s);
 }
 
-/* For records of any size. */
-static uint64_t exists(const struct room *r, const struct store *s)
+static uint64_t exists(const struct room *r, const struct store *s, enum room_records of)
 {
-	return tail_bytes(s) + r->free_pages * store_page_size(s);
-}
-
-static uint64_t exists_any(const struct room *r, const struct store *s)
-{
-	return tail_bytes(s) + r->free_any * store_page_size(s);
+	return tail_bytes(s) + r->free_pages[of] * store_page_size(s);
 }
 
 /*
@@ -108,7 +102,8 @@ static uint64_t exists_any(const struct room *r, const struct store *s)
  */
 static bool is_near(const struct room *r, const struct store *s)
 {
-	return r->asked > 0 && exists(r, s) / 8 < r->asked;
+	enum room_records of = r->asked_of == ROOM_SMALL ? ROOM_ORDINARY : r->asked_of;
+	return r->asked > 0 && exists(r, s, of) / 8 < r->asked;
 }
 
 /* Free pages count only where the file cannot grow any more. */
@@ -120,32 +115,33 @@ static enum rmq_error count_free(struct room *r, struct store *s, uint64_t now_m
 	enum rmq_error err = store_pages(s, &pages);
 	if (err)
 		return err;
-	r->free_pages = pages.free_runs;
-	r->free_any = pages.usable;
+	r->free_pages[ROOM_SMALL] = pages.usable;
+	r->free_pages[ROOM_ORDINARY] = pages.free_runs;
+	r->free_pages[ROOM_LARGE] = pages.free_long_runs;
 	r->stale = false;
 	r->walk_after_ms = now_ms + WALK_EVERY_MS;
 	return RMQ_E_OK;
 }
 
-void room_ask(struct room *r, const struct store *s, uint64_t bytes)
+enum room_records room_records(const struct store *s, size_t payload_len)
+{
+	if (store_record_shares(s, payload_len))
+		return ROOM_SMALL;
+	return payload_len <= RECORD_FILL ? ROOM_ORDINARY : ROOM_LARGE;
+}
+
+void room_ask(struct room *r, const struct store *s, uint64_t bytes, enum room_records of)
 {
 	uint64_t left = at_most(ASK_LEAVES_MAX, reserve(r, s) / 4);
 	/* A record of half a page and a little more takes a whole one. */
 	r->asked = bytes > 0 ? 2 * bytes + left : 0;
-	r->asked_small = false;
-}
-
-void room_ask_small(struct room *r, const struct store *s, uint64_t bytes)
-{
-	room_ask(r, s, bytes);
-	r->asked_small = true;
+	r->asked_of = of;
 }
 
 bool room_fits(const struct room *r, const struct store *s)
 {
 	bool unsure = r->short_of_disk && r->stale && is_near(r, s);
-	uint64_t there = r->asked_small ? exists_any(r, s) : exists(r, s);
-	return !unsure && there >= r->asked;
+	return !unsure && exists(r, s, r->asked_of) >= r->asked;
 }
 
 /* Pages that one commit freed can be used by the next but one: this is the next one. */
@@ -160,7 +156,7 @@ static enum rmq_error age_free_pages(struct store *s)
 
 bool room_for_one(const struct room *r, const struct store *s)
 {
-	return exists_any(r, s) >= COMMIT_PAGES * store_page_size(s);
+	return exists(r, s, ROOM_SMALL) >= COMMIT_PAGES * store_page_size(s);
 }
 
 bool room_is_low(const struct room *r, const struct store *s)
@@ -179,8 +175,8 @@ enum rmq_error room_update(
     struct room *r, struct store *s, uint64_t spent, bool freed, uint64_t now_ms)
 {
 	enum rmq_error err = RMQ_E_OK;
-	r->free_pages -= at_most(spent, r->free_pages);
-	r->free_any -= at_most(spent, r->free_any);
+	for (int i = 0; i < ROOM_KINDS; i++)
+		r->free_pages[i] -= at_most(spent, r->free_pages[i]);
 	r->stale = r->stale || spent > 0 || freed;
 	if (now_ms >= r->readers_after_ms) {
 		store_check_readers(s);
@@ -207,7 +203,7 @@ uint64_t room_due_ms(const struct room *r)
 
 uint64_t room_bytes(const struct room *r, const struct store *s)
 {
-	uint64_t there = exists(r, s);
+	uint64_t there = exists(r, s, ROOM_LARGE);
 	uint64_t could_exist = there + (r->short_of_disk ? 0 : r->disk_left);
 	uint64_t held_back = reserve(r, s);
 	uint64_t room = could_exist > held_back ? could_exist - held_back : 0;

@@ -13,13 +13,21 @@
 
 #include "sys/store.h"
 
+/* Records, by the free pages in a row that the largest of them needs. */
+enum room_records {
+	ROOM_SMALL,    /* they share pages: any free page will do */
+	ROOM_ORDINARY, /* up to RECORD_FILL */
+	ROOM_LARGE,    /* up to RECORD_PAYLOAD_MAX */
+	ROOM_KINDS
+};
+
 struct room {
 	uint64_t disk_total;	/* bytes */
 	uint64_t disk_left;	/* bytes that may still become ours, when last looked */
 	uint64_t asked;		/* bytes that are to exist for the next commit */
-	bool asked_small;	/* its records share pages: any free page will do */
-	uint64_t free_pages;	/* usable by records of any size; an estimate that is too low */
-	uint64_t free_any;	/* usable, alone or in a row; likewise */
+	enum room_records asked_of; /* … in records like this */
+	/* Usable by records like this; estimates that are too low. */
+	uint64_t free_pages[ROOM_KINDS];
 	uint64_t walk_after_ms; /* the list of free pages is not walked again before */
 	uint64_t try_after_ms;	/* nor is the file system asked for more */
 	uint64_t readers_after_ms; /* nor is it looked for readers that are gone */
@@ -44,9 +52,9 @@ enum rmq_error room_update(struct room *r, struct store *s, uint64_t spent, bool
  * room_update() tries to have the pages for it, with a few to spare for commits that were not
  * asked for, and room_fits() says whether they are there.
  */
-void room_ask(struct room *r, const struct store *s, uint64_t bytes);
-/* The same for records of which none needs a page of its own (store_record_shares()). */
-void room_ask_small(struct room *r, const struct store *s, uint64_t bytes);
+void room_ask(struct room *r, const struct store *s, uint64_t bytes, enum room_records of);
+/* What a record with such a payload is. */
+enum room_records room_records(const struct store *s, size_t payload_len);
 bool room_fits(const struct room *r, const struct store *s);
 
 /* Whether one commit without records has the pages that it takes. */

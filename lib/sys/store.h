@@ -116,7 +116,8 @@ struct store_pages {
 	uint64_t used;	     /* pages that hold something */
 	uint64_t free;	     /* pages that are to be used again */
 	uint64_t usable;     /* of these, pages that no reader keeps from being used now */
-	uint64_t free_runs;  /* of these, pages in runs that hold a record of full size */
+	uint64_t free_runs;  /* of these, pages in runs that hold an ordinary record of full size */
+	uint64_t free_long_runs; /* … that hold the largest record */
 	uint64_t file_bytes; /* size of the data file, pre-written pages included */
 };
 enum rmq_error store_reader_pages(struct store_reader *r, struct store_pages *pages)

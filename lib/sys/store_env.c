@@ -373,12 +373,16 @@ static int compare_ids(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Pages in runs that are long enough for a full record, in multiples of one. */
-static uint64_t page_list_runs(struct page_list *l, size_t run_pages)
+/* Pages in a row that a record of so many bytes takes. */
+static size_t record_pages(const struct store_env *e, size_t bytes)
+{
+	return (bytes + 16 + e->page_size - 1) / e->page_size;
+}
+
+/* Pages in runs of so many, in multiples of that; the list is sorted. */
+static uint64_t page_list_runs(const struct page_list *l, size_t run_pages)
 {
 	uint64_t pages = 0;
-	if (l->count > 0)
-		qsort(l->ids, l->count, sizeof(*l->ids), compare_ids);
 	for (size_t i = 0, j; i < l->count; i = j) {
 		for (j = i + 1; j < l->count && l->ids[j] == l->ids[j - 1] + 1; j++)
 			;
@@ -435,13 +439,17 @@ enum rmq_error store_env_pages(
 		err = store_env_error(rc);
 	if (!err && (mdb_env_get_fd(e->env, &fd) || fstat(fd, &st)))
 		err = RMQ_E_IO;
+	if (list.count > 0)
+		qsort(list.ids, list.count, sizeof(*list.ids), compare_ids);
 	if (!err) {
-		size_t run = (RECORD_MAX + 16 + e->page_size - 1) / e->page_size;
+		size_t run = record_pages(e, RECORD_FILL + RECORD_HEADER_SIZE);
+		size_t long_run = record_pages(e, RECORD_MAX);
 		*pages = (struct store_pages){.page_size = e->page_size,
 		    .used = (uint64_t)info.me_last_pgno + 1 - list.count - pinned.count,
 		    .free = list.count + pinned.count,
 		    .usable = list.count,
 		    .free_runs = page_list_runs(&list, run),
+		    .free_long_runs = page_list_runs(&list, long_run),
 		    .file_bytes = (uint64_t)st.st_size};
 	}
 	free(list.ids);

@@ -348,6 +348,12 @@ static void seed_life(fuzz_add *add, unsigned variant)
 	settle_entry_put(&e, &(struct settle_entry){1, 1, 2});
 	FRAME(1, settle, 1, 0, (uint8_t)(1 + variant / 2 % 4), SETTLE_COUNTED, 100, 78, q,
 	    slice_str("why"), NO_TAGS, slice_of(entry, e.len));
+	uint8_t both[SETTLE_ENTRY_SIZE + 16];
+	struct writer d = writer_of(both, sizeof(both));
+	settle_entry_put(&d, &(struct settle_entry){1, 3, 2});
+	put_rest(&d, batch);
+	FRAME(1, settle_send, 2, 1, 0, 78, q, variant & 2 ? slice_str("done") : q, 1, NO_TAGS,
+	    slice_of(both, d.len));
 	FRAME(1, extend, 79);
 	put_u8(&w, 2);
 	FRAME(0, list, 1, 10, none, slice_str("*"));
@@ -366,7 +372,7 @@ static void seed_life(fuzz_add *add, unsigned variant)
 		put_u8(&w, 0x14);
 		put_u8(&w, 0x13);
 		FRAME(1, hello, WIRE_HELLO_VERSIONS, SESSION(2), 0, NO_TAGS);
-		FRAME(1, queue_purge, 2, 1, q);
+		FRAME(1, queue_purge, 3, 2, q);
 		FRAME(0, queue_set, 5, 4, SETTING_LEASE, q, 1000, 0, 0, 0, 0, 0, none, NO_TAGS);
 		FRAME(0, queue_remove, 6, 4, REMOVE_FORCE, q);
 		FRAME(1, unsubscribe, 0);

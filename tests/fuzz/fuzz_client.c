@@ -49,8 +49,17 @@ static void on_sent(
 static void on_done(void *arg, const struct client_command *cmd, struct slice stale)
 {
 	struct world *w = arg;
-	assert(!w->fatal && cmd->type != WIRE_TYPE_SEND);
+	assert(!w->fatal && cmd->type != WIRE_TYPE_SEND && cmd->type != WIRE_TYPE_SETTLE_SEND);
 	assert(stale.len % SETTLE_ENTRY_SIZE == 0);
+}
+
+static void on_settle_sent(void *arg, const struct client_command *cmd, uint64_t first_seq,
+    uint32_t count, struct slice stale)
+{
+	struct world *w = arg;
+	assert(!w->fatal && cmd->type == WIRE_TYPE_SETTLE_SEND);
+	assert(stale.len % SETTLE_ENTRY_SIZE == 0);
+	w->sum += first_seq + count;
 }
 
 static enum client_verdict on_failed(void *arg, const struct client_command *cmd,
@@ -166,6 +175,15 @@ static void settle(struct world *w, unsigned how)
 		assert(!client_vouches(w->client, w->last.lease, w->last.first, w->now));
 }
 
+static void settle_send(struct world *w)
+{
+	static const uint8_t batch[] = {1, 0, 0, 0, 2, 0, 'x', '\n'};
+	if (w->bye || w->last.count == 0 || client_unanswered(w->client) >= SESSION_WINDOW)
+		return;
+	client_settle_send(w->client, w->now, slice_str("jobs"), &w->last, 1, slice_str("done"), 0,
+	    slice_of(batch, sizeof(batch)), NULL);
+}
+
 static void on_list_end(void *arg, uint32_t req, bool more)
 {
 	struct world *w = arg;
@@ -225,6 +243,9 @@ static void step(struct world *w, struct reader *r)
 			client_bye(w->client);
 		w->bye = true;
 		break;
+	case 9:
+		settle_send(w);
+		break;
 	default:
 		input(w, fuzz_take(r));
 	}
@@ -238,6 +259,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct client_host host = {.arg = &w,
 	    .sent = on_sent,
 	    .done = on_done,
+	    .settle_sent = on_settle_sent,
 	    .failed = on_failed,
 	    .deliver = on_deliver,
 	    .peeked = on_deliver,
@@ -313,6 +335,17 @@ void fuzz_seeds(fuzz_add *add)
 			wire_put_deliver_part(&f, &(struct wire_deliver_part){0, 7, 1, 1, 0, 5,
 						      1000, slice_str(""), part, 2, 16, NO_TAGS, data});
 		wire_put_extended(&f, &(struct wire_extended){1000});
+	});
+	ADD_FRAME({
+		wire_put_sent(&f, &(struct wire_sent){1, 1, 3});
+		wire_put_deliver(&f,
+		    &(struct wire_deliver){0, 7, 1, 1, 0, 5, 1000, slice_str(""), 0, 2, NO_TAGS, data});
+		put_u8(&f, 9);
+		put_u8(&f, 5);
+		put_u16(&f, UINT16_MAX);
+		put_u8(&f, 15);
+		put_u16(&f, FRAME_HEADER_SIZE + 22);
+		wire_put_settle_sent(&f, &(struct wire_settle_sent){2, 4, 1, NO_TAGS, {0}});
 	});
 #define X(type, NAME, name, FIELDS) \
 	ADD_FRAME({ \

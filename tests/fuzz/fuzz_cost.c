@@ -51,7 +51,7 @@ struct world {
 
 static struct world world;
 static uint8_t made[FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX];
-static uint8_t data[BATCH_MAX];
+static uint8_t data[SETTLE_SEND_ENTRIES_MAX * SETTLE_ENTRY_SIZE + BATCH_MAX];
 
 /* Where there is a sanitizer, whose heap is its own. */
 size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
@@ -179,7 +179,7 @@ static uint64_t frame_steps(const struct world *w, uint8_t type)
 {
 	if (type == WIRE_TYPE_QUEUE_PURGE || type == WIRE_TYPE_QUEUE_REMOVE)
 		return ranges_and_batches(w);
-	return ranges_leased(w) + SETTLE_ENTRIES_MAX + SETTLE_OTHERS_MAX + 1 +
+	return ranges_leased(w) + SETTLE_SEND_ENTRIES_MAX + SETTLE_OTHERS_MAX + 1 +
 	       w->broker->queues_count;
 }
 
@@ -264,24 +264,29 @@ static struct slice queue_of(unsigned i)
 }
 
 /* A batch of so many lines of one letter. */
+static void put_lines(struct writer *d, uint32_t count)
+{
+	put_u16(d, (uint16_t)count);
+	put_u16(d, 0);
+	for (uint32_t i = 0; i < count; i++)
+		put_u16(d, (uint16_t)(2 * (i + 1)));
+	for (uint32_t i = 0; i < count; i++)
+		put_rest(d, slice_of("x\n", 2));
+	assert(!d->full);
+}
+
 static struct slice lines(uint32_t count)
 {
 	struct writer d = writer_of(data, sizeof(data));
-	put_u16(&d, (uint16_t)count);
-	put_u16(&d, 0);
-	for (uint32_t i = 0; i < count; i++)
-		put_u16(&d, (uint16_t)(2 * (i + 1)));
-	for (uint32_t i = 0; i < count; i++)
-		put_rest(&d, slice_of("x\n", 2));
-	assert(!d.full);
+	put_lines(&d, count);
 	return slice_of(d.p, d.len);
 }
 
 /* Entries of one lease or of rising ones, of each message, of each second one, or of all. */
-static struct slice entries(struct reader *r)
+static struct slice entries(struct reader *r, uint32_t most)
 {
 	struct writer d = writer_of(data, sizeof(data));
-	uint32_t count = 1 + get_u16(r) % SETTLE_ENTRIES_MAX;
+	uint32_t count = 1 + get_u16(r) % most;
 	uint64_t lease = get_u8(r), first = get_u16(r), rises = get_u8(r) % 2;
 	uint32_t step = get_u8(r) % 4, span = get_u8(r);
 	for (uint32_t i = 0; i < count; i++)
@@ -298,7 +303,20 @@ static void settle(struct world *w, struct client *c, uint64_t n, struct slice q
 	uint64_t behind = lazy ? SESSION_WINDOW - 1 : 1, answered = n > behind ? n - behind : 0;
 	uint8_t verb = (uint8_t)(1 + get_u8(r) % 4), flags = get_u8(r) % 4;
 	uint64_t ms = verb == VERB_TOUCH ? (uint64_t)LEASE_MS_MIN + get_u16(r) : get_u16(r) * 1000ull;
-	GIVE(settle, n, answered, verb, flags, ms, 1, q, slice_str("why"), NO_TAGS, entries(r));
+	GIVE(settle, n, answered, verb, flags, ms, 1, q, slice_str("why"), NO_TAGS,
+	    entries(r, SETTLE_ENTRIES_MAX));
+}
+
+static void settle_send(struct world *w, struct client *c, uint64_t n, struct slice q, bool lazy,
+    struct reader *r)
+{
+	uint64_t behind = lazy ? SESSION_WINDOW - 1 : 1, answered = n > behind ? n - behind : 0;
+	struct slice target = queue_of(get_u8(r));
+	struct slice e = entries(r, SETTLE_SEND_ENTRIES_MAX);
+	struct writer d = writer_of(data + e.len, sizeof(data) - e.len);
+	put_lines(&d, 1 + get_u16(r) % BATCH_MESSAGES_MAX);
+	GIVE(settle_send, n, answered, 0, 1, q, target, (uint32_t)(e.len / SETTLE_ENTRY_SIZE), NO_TAGS,
+	    slice_of(data, e.len + d.len));
 }
 
 static void queue_frame(struct world *w, struct client *c, uint64_t n, struct slice q, unsigned kind)
@@ -331,7 +349,10 @@ static void step(struct world *w, struct reader *r)
 		break;
 	case 2:
 	case 3:
-		settle(w, c, n, q, value & 1, r);
+		if (value & 2)
+			settle_send(w, c, n, q, value & 1, r);
+		else
+			settle(w, c, n, q, value & 1, r);
 		break;
 	case 4:
 		GIVE(subscribe, which, (uint8_t)(value % 8), value % 3 * 1000, q, NO_TAGS);
@@ -413,6 +434,17 @@ static void put_step(struct writer *w, unsigned op, unsigned which, unsigned val
 	put_u16(w, (uint16_t)value);
 }
 
+static void put_entries(struct writer *w, unsigned count, unsigned first, bool rises,
+    unsigned each, unsigned span)
+{
+	put_u16(w, (uint16_t)(count - 1));
+	put_u8(w, 1);
+	put_u16(w, (uint16_t)first);
+	put_u8(w, rises);
+	put_u8(w, (uint8_t)each);
+	put_u8(w, (uint8_t)span);
+}
+
 static void put_settle(struct writer *w, unsigned which, bool lazy, unsigned verb, unsigned ms,
     unsigned count, unsigned first, bool rises, unsigned each, unsigned span)
 {
@@ -420,12 +452,7 @@ static void put_settle(struct writer *w, unsigned which, bool lazy, unsigned ver
 	put_u8(w, (uint8_t)(verb - 1));
 	put_u8(w, 0);
 	put_u16(w, (uint16_t)ms);
-	put_u16(w, (uint16_t)(count - 1));
-	put_u8(w, 1);
-	put_u16(w, (uint16_t)first);
-	put_u8(w, rises);
-	put_u8(w, (uint8_t)each);
-	put_u8(w, (uint8_t)span);
+	put_entries(w, count, first, rises, each, span);
 }
 
 /* 4000 messages of which each second one is released with a delay; and then `op` comes often. */
@@ -440,7 +467,12 @@ static void seed(fuzz_add *add, unsigned op)
 	put_settle(&w, 0, false, VERB_SETTLE, 0, 2048, 1, true, 0, 255);
 	put_settle(&w, 1, false, VERB_SETTLE, 0, 2048, 1, true, 0, 255);
 	for (unsigned i = 0; op != 3 && i < 40; i++) {
-		if (op == 2)
+		if (op == 15) {
+			put_step(&w, 2, i % 5 ? 0 : i, 2 + i % 2);
+			put_u8(&w, (uint8_t)i);
+			put_entries(&w, 1 + 100 * i, 100 * i, i % 2, i % 4, i % 5 * 51);
+			put_u16(&w, (uint16_t)(i * 103));
+		} else if (op == 2)
 			put_settle(&w, i, i % 2, 1 + i % 4, i, 1 + 50 * i, 100 * i, i % 2, i % 4, i % 5 * 51);
 		else
 			put_step(&w, op + (i % 4 ? 128 : 0), i % 5 ? 0 : i, 17 * i);

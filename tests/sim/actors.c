@@ -60,6 +60,7 @@ struct note {
 	struct note *next;
 	uint32_t verb; /* 0: a SEND */
 	uint32_t count;
+	uint32_t sent; /* VERB_SETTLE: so many lines behind what is settled, sent with it */
 	struct held items[]; /* SEND: only the lines */
 };
 
@@ -141,6 +142,33 @@ static void on_done(void *arg, const struct client_command *cmd, struct slice st
 	note_free(a, n);
 }
 
+static void on_settle_sent(void *arg, const struct client_command *cmd, uint64_t first_seq,
+    uint32_t count, struct slice stale)
+{
+	struct actor *a = arg;
+	struct note *n = cmd->tag;
+	trace("settle_sent", a->number, first_seq, count, stale.len);
+	if (count != n->sent)
+		trace_fail("%u messages were sent, %u are stored", n->sent, count);
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t line = n->items[n->count + i].line;
+		checks_sent(a->w, line, first_seq + i);
+		a->w->lines.all[line].sent = true;
+	}
+	on_done(arg, cmd, stale);
+}
+
+/* What was to be settled is held as before. */
+static void keep_held(struct actor *a, const struct note *n)
+{
+	a->held = realloc(a->held, (a->held_count + n->count) * sizeof(*a->held));
+	assert(a->held);
+	memcpy(a->held + a->held_count, n->items, n->count * sizeof(*a->held));
+	a->held_count += n->count;
+	for (uint32_t i = 0; i < n->sent; i++)
+		a->w->lines.all[n->items[n->count + i].line].refused = true;
+}
+
 static enum client_verdict on_failed(void *arg, const struct client_command *cmd,
     enum rmq_error code, uint32_t at, struct slice text)
 {
@@ -150,6 +178,8 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 	trace("failed", a->number, cmd->type, code, at);
 	for (uint32_t i = 0; i < n->count && n->verb == 0; i++)
 		a->w->lines.all[n->items[i].line].refused = true;
+	if (cmd->type == WIRE_TYPE_SETTLE_SEND)
+		keep_held(a, n);
 	note_free(a, n);
 	return CLIENT_DROP;
 }
@@ -276,6 +306,7 @@ static void start(struct actor *a)
 	    .arg = a,
 	    .sent = on_sent,
 	    .done = on_done,
+	    .settle_sent = on_settle_sent,
 	    .failed = on_failed,
 	    .sub_failed = on_sub_failed,
 	    .deliver = on_deliver,
@@ -467,17 +498,18 @@ static struct sendbuf *large_message(struct actor *a, struct note *n, unsigned n
 	return first;
 }
 
-static struct sendbuf *batch(struct actor *a, struct note *n, unsigned name)
+/* So many new lines, put down in `items`. */
+static struct sendbuf *batch(struct actor *a, struct held *items, uint32_t count, unsigned name)
 {
 	struct lines *l = &a->w->lines;
 	struct sendbuf *b = sendbuf_new();
 	uint8_t body[512];
 	assert(b);
-	for (uint32_t i = 0; i < n->count; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		uint32_t len = (uint32_t)prng_range(
 		    &a->w->prng, LINE_MIN, prng_chance(&a->w->prng, 100) ? 500 : 40);
-		n->items[i].line = line_new(a, len, name);
-		lines_body(l, n->items[i].line, body);
+		items[i].line = line_new(a, len, name);
+		lines_body(l, items[i].line, body);
 		if (!sendbuf_append(b, slice_of(body, len), '\n'))
 			trace_fail("a line does not fit into a batch");
 	}
@@ -494,7 +526,7 @@ static void sender_step(struct actor *a)
 	uint32_t count = large || prng_chance(p, 400) ? 1 : (uint32_t)prng_range(p, 1, 40);
 	struct note *n = note_new(a, 0, count);
 	unsigned name = (unsigned)prng_below(p, LIVE_NAMES);
-	struct sendbuf *buf = large ? large_message(a, n, name) : batch(a, n, name);
+	struct sendbuf *buf = large ? large_message(a, n, name) : batch(a, n->items, count, name);
 	uint8_t flags = prng_chance(p, 50) ? SEND_NO_CREATE : 0;
 	trace("send", a->number, name, n->items[0].line, count);
 	client_send(a->client, mono(a), name_of(name), flags, buf, n);
@@ -535,14 +567,11 @@ static void give_credit(struct actor *a, struct sub *s)
 	client_credit(a->client, s->id, messages, bytes);
 }
 
-/* Takes messages out of a list and settles them in one command. */
-static void settle(struct actor *a, struct held *list, uint32_t *count, uint32_t at,
-    uint32_t want, const struct client_settlement *how)
+/* Takes up to note->count messages of one queue out of a list, from `at` on. */
+static void take_out(struct note *note, struct settle_entry *entries, struct held *list,
+    uint32_t *count, uint32_t at)
 {
-	struct settle_entry entries[64];
-	struct client_settlement s = *how;
 	uint32_t n = 0;
-	struct note *note = note_new(a, s.verb, want < 64 ? want : 64);
 	uint8_t name = list[at].name;
 	for (uint32_t i = at; i < *count && n < note->count; i++) {
 		if (list[i].name != name)
@@ -560,10 +589,44 @@ static void settle(struct actor *a, struct held *list, uint32_t *count, uint32_t
 			list[kept++] = list[i];
 	}
 	*count = kept;
-	s.queue = name_of(name);
+}
+
+#define TAKEN_MAX 64
+
+/* Takes messages out of a list and settles them in one command. */
+static void settle(struct actor *a, struct held *list, uint32_t *count, uint32_t at,
+    uint32_t want, const struct client_settlement *how)
+{
+	struct settle_entry entries[TAKEN_MAX];
+	struct client_settlement s = *how;
+	struct note *note = note_new(a, s.verb, want < TAKEN_MAX ? want : TAKEN_MAX);
+	s.queue = name_of(list[at].name);
 	s.tag = note;
-	trace("settle", a->number, s.verb, entries[0].first, n);
-	client_settle(a->client, mono(a), &s, entries, n);
+	take_out(note, entries, list, count, at);
+	trace("settle", a->number, s.verb, entries[0].first, note->count);
+	client_settle(a->client, mono(a), &s, entries, note->count);
+}
+
+/* Settles messages that it holds, and sends what came of them in the same command. */
+static void settle_and_send(struct actor *a, uint32_t at, uint32_t want)
+{
+	struct prng *p = &a->w->prng;
+	struct settle_entry entries[TAKEN_MAX];
+	uint32_t lines = (uint32_t)prng_range(p, 1, 20);
+	unsigned from = a->held[at].name, to = (unsigned)prng_below(p, LIVE_NAMES);
+	uint8_t flags = prng_chance(p, 50) ? SEND_NO_CREATE : 0;
+	struct note *note = note_new(a, VERB_SETTLE, TAKEN_MAX + lines);
+	note->count = want < TAKEN_MAX ? want : TAKEN_MAX;
+	take_out(note, entries, a->held, &a->held_count, at);
+	note->sent = lines;
+	struct sendbuf *buf = batch(a, note->items + note->count, lines, to);
+	for (uint32_t i = 0; i < lines; i++)
+		a->w->lines.all[note->items[note->count + i].line].settles = true;
+	sendbuf_seal(buf, 0, 0, name_of(to));
+	trace("settle_send", a->number, to, entries[0].first, note->count);
+	client_settle_send(a->client, mono(a), name_of(from), entries, note->count, name_of(to),
+	    flags, sendbuf_batch(buf), note);
+	sendbuf_free(buf);
 }
 
 static struct client_settlement random_settlement(struct world *w)
@@ -629,8 +692,13 @@ static void work(struct actor *a)
 		touch(a, at);
 		return;
 	}
-	struct client_settlement s = random_settlement(a->w);
 	uint32_t want = prng_chance(p, 300) ? 1 : (uint32_t)prng_range(p, 1, 64);
+	if (!a->w->calm && client_has_room(a->client) && a->w->lines.count < a->w->lines_goal &&
+	    prng_chance(p, 150)) {
+		settle_and_send(a, at, want);
+		return;
+	}
+	struct client_settlement s = random_settlement(a->w);
 	settle(a, a->held, &a->held_count, at, want, &s);
 }
 

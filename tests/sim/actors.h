@@ -3,8 +3,9 @@
  * most one connection.
  *
  *	sender		sends batches of new lines and large messages
- *	receiver	subscribes, gives credit now and then, settles, releases (counted or
- *			not, with or without delay), buries, touches, or detaches what it holds
+ *	receiver	subscribes, gives credit now and then, settles, also together with
+ *			lines that it sends, releases (counted or not, with or without
+ *			delay), buries, touches, or detaches what it holds
  *	acker		settles by receipts that receivers detached
  *	administrator	creates, sets, removes, purges, lists and peeks
  *

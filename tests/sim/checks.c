@@ -59,11 +59,24 @@ static void check_done(struct world *w, struct link *l, struct slice payload)
 	if (!wire_done_decode(payload, &m))
 		trace_fail("DONE is cut");
 	const struct shadow_answer *a = answer_of(w, l, m.n);
-	if (a->event == EVENT_TYPE_SEND)
+	if (a->count > 0)
 		trace_fail("DONE answers a SEND");
 	if (a->event != EVENT_TYPE_TAKEN && m.stale.len != a->stale * (size_t)SETTLE_ENTRY_SIZE)
 		trace_fail("DONE has %zu stale entries, the disk %u",
 		    m.stale.len / SETTLE_ENTRY_SIZE, a->stale);
+}
+
+static void check_settle_sent(struct world *w, struct link *l, struct slice payload)
+{
+	struct wire_settle_sent m;
+	if (!wire_settle_sent_decode(payload, &m))
+		trace_fail("SETTLE_SENT is cut");
+	const struct shadow_answer *a = answer_of(w, l, m.n);
+	if (a->event != EVENT_TYPE_SETTLE || a->first_seq != m.first_seq ||
+	    a->count != m.count || m.stale.len != a->stale * (size_t)SETTLE_ENTRY_SIZE)
+		trace_fail("SETTLE_SENT says %llu+%u, %zu stale, the disk says %llu+%u, %u",
+		    U(m.first_seq), m.count, m.stale.len / SETTLE_ENTRY_SIZE, U(a->first_seq),
+		    a->count, a->stale);
 }
 
 static void check_failed(struct world *w, struct link *l, struct slice payload)
@@ -143,6 +156,9 @@ void checks_frame(struct world *w, struct link *l, const struct frame *f)
 	case WIRE_TYPE_DONE:
 		check_done(w, l, f->payload);
 		break;
+	case WIRE_TYPE_SETTLE_SENT:
+		check_settle_sent(w, l, f->payload);
+		break;
 	case WIRE_TYPE_FAILED:
 		check_failed(w, l, f->payload);
 		break;
@@ -158,11 +174,15 @@ void checks_frame(struct world *w, struct link *l, const struct frame *f)
 void checks_asked(struct world *w, const struct frame *f)
 {
 	struct wire_settle settle;
+	struct wire_settle_send both;
 	struct wire_queue_purge purge;
 	struct wire_queue_remove rm;
 	if (f->type == WIRE_TYPE_SETTLE && wire_settle_decode(f->payload, &settle) &&
 	    settle.verb >= VERB_SETTLE && settle.verb <= VERB_TOUCH)
 		shadow_asked(&w->shadow, settle.queue, settle.verb, settle.entries);
+	if (f->type == WIRE_TYPE_SETTLE_SEND && wire_settle_send_decode(f->payload, &both))
+		shadow_asked(&w->shadow, both.queue, VERB_SETTLE,
+		    slice_of(both.data.data, both.entries * (size_t)SETTLE_ENTRY_SIZE));
 	if (f->type == WIRE_TYPE_QUEUE_PURGE && wire_queue_purge_decode(f->payload, &purge))
 		shadow_purge_asked(&w->shadow, purge.queue);
 	if (f->type == WIRE_TYPE_QUEUE_REMOVE && wire_queue_remove_decode(f->payload, &rm) &&

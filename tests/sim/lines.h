@@ -21,6 +21,7 @@ struct line_state {
 	uint64_t seq;
 	uint64_t first_seq; /* and as what it was stored first, */
 	uint32_t first_queue;
+	bool settles; /* it is stored together with a settlement */
 	bool sent;    /* its sender was told that it is stored */
 	bool refused; /* its sender was told that it is not */
 };

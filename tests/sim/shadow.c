@@ -18,8 +18,10 @@ struct reading {
 	struct shadow *s;
 	uint64_t index;
 	struct events_header h;
-	uint16_t offset; /* of the event */
+	uint32_t offset; /* of the event */
 	uint64_t begin;	 /* of END: its first part */
+	uint64_t due_session, due_n; /* the next event is to be SETTLE of this; 0: any event */
+	bool settles;		     /* the newest message is of a SETTLE_SEND */
 	/* lines that BURY took, and that DEAD brought: the same ones at the record's end */
 	struct line_list buried, arrived;
 };
@@ -191,6 +193,7 @@ static void stored(struct reading *r, struct shadow_queue *q, struct slice body,
 		FAIL(r, "a body that nobody wrote");
 	if (r->s->lines->all[line].stored++ > 0)
 		FAIL(r, "line %u is stored twice", line);
+	r->settles = r->s->lines->all[line].settles;
 	r->s->lines->all[line].first_seq = q->next_seq;
 	r->s->lines->all[line].first_queue = q->id;
 	place(r->s, add(r, q, line), records, n);
@@ -226,6 +229,25 @@ static void take(struct reading *r, uint64_t id, uint64_t n, struct shadow_answe
 		assert(se->answers);
 	}
 	se->answers[se->last++] = a;
+}
+
+/* Settled and sent together, or not at all. */
+static void check_due(const struct reading *r)
+{
+	if (r->due_session != 0)
+		FAIL(r, "session %llu has sent with %llu, and what that settles is not here",
+		    U(r->due_session), U(r->due_n));
+}
+
+/* What a SETTLE_SEND settles: its messages, and its number, are those of the event before. */
+static void take_more(struct reading *r, uint64_t n, uint32_t stale)
+{
+	struct shadow_session *se = shadow_session(r->s, r->due_session);
+	if (n != r->due_n)
+		check_due(r);
+	se->answers[n - 1].event = EVENT_TYPE_SETTLE;
+	se->answers[n - 1].stale += stale;
+	r->due_session = 0;
 }
 
 static void no_holder(struct shadow *s, uint64_t session)
@@ -424,6 +446,8 @@ static void apply_send(struct reading *r, const struct event_send *e)
 	    (struct shadow_answer){EVENT_TYPE_SEND, e->first_seq, v.count, 0});
 	for (uint32_t i = 0; i < v.count; i++)
 		stored(r, q, batch_body(&v, i), &r->index, 1);
+	r->due_session = r->settles ? e->session : 0;
+	r->due_n = e->n;
 }
 
 static void apply_chunk(struct reading *r, const struct event_chunk *e)
@@ -665,7 +689,11 @@ static void change_all(struct reading *r, uint32_t queue, struct slice entries, 
 
 static void apply_settle(struct reading *r, const struct event_settle *e)
 {
-	take(r, e->session, e->n, (struct shadow_answer){EVENT_TYPE_SETTLE, 0, 0, e->stale});
+	if (r->due_session != 0 && r->due_session == e->session)
+		take_more(r, e->n, e->stale);
+	else
+		take(r, e->session, e->n,
+		    (struct shadow_answer){EVENT_TYPE_SETTLE, 0, 0, e->stale});
 	change_all(r, e->queue, e->entries, e->stale,
 	    &(struct change){.verb = VERB_SETTLE, .session = e->session});
 }
@@ -945,6 +973,8 @@ static void note_counts(struct reading *r)
 static void apply_event(struct reading *r, const struct event *e)
 {
 	r->offset = e->offset;
+	if (e->type != EVENT_TYPE_SETTLE)
+		check_due(r);
 	switch (e->type) {
 #define X(NAME, name) \
 	case EVENT_TYPE_##NAME: { \
@@ -981,6 +1011,7 @@ void shadow_apply(struct shadow *s, uint64_t index, const struct jm_record *rec)
 		apply_event(&r, &e);
 	if (err != RMQ_E_NOTHING)
 		FAIL(&r, "events are cut");
+	check_due(&r);
 	check_buried(&r);
 }
 

@@ -739,6 +739,231 @@ static void a_settlement_of_as_many_single_messages_as_fit_is_taken(void **state
 	assert_int_equal(row.settled, count);
 }
 
+/* As many messages as fit into a batch, and as many bytes. */
+static struct slice full_batch(void)
+{
+	static uint8_t bytes[BATCH_MAX];
+	struct writer b = writer_of(bytes, sizeof(bytes));
+	const uint32_t blob = BATCH_MAX - BATCH_HEADER_SIZE - 2 * BATCH_MESSAGES_MAX;
+	memset(bytes, 'x', sizeof(bytes));
+	put_u16(&b, BATCH_MESSAGES_MAX);
+	put_u16(&b, 0);
+	for (uint32_t i = 1; i < BATCH_MESSAGES_MAX; i++)
+		put_u16(&b, (uint16_t)i);
+	put_u16(&b, (uint16_t)blob);
+	return slice_of(bytes, sizeof(bytes));
+}
+
+static struct slice small_batch(void)
+{
+	static const uint8_t bytes[] = {2, 0, 0, 0, 2, 0, 4, 0, 'x', '\n', 'y', '\n'};
+	return slice_of(bytes, sizeof(bytes));
+}
+
+/* Settles `count` single messages of "q" from the first on, and sends a batch to `target`. */
+static void settle_send(uint64_t conn, uint64_t n, uint8_t flags, const char *target,
+    uint64_t lease, uint32_t count, struct slice batch)
+{
+	static uint8_t bytes[SETTLE_SEND_ENTRIES_MAX * SETTLE_ENTRY_SIZE + BATCH_MAX];
+	struct writer e = writer_of(bytes, sizeof(bytes));
+	for (uint64_t i = 0; i < count; i++)
+		settle_entry_put(&e, &(struct settle_entry){lease, 1 + i, 1});
+	put_rest(&e, batch);
+	INPUT(conn, settle_send, n, n - 1, flags, 1, slice_str("q"), slice_str(target), count,
+	    NO_TAGS, slice_of(bytes, e.len));
+}
+
+static void expect_counts(uint64_t conn, const char *queue, uint64_t ready, uint64_t leased)
+{
+	INPUT(conn, list, 1, 10, slice_str(""), slice_str(queue));
+	run();
+	EXPECT(conn, LISTED, listed, row);
+	assert_int_equal(row.ready, ready);
+	assert_int_equal(row.leased, leased);
+	expect(conn, WIRE_TYPE_LIST_END);
+}
+
+static void a_full_batch_and_as_many_settlements_are_one_record(void **state)
+{
+	(void)state;
+	const uint32_t count = SETTLE_SEND_ENTRIES_MAX;
+	uint64_t session = hello(1, 0, 0);
+	send_lines(1, 1, "q", (int)count);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	subscribe(1, "q", count);
+	EXPECT(1, DELIVER, deliver, d);
+	assert_int_equal(d.count, count);
+	run();
+	uint64_t appended = w.appended;
+	settle_send(1, 2, 0, "out", d.lease, count, full_batch());
+	/* What comes in the same turn is in another record: its offset would be too large. */
+	send_lines(1, 3, "out", 1);
+	broker_flush(w.broker);
+	expect_nothing(1);
+	assert_int_equal(w.appended, appended + 2);
+	assert_true(w.log[appended + 1].len > RECORD_FILL);
+	run();
+	EXPECT(1, SETTLE_SENT, settle_sent, m);
+	assert_int_equal(m.n, 2);
+	assert_int_equal(m.first_seq, 1);
+	assert_int_equal(m.count, BATCH_MESSAGES_MAX);
+	assert_int_equal(m.stale.len, 0);
+	expect(1, WIRE_TYPE_SENT);
+	expect_counts(1, "q", 0, 0);
+	expect_counts(1, "out", BATCH_MESSAGES_MAX + 1, 0);
+	assert_int_equal(recovered_digest(), broker_digest(w.broker));
+	for (int i = 0; i < 2; i++) {
+		restart();
+		assert_int_equal(hello(1, session, 0), session);
+		settle_send(1, 2, 0, "out", d.lease, count, full_batch());
+		INPUT(1, send, 3, 0, 0, 0, slice_str("out"), NO_TAGS, small_batch());
+		run();
+		EXPECT(1, SETTLE_SENT, settle_sent, again);
+		assert_int_equal(again.first_seq, 1);
+		assert_int_equal(again.count, BATCH_MESSAGES_MAX);
+		expect(1, WIRE_TYPE_SENT);
+		expect_counts(1, "out", BATCH_MESSAGES_MAX + 1, 0);
+		broker_checkpoint(w.broker);
+		run();
+	}
+	INPUT(1, subscribe, 2, 0, 10000, slice_str("out"), NO_TAGS);
+	INPUT(1, credit, 2, BATCH_MESSAGES_MAX, 1 << 20, 7);
+	run();
+	expect(1, WIRE_TYPE_SUBSCRIBED);
+	EXPECT(1, DELIVER, deliver, out);
+	assert_int_equal(out.count, BATCH_MESSAGES_MAX);
+	assert_memory_equal(out.data.data, full_batch().data + BATCH_HEADER_SIZE, out.data.len);
+}
+
+static void the_answer_to_settle_send_has_both_also_behind_a_checkpoint(void **state)
+{
+	(void)state;
+	static uint8_t stale[SETTLE_SEND_ENTRIES_MAX * SETTLE_ENTRY_SIZE];
+	const uint32_t count = SETTLE_SEND_ENTRIES_MAX;
+	uint64_t session = hello(1, 0, 0);
+	send_lines(1, 1, "q", (int)count);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	subscribe(1, "q", count);
+	EXPECT(1, DELIVER, deliver, d);
+	settle(1, 2, VERB_RELEASE, 0, 1000, d.lease, 3, count - 2);
+	settle_send(1, 3, 0, "out", d.lease, count, small_batch());
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	EXPECT(1, SETTLE_SENT, settle_sent, m);
+	assert_int_equal(m.count, 2);
+	assert_int_equal(m.stale.len, (count - 2) * SETTLE_ENTRY_SIZE);
+	memcpy(stale, m.stale.data, m.stale.len);
+	for (int i = 0; i < 2; i++) {
+		restart();
+		hello(1, session, 0);
+		settle_send(1, 3, 0, "out", d.lease, count, small_batch());
+		run();
+		EXPECT(1, SETTLE_SENT, settle_sent, again);
+		assert_int_equal(again.n, 3);
+		assert_int_equal(again.first_seq, 1);
+		assert_int_equal(again.count, 2);
+		assert_int_equal(again.stale.len, (count - 2) * SETTLE_ENTRY_SIZE);
+		assert_memory_equal(again.stale.data, stale, again.stale.len);
+		expect_counts(1, "out", 2, 0);
+		broker_checkpoint(w.broker);
+		run();
+	}
+}
+
+static void expect_refused(uint64_t n, enum rmq_error code, const char *text)
+{
+	run();
+	EXPECT(1, FAILED, failed, m);
+	assert_int_equal(m.n, n);
+	assert_int_equal(m.code, code);
+	if (!slice_eq(m.text, slice_str(text)))
+		print_message("%.*s\n", (int)m.text.len, (const char *)m.text.data);
+	assert_true(slice_eq(m.text, slice_str(text)));
+}
+
+static void settle_send_does_both_or_neither(void **state)
+{
+	(void)state;
+	sent_and_subscribed(2, 2);
+	EXPECT(1, DELIVER, deliver, d);
+	INPUT(1, queue_create, 2, 1, SETTING_MAX_BYTES, slice_str("full"), 0, 0, 0, 0, 1, 0,
+	    slice_str(""), NO_TAGS);
+	INPUT(1, queue_create, 3, 2, SETTING_MAX_MESSAGE, slice_str("small"), 0, 0, 0, 0, 0, 1,
+	    slice_str(""), NO_TAGS);
+	send_lines(1, 4, "full", 1);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	expect(1, WIRE_TYPE_DONE);
+	expect(1, WIRE_TYPE_SENT);
+	uint64_t digest = broker_digest(w.broker);
+	settle_send(1, 5, 0, "full", d.lease, 2, small_batch());
+	expect_refused(5, RMQ_E_FULL, "queue is full: full");
+	settle_send(1, 5, SEND_NO_CREATE, "none", d.lease, 2, small_batch());
+	expect_refused(5, RMQ_E_NO_QUEUE, "no such queue: none");
+	settle_send(1, 5, 0, "/", d.lease, 2, small_batch());
+	expect_refused(5, RMQ_E_USAGE, "usage error: /");
+	settle_send(1, 5, 0, "small", d.lease, 2, full_batch());
+	expect_refused(5, RMQ_E_TOO_LARGE,
+	    "message is too large: it has 52220 bytes, the queue's --max-message is 1");
+	settle_send(1, 5, SEND_CHUNK, "out", d.lease, 2, small_batch());
+	expect_refused(5, RMQ_E_VERSION, "unknown flag of SETTLE_SEND");
+	broker_room(w.broker, 0, 0);
+	broker_room(w.broker, w.last - w.base, 100);
+	settle_send(1, 5, 0, "out", d.lease, 2, small_batch());
+	expect_refused(5, RMQ_E_DISK_FULL, "disk is full: out");
+	broker_room(w.broker, w.last - w.base, 1 << 30);
+	run();
+	expect(1, WIRE_TYPE_ROOM);
+	assert_int_equal(broker_digest(w.broker), digest);
+	settle_send(1, 5, 0, "out", d.lease, 2, small_batch());
+	run();
+	expect(1, WIRE_TYPE_SETTLE_SENT);
+	expect_counts(1, "q", 0, 0);
+	expect_counts(1, "out", 2, 0);
+	/* Room for one more in "full": its waiter is told. */
+	INPUT(1, queue_purge, 6, 5, slice_str("full"));
+	run();
+	expect(1, WIRE_TYPE_DONE);
+}
+
+static void settle_send_with_entries_that_are_not_there_is_malformed(void **state)
+{
+	static const uint32_t counts[] = {0, 1, SETTLE_SEND_ENTRIES_MAX + 1, UINT32_MAX};
+	(void)state;
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		hello(1, 0, 0);
+		INPUT(1, settle_send, 1, 0, 0, 1, slice_str("q"), slice_str("out"), counts[i], NO_TAGS,
+		    small_batch());
+		run();
+		EXPECT(1, ERROR, error, m);
+		assert_int_equal(m.code, RMQ_E_PROTOCOL);
+		broker_disconnect(w.broker, 1);
+	}
+}
+
+static void counted_failures_of_one_command_are_in_one_record(void **state)
+{
+	static uint8_t bytes[SETTLE_ENTRIES_MAX * SETTLE_ENTRY_SIZE];
+	struct writer e = writer_of(bytes, sizeof(bytes));
+	(void)state;
+	sent_and_subscribed(2 * SETTLE_ENTRIES_MAX, 2 * SETTLE_ENTRIES_MAX);
+	EXPECT(1, DELIVER, deliver, d);
+	for (uint64_t i = 0; i < SETTLE_ENTRIES_MAX; i++)
+		settle_entry_put(&e, &(struct settle_entry){d.lease, 1 + 2 * i, 1});
+	uint64_t appended = w.appended;
+	INPUT(1, settle, 2, 1, VERB_RELEASE, SETTLE_COUNTED, 0, 1, slice_str("q"), slice_str(""),
+	    NO_TAGS, slice_of(bytes, e.len));
+	send_lines(1, 3, "q", 1);
+	broker_flush(w.broker);
+	assert_int_equal(w.appended, appended + 2);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	expect(1, WIRE_TYPE_SENT);
+	assert_int_equal(recovered_digest(), broker_digest(w.broker));
+}
+
 static void released_uncounted_raises_nothing(void **state)
 {
 	(void)state;
@@ -2264,6 +2489,11 @@ static const struct CMUnitTest tests[] = {
 	    TEST(dead_letters_do_not_go_round),
 	    TEST(overlapping_entries_of_one_settlement_count_once),
 	    TEST(a_settlement_of_as_many_single_messages_as_fit_is_taken),
+	    TEST(a_full_batch_and_as_many_settlements_are_one_record),
+	    TEST(the_answer_to_settle_send_has_both_also_behind_a_checkpoint),
+	    TEST(settle_send_does_both_or_neither),
+	    TEST(settle_send_with_entries_that_are_not_there_is_malformed),
+	    TEST(counted_failures_of_one_command_are_in_one_record),
 	    TEST(released_uncounted_raises_nothing),
 	    TEST(after_max_attempts_a_message_is_a_dead_letter_with_a_note),
 	    TEST(dead_letters_buried_together_have_a_note_each),

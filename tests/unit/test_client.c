@@ -48,6 +48,13 @@ static void on_done(void *arg, const struct client_command *cmd, struct slice st
 	    (int)(stale.len / SETTLE_ENTRY_SIZE));
 }
 
+static void on_settle_sent(void *arg, const struct client_command *cmd, uint64_t first_seq,
+    uint32_t count, struct slice stale)
+{
+	on_sent(arg, cmd, first_seq, count);
+	on_done(arg, cmd, stale);
+}
+
 static enum client_verdict on_failed(void *arg, const struct client_command *cmd,
     enum rmq_error code, uint32_t at, struct slice text)
 {
@@ -111,6 +118,7 @@ static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 
 static const struct client_host host = {.sent = on_sent,
     .done = on_done,
+    .settle_sent = on_settle_sent,
     .failed = on_failed,
     .deliver = on_deliver,
     .lease_ended = on_lease_ended,
@@ -172,6 +180,12 @@ static void expect_frames(uint64_t now, const char *text)
 			if (m.flags & SEND_CHUNK)
 				n += (size_t)snprintf(out + n, sizeof(out) - n, "[%d%s]",
 				    (int)m.part, m.flags & SEND_MORE ? "+" : "");
+		} else if (f.type == WIRE_TYPE_SETTLE_SEND) {
+			struct wire_settle_send m;
+			assert_true(wire_settle_send_decode(f.payload, &m));
+			n += (size_t)snprintf(out + n, sizeof(out) - n, "#%d/%d(%.*s,%.*s,%d)", (int)m.n,
+			    (int)m.answered, (int)m.queue.len, (const char *)m.queue.data,
+			    (int)m.target.len, (const char *)m.target.data, (int)m.data.len);
 		} else if (f.type == WIRE_TYPE_SETTLE) {
 			struct wire_settle m;
 			assert_true(wire_settle_decode(f.payload, &m));
@@ -772,6 +786,77 @@ static void extend_is_sent_every_third_of_a_lease_while_something_is_held(void *
 	expect_frames(5000, "SETTLE#1/0 ");
 }
 
+/* Settles messages 1 and 2 of lease 7, and sends one that the answer names by "s". */
+static void settle_send(uint64_t now)
+{
+	static const uint8_t batch[] = {1, 0, 0, 0, 2, 0, 'x', '\n'};
+	struct settle_entry e = {7, 1, 2};
+	char *tag = (char *)(uintptr_t) "s";
+	client_settle_send(client, NOW(now), slice_str("q"), &e, 1, slice_str("out"), 0,
+	    slice_of(batch, sizeof(batch)), tag);
+}
+
+static void what_is_settled_and_sent_is_held_until_it_is_done(void **state)
+{
+	static const uint8_t stale[SETTLE_ENTRY_SIZE] = {7};
+	(void)state;
+	subscribe(100, 10);
+	delivery(200, 7, 1, 100, "abc");
+	story[0] = 0;
+	settle_send(300);
+	expect_frames(300, "SETTLE_SEND#1/0(q,out,28) ");
+	/* A full queue is waited for, as by a SEND, and the leases go on. */
+	DAEMON(310, failed, 1, RMQ_E_FULL, 0, {0});
+	assert_true(client_blocked(client));
+	expect_frames(1100, "EXTEND ");
+	DAEMON(1200, extended, 1100);
+	assert_true(client_vouches(client, 7, 1, NOW(4099)));
+	DAEMON(1300, room, 100);
+	expect_frames(1300, "SETTLE_SEND#1/0(q,out,28) ");
+	DAEMON(1400, settle_sent, 1, 5, 1, NO_TAGS, slice_of(stale, sizeof(stale)));
+	assert_story("sent s at 5 x1; done s stale 1; ");
+	assert_false(client_vouches(client, 7, 1, NOW(1400)));
+	assert_true(client_vouches(client, 7, 3, NOW(1400)));
+	assert_int_equal(client_held(client), 1);
+	/* It is answered by nothing else. */
+	settle_send(1500);
+	expect_frames(1500, "SETTLE_SEND#2/1(q,out,28) ");
+	DAEMON(1600, sent, 2, 6, 1);
+	assert_story("fatal 22; ");
+}
+
+static void what_is_refused_to_be_settled_and_sent_is_held_on(void **state)
+{
+	(void)state;
+	subscribe(100, 10);
+	delivery(200, 7, 1, 100, "abc");
+	story[0] = 0;
+	settle_send(300);
+	expect_frames(300, "SETTLE_SEND#1/0(q,out,28) ");
+	DAEMON(310, failed, 1, RMQ_E_TOO_LARGE, 0, {0});
+	assert_story("failed s 6 at 0; ");
+	assert_true(client_vouches(client, 7, 1, NOW(310)));
+	settle(320, VERB_RELEASE, 0, 7, 1, 2);
+	expect_frames(320, "SETTLE#1/0 ");
+	assert_int_equal(client_held(client), 1);
+}
+
+static void leases_go_on_also_while_a_new_connection_waits_for_room(void **state)
+{
+	(void)state;
+	setup_config(&(struct client_config){1, 1, 30000, 7, false});
+	subscribe(100, 10);
+	delivery(200, 7, 1, 100, "abc");
+	story[0] = 0;
+	settle_send(300);
+	settle(300, VERB_SETTLE, 0, 7, 3, 1);
+	expect_frames(300, "SETTLE_SEND#1/0(q,out,28) ");
+	reconnect(400, "HELLO(9,0) ", 0);
+	expect_frames(1400, "SETTLE_SEND#1/0(q,out,28) ");
+	DAEMON(1450, failed, 1, RMQ_E_FULL, 0, {0});
+	expect_frames(1450, "SUBSCRIBE CREDIT(7,994) EXTEND ");
+}
+
 static void a_new_connection_confirms_what_is_held_and_repeats_nothing(void **state)
 {
 	(void)state;
@@ -998,6 +1083,9 @@ int main(void)
 	    T(a_timeout_of_0_tries_each_contact_point_once),
 	    T(a_lease_is_vouched_for_from_its_stamp_for_its_length),
 	    T(extend_is_sent_every_third_of_a_lease_while_something_is_held),
+	    T(what_is_settled_and_sent_is_held_until_it_is_done),
+	    T(what_is_refused_to_be_settled_and_sent_is_held_on),
+	    T(leases_go_on_also_while_a_new_connection_waits_for_room),
 	    T(a_new_connection_confirms_what_is_held_and_repeats_nothing),
 	    T(attributes_are_those_of_the_message_also_in_a_part_of_a_frame),
 	    T(what_the_daemon_does_not_name_again_has_ended),

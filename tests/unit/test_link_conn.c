@@ -690,7 +690,7 @@ static void a_slow_handshake_ends_at_an_absolute_deadline(void **state)
 static void a_bad_record_or_frame_ends_the_connection(void **state)
 {
 	static const uint8_t bad_frame[FRAME_HEADER_SIZE] = {0, 0, 0, 0, 1, 1, 0, 0};
-	static const uint8_t large_frame[FRAME_HEADER_SIZE] = {1, 4, 1, 0, 1, 0, 0, 0};
+	static const uint8_t large_frame[FRAME_HEADER_SIZE] = {1, 68, 2, 0, 1, 0, 0, 0};
 	static const uint8_t good_frame[FRAME_HEADER_SIZE] = {0, 0, 0, 0, 1, 0, 0, 0};
 	struct raw r;
 	(void)state;

@@ -77,7 +77,7 @@ static void committed_records_are_read_back(void **state)
 	(void)state;
 	struct store *s = create();
 	append_many(s, 3, 100);
-	append_many(s, 2, RECORD_PAYLOAD_MAX);
+	append_many(s, 2, RECORD_FILL);
 	assert_int_equal(store_state(s)->next, 6);
 	store_close(s);
 
@@ -88,7 +88,7 @@ static void committed_records_are_read_back(void **state)
 		assert_int_equal(store_reader_get(r, i, &h, &payload), RMQ_E_OK);
 		assert_int_equal(h.index, i);
 		assert_int_equal(h.term, 1);
-		assert_int_equal(payload.len, i <= 3 ? 100 : RECORD_PAYLOAD_MAX);
+		assert_int_equal(payload.len, i <= 3 ? 100 : RECORD_FILL);
 		assert_int_equal(payload.data[payload.len - 1], i);
 	}
 	struct record_header h;
@@ -426,7 +426,7 @@ static void deleted_pages_are_used_again(void **state)
 	uint64_t first = 1;
 	unsigned deleted;
 	struct store *s = create();
-	append_many(s, 20, RECORD_PAYLOAD_MAX);
+	append_many(s, 20, RECORD_FILL);
 	assert_int_equal(store_pages(s, &pages), RMQ_E_OK);
 	assert_true(pages.used >= 20 * 16);
 	assert_int_equal(store_begin(s), RMQ_E_OK);
@@ -441,7 +441,7 @@ static void deleted_pages_are_used_again(void **state)
 	assert_true(pages.free_runs >= 19 * 16);
 	assert_int_equal(store_pages(s, &pages), RMQ_E_OK);
 	uint64_t size = pages.file_bytes;
-	append_many(s, 10, RECORD_PAYLOAD_MAX);
+	append_many(s, 10, RECORD_FILL);
 	assert_int_equal(store_pages(s, &pages), RMQ_E_OK);
 	assert_int_equal(pages.file_bytes, size);
 	store_close(s);
@@ -456,10 +456,10 @@ static void pages_written_in_advance_are_the_tail(void **state)
 	assert_int_equal(store_extend(s, 1 << 20), RMQ_E_OK);
 	assert_int_equal(store_tail(s), tail + (1 << 20) / store_page_size(s));
 	tail = store_tail(s);
-	append_many(s, 4, RECORD_PAYLOAD_MAX);
+	append_many(s, 4, RECORD_FILL);
 	assert_true(store_tail(s) >= tail - 4 * 16 - 8);
 	assert_true(store_tail(s) <= tail - 4 * 16);
-	assert_int_equal(store_record_pages(s, RECORD_PAYLOAD_MAX), 16);
+	assert_int_equal(store_record_pages(s, RECORD_FILL), 16);
 	store_close(s);
 }
 
