@@ -606,12 +606,13 @@ static enum rmq_error apply_wake(
 	while (seq < end && (r = queue_range_at(q, seq)) && r->first < end) {
 		uint64_t from = seq > r->first ? seq : r->first;
 		seq = min_u64(end, r->first + r->span);
+		/* What is woken may join what is ready on both sides, over what is gone. */
+		if (!queue_any_live(q, from, seq))
+			continue;
 		if (r->state != STATE_DELAYED)
 			return RMQ_E_CORRUPT;
-		if (queue_any_live(q, from, seq)) {
-			r = queue_isolate(q, r, from, seq - from);
-			queue_make_ready(q, r, r->attempt, r->failures);
-		}
+		r = queue_isolate(q, r, from, seq - from);
+		queue_make_ready(q, r, r->attempt, r->failures);
 	}
 	if (seq == e->first && end == e->first + e->span)
 		return RMQ_E_CORRUPT;
