@@ -20,6 +20,8 @@
 #include "sys/signals.h"
 #include "sys/startup.h"
 
+#define WORD_SHOWN 40 /* bytes of what is not a receipt */
+
 /* One receipt, and the line it came in. */
 struct item {
 	uint64_t lease;
@@ -224,6 +226,33 @@ static bool from_envelope(struct slice line, json_t **root, struct slice *receip
 	return text != NULL;
 }
 
+/* The word as it can be shown in a line, and cut. */
+static void show(char out[WORD_SHOWN + 4], struct slice word)
+{
+	size_t len = word.len < WORD_SHOWN ? word.len : WORD_SHOWN;
+	for (size_t i = 0; i < len; i++)
+		out[i] = (char)(word.data[i] < ' ' || word.data[i] > '~' ? '?' : word.data[i]);
+	memcpy(out + len, len < word.len ? "..." : "", len < word.len ? 4 : 1);
+}
+
+static void not_a_receipt(struct slice word)
+{
+	static const char format[] = "%s %llu: '%s' is not a receipt (QUEUE:SEQ:LEASE)";
+	const char *unit = ack.words ? "argument" : "line";
+	char shown[WORD_SHOWN + 4];
+	show(shown, word);
+	if (!ack.skip_bad) {
+		fail(RMQ_E_BAD_DATA, format, unit, (unsigned long long)ack.record, shown);
+		return;
+	}
+	ack.bad++;
+	if (ack.common.quiet)
+		return;
+	fputs("rmq-ack: ", stderr);
+	fprintf(stderr, format, unit, (unsigned long long)ack.record, shown);
+	fputc('\n', stderr);
+}
+
 static void take_line(struct slice line)
 {
 	struct receipt r;
@@ -239,17 +268,10 @@ static void take_line(struct slice line)
 			len++;
 		word.len = len;
 	}
-	if (found && receipt_parse(word, &r)) {
+	if (found && receipt_parse(word, &r))
 		add(&r, line);
-	} else if (ack.skip_bad) {
-		ack.bad++;
-		if (!ack.common.quiet)
-			fprintf(stderr, "rmq-ack: %s %llu: not a receipt\n",
-			    ack.words ? "argument" : "line", (unsigned long long)ack.record);
-	} else {
-		fail(RMQ_E_BAD_DATA, "%s %llu: not a receipt", ack.words ? "argument" : "line",
-		    (unsigned long long)ack.record);
-	}
+	else
+		not_a_receipt(word);
 	json_decref(root);
 }
 

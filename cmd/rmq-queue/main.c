@@ -79,7 +79,8 @@ static const struct option peek_options[] = {{"count", required_argument, NULL, 
 static enum rmq_error open_table(struct admin *a, struct request *q, const char *columns)
 {
 	if (!table_init(&q->table, &columns_of_queue, a->fields ? a->fields : columns))
-		return admin_fail(a, RMQ_E_USAGE, "'%s' is not a list of fields", a->fields);
+		return admin_fail(a, RMQ_E_USAGE, "'%s' is not a list of the fields " SHOW_COLUMNS,
+		    a->fields);
 	q->table.json = a->json;
 	q->table.aligned = !a->json && !a->fields && isatty(STDOUT_FILENO);
 	return RMQ_E_OK;
@@ -375,9 +376,9 @@ static const char *values_of(int option)
 	case OPT_BACKOFF:
 		return "durations MIN,MAX, from MIN up to 3650d";
 	case OPT_MAX_BYTES:
-		return "a size, or none";
+		return "a size as 4096, 64K, 10M or 2G, or none";
 	case OPT_MAX_MESSAGE:
-		return "a size from 1 to 16M";
+		return "a size from 1 to 16M, as 4096 or 64K";
 	case OPT_DEAD_LETTER:
 		return "a queue's name, or none";
 	case OPT_STATE:

@@ -252,8 +252,10 @@ static void open_listener(struct server *s, const struct options *o)
 			err = listener_open(l, path, &why);
 	}
 	if (err) {
-		log_error(
-		    "%s: %s%s%s", path, why, errno ? ": " : "", errno ? strerror(errno) : "");
+		int error = errno;
+		log_error("%s: %s%s%s%s", path, why, error ? ": " : "",
+		    error ? strerror(error) : "",
+		    error == ENOENT ? " (make its directory, or name another socket with -l)" : "");
 		server_die(s, error_exit(err));
 	}
 }

@@ -81,7 +81,8 @@ const struct identity *store_identity(const struct store *s)
 static enum rmq_error open_new_dir(const char *dir, int *dir_fd, struct reason *why)
 {
 	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
-		return reason_set(why, errno == EACCES ? RMQ_E_DENIED : RMQ_E_IO, "mkdir: %s",
+		return reason_set(why, errno == EACCES ? RMQ_E_DENIED : RMQ_E_IO,
+		    errno == ENOENT ? "mkdir: %s: make its parent first" : "mkdir: %s",
 		    strerror(errno));
 	return store_env_dir(dir, dir_fd, why);
 }

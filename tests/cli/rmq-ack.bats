@@ -145,7 +145,7 @@ receipts() {
 	receipts 3 >r
 	run rmq-ack < <(head -1 r; echo nonsense; tail -2 r)
 	assert_failure 65
-	assert_output "rmq-ack: line 2: not a receipt"
+	assert_output "rmq-ack: line 2: 'nonsense' is not a receipt (QUEUE:SEQ:LEASE)"
 	[ "$(counts jobs)" = "0 2 0" ]
 	run rmq-ack --skip-bad < <(echo; echo '{"a":1}'; echo '{'; echo jobs:1; tail -2 r)
 	assert_failure 65

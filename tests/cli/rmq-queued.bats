@@ -762,3 +762,12 @@ has_children() {
 	run timeout 10 rmq-queue ls
 	assert_success
 }
+
+@test "rmq-queued: where there is no directory for the socket or for -d, it says what to do" {
+	run rmq-queued -d q --init -l nowhere/sock
+	assert_failure 74
+	assert_output --partial "(make its directory, or name another socket with -l)"
+	run rmq-queued -d no/where --init -l sock
+	assert_failure 74
+	assert_output --partial "make its parent first"
+}

@@ -87,7 +87,7 @@ static void receipts_are_read_as_they_are_printed(void **state)
 	struct receipt r, in = {slice_str("a.b-c.dead"), UINT64_MAX, 7};
 	static const char *const bad[] = {"", "jobs", "jobs:1", "jobs:1:", "jobs::1", ":1:1",
 	    "jobs:1:1x", "jobs:a:1", "a/b:1:1", "jobs:1:99999999999999999999", "jobs:1:-1",
-	    "jobs: 1:1"};
+	    "jobs: 1:1", "jobs:0:1"};
 	(void)state;
 	receipt_print(out, &in);
 	assert_string_equal(out, "a.b-c.dead:18446744073709551615:7");
