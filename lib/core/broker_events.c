@@ -467,14 +467,16 @@ static struct range *entry_next(struct entry_walk *w)
 			w->at = w->end;
 			continue;
 		}
+		uint64_t from = w->at > r->first ? w->at : r->first;
+		w->at = w->end < r->first + r->span ? w->end : r->first + r->span;
+		/* Ranges that are ready may have joined over what is gone. */
+		if (!queue_any_live(w->q, from, w->at))
+			continue;
 		if (r->state != STATE_LEASED || r->lease != w->lease) {
 			w->err = RMQ_E_CORRUPT;
 			return NULL;
 		}
-		uint64_t from = w->at > r->first ? w->at : r->first;
-		w->at = w->end < r->first + r->span ? w->end : r->first + r->span;
-		if (queue_count_live(w->q, from, w->at - from) > 0)
-			return queue_isolate(w->q, r, from, w->at - from);
+		return queue_isolate(w->q, r, from, w->at - from);
 	}
 	return NULL;
 }
