@@ -439,6 +439,8 @@ static void deleted_pages_are_used_again(void **state)
 	append_many(s, 1, 10);
 	assert_int_equal(store_pages(s, &pages), RMQ_E_OK);
 	assert_true(pages.free_runs >= 19 * 16);
+	assert_true(pages.free_long_runs >= 8 * 36 && pages.free_long_runs <= pages.free);
+	assert_int_equal(pages.free_long_runs % 36, 0);
 	assert_int_equal(store_pages(s, &pages), RMQ_E_OK);
 	uint64_t size = pages.file_bytes;
 	append_many(s, 10, RECORD_FILL);
@@ -460,6 +462,7 @@ static void pages_written_in_advance_are_the_tail(void **state)
 	assert_true(store_tail(s) >= tail - 4 * 16 - 8);
 	assert_true(store_tail(s) <= tail - 4 * 16);
 	assert_int_equal(store_record_pages(s, RECORD_FILL), 16);
+	assert_int_equal(store_record_pages(s, RECORD_PAYLOAD_MAX), 36);
 	store_close(s);
 }
 
