@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <malloc.h>
 #include <signal.h>
+#include <sodium/core.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -293,6 +294,10 @@ int main(int argc, char **argv)
 	/* COMMAND may be one that gains privileges; then only the journal is kept from it. */
 	if (!o.command && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		log_notice("no_new_privs: %s", strerror(errno));
+	if (sodium_init() < 0) {
+		log_error("cannot start: no random numbers");
+		return error_exit(RMQ_E_IO);
+	}
 	raise_descriptors(s);
 	inherit(s);
 	if (o.command)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sodium/randombytes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -604,7 +605,9 @@ static void open_state(struct server *s, const struct journal_opened_info *info)
 	recover(s, info);
 	s->lease_base = broker_lease_time(s->broker);
 	s->now = s->mono_base = clock_mono();
-	broker_start(s->broker, info->term);
+	uint8_t secret[SESSION_SECRET_SIZE];
+	randombytes_buf(secret, sizeof(secret));
+	broker_start(s->broker, info->term, secret);
 }
 
 static struct journal_link_host link_host(struct server *s)

@@ -116,13 +116,30 @@ void broker_free(struct broker *b)
 	free(b);
 }
 
-void broker_start(struct broker *b, uint64_t term)
+void broker_start(struct broker *b, uint64_t term, const uint8_t secret[SESSION_SECRET_SIZE])
 {
 	assert(term < UINT32_MAX);
 	b->start = b->starts + 1;
 	if (term > b->start || RMQ_VARIANT(SESSIONS_BY_TERM))
 		b->start = (uint32_t)term;
+	memcpy(b->fresh_secret, secret, sizeof(b->fresh_secret));
 	broker_make_holes_again(b);
+}
+
+struct slice broker_secret_tags(uint8_t list[4 + SESSION_SECRET_SIZE], const uint8_t *secret)
+{
+	struct writer w = writer_of(list, 4 + SESSION_SECRET_SIZE);
+	tags_put(&w, START_TAG_SECRET, slice_of(secret, SESSION_SECRET_SIZE));
+	return slice_of(w.p, w.len);
+}
+
+/* No answer leaves before that is stored: no other daemon has the number, and no journal two secrets. */
+static void emit_start(struct broker *b)
+{
+	uint8_t list[4 + SESSION_SECRET_SIZE];
+	struct slice tags = b->has_secret ? NO_TAGS : broker_secret_tags(list, b->fresh_secret);
+	if (b->starts < b->start)
+		broker_emit_start(b, &(struct event_start){b->start, tags});
 }
 
 struct lease_time broker_lease_time(const struct broker *b)
@@ -414,9 +431,6 @@ struct session *broker_session_new(struct broker *b, const struct conn *c, uint6
 			return NULL;
 		forget(b, s);
 	}
-	/* No answer leaves before that is stored: no other daemon has the number. */
-	if (id == 0 && b->starts < b->start)
-		broker_emit_start(b, &(struct event_start){b->start, NO_TAGS});
 	if (id == 0)
 		id = (uint64_t)b->start << 32 | ++b->session_counter;
 	return broker_session_add(b, id, owner_hold(c->owner));
@@ -456,6 +470,7 @@ void broker_attach(struct broker *b, struct conn *c, struct session *s)
 		s->conn->session = NULL;
 	else
 		broker_session_busy(b, s);
+	emit_start(b);
 	s->conn = c;
 	s->stamp = 0;
 	s->extended_stamp = 0;
@@ -907,6 +922,7 @@ uint64_t broker_digest(const struct broker *cb)
 	add_u64(&d, b->lease);
 	add_u64(&d, b->forgotten);
 	add_u64(&d, b->starts);
+	add(&d, b->secret, sizeof(b->secret));
 	RB_FOREACH (q, queue_id_tree, &b->queues_by_id)
 		add_queue(&d, q);
 	RB_FOREACH (s, session_tree, &b->sessions) {

@@ -83,9 +83,11 @@ struct lease_time broker_lease_time(const struct broker *b);
 
 /*
  * Begins service.  The ids of its sessions begin with a number that no daemon before used, not below
- * `term`: what the journal says, which may be the same as before.
+ * `term`: what the journal says, which may be the same as before.  secret: random bytes; tokens of
+ * sessions are made of the first that a journal was begun with.
  */
-void broker_start(struct broker *b, uint64_t term);
+void broker_start(
+    struct broker *b, uint64_t term, const uint8_t secret[SESSION_SECRET_SIZE]);
 
 /*
  * The time at which all that follows happens: at the begin of a turn, and whenever more
@@ -109,9 +111,8 @@ uint64_t broker_due_ms(const struct broker *b);
 void broker_connect(struct broker *b, uint64_t conn);
 /*
  * Who is at the other end, before HELLO: a user of a node (owner.h); OWNER_UNKNOWN and "" if nobody says.
- * Nobody else goes on with a session of theirs; after broker_recover() it is who comes back for it
- * first.  When there are too many sessions, whoever has most idle ones loses the one that has been
- * so longest.
+ * Nobody else goes on with a session of theirs.  When there are too many sessions, whoever has most
+ * idle ones loses the one that has been so longest.
  */
 void broker_owner(struct broker *b, uint64_t conn, struct slice node, uint32_t uid);
 void broker_disconnect(struct broker *b, uint64_t conn);

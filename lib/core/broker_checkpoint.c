@@ -201,12 +201,14 @@ static void write_answer(struct broker *b, const struct session *s, const struct
 
 static void write_sessions(struct broker *b)
 {
+	uint8_t list[4 + SESSION_SECRET_SIZE];
 	struct session *s;
 	struct answer *a;
 	broker_emit_part_global(
 	    b, &(struct event_part_global){b->next_queue, b->lease, b->forgotten, NO_TAGS});
 	if (b->starts > 0)
-		broker_emit_part_start(b, &(struct event_part_start){b->starts, NO_TAGS});
+		broker_emit_part_start(b, &(struct event_part_start){b->starts,
+					      b->has_secret ? broker_secret_tags(list, b->secret) : NO_TAGS});
 	RB_FOREACH (s, session_tree, &b->sessions) {
 		if (!s->durable)
 			continue;

@@ -6,6 +6,7 @@
 #include "core/broker_state.h"
 
 #include <assert.h>
+#include <sodium/utils.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -1160,17 +1161,52 @@ static bool session_is_blank(const struct broker *b, const struct wire_hello *m)
 	       m->session > b->forgotten;
 }
 
-/* Nobody goes on with a session that is another's. */
-static bool session_is_theirs(const struct session *s, const struct conn *c)
+/* Whether the client was issued the session that it names. */
+static bool token_is_right(
+    const struct broker *b, const struct conn *c, const struct wire_hello *m)
 {
-	return s->owner == c->owner || !owner_known(s->owner);
+	uint8_t token[SESSION_TOKEN_SIZE];
+	struct slice theirs;
+	if (RMQ_VARIANT(TOKEN_UNCHECKED))
+		return true;
+	if (!b->has_secret || !tags_find(m->tags, HELLO_TAG_TOKEN, &theirs) ||
+	    theirs.len != sizeof(token))
+		return false;
+	owner_token(c->owner, b->secret, m->session, token);
+	return sodium_memcmp(token, theirs.data, sizeof(token)) == 0;
+}
+
+/*
+ * Whether the client may go on with the session that it names, s or one that is not known.  One of
+ * nobody is from before there were owners and tokens: whose who comes for it.
+ */
+static bool may_go_on(const struct broker *b, const struct conn *c, const struct session *s,
+    const struct wire_hello *m)
+{
+	if (!s)
+		return session_is_blank(b, m) && token_is_right(b, c, m);
+	if (s->is_closing || !owner_known(s->owner))
+		return !s->is_closing;
+	return (s->owner == c->owner || RMQ_VARIANT(SESSION_TAKEN_OVER)) &&
+	       token_is_right(b, c, m);
+}
+
+static void answer_welcome(
+    struct broker *b, struct conn *c, const struct session *s, const struct wire_hello *m)
+{
+	struct versions theirs = {m->oldest, m->newest};
+	uint8_t token[SESSION_TOKEN_SIZE], list[4 + SESSION_TOKEN_SIZE];
+	struct writer w = writer_of(list, sizeof(list));
+	owner_token(s->owner, b->secret, s->id, token);
+	tags_put(&w, WELCOME_TAG_TOKEN, slice_of(token, sizeof(token)));
+	ANSWER(b, c, welcome, versions_common(theirs, WIRE_VERSIONS), WIRE_FEATURES, s->id,
+	    s->last, b->wall_now.ms, SEND_WINDOW, slice_of(w.p, w.len));
 }
 
 static void on_hello(struct broker *b, struct conn *c, const struct wire_hello *m)
 {
 	struct session *s = m->session ? broker_session_find(b, m->session) : NULL;
-	bool known = s ? !s->is_closing && session_is_theirs(s, c) : session_is_blank(b, m);
-	if (m->session && !known) {
+	if (m->session && !may_go_on(b, c, s, m)) {
 		broker_refuse(b, c, RMQ_E_UNKNOWN_SESSION, error_text(RMQ_E_UNKNOWN_SESSION));
 		return;
 	}
@@ -1186,9 +1222,7 @@ static void on_hello(struct broker *b, struct conn *c, const struct wire_hello *
 		broker_session_own(b, s, c->owner);
 	if (m->answered <= s->last)
 		session_answered(s, m->answered);
-	struct versions theirs = {m->oldest, m->newest};
-	ANSWER(b, c, welcome, versions_common(theirs, WIRE_VERSIONS), WIRE_FEATURES, s->id, s->last,
-	    b->wall_now.ms, SEND_WINDOW, NO_TAGS);
+	answer_welcome(b, c, s, m);
 }
 
 /* ---- dispatch ---- */

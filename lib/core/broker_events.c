@@ -782,18 +782,26 @@ static enum rmq_error apply_part_owner(
 static enum rmq_error apply_start(
     struct broker *b, const struct event_place *at, const struct event_start *e)
 {
+	struct slice secret;
 	(void)at;
 	if (e->number == UINT32_MAX)
 		return RMQ_E_CORRUPT;
 	if (e->number > b->starts)
 		b->starts = e->number;
+	if (!tags_find(e->tags, START_TAG_SECRET, &secret))
+		return RMQ_E_OK;
+	if (secret.len != sizeof(b->secret) ||
+	    (b->has_secret && !slice_eq(secret, slice_of(b->secret, sizeof(b->secret)))))
+		return RMQ_E_CORRUPT;
+	memcpy(b->secret, secret.data, secret.len);
+	b->has_secret = true;
 	return RMQ_E_OK;
 }
 
 static enum rmq_error apply_part_start(
     struct broker *b, const struct event_place *at, const struct event_part_start *e)
 {
-	return apply_start(b, at, &(struct event_start){e->number, NO_TAGS});
+	return apply_start(b, at, &(struct event_start){e->number, e->tags});
 }
 
 static enum rmq_error apply_move(

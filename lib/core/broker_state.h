@@ -145,6 +145,7 @@ struct broker {
 	struct wall_time wall_now;
 	struct lease_time heard; /* what clients had sent by then is known */
 	uint32_t start; /* our number: of the ids of the sessions that we issue */
+	uint8_t fresh_secret[SESSION_SECRET_SIZE]; /* to be the journal's, if it has none */
 
 	/* durable state */
 	struct queue_name_tree queues_by_name;
@@ -156,6 +157,8 @@ struct broker {
 	uint64_t lease;	    /* highest lease number */
 	uint64_t forgotten; /* highest session that was forgotten */
 	uint32_t starts;    /* highest number of a start */
+	bool has_secret;
+	uint8_t secret[SESSION_SECRET_SIZE];
 	struct timers timers;
 	struct pending_list pendings;
 	uint32_t pendings_count;
@@ -257,6 +260,8 @@ struct session *broker_session_new(struct broker *b, const struct conn *c, uint6
 void broker_name_owner(struct broker *b, const struct session *s);
 /* What is the session of nobody is this owner's from now on. */
 void broker_session_own(struct broker *b, struct session *s, struct owner *owner);
+/* The tagged fields of a START that say the secret, written to `list`. */
+struct slice broker_secret_tags(uint8_t list[4 + SESSION_SECRET_SIZE], const uint8_t *secret);
 /* Nobody: the owner of what was made by those of whom nothing is known. */
 struct owner *broker_nobody(struct broker *b);
 /* No connection is for the session, or one is again. */

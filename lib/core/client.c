@@ -221,11 +221,25 @@ static bool renew_session(struct client *c)
 		if (cmd->flown && cmd->type != WIRE_TYPE_SETTLE)
 			return false;
 	c->session = 0;
+	c->has_token = false;
 	c->answered = 0;
 	c->next_n = 1;
 	c->owes_bye = false;
 	for (size_t i = 0; i < SUBSCRIPTIONS_MAX; i++)
 		c->subs[i].known = false;
+	return true;
+}
+
+/* False: it is not what a token is. */
+static bool take_token(struct client *c, const struct wire_welcome *m)
+{
+	struct slice token;
+	c->has_token = tags_find(m->tags, WELCOME_TAG_TOKEN, &token);
+	if (!c->has_token)
+		return true;
+	if (token.len != sizeof(c->token))
+		return false;
+	memcpy(c->token, token.data, token.len);
 	return true;
 }
 
@@ -238,6 +252,10 @@ void client_on_welcome(struct client *c, struct mono_time now, const struct wire
 	}
 	if (m->last < c->answered || (c->session && m->session != c->session)) {
 		client_give_up(c, RMQ_E_UNKNOWN_SESSION, slice_of(NULL, 0));
+		return;
+	}
+	if (!take_token(c, m)) {
+		client_give_up(c, RMQ_E_PROTOCOL, slice_str("the daemon sent a bad WELCOME"));
 		return;
 	}
 	for (struct client_command *cmd = c->oldest; cmd; cmd = cmd->next)

@@ -725,8 +725,12 @@ void client_send_free(struct client *c)
 
 void client_send_hello(struct client *c)
 {
+	uint8_t list[4 + SESSION_TOKEN_SIZE];
+	struct writer w = writer_of(list, sizeof(list));
 	c->control.len = 0;
-	PUT(c, hello, WIRE_HELLO_VERSIONS, c->session, c->answered, NO_TAGS);
+	if (c->has_token)
+		tags_put(&w, HELLO_TAG_TOKEN, slice_of(c->token, sizeof(c->token)));
+	PUT(c, hello, WIRE_HELLO_VERSIONS, c->session, c->answered, slice_of(w.p, w.len));
 }
 
 void client_send_disconnected(struct client *c)

@@ -92,6 +92,8 @@ struct client {
 	struct mono_time quick_after; /* no quick attempt before that */
 
 	uint64_t session;
+	bool has_token; /* which the session is gone on with */
+	uint8_t token[SESSION_TOKEN_SIZE];
 	uint64_t answered;
 	uint64_t next_n; /* of tx */
 	struct client_command *oldest;

@@ -243,9 +243,17 @@ const char *event_name(unsigned type);
 
 /* Tagged fields that events know (tags.h): event, tag, name of the field. */
 #define EVENT_TAGS(X) /* also those that are kept for later: "Lanes" in rmq-internals(7) */ \
+	X(START, START_TAG_SECRET, secret) \
+	X(PART_START, START_TAG_SECRET, secret) \
 	X(DEAD, EVENT_TAG_ORIGIN, origin) \
 	X(PART_BATCH, EVENT_TAG_ORIGIN, origin) \
 	X(PART_LARGE, EVENT_TAG_ORIGIN, origin)
+
+/*
+ * START and PART_START: SESSION_SECRET_SIZE bytes of which tokens are made (owner.h).  Of the first
+ * START that has one, and for ever.  Not to be shown.
+ */
+#define START_TAG_SECRET 2
 
 /*
  * Dead letters: they were message `seq` of this queue and those that follow it.  `note` says

@@ -1,9 +1,14 @@
 #include "core/owner.h"
 
 #include <assert.h>
+#include <sodium/crypto_generichash.h>
 
-#include "core/limits.h"
 #include "core/memory.h"
+#include "core/variant.h"
+
+static_assert(SESSION_SECRET_SIZE >= crypto_generichash_KEYBYTES_MIN &&
+		  SESSION_TOKEN_SIZE >= crypto_generichash_BYTES_MIN,
+    "keyed BLAKE2b takes a secret and gives a token of that size");
 
 /* The order of the tree. */
 static int compare(const struct owner *o, struct slice node, uint32_t uid)
@@ -52,4 +57,17 @@ void owner_drop(struct owner_tree *owners, struct owner *o)
 		return;
 	RB_REMOVE(owner_tree, owners, o);
 	free(o);
+}
+
+void owner_token(const struct owner *o, const uint8_t secret[SESSION_SECRET_SIZE],
+    uint64_t session, uint8_t token[SESSION_TOKEN_SIZE])
+{
+	uint8_t bytes[8 + 4 + RAFT_NAME_MAX];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	put_u64(&w, session);
+	if (!RMQ_VARIANT(SESSION_TAKEN_OVER)) {
+		put_u32(&w, o->uid);
+		put_rest(&w, owner_node(o));
+	}
+	crypto_generichash(token, SESSION_TOKEN_SIZE, w.p, w.len, secret, SESSION_SECRET_SIZE);
 }

@@ -1,6 +1,9 @@
 /*
  * Owners: whose a session is.  A user of a node; the node's name is empty where there is no
  * cluster.  Sessions of one owner count together, and only their owner goes on with them.
+ *
+ * Ids of sessions can be guessed.  So who is issued one gets a token with it, which only who
+ * knows the journal's secret can make, and which is no use to another owner.
  */
 #ifndef RMQ_CORE_OWNER_H
 #define RMQ_CORE_OWNER_H
@@ -11,6 +14,7 @@
 #include <stdint.h>
 
 #include "core/codec.h"
+#include "core/limits.h"
 
 /* Of whom the kernel does not say who they are: no user has this number. */
 #define OWNER_UNKNOWN UINT32_MAX
@@ -35,6 +39,10 @@ RB_HEAD(owner_tree, owner);
 struct owner *owner_use(struct owner_tree *owners, struct slice node, uint32_t uid);
 struct owner *owner_hold(struct owner *o);
 void owner_drop(struct owner_tree *owners, struct owner *o);
+
+/* The token for a session of that owner. */
+void owner_token(const struct owner *o, const uint8_t secret[SESSION_SECRET_SIZE],
+    uint64_t session, uint8_t token[SESSION_TOKEN_SIZE]);
 
 static inline struct slice owner_node(const struct owner *o)
 {

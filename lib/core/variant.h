@@ -38,6 +38,8 @@
 	X(SESSIONS_BY_TERM, "session ids begin anew when the journal is opened in the same term") \
 	X(DUE_BY_OWN, "a checkpoint is due by the records of the one before") \
 	X(MOVE_UNJUDGED, "records move that do not shrink") \
+	X(SESSION_TAKEN_OVER, "a session goes on with whoever names it and has its token") \
+	X(TOKEN_UNCHECKED, "the number of a session is enough to go on with it") \
 	X(OWNER_UNWRITTEN, "whose a session is does not outlive the daemon") \
 	X(SESSIONS_REVIVED, "recovery keeps sessions that the sessions' part does not name") \
 	X(STALE_SETTLES, "a receipt of an old lease settles") \

@@ -290,8 +290,14 @@ const char *wire_name(unsigned type);
 /* DELIVER and PEEKED: attributes of the frame's messages, as in a batch of these (attributes.h). */
 #define DELIVER_TAG_ATTRIBUTES 1
 
+/* WELCOME: SESSION_TOKEN_SIZE bytes, without which nobody goes on with the session.  HELLO: the same again. */
+#define WELCOME_TAG_TOKEN 1
+#define HELLO_TAG_TOKEN	  1
+
 /* Tagged fields that frames know (tags.h): frame, tag, name of the field. */
 #define WIRE_TAGS(X) \
+	X(HELLO, HELLO_TAG_TOKEN, token) \
+	X(WELCOME, WELCOME_TAG_TOKEN, token) \
 	X(DELIVER, DELIVER_TAG_ATTRIBUTES, attributes) \
 	X(PEEKED, DELIVER_TAG_ATTRIBUTES, attributes)
 

@@ -6,7 +6,7 @@
  * Actions, in turn; each frame that comes is printed as a line `NAME field=value …`:
  *
  *	behalf NODE UID       BEHALF, as a gate
- *	hello SESSION         HELLO, 0: a new session
+ *	hello SESSION         HELLO, 0: a new session; NUMBER:TOKEN: one to go on with
  *	send N QUEUE BODY     SEND of one message as number N
  *	header N QUEUE NAME VALUE BODY
  *	                      the same with a header
@@ -146,14 +146,23 @@ static void print_rest(struct codec_visitor *v, const char *name, struct slice s
 	print_number(v, name, s.len);
 }
 
-/* A list of nothing is not worth a word. */
+static unsigned printed; /* type of the frame that is printed */
+
+/* A list of nothing is not worth a word; a token is needed again. */
 static void print_tags(struct codec_visitor *v, const char *name, struct slice s)
 {
 	struct reader r = reader_of(s);
 	struct tag t;
 	(void)v, (void)name;
-	while (tags_next(&r, &t))
-		printf(" tag%u=%zu", t.tag, t.value.len);
+	while (tags_next(&r, &t)) {
+		bool token = printed == WIRE_TYPE_WELCOME && t.tag == WELCOME_TAG_TOKEN;
+		if (!token)
+			printf(" tag%u=%zu", t.tag, t.value.len);
+		else
+			printf(" token=");
+		for (size_t i = 0; token && i < t.value.len; i++)
+			printf("%02x", t.value.data[i]);
+	}
 }
 
 static struct codec_visitor printer = {
@@ -191,6 +200,7 @@ static void print_control_frame(const struct frame *f)
 
 static void print_frame(const struct frame *f)
 {
+	printed = f->type;
 	printf("%s", frame_name(f));
 	switch (f->type) {
 #define X(type, NAME, name, FIELDS) \
@@ -262,11 +272,26 @@ static void do_behalf(char **arg)
 	put(out, w.len);
 }
 
+/* Hexadecimal digits. */
+static size_t bytes_of(const char *text, uint8_t *bytes, size_t cap)
+{
+	size_t len = 0;
+	unsigned byte;
+	for (; len < cap && sscanf(text, "%2x", &byte) == 1; text += 2)
+		bytes[len++] = (uint8_t)byte;
+	return len;
+}
+
 static void do_hello(char **arg)
 {
-	struct writer w = writer_of(out, sizeof(out));
-	uint64_t session = number(arg[0]);
-	wire_put_hello(&w, &(struct wire_hello){WIRE_HELLO_VERSIONS, session, 0, NO_TAGS});
+	uint8_t token[SESSION_TOKEN_SIZE], list[4 + sizeof(token)];
+	struct writer w = writer_of(out, sizeof(out)), tags = writer_of(list, sizeof(list));
+	const char *colon = strchr(arg[0], ':');
+	if (colon)
+		tags_put(&tags, HELLO_TAG_TOKEN,
+		    slice_of(token, bytes_of(colon + 1, token, sizeof(token))));
+	wire_put_hello(&w, &(struct wire_hello){WIRE_HELLO_VERSIONS, number(arg[0]), 0,
+			       slice_of(tags.p, tags.len)});
 	put(out, w.len);
 }
 
@@ -343,11 +368,7 @@ static void do_bye(char **arg)
 
 static void do_hex(char **arg)
 {
-	size_t len = 0;
-	unsigned byte;
-	for (const char *p = arg[0]; sscanf(p, "%2x", &byte) == 1; p += 2)
-		out[len++] = (uint8_t)byte;
-	put(out, len);
+	put(out, bytes_of(arg[0], out, sizeof(out)));
 }
 
 static void do_zeros(char **arg)

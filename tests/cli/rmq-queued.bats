@@ -238,9 +238,9 @@ start_with_journal() {
 	IFS= read -r -t 30 <ready
 }
 
-# session_of WHO…: a new session, with one command taken, as rawclient says who it is.
+# session_of WHO…: a new session and its token, with one command taken, as rawclient says who it is.
 session_of() {
-	raw "$@" hello 0 send 1 jobs x expect SENT close | sed -n 's/^WELCOME .*session=\([0-9]*\).*/\1/p'
+	raw "$@" hello 0 send 1 jobs x expect SENT close | sed -n 's/^WELCOME .*session=\([0-9]*\).* token=\([0-9a-f]*\).*/\1:\2/p'
 }
 
 @test "rmq-queued: --journal-fd: the journal is at the descriptor, SIGTERM drains and exits 0" {
@@ -278,10 +278,10 @@ session_of() {
 	run raw behalf n2 "$(id -u)" hello "$session" eof
 	assert_line --partial "ERROR code=18"
 	run raw behalf n1 "$(id -u)" hello "$session" expect WELCOME
-	assert_line --regexp "^WELCOME .*session=$session .*last=1"
+	assert_line --regexp "^WELCOME .*session=${session%:*} .*last=1"
 	session=$(session_of behalf n1 "$(id -u)")
 	run raw hello "$session" expect WELCOME
-	assert_line --regexp "^WELCOME .*session=$session .*last=1"
+	assert_line --regexp "^WELCOME .*session=${session%:*} .*last=1"
 	run with_journal p rmq-queued --journal-fd 3 --node n/1
 	assert_failure 64
 	assert_line --partial "--node: 'n/1' is no name of a node"
@@ -622,7 +622,7 @@ has_children() {
 	start_queue q
 	local session
 	session=$(session_of behalf n2 1000)
-	[ "$session" -gt 0 ]
+	[[ $session =~ ^[0-9]+:[0-9a-f]{32}$ ]]
 	local life who
 	for life in first second; do
 		for who in "behalf n2 1001" "behalf n3 1000" ""; do
@@ -631,13 +631,19 @@ has_children() {
 			assert_line --partial "ERROR code=18"
 			refute_line --partial "WELCOME"
 		done
+		for who in "${session%:*}" "${session%??}00" "${session%:*}:00"; do
+			[ "$who" != "$session" ] || continue
+			run "$RAWCLIENT" q.sock behalf n2 1000 hello "$who" eof
+			assert_line --partial "ERROR code=18"
+		done
 		[ "$life" = second ] || { stop_queue && start_queue q; }
 	done
-	assert_equal "$(rmq-journal dump q | jq -c ".events[]? | select(.session == $session and .node) | del(.session)")" \
+	assert_equal "$(rmq-journal dump q | jq -c ".events[]? | select(.session == ${session%:*} and .node) | del(.session)")" \
 		'{"event":"session_owner","uid":1000,"node":"n2"}
 {"event":"part_owner","uid":1000,"node":"n2"}'
+	assert_equal "$(rmq-journal dump q | jq -c '.events[]? | select(.event | endswith("start")) | .tags' | sort -u)" '{"secret":null}'
 	run "$RAWCLIENT" q.sock behalf n2 1000 hello "$session" bye eof
-	assert_line --regexp "^WELCOME .*session=$session .*last=1"
+	assert_line --regexp "^WELCOME .*session=${session%:*} .*last=1"
 }
 
 @test "rmq-queued: BEHALF comes first or not at all" {
@@ -727,7 +733,10 @@ has_children() {
 	start_queue q
 	journal=$(journal_pid)
 	start rmq-queue create jobs
+	local client=${STARTED[-1]}
 	wait_until 20 logged "disk is full: what is to be stored waits for space"
+	# It would create it in the next daemon.
+	kill -KILL "$client"
 	kill -TERM "$QUEUE_PID"
 	status_of "$QUEUE_PID"
 	assert_failure 75

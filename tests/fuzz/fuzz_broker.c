@@ -203,6 +203,14 @@ static void move(struct world *w)
 	assert(err == RMQ_E_OK);
 }
 
+/* Of the last one it is known whose it is. */
+static void connect(struct world *w, size_t slot)
+{
+	broker_connect(w->broker, w->conns[slot] = w->next_conn++);
+	if (slot == CONNS - 1)
+		broker_owner(w->broker, w->conns[slot], slice_str("n1"), 1000);
+}
+
 static void step(struct world *w, struct reader *r)
 {
 	unsigned op = get_u8(r), which = op >> 4;
@@ -226,7 +234,7 @@ static void step(struct world *w, struct reader *r)
 		break;
 	case 3:
 		if (w->conns[which % CONNS] == 0)
-			broker_connect(w->broker, w->conns[which % CONNS] = w->next_conn++);
+			connect(w, which % CONNS);
 		break;
 	case 4:
 		if (w->conns[which % CONNS])
@@ -282,10 +290,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(w->broker);
 	enum rmq_error err = broker_recover(w->broker, &replay_log, 0, 0, &at);
 	assert(err == RMQ_E_OK);
-	broker_start(w->broker, 1);
+	broker_start(w->broker, 1, (const uint8_t[SESSION_SECRET_SIZE]){1});
 	broker_room(w->broker, 0, 1ull << 40);
 	for (size_t i = 0; i < CONNS; i++)
-		broker_connect(w->broker, w->conns[i] = w->next_conn++);
+		connect(w, i);
 	while (reader_left(&r) > 0 && !w->full)
 		step(w, &r);
 	settle_down(w);
@@ -372,6 +380,8 @@ static void seed_life(fuzz_add *add, unsigned variant)
 		put_u8(&w, 0x14);
 		put_u8(&w, 0x13);
 		FRAME(1, hello, WIRE_HELLO_VERSIONS, SESSION(2), 0, NO_TAGS);
+		FRAME(2, hello, WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS);
+		FRAME(2, send, 1, 0, 0, 0, q, NO_TAGS, batch);
 		FRAME(1, queue_purge, 3, 2, q);
 		FRAME(0, queue_set, 5, 4, SETTING_LEASE, q, 1000, 0, 0, 0, 0, 0, none, NO_TAGS);
 		FRAME(0, queue_remove, 6, 4, REMOVE_FORCE, q);

@@ -411,7 +411,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	assert(w->broker);
 	enum rmq_error err = broker_recover(w->broker, &empty_log, 0, 0, &at);
 	assert(err == RMQ_E_OK);
-	broker_start(w->broker, 1);
+	broker_start(w->broker, 1, (const uint8_t[SESSION_SECRET_SIZE]){1});
 	broker_room(w->broker, 0, 1ull << 40);
 	w->heap = heap();
 	turn(w);

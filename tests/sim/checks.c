@@ -24,6 +24,13 @@ static void check_welcome(struct world *w, struct link *l, struct slice payload)
 	if (!wire_welcome_decode(payload, &m))
 		trace_fail("WELCOME is cut");
 	const struct shadow_session *se = shadow_session(&w->shadow, m.session);
+	struct slice token;
+	if (l->intrudes)
+		trace_fail("user %u goes on with session %llu, which was not issued to it", l->uid,
+		    U(m.session));
+	if (!tags_find(m.tags, WELCOME_TAG_TOKEN, &token) || token.len != sizeof(l->token))
+		trace_fail("WELCOME has no token");
+	memcpy(l->token, token.data, token.len);
 	l->session = m.session;
 	if (!unheard(l) && se && se->owned && se->uid != l->uid)
 		trace_fail("user %u goes on with session %llu, which is user %u's", l->uid,

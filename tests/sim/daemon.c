@@ -265,9 +265,12 @@ void daemon_start(struct daemon *d, uint64_t term)
 	d->wall_base_ms = daemon_wall(d).ms;
 	d->room_n = d->room_bytes = d->taken_session = 0;
 	w->shadow.unread_count = 0; /* lease time begins where it was */
+	uint8_t secret[SESSION_SECRET_SIZE];
+	for (size_t i = 0; i < sizeof(secret); i += 8)
+		store_u64(secret + i, prng_next(&w->prng));
 	/* Holes that are made again were paid for before. */
 	d->asked = true;
-	broker_start(d->broker, term);
+	broker_start(d->broker, term, secret);
 	d->asked = false;
 	now(d);
 	broker_flush(d->broker);

@@ -207,7 +207,8 @@ static bool fault(struct world *w)
 		void (*happens)(struct world *);
 	} faults[] = {{t->crash, crash}, {t->cut, world_cut}, {t->stall, world_stall},
 	    {t->pause, pause_somebody}, {t->jump, jump}, {t->leap, leap},
-	    {t->full, change_room}, {t->death, die}, {t->still, still}};
+	    {t->full, change_room}, {t->death, die}, {t->still, still},
+	    {t->intrude, world_intrude}};
 	uint64_t at = prng_below(&w->prng, 1000);
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
 		if (at < faults[i].rate) {

@@ -10,6 +10,7 @@
 #include "prng.h"
 
 #include "core/codec.h"
+#include "core/limits.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -52,6 +53,8 @@ struct link {
 	uint64_t kept_n;
 	uint64_t session;      /* as WELCOME said */
 	struct told *told;     /* see told.h; NULL: nothing yet */
+	uint8_t token[SESSION_TOKEN_SIZE]; /* the same */
+	bool intrudes; /* names a session that was not issued to it */
 	uint64_t died_session; /* proof of death is due: the client's process has ended */
 };
 

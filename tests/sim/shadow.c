@@ -313,6 +313,10 @@ static void apply_start(struct reading *r, const struct event_start *e)
 	if (e->number <= r->s->start)
 		FAIL(r, "two daemons start with number %u", e->number);
 	r->s->start = e->number;
+	bool secret = tags_find(e->tags, START_TAG_SECRET, &(struct slice){0});
+	if (secret == r->s->has_secret)
+		FAIL(r, "the first daemon writes a secret, and no other: %u", e->number);
+	r->s->has_secret = true;
 }
 
 /* ---- the end of a lease ---- */

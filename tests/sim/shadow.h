@@ -128,6 +128,7 @@ struct shadow {
 	uint32_t *bodies; /* live bodies in record i + 1 */
 	size_t bodies_cap;
 	uint32_t start;	   /* newest number of a daemon */
+	bool has_secret;
 	uint64_t lease;	   /* highest lease number */
 	uint32_t *leased_in; /* queue of lease i */
 	size_t leases_cap;

@@ -4,6 +4,8 @@
 #include "daemon.h"
 #include "trace.h"
 
+#include "core/wire.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -33,6 +35,7 @@ static struct weather random_weather(struct prng *p)
 	    .still = rate(p, 6),
 	    .large = rate(p, 60),
 	    .admin = rate(p, 150),
+	    .intrude = rate(p, 8),
 	};
 }
 
@@ -112,4 +115,27 @@ void world_stall(struct world *w)
 	struct link *l = random_link(w);
 	if (l)
 		l->stalled_until = w->boot_ms + prng_range(&w->prng, 10, 3000);
+}
+
+/* Another user with the token, or the same one without it, or with one that is almost right. */
+void world_intrude(struct world *w)
+{
+	const struct link *victim = random_link(w);
+	uint8_t token[SESSION_TOKEN_SIZE], list[4 + SESSION_TOKEN_SIZE], frame[128];
+	struct writer tags = writer_of(list, sizeof(list)), out = writer_of(frame, sizeof(frame));
+	uint64_t way = prng_below(&w->prng, 3);
+	if (!victim || victim->session == 0 || !victim->daemon || !victim->daemon->up)
+		return;
+	memcpy(token, victim->token, sizeof(token));
+	if (way == 1)
+		token[prng_below(&w->prng, sizeof(token))] ^= (uint8_t)(1 << prng_below(&w->prng, 8));
+	if (way < 2)
+		tags_put(&tags, HELLO_TAG_TOKEN, slice_of(token, sizeof(token)));
+	wire_put_hello(&out, &(struct wire_hello){WIRE_HELLO_VERSIONS, victim->session, 0,
+				 slice_of(tags.p, tags.len)});
+	struct link *l = net_connect(&w->net, victim->daemon, victim->clock_ms);
+	trace("intrude", l->id, victim->session, way, 0);
+	l->uid = victim->uid + (way == 0);
+	l->intrudes = l->client_closed = true;
+	bytes_push(&l->up.flight, slice_of(out.p, out.len));
 }

@@ -55,6 +55,7 @@ struct weather {
 	unsigned move;
 	unsigned still; /* nobody asks anything */
 	unsigned large; /* messages in chunks, of 1000 batches */
+	unsigned intrude; /* somebody names another's session */
 	unsigned admin; /* rm and purge, of 1000 commands of the administrator */
 };
 
@@ -101,5 +102,7 @@ uint64_t world_parts(const struct world *w);
 /* A client's connection breaks; one stops for a while. */
 void world_cut(struct world *w);
 void world_stall(struct world *w);
+/* A client that was not issued a session names it. */
+void world_intrude(struct world *w);
 
 #endif

@@ -214,6 +214,11 @@ static void die(struct cluster *c)
 	actors_die(&c->world);
 }
 
+static void intrude(struct cluster *c)
+{
+	world_intrude(&c->world);
+}
+
 static void fault(struct cluster *c)
 {
 	const struct weather *t = &c->world.weather;
@@ -222,7 +227,7 @@ static void fault(struct cluster *c)
 		void (*happens)(struct cluster *);
 	} faults[] = {{t->crash, kill_queue}, {t->cut, cut}, {t->stall, stall},
 	    {t->pause, pause_somebody}, {t->jump, jump}, {t->leap, leap},
-	    {t->full, change_room}, {t->death, die}};
+	    {t->full, change_room}, {t->death, die}, {t->intrude, intrude}};
 	uint64_t at = prng_below(&c->world.prng, 2000);
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
 		if (at < faults[i].rate) {

@@ -41,6 +41,7 @@ struct world {
 	bool deliverable[CONNS];
 	bool stands[CONNS]; /* it reads nothing that would have to be fetched */
 	bool digs_nothing; /* HOLE is lost: the daemon is killed before it is done */
+	uint8_t token[SESSION_TOKEN_SIZE]; /* of the newest WELCOME */
 };
 
 static struct world w;
@@ -211,7 +212,8 @@ static void run(void)
 static void start(void)
 {
 	begin();
-	broker_start(w.broker, ++w.term);
+	uint8_t secret[SESSION_SECRET_SIZE] = {(uint8_t)(w.term + 1)};
+	broker_start(w.broker, ++w.term, secret);
 	broker_room(w.broker, 0, 1 << 30);
 }
 
@@ -305,15 +307,36 @@ static void expect_nothing(uint64_t conn)
 	assert_int_equal(w.out_len[conn], 0);
 }
 
-static uint64_t hello(uint64_t conn, uint64_t session, uint64_t answered)
+static struct wire_welcome welcomed(uint64_t conn)
 {
+	struct slice token;
+	EXPECT(conn, WELCOME, welcome, m);
+	assert_true(tags_find(m.tags, WELCOME_TAG_TOKEN, &token));
+	assert_int_equal(token.len, sizeof(w.token));
+	memcpy(w.token, token.data, token.len);
+	return m;
+}
+
+/* A connection of this owner; HELLO with the newest token, if there was one. */
+static void come(uint64_t conn, const char *node, uint32_t uid, uint64_t session, uint64_t answered)
+{
+	uint8_t list[4 + sizeof(w.token)];
+	struct writer tags = writer_of(list, sizeof(list));
 	begin();
+	w.closed[conn] = false;
 	w.out_len[conn] = 0;
 	broker_connect(w.broker, conn);
-	INPUT(conn, hello, WIRE_HELLO_VERSIONS, session, answered, NO_TAGS);
+	broker_owner(w.broker, conn, slice_str(node), uid);
+	tags_put(&tags, HELLO_TAG_TOKEN, slice_of(w.token, sizeof(w.token)));
+	INPUT(conn, hello, WIRE_HELLO_VERSIONS, session, answered,
+	    session ? slice_of(tags.p, tags.len) : NO_TAGS);
 	run();
-	EXPECT(conn, WELCOME, welcome, m);
-	return m.session;
+}
+
+static uint64_t hello(uint64_t conn, uint64_t session, uint64_t answered)
+{
+	come(conn, "", OWNER_UNKNOWN, session, answered);
+	return welcomed(conn).session;
 }
 
 static void send_lines(uint64_t conn, uint64_t n, const char *queue, int count)
@@ -1218,11 +1241,7 @@ static void a_session_that_left_no_trace_begins_anew_and_a_forgotten_one_does_no
 	w.lease_ms += SESSION_IDLE_MS;
 	run();
 	restart();
-	begin();
-	broker_connect(w.broker, 2);
-	w.out_len[2] = 0;
-	INPUT(2, hello, WIRE_HELLO_VERSIONS, blank, 0, NO_TAGS);
-	run();
+	come(2, "", OWNER_UNKNOWN, blank, 0);
 	EXPECT(2, ERROR, error, m);
 	assert_int_equal(m.code, RMQ_E_UNKNOWN_SESSION);
 	assert_true(w.closed[2]);
@@ -1795,13 +1814,7 @@ static struct slice one_tag(uint16_t tag)
 static void hello_of(const char *node, uint32_t uid, uint64_t session)
 {
 	broker_disconnect(w.broker, 2);
-	begin();
-	w.closed[2] = false;
-	w.out_len[2] = 0;
-	broker_connect(w.broker, 2);
-	broker_owner(w.broker, 2, slice_str(node), uid);
-	INPUT(2, hello, WIRE_HELLO_VERSIONS, session, 1, NO_TAGS);
-	run();
+	come(2, node, uid, session, 1);
 }
 
 static void expect_session_unknown(uint64_t conn)
@@ -1815,11 +1828,8 @@ static void expect_session_unknown(uint64_t conn)
 static void nobody_goes_on_with_a_session_of_another_owner(void **state)
 {
 	(void)state;
-	broker_connect(w.broker, 1);
-	broker_owner(w.broker, 1, slice_str(""), 1000);
-	INPUT(1, hello, WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS);
-	run();
-	EXPECT(1, WELCOME, welcome, mine);
+	come(1, "", 1000, 0, 0);
+	struct wire_welcome mine = welcomed(1);
 	send_lines(1, 1, "q", 1);
 	run();
 	expect(1, WIRE_TYPE_SENT);
@@ -1851,11 +1861,8 @@ static void a_session_keeps_its_owner_over_restarts(void **state)
 		uint32_t uid;
 	} others[] = {{"n1", 2000}, {"n2", 1000}, {"", 1000}, {"", OWNER_UNKNOWN}};
 	(void)state;
-	broker_connect(w.broker, 1);
-	broker_owner(w.broker, 1, slice_str("n1"), 1000);
-	INPUT(1, hello, WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS);
-	run();
-	EXPECT(1, WELCOME, welcome, mine);
+	come(1, "n1", 1000, 0, 0);
+	struct wire_welcome mine = welcomed(1);
 	subscribe(1, "q", 10);
 	send_lines(1, 1, "q", 3);
 	run();
@@ -1887,12 +1894,77 @@ static void a_session_of_nobody_is_whose_who_comes_for_it(void **state)
 	run();
 	restart();
 	hello_of("n1", 1000, mine);
-	expect(2, WIRE_TYPE_WELCOME);
+	welcomed(2);
 	restart();
 	hello_of("n1", 2000, mine);
 	expect_session_unknown(2);
 	hello_of("n1", 1000, mine);
 	expect(2, WIRE_TYPE_WELCOME);
+}
+
+/*
+ * Its number is not enough, nor a token that is almost right: for a session that is known, and
+ * for one that left no trace.
+ */
+static void a_session_goes_on_with_its_token_only(void **state)
+{
+	(void)state;
+	for (int trace = 0; trace < 2; trace++) {
+		uint8_t token[SESSION_TOKEN_SIZE];
+		come(1, "n1", 1000, 0, 0);
+		uint64_t mine = welcomed(1).session;
+		memcpy(token, w.token, sizeof(token));
+		if (trace)
+			send_lines(1, 1, "q", 1);
+		run();
+		broker_checkpoint(w.broker);
+		run();
+		restart();
+		for (size_t bit = 0; bit < 8 * sizeof(token); bit++) {
+			memcpy(w.token, token, sizeof(token));
+			w.token[bit / 8] ^= (uint8_t)(1 << bit % 8);
+			broker_disconnect(w.broker, 2);
+			come(2, "n1", 1000, mine, 0);
+			expect_session_unknown(2);
+		}
+		broker_disconnect(w.broker, 2);
+		begin();
+		w.closed[2] = false;
+		w.out_len[2] = 0;
+		broker_connect(w.broker, 2);
+		broker_owner(w.broker, 2, slice_str("n1"), 1000);
+		INPUT(2, hello, WIRE_HELLO_VERSIONS, mine, 0, NO_TAGS);
+		run();
+		expect_session_unknown(2);
+		memcpy(w.token, token, sizeof(token));
+		come(3, "n1", 1000, mine, 0);
+		assert_int_equal(welcomed(3).session, mine);
+		assert_memory_equal(w.token, token, sizeof(token));
+		broker_disconnect(w.broker, 1);
+		broker_disconnect(w.broker, 3);
+	}
+}
+
+/* A checkpoint keeps the secret of the first start, and no later daemon's counts. */
+static void a_journal_keeps_its_first_secret(void **state)
+{
+	uint8_t token[SESSION_TOKEN_SIZE];
+	struct wire_welcome mine;
+	(void)state;
+	come(1, "n1", 1000, 0, 0);
+	mine = welcomed(1);
+	memcpy(token, w.token, sizeof(token));
+	for (int life = 0; life < 3; life++) {
+		send_lines(1, (uint64_t)life + 1, "q", 1);
+		run();
+		broker_checkpoint(w.broker);
+		run();
+		assert_int_equal(broker_digest(w.broker), recovered_digest());
+		restart();
+		come(1, "n1", 1000, mine.session, 1);
+		welcomed(1);
+		assert_memory_equal(w.token, token, sizeof(token));
+	}
 }
 
 /* Versions are compared before anything else is read, and both ranges are named. */
@@ -2528,6 +2600,8 @@ static const struct CMUnitTest tests[] = {
 	    TEST(nobody_goes_on_with_a_session_of_another_owner),
 	    TEST(a_session_keeps_its_owner_over_restarts),
 	    TEST(a_session_of_nobody_is_whose_who_comes_for_it),
+	    TEST(a_session_goes_on_with_its_token_only),
+	    TEST(a_journal_keeps_its_first_secret),
 	    TEST(versions_that_do_not_overlap_are_refused_by_name),
 	    TEST(recovery_refuses_an_even_tag_that_is_not_known_and_passes_over_odd_ones),
 	    TEST(a_journal_as_it_was_first_written_is_recovered_for_ever),

@@ -193,7 +193,13 @@ static void expect_frames(uint64_t now, const char *text)
 			    out + n, sizeof(out) - n, "#%d/%d", (int)m.n, (int)m.answered);
 		} else if (f.type == WIRE_TYPE_HELLO) {
 			struct wire_hello m;
+			struct slice token;
 			assert_true(wire_hello_decode(f.payload, &m));
+			/* The session's own, and none for a new one; see welcome(). */
+			bool has = tags_find(m.tags, HELLO_TAG_TOKEN, &token);
+			assert_int_equal(has, m.session != 0);
+			for (size_t i = 0; has && i < SESSION_TOKEN_SIZE; i++)
+				assert_int_equal(token.data[i], m.session);
 			n += (size_t)snprintf(out + n, sizeof(out) - n, "(%d,%d)",
 			    (int)m.session, (int)m.answered);
 		} else if (f.type == WIRE_TYPE_CREDIT) {
@@ -234,9 +240,15 @@ static void connect_at(uint64_t now)
 	client_connected(client, NOW(now));
 }
 
+/* A token of which each byte is the session's number. */
 static void welcome(uint64_t now, uint64_t session, uint64_t last)
 {
-	DAEMON(now, welcome, WIRE_VERSION, 0, session, last, 0, 1 << 20, NO_TAGS);
+	uint8_t token[SESSION_TOKEN_SIZE], list[4 + sizeof(token)];
+	struct writer tags = writer_of(list, sizeof(list));
+	memset(token, (int)session, sizeof(token));
+	tags_put(&tags, WELCOME_TAG_TOKEN, slice_of(token, sizeof(token)));
+	DAEMON(now, welcome, WIRE_VERSION, 0, session, last, 0, 1 << 20,
+	    slice_of(tags.p, tags.len));
 	assert_true(client_welcomed(client));
 }
 
@@ -1056,6 +1068,18 @@ static void garbage_is_fatal(void **state)
 	assert_story("fatal 22; ");
 }
 
+static void a_token_of_another_length_is_none(void **state)
+{
+	uint8_t list[16];
+	struct writer tags = writer_of(list, sizeof(list));
+	(void)state;
+	send_text(5, "a");
+	connect_at(5);
+	tags_put(&tags, WELCOME_TAG_TOKEN, slice_str("short"));
+	DAEMON(5, welcome, WIRE_VERSION, 0, 9, 0, 0, 1 << 20, slice_of(tags.p, tags.len));
+	assert_story("fatal 22; ");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -1071,6 +1095,7 @@ int main(void)
 	    T(a_half_written_frame_is_ended_before_the_repeat),
 	    T(large_messages_go_in_pieces_and_wait_for_their_room),
 	    T(an_unknown_session_is_fatal_only_if_a_send_may_have_been_taken),
+	    T(a_token_of_another_length_is_none),
 	    T(no_daemon_is_told_after_the_timeout_and_not_before), T(a_timeout_of_0_tries_once),
 	    T(a_silent_daemon_times_out_and_waiting_for_input_does_not),
 	    T(redirects_are_followed_and_end), T(a_redirect_that_leads_nowhere_is_not_the_end),
