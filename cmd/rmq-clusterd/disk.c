@@ -447,6 +447,15 @@ void disk_end_done(struct disk *d)
 	read_end(d);
 }
 
+void disk_reserve(struct disk *d, uint64_t bytes)
+{
+	uint8_t head[FRAME_HEADER_SIZE + 8];
+	struct writer w = writer_of(head, sizeof(head));
+
+	journal_put_reserve(&w, &(struct journal_reserve){bytes});
+	journal_link_send(&d->link, head, w.len, slice_of(NULL, 0));
+}
+
 uint64_t disk_state(struct disk *d, struct store_state *state)
 {
 	struct record_header h;

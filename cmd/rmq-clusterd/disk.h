@@ -83,4 +83,7 @@ void disk_end_done(struct disk *d);
 /* Index of the oldest record, 0: none; and the state of what is stored. */
 uint64_t disk_state(struct disk *d, struct store_state *state);
 
+/* Keeps back so many bytes for records without new messages. */
+void disk_reserve(struct disk *d, uint64_t bytes);
+
 #endif

@@ -83,6 +83,7 @@ static void tell_barriers(struct queue *q)
 		struct writer w = answer(q);
 		journal_put_barrier_done(&w, &(struct journal_barrier_done){b->id});
 		answered(q, &w);
+		q->room_told = q->room_told && !b->reserves;
 		q->barrier_first = (q->barrier_first + 1) % QUEUE_WAITS_MAX;
 		q->barrier_count--;
 	}
@@ -185,9 +186,22 @@ static bool take_barrier(struct queue *q, struct slice payload)
 	    q->barrier_count == QUEUE_WAITS_MAX)
 		return false;
 	unsigned at = (q->barrier_first + q->barrier_count++) % QUEUE_WAITS_MAX;
-	q->barriers[at] =
-	    (struct queue_barrier){m.id, q->proposed_n + q->count, q->cluster->rounds + 1};
+	q->barriers[at] = (struct queue_barrier){
+	    m.id, q->proposed_n + q->count, q->cluster->rounds + 1, q->reserved};
+	q->reserved = false;
 	q->round_wanted = true;
+	return true;
+}
+
+/* This node's disk keeps it back, as long as this node leads. */
+static bool take_reserve(struct queue *q, struct slice payload)
+{
+	struct journal_reserve m;
+
+	if (!q->opened || !journal_reserve_decode(payload, &m))
+		return false;
+	disk_reserve(&q->cluster->disk, m.bytes);
+	q->reserved = true;
 	return true;
 }
 
@@ -214,6 +228,8 @@ static bool take(struct queue *q, const struct frame *f)
 		return take_barrier(q, f->payload);
 	case JOURNAL_TYPE_HOLE:
 		return take_hole(q, f->payload);
+	case JOURNAL_TYPE_RESERVE:
+		return take_reserve(q, f->payload);
 	}
 	return false;
 }

@@ -36,6 +36,7 @@ struct queue_barrier {
 	uint64_t id;
 	uint64_t after_n;
 	uint64_t round;
+	bool reserves; /* RESERVE came in front of it: ROOM follows its answer */
 };
 
 struct queue {
@@ -75,6 +76,7 @@ struct queue {
 	uint64_t room_n; /* as told: counted from here */
 	uint64_t room_bytes;
 	bool room_told;
+	bool reserved; /* RESERVE came, no BARRIER yet */
 	size_t out_len;
 	uint8_t out[64 << 10];
 };

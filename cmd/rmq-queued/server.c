@@ -54,6 +54,12 @@ static void host_hole(void *arg, uint64_t checkpoint, struct slice ranges)
 	journal_hole(&s->journal, checkpoint, ranges);
 }
 
+static void host_reserve(void *arg, uint64_t bytes)
+{
+	struct server *s = arg;
+	journal_reserve(&s->journal, bytes);
+}
+
 static void host_send(void *arg, uint64_t id, struct slice frames)
 {
 	struct conn *c = find(arg, id);
@@ -586,7 +592,8 @@ static void recover(struct server *s, const struct journal_opened_info *info)
 static void open_state(struct server *s, const struct journal_opened_info *info)
 {
 	struct broker_host host = {
-	    s, host_append, host_barrier, host_hole, host_send, host_deliverable, host_close};
+	    s, host_append, host_barrier, host_hole, host_reserve,
+	    host_send, host_deliverable, host_close};
 	struct reason why = {""};
 
 	guard_init("rmq-queued", s->directory);

@@ -64,12 +64,14 @@ struct broker *broker_new(const struct broker_host *host)
 	b->next_queue = 1;
 	b->next_n = 1;
 	b->next_barrier = 1;
+	b->reserve = b->reserve_known = RESERVE_BYTES;
 	return b;
 }
 
 void broker_set_space(struct broker *b, const struct space_limits *limits)
 {
 	b->ledger.limits = *limits;
+	b->reserve = b->reserve_known = limits->reserve_bytes;
 }
 
 void broker_create_explicitly(struct broker *b)
@@ -581,8 +583,27 @@ static void close_sessions(struct broker *b)
 
 uint64_t broker_room_left(const struct broker *b)
 {
-	uint64_t sent = b->sent_bytes - b->room_sent;
-	return b->room > sent ? b->room - sent : 0;
+	uint64_t used = b->sent_bytes - b->room_sent, reserve = broker_reserve_wanted(b);
+	/* What the journal does not keep back yet. */
+	if (reserve > b->reserve_known)
+		used += reserve - b->reserve_known;
+	return b->room > used ? b->room - used : 0;
+}
+
+/*
+ * Has the journal keep back what the next checkpoint wants, in steps, one at a time, as the state
+ * grows and shrinks.
+ */
+static void tell_reserve(struct broker *b)
+{
+	uint64_t wanted = broker_reserve_wanted(b);
+	if (b->reserve_known != b->reserve ||
+	    (wanted <= b->reserve && wanted >= b->reserve / 2))
+		return;
+	b->reserve = wanted + (wanted > b->ledger.limits.reserve_bytes ? wanted / 4 : 0);
+	b->host.reserve(b->host.arg, b->reserve);
+	b->reserve_barrier = b->next_barrier++;
+	b->host.barrier(b->host.arg, b->reserve_barrier);
 }
 
 void broker_room(struct broker *b, uint64_t n, uint64_t bytes)
@@ -596,6 +617,8 @@ void broker_room(struct broker *b, uint64_t n, uint64_t bytes)
 				break;
 	if (n > b->stored_n && !r)
 		return;
+	if (b->barrier_done >= b->reserve_barrier)
+		b->reserve_known = b->reserve;
 	b->room = bytes;
 	b->room_sent = r ? r->sent_after : b->stored_sent;
 }
@@ -715,6 +738,7 @@ void broker_flush(struct broker *b)
 	close_sessions(b);
 	broker_checkpoint_step(b);
 	broker_end_record(b);
+	tell_reserve(b);
 	queue_effects(b);
 	b->turn_work = b->work;
 }

@@ -39,6 +39,11 @@ struct broker_host {
 	void (*barrier)(void *arg, uint64_t id);
 	/* These records (hole_range, borrowed) died; the END at index `checkpoint` is stored. */
 	void (*hole)(void *arg, uint64_t checkpoint, struct slice ranges);
+	/*
+	 * Keep back so many bytes from now on for what is no new message; a barrier that is asked
+	 * for next, and a ROOM behind its answer, say that this is so.
+	 */
+	void (*reserve)(void *arg, uint64_t bytes);
 	/* Send whole frames (borrowed) to the connection; false: it is gone. */
 	void (*send)(void *arg, uint64_t conn, struct slice frames);
 	/* broker_next_delivery() has something for this connection. */

@@ -30,12 +30,11 @@
 
 #define END_OVERHEAD (GROUPS * 8 + 256)
 #define DEAD_LIST_MAX (RECORD_FILL - EVENTS_HEADER_SIZE - END_OVERHEAD)
-/* What a checkpoint takes, but for what its batches, ranges and sessions do: at most. */
+/* What a checkpoint takes, but for what its queues, batches, ranges and sessions do: at most. */
 #define FIXED_PART_MAX	 (END_OVERHEAD + GROUPS * (2 * 9 + EVENTS_HEADER_SIZE))
-#define QUEUE_PART_MAX	 (2 * NAME_FULL_MAX + 160)
 #define PENDING_PART_MAX (CHUNKS_MAX * EVENT_LOCATION_SIZE + 48)
 /* What a piece takes more: its end, its queue once more, a batch and a range that are cut. */
-#define PIECE_PART_MAX (QUEUE_PART_MAX + 256)
+#define PIECE_PART_MAX (2 * NAME_FULL_MAX + 416)
 
 bool broker_holds(const struct broker *b)
 {
@@ -60,7 +59,6 @@ static uint64_t cost(const struct broker *b)
 	uint64_t pieces =
 	    b->ledger.part_bytes / (turn > RANGE_PART_MAX ? turn : RANGE_PART_MAX);
 	return FIXED_PART_MAX + b->ledger.part_bytes + pieces * PIECE_PART_MAX +
-	       (uint64_t)b->queues_count * QUEUE_PART_MAX +
 	       (uint64_t)b->pendings_count * PENDING_PART_MAX;
 }
 
@@ -69,20 +67,27 @@ bool broker_short_of_room(const struct broker *b)
 	return broker_room_left(b) < b->ledger.limits.reserve_bytes;
 }
 
+uint64_t broker_reserve_wanted(const struct broker *b)
+{
+	uint64_t wanted = RESERVE_CHECKPOINTS * cost(b), least = b->ledger.limits.reserve_bytes;
+	return wanted > least && !RMQ_VARIANT(RESERVE_FIXED) ? wanted : least;
+}
+
 bool broker_checkpoint_due(const struct broker *b)
 {
 	const struct space_limits *limits = &b->ledger.limits;
 	uint64_t dead = b->ledger.dead_bytes, logged = b->ckpt.logged_bytes, most = cost(b);
+	bool is_short = broker_short_of_room(b);
 	/* A large state is worth a long log. */
 	if (logged >= limits->log_enough && logged >= 4 * most)
 		return true;
-	if (dead < 2 * most && !RMQ_VARIANT(DUE_BY_OWN))
+	if (dead < (is_short ? most + most / 4 : 2 * most) && !RMQ_VARIANT(DUE_BY_OWN))
 		return false;
 	/* Somebody waits: what comes of it may be little, but it is more than it costs. */
 	if (!TAILQ_EMPTY(&b->waiting_room) && dead * 4 >= b->room)
 		return true;
 	return dead >= limits->dead_enough ||
-	       (broker_short_of_room(b) && dead >= limits->reserve_bytes / 4);
+	       (is_short && dead >= limits->reserve_bytes / 4);
 }
 
 /* ---- writing parts ---- */

@@ -383,20 +383,23 @@ static uint64_t unfinished_of_others(
 
 /*
  * Whether q takes more (else FULL) and the journal has room for so many bytes (else DISK_FULL);
- * if not, c waits for it.
+ * if not, c waits for it: a message of which `before` bytes came already comes again as a whole,
+ * and would be refused again at this piece.
  */
-static enum rmq_error want_room(struct broker *b, struct conn *c, struct queue *q, size_t len)
+static enum rmq_error want_room(
+    struct broker *b, struct conn *c, struct queue *q, size_t before, size_t len)
 {
 	bool full = q && queue_room(q) <= unfinished_of_others(b, c, q);
 	if (!full && len + FRAME_SMALL <= broker_room_left(b))
 		return RMQ_E_OK;
-	broker_wait(b, c, full ? q : NULL, len + FRAME_SMALL);
+	broker_wait(b, c, full ? q : NULL, before + len + FRAME_SMALL);
 	return full ? RMQ_E_FULL : RMQ_E_DISK_FULL;
 }
 
-/* Whether so many bytes may be sent to that queue, which may have to be made first. */
+/* Whether so many bytes may be sent to that queue, which may have to be made first; see want_room(). */
 static enum rmq_error may_send(
-    struct broker *b, struct conn *c, struct slice name, uint8_t flags, size_t len)
+    struct broker *b, struct conn *c, struct slice name, uint8_t flags, size_t before,
+    size_t len)
 {
 	struct queue *q = broker_queue_named(b, name);
 	if (!name_valid(name))
@@ -405,14 +408,14 @@ static enum rmq_error may_send(
 		return RMQ_E_NO_QUEUE;
 	if (!q && b->queues_count >= QUEUES_MAX)
 		return RMQ_E_LIMIT;
-	return want_room(b, c, q, len);
+	return want_room(b, c, q, before, len);
 }
 
-/* The queue that a SEND is for; NULL: the command is refused. */
+/* The queue that a SEND is for, `before`: see want_room(); NULL: the command is refused. */
 static struct queue *send_queue(
-    struct broker *b, struct conn *c, const struct wire_send *m, size_t len)
+    struct broker *b, struct conn *c, const struct wire_send *m, size_t before)
 {
-	enum rmq_error err = may_send(b, c, m->queue, m->flags, len);
+	enum rmq_error err = may_send(b, c, m->queue, m->flags, before, m->data.len);
 	if (err) {
 		fail(b, c, m->n, err, 0);
 		return NULL;
@@ -470,7 +473,7 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 		fail_attribute(b, c, m->n, even);
 		return;
 	}
-	struct queue *q = send_queue(b, c, m, m->data.len);
+	struct queue *q = send_queue(b, c, m, 0);
 	if (!q || !bodies_fit(b, c, m->n, q, &batch))
 		return;
 	broker_name_owner(b, c->session);
@@ -499,7 +502,7 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 		fail(b, c, m->n, RMQ_E_OUT_OF_ORDER, 0);
 		return;
 	}
-	if (!(q = send_queue(b, c, m, m->data.len))) {
+	if (!(q = send_queue(b, c, m, m->part > 0 ? p->bytes : 0))) {
 		c->refused = m->n;
 		/* The pieces behind this one must not follow what came on an earlier connection. */
 		if (p)
@@ -951,7 +954,7 @@ static void settle_send(struct broker *b, struct conn *c, const struct wire_sett
 	/* All is judged before anything happens. */
 	if (target && !bodies_fit(b, c, m->n, target, &batch))
 		return;
-	err = may_send(b, c, m->target, m->flags, m->data.len);
+	err = may_send(b, c, m->target, m->flags, 0, m->data.len);
 	if (err) {
 		fail_queue(b, c, m->n, err, m->target);
 		return;

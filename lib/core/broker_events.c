@@ -12,6 +12,8 @@
 #include "core/name.h"
 #include "core/variant.h"
 
+#define QUEUE_PART_MAX 128
+
 /* ---- the open record ---- */
 
 void broker_begin_record(struct broker *b, enum record_kind kind)
@@ -153,6 +155,12 @@ static bool settings_set(struct queue_settings *s, uint32_t lease_ms, uint32_t m
 	return queue_settings_valid(s);
 }
 
+/* What q takes in a checkpoint, at most, but for what is in it. */
+static uint64_t queue_part_bytes(const struct queue *q)
+{
+	return QUEUE_PART_MAX + strlen(q->name) + strlen(q->settings.dead_letter);
+}
+
 static enum rmq_error add_queue(struct broker *b, uint32_t id, struct slice name,
     const struct queue_settings *settings, struct queue **out)
 {
@@ -160,6 +168,7 @@ static enum rmq_error add_queue(struct broker *b, uint32_t id, struct slice name
 		return RMQ_E_CORRUPT;
 	struct queue *q = queue_new(id, name, &b->timers, &b->ledger);
 	q->settings = *settings;
+	b->ledger.part_bytes += queue_part_bytes(q);
 	RB_INSERT(queue_id_tree, &b->queues_by_id, q);
 	RB_INSERT(queue_name_tree, &b->queues_by_name, q);
 	TAILQ_INSERT_TAIL(&b->groups[id % CHECKPOINT_GROUPS], q, of_group);
@@ -191,7 +200,9 @@ static enum rmq_error apply_set(
 		return RMQ_E_OK;
 	if (!q || !settings_set(&settings, SETTINGS_OF(e), e->dead_letter))
 		return RMQ_E_CORRUPT;
+	b->ledger.part_bytes -= queue_part_bytes(q);
 	q->settings = settings;
+	b->ledger.part_bytes += queue_part_bytes(q);
 	broker_roomy(b, q);
 	return RMQ_E_OK;
 }
@@ -226,6 +237,7 @@ static enum rmq_error apply_remove(
 	RB_REMOVE(queue_name_tree, &b->queues_by_name, q);
 	TAILQ_REMOVE(&b->groups[q->id % CHECKPOINT_GROUPS], q, of_group);
 	b->queues_count--;
+	b->ledger.part_bytes -= queue_part_bytes(q);
 	if (q->is_busy)
 		TAILQ_REMOVE(&b->busy, q, busy);
 	queue_free(q);

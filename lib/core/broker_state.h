@@ -196,6 +196,9 @@ struct broker {
 	uint64_t room_sent;   /* bytes of new messages appended up to then */
 	uint64_t sent_bytes;  /* bytes of new messages appended so far */
 	uint64_t stored_sent; /* the same, up to the newest stored record */
+	uint64_t reserve;	  /* that the journal was told to keep back */
+	uint64_t reserve_known;	  /* that `room` takes into account */
+	uint64_t reserve_barrier; /* a ROOM behind this barrier's answer knows of `reserve` */
 
 	struct checkpoint ckpt;
 	uint64_t part_index[GROUPS]; /* recovery: what each part knows */
@@ -242,6 +245,7 @@ struct subscription *broker_sub(const struct conn *c, uint32_t id);
 void broker_sub_free(struct broker *b, struct subscription *s);
 /* Removes a session from the state. */
 void broker_session_remove(struct broker *b, struct session *s);
+/* Bytes of new messages that the journal has room for. */
 uint64_t broker_room_left(const struct broker *b);
 /* The connection's SEND of so many bytes waits for room in q (NULL: in the journal). */
 void broker_wait(struct broker *b, struct conn *c, struct queue *q, size_t bytes);
@@ -338,6 +342,8 @@ bool broker_checkpoint_due(const struct broker *b);
 bool broker_short_of_room(const struct broker *b);
 /* A crash may have come before those of the newest END were made. */
 void broker_make_holes_again(struct broker *b);
+/* Bytes that the journal is to keep back, so that there is always room for the next one. */
+uint64_t broker_reserve_wanted(const struct broker *b);
 /* Append n, a part or an END, is stored. */
 void broker_checkpoint_stored(struct broker *b, uint64_t n, uint64_t index);
 

@@ -38,6 +38,8 @@
  * `checkpoint`, which is stored.
  */
 #define JOURNAL_HOLE(F) F(u64, checkpoint) F(rest, ranges)
+/* So many bytes are to be kept back, from now on, for records that hold no new messages. */
+#define JOURNAL_RESERVE(F) F(u64, bytes)
 
 #define JOURNAL_OPEN_REPLICA(F) \
 	F(u32, magic) F(u16, newest) F(u16, oldest) F(u64, features) F(tags, tags)
@@ -96,7 +98,8 @@
 	X(7,  RECORD,       record,       JOURNAL_RECORD) \
 	X(8,  HOLES,        holes,        JOURNAL_HOLES) \
 	X(9,  DIG,          dig,          JOURNAL_DIG) \
-	X(10, TXN_END,      txn_end,      JOURNAL_TXN_END)
+	X(10, TXN_END,      txn_end,      JOURNAL_TXN_END) \
+	X(11, RESERVE,      reserve,      JOURNAL_RESERVE)
 
 #define JOURNAL_JOURNAL_FRAMES(X) \
 	X(64, OPENED,       opened,       JOURNAL_OPENED) \

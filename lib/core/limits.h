@@ -92,11 +92,13 @@
 #define CHECKPOINT_GROUPS 256 /* groups of queues; one more holds the sessions */
 
 /*
- * What the journal keeps back from new messages, at least, for what drains a queue.  The broker
- * keeps its part: once room is short it makes a checkpoint at a quarter of this of dead records,
- * and moves nothing meanwhile.
+ * What the journal keeps back from new messages, at least, for what drains a queue; the broker
+ * has it keep more when its checkpoints are large.  The broker keeps its part: once room is short
+ * it makes a checkpoint at a quarter of this of dead records, or as soon as one frees more than it
+ * takes, and moves nothing meanwhile.
  */
-#define RESERVE_BYTES (4u << 20)
+#define RESERVE_BYTES	    (4u << 20)
+#define RESERVE_CHECKPOINTS 5 /* so many of the next checkpoint's size */
 
 #define TURN_BYTES (128u << 10)
 

@@ -64,6 +64,7 @@ struct server {
 	enum room_records commit_of; /* its largest record */
 	bool waits;	   /* the next record has no room */
 	bool wait_told;
+	bool reserved; /* RESERVE came: ROOM is due */
 	uint64_t spent_pages;
 	uint64_t freed_bytes;
 	size_t barriers;
@@ -222,6 +223,16 @@ static enum rmq_error take_hole(struct server *v, struct slice payload)
 	return RMQ_E_OK;
 }
 
+static enum rmq_error take_reserve(struct server *v, struct slice payload)
+{
+	struct journal_reserve m;
+	if (!journal_reserve_decode(payload, &m))
+		return refuse(v, RMQ_E_PROTOCOL, "RESERVE is malformed");
+	room_keep(&v->room, m.bytes);
+	v->reserved = true;
+	return RMQ_E_OK;
+}
+
 static enum rmq_error take_other(struct server *v, const struct journal_io_frame *f)
 {
 	switch (f->type) {
@@ -229,6 +240,8 @@ static enum rmq_error take_other(struct server *v, const struct journal_io_frame
 		return take_barrier(v, f->payload);
 	case JOURNAL_TYPE_HOLE:
 		return take_hole(v, f->payload);
+	case JOURNAL_TYPE_RESERVE:
+		return take_reserve(v, f->payload);
 	case JOURNAL_TYPE_OPEN:
 	case JOURNAL_TYPE_OPEN_REPLICA:
 		return refuse(v, RMQ_E_PROTOCOL, "OPEN, but it is open");
@@ -363,9 +376,10 @@ static enum rmq_error update_room(struct server *v, uint64_t now)
 	if (err)
 		return store_failed(v, err);
 	struct journal_room m = {v->stored_n, room_bytes(&v->room, v->store)};
-	if (m.n != v->announced.n || m.bytes != v->announced.bytes)
+	if (v->reserved || m.n != v->announced.n || m.bytes != v->announced.bytes)
 		journal_put_room(&v->io->out, &m);
 	v->announced = m;
+	v->reserved = false;
 	return RMQ_E_OK;
 }
 
@@ -387,7 +401,7 @@ static enum rmq_error answer(struct server *v)
 		err = journal_io_send(v->io);
 	uint64_t now = clock_mono().ms;
 	if (!err && (v->spent_pages > 0 || v->freed_bytes > 0 || v->waits ||
-			now >= room_due_ms(&v->room)))
+			v->reserved || now >= room_due_ms(&v->room)))
 		err = update_room(v, now);
 	if (!err)
 		err = journal_io_send(v->io);

@@ -26,6 +26,7 @@ struct replica_server {
 	struct store *store;
 	struct room room;
 	struct journal_room announced;
+	bool reserved; /* RESERVE came: the room is to be looked at */
 	uint64_t seq;	 /* taken */
 	uint64_t stored; /* answered */
 	bool begun;	 /* `txn` was read; what it holds was not */
@@ -78,13 +79,25 @@ static const char *check_txn(const struct replica_server *v, const struct journa
 	return NULL;
 }
 
-/* RMQ_E_NOTHING: there is none now. */
+static enum rmq_error take_reserve(struct replica_server *v, struct slice payload)
+{
+	struct journal_reserve m;
+	if (!journal_reserve_decode(payload, &m))
+		return refuse(v, "RESERVE is malformed");
+	room_keep(&v->room, m.bytes);
+	v->reserved = true;
+	return RMQ_E_OK;
+}
+
+/* A TXN begins, or RESERVE was said.  RMQ_E_NOTHING: there is none now. */
 static enum rmq_error take_head(struct replica_server *v, bool wait)
 {
 	struct journal_io_frame f;
 	enum rmq_error err = journal_io_next(v->io, 0, SIZE_MAX, wait, &f);
 	if (err)
 		return err;
+	if (f.type == JOURNAL_TYPE_RESERVE)
+		return take_reserve(v, f.payload);
 	if (f.type != JOURNAL_TYPE_TXN || !journal_txn_decode(f.payload, &v->txn) ||
 	    (v->txn.vote.len != 0 && v->txn.vote.len != RAFT_ID_SIZE))
 		return refuse(v, "no TXN, or a malformed one");
@@ -262,7 +275,7 @@ static enum rmq_error gather(struct replica_server *v)
 		}
 		if (err)
 			return err;
-		if (!room_fits(&v->room, v->store))
+		if (!v->begun || !room_fits(&v->room, v->store))
 			return RMQ_E_OK;
 		err = take_txn(v);
 		if (err)
@@ -281,7 +294,8 @@ static bool wait_for_room(struct replica_server *v)
 static enum rmq_error look_at_room(struct replica_server *v)
 {
 	uint64_t now = clock_mono().ms;
-	if (v->spent_pages > 0 || v->freed || v->begun || now >= room_due_ms(&v->room)) {
+	if (v->spent_pages > 0 || v->freed || v->begun || v->reserved ||
+	    now >= room_due_ms(&v->room)) {
 		enum rmq_error err =
 		    room_update(&v->room, v->store, v->spent_pages, v->freed, now);
 		if (err)
@@ -290,6 +304,7 @@ static enum rmq_error look_at_room(struct replica_server *v)
 		if (m.n != v->announced.n || m.bytes != v->announced.bytes)
 			journal_put_room(&v->io->out, &m);
 		v->announced = m;
+		v->reserved = false;
 	}
 	v->spent_pages = 0;
 	v->commit_bytes = 0;

@@ -43,7 +43,9 @@ static uint64_t ahead(const struct room *r, const struct store *s)
 static uint64_t reserve(const struct room *r, const struct store *s)
 {
 	uint64_t share = clamp(store_file_bytes(s) / 16, RESERVE_MIN, RESERVE_MAX);
-	return at_most(share, r->disk_total / 8);
+	uint64_t usual = at_most(share, r->disk_total / 8);
+	uint64_t kept = at_most(r->kept, r->disk_total / 2);
+	return kept > usual ? kept : usual;
 }
 
 static uint64_t step(const struct room *r, const struct store *s)
@@ -162,6 +164,11 @@ bool room_for_one(const struct room *r, const struct store *s)
 bool room_is_low(const struct room *r, const struct store *s)
 {
 	return tail_bytes(s) < wanted(r, s);
+}
+
+void room_keep(struct room *r, uint64_t bytes)
+{
+	r->kept = bytes;
 }
 
 enum rmq_error room_init(struct room *r, struct store *s, uint64_t now_ms)

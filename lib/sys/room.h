@@ -31,9 +31,16 @@ struct room {
 	uint64_t walk_after_ms; /* the list of free pages is not walked again before */
 	uint64_t try_after_ms;	/* nor is the file system asked for more */
 	uint64_t readers_after_ms; /* nor is it looked for readers that are gone */
+	uint64_t kept;		/* bytes that are to be kept back, whatever the file's size */
 	bool short_of_disk;	/* it gave less than was wanted */
 	bool stale;		/* pages may have been freed since the walk */
 };
+
+/*
+ * Keeps back so many bytes, but no more than half of the file system, or what is usual if that
+ * is more.  The pages for it are made by the next room_update().
+ */
+void room_keep(struct room *r, uint64_t bytes);
 
 /* Looks at a directory that was just opened; writes the first step.  Outside of a commit. */
 enum rmq_error room_init(struct room *r, struct store *s, uint64_t now_ms)

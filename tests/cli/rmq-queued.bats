@@ -724,6 +724,24 @@ has_children() {
 	run -0 rmq-journal verify q
 }
 
+@test "rmq-queued: with a large state, too: 40,000 messages, every other one leased, are settled and taken on a full disk" {
+	small_disk q 96m
+	start_queue q
+	rmq-queue create --lease 1h jobs
+	seq 40000 | rmq-send jobs
+	rmq-recv --prefetch 40000 --ack manual -o receipt -n 40000 jobs >receipts
+	sed -n 'n;p' receipts | rmq-ack --release
+	sed -n 'p;n' receipts >odd
+	fill_disk q
+	rmq-recv --prefetch 1 --lease 1h -n 10000 jobs >first
+	rmq-ack <odd
+	rmq-recv --prefetch 1 --drain jobs >second
+	seq 2 2 40000 | cmp - <(cat first second)
+	stop_queue
+	run ! grep -v level=info q.log
+	run -0 rmq-journal verify q
+}
+
 @test "rmq-queued: SIGTERM ends it with 75 while the journal waits for space; so does its journal" {
 	small_disk q 40m
 	rmq-journal init q

@@ -72,6 +72,11 @@ static void on_hole(void *arg, uint64_t checkpoint, struct slice ranges)
 
 FUZZ_CHECK_FRAME(check_frame, WIRE_DAEMON_FRAMES)
 
+static void on_reserve(void *arg, uint64_t bytes)
+{
+	(void)arg, (void)bytes;
+}
+
 static void on_send(void *arg, uint64_t conn, struct slice frames)
 {
 	struct frame f;
@@ -125,7 +130,8 @@ static enum rmq_error log_read(
 
 static const struct broker_log replay_log = {&world, log_read, log_next};
 static const struct broker_host live_host = {
-    &world, on_append, on_barrier, on_hole, on_send, on_deliverable, on_close};
+    &world, on_append, on_barrier, on_hole, on_reserve, on_send, on_deliverable,
+    on_close};
 
 static void store(struct world *w, uint64_t count)
 {

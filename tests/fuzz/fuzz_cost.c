@@ -91,6 +91,11 @@ static void on_hole(void *arg, uint64_t checkpoint, struct slice ranges)
 	(void)arg, (void)checkpoint, (void)ranges;
 }
 
+static void on_reserve(void *arg, uint64_t bytes)
+{
+	(void)arg, (void)bytes;
+}
+
 static void on_send(void *arg, uint64_t conn, struct slice frames)
 {
 	struct client *c = client_of(arg, conn);
@@ -137,7 +142,8 @@ static enum rmq_error log_read(
 
 static const struct broker_log empty_log = {&world, log_read, log_next};
 static const struct broker_host host = {
-    &world, on_append, on_barrier, on_hole, on_send, on_deliverable, on_close};
+    &world, on_append, on_barrier, on_hole, on_reserve, on_send, on_deliverable,
+    on_close};
 
 static void pull(struct world *w, struct client *c)
 {

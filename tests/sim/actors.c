@@ -520,7 +520,7 @@ static void sender_step(struct actor *a)
 {
 	struct world *w = a->w;
 	struct prng *p = &w->prng;
-	if (w->lines.count >= w->lines_goal || !client_has_room(a->client))
+	if (w->draining || w->lines.count >= w->lines_goal || !client_has_room(a->client))
 		return;
 	bool large = prng_chance(p, w->weather.large);
 	uint32_t count = large || prng_chance(p, 400) ? 1 : (uint32_t)prng_range(p, 1, 40);
@@ -692,7 +692,8 @@ static void work(struct actor *a)
 		touch(a, at);
 		return;
 	}
-	uint32_t want = prng_chance(p, 300) ? 1 : (uint32_t)prng_range(p, 1, 64);
+	bool single = a->w->draining || prng_chance(p, 300);
+	uint32_t want = single ? 1 : (uint32_t)prng_range(p, 1, 64);
 	if (!a->w->calm && client_has_room(a->client) && a->w->lines.count < a->w->lines_goal &&
 	    prng_chance(p, 150)) {
 		settle_and_send(a, at, want);

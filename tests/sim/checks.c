@@ -374,7 +374,7 @@ static enum rmq_error whole_next(void *journal, uint64_t index, uint64_t *found,
 uint64_t checks_recover(struct journal_model *j, uint64_t end, uint64_t last, bool whole)
 {
 	struct broker_host host = {
-	    NULL, none_append, none_id, none_hole, none_send, none_id, none_id};
+	    NULL, none_append, none_id, none_hole, none_id, none_send, none_id, none_id};
 	struct broker_log log = {
 	    j, whole ? whole_read : daemon_read, whole ? whole_next : daemon_next};
 	struct broker *b = broker_new(&host);

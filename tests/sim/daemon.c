@@ -154,6 +154,13 @@ static void host_hole(void *arg, uint64_t checkpoint, struct slice ranges)
 	jm_hole(d->journal, checkpoint, ranges);
 }
 
+static void host_reserve(void *arg, uint64_t bytes)
+{
+	struct daemon *d = arg;
+	trace("reserve", bytes, 0, 0, 0);
+	jm_reserve(d->journal, bytes);
+}
+
 static void host_send(void *arg, uint64_t conn, struct slice frames)
 {
 	struct world *w = ((struct daemon *)arg)->w;
@@ -241,7 +248,8 @@ void daemon_start(struct daemon *d, uint64_t term)
 	struct world *w = d->w;
 	struct journal_model *j = d->journal;
 	struct broker_host host = {
-	    d, host_append, host_barrier, host_hole, host_send, host_deliverable, host_close};
+	    d, host_append, host_barrier, host_hole, host_reserve, host_send,
+	    host_deliverable, host_close};
 	uint64_t end = w->variant == WORLD_OLD_END && j->older_end ? j->older_end : j->end;
 	struct broker_log log = {j, daemon_read, daemon_next};
 	uint64_t at = 0;
@@ -473,7 +481,7 @@ static void make_space(struct daemon *d)
 	/* One move after the other would keep a queue's messages in flight, and time still. */
 	if (broker_inflight_bytes(d->broker) > 0)
 		return;
-	if (w->still || d->journal->count == 0 || !prng_chance(&w->prng, w->weather.move))
+	if (w->still || w->draining || d->journal->count == 0 || !prng_chance(&w->prng, w->weather.move))
 		return;
 	index = prng_range(&w->prng, 1, d->journal->count);
 	if (index < w->shadow.bodies_cap && w->shadow.bodies[index] > 0 && !daemon_past(d))
@@ -567,7 +575,7 @@ void daemon_turn(struct daemon *d)
 	take_answers(d);
 	if (take_input(d))
 		broker_heard(b, begun);
-	if (!w->still && prng_chance(&w->prng, w->weather.checkpoint)) {
+	if (!w->still && !w->draining && prng_chance(&w->prng, w->weather.checkpoint)) {
 		broker_checkpoint(b);
 		d->asked = broker_checkpointing(b);
 	}

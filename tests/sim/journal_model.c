@@ -75,13 +75,29 @@ bool jm_answer(struct journal_model *j, struct jm_answer *a)
 	return true;
 }
 
+static uint64_t disk(const struct journal_model *j)
+{
+	return j->capacity > j->claimed ? j->capacity : j->claimed;
+}
+
+static void claim(struct journal_model *j)
+{
+	uint64_t want = j->bytes + j->reserve;
+	if (want > j->capacity)
+		want = j->capacity;
+	if (want > j->claimed)
+		j->claimed = want;
+}
+
 void jm_tell_room(struct journal_model *j)
 {
-	uint64_t used = j->bytes;
+	uint64_t used = j->bytes + j->reserve;
+	claim(j);
+	j->reserved = false;
 	for (size_t i = 0; i < j->op_count; i++)
 		if (j->ops[i].type == JM_APPEND)
 			used += j->ops[i].len;
-	uint64_t room = used < j->capacity ? j->capacity - used : 0;
+	uint64_t room = used < disk(j) ? disk(j) - used : 0;
 	jm_answer_with(j, (struct jm_answer){JM_ROOM, j->last_n, room, 0});
 }
 
@@ -173,6 +189,11 @@ void jm_hole(struct journal_model *j, uint64_t checkpoint, struct slice ranges)
 	push(j, (struct jm_op){JM_HOLE, 0, checkpoint, ranges.len, copy(ranges)});
 }
 
+void jm_reserve(struct journal_model *j, uint64_t bytes)
+{
+	push(j, (struct jm_op){JM_RESERVE, 0, bytes, 0, NULL});
+}
+
 void jm_kill(struct journal_model *j, uint64_t index)
 {
 	push(j, (struct jm_op){JM_KILL, 0, index, 0, NULL});
@@ -243,19 +264,33 @@ void jm_commit(struct journal_model *j, size_t ops)
 		ops = j->op_count;
 	for (size_t i = 0; i < ops; i++) {
 		struct jm_op *op = &j->ops[i];
-		if (op->type == JM_APPEND)
+		if (op->type == JM_APPEND && j->bytes + op->len > disk(j)) {
+			ops = i;
+			break;
+		}
+		switch (op->type) {
+		case JM_APPEND:
 			commit_append(j, op);
-		else if (op->type == JM_HOLE)
+			break;
+		case JM_HOLE:
 			commit_hole(j, op);
-		else if (op->type == JM_KILL)
+			break;
+		case JM_RESERVE:
+			j->reserve = op->n;
+			j->reserved = true;
+			break;
+		case JM_KILL:
 			make_hole(j, op->n);
-		else
+			break;
+		case JM_BARRIER:
 			jm_answer_with(j, (struct jm_answer){JM_BARRIER_DONE, op->n, 0, 0});
+		}
 		free(op->bytes);
 	}
 	j->op_count -= ops;
 	if (j->op_count > 0)
 		memmove(j->ops, j->ops + ops, j->op_count * sizeof(*j->ops));
+	claim(j);
 	if (j->fault != JM_COMMIT_SUPPRESSED)
 		sync_disk(j);
 }

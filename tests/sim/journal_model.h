@@ -29,11 +29,11 @@ struct jm_record {
 	uint8_t *payload;
 };
 
-enum jm_op_type { JM_APPEND, JM_BARRIER, JM_HOLE, JM_KILL };
+enum jm_op_type { JM_APPEND, JM_BARRIER, JM_HOLE, JM_RESERVE, JM_KILL };
 struct jm_op {
 	enum jm_op_type type;
 	uint8_t kind; /* append */
-	uint64_t n;   /* append: n; barrier: id; hole: checkpoint */
+	uint64_t n;   /* append: n; barrier: id; hole: checkpoint; reserve: bytes */
 	size_t len;
 	uint8_t *bytes; /* append: payload; hole: ranges */
 };
@@ -65,7 +65,14 @@ struct journal_model {
 	uint64_t bytes; /* of records that are no holes */
 	uint64_t openings;
 	uint64_t term;	   /* two openings share one */
-	uint64_t capacity; /* bytes that may be used by records with new messages */
+	/*
+	 * Room.  The disk gives `capacity` bytes, what others leave of it; what was claimed once
+	 * is kept: all that is used, and the reserve behind it as far as there was room for it.
+	 */
+	uint64_t capacity;
+	uint64_t claimed;
+	uint64_t reserve;
+	bool reserved; /* room is to be told because of it */
 	/* memory */
 	struct jm_op *ops;
 	size_t op_count, op_cap;
@@ -93,6 +100,8 @@ void jm_append(
     struct journal_model *j, uint64_t n, enum record_kind kind, struct slice payload);
 void jm_barrier(struct journal_model *j, uint64_t id);
 void jm_hole(struct journal_model *j, uint64_t checkpoint, struct slice ranges);
+/* So much is kept back for what is no new message. */
+void jm_reserve(struct journal_model *j, uint64_t bytes);
 /* Makes a hole of a record, whatever was said about it (a known-bad variant). */
 void jm_kill(struct journal_model *j, uint64_t index);
 
@@ -104,7 +113,7 @@ void jm_put(struct journal_model *j, const struct jm_record *r);
 /* Forgets all that waits and all answers, and numbers from 1 again. */
 void jm_clear(struct journal_model *j);
 
-/* Commits the first `ops` that wait (at most all) and queues their answers. */
+/* Commits the first `ops` that wait, as far as there is room, and queues their answers. */
 void jm_commit(struct journal_model *j, size_t ops);
 /* Says how much room there is. */
 void jm_tell_room(struct journal_model *j);

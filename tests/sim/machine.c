@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #define CALM_ROUNDS 60000
+#define CLAIM_ROUNDS 3 /* in which the reserve is told, and claimed */
 #define STILL_TURNS  5000
 #define STILL_SILENT 50
 #define ROOM_ENOUGH (1ull << 40)
@@ -38,6 +39,7 @@ static struct link *dial(
 
 static void start(struct world *w)
 {
+	w->journal.reserve = w->space.reserve_bytes;
 	uint64_t term = jm_open(&w->journal);
 	daemon_start(&w->daemons[0], term);
 }
@@ -127,13 +129,31 @@ static void leap(struct world *w)
 static void change_room(struct world *w)
 {
 	struct journal_model *j = &w->journal;
-	j->capacity =
-	    prng_chance(&w->prng, 400) ? ROOM_ENOUGH : j->bytes + prng_below(&w->prng, 150000);
-	if (prng_chance(&w->prng, 300))
-		j->capacity = 0;
-	trace("capacity", j->capacity, j->bytes, 0, 0);
+	j->capacity = prng_chance(&w->prng, 400)
+			  ? ROOM_ENOUGH
+			  : j->bytes + j->reserve + prng_below(&w->prng, 150000);
+	w->given_back = 0;
+	trace("capacity", j->capacity, j->bytes, j->reserve, 0);
 	if (w->daemons[0].up)
 		jm_tell_room(j);
+}
+
+/* Others on the file system take all that is not claimed, or remove their files again. */
+static void others(struct world *w)
+{
+	struct journal_model *j = &w->journal;
+	uint64_t before = j->capacity;
+	j->capacity = w->given_back;
+	w->given_back = w->given_back ? 0 : before;
+	trace("others", j->capacity, j->bytes, j->claimed, 0);
+	if (w->daemons[0].up)
+		jm_tell_room(j);
+}
+
+static void hang_disk(struct world *w)
+{
+	w->hung_until = w->boot_ms + prng_range(&w->prng, 200, 4000);
+	trace("hang", w->hung_until, 0, 0, 0);
 }
 
 static void crash(struct world *w)
@@ -157,11 +177,11 @@ static void die(struct world *w)
 static void commit(struct world *w, size_t ops)
 {
 	uint64_t bytes = w->journal.bytes;
-	if (w->journal.op_count == 0)
+	if (w->journal.op_count == 0 || w->hung_until > w->boot_ms)
 		return;
 	trace("commit", ops, w->journal.op_count, 0, 0);
 	jm_commit(&w->journal, ops);
-	if (w->calm || prng_chance(&w->prng, 400))
+	if (w->calm || w->journal.reserved || prng_chance(&w->prng, 400))
 		jm_tell_room(&w->journal);
 	/* Less than before: there are new holes. */
 	if (w->journal.bytes < bytes && prng_chance(&w->prng, 500))
@@ -184,6 +204,7 @@ static void still(struct world *w)
 		return;
 	trace("still", w->journal.count, w->journal.bytes, 0, 0);
 	d->paused_until = 0;
+	w->hung_until = 0;
 	w->still = true;
 	for (unsigned turns = 0, silent = 0; silent < STILL_SILENT; turns++) {
 		count = w->journal.count;
@@ -207,8 +228,8 @@ static bool fault(struct world *w)
 		void (*happens)(struct world *);
 	} faults[] = {{t->crash, crash}, {t->cut, world_cut}, {t->stall, world_stall},
 	    {t->pause, pause_somebody}, {t->jump, jump}, {t->leap, leap},
-	    {t->full, change_room}, {t->death, die}, {t->still, still},
-	    {t->intrude, world_intrude}};
+	    {t->full, change_room}, {t->taken, others}, {t->hang, hang_disk}, {t->death, die},
+	    {t->still, still}, {t->intrude, world_intrude}};
 	uint64_t at = prng_below(&w->prng, 1000);
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
 		if (at < faults[i].rate) {
@@ -224,7 +245,7 @@ void machine_step(struct world *w)
 {
 	struct prng *p = &w->prng;
 	if (prng_chance(p, 400))
-		w->boot_ms += prng_range(p, 1, 6);
+		w->boot_ms += prng_range(p, 1, w->hung_until > w->boot_ms ? 60 : 6);
 	if (fault(w))
 		return;
 	if (!w->daemons[0].up && prng_chance(p, 50))
@@ -250,6 +271,15 @@ void machine_step(struct world *w)
 
 /* ---- the calm ---- */
 
+/* All that waits; on a full disk nothing that could free any room is behind what does not fit. */
+static void calm_commit(struct world *w)
+{
+	commit(w, w->journal.op_count);
+	if (w->journal.op_count > 0)
+		trace_fail("a full disk is not drained: %llu messages are left",
+		    (unsigned long long)w->shadow.live);
+}
+
 /* One round in which everybody does what there is to do; then time goes on. */
 static void calm_round(struct world *w)
 {
@@ -258,10 +288,10 @@ static void calm_round(struct world *w)
 	net_move_all(&w->net, w->boot_ms);
 	while (daemon_ready(&w->daemons[0])) {
 		daemon_turn(&w->daemons[0]);
-		commit(w, w->journal.op_count);
+		calm_commit(w);
 	}
 	net_move_all(&w->net, w->boot_ms);
-	commit(w, w->journal.op_count);
+	calm_commit(w);
 	if (actors_ready(w) || daemon_ready(&w->daemons[0])) {
 		w->boot_ms++;
 		return;
@@ -279,17 +309,43 @@ static bool calm_done(struct world *w)
 	       !broker_pending(w->daemons[0].broker);
 }
 
-void machine_calm(struct world *w)
+static void begin_calm(struct world *w)
 {
 	trace("calm", w->shadow.live, w->lines.count, w->journal.count, 0);
 	w->calm = true;
+	w->hung_until = 0;
 	w->journal.capacity = ROOM_ENOUGH;
 	if (!w->daemons[0].up)
 		start(w);
 	jm_tell_room(&w->journal);
 	w->daemons[0].paused_until = 0;
 	actors_wake(w);
+}
+
+/* Whoever fills the disk, what is in the queues can be taken out of them. */
+static void drain_full_disk(struct world *w)
+{
+	struct journal_model *j = &w->journal;
+	w->draining = true;
+	for (unsigned i = 0; i < CLAIM_ROUNDS; i++)
+		calm_round(w);
+	/* No page is left of what the file once held. */
+	j->capacity = 0;
+	j->claimed = j->bytes + j->reserve;
+	trace("full", j->bytes, j->claimed, j->reserve, w->shadow.live);
+	for (unsigned rounds = 0; w->shadow.live > 0 && rounds < CALM_ROUNDS; rounds++)
+		calm_round(w);
+	w->draining = false;
+	j->capacity = ROOM_ENOUGH;
+	jm_tell_room(j);
+}
+
+void machine_calm(struct world *w)
+{
 	unsigned rounds = 0;
+	begin_calm(w);
+	if (prng_chance(&w->prng, 300))
+		drain_full_disk(w);
 	while (!calm_done(w)) {
 		calm_round(w);
 		if (++rounds > CALM_ROUNDS) {

@@ -43,12 +43,14 @@ enum world_variant {
 struct weather {
 	unsigned crash; /* of the daemon or the journal */
 	unsigned cut;	/* of a connection */
-	unsigned stall;
+	unsigned stall;	/* of a connection */
+	unsigned hang;	/* the disk commits nothing for a while */
 	unsigned slow; /* time passes inside of a turn, of 1000 connections that are read */
 	unsigned pause; /* SIGSTOP of a client or of the daemon */
 	unsigned jump;	/* of the wall clock */
 	unsigned leap;	/* of time: nobody does anything for a while */
-	unsigned full;	/* the disk's room changes */
+	unsigned full;	/* the disk's size changes */
+	unsigned taken; /* others take all room on it, or give it back */
 	unsigned death; /* of a client */
 	unsigned commit;
 	unsigned checkpoint;
@@ -70,6 +72,9 @@ struct world {
 	uint64_t boot_ms;
 	bool calm;
 	bool still; /* the daemon is left to itself */
+	bool draining;	     /* nothing is done but what drains the queues */
+	uint64_t hung_until; /* the disk; boot time */
+	uint64_t given_back; /* the disk's capacity when others give it back; 0: they have none */
 	/* The journal; in a cluster what was ever committed, where nothing becomes a hole. */
 	struct journal_model journal;
 	uint64_t term; /* of the newest committed record; 0 on one machine */

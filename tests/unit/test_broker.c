@@ -31,6 +31,7 @@ struct world {
 	uint64_t appended;
 	uint64_t base; /* index behind which this life appends */
 	uint64_t barrier;
+	uint64_t reserve;
 	uint64_t checkpoint;
 	uint64_t lease_ms;
 	uint64_t wall_ms;
@@ -79,6 +80,12 @@ static void on_hole(void *arg, uint64_t checkpoint, struct slice ranges)
 	}
 }
 
+static void on_reserve(void *arg, uint64_t bytes)
+{
+	(void)arg;
+	w.reserve = bytes;
+}
+
 static void on_send(void *arg, uint64_t conn, struct slice frames)
 {
 	(void)arg;
@@ -125,7 +132,8 @@ static enum rmq_error log_read(
 static struct broker *new_broker(void)
 {
 	struct broker_host host = {
-	    NULL, on_append, on_barrier, on_hole, on_send, on_deliverable, on_close};
+	    NULL, on_append, on_barrier, on_hole, on_reserve, on_send, on_deliverable,
+    on_close};
 	return broker_new(&host);
 }
 
@@ -1729,6 +1737,69 @@ static void one_receiver_is_given_whole_batches(void **state)
 	assert_int_equal(d.count, 4000);
 }
 
+static void the_reserve_follows_what_a_checkpoint_takes(void **state)
+{
+	(void)state;
+	uint64_t n = 0;
+	char name[32];
+	hello(1, 0, 0);
+	run();
+	assert_int_equal(w.reserve, 0);
+	for (int i = 0; i < 15000; i++) {
+		snprintf(name, sizeof(name), "queue-%d", i);
+		INPUT(1, subscribe, 1, 0, 10000, slice_str(name), NO_TAGS);
+		INPUT(1, unsubscribe, 1);
+		if (i % 100 > 0)
+			continue;
+		run();
+		broker_room(w.broker, w.appended - w.base, 1 << 30);
+		w.out_len[1] = 0;
+	}
+	run();
+	uint64_t large = w.reserve;
+	assert_true(large > RESERVE_BYTES && large > 15000ull * RESERVE_CHECKPOINTS * 100);
+	for (int i = 0; i < 15000; i++) {
+		snprintf(name, sizeof(name), "queue-%d", i);
+		INPUT(1, queue_remove, n + 1, n, REMOVE_FORCE, slice_str(name));
+		n++;
+		if (i % 100 == 0) {
+			run();
+			broker_room(w.broker, w.appended - w.base, 1 << 30);
+			w.out_len[1] = 0;
+		}
+	}
+	run();
+	assert_true(w.reserve < large);
+}
+
+static void send_piece(uint64_t conn, uint64_t n, uint32_t part, bool more)
+{
+	static uint8_t data[CHUNK_MAX];
+	INPUT(conn, send, n, n - 1, (uint8_t)(SEND_CHUNK | (more ? SEND_MORE : 0)), part,
+	    slice_str("q"), NO_TAGS, slice_of(data, sizeof(data)));
+}
+
+/* It would be sent again as a whole, and refused again at the same piece. */
+static void a_large_message_waits_for_room_for_all_that_came_of_it(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	run();
+	broker_room(w.broker, w.appended - w.base, 2 * CHUNK_MAX + 2000);
+	send_piece(1, 1, 0, true);
+	send_piece(1, 1, 1, true);
+	send_piece(1, 1, 2, false);
+	run();
+	EXPECT(1, FAILED, failed, m);
+	assert_int_equal(m.code, RMQ_E_DISK_FULL);
+	broker_room(w.broker, w.appended - w.base, 2 * CHUNK_MAX + 2000);
+	run();
+	expect_nothing(1);
+	broker_room(w.broker, w.appended - w.base, 3 * CHUNK_MAX + 2000);
+	run();
+	expect(1, WIRE_TYPE_ROOM);
+}
+
 /* Thousands may wait for messages; that there are none is told to those that asked for it. */
 static void idle_is_told_to_whom_it_concerns(void **state)
 {
@@ -2595,6 +2666,8 @@ static const struct CMUnitTest tests[] = {
 	    TEST(a_small_backlog_is_divided_among_those_who_wait),
 	    TEST(one_receiver_is_given_whole_batches),
 	    TEST(idle_is_told_to_whom_it_concerns),
+	    TEST(the_reserve_follows_what_a_checkpoint_takes),
+	    TEST(a_large_message_waits_for_room_for_all_that_came_of_it),
 	    TEST(who_gets_its_credit_back_is_told_of_idle),
 	    TEST(sessions_give_way_to_those_of_their_own_owner),
 	    TEST(nobody_goes_on_with_a_session_of_another_owner),
