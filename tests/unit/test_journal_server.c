@@ -456,6 +456,23 @@ static void room_is_announced_before_anything_is_sent(void **state)
 	assert_true(room.bytes >= 1 << 20);
 }
 
+/* Also when the two are taken one by one, and nothing else changes the room. */
+static void room_is_told_behind_the_barrier_that_follows_a_reserve(void **state)
+{
+	struct journal_room room;
+	(void)state;
+	open_journal(0);
+	assert_int_equal(receive().type, JOURNAL_TYPE_ROOM);
+	SEND(reserve, 32 << 20);
+	assert_int_equal(receive().type, JOURNAL_TYPE_ROOM);
+	SEND(barrier, 1);
+	assert_int_equal(receive().type, JOURNAL_TYPE_BARRIER_DONE);
+	struct frame f = receive();
+	assert_int_equal(f.type, JOURNAL_TYPE_ROOM);
+	assert_true(journal_room_decode(f.payload, &room));
+	assert_int_equal(room.n, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -477,6 +494,7 @@ int main(void)
 	    TEST(at_the_end_of_input_what_is_whole_is_stored),
 	    TEST(an_opener_that_goes_away_at_once_is_no_error),
 	    TEST(room_is_announced_before_anything_is_sent),
+	    TEST(room_is_told_behind_the_barrier_that_follows_a_reserve),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
