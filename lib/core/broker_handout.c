@@ -65,7 +65,9 @@ static struct take take_from(struct range *r, uint64_t messages, uint64_t bytes)
 static void line_up(struct subscription *sub)
 {
 	struct queue *q = sub->queue;
-	bool hungry = sub->messages > 0 && sub->bytes > sub->reserved;
+	/* Who does not read would be leased the same again and again, and each would wait here. */
+	bool waits = sub->conn->grants >= GRANTS_WAIT_MAX;
+	bool hungry = sub->messages > 0 && sub->bytes > sub->reserved && !waits;
 	if (sub->is_hungry)
 		TAILQ_REMOVE(&q->hungry, sub, hungry);
 	if (hungry)
@@ -86,6 +88,8 @@ static void hand_range(struct broker *b, struct subscription *sub, uint64_t leas
     uint64_t first, uint64_t span, const struct take *paid, uint64_t stamp)
 {
 	struct handout *h = handout_new(0);
+	h->grant = true;
+	sub->conn->grants++;
 	h->target = sub->id;
 	h->queue = sub->queue->id;
 	h->lease = lease;
@@ -430,6 +434,9 @@ static void handout_free(struct broker *b, struct conn *c, struct handout *h)
 		credit_changed(b, sub);
 	}
 	TAILQ_REMOVE(&c->handouts, h, link);
+	if (h->grant && c->grants-- == GRANTS_WAIT_MAX)
+		TAILQ_FOREACH (sub, &c->subs, of_conn)
+			credit_changed(b, sub);
 	free(h);
 }
 

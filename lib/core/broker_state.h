@@ -39,6 +39,7 @@ struct handout {
 	TAILQ_ENTRY(handout) link;
 	bool peek;
 	bool again; /* all that the session held in the queue under `lease` and before it */
+	bool grant; /* of a new lease */
 	uint8_t state;
 	uint32_t target; /* number of the subscription or request */
 	uint32_t queue;
@@ -86,6 +87,7 @@ struct conn {
 	TAILQ_HEAD(, subscription) subs;
 	uint32_t subs_count;
 	struct handout_list handouts;
+	uint32_t grants; /* of new leases among those that wait, here or for the journal */
 	size_t owed; /* bytes of frames for it that wait here */
 	uint64_t refused; /* this SEND's pieces are passed over up to its first one */
 	bool stalled; /* its first handout waits for a record in flight */

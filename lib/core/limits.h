@@ -70,6 +70,8 @@
 #define VOIDED_MAX 16384 /* runs of messages whose receipts are known to be void */
 #define SETTLE_OTHERS_MAX  4096 /* ranges held by others that one settlement runs into */
 #define SESSION_STALE_MAX  (1u << 20) /* bytes of stale entries in a session's answers */
+#define OWNER_STALE_MAX    (16u << 20) /* the same, of all sessions of one owner */
+#define GRANTS_WAIT_MAX    1024       /* leases that one connection was not yet sent */
 #define OWED_MAX	   (64u << 10) /* bytes of frames that a connection did not take */
 #define TURN_WORK	   65536       /* steps of frames in one turn */
 #define EXTEND_RANGES_MS   64	       /* ranges of one session extended, for each ms */

@@ -26,6 +26,7 @@ struct owner {
 	uint32_t users; /* sessions and connections that name it */
 	uint32_t uid;
 	uint32_t idle_count;
+	size_t stale_bytes; /* of stale entries in the answers of its sessions */
 	struct session_list idle; /* the one that has been so longest first */
 	uint8_t node_len;
 	char node[];

@@ -64,6 +64,8 @@ void session_own(struct owner_tree *owners, struct session *s, struct owner *o)
 	if (!s->conn)
 		session_is_busy(s);
 	s->owner = owner_hold(o);
+	before->stale_bytes -= s->answers_bytes;
+	o->stale_bytes += s->answers_bytes;
 	*s->part_bytes += o->node_len;
 	*s->part_bytes -= before->node_len;
 	if (!s->conn)
@@ -124,6 +126,7 @@ static void drop(struct session *s, struct answer *a)
 	TAILQ_REMOVE(&s->answers, a, link);
 	s->answers_count--;
 	s->answers_bytes -= a->stale_len;
+	s->owner->stale_bytes -= a->stale_len;
 	*s->part_bytes -= part_max(a);
 	free(a);
 }
@@ -149,6 +152,7 @@ void session_taken(
 	if (before)
 		drop(s, before);
 	s->answers_bytes += a->stale_len;
+	s->owner->stale_bytes += a->stale_len;
 	TAILQ_INSERT_TAIL(&s->answers, a, link);
 	*s->part_bytes += part_max(a);
 	if (++s->answers_count > SESSION_WINDOW)

@@ -1449,6 +1449,79 @@ static void the_work_of_a_settlement_is_bounded(void **state)
 	assert_int_equal(m.code, RMQ_E_LIMIT);
 }
 
+/* Settles under leases that never were: each entry is stale.  What the answer is. */
+static uint8_t settle_stale(uint64_t n)
+{
+	static uint8_t bytes[SETTLE_ENTRIES_MAX * SETTLE_ENTRY_SIZE];
+	struct writer e = writer_of(bytes, sizeof(bytes));
+	for (uint64_t i = 0; i < SETTLE_ENTRIES_MAX; i++)
+		settle_entry_put(&e, &(struct settle_entry){UINT32_MAX + i, 1, 1});
+	w.out_len[1] = 0;
+	INPUT(1, settle, n, 0, VERB_SETTLE, 0, 0, 1, slice_str("q"), slice_str(""), NO_TAGS,
+	    slice_of(bytes, e.len));
+	run();
+	return w.out[1][4];
+}
+
+/* Sessions that nobody comes back to keep their answers for an hour, also after a restart. */
+static void the_stale_answers_of_an_owner_are_bounded(void **state)
+{
+	const size_t each = SETTLE_ENTRIES_MAX * SETTLE_ENTRY_SIZE;
+	size_t kept = 0;
+	(void)state;
+	sent_and_subscribed(1, 1);
+	for (bool fits = true; fits;) {
+		broker_disconnect(w.broker, 1);
+		come(1, "", 5, 0, 0);
+		for (uint64_t n = 1; fits && n <= SESSION_STALE_MAX / each; n++) {
+			fits = settle_stale(n) == WIRE_TYPE_DONE;
+			kept += fits ? each : 0;
+		}
+		assert_true(kept <= OWNER_STALE_MAX);
+	}
+	EXPECT(1, FAILED, failed, m);
+	assert_int_equal(m.code, RMQ_E_LIMIT);
+	assert_true(kept + each > OWNER_STALE_MAX);
+	restart();
+	come(1, "", 5, 0, 0);
+	assert_int_equal(settle_stale(1), WIRE_TYPE_FAILED);
+	broker_disconnect(w.broker, 1);
+	come(1, "", 6, 0, 0);
+	assert_int_equal(settle_stale(1), WIRE_TYPE_DONE);
+}
+
+/* Its leases end, and the next ones would wait behind the last, as long as its credit lasts. */
+static void who_does_not_read_is_leased_no_more(void **state)
+{
+	const uint32_t more = 10;
+	(void)state;
+	sent_and_subscribed(1, 1);
+	expect(1, WIRE_TYPE_DELIVER);
+	w.stands[1] = true;
+	INPUT(1, credit, 1, UINT32_MAX, UINT32_MAX, 1);
+	for (uint32_t i = 0; i < GRANTS_WAIT_MAX + more; i++) {
+		send_lines(1, 2 + i, "q", 1);
+		run();
+	}
+	hello(2, 0, 0);
+	subscribe(2, "q", GRANTS_WAIT_MAX);
+	for (uint32_t i = 0; i < more; i++) {
+		EXPECT(2, DELIVER, deliver, d);
+		assert_int_equal(d.first_seq, 2 + GRANTS_WAIT_MAX + i);
+	}
+	expect_nothing(2);
+	broker_disconnect(w.broker, 2);
+	w.out_len[1] = 0;
+	goes_on(1);
+	send_lines(1, 2 + GRANTS_WAIT_MAX + more, "q", 1);
+	run();
+	w.out_len[1] = 0;
+	send_lines(1, 3 + GRANTS_WAIT_MAX + more, "q", 1);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	expect(1, WIRE_TYPE_DELIVER);
+}
+
 /* Bytes of parts of checkpoints that are appended behind record `last`. */
 static size_t parts_behind(uint64_t last)
 {
@@ -2654,6 +2727,8 @@ static const struct CMUnitTest tests[] = {
 	    TEST(an_error_is_sent_whatever_the_connection_was_still_to_be_read),
 	    TEST(pieces_of_a_message_are_refused_once),
 	    TEST(the_work_of_a_settlement_is_bounded),
+	    TEST(the_stale_answers_of_an_owner_are_bounded),
+	    TEST(who_does_not_read_is_leased_no_more),
 	    TEST(a_checkpoint_of_one_queue_is_no_long_turn),
 	    TEST(dead_letters_that_come_one_by_one_cost_little_memory),
 	    TEST(subscribing_again_and_again_costs_little_memory_and_a_bounded_turn),
