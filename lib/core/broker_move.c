@@ -74,26 +74,26 @@ static enum rmq_error find_pieces(const struct batch *m, struct slice payload, s
 	return err == RMQ_E_NOTHING ? RMQ_E_OK : err;
 }
 
-/* What they take as MOVE events. */
-static size_t moved_size(const struct pieces *p)
+/* What they take as MOVE events, or more than `most`: each has its attributes with it. */
+static size_t moved_size(const struct pieces *p, size_t most)
 {
+	uint8_t *bytes = memory_new(BATCH_MAX);
 	size_t size = 0;
-	for (uint32_t i = 0; i < p->count; i++) {
+	for (uint32_t i = 0; i < p->count && size <= most; i++) {
 		const struct piece *e = &p->all[i];
-		uint32_t blob = batch_end(&e->batch, e->slot + e->count - 1) -
-				batch_begin(&e->batch, e->slot);
-		size += EVENT_HEADER_SIZE + MOVE_HEAD_SIZE + batch_size(e->count, blob);
+		struct writer w = writer_of(bytes, BATCH_MAX);
+		batch_copy(&w, &e->batch, e->slot, e->count);
+		size += EVENT_HEADER_SIZE + MOVE_HEAD_SIZE + w.len;
 	}
+	free(bytes);
 	return size;
 }
 
 static bool shrinks(const struct broker *b, const struct record *r, const struct pieces *p)
 {
-	size_t size = moved_size(p);
-	if (RMQ_VARIANT(MOVE_UNJUDGED))
-		return true;
-	return r->bytes < b->ledger.limits.small_record ? size <= r->bytes - EVENTS_HEADER_SIZE
-							: size <= r->bytes / 2;
+	size_t most = r->bytes < b->ledger.limits.small_record ? r->bytes - EVENTS_HEADER_SIZE
+							       : r->bytes / 2;
+	return RMQ_VARIANT(MOVE_UNJUDGED) || moved_size(p, most) <= most;
 }
 
 static void move_pieces(struct broker *b, struct pieces *p)

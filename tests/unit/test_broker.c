@@ -1522,6 +1522,45 @@ static void who_does_not_read_is_leased_no_more(void **state)
 	expect(1, WIRE_TYPE_DELIVER);
 }
 
+/* A message of 2 bytes that moves alone takes all attributes of its batch with it. */
+static void what_moves_is_judged_with_its_attributes(void **state)
+{
+	static uint8_t bytes[BATCH_MAX], value[40000];
+	const struct space_limits limits = {.turn_bytes = TURN_BYTES, .sparse_enough = 1};
+	const uint32_t count = 512, apart = 32;
+	struct writer b = writer_of(bytes, sizeof(bytes));
+	uint64_t index;
+	(void)state;
+	broker_set_space(w.broker, &limits);
+	hello(1, 0, 0);
+	put_u16(&b, (uint16_t)count);
+	put_u16(&b, 4 + sizeof(value));
+	tags_put(&b, 31, slice_of(value, sizeof(value)));
+	for (uint32_t i = 0; i < count; i++)
+		put_u16(&b, (uint16_t)(2 * (i + 1)));
+	for (uint32_t i = 0; i < count; i++)
+		put_rest(&b, slice_of("m\n", 2));
+	INPUT(1, send, 1, 0, 0, 0, slice_str("q"), NO_TAGS, slice_of(b.p, b.len));
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	subscribe(1, "q", count);
+	EXPECT(1, DELIVER, deliver, d);
+	for (uint32_t i = 0; i < count / apart; i++) {
+		settle(1, 2 + i, VERB_SETTLE, 0, 0, d.lease, 1 + i * apart, apart - 1);
+		run();
+		expect(1, WIRE_TYPE_DONE);
+	}
+	assert_true(broker_wants_record(w.broker, &index));
+	uint64_t last = w.appended;
+	struct slice payload = slice_of(w.log[index].payload, w.log[index].len);
+	assert_int_equal(broker_move(w.broker, index, payload), RMQ_E_OK);
+	run();
+	size_t moved = 0;
+	for (uint64_t i = last + 1; i <= w.appended; i++)
+		moved += w.log[i].len;
+	assert_true(moved <= payload.len / 2);
+}
+
 /* Bytes of parts of checkpoints that are appended behind record `last`. */
 static size_t parts_behind(uint64_t last)
 {
@@ -2729,6 +2768,7 @@ static const struct CMUnitTest tests[] = {
 	    TEST(the_work_of_a_settlement_is_bounded),
 	    TEST(the_stale_answers_of_an_owner_are_bounded),
 	    TEST(who_does_not_read_is_leased_no_more),
+	    TEST(what_moves_is_judged_with_its_attributes),
 	    TEST(a_checkpoint_of_one_queue_is_no_long_turn),
 	    TEST(dead_letters_that_come_one_by_one_cost_little_memory),
 	    TEST(subscribing_again_and_again_costs_little_memory_and_a_bounded_turn),
