@@ -475,7 +475,7 @@ void broker_attach(struct broker *b, struct conn *c, struct session *s)
 	emit_start(b);
 	s->conn = c;
 	s->stamp = 0;
-	s->extended_stamp = 0;
+	s->extended = false;
 	c->session = s;
 }
 

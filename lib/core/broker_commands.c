@@ -993,7 +993,7 @@ static void on_settle_send(struct broker *b, struct conn *c, const struct wire_s
 static bool extend_is_due(const struct broker *b, const struct session *s)
 {
 	uint64_t pause_ms = min_u64(s->held_count / EXTEND_RANGES_MS, s->lease_min_ms / 3);
-	return s->extended_stamp == 0 || b->lease_now.ms - s->extended_ms >= pause_ms;
+	return !s->extended || b->lease_now.ms - s->extended_ms >= pause_ms;
 }
 
 static void on_extend(struct broker *b, struct conn *c, const struct wire_extend *m)
@@ -1011,6 +1011,7 @@ static void on_extend(struct broker *b, struct conn *c, const struct wire_extend
 		}
 		if (extends)
 			broker_emit_extend(b, &(struct event_extend){s->id});
+		s->extended = true;
 		s->extended_ms = b->lease_now.ms;
 		s->extended_stamp = m->stamp;
 	}

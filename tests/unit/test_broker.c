@@ -1722,6 +1722,17 @@ static void extending_much_is_carried_out_now_and_then(void **state)
 	expect_nothing(1);
 }
 
+/* Every stamp is the client's own affair, also 0. */
+static void extending_much_is_carried_out_as_rarely_with_any_stamp(void **state)
+{
+	(void)state;
+	fragmented();
+	uint64_t work = broker_work(w.broker);
+	for (uint64_t i = 0; i < 100; i++)
+		INPUT(1, extend, 0);
+	assert_true(broker_work(w.broker) - work <= 2 * FRAGMENTS);
+}
+
 /* It holds 6000 ranges of "q", for a pause of 93 ms, and one lease of 150 ms. */
 static void a_short_lease_is_extended_in_time_however_much_is_held(void **state)
 {
@@ -2774,6 +2785,7 @@ static const struct CMUnitTest tests[] = {
 	    TEST(subscribing_again_and_again_costs_little_memory_and_a_bounded_turn),
 	    TEST(answers_that_are_not_read_end_the_reading),
 	    TEST(extending_much_is_carried_out_now_and_then),
+	    TEST(extending_much_is_carried_out_as_rarely_with_any_stamp),
 	    TEST(a_short_lease_is_extended_in_time_however_much_is_held),
 	    TEST(a_purge_costs_its_ranges_and_batches),
 	    TEST(a_page_of_a_list_costs_its_rows),
