@@ -42,6 +42,16 @@ static void fail(struct broker *b, struct conn *c, uint64_t n, enum rmq_error co
 	fail_text(b, c, n, code, at, error_text(code));
 }
 
+/* Of the two queues that a command is about, this is the one that it fails for. */
+static void fail_queue(
+    struct broker *b, struct conn *c, uint64_t n, enum rmq_error code, struct slice name)
+{
+	char text[TEXT_MAX + 1];
+	snprintf(text, sizeof(text), "%s: %.*s", error_text(code), (int)name.len,
+	    (const char *)name.data);
+	fail_text(b, c, n, code, 0, text);
+}
+
 static void answer(struct broker *b, struct conn *c, uint64_t n)
 {
 	const struct answer *a = session_answer(c->session, n);
@@ -844,7 +854,7 @@ static void settle(
 		ANSWER(b, c, failed, m->n, (uint8_t)err, 0,
 		    slice_str("it has no dead-letter queue: set --dead-letter"));
 	} else if (err) {
-		fail(b, c, m->n, err, 0);
+		fail_queue(b, c, m->n, err, queue_name(broker_dead_queue(b, q)));
 	} else {
 		tell_holders(b, c, q, m, &v.good);
 		if (!RMQ_VARIANT(ENDED_UNJUDGED))
@@ -889,16 +899,6 @@ static void on_settle(struct broker *b, struct conn *c, const struct wire_settle
 }
 
 /* ---- both at once ---- */
-
-/* Which of its two queues a SETTLE_SEND fails for. */
-static void fail_queue(
-    struct broker *b, struct conn *c, uint64_t n, enum rmq_error code, struct slice name)
-{
-	char text[TEXT_MAX + 1];
-	snprintf(text, sizeof(text), "%s: %.*s", error_text(code), (int)name.len,
-	    (const char *)name.data);
-	fail_text(b, c, n, code, 0, text);
-}
 
 /* All in one record, the messages in front, so that it is known where they are. */
 static void emit_settle_send(struct broker *b, struct conn *c, struct queue *q,

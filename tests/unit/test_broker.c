@@ -675,6 +675,7 @@ static void a_refused_settlement_has_no_effect(void **state)
 	expect(2, WIRE_TYPE_DONE);
 	EXPECT(2, FAILED, failed, full);
 	assert_int_equal(full.code, RMQ_E_FULL);
+	assert_true(slice_eq(full.text, slice_str("queue is full: other")));
 	expect_nothing(1);
 	settle(2, 5, VERB_SETTLE, 0, 0, d.lease, d.first_seq, 2);
 	run();
