@@ -98,6 +98,10 @@ void jm_tell_room(struct journal_model *j)
 		if (j->ops[i].type == JM_APPEND)
 			used += j->ops[i].len;
 	uint64_t room = used < disk(j) ? disk(j) - used : 0;
+	if (j->ahead > 0 && room > j->ahead)
+		room = j->ahead;
+	if (j->ahead > 0 && j->claimed < used + room)
+		j->claimed = used + room;
 	jm_answer_with(j, (struct jm_answer){JM_ROOM, j->last_n, room, 0});
 }
 

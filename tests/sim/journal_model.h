@@ -73,6 +73,8 @@ struct journal_model {
 	uint64_t claimed;
 	uint64_t reserve;
 	bool reserved; /* room is to be told because of it */
+	/* Not more room than that is told, and it is claimed; 0: nobody takes what was told of. */
+	uint64_t ahead;
 	/* memory */
 	struct jm_op *ops;
 	size_t op_count, op_cap;

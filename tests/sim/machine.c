@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #define CALM_ROUNDS 60000
+#define AHEAD	     4096 /* bytes of room that the file has while the disk fills up */
 #define CLAIM_ROUNDS 3 /* in which the reserve is told, and claimed */
 #define STILL_TURNS  5000
 #define STILL_SILENT 50
@@ -327,15 +328,17 @@ static void drain_full_disk(struct world *w)
 {
 	struct journal_model *j = &w->journal;
 	w->draining = true;
+	j->ahead = AHEAD;
+	j->claimed = j->bytes + j->reserve;
+	jm_tell_room(j);
 	for (unsigned i = 0; i < CLAIM_ROUNDS; i++)
 		calm_round(w);
-	/* No page is left of what the file once held. */
 	j->capacity = 0;
-	j->claimed = j->bytes + j->reserve;
 	trace("full", j->bytes, j->claimed, j->reserve, w->shadow.live);
 	for (unsigned rounds = 0; w->shadow.live > 0 && rounds < CALM_ROUNDS; rounds++)
 		calm_round(w);
 	w->draining = false;
+	j->ahead = 0;
 	j->capacity = ROOM_ENOUGH;
 	jm_tell_room(j);
 }
