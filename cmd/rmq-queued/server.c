@@ -27,6 +27,8 @@ static_assert(CONNS_MAX <= 1u << SLOT_BITS, "a slot's number fits into a connect
 #define FAREWELL_MS	1000
 /* A drain ends when the journal stores nothing for so long: its disk is full, or hangs. */
 #define STALL_MS 5000
+/* The journal claims room in steps: it is short of it for good after so long. */
+#define STARVING_MS 1000
 
 /* ---- the broker's host ---- */
 
@@ -261,6 +263,30 @@ static void on_stall(uv_timer_t *timer)
 	server_die(s, error_exit(RMQ_E_DISK_FULL));
 }
 
+static void on_starving(uv_timer_t *timer)
+{
+	struct server *s = timer->data;
+	s->starved = broker_starved(s->broker);
+	if (s->starved > 0)
+		log_notice("%s: disk is full: what is sent waits for space on its file system, or for "
+			   "messages to be settled",
+		    s->directory);
+}
+
+/* A full disk is told once, and that there is room again for what found none. */
+static void tell_starving(struct server *s)
+{
+	bool starves = broker_starved(s->broker) > 0;
+	if (!starves)
+		uv_timer_stop(&s->starving);
+	else if (s->starved == 0 && !uv_is_active((uv_handle_t *)&s->starving))
+		uv_timer_start(&s->starving, on_starving, STARVING_MS, 0);
+	if (starves || s->starved == 0 || broker_room_left(s->broker) < s->starved)
+		return;
+	s->starved = 0;
+	log_notice("%s: there is room for what is sent again", s->directory);
+}
+
 /* A drain goes from phase to phase. */
 static void drain_on(struct server *s)
 {
@@ -289,6 +315,7 @@ static void turn_end(struct server *s)
 	move_records(s);
 	broker_flush(s->broker);
 	throttle(s);
+	tell_starving(s);
 	deliver_round(s);
 	while ((c = conn_list_take(&s->dirty)) != NULL)
 		conn_flush(c);
@@ -672,7 +699,8 @@ static bool make_slots(struct server *s)
 
 static int start_loop(struct server *s, int signal_fd)
 {
-	uv_timer_t *timers[] = {&s->due, &s->deadline, &s->retry, &s->farewell, &s->stall};
+	uv_timer_t *timers[] = {&s->due, &s->deadline, &s->retry, &s->farewell, &s->stall,
+	    &s->starving};
 	int err = uv_loop_init(&s->loop);
 
 	if (err)

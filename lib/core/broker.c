@@ -606,6 +606,12 @@ static void tell_reserve(struct broker *b)
 	b->host.barrier(b->host.arg, b->reserve_barrier);
 }
 
+uint64_t broker_starved(const struct broker *b)
+{
+	const struct conn *c = TAILQ_FIRST(&b->waiting_room);
+	return c ? c->wants : 0;
+}
+
 void broker_room(struct broker *b, uint64_t n, uint64_t bytes)
 {
 	struct record *r = NULL;

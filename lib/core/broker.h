@@ -150,6 +150,10 @@ void broker_stored(struct broker *b, uint64_t first_n, uint32_t count, uint64_t 
 void broker_barrier_done(struct broker *b, uint64_t id);
 /* So many bytes may hold new messages, counted from behind APPEND n on. */
 void broker_room(struct broker *b, uint64_t n, uint64_t bytes);
+/* What is left of them. */
+uint64_t broker_room_left(const struct broker *b);
+/* So many the first of those wants who find no room in the journal; 0: nobody. */
+uint64_t broker_starved(const struct broker *b);
 
 /*
  * The next thing to be read from the journal and written to the connection, false if

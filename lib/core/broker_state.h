@@ -247,8 +247,6 @@ struct subscription *broker_sub(const struct conn *c, uint32_t id);
 void broker_sub_free(struct broker *b, struct subscription *s);
 /* Removes a session from the state. */
 void broker_session_remove(struct broker *b, struct session *s);
-/* Bytes of new messages that the journal has room for. */
-uint64_t broker_room_left(const struct broker *b);
 /* The connection's SEND of so many bytes waits for room in q (NULL: in the journal). */
 void broker_wait(struct broker *b, struct conn *c, struct queue *q, size_t bytes);
 /* Messages left q, or it may hold more now. */

@@ -742,6 +742,17 @@ has_children() {
 	run -0 rmq-journal verify q
 }
 
+@test "rmq-queued: its log says that the disk is full, and that there is room again" {
+	small_disk q 24m
+	start_queue q
+	seq 2000000 | sed 's/$/ and some words that make it longer than a number would be/' >in
+	rmq-send --window 1 jobs <in 2>>log 3>&- &
+	STARTED+=($!)
+	wait_until 30 logged "disk is full: what is sent waits"
+	rmq-recv --prefetch 20000 -n 200000 jobs >first
+	wait_until 20 logged "there is room for what is sent again"
+}
+
 @test "rmq-queued: SIGTERM ends it with 75 while the journal waits for space; so does its journal" {
 	small_disk q 40m
 	rmq-journal init q
