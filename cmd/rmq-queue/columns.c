@@ -5,7 +5,7 @@
 #include "core/name.h"
 #include "core/units.h"
 
-enum kind { NAME, COUNT, DURATION, BACKOFF, DEAD_LETTER, LIMIT };
+enum kind { NAME, COUNT, DURATION, BACKOFF, DEAD_LETTER, LIMIT, LOST };
 
 static const struct {
 	const char *name;
@@ -36,6 +36,7 @@ static const struct {
     COLUMN("max-bytes", LIMIT, max_bytes),
     COLUMN("max-message", COUNT, max_message),
     COLUMN("dead-letter", DEAD_LETTER, dead_letter),
+    COLUMN("lost", LOST, tags),
 #undef COLUMN
 };
 
@@ -97,6 +98,9 @@ static enum table_kind put(struct text *out, unsigned column, const void *of)
 			return TABLE_TEXT;
 		}
 		break;
+	case LOST:
+		text_put_u64(out, tags_find_u64(row->tags, LISTED_TAG_LOST));
+		return TABLE_NUMBER;
 	case COUNT:
 		break;
 	}

@@ -56,8 +56,12 @@ static void deliver_one(struct server *s, struct conn *c, const struct delivery 
 	uint64_t bytes = 0;
 
 	enum rmq_error err = store_reader_get(s->reader, d->index, &h, &payload);
-	if (!err)
-		err = delivery_open(d, payload, gather.attributes, &cursor);
+	if (err) {
+		broker_undelivered(s->broker, c->id, d);
+		server_lost(s, d->index, err, &h);
+		return;
+	}
+	err = delivery_open(d, payload, gather.attributes, &cursor);
 	while (!err) {
 		if (gather.has_attributes || gather.frames == DELIVER_FRAMES ||
 		    gather.bytes >= DELIVER_WRITE_BYTES)

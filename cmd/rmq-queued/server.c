@@ -169,13 +169,61 @@ bool server_reads(const struct server *s)
 	       !broker_holds(s->broker) && !broker_turn_spent(s->broker);
 }
 
-_Noreturn void server_untrustworthy(struct server *s, uint64_t index, enum rmq_error err)
+/* What is wrong with a record that gives this error. */
+static const char *flaw(enum rmq_error err)
+{
+	switch (err) {
+	case RMQ_E_NOTHING:
+		return "it is missing";
+	case RMQ_E_CORRUPT:
+		return "its checksum is wrong";
+	default:
+		return "it cannot be read";
+	}
+}
+
+static _Noreturn void untrustworthy(
+    struct server *s, uint64_t index, enum rmq_error err, const char *why)
 {
 	/* A record that should be there is not. */
-	if (err == RMQ_E_NOTHING)
-		err = RMQ_E_CORRUPT;
-	log_error("%s: record %" PRIu64 ": %s", s->directory, index, error_text(err));
-	server_die(s, error_exit(err));
+	enum rmq_error code = err == RMQ_E_NOTHING ? RMQ_E_CORRUPT : err;
+	log_error("%s: %s: record %" PRIu64 ": %s", s->directory, error_text(code), index, why);
+	server_die(s, error_exit(code));
+}
+
+_Noreturn void server_untrustworthy(struct server *s, uint64_t index, enum rmq_error err)
+{
+	untrustworthy(s, index, err, "it does not hold what it should");
+}
+
+/* A record whose messages are set aside. */
+struct lost_record {
+	const struct server *server;
+	uint64_t index;
+	const char *flaw;
+};
+
+static void say_lost(
+    void *arg, struct slice queue, uint64_t first, uint64_t last, uint64_t messages)
+{
+	const struct lost_record *r = arg;
+	log_error("%s: queue %.*s: %" PRIu64 "..%" PRIu64 " lost (%" PRIu64
+		  " message%s): record %" PRIu64 ": %s",
+	    r->server->directory, (int)queue.len, (const char *)queue.data, first, last,
+	    messages, messages == 1 ? "" : "s", r->index, r->flaw);
+}
+
+void server_lost(
+    struct server *s, uint64_t index, enum rmq_error err, const struct record_header *h)
+{
+	struct lost_record r = {s, index, flaw(err)};
+	bool record = err == RMQ_E_NOTHING ||
+		      ((err == RMQ_E_CORRUPT || err == RMQ_E_VERSION) && h->index == index);
+	/* In a cluster another node may have it: this daemon ends, and another one begins. */
+	if (!record || s->journal.pid == 0 ||
+	    broker_lost(s->broker, index, say_lost, &r) == 0)
+		untrustworthy(s, index, err, r.flaw);
+	server_wake(s);
 }
 
 void server_read_begin(struct server *s)
@@ -204,18 +252,17 @@ static void move_records(struct server *s)
 	if (broker_inflight_bytes(s->broker) > MOVE_INFLIGHT_BYTES || s->phase != PHASE_SERVE)
 		return;
 	while (moved < MOVE_TURN_BYTES && broker_wants_record(s->broker, &index)) {
-		enum rmq_error err = store_reader_begin(s->reader);
-		if (!err)
-			err = store_reader_get(s->reader, index, &h, &payload);
-		if (!err)
-			err = broker_move(s->broker, index, payload);
+		server_read_begin(s);
+		enum rmq_error err = store_reader_get(s->reader, index, &h, &payload);
 		if (err) {
-			log_error(
-			    "%s: record %" PRIu64 ": %s", s->directory, index, error_text(err));
-			server_die(s, error_exit(err == RMQ_E_NOTHING ? RMQ_E_CORRUPT : err));
+			server_lost(s, index, err, &h);
+		} else {
+			err = broker_move(s->broker, index, payload);
+			if (err)
+				server_untrustworthy(s, index, err);
+			moved += payload.len;
 		}
-		moved += payload.len;
-		store_reader_end(s->reader);
+		server_read_end(s);
 	}
 }
 
@@ -582,11 +629,19 @@ static void on_signal(uv_poll_t *poll, int status, int events)
 
 /* ---- life ---- */
 
+/* The log that is recovered from; unread: the record that was asked for last could not be read. */
+struct log {
+	struct store_reader *reader;
+	bool unread;
+};
+
 static enum rmq_error log_read(
     void *arg, uint64_t index, enum record_kind *kind, struct slice *payload)
 {
+	struct log *log = arg;
 	struct record_header h;
-	enum rmq_error err = store_reader_get(arg, index, &h, payload);
+	enum rmq_error err = store_reader_get(log->reader, index, &h, payload);
+	log->unread = err != RMQ_E_OK;
 	if (!err)
 		*kind = h.kind;
 	return err;
@@ -595,8 +650,12 @@ static enum rmq_error log_read(
 static enum rmq_error log_next(
     void *arg, uint64_t index, uint64_t *found, enum record_kind *kind, struct slice *payload)
 {
+	struct log *log = arg;
 	struct record_header h;
-	enum rmq_error err = store_reader_next(arg, index, &h, payload);
+	enum rmq_error err = store_reader_next(log->reader, index, &h, payload);
+	log->unread = err != RMQ_E_OK;
+	if (err && h.index > 0)
+		*found = h.index;
 	if (!err) {
 		*found = h.index;
 		*kind = h.kind;
@@ -606,11 +665,14 @@ static enum rmq_error log_next(
 
 static void recover(struct server *s, const struct journal_opened_info *info)
 {
-	struct broker_log log = {s->reader, log_read, log_next};
+	struct log from = {s->reader, false};
+	struct broker_log log = {&from, log_read, log_next};
 	uint64_t at = 0;
 
 	server_read_begin(s);
 	enum rmq_error err = broker_recover(s->broker, &log, info->checkpoint, info->last, &at);
+	if (err && from.unread)
+		untrustworthy(s, at, err, flaw(err));
 	if (err)
 		server_untrustworthy(s, at, err);
 	server_read_end(s);

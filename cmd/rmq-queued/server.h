@@ -127,8 +127,18 @@ void server_drain(struct server *s);
 /* Ends the process at once: the journal, COMMAND and the socket go too. */
 _Noreturn void server_die(struct server *s, int status);
 
-/* Storage that cannot be trusted ends the daemon. */
+/*
+ * Storage that cannot be trusted ends the daemon: the record's checksum matches, but it does not
+ * hold what it should.
+ */
 _Noreturn void server_untrustworthy(struct server *s, uint64_t index, enum rmq_error err);
+
+/*
+ * Record `index` cannot be read, with this error and header of store_reader_get().  If that costs
+ * no more than the messages in it they are set aside; else the daemon ends.
+ */
+void server_lost(
+    struct server *s, uint64_t index, enum rmq_error err, const struct record_header *h);
 
 /* Around what is read from the journal: records stay valid between the two. */
 void server_read_begin(struct server *s);

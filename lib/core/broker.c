@@ -935,6 +935,7 @@ static void add_queue(struct digest *d, struct queue *q)
 	add_u64(d, q->counts.settled);
 	add_u64(d, q->counts.failed);
 	add_u64(d, q->counts.dead);
+	add_u64(d, q->counts.lost);
 	add_batches(d, q);
 	add_ranges(d, q);
 }

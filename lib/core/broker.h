@@ -172,6 +172,22 @@ bool broker_wants_record(struct broker *b, uint64_t *index);
 enum rmq_error broker_move(struct broker *b, uint64_t index, struct slice payload)
     __attribute__((warn_unused_result));
 
+/*
+ * What was taken by the last broker_next_delivery() is not written, not a byte of it: its
+ * receiver gets its credit back.
+ */
+void broker_undelivered(struct broker *b, uint64_t conn, const struct delivery *d);
+
+/*
+ * Record `index`, which the broker named, cannot be read and never will be: all live messages
+ * that have their bodies, or a part of them, in it leave their queues, and who holds some is
+ * told that they are gone.  Calls `each` for every run of them: `messages` of [first, last]
+ * were live.  Gives how many it were in all.  A turn has to follow.
+ */
+typedef void broker_lost_fn(
+    void *arg, struct slice queue, uint64_t first, uint64_t last, uint64_t messages);
+uint64_t broker_lost(struct broker *b, uint64_t index, broker_lost_fn *each, void *arg);
+
 /* Asks for a checkpoint now; done when broker_checkpointing() is false again. */
 void broker_checkpoint(struct broker *b);
 bool broker_checkpointing(const struct broker *b);

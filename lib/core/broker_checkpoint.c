@@ -170,10 +170,11 @@ static void write_settings(struct broker *b, const struct queue *q)
 {
 	const struct queue_settings *s = &q->settings;
 	const struct queue_counts *n = &q->counts;
+	uint8_t lost[TAG_U64_SIZE];
 	broker_emit_part_queue(
 	    b, &(struct event_part_queue){q->id, queue_name(q), SETTINGS_OF(s),
 		   slice_str(s->dead_letter), q->next_seq, n->sent, n->delivered, n->settled,
-		   n->failed, n->dead, NO_TAGS});
+		   n->failed, n->dead, tags_of_u64(lost, PART_QUEUE_TAG_LOST, n->lost)});
 }
 
 static void write_pending(struct broker *b, const struct queue *q)

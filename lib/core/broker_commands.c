@@ -372,10 +372,12 @@ static void on_list(struct broker *b, struct conn *c, const struct wire_list *m)
 			continue;
 		if (rows-- == 0)
 			break;
+		uint8_t lost[TAG_U64_SIZE];
 		ANSWER(b, c, listed, m->req, name, SETTINGS_OF(s), slice_str(s->dead_letter),
 		    q->live[STATE_READY], q->live[STATE_LEASED], q->live[STATE_DELAYED],
 		    q->bytes, q->next_seq, q->counts.sent, q->counts.delivered,
-		    q->counts.settled, q->counts.failed, q->counts.dead, q->receivers, NO_TAGS);
+		    q->counts.settled, q->counts.failed, q->counts.dead, q->receivers,
+		    tags_of_u64(lost, LISTED_TAG_LOST, q->counts.lost));
 	}
 	ANSWER(b, c, list_end, m->req, q != NULL);
 }

@@ -651,6 +651,31 @@ static enum rmq_error apply_bury(
 	return w.err;
 }
 
+static enum rmq_error apply_lost(
+    struct broker *b, const struct event_place *at, const struct event_lost *e)
+{
+	struct queue *q = broker_queue(b, e->queue);
+	struct range *r;
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	if (!q || e->span == 0 || e->span > UINT64_MAX - e->first)
+		return RMQ_E_CORRUPT;
+	uint64_t end = min_u64(e->first + e->span, wanted_below(b, q->id));
+	for (uint64_t from = e->first; from < end && (r = queue_range_at(q, from));) {
+		uint64_t first = r->first > from ? r->first : from;
+		from = r->first + r->span < end ? r->first + r->span : end;
+		if (first >= end || !queue_any_live(q, first, from))
+			continue;
+		r = queue_isolate(q, r, first, from - first);
+		q->counts.lost += r->live;
+		if (r->state == STATE_LEASED)
+			voids(b, r, false);
+		queue_drop_range(q, r);
+	}
+	lost_some(b, q);
+	return RMQ_E_OK;
+}
+
 /* The pieces of a large message, each at a location; NULL: not so many, or none. */
 static struct large *large_at(struct broker *b, struct slice location)
 {
@@ -912,8 +937,8 @@ static enum rmq_error apply_part_queue(
 		return err;
 	q->settings = settings;
 	q->next_seq = e->next_seq;
-	q->counts =
-	    (struct queue_counts){e->sent, e->delivered, e->settled, e->failed, e->dead};
+	q->counts = (struct queue_counts){e->sent, e->delivered, e->settled, e->failed, e->dead,
+	    tags_find_u64(e->tags, PART_QUEUE_TAG_LOST)};
 	return RMQ_E_OK;
 }
 

@@ -451,6 +451,14 @@ void broker_delivered(struct broker *b, uint64_t conn, const struct delivery *d,
 		sub->bytes -= (int64_t)bytes;
 }
 
+void broker_undelivered(struct broker *b, uint64_t conn, const struct delivery *d)
+{
+	struct conn *c = broker_conn(b, conn);
+	struct handout *h = c ? TAILQ_FIRST(&c->handouts) : NULL;
+	if (h && !RMQ_VARIANT(LOST_UNPAID) && !h->peek && !h->again && (!d->large || d->part + 1 == d->parts))
+		h->unused += d->count;
+}
+
 void broker_credit(struct broker *b, struct conn *c, const struct wire_credit *m)
 {
 	struct subscription *sub = broker_sub(c, m->sub);
@@ -533,6 +541,9 @@ static int handout_next(struct broker *b, struct conn *c, struct handout *h, str
 		}
 		if (batch_in_flight(m))
 			return -1;
+		/* The one that was being written in pieces may be gone. */
+		if (at > h->at)
+			h->part = 0;
 		*d = (struct delivery){.peek = h->peek,
 		    .target = h->target,
 		    .state = h->state,

@@ -7,6 +7,7 @@
  *	broker_handout.c	leases, expiry, deliveries, peeks
  *	broker_checkpoint.c	checkpoints and recovery
  *	broker_move.c	rewriting sparse and small records
+ *	broker_lost.c	records that cannot be read
  */
 #ifndef RMQ_CORE_BROKER_STATE_H
 #define RMQ_CORE_BROKER_STATE_H

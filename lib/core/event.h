@@ -81,6 +81,12 @@
 #define EVENT_MOVE(F) \
 	F(u32, queue) F(u64, first_seq) F(u64, time_ms) F(tags, tags) F(rest, batch)
 
+/*
+ * Messages [first, first + span), as far as they are live, leave the queue: their bodies are
+ * in record `index`, which cannot be read.
+ */
+#define EVENT_LOST(F) F(u32, queue) F(u64, first) F(u64, span) F(u64, index) F(tags, tags)
+
 /* Only in checkpoints (records PART, END). */
 #define EVENT_PART_GROUP(F) F(u32, group) F(u8, last)
 #define EVENT_PART_GLOBAL(F) F(u32, next_queue) F(u64, lease) F(u64, forgotten) F(tags, tags)
@@ -143,6 +149,7 @@
 	X(21, WAKE,           wake,           EVENT_WAKE) \
 	X(22, START,          start,          EVENT_START) \
 	X(23, SESSION_OWNER,  session_owner,  EVENT_SESSION_OWNER) \
+	X(24, LOST,           lost,           EVENT_LOST) \
 	X(64, PART_GROUP,     part_group,     EVENT_PART_GROUP) \
 	X(65, PART_GLOBAL,    part_global,    EVENT_PART_GLOBAL) \
 	X(66, PART_SESSION,   part_session,   EVENT_PART_SESSION) \
@@ -247,7 +254,8 @@ const char *event_name(unsigned type);
 	X(PART_START, START_TAG_SECRET, secret) \
 	X(DEAD, EVENT_TAG_ORIGIN, origin) \
 	X(PART_BATCH, EVENT_TAG_ORIGIN, origin) \
-	X(PART_LARGE, EVENT_TAG_ORIGIN, origin)
+	X(PART_LARGE, EVENT_TAG_ORIGIN, origin) \
+	X(PART_QUEUE, PART_QUEUE_TAG_LOST, lost)
 
 /*
  * START and PART_START: SESSION_SECRET_SIZE bytes of which tokens are made (owner.h).  Of the first
@@ -267,6 +275,9 @@ CODEC_MESSAGE(event, origin, EVENT_ORIGIN)
 struct slice event_origin_tags(const struct event_origin *o, uint8_t bytes[EVENT_ORIGIN_MAX]);
 /* What the tags say, a queue without a name if nothing; false: it is none. */
 bool event_origin_find(struct slice tags, struct event_origin *o);
+
+/* PART_QUEUE: u64, messages that were lost; not there: none. */
+#define PART_QUEUE_TAG_LOST 1
 
 /* The name of a tag that events of this type know, NULL: they do not. */
 const char *event_tag_name(unsigned type, unsigned tag);

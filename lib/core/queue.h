@@ -121,6 +121,7 @@ struct queue_counts {
 	uint64_t settled;
 	uint64_t failed;
 	uint64_t dead;
+	uint64_t lost; /* their bodies could not be read */
 };
 
 struct queue {

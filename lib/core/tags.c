@@ -24,6 +24,12 @@ bool tags_find(struct slice tags, uint16_t tag, struct slice *value)
 	return false;
 }
 
+uint64_t tags_find_u64(struct slice tags, uint16_t tag)
+{
+	struct slice value;
+	return tags_find(tags, tag, &value) && value.len == 8 ? load_u64(value.data) : 0;
+}
+
 void tags_put(struct writer *w, uint16_t tag, struct slice value)
 {
 	if (value.len > UINT16_MAX) {
@@ -33,6 +39,16 @@ void tags_put(struct writer *w, uint16_t tag, struct slice value)
 	put_u16(w, tag);
 	put_u16(w, (uint16_t)value.len);
 	put_rest(w, value);
+}
+
+struct slice tags_of_u64(uint8_t bytes[TAG_U64_SIZE], uint16_t tag, uint64_t value)
+{
+	uint8_t field[8];
+	struct writer w = writer_of(bytes, TAG_U64_SIZE);
+	store_u64(field, value);
+	if (value > 0)
+		tags_put(&w, tag, slice_of(field, sizeof(field)));
+	return slice_of(bytes, w.len);
 }
 
 enum rmq_error tags_check(struct slice tags, unsigned type, tag_namer *name, uint16_t *unknown)

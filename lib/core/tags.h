@@ -30,8 +30,15 @@ bool tags_next(struct reader *r, struct tag *t);
 /* The value of a tag in a list that was checked; false: it is not there. */
 bool tags_find(struct slice tags, uint16_t tag, struct slice *value);
 
+/* The same of a field that is a u64; 0: it is not there, or of another size. */
+uint64_t tags_find_u64(struct slice tags, uint16_t tag);
+
 /* One entry, in ascending order of tags; w->full if it does not fit. */
 void tags_put(struct writer *w, uint16_t tag, struct slice value);
+
+/* A list of one u64; none if it is 0. */
+#define TAG_U64_SIZE (4 + 8)
+struct slice tags_of_u64(uint8_t bytes[TAG_U64_SIZE], uint16_t tag, uint64_t value);
 
 /* The name of a tag that messages of this type know, NULL: they do not. */
 typedef const char *tag_namer(unsigned type, unsigned tag);

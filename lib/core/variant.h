@@ -46,6 +46,9 @@
 	X(STARTED_UNCOUNTED, "the end of a lease is no failure of what has reached its reader") \
 	X(NOTE_OF_FIRST, "dead letters that were buried together have the first one's note") \
 	X(BYE_UNSAID, "a client that ends while it has no connection leaves what it holds") \
+	X(LOST_NEIGHBOUR, "what is lost takes the message behind it along") \
+	X(LOST_UNTOLD, "a holder is not told that what it holds is lost") \
+	X(LOST_UNPAID, "a receiver pays for what was lost") \
 	X(EXPIRE_UNHEARD, "leases end before what clients have sent is read") \
 	X(ENDED_UNJUDGED, "a holder is told of a settlement before it is judged") \
 	X(ENDED_UNTOLD, "a holder is not told that its lease is over") \

@@ -294,12 +294,16 @@ const char *wire_name(unsigned type);
 #define WELCOME_TAG_TOKEN 1
 #define HELLO_TAG_TOKEN	  1
 
+/* LISTED: u64, messages that were lost; not there: none. */
+#define LISTED_TAG_LOST 1
+
 /* Tagged fields that frames know (tags.h): frame, tag, name of the field. */
 #define WIRE_TAGS(X) \
 	X(HELLO, HELLO_TAG_TOKEN, token) \
 	X(WELCOME, WELCOME_TAG_TOKEN, token) \
 	X(DELIVER, DELIVER_TAG_ATTRIBUTES, attributes) \
-	X(PEEKED, DELIVER_TAG_ATTRIBUTES, attributes)
+	X(PEEKED, DELIVER_TAG_ATTRIBUTES, attributes) \
+	X(LISTED, LISTED_TAG_LOST, lost)
 
 /* The name of a tag that frames of this type know, NULL: they do not. */
 const char *wire_tag_name(unsigned type, unsigned tag);

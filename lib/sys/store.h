@@ -70,7 +70,8 @@ void store_reader_end(struct store_reader *r);
 /*
  * Record `index`: header and payload, borrowed until store_reader_end().  The checksum
  * is verified the first time (a small cache remembers).  RMQ_E_NOTHING: a hole, or not
- * written yet; RMQ_E_CORRUPT, RMQ_E_VERSION: as record_open().
+ * written yet; RMQ_E_CORRUPT, RMQ_E_VERSION: as record_open(), and h->index is `index`; if it
+ * is 0 the tree of records is damaged there.
  */
 enum rmq_error store_reader_get(struct store_reader *r, uint64_t index, struct record_header *h,
     struct slice *payload) __attribute__((warn_unused_result));

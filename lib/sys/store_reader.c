@@ -115,12 +115,15 @@ enum rmq_error store_reader_get(
 	MDB_val value;
 	if (r->last.index != index || index == 0) {
 		store_env_key(key_bytes, index);
+		h->index = 0;
 		int rc = mdb_get(r->txn, r->env.log, &key, &value);
 		if (rc)
 			return store_env_error(rc);
 		enum rmq_error err = open_record(r, index, &value, h, payload);
-		if (err)
+		if (err) {
+			h->index = index;
 			return err;
+		}
 		r->last = *h;
 		r->last_payload = *payload;
 	}

@@ -845,3 +845,71 @@ has_children() {
 		assert_output ""
 	done
 }
+
+# ---- a damaged record ----
+
+# garble DIR TEXT: one byte of each copy of TEXT in the data file.
+garble() {
+	local at
+	for at in $(grep -abo "$2" "$1/data.mdb" | cut -d : -f 1); do
+		printf X | dd of="$1/data.mdb" bs=1 seek="$at" conv=notrunc status=none
+	done
+}
+
+# three_records: 1 to 300 in three records of 100 messages, and a daemon that is not running.
+three_records() {
+	start_queue q
+	seq 100 | rmq-send jobs
+	seq 101 200 | rmq-send jobs
+	seq 201 300 | rmq-send jobs
+	stop_queue
+}
+
+# all_but_second: what can be read arrives as it was sent, and the counts are right.
+all_but_second() {
+	rmq-recv --drain jobs >out
+	{ seq 100 && seq 201 300; } | cmp - out
+	assert_equal "$(rmq-queue show jobs ready leased delayed failed dead lost | xargs)" \
+		'0 0 0 0 0 100'
+	assert_equal "$(rmq-queue ls | cut -f 1)" jobs
+}
+
+@test "rmq-queued: a garbled byte in a record costs the messages in it and no others" {
+	three_records
+	garble q 155
+	start_queue q
+	all_but_second
+	logged ' q: queue jobs: 101..200 lost (100 messages): record [0-9]*: its checksum is wrong$'
+	# Told once, and remembered.
+	stop_queue
+	start_queue q
+	assert_equal "$(rmq-queue show jobs ready lost | xargs)" '0 100'
+	assert_equal "$(grep -c lost q.log)" 1
+	stop_queue
+	run -0 rmq-journal verify q
+}
+
+@test "rmq-queued: a garbled record is found by peek as well, and its holder is told" {
+	three_records
+	start_queue q
+	rmq-recv --ack manual --prefetch 100 -n 100 -o receipt jobs >receipts
+	stop_queue
+	garble q '^55$'
+	garble q 155
+	start_queue q
+	assert_equal "$(rmq-queue peek jobs -n 300 --state leased,ready | wc -l)" 100
+	assert_equal "$(rmq-queue show jobs ready leased lost | xargs)" '100 0 200'
+	run -1 rmq-ack <receipts
+	assert_line --partial stale
+	stop_queue
+}
+
+@test "rmq-queued: a quarantined record costs the messages in it and no others" {
+	three_records
+	garble q 155
+	run -0 rmq-journal verify --quarantine q
+	run -0 rmq-journal verify q
+	start_queue q
+	all_but_second
+	stop_queue
+}

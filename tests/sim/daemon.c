@@ -455,13 +455,32 @@ static void take_end(struct link *l)
 	l->daemon_closed = true;
 }
 
-static void move(struct daemon *d, uint64_t index)
+static void on_lost(
+    void *arg, struct slice queue, uint64_t first, uint64_t last, uint64_t messages)
+{
+	(void)arg, (void)queue;
+	trace("lost", first, last, messages, 0);
+}
+
+/* A record that was to be read is rotten; wanted: the broker named it. */
+static void lost(struct daemon *d, uint64_t index, bool wanted)
+{
+	if (broker_lost(d->broker, index, on_lost, NULL) == 0 && wanted)
+		trace_fail("record %llu was wanted and holds nothing live",
+		    (unsigned long long)index);
+}
+
+static void move(struct daemon *d, uint64_t index, bool wanted)
 {
 	const struct jm_record *r = jm_read(d->journal, index);
 	trace("move", index, 0, 0, 0);
 	if (!r || r->hole)
 		trace_fail(
 		    "record %llu is to move and is not there", (unsigned long long)index);
+	if (r->rotten) {
+		lost(d, index, wanted);
+		return;
+	}
 	enum rmq_error err = broker_move(d->broker, index, slice_of(r->payload, r->len));
 	if (err)
 		trace_fail(
@@ -477,7 +496,7 @@ static void make_space(struct daemon *d)
 	if (broker_holds(d->broker))
 		return;
 	while (broker_wants_record(d->broker, &index))
-		move(d, index);
+		move(d, index, true);
 	/* One move after the other would keep a queue's messages in flight, and time still. */
 	if (broker_inflight_bytes(d->broker) > 0)
 		return;
@@ -485,7 +504,7 @@ static void make_space(struct daemon *d)
 		return;
 	index = prng_range(&w->prng, 1, d->journal->count);
 	if (index < w->shadow.bodies_cap && w->shadow.bodies[index] > 0 && !daemon_past(d))
-		move(d, index);
+		move(d, index, false);
 }
 
 static void pull(struct link *l)
@@ -504,6 +523,11 @@ static void pull(struct link *l)
 		}
 		const struct jm_record *r = jm_read(l->daemon->journal, d.index);
 		trace("pull", l->id, d.target, d.lease, d.first_seq);
+		if (r && r->rotten) {
+			broker_undelivered(b, l->id, &d);
+			lost(l->daemon, d.index, true);
+			continue;
+		}
 		checks_delivery(w, l, &d, r, &skip);
 		if (skip)
 			continue;

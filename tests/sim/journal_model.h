@@ -25,6 +25,7 @@ struct jm_record {
 	uint8_t kind;
 	bool hole;
 	bool named_dead; /* by an END on disk */
+	bool rotten;	 /* its bodies cannot be read any more */
 	size_t len;
 	uint8_t *payload;
 };

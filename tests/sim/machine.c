@@ -221,6 +221,17 @@ static void still(struct world *w)
 	told_at_rest(w);
 }
 
+/* A body that is in flight is read by nobody; recovery reads events, not bodies. */
+static void rot(struct world *w)
+{
+	struct journal_model *j = &w->journal;
+	uint64_t index = j->durable > 0 ? prng_range(&w->prng, 1, j->durable) : 0;
+	if (index == 0 || index >= w->shadow.bodies_cap || w->shadow.bodies[index] == 0)
+		return;
+	trace("rot", index, 0, 0, 0);
+	j->log[index - 1].rotten = true;
+}
+
 static bool fault(struct world *w)
 {
 	const struct weather *t = &w->weather;
@@ -230,7 +241,8 @@ static bool fault(struct world *w)
 	} faults[] = {{t->crash, crash}, {t->cut, world_cut}, {t->stall, world_stall},
 	    {t->pause, pause_somebody}, {t->jump, jump}, {t->leap, leap},
 	    {t->full, change_room}, {t->taken, others}, {t->hang, hang_disk}, {t->death, die},
-	    {t->still, still}, {t->intrude, world_intrude}};
+	    {t->still, still}, {t->intrude, world_intrude},
+	    {t->rot, rot}};
 	uint64_t at = prng_below(&w->prng, 1000);
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
 		if (at < faults[i].rate) {

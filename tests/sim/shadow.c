@@ -589,7 +589,7 @@ static bool was_unread(
 	unsigned n = s->unread_count < SHADOW_UNREAD ? s->unread_count : SHADOW_UNREAD;
 	for (unsigned i = 0; i < n && !m->detached; i++)
 		if (s->unread[i].session == m->session && s->unread[i].made == made &&
-		    s->unread[i].arrived <= m->end)
+		    s->unread[i].arrived < m->end)
 			return true;
 	return false;
 }
@@ -883,6 +883,38 @@ static void apply_dead(struct reading *r, const struct event_dead *e)
 		FAIL(r, "DEAD names a run that is cut");
 }
 
+/* ---- lost messages ---- */
+
+static bool is_in(const struct shadow_message *m, uint64_t index)
+{
+	for (uint32_t i = 0; i < m->pieces; i++)
+		if (m->records[i] == index)
+			return true;
+	return false;
+}
+
+static void apply_lost(struct reading *r, const struct event_lost *e)
+{
+	struct shadow_queue *q = queue_by_id(r, e->queue);
+	const struct jm_record *at = jm_read(r->s->journal, e->index);
+	uint64_t lost = 0;
+	if (!at || !at->rotten)
+		FAIL(r, "LOST names record %llu, which can be read", U(e->index));
+	for (uint64_t seq = e->first; seq < e->first + e->span; seq++) {
+		struct shadow_message *m = shadow_message(q, seq);
+		if (!m || !shadow_live(m))
+			continue;
+		if (!is_in(m, e->index))
+			FAIL(r, "%s:%llu is lost, but its body is not in record %llu", q->name,
+			    U(seq), U(e->index));
+		ended(r, m, 0, 1u << ENDED_GONE);
+		gone(r->s, q, m, SHADOW_LOST);
+		lost++;
+	}
+	if (lost == 0)
+		FAIL(r, "LOST takes nothing");
+}
+
 /* ---- space ---- */
 
 static void apply_move(struct reading *r, const struct event_move *e)
@@ -951,7 +983,7 @@ static void apply_end_dead(struct reading *r, const struct event_end_dead *e)
 		X(WAKE, wake) X(BURY, bury) X(DEAD, dead) X(EXTEND, extend) \
 		    X(SESSION_CLOSE, session_close) X(SESSION_FORGET, session_forget) \
 			X(SESSION_OWNER, session_owner) \
-			X(START, start) X(MOVE, move) X(END_PARTS, end_parts) \
+			X(START, start) X(LOST, lost) X(MOVE, move) X(END_PARTS, end_parts) \
 			    X(END_DEAD, end_dead)
 
 /* Notes what the event has changed in the queues. */

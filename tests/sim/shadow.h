@@ -24,6 +24,7 @@ enum shadow_state {
 	SHADOW_SETTLED,
 	SHADOW_PURGED, /* or its queue was removed */
 	SHADOW_BURIED, /* it is in a dead-letter queue now */
+	SHADOW_LOST,   /* its body could not be read */
 };
 
 /* A lease of a message is over. */

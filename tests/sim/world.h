@@ -56,6 +56,7 @@ struct weather {
 	unsigned checkpoint;
 	unsigned move;
 	unsigned still; /* nobody asks anything */
+	unsigned rot;	/* a record with bodies cannot be read any more */
 	unsigned large; /* messages in chunks, of 1000 batches */
 	unsigned intrude; /* somebody names another's session */
 	unsigned admin; /* rm and purge, of 1000 commands of the administrator */

@@ -22,6 +22,7 @@ struct stored {
 	uint8_t *payload;
 	size_t len;
 	bool hole;
+	bool rotten; /* its bodies cannot be read */
 };
 
 struct world {
@@ -43,6 +44,7 @@ struct world {
 	bool stands[CONNS]; /* it reads nothing that would have to be fetched */
 	bool digs_nothing; /* HOLE is lost: the daemon is killed before it is done */
 	uint8_t token[SESSION_TOKEN_SIZE]; /* of the newest WELCOME */
+	char lost[256];	    /* runs that were told as lost */
 };
 
 static struct world w;
@@ -54,7 +56,7 @@ static void on_append(void *arg, uint64_t n, enum record_kind kind, struct slice
 	assert_int_equal(index, w.appended + 1);
 	assert_true(index <= RECORDS_MAX);
 	w.appended = index;
-	w.log[index] = (struct stored){kind, malloc(payload.len), payload.len, false};
+	w.log[index] = (struct stored){kind, malloc(payload.len), payload.len, false, false};
 	memcpy(w.log[index].payload, payload.data, payload.len);
 }
 
@@ -159,6 +161,15 @@ static void begin(void)
 	broker_now(w.broker, (struct lease_time){w.lease_ms}, (struct wall_time){w.wall_ms});
 }
 
+static void on_lost(
+    void *arg, struct slice queue, uint64_t first, uint64_t last, uint64_t messages)
+{
+	size_t len = strlen(w.lost);
+	(void)arg;
+	snprintf(w.lost + len, sizeof(w.lost) - len, " %.*s:%d..%d(%d)", (int)queue.len,
+	    (const char *)queue.data, (int)first, (int)last, (int)messages);
+}
+
 static void pull(uint64_t conn)
 {
 	static uint8_t memory[BATCH_MAX];
@@ -167,6 +178,11 @@ static void pull(uint64_t conn)
 	struct delivery_frame f;
 	while (broker_next_delivery(w.broker, conn, &d)) {
 		assert_true(d.index > 0 && d.index <= w.last && !w.log[d.index].hole);
+		if (w.log[d.index].rotten) {
+			broker_undelivered(w.broker, conn, &d);
+			assert_true(broker_lost(w.broker, d.index, on_lost, NULL) > 0);
+			continue;
+		}
 		struct slice payload = slice_of(w.log[d.index].payload, w.log[d.index].len);
 		assert_int_equal(delivery_open(&d, payload, memory, &c), RMQ_E_OK);
 		enum rmq_error err;
@@ -2487,6 +2503,135 @@ static void moved_messages_keep_their_bodies_and_numbers(void **state)
 	}
 }
 
+/* The row of a queue, as those who list it see it. */
+static void expect_row(
+    const char *queue, uint64_t ready, uint64_t leased, uint64_t delayed, uint64_t lost)
+{
+	INPUT(1, list, 9, 10, slice_str(""), slice_str(queue));
+	run();
+	EXPECT(1, LISTED, listed, row);
+	expect(1, WIRE_TYPE_LIST_END);
+	assert_int_equal(row.ready, ready);
+	assert_int_equal(row.leased, leased);
+	assert_int_equal(row.delayed, delayed);
+	assert_int_equal(tags_find_u64(row.tags, LISTED_TAG_LOST), lost);
+}
+
+/* Index of the newest record that holds events. */
+static uint64_t newest_events(void)
+{
+	uint64_t index = w.last;
+	while (w.log[index].kind != RECORD_EVENTS)
+		index--;
+	return index;
+}
+
+static void a_record_that_cannot_be_read_costs_its_messages_and_no_others(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	for (uint64_t n = 1; n <= 3; n++) {
+		send_lines(1, n, "q", 4);
+		run();
+		expect(1, WIRE_TYPE_SENT);
+		w.log[newest_events()].rotten = n == 2;
+	}
+	subscribe(1, "q", 9);
+	/* What was lost took no credit: nine others are asked for and eight are there. */
+	EXPECT(1, DELIVER, deliver, a);
+	assert_int_equal(a.first_seq, 1);
+	assert_int_equal(a.count, 4);
+	EXPECT(1, DELIVER, deliver, b);
+	assert_int_equal(b.first_seq, 9);
+	assert_int_equal(b.count, 1);
+	EXPECT(1, LEASE_ENDED, lease_ended, gone);
+	assert_int_equal(gone.why, ENDED_GONE);
+	assert_int_equal(gone.first_seq, 5);
+	assert_int_equal(gone.count, 4);
+	EXPECT(1, DELIVER, deliver, c);
+	assert_int_equal(c.first_seq, 10);
+	assert_int_equal(c.count, 3);
+	assert_int_equal(c.failures, 0);
+	assert_string_equal(w.lost, " q:5..8(4)");
+	settle(1, 4, VERB_SETTLE, 0, 0, a.lease, 5, 4);
+	run();
+	EXPECT(1, DONE, done, d);
+	assert_int_equal(d.stale.len, SETTLE_ENTRY_SIZE);
+	expect_row("q", 0, 8, 0, 4);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+	broker_checkpoint(w.broker);
+	run();
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+	restart();
+	hello(1, 0, 0);
+	expect_row("q", 0, 8, 0, 4);
+}
+
+static void what_is_lost_leaves_its_queue_in_any_state_and_not_twice(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	send_lines(1, 1, "q", 12);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	uint64_t index = newest_events();
+	subscribe(1, "q", 9);
+	EXPECT(1, DELIVER, deliver, d);
+	settle(1, 2, VERB_SETTLE, 0, 0, d.lease, 2, 1);
+	settle(1, 3, VERB_RELEASE, 0, 60000, d.lease, 3, 2);
+	settle(1, 4, VERB_DEAD, 0, 0, d.lease, 5, 2);
+	run();
+	for (int i = 0; i < 3; i++)
+		expect(1, WIRE_TYPE_DONE);
+	begin();
+	assert_int_equal(broker_lost(w.broker, index, on_lost, NULL), 11);
+	assert_int_equal(broker_lost(w.broker, index, on_lost, NULL), 0);
+	assert_string_equal(w.lost, " q:1..12(9) q.dead:1..2(2)");
+	run();
+	EXPECT(1, LEASE_ENDED, lease_ended, one);
+	assert_int_equal(one.first_seq, 1);
+	assert_int_equal(one.count, 1);
+	EXPECT(1, LEASE_ENDED, lease_ended, rest);
+	assert_int_equal(rest.first_seq, 7);
+	assert_int_equal(rest.count, 3);
+	expect_row("q", 0, 0, 0, 9);
+	expect_row("q.dead", 0, 0, 0, 2);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+}
+
+static void send_marked(uint64_t n, char mark)
+{
+	static uint8_t piece[CHUNK_MAX];
+	memset(piece, mark, sizeof(piece));
+	for (uint32_t i = 0; i < 3; i++)
+		INPUT(1, send, n, n - 1, (uint8_t)(SEND_CHUNK | (i < 2 ? SEND_MORE : 0)), i,
+		    slice_str("q"), NO_TAGS, slice_of(piece, sizeof(piece)));
+	run();
+	expect(1, WIRE_TYPE_SENT);
+}
+
+static void a_large_message_is_lost_with_any_of_its_pieces_and_the_next_one_is_whole(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	send_marked(1, 'a');
+	w.log[newest_events() - 2].rotten = true; /* the second piece */
+	send_marked(2, 'b');
+	subscribe(1, "q", 2);
+	EXPECT(1, DELIVER_PART, deliver_part, cut);
+	assert_int_equal(cut.seq, 1);
+	for (uint32_t i = 0; i < 3; i++) {
+		EXPECT(1, DELIVER_PART, deliver_part, d);
+		assert_int_equal(d.seq, 2);
+		assert_int_equal(d.part, i);
+		assert_int_equal(d.data.data[0], 'b');
+	}
+	expect(1, WIRE_TYPE_LEASE_ENDED);
+	assert_string_equal(w.lost, " q:1..1(1)");
+	expect_row("q", 0, 1, 0, 1);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+}
+
 static void moving_small_records_comes_to_an_end(void **state)
 {
 	char line[2000];
@@ -2812,6 +2957,9 @@ static const struct CMUnitTest tests[] = {
 	    TEST(a_checkpoint_makes_holes_and_recovery_finds_the_same_state),
 	    TEST(a_gap_of_settled_messages_may_be_of_any_length),
 	    TEST(moved_messages_keep_their_bodies_and_numbers),
+	    TEST(a_record_that_cannot_be_read_costs_its_messages_and_no_others),
+	    TEST(what_is_lost_leaves_its_queue_in_any_state_and_not_twice),
+	    TEST(a_large_message_is_lost_with_any_of_its_pieces_and_the_next_one_is_whole),
 	    TEST(moving_small_records_comes_to_an_end),
 	    TEST(an_even_attribute_that_is_not_known_refuses_the_command_by_name),
 	    TEST(a_flag_verb_setting_or_state_that_is_not_known_is_refused),
