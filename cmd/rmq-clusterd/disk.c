@@ -197,7 +197,8 @@ static void frames_add(struct frames *f, size_t begin, struct slice payload)
 }
 
 static void put_begin(
-    struct frames *f, const struct disk *d, const struct raft_store *s, uint32_t bytes)
+    struct frames *f, const struct disk *d, const struct raft_store *s, uint32_t bytes,
+    uint32_t largest)
 {
 	size_t begin = f->heads.len;
 
@@ -211,6 +212,7 @@ static void put_begin(
 		.cover_term = s->cover.term,
 		.truncate = s->truncate,
 		.bytes = bytes,
+		.largest = largest,
 	    });
 	frames_add(f, begin, slice_of(NULL, 0));
 }
@@ -244,8 +246,12 @@ static void put_digs(struct frames *f, const struct hole_range *holes, unsigned 
 	}
 }
 
-/* Index up to which the log is stored once all that is on its way is, and the size of it. */
-static uint64_t measure(const struct disk *d, const struct raft_store *s, uint64_t *bytes)
+/*
+ * Index up to which the log is stored once all that is on its way is; the size of what comes, and
+ * of its largest record.
+ */
+static uint64_t measure(
+    const struct disk *d, const struct raft_store *s, uint64_t *bytes, uint32_t *largest)
 {
 	uint64_t last = d->pending_count > 0
 			    ? d->pending[d->pending_first + d->pending_count - 1].last
@@ -253,11 +259,15 @@ static uint64_t measure(const struct disk *d, const struct raft_store *s, uint64
 
 	if (s->truncate)
 		last = s->truncate - 1;
-	*bytes = 0;
+	*bytes = *largest = 0;
 	for (unsigned i = 0; i < s->run_count; i++) {
+		uint32_t one = RECORD_HEADER_SIZE + s->runs[i].bytes;
 		last = s->runs[i].first + s->runs[i].count - 1;
-		if (s->runs[i].kind != RAFT_HOLE)
-			*bytes += RECORD_HEADER_SIZE + s->runs[i].bytes;
+		if (s->runs[i].kind == RAFT_HOLE)
+			continue;
+		*bytes += one;
+		if (one > *largest)
+			*largest = one;
 	}
 	assert(*bytes <= UINT32_MAX);
 	return last;
@@ -266,10 +276,11 @@ static uint64_t measure(const struct disk *d, const struct raft_store *s, uint64
 void disk_store(struct disk *d, const struct raft_store *s, const struct piece *pieces)
 {
 	struct frames f;
-	uint64_t bytes, last = measure(d, s, &bytes);
+	uint32_t largest;
+	uint64_t bytes, last = measure(d, s, &bytes, &largest);
 
 	frames_init(&f, s);
-	put_begin(&f, d, s, (uint32_t)bytes);
+	put_begin(&f, d, s, (uint32_t)bytes, largest);
 	for (unsigned i = 0; i < s->run_count; i++)
 		put_run(&f, &s->runs[i], pieces[i].bytes);
 	put_digs(&f, s->holes, s->hole_count);

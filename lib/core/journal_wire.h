@@ -48,11 +48,12 @@
  * (RAFT_ID_SIZE bytes, or none), commit index, cover (raft.h).  truncate: all from this index
  * on is dropped first; 0: nothing; never at or below the commit index that is stored.
  * bytes: of the RECORDs that follow, each with RECORD_HEADER_SIZE; at most JOURNAL_TXN_MAX.
+ * largest: of one of them.
  */
 #define JOURNAL_TXN_MAX (32u << 20)
 #define JOURNAL_TXN(F) \
 	F(u64, seq) F(u64, term) F(str, vote) F(u64, commit) F(u64, cover_index) \
-	F(u64, cover_term) F(u64, truncate) F(u32, bytes)
+	F(u64, cover_term) F(u64, truncate) F(u32, bytes) F(u32, largest)
 /* The next index gets this record. */
 #define JOURNAL_RECORD(F) F(u64, index) F(u64, term) F(u8, kind) F(rest, payload)
 /* The next `count` indexes are holes of this term.  They lie at or below the TXN's commit. */

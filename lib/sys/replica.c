@@ -208,15 +208,20 @@ static void send_holes(struct journal_link *l, const struct raft_store *s)
 	}
 }
 
-static uint64_t record_bytes(const struct raft_store *s)
+/* Bytes of the records, with their headers, and of the largest one. */
+static uint64_t record_bytes(const struct raft_store *s, uint32_t *largest)
 {
 	uint64_t bytes = 0;
+	*largest = 0;
 	for (unsigned i = 0; i < s->run_count; i++) {
 		const struct raft_run *run = &s->runs[i];
 		if (run->kind == RAFT_HOLE)
 			continue;
-		bytes += RECORD_HEADER_SIZE;
-		bytes += run->kind == RECORD_CONFIG ? RAFT_CONFIG_SIZE_MAX : run->bytes;
+		uint32_t one = RECORD_HEADER_SIZE +
+			       (run->kind == RECORD_CONFIG ? RAFT_CONFIG_SIZE_MAX : run->bytes);
+		bytes += one;
+		if (one > *largest)
+			*largest = one;
 	}
 	return bytes;
 }
@@ -226,12 +231,14 @@ void replica_store(
 {
 	uint8_t frame[128];
 	struct writer w = writer_of(frame, sizeof(frame));
-	uint64_t bytes = record_bytes(s);
+	uint32_t largest;
+	uint64_t bytes = record_bytes(s, &largest);
 	assert(bytes <= JOURNAL_TXN_MAX);
 	journal_put_txn(
 	    &w, &(struct journal_txn){s->seq, s->term,
 		    slice_of(s->vote.bytes, raft_id_none(s->vote) ? 0 : RAFT_ID_SIZE),
-		    s->commit, s->cover.index, s->cover.term, s->truncate, (uint32_t)bytes});
+		    s->commit, s->cover.index, s->cover.term, s->truncate, (uint32_t)bytes,
+		    largest});
 	journal_link_send(l, frame, w.len, slice_of(NULL, 0));
 	for (unsigned i = 0; i < s->run_count; i++)
 		send_run(l, &s->runs[i], payloads ? payloads[i] : slice_of(NULL, 0));

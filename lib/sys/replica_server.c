@@ -109,9 +109,9 @@ static enum rmq_error take_head(struct replica_server *v, bool wait)
 		return refuse(v, wrong);
 	v->begun = true;
 	v->bytes = v->txn.bytes;
-	/* Small ones may be together with one that is not. */
-	enum room_records of = room_records(v->store, v->bytes);
-	room_ask(&v->room, v->store, v->bytes, of == ROOM_SMALL ? ROOM_ORDINARY : of);
+	size_t head = RECORD_HEADER_SIZE, largest = v->txn.largest;
+	room_ask(&v->room, v->store, v->bytes,
+	    room_records(v->store, largest > head ? largest - head : 0));
 	return RMQ_E_OK;
 }
 
@@ -130,7 +130,8 @@ static enum rmq_error take_record(struct replica_server *v, const struct journal
 	if (!record_kind_name(m.kind))
 		return journal_io_refuse(
 		    v->io, RMQ_E_VERSION, "RECORD of an unknown kind of record");
-	if (f->rest > RECORD_PAYLOAD_MAX || RECORD_HEADER_SIZE + f->rest > v->bytes)
+	if (f->rest > RECORD_PAYLOAD_MAX || RECORD_HEADER_SIZE + f->rest > v->bytes ||
+	    RECORD_HEADER_SIZE + f->rest > v->txn.largest)
 		return refuse(v, "RECORD is too long, or there are more than TXN said");
 	struct record_header h = {(enum record_kind)m.kind, m.index, m.term};
 	enum rmq_error err = store_reserve(v->store, &h, f->rest, &payload);

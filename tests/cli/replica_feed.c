@@ -101,7 +101,7 @@ static void fill_body(uint8_t *body, uint64_t index, const struct entry *e)
 static uint32_t body_size(void)
 {
 	uint64_t events =
-	    below(8) == 0 ? below((RECORD_PAYLOAD_MAX - 16) / TAKEN_SIZE + 1) : below(100);
+	    below(8) == 0 ? below((RECORD_FILL - 16) / TAKEN_SIZE + 1) : below(100);
 	return (uint32_t)(16 + events * TAKEN_SIZE);
 }
 

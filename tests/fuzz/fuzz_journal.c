@@ -126,14 +126,14 @@ static void put_transactions(struct writer *w)
 	journal_put_open_replica(
 	    w, &(struct journal_open_replica){JOURNAL_OPEN_VERSIONS, NO_TAGS});
 	journal_put_txn(
-	    w, &(struct journal_txn){1, 2, slice_str("0123456789abcdef"), 3, 0, 0, 0, 1000});
+	    w, &(struct journal_txn){1, 2, slice_str("0123456789abcdef"), 3, 0, 0, 0, 1000, 1000});
 	journal_put_record(
 	    w, &(struct journal_record){1, 1, RECORD_EVENTS, slice_str("events")});
 	put_config(w, 2, 1);
 	journal_put_record(w, &(struct journal_record){3, 2, RECORD_END, slice_str("end")});
 	journal_put_record(w, &(struct journal_record){4, 2, RECORD_END, slice_str("end")});
 	journal_put_txn_end(w, &(struct journal_txn_end){1});
-	journal_put_txn(w, &(struct journal_txn){2, 3, {0}, 6, 3, 2, 4, 100});
+	journal_put_txn(w, &(struct journal_txn){2, 3, {0}, 6, 3, 2, 4, 100, 100});
 	journal_put_holes(w, &(struct journal_holes){4, 3, 3});
 	journal_put_record(w, &(struct journal_record){7, 3, RECORD_NOOP, {0}});
 	journal_put_dig(w, &(struct journal_dig){slice_of(range, sizeof(range))});

@@ -345,7 +345,7 @@ static void a_transaction_that_is_cut_leaves_no_trace(void **state)
 	start();
 	STORE((.seq = 1, .term = 1, .commit = 1), record(1, 1, RECORD_NOOP));
 	wait_stored(1);
-	send_txn(&(struct journal_txn){.seq = 2, .term = 2, .commit = 1, .bytes = 100});
+	send_txn(&(struct journal_txn){.seq = 2, .term = 2, .commit = 1, .bytes = 100, .largest = 100});
 	journal_put_record(&w, &(struct journal_record){2, 2, RECORD_EVENTS, {0}});
 	journal_link_send(&link_, head, w.len, slice_str("half"));
 	assert_int_equal(stop(), 0);
@@ -415,7 +415,7 @@ static void a_record_beyond_the_bytes_that_were_told_is_refused(void **state)
 	struct writer w = writer_of(head, sizeof(head));
 	(void)state;
 	begin_refusal();
-	send_txn(&(struct journal_txn){2, 6, {0}, 2, 2, 1, 0, RECORD_HEADER_SIZE + 3});
+	send_txn(&(struct journal_txn){2, 6, {0}, 2, 2, 1, 0, RECORD_HEADER_SIZE + 3, 1000});
 	journal_put_record(&w, &(struct journal_record){4, 6, RECORD_EVENTS, {0}});
 	journal_link_send(&link_, head, w.len, slice_str("aaaa"));
 	end_refusal(RMQ_E_PROTOCOL);
