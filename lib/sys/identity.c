@@ -43,6 +43,21 @@ void identity_text(const struct identity *id, char text[IDENTITY_TEXT_SIZE])
 	text[2 * INCARNATION_BYTES] = '\0';
 }
 
+/*
+ * An owner that was killed may hold the lock until the kernel has cleared it away: who is
+ * started anew at once waits for that.  0, or -1 with errno.
+ */
+static int lock_soon(int file)
+{
+	uint64_t deadline = clock_mono().ms + LOCK_WAIT_MS;
+	while (flock(file, LOCK_EX | LOCK_NB) != 0) {
+		if (errno != EWOULDBLOCK || clock_mono().ms >= deadline)
+			return -1;
+		(void)poll(NULL, 0, LOCK_POLL_MS);
+	}
+	return 0;
+}
+
 enum rmq_error identity_begin(int dir, int *fd, bool *again, struct reason *why)
 {
 	bool there = faccessat(dir, IDENTITY_NEW_FILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
@@ -51,7 +66,7 @@ enum rmq_error identity_begin(int dir, int *fd, bool *again, struct reason *why)
 	if (file < 0)
 		return reason_set(why, errno == EACCES ? RMQ_E_DENIED : RMQ_E_IO, "%s: %s",
 		    IDENTITY_NEW_FILE, strerror(errno));
-	if (flock(file, LOCK_EX | LOCK_NB) != 0) {
+	if (lock_soon(file) != 0) {
 		close(file);
 		return reason_set(why, RMQ_E_BUSY, "is being made by another process");
 	}
@@ -145,21 +160,6 @@ static enum rmq_error read_file(int fd, struct identity *id, struct reason *why)
 	if (strlen(text) != (size_t)n)
 		return reason_set(why, RMQ_E_CORRUPT, "identity is garbled");
 	return parse(text, id, why);
-}
-
-/*
- * An owner that was killed may hold the lock until the kernel has cleared it away: who is
- * started anew at once waits for that.  0, or -1 with errno.
- */
-static int lock_soon(int file)
-{
-	uint64_t deadline = clock_mono().ms + LOCK_WAIT_MS;
-	while (flock(file, LOCK_EX | LOCK_NB) != 0) {
-		if (errno != EWOULDBLOCK || clock_mono().ms >= deadline)
-			return -1;
-		(void)poll(NULL, 0, LOCK_POLL_MS);
-	}
-	return 0;
 }
 
 enum rmq_error identity_read(

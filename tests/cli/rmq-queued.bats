@@ -76,6 +76,14 @@ logged() {
 	run -0 rmq-journal verify d
 }
 
+@test "rmq-queued: --init finishes a directory that a killed --init left" {
+	mkdir other
+	: >other/identity.new
+	: >other/data.mdb
+	run -0 timeout 30 rmq-queued -d other --init -l other.sock true 3>&-
+	run -0 rmq-journal verify other
+}
+
 @test "rmq-queued: without --init an absent directory is no new queue" {
 	refuses absent
 	assert_failure 78
