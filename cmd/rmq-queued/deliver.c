@@ -55,7 +55,7 @@ static void deliver_one(struct server *s, struct conn *c, const struct delivery 
 	struct delivery_cursor cursor;
 	uint64_t bytes = 0;
 
-	enum rmq_error err = store_reader_get(s->reader, d->index, &h, &payload);
+	enum rmq_error err = server_read(s, d->index, &h, &payload);
 	if (err) {
 		broker_undelivered(s->broker, c->id, d);
 		server_lost(s, d->index, err, &h);

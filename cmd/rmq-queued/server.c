@@ -230,6 +230,7 @@ void server_read_begin(struct server *s)
 {
 	guard_on();
 	enum rmq_error err = store_reader_begin(s->reader);
+	guard_off();
 	if (err) {
 		log_error("%s: cannot read: %s", s->directory, error_text(err));
 		server_die(s, error_exit(err));
@@ -239,7 +240,15 @@ void server_read_begin(struct server *s)
 void server_read_end(struct server *s)
 {
 	store_reader_end(s->reader);
+}
+
+enum rmq_error server_read(
+    struct server *s, uint64_t index, struct record_header *h, struct slice *payload)
+{
+	guard_on();
+	enum rmq_error err = store_reader_get(s->reader, index, h, payload);
 	guard_off();
+	return err;
 }
 
 static void move_records(struct server *s)
@@ -253,7 +262,7 @@ static void move_records(struct server *s)
 		return;
 	while (moved < MOVE_TURN_BYTES && broker_wants_record(s->broker, &index)) {
 		server_read_begin(s);
-		enum rmq_error err = store_reader_get(s->reader, index, &h, &payload);
+		enum rmq_error err = server_read(s, index, &h, &payload);
 		if (err) {
 			server_lost(s, index, err, &h);
 		} else {
@@ -631,7 +640,7 @@ static void on_signal(uv_poll_t *poll, int status, int events)
 
 /* The log that is recovered from; unread: the record that was asked for last could not be read. */
 struct log {
-	struct store_reader *reader;
+	struct server *server;
 	bool unread;
 };
 
@@ -640,7 +649,7 @@ static enum rmq_error log_read(
 {
 	struct log *log = arg;
 	struct record_header h;
-	enum rmq_error err = store_reader_get(log->reader, index, &h, payload);
+	enum rmq_error err = server_read(log->server, index, &h, payload);
 	log->unread = err != RMQ_E_OK;
 	if (!err)
 		*kind = h.kind;
@@ -652,7 +661,9 @@ static enum rmq_error log_next(
 {
 	struct log *log = arg;
 	struct record_header h;
-	enum rmq_error err = store_reader_next(log->reader, index, &h, payload);
+	guard_on();
+	enum rmq_error err = store_reader_next(log->server->reader, index, &h, payload);
+	guard_off();
 	log->unread = err != RMQ_E_OK;
 	if (err && h.index > 0)
 		*found = h.index;
@@ -665,7 +676,7 @@ static enum rmq_error log_next(
 
 static void recover(struct server *s, const struct journal_opened_info *info)
 {
-	struct log from = {s->reader, false};
+	struct log from = {s, false};
 	struct broker_log log = {&from, log_read, log_next};
 	uint64_t at = 0;
 

@@ -143,6 +143,9 @@ void server_lost(
 /* Around what is read from the journal: records stay valid between the two. */
 void server_read_begin(struct server *s);
 void server_read_end(struct server *s);
+/* As store_reader_get(). */
+enum rmq_error server_read(
+    struct server *s, uint64_t index, struct record_header *h, struct slice *payload);
 
 /* Begins a turn, if none has begun: before anything is given to the broker. */
 void server_turn(struct server *s);

@@ -13,7 +13,7 @@ static volatile sig_atomic_t reading;
 
 static void on_crash(int signo)
 {
-	if (!reading) {
+	if (!reading && signo != SIGBUS) {
 		signal(signo, SIG_DFL);
 		raise(signo);
 		return;

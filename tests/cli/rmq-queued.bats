@@ -84,6 +84,21 @@ logged() {
 	run -0 rmq-journal verify other
 }
 
+@test "rmq-queued: a bug of its own is not told as damage; a data file that goes away is" {
+	local status=0
+	start_queue q
+	kill -SEGV "$QUEUE_PID"
+	wait "$QUEUE_PID" || status=$?
+	assert_equal "$status" 139
+	run ! grep garbled q.log
+	start_queue q
+	kill -BUS "$QUEUE_PID"
+	status=0
+	wait "$QUEUE_PID" || status=$?
+	assert_equal "$status" 65
+	grep -q 'data.mdb is garbled' q.log
+}
+
 @test "rmq-queued: without --init an absent directory is no new queue" {
 	refuses absent
 	assert_failure 78
