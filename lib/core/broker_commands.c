@@ -1194,8 +1194,7 @@ static bool may_go_on(const struct broker *b, const struct conn *c, const struct
 		return session_is_blank(b, m) && token_is_right(b, c, m);
 	if (s->is_closing || !owner_known(s->owner))
 		return !s->is_closing;
-	return (s->owner == c->owner || RMQ_VARIANT(SESSION_TAKEN_OVER)) &&
-	       token_is_right(b, c, m);
+	return token_is_right(b, c, m);
 }
 
 static void answer_welcome(

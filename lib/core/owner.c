@@ -62,12 +62,10 @@ void owner_drop(struct owner_tree *owners, struct owner *o)
 void owner_token(const struct owner *o, const uint8_t secret[SESSION_SECRET_SIZE],
     uint64_t session, uint8_t token[SESSION_TOKEN_SIZE])
 {
-	uint8_t bytes[8 + 4 + RAFT_NAME_MAX];
+	uint8_t bytes[8 + 4];
 	struct writer w = writer_of(bytes, sizeof(bytes));
 	put_u64(&w, session);
-	if (!RMQ_VARIANT(SESSION_TAKEN_OVER)) {
+	if (!RMQ_VARIANT(SESSION_TAKEN_OVER))
 		put_u32(&w, o->uid);
-		put_rest(&w, owner_node(o));
-	}
 	crypto_generichash(token, SESSION_TOKEN_SIZE, w.p, w.len, secret, SESSION_SECRET_SIZE);
 }

@@ -1,9 +1,10 @@
 /*
  * Owners: whose a session is.  A user of a node; the node's name is empty where there is no
- * cluster.  Sessions of one owner count together, and only their owner goes on with them.
+ * cluster.  Sessions of one owner count together.
  *
  * Ids of sessions can be guessed.  So who is issued one gets a token with it, which only who
- * knows the journal's secret can make, and which is no use to another owner.
+ * knows the journal's secret can make, and which is no use to a user with another number.  Who
+ * has it goes on with the session, by any node: after a failover a client comes by another one.
  */
 #ifndef RMQ_CORE_OWNER_H
 #define RMQ_CORE_OWNER_H
@@ -41,7 +42,7 @@ struct owner *owner_use(struct owner_tree *owners, struct slice node, uint32_t u
 struct owner *owner_hold(struct owner *o);
 void owner_drop(struct owner_tree *owners, struct owner *o);
 
-/* The token for a session of that owner. */
+/* The token for a session of that owner: the same whichever node its client comes by. */
 void owner_token(const struct owner *o, const uint8_t secret[SESSION_SECRET_SIZE],
     uint64_t session, uint8_t token[SESSION_TOKEN_SIZE]);
 

@@ -141,7 +141,7 @@ logged() {
 	local session
 	session=$("$RAWCLIENT" queue.sock hello 0 send 1 jobs x expect SENT close |
 		sed -n 's/^WELCOME .*session=\([0-9]*\).* token=\([0-9a-f]*\).*/\1:\2/p')
-	run "$RAWCLIENT" queue.sock behalf n2 "$(id -u)" hello "$session" eof
+	run "$RAWCLIENT" queue.sock behalf n2 "$(($(id -u) + 1))" hello "$session" eof
 	assert_line --partial "ERROR code=18"
 	run "$RAWCLIENT" queue.sock behalf n1 "$(id -u)" hello "$session" expect WELCOME
 	assert_line --regexp "^WELCOME .*session=${session%:*} .*last=1"

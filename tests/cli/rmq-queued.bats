@@ -298,7 +298,7 @@ session_of() {
 	rmq-journal init q
 	start_with_journal q --node n1
 	session=$(session_of)
-	run raw behalf n2 "$(id -u)" hello "$session" eof
+	run raw behalf n2 "$(($(id -u) + 1))" hello "$session" eof
 	assert_line --partial "ERROR code=18"
 	run raw behalf n1 "$(id -u)" hello "$session" expect WELCOME
 	assert_line --regexp "^WELCOME .*session=${session%:*} .*last=1"
@@ -641,14 +641,14 @@ has_children() {
 	exec 8>&-
 }
 
-@test "rmq-queued: nobody goes on with the session of another user, or of a user of another node" {
+@test "rmq-queued: nobody goes on with the session of another user, whichever node he comes by" {
 	start_queue q
 	local session
 	session=$(session_of behalf n2 1000)
 	[[ $session =~ ^[0-9]+:[0-9a-f]{32}$ ]]
 	local life who
 	for life in first second; do
-		for who in "behalf n2 1001" "behalf n3 1000" ""; do
+		for who in "behalf n2 1001" "behalf n3 1001" ""; do
 			# shellcheck disable=SC2086
 			run "$RAWCLIENT" q.sock $who hello "$session" eof
 			assert_line --partial "ERROR code=18"
@@ -665,6 +665,8 @@ has_children() {
 		'{"event":"session_owner","uid":1000,"node":"n2"}
 {"event":"part_owner","uid":1000,"node":"n2"}'
 	assert_equal "$(rmq-journal dump q | jq -c '.events[]? | select(.event | endswith("start")) | .tags' | sort -u)" '{"secret":null}'
+	run "$RAWCLIENT" q.sock behalf n3 1000 hello "$session" eof
+	assert_line --partial WELCOME
 	run "$RAWCLIENT" q.sock behalf n2 1000 hello "$session" bye eof
 	assert_line --regexp "^WELCOME .*session=${session%:*} .*last=1"
 }
