@@ -114,7 +114,7 @@ open_sender() {
 
 @test "rmq-send: a progress bar fits a terminal of 30 columns, and stops no background job" {
 	start_queue q
-	seq 2000000 >in
+	seq 8000000 >in
 	cat >job <<-'END'
 		stty cols 30 rows 10 tostop
 		rmq-send --progress jobs <in 2>/dev/tty
