@@ -294,7 +294,6 @@ static void on_signal(struct sender *s)
 		stop(s, RMQ_E_INTERRUPTED, "%s", error_text(RMQ_E_INTERRUPTED));
 }
 
-/* What was stored is told at once when no more answers are at hand. */
 /* error: printer_write()'s or printer_finish()'s. */
 static void printed(struct sender *s, int error)
 {
@@ -348,9 +347,10 @@ void sender_run(struct sender *s, void (*progress)(const struct sender *s))
 			progress(s);
 	}
 	/* All is stored that will be: the reader gets what is left for it. */
-	if (!s->dead)
+	if (!s->dead && printer_waits(&s->printer)) {
 		printed(s, printer_finish(&s->printer));
-	s->signal = signals_caught();
+		s->signal = signals_caught();
+	}
 	if (s->dead)
 		return;
 	client_bye(s->io.client);

@@ -31,11 +31,6 @@ RB_GENERATE(conn_tree, conn, by_id, conn_compare)
 RB_GENERATE(queue_name_tree, queue, by_name, queue_name_compare)
 RB_GENERATE(queue_id_tree, queue, by_id, queue_id_compare)
 
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 /* ---- life ---- */
 
 struct broker *broker_new(const struct broker_host *host)

@@ -114,11 +114,6 @@ static struct slice large_locations(const struct large *large, uint8_t *bytes, s
 	return slice_of(bytes, w.len);
 }
 
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 /* Those of m's messages that are in [from, to). */
 static void write_batch(
     struct broker *b, const struct queue *q, const struct batch *m, uint64_t from, uint64_t to)

@@ -14,11 +14,6 @@
 #include "core/name.h"
 #include "core/variant.h"
 
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 #define FRAME_SMALL 512 /* every answer but those with entries fits */
 
 #define ANSWER(b, c, name, ...) \
@@ -1190,11 +1185,9 @@ static bool token_is_right(
 static bool may_go_on(const struct broker *b, const struct conn *c, const struct session *s,
     const struct wire_hello *m)
 {
-	if (!s)
-		return session_is_blank(b, m) && token_is_right(b, c, m);
-	if (s->is_closing || !owner_known(s->owner))
-		return !s->is_closing;
-	return token_is_right(b, c, m);
+	if (s ? s->is_closing : !session_is_blank(b, m))
+		return false;
+	return (s && !owner_known(s->owner)) || token_is_right(b, c, m);
 }
 
 static void answer_welcome(

@@ -76,11 +76,6 @@ static void after_event(struct broker *b, uint8_t type, size_t len)
 
 /* ---- into the state ---- */
 
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 /* Whether the event concerns the group, or its part knows it already. */
 static bool group_wants(const struct broker *b, const struct event_place *at, uint32_t group)
 {
@@ -480,7 +475,7 @@ static struct range *entry_next(struct entry_walk *w)
 			continue;
 		}
 		uint64_t from = w->at > r->first ? w->at : r->first;
-		w->at = w->end < r->first + r->span ? w->end : r->first + r->span;
+		w->at = min_u64(w->end, r->first + r->span);
 		/* Ranges that are ready may have joined over what is gone. */
 		if (!queue_any_live(w->q, from, w->at))
 			continue;
@@ -663,7 +658,7 @@ static enum rmq_error apply_lost(
 	uint64_t end = min_u64(e->first + e->span, wanted_below(b, q->id));
 	for (uint64_t from = e->first; from < end && (r = queue_range_at(q, from));) {
 		uint64_t first = r->first > from ? r->first : from;
-		from = r->first + r->span < end ? r->first + r->span : end;
+		from = min_u64(r->first + r->span, end);
 		if (first >= end || !queue_any_live(q, first, from))
 			continue;
 		r = queue_isolate(q, r, first, from - first);

@@ -17,11 +17,6 @@
 
 /* ---- leases ---- */
 
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 /*
  * How much of the ready range r fits into the limits, from its first live message on: messages
  * in front of that may be settled, more of them than a lease may span.
@@ -455,7 +450,8 @@ void broker_undelivered(struct broker *b, uint64_t conn, const struct delivery *
 {
 	struct conn *c = broker_conn(b, conn);
 	struct handout *h = c ? TAILQ_FIRST(&c->handouts) : NULL;
-	if (h && !RMQ_VARIANT(LOST_UNPAID) && !h->peek && !h->again && (!d->large || d->part + 1 == d->parts))
+	bool whole = !d->large || d->part + 1 == d->parts;
+	if (h && !h->peek && !h->again && whole && !RMQ_VARIANT(LOST_UNPAID))
 		h->unused += d->count;
 }
 
@@ -541,9 +537,6 @@ static int handout_next(struct broker *b, struct conn *c, struct handout *h, str
 		}
 		if (batch_in_flight(m))
 			return -1;
-		/* The one that was being written in pieces may be gone. */
-		if (at > h->at)
-			h->part = 0;
 		*d = (struct delivery){.peek = h->peek,
 		    .target = h->target,
 		    .state = h->state,

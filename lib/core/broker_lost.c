@@ -85,8 +85,7 @@ static void tell_holders(struct broker *b, const struct lost_run *run)
 	for (; r && r->first < run->end; r = queue_range_next(r)) {
 		struct range part = *r;
 		part.first = r->first > run->first ? r->first : run->first;
-		part.span = (r->first + r->span < run->end ? r->first + r->span : run->end) -
-			    part.first;
+		part.span = min_u64(r->first + r->span, run->end) - part.first;
 		if (r->state == STATE_LEASED &&
 		    queue_any_live(run->queue, part.first, part.first + part.span))
 			broker_tell_ended(b, &part, ENDED_GONE);

@@ -22,6 +22,11 @@
 #define SESSION_GROUP CHECKPOINT_GROUPS
 #define GROUPS	      (CHECKPOINT_GROUPS + 1)
 
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /*
  * Where an event stands: what apply needs besides the event.  `index` is 0 for an event
  * that is made now; in recovery it is the record's, and what a group's part knows
