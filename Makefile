@@ -4,6 +4,7 @@ MODE ?= release
 PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
 MANDIR ?= $(PREFIX)/share/man
+DOCDIR ?= $(PREFIX)/share/doc/rmq
 # Where systemd looks: below other prefixes it does not.
 SYSTEMD := $(if $(filter /usr /usr/local,$(PREFIX)),$(PREFIX)/lib,/etc)
 UNITDIR ?= $(SYSTEMD)/systemd/system
@@ -153,6 +154,8 @@ install: all
 	for page in $(MAN); do \
 		dir='$(DESTDIR)$(MANDIR)'/man$${page##*.} && $(INSTALL) -d "$$dir" && \
 		$(INSTALL) -m 644 $$page "$$dir" || exit 1; done
+	$(INSTALL) -d '$(DESTDIR)$(DOCDIR)/examples'
+	$(INSTALL) -m 644 contrib/examples/backup.sh '$(DESTDIR)$(DOCDIR)/examples'
 
 # A unit names its program by its path: systemd has a search path of its own.
 UNITS_ALL := $(wildcard contrib/systemd/*.service contrib/systemd/*.socket)
@@ -167,6 +170,7 @@ install-systemd:
 uninstall:
 	for name in $(PROGRAMS); do rm -f '$(DESTDIR)$(BINDIR)'/$$name; done
 	for page in $(notdir $(MAN)); do rm -f '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$$page; done
+	rm -f '$(DESTDIR)$(DOCDIR)/examples/backup.sh'
 	for unit in $(notdir $(UNITS_ALL)); do rm -f '$(DESTDIR)$(UNITDIR)'/$$unit; done
 	rm -f '$(DESTDIR)$(SYSUSERSDIR)/rmq.conf' '$(DESTDIR)$(TMPFILESDIR)/rmq.conf'
 

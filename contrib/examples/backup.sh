@@ -1,0 +1,115 @@
+#!/bin/sh
+# usage: sh backup.sh full DIR BACKUPS [KEEP]
+#        sh backup.sh more DIR BACKUPS
+#
+# Backs up the data directory DIR of a queue, in use or not.  `full`, every night, begins a new
+# set in the directory BACKUPS with a whole backup, and when that is good removes the oldest sets
+# but KEEP (7).  `more`, every hour, adds to the newest set what is new.  From crontab(5):
+#
+#	0 3 * * *	sh backup.sh full /var/lib/rmq/queue /var/backups/rmq
+#	30 * * * *	sh backup.sh more /var/lib/rmq/queue /var/backups/rmq
+#
+# A set is a directory BACKUPS/NUMBER-TIME-INCARNATION of files INDEX.backup: INDEX is that of a
+# record behind which the next backup of the set begins.  All files of a set in their order are
+# the queue as it was at the last one:
+#
+#	cat /var/backups/rmq/000012-*/*.backup | rmq-journal restore NEW-DIR
+#
+# Nothing is ever written over.  A backup gets its name when it is whole and on the disk, and when
+# its set could be restored with it into a directory below BACKUPS, which is verified and removed:
+# that takes the space of the queue once more.  BACKUPS must be there: a disk that is not mounted
+# is not written to.  Who reads the backups reads the messages: they are for their owner only.
+#
+# Exits 0 when all is well, also if nothing is new; 65: DIR, or what was written, is damaged;
+# 66: no BACKUPS; 75: another one is at work; else as rmq-journal(1).
+set -eu
+umask 077
+
+fail() {
+	status=$1
+	shift
+	echo "backup.sh: $*" >&2
+	exit "$status"
+}
+
+usage() {
+	fail 64 "usage: backup.sh full DIR BACKUPS [KEEP] | more DIR BACKUPS"
+}
+
+[ $# -ge 3 ] || usage
+kind=$1 dir=$2 backups=$3 keep=${4:-7}
+case $kind-$# in
+full-[34] | more-3) ;;
+*) usage ;;
+esac
+case $keep in
+*[!0-9]* | 0*) fail 64 "KEEP: $keep: not a number from 1 on" ;;
+esac
+
+[ -d "$backups" ] || fail 66 "$backups: no such directory"
+exec 9>>"$backups/lock"
+flock -n 9 || fail 75 "$backups: another backup is at work"
+work=$backups/unfinished
+rm -rf "$work" # of one that was killed
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+mkdir "$work" "$work/set"
+
+# What DIR says of itself.  A node of a cluster may drop what is behind its `commit`.
+rmq-journal stat "$dir" >"$work/stat"
+field() {
+	awk -v name="$1" '$1 == name { print $2 }' "$work/stat"
+}
+incarnation=$(field incarnation)
+index=$(field commit)
+index=$(printf %020d "${index:-$(field last)}")
+
+# The newest set and the newest index in it.
+sets='[0-9][0-9][0-9][0-9][0-9][0-9]-*Z-*'
+set=
+for name in "$backups"/$sets; do
+	[ ! -d "$name" ] || set=$name
+done
+newest=
+for name in "$set"/*.backup; do
+	[ ! -f "$name" ] || newest=$(basename "$name" .backup)
+done
+
+# What was restored, say, is another directory and begins another set.
+since=0
+case $kind-$set in
+more-*-"$incarnation")
+	[ "$index" != "$newest" ] || exit 0
+	since=$(echo "$newest" | sed 's/^0*\(.\)/\1/')
+	;;
+*)
+	number=$(basename "$set" | sed 's/-.*//; s/^0*//')
+	number=$(printf %06d $((${number:-0} + 1)))
+	set=
+	new=$backups/$number-$(date -u +%Y%m%dT%H%M%SZ)-$incarnation
+	;;
+esac
+
+rmq-journal backup --since "$since" "$dir" >"$work/set/$index.backup"
+status=0
+cat ${set:+"$set"/*.backup} "$work/set/$index.backup" |
+	rmq-journal restore "$work/restored" || status=$?
+[ "$status" -ne 0 ] || rmq-journal verify "$work/restored" || status=$?
+[ "$status" -eq 0 ] || fail "$status" "${set:-$new}: cannot be restored with what is new"
+if [ -n "$set" ]; then
+	ln "$work/set/$index.backup" "$set"
+	sync "$set"
+else
+	sync "$work/set"
+	mv -T "$work/set" "$new"
+	sync "$backups"
+fi
+
+[ "$kind" = full ] || exit 0
+# shellcheck disable=SC2086
+set -- "$backups"/$sets
+while [ $# -gt "$keep" ]; do
+	rm -r "$1"
+	shift
+done
