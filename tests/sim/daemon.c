@@ -599,9 +599,12 @@ void daemon_turn(struct daemon *d)
 	take_answers(d);
 	if (take_input(d))
 		broker_heard(b, begun);
-	if (!w->still && !w->draining && prng_chance(&w->prng, w->weather.checkpoint)) {
+	/* One after the other would keep parts in flight, and time still. */
+	if (!w->still && !w->draining && w->boot_ms > d->asked_ms &&
+	    prng_chance(&w->prng, w->weather.checkpoint)) {
 		broker_checkpoint(b);
 		d->asked = broker_checkpointing(b);
+		d->asked_ms = w->boot_ms;
 	}
 	make_space(d);
 	broker_flush(b);

@@ -33,7 +33,8 @@ struct daemon {
 	uint64_t taken_session, taken_n; /* the newest SEND that was appended */
 	uint64_t moved;			 /* record that was moved in this turn */
 	/* The checkpoint under way: what it wrote, and the log that it makes good for. */
-	bool asked; /* it was asked for: it need not pay */
+	bool asked;	   /* it was asked for: it need not pay */
+	uint64_t asked_ms; /* when one was last asked for, by boot_ms */
 	bool in_parts;
 	bool unpaid; /* nothing was freed for it yet */
 	uint64_t part_bytes, part_log_bytes;
