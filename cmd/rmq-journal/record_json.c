@@ -66,15 +66,12 @@ static json_t *each_json(struct slice bytes)
 	return list;
 }
 
-/* The attributes of a batch, NULL: there are none. */
-static json_t *attributes_json(struct slice bytes)
+/* {"NAME or NUMBER": value} of a list that was checked. */
+static json_t *attributes_json(struct slice attributes)
 {
-	struct batch_view v;
 	struct tag t;
 	char number[8];
-	if (batch_parse(bytes, &v) || v.attributes.len == 0)
-		return NULL;
-	struct reader r = reader_of(v.attributes);
+	struct reader r = reader_of(attributes);
 	json_t *list = json_object();
 	while (tags_next(&r, &t)) {
 		const char *name = attribute_name(t.tag);
@@ -193,9 +190,10 @@ static void visit_str(struct codec_visitor *v, const char *name, struct slice va
 
 static void visit_rest(struct codec_visitor *v, const char *name, struct slice value)
 {
-	json_t *attributes = strcmp(name, "batch") == 0 ? attributes_json(value) : NULL;
-	if (attributes)
-		put_field(v, "attributes", attributes);
+	struct batch_view batch;
+	if (strcmp(name, "batch") == 0 && batch_parse(value, &batch) == RMQ_E_OK &&
+	    batch.attributes.len > 0)
+		put_field(v, "attributes", attributes_json(batch.attributes));
 	put_field(v, name, rest_json(name, value));
 }
 
@@ -212,6 +210,8 @@ static json_t *tag_json(unsigned type, const struct tag *t)
 	const char *known = event_tag_name(type, t->tag);
 	if (known && strcmp(known, "origin") == 0)
 		return origin_json(t->value);
+	if (known && strcmp(known, "attributes") == 0 && attributes_check(t->value, 1) == RMQ_E_OK)
+		return attributes_json(t->value);
 	/* Who reads dumps is not to make tokens. */
 	if (known && strcmp(known, "secret") == 0)
 		return json_null();

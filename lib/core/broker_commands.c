@@ -471,8 +471,8 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 {
 	struct batch_view batch;
 	enum rmq_error err = batch_parse(m->data, &batch);
-	if (err) {
-		broker_refuse(b, c, err, "bad batch");
+	if (err || tags_find(m->tags, SEND_TAG_ATTRIBUTES, &(struct slice){0})) {
+		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad batch");
 		return;
 	}
 	uint16_t even = attributes_first_even(batch.attributes);
@@ -489,13 +489,36 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 	answer(b, c, m->n);
 }
 
+/* The message's attributes are in its first piece. */
+static bool piece_valid(const struct wire_send *m, struct slice *attributes)
+{
+	*attributes = slice_of(NULL, 0);
+	if (tags_find(m->tags, SEND_TAG_ATTRIBUTES, attributes) &&
+	    (m->part > 0 || attributes->len > CHUNK_ATTRIBUTES_MAX ||
+		attributes_check(*attributes, 1)))
+		return false;
+	return m->data.len > 0 && m->data.len + attributes->len <= CHUNK_MAX;
+}
+
+static void emit_piece(struct broker *b, const struct conn *c, const struct queue *q,
+    const struct wire_send *m, struct slice attributes)
+{
+	uint8_t list[4 + CHUNK_ATTRIBUTES_MAX];
+	struct writer w = writer_of(list, sizeof(list));
+	if (attributes.len > 0)
+		tags_put(&w, CHUNK_TAG_ATTRIBUTES, attributes);
+	broker_emit_chunk(b, &(struct event_chunk){q->id, c->session->id, m->n, m->part,
+				 slice_of(w.p, w.len), m->data});
+}
+
 static void send_chunk(struct broker *b, struct conn *c, const struct wire_send *m)
 {
 	uint64_t id = c->session->id;
+	struct slice attributes;
 	bool last = !(m->flags & SEND_MORE);
 	struct queue *q = broker_queue_named(b, m->queue);
 	struct pending *p = q ? broker_unfinished(b, q, id) : NULL;
-	if (m->data.len == 0 || m->data.len > CHUNK_MAX) {
+	if (!piece_valid(m, &attributes)) {
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad piece of a message");
 		return;
 	}
@@ -509,6 +532,12 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 		fail(b, c, m->n, RMQ_E_OUT_OF_ORDER, 0);
 		return;
 	}
+	uint16_t even = attributes_first_even(attributes);
+	if (even) {
+		c->refused = m->n;
+		fail_attribute(b, c, m->n, even);
+		return;
+	}
 	if (!(q = send_queue(b, c, m, m->part > 0 ? p->bytes : 0))) {
 		c->refused = m->n;
 		/* The pieces behind this one must not follow what came on an earlier connection. */
@@ -520,13 +549,13 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 	if (m->part == 0)
 		broker_drop_chunks(b, id);
 	uint64_t bytes = (m->part > 0 ? p->bytes : 0) + m->data.len;
-	if (bytes > q->settings.max_message || m->part + 1 >= CHUNKS_MAX) {
+	if (bytes > q->settings.max_message || m->part >= CHUNKS_MAX) {
 		broker_emit_chunks_dropped(b, &(struct event_chunks_dropped){q->id, id});
 		c->refused = m->n;
 		fail_too_large(b, c, m->n, 0, q, last ? "" : "at least ", bytes);
 		return;
 	}
-	broker_emit_chunk(b, &(struct event_chunk){q->id, id, m->n, m->part, NO_TAGS, m->data});
+	emit_piece(b, c, q, m, attributes);
 	if (!last)
 		return;
 	broker_name_owner(b, c->session);

@@ -323,11 +323,18 @@ static enum rmq_error apply_chunk(
     struct broker *b, const struct event_place *at, const struct event_chunk *e)
 {
 	struct queue *q = broker_queue(b, e->queue);
+	struct slice attributes;
 	uint16_t offset;
 	if (!queue_wants(b, at, e->queue))
 		return RMQ_E_OK;
 	if (!q || !offset_of(at, &offset))
 		return RMQ_E_CORRUPT;
+	if (tags_find(e->tags, CHUNK_TAG_ATTRIBUTES, &attributes)) {
+		if (e->part > 0 || attributes_check(attributes, 1))
+			return RMQ_E_CORRUPT;
+		if (attributes_first_even(attributes))
+			return RMQ_E_VERSION;
+	}
 	struct pending *p = broker_unfinished(b, q, e->session);
 	if (p && e->part == 0) {
 		drop_pending(b, p);

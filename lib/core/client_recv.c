@@ -230,15 +230,18 @@ static bool attributes(struct slice tags, struct client_delivery *d)
  * follow the one before it.
  */
 static enum rmq_error assemble(struct assembly *a, uint64_t lease, uint64_t seq, uint32_t part,
-    uint32_t parts, uint32_t total, struct slice data)
+    uint32_t parts, uint32_t total, struct slice attributes, struct slice data)
 {
 	if (part == 0) {
 		assembly_reset(a);
-		if (total == 0 || total > MESSAGE_MAX)
+		if (total == 0 || total > MESSAGE_MAX || attributes_check(attributes, 1))
 			return RMQ_E_PROTOCOL;
-		a->bytes = malloc(total);
+		a->bytes = malloc(total + attributes.len);
 		if (!a->bytes)
 			return RMQ_E_LIMIT;
+		if (attributes.len > 0)
+			memcpy(a->bytes + total, attributes.data, attributes.len);
+		a->attributes_len = (uint32_t)attributes.len;
 		a->total = total;
 		a->lease = lease;
 		a->seq = seq;
@@ -259,9 +262,12 @@ static enum rmq_error assemble(struct assembly *a, uint64_t lease, uint64_t seq,
  * the caller's.  NULL: it is not, or the client is dead.
  */
 static uint8_t *assembled(struct client *c, struct assembly *a, struct client_delivery *d,
-    uint32_t part, uint32_t parts, uint32_t total, struct slice data)
+    uint32_t part, uint32_t parts, uint32_t total, struct slice tags, struct slice data)
 {
-	enum rmq_error err = assemble(a, d->lease, d->first_seq, part, parts, total, data);
+	struct slice attributes = {0};
+	(void)tags_find(tags, DELIVER_TAG_ATTRIBUTES, &attributes);
+	enum rmq_error err =
+	    assemble(a, d->lease, d->first_seq, part, parts, total, attributes, data);
 	if (err == RMQ_E_NOTHING)
 		return NULL;
 	if (err == RMQ_E_LIMIT)
@@ -273,6 +279,7 @@ static uint8_t *assembled(struct client *c, struct assembly *a, struct client_de
 	uint8_t *bytes = a->bytes;
 	d->count = 1;
 	d->blob = slice_of(bytes, a->len);
+	d->attributes = slice_of(bytes + a->len, a->attributes_len);
 	*a = (struct assembly){0};
 	return bytes;
 }
@@ -305,7 +312,7 @@ void client_on_deliver_part(
 		client_give_up(c, RMQ_E_PROTOCOL, slice_str("bad DELIVER_PART"));
 		return;
 	}
-	uint8_t *bytes = assembled(c, &s->large, &d, m->part, m->parts, m->total, m->data);
+	uint8_t *bytes = assembled(c, &s->large, &d, m->part, m->parts, m->total, m->tags, m->data);
 	if (bytes)
 		deliver(c, now, &d, m->stamp);
 	free(bytes);
@@ -504,7 +511,7 @@ void client_on_peeked_part(
 	if (!r)
 		return;
 	c->progress = now;
-	uint8_t *bytes = assembled(c, &r->large, &d, m->part, m->parts, m->total, m->data);
+	uint8_t *bytes = assembled(c, &r->large, &d, m->part, m->parts, m->total, m->tags, m->data);
 	if (bytes)
 		peeked(c, r, &d);
 	free(bytes);

@@ -41,8 +41,9 @@ static enum rmq_error next_part(struct delivery_cursor *c, struct delivery_frame
 	if (c->done)
 		return RMQ_E_NOTHING;
 	c->done = true;
-	f->attributes = f->ends = slice_of(NULL, 0);
-	enum rmq_error err = event_chunk_data(c->payload, d->offset, &f->blob);
+	f->ends = slice_of(NULL, 0);
+	enum rmq_error err =
+	    event_chunk_data(c->payload, d->offset, &f->blob, &f->attributes);
 	if (err)
 		return err;
 	if (d->peek)
@@ -55,6 +56,7 @@ static enum rmq_error next_part(struct delivery_cursor *c, struct delivery_frame
 		    &(struct wire_deliver_part){d->target, d->lease, d->first_seq, d->attempt,
 			d->failures, d->time_ms, d->stamp, d->note, d->part, d->parts, d->total,
 			NO_TAGS, {0}});
+	put_attributes(&w, f);
 	head_done(f, &w);
 	return RMQ_E_OK;
 }

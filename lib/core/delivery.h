@@ -37,7 +37,7 @@ struct delivery {
 struct delivery_frame {
 	uint8_t head[DELIVERY_HEAD_MAX];
 	size_t head_len;
-	struct slice attributes; /* borrowed from the cursor's memory, up to the next frame */
+	struct slice attributes; /* borrowed, up to the next frame */
 	struct slice ends; /* borrowed from the record */
 	struct slice blob; /* borrowed from the record */
 };

@@ -209,7 +209,8 @@ enum rmq_error event_dead_ranges(struct slice payload, struct slice *ranges)
 	return err == RMQ_E_NOTHING ? RMQ_E_OK : err;
 }
 
-enum rmq_error event_chunk_data(struct slice payload, uint16_t offset, struct slice *data)
+enum rmq_error event_chunk_data(struct slice payload, uint16_t offset, struct slice *data,
+    struct slice *attributes)
 {
 	struct events_header h;
 	struct event_iter it;
@@ -220,7 +221,11 @@ enum rmq_error event_chunk_data(struct slice payload, uint16_t offset, struct sl
 		return err;
 	event_seek(&it, offset);
 	if (event_next(&it, &e) || e.type != EVENT_TYPE_CHUNK ||
-	    !event_chunk_decode(e.body, &chunk))
+	    !event_chunk_decode(e.body, &chunk) || event_check_tags(e.type, chunk.tags))
+		return RMQ_E_CORRUPT;
+	*attributes = NO_TAGS;
+	if (tags_find(chunk.tags, CHUNK_TAG_ATTRIBUTES, attributes) &&
+	    attributes_check(*attributes, 1))
 		return RMQ_E_CORRUPT;
 	*data = chunk.data;
 	return RMQ_E_OK;

@@ -252,6 +252,7 @@ const char *event_name(unsigned type);
 #define EVENT_TAGS(X) /* also those that are kept for later: "Lanes" in rmq-internals(7) */ \
 	X(START, START_TAG_SECRET, secret) \
 	X(PART_START, START_TAG_SECRET, secret) \
+	X(CHUNK, CHUNK_TAG_ATTRIBUTES, attributes) \
 	X(DEAD, EVENT_TAG_ORIGIN, origin) \
 	X(PART_BATCH, EVENT_TAG_ORIGIN, origin) \
 	X(PART_LARGE, EVENT_TAG_ORIGIN, origin) \
@@ -275,6 +276,9 @@ CODEC_MESSAGE(event, origin, EVENT_ORIGIN)
 struct slice event_origin_tags(const struct event_origin *o, uint8_t bytes[EVENT_ORIGIN_MAX]);
 /* What the tags say, a queue without a name if nothing; false: it is none. */
 bool event_origin_find(struct slice tags, struct event_origin *o);
+
+/* CHUNK: the large message's attributes, in its first piece. */
+#define CHUNK_TAG_ATTRIBUTES 2
 
 /* PART_QUEUE: u64, messages that were lost; not there: none. */
 #define PART_QUEUE_TAG_LOST 1
@@ -322,8 +326,8 @@ enum rmq_error event_run_next(struct event_run *run, struct event_messages *m)
 enum rmq_error event_dead_ranges(struct slice payload, struct slice *ranges)
     __attribute__((warn_unused_result));
 
-/* The bytes of the CHUNK event at `offset`. */
-enum rmq_error event_chunk_data(struct slice payload, uint16_t offset, struct slice *data)
-    __attribute__((warn_unused_result));
+/* The bytes of the CHUNK event at `offset`, and, in the first piece, the message's attributes. */
+enum rmq_error event_chunk_data(struct slice payload, uint16_t offset, struct slice *data,
+    struct slice *attributes) __attribute__((warn_unused_result));
 
 #endif

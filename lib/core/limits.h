@@ -38,8 +38,9 @@
 #define BATCH_MAX	   64512
 #define BATCH_MESSAGES_MAX 4096
 #define BATCH_HEADER_SIZE  4
-/* One piece of a message that does not fit into a batch. */
-#define CHUNK_MAX	    64512
+/* One piece of a message that does not fit into a batch; of the first one with its attributes. */
+#define CHUNK_MAX	     64512
+#define CHUNK_ATTRIBUTES_MAX 8192
 #define MESSAGE_MAX	    (16u << 20)
 #define MESSAGE_MAX_DEFAULT (1u << 20)
 #define CHUNKS_MAX	    (MESSAGE_MAX / CHUNK_MAX + 1)
@@ -143,6 +144,8 @@ struct space_limits {
 #define CONTROL_STALL_MS	10000 /* output waits and nothing is taken, or a frame is cut */
 
 static_assert(BATCH_MAX + 512 <= RECORD_FILL, "a full batch fits into an ordinary record");
+static_assert(MESSAGE_MAX + CHUNK_ATTRIBUTES_MAX <= CHUNKS_MAX * CHUNK_MAX,
+    "the largest message and its attributes are not too many pieces");
 static_assert(RECORD_FILL <= UINT16_MAX, "offsets in an ordinary record are u16");
 static_assert(BATCH_MAX + SETTLE_SEND_ENTRIES_MAX * 20 + 512 <= RECORD_PAYLOAD_MAX,
     "a full SETTLE_SEND fits into a record");

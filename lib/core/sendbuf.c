@@ -18,9 +18,21 @@ void sendbuf_free(struct sendbuf *b)
 {
 	while (b) {
 		struct sendbuf *next = b->next;
+		free((void *)(uintptr_t)b->attributes.data);
 		free(b);
 		b = next;
 	}
+}
+
+bool sendbuf_set_attributes(struct sendbuf *b, struct slice list)
+{
+	assert(b->filled == 0 && !b->attributes.data && list.len <= CHUNK_ATTRIBUTES_MAX);
+	uint8_t *copy = malloc(list.len + 1);
+	if (!copy)
+		return false;
+	memcpy(copy, list.data, list.len);
+	b->attributes = slice_of(copy, list.len);
+	return true;
 }
 
 bool sendbuf_append(struct sendbuf *b, struct slice body, uint8_t separator)
@@ -40,32 +52,47 @@ bool sendbuf_append(struct sendbuf *b, struct slice body, uint8_t separator)
 struct batch_view sendbuf_view(const struct sendbuf *b)
 {
 	return (struct batch_view){
-	    b->bytes + b->ends, b->bytes + SENDBUF_BLOB, b->count, b->blob_len, {0}};
+	    b->bytes + b->ends, b->bytes + SENDBUF_BLOB, b->count, b->blob_len, b->attributes};
+}
+
+/* What stands between the frame's fields and the bodies of a batch; its length. */
+static size_t put_batch_head(struct sendbuf *b)
+{
+	assert(b->count > 0);
+	uint8_t *ends = b->bytes + SENDBUF_BLOB - 2 * (size_t)b->count;
+	uint8_t *batch = ends - b->attributes.len - BATCH_HEADER_SIZE;
+	memmove(ends, b->bytes + b->ends, 2 * (size_t)b->count);
+	b->ends = (uint32_t)(ends - b->bytes);
+	store_u16(batch, (uint16_t)b->count);
+	store_u16(batch + 2, (uint16_t)b->attributes.len);
+	if (b->attributes.len > 0)
+		memcpy(batch + BATCH_HEADER_SIZE, b->attributes.data, b->attributes.len);
+	return (size_t)(b->bytes + SENDBUF_BLOB - batch);
 }
 
 void sendbuf_seal(struct sendbuf *b, uint8_t flags, uint32_t part, struct slice queue)
 {
-	size_t ends = b->large ? 0 : BATCH_HEADER_SIZE + 2 * (size_t)b->count;
-	size_t head = FRAME_HEADER_SIZE + 8 + 8 + 1 + 4 + 1 + queue.len + 2;
-	uint8_t *p = b->bytes + SENDBUF_BLOB - ends - head;
+	uint8_t list[4 + CHUNK_ATTRIBUTES_MAX];
+	struct writer tags = writer_of(list, sizeof(list));
+	size_t batch = 0;
 	if (b->large) {
 		flags |= SEND_CHUNK;
 		if (b->next)
 			flags |= SEND_MORE;
+		if (b->attributes.len > 0)
+			tags_put(&tags, SEND_TAG_ATTRIBUTES, b->attributes);
 	} else {
-		assert(b->count > 0);
-		uint8_t *batch = b->bytes + SENDBUF_BLOB - ends;
-		memmove(batch + BATCH_HEADER_SIZE, b->bytes + b->ends, 2 * (size_t)b->count);
-		b->ends = (uint32_t)(batch + BATCH_HEADER_SIZE - b->bytes);
-		store_u16(batch, (uint16_t)b->count);
-		store_u16(batch + 2, 0);
+		batch = put_batch_head(b);
 	}
+	size_t head = FRAME_HEADER_SIZE + 8 + 8 + 1 + 4 + 1 + queue.len + 2 + tags.len;
+	uint8_t *p = b->bytes + SENDBUF_BLOB - batch - head;
 	b->begin = (uint32_t)(p - b->bytes);
 	struct writer w = writer_of(p, head);
-	struct wire_send m = {0, 0, flags, part, queue, NO_TAGS, slice_of(NULL, 0)};
+	struct wire_send m = {
+	    0, 0, flags, part, queue, slice_of(tags.p, tags.len), slice_of(NULL, 0)};
 	wire_put_send(&w, &m);
 	assert(!w.full && w.len == head);
-	store_u32(p, (uint32_t)(head - FRAME_HEADER_SIZE + ends + b->blob_len));
+	store_u32(p, (uint32_t)(head - FRAME_HEADER_SIZE + batch + b->blob_len));
 }
 
 void sendbuf_stamp(struct sendbuf *b, uint64_t n, uint64_t answered)
@@ -82,7 +109,7 @@ struct slice sendbuf_frame(const struct sendbuf *b)
 struct slice sendbuf_batch(const struct sendbuf *b)
 {
 	assert(!b->large);
-	uint32_t begin = b->ends - BATCH_HEADER_SIZE;
+	uint32_t begin = b->ends - (uint32_t)b->attributes.len - BATCH_HEADER_SIZE;
 	return slice_of(b->bytes + begin, SENDBUF_BLOB - begin + b->blob_len);
 }
 

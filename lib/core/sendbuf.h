@@ -3,7 +3,7 @@
  * straight to where they stand in the frame, and what is in front of them is put
  * there when the frame is sealed.
  *
- *	room for the head | room for ends | blob
+ *	room for the head | room for attributes | room for ends | blob
  *
  * A large message is a chain of buffers, each with one piece of it.
  */
@@ -15,7 +15,7 @@
 
 /* Frame header, n, answered, flags, part, queue. */
 #define SENDBUF_HEAD (FRAME_HEADER_SIZE + 8 + 8 + 1 + 4 + 1 + NAME_FULL_MAX + 2)
-#define SENDBUF_ENDS (SENDBUF_HEAD + BATCH_HEADER_SIZE)
+#define SENDBUF_ENDS (SENDBUF_HEAD + 4 + CHUNK_ATTRIBUTES_MAX + BATCH_HEADER_SIZE)
 #define SENDBUF_BLOB (SENDBUF_ENDS + 2 * BATCH_MESSAGES_MAX)
 #define SENDBUF_CAP  BATCH_MAX
 
@@ -24,6 +24,7 @@ static_assert(SENDBUF_CAP == CHUNK_MAX, "a blob holds a batch or a piece");
 struct sendbuf {
 	struct sendbuf *next; /* the next piece of a large message */
 	bool large;	      /* a piece: the blob is its bytes, without a separator */
+	struct slice attributes; /* owned; of all its messages */
 	uint32_t count;	      /* messages in the batch */
 	uint32_t blob_len;    /* bytes of the blob that are in the batch, or in the piece */
 	uint32_t filled;      /* bytes of the blob that were read, >= blob_len */
@@ -42,10 +43,24 @@ static inline uint8_t *sendbuf_blob(struct sendbuf *b)
 	return b->bytes + SENDBUF_BLOB;
 }
 
+/*
+ * A list (attributes.h) of what all its messages have, or, in the first piece, the large message;
+ * CHUNK_ATTRIBUTES_MAX at most.  While nothing is in it.  It is copied; false: memory is out.
+ */
+bool sendbuf_set_attributes(struct sendbuf *b, struct slice list)
+    __attribute__((warn_unused_result));
+
+/* Bytes of a large message that fit into this piece. */
+static inline uint32_t sendbuf_piece_max(const struct sendbuf *b)
+{
+	return CHUNK_MAX - (uint32_t)b->attributes.len;
+}
+
 /* Whether one more message may end at offset `end` of the blob. */
 static inline bool sendbuf_fits(const struct sendbuf *b, uint32_t end)
 {
-	return b->count < BATCH_MESSAGES_MAX && batch_size(b->count + 1u, end) <= BATCH_MAX;
+	return b->count < BATCH_MESSAGES_MAX &&
+	       batch_size(b->count + 1u, end) + b->attributes.len <= BATCH_MAX;
 }
 
 /* The next message ends, with its separator, at offset `end` of the blob; it must fit. */

@@ -287,8 +287,17 @@ static inline struct settle_entry settle_entry_get(struct reader *r)
 /* The frame's name, NULL for an unknown type. */
 const char *wire_name(unsigned type);
 
-/* DELIVER and PEEKED: attributes of the frame's messages, as in a batch of these (attributes.h). */
+/*
+ * DELIVER and PEEKED: attributes of the frame's messages, as in a batch of these (attributes.h).
+ * DELIVER_PART and PEEKED_PART: of the message, in its first piece.
+ */
 #define DELIVER_TAG_ATTRIBUTES 1
+
+/*
+ * SEND, of a large message: its attributes, in its first piece, with whose data they take CHUNK_MAX
+ * at most, and CHUNK_ATTRIBUTES_MAX.
+ */
+#define SEND_TAG_ATTRIBUTES 2
 
 /* WELCOME: SESSION_TOKEN_SIZE bytes, without which nobody goes on with the session.  HELLO: the same again. */
 #define WELCOME_TAG_TOKEN 1
@@ -303,6 +312,9 @@ const char *wire_name(unsigned type);
 	X(WELCOME, WELCOME_TAG_TOKEN, token) \
 	X(DELIVER, DELIVER_TAG_ATTRIBUTES, attributes) \
 	X(PEEKED, DELIVER_TAG_ATTRIBUTES, attributes) \
+	X(DELIVER_PART, DELIVER_TAG_ATTRIBUTES, attributes) \
+	X(PEEKED_PART, DELIVER_TAG_ATTRIBUTES, attributes) \
+	X(SEND, SEND_TAG_ATTRIBUTES, attributes) \
 	X(LISTED, LISTED_TAG_LOST, lost)
 
 /* The name of a tag that frames of this type know, NULL: they do not. */

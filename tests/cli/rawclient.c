@@ -10,6 +10,8 @@
  *	send N QUEUE BODY     SEND of one message as number N
  *	header N QUEUE NAME VALUE BODY
  *	                      the same with a header
+ *	large N QUEUE NAME VALUE BYTES
+ *	                      SEND of one large message in pieces, with a header
  *	subscribe SUB QUEUE   SUBSCRIBE
  *	credit SUB COUNT      CREDIT for COUNT messages
  *	list COUNT            COUNT times LIST of all queues
@@ -318,16 +320,44 @@ static void do_send(char **arg)
 	put(out, make_send(number(arg[0]), arg[1], slice_of("", 0), arg[2]));
 }
 
+/* A list of attributes: one header. */
+static struct slice one_header(const char *name, const char *value, uint8_t list[600])
+{
+	uint8_t pair[512];
+	struct writer p = writer_of(pair, sizeof(pair)), l = writer_of(list, 600);
+
+	put_str(&p, slice_str(name));
+	put_u16(&p, (uint16_t)strlen(value));
+	put_rest(&p, slice_str(value));
+	tags_put(&l, ATTRIBUTE_HEADERS, slice_of(pair, p.len));
+	return slice_of(list, l.len);
+}
+
 static void do_header(char **arg)
 {
-	uint8_t pair[512], list[600];
-	struct writer p = writer_of(pair, sizeof(pair)), l = writer_of(list, sizeof(list));
+	uint8_t list[600];
+	put(out, make_send(number(arg[0]), arg[1], one_header(arg[2], arg[3], list), arg[4]));
+}
 
-	put_str(&p, slice_str(arg[2]));
-	put_u16(&p, (uint16_t)strlen(arg[3]));
-	put_rest(&p, slice_str(arg[3]));
-	tags_put(&l, ATTRIBUTE_HEADERS, slice_of(pair, p.len));
-	put(out, make_send(number(arg[0]), arg[1], slice_of(list, l.len), arg[4]));
+static void do_large(char **arg)
+{
+	uint8_t list[600], tags[700];
+	static uint8_t body[CHUNK_MAX];
+	struct writer t = writer_of(tags, sizeof(tags));
+	size_t len = (size_t)number(arg[4]);
+
+	memset(body, 'x', sizeof(body));
+	tags_put(&t, SEND_TAG_ATTRIBUTES, one_header(arg[2], arg[3], list));
+	for (uint32_t part = 0; len > 0; part++) {
+		struct writer w = writer_of(out, sizeof(out));
+		size_t piece = len < CHUNK_MAX / 2 ? len : CHUNK_MAX / 2;
+		uint8_t flags = SEND_CHUNK | (len > piece ? SEND_MORE : 0);
+		len -= piece;
+		wire_put_send(&w, &(struct wire_send){number(arg[0]), 0, flags, part,
+				      slice_str(arg[1]), slice_of(tags, part ? 0 : t.len),
+				      slice_of(body, piece)});
+		put(out, w.len);
+	}
 }
 
 static void do_subscribe(char **arg)
@@ -477,6 +507,7 @@ static const struct {
     {"hello", 1, do_hello},
     {"send", 3, do_send},
     {"header", 5, do_header},
+    {"large", 5, do_large},
     {"subscribe", 2, do_subscribe},
     {"credit", 2, do_credit},
     {"list", 1, do_list},

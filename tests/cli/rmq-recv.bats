@@ -555,6 +555,23 @@ receiver_of_large_ones() {
 	assert_output --partial '"attributes":{"headers":'
 }
 
+@test "rmq-recv: a large message has its headers, too, also as a dead letter and after a restart" {
+	start_queue q
+	raw hello 0 expect WELCOME large 1 jobs trace x1 200000 expect SENT bye eof
+	kill -KILL "$QUEUE_PID"
+	wait "$QUEUE_PID" || true
+	start_queue q
+	run rmq-queue peek -o headers,id jobs
+	assert_success
+	assert_output "$(printf '{"trace":"x1"}\tjobs:1')"
+	timeout 10 rmq-recv -1 -j --ack manual jobs | rmq-ack --dead=bad
+	run timeout 10 rmq-recv -1 -o headers,queue jobs.dead
+	assert_success
+	assert_output "$(printf '{"trace":"x1"}\tjobs.dead')"
+	run sh -c 'rmq-journal dump q | grep -c "\"tags\":{\"attributes\":{\"headers\":"'
+	assert_output 1
+}
+
 @test "rmq-recv: headers on one message behind many without, written together" {
 	start_queue q
 	local sends=() n

@@ -351,7 +351,8 @@ static void seed_life(fuzz_add *add, unsigned variant)
 	FRAME(0, queue_create, 1, 0, SETTING_MAX_ATTEMPTS, q, 0, 2, 0, 0, 0, 0, none, NO_TAGS);
 	FRAME(0, send, 2, 0, 0, 0, q, NO_TAGS, batch);
 	FRAME(0, send, 3, 1, 0, 0, q, NO_TAGS, batch);
-	FRAME(0, send, 4, 1, SEND_CHUNK | SEND_MORE, 0, q, NO_TAGS, slice_str("large "));
+	FRAME(0, send, 4, 1, SEND_CHUNK | SEND_MORE, 0, q, slice_of("\2\0\5\0\3\0\1\0t", 9),
+	    slice_str("large "));
 	FRAME(0, send, 4, 1, SEND_CHUNK, 1, q, NO_TAGS, slice_str("message"));
 	FRAME(1, subscribe, 0, 0, 0, q, NO_TAGS);
 	FRAME(1, credit, 0, 10, 1000, 77);

@@ -140,6 +140,8 @@ static void seed_chunk(fuzz_add *add)
 	put_u64(&w, 1000);
 	put_u64(&w, 2000);
 	event_put_chunk(&w, &(struct event_chunk){1, 7, 1, 0, NO_TAGS, slice_str("a piece")});
+	event_put_chunk(&w, &(struct event_chunk){1, 7, 1, 0,
+				slice_of("\2\0\5\0\3\0\1\0t", 9), slice_str("a piece")});
 	add(seed, w.len);
 }
 

@@ -212,6 +212,23 @@ static void on_unsubscribed(void *arg, uint32_t sub)
 	sub_off(arg, sub);
 }
 
+/* As they were sent with the line, and no others. */
+static void check_attributes(
+    const struct actor *a, const struct client_delivery *d, uint32_t i, uint32_t line)
+{
+	static const uint16_t tags[] = {ATTRIBUTE_HEADERS, ATTRIBUTE_REPLY_TOPIC, 51};
+	uint8_t bytes[LINE_ATTRIBUTES_MAX];
+	uint32_t which = a->w->lines.all[line].attributes;
+	struct slice list = which > 0 ? lines_attributes(which, bytes) : NO_TAGS;
+	for (size_t k = 0; k < sizeof(tags) / sizeof(tags[0]); k++) {
+		struct slice was, is;
+		bool had = tags_find(list, tags[k], &was);
+		bool has = client_attribute(d, tags[k], i, &is);
+		if (had != has || (had && !slice_eq(was, is)))
+			trace_fail("line %u has lost or got attribute %u", line, tags[k]);
+	}
+}
+
 static void on_deliver(void *arg, const struct client_delivery *d)
 {
 	struct actor *a = arg;
@@ -229,6 +246,7 @@ static void on_deliver(void *arg, const struct client_delivery *d)
 		h.line = lines_recognise(&a->w->lines, client_body(d, i));
 		if (h.line == UINT32_MAX)
 			trace_fail("a receiver is given what nobody sent");
+		check_attributes(a, d, i, h.line);
 		for (uint32_t k = 0; k < a->held_count; k++)
 			if (a->held[k].lease == h.lease && a->held[k].seq == h.seq)
 				trace_fail(
@@ -271,9 +289,12 @@ static void on_peek_end(void *arg, uint32_t req, enum rmq_error code, bool more,
 static void on_peeked(void *arg, const struct client_delivery *d)
 {
 	struct actor *a = arg;
-	for (uint32_t i = 0; i < d->count; i++)
-		if (lines_recognise(&a->w->lines, client_body(d, i)) == UINT32_MAX)
+	for (uint32_t i = 0; i < d->count; i++) {
+		uint32_t line = lines_recognise(&a->w->lines, client_body(d, i));
+		if (line == UINT32_MAX)
 			trace_fail("a peek shows what nobody sent");
+		check_attributes(a, d, i, line);
+	}
 }
 
 static void on_fatal(void *arg, enum rmq_error code, struct slice text)
@@ -477,6 +498,18 @@ static uint32_t line_new(struct actor *a, uint32_t len, unsigned name)
 	return line;
 }
 
+/* Sometimes gives it attributes; which ones, 0: none. */
+static uint32_t give_attributes(struct actor *a, struct sendbuf *b)
+{
+	uint8_t list[LINE_ATTRIBUTES_MAX];
+	if (!prng_chance(&a->w->prng, 200))
+		return 0;
+	uint32_t which = (uint32_t)prng_range(&a->w->prng, 1, 1000);
+	bool ok = sendbuf_set_attributes(b, lines_attributes(which, list));
+	assert(ok);
+	return which;
+}
+
 static struct sendbuf *large_message(struct actor *a, struct note *n, unsigned name)
 {
 	struct lines *l = &a->w->lines;
@@ -486,13 +519,15 @@ static struct sendbuf *large_message(struct actor *a, struct note *n, unsigned n
 	assert(body);
 	n->items[0].line = line_new(a, len, name);
 	lines_body(l, n->items[0].line, body);
-	for (uint32_t at = 0; at < len; at += CHUNK_MAX) {
+	for (uint32_t at = 0; at < len; at += (*end)->blob_len, end = &(*end)->next) {
 		struct sendbuf *b = *end = sendbuf_new();
 		assert(b);
 		b->large = true;
-		b->blob_len = b->filled = len - at < CHUNK_MAX ? len - at : CHUNK_MAX;
+		if (at == 0)
+			l->all[n->items[0].line].attributes = give_attributes(a, b);
+		uint32_t most = sendbuf_piece_max(b);
+		b->blob_len = b->filled = len - at < most ? len - at : most;
 		memcpy(sendbuf_blob(b), body + at, b->blob_len);
-		end = &b->next;
 	}
 	free(body);
 	return first;
@@ -505,10 +540,12 @@ static struct sendbuf *batch(struct actor *a, struct held *items, uint32_t count
 	struct sendbuf *b = sendbuf_new();
 	uint8_t body[512];
 	assert(b);
+	uint32_t attributes = give_attributes(a, b);
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t len = (uint32_t)prng_range(
 		    &a->w->prng, LINE_MIN, prng_chance(&a->w->prng, 100) ? 500 : 40);
 		items[i].line = line_new(a, len, name);
+		l->all[items[i].line].attributes = attributes;
 		lines_body(l, items[i].line, body);
 		if (!sendbuf_append(b, slice_of(body, len), '\n'))
 			trace_fail("a line does not fit into a batch");

@@ -2,6 +2,8 @@
 
 #include "prng.h"
 
+#include "core/attributes.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -42,6 +44,24 @@ static void write_body(uint32_t line, uint32_t len, uint8_t *body)
 void lines_body(const struct lines *l, uint32_t line, uint8_t *body)
 {
 	write_body(line, l->all[line].len, body);
+}
+
+/* One header, sometimes a topic, and one that nobody knows. */
+struct slice lines_attributes(uint32_t which, uint8_t list[LINE_ATTRIBUTES_MAX])
+{
+	uint8_t pair[64], value[40];
+	struct writer w = writer_of(list, LINE_ATTRIBUTES_MAX), p = writer_of(pair, sizeof(pair));
+	size_t len = which % sizeof(value);
+	memset(value, 'a' + which % 26, sizeof(value));
+	put_str(&p, slice_of("h", 1));
+	put_u16(&p, (uint16_t)len);
+	put_rest(&p, slice_of(value, len));
+	tags_put(&w, ATTRIBUTE_HEADERS, slice_of(p.p, p.len));
+	if (which % 2 == 0)
+		tags_put(&w, ATTRIBUTE_REPLY_TOPIC, slice_of("t", 1));
+	tags_put(&w, 51, slice_of(&which, sizeof(which)));
+	assert(!w.full && !p.full);
+	return slice_of(w.p, w.len);
 }
 
 uint32_t lines_recognise(const struct lines *l, struct slice body)

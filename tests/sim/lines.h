@@ -14,6 +14,7 @@
 
 struct line_state {
 	uint32_t len;
+	uint32_t attributes; /* which ones it has; 0: none */
 	uint32_t sender; /* which process wrote it, */
 	uint8_t name;	 /* and to which queue */
 	uint32_t stored; /* how often an event stored it */
@@ -38,6 +39,9 @@ void lines_free(struct lines *l);
 uint32_t lines_new(struct lines *l, uint32_t len);
 /* Writes its body, l->all[line].len bytes. */
 void lines_body(const struct lines *l, uint32_t line, uint8_t *body);
+/* Attributes number `which`, not 0, of a batch or a large message, as a list. */
+#define LINE_ATTRIBUTES_MAX 128
+struct slice lines_attributes(uint32_t which, uint8_t list[LINE_ATTRIBUTES_MAX]);
 /* Whose body this is, byte for byte; UINT32_MAX: nobody's. */
 uint32_t lines_recognise(const struct lines *l, struct slice body);
 

@@ -841,8 +841,8 @@ static void dead_large(struct reading *r, struct shadow_queue *q, const struct e
 	assert(body);
 	while (reader_left(&in) > 0 && n < CHUNKS_MAX) {
 		struct event_location l = event_location_get(&in);
-		struct slice data;
-		if (event_chunk_data(payload_at(r, l.index), l.offset, &data) ||
+		struct slice data, attributes;
+		if (event_chunk_data(payload_at(r, l.index), l.offset, &data, &attributes) ||
 		    len + data.len > e->bytes)
 			FAIL(r, "DEAD names no piece of a message");
 		memcpy(body + len, data.data, data.len);

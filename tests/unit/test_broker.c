@@ -2845,6 +2845,122 @@ static void headers_stay_with_their_message(void **state)
 	expect_headers(&dead, 0, 'y', 1);
 }
 
+static void attributes_of_a_large_message_stay_with_it(void **state)
+{
+	static uint8_t piece[CHUNK_MAX];
+	static const char list[] = "\1\0\6\0\1h\2\0x1\3\0\1\0t";
+	struct slice q = slice_str("q"), attributes = slice_of(list, sizeof(list) - 1), found;
+	uint8_t bytes[64];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
+	(void)state;
+	tags_put(&tags, SEND_TAG_ATTRIBUTES, attributes);
+	hello(1, 0, 0);
+	INPUT(1, send, 1, 0, SEND_CHUNK | SEND_MORE, 0, q, slice_of(tags.p, tags.len),
+	    slice_of(piece, CHUNK_MAX - attributes.len));
+	INPUT(1, send, 1, 0, SEND_CHUNK, 1, q, NO_TAGS, slice_of(piece, CHUNK_MAX));
+	broker_checkpoint(w.broker);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	restart();
+	hello(1, 0, 0);
+	subscribe(1, "q", 1);
+	EXPECT(1, DELIVER_PART, deliver_part, d);
+	assert_true(tags_find(d.tags, DELIVER_TAG_ATTRIBUTES, &found));
+	assert_true(slice_eq(found, attributes));
+	assert_int_equal(d.data.len, CHUNK_MAX - attributes.len);
+	EXPECT(1, DELIVER_PART, deliver_part, last);
+	assert_int_equal(last.tags.len, 0);
+	settle(1, 1, VERB_DEAD, 0, 0, last.lease, 1, 1);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	restart();
+	hello(1, 0, 0);
+	INPUT(1, peek, 1, STATE_READY, 0, 10, slice_str("q.dead"));
+	run();
+	EXPECT(1, PEEKED_PART, peeked_part, p);
+	assert_true(tags_find(p.tags, DELIVER_TAG_ATTRIBUTES, &found));
+	assert_true(slice_eq(found, attributes));
+}
+
+/* Where they do not belong, cut, or with too much beside them. */
+static void attributes_of_a_large_message_are_in_its_first_piece(void **state)
+{
+	static uint8_t piece[CHUNK_MAX], much[4 + CHUNK_ATTRIBUTES_MAX + 1];
+	uint8_t bytes[sizeof(much) + 8];
+	static const uint8_t batch[] = {1, 0, 0, 0, 2, 0, 'x', '\n'};
+	struct slice q = slice_str("q"), topic = slice_of("\3\0\1\0t", 5);
+	struct writer m = writer_of(much, sizeof(much));
+	const struct {
+		uint8_t flags;
+		uint32_t part;
+		struct slice list, data;
+	} bad[] = {
+	    {0, 0, topic, slice_of(batch, sizeof(batch))},
+	    {SEND_CHUNK, 1, topic, slice_of(piece, 1)},
+	    {SEND_CHUNK, 0, slice_of("\3\0\2\0t", 5), slice_of(piece, 1)},
+	    {SEND_CHUNK, 0, topic, slice_of(piece, CHUNK_MAX - 4)},
+	    {SEND_CHUNK, 0, slice_of(much, sizeof(much)), slice_of(piece, 1)},
+	};
+	(void)state;
+	tags_put(&m, 51, slice_of(piece, CHUNK_ATTRIBUTES_MAX + 1));
+	assert_int_equal(m.len, sizeof(much));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct writer tags = writer_of(bytes, sizeof(bytes));
+		hello(1, 0, 0);
+		if (bad[i].part > 0)
+			INPUT(1, send, 1, 0, SEND_CHUNK | SEND_MORE, 0, q, NO_TAGS,
+			    slice_of(piece, 1));
+		tags_put(&tags, SEND_TAG_ATTRIBUTES, bad[i].list);
+		INPUT(1, send, 1, 0, bad[i].flags, bad[i].part, q, slice_of(tags.p, tags.len),
+		    bad[i].data);
+		run();
+		EXPECT(1, ERROR, error, e);
+		assert_int_equal(e.code, RMQ_E_PROTOCOL);
+		broker_disconnect(w.broker, 1);
+		w.closed[1] = false;
+	}
+	/* One that would have to be acted on: the pieces behind it are passed over. */
+	hello(1, 0, 0);
+	struct writer tags = writer_of(bytes, sizeof(bytes));
+	tags_put(&tags, SEND_TAG_ATTRIBUTES, slice_of("\6\0\1\0\7", 5));
+	INPUT(1, send, 1, 0, SEND_CHUNK | SEND_MORE, 0, q, slice_of(tags.p, tags.len),
+	    slice_of(piece, 1));
+	INPUT(1, send, 1, 0, SEND_CHUNK, 1, q, NO_TAGS, slice_of(piece, 1));
+	expect_failed(1, RMQ_E_VERSION, "this daemon does not know attribute priority");
+	expect_nothing(1);
+}
+
+/* With as many attributes as it may have. */
+static void the_largest_message_is_taken_and_a_byte_more_is_not(void **state)
+{
+	static uint8_t data[CHUNK_MAX], list[CHUNK_ATTRIBUTES_MAX];
+	uint8_t bytes[sizeof(list) + 8];
+	struct slice q = slice_str("q");
+	struct writer l = writer_of(list, sizeof(list)), tags = writer_of(bytes, sizeof(bytes));
+	(void)state;
+	tags_put(&l, 51, slice_of(data, CHUNK_ATTRIBUTES_MAX - 4));
+	tags_put(&tags, SEND_TAG_ATTRIBUTES, slice_of(l.p, l.len));
+	hello(1, 0, 0);
+	INPUT(1, queue_create, 1, 0, SETTING_MAX_MESSAGE, q, 0, 0, 0, 0, 0, MESSAGE_MAX,
+	    slice_str(""), NO_TAGS);
+	for (uint32_t more = 0; more < 2; more++) {
+		size_t at = 0, len = MESSAGE_MAX + more;
+		for (uint32_t part = 0; at < len; part++) {
+			size_t most = part == 0 ? CHUNK_MAX - CHUNK_ATTRIBUTES_MAX : CHUNK_MAX;
+			size_t piece = len - at < most ? len - at : most;
+			at += piece;
+			INPUT(1, send, 2 + more, 1, (uint8_t)(SEND_CHUNK | (at < len ? SEND_MORE : 0)),
+			    part, q, part == 0 ? slice_of(tags.p, tags.len) : NO_TAGS,
+			    slice_of(data, piece));
+		}
+	}
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	expect(1, WIRE_TYPE_SENT);
+	EXPECT(1, FAILED, failed, m);
+	assert_int_equal(m.code, RMQ_E_TOO_LARGE);
+}
+
 static void an_attribute_that_has_to_be_acted_on_is_refused_by_name(void **state)
 {
 	(void)state;
@@ -2968,6 +3084,9 @@ static const struct CMUnitTest tests[] = {
 	    TEST(an_even_attribute_that_is_not_known_refuses_the_command_by_name),
 	    TEST(a_flag_verb_setting_or_state_that_is_not_known_is_refused),
 	    TEST(headers_stay_with_their_message),
+	    TEST(attributes_of_a_large_message_stay_with_it),
+	    TEST(attributes_of_a_large_message_are_in_its_first_piece),
+	    TEST(the_largest_message_is_taken_and_a_byte_more_is_not),
 	    TEST(an_attribute_that_has_to_be_acted_on_is_refused_by_name),
 	    TEST(numbers_of_leases_are_not_used_again_after_a_restart),
 };

@@ -181,16 +181,28 @@ static void a_location_that_leads_to_nothing_is_corrupt(void **state)
 static void a_chunk_is_found_at_its_offset_and_nothing_else_is_one(void **state)
 {
 	(void)state;
-	struct slice data;
+	struct slice data, attributes;
 	begin(1, 1);
 	uint16_t send = put_send(1, "abc");
 	uint16_t chunk = (uint16_t)w.len;
 	struct event_chunk m = {1, 1, 1, 0, NO_TAGS, slice_str("piece")};
 	event_put_chunk(&w, &m);
-	assert_int_equal(event_chunk_data(done(), chunk, &data), RMQ_E_OK);
+	assert_int_equal(event_chunk_data(done(), chunk, &data, &attributes), RMQ_E_OK);
 	assert_true(slice_eq(data, slice_str("piece")));
-	assert_int_equal(event_chunk_data(done(), send, &data), RMQ_E_CORRUPT);
-	assert_int_equal(event_chunk_data(done(), UINT16_MAX, &data), RMQ_E_CORRUPT);
+	assert_int_equal(attributes.len, 0);
+	assert_int_equal(event_chunk_data(done(), send, &data, &attributes), RMQ_E_CORRUPT);
+	assert_int_equal(
+	    event_chunk_data(done(), UINT16_MAX, &data, &attributes), RMQ_E_CORRUPT);
+	/* Its attributes are checked, as all that is read from a disk. */
+	uint16_t good = (uint16_t)w.len;
+	m.tags = slice_of("\2\0\5\0\3\0\1\0t", 9);
+	event_put_chunk(&w, &m);
+	uint16_t bad = (uint16_t)w.len;
+	m.tags = slice_of("\2\0\5\0\3\0\2\0t", 9);
+	event_put_chunk(&w, &m);
+	assert_int_equal(event_chunk_data(done(), good, &data, &attributes), RMQ_E_OK);
+	assert_true(slice_eq(attributes, slice_of("\3\0\1\0t", 5)));
+	assert_int_equal(event_chunk_data(done(), bad, &data, &attributes), RMQ_E_CORRUPT);
 }
 
 static void every_event_is_decoded_whole_or_not_at_all(void **state)
