@@ -45,11 +45,10 @@ int disk_close(struct disk *d);
 void disk_kill(struct disk *d);
 
 /*
- * What Raft begins with; arrays are on the heap, to be freed with disk_begin_free().  Dies if
- * it cannot be read.
+ * What Raft begins with, as replica_log_begin() finds it; to be freed with
+ * replica_log_begin_free().  Dies if it cannot be read.
  */
 void disk_begin(struct disk *d, struct raft_begin *begin);
-void disk_begin_free(struct raft_begin *begin);
 
 /*
  * Stores; pieces[i] is the payload of runs[i].  All is borrowed for the call.  node_stored()
@@ -64,10 +63,7 @@ struct disk_records {
 	struct piece pieces[RAFT_RUNS_MAX];
 };
 
-/*
- * Records and holes from `index` on, which is stored: at least one, at most RAFT_RUNS_MAX and,
- * from the second on, `bytes`.  Dies if they cannot be read.
- */
+/* replica_log_read() from `index` on, which is stored.  Dies if it cannot be read. */
 void disk_read(struct disk *d, uint64_t index, uint32_t bytes, struct disk_records *records);
 void disk_read_end(struct disk *d);
 

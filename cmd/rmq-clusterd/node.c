@@ -6,6 +6,7 @@
 
 #include "queue.h"
 #include "state.h"
+#include "sys/replica_log.h"
 
 /* Where the payloads of a step's records come from. */
 struct source {
@@ -344,7 +345,7 @@ void node_open(struct cluster *c)
 	tail_truncate(&c->tail, begin.last + 1);
 	raft_status(c->raft, &c->status);
 	c->shown = c->status;
-	disk_begin_free(&begin);
+	replica_log_begin_free(&begin);
 }
 
 void node_close(struct cluster *c)

@@ -20,7 +20,7 @@
 #include <string.h>
 
 #include "core/event.h"
-#include "sys/replica.h"
+#include "sys/replica_log.h"
 
 #define ENTRIES_MAX 65536
 #define RUNS_MAX    8
@@ -114,12 +114,15 @@ static void append(uint64_t term, uint8_t kind, uint32_t count)
 		snprintf(e.name, sizeof(e.name), "n%u", (unsigned)(term % 100000));
 		make_config(&configs[n], e.name);
 		runs[n].config = &configs[n];
+		struct writer w = writer_of(bodies[n], sizeof(bodies[n]));
+		raft_config_encode(&w, &configs[n]);
+		runs[n].bytes = (uint32_t)w.len;
 	} else if (kind != RAFT_HOLE && kind != RECORD_NOOP) {
 		e.len = body_size();
 		fill_body(bodies[n], last + 1, &e);
+		runs[n].bytes = e.len;
 	}
-	runs[n].bytes = e.len;
-	payloads[n] = slice_of(bodies[n], e.len);
+	payloads[n] = slice_of(bodies[n], runs[n].bytes);
 	assert(last + count < ENTRIES_MAX);
 	for (uint32_t i = 0; i < count; i++)
 		entries[++last] = e;
@@ -243,8 +246,9 @@ static uint64_t check(const char *dir, uint64_t least)
 	struct raft_begin b = {0};
 	struct reason why;
 	uint64_t bad = 0;
+	bool replicated;
 	if (store_reader_open(dir, &r, &why) || store_reader_begin(r) ||
-	    replica_load(r, &b, &bad) || store_reader_state(r, &state))
+	    replica_log_begin(r, &b, &replicated, &bad) || store_reader_state(r, &state))
 		fail("the directory cannot be read", bad);
 	last = commit = 0;
 	base = 0;
@@ -259,7 +263,7 @@ static uint64_t check(const char *dir, uint64_t least)
 	check_records(r);
 	if (state.checkpoint != newest_end())
 		fail("another checkpoint", state.checkpoint);
-	replica_unload(&b);
+	replica_log_begin_free(&b);
 	store_reader_close(r);
 	return base;
 }
@@ -291,7 +295,7 @@ static void feed(uint64_t count)
 {
 	for (uint64_t i = base + 1; i <= count && lost_status < 0; i++) {
 		make(i);
-		replica_store(&journal, &store, payloads);
+		replica_log_store(&journal, &store, store.seq, payloads);
 		while (lost_status < 0 && i - answered >= WINDOW)
 			uv_run(&loop, UV_RUN_ONCE);
 	}
@@ -307,12 +311,13 @@ static void load(const char *dir)
 	struct raft_begin b = {0};
 	struct reason why;
 	uint64_t bad = 0;
+	bool replicated;
 	if (store_reader_open(dir, &r, &why) || store_reader_begin(r) ||
-	    replica_load(r, &b, &bad))
+	    replica_log_begin(r, &b, &replicated, &bad))
 		fail("the directory cannot be read", bad);
 	last = b.last;
 	store = (struct raft_store){.term = b.term + 1, .commit = last, .cover = b.cover};
-	replica_unload(&b);
+	replica_log_begin_free(&b);
 	store_reader_close(r);
 }
 
@@ -330,7 +335,7 @@ static bool stored_within(uint64_t ms)
 	uv_timer_init(&loop, &timer);
 	uv_timer_start(&timer, on_timer, ms, 0);
 	store.seq++;
-	replica_store(&journal, &store, payloads);
+	replica_log_store(&journal, &store, store.seq, payloads);
 	while (answered < store.seq && !late && lost_status < 0)
 		uv_run(&loop, UV_RUN_ONCE);
 	uv_timer_stop(&timer);

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "sys/journal_server.h"
-#include "sys/replica.h"
+#include "sys/replica_log.h"
 
 #define INPUT_MAX 65536
 
@@ -63,6 +63,7 @@ static void check(const char *dir)
 	struct raft_begin b = {0};
 	struct reason why;
 	struct slice value;
+	bool replicated;
 	uint64_t bad, index = 0, records = 0, bytes = 0;
 
 	assert(store_reader_open(dir, &r, &why) == RMQ_E_OK);
@@ -74,14 +75,14 @@ static void check(const char *dir)
 	}
 	assert(index < state.next && records == state.records && bytes == state.bytes);
 	/* The journal does not look into CONFIG records. */
-	enum rmq_error err = replica_load(r, &b, &bad);
+	enum rmq_error err = replica_log_begin(r, &b, &replicated, &bad);
 	assert(!err || bad > 0);
 	if (!err) {
 		assert(b.commit <= b.last && b.last + 1 == state.next);
 		for (size_t i = 0; i < b.term_count; i++)
 			assert(b.terms[i].term <= b.term && b.terms[i].index <= b.last &&
 			       (i == 0 || b.terms[i].term > b.terms[i - 1].term));
-		replica_unload(&b);
+		replica_log_begin_free(&b);
 	}
 	store_reader_close(r);
 }

@@ -1,4 +1,4 @@
-#include "sys/replica.h"
+#include "sys/replica_log.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -76,7 +76,8 @@ static enum rmq_error load_configs(struct store_reader *r, struct raft_begin *b,
 	return err == RMQ_E_NOTHING ? RMQ_E_OK : err;
 }
 
-enum rmq_error replica_load(struct store_reader *r, struct raft_begin *b, uint64_t *bad)
+enum rmq_error replica_log_begin(
+    struct store_reader *r, struct raft_begin *b, bool *replicated, uint64_t *bad)
 {
 	struct raft_begin new = *b;
 	struct store_state state;
@@ -99,14 +100,16 @@ enum rmq_error replica_load(struct store_reader *r, struct raft_begin *b, uint64
 	err = load_terms(r, &new);
 	if (!err)
 		err = load_configs(r, &new, bad);
-	if (err)
-		replica_unload(&new);
-	else
-		*b = new;
-	return err;
+	if (err) {
+		replica_log_begin_free(&new);
+		return err;
+	}
+	*b = new;
+	*replicated = replica.present;
+	return RMQ_E_OK;
 }
 
-void replica_unload(struct raft_begin *b)
+void replica_log_begin_free(struct raft_begin *b)
 {
 	for (size_t i = 0; i < b->config_count; i++)
 		free((void *)(uintptr_t)b->configs[i].config);
@@ -120,7 +123,7 @@ void replica_unload(struct raft_begin *b)
 /* ---- reading for a peer ---- */
 
 /* Indexes [first, end) are holes; a run has at most 2^32 - 1. */
-static uint64_t put_holes(struct replica_runs *runs, uint64_t first, uint64_t end)
+static uint64_t put_holes(struct replica_log_runs *runs, uint64_t first, uint64_t end)
 {
 	while (first < end && runs->count < RAFT_RUNS_MAX) {
 		uint32_t count =
@@ -133,8 +136,8 @@ static uint64_t put_holes(struct replica_runs *runs, uint64_t first, uint64_t en
 	return first;
 }
 
-enum rmq_error replica_read(struct store_reader *r, uint64_t index, uint64_t last,
-    uint32_t bytes, struct replica_runs *runs, uint64_t *bad)
+enum rmq_error replica_log_read(struct store_reader *r, uint64_t index, uint64_t last,
+    uint32_t bytes, struct replica_log_runs *runs, uint64_t *bad)
 {
 	struct store_state state;
 	uint64_t at = index, sum = 0;
@@ -172,78 +175,133 @@ enum rmq_error replica_read(struct store_reader *r, uint64_t index, uint64_t las
 
 /* ---- storing ---- */
 
-static void send_run(struct journal_link *l, const struct raft_run *run, struct slice payload)
+/* A transaction as it is put together: frames, of which payloads are borrowed. */
+struct frames {
+	struct iovec *iov;
+	size_t count;
+	struct writer heads;
+};
+
+#define TXN_HEAD_MAX (FRAME_HEADER_SIZE + 64 + RAFT_ID_SIZE)
+#define RUN_HEAD_MAX (JOURNAL_RECORD_HEAD + 8)
+#define DIG_MAX	     (FRAME_HEADER_SIZE + RAFT_HOLES_MAX * HOLE_RANGE_SIZE)
+
+static void frames_init(struct frames *f, const struct raft_store *s)
 {
-	uint8_t head[64];
-	uint8_t config[RAFT_CONFIG_SIZE_MAX];
-	struct writer w = writer_of(head, sizeof(head));
-	if (run->kind == RAFT_HOLE) {
-		journal_put_holes(
-		    &w, &(struct journal_holes){run->first, run->count, run->term});
-		assert(!w.full);
-		journal_link_send(l, head, w.len, slice_of(NULL, 0));
-		return;
-	}
-	if (run->kind == RECORD_CONFIG) {
-		struct writer c = writer_of(config, sizeof(config));
-		raft_config_encode(&c, run->config);
-		assert(!c.full);
-		payload = slice_of(config, c.len);
-	}
-	journal_put_record(&w, &(struct journal_record){run->first, run->term, run->kind, {0}});
-	assert(!w.full && payload.len <= RECORD_PAYLOAD_MAX);
-	journal_link_send(l, head, w.len, payload);
+	size_t digs = (s->hole_count + RAFT_HOLES_MAX - 1) / RAFT_HOLES_MAX;
+	size_t cap = 2 * TXN_HEAD_MAX + s->run_count * RUN_HEAD_MAX + digs * DIG_MAX;
+	uint8_t *heads = malloc(cap);
+
+	f->iov = malloc((2 * (size_t)s->run_count + digs + 2) * sizeof(*f->iov));
+	if (!heads || !f->iov)
+		abort();
+	f->count = 0;
+	f->heads = writer_of(heads, cap);
 }
 
-static void send_holes(struct journal_link *l, const struct raft_store *s)
+static void frames_deinit(struct frames *f)
 {
-	uint8_t frame[FRAME_HEADER_SIZE + 1024 * HOLE_RANGE_SIZE];
-	for (unsigned i = 0; i < s->hole_count;) {
-		struct writer w = writer_of(frame, sizeof(frame));
-		size_t begin = frame_begin(&w, JOURNAL_TYPE_DIG);
-		for (; i < s->hole_count && w.cap - w.len >= HOLE_RANGE_SIZE; i++)
-			hole_range_put(&w, &s->holes[i]);
-		frame_end(&w, begin);
-		journal_link_send(l, frame, w.len, slice_of(NULL, 0));
-	}
+	free(f->iov);
+	free(f->heads.p);
 }
 
-/* Bytes of the records, with their headers, and of the largest one. */
-static uint64_t record_bytes(const struct raft_store *s, uint32_t *largest)
+static void frames_add(struct frames *f, size_t begin, struct slice payload)
+{
+	assert(!f->heads.full);
+	f->iov[f->count++] = (struct iovec){f->heads.p + begin, f->heads.len - begin};
+	if (payload.len > 0)
+		f->iov[f->count++] =
+		    (struct iovec){(void *)(uintptr_t)payload.data, payload.len};
+}
+
+/* Sets the size of the records, with their headers, and that of the largest one. */
+static void measure(const struct raft_store *s, struct journal_txn *m)
 {
 	uint64_t bytes = 0;
-	*largest = 0;
+
 	for (unsigned i = 0; i < s->run_count; i++) {
-		const struct raft_run *run = &s->runs[i];
-		if (run->kind == RAFT_HOLE)
+		if (s->runs[i].kind == RAFT_HOLE)
 			continue;
-		uint32_t one = RECORD_HEADER_SIZE +
-			       (run->kind == RECORD_CONFIG ? RAFT_CONFIG_SIZE_MAX : run->bytes);
+		uint32_t one = RECORD_HEADER_SIZE + s->runs[i].bytes;
 		bytes += one;
-		if (one > *largest)
-			*largest = one;
+		if (one > m->largest)
+			m->largest = one;
 	}
-	return bytes;
+	assert(bytes <= JOURNAL_TXN_MAX);
+	m->bytes = (uint32_t)bytes;
 }
 
-void replica_store(
-    struct journal_link *l, const struct raft_store *s, const struct slice *payloads)
+static void put_begin(struct frames *f, const struct raft_store *s, uint64_t seq)
 {
-	uint8_t frame[128];
-	struct writer w = writer_of(frame, sizeof(frame));
-	uint32_t largest;
-	uint64_t bytes = record_bytes(s, &largest);
-	assert(bytes <= JOURNAL_TXN_MAX);
-	journal_put_txn(
-	    &w, &(struct journal_txn){s->seq, s->term,
-		    slice_of(s->vote.bytes, raft_id_none(s->vote) ? 0 : RAFT_ID_SIZE),
-		    s->commit, s->cover.index, s->cover.term, s->truncate, (uint32_t)bytes,
-		    largest});
-	journal_link_send(l, frame, w.len, slice_of(NULL, 0));
+	size_t begin = f->heads.len;
+	struct journal_txn m = {
+	    .seq = seq,
+	    .term = s->term,
+	    .vote = slice_of(s->vote.bytes, raft_id_none(s->vote) ? 0 : RAFT_ID_SIZE),
+	    .commit = s->commit,
+	    .cover_index = s->cover.index,
+	    .cover_term = s->cover.term,
+	    .truncate = s->truncate,
+	};
+
+	measure(s, &m);
+	journal_put_txn(&f->heads, &m);
+	frames_add(f, begin, slice_of(NULL, 0));
+}
+
+static void put_run(struct frames *f, const struct raft_run *run, struct slice payload)
+{
+	size_t begin = f->heads.len;
+
+	if (run->kind == RAFT_HOLE) {
+		payload = slice_of(NULL, 0);
+		journal_put_holes(
+		    &f->heads, &(struct journal_holes){run->first, run->count, run->term});
+	} else {
+		assert(payload.len == run->bytes && payload.len <= RECORD_PAYLOAD_MAX);
+		journal_put_record(
+		    &f->heads, &(struct journal_record){run->first, run->term, run->kind, {0}});
+		/* The payload counts, and lies elsewhere. */
+		store_u32(f->heads.p + begin,
+		    (uint32_t)(JOURNAL_RECORD_HEAD - FRAME_HEADER_SIZE + payload.len));
+	}
+	frames_add(f, begin, payload);
+}
+
+static void put_digs(struct frames *f, const struct hole_range *holes, unsigned count)
+{
+	for (unsigned at = 0; at < count; at += RAFT_HOLES_MAX) {
+		unsigned end = count - at < RAFT_HOLES_MAX ? count : at + RAFT_HOLES_MAX;
+		size_t begin = frame_begin(&f->heads, JOURNAL_TYPE_DIG);
+		for (unsigned i = at; i < end; i++)
+			hole_range_put(&f->heads, &holes[i]);
+		frame_end(&f->heads, begin);
+		frames_add(f, begin, slice_of(NULL, 0));
+	}
+}
+
+uint64_t replica_log_last(uint64_t last, const struct raft_store *s)
+{
+	const struct raft_run *newest = s->run_count > 0 ? &s->runs[s->run_count - 1] : NULL;
+
+	if (newest)
+		return newest->first + newest->count - 1;
+	return s->truncate ? s->truncate - 1 : last;
+}
+
+void replica_log_store(struct journal_link *l, const struct raft_store *s, uint64_t seq,
+    const struct slice *payloads)
+{
+	struct frames f;
+
+	frames_init(&f, s);
+	put_begin(&f, s, seq);
 	for (unsigned i = 0; i < s->run_count; i++)
-		send_run(l, &s->runs[i], payloads ? payloads[i] : slice_of(NULL, 0));
-	send_holes(l, s);
-	w = writer_of(frame, sizeof(frame));
-	journal_put_txn_end(&w, &(struct journal_txn_end){s->seq});
-	journal_link_send(l, frame, w.len, slice_of(NULL, 0));
+		put_run(&f, &s->runs[i], payloads[i]);
+	put_digs(&f, s->holes, s->hole_count);
+	size_t begin = f.heads.len;
+	journal_put_txn_end(&f.heads, &(struct journal_txn_end){seq});
+	frames_add(&f, begin, slice_of(NULL, 0));
+	journal_link_send_all(l, f.iov, f.count);
+	frames_deinit(&f);
 }

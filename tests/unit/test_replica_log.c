@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "sys/journal_server.h"
-#include "sys/replica.h"
+#include "sys/replica_log.h"
 
 static char dir[64];
 static pid_t server;
@@ -156,14 +156,23 @@ static struct raft_run config(uint64_t index, uint64_t term, const char *name)
 	return run;
 }
 
-static void send_store(struct raft_store s, const struct raft_run *runs, unsigned count)
+static void send_store(struct raft_store s, struct raft_run *runs, unsigned count)
 {
-	static const struct slice payloads[] = {{(const uint8_t *)"aaaa", 4},
-	    {(const uint8_t *)"bbbb", 4}, {(const uint8_t *)"cccc", 4},
-	    {(const uint8_t *)"dddd", 4}, {(const uint8_t *)"eeee", 4}};
+	static uint8_t bytes[RAFT_CONFIG_SIZE_MAX];
+	struct slice payloads[] = {{(const uint8_t *)"aaaa", 4}, {(const uint8_t *)"bbbb", 4},
+	    {(const uint8_t *)"cccc", 4}, {(const uint8_t *)"dddd", 4},
+	    {(const uint8_t *)"eeee", 4}};
+	for (unsigned i = 0; i < count; i++) {
+		if (runs[i].kind != RECORD_CONFIG)
+			continue;
+		struct writer w = writer_of(bytes, sizeof(bytes));
+		raft_config_encode(&w, runs[i].config);
+		payloads[i] = slice_of(bytes, w.len);
+		runs[i].bytes = (uint32_t)w.len;
+	}
 	s.runs = runs;
 	s.run_count = count;
-	replica_store(&link_, &s, payloads);
+	replica_log_store(&link_, &s, s.seq, payloads);
 }
 
 /* Fields of struct raft_store, then its runs. */
@@ -179,6 +188,7 @@ static void send_store(struct raft_store s, const struct raft_run *runs, unsigne
 
 static struct store_reader *reader;
 static struct raft_begin begin;
+static bool replicated;
 
 static void load(void)
 {
@@ -187,13 +197,13 @@ static void load(void)
 	assert_int_equal(store_reader_open(dir, &reader, &why), RMQ_E_OK);
 	assert_int_equal(store_reader_begin(reader), RMQ_E_OK);
 	begin = (struct raft_begin){.election_ms = 7};
-	assert_int_equal(replica_load(reader, &begin, &bad), RMQ_E_OK);
+	assert_int_equal(replica_log_begin(reader, &begin, &replicated, &bad), RMQ_E_OK);
 	assert_int_equal(begin.election_ms, 7);
 }
 
 static void unload(void)
 {
-	replica_unload(&begin);
+	replica_log_begin_free(&begin);
 	store_reader_close(reader);
 }
 
@@ -244,6 +254,7 @@ static void a_vote_alone_is_stored(void **state)
 	wait_stored(1);
 	assert_int_equal(stop(), 0);
 	load();
+	assert_true(replicated);
 	assert_begin(9, 0, 0, 0);
 	assert_true(raft_id_eq(begin.vote, me));
 	unload();
@@ -275,7 +286,7 @@ static void truncation_takes_back_records_terms_configurations_and_checkpoints(v
 
 static void holes_are_appended_with_their_term_and_made_below_the_cover(void **state)
 {
-	static struct replica_runs runs;
+	static struct replica_log_runs runs;
 	static const struct hole_range dug[] = {{1, 1}, {3, 1}};
 	uint64_t bad;
 	(void)state;
@@ -296,7 +307,7 @@ static void holes_are_appended_with_their_term_and_made_below_the_cover(void **s
 	assert_begin(5, 10, 10, 3);
 	assert_int_equal(begin.terms[2].index, 5);
 	assert_int_equal(begin.terms[2].term, 3);
-	assert_int_equal(replica_read(reader, 2, 9, 1000, &runs, &bad), RMQ_E_OK);
+	assert_int_equal(replica_log_read(reader, 2, 9, 1000, &runs, &bad), RMQ_E_OK);
 	assert_int_equal(runs.count, 3);
 	assert_int_equal(runs.runs[0].kind, RAFT_HOLE);
 	assert_int_equal(runs.runs[0].first, 2);
@@ -311,7 +322,7 @@ static void holes_are_appended_with_their_term_and_made_below_the_cover(void **s
 
 static void reading_is_bounded_but_gives_one_record_at_least(void **state)
 {
-	static struct replica_runs runs;
+	static struct replica_log_runs runs;
 	uint64_t bad;
 	(void)state;
 	start();
@@ -320,11 +331,11 @@ static void reading_is_bounded_but_gives_one_record_at_least(void **state)
 	wait_stored(1);
 	assert_int_equal(stop(), 0);
 	load();
-	assert_int_equal(replica_read(reader, 1, 3, 8, &runs, &bad), RMQ_E_OK);
+	assert_int_equal(replica_log_read(reader, 1, 3, 8, &runs, &bad), RMQ_E_OK);
 	assert_int_equal(runs.count, 2);
-	assert_int_equal(replica_read(reader, 2, 3, 1, &runs, &bad), RMQ_E_OK);
+	assert_int_equal(replica_log_read(reader, 2, 3, 1, &runs, &bad), RMQ_E_OK);
 	assert_int_equal(runs.count, 1);
-	assert_int_equal(replica_read(reader, 4, 9, 8, &runs, &bad), RMQ_E_OK);
+	assert_int_equal(replica_log_read(reader, 4, 9, 8, &runs, &bad), RMQ_E_OK);
 	assert_int_equal(runs.count, 0);
 	unload();
 }
@@ -463,6 +474,7 @@ static void what_one_node_stored_stays_and_is_committed(void **state)
 	struct journal_opened_info info = start();
 	assert_int_equal(info.checkpoint, 2);
 	load();
+	assert_false(replicated);
 	assert_begin(4, 3, 3, 1);
 	unload();
 	STORE((.seq = 1, .term = 5, .commit = 4), config(4, 5, "a"), record(5, 5, RECORD_END));
