@@ -5,7 +5,7 @@
 #include "core/name.h"
 #include "core/units.h"
 
-enum kind { NAME, COUNT, DURATION, BACKOFF, DEAD_LETTER, LIMIT, LOST };
+enum kind { NAME, COUNT, DURATION, BACKOFF, DEAD_LETTER, LIMIT, LOST, UNFINISHED };
 
 static const struct {
 	const char *name;
@@ -37,6 +37,7 @@ static const struct {
     COLUMN("max-message", COUNT, max_message),
     COLUMN("dead-letter", DEAD_LETTER, dead_letter),
     COLUMN("lost", LOST, tags),
+    COLUMN("unfinished", UNFINISHED, tags),
 #undef COLUMN
 };
 
@@ -100,6 +101,9 @@ static enum table_kind put(struct text *out, unsigned column, const void *of)
 		break;
 	case LOST:
 		text_put_u64(out, tags_find_u64(row->tags, LISTED_TAG_LOST));
+		return TABLE_NUMBER;
+	case UNFINISHED:
+		text_put_u64(out, tags_find_u64(row->tags, LISTED_TAG_UNFINISHED));
 		return TABLE_NUMBER;
 	case COUNT:
 		break;

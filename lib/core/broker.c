@@ -43,7 +43,8 @@ struct broker *broker_new(const struct broker_host *host)
 	RB_INIT(&b->queues_by_id);
 	RB_INIT(&b->sessions);
 	RB_INIT(&b->conns);
-	TAILQ_INIT(&b->pendings);
+	RB_INIT(&b->pendings);
+	TAILQ_INIT(&b->pendings_by_age);
 	TAILQ_INIT(&b->idle);
 	TAILQ_INIT(&b->closing);
 	TAILQ_INIT(&b->waiting_room);
@@ -92,11 +93,8 @@ void broker_free(struct broker *b)
 	struct pending *p;
 	if (!b)
 		return;
-	while ((p = TAILQ_FIRST(&b->pendings))) {
-		TAILQ_REMOVE(&b->pendings, p, link);
-		free(p->large);
-		free(p);
-	}
+	while ((p = TAILQ_FIRST(&b->pendings_by_age)))
+		broker_unfinished_free(b, p);
 	while ((c = RB_ROOT(&b->conns)))
 		broker_disconnect(b, c->id);
 	while ((s = RB_ROOT(&b->sessions)))
@@ -188,16 +186,6 @@ struct queue *broker_queue(const struct broker *b, uint32_t id)
 	while (q && q->id != id)
 		q = id < q->id ? RB_LEFT(q, by_id) : RB_RIGHT(q, by_id);
 	return q;
-}
-
-struct pending *broker_unfinished(
-    const struct broker *b, const struct queue *q, uint64_t session)
-{
-	struct pending *p;
-	TAILQ_FOREACH (p, &b->pendings, link)
-		if (p->queue == q && p->session == session)
-			return p;
-	return NULL;
 }
 
 void broker_busy(struct broker *b, struct queue *q)
@@ -365,20 +353,9 @@ void broker_release_newest(struct broker *b)
 
 /* ---- sessions and connections ---- */
 
-void broker_drop_chunks(struct broker *b, uint64_t session)
-{
-	struct pending *p, *next;
-	for (p = TAILQ_FIRST(&b->pendings); p; p = next) {
-		next = TAILQ_NEXT(p, link);
-		if (p->session == session)
-			broker_emit_chunks_dropped(
-			    b, &(struct event_chunks_dropped){p->queue->id, session});
-	}
-}
-
 static void forget(struct broker *b, struct session *s)
 {
-	broker_drop_chunks(b, s->id);
+	broker_drop_unfinished(b, s->id);
 	if (s->durable)
 		broker_emit_session_forget(b, &(struct event_session_forget){s->id});
 	else
@@ -536,7 +513,7 @@ void broker_disconnect(struct broker *b, uint64_t id)
 	stop_waiting(c);
 	if (c->session) {
 		/* A client that comes back begins again with the first piece. */
-		broker_drop_chunks(b, c->session->id);
+		broker_drop_unfinished(b, c->session->id);
 		c->session->conn = NULL;
 		c->session->idle_since_ms = b->lease_now.ms;
 		broker_session_idle(b, c->session);
@@ -569,7 +546,7 @@ static void close_sessions(struct broker *b)
 	if (!b->open && b->closing_count < CLOSING_MAX && !b->ckpt.wanted)
 		return;
 	while ((s = TAILQ_FIRST(&b->closing))) {
-		broker_drop_chunks(b, s->id);
+		broker_drop_unfinished(b, s->id);
 		broker_emit_session_close(b, &(struct event_session_close){s->id});
 	}
 }
@@ -724,15 +701,23 @@ void broker_heard(struct broker *b, struct lease_time then)
 		b->heard = then;
 }
 
-bool broker_listens(const struct broker *b)
+/* When the first lease, or the patience with a large message's next piece, ends. */
+static uint64_t first_end(const struct broker *b)
 {
 	struct range *r = RB_MIN(timer_tree, (struct timer_tree *)(uintptr_t)&b->timers.leases);
-	return r && r->until_ms <= b->lease_now.ms && r->until_ms > b->heard.ms;
+	return min_u64(r ? r->until_ms : UINT64_MAX, broker_unfinished_until(b));
+}
+
+bool broker_listens(const struct broker *b)
+{
+	uint64_t until = first_end(b);
+	return until <= b->lease_now.ms && until > b->heard.ms;
 }
 
 void broker_flush(struct broker *b)
 {
 	broker_expire(b);
+	broker_expire_unfinished(b);
 	broker_grant(b);
 	forget_idle(b);
 	wake_waiting(b);
@@ -753,11 +738,10 @@ uint64_t broker_due_ms(const struct broker *b)
 {
 	/* Busy: a delivery that was pulled behind the flush gave a receiver its credit back. */
 	uint64_t due = TAILQ_EMPTY(&b->busy) ? UINT64_MAX : 0;
-	struct range *r = RB_MIN(timer_tree, (struct timer_tree *)(uintptr_t)&b->timers.leases);
 	/* One that is over and not heard of is the host's to hear of. */
-	if (r && !broker_listens(b))
-		due = min_u64(due, until(b->lease_now.ms, r->until_ms));
-	r = RB_MIN(timer_tree, (struct timer_tree *)(uintptr_t)&b->timers.delays);
+	if (first_end(b) != UINT64_MAX && !broker_listens(b))
+		due = min_u64(due, until(b->lease_now.ms, first_end(b)));
+	struct range *r = RB_MIN(timer_tree, (struct timer_tree *)(uintptr_t)&b->timers.delays);
 	if (r)
 		due = min_u64(due, until(b->lease_now.ms, r->until_ms));
 	if (!TAILQ_EMPTY(&b->idle))

@@ -105,7 +105,7 @@ void broker_now(struct broker *b, struct lease_time lease, struct wall_time wall
  * a turn that was long, or to input that was put off.
  */
 void broker_heard(struct broker *b, struct lease_time then);
-/* Leases are over and wait for broker_heard(); then a turn is due. */
+/* Leases, or what is like them, are over and wait for broker_heard(); then a turn is due. */
 bool broker_listens(const struct broker *b);
 /* Ends a turn: expires, hands out, checkpoints, and gives records to the host. */
 void broker_flush(struct broker *b);

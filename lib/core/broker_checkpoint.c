@@ -32,7 +32,7 @@
 #define DEAD_LIST_MAX (RECORD_FILL - EVENTS_HEADER_SIZE - END_OVERHEAD)
 /* What a checkpoint takes, but for what its queues, batches, ranges and sessions do: at most. */
 #define FIXED_PART_MAX	 (END_OVERHEAD + GROUPS * (2 * 9 + EVENTS_HEADER_SIZE))
-#define PENDING_PART_MAX (CHUNKS_MAX * EVENT_LOCATION_SIZE + 48)
+#define PENDING_PART_MAX 48 /* but for its locations */
 /* What a piece takes more: its end, its queue once more, a batch and a range that are cut. */
 #define PIECE_PART_MAX (2 * NAME_FULL_MAX + 416)
 
@@ -59,7 +59,8 @@ static uint64_t cost(const struct broker *b)
 	uint64_t pieces =
 	    b->ledger.part_bytes / (turn > RANGE_PART_MAX ? turn : RANGE_PART_MAX);
 	return FIXED_PART_MAX + b->ledger.part_bytes + pieces * PIECE_PART_MAX +
-	       (uint64_t)b->pendings_count * PENDING_PART_MAX;
+	       (uint64_t)b->pendings_count * PENDING_PART_MAX +
+	       b->pendings_parts * EVENT_LOCATION_SIZE;
 }
 
 bool broker_short_of_room(const struct broker *b)
@@ -174,16 +175,12 @@ static void write_settings(struct broker *b, const struct queue *q)
 
 static void write_pending(struct broker *b, const struct queue *q)
 {
-	if (q->unfinished_bytes == 0)
-		return;
 	uint8_t locations[CHUNKS_MAX * EVENT_LOCATION_SIZE];
 	struct pending *p;
-	TAILQ_FOREACH (p, &b->pendings, link)
-		if (p->queue == q)
-			broker_emit_part_pending(
-			    b, &(struct event_part_pending){p->queue->id, p->session, p->n,
-				   p->bytes, NO_TAGS,
-				   large_locations(p->large, locations, sizeof(locations))});
+	TAILQ_FOREACH (p, &q->unfinished, of_queue)
+		broker_emit_part_pending(
+		    b, &(struct event_part_pending){q->id, p->session, p->n, p->bytes, NO_TAGS,
+			   large_locations(p->large, locations, sizeof(locations))});
 }
 
 static void write_answer(struct broker *b, const struct session *s, const struct answer *a)

@@ -110,9 +110,13 @@ static bool take_or(struct broker *b, struct conn *c, uint64_t n, uint64_t answe
 	return true;
 }
 
+/* Who gives another command has given up the large message that it began. */
 static bool take(struct broker *b, struct conn *c, uint64_t n, uint64_t answered)
 {
-	return take_or(b, c, n, answered, answer);
+	if (!take_or(b, c, n, answered, answer))
+		return false;
+	broker_drop_unfinished(b, c->session->id);
+	return true;
 }
 
 /* Command n asks for something that a newer daemon may know. */
@@ -322,6 +326,7 @@ static void on_queue_purge(struct broker *b, struct conn *c, const struct wire_q
 		return;
 	}
 	tell_gone(b, q);
+	broker_drop_unfinished_in(b, q);
 	broker_reserve(b, 1024);
 	broker_emit_purge(b, &(struct event_purge){q->id, q->next_seq});
 	taken(b, c, m->n);
@@ -367,12 +372,15 @@ static void on_list(struct broker *b, struct conn *c, const struct wire_list *m)
 			continue;
 		if (rows-- == 0)
 			break;
-		uint8_t lost[TAG_U64_SIZE];
+		uint8_t bytes[2 * TAG_U64_SIZE];
+		struct writer tags = writer_of(bytes, sizeof(bytes));
+		tags_put_u64(&tags, LISTED_TAG_LOST, q->counts.lost);
+		tags_put_u64(&tags, LISTED_TAG_UNFINISHED, q->unfinished_bytes);
 		ANSWER(b, c, listed, m->req, name, SETTINGS_OF(s), slice_str(s->dead_letter),
 		    q->live[STATE_READY], q->live[STATE_LEASED], q->live[STATE_DELAYED],
 		    q->bytes, q->next_seq, q->counts.sent, q->counts.delivered,
 		    q->counts.settled, q->counts.failed, q->counts.dead, q->receivers,
-		    tags_of_u64(lost, LISTED_TAG_LOST, q->counts.lost));
+		    slice_of(tags.p, tags.len));
 	}
 	ANSWER(b, c, list_end, m->req, q != NULL);
 }
@@ -547,7 +555,7 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 		return;
 	}
 	if (m->part == 0)
-		broker_drop_chunks(b, id);
+		broker_drop_unfinished(b, id);
 	uint64_t bytes = (m->part > 0 ? p->bytes : 0) + m->data.len;
 	if (bytes > q->settings.max_message || m->part >= CHUNKS_MAX) {
 		broker_emit_chunks_dropped(b, &(struct event_chunks_dropped){q->id, id});
@@ -574,12 +582,12 @@ static void on_send(struct broker *b, struct conn *c, const struct wire_send *m)
 		fail_unknown(b, c, m->n, m->answered, "unknown flag of SEND");
 		return;
 	}
-	if (!take(b, c, m->n, m->answered))
-		return;
-	if (m->flags & SEND_CHUNK)
-		send_chunk(b, c, m);
-	else
+	if (m->flags & SEND_CHUNK) {
+		if (take_or(b, c, m->n, m->answered, answer))
+			send_chunk(b, c, m);
+	} else if (take(b, c, m->n, m->answered)) {
 		send_batch(b, c, m);
+	}
 }
 
 /* ---- settling ---- */
@@ -969,6 +977,7 @@ static void settle_send(struct broker *b, struct conn *c, const struct wire_sett
 	}
 	if (!take_or(b, c, m->n, m->answered, answer_settle_sent))
 		return;
+	broker_drop_unfinished(b, c->session->id);
 	uint16_t even = attributes_first_even(batch.attributes);
 	if (even) {
 		fail_attribute(b, c, m->n, even);

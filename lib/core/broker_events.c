@@ -204,30 +204,23 @@ static enum rmq_error apply_set(
 
 static void drop_pending(struct broker *b, struct pending *p)
 {
-	TAILQ_REMOVE(&b->pendings, p, link);
-	b->pendings_count--;
-	p->queue->unfinished_bytes -= p->bytes;
-	broker_roomy(b, p->queue);
 	for (uint32_t i = 0; i < p->large->parts; i++)
 		ledger_drop(&b->ledger, p->large->part[i].record, 1, 0);
-	free(p->large);
-	free(p);
+	broker_roomy(b, p->queue);
+	broker_unfinished_free(b, p);
 }
 
 static enum rmq_error apply_remove(
     struct broker *b, const struct event_place *at, const struct event_remove *e)
 {
 	struct queue *q = broker_queue(b, e->queue);
-	struct pending *p, *next;
+	struct pending *p;
 	if (!queue_wants(b, at, e->queue))
 		return RMQ_E_OK;
 	if (!q)
 		return RMQ_E_CORRUPT;
-	for (p = TAILQ_FIRST(&b->pendings); p; p = next) {
-		next = TAILQ_NEXT(p, link);
-		if (p->queue == q)
-			drop_pending(b, p);
-	}
+	while ((p = TAILQ_FIRST(&q->unfinished)))
+		drop_pending(b, p);
 	RB_REMOVE(queue_id_tree, &b->queues_by_id, q);
 	RB_REMOVE(queue_name_tree, &b->queues_by_name, q);
 	TAILQ_REMOVE(&b->groups[q->id % CHECKPOINT_GROUPS], q, of_group);
@@ -343,17 +336,12 @@ static enum rmq_error apply_chunk(
 	if (!p) {
 		p = memory_new(sizeof(*p));
 		*p = (struct pending){.queue = q, .session = e->session, .n = e->n};
-		p->large = large_new(CHUNKS_MAX);
-		TAILQ_INSERT_TAIL(&b->pendings, p, link);
-		b->pendings_count++;
+		p->large = large_new(1);
+		broker_unfinished_add(b, p, at->lease);
 	}
 	if (p->n != e->n || e->part != p->large->parts || e->part >= CHUNKS_MAX)
 		return RMQ_E_CORRUPT;
-	p->large->part[e->part].record = at->record;
-	p->large->part[e->part].offset = offset;
-	p->large->parts++;
-	p->bytes += (uint32_t)e->data.len;
-	q->unfinished_bytes += e->data.len;
+	broker_unfinished_piece(b, p, at->record, offset, (uint32_t)e->data.len, at->lease);
 	at->record->chunk = true;
 	q->newest_n = at->record->n;
 	ledger_add(&b->ledger, at->record, 1, 0);
@@ -1029,11 +1017,9 @@ static enum rmq_error apply_part_pending(
 	struct pending *p = memory_new(sizeof(*p));
 	*p = (struct pending){
 	    .queue = q, .session = e->session, .n = e->n, .bytes = e->bytes, .large = large};
-	q->unfinished_bytes += e->bytes;
 	for (uint32_t i = 0; i < large->parts; i++)
 		ledger_add(&b->ledger, large->part[i].record, 1, 0);
-	TAILQ_INSERT_TAIL(&b->pendings, p, link);
-	b->pendings_count++;
+	broker_unfinished_add(b, p, at->lease);
 	return RMQ_E_OK;
 }
 

@@ -8,6 +8,7 @@
  *	broker_checkpoint.c	checkpoints and recovery
  *	broker_move.c	rewriting sparse and small records
  *	broker_lost.c	records that cannot be read
+ *	broker_unfinished.c	large messages of which not all pieces have come
  */
 #ifndef RMQ_CORE_BROKER_STATE_H
 #define RMQ_CORE_BROKER_STATE_H
@@ -168,8 +169,10 @@ struct broker {
 	bool has_secret;
 	uint8_t secret[SESSION_SECRET_SIZE];
 	struct timers timers;
-	struct pending_list pendings;
+	struct pending_tree pendings;
+	struct pending_list pendings_by_age; /* the one whose newest piece is oldest is first */
 	uint32_t pendings_count;
+	uint64_t pendings_parts; /* pieces of all of them */
 	struct ledger ledger;
 	struct voided voided; /* not durable: see voided.h */
 
@@ -280,11 +283,6 @@ void broker_session_busy(struct broker *b, struct session *s);
 void broker_attach(struct broker *b, struct conn *c, struct session *s);
 /* The host is to close the connection behind what it was sent. */
 void broker_close(struct broker *b, struct conn *c);
-/* Drops what has come of a session's large message. */
-void broker_drop_chunks(struct broker *b, uint64_t session);
-/* The unfinished large message of a session in a queue, or NULL. */
-struct pending *broker_unfinished(
-    const struct broker *b, const struct queue *q, uint64_t session);
 
 /* ---- broker_events.c ---- */
 
@@ -338,6 +336,27 @@ void broker_credit(struct broker *b, struct conn *c, const struct wire_credit *m
 
 /* A queue of that name, made with defaults if there is none; NULL: may not be made. */
 struct queue *broker_queue_make(struct broker *b, struct slice name);
+
+/* ---- broker_unfinished.c ---- */
+
+/* The unfinished large message of a session in a queue, or NULL. */
+struct pending *broker_unfinished(
+    const struct broker *b, const struct queue *q, uint64_t session);
+/* Takes p, which is in no list yet, with the pieces that it has. */
+void broker_unfinished_add(struct broker *b, struct pending *p, struct lease_time now);
+/* p's next piece has come. */
+void broker_unfinished_piece(struct broker *b, struct pending *p, struct record *r,
+    uint16_t offset, uint32_t bytes, struct lease_time now);
+/* Forgets p; its records are the caller's. */
+void broker_unfinished_free(struct broker *b, struct pending *p);
+/* Drops what has come of a session's large message, by an event. */
+void broker_drop_unfinished(struct broker *b, uint64_t session);
+/* The same for all that are on their way into q. */
+void broker_drop_unfinished_in(struct broker *b, struct queue *q);
+/* Lease time at which the next one is to be dropped; UINT64_MAX: there is none. */
+uint64_t broker_unfinished_until(const struct broker *b);
+/* Drops those for which no piece had come in time, by what was heard. */
+void broker_expire_unfinished(struct broker *b);
 
 /* ---- broker_checkpoint.c ---- */
 

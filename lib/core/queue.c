@@ -74,6 +74,7 @@ struct queue *queue_new(
 	TAILQ_INIT(&q->hungry);
 	TAILQ_INIT(&q->subs);
 	TAILQ_INIT(&q->waiting);
+	TAILQ_INIT(&q->unfinished);
 	return q;
 }
 

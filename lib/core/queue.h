@@ -96,13 +96,17 @@ struct timers {
 
 /* A large message of which not all pieces have come. */
 struct pending {
-	TAILQ_ENTRY(pending) link;
+	RB_ENTRY(pending) by_session;
+	TAILQ_ENTRY(pending) by_age;
+	TAILQ_ENTRY(pending) of_queue;
 	struct queue *queue;
 	uint64_t session;
 	uint64_t n;
+	uint64_t newest_ms; /* lease time at which its newest piece came */
 	uint32_t bytes;
-	struct large *large; /* room for CHUNKS_MAX pieces */
+	struct large *large;
 };
+RB_HEAD(pending_tree, pending);
 TAILQ_HEAD(pending_list, pending);
 
 struct queue_settings {
@@ -155,6 +159,7 @@ struct queue {
 	uint64_t live[5]; /* messages by STATE_* */
 	uint64_t bytes;	  /* of live messages, about */
 	uint64_t unfinished_bytes; /* of large messages that have not come as a whole */
+	struct pending_list unfinished;
 	struct queue_settings settings;
 	struct queue_counts counts;
 	char name[];

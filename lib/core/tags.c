@@ -41,13 +41,18 @@ void tags_put(struct writer *w, uint16_t tag, struct slice value)
 	put_rest(w, value);
 }
 
-struct slice tags_of_u64(uint8_t bytes[TAG_U64_SIZE], uint16_t tag, uint64_t value)
+void tags_put_u64(struct writer *w, uint16_t tag, uint64_t value)
 {
 	uint8_t field[8];
-	struct writer w = writer_of(bytes, TAG_U64_SIZE);
 	store_u64(field, value);
 	if (value > 0)
-		tags_put(&w, tag, slice_of(field, sizeof(field)));
+		tags_put(w, tag, slice_of(field, sizeof(field)));
+}
+
+struct slice tags_of_u64(uint8_t bytes[TAG_U64_SIZE], uint16_t tag, uint64_t value)
+{
+	struct writer w = writer_of(bytes, TAG_U64_SIZE);
+	tags_put_u64(&w, tag, value);
 	return slice_of(bytes, w.len);
 }
 

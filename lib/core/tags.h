@@ -36,6 +36,9 @@ uint64_t tags_find_u64(struct slice tags, uint16_t tag);
 /* One entry, in ascending order of tags; w->full if it does not fit. */
 void tags_put(struct writer *w, uint16_t tag, struct slice value);
 
+/* The same of a u64; none if it is 0. */
+void tags_put_u64(struct writer *w, uint16_t tag, uint64_t value);
+
 /* A list of one u64; none if it is 0. */
 #define TAG_U64_SIZE (4 + 8)
 struct slice tags_of_u64(uint8_t bytes[TAG_U64_SIZE], uint16_t tag, uint64_t value);

@@ -303,8 +303,9 @@ const char *wire_name(unsigned type);
 #define WELCOME_TAG_TOKEN 1
 #define HELLO_TAG_TOKEN	  1
 
-/* LISTED: u64, messages that were lost; not there: none. */
-#define LISTED_TAG_LOST 1
+/* LISTED: u64, messages that were lost, and bytes of unfinished large ones; not there: none. */
+#define LISTED_TAG_LOST	      1
+#define LISTED_TAG_UNFINISHED 3
 
 /* Tagged fields that frames know (tags.h): frame, tag, name of the field. */
 #define WIRE_TAGS(X) \
@@ -315,7 +316,8 @@ const char *wire_name(unsigned type);
 	X(DELIVER_PART, DELIVER_TAG_ATTRIBUTES, attributes) \
 	X(PEEKED_PART, DELIVER_TAG_ATTRIBUTES, attributes) \
 	X(SEND, SEND_TAG_ATTRIBUTES, attributes) \
-	X(LISTED, LISTED_TAG_LOST, lost)
+	X(LISTED, LISTED_TAG_LOST, lost) \
+	X(LISTED, LISTED_TAG_UNFINISHED, unfinished)
 
 /* The name of a tag that frames of this type know, NULL: they do not. */
 const char *wire_tag_name(unsigned type, unsigned tag);

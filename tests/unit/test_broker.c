@@ -2342,6 +2342,111 @@ static void room_is_told_to_those_that_it_is_for(void **state)
 	expect_nothing(1);
 }
 
+/* Two sessions, and a queue that one unfinished message of the first one fills. */
+static void one_unfinished(void)
+{
+	hello(1, 0, 0);
+	hello(2, 0, 0);
+	INPUT(2, queue_create, 1, 0, SETTING_MAX_BYTES, slice_str("q"), 0, 0, 0, 0, 500, 0,
+	    slice_str(""), NO_TAGS);
+	send_piece(1, 1, 0, true);
+	run();
+	expect(2, WIRE_TYPE_DONE);
+}
+
+static uint64_t unfinished_bytes(void)
+{
+	INPUT(2, list, 1, 1, slice_str(""), slice_str("q"));
+	run();
+	EXPECT(2, LISTED, listed, row);
+	expect(2, WIRE_TYPE_LIST_END);
+	return tags_find_u64(row.tags, LISTED_TAG_UNFINISHED);
+}
+
+/* Its client does not go on, and its connection does not end. */
+static void an_unfinished_message_goes_when_no_piece_comes(void **state)
+{
+	(void)state;
+	one_unfinished();
+	assert_int_equal(unfinished_bytes(), CHUNK_MAX);
+	w.lease_ms += UNFINISHED_MS - 1;
+	send_piece(1, 1, 1, true);
+	run();
+	assert_int_equal(broker_due_ms(w.broker), UNFINISHED_MS);
+	w.lease_ms += UNFINISHED_MS - 1;
+	run();
+	assert_int_equal(unfinished_bytes(), 2 * CHUNK_MAX);
+	/* What it had sent by then is read first. */
+	w.lease_ms++;
+	begin();
+	assert_true(broker_listens(w.broker));
+	broker_flush(w.broker);
+	send_piece(1, 1, 2, true);
+	run();
+	assert_int_equal(unfinished_bytes(), 3 * CHUNK_MAX);
+	w.lease_ms += UNFINISHED_MS;
+	run();
+	assert_int_equal(unfinished_bytes(), 0);
+	send_lines(2, 2, "q", 1);
+	run();
+	expect(2, WIRE_TYPE_SENT);
+	/* If it does go on after all: from the first piece on. */
+	send_piece(1, 1, 3, true);
+	run();
+	EXPECT(1, FAILED, failed, m);
+	assert_int_equal(m.code, RMQ_E_OUT_OF_ORDER);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+}
+
+/* It was never whole, so no answer has named its session: nobody comes back for it. */
+static void an_unfinished_message_does_not_outlive_a_restart_for_long(void **state)
+{
+	(void)state;
+	one_unfinished();
+	broker_checkpoint(w.broker);
+	run();
+	restart();
+	hello(2, 0, 0);
+	assert_int_equal(unfinished_bytes(), CHUNK_MAX);
+	w.lease_ms += UNFINISHED_MS;
+	run();
+	assert_int_equal(unfinished_bytes(), 0);
+	send_lines(2, 1, "q", 1);
+	run();
+	expect(2, WIRE_TYPE_SENT);
+}
+
+static void a_purge_drops_unfinished_messages(void **state)
+{
+	(void)state;
+	one_unfinished();
+	INPUT(2, queue_purge, 2, 1, slice_str("q"));
+	run();
+	expect(2, WIRE_TYPE_DONE);
+	assert_int_equal(unfinished_bytes(), 0);
+	send_lines(2, 3, "q", 1);
+	run();
+	expect(2, WIRE_TYPE_SENT);
+	send_piece(1, 1, 1, true);
+	run();
+	EXPECT(1, FAILED, failed, m);
+	assert_int_equal(m.code, RMQ_E_OUT_OF_ORDER);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+}
+
+static void another_command_drops_an_unfinished_message(void **state)
+{
+	(void)state;
+	one_unfinished();
+	INPUT(1, queue_create, 1, 0, 0, slice_str("r"), 0, 0, 0, 0, 0, 0, slice_str(""), NO_TAGS);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	assert_int_equal(unfinished_bytes(), 0);
+	send_lines(2, 2, "q", 1);
+	run();
+	expect(2, WIRE_TYPE_SENT);
+}
+
 /* They count against the queue's limit, are one for each session, and go with their connection. */
 static void unfinished_messages_take_room_and_are_dropped(void **state)
 {
@@ -3073,6 +3178,10 @@ static const struct CMUnitTest tests[] = {
 	    TEST(a_journal_as_it_was_first_written_is_recovered_for_ever),
 	    TEST(a_batch_and_a_range_cost_what_they_did),
 	    TEST(unfinished_messages_take_room_and_are_dropped),
+	    TEST(an_unfinished_message_goes_when_no_piece_comes),
+	    TEST(an_unfinished_message_does_not_outlive_a_restart_for_long),
+	    TEST(a_purge_drops_unfinished_messages),
+	    TEST(another_command_drops_an_unfinished_message),
 	    TEST(room_is_told_to_those_that_it_is_for),
 	    TEST(a_checkpoint_makes_holes_and_recovery_finds_the_same_state),
 	    TEST(a_gap_of_settled_messages_may_be_of_any_length),

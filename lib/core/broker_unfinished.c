@@ -1,0 +1,130 @@
+/*
+ * Large messages of which not all pieces have come.  They count against the limit of their
+ * queue, so they go when their session begins something else or ends, when its connection
+ * does, when their queue is purged or removed, and when no piece has come for UNFINISHED_MS:
+ * their client begins again with the first piece.
+ */
+#include "core/broker_state.h"
+
+#include <string.h>
+
+#include "core/memory.h"
+
+static int compare(uint64_t session, uint32_t queue, const struct pending *p)
+{
+	if (session != p->session)
+		return session < p->session ? -1 : 1;
+	return queue < p->queue->id ? -1 : queue > p->queue->id;
+}
+
+static int pending_compare(const struct pending *a, const struct pending *b)
+{
+	return compare(a->session, a->queue->id, b);
+}
+
+RB_PROTOTYPE(pending_tree, pending, by_session, pending_compare)
+RB_GENERATE(pending_tree, pending, by_session, pending_compare)
+
+struct pending *broker_unfinished(
+    const struct broker *b, const struct queue *q, uint64_t session)
+{
+	struct pending *p = RB_ROOT(&b->pendings);
+	int order;
+	while (p && (order = compare(session, q->id, p)) != 0)
+		p = order < 0 ? RB_LEFT(p, by_session) : RB_RIGHT(p, by_session);
+	return p;
+}
+
+/* One of this session, or NULL. */
+static struct pending *of_session(const struct broker *b, uint64_t session)
+{
+	struct pending *p = RB_ROOT(&b->pendings);
+	while (p && p->session != session)
+		p = session < p->session ? RB_LEFT(p, by_session) : RB_RIGHT(p, by_session);
+	return p;
+}
+
+void broker_unfinished_add(struct broker *b, struct pending *p, struct lease_time now)
+{
+	p->newest_ms = now.ms;
+	RB_INSERT(pending_tree, &b->pendings, p);
+	TAILQ_INSERT_TAIL(&b->pendings_by_age, p, by_age);
+	TAILQ_INSERT_TAIL(&p->queue->unfinished, p, of_queue);
+	p->queue->unfinished_bytes += p->bytes;
+	b->pendings_count++;
+	b->pendings_parts += p->large->parts;
+}
+
+/* Room for one piece more: it doubles when it is used up. */
+static void grow(struct pending *p)
+{
+	uint32_t parts = p->large->parts;
+	if ((parts & (parts - 1)) != 0)
+		return;
+	struct large *large = large_new(2 * parts);
+	memcpy(large, p->large, sizeof(*large) + parts * sizeof(large->part[0]));
+	free(p->large);
+	p->large = large;
+}
+
+void broker_unfinished_piece(struct broker *b, struct pending *p, struct record *r,
+    uint16_t offset, uint32_t bytes, struct lease_time now)
+{
+	if (p->large->parts > 0)
+		grow(p);
+	p->large->part[p->large->parts].record = r;
+	p->large->part[p->large->parts].offset = offset;
+	p->large->parts++;
+	b->pendings_parts++;
+	p->newest_ms = now.ms;
+	TAILQ_REMOVE(&b->pendings_by_age, p, by_age);
+	TAILQ_INSERT_TAIL(&b->pendings_by_age, p, by_age);
+	p->bytes += bytes;
+	p->queue->unfinished_bytes += bytes;
+}
+
+void broker_unfinished_free(struct broker *b, struct pending *p)
+{
+	RB_REMOVE(pending_tree, &b->pendings, p);
+	TAILQ_REMOVE(&b->pendings_by_age, p, by_age);
+	TAILQ_REMOVE(&p->queue->unfinished, p, of_queue);
+	p->queue->unfinished_bytes -= p->bytes;
+	b->pendings_count--;
+	b->pendings_parts -= p->large->parts;
+	free(p->large);
+	free(p);
+}
+
+static void drop(struct broker *b, const struct pending *p)
+{
+	broker_emit_chunks_dropped(
+	    b, &(struct event_chunks_dropped){p->queue->id, p->session});
+}
+
+void broker_drop_unfinished(struct broker *b, uint64_t session)
+{
+	struct pending *p;
+	while ((p = of_session(b, session)))
+		drop(b, p);
+}
+
+void broker_drop_unfinished_in(struct broker *b, struct queue *q)
+{
+	struct pending *p;
+	while ((p = TAILQ_FIRST(&q->unfinished))) {
+		broker_works(b, 1);
+		drop(b, p);
+	}
+}
+
+uint64_t broker_unfinished_until(const struct broker *b)
+{
+	const struct pending *p = TAILQ_FIRST(&b->pendings_by_age);
+	return p ? p->newest_ms + UNFINISHED_MS : UINT64_MAX;
+}
+
+void broker_expire_unfinished(struct broker *b)
+{
+	while (broker_unfinished_until(b) <= min_u64(b->lease_now.ms, b->heard.ms))
+		drop(b, TAILQ_FIRST(&b->pendings_by_age));
+}
