@@ -447,7 +447,6 @@ void broker_attach(struct broker *b, struct conn *c, struct session *s)
 	emit_start(b);
 	s->conn = c;
 	s->stamp = 0;
-	s->extended = false;
 	c->session = s;
 }
 

@@ -355,34 +355,52 @@ static struct queue *list_from(const struct broker *b, struct slice after, struc
 	return found;
 }
 
+static void answer_row(struct broker *b, struct conn *c, uint32_t req, const struct queue *q)
+{
+	const struct queue_settings *s = &q->settings;
+	uint8_t bytes[2 * TAG_U64_SIZE];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
+	tags_put_u64(&tags, LISTED_TAG_LOST, q->counts.lost);
+	tags_put_u64(&tags, LISTED_TAG_UNFINISHED, q->unfinished_bytes);
+	ANSWER(b, c, listed, req, queue_name(q), SETTINGS_OF(s), slice_str(s->dead_letter),
+	    q->live[STATE_READY], q->live[STATE_LEASED], q->live[STATE_DELAYED], q->bytes,
+	    q->next_seq, q->counts.sent, q->counts.delivered, q->counts.settled,
+	    q->counts.failed, q->counts.dead, q->receivers, slice_of(tags.p, tags.len));
+}
+
+static bool begins_with(struct slice name, struct slice prefix)
+{
+	return name.len >= prefix.len &&
+	       slice_eq(slice_of(name.data, prefix.len), prefix);
+}
+
+/* A glob may match none of many names: so many steps are made for one LIST. */
 static void on_list(struct broker *b, struct conn *c, const struct wire_list *m)
 {
-	struct slice prefix = glob_prefix(m->glob);
+	struct slice prefix = glob_prefix(m->glob), last = m->after;
 	struct queue *q = list_from(b, m->after, prefix);
 	uint32_t rows = m->limit < LIST_ROWS_MAX ? m->limit : LIST_ROWS_MAX;
-	for (; q; q = RB_NEXT(queue_name_tree, &b->queues_by_name, q)) {
-		const struct queue_settings *s = &q->settings;
-		struct slice name = queue_name(q);
-		broker_works(b, 1);
-		if (name.len < prefix.len || slice_cmp(slice_of(name.data, prefix.len), prefix) != 0) {
-			q = NULL;
+	uint64_t each = 1 + m->glob.len / LIST_GLOB_STEP, steps = 0;
+	bool more = false;
+	for (; q && begins_with(queue_name(q), prefix);
+	     q = RB_NEXT(queue_name_tree, &b->queues_by_name, q)) {
+		more = steps + each > LIST_WORK;
+		if (more) {
+			ANSWER(b, c, list_at, m->req, last, NO_TAGS);
 			break;
 		}
-		if (!name_matches(name, m->glob))
+		steps += each;
+		last = queue_name(q);
+		if (!name_matches(last, m->glob))
 			continue;
-		if (rows-- == 0)
+		more = rows == 0;
+		if (more)
 			break;
-		uint8_t bytes[2 * TAG_U64_SIZE];
-		struct writer tags = writer_of(bytes, sizeof(bytes));
-		tags_put_u64(&tags, LISTED_TAG_LOST, q->counts.lost);
-		tags_put_u64(&tags, LISTED_TAG_UNFINISHED, q->unfinished_bytes);
-		ANSWER(b, c, listed, m->req, name, SETTINGS_OF(s), slice_str(s->dead_letter),
-		    q->live[STATE_READY], q->live[STATE_LEASED], q->live[STATE_DELAYED],
-		    q->bytes, q->next_seq, q->counts.sent, q->counts.delivered,
-		    q->counts.settled, q->counts.failed, q->counts.dead, q->receivers,
-		    slice_of(tags.p, tags.len));
+		rows--;
+		answer_row(b, c, m->req, q);
 	}
-	ANSWER(b, c, list_end, m->req, q != NULL);
+	broker_works(b, steps);
+	ANSWER(b, c, list_end, m->req, more);
 }
 
 /* ---- sending ---- */

@@ -467,12 +467,28 @@ void client_on_listed(struct client *c, struct mono_time now, const struct wire_
 		c->host.listed(c->host.arg, m);
 }
 
+void client_on_list_at(struct client *c, struct mono_time now, const struct wire_list_at *m)
+{
+	struct request *r = request_find(c, m->req);
+	if (!r || m->after.len > sizeof(r->after))
+		return;
+	c->progress = now;
+	if (m->after.len > 0)
+		memcpy(r->after, m->after.data, m->after.len);
+	r->after_len = m->after.len;
+	r->cut = true;
+}
+
 void client_on_list_end(struct client *c, struct mono_time now, const struct wire_list_end *m)
 {
 	struct request *r = request_find(c, m->req);
 	if (!r)
 		return;
 	c->progress = now;
+	if (r->cut && r->limit > 0) {
+		r->cut = r->sent = false;
+		return;
+	}
 	request_end(r);
 	if (c->host.list_end)
 		c->host.list_end(c->host.arg, m->req, m->more != 0);
@@ -548,7 +564,7 @@ void client_recv_disconnected(struct client *c)
 		assembly_reset(&s->large);
 	}
 	for (size_t i = 0; i < REQUESTS_MAX; i++) {
-		c->requests[i].sent = false;
+		c->requests[i].sent = c->requests[i].cut = false;
 		assembly_reset(&c->requests[i].large);
 	}
 	held_disconnect(&c->held);

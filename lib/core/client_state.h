@@ -54,6 +54,7 @@ struct request {
 	size_t name_len;
 	char after[NAME_FULL_MAX];
 	size_t after_len;
+	bool cut; /* the daemon has not looked at all names for it */
 	uint8_t states;
 	uint64_t from;
 	uint32_t limit;

@@ -78,6 +78,8 @@
 #define TURN_WORK	   65536       /* steps of frames in one turn */
 #define EXTEND_RANGES_MS   64	       /* ranges of one session extended, for each ms */
 #define PEEK_LOOKS_MAX	   4096	       /* ranges and batches looked at for one PEEK */
+#define LIST_WORK	   4096	       /* steps for one LIST: names looked at, and more for a long glob */
+#define LIST_GLOB_STEP	   16	       /* characters of a glob that make a step */
 #define SUBSCRIPTIONS_MAX  16	/* of one session */
 #define LEASE_SPAN_MAX	   UINT32_MAX /* sequence numbers from a lease's first to its last message */
 #define GRANT_MESSAGES_MAX 8192 /* in one lease */

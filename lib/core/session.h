@@ -44,7 +44,7 @@ struct session {
 	uint32_t lease_min_ms;	 /* no lease in held is shorter */
 	uint64_t extended_ms;	 /* lease time of the newest EXTEND that was carried out */
 	uint64_t extended_stamp; /* … and its stamp */
-	bool extended;		 /* there was one on this connection */
+	bool extended;		 /* there was one */
 	struct answer_list answers; /* rising n */
 	uint32_t answers_count;
 	size_t answers_bytes; /* of stale entries in them */

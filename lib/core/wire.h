@@ -179,6 +179,8 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	F(u64, failed) F(u64, dead) F(u32, receivers) F(tags, tags)
 /* more: there are further rows behind the last one. */
 #define WIRE_LIST_END(F) F(u32, req) F(u8, more)
+/* In front of LIST_END: no more names are looked at for this LIST, go on behind this one. */
+#define WIRE_LIST_AT(F) F(u32, req) F(str, after) F(tags, tags)
 /* As DELIVER, one state; until_ms: when the lease (wall clock, about) or the delay ends. */
 #define WIRE_PEEKED(F) \
 	F(u32, req) F(u8, state) F(u64, lease) F(u64, first_seq) F(u32, attempt) F(u32, failures) \
@@ -238,7 +240,8 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(82, PEEKED_PART,  peeked_part,  WIRE_PEEKED_PART) \
 	X(83, PEEK_END,     peek_end,     WIRE_PEEK_END) \
 	X(84, ERROR,        error,        WIRE_ERROR) \
-	X(85, SETTLE_SENT,  settle_sent,  WIRE_SETTLE_SENT)
+	X(85, SETTLE_SENT,  settle_sent,  WIRE_SETTLE_SENT) \
+	X(86, LIST_AT,      list_at,      WIRE_LIST_AT)
 
 enum wire_type {
 #define X(type, NAME, name, FIELDS) WIRE_TYPE_##NAME = type,

@@ -1750,6 +1750,23 @@ static void extending_much_is_carried_out_as_rarely_with_any_stamp(void **state)
 	assert_true(broker_work(w.broker) - work <= 2 * FRAGMENTS);
 }
 
+static void extending_much_is_carried_out_as_rarely_on_many_connections(void **state)
+{
+	(void)state;
+	uint64_t n = fragmented(), session = broker_session(w.broker, 1);
+	uint64_t work = broker_work(w.broker);
+	for (uint64_t i = 0; i < 50; i++) {
+		begin();
+		broker_disconnect(w.broker, 1);
+		assert_int_equal(hello(1, session, n), session);
+		INPUT(1, extend, 100 + i);
+		run();
+		EXPECT(1, EXTENDED, extended, m);
+		assert_int_equal(m.stamp, 100);
+	}
+	assert_true(broker_work(w.broker) - work <= 2 * FRAGMENTS);
+}
+
 /* It holds 6000 ranges of "q", for a pause of 93 ms, and one lease of 150 ms. */
 static void a_short_lease_is_extended_in_time_however_much_is_held(void **state)
 {
@@ -1814,6 +1831,52 @@ static void a_page_of_a_list_costs_its_rows(void **state)
 		expect(1, WIRE_TYPE_LISTED);
 	EXPECT(1, LIST_END, list_end, end);
 	assert_int_equal(end.more, 0);
+}
+
+/* So many names that match nothing: the answer ends, and says where to go on. */
+static void a_list_looks_at_a_bounded_number_of_names(void **state)
+{
+	uint64_t n = 0, pages = 0;
+	(void)state;
+	hello(1, 0, 0);
+	while (n < 2 * LIST_WORK) {
+		char name[16];
+		snprintf(name, sizeof(name), "q%05u", (unsigned)n++);
+		INPUT(1, queue_create, n, n - 1, 0, slice_str(name), 0, 0, 0, 0, 0, 0,
+		    slice_str(""), NO_TAGS);
+	}
+	INPUT(1, queue_create, n + 1, n, 0, slice_str("qx"), 0, 0, 0, 0, 0, 0, slice_str(""), NO_TAGS);
+	run();
+	w.out_len[1] = 0;
+	uint8_t place[NAME_FULL_MAX];
+	struct slice after = slice_str("");
+	for (;; pages++) {
+		uint64_t work = broker_work(w.broker);
+		INPUT(1, list, 1, 10, after, slice_str("*x"));
+		assert_true(broker_work(w.broker) - work <= LIST_WORK);
+		run();
+		if (pages == 2)
+			break;
+		EXPECT(1, LIST_AT, list_at, at);
+		memcpy(place, at.after.data, at.after.len);
+		after = slice_of(place, at.after.len);
+		EXPECT(1, LIST_END, list_end, end);
+		assert_int_equal(end.more, 1);
+	}
+	EXPECT(1, LISTED, listed, row);
+	assert_true(slice_eq(row.queue, slice_str("qx")));
+	EXPECT(1, LIST_END, list_end, end);
+	assert_int_equal(end.more, 0);
+	/* A long glob costs more for each name. */
+	char glob[UINT8_MAX + 1];
+	memset(glob, 'a', UINT8_MAX);
+	glob[0] = '*';
+	uint64_t work = broker_work(w.broker);
+	INPUT(1, list, 1, 10, slice_str(""), slice_of(glob, UINT8_MAX));
+	assert_true(broker_work(w.broker) - work <= LIST_WORK);
+	run();
+	EXPECT(1, LIST_AT, list_at, at);
+	assert_true(slice_cmp(at.after, slice_str("q00256")) < 0);
 }
 
 static void a_full_queue_refuses_and_says_when_there_is_room(void **state)
@@ -3157,9 +3220,11 @@ static const struct CMUnitTest tests[] = {
 	    TEST(answers_that_are_not_read_end_the_reading),
 	    TEST(extending_much_is_carried_out_now_and_then),
 	    TEST(extending_much_is_carried_out_as_rarely_with_any_stamp),
+	    TEST(extending_much_is_carried_out_as_rarely_on_many_connections),
 	    TEST(a_short_lease_is_extended_in_time_however_much_is_held),
 	    TEST(a_purge_costs_its_ranges_and_batches),
 	    TEST(a_page_of_a_list_costs_its_rows),
+	    TEST(a_list_looks_at_a_bounded_number_of_names),
 	    TEST(a_full_queue_refuses_and_says_when_there_is_room),
 	    TEST(a_small_backlog_is_divided_among_those_who_wait),
 	    TEST(one_receiver_is_given_whole_batches),

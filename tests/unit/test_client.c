@@ -992,6 +992,23 @@ static void a_list_goes_on_where_the_connection_broke(void **state)
 	assert_story("row a; row b; end 0; ");
 }
 
+static void a_list_goes_on_where_the_daemon_stopped_looking(void **state)
+{
+	(void)state;
+	client_list(client, NOW(5), slice_str(""), slice_str("*x"), 10);
+	begin(5);
+	expect_frames(5, "LIST(,10) ");
+	DAEMON(6, listed, .req = 1, .queue = slice_str("ax"));
+	DAEMON(6, list_at, 1, slice_str("b"), NO_TAGS);
+	DAEMON(6, list_end, 1, 1);
+	expect_frames(6, "LIST(b,9) ");
+	DAEMON(7, list_at, 1, slice_str("c"), NO_TAGS);
+	DAEMON(7, list_end, 1, 1);
+	expect_frames(7, "LIST(c,9) ");
+	DAEMON(8, list_end, 1, 0);
+	assert_story("row ax; end 0; ");
+}
+
 static void bye_waits_for_the_last_answer(void **state)
 {
 	(void)state;
@@ -1116,7 +1133,8 @@ int main(void)
 	    T(what_the_daemon_does_not_name_again_has_ended),
 	    T(a_lease_ends_when_the_daemon_says_so), T(large_messages_come_together),
 	    T(unsubscribing_without_a_connection_ends_at_once),
-	    T(a_list_goes_on_where_the_connection_broke), T(bye_waits_for_the_last_answer),
+	    T(a_list_goes_on_where_the_connection_broke),
+	    T(a_list_goes_on_where_the_daemon_stopped_looking), T(bye_waits_for_the_last_answer),
 	    T(who_ends_without_a_connection_comes_back_to_give_back_what_it_may_hold),
 	    T(a_bye_that_was_not_written_is_said_again),
 	    T(the_daemon_is_waited_for_no_longer_than_the_timeout_to_say_bye),
