@@ -164,12 +164,15 @@ static bool merge_settings(
 		s->max_bytes = m->max_bytes;
 	if (mask & SETTING_MAX_MESSAGE)
 		s->max_message = m->max_message;
-	if ((mask & SETTING_DEAD_LETTER) && m->dead_letter.len <= NAME_FULL_MAX) {
+	bool is_name = m->dead_letter.len <= NAME_FULL_MAX &&
+		       (m->dead_letter.len == 0 ||
+			   !memchr(m->dead_letter.data, '\0', m->dead_letter.len));
+	if ((mask & SETTING_DEAD_LETTER) && is_name) {
 		memset(s->dead_letter, 0, sizeof(s->dead_letter));
 		if (m->dead_letter.len > 0)
 			memcpy(s->dead_letter, m->dead_letter.data, m->dead_letter.len);
 	}
-	return m->dead_letter.len <= NAME_FULL_MAX && queue_settings_valid(s);
+	return is_name && queue_settings_valid(s);
 }
 
 /* A queue's dead letters so far as they are followed: longer ways than that are refused. */
@@ -1148,7 +1151,10 @@ static void on_unsubscribe(struct broker *b, struct conn *c, const struct wire_u
 	ANSWER(b, c, unsubscribed, m->sub);
 }
 
-/* Order is that of the messages: all in front of a range's end have started. */
+/*
+ * Order is that of the messages: all in front of a range's end have started.  What a lease spans
+ * was one range when it was made, so it is no more ranges now than it has messages.
+ */
 static void on_started(struct broker *b, struct conn *c, const struct wire_started *m)
 {
 	struct queue *q = broker_queue_named(b, m->queue);
@@ -1158,7 +1164,7 @@ static void on_started(struct broker *b, struct conn *c, const struct wire_start
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad STARTED");
 		return;
 	}
-	for (uint32_t i = 0; q && at < end && i < SETTLE_OTHERS_MAX; i++) {
+	for (uint32_t i = 0; q && at < end && i < GRANT_MESSAGES_MAX; i++) {
 		r = session_held_from(c->session, q, at);
 		broker_works(b, 1);
 		if (!r || r->first >= end)

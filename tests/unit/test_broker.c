@@ -1739,6 +1739,42 @@ static void extending_much_is_carried_out_now_and_then(void **state)
 	expect_nothing(1);
 }
 
+/* A lease of the most messages that one has, each of them a range of its own. */
+static void what_has_started_is_known_however_many_ranges_it_is(void **state)
+{
+	static uint8_t bytes[SETTLE_ENTRIES_MAX * SETTLE_ENTRY_SIZE];
+	uint64_t n = 0;
+	(void)state;
+	hello(1, 0, 0);
+	while (n < GRANT_MESSAGES_MAX / BATCH_MESSAGES_MAX) {
+		send_lines(1, ++n, "q", BATCH_MESSAGES_MAX);
+		run();
+		expect(1, WIRE_TYPE_SENT);
+	}
+	INPUT(1, subscribe, 1, SUBSCRIBE_STARTS, 10000, slice_str("q"), NO_TAGS);
+	INPUT(1, credit, 1, GRANT_MESSAGES_MAX, 1 << 20, 7);
+	run();
+	expect(1, WIRE_TYPE_SUBSCRIBED);
+	EXPECT(1, DELIVER, deliver, d);
+	for (uint64_t at = 2; at <= GRANT_MESSAGES_MAX;) {
+		struct writer e = writer_of(bytes, sizeof(bytes));
+		for (; e.len < e.cap; at += 2)
+			settle_entry_put(&e, &(struct settle_entry){d.lease, at, 1});
+		n++;
+		INPUT(1, settle, n, n - 1, VERB_TOUCH, 0, 20000, 1, slice_str("q"), slice_str(""),
+		    NO_TAGS, slice_of(bytes, e.len));
+		run();
+	}
+	INPUT(1, started, d.lease, 1, GRANT_MESSAGES_MAX, slice_str("q"));
+	w.lease_ms += 20000;
+	run();
+	w.out_len[1] = 0;
+	INPUT(1, list, 1, 10, slice_str(""), slice_str("q"));
+	run();
+	EXPECT(1, LISTED, listed, row);
+	assert_int_equal(row.failed, GRANT_MESSAGES_MAX);
+}
+
 /* Every stamp is the client's own affair, also 0. */
 static void extending_much_is_carried_out_as_rarely_with_any_stamp(void **state)
 {
@@ -1801,6 +1837,24 @@ static void a_purge_costs_its_ranges_and_batches(void **state)
 	work = broker_work(w.broker);
 	INPUT(1, queue_remove, n + 2, n + 1, 0, slice_str("q"));
 	assert_int_equal(broker_work(w.broker), work);
+}
+
+/* It ends a name in memory, and what is behind it would make two settings differ. */
+static void a_dead_letter_queue_has_a_name_without_a_nul(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	INPUT(1, queue_create, 1, 0, SETTING_DEAD_LETTER, slice_str("q"), 0, 0, 0, 0, 0, 0,
+	    slice_of("other\0x", 7), NO_TAGS);
+	INPUT(1, queue_create, 1, 0, 0, slice_str("q"), 0, 0, 0, 0, 0, 0, slice_str(""), NO_TAGS);
+	INPUT(1, queue_set, 2, 1, SETTING_DEAD_LETTER, slice_str("q"), 0, 0, 0, 0, 0, 0,
+	    slice_of("\0", 1), NO_TAGS);
+	run();
+	EXPECT(1, FAILED, failed, create);
+	assert_int_equal(create.code, RMQ_E_CONFIG);
+	expect(1, WIRE_TYPE_DONE);
+	EXPECT(1, FAILED, failed, set);
+	assert_int_equal(set.code, RMQ_E_CONFIG);
 }
 
 static void a_page_of_a_list_costs_its_rows(void **state)
@@ -3218,11 +3272,13 @@ static const struct CMUnitTest tests[] = {
 	    TEST(dead_letters_that_come_one_by_one_cost_little_memory),
 	    TEST(subscribing_again_and_again_costs_little_memory_and_a_bounded_turn),
 	    TEST(answers_that_are_not_read_end_the_reading),
+	    TEST(what_has_started_is_known_however_many_ranges_it_is),
 	    TEST(extending_much_is_carried_out_now_and_then),
 	    TEST(extending_much_is_carried_out_as_rarely_with_any_stamp),
 	    TEST(extending_much_is_carried_out_as_rarely_on_many_connections),
 	    TEST(a_short_lease_is_extended_in_time_however_much_is_held),
 	    TEST(a_purge_costs_its_ranges_and_batches),
+	    TEST(a_dead_letter_queue_has_a_name_without_a_nul),
 	    TEST(a_page_of_a_list_costs_its_rows),
 	    TEST(a_list_looks_at_a_bounded_number_of_names),
 	    TEST(a_full_queue_refuses_and_says_when_there_is_room),
