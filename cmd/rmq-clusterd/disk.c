@@ -77,7 +77,8 @@ static void on_lost(void *arg, int status, const char *why)
 {
 	struct disk *d = arg;
 
-	log_error("%s: %s", d->directory, why);
+	if (why)
+		log_error("%s: %s", d->directory, why);
 	cluster_die(d->cluster, status);
 }
 

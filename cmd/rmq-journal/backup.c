@@ -125,7 +125,7 @@ static enum rmq_error copy(struct backup *b, uint64_t since, struct reason *why)
 		if (err == RMQ_E_BUSY)
 			return reason_set(why, err, "the end of the log was dropped meanwhile");
 		if (err && err != RMQ_E_NOTHING)
-			return reason_set(why, err, "record %llu", (unsigned long long)b->next);
+			return name_record(why, err, b->next);
 		if (write_out(b, &w))
 			return reason_set(
 			    why, RMQ_E_IO, "standard output: %s", strerror(errno));

@@ -34,7 +34,7 @@ static enum rmq_error render(
 	json_t *o = NULL;
 	enum rmq_error err = store_reader_begin(r);
 	if (err)
-		return reason_set(why, err, "cannot be read");
+		return reason_set(why, err, "cannot be read: %s", error_text(err));
 	err = store_reader_next(r, *next, &h, &payload);
 	if (!err)
 		o = record_json(&h, payload, &bad);
@@ -45,8 +45,7 @@ static enum rmq_error render(
 	if (err == RMQ_E_NOTHING)
 		return err;
 	if (err && h.index == 0)
-		return reason_set(
-		    why, err, "behind record %llu", (unsigned long long)*next - 1);
+		return name_record(why, err, *next);
 	*next = h.index + 1;
 	*line = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	json_decref(o);

@@ -29,10 +29,13 @@ JOURNAL_COMMANDS(X)
 #undef X
 
 /*
- * Prints `rmq-journal: OBJECT: TEXT: WHY` and returns the exit status.  why may be NULL
- * or empty.
+ * Prints `rmq-journal: OBJECT: WHY` and returns the exit status; the error's text for WHY if
+ * that is NULL or empty, and in front of it if the journal is corrupt.
  */
 int report(const char *object, enum rmq_error err, const struct reason *why);
+
+/* Makes a reason for report() that names the record, and returns err. */
+enum rmq_error name_record(struct reason *why, enum rmq_error err, uint64_t index);
 
 /*
  * Parses the options of a sub-command.  `options`, which ends with a row of zeros and may be

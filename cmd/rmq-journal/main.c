@@ -49,10 +49,21 @@ static const struct command *find(const char *name)
 
 int report(const char *object, enum rmq_error err, const struct reason *why)
 {
-	bool more = why && why->text[0];
-	log_error(
-	    "%s: %s%s%s", object, error_text(err), more ? ": " : "", more ? why->text : "");
+	if (!why || !why->text[0])
+		log_error("%s: %s", object, error_text(err));
+	else if (err == RMQ_E_CORRUPT)
+		log_error("%s: %s: %s", object, error_text(err), why->text);
+	else
+		log_error("%s: %s", object, why->text);
 	return error_exit(err);
+}
+
+enum rmq_error name_record(struct reason *why, enum rmq_error err, uint64_t index)
+{
+	if (err == RMQ_E_CORRUPT)
+		return reason_set(why, err, "record %llu", (unsigned long long)index);
+	return reason_set(
+	    why, err, "record %llu: %s", (unsigned long long)index, error_text(err));
 }
 
 bool parse_index(const char *s, uint64_t *index)

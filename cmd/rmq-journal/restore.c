@@ -4,7 +4,6 @@
  * Records that died while a backup was taken, or between one and the next, are deleted
  * where an END says so.  The last record says that there was a restore, and when.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,6 +18,7 @@
 #include "core/journal_wire.h"
 #include "journal.h"
 #include "sys/clock.h"
+#include "sys/empty_dir.h"
 #include "sys/io.h"
 #include "sys/store.h"
 
@@ -67,13 +67,13 @@ static enum rmq_error take_header(struct restore *r, struct slice payload)
 {
 	struct backup_header m;
 	if (!backup_header_decode(payload, &m) || m.magic != BACKUP_MAGIC)
-		return bad(r, "is no backup");
+		return bad(r, "is not a backup");
 	if (m.version < JOURNAL_OLDEST || m.version > JOURNAL_VERSION)
 		return reason_set(r->why, RMQ_E_VERSION,
 		    "backup is of format %u, this program knows %s", m.version,
 		    versions_text((char[VERSIONS_TEXT_MAX]){0}, JOURNAL_VERSIONS));
 	if (m.incarnation.len != INCARNATION_BYTES)
-		return bad(r, "is no backup");
+		return bad(r, "is not a backup");
 	if (!r->any)
 		memcpy(r->incarnation, m.incarnation.data, INCARNATION_BYTES);
 	if (memcmp(r->incarnation, m.incarnation.data, INCARNATION_BYTES) != 0)
@@ -136,7 +136,7 @@ static enum rmq_error take_record(struct restore *r, struct slice value)
 	uint64_t index = load_u64(value.data + 8);
 	enum rmq_error err = record_open(value, index, &h, &payload);
 	if (err == RMQ_E_VERSION)
-		return reason_set(r->why, err, "record %llu", (unsigned long long)index);
+		return name_record(r->why, err, index);
 	if (err || h.index <= r->previous || h.index > NUMBER_MAX)
 		return bad(r, "backup is garbled");
 	r->previous = h.index;
@@ -191,7 +191,7 @@ static enum rmq_error take_frame(struct restore *r, const struct frame *f, const
 {
 	enum rmq_error err;
 	if (r->begun != (f->type != BACKUP_TYPE_HEADER))
-		return bad(r, r->begun ? "a backup is cut" : "is no backup");
+		return bad(r, r->begun ? "a backup is cut" : "is not a backup");
 	switch (f->type) {
 	case BACKUP_TYPE_HEADER:
 		err = take_header(r, f->payload);
@@ -235,14 +235,14 @@ static enum rmq_error read_backups(struct restore *r)
 		size_t used;
 		const uint8_t *at = r->in + r->begin;
 		if (frame_parse(slice_of(at, r->end - r->begin), &f, &used))
-			return bad(r, r->begun ? "backup is garbled" : "is no backup");
+			return bad(r, r->begun ? "backup is garbled" : "is not a backup");
 		if (used > 0) {
 			r->begin += used;
 			err = take_frame(r, &f, at);
 			continue;
 		}
 		if (eof && (r->begun || r->end > r->begin))
-			return bad(r, r->any || r->begun ? "backup is cut" : "is no backup");
+			return bad(r, r->any || r->begun ? "backup is cut" : "is not a backup");
 		if (eof)
 			return r->any ? RMQ_E_OK : bad(r, "backup is empty");
 		err = read_more(r, &eof);
@@ -306,34 +306,25 @@ static void remove_new(const char *dir)
 
 /*
  * Whether dir may become one, and whether it is there: then it stays, as it may be a mount point
- * or belong to somebody else.  Empty is one that holds nothing but the lost+found of its file
- * system, and what an attempt that was killed has left.
+ * or belong to somebody else.  It may hold what an attempt that was killed has left.
  */
 static enum rmq_error check_target(const char *dir, bool *there, struct reason *why)
 {
-	char unfinished[4096];
-	DIR *list = opendir(dir);
-	struct dirent *entry;
-	bool empty = true;
-	*there = list;
-	if (!list && errno == ENOENT)
+	static const char *const fresh[] = {NULL};
+	static const char *const unfinished[] = {INSIDE, "data.mdb", NULL};
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	*there = fd >= 0;
+	if (fd < 0 && errno == ENOENT)
 		return RMQ_E_OK;
-	if (!list && errno == ENOTDIR)
-		return reason_set(why, RMQ_E_EXISTS, "is no directory");
-	if (!list)
-		return reason_set(why, RMQ_E_IO, "%s", strerror(errno));
-	bool again = snprintf(unfinished, sizeof(unfinished), "%s/" INSIDE, dir) <
-			 (int)sizeof(unfinished) &&
-		     access(unfinished, F_OK) == 0;
-	while ((entry = readdir(list))) {
-		const char *name = entry->d_name;
-		empty = empty &&
-			(strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
-			    strcmp(name, "lost+found") == 0 || strcmp(name, INSIDE) == 0 ||
-			    (again && strcmp(name, "data.mdb") == 0));
-	}
-	closedir(list);
-	return empty ? RMQ_E_OK : reason_set(why, RMQ_E_EXISTS, "is not empty");
+	if (fd < 0 && errno == ENOTDIR)
+		return reason_set(why, RMQ_E_EXISTS, "is not a directory");
+	if (fd < 0)
+		return reason_set(why, errno == EACCES ? RMQ_E_DENIED : RMQ_E_IO, "%s",
+		    strerror(errno));
+	bool again = faccessat(fd, INSIDE, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	enum rmq_error err = empty_dir_check(fd, again ? unfinished : fresh, why);
+	close(fd);
+	return err;
 }
 
 static enum rmq_error sync_parent(const char *dir, struct reason *why)

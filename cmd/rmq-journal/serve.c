@@ -32,20 +32,27 @@ static void tell_wait(const char *dir, bool begins)
 		   : "there is space again");
 }
 
+/* Said before the opener is told: it ends then, and us with it. */
+static int fail(const char *dir, enum rmq_error err, const struct reason *why)
+{
+	int status = report(dir, err, why);
+	journal_refuse(STDIN_FILENO, err, why->text[0] ? why->text : error_text(err));
+	return status;
+}
+
 static int serve(const char *dir)
 {
 	struct store *s;
 	struct reason why = {""};
 	enum rmq_error err = store_open(dir, &s, &why);
-	if (err) {
-		journal_refuse(STDIN_FILENO, err, why.text);
-		return report(dir, err, &why);
-	}
+	if (err)
+		return fail(dir, err, &why);
 	char *path = realpath(dir, NULL);
 	err = journal_serve(STDIN_FILENO, s, path ? path : dir, tell_wait, &why);
 	free(path);
+	int ended = err ? fail(dir, err, &why) : 0;
 	store_close(s);
-	return err ? report(dir, err, &why) : 0;
+	return ended;
 }
 
 int command_serve(int argc, char **argv)

@@ -128,7 +128,8 @@ static bool journal_frame(void *arg, const struct frame *f)
 static void journal_lost(void *arg, int status, const char *why)
 {
 	struct server *s = arg;
-	log_error("%s: %s", s->directory, why);
+	if (why)
+		log_error("%s: %s", s->directory, why);
 	server_die(s, status);
 }
 

@@ -168,7 +168,7 @@ enum rmq_error identity_read(
 	int file = openat(dir, IDENTITY_FILE, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (file < 0 && errno == ENOENT)
 		return reason_set(
-		    why, RMQ_E_CONFIG, "is no data directory (rmq-journal init makes one)");
+		    why, RMQ_E_CONFIG, "is not a data directory (rmq-journal init makes one)");
 	if (file < 0)
 		return reason_set(why, errno == EACCES ? RMQ_E_DENIED : RMQ_E_IO, "%s: %s",
 		    IDENTITY_FILE, strerror(errno));

@@ -1,35 +1,30 @@
 #include "sys/journal_dir.h"
 
-#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/error.h"
+#include "sys/empty_dir.h"
 #include "sys/identity.h"
 #include "sys/journal_link.h"
 #include "sys/log.h"
 
-/*
- * Whether there is nothing yet at this path, or a directory that is empty but for the lost+found
- * of its file system, or one whose making was not finished.
- */
+/* Whether there is nothing yet at this path, or one that is empty, or whose making was cut short. */
 static bool is_to_be_made(const char *directory)
 {
-	DIR *d = opendir(directory);
-	struct dirent *entry;
-	bool blank = true, begun = false, made = false;
+	static const char *const nothing[] = {NULL};
+	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (!d)
+	if (fd < 0)
 		return errno == ENOENT;
-	while ((entry = readdir(d)) != NULL) {
-		const char *name = entry->d_name;
-		begun |= strcmp(name, IDENTITY_NEW_FILE) == 0;
-		made |= strcmp(name, IDENTITY_FILE) == 0;
-		blank &= strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
-			 strcmp(name, "lost+found") == 0;
-	}
-	closedir(d);
-	return blank || (begun && !made);
+	bool made = faccessat(fd, IDENTITY_FILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	bool begun = faccessat(fd, IDENTITY_NEW_FILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	bool empty = empty_dir_check(fd, nothing, NULL) == RMQ_E_OK;
+	close(fd);
+	return empty || (begun && !made);
 }
 
 int journal_dir_make(const char *directory, const struct child_spec *spec)

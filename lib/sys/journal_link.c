@@ -77,7 +77,7 @@ static void lose_by_error(struct journal_link *l, struct slice payload)
 	}
 	memcpy(text, m.text.data, m.text.len);
 	text[m.text.len] = '\0';
-	lose(l, status_of(error_exit(m.code)), text);
+	lose(l, status_of(error_exit(m.code)), l->pid > 0 ? NULL : text);
 }
 
 static void lose_at_end(struct journal_link *l)
@@ -90,6 +90,10 @@ static void lose_at_end(struct journal_link *l)
 	}
 	int status = child_wait(l->pid);
 	l->pid = 0;
+	if (status > 0 && status_of(status) == status) {
+		lose(l, status, NULL);
+		return;
+	}
 	if (status > 128)
 		snprintf(text, sizeof(text), "journal was killed by signal %d", status - 128);
 	else

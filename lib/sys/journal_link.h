@@ -22,7 +22,8 @@ struct journal_link_host {
 	 */
 	bool (*frame)(void *arg, const struct frame *f);
 	/*
-	 * The journal is lost for ever: exit status and why (borrowed).  Called once; nothing
+	 * The journal is lost for ever: exit status and why (borrowed; NULL: it is a child of
+	 * ours and has said it).  Called once; nothing
 	 * is called after it, and what is sent after it has no effect.  It may free nothing of
 	 * the link: journal_link_kill() comes later.
 	 */

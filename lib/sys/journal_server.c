@@ -562,8 +562,6 @@ enum rmq_error journal_serve(int fd, struct store *s, const char *directory,
 	} else if (err == RMQ_E_NOTHING) {
 		err = RMQ_E_OK;
 	}
-	if (err)
-		journal_refuse(fd, err, why->text);
 	free(io);
 	return err;
 }

@@ -12,9 +12,9 @@
 
 /*
  * Serves until the opener is gone: RMQ_E_OK, all that had arrived whole is stored.
- * RMQ_E_PROTOCOL, RMQ_E_VERSION: the opener sent what it may not; it was told so, and
- * what it sent before is stored.  Others: the store or the socket failed; nothing was
- * acknowledged after that.  `directory` is what OPENED says.
+ * RMQ_E_PROTOCOL, RMQ_E_VERSION: the opener sent what it may not; what it sent before is
+ * stored.  Others: the store or the socket failed; nothing was acknowledged after that.  The
+ * opener is to be told by journal_refuse().  `directory` is what OPENED says.
  * Where not even the reserve has pages for a record of one node, it waits for the file system
  * to have space: `waits`, if not NULL, is called when that begins (true) and is over (false).
  */

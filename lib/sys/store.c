@@ -1,6 +1,5 @@
 #include "sys/store.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "sys/empty_dir.h"
 #include "sys/store_env.h"
 
 #define ZEROS_BYTES ((size_t)1 << 20)
@@ -78,90 +78,78 @@ const struct identity *store_identity(const struct store *s)
 
 /* ---- making and opening ---- */
 
-static enum rmq_error open_new_dir(const char *dir, int *dir_fd, struct reason *why)
+/* Makes it if need be; *made says so. */
+static enum rmq_error open_new_dir(const char *dir, int *dir_fd, bool *made, struct reason *why)
 {
-	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+	*made = mkdir(dir, 0700) == 0;
+	if (!*made && errno != EEXIST)
 		return reason_set(why, errno == EACCES ? RMQ_E_DENIED : RMQ_E_IO,
 		    errno == ENOENT ? "mkdir: %s: make its parent first" : "mkdir: %s",
 		    strerror(errno));
 	return store_env_dir(dir, dir_fd, why);
 }
 
-/* Whether a file may be in a directory that is to become a data directory. */
-static bool may_be_there(const char *name, bool again)
-{
-	static const char *const always[] = {".", "..", "lost+found", IDENTITY_NEW_FILE};
-	static const char *const unfinished[] = {STORE_DATA_FILE, "lock.mdb"};
-	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
-		if (strcmp(name, always[i]) == 0)
-			return true;
-	for (size_t i = 0; again && i < sizeof(unfinished) / sizeof(unfinished[0]); i++)
-		if (strcmp(name, unfinished[i]) == 0)
-			return true;
-	return false;
-}
-
-static enum rmq_error check_empty(int dir_fd, bool again, struct reason *why)
-{
-	enum rmq_error err = RMQ_E_OK;
-	struct dirent *entry;
-	int fd = dup(dir_fd);
-	DIR *list = fd < 0 ? NULL : fdopendir(fd);
-	if (!list) {
-		if (fd >= 0)
-			close(fd);
-		return reason_set(why, RMQ_E_IO, "%s", strerror(errno));
-	}
-	while (!err && (entry = readdir(list)))
-		if (!may_be_there(entry->d_name, again))
-			err = reason_set(
-			    why, RMQ_E_EXISTS, "is not empty: it holds %.128s", entry->d_name);
-	closedir(list);
-	return err;
-}
-
-static enum rmq_error fill_new_dir(
-    const char *dir, int dir_fd, bool again, int identity_fd, struct reason *why)
+static enum rmq_error make_files(
+    const char *dir, int dir_fd, int identity_fd, struct reason *why)
 {
 	struct store_env env;
 	struct identity id;
-	enum rmq_error err = check_empty(dir_fd, again, why);
-	if (err)
-		return err;
 	/* Nothing was ever acknowledged from an attempt that did not finish. */
 	unlinkat(dir_fd, STORE_DATA_FILE, 0);
-	unlinkat(dir_fd, "lock.mdb", 0);
+	unlinkat(dir_fd, STORE_LOCK_FILE, 0);
 	if (identity_make(&id))
 		return reason_set(why, RMQ_E_IO, "no random numbers: %s", strerror(errno));
-	err = store_env_open(&env, dir, dir_fd, MDB_CREATE, &id, why);
+	enum rmq_error err = store_env_open(&env, dir, dir_fd, MDB_CREATE, &id, why);
 	if (err)
 		return err;
 	store_env_close(&env);
-	return identity_finish(dir_fd, identity_fd, &id, why);
+	err = identity_finish(dir_fd, identity_fd, &id, why);
+	if (err)
+		return err;
+	int parent = openat(dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (parent >= 0 && fsync(parent) != 0)
+		err = reason_set(why, RMQ_E_IO, "fsync: %s", strerror(errno));
+	if (parent >= 0)
+		close(parent);
+	return err;
+}
+
+/* identity_fd holds the lock: there was no identity, and what is removed is ours. */
+static enum rmq_error fill_new_dir(
+    const char *dir, int dir_fd, bool again, int identity_fd, struct reason *why)
+{
+	static const char *const fresh[] = {IDENTITY_NEW_FILE, NULL};
+	static const char *const unfinished[] = {
+	    IDENTITY_NEW_FILE, STORE_DATA_FILE, STORE_LOCK_FILE, NULL};
+	enum rmq_error err = empty_dir_check(dir_fd, again ? unfinished : fresh, why);
+	if (!err) {
+		err = make_files(dir, dir_fd, identity_fd, why);
+		if (!err)
+			return RMQ_E_OK;
+		unlinkat(dir_fd, IDENTITY_FILE, 0);
+		unlinkat(dir_fd, STORE_DATA_FILE, 0);
+		unlinkat(dir_fd, STORE_LOCK_FILE, 0);
+	}
+	if (!again)
+		unlinkat(dir_fd, IDENTITY_NEW_FILE, 0);
+	return err;
 }
 
 enum rmq_error store_create(const char *dir, struct reason *why)
 {
 	int dir_fd, identity_fd;
-	bool again;
-	enum rmq_error err = open_new_dir(dir, &dir_fd, why);
+	bool made, again;
+	enum rmq_error err = open_new_dir(dir, &dir_fd, &made, why);
 	if (err)
 		return err;
 	err = identity_begin(dir_fd, &identity_fd, &again, why);
 	if (!err) {
 		err = fill_new_dir(dir, dir_fd, again, identity_fd, why);
-		if (err == RMQ_E_EXISTS && !again)
-			unlinkat(dir_fd, IDENTITY_NEW_FILE, 0);
 		close(identity_fd);
 	}
-	if (!err) {
-		int parent = openat(dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (parent >= 0 && fsync(parent) != 0)
-			err = reason_set(why, RMQ_E_IO, "fsync: %s", strerror(errno));
-		if (parent >= 0)
-			close(parent);
-	}
 	close(dir_fd);
+	if (err && made)
+		rmdir(dir); /* unless another process makes it */
 	return err;
 }
 

@@ -77,7 +77,7 @@ enum rmq_error store_env_dir(const char *dir, int *fd, struct reason *why)
 	int got = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (got < 0 && (errno == ENOENT || errno == ENOTDIR))
 		return reason_set(why, RMQ_E_CONFIG, "%s (rmq-journal init makes one)",
-		    errno == ENOENT ? "no such directory" : "is no directory");
+		    errno == ENOENT ? "no such directory" : "is not a directory");
 	if (got < 0)
 		return reason_set(
 		    why, errno == EACCES ? RMQ_E_DENIED : RMQ_E_IO, "%s", strerror(errno));
@@ -103,7 +103,7 @@ static enum rmq_error check_file(int dir_fd, uint64_t at_least, struct reason *w
 			   ? reason_set(why, RMQ_E_CORRUPT, "data.mdb is missing")
 			   : reason_set(why, RMQ_E_IO, "data.mdb: %s", strerror(errno));
 	if (!S_ISREG(st.st_mode))
-		return reason_set(why, RMQ_E_CORRUPT, "data.mdb is no regular file");
+		return reason_set(why, RMQ_E_CORRUPT, "data.mdb is not a regular file");
 	if (st.st_size == 0)
 		return reason_set(why, RMQ_E_CORRUPT, "data.mdb is empty");
 	if ((uint64_t)st.st_size < at_least)

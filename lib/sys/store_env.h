@@ -10,6 +10,7 @@
 #include "sys/store.h"
 
 #define STORE_DATA_FILE "data.mdb"
+#define STORE_LOCK_FILE "lock.mdb"
 #define STORE_MARKS	"marks"
 
 /*

@@ -103,7 +103,7 @@ offset_of() {
 		for command in stat dump verify backup compact; do
 			run -78 --separate-stderr rmq-journal $command $dir
 			assert_equal "${#stderr_lines[@]}" 1
-			assert_regex "$stderr" "^rmq-journal: $dir: bad configuration: "
+			assert_regex "$stderr" "^rmq-journal: $dir: "
 		done
 	done
 }
@@ -112,14 +112,31 @@ offset_of() {
 
 @test "journal init: makes a directory once, and none of one that holds something" {
 	run -73 --separate-stderr rmq-journal init q
-	assert_regex "$stderr" '^rmq-journal: q: exists already'
+	assert_equal "$stderr" 'rmq-journal: q: is a data directory already'
 	mkdir mine
 	touch mine/file
-	run -73 rmq-journal init mine
+	run -73 --separate-stderr rmq-journal init mine
+	assert_equal "$stderr" 'rmq-journal: mine: is not empty: it holds file'
 	assert_equal "$(ls mine)" file
 	mkdir empty
 	run -0 rmq-journal init empty
 	run -0 rmq-journal stat empty
+}
+
+@test "journal init: one that fails takes away what it made, and nothing else" {
+	mkdir empty empty/lost+found unfinished
+	: >unfinished/identity.new
+	for dir in new empty unfinished; do
+		# shellcheck disable=SC2016
+		run -74 --separate-stderr bash -c 'ulimit -f 4; exec rmq-journal init "$1"' - $dir
+		assert_regex "$stderr" "^rmq-journal: $dir: .*File too large"
+	done
+	[ ! -e new ]
+	assert_equal "$(ls empty unfinished | xargs)" 'empty: lost+found unfinished: identity.new'
+	for dir in new empty unfinished; do
+		run -0 rmq-journal init $dir
+		run -0 rmq-journal verify $dir
+	done
 }
 
 @test "journal init: needs the parent directory" {
@@ -143,7 +160,7 @@ offset_of() {
 @test "journal serve: a second owner is 75, also when LMDB's lock file is removed" {
 	feed_start
 	run -75 --separate-stderr feed 'text no'
-	assert_equal "$stderr" 'rmq-journal: q: directory is in use: is in use by another process'
+	assert_equal "$stderr" 'rmq-journal: q: is in use by another process'
 	rm q/lock.mdb
 	run -75 feed 'text no'
 	run -75 rmq-journal compact q
@@ -222,7 +239,7 @@ each_command_says() {
 
 @test "journal: an identity of another version is 76" {
 	sed -i 's/^format 2$/format 3/' q/identity
-	each_command_says 76 'unknown protocol or format version: is of format 3, this program knows 2$'
+	each_command_says 76 'is of format 3, this program knows 2$'
 }
 
 @test "journal: data without its identity is 65, and is not made anew" {
@@ -432,9 +449,9 @@ each_command_says() {
 	run -65 rmq-journal restore copy <bad
 	: >bad
 	run -65 --separate-stderr rmq-journal restore copy <bad
-	assert_equal "$stderr" 'rmq-journal: copy: bad data: backup is empty'
+	assert_equal "$stderr" 'rmq-journal: copy: backup is empty'
 	run -65 --separate-stderr rmq-journal restore copy </etc/passwd
-	assert_equal "$stderr" 'rmq-journal: copy: bad data: is no backup'
+	assert_equal "$stderr" 'rmq-journal: copy: is not a backup'
 	[ ! -e copy ]
 }
 
@@ -481,7 +498,7 @@ each_command_says() {
 	assert_equal "$(rmq-journal dump copy | jq -r '.events[]?.batch[]?' | xargs)" 'two three four'
 	run -0 rmq-journal restore overlap < <(rmq-journal backup --since 1 q | cat full more -)
 	run -65 --separate-stderr rmq-journal restore gap < <(cat full more2)
-	assert_equal "$stderr" 'rmq-journal: gap: bad data: a backup is missing before this one'
+	assert_equal "$stderr" 'rmq-journal: gap: a backup is missing before this one'
 	run -65 rmq-journal restore gap <more
 	run -65 rmq-journal restore gap < <(head -c 100 full; cat more)
 	rmq-journal init other
@@ -629,7 +646,7 @@ each_command_says() {
 	replica_feed q 3
 	run -78 journal_feed q </dev/null
 	run -78 --separate-stderr rmq-queued -d q -l sock
-	[[ $stderr == *'rmq-queued: q: directory belongs to a cluster: run rmq-clusterd'* ]]
+	[[ $stderr == *'rmq-journal: q: directory belongs to a cluster: run rmq-clusterd'* ]]
 }
 
 @test "journal dump, stat, verify: members and NOOPs, and what the node knows" {

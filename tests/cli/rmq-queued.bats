@@ -833,6 +833,39 @@ has_children() {
 	assert_output --partial "make its parent first"
 }
 
+@test "rmq-queued: a start that fails says why in one line, whoever finds it" {
+	local dir
+	mkdir empty
+	: >file
+	rmq-journal init cut
+	truncate -s 4096 cut/data.mdb
+	rmq-journal init old
+	sed -i 's/^format .*/format 1/' old/identity
+	for dir in nosuch empty file cut old; do
+		refuses $dir
+		assert_failure
+		assert_equal "${#lines[@]}" 1
+		assert_output --regexp "^rmq-journal: $dir: "
+	done
+	start_queue q
+	refuses q
+	assert_failure 75
+	assert_output 'rmq-journal: q: is in use by another process'
+	for dir in file no/such; do
+		refuses $dir --init
+		assert_failure
+		assert_equal "${#lines[@]}" 1
+	done
+	kill_queue
+	# What it does not say itself is said for it.
+	cp "$(command -v rmq-queued)" .
+	printf '#!/bin/sh\nkill -9 $$\n' >rmq-journal
+	chmod +x rmq-journal
+	run timeout 30 ./rmq-queued -l other.sock -d q 3>&-
+	assert_failure 74
+	assert_output 'rmq-queued: q: journal was killed by signal 9'
+}
+
 # A backup of version 2 as it was first written, and one with tagged fields that nobody knows.  They
 # are read for ever: whoever changes the format leaves these as they are.
 @test "rmq-queued: backups as they were first written are read for ever" {

@@ -51,6 +51,8 @@ static enum rmq_error serve(const char *dir, size_t size)
 	assert(n == (ssize_t)size);
 	close(pair[0]);
 	err = journal_serve(pair[1], s, dir, NULL, &why);
+	if (err)
+		journal_refuse(pair[1], err, why.text);
 	close(pair[1]);
 	store_close(s);
 	return err;

@@ -35,6 +35,8 @@ static void start(void)
 		enum rmq_error err = store_open(dir, &s, &why);
 		if (!err)
 			err = journal_serve(pair[1], s, dir, NULL, &why);
+		if (err)
+			journal_refuse(pair[1], err, why.text);
 		_exit((int)err);
 	}
 	close(pair[1]);

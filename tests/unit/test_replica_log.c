@@ -52,6 +52,8 @@ static void serve(int fd)
 	enum rmq_error err = store_open(dir, &s, &why);
 	if (!err)
 		err = journal_serve(fd, s, dir, NULL, &why);
+	if (err)
+		journal_refuse(fd, err, why.text);
 	_exit((int)err);
 }
 
