@@ -2,14 +2,17 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define LINE_MAX_LEN 1024
 
 static const char *log_program = "rmq";
 static int log_verbosity;
+static uint64_t log_unread; /* lines that were dropped since the last that was written */
 
 void log_init(const char *program, int verbosity)
 {
@@ -17,27 +20,64 @@ void log_init(const char *program, int verbosity)
 	log_verbosity = verbosity;
 }
 
-void log_line(enum log_level level, const char *format, ...)
+/*
+ * Whether the line was written, or there is nobody to tell.  False: its reader does not read.  A
+ * pipe that poll(2) calls writable takes PIPE_BUF bytes without waiting.
+ */
+static bool put(const char *line, size_t len)
 {
-	int saved = errno;
-	char line[LINE_MAX_LEN];
-	va_list args;
+	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
 
-	if (level != LOG_LEVEL_ERROR && (int)level > LOG_LEVEL_NOTICE + log_verbosity)
-		return;
+	ssize_t n = send(STDERR_FILENO, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0 && errno == ENOTSOCK) {
+		if (poll(&p, 1, 0) == 0)
+			return false;
+		n = write(STDERR_FILENO, line, len);
+	}
+	return n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
+/* False: it was not written. */
+static bool vprint(const char *format, va_list args)
+{
+	char line[LINE_MAX_LEN];
+
 	int len = snprintf(line, sizeof(line), "%s: ", log_program);
-	va_start(args, format);
 	len += vsnprintf(line + len, sizeof(line) - (size_t)len, format, args);
-	va_end(args);
 	if (len > (int)sizeof(line) - 1)
 		len = (int)sizeof(line) - 1;
 	for (int i = 0; i < len; i++)
 		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
 			line[i] = '?';
 	line[len] = '\n';
-	/* There is nobody to tell if stderr is gone. */
-	ssize_t written = write(STDERR_FILENO, line, (size_t)len + 1);
-	(void)written;
+	return put(line, (size_t)len + 1);
+}
+
+__attribute__((format(printf, 1, 2))) static bool print(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	bool written = vprint(format, args);
+	va_end(args);
+	return written;
+}
+
+void log_line(enum log_level level, const char *format, ...)
+{
+	int saved = errno;
+	va_list args;
+
+	if (level != LOG_LEVEL_ERROR && (int)level > LOG_LEVEL_NOTICE + log_verbosity)
+		return;
+	if (log_unread > 0 &&
+	    print("%" PRIu64 " line%s dropped: this log was not read", log_unread,
+		log_unread == 1 ? " was" : "s were"))
+		log_unread = 0;
+	va_start(args, format);
+	if (log_unread > 0 || !vprint(format, args))
+		log_unread++;
+	va_end(args);
 	errno = saved;
 }
 

@@ -1,0 +1,121 @@
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "sys/log.h"
+
+static int reader, kept;
+
+/* What is written to stderr is read from `reader`. */
+static void stderr_to(int fds[2])
+{
+	reader = fds[0];
+	kept = dup(STDERR_FILENO);
+	assert_int_equal(dup2(fds[1], STDERR_FILENO), STDERR_FILENO);
+	close(fds[1]);
+	log_init("test", 0);
+}
+
+static void stderr_back(void)
+{
+	dup2(kept, STDERR_FILENO);
+	close(kept);
+	close(reader);
+}
+
+/* All that is there: how many lines, and the last of them. */
+static void read_log(unsigned *lines, char *last, size_t size)
+{
+	struct pollfd p = {.fd = reader, .events = POLLIN};
+	size_t len = 0;
+	char c;
+	*lines = 0;
+	while (poll(&p, 1, 0) == 1 && read(reader, &c, 1) == 1) {
+		if (c == '\n') {
+			last[len] = '\0';
+			len = 0;
+			++*lines;
+		} else if (len < size - 1) {
+			last[len++] = c;
+		}
+	}
+	assert_int_equal(len, 0);
+}
+
+/* A log that would stop the process stops the test: nobody reads meanwhile. */
+static void is_dropped_and_counted(int fds[2])
+{
+	char last[2048], expected[128];
+	unsigned lines;
+	stderr_to(fds);
+	for (int i = 0; i < 100000; i++)
+		log_error("line %06d", i);
+	read_log(&lines, last, sizeof(last));
+	snprintf(expected, sizeof(expected), "test: line %06u", lines - 1);
+	bool in_order = strcmp(last, expected) == 0;
+	snprintf(expected, sizeof(expected),
+	    "test: %u lines were dropped: this log was not read", 100000 - lines);
+	log_notice("read again");
+	char text[2048] = "";
+	ssize_t n = read(reader, text, sizeof(text) - 1);
+	log_notice("and again");
+	unsigned more;
+	read_log(&more, last, sizeof(last));
+	stderr_back();
+	assert_true(in_order);
+	assert_true(n > 0);
+	assert_string_equal(strtok(text, "\n"), expected);
+	assert_string_equal(strtok(NULL, "\n"), "test: read again");
+	assert_string_equal(last, "test: and again");
+	assert_int_equal(more, 1);
+}
+
+static void what_a_full_pipe_does_not_take_is_dropped_and_counted(void **state)
+{
+	int fds[2];
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	is_dropped_and_counted(fds);
+}
+
+static void what_a_full_socket_does_not_take_is_dropped_and_counted(void **state)
+{
+	int fds[2];
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	is_dropped_and_counted(fds);
+}
+
+static void a_peer_cannot_make_lines_of_its_own(void **state)
+{
+	int fds[2];
+	unsigned lines;
+	char last[64];
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	stderr_to(fds);
+	log_error("%s", "a\nb\tc\x7f");
+	read_log(&lines, last, sizeof(last));
+	stderr_back();
+	assert_int_equal(lines, 1);
+	assert_string_equal(last, "test: a?b?c?");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(what_a_full_pipe_does_not_take_is_dropped_and_counted),
+	    cmocka_unit_test(what_a_full_socket_does_not_take_is_dropped_and_counted),
+	    cmocka_unit_test(a_peer_cannot_make_lines_of_its_own),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
