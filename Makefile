@@ -128,18 +128,18 @@ $(B)/fuzz/fuzz_restore: $(filter-out %/main.o,$(call obj,$(wildcard cmd/rmq-jour
 
 check: check-unit check-sim check-sim_raft check-sim_cluster check-cli check-crash check-fuzz check-man check-lint
 check-%: tests
-	@MODE=$(MODE) sh tests/check $*
+	@MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check $*
 check-pure: $(call obj,$(CORE))
 	NM='$(NM)' sh tests/lint/pure $^
 check-long: tests
-	RMQ_LONG=1 MODE=$(MODE) sh tests/check sim sim_raft sim_cluster crash cluster fuzz
+	RMQ_LONG=1 MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check sim sim_raft sim_cluster crash cluster fuzz
 lint: tests
-	@MODE=$(MODE) sh tests/check lint
+	@MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check lint
 	@sh tests/lint/format
 bench: all $(BENCHES)
-	MODE=$(MODE) sh tests/bench/bench
+	MODE=$(MODE) RMQ_BUILD='$(abspath $(B))' sh tests/bench/bench
 bench-cluster: all $(BENCHES)
-	MODE=$(MODE) bash tests/bench/cluster
+	MODE=$(MODE) RMQ_BUILD='$(abspath $(B))' bash tests/bench/cluster
 fuzz:
 	FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/fuzz/long
 
@@ -179,7 +179,7 @@ clean:
 
 help:
 	@echo 'make [MODE=release|asan|tsan|cov] [CFLAGS=…] [WERROR=-Werror] [TARGET…]'
-	@echo '  B=DIR                what is built goes there: for a source that is read-only (tests want build/MODE)'
+	@echo '  B=DIR                what is built goes there: for a source that is read-only'
 	@echo '  all                  programs, into build/MODE/bin (the default)'
 	@echo '  tests                programs and tests'
 	@echo '  check                every check below, in this MODE (all modes: sh tests/run)'

@@ -10,8 +10,9 @@ lines=${1:-20000}
 mode=${MODE:-release}
 cd "$(dirname "$0")/../.."
 unset RMQ_SERVERS RMQ_TIMEOUT
-make -s MODE="$mode" all
-PATH=$PWD/build/$mode/bin:$PATH
+build=${RMQ_BUILD:-$PWD/build/$mode}
+make -s MODE="$mode" B="$build" all
+PATH=$build/bin:$PATH
 export PATH
 work=$(mktemp -d)
 cd "$work"

@@ -109,7 +109,7 @@ journal_pid() {
 }
 
 # The test client, see rawclient.c; raw ACTION…: on the last start_queue's socket.
-RAWCLIENT=$BATS_TEST_DIRNAME/../../build/${MODE:-release}/cli/rawclient
+RAWCLIENT=${RMQ_BUILD:-$BATS_TEST_DIRNAME/../../build/${MODE:-release}}/cli/rawclient
 raw() {
 	"$RAWCLIENT" "${RMQ_SERVERS#unix:}" "$@"
 }

@@ -5,7 +5,7 @@
 bats_require_minimum_version 1.5.0
 load common
 
-FAKENODE=$BATS_TEST_DIRNAME/../../build/${MODE:-release}/cli/fakenode
+FAKENODE=${RMQ_BUILD:-$BATS_TEST_DIRNAME/../../build/${MODE:-release}}/cli/fakenode
 
 logged() {
 	grep -q -- "$1" "$2"
