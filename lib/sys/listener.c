@@ -12,6 +12,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "sys/log.h"
+
 /* The socket's user and group may connect; its directory says who comes that far. */
 #define SOCKET_MODE  0660
 #define LISTEN_FIRST 3
@@ -219,25 +221,87 @@ static void on_connection(uv_poll_t *poll, int status, int events)
 	}
 }
 
+/* ---- the file ---- */
+
+static bool is_there(const struct listener *l)
+{
+	struct stat st;
+	return lstat(l->address.path, &st) == 0 && st.st_dev == l->file.dev &&
+	       st.st_ino == l->file.ino;
+}
+
+static void on_file(uv_fs_event_t *watch, const char *name, int events, int status);
+
+static void watch_file(struct listener *l)
+{
+	int err = l->bound ? uv_fs_event_start(&l->watch, on_file, l->address.path, 0) : 0;
+	if (err)
+		log_notice("%s: whether it is removed cannot be watched: %s", l->address.path,
+		    uv_strerror(err));
+}
+
+/* Who waits in the old one's backlog and is not taken before comes again. */
+static void on_file(uv_fs_event_t *watch, const char *name, int events, int status)
+{
+	struct listener *l = watch->data;
+	const char *why = "";
+	bool accepting = l->accepting;
+	int fd;
+
+	(void)name, (void)status;
+	if (is_there(l))
+		return;
+	uv_fs_event_stop(watch);
+	if (events & UV_RENAME) {
+		log_notice(
+		    "%s: the socket was moved: the daemon can be reached where it is now",
+		    l->address.path);
+		return;
+	}
+	enum rmq_error err = socket_listen(&l->address, SOCKET_MODE, &fd, &l->file, &why);
+	int error = errno;
+	if (!err) {
+		on_connection(&l->polls[0], 0, UV_READABLE);
+		listener_pause(l);
+		(void)dup3(fd, l->fds[0], O_CLOEXEC);
+		close(fd);
+		if (accepting)
+			listener_resume(l);
+		watch_file(l);
+	}
+	if (!err)
+		log_notice("%s: the socket was removed, and is made anew", l->address.path);
+	else
+		log_error(
+		    "%s: the socket was removed: %s%s%s: only who is connected is served; "
+		    "end this daemon and start it again",
+		    l->address.path, why, error ? ": " : "", error ? strerror(error) : "");
+}
+
 void listener_start(struct listener *l, uv_loop_t *loop, const struct listener_host *host)
 {
 	l->host = *host;
+	uv_fs_event_init(loop, &l->watch);
+	l->watch.data = l;
 	for (int i = 0; i < l->count; i++) {
 		uv_poll_init(loop, &l->polls[i], l->fds[i]);
 		l->polls[i].data = l;
 	}
 	l->started = true;
 	listener_resume(l);
+	watch_file(l);
 }
 
 void listener_pause(struct listener *l)
 {
+	l->accepting = false;
 	for (int i = 0; i < l->count && l->started; i++)
 		uv_poll_stop(&l->polls[i]);
 }
 
 void listener_resume(struct listener *l)
 {
+	l->accepting = true;
 	for (int i = 0; i < l->count && l->started; i++)
 		uv_poll_start(&l->polls[i], UV_READABLE, on_connection);
 }
@@ -245,6 +309,8 @@ void listener_resume(struct listener *l)
 void listener_close(struct listener *l)
 {
 	listener_pause(l);
+	if (l->started)
+		uv_fs_event_stop(&l->watch);
 	for (int i = 0; i < l->count; i++)
 		close(l->fds[i]);
 	l->count = 0;

@@ -29,7 +29,9 @@ struct listener {
 	int fds[LISTENERS_MAX];
 	uv_poll_t polls[LISTENERS_MAX];
 	bool started;
-	bool bound; /* address and file are ours to remove */
+	bool accepting;
+	bool bound; /* address and file are ours to remove, and watched */
+	uv_fs_event_t watch;
 	struct socket_address address;
 	struct socket_file file;
 	char directory[SOCKET_PATH_MAX + 1]; /* private, "" if none */
@@ -57,7 +59,11 @@ enum rmq_error listener_open_private(struct listener *l, const char **why)
 enum rmq_error listener_address(const struct listener *l, char text[SOCKET_ADDRESS_TEXT_SIZE],
     const char **why) __attribute__((warn_unused_result));
 
-/* Accepting begins, stops, and goes on. */
+/*
+ * Accepting begins, stops, and goes on.  From the start on the file of a socket of ours is watched
+ * over: when it is removed it is made anew, or nobody can connect any more; when it is moved it
+ * serves where it is.  The log says which.
+ */
 void listener_start(struct listener *l, uv_loop_t *loop, const struct listener_host *host);
 void listener_pause(struct listener *l);
 void listener_resume(struct listener *l);

@@ -149,6 +149,49 @@ logged() {
 	hello
 }
 
+@test "rmq-queued: a socket that is removed is made anew, as often as need be" {
+	start_queue q
+	start rmq-recv jobs
+	rmq-send jobs before
+	wait_until 20 grep -qx before out
+	for i in 1 2 3; do
+		rm q.sock
+		wait_until 20 test -S q.sock
+		assert_equal "$(stat -c %a q.sock)" 660
+		rmq-send jobs "after $i"
+	done
+	wait_until 20 grep -qx 'after 3' out
+	assert_equal "$(grep -c 'q.sock: the socket was removed, and is made anew' q.log)" 3
+	run ! grep "answers" log # the receiver lost no connection
+	stop_queue
+	[ ! -e q.sock ]
+}
+
+@test "rmq-queued: where its socket cannot be made anew it says so, and serves who is connected" {
+	local first
+	start_queue q
+	first=$QUEUE_PID
+	mkfifo lines
+	start rmq-recv jobs
+	exec 8<>lines
+	rmq-send jobs <lines >>log 2>&1 3>&- 8>&- &
+	STARTED+=($!)
+	echo one >&8
+	wait_until 20 grep -qx one out
+	start_queue other 8>&-
+	mv other.sock q.sock # in one step
+	wait_until 20 logged 'q.sock: the socket was removed: .*only who is connected is served; end this daemon'
+	echo two >&8
+	exec 8>&-
+	wait_until 20 grep -qx two out
+	status_of "${STARTED[2]}"
+	assert_success
+	stop_queue "$first"
+	# It is another one's now.
+	rmq-queue ls -S unix:q.sock
+	grep -q 'other.sock: the socket was moved: ' other.log
+}
+
 @test "rmq-queued: a file that is no socket is left alone: 73" {
 	echo precious >file
 	run timeout 30 rmq-queued -d q --init -l file 3>&-
