@@ -47,6 +47,8 @@ struct broker *broker_new(const struct broker_host *host)
 	TAILQ_INIT(&b->pendings_by_age);
 	TAILQ_INIT(&b->idle);
 	TAILQ_INIT(&b->closing);
+	TAILQ_INIT(&b->ended);
+	TAILQ_INIT(&b->errands);
 	TAILQ_INIT(&b->waiting_room);
 	TAILQ_INIT(&b->fresh);
 	TAILQ_INIT(&b->waiting);
@@ -99,6 +101,7 @@ void broker_free(struct broker *b)
 		broker_disconnect(b, c->id);
 	while ((s = RB_ROOT(&b->sessions)))
 		broker_session_remove(b, s);
+	broker_errands_free(b);
 	while ((q = RB_ROOT(&b->queues_by_id))) {
 		RB_REMOVE(queue_id_tree, &b->queues_by_id, q);
 		queue_free(q);
@@ -435,7 +438,9 @@ void broker_session_remove(struct broker *b, struct session *s)
 		s->conn->session = NULL;
 	else
 		broker_session_busy(b, s);
-	session_free(&b->owners, s);
+	session_end(&b->owners, s);
+	if (!session_let_go(s, 0))
+		TAILQ_INSERT_TAIL(&b->ended, s, closing);
 }
 
 void broker_attach(struct broker *b, struct conn *c, struct session *s)
@@ -691,7 +696,9 @@ size_t broker_owed(struct broker *b, uint64_t conn)
 
 bool broker_wants_frame(struct broker *b, uint64_t conn)
 {
-	return broker_owed(b, conn) <= OWED_MAX && !broker_turn_spent(b) && !broker_holds(b);
+	const struct conn *c = broker_conn(b, conn);
+	return broker_owed(b, conn) <= OWED_MAX && !(c && c->errand) && !broker_turn_spent(b) &&
+	       !broker_holds(b);
 }
 
 void broker_heard(struct broker *b, struct lease_time then)
@@ -715,6 +722,7 @@ bool broker_listens(const struct broker *b)
 
 void broker_flush(struct broker *b)
 {
+	broker_errands_step(b);
 	broker_expire(b);
 	broker_expire_unfinished(b);
 	broker_grant(b);
@@ -746,7 +754,8 @@ uint64_t broker_due_ms(const struct broker *b)
 	if (!TAILQ_EMPTY(&b->idle))
 		due = min_u64(due, until(b->lease_now.ms,
 				       TAILQ_FIRST(&b->idle)->idle_since_ms + SESSION_IDLE_MS));
-	if (b->ckpt.active && b->ckpt.left > 0 && !b->ckpt.holding)
+	if (broker_errands_wait(b) ||
+	    (b->ckpt.active && b->ckpt.left > 0 && !b->ckpt.holding))
 		due = 0;
 	return due;
 }
@@ -792,7 +801,7 @@ uint64_t broker_inflight_bytes(const struct broker *b)
 
 bool broker_pending(const struct broker *b)
 {
-	return b->open || b->stored_n + 1 < b->next_n ||
+	return b->open || broker_errands_wait(b) || b->stored_n + 1 < b->next_n ||
 	       b->barrier_done + 1 < b->next_barrier || !TAILQ_EMPTY(&b->waiting) ||
 	       !TAILQ_EMPTY(&b->fresh);
 }
@@ -864,8 +873,8 @@ static void add_batches(struct digest *d, struct queue *q)
 static bool same_state(const struct range *a, const struct range *b)
 {
 	return a->state == b->state && a->attempt == b->attempt && a->failures == b->failures &&
-	       a->lease == b->lease && a->until_ms == b->until_ms && a->session == b->session &&
-	       a->detached == b->detached;
+	       a->lease == b->lease && a->until_ms == b->until_ms &&
+	       range_holder(a) == range_holder(b) && range_detached(a) == range_detached(b);
 }
 
 static void add_state(struct digest *d, const struct range *r, uint64_t live)
@@ -875,8 +884,9 @@ static void add_state(struct digest *d, const struct range *r, uint64_t live)
 	add_u64(d, r->failures);
 	add_u64(d, r->lease);
 	add_u64(d, r->until_ms);
-	add_u64(d, r->session ? r->session->id : 0);
-	add_u64(d, r->detached);
+	const struct session *s = range_holder(r);
+	add_u64(d, s ? s->id : 0);
+	add_u64(d, range_detached(r));
 }
 
 /* Equal states may be cut into ranges differently: so many live messages are in this one. */

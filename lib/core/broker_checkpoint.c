@@ -156,10 +156,11 @@ static void write_range(
 	uint64_t end = min_u64(to, r->first + r->span);
 	if (!queue_any_live(q, first, end))
 		return;
+	const struct session *s = range_holder(r);
 	broker_emit_part_range(
-	    b, &(struct event_part_range){q->id, r->state, r->detached ? SETTLE_DETACH : 0,
-		   first, end - first, r->attempt, r->failures, r->lease,
-		   r->session ? r->session->id : 0, r->lease_ms, r->until_ms, NO_TAGS});
+	    b, &(struct event_part_range){q->id, r->state, range_detached(r) ? SETTLE_DETACH : 0,
+		   first, end - first, r->attempt, r->failures, r->lease, s ? s->id : 0,
+		   r->lease_ms, r->until_ms, NO_TAGS});
 }
 
 static void write_settings(struct broker *b, const struct queue *q)

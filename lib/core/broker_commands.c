@@ -37,6 +37,11 @@ static void fail(struct broker *b, struct conn *c, uint64_t n, enum rmq_error co
 	fail_text(b, c, n, code, at, error_text(code));
 }
 
+void broker_fail_command(struct broker *b, struct conn *c, uint64_t n, enum rmq_error code)
+{
+	fail(b, c, n, code, 0);
+}
+
 /* Of the two queues that a command is about, this is the one that it fails for. */
 static void fail_queue(
     struct broker *b, struct conn *c, uint64_t n, enum rmq_error code, struct slice name)
@@ -212,7 +217,7 @@ static void fail_exists(struct broker *b, struct conn *c, uint64_t n,
 	fail_text(b, c, n, RMQ_E_EXISTS, 0, text);
 }
 
-static void taken(struct broker *b, struct conn *c, uint64_t n)
+void broker_taken(struct broker *b, struct conn *c, uint64_t n)
 {
 	broker_name_owner(b, c->session);
 	broker_emit_taken(b, &(struct event_taken){c->session->id, n});
@@ -245,7 +250,7 @@ static void on_queue_create(struct broker *b, struct conn *c, const struct wire_
 			broker_emit_create(b, &(struct event_create){b->next_queue, m->queue,
 						  SETTINGS_OF(&s), slice_str(s.dead_letter),
 						  NO_TAGS});
-		taken(b, c, m->n);
+		broker_taken(b, c, m->n);
 	}
 }
 
@@ -276,27 +281,23 @@ static void on_queue_set(struct broker *b, struct conn *c, const struct wire_que
 	broker_reserve(b, 1024);
 	broker_emit_set(
 	    b, &(struct event_set){q->id, SETTINGS_OF(&s), slice_str(s.dead_letter), NO_TAGS});
-	taken(b, c, m->n);
+	broker_taken(b, c, m->n);
 }
 
-/* Tells the holders in q that their messages are gone, and counts the steps of that. */
-static void tell_gone(struct broker *b, struct queue *q)
+void broker_end_subscriptions(struct broker *b, struct queue *q)
 {
-	struct range *r;
-	struct batch *m;
-	for (r = queue_range_at(q, 0); r; r = queue_range_next(r)) {
-		broker_works(b, 1);
-		if (r->state == STATE_LEASED)
-			broker_tell_ended(b, r, ENDED_GONE);
+	struct subscription *sub;
+	broker_end_waiting(b, q);
+	while ((sub = TAILQ_FIRST(&q->subs))) {
+		ANSWER(b, sub->conn, sub_failed, sub->id, RMQ_E_NO_QUEUE,
+		    slice_str(error_text(RMQ_E_NO_QUEUE)));
+		broker_sub_free(b, sub);
 	}
-	RB_FOREACH (m, batch_tree, &q->batches)
-		broker_works(b, 1);
 }
 
 static void on_queue_remove(struct broker *b, struct conn *c, const struct wire_queue_remove *m)
 {
 	struct queue *q = broker_queue_named(b, m->queue);
-	struct subscription *sub;
 	if (m->flags & ~REMOVE_FORCE) {
 		fail_unknown(b, c, m->n, m->answered, "unknown flag of QUEUE_REMOVE");
 		return;
@@ -307,16 +308,11 @@ static void on_queue_remove(struct broker *b, struct conn *c, const struct wire_
 		fail(b, c, m->n, q ? RMQ_E_NOT_EMPTY : RMQ_E_NO_QUEUE, 0);
 		return;
 	}
-	tell_gone(b, q);
-	broker_end_waiting(b, q);
-	while ((sub = TAILQ_FIRST(&q->subs))) {
-		ANSWER(b, sub->conn, sub_failed, sub->id, RMQ_E_NO_QUEUE,
-		    slice_str(error_text(RMQ_E_NO_QUEUE)));
-		broker_sub_free(b, sub);
-	}
-	broker_reserve(b, 1024);
-	broker_emit_remove(b, &(struct event_remove){q->id});
-	taken(b, c, m->n);
+	broker_errand(b, (struct errand){.kind = ERRAND_REMOVE,
+			     .conn = c->id,
+			     .n = m->n,
+			     .queue = q->id,
+			     .at = UINT64_MAX});
 }
 
 static void on_queue_purge(struct broker *b, struct conn *c, const struct wire_queue_purge *m)
@@ -328,11 +324,11 @@ static void on_queue_purge(struct broker *b, struct conn *c, const struct wire_q
 		fail(b, c, m->n, RMQ_E_NO_QUEUE, 0);
 		return;
 	}
-	tell_gone(b, q);
-	broker_drop_unfinished_in(b, q);
-	broker_reserve(b, 1024);
-	broker_emit_purge(b, &(struct event_purge){q->id, q->next_seq});
-	taken(b, c, m->n);
+	broker_errand(b, (struct errand){.kind = ERRAND_PURGE,
+			     .conn = c->id,
+			     .n = m->n,
+			     .queue = q->id,
+			     .at = q->next_seq});
 }
 
 /* What every name that matches begins with. */
@@ -1187,31 +1183,31 @@ static void on_peek(struct broker *b, struct conn *c, const struct wire_peek *m)
 
 /* ---- the session ---- */
 
-/* A client settles or gives back what it was given: the rest has not reached it. */
-static void give_back_all(struct broker *b, struct session *s)
+void broker_session_left(struct broker *b, struct session *s)
 {
-	struct range *r, *next;
-	broker_works(b, s->held_count);
-	for (r = RB_MIN(holding_tree, &s->held); r; r = next) {
-		next = RB_NEXT(holding_tree, &s->held, r);
-		if (!r->detached)
-			broker_give_back(b, r);
-	}
-}
-
-static void on_bye(struct broker *b, struct conn *c, const struct wire_bye *m)
-{
-	struct session *s = c->session;
-	(void)m;
-	give_back_all(b, s);
 	if (s->durable) {
 		s->is_closing = true;
 		TAILQ_INSERT_TAIL(&b->closing, s, closing);
 		b->closing_count++;
 	}
-	broker_close(b, c);
+	if (s->conn)
+		broker_close(b, s->conn);
 	if (!s->durable)
 		broker_session_remove(b, s);
+}
+
+/* A client settles or gives back what it was given: the rest has not reached it. */
+static void on_bye(struct broker *b, struct conn *c, const struct wire_bye *m)
+{
+	struct subscription *sub;
+	(void)m;
+	/* Nothing more is leased to it. */
+	while ((sub = TAILQ_FIRST(&c->subs)))
+		broker_sub_free(b, sub);
+	c->errand = true;
+	c->session->is_leaving = true;
+	broker_errand(b, (struct errand){
+			     .kind = ERRAND_LEAVE, .session = c->session->id, .lease = UINT64_MAX});
 }
 
 /*
@@ -1247,7 +1243,7 @@ static bool token_is_right(
 static bool may_go_on(const struct broker *b, const struct conn *c, const struct session *s,
     const struct wire_hello *m)
 {
-	if (s ? s->is_closing : !session_is_blank(b, m))
+	if (s ? s->is_leaving : !session_is_blank(b, m))
 		return false;
 	return (s && !owner_known(s->owner)) || token_is_right(b, c, m);
 }
@@ -1358,6 +1354,7 @@ void broker_frame(struct broker *b, uint64_t conn, const struct frame *f)
 	struct conn *c = broker_conn(b, conn);
 	if (!c || c->closed)
 		return;
+	assert(!c->errand);
 	if (!c->session != (f->type == WIRE_TYPE_HELLO)) {
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "HELLO comes first, and once");
 		return;

@@ -250,6 +250,7 @@ static void voids(struct broker *b, const struct range *r, bool dead)
 	for (; m && m->first < end; m = at < m->first + m->count ? m : queue_batch_next(m)) {
 		uint64_t first = batch_run(m, at, end, &run_end);
 		at = first < end ? run_end : m->first + m->count;
+		broker_works(b, 1);
 		if (first < end)
 			voided_add(&b->voided, r->queue->id, r->lease, first, run_end, dead);
 	}
@@ -572,7 +573,8 @@ static enum rmq_error apply_touch(
 		struct lease_time until = {at->lease.ms + e->lease_ms};
 		if (r->lease_ms < e->lease_ms)
 			r->lease_ms = e->lease_ms;
-		if ((e->flags & SETTLE_DETACH) && r->session && r->session->id == e->session)
+		const struct session *s = range_holder(r);
+		if ((e->flags & SETTLE_DETACH) && s && s->id == e->session)
 			r->detached = true;
 		if (r->until_ms < until.ms)
 			queue_extend(w.q, r, until);
@@ -748,20 +750,20 @@ static enum rmq_error apply_extend(
 	return RMQ_E_OK;
 }
 
-/* The session ends: what it holds in queues that want the event has no holder now. */
+/* The session ends: what it holds has no holder now. */
 static void end_session(struct broker *b, const struct event_place *at, uint64_t id)
 {
 	struct session *s = broker_session_find(b, id);
-	struct range *r, *next;
-	for (r = s ? RB_MIN(holding_tree, &s->held) : NULL; r; r = next) {
-		next = RB_NEXT(holding_tree, &s->held, r);
-		if (queue_wants(b, at, r->queue->id)) {
-			r->detached = true;
-			range_detach(r);
-		}
-	}
-	if (s && sessions_want(b, at))
+	struct range *r;
+	if (s && sessions_want(b, at)) {
 		broker_session_remove(b, s);
+		return;
+	}
+	/* The sessions' part, which comes, does not name it. */
+	while (s && (r = RB_ROOT(&s->held))) {
+		r->detached = true;
+		range_detach(r);
+	}
 }
 
 static enum rmq_error apply_session_close(
@@ -1011,7 +1013,8 @@ static enum rmq_error apply_part_pending(
 {
 	(void)at;
 	struct queue *q = broker_queue(b, e->queue);
-	struct large *large = q ? large_at(b, e->location) : NULL;
+	bool known = q && broker_unfinished(b, q, e->session);
+	struct large *large = q && !known ? large_at(b, e->location) : NULL;
 	if (!large)
 		return RMQ_E_CORRUPT;
 	struct pending *p = memory_new(sizeof(*p));

@@ -12,9 +12,6 @@
 #include "core/memory.h"
 #include "core/variant.h"
 
-/* Ranges whose time has come that one turn ends at most. */
-#define DUE_PER_TURN 4096
-
 /* ---- leases ---- */
 
 /*
@@ -187,13 +184,14 @@ void broker_tell_ended(struct broker *b, const struct range *r, uint8_t why)
 {
 	uint8_t bytes[64];
 	struct writer w = writer_of(bytes, sizeof(bytes));
-	if (!r->session || !r->session->conn)
+	const struct session *s = range_holder(r);
+	if (!s || !s->conn)
 		return;
 	/* Also without a subscription: an EXTENDED that follows must not seem to cover r. */
 	wire_put_lease_ended(&w,
 	    &(struct wire_lease_ended){
-		sub_of(r->session, r->queue), why, r->lease, r->first, (uint32_t)r->span});
-	broker_send(b, r->session->conn->id, &w);
+		sub_of(s, r->queue), why, r->lease, r->first, (uint32_t)r->span});
+	broker_send(b, s->conn->id, &w);
 }
 
 /* Writes one settle_entry for r. */
@@ -336,33 +334,30 @@ void broker_fail(struct broker *b, struct range *r, struct slice why, uint8_t en
 void broker_expire(struct broker *b)
 {
 	struct range *r;
-	for (uint32_t i = 0; i < DUE_PER_TURN; i++) {
+	uint64_t steps = b->ledger.limits.turn_steps, end = b->work + steps;
+	while (b->work < end) {
 		r = RB_MIN(timer_tree, &b->timers.leases);
 		if (!r || r->until_ms > b->lease_now.ms ||
 		    (r->until_ms > b->heard.ms && !RMQ_VARIANT(EXPIRE_UNHEARD)))
 			break;
+		broker_works(b, 1);
 		broker_fail(b, r, slice_str("lease expired"), ENDED_EXPIRED);
 	}
-	for (uint32_t i = 0; i < DUE_PER_TURN; i++) {
+	for (end = b->work + steps; b->work < end;) {
 		r = RB_MIN(timer_tree, &b->timers.delays);
 		if (!r || r->until_ms > b->lease_now.ms)
 			break;
+		broker_works(b, 1);
 		broker_emit_wake(b, &(struct event_wake){r->queue->id, r->first, r->span});
 	}
 }
 
 void broker_holder_died(struct broker *b, uint64_t id)
 {
-	struct session *s = broker_session_find(b, id);
-	struct range *r, *next;
-	if (!s)
-		return;
-	/* A failure of one range does not touch the others of the session. */
-	for (r = RB_MIN(holding_tree, &s->held); r; r = next) {
-		next = RB_NEXT(holding_tree, &s->held, r);
-		if (!r->detached)
-			broker_fail(b, r, slice_str("receiver died"), ENDED_EXPIRED);
-	}
+	const struct session *s = broker_session_find(b, id);
+	if (s && !s->is_leaving)
+		broker_errand(b, (struct errand){
+				     .kind = ERRAND_DIED, .session = id, .lease = b->lease});
 }
 
 /* ---- what a connection is to be written ---- */

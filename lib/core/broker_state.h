@@ -9,6 +9,7 @@
  *	broker_move.c	rewriting sparse and small records
  *	broker_lost.c	records that cannot be read
  *	broker_unfinished.c	large messages of which not all pieces have come
+ *	broker_errands.c	what may take more than one turn
  */
 #ifndef RMQ_CORE_BROKER_STATE_H
 #define RMQ_CORE_BROKER_STATE_H
@@ -83,6 +84,26 @@ struct subscription {
 	bool idle_due; /* is to be told when nothing is ready */
 };
 
+/* What is gone through in pieces, see broker_errands.c. */
+enum errand_kind {
+	ERRAND_PURGE,
+	ERRAND_REMOVE,
+	ERRAND_LEAVE, /* a client has ended: what it holds is given back */
+	ERRAND_DIED,  /* a client's process died: what it holds fails */
+};
+
+struct errand {
+	TAILQ_ENTRY(errand) link;
+	enum errand_kind kind;
+	uint64_t conn;	  /* PURGE, REMOVE: is answered */
+	uint64_t n;	  /* … its command */
+	uint64_t session; /* LEAVE, DIED */
+	uint32_t queue;	  /* … how far it has come: in this queue, up to message `at` */
+	uint64_t at;	  /* PURGE: all messages below go */
+	uint64_t lease;	  /* DIED: what is held under this one or before it */
+};
+TAILQ_HEAD(errand_list, errand);
+
 struct conn {
 	RB_ENTRY(conn) by_id;
 	TAILQ_ENTRY(conn) waiting;     /* in this list, for room */
@@ -99,6 +120,7 @@ struct conn {
 	uint64_t refused; /* this SEND's pieces are passed over up to its first one */
 	bool stalled; /* its first handout waits for a record in flight */
 	bool closed;  /* the host was told to close it */
+	bool errand;  /* what it asked for is under way: no more frames of it are taken */
 };
 RB_HEAD(conn_tree, conn);
 
@@ -183,6 +205,8 @@ struct broker {
 	struct owner_tree owners;
 	struct session_list closing;
 	uint32_t closing_count;
+	struct session_list ended; /* not known any more, but in ranges that they held */
+	struct errand_list errands;
 	struct conn_tree conns;
 	struct recent recent_conns;
 	struct recent recent_sessions;
@@ -351,12 +375,28 @@ void broker_unfinished_piece(struct broker *b, struct pending *p, struct record 
 void broker_unfinished_free(struct broker *b, struct pending *p);
 /* Drops what has come of a session's large message, by an event. */
 void broker_drop_unfinished(struct broker *b, uint64_t session);
-/* The same for all that are on their way into q. */
-void broker_drop_unfinished_in(struct broker *b, struct queue *q);
+/* The same for what is on its way into q, in so many steps.  Whether that is all. */
+bool broker_drop_unfinished_in(struct broker *b, struct queue *q, uint64_t steps);
 /* Lease time at which the next one is to be dropped; UINT64_MAX: there is none. */
 uint64_t broker_unfinished_until(const struct broker *b);
-/* Drops those for which no piece had come in time, by what was heard. */
+/* Drops those for which no piece had come in time, by what was heard; a turn's share of them. */
 void broker_expire_unfinished(struct broker *b);
+/* The command is taken, and answered. */
+void broker_taken(struct broker *b, struct conn *c, uint64_t n);
+void broker_fail_command(struct broker *b, struct conn *c, uint64_t n, enum rmq_error code);
+/* Nobody waits for room in q, or receives from it, any more: it is removed. */
+void broker_end_subscriptions(struct broker *b, struct queue *q);
+/* The session's client has ended, and nothing that it holds is attached to it. */
+void broker_session_left(struct broker *b, struct session *s);
+
+/* ---- broker_errands.c ---- */
+
+/* Does the first piece at once; the rest goes on in the next turns. */
+void broker_errand(struct broker *b, struct errand e);
+/* A turn's piece of them. */
+void broker_errands_step(struct broker *b);
+bool broker_errands_wait(const struct broker *b);
+void broker_errands_free(struct broker *b);
 
 /* ---- broker_checkpoint.c ---- */
 

@@ -97,6 +97,7 @@ void broker_unfinished_free(struct broker *b, struct pending *p)
 
 static void drop(struct broker *b, const struct pending *p)
 {
+	broker_works(b, p->large->parts);
 	broker_emit_chunks_dropped(
 	    b, &(struct event_chunks_dropped){p->queue->id, p->session});
 }
@@ -108,13 +109,13 @@ void broker_drop_unfinished(struct broker *b, uint64_t session)
 		drop(b, p);
 }
 
-void broker_drop_unfinished_in(struct broker *b, struct queue *q)
+bool broker_drop_unfinished_in(struct broker *b, struct queue *q, uint64_t steps)
 {
-	struct pending *p;
-	while ((p = TAILQ_FIRST(&q->unfinished))) {
-		broker_works(b, 1);
+	const struct pending *p;
+	uint64_t end = b->work + steps;
+	while ((p = TAILQ_FIRST(&q->unfinished)) && b->work < end)
 		drop(b, p);
-	}
+	return !p;
 }
 
 uint64_t broker_unfinished_until(const struct broker *b)
@@ -125,6 +126,8 @@ uint64_t broker_unfinished_until(const struct broker *b)
 
 void broker_expire_unfinished(struct broker *b)
 {
-	while (broker_unfinished_until(b) <= min_u64(b->lease_now.ms, b->heard.ms))
+	uint64_t end = b->work + b->ledger.limits.turn_steps;
+	while (b->work < end &&
+	       broker_unfinished_until(b) <= min_u64(b->lease_now.ms, b->heard.ms))
 		drop(b, TAILQ_FIRST(&b->pendings_by_age));
 }

@@ -107,6 +107,7 @@
 #define RESERVE_CHECKPOINTS 5 /* so many of the next checkpoint's size */
 
 #define TURN_BYTES (128u << 10)
+#define TURN_STEPS 4096
 
 /*
  * Space: when records move and when checkpoints are made.  Bytes unless they say otherwise.
@@ -120,6 +121,7 @@
 	X(log_enough, 128u << 20)      /* log that makes a checkpoint due: what a start reads */ \
 	X(dead_enough, 32u << 20)      /* dead records that make it due: what can be freed */ \
 	X(turn_bytes, TURN_BYTES)      /* parts of a checkpoint in one turn, about */ \
+	X(turn_steps, TURN_STEPS)      /* steps of what goes on over turns in one, about */ \
 	X(reserve_bytes, RESERVE_BYTES)
 
 struct space_limits {

@@ -27,17 +27,27 @@ struct session *session_new(uint64_t id, struct owner *owner, uint64_t *part_byt
 	return s;
 }
 
-void session_free(struct owner_tree *owners, struct session *s)
+void session_end(struct owner_tree *owners, struct session *s)
 {
-	struct range *r;
-	if (!s)
-		return;
-	while ((r = RB_ROOT(&s->held)))
-		range_detach(r);
 	session_answered(s, UINT64_MAX);
 	*s->part_bytes -= SESSION_PART_MAX + s->owner->node_len;
 	owner_drop(owners, s->owner);
+	s->owner = NULL;
+	s->conn = NULL;
+	s->has_ended = true;
+}
+
+bool session_let_go(struct session *s, uint32_t most)
+{
+	struct range *r;
+	for (; most > 0 && (r = RB_ROOT(&s->held)); most--) {
+		r->detached = true;
+		range_detach(r);
+	}
+	if (!RB_EMPTY(&s->held))
+		return false;
 	free(s);
+	return true;
 }
 
 struct session *session_find(struct session_tree *tree, uint64_t id)
@@ -95,17 +105,23 @@ void session_holds_no_more(struct session *s, struct range *r)
 	s->held_count--;
 }
 
-struct range *session_held_from(const struct session *s, const struct queue *q, uint64_t at)
+struct range *session_held_next(const struct session *s, uint32_t queue, uint64_t at)
 {
 	struct range *r = RB_ROOT(&s->held), *found = NULL;
 	while (r) {
-		bool before = r->queue->id != q->id ? r->queue->id < q->id
+		bool before = r->queue->id != queue ? r->queue->id < queue
 						    : r->first + r->span <= at;
 		if (!before)
 			found = r;
 		r = before ? RB_RIGHT(r, held) : RB_LEFT(r, held);
 	}
-	return found && found->queue == q ? found : NULL;
+	return found;
+}
+
+struct range *session_held_from(const struct session *s, const struct queue *q, uint64_t at)
+{
+	struct range *r = session_held_next(s, q->id, at);
+	return r && r->queue == q ? r : NULL;
 }
 
 void session_stamped(struct session *s, uint64_t stamp)

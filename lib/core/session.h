@@ -51,15 +51,34 @@ struct session {
 	uint64_t *part_bytes; /* what sessions take in a checkpoint, at most, is added here */
 	bool durable; /* some event names it */
 	bool in_doubt; /* recovery: the sessions' part is read, and has not named it yet */
+	bool is_leaving; /* its client has ended, and what it holds is being given back */
 	bool is_closing;
+	bool has_ended; /* it is not known any more, and is freed when no range names it */
 };
 
 RB_HEAD(session_tree, session);
 
 /* Takes the use of the owner. */
 struct session *session_new(uint64_t id, struct owner *owner, uint64_t *part_bytes);
-/* Frees it and drops its owner; what it held stays leased, with no holder. */
-void session_free(struct owner_tree *owners, struct session *s);
+/* It is over, and drops its owner; what it held stays leased, with no holder. */
+void session_end(struct owner_tree *owners, struct session *s);
+/*
+ * Takes so many ranges that one held that is over from it, and frees it with the last one: then
+ * true.
+ */
+bool session_let_go(struct session *s, uint32_t most);
+
+/* Who holds r, which is leased; NULL: its session is over. */
+static inline struct session *range_holder(const struct range *r)
+{
+	return r->session && !r->session->has_ended ? r->session : NULL;
+}
+
+/* Whether r, leased, is not extended with its session. */
+static inline bool range_detached(const struct range *r)
+{
+	return r->detached || (r->session && r->session->has_ended);
+}
 
 struct session *session_find(struct session_tree *tree, uint64_t id);
 
@@ -74,7 +93,12 @@ struct session *session_of_the_most(struct owner_tree *owners);
 /* The range is leased to it, or not any more. */
 void session_holds(struct session *s, struct range *r);
 void session_holds_no_more(struct session *s, struct range *r);
-/* Of what it holds in q, the range that ends behind `at`, or else the next one; or NULL. */
+/*
+ * Of what it holds, by numbers of queues and messages, the first range that ends behind message
+ * `at` of this queue; or NULL.
+ */
+struct range *session_held_next(const struct session *s, uint32_t queue, uint64_t at);
+/* The same, of what it holds in q. */
 struct range *session_held_from(const struct session *s, const struct queue *q, uint64_t at);
 
 /* The client has put a stamp on what it sent: the newest one counts. */

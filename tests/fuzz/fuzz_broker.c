@@ -194,7 +194,7 @@ static void give_frame(struct world *w, unsigned which, struct reader *r)
 	uint64_t conn = w->conns[which % CONNS];
 	unsigned type = get_u8(r);
 	struct frame f = {(uint8_t)type, fuzz_take(r)};
-	if (conn && !r->bad && !broker_holds(w->broker))
+	if (conn && !r->bad && broker_wants_frame(w->broker, conn))
 		broker_frame(w->broker, conn, &f);
 }
 

@@ -3,9 +3,9 @@
  * shipped queue core, whose host obeys broker_wants_frame() as rmq-queued does.
  *
  * Work, in steps of broker_work(): a frame costs one for each range that is leased, one for each
- * entry, row or queue that it names, and SETTLE_OTHERS_MAX (PEEK_LOOKS_MAX) beyond that;
- * QUEUE_PURGE and QUEUE_REMOVE one for each range and batch of the queue.
- * A turn costs TURN_WORK, and one such frame more.
+ * run of live messages in them, for each entry, row or queue that it names, and SETTLE_OTHERS_MAX
+ * (PEEK_LOOKS_MAX) beyond that; QUEUE_PURGE, QUEUE_REMOVE and BYE a piece.
+ * A turn costs TURN_WORK, and one such frame more; its end PIECES pieces.
  *
  * Memory: HEAP_BYTES for each byte that was sent, what the queues, batches and ranges that there
  * are need, and HEAP_CONN for each connection: what it is owed, and its session's answers.
@@ -22,6 +22,10 @@
 #define CONNS	   3
 #define FRAMES_MAX 4000 /* of one input */
 #define QUEUES	   8
+
+/* A piece is TURN_STEPS and what is looked at twice in them, and one range or large message more. */
+#define PIECE_STEPS (2 * TURN_STEPS + GRANT_MESSAGES_MAX + CHUNKS_MAX)
+#define PIECES	    4 /* errands, sessions that are over, leases that end, delays that end */
 
 #define HEAP_BYTES 4
 #define HEAP_CONN  (SESSION_STALE_MAX + (256u << 10))
@@ -155,36 +159,33 @@ static void pull(struct world *w, struct client *c)
 
 /* ---- the budget ---- */
 
+static uint64_t runs_of(const struct range *r)
+{
+	uint64_t n = 0, at = r->first, end = r->first + r->span, run_end;
+	struct batch *m = queue_batch_at(r->queue, at);
+	for (; m && m->first < end; m = queue_batch_next(m))
+		for (at = m->first > at ? m->first : at; batch_run(m, at, end, &run_end) < end; n++)
+			at = run_end;
+	return n;
+}
+
 static uint64_t ranges_leased(const struct world *w)
 {
 	struct broker *b = w->broker;
 	struct session *s;
+	struct range *r;
 	uint64_t n = 0;
 	RB_FOREACH (s, session_tree, &b->sessions)
-		n += s->held_count;
-	return n;
-}
-
-static uint64_t ranges_and_batches(const struct world *w)
-{
-	struct broker *b = w->broker;
-	struct queue *q;
-	struct range *r;
-	struct batch *m;
-	uint64_t n = 0;
-	RB_FOREACH (q, queue_id_tree, &b->queues_by_id) {
-		RB_FOREACH (r, range_tree, &q->ranges)
-			n++;
-		RB_FOREACH (m, batch_tree, &q->batches)
-			n++;
-	}
+		RB_FOREACH (r, holding_tree, &s->held)
+			n += 1 + runs_of(r);
 	return n;
 }
 
 static uint64_t frame_steps(const struct world *w, uint8_t type)
 {
-	if (type == WIRE_TYPE_QUEUE_PURGE || type == WIRE_TYPE_QUEUE_REMOVE)
-		return ranges_and_batches(w);
+	if (type == WIRE_TYPE_QUEUE_PURGE || type == WIRE_TYPE_QUEUE_REMOVE ||
+	    type == WIRE_TYPE_BYE)
+		return PIECE_STEPS;
 	return ranges_leased(w) + SETTLE_SEND_ENTRIES_MAX + SETTLE_OTHERS_MAX + 1 +
 	       w->broker->queues_count;
 }
@@ -210,7 +211,9 @@ static void turn(struct world *w)
 {
 	struct broker *b = w->broker;
 	broker_heard(b, (struct lease_time){w->lease_ms});
+	uint64_t work = broker_work(b);
 	broker_flush(b);
+	assert(broker_work(b) - work <= PIECES * PIECE_STEPS);
 	if (w->appended > w->stored) {
 		uint64_t first = w->stored + 1;
 		w->stored = w->appended;
@@ -397,6 +400,8 @@ static void step(struct world *w, struct reader *r)
 		c->deliverable = true;
 		break;
 	default:
+		if (c->conn && value % 4 == 1)
+			GIVE(bye, 0);
 		if (c->conn && value % 4 == 0)
 			broker_disconnect(w->broker, c->conn);
 		if (value % 4 == 0)

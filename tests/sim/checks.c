@@ -60,6 +60,17 @@ static void check_sent(struct world *w, struct link *l, struct slice payload)
 		    U(a->first_seq), a->count);
 }
 
+/* A purge takes several events; with its answer all that was there has left. */
+static void check_purged(struct world *w, struct link *l)
+{
+	struct shadow_queue *q = w->shadow.queues[l->purge_queue];
+	for (uint64_t seq = q->low; seq < l->purge_below; seq++)
+		if (shadow_live(shadow_message(q, seq)))
+			trace_fail("%s is purged below %llu, and %llu is live", q->name,
+			    U(l->purge_below), U(seq));
+	l->purge_n = 0;
+}
+
 static void check_done(struct world *w, struct link *l, struct slice payload)
 {
 	struct wire_done m;
@@ -71,6 +82,8 @@ static void check_done(struct world *w, struct link *l, struct slice payload)
 	if (a->event != EVENT_TYPE_TAKEN && m.stale.len != a->stale * (size_t)SETTLE_ENTRY_SIZE)
 		trace_fail("DONE has %zu stale entries, the disk %u",
 		    m.stale.len / SETTLE_ENTRY_SIZE, a->stale);
+	if (l->purge_n > 0 && l->purge_n == m.n)
+		check_purged(w, l);
 }
 
 static void check_settle_sent(struct world *w, struct link *l, struct slice payload)
@@ -178,7 +191,7 @@ void checks_frame(struct world *w, struct link *l, const struct frame *f)
 	}
 }
 
-void checks_asked(struct world *w, const struct frame *f)
+void checks_asked(struct world *w, struct link *l, const struct frame *f)
 {
 	struct wire_settle settle;
 	struct wire_settle_send both;
@@ -190,8 +203,15 @@ void checks_asked(struct world *w, const struct frame *f)
 	if (f->type == WIRE_TYPE_SETTLE_SEND && wire_settle_send_decode(f->payload, &both))
 		shadow_asked(&w->shadow, both.queue, VERB_SETTLE,
 		    slice_of(both.data.data, both.entries * (size_t)SETTLE_ENTRY_SIZE));
-	if (f->type == WIRE_TYPE_QUEUE_PURGE && wire_queue_purge_decode(f->payload, &purge))
+	if (f->type == WIRE_TYPE_QUEUE_PURGE && wire_queue_purge_decode(f->payload, &purge)) {
+		const struct shadow_queue *q = shadow_queue(&w->shadow, purge.queue);
+		const struct shadow_session *s = shadow_session(&w->shadow, l->session);
 		shadow_purge_asked(&w->shadow, purge.queue);
+		/* One that was taken already, and did what it did then, is only answered again. */
+		l->purge_n = q && !(s && purge.n <= s->last) ? purge.n : 0;
+		l->purge_queue = q ? q->id : 0;
+		l->purge_below = q ? q->next_seq : 0;
+	}
 	if (f->type == WIRE_TYPE_QUEUE_REMOVE && wire_queue_remove_decode(f->payload, &rm) &&
 	    (rm.flags & REMOVE_FORCE))
 		shadow_purge_asked(&w->shadow, rm.queue);

@@ -17,7 +17,7 @@ void checks_frame(struct world *w, struct link *l, const struct frame *f);
 void checks_delivery(struct world *w, struct link *l, const struct delivery *d,
     const struct jm_record *r, bool *skip);
 /* A frame that the daemon takes in: what was asked for may happen. */
-void checks_asked(struct world *w, const struct frame *f);
+void checks_asked(struct world *w, struct link *l, const struct frame *f);
 /* A message that a client believes to hold at this moment, under this lease. */
 void checks_held(
     struct world *w, struct slice queue, uint32_t line, uint64_t seq, uint64_t lease);

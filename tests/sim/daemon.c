@@ -415,7 +415,7 @@ static bool take_frames(struct link *l, bool attentive)
 		/* The first bytes: a number of a command or of a subscription. */
 		trace(wire_name(f.type), l->id, f.payload.len,
 		    f.payload.len >= 4 ? load_u32(f.payload.data) : 0, 1);
-		checks_asked(w, &f);
+		checks_asked(w, l, &f);
 		told_asked(l, &f);
 		if (f.type == WIRE_TYPE_STARTED && wire_started_decode(f.payload, &started))
 			shadow_started(&w->shadow, &started, daemon_lease_now(l->daemon).ms);

@@ -51,6 +51,10 @@ struct link {
 	bool deliverable;	/* the daemon has deliveries for it */
 	struct bytes kept;	/* the last SEND that the daemon took in */
 	uint64_t kept_n;
+	/* Command that purges, or 0: of this queue the messages below are gone with its answer. */
+	uint64_t purge_n;
+	uint32_t purge_queue;
+	uint64_t purge_below;
 	uint64_t session;      /* as WELCOME said */
 	struct told *told;     /* see told.h; NULL: nothing yet */
 	uint8_t token[SESSION_TOKEN_SIZE]; /* the same */

@@ -8,7 +8,7 @@
 #include <malloc.h>
 #include <cmocka.h>
 
-#include "core/broker.h"
+#include "core/broker_state.h"
 #include "core/journal_wire.h"
 #include "core/queue.h"
 #include "core/record.h"
@@ -1543,7 +1543,8 @@ static void who_does_not_read_is_leased_no_more(void **state)
 static void what_moves_is_judged_with_its_attributes(void **state)
 {
 	static uint8_t bytes[BATCH_MAX], value[40000];
-	const struct space_limits limits = {.turn_bytes = TURN_BYTES, .sparse_enough = 1};
+	const struct space_limits limits = {
+	    .turn_bytes = TURN_BYTES, .turn_steps = TURN_STEPS, .sparse_enough = 1};
 	const uint32_t count = 512, apart = 32;
 	struct writer b = writer_of(bytes, sizeof(bytes));
 	uint64_t index;
@@ -1826,17 +1827,178 @@ static void a_short_lease_is_extended_in_time_however_much_is_held(void **state)
 	expect_nothing(1);
 }
 
-/* Their turn is the longest: it is counted, so that others' frames come next. */
-static void a_purge_costs_its_ranges_and_batches(void **state)
+/* Steps of the longest turn until nothing of connection 1's is under way; *turns: how many. */
+static uint64_t longest_turn(int *turns)
+{
+	uint64_t longest = 0;
+	for (*turns = 0; broker_due_ms(w.broker) == 0 || broker_pending(w.broker); ++*turns) {
+		uint64_t work = broker_work(w.broker);
+		begin();
+		broker_heard(w.broker, (struct lease_time){w.lease_ms});
+		broker_flush(w.broker);
+		work = broker_work(w.broker) - work;
+		longest = work > longest ? work : longest;
+		store();
+		assert_true(*turns < 1000);
+	}
+	return longest;
+}
+
+/* Other clients' turns come between its pieces, and no command of its own. */
+static void purge_in_pieces(uint64_t n, bool with_its_queue)
+{
+	int turns;
+	hello(2, 0, 0);
+	uint64_t work = broker_work(w.broker);
+	if (with_its_queue)
+		INPUT(1, queue_remove, n, n - 1, REMOVE_FORCE, slice_str("q"));
+	else
+		INPUT(1, queue_purge, n, n - 1, slice_str("q"));
+	assert_true(broker_work(w.broker) - work <= 2 * TURN_STEPS + 2);
+	assert_false(broker_wants_frame(w.broker, 1));
+	assert_true(broker_wants_frame(w.broker, 2));
+	send_lines(2, 1, "q", 1);
+	assert_true(longest_turn(&turns) <= 2 * TURN_STEPS + 2);
+	assert_true(turns > 1);
+	assert_true(broker_wants_frame(w.broker, 1));
+	expect(2, WIRE_TYPE_SENT);
+	for (int i = 0; i < FRAGMENTS; i++)
+		expect(1, WIRE_TYPE_LEASE_ENDED);
+	if (with_its_queue)
+		expect(1, WIRE_TYPE_SUB_FAILED);
+	expect(1, WIRE_TYPE_DONE);
+	expect_nothing(1);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+}
+
+static void a_purge_is_no_long_turn(void **state)
 {
 	(void)state;
-	uint64_t n = fragmented();
+	purge_in_pieces(fragmented() + 1, false);
+	/* What came meanwhile stays. */
+	assert_int_equal(queue_total(broker_queue_named(w.broker, slice_str("q"))), 1);
+}
+
+static void a_queue_is_removed_in_no_long_turn(void **state)
+{
+	(void)state;
+	purge_in_pieces(fragmented() + 1, true);
+	assert_null(broker_queue_named(w.broker, slice_str("q")));
+}
+
+/* The client asks again by another connection, and that is answered. */
+static void a_purge_whose_client_was_lost_goes_on_when_it_comes_back(void **state)
+{
+	(void)state;
+	uint64_t n = fragmented() + 1, session = broker_session(w.broker, 1);
+	INPUT(1, queue_purge, n, n - 1, slice_str("q"));
+	broker_disconnect(w.broker, 1);
+	run();
+	uint64_t left = queue_total(broker_queue_named(w.broker, slice_str("q")));
+	assert_true(left > 0 && left < 2 * (uint64_t)FRAGMENTS);
+	hello(2, session, n - 1);
+	INPUT(2, queue_purge, n, n - 1, slice_str("q"));
+	run();
+	for (uint64_t i = 0; i < left / 2; i++)
+		expect(2, WIRE_TYPE_LEASE_ENDED);
+	expect(2, WIRE_TYPE_DONE);
+	assert_int_equal(queue_total(broker_queue_named(w.broker, slice_str("q"))), 0);
+}
+
+/* While a purge is under way, the queue is removed by somebody else. */
+static void a_purge_of_a_queue_that_goes_meanwhile_fails(void **state)
+{
+	(void)state;
+	uint64_t n = fragmented() + 1;
+	hello(2, 0, 0);
+	INPUT(1, queue_purge, n, n - 1, slice_str("q"));
+	begin();
+	broker_flush(w.broker);
+	assert_false(broker_wants_frame(w.broker, 1));
+	INPUT(2, queue_remove, 1, 0, REMOVE_FORCE, slice_str("q"));
+	run();
+	expect(2, WIRE_TYPE_DONE);
+	for (int i = 0; i < FRAGMENTS; i++)
+		expect(1, WIRE_TYPE_LEASE_ENDED);
+	expect(1, WIRE_TYPE_SUB_FAILED);
+	EXPECT(1, FAILED, failed, m);
+	assert_int_equal(m.code, RMQ_E_NO_QUEUE);
+	assert_true(broker_wants_frame(w.broker, 1));
+}
+
+static void a_client_that_ends_and_held_much_is_no_long_turn(void **state)
+{
+	(void)state;
+	int turns;
+	fragmented();
 	uint64_t work = broker_work(w.broker);
-	INPUT(1, queue_purge, n + 1, n, slice_str("q"));
-	assert_int_equal(broker_work(w.broker) - work, 2 * FRAGMENTS + 3);
-	work = broker_work(w.broker);
-	INPUT(1, queue_remove, n + 2, n + 1, 0, slice_str("q"));
-	assert_int_equal(broker_work(w.broker), work);
+	INPUT(1, bye, 0);
+	assert_true(broker_work(w.broker) - work <= 2 * TURN_STEPS);
+	assert_true(longest_turn(&turns) <= 2 * TURN_STEPS + 2);
+	assert_true(turns > 1);
+	assert_true(w.closed[1]);
+	assert_int_equal(
+	    broker_queue_named(w.broker, slice_str("q"))->live[STATE_READY], FRAGMENTS);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+}
+
+static void the_death_of_who_held_much_is_no_long_turn(void **state)
+{
+	(void)state;
+	int turns;
+	fragmented();
+	uint64_t session = broker_session(w.broker, 1), work = broker_work(w.broker);
+	begin();
+	broker_holder_died(w.broker, session);
+	broker_disconnect(w.broker, 1);
+	assert_true(broker_work(w.broker) - work <= 2 * TURN_STEPS);
+	assert_true(longest_turn(&turns) <= 2 * TURN_STEPS + 2);
+	assert_true(turns > 1);
+	assert_int_equal(broker_queue_named(w.broker, slice_str("q"))->live[STATE_LEASED], 0);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+}
+
+/* What was detached from it stays leased, to nobody. */
+static void the_end_of_a_session_that_is_named_by_much_is_no_long_turn(void **state)
+{
+	static uint8_t bytes[SETTLE_ENTRIES_MAX * SETTLE_ENTRY_SIZE];
+	struct range *r;
+	(void)state;
+	int turns;
+	uint64_t n = fragmented();
+	struct queue *q = broker_queue_named(w.broker, slice_str("q"));
+	struct writer e = writer_of(bytes, sizeof(bytes));
+	for (r = queue_range_at(q, 0); r; r = queue_range_next(r)) {
+		if (r->state == STATE_LEASED)
+			settle_entry_put(&e, &(struct settle_entry){r->lease, r->first, 1});
+		if (e.len < 2000 * SETTLE_ENTRY_SIZE)
+			continue;
+		n++;
+		INPUT(1, settle, n, n - 1, VERB_TOUCH, SETTLE_DETACH, 50000, 1, slice_str("q"),
+		    slice_str(""), NO_TAGS, slice_of(bytes, e.len));
+		run();
+		expect(1, WIRE_TYPE_DONE);
+		e = writer_of(bytes, sizeof(bytes));
+	}
+	INPUT(1, bye, 0);
+	assert_true(longest_turn(&turns) <= 2 * TURN_STEPS + 2);
+	/* It is journaled along with other events. */
+	hello(2, 0, 0);
+	send_lines(2, 1, "r", 1);
+	uint64_t digest = 0;
+	do {
+		uint64_t work = broker_work(w.broker);
+		begin();
+		broker_flush(w.broker);
+		assert_true(broker_work(w.broker) - work <= 2 * TURN_STEPS);
+		store();
+		assert_true(digest == 0 || digest == broker_digest(w.broker));
+		digest = broker_digest(w.broker);
+		assert_int_equal(digest, recovered_digest());
+	} while (broker_pending(w.broker));
+	assert_int_equal(q->live[STATE_LEASED], FRAGMENTS);
+	for (r = queue_range_at(q, 0); r; r = queue_range_next(r))
+		assert_null(r->session);
 }
 
 /* It ends a name in memory, and what is behind it would make two settings differ. */
@@ -3277,8 +3439,14 @@ static const struct CMUnitTest tests[] = {
 	    TEST(extending_much_is_carried_out_as_rarely_with_any_stamp),
 	    TEST(extending_much_is_carried_out_as_rarely_on_many_connections),
 	    TEST(a_short_lease_is_extended_in_time_however_much_is_held),
-	    TEST(a_purge_costs_its_ranges_and_batches),
 	    TEST(a_dead_letter_queue_has_a_name_without_a_nul),
+	    TEST(a_purge_is_no_long_turn),
+	    TEST(a_queue_is_removed_in_no_long_turn),
+	    TEST(a_purge_whose_client_was_lost_goes_on_when_it_comes_back),
+	    TEST(a_purge_of_a_queue_that_goes_meanwhile_fails),
+	    TEST(a_client_that_ends_and_held_much_is_no_long_turn),
+	    TEST(the_death_of_who_held_much_is_no_long_turn),
+	    TEST(the_end_of_a_session_that_is_named_by_much_is_no_long_turn),
 	    TEST(a_page_of_a_list_costs_its_rows),
 	    TEST(a_list_looks_at_a_bounded_number_of_names),
 	    TEST(a_full_queue_refuses_and_says_when_there_is_room),
