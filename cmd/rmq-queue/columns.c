@@ -5,7 +5,23 @@
 #include "core/name.h"
 #include "core/units.h"
 
-enum kind { NAME, COUNT, DURATION, BACKOFF, DEAD_LETTER, LIMIT, LOST, UNFINISHED };
+enum kind {
+	NAME,
+	COUNT,
+	DURATION,
+	BACKOFF,
+	DEAD_LETTER,
+	LIMIT,
+	LOST,
+	UNFINISHED,
+	/* of settings */
+	KIND_OF_LEASE = DURATION,
+	KIND_OF_MAX_ATTEMPTS = COUNT,
+	KIND_OF_BACKOFF = BACKOFF,
+	KIND_OF_MAX_BYTES = LIMIT,
+	KIND_OF_MAX_MESSAGE = COUNT,
+	KIND_OF_DEAD_LETTER = DEAD_LETTER
+};
 
 static const struct {
 	const char *name;
@@ -30,12 +46,9 @@ static const struct {
     COLUMN("failed", COUNT, failed),
     COLUMN("dead", COUNT, dead),
     COLUMN("next-seq", COUNT, next_seq),
-    COLUMN("lease", DURATION, lease_ms),
-    COLUMN("max-attempts", COUNT, max_attempts),
-    COLUMN("backoff", BACKOFF, backoff_min_ms),
-    COLUMN("max-bytes", LIMIT, max_bytes),
-    COLUMN("max-message", COUNT, max_message),
-    COLUMN("dead-letter", DEAD_LETTER, dead_letter),
+#define X(NAME, word, member) COLUMN(word, KIND_OF_##NAME, member),
+    SETTING_WORDS(X)
+#undef X
     COLUMN("lost", LOST, tags),
     COLUMN("unfinished", UNFINISHED, tags),
 #undef COLUMN

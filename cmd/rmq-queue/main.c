@@ -40,15 +40,7 @@ struct request {
 	int words_count;
 };
 
-#define SETTING_OPTIONS \
-	{"lease", required_argument, NULL, OPT_LEASE}, \
-	    {"max-attempts", required_argument, NULL, OPT_MAX_ATTEMPTS}, \
-	    {"backoff", required_argument, NULL, OPT_BACKOFF}, \
-	    {"max-bytes", required_argument, NULL, OPT_MAX_BYTES}, \
-	    {"max-message", required_argument, NULL, OPT_MAX_MESSAGE}, \
-	{ \
-		"dead-letter", required_argument, NULL, OPT_DEAD_LETTER \
-	}
+#define SETTING_OPTION(NAME, word, member) {word, required_argument, NULL, OPT_##NAME},
 #define OUTPUT_OPTIONS \
 	{"output", required_argument, NULL, 'o'}, \
 	{ \
@@ -60,7 +52,7 @@ static const struct option table_options[] = {
 static const struct option stat_options[] = {{"watch", required_argument, NULL, OPT_WATCH},
     OUTPUT_OPTIONS, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 static const struct option setting_options[] = {
-    SETTING_OPTIONS, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+    SETTING_WORDS(SETTING_OPTION) CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 static const struct option remove_options[] = {
     {"force", no_argument, NULL, OPT_FORCE}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 static const struct option plain_options[] = {CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
@@ -70,9 +62,10 @@ static const struct option peek_options[] = {{"count", required_argument, NULL, 
 
 #define LS_COLUMNS   "queue,ready,leased,delayed,bytes,receivers"
 #define STAT_COLUMNS "queue,sent,delivered,settled,failed,dead"
+#define SETTING_COLUMN(NAME, word, member) "," word
 #define SHOW_COLUMNS \
 	"queue,ready,leased,delayed,bytes,receivers,sent,delivered,settled,failed,dead," \
-	"next-seq,lease,max-attempts,backoff,max-bytes,max-message,dead-letter"
+	"next-seq" SETTING_WORDS(SETTING_COLUMN) ",lost,unfinished"
 
 /* ---- sub-commands ---- */
 
@@ -165,6 +158,10 @@ static enum rmq_error run_show(struct admin *a, struct request *q)
 	for (int i = 1; i < q->words_count; i++) {
 		text_put_str(&columns, q->words[i]);
 		text_put_char(&columns, i + 1 < q->words_count ? ',' : 0);
+	}
+	if (q->words_count > 1 && a->fields) {
+		text_deinit(&columns);
+		return admin_fail(a, RMQ_E_USAGE, "-o and FIELD...: only one of them");
 	}
 	if (q->words_count > 1)
 		a->fields = columns.data;
@@ -283,7 +280,7 @@ RUN(stat)
 static const struct command command_list[] = {
     {"ls", "[-o FIELD,...] [-j] [GLOB]", "list queues", "+o:j" CLIENT_OPTIONS_SHORT,
 	table_options, 0, 1, do_ls},
-    {"show", "[-j] QUEUE [FIELD...]", "settings and counts; of FIELDs the values",
+    {"show", "[-o FIELD,...] [-j] QUEUE [FIELD...]", "settings and counts; of FIELDs the values",
 	"+o:j" CLIENT_OPTIONS_SHORT, table_options, 1, TABLE_COLUMNS_MAX, do_show},
     {"create", "[SETTING...] QUEUE", "make a queue", "+" CLIENT_OPTIONS_SHORT, setting_options,
 	1, 1, do_create},
@@ -349,7 +346,8 @@ static bool take_setting(int option, const char *value, struct client_settings *
 		s->mask |= SETTING_BACKOFF;
 		break;
 	case OPT_MAX_BYTES:
-		ok = strcmp(value, "none") == 0 || units_size(value, &s->max_bytes);
+		ok = strcmp(value, "none") == 0 ||
+		     (units_size(value, &s->max_bytes) && s->max_bytes > 0);
 		s->mask |= SETTING_MAX_BYTES;
 		break;
 	case OPT_MAX_MESSAGE:
@@ -376,7 +374,7 @@ static const char *values_of(int option)
 	case OPT_BACKOFF:
 		return "durations MIN,MAX, from MIN up to 3650d";
 	case OPT_MAX_BYTES:
-		return "a size as 4096, 64K, 10M or 2G, or none";
+		return "a size from 1 on, as 4096, 64K, 10M or 2G, or none";
 	case OPT_MAX_MESSAGE:
 		return "a size from 1 to 16M, as 4096 or 64K";
 	case OPT_DEAD_LETTER:

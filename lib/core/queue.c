@@ -10,6 +10,7 @@
 #include "core/name.h"
 #include "core/session.h"
 #include "core/units.h"
+#include "core/wire.h"
 
 /* A merged batch's slots must fit into a u16. */
 #define BATCH_COUNT_MAX 60000
@@ -133,7 +134,10 @@ static bool print_setting(
     char out[NAME_FULL_MAX + 1], size_t i, const struct queue_settings *s, const char **name)
 {
 	static const char *const names[] = {
-	    "lease", "max-attempts", "backoff", "max-bytes", "max-message", "dead-letter"};
+#define X(NAME, word, member) word,
+	    SETTING_WORDS(X)
+#undef X
+	};
 	char min[UNITS_TEXT_MAX], max[UNITS_TEXT_MAX];
 	const char *dead = s->dead_letter;
 	if (i == sizeof(names) / sizeof(names[0]))

@@ -108,6 +108,14 @@ enum {
 	SETTING_DEAD_LETTER = 32,
 	SETTING_ALL = 63
 };
+/* X(NAME, word, member): as people name them, in rmq-queue(1). */
+#define SETTING_WORDS(X) \
+	X(LEASE, "lease", lease_ms) \
+	X(MAX_ATTEMPTS, "max-attempts", max_attempts) \
+	X(BACKOFF, "backoff", backoff_min_ms) \
+	X(MAX_BYTES, "max-bytes", max_bytes) \
+	X(MAX_MESSAGE, "max-message", max_message) \
+	X(DEAD_LETTER, "dead-letter", dead_letter)
 /* mask: which settings are given; the others are the defaults (CREATE) or stay (SET). */
 #define WIRE_QUEUE_CREATE(F) \
 	F(u64, n) F(u64, answered) F(u32, mask) F(str, queue) QUEUE_SETTINGS(F) F(tags, tags)

@@ -70,7 +70,7 @@ bats_require_minimum_version 1.5.0
 	rmq-queue create plain.dead
 	for queue in plain odd none plain.dead; do
 		rmq-queue show "$queue" >before
-		for setting in $(rmq-queue show "$queue" | cut -f 1 | sed -n '/^lease$/,$p'); do
+		for setting in $(rmq-queue show "$queue" | cut -f 1 | sed -n '/^lease$/,/^dead-letter$/p'); do
 			value=$(rmq-queue show "$queue" "$setting")
 			rmq-queue set "--$setting" "$value" "$queue"
 		done
@@ -99,6 +99,9 @@ bats_require_minimum_version 1.5.0
 	run rmq-queue create --backoff 2s,1s jobs
 	assert_failure 64
 	assert_output --partial "MIN,MAX"
+	run rmq-queue create --max-bytes 0 jobs
+	assert_failure 64
+	assert_output --partial "for --max-bytes, which takes a size from 1 on, as 4096, 64K, 10M or 2G, or none"
 }
 
 @test "rmq-queue: set changes what is given and nothing else" {
@@ -202,6 +205,23 @@ bats_require_minimum_version 1.5.0
 	run rmq-queue show jobs nonsense
 	assert_failure 64
 	[ "$(rmq-queue show jobs | head -1)" = "$(printf 'queue\tjobs')" ]
+	run rmq-queue show -o ready jobs leased
+	assert_failure 64
+}
+
+@test "rmq-queue: what the page says of default fields is so" {
+	start_queue q
+	rmq-queue create jobs
+	local command page="$BATS_TEST_DIRNAME/../../man/rmq-queue.1"
+	for command in ls stat; do
+		run sed -n "/^the fields are:/,/^.El/{/^.It Cm $command/{n;s/ //g;p}}" "$page"
+		assert_equal "$(rmq-queue $command)" "$(rmq-queue $command -o "$output")"
+	done
+	# All that have a paragraph there, and in its order.
+	sed -n '/^.Ss Fields/,/^.Ss/s/^.It Cm //p' "$page" | sed 's/ , /\n/g' >fields
+	assert_equal "$(rmq-queue show jobs | cut -f 1)" "$(cat fields)"
+	run rmq-queue show -o ready,lease jobs
+	assert_output "$(printf 'ready\t0\nlease\t30s')"
 }
 
 @test "rmq-queue: bad names, values and commands are 64; no daemon is 69" {
