@@ -4,7 +4,6 @@
  * Behind a crash, another child goes on.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "journal.h"
+#include "mend.h"
 #include "sys/store.h"
 #include "verify.h"
 
@@ -180,6 +180,8 @@ static enum rmq_error listen(int fd, struct findings *f, uint64_t *behind, struc
 			break;
 		case BAD:
 			add_bad(f, m.index, error_text(m.err));
+			if (m.err == RMQ_E_VERSION)
+				f->unknown = m.index;
 			break;
 		case COUNTS_DIFFER:
 			add_structure(f, m.index, "tree is damaged");
@@ -233,60 +235,16 @@ enum rmq_error verify(const char *dir, struct findings *f, struct reason *why)
 	return RMQ_E_OK;
 }
 
-/* ---- quarantine ---- */
+/* ---- the command ---- */
 
-static enum rmq_error save(
-    const char *dir, uint64_t index, struct slice value, struct reason *why)
-{
-	char path[4096];
-	snprintf(path, sizeof(path), "%s/quarantine-%" PRIu64, dir, index);
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
-	if (!f) {
-		reason_set(why, RMQ_E_IO, "%s: %s", path, strerror(errno));
-		if (fd >= 0)
-			close(fd);
-		return RMQ_E_IO;
-	}
-	bool good = fwrite(value.data, 1, value.len, f) == value.len && fflush(f) == 0 &&
-		    fsync(fileno(f)) == 0;
-	good = fclose(f) == 0 && good;
-	return good ? RMQ_E_OK : reason_set(why, RMQ_E_IO, "%s: %s", path, strerror(errno));
-}
-
-static enum rmq_error set_aside(
-    struct store *s, const char *dir, const struct findings *f, struct reason *why)
-{
-	enum rmq_error err = store_begin(s);
-	for (size_t i = 0; !err && i < f->count; i++) {
-		struct slice value;
-		uint64_t first = f->bad[i];
-		unsigned deleted;
-		err = store_raw(s, first, &value);
-		if (!err) {
-			err = save(dir, first, value, why);
-			if (err)
-				return err;
-			err = store_delete(s, &first, first + 1, 1, &deleted);
-		}
-	}
-	if (!err)
-		err = store_commit(s);
-	if (err)
-		*why = *store_reason(s);
-	return err;
-}
-
-static enum rmq_error quarantine(const char *dir, const struct findings *f, struct reason *why)
+/* Whether the directory can be ours alone. */
+static enum rmq_error try_to_own(const char *dir, struct reason *why)
 {
 	struct store *s;
 	guard_begin(dir);
 	enum rmq_error err = store_open(dir, &s, why);
-	if (err)
-		return err;
-	if (f->count > 0)
-		err = set_aside(s, dir, f, why);
-	store_close(s);
+	if (!err)
+		store_close(s);
 	return err;
 }
 
@@ -304,12 +262,17 @@ static int conclude(const char *dir, bool aside, const struct findings *f)
 		reason_set(&why, RMQ_E_CORRUPT, "restore a backup");
 		return report(dir, RMQ_E_CORRUPT, &why);
 	}
-	if (aside) {
-		enum rmq_error err = quarantine(dir, f, &why);
-		return err ? report(dir, err, &why) : finish_stdout(0);
-	}
 	if (f->count == 0)
 		return finish_stdout(0);
+	if (aside && f->unknown > 0) {
+		reason_set(&why, RMQ_E_VERSION,
+		    "record %" PRIu64 ": it may be good for a newer program", f->unknown);
+		return report(dir, RMQ_E_VERSION, &why);
+	}
+	if (aside) {
+		enum rmq_error err = mend(dir, f, &why);
+		return err ? report(dir, err, &why) : finish_stdout(0);
+	}
 	reason_set(&why, RMQ_E_CORRUPT, "%zu bad of %" PRIu64 " records", f->count, f->records);
 	return report(dir, RMQ_E_CORRUPT, &why);
 }
@@ -318,7 +281,6 @@ int command_verify(int argc, char **argv)
 {
 	static const struct option options[] = {
 	    {"quarantine", no_argument, NULL, OPTION_LONG}, {0}};
-	static const struct findings none;
 	bool aside = false;
 	struct findings f = {0};
 	struct reason why = {""};
@@ -329,7 +291,7 @@ int command_verify(int argc, char **argv)
 	if (!words)
 		return status;
 	if (aside)
-		err = quarantine(words[0], &none, &why); /* is it ours? */
+		err = try_to_own(words[0], &why);
 	if (!err)
 		err = verify(words[0], &f, &why);
 	if (err)

@@ -10,10 +10,11 @@
 #include "sys/reason.h"
 
 struct findings {
-	uint64_t *bad; /* indexes of bad records; to be freed */
+	uint64_t *bad; /* indexes of bad records, ascending; to be freed */
 	size_t count;
 	size_t cap;
 	uint64_t records; /* that were looked at */
+	uint64_t unknown; /* a bad one that is of a version that is not known; 0: none */
 	bool structure;	  /* something that cannot be set aside */
 };
 

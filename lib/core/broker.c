@@ -111,6 +111,7 @@ void broker_free(struct broker *b)
 	ledger_deinit(&b->ledger);
 	voided_deinit(&b->voided);
 	free(b->ckpt.dead);
+	free(b->gaps.runs);
 	free(b);
 }
 

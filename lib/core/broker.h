@@ -54,7 +54,8 @@ struct broker_host {
 
 /*
  * Reads record `index` (payload borrowed until the next call).  RMQ_E_NOTHING: there is a
- * hole.  With `next`, the first record at or behind `index`, *found is its index.
+ * hole.  With `next`, the first record at or behind `index`, *found is its index, also if it
+ * cannot be read.
  */
 struct broker_log {
 	void *arg;
@@ -82,6 +83,26 @@ void broker_create_explicitly(struct broker *b);
  */
 enum rmq_error broker_recover(struct broker *b, const struct broker_log *log,
     uint64_t checkpoint, uint64_t last, uint64_t *at) __attribute__((warn_unused_result));
+
+/*
+ * The same around records that cannot be read: `next` gives RMQ_E_CORRUPT for them.  What was in
+ * them is gone, and is missing only as far as they explain it: later events that refer to it are
+ * applied to what is there.  So a message whose settlement is gone is handed out again, and one
+ * whose lease is gone to somebody else; messages that were sent there are counted as lost, a
+ * queue that was made there is called "lost-NUMBER".  No session goes on, and no number of a
+ * lease is used again that was given out before `wall`.
+ * RMQ_E_CORRUPT also if such a record is, or may be, of the checkpoint itself.
+ * broker_gaps() tells whether there was one with events in it, and calls `each` for every run of
+ * messages that was sent there.  Then a checkpoint is wanted: nothing may be given to clients
+ * before it is stored.
+ */
+enum rmq_error broker_recover_around(struct broker *b, const struct broker_log *log,
+    uint64_t checkpoint, uint64_t last, struct wall_time wall, uint64_t *at)
+    __attribute__((warn_unused_result));
+/* index: of the record, or of a newer one that could not be read either. */
+typedef void broker_gap_fn(
+    void *arg, uint64_t index, struct slice queue, uint64_t first, uint64_t last);
+bool broker_gaps(const struct broker *b, broker_gap_fn *each, void *arg);
 
 /* The newest event's lease time: lease time goes on from here. */
 struct lease_time broker_lease_time(const struct broker *b);
@@ -187,6 +208,9 @@ void broker_undelivered(struct broker *b, uint64_t conn, const struct delivery *
 typedef void broker_lost_fn(
     void *arg, struct slice queue, uint64_t first, uint64_t last, uint64_t messages);
 uint64_t broker_lost(struct broker *b, uint64_t index, broker_lost_fn *each, void *arg);
+
+/* The first record at `from` or behind it that holds bodies of live messages; false: none. */
+bool broker_holds_bodies(const struct broker *b, uint64_t from, uint64_t *index);
 
 /* Asks for a checkpoint now; done when broker_checkpointing() is false again. */
 void broker_checkpoint(struct broker *b);

@@ -551,17 +551,23 @@ static enum rmq_error replay_events(struct broker *b, uint64_t index, enum recor
  */
 #define LEASE_EPOCH_S 1704067200u /* 2024 */
 
-static enum rmq_error replay_restored(struct broker *b, uint64_t index, struct slice payload)
+void broker_numbers_jump(struct broker *b, struct wall_time wall, bool leases)
 {
-	if (payload.len != 8)
-		return RMQ_E_CORRUPT;
-	uint64_t s = load_u64(payload.data) / 1000;
+	uint64_t s = wall.ms / 1000;
 	uint64_t lease = s > LEASE_EPOCH_S ? (s - LEASE_EPOCH_S) << 20 : 0;
-	if (index > b->part_index[SESSION_GROUP] && lease > b->lease)
+	if (leases && lease > b->lease)
 		b->lease = lease;
 	if (s > LEASE_EPOCH_S && s - LEASE_EPOCH_S < UINT32_MAX / 2 &&
 	    s - LEASE_EPOCH_S > b->starts)
 		b->starts = (uint32_t)(s - LEASE_EPOCH_S);
+}
+
+static enum rmq_error replay_restored(struct broker *b, uint64_t index, struct slice payload)
+{
+	if (payload.len != 8)
+		return RMQ_E_CORRUPT;
+	broker_numbers_jump(b, (struct wall_time){load_u64(payload.data)},
+	    index > b->part_index[SESSION_GROUP]);
 	return RMQ_E_OK;
 }
 
@@ -642,7 +648,9 @@ enum rmq_error broker_recover(struct broker *b, const struct broker_log *log,
 			break;
 		*at = index;
 		b->ledger.before_end = index < checkpoint;
-		if (!err)
+		if (err == RMQ_E_CORRUPT)
+			err = broker_gap(b, index);
+		else if (!err)
 			err = replay(b, index, kind, payload);
 		if (err)
 			return err;
@@ -652,4 +660,14 @@ enum rmq_error broker_recover(struct broker *b, const struct broker_log *log,
 	if (RMQ_VARIANT(LEASE_REUSED))
 		b->lease = 0;
 	return is_consistent(b) ? RMQ_E_OK : RMQ_E_CORRUPT;
+}
+
+enum rmq_error broker_recover_around(struct broker *b, const struct broker_log *log,
+    uint64_t checkpoint, uint64_t last, struct wall_time wall, uint64_t *at)
+{
+	b->gaps.allowed = true;
+	enum rmq_error err = broker_recover(b, log, checkpoint, last, at);
+	if (!err)
+		broker_gaps_end(b, wall);
+	return err;
 }

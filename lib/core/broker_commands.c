@@ -134,7 +134,7 @@ static void fail_unknown(
 
 /* ---- queues ---- */
 
-static const struct queue_settings default_settings = {
+const struct queue_settings broker_default_settings = {
     .lease_ms = LEASE_MS_DEFAULT,
     .max_attempts = MAX_ATTEMPTS_DEFAULT,
     .backoff_min_ms = BACKOFF_MIN_MS_DEFAULT,
@@ -144,7 +144,7 @@ static const struct queue_settings default_settings = {
 
 struct queue *broker_queue_make(struct broker *b, struct slice name)
 {
-	const struct queue_settings *d = &default_settings;
+	const struct queue_settings *d = &broker_default_settings;
 	struct queue *q = broker_queue_named(b, name);
 	if (q || !name_valid(name) || b->queues_count >= QUEUES_MAX)
 		return q;
@@ -226,7 +226,7 @@ void broker_taken(struct broker *b, struct conn *c, uint64_t n)
 
 static void on_queue_create(struct broker *b, struct conn *c, const struct wire_queue_create *m)
 {
-	struct queue_settings s = default_settings;
+	struct queue_settings s = broker_default_settings;
 	struct queue *q = broker_queue_named(b, m->queue);
 	if (m->mask & ~(uint32_t)SETTING_ALL) {
 		fail_unknown(b, c, m->n, m->answered, "unknown setting");

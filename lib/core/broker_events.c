@@ -156,12 +156,20 @@ static uint64_t queue_part_bytes(const struct queue *q)
 	return QUEUE_PART_MAX + strlen(q->name) + strlen(q->settings.dead_letter);
 }
 
+static void remove_queue(struct broker *b, struct queue *q);
+
 static enum rmq_error add_queue(struct broker *b, uint32_t id, struct slice name,
     const struct queue_settings *settings, struct queue **out)
 {
-	if (!name_valid(name) || broker_queue(b, id) || broker_queue_named(b, name))
+	struct queue *q = broker_queue_named(b, name);
+	/* The REMOVE of the one that had the name is missing. */
+	if (q && q->id != id && broker_may_miss(b, q->id)) {
+		remove_queue(b, q);
+		q = NULL;
+	}
+	if (!name_valid(name) || q || broker_queue(b, id))
 		return RMQ_E_CORRUPT;
-	struct queue *q = queue_new(id, name, &b->timers, &b->ledger);
+	q = queue_new(id, name, &b->timers, &b->ledger);
 	q->settings = *settings;
 	b->ledger.part_bytes += queue_part_bytes(q);
 	RB_INSERT(queue_id_tree, &b->queues_by_id, q);
@@ -193,6 +201,8 @@ static enum rmq_error apply_set(
 	struct queue *q = broker_queue(b, e->queue);
 	if (!queue_wants(b, at, e->queue))
 		return RMQ_E_OK;
+	if (!q)
+		q = broker_gap_queue(b, e->queue);
 	if (!q || !settings_set(&settings, SETTINGS_OF(e), e->dead_letter))
 		return RMQ_E_CORRUPT;
 	b->ledger.part_bytes -= queue_part_bytes(q);
@@ -202,7 +212,7 @@ static enum rmq_error apply_set(
 	return RMQ_E_OK;
 }
 
-static void drop_pending(struct broker *b, struct pending *p)
+void broker_drop_pending(struct broker *b, struct pending *p)
 {
 	for (uint32_t i = 0; i < p->large->parts; i++)
 		ledger_drop(&b->ledger, p->large->part[i].record, 1, 0);
@@ -210,17 +220,11 @@ static void drop_pending(struct broker *b, struct pending *p)
 	broker_unfinished_free(b, p);
 }
 
-static enum rmq_error apply_remove(
-    struct broker *b, const struct event_place *at, const struct event_remove *e)
+static void remove_queue(struct broker *b, struct queue *q)
 {
-	struct queue *q = broker_queue(b, e->queue);
 	struct pending *p;
-	if (!queue_wants(b, at, e->queue))
-		return RMQ_E_OK;
-	if (!q)
-		return RMQ_E_CORRUPT;
 	while ((p = TAILQ_FIRST(&q->unfinished)))
-		drop_pending(b, p);
+		broker_drop_pending(b, p);
 	RB_REMOVE(queue_id_tree, &b->queues_by_id, q);
 	RB_REMOVE(queue_name_tree, &b->queues_by_name, q);
 	TAILQ_REMOVE(&b->groups[q->id % CHECKPOINT_GROUPS], q, of_group);
@@ -229,6 +233,17 @@ static enum rmq_error apply_remove(
 	if (q->is_busy)
 		TAILQ_REMOVE(&b->busy, q, busy);
 	queue_free(q);
+}
+
+static enum rmq_error apply_remove(
+    struct broker *b, const struct event_place *at, const struct event_remove *e)
+{
+	struct queue *q = broker_queue(b, e->queue);
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	if (!q)
+		return broker_may_miss(b, e->queue) ? RMQ_E_OK : RMQ_E_CORRUPT;
+	remove_queue(b, q);
 	return RMQ_E_OK;
 }
 
@@ -263,8 +278,12 @@ static enum rmq_error apply_purge(
 	if (!queue_wants(b, at, e->queue))
 		return RMQ_E_OK;
 	if (!q)
+		q = broker_gap_queue(b, e->queue);
+	if (!q)
 		return RMQ_E_CORRUPT;
 	uint64_t below = min_u64(e->below, wanted_below(b, q->id));
+	broker_gap_until(b, q, below);
+	broker_gap_left(b, q, 0, below);
 	for (struct range *r = queue_range_at(q, 0); r && r->first < below;
 	     r = queue_range_next(r))
 		if (r->state == STATE_LEASED)
@@ -302,6 +321,9 @@ static enum rmq_error apply_send(
 	taken(b, at, e->session, e->n, e->first_seq, batch.count, slice_of(NULL, 0));
 	if (!queue_wants(b, at, e->queue) || comes_later(b, q, e->first_seq))
 		return RMQ_E_OK;
+	if (!q)
+		q = broker_gap_queue(b, e->queue);
+	broker_gap_until(b, q, e->first_seq);
 	if (!q || e->first_seq != q->next_seq)
 		return RMQ_E_CORRUPT;
 	q->next_seq += batch.count;
@@ -321,6 +343,8 @@ static enum rmq_error apply_chunk(
 	uint16_t offset;
 	if (!queue_wants(b, at, e->queue))
 		return RMQ_E_OK;
+	if (!q)
+		q = broker_gap_queue(b, e->queue);
 	if (!q || !offset_of(at, &offset))
 		return RMQ_E_CORRUPT;
 	if (tags_find(e->tags, CHUNK_TAG_ATTRIBUTES, &attributes)) {
@@ -330,17 +354,20 @@ static enum rmq_error apply_chunk(
 			return RMQ_E_VERSION;
 	}
 	struct pending *p = broker_unfinished(b, q, e->session);
-	if (p && e->part == 0) {
-		drop_pending(b, p);
+	bool goes_on = p && p->n == e->n && e->part == p->large->parts;
+	if (p && !goes_on && (e->part == 0 || broker_may_miss(b, e->queue))) {
+		broker_drop_pending(b, p);
 		p = NULL;
 	}
+	if (!goes_on && e->part > 0)
+		return broker_may_miss(b, e->queue) ? RMQ_E_OK : RMQ_E_CORRUPT;
 	if (!p) {
 		p = memory_new(sizeof(*p));
 		*p = (struct pending){.queue = q, .session = e->session, .n = e->n};
 		p->large = large_new(1);
 		broker_unfinished_add(b, p, at->lease);
 	}
-	if (p->n != e->n || e->part != p->large->parts || e->part >= CHUNKS_MAX)
+	if (e->part >= CHUNKS_MAX)
 		return RMQ_E_CORRUPT;
 	broker_unfinished_piece(b, p, at->record, offset, (uint32_t)e->data.len, at->lease);
 	at->record->chunk = true;
@@ -356,13 +383,21 @@ static enum rmq_error apply_send_chunked(
 	taken(b, at, e->session, e->n, e->seq, 1, slice_of(NULL, 0));
 	if (!queue_wants(b, at, e->queue))
 		return RMQ_E_OK;
+	if (!q)
+		q = broker_gap_queue(b, e->queue);
 	struct pending *p = q ? broker_unfinished(b, q, e->session) : NULL;
 	bool comes = e->seq >= wanted_below(b, e->queue);
-	if (!p || p->n != e->n || p->large->parts != e->parts ||
-	    (e->seq != q->next_seq && !comes))
+	bool whole = p && p->n == e->n && p->large->parts == e->parts;
+	broker_gap_until(b, q, whole ? e->seq : e->seq + 1);
+	if (!whole && q && broker_may_miss(b, q->id)) {
+		if (p)
+			broker_drop_pending(b, p);
+		return RMQ_E_OK;
+	}
+	if (!whole || (e->seq != q->next_seq && !comes))
 		return RMQ_E_CORRUPT;
 	if (comes) {
-		drop_pending(b, p);
+		broker_drop_pending(b, p);
 		return RMQ_E_OK;
 	}
 	struct large *large = large_new(e->parts);
@@ -371,7 +406,7 @@ static enum rmq_error apply_send_chunked(
 	q->counts.sent++;
 	/* The batch charges the records before the pending message lets go of them. */
 	queue_add_large(q, large, e->seq, p->bytes, at->wall.ms);
-	drop_pending(b, p);
+	broker_drop_pending(b, p);
 	queue_add_ready(q, e->seq, 1, 1, 0, 0);
 	broker_busy(b, q);
 	return RMQ_E_OK;
@@ -383,7 +418,7 @@ static enum rmq_error apply_chunks_dropped(
 	struct queue *q = broker_queue(b, e->queue);
 	struct pending *p = q ? broker_unfinished(b, q, e->session) : NULL;
 	if (p && queue_wants(b, at, e->queue))
-		drop_pending(b, p);
+		broker_drop_pending(b, p);
 	return RMQ_E_OK;
 }
 
@@ -391,6 +426,46 @@ static enum rmq_error apply_chunks_dropped(
 static uint32_t counts(const struct queue *q)
 {
 	return q->is_dead ? 0 : 1;
+}
+
+/*
+ * The next part of a range, from *at on and in front of `end`, with live messages; *at is behind
+ * it then.  NULL: there is none.
+ */
+static struct range *next_live(struct queue *q, uint64_t *at, uint64_t end)
+{
+	struct range *r;
+	while (*at < end && (r = queue_range_at(q, *at)) && r->first < end) {
+		uint64_t from = *at > r->first ? *at : r->first;
+		*at = min_u64(end, r->first + r->span);
+		if (queue_any_live(q, from, *at))
+			return queue_isolate(q, r, from, *at - from);
+	}
+	return NULL;
+}
+
+static void make_leased(struct broker *b, const struct event_place *at, struct queue *q,
+    struct range *r, const struct event_lease *e)
+{
+	q->counts.delivered += r->live;
+	queue_make_leased(q, r, session_of(b, e->session), e->lease,
+	    (struct lease_time){at->lease.ms + e->lease_ms}, e->lease_ms,
+	    r->attempt + counts(q));
+}
+
+/* All that is there: whose it was when the event was made may be what is missing. */
+static enum rmq_error lease_around(
+    struct broker *b, const struct event_place *at, const struct event_lease *e)
+{
+	struct queue *q = broker_gap_queue(b, e->queue);
+	uint64_t seq = e->first, end = e->first + e->span;
+	struct range *r;
+	if (!q || e->span > LEASE_SPAN_MAX)
+		return RMQ_E_CORRUPT;
+	broker_gap_until(b, q, end);
+	while ((r = next_live(q, &seq, end)))
+		make_leased(b, at, q, r, e);
+	return RMQ_E_OK;
 }
 
 static enum rmq_error apply_lease(
@@ -405,6 +480,8 @@ static enum rmq_error apply_lease(
 	uint64_t below = wanted_below(b, e->queue);
 	if (!queue_wants(b, at, e->queue) || e->first >= below)
 		return RMQ_E_OK;
+	if (broker_may_miss(b, e->queue))
+		return lease_around(b, at, e);
 	struct range *r = q ? queue_range_at(q, e->first) : NULL;
 	if (!r || r->state != STATE_READY || e->span == 0 || e->span > LEASE_SPAN_MAX ||
 	    e->first < r->first)
@@ -415,11 +492,7 @@ static enum rmq_error apply_lease(
 		span = min_u64(below, range_end) - e->first;
 	if (span > range_end - e->first)
 		return RMQ_E_CORRUPT;
-	r = queue_isolate(q, r, e->first, span);
-	q->counts.delivered += r->live;
-	queue_make_leased(q, r, session_of(b, e->session), e->lease,
-	    (struct lease_time){at->lease.ms + e->lease_ms}, e->lease_ms,
-	    r->attempt + counts(q));
+	make_leased(b, at, q, queue_isolate(q, r, e->first, span), e);
 	return RMQ_E_OK;
 }
 
@@ -429,21 +502,37 @@ static enum rmq_error apply_lease(
  * NULL behind the last; err is set if an entry covers anything else.
  */
 struct entry_walk {
+	struct broker *b;
 	struct queue *q;
 	struct reader entries;
 	uint64_t lease;
 	uint64_t at;
 	uint64_t end;
 	uint64_t below; /* messages from here on are passed over */
+	bool may_miss;	/* LEASE and SEND of what it covers may be missing */
+	uint64_t *left; /* what it covers leaves the queue, and is counted here; or NULL */
 	enum rmq_error err;
 };
 
 static struct entry_walk entries_of(
-    const struct broker *b, uint32_t queue, struct slice entries)
+    struct broker *b, uint32_t queue, struct slice entries)
 {
-	return (struct entry_walk){.q = broker_queue(b, queue),
+	bool may_miss = broker_may_miss(b, queue);
+	return (struct entry_walk){.b = b,
+	    .q = may_miss ? broker_gap_queue(b, queue) : broker_queue(b, queue),
 	    .entries = reader_of(entries),
-	    .below = wanted_below(b, queue)};
+	    .below = wanted_below(b, queue),
+	    .may_miss = may_miss};
+}
+
+/* An entry that may cover messages that are gone. */
+static void entry_around(struct entry_walk *w, uint64_t first, uint64_t end)
+{
+	broker_gap_until(w->b, w->q, end);
+	if (w->left)
+		*w->left += broker_gap_left(w->b, w->q, first, end);
+	if (w->lease > w->b->lease)
+		w->b->lease = w->lease;
 }
 
 /* The next entry, if it covers anything; false behind the last one. */
@@ -457,7 +546,9 @@ static bool entry_begin(struct entry_walk *w)
 	w->at = e.first;
 	w->end = min_u64(end, w->below);
 	struct range *r = w->entries.bad || !w->q ? NULL : queue_range_at(w->q, e.first);
-	if (w->entries.bad || !w->q || (w->end == end && (!r || r->first >= end)))
+	if (w->may_miss && w->q && !w->entries.bad)
+		entry_around(w, e.first, end);
+	else if (w->entries.bad || !w->q || (w->end == end && (!r || r->first >= end)))
 		w->err = RMQ_E_CORRUPT;
 	return !w->err;
 }
@@ -465,21 +556,21 @@ static bool entry_begin(struct entry_walk *w)
 static struct range *entry_next(struct entry_walk *w)
 {
 	while (w->at < w->end || entry_begin(w)) {
-		struct range *r = queue_range_at(w->q, w->at);
-		if (!r || r->first >= w->end || w->at >= w->end) {
+		struct range *r = next_live(w->q, &w->at, w->end);
+		if (!r) {
 			w->at = w->end;
 			continue;
 		}
-		uint64_t from = w->at > r->first ? w->at : r->first;
-		w->at = min_u64(w->end, r->first + r->span);
-		/* Ranges that are ready may have joined over what is gone. */
-		if (!queue_any_live(w->q, from, w->at))
-			continue;
-		if (r->state != STATE_LEASED || r->lease != w->lease) {
+		if (r->state == STATE_LEASED && r->lease == w->lease)
+			return r;
+		if (!w->may_miss) {
 			w->err = RMQ_E_CORRUPT;
 			return NULL;
 		}
-		return queue_isolate(w->q, r, from, w->at - from);
+		w->q->counts.delivered += r->live;
+		queue_make_leased(w->q, r, NULL, w->lease, w->b->lease_now, 0,
+		    r->attempt + counts(w->q));
+		return r;
 	}
 	return NULL;
 }
@@ -523,6 +614,7 @@ static enum rmq_error apply_settle(
 	struct range *r;
 	if (!settlement_begin(b, at, SETTLEMENT_OF(e), &w))
 		return w.err;
+	w.left = w.q ? &w.q->counts.settled : NULL;
 	while ((r = entry_next(&w))) {
 		w.q->counts.settled += r->live;
 		queue_drop_range(w.q, r);
@@ -604,23 +696,23 @@ static enum rmq_error apply_wake(
 	struct queue *q = broker_queue(b, e->queue);
 	if (!queue_wants(b, at, e->queue))
 		return RMQ_E_OK;
+	bool may_miss = broker_may_miss(b, e->queue), any = false;
+	if (!q)
+		q = broker_gap_queue(b, e->queue);
 	if (!q || e->span == 0)
 		return RMQ_E_CORRUPT;
-	/* One range, but where the part of a checkpoint has cut it. */
-	uint64_t seq = e->first, end = min_u64(e->first + e->span, wanted_below(b, q->id));
-	struct range *r;
-	while (seq < end && (r = queue_range_at(q, seq)) && r->first < end) {
-		uint64_t from = seq > r->first ? seq : r->first;
-		seq = min_u64(end, r->first + r->span);
-		/* What is woken may join what is ready on both sides, over what is gone. */
-		if (!queue_any_live(q, from, seq))
-			continue;
-		if (r->state != STATE_DELAYED)
+	uint64_t seq = e->first, end = e->first + e->span;
+	broker_gap_until(b, q, end);
+	end = min_u64(end, wanted_below(b, q->id));
+	/* One range, but where the part of a checkpoint has cut it; it may join on both sides. */
+	for (struct range *r; (r = next_live(q, &seq, end)); any = true) {
+		if (r->state != STATE_DELAYED && !may_miss)
 			return RMQ_E_CORRUPT;
-		r = queue_isolate(q, r, from, seq - from);
+		if (r->state == STATE_LEASED)
+			voids(b, r, false);
 		queue_make_ready(q, r, r->attempt, r->failures);
 	}
-	if (seq == e->first && end == e->first + e->span)
+	if (!any && !may_miss && end == e->first + e->span)
 		return RMQ_E_CORRUPT;
 	broker_busy(b, q);
 	return RMQ_E_OK;
@@ -633,6 +725,7 @@ static enum rmq_error apply_bury(
 	if (!queue_wants(b, at, e->queue))
 		return RMQ_E_OK;
 	struct entry_walk w = entries_of(b, e->queue, e->entries);
+	w.left = w.q ? &w.q->counts.dead : NULL;
 	while ((r = entry_next(&w))) {
 		w.q->counts.dead += r->live;
 		voids(b, r, true);
@@ -650,15 +743,14 @@ static enum rmq_error apply_lost(
 	struct range *r;
 	if (!queue_wants(b, at, e->queue))
 		return RMQ_E_OK;
+	if (!q)
+		q = broker_gap_queue(b, e->queue);
 	if (!q || e->span == 0 || e->span > UINT64_MAX - e->first)
 		return RMQ_E_CORRUPT;
-	uint64_t end = min_u64(e->first + e->span, wanted_below(b, q->id));
-	for (uint64_t from = e->first; from < end && (r = queue_range_at(q, from));) {
-		uint64_t first = r->first > from ? r->first : from;
-		from = min_u64(r->first + r->span, end);
-		if (first >= end || !queue_any_live(q, first, from))
-			continue;
-		r = queue_isolate(q, r, first, from - first);
+	uint64_t from = e->first, end = min_u64(e->first + e->span, wanted_below(b, q->id));
+	broker_gap_until(b, q, end);
+	q->counts.lost += broker_gap_left(b, q, from, end);
+	while ((r = next_live(q, &from, end))) {
 		q->counts.lost += r->live;
 		if (r->state == STATE_LEASED)
 			voids(b, r, false);
@@ -722,6 +814,9 @@ static enum rmq_error apply_dead(
 	struct queue *q = broker_queue(b, e->queue);
 	if (!queue_wants(b, at, e->queue) || e->first_seq >= wanted_below(b, e->queue))
 		return RMQ_E_OK;
+	if (!q)
+		q = broker_gap_queue(b, e->queue);
+	broker_gap_until(b, q, e->first_seq);
 	if (!q || e->first_seq != q->next_seq)
 		return RMQ_E_CORRUPT;
 	struct batch *batch =
@@ -841,10 +936,14 @@ static enum rmq_error apply_move(
 	uint16_t offset;
 	if (!queue_wants(b, at, e->queue))
 		return RMQ_E_OK;
+	if (!q)
+		q = broker_gap_queue(b, e->queue);
 	if (!q || batch_parse(e->batch, &batch) || !offset_of(at, &offset))
 		return RMQ_E_CORRUPT;
 	if (attributes_first_even(batch.attributes))
 		return RMQ_E_VERSION;
+	broker_gap_moved(b, q, e->first_seq, e->first_seq + batch.count, batch_weight(&batch),
+	    at->record, offset);
 	uint64_t below = wanted_below(b, e->queue);
 	if (comes_later(b, q, e->first_seq))
 		return RMQ_E_OK;
@@ -865,6 +964,7 @@ static enum rmq_error apply_part_group(
 	(void)at;
 	if (e->group >= GROUPS || e->last > 1)
 		return RMQ_E_CORRUPT;
+	b->part_open = !e->last;
 	b->pause.on = false;
 	b->pause.group = e->group;
 	if (e->group != SESSION_GROUP)

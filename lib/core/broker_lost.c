@@ -121,3 +121,15 @@ uint64_t broker_lost(struct broker *b, uint64_t index, broker_lost_fn *each, voi
 	free(l.all);
 	return lost;
 }
+
+bool broker_holds_bodies(const struct broker *b, uint64_t from, uint64_t *index)
+{
+	struct record key = {.index = from};
+	struct record *r =
+	    RB_NFIND(record_tree, (struct record_tree *)(uintptr_t)&b->ledger.tree, &key);
+	while (r && r->live == 0)
+		r = RB_NEXT(record_tree, NULL, r);
+	if (r)
+		*index = r->index;
+	return r;
+}

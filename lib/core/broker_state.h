@@ -10,6 +10,7 @@
  *	broker_lost.c	records that cannot be read
  *	broker_unfinished.c	large messages of which not all pieces have come
  *	broker_errands.c	what may take more than one turn
+ *	broker_gaps.c	recovery around records whose events are gone
  */
 #ifndef RMQ_CORE_BROKER_STATE_H
 #define RMQ_CORE_BROKER_STATE_H
@@ -163,6 +164,23 @@ struct checkpoint {
 	uint64_t part_bytes;   /* of the newest one itself, but for its END */
 };
 
+/* Messages [first, end) of a queue that were sent in a record that recovery went around. */
+struct gap_run {
+	uint32_t queue;
+	uint64_t first;
+	uint64_t end;
+	uint64_t index; /* of the record, or of a newer one that is gone as well */
+};
+
+struct gaps {
+	bool allowed;
+	bool met; /* recovery is over, and there was one */
+	uint64_t newest; /* index of the newest record that recovery went around; 0: none, or over */
+	struct gap_run *runs;
+	size_t count;
+	size_t cap;
+};
+
 struct broker {
 	struct broker_host host;
 	/* Memory of one settlement's judgement: too much to be made for each. */
@@ -245,6 +263,8 @@ struct broker {
 		uint64_t below;
 	} pause;
 	bool part_named;             /* recovery: the part that is read is one that END named */
+	bool part_open;		     /* … and its end has not come */
+	struct gaps gaps;	     /* recovery */
 	uint64_t moved_n; /* the newest record that holds moved messages */
 };
 
@@ -333,6 +353,31 @@ enum rmq_error broker_apply(
 	(m)->lease_ms, (m)->max_attempts, (m)->backoff_min_ms, (m)->backoff_max_ms, \
 	    (m)->max_bytes, (m)->max_message
 
+/* The unfinished large message is forgotten. */
+void broker_drop_pending(struct broker *b, struct pending *p);
+
+/* ---- broker_gaps.c: all without effect but in a recovery that goes around a record ---- */
+
+/* Whether events of the queue may be missing: such a record lies behind its group's part. */
+static inline bool broker_may_miss(const struct broker *b, uint32_t queue)
+{
+	return b->gaps.newest > b->part_index[queue % CHECKPOINT_GROUPS];
+}
+/* The queue of an event, made with a name of ours if its CREATE may be missing; or NULL. */
+struct queue *broker_gap_queue(struct broker *b, uint32_t id);
+/* Messages up to `end` were sent: those that are not known are gone. */
+void broker_gap_until(struct broker *b, struct queue *q, uint64_t end);
+/* Messages [first, end) left q: those that were gone are not lost.  How many these are. */
+uint64_t broker_gap_left(struct broker *b, struct queue *q, uint64_t first, uint64_t end);
+/* A batch at this place holds messages [first, end), all live: those that were gone come back. */
+void broker_gap_moved(struct broker *b, struct queue *q, uint64_t first, uint64_t end,
+    uint32_t bytes, struct record *r, uint16_t offset);
+/* Record `index` is gone.  RMQ_E_CORRUPT: it is one that recovery cannot do without. */
+enum rmq_error broker_gap(struct broker *b, uint64_t index)
+    __attribute__((warn_unused_result));
+/* Recovery ends: nothing is given out again that a record that is gone may have given out. */
+void broker_gaps_end(struct broker *b, struct wall_time wall);
+
 /* ---- broker_handout.c ---- */
 
 /* Hands out what busy queues have to those with credit. */
@@ -358,6 +403,8 @@ void broker_credit(struct broker *b, struct conn *c, const struct wire_credit *m
 
 /* ---- broker_commands.c ---- */
 
+/* Of a queue that was made without any. */
+extern const struct queue_settings broker_default_settings;
 /* A queue of that name, made with defaults if there is none; NULL: may not be made. */
 struct queue *broker_queue_make(struct broker *b, struct slice name);
 
@@ -400,6 +447,8 @@ void broker_errands_free(struct broker *b);
 
 /* ---- broker_checkpoint.c ---- */
 
+/* Numbers of leases and starts that may have been given out by then are not used again. */
+void broker_numbers_jump(struct broker *b, struct wall_time wall, bool leases);
 /* Begins the checkpoint that is wanted or due, and goes on with it. */
 void broker_checkpoint_step(struct broker *b);
 bool broker_checkpoint_due(const struct broker *b);

@@ -897,3 +897,24 @@ void queue_drop_below(struct queue *q, uint64_t seq)
 		queue_drop_range(q, r);
 	}
 }
+
+void queue_revive(struct queue *q, struct record *r, uint64_t first, uint32_t count,
+    uint32_t bytes, uint16_t offset, uint16_t slot)
+{
+	uint64_t at = first, end = first + count, to;
+	q->newest = NULL;
+	queue_add_batch(q, r, first, count, bytes, offset, slot);
+	q->newest = NULL;
+	for (; at < end; at = to) {
+		struct range *over = queue_range_at(q, at);
+		bool spans = over && over->first <= at;
+		uint64_t stop = !over ? end : spans ? over->first + over->span : over->first;
+		to = stop < end ? stop : end;
+		if (!spans) {
+			queue_add_ready(q, at, to - at, to - at, 0, 0);
+			continue;
+		}
+		over->live += to - at;
+		q->live[over->state] += to - at;
+	}
+}

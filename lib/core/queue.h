@@ -227,6 +227,13 @@ bool queue_any_live(struct queue *q, uint64_t first, uint64_t end);
 bool queue_relocate(struct queue *q, uint64_t first, uint32_t count, uint32_t bytes,
     struct record *r, uint16_t offset);
 
+/*
+ * Messages [first, first + count), which were not known, are live and at (offset, slot) in r: in
+ * the state of the ranges that span them, or ready.
+ */
+void queue_revive(struct queue *q, struct record *r, uint64_t first, uint32_t count,
+    uint32_t bytes, uint16_t offset, uint16_t slot);
+
 /* ---- ranges ---- */
 
 /* The first range that ends behind seq, or NULL. */

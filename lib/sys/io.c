@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Whether to try again, after a wait if the descriptor is non-blocking. */
@@ -37,4 +38,15 @@ ssize_t io_read(int fd, void *bytes, size_t len)
 		if (n >= 0 || !try_again(fd, POLLIN))
 			return n;
 	}
+}
+
+int io_keep_owner(int fd, int dir_fd)
+{
+	struct stat dir, file;
+	if (fstat(dir_fd, &dir) != 0 || fstat(fd, &file) != 0)
+		return errno;
+	/* Only root could make one for somebody else. */
+	if (geteuid() != 0 || (dir.st_uid == file.st_uid && dir.st_gid == file.st_gid))
+		return 0;
+	return fchown(fd, dir.st_uid, dir.st_gid) == 0 ? 0 : errno;
 }

@@ -368,6 +368,23 @@ enum rmq_error store_raw(struct store *s, uint64_t index, struct slice *value)
 	return RMQ_E_OK;
 }
 
+enum rmq_error store_next(struct store *s, uint64_t from, uint64_t *index, struct slice *value)
+{
+	uint8_t key_bytes[STORE_KEY_SIZE];
+	MDB_val key = {STORE_KEY_SIZE, key_bytes};
+	MDB_val found;
+	store_env_key(key_bytes, from);
+	int rc = mdb_cursor_get(s->cursor, &key, &found, MDB_SET_RANGE);
+	if (rc == MDB_NOTFOUND)
+		return RMQ_E_NOTHING;
+	if (rc)
+		return fail(s, "data.mdb", rc);
+	if (!store_env_index(&key, index))
+		return reason_set(&s->why, RMQ_E_CORRUPT, "data.mdb is garbled");
+	*value = slice_of(found.mv_data, found.mv_size);
+	return RMQ_E_OK;
+}
+
 /* ---- commits ---- */
 
 bool store_begun(const struct store *s)

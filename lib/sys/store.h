@@ -171,6 +171,10 @@ enum rmq_error store_kind(struct store *s, uint64_t index, enum record_kind *kin
 enum rmq_error store_raw(struct store *s, uint64_t index, struct slice *value)
     __attribute__((warn_unused_result));
 
+/* The same of the first record at `from` or behind it; *index is its index. */
+enum rmq_error store_next(struct store *s, uint64_t from, uint64_t *index, struct slice *value)
+    __attribute__((warn_unused_result));
+
 /* Begins a commit.  The functions from here to store_commit() need one. */
 enum rmq_error store_begin(struct store *s) __attribute__((warn_unused_result));
 bool store_begun(const struct store *s);

@@ -3020,6 +3020,560 @@ static void a_large_message_is_lost_with_any_of_its_pieces_and_the_next_one_is_w
 	assert_int_equal(broker_digest(w.broker), recovered_digest());
 }
 
+/* ---- recovery around records that cannot be read ---- */
+
+#define NUMBERS 4000 /* messages of one run */
+#define QUEUES	64   /* numbers of queues */
+#define SEQS	2048
+#define GAP_SEEDS 40
+
+/* What became of a message that was sent, by the log. */
+struct fate {
+	uint64_t sent_in; /* records: its SEND, */
+	uint64_t left_in; /* what ended it, 0: nothing; */
+	uint64_t body_from, body_to; /* its bytes; */
+	uint64_t buried_in; /* it is a dead letter since then */
+	bool large;
+	uint32_t arrived; /* how often it was handed out in the end */
+};
+
+static struct {
+	struct fate fate[NUMBERS];
+	uint32_t number; /* of the newest message */
+	uint32_t at[QUEUES][SEQS];
+	char name[QUEUES][32];
+	uint64_t pieces; /* first record of the large message that is being sent */
+	uint64_t bad[2];
+	uint64_t told, counted; /* messages that are lost: as it was told, and as queues have it */
+	uint32_t random;
+	uint64_t n[CONNS];
+} g;
+
+static uint32_t draw(uint32_t below)
+{
+	g.random = g.random * 1664525 + 1013904223;
+	return (g.random >> 8) % below;
+}
+
+static uint32_t number_in(const uint8_t *body)
+{
+	char text[6] = {0};
+	memcpy(text, body, 5);
+	return (uint32_t)strtoul(text, NULL, 10);
+}
+
+static bool is_bad(uint64_t index)
+{
+	return index > 0 && (index == g.bad[0] || index == g.bad[1]);
+}
+
+static enum rmq_error around_next(
+    void *arg, uint64_t index, uint64_t *found, enum record_kind *kind, struct slice *payload)
+{
+	enum rmq_error err = log_next(arg, index, found, kind, payload);
+	return !err && is_bad(*found) ? RMQ_E_CORRUPT : err;
+}
+
+static enum rmq_error around_read(
+    void *arg, uint64_t index, enum record_kind *kind, struct slice *payload)
+{
+	return is_bad(index) ? RMQ_E_CORRUPT : log_read(arg, index, kind, payload);
+}
+
+static void send_numbered(const char *queue, uint32_t count)
+{
+	static uint8_t bytes[BATCH_MAX];
+	struct writer b = writer_of(bytes, sizeof(bytes));
+	put_u16(&b, (uint16_t)count);
+	put_u16(&b, 0);
+	for (uint32_t i = 0; i < count; i++)
+		put_u16(&b, (uint16_t)(6 * (i + 1)));
+	for (uint32_t i = 0; i < count; i++) {
+		char line[16];
+		snprintf(line, sizeof(line), "%05u\n", ++g.number);
+		put_rest(&b, slice_of(line, 6));
+	}
+	g.n[1]++;
+	INPUT(1, send, g.n[1], g.n[1] - 1, 0, 0, slice_str(queue), NO_TAGS,
+	    slice_of(b.p, b.len));
+}
+
+static void send_large_numbered(const char *queue)
+{
+	char piece[16];
+	snprintf(piece, sizeof(piece), "%05u", ++g.number);
+	g.n[1]++;
+	for (uint32_t i = 0; i < 3; i++)
+		INPUT(1, send, g.n[1], g.n[1] - 1,
+		    (uint8_t)(SEND_CHUNK | (i < 2 ? SEND_MORE : 0)), i, slice_str(queue),
+		    NO_TAGS, slice_of(piece, 5));
+}
+
+static const char *const gap_queues[] = {"q", "r", "t"};
+
+/* Something of what was handed out is done with it. */
+static void settle_some(uint32_t sub, uint64_t lease, uint64_t first, uint32_t count)
+{
+	static const uint8_t verbs[] = {VERB_SETTLE, VERB_SETTLE, VERB_SETTLE, VERB_RELEASE,
+	    VERB_RELEASE, VERB_DEAD, VERB_TOUCH};
+	uint8_t bytes[SETTLE_ENTRY_SIZE];
+	struct writer e = writer_of(bytes, sizeof(bytes));
+	uint32_t skip = draw(count), some = 1 + draw(count - skip);
+	uint8_t verb = verbs[draw(sizeof(verbs))];
+	uint8_t flags = verb == VERB_RELEASE && draw(2) ? SETTLE_COUNTED : 0;
+	uint64_t ms = verb == VERB_TOUCH ? 20000 : draw(2) * 3000;
+	if (draw(4) == 0)
+		return;
+	settle_entry_put(&e, &(struct settle_entry){lease, first + skip, some});
+	g.n[2]++;
+	INPUT(2, settle, g.n[2], g.n[2] - 1, verb, flags, ms, 1, slice_str(gap_queues[sub - 1]),
+	    slice_str("why"), NO_TAGS, slice_of(bytes, e.len));
+}
+
+/* The next frame of the connection; false: none. */
+static bool next_frame(uint64_t conn, struct frame *f)
+{
+	static uint8_t copy[FRAME_PAYLOAD_MAX];
+	size_t used;
+	assert_int_equal(
+	    frame_parse(slice_of(w.out[conn], w.out_len[conn]), f, &used), RMQ_E_OK);
+	if (used == 0)
+		return false;
+	memcpy(copy, f->payload.data, f->payload.len);
+	f->payload.data = copy;
+	memmove(w.out[conn], w.out[conn] + used, w.out_len[conn] - used);
+	w.out_len[conn] -= used;
+	return true;
+}
+
+static void take_deliveries(void)
+{
+	struct wire_deliver d;
+	struct wire_deliver_part p;
+	struct frame f;
+	w.out_len[1] = 0;
+	while (next_frame(2, &f)) {
+		if (f.type == WIRE_TYPE_DELIVER && wire_deliver_decode(f.payload, &d))
+			settle_some(d.sub, d.lease, d.first_seq, d.count);
+		if (f.type == WIRE_TYPE_DELIVER_PART &&
+		    wire_deliver_part_decode(f.payload, &p) && p.part + 1 == p.parts)
+			settle_some(p.sub, p.lease, p.seq, 1);
+	}
+}
+
+static void move_all(void)
+{
+	uint64_t index;
+	begin();
+	while (broker_wants_record(w.broker, &index))
+		assert_int_equal(broker_move(w.broker, index,
+				     slice_of(w.log[index].payload, w.log[index].len)),
+		    RMQ_E_OK);
+}
+
+static void one_step(void)
+{
+	const char *queue = gap_queues[draw(3)];
+	switch (draw(16)) {
+	case 0:
+		g.n[1]++;
+		INPUT(1, queue_purge, g.n[1], g.n[1] - 1, slice_str("t"));
+		break;
+	case 1:
+		g.n[1]++;
+		INPUT(1, queue_remove, g.n[1], g.n[1] - 1, REMOVE_FORCE, slice_str("t"));
+		break;
+	case 2:
+		send_large_numbered(queue);
+		break;
+	case 3:
+	case 4:
+		w.lease_ms += draw(15000);
+		break;
+	case 5:
+		INPUT(2, extend, 1);
+		break;
+	case 6:
+		move_all();
+		break;
+	case 7:
+		if (draw(8) == 0)
+			broker_checkpoint(w.broker);
+		break;
+	case 8:
+		INPUT(2, credit, draw(3) + 1, 20, 1 << 20, 7);
+		break;
+	default:
+		send_numbered(queue, 1 + draw(8));
+	}
+	run();
+	take_deliveries();
+	run();
+}
+
+static void begin_gaps(uint32_t seed)
+{
+	struct space_limits limits = {
+#define X(name, value) value,
+	    SPACE_LIMITS(X)
+#undef X
+	};
+	limits.small_too_many = 12;
+	limits.turn_bytes = seed % 2 ? limits.turn_bytes : 400; /* parts in pieces */
+	memset(&g, 0, sizeof(g));
+	g.random = seed;
+	broker_set_space(w.broker, &limits);
+	hello(1, 0, 0);
+	hello(2, 0, 0);
+	g.n[1] = 1;
+	INPUT(1, queue_create, 1, 0, SETTING_MAX_ATTEMPTS, slice_str("q"), 0, 2, 0, 0, 0, 0,
+	    slice_str(""), NO_TAGS);
+	run();
+	for (uint32_t i = 0; i < 2; i++) {
+		INPUT(2, subscribe, i + 1, 0, 10000, slice_str(gap_queues[i]), NO_TAGS);
+		INPUT(2, credit, i + 1, 10, 1 << 20, 7);
+	}
+}
+
+/* ---- the log says what became of each message ---- */
+
+static void fate_left(uint32_t queue, uint64_t first, uint64_t end, uint64_t index)
+{
+	for (uint64_t seq = first; seq < end && seq < SEQS; seq++) {
+		struct fate *f = &g.fate[g.at[queue][seq]];
+		if (g.at[queue][seq] > 0 && f->left_in == 0)
+			f->left_in = index;
+		g.at[queue][seq] = 0;
+	}
+}
+
+static void read_messages(uint32_t queue, uint64_t first, struct slice bytes, uint64_t index)
+{
+	struct batch_view batch;
+	assert_int_equal(batch_parse(bytes, &batch), RMQ_E_OK);
+	for (uint32_t i = 0; i < batch.count; i++) {
+		uint32_t number = number_in(batch_body(&batch, i).data);
+		struct fate *f = &g.fate[number];
+		assert_true(first + i < SEQS && number > 0 && number <= g.number);
+		if (f->sent_in == 0)
+			f->sent_in = index;
+		f->body_from = f->body_to = index;
+		g.at[queue][first + i] = number;
+	}
+}
+
+static uint32_t queue_number(struct slice name)
+{
+	for (uint32_t i = QUEUES - 1; i > 0; i--)
+		if (slice_eq(slice_str(g.name[i]), name))
+			return i;
+	return 0;
+}
+
+static void read_dead(const struct event_dead *e, uint64_t index)
+{
+	struct event_origin o;
+	assert_true(event_origin_find(e->tags, &o));
+	uint32_t from = queue_number(o.queue);
+	for (uint32_t i = 0; i < e->count; i++) {
+		g.at[e->queue][e->first_seq + i] = g.at[from][o.seq + i];
+		g.fate[g.at[from][o.seq + i]].buried_in = index;
+		g.at[from][o.seq + i] = 0;
+	}
+}
+
+static void read_settled(const struct event_settle *e, uint64_t index)
+{
+	struct reader r = reader_of(e->entries);
+	for (uint32_t i = 0; reader_left(&r) > 0; i++) {
+		struct settle_entry entry = settle_entry_get(&r);
+		if (i >= e->stale)
+			fate_left(e->queue, entry.first, entry.first + entry.count, index);
+	}
+}
+
+static void read_event(const struct event *e, uint64_t index)
+{
+#define READ(NAME, name) \
+	struct event_##name name; \
+	if (e->type == EVENT_TYPE_##NAME && event_##name##_decode(e->body, &name))
+	READ(CREATE, create)
+	snprintf(g.name[create.queue], sizeof(g.name[0]), "%.*s", (int)create.name.len,
+	    (const char *)create.name.data);
+	READ(REMOVE, remove)
+	{
+		g.name[remove.queue][0] = 0;
+		fate_left(remove.queue, 0, SEQS, index);
+	}
+	READ(PURGE, purge) fate_left(purge.queue, 0, purge.below, index);
+	READ(SEND, send) read_messages(send.queue, send.first_seq, send.batch, index);
+	READ(MOVE, move) read_messages(move.queue, move.first_seq, move.batch, index);
+	READ(DEAD, dead) read_dead(&dead, index);
+	READ(SETTLE, settle) read_settled(&settle, index);
+	READ(CHUNK, chunk)
+	{
+		g.pieces = chunk.part == 0 ? index : g.pieces;
+		struct fate *f = &g.fate[number_in(chunk.data.data)];
+		f->body_from = g.pieces;
+		f->body_to = index;
+		f->large = true;
+	}
+	READ(SEND_CHUNKED, send_chunked)
+	for (uint32_t i = 1; i <= g.number; i++)
+		if (g.fate[i].large && g.fate[i].sent_in == 0) {
+			g.fate[i].sent_in = index;
+			g.at[send_chunked.queue][send_chunked.seq] = i;
+		}
+#undef READ
+}
+
+static void read_log(void)
+{
+	struct events_header h;
+	struct event_iter it;
+	struct event e;
+	for (uint64_t i = 1; i <= w.last; i++) {
+		if (w.log[i].kind != RECORD_EVENTS)
+			continue;
+		assert_int_equal(
+		    events_open(slice_of(w.log[i].payload, w.log[i].len), &h, &it), RMQ_E_OK);
+		while (!event_next(&it, &e))
+			read_event(&e, i);
+	}
+}
+
+/* ---- a record is bad ---- */
+
+static void on_gap(
+    void *arg, uint64_t index, struct slice queue, uint64_t first, uint64_t last)
+{
+	(void)arg;
+	assert_true(is_bad(index));
+	assert_true(first <= last && queue.len > 0);
+	g.told += last - first + 1;
+}
+
+static void on_lost_body(
+    void *arg, struct slice queue, uint64_t first, uint64_t last, uint64_t messages)
+{
+	(void)arg;
+	assert_true(queue.len > 0 && first <= last && messages <= last - first + 1);
+	g.told += messages;
+}
+
+/* As rmq-journal verify --quarantine does it.  false: the checkpoint is damaged. */
+static bool mend(void)
+{
+	struct broker_log log = {NULL, around_read, around_next};
+	uint64_t at, index = 0;
+	w.broker = new_broker();
+	w.base = w.last;
+	w.barrier = 0;
+	memset(w.deliverable, 0, sizeof(w.deliverable));
+	enum rmq_error err = broker_recover_around(w.broker, &log, w.checkpoint, w.last,
+	    (struct wall_time){w.wall_ms}, &at);
+	if (err) {
+		if (!is_bad(at))
+			print_message("message 0, records %d %d bad: recovery ends at %d\n",
+			    (int)g.bad[0], (int)g.bad[1], (int)at);
+		assert_int_equal(err, RMQ_E_CORRUPT);
+		assert_true(is_bad(at));
+		return false;
+	}
+	w.lease_ms = broker_lease_time(w.broker).ms;
+	begin();
+	broker_gaps(w.broker, on_gap, NULL);
+	for (; broker_holds_bodies(w.broker, index, &index); index++)
+		if (w.log[index].hole || is_bad(index))
+			broker_lost(w.broker, index, on_lost_body, NULL);
+	broker_checkpoint(w.broker);
+	run();
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+	for (size_t i = 0; i < 2; i++)
+		w.log[g.bad[i]].hole = true;
+	return true;
+}
+
+static void arrives(uint32_t number)
+{
+	assert_true(number > 0 && number <= g.number);
+	g.fate[number].arrived++;
+}
+
+/* Everything that there is, from all queues. */
+static void drain_all(void)
+{
+	struct wire_deliver d;
+	struct wire_deliver_part p;
+	struct wire_listed row;
+	struct frame f;
+	uint32_t sub = 0;
+	/* Leases end, and then back-offs. */
+	for (int i = 0; i < 2; i++) {
+		w.lease_ms += 3600000;
+		run();
+	}
+	hello(3, 0, 0);
+	INPUT(3, list, 1, 100, slice_str(""), slice_str("*"));
+	run();
+	while (next_frame(3, &f)) {
+		if (f.type != WIRE_TYPE_LISTED || !wire_listed_decode(f.payload, &row))
+			continue;
+		g.counted += tags_find_u64(row.tags, LISTED_TAG_LOST);
+		INPUT(3, subscribe, ++sub, 0, 10000, row.queue, NO_TAGS);
+		INPUT(3, credit, sub, 10000, 1 << 26, 7);
+	}
+	run();
+	while (next_frame(3, &f)) {
+		if (f.type == WIRE_TYPE_DELIVER && wire_deliver_decode(f.payload, &d))
+			for (uint32_t i = 0; i < d.count; i++)
+				arrives(number_in(d.data.data + 2 * (size_t)d.count + 6 * (size_t)i));
+		if (f.type == WIRE_TYPE_DELIVER_PART &&
+		    wire_deliver_part_decode(f.payload, &p) && p.part == 0)
+			arrives(number_in(p.data.data));
+	}
+}
+
+/* Index of the first record of the newest checkpoint. */
+static uint64_t checkpoint_begin(void)
+{
+	struct events_header h;
+	struct event_iter it;
+	struct event e;
+	struct event_end_parts parts;
+	if (w.checkpoint == 0)
+		return 1;
+	const struct stored *end = &w.log[w.checkpoint];
+	assert_int_equal(events_open(slice_of(end->payload, end->len), &h, &it), RMQ_E_OK);
+	assert_int_equal(event_next(&it, &e), RMQ_E_OK);
+	assert_true(event_end_parts_decode(e.body, &parts));
+	return parts.begin;
+}
+
+static bool hits(uint64_t from, uint64_t to)
+{
+	return (g.bad[0] >= from && g.bad[0] <= to) || (g.bad[1] >= from && g.bad[1] <= to);
+}
+
+static void check_fates(uint64_t log_from)
+{
+	uint64_t lost_at_most = 0;
+	for (uint32_t i = 1; i <= g.number; i++) {
+		const struct fate *f = &g.fate[i];
+		bool sent = f->sent_in > 0 && (!f->large || !is_bad(f->sent_in) || f->sent_in < log_from);
+		bool must = sent && f->left_in == 0 && !hits(f->body_from, f->body_to);
+		/* A dead letter that moved since, and is in its old queue as well. */
+		uint32_t may = f->left_in == 0 || is_bad(f->left_in) ? 1 + is_bad(f->buried_in) : 0;
+		if (f->arrived > may || (must && f->arrived == 0))
+			print_message("message %u, records %d %d bad: %u arrived, sent %d, left %d, "
+				      "body %d..%d\n",
+			    i, (int)g.bad[0], (int)g.bad[1], f->arrived, (int)f->sent_in,
+			    (int)f->left_in, (int)f->body_from, (int)f->body_to);
+		assert_true(f->arrived <= may);
+		assert_true(f->arrived > 0 || !must);
+		/* Its number as a dead letter is gone, too, when it is in its old queue again. */
+		lost_at_most += hits(f->body_from, f->body_to) || is_bad(f->sent_in) ||
+				is_bad(f->buried_in) ? may : 0;
+	}
+	assert_int_equal(g.told, g.counted);
+	assert_true(g.told <= lost_at_most);
+}
+
+/* Whether a record that is bad is one of the checkpoint that recovery begins with. */
+static bool checkpoint_hit(uint64_t log_from)
+{
+	for (size_t i = 0; i < 2; i++)
+		if (g.bad[i] == w.checkpoint ||
+		    (g.bad[i] >= log_from && g.bad[i] < w.checkpoint &&
+			w.log[g.bad[i]].kind == RECORD_PART))
+			return g.bad[i] > 0;
+	return false;
+}
+
+/* What is left of `saved` when these records are bad. */
+static void try_without(const struct world *saved, uint64_t one, uint64_t other)
+{
+	memcpy(&w, saved, sizeof(w));
+	g.bad[0] = one;
+	g.bad[1] = other;
+	g.told = g.counted = 0;
+	for (uint32_t i = 1; i <= g.number; i++)
+		g.fate[i].arrived = 0;
+	uint64_t log_from = checkpoint_begin();
+	bool hit = checkpoint_hit(log_from);
+	assert_int_equal(mend(), !hit);
+	if (!hit) {
+		restart();
+		drain_all();
+		check_fates(log_from);
+	}
+	broker_free(w.broker);
+	for (uint64_t i = saved->appended + 1; i <= w.appended; i++)
+		free(w.log[i].payload);
+	memcpy(&w, saved, sizeof(w));
+}
+
+static void bad_records_cost_what_was_in_them_and_nothing_else(void **state)
+{
+	static struct world saved;
+	(void)state;
+	for (uint32_t seed = 1; seed <= GAP_SEEDS; seed++) {
+		if (seed > 1) {
+			teardown(NULL);
+			setup(NULL);
+		}
+		begin_gaps(seed);
+		for (int i = 0; i < 60; i++)
+			one_step();
+		read_log();
+		memcpy(&saved, &w, sizeof(w));
+		for (uint64_t i = 1; i <= saved.last; i++) {
+			if (saved.log[i].hole)
+				continue;
+			try_without(&saved, i, 0);
+			if (i < saved.last && !saved.log[i + 1].hole)
+				try_without(&saved, i, i + 1);
+			uint64_t far = i + draw(20);
+			if (far <= saved.last && !saved.log[far].hole)
+				try_without(&saved, i, far);
+		}
+	}
+}
+
+static void over_a_gap_no_session_goes_on_and_no_lease_number_comes_again(void **state)
+{
+	(void)state;
+	w.wall_ms = 1800000000000;
+	uint64_t session = hello(1, 0, 0);
+	memset(&g, 0, sizeof(g));
+	for (uint64_t n = 1; n <= 3; n++) {
+		send_lines(1, n, "q", 4);
+		run();
+		g.bad[0] = n == 2 ? newest_events() : g.bad[0];
+	}
+	w.out_len[1] = 0;
+	subscribe(1, "q", 1);
+	EXPECT(1, DELIVER, deliver, before);
+	g.bad[1] = newest_events();
+	struct broker *killed = w.broker;
+	assert_true(mend());
+	broker_free(killed);
+	assert_int_equal(g.told, 4);
+	restart();
+	/* Its second command was answered, and what it sent is gone. */
+	come(1, "", OWNER_UNKNOWN, session, 1);
+	expect_session_unknown(1);
+	hello(2, 0, 0);
+	subscribe(2, "q", 20);
+	EXPECT(2, DELIVER, deliver, first);
+	assert_int_equal(first.first_seq, 1);
+	assert_int_equal(first.count, 4);
+	assert_true(first.lease > before.lease + (1 << 20));
+	EXPECT(2, DELIVER, deliver, second);
+	assert_int_equal(second.first_seq, 9);
+	assert_int_equal(second.count, 4);
+}
+
 static void moving_small_records_comes_to_an_end(void **state)
 {
 	char line[2000];
@@ -3478,6 +4032,8 @@ static const struct CMUnitTest tests[] = {
 	    TEST(a_record_that_cannot_be_read_costs_its_messages_and_no_others),
 	    TEST(what_is_lost_leaves_its_queue_in_any_state_and_not_twice),
 	    TEST(a_large_message_is_lost_with_any_of_its_pieces_and_the_next_one_is_whole),
+	    TEST(bad_records_cost_what_was_in_them_and_nothing_else),
+	    TEST(over_a_gap_no_session_goes_on_and_no_lease_number_comes_again),
 	    TEST(moving_small_records_comes_to_an_end),
 	    TEST(an_even_attribute_that_is_not_known_refuses_the_command_by_name),
 	    TEST(a_flag_verb_setting_or_state_that_is_not_known_is_refused),
