@@ -78,7 +78,7 @@ static const char usage_text[] =
     "      --dead[=WHY]      move to the dead-letter queue\n"
     "      --touch DUR       let the lease run for DUR from now\n"
     "      --pass            print each line once its receipt is settled\n"
-    "      --skip-bad        pass over what is no receipt, 65 at the end\n"
+    "      --skip-bad        pass over what is not a receipt, 65 at the end\n"
     "  -S, --server ADDR,... contact points (RMQ_SERVERS)\n"
     "      --timeout DUR     longest time without progress (30s)\n"
     "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n";
@@ -230,27 +230,41 @@ static bool from_envelope(struct slice line, json_t **root, struct slice *receip
 static void show(char out[WORD_SHOWN + 4], struct slice word)
 {
 	size_t len = word.len < WORD_SHOWN ? word.len : WORD_SHOWN;
-	for (size_t i = 0; i < len; i++)
-		out[i] = (char)(word.data[i] < ' ' || word.data[i] > '~' ? '?' : word.data[i]);
+	if (len > 0)
+		memcpy(out, word.data, len);
+	text_tame(out, len);
 	memcpy(out + len, len < word.len ? "..." : "", len < word.len ? 4 : 1);
+}
+
+/* The record is none that can be settled. */
+static void bad_record(enum rmq_error code, const char *what)
+{
+	const char *unit = ack.words ? "argument" : "line";
+	if (!ack.skip_bad) {
+		fail(code, "%s %llu%s", unit, (unsigned long long)ack.record, what);
+		return;
+	}
+	ack.bad++;
+	if (!ack.common.quiet)
+		fprintf(stderr, "rmq-ack: %s %llu%s\n", unit, (unsigned long long)ack.record,
+		    what);
 }
 
 static void not_a_receipt(struct slice word)
 {
-	static const char format[] = "%s %llu: '%s' is not a receipt (QUEUE:SEQ:LEASE)";
-	const char *unit = ack.words ? "argument" : "line";
-	char shown[WORD_SHOWN + 4];
+	char shown[WORD_SHOWN + 4], what[WORD_SHOWN + 64];
 	show(shown, word);
-	if (!ack.skip_bad) {
-		fail(RMQ_E_BAD_DATA, format, unit, (unsigned long long)ack.record, shown);
-		return;
-	}
-	ack.bad++;
-	if (ack.common.quiet)
-		return;
-	fputs("rmq-ack: ", stderr);
-	fprintf(stderr, format, unit, (unsigned long long)ack.record, shown);
-	fputc('\n', stderr);
+	snprintf(what, sizeof(what), ": '%s' is not a receipt (QUEUE:SEQ:LEASE)", shown);
+	bad_record(RMQ_E_BAD_DATA, what);
+}
+
+static void too_large(void)
+{
+	ack.record++;
+	splitter_skip(&ack.splitter);
+	bad_record(RMQ_E_TOO_LARGE,
+	    " is larger than 16 MiB, the most that is read of one: give its receipt "
+	    "(rmq-recv -o receipt,body)");
 }
 
 static void take_line(struct slice line)
@@ -300,13 +314,12 @@ static void take_input(void)
 {
 	struct sendbuf *b;
 	enum splitter_result result = SPLITTER_BATCH;
-	while (takes() && !ack.code && result == SPLITTER_BATCH) {
+	while (takes() && !ack.code && result != SPLITTER_MORE) {
 		result = splitter_next(&ack.splitter, true, &b);
 		if (result == SPLITTER_BATCH)
 			take_batch(b);
 		else if (result == SPLITTER_TOO_LARGE)
-			fail(RMQ_E_TOO_LARGE, "line %llu: %s",
-			    (unsigned long long)ack.record + 1, error_text(RMQ_E_TOO_LARGE));
+			too_large();
 		else if (result == SPLITTER_NO_MEMORY)
 			fail(RMQ_E_LIMIT, "out of memory");
 	}

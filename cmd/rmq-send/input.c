@@ -5,7 +5,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+#include "core/text.h"
 
 #define INPUT_TOO_LARGE "message is larger than 16 MiB, the most that any queue takes"
 
@@ -271,9 +274,7 @@ static enum input_result name_next(struct input *in, bool flush, const char **wh
 static enum input_result file_bad(struct input *in, const char *what, const char **why)
 {
 	snprintf(in->why, sizeof(in->why), "%.160s: %s", in->path, what);
-	for (char *p = in->why; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = '?';
+	text_tame(in->why, strlen(in->why));
 	*why = in->why;
 	sendbuf_free(in->file);
 	in->file = NULL;

@@ -57,6 +57,13 @@ void text_put_u64(struct text *t, uint64_t n)
 	text_put(t, digits + at, sizeof(digits) - at);
 }
 
+void text_tame(char *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)bytes[i] < ' ' || bytes[i] == 0x7f)
+			bytes[i] = '?';
+}
+
 void text_shift(struct text *t, size_t len)
 {
 	t->len -= len;

@@ -22,6 +22,9 @@ void text_put_str(struct text *t, const char *s);
 void text_put_slice(struct text *t, struct slice s);
 void text_put_u64(struct text *t, uint64_t n);
 
+/* For a line that people read: control characters become `?`, so that nothing makes its own line. */
+void text_tame(char *bytes, size_t len);
+
 /* Takes the first `len` bytes away. */
 void text_shift(struct text *t, size_t len);
 

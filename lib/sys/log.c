@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/text.h"
+
 #define LINE_MAX_LEN 1024
 
 static const char *log_program = "rmq";
@@ -46,9 +48,7 @@ static bool vprint(const char *format, va_list args)
 	len += vsnprintf(line + len, sizeof(line) - (size_t)len, format, args);
 	if (len > (int)sizeof(line) - 1)
 		len = (int)sizeof(line) - 1;
-	for (int i = 0; i < len; i++)
-		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
-			line[i] = '?';
+	text_tame(line, (size_t)len);
 	line[len] = '\n';
 	return put(line, (size_t)len + 1);
 }

@@ -140,6 +140,25 @@ receipts() {
 	[ "$(counts jobs)" = "0 1 0" ]
 }
 
+@test "rmq-ack: a line that is too large is named with the limit and what to do, 65; --skip-bad goes on" {
+	start_queue q
+	receipts 3 >r
+	huge() {
+		head -1 r
+		head -c 17000000 /dev/zero | tr '\0' x
+		echo
+		tail -1 r
+	}
+	run rmq-ack < <(huge)
+	assert_failure 65
+	assert_output 'rmq-ack: line 2 is larger than 16 MiB, the most that is read of one: give its receipt (rmq-recv -o receipt,body)'
+	[ "$(counts jobs)" = "0 2 0" ]
+	run rmq-ack --skip-bad < <(huge)
+	assert_failure 65
+	assert_line --index 0 --partial 'line 2 is larger than 16 MiB'
+	[ "$(counts jobs)" = "0 1 0" ]
+}
+
 @test "rmq-ack: what is no receipt is 65, all before it are settled; --skip-bad goes on" {
 	start_queue q
 	receipts 3 >r
