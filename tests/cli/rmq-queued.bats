@@ -626,6 +626,29 @@ has_children() {
 	exec 8>&-
 }
 
+# traced PID
+traced() {
+	! grep -q '^TracerPid:[[:space:]]*0$' "/proc/$1/status"
+}
+
+@test "rmq-queued: a connection that cannot be written to ends, and its client goes on with another" {
+	strace -D -qq -o probe true || skip "strace is missing or may not trace"
+	start_queue q
+	start strace -p "$QUEUE_PID" -qq -o trace -e trace=sendto,sendmsg \
+		-e inject=sendto,sendmsg:error=ENOBUFS:when=2+3
+	local tracer=$!
+	wait_until 20 traced "$QUEUE_PID"
+	run --separate-stderr rmq-send -i --timeout 20s q -- one two three
+	assert_success
+	assert_output "q:1"$'\n'"q:2"$'\n'"q:3"
+	run --separate-stderr rmq-recv --timeout 20s --drain q
+	assert_success
+	assert_output "one"$'\n'"two"$'\n'"three"
+	kill "$tracer"
+	grep -q INJECTED trace
+	grep -q "cannot write: No buffer space available" q.log
+}
+
 @test "rmq-queued: unread answers to questions do not pile up" {
 	local i
 	start_queue q
