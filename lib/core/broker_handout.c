@@ -424,7 +424,7 @@ static void handout_free(struct broker *b, struct conn *c, struct handout *h)
 		credit_changed(b, sub);
 	}
 	TAILQ_REMOVE(&c->handouts, h, link);
-	if (h->grant && c->grants-- == GRANTS_WAIT_MAX)
+	if (h->grant && c->grants-- == GRANTS_WAIT_MAX && !RMQ_VARIANT(GRANTS_FORGOTTEN))
 		TAILQ_FOREACH (sub, &c->subs, of_conn)
 			credit_changed(b, sub);
 	free(h);

@@ -58,6 +58,7 @@
 	X(IDLE_EARLY, "a queue is told as idle while messages of it are ready") \
 	X(AGAIN_UNORDERED, "what is held is handed again by leases, newest first") \
 	X(RESERVE_FIXED, "what is kept back for draining does not grow with the state") \
+	X(GRANTS_FORGOTTEN, "who has as many leases waiting as it may is given no more for ever") \
 	X(AGAIN_LAST, "what is held is handed again behind what is new") \
 	X(SETTLE_SEND_APART, "what is settled and sent in one command is in two records")
 

@@ -319,7 +319,8 @@ static bool link_ready(const struct link *l)
 {
 	if (l->daemon_closed)
 		return false;
-	return !l->accepted || bytes_all(&l->up.arrived).len > 0 || net_ended(&l->up) ||
+	bool reads = broker_owed(l->daemon->broker, l->id) <= OWED_MAX;
+	return !l->accepted || (reads && bytes_all(&l->up.arrived).len > 0) || net_ended(&l->up) ||
 	       (l->deliverable && bytes_all(&l->down.flight).len < OUT_MAX) || l->down.closed;
 }
 

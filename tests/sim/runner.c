@@ -2,6 +2,7 @@
 
 #include "trace.h"
 
+#include "core/limits.h"
 #include "core/variant.h"
 
 #include <getopt.h>
@@ -17,6 +18,7 @@
 #define REPORT_MAX   16384
 
 enum rmq_variant rmq_variant;
+bool rmq_small_limits;
 
 struct options {
 	const struct runner *runner;

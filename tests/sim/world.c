@@ -66,6 +66,7 @@ void world_init(struct world *w, uint64_t seed, unsigned daemons)
 	struct prng own = {.state = ~seed};
 	w->weather.rot = rate(&own, 6);
 	w->space.turn_steps = (uint32_t)prng_range(&own, 1, 40);
+	rmq_small_limits = prng_chance(&own, 400);
 	w->boot_ms = START_BOOT_MS;
 	w->lines_goal = (uint32_t)prng_range(&w->prng, 50, 1200);
 	w->shadow.lines = &w->lines;

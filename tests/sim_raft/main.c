@@ -17,6 +17,7 @@
 #include "rules.h"
 
 enum rmq_variant rmq_variant;
+bool rmq_small_limits;
 
 #define FAULTS_END 4000
 #define LEADER_MAX (10 * ELECTION) /* after the faults */
