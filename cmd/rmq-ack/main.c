@@ -351,7 +351,7 @@ static void printed(int error)
 {
 	if (!error)
 		return;
-	fail(RMQ_E_IO, "standard output: %s", strerror(error));
+	fail(RMQ_E_IO, "standard output: %s%s", strerror(error), printer_says(&ack.printer));
 	ack.dead = true;
 }
 

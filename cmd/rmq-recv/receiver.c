@@ -163,20 +163,11 @@ static void enter(struct receiver *r, enum phase phase)
 		client_unsubscribe(r->io.client, r->sub);
 }
 
-/*
- * The output has failed, perhaps in the middle of a message.  What a file holds of it is taken
- * away, so that it is whole or absent, or else ended, so that what comes next begins its own
- * line.  Whether a part stays.
- */
+/* The output has failed, perhaps in the middle of a message.  Whether a part of it stays. */
 static bool leaves_torn(struct receiver *r, const struct segment *s)
 {
-	int error;
-	size_t torn = segment_torn(s);
-	if (torn == 0 || outlet_cut(&r->out, torn))
-		return false;
-	if (r->o->format != FORMAT_RAW)
-		(void)outlet_write(&r->out, &r->o->separator, 1, &error);
-	return true;
+	int separator = r->o->format == FORMAT_RAW ? -1 : (unsigned char)r->o->separator;
+	return outlet_leaves_torn(&r->out, segment_torn(s), separator);
 }
 
 static void output_failed(struct receiver *r, int error, bool torn)

@@ -299,7 +299,7 @@ static void printed(struct sender *s, int error)
 {
 	if (!error)
 		return;
-	stop(s, RMQ_E_IO, "standard output: %s", strerror(error));
+	stop(s, RMQ_E_IO, "standard output: %s%s", strerror(error), printer_says(&s->printer));
 	s->dead = true;
 }
 

@@ -74,7 +74,7 @@ size_t outlet_write(struct outlet *o, const void *bytes, size_t len, int *error)
 	return done;
 }
 
-bool outlet_cut(struct outlet *o, size_t len)
+static bool cut(struct outlet *o, size_t len)
 {
 	struct stat st;
 	off_t at = lseek(o->fd, 0, SEEK_CUR), begin = at - (off_t)len;
@@ -83,6 +83,17 @@ bool outlet_cut(struct outlet *o, size_t len)
 	    ftruncate(o->fd, begin) != 0 || lseek(o->fd, begin, SEEK_SET) != begin)
 		return false;
 	o->written -= len;
+	return true;
+}
+
+bool outlet_leaves_torn(struct outlet *o, size_t torn, int separator)
+{
+	const char end = (char)separator;
+	int error;
+	if (torn == 0 || cut(o, torn))
+		return false;
+	if (separator >= 0)
+		(void)outlet_write(o, &end, 1, &error);
 	return true;
 }
 

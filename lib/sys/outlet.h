@@ -33,10 +33,12 @@ int outlet_open(struct outlet *o, int fd);
 size_t outlet_write(struct outlet *o, const void *bytes, size_t len, int *error);
 
 /*
- * Cuts the last `len` bytes that were written off again; false if they stay: it is no regular
- * file, or what was written is not at its end.
+ * Writing has failed behind the first `torn` bytes of a record.  They are cut off again, so that
+ * each record in a file is whole; or, where it is no regular file or others have written behind
+ * them, the separator (-1: there is none) ends them, so that what comes next begins a record of
+ * its own.  Whether they stay.
  */
-bool outlet_cut(struct outlet *o, size_t len);
+bool outlet_leaves_torn(struct outlet *o, size_t torn, int separator);
 
 /* How many of the bytes written were taken out by the reader.  Only of a pipe. */
 uint64_t outlet_consumed(const struct outlet *o);

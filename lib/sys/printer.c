@@ -35,15 +35,24 @@ int printer_write(struct printer *p)
 		return 0;
 	const char *from = p->records.data + p->at;
 	size_t n = outlet_write(&p->out, from, waiting(p), &error);
-	if (n > 0)
-		p->torn = p->separator < 0 || from[n - 1] != (char)p->separator;
+	const char *end = p->separator >= 0 ? memrchr(from, p->separator, n) : NULL;
+	p->torn = end ? (size_t)(from + n - end - 1) : p->torn + n;
 	p->at += n;
 	/* What was written makes place at last when it is most of it. */
 	if (p->at > p->records.len / 2) {
 		text_shift(&p->records, p->at);
 		p->at = 0;
 	}
-	return error == EAGAIN ? 0 : error;
+	if (error == EAGAIN)
+		return 0;
+	if (error)
+		p->left_torn = outlet_leaves_torn(&p->out, p->torn, p->separator);
+	return error;
+}
+
+const char *printer_says(const struct printer *p)
+{
+	return p->left_torn ? "; a part of a record is its end" : "";
 }
 
 bool printer_waits(const struct printer *p)
@@ -65,10 +74,10 @@ struct pollfd printer_poll(const struct printer *p)
 static void cut(struct printer *p)
 {
 	const char *from = p->records.data + p->at;
-	const char *end = p->torn && p->separator >= 0 && waiting(p) > 0
+	const char *end = p->torn > 0 && p->separator >= 0 && waiting(p) > 0
 			      ? memchr(from, p->separator, waiting(p))
 			      : NULL;
-	if (!p->torn)
+	if (p->torn == 0)
 		p->records.len = p->at;
 	else if (end)
 		p->records.len = p->at + (size_t)(end - from) + 1;

@@ -18,7 +18,8 @@ struct printer {
 	struct text records; /* from `at` on they wait */
 	size_t at;
 	int separator;
-	bool torn; /* a part of the first that waits was written */
+	size_t torn; /* so many bytes of the first that waits were written */
+	bool left_torn;
 };
 
 /*
@@ -31,8 +32,14 @@ void printer_deinit(struct printer *p);
 /* Where to put what is to be printed: whole records, each with its separator. */
 struct text *printer_text(struct printer *p);
 
-/* Writes what is taken without waiting.  0, or errno; ENOMEM: something could not be put. */
+/*
+ * Writes what is taken without waiting.  0, or errno, and then what a file has of a record that
+ * was written in part is cut off again; ENOMEM: something could not be put.
+ */
 int printer_write(struct printer *p) __attribute__((warn_unused_result));
+
+/* What is to be said behind an error: "", or that a part of a record could not be cut off. */
+const char *printer_says(const struct printer *p);
 
 /* Whether something waits, and whether it is PRINTER_ENOUGH_BYTES. */
 bool printer_waits(const struct printer *p);

@@ -207,6 +207,18 @@ receipts() {
 	assert_failure 74
 }
 
+@test "rmq-ack: --pass into a file on a full disk leaves no torn line in it" {
+	start_queue q
+	seq -f 'line %g of two hundred' 200 | rmq-send jobs
+	rmq-recv -n 200 --ack manual --prefetch 200 -o receipt,body jobs >lines
+	run bash -c 'ulimit -f 1; exec rmq-ack --pass <lines >passed'
+	assert_failure 74
+	assert_output --partial "standard output: File too large"
+	[ -s passed ]
+	cmp -n "$(stat -c %s passed)" lines passed
+	[ "$(tail -c 1 passed | od -An -c | tr -d ' ')" = '\n' ]
+}
+
 @test "rmq-ack: /dev/full as stdout is 74" {
 	start_queue q
 	receipts 1 >r

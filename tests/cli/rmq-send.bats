@@ -489,6 +489,35 @@ open_sender() {
 	cmp lines passed
 }
 
+# A limit of file size is what a full disk is: a write is cut short, the next one fails.
+@test "rmq-send: --pass and -i into a file on a full disk leave no torn line in it" {
+	local how
+	start_queue q
+	seq -f 'line %g of two thousand' 2000 >lines
+	for how in --pass "-i --pass" -0; do
+		printf 'first\n' >all
+		if [ "$how" = -0 ]; then
+			run bash -c 'ulimit -f 1; tr "\n" "\0" <lines | rmq-send -0 --pass jobs >>all'
+			tr '\0' '\n' <all | sed 1d >passed
+		else
+			run bash -c "ulimit -f 1; exec rmq-send $how jobs <lines >>all"
+			sed -e 1d -e 's/^.*\t//' all >passed
+		fi
+		assert_failure 74
+		assert_output --partial "standard output: File too large"
+		refute_output --partial "a part of a record"
+		[ -s passed ]
+		cmp -n "$(stat -c %s passed)" lines passed
+		[ "$(tail -c 1 passed | od -An -c | tr -d ' ')" = '\n' ]
+	done
+	# Others have written behind it: the torn line stays, and is ended.
+	printf 'y%.0s' {1..1500} >all
+	run bash -c 'printf "x%.0s" {1..5000} | (ulimit -f 1; exec rmq-send --pass jobs 1<>all)'
+	assert_failure 74
+	assert_output --partial "; a part of a record is its end"
+	[ "$(stat -c %s all)" = 1500 ]
+}
+
 @test "rmq-send: a signal in a bulk send has its count" {
 	start_queue q
 	mkfifo in
