@@ -394,8 +394,8 @@ static enum rmq_error take_option(int option, struct reason *why)
 		return RMQ_E_OK;
 	case OPT_DELAY:
 		if (!units_duration(optarg, &ack.how.ms) || ack.how.ms > DELAY_MS_MAX)
-			return reason_set(
-			    why, RMQ_E_USAGE, "--delay: '%s' is not a delay", optarg);
+			return reason_set(why, RMQ_E_USAGE,
+			    "--delay: '%s' is not a duration up to 3650d", optarg);
 		return RMQ_E_OK;
 	case OPT_DEAD:
 		ack.how.verb = VERB_DEAD;

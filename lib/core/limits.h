@@ -57,6 +57,9 @@ extern bool rmq_small_limits;
 #define MESSAGE_MAX_DEFAULT (1u << 20)
 #define CHUNKS_MAX	    (MESSAGE_MAX / CHUNK_MAX + 1)
 
+/* The highest sequence number that a frame or a receipt may name: none gets so far. */
+#define SEQ_MAX (UINT64_MAX / 2)
+
 #define NAME_MAX_LEN	 123 /* a queue's name; ".dead" may follow */
 #define NAME_DEAD_SUFFIX ".dead"
 #define NAME_FULL_MAX	 128

@@ -27,7 +27,7 @@ bool receipt_parse(struct slice text, struct receipt *r)
 	struct receipt out;
 	out.queue = text;
 	if (!take_number(&out.queue, &out.lease) || !take_number(&out.queue, &out.seq) ||
-	    out.seq == 0 || !name_valid(out.queue))
+	    out.seq == 0 || out.seq > SEQ_MAX || !name_valid(out.queue))
 		return false;
 	*r = out;
 	return true;

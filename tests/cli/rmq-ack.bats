@@ -171,6 +171,12 @@ receipts() {
 	[ "$(counts jobs)" = "0 0 0" ]
 	run rmq-ack nonsense
 	assert_failure 65
+	# No daemon takes such a number, so it must not be asked: it would end the connection.
+	receipts 2 >r
+	run rmq-ack --skip-bad < <(head -1 r; echo jobs:18446744073709551615:1; tail -1 r)
+	assert_failure 65
+	assert_line "rmq-ack: line 2: 'jobs:18446744073709551615:1' is not a receipt (QUEUE:SEQ:LEASE)"
+	[ "$(counts jobs)" = "0 0 0" ]
 }
 
 @test "rmq-ack: the loop of the manual settles what was worked on" {

@@ -84,13 +84,14 @@ static void times_are_printed_in_utc(void **state)
 static void receipts_are_read_as_they_are_printed(void **state)
 {
 	char out[RECEIPT_MAX];
-	struct receipt r, in = {slice_str("a.b-c.dead"), UINT64_MAX, 7};
+	struct receipt r, in = {slice_str("a.b-c.dead"), SEQ_MAX, 7};
 	static const char *const bad[] = {"", "jobs", "jobs:1", "jobs:1:", "jobs::1", ":1:1",
 	    "jobs:1:1x", "jobs:a:1", "a/b:1:1", "jobs:1:99999999999999999999", "jobs:1:-1",
-	    "jobs: 1:1", "jobs:0:1"};
+	    "jobs: 1:1", "jobs:0:1", "jobs:9223372036854775808:1",
+	    "jobs:18446744073709551615:1"};
 	(void)state;
 	receipt_print(out, &in);
-	assert_string_equal(out, "a.b-c.dead:18446744073709551615:7");
+	assert_string_equal(out, "a.b-c.dead:9223372036854775807:7");
 	assert_true(receipt_parse(slice_str(out), &r));
 	assert_true(slice_eq(r.queue, in.queue) && r.seq == in.seq && r.lease == in.lease);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
