@@ -923,16 +923,23 @@ static bool settle_valid(const struct wire_settle *m, size_t most)
 	struct reader in = reader_of(m->entries);
 	while (reader_left(&in) >= SETTLE_ENTRY_SIZE) {
 		struct settle_entry e = settle_entry_get(&in);
-		if (e.count == 0 || e.first > UINT64_MAX / 2)
+		if (e.count == 0 || e.first > SEQ_MAX)
 			return false;
 	}
 	return ms_ok && count > 0 && count <= most && m->entries.len % SETTLE_ENTRY_SIZE == 0;
 }
 
+/* A flag of another verb is not known here: it may mean something with this one some day. */
+static uint8_t flags_of_verb(uint8_t verb)
+{
+	return verb == VERB_RELEASE ? SETTLE_COUNTED : verb == VERB_TOUCH ? SETTLE_DETACH : 0;
+}
+
 static void on_settle(struct broker *b, struct conn *c, const struct wire_settle *m)
 {
 	struct queue *q = broker_queue_named(b, m->queue);
-	if (m->verb < VERB_SETTLE || m->verb > VERB_TOUCH || m->flags & ~SETTLE_FLAGS) {
+	if (m->verb < VERB_SETTLE || m->verb > VERB_TOUCH ||
+	    m->flags & ~flags_of_verb(m->verb)) {
 		fail_unknown(b, c, m->n, m->answered, "unknown verb or flag of SETTLE");
 		return;
 	}
@@ -1113,7 +1120,9 @@ static void on_subscribe(struct broker *b, struct conn *c, const struct wire_sub
 {
 	enum rmq_error err = subscribe_check(b, c, m);
 	if (err) {
-		ANSWER(b, c, sub_failed, m->sub, (uint8_t)err, slice_str(error_text(err)));
+		ANSWER(b, c, sub_failed, m->sub, (uint8_t)err,
+		    slice_str(
+			err == RMQ_E_VERSION ? "unknown flag of SUBSCRIBE" : error_text(err)));
 		return;
 	}
 	struct subscription *sub = memory_new(sizeof(*sub));
@@ -1156,7 +1165,7 @@ static void on_started(struct broker *b, struct conn *c, const struct wire_start
 	struct queue *q = broker_queue_named(b, m->queue);
 	uint64_t at = m->first, end = m->first + m->count;
 	struct range *r;
-	if (m->first > UINT64_MAX / 2) {
+	if (m->first > SEQ_MAX) {
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad STARTED");
 		return;
 	}

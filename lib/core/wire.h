@@ -57,7 +57,7 @@ enum { SEND_NO_CREATE = 1, SEND_CHUNK = 2, SEND_MORE = 4, SEND_FLAGS = 7 };
 
 enum settle_verb { VERB_SETTLE = 1, VERB_RELEASE = 2, VERB_DEAD = 3, VERB_TOUCH = 4 };
 /* SETTLE_COUNTED (RELEASE): a failure.  SETTLE_DETACH (TOUCH): no longer extended by EXTEND. */
-enum { SETTLE_COUNTED = 1, SETTLE_DETACH = 2, SETTLE_FLAGS = 3 };
+enum { SETTLE_COUNTED = 1, SETTLE_DETACH = 2 };
 /*
  * entries: settle_entry, each a range of messages held under one lease.
  * ms: RELEASE: delay; TOUCH: the lease lasts so long from now, or longer.  why: DEAD.

@@ -361,7 +361,8 @@ static void seed_life(fuzz_add *add, unsigned variant)
 	if (variant & 1)
 		put_u8(&w, 5);
 	settle_entry_put(&e, &(struct settle_entry){1, 1, 2});
-	FRAME(1, settle, 1, 0, (uint8_t)(1 + variant / 2 % 4), SETTLE_COUNTED, 100, 78, q,
+	uint8_t verb = (uint8_t)(1 + variant / 2 % 4);
+	FRAME(1, settle, 1, 0, verb, verb == VERB_RELEASE ? SETTLE_COUNTED : 0, 100, 78, q,
 	    slice_str("why"), NO_TAGS, slice_of(entry, e.len));
 	uint8_t both[SETTLE_ENTRY_SIZE + 16];
 	struct writer d = writer_of(both, sizeof(both));

@@ -3671,6 +3671,17 @@ static void a_flag_verb_setting_or_state_that_is_not_known_is_refused(void **sta
 	expect_failed(1, RMQ_E_VERSION, "unknown verb or flag of SETTLE");
 	INPUT(1, settle, 1, 0, VERB_SETTLE, 128, 0, 1, q, slice_str(""), NO_TAGS, entries);
 	expect_failed(1, RMQ_E_VERSION, "unknown verb or flag of SETTLE");
+	/* Each verb has flags of its own: another one's is not passed over. */
+	static const struct {
+		uint8_t verb, flags;
+	} others[] = {{VERB_SETTLE, SETTLE_COUNTED}, {VERB_SETTLE, SETTLE_DETACH},
+	    {VERB_RELEASE, SETTLE_DETACH}, {VERB_DEAD, SETTLE_COUNTED},
+	    {VERB_DEAD, SETTLE_DETACH}, {VERB_TOUCH, SETTLE_COUNTED}};
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		INPUT(1, settle, 1, 0, others[i].verb, others[i].flags, 1000, 1, q,
+		    slice_str(""), NO_TAGS, entries);
+		expect_failed(1, RMQ_E_VERSION, "unknown verb or flag of SETTLE");
+	}
 	INPUT(1, queue_create, 1, 0, 1u << 31, q, 0, 0, 0, 0, 0, 0, slice_str(""), NO_TAGS);
 	expect_failed(1, RMQ_E_VERSION, "unknown setting");
 	INPUT(1, queue_set, 1, 0, 1u << 31, q, 0, 0, 0, 0, 0, 0, slice_str(""), NO_TAGS);
@@ -3681,6 +3692,7 @@ static void a_flag_verb_setting_or_state_that_is_not_known_is_refused(void **sta
 	run();
 	EXPECT(1, SUB_FAILED, sub_failed, m);
 	assert_int_equal(m.code, RMQ_E_VERSION);
+	assert_true(slice_eq(m.text, slice_str("unknown flag of SUBSCRIBE")));
 	INPUT(1, peek, 1, 128, 0, 10, q);
 	run();
 	EXPECT(1, ERROR, error, e);
