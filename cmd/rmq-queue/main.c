@@ -61,7 +61,7 @@ static const struct option peek_options[] = {{"count", required_argument, NULL, 
     {"null", no_argument, NULL, '0'}, OUTPUT_OPTIONS, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 
 #define LS_COLUMNS   "queue,ready,leased,delayed,bytes,receivers"
-#define STAT_COLUMNS "queue,sent,delivered,settled,failed,dead"
+#define STAT_COLUMNS "queue,sent,delivered,settled,failed,dead,lost"
 #define SETTING_COLUMN(NAME, word, member) "," word
 #define SHOW_COLUMNS \
 	"queue,ready,leased,delayed,bytes,receivers,sent,delivered,settled,failed,dead," \

@@ -1007,6 +1007,8 @@ all_but_second() {
 	start_queue q
 	all_but_second
 	logged ' q: queue jobs: 101..200 lost (100 messages): record [0-9]*: its checksum is wrong$'
+	assert_equal "$(rmq-queue show jobs | grep '^lost')" $'lost\t100'
+	assert_equal "$(rmq-queue stat jobs | cut -f 7)" 100
 	# Told once, and remembered.
 	stop_queue
 	start_queue q
