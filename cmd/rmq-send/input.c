@@ -270,11 +270,17 @@ static enum input_result name_next(struct input *in, bool flush, const char **wh
 	return in->path ? INPUT_PARCEL : INPUT_NO_MEMORY;
 }
 
-/* Says of the file that was named last what is wrong, on one line. */
+void input_about_file(char out[INPUT_WHY_MAX], struct slice name, const char *what)
+{
+	int len = name.len < 160 ? (int)name.len : 160;
+	snprintf(out, INPUT_WHY_MAX, "%.*s: %s", len, (const char *)name.data, what);
+	text_tame(out, strlen(out));
+}
+
+/* Says of the file that was named last what is wrong. */
 static enum input_result file_bad(struct input *in, const char *what, const char **why)
 {
-	snprintf(in->why, sizeof(in->why), "%.160s: %s", in->path, what);
-	text_tame(in->why, strlen(in->why));
+	input_about_file(in->why, slice_str(in->path), what);
 	*why = in->why;
 	sendbuf_free(in->file);
 	in->file = NULL;

@@ -9,6 +9,8 @@
 #include "core/splitter.h"
 #include "core/text.h"
 
+#define INPUT_WHY_MAX 512
+
 enum input_kind { INPUT_RECORDS, INPUT_WHOLE };
 
 struct input {
@@ -25,7 +27,7 @@ struct input {
 	bool skip_record;  /* the splitter is inside of a record that is too large */
 	bool skip_name;	   /* files: the next name is the bad one */
 	const char *bad;   /* files: to be told behind what is put together */
-	char why[256];
+	char why[INPUT_WHY_MAX];
 	struct splitter splitter;
 	/* files: names that were not opened yet, and what is being put together */
 	struct sendbuf *names;
@@ -53,6 +55,9 @@ enum input_result {
 /* The other fields are the caller's to fill in first. */
 void input_init(struct input *in);
 void input_deinit(struct input *in);
+
+/* "NAME: WHAT" of a file, on one line, whatever is in its name. */
+void input_about_file(char out[INPUT_WHY_MAX], struct slice name, const char *what);
 
 /* Whether there is room to read to. */
 bool input_wants(const struct input *in);

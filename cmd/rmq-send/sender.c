@@ -147,12 +147,18 @@ static enum client_verdict refuse_record(
 {
 	struct freight *f = cmd->tag;
 	uint64_t record = f->first + f->removed + at;
+	size_t from = 0, to = 0;
+	char about[INPUT_WHY_MAX];
+	if (s->in->files) {
+		from = name_at(&f->names, s->in->separator, at);
+		to = name_at(&f->names, s->in->separator, at + 1);
+		input_about_file(about, slice_of(f->names.data + from, to - from - 1), why);
+		why = about;
+	}
 	if (s->o->skip_bad) {
 		s->bad++;
 		s->bad_record(s, record, why);
 		if (s->in->files) {
-			size_t from = name_at(&f->names, s->in->separator, at);
-			size_t to = name_at(&f->names, s->in->separator, at + 1);
 			memmove(f->names.data + from, f->names.data + to, f->names.len - to);
 			f->names.len -= to - from;
 		}
@@ -168,7 +174,7 @@ static enum client_verdict refuse_record(
 	if (s->o->unsent)
 		put_records(s, &s->refused, cmd, at);
 	if (s->in->files)
-		f->names.len = name_at(&f->names, s->in->separator, at);
+		f->names.len = from;
 	client_remove(s->io.client, cmd, at, messages(cmd) - at);
 	if (at == 0)
 		freight_free(f);

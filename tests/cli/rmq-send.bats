@@ -105,7 +105,7 @@ open_sender() {
 	echo a >f1
 	run rmq-send --files jobs f1 large nope
 	assert_failure 65
-	assert_output "rmq-send: jobs: file 2: message is too large: it has 5 bytes, the queue's --max-message is 3: 1 of 3 files stored"
+	assert_output "rmq-send: jobs: file 2: large: message is too large: it has 5 bytes, the queue's --max-message is 3: 1 of 3 files stored"
 	run rmq-send --unsent rest --require-newline jobs < <(printf 'a\nabcd\nb')
 	assert_failure 65
 	assert_output --partial "line 2: message is too large"
