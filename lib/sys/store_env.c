@@ -13,6 +13,7 @@
 
 #define DATABASES   4
 #define READERS_MAX 510
+#define LOCK_BYTES  ((READERS_MAX + 2) * 64) /* of lock.mdb, with so many readers */
 #define MAP_STEP    ((size_t)1 << 20)
 
 static const MDB_dbi FREE_DATABASE = 0; /* LMDB's own, of free pages */
@@ -223,11 +224,33 @@ static enum rmq_error open_contents(
 	return rc ? lmdb_reason(why, "data.mdb", rc) : RMQ_E_OK;
 }
 
+/*
+ * LMDB maps its table of readers and fills it by and by: on a full disk a page that is not
+ * there yet would be SIGBUS, and told as damage.
+ */
+static enum rmq_error claim_lock_file(int dir_fd, struct reason *why)
+{
+	struct stat st;
+	int error = 0;
+	int fd = openat(dir_fd, STORE_LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return RMQ_E_OK; /* LMDB says so, if it cannot do without */
+	if (fstat(fd, &st) != 0 || (st.st_blocks * 512 < LOCK_BYTES &&
+				       fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, LOCK_BYTES) != 0))
+		error = errno == EOPNOTSUPP || errno == ENOSYS ? 0 : errno;
+	close(fd);
+	if (error)
+		return reason_set(why, RMQ_E_IO, STORE_LOCK_FILE ": %s", strerror(error));
+	return RMQ_E_OK;
+}
+
 static enum rmq_error open_env(
     struct store_env *e, const char *dir, int dir_fd, unsigned flags, struct reason *why)
 {
 	bool create = flags & MDB_CREATE;
 	enum rmq_error err = create ? RMQ_E_OK : check_file(dir_fd, 1, why);
+	if (!err)
+		err = claim_lock_file(dir_fd, why);
 	if (err)
 		return err;
 	int rc = mdb_env_create(&e->env);

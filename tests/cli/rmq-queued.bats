@@ -838,6 +838,29 @@ traced() {
 	run -0 rmq-journal verify q
 }
 
+@test "rmq-queued: where there is no room for lock.mdb that is what it says: 74, no signal, no damage" {
+	small_disk disk 128k
+	rmq-journal init disk/q
+	rm disk/q/lock.mdb
+	fill_disk disk
+	local command
+	for command in "stat" "verify" "dump"; do
+		run rmq-journal "$command" disk/q
+		assert_failure 74
+		assert_output --partial "disk/q: lock.mdb: No space left on device"
+	done
+	run rmq-queued -d disk/q -l s
+	assert_failure 74
+	assert_output --partial "lock.mdb: No space left on device"
+	run rmq-journal init disk/other
+	assert_failure 74
+	# With all of it there a full disk is in nobody's way.
+	rm disk/others
+	rmq-journal stat disk/q >/dev/null
+	fill_disk disk
+	rmq-journal stat disk/q
+}
+
 @test "rmq-queued: its log says that the disk is full, and that there is room again" {
 	small_disk q 24m
 	start_queue q
