@@ -221,7 +221,7 @@ static enum rmq_error save(struct mending *m, int dir_fd, uint64_t index, struct
 	int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	int error = fd < 0 ? errno : io_write(fd, value.data, value.len);
 	if (!error)
-		error = io_keep_owner(fd, dir_fd);
+		error = io_keep_owner(dir_fd, name, "data.mdb");
 	if (!error && fsync(fd) != 0)
 		error = errno;
 	if (fd >= 0)

@@ -13,6 +13,7 @@
 #include "core/journal_wire.h"
 #include "core/limits.h"
 #include "sys/clock.h"
+#include "sys/io.h"
 
 #define TEXT_SIZE    256
 #define LOCK_WAIT_MS 1000
@@ -88,7 +89,8 @@ enum rmq_error identity_finish(int dir, int fd, const struct identity *id, struc
 	int len = snprintf(
 	    text, sizeof(text), "format %u\nincarnation %s\n", id->version, incarnation);
 	if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)len, 0) != len ||
-	    fsync(fd) != 0 || renameat(dir, IDENTITY_NEW_FILE, dir, IDENTITY_FILE) != 0 ||
+	    (errno = io_keep_owner(dir, IDENTITY_NEW_FILE, ".")) != 0 || fsync(fd) != 0 ||
+	    renameat(dir, IDENTITY_NEW_FILE, dir, IDENTITY_FILE) != 0 ||
 	    fsync(dir) != 0)
 		return reason_set(why, RMQ_E_IO, "%s: %s", IDENTITY_FILE, strerror(errno));
 	return RMQ_E_OK;

@@ -1,6 +1,7 @@
 #include "sys/io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -40,13 +41,18 @@ ssize_t io_read(int fd, void *bytes, size_t len)
 	}
 }
 
-int io_keep_owner(int fd, int dir_fd)
+int io_keep_owner(int dir_fd, const char *name, const char *like)
 {
-	struct stat dir, file;
-	if (fstat(dir_fd, &dir) != 0 || fstat(fd, &file) != 0)
-		return errno;
-	/* Only root could make one for somebody else. */
-	if (geteuid() != 0 || (dir.st_uid == file.st_uid && dir.st_gid == file.st_gid))
+	struct stat owner, file;
+	/* Only root can give one away. */
+	if (geteuid() != 0)
 		return 0;
-	return fchown(fd, dir.st_uid, dir.st_gid) == 0 ? 0 : errno;
+	if (fstatat(dir_fd, like, &owner, AT_SYMLINK_NOFOLLOW) != 0 ||
+	    fstatat(dir_fd, name, &file, AT_SYMLINK_NOFOLLOW) != 0)
+		return errno;
+	if (owner.st_uid == file.st_uid && owner.st_gid == file.st_gid)
+		return 0;
+	return fchownat(dir_fd, name, owner.st_uid, owner.st_gid, AT_SYMLINK_NOFOLLOW) == 0
+		   ? 0
+		   : errno;
 }

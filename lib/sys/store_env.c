@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/journal_wire.h"
+#include "sys/io.h"
 
 #define DATABASES   4
 #define READERS_MAX 510
@@ -265,6 +266,12 @@ static enum rmq_error open_env(
 	rc = mdb_env_open(e->env, dir, (flags & ~(unsigned)MDB_CREATE) | MDB_NOTLS, 0600);
 	if (rc)
 		return lmdb_reason(why, "data.mdb", rc);
+	int error = create ? io_keep_owner(dir_fd, STORE_DATA_FILE, ".") : 0;
+	if (!error)
+		error = io_keep_owner(dir_fd, STORE_LOCK_FILE, STORE_DATA_FILE);
+	/* A reader on a read-only file system makes none. */
+	if (error && error != ENOENT)
+		return reason_set(why, RMQ_E_IO, "chown: %s", strerror(error));
 	/* Places of readers that were killed: there may be no other left. */
 	int dead;
 	(void)mdb_reader_check(e->env, &dead);

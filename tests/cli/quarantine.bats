@@ -179,3 +179,45 @@ killed_with_two() {
 		rm -r copy
 	done
 }
+
+@test "quarantine: done by root, it leaves a directory that its owner can use" {
+	[ "$(id -u)" -eq 0 ] || skip 'only root can give files away'
+	killed_with_two
+	garble q 'two 55'
+	chown -R 65534:65534 q
+	rm q/lock.mdb
+	run -0 rmq-journal verify --quarantine q
+	run -0 stat -c '%u:%g' q/*
+	assert_equal "$(sort -u <<<"$output")" 65534:65534
+}
+
+@test "quarantine: a copy that an attempt left unfinished is made anew, and a second run finds nothing" {
+	killed_with_two
+	garble q 'two 55'
+	echo unfinished >q/quarantine-3
+	run -0 rmq-journal verify --quarantine q
+	assert_line --regexp '^3	'
+	grep -aq 'Xwo 55' q/quarantine-3
+	cp q/data.mdb once.mdb
+	run -0 rmq-journal verify --quarantine q
+	assert_output ''
+	cmp once.mdb q/data.mdb
+}
+
+@test "quarantine: beside a daemon it is refused, 75, and changes nothing" {
+	start_queue q
+	seq 10 | rmq-send jobs
+	run -75 rmq-journal verify --quarantine q
+	stop_queue
+}
+
+@test "quarantine: a member of a cluster is refused, 78: the others have what it lost" {
+	rmq-journal init q
+	replica_feed q 20
+	garble_records q "$(newest q '"kind":"events"')"
+	cp q/data.mdb before.mdb
+	run -78 --separate-stderr rmq-journal verify --quarantine q
+	assert_output --regexp '^[0-9]+	journal is corrupt$'
+	assert_regex "$stderr" '^rmq-journal: q: belongs to a cluster, whose other members have'
+	cmp before.mdb q/data.mdb
+}

@@ -742,3 +742,32 @@ each_command_says() {
 	feed 'text one'
 	wait
 }
+
+# ---- owners ----
+
+# foreign FILE…: those of them that are not owned by nobody.
+foreign() {
+	stat -c '%u:%g %n' "$@" | grep -v '^65534:65534 ' || :
+}
+
+@test "journal: what root does in somebody's directory stays theirs" {
+	[ "$(id -u)" -eq 0 ] || skip 'only root can give files away'
+	mkdir theirs
+	chown 65534:65534 theirs
+	rmq-journal init theirs
+	assert_equal "$(foreign theirs/*)" ''
+	for command in stat dump verify 'verify --quarantine' compact backup; do
+		rm theirs/lock.mdb
+		rmq-journal $command theirs >out
+		[ -e theirs/lock.mdb ]
+		assert_equal "$(foreign theirs/*)" ''
+	done
+	rm theirs/lock.mdb
+	rmq-journal diff theirs q
+	assert_equal "$(foreign theirs/*)" ''
+	# Of a directory that is root's the files say whose the journal is.
+	chown 0:0 theirs
+	rm theirs/lock.mdb
+	rmq-journal stat theirs >out
+	assert_equal "$(foreign theirs/*)" ''
+}
