@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <cmocka.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <sodium.h>
 #include <sys/resource.h>
@@ -142,6 +143,7 @@ static void on_tick(uv_timer_t *timer)
 		uv_timer_t tick_; \
 		uv_timer_init(&loop, &tick_); \
 		uv_timer_start(&tick_, on_tick, 5, 5); \
+		uv_unref((uv_handle_t *)&tick_); \
 		while (!(condition) && clock_mono().ms - begin_ < WAIT_MS) \
 			uv_run(&loop, UV_RUN_ONCE); \
 		uv_close((uv_handle_t *)&tick_, NULL); \
@@ -209,7 +211,7 @@ static int teardown(void **state)
 		link_conn_close(b.conn);
 	link_net_free(net_a);
 	link_net_free(net_b);
-	assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
+	wait_until(!uv_loop_alive(&loop));
 	assert_int_equal(uv_loop_close(&loop), 0);
 	return 0;
 }
@@ -418,7 +420,7 @@ static void strangers_are_not_let_in(void **state)
 	o.role = LINK_GATE;
 	assert_out(net_a, &o, "its key is not known", 1);
 	o.role = LINK_CLIENT;
-	assert_out(net_a, &o, "what it says is no link of rmq", 0);
+	assert_out(net_a, &o, "what it says is not a link of rmq", 0);
 	o.role = LINK_BULK;
 	link_net_cluster(net_a, slice_str("another"));
 	assert_out(net_a, &o, meant, 0);
@@ -636,7 +638,7 @@ static void other_first_bytes_are_dropped_when_they_can_be_told(void **state)
 		struct raw r = {.fd = raw_connect(link_listener_port(listener), 1)};
 		raw_send(&r, cases[i].bytes, cases[i].len);
 		wait_until(closed(r.fd));
-		assert_string_equal(b.why, "what it says is no link of rmq");
+		assert_string_equal(b.why, "what it says is not a link of rmq");
 		close(r.fd);
 	}
 	/* Of the right form, and nothing else: one answer less than there are bytes. */
@@ -718,7 +720,7 @@ static void a_bad_record_or_frame_ends_the_connection(void **state)
 		assert_string_equal(b.why, i == 0   ? "a record was damaged"
 					   : i == 3 ? "closed inside of a frame"
 					   : i == 4 ? "cut"
-						    : "what came is no frame");
+						    : "what came is not a frame");
 		if (i < 4)
 			close(r.fd);
 	}
@@ -833,7 +835,13 @@ static void dialling_backs_off_and_comes_back_at_once_when_told(void **state)
 static void names_are_looked_up(void **state)
 {
 	struct link_dialer_options o = dialing();
+	struct addrinfo *found;
 	(void)state;
+	if (getaddrinfo("localhost", NULL, NULL, &found) != 0) {
+		print_message("nobody here knows localhost\n");
+		skip();
+	}
+	freeaddrinfo(found);
 	strcpy(o.address.host, "localhost");
 	struct link_dialer *d = dial(&o);
 	wait_until(a.ups == 1 && b.ups == 1);
