@@ -133,7 +133,7 @@ static void transfer(struct cluster *c, struct command *m)
 	else if (err == RMQ_E_BUSY)
 		m->state = COMMAND_WAITS;
 	else if (err)
-		end(c, m, err, "it is no voter");
+		end(c, m, err, "it is not a voter");
 }
 
 /* Who it is that asks to be taken in, if it is not the one that was admitted. */
@@ -401,7 +401,7 @@ void commands_ask(
 	} else if (command->type == CLUSTER_JOIN) {
 		join_in(c, m, command->address);
 	} else if (!peers_member(c) && !c->status.gone) {
-		end(c, m, RMQ_E_NO_DAEMON, "this node is no member of a cluster");
+		end(c, m, RMQ_E_NO_DAEMON, "this node is not a member of a cluster");
 	} else {
 		go_on(c, m);
 	}

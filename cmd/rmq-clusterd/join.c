@@ -74,7 +74,7 @@ static void joined(struct cluster *c, struct slice payload)
 
 	if (!node_joined_decode(payload, &m) || raft_config_decode(m.config, &config) ||
 	    !raft_config_find(&config, c->id)) {
-		remember(c, asked(&c->join)->name, "it answers with what is no membership");
+		remember(c, asked(&c->join)->name, "it answers with what is not a membership");
 		next(c, JOIN_PAUSE_MS);
 		return;
 	}

@@ -125,7 +125,7 @@ static enum rmq_error take_option(struct options *o, int c, struct reason *why)
 		o->node = optarg;
 		if (!name_valid_node(slice_str(optarg)))
 			return reason_set(why, RMQ_E_USAGE,
-			    "--node: '%s' is no name of a node", optarg);
+			    "--node: '%s' is not a name of a node", optarg);
 		break;
 	case OPTION_JOURNAL_FD:
 		return parse_socket("--journal-fd", optarg, &o->journal_fd, why);
@@ -155,7 +155,7 @@ static struct options parse(int argc, char **argv)
 	if (optind < argc)
 		o.command = argv + optind;
 	else if (strcmp(argv[optind - 1], "--") == 0)
-		bad_usage("no COMMAND behind --");
+		bad_usage("no COMMAND after --");
 	check(&o);
 	return o;
 }

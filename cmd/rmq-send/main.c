@@ -147,7 +147,7 @@ static enum rmq_error parse(int argc, char **argv, struct line *l, struct reason
 	/* What was meant as a message would vanish as an option. */
 	if (line.late && !in->words && !stdin_has_records())
 		return reason_set(why, RMQ_E_USAGE,
-		    "'%s' behind QUEUE is an option, and standard input is no pipe or file: "
+		    "'%s' after QUEUE is an option, and standard input is not a pipe or file: "
 		    "messages that begin with '-' want '--' before them",
 		    line.late);
 	if (in->files && in->kind == INPUT_WHOLE)

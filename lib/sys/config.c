@@ -317,7 +317,7 @@ static enum rmq_error advertise(struct config *c, enum config_setting setting,
 		return wrong(why, setting, "no one can reach that address");
 	if (!address->host[0] && (wanted >> setting & 1))
 		return wrong(
-		    why, setting, "is missing, and where it listens is no one address");
+		    why, setting, "is missing, and where it listens is not one address");
 	return RMQ_E_OK;
 }
 

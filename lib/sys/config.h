@@ -1,6 +1,6 @@
 /*
  * The settings of the cluster's daemons, see rmq.conf(5): a file of lines `NAME = VALUE`, and
- * an option --NAME VALUE for each, which outdoes the file.  Both daemons read the same file, so
+ * an option --NAME VALUE for each, which overrides the file.  Both daemons read the same file, so
  * each knows all settings.
  *
  * A setting is a line in CONFIG_SETTINGS, and nothing else: its member in struct config, its

@@ -13,9 +13,9 @@ static bool take(void *context, char *line, struct reason *what)
 	size_t len = strcspn(line, " \t");
 	const char *name = line + len + strspn(line + len, " \t"), *wrong = NULL;
 	if (!key_parse(slice_of(line, len), node.key))
-		wrong = "this is no public key, as rmq-keygen prints it";
+		wrong = "this is not a public key, as rmq-keygen prints it";
 	else if (!name_valid_node(slice_str(name)))
-		wrong = "behind the key there has to be a node's name";
+		wrong = "after the key there has to be a node's name";
 	else if (known_nodes_by_name(k, name))
 		wrong = "the node has a key already";
 	else if (known_nodes_by_key(k, node.key))

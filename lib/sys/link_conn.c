@@ -403,7 +403,7 @@ static void hand_out(struct link_conn *c)
 	while (c->state == LINK_CONN_UP && b->at < b->len) {
 		struct slice in = slice_of(b->bytes + b->at, b->len - b->at);
 		if (frame_parse(in, &frame, &used) != RMQ_E_OK) {
-			conn_over(c, RMQ_E_PROTOCOL, "what came is no frame");
+			conn_over(c, RMQ_E_PROTOCOL, "what came is not a frame");
 			return;
 		}
 		if (used == 0)
@@ -463,10 +463,10 @@ static const char *handshake_why(const struct link_conn *c, enum rmq_error err)
 		if (c->unknown)
 			return "its key is not known";
 		return err == RMQ_E_DENIED ? "it means another key, name or cluster"
-					   : "what it says is no link of rmq";
+					   : "what it says is not a link of rmq";
 	}
 	return err == RMQ_E_DENIED ? "who answers there has another key"
-				   : "what answers there is no link of rmq";
+				   : "what answers there is not a link of rmq";
 }
 
 static bool conn_known(void *context, enum link_role role, const uint8_t key[KEY_SIZE])

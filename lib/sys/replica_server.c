@@ -211,7 +211,7 @@ static enum rmq_error take_part(struct replica_server *v, const struct journal_i
 	case JOURNAL_TYPE_TXN_END:
 		return end_txn(v, f->payload);
 	default:
-		return refuse(v, "frame that is no part of a TXN");
+		return refuse(v, "frame that is not part of a TXN");
 	}
 }
 

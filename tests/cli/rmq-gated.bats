@@ -124,7 +124,7 @@ anon_kib() {
 	[ ! -e rmq.sock ]
 }
 
-@test "rmq-gated: settings come from the file, options outdo them; SIGTERM ends it with 0" {
+@test "rmq-gated: settings come from the file, options override them; SIGTERM ends it with 0" {
 	node n1
 	printf 'name = n1\nkey = n1.key\ngate-listen = 127.0.0.1:%s\nsocket = no/such.sock\n' \
 		"${PORT[n1]}" >conf
@@ -413,7 +413,7 @@ anon_kib() {
 	pair
 	rmq-send -S unix:n2.sock jobs one
 	tell n1 "remove n2"
-	wait_until 20 logged "n2 is no member any more" n1.log
+	wait_until 20 logged "n2 is not a member any more" n1.log
 	wait_until 20 logged "to n1: " n2.log
 	run rmq-send -S unix:n2.sock --timeout 1 jobs two
 	assert_failure 75

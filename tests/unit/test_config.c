@@ -139,7 +139,7 @@ static void what_is_not_set_has_its_default(void **state)
 	assert_true(config_given(&config, listen));
 }
 
-static void an_option_outdoes_the_file_which_must_be_right_all_the_same(void **state)
+static void an_option_overrides_the_file_which_must_be_right_all_the_same(void **state)
 {
 	struct option options[CONFIG_SETTINGS_COUNT];
 	(void)state;
@@ -217,7 +217,7 @@ static void what_is_missing_or_does_not_fit_is_named(void **state)
 	assert_int_equal(parse("name = n1\nkey = k\nknown-nodes = n\n"), RMQ_E_OK);
 	assert_int_equal(config_check(&config, WANTED, &why), RMQ_E_CONFIG);
 	assert_string_equal(
-	    why.text, "advertise: is missing, and where it listens is no one address");
+	    why.text, "advertise: is missing, and where it listens is not one address");
 	config_init(&config);
 	assert_int_equal(config_check(&config, 0, &why), RMQ_E_OK);
 }
@@ -308,9 +308,9 @@ static void one_bad_line_makes_the_whole_file_void(void **state)
 	static const struct {
 		const char *format, *why;
 	} cases[] = {
-	    {"%s n2\nrmq1:x n3\n", "nodes:2: this is no public key, as rmq-keygen prints it"},
-	    {"%s n2\n%s\n", "nodes:2: behind the key there has to be a node's name"},
-	    {"%s n2\n%s n3 n4\n", "nodes:2: behind the key there has to be a node's name"},
+	    {"%s n2\nrmq1:x n3\n", "nodes:2: this is not a public key, as rmq-keygen prints it"},
+	    {"%s n2\n%s\n", "nodes:2: after the key there has to be a node's name"},
+	    {"%s n2\n%s n3 n4\n", "nodes:2: after the key there has to be a node's name"},
 	    {"%s n2\n%s n2\n", "nodes:2: the node has a key already"},
 	    {"#\n%1$s n2\n%1$s n3\n", "nodes:3: the key is another node's already"},
 	};
@@ -339,7 +339,7 @@ int main(void)
 	    cmocka_unit_test(every_setting_can_be_set_in_the_file_and_as_an_option),
 	    cmocka_unit_test(clients_can_use_the_queue_socket_from_anywhere),
 	    cmocka_unit_test(what_is_not_set_has_its_default),
-	    cmocka_unit_test(an_option_outdoes_the_file_which_must_be_right_all_the_same),
+	    cmocka_unit_test(an_option_overrides_the_file_which_must_be_right_all_the_same),
 	    cmocka_unit_test(errors_name_file_line_and_setting),
 	    cmocka_unit_test(what_is_missing_or_does_not_fit_is_named),
 	    cmocka_unit_test(the_help_names_every_option),
