@@ -106,6 +106,7 @@ void broker_free(struct broker *b)
 		RB_REMOVE(queue_id_tree, &b->queues_by_id, q);
 		queue_free(q);
 	}
+	broker_forget_put_off(b);
 	effects_free(&b->fresh);
 	effects_free(&b->waiting);
 	ledger_deinit(&b->ledger);
@@ -516,6 +517,8 @@ void broker_disconnect(struct broker *b, uint64_t id)
 		broker_sub_free(b, sub);
 	conn_drop_handouts(c);
 	stop_waiting(c);
+	if (b->put_off.conn == id)
+		broker_forget_put_off(b);
 	if (c->session) {
 		/* A client that comes back begins again with the first piece. */
 		broker_drop_unfinished(b, c->session->id);
@@ -787,6 +790,7 @@ void broker_stored(struct broker *b, uint64_t first_n, uint32_t count, uint64_t 
 	release_all(b);
 	if (moved)
 		wake_stalled(b);
+	broker_go_on(b);
 }
 
 void broker_barrier_done(struct broker *b, uint64_t id)

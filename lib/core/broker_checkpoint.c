@@ -38,7 +38,7 @@
 
 bool broker_holds(const struct broker *b)
 {
-	return b->ckpt.holding;
+	return b->ckpt.holding || b->put_off.conn != 0;
 }
 
 void broker_checkpoint(struct broker *b)

@@ -704,19 +704,34 @@ static void tell_holders(struct broker *b, const struct conn *c, struct queue *q
 	}
 }
 
-/* Whether all of them may become dead letters now. */
-static enum rmq_error may_bury(struct broker *b, struct queue *q, const struct writer *failing)
+/* Whether the queue of that name takes them as dead letters, which may have to be made first. */
+static enum rmq_error may_bury(const struct broker *b, struct slice dead_name)
 {
-	struct reader in = reader_of(slice_of(failing->p, failing->len));
-	struct queue *dead = broker_dead_queue(b, q);
-	if (!dead)
+	const struct queue *dead = broker_queue_named(b, dead_name);
+	if (dead_name.len == 0)
 		return RMQ_E_NO_QUEUE;
+	if (!dead && b->queues_count >= QUEUES_MAX)
+		return RMQ_E_LIMIT;
+	return dead && queue_is_full(dead) ? RMQ_E_FULL : RMQ_E_OK;
+}
+
+/* Whether bodies of some of them are in flight. */
+static bool any_in_flight(struct queue *q, const struct writer *entries)
+{
+	struct reader in = reader_of(slice_of(entries->p, entries->len));
 	while (reader_left(&in) > 0) {
 		struct settle_entry e = settle_entry_get(&in);
-		if (!broker_may_bury(q, dead, e.first, e.first + e.count))
-			return RMQ_E_FULL;
+		if (broker_in_flight(q, e.first, e.first + e.count))
+			return true;
 	}
-	return RMQ_E_OK;
+	return false;
+}
+
+/* Nothing has come of the command yet: it comes again when what is in flight is stored. */
+static void put_off(struct broker *b, const struct conn *c)
+{
+	b->put_off.conn = c->id;
+	b->put_off.n = b->next_n - 1;
 }
 
 /* Dead letters, as far as their queue takes them; of a RELEASE the others fail. */
@@ -725,13 +740,16 @@ static void bury_failing(
 {
 	struct reader in = reader_of(slice_of(v->failing.p, v->failing.len));
 	struct slice why = m->verb == VERB_DEAD ? m->why : slice_str("too many failures");
-	struct queue *dead = reader_left(&in) > 0 ? broker_dead_queue(b, q) : NULL;
+	struct queue *dead = NULL;
 	while (reader_left(&in) > 0) {
 		struct settle_entry e = settle_entry_get(&in);
 		struct range *r = queue_range_at(q, e.first);
 		assert(r && r->state == STATE_LEASED && r->lease == e.lease);
-		if (m->verb == VERB_DEAD ||
-		    (dead && broker_may_bury(q, dead, e.first, e.first + e.count)))
+		/* More than its limit may be in it, then. */
+		if (!dead || m->verb != VERB_DEAD)
+			dead = broker_dead_queue(b, q, e.first, e.first + e.count);
+		assert(dead || m->verb != VERB_DEAD);
+		if (dead)
 			broker_bury(b, dead, queue_isolate(q, r, e.first, e.count), why);
 		else
 			put_entry(&v->good, e.lease, e.first, e.count);
@@ -899,13 +917,17 @@ static void settle(
 	if (RMQ_VARIANT(ENDED_UNJUDGED))
 		tell_holders(b, c, q, m, &v.failing);
 	/* From here on nothing is refused: a refused command has no effect. */
-	enum rmq_error err =
-	    m->verb == VERB_DEAD && v.failing.len > 0 ? may_bury(b, q, &v.failing) : RMQ_E_OK;
+	char name[NAME_FULL_MAX + 8];
+	struct slice dead = broker_dead_name(q, name);
+	bool buries = m->verb == VERB_DEAD && v.failing.len > 0;
+	enum rmq_error err = buries ? may_bury(b, dead) : RMQ_E_OK;
 	if (err == RMQ_E_NO_QUEUE) {
 		ANSWER(b, c, failed, m->n, (uint8_t)err, 0,
 		    slice_str("it has no dead-letter queue: set --dead-letter"));
 	} else if (err) {
-		fail_queue(b, c, m->n, err, queue_name(broker_dead_queue(b, q)));
+		fail_queue(b, c, m->n, err, dead);
+	} else if (buries && any_in_flight(q, &v.failing)) {
+		put_off(b, c);
 	} else {
 		tell_holders(b, c, q, m, &v.good);
 		if (!RMQ_VARIANT(ENDED_UNJUDGED))
@@ -1358,12 +1380,8 @@ static bool hello_known(struct broker *b, struct conn *c, struct slice payload)
 	return true;
 }
 
-void broker_frame(struct broker *b, uint64_t conn, const struct frame *f)
+static void take_frame(struct broker *b, struct conn *c, const struct frame *f)
 {
-	struct conn *c = broker_conn(b, conn);
-	if (!c || c->closed)
-		return;
-	assert(!c->errand);
 	if (!c->session != (f->type == WIRE_TYPE_HELLO)) {
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "HELLO comes first, and once");
 		return;
@@ -1385,4 +1403,38 @@ void broker_frame(struct broker *b, uint64_t conn, const struct frame *f)
 #undef X
 	}
 	broker_refuse(b, c, RMQ_E_VERSION, "unknown type of frame");
+}
+
+void broker_forget_put_off(struct broker *b)
+{
+	free(b->put_off.payload);
+	memset(&b->put_off, 0, sizeof(b->put_off));
+}
+
+void broker_go_on(struct broker *b)
+{
+	if (b->put_off.conn == 0 || b->put_off.n > b->stored_n)
+		return;
+	uint64_t conn = b->put_off.conn;
+	uint8_t *payload = b->put_off.payload;
+	struct frame f = {b->put_off.type, slice_of(payload, b->put_off.len)};
+	memset(&b->put_off, 0, sizeof(b->put_off));
+	broker_frame(b, conn, &f);
+	free(payload);
+}
+
+void broker_frame(struct broker *b, uint64_t conn, const struct frame *f)
+{
+	struct conn *c = broker_conn(b, conn);
+	bool waits = b->put_off.conn != 0;
+	if (!c || c->closed)
+		return;
+	assert(!c->errand);
+	take_frame(b, c, f);
+	if (waits || b->put_off.conn == 0)
+		return;
+	b->put_off.type = f->type;
+	b->put_off.len = f->payload.len;
+	b->put_off.payload = memory_new(f->payload.len);
+	memcpy(b->put_off.payload, f->payload.data, f->payload.len);
 }

@@ -218,16 +218,16 @@ static struct slice location_of(const struct batch *m, uint64_t seq, uint8_t *by
 	return slice_of(bytes, w.len);
 }
 
-struct queue *broker_dead_queue(struct broker *b, const struct queue *q)
+struct slice broker_dead_name(const struct queue *q, char name[NAME_FULL_MAX + 8])
 {
-	char name[NAME_FULL_MAX + 8];
+	name[0] = '\0';
 	if (q->is_dead || strcmp(q->settings.dead_letter, "-") == 0)
-		return NULL;
+		return slice_str(name);
 	if (q->settings.dead_letter[0])
-		snprintf(name, sizeof(name), "%s", q->settings.dead_letter);
+		snprintf(name, NAME_FULL_MAX + 8, "%s", q->settings.dead_letter);
 	else
-		snprintf(name, sizeof(name), "%s%s", q->name, NAME_DEAD_SUFFIX);
-	return broker_queue_make(b, slice_str(name));
+		snprintf(name, NAME_FULL_MAX + 8, "%s%s", q->name, NAME_DEAD_SUFFIX);
+	return slice_str(name);
 }
 
 /* One run of consecutive live messages of r, within m, becomes dead letters. */
@@ -251,13 +251,22 @@ static void bury_run(struct broker *b, struct queue *dead, struct range *r, stru
 	broker_emit_bury(b, &(struct event_bury){r->queue->id, NO_TAGS, entry_of(r, entry)});
 }
 
-bool broker_may_bury(struct queue *q, const struct queue *dead, uint64_t first, uint64_t end)
+bool broker_in_flight(struct queue *q, uint64_t first, uint64_t end)
 {
 	struct batch *m = queue_batch_at(q, first);
-	for (; m && m->first < end; m = queue_batch_next(m))
-		if (batch_in_flight(m))
-			return false;
-	return !queue_is_full(dead);
+	while (m && m->first < end && !batch_in_flight(m))
+		m = queue_batch_next(m);
+	return m && m->first < end;
+}
+
+struct queue *broker_dead_queue(struct broker *b, struct queue *q, uint64_t first, uint64_t end)
+{
+	char name[NAME_FULL_MAX + 8];
+	struct slice dead_name = broker_dead_name(q, name);
+	if (dead_name.len == 0 || broker_in_flight(q, first, end))
+		return NULL;
+	struct queue *dead = broker_queue_make(b, dead_name);
+	return dead && !queue_is_full(dead) ? dead : NULL;
 }
 
 void broker_bury(struct broker *b, struct queue *dead, struct range *r, struct slice why)
@@ -322,8 +331,9 @@ void broker_fail(struct broker *b, struct range *r, struct slice why, uint8_t en
 	if (!r)
 		return;
 	bool last = !q->is_dead && r->failures + 1 >= q->settings.max_attempts;
-	struct queue *dead = last ? broker_dead_queue(b, q) : NULL;
-	if (dead && broker_may_bury(q, dead, r->first, r->first + r->span)) {
+	struct queue *dead =
+	    last ? broker_dead_queue(b, q, r->first, r->first + r->span) : NULL;
+	if (dead) {
 		broker_bury(b, dead, r, why);
 		return;
 	}

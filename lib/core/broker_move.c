@@ -21,7 +21,7 @@ bool broker_wants_record(struct broker *b, uint64_t *index)
 {
 	struct record *r;
 	/* What moves takes room at once, and gives it back with the next checkpoint. */
-	if (b->ckpt.holding ||
+	if (broker_holds(b) ||
 	    (broker_short_of_room(b) && (b->ckpt.active || broker_checkpoint_due(b))))
 		return false;
 	if (!(r = ledger_moveable(&b->ledger)))

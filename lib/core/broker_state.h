@@ -253,6 +253,15 @@ struct broker {
 	uint64_t reserve_known;	  /* that `room` takes into account */
 	uint64_t reserve_barrier; /* a ROOM behind this barrier's answer knows of `reserve` */
 
+	/* A frame that waits for what was in flight when it came; no other one is taken meanwhile. */
+	struct {
+		uint64_t conn; /* 0: none */
+		uint64_t n;    /* APPEND that has to be stored */
+		uint8_t type;
+		uint8_t *payload;
+		size_t len;
+	} put_off;
+
 	struct checkpoint ckpt;
 	uint64_t part_index[GROUPS]; /* recovery: what each part knows */
 	/* recovery: what the part that is read knows so far, if it goes on (PART_PAUSE) */
@@ -386,10 +395,12 @@ void broker_grant(struct broker *b);
 void broker_expire(struct broker *b);
 /* The leased range failed: back-off, or its dead-letter queue. */
 void broker_fail(struct broker *b, struct range *r, struct slice why, uint8_t ended);
-/* The dead-letter queue of q, made if need be; NULL: none. */
-struct queue *broker_dead_queue(struct broker *b, const struct queue *q);
-/* Whether it takes messages [first, end) of q now: it is not full, and they are stored. */
-bool broker_may_bury(struct queue *q, const struct queue *dead, uint64_t first, uint64_t end);
+/* The name of q's dead-letter queue; empty: it has none. */
+struct slice broker_dead_name(const struct queue *q, char name[NAME_FULL_MAX + 8]);
+/* Whether bodies of messages [first, end) of q are in flight: their places are not known yet. */
+bool broker_in_flight(struct queue *q, uint64_t first, uint64_t end);
+/* The queue that takes these as dead letters now, made if need be; NULL: there is none. */
+struct queue *broker_dead_queue(struct broker *b, struct queue *q, uint64_t first, uint64_t end);
 /* The leased range becomes dead letters; more of them than its limit may be in `dead` then. */
 void broker_bury(struct broker *b, struct queue *dead, struct range *r, struct slice why);
 /* The leased range is ready again as if it had never been handed out. */
@@ -407,6 +418,10 @@ void broker_credit(struct broker *b, struct conn *c, const struct wire_credit *m
 extern const struct queue_settings broker_default_settings;
 /* A queue of that name, made with defaults if there is none; NULL: may not be made. */
 struct queue *broker_queue_make(struct broker *b, struct slice name);
+/* Takes the frame that was put off, if what it waits for is stored. */
+void broker_go_on(struct broker *b);
+/* It is not taken. */
+void broker_forget_put_off(struct broker *b);
 
 /* ---- broker_unfinished.c ---- */
 

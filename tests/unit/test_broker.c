@@ -2914,6 +2914,58 @@ static uint64_t newest_events(void)
 	return index;
 }
 
+/* Connection 1 holds ten messages that are being moved; 2 wants four of them to be dead letters. */
+static void bury_what_moves(void)
+{
+	hello(1, 0, 0);
+	hello(2, 0, 0);
+	send_lines(1, 1, "q", 10);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	uint64_t index = w.last;
+	subscribe(1, "q", 10);
+	EXPECT(1, DELIVER, deliver, d);
+	begin();
+	struct slice payload = slice_of(w.log[index].payload, w.log[index].len);
+	assert_int_equal(broker_move(w.broker, index, payload), RMQ_E_OK);
+	broker_flush(w.broker);
+	settle(2, 1, VERB_DEAD, 0, 0, d.lease, 1, 4);
+	broker_flush(w.broker);
+	expect_nothing(2);
+	expect_nothing(1);
+	assert_false(broker_wants_frame(w.broker, 1));
+}
+
+/* Where they are going to be is not known yet. */
+static void messages_that_are_just_being_moved_become_dead_letters(void **state)
+{
+	(void)state;
+	bury_what_moves();
+	run();
+	expect(2, WIRE_TYPE_DONE);
+	EXPECT(1, LEASE_ENDED, lease_ended, e);
+	assert_int_equal(e.count, 4);
+	assert_true(broker_wants_frame(w.broker, 1));
+	expect_counts(2, "q.dead", 4, 0);
+	expect_counts(2, "q", 0, 6);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+}
+
+static void who_has_gone_waits_for_no_burial(void **state)
+{
+	(void)state;
+	bury_what_moves();
+	begin();
+	broker_disconnect(w.broker, 2);
+	assert_true(broker_wants_frame(w.broker, 1));
+	run();
+	INPUT(1, list, 1, 10, slice_str(""), slice_str("*"));
+	run();
+	EXPECT(1, LISTED, listed, row);
+	assert_int_equal(row.leased, 10);
+	expect(1, WIRE_TYPE_LIST_END);
+}
+
 static void a_record_that_cannot_be_read_costs_its_messages_and_no_others(void **state)
 {
 	(void)state;
@@ -4013,6 +4065,8 @@ static const struct CMUnitTest tests[] = {
 	    TEST(a_client_that_ends_and_held_much_is_no_long_turn),
 	    TEST(the_death_of_who_held_much_is_no_long_turn),
 	    TEST(the_end_of_a_session_that_is_named_by_much_is_no_long_turn),
+	    TEST(messages_that_are_just_being_moved_become_dead_letters),
+	    TEST(who_has_gone_waits_for_no_burial),
 	    TEST(a_page_of_a_list_costs_its_rows),
 	    TEST(a_list_looks_at_a_bounded_number_of_names),
 	    TEST(a_full_queue_refuses_and_says_when_there_is_room),
