@@ -300,17 +300,38 @@ void conn_flush(struct conn *c)
 		conn_watch(c);
 }
 
-/* A bad frame: says so, and ends. */
-static void refuse(struct conn *c, enum rmq_error err)
+/* Says why, and ends. */
+static void refuse_as(struct conn *c, enum rmq_error err, const char *text)
 {
 	uint8_t bytes[ERROR_BYTES];
 	struct writer w = writer_of(bytes, sizeof(bytes));
 
 	if (log_rate_allows(&c->server->peers, c->server->now.ms))
-		log_info("connection %llu: %s", (unsigned long long)c->id, error_text(err));
-	wire_put_error(&w, &(struct wire_error){(uint8_t)err, slice_str(error_text(err))});
+		log_info("connection %llu: %s", (unsigned long long)c->id, text);
+	wire_put_error(&w, &(struct wire_error){(uint8_t)err, slice_str(text)});
 	conn_send(c, slice_of(bytes, w.len));
 	conn_close(c);
+}
+
+/* A bad frame. */
+static void refuse(struct conn *c, enum rmq_error err)
+{
+	refuse_as(c, err, error_text(err));
+}
+
+void conn_judge_owner(struct conn *c)
+{
+	struct server *s = c->server;
+	char text[TEXT_MAX + 1];
+
+	if (broker_owner_connections(s->broker, c->id) <= s->conns_of_one ||
+	    server_end_silent(s, c->id))
+		return;
+	snprintf(text, sizeof(text),
+	    "%u connections are as many as one user may have, of %u that the limit of open files "
+	    "(ulimit -n, LimitNOFILE=) makes",
+	    s->conns_of_one, s->conns_max);
+	refuse_as(c, RMQ_E_LIMIT, text);
 }
 
 /*
@@ -333,6 +354,7 @@ static enum rmq_error take_behalf(struct conn *c, struct slice payload)
 	broker_owner(c->server->broker, c->id, m.node, m.uid);
 	if (c->holder)
 		holder_drop(c->holder);
+	conn_judge_owner(c);
 	return RMQ_E_OK;
 }
 

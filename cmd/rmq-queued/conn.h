@@ -78,6 +78,9 @@ struct conn *conn_list_take(struct conn_list *l);
 /* NULL when memory is out.  Takes fd, which is non-blocking, also on failure. */
 struct conn *conn_new(struct server *s, uint64_t id, int fd);
 
+/* Refuses it if its owner, who has just become known, has too many: one is not to have all. */
+void conn_judge_owner(struct conn *c);
+
 /* Ends it, in a turn: the broker is told.  The memory goes with the loop's next iteration. */
 void conn_end(struct conn *c);
 

@@ -461,16 +461,15 @@ static bool is_full(void *arg)
 	return s->full;
 }
 
-/*
- * Ends the connection that has said no HELLO for longest, if that is long enough that its
- * client does not mean to.
- */
-static bool end_silent(struct server *s)
+bool server_end_silent(struct server *s, uint64_t like)
 {
 	struct conn *c = conn_list_first(&s->deadlines);
-	while (c && c->greeted)
+	uint64_t latest = s->now.ms + CONN_PATIENCE_MS - SILENT_MS;
+	while (c && c->deadline_ms <= latest &&
+	       (c->greeted || c->id == like ||
+		   (like && !broker_same_owner(s->broker, c->id, like))))
 		c = TAILQ_NEXT(c, entry[CONN_DEADLINES]);
-	if (!c || c->deadline_ms > s->now.ms + CONN_PATIENCE_MS - SILENT_MS)
+	if (!c || c->deadline_ms > latest)
 		return false;
 	conn_end(c);
 	return true;
@@ -482,7 +481,7 @@ static void on_retry(uv_timer_t *timer)
 	if (s->conns_count == s->conns_max) {
 		server_turn(s);
 		/* The end of one comes here again. */
-		if (!end_silent(s))
+		if (!server_end_silent(s, 0))
 			uv_timer_start(&s->retry, on_retry, ACCEPT_RETRY_MS, 0);
 		return;
 	}
@@ -532,7 +531,9 @@ static void on_accept(void *arg, int fd)
 	s->conns[slot] = c;
 	broker_connect(s->broker, id);
 	broker_owner(s->broker, id, s->node, peer_user(fd));
-	if (++s->conns_count < s->conns_max || end_silent(s))
+	s->conns_count++;
+	conn_judge_owner(c);
+	if (s->conns_count < s->conns_max || server_end_silent(s, 0))
 		return;
 	stop_accepting(s, "limit reached");
 	uv_timer_start(&s->retry, on_retry, ACCEPT_RETRY_MS, 0);
@@ -760,6 +761,7 @@ static bool make_slots(struct server *s)
 	    s->nofile_now > DESCRIPTORS_RESERVE ? (s->nofile_now - DESCRIPTORS_RESERVE) / 2 : 1;
 	/* Each connection may have its peer watched. */
 	s->conns_max = most > CONNS_MAX ? CONNS_MAX : (uint32_t)most;
+	s->conns_of_one = OF_ONE(s->conns_max);
 	s->conns = calloc(s->conns_max, sizeof(*s->conns));
 	s->free_slots = calloc(s->conns_max, sizeof(*s->free_slots));
 	holders_init(&s->holders, s, s->conns_max);

@@ -78,6 +78,7 @@ struct server {
 	struct conn **conns;
 	uint32_t *free_slots;
 	uint32_t conns_max;
+	uint32_t conns_of_one; /* so many of them are one user's at most */
 	uint32_t conns_count;
 	uint32_t slots_used;
 	uint32_t free_count;
@@ -155,6 +156,12 @@ void server_clock(struct server *s);
 
 /* Whether frames of clients are wanted now. */
 bool server_reads(const struct server *s);
+
+/*
+ * Ends the connection that has said no HELLO for longest, if that is long enough that its
+ * client does not mean to; with an id, one of the same owner.  Whether there was one.
+ */
+bool server_end_silent(struct server *s, uint64_t like);
 
 /* A connection has ended. */
 void server_forget(struct server *s, struct conn *c);

@@ -104,7 +104,7 @@ void broker_free(struct broker *b)
 	broker_errands_free(b);
 	while ((q = RB_ROOT(&b->queues_by_id))) {
 		RB_REMOVE(queue_id_tree, &b->queues_by_id, q);
-		queue_free(q);
+		broker_queue_free(b, q);
 	}
 	broker_forget_put_off(b);
 	effects_free(&b->fresh);
@@ -481,11 +481,19 @@ void broker_sub_free(struct broker *b, struct subscription *sub)
 	free(sub);
 }
 
+void broker_queue_free(struct broker *b, struct queue *q)
+{
+	q->maker->queues--;
+	owner_drop(&b->owners, q->maker);
+	queue_free(q);
+}
+
 void broker_connect(struct broker *b, uint64_t id)
 {
 	struct conn *c = memory_new(sizeof(*c));
 	c->id = id;
 	c->owner = broker_nobody(b);
+	c->owner->conns++;
 	TAILQ_INIT(&c->subs);
 	TAILQ_INIT(&c->handouts);
 	RB_INSERT(conn_tree, &b->conns, c);
@@ -503,8 +511,22 @@ void broker_owner(struct broker *b, uint64_t conn, struct slice node, uint32_t u
 	struct conn *c = broker_conn(b, conn);
 	if (!c)
 		return;
+	c->owner->conns--;
 	owner_drop(&b->owners, c->owner);
 	c->owner = owner_use(&b->owners, node, uid);
+	c->owner->conns++;
+}
+
+uint32_t broker_owner_connections(struct broker *b, uint64_t conn)
+{
+	const struct conn *c = broker_conn(b, conn);
+	return c ? c->owner->conns : 0;
+}
+
+bool broker_same_owner(struct broker *b, uint64_t conn, uint64_t other)
+{
+	const struct conn *x = broker_conn(b, conn), *y = broker_conn(b, other);
+	return x && y && x->owner == y->owner;
 }
 
 void broker_disconnect(struct broker *b, uint64_t id)
@@ -528,6 +550,7 @@ void broker_disconnect(struct broker *b, uint64_t id)
 	}
 	RB_REMOVE(conn_tree, &b->conns, c);
 	recent_drop(&b->recent_conns, id);
+	c->owner->conns--;
 	owner_drop(&b->owners, c->owner);
 	free(c);
 }
@@ -916,6 +939,8 @@ static void add_queue(struct digest *d, struct queue *q)
 	add(d, q->name, strlen(q->name));
 	add(d, q->settings.dead_letter, strlen(q->settings.dead_letter));
 	add_u64(d, q->id);
+	add_u64(d, q->maker->uid);
+	add(d, q->maker->node, q->maker->node_len);
 	add_u64(d, q->settings.lease_ms);
 	add_u64(d, q->settings.max_attempts);
 	add_u64(d, q->settings.backoff_min_ms);

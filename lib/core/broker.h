@@ -141,6 +141,9 @@ void broker_connect(struct broker *b, uint64_t conn);
  * idle ones loses the one that has been so longest.
  */
 void broker_owner(struct broker *b, uint64_t conn, struct slice node, uint32_t uid);
+/* Connections of this one's owner; itself is one of them. */
+uint32_t broker_owner_connections(struct broker *b, uint64_t conn);
+bool broker_same_owner(struct broker *b, uint64_t conn, uint64_t other);
 void broker_disconnect(struct broker *b, uint64_t conn);
 /* The session that the connection is for, 0 before HELLO. */
 uint64_t broker_session(const struct broker *b, uint64_t conn);

@@ -167,11 +167,14 @@ static void write_settings(struct broker *b, const struct queue *q)
 {
 	const struct queue_settings *s = &q->settings;
 	const struct queue_counts *n = &q->counts;
-	uint8_t lost[TAG_U64_SIZE];
+	uint8_t bytes[TAG_U64_SIZE + EVENT_MAKER_MAX];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
+	tags_put_u64(&tags, PART_QUEUE_TAG_LOST, n->lost);
+	broker_put_maker(&tags, q->maker);
 	broker_emit_part_queue(
 	    b, &(struct event_part_queue){q->id, queue_name(q), SETTINGS_OF(s),
 		   slice_str(s->dead_letter), q->next_seq, n->sent, n->delivered, n->settled,
-		   n->failed, n->dead, tags_of_u64(lost, PART_QUEUE_TAG_LOST, n->lost)});
+		   n->failed, n->dead, slice_of(tags.p, tags.len)});
 }
 
 static void write_pending(struct broker *b, const struct queue *q)

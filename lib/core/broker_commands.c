@@ -142,15 +142,58 @@ const struct queue_settings broker_default_settings = {
     .max_message = MESSAGE_MAX_DEFAULT,
 };
 
-struct queue *broker_queue_make(struct broker *b, struct slice name)
+bool broker_queues_full(const struct broker *b, const struct owner *maker)
 {
-	const struct queue_settings *d = &broker_default_settings;
+	return b->queues_count >= QUEUES_MAX ||
+	       (owner_known(maker) && maker->queues >= QUEUES_OF_ONE);
+}
+
+void broker_put_maker(struct writer *tags, const struct owner *maker)
+{
+	if (owner_known(maker))
+		event_maker_put(tags, &(struct event_maker){maker->uid, owner_node(maker)});
+}
+
+static void emit_create(struct broker *b, struct slice name, const struct queue_settings *s,
+    const struct owner *maker)
+{
+	uint8_t bytes[EVENT_MAKER_MAX];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
+	broker_put_maker(&tags, maker);
+	broker_emit_create(b, &(struct event_create){b->next_queue, name, SETTINGS_OF(s),
+				  slice_str(s->dead_letter), slice_of(tags.p, tags.len)});
+}
+
+struct queue *broker_queue_make(struct broker *b, struct slice name, const struct owner *maker)
+{
 	struct queue *q = broker_queue_named(b, name);
-	if (q || !name_valid(name) || b->queues_count >= QUEUES_MAX)
+	if (q || !name_valid(name) || broker_queues_full(b, maker))
 		return q;
-	broker_emit_create(
-	    b, &(struct event_create){b->next_queue, name, SETTINGS_OF(d), slice_of("", 0), NO_TAGS});
+	emit_create(b, name, &broker_default_settings, maker);
 	return broker_queue_named(b, name);
+}
+
+/* What keeps the connection from having another queue made; RMQ_E_OK: nothing. */
+static enum rmq_error may_make(const struct broker *b, const struct conn *c)
+{
+	if (broker_queues_full(b, c->owner))
+		return RMQ_E_LIMIT;
+	return FRAME_SMALL <= broker_room_left(b) ? RMQ_E_OK : RMQ_E_DISK_FULL;
+}
+
+/* For people: why no queue may be made for o. */
+static const char *why_not(const struct owner *o, enum rmq_error code, char text[TEXT_MAX + 1])
+{
+	if (code != RMQ_E_LIMIT)
+		return error_text(code);
+	if (!owner_known(o) || o->queues < QUEUES_OF_ONE)
+		snprintf(text, TEXT_MAX + 1, "there are %u queues, and no more may be made: "
+					     "remove some", QUEUES_MAX);
+	else
+		snprintf(text, TEXT_MAX + 1, "user %u has made %u queues, as many as one user may "
+					     "of %u in all: remove some",
+		    o->uid, o->queues, QUEUES_MAX);
+	return text;
 }
 
 /* The settings that result when those in `mask` are taken from the frame. */
@@ -228,6 +271,8 @@ static void on_queue_create(struct broker *b, struct conn *c, const struct wire_
 {
 	struct queue_settings s = broker_default_settings;
 	struct queue *q = broker_queue_named(b, m->queue);
+	char text[TEXT_MAX + 1];
+	enum rmq_error err;
 	if (m->mask & ~(uint32_t)SETTING_ALL) {
 		fail_unknown(b, c, m->n, m->answered, "unknown setting");
 		return;
@@ -242,14 +287,12 @@ static void on_queue_create(struct broker *b, struct conn *c, const struct wire_
 		fail_round(b, c, m->n);
 	} else if (q && memcmp(&q->settings, &s, sizeof(s)) != 0) {
 		fail_exists(b, c, m->n, &q->settings, &s);
-	} else if (!q && b->queues_count >= QUEUES_MAX) {
-		fail(b, c, m->n, RMQ_E_LIMIT, 0);
+	} else if (!q && (err = may_make(b, c))) {
+		fail_text(b, c, m->n, err, 0, why_not(c->owner, err, text));
 	} else {
 		broker_reserve(b, 1024);
 		if (!q)
-			broker_emit_create(b, &(struct event_create){b->next_queue, m->queue,
-						  SETTINGS_OF(&s), slice_str(s.dead_letter),
-						  NO_TAGS});
+			emit_create(b, m->queue, &s, c->owner);
 		broker_taken(b, c, m->n);
 	}
 }
@@ -438,7 +481,7 @@ static enum rmq_error may_send(
 		return RMQ_E_USAGE;
 	if (!q && (b->explicit_create || (flags & SEND_NO_CREATE)))
 		return RMQ_E_NO_QUEUE;
-	if (!q && b->queues_count >= QUEUES_MAX)
+	if (!q && broker_queues_full(b, c->owner))
 		return RMQ_E_LIMIT;
 	return want_room(b, c, q, before, len);
 }
@@ -448,11 +491,12 @@ static struct queue *send_queue(
     struct broker *b, struct conn *c, const struct wire_send *m, size_t before)
 {
 	enum rmq_error err = may_send(b, c, m->queue, m->flags, before, m->data.len);
+	char text[TEXT_MAX + 1];
 	if (err) {
-		fail(b, c, m->n, err, 0);
+		fail_text(b, c, m->n, err, 0, why_not(c->owner, err, text));
 		return NULL;
 	}
-	return broker_queue_make(b, m->queue);
+	return broker_queue_make(b, m->queue, c->owner);
 }
 
 /* The batch has an attribute that would have to be acted on. */
@@ -705,12 +749,13 @@ static void tell_holders(struct broker *b, const struct conn *c, struct queue *q
 }
 
 /* Whether the queue of that name takes them as dead letters, which may have to be made first. */
-static enum rmq_error may_bury(const struct broker *b, struct slice dead_name)
+static enum rmq_error may_bury(
+    const struct broker *b, const struct queue *q, struct slice dead_name)
 {
 	const struct queue *dead = broker_queue_named(b, dead_name);
 	if (dead_name.len == 0)
 		return RMQ_E_NO_QUEUE;
-	if (!dead && b->queues_count >= QUEUES_MAX)
+	if (!dead && broker_queues_full(b, q->maker))
 		return RMQ_E_LIMIT;
 	return dead && queue_is_full(dead) ? RMQ_E_FULL : RMQ_E_OK;
 }
@@ -917,13 +962,15 @@ static void settle(
 	if (RMQ_VARIANT(ENDED_UNJUDGED))
 		tell_holders(b, c, q, m, &v.failing);
 	/* From here on nothing is refused: a refused command has no effect. */
-	char name[NAME_FULL_MAX + 8];
+	char name[NAME_FULL_MAX + 8], text[TEXT_MAX + 1];
 	struct slice dead = broker_dead_name(q, name);
 	bool buries = m->verb == VERB_DEAD && v.failing.len > 0;
-	enum rmq_error err = buries ? may_bury(b, dead) : RMQ_E_OK;
+	enum rmq_error err = buries ? may_bury(b, q, dead) : RMQ_E_OK;
 	if (err == RMQ_E_NO_QUEUE) {
 		ANSWER(b, c, failed, m->n, (uint8_t)err, 0,
 		    slice_str("it has no dead-letter queue: set --dead-letter"));
+	} else if (err == RMQ_E_LIMIT) {
+		fail_text(b, c, m->n, err, 0, why_not(q->maker, err, text));
 	} else if (err) {
 		fail_queue(b, c, m->n, err, dead);
 	} else if (buries && any_in_flight(q, &v.failing)) {
@@ -991,7 +1038,7 @@ static void emit_settle_send(struct broker *b, struct conn *c, struct queue *q,
 	broker_reserve(b, batch.len + len + FRAME_SMALL);
 	put_rest(&v->stale, slice_of(v->good.p, v->good.len));
 	assert(!v->stale.full);
-	struct queue *target = broker_queue_make(b, m->target);
+	struct queue *target = broker_queue_make(b, m->target, c->owner);
 	broker_emit_send(
 	    b, &(struct event_send){target->id, id, m->n, target->next_seq, NO_TAGS, batch});
 	if (RMQ_VARIANT(SETTLE_SEND_APART))
@@ -1037,6 +1084,11 @@ static void settle_send(struct broker *b, struct conn *c, const struct wire_sett
 	if (target && !bodies_fit(b, c, m->n, target, &batch))
 		return;
 	err = may_send(b, c, m->target, m->flags, 0, m->data.len);
+	if (err == RMQ_E_LIMIT) {
+		char text[TEXT_MAX + 1];
+		fail_text(b, c, m->n, err, 0, why_not(c->owner, err, text));
+		return;
+	}
 	if (err) {
 		fail_queue(b, c, m->n, err, m->target);
 		return;
@@ -1112,14 +1164,14 @@ static enum rmq_error subscribe_check(
 		return RMQ_E_USAGE;
 	if (!q && (b->explicit_create || (m->flags & SUBSCRIBE_NO_CREATE)))
 		return RMQ_E_NO_QUEUE;
-	if ((!q && b->queues_count >= QUEUES_MAX) || c->subs_count >= SUBSCRIPTIONS_MAX)
+	if (c->subs_count >= SUBSCRIPTIONS_MAX)
 		return RMQ_E_LIMIT;
 	if (m->lease_ms != 0 && (m->lease_ms < LEASE_MS_MIN || m->lease_ms > LEASE_MS_MAX))
 		return RMQ_E_USAGE;
 	TAILQ_FOREACH (sub, &c->subs, of_conn)
 		if (sub->queue == q || sub->id == m->sub)
 			return RMQ_E_USAGE;
-	return RMQ_E_OK;
+	return q ? RMQ_E_OK : may_make(b, c);
 }
 
 /*
@@ -1141,17 +1193,20 @@ static void shorten_lease(
 static void on_subscribe(struct broker *b, struct conn *c, const struct wire_subscribe *m)
 {
 	enum rmq_error err = subscribe_check(b, c, m);
+	char text[TEXT_MAX + 1];
 	if (err) {
-		ANSWER(b, c, sub_failed, m->sub, (uint8_t)err,
-		    slice_str(
-			err == RMQ_E_VERSION ? "unknown flag of SUBSCRIBE" : error_text(err)));
+		const char *why = err == RMQ_E_VERSION ? "unknown flag of SUBSCRIBE"
+						       : why_not(c->owner, err, text);
+		if (err == RMQ_E_LIMIT && c->subs_count >= SUBSCRIPTIONS_MAX)
+			why = "a session has no more subscriptions than 16";
+		ANSWER(b, c, sub_failed, m->sub, (uint8_t)err, slice_str(why));
 		return;
 	}
 	struct subscription *sub = memory_new(sizeof(*sub));
 	sub->id = m->sub;
 	sub->conn = c;
 	sub->starts = m->flags & SUBSCRIBE_STARTS;
-	sub->queue = broker_queue_make(b, m->queue);
+	sub->queue = broker_queue_make(b, m->queue, c->owner);
 	sub->lease_ms = m->lease_ms ? m->lease_ms : sub->queue->settings.lease_ms;
 	sub->wants_idle = m->flags & SUBSCRIBE_IDLE;
 	sub->queue->idle_wanted += sub->wants_idle;

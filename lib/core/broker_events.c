@@ -57,7 +57,7 @@ void broker_reserve_end(struct broker *b)
 		broker_end_record(b);
 }
 
-/* A piece of a large message stands alone in its record; new messages take room. */
+/* A piece of a large message stands alone in its record; new messages and queues take room. */
 static void before_event(struct broker *b, uint8_t type)
 {
 	if (type == EVENT_TYPE_CHUNK)
@@ -68,7 +68,7 @@ static void before_event(struct broker *b, uint8_t type)
 
 static void after_event(struct broker *b, uint8_t type, size_t len)
 {
-	if (type == EVENT_TYPE_SEND || type == EVENT_TYPE_CHUNK)
+	if (type == EVENT_TYPE_SEND || type == EVENT_TYPE_CHUNK || type == EVENT_TYPE_CREATE)
 		b->sent_bytes += len;
 	if (type == EVENT_TYPE_CHUNK)
 		broker_end_record(b);
@@ -153,14 +153,17 @@ static bool settings_set(struct queue_settings *s, uint32_t lease_ms, uint32_t m
 /* What q takes in a checkpoint, at most, but for what is in it. */
 static uint64_t queue_part_bytes(const struct queue *q)
 {
-	return QUEUE_PART_MAX + strlen(q->name) + strlen(q->settings.dead_letter);
+	return QUEUE_PART_MAX + EVENT_MAKER_MAX + strlen(q->name) +
+	       strlen(q->settings.dead_letter);
 }
 
 static void remove_queue(struct broker *b, struct queue *q);
 
+/* tags: those of an event that may say who made the queue. */
 static enum rmq_error add_queue(struct broker *b, uint32_t id, struct slice name,
-    const struct queue_settings *settings, struct queue **out)
+    const struct queue_settings *settings, struct slice tags, struct queue **out)
 {
+	struct event_maker maker;
 	struct queue *q = broker_queue_named(b, name);
 	/* The REMOVE of the one that had the name is missing. */
 	if (q && q->id != id && broker_may_miss(b, q->id)) {
@@ -170,6 +173,9 @@ static enum rmq_error add_queue(struct broker *b, uint32_t id, struct slice name
 	if (!name_valid(name) || q || broker_queue(b, id))
 		return RMQ_E_CORRUPT;
 	q = queue_new(id, name, &b->timers, &b->ledger);
+	bool known = event_maker_find(tags, &maker);
+	q->maker = known ? owner_use(&b->owners, maker.node, maker.uid) : broker_nobody(b);
+	q->maker->queues++;
 	q->settings = *settings;
 	b->ledger.part_bytes += queue_part_bytes(q);
 	RB_INSERT(queue_id_tree, &b->queues_by_id, q);
@@ -191,7 +197,7 @@ static enum rmq_error apply_create(
 		return RMQ_E_OK;
 	if (!settings_set(&settings, SETTINGS_OF(e), e->dead_letter))
 		return RMQ_E_CORRUPT;
-	return add_queue(b, e->queue, e->name, &settings, &q);
+	return add_queue(b, e->queue, e->name, &settings, e->tags, &q);
 }
 
 static enum rmq_error apply_set(
@@ -232,7 +238,7 @@ static void remove_queue(struct broker *b, struct queue *q)
 	b->ledger.part_bytes -= queue_part_bytes(q);
 	if (q->is_busy)
 		TAILQ_REMOVE(&b->busy, q, busy);
-	queue_free(q);
+	broker_queue_free(b, q);
 }
 
 static enum rmq_error apply_remove(
@@ -1024,7 +1030,8 @@ static enum rmq_error apply_part_queue(
 		return RMQ_E_CORRUPT;
 	/* The last piece of a queue that is cut has it again. */
 	q = b->pause.on && b->pause.queue == e->queue ? broker_queue(b, e->queue) : NULL;
-	enum rmq_error err = q ? RMQ_E_OK : add_queue(b, e->queue, e->name, &settings, &q);
+	enum rmq_error err =
+	    q ? RMQ_E_OK : add_queue(b, e->queue, e->name, &settings, e->tags, &q);
 	if (err)
 		return err;
 	q->settings = settings;

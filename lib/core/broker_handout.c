@@ -265,7 +265,7 @@ struct queue *broker_dead_queue(struct broker *b, struct queue *q, uint64_t firs
 	struct slice dead_name = broker_dead_name(q, name);
 	if (dead_name.len == 0 || broker_in_flight(q, first, end))
 		return NULL;
-	struct queue *dead = broker_queue_make(b, dead_name);
+	struct queue *dead = broker_queue_make(b, dead_name, q->maker);
 	return dead && !queue_is_full(dead) ? dead : NULL;
 }
 

@@ -288,6 +288,8 @@ struct conn *broker_conn(struct broker *b, uint64_t id);
 struct session *broker_session_find(struct broker *b, uint64_t id);
 struct queue *broker_queue_named(const struct broker *b, struct slice name);
 struct queue *broker_queue(const struct broker *b, uint32_t id);
+/* Frees a queue that is in no tree any more. */
+void broker_queue_free(struct broker *b, struct queue *q);
 /* Something may be handed out from the queue in this turn. */
 void broker_busy(struct broker *b, struct queue *q);
 /* Effects: frames (copied) for a connection, and a handout (taken). */
@@ -416,8 +418,12 @@ void broker_credit(struct broker *b, struct conn *c, const struct wire_credit *m
 
 /* Of a queue that was made without any. */
 extern const struct queue_settings broker_default_settings;
-/* A queue of that name, made with defaults if there is none; NULL: may not be made. */
-struct queue *broker_queue_make(struct broker *b, struct slice name);
+/* Whether no more queues may be made for this owner. */
+bool broker_queues_full(const struct broker *b, const struct owner *maker);
+/* Writes the tag of an event that says who made a queue, if that is known. */
+void broker_put_maker(struct writer *tags, const struct owner *maker);
+/* A queue of that name, made for `maker` with defaults if there is none; NULL: may not be made. */
+struct queue *broker_queue_make(struct broker *b, struct slice name, const struct owner *maker);
 /* Takes the frame that was put off, if what it waits for is stored. */
 void broker_go_on(struct broker *b);
 /* It is not taken. */

@@ -194,6 +194,11 @@ void client_disconnected(struct client *c, struct mono_time now)
 	client_note_asking(c, now);
 }
 
+const char *client_sent_away(const struct client *c)
+{
+	return c->sent_away;
+}
+
 bool client_welcomed(const struct client *c)
 {
 	return c->state == READY;
@@ -262,6 +267,7 @@ void client_on_welcome(struct client *c, struct mono_time now, const struct wire
 		if (++highest > m->last)
 			cmd->flown = false;
 	c->state = READY;
+	c->sent_away[0] = '\0';
 	c->session = m->session;
 	c->window_bytes = m->window;
 	c->failures = 0;
@@ -313,6 +319,8 @@ void client_on_error(struct client *c, struct mono_time now, const struct wire_e
 		break;
 	default:
 		/* It ends or has too much to do: another connection may do better. */
+		snprintf(c->sent_away, sizeof(c->sent_away), "%.*s", (int)m->text.len,
+		    (const char *)m->text.data);
 		break;
 	}
 }

@@ -166,6 +166,8 @@ void client_disconnected(struct client *c, struct mono_time now);
 void client_fail(struct client *c, enum rmq_error code, struct slice text);
 /* Whether the daemon has answered HELLO on this connection. */
 bool client_welcomed(const struct client *c);
+/* Why the daemon has sent this client away, for now; "": it has not. */
+const char *client_sent_away(const struct client *c);
 /* Whether it asks for something and no daemon has answered HELLO on this connection yet. */
 bool client_waits(const struct client *c);
 /* Whether fatal() was called: no timer runs any more. */

@@ -80,6 +80,7 @@ struct client {
 
 	enum client_state state;
 	bool hang_up;
+	char sent_away[TEXT_MAX + 1]; /* why, by the newest ERROR; "": none since WELCOME */
 	bool told; /* the daemon has said when and where to connect again */
 	bool dead; /* fatal() was called */
 	uint32_t server;

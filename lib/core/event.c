@@ -81,6 +81,22 @@ bool event_origin_find(struct slice tags, struct event_origin *o)
 	       (event_origin_decode(value, o) && name_valid(o->queue));
 }
 
+void event_maker_put(struct writer *w, const struct event_maker *m)
+{
+	uint8_t value[EVENT_MAKER_MAX];
+	struct writer v = writer_of(value, sizeof(value));
+	event_maker_encode(&v, m);
+	assert(!v.full);
+	tags_put(w, EVENT_TAG_MAKER, slice_of(v.p, v.len));
+}
+
+bool event_maker_find(struct slice tags, struct event_maker *m)
+{
+	struct slice value;
+	return tags_find(tags, EVENT_TAG_MAKER, &value) && event_maker_decode(value, m) &&
+	       (m->node.len == 0 || name_valid_node(m->node));
+}
+
 enum rmq_error events_open(struct slice payload, struct events_header *h, struct event_iter *it)
 {
 	if (payload.len < EVENTS_HEADER_SIZE)

@@ -256,6 +256,8 @@ const char *event_name(unsigned type);
 	X(DEAD, EVENT_TAG_ORIGIN, origin) \
 	X(PART_BATCH, EVENT_TAG_ORIGIN, origin) \
 	X(PART_LARGE, EVENT_TAG_ORIGIN, origin) \
+	X(CREATE, EVENT_TAG_MAKER, maker) \
+	X(PART_QUEUE, EVENT_TAG_MAKER, maker) \
 	X(PART_QUEUE, PART_QUEUE_TAG_LOST, lost)
 
 /*
@@ -279,6 +281,16 @@ bool event_origin_find(struct slice tags, struct event_origin *o);
 
 /* CHUNK: the large message's attributes, in its first piece. */
 #define CHUNK_TAG_ATTRIBUTES 2
+
+/* CREATE and PART_QUEUE: the user who made the queue, and its node; not there: it is not known. */
+#define EVENT_TAG_MAKER	 3
+#define EVENT_MAKER(F)	 F(u32, uid) F(rest, node)
+CODEC_MESSAGE(event, maker, EVENT_MAKER)
+#define EVENT_MAKER_MAX (4 + 4 + RAFT_NAME_MAX)
+/* Writes the tag. */
+void event_maker_put(struct writer *w, const struct event_maker *m);
+/* What the tags say; false: nothing, or none that there can be. */
+bool event_maker_find(struct slice tags, struct event_maker *m);
 
 /* PART_QUEUE: u64, messages that were lost; not there: none. */
 #define PART_QUEUE_TAG_LOST 1

@@ -75,7 +75,9 @@ extern bool rmq_small_limits;
 #define DELAY_MS_MAX	       (10ull * 365 * 24 * 3600 * 1000)
 
 /* Memory: what one daemon keeps at most. */
+#define OF_ONE(all) ((all) - (all) / 8) /* so many of them are one user's at most */
 #define QUEUES_MAX	   262144
+#define QUEUES_OF_ONE	   OF_ONE(QUEUES_MAX) /* made by one user */
 #define SESSIONS_MAX	   LIMIT(65536, 12)
 #define SESSION_SECRET_SIZE 16 /* bytes that make tokens, of one journal */
 #define SESSION_TOKEN_SIZE  16 /* bytes that show that a client was issued its session */

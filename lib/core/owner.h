@@ -24,9 +24,11 @@ TAILQ_HEAD(session_list, session);
 
 struct owner {
 	RB_ENTRY(owner) by_name;
-	uint32_t users; /* sessions and connections that name it */
+	uint32_t users; /* sessions, connections and queues that name it */
 	uint32_t uid;
 	uint32_t idle_count;
+	uint32_t conns;
+	uint32_t queues; /* that it has made */
 	size_t stale_bytes; /* of stale entries in the answers of its sessions */
 	struct session_list idle; /* the one that has been so longest first */
 	uint8_t node_len;

@@ -26,6 +26,7 @@
 #include "core/wire.h"
 
 struct conn;
+struct owner;
 struct session;
 struct subscription;
 
@@ -141,6 +142,7 @@ struct queue {
 	uint32_t id;
 	uint32_t in_checkpoint; /* number of the newest one that has it as a whole */
 	uint32_t receivers;
+	struct owner *maker;
 	struct timers *timers;
 	struct ledger *ledger;
 	struct batch_tree batches;

@@ -177,8 +177,9 @@ int client_io_sooner(int a_ms, uint64_t b_ms)
 /* Why no daemon has answered yet, as a user would say it. */
 static const char *waiting_reason(const struct client_io *io)
 {
+	const char *why = client_sent_away(io->client);
 	if (!io->error)
-		return "it is not ready";
+		return why[0] ? why : "it is not ready";
 	switch (io->error_number) {
 	case ENOENT:
 		return "no such file";

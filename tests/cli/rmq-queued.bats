@@ -584,7 +584,7 @@ has_children() {
 	mkfifo hold
 	local i holders=()
 	for i in {1..20}; do
-		"$RAWCLIENT" q.sock hello 0 expect WELCOME wait <hold >>idle &
+		"$RAWCLIENT" q.sock behalf n1 $((i % 2)) hello 0 expect WELCOME wait <hold >>idle &
 		holders+=($!)
 		STARTED+=($!)
 	done
@@ -608,8 +608,56 @@ has_children() {
 	STARTED+=($!)
 	exec 8>hold
 	wait_until 20 logged held idle
+	wait_until 20 hello
+	exec 8>&-
+}
+
+@test "rmq-queued: one user does not take all connections" {
+	local i
+	ulimit -n 100
+	start_queue q
+	mkfifo hold
+	exec 8<>hold
+	# 18 connections may be there, of one user 16.
+	for i in {1..16}; do
+		"$RAWCLIENT" q.sock behalf n1 1000 hello 0 expect WELCOME wait <hold >"held$i" 8>&- &
+		STARTED+=($!)
+	done
+	for i in {1..16}; do
+		wait_until 20 logged WELCOME "held$i"
+	done
+	run "$RAWCLIENT" q.sock behalf n1 1000 hello 0 eof
+	assert_success
+	assert_output "ERROR code=20 text=16 connections are as many as one user may have, of 18 that \
+the limit of open files (ulimit -n, LimitNOFILE=) makes
+eof"
+	run "$RAWCLIENT" q.sock behalf n1 1001 hello 0 expect WELCOME
+	assert_success
 	run hello
 	assert_success
+	exec 8>&-
+}
+
+@test "rmq-queued: who has too many connections is told why it waits" {
+	local i
+	ulimit -n 100
+	start_queue q
+	mkfifo hold
+	exec 8<>hold
+	for i in {1..16}; do
+		"$RAWCLIENT" q.sock hello 0 expect WELCOME wait <hold >"held$i" 8>&- &
+		STARTED+=($!)
+	done
+	for i in {1..16}; do
+		wait_until 20 logged WELCOME "held$i"
+	done
+	echo x | rmq-send jobs 2>told 8>&- &
+	local sender=$!
+	STARTED+=($sender)
+	wait_until 20 logged "waiting for the daemon at unix:.*q.sock: 16 connections are as many" told
+	# One ends, and it is its turn.
+	kill "${STARTED[-2]}"
+	wait "$sender"
 	exec 8>&-
 }
 

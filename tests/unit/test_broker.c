@@ -2914,6 +2914,120 @@ static uint64_t newest_events(void)
 	return index;
 }
 
+static void create(uint64_t conn, uint64_t n, const char *format, unsigned i)
+{
+	char name[32];
+	snprintf(name, sizeof(name), format, i);
+	INPUT(conn, queue_create, n, n - 1, 0, slice_str(name), 0, 0, 0, 0, 0, 0, slice_str(""),
+	    NO_TAGS);
+}
+
+static void expect_limit(uint64_t conn, const char *text)
+{
+	run();
+	EXPECT(conn, FAILED, failed, m);
+	assert_int_equal(m.code, RMQ_E_LIMIT);
+	if (!slice_eq(m.text, slice_str(text)))
+		fail_msg("%.*s", (int)m.text.len, (const char *)m.text.data);
+}
+
+/* Also after a restart, with a checkpoint and without one. */
+static void one_user_does_not_make_all_queues(void **state)
+{
+	static const char text[] = "user 1000 has made 229376 queues, as many as one user may of "
+				   "262144 in all: remove some";
+	uint64_t n = 0;
+	(void)state;
+	come(1, "", 1000, 0, 0);
+	welcomed(1);
+	while (n < QUEUES_OF_ONE) {
+		n++;
+		create(1, n, "q%u", (unsigned)n);
+		if (n % 1000 == 0) {
+			run();
+			w.out_len[1] = 0;
+		}
+		if (n == QUEUES_OF_ONE - 1000) {
+			broker_checkpoint(w.broker);
+			run();
+		}
+	}
+	run();
+	restart();
+	come(1, "", 1000, 0, 0);
+	welcomed(1);
+	create(1, 1, "more", 0);
+	expect_limit(1, text);
+	send_lines(1, 1, "more", 1);
+	expect_limit(1, text);
+	INPUT(1, subscribe, 1, 0, 10000, slice_str("more"), NO_TAGS);
+	run();
+	EXPECT(1, SUB_FAILED, sub_failed, sub);
+	assert_int_equal(sub.code, RMQ_E_LIMIT);
+	assert_true(slice_eq(sub.text, slice_str(text)));
+	send_lines(1, 1, "q1", 1);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	subscribe(1, "q1", 1);
+	come(2, "", 1001, 0, 0);
+	welcomed(2);
+	create(2, 1, "more", 0);
+	run();
+	expect(2, WIRE_TYPE_DONE);
+	/* What is removed counts no more. */
+	INPUT(2, queue_remove, 2, 1, 0, slice_str("q2"));
+	create(1, 2, "another", 0);
+	run();
+	EXPECT(1, DELIVER, deliver, d);
+	expect(1, WIRE_TYPE_DONE);
+}
+
+/* What makes a queue waits for room like a message; what frees some does not. */
+static void queues_are_not_made_on_a_full_disk(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	send_lines(1, 1, "q", 10);
+	send_lines(1, 2, "r", 10);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	expect(1, WIRE_TYPE_SENT);
+	broker_room(w.broker, w.appended - w.base, 0);
+	create(1, 3, "more", 0);
+	run();
+	EXPECT(1, FAILED, failed, m);
+	assert_int_equal(m.code, RMQ_E_DISK_FULL);
+	INPUT(1, subscribe, 1, 0, 10000, slice_str("more"), NO_TAGS);
+	run();
+	EXPECT(1, SUB_FAILED, sub_failed, sub);
+	assert_int_equal(sub.code, RMQ_E_DISK_FULL);
+	create(1, 3, "q", 0);
+	INPUT(1, queue_purge, 4, 3, slice_str("q"));
+	INPUT(1, queue_remove, 5, 4, 0, slice_str("q"));
+	INPUT(1, queue_remove, 6, 5, REMOVE_FORCE, slice_str("r"));
+	run();
+	for (int i = 0; i < 4; i++)
+		expect(1, WIRE_TYPE_DONE);
+}
+
+/* A flood of them does not take more room than there is. */
+static void queues_that_are_made_take_room(void **state)
+{
+	uint64_t n = 0, done = 0;
+	(void)state;
+	hello(1, 0, 0);
+	broker_room(w.broker, w.appended - w.base, 20000);
+	while (n < 2000) {
+		n++;
+		create(1, done + 1, "queue%u", (unsigned)n);
+		run();
+		if (w.out[1][4] == WIRE_TYPE_DONE)
+			done++;
+		w.out_len[1] = 0;
+	}
+	assert_in_range(done, 100, 500);
+}
+
 /* Connection 1 holds ten messages that are being moved; 2 wants four of them to be dead letters. */
 static void bury_what_moves(void)
 {
@@ -4065,6 +4179,9 @@ static const struct CMUnitTest tests[] = {
 	    TEST(a_client_that_ends_and_held_much_is_no_long_turn),
 	    TEST(the_death_of_who_held_much_is_no_long_turn),
 	    TEST(the_end_of_a_session_that_is_named_by_much_is_no_long_turn),
+	    TEST(one_user_does_not_make_all_queues),
+	    TEST(queues_are_not_made_on_a_full_disk),
+	    TEST(queues_that_are_made_take_room),
 	    TEST(messages_that_are_just_being_moved_become_dead_letters),
 	    TEST(who_has_gone_waits_for_no_burial),
 	    TEST(a_page_of_a_list_costs_its_rows),
