@@ -48,18 +48,20 @@ static void gather_piece(struct slice s)
 	gather.bytes += s.len;
 }
 
-static void deliver_one(struct server *s, struct conn *c, const struct delivery *d)
+/* Bytes of attributes that were looked through for it: all of the batch, for each piece of it. */
+static size_t deliver_one(struct server *s, struct conn *c, const struct delivery *d)
 {
 	struct record_header h;
 	struct slice payload;
 	struct delivery_cursor cursor;
 	uint64_t bytes = 0;
+	size_t looked = 0;
 
 	enum rmq_error err = server_read(s, d->index, &h, &payload);
 	if (err) {
 		broker_undelivered(s->broker, c->id, d);
 		server_lost(s, d->index, err, &h);
-		return;
+		return 0;
 	}
 	err = delivery_open(d, payload, gather.attributes, &cursor);
 	while (!err) {
@@ -71,11 +73,12 @@ static void deliver_one(struct server *s, struct conn *c, const struct delivery 
 		err = delivery_next(&cursor, f);
 		if (err == RMQ_E_NOTHING) {
 			broker_delivered(s->broker, c->id, d, bytes);
-			return;
+			return looked;
 		}
 		if (err)
 			break;
-		bytes += f->blob.len;
+		bytes += delivery_bytes(f);
+		looked += f->looked;
 		gather.frames++;
 		gather_piece(slice_of(f->head, f->head_len));
 		gather_piece(f->attributes);
@@ -102,7 +105,7 @@ static bool deliver_conn(struct server *s, struct conn *c)
 			break;
 		}
 		size_t before = gather.conn == c ? gather.bytes : 0;
-		deliver_one(s, c, &d);
+		bytes += deliver_one(s, c, &d);
 		bytes += gather.conn == c && gather.bytes > before ? gather.bytes - before
 								   : DELIVER_WRITE_BYTES;
 	}

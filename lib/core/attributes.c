@@ -135,6 +135,16 @@ uint16_t attributes_first_even(struct slice list)
 	return 0;
 }
 
+size_t attributes_shared(struct slice list)
+{
+	struct reader r = reader_of(list);
+	struct tag t;
+	size_t bytes = 0;
+	while (tags_next(&r, &t) && !(t.tag & ATTRIBUTE_EACH))
+		bytes += t.value.len;
+	return bytes;
+}
+
 static void each_copy(struct writer *w, const struct tag *t, uint32_t from, uint32_t count)
 {
 	struct reader r = reader_of(t->value);
@@ -163,6 +173,31 @@ void attributes_copy(struct writer *w, struct slice list, uint32_t from, uint32_
 		else
 			tags_put(w, t.tag, t.value);
 	}
+}
+
+static struct attribute_cursor cursor_of(struct slice list, uint16_t tag)
+{
+	struct attribute_cursor c = {.list = list, .tag = tag};
+	struct slice each = {0};
+	c.is_shared = tags_find(list, tag, &c.shared);
+	if (!c.is_shared)
+		(void)tags_find(list, (uint16_t)(tag | ATTRIBUTE_EACH), &each);
+	c.each = reader_of(each);
+	c.has_one = tags_next(&c.each, &c.one);
+	return c;
+}
+
+bool attributes_next(struct attribute_cursor *c, struct slice list, uint16_t tag, uint32_t i,
+    struct slice *value)
+{
+	if (c->list.data != list.data || c->list.len != list.len || c->tag != tag || i < c->next)
+		*c = cursor_of(list, tag);
+	c->next = i + 1;
+	while (c->has_one && c->one.tag < i)
+		c->has_one = tags_next(&c->each, &c->one);
+	bool has = c->has_one && c->one.tag == i;
+	*value = has ? c->one.value : c->shared;
+	return has || c->is_shared;
 }
 
 bool attributes_find(struct slice list, uint16_t tag, uint32_t i, struct slice *value)

@@ -17,6 +17,8 @@
 #define ATTRIBUTE_EACH 0x8000u
 
 #define HEADERS_BYTES_MAX 4096 /* all headers of one message */
+/* Those that all messages of a batch share: they go out with each piece of it. */
+#define ATTRIBUTES_SHARED_MAX 8192
 #define PRIORITY_MAX	  9
 
 /*
@@ -54,11 +56,28 @@ enum rmq_error attributes_check(struct slice list, uint32_t count)
 /* The first even attribute of a checked list, 0: none, all are only carried. */
 uint16_t attributes_first_even(struct slice list);
 
+/* Bytes of those in a checked list that all messages share. */
+size_t attributes_shared(struct slice list);
+
 /* Writes the list of messages [from, from + count) of a checked one; it is no longer than that. */
 void attributes_copy(struct writer *w, struct slice list, uint32_t from, uint32_t count);
 
 /* The attribute of message i in a checked list; false: it has none. */
 bool attributes_find(struct slice list, uint16_t tag, uint32_t i, struct slice *value);
+
+/* The same for message after message, each entry looked at once.  Begins as zeros. */
+struct attribute_cursor {
+	struct slice list;
+	uint16_t tag;
+	uint32_t next;	    /* from this message on it goes on, else it begins anew */
+	bool is_shared;
+	struct slice shared;
+	struct reader each; /* entries behind `one` */
+	struct tag one;
+	bool has_one;
+};
+bool attributes_next(struct attribute_cursor *c, struct slice list, uint16_t tag, uint32_t i,
+    struct slice *value);
 
 /* The next pair of a checked value of ATTRIBUTE_HEADERS; false behind the last one. */
 bool headers_next(struct reader *r, struct slice *name, struct slice *value);

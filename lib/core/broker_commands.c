@@ -511,6 +511,25 @@ static void fail_attribute(struct broker *b, struct conn *c, uint64_t n, uint16_
 	fail_text(b, c, n, RMQ_E_VERSION, 0, text);
 }
 
+/* Whether a batch may have these attributes; if not, command n has failed. */
+static bool attributes_fit(struct broker *b, struct conn *c, uint64_t n, struct slice attributes)
+{
+	uint16_t even = attributes_first_even(attributes);
+	size_t shared = attributes_shared(attributes);
+	char text[TEXT_MAX + 1];
+	if (even) {
+		fail_attribute(b, c, n, even);
+		return false;
+	}
+	if (shared <= ATTRIBUTES_SHARED_MAX)
+		return true;
+	snprintf(text, sizeof(text),
+	    "its messages share attributes of %zu bytes, and may share %d", shared,
+	    ATTRIBUTES_SHARED_MAX);
+	fail_text(b, c, n, RMQ_E_TOO_LARGE, 0, text);
+	return false;
+}
+
 /* len: of the message, as far as it came. */
 static void fail_too_large(struct broker *b, struct conn *c, uint64_t n, uint32_t at,
     const struct queue *q, const char *least, uint64_t len)
@@ -544,11 +563,8 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad batch");
 		return;
 	}
-	uint16_t even = attributes_first_even(batch.attributes);
-	if (even) {
-		fail_attribute(b, c, m->n, even);
+	if (!attributes_fit(b, c, m->n, batch.attributes))
 		return;
-	}
 	struct queue *q = send_queue(b, c, m, 0);
 	if (!q || !bodies_fit(b, c, m->n, q, &batch))
 		return;
@@ -1071,11 +1087,8 @@ static void settle_send(struct broker *b, struct conn *c, const struct wire_sett
 	if (!take_or(b, c, m->n, m->answered, answer_settle_sent))
 		return;
 	broker_drop_unfinished(b, c->session->id);
-	uint16_t even = attributes_first_even(batch.attributes);
-	if (even) {
-		fail_attribute(b, c, m->n, even);
+	if (!attributes_fit(b, c, m->n, batch.attributes))
 		return;
-	}
 	if (!q) {
 		fail_queue(b, c, m->n, RMQ_E_NO_QUEUE, m->queue);
 		return;

@@ -98,6 +98,13 @@ static inline bool client_attribute(
 	return attributes_find(d->attributes, tag, d->slot + i, value);
 }
 
+/* The same for one message after the other. */
+static inline bool client_next_attribute(const struct client_delivery *d,
+    struct attribute_cursor *c, uint16_t tag, uint32_t i, struct slice *value)
+{
+	return attributes_next(c, d->attributes, tag, d->slot + i, value);
+}
+
 struct client_host {
 	void *arg;
 	/* A SEND is stored: messages first_seq … first_seq + count - 1. */

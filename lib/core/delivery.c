@@ -42,6 +42,7 @@ static enum rmq_error next_part(struct delivery_cursor *c, struct delivery_frame
 		return RMQ_E_NOTHING;
 	c->done = true;
 	f->ends = slice_of(NULL, 0);
+	f->looked = 0;
 	enum rmq_error err =
 	    event_chunk_data(c->payload, d->offset, &f->blob, &f->attributes);
 	if (err)
@@ -79,6 +80,7 @@ enum rmq_error delivery_next(struct delivery_cursor *c, struct delivery_frame *f
 	attributes_copy(&attributes, m.batch.attributes, m.slot, m.count);
 	assert(!attributes.full);
 	f->attributes = slice_of(c->memory, attributes.len);
+	f->looked = m.batch.attributes.len;
 	if (d->peek)
 		wire_put_peeked(&w,
 		    &(struct wire_peeked){d->target, d->state, d->lease, d->first_seq, d->attempt,

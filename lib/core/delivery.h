@@ -38,9 +38,16 @@ struct delivery_frame {
 	uint8_t head[DELIVERY_HEAD_MAX];
 	size_t head_len;
 	struct slice attributes; /* borrowed, up to the next frame */
+	size_t looked; /* bytes of attributes of which these are some */
 	struct slice ends; /* borrowed from the record */
 	struct slice blob; /* borrowed from the record */
 };
+
+/* What counts against credit: all that is the messages'. */
+static inline size_t delivery_bytes(const struct delivery_frame *f)
+{
+	return f->attributes.len + f->blob.len;
+}
 
 struct delivery_cursor {
 	struct delivery d;

@@ -8,10 +8,11 @@
 
 #define PRIORITY_DEFAULT 4
 
-struct envelope envelope_of(const struct client_delivery *d, struct slice queue, uint32_t i)
+struct envelope envelope_of(const struct client_delivery *d, struct slice queue, uint32_t i,
+    struct attribute_cursor *cursor)
 {
-	struct slice headers = {0};
-	(void)client_attribute(d, ATTRIBUTE_HEADERS, i, &headers);
+	struct slice headers;
+	(void)client_next_attribute(d, cursor, ATTRIBUTE_HEADERS, i, &headers);
 	return (struct envelope){.queue = queue,
 	    .seq = d->first_seq + i,
 	    .lease = d->lease,

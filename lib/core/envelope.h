@@ -27,8 +27,9 @@ struct envelope {
 	struct slice body;
 };
 
-/* Message i of a delivery. */
-struct envelope envelope_of(const struct client_delivery *d, struct slice queue, uint32_t i);
+/* Message i of a delivery; `headers`: where those of the one before were. */
+struct envelope envelope_of(const struct client_delivery *d, struct slice queue, uint32_t i,
+    struct attribute_cursor *headers);
 
 /* Both append, without anything behind it. */
 void envelope_put_json(struct text *out, const struct envelope *e);

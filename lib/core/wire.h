@@ -87,7 +87,7 @@ enum {
 /* sub: the client's number for it.  lease_ms 0: the queue's. */
 #define WIRE_SUBSCRIBE(F) \
 	F(u32, sub) F(u8, flags) F(u32, lease_ms) F(str, queue) F(tags, tags)
-/* Adds to what may be handed out: so many more messages, and bytes of bodies, about. */
+/* Adds to what may be handed out: so many more messages, and bytes of bodies and attributes, about. */
 #define WIRE_CREDIT(F)      F(u32, sub) F(u32, messages) F(u32, bytes) F(u64, stamp)
 #define WIRE_UNSUBSCRIBE(F) F(u32, sub)
 /* These messages may reach the reader from now on: their lease's end is a failure. */

@@ -539,7 +539,7 @@ static void pull(struct link *l)
 			bytes_push(&l->down.flight, f.attributes);
 			bytes_push(&l->down.flight, f.ends);
 			bytes_push(&l->down.flight, f.blob);
-			bytes += f.blob.len;
+			bytes += delivery_bytes(&f);
 		}
 		if (err != RMQ_E_NOTHING)
 			trace_fail("delivery of record %llu: %s", (unsigned long long)d.index,

@@ -149,6 +149,34 @@ static struct slice five(uint8_t *to, size_t cap)
 	return slice_of(to, w.len);
 }
 
+/* Showing a batch costs its list once. */
+static void attributes_are_found_one_after_the_other(void **state)
+{
+	uint8_t whole[256];
+	struct batch_view v;
+	struct attribute_cursor c = {0};
+	struct slice is, value;
+	(void)state;
+	assert_int_equal(batch_parse(five(whole, sizeof(whole)), &v), RMQ_E_OK);
+	for (int round = 0; round < 2; round++) {
+		for (uint32_t i = 0; i < 5; i++) {
+			const uint8_t *at = i > 0 ? c.each.p : NULL;
+			bool has = attributes_find(v.attributes, 101, i, &value);
+			assert_int_equal(attributes_next(&c, v.attributes, 101, i, &is), has);
+			assert_true(!has || slice_eq(is, value));
+			assert_true(at <= c.each.p);
+		}
+		assert_int_equal(reader_left(&c.each), 0);
+	}
+	for (uint32_t i = 5; i-- > 0;) {
+		bool has = attributes_find(v.attributes, 101, i, &value);
+		assert_int_equal(attributes_next(&c, v.attributes, 101, i, &is), has);
+		assert_true(!has || slice_eq(is, value));
+		assert_true(attributes_next(&c, v.attributes, ATTRIBUTE_REPLY_TOPIC, i, &is));
+		assert_true(slice_eq(is, slice_str("all")));
+	}
+}
+
 static void a_part_of_a_batch_keeps_its_attributes(void **state)
 {
 	static const char *const want[] = {NULL, "one", "two", NULL, ""};
@@ -235,6 +263,7 @@ int main(void)
 	    cmocka_unit_test(headers_are_text_with_ascending_names),
 	    cmocka_unit_test(each_names_messages_of_the_batch_in_order),
 	    cmocka_unit_test(an_attribute_stands_in_one_way_only),
+	    cmocka_unit_test(attributes_are_found_one_after_the_other),
 	    cmocka_unit_test(a_part_of_a_batch_keeps_its_attributes),
 	    cmocka_unit_test(a_batch_without_attributes_has_no_byte_for_them),
 	    cmocka_unit_test(a_cut_batch_is_refused),

@@ -186,13 +186,16 @@ static void pull(uint64_t conn)
 		struct slice payload = slice_of(w.log[d.index].payload, w.log[d.index].len);
 		assert_int_equal(delivery_open(&d, payload, memory, &c), RMQ_E_OK);
 		enum rmq_error err;
+		uint64_t bytes = 0;
 		while (!(err = delivery_next(&c, &f))) {
+			bytes += delivery_bytes(&f);
 			on_send(NULL, conn, slice_of(f.head, f.head_len));
 			on_send(NULL, conn, f.attributes);
 			on_send(NULL, conn, f.ends);
 			on_send(NULL, conn, f.blob);
 		}
 		assert_int_equal(err, RMQ_E_NOTHING);
+		broker_delivered(w.broker, conn, &d, bytes);
 	}
 }
 
@@ -1539,10 +1542,62 @@ static void who_does_not_read_is_leased_no_more(void **state)
 	expect(1, WIRE_TYPE_DELIVER);
 }
 
+/* Message n of one letter, with a shared attribute that nobody knows. */
+static void send_with_attribute(uint64_t conn, uint64_t n, uint16_t len)
+{
+	static uint8_t bytes[BATCH_MAX], value[BATCH_MAX];
+	struct writer b = writer_of(bytes, sizeof(bytes));
+	put_u16(&b, 1);
+	put_u16(&b, (uint16_t)(4 + len));
+	tags_put(&b, 31, slice_of(value, len));
+	put_u16(&b, 2);
+	put_rest(&b, slice_of("x\n", 2));
+	INPUT(conn, send, n, n - 1, 0, 0, slice_str("q"), NO_TAGS, slice_of(b.p, b.len));
+	run();
+}
+
+/* They go out with each piece of their batch, however small. */
+static void what_all_messages_share_has_a_limit(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	send_with_attribute(1, 1, ATTRIBUTES_SHARED_MAX + 1);
+	EXPECT(1, FAILED, failed, m);
+	assert_int_equal(m.code, RMQ_E_TOO_LARGE);
+	assert_true(slice_eq(m.text,
+	    slice_str("its messages share attributes of 8193 bytes, and may share 8192")));
+	send_with_attribute(1, 1, ATTRIBUTES_SHARED_MAX);
+	expect(1, WIRE_TYPE_SENT);
+}
+
+/* What goes out counts. */
+static void attributes_take_credit(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	for (uint64_t n = 1; n <= 3; n++) {
+		send_with_attribute(1, n, 1000);
+		expect(1, WIRE_TYPE_SENT);
+	}
+	INPUT(1, subscribe, 1, 0, 10000, slice_str("q"), NO_TAGS);
+	INPUT(1, credit, 1, 100, 900, 7);
+	run();
+	expect(1, WIRE_TYPE_SUBSCRIBED);
+	expect(1, WIRE_TYPE_DELIVER);
+	expect_nothing(1);
+	INPUT(1, credit, 1, 0, 100, 7);
+	run();
+	expect_nothing(1);
+	INPUT(1, credit, 1, 0, 1000, 7);
+	run();
+	expect(1, WIRE_TYPE_DELIVER);
+	expect_nothing(1);
+}
+
 /* A message of 2 bytes that moves alone takes all attributes of its batch with it. */
 static void what_moves_is_judged_with_its_attributes(void **state)
 {
-	static uint8_t bytes[BATCH_MAX], value[40000];
+	static uint8_t bytes[BATCH_MAX], value[ATTRIBUTES_SHARED_MAX];
 	const struct space_limits limits = {
 	    .turn_bytes = TURN_BYTES, .turn_steps = TURN_STEPS, .sparse_enough = 1};
 	const uint32_t count = 512, apart = 32;
@@ -4161,6 +4216,8 @@ static const struct CMUnitTest tests[] = {
 	    TEST(the_work_of_a_settlement_is_bounded),
 	    TEST(the_stale_answers_of_an_owner_are_bounded),
 	    TEST(who_does_not_read_is_leased_no_more),
+	    TEST(what_all_messages_share_has_a_limit),
+	    TEST(attributes_take_credit),
 	    TEST(what_moves_is_judged_with_its_attributes),
 	    TEST(a_checkpoint_of_one_queue_is_no_long_turn),
 	    TEST(dead_letters_that_come_one_by_one_cost_little_memory),
