@@ -1113,3 +1113,48 @@ all_but_second() {
 	all_but_second
 	stop_queue
 }
+
+# comes_to_rest: the daemon of ./q stores nothing more by itself.  Each question is a turn of it, in
+# which it could do what it thinks is due.
+at_rest() {
+	local before i
+	before=$(rmq-journal stat q | grep ^last)
+	for i in {1..40}; do
+		rmq-queue ls >/dev/null
+	done
+	[ "$(rmq-journal stat q | grep ^last)" = "$before" ]
+}
+
+comes_to_rest() {
+	local written journal
+	journal=$(journal_pid)
+	wait_until 60 at_rest
+	written=$(grep ^write_bytes: "/proc/$journal/io")
+	at_rest
+	assert_equal "$(grep ^write_bytes: "/proc/$journal/io")" "$written"
+}
+
+# six_of_seven N: of the next N messages, the others stay leased.
+six_of_seven() {
+	rmq-recv -n "$1" --ack manual --prefetch "$1" --lease 1d -o receipt jobs | awk 'NR % 7' | rmq-ack
+}
+
+@test "rmq-queued: with messages sent one by one, most of them settled, it comes to rest" {
+	start_queue q
+	# A line is a write, and often a batch.
+	dash -c 'i=0; while [ $i -lt 50000 ]; do echo $i; i=$((i + 1)); done' | rmq-send jobs
+	six_of_seven 42000
+	[ "$(rmq-queue show jobs ready leased | xargs)" = '8000 6000' ]
+	comes_to_rest
+}
+
+@test "rmq-queued: with short messages of which each seventh is left, it comes to rest" {
+	start_queue q
+	local i
+	seq 1000000 3097087 | rmq-send jobs
+	for i in {1..16}; do
+		six_of_seven 131068
+	done
+	[ "$(rmq-queue show jobs ready leased | xargs)" = '0 299584' ]
+	comes_to_rest
+}
