@@ -178,8 +178,11 @@ static void die(struct world *w)
 static void commit(struct world *w, size_t ops)
 {
 	uint64_t bytes = w->journal.bytes;
-	if (w->journal.op_count == 0 || w->hung_until > w->boot_ms)
+	bool hangs = w->hung_until > w->boot_ms;
+	if (w->journal.op_count == 0 || (hangs && w->variant != WORLD_HANG_TAKEN))
 		return;
+	if (w->variant == WORLD_HANG_TAKEN)
+		w->journal.fault = hangs ? JM_COMMIT_SUPPRESSED : JM_SOUND;
 	trace("commit", ops, w->journal.op_count, 0, 0);
 	jm_commit(&w->journal, ops);
 	if (w->calm || w->journal.reserved || prng_chance(&w->prng, 400))

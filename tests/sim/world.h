@@ -26,6 +26,7 @@
 	X(RELEASE_ON_DISCONNECT, "a lost connection ends the leases") \
 	X(STORED_EARLY, "STORED is answered before the commit") \
 	X(COMMIT_SUPPRESSED, "a commit stays in memory") \
+	X(HANG_TAKEN, "a commit that hangs is taken for done") \
 	X(MOVE_KILLS, "MOVE makes a hole of the record") \
 	X(OLD_END, "recovery begins at an older END than the newest")
 
