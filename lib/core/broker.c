@@ -901,7 +901,7 @@ static void add_batches(struct digest *d, struct queue *q)
 static bool same_state(const struct range *a, const struct range *b)
 {
 	return a->state == b->state && a->attempt == b->attempt && a->failures == b->failures &&
-	       a->lease == b->lease && a->until_ms == b->until_ms &&
+	       a->lease == b->lease && range_until(a) == range_until(b) &&
 	       range_holder(a) == range_holder(b) && range_detached(a) == range_detached(b);
 }
 
@@ -911,7 +911,7 @@ static void add_state(struct digest *d, const struct range *r, uint64_t live)
 	add_u64(d, (uint64_t)r->state << 32 | r->attempt);
 	add_u64(d, r->failures);
 	add_u64(d, r->lease);
-	add_u64(d, r->until_ms);
+	add_u64(d, range_until(r));
 	const struct session *s = range_holder(r);
 	add_u64(d, s ? s->id : 0);
 	add_u64(d, range_detached(r));

@@ -160,7 +160,7 @@ static void write_range(
 	broker_emit_part_range(
 	    b, &(struct event_part_range){q->id, r->state, range_detached(r) ? SETTLE_DETACH : 0,
 		   first, end - first, r->attempt, r->failures, r->lease, s ? s->id : 0,
-		   r->lease_ms, r->until_ms, NO_TAGS});
+		   r->lease_ms, range_until(r), NO_TAGS});
 }
 
 static void write_settings(struct broker *b, const struct queue *q)

@@ -1131,37 +1131,13 @@ static void on_settle_send(struct broker *b, struct conn *c, const struct wire_s
 
 /* ---- leases go on ---- */
 
-/*
- * Each costs a step for every range that the session holds, so the more it holds the rarer it
- * is carried out: but often enough to lose no lease by it.  One that comes too soon echoes the
- * stamp of the one that was.
- */
-static bool extend_is_due(const struct broker *b, const struct session *s)
-{
-	uint64_t pause_ms = min_u64(s->held_count / EXTEND_RANGES_MS, s->lease_min_ms / 3);
-	return !s->extended || b->lease_now.ms - s->extended_ms >= pause_ms;
-}
-
 static void on_extend(struct broker *b, struct conn *c, const struct wire_extend *m)
 {
 	struct session *s = c->session;
-	struct range *r;
 	session_stamped(s, m->stamp);
-	if (extend_is_due(b, s)) {
-		bool extends = false;
-		broker_works(b, s->held_count);
-		s->lease_min_ms = LEASE_MS_MAX;
-		RB_FOREACH (r, holding_tree, &s->held) {
-			extends |= !r->detached;
-			s->lease_min_ms = (uint32_t)min_u64(s->lease_min_ms, r->lease_ms);
-		}
-		if (extends)
-			broker_emit_extend(b, &(struct event_extend){s->id});
-		s->extended = true;
-		s->extended_ms = b->lease_now.ms;
-		s->extended_stamp = m->stamp;
-	}
-	ANSWER(b, c, extended, s->extended_stamp);
+	if (s->held_count > s->detached_count)
+		broker_emit_extend(b, &(struct event_extend){s->id});
+	ANSWER(b, c, extended, m->stamp);
 }
 
 /* ---- receiving ---- */
@@ -1189,15 +1165,20 @@ static enum rmq_error subscribe_check(
 
 /*
  * What the session holds already is handed again, and the client trusts it for the length
- * that SUBSCRIBED names: which is no longer than the shortest of these leases.
+ * that SUBSCRIBED names: which is no longer than the shortest of these leases.  Of a session that
+ * holds more than can be looked at, that is the shortest of all that it held.
  */
 static void shorten_lease(
     struct broker *b, const struct session *s, struct subscription *sub)
 {
 	const struct range *r;
-	uint64_t at = 0;
+	uint64_t at = 0, end = b->work + b->ledger.limits.turn_steps;
 	for (; (r = session_held_from(s, sub->queue, at)); at = r->first + r->span) {
 		broker_works(b, 1);
+		if (b->work >= end)
+			sub->lease_ms = (uint32_t)min_u64(sub->lease_ms, s->lease_min_ms);
+		if (b->work >= end)
+			return;
 		if (!r->detached && r->lease_ms < sub->lease_ms)
 			sub->lease_ms = r->lease_ms;
 	}

@@ -138,17 +138,35 @@ static bool held_step(struct broker *b, struct errand *e, uint64_t steps)
 
 static bool step(struct broker *b, struct errand *e, uint64_t steps)
 {
-	bool command = e->kind == ERRAND_PURGE || e->kind == ERRAND_REMOVE;
-	return command ? command_step(b, e, steps) : held_step(b, e, steps);
+	switch (e->kind) {
+	case ERRAND_PURGE:
+	case ERRAND_REMOVE:
+		return command_step(b, e, steps);
+	case ERRAND_LEAVE:
+	case ERRAND_DIED:
+		return held_step(b, e, steps);
+	case ERRAND_DELIVER:
+		b->host.deliverable(b->host.arg, e->conn);
+	}
+	return true;
+}
+
+static void add(struct broker *b, struct errand e)
+{
+	struct errand *kept = memory_new(sizeof(*kept));
+	*kept = e;
+	TAILQ_INSERT_TAIL(&b->errands, kept, link);
 }
 
 void broker_errand(struct broker *b, struct errand e)
 {
-	if (step(b, &e, b->ledger.limits.turn_steps))
-		return;
-	struct errand *kept = memory_new(sizeof(*kept));
-	*kept = e;
-	TAILQ_INSERT_TAIL(&b->errands, kept, link);
+	if (!step(b, &e, b->ledger.limits.turn_steps))
+		add(b, e);
+}
+
+void broker_deliver_later(struct broker *b, uint64_t conn)
+{
+	add(b, (struct errand){.kind = ERRAND_DELIVER, .conn = conn});
 }
 
 /* Sessions that are over let go of what they held, unless it went by itself. */

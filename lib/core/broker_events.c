@@ -669,13 +669,13 @@ static enum rmq_error apply_touch(
 	while ((r = entry_next(&w))) {
 		/* Never shorter: the holder trusts what it was told before. */
 		struct lease_time until = {at->lease.ms + e->lease_ms};
+		const struct session *s = range_holder(r);
+		if (range_until(r) < until.ms)
+			queue_extend(w.q, r, until);
+		if ((e->flags & SETTLE_DETACH) && s && s->id == e->session)
+			session_detach(r);
 		if (r->lease_ms < e->lease_ms)
 			r->lease_ms = e->lease_ms;
-		const struct session *s = range_holder(r);
-		if ((e->flags & SETTLE_DETACH) && s && s->id == e->session)
-			r->detached = true;
-		if (r->until_ms < until.ms)
-			queue_extend(w.q, r, until);
 	}
 	return w.err;
 }
@@ -841,13 +841,8 @@ static enum rmq_error apply_extend(
     struct broker *b, const struct event_place *at, const struct event_extend *e)
 {
 	struct session *s = broker_session_find(b, e->session);
-	struct range *r, *next;
-	for (r = s ? RB_MIN(holding_tree, &s->held) : NULL; r; r = next) {
-		next = RB_NEXT(holding_tree, &s->held, r);
-		if (!r->detached && queue_wants(b, at, r->queue->id))
-			queue_extend(
-			    r->queue, r, (struct lease_time){at->lease.ms + r->lease_ms});
-	}
+	if (s)
+		s->extended_ms = at->lease.ms;
 	return RMQ_E_OK;
 }
 
@@ -862,7 +857,7 @@ static void end_session(struct broker *b, const struct event_place *at, uint64_t
 	}
 	/* The sessions' part, which comes, does not name it. */
 	while (s && (r = RB_ROOT(&s->held))) {
-		r->detached = true;
+		session_detach(r);
 		range_detach(r);
 	}
 }

@@ -347,10 +347,16 @@ void broker_expire(struct broker *b)
 	uint64_t steps = b->ledger.limits.turn_steps, end = b->work + steps;
 	while (b->work < end) {
 		r = RB_MIN(timer_tree, &b->timers.leases);
-		if (!r || r->until_ms > b->lease_now.ms ||
-		    (r->until_ms > b->heard.ms && !RMQ_VARIANT(EXPIRE_UNHEARD)))
+		if (!r || r->until_ms > b->lease_now.ms)
 			break;
+		uint64_t until = range_until(r);
 		broker_works(b, 1);
+		if (until > r->until_ms) {
+			queue_extend(r->queue, r, (struct lease_time){until});
+			continue;
+		}
+		if (until > b->heard.ms && !RMQ_VARIANT(EXPIRE_UNHEARD))
+			break;
 		broker_fail(b, r, slice_str("lease expired"), ENDED_EXPIRED);
 	}
 	for (end = b->work + steps; b->work < end;) {
@@ -490,16 +496,18 @@ static struct range *held_newest_first(
 
 /*
  * What is handed again is looked for when it is written, so that a session that holds much
- * and subscribes often costs no memory.  Only the newest subscription of a queue gets it.
+ * and subscribes often costs no memory.  Only the newest subscription of a queue gets it.  After
+ * as many steps as a turn may make it is looked for in the next turn: *later.
  */
-static struct range *again_range(
-    struct broker *b, const struct conn *c, struct handout *h, const struct queue *q)
+static struct range *again_range(struct broker *b, const struct conn *c, struct handout *h,
+    const struct queue *q, bool *later)
 {
 	const struct subscription *sub = broker_sub(c, h->target);
+	uint64_t end = b->work + b->ledger.limits.turn_steps;
 	struct range *r;
 	if (!sub || sub->again != h)
 		return NULL;
-	while (q && (r = RMQ_VARIANT(AGAIN_UNORDERED)
+	while (q && !(*later = b->work >= end) && (r = RMQ_VARIANT(AGAIN_UNORDERED)
 			     ? held_newest_first(c->session, q, h)
 			     : session_held_from(c->session, q, h->at))) {
 		broker_works(b, 1);
@@ -511,12 +519,12 @@ static struct range *again_range(
 }
 
 /* The range that holds h's next message, as far as h still may have it; NULL: nothing left. */
-static struct range *handout_range(
-    struct broker *b, const struct conn *c, struct handout *h, struct queue *q)
+static struct range *handout_range(struct broker *b, const struct conn *c, struct handout *h,
+    struct queue *q, bool *later)
 {
 	struct range *r;
 	if (h->again)
-		return again_range(b, c, h, q);
+		return again_range(b, c, h, q, later);
 	while (q && h->at < h->end && (r = queue_range_at(q, h->at)) && r->first < h->end) {
 		if (h->peek || (r->state == STATE_LEASED && r->lease == h->lease &&
 				   r->session == c->session && !r->detached))
@@ -526,12 +534,13 @@ static struct range *handout_range(
 	return NULL;
 }
 
-/* Tries the first handout.  1: *d is set; 0: it is finished; -1: wait for the journal. */
+/* Tries the first handout.  1: *d is set; 0: it is finished; -1: wait for the journal, or a turn. */
 static int handout_next(struct broker *b, struct conn *c, struct handout *h, struct delivery *d)
 {
 	struct queue *q = broker_queue(b, h->queue);
 	struct range *r;
-	while ((r = handout_range(b, c, h, q))) {
+	bool later = false;
+	while ((r = handout_range(b, c, h, q, &later))) {
 		uint64_t end = 0, from = h->at > r->first ? h->at : r->first;
 		uint64_t limit = min_u64(h->end, r->first + r->span);
 		struct batch *m = queue_batch_at(q, from);
@@ -561,7 +570,9 @@ static int handout_next(struct broker *b, struct conn *c, struct handout *h, str
 			h->unused -= d->count;
 		return 1;
 	}
-	return 0;
+	if (later)
+		broker_deliver_later(b, c->id);
+	return later ? -1 : 0;
 }
 
 bool broker_next_delivery(struct broker *b, uint64_t id, struct delivery *d)
@@ -602,7 +613,7 @@ static void peek_run(struct broker *b, const struct conn *c, const struct wire_p
 	h->at = first;
 	h->end = end;
 	/* Lease time is shown as the wall clock that it amounts to. */
-	h->stamp = r->state == STATE_READY ? 0 : r->until_ms - b->lease_now.ms + b->wall_now.ms;
+	h->stamp = r->state == STATE_READY ? 0 : range_until(r) - b->lease_now.ms + b->wall_now.ms;
 	broker_hand(b, c->id, h);
 }
 

@@ -91,12 +91,13 @@ enum errand_kind {
 	ERRAND_REMOVE,
 	ERRAND_LEAVE, /* a client has ended: what it holds is given back */
 	ERRAND_DIED,  /* a client's process died: what it holds fails */
+	ERRAND_DELIVER, /* the host is to go on with a connection's deliveries */
 };
 
 struct errand {
 	TAILQ_ENTRY(errand) link;
 	enum errand_kind kind;
-	uint64_t conn;	  /* PURGE, REMOVE: is answered */
+	uint64_t conn;	  /* PURGE, REMOVE: is answered; DELIVER */
 	uint64_t n;	  /* … its command */
 	uint64_t session; /* LEAVE, DIED */
 	uint32_t queue;	  /* … how far it has come: in this queue, up to message `at` */
@@ -461,6 +462,8 @@ void broker_session_left(struct broker *b, struct session *s);
 
 /* Does the first piece at once; the rest goes on in the next turns. */
 void broker_errand(struct broker *b, struct errand e);
+/* The rest of the connection's deliveries is for the next turn. */
+void broker_deliver_later(struct broker *b, uint64_t conn);
 /* A turn's piece of them. */
 void broker_errands_step(struct broker *b);
 bool broker_errands_wait(const struct broker *b);

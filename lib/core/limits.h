@@ -93,7 +93,6 @@ extern bool rmq_small_limits;
 #define GRANTS_WAIT_MAX	   LIMIT(1024, 2) /* leases that one connection was not yet sent */
 #define OWED_MAX	   LIMIT(64u << 10, 300) /* bytes of frames that a connection did not take */
 #define TURN_WORK	   LIMIT(65536, 50) /* steps of frames in one turn */
-#define EXTEND_RANGES_MS   LIMIT(64, 1) /* ranges of one session extended, for each ms */
 #define PEEK_LOOKS_MAX	   LIMIT(4096, 5) /* ranges and batches looked at for one PEEK */
 #define LIST_WORK	   LIMIT(4096, 4) /* steps for one LIST: names, and more for a long glob */
 #define LIST_GLOB_STEP	   16 /* characters of a glob that make a step */

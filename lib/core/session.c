@@ -20,7 +20,6 @@ struct session *session_new(uint64_t id, struct owner *owner, uint64_t *part_byt
 	s->id = id;
 	s->owner = owner;
 	RB_INIT(&s->held);
-	s->lease_min_ms = LEASE_MS_MAX;
 	s->part_bytes = part_bytes;
 	*part_bytes += SESSION_PART_MAX + owner->node_len;
 	TAILQ_INIT(&s->answers);
@@ -41,7 +40,7 @@ bool session_let_go(struct session *s, uint32_t most)
 {
 	struct range *r;
 	for (; most > 0 && (r = RB_ROOT(&s->held)); most--) {
-		r->detached = true;
+		session_detach(r);
 		range_detach(r);
 	}
 	if (!RB_EMPTY(&s->held))
@@ -94,15 +93,27 @@ struct session *session_of_the_most(struct owner_tree *owners)
 
 void session_holds(struct session *s, struct range *r)
 {
+	if (s->held_count == 0 || r->lease_ms < s->lease_min_ms)
+		s->lease_min_ms = r->lease_ms;
 	RB_INSERT(holding_tree, &s->held, r);
 	s->held_count++;
-	s->lease_min_ms = r->lease_ms < s->lease_min_ms ? r->lease_ms : s->lease_min_ms;
+	s->detached_count += r->detached;
 }
 
 void session_holds_no_more(struct session *s, struct range *r)
 {
 	RB_REMOVE(holding_tree, &s->held, r);
 	s->held_count--;
+	s->detached_count -= r->detached;
+}
+
+void session_detach(struct range *r)
+{
+	if (r->detached)
+		return;
+	queue_extend(r->queue, r, (struct lease_time){range_until(r)});
+	r->detached = true;
+	r->session->detached_count++;
 }
 
 struct range *session_held_next(const struct session *s, uint32_t queue, uint64_t at)

@@ -14,6 +14,7 @@
 #include "core/codec.h"
 #include "core/owner.h"
 #include "core/queue.h"
+#include "core/variant.h"
 
 struct conn;
 
@@ -41,10 +42,9 @@ struct session {
 	struct conn *conn;	/* NULL: none now */
 	struct holding_tree held;
 	uint32_t held_count;
+	uint32_t detached_count; /* of those in held */
 	uint32_t lease_min_ms;	 /* no lease in held is shorter */
-	uint64_t extended_ms;	 /* lease time of the newest EXTEND that was carried out */
-	uint64_t extended_stamp; /* … and its stamp */
-	bool extended;		 /* there was one */
+	uint64_t extended_ms;	 /* lease time of the newest EXTEND; see range_until() */
 	struct answer_list answers; /* rising n */
 	uint32_t answers_count;
 	size_t answers_bytes; /* of stale entries in them */
@@ -74,6 +74,16 @@ static inline struct session *range_holder(const struct range *r)
 	return r->session && !r->session->has_ended ? r->session : NULL;
 }
 
+/*
+ * When r, which is leased or delayed, is over: lease time.  EXTEND looks at no range: it counts here
+ * for those that are attached, and r->until_ms, by which timers are in order, may be sooner.
+ */
+static inline uint64_t range_until(const struct range *r)
+{
+	uint64_t extended = r->session && !r->detached ? r->session->extended_ms + r->lease_ms : 0;
+	return extended > r->until_ms && !RMQ_VARIANT(EXTEND_FORGOTTEN) ? extended : r->until_ms;
+}
+
 /* Whether r, leased, is not extended with its session. */
 static inline bool range_detached(const struct range *r)
 {
@@ -93,6 +103,8 @@ struct session *session_of_the_most(struct owner_tree *owners);
 /* The range is leased to it, or not any more. */
 void session_holds(struct session *s, struct range *r);
 void session_holds_no_more(struct session *s, struct range *r);
+/* r, which is held, is not extended with its session from now on; its end stays. */
+void session_detach(struct range *r);
 /*
  * Of what it holds, by numbers of queues and messages, the first range that ends behind message
  * `at` of this queue; or NULL.

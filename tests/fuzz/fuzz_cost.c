@@ -152,9 +152,13 @@ static const struct broker_host host = {
 static void pull(struct world *w, struct client *c)
 {
 	struct delivery d;
+	uint64_t work = broker_work(w->broker);
 	c->deliverable = false;
-	while (c->conn && broker_next_delivery(w->broker, c->conn, &d))
+	while (c->conn && broker_next_delivery(w->broker, c->conn, &d)) {
 		broker_delivered(w->broker, c->conn, &d, d.count);
+		assert(broker_work(w->broker) - work <= TURN_STEPS + 1);
+		work = broker_work(w->broker);
+	}
 }
 
 /* ---- the budget ---- */

@@ -1771,30 +1771,6 @@ static void answers_that_are_not_read_end_the_reading(void **state)
 	assert_true(broker_wants_frame(w.broker, 1));
 }
 
-/* Only the stamp of one that was carried out is echoed: the client trusts its leases by it. */
-static void extending_much_is_carried_out_now_and_then(void **state)
-{
-	(void)state;
-	fragmented();
-	uint64_t work = broker_work(w.broker);
-	for (uint64_t i = 0; i < 100; i++)
-		INPUT(1, extend, 100 + i);
-	assert_true(broker_work(w.broker) - work <= 2 * FRAGMENTS);
-	run();
-	for (int i = 0; i < 100; i++) {
-		EXPECT(1, EXTENDED, extended, m);
-		assert_int_equal(m.stamp, 100);
-	}
-	w.lease_ms += 1 + FRAGMENTS / EXTEND_RANGES_MS;
-	INPUT(1, extend, 300);
-	run();
-	EXPECT(1, EXTENDED, extended, m);
-	assert_int_equal(m.stamp, 300);
-	w.lease_ms += 9999;
-	run();
-	expect_nothing(1);
-}
-
 /* A lease of the most messages that one has, each of them a range of its own. */
 static void what_has_started_is_known_however_many_ranges_it_is(void **state)
 {
@@ -1831,35 +1807,54 @@ static void what_has_started_is_known_however_many_ranges_it_is(void **state)
 	assert_int_equal(row.failed, GRANT_MESSAGES_MAX);
 }
 
-/* Every stamp is the client's own affair, also 0. */
-static void extending_much_is_carried_out_as_rarely_with_any_stamp(void **state)
+/* Steps of the longest turn until nothing is under way; *turns: how many. */
+static uint64_t longest_turn(int *turns)
 {
+	uint64_t longest = 0;
+	for (*turns = 0; broker_due_ms(w.broker) == 0 || broker_pending(w.broker); ++*turns) {
+		uint64_t work = broker_work(w.broker);
+		begin();
+		broker_heard(w.broker, (struct lease_time){w.lease_ms});
+		broker_flush(w.broker);
+		work = broker_work(w.broker) - work;
+		longest = work > longest ? work : longest;
+		store();
+		assert_true(*turns < 1000);
+	}
+	return longest;
+}
+
+/* It is one word for all of them; each is looked at when it seems to be over. */
+static void extending_costs_the_same_however_much_is_held(void **state)
+{
+	int turns;
 	(void)state;
 	fragmented();
-	uint64_t work = broker_work(w.broker);
-	for (uint64_t i = 0; i < 100; i++)
-		INPUT(1, extend, 0);
-	assert_true(broker_work(w.broker) - work <= 2 * FRAGMENTS);
-}
-
-static void extending_much_is_carried_out_as_rarely_on_many_connections(void **state)
-{
-	(void)state;
-	uint64_t n = fragmented(), session = broker_session(w.broker, 1);
-	uint64_t work = broker_work(w.broker);
-	for (uint64_t i = 0; i < 50; i++) {
+	struct queue *q = broker_queue_named(w.broker, slice_str("q"));
+	for (uint64_t i = 0; i < 10; i++) {
+		w.lease_ms += 9000;
 		begin();
-		broker_disconnect(w.broker, 1);
-		assert_int_equal(hello(1, session, n), session);
+		uint64_t work = broker_work(w.broker);
 		INPUT(1, extend, 100 + i);
-		run();
+		assert_int_equal(broker_work(w.broker), work);
+		/* Those that seem to be over: each once. */
+		assert_true(longest_turn(&turns) <= TURN_STEPS);
+		assert_true(broker_work(w.broker) - work <= FRAGMENTS + 1);
 		EXPECT(1, EXTENDED, extended, m);
-		assert_int_equal(m.stamp, 100);
+		assert_int_equal(m.stamp, 100 + i);
+		assert_int_equal(broker_digest(w.broker), recovered_digest());
 	}
-	assert_true(broker_work(w.broker) - work <= 2 * FRAGMENTS);
+	expect_nothing(1);
+	assert_int_equal(q->live[STATE_LEASED], FRAGMENTS);
+	w.lease_ms += 9999;
+	run();
+	expect_nothing(1);
+	w.lease_ms += 1;
+	run();
+	assert_int_equal(q->live[STATE_LEASED], 0);
 }
 
-/* It holds 6000 ranges of "q", for a pause of 93 ms, and one lease of 150 ms. */
+/* It holds 6000 ranges of "q", and one lease of 150 ms. */
 static void a_short_lease_is_extended_in_time_however_much_is_held(void **state)
 {
 	(void)state;
@@ -1880,23 +1875,6 @@ static void a_short_lease_is_extended_in_time_however_much_is_held(void **state)
 		w.lease_ms += 50;
 	}
 	expect_nothing(1);
-}
-
-/* Steps of the longest turn until nothing of connection 1's is under way; *turns: how many. */
-static uint64_t longest_turn(int *turns)
-{
-	uint64_t longest = 0;
-	for (*turns = 0; broker_due_ms(w.broker) == 0 || broker_pending(w.broker); ++*turns) {
-		uint64_t work = broker_work(w.broker);
-		begin();
-		broker_heard(w.broker, (struct lease_time){w.lease_ms});
-		broker_flush(w.broker);
-		work = broker_work(w.broker) - work;
-		longest = work > longest ? work : longest;
-		store();
-		assert_true(*turns < 1000);
-	}
-	return longest;
 }
 
 /* Other clients' turns come between its pieces, and no command of its own. */
@@ -2013,17 +1991,15 @@ static void the_death_of_who_held_much_is_no_long_turn(void **state)
 	assert_int_equal(broker_digest(w.broker), recovered_digest());
 }
 
-/* What was detached from it stays leased, to nobody. */
-static void the_end_of_a_session_that_is_named_by_much_is_no_long_turn(void **state)
+/* All that connection 1 holds of "q" is detached.  The number of its newest command. */
+static uint64_t fragmented_and_detached(void)
 {
 	static uint8_t bytes[SETTLE_ENTRIES_MAX * SETTLE_ENTRY_SIZE];
-	struct range *r;
-	(void)state;
-	int turns;
-	uint64_t n = fragmented();
-	struct queue *q = broker_queue_named(w.broker, slice_str("q"));
 	struct writer e = writer_of(bytes, sizeof(bytes));
-	for (r = queue_range_at(q, 0); r; r = queue_range_next(r)) {
+	struct range *r;
+	uint64_t n = fragmented();
+	r = queue_range_at(broker_queue_named(w.broker, slice_str("q")), 0);
+	for (; r; r = queue_range_next(r)) {
 		if (r->state == STATE_LEASED)
 			settle_entry_put(&e, &(struct settle_entry){r->lease, r->first, 1});
 		if (e.len < 2000 * SETTLE_ENTRY_SIZE)
@@ -2035,6 +2011,43 @@ static void the_end_of_a_session_that_is_named_by_much_is_no_long_turn(void **st
 		expect(1, WIRE_TYPE_DONE);
 		e = writer_of(bytes, sizeof(bytes));
 	}
+	return n;
+}
+
+/* Of what is detached nothing is handed again; that it is so is found over turns. */
+static void subscribing_with_much_held_is_no_long_turn(void **state)
+{
+	(void)state;
+	uint64_t n = fragmented_and_detached();
+	INPUT(1, unsubscribe, 1);
+	send_lines(1, n + 1, "q", 1);
+	run();
+	uint64_t work = broker_work(w.broker);
+	INPUT(1, subscribe, 1, 0, 60000, slice_str("q"), NO_TAGS);
+	INPUT(1, credit, 1, 1, 1000, 1);
+	assert_true(broker_work(w.broker) - work <= TURN_STEPS);
+	w.out_len[1] = 0;
+	for (int i = 0; i < 4; i++) {
+		work = broker_work(w.broker);
+		begin();
+		broker_flush(w.broker);
+		store();
+		assert_true(broker_work(w.broker) - work <= TURN_STEPS + 2);
+	}
+	EXPECT(1, SUBSCRIBED, subscribed, m);
+	assert_int_equal(m.lease_ms, 10000);
+	EXPECT(1, DELIVER, deliver, d);
+	assert_int_equal(d.first_seq, 2 * FRAGMENTS + 1);
+}
+
+/* What was detached from it stays leased, to nobody. */
+static void the_end_of_a_session_that_is_named_by_much_is_no_long_turn(void **state)
+{
+	struct range *r;
+	(void)state;
+	int turns;
+	fragmented_and_detached();
+	struct queue *q = broker_queue_named(w.broker, slice_str("q"));
 	INPUT(1, bye, 0);
 	assert_true(longest_turn(&turns) <= 2 * TURN_STEPS + 2);
 	/* It is journaled along with other events. */
@@ -4224,9 +4237,7 @@ static const struct CMUnitTest tests[] = {
 	    TEST(subscribing_again_and_again_costs_little_memory_and_a_bounded_turn),
 	    TEST(answers_that_are_not_read_end_the_reading),
 	    TEST(what_has_started_is_known_however_many_ranges_it_is),
-	    TEST(extending_much_is_carried_out_now_and_then),
-	    TEST(extending_much_is_carried_out_as_rarely_with_any_stamp),
-	    TEST(extending_much_is_carried_out_as_rarely_on_many_connections),
+	    TEST(extending_costs_the_same_however_much_is_held),
 	    TEST(a_short_lease_is_extended_in_time_however_much_is_held),
 	    TEST(a_dead_letter_queue_has_a_name_without_a_nul),
 	    TEST(a_purge_is_no_long_turn),
@@ -4235,6 +4246,7 @@ static const struct CMUnitTest tests[] = {
 	    TEST(a_purge_of_a_queue_that_goes_meanwhile_fails),
 	    TEST(a_client_that_ends_and_held_much_is_no_long_turn),
 	    TEST(the_death_of_who_held_much_is_no_long_turn),
+	    TEST(subscribing_with_much_held_is_no_long_turn),
 	    TEST(the_end_of_a_session_that_is_named_by_much_is_no_long_turn),
 	    TEST(one_user_does_not_make_all_queues),
 	    TEST(queues_are_not_made_on_a_full_disk),
