@@ -25,7 +25,8 @@ struct take {
 	uint64_t bytes;
 };
 
-static struct take take_from(struct range *r, uint64_t messages, uint64_t bytes)
+static struct take take_from(
+    struct broker *broker, struct range *r, uint64_t messages, uint64_t bytes)
 {
 	uint64_t end = r->first + r->span, run_end = 0;
 	struct take t = {.first = queue_first_live(r->queue, r->first, end)};
@@ -33,6 +34,7 @@ static struct take take_from(struct range *r, uint64_t messages, uint64_t bytes)
 	end = t.first + min_u64(end - t.first, LEASE_SPAN_MAX);
 	for (; b && b->first < end; b = queue_batch_next(b)) {
 		uint64_t at = b->first;
+		broker_works(broker, 1);
 		while (
 		    (at = batch_run(b, at > t.first ? at : t.first, end, &run_end)) < end) {
 			uint64_t n = run_end - at, each = b->bytes / b->count + 1;
@@ -97,8 +99,9 @@ static void grant_one(
     struct broker *b, struct subscription *sub, struct range *r, uint64_t share)
 {
 	struct queue *q = sub->queue;
-	struct take t = take_from(r, min_u64(sub->messages, min_u64(share, GRANT_MESSAGES_MAX)),
-	    min_u64((uint64_t)(sub->bytes - sub->reserved), GRANT_BYTES_MAX));
+	struct take t =
+	    take_from(b, r, min_u64(sub->messages, min_u64(share, GRANT_MESSAGES_MAX)),
+		min_u64((uint64_t)(sub->bytes - sub->reserved), GRANT_BYTES_MAX));
 	struct event_lease e = {
 	    q->id, sub->conn->session->id, b->lease + 1, t.first, t.span, sub->lease_ms};
 	assert(t.messages > 0);
@@ -140,7 +143,8 @@ static uint64_t share_of(const struct queue *q)
 void broker_grant(struct broker *b)
 {
 	struct queue *q;
-	while ((q = TAILQ_FIRST(&b->busy))) {
+	uint64_t end = b->work + b->ledger.limits.turn_steps;
+	while (b->work < end && (q = TAILQ_FIRST(&b->busy))) {
 		struct range *r;
 		struct subscription *sub;
 		TAILQ_REMOVE(&b->busy, q, busy);
@@ -148,10 +152,13 @@ void broker_grant(struct broker *b)
 		uint64_t share = share_of(q);
 		if (RMQ_VARIANT(IDLE_EARLY))
 			tell_idle(b, q);
-		while ((r = queue_first_ready(q)) && (sub = TAILQ_FIRST(&q->hungry)))
+		while ((r = queue_first_ready(q)) && (sub = TAILQ_FIRST(&q->hungry)) &&
+		       b->work < end)
 			grant_one(b, sub, r, share);
 		if (!r)
 			tell_idle(b, q);
+		else if (sub)
+			broker_busy(b, q);
 		q->idle_due = q->idle_due && r;
 	}
 }

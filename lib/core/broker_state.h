@@ -392,7 +392,7 @@ void broker_gaps_end(struct broker *b, struct wall_time wall);
 
 /* ---- broker_handout.c ---- */
 
-/* Hands out what busy queues have to those with credit. */
+/* Hands out what busy queues have to those with credit; a turn's share of it. */
 void broker_grant(struct broker *b);
 /* Ends leases and delays that are due. */
 void broker_expire(struct broker *b);

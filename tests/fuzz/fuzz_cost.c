@@ -25,7 +25,8 @@
 
 /* A piece is TURN_STEPS and what is looked at twice in them, and one range or large message more. */
 #define PIECE_STEPS (2 * TURN_STEPS + GRANT_MESSAGES_MAX + CHUNKS_MAX)
-#define PIECES	    4 /* errands, sessions that are over, leases that end, delays that end */
+/* Of errands, sessions that are over, leases and delays that end, and what is handed out. */
+#define PIECES 5
 
 #define HEAP_BYTES 4
 #define HEAP_CONN  (SESSION_STALE_MAX + (256u << 10))

@@ -2212,6 +2212,28 @@ static void a_small_backlog_is_divided_among_those_who_wait(void **state)
 	assert_int_equal(handed(2), 256 - 50);
 }
 
+/* A step a turn: a lease.  The first receiver reads nothing. */
+static void what_one_turn_does_not_hand_out_the_next_does(void **state)
+{
+	const struct space_limits limits = {.turn_bytes = TURN_BYTES, .turn_steps = 1};
+	(void)state;
+	broker_set_space(w.broker, &limits);
+	hello(1, 0, 0);
+	hello(2, 0, 0);
+	hello(3, 0, 0);
+	subscribe(1, "q", 256);
+	subscribe(2, "q", 256);
+	w.stands[1] = true;
+	send_lines(3, 1, "q", 100);
+	begin();
+	broker_flush(w.broker);
+	store();
+	assert_int_equal(handed(2), 0);
+	assert_int_equal(broker_due_ms(w.broker), 0);
+	run();
+	assert_true(handed(2) > 0);
+}
+
 static void one_receiver_is_given_whole_batches(void **state)
 {
 	(void)state;
@@ -4257,6 +4279,7 @@ static const struct CMUnitTest tests[] = {
 	    TEST(a_list_looks_at_a_bounded_number_of_names),
 	    TEST(a_full_queue_refuses_and_says_when_there_is_room),
 	    TEST(a_small_backlog_is_divided_among_those_who_wait),
+	    TEST(what_one_turn_does_not_hand_out_the_next_does),
 	    TEST(one_receiver_is_given_whole_batches),
 	    TEST(idle_is_told_to_whom_it_concerns),
 	    TEST(the_reserve_follows_what_a_checkpoint_takes),
