@@ -684,6 +684,11 @@ static void recover(struct server *s, const struct journal_opened_info *info)
 
 	server_read_begin(s);
 	enum rmq_error err = broker_recover(s->broker, &log, info->checkpoint, info->last, &at);
+	/* In a cluster another node has it. */
+	if (err == RMQ_E_CORRUPT && from.unread && s->journal.pid != 0)
+		untrustworthy(s, at, err,
+		    "its checksum is wrong: rmq-journal verify --quarantine says what it costs, "
+		    "and sets it aside");
 	if (err && from.unread)
 		untrustworthy(s, at, err, flaw(err));
 	if (err)

@@ -13,19 +13,26 @@ garble() {
 	done
 }
 
-# garble_records DIR INDEX…: the checksums of these records, found by their headers.
-garble_records() {
-	local dir=$1 index header at
-	shift
+# overwrite DIR AT BYTES INDEX…: these bytes of the records, which are found by their headers.
+overwrite() {
+	local dir=$1 where=$2 bytes=$3 index header at
+	shift 3
 	rmq-journal compact "$dir" # one copy of each
 	for index; do
 		header=$(printf '020[1-6]0000......00%02x00000000000000' "$index")
 		for at in $(od -An -v -tx1 "$dir/data.mdb" | tr -d ' \n' | grep -bo "$header" | cut -d : -f 1); do
 			[ $((at % 2)) -ne 0 ] ||
-				printf 'GARBAGE!' |
-				dd of="$dir/data.mdb" bs=1 seek=$((at / 2 + 24)) conv=notrunc status=none
+				printf "$bytes" |
+				dd of="$dir/data.mdb" bs=1 seek=$((at / 2 + where)) conv=notrunc status=none
 		done
 	done
+}
+
+# garble_records DIR INDEX…: their checksums.
+garble_records() {
+	local dir=$1
+	shift
+	overwrite "$dir" 24 'GARBAGE!' "$@"
 }
 
 # newest DIR PATTERN: the index of the newest record whose line of dump has PATTERN.
@@ -81,6 +88,7 @@ killed_with_two() {
 	killed_with_two
 	garble q 'two 55'
 	run -65 rmq-queued -d q -l q.sock
+	assert_line 'rmq-queued: q: journal is corrupt: record 3: its checksum is wrong: rmq-journal verify --quarantine says what it costs, and sets it aside'
 	run -0 rmq-journal verify --quarantine q
 	assert_line --regexp '^[0-9]+	queue jobs: 101..200 lost \(100 messages\)$'
 	assert_line --regexp '^[0-9]+	events are lost: messages may be handed out again, sessions end$'
@@ -219,5 +227,18 @@ killed_with_two() {
 	run -78 --separate-stderr rmq-journal verify --quarantine q
 	assert_output --regexp '^[0-9]+	journal is corrupt$'
 	assert_regex "$stderr" '^rmq-journal: q: belongs to a cluster, whose other members have'
+	cmp before.mdb q/data.mdb
+}
+
+@test "quarantine: a record of a version that is not known may be good, and stays, 76" {
+	start_queue q
+	seq 10 | rmq-send jobs
+	kill_queue
+	index=$(newest q '"kind":"events"')
+	overwrite q 0 '\003' "$index"
+	cp q/data.mdb before.mdb
+	run -76 --separate-stderr rmq-journal verify --quarantine q
+	assert_equal "$stderr" \
+		"rmq-journal: q: record $index is of a version that this program does not know, and may be good for a newer one"
 	cmp before.mdb q/data.mdb
 }

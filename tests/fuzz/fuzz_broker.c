@@ -1,7 +1,8 @@
 /*
  * The queue core against clients that send anything: the input is a list of steps, some of
  * which are frames.  Whatever comes, all that it sends and delivers is well-formed, and a
- * replay of what it journaled, with and without a checkpoint, ends in the same state.
+ * replay of what it journaled, with and without a checkpoint, ends in the same state, and one
+ * around any record of it, but those of the checkpoint, comes to an end.
  */
 #include "fuzz_wire.h"
 
@@ -128,6 +129,23 @@ static enum rmq_error log_read(
 	return err || found != index ? RMQ_E_NOTHING : RMQ_E_OK;
 }
 
+/* The same with a record that cannot be read. */
+static uint64_t bad;
+
+static enum rmq_error around_next(
+    void *arg, uint64_t index, uint64_t *found, enum record_kind *kind, struct slice *payload)
+{
+	enum rmq_error err = log_next(arg, index, found, kind, payload);
+	return !err && *found == bad ? RMQ_E_CORRUPT : err;
+}
+
+static enum rmq_error around_read(
+    void *arg, uint64_t index, enum record_kind *kind, struct slice *payload)
+{
+	return index == bad ? RMQ_E_CORRUPT : log_read(arg, index, kind, payload);
+}
+
+static const struct broker_log around_log = {&world, around_read, around_next};
 static const struct broker_log replay_log = {&world, log_read, log_next};
 static const struct broker_host live_host = {
     &world, on_append, on_barrier, on_hole, on_reserve, on_send, on_deliverable,
@@ -285,6 +303,20 @@ static void check_replay(struct world *w, uint64_t checkpoint)
 	broker_free(again);
 }
 
+static void check_around(struct world *w)
+{
+	uint64_t at, step = w->last / 8 + 1;
+	for (bad = 1 + w->last % step; bad <= w->last; bad += step) {
+		struct broker *again = broker_new(&live_host);
+		assert(again);
+		enum rmq_error err =
+		    broker_recover_around(again, &around_log, w->checkpoint, w->last, w->wall, &at);
+		bool part = w->checkpoint > 0 && bad <= w->checkpoint;
+		assert(err == RMQ_E_OK || (err == RMQ_E_CORRUPT && at == bad && part));
+		broker_free(again);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct world *w = &world;
@@ -304,6 +336,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		step(w, &r);
 	settle_down(w);
 	check_replay(w, w->checkpoint);
+	check_around(w);
 	broker_free(w->broker);
 	for (uint64_t i = 1; i <= w->last; i++)
 		free(w->records[i].payload);
