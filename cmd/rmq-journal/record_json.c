@@ -205,9 +205,20 @@ static json_t *origin_json(struct slice value)
 	return json_pack("{s:o, s:o}", "queue", bytes_json(o.queue), "seq", number_json(o.seq));
 }
 
+static json_t *target_json(struct reader *r)
+{
+	struct event_target t = event_target_get(r);
+	return json_pack("{s:I, s:o}", "queue", (json_int_t)t.queue, "first_seq",
+	    number_json(t.first_seq));
+}
+
 static json_t *tag_json(unsigned type, const struct tag *t)
 {
 	const char *known = event_tag_name(type, t->tag);
+	if (known && strcmp(known, "further") == 0)
+		return list_json(t->value, target_json);
+	if (known && strcmp(known, "shares") == 0 && t->value.len == 2)
+		return json_integer(load_u16(t->value.data));
 	if (known && strcmp(known, "origin") == 0)
 		return origin_json(t->value);
 	if (known && strcmp(known, "attributes") == 0 && attributes_check(t->value, 1) == RMQ_E_OK)

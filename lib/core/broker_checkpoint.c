@@ -124,11 +124,11 @@ static void write_batch(
 	uint32_t count = (uint32_t)(min_u64(to, m->first + m->count) - first);
 	if (batch_run(m, first, first + count, &run_end) >= first + count)
 		return;
-	uint8_t origin[EVENT_ORIGIN_MAX];
+	uint8_t place[EVENT_PLACE_TAGS_MAX];
 	struct slice note = slice_str(m->origin ? m->origin->reason : "");
-	struct slice tags = event_origin_tags(&(struct event_origin){m->origin_seq + skip,
-						  slice_str(m->origin ? m->origin->queue : "")},
-	    origin);
+	struct slice tags = event_place_tags(&(struct event_origin){m->origin_seq + skip,
+						 slice_str(m->origin ? m->origin->queue : "")},
+	    m->shares, place);
 	uint8_t locations[CHUNKS_MAX * EVENT_LOCATION_SIZE];
 	uint8_t live[8192];
 	size_t live_len = m->bits ? ((size_t)count + 7) / 8 : 0;

@@ -142,10 +142,16 @@ const struct queue_settings broker_default_settings = {
     .max_message = MESSAGE_MAX_DEFAULT,
 };
 
+/* Whether `more` queues are too many, or too many of this maker's. */
+static bool too_many_queues(const struct broker *b, const struct owner *maker, uint32_t more)
+{
+	return b->queues_count + more > QUEUES_MAX ||
+	       (owner_known(maker) && maker->queues + more > QUEUES_OF_ONE);
+}
+
 bool broker_queues_full(const struct broker *b, const struct owner *maker)
 {
-	return b->queues_count >= QUEUES_MAX ||
-	       (owner_known(maker) && maker->queues >= QUEUES_OF_ONE);
+	return too_many_queues(b, maker, 1);
 }
 
 void broker_put_maker(struct writer *tags, const struct owner *maker)
@@ -555,22 +561,97 @@ static bool bodies_fit(struct broker *b, struct conn *c, uint64_t n, const struc
 	return true;
 }
 
+/* The queues that a SEND names, its own first. */
+struct send_queues {
+	uint32_t count;
+	struct slice name[SEND_QUEUES_MAX];
+};
+
+/* false: more than may be, one of them twice, or it cannot be read. */
+static bool queues_of(const struct wire_send *m, struct send_queues *t)
+{
+	struct slice further = {0};
+	bool named = tags_find(m->tags, SEND_TAG_QUEUES, &further);
+	struct reader r = reader_of(further);
+	t->name[0] = m->queue;
+	for (t->count = 1; reader_left(&r) > 0; t->count++) {
+		struct slice name = get_str(&r);
+		if (r.bad || t->count == SEND_QUEUES_MAX)
+			return false;
+		for (uint32_t i = 0; i < t->count; i++)
+			if (slice_eq(t->name[i], name))
+				return false;
+		t->name[t->count] = name;
+	}
+	return !named || t->count > 1;
+}
+
+/* Whether all of them take the batch; if not, the command has failed, and none was made. */
+static bool all_take(struct broker *b, struct conn *c, const struct wire_send *m,
+    const struct send_queues *t, const struct batch_view *batch)
+{
+	char text[TEXT_MAX + 1];
+	uint32_t missing = 0;
+	broker_works(b, t->count - 1);
+	for (uint32_t i = 0; i < t->count; i++) {
+		const struct queue *q = broker_queue_named(b, t->name[i]);
+		enum rmq_error err =
+		    may_send(b, c, t->name[i], m->flags, 0, m->tags.len + m->data.len);
+		missing += !q;
+		if (!err && !q && too_many_queues(b, c->owner, missing))
+			err = RMQ_E_LIMIT;
+		if (err && t->count > 1)
+			fail_queue(b, c, m->n, err, t->name[i]);
+		else if (err)
+			fail_text(b, c, m->n, err, 0, why_not(c->owner, err, text));
+		if (err || (q && !bodies_fit(b, c, m->n, q, batch)))
+			return false;
+	}
+	return true;
+}
+
+static int target_compare(const void *x, const void *y)
+{
+	const struct event_target *a = x, *b = y;
+	return a->queue < b->queue ? -1 : a->queue > b->queue;
+}
+
+/* Once, for all of the queues, of which some may have to be made. */
+static void emit_send(struct broker *b, const struct conn *c, const struct wire_send *m,
+    const struct send_queues *t)
+{
+	struct event_target targets[SEND_QUEUES_MAX];
+	uint8_t further[EVENT_FURTHER_MAX], list[4 + EVENT_FURTHER_MAX];
+	struct writer w = writer_of(further, sizeof(further)),
+		      tags = writer_of(list, sizeof(list));
+	for (uint32_t i = 0; i < t->count; i++) {
+		const struct queue *q = broker_queue_make(b, t->name[i], c->owner);
+		targets[i] = (struct event_target){q->id, q->next_seq};
+	}
+	qsort(targets + 1, t->count - 1, sizeof(*targets), target_compare);
+	for (uint32_t i = 1; i < t->count; i++)
+		event_target_put(&w, &targets[i]);
+	if (w.len > 0)
+		tags_put(&tags, EVENT_TAG_FURTHER, slice_of(w.p, w.len));
+	broker_name_owner(b, c->session);
+	broker_emit_send(b, &(struct event_send){targets[0].queue, c->session->id, m->n,
+				targets[0].first_seq, slice_of(tags.p, tags.len), m->data});
+}
+
 static void send_batch(struct broker *b, struct conn *c, const struct wire_send *m)
 {
 	struct batch_view batch;
-	enum rmq_error err = batch_parse(m->data, &batch);
-	if (err || tags_find(m->tags, SEND_TAG_ATTRIBUTES, &(struct slice){0})) {
+	struct send_queues queues;
+	if (batch_parse(m->data, &batch) || !queues_of(m, &queues) ||
+	    tags_find(m->tags, SEND_TAG_ATTRIBUTES, &(struct slice){0})) {
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad batch");
 		return;
 	}
 	if (!attributes_fit(b, c, m->n, batch.attributes))
 		return;
-	struct queue *q = send_queue(b, c, m, 0);
-	if (!q || !bodies_fit(b, c, m->n, q, &batch))
+	if (!all_take(b, c, m, &queues, &batch))
 		return;
-	broker_name_owner(b, c->session);
-	broker_emit_send(
-	    b, &(struct event_send){q->id, c->session->id, m->n, q->next_seq, NO_TAGS, m->data});
+	emit_send(b, c, m, &queues);
 	answer(b, c, m->n);
 }
 
@@ -581,6 +662,8 @@ static bool piece_valid(const struct wire_send *m, struct slice *attributes)
 	if (tags_find(m->tags, SEND_TAG_ATTRIBUTES, attributes) &&
 	    (m->part > 0 || attributes->len > CHUNK_ATTRIBUTES_MAX ||
 		attributes_check(*attributes, 1)))
+		return false;
+	if (tags_find(m->tags, SEND_TAG_QUEUES, &(struct slice){0}))
 		return false;
 	return m->data.len > 0 && m->data.len + attributes->len <= CHUNK_MAX;
 }

@@ -313,32 +313,84 @@ static bool offset_of(const struct event_place *at, uint16_t *offset)
 	return at->offset <= UINT16_MAX;
 }
 
+/* What an event brings, for one or several queues. */
+struct brought {
+	struct batch_view batch;
+	struct slice further;
+	uint64_t set; /* see queue_adds_of() */
+	uint16_t offset;
+	uint16_t shares;
+};
+
+/* A number for the queues that an event names; 0: it is for one. */
+static uint64_t set_of(struct broker *b, uint32_t queue, struct slice further)
+{
+	struct slice last = slice_of(b->set.further, b->set.further_len);
+	if (further.len == 0)
+		return 0;
+	if (b->set.queue != queue || !event_same_queues(further, last)) {
+		b->set.number++;
+		b->set.queue = queue;
+		b->set.further_len = further.len;
+		memcpy(b->set.further, further.data, further.len);
+	}
+	return b->set.number;
+}
+
+static enum rmq_error brought_by(struct broker *b, const struct event_place *at, uint32_t queue,
+    struct slice tags, struct slice batch, struct brought *out)
+{
+	if (batch_parse(batch, &out->batch) || !offset_of(at, &out->offset) ||
+	    !event_further_find(tags, &out->further))
+		return RMQ_E_CORRUPT;
+	/* Journaled by a newer daemon, which acts on it. */
+	if (attributes_first_even(out->batch.attributes))
+		return RMQ_E_VERSION;
+	out->set = set_of(b, queue, out->further);
+	out->shares = (uint16_t)(1 + out->further.len / EVENT_TARGET_SIZE);
+	return RMQ_E_OK;
+}
+
+/* New messages for one of the queues. */
+static enum rmq_error arrive(struct broker *b, const struct event_place *at,
+    const struct event_target *t, const struct brought *e)
+{
+	struct queue *q = broker_queue(b, t->queue);
+	uint32_t count = e->batch.count;
+	if (!queue_wants(b, at, t->queue) || comes_later(b, q, t->first_seq))
+		return RMQ_E_OK;
+	if (!q)
+		q = broker_gap_queue(b, t->queue);
+	broker_gap_until(b, q, t->first_seq);
+	if (!q || t->first_seq != q->next_seq)
+		return RMQ_E_CORRUPT;
+	q->next_seq += count;
+	q->counts.sent += count;
+	queue_adds_of(q, e->set);
+	queue_add_batch(q, at->record, t->first_seq, count, batch_weight(&e->batch), e->offset,
+	    0, e->shares);
+	queue_add_ready(q, t->first_seq, count, count, 0, 0);
+	broker_busy(b, q);
+	return RMQ_E_OK;
+}
+
 static enum rmq_error apply_send(
     struct broker *b, const struct event_place *at, const struct event_send *e)
 {
-	uint16_t offset;
-	struct batch_view batch;
-	struct queue *q = broker_queue(b, e->queue);
-	if (batch_parse(e->batch, &batch) || !offset_of(at, &offset))
-		return RMQ_E_CORRUPT;
-	/* Journaled by a newer daemon, which acts on it. */
-	if (attributes_first_even(batch.attributes))
-		return RMQ_E_VERSION;
-	taken(b, at, e->session, e->n, e->first_seq, batch.count, slice_of(NULL, 0));
-	if (!queue_wants(b, at, e->queue) || comes_later(b, q, e->first_seq))
-		return RMQ_E_OK;
-	if (!q)
-		q = broker_gap_queue(b, e->queue);
-	broker_gap_until(b, q, e->first_seq);
-	if (!q || e->first_seq != q->next_seq)
-		return RMQ_E_CORRUPT;
-	q->next_seq += batch.count;
-	q->counts.sent += batch.count;
-	queue_add_batch(
-	    q, at->record, e->first_seq, batch.count, batch_weight(&batch), offset, 0);
-	queue_add_ready(q, e->first_seq, batch.count, batch.count, 0, 0);
-	broker_busy(b, q);
-	return RMQ_E_OK;
+	struct brought m;
+	struct event_target t = {e->queue, e->first_seq};
+	enum rmq_error err = brought_by(b, at, e->queue, e->tags, e->batch, &m);
+	if (err)
+		return err;
+	taken(b, at, e->session, e->n, e->first_seq, m.batch.count, slice_of(NULL, 0));
+	struct reader more = reader_of(m.further);
+	err = arrive(b, at, &t, &m);
+	/* Of a queue that it names twice the numbers cannot be right. */
+	while (!err && reader_left(&more) > 0) {
+		t = event_target_get(&more);
+		err = arrive(b, at, &t, &m);
+	}
+	return err;
 }
 
 static enum rmq_error apply_chunk(
@@ -785,21 +837,25 @@ static struct large *large_at(struct broker *b, struct slice location)
 }
 
 /* Adds messages that are at a location. */
-static struct batch *batch_at_location(struct broker *b, struct queue *q, uint64_t first,
-    uint32_t count, uint32_t bytes, uint64_t time_ms, struct slice location)
+static struct batch *batch_at_location(
+    struct broker *b, struct queue *q, const struct event_dead *e)
 {
-	struct reader r = reader_of(location);
+	struct reader r = reader_of(e->location);
+	uint16_t shares = event_shares_find(e->tags);
 	struct event_location l = event_location_get(&r);
-	if (reader_done(&r) && count > 0 && l.slot != UINT16_MAX) {
+	if (shares == 0)
+		return NULL;
+	if (reader_done(&r) && e->count > 0 && e->count <= BATCH_COUNT_MAX &&
+	    l.slot != UINT16_MAX) {
 		struct record *record = ledger_at(&b->ledger, l.index, l.record_bytes);
 		q->newest = NULL;
-		struct batch *batch =
-		    queue_add_batch(q, record, first, count, bytes, l.offset, l.slot);
+		struct batch *batch = queue_add_batch(
+		    q, record, e->first_seq, e->count, e->bytes, l.offset, l.slot, shares);
 		q->newest = NULL;
 		return batch;
 	}
-	struct large *large = count == 1 ? large_at(b, location) : NULL;
-	return large ? queue_add_large(q, large, first, bytes, time_ms) : NULL;
+	struct large *large = e->count == 1 ? large_at(b, e->location) : NULL;
+	return large ? queue_add_large(q, large, e->first_seq, e->bytes, e->time_ms) : NULL;
 }
 
 /* The batch, just added, holds dead letters if it has a note; false: its tags say nothing. */
@@ -825,8 +881,7 @@ static enum rmq_error apply_dead(
 	broker_gap_until(b, q, e->first_seq);
 	if (!q || e->first_seq != q->next_seq)
 		return RMQ_E_CORRUPT;
-	struct batch *batch =
-	    batch_at_location(b, q, e->first_seq, e->count, e->bytes, e->time_ms, e->location);
+	struct batch *batch = batch_at_location(b, q, e);
 	if (!batch || !set_origin(q, batch, e->note, e->tags))
 		return RMQ_E_CORRUPT;
 	queue_batch_join(q, batch);
@@ -929,31 +984,52 @@ static enum rmq_error apply_part_start(
 	return apply_start(b, at, &(struct event_start){e->number, e->tags});
 }
 
+/* The bodies of messages of one of the queues are here now. */
+static enum rmq_error moved(struct broker *b, const struct event_place *at,
+    const struct event_target *t, const struct brought *e)
+{
+	struct queue *q = broker_queue(b, t->queue);
+	if (!queue_wants(b, at, t->queue))
+		return RMQ_E_OK;
+	if (!q)
+		q = broker_gap_queue(b, t->queue);
+	if (!q)
+		return RMQ_E_CORRUPT;
+	broker_gap_moved(b, q, t->first_seq, t->first_seq + e->batch.count,
+	    batch_weight(&e->batch), at->record, e->offset, e->shares);
+	uint64_t below = wanted_below(b, t->queue);
+	if (comes_later(b, q, t->first_seq))
+		return RMQ_E_OK;
+	uint64_t count = min_u64(e->batch.count, below - t->first_seq);
+	uint64_t bytes = (uint64_t)batch_weight(&e->batch) * count / e->batch.count;
+	queue_adds_of(q, e->set);
+	if (!queue_relocate(q, t->first_seq, (uint32_t)count, (uint32_t)bytes, at->record,
+		e->offset, e->shares))
+		return RMQ_E_CORRUPT;
+	return RMQ_E_OK;
+}
+
 static enum rmq_error apply_move(
     struct broker *b, const struct event_place *at, const struct event_move *e)
 {
-	struct batch_view batch;
-	struct queue *q = broker_queue(b, e->queue);
-	uint16_t offset;
-	if (!queue_wants(b, at, e->queue))
-		return RMQ_E_OK;
-	if (!q)
-		q = broker_gap_queue(b, e->queue);
-	if (!q || batch_parse(e->batch, &batch) || !offset_of(at, &offset))
-		return RMQ_E_CORRUPT;
-	if (attributes_first_even(batch.attributes))
-		return RMQ_E_VERSION;
-	broker_gap_moved(b, q, e->first_seq, e->first_seq + batch.count, batch_weight(&batch),
-	    at->record, offset);
-	uint64_t below = wanted_below(b, e->queue);
-	if (comes_later(b, q, e->first_seq))
-		return RMQ_E_OK;
-	uint64_t count = min_u64(batch.count, below - e->first_seq);
-	uint64_t bytes = (uint64_t)batch_weight(&batch) * count / batch.count;
-	if (!queue_relocate(
-		q, e->first_seq, (uint32_t)count, (uint32_t)bytes, at->record, offset))
-		return RMQ_E_CORRUPT;
-	return RMQ_E_OK;
+	struct brought m;
+	struct event_target t = {e->queue, e->first_seq}, before;
+	enum rmq_error err = brought_by(b, at, e->queue, e->tags, e->batch, &m);
+	if (err)
+		return err;
+	struct reader more = reader_of(m.further);
+	err = moved(b, at, &t, &m);
+	while (!err && reader_left(&more) > 0) {
+		before = t;
+		t = event_target_get(&more);
+		struct queue *q = broker_queue(b, t.queue);
+		/* Dead letters of two queues in one: each has the whole batch, none goes on in
+		 * it. */
+		if (q && t.queue == before.queue)
+			q->newest = NULL;
+		err = moved(b, at, &t, &m);
+	}
+	return err;
 }
 
 /* ---- parts of checkpoints ---- */
@@ -1053,12 +1129,13 @@ static enum rmq_error apply_part_batch(
 {
 	(void)at;
 	struct queue *q = broker_queue(b, e->queue);
-	if (!q || e->count == 0 || e->index == 0)
+	uint16_t shares = event_shares_find(e->tags);
+	if (!q || e->count == 0 || e->count > BATCH_COUNT_MAX || e->index == 0 || shares == 0)
 		return RMQ_E_CORRUPT;
 	struct record *r = ledger_at(&b->ledger, e->index, e->record_bytes);
 	q->newest = NULL;
 	struct batch *batch =
-	    queue_add_batch(q, r, e->first_seq, e->count, e->bytes, e->offset, e->slot);
+	    queue_add_batch(q, r, e->first_seq, e->count, e->bytes, e->offset, e->slot, shares);
 	q->newest = NULL;
 	if (!set_origin(q, batch, e->note, e->tags))
 		return RMQ_E_CORRUPT;

@@ -108,7 +108,7 @@ uint64_t broker_gap_left(struct broker *b, struct queue *q, uint64_t first, uint
 }
 
 void broker_gap_moved(struct broker *b, struct queue *q, uint64_t first, uint64_t end,
-    uint32_t bytes, struct record *r, uint16_t offset)
+    uint32_t bytes, struct record *r, uint16_t offset, uint16_t shares)
 {
 	broker_gap_until(b, q, end);
 	size_t n = broker_may_miss(b, q->id) ? b->gaps.count : 0;
@@ -118,7 +118,7 @@ void broker_gap_moved(struct broker *b, struct queue *q, uint64_t first, uint64_
 			continue;
 		uint32_t count = (uint32_t)(to - from);
 		queue_revive(q, r, from, count, (uint32_t)((uint64_t)bytes * count / (end - first)),
-		    offset, (uint16_t)(from - first));
+		    offset, (uint16_t)(from - first), shares);
 		broker_busy(b, q);
 	}
 }

@@ -242,12 +242,13 @@ static void bury_run(struct broker *b, struct queue *dead, struct range *r, stru
     uint64_t first, uint32_t count, struct slice why)
 {
 	uint8_t location[CHUNKS_MAX * EVENT_LOCATION_SIZE], entry[SETTLE_ENTRY_SIZE];
-	uint8_t origin[EVENT_ORIGIN_MAX];
+	uint8_t place[EVENT_PLACE_TAGS_MAX];
 	/* In a queue that counts them they begin anew: it has its own limit. */
 	uint32_t failures = dead->is_dead ? r->failures + 1 : 0;
 	struct event_dead e = {dead->id, dead->next_seq, count, failures, b->wall_now.ms,
 	    batch_bytes_of(m, count), why,
-	    event_origin_tags(&(struct event_origin){first, queue_name(r->queue)}, origin),
+	    event_place_tags(
+		&(struct event_origin){first, queue_name(r->queue)}, m->shares, place),
 	    location_of(m, first, location, sizeof(location))};
 	if (m->large)
 		e.time_ms = m->large->time_ms;

@@ -216,6 +216,13 @@ struct broker {
 	uint64_t pendings_parts; /* pieces of all of them */
 	struct ledger ledger;
 	struct voided voided; /* not durable: see voided.h */
+	/* The queues that the newest event for several named, and a number for them; 0: none yet. */
+	struct {
+		uint64_t number;
+		uint32_t queue;
+		size_t further_len;
+		uint8_t further[EVENT_FURTHER_MAX];
+	} set;
 
 	/* sessions and connections */
 	uint32_t sessions_count;
@@ -383,7 +390,7 @@ void broker_gap_until(struct broker *b, struct queue *q, uint64_t end);
 uint64_t broker_gap_left(struct broker *b, struct queue *q, uint64_t first, uint64_t end);
 /* A batch at this place holds messages [first, end), all live: those that were gone come back. */
 void broker_gap_moved(struct broker *b, struct queue *q, uint64_t first, uint64_t end,
-    uint32_t bytes, struct record *r, uint16_t offset);
+    uint32_t bytes, struct record *r, uint16_t offset, uint16_t shares);
 /* Record `index` is gone.  RMQ_E_CORRUPT: it is one that recovery cannot do without. */
 enum rmq_error broker_gap(struct broker *b, uint64_t index)
     __attribute__((warn_unused_result));

@@ -47,6 +47,7 @@ struct client_command {
 	struct sendbuf *buf; /* SEND: the batch, or the pieces; else NULL */
 	/* The client's own: */
 	struct slice queue;
+	struct slice further; /* queues that the batch is for, too */
 	uint8_t flags;
 	bool staged;
 	uint32_t bytes;
@@ -213,6 +214,13 @@ bool client_has_room(const struct client *c);
 /* Sends a batch or a chain of pieces, which it takes.  flags: SEND_NO_CREATE or 0. */
 const struct client_command *client_send(struct client *c, struct mono_time now,
     struct slice queue, uint8_t flags, struct sendbuf *buf, void *tag);
+
+/*
+ * The same for several queues (SEND_QUEUES_MAX), none named twice: a batch, which all of them get
+ * and which is stored once, or none.  sent() has the numbers in the first one.
+ */
+const struct client_command *client_send_all(struct client *c, struct mono_time now,
+    const struct slice *queues, uint32_t count, uint8_t flags, struct sendbuf *buf, void *tag);
 
 /*
  * Takes messages out of the SEND that is refused, within failed(), before CLIENT_REPEAT

@@ -409,26 +409,41 @@ static void seal(struct client_command *cmd)
 	uint32_t part = 0;
 	cmd->bytes = 0;
 	for (struct sendbuf *b = cmd->buf; b; b = b->next) {
-		sendbuf_seal(b, cmd->flags, part++, cmd->queue);
+		sendbuf_seal(b, cmd->flags, part++, cmd->queue, cmd->further);
 		cmd->bytes += (uint32_t)sendbuf_frame(b).len;
 	}
 }
 
-const struct client_command *client_send(struct client *c, struct mono_time now,
-    struct slice queue, uint8_t flags, struct sendbuf *buf, void *tag)
+const struct client_command *client_send_all(struct client *c, struct mono_time now,
+    const struct slice *queues, uint32_t count, uint8_t flags, struct sendbuf *buf, void *tag)
 {
-	assert(queue.len <= NAME_FULL_MAX);
-	struct client_command *cmd = command_new(c, WIRE_TYPE_SEND, 0, queue, tag);
+	uint8_t list[SEND_FURTHER_MAX];
+	struct writer further = writer_of(list, sizeof(list));
+	assert(count > 0 && count <= SEND_QUEUES_MAX && (count == 1 || !buf->large));
+	for (uint32_t i = 1; i < count; i++)
+		put_str(&further, queues[i]);
+	assert(!further.full && queues[0].len <= NAME_FULL_MAX);
+	struct client_command *cmd =
+	    command_new(c, WIRE_TYPE_SEND, further.len, queues[0], tag);
 	if (!cmd) {
 		sendbuf_free(buf);
 		return NULL;
 	}
+	cmd->further = slice_of(cmd->frame, further.len);
+	if (further.len > 0)
+		memcpy(cmd->frame, list, further.len);
 	cmd->flags = flags;
 	cmd->buf = buf;
 	seal(cmd);
 	push(c, cmd);
 	client_note_asking(c, now);
 	return cmd;
+}
+
+const struct client_command *client_send(struct client *c, struct mono_time now,
+    struct slice queue, uint8_t flags, struct sendbuf *buf, void *tag)
+{
+	return client_send_all(c, now, &queue, 1, flags, buf, tag);
 }
 
 void client_remove(

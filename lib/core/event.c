@@ -4,6 +4,7 @@
 
 #include "core/journal_wire.h"
 #include "core/name.h"
+#include "core/variant.h"
 
 size_t event_begin(struct writer *w, uint8_t type)
 {
@@ -60,15 +61,19 @@ enum rmq_error event_check_tags(unsigned type, struct slice tags)
 	return err == RMQ_E_PROTOCOL ? RMQ_E_CORRUPT : err;
 }
 
-struct slice event_origin_tags(const struct event_origin *o, uint8_t bytes[EVENT_ORIGIN_MAX])
+struct slice event_place_tags(
+    const struct event_origin *o, uint16_t shares, uint8_t bytes[EVENT_PLACE_TAGS_MAX])
 {
-	uint8_t value[EVENT_ORIGIN_MAX];
+	uint8_t value[EVENT_ORIGIN_MAX], number[2];
 	struct writer v = writer_of(value, sizeof(value));
-	struct writer w = writer_of(bytes, EVENT_ORIGIN_MAX);
-	if (o->queue.len == 0)
-		return NO_TAGS;
-	event_origin_encode(&v, o);
-	tags_put(&w, EVENT_TAG_ORIGIN, slice_of(v.p, v.len));
+	struct writer w = writer_of(bytes, EVENT_PLACE_TAGS_MAX);
+	if (o->queue.len > 0) {
+		event_origin_encode(&v, o);
+		tags_put(&w, EVENT_TAG_ORIGIN, slice_of(v.p, v.len));
+	}
+	store_u16(number, shares);
+	if (shares > 1)
+		tags_put(&w, EVENT_TAG_SHARES, slice_of(number, sizeof(number)));
 	assert(!w.full && !v.full);
 	return slice_of(w.p, w.len);
 }
@@ -95,6 +100,30 @@ bool event_maker_find(struct slice tags, struct event_maker *m)
 	struct slice value;
 	return tags_find(tags, EVENT_TAG_MAKER, &value) && event_maker_decode(value, m) &&
 	       (m->node.len == 0 || name_valid_node(m->node));
+}
+
+bool event_further_find(struct slice tags, struct slice *further)
+{
+	*further = NO_TAGS;
+	if (!tags_find(tags, EVENT_TAG_FURTHER, further))
+		return true;
+	struct reader r = reader_of(*further);
+	for (uint32_t last = 0; reader_left(&r) > 0;) {
+		struct event_target t = event_target_get(&r);
+		if (r.bad || t.queue < last)
+			return false;
+		last = t.queue;
+	}
+	return further->len > 0 && further->len <= EVENT_FURTHER_MAX;
+}
+
+uint16_t event_shares_find(struct slice tags)
+{
+	struct slice value;
+	if (!tags_find(tags, EVENT_TAG_SHARES, &value))
+		return 1;
+	uint16_t shares = value.len == 2 ? load_u16(value.data) : 0;
+	return shares > 1 && shares <= SEND_QUEUES_MAX ? shares : 0;
 }
 
 enum rmq_error events_open(struct slice payload, struct events_header *h, struct event_iter *it)
@@ -142,21 +171,25 @@ enum rmq_error event_run_open(struct slice payload, uint16_t offset, uint16_t sl
 	return RMQ_E_OK;
 }
 
-/* The batch of a SEND or MOVE event; RMQ_E_NOTHING for any other. */
-static enum rmq_error event_batch(
-    const struct event *e, uint32_t *queue, uint64_t *time_ms, struct slice *batch)
+/* The batch of a SEND or MOVE event, and whose it is; RMQ_E_NOTHING for any other. */
+static enum rmq_error event_batch(const struct event *e, uint32_t *queue, struct slice *further,
+    uint64_t *time_ms, struct slice *batch)
 {
 	struct event_send send;
 	struct event_move move;
 	switch (e->type) {
 	case EVENT_TYPE_SEND:
-		if (!event_send_decode(e->body, &send))
+		if (!event_send_decode(e->body, &send) ||
+		    event_check_tags(e->type, send.tags) ||
+		    !event_further_find(send.tags, further))
 			return RMQ_E_CORRUPT;
 		*queue = send.queue;
 		*batch = send.batch;
 		return RMQ_E_OK;
 	case EVENT_TYPE_MOVE:
-		if (!event_move_decode(e->body, &move))
+		if (!event_move_decode(e->body, &move) ||
+		    event_check_tags(e->type, move.tags) ||
+		    !event_further_find(move.tags, further))
 			return RMQ_E_CORRUPT;
 		*queue = move.queue;
 		*time_ms = move.time_ms;
@@ -166,25 +199,44 @@ static enum rmq_error event_batch(
 	return RMQ_E_NOTHING;
 }
 
+bool event_same_queues(struct slice a, struct slice b)
+{
+	if (a.len != b.len)
+		return false;
+	for (size_t at = 0; at < a.len; at += EVENT_TARGET_SIZE)
+		if (load_u32(a.data + at) != load_u32(b.data + at))
+			return false;
+	return true;
+}
+
+/* Whether an event has messages of all queues that the run's first one has them of. */
+static bool goes_on(const struct event_run *run, uint32_t queue, struct slice further)
+{
+	return queue == run->queue &&
+	       (event_same_queues(further, run->further) || RMQ_VARIANT(SHARED_RUNS_ON));
+}
+
 enum rmq_error event_run_next(struct event_run *run, struct event_messages *m)
 {
 	struct event e;
 	while (run->wanted > 0) {
 		uint32_t queue = 0;
+		struct slice further;
 		uint64_t time_ms = run->wall.ms;
 		enum rmq_error err = event_next(&run->it, &e);
 		if (err)
 			return RMQ_E_CORRUPT;
 		struct slice batch;
-		err = event_batch(&e, &queue, &time_ms, &batch);
+		err = event_batch(&e, &queue, &further, &time_ms, &batch);
 		if (err == RMQ_E_CORRUPT || (err && !run->begun))
 			return RMQ_E_CORRUPT;
-		if (err || (run->begun && queue != run->queue))
+		if (err || (run->begun && !goes_on(run, queue, further)))
 			continue;
 		if (batch_peek(batch, &m->batch))
 			return RMQ_E_CORRUPT;
 		run->begun = true;
 		run->queue = queue;
+		run->further = further;
 		if (run->slot >= m->batch.count) {
 			run->slot -= m->batch.count;
 			continue;

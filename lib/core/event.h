@@ -250,6 +250,10 @@ const char *event_name(unsigned type);
 
 /* Tagged fields that events know (tags.h): event, tag, name of the field. */
 #define EVENT_TAGS(X) /* also those that are kept for later: "Lanes" in rmq-internals(7) */ \
+	X(SEND, EVENT_TAG_FURTHER, further) \
+	X(MOVE, EVENT_TAG_FURTHER, further) \
+	X(DEAD, EVENT_TAG_SHARES, shares) \
+	X(PART_BATCH, EVENT_TAG_SHARES, shares) \
 	X(START, START_TAG_SECRET, secret) \
 	X(PART_START, START_TAG_SECRET, secret) \
 	X(CHUNK, CHUNK_TAG_ATTRIBUTES, attributes) \
@@ -274,8 +278,6 @@ const char *event_name(unsigned type);
 #define EVENT_ORIGIN(F)	 F(u64, seq) F(rest, queue)
 CODEC_MESSAGE(event, origin, EVENT_ORIGIN)
 #define EVENT_ORIGIN_MAX (4 + 8 + NAME_FULL_MAX)
-/* The list of tags that says so, in `bytes`; an empty one if the queue's name is empty. */
-struct slice event_origin_tags(const struct event_origin *o, uint8_t bytes[EVENT_ORIGIN_MAX]);
 /* What the tags say, a queue without a name if nothing; false: it is none. */
 bool event_origin_find(struct slice tags, struct event_origin *o);
 
@@ -292,6 +294,51 @@ void event_maker_put(struct writer *w, const struct event_maker *m);
 /* What the tags say; false: nothing, or none that there can be. */
 bool event_maker_find(struct slice tags, struct event_maker *m);
 
+/*
+ * SEND and MOVE: further queues that have the messages of the batch, and the number of the first
+ * one there (event_target), in order of the queues' numbers.  A SEND names no queue twice.
+ */
+#define EVENT_TAG_FURTHER  2
+#define EVENT_TARGET_SIZE  12
+#define EVENT_FURTHER_MAX  ((SEND_QUEUES_MAX - 1) * EVENT_TARGET_SIZE)
+struct event_target {
+	uint32_t queue;
+	uint64_t first_seq;
+};
+
+static inline void event_target_put(struct writer *w, const struct event_target *t)
+{
+	put_u32(w, t->queue);
+	put_u64(w, t->first_seq);
+}
+
+static inline struct event_target event_target_get(struct reader *r)
+{
+	struct event_target t;
+	t.queue = get_u32(r);
+	t.first_seq = get_u64(r);
+	return t;
+}
+
+/* The list of event_target behind the first one in the tags, empty: none; false: it is none. */
+bool event_further_find(struct slice tags, struct slice *further);
+
+/* Whether two such lists name the same queues. */
+bool event_same_queues(struct slice a, struct slice b);
+
+/* DEAD and PART_BATCH: u16, so many queues the event at that place named; not there: one. */
+#define EVENT_TAG_SHARES 10
+/* What the tags say; 0: no number of queues that share. */
+uint16_t event_shares_find(struct slice tags);
+
+/*
+ * The list of tags that says where from messages came, and how many share the bytes, in `bytes`.
+ * Nothing of an origin without a queue's name, nor of one share.
+ */
+#define EVENT_PLACE_TAGS_MAX (EVENT_ORIGIN_MAX + 4 + 2)
+struct slice event_place_tags(const struct event_origin *o, uint16_t shares,
+    uint8_t bytes[EVENT_PLACE_TAGS_MAX]);
+
 /* PART_QUEUE: u64, messages that were lost; not there: none. */
 #define PART_QUEUE_TAG_LOST 1
 
@@ -305,7 +352,7 @@ enum rmq_error event_check_tags(unsigned type, struct slice tags)
 /*
  * Messages where they are stored: some of one SEND or MOVE event.  Give the location,
  * and how many messages are wanted from there on: a run may go on in the following
- * SEND and MOVE events of the same queue in the same record, and `count` says how many
+ * SEND and MOVE events of the same queues in the same record, and `count` says how many
  * of it this event holds.  RMQ_E_CORRUPT if the bytes are not what they should be.
  */
 struct event_messages {
@@ -320,6 +367,7 @@ struct event_run {
 	struct event_iter it;
 	struct wall_time wall;
 	uint32_t queue;
+	struct slice further;
 	bool begun;
 	uint32_t slot;
 	uint32_t wanted;

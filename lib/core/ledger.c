@@ -4,6 +4,7 @@
 
 #include "core/journal_wire.h"
 #include "core/memory.h"
+#include "core/queue.h"
 #include "core/variant.h"
 
 /* A message that moves takes its bytes and at least this: its entry in the batch's ends. */
@@ -231,6 +232,18 @@ static bool put_range(struct writer *w, uint64_t first, uint64_t end)
 	return true;
 }
 
+/* A known-bad reason to name it: some queue that shared what is in it is done with that. */
+static bool done_by_one(const struct record *r)
+{
+	const struct batch *b;
+	uint32_t sharing = 0, most = 0;
+	LIST_FOREACH (b, &r->batches, in_record) {
+		sharing += b->shares > 1;
+		most = b->shares > most ? b->shares : most;
+	}
+	return most > sharing;
+}
+
 void ledger_sweep(struct ledger *l, uint64_t begin, struct writer *w)
 {
 	struct record *r;
@@ -239,6 +252,8 @@ void ledger_sweep(struct ledger *l, uint64_t begin, struct writer *w)
 		size_t len = w->len;
 		if (r->index >= begin || RMQ_VARIANT(END_KILLS_LIVE))
 			break;
+		if (RMQ_VARIANT(SHARED_ONCE) && done_by_one(r))
+			continue;
 		if (!r->swept && !put_range(w, from, r->index)) {
 			w->len = len;
 			w->full = false;

@@ -50,6 +50,7 @@ extern bool rmq_small_limits;
 #define BATCH_MAX	   64512
 #define BATCH_MESSAGES_MAX 4096
 #define BATCH_HEADER_SIZE  4
+#define SEND_QUEUES_MAX	   64 /* that one SEND names; its batch is stored once */
 /* One piece of a message that does not fit into a batch; of the first one with its attributes. */
 #define CHUNK_MAX	     64512
 #define CHUNK_ATTRIBUTES_MAX 8192
@@ -165,6 +166,8 @@ struct space_limits {
 #define CONTROL_STALL_MS	10000 /* output waits and nothing is taken, or a frame is cut */
 
 static_assert(BATCH_MAX + 512 <= RECORD_FILL, "a full batch fits into an ordinary record");
+static_assert(BATCH_MAX + SEND_QUEUES_MAX * 12 + 128 <= RECORD_FILL,
+    "a full batch for as many queues as may be fits into an ordinary record");
 static_assert(MESSAGE_MAX + CHUNK_ATTRIBUTES_MAX <= CHUNKS_MAX * CHUNK_MAX,
     "the largest message and its attributes are not too many pieces");
 static_assert(RECORD_FILL <= UINT16_MAX, "offsets in an ordinary record are u16");

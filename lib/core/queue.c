@@ -12,8 +12,8 @@
 #include "core/units.h"
 #include "core/wire.h"
 
-/* A merged batch's slots must fit into a u16. */
-#define BATCH_COUNT_MAX 60000
+static_assert(BATCH_COUNT_MAX <= UINT16_MAX, "what is live of a batch is counted in a u16");
+
 /* What one takes in a checkpoint, but for what varies. */
 #define BATCH_PART_MAX 80
 /* So many batches before a new one may know its origin. */
@@ -213,6 +213,27 @@ uint32_t batch_live_bytes(const struct batch *b)
 	return batch_bytes_of(b, b->live);
 }
 
+/* What the live messages weigh in their queue, and, as each that shares them has a part, in their record. */
+struct weight {
+	uint32_t in_queue;
+	uint32_t in_record;
+};
+
+static struct weight weigh(const struct batch *b)
+{
+	uint32_t bytes = batch_live_bytes(b);
+	return (struct weight){bytes, b->shares > 1 ? bytes / b->shares : bytes};
+}
+
+/* So many messages of b are not live any more; it weighed `before`. */
+static void weighs_less(
+    struct queue *q, struct batch *b, const struct weight *before, uint32_t dead)
+{
+	struct weight after = weigh(b);
+	q->bytes -= before->in_queue - after.in_queue;
+	ledger_drop(q->ledger, b->record, dead, before->in_record - after.in_record);
+}
+
 uint64_t batch_part_bytes(const struct batch *b)
 {
 	return BATCH_PART_MAX + (b->bits ? ((uint64_t)b->count + 7) / 8 : 0) +
@@ -224,9 +245,10 @@ uint64_t batch_part_bytes(const struct batch *b)
 static void batch_charge(struct queue *q, struct batch *b)
 {
 	q->ledger->part_bytes += batch_part_bytes(b);
-	q->bytes += batch_live_bytes(b);
+	struct weight w = weigh(b);
+	q->bytes += w.in_queue;
 	if (b->record) {
-		ledger_add(q->ledger, b->record, b->live, batch_live_bytes(b));
+		ledger_add(q->ledger, b->record, b->live, w.in_record);
 		LIST_INSERT_HEAD(&b->record->batches, b, in_record);
 		return;
 	}
@@ -268,14 +290,15 @@ static void batch_free(struct queue *q, struct batch *b)
 {
 	RB_REMOVE(batch_tree, &q->batches, b);
 	q->ledger->part_bytes -= batch_part_bytes(b);
-	q->bytes -= batch_live_bytes(b);
+	struct weight w = weigh(b);
+	q->bytes -= w.in_queue;
 	if (q->newest == b)
 		q->newest = NULL;
 	if (q->recent_batch == b)
 		q->recent_batch = NULL;
 	if (b->record) {
 		LIST_REMOVE(b, in_record);
-		ledger_drop(q->ledger, b->record, b->live, batch_live_bytes(b));
+		ledger_drop(q->ledger, b->record, b->live, w.in_record);
 	} else {
 		for (uint32_t i = 0; i < b->large->parts; i++)
 			ledger_drop(q->ledger, b->large->part[i].record, 1, 0);
@@ -301,18 +324,26 @@ static struct batch *batch_before(struct queue *q, uint64_t seq)
 	return b ? RB_PREV(batch_tree, &q->batches, b) : RB_MAX(batch_tree, &q->batches);
 }
 
+void queue_adds_of(struct queue *q, uint64_t set)
+{
+	if (q->newest_set != set)
+		q->newest = NULL;
+	q->newest_set = set;
+}
+
 struct batch *queue_add_batch(struct queue *q, struct record *r, uint64_t first, uint32_t count,
-    uint32_t bytes, uint16_t offset, uint16_t slot)
+    uint32_t bytes, uint16_t offset, uint16_t slot, uint16_t shares)
 {
 	struct batch *b = batch_before(q, first);
 	if (r->n > q->newest_n)
 		q->newest_n = r->n;
 	if (slot == 0 && batch_can_grow(q, b, r, first, count)) {
+		struct weight before = weigh(b);
 		b->count += count;
-		b->live += count;
+		b->live = (uint16_t)(b->live + count);
 		b->bytes += bytes;
 		q->bytes += bytes;
-		ledger_add(q->ledger, r, count, bytes);
+		ledger_add(q->ledger, r, count, weigh(b).in_record - before.in_record);
 		return b;
 	}
 	b = memory_new(sizeof(*b));
@@ -320,10 +351,11 @@ struct batch *queue_add_batch(struct queue *q, struct record *r, uint64_t first,
 	b->record = r;
 	b->first = first;
 	b->count = count;
-	b->live = count;
+	b->live = (uint16_t)count;
 	b->bytes = bytes;
 	b->offset = offset;
 	b->slot = slot;
+	b->shares = shares;
 	RB_INSERT(batch_tree, &q->batches, b);
 	batch_charge(q, b);
 	q->newest = b;
@@ -391,9 +423,11 @@ static void batch_absorb(struct queue *q, struct batch *a, struct batch *b)
 		q->recent_batch = NULL;
 	if (q->newest == b)
 		q->newest = a;
+	uint32_t before = weigh(a).in_record + weigh(b).in_record;
 	a->count += b->count;
-	a->live += b->live;
+	a->live = (uint16_t)(a->live + b->live);
 	a->bytes += b->bytes;
+	ledger_add(q->ledger, a->record, 0, weigh(a).in_record - before);
 	origin_drop(b->origin);
 	free(b);
 }
@@ -456,7 +490,8 @@ bool queue_batch_set_live(struct queue *q, struct batch *b, struct slice live)
 	for (uint32_t i = 0; i < b->count; i++)
 		if (live.data[i / 8] >> (i % 8) & 1)
 			bits_set(bits, i, i + 1);
-	uint32_t before = batch_live_bytes(b), dead = b->count - bits_count(bits, 0, b->count);
+	struct weight before = weigh(b);
+	uint32_t dead = b->count - bits_count(bits, 0, b->count);
 	if (dead == b->count) {
 		free(bits);
 		return false;
@@ -464,9 +499,8 @@ bool queue_batch_set_live(struct queue *q, struct batch *b, struct slice live)
 	q->ledger->part_bytes -= batch_part_bytes(b);
 	b->bits = bits;
 	q->ledger->part_bytes += batch_part_bytes(b);
-	b->live -= dead;
-	q->bytes -= before - batch_live_bytes(b);
-	ledger_drop(q->ledger, b->record, dead, before - batch_live_bytes(b));
+	b->live = (uint16_t)(b->live - dead);
+	weighs_less(q, b, &before, dead);
 	return true;
 }
 
@@ -511,17 +545,17 @@ bool queue_any_live(struct queue *q, uint64_t first, uint64_t end)
 /* Shortens b to its messages [from, to) (offsets); what is cut off is not live any more. */
 static void batch_trim(struct queue *q, struct batch *b, uint32_t from, uint32_t to)
 {
-	uint32_t before = batch_live_bytes(b), dead = b->count - (to - from);
+	struct weight before = weigh(b);
+	uint32_t dead = b->count - (to - from);
 	b->bytes = batch_bytes_of(b, to - from);
 	b->first += from;
 	b->origin_seq += from;
 	b->slot = (uint16_t)(b->slot + from);
 	b->count = to - from;
-	b->live -= dead;
-	q->bytes -= before - batch_live_bytes(b);
+	b->live = (uint16_t)(b->live - dead);
 	if (q->newest == b)
 		q->newest = NULL;
-	ledger_drop(q->ledger, b->record, dead, before - batch_live_bytes(b));
+	weighs_less(q, b, &before, dead);
 }
 
 /* Messages [from, to) of b (offsets) leave; frees b when nothing is left. */
@@ -544,13 +578,12 @@ static void batch_drop(struct queue *q, struct batch *b, uint32_t from, uint32_t
 		bits_set(b->bits, 0, b->count);
 		q->ledger->part_bytes += batch_part_bytes(b);
 	}
-	uint32_t before = batch_live_bytes(b);
+	struct weight before = weigh(b);
 	bits_clear(b->bits, from, to);
-	b->live -= dead;
-	q->bytes -= before - batch_live_bytes(b);
+	b->live = (uint16_t)(b->live - dead);
 	if (q->newest == b)
 		q->newest = NULL;
-	ledger_drop(q->ledger, b->record, dead, before - batch_live_bytes(b));
+	weighs_less(q, b, &before, dead);
 }
 
 static void drop_span(struct queue *q, uint64_t first, uint64_t end)
@@ -579,13 +612,14 @@ static uint64_t *batch_bits_of(const struct batch *b, uint32_t from, uint32_t co
 /* Splits b, of which messages on both sides of `seq` are live, and gives the right side. */
 static struct batch *batch_split(struct queue *q, struct batch *b, uint64_t seq)
 {
-	uint32_t left = (uint32_t)(seq - b->first), before = batch_live_bytes(b);
+	uint32_t left = (uint32_t)(seq - b->first);
+	struct weight before = weigh(b);
 	struct batch *right = memory_new(sizeof(*right));
 	q->ledger->part_bytes -= batch_part_bytes(b);
 	*right = *b;
 	right->first = seq;
 	right->count = b->count - left;
-	right->live = (uint32_t)batch_count_live(b, seq, b->first + b->count);
+	right->live = (uint16_t)batch_count_live(b, seq, b->first + b->count);
 	right->bytes = batch_bytes_of(b, right->count);
 	right->slot = (uint16_t)(b->slot + left);
 	origin_share(right->origin);
@@ -596,19 +630,20 @@ static struct batch *batch_split(struct queue *q, struct batch *b, uint64_t seq)
 	b->bits = bits;
 	b->bytes -= right->bytes;
 	b->count = left;
-	b->live -= right->live;
+	b->live = (uint16_t)(b->live - right->live);
 	q->ledger->part_bytes += batch_part_bytes(b) + batch_part_bytes(right);
 	LIST_INSERT_HEAD(&b->record->batches, right, in_record);
 	RB_INSERT(batch_tree, &q->batches, right);
 	if (q->newest == b)
 		q->newest = NULL;
 	/* The shares of the two sides may differ from the whole by rounding. */
-	uint32_t after = batch_live_bytes(b) + batch_live_bytes(right);
-	q->bytes = q->bytes + after - before;
-	if (after > before)
-		ledger_add(q->ledger, b->record, 0, after - before);
+	struct weight after = weigh(b), also = weigh(right);
+	after.in_record += also.in_record;
+	q->bytes = q->bytes + after.in_queue + also.in_queue - before.in_queue;
+	if (after.in_record > before.in_record)
+		ledger_add(q->ledger, b->record, 0, after.in_record - before.in_record);
 	else
-		ledger_drop(q->ledger, b->record, 0, before - after);
+		ledger_drop(q->ledger, b->record, 0, before.in_record - after.in_record);
 	return right;
 }
 
@@ -618,7 +653,8 @@ static void add_moved_dead(struct queue *q, struct record *r, const struct batch
 	struct batch *last = q->newest;
 	q->newest = NULL;
 	struct batch *b =
-	    queue_add_batch(q, r, moved->first, moved->count, moved->bytes, moved->offset, 0);
+	    queue_add_batch(q, r, moved->first, moved->count, moved->bytes, moved->offset, 0,
+		moved->shares);
 	batch_set_origin(q, b, moved->origin, moved->origin_seq);
 	if (last && last == RB_PREV(batch_tree, &q->batches, b) && batch_follows(b, last))
 		batch_absorb(q, last, b);
@@ -635,7 +671,7 @@ static void batch_cut_out(struct queue *q, struct batch *b, uint64_t first, uint
 }
 
 bool queue_relocate(struct queue *q, uint64_t first, uint32_t count, uint32_t bytes,
-    struct record *r, uint16_t offset)
+    struct record *r, uint16_t offset, uint16_t shares)
 {
 	struct batch *b = queue_batch_at(q, first), *m;
 	uint64_t end = first + count;
@@ -648,6 +684,7 @@ bool queue_relocate(struct queue *q, uint64_t first, uint32_t count, uint32_t by
 	    .count = count,
 	    .bytes = bytes,
 	    .offset = offset,
+	    .shares = shares,
 	    .origin = origin_share(b->origin),
 	    .origin_seq = b->origin_seq + (first - b->first)};
 	/* One batch, but where a recovery found it in two pieces. */
@@ -656,7 +693,7 @@ bool queue_relocate(struct queue *q, uint64_t first, uint32_t count, uint32_t by
 	if (moved.origin)
 		add_moved_dead(q, r, &moved);
 	else
-		queue_add_batch(q, r, first, count, bytes, offset, 0);
+		queue_add_batch(q, r, first, count, bytes, offset, 0, shares);
 	origin_drop(moved.origin);
 	return true;
 }
@@ -899,11 +936,11 @@ void queue_drop_below(struct queue *q, uint64_t seq)
 }
 
 void queue_revive(struct queue *q, struct record *r, uint64_t first, uint32_t count,
-    uint32_t bytes, uint16_t offset, uint16_t slot)
+    uint32_t bytes, uint16_t offset, uint16_t slot, uint16_t shares)
 {
 	uint64_t at = first, end = first + count, to;
 	q->newest = NULL;
-	queue_add_batch(q, r, first, count, bytes, offset, slot);
+	queue_add_batch(q, r, first, count, bytes, offset, slot, shares);
 	q->newest = NULL;
 	for (; at < end; at = to) {
 		struct range *over = queue_range_at(q, at);

@@ -47,6 +47,9 @@ struct origin {
 	char queue[];
 };
 
+/* A batch's slots fit into a u16. */
+#define BATCH_COUNT_MAX 60000
+
 struct batch {
 	RB_ENTRY(batch) by_seq;
 	LIST_ENTRY(batch) in_record;
@@ -57,11 +60,12 @@ struct batch {
 	struct origin *origin; /* of dead letters, or NULL */
 	uint64_t origin_seq;   /* the number that `first` had there; the next ones follow it */
 	uint64_t first;
-	uint32_t count;
-	uint32_t live;
+	uint32_t count; /* BATCH_COUNT_MAX at most */
 	uint32_t bytes; /* of all count messages */
+	uint16_t live;
 	uint16_t offset;
 	uint16_t slot;
+	uint16_t shares; /* so many queues had its messages when they were put there */
 };
 
 struct range {
@@ -147,6 +151,7 @@ struct queue {
 	struct ledger *ledger;
 	struct batch_tree batches;
 	struct batch *newest; /* the one that was added last, while it is as added */
+	uint64_t newest_set; /* the queues that share what `newest` ends with; 0: it is alone */
 	struct range_tree ranges;
 	struct range *recent_range; /* looked up last, or NULL */
 	struct batch *recent_batch;
@@ -185,10 +190,15 @@ uint64_t queue_room(const struct queue *q);
 
 /*
  * Messages [first, first + count), all live, with so many bytes, are in r from
- * (offset, slot) on.  May join the batch before.
+ * (offset, slot) on, and `shares` queues have them.  May join the batch before.
  */
 struct batch *queue_add_batch(struct queue *q, struct record *r, uint64_t first, uint32_t count,
-    uint32_t bytes, uint16_t offset, uint16_t slot);
+    uint32_t bytes, uint16_t offset, uint16_t slot, uint16_t shares);
+/*
+ * What is added next comes from an event that names the queues of this number: it joins what came
+ * before only if that did, too, as a run goes on in such events only (event.h).
+ */
+void queue_adds_of(struct queue *q, uint64_t set);
 /* Message `seq` is a large one; takes `large`. */
 struct batch *queue_add_large(
     struct queue *q, struct large *large, uint64_t seq, uint32_t bytes, uint64_t time_ms);
@@ -225,16 +235,19 @@ uint64_t queue_count_live(struct queue *q, uint64_t first, uint64_t span);
 uint64_t queue_first_live(struct queue *q, uint64_t first, uint64_t end);
 /* Whether there is any in [first, end). */
 bool queue_any_live(struct queue *q, uint64_t first, uint64_t end);
-/* The messages' bodies now are in r at offset; they are all live.  false: they are not. */
+/*
+ * The messages' bodies now are in r at offset, for `shares` queues; they are all live.  false:
+ * they are not.
+ */
 bool queue_relocate(struct queue *q, uint64_t first, uint32_t count, uint32_t bytes,
-    struct record *r, uint16_t offset);
+    struct record *r, uint16_t offset, uint16_t shares);
 
 /*
  * Messages [first, first + count), which were not known, are live and at (offset, slot) in r: in
  * the state of the ranges that span them, or ready.
  */
 void queue_revive(struct queue *q, struct record *r, uint64_t first, uint32_t count,
-    uint32_t bytes, uint16_t offset, uint16_t slot);
+    uint32_t bytes, uint16_t offset, uint16_t slot, uint16_t shares);
 
 /* ---- ranges ---- */
 

@@ -13,8 +13,9 @@
 #include "core/batch.h"
 #include "core/wire.h"
 
-/* Frame header, n, answered, flags, part, queue. */
-#define SENDBUF_HEAD (FRAME_HEADER_SIZE + 8 + 8 + 1 + 4 + 1 + NAME_FULL_MAX + 2)
+/* Frame header, n, answered, flags, part, queue, and further queues. */
+#define SENDBUF_HEAD \
+	(FRAME_HEADER_SIZE + 8 + 8 + 1 + 4 + 1 + NAME_FULL_MAX + 2 + 4 + SEND_FURTHER_MAX)
 #define SENDBUF_ENDS (SENDBUF_HEAD + 4 + CHUNK_ATTRIBUTES_MAX + BATCH_HEADER_SIZE)
 #define SENDBUF_BLOB (SENDBUF_ENDS + 2 * BATCH_MESSAGES_MAX)
 #define SENDBUF_CAP  BATCH_MAX
@@ -79,9 +80,11 @@ struct batch_view sendbuf_view(const struct sendbuf *b);
 
 /*
  * Puts what stands in front of the blob; once the messages are complete, and again
- * when some were removed.  flags: SEND_*; SEND_CHUNK and SEND_MORE are set by it.
+ * when some were removed.  flags: SEND_*; SEND_CHUNK and SEND_MORE are set by it.  further:
+ * SEND_TAG_QUEUES of a batch, empty: it is for one queue.
  */
-void sendbuf_seal(struct sendbuf *b, uint8_t flags, uint32_t part, struct slice queue);
+void sendbuf_seal(struct sendbuf *b, uint8_t flags, uint32_t part, struct slice queue,
+    struct slice further);
 
 /* The number, and the newest number whose answer is known: of a sealed frame. */
 void sendbuf_stamp(struct sendbuf *b, uint64_t n, uint64_t answered);

@@ -61,6 +61,9 @@
 	X(RESERVE_FIXED, "what is kept back for draining does not grow with the state") \
 	X(GRANTS_FORGOTTEN, "who has as many leases waiting as it may is given no more for ever") \
 	X(AGAIN_LAST, "what is held is handed again behind what is new") \
+	X(SHARED_ONCE, "a record is named dead once one of the queues that share it is done") \
+	X(MOVE_UNSHARED, "what moves is not shared any more") \
+	X(SHARED_RUNS_ON, "a run goes on in events of other queues than its first one's") \
 	X(SETTLE_SEND_APART, "what is settled and sent in one command is in two records")
 
 #define RMQ_VARIANTS_LIST(X) RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)

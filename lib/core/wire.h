@@ -310,6 +310,13 @@ const char *wire_name(unsigned type);
  */
 #define SEND_TAG_ATTRIBUTES 2
 
+/*
+ * SEND of a batch: further queues that the messages are for, each a str, SEND_QUEUES_MAX with the
+ * first, none twice.  They are sent to all of them, or to none, and stored once.
+ */
+#define SEND_TAG_QUEUES 4
+#define SEND_FURTHER_MAX ((SEND_QUEUES_MAX - 1) * (1 + NAME_FULL_MAX))
+
 /* WELCOME: SESSION_TOKEN_SIZE bytes, without which nobody goes on with the session.  HELLO: the same again. */
 #define WELCOME_TAG_TOKEN 1
 #define HELLO_TAG_TOKEN	  1
@@ -327,6 +334,7 @@ const char *wire_name(unsigned type);
 	X(DELIVER_PART, DELIVER_TAG_ATTRIBUTES, attributes) \
 	X(PEEKED_PART, DELIVER_TAG_ATTRIBUTES, attributes) \
 	X(SEND, SEND_TAG_ATTRIBUTES, attributes) \
+	X(SEND, SEND_TAG_QUEUES, queues) \
 	X(LISTED, LISTED_TAG_LOST, lost) \
 	X(LISTED, LISTED_TAG_UNFINISHED, unfinished)
 

@@ -10,6 +10,8 @@
  *	send N QUEUE BODY     SEND of one message as number N
  *	header N QUEUE NAME VALUE BODY
  *	                      the same with a header
+ *	share N QUEUE,QUEUE,… BODY
+ *	                      SEND of one message for several queues
  *	large N QUEUE NAME VALUE BYTES
  *	                      SEND of one large message in pieces, with a header
  *	subscribe SUB QUEUE   SUBSCRIBE
@@ -360,6 +362,27 @@ static void do_large(char **arg)
 	}
 }
 
+static void do_share(char **arg)
+{
+	uint8_t names[512], list[600];
+	uint8_t batch[BATCH_MAX];
+	struct writer n = writer_of(names, sizeof(names)), t = writer_of(list, sizeof(list));
+	struct writer b = writer_of(batch, sizeof(batch)), w = writer_of(out, sizeof(out));
+	char *queue = strtok(arg[1], ","), *further;
+
+	while ((further = strtok(NULL, ",")))
+		put_str(&n, slice_str(further));
+	tags_put(&t, SEND_TAG_QUEUES, slice_of(names, n.len));
+	put_u16(&b, 1);
+	put_u16(&b, 0);
+	put_u16(&b, (uint16_t)(strlen(arg[2]) + 1));
+	put_rest(&b, slice_str(arg[2]));
+	put_u8(&b, '\n');
+	wire_put_send(&w, &(struct wire_send){number(arg[0]), 0, 0, 0, slice_str(queue),
+			      slice_of(list, t.len), slice_of(batch, b.len)});
+	put(out, w.len);
+}
+
 static void do_subscribe(char **arg)
 {
 	struct writer w = writer_of(out, sizeof(out));
@@ -508,6 +531,7 @@ static const struct {
     {"send", 3, do_send},
     {"header", 5, do_header},
     {"large", 5, do_large},
+    {"share", 3, do_share},
     {"subscribe", 2, do_subscribe},
     {"credit", 2, do_credit},
     {"list", 1, do_list},

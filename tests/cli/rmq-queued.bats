@@ -50,6 +50,29 @@ logged() {
 	assert_output --regexp '^rmq-queued [0-9]'
 }
 
+@test "rmq-queued: what is sent to several queues at once is in each of them, and stored once" {
+	start_queue q
+	rmq-queue create c --max-bytes 1
+	echo x | rmq-send c
+	raw hello 0 expect WELCOME share 1 a,b,c body-of-all expect FAILED \
+		share 1 a,b,d body-of-all expect SENT bye eof
+	run rmq-queue ls
+	assert_success
+	assert_output --regexp '^a.*b.*c.*d'
+	[ "$(timeout 10 rmq-recv -1 a)" = body-of-all ]
+	rmq-queue purge d
+	kill -KILL "$QUEUE_PID"
+	wait "$QUEUE_PID" || true
+	start_queue q
+	[ "$(rmq-queue show a ready)" = 0 ]
+	[ "$(rmq-queue show d ready)" = 0 ]
+	run sh -c 'rmq-journal dump q | grep -o body-of-all'
+	assert_output body-of-all
+	run sh -c 'rmq-journal dump q | grep -o "\"further\":\[[^]]*\]"'
+	assert_output --partial '"first_seq":1},{'
+	[ "$(timeout 10 rmq-recv -1 b)" = body-of-all ]
+}
+
 @test "rmq-queued: --init makes the directory, ready says so, SIGTERM drains and exits 0" {
 	start_queue q
 	[ -f q/data.mdb ]

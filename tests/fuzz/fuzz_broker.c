@@ -383,7 +383,8 @@ static void seed_life(fuzz_add *add, unsigned variant)
 	FRAME(1, hello, WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS);
 	FRAME(0, queue_create, 1, 0, SETTING_MAX_ATTEMPTS, q, 0, 2, 0, 0, 0, 0, none, NO_TAGS);
 	FRAME(0, send, 2, 0, 0, 0, q, NO_TAGS, batch);
-	FRAME(0, send, 3, 1, 0, 0, q, NO_TAGS, batch);
+	FRAME(0, send, 3, 1, 0, 0, q,
+	    variant & 4 ? slice_of("\4\0\5\0\4more", 9) : NO_TAGS, batch);
 	FRAME(0, send, 4, 1, SEND_CHUNK | SEND_MORE, 0, q, slice_of("\2\0\5\0\3\0\1\0t", 9),
 	    slice_str("large "));
 	FRAME(0, send, 4, 1, SEND_CHUNK, 1, q, NO_TAGS, slice_str("message"));

@@ -296,6 +296,23 @@ static struct slice lines(uint32_t count)
 	return slice_of(d.p, d.len);
 }
 
+/* A SEND's tags: all other queues get it, too. */
+static struct slice others(struct slice q)
+{
+	static uint8_t list[16 * QUEUES];
+	uint8_t names[8 * QUEUES];
+	struct writer v = writer_of(names, sizeof(names)), w = writer_of(list, sizeof(list));
+	char name[8];
+	for (unsigned i = 0; i < QUEUES; i++) {
+		snprintf(name, sizeof(name), "q%u", i);
+		if (!slice_eq(slice_str(name), q))
+			put_str(&v, slice_str(name));
+	}
+	tags_put(&w, SEND_TAG_QUEUES, slice_of(v.p, v.len));
+	assert(!v.full && !w.full);
+	return slice_of(w.p, w.len);
+}
+
 /* Entries of one lease or of rising ones, of each message, of each second one, or of all. */
 static struct slice entries(struct reader *r, uint32_t most)
 {
@@ -359,7 +376,8 @@ static void step(struct world *w, struct reader *r)
 	switch (op % 16) {
 	case 0:
 	case 1:
-		GIVE(send, n, n - 1, 0, 0, q, NO_TAGS, lines(1 + value % BATCH_MESSAGES_MAX));
+		GIVE(send, n, n - 1, 0, 0, q, op % 16 && value % 2 ? others(q) : NO_TAGS,
+		    lines(1 + value % BATCH_MESSAGES_MAX));
 		break;
 	case 2:
 	case 3:

@@ -131,6 +131,27 @@ static void seed_run(fuzz_add *add)
 	add(seed, w.len);
 }
 
+/* A run of what queues 1 and 2 share goes on behind what is queue 1's alone. */
+static void seed_shared(fuzz_add *add)
+{
+	uint8_t seed[512], batch[64];
+	struct writer w = writer_of(seed, sizeof(seed)), b = writer_of(batch, sizeof(batch));
+	struct slice further = slice_of("\2\0\14\0\2\0\0\0\1\0\0\0\0\0\0\0", 16);
+
+	put_batch(&b);
+	put_u16(&w, EVENTS_HEADER_SIZE);
+	put_u16(&w, 1);
+	put_u32(&w, 5);
+	put_u64(&w, 1000);
+	put_u64(&w, 2000);
+	struct slice bytes_of = slice_of(batch, b.len);
+	event_put_send(&w, &(struct event_send){1, 7, 1, 1, further, bytes_of});
+	event_put_send(&w, &(struct event_send){1, 7, 2, 4, NO_TAGS, bytes_of});
+	event_put_move(&w, &(struct event_move){1, 4, 1500, further, bytes_of});
+	assert(!w.full);
+	add(seed, w.len);
+}
+
 static void seed_chunk(fuzz_add *add)
 {
 	uint8_t seed[512];
@@ -152,6 +173,7 @@ void fuzz_seeds(fuzz_add *add)
 	size_t begin;
 
 	seed_run(add);
+	seed_shared(add);
 	seed_chunk(add);
 #define X(type, NAME, name, FIELDS) \
 	writer = writer_of(seed, sizeof(seed)); \

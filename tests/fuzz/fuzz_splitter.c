@@ -44,7 +44,7 @@ static void take_batch(struct rest *r, struct sendbuf *b)
 	struct wire_send send;
 	size_t used;
 
-	sendbuf_seal(b, 0, 0, slice_str("jobs"));
+	sendbuf_seal(b, 0, 0, slice_str("jobs"), NO_TAGS);
 	sendbuf_stamp(b, 1, 0);
 	struct slice frame = sendbuf_frame(b);
 	assert(frame_parse(frame, &f, &used) == RMQ_E_OK && used == frame.len);

@@ -10,9 +10,10 @@
 
 enum kind { SENDER, RECEIVER, ACKER, ADMIN };
 
+#define NAMES ACTORS_NAMES
 /* Of these, the second half are the dead-letter queues of the first. */
-static const char *const names[] = {"jobs", "mail", "x", "jobs.dead", "mail.dead", "x.dead"};
-#define NAMES	   6
+static const char *const names[NAMES] = {
+    "jobs", "mail", "x", "jobs.dead", "mail.dead", "x.dead"};
 #define LIVE_NAMES 3
 #define HELD_MAX   4000
 /* Clients are processes of these users. */
@@ -78,6 +79,14 @@ static struct mono_time mono(const struct actor *a)
 static struct slice name_of(unsigned i)
 {
 	return slice_str(names[i]);
+}
+
+unsigned actors_name_number(struct slice name)
+{
+	for (unsigned i = 0; i < NAMES; i++)
+		if (slice_eq(name, name_of(i)))
+			return i;
+	trace_fail("a queue has a name that nobody gave it");
 }
 
 static struct note *note_new(struct actor *a, uint32_t verb, uint32_t count)
@@ -490,11 +499,11 @@ static void pump(struct actor *a)
 
 /* ---- senders ---- */
 
-static uint32_t line_new(struct actor *a, uint32_t len, unsigned name)
+static uint32_t line_new(struct actor *a, uint32_t len, uint32_t queues)
 {
 	uint32_t line = lines_new(&a->w->lines, len);
 	a->w->lines.all[line].sender = a->life;
-	a->w->lines.all[line].name = (uint8_t)name;
+	a->w->lines.all[line].wanted = queues;
 	return line;
 }
 
@@ -510,14 +519,14 @@ static uint32_t give_attributes(struct actor *a, struct sendbuf *b)
 	return which;
 }
 
-static struct sendbuf *large_message(struct actor *a, struct note *n, unsigned name)
+static struct sendbuf *large_message(struct actor *a, struct note *n)
 {
 	struct lines *l = &a->w->lines;
 	uint32_t len = (uint32_t)prng_range(&a->w->prng, BATCH_BODY_MAX + 1, 3 * CHUNK_MAX);
 	uint8_t *body = malloc(len);
 	struct sendbuf *first = NULL, **end = &first;
 	assert(body);
-	n->items[0].line = line_new(a, len, name);
+	n->items[0].line = line_new(a, len, 1);
 	lines_body(l, n->items[0].line, body);
 	for (uint32_t at = 0; at < len; at += (*end)->blob_len, end = &(*end)->next) {
 		struct sendbuf *b = *end = sendbuf_new();
@@ -533,8 +542,9 @@ static struct sendbuf *large_message(struct actor *a, struct note *n, unsigned n
 	return first;
 }
 
-/* So many new lines, put down in `items`. */
-static struct sendbuf *batch(struct actor *a, struct held *items, uint32_t count, unsigned name)
+/* So many new lines for so many queues, put down in `items`. */
+static struct sendbuf *batch(
+    struct actor *a, struct held *items, uint32_t count, uint32_t queues)
 {
 	struct lines *l = &a->w->lines;
 	struct sendbuf *b = sendbuf_new();
@@ -544,7 +554,7 @@ static struct sendbuf *batch(struct actor *a, struct held *items, uint32_t count
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t len = (uint32_t)prng_range(
 		    &a->w->prng, LINE_MIN, prng_chance(&a->w->prng, 100) ? 500 : 40);
-		items[i].line = line_new(a, len, name);
+		items[i].line = line_new(a, len, queues);
 		l->all[items[i].line].attributes = attributes;
 		lines_body(l, items[i].line, body);
 		if (!sendbuf_append(b, slice_of(body, len), '\n'))
@@ -563,10 +573,16 @@ static void sender_step(struct actor *a)
 	uint32_t count = large || prng_chance(p, 400) ? 1 : (uint32_t)prng_range(p, 1, 40);
 	struct note *n = note_new(a, 0, count);
 	unsigned name = (unsigned)prng_below(p, LIVE_NAMES);
-	struct sendbuf *buf = large ? large_message(a, n, name) : batch(a, n->items, count, name);
+	struct slice queues[LINE_COPIES];
+	uint32_t shares = large || !prng_chance(p, w->weather.shared)
+			      ? 1
+			      : (uint32_t)prng_range(p, 2, LINE_COPIES);
+	for (uint32_t i = 0; i < shares; i++)
+		queues[i] = name_of((name + i) % LIVE_NAMES);
+	struct sendbuf *buf = large ? large_message(a, n) : batch(a, n->items, count, shares);
 	uint8_t flags = prng_chance(p, 50) ? SEND_NO_CREATE : 0;
 	trace("send", a->number, name, n->items[0].line, count);
-	client_send(a->client, mono(a), name_of(name), flags, buf, n);
+	client_send_all(a->client, mono(a), queues, shares, flags, buf, n);
 }
 
 /* ---- receivers ---- */
@@ -656,10 +672,10 @@ static void settle_and_send(struct actor *a, uint32_t at, uint32_t want)
 	note->count = want < TAKEN_MAX ? want : TAKEN_MAX;
 	take_out(note, entries, a->held, &a->held_count, at);
 	note->sent = lines;
-	struct sendbuf *buf = batch(a, note->items + note->count, lines, to);
+	struct sendbuf *buf = batch(a, note->items + note->count, lines, 1);
 	for (uint32_t i = 0; i < lines; i++)
 		a->w->lines.all[note->items[note->count + i].line].settles = true;
-	sendbuf_seal(buf, 0, 0, name_of(to));
+	sendbuf_seal(buf, 0, 0, name_of(to), NO_TAGS);
 	trace("settle_send", a->number, to, entries[0].first, note->count);
 	client_settle_send(a->client, mono(a), name_of(from), entries, note->count, name_of(to),
 	    flags, sendbuf_batch(buf), note);

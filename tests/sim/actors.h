@@ -2,7 +2,7 @@
  * The clients: each is a process with the client core in it, a clock of its own, and at
  * most one connection.
  *
- *	sender		sends batches of new lines and large messages
+ *	sender		sends batches of new lines, also to several queues, and large messages
  *	receiver	subscribes, gives credit now and then, settles, also together with
  *			lines that it sends, releases (counted or not, with or without
  *			delay), buries, touches, or detaches what it holds
@@ -16,6 +16,10 @@
 #define SIM_ACTORS_H
 
 #include "world.h"
+
+/* Queues that there are names for, and the number of such a name. */
+#define ACTORS_NAMES 6
+unsigned actors_name_number(struct slice name);
 
 void actors_make(struct world *w);
 void actors_free(struct world *w);

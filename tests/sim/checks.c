@@ -219,14 +219,6 @@ void checks_asked(struct world *w, struct link *l, const struct frame *f)
 
 /* ---- deliveries ---- */
 
-static struct shadow_message *message_of(struct world *w, uint32_t line)
-{
-	const struct line_state *l = &w->lines.all[line];
-	if (l->stored == 0)
-		return NULL;
-	return shadow_message(w->shadow.queues[l->queue], l->seq);
-}
-
 /* A dead letter says where it came from. */
 static void check_note(struct world *w, const struct shadow_message *m, struct slice note)
 {
@@ -244,14 +236,15 @@ static void check_note(struct world *w, const struct shadow_message *m, struct s
 static void check_delivered(
     struct world *w, struct link *l, const struct delivery *d, uint32_t line, uint64_t seq)
 {
-	const struct shadow_message *m = line == UINT32_MAX ? NULL : message_of(w, line);
-	if (!m)
+	if (line == UINT32_MAX || w->lines.all[line].stored == 0)
 		trace_fail("record %llu: a body is delivered that is not on disk", U(d->index));
 	if (d->peek || daemon_past(l->daemon))
 		return;
-	if (w->lines.all[line].seq != seq)
-		trace_fail("line %u is delivered as %llu, it is %llu", line, U(seq),
-		    U(w->lines.all[line].seq));
+	const struct shadow_message *m =
+	    shadow_message(shadow_leased_in(&w->shadow, d->lease), seq);
+	if (!m || m->line != line)
+		trace_fail("line %u is delivered as %llu, that is %u", line, U(seq),
+		    m ? m->line : UINT32_MAX);
 	if (m->state != SHADOW_LEASED || m->lease != d->lease || m->session != l->session)
 		trace_fail("seq %llu is delivered under lease %llu, on disk it is in state %d "
 			   "under %llu",
@@ -292,23 +285,21 @@ void checks_delivery(struct world *w, struct link *l, const struct delivery *d,
 
 /* ---- what clients believe ---- */
 
-/* Whether the line is still message seq of the queue, and not a dead letter elsewhere. */
-static bool still_there(struct world *w, uint32_t line, struct slice queue, uint64_t seq)
+/* The line, if it is still message seq of the queue, and not a dead letter elsewhere. */
+static const struct shadow_message *still_there(
+    struct world *w, uint32_t line, struct slice queue, uint64_t seq)
 {
-	const struct line_state *l = &w->lines.all[line];
-	const struct shadow_queue *q = w->shadow.queues[l->queue];
-	return l->seq == seq && slice_eq(slice_of(q->name, q->name_len), queue);
+	const struct shadow_message *m = shadow_message(shadow_queue(&w->shadow, queue), seq);
+	return m && m->line == line && shadow_live(m) ? m : NULL;
 }
 
 void checks_held(
     struct world *w, struct slice queue, uint32_t line, uint64_t seq, uint64_t lease)
 {
-	const struct shadow_message *m = message_of(w, line);
-	if (!m)
+	const struct shadow_message *m = still_there(w, line, queue, seq);
+	if (w->lines.all[line].stored == 0)
 		trace_fail("line %u is held and not on disk", line);
-	if (!shadow_live(m) || !still_there(w, line, queue, seq))
-		return;
-	if (m->state != SHADOW_LEASED || m->lease != lease)
+	if (m && (m->state != SHADOW_LEASED || m->lease != lease))
 		trace_fail(
 		    "line %u, %.*s:%llu, is vouched for under lease %llu; on disk it is in "
 		    "state %d under %llu",
@@ -319,8 +310,8 @@ void checks_held(
 void checks_settled(
     struct world *w, struct slice queue, uint32_t line, uint64_t seq, uint64_t lease)
 {
-	const struct shadow_message *m = message_of(w, line);
-	if (!m || (still_there(w, line, queue, seq) && shadow_live(m) && m->lease <= lease))
+	const struct shadow_message *m = still_there(w, line, queue, seq);
+	if (w->lines.all[line].stored == 0 || (m && m->lease <= lease))
 		trace_fail("line %u was settled under %llu, on disk it is in state %d", line,
 		    U(lease), m ? m->state : -1);
 }
@@ -341,9 +332,9 @@ void checks_nothing_kept(struct world *w, uint64_t session)
 void checks_sent(struct world *w, uint32_t line, uint64_t seq)
 {
 	const struct line_state *l = &w->lines.all[line];
-	if (l->stored != 1 || l->first_seq != seq)
-		trace_fail("line %u was sent as %llu, on disk it is %llu, %u times", line,
-		    U(seq), U(l->first_seq), l->stored);
+	if (l->stored != l->wanted || l->copy[0].first_seq != seq)
+		trace_fail("line %u was sent as %llu, on disk it is %llu, in %u queues of %u",
+		    line, U(seq), U(l->copy[0].first_seq), l->stored, l->wanted);
 }
 
 /* ---- recovery ---- */
@@ -417,19 +408,23 @@ static void check_order(const struct world *w)
 	struct {
 		uint64_t seq;
 		uint32_t queue;
-	} *newest = calloc((w->lives + 1) * (size_t)UINT8_MAX, sizeof(*newest));
+	} *newest = calloc((w->lives + 1) * (size_t)ACTORS_NAMES, sizeof(*newest));
 	assert(newest);
 	for (uint32_t i = 0; i < w->lines.count; i++) {
 		const struct line_state *l = &w->lines.all[i];
-		size_t at = l->sender * (size_t)UINT8_MAX + l->name;
-		if (l->stored == 0)
-			continue;
-		if (newest[at].queue > l->first_queue ||
-		    (newest[at].queue == l->first_queue && newest[at].seq >= l->first_seq))
-			trace_fail("line %u was sent behind %llu and is stored as %llu", i,
-			    U(newest[at].seq), U(l->first_seq));
-		newest[at].seq = l->first_seq;
-		newest[at].queue = l->first_queue;
+		for (uint32_t k = 0; k < l->stored; k++) {
+			const struct line_copy *c = &l->copy[k];
+			const struct shadow_queue *q = w->shadow.queues[c->first_queue];
+			size_t at = l->sender * (size_t)ACTORS_NAMES +
+				    actors_name_number(slice_of(q->name, q->name_len));
+			if (newest[at].queue > c->first_queue ||
+			    (newest[at].queue == c->first_queue &&
+				newest[at].seq >= c->first_seq))
+				trace_fail("line %u was sent behind %llu and is stored as %llu",
+				    i, U(newest[at].seq), U(c->first_seq));
+			newest[at].seq = c->first_seq;
+			newest[at].queue = c->first_queue;
+		}
 	}
 	free(newest);
 }
@@ -441,9 +436,14 @@ void checks_end(struct world *w)
 		trace_fail("%llu messages were never delivered", U(w->shadow.live));
 	for (uint32_t i = 0; i < w->lines.count; i++) {
 		const struct line_state *l = &w->lines.all[i];
-		const struct shadow_message *m = message_of(w, i);
-		if (l->sent && (!m || m->state < SHADOW_SETTLED))
+		if (l->sent && l->stored < l->wanted)
 			trace_fail("line %u was sent and is lost", i);
+		for (uint32_t k = 0; k < l->stored; k++) {
+			const struct shadow_message *m =
+			    shadow_message(w->shadow.queues[l->copy[k].queue], l->copy[k].seq);
+			if (!m || m->state < SHADOW_SETTLED)
+				trace_fail("line %u was stored and is lost", i);
+		}
 		if (l->refused && l->stored > 0)
 			trace_fail("line %u was refused and stored", i);
 	}

@@ -12,16 +12,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define LINE_COPIES 3
+
+/* Each of the queues that a message is sent to has it for itself: */
+struct line_copy {
+	uint32_t queue; /* where it is now, */
+	uint64_t seq;
+	uint64_t first_seq; /* and as what it was stored first */
+	uint32_t first_queue;
+};
+
 struct line_state {
 	uint32_t len;
 	uint32_t attributes; /* which ones it has; 0: none */
 	uint32_t sender; /* which process wrote it, */
-	uint8_t name;	 /* and to which queue */
-	uint32_t stored; /* how often an event stored it */
-	uint32_t queue;	 /* where it is now, */
-	uint64_t seq;
-	uint64_t first_seq; /* and as what it was stored first, */
-	uint32_t first_queue;
+	uint32_t wanted; /* and to how many queues */
+	uint32_t stored; /* in how many it was stored */
+	struct line_copy copy[LINE_COPIES];
 	bool settles; /* it is stored together with a settlement */
 	bool sent;    /* its sender was told that it is stored */
 	bool refused; /* its sender was told that it is not */

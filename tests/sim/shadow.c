@@ -165,7 +165,8 @@ static void gone(
 		q->low++;
 }
 
-static struct shadow_message *add(struct reading *r, struct shadow_queue *q, uint32_t line)
+static struct shadow_message *add(
+    struct reading *r, struct shadow_queue *q, uint32_t line, uint32_t copy)
 {
 	size_t used = (size_t)(q->next_seq - q->base);
 	if (used == q->cap) {
@@ -174,9 +175,10 @@ static struct shadow_message *add(struct reading *r, struct shadow_queue *q, uin
 		assert(q->messages);
 	}
 	struct shadow_message *m = &q->messages[used];
-	*m = (struct shadow_message){.line = line, .time_ms = r->h.wall.ms};
-	r->s->lines->all[line].queue = q->id;
-	r->s->lines->all[line].seq = q->next_seq;
+	*m = (struct shadow_message){
+	    .line = line, .copy = (uint8_t)copy, .time_ms = r->h.wall.ms};
+	r->s->lines->all[line].copy[copy].queue = q->id;
+	r->s->lines->all[line].copy[copy].seq = q->next_seq;
 	q->next_seq++;
 	q->now.in[SHADOW_READY]++;
 	q->live++;
@@ -184,19 +186,34 @@ static struct shadow_message *add(struct reading *r, struct shadow_queue *q, uin
 	return m;
 }
 
-/* A message that a client wrote is stored, by an event that is not a move. */
-static void stored(struct reading *r, struct shadow_queue *q, struct slice body,
+/*
+ * A message that a client wrote is stored, by an event that is not a move, for number `copy` of
+ * the queues that this names.
+ */
+static void stored(struct reading *r, struct shadow_queue *q, uint32_t copy, struct slice body,
     const uint64_t *records, uint32_t n)
 {
 	uint32_t line = lines_recognise(r->s->lines, body);
 	if (line == UINT32_MAX)
 		FAIL(r, "a body that nobody wrote");
-	if (r->s->lines->all[line].stored++ > 0)
+	struct line_state *l = &r->s->lines->all[line];
+	if (l->stored++ != copy)
 		FAIL(r, "line %u is stored twice", line);
-	r->settles = r->s->lines->all[line].settles;
-	r->s->lines->all[line].first_seq = q->next_seq;
-	r->s->lines->all[line].first_queue = q->id;
-	place(r->s, add(r, q, line), records, n);
+	if (l->stored > l->wanted)
+		FAIL(r, "line %u is stored in %u queues, it is for %u", line, l->stored, l->wanted);
+	r->settles = l->settles;
+	l->copy[copy].first_seq = q->next_seq;
+	l->copy[copy].first_queue = q->id;
+	place(r->s, add(r, q, line, copy), records, n);
+}
+
+/* In all of the queues that it is for, by one event. */
+static void check_stored(struct reading *r, struct slice body)
+{
+	const struct line_state *l =
+	    &r->s->lines->all[lines_recognise(r->s->lines, body)];
+	if (l->stored != l->wanted)
+		FAIL(r, "a line is stored in %u queues, it is for %u", l->stored, l->wanted);
 }
 
 /* ---- sessions ---- */
@@ -438,18 +455,35 @@ static void apply_remove(struct reading *r, const struct event_remove *e)
 
 /* ---- messages come ---- */
 
+static void send_to(struct reading *r, const struct event_target *t, uint32_t copy,
+    const struct batch_view *v)
+{
+	struct shadow_queue *q = queue_by_id(r, t->queue);
+	if (t->first_seq != q->next_seq)
+		FAIL(r, "SEND begins at %llu, not %llu", U(t->first_seq), U(q->next_seq));
+	for (uint32_t i = 0; i < v->count; i++)
+		stored(r, q, copy, batch_body(v, i), &r->index, 1);
+}
+
 static void apply_send(struct reading *r, const struct event_send *e)
 {
-	struct shadow_queue *q = queue_by_id(r, e->queue);
+	struct event_target t = {e->queue, e->first_seq};
+	struct slice further;
 	struct batch_view v;
 	if (batch_parse(e->batch, &v))
 		FAIL(r, "SEND holds no batch");
-	if (e->first_seq != q->next_seq)
-		FAIL(r, "SEND begins at %llu, not %llu", U(e->first_seq), U(q->next_seq));
+	if (!event_further_find(e->tags, &further))
+		FAIL(r, "SEND names no further queues");
 	take(r, e->session, e->n,
 	    (struct shadow_answer){EVENT_TYPE_SEND, e->first_seq, v.count, 0});
+	struct reader more = reader_of(further);
+	send_to(r, &t, 0, &v);
+	for (uint32_t copy = 1; reader_left(&more) > 0; copy++) {
+		t = event_target_get(&more);
+		send_to(r, &t, copy, &v);
+	}
 	for (uint32_t i = 0; i < v.count; i++)
-		stored(r, q, batch_body(&v, i), &r->index, 1);
+		check_stored(r, batch_body(&v, i));
 	r->due_session = r->settles ? e->session : 0;
 	r->due_n = e->n;
 }
@@ -486,7 +520,7 @@ static void apply_send_chunked(struct reading *r, const struct event_send_chunke
 		FAIL(r, "SEND_CHUNKED without its pieces");
 	if (e->seq != q->next_seq)
 		FAIL(r, "SEND_CHUNKED is %llu, not %llu", U(e->seq), U(q->next_seq));
-	stored(r, q, slice_of(se->body, se->body_len), se->pieces, se->pieces_count);
+	stored(r, q, 0, slice_of(se->body, se->body_len), se->pieces, se->pieces_count);
 	drop_pending(se);
 	take(r, e->session, e->n, (struct shadow_answer){EVENT_TYPE_SEND, e->seq, 1, 0});
 }
@@ -784,15 +818,20 @@ static void apply_bury(struct reading *r, const struct event_bury *e)
 static void arrives_dead(struct reading *r, struct shadow_queue *q, const struct event_dead *e,
     uint32_t line, const uint64_t *records, uint32_t n)
 {
-	if (line == UINT32_MAX || r->s->lines->all[line].stored == 0)
-		FAIL(r, "DEAD names what was never stored");
-	const struct line_state *from = &r->s->lines->all[line];
-	const struct shadow_message *old = shadow_message(r->s->queues[from->queue], from->seq);
-	uint64_t time_ms = old->time_ms, seq = from->seq;
-	uint32_t queue = from->queue;
+	struct event_origin o;
+	if (!event_origin_find(e->tags, &o) || o.queue.len == 0)
+		FAIL(r, "DEAD says nothing of where from");
+	uint64_t seq = o.seq + (q->next_seq - e->first_seq);
+	const struct shadow_queue *from = shadow_queue(r->s, o.queue);
+	const struct shadow_message *old = shadow_message((struct shadow_queue *)(uintptr_t)from, seq);
+	if (!old || line == UINT32_MAX || old->line != line)
+		FAIL(r, "DEAD names other bodies than those of %s:%llu", from ? from->name : "?",
+		    U(seq));
+	uint64_t time_ms = old->time_ms;
+	uint32_t queue = from->id, failures = old->failures;
 	list_push(&r->arrived, line);
-	struct shadow_message *m = add(r, q, line);
-	if (e->failures != (q->is_dead ? old->failures + 1 : 0))
+	struct shadow_message *m = add(r, q, line, old->copy);
+	if (e->failures != (q->is_dead ? failures + 1 : 0))
 		FAIL(r, "a dead letter comes with %u failures", e->failures);
 	m->failures = e->failures;
 	m->time_ms = time_ms;
@@ -917,24 +956,58 @@ static void apply_lost(struct reading *r, const struct event_lost *e)
 
 /* ---- space ---- */
 
-static void apply_move(struct reading *r, const struct event_move *e)
+static void moved(struct reading *r, const struct event_target *t, const struct event_move *e,
+    const struct batch_view *v)
 {
-	struct shadow_queue *q = queue_by_id(r, e->queue);
-	struct batch_view v;
-	if (batch_parse(e->batch, &v))
-		FAIL(r, "MOVE holds no batch");
-	for (uint32_t i = 0; i < v.count; i++) {
-		struct shadow_message *m = shadow_message(q, e->first_seq + i);
-		uint32_t line = lines_recognise(r->s->lines, batch_body(&v, i));
+	struct shadow_queue *q = queue_by_id(r, t->queue);
+	for (uint32_t i = 0; i < v->count; i++) {
+		struct shadow_message *m = shadow_message(q, t->first_seq + i);
+		uint32_t line = lines_recognise(r->s->lines, batch_body(v, i));
 		if (!m || m->line != line)
 			FAIL(r, "MOVE changes the body of %s:%llu", q->name,
-			    U(e->first_seq + i));
+			    U(t->first_seq + i));
 		if (m->time_ms != e->time_ms)
 			FAIL(r, "MOVE changes the time of %s:%llu", q->name,
-			    U(e->first_seq + i));
+			    U(t->first_seq + i));
 		if (shadow_live(m))
 			place(r->s, m, &r->index, 1);
 	}
+}
+
+/* What is shared stays so: no live copy is left in the record from which the others moved. */
+static void check_shared(struct reading *r, const struct batch_view *v, uint64_t from)
+{
+	for (uint32_t i = 0; i < v->count; i++) {
+		uint32_t line = lines_recognise(r->s->lines, batch_body(v, i));
+		const struct line_state *l = &r->s->lines->all[line];
+		for (uint32_t k = 0; k < l->stored; k++) {
+			const struct line_copy *c = &l->copy[k];
+			const struct shadow_message *m =
+			    shadow_message(r->s->queues[c->queue], c->seq);
+			if (m && shadow_live(m) && m->records[0] == from)
+				FAIL(r, "MOVE leaves line %u behind for %s:%llu", line,
+				    r->s->queues[c->queue]->name, U(c->seq));
+		}
+	}
+}
+
+static void apply_move(struct reading *r, const struct event_move *e)
+{
+	struct event_target t = {e->queue, e->first_seq};
+	const struct shadow_message *first =
+	    shadow_message(queue_by_id(r, e->queue), e->first_seq);
+	uint64_t from = first && first->pieces > 0 ? first->records[0] : 0;
+	struct slice further;
+	struct batch_view v;
+	if (batch_parse(e->batch, &v) || !event_further_find(e->tags, &further))
+		FAIL(r, "MOVE holds no batch");
+	struct reader more = reader_of(further);
+	moved(r, &t, e, &v);
+	while (reader_left(&more) > 0) {
+		t = event_target_get(&more);
+		moved(r, &t, e, &v);
+	}
+	check_shared(r, &v, from);
 }
 
 /* END's part of each group; the first of them is where recovery begins. */

@@ -40,6 +40,7 @@ struct shadow_end {
 
 struct shadow_message {
 	uint32_t line; /* whose body it is */
+	uint8_t copy;  /* of which queue that the line was sent to */
 	uint8_t state;
 	bool detached;
 	uint32_t attempt;

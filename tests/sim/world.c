@@ -36,6 +36,7 @@ static struct weather random_weather(struct prng *p)
 	    .move = rate(p, 300),
 	    .still = rate(p, 6),
 	    .large = rate(p, 60),
+	    .shared = rate(p, 400),
 	    .admin = rate(p, 150),
 	    .intrude = rate(p, 8),
 	};

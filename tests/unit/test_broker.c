@@ -366,7 +366,7 @@ static uint64_t hello(uint64_t conn, uint64_t session, uint64_t answered)
 	return welcomed(conn).session;
 }
 
-static void send_lines(uint64_t conn, uint64_t n, const char *queue, int count)
+static struct slice lines(int count)
 {
 	static uint8_t bytes[BATCH_MAX];
 	struct writer b = writer_of(bytes, sizeof(bytes));
@@ -379,7 +379,12 @@ static void send_lines(uint64_t conn, uint64_t n, const char *queue, int count)
 		snprintf(line, sizeof(line), "m%04d\n", i);
 		put_rest(&b, slice_of(line, 6));
 	}
-	INPUT(conn, send, n, n - 1, 0, 0, slice_str(queue), NO_TAGS, slice_of(b.p, b.len));
+	return slice_of(b.p, b.len);
+}
+
+static void send_lines(uint64_t conn, uint64_t n, const char *queue, int count)
+{
+	INPUT(conn, send, n, n - 1, 0, 0, slice_str(queue), NO_TAGS, lines(count));
 }
 
 static void settle(uint64_t conn, uint64_t n, uint8_t verb, uint8_t flags, uint64_t ms,
@@ -4207,6 +4212,393 @@ static void an_attribute_that_has_to_be_acted_on_is_refused_by_name(void **state
 	assert_int_equal(m.first_seq, 1);
 }
 
+/* ---- a body stored once ---- */
+
+/* A batch for queue `first` and further ones, whose names are parted by blanks. */
+static void share(uint64_t conn, uint64_t n, uint8_t flags, const char *first,
+    const char *further, struct slice batch)
+{
+	static uint8_t names[70 * 130], list[70 * 130];
+	struct writer v = writer_of(names, sizeof(names)), tags = writer_of(list, sizeof(list));
+	for (size_t len; *further; further += len + (further[len] == ' ')) {
+		len = strcspn(further, " ");
+		put_str(&v, slice_of(further, len));
+	}
+	tags_put(&tags, SEND_TAG_QUEUES, slice_of(v.p, v.len));
+	assert_false(tags.full);
+	INPUT(conn, send, n, n - 1, flags, 0, slice_str(first), slice_of(tags.p, tags.len), batch);
+}
+
+static void subscribe_as(uint64_t conn, uint32_t sub, const char *queue, uint32_t credit)
+{
+	INPUT(conn, subscribe, sub, 0, 10000, slice_str(queue), NO_TAGS);
+	INPUT(conn, credit, sub, credit, 1 << 20, 7);
+	run();
+	expect(conn, WIRE_TYPE_SUBSCRIBED);
+}
+
+/* It is given messages first to last, which are line `from` and following. */
+static void expect_lines(uint64_t conn, uint32_t sub, uint64_t first, uint64_t last, int from)
+{
+	while (first <= last) {
+		EXPECT(conn, DELIVER, deliver, d);
+		assert_int_equal(d.sub, sub);
+		assert_int_equal(d.first_seq, first);
+		const char *body = (const char *)d.data.data + 2 * d.count;
+		for (uint32_t i = 0; i < d.count; i++, first++, from++, body += 6) {
+			char line[16];
+			snprintf(line, sizeof(line), "m%04d\n", from);
+			assert_memory_equal(body, line, 6);
+		}
+	}
+}
+
+static void purge(uint64_t conn, uint64_t n, const char *queue)
+{
+	INPUT(conn, queue_purge, n, n - 1, slice_str(queue));
+	run();
+	expect(conn, WIRE_TYPE_DONE);
+}
+
+/* How many bytes of bodies, 6 for each line, are in all records that are left. */
+static size_t bodies_left(void)
+{
+	size_t found = 0;
+	for (uint64_t i = 1; i <= w.last; i++)
+		for (size_t at = 0; !w.log[i].hole && at + 6 <= w.log[i].len; at++)
+			found += w.log[i].payload[at] == 'm' && w.log[i].payload[at + 5] == '\n';
+	return found;
+}
+
+/* Events of a type in all records that are left. */
+static uint32_t events_left(uint8_t type)
+{
+	uint32_t found = 0;
+	for (uint64_t i = 1; i <= w.last; i++) {
+		struct events_header h;
+		struct event_iter it;
+		struct event e;
+		if (w.log[i].hole ||
+		    events_open(slice_of(w.log[i].payload, w.log[i].len), &h, &it))
+			continue;
+		while (event_next(&it, &e) == RMQ_E_OK)
+			found += e.type == type;
+	}
+	return found;
+}
+
+static void checkpoint(void)
+{
+	broker_checkpoint(w.broker);
+	run();
+}
+
+static void a_batch_for_several_queues_is_stored_once_and_outlives_each(void **state)
+{
+	(void)state;
+	uint64_t session = hello(1, 0, 0);
+	share(1, 1, 0, "q", "r s", lines(10));
+	run();
+	EXPECT(1, SENT, sent, m);
+	assert_int_equal(m.first_seq, 1);
+	assert_int_equal(m.count, 10);
+	assert_int_equal(bodies_left(), 10);
+	restart();
+	/* Once, however often it comes. */
+	hello(1, session, 0);
+	share(1, 1, 0, "q", "r s", lines(10));
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	assert_int_equal(bodies_left(), 10);
+	/* Whatever becomes of it in one queue, the others have it. */
+	purge(1, 2, "q");
+	checkpoint();
+	assert_int_equal(bodies_left(), 10);
+	restart();
+	hello(1, session, 2);
+	INPUT(1, queue_remove, 3, 2, REMOVE_FORCE, slice_str("r"));
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	checkpoint();
+	restart();
+	hello(1, session, 3);
+	assert_int_equal(bodies_left(), 10);
+	subscribe_as(1, 1, "s", 10);
+	expect_lines(1, 1, 1, 10, 0);
+	INPUT(1, queue_purge, 4, 3, slice_str("s"));
+	checkpoint();
+	assert_int_equal(bodies_left(), 0);
+}
+
+/* The settled ones of q and of r are not the same. */
+static void what_is_shared_moves_once_and_stays_shared(void **state)
+{
+	static const uint64_t left_in_q[] = {1, 2, 3, 50, 51}, left_in_r[] = {2, 3, 4, 51};
+	(void)state;
+	hello(1, 0, 0);
+	hello(2, 0, 0);
+	share(1, 1, 0, "q", "r", lines(100));
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	const char *const names[] = {"q", "r"};
+	for (int k = 0; k < 2; k++) {
+		const uint64_t *left = k ? left_in_r : left_in_q;
+		size_t count = k ? 4 : 5, n = 0;
+		uint8_t bytes[100 * SETTLE_ENTRY_SIZE];
+		struct writer e = writer_of(bytes, sizeof(bytes));
+		subscribe_as(2, (uint32_t)k, names[k], 100);
+		EXPECT(2, DELIVER, deliver, d);
+		for (uint64_t seq = 1; seq <= 100; seq++) {
+			if (n < count && left[n] == seq)
+				n++;
+			else
+				settle_entry_put(&e, &(struct settle_entry){d.lease, seq, 1});
+		}
+		INPUT(2, settle, 1 + (uint64_t)k, (uint64_t)k, VERB_SETTLE, 0, 0, 1,
+		    slice_str(names[k]), slice_str(""), NO_TAGS, slice_of(bytes, e.len));
+		run();
+		expect(2, WIRE_TYPE_DONE);
+	}
+	uint64_t index = 0;
+	for (uint64_t i = 1; i <= w.last; i++)
+		if (w.log[i].len > 600 && index == 0)
+			index = i;
+	begin();
+	assert_int_equal(broker_move(w.broker, index,
+			     slice_of(w.log[index].payload, w.log[index].len)),
+	    RMQ_E_OK);
+	checkpoint();
+	/* 1, 2, 3, 4, 50 and 51, each once. */
+	assert_true(w.log[index].hole);
+	assert_int_equal(bodies_left(), 6);
+	uint64_t digest = broker_digest(w.broker);
+	restart();
+	assert_int_equal(broker_digest(w.broker), digest);
+	w.lease_ms += 20000;
+	run();
+	w.lease_ms += 20000;
+	hello(1, 0, 0);
+	subscribe_as(1, 1, "q", 100);
+	expect_lines(1, 1, 1, 3, 0);
+	expect_lines(1, 1, 50, 51, 49);
+	subscribe_as(1, 2, "r", 100);
+	expect_lines(1, 2, 2, 4, 1);
+	expect_lines(1, 2, 51, 51, 50);
+	expect_nothing(1);
+}
+
+/* Small batches that the same queues share become one when they move, as those of one queue do. */
+static void small_batches_that_are_shared_join_when_they_move(void **state)
+{
+	uint64_t records = 0;
+	(void)state;
+	hello(1, 0, 0);
+	for (uint64_t n = 1; n <= 20; n++) {
+		/* Their numbers differ, and something of r alone is between. */
+		share(1, 2 * n - 1, 0, "q", "r", lines(2));
+		send_lines(1, 2 * n, "r", 1);
+		run();
+		w.out_len[1] = 0;
+	}
+	for (uint64_t i = 1, last = w.last; i <= last; i++) {
+		if (w.log[i].kind != RECORD_EVENTS)
+			continue;
+		begin();
+		assert_int_equal(broker_move(w.broker, i, slice_of(w.log[i].payload, w.log[i].len)),
+		    RMQ_E_OK);
+		records++;
+	}
+	assert_true(records > 20);
+	checkpoint();
+	assert_int_equal(bodies_left(), 60);
+	/* Those of q follow one another, those of r do not. */
+	assert_int_equal(events_left(EVENT_TYPE_PART_BATCH), 1 + 40);
+	uint64_t digest = broker_digest(w.broker);
+	restart();
+	assert_int_equal(broker_digest(w.broker), digest);
+	hello(1, 0, 0);
+	subscribe_as(1, 1, "q", 40);
+	for (uint64_t seq = 1; seq <= 40; seq += 2) {
+		EXPECT(1, DELIVER, deliver, d);
+		assert_int_equal(d.first_seq, seq);
+		assert_int_equal(d.count, 2);
+		assert_memory_equal(d.data.data + 4, "m0000\nm0001\n", 12);
+	}
+	expect_nothing(1);
+}
+
+/* q and r have one dead-letter queue, to which the same bodies come twice. */
+static void dead_letters_of_two_queues_in_one_share_a_body(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	INPUT(1, queue_create, 1, 0, SETTING_DEAD_LETTER, slice_str("q"), 0, 0, 0, 0, 0, 0,
+	    slice_str("d"), NO_TAGS);
+	INPUT(1, queue_create, 2, 1, SETTING_DEAD_LETTER, slice_str("r"), 0, 0, 0, 0, 0, 0,
+	    slice_str("d"), NO_TAGS);
+	share(1, 3, 0, "q", "r", lines(4));
+	run();
+	w.out_len[1] = 0;
+	uint64_t n = 4;
+	const char *const names[] = {"q", "r"};
+	for (uint32_t k = 0; k < 2; k++, n++) {
+		uint8_t bytes[SETTLE_ENTRY_SIZE];
+		struct writer e = writer_of(bytes, sizeof(bytes));
+		subscribe_as(1, k, names[k], 4);
+		expect_lines(1, k, 1, 4, 0);
+		settle_entry_put(&e, &(struct settle_entry){k + 1, 1, 4});
+		INPUT(1, settle, n, n - 1, VERB_DEAD, 0, 0, 1, slice_str(names[k]),
+		    slice_str("why"), NO_TAGS, slice_of(bytes, e.len));
+		run();
+		expect(1, WIRE_TYPE_DONE);
+	}
+	for (int times = 0; times < 2; times++) {
+		uint64_t index = 0;
+		for (uint64_t i = 1; i <= w.last; i++)
+			if (!w.log[i].hole && memmem(w.log[i].payload, w.log[i].len, "m0003\n", 6))
+				index = i;
+		begin();
+		assert_int_equal(broker_move(w.broker, index,
+				     slice_of(w.log[index].payload, w.log[index].len)),
+		    RMQ_E_OK);
+		checkpoint();
+		assert_int_equal(bodies_left(), 4);
+		restart();
+	}
+	hello(1, 0, 0);
+	subscribe_as(1, 1, "d", 8);
+	for (uint64_t seq = 1; seq <= 8; seq++) {
+		char line[16], note[16];
+		EXPECT(1, DELIVER, deliver, d);
+		assert_int_equal(d.first_seq, seq);
+		snprintf(line, sizeof(line), "m%04d\n", (int)(seq - 1) % 4);
+		assert_memory_equal(d.data.data + 2, line, 6);
+		snprintf(note, sizeof(note), "%s:%d why", seq <= 4 ? "q" : "r",
+		    (int)(seq - 1) % 4 + 1);
+		assert_true(slice_eq(d.note, slice_str(note)));
+	}
+}
+
+static void a_batch_for_several_queues_comes_to_all_or_to_none(void **state)
+{
+	struct slice r = slice_str("r"), none = slice_str("");
+	(void)state;
+	hello(1, 0, 0);
+	hello(2, 0, 0);
+	INPUT(1, queue_create, 1, 0, SETTING_MAX_BYTES, r, 0, 0, 0, 0, 10, 0, none, NO_TAGS);
+	send_lines(1, 2, "r", 2);
+	run();
+	w.out_len[1] = 0;
+	uint64_t appended = w.appended;
+	share(1, 3, 0, "q", "s r", lines(2));
+	expect_failed(1, RMQ_E_FULL, "queue is full: r");
+	share(1, 3, SEND_NO_CREATE, "r", "q", lines(2));
+	expect_failed(1, RMQ_E_FULL, "queue is full: r");
+	share(1, 3, SEND_NO_CREATE, "q", "r", lines(2));
+	expect_failed(1, RMQ_E_NO_QUEUE, "no such queue: q");
+	share(1, 3, 0, "q", "-", lines(2));
+	run();
+	EXPECT(1, FAILED, failed, bad);
+	assert_int_equal(bad.code, RMQ_E_USAGE);
+	assert_int_equal(w.appended, appended);
+	/* Who waits is told when it may go on. */
+	purge(2, 1, "r");
+	expect(1, WIRE_TYPE_ROOM);
+	INPUT(1, queue_set, 3, 2, SETTING_MAX_MESSAGE, r, 0, 0, 0, 0, 0, 3, none, NO_TAGS);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	share(1, 4, 0, "q", "s r", lines(2));
+	run();
+	EXPECT(1, FAILED, failed, large);
+	assert_int_equal(large.code, RMQ_E_TOO_LARGE);
+	INPUT(1, list, 1, 10, none, slice_str("*"));
+	run();
+	EXPECT(1, LISTED, listed, row);
+	assert_true(slice_eq(row.queue, r));
+	expect(1, WIRE_TYPE_LIST_END);
+}
+
+static void a_send_names_a_bounded_number_of_queues_and_none_twice(void **state)
+{
+	char many[8 * SEND_QUEUES_MAX] = "";
+	static const uint8_t cut[] = {4, 0, 1, 0, 5}, empty[] = {4, 0, 0, 0};
+	(void)state;
+	for (int i = 1; i < SEND_QUEUES_MAX; i++)
+		snprintf(many + strlen(many), 8, "r%d%s", i, i + 1 < SEND_QUEUES_MAX ? " " : "");
+	hello(1, 0, 0);
+	share(1, 1, 0, "q", many, lines(BATCH_MESSAGES_MAX));
+	run();
+	EXPECT(1, SENT, sent, m);
+	assert_int_equal(m.count, BATCH_MESSAGES_MAX);
+	assert_int_equal(bodies_left(), BATCH_MESSAGES_MAX);
+	uint64_t digest = broker_digest(w.broker);
+	restart();
+	assert_int_equal(broker_digest(w.broker), digest);
+	strcat(many, " more");
+	for (int i = 0; i < 6; i++) {
+		hello(1, 0, 0);
+		if (i == 0)
+			share(1, 1, 0, "q", many, lines(1));
+		else if (i == 1)
+			share(1, 1, 0, "q", "r q", lines(1));
+		else if (i == 2)
+			share(1, 1, 0, "q", "r s r", lines(1));
+		else if (i == 3)
+			share(1, 1, SEND_CHUNK, "q", "r", lines(1));
+		else
+			INPUT(1, send, 1, 0, 0, 0, slice_str("q"),
+			    i == 4 ? slice_of(cut, sizeof(cut)) : slice_of(empty, sizeof(empty)),
+			    lines(1));
+		run();
+		EXPECT(1, ERROR, error, e);
+		assert_int_equal(e.code, RMQ_E_PROTOCOL);
+		broker_disconnect(w.broker, 1);
+		w.closed[1] = false;
+	}
+	assert_int_equal(bodies_left(), BATCH_MESSAGES_MAX);
+}
+
+static void a_gap_costs_all_queues_that_shared_what_was_in_it(void **state)
+{
+	(void)state;
+	w.wall_ms = 1800000000000;
+	memset(&g, 0, sizeof(g));
+	hello(1, 0, 0);
+	for (uint64_t n = 1; n <= 3; n++) {
+		share(1, n, 0, "q", "r", lines(4));
+		run();
+		g.bad[0] = n == 2 ? newest_events() : g.bad[0];
+	}
+	struct broker *killed = w.broker;
+	assert_true(mend());
+	broker_free(killed);
+	assert_int_equal(g.told, 2 * 4);
+	restart();
+	hello(2, 0, 0);
+	subscribe_as(2, 1, "q", 20);
+	expect_lines(2, 1, 1, 4, 0);
+	expect_lines(2, 1, 9, 12, 0);
+	subscribe_as(2, 2, "r", 20);
+	expect_lines(2, 2, 1, 4, 0);
+	expect_lines(2, 2, 9, 12, 0);
+	expect_nothing(2);
+}
+
+static void a_bad_record_costs_all_queues_that_share_it(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	share(1, 1, 0, "q", "r", lines(3));
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	for (uint64_t i = 1; i <= w.last; i++)
+		w.log[i].rotten = memmem(w.log[i].payload, w.log[i].len, "m0002\n", 6) != NULL;
+	subscribe(1, "r", 3);
+	assert_string_equal(w.lost, " q:1..3(3) r:1..3(3)");
+	run();
+	assert_int_equal(recovered_digest(), broker_digest(w.broker));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 static const struct CMUnitTest tests[] = {
@@ -4313,6 +4705,14 @@ static const struct CMUnitTest tests[] = {
 	    TEST(an_even_attribute_that_is_not_known_refuses_the_command_by_name),
 	    TEST(a_flag_verb_setting_or_state_that_is_not_known_is_refused),
 	    TEST(headers_stay_with_their_message),
+	    TEST(a_batch_for_several_queues_is_stored_once_and_outlives_each),
+	    TEST(what_is_shared_moves_once_and_stays_shared),
+	    TEST(small_batches_that_are_shared_join_when_they_move),
+	    TEST(dead_letters_of_two_queues_in_one_share_a_body),
+	    TEST(a_batch_for_several_queues_comes_to_all_or_to_none),
+	    TEST(a_send_names_a_bounded_number_of_queues_and_none_twice),
+	    TEST(a_gap_costs_all_queues_that_shared_what_was_in_it),
+	    TEST(a_bad_record_costs_all_queues_that_share_it),
 	    TEST(attributes_of_a_large_message_stay_with_it),
 	    TEST(attributes_of_a_large_message_are_in_its_first_piece),
 	    TEST(the_largest_message_is_taken_and_a_byte_more_is_not),

@@ -178,7 +178,7 @@ static void a_sealed_batch_is_what_was_put_in(void **state)
 		for (int again = 0; again < 2; again++) {
 			struct wire_send m;
 			struct batch_view v;
-			sendbuf_seal(b, SEND_NO_CREATE, 0, slice_str("jobs"));
+			sendbuf_seal(b, SEND_NO_CREATE, 0, slice_str("jobs"), NO_TAGS);
 			sendbuf_stamp(b, 7, 6);
 			struct slice f = sendbuf_frame(b);
 			assert_true(wire_send_decode(slice_of(f.data + 8, f.len - 8), &m));
