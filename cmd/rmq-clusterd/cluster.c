@@ -23,6 +23,8 @@ static const char *problem(const struct cluster *c)
 		if (c->peers.list[i]->refused[0])
 			return c->peers.list[i]->refused;
 	}
+	if (c->disk.full)
+		return "disk is full: new messages find no room here";
 	return NULL;
 }
 

@@ -9,6 +9,9 @@
 #include "sys/guard.h"
 #include "sys/replica_log.h"
 
+/* The queue daemon is told of room in steps: with less than this it may know of none. */
+#define FULL_BYTES (512u << 10)
+
 _Noreturn static void cannot_read(struct disk *d, uint64_t index, enum rmq_error err)
 {
 	/* What should be there is not. */
@@ -66,6 +69,9 @@ static bool on_frame(void *arg, const struct frame *f)
 	case JOURNAL_TYPE_ROOM:
 		if (!journal_room_decode(f->payload, &room))
 			return false;
+		if (d->full != (room.bytes < FULL_BYTES))
+			cluster_changed(d->cluster);
+		d->full = room.bytes < FULL_BYTES;
 		d->room = room.bytes;
 		d->room_index = d->stored;
 		return true;

@@ -32,6 +32,7 @@ struct disk {
 	uint64_t stored; /* index up to which the log is stored */
 	uint64_t room;	 /* bytes of new messages that fit behind room_index */
 	uint64_t room_index;
+	bool full; /* there may be no room for new messages */
 };
 
 /* Starts the journal of the directory.  0, or an exit status; what is wrong was said. */

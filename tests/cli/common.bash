@@ -19,7 +19,8 @@ teardown() {
 		wait "$pid" 2>/dev/null || :
 	done
 	if [ -n "${MOUNTED:-}" ]; then
-		umount "$MOUNTED"
+		# Children of what was killed may end a moment later.
+		wait_until 20 umount -q "$MOUNTED" 2>/dev/null
 	fi
 }
 

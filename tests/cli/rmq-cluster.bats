@@ -455,6 +455,25 @@ key_of() {
 	assert_failure 1
 }
 
+@test "rmq-cluster: status tells of a full disk, and no more once there is room" {
+	PORT=$((20000 + $$ % 10000))
+	small_disk d1 64m
+	start_real 1
+	on 1 init
+	on 1 wait available
+	assert_equal "$(on 1 status -o problem)" -
+	fill_disk d1
+	# What is written ahead already is used up first.
+	seq -f '%0100g' 400000 >lines
+	run env RMQ_SERVERS=unix:queue1.sock rmq-send --timeout 2 jobs <lines
+	assert_failure 75
+	assert_output --partial "disk is full"
+	wait_until 20 sh -c 'rmq-cluster status -S unix:n1.sock -o problem | grep -q "^disk is full"'
+	rm d1/others
+	wait_until 20 sh -c '[ "$(rmq-cluster status -S unix:n1.sock -o problem)" = - ]'
+	echo more | RMQ_SERVERS=unix:queue1.sock timeout 20 rmq-send jobs
+}
+
 @test "rmq-cluster: nodes are admitted by their keys, join, lead when asked, and leave for good" {
 	PORT=$((30000 + $$ % 2000))
 	start_real 1
