@@ -877,7 +877,7 @@ static enum rmq_error apply_dead(
 	if (!queue_wants(b, at, e->queue) || e->first_seq >= wanted_below(b, e->queue))
 		return RMQ_E_OK;
 	if (!q)
-		q = broker_gap_queue(b, e->queue);
+		q = broker_gap_dead_queue(b, e->queue, e->tags);
 	broker_gap_until(b, q, e->first_seq);
 	if (!q || e->first_seq != q->next_seq)
 		return RMQ_E_CORRUPT;

@@ -29,19 +29,12 @@ enum rmq_error broker_gap(struct broker *b, uint64_t index)
 	return RMQ_E_OK;
 }
 
-/* The CREATE of queue `id` is missing: so is its name. */
-static enum rmq_error make_queue(struct broker *b, uint32_t id)
+static enum rmq_error make_queue(struct broker *b, uint32_t id, struct slice name)
 {
 	const struct queue_settings *d = &broker_default_settings;
 	uint8_t bytes[256 + NAME_FULL_MAX];
-	char name[NAME_MAX_LEN + 1];
 	struct writer w = writer_of(bytes, sizeof(bytes));
-	int len = snprintf(name, sizeof(name), "lost-%u", id);
-	while (broker_queue_named(b, slice_str(name)) && len < NAME_MAX_LEN) {
-		name[len++] = '_';
-		name[len] = 0;
-	}
-	event_create_encode(&w, &(struct event_create){id, slice_str(name), SETTINGS_OF(d),
+	event_create_encode(&w, &(struct event_create){id, name, SETTINGS_OF(d),
 				    slice_of("", 0), NO_TAGS});
 	struct event_place at = {.index = b->gaps.newest};
 	struct event e = {EVENT_TYPE_CREATE, 0, slice_of(w.p, w.len)};
@@ -50,9 +43,29 @@ static enum rmq_error make_queue(struct broker *b, uint32_t id)
 
 struct queue *broker_gap_queue(struct broker *b, uint32_t id)
 {
+	char name[NAME_MAX_LEN + 1];
 	struct queue *q = broker_queue(b, id);
-	if (q || !broker_may_miss(b, id) || make_queue(b, id))
+	if (q || !broker_may_miss(b, id))
 		return q;
+	/* With its CREATE its name is missing. */
+	int len = snprintf(name, sizeof(name), "lost-%u", id);
+	while (broker_queue_named(b, slice_str(name)) && len < NAME_MAX_LEN) {
+		name[len++] = '_';
+		name[len] = 0;
+	}
+	return make_queue(b, id, slice_str(name)) ? NULL : broker_queue(b, id);
+}
+
+struct queue *broker_gap_dead_queue(struct broker *b, uint32_t id, struct slice tags)
+{
+	char name[NAME_FULL_MAX + 8];
+	struct event_origin o;
+	struct queue *from = NULL;
+	if (!broker_queue(b, id) && broker_may_miss(b, id) && event_origin_find(tags, &o))
+		from = broker_queue_named(b, o.queue);
+	struct slice dead = from ? broker_dead_name(from, name) : slice_of(NULL, 0);
+	if (dead.len == 0 || broker_queue_named(b, dead) || make_queue(b, id, dead))
+		return broker_gap_queue(b, id);
 	return broker_queue(b, id);
 }
 

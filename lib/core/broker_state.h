@@ -384,6 +384,8 @@ static inline bool broker_may_miss(const struct broker *b, uint32_t queue)
 }
 /* The queue of an event, made with a name of ours if its CREATE may be missing; or NULL. */
 struct queue *broker_gap_queue(struct broker *b, uint32_t id);
+/* The same of a queue that dead letters come to: the tags of their DEAD say from where. */
+struct queue *broker_gap_dead_queue(struct broker *b, uint32_t id, struct slice tags);
 /* Messages up to `end` were sent: those that are not known are gone. */
 void broker_gap_until(struct broker *b, struct queue *q, uint64_t end);
 /* Messages [first, end) left q: those that were gone are not lost.  How many these are. */

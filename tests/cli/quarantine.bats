@@ -242,3 +242,21 @@ killed_with_two() {
 		"rmq-journal: q: record $index is of a version that this program does not know, and may be good for a newer one"
 	cmp before.mdb q/data.mdb
 }
+
+@test "quarantine: a queue for dead letters whose name is lost has it again by those that came later" {
+	start_queue q
+	marked 1 10 one | rmq-send jobs
+	rmq-recv --ack manual -n 3 -o receipt jobs >receipts
+	head -n 1 receipts | rmq-ack --dead
+	garbled=$(newest q '"name":"jobs.dead"')
+	sed -n 2,3p receipts | rmq-ack --dead
+	kill_queue
+	garble_records q "$garbled"
+	run -0 quarantined
+	assert_line 'queue jobs.dead: 1..1 lost (1 message)'
+	start_queue q
+	rmq-recv --drain jobs.dead | cmp - <(marked 2 3 one)
+	head -n 1 receipts | rmq-ack
+	rmq-recv --drain jobs | cmp - <(marked 4 10 one)
+	stop_queue
+}
