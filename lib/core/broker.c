@@ -621,7 +621,7 @@ void broker_room(struct broker *b, uint64_t n, uint64_t bytes)
 	if (n < b->stored_n)
 		return;
 	if (n > b->stored_n)
-		TAILQ_FOREACH (r, &b->ledger.pending, pending)
+		STAILQ_FOREACH (r, &b->ledger.pending, pending)
 			if (r->n == n)
 				break;
 	if (n > b->stored_n && !r)
@@ -805,7 +805,7 @@ void broker_stored(struct broker *b, uint64_t first_n, uint32_t count, uint64_t 
 	assert(first_n == b->stored_n + 1 && count < b->next_n - b->stored_n);
 	bool moved = b->moved_n > b->stored_n;
 	for (uint32_t i = 0; i < count; i++) {
-		b->stored_sent = TAILQ_FIRST(&b->ledger.pending)->sent_after;
+		b->stored_sent = STAILQ_FIRST(&b->ledger.pending)->sent_after;
 		ledger_stored(&b->ledger, first_index + i);
 		broker_checkpoint_stored(b, first_n + i, first_index + i);
 	}

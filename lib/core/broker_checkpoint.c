@@ -618,10 +618,11 @@ static bool is_consistent(struct broker *b)
 
 static void settle_down(struct broker *b, uint64_t first)
 {
-	struct record *r, *next;
+	struct record *r;
 	struct session *s;
-	for (r = RB_MIN(record_tree, &b->ledger.tree); r; r = next) {
-		next = RB_NEXT(record_tree, &b->ledger.tree, r);
+	uint64_t from = 0;
+	while ((r = records_from(&b->ledger.stored, from))) {
+		from = r->index + 1;
 		ledger_tidy(&b->ledger, r);
 	}
 	ledger_recovered(&b->ledger, first, b->ckpt.logged_bytes);

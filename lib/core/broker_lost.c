@@ -94,8 +94,7 @@ static void tell_holders(struct broker *b, const struct lost_run *run)
 
 uint64_t broker_lost(struct broker *b, uint64_t index, broker_lost_fn *each, void *arg)
 {
-	struct record key = {.index = index};
-	struct record *r = RB_FIND(record_tree, &b->ledger.tree, &key);
+	struct record *r = records_at(&b->ledger.stored, index);
 	struct lost_runs l = {0};
 	struct batch *m;
 	uint64_t lost = 0;
@@ -124,11 +123,9 @@ uint64_t broker_lost(struct broker *b, uint64_t index, broker_lost_fn *each, voi
 
 bool broker_holds_bodies(const struct broker *b, uint64_t from, uint64_t *index)
 {
-	struct record key = {.index = from};
-	struct record *r =
-	    RB_NFIND(record_tree, (struct record_tree *)(uintptr_t)&b->ledger.tree, &key);
+	struct record *r = records_from(&b->ledger.stored, from);
 	while (r && r->live == 0)
-		r = RB_NEXT(record_tree, NULL, r);
+		r = records_from(&b->ledger.stored, r->index + 1);
 	if (r)
 		*index = r->index;
 	return r;

@@ -256,8 +256,7 @@ static void emit_moves(struct broker *b, const struct moves *m)
 
 enum rmq_error broker_move(struct broker *b, uint64_t index, struct slice payload)
 {
-	struct record key = {.index = index};
-	struct record *r = RB_FIND(record_tree, &b->ledger.tree, &key);
+	struct record *r = records_at(&b->ledger.stored, index);
 	struct batch *m;
 	enum rmq_error err = RMQ_E_OK;
 	if (!r || r->chunk)

@@ -10,18 +10,10 @@
 /* A message that moves takes its bytes and at least this: its entry in the batch's ends. */
 #define MOVED_LEAST 2
 
-static int record_compare(const struct record *a, const struct record *b)
-{
-	return a->index < b->index ? -1 : a->index > b->index;
-}
-
-RB_GENERATE(record_tree, record, by_index, record_compare)
-
 void ledger_init(struct ledger *l)
 {
 	*l = (struct ledger){0};
-	RB_INIT(&l->tree);
-	TAILQ_INIT(&l->pending);
+	STAILQ_INIT(&l->pending);
 	TAILQ_INIT(&l->sparse);
 	TAILQ_INIT(&l->small);
 	l->log_from = UINT64_MAX;
@@ -35,12 +27,14 @@ void ledger_init(struct ledger *l)
 void ledger_deinit(struct ledger *l)
 {
 	struct record *r;
-	while ((r = RB_ROOT(&l->tree))) {
-		RB_REMOVE(record_tree, &l->tree, r);
+	uint64_t from = 0;
+	while ((r = records_from(&l->stored, from))) {
+		from = r->index + 1;
 		free(r);
 	}
-	while ((r = TAILQ_FIRST(&l->pending))) {
-		TAILQ_REMOVE(&l->pending, r, pending);
+	records_deinit(&l->stored);
+	while ((r = STAILQ_FIRST(&l->pending))) {
+		STAILQ_REMOVE_HEAD(&l->pending, pending);
 		free(r);
 	}
 }
@@ -80,12 +74,12 @@ static void enlist(struct ledger *l, struct record *r)
 
 static void forget(struct ledger *l, struct record *r)
 {
-	struct record *next = RB_NEXT(record_tree, &l->tree, r);
+	struct record *next = records_from(&l->stored, r->index + 1);
 	assert(LIST_EMPTY(&r->batches));
 	if (next)
 		next->swept = false;
 	unlist(l, r);
-	RB_REMOVE(record_tree, &l->tree, r);
+	records_remove(&l->stored, r);
 	if ((!(r->own || r->freed) || RMQ_VARIANT(DUE_BY_OWN)) && r->n >= l->dead_from &&
 	    r->index < l->log_from)
 		l->dead_bytes += r->bytes;
@@ -105,9 +99,9 @@ void ledger_parts_end(struct ledger *l)
 
 void ledger_recovered(struct ledger *l, uint64_t begin, uint64_t bytes)
 {
-	struct record key = {.index = begin}, *r;
+	struct record *r;
 	l->dead_bytes += bytes;
-	for (r = RB_NFIND(record_tree, &l->tree, &key); r; r = RB_NEXT(record_tree, &l->tree, r))
+	for (r = records_from(&l->stored, begin); r; r = records_from(&l->stored, r->index + 1))
 		l->dead_bytes -= r->bytes < l->dead_bytes ? r->bytes : l->dead_bytes;
 	l->log_from = UINT64_MAX;
 }
@@ -118,7 +112,7 @@ struct record *ledger_begin(struct ledger *l, uint64_t n, bool own)
 	LIST_INIT(&r->batches);
 	r->n = n;
 	r->own = own;
-	TAILQ_INSERT_TAIL(&l->pending, r, pending);
+	STAILQ_INSERT_TAIL(&l->pending, r, pending);
 	return r;
 }
 
@@ -130,12 +124,12 @@ void ledger_end(struct ledger *l, struct record *r, uint32_t bytes)
 
 void ledger_stored(struct ledger *l, uint64_t index)
 {
-	struct record *r = TAILQ_FIRST(&l->pending);
+	struct record *r = STAILQ_FIRST(&l->pending);
 	assert(r);
-	TAILQ_REMOVE(&l->pending, r, pending);
+	STAILQ_REMOVE_HEAD(&l->pending, pending);
 	l->pending_bytes -= r->bytes;
 	r->index = index;
-	RB_INSERT(record_tree, &l->tree, r);
+	records_insert(&l->stored, r);
 	if (r->live == 0)
 		forget(l, r);
 	else
@@ -144,15 +138,14 @@ void ledger_stored(struct ledger *l, uint64_t index)
 
 struct record *ledger_at(struct ledger *l, uint64_t index, uint32_t bytes)
 {
-	struct record key = {.index = index};
-	struct record *r = RB_FIND(record_tree, &l->tree, &key);
+	struct record *r = records_at(&l->stored, index);
 	if (r)
 		return r;
 	r = memory_new(sizeof(*r));
 	LIST_INIT(&r->batches);
 	r->index = index;
 	r->bytes = bytes;
-	RB_INSERT(record_tree, &l->tree, r);
+	records_insert(&l->stored, r);
 	return r;
 }
 
@@ -248,7 +241,7 @@ void ledger_sweep(struct ledger *l, uint64_t begin, struct writer *w)
 {
 	struct record *r;
 	uint64_t from = 1;
-	RB_FOREACH (r, record_tree, &l->tree) {
+	while ((r = records_from(&l->stored, from))) {
 		size_t len = w->len;
 		if (r->index >= begin || RMQ_VARIANT(END_KILLS_LIVE))
 			break;

@@ -11,45 +11,54 @@
 #ifndef RMQ_CORE_LEDGER_H
 #define RMQ_CORE_LEDGER_H
 
+#include <assert.h>
 #include <sys/queue.h>
-#include <sys/tree.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "core/codec.h"
 #include "core/limits.h"
+#include "core/records.h"
 
 struct batch;
 
 enum record_list { LIST_NONE, LIST_SPARSE, LIST_SMALL };
 
+/* There is one for each 64 KiB of a backlog: kept small. */
 struct record {
-	RB_ENTRY(record) by_index;
-	TAILQ_ENTRY(record) pending;  /* in ledger.pending until stored */
-	TAILQ_ENTRY(record) moveable; /* in the list that `list` names */
-	LIST_HEAD(, batch) batches;   /* those whose bodies are here */
-	uint64_t n;		      /* number of its APPEND; 0 after recovery */
-	uint64_t index;		      /* 0 until stored */
-	uint64_t sent_after;	      /* bytes of new messages appended up to its end */
-	uint32_t bytes;		      /* of the payload */
-	uint32_t live;		      /* messages and pieces of large ones that are live */
+	union {
+		/* until stored: in ledger.pending; bytes of new messages appended up to its end */
+		struct {
+			STAILQ_ENTRY(record) pending;
+			uint64_t sent_after;
+		};
+		TAILQ_ENTRY(record) moveable; /* in the list that `list` names */
+	};
+	LIST_HEAD(, batch) batches; /* those whose bodies are here */
+	uint64_t n;		    /* number of its APPEND; 0 after recovery */
+	uint64_t index;		    /* 0 until stored */
+	uint32_t live;		    /* messages and pieces of large ones that are live */
 	uint32_t live_bytes;
-	uint8_t list;
 	uint32_t kept_live; /* what was live when it was found not worth moving; 0: it was not */
-	bool freed; /* recovery: it died in front of the END that is recovered from */
-	bool own;   /* part of a checkpoint, or its END */
-	bool chunk; /* holds a piece of a large message, and nothing else */
-	bool swept; /* no record between the one before it and it exists any more */
+	uint32_t bytes : 24; /* of the payload */
+	uint32_t list : 2;
+	uint32_t freed : 1; /* recovery: it died in front of the END that is recovered from */
+	uint32_t own : 1;   /* part of a checkpoint, or its END */
+	uint32_t chunk : 1; /* holds a piece of a large message, and nothing else */
+	uint32_t swept : 1; /* no record between the one before it and it exists any more */
 };
 
-RB_HEAD(record_tree, record);
-TAILQ_HEAD(record_queue, record);
+static_assert(RECORD_PAYLOAD_MAX < 1 << 24, "a record's size fits");
+static_assert(sizeof(struct record) <= 56, "a backlog of 100 million messages is 160,000 records");
+
+TAILQ_HEAD(record_list_head, record);
+STAILQ_HEAD(record_queue, record);
 
 struct ledger {
-	struct record_tree tree;     /* stored records, by index */
+	struct records stored;
 	struct record_queue pending; /* begun, not stored yet, by n */
-	struct record_queue sparse;
-	struct record_queue small;
+	struct record_list_head sparse;
+	struct record_list_head small;
 	uint64_t sparse_waste; /* bytes in sparse records that are not live */
 	uint64_t small_bytes;  /* live bytes in small records */
 	uint64_t small_count;
@@ -106,7 +115,5 @@ void ledger_keep(struct ledger *l, struct record *r);
  * Records between live ones that earlier calls named are left out.
  */
 void ledger_sweep(struct ledger *l, uint64_t begin, struct writer *w);
-
-RB_PROTOTYPE(record_tree, record, by_index, record_compare)
 
 #endif
