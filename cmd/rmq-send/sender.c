@@ -339,7 +339,7 @@ static void turn(struct sender *s, bool *flush)
 		int error = input_read(s->in);
 		if (error)
 			stop(s, RMQ_E_IO, "standard input: %s", strerror(error));
-	} else {
+	} else if (reads) {
 		*flush = true;
 	}
 }

@@ -553,3 +553,12 @@ open_sender() {
 	assert_success
 	assert_output --regexp '^rmq-send [0-9]'
 }
+
+@test "rmq-send: a file goes out in full batches" {
+	start_queue q
+	seq 1000000 1199999 | sed 's/.*/&0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890/' >lines
+	rmq-send -q q <lines
+	# 97 bytes, a separator and an end of 2 bytes each: 645 fit into a batch.
+	run -0 sh -c 'rmq-journal stat q | sed -n "s/^records[[:space:]]*//p"'
+	[ "$output" -le 316 ] || fail "$output records"
+}
