@@ -4,7 +4,8 @@
  *
  * Work, in steps of broker_work(): a frame costs one for each range that is leased, one for each
  * run of live messages in them, for each entry, row or queue that it names, and SETTLE_OTHERS_MAX
- * (PEEK_LOOKS_MAX) beyond that; QUEUE_PURGE, QUEUE_REMOVE and BYE a piece.
+ * (PEEK_LOOKS_MAX) beyond that; QUEUE_PURGE, QUEUE_REMOVE and BYE a piece, LIST LIST_WORK,
+ * HELLO and EXTEND nothing.
  * A turn costs TURN_WORK, and one such frame more; its end PIECES pieces.
  *
  * Memory: HEAP_BYTES for each byte that was sent, what the queues, batches and ranges that there
@@ -188,6 +189,10 @@ static uint64_t ranges_leased(const struct world *w)
 
 static uint64_t frame_steps(const struct world *w, uint8_t type)
 {
+	if (type == WIRE_TYPE_EXTEND || type == WIRE_TYPE_HELLO)
+		return 0;
+	if (type == WIRE_TYPE_LIST)
+		return LIST_WORK;
 	if (type == WIRE_TYPE_QUEUE_PURGE || type == WIRE_TYPE_QUEUE_REMOVE ||
 	    type == WIRE_TYPE_BYE)
 		return PIECE_STEPS;
@@ -268,6 +273,18 @@ static void greet(struct world *w, struct client *c)
 	broker_connect(w->broker, c->conn);
 	GIVE(hello, WIRE_HELLO_VERSIONS, c->session, 0, NO_TAGS);
 	turn(w);
+}
+
+/* Many EXTENDs at one time, each on a connection of its own if `again`. */
+static void extend(struct world *w, struct client *c, unsigned count, bool again)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (again && c->conn) {
+			broker_disconnect(w->broker, c->conn);
+			greet(w, c);
+		}
+		GIVE(extend, i + 1);
+	}
 }
 
 static struct slice queue_of(unsigned i)
@@ -365,7 +382,8 @@ static void queue_frame(struct world *w, struct client *c, uint64_t n, struct sl
 
 static void step(struct world *w, struct reader *r)
 {
-	static const char *const globs[] = {"*", "q*", "*1", "q?", "no*", "q1"};
+	static const char *const globs[] = {
+	    "*", "q*", "*1", "q?", "no*", "*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b"};
 	unsigned op = get_u8(r), which = get_u8(r), value = get_u16(r);
 	struct client *c = &w->clients[which % CONNS];
 	struct slice q = queue_of(which / CONNS);
@@ -396,8 +414,7 @@ static void step(struct world *w, struct reader *r)
 		GIVE(unsubscribe, which);
 		break;
 	case 7:
-		for (unsigned i = 0; i < value % 64; i++)
-			GIVE(extend, i + 1);
+		extend(w, c, value % 64, value & 64);
 		break;
 	case 8:
 		GIVE(started, value, get_u16(r), UINT32_MAX, q);
@@ -489,6 +506,20 @@ static void put_settle(struct writer *w, unsigned which, bool lazy, unsigned ver
 	put_entries(w, count, first, rises, each, span);
 }
 
+/* 2000 ranges are held, and their client comes again and again to extend them. */
+static void seed_extend(fuzz_add *add)
+{
+	uint8_t bytes[256];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	put_step(&w, 0, 0, 3999);
+	put_step(&w, 4, 0, 0);
+	put_step(&w, 5, 0, 8000);
+	put_settle(&w, 0, false, VERB_RELEASE, 60000, 2000, 2, false, 2, 0);
+	put_step(&w, 7, 0, 64 + 40);
+	assert(!w.full);
+	add(w.p, w.len);
+}
+
 /* 4000 messages of which each second one is released with a delay; and then `op` comes often. */
 static void seed(fuzz_add *add, unsigned op)
 {
@@ -524,4 +555,5 @@ void fuzz_seeds(fuzz_add *add)
 {
 	for (unsigned op = 0; op < 16; op++)
 		seed(add, op);
+	seed_extend(add);
 }
