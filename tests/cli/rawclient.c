@@ -14,6 +14,7 @@
  *	                      SEND of one message for several queues
  *	large N QUEUE NAME VALUE BYTES
  *	                      SEND of one large message in pieces, with a header
+ *	piece N QUEUE PART    SEND of piece PART of a large message as number N, not the last one
  *	subscribe SUB QUEUE   SUBSCRIBE
  *	credit SUB COUNT      CREDIT for COUNT messages
  *	list COUNT            COUNT times LIST of all queues
@@ -383,6 +384,17 @@ static void do_share(char **arg)
 	put(out, w.len);
 }
 
+static void do_piece(char **arg)
+{
+	static uint8_t piece[1000];
+	struct writer w = writer_of(out, sizeof(out));
+	wire_put_send(
+	    &w, &(struct wire_send){number(arg[0]), 0, SEND_CHUNK | SEND_MORE,
+		    (uint32_t)number(arg[2]), slice_str(arg[1]), NO_TAGS,
+		    slice_of(piece, sizeof(piece))});
+	put(out, w.len);
+}
+
 static void do_subscribe(char **arg)
 {
 	struct writer w = writer_of(out, sizeof(out));
@@ -532,6 +544,7 @@ static const struct {
     {"header", 5, do_header},
     {"large", 5, do_large},
     {"share", 3, do_share},
+    {"piece", 3, do_piece},
     {"subscribe", 2, do_subscribe},
     {"credit", 2, do_credit},
     {"list", 1, do_list},

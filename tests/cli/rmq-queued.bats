@@ -635,6 +635,23 @@ has_children() {
 	exec 8>&-
 }
 
+@test "rmq-queued: a large message that does not come as a whole is shown, and a purge ends it" {
+	start_queue q
+	rmq-queue create small --max-bytes 500
+	mkfifo hold
+	exec 8<>hold
+	"$RAWCLIENT" q.sock hello 0 expect WELCOME piece 1 small 0 piece 1 small 1 wait <hold >held 8>&- &
+	STARTED+=($!)
+	unfinished() { [ "$(rmq-queue show small unfinished)" = 2000 ]; }
+	wait_until 20 unfinished
+	run -75 rmq-send --no-wait small <<<x
+	assert_output --partial "queue is full"
+	rmq-queue purge small
+	assert_equal "$(rmq-queue show small unfinished)" 0
+	rmq-send --no-wait small <<<x
+	exec 8>&-
+}
+
 @test "rmq-queued: one user does not take all connections" {
 	local i
 	ulimit -n 100
