@@ -428,7 +428,8 @@ static void on_list(struct broker *b, struct conn *c, const struct wire_list *m)
 	struct slice prefix = glob_prefix(m->glob), last = m->after;
 	struct queue *q = list_from(b, m->after, prefix);
 	uint32_t rows = m->limit < LIST_ROWS_MAX ? m->limit : LIST_ROWS_MAX;
-	uint64_t each = 1 + m->glob.len / LIST_GLOB_STEP, steps = 0;
+	uint64_t long_one = m->glob.len / LIST_GLOB_STEP;
+	uint64_t each = 1 + long_one * long_one, steps = 0;
 	bool more = false;
 	for (; q && begins_with(queue_name(q), prefix);
 	     q = RB_NEXT(queue_name_tree, &b->queues_by_name, q)) {

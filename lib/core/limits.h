@@ -96,7 +96,7 @@ extern bool rmq_small_limits;
 #define TURN_WORK	   LIMIT(65536, 50) /* steps of frames in one turn */
 #define PEEK_LOOKS_MAX	   LIMIT(4096, 5) /* ranges and batches looked at for one PEEK */
 #define LIST_WORK	   LIMIT(4096, 4) /* steps for one LIST: names, and more for a long glob */
-#define LIST_GLOB_STEP	   16 /* characters of a glob that make a step */
+#define LIST_GLOB_STEP	   16 /* a glob so many times as long costs the square of that */
 #define SUBSCRIPTIONS_MAX  16 /* of one session */
 #define LEASE_SPAN_MAX	   LIMIT(UINT32_MAX, 20) /* from a lease's first to its last message */
 #define GRANT_MESSAGES_MAX LIMIT(8192, 7) /* in one lease */
