@@ -244,7 +244,7 @@ logged() {
 	start_queue q
 	refuses q
 	assert_failure 75
-	assert_line --partial "rmq-queued: q: "
+	assert_output 'rmq-journal: q: is in use by another process'
 	rm q/lock.mdb
 	refuses q
 	assert_failure 75
@@ -799,12 +799,12 @@ traced() {
 
 @test "rmq-queued: nobody goes on with the session of another user, whichever node he comes by" {
 	start_queue q
-	local session
-	session=$(session_of behalf n2 1000)
+	local session uid=$(($(id -u) + 1000))
+	session=$(session_of behalf n2 "$uid")
 	[[ $session =~ ^[0-9]+:[0-9a-f]{32}$ ]]
 	local life who
 	for life in first second; do
-		for who in "behalf n2 1001" "behalf n3 1001" ""; do
+		for who in "behalf n2 $((uid + 1))" "behalf n3 $((uid + 1))" ""; do
 			# shellcheck disable=SC2086
 			run "$RAWCLIENT" q.sock $who hello "$session" eof
 			assert_line --partial "ERROR code=18"
@@ -812,18 +812,18 @@ traced() {
 		done
 		for who in "${session%:*}" "${session%??}00" "${session%:*}:00"; do
 			[ "$who" != "$session" ] || continue
-			run "$RAWCLIENT" q.sock behalf n2 1000 hello "$who" eof
+			run "$RAWCLIENT" q.sock behalf n2 "$uid" hello "$who" eof
 			assert_line --partial "ERROR code=18"
 		done
 		[ "$life" = second ] || { stop_queue && start_queue q; }
 	done
 	assert_equal "$(rmq-journal dump q | jq -c ".events[]? | select(.session == ${session%:*} and .node) | del(.session)")" \
-		'{"event":"session_owner","uid":1000,"node":"n2"}
-{"event":"part_owner","uid":1000,"node":"n2"}'
+		'{"event":"session_owner","uid":'"$uid"',"node":"n2"}
+{"event":"part_owner","uid":'"$uid"',"node":"n2"}'
 	assert_equal "$(rmq-journal dump q | jq -c '.events[]? | select(.event | endswith("start")) | .tags' | sort -u)" '{"secret":null}'
-	run "$RAWCLIENT" q.sock behalf n3 1000 hello "$session" eof
+	run "$RAWCLIENT" q.sock behalf n3 "$uid" hello "$session" eof
 	assert_line --partial WELCOME
-	run "$RAWCLIENT" q.sock behalf n2 1000 hello "$session" bye eof
+	run "$RAWCLIENT" q.sock behalf n2 "$uid" hello "$session" bye eof
 	assert_line --regexp "^WELCOME .*session=${session%:*} .*last=1"
 }
 
