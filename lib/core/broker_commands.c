@@ -239,7 +239,8 @@ static bool merge_settings(
 static bool goes_round(const struct broker *b, struct slice name, const char *dead_letter)
 {
 	for (int i = 0; i < DEAD_LETTER_STEPS; i++) {
-		if (dead_letter[0] == '\0' || strcmp(dead_letter, "-") == 0)
+		if (dead_letter[0] == '\0' || strcmp(dead_letter, "-") == 0 ||
+		    RMQ_VARIANT(DEAD_ROUND))
 			return false;
 		if (slice_eq(name, slice_str(dead_letter)))
 			return true;
@@ -909,9 +910,8 @@ static void emit_failures(struct broker *b, struct queue *q, struct writer *good
 		const uint8_t *p = in.p;
 		struct settle_entry e = settle_entry_get(&in);
 		struct range *r = queue_range_at(q, e.first);
-		uint64_t until = b->lease_now.ms + queue_backoff_ms(q, r->failures + 1);
-		broker_emit_expire(
-		    b, &(struct event_expire){q->id, until, NO_TAGS, slice_of(p, SETTLE_ENTRY_SIZE)});
+		broker_emit_expire(b, &(struct event_expire){q->id, broker_back_off(b, r), NO_TAGS,
+					  slice_of(p, SETTLE_ENTRY_SIZE)});
 	}
 	good->len = 0;
 }
@@ -919,7 +919,8 @@ static void emit_failures(struct broker *b, struct queue *q, struct writer *good
 static void emit_verdict(struct broker *b, struct conn *c, struct queue *q,
     const struct wire_settle *m, struct verdict *v)
 {
-	uint64_t id = c->session->id, until = m->ms > 0 ? b->lease_now.ms + m->ms : 0;
+	uint64_t now_ms = RMQ_VARIANT(DELAY_BY_WALL) ? b->wall_now.ms : b->lease_now.ms;
+	uint64_t id = c->session->id, until = m->ms > 0 ? now_ms + m->ms : 0;
 	uint32_t stale = (uint32_t)(v->stale.len / SETTLE_ENTRY_SIZE);
 	broker_name_owner(b, c->session);
 	/* All in one record, so that the command is either taken or had no effect. */

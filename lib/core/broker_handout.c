@@ -230,7 +230,7 @@ struct slice broker_dead_name(const struct queue *q, char name[NAME_FULL_MAX + 8
 	name[0] = '\0';
 	if (q->is_dead || strcmp(q->settings.dead_letter, "-") == 0)
 		return slice_str(name);
-	if (q->settings.dead_letter[0])
+	if (q->settings.dead_letter[0] && !RMQ_VARIANT(DEAD_ELSEWHERE))
 		snprintf(name, NAME_FULL_MAX + 8, "%s", q->settings.dead_letter);
 	else
 		snprintf(name, NAME_FULL_MAX + 8, "%s%s", q->name, NAME_DEAD_SUFFIX);
@@ -244,7 +244,8 @@ static void bury_run(struct broker *b, struct queue *dead, struct range *r, stru
 	uint8_t location[CHUNKS_MAX * EVENT_LOCATION_SIZE], entry[SETTLE_ENTRY_SIZE];
 	uint8_t place[EVENT_PLACE_TAGS_MAX];
 	/* In a queue that counts them they begin anew: it has its own limit. */
-	uint32_t failures = dead->is_dead ? r->failures + 1 : 0;
+	bool kept = dead->is_dead || RMQ_VARIANT(DEAD_INHERITS);
+	uint32_t failures = kept ? r->failures + 1 : 0;
 	struct event_dead e = {dead->id, dead->next_seq, count, failures, b->wall_now.ms,
 	    batch_bytes_of(m, count), why,
 	    event_place_tags(
@@ -329,6 +330,12 @@ static struct range *give_back_unstarted(struct broker *b, struct range *r)
 	return rest ? queue_range_at(q, first) : NULL;
 }
 
+uint64_t broker_back_off(const struct broker *b, const struct range *r)
+{
+	uint64_t now_ms = RMQ_VARIANT(BACK_OFF_BY_WALL) ? b->wall_now.ms : b->lease_now.ms;
+	return now_ms + queue_backoff_ms(r->queue, r->failures + 1);
+}
+
 void broker_fail(struct broker *b, struct range *r, struct slice why, uint8_t ended)
 {
 	struct queue *q = r->queue;
@@ -345,8 +352,8 @@ void broker_fail(struct broker *b, struct range *r, struct slice why, uint8_t en
 		broker_bury(b, dead, r, why);
 		return;
 	}
-	uint64_t until = b->lease_now.ms + queue_backoff_ms(q, r->failures + 1);
-	broker_emit_expire(b, &(struct event_expire){q->id, until, NO_TAGS, entry_of(r, entry)});
+	broker_emit_expire(b,
+	    &(struct event_expire){q->id, broker_back_off(b, r), NO_TAGS, entry_of(r, entry)});
 }
 
 void broker_expire(struct broker *b)

@@ -405,6 +405,8 @@ void broker_gaps_end(struct broker *b, struct wall_time wall);
 void broker_grant(struct broker *b);
 /* Ends leases and delays that are due. */
 void broker_expire(struct broker *b);
+/* When the range is ready again if it fails now; lease time. */
+uint64_t broker_back_off(const struct broker *b, const struct range *r);
 /* The leased range failed: back-off, or its dead-letter queue. */
 void broker_fail(struct broker *b, struct range *r, struct slice why, uint8_t ended);
 /* The name of q's dead-letter queue; empty: it has none. */

@@ -59,6 +59,11 @@
 	X(IDLE_EARLY, "a queue is told as idle while messages of it are ready") \
 	X(AGAIN_UNORDERED, "what is held is handed again by leases, newest first") \
 	X(RESERVE_FIXED, "what is kept back for draining does not grow with the state") \
+	X(BACK_OFF_BY_WALL, "a back-off ends by the wall clock") \
+	X(DELAY_BY_WALL, "what is given back with a delay is ready again by the wall clock") \
+	X(DEAD_INHERITS, "dead letters keep their failures in a queue that counts") \
+	X(DEAD_ELSEWHERE, "dead letters go to NAME.dead, whatever the queue's setting says") \
+	X(DEAD_ROUND, "a queue may have itself, in the end, for its dead letters") \
 	X(GRANTS_FORGOTTEN, "who has as many leases waiting as it may is given no more for ever") \
 	X(AGAIN_LAST, "what is held is handed again behind what is new") \
 	X(SHARED_ONCE, "a record is named dead once one of the queues that share it is done") \

@@ -811,6 +811,13 @@ static void acker_step(struct actor *a)
 
 /* ---- the administrator ---- */
 
+/* Any queue, itself too, which is refused; none; or its own. */
+static struct slice dead_letter(struct prng *p)
+{
+	uint64_t i = prng_below(p, NAMES + 2);
+	return i < NAMES ? name_of((unsigned)i) : slice_str(i == NAMES ? "-" : "");
+}
+
 static void settings(struct actor *a, struct client_settings *s)
 {
 	struct prng *p = &a->w->prng;
@@ -821,7 +828,10 @@ static void settings(struct actor *a, struct client_settings *s)
 	    .backoff_min_ms = prng_range(p, 0, 200),
 	    .backoff_max_ms = prng_range(p, 200, 2000),
 	    .max_bytes = prng_chance(p, 800) ? 0 : prng_range(p, 5000, 300000),
+	    .dead_letter = dead_letter(p),
 	};
+	if (prng_chance(p, 300))
+		s->mask |= SETTING_DEAD_LETTER;
 }
 
 /* In the calm: a batch that is longer than its queue's limit must not wait for ever. */

@@ -198,8 +198,11 @@ void checks_asked(struct world *w, struct link *l, const struct frame *f)
 	struct wire_queue_purge purge;
 	struct wire_queue_remove rm;
 	if (f->type == WIRE_TYPE_SETTLE && wire_settle_decode(f->payload, &settle) &&
-	    settle.verb >= VERB_SETTLE && settle.verb <= VERB_TOUCH)
+	    settle.verb >= VERB_SETTLE && settle.verb <= VERB_TOUCH) {
 		shadow_asked(&w->shadow, settle.queue, settle.verb, settle.entries);
+		if (settle.verb == VERB_RELEASE && settle.ms > w->shadow.delay_ms)
+			w->shadow.delay_ms = settle.ms;
+	}
 	if (f->type == WIRE_TYPE_SETTLE_SEND && wire_settle_send_decode(f->payload, &both))
 		shadow_asked(&w->shadow, both.queue, VERB_SETTLE,
 		    slice_of(both.data.data, both.entries * (size_t)SETTLE_ENTRY_SIZE));

@@ -403,6 +403,30 @@ void shadow_purge_asked(struct shadow *s, struct slice queue)
 	s->purge_asked[name_slot(queue)] = true;
 }
 
+/* Where the queue's dead letters go; NULL: nowhere, or no such queue is there yet. */
+static const struct shadow_queue *dead_queue(const struct shadow *s, const struct shadow_queue *q)
+{
+	char name[2 * NAME_FULL_MAX];
+	snprintf(name, sizeof(name), "%s%s", q->dead_letter[0] ? q->dead_letter : q->name,
+	    q->dead_letter[0] ? "" : NAME_DEAD_SUFFIX);
+	return q->is_dead ? NULL : shadow_queue(s, slice_str(name));
+}
+
+static void set(struct reading *r, struct shadow_queue *q, uint32_t max_attempts,
+    uint64_t backoff_min_ms, uint64_t backoff_max_ms, struct slice dead_letter)
+{
+	const struct shadow_queue *at = q;
+	assert(dead_letter.len <= NAME_FULL_MAX);
+	q->max_attempts = max_attempts;
+	q->backoff_min_ms = backoff_min_ms;
+	q->backoff_max_ms = backoff_max_ms;
+	memcpy(q->dead_letter, dead_letter.data, dead_letter.len);
+	q->dead_letter[dead_letter.len] = '\0';
+	for (size_t i = 0; i <= r->s->queues_count && at; i++)
+		if ((at = dead_queue(r->s, at)) == q)
+			FAIL(r, "dead letters of %s go round", q->name);
+}
+
 static void apply_create(struct reading *r, const struct event_create *e)
 {
 	struct shadow *s = r->s;
@@ -422,14 +446,15 @@ static void apply_create(struct reading *r, const struct event_create *e)
 	q->name_len = (uint8_t)e->name.len;
 	memcpy(q->name, e->name.data, e->name.len);
 	q->is_dead = name_is_dead(e->name);
-	q->max_attempts = e->max_attempts;
 	q->base = q->next_seq = q->low = 1;
 	s->queues[e->queue] = q;
+	set(r, q, e->max_attempts, e->backoff_min_ms, e->backoff_max_ms, e->dead_letter);
 }
 
 static void apply_set(struct reading *r, const struct event_set *e)
 {
-	queue_by_id(r, e->queue)->max_attempts = e->max_attempts;
+	struct shadow_queue *q = queue_by_id(r, e->queue);
+	set(r, q, e->max_attempts, e->backoff_min_ms, e->backoff_max_ms, e->dead_letter);
 }
 
 static void apply_purge(struct reading *r, const struct event_purge *e)
@@ -651,6 +676,26 @@ static void check_expired(
 	nobody_trusts(r, q, seq, m, "EXPIRE");
 }
 
+/* Both run by lease time, whatever any wall clock says. */
+static void check_delay(const struct reading *r, const struct shadow_queue *q, uint64_t seq,
+    const struct shadow_message *m, const struct change *c)
+{
+	uint64_t delay_ms = c->until_ms - r->h.lease.ms, back_off_ms = q->backoff_min_ms;
+	if (c->verb == VERB_RELEASE) {
+		if (c->until_ms != 0 && delay_ms > r->s->delay_ms)
+			FAIL(r, "%s:%llu is given back for %llu ms, which nobody asked for",
+			    q->name, U(seq), U(delay_ms));
+		return;
+	}
+	for (uint32_t i = 0; i < m->failures && back_off_ms < q->backoff_max_ms; i++)
+		back_off_ms *= 2;
+	if (back_off_ms > q->backoff_max_ms)
+		back_off_ms = q->backoff_max_ms;
+	if (delay_ms != back_off_ms)
+		FAIL(r, "%s:%llu backs off for %llu ms after %u failures, not for %llu", q->name,
+		    U(seq), U(delay_ms), m->failures + 1, U(back_off_ms));
+}
+
 /* Dead-letter queues count nothing. */
 static void give_back(struct shadow_queue *q, struct shadow_message *m,
     enum shadow_state state, uint64_t until_ms, bool counted)
@@ -693,6 +738,7 @@ static void change_one(struct reading *r, struct shadow_queue *q, uint64_t seq,
 			    1u << ENDED_EXPIRED);
 		else
 			ended(r, m, c->session, 1u << ENDED_RELEASED);
+		check_delay(r, q, seq, m, c);
 		give_back(q, m, c->until_ms ? SHADOW_DELAYED : SHADOW_READY, c->until_ms,
 		    c->flags & SETTLE_COUNTED);
 		break;
@@ -706,6 +752,7 @@ static void change_one(struct reading *r, struct shadow_queue *q, uint64_t seq,
 	default:
 		check_expired(r, q, seq, m);
 		ended_by_failure(r, m);
+		check_delay(r, q, seq, m, c);
 		give_back(q, m, SHADOW_DELAYED, c->until_ms, true);
 	}
 }
@@ -829,6 +876,8 @@ static void arrives_dead(struct reading *r, struct shadow_queue *q, const struct
 		    U(seq));
 	uint64_t time_ms = old->time_ms;
 	uint32_t queue = from->id, failures = old->failures;
+	if (dead_queue(r->s, from) != q)
+		FAIL(r, "%s:%llu becomes a dead letter in %s", from->name, U(seq), q->name);
 	list_push(&r->arrived, line);
 	struct shadow_message *m = add(r, q, line, old->copy);
 	if (e->failures != (q->is_dead ? failures + 1 : 0))

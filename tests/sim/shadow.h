@@ -75,6 +75,9 @@ struct shadow_queue {
 	uint8_t name_len;
 	char name[NAME_FULL_MAX + 1];
 	uint32_t max_attempts;
+	uint64_t backoff_min_ms;
+	uint64_t backoff_max_ms;
+	char dead_letter[NAME_FULL_MAX + 1]; /* as it was set */
 	uint64_t base; /* sequence number of messages[0] */
 	uint64_t next_seq;
 	uint64_t low; /* all below are gone */
@@ -143,6 +146,7 @@ struct shadow {
 	unsigned byes_count;
 	struct shadow_unread unread[SHADOW_UNREAD]; /* the newest ones */
 	unsigned unread_count;
+	uint64_t delay_ms; /* the longest that a client asked for with VERB_RELEASE */
 	bool purge_asked[SHADOW_NAME_SLOTS]; /* by a hash of the queue's name */
 	void *arg;
 	/* Whether some client still trusts its hold on the message under `lease`. */
