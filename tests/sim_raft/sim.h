@@ -11,7 +11,7 @@
 #include "../sim/prng.h"
 
 #define NODES	     6
-#define LOG_MAX	     8000
+#define LOG_MAX	     12000
 #define VALUES	     16384
 #define TERMS	     512
 #define ELECTION     100
