@@ -4293,6 +4293,37 @@ static void checkpoint(void)
 	run();
 }
 
+/* What is live in the record of the first message of "s", by the ledger. */
+static uint64_t live_bytes(void)
+{
+	struct queue *q = broker_queue_named(w.broker, slice_str("s"));
+	return queue_batch_at(q, 1)->record->live_bytes;
+}
+
+/* Three queues with a third of the bytes each, after a restart, too. */
+static void what_is_shared_counts_once_in_its_record(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	share(1, 1, 0, "q", "r s", lines(300));
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	assert_int_equal(live_bytes(), 300 * 6);
+	subscribe(1, "q", 300);
+	EXPECT(1, DELIVER, deliver, d);
+	settle(1, 2, VERB_DEAD, 0, 0, d.lease, 1, 100);
+	settle(1, 3, VERB_SETTLE, 0, 0, d.lease, 101, 150);
+	run();
+	uint64_t left = 300 * 6 - 150 * 2;
+	assert_in_range(live_bytes(), left - 2, left);
+	checkpoint();
+	restart();
+	assert_in_range(live_bytes(), left - 2, left);
+	hello(1, 0, 0);
+	purge(1, 1, "r");
+	assert_in_range(live_bytes(), left - 602, left - 600);
+}
+
 static void a_batch_for_several_queues_is_stored_once_and_outlives_each(void **state)
 {
 	(void)state;
@@ -4705,6 +4736,7 @@ static const struct CMUnitTest tests[] = {
 	    TEST(an_even_attribute_that_is_not_known_refuses_the_command_by_name),
 	    TEST(a_flag_verb_setting_or_state_that_is_not_known_is_refused),
 	    TEST(headers_stay_with_their_message),
+	    TEST(what_is_shared_counts_once_in_its_record),
 	    TEST(a_batch_for_several_queues_is_stored_once_and_outlives_each),
 	    TEST(what_is_shared_moves_once_and_stays_shared),
 	    TEST(small_batches_that_are_shared_join_when_they_move),
