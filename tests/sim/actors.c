@@ -311,7 +311,9 @@ static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 	struct actor *a = arg;
 	trace("fatal", a->number, code, 0, 0);
 	if (code == RMQ_E_UNKNOWN_SESSION) {
-		if (shadow_session(&a->w->shadow, a->session))
+		const struct shadow_session *se = shadow_session(&a->w->shadow, a->session);
+		/* Pieces of a large message alone make no session known. */
+		if (se && se->owned)
 			trace_fail("a session that is on disk is unknown");
 	} else if (code != RMQ_E_FULL && code != RMQ_E_DISK_FULL && code != RMQ_E_TIMEOUT) {
 		trace_fail("a client gives up: %s: %.*s", error_text(code), (int)text.len,
