@@ -27,9 +27,8 @@ void ledger_init(struct ledger *l)
 void ledger_deinit(struct ledger *l)
 {
 	struct record *r;
-	uint64_t from = 0;
-	while ((r = records_from(&l->stored, from))) {
-		from = r->index + 1;
+	while ((r = records_from(&l->stored, 0))) {
+		records_remove(&l->stored, r);
 		free(r);
 	}
 	records_deinit(&l->stored);
@@ -241,7 +240,7 @@ void ledger_sweep(struct ledger *l, uint64_t begin, struct writer *w)
 {
 	struct record *r;
 	uint64_t from = 1;
-	while ((r = records_from(&l->stored, from))) {
+	for (r = records_from(&l->stored, from); r; r = records_from(&l->stored, r->index + 1)) {
 		size_t len = w->len;
 		if (r->index >= begin || RMQ_VARIANT(END_KILLS_LIVE))
 			break;
