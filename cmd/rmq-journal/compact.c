@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "journal.h"
+#include "sys/guard.h"
 #include "sys/store.h"
 #include "verify.h"
 
@@ -19,7 +20,8 @@ int command_compact(int argc, char **argv)
 	if (!err && (found.count > 0 || found.structure))
 		err = reason_set(&why, RMQ_E_CORRUPT, "not compacted");
 	if (!err) {
-		guard_begin(words[0]);
+		guard_init("rmq-journal", words[0]);
+		guard_on();
 		err = store_open(words[0], &s, &why);
 	}
 	if (err)

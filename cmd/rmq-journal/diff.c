@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "journal.h"
+#include "sys/guard.h"
 #include "sys/store.h"
 
 struct side {
@@ -64,7 +65,8 @@ int command_diff(int argc, char **argv)
 	if (!words)
 		return status;
 	for (int i = 0; i < 2; i++) {
-		guard_begin(words[i]);
+		guard_init("rmq-journal", words[i]);
+		guard_on();
 		side[i] = (struct side){.dir = words[i]};
 		err = store_reader_open(words[i], &side[i].reader, &why);
 		if (err)

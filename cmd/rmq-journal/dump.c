@@ -11,6 +11,7 @@
 
 #include "journal.h"
 #include "record_json.h"
+#include "sys/guard.h"
 #include "sys/store.h"
 
 /* Looks for itself now and then, should the kernel not tell about changes (network file
@@ -128,7 +129,8 @@ int command_dump(int argc, char **argv)
 	char **words = command_words(argc, argv, "dump", options, set_option, &o, 1, &status);
 	if (!words)
 		return status;
-	guard_begin(words[0]);
+	guard_init("rmq-journal", words[0]);
+	guard_on();
 	enum rmq_error err = store_reader_open(words[0], &r, &why);
 	if (err)
 		return report(words[0], err, &why);

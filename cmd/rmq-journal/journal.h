@@ -51,10 +51,6 @@ char **command_words(int argc, char **argv, const char *name, const struct optio
 /* The value of an option that is an index; false: it is none. */
 bool parse_index(const char *s, uint64_t *index);
 
-/* From now on a crash is told as damage of the data file in DIR: exit 65. */
-void guard_begin(const char *dir);
-void guard_end(void);
-
 /* stdout is flushed; the exit status to end with: `status`, or 74 if it could not be written.
  */
 int finish_stdout(int status);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "journal.h"
+#include "sys/guard.h"
 #include "sys/journal_server.h"
 #include "sys/log.h"
 
@@ -67,6 +68,7 @@ int command_serve(int argc, char **argv)
 		return error_exit(RMQ_E_USAGE);
 	}
 	outlive_signals();
-	guard_begin(words[0]);
+	guard_init("rmq-journal", words[0]);
+	guard_on();
 	return serve(words[0]);
 }

@@ -6,6 +6,7 @@
 
 #include "config_json.h"
 #include "journal.h"
+#include "sys/guard.h"
 #include "sys/store.h"
 
 /* Of one moment. */
@@ -151,7 +152,8 @@ int command_stat(int argc, char **argv)
 	    command_words(argc, argv, "stat", options, set_option, &json, 1, &status);
 	if (!words)
 		return status;
-	guard_begin(words[0]);
+	guard_init("rmq-journal", words[0]);
+	guard_on();
 	enum rmq_error err = read_numbers(words[0], &n, &id, &why);
 	if (err)
 		return report(words[0], err, &why);

@@ -14,6 +14,7 @@
 
 #include "journal.h"
 #include "mend.h"
+#include "sys/guard.h"
 #include "sys/store.h"
 #include "verify.h"
 
@@ -122,7 +123,7 @@ static void walk(int fd, const char *dir, uint64_t behind, bool first)
 	struct rlimit no_core = {0, 0};
 	uint64_t index = behind;
 	setrlimit(RLIMIT_CORE, &no_core);
-	guard_end();
+	guard_off();
 	enum rmq_error err = store_reader_open(dir, &r, &why);
 	if (err) {
 		tell(fd, OPEN_FAILED, 0, err, &why);
@@ -241,7 +242,8 @@ enum rmq_error verify(const char *dir, struct findings *f, struct reason *why)
 static enum rmq_error try_to_own(const char *dir, struct reason *why)
 {
 	struct store *s;
-	guard_begin(dir);
+	guard_init("rmq-journal", dir);
+	guard_on();
 	enum rmq_error err = store_open(dir, &s, why);
 	if (!err)
 		store_close(s);
