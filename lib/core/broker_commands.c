@@ -1044,10 +1044,11 @@ static bool judged(struct broker *b, struct conn *c, struct queue *q, const stru
 	*v = (struct verdict){0, 0, writer_of(memory, cap), writer_of(memory + cap, cap),
 	    writer_of(memory + 2 * cap, cap)};
 	judge(b, q, m, v);
+	bool kept = v->stale.len == 0 ||
+		    (c->session->answers_bytes + v->stale.len <= SESSION_STALE_MAX &&
+			c->session->owner->stale_bytes + v->stale.len <= OWNER_STALE_MAX);
 	if (v->others > SETTLE_OTHERS_MAX || v->stale.full || v->good.full || v->failing.full ||
-	    c->session->answers_bytes + v->stale.len > SESSION_STALE_MAX ||
-	    c->session->owner->stale_bytes + v->stale.len > OWNER_STALE_MAX ||
-	    v->stale.len + v->good.len + v->failing.len > most) {
+	    !kept || v->stale.len + v->good.len + v->failing.len > most) {
 		fail(b, c, m->n, RMQ_E_LIMIT, 0);
 		return false;
 	}

@@ -1488,16 +1488,14 @@ static uint8_t settle_stale(uint64_t n)
 	return w.out[1][4];
 }
 
-/* Sessions that nobody comes back to keep their answers for an hour, also after a restart. */
-static void the_stale_answers_of_an_owner_are_bounded(void **state)
+/* Sessions of one owner that nobody comes back to, until no more of their answers are kept. */
+static void fill_owner(const char *node, uint32_t uid)
 {
 	const size_t each = SETTLE_ENTRIES_MAX * SETTLE_ENTRY_SIZE;
 	size_t kept = 0;
-	(void)state;
-	sent_and_subscribed(1, 1);
 	for (bool fits = true; fits;) {
 		broker_disconnect(w.broker, 1);
-		come(1, "", 5, 0, 0);
+		come(1, node, uid, 0, 0);
 		for (uint64_t n = 1; fits && n <= SESSION_STALE_MAX / each; n++) {
 			fits = settle_stale(n) == WIRE_TYPE_DONE;
 			kept += fits ? each : 0;
@@ -1507,12 +1505,44 @@ static void the_stale_answers_of_an_owner_are_bounded(void **state)
 	EXPECT(1, FAILED, failed, m);
 	assert_int_equal(m.code, RMQ_E_LIMIT);
 	assert_true(kept + each > OWNER_STALE_MAX);
+}
+
+/* They are kept for an hour, also after a restart. */
+static void the_stale_answers_of_an_owner_are_bounded(void **state)
+{
+	(void)state;
+	sent_and_subscribed(1, 1);
+	fill_owner("", 5);
 	restart();
 	come(1, "", 5, 0, 0);
 	assert_int_equal(settle_stale(1), WIRE_TYPE_FAILED);
 	broker_disconnect(w.broker, 1);
 	come(1, "", 6, 0, 0);
 	assert_int_equal(settle_stale(1), WIRE_TYPE_DONE);
+}
+
+/* A session whose owner was not known brings its answers with it: there may be more than that. */
+static void what_is_not_stale_is_settled_however_many_stale_answers_are_kept(void **state)
+{
+	uint8_t bytes[SETTLE_ENTRY_SIZE];
+	struct writer e = writer_of(bytes, sizeof(bytes));
+	(void)state;
+	sent_and_subscribed(1, 1);
+	broker_disconnect(w.broker, 1);
+	uint64_t session = hello(1, 0, 0);
+	assert_int_equal(settle_stale(1), WIRE_TYPE_DONE);
+	fill_owner("", 5);
+	broker_disconnect(w.broker, 1);
+	come(1, "", 5, session, 0);
+	assert_int_equal(welcomed(1).session, session);
+	assert_int_equal(settle_stale(2), WIRE_TYPE_FAILED);
+	settle_entry_put(&e, &(struct settle_entry){1, 1, 1});
+	w.out_len[1] = 0;
+	INPUT(1, settle, 2, 0, VERB_SETTLE, 0, 0, 1, slice_str("q"), slice_str(""), NO_TAGS,
+	    slice_of(bytes, e.len));
+	run();
+	EXPECT(1, DONE, done, d);
+	assert_int_equal(d.stale.len, 0);
 }
 
 /* Its leases end, and the next ones would wait behind the last, as long as its credit lasts. */
@@ -4673,6 +4703,7 @@ static const struct CMUnitTest tests[] = {
 	    TEST(pieces_of_a_message_are_refused_once),
 	    TEST(the_work_of_a_settlement_is_bounded),
 	    TEST(the_stale_answers_of_an_owner_are_bounded),
+	    TEST(what_is_not_stale_is_settled_however_many_stale_answers_are_kept),
 	    TEST(who_does_not_read_is_leased_no_more),
 	    TEST(what_all_messages_share_has_a_limit),
 	    TEST(attributes_take_credit),
