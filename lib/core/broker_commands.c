@@ -362,7 +362,7 @@ static void on_queue_remove(struct broker *b, struct conn *c, const struct wire_
 			     .conn = c->id,
 			     .n = m->n,
 			     .queue = q->id,
-			     .at = UINT64_MAX});
+			     .at = m->flags & REMOVE_FORCE ? UINT64_MAX : 0});
 }
 
 static void on_queue_purge(struct broker *b, struct conn *c, const struct wire_queue_purge *m)

@@ -82,6 +82,11 @@ static bool remove_queue(struct broker *b, struct errand *e, struct queue *q, ui
 	struct conn *c = broker_conn(b, e->conn);
 	if (!broker_drop_unfinished_in(b, q, steps) || !empty(b, q, e, steps))
 		return false;
+	/* Sent while the unfinished ones went. */
+	if (e->at == 0 && queue_total(q) > 0) {
+		broker_fail_command(b, c, e->n, RMQ_E_NOT_EMPTY);
+		return true;
+	}
 	broker_end_subscriptions(b, q);
 	broker_reserve(b, 1024);
 	broker_emit_remove(b, &(struct event_remove){q->id});

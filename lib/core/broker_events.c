@@ -291,9 +291,12 @@ static enum rmq_error apply_purge(
 	broker_gap_until(b, q, below);
 	broker_gap_left(b, q, 0, below);
 	for (struct range *r = queue_range_at(q, 0); r && r->first < below;
-	     r = queue_range_next(r))
+	     r = queue_range_next(r)) {
+		struct range part = *r;
+		part.span = min_u64(r->first + r->span, below) - r->first;
 		if (r->state == STATE_LEASED)
-			voids(b, r, false);
+			voids(b, &part, false);
+	}
 	queue_drop_below(q, below);
 	lost_some(b, q);
 	return RMQ_E_OK;

@@ -101,7 +101,7 @@ struct errand {
 	uint64_t n;	  /* … its command */
 	uint64_t session; /* LEAVE, DIED */
 	uint32_t queue;	  /* … how far it has come: in this queue, up to message `at` */
-	uint64_t at;	  /* PURGE: all messages below go */
+	uint64_t at;	  /* PURGE, REMOVE: all messages below go */
 	uint64_t lease;	  /* DIED: what is held under this one or before it */
 };
 TAILQ_HEAD(errand_list, errand);

@@ -1994,6 +1994,56 @@ static void a_purge_of_a_queue_that_goes_meanwhile_fails(void **state)
 	assert_true(broker_wants_frame(w.broker, 1));
 }
 
+static void send_piece(uint64_t conn, uint64_t n, uint32_t part, bool more);
+
+/* A step a turn: what is sent while unfinished messages go is not removed with the queue. */
+static void a_queue_that_is_sent_to_while_it_is_removed_is_not_empty(void **state)
+{
+	const struct space_limits limits = {.turn_bytes = TURN_BYTES, .turn_steps = 1};
+	(void)state;
+	broker_set_space(w.broker, &limits);
+	for (uint64_t conn = 1; conn <= 3; conn++)
+		hello(conn, 0, 0);
+	send_piece(1, 1, 0, true);
+	send_piece(2, 1, 0, true);
+	INPUT(3, queue_remove, 1, 0, 0, slice_str("q"));
+	assert_false(broker_wants_frame(w.broker, 3));
+	send_lines(1, 1, "q", 1);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	EXPECT(3, FAILED, failed, m);
+	assert_int_equal(m.code, RMQ_E_NOT_EMPTY);
+	assert_int_equal(queue_total(broker_queue_named(w.broker, slice_str("q"))), 1);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+}
+
+/* Three batches in one lease, and a batch a turn. */
+static void what_is_settled_between_the_pieces_of_a_purge_is_done(void **state)
+{
+	const struct space_limits limits = {.turn_bytes = TURN_BYTES, .turn_steps = 1};
+	(void)state;
+	hello(1, 0, 0);
+	hello(2, 0, 0);
+	for (uint64_t n = 1; n <= 3; n++) {
+		send_lines(1, n, "q", 1);
+		run();
+		expect(1, WIRE_TYPE_SENT);
+	}
+	subscribe(1, "q", 10);
+	EXPECT(1, DELIVER, deliver, d);
+	expect(1, WIRE_TYPE_DELIVER);
+	expect(1, WIRE_TYPE_DELIVER);
+	broker_set_space(w.broker, &limits);
+	INPUT(2, queue_purge, 1, 0, slice_str("q"));
+	assert_false(broker_wants_frame(w.broker, 2));
+	settle(1, 4, VERB_SETTLE, 0, 0, d.lease, 3, 1);
+	settle(1, 5, VERB_SETTLE, 0, 0, d.lease, 3, 1);
+	settle(1, 6, VERB_SETTLE, 0, 0, d.lease, 1, 1);
+	run();
+	expect(1, WIRE_TYPE_LEASE_ENDED);
+	expect_stale(4, "001");
+}
+
 static void a_client_that_ends_and_held_much_is_no_long_turn(void **state)
 {
 	(void)state;
@@ -4720,6 +4770,8 @@ static const struct CMUnitTest tests[] = {
 	    TEST(a_queue_is_removed_in_no_long_turn),
 	    TEST(a_purge_whose_client_was_lost_goes_on_when_it_comes_back),
 	    TEST(a_purge_of_a_queue_that_goes_meanwhile_fails),
+	    TEST(a_queue_that_is_sent_to_while_it_is_removed_is_not_empty),
+	    TEST(what_is_settled_between_the_pieces_of_a_purge_is_done),
 	    TEST(a_client_that_ends_and_held_much_is_no_long_turn),
 	    TEST(the_death_of_who_held_much_is_no_long_turn),
 	    TEST(subscribing_with_much_held_is_no_long_turn),
