@@ -134,7 +134,7 @@ static void write_batch(
 	size_t live_len = m->bits ? ((size_t)count + 7) / 8 : 0;
 	if (m->large) {
 		broker_emit_part_large(b,
-		    &(struct event_part_large){q->id, m->first, m->bytes, m->large->time_ms,
+		    &(struct event_part_large){q->id, m->first, m->large->bytes, m->large->time_ms,
 			note, tags, large_locations(m->large, locations, sizeof(locations))});
 		return;
 	}

@@ -247,7 +247,7 @@ static void bury_run(struct broker *b, struct queue *dead, struct range *r, stru
 	bool kept = dead->is_dead || RMQ_VARIANT(DEAD_INHERITS);
 	uint32_t failures = kept ? r->failures + 1 : 0;
 	struct event_dead e = {dead->id, dead->next_seq, count, failures, b->wall_now.ms,
-	    batch_bytes_of(m, count), why,
+	    m->large ? m->large->bytes : batch_bytes_of(m, count), why,
 	    event_place_tags(
 		&(struct event_origin){first, queue_name(r->queue)}, m->shares, place),
 	    location_of(m, first, location, sizeof(location))};
@@ -427,7 +427,7 @@ static void place(struct broker *b, const struct handout *h, const struct batch 
 	d->count = 1;
 	d->part = h->part;
 	d->parts = m->large->parts;
-	d->total = m->bytes;
+	d->total = m->large->bytes;
 	d->time_ms = m->large->time_ms;
 	d->index = m->large->part[h->part].record->index;
 	d->offset = m->large->part[h->part].offset;

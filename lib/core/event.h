@@ -34,6 +34,8 @@
 /* Piece `part` of large message n of a session; part 0 forgets an unfinished one. */
 #define EVENT_CHUNK(F) \
 	F(u32, queue) F(u64, session) F(u64, n) F(u32, part) F(tags, tags) F(rest, data)
+/* What the record of a CHUNK holds besides its data, and tags, if there are any. */
+#define EVENT_CHUNK_ALONE (EVENTS_HEADER_SIZE + EVENT_HEADER_SIZE + 4 + 8 + 8 + 4 + 2)
 /* The pieces of (session, n) are message seq. */
 #define EVENT_SEND_CHUNKED(F) \
 	F(u32, queue) F(u64, session) F(u64, n) F(u64, seq) F(u32, parts) F(u32, bytes) \

@@ -362,6 +362,17 @@ struct batch *queue_add_batch(struct queue *q, struct record *r, uint64_t first,
 	return b;
 }
 
+/* What its pieces hold: each stands alone in its record, the first one with its attributes. */
+static uint32_t large_weight(const struct large *large)
+{
+	uint32_t weight = 0;
+	for (uint32_t i = 0; i < large->parts; i++) {
+		uint32_t bytes = large->part[i].record->bytes;
+		weight += bytes > EVENT_CHUNK_ALONE ? bytes - EVENT_CHUNK_ALONE : 0;
+	}
+	return weight > large->bytes ? weight : large->bytes;
+}
+
 struct batch *queue_add_large(
     struct queue *q, struct large *large, uint64_t seq, uint32_t bytes, uint64_t time_ms)
 {
@@ -371,8 +382,9 @@ struct batch *queue_add_large(
 	b->first = seq;
 	b->count = 1;
 	b->live = 1;
-	b->bytes = bytes;
+	large->bytes = bytes;
 	large->time_ms = time_ms;
+	b->bytes = large_weight(large);
 	RB_INSERT(batch_tree, &q->batches, b);
 	batch_charge(q, b);
 	return b;

@@ -33,6 +33,7 @@ struct subscription;
 /* Where piece after piece of a large message is. */
 struct large {
 	uint64_t time_ms; /* when it was sent, once it is whole */
+	uint32_t bytes;	  /* of its body, then */
 	uint32_t parts;
 	struct {
 		struct record *record;
@@ -61,7 +62,7 @@ struct batch {
 	uint64_t origin_seq;   /* the number that `first` had there; the next ones follow it */
 	uint64_t first;
 	uint32_t count; /* BATCH_COUNT_MAX at most */
-	uint32_t bytes; /* of all count messages */
+	uint32_t bytes; /* of all count messages, with their attributes */
 	uint16_t live;
 	uint16_t offset;
 	uint16_t slot;
@@ -199,7 +200,7 @@ struct batch *queue_add_batch(struct queue *q, struct record *r, uint64_t first,
  * before only if that did, too, as a run goes on in such events only (event.h).
  */
 void queue_adds_of(struct queue *q, uint64_t set);
-/* Message `seq` is a large one; takes `large`. */
+/* Message `seq` is a large one with a body of so many bytes; takes `large`. */
 struct batch *queue_add_large(
     struct queue *q, struct large *large, uint64_t seq, uint32_t bytes, uint64_t time_ms);
 /* The first batch that ends behind seq, or NULL. */

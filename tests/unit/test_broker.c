@@ -4173,6 +4173,50 @@ static void attributes_of_a_large_message_stay_with_it(void **state)
 	assert_true(slice_eq(found, attributes));
 }
 
+/* Bytes that count for a queue. */
+static uint64_t bytes_of(const char *queue)
+{
+	return broker_queue_named(w.broker, slice_str(queue))->bytes;
+}
+
+/* One byte with 4 KiB of them is not a byte, wherever it is. */
+static void attributes_of_a_large_message_count_in_its_queue(void **state)
+{
+	static uint8_t list[4 + 4096], bytes[sizeof(list) + 8];
+	struct writer l = writer_of(list, sizeof(list)), tags = writer_of(bytes, sizeof(bytes));
+	uint8_t byte = 'x';
+	(void)state;
+	tags_put(&l, 31, slice_of(bytes, 4096));
+	tags_put(&tags, SEND_TAG_ATTRIBUTES, slice_of(l.p, l.len));
+	hello(1, 0, 0);
+	INPUT(1, queue_create, 1, 0, SETTING_MAX_BYTES, slice_str("q"), 0, 0, 0, 0, 1000, 0,
+	    slice_str(""), NO_TAGS);
+	for (uint64_t n = 2; n <= 3; n++)
+		INPUT(1, send, n, n - 1, SEND_CHUNK, 0, slice_str("q"), slice_of(tags.p, tags.len),
+		    slice_of(&byte, 1));
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	expect(1, WIRE_TYPE_SENT);
+	expect_full(1);
+	uint64_t sent = bytes_of("q");
+	assert_true(sent > 4096 && sent < 4200);
+	broker_checkpoint(w.broker);
+	run();
+	restart();
+	assert_int_equal(bytes_of("q"), sent);
+	hello(1, 0, 0);
+	subscribe(1, "q", 1);
+	EXPECT(1, DELIVER_PART, deliver_part, d);
+	assert_int_equal(d.total, 1);
+	settle(1, 1, VERB_DEAD, 0, 0, d.lease, 1, 1);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	assert_int_equal(bytes_of("q"), 0);
+	assert_int_equal(bytes_of("q.dead"), sent);
+	restart();
+	assert_int_equal(bytes_of("q.dead"), sent);
+}
+
 /* Where they do not belong, cut, or with too much beside them. */
 static void attributes_of_a_large_message_are_in_its_first_piece(void **state)
 {
@@ -4829,6 +4873,7 @@ static const struct CMUnitTest tests[] = {
 	    TEST(a_gap_costs_all_queues_that_shared_what_was_in_it),
 	    TEST(a_bad_record_costs_all_queues_that_share_it),
 	    TEST(attributes_of_a_large_message_stay_with_it),
+	    TEST(attributes_of_a_large_message_count_in_its_queue),
 	    TEST(attributes_of_a_large_message_are_in_its_first_piece),
 	    TEST(the_largest_message_is_taken_and_a_byte_more_is_not),
 	    TEST(an_attribute_that_has_to_be_acted_on_is_refused_by_name),
