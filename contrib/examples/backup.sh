@@ -76,20 +76,24 @@ for name in "$set"/*.backup; do
 	[ ! -f "$name" ] || newest=$(basename "$name" .backup)
 done
 
-# What was restored, say, is another directory and begins another set.
-since=0
+# What was restored, say, is another directory and begins another set; so does one that was put
+# back to what it was before the newest backup.
+goes_on=no
 case $kind-$set in
 more-*-"$incarnation")
+	[ -z "$newest" ] || [ "$index" -lt "$newest" ] || goes_on=yes
+	;;
+esac
+if [ "$goes_on" = yes ]; then
 	[ "$index" != "$newest" ] || exit 0
 	since=$(echo "$newest" | sed 's/^0*\(.\)/\1/')
-	;;
-*)
+else
+	since=0
 	number=$(basename "$set" | sed 's/-.*//; s/^0*//')
 	number=$(printf %06d $((${number:-0} + 1)))
 	set=
 	new=$backups/$number-$(date -u +%Y%m%dT%H%M%SZ)-$incarnation
-	;;
-esac
+fi
 
 rmq-journal backup --since "$since" "$dir" >"$work/set/$index.backup"
 status=0

@@ -77,6 +77,28 @@ restored() {
 	assert_equal "$(ls backups/*/* | wc -l)" 2
 }
 
+@test "backup.sh: a directory that was put back to an earlier state begins another set" {
+	start_queue q
+	seq 10 | rmq-send jobs
+	stop_queue
+	cp -r q earlier
+	start_queue q
+	seq 11 20 | rmq-send jobs
+	seq 21 30 | rmq-send jobs
+	remember late
+	mkdir backups
+	run -0 backup full q backups
+	stop_queue
+	rm -r q
+	mv earlier q
+	run -0 backup more q backups
+	start_queue q
+	remember early
+	stop_queue
+	restored late backups/000001-*/*.backup
+	restored early backups/000002-*/*.backup
+}
+
 @test "backup.sh: what is damaged gets no name, and removes nothing" {
 	local set
 	start_queue q
