@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <poll.h>
+#include <pty.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -95,6 +97,47 @@ static void what_a_full_socket_does_not_take_is_dropped_and_counted(void **state
 	is_dropped_and_counted(fds);
 }
 
+/*
+ * One that poll(2) calls writable as soon as there is room for a byte.  What is written comes to its
+ * other side by and by.
+ */
+static void what_a_terminal_does_not_take_is_dropped_and_counted(void **state)
+{
+	enum { LINES = 1000 };
+	static char text[1 << 18];
+	struct termios t;
+	size_t len = 0;
+	unsigned dropped = 0, whole = 0, tries = 0;
+	int fds[2];
+	(void)state;
+	assert_int_equal(openpty(&fds[0], &fds[1], NULL, NULL, NULL), 0);
+	assert_int_equal(tcgetattr(fds[1], &t), 0);
+	t.c_oflag &= ~(tcflag_t)ONLCR;
+	assert_int_equal(tcsetattr(fds[1], TCSANOW, &t), 0);
+	stderr_to(fds);
+	for (int i = 0; i < LINES; i++)
+		log_error("line %0600d", i);
+	for (; tries < 10000 && !strstr(text, "\ntest: read again\n"); tries++) {
+		struct pollfd p = {.fd = reader, .events = POLLIN};
+		log_notice("read again");
+		if (poll(&p, 1, 10) == 1 && len < sizeof(text) - 1) {
+			ssize_t n = read(reader, text + len, sizeof(text) - 1 - len);
+			len += n > 0 ? (size_t)n : 0;
+		}
+	}
+	stderr_back();
+	char *line = strtok(text, "\n"), expected[1024];
+	for (; line; line = strtok(NULL, "\n"), whole++) {
+		snprintf(expected, sizeof(expected), "test: line %0600u", whole);
+		if (strcmp(line, expected) != 0)
+			break;
+	}
+	assert_non_null(line);
+	assert_int_equal(sscanf(line, "test: %u lines were dropped: this log was", &dropped), 1);
+	assert_in_range(dropped, LINES - whole, LINES - whole + tries - 1);
+	assert_string_equal(strtok(NULL, "\n"), "test: read again");
+}
+
 static void a_peer_cannot_make_lines_of_its_own(void **state)
 {
 	int fds[2];
@@ -115,6 +158,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_a_full_pipe_does_not_take_is_dropped_and_counted),
 	    cmocka_unit_test(what_a_full_socket_does_not_take_is_dropped_and_counted),
+	    cmocka_unit_test(what_a_terminal_does_not_take_is_dropped_and_counted),
 	    cmocka_unit_test(a_peer_cannot_make_lines_of_its_own),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
