@@ -69,15 +69,14 @@ void client_free(struct client *c)
 
 /* ---- progress ---- */
 
-/* Whether the daemon may hold messages for this session until BYE gives them back. */
+/*
+ * Whether the daemon may hold messages for this session until BYE gives them back.  What is
+ * held here does not tell: some may have been on their way to a subscription that is over, have
+ * been forgotten here, or be named by a settlement that was refused.
+ */
 static bool owes_bye(const struct client *c)
 {
-	if (!c->bye || c->bye_sent || c->session == 0 || RMQ_VARIANT(BYE_UNSAID))
-		return false;
-	bool owes = c->owes_bye || c->held.attached > 0;
-	for (size_t i = 0; i < SUBSCRIPTIONS_MAX; i++)
-		owes |= c->subs[i].used && c->subs[i].known;
-	return owes;
+	return c->bye && !c->bye_sent && c->has_subscribed && !RMQ_VARIANT(BYE_UNSAID);
 }
 
 static bool asks(const struct client *c)
@@ -229,9 +228,7 @@ static bool renew_session(struct client *c)
 	c->has_token = false;
 	c->answered = 0;
 	c->next_n = 1;
-	c->owes_bye = false;
-	for (size_t i = 0; i < SUBSCRIPTIONS_MAX; i++)
-		c->subs[i].known = false;
+	c->has_subscribed = false;
 	return true;
 }
 

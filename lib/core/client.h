@@ -317,8 +317,8 @@ uint32_t client_peek(struct client *c, struct mono_time now, struct slice queue,
 
 /*
  * Ends the session once everything is answered; the daemon then gives back what it holds for
- * it.  client_ended(): and that was written.  Until then a client that may hold messages
- * connects again, for as long as timeout_ms.
+ * it.  client_ended(): and that was written.  Until then a client that has subscribed connects
+ * again, for as long as timeout_ms.
  */
 void client_bye(struct client *c);
 bool client_ended(const struct client *c);

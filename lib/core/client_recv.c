@@ -596,7 +596,6 @@ static void end_unannounced(struct client *c)
 	for (uint32_t i = 0; i < SUBSCRIPTIONS_MAX; i++) {
 		if (!c->subs[i].ending || c->subs[i].announced)
 			continue;
-		c->owes_bye |= c->subs[i].known;
 		sub_end(&c->subs[i]);
 		if (c->host.unsubscribed)
 			c->host.unsubscribed(c->host.arg, i);

@@ -98,7 +98,7 @@ static void put_subscriptions(struct client *c, struct mono_time now)
 		if (!s->announced) {
 			PUT(c, subscribe, i, s->flags, s->asked_lease_ms,
 			    slice_of(s->name, s->name_len), NO_TAGS);
-			s->announced = s->known = true;
+			s->announced = c->has_subscribed = true;
 			put_started(c, i);
 		}
 		if (s->ending && !s->end_sent) {

@@ -28,8 +28,7 @@ struct assembly {
 
 struct subscription {
 	bool used;
-	bool known;	/* SUBSCRIBE was sent in this session */
-	bool announced; /* … on this connection */
+	bool announced; /* SUBSCRIBE was sent on this connection */
 	bool confirmed; /* … and answered */
 	bool ending;
 	bool end_sent;
@@ -133,7 +132,7 @@ struct client {
 	struct mono_time progress;
 	bool bye;
 	bool bye_sent;
-	bool owes_bye; /* the daemon may hold messages for this session that nobody knows of here */
+	bool has_subscribed; /* SUBSCRIBE was sent in this session */
 
 	struct buffer control; /* frames to be staged */
 	struct buffer going;   /* frames that are staged */

@@ -1043,6 +1043,60 @@ static void who_ends_without_a_connection_comes_back_to_give_back_what_it_may_ho
 	assert_true(client_ended(client));
 }
 
+/* It holds nothing; the daemon may still hold something for it. */
+static void expect_bye_of_a_new_connection(uint64_t now)
+{
+	client_disconnected(client, NOW(now));
+	client_bye(client);
+	client_tick(client, NOW(now));
+	assert_false(client_ended(client));
+	connect_at(now + 1000);
+	expect_frames(now + 1000, "HELLO(9,0) ");
+	welcome(now + 1000, 9, 0);
+	expect_frames(now + 1000, "BYE ");
+	assert_true(client_ended(client));
+}
+
+static void what_was_forgotten_before_the_connection_was_lost_is_given_back(void **state)
+{
+	(void)state;
+	subscribe(100, 10);
+	delivery(150, 7, 1, 100, "a");
+	client_unsubscribe(client, 0);
+	expect_frames(200, "UNSUBSCRIBE ");
+	DAEMON(210, unsubscribed, 0);
+	client_forget(client, 7, 1, 1);
+	expect_bye_of_a_new_connection(300);
+	assert_story("1:7=a; unsubscribed 0; ");
+}
+
+static void what_a_lost_connection_had_on_its_way_is_given_back(void **state)
+{
+	(void)state;
+	subscribe(100, 10);
+	reconnect(200, "HELLO(9,0) ", 0);
+	expect_frames(1200, "SUBSCRIBE CREDIT(10,1000) ");
+	client_unsubscribe(client, 0);
+	expect_frames(1210, "UNSUBSCRIBE ");
+	DAEMON(1220, unsubscribed, 0);
+	expect_bye_of_a_new_connection(2300);
+	assert_story("unsubscribed 0; ");
+}
+
+static void what_a_refused_settlement_names_is_given_back(void **state)
+{
+	(void)state;
+	subscribe(100, 10);
+	delivery(150, 7, 1, 100, "a");
+	client_unsubscribe(client, 0);
+	settle(200, VERB_SETTLE, 0, 7, 1, 1);
+	expect_frames(200, "UNSUBSCRIBE SETTLE#1/0 ");
+	DAEMON(210, unsubscribed, 0);
+	DAEMON(210, failed, 1, RMQ_E_DISK_FULL, 0, {0});
+	expect_bye_of_a_new_connection(300);
+	assert_story("1:7=a; unsubscribed 0; failed (null) 27 at 0; ");
+}
+
 static void a_bye_that_was_not_written_is_said_again(void **state)
 {
 	(void)state;
@@ -1134,8 +1188,12 @@ int main(void)
 	    T(a_lease_ends_when_the_daemon_says_so), T(large_messages_come_together),
 	    T(unsubscribing_without_a_connection_ends_at_once),
 	    T(a_list_goes_on_where_the_connection_broke),
-	    T(a_list_goes_on_where_the_daemon_stopped_looking), T(bye_waits_for_the_last_answer),
+	    T(a_list_goes_on_where_the_daemon_stopped_looking),
+	    T(bye_waits_for_the_last_answer),
 	    T(who_ends_without_a_connection_comes_back_to_give_back_what_it_may_hold),
+	    T(what_was_forgotten_before_the_connection_was_lost_is_given_back),
+	    T(what_a_lost_connection_had_on_its_way_is_given_back),
+	    T(what_a_refused_settlement_names_is_given_back),
 	    T(a_bye_that_was_not_written_is_said_again),
 	    T(the_daemon_is_waited_for_no_longer_than_the_timeout_to_say_bye),
 	    T(garbage_is_fatal)};
