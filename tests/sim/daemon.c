@@ -52,7 +52,7 @@ static bool speaks(const struct daemon *d, const struct link *l, uint64_t *lease
 	struct slice rest = bytes_all(&l->up.arrived);
 	struct frame f;
 	size_t used;
-	if (l->daemon != d || l->daemon_closed || l->down.closed)
+	if (l->daemon != d || l->daemon_closed || l->down.closed || l->arrived_ms <= l->deaf_ms)
 		return false;
 	while (frame_parse(rest, &f, &used) == RMQ_E_OK && used > 0) {
 		if (f.type == WIRE_TYPE_EXTEND) {
@@ -64,7 +64,7 @@ static bool speaks(const struct daemon *d, const struct link *l, uint64_t *lease
 	return false;
 }
 
-/* A record ends leases: notes who had asked for more time and was not read. */
+/* A record ends leases: notes who had asked for more time and was not read, though it reads. */
 static void note_unread(struct daemon *d, struct slice payload)
 {
 	struct shadow *s = &d->w->shadow;
@@ -397,7 +397,10 @@ static void repeat_send(struct link *l)
 	bytes_consume(&l->kept, f.payload.len);
 }
 
-/* `attentive`: takes all that is there.  Whether it did. */
+/*
+ * `attentive`: takes all that is there.  Whether it did, or whether what is left is behind what the
+ * client does not read, which is its own affair.
+ */
 static bool take_frames(struct link *l, bool attentive)
 {
 	struct world *w = l->daemon->w;
@@ -428,7 +431,10 @@ static bool take_frames(struct link *l, bool attentive)
 		if (!attentive && prng_chance(&w->prng, 200))
 			return false;
 	}
-	return l->down.closed;
+	if (broker_owed(b, l->id) <= OWED_MAX)
+		return l->down.closed;
+	l->deaf_ms = w->boot_ms;
+	return true;
 }
 
 /* The client's end is seen, or the daemon's own; perhaps the process is known to be dead. */
