@@ -52,7 +52,7 @@ static bool speaks(const struct daemon *d, const struct link *l, uint64_t *lease
 	struct slice rest = bytes_all(&l->up.arrived);
 	struct frame f;
 	size_t used;
-	if (l->daemon != d || l->daemon_closed || l->down.closed || l->arrived_ms <= l->deaf_ms)
+	if (l->daemon != d || l->daemon_closed || l->down.closed || l->deaf)
 		return false;
 	while (frame_parse(rest, &f, &used) == RMQ_E_OK && used > 0) {
 		if (f.type == WIRE_TYPE_EXTEND) {
@@ -414,8 +414,10 @@ static bool take_frames(struct link *l, bool attentive)
 		enum rmq_error err = frame_parse(bytes_all(&l->up.arrived), &f, &used);
 		if (err)
 			trace_fail("a client sends what is no frame");
-		if (used == 0)
+		if (used == 0) {
+			l->deaf = false;
 			return true;
+		}
 		/* The first bytes: a number of a command or of a subscription. */
 		trace(wire_name(f.type), l->id, f.payload.len,
 		    f.payload.len >= 4 ? load_u32(f.payload.data) : 0, 1);
@@ -431,10 +433,9 @@ static bool take_frames(struct link *l, bool attentive)
 		if (!attentive && prng_chance(&w->prng, 200))
 			return false;
 	}
-	if (broker_owed(b, l->id) <= OWED_MAX)
-		return l->down.closed;
-	l->deaf_ms = w->boot_ms;
-	return true;
+	bool owes = broker_owed(b, l->id) > OWED_MAX;
+	l->deaf |= owes;
+	return l->down.closed || owes;
 }
 
 /* The client's end is seen, or the daemon's own; perhaps the process is known to be dead. */

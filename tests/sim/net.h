@@ -45,7 +45,7 @@ struct link {
 	struct stream down;	/* to the client */
 	uint64_t stalled_until; /* boot time, ms */
 	uint64_t arrived_ms;	/* boot time at which the daemon got its newest bytes */
-	uint64_t deaf_ms;	/* … at which it was last not read, as its client does not read */
+	bool deaf;		/* it was not read, as its client does not read */
 	bool accepted;		/* the daemon knows of it */
 	bool daemon_closed;	/* the daemon's side has ended */
 	bool client_closed;	/* the client's side has ended */
