@@ -80,7 +80,7 @@ static void note_unread(struct daemon *d, struct slice payload)
 	for (size_t i = 0; ends && i < d->w->net.count; i++)
 		if (speaks(d, d->w->net.links[i], &then))
 			s->unread[s->unread_count++ % SHADOW_UNREAD] = (struct shadow_unread){
-			    d->w->net.links[i]->session, then, h.lease.ms};
+			    d->w->net.links[i]->session, then, shadow_record_hash(payload)};
 }
 
 static void count_checkpoint(struct daemon *d, enum record_kind kind, size_t len)

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 struct line_list {
 	uint32_t *lines;
@@ -18,6 +19,7 @@ struct reading {
 	struct shadow *s;
 	uint64_t index;
 	struct events_header h;
+	uint64_t hash;	 /* of the record, see shadow_unread */
 	uint32_t offset; /* of the event */
 	uint64_t begin;	 /* of END: its first part */
 	uint64_t due_session, due_n; /* the next event is to be SETTLE of this; 0: any event */
@@ -643,17 +645,17 @@ static bool proven_dead(const struct shadow *s, uint64_t session)
 
 /* Whether the holder had asked for more time when its lease ended, and was not read. */
 static bool was_unread(
-    const struct shadow *s, const struct shadow_message *m, uint64_t made)
+    const struct shadow *s, const struct shadow_message *m, uint64_t record)
 {
 	unsigned n = s->unread_count < SHADOW_UNREAD ? s->unread_count : SHADOW_UNREAD;
 	for (unsigned i = 0; i < n && !m->detached; i++)
-		if (s->unread[i].session == m->session && s->unread[i].made == made &&
+		if (s->unread[i].session == m->session && s->unread[i].record == record &&
 		    s->unread[i].arrived < m->end)
 			return true;
 	return false;
 }
 
-static bool said_bye(const struct shadow *s, uint64_t session)
+bool shadow_said_bye(const struct shadow *s, uint64_t session)
 {
 	unsigned n = s->byes_count < SHADOW_BYES ? s->byes_count : SHADOW_BYES;
 	for (unsigned i = 0; i < n; i++)
@@ -670,7 +672,7 @@ static void check_expired(
 	if (m->end > r->h.lease.ms)
 		FAIL(r, "%s:%llu expires at %llu, its lease %llu ends at %llu", q->name, U(seq),
 		    U(r->h.lease.ms), U(m->lease), U(m->end));
-	if (was_unread(r->s, m, r->h.lease.ms))
+	if (was_unread(r->s, m, r->hash))
 		FAIL(r, "%s:%llu expires with lease %llu, while its holder's EXTEND waits",
 		    q->name, U(seq), U(m->lease));
 	nobody_trusts(r, q, seq, m, "EXPIRE");
@@ -718,7 +720,7 @@ static void change_one(struct reading *r, struct shadow_queue *q, uint64_t seq,
 		FAIL(r, "%s:%llu changed under lease %llu, which is not its lease %llu",
 		    q->name, U(seq), U(e->lease), U(m->lease));
 	trace("  change", c->verb, q->id, seq, e->lease);
-	if (c->unasked && !said_bye(r->s, m->session)) {
+	if (c->unasked && !shadow_said_bye(r->s, m->session)) {
 		if (m->started == m->lease && m->started_ms < r->h.lease.ms)
 			FAIL(r, "%s:%llu has reached its reader, and does not fail", q->name,
 			    U(seq));
@@ -734,7 +736,7 @@ static void change_one(struct reading *r, struct shadow_queue *q, uint64_t seq,
 		break;
 	case VERB_RELEASE:
 		if (c->unasked)
-			ended(r, m, said_bye(r->s, m->session) ? m->session : 0,
+			ended(r, m, shadow_said_bye(r->s, m->session) ? m->session : 0,
 			    1u << ENDED_EXPIRED);
 		else
 			ended(r, m, c->session, 1u << ENDED_RELEASED);
@@ -1157,6 +1159,7 @@ void shadow_apply(struct shadow *s, uint64_t index, const struct jm_record *rec)
 	s->index = index;
 	if (rec->kind != RECORD_EVENTS && rec->kind != RECORD_PART && rec->kind != RECORD_END)
 		return;
+	r.hash = shadow_record_hash(slice_of(rec->payload, rec->len));
 	if (events_open(slice_of(rec->payload, rec->len), &r.h, &it))
 		FAIL(&r, "no events");
 	if (rec->kind == RECORD_EVENTS) {
@@ -1202,6 +1205,11 @@ void shadow_started(struct shadow *s, const struct wire_started *f, uint64_t lea
 		m->started = f->lease;
 		m->started_ms = lease_ms;
 	}
+}
+
+uint64_t shadow_record_hash(struct slice payload)
+{
+	return XXH3_64bits(payload.data, payload.len);
 }
 
 void shadow_bye(struct shadow *s, uint64_t session)

@@ -114,11 +114,11 @@ struct shadow_session {
 
 #define SHADOW_NAME_SLOTS 64
 
-/* A record ended leases at lease time `made` while an EXTEND of the session was not read. */
+/* The record with this payload ended leases while an EXTEND of the session was not read. */
 struct shadow_unread {
 	uint64_t session;
 	uint64_t arrived; /* lease time */
-	uint64_t made;
+	uint64_t record;  /* shadow_record_hash() */
 };
 #define SHADOW_UNREAD 1024
 #define SHADOW_BYES   256
@@ -172,7 +172,9 @@ void shadow_asked(
 void shadow_purge_asked(struct shadow *s, struct slice queue);
 /* What a daemon reads at that lease time. */
 void shadow_started(struct shadow *s, const struct wire_started *f, uint64_t lease_ms);
+uint64_t shadow_record_hash(struct slice payload);
 void shadow_bye(struct shadow *s, uint64_t session);
+bool shadow_said_bye(const struct shadow *s, uint64_t session);
 void shadow_died(struct shadow *s, uint64_t session);
 
 #endif

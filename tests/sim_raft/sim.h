@@ -11,8 +11,8 @@
 #include "../sim/prng.h"
 
 #define NODES	     6
-#define LOG_MAX	     12000
-#define VALUES	     16384
+#define LOG_MAX	     24000
+#define VALUES	     32768
 #define TERMS	     512
 #define ELECTION     100
 #define BEAT	     20
