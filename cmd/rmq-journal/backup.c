@@ -13,7 +13,6 @@
 
 #include "backup_format.h"
 #include "journal.h"
-#include "sys/guard.h"
 #include "sys/io.h"
 #include "sys/log.h"
 #include "sys/store.h"
@@ -182,8 +181,7 @@ int command_backup(int argc, char **argv)
 		log_error("backup: standard output is a terminal");
 		return error_exit(RMQ_E_USAGE);
 	}
-	guard_init("rmq-journal", words[0]);
-	guard_on();
+	guard_directory(words[0]);
 	enum rmq_error err = backup(words[0], since, &why);
 	return err ? report(words[0], err, &why) : 0;
 }

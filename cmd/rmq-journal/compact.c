@@ -1,7 +1,6 @@
 #include <stdlib.h>
 
 #include "journal.h"
-#include "sys/guard.h"
 #include "sys/store.h"
 #include "verify.h"
 
@@ -20,8 +19,7 @@ int command_compact(int argc, char **argv)
 	if (!err && (found.count > 0 || found.structure))
 		err = reason_set(&why, RMQ_E_CORRUPT, "not compacted");
 	if (!err) {
-		guard_init("rmq-journal", words[0]);
-		guard_on();
+		guard_directory(words[0]);
 		err = store_open(words[0], &s, &why);
 	}
 	if (err)

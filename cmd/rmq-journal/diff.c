@@ -3,7 +3,6 @@
 #include <stdio.h>
 
 #include "journal.h"
-#include "sys/guard.h"
 #include "sys/store.h"
 
 struct side {
@@ -65,8 +64,7 @@ int command_diff(int argc, char **argv)
 	if (!words)
 		return status;
 	for (int i = 0; i < 2; i++) {
-		guard_init("rmq-journal", words[i]);
-		guard_on();
+		guard_directory(words[i]);
 		side[i] = (struct side){.dir = words[i]};
 		err = store_reader_open(words[i], &side[i].reader, &why);
 		if (err)

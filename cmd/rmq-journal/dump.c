@@ -11,7 +11,6 @@
 
 #include "journal.h"
 #include "record_json.h"
-#include "sys/guard.h"
 #include "sys/store.h"
 
 /* Looks for itself now and then, should the kernel not tell about changes (network file
@@ -129,8 +128,7 @@ int command_dump(int argc, char **argv)
 	char **words = command_words(argc, argv, "dump", options, set_option, &o, 1, &status);
 	if (!words)
 		return status;
-	guard_init("rmq-journal", words[0]);
-	guard_on();
+	guard_directory(words[0]);
 	enum rmq_error err = store_reader_open(words[0], &r, &why);
 	if (err)
 		return report(words[0], err, &why);

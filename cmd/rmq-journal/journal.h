@@ -51,6 +51,9 @@ char **command_words(int argc, char **argv, const char *name, const struct optio
 /* The value of an option that is an index; false: it is none. */
 bool parse_index(const char *s, uint64_t *index);
 
+/* From now on a crash is told as damage of the data file in DIR, until guard_off(). */
+void guard_directory(const char *dir);
+
 /* stdout is flushed; the exit status to end with: `status`, or 74 if it could not be written.
  */
 int finish_stdout(int status);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "journal.h"
+#include "sys/guard.h"
 #include "sys/heap.h"
 #include "sys/log.h"
 #include "sys/startup.h"
@@ -75,6 +76,12 @@ bool parse_index(const char *s, uint64_t *index)
 		return false;
 	*index = v;
 	return true;
+}
+
+void guard_directory(const char *dir)
+{
+	guard_init("rmq-journal", dir);
+	guard_on();
 }
 
 int finish_stdout(int status)

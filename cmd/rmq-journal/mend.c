@@ -17,7 +17,6 @@
 #include "core/broker.h"
 #include "journal.h"
 #include "sys/clock.h"
-#include "sys/guard.h"
 #include "sys/io.h"
 #include "sys/store.h"
 
@@ -284,8 +283,7 @@ enum rmq_error mend(const char *dir, const struct findings *f, struct reason *wh
 	struct mending m = {.dir = dir, .found = f, .why = why};
 	struct broker_host host = {&m, host_append, host_barrier, host_hole, host_reserve,
 	    host_send, host_conn, host_conn};
-	guard_init("rmq-journal", dir);
-	guard_on();
+	guard_directory(dir);
 	enum rmq_error err = store_open(dir, &m.store, why);
 	if (err)
 		return err;

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "journal.h"
-#include "sys/guard.h"
 #include "sys/journal_server.h"
 #include "sys/log.h"
 
@@ -68,7 +67,6 @@ int command_serve(int argc, char **argv)
 		return error_exit(RMQ_E_USAGE);
 	}
 	outlive_signals();
-	guard_init("rmq-journal", words[0]);
-	guard_on();
+	guard_directory(words[0]);
 	return serve(words[0]);
 }

@@ -6,7 +6,6 @@
 
 #include "config_json.h"
 #include "journal.h"
-#include "sys/guard.h"
 #include "sys/store.h"
 
 /* Of one moment. */
@@ -152,8 +151,7 @@ int command_stat(int argc, char **argv)
 	    command_words(argc, argv, "stat", options, set_option, &json, 1, &status);
 	if (!words)
 		return status;
-	guard_init("rmq-journal", words[0]);
-	guard_on();
+	guard_directory(words[0]);
 	enum rmq_error err = read_numbers(words[0], &n, &id, &why);
 	if (err)
 		return report(words[0], err, &why);

@@ -242,8 +242,7 @@ enum rmq_error verify(const char *dir, struct findings *f, struct reason *why)
 static enum rmq_error try_to_own(const char *dir, struct reason *why)
 {
 	struct store *s;
-	guard_init("rmq-journal", dir);
-	guard_on();
+	guard_directory(dir);
 	enum rmq_error err = store_open(dir, &s, why);
 	if (!err)
 		store_close(s);

@@ -43,23 +43,11 @@ static uint64_t piece_end(struct broker *b, struct queue *q, uint64_t below, uin
 	return below;
 }
 
-/* Tells the holders of messages below `to` that these are gone. */
-static void tell_gone(struct broker *b, struct queue *q, uint64_t to)
-{
-	struct range *r = queue_range_at(q, 0);
-	for (; r && r->first < to; r = queue_range_next(r)) {
-		struct range part = *r;
-		part.span = min_u64(r->first + r->span, to) - r->first;
-		if (r->state == STATE_LEASED && queue_any_live(q, r->first, r->first + part.span))
-			broker_tell_ended(b, &part, ENDED_GONE);
-	}
-}
-
 /* Whether all messages below e->at may go with the event that is made next: few are left. */
 static bool empty(struct broker *b, struct queue *q, const struct errand *e, uint64_t steps)
 {
 	uint64_t to = piece_end(b, q, e->at, steps);
-	tell_gone(b, q, to);
+	broker_tell_gone(b, q, 0, to);
 	if (to < e->at)
 		broker_emit_purge(b, &(struct event_purge){q->id, to});
 	return to == e->at || RMQ_VARIANT(PURGE_HALF);

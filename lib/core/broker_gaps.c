@@ -71,15 +71,7 @@ struct queue *broker_gap_dead_queue(struct broker *b, uint32_t id, struct slice 
 
 static void add_run(struct gaps *g, struct gap_run run)
 {
-	if (g->count == g->cap) {
-		size_t cap = g->cap ? 2 * g->cap : 16;
-		struct gap_run *runs = memory_new(cap * sizeof(*runs));
-		for (size_t i = 0; i < g->count; i++)
-			runs[i] = g->runs[i];
-		free(g->runs);
-		g->runs = runs;
-		g->cap = cap;
-	}
+	g->runs = memory_grow(g->runs, g->count, &g->cap, sizeof(*g->runs));
 	g->runs[g->count++] = run;
 }
 

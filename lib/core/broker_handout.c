@@ -201,6 +201,18 @@ void broker_tell_ended(struct broker *b, const struct range *r, uint8_t why)
 	broker_send(b, s->conn->id, &w);
 }
 
+void broker_tell_gone(struct broker *b, struct queue *q, uint64_t first, uint64_t end)
+{
+	struct range *r = queue_range_at(q, first);
+	for (; r && r->first < end; r = queue_range_next(r)) {
+		struct range part = *r;
+		part.first = r->first > first ? r->first : first;
+		part.span = min_u64(r->first + r->span, end) - part.first;
+		if (r->state == STATE_LEASED && queue_any_live(q, part.first, part.first + part.span))
+			broker_tell_ended(b, &part, ENDED_GONE);
+	}
+}
+
 /* Writes one settle_entry for r. */
 static struct slice entry_of(const struct range *r, uint8_t bytes[SETTLE_ENTRY_SIZE])
 {

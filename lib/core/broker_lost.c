@@ -23,15 +23,7 @@ struct lost_runs {
 
 static void add_run(struct lost_runs *l, struct batch *m)
 {
-	if (l->count == l->cap) {
-		size_t cap = l->cap ? 2 * l->cap : 16;
-		struct lost_run *all = memory_new(cap * sizeof(*all));
-		for (size_t i = 0; i < l->count; i++)
-			all[i] = l->all[i];
-		free(l->all);
-		l->all = all;
-		l->cap = cap;
-	}
+	l->all = memory_grow(l->all, l->count, &l->cap, sizeof(*l->all));
 	l->all[l->count++] = (struct lost_run){m->queue, m->first, m->first + m->count};
 }
 
@@ -78,20 +70,6 @@ static void put_in_order(struct lost_runs *l)
 	l->count = kept;
 }
 
-/* Those who hold messages of the run are told that they are gone. */
-static void tell_holders(struct broker *b, const struct lost_run *run)
-{
-	struct range *r = queue_range_at(run->queue, run->first);
-	for (; r && r->first < run->end; r = queue_range_next(r)) {
-		struct range part = *r;
-		part.first = r->first > run->first ? r->first : run->first;
-		part.span = min_u64(r->first + r->span, run->end) - part.first;
-		if (r->state == STATE_LEASED &&
-		    queue_any_live(run->queue, part.first, part.first + part.span))
-			broker_tell_ended(b, &part, ENDED_GONE);
-	}
-}
-
 uint64_t broker_lost(struct broker *b, uint64_t index, broker_lost_fn *each, void *arg)
 {
 	struct record *r = records_at(&b->ledger.stored, index);
@@ -110,7 +88,7 @@ uint64_t broker_lost(struct broker *b, uint64_t index, broker_lost_fn *each, voi
 		uint64_t before = run->queue->counts.lost;
 		run->end += RMQ_VARIANT(LOST_NEIGHBOUR);
 		if (!RMQ_VARIANT(LOST_UNTOLD))
-			tell_holders(b, run);
+			broker_tell_gone(b, run->queue, run->first, run->end);
 		broker_emit_lost(b, &(struct event_lost){run->queue->id, run->first,
 					run->end - run->first, index, NO_TAGS});
 		uint64_t messages = run->queue->counts.lost - before;

@@ -117,30 +117,17 @@ static int move_compare(const void *x, const void *y)
 	return target_compare(a->targets, b->targets);
 }
 
-/* Twice the room of a list that is full. */
-static void *grown(void *list, size_t count, size_t *cap, size_t size)
-{
-	if (count < *cap)
-		return list;
-	*cap = *cap > 0 ? 2 * *cap : 64;
-	void *more = memory_new(*cap * size);
-	if (count > 0)
-		memcpy(more, list, count * size);
-	free(list);
-	return more;
-}
-
 /* Messages [from, to) of an event are what these pieces all have. */
 static void add_move(struct moves *m, const struct piece *const *sharing, uint32_t count,
     uint32_t from, uint32_t to)
 {
-	m->all = grown(m->all, m->count, &m->cap, sizeof(*m->all));
+	m->all = memory_grow(m->all, m->count, &m->cap, sizeof(*m->all));
 	m->all[m->count++] =
 	    (struct move){sharing[0], NULL, m->targets_count, count, from, to - from};
 	for (uint32_t i = 0; i < count; i++) {
 		const struct piece *p = sharing[i];
-		m->targets =
-		    grown(m->targets, m->targets_count, &m->targets_cap, sizeof(*m->targets));
+		m->targets = memory_grow(
+		    m->targets, m->targets_count, &m->targets_cap, sizeof(*m->targets));
 		m->targets[m->targets_count++] =
 		    (struct event_target){p->queue, p->first + (from - p->slot)};
 	}

@@ -421,6 +421,8 @@ void broker_bury(struct broker *b, struct queue *dead, struct range *r, struct s
 void broker_give_back(struct broker *b, struct range *r);
 /* Tells the holder of r that its lease ended. */
 void broker_tell_ended(struct broker *b, const struct range *r, uint8_t why);
+/* Tells the holders of messages [first, end) that these are gone. */
+void broker_tell_gone(struct broker *b, struct queue *q, uint64_t first, uint64_t end);
 /* Hands everything that a session holds in a queue to a new subscription of it. */
 void broker_hand_again(struct broker *b, struct subscription *sub);
 void broker_peek(struct broker *b, struct conn *c, const struct wire_peek *m);

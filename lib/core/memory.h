@@ -15,4 +15,16 @@ static inline void *memory_new(size_t size)
 	return p;
 }
 
+/* Room for one more in a list of `count`: twice *cap if it is full.  What is new is not set. */
+static inline void *memory_grow(void *list, size_t count, size_t *cap, size_t size)
+{
+	if (count < *cap)
+		return list;
+	*cap = *cap > 0 ? 2 * *cap : 16;
+	list = realloc(list, *cap * size);
+	if (!list)
+		abort();
+	return list;
+}
+
 #endif

@@ -2,17 +2,6 @@
 
 #include "core/raft_state.h"
 
-void *raft_grow(void *items, size_t count, size_t *cap, size_t size)
-{
-	if (count < *cap)
-		return items;
-	*cap = *cap ? *cap * 2 : 16;
-	items = realloc(items, *cap * size);
-	if (!items)
-		abort();
-	return items;
-}
-
 /* SplitMix64. */
 uint64_t raft_random(struct raft *r, uint64_t below)
 {

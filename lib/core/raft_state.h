@@ -20,9 +20,8 @@
 	}
 #define raft_push(list, item) \
 	((list)->items = \
-		raft_grow((list)->items, (list)->count, &(list)->cap, sizeof(*(list)->items)), \
+		memory_grow((list)->items, (list)->count, &(list)->cap, sizeof(*(list)->items)), \
 	    (list)->items[(list)->count++] = (item))
-void *raft_grow(void *items, size_t count, size_t *cap, size_t size);
 
 /* A message with records that is under way to a peer. */
 struct raft_flight {

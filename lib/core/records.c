@@ -68,12 +68,7 @@ struct record *records_at(const struct records *s, uint64_t index)
 /* A new block at place `at` of the blocks. */
 static struct records_block *add_block(struct records *s, size_t at)
 {
-	if (s->count == s->cap) {
-		s->cap = s->cap ? 2 * s->cap : 8;
-		s->blocks = realloc(s->blocks, s->cap * sizeof(*s->blocks));
-		if (!s->blocks)
-			abort();
-	}
+	s->blocks = memory_grow(s->blocks, s->count, &s->cap, sizeof(*s->blocks));
 	memmove(s->blocks + at + 1, s->blocks + at, (s->count - at) * sizeof(*s->blocks));
 	s->count++;
 	return s->blocks[at] = memory_new(sizeof(*s->blocks[at]));

@@ -52,11 +52,11 @@ static ssize_t write_now(const char *bytes, size_t len)
 	ssize_t n = send(STDERR_FILENO, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n >= 0 || errno != ENOTSOCK)
 		return n;
-	if (poll(&p, 1, 0) == 0) {
+	int fd = open_anew();
+	if (fd < 0 && poll(&p, 1, 0) == 0) {
 		errno = EAGAIN;
 		return -1;
 	}
-	int fd = open_anew();
 	n = write(fd >= 0 ? fd : STDERR_FILENO, bytes, len);
 	int error = errno;
 	if (fd >= 0)

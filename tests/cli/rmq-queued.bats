@@ -652,21 +652,28 @@ has_children() {
 	exec 8>&-
 }
 
-@test "rmq-queued: one user does not take all connections" {
-	local i
-	ulimit -n 100
-	start_queue q
+# hold_connections COUNT [WORD...]: so many that are welcomed, and stay until 8 is closed.  WORDs
+# come before their HELLO.
+hold_connections() {
+	local count=$1 i
+	shift
 	mkfifo hold
 	exec 8<>hold
-	# 18 connections may be there, of one user 16.
-	for i in {1..16}; do
-		"$RAWCLIENT" q.sock behalf n1 1000 hello 0 expect WELCOME wait <hold >"held$i" 8>&- &
+	for i in $(seq "$count"); do
+		"$RAWCLIENT" q.sock "$@" hello 0 expect WELCOME wait <hold >"held$i" 8>&- &
 		STARTED+=($!)
 	done
-	for i in {1..16}; do
+	for i in $(seq "$count"); do
 		wait_until 20 logged WELCOME "held$i"
 	done
-	run "$RAWCLIENT" q.sock behalf n1 1000 hello 0 eof
+}
+
+@test "rmq-queued: one user does not take all connections" {
+	ulimit -n 100
+	start_queue q
+	# 18 connections may be there, of one user 16.
+	hold_connections 16 behalf n1 1000
+	run "$RAWCLIENT" q.sock behalf n1 1000 eof
 	assert_success
 	assert_output "ERROR code=20 text=16 connections are as many as one user may have, of 18 that \
 the limit of open files (ulimit -n, LimitNOFILE=) makes
@@ -679,18 +686,9 @@ eof"
 }
 
 @test "rmq-queued: who has too many connections is told why it waits" {
-	local i
 	ulimit -n 100
 	start_queue q
-	mkfifo hold
-	exec 8<>hold
-	for i in {1..16}; do
-		"$RAWCLIENT" q.sock hello 0 expect WELCOME wait <hold >"held$i" 8>&- &
-		STARTED+=($!)
-	done
-	for i in {1..16}; do
-		wait_until 20 logged WELCOME "held$i"
-	done
+	hold_connections 16
 	echo x | rmq-send jobs 2>told 8>&- &
 	local sender=$!
 	STARTED+=($sender)

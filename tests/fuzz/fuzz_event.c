@@ -111,6 +111,15 @@ static void put_batch(struct writer *w)
 	put_rest(w, slice_str("a\nb\nc\n"));
 }
 
+static void put_header(struct writer *w)
+{
+	put_u16(w, EVENTS_HEADER_SIZE);
+	put_u16(w, 1);
+	put_u32(w, 5);
+	put_u64(w, 1000);
+	put_u64(w, 2000);
+}
+
 /* Two SEND events of a queue with an event between them: a run over both. */
 static void seed_run(fuzz_add *add)
 {
@@ -118,11 +127,7 @@ static void seed_run(fuzz_add *add)
 	struct writer b = writer_of(batch, sizeof(batch)), w = writer_of(seed, sizeof(seed));
 
 	put_batch(&b);
-	put_u16(&w, EVENTS_HEADER_SIZE);
-	put_u16(&w, 1);
-	put_u32(&w, 5);
-	put_u64(&w, 1000);
-	put_u64(&w, 2000);
+	put_header(&w);
 	struct slice bytes_of = slice_of(batch, b.len);
 	event_put_send(&w, &(struct event_send){1, 7, 1, 1, NO_TAGS, bytes_of});
 	event_put_taken(&w, &(struct event_taken){7, 2});
@@ -139,11 +144,7 @@ static void seed_shared(fuzz_add *add)
 	struct slice further = slice_of("\2\0\14\0\2\0\0\0\1\0\0\0\0\0\0\0", 16);
 
 	put_batch(&b);
-	put_u16(&w, EVENTS_HEADER_SIZE);
-	put_u16(&w, 1);
-	put_u32(&w, 5);
-	put_u64(&w, 1000);
-	put_u64(&w, 2000);
+	put_header(&w);
 	struct slice bytes_of = slice_of(batch, b.len);
 	event_put_send(&w, &(struct event_send){1, 7, 1, 1, further, bytes_of});
 	event_put_send(&w, &(struct event_send){1, 7, 2, 4, NO_TAGS, bytes_of});

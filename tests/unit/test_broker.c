@@ -387,6 +387,14 @@ static void send_lines(uint64_t conn, uint64_t n, const char *queue, int count)
 	INPUT(conn, send, n, n - 1, 0, 0, slice_str(queue), NO_TAGS, lines(count));
 }
 
+/* … and they are taken. */
+static void sent_lines(uint64_t conn, uint64_t n, const char *queue, int count)
+{
+	send_lines(conn, n, queue, count);
+	run();
+	expect(conn, WIRE_TYPE_SENT);
+}
+
 static void settle(uint64_t conn, uint64_t n, uint8_t verb, uint8_t flags, uint64_t ms,
     uint64_t lease, uint64_t first, uint32_t count)
 {
@@ -409,9 +417,7 @@ static void subscribe(uint64_t conn, const char *queue, uint32_t credit)
 static void sent_and_subscribed(int count, uint32_t credit)
 {
 	hello(1, 0, 0);
-	send_lines(1, 1, "q", count);
-	run();
-	expect(1, WIRE_TYPE_SENT);
+	sent_lines(1, 1, "q", count);
 	subscribe(1, "q", credit);
 }
 
@@ -435,9 +441,7 @@ static void a_repeated_send_is_answered_again_and_stored_once(void **state)
 {
 	(void)state;
 	uint64_t session = hello(1, 0, 0);
-	send_lines(1, 1, "q", 3);
-	run();
-	expect(1, WIRE_TYPE_SENT);
+	sent_lines(1, 1, "q", 3);
 	restart();
 	assert_int_equal(hello(2, session, 0), session);
 	send_lines(2, 1, "q", 3);
@@ -732,9 +736,7 @@ static void dead_letters_do_not_go_round(void **state)
 	expect(1, WIRE_TYPE_DELIVER);
 	set_dead_letter(1, 2, "q", "b");
 	expect(1, WIRE_TYPE_DONE);
-	send_lines(1, 3, "b", 1);
-	run();
-	expect(1, WIRE_TYPE_SENT);
+	sent_lines(1, 3, "b", 1);
 	for (size_t i = 0; i < 2; i++) {
 		set_dead_letter(1, 4, ways[i][0], ways[i][1]);
 		EXPECT(1, FAILED, failed, m);
@@ -844,9 +846,7 @@ static void a_full_batch_and_as_many_settlements_are_one_record(void **state)
 	(void)state;
 	const uint32_t count = SETTLE_SEND_ENTRIES_MAX;
 	uint64_t session = hello(1, 0, 0);
-	send_lines(1, 1, "q", (int)count);
-	run();
-	expect(1, WIRE_TYPE_SENT);
+	sent_lines(1, 1, "q", (int)count);
 	subscribe(1, "q", count);
 	EXPECT(1, DELIVER, deliver, d);
 	assert_int_equal(d.count, count);
@@ -898,9 +898,7 @@ static void the_answer_to_settle_send_has_both_also_behind_a_checkpoint(void **s
 	static uint8_t stale[SETTLE_SEND_ENTRIES_MAX * SETTLE_ENTRY_SIZE];
 	const uint32_t count = SETTLE_SEND_ENTRIES_MAX;
 	uint64_t session = hello(1, 0, 0);
-	send_lines(1, 1, "q", (int)count);
-	run();
-	expect(1, WIRE_TYPE_SENT);
+	sent_lines(1, 1, "q", (int)count);
 	subscribe(1, "q", count);
 	EXPECT(1, DELIVER, deliver, d);
 	settle(1, 2, VERB_RELEASE, 0, 1000, d.lease, 3, count - 2);
@@ -1127,9 +1125,7 @@ static void a_lost_connection_releases_nothing_and_delivers_again_to_its_session
 {
 	(void)state;
 	uint64_t session = hello(1, 0, 0);
-	send_lines(1, 1, "q", 5);
-	run();
-	expect(1, WIRE_TYPE_SENT);
+	sent_lines(1, 1, "q", 5);
 	subscribe(1, "q", 3);
 	EXPECT(1, DELIVER, deliver, d);
 	begin();
@@ -1244,9 +1240,7 @@ static void the_proven_death_of_a_holder_ends_its_leases(void **state)
 {
 	(void)state;
 	uint64_t session = hello(1, 0, 0);
-	send_lines(1, 1, "q", 1);
-	run();
-	expect(1, WIRE_TYPE_SENT);
+	sent_lines(1, 1, "q", 1);
 	subscribe(1, "q", 1);
 	expect(1, WIRE_TYPE_DELIVER);
 	begin();
@@ -1266,9 +1260,7 @@ static void a_session_that_left_no_trace_begins_anew_and_a_forgotten_one_does_no
 	uint64_t blank = hello(1, 0, 0);
 	restart();
 	assert_int_equal(hello(1, blank, 0), blank);
-	send_lines(1, 1, "q", 1);
-	run();
-	expect(1, WIRE_TYPE_SENT);
+	sent_lines(1, 1, "q", 1);
 	begin();
 	broker_disconnect(w.broker, 1);
 	w.lease_ms += SESSION_IDLE_MS;
@@ -1350,9 +1342,7 @@ static void an_error_is_sent_whatever_the_connection_was_still_to_be_read(void *
 {
 	(void)state;
 	hello(1, 0, 0);
-	send_lines(1, 1, "q", 3);
-	run();
-	expect(1, WIRE_TYPE_SENT);
+	sent_lines(1, 1, "q", 3);
 	w.stands[1] = true;
 	subscribe(1, "q", 3);
 	INPUT(1, credit, 1, 0, 1, 7);
@@ -1571,9 +1561,7 @@ static void who_does_not_read_is_leased_no_more(void **state)
 	send_lines(1, 2 + GRANTS_WAIT_MAX + more, "q", 1);
 	run();
 	w.out_len[1] = 0;
-	send_lines(1, 3 + GRANTS_WAIT_MAX + more, "q", 1);
-	run();
-	expect(1, WIRE_TYPE_SENT);
+	sent_lines(1, 3 + GRANTS_WAIT_MAX + more, "q", 1);
 	expect(1, WIRE_TYPE_DELIVER);
 }
 
@@ -1789,9 +1777,7 @@ static void answers_that_are_not_read_end_the_reading(void **state)
 {
 	(void)state;
 	hello(1, 0, 0);
-	send_lines(1, 1, "q", 3);
-	run();
-	expect(1, WIRE_TYPE_SENT);
+	sent_lines(1, 1, "q", 3);
 	w.stands[1] = true;
 	subscribe(1, "q", 3);
 	size_t before = heap();
@@ -1894,9 +1880,7 @@ static void a_short_lease_is_extended_in_time_however_much_is_held(void **state)
 {
 	(void)state;
 	uint64_t n = fragmented();
-	send_lines(1, n + 1, "short", 1);
-	run();
-	expect(1, WIRE_TYPE_SENT);
+	sent_lines(1, n + 1, "short", 1);
 	INPUT(1, subscribe, 2, 0, 150, slice_str("short"), NO_TAGS);
 	INPUT(1, credit, 2, 1, 1000, 1);
 	run();
@@ -2008,9 +1992,7 @@ static void a_queue_that_is_sent_to_while_it_is_removed_is_not_empty(void **stat
 	send_piece(2, 1, 0, true);
 	INPUT(3, queue_remove, 1, 0, 0, slice_str("q"));
 	assert_false(broker_wants_frame(w.broker, 3));
-	send_lines(1, 1, "q", 1);
-	run();
-	expect(1, WIRE_TYPE_SENT);
+	sent_lines(1, 1, "q", 1);
 	EXPECT(3, FAILED, failed, m);
 	assert_int_equal(m.code, RMQ_E_NOT_EMPTY);
 	assert_int_equal(queue_total(broker_queue_named(w.broker, slice_str("q"))), 1);
@@ -2495,9 +2477,7 @@ static void nobody_goes_on_with_a_session_of_another_owner(void **state)
 	(void)state;
 	come(1, "", 1000, 0, 0);
 	struct wire_welcome mine = welcomed(1);
-	send_lines(1, 1, "q", 1);
-	run();
-	expect(1, WIRE_TYPE_SENT);
+	sent_lines(1, 1, "q", 1);
 	hello_of("", 2000, mine.session);
 	expect_session_unknown(2);
 	hello_of("", OWNER_UNKNOWN, mine.session);
@@ -2505,9 +2485,7 @@ static void nobody_goes_on_with_a_session_of_another_owner(void **state)
 	hello_of("n2", 2000, mine.session);
 	expect_session_unknown(2);
 	assert_false(w.closed[1]);
-	send_lines(1, 2, "q", 1);
-	run();
-	expect(1, WIRE_TYPE_SENT);
+	sent_lines(1, 2, "q", 1);
 	/* Also while its client is away; who is let in is its owner only. */
 	broker_disconnect(w.broker, 1);
 	hello_of("", 2000, mine.session);
@@ -2841,9 +2819,7 @@ static void an_unfinished_message_goes_when_no_piece_comes(void **state)
 	w.lease_ms += UNFINISHED_MS;
 	run();
 	assert_int_equal(unfinished_bytes(), 0);
-	send_lines(2, 2, "q", 1);
-	run();
-	expect(2, WIRE_TYPE_SENT);
+	sent_lines(2, 2, "q", 1);
 	/* If it does go on after all: from the first piece on. */
 	send_piece(1, 1, 3, true);
 	run();
@@ -2865,9 +2841,7 @@ static void an_unfinished_message_does_not_outlive_a_restart_for_long(void **sta
 	w.lease_ms += UNFINISHED_MS;
 	run();
 	assert_int_equal(unfinished_bytes(), 0);
-	send_lines(2, 1, "q", 1);
-	run();
-	expect(2, WIRE_TYPE_SENT);
+	sent_lines(2, 1, "q", 1);
 }
 
 static void a_purge_drops_unfinished_messages(void **state)
@@ -2878,9 +2852,7 @@ static void a_purge_drops_unfinished_messages(void **state)
 	run();
 	expect(2, WIRE_TYPE_DONE);
 	assert_int_equal(unfinished_bytes(), 0);
-	send_lines(2, 3, "q", 1);
-	run();
-	expect(2, WIRE_TYPE_SENT);
+	sent_lines(2, 3, "q", 1);
 	send_piece(1, 1, 1, true);
 	run();
 	EXPECT(1, FAILED, failed, m);
@@ -2896,9 +2868,7 @@ static void another_command_drops_an_unfinished_message(void **state)
 	run();
 	expect(1, WIRE_TYPE_DONE);
 	assert_int_equal(unfinished_bytes(), 0);
-	send_lines(2, 2, "q", 1);
-	run();
-	expect(2, WIRE_TYPE_SENT);
+	sent_lines(2, 2, "q", 1);
 }
 
 /* They count against the queue's limit, are one for each session, and go with their connection. */
@@ -2930,9 +2900,7 @@ static void unfinished_messages_take_room_and_are_dropped(void **state)
 	broker_disconnect(w.broker, 1);
 	run();
 	expect(2, WIRE_TYPE_ROOM);
-	send_lines(2, 2, "q", 1);
-	run();
-	expect(2, WIRE_TYPE_SENT);
+	sent_lines(2, 2, "q", 1);
 }
 
 static void a_checkpoint_makes_holes_and_recovery_finds_the_same_state(void **state)
@@ -3003,9 +2971,7 @@ static void a_gap_of_settled_messages_may_be_of_any_length(void **state)
 	numbers_go_on_at(far);
 	restart();
 	hello(1, 0, 0);
-	send_lines(1, 1, "q", 3);
-	run();
-	expect(1, WIRE_TYPE_SENT);
+	sent_lines(1, 1, "q", 3);
 	subscribe(1, "q", 2);
 	EXPECT(1, DELIVER, deliver, d);
 	assert_int_equal(d.count, 2);
@@ -3140,9 +3106,7 @@ static void one_user_does_not_make_all_queues(void **state)
 	EXPECT(1, SUB_FAILED, sub_failed, sub);
 	assert_int_equal(sub.code, RMQ_E_LIMIT);
 	assert_true(slice_eq(sub.text, slice_str(text)));
-	send_lines(1, 1, "q1", 1);
-	run();
-	expect(1, WIRE_TYPE_SENT);
+	sent_lines(1, 1, "q1", 1);
 	subscribe(1, "q1", 1);
 	come(2, "", 1001, 0, 0);
 	welcomed(2);
@@ -3163,9 +3127,7 @@ static void queues_are_not_made_on_a_full_disk(void **state)
 	(void)state;
 	hello(1, 0, 0);
 	send_lines(1, 1, "q", 10);
-	send_lines(1, 2, "r", 10);
-	run();
-	expect(1, WIRE_TYPE_SENT);
+	sent_lines(1, 2, "r", 10);
 	expect(1, WIRE_TYPE_SENT);
 	broker_room(w.broker, w.appended - w.base, 0);
 	create(1, 3, "more", 0);
@@ -3208,9 +3170,7 @@ static void bury_what_moves(void)
 {
 	hello(1, 0, 0);
 	hello(2, 0, 0);
-	send_lines(1, 1, "q", 10);
-	run();
-	expect(1, WIRE_TYPE_SENT);
+	sent_lines(1, 1, "q", 10);
 	uint64_t index = w.last;
 	subscribe(1, "q", 10);
 	EXPECT(1, DELIVER, deliver, d);
@@ -3300,9 +3260,7 @@ static void what_is_lost_leaves_its_queue_in_any_state_and_not_twice(void **stat
 {
 	(void)state;
 	hello(1, 0, 0);
-	send_lines(1, 1, "q", 12);
-	run();
-	expect(1, WIRE_TYPE_SENT);
+	sent_lines(1, 1, "q", 12);
 	uint64_t index = newest_events();
 	subscribe(1, "q", 9);
 	EXPECT(1, DELIVER, deliver, d);
