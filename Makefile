@@ -33,7 +33,7 @@ FLAGS := -std=c11 -D_GNU_SOURCE -DRMQ_VERSION='"$(VERSION)"' -iquote lib $(WARN)
 LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES))
 LINK := $(CC) $(CFLAGS) $(MODE_$(MODE)) -pie -Wl,-z,relro,-z,now $(LDFLAGS)
 
-CORE := $(wildcard lib/core/*.c)
+CORE := $(wildcard lib/core/*.c lib/core/*/*.c)
 SYS := $(wildcard lib/sys/*.c)
 PROGRAMS := $(notdir $(patsubst %/,%,$(dir $(wildcard cmd/*/main.c))))
 BINS := $(PROGRAMS:%=$(B)/bin/%)

@@ -7,7 +7,7 @@
 
 #include <limits.h>
 
-#include "chunk.h"
+#include "core/host/chunk.h"
 #include "core/raft.h"
 #include "sys/journal_link.h"
 #include "sys/store.h"

@@ -4,7 +4,7 @@
 #ifndef RMQ_CLUSTERD_INLET_H
 #define RMQ_CLUSTERD_INLET_H
 
-#include "chunk.h"
+#include "core/host/chunk.h"
 #include "core/node_wire.h"
 #include "sys/link_conn.h"
 

@@ -5,7 +5,7 @@
 #ifndef RMQ_CLUSTERD_NODE_H
 #define RMQ_CLUSTERD_NODE_H
 
-#include "chunk.h"
+#include "core/host/chunk.h"
 #include "core/raft.h"
 
 struct cluster;

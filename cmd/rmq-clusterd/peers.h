@@ -8,7 +8,7 @@
 #ifndef RMQ_CLUSTERD_PEERS_H
 #define RMQ_CLUSTERD_PEERS_H
 
-#include "chunk.h"
+#include "core/host/chunk.h"
 #include "core/node_wire.h"
 #include "inlet.h"
 #include "outlet.h"

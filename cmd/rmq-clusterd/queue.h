@@ -11,7 +11,7 @@
 
 #include <uv.h>
 
-#include "chunk.h"
+#include "core/host/chunk.h"
 #include "core/journal_wire.h"
 #include "core/raft.h"
 

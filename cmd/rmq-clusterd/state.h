@@ -6,7 +6,6 @@
  *	node.c	     the host of Raft (core/raft.h): events in, actions out
  *	disk.c	     this node's journal, a child, and reading from its directory
  *	ends.c	     holes, of what committed checkpoints say died
- *	tail.c	     the newest records in memory
  *	peers.c	     links to the other nodes; inlet.c what comes in, outlet.c what goes out
  *	join.c	     asking seeds to be taken in
  *	supervisor.c the queue daemon, a child of the leader
@@ -23,6 +22,7 @@
 
 #include "cluster.h"
 #include "commands.h"
+#include "core/host/tail.h"
 #include "disk.h"
 #include "ends.h"
 #include "join.h"
@@ -31,7 +31,6 @@
 #include "sys/config.h"
 #include "sys/keyfile.h"
 #include "sys/log.h"
-#include "tail.h"
 
 #define CLUSTER_SIGNALS 4
 

@@ -1,4 +1,4 @@
-#include "tail.h"
+#include "core/host/tail.h"
 
 #include <stdlib.h>
 
@@ -57,6 +57,7 @@ void tail_truncate(struct tail *t, uint64_t index)
 	while (t->end > index) {
 		struct tail_record *r = slot(t, --t->end);
 		t->bytes -= r->piece.bytes.len;
+		t->total -= r->piece.bytes.len;
 		chunk_drop(r->piece.chunk);
 	}
 }

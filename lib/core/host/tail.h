@@ -2,11 +2,10 @@
  * The newest records of the log, in memory: what peers need next, mostly, and what is not on
  * disk yet.  At most TAIL_BYTES of payloads; records without a gap between them.
  */
-#ifndef RMQ_CLUSTERD_TAIL_H
-#define RMQ_CLUSTERD_TAIL_H
+#ifndef RMQ_CORE_HOST_TAIL_H
+#define RMQ_CORE_HOST_TAIL_H
 
-#include "chunk.h"
-#include "core/raft.h"
+#include "core/host/chunk.h"
 
 #define TAIL_BYTES   (8u << 20)
 #define TAIL_RECORDS 65536u /* a power of two */
@@ -20,7 +19,7 @@ struct tail_record {
 struct tail {
 	uint64_t first; /* index of the oldest; the next one's if there is none */
 	uint64_t end;	/* behind the newest */
-	uint64_t total; /* bytes of payloads, ever */
+	uint64_t total; /* bytes of payloads, ever; without what was truncated */
 	uint64_t bytes; /* held now */
 	struct tail_record *ring;
 };

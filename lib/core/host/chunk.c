@@ -1,4 +1,4 @@
-#include "chunk.h"
+#include "core/host/chunk.h"
 
 #include <assert.h>
 #include <stdlib.h>

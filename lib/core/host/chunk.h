@@ -2,8 +2,8 @@
  * Memory for payloads that several hold at the same time: what was read into it stays where
  * it is until the last one lets go.  A chunk is filled from its begin, once.
  */
-#ifndef RMQ_CLUSTERD_CHUNK_H
-#define RMQ_CLUSTERD_CHUNK_H
+#ifndef RMQ_CORE_HOST_CHUNK_H
+#define RMQ_CORE_HOST_CHUNK_H
 
 #include <stddef.h>
 #include <stdint.h>
