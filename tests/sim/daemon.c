@@ -315,12 +315,26 @@ bool daemon_past(const struct daemon *d)
 
 /* ---- a turn ---- */
 
+/* Whether a frame, or what is none, has arrived: a piece of one is nothing to do. */
+static bool frame_arrived(const struct link *l)
+{
+	struct frame f;
+	size_t used;
+	return frame_parse(bytes_all(&l->up.arrived), &f, &used) || used > 0;
+}
+
+/* Whether the client's end is there, behind all that was taken; it may have cut a frame. */
+static bool end_arrived(const struct link *l)
+{
+	return l->up.closed && bytes_all(&l->up.flight).len == 0 && !frame_arrived(l);
+}
+
 static bool link_ready(const struct link *l)
 {
 	if (l->daemon_closed)
 		return false;
 	bool reads = broker_owed(l->daemon->broker, l->id) <= OWED_MAX;
-	return !l->accepted || (reads && bytes_all(&l->up.arrived).len > 0) || net_ended(&l->up) ||
+	return !l->accepted || (reads && frame_arrived(l)) || end_arrived(l) ||
 	       (l->deliverable && bytes_all(&l->down.flight).len < OUT_MAX) || l->down.closed;
 }
 
@@ -443,12 +457,7 @@ static void take_end(struct link *l)
 {
 	struct world *w = l->daemon->w;
 	struct broker *b = l->daemon->broker;
-	struct slice rest = bytes_all(&l->up.arrived);
-	struct frame f;
-	size_t used = 0;
-	bool cut = l->up.closed && bytes_all(&l->up.flight).len == 0 &&
-		   frame_parse(rest, &f, &used) == RMQ_E_OK && used == 0;
-	if (!l->down.closed && !cut)
+	if (!l->down.closed && !end_arrived(l))
 		return;
 	trace("disconnect", l->id, l->session, l->died_session, 0);
 	broker_disconnect(b, l->id);
@@ -458,7 +467,7 @@ static void take_end(struct link *l)
 	} else if (w->variant == WORLD_RELEASE_ON_DISCONNECT && l->session) {
 		broker_holder_died(b, l->session);
 	}
-	bytes_consume(&l->up.arrived, rest.len);
+	bytes_consume(&l->up.arrived, bytes_all(&l->up.arrived).len);
 	l->up.closed = l->down.closed = true;
 	l->daemon_closed = true;
 }

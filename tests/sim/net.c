@@ -133,11 +133,6 @@ void net_break(struct link *l, struct prng *p)
 	stream_break(&l->down, p);
 }
 
-bool net_ended(const struct stream *s)
-{
-	return s->closed && bytes_all(&s->flight).len == 0 && bytes_all(&s->arrived).len == 0;
-}
-
 void net_sweep(struct net *n)
 {
 	size_t kept = 0;

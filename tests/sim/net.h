@@ -79,8 +79,6 @@ void net_move(struct net *n, struct prng *p, uint64_t now_ms);
 void net_move_all(struct net *n, uint64_t now_ms);
 /* Breaks the connection: of each stream a random prefix still arrives. */
 void net_break(struct link *l, struct prng *p);
-/* Whether the reader of this stream has come to its end. */
-bool net_ended(const struct stream *s);
 /* Forgets connections that both sides have left. */
 void net_sweep(struct net *n);
 
