@@ -854,22 +854,22 @@ static void add_u64(struct digest *d, uint64_t v)
 
 static void add_origin(struct digest *d, const struct batch *m, uint64_t at)
 {
-	if (!m->origin)
+	const struct origin *o = batch_origin(m);
+	if (!o)
 		return;
-	add(d, m->origin->queue, strlen(m->origin->queue));
-	add(d, m->origin->reason, strlen(m->origin->reason));
-	add_u64(d, m->origin_seq + (at - m->first));
+	add(d, o->queue, strlen(o->queue));
+	add(d, o->reason, strlen(o->reason));
+	add_u64(d, batch_origin_seq(m, at));
 }
 
 /* Whether message `at` of m, the next one behind `before`, is where a batch with it has it. */
 static bool goes_on(const struct batch *before, const struct batch *m, uint64_t at)
 {
-	return before && before->record && before->record == m->record &&
+	return before && !before->is_large && !m->is_large && before->record == m->record &&
 	       before->offset == m->offset &&
 	       before->slot + (at - before->first) == m->slot + (at - m->first) &&
 	       batch_same_origin(before, m) &&
-	       (!m->origin || before->origin_seq + (at - before->first) ==
-				  m->origin_seq + (at - m->first));
+	       batch_origin_seq(before, at) == batch_origin_seq(m, at);
 }
 
 /* Equal states may be cut into batches differently. */
@@ -888,8 +888,8 @@ static void add_batches(struct digest *d, struct queue *q)
 			if (same)
 				continue;
 			add_u64(d, at);
-			add_u64(
-			    d, m->record ? m->record->index : m->large->part[0].record->index);
+			add_u64(d,
+			    m->is_large ? m->large->part[0].record->index : m->record->index);
 			add_u64(d, m->offset);
 			add_u64(d, m->slot + (at - m->first));
 			add_origin(d, m, at);

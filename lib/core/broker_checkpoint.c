@@ -125,14 +125,15 @@ static void write_batch(
 	if (batch_run(m, first, first + count, &run_end) >= first + count)
 		return;
 	uint8_t place[EVENT_PLACE_TAGS_MAX];
-	struct slice note = slice_str(m->origin ? m->origin->reason : "");
-	struct slice tags = event_place_tags(&(struct event_origin){m->origin_seq + skip,
-						 slice_str(m->origin ? m->origin->queue : "")},
+	const struct origin *o = batch_origin(m);
+	struct slice note = slice_str(o ? o->reason : "");
+	struct slice tags = event_place_tags(
+	    &(struct event_origin){batch_origin_seq(m, first), slice_str(o ? o->queue : "")},
 	    m->shares, place);
 	uint8_t locations[CHUNKS_MAX * EVENT_LOCATION_SIZE];
 	uint8_t live[8192];
 	size_t live_len = m->bits ? ((size_t)count + 7) / 8 : 0;
-	if (m->large) {
+	if (m->is_large) {
 		broker_emit_part_large(b,
 		    &(struct event_part_large){q->id, m->first, m->large->bytes, m->large->time_ms,
 			note, tags, large_locations(m->large, locations, sizeof(locations))});

@@ -850,6 +850,8 @@ static struct batch *batch_at_location(
 		return NULL;
 	if (reader_done(&r) && e->count > 0 && e->count <= BATCH_COUNT_MAX &&
 	    l.slot != UINT16_MAX) {
+		if (e->bytes > BATCH_BYTES_MAX)
+			return NULL;
 		struct record *record = ledger_at(&b->ledger, l.index, l.record_bytes);
 		q->newest = NULL;
 		struct batch *batch = queue_add_batch(
@@ -861,16 +863,16 @@ static struct batch *batch_at_location(
 	return large ? queue_add_large(q, large, e->first_seq, e->bytes, e->time_ms) : NULL;
 }
 
-/* The batch, just added, holds dead letters if it has a note; false: its tags say nothing. */
-static bool set_origin(
+/* The batch, just added, holds dead letters if it has a note; NULL: its tags say nothing. */
+static struct batch *set_origin(
     struct queue *q, struct batch *batch, struct slice note, struct slice tags)
 {
 	struct event_origin o;
 	if (!event_origin_find(tags, &o))
-		return false;
+		return NULL;
 	if (note.len > 0 || o.queue.len > 0)
-		queue_batch_came(q, batch, o.queue, o.seq, note);
-	return true;
+		batch = queue_batch_came(q, batch, o.queue, o.seq, note);
+	return batch;
 }
 
 static enum rmq_error apply_dead(
@@ -885,7 +887,7 @@ static enum rmq_error apply_dead(
 	if (!q || e->first_seq != q->next_seq)
 		return RMQ_E_CORRUPT;
 	struct batch *batch = batch_at_location(b, q, e);
-	if (!batch || !set_origin(q, batch, e->note, e->tags))
+	if (!batch || !(batch = set_origin(q, batch, e->note, e->tags)))
 		return RMQ_E_CORRUPT;
 	queue_batch_join(q, batch);
 	q->next_seq += e->count;
@@ -1133,14 +1135,15 @@ static enum rmq_error apply_part_batch(
 	(void)at;
 	struct queue *q = broker_queue(b, e->queue);
 	uint16_t shares = event_shares_find(e->tags);
-	if (!q || e->count == 0 || e->count > BATCH_COUNT_MAX || e->index == 0 || shares == 0)
+	if (!q || e->count == 0 || e->count > BATCH_COUNT_MAX || e->bytes > BATCH_BYTES_MAX ||
+	    e->index == 0 || shares == 0)
 		return RMQ_E_CORRUPT;
 	struct record *r = ledger_at(&b->ledger, e->index, e->record_bytes);
 	q->newest = NULL;
 	struct batch *batch =
 	    queue_add_batch(q, r, e->first_seq, e->count, e->bytes, e->offset, e->slot, shares);
 	q->newest = NULL;
-	if (!set_origin(q, batch, e->note, e->tags))
+	if (!(batch = set_origin(q, batch, e->note, e->tags)))
 		return RMQ_E_CORRUPT;
 	return queue_batch_set_live(q, batch, e->live) ? RMQ_E_OK : RMQ_E_CORRUPT;
 }

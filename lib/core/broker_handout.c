@@ -225,11 +225,11 @@ static struct slice entry_of(const struct range *r, uint8_t bytes[SETTLE_ENTRY_S
 static struct slice location_of(const struct batch *m, uint64_t seq, uint8_t *bytes, size_t cap)
 {
 	struct writer w = writer_of(bytes, cap);
-	if (m->record)
+	if (!m->is_large)
 		event_location_put(
 		    &w, &(struct event_location){m->record->index, m->record->bytes, m->offset,
 			    (uint16_t)(m->slot + (seq - m->first))});
-	for (uint32_t i = 0; m->large && i < m->large->parts; i++)
+	for (uint32_t i = 0; m->is_large && i < m->large->parts; i++)
 		event_location_put(&w,
 		    &(struct event_location){m->large->part[i].record->index,
 			m->large->part[i].record->bytes, m->large->part[i].offset, UINT16_MAX});
@@ -259,11 +259,11 @@ static void bury_run(struct broker *b, struct queue *dead, struct range *r, stru
 	bool kept = dead->is_dead || RMQ_VARIANT(DEAD_INHERITS);
 	uint32_t failures = kept ? r->failures + 1 : 0;
 	struct event_dead e = {dead->id, dead->next_seq, count, failures, b->wall_now.ms,
-	    m->large ? m->large->bytes : batch_bytes_of(m, count), why,
+	    m->is_large ? m->large->bytes : batch_bytes_of(m, count), why,
 	    event_place_tags(
 		&(struct event_origin){first, queue_name(r->queue)}, m->shares, place),
 	    location_of(m, first, location, sizeof(location))};
-	if (m->large)
+	if (m->is_large)
 		e.time_ms = m->large->time_ms;
 	r = queue_isolate(r->queue, r, first, count);
 	/* Both events in one record: in one queue or the other, never in neither. */
@@ -408,17 +408,19 @@ void broker_holder_died(struct broker *b, uint64_t id)
 /* Whether each of its messages has a note of its own. */
 static bool notes_differ(const struct batch *m)
 {
-	return m->origin && m->origin->queue[0];
+	const struct origin *o = batch_origin(m);
+	return o && o->queue[0];
 }
 
 /* Where message `at` of m came from and why, if it is a dead letter. */
 static struct slice note_of(struct broker *b, const struct batch *m, uint64_t at)
 {
+	const struct origin *o = batch_origin(m);
 	if (!notes_differ(m))
-		return slice_str(m->origin ? m->origin->reason : "");
-	uint64_t seq = m->origin_seq + (RMQ_VARIANT(NOTE_OF_FIRST) ? 0 : at - m->first);
-	int len = snprintf(b->note, sizeof(b->note), "%s:%llu %s", m->origin->queue,
-	    (unsigned long long)seq, m->origin->reason);
+		return slice_str(o ? o->reason : "");
+	uint64_t seq = batch_origin_seq(m, RMQ_VARIANT(NOTE_OF_FIRST) ? m->first : at);
+	int len = snprintf(b->note, sizeof(b->note), "%s:%llu %s", o->queue,
+	    (unsigned long long)seq, o->reason);
 	return slice_of(b->note, min_u64((uint64_t)len, TEXT_MAX));
 }
 
@@ -428,7 +430,7 @@ static void place(struct broker *b, const struct handout *h, const struct batch 
 {
 	d->first_seq = at;
 	d->note = note_of(b, m, at);
-	if (m->record) {
+	if (!m->is_large) {
 		d->count = (uint32_t)(end - at);
 		d->index = m->record->index;
 		d->offset = m->offset;

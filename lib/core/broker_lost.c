@@ -21,10 +21,11 @@ struct lost_runs {
 	size_t cap;
 };
 
-static void add_run(struct lost_runs *l, struct batch *m)
+static void add_run(struct broker *b, struct lost_runs *l, const struct batch *m)
 {
 	l->all = memory_grow(l->all, l->count, &l->cap, sizeof(*l->all));
-	l->all[l->count++] = (struct lost_run){m->queue, m->first, m->first + m->count};
+	l->all[l->count++] =
+	    (struct lost_run){broker_queue(b, m->queue), m->first, m->first + m->count};
 }
 
 static bool has_part_in(const struct large *large, uint64_t index)
@@ -42,8 +43,8 @@ static void find_large(struct broker *b, uint64_t index, struct lost_runs *l)
 	struct batch *m;
 	RB_FOREACH (q, queue_id_tree, &b->queues_by_id)
 		RB_FOREACH (m, batch_tree, &q->batches)
-			if (m->large && has_part_in(m->large, index))
-				add_run(l, m);
+			if (m->is_large && has_part_in(m->large, index))
+				add_run(b, l, m);
 }
 
 static int run_compare(const void *x, const void *y)
@@ -79,7 +80,7 @@ uint64_t broker_lost(struct broker *b, uint64_t index, broker_lost_fn *each, voi
 	if (!r)
 		return 0;
 	LIST_FOREACH(m, &r->batches, in_record)
-		add_run(&l, m);
+		add_run(b, &l, m);
 	if (r->chunk)
 		find_large(b, index, &l);
 	put_in_order(&l);

@@ -74,9 +74,9 @@ static enum rmq_error find_pieces(const struct batch *m, struct slice payload, s
 	while (!err && !(err = event_run_next(&run, &at))) {
 		uint64_t end = 0, stop = seq + at.count, from = seq;
 		while ((from = batch_run(m, from, stop, &end)) < stop) {
-			p->all[p->count++] = (struct piece){from, m->queue->id,
-			    at.slot + (uint32_t)(from - seq), (uint32_t)(end - from),
-			    at.time_ms, at.batch};
+			p->all[p->count++] =
+			    (struct piece){from, m->queue, at.slot + (uint32_t)(from - seq),
+				(uint32_t)(end - from), at.time_ms, at.batch};
 			from = end;
 		}
 		seq = stop;

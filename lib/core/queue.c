@@ -193,14 +193,26 @@ struct large *large_new(uint32_t room)
 
 /* ---- batches ---- */
 
+static void batch_set_bytes(struct batch *b, uint32_t bytes)
+{
+	assert(bytes <= BATCH_BYTES_MAX);
+	b->bytes = bytes & BATCH_BYTES_MAX;
+}
+
+static size_t batch_size_of(const struct batch *b)
+{
+	return sizeof(*b) + (b->is_dead ? sizeof(b->came[0]) : 0);
+}
+
 uint32_t batch_bytes_of(const struct batch *b, uint64_t messages)
 {
-	return (uint32_t)((uint64_t)b->bytes * messages / b->count);
+	uint64_t bytes = b->is_large ? b->large->weight : b->bytes;
+	return (uint32_t)(bytes * messages / b->count);
 }
 
 bool batch_in_flight(const struct batch *b)
 {
-	if (b->record)
+	if (!b->is_large)
 		return b->record->index == 0;
 	for (uint32_t i = 0; i < b->large->parts; i++)
 		if (b->large->part[i].record->index == 0)
@@ -236,9 +248,10 @@ static void weighs_less(
 
 uint64_t batch_part_bytes(const struct batch *b)
 {
+	const struct origin *o = batch_origin(b);
 	return BATCH_PART_MAX + (b->bits ? ((uint64_t)b->count + 7) / 8 : 0) +
-	       (b->large ? (uint64_t)b->large->parts * EVENT_LOCATION_SIZE : 0) +
-	       (b->origin ? strlen(b->origin->reason) + EVENT_ORIGIN_MAX : 0);
+	       (b->is_large ? (uint64_t)b->large->parts * EVENT_LOCATION_SIZE : 0) +
+	       (o ? strlen(o->reason) + EVENT_ORIGIN_MAX : 0);
 }
 
 /* Charges the records for a batch that was made, or discharges them. */
@@ -247,7 +260,7 @@ static void batch_charge(struct queue *q, struct batch *b)
 	q->ledger->part_bytes += batch_part_bytes(b);
 	struct weight w = weigh(b);
 	q->bytes += w.in_queue;
-	if (b->record) {
+	if (!b->is_large) {
 		ledger_add(q->ledger, b->record, b->live, w.in_record);
 		LIST_INSERT_HEAD(&b->record->batches, b, in_record);
 		return;
@@ -296,16 +309,17 @@ static void batch_free(struct queue *q, struct batch *b)
 		q->newest = NULL;
 	if (q->recent_batch == b)
 		q->recent_batch = NULL;
-	if (b->record) {
+	if (!b->is_large) {
 		LIST_REMOVE(b, in_record);
 		ledger_drop(q->ledger, b->record, b->live, w.in_record);
 	} else {
 		for (uint32_t i = 0; i < b->large->parts; i++)
 			ledger_drop(q->ledger, b->large->part[i].record, 1, 0);
+		free(b->large);
 	}
-	free(b->large);
 	free(b->bits);
-	origin_drop(b->origin);
+	if (b->is_dead)
+		origin_drop(b->came->origin);
 	free(b);
 }
 
@@ -313,8 +327,9 @@ static void batch_free(struct queue *q, struct batch *b)
 static bool batch_can_grow(const struct queue *q, const struct batch *b, const struct record *r,
     uint64_t first, uint32_t count)
 {
-	return b && q->newest == b && b->record == r && !b->bits && !b->origin &&
-	       b->first + b->count == first && b->count + count + b->slot <= BATCH_COUNT_MAX;
+	return b && q->newest == b && !b->is_large && b->record == r && !b->bits &&
+	       !b->is_dead && b->first + b->count == first &&
+	       b->count + count + b->slot <= BATCH_COUNT_MAX;
 }
 
 static struct batch *batch_before(struct queue *q, uint64_t seq)
@@ -339,23 +354,23 @@ struct batch *queue_add_batch(struct queue *q, struct record *r, uint64_t first,
 		q->newest_n = r->n;
 	if (slot == 0 && batch_can_grow(q, b, r, first, count)) {
 		struct weight before = weigh(b);
-		b->count += count;
+		b->count = (uint16_t)(b->count + count);
 		b->live = (uint16_t)(b->live + count);
-		b->bytes += bytes;
+		batch_set_bytes(b, b->bytes + bytes);
 		q->bytes += bytes;
 		ledger_add(q->ledger, r, count, weigh(b).in_record - before.in_record);
 		return b;
 	}
 	b = memory_new(sizeof(*b));
-	b->queue = q;
+	b->queue = q->id;
 	b->record = r;
 	b->first = first;
-	b->count = count;
+	b->count = (uint16_t)count;
 	b->live = (uint16_t)count;
-	b->bytes = bytes;
+	batch_set_bytes(b, bytes);
 	b->offset = offset;
 	b->slot = slot;
-	b->shares = shares;
+	b->shares = shares & 127;
 	RB_INSERT(batch_tree, &q->batches, b);
 	batch_charge(q, b);
 	q->newest = b;
@@ -377,52 +392,71 @@ struct batch *queue_add_large(
     struct queue *q, struct large *large, uint64_t seq, uint32_t bytes, uint64_t time_ms)
 {
 	struct batch *b = memory_new(sizeof(*b));
-	b->queue = q;
+	b->queue = q->id;
+	b->is_large = true;
 	b->large = large;
 	b->first = seq;
 	b->count = 1;
 	b->live = 1;
 	large->bytes = bytes;
 	large->time_ms = time_ms;
-	b->bytes = large_weight(large);
+	large->weight = large_weight(large);
 	RB_INSERT(batch_tree, &q->batches, b);
 	batch_charge(q, b);
 	return b;
 }
 
-static void batch_set_origin(struct queue *q, struct batch *b, struct origin *o, uint64_t seq)
+/* Takes b's place: b with its origin. */
+static struct batch *batch_set_came(struct queue *q, struct batch *b, struct came came)
 {
+	struct batch *dead = memory_new(sizeof(*dead) + sizeof(came));
 	q->ledger->part_bytes -= batch_part_bytes(b);
-	b->origin = origin_share(o);
-	b->origin_seq = seq;
-	q->ledger->part_bytes += batch_part_bytes(b);
+	RB_REMOVE(batch_tree, &q->batches, b);
+	if (!b->is_large)
+		LIST_REMOVE(b, in_record);
+	*dead = *b;
+	dead->is_dead = true;
+	dead->came[0] = came;
+	origin_share(came.origin);
+	RB_INSERT(batch_tree, &q->batches, dead);
+	if (!dead->is_large)
+		LIST_INSERT_HEAD(&dead->record->batches, dead, in_record);
+	q->ledger->part_bytes += batch_part_bytes(dead);
+	if (q->newest == b)
+		q->newest = dead;
+	if (q->recent_batch == b)
+		q->recent_batch = dead;
+	free(b);
+	return dead;
 }
 
-void queue_batch_came(
+struct batch *queue_batch_came(
     struct queue *q, struct batch *b, struct slice from, uint64_t seq, struct slice reason)
 {
 	struct batch *before = RB_PREV(batch_tree, &q->batches, b);
 	for (uint32_t i = 1;
-	     before && i < ORIGIN_LOOKS && !origin_is(before->origin, from, reason); i++)
+	     before && i < ORIGIN_LOOKS && !origin_is(batch_origin(before), from, reason); i++)
 		before = RB_PREV(batch_tree, &q->batches, before);
-	bool known = before && origin_is(before->origin, from, reason);
-	batch_set_origin(q, b, known ? before->origin : origin_new(from, reason), seq);
+	bool known = before && origin_is(batch_origin(before), from, reason);
+	struct origin *o = known ? before->came->origin : origin_new(from, reason);
+	return batch_set_came(q, b, (struct came){o, seq - b->first});
 }
 
 bool batch_same_origin(const struct batch *a, const struct batch *b)
 {
-	const struct origin *o = b->origin;
-	return a->origin == o ||
-	       (o && origin_is(a->origin, slice_str(o->queue), slice_str(o->reason)));
+	const struct origin *o = batch_origin(b), *other = batch_origin(a);
+	return other == o || (o && origin_is(other, slice_str(o->queue), slice_str(o->reason)));
 }
 
 /* Whether b's messages follow those of a, here and in the queue that they came from. */
 static bool batch_follows(const struct batch *b, const struct batch *a)
 {
-	return a && a->record && a->record == b->record && !a->bits && !b->bits && a->origin &&
-	       a->origin->queue[0] && a->first + a->count == b->first &&
-	       a->origin_seq + a->count == b->origin_seq &&
-	       a->slot + a->count + b->count <= BATCH_COUNT_MAX && batch_same_origin(a, b);
+	return a && !a->is_large && !b->is_large && a->record == b->record && !a->bits &&
+	       !b->bits && a->is_dead && a->came->origin->queue[0] &&
+	       a->first + a->count == b->first && batch_same_origin(a, b) &&
+	       a->came->further == b->came->further &&
+	       a->slot + a->count + b->count <= BATCH_COUNT_MAX &&
+	       a->bytes + b->bytes <= BATCH_BYTES_MAX;
 }
 
 /* b becomes part of a, which it follows; all of both are live. */
@@ -436,11 +470,11 @@ static void batch_absorb(struct queue *q, struct batch *a, struct batch *b)
 	if (q->newest == b)
 		q->newest = a;
 	uint32_t before = weigh(a).in_record + weigh(b).in_record;
-	a->count += b->count;
+	a->count = (uint16_t)(a->count + b->count);
 	a->live = (uint16_t)(a->live + b->live);
-	a->bytes += b->bytes;
+	batch_set_bytes(a, a->bytes + b->bytes);
 	ledger_add(q->ledger, a->record, 0, weigh(a).in_record - before);
-	origin_drop(b->origin);
+	origin_drop(b->came->origin);
 	free(b);
 }
 
@@ -496,7 +530,7 @@ bool queue_batch_set_live(struct queue *q, struct batch *b, struct slice live)
 {
 	if (live.len == 0)
 		return true;
-	if (live.len != ((size_t)b->count + 7) / 8 || b->large || b->bits)
+	if (live.len != ((size_t)b->count + 7) / 8 || b->is_large || b->bits)
 		return false;
 	uint64_t *bits = memory_new(bits_words(b->count) * 8);
 	for (uint32_t i = 0; i < b->count; i++)
@@ -559,11 +593,10 @@ static void batch_trim(struct queue *q, struct batch *b, uint32_t from, uint32_t
 {
 	struct weight before = weigh(b);
 	uint32_t dead = b->count - (to - from);
-	b->bytes = batch_bytes_of(b, to - from);
+	batch_set_bytes(b, batch_bytes_of(b, to - from));
 	b->first += from;
-	b->origin_seq += from;
 	b->slot = (uint16_t)(b->slot + from);
-	b->count = to - from;
+	b->count = (uint16_t)(to - from);
 	b->live = (uint16_t)(b->live - dead);
 	if (q->newest == b)
 		q->newest = NULL;
@@ -626,22 +659,22 @@ static struct batch *batch_split(struct queue *q, struct batch *b, uint64_t seq)
 {
 	uint32_t left = (uint32_t)(seq - b->first);
 	struct weight before = weigh(b);
-	struct batch *right = memory_new(sizeof(*right));
+	struct batch *right = memory_new(batch_size_of(b));
 	q->ledger->part_bytes -= batch_part_bytes(b);
-	*right = *b;
+	memcpy(right, b, batch_size_of(b));
 	right->first = seq;
-	right->count = b->count - left;
+	right->count = (uint16_t)(b->count - left);
 	right->live = (uint16_t)batch_count_live(b, seq, b->first + b->count);
-	right->bytes = batch_bytes_of(b, right->count);
+	batch_set_bytes(right, batch_bytes_of(b, right->count));
 	right->slot = (uint16_t)(b->slot + left);
-	origin_share(right->origin);
-	right->origin_seq = b->origin_seq + left;
+	if (right->is_dead)
+		origin_share(right->came->origin);
 	right->bits = batch_bits_of(b, left, right->count);
 	uint64_t *bits = batch_bits_of(b, 0, left);
 	free(b->bits);
 	b->bits = bits;
-	b->bytes -= right->bytes;
-	b->count = left;
+	batch_set_bytes(b, b->bytes - right->bytes);
+	b->count = (uint16_t)left;
 	b->live = (uint16_t)(b->live - right->live);
 	q->ledger->part_bytes += batch_part_bytes(b) + batch_part_bytes(right);
 	LIST_INSERT_HEAD(&b->record->batches, right, in_record);
@@ -657,19 +690,6 @@ static struct batch *batch_split(struct queue *q, struct batch *b, uint64_t seq)
 	else
 		ledger_drop(q->ledger, b->record, 0, before.in_record - after.in_record);
 	return right;
-}
-
-/* Adds dead letters that moved; they join what has just moved to the place in front of them. */
-static void add_moved_dead(struct queue *q, struct record *r, const struct batch *moved)
-{
-	struct batch *last = q->newest;
-	q->newest = NULL;
-	struct batch *b =
-	    queue_add_batch(q, r, moved->first, moved->count, moved->bytes, moved->offset, 0,
-		moved->shares);
-	batch_set_origin(q, b, moved->origin, moved->origin_seq);
-	if (last && last == RB_PREV(batch_tree, &q->batches, b) && batch_follows(b, last))
-		batch_absorb(q, last, b);
 }
 
 /* The live messages of b within [first, end), of which there are some, are taken out. */
@@ -690,23 +710,25 @@ bool queue_relocate(struct queue *q, uint64_t first, uint32_t count, uint32_t by
 	if (!b || queue_count_live(q, first, count) != count)
 		return false;
 	for (m = b; m && m->first < end; m = queue_batch_next(m))
-		if (!m->record)
+		if (m->is_large)
 			return false;
-	struct batch moved = {.first = first,
-	    .count = count,
-	    .bytes = bytes,
-	    .offset = offset,
-	    .shares = shares,
-	    .origin = origin_share(b->origin),
-	    .origin_seq = b->origin_seq + (first - b->first)};
+	struct came came = b->is_dead ? b->came[0] : (struct came){0};
+	origin_share(came.origin);
 	/* One batch, but where a recovery found it in two pieces. */
 	while ((b = queue_batch_at(q, first)) && b->first < end)
 		batch_cut_out(q, b, first, end);
-	if (moved.origin)
-		add_moved_dead(q, r, &moved);
-	else
-		queue_add_batch(q, r, first, count, bytes, offset, 0, shares);
-	origin_drop(moved.origin);
+	struct batch *last = q->newest;
+	if (came.origin)
+		q->newest = NULL;
+	b = queue_add_batch(q, r, first, count, bytes, offset, 0, shares);
+	if (came.origin) {
+		b = batch_set_came(q, b, came);
+		/* They join what has just moved to the place in front of them. */
+		if (last && last == RB_PREV(batch_tree, &q->batches, b) &&
+		    batch_follows(b, last))
+			batch_absorb(q, last, b);
+	}
+	origin_drop(came.origin);
 	return true;
 }
 

@@ -34,6 +34,7 @@ struct subscription;
 struct large {
 	uint64_t time_ms; /* when it was sent, once it is whole */
 	uint32_t bytes;	  /* of its body, then */
+	uint32_t weight;  /* … and its attributes */
 	uint32_t parts;
 	struct {
 		struct record *record;
@@ -48,26 +49,55 @@ struct origin {
 	char queue[];
 };
 
+/* Where dead letters came from. */
+struct came {
+	struct origin *origin;
+	uint64_t further; /* message `seq` of the batch was seq + further there */
+};
+
 /* A batch's slots fit into a u16. */
 #define BATCH_COUNT_MAX 60000
+/* What a record holds is less. */
+#define BATCH_BYTES_MAX ((1u << 23) - 1)
 
+/* There is one for each 64 KiB of a backlog, and for each run of dead letters: kept small. */
 struct batch {
 	RB_ENTRY(batch) by_seq;
-	LIST_ENTRY(batch) in_record;
-	struct queue *queue;
-	struct record *record; /* NULL: large */
-	struct large *large;   /* owned */
-	uint64_t *bits;	       /* owned; which messages are live; NULL: all */
-	struct origin *origin; /* of dead letters, or NULL */
-	uint64_t origin_seq;   /* the number that `first` had there; the next ones follow it */
+	LIST_ENTRY(batch) in_record; /* unless it is large */
+	union {
+		struct record *record;
+		struct large *large; /* owned */
+	};
+	uint64_t *bits; /* owned; which messages are live; NULL: all */
 	uint64_t first;
-	uint32_t count; /* BATCH_COUNT_MAX at most */
-	uint32_t bytes; /* of all count messages, with their attributes */
+	uint32_t queue;	     /* its number */
+	uint32_t bytes : 23; /* of all count messages, with their attributes; large: there */
+	uint32_t shares : 7; /* so many queues had its messages when they were put there */
+	uint32_t is_large : 1;
+	uint32_t is_dead : 1; /* dead letters: there is `came` */
+	uint16_t count;	      /* BATCH_COUNT_MAX at most */
 	uint16_t live;
 	uint16_t offset;
 	uint16_t slot;
-	uint16_t shares; /* so many queues had its messages when they were put there */
+	struct came came[];
 };
+
+static_assert(RECORD_PAYLOAD_MAX <= BATCH_BYTES_MAX, "a batch's size fits");
+static_assert(SEND_QUEUES_MAX < 1 << 7, "the number of queues that share a batch fits");
+static_assert(
+    sizeof(struct batch) <= 88, "a backlog of 100 million messages is 160,000 batches");
+
+/* NULL: these are no dead letters. */
+static inline const struct origin *batch_origin(const struct batch *b)
+{
+	return b->is_dead ? b->came->origin : NULL;
+}
+
+/* The number that its message `seq` had where it came from. */
+static inline uint64_t batch_origin_seq(const struct batch *b, uint64_t seq)
+{
+	return b->is_dead ? seq + b->came->further : 0;
+}
 
 struct range {
 	RB_ENTRY(range) by_seq;
@@ -206,8 +236,11 @@ struct batch *queue_add_large(
 /* The first batch that ends behind seq, or NULL. */
 struct batch *queue_batch_at(struct queue *q, uint64_t seq);
 struct batch *queue_batch_next(struct batch *b);
-/* b holds dead letters: message `seq` of queue `from` and those that follow it, and why. */
-void queue_batch_came(
+/*
+ * b, just added, holds dead letters: message `seq` of queue `from` and those that follow it,
+ * and why.  Takes b, and gives what it is now.
+ */
+struct batch *queue_batch_came(
     struct queue *q, struct batch *b, struct slice from, uint64_t seq, struct slice reason);
 /* b, just added, joins the dead letters before it if they were its neighbours there, too. */
 void queue_batch_join(struct queue *q, struct batch *b);

@@ -212,7 +212,8 @@ static void check_heap(struct world *w)
 		RB_FOREACH (r, range_tree, &q->ranges)
 			most += HEAP_RANGE;
 		RB_FOREACH (m, batch_tree, &q->batches)
-			most += HEAP_RANGE + (m->large ? sizeof(uint64_t) * 4 * CHUNKS_MAX : 0);
+			most +=
+			    HEAP_RANGE + (m->is_large ? sizeof(uint64_t) * 4 * CHUNKS_MAX : 0);
 	}
 	assert(heap() <= w->heap + most);
 }
