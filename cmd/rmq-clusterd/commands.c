@@ -475,8 +475,7 @@ static void promote(struct cluster *c)
 	for (unsigned i = 0; i < config->count; i++) {
 		struct raft_id id = config->members[i].id;
 		if (raft_id_none(id) || (config->members[i].flags & RAFT_VOTER) ||
-		    !raft_peer_status(c->raft, id, &s) || s.probing ||
-		    s.match < c->status.commit)
+		    !raft_peer_status(c->raft, id, &s) || !s.level)
 			continue;
 		/* One at a time: a step ends what is borrowed here. */
 		char name[RAFT_NAME_MAX + 1];

@@ -315,7 +315,7 @@ bool raft_peer_status(const struct raft *r, struct raft_id id, struct raft_peer_
 		    .heard_ms = self ? 0 : r->now - p->heard,
 		    .flights = p->flight_count,
 		    .flying = p->flying,
-		    .probing = !self && p->probing,
+		    .level = self || raft_replication_level(r, p),
 		};
 		return true;
 	}

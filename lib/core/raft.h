@@ -56,6 +56,11 @@
  * after it: no newer leader was elected before it began, or a node of that majority would
  * have been in the newer term; so this log held all that was committed by then.
  *
+ * Learners are sent what is committed, and no more: a candidate that counts one as a voter, by a
+ * configuration that the learner lacks, would be refused for a record that is on no voter's disk
+ * any more, and with one more node gone nobody could be elected.  So a learner under load is always
+ * a little behind; it has caught up when it holds all that was committed an election timeout ago.
+ *
  * Flow: a peer has at most RAFT_WINDOW messages and RAFT_WINDOW_BYTES (and a record) under way.
  * Messages may be lost, late, doubled and out of order.  Nothing is sent again that the peer
  * says it has received, however slow its disk is; what seems lost is sent again after an
@@ -267,7 +272,7 @@ struct raft_peer_status {
 	uint64_t heard_ms; /* so long ago it answered, or this node began to lead */
 	unsigned flights;  /* messages with records that are under way to it */
 	uint32_t flying;   /* bytes in them */
-	bool probing;	   /* where its log matches is not known yet */
+	bool level;	   /* it holds all that was committed an election timeout ago, or since */
 };
 /* False, all zeros: this node does not lead, or has no such peer. */
 bool raft_peer_status(const struct raft *r, struct raft_id id, struct raft_peer_status *s);

@@ -71,6 +71,8 @@ void raft_configuration_peers(struct raft *r)
 		    .next = r->last > 0 ? r->last : 1,
 		    .probing = true,
 		    .heard = r->now,
+		    .goal = r->commit,
+		    .goal_at = r->now,
 		    .moved = r->now,
 		    .patience_ms = r->election_ms};
 		for (unsigned j = 0; j < olds; j++) {
@@ -159,7 +161,6 @@ static enum rmq_error join(struct raft_config *c, const struct raft_member *m)
 	return RMQ_E_OK;
 }
 
-/* A learner has caught up when it holds all that is committed now. */
 static enum rmq_error promote(struct raft *r, struct raft_config *c, struct raft_id id)
 {
 	for (unsigned i = 0; i < c->count; i++) {
@@ -168,7 +169,7 @@ static enum rmq_error promote(struct raft *r, struct raft_config *c, struct raft
 			continue;
 		if (m->flags & RAFT_VOTER)
 			return RMQ_E_EXISTS;
-		if (raft_peer(r, id)->match < r->commit)
+		if (!raft_replication_level(r, raft_peer(r, id)))
 			return RMQ_E_BUSY;
 		m->flags |= RAFT_VOTER;
 		return RMQ_E_OK;

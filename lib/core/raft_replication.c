@@ -37,7 +37,9 @@ void raft_replication_lead(struct raft *r)
 	r->transferee = (struct raft_id){{0}};
 	for (unsigned i = 0; i < r->peer_count; i++) {
 		struct raft_peer *p = &r->peers[i];
-		p->match = p->received = p->round = 0;
+		p->match = p->received = p->round = p->level_at = 0;
+		p->goal = r->commit;
+		p->goal_at = r->now;
 		p->next = r->last + 1;
 		p->heard = r->now;
 		raft_replication_reset(r, p);
@@ -63,11 +65,18 @@ static struct raft_message *send_append(struct raft *r, struct raft_peer *p, uin
 	return m;
 }
 
+/* The last record that this peer may be sent. */
+static uint64_t last_for(const struct raft *r, const struct raft_peer *p)
+{
+	bool all = raft_configuration_voter(r, p->id) || RMQ_VARIANT(LEARNER_AHEAD);
+	return all ? r->last : r->commit;
+}
+
 static void want_records(struct raft *r, struct raft_peer *p)
 {
 	bool room = p->probing ? !p->waiting
 			       : p->flying < RAFT_WINDOW_BYTES && p->flight_count < RAFT_WINDOW;
-	if (raft_id_eq(p->id, r->id) || p->reading || !room || p->next > r->last)
+	if (raft_id_eq(p->id, r->id) || p->reading || !room || p->next > last_for(r, p))
 		return;
 	if (p->flight_count == 0)
 		p->moved = r->now;
@@ -113,9 +122,10 @@ enum rmq_error raft_replication_read(struct raft *r, const struct raft_event *e)
 		return RMQ_E_OK;
 	if (e->run_count == 0 || e->run_count > RAFT_RUNS_MAX)
 		return RMQ_E_LIMIT;
-	uint64_t at = e->index;
+	uint64_t at = e->index, last = last_for(r, p);
 	uint32_t bytes = 0;
-	for (unsigned i = 0; i < e->run_count && r->sent.count < RAFT_RUNS_MAX; i++) {
+	for (unsigned i = 0; i < e->run_count && at <= last && r->sent.count < RAFT_RUNS_MAX;
+	     i++) {
 		struct raft_run run = e->runs[i];
 		if (run.first != at || run.count == 0)
 			return RMQ_E_PROTOCOL;
@@ -235,6 +245,11 @@ static void acknowledged(struct raft *r, struct raft_peer *p, uint64_t index)
 		p->moved = r->now;
 		p->patience_ms = r->election_ms;
 	}
+	if (p->match >= p->goal) {
+		p->level_at = p->goal_at;
+		p->goal = r->commit;
+		p->goal_at = r->now;
+	}
 	while (p->flight_count > 0 && p->flights[p->flight_begin].last <= p->match) {
 		p->flying -= p->flights[p->flight_begin].bytes;
 		p->flight_begin = (p->flight_begin + 1) % RAFT_WINDOW;
@@ -248,6 +263,11 @@ static void acknowledged(struct raft *r, struct raft_peer *p, uint64_t index)
 	}
 	if (raft_id_eq(p->id, r->transferee) && p->match == r->last)
 		raft_send(r, RAFT_TIMEOUT_NOW, p->id);
+}
+
+bool raft_replication_level(const struct raft *r, const struct raft_peer *p)
+{
+	return p->level_at > 0 && r->now - p->level_at < r->election_ms;
 }
 
 /*

@@ -35,6 +35,9 @@ struct raft_peer {
 	uint64_t heard;	      /* when it last answered this leader */
 	uint64_t match;	      /* acknowledged in this term */
 	uint64_t received;    /* as it says: compared, but not durable there */
+	uint64_t goal;	      /* the commit index at goal_at: to be acknowledged */
+	uint64_t goal_at;
+	uint64_t level_at;    /* it holds all that was committed then; 0: not known */
 	uint64_t next;	      /* the next record to send */
 	uint64_t round;	      /* of heartbeats: the newest that it answered in this term */
 	uint64_t moved;	      /* when match last rose, or sending began (anew) */
@@ -184,6 +187,8 @@ enum rmq_error raft_replication_read(struct raft *r, const struct raft_event *e)
 enum rmq_error raft_replication_propose(struct raft *r, const struct raft_event *e);
 enum rmq_error raft_replication_hole(struct raft *r, const struct raft_event *e);
 enum rmq_error raft_replication_transfer(struct raft *r, struct raft_id to);
+/* Whether the peer holds all that was committed an election timeout ago, or later. */
+bool raft_replication_level(const struct raft *r, const struct raft_peer *p);
 /* Commits what a majority holds and sends what fits. */
 void raft_replication_go_on(struct raft *r);
 bool raft_replication_serving(const struct raft *r);

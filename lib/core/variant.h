@@ -23,7 +23,8 @@
 	X(HOLE_LAST_TERM, "a range of holes has the term of its last record") \
 	X(HOLE_BEFORE_COVER, "holes are stored before their cover") \
 	X(TWO_CONFIGS, "a change of membership begins before the last one is committed") \
-	X(BARRIER_WITHOUT_ROUND, "a barrier is answered without asking anyone")
+	X(BARRIER_WITHOUT_ROUND, "a barrier is answered without asking anyone") \
+	X(LEARNER_AHEAD, "a learner is sent records before they are committed")
 
 /* Those of the queue core, for tests/sim. */
 #define RMQ_QUEUE_VARIANTS(X) \

@@ -206,49 +206,12 @@ void sim_calm(struct sim *s)
 		s->nodes[i].paused_until = 0;
 }
 
-static bool is_behind_or_same(const struct disk *a, const struct disk *b)
-{
-	uint64_t at = a->log[a->last].term, bt = b->log[b->last].term;
-	return at < bt || (at == bt && a->last <= b->last);
-}
-
-/* Whether enough voters are left, with logs that are not newer, for this node to be elected. */
-static bool can_be_elected(const struct sim *s, const struct node *n)
-{
-	struct raft_status st;
-	if (!n->raft)
-		return false;
-	raft_status(n->raft, &st);
-	if (!st.config || !raft_config_is_voter(st.config, n->id))
-		return false;
-	unsigned votes = 0;
-	for (unsigned i = 0; i < NODES; i++) {
-		const struct node *v = &s->nodes[i];
-		votes += raft_config_is_voter(st.config, v->id) && v->raft &&
-			 is_behind_or_same(&v->view, &n->view);
-	}
-	return votes > raft_config_voters(st.config) / 2;
-}
-
-/*
- * A voter's disk was lost while a change of the voters was under way: the others may be too
- * few, whatever they do.
- */
-static bool is_lost(const struct sim *s)
-{
-	for (unsigned i = 0; i < NODES; i++) {
-		if (s->wipes > 0 || !s->nodes[i].raft || can_be_elected(s, &s->nodes[i]))
-			return false;
-	}
-	return true;
-}
-
 /* What is missing, NULL: nothing. */
 static const char *missing(struct sim *s, uint64_t *a, uint64_t *b)
 {
 	struct node *l = node_leader(s);
 	if (!l)
-		return is_lost(s) ? NULL : "no leader after the faults ended";
+		return "no leader after the faults ended";
 	struct raft_status st, other;
 	raft_status(l->raft, &st);
 	*a = st.commit;

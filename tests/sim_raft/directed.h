@@ -42,6 +42,8 @@
 	X(a_catch_up_that_is_cut_at_every_tenth_goes_on) \
 	X(a_read_that_was_lost_is_asked_for_again) \
 	X(a_removed_node_is_told_and_rests) \
+	X(a_learner_keeps_no_voter_from_being_elected) \
+	X(a_learner_becomes_a_voter_under_load) \
 	X(a_transfer_repeats_its_go) \
 	X(a_transfer_that_fails_ends) \
 	X(an_idle_cluster_stores_nothing) \

@@ -350,6 +350,63 @@ void directed_a_removed_node_is_told_and_rests(struct sim *s)
 	must(directed_status(s, 3).role == RAFT_FOLLOWER);
 }
 
+/* Three voters, and node 3. */
+static void begin_with_learner(struct sim *s)
+{
+	directed_begin(s, 3);
+	must(directed_change(s, 0, RAFT_EVENT_ADMIT, 3) == RMQ_E_OK);
+	directed_flow(s, ALL);
+	must(directed_change(s, 0, RAFT_EVENT_ADD_LEARNER, 3) == RMQ_E_OK);
+	directed_pass(s, ALL, 2 * s->beat_ms);
+	must(directed_peer(s, 0, 3).match == directed_status(s, 0).last.index);
+}
+
+/*
+ * Only node 0 knows that node 3 is a voter.  Node 1 led after it, wrote what no other voter has, and
+ * is lost for good: whoever of the others counts node 3 needs its vote.
+ */
+void directed_a_learner_keeps_no_voter_from_being_elected(struct sim *s)
+{
+	begin_with_learner(s);
+	must(directed_change(s, 0, RAFT_EVENT_PROMOTE, 3) == RMQ_E_OK);
+	directed_flow(s, N(0));
+	directed_lose(s, ALL, ALL);
+	net.deaf = N(2);
+	directed_elect(s, 1, N(1) | N(2) | N(3));
+	must(directed_status(s, 1).commit < directed_status(s, 1).last.index);
+	net.deaf = 0;
+	node_wipe(s, &s->nodes[1]);
+	directed_lose(s, ALL, ALL);
+	directed_pass(s, N(0) | N(2) | N(3), 20 * s->election_ms);
+	sim_check_alive(s);
+}
+
+/* Records for these ms, while the learner takes one a ms, or none: it is always behind. */
+static void load_learner(struct sim *s, uint64_t ms, bool takes)
+{
+	while (ms-- > 0) {
+		must(directed_propose(s, 0, 100) == RMQ_E_OK);
+		directed_pass(s, N(0) | N(1) | N(2), 1);
+		must(directed_peer(s, 0, 3).match < directed_status(s, 0).commit);
+		if (takes)
+			take_one(s, 3);
+	}
+}
+
+void directed_a_learner_becomes_a_voter_under_load(struct sim *s)
+{
+	begin_with_learner(s);
+	load_learner(s, s->election_ms, false);
+	must(!directed_peer(s, 0, 3).level);
+	must(directed_change(s, 0, RAFT_EVENT_PROMOTE, 3) == RMQ_E_BUSY);
+	load_learner(s, 3 * s->election_ms, true);
+	must(directed_peer(s, 0, 3).match < directed_status(s, 0).commit);
+	must(directed_peer(s, 0, 3).level);
+	must(directed_change(s, 0, RAFT_EVENT_PROMOTE, 3) == RMQ_E_OK);
+	directed_pass(s, ALL, 2 * s->beat_ms);
+	must(directed_status(s, 3).commit == directed_status(s, 0).last.index);
+}
+
 void directed_a_transfer_repeats_its_go(struct sim *s)
 {
 	directed_begin(s, 3);

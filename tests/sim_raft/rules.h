@@ -34,6 +34,8 @@
 	X(TWO_CONFIGS, "", "a leader lacks a committed record", "two leaders in a term", \
 	    "state machine safety: committed is something else") \
 	X(BARRIER_WITHOUT_ROUND, "a_leader_that_slept_commits_nothing_and_ends_no_barrier", \
-	    "a barrier is done, and this log lacks what was committed")
+	    "a barrier is done, and this log lacks what was committed") \
+	X(LEARNER_AHEAD, "a_learner_keeps_no_voter_from_being_elected", \
+	    "no leader after the faults ended")
 
 #endif
