@@ -168,6 +168,7 @@ static void open_node(struct cluster *c, const struct options *o)
 	if (status != 0)
 		exit(status);
 	tail_init(&c->tail);
+	c->engine = node_engine(c);
 	node_open(c);
 	check_self(c);
 }

@@ -13,7 +13,7 @@ struct source {
 	const struct raft_run *runs;
 	const struct piece *pieces;
 	unsigned count;
-	bool proposed; /* runs have no indexes yet: the STORE gives them, in order */
+	const struct proposal *proposals; /* or these: the STORE gives them indexes, in order */
 	unsigned next;
 };
 
@@ -45,14 +45,13 @@ static struct piece payload(struct source *s, const struct raft_run *run, struct
 		return (struct piece){{NULL, 0}, NULL};
 	if (run->kind == RECORD_CONFIG)
 		return encode_config(made, run->config);
-	return s->proposed ? s->pieces[s->next++] : find(s, run->first);
+	return s->proposals ? s->proposals[s->next++].piece : find(s, run->first);
 }
 
 static void do_store(struct cluster *c, const struct raft_store *s, struct source *source)
 {
 	struct piece *pieces = NULL;
 	struct chunk *made = NULL;
-	struct queue *q = c->supervisor.queue;
 
 	if (s->truncate) {
 		/* What it knows is not so any more: it must be dead before the log says it. */
@@ -70,9 +69,6 @@ static void do_store(struct cluster *c, const struct raft_store *s, struct sourc
 		pieces[i] = payload(source, run, &made);
 		if (run->kind != RAFT_HOLE)
 			tail_push(&c->tail, run->first, run->kind, pieces[i]);
-		if (source->proposed && q && run->kind != RECORD_CONFIG &&
-		    run->kind != RECORD_NOOP)
-			queue_indexed(q, run->first, run->bytes);
 	}
 	disk_store(&c->disk, s, pieces);
 	c->sent_seq = s->seq;
@@ -170,7 +166,7 @@ void node_message(struct cluster *c, const struct raft_message *m, const struct 
 {
 	struct raft_event e = {.type = RAFT_EVENT_MESSAGE, .message = m};
 	enum rmq_error err =
-	    step(c, &e, &(struct source){m->runs, pieces, m->run_count, false, 0});
+	    step(c, &e, &(struct source){m->runs, pieces, m->run_count, NULL, 0});
 	(void)err; /* a message has no effect rather than an error */
 }
 
@@ -181,17 +177,48 @@ void node_reset(struct cluster *c, struct raft_id id)
 	(void)err;
 }
 
-enum rmq_error node_propose(
-    struct cluster *c, const struct raft_run *runs, const struct piece *pieces, unsigned count)
+/* ---- the engine of the host ---- */
+
+static struct engine_state state(void *arg)
 {
-	struct raft_event e = {.type = RAFT_EVENT_PROPOSE, .runs = runs, .run_count = count};
-	return step(c, &e, &(struct source){runs, pieces, count, true, 0});
+	const struct cluster *c = arg;
+
+	return engine_state(&c->status, c->committed);
 }
 
-bool node_barrier(struct cluster *c, uint64_t round)
+static enum rmq_error propose(
+    void *arg, const struct proposal *p, unsigned count, uint64_t *first)
 {
-	return node_event(c, &(struct raft_event){.type = RAFT_EVENT_BARRIER, .seq = round}) ==
-	       RMQ_E_OK;
+	struct cluster *c = arg;
+	struct raft_run *runs = calloc(count, sizeof(*runs));
+	struct raft_event e = {.type = RAFT_EVENT_PROPOSE, .runs = runs, .run_count = count};
+	uint64_t last = c->status.last.index;
+
+	if (!runs)
+		abort();
+	for (unsigned i = 0; i < count; i++)
+		runs[i] = (struct raft_run){
+		    .kind = p[i].kind, .bytes = (uint32_t)p[i].piece.bytes.len};
+	enum rmq_error err = step(c, &e, &(struct source){.proposals = p});
+	free(runs);
+	if (err)
+		return err;
+	assert(c->status.last.index == last + count);
+	*first = last + 1;
+	return RMQ_E_OK;
+}
+
+static uint64_t barrier(void *arg)
+{
+	struct cluster *c = arg;
+	struct raft_event e = {.type = RAFT_EVENT_BARRIER, .seq = c->rounds + 1};
+
+	return node_event(c, &e) == RMQ_E_OK ? ++c->rounds : 0;
+}
+
+struct engine node_engine(struct cluster *c)
+{
+	return (struct engine){c, state, propose, barrier};
 }
 
 /* Raft begins anew, as the leader to be of what node_found() has stored. */
@@ -255,8 +282,8 @@ static bool serve(struct cluster *c, struct node_read *r)
 	    .term = r->term,
 	    .runs = records.runs,
 	    .run_count = records.count};
-	enum rmq_error err = step(
-	    c, &e, &(struct source){records.runs, records.pieces, records.count, false, 0});
+	enum rmq_error err =
+	    step(c, &e, &(struct source){records.runs, records.pieces, records.count, NULL, 0});
 	disk_read_end(&c->disk);
 	if (err) {
 		log_error("%s: reading record %" PRIu64 " for a peer: %s", c->disk.directory,

@@ -5,7 +5,7 @@
 #ifndef RMQ_CLUSTERD_NODE_H
 #define RMQ_CLUSTERD_NODE_H
 
-#include "core/host/chunk.h"
+#include "core/host/engine.h"
 #include "core/raft.h"
 
 struct cluster;
@@ -23,11 +23,8 @@ void node_message(struct cluster *c, const struct raft_message *m, const struct 
 /* The connection with this peer was lost. */
 void node_reset(struct cluster *c, struct raft_id id);
 
-/* Appends; RMQ_E_BUSY: not now, or never. */
-enum rmq_error node_propose(
-    struct cluster *c, const struct raft_run *runs, const struct piece *pieces, unsigned count);
-/* queue_round_done() is told.  false: not now, or never; ask again with the same number. */
-bool node_barrier(struct cluster *c, uint64_t round);
+/* What core/host/engine.h asks for; queue_round_done() is told of rounds. */
+struct engine node_engine(struct cluster *c);
 
 /* The journal has stored all transactions up to this one. */
 void node_stored(struct cluster *c, uint64_t seq);

@@ -9,7 +9,7 @@
  *	peers.c	     links to the other nodes; inlet.c what comes in, outlet.c what goes out
  *	join.c	     asking seeds to be taken in
  *	supervisor.c the queue daemon, a child of the leader
- *	queue.c	     what the queue daemon takes for its journal
+ *	queue.c	     the queue daemon's socket
  *	commands.c   what administrators ask for, here or at the leader
  *	control.c    their socket
  */
@@ -22,6 +22,7 @@
 
 #include "cluster.h"
 #include "commands.h"
+#include "core/host/engine.h"
 #include "core/host/tail.h"
 #include "disk.h"
 #include "ends.h"
@@ -68,6 +69,7 @@ struct cluster {
 	uint64_t founding_seq;	   /* of node_found()'s transaction; 0: none is on its way */
 	uint64_t rounds;	   /* with a majority that were asked for, ever */
 	struct node_read reads[RAFT_MEMBERS_MAX];
+	struct engine engine; /* node_engine() */
 
 	struct disk disk;
 	struct ends ends;

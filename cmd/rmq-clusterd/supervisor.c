@@ -255,7 +255,7 @@ static void start(struct cluster *c)
 		return;
 	}
 	s->state = SUPERVISOR_STARTING;
-	s->queue = queue_open(c, journal[0], s->term, &err);
+	s->queue = queue_open(c, journal[0], &err);
 	if (!err)
 		err = watch_pipe(c, ready[0]);
 	if (err) {

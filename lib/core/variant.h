@@ -72,6 +72,19 @@
 	X(SHARED_RUNS_ON, "a run goes on in events of other queues than its first one's") \
 	X(SETTLE_SEND_APART, "what is settled and sent in one command is in two records")
 
+/*
+ * Those of a node between its queue daemon and consensus, for tests/sim_cluster; with the rules
+ * that find them, parted by '|'.
+ */
+#define RMQ_HOST_VARIANTS(X) \
+	X(STORED_AT_APPEND, "STORED is told when a record is proposed", \
+	    "the disk|not on disk|is delivered under lease") \
+	X(STORED_BEFORE_DISK, "STORED is told before this node's disk has the record", \
+	    "which is not there") \
+	X(BARRIER_LOCAL, "a barrier is answered by the leader alone", "a barrier is answered") \
+	X(EFFECTS_RELEASED, "all that waits is let out when leadership goes", \
+	    "the disk|not on disk|is delivered under lease|WELCOME")
+
 #define RMQ_VARIANTS_LIST(X) RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)
 
 #ifdef RMQ_VARIANTS
@@ -79,6 +92,9 @@ enum rmq_variant {
 	RMQ_VARIANT_NONE,
 #define X(name, text) RMQ_VARIANT_##name,
 	RMQ_VARIANTS_LIST(X)
+#undef X
+#define X(name, text, rule) RMQ_VARIANT_##name,
+	RMQ_HOST_VARIANTS(X)
 #undef X
 };
 extern enum rmq_variant rmq_variant;

@@ -57,7 +57,7 @@ void jm_answer_with(struct journal_model *j, struct jm_answer a)
 		struct jm_answer *last = &j->answers[j->answer_count - 1];
 		if (last->type == JM_STORED && last->n + last->count == a.n &&
 		    last->value + last->count == a.value) {
-			last->count++;
+			last->count += a.count;
 			return;
 		}
 	}

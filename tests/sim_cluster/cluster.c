@@ -131,11 +131,8 @@ struct cluster *cluster_new(uint64_t seed, enum cluster_variant v, enum world_va
 void cluster_free(struct cluster *c)
 {
 	sim_end(&c->sim);
-	for (unsigned i = 0; i < NODES; i++) {
-		c->sites[i].journal.count = 0;
-		jm_free(&c->sites[i].journal);
-		free(c->sites[i].indexes);
-	}
+	for (unsigned i = 0; i < NODES; i++)
+		site_free(&c->sites[i]);
 	/* Records are owned by their values. */
 	for (size_t i = 0; i < c->world.journal.count; i++)
 		c->world.journal.log[i].payload = NULL;
@@ -189,6 +186,7 @@ static void change_room(struct cluster *c)
 {
 	struct prng *p = &c->world.prng;
 	c->room = prng_chance(p, 500) ? ROOM_ENOUGH : prng_below(p, 150000);
+	c->room_used = 0;
 	trace("room", c->room, 0, 0, 0);
 }
 
@@ -407,8 +405,10 @@ void cluster_calm(struct cluster *c)
 	until(c, drained, "the calm does not end");
 	for (int i = 0; i < 3; i++) {
 		struct site *s = site_serving(c);
-		if (s)
+		if (s) {
 			broker_checkpoint(s->daemon->broker);
+			daemon_turn(s->daemon);
+		}
 		calm_millisecond(c);
 		until(c, checkpointed, "a checkpoint does not end");
 	}

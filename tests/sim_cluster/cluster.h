@@ -18,22 +18,17 @@
 #include "../sim/world.h"
 #include "../sim_raft/sim.h"
 
+#include "core/host/shared_journal.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
 /*
- * name, what is broken in the host between the cores, and the rules that find it, parted
+ * name, what is broken in what stands here for the node, and the rules that find it, parted
  * by '|'.
  */
 #define CLUSTER_VARIANTS(X) \
-	X(STORED_AT_APPEND, "STORED is told when a record is proposed", \
-	    "the disk|not on disk|is delivered under lease") \
-	X(STORED_BEFORE_DISK, "STORED is told before this node's disk has the record", \
-	    "which is not there") \
 	X(QUEUE_OUTLIVES, "the queue daemon lives on when leadership goes", "the disk|record") \
-	X(BARRIER_LOCAL, "a barrier is answered by the leader alone", "a barrier is answered") \
-	X(EFFECTS_RELEASED, "a daemon lets all out that waits when leadership goes", \
-	    "the disk|not on disk|is delivered under lease|WELCOME") \
 	X(HOLES_OF_LEADER, "only the leader makes holes", "records are left") \
 	X(START_EARLY, "a daemon starts before all that was proposed is committed", \
 	    "the disk|record")
@@ -45,10 +40,9 @@ enum cluster_variant {
 #undef X
 };
 
-/* A BARRIER of a queue daemon, the round that answers it, what was committed before it. */
+/* A BARRIER of a queue daemon, and what was committed before it. */
 struct waiting {
 	uint64_t id;
-	uint64_t round;
 	uint64_t commit;
 };
 
@@ -57,17 +51,20 @@ struct site {
 	struct cluster *c;
 	struct node *node;
 	struct daemon *daemon;
-	struct journal_model journal; /* what waits between the two; no disk */
-	uint64_t committed;	      /* by Raft: committed and durable here */
-	unsigned end_range;	      /* of END end_tried + 1 or behind it: ranges that were made */
-	uint64_t term;		      /* in which the daemon was started */
-	uint64_t start_at;	      /* not before; ms */
-	uint64_t *indexes;	      /* of APPENDs, by n */
-	size_t indexes_cap;
-	uint64_t proposed_n, stored_n;
-	struct waiting waiting[BARRIERS_MAX];
-	unsigned waiting_count;
-	uint64_t rounds_done;
+	struct engine engine;
+	struct shared_journal_owner owner;
+	struct shared_journal *shared; /* of the newest start; NULL: none yet */
+	struct journal_model journal;  /* what the daemon has not written or read; no disk */
+	struct bytes said;	       /* by the daemon, not read */
+	struct bytes answers;	       /* to the daemon, not a whole frame yet */
+	bool opening;		       /* OPENED is on its way */
+	uint64_t committed;	       /* by Raft: committed and durable here */
+	unsigned end_range; /* of END end_tried + 1 or behind it: ranges that were made */
+	uint64_t term;	    /* in which the daemon was started */
+	uint64_t start_at;  /* not before; ms */
+	uint64_t said_n, stored_n; /* APPENDs */
+	struct waiting *waiting;   /* BARRIERs that are not done */
+	size_t waiting_count, waiting_cap;
 };
 
 struct cluster {
@@ -76,7 +73,8 @@ struct cluster {
 	enum cluster_variant variant;
 	struct site sites[NODES];
 	struct jm_record records[VALUES]; /* by value, as their leader made them */
-	uint64_t room;			  /* that is told to queue daemons */
+	uint64_t room;			  /* that there was when it last changed */
+	uint64_t room_used;		  /* appended since */
 	uint64_t checked_at;
 	uint64_t failovers, served;
 };
@@ -93,6 +91,7 @@ void cluster_calm(struct cluster *c);
 
 extern const struct host site_host;
 void site_init(struct cluster *c, unsigned slot);
+void site_free(struct site *s);
 /* A turn of the cluster daemon: starts the queue daemon, takes what it said, answers. */
 void site_turn(struct site *s);
 /* The queue daemon alone is killed; of what it said, some is read before its end. */

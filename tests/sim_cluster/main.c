@@ -23,7 +23,7 @@
 
 #define SHOW(NAME, text, rule) {#NAME, text, rule},
 static const struct runner_variant variants[] = {
-    CLUSTER_VARIANTS(SHOW) WORLDS(SHOW) CORES(SHOW)};
+    CLUSTER_VARIANTS(SHOW) WORLDS(SHOW) CORES(SHOW) RMQ_HOST_VARIANTS(SHOW)};
 
 static const struct {
 	enum cluster_variant cluster;
@@ -37,7 +37,7 @@ static const struct {
 	WORLDS(X)
 #undef X
 #define X(NAME, text, rule) {CLUSTER_SOUND, WORLD_SOUND, RMQ_VARIANT_##NAME},
-	    CORES(X)
+	    CORES(X) RMQ_HOST_VARIANTS(X)
 #undef X
 };
 

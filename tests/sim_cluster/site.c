@@ -1,7 +1,7 @@
 /*
- * What stands between the cores on a node: the journal protocol over Raft.  APPENDs are
- * proposed, STORED is what a majority has and this node's disk, a BARRIER is a round with
- * the majority.  HOLE has no effect: the END that it is of makes the holes on every node.
+ * What stands between the cores on a node.  The journal protocol over consensus is the shipped
+ * one (core/host); this is the queue daemon's end of its socket, and what tells the two that
+ * something has happened.
  *
  * Invariants:
  *  - The queue daemon runs on a leader that serves, once all that is in its log is committed
@@ -13,11 +13,12 @@
 #include "../sim/trace.h"
 
 #include "core/event.h"
+#include "core/memory.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-#define BATCH 16 /* APPENDs that are proposed at once */
+#define SAYS_MAX 16 /* frames that the queue daemon writes at once */
 
 static const struct jm_record hole = {.hole = true};
 
@@ -48,66 +49,6 @@ static void refused(void *arg, const char *why, uint64_t index)
 	trace_fail("journal: %s: %llu", why, (unsigned long long)index);
 }
 
-void site_init(struct cluster *c, unsigned slot)
-{
-	struct site *s = &c->sites[slot];
-	s->c = c;
-	s->node = &c->sim.nodes[slot];
-	s->daemon = &c->world.daemons[slot];
-	s->daemon->journal = &s->journal;
-	s->journal.arg = s;
-	s->journal.read = site_read;
-	s->journal.refused = refused;
-}
-
-/* ---- the daemon's life ---- */
-
-static void forget(struct site *s)
-{
-	jm_clear(&s->journal);
-	s->proposed_n = s->stored_n = s->rounds_done = 0;
-	s->waiting_count = 0;
-}
-
-/* Known-bad: everything that waits for an answer gets one. */
-static void release(struct site *s)
-{
-	struct jm_op op;
-	while (s->stored_n < s->proposed_n) {
-		s->stored_n++;
-		jm_answer_with(&s->journal,
-		    (struct jm_answer){JM_STORED, s->stored_n, s->indexes[s->stored_n], 1});
-	}
-	for (unsigned i = 0; i < s->waiting_count; i++)
-		jm_answer_with(
-		    &s->journal, (struct jm_answer){JM_BARRIER_DONE, s->waiting[i].id, 0, 0});
-	while (jm_take(&s->journal, &op)) {
-		if (op.type == JM_BARRIER)
-			jm_answer_with(
-			    &s->journal, (struct jm_answer){JM_BARRIER_DONE, op.n, 0, 0});
-		free(op.bytes);
-	}
-	daemon_turn(s->daemon);
-}
-
-static void kill_queue(struct site *s)
-{
-	if (!s->daemon->up)
-		return;
-	trace("queue ends", s->node->slot, s->term, s->journal.op_count, s->proposed_n);
-	if (s->c->variant == CLUSTER_EFFECTS_RELEASED)
-		release(s);
-	daemon_crash(s->daemon);
-	forget(s);
-}
-
-static bool leads(const struct site *s)
-{
-	struct raft_status st;
-	raft_status(s->node->raft, &st);
-	return st.role == RAFT_LEADER && st.term == s->term;
-}
-
 static uint64_t newest_end(const struct site *s, uint64_t from)
 {
 	const struct disk *d = &s->node->disk;
@@ -116,37 +57,15 @@ static uint64_t newest_end(const struct site *s, uint64_t from)
 	return from;
 }
 
-static void tell_room(struct site *s)
-{
-	jm_answer_with(
-	    &s->journal, (struct jm_answer){JM_ROOM, s->journal.last_n, s->c->room, 0});
-}
+/* ---- consensus ---- */
 
-static void start_queue(struct site *s, uint64_t term)
+static struct engine_state engine_of(void *arg)
 {
-	struct journal_model *j = &s->journal;
-	s->term = term;
-	forget(s);
-	j->count = s->committed;
-	j->end = newest_end(s, j->count);
-	j->older_end = j->end ? newest_end(s, j->end - 1) : 0;
-	tell_room(s);
-	s->c->served++;
-	daemon_start(s->daemon, term);
-}
-
-static void start_if_wanted(struct site *s)
-{
+	const struct site *s = arg;
 	struct raft_status st;
 	raft_status(s->node->raft, &st);
-	if (s->daemon->up || !st.serving || s->c->sim.now < s->start_at)
-		return;
-	if (s->committed == st.last.index ||
-	    (s->c->variant == CLUSTER_START_EARLY && s->committed > 0))
-		start_queue(s, st.term);
+	return engine_state(&st, s->committed);
 }
-
-/* ---- what it says ---- */
 
 static struct end *end_of(struct slice payload)
 {
@@ -162,130 +81,308 @@ static struct end *end_of(struct slice payload)
 	return end;
 }
 
-static void note_index(struct site *s, uint64_t n, uint64_t index)
+/* The record that a step will make of it, by the value that it will have. */
+static void keep(struct site *s, const struct proposal *p, uint32_t value)
 {
-	if (n >= s->indexes_cap) {
-		s->indexes_cap = 2 * n + 64;
-		s->indexes = realloc(s->indexes, s->indexes_cap * sizeof(*s->indexes));
-		assert(s->indexes);
-	}
-	s->indexes[n] = index;
-}
-
-static void keep(struct site *s, const struct jm_op *op, unsigned ahead)
-{
-	struct sim *sim = &s->c->sim;
-	uint32_t value = sim->values + 1 + ahead;
-	if (value >= VALUES || s->node->view.last + BATCH >= LOG_MAX)
-		trace_fail("the simulator's log is too short");
+	struct slice payload = p->piece.bytes;
+	uint8_t *copy = malloc(payload.len + 1);
+	assert(copy);
+	if (payload.len > 0)
+		memcpy(copy, payload.data, payload.len);
 	s->c->records[value] =
-	    (struct jm_record){.kind = op->kind, .len = op->len, .payload = op->bytes};
-	if (op->kind == RECORD_END)
-		sim->value[value].end = end_of(slice_of(op->bytes, op->len));
+	    (struct jm_record){.kind = p->kind, .len = payload.len, .payload = copy};
+	if (p->kind == RECORD_END)
+		s->c->sim.value[value].end = end_of(payload);
+	s->c->room_used += payload.len;
 }
 
-/* The APPENDs that wait in front, up to `max`, in one PROPOSE. */
-static void propose(struct site *s, unsigned max)
+static void unkeep(struct site *s, uint32_t value)
 {
-	struct journal_model *j = &s->journal;
-	struct raft_run runs[BATCH];
-	struct jm_op op;
-	unsigned count = 0;
-	uint64_t first = s->node->view.last + 1;
-	while (
-	    count < max && j->op_count > 0 && j->ops[0].type == JM_APPEND && jm_take(j, &op)) {
-		keep(s, &op, count);
-		runs[count] =
-		    (struct raft_run){.count = 1, .bytes = (uint32_t)op.len, .kind = op.kind};
-		note_index(s, ++s->proposed_n, first + count++);
-	}
+	struct jm_record *r = &s->c->records[value];
+	s->c->room_used -= r->len;
+	free(r->payload);
+	*r = (struct jm_record){0};
+	free(s->c->sim.value[value].end);
+	s->c->sim.value[value].end = NULL;
+}
+
+static enum rmq_error propose(
+    void *arg, const struct proposal *p, unsigned count, uint64_t *first)
+{
+	struct site *s = arg;
+	struct sim *sim = &s->c->sim;
+	uint32_t value = sim->values + 1;
+	uint64_t next = s->node->view.last + 1;
+	struct raft_run *runs = calloc(count, sizeof(*runs));
 	struct raft_event e = {.type = RAFT_EVENT_PROPOSE, .runs = runs, .run_count = count};
-	trace("propose", s->node->slot, first, count, 0);
-	enum rmq_error err = node_step(&s->c->sim, s->node, &e);
-	if (err)
-		trace_fail("a proposal is refused: %s", error_text(err));
-	for (; s->c->variant == CLUSTER_STORED_AT_APPEND && s->stored_n < s->proposed_n;
-	     s->stored_n++)
-		jm_answer_with(j, (struct jm_answer){JM_STORED, s->stored_n + 1,
-				      s->indexes[s->stored_n + 1], 1});
-}
-
-/* Whatever was committed anywhere when a barrier was asked for is known here. */
-static void answer_barrier(struct site *s, const struct waiting *b)
-{
-	const struct rec *here = &s->node->view.log[b->commit];
-	if (b->commit > s->node->view.last || here->term != s->c->sim.committed[b->commit].term)
-		trace_fail("node %u: a barrier is answered, record %llu is not known here",
-		    s->node->slot, (unsigned long long)b->commit);
-	jm_answer_with(&s->journal, (struct jm_answer){JM_BARRIER_DONE, b->id, 0, 0});
-}
-
-static bool ask_barrier(struct site *s, uint64_t id)
-{
-	uint64_t commit = s->c->sim.commit;
-	if (s->c->variant == CLUSTER_BARRIER_LOCAL) {
-		answer_barrier(s, &(struct waiting){id, 0, commit});
-		return true;
+	assert(runs);
+	if (value + count > VALUES || next + count > LOG_MAX)
+		trace_fail("the simulator's log is too short");
+	for (unsigned i = 0; i < count; i++) {
+		keep(s, &p[i], value + i);
+		runs[i] = (struct raft_run){
+		    .count = 1, .bytes = (uint32_t)p[i].piece.bytes.len, .kind = p[i].kind};
 	}
-	if (s->waiting_count == BARRIERS_MAX)
-		return false;
-	uint64_t round = node_barrier(&s->c->sim, s->node);
-	if (round == 0 || !s->daemon->up)
-		return false;
-	s->waiting[s->waiting_count++] = (struct waiting){id, round, commit};
-	return true;
+	trace("propose", s->node->slot, next, count, 0);
+	enum rmq_error err = node_step(sim, s->node, &e);
+	for (unsigned i = 0; err && i < count; i++)
+		unkeep(s, value + i);
+	if (err && err != RMQ_E_BUSY)
+		trace_fail("a proposal is refused: %s", error_text(err));
+	free(runs);
+	*first = next;
+	return err;
 }
 
-/* Takes some of what the daemon said, in its order, while leadership lasts. */
-static void take_ops(struct site *s, unsigned max)
+static uint64_t ask_barrier(void *arg)
 {
-	struct journal_model *j = &s->journal;
+	struct site *s = arg;
+	return node_barrier(&s->c->sim, s->node);
+}
+
+/* ---- the queue daemon's end of the socket ---- */
+
+/* A BARRIER is written: whatever is committed anywhere by now must be known when it is done. */
+static void note_barrier(struct site *s, uint64_t id)
+{
+	s->waiting =
+	    memory_grow(s->waiting, s->waiting_count, &s->waiting_cap, sizeof(*s->waiting));
+	s->waiting[s->waiting_count++] = (struct waiting){id, s->c->sim.commit};
+}
+
+static void check_barrier_done(struct site *s, uint64_t id)
+{
+	const struct waiting b = s->waiting_count > 0 ? s->waiting[0] : (struct waiting){0, 0};
+	const struct rec *here = &s->node->view.log[b.commit];
+	if (s->waiting_count == 0 || b.id != id)
+		trace_fail("node %u: barrier %llu is done, and not the next one", s->node->slot,
+		    (unsigned long long)id);
+	if (b.commit > s->node->view.last || here->term != s->c->sim.committed[b.commit].term)
+		trace_fail("node %u: a barrier is answered, record %llu is not known here",
+		    s->node->slot, (unsigned long long)b.commit);
+	memmove(s->waiting, s->waiting + 1, --s->waiting_count * sizeof(*s->waiting));
+}
+
+static void say(struct site *s, const struct jm_op *op)
+{
+	struct slice bytes = slice_of(op->bytes, op->len);
+	size_t cap = op->len + 64;
+	uint8_t *frame = malloc(cap);
+	assert(frame);
+	struct writer w = writer_of(frame, cap);
+	switch (op->type) {
+	case JM_APPEND:
+		s->said_n = op->n;
+		journal_put_append(&w, &(struct journal_append){op->n, op->kind, bytes});
+		break;
+	case JM_BARRIER:
+		note_barrier(s, op->n);
+		journal_put_barrier(&w, &(struct journal_barrier){op->n});
+		break;
+	case JM_HOLE:
+		journal_put_hole(&w, &(struct journal_hole){op->n, bytes});
+		break;
+	case JM_RESERVE:
+		journal_put_reserve(&w, &(struct journal_reserve){op->n});
+		break;
+	case JM_KILL:
+		trace_fail("a journal has no such frame");
+	}
+	bytes_push(&s->said, slice_of(frame, w.len));
+	free(frame);
+}
+
+/* The daemon writes some of what waits, and some of what it wrote is read: cut anywhere. */
+static void read_some(struct site *s)
+{
+	struct prng *p = &s->c->sim.prng;
+	bool all = s->c->sim.quiet || s->opening;
 	struct jm_op op;
-	struct raft_status st;
-	for (unsigned i = 0; i < max && j->op_count > 0 && s->daemon->up && leads(s); i++) {
-		const struct jm_op *next = &j->ops[0];
-		raft_status(s->node->raft, &st);
-		if (next->type == JM_APPEND) {
-			if (!st.serving)
-				return;
-			propose(s, max < BATCH ? max : BATCH);
-			continue;
-		}
-		if (next->type == JM_BARRIER && !ask_barrier(s, next->n))
-			return;
-		(void)jm_take(j, &op);
+	uint8_t *to;
+	size_t place;
+	for (uint64_t i = all ? SAYS_MAX : prng_range(p, 1, SAYS_MAX);
+	     i > 0 && jm_take(&s->journal, &op); i--) {
+		say(s, &op);
 		free(op.bytes);
 	}
+	size_t left = bytes_all(&s->said).len;
+	if (!all && left > 0 && prng_chance(p, 300))
+		left = prng_range(p, 1, left);
+	while (left > 0 && (to = shared_journal_space(s->shared, &place)) != NULL) {
+		size_t n = left < place ? left : place;
+		memcpy(to, bytes_all(&s->said).data, n);
+		bytes_consume(&s->said, n);
+		left -= n;
+		shared_journal_read(s->shared, n);
+	}
 }
 
-/* ---- answers ---- */
-
-static void tell_stored(struct site *s)
+static void take_opened(struct site *s, const struct journal_opened *m)
 {
-	struct raft_status st;
-	uint64_t index = s->committed;
-	raft_status(s->node->raft, &st);
-	if (s->c->variant == CLUSTER_STORED_BEFORE_DISK)
-		index = st.commit;
-	for (; s->stored_n < s->proposed_n && s->indexes[s->stored_n + 1] <= index;
-	     s->stored_n++)
-		jm_answer_with(&s->journal, (struct jm_answer){JM_STORED, s->stored_n + 1,
-						s->indexes[s->stored_n + 1], 1});
+	struct journal_model *j = &s->journal;
+	j->count = m->last;
+	j->end = m->checkpoint;
+	j->older_end = j->end ? newest_end(s, j->end - 1) : 0;
+}
+
+static void take_answer(struct site *s, const struct frame *f)
+{
+	struct journal_opened opened;
+	struct journal_stored stored;
+	struct journal_barrier_done done;
+	struct journal_room room;
+	if (f->type == JOURNAL_TYPE_OPENED && journal_opened_decode(f->payload, &opened)) {
+		take_opened(s, &opened);
+	} else if (f->type == JOURNAL_TYPE_STORED &&
+		   journal_stored_decode(f->payload, &stored)) {
+		s->stored_n = stored.first_n + stored.count - 1;
+		jm_answer_with(&s->journal, (struct jm_answer){JM_STORED, stored.first_n,
+						stored.first_index, stored.count});
+	} else if (f->type == JOURNAL_TYPE_BARRIER_DONE &&
+		   journal_barrier_done_decode(f->payload, &done)) {
+		check_barrier_done(s, done.id);
+		jm_answer_with(&s->journal, (struct jm_answer){JM_BARRIER_DONE, done.id, 0, 0});
+	} else if (f->type == JOURNAL_TYPE_ROOM && journal_room_decode(f->payload, &room)) {
+		jm_answer_with(&s->journal, (struct jm_answer){JM_ROOM, room.n, room.bytes, 0});
+	} else if (f->type != JOURNAL_TYPE_HOLED) {
+		trace_fail("the journal says what it must not: frame %u", f->type);
+	}
+}
+
+/* The socket takes it all, or some, or nothing. */
+static size_t take_answers(void *arg, struct slice bytes)
+{
+	struct site *s = arg;
+	struct prng *p = &s->c->sim.prng;
+	size_t taken = bytes.len, used;
+	struct frame f;
+	if (!s->c->sim.quiet && !s->opening && prng_chance(p, 100))
+		taken = prng_below(p, bytes.len);
+	bytes_push(&s->answers, slice_of(bytes.data, taken));
+	while (frame_parse(bytes_all(&s->answers), &f, &used) == RMQ_E_OK && used > 0) {
+		take_answer(s, &f);
+		bytes_consume(&s->answers, used);
+	}
+	return taken;
+}
+
+static void opening(void *arg, struct journal_opened *m)
+{
+	const struct site *s = arg;
+	m->checkpoint = newest_end(s, s->committed);
+	m->directory = slice_str("");
+}
+
+/* What is kept back is in the room that is told. */
+static void reserve(void *arg, uint64_t bytes)
+{
+	(void)arg, (void)bytes;
+}
+
+static void lost(void *arg, const char *why)
+{
+	const struct site *s = arg;
+	trace_fail("node %u: the queue daemon is ended: %s", s->node->slot, why);
+}
+
+static uint64_t room_left(const struct cluster *c)
+{
+	return c->room > c->room_used ? c->room - c->room_used : 0;
+}
+
+static void journal_turn(struct site *s)
+{
+	shared_journal_turn(s->shared, s->node->end_tried, room_left(s->c));
 	if (s->daemon->up)
 		s->journal.count = s->committed;
 }
 
-static void tell_barriers(struct site *s)
+/* ---- the daemon's life ---- */
+
+void site_init(struct cluster *c, unsigned slot)
 {
-	unsigned kept = 0;
-	for (unsigned i = 0; i < s->waiting_count; i++) {
-		if (s->waiting[i].round <= s->rounds_done)
-			answer_barrier(s, &s->waiting[i]);
-		else
-			s->waiting[kept++] = s->waiting[i];
-	}
-	s->waiting_count = kept;
+	struct site *s = &c->sites[slot];
+	s->c = c;
+	s->node = &c->sim.nodes[slot];
+	s->daemon = &c->world.daemons[slot];
+	s->daemon->journal = &s->journal;
+	s->engine = (struct engine){s, engine_of, propose, ask_barrier};
+	s->owner = (struct shared_journal_owner){s, opening, take_answers, reserve, lost};
+	s->journal.arg = s;
+	s->journal.read = site_read;
+	s->journal.refused = refused;
 }
+
+static void forget(struct site *s)
+{
+	jm_clear(&s->journal);
+	if (s->shared)
+		shared_journal_end(s->shared);
+	bytes_consume(&s->said, bytes_all(&s->said).len);
+	bytes_consume(&s->answers, bytes_all(&s->answers).len);
+	s->said_n = s->stored_n = 0;
+	s->waiting_count = 0;
+}
+
+void site_free(struct site *s)
+{
+	s->journal.count = 0;
+	jm_free(&s->journal);
+	shared_journal_free(s->shared);
+	bytes_free(&s->said);
+	bytes_free(&s->answers);
+	free(s->waiting);
+}
+
+static void kill_queue(struct site *s)
+{
+	if (!s->daemon->up)
+		return;
+	trace("queue ends", s->node->slot, s->term, s->journal.op_count, s->said_n);
+	shared_journal_end(s->shared);
+	if (RMQ_VARIANT(EFFECTS_RELEASED))
+		daemon_turn(s->daemon);
+	daemon_crash(s->daemon);
+	forget(s);
+}
+
+static bool leads(const struct site *s)
+{
+	struct raft_status st;
+	raft_status(s->node->raft, &st);
+	return st.role == RAFT_LEADER && st.term == s->term;
+}
+
+static void start_queue(struct site *s, uint64_t term)
+{
+	uint8_t frame[64];
+	struct writer w = writer_of(frame, sizeof(frame));
+	s->term = term;
+	forget(s);
+	shared_journal_free(s->shared);
+	s->shared = shared_journal_new(&s->engine, &s->owner);
+	journal_put_open(&w, &(struct journal_open){JOURNAL_OPEN_VERSIONS, 0, NO_TAGS});
+	bytes_push(&s->said, slice_of(frame, w.len));
+	s->opening = true;
+	read_some(s);
+	journal_turn(s);
+	s->opening = false;
+	s->c->served++;
+	daemon_start(s->daemon, term);
+}
+
+static void start_if_wanted(struct site *s)
+{
+	struct raft_status st;
+	raft_status(s->node->raft, &st);
+	if (s->daemon->up || !st.serving || s->c->sim.now < s->start_at)
+		return;
+	if (s->committed == st.last.index ||
+	    (s->c->variant == CLUSTER_START_EARLY && s->committed > 0))
+		start_queue(s, st.term);
+}
+
+/* ---- holes ---- */
 
 /*
  * One by one, in order: a later list leaves out what an earlier one has named.  Each in pieces;
@@ -325,14 +422,9 @@ void site_turn(struct site *s)
 		follow_ends(s);
 	if (!s->daemon->up)
 		return;
-	if (leads(s) && (s->c->sim.quiet || prng_chance(p, 600)))
-		take_ops(s, s->c->sim.quiet ? BATCH : (unsigned)prng_range(p, 1, BATCH));
-	if (!s->daemon->up)
-		return;
-	tell_stored(s);
-	tell_barriers(s);
-	if (prng_chance(p, 50))
-		tell_room(s);
+	if (s->c->sim.quiet || prng_chance(p, 600))
+		read_some(s);
+	journal_turn(s);
 }
 
 void site_kill_queue(struct site *s)
@@ -340,8 +432,10 @@ void site_kill_queue(struct site *s)
 	struct prng *p = &s->c->sim.prng;
 	bool some =
 	    s->node->raft && s->node->paused_until <= s->c->sim.now && prng_chance(p, 500);
-	if (some && leads(s))
-		take_ops(s, (unsigned)prng_range(p, 1, BATCH));
+	if (some) {
+		read_some(s);
+		journal_turn(s);
+	}
 	if (!s->daemon->up)
 		return;
 	trace("kill", s->node->slot, 0, 0, 0);
@@ -352,7 +446,8 @@ void site_kill_queue(struct site *s)
 
 bool site_idle(const struct site *s)
 {
-	return jm_idle(&s->journal) && s->stored_n == s->proposed_n && s->waiting_count == 0;
+	return jm_idle(&s->journal) && bytes_all(&s->said).len == 0 &&
+	       s->stored_n == s->said_n && s->waiting_count == 0;
 }
 
 struct site *site_serving(struct cluster *c)
@@ -387,7 +482,8 @@ static void on_action(struct sim *sim, struct node *n, const struct raft_action 
 		s->committed = a->index;
 		break;
 	case RAFT_BARRIER_DONE:
-		s->rounds_done = a->seq;
+		if (s->shared)
+			shared_journal_round_done(s->shared, a->seq);
 		break;
 	case RAFT_ROLE:
 		if (s->daemon->up && !leads(s) && !outlives)

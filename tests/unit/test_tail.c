@@ -79,7 +79,8 @@ static void truncation_drops_from_its_index_on(void **state)
 	assert_int_equal(tail.bytes, 1);
 	push(6, "dddd");
 	holds(6, "dddd");
-	/* In front of all that is there: nothing is left, and the next one goes on from there. */
+	/* In front of all that is there: nothing is left, and the next one goes on from there.
+	 */
 	tail_truncate(&tail, 3);
 	assert_null(tail_get(&tail, 5));
 	push(3, "e");

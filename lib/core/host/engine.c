@@ -1,0 +1,15 @@
+#include "core/host/engine.h"
+
+#include "core/raft.h"
+#include "core/variant.h"
+
+struct engine_state engine_state(const struct raft_status *s, uint64_t committed)
+{
+	return (struct engine_state){
+	    .leads = s->role == RAFT_LEADER,
+	    .serving = s->serving,
+	    .term = s->term,
+	    .last = s->last.index,
+	    .committed = RMQ_VARIANT(STORED_BEFORE_DISK) ? s->commit : committed,
+	};
+}

@@ -1,0 +1,52 @@
+/*
+ * The seam between a node and what makes its log the cluster's, an engine of consensus.
+ * Whatever of the host appends, reads or follows the log does so by this; engine.c is all of it
+ * that knows which engine there is (raft.h).
+ *
+ * Calls return at once.  Within one, the engine may report what it leads to, the end of the
+ * leadership as well.
+ */
+#ifndef RMQ_CORE_HOST_ENGINE_H
+#define RMQ_CORE_HOST_ENGINE_H
+
+#include "core/error.h"
+#include "core/host/chunk.h"
+
+struct raft_status;
+
+/* A record to be appended; its payload is borrowed for the call. */
+struct proposal {
+	uint8_t kind; /* enum record_kind; not CONFIG, not NOOP */
+	struct piece piece;
+};
+
+/* The log as this node knows it. */
+struct engine_state {
+	bool leads;
+	bool serving; /* leads, and takes proposals */
+	uint64_t term;
+	uint64_t last;	    /* index of the newest record, committed or not */
+	uint64_t committed; /* a majority has it, and so has this node's disk */
+};
+
+struct engine {
+	void *arg;
+	struct engine_state (*state)(void *arg);
+	/*
+	 * Appends: the records get the indexes from *first on.  RMQ_E_BUSY: not now, or never;
+	 * anything else: never.
+	 */
+	enum rmq_error (*propose)(
+	    void *arg, const struct proposal *p, unsigned count, uint64_t *first);
+	/*
+	 * Begins a round with a majority: once it is done, all is known here that was committed
+	 * before.  Its number, higher than any before; 0: not now, or never.  That rounds up to
+	 * a number are done may be reported before this returns.
+	 */
+	uint64_t (*barrier)(void *arg);
+};
+
+/* committed: the newest index of RAFT_COMMITTED. */
+struct engine_state engine_state(const struct raft_status *s, uint64_t committed);
+
+#endif

@@ -1,0 +1,453 @@
+#include "core/host/shared_journal.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "core/limits.h"
+#include "core/memory.h"
+#include "core/record.h"
+#include "core/variant.h"
+
+/* No more is read while so much waits for being stored. */
+#define UNSTORED_BYTES LIMIT(8u << 20, 3000u)
+#define UNSTORED_RING  65536u /* records; a power of two */
+/* What is proposed at once. */
+#define PROPOSAL_MAX 4096u
+#define PROPOSAL     LIMIT(PROPOSAL_MAX, 5u)
+/* BARRIERs and HOLEs that may wait. */
+#define WAITS_MAX 4096u
+/* The longest answer; OPENED is the first one, and has all the place. */
+#define ANSWER_MAX 64
+#define OUT_SIZE   (64u << 10)
+/* A change of the room that is told, unless nothing is left. */
+#define ROOM_STEP_BYTES LIMIT(256u << 10, 1000u)
+
+/* An APPEND that is proposed. */
+struct appended {
+	uint64_t index;
+	uint32_t bytes;
+};
+
+/* A BARRIER: answered when its round is done, and what was appended before it is stored. */
+struct barrier {
+	uint64_t id;
+	uint64_t after_n;
+	uint64_t round;
+	bool reserves; /* RESERVE came in front of it: ROOM follows its answer */
+};
+
+struct shared_journal {
+	const struct engine *engine;
+	const struct shared_journal_owner *owner;
+	uint64_t term;
+	bool opened; /* OPEN came */
+	bool paused; /* what was read could not be proposed: later */
+	bool ended;
+
+	struct chunk *in;
+	size_t taken; /* bytes of it */
+
+	/* APPENDs that are not proposed yet; their chunks are held */
+	unsigned count;
+	struct proposal proposals[PROPOSAL_MAX];
+
+	/* APPENDs [stored_n + 1, proposed_n], in a ring by n */
+	uint64_t stored_n;
+	uint64_t proposed_n;
+	uint64_t unstored_bytes;
+	struct appended *ring;
+
+	struct barrier barriers[WAITS_MAX];
+	unsigned barrier_first, barrier_count;
+	unsigned unasked; /* the newest of them, which have no round yet */
+	uint64_t rounds_done;
+
+	/* HOLEs: an END each, answered when its holes are stored */
+	uint64_t holes[WAITS_MAX];
+	unsigned hole_first, hole_count;
+
+	uint64_t room; /* as told */
+	bool room_told;
+	bool reserved; /* RESERVE came, no BARRIER yet */
+	size_t out_len;
+	uint8_t out[OUT_SIZE];
+};
+
+static void lost(struct shared_journal *j, const char *why)
+{
+	if (j->ended)
+		return;
+	j->ended = true;
+	j->owner->lost(j->owner->arg, why);
+}
+
+static uint64_t committed(const struct shared_journal *j)
+{
+	return j->engine->state(j->engine->arg).committed;
+}
+
+/* ---- answers ---- */
+
+static void flush(struct shared_journal *j)
+{
+	if (j->out_len == 0)
+		return;
+	size_t n = j->owner->answer(j->owner->arg, slice_of(j->out, j->out_len));
+	assert(n <= j->out_len);
+	j->out_len -= n;
+	memmove(j->out, j->out + n, j->out_len);
+}
+
+/* Room for one more answer; while there is none, nothing is read that may want one. */
+static bool answerable(struct shared_journal *j)
+{
+	if (sizeof(j->out) - j->out_len < ANSWER_MAX)
+		flush(j);
+	return sizeof(j->out) - j->out_len >= ANSWER_MAX;
+}
+
+static struct writer answer(struct shared_journal *j)
+{
+	return writer_of(j->out + j->out_len, sizeof(j->out) - j->out_len);
+}
+
+static void answered(struct shared_journal *j, const struct writer *w)
+{
+	assert(!w->full);
+	j->out_len += w->len;
+}
+
+static void tell_holed(struct shared_journal *j, uint64_t followed)
+{
+	while (j->hole_count > 0 && answerable(j)) {
+		uint64_t checkpoint = j->holes[j->hole_first];
+		if (checkpoint > followed)
+			return;
+		struct writer w = answer(j);
+		journal_put_holed(&w, &(struct journal_holed){checkpoint});
+		answered(j, &w);
+		j->hole_first = (j->hole_first + 1) % WAITS_MAX;
+		j->hole_count--;
+	}
+}
+
+static void tell_barriers(struct shared_journal *j)
+{
+	while (j->barrier_count > j->unasked && answerable(j)) {
+		const struct barrier *b = &j->barriers[j->barrier_first];
+		if (b->round > j->rounds_done || b->after_n > j->stored_n)
+			return;
+		struct writer w = answer(j);
+		journal_put_barrier_done(&w, &(struct journal_barrier_done){b->id});
+		answered(j, &w);
+		j->room_told = j->room_told && !b->reserves;
+		j->barrier_first = (j->barrier_first + 1) % WAITS_MAX;
+		j->barrier_count--;
+	}
+}
+
+static struct appended *appended_at(struct shared_journal *j, uint64_t n)
+{
+	return &j->ring[n % UNSTORED_RING];
+}
+
+/* Runs of APPENDs whose indexes follow each other, up to `index`. */
+static void tell_stored(struct shared_journal *j, uint64_t index)
+{
+	while (j->stored_n < j->proposed_n && answerable(j)) {
+		uint64_t first_n = j->stored_n + 1, first = appended_at(j, first_n)->index;
+		uint32_t count = 0;
+		while (first_n + count <= j->proposed_n) {
+			const struct appended *a = appended_at(j, first_n + count);
+			if (a->index > index || a->index != first + count)
+				break;
+			j->unstored_bytes -= a->bytes;
+			count++;
+		}
+		if (count == 0)
+			return;
+		struct writer w = answer(j);
+		journal_put_stored(&w, &(struct journal_stored){first_n, count, first});
+		answered(j, &w);
+		j->stored_n += count;
+	}
+}
+
+static void tell_room(struct shared_journal *j, uint64_t bytes)
+{
+	uint64_t change = bytes > j->room ? bytes - j->room : j->room - bytes;
+	bool none = bytes == 0 && j->room > 0;
+
+	if (!j->opened || !answerable(j) || (j->room_told && change < ROOM_STEP_BYTES && !none))
+		return;
+	struct writer w = answer(j);
+	journal_put_room(&w, &(struct journal_room){j->proposed_n, bytes});
+	answered(j, &w);
+	j->room_told = true;
+	j->room = bytes;
+}
+
+/* ---- what it says ---- */
+
+static bool take_open(struct shared_journal *j, struct slice payload)
+{
+	struct journal_open m;
+	char text[TEXT_MAX];
+
+	if (j->opened || journal_open_check(JOURNAL_TYPE_OPEN, payload, text, sizeof(text)) ||
+	    !journal_open_decode(payload, &m))
+		return false;
+	struct journal_opened opened = {.version = JOURNAL_VERSION,
+	    .features = JOURNAL_FEATURES,
+	    .term = j->term,
+	    .last = committed(j),
+	    .tags = NO_TAGS};
+	j->owner->opening(j->owner->arg, &opened);
+	struct writer w = answer(j);
+	journal_put_opened(&w, &opened);
+	answered(j, &w);
+	j->opened = true;
+	return true;
+}
+
+static bool take_append(struct shared_journal *j, struct slice payload)
+{
+	struct journal_append m;
+
+	if (!j->opened || !journal_append_decode(payload, &m) ||
+	    m.n != j->proposed_n + j->count + 1 || m.payload.len > RECORD_PAYLOAD_MAX ||
+	    !record_kind_name(m.kind) || m.kind == RECORD_NOOP || m.kind == RECORD_CONFIG)
+		return false;
+	j->proposals[j->count++] = (struct proposal){m.kind, {m.payload, chunk_hold(j->in)}};
+	return true;
+}
+
+static bool take_barrier(struct shared_journal *j, struct slice payload)
+{
+	struct journal_barrier m;
+
+	if (!j->opened || !journal_barrier_decode(payload, &m) || j->barrier_count == WAITS_MAX)
+		return false;
+	unsigned at = (j->barrier_first + j->barrier_count++) % WAITS_MAX;
+	j->barriers[at] = (struct barrier){m.id, j->proposed_n + j->count, 0, j->reserved};
+	j->reserved = false;
+	j->unasked++;
+	return true;
+}
+
+/* This node's disk keeps it back, as long as this node leads. */
+static bool take_reserve(struct shared_journal *j, struct slice payload)
+{
+	struct journal_reserve m;
+
+	if (!j->opened || !journal_reserve_decode(payload, &m))
+		return false;
+	j->owner->reserve(j->owner->arg, m.bytes);
+	j->reserved = true;
+	return true;
+}
+
+/* The END that says so makes the holes, here as on the other nodes. */
+static bool take_hole(struct shared_journal *j, struct slice payload)
+{
+	struct journal_hole m;
+
+	if (!j->opened || !journal_hole_decode(payload, &m) || m.checkpoint > committed(j) ||
+	    j->hole_count == WAITS_MAX)
+		return false;
+	j->holes[(j->hole_first + j->hole_count++) % WAITS_MAX] = m.checkpoint;
+	return true;
+}
+
+static bool take(struct shared_journal *j, const struct frame *f)
+{
+	switch (f->type) {
+	case JOURNAL_TYPE_OPEN:
+		return take_open(j, f->payload);
+	case JOURNAL_TYPE_APPEND:
+		return take_append(j, f->payload);
+	case JOURNAL_TYPE_BARRIER:
+		return take_barrier(j, f->payload);
+	case JOURNAL_TYPE_HOLE:
+		return take_hole(j, f->payload);
+	case JOURNAL_TYPE_RESERVE:
+		return take_reserve(j, f->payload);
+	}
+	return false;
+}
+
+static void drop_proposals(struct shared_journal *j)
+{
+	for (unsigned i = 0; i < j->count; i++)
+		chunk_drop(j->proposals[i].piece.chunk);
+	j->count = 0;
+}
+
+/* Gives what was appended to the engine; false: it cannot be now. */
+static bool propose(struct shared_journal *j)
+{
+	uint64_t first = 0;
+
+	if (j->count == 0)
+		return true;
+	enum rmq_error err = j->engine->propose(j->engine->arg, j->proposals, j->count, &first);
+	j->paused = err == RMQ_E_BUSY;
+	if (j->paused || j->ended)
+		return false;
+	if (err) {
+		lost(j, "it sent what cannot be stored");
+		return false;
+	}
+	for (unsigned i = 0; i < j->count; i++) {
+		uint32_t bytes = (uint32_t)j->proposals[i].piece.bytes.len;
+		*appended_at(j, ++j->proposed_n) = (struct appended){first + i, bytes};
+		j->unstored_bytes += bytes;
+	}
+	drop_proposals(j);
+	return true;
+}
+
+/* All BARRIERs of a turn share a round. */
+static void ask(struct shared_journal *j)
+{
+	if (j->unasked == 0)
+		return;
+	uint64_t round =
+	    RMQ_VARIANT(BARRIER_LOCAL) ? ++j->rounds_done : j->engine->barrier(j->engine->arg);
+	if (round == 0 || j->ended)
+		return;
+	for (; j->unasked > 0; j->unasked--) {
+		unsigned at = j->barrier_first + j->barrier_count - j->unasked;
+		j->barriers[at % WAITS_MAX].round = round;
+	}
+}
+
+/* All whole frames that were read, as far as there is room for them. */
+static void take_frames(struct shared_journal *j)
+{
+	struct frame f;
+	size_t used;
+
+	while (!j->ended && j->in) {
+		struct slice rest = slice_of(j->in->bytes + j->taken, j->in->len - j->taken);
+		enum rmq_error err = frame_parse(rest, &f, &used);
+		if (!err && used == 0)
+			return;
+		if (j->count >= PROPOSAL && !propose(j))
+			return;
+		if (err || !take(j, &f)) {
+			lost(j, "it sent a malformed frame, or one out of place");
+			return;
+		}
+		j->taken += used;
+	}
+}
+
+/* A frame is in one piece: the begin of one that does not fit moves to the next chunk. */
+static void make_space(struct shared_journal *j)
+{
+	size_t rest = j->in ? j->in->len - j->taken : 0;
+
+	if (j->in && chunk_room(j->in) > 0 &&
+	    j->in->cap - j->taken >= FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX)
+		return;
+	struct chunk *next = chunk_new(CHUNK_SIZE);
+	if (rest > 0)
+		memcpy(next->bytes, j->in->bytes + j->taken, rest);
+	next->len = rest;
+	chunk_drop(j->in);
+	j->in = next;
+	j->taken = 0;
+}
+
+bool shared_journal_reads(const struct shared_journal *j)
+{
+	return !j->ended && !j->paused && j->unstored_bytes < UNSTORED_BYTES &&
+	       j->proposed_n - j->stored_n < UNSTORED_RING - 2 * PROPOSAL_MAX &&
+	       j->barrier_count < WAITS_MAX / 2 && j->hole_count < WAITS_MAX / 2 &&
+	       j->out_len < sizeof(j->out) / 2;
+}
+
+bool shared_journal_owes(const struct shared_journal *j)
+{
+	return !j->ended && j->out_len > 0;
+}
+
+uint8_t *shared_journal_space(struct shared_journal *j, size_t *size)
+{
+	if (!shared_journal_reads(j))
+		return NULL;
+	make_space(j);
+	*size = chunk_room(j->in);
+	return j->in->bytes + j->in->len;
+}
+
+void shared_journal_read(struct shared_journal *j, size_t n)
+{
+	assert(n > 0 && n <= chunk_room(j->in));
+	j->in->len += n;
+	take_frames(j);
+}
+
+void shared_journal_round_done(struct shared_journal *j, uint64_t round)
+{
+	if (round > j->rounds_done)
+		j->rounds_done = round;
+}
+
+void shared_journal_turn(struct shared_journal *j, uint64_t followed, uint64_t room)
+{
+	if (!j->ended && propose(j))
+		take_frames(j);
+	if (!j->ended)
+		ask(j);
+	if (j->ended)
+		return;
+	tell_stored(j, RMQ_VARIANT(STORED_AT_APPEND) ? UINT64_MAX : committed(j));
+	tell_barriers(j);
+	tell_holed(j, followed);
+	tell_room(j, room);
+	flush(j);
+}
+
+/* ---- life ---- */
+
+struct shared_journal *shared_journal_new(
+    const struct engine *engine, const struct shared_journal_owner *owner)
+{
+	struct shared_journal *j = memory_new(sizeof(*j));
+
+	j->ring = memory_new(UNSTORED_RING * sizeof(*j->ring));
+	j->engine = engine;
+	j->owner = owner;
+	j->term = engine->state(engine->arg).term;
+	return j;
+}
+
+/* Known-bad: all that waits is let out. */
+static void release(struct shared_journal *j)
+{
+	tell_stored(j, UINT64_MAX);
+	j->rounds_done = UINT64_MAX;
+	j->unasked = 0;
+	tell_barriers(j);
+	flush(j);
+}
+
+void shared_journal_end(struct shared_journal *j)
+{
+	if (RMQ_VARIANT(EFFECTS_RELEASED) && !j->ended)
+		release(j);
+	/* What is being proposed may be in use. */
+	j->ended = true;
+}
+
+void shared_journal_free(struct shared_journal *j)
+{
+	if (!j)
+		return;
+	drop_proposals(j);
+	chunk_drop(j->in);
+	free(j->ring);
+	free(j);
+}

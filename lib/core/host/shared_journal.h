@@ -1,0 +1,71 @@
+/*
+ * The journal as the queue daemon of a cluster sees it: the journal protocol, rmq-journal(5),
+ * over an engine of consensus (engine.h).  Its APPENDs are proposed; STORED tells of what a
+ * majority has and this node's disk; a BARRIER is a round with the majority; HOLED tells that
+ * this node has made the holes of an END, as each node does by itself.
+ *
+ * One for each time that the daemon runs.  What it says is not trusted: anything out of place
+ * ends it.
+ *
+ * Invariants:
+ *  - Records are proposed in the order of their APPENDs, each once; what cannot be proposed now
+ *    stops the reading, not the order.
+ *  - A BARRIER is answered by a round that began after it was read, once all that was appended
+ *    before it is STORED.
+ *  - What waits is bounded: no more is read while too much is not stored or answered.
+ *  - When leadership ends, nothing that waits is ever answered.
+ *
+ * Pure: bytes and events in, calls of the owner and of the engine out.  Memory that runs out
+ * ends the process.
+ */
+#ifndef RMQ_CORE_HOST_SHARED_JOURNAL_H
+#define RMQ_CORE_HOST_SHARED_JOURNAL_H
+
+#include "core/host/engine.h"
+#include "core/journal_wire.h"
+
+struct shared_journal;
+
+/* Who holds the socket. */
+struct shared_journal_owner {
+	void *arg;
+	/* The daemon's OPEN is to be answered: fills in first, checkpoint and directory. */
+	void (*opening)(void *arg, struct journal_opened *m);
+	/* Bytes to the daemon, in order.  How many were taken; the rest is offered again. */
+	size_t (*answer)(void *arg, struct slice bytes);
+	/* So many bytes are to be kept back, from now on, for what is no new message. */
+	void (*reserve)(void *arg, uint64_t bytes);
+	/* The daemon said what it must not; nothing more is read or answered. */
+	void (*lost)(void *arg, const char *why);
+};
+
+/* `engine` and `owner` are borrowed as long as it lives.  It is of the engine's term. */
+struct shared_journal *shared_journal_new(
+    const struct engine *engine, const struct shared_journal_owner *owner);
+/* Not from within a call of it.  NULL is legal. */
+void shared_journal_free(struct shared_journal *j);
+/*
+ * Leadership has ended, or the daemon: nothing is read, proposed or answered any more.  May be
+ * called from within a call of it.
+ */
+void shared_journal_end(struct shared_journal *j);
+
+/* Where to put what the daemon says, and for how much there is place; NULL: not now. */
+uint8_t *shared_journal_space(struct shared_journal *j, size_t *size);
+/* So much was put there, at least a byte. */
+void shared_journal_read(struct shared_journal *j, size_t n);
+
+/* Rounds with the majority are done up to this one. */
+void shared_journal_round_done(struct shared_journal *j, uint64_t round);
+
+/*
+ * The end of a turn: proposes, and answers what it can.  followed: the holes of all ENDs up to
+ * this index are made, and stored.  room: so many bytes of new messages the log may be given.
+ */
+void shared_journal_turn(struct shared_journal *j, uint64_t followed, uint64_t room);
+
+/* Whether it can take more of what the daemon says, and whether it has bytes for it. */
+bool shared_journal_reads(const struct shared_journal *j);
+bool shared_journal_owes(const struct shared_journal *j);
+
+#endif
