@@ -781,8 +781,7 @@ uint64_t broker_due_ms(const struct broker *b)
 	if (!TAILQ_EMPTY(&b->idle))
 		due = min_u64(due, until(b->lease_now.ms,
 				       TAILQ_FIRST(&b->idle)->idle_since_ms + SESSION_IDLE_MS));
-	if (broker_errands_wait(b) ||
-	    (b->ckpt.active && b->ckpt.left > 0 && !b->ckpt.holding))
+	if (broker_errands_wait(b) || broker_checkpoint_goes_on(b))
 		due = 0;
 	return due;
 }

@@ -202,26 +202,52 @@ static void write_answer(struct broker *b, const struct session *s, const struct
 	} while (at < a->stale_len);
 }
 
-static void write_sessions(struct broker *b)
+static void write_numbers(struct broker *b)
 {
 	uint8_t list[4 + SESSION_SECRET_SIZE];
-	struct session *s;
-	struct answer *a;
 	broker_emit_part_global(
 	    b, &(struct event_part_global){b->next_queue, b->lease, b->forgotten, NO_TAGS});
 	if (b->starts > 0)
 		broker_emit_part_start(b, &(struct event_part_start){b->starts,
 					      b->has_secret ? broker_secret_tags(list, b->secret) : NO_TAGS});
-	RB_FOREACH (s, session_tree, &b->sessions) {
-		if (!s->durable)
-			continue;
-		broker_emit_part_session(b, &(struct event_part_session){s->id, s->last, NO_TAGS});
-		if (owner_known(s->owner))
-			broker_emit_part_owner(b, &(struct event_part_owner){s->id,
-						      s->owner->uid, owner_node(s->owner), NO_TAGS});
-		TAILQ_FOREACH (a, &s->answers, link)
-			write_answer(b, s, a);
+}
+
+static void write_session(struct broker *b, const struct session *s)
+{
+	struct answer *a;
+	broker_emit_part_session(b, &(struct event_part_session){s->id, s->last, NO_TAGS});
+	if (owner_known(s->owner))
+		broker_emit_part_owner(b, &(struct event_part_owner){s->id, s->owner->uid,
+					      owner_node(s->owner), NO_TAGS});
+	TAILQ_FOREACH (a, &s->answers, link)
+		write_answer(b, s, a);
+}
+
+static uint64_t written(const struct broker *b)
+{
+	return b->ckpt.part_bytes + (b->open ? b->w.len : 0);
+}
+
+/* Writes sessions: so many bytes and one session more at most.  Whether all are written. */
+static bool write_sessions(struct broker *b, uint64_t bytes)
+{
+	struct checkpoint *k = &b->ckpt;
+	uint64_t end = written(b) + bytes;
+	struct session *s = RB_MAX(session_tree, &b->sessions);
+	if (!k->paused) {
+		write_numbers(b);
+		k->below = 0;
+		k->fresh = s ? s->id + 1 : 0;
 	}
+	for (s = session_from(&b->sessions, k->below); s;
+	     s = RB_NEXT(session_tree, &b->sessions, s)) {
+		k->below = s->id;
+		if (written(b) >= end)
+			return false;
+		if (s->durable)
+			write_session(b, s);
+	}
+	return true;
 }
 
 /*
@@ -302,11 +328,6 @@ static struct queue *next_queue(struct broker *b)
 	return q ? q : unwritten(b, TAILQ_FIRST(&b->groups[k->group]));
 }
 
-static uint64_t written(const struct broker *b)
-{
-	return b->ckpt.part_bytes + (b->open ? b->w.len : 0);
-}
-
 /* Writes queues of the group that is begun.  Whether all are written. */
 static bool write_queues(struct broker *b, uint64_t bytes)
 {
@@ -318,11 +339,16 @@ static bool write_queues(struct broker *b, uint64_t bytes)
 	return !q;
 }
 
+/* Whether the part goes on in the middle of a queue, or of the sessions. */
+static bool is_cut(const struct checkpoint *k)
+{
+	return k->paused && (k->queue > 0 || k->group == SESSION_GROUP);
+}
+
 /* Begins the group or goes on with it.  Whether all of it is written. */
 static bool write_group(struct broker *b, uint32_t group, uint64_t bytes)
 {
 	struct checkpoint *k = &b->ckpt;
-	bool all = true;
 	if (!b->open)
 		broker_begin_record(b, RECORD_PART);
 	if (!k->paused) {
@@ -331,16 +357,13 @@ static bool write_group(struct broker *b, uint32_t group, uint64_t bytes)
 		k->group = group;
 		k->queue = 0;
 	}
-	if (group == SESSION_GROUP)
-		write_sessions(b);
-	else
-		all = write_queues(b, bytes);
+	bool all = group == SESSION_GROUP ? write_sessions(b, bytes) : write_queues(b, bytes);
 	k->paused = !all;
 	if (all)
 		broker_emit_part_group(b, &(struct event_part_group){group, 1});
 	else
 		broker_emit_part_pause(
-		    b, &(struct event_part_pause){k->queue, k->queue ? k->below : 0, NO_TAGS});
+		    b, &(struct event_part_pause){k->queue, is_cut(k) ? k->below : 0, NO_TAGS});
 	return all;
 }
 
@@ -348,7 +371,7 @@ static bool can_write(struct broker *b, uint32_t group)
 {
 	if (!b->ckpt.paused)
 		return group_at_rest(b, group);
-	struct queue *q = next_queue(b);
+	struct queue *q = group == SESSION_GROUP ? NULL : next_queue(b);
 	return !q || queue_at_rest(b, q);
 }
 
@@ -388,8 +411,8 @@ static void write_parts(struct broker *b)
 			break;
 	}
 	broker_end_record(b);
-	/* What still comes to a queue that is cut is written last, too. */
-	bool fresh = k->paused && k->queue > 0 && k->below >= k->fresh;
+	/* What still comes to a queue that is cut, or to the sessions, is written last, too. */
+	bool fresh = is_cut(k) && k->below >= k->fresh;
 	k->holding = k->left > 0 && (!any || fresh || (k->holding && !k->paused));
 }
 
@@ -427,20 +450,30 @@ void broker_make_holes_again(struct broker *b)
 	make_holes(b, b->ckpt.recovered);
 }
 
+/* Lists the dead records in front of all parts: a turn's share of them.  Whether that is all. */
+static bool sweep(struct broker *b, uint64_t first)
+{
+	struct checkpoint *k = &b->ckpt;
+	uint64_t most = b->ledger.limits.turn_steps, left = most;
+	for (uint32_t g = 0; RMQ_VARIANT(END_BEHIND_PARTS) && g < GROUPS; g++)
+		if (k->group_index[g] > first)
+			first = k->group_index[g];
+	struct writer dead = dead_list(k);
+	if (ledger_sweeping(&b->ledger))
+		dead.len = k->dead_len;
+	bool all = ledger_sweep(&b->ledger, first, &left, &dead);
+	k->dead_len = dead.len;
+	broker_works(b, most - left);
+	return all;
+}
+
 static void write_end(struct broker *b, uint64_t first)
 {
 	struct checkpoint *k = &b->ckpt;
 	uint8_t parts[GROUPS * 8];
-	uint64_t dead_below = first;
-	for (uint32_t g = 0; g < GROUPS; g++) {
+	for (uint32_t g = 0; g < GROUPS; g++)
 		store_u64(parts + 8 * g, k->group_index[g]);
-		if (RMQ_VARIANT(END_BEHIND_PARTS) && k->group_index[g] > dead_below)
-			dead_below = k->group_index[g];
-	}
-	struct writer dead = dead_list(k);
-	ledger_sweep(&b->ledger, dead_below, &dead);
 	ledger_parts_end(&b->ledger);
-	k->dead_len = dead.len;
 	broker_end_record(b);
 	broker_begin_record(b, RECORD_END);
 	broker_emit_end_parts(
@@ -461,8 +494,14 @@ void broker_checkpoint_step(struct broker *b)
 		return;
 	if (k->left > 0)
 		write_parts(b);
-	else if (parts_stored(k, &first))
+	else if (parts_stored(k, &first) && sweep(b, first))
 		write_end(b, first);
+}
+
+bool broker_checkpoint_goes_on(const struct broker *b)
+{
+	const struct checkpoint *k = &b->ckpt;
+	return k->active && ((k->left > 0 && !k->holding) || ledger_sweeping(&b->ledger));
 }
 
 void broker_checkpoint_stored(struct broker *b, uint64_t n, uint64_t index)

@@ -87,6 +87,19 @@ static bool sessions_want(const struct broker *b, const struct event_place *at)
 	return group_wants(b, at, SESSION_GROUP);
 }
 
+/* Whether the sessions' part goes on, and a later piece of it knows this one. */
+static bool session_comes(const struct broker *b, uint64_t id)
+{
+	if (!b->pause.on || b->pause.group != SESSION_GROUP)
+		return false;
+	return id >= b->pause.below || RMQ_VARIANT(SESSIONS_CUT_OFF);
+}
+
+static bool session_wants(const struct broker *b, const struct event_place *at, uint64_t id)
+{
+	return sessions_want(b, at) && !session_comes(b, id);
+}
+
 /* Also not, while its group's part goes on, a queue that the part has not named yet. */
 static bool queue_wants(const struct broker *b, const struct event_place *at, uint32_t id)
 {
@@ -116,9 +129,13 @@ static bool comes_later(const struct broker *b, struct queue *q, uint64_t first)
 static struct session *session_of(struct broker *b, uint64_t id)
 {
 	struct session *s = broker_session_find(b, id);
-	if (!s)
+	bool is_new = !s;
+	if (is_new)
 		s = broker_session_add(b, id, broker_nobody(b));
 	s->durable = true;
+	/* Between pieces of the sessions' part: it is there now, or a later piece says so. */
+	if (b->pause.on && b->pause.group == SESSION_GROUP)
+		s->in_doubt = session_comes(b, id) && (is_new || s->in_doubt);
 	return s;
 }
 
@@ -133,7 +150,7 @@ static struct session *doer(struct broker *b, const struct event_place *at, uint
 static void taken(struct broker *b, const struct event_place *at, uint64_t id, uint64_t n,
     uint64_t first_seq, uint32_t count, struct slice stale)
 {
-	if (id != 0 && sessions_want(b, at))
+	if (id != 0 && session_wants(b, at, id))
 		session_taken(doer(b, at, id), n, first_seq, count, stale);
 }
 
@@ -533,11 +550,10 @@ static enum rmq_error apply_lease(
     struct broker *b, const struct event_place *at, const struct event_lease *e)
 {
 	struct queue *q = broker_queue(b, e->queue);
-	if (sessions_want(b, at)) {
+	if (session_wants(b, at, e->session))
 		doer(b, at, e->session);
-		if (e->lease > b->lease)
-			b->lease = e->lease;
-	}
+	if (sessions_want(b, at) && e->lease > b->lease)
+		b->lease = e->lease;
 	uint64_t below = wanted_below(b, e->queue);
 	if (!queue_wants(b, at, e->queue) || e->first >= below)
 		return RMQ_E_OK;
@@ -911,11 +927,11 @@ static void end_session(struct broker *b, const struct event_place *at, uint64_t
 {
 	struct session *s = broker_session_find(b, id);
 	struct range *r;
-	if (s && sessions_want(b, at)) {
+	if (s && session_wants(b, at, id)) {
 		broker_session_remove(b, s);
 		return;
 	}
-	/* The sessions' part, which comes, does not name it. */
+	/* The sessions' part, which comes or goes on, does not name it. */
 	while (s && (r = RB_ROOT(&s->held))) {
 		session_detach(r);
 		range_detach(r);
@@ -954,7 +970,8 @@ static enum rmq_error set_owner(struct broker *b, uint64_t id, uint32_t uid, str
 static enum rmq_error apply_session_owner(
     struct broker *b, const struct event_place *at, const struct event_session_owner *e)
 {
-	return sessions_want(b, at) ? set_owner(b, e->session, e->uid, e->node) : RMQ_E_OK;
+	return session_wants(b, at, e->session) ? set_owner(b, e->session, e->uid, e->node)
+						: RMQ_E_OK;
 }
 
 static enum rmq_error apply_part_owner(

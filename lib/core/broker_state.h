@@ -153,7 +153,7 @@ struct checkpoint {
 	bool paused;	/* the part of `group` goes on, … */
 	uint32_t group;
 	uint32_t queue; /* … with this queue, from `below` on; 0: with the next one */
-	uint64_t below;
+	uint64_t below; /* … of the sessions: with this one */
 	uint64_t fresh; /* what is from here on came after its first piece */
 	uint64_t group_n[GROUPS];
 	uint64_t group_index[GROUPS]; /* 0: not stored yet */
@@ -488,6 +488,8 @@ void broker_errands_free(struct broker *b);
 void broker_numbers_jump(struct broker *b, struct wall_time wall, bool leases);
 /* Begins the checkpoint that is wanted or due, and goes on with it. */
 void broker_checkpoint_step(struct broker *b);
+/* Whether the next turn has more of it to do, whatever the journal answers. */
+bool broker_checkpoint_goes_on(const struct broker *b);
 bool broker_checkpoint_due(const struct broker *b);
 /* Whether there may be no room for more than what makes room. */
 bool broker_short_of_room(const struct broker *b);

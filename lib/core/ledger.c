@@ -79,8 +79,11 @@ static void forget(struct ledger *l, struct record *r)
 		next->swept = false;
 	unlist(l, r);
 	records_remove(&l->stored, r);
-	if ((!(r->own || r->freed) || RMQ_VARIANT(DUE_BY_OWN)) && r->n >= l->dead_from &&
-	    r->index < l->log_from)
+	/* The last one that was gone through is to be named with what is behind it. */
+	if (r->index < l->sweep_at && (!next || next->index >= l->sweep_at))
+		l->sweep_at = r->index;
+	bool later = r->n >= l->dead_from || r->index < l->sweep_at;
+	if ((!(r->own || r->freed) || RMQ_VARIANT(DUE_BY_OWN)) && later && r->index < l->log_from)
 		l->dead_bytes += r->bytes;
 	free(r);
 }
@@ -94,6 +97,7 @@ void ledger_parts_begin(struct ledger *l, uint64_t n)
 void ledger_parts_end(struct ledger *l)
 {
 	l->dead_from = 0;
+	l->sweep_at = 0;
 }
 
 void ledger_recovered(struct ledger *l, uint64_t begin, uint64_t bytes)
@@ -211,17 +215,20 @@ void ledger_keep(struct ledger *l, struct record *r)
 	r->kept_live = r->live;
 }
 
-/* Writes [first, end) as ranges; false if it does not fit. */
+/* Writes [first, end) as ranges, or nothing and false if they do not fit. */
 static bool put_range(struct writer *w, uint64_t first, uint64_t end)
 {
-	while (first < end) {
+	size_t len = w->len;
+	while (first < end && !w->full) {
 		uint64_t count = end - first < UINT32_MAX ? end - first : UINT32_MAX;
 		hole_range_put(w, &(struct hole_range){first, (uint32_t)count});
-		if (w->full)
-			return false;
 		first += count;
 	}
-	return true;
+	if (!w->full)
+		return true;
+	w->len = len;
+	w->full = false;
+	return false;
 }
 
 /* A known-bad reason to name it: some queue that shared what is in it is done with that. */
@@ -236,27 +243,31 @@ static bool done_by_one(const struct record *r)
 	return most > sharing;
 }
 
-void ledger_sweep(struct ledger *l, uint64_t begin, struct writer *w)
+bool ledger_sweeping(const struct ledger *l)
+{
+	return l->sweep_at > 0;
+}
+
+bool ledger_sweep(struct ledger *l, uint64_t begin, uint64_t *steps, struct writer *w)
 {
 	struct record *r;
-	uint64_t from = 1;
-	for (r = records_from(&l->stored, from); r; r = records_from(&l->stored, r->index + 1)) {
-		size_t len = w->len;
-		if (r->index >= begin || RMQ_VARIANT(END_KILLS_LIVE))
+	if (l->sweep_at == 0)
+		l->sweep_at = 1;
+	for (r = records_from(&l->stored, l->sweep_at); r && r->index < begin;
+	     r = records_from(&l->stored, r->index + 1)) {
+		if (RMQ_VARIANT(END_KILLS_LIVE))
 			break;
 		if (RMQ_VARIANT(SHARED_ONCE) && done_by_one(r))
 			continue;
-		if (!r->swept && !put_range(w, from, r->index)) {
-			w->len = len;
-			w->full = false;
-			return;
-		}
+		if (*steps == 0)
+			return false;
+		--*steps;
+		if (!r->swept && !put_range(w, l->sweep_at, r->index))
+			return true;
 		r->swept = true;
-		from = r->index + 1;
+		l->sweep_at = r->index + 1;
 	}
-	size_t len = w->len;
-	if (!put_range(w, from, begin)) {
-		w->len = len;
-		w->full = false;
-	}
+	/* What does not fit is for the next END. */
+	(void)put_range(w, l->sweep_at, begin);
+	return true;
 }

@@ -69,6 +69,7 @@ struct ledger {
 	 */
 	uint64_t dead_bytes;
 	uint64_t dead_from; /* records with a lower number are freed by the one under way */
+	uint64_t sweep_at;  /* records below are gone through for END; 0: it is not being made */
 	uint64_t log_from;  /* recovery: of records from this index on, dead_bytes is set at the end */
 	bool before_end;    /* recovery: what dies now, END has named */
 	uint64_t pending_bytes;
@@ -97,8 +98,8 @@ void ledger_add(struct ledger *l, struct record *r, uint32_t live, uint32_t byte
 void ledger_drop(struct ledger *l, struct record *r, uint32_t live, uint32_t bytes);
 
 /*
- * A checkpoint begins: its first record has number n or a higher one.  At its END what has died
- * in front of it is named, what dies from then on is for the next.
+ * A checkpoint begins: its first record has number n or a higher one.  For its END what has died
+ * in front of it is gone through (ledger_sweep()); what dies behind that is for the next.
  */
 void ledger_parts_begin(struct ledger *l, uint64_t n);
 void ledger_parts_end(struct ledger *l);
@@ -111,9 +112,12 @@ struct record *ledger_moveable(struct ledger *l);
 void ledger_keep(struct ledger *l, struct record *r);
 
 /*
- * Ranges (hole_range) of records below `begin` that are dead, as many as fit into w.
- * Records between live ones that earlier calls named are left out.
+ * Puts ranges (hole_range) of records below `begin` that are dead into w, as many as fit.  Looks at
+ * *steps live records at most, and takes off those that it looked at.  Whether that is all; else it
+ * goes on with the next call.  It is over with ledger_parts_end().
+ * Records between live ones that earlier ENDs named are left out.
  */
-void ledger_sweep(struct ledger *l, uint64_t begin, struct writer *w);
+bool ledger_sweep(struct ledger *l, uint64_t begin, uint64_t *steps, struct writer *w);
+bool ledger_sweeping(const struct ledger *l);
 
 #endif

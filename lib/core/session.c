@@ -55,6 +55,12 @@ struct session *session_find(struct session_tree *tree, uint64_t id)
 	return RB_FIND(session_tree, tree, &key);
 }
 
+struct session *session_from(struct session_tree *tree, uint64_t id)
+{
+	struct session key = {.id = id};
+	return RB_NFIND(session_tree, tree, &key);
+}
+
 void session_is_idle(struct session *s)
 {
 	TAILQ_INSERT_TAIL(&s->owner->idle, s, of_owner);

@@ -91,6 +91,8 @@ static inline bool range_detached(const struct range *r)
 }
 
 struct session *session_find(struct session_tree *tree, uint64_t id);
+/* The one with this id or the next higher one; NULL: none. */
+struct session *session_from(struct session_tree *tree, uint64_t id);
 
 /* It is this owner's from now on. */
 void session_own(struct owner_tree *owners, struct session *s, struct owner *o);

@@ -34,6 +34,7 @@
 	X(END_KILLS_LIVE, "END declares records dead that hold live bodies") \
 	X(END_BEHIND_PARTS, "END declares records dead that lie behind one of its parts") \
 	X(PARTS_UNCUT, "recovery takes the first piece of a queue for its whole part") \
+	X(SESSIONS_CUT_OFF, "recovery passes over what sessions did behind their piece") \
 	X(PARTS_AT_END, "recovery takes parts as if they were made at END") \
 	X(LEASE_REUSED, "lease numbers begin anew after a recovery") \
 	X(SESSIONS_BY_TERM, "session ids begin anew when the journal is opened in the same term") \

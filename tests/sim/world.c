@@ -4,6 +4,7 @@
 #include "daemon.h"
 #include "trace.h"
 
+#include "core/event.h"
 #include "core/wire.h"
 
 #include <assert.h>
@@ -95,10 +96,28 @@ void world_deinit(struct world *w)
 	jm_free(&w->journal);
 }
 
+/* Where the parts of the END in r begin. */
+static uint64_t parts_begin(const struct jm_record *r)
+{
+	struct events_header h;
+	struct event_iter it;
+	struct event e;
+	struct event_end_parts parts;
+	if (events_open(slice_of(r->payload, r->len), &h, &it) || event_next(&it, &e) ||
+	    !event_end_parts_decode(e.body, &parts))
+		trace_fail("an END has no parts");
+	return parts.begin;
+}
+
 uint64_t world_parts(const struct world *w)
 {
-	uint64_t parts = CHECKPOINT_GROUPS * 24 / w->space.turn_bytes;
-	return parts < CHECKPOINT_GROUPS ? parts : CHECKPOINT_GROUPS;
+	const struct jm_record *log = w->journal.log;
+	uint64_t end = w->journal.count, parts = 0;
+	while (end > 0 && log[end - 1].kind != RECORD_END)
+		end--;
+	for (uint64_t i = end > 0 ? parts_begin(&log[end - 1]) : end + 1; i < end; i++)
+		parts += log[i - 1].kind == RECORD_PART;
+	return parts;
 }
 
 /* ---- what may go wrong ---- */

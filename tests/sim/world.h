@@ -104,7 +104,7 @@ struct world {
 void world_init(struct world *w, uint64_t seed, unsigned daemons);
 void world_deinit(struct world *w);
 
-/* Records that the parts of one checkpoint take, at most, when all queues are empty. */
+/* Records that the parts of the newest checkpoint take. */
 uint64_t world_parts(const struct world *w);
 
 /* A client's connection breaks; one stops for a while. */

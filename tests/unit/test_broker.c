@@ -1690,6 +1690,133 @@ static void a_checkpoint_of_one_queue_is_no_long_turn(void **state)
 	assert_int_equal(broker_digest(w.broker), recovered_digest());
 }
 
+/* The newest answer to the connection, alone in what it was sent. */
+static struct slice sent_alone(uint64_t conn, uint8_t bytes[64])
+{
+	assert_true(w.out_len[conn] > 0 && w.out_len[conn] <= 64);
+	memcpy(bytes, w.out[conn], w.out_len[conn]);
+	return slice_of(bytes, w.out_len[conn]);
+}
+
+/* They send between the pieces, and a third one ends; each command is answered as it was. */
+static void the_sessions_part_stands_in_pieces(void **state)
+{
+	const struct space_limits limits = {.turn_bytes = 1, .turn_steps = 1};
+	uint64_t ids[4], n[3] = {0, 1, 1}, count = 0, ended = 0;
+	uint8_t before[64], after[64];
+	(void)state;
+	broker_set_space(w.broker, &limits);
+	for (uint64_t c = 1; c <= 3; c++) {
+		ids[c] = hello(c, 0, 0);
+		sent_lines(c, 1, "q", 1);
+	}
+	broker_checkpoint(w.broker);
+	for (uint64_t last = w.appended; broker_checkpointing(w.broker); last = w.appended) {
+		begin();
+		for (uint64_t c = 1; c <= 2 && broker_wants_frame(w.broker, c); c++) {
+			/* The newest command of 2 is in front of its piece, and behind the first. */
+			if (c == 2 && count > CHECKPOINT_GROUPS + 1)
+				continue;
+			w.out_len[c] = 0;
+			n[c]++;
+			send_lines(c, n[c], "q", 1 + (int)(n[c] % 5));
+		}
+		broker_flush(w.broker);
+		assert_true(parts_behind(last) < 500);
+		count += parts_behind(last) > 0;
+		/* Of groups without queues there are as many parts; then come the sessions. */
+		if (count == CHECKPOINT_GROUPS + 2 && !ended++)
+			INPUT(3, bye, 1);
+		store();
+	}
+	assert_true(count >= CHECKPOINT_GROUPS + 4);
+	run();
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+	for (uint64_t c = 1; c <= 2; c++) {
+		struct slice sent = sent_alone(c, before);
+		restart();
+		hello(c, ids[c], n[c] - 1);
+		send_lines(c, n[c], "q", 1 + (int)(n[c] % 5));
+		run();
+		assert_true(slice_eq(sent_alone(c, after), sent));
+	}
+	/* It is not known any more, and this is not its token. */
+	come(3, "", OWNER_UNKNOWN, ids[3], 0);
+	expect(3, WIRE_TYPE_ERROR);
+}
+
+/* As long as all of its answers take, and no longer. */
+static void the_sessions_part_is_no_long_turn(void **state)
+{
+	enum { SESSIONS = 300, PIECE = 1000 };
+	const struct space_limits limits = {.turn_bytes = PIECE, .turn_steps = TURN_STEPS};
+	uint32_t turns = 0;
+	(void)state;
+	for (int i = 0; i < SESSIONS; i++) {
+		hello(1, 0, 0);
+		sent_lines(1, 1, "q", 1);
+		broker_disconnect(w.broker, 1);
+	}
+	broker_set_space(w.broker, &limits);
+	broker_checkpoint(w.broker);
+	for (; broker_checkpointing(w.broker); turns++) {
+		uint64_t last = w.appended;
+		begin();
+		broker_flush(w.broker);
+		assert_true(parts_behind(last) <= PIECE + PIECE / 2);
+		assert_true(turns < 1000);
+		store();
+	}
+	assert_true(turns > SESSIONS * 50 / PIECE);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+}
+
+/*
+ * A step a turn.  What dies meanwhile in front of the step, or right behind it, is in this END or
+ * in the next.
+ */
+static void the_list_of_dead_records_is_no_long_turn(void **state)
+{
+	enum { RECORDS = 8 };
+	const struct space_limits limits = {
+	    .turn_bytes = TURN_BYTES, .turn_steps = 1, .log_enough = 1 << 20, .dead_enough = 1 << 20};
+	(void)state;
+	for (uint64_t dies = 1; dies <= RECORDS; dies++) {
+		for (int when = 1; when <= RECORDS; when++) {
+			uint64_t index[RECORDS + 1] = {0};
+			int turns = 0;
+			teardown(NULL);
+			setup(NULL);
+			hello(1, 0, 0);
+			for (uint64_t n = 1; n <= RECORDS; n++) {
+				sent_lines(1, n, "q", 1);
+				index[n] = w.last;
+			}
+			subscribe(1, "q", RECORDS);
+			EXPECT(1, DELIVER, deliver, d);
+			broker_set_space(w.broker, &limits);
+			broker_checkpoint(w.broker);
+			for (uint64_t end = 0; broker_checkpointing(w.broker);) {
+				uint64_t work = broker_work(w.broker);
+				begin();
+				broker_flush(w.broker);
+				assert_true(broker_work(w.broker) - work <= 2);
+				turns += broker_work(w.broker) - work > 0;
+				if (turns == when && !end++)
+					settle(1, RECORDS + 1, VERB_SETTLE, 0, 0, d.lease,
+					    dies, 1);
+				store();
+			}
+			assert_true(turns >= RECORDS - 1);
+			broker_checkpoint(w.broker);
+			run();
+			for (uint64_t n = 1; n <= RECORDS; n++)
+				assert_int_equal(w.log[index[n]].hole, n == dies);
+			assert_int_equal(broker_digest(w.broker), recovered_digest());
+		}
+	}
+}
+
 static size_t heap(void)
 {
 	return mallinfo2().uordblks;
@@ -4784,6 +4911,9 @@ static const struct CMUnitTest tests[] = {
 	    TEST(what_moves_is_judged_with_its_attributes),
 	    TEST(a_checkpoint_of_one_queue_is_no_long_turn),
 	    TEST(a_backlog_costs_168_bytes_a_record),
+	    TEST(the_sessions_part_stands_in_pieces),
+	    TEST(the_sessions_part_is_no_long_turn),
+	    TEST(the_list_of_dead_records_is_no_long_turn),
 	    TEST(dead_letters_that_come_one_by_one_cost_little_memory),
 	    TEST(subscribing_again_and_again_costs_little_memory_and_a_bounded_turn),
 	    TEST(answers_that_are_not_read_end_the_reading),
