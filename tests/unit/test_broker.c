@@ -3468,27 +3468,45 @@ static void a_large_message_is_lost_with_any_of_its_pieces_and_the_next_one_is_w
 	assert_int_equal(broker_digest(w.broker), recovered_digest());
 }
 
+/* A batch for queue `first` and further ones, whose names are parted by blanks. */
+static void share(uint64_t conn, uint64_t n, uint8_t flags, const char *first,
+    const char *further, struct slice batch)
+{
+	static uint8_t names[70 * 130], list[70 * 130];
+	struct writer v = writer_of(names, sizeof(names)), tags = writer_of(list, sizeof(list));
+	for (size_t len; *further; further += len + (further[len] == ' ')) {
+		len = strcspn(further, " ");
+		put_str(&v, slice_of(further, len));
+	}
+	tags_put(&tags, SEND_TAG_QUEUES, slice_of(v.p, v.len));
+	assert_false(tags.full);
+	INPUT(conn, send, n, n - 1, flags, 0, slice_str(first), slice_of(tags.p, tags.len), batch);
+}
+
 /* ---- recovery around records that cannot be read ---- */
 
 #define NUMBERS 4000 /* messages of one run */
 #define QUEUES	64   /* numbers of queues */
 #define SEQS	2048
+#define COPIES	3    /* of a message, in as many queues */
 #define GAP_SEEDS 40
 
-/* What became of a message that was sent, by the log. */
+/* What became of a message in one of the queues that it was sent to, by the log. */
 struct fate {
 	uint64_t sent_in; /* records: its SEND, */
 	uint64_t left_in; /* what ended it, 0: nothing; */
 	uint64_t body_from, body_to; /* its bytes; */
 	uint64_t buried_in; /* it is a dead letter since then */
 	bool large;
-	uint32_t arrived; /* how often it was handed out in the end */
 };
 
 static struct {
-	struct fate fate[NUMBERS];
+	struct fate fate[NUMBERS][COPIES];
+	uint32_t arrived[NUMBERS]; /* how often it was handed out in the end */
+	uint32_t topic[NUMBERS];   /* attributes: what all of its batch have, 0: nothing; */
+	bool odd[NUMBERS];	   /* one that some have */
 	uint32_t number; /* of the newest message */
-	uint32_t at[QUEUES][SEQS];
+	struct fate *at[QUEUES][SEQS];
 	char name[QUEUES][32];
 	uint64_t pieces; /* first record of the large message that is being sent */
 	uint64_t bad[2];
@@ -3528,12 +3546,56 @@ static enum rmq_error around_read(
 	return is_bad(index) ? RMQ_E_CORRUPT : log_read(arg, index, kind, payload);
 }
 
-static void send_numbered(const char *queue, uint32_t count)
+/* An attribute that messages may have or not: it is not known, and only carried. */
+#define ODD_TAG 51
+
+static struct slice odd_value(uint32_t number, char text[16])
+{
+	return slice_of(text, (size_t)snprintf(text, 16, "odd%u", number));
+}
+
+static struct slice topic_value(uint32_t number, char text[16])
+{
+	return slice_of(text, (size_t)snprintf(text, 16, "topic%u", number));
+}
+
+/* Attributes for so many messages behind the newest one, noted: half of the batches have some. */
+static struct slice draw_attributes(uint32_t count, uint8_t bytes[512])
+{
+	uint8_t values[256];
+	struct writer list = writer_of(bytes, 512), each = writer_of(values, sizeof(values));
+	char text[16];
+	uint32_t topic = draw(2) ? g.number + 1 : 0;
+	bool some = draw(4) == 0;
+	if (topic > 0)
+		tags_put(&list, ATTRIBUTE_REPLY_TOPIC, topic_value(topic, text));
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t number = g.number + 1 + i;
+		g.topic[number] = topic;
+		g.odd[number] = some && draw(2);
+		if (g.odd[number]) {
+			struct slice value = odd_value(number, text);
+			put_u16(&each, (uint16_t)i);
+			put_u16(&each, (uint16_t)value.len);
+			put_rest(&each, value);
+		}
+	}
+	if (each.len > 0)
+		tags_put(&list, ODD_TAG | ATTRIBUTE_EACH, slice_of(each.p, each.len));
+	assert_false(list.full || each.full);
+	return slice_of(list.p, list.len);
+}
+
+/* further: queues that get the same. */
+static void send_numbered(const char *queue, const char *further, uint32_t count)
 {
 	static uint8_t bytes[BATCH_MAX];
+	uint8_t list[512];
 	struct writer b = writer_of(bytes, sizeof(bytes));
+	struct slice attributes = draw_attributes(count, list);
 	put_u16(&b, (uint16_t)count);
-	put_u16(&b, 0);
+	put_u16(&b, (uint16_t)attributes.len);
+	put_rest(&b, attributes);
 	for (uint32_t i = 0; i < count; i++)
 		put_u16(&b, (uint16_t)(6 * (i + 1)));
 	for (uint32_t i = 0; i < count; i++) {
@@ -3542,8 +3604,11 @@ static void send_numbered(const char *queue, uint32_t count)
 		put_rest(&b, slice_of(line, 6));
 	}
 	g.n[1]++;
-	INPUT(1, send, g.n[1], g.n[1] - 1, 0, 0, slice_str(queue), NO_TAGS,
-	    slice_of(b.p, b.len));
+	if (*further)
+		share(1, g.n[1], 0, queue, further, slice_of(b.p, b.len));
+	else
+		INPUT(1, send, g.n[1], g.n[1] - 1, 0, 0, slice_str(queue), NO_TAGS,
+		    slice_of(b.p, b.len));
 }
 
 static void send_large_numbered(const char *queue)
@@ -3619,9 +3684,21 @@ static void move_all(void)
 		    RMQ_E_OK);
 }
 
+/* To some of the three queues. */
+static void send_to_some(uint32_t first)
+{
+	char further[8] = "";
+	uint32_t shares = draw(3) ? 1 : 2 + draw(2);
+	for (uint32_t i = 1; i < shares; i++) {
+		strcat(further, i > 1 ? " " : "");
+		strcat(further, gap_queues[(first + i) % 3]);
+	}
+	send_numbered(gap_queues[first], further, 1 + draw(8));
+}
+
 static void one_step(void)
 {
-	const char *queue = gap_queues[draw(3)];
+	uint32_t queue = draw(3);
 	switch (draw(16)) {
 	case 0:
 		g.n[1]++;
@@ -3632,7 +3709,7 @@ static void one_step(void)
 		INPUT(1, queue_remove, g.n[1], g.n[1] - 1, REMOVE_FORCE, slice_str("t"));
 		break;
 	case 2:
-		send_large_numbered(queue);
+		send_large_numbered(gap_queues[queue]);
 		break;
 	case 3:
 	case 4:
@@ -3652,7 +3729,7 @@ static void one_step(void)
 		INPUT(2, credit, draw(3) + 1, 20, 1 << 20, 7);
 		break;
 	default:
-		send_numbered(queue, 1 + draw(8));
+		send_to_some(queue);
 	}
 	run();
 	take_deliveries();
@@ -3688,25 +3765,37 @@ static void begin_gaps(uint32_t seed)
 static void fate_left(uint32_t queue, uint64_t first, uint64_t end, uint64_t index)
 {
 	for (uint64_t seq = first; seq < end && seq < SEQS; seq++) {
-		struct fate *f = &g.fate[g.at[queue][seq]];
-		if (g.at[queue][seq] > 0 && f->left_in == 0)
+		struct fate *f = g.at[queue][seq];
+		if (f && f->left_in == 0)
 			f->left_in = index;
-		g.at[queue][seq] = 0;
+		g.at[queue][seq] = NULL;
 	}
 }
 
-static void read_messages(uint32_t queue, uint64_t first, struct slice bytes, uint64_t index)
+/* A SEND or a MOVE: the messages are there, in each of these queues where they still are. */
+static void read_messages(
+    struct event_target to, struct slice tags, struct slice bytes, uint64_t index, bool sent)
 {
 	struct batch_view batch;
+	struct slice further;
 	assert_int_equal(batch_parse(bytes, &batch), RMQ_E_OK);
-	for (uint32_t i = 0; i < batch.count; i++) {
-		uint32_t number = number_in(batch_body(&batch, i).data);
-		struct fate *f = &g.fate[number];
-		assert_true(first + i < SEQS && number > 0 && number <= g.number);
-		if (f->sent_in == 0)
-			f->sent_in = index;
-		f->body_from = f->body_to = index;
-		g.at[queue][first + i] = number;
+	assert_true(event_further_find(tags, &further));
+	struct reader r = reader_of(further);
+	for (uint32_t copy = 0;; copy++, to = event_target_get(&r)) {
+		assert_true(copy < COPIES && to.first_seq + batch.count <= SEQS);
+		for (uint32_t i = 0; i < batch.count; i++) {
+			uint32_t number = number_in(batch_body(&batch, i).data);
+			struct fate **at = &g.at[to.queue][to.first_seq + i];
+			assert_true(number > 0 && number <= g.number);
+			if (sent) {
+				*at = &g.fate[number][copy];
+				(*at)->sent_in = index;
+			}
+			if (*at)
+				(*at)->body_from = (*at)->body_to = index;
+		}
+		if (reader_left(&r) == 0)
+			break;
 	}
 }
 
@@ -3724,9 +3813,11 @@ static void read_dead(const struct event_dead *e, uint64_t index)
 	assert_true(event_origin_find(e->tags, &o));
 	uint32_t from = queue_number(o.queue);
 	for (uint32_t i = 0; i < e->count; i++) {
-		g.at[e->queue][e->first_seq + i] = g.at[from][o.seq + i];
-		g.fate[g.at[from][o.seq + i]].buried_in = index;
-		g.at[from][o.seq + i] = 0;
+		struct fate *f = g.at[from][o.seq + i];
+		assert_non_null(f);
+		g.at[e->queue][e->first_seq + i] = f;
+		f->buried_in = index;
+		g.at[from][o.seq + i] = NULL;
 	}
 }
 
@@ -3754,23 +3845,27 @@ static void read_event(const struct event *e, uint64_t index)
 		fate_left(remove.queue, 0, SEQS, index);
 	}
 	READ(PURGE, purge) fate_left(purge.queue, 0, purge.below, index);
-	READ(SEND, send) read_messages(send.queue, send.first_seq, send.batch, index);
-	READ(MOVE, move) read_messages(move.queue, move.first_seq, move.batch, index);
+	READ(SEND, send)
+	read_messages((struct event_target){send.queue, send.first_seq}, send.tags, send.batch,
+	    index, true);
+	READ(MOVE, move)
+	read_messages((struct event_target){move.queue, move.first_seq}, move.tags, move.batch,
+	    index, false);
 	READ(DEAD, dead) read_dead(&dead, index);
 	READ(SETTLE, settle) read_settled(&settle, index);
 	READ(CHUNK, chunk)
 	{
 		g.pieces = chunk.part == 0 ? index : g.pieces;
-		struct fate *f = &g.fate[number_in(chunk.data.data)];
+		struct fate *f = &g.fate[number_in(chunk.data.data)][0];
 		f->body_from = g.pieces;
 		f->body_to = index;
 		f->large = true;
 	}
 	READ(SEND_CHUNKED, send_chunked)
 	for (uint32_t i = 1; i <= g.number; i++)
-		if (g.fate[i].large && g.fate[i].sent_in == 0) {
-			g.fate[i].sent_in = index;
-			g.at[send_chunked.queue][send_chunked.seq] = i;
+		if (g.fate[i]->large && g.fate[i]->sent_in == 0) {
+			g.fate[i]->sent_in = index;
+			g.at[send_chunked.queue][send_chunked.seq] = g.fate[i];
 		}
 #undef READ
 }
@@ -3845,7 +3940,26 @@ static bool mend(void)
 static void arrives(uint32_t number)
 {
 	assert_true(number > 0 && number <= g.number);
-	g.fate[number].arrived++;
+	g.arrived[number]++;
+}
+
+/* With the attributes that they were sent with. */
+static void all_arrive(const struct wire_deliver *d)
+{
+	struct slice list = NO_TAGS, value;
+	char text[16];
+	tags_find(d->tags, DELIVER_TAG_ATTRIBUTES, &list);
+	assert_int_equal(attributes_check(list, d->count), RMQ_E_OK);
+	for (uint32_t i = 0; i < d->count; i++) {
+		uint32_t number = number_in(d->data.data + 2 * (size_t)d->count + 6 * (size_t)i);
+		arrives(number);
+		bool has = attributes_find(list, ATTRIBUTE_REPLY_TOPIC, i, &value);
+		assert_int_equal(has, g.topic[number] > 0);
+		assert_true(!has || slice_eq(value, topic_value(g.topic[number], text)));
+		has = attributes_find(list, ODD_TAG, i, &value);
+		assert_int_equal(has, g.odd[number]);
+		assert_true(!has || slice_eq(value, odd_value(number, text)));
+	}
 }
 
 /* Everything that there is, from all queues. */
@@ -3874,8 +3988,7 @@ static void drain_all(void)
 	run();
 	while (next_frame(3, &f)) {
 		if (f.type == WIRE_TYPE_DELIVER && wire_deliver_decode(f.payload, &d))
-			for (uint32_t i = 0; i < d.count; i++)
-				arrives(number_in(d.data.data + 2 * (size_t)d.count + 6 * (size_t)i));
+			all_arrive(&d);
 		if (f.type == WIRE_TYPE_DELIVER_PART &&
 		    wire_deliver_part_decode(f.payload, &p) && p.part == 0)
 			arrives(number_in(p.data.data));
@@ -3903,25 +4016,47 @@ static bool hits(uint64_t from, uint64_t to)
 	return (g.bad[0] >= from && g.bad[0] <= to) || (g.bad[1] >= from && g.bad[1] <= to);
 }
 
+/* How often it may be there, as it is by the log that can be read, and whether it must. */
+static uint32_t may_arrive(const struct fate *f, uint64_t log_from, bool *must)
+{
+	bool sent = f->sent_in > 0 && (!f->large || !is_bad(f->sent_in) || f->sent_in < log_from);
+	*must = sent && f->left_in == 0 && !hits(f->body_from, f->body_to);
+	if (f->body_from == 0 || (f->left_in > 0 && !is_bad(f->left_in)))
+		return 0;
+	/* A dead letter that moved since, and is in its old queue as well. */
+	return 1 + is_bad(f->buried_in);
+}
+
+static void print_fates(uint32_t number)
+{
+	print_message("message %u, records %d %d bad: %u arrived\n", number, (int)g.bad[0],
+	    (int)g.bad[1], g.arrived[number]);
+	for (uint32_t k = 0; k < COPIES; k++) {
+		const struct fate *f = &g.fate[number][k];
+		print_message("\tsent %d, left %d, buried %d, body %d..%d\n", (int)f->sent_in,
+		    (int)f->left_in, (int)f->buried_in, (int)f->body_from, (int)f->body_to);
+	}
+}
+
 static void check_fates(uint64_t log_from)
 {
 	uint64_t lost_at_most = 0;
 	for (uint32_t i = 1; i <= g.number; i++) {
-		const struct fate *f = &g.fate[i];
-		bool sent = f->sent_in > 0 && (!f->large || !is_bad(f->sent_in) || f->sent_in < log_from);
-		bool must = sent && f->left_in == 0 && !hits(f->body_from, f->body_to);
-		/* A dead letter that moved since, and is in its old queue as well. */
-		uint32_t may = f->left_in == 0 || is_bad(f->left_in) ? 1 + is_bad(f->buried_in) : 0;
-		if (f->arrived > may || (must && f->arrived == 0))
-			print_message("message %u, records %d %d bad: %u arrived, sent %d, left %d, "
-				      "body %d..%d\n",
-			    i, (int)g.bad[0], (int)g.bad[1], f->arrived, (int)f->sent_in,
-			    (int)f->left_in, (int)f->body_from, (int)f->body_to);
-		assert_true(f->arrived <= may);
-		assert_true(f->arrived > 0 || !must);
-		/* Its number as a dead letter is gone, too, when it is in its old queue again. */
-		lost_at_most += hits(f->body_from, f->body_to) || is_bad(f->sent_in) ||
-				is_bad(f->buried_in) ? may : 0;
+		uint32_t most = 0, least = 0;
+		for (uint32_t k = 0; k < COPIES; k++) {
+			const struct fate *f = &g.fate[i][k];
+			bool must, hit;
+			uint32_t may = may_arrive(f, log_from, &must);
+			most += may;
+			least += must;
+			/* Its number as a dead letter is gone, too, when it is in its old queue again. */
+			hit = hits(f->body_from, f->body_to) || is_bad(f->sent_in) ||
+			      is_bad(f->buried_in);
+			lost_at_most += hit ? may : 0;
+		}
+		if (g.arrived[i] > most || g.arrived[i] < least)
+			print_fates(i);
+		assert_in_range(g.arrived[i], least, most);
 	}
 	assert_int_equal(g.told, g.counted);
 	assert_true(g.told <= lost_at_most);
@@ -3945,8 +4080,7 @@ static void try_without(const struct world *saved, uint64_t one, uint64_t other)
 	g.bad[0] = one;
 	g.bad[1] = other;
 	g.told = g.counted = 0;
-	for (uint32_t i = 1; i <= g.number; i++)
-		g.fate[i].arrived = 0;
+	memset(g.arrived, 0, sizeof(g.arrived));
 	uint64_t log_from = checkpoint_begin();
 	bool hit = checkpoint_hit(log_from);
 	assert_int_equal(mend(), !hit);
@@ -4444,21 +4578,6 @@ static void an_attribute_that_has_to_be_acted_on_is_refused_by_name(void **state
 }
 
 /* ---- a body stored once ---- */
-
-/* A batch for queue `first` and further ones, whose names are parted by blanks. */
-static void share(uint64_t conn, uint64_t n, uint8_t flags, const char *first,
-    const char *further, struct slice batch)
-{
-	static uint8_t names[70 * 130], list[70 * 130];
-	struct writer v = writer_of(names, sizeof(names)), tags = writer_of(list, sizeof(list));
-	for (size_t len; *further; further += len + (further[len] == ' ')) {
-		len = strcspn(further, " ");
-		put_str(&v, slice_of(further, len));
-	}
-	tags_put(&tags, SEND_TAG_QUEUES, slice_of(v.p, v.len));
-	assert_false(tags.full);
-	INPUT(conn, send, n, n - 1, flags, 0, slice_str(first), slice_of(tags.p, tags.len), batch);
-}
 
 static void subscribe_as(uint64_t conn, uint32_t sub, const char *queue, uint32_t credit)
 {
