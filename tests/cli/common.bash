@@ -18,6 +18,7 @@ teardown() {
 		kill -9 "$pid" 2>/dev/null || :
 		wait "$pid" 2>/dev/null || :
 	done
+	[ -z "${PUBLIC:-}" ] || rm -rf "$PUBLIC"
 	if [ -n "${MOUNTED:-}" ]; then
 		# Children of what was killed may end a moment later.
 		wait_until 20 umount -q "$MOUNTED" 2>/dev/null
@@ -30,6 +31,20 @@ small_disk() {
 	mkdir "$1"
 	mount -t tmpfs -o "size=$2" tmpfs "$1" 2>/dev/null || skip "cannot mount a tmpfs here"
 	MOUNTED=$PWD/$1
+}
+
+# public_dir PROGRAM…: makes $PUBLIC, until the teardown: a directory that other users reach, with
+# copies of programs, as others may not reach the place where they were built.  Skips for who is not
+# root; "${OTHER[@]}" COMMAND… is someone else.
+public_dir() {
+	local program
+	[ "$(id -u)" -eq 0 ] || skip "only root can be someone else"
+	PUBLIC=$(mktemp -d /tmp/rmq-public.XXXXXX)
+	chmod 755 "$PUBLIC"
+	for program in "$@"; do
+		cp "$(command -v "$program")" "$PUBLIC"
+	done
+	OTHER=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 }
 
 # fill_disk DIR: what is left of it is taken by others.
