@@ -212,11 +212,18 @@ static json_t *target_json(struct reader *r)
 	    number_json(t.first_seq));
 }
 
+static json_t *queue_json(struct reader *r)
+{
+	return json_integer(get_u32(r));
+}
+
 static json_t *tag_json(unsigned type, const struct tag *t)
 {
 	const char *known = event_tag_name(type, t->tag);
 	if (known && strcmp(known, "further") == 0)
 		return list_json(t->value, target_json);
+	if (known && strcmp(known, "queues") == 0)
+		return list_json(t->value, queue_json);
 	if (known && strcmp(known, "shares") == 0 && t->value.len == 2)
 		return json_integer(load_u16(t->value.data));
 	if (known && strcmp(known, "origin") == 0)

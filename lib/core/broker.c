@@ -890,6 +890,7 @@ static void add_batches(struct digest *d, struct queue *q)
 			add_u64(d,
 			    m->is_large ? m->large->part[0].record->index : m->record->index);
 			add_u64(d, m->offset);
+			add_u64(d, m->shares);
 			add_u64(d, m->slot + (at - m->first));
 			add_origin(d, m, at);
 		}
@@ -935,6 +936,8 @@ static void add_ranges(struct digest *d, struct queue *q)
 
 static void add_queue(struct digest *d, struct queue *q)
 {
+	const struct pending *p;
+	uint64_t unfinished = 0; /* in any order */
 	add(d, q->name, strlen(q->name));
 	add(d, q->settings.dead_letter, strlen(q->settings.dead_letter));
 	add_u64(d, q->id);
@@ -953,6 +956,10 @@ static void add_queue(struct digest *d, struct queue *q)
 	add_u64(d, q->counts.failed);
 	add_u64(d, q->counts.dead);
 	add_u64(d, q->counts.lost);
+	add_u64(d, q->unfinished_bytes);
+	TAILQ_FOREACH (p, &q->unfinished, of_queue)
+		unfinished += p->shares * p->n + p->large->parts;
+	add_u64(d, unfinished);
 	add_batches(d, q);
 	add_ranges(d, q);
 }

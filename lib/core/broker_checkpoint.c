@@ -181,10 +181,12 @@ static void write_settings(struct broker *b, const struct queue *q)
 static void write_pending(struct broker *b, const struct queue *q)
 {
 	uint8_t locations[CHUNKS_MAX * EVENT_LOCATION_SIZE];
+	uint8_t place[EVENT_PLACE_TAGS_MAX];
 	struct pending *p;
 	TAILQ_FOREACH (p, &q->unfinished, of_queue)
 		broker_emit_part_pending(
-		    b, &(struct event_part_pending){q->id, p->session, p->n, p->bytes, NO_TAGS,
+		    b, &(struct event_part_pending){q->id, p->session, p->n, p->bytes,
+			   event_place_tags(&(struct event_origin){0}, p->shares, place),
 			   large_locations(p->large, locations, sizeof(locations))});
 }
 

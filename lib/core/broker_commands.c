@@ -494,19 +494,6 @@ static enum rmq_error may_send(
 	return want_room(b, c, q, before, len);
 }
 
-/* The queue that a SEND is for, `before`: see want_room(); NULL: the command is refused. */
-static struct queue *send_queue(
-    struct broker *b, struct conn *c, const struct wire_send *m, size_t before)
-{
-	enum rmq_error err = may_send(b, c, m->queue, m->flags, before, m->data.len);
-	char text[TEXT_MAX + 1];
-	if (err) {
-		fail_text(b, c, m->n, err, 0, why_not(c->owner, err, text));
-		return NULL;
-	}
-	return broker_queue_make(b, m->queue, c->owner);
-}
-
 /* The batch has an attribute that would have to be acted on. */
 static void fail_attribute(struct broker *b, struct conn *c, uint64_t n, uint16_t tag)
 {
@@ -588,7 +575,10 @@ static bool queues_of(const struct wire_send *m, struct send_queues *t)
 	return !named || t->count > 1;
 }
 
-/* Whether all of them take the batch; if not, the command has failed, and none was made. */
+/*
+ * Whether all of them take the batch, or (NULL) the first piece of a message; if not, the
+ * command has failed, and none was made.
+ */
 static bool all_take(struct broker *b, struct conn *c, const struct wire_send *m,
     const struct send_queues *t, const struct batch_view *batch)
 {
@@ -606,44 +596,58 @@ static bool all_take(struct broker *b, struct conn *c, const struct wire_send *m
 			fail_queue(b, c, m->n, err, t->name[i]);
 		else if (err)
 			fail_text(b, c, m->n, err, 0, why_not(c->owner, err, text));
-		if (err || (q && !bodies_fit(b, c, m->n, q, batch)))
+		if (err || (q && batch && !bodies_fit(b, c, m->n, q, batch)))
 			return false;
 	}
 	return true;
 }
 
-static int target_compare(const void *x, const void *y)
+static int further_compare(const void *x, const void *y)
 {
-	const struct event_target *a = x, *b = y;
-	return a->queue < b->queue ? -1 : a->queue > b->queue;
+	const struct queue *const *a = x, *const *b = y;
+	return (*a)->id < (*b)->id ? -1 : (*a)->id > (*b)->id;
 }
 
-/* Once, for all of the queues, of which some may have to be made. */
-static void emit_send(struct broker *b, const struct conn *c, const struct wire_send *m,
-    const struct send_queues *t)
+/* Some of them may have to be made. */
+static void make_queues(
+    struct broker *b, const struct conn *c, const struct send_queues *names, struct targets *t)
 {
-	struct event_target targets[SEND_QUEUES_MAX];
-	uint8_t further[EVENT_FURTHER_MAX], list[4 + EVENT_FURTHER_MAX];
+	t->count = names->count;
+	for (uint32_t i = 0; i < t->count; i++)
+		t->queue[i] = broker_queue_make(b, names->name[i], c->owner);
+	qsort(t->queue + 1, t->count - 1, sizeof(t->queue[0]), further_compare);
+}
+
+/* The tags of an event that says the next number in each of the further queues. */
+#define NUMBERS_MAX (4 + EVENT_FURTHER_MAX)
+static struct slice next_numbers(const struct targets *t, uint8_t list[NUMBERS_MAX])
+{
+	uint8_t further[EVENT_FURTHER_MAX];
 	struct writer w = writer_of(further, sizeof(further)),
-		      tags = writer_of(list, sizeof(list));
-	for (uint32_t i = 0; i < t->count; i++) {
-		const struct queue *q = broker_queue_make(b, t->name[i], c->owner);
-		targets[i] = (struct event_target){q->id, q->next_seq};
-	}
-	qsort(targets + 1, t->count - 1, sizeof(*targets), target_compare);
+		      tags = writer_of(list, NUMBERS_MAX);
 	for (uint32_t i = 1; i < t->count; i++)
-		event_target_put(&w, &targets[i]);
+		event_target_put(
+		    &w, &(struct event_target){t->queue[i]->id, t->queue[i]->next_seq});
 	if (w.len > 0)
 		tags_put(&tags, EVENT_TAG_FURTHER, slice_of(w.p, w.len));
+	return slice_of(tags.p, tags.len);
+}
+
+/* Once, for all of the queues. */
+static void emit_send(
+    struct broker *b, const struct conn *c, const struct wire_send *m, const struct targets *t)
+{
+	uint8_t list[NUMBERS_MAX];
 	broker_name_owner(b, c->session);
-	broker_emit_send(b, &(struct event_send){targets[0].queue, c->session->id, m->n,
-				targets[0].first_seq, slice_of(tags.p, tags.len), m->data});
+	broker_emit_send(b, &(struct event_send){t->queue[0]->id, c->session->id, m->n,
+				t->queue[0]->next_seq, next_numbers(t, list), m->data});
 }
 
 static void send_batch(struct broker *b, struct conn *c, const struct wire_send *m)
 {
 	struct batch_view batch;
 	struct send_queues queues;
+	struct targets targets;
 	if (batch_parse(m->data, &batch) || !queues_of(m, &queues) ||
 	    tags_find(m->tags, SEND_TAG_ATTRIBUTES, &(struct slice){0})) {
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad batch");
@@ -653,42 +657,125 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 		return;
 	if (!all_take(b, c, m, &queues, &batch))
 		return;
-	emit_send(b, c, m, &queues);
+	make_queues(b, c, &queues, &targets);
+	emit_send(b, c, m, &targets);
 	answer(b, c, m->n);
 }
 
-/* The message's attributes are in its first piece. */
-static bool piece_valid(const struct wire_send *m, struct slice *attributes)
+/* ---- large messages ---- */
+
+/* The message's queues and attributes are in its first piece. */
+static bool piece_valid(
+    const struct wire_send *m, struct send_queues *queues, struct slice *attributes)
 {
 	*attributes = slice_of(NULL, 0);
 	if (tags_find(m->tags, SEND_TAG_ATTRIBUTES, attributes) &&
 	    (m->part > 0 || attributes->len > CHUNK_ATTRIBUTES_MAX ||
 		attributes_check(*attributes, 1)))
 		return false;
-	if (tags_find(m->tags, SEND_TAG_QUEUES, &(struct slice){0}))
+	if (!queues_of(m, queues) || (m->part > 0 && queues->count > 1))
 		return false;
 	return m->data.len > 0 && m->data.len + attributes->len <= CHUNK_MAX;
 }
 
-static void emit_piece(struct broker *b, const struct conn *c, const struct queue *q,
+/* Each queue of a message keeps where each of its pieces is: these are bounded by its size. */
+static bool piece_too_short(const struct wire_send *m, uint32_t queues)
+{
+	return queues > 1 && (m->flags & SEND_MORE) && m->data.len < CHUNK_SEVERAL_MIN;
+}
+
+static void emit_piece(struct broker *b, const struct conn *c, const struct targets *t,
     const struct wire_send *m, struct slice attributes)
 {
-	uint8_t list[4 + CHUNK_ATTRIBUTES_MAX];
-	struct writer w = writer_of(list, sizeof(list));
+	uint8_t list[4 + CHUNK_ATTRIBUTES_MAX + 4 + CHUNK_QUEUES_MAX], queues[CHUNK_QUEUES_MAX];
+	struct writer w = writer_of(list, sizeof(list)), q = writer_of(queues, sizeof(queues));
+	for (uint32_t i = 1; i < t->count; i++)
+		put_u32(&q, t->queue[i]->id);
 	if (attributes.len > 0)
 		tags_put(&w, CHUNK_TAG_ATTRIBUTES, attributes);
-	broker_emit_chunk(b, &(struct event_chunk){q->id, c->session->id, m->n, m->part,
-				 slice_of(w.p, w.len), m->data});
+	if (q.len > 0)
+		tags_put(&w, CHUNK_TAG_QUEUES, slice_of(q.p, q.len));
+	broker_emit_chunk(b, &(struct event_chunk){t->queue[0]->id, c->session->id, m->n,
+				 m->part, slice_of(w.p, w.len), m->data});
+}
+
+/* The pieces behind one that is refused are passed over; what came before it is dropped. */
+static void piece_refused(struct broker *b, struct conn *c, const struct wire_send *m)
+{
+	c->refused = m->n;
+	broker_drop_unfinished(b, c->session->id);
+}
+
+/* Whether all queues take another piece of a message of which `before` bytes came. */
+static bool all_take_piece(struct broker *b, struct conn *c, const struct wire_send *m,
+    const struct targets *t, size_t before)
+{
+	broker_works(b, t->count - 1);
+	for (uint32_t i = 0; i < t->count; i++) {
+		enum rmq_error err = want_room(b, c, t->queue[i], before,
+		    m->data.len + t->count * (size_t)EVENT_TARGET_SIZE);
+		if (err && t->count > 1)
+			fail_queue(b, c, m->n, err, queue_name(t->queue[i]));
+		else if (err)
+			fail(b, c, m->n, err, 0);
+		if (err)
+			return false;
+	}
+	return true;
+}
+
+/* Whether a message of so many bytes, in part + 1 pieces, is not too large for any of them. */
+static bool piece_fits(struct broker *b, struct conn *c, const struct wire_send *m,
+    const struct targets *t, uint64_t bytes)
+{
+	for (uint32_t i = 0; i < t->count; i++) {
+		if (bytes <= t->queue[i]->settings.max_message && m->part < CHUNKS_MAX)
+			continue;
+		fail_too_large(
+		    b, c, m->n, 0, t->queue[i], m->flags & SEND_MORE ? "at least " : "", bytes);
+		return false;
+	}
+	return true;
+}
+
+/* The queues of the message, made if need be; false: the piece is refused. */
+static bool first_piece(struct broker *b, struct conn *c, const struct wire_send *m,
+    const struct send_queues *queues, struct slice attributes, struct targets *t)
+{
+	uint16_t even = attributes_first_even(attributes);
+	if (even)
+		fail_attribute(b, c, m->n, even);
+	if (even || !all_take(b, c, m, queues, NULL))
+		return false;
+	broker_drop_unfinished(b, c->session->id);
+	make_queues(b, c, queues, t);
+	return true;
+}
+
+/* The same of a message of which *before bytes came. */
+static bool next_piece(struct broker *b, struct conn *c, const struct wire_send *m,
+    struct targets *t, uint64_t *before)
+{
+	const struct queue *q = broker_queue_named(b, m->queue);
+	const struct pending *p = q ? broker_unfinished(b, q, c->session->id) : NULL;
+	if (!p || p->n != m->n || p->large->parts != m->part ||
+	    !broker_unfinished_queues(b, p, t)) {
+		/* Those before it went with one of their queues. */
+		fail(b, c, m->n, RMQ_E_OUT_OF_ORDER, 0);
+		return false;
+	}
+	*before = p->bytes;
+	return all_take_piece(b, c, m, t, p->bytes);
 }
 
 static void send_chunk(struct broker *b, struct conn *c, const struct wire_send *m)
 {
-	uint64_t id = c->session->id;
+	struct send_queues queues;
+	struct targets t = {0};
 	struct slice attributes;
-	bool last = !(m->flags & SEND_MORE);
-	struct queue *q = broker_queue_named(b, m->queue);
-	struct pending *p = q ? broker_unfinished(b, q, id) : NULL;
-	if (!piece_valid(m, &attributes)) {
+	uint8_t list[NUMBERS_MAX];
+	uint64_t before = 0;
+	if (!piece_valid(m, &queues, &attributes) || piece_too_short(m, queues.count)) {
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad piece of a message");
 		return;
 	}
@@ -696,41 +783,25 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 	if (m->part > 0 && c->refused == m->n)
 		return;
 	c->refused = 0;
-	if (m->part > 0 && (!p || p->n != m->n || p->large->parts != m->part)) {
-		/* Those before it went with their queue. */
-		c->refused = m->n;
-		fail(b, c, m->n, RMQ_E_OUT_OF_ORDER, 0);
+	bool taken = m->part == 0 ? first_piece(b, c, m, &queues, attributes, &t)
+				  : next_piece(b, c, m, &t, &before);
+	uint64_t bytes = before + m->data.len;
+	if (!taken || !piece_fits(b, c, m, &t, bytes)) {
+		piece_refused(b, c, m);
 		return;
 	}
-	uint16_t even = attributes_first_even(attributes);
-	if (even) {
-		c->refused = m->n;
-		fail_attribute(b, c, m->n, even);
+	if (piece_too_short(m, t.count)) {
+		broker_refuse(b, c, RMQ_E_PROTOCOL,
+		    "a piece of a message for several queues is too short");
 		return;
 	}
-	if (!(q = send_queue(b, c, m, m->part > 0 ? p->bytes : 0))) {
-		c->refused = m->n;
-		/* The pieces behind this one must not follow what came on an earlier connection. */
-		if (p)
-			broker_emit_chunks_dropped(
-			    b, &(struct event_chunks_dropped){p->queue->id, id});
-		return;
-	}
-	if (m->part == 0)
-		broker_drop_unfinished(b, id);
-	uint64_t bytes = (m->part > 0 ? p->bytes : 0) + m->data.len;
-	if (bytes > q->settings.max_message || m->part >= CHUNKS_MAX) {
-		broker_emit_chunks_dropped(b, &(struct event_chunks_dropped){q->id, id});
-		c->refused = m->n;
-		fail_too_large(b, c, m->n, 0, q, last ? "" : "at least ", bytes);
-		return;
-	}
-	emit_piece(b, c, q, m, attributes);
-	if (!last)
+	emit_piece(b, c, &t, m, attributes);
+	if (m->flags & SEND_MORE)
 		return;
 	broker_name_owner(b, c->session);
-	broker_emit_send_chunked(b, &(struct event_send_chunked){q->id, id, m->n, q->next_seq,
-					m->part + 1, (uint32_t)bytes, NO_TAGS});
+	broker_emit_send_chunked(
+	    b, &(struct event_send_chunked){t.queue[0]->id, c->session->id, m->n,
+		   t.queue[0]->next_seq, m->part + 1, (uint32_t)bytes, next_numbers(&t, list)});
 	answer(b, c, m->n);
 }
 

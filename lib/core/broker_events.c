@@ -413,35 +413,30 @@ static enum rmq_error apply_send(
 	return err;
 }
 
-static enum rmq_error apply_chunk(
-    struct broker *b, const struct event_place *at, const struct event_chunk *e)
+/* The next piece of a large message for so many queues comes to one of them. */
+static enum rmq_error piece_comes(struct broker *b, const struct event_place *at,
+    const struct event_chunk *e, uint32_t queue, uint16_t shares)
 {
-	struct queue *q = broker_queue(b, e->queue);
-	struct slice attributes;
+	struct queue *q = broker_queue(b, queue);
 	uint16_t offset;
-	if (!queue_wants(b, at, e->queue))
+	if (!queue_wants(b, at, queue))
 		return RMQ_E_OK;
 	if (!q)
-		q = broker_gap_queue(b, e->queue);
+		q = broker_gap_queue(b, queue);
 	if (!q || !offset_of(at, &offset))
 		return RMQ_E_CORRUPT;
-	if (tags_find(e->tags, CHUNK_TAG_ATTRIBUTES, &attributes)) {
-		if (e->part > 0 || attributes_check(attributes, 1))
-			return RMQ_E_CORRUPT;
-		if (attributes_first_even(attributes))
-			return RMQ_E_VERSION;
-	}
 	struct pending *p = broker_unfinished(b, q, e->session);
 	bool goes_on = p && p->n == e->n && e->part == p->large->parts;
-	if (p && !goes_on && (e->part == 0 || broker_may_miss(b, e->queue))) {
+	if (p && !goes_on && (e->part == 0 || broker_may_miss(b, queue))) {
 		broker_drop_pending(b, p);
 		p = NULL;
 	}
 	if (!goes_on && e->part > 0)
-		return broker_may_miss(b, e->queue) ? RMQ_E_OK : RMQ_E_CORRUPT;
+		return broker_may_miss(b, queue) ? RMQ_E_OK : RMQ_E_CORRUPT;
 	if (!p) {
 		p = memory_new(sizeof(*p));
-		*p = (struct pending){.queue = q, .session = e->session, .n = e->n};
+		*p = (struct pending){
+		    .queue = q, .session = e->session, .n = e->n, .shares = shares};
 		p->large = large_new(1);
 		broker_unfinished_add(b, p, at->lease);
 	}
@@ -454,25 +449,47 @@ static enum rmq_error apply_chunk(
 	return RMQ_E_OK;
 }
 
-static enum rmq_error apply_send_chunked(
-    struct broker *b, const struct event_place *at, const struct event_send_chunked *e)
+static enum rmq_error apply_chunk(
+    struct broker *b, const struct event_place *at, const struct event_chunk *e)
 {
-	struct queue *q = broker_queue(b, e->queue);
-	taken(b, at, e->session, e->n, e->seq, 1, slice_of(NULL, 0));
-	if (!queue_wants(b, at, e->queue))
+	struct slice attributes, queues;
+	if (!event_chunk_queues(e->tags, &queues))
+		return RMQ_E_CORRUPT;
+	if (tags_find(e->tags, CHUNK_TAG_ATTRIBUTES, &attributes)) {
+		if (e->part > 0 || attributes_check(attributes, 1))
+			return RMQ_E_CORRUPT;
+		if (attributes_first_even(attributes))
+			return RMQ_E_VERSION;
+	}
+	uint16_t shares = (uint16_t)(1 + queues.len / 4);
+	enum rmq_error err = piece_comes(b, at, e, e->queue, shares);
+	for (size_t i = 0; !err && i < queues.len; i += 4) {
+		uint32_t queue = load_u32(queues.data + i);
+		err = queue != e->queue ? piece_comes(b, at, e, queue, shares) : RMQ_E_CORRUPT;
+	}
+	return err;
+}
+
+/* A large message has come as a whole, and is one of the messages of one of its queues. */
+static enum rmq_error large_comes(struct broker *b, const struct event_place *at,
+    const struct event_send_chunked *e, const struct event_target *t)
+{
+	struct queue *q = broker_queue(b, t->queue);
+	uint64_t seq = t->first_seq;
+	if (!queue_wants(b, at, t->queue))
 		return RMQ_E_OK;
 	if (!q)
-		q = broker_gap_queue(b, e->queue);
+		q = broker_gap_queue(b, t->queue);
 	struct pending *p = q ? broker_unfinished(b, q, e->session) : NULL;
-	bool comes = e->seq >= wanted_below(b, e->queue);
+	bool comes = seq >= wanted_below(b, t->queue);
 	bool whole = p && p->n == e->n && p->large->parts == e->parts;
-	broker_gap_until(b, q, whole ? e->seq : e->seq + 1);
+	broker_gap_until(b, q, whole ? seq : seq + 1);
 	if (!whole && q && broker_may_miss(b, q->id)) {
 		if (p)
 			broker_drop_pending(b, p);
 		return RMQ_E_OK;
 	}
-	if (!whole || (e->seq != q->next_seq && !comes))
+	if (!whole || (seq != q->next_seq && !comes))
 		return RMQ_E_CORRUPT;
 	if (comes) {
 		broker_drop_pending(b, p);
@@ -483,11 +500,29 @@ static enum rmq_error apply_send_chunked(
 	q->next_seq++;
 	q->counts.sent++;
 	/* The batch charges the records before the pending message lets go of them. */
-	queue_add_large(q, large, e->seq, p->bytes, at->wall.ms);
+	queue_add_large(q, large, seq, p->bytes, at->wall.ms, p->shares);
 	broker_drop_pending(b, p);
-	queue_add_ready(q, e->seq, 1, 1, 0, 0);
+	queue_add_ready(q, seq, 1, 1, 0, 0);
 	broker_busy(b, q);
 	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_send_chunked(
+    struct broker *b, const struct event_place *at, const struct event_send_chunked *e)
+{
+	struct event_target t = {e->queue, e->seq};
+	struct slice further;
+	if (!event_further_find(e->tags, &further))
+		return RMQ_E_CORRUPT;
+	taken(b, at, e->session, e->n, e->seq, 1, slice_of(NULL, 0));
+	struct reader more = reader_of(further);
+	enum rmq_error err = large_comes(b, at, e, &t);
+	/* Of a queue that it names twice the pieces have gone to the first one. */
+	while (!err && reader_left(&more) > 0) {
+		t = event_target_get(&more);
+		err = large_comes(b, at, e, &t);
+	}
+	return err;
 }
 
 static enum rmq_error apply_chunks_dropped(
@@ -876,7 +911,8 @@ static struct batch *batch_at_location(
 		return batch;
 	}
 	struct large *large = e->count == 1 ? large_at(b, e->location) : NULL;
-	return large ? queue_add_large(q, large, e->first_seq, e->bytes, e->time_ms) : NULL;
+	return large ? queue_add_large(q, large, e->first_seq, e->bytes, e->time_ms, shares)
+		     : NULL;
 }
 
 /* The batch, just added, holds dead letters if it has a note; NULL: its tags say nothing. */
@@ -1170,10 +1206,11 @@ static enum rmq_error apply_part_large(
 {
 	(void)at;
 	struct queue *q = broker_queue(b, e->queue);
-	struct large *large = q ? large_at(b, e->location) : NULL;
+	uint16_t shares = event_shares_find(e->tags);
+	struct large *large = q && shares > 0 ? large_at(b, e->location) : NULL;
 	if (!large)
 		return RMQ_E_CORRUPT;
-	struct batch *batch = queue_add_large(q, large, e->seq, e->bytes, e->time_ms);
+	struct batch *batch = queue_add_large(q, large, e->seq, e->bytes, e->time_ms, shares);
 	return set_origin(q, batch, e->note, e->tags) ? RMQ_E_OK : RMQ_E_CORRUPT;
 }
 
@@ -1215,13 +1252,18 @@ static enum rmq_error apply_part_pending(
 {
 	(void)at;
 	struct queue *q = broker_queue(b, e->queue);
+	uint16_t shares = event_shares_find(e->tags);
 	bool known = q && broker_unfinished(b, q, e->session);
-	struct large *large = q && !known ? large_at(b, e->location) : NULL;
+	struct large *large = q && !known && shares > 0 ? large_at(b, e->location) : NULL;
 	if (!large)
 		return RMQ_E_CORRUPT;
 	struct pending *p = memory_new(sizeof(*p));
-	*p = (struct pending){
-	    .queue = q, .session = e->session, .n = e->n, .bytes = e->bytes, .large = large};
+	*p = (struct pending){.queue = q,
+	    .session = e->session,
+	    .n = e->n,
+	    .bytes = e->bytes,
+	    .shares = shares,
+	    .large = large};
 	for (uint32_t i = 0; i < large->parts; i++)
 		ledger_add(&b->ledger, large->part[i].record, 1, 0);
 	broker_unfinished_add(b, p, at->lease);

@@ -445,9 +445,18 @@ void broker_forget_put_off(struct broker *b);
 
 /* ---- broker_unfinished.c ---- */
 
+/* The queues that a SEND is for: its own, then the further ones by their numbers. */
+struct targets {
+	uint32_t count;
+	struct queue *queue[SEND_QUEUES_MAX];
+};
+
 /* The unfinished large message of a session in a queue, or NULL. */
 struct pending *broker_unfinished(
     const struct broker *b, const struct queue *q, uint64_t session);
+/* The queues that its message is for, its own first; false: it has gone from one of them. */
+bool broker_unfinished_queues(
+    const struct broker *b, const struct pending *first, struct targets *t);
 /* Takes p, which is in no list yet, with the pieces that it has. */
 void broker_unfinished_add(struct broker *b, struct pending *p, struct lease_time now);
 /* p's next piece has come. */

@@ -3,12 +3,17 @@
  * queue, so they go when their session begins something else or ends, when its connection
  * does, when their queue is purged or removed, and when no piece has come for UNFINISHED_MS:
  * their client begins again with the first piece.
+ *
+ * One that is for several queues is unfinished in each of them.  It goes from each for itself,
+ * and is taken only if it is there in all of them when its last piece comes.
  */
 #include "core/broker_state.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "core/memory.h"
+#include "core/variant.h"
 
 static int compare(uint64_t session, uint32_t queue, const struct pending *p)
 {
@@ -35,13 +40,31 @@ struct pending *broker_unfinished(
 	return p;
 }
 
-/* One of this session, or NULL. */
-static struct pending *of_session(const struct broker *b, uint64_t session)
+/* Of this session in the queue with the lowest number, or NULL. */
+static struct pending *first_of(const struct broker *b, uint64_t session)
 {
-	struct pending *p = RB_ROOT(&b->pendings);
-	while (p && p->session != session)
-		p = session < p->session ? RB_LEFT(p, by_session) : RB_RIGHT(p, by_session);
-	return p;
+	struct pending *p = RB_ROOT(&b->pendings), *found = NULL;
+	while (p) {
+		if (p->session == session)
+			found = p;
+		p = session <= p->session ? RB_LEFT(p, by_session) : RB_RIGHT(p, by_session);
+	}
+	return found;
+}
+
+bool broker_unfinished_queues(
+    const struct broker *b, const struct pending *first, struct targets *t)
+{
+	struct pending *p = first_of(b, first->session);
+	t->queue[0] = first->queue;
+	t->count = 1;
+	for (; p && p->session == first->session; p = RB_NEXT(pending_tree, &b->pendings, p)) {
+		if (p == first || p->n != first->n || p->large->parts != first->large->parts)
+			continue;
+		assert(t->count < SEND_QUEUES_MAX);
+		t->queue[t->count++] = p->queue;
+	}
+	return t->count == first->shares || RMQ_VARIANT(SEVERAL_APART);
 }
 
 void broker_unfinished_add(struct broker *b, struct pending *p, struct lease_time now)
@@ -105,7 +128,7 @@ static void drop(struct broker *b, const struct pending *p)
 void broker_drop_unfinished(struct broker *b, uint64_t session)
 {
 	struct pending *p;
-	while ((p = of_session(b, session)))
+	while ((p = first_of(b, session)))
 		drop(b, p);
 }
 

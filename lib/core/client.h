@@ -216,8 +216,9 @@ const struct client_command *client_send(struct client *c, struct mono_time now,
     struct slice queue, uint8_t flags, struct sendbuf *buf, void *tag);
 
 /*
- * The same for several queues (SEND_QUEUES_MAX), none named twice: a batch, which all of them get
- * and which is stored once, or none.  sent() has the numbers in the first one.
+ * The same for several queues (SEND_QUEUES_MAX), none named twice: all of them get it, and it
+ * is stored once, or none does.  Of a large message each piece but the last has
+ * CHUNK_SEVERAL_MIN bytes at least.  sent() has the numbers in the first one.
  */
 const struct client_command *client_send_all(struct client *c, struct mono_time now,
     const struct slice *queues, uint32_t count, uint8_t flags, struct sendbuf *buf, void *tag);

@@ -419,7 +419,7 @@ const struct client_command *client_send_all(struct client *c, struct mono_time 
 {
 	uint8_t list[SEND_FURTHER_MAX];
 	struct writer further = writer_of(list, sizeof(list));
-	assert(count > 0 && count <= SEND_QUEUES_MAX && (count == 1 || !buf->large));
+	assert(count > 0 && count <= SEND_QUEUES_MAX);
 	for (uint32_t i = 1; i < count; i++)
 		put_str(&further, queues[i]);
 	assert(!further.full && queues[0].len <= NAME_FULL_MAX);

@@ -117,6 +117,17 @@ bool event_further_find(struct slice tags, struct slice *further)
 	return further->len > 0 && further->len <= EVENT_FURTHER_MAX;
 }
 
+bool event_chunk_queues(struct slice tags, struct slice *queues)
+{
+	*queues = NO_TAGS;
+	if (!tags_find(tags, CHUNK_TAG_QUEUES, queues))
+		return true;
+	for (size_t at = 4; at + 4 <= queues->len; at += 4)
+		if (load_u32(queues->data + at) <= load_u32(queues->data + at - 4))
+			return false;
+	return queues->len > 0 && queues->len <= CHUNK_QUEUES_MAX && queues->len % 4 == 0;
+}
+
 uint16_t event_shares_find(struct slice tags)
 {
 	struct slice value;

@@ -31,12 +31,12 @@
 #define EVENT_TAKEN(F) F(u64, session) F(u64, n)
 #define EVENT_SEND(F) \
 	F(u32, queue) F(u64, session) F(u64, n) F(u64, first_seq) F(tags, tags) F(rest, batch)
-/* Piece `part` of large message n of a session; part 0 forgets an unfinished one. */
+/* Piece `part` of large message n of a session; part 0 forgets an unfinished one of its queues. */
 #define EVENT_CHUNK(F) \
 	F(u32, queue) F(u64, session) F(u64, n) F(u32, part) F(tags, tags) F(rest, data)
 /* What the record of a CHUNK holds besides its data, and tags, if there are any. */
 #define EVENT_CHUNK_ALONE (EVENTS_HEADER_SIZE + EVENT_HEADER_SIZE + 4 + 8 + 8 + 4 + 2)
-/* The pieces of (session, n) are message seq. */
+/* The pieces of (session, n) are message seq, also in the further queues that they named. */
 #define EVENT_SEND_CHUNKED(F) \
 	F(u32, queue) F(u64, session) F(u64, n) F(u64, seq) F(u32, parts) F(u32, bytes) \
 	F(tags, tags)
@@ -254,11 +254,15 @@ const char *event_name(unsigned type);
 #define EVENT_TAGS(X) /* also those that are kept for later: "Lanes" in rmq-internals(7) */ \
 	X(SEND, EVENT_TAG_FURTHER, further) \
 	X(MOVE, EVENT_TAG_FURTHER, further) \
+	X(SEND_CHUNKED, EVENT_TAG_FURTHER, further) \
 	X(DEAD, EVENT_TAG_SHARES, shares) \
 	X(PART_BATCH, EVENT_TAG_SHARES, shares) \
+	X(PART_LARGE, EVENT_TAG_SHARES, shares) \
+	X(PART_PENDING, EVENT_TAG_SHARES, shares) \
 	X(START, START_TAG_SECRET, secret) \
 	X(PART_START, START_TAG_SECRET, secret) \
 	X(CHUNK, CHUNK_TAG_ATTRIBUTES, attributes) \
+	X(CHUNK, CHUNK_TAG_QUEUES, queues) \
 	X(DEAD, EVENT_TAG_ORIGIN, origin) \
 	X(PART_BATCH, EVENT_TAG_ORIGIN, origin) \
 	X(PART_LARGE, EVENT_TAG_ORIGIN, origin) \
@@ -285,6 +289,16 @@ bool event_origin_find(struct slice tags, struct event_origin *o);
 
 /* CHUNK: the large message's attributes, in its first piece. */
 #define CHUNK_TAG_ATTRIBUTES 2
+/* CHUNK: u32 each, further queues that it comes to, ascending; in each piece the same. */
+#define CHUNK_TAG_QUEUES     4
+#define CHUNK_QUEUES_MAX     ((SEND_QUEUES_MAX - 1) * 4)
+/* The list in the tags, empty: none; false: it is none. */
+bool event_chunk_queues(struct slice tags, struct slice *queues);
+/* Bytes of a CHUNK for so many queues in which it names the further ones. */
+static inline uint32_t event_chunk_queues_len(uint32_t shares)
+{
+	return shares > 1 ? 4 + 4 * (shares - 1) : 0;
+}
 
 /* CREATE and PART_QUEUE: the user who made the queue, and its node; not there: it is not known. */
 #define EVENT_TAG_MAKER	 3
@@ -297,8 +311,8 @@ void event_maker_put(struct writer *w, const struct event_maker *m);
 bool event_maker_find(struct slice tags, struct event_maker *m);
 
 /*
- * SEND and MOVE: further queues that have the messages of the batch, and the number of the first
- * one there (event_target), in order of the queues' numbers.  A SEND names no queue twice.
+ * SEND, MOVE, SEND_CHUNKED: further queues that have the messages, and the number of the first one
+ * there (event_target), in order of the queues' numbers.  Only a MOVE names a queue twice.
  */
 #define EVENT_TAG_FURTHER  2
 #define EVENT_TARGET_SIZE  12
@@ -328,7 +342,7 @@ bool event_further_find(struct slice tags, struct slice *further);
 /* Whether two such lists name the same queues. */
 bool event_same_queues(struct slice a, struct slice b);
 
-/* DEAD and PART_BATCH: u16, so many queues the event at that place named; not there: one. */
+/* DEAD and PARTs: u16, so many queues the event at that place named; not there: one. */
 #define EVENT_TAG_SHARES 10
 /* What the tags say; 0: no number of queues that share. */
 uint16_t event_shares_find(struct slice tags);

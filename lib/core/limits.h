@@ -54,6 +54,8 @@ extern bool rmq_small_limits;
 /* One piece of a message that does not fit into a batch; of the first one with its attributes. */
 #define CHUNK_MAX	     64512
 #define CHUNK_ATTRIBUTES_MAX 8192
+/* A piece but the last has so much at least if its message is for several queues: each counts it. */
+#define CHUNK_SEVERAL_MIN    32768
 #define MESSAGE_MAX	    (16u << 20)
 #define MESSAGE_MAX_DEFAULT (1u << 20)
 #define CHUNKS_MAX	    (MESSAGE_MAX / CHUNK_MAX + 1)
@@ -170,6 +172,10 @@ static_assert(BATCH_MAX + SEND_QUEUES_MAX * 12 + 128 <= RECORD_FILL,
     "a full batch for as many queues as may be fits into an ordinary record");
 static_assert(MESSAGE_MAX + CHUNK_ATTRIBUTES_MAX <= CHUNKS_MAX * CHUNK_MAX,
     "the largest message and its attributes are not too many pieces");
+static_assert(CHUNK_MAX + SEND_QUEUES_MAX * 4 + 128 <= RECORD_FILL,
+    "a full piece for as many queues as may be fits into an ordinary record");
+static_assert(CHUNK_SEVERAL_MIN <= CHUNK_MAX - CHUNK_ATTRIBUTES_MAX,
+    "a first piece with attributes is no piece too short");
 static_assert(RECORD_FILL <= UINT16_MAX, "offsets in an ordinary record are u16");
 static_assert(BATCH_MAX + SETTLE_SEND_ENTRIES_MAX * 20 + 512 <= RECORD_PAYLOAD_MAX,
     "a full SETTLE_SEND fits into a record");

@@ -378,18 +378,19 @@ struct batch *queue_add_batch(struct queue *q, struct record *r, uint64_t first,
 }
 
 /* What its pieces hold: each stands alone in its record, the first one with its attributes. */
-static uint32_t large_weight(const struct large *large)
+static uint32_t large_weight(const struct large *large, uint16_t shares)
 {
-	uint32_t weight = 0;
+	uint32_t weight = 0, alone = EVENT_CHUNK_ALONE + event_chunk_queues_len(shares);
 	for (uint32_t i = 0; i < large->parts; i++) {
 		uint32_t bytes = large->part[i].record->bytes;
-		weight += bytes > EVENT_CHUNK_ALONE ? bytes - EVENT_CHUNK_ALONE : 0;
+		weight += bytes > alone ? bytes - alone : 0;
 	}
 	return weight > large->bytes ? weight : large->bytes;
 }
 
 struct batch *queue_add_large(
-    struct queue *q, struct large *large, uint64_t seq, uint32_t bytes, uint64_t time_ms)
+    struct queue *q, struct large *large, uint64_t seq, uint32_t bytes, uint64_t time_ms,
+    uint16_t shares)
 {
 	struct batch *b = memory_new(sizeof(*b));
 	b->queue = q->id;
@@ -400,7 +401,8 @@ struct batch *queue_add_large(
 	b->live = 1;
 	large->bytes = bytes;
 	large->time_ms = time_ms;
-	large->weight = large_weight(large);
+	b->shares = shares & 127;
+	large->weight = large_weight(large, shares);
 	RB_INSERT(batch_tree, &q->batches, b);
 	batch_charge(q, b);
 	return b;

@@ -139,7 +139,8 @@ struct pending {
 	uint64_t session;
 	uint64_t n;
 	uint64_t newest_ms; /* lease time at which its newest piece came */
-	uint32_t bytes;
+	uint32_t bytes;	    /* of its body */
+	uint16_t shares;    /* so many queues it is for; it is one of these in each of them */
 	struct large *large;
 };
 RB_HEAD(pending_tree, pending);
@@ -230,9 +231,10 @@ struct batch *queue_add_batch(struct queue *q, struct record *r, uint64_t first,
  * before only if that did, too, as a run goes on in such events only (event.h).
  */
 void queue_adds_of(struct queue *q, uint64_t set);
-/* Message `seq` is a large one with a body of so many bytes; takes `large`. */
+/* Message `seq` is a large one, for so many queues, with a body of so many bytes; takes `large`. */
 struct batch *queue_add_large(
-    struct queue *q, struct large *large, uint64_t seq, uint32_t bytes, uint64_t time_ms);
+    struct queue *q, struct large *large, uint64_t seq, uint32_t bytes, uint64_t time_ms,
+    uint16_t shares);
 /* The first batch that ends behind seq, or NULL. */
 struct batch *queue_batch_at(struct queue *q, uint64_t seq);
 struct batch *queue_batch_next(struct batch *b);

@@ -84,9 +84,9 @@ void sendbuf_seal(
 			tags_put(&tags, SEND_TAG_ATTRIBUTES, b->attributes);
 	} else {
 		batch = put_batch_head(b);
-		if (further.len > 0)
-			tags_put(&tags, SEND_TAG_QUEUES, further);
 	}
+	if (further.len > 0 && part == 0)
+		tags_put(&tags, SEND_TAG_QUEUES, further);
 	size_t head = FRAME_HEADER_SIZE + 8 + 8 + 1 + 4 + 1 + queue.len + 2 + tags.len;
 	uint8_t *p = b->bytes + SENDBUF_BLOB - batch - head;
 	b->begin = (uint32_t)(p - b->bytes);

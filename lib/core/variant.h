@@ -71,6 +71,7 @@
 	X(SHARED_ONCE, "a record is named dead once one of the queues that share it is done") \
 	X(MOVE_UNSHARED, "what moves is not shared any more") \
 	X(SHARED_RUNS_ON, "a run goes on in events of other queues than its first one's") \
+	X(SEVERAL_APART, "a large message comes to those of its queues from which it has not gone") \
 	X(SETTLE_SEND_APART, "what is settled and sent in one command is in two records")
 
 /*

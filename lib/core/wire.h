@@ -311,8 +311,9 @@ const char *wire_name(unsigned type);
 #define SEND_TAG_ATTRIBUTES 2
 
 /*
- * SEND of a batch: further queues that the messages are for, each a str, SEND_QUEUES_MAX with the
- * first, none twice.  They are sent to all of them, or to none, and stored once.
+ * SEND of a batch, or of a large message's first piece: further queues that the messages are for,
+ * each a str, SEND_QUEUES_MAX with the first, none twice.  They are sent to all of them, or to none,
+ * and stored once.
  */
 #define SEND_TAG_QUEUES 4
 #define SEND_FURTHER_MAX ((SEND_QUEUES_MAX - 1) * (1 + NAME_FULL_MAX))

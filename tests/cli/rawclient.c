@@ -12,9 +12,10 @@
  *	                      the same with a header
  *	share N QUEUE,QUEUE,… BODY
  *	                      SEND of one message for several queues
- *	large N QUEUE NAME VALUE BYTES
+ *	large N QUEUE,QUEUE,… NAME VALUE BYTES
  *	                      SEND of one large message in pieces, with a header
- *	piece N QUEUE PART    SEND of piece PART of a large message as number N, not the last one
+ *	piece N QUEUE,QUEUE,… PART
+ *	                      SEND of piece PART of a large message as number N, not the last one
  *	subscribe SUB QUEUE   SUBSCRIBE
  *	credit SUB COUNT      CREDIT for COUNT messages
  *	list COUNT            COUNT times LIST of all queues
@@ -342,56 +343,69 @@ static void do_header(char **arg)
 	put(out, make_send(number(arg[0]), arg[1], one_header(arg[2], arg[3], list), arg[4]));
 }
 
+/* The first of names that are parted by commas; the others become a tag. */
+static struct slice put_queues(struct writer *tags, char *names)
+{
+	uint8_t further[512];
+	struct writer n = writer_of(further, sizeof(further));
+	char *queue = strtok(names, ","), *name;
+
+	while ((name = strtok(NULL, ",")))
+		put_str(&n, slice_str(name));
+	if (n.len > 0)
+		tags_put(tags, SEND_TAG_QUEUES, slice_of(further, n.len));
+	return slice_str(queue);
+}
+
 static void do_large(char **arg)
 {
-	uint8_t list[600], tags[700];
-	static uint8_t body[CHUNK_MAX];
+	uint8_t list[600], tags[1300];
+	static uint8_t body[CHUNK_MAX - CHUNK_ATTRIBUTES_MAX];
 	struct writer t = writer_of(tags, sizeof(tags));
 	size_t len = (size_t)number(arg[4]);
 
 	memset(body, 'x', sizeof(body));
 	tags_put(&t, SEND_TAG_ATTRIBUTES, one_header(arg[2], arg[3], list));
+	struct slice queue = put_queues(&t, arg[1]);
 	for (uint32_t part = 0; len > 0; part++) {
 		struct writer w = writer_of(out, sizeof(out));
-		size_t piece = len < CHUNK_MAX / 2 ? len : CHUNK_MAX / 2;
+		size_t piece = len < sizeof(body) ? len : sizeof(body);
 		uint8_t flags = SEND_CHUNK | (len > piece ? SEND_MORE : 0);
 		len -= piece;
-		wire_put_send(&w, &(struct wire_send){number(arg[0]), 0, flags, part,
-				      slice_str(arg[1]), slice_of(tags, part ? 0 : t.len),
-				      slice_of(body, piece)});
+		wire_put_send(&w, &(struct wire_send){number(arg[0]), 0, flags, part, queue,
+				      slice_of(tags, part ? 0 : t.len), slice_of(body, piece)});
 		put(out, w.len);
 	}
 }
 
 static void do_share(char **arg)
 {
-	uint8_t names[512], list[600];
+	uint8_t list[600];
 	uint8_t batch[BATCH_MAX];
-	struct writer n = writer_of(names, sizeof(names)), t = writer_of(list, sizeof(list));
+	struct writer t = writer_of(list, sizeof(list));
 	struct writer b = writer_of(batch, sizeof(batch)), w = writer_of(out, sizeof(out));
-	char *queue = strtok(arg[1], ","), *further;
+	struct slice queue = put_queues(&t, arg[1]);
 
-	while ((further = strtok(NULL, ",")))
-		put_str(&n, slice_str(further));
-	tags_put(&t, SEND_TAG_QUEUES, slice_of(names, n.len));
 	put_u16(&b, 1);
 	put_u16(&b, 0);
 	put_u16(&b, (uint16_t)(strlen(arg[2]) + 1));
 	put_rest(&b, slice_str(arg[2]));
 	put_u8(&b, '\n');
-	wire_put_send(&w, &(struct wire_send){number(arg[0]), 0, 0, 0, slice_str(queue),
+	wire_put_send(&w, &(struct wire_send){number(arg[0]), 0, 0, 0, queue,
 			      slice_of(list, t.len), slice_of(batch, b.len)});
 	put(out, w.len);
 }
 
 static void do_piece(char **arg)
 {
-	static uint8_t piece[1000];
-	struct writer w = writer_of(out, sizeof(out));
-	wire_put_send(
-	    &w, &(struct wire_send){number(arg[0]), 0, SEND_CHUNK | SEND_MORE,
-		    (uint32_t)number(arg[2]), slice_str(arg[1]), NO_TAGS,
-		    slice_of(piece, sizeof(piece))});
+	static uint8_t piece[CHUNK_SEVERAL_MIN];
+	uint8_t list[600];
+	struct writer w = writer_of(out, sizeof(out)), t = writer_of(list, sizeof(list));
+	size_t len = strchr(arg[1], ',') ? sizeof(piece) : 1000;
+	uint32_t part = (uint32_t)number(arg[2]);
+	struct slice queue = put_queues(&t, arg[1]);
+	wire_put_send(&w, &(struct wire_send){number(arg[0]), 0, SEND_CHUNK | SEND_MORE, part,
+			      queue, slice_of(list, part ? 0 : t.len), slice_of(piece, len)});
 	put(out, w.len);
 }
 

@@ -73,6 +73,35 @@ logged() {
 	[ "$(timeout 10 rmq-recv -1 b)" = body-of-all ]
 }
 
+@test "rmq-queued: a large message for several queues is in each of them or in none, and stored once, over kills" {
+	kill_and_start() {
+		kill -KILL "$QUEUE_PID"
+		wait "$QUEUE_PID" || true
+		start_queue q
+	}
+	start_queue q
+	raw hello 0 expect WELCOME large 1 a,b,c trace x1 200000 expect SENT bye eof
+	kill_and_start
+	[ "$(timeout 10 rmq-recv -1 a | wc -c)" = 200001 ]
+	rmq-queue purge b
+	kill_and_start
+	run sh -c 'rmq-journal dump q | grep -c "\"event\":\"chunk\".*\"queues\":\[2,3\]"'
+	assert_output 4
+	run timeout 10 rmq-recv -1 -o headers,body c
+	assert_output "$(printf '{"trace":"x1"}\t'; head -c 200000 /dev/zero | tr '\0' x)"
+	# Killed when two pieces are there.
+	mkfifo hold
+	exec 8<>hold
+	"$RAWCLIENT" q.sock hello 0 expect WELCOME piece 1 d,e 0 piece 1 d,e 1 wait <hold >held 8>&- &
+	STARTED+=($!)
+	unfinished() { [ "$(rmq-queue show e unfinished)" = 65536 ]; }
+	wait_until 20 unfinished
+	assert_equal "$(rmq-queue show d unfinished)" 65536
+	kill_and_start
+	assert_equal "$(rmq-queue show d ready) $(rmq-queue show e ready)" "0 0"
+	exec 8>&-
+}
+
 @test "rmq-queued: --init makes the directory, ready says so, SIGTERM drains and exits 0" {
 	start_queue q
 	[ -f q/data.mdb ]

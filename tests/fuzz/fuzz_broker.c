@@ -345,7 +345,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 /* ---- seeds ---- */
 
-static uint8_t seed_bytes[8192];
+static uint8_t seed_bytes[8192 + CHUNK_SEVERAL_MIN];
 
 /* A step that gives a whole frame, as it is made by wire_put_*(). */
 static void put_frame(struct writer *w, unsigned conn, struct writer *made)
@@ -371,10 +371,11 @@ static void put_frame(struct writer *w, unsigned conn, struct writer *made)
 /* Two clients, one queue, and the life of its messages, `variant` bits say with what. */
 static void seed_life(fuzz_add *add, unsigned variant)
 {
-	uint8_t made[1024];
+	static uint8_t made[1024 + CHUNK_SEVERAL_MIN], piece[CHUNK_SEVERAL_MIN];
 	struct writer f = writer_of(made, sizeof(made)),
 		      w = writer_of(seed_bytes, sizeof(seed_bytes));
 	struct slice q = slice_str("jobs"), none = slice_of(NULL, 0);
+	struct slice more = slice_of("\4\0\5\0\4more", 9);
 	struct slice batch = slice_of("\3\0\0\0\2\0\4\0\6\0a\nb\nc\n", 16);
 	uint8_t entry[SETTLE_ENTRY_SIZE];
 	struct writer e = writer_of(entry, sizeof(entry));
@@ -384,10 +385,14 @@ static void seed_life(fuzz_add *add, unsigned variant)
 	FRAME(0, queue_create, 1, 0, SETTING_MAX_ATTEMPTS, q, 0, 2, 0, 0, 0, 0, none, NO_TAGS);
 	FRAME(0, send, 2, 0, 0, 0, q, NO_TAGS, batch);
 	FRAME(0, send, 3, 1, 0, 0, q,
-	    variant & 4 ? slice_of("\4\0\5\0\4more", 9) : NO_TAGS, batch);
-	FRAME(0, send, 4, 1, SEND_CHUNK | SEND_MORE, 0, q, slice_of("\2\0\5\0\3\0\1\0t", 9),
-	    slice_str("large "));
+	    variant & 4 ? more : NO_TAGS, batch);
+	bool several = variant == 5;
+	FRAME(0, send, 4, 1, SEND_CHUNK | SEND_MORE, 0, q,
+	    several ? more : slice_of("\2\0\5\0\3\0\1\0t", 9),
+	    several ? slice_of(piece, sizeof(piece)) : slice_str("large "));
 	FRAME(0, send, 4, 1, SEND_CHUNK, 1, q, NO_TAGS, slice_str("message"));
+	if (variant & 8)
+		FRAME(0, send, 5, 1, SEND_CHUNK, 0, q, more, slice_str("to two"));
 	FRAME(1, subscribe, 0, 0, 0, q, NO_TAGS);
 	FRAME(1, credit, 0, 10, 1000, 77);
 	put_u8(&w, 2);
@@ -425,8 +430,8 @@ static void seed_life(fuzz_add *add, unsigned variant)
 		FRAME(2, hello, WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS);
 		FRAME(2, send, 1, 0, 0, 0, q, NO_TAGS, batch);
 		FRAME(1, queue_purge, 3, 2, q);
-		FRAME(0, queue_set, 5, 4, SETTING_LEASE, q, 1000, 0, 0, 0, 0, 0, none, NO_TAGS);
-		FRAME(0, queue_remove, 6, 4, REMOVE_FORCE, q);
+		FRAME(0, queue_set, 6, 4, SETTING_LEASE, q, 1000, 0, 0, 0, 0, 0, none, NO_TAGS);
+		FRAME(0, queue_remove, 7, 4, REMOVE_FORCE, q);
 		FRAME(1, unsubscribe, 0);
 		FRAME(1, bye, 2);
 	}

@@ -381,6 +381,16 @@ static void queue_frame(struct world *w, struct client *c, uint64_t n, struct sl
 		GIVE(queue_set, n, n - 1, SETTING_MAX_BYTES, q, 0, 0, 0, 0, 100, 0, none, NO_TAGS);
 }
 
+/* Of a large message, for one queue or for all. */
+static void piece(struct world *w, struct client *c, uint64_t n, struct slice q, unsigned kind)
+{
+	bool several = kind & 16;
+	uint32_t part = kind / 4 % 4;
+	GIVE(send, n, n - 1, kind % 4 ? SEND_CHUNK | SEND_MORE : SEND_CHUNK, part, q,
+	    several && part == 0 ? others(q) : NO_TAGS,
+	    several ? slice_of(data, CHUNK_SEVERAL_MIN) : slice_str("a piece"));
+}
+
 static void step(struct world *w, struct reader *r)
 {
 	static const char *const globs[] = {
@@ -430,8 +440,7 @@ static void step(struct world *w, struct reader *r)
 		queue_frame(w, c, n, q, value);
 		break;
 	case 12:
-		GIVE(send, n, n - 1, value % 4 ? SEND_CHUNK | SEND_MORE : SEND_CHUNK, value / 4 % 4, q,
-		    NO_TAGS, slice_str("a piece"));
+		piece(w, c, n, q, value);
 		break;
 	case 13:
 		w->lease_ms += value;

@@ -61,6 +61,7 @@ struct note {
 	struct note *next;
 	uint32_t verb; /* 0: a SEND */
 	uint32_t count;
+	uint32_t several; /* SEND: of a large message to so many queues, from items[0].name on */
 	uint32_t sent; /* VERB_SETTLE: so many lines behind what is settled, sent with it */
 	struct held items[]; /* SEND: only the lines */
 };
@@ -450,7 +451,9 @@ static void write_out(struct actor *a)
 		size_t wrote = 0;
 		for (size_t i = 0; i < n; i++) {
 			size_t len = pieces[i].len;
-			bool part = len > 0 && !a->w->calm && prng_chance(p, 50);
+			/* Between the pieces of a large message others have their turn. */
+			bool part = len > 0 && !a->w->calm &&
+				    prng_chance(p, len < CHUNK_MAX / 2 ? 50 : 300);
 			if (part)
 				len = (size_t)prng_below(p, len);
 			bytes_push(&a->link->up.flight, slice_of(pieces[i].data, len));
@@ -521,14 +524,14 @@ static uint32_t give_attributes(struct actor *a, struct sendbuf *b)
 	return which;
 }
 
-static struct sendbuf *large_message(struct actor *a, struct note *n)
+static struct sendbuf *large_message(struct actor *a, struct note *n, uint32_t queues)
 {
 	struct lines *l = &a->w->lines;
 	uint32_t len = (uint32_t)prng_range(&a->w->prng, BATCH_BODY_MAX + 1, 3 * CHUNK_MAX);
 	uint8_t *body = malloc(len);
 	struct sendbuf *first = NULL, **end = &first;
 	assert(body);
-	n->items[0].line = line_new(a, len, 1);
+	n->items[0].line = line_new(a, len, queues);
 	lines_body(l, n->items[0].line, body);
 	for (uint32_t at = 0; at < len; at += (*end)->blob_len, end = &(*end)->next) {
 		struct sendbuf *b = *end = sendbuf_new();
@@ -576,12 +579,14 @@ static void sender_step(struct actor *a)
 	struct note *n = note_new(a, 0, count);
 	unsigned name = (unsigned)prng_below(p, LIVE_NAMES);
 	struct slice queues[LINE_COPIES];
-	uint32_t shares = large || !prng_chance(p, w->weather.shared)
-			      ? 1
-			      : (uint32_t)prng_range(p, 2, LINE_COPIES);
+	bool several = prng_chance(p, large ? 500 : w->weather.shared);
+	uint32_t shares = several ? (uint32_t)prng_range(p, 2, LINE_COPIES) : 1;
 	for (uint32_t i = 0; i < shares; i++)
 		queues[i] = name_of((name + i) % LIVE_NAMES);
-	struct sendbuf *buf = large ? large_message(a, n) : batch(a, n->items, count, shares);
+	struct sendbuf *buf =
+	    large ? large_message(a, n, shares) : batch(a, n->items, count, shares);
+	n->several = large && several ? shares : 0;
+	n->items[0].name = (uint8_t)name;
 	uint8_t flags = prng_chance(p, 50) ? SEND_NO_CREATE : 0;
 	trace("send", a->number, name, n->items[0].line, count);
 	client_send_all(a->client, mono(a), queues, shares, flags, buf, n);
@@ -845,6 +850,26 @@ static void unlimit(struct actor *a)
 		    &s, note_new(a, 99, 0));
 }
 
+/* Purges or removes one of several queues that a large message is on its way to, if there is one. */
+static bool disturb(struct actor *a)
+{
+	struct world *w = a->w;
+	struct prng *p = &w->prng;
+	for (unsigned i = 0; i < w->actors_count; i++) {
+		const struct note *n = w->actors[i].notes;
+		if (!n || n->several == 0 || !prng_chance(p, 300))
+			continue;
+		unsigned name = (n->items[0].name + (unsigned)prng_below(p, n->several)) % LIVE_NAMES;
+		bool purge = prng_chance(p, 800);
+		trace("disturb", a->number, name, purge, 0);
+		client_queue(a->client, mono(a),
+		    purge ? WIRE_TYPE_QUEUE_PURGE : WIRE_TYPE_QUEUE_REMOVE, name_of(name), 0, NULL,
+		    note_new(a, 99, 0));
+		return true;
+	}
+	return false;
+}
+
 static void admin_step(struct actor *a)
 {
 	struct prng *p = &a->w->prng;
@@ -854,7 +879,7 @@ static void admin_step(struct actor *a)
 		unlimit(a);
 		return;
 	}
-	if (a->asking || client_unanswered(a->client) > 0 || !prng_chance(p, 200))
+	if (a->asking || client_unanswered(a->client) > 0 || disturb(a) || !prng_chance(p, 200))
 		return;
 	trace("admin", a->number, name, 0, 0);
 	settings(a, &s);

@@ -518,17 +518,26 @@ static void apply_send(struct reading *r, const struct event_send *e)
 static void apply_chunk(struct reading *r, const struct event_chunk *e)
 {
 	struct shadow_session *se = session_made(r->s, e->session);
-	queue_by_id(r, e->queue);
+	uint32_t queues[SEND_QUEUES_MAX] = {e->queue}, shares = 1;
+	struct slice further;
+	if (!event_chunk_queues(e->tags, &further))
+		FAIL(r, "CHUNK names no further queues");
+	for (size_t at = 0; at < further.len; at += 4)
+		queues[shares++] = load_u32(further.data + at);
+	for (uint32_t i = 0; i < shares; i++)
+		queue_by_id(r, queues[i]);
 	if (e->part == 0)
 		drop_pending(se);
-	else if (se->pending_n != e->n || se->pending_queue != e->queue)
+	else if (se->pending_n != e->n || se->pending_shares != shares ||
+		 memcmp(se->pending_queues, queues, shares * sizeof(queues[0])) != 0)
 		FAIL(r, "a piece of another message");
 	if (e->part != se->pieces_count)
 		FAIL(r, "piece %u after %u", e->part, se->pieces_count);
 	if (e->n != se->last + 1)
 		FAIL(r, "a piece of command %llu after %llu", U(e->n), U(se->last));
 	se->pending_n = e->n;
-	se->pending_queue = e->queue;
+	se->pending_shares = shares;
+	memcpy(se->pending_queues, queues, sizeof(queues));
 	se->body = realloc(se->body, se->body_len + e->data.len + 1);
 	se->pieces = realloc(se->pieces, (se->pieces_count + 1) * sizeof(*se->pieces));
 	assert(se->body && se->pieces);
@@ -538,16 +547,38 @@ static void apply_chunk(struct reading *r, const struct event_chunk *e)
 	se->pieces[se->pieces_count++] = r->index;
 }
 
+static void large_to(struct reading *r, const struct event_target *t, uint32_t copy,
+    const struct shadow_session *se)
+{
+	struct shadow_queue *q = queue_by_id(r, t->queue);
+	if (copy >= se->pending_shares || se->pending_queues[copy] != t->queue)
+		FAIL(r, "SEND_CHUNKED names queue %u, its pieces do not", t->queue);
+	if (t->first_seq != q->next_seq)
+		FAIL(r, "SEND_CHUNKED is %llu, not %llu", U(t->first_seq), U(q->next_seq));
+	stored(r, q, copy, slice_of(se->body, se->body_len), se->pieces, se->pieces_count);
+}
+
 static void apply_send_chunked(struct reading *r, const struct event_send_chunked *e)
 {
-	struct shadow_queue *q = queue_by_id(r, e->queue);
 	struct shadow_session *se = shadow_session(r->s, e->session);
+	struct event_target t = {e->queue, e->seq};
+	struct slice further;
+	uint32_t copy = 0;
 	if (!se || se->pending_n != e->n || se->pieces_count != e->parts ||
 	    se->body_len != e->bytes)
 		FAIL(r, "SEND_CHUNKED without its pieces");
-	if (e->seq != q->next_seq)
-		FAIL(r, "SEND_CHUNKED is %llu, not %llu", U(e->seq), U(q->next_seq));
-	stored(r, q, 0, slice_of(se->body, se->body_len), se->pieces, se->pieces_count);
+	if (!event_further_find(e->tags, &further))
+		FAIL(r, "SEND_CHUNKED names no further queues");
+	struct reader more = reader_of(further);
+	large_to(r, &t, copy++, se);
+	for (; reader_left(&more) > 0; copy++) {
+		t = event_target_get(&more);
+		large_to(r, &t, copy, se);
+	}
+	if (copy != se->pending_shares)
+		FAIL(r, "SEND_CHUNKED comes to %u queues, its pieces to %u", copy,
+		    se->pending_shares);
+	check_stored(r, slice_of(se->body, se->body_len));
 	drop_pending(se);
 	take(r, e->session, e->n, (struct shadow_answer){EVENT_TYPE_SEND, e->seq, 1, 0});
 }

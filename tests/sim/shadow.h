@@ -105,7 +105,8 @@ struct shadow_session {
 	size_t cap;
 	/* a large message that is not complete */
 	uint64_t pending_n;
-	uint32_t pending_queue;
+	uint32_t pending_queues[SEND_QUEUES_MAX]; /* its own, then the further ones */
+	uint32_t pending_shares;
 	uint8_t *body;
 	size_t body_len;
 	uint64_t *pieces;

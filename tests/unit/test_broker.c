@@ -4925,7 +4925,7 @@ static void a_send_names_a_bounded_number_of_queues_and_none_twice(void **state)
 		else if (i == 2)
 			share(1, 1, 0, "q", "r s r", lines(1));
 		else if (i == 3)
-			share(1, 1, SEND_CHUNK, "q", "r", lines(1));
+			share(1, 1, SEND_CHUNK, "q", "r q", lines(1));
 		else
 			INPUT(1, send, 1, 0, 0, 0, slice_str("q"),
 			    i == 4 ? slice_of(cut, sizeof(cut)) : slice_of(empty, sizeof(empty)),
@@ -4937,6 +4937,192 @@ static void a_send_names_a_bounded_number_of_queues_and_none_twice(void **state)
 		w.closed[1] = false;
 	}
 	assert_int_equal(bodies_left(), BATCH_MESSAGES_MAX);
+}
+
+/* Piece `part` of message n, for q and s and u if it is the first one. */
+static void piece_for_three(uint64_t n, uint32_t part, bool last)
+{
+	static uint8_t piece[CHUNK_MAX];
+	uint8_t flags = (uint8_t)(SEND_CHUNK | (last ? 0 : SEND_MORE));
+	memset(piece, (int)('a' + part), sizeof(piece));
+	if (part == 0)
+		share(1, n, flags, "s", "u q", slice_of(piece, CHUNK_MAX));
+	else
+		INPUT(1, send, n, n - 1, flags, part, slice_str("s"), NO_TAGS,
+		    slice_of(piece, last ? 100 : CHUNK_MAX));
+}
+
+static void expect_three_pieces(uint64_t conn)
+{
+	for (uint32_t part = 0; part < 3; part++) {
+		EXPECT(conn, DELIVER_PART, deliver_part, d);
+		assert_int_equal(d.part, part);
+		assert_int_equal(d.parts, 3);
+		assert_int_equal(d.total, 2 * CHUNK_MAX + 100);
+		assert_int_equal(d.data.len, part < 2 ? CHUNK_MAX : 100);
+		assert_int_equal(d.data.data[50], 'a' + part);
+	}
+}
+
+/* Killed after each piece, once with a checkpoint in front of it. */
+static void a_large_message_for_several_queues_is_stored_once_and_outlives_each(void **state)
+{
+	(void)state;
+	uint64_t session = hello(1, 0, 0);
+	for (uint32_t part = 0; part < 3; part++) {
+		piece_for_three(1, part, part == 2);
+		run();
+		if (part == 1)
+			checkpoint();
+		assert_int_equal(recovered_digest(), broker_digest(w.broker));
+		if (part == 2)
+			continue;
+		expect_nothing(1);
+		restart();
+		hello(1, session, 0);
+	}
+	EXPECT(1, SENT, sent, m);
+	assert_int_equal(m.first_seq, 1);
+	assert_int_equal(m.count, 1);
+	const char *const names[] = {"q", "s", "u"};
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(bytes_of(names[i]), 2 * CHUNK_MAX + 100);
+	assert_int_equal(events_left(EVENT_TYPE_CHUNK), 3);
+	/* Once, however often it comes. */
+	restart();
+	hello(1, session, 0);
+	for (uint32_t part = 0; part < 3; part++)
+		piece_for_three(1, part, part == 2);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	/* As a dead letter, too. */
+	subscribe_as(1, 1, "q", 1);
+	for (int part = 0; part < 3; part++) {
+		EXPECT(1, DELIVER_PART, deliver_part, d);
+		if (part == 2)
+			settle(1, 2, VERB_DEAD, 0, 0, d.lease, 1, 1);
+	}
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	purge(1, 3, "s");
+	checkpoint();
+	assert_int_equal(recovered_digest(), broker_digest(w.broker));
+	restart();
+	assert_int_equal(events_left(EVENT_TYPE_CHUNK), 3);
+	assert_int_equal(bytes_of("q.dead"), 2 * CHUNK_MAX + 100);
+	hello(1, session, 3);
+	purge(1, 4, "q.dead");
+	checkpoint();
+	restart();
+	hello(1, session, 4);
+	subscribe_as(1, 1, "u", 1);
+	expect_three_pieces(1);
+	INPUT(1, queue_purge, 5, 4, slice_str("u"));
+	checkpoint();
+	assert_int_equal(events_left(EVENT_TYPE_CHUNK), 0);
+}
+
+/* It is refused, and nothing of it is left in any of its queues. */
+static void expect_none_of_it(enum rmq_error code, const char *text)
+{
+	struct queue *q;
+	expect_failed(1, code, text);
+	RB_FOREACH (q, queue_id_tree, &w.broker->queues_by_id)
+		assert_true(queue_total(q) == 0 && q->unfinished_bytes == 0);
+	assert_int_equal(recovered_digest(), broker_digest(w.broker));
+}
+
+static void begin_for_three(void)
+{
+	piece_for_three(1, 0, false);
+	piece_for_three(1, 1, false);
+	run();
+	expect_nothing(1);
+	assert_int_equal(broker_queue_named(w.broker, slice_str("u"))->unfinished_bytes, 2 * CHUNK_MAX);
+}
+
+static void set_u(uint64_t n, uint32_t mask, uint64_t max_bytes, uint32_t max_message)
+{
+	INPUT(2, queue_set, n, n - 1, mask, slice_str("u"), 0, 0, 0, 0, max_bytes, max_message,
+	    slice_str(""), NO_TAGS);
+	run();
+	expect(2, WIRE_TYPE_DONE);
+}
+
+/* It goes from one of its queues: so it is not taken in the others. */
+static void a_large_message_that_one_of_its_queues_lost_comes_to_none(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	hello(2, 0, 0);
+	begin_for_three();
+	purge(2, 1, "u");
+	piece_for_three(1, 2, true);
+	expect_none_of_it(RMQ_E_OUT_OF_ORDER, error_text(RMQ_E_OUT_OF_ORDER));
+	for (uint64_t i = 0; i < 3; i++) {
+		struct slice name = slice_str(i == 1 ? "s" : "q");
+		uint64_t n = 2 + 2 * i;
+		begin_for_three();
+		INPUT(2, queue_remove, n, n - 1, REMOVE_FORCE, name);
+		/* Also if there is another one of that name. */
+		INPUT(2, queue_create, n + 1, n, 0, i == 2 ? slice_str("other") : name, 0, 0, 0, 0, 0,
+		    0, slice_str(""), NO_TAGS);
+		run();
+		expect(2, WIRE_TYPE_DONE);
+		expect(2, WIRE_TYPE_DONE);
+		piece_for_three(1, 2, true);
+		expect_none_of_it(RMQ_E_OUT_OF_ORDER, error_text(RMQ_E_OUT_OF_ORDER));
+	}
+}
+
+static void a_large_message_that_one_of_its_queues_refuses_comes_to_none(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	hello(2, 0, 0);
+	begin_for_three();
+	set_u(1, SETTING_MAX_MESSAGE, 0, 2 * CHUNK_MAX);
+	piece_for_three(1, 2, true);
+	expect_none_of_it(RMQ_E_TOO_LARGE,
+	    "message is too large: it has 129124 bytes, the queue's --max-message is 129024");
+	set_u(2, SETTING_MAX_MESSAGE, 0, 3 * CHUNK_MAX);
+	send_lines(2, 3, "u", 2);
+	run();
+	expect(2, WIRE_TYPE_SENT);
+	begin_for_three();
+	set_u(4, SETTING_MAX_BYTES, 10, 0);
+	piece_for_three(1, 2, true);
+	expect_failed(1, RMQ_E_FULL, "queue is full: u");
+	piece_for_three(1, 0, false);
+	expect_failed(1, RMQ_E_FULL, "queue is full: u");
+	purge(2, 5, "u");
+	expect(1, WIRE_TYPE_ROOM);
+	piece_for_three(1, 0, false);
+	piece_for_three(1, 1, false);
+	piece_for_three(1, 2, true);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	assert_int_equal(recovered_digest(), broker_digest(w.broker));
+}
+
+/* What many of them keep is bounded by what was sent. */
+static void a_piece_for_several_queues_is_no_small_one(void **state)
+{
+	static uint8_t piece[CHUNK_SEVERAL_MIN];
+	uint8_t more = SEND_CHUNK | SEND_MORE;
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		hello(1, 0, 0);
+		share(1, 1, more, "q", "r", slice_of(piece, CHUNK_SEVERAL_MIN - (i == 0)));
+		if (i > 0)
+			INPUT(1, send, 1, 0, more, 1, slice_str("q"), NO_TAGS,
+			    slice_of(piece, CHUNK_SEVERAL_MIN - 1));
+		run();
+		EXPECT(1, ERROR, error, e);
+		assert_int_equal(e.code, RMQ_E_PROTOCOL);
+		broker_disconnect(w.broker, 1);
+		w.closed[1] = false;
+	}
 }
 
 static void a_gap_costs_all_queues_that_shared_what_was_in_it(void **state)
@@ -5099,6 +5285,10 @@ static const struct CMUnitTest tests[] = {
 	    TEST(small_batches_that_are_shared_join_when_they_move),
 	    TEST(dead_letters_of_two_queues_in_one_share_a_body),
 	    TEST(a_batch_for_several_queues_comes_to_all_or_to_none),
+	    TEST(a_large_message_for_several_queues_is_stored_once_and_outlives_each),
+	    TEST(a_large_message_that_one_of_its_queues_lost_comes_to_none),
+	    TEST(a_large_message_that_one_of_its_queues_refuses_comes_to_none),
+	    TEST(a_piece_for_several_queues_is_no_small_one),
 	    TEST(a_send_names_a_bounded_number_of_queues_and_none_twice),
 	    TEST(a_gap_costs_all_queues_that_shared_what_was_in_it),
 	    TEST(a_bad_record_costs_all_queues_that_share_it),
