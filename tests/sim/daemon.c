@@ -438,7 +438,8 @@ static bool take_frames(struct link *l, bool attentive)
 		checks_asked(w, l, &f);
 		told_asked(l, &f);
 		if (f.type == WIRE_TYPE_STARTED && wire_started_decode(f.payload, &started))
-			shadow_started(&w->shadow, &started, daemon_lease_now(l->daemon).ms);
+			shadow_started(&w->shadow, l->session, &started,
+			    daemon_lease_now(l->daemon).ms);
 		if (f.type == WIRE_TYPE_BYE)
 			shadow_bye(&w->shadow, l->session);
 		broker_frame(b, l->id, &f);

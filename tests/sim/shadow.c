@@ -1226,12 +1226,13 @@ void shadow_asked(
 	}
 }
 
-void shadow_started(struct shadow *s, const struct wire_started *f, uint64_t lease_ms)
+void shadow_started(
+    struct shadow *s, uint64_t session, const struct wire_started *f, uint64_t lease_ms)
 {
 	struct shadow_queue *q = shadow_queue(s, f->queue);
 	for (uint64_t k = 0; q && k < f->count; k++) {
 		struct shadow_message *m = shadow_message(q, f->first + k);
-		if (!m || m->lease != f->lease || m->started == f->lease)
+		if (!m || m->session != session || m->lease != f->lease || m->started == f->lease)
 			continue;
 		m->started = f->lease;
 		m->started_ms = lease_ms;

@@ -171,8 +171,9 @@ struct shadow_session *shadow_session(const struct shadow *s, uint64_t id);
 void shadow_asked(
     struct shadow *s, struct slice queue, enum settle_verb verb, struct slice entries);
 void shadow_purge_asked(struct shadow *s, struct slice queue);
-/* What a daemon reads at that lease time. */
-void shadow_started(struct shadow *s, const struct wire_started *f, uint64_t lease_ms);
+/* What a daemon reads at that lease time: it is for what the session holds. */
+void shadow_started(
+    struct shadow *s, uint64_t session, const struct wire_started *f, uint64_t lease_ms);
 uint64_t shadow_record_hash(struct slice payload);
 void shadow_bye(struct shadow *s, uint64_t session);
 bool shadow_said_bye(const struct shadow *s, uint64_t session);
