@@ -13,7 +13,8 @@
 	X(WALL_LEASES, "leases run by the wall clock", "trusted|vouched|lease|expires")
 #define CORES(X) \
 	X(EFFECT_EARLY, "an effect leaves before its event is committed", "the disk|on disk") \
-	X(SESSIONS_BY_TERM, "session ids begin anew in a term", "the disk|takes|start with") \
+	X(SESSIONS_BY_TERM, "session ids begin anew in a term", \
+	    "the disk|takes|start with|goes on with session|has got an owner again") \
 	X(LEASE_REUSED, "lease numbers begin anew after a failover", "lease number") \
 	X(END_BEHIND_PARTS, "END declares records dead that lie behind one of its parts", \
 	    "in front of part") \
