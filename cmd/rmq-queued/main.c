@@ -179,6 +179,12 @@ static void raise_descriptors(struct server *s)
 	struct rlimit raised = {s->nofile.rlim_max, s->nofile.rlim_max};
 	s->nofile_now =
 	    setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : s->nofile.rlim_cur;
+	if (s->nofile_now < DESCRIPTORS_MIN) {
+		log_error("the limit of open files is %ju: raise it to %d at least "
+			  "(ulimit -n, LimitNOFILE=)",
+		    (uintmax_t)s->nofile_now, DESCRIPTORS_MIN);
+		exit(error_exit(RMQ_E_CONFIG));
+	}
 }
 
 /* Signals are read from a descriptor from now on.  One that was ignored stays so. */

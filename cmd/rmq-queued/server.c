@@ -762,8 +762,7 @@ void server_open_at(struct server *s, int journal_fd)
 
 static bool make_slots(struct server *s)
 {
-	rlim_t most =
-	    s->nofile_now > DESCRIPTORS_RESERVE ? (s->nofile_now - DESCRIPTORS_RESERVE) / 2 : 1;
+	rlim_t most = (s->nofile_now - DESCRIPTORS_RESERVE) / 2;
 	/* Each connection may have its peer watched. */
 	s->conns_max = most > CONNS_MAX ? CONNS_MAX : (uint32_t)most;
 	s->conns_of_one = OF_ONE(s->conns_max);

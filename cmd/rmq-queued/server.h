@@ -31,6 +31,7 @@
 #define INFLIGHT_LOW_BYTES  (4u << 20)
 /* Descriptors for other things than connections and their peers. */
 #define DESCRIPTORS_RESERVE 64
+#define DESCRIPTORS_MIN	    (DESCRIPTORS_RESERVE + 2 * 8)
 #define CONNS_MAX	    65536u
 
 enum server_phase {

@@ -53,7 +53,8 @@ struct store_reader;
 /*
  * Opens DIR for reading, beside an owner or without one.  RMQ_E_CONFIG: not a data
  * directory; RMQ_E_CORRUPT: the data file is missing, empty, cut, garbled or another
- * directory's; RMQ_E_VERSION; RMQ_E_LIMIT: too many readers; RMQ_E_IO.
+ * directory's; RMQ_E_VERSION; RMQ_E_LIMIT: too many readers; RMQ_E_BUSY: one in another
+ * namespace of process ids has ours; RMQ_E_IO.
  */
 enum rmq_error store_reader_open(const char *dir, struct store_reader **reader,
     struct reason *why) __attribute__((warn_unused_result));

@@ -135,6 +135,12 @@ static enum rmq_error lmdb_reason(struct reason *why, const char *what, int rc)
 		    "%s: too large for the limit of address space: raise it (ulimit -v, "
 		    "LimitAS=)",
 		    what);
+	/* LMDB locks the byte of lock.mdb that has a reader's process id as its offset. */
+	if (rc == EAGAIN)
+		return reason_set(why, RMQ_E_BUSY,
+		    "%s: a process of another container is number %d, too, and has it open: "
+		    "run this in that container, or when that one has ended",
+		    what, (int)getpid());
 	enum rmq_error err = store_env_error(rc);
 	if (err == RMQ_E_NOTHING)
 		err = RMQ_E_CORRUPT;
@@ -272,6 +278,10 @@ static enum rmq_error open_env(
 	/* A reader on a read-only file system makes none. */
 	if (error && error != ENOENT)
 		return reason_set(why, RMQ_E_IO, "chown: %s", strerror(error));
+	/* LMDB does so with lock.mdb only; COMMAND and what it leaves running have no part in it. */
+	mdb_filehandle_t fd;
+	if (mdb_env_get_fd(e->env, &fd) || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
+		return reason_set(why, RMQ_E_IO, "data.mdb: %s", strerror(errno));
 	/* Places of readers that were killed: there may be no other left. */
 	int dead;
 	(void)mdb_reader_check(e->env, &dead);

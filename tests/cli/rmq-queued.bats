@@ -586,6 +586,24 @@ has_children() {
 	assert_line 100
 }
 
+@test "rmq-queued: COMMAND has no descriptor of the data directory" {
+	run rmq-queued -d q --init -- ls -l /proc/self/fd 3>&-
+	assert_success
+	refute_output --partial "$PWD/q"
+}
+
+@test "rmq-queued: a limit of open files that is too low is named at the start: 78" {
+	local limit
+	for limit in 12 24 79; do
+		run bash -c "ulimit -n $limit; exec rmq-queued -d q --init -- true" 3>&-
+		assert_failure 78
+		assert_output "rmq-queued: the limit of open files is $limit: raise it to 80 at least \
+(ulimit -n, LimitNOFILE=)"
+	done
+	run bash -c "ulimit -n 80; exec rmq-queued -d q --init -- rmq-send q x" 3>&-
+	assert_success
+}
+
 # ---- hostile and careless clients ----
 
 @test "rmq-queued: a frame of one byte at a time is taken" {

@@ -1,11 +1,13 @@
 /* The data directory: what the owner commits, readers see, and nothing else. */
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -466,6 +468,45 @@ static void pages_written_in_advance_are_the_tail(void **state)
 	store_close(s);
 }
 
+/* In a child, which stands for a reader of another container: LMDB's lock of process `pid`. */
+static pid_t lock_number(pid_t pid)
+{
+	int ready[2];
+	char byte;
+	assert_int_equal(pipe(ready), 0);
+	pid_t child = fork();
+	if (child == 0) {
+		struct flock lock = {.l_type = F_WRLCK, .l_start = pid, .l_len = 1};
+		int fd = open(in_dir("lock.mdb"), O_RDWR);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (fcntl(fd, F_SETLK, &lock) == 0 && write(ready[1], "", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	return child;
+}
+
+static void a_reader_with_our_number_in_another_container_is_told(void **state)
+{
+	(void)state;
+	struct store_reader *r;
+	struct store *s;
+	struct reason why = {""};
+	store_close(create());
+	pid_t child = lock_number(getpid());
+	assert_int_equal(store_reader_open(dir, &r, &why), RMQ_E_BUSY);
+	assert_non_null(strstr(why.text, "another container"));
+	assert_int_equal(store_open(dir, &s, &why), RMQ_E_BUSY);
+	assert_non_null(strstr(why.text, "another container"));
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_int_equal(store_reader_open(dir, &r, &why), RMQ_E_OK);
+	store_reader_close(r);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -481,6 +522,7 @@ int main(void)
 	    TEST(term_boundaries_are_remembered),
 	    TEST(there_is_one_owner_also_without_lmdbs_lock_file),
 	    TEST(a_reader_beside_the_owner_sees_what_was_committed_at_begin),
+	    TEST(a_reader_with_our_number_in_another_container_is_told),
 	    TEST(a_directory_is_made_only_where_nothing_is),
 	    TEST(an_init_that_did_not_finish_is_done_again),
 	    TEST(data_without_its_identity_is_not_made_anew),
