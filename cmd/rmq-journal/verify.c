@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@
 /* A child that crashed so often without getting anywhere is not sent again. */
 #define CRASHES_MAX 1000
 
-enum message_type { AT, BAD, OPEN_FAILED, COUNTS_DIFFER, DONE };
+enum message_type { AT, BAD, FAILED, COUNTS_DIFFER, DONE };
 struct message {
 	enum message_type type;
 	enum rmq_error err;
@@ -39,6 +40,17 @@ static void tell(int fd, enum message_type type, uint64_t index, enum rmq_error 
 		m.why = *why;
 	if (write(fd, &m, sizeof(m)) != (ssize_t)sizeof(m))
 		_exit(1);
+}
+
+/* What keeps it from reading is not damage. */
+static enum rmq_error begin(int fd, struct store_reader *r)
+{
+	enum rmq_error err = store_reader_begin(r);
+	if (err && err != RMQ_E_CORRUPT) {
+		tell(fd, FAILED, 0, err, NULL);
+		_exit(0);
+	}
+	return err;
 }
 
 /* How many records of kind CONFIG their index knows. */
@@ -62,7 +74,7 @@ static void count(int fd, struct store_reader *r)
 	struct store_state state;
 	struct slice value;
 	uint64_t index = 0, records = 0, bytes = 0, configs = 0;
-	enum rmq_error err = store_reader_begin(r);
+	enum rmq_error err = begin(fd, r);
 	if (!err)
 		err = store_reader_state(r, &state);
 	while (!err && (err = store_reader_raw(r, index + 1, &index, &value)) == RMQ_E_OK) {
@@ -84,7 +96,7 @@ static enum rmq_error check_next(int fd, struct store_reader *r, uint64_t *index
 {
 	struct record_header h;
 	struct slice value, payload;
-	enum rmq_error err = store_reader_begin(r);
+	enum rmq_error err = begin(fd, r);
 	if (!err)
 		err = store_reader_raw(r, *index + 1, index, &value);
 	if (!err) {
@@ -102,7 +114,7 @@ static void check_terms(int fd, struct store_reader *r)
 {
 	struct store_state state;
 	uint64_t index = 0, term = 0, newest = 0;
-	enum rmq_error err = store_reader_begin(r);
+	enum rmq_error err = begin(fd, r);
 	if (!err)
 		err = store_reader_state(r, &state);
 	while (!err && (err = store_reader_term(r, index + 1, &index, &term)) == RMQ_E_OK) {
@@ -126,7 +138,7 @@ static void walk(int fd, const char *dir, uint64_t behind, bool first)
 	guard_off();
 	enum rmq_error err = store_reader_open(dir, &r, &why);
 	if (err) {
-		tell(fd, OPEN_FAILED, 0, err, &why);
+		tell(fd, FAILED, 0, err, &why);
 		_exit(0);
 	}
 	while ((err = check_next(fd, r, &index)) == RMQ_E_OK)
@@ -136,7 +148,7 @@ static void walk(int fd, const char *dir, uint64_t behind, bool first)
 	if (first) {
 		count(fd, r);
 		check_terms(fd, r);
-		if (store_reader_begin(r) || store_reader_pages(r, &pages))
+		if (begin(fd, r) || store_reader_pages(r, &pages))
 			tell(fd, COUNTS_DIFFER, 0, RMQ_E_CORRUPT, NULL);
 	}
 	store_reader_close(r);
@@ -166,10 +178,7 @@ static void add_structure(struct findings *f, uint64_t behind, const char *what)
 	printf("%" PRIu64 "\t%s\n", behind, what);
 }
 
-/*
- * One child's walk.  *behind: the last record it was at.  RMQ_E_OK: it came to the end;
- * RMQ_E_CORRUPT: it crashed; else the directory cannot be opened.
- */
+/* Until the child ends.  *behind: the last record it was at.  RMQ_E_NOTHING: it has not said all. */
 static enum rmq_error listen(int fd, struct findings *f, uint64_t *behind, struct reason *why)
 {
 	struct message m;
@@ -187,7 +196,7 @@ static enum rmq_error listen(int fd, struct findings *f, uint64_t *behind, struc
 		case COUNTS_DIFFER:
 			add_structure(f, m.index, "tree is damaged");
 			break;
-		case OPEN_FAILED:
+		case FAILED:
 			*why = m.why;
 			return m.err;
 		case DONE:
@@ -197,6 +206,23 @@ static enum rmq_error listen(int fd, struct findings *f, uint64_t *behind, struc
 	return RMQ_E_NOTHING;
 }
 
+/*
+ * Whether a child ended by what it read: the guard exits so at SIGBUS.  Any other end, as by
+ * who kills when memory is short, says nothing of the record that it was at.
+ */
+static bool crashed(int status)
+{
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status) == error_exit(RMQ_E_CORRUPT);
+	int signo = WTERMSIG(status);
+	return signo == SIGSEGV || signo == SIGBUS || signo == SIGABRT || signo == SIGFPE ||
+	       signo == SIGILL;
+}
+
+/*
+ * One child's walk.  *behind: the last record it was at.  RMQ_E_OK: it came to the end;
+ * RMQ_E_NOTHING: it crashed; else the directory cannot be read.
+ */
 static enum rmq_error send_child(
     const char *dir, struct findings *f, uint64_t *behind, bool first, struct reason *why)
 {
@@ -215,6 +241,11 @@ static enum rmq_error send_child(
 	close(fd[0]);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
+	if (err == RMQ_E_NOTHING && !crashed(status))
+		return reason_set(why, RMQ_E_IO,
+		    "the process that reads it was ended (status %d), as when memory is short: "
+		    "nothing is changed, run it again",
+		    WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
 	return err;
 }
 

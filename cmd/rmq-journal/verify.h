@@ -20,7 +20,8 @@ struct findings {
 
 /*
  * Prints each finding as a line on stdout.  RMQ_E_OK: it came to an end, whatever it found.
- * Others: the directory cannot be opened.  Call it before the directory is opened: it forks.
+ * Others: the directory cannot be read, and nothing is known of its records.  Call it before
+ * the directory is opened: it forks.
  */
 enum rmq_error verify(const char *dir, struct findings *f, struct reason *why)
     __attribute__((warn_unused_result));

@@ -351,6 +351,38 @@ each_command_says() {
 	[ ! -e q/quarantine-2 ]
 }
 
+# child_of PID: its child, while it is stopped; it runs only until it has one.
+child_of() {
+	local child=
+	while [ -d "/proc/$1" ]; do
+		kill -STOP "$1"
+		child=$(cat "/proc/$1/task/$1/children" 2>/dev/null)
+		[ -z "$child" ] || break
+		kill -CONT "$1"
+	done
+	echo "${child% }"
+}
+
+@test "journal verify: whose reading process is killed knows nothing of the record it was at, 74" {
+	feed 'events 1000 10'
+	cp q/data.mdb before.mdb
+	rmq-journal verify --quarantine q >out 2>err 3>&- &
+	verify=$!
+	# More is to be told than the pipe between them holds: it cannot have come to its end.
+	child=$(child_of "$verify")
+	kill -KILL "$child"
+	kill -CONT "$verify"
+	status=0
+	wait "$verify" || status=$?
+	assert_equal "$status" 74
+	assert_equal "$(cat out)" ''
+	run -0 cat err
+	assert_output 'rmq-journal: q: the process that reads it was ended (status 137), as when memory is short: nothing is changed, run it again'
+	assert_equal "$(ls q)" "$(printf '%s\n' data.mdb identity lock.mdb)"
+	cmp before.mdb q/data.mdb
+	run -0 rmq-journal verify q
+}
+
 @test "journal verify: damaged pages of the tree are findings, whatever they do to LMDB" {
 	# A child that verifies may die of it; its parent says so, not the sanitizer.
 	export ASAN_OPTIONS=handle_segv=0:handle_sigbus=0:handle_sigfpe=0
