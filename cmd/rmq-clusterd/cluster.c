@@ -167,13 +167,21 @@ static void arm(struct cluster *c)
 	c->more_wanted = false;
 }
 
+static void make_holes(struct cluster *c)
+{
+	struct ends_log log = disk_ends(&c->disk);
+
+	if (ends_turn(&c->ends, &c->engine, &log, ENDS_TURN_RECORDS))
+		cluster_more(c);
+}
+
 /* Before the loop waits: what the events of this turn have left to be done. */
 static void on_turn(uv_prepare_t *prepare)
 {
 	struct cluster *c = prepare->data;
 
 	if (c->founding_seq == 0) {
-		ends_turn(c);
+		make_holes(c);
 		supervisor_turn(c);
 		commands_turn(c);
 		node_turn(c);

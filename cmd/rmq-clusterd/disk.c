@@ -223,8 +223,9 @@ void disk_read_end(struct disk *d)
 	store_reader_end(d->reader);
 }
 
-uint64_t disk_end(struct disk *d, uint64_t from, struct slice *payload)
+static uint64_t next_end(void *arg, uint64_t from, struct slice *payload)
 {
+	struct disk *d = arg;
 	struct record_header h;
 
 	read_begin(d);
@@ -234,8 +235,9 @@ uint64_t disk_end(struct disk *d, uint64_t from, struct slice *payload)
 	return err ? 0 : h.index;
 }
 
-uint64_t disk_next(struct disk *d, uint64_t from)
+static uint64_t next_record(void *arg, uint64_t from)
 {
+	struct disk *d = arg;
 	struct slice value;
 	uint64_t index;
 	enum rmq_error err = store_reader_raw(d->reader, from, &index, &value);
@@ -245,9 +247,22 @@ uint64_t disk_next(struct disk *d, uint64_t from)
 	return index;
 }
 
-void disk_end_done(struct disk *d)
+static void end_done(void *arg)
 {
-	read_end(d);
+	read_end(arg);
+}
+
+static void bad_end(void *arg, uint64_t end, enum rmq_error err)
+{
+	struct disk *d = arg;
+
+	log_error(
+	    "%s: what record %" PRIu64 " says died: %s", d->directory, end, error_text(err));
+}
+
+struct ends_log disk_ends(struct disk *d)
+{
+	return (struct ends_log){d, next_end, next_record, end_done, bad_end};
 }
 
 void disk_reserve(struct disk *d, uint64_t bytes)

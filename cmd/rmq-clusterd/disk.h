@@ -7,7 +7,7 @@
 
 #include <limits.h>
 
-#include "core/host/chunk.h"
+#include "core/host/ends.h"
 #include "core/raft.h"
 #include "sys/journal_link.h"
 #include "sys/store.h"
@@ -68,14 +68,8 @@ struct disk_records {
 void disk_read(struct disk *d, uint64_t index, uint32_t bytes, struct disk_records *records);
 void disk_read_end(struct disk *d);
 
-/*
- * The first record of kind END at `from` or behind it, committed or not; 0: there is none.  Its
- * payload is borrowed until disk_end_done().
- */
-uint64_t disk_end(struct disk *d, uint64_t from, struct slice *payload);
-/* Before disk_end_done(): the index of the first record at `from` or behind it. */
-uint64_t disk_next(struct disk *d, uint64_t from);
-void disk_end_done(struct disk *d);
+/* What core/host/ends.h reads here. */
+struct ends_log disk_ends(struct disk *d);
 
 /* Index of the oldest record, 0: none; and the state of what is stored. */
 uint64_t disk_state(struct disk *d, struct store_state *state);

@@ -183,7 +183,7 @@ static struct engine_state state(void *arg)
 {
 	const struct cluster *c = arg;
 
-	return engine_state(&c->status, c->committed);
+	return engine_state(&c->status, c->committed, c->stored_seq);
 }
 
 static enum rmq_error propose(
@@ -216,9 +216,23 @@ static uint64_t barrier(void *arg)
 	return node_event(c, &e) == RMQ_E_OK ? ++c->rounds : 0;
 }
 
+static uint64_t holes(void *arg, uint64_t end, const struct hole_range *ranges, unsigned count)
+{
+	struct cluster *c = arg;
+	enum rmq_error err = node_event(c,
+	    &(struct raft_event){
+		.type = RAFT_EVENT_HOLE, .index = end, .ranges = ranges, .range_count = count});
+	if (err) {
+		log_error("%s: holes of record %" PRIu64 ": %s", c->disk.directory, end,
+		    error_text(err));
+		cluster_die(c, error_exit(RMQ_E_BUG));
+	}
+	return c->sent_seq;
+}
+
 struct engine node_engine(struct cluster *c)
 {
-	return (struct engine){c, state, propose, barrier};
+	return (struct engine){c, state, propose, barrier, holes};
 }
 
 /* Raft begins anew, as the leader to be of what node_found() has stored. */
@@ -368,7 +382,7 @@ void node_open(struct cluster *c)
 		     raft_id_eq(begin.configs[0].config->members[0].id, c->id);
 	c->sent_seq = c->stored_seq = c->truncate_seq = 0;
 	c->committed = 0;
-	ends_open(c);
+	c->ends = (struct ends){0};
 	tail_truncate(&c->tail, begin.last + 1);
 	raft_status(c->raft, &c->status);
 	c->shown = c->status;

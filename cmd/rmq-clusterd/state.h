@@ -5,7 +5,6 @@
  *	cluster.c    start, turns, and end; what the control socket may see and ask
  *	node.c	     the host of Raft (core/raft.h): events in, actions out
  *	disk.c	     this node's journal, a child, and reading from its directory
- *	ends.c	     holes, of what committed checkpoints say died
  *	peers.c	     links to the other nodes; inlet.c what comes in, outlet.c what goes out
  *	join.c	     asking seeds to be taken in
  *	supervisor.c the queue daemon, a child of the leader
@@ -22,10 +21,10 @@
 
 #include "cluster.h"
 #include "commands.h"
+#include "core/host/ends.h"
 #include "core/host/engine.h"
 #include "core/host/tail.h"
 #include "disk.h"
-#include "ends.h"
 #include "join.h"
 #include "peers.h"
 #include "supervisor.h"

@@ -85,7 +85,9 @@
 	    "which is not there") \
 	X(BARRIER_LOCAL, "a barrier is answered by the leader alone", "a barrier is answered") \
 	X(EFFECTS_RELEASED, "all that waits is let out when leadership goes", \
-	    "the disk|not on disk|is delivered under lease|WELCOME")
+	    "the disk|not on disk|is delivered under lease|WELCOME") \
+	X(HOLES_OF_LEADER, "only the leader makes holes", "records are left") \
+	X(ENDS_CUT, "of each END, holes are made in one turn only", "HOLED|records are left")
 
 #define RMQ_VARIANTS_LIST(X) RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)
 

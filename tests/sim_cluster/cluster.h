@@ -18,6 +18,7 @@
 #include "../sim/world.h"
 #include "../sim_raft/sim.h"
 
+#include "core/host/ends.h"
 #include "core/host/shared_journal.h"
 
 #include <stdbool.h>
@@ -29,7 +30,6 @@
  */
 #define CLUSTER_VARIANTS(X) \
 	X(QUEUE_OUTLIVES, "the queue daemon lives on when leadership goes", "the disk|record") \
-	X(HOLES_OF_LEADER, "only the leader makes holes", "records are left") \
 	X(START_EARLY, "a daemon starts before all that was proposed is committed", \
 	    "the disk|record")
 
@@ -59,7 +59,7 @@ struct site {
 	struct bytes answers;	       /* to the daemon, not a whole frame yet */
 	bool opening;		       /* OPENED is on its way */
 	uint64_t committed;	       /* by Raft: committed and durable here */
-	unsigned end_range; /* of END end_tried + 1 or behind it: ranges that were made */
+	struct ends ends;
 	uint64_t term;	    /* in which the daemon was started */
 	uint64_t start_at;  /* not before; ms */
 	uint64_t said_n, stored_n; /* APPENDs */

@@ -64,7 +64,7 @@ static struct engine_state engine_of(void *arg)
 	const struct site *s = arg;
 	struct raft_status st;
 	raft_status(s->node->raft, &st);
-	return engine_state(&st, s->committed);
+	return engine_state(&st, s->committed, s->node->stored_seq);
 }
 
 static struct end *end_of(struct slice payload)
@@ -138,6 +138,80 @@ static uint64_t ask_barrier(void *arg)
 {
 	struct site *s = arg;
 	return node_barrier(&s->c->sim, s->node);
+}
+
+static uint64_t holes(void *arg, uint64_t end, const struct hole_range *ranges, unsigned count)
+{
+	struct site *s = arg;
+	struct raft_event e = {
+	    .type = RAFT_EVENT_HOLE, .index = end, .ranges = ranges, .range_count = count};
+	enum rmq_error err = node_step(&s->c->sim, s->node, &e);
+	if (err)
+		trace_fail("node %u: holes of a committed END are refused: %s", s->node->slot,
+		    error_text(err));
+	return s->node->sent_seq;
+}
+
+/* ---- holes ---- */
+
+static uint64_t next_end(void *arg, uint64_t from, struct slice *payload)
+{
+	const struct site *s = arg;
+	const struct disk *d = &s->node->disk;
+	while (from <= d->last && d->log[from].kind != RECORD_END)
+		from++;
+	if (from > d->last)
+		return 0;
+	const struct jm_record *r = &s->c->records[d->log[from].value];
+	*payload = slice_of(r->payload, r->len);
+	return from;
+}
+
+static uint64_t next_record(void *arg, uint64_t from)
+{
+	const struct site *s = arg;
+	const struct disk *d = &s->node->disk;
+	while (from <= d->last && d->log[from].kind == RAFT_HOLE)
+		from++;
+	if (from > d->last)
+		trace_fail("node %u: no record is behind those that died", s->node->slot);
+	return from;
+}
+
+static void end_done(void *arg)
+{
+	(void)arg;
+}
+
+static void bad_end(void *arg, uint64_t end, enum rmq_error err)
+{
+	const struct site *s = arg;
+	trace_fail("node %u: what END %llu says died: %s", s->node->slot,
+	    (unsigned long long)end, error_text(err));
+}
+
+/* Of as many records at once as chance has it. */
+static void make_holes(struct site *s)
+{
+	struct prng *p = &s->c->sim.prng;
+	struct ends_log log = {s, next_end, next_record, end_done, bad_end};
+	unsigned most = s->c->sim.quiet ? ENDS_TURN_RECORDS : (unsigned)prng_range(p, 1, 20);
+	(void)ends_turn(&s->ends, &s->engine, &log, most);
+}
+
+/* What the END at this index named is gone from this node's disk, but for consensus' own. */
+static void check_holed(struct site *s, uint64_t index)
+{
+	const struct disk *d = &s->node->disk;
+	const struct end *end = s->c->sim.value[d->log[index].value].end;
+	for (unsigned i = 0; i < end->count; i++)
+		for (uint32_t k = 0; k < end->dead[i].count; k++) {
+			uint8_t kind = d->log[end->dead[i].first + k].kind;
+			if (kind != RAFT_HOLE && kind != RECORD_CONFIG)
+				trace_fail("node %u: HOLED of %llu, and record %llu is there",
+				    s->node->slot, (unsigned long long)index,
+				    (unsigned long long)(end->dead[i].first + k));
+		}
 }
 
 /* ---- the queue daemon's end of the socket ---- */
@@ -230,6 +304,7 @@ static void take_answer(struct site *s, const struct frame *f)
 	struct journal_opened opened;
 	struct journal_stored stored;
 	struct journal_barrier_done done;
+	struct journal_holed holed;
 	struct journal_room room;
 	if (f->type == JOURNAL_TYPE_OPENED && journal_opened_decode(f->payload, &opened)) {
 		take_opened(s, &opened);
@@ -244,7 +319,9 @@ static void take_answer(struct site *s, const struct frame *f)
 		jm_answer_with(&s->journal, (struct jm_answer){JM_BARRIER_DONE, done.id, 0, 0});
 	} else if (f->type == JOURNAL_TYPE_ROOM && journal_room_decode(f->payload, &room)) {
 		jm_answer_with(&s->journal, (struct jm_answer){JM_ROOM, room.n, room.bytes, 0});
-	} else if (f->type != JOURNAL_TYPE_HOLED) {
+	} else if (f->type == JOURNAL_TYPE_HOLED && journal_holed_decode(f->payload, &holed)) {
+		check_holed(s, holed.checkpoint);
+	} else {
 		trace_fail("the journal says what it must not: frame %u", f->type);
 	}
 }
@@ -292,7 +369,7 @@ static uint64_t room_left(const struct cluster *c)
 
 static void journal_turn(struct site *s)
 {
-	shared_journal_turn(s->shared, s->node->end_tried, room_left(s->c));
+	shared_journal_turn(s->shared, s->ends.followed, room_left(s->c));
 	if (s->daemon->up)
 		s->journal.count = s->committed;
 }
@@ -306,7 +383,7 @@ void site_init(struct cluster *c, unsigned slot)
 	s->node = &c->sim.nodes[slot];
 	s->daemon = &c->world.daemons[slot];
 	s->daemon->journal = &s->journal;
-	s->engine = (struct engine){s, engine_of, propose, ask_barrier};
+	s->engine = (struct engine){s, engine_of, propose, ask_barrier, holes};
 	s->owner = (struct shared_journal_owner){s, opening, take_answers, reserve, lost};
 	s->journal.arg = s;
 	s->journal.read = site_read;
@@ -382,44 +459,12 @@ static void start_if_wanted(struct site *s)
 		start_queue(s, st.term);
 }
 
-/* ---- holes ---- */
-
-/*
- * One by one, in order: a later list leaves out what an earlier one has named.  Each in pieces;
- * after a crash from the begin.
- */
-static void follow_ends(struct site *s)
-{
-	struct node *n = s->node;
-	uint64_t index = n->end_tried + 1;
-	while (index <= s->committed && n->view.log[index].kind != RECORD_END)
-		n->end_tried = index++;
-	if (index > s->committed)
-		return;
-	const struct end *end = s->c->sim.value[n->view.log[index].value].end;
-	unsigned left = end->count - s->end_range;
-	unsigned some = left > 0 ? (unsigned)prng_range(&s->c->sim.prng, 1, left) : 0;
-	struct raft_event e = {.type = RAFT_EVENT_HOLE,
-	    .index = index,
-	    .ranges = end->dead + s->end_range,
-	    .range_count = some};
-	enum rmq_error err = node_step(&s->c->sim, n, &e);
-	if (err)
-		trace_fail("node %u: holes of a committed END are refused: %s", n->slot,
-		    error_text(err));
-	s->end_range += some;
-	if (s->end_range == end->count) {
-		s->end_range = 0;
-		n->end_tried = index;
-	}
-}
-
 void site_turn(struct site *s)
 {
 	struct prng *p = &s->c->sim.prng;
 	start_if_wanted(s);
-	if (prng_chance(p, 100) && (s->daemon->up || s->c->variant != CLUSTER_HOLES_OF_LEADER))
-		follow_ends(s);
+	if (prng_chance(p, 100))
+		make_holes(s);
 	if (!s->daemon->up)
 		return;
 	if (s->c->sim.quiet || prng_chance(p, 600))
@@ -503,7 +548,7 @@ static void on_down(struct sim *sim, struct node *n)
 		daemon_crash(s->daemon);
 	forget(s);
 	s->committed = 0;
-	s->end_range = 0;
+	s->ends = (struct ends){0};
 	s->start_at = 0;
 }
 

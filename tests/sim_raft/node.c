@@ -88,6 +88,7 @@ void node_start(struct sim *s, struct node *n)
 	n->committed = 0;
 	n->role = RAFT_FOLLOWER;
 	n->end_tried = 0;
+	n->sent_seq = n->stored_seq = 0;
 	n->read_count = 0;
 	n->barrier = n->barrier_count = 0;
 	n->leader_commit = 0;
@@ -177,6 +178,7 @@ bool node_sync(struct sim *s, struct node *n)
 	check_disk(s, n, &n->disk);
 	uint64_t seq = op->store.seq;
 	op_free(op);
+	n->stored_seq = seq;
 	if (n->raft)
 		(void)!node_step(
 		    s, n, &(struct raft_event){.type = RAFT_EVENT_STORED, .seq = seq});
@@ -282,6 +284,7 @@ static void store(
 		sim_broken(s, "a leader truncates", st->truncate, n->slot);
 	apply(s, &n->view, op);
 	n->stores++;
+	n->sent_seq = st->seq;
 	*n->ops_end = op;
 	n->ops_end = &op->next;
 	check_log(s, n, first);

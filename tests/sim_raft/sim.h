@@ -77,6 +77,7 @@ struct node {
 	struct barrier barriers[BARRIERS_MAX];
 	unsigned barrier_count;
 	uint64_t stores; /* so many were asked for */
+	uint64_t sent_seq, stored_seq; /* of the newest STORE, and of the newest that is synced */
 	bool gone;
 };
 

@@ -130,7 +130,7 @@ static void lost(void *arg, const char *why)
 	world.lost = why;
 }
 
-static const struct engine engine = {NULL, engine_now, propose, barrier};
+static const struct engine engine = {NULL, engine_now, propose, barrier, NULL};
 static const struct shared_journal_owner owner = {NULL, opening, answer, reserve, lost};
 
 /* ---- what the daemon says ---- */
@@ -181,7 +181,7 @@ static int setup(void **state)
 {
 	(void)state;
 	memset(&world, 0, sizeof(world));
-	world.state = (struct engine_state){true, true, 7, 10, 10};
+	world.state = (struct engine_state){true, true, 7, 10, 10, 0};
 	world.socket = SIZE_MAX;
 	world.room = 1 << 30;
 	w = writer_of(out, sizeof(out));

@@ -3,7 +3,8 @@
 #include "core/raft.h"
 #include "core/variant.h"
 
-struct engine_state engine_state(const struct raft_status *s, uint64_t committed)
+struct engine_state engine_state(
+    const struct raft_status *s, uint64_t committed, uint64_t stored)
 {
 	return (struct engine_state){
 	    .leads = s->role == RAFT_LEADER,
@@ -11,5 +12,6 @@ struct engine_state engine_state(const struct raft_status *s, uint64_t committed
 	    .term = s->term,
 	    .last = s->last.index,
 	    .committed = RMQ_VARIANT(STORED_BEFORE_DISK) ? s->commit : committed,
+	    .stored = stored,
 	};
 }

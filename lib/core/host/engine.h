@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "core/host/chunk.h"
+#include "core/journal_wire.h"
 
 struct raft_status;
 
@@ -27,6 +28,7 @@ struct engine_state {
 	uint64_t term;
 	uint64_t last;	    /* index of the newest record, committed or not */
 	uint64_t committed; /* a majority has it, and so has this node's disk */
+	uint64_t stored;    /* this node's transactions up to this number are */
 };
 
 struct engine {
@@ -44,9 +46,17 @@ struct engine {
 	 * a number are done may be reported before this returns.
 	 */
 	uint64_t (*barrier)(void *arg);
+	/*
+	 * Makes holes of what the END at this index says died; it is committed.  The number of
+	 * the transaction with which they are stored.
+	 */
+	uint64_t (*holes)(
+	    void *arg, uint64_t end, const struct hole_range *ranges, unsigned count);
 };
 
-/* committed: the newest index of RAFT_COMMITTED. */
-struct engine_state engine_state(const struct raft_status *s, uint64_t committed);
+/* committed: the newest index of RAFT_COMMITTED; stored: the newest number of a STORE that is.
+ */
+struct engine_state engine_state(
+    const struct raft_status *s, uint64_t committed, uint64_t stored);
 
 #endif

@@ -1,0 +1,48 @@
+/*
+ * Holes.  Each node makes them by itself, the leader like the others: of each END that is
+ * committed and stored here, in order, what it says died (see raft.h).  An END may name so much
+ * that this takes many transactions, one after the other.  It is itself dead for the next END
+ * only, so what a crash cuts off is gone on with after it.
+ */
+#ifndef RMQ_CORE_HOST_ENDS_H
+#define RMQ_CORE_HOST_ENDS_H
+
+#include "core/host/engine.h"
+
+/* How many records become holes, or ranges are looked at, in one turn and transaction. */
+#define ENDS_TURN_RECORDS 1024
+
+/* What is stored on this node, as it is read in one turn. */
+struct ends_log {
+	void *arg;
+	/*
+	 * The first record of kind END at `from` or behind it, committed or not; 0: there is
+	 * none.  Its payload is borrowed until done().
+	 */
+	uint64_t (*end)(void *arg, uint64_t from, struct slice *payload);
+	/* The first record at `from` or behind it that is no hole; there is one. */
+	uint64_t (*next)(void *arg, uint64_t from);
+	/* Follows each end(). */
+	void (*done)(void *arg);
+	/* What this END says died cannot be made out, here as elsewhere: only space is lost. */
+	void (*bad)(void *arg, uint64_t end, enum rmq_error err);
+};
+
+/* All zeros to begin with: what was committed before is followed again, as far as it is no
+ * hole. */
+struct ends {
+	uint64_t followed; /* holes of all ENDs up to here are made, and stored */
+	/* Of the next END: */
+	uint32_t range;	      /* this one is next */
+	uint64_t index;	      /* from here on, if that is within it */
+	uint64_t transaction; /* the newest */
+};
+
+/*
+ * The end of a turn: makes at most `records` holes, ENDS_TURN_RECORDS at most.  Whether there
+ * is more to be done that waits for nothing.
+ */
+bool ends_turn(
+    struct ends *e, const struct engine *engine, const struct ends_log *log, unsigned records);
+
+#endif
