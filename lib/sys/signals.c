@@ -6,18 +6,27 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "sys/clock.h"
+
 static volatile sig_atomic_t caught;
+/* Only the handler uses it. */
+static uint64_t caught_ms;
 static int pipe_fds[2];
 
+/* With all three blocked: none interrupts another. */
 static void on_signal(int signal)
 {
 	int saved = errno;
-	struct sigaction def = {.sa_handler = SIG_DFL};
-	caught = signal;
-	sigaction(SIGINT, &def, NULL);
-	sigaction(SIGTERM, &def, NULL);
-	sigaction(SIGHUP, &def, NULL);
-	(void)!write(pipe_fds[1], "", 1);
+	uint64_t now_ms = clock_mono().ms;
+	if (!caught) {
+		caught_ms = now_ms;
+		caught = signal;
+		(void)!write(pipe_fds[1], "", 1);
+	} else if (now_ms - caught_ms >= SIGNALS_APART_MS) {
+		struct sigaction def = {.sa_handler = SIG_DFL};
+		sigaction(signal, &def, NULL);
+		raise(signal);
+	}
 	errno = saved;
 }
 
@@ -26,6 +35,8 @@ bool signals_init(void)
 	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 	/* Without SA_RESTART: a write that blocks is interrupted. */
 	struct sigaction action = {.sa_handler = on_signal}, old;
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaddset(&action.sa_mask, signals[i]);
 	if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) != 0)
 		return false;
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {

@@ -373,6 +373,42 @@ open_sender() {
 	assert_output "$(printf 'one\ntwo')"
 }
 
+@test "rmq-send: a signal that comes twice at once, as from timeout, is one: --unsent has the rest" {
+	start_queue q
+	for i in $(seq 20); do
+		rm -f in rest out
+		mkfifo in
+		rmq-send --unsent rest --pass jobs <in >out 2>err 3>&- &
+		STARTED+=($!)
+		exec 7>in
+		echo one >&7
+		wait_until 10 test -s out
+		kill -TERM "${STARTED[-1]}" "${STARTED[-1]}"
+		echo two >&7
+		exec 7>&-
+		status=0
+		wait "${STARTED[-1]}" || status=$?
+		[ "$status" = 143 ]
+		# It may have read the second line before it saw the signal.
+		run -0 cat out rest
+		assert_output "$(printf 'one\ntwo')"
+	done
+}
+
+@test "rmq-send: a second signal ends it now" {
+	start_queue q
+	mkfifo in
+	rmq-send --unsent rest -i jobs <in >out 2>err 3>&- &
+	STARTED+=($!)
+	exec 7>in
+	echo one >&7
+	wait_until 10 test -s out
+	# The rest of its input does not end: only another signal ends it.
+	wait_until 10 eval 'kill -TERM "${STARTED[-1]}" 2>/dev/null; has_ended "${STARTED[-1]}"'
+	exec 7>&-
+	[ ! -e rest ]
+}
+
 @test "rmq-send: --unsent leaves alone what is not a regular file, and follows links" {
 	printf 'a\nb' >in
 	mkfifo fifo
