@@ -185,7 +185,7 @@ uint64_t broker_starved(const struct broker *b);
  * call into the broker.  See delivery.h for making frames of it.
  */
 bool broker_next_delivery(struct broker *b, uint64_t conn, struct delivery *d);
-/* What was taken had so many bytes of bodies: they come off its receiver's credit. */
+/* What was taken had so many bytes, with attributes: they come off its receiver's credit. */
 void broker_delivered(struct broker *b, uint64_t conn, const struct delivery *d, uint64_t bytes);
 
 /*

@@ -461,7 +461,7 @@ static uint64_t unfinished_of_others(
 {
 	const struct pending *own =
 	    q->unfinished_bytes > 0 ? broker_unfinished(b, q, c->session->id) : NULL;
-	return q->unfinished_bytes - (own ? own->bytes : 0);
+	return q->unfinished_bytes - (own ? own->weight : 0);
 }
 
 /*
@@ -765,7 +765,7 @@ static bool next_piece(struct broker *b, struct conn *c, const struct wire_send 
 		return false;
 	}
 	*before = p->bytes;
-	return all_take_piece(b, c, m, t, p->bytes);
+	return all_take_piece(b, c, m, t, p->weight);
 }
 
 static void send_chunk(struct broker *b, struct conn *c, const struct wire_send *m)

@@ -442,7 +442,9 @@ static enum rmq_error piece_comes(struct broker *b, const struct event_place *at
 	}
 	if (e->part >= CHUNKS_MAX)
 		return RMQ_E_CORRUPT;
-	broker_unfinished_piece(b, p, at->record, offset, (uint32_t)e->data.len, at->lease);
+	size_t weight = e->tags.len - event_chunk_queues_len(shares) + e->data.len;
+	broker_unfinished_piece(
+	    b, p, at->record, offset, (uint32_t)e->data.len, (uint32_t)weight, at->lease);
 	at->record->chunk = true;
 	q->newest_n = at->record->n;
 	ledger_add(&b->ledger, at->record, 1, 0);
@@ -1262,6 +1264,7 @@ static enum rmq_error apply_part_pending(
 	    .session = e->session,
 	    .n = e->n,
 	    .bytes = e->bytes,
+	    .weight = large_weight(large, shares),
 	    .shares = shares,
 	    .large = large};
 	for (uint32_t i = 0; i < large->parts; i++)

@@ -25,6 +25,37 @@ struct take {
 	uint64_t bytes;
 };
 
+/* Whether each of its messages has a note of its own, and goes out alone. */
+static bool notes_differ(const struct batch *m)
+{
+	const struct origin *o = batch_origin(m);
+	return o && o->queue[0];
+}
+
+/*
+ * What messages of m may cost besides their part of its bytes: what they share goes out again
+ * with each piece of it.  How much that is stands in the record; it is this at most.
+ */
+static uint64_t may_share(const struct batch *m)
+{
+	return min_u64(ATTRIBUTES_SHARED_MAX, batch_bytes_of(m, m->count - 1u));
+}
+
+/* How many of n messages that follow each other in m fit into so many bytes. */
+static uint64_t fitting(const struct batch *m, uint64_t n, uint64_t bytes)
+{
+	uint64_t each = batch_bytes_of(m, 1) + 1 + (notes_differ(m) ? may_share(m) : 0);
+	uint64_t once = notes_differ(m) || n == m->count ? 0 : may_share(m);
+	return min_u64(n, bytes > once ? (bytes - once) / each : 0);
+}
+
+/* What they are reckoned to cost then. */
+static uint64_t cost_of(const struct batch *m, uint64_t n)
+{
+	uint64_t pieces = notes_differ(m) ? n : n > 0 && n < m->count;
+	return batch_bytes_of(m, n) + pieces * may_share(m);
+}
+
 static struct take take_from(
     struct broker *broker, struct range *r, uint64_t messages, uint64_t bytes)
 {
@@ -37,15 +68,12 @@ static struct take take_from(
 		broker_works(broker, 1);
 		while (
 		    (at = batch_run(b, at > t.first ? at : t.first, end, &run_end)) < end) {
-			uint64_t n = run_end - at, each = b->bytes / b->count + 1;
-			if (n > messages - t.messages)
-				n = messages - t.messages;
-			if (n > (bytes - t.bytes) / each)
-				n = (bytes - t.bytes) / each;
+			uint64_t n = min_u64(run_end - at, messages - t.messages);
+			n = fitting(b, n, bytes - t.bytes);
 			if (n == 0 && t.messages == 0)
 				n = 1;
 			t.messages += n;
-			t.bytes += batch_bytes_of(b, n);
+			t.bytes += cost_of(b, n);
 			t.span = n > 0 ? at + n - t.first : t.span;
 			if (n < run_end - at || t.messages >= messages || t.bytes >= bytes)
 				return t;
@@ -405,13 +433,6 @@ void broker_holder_died(struct broker *b, uint64_t id)
 
 /* ---- what a connection is to be written ---- */
 
-/* Whether each of its messages has a note of its own. */
-static bool notes_differ(const struct batch *m)
-{
-	const struct origin *o = batch_origin(m);
-	return o && o->queue[0];
-}
-
 /* Where message `at` of m came from and why, if it is a dead letter. */
 static struct slice note_of(struct broker *b, const struct batch *m, uint64_t at)
 {
@@ -480,8 +501,10 @@ void broker_delivered(struct broker *b, uint64_t conn, const struct delivery *d,
 	struct conn *c = broker_conn(b, conn);
 	struct subscription *sub = c && !d->peek ? broker_sub(c, d->target) : NULL;
 	/* A large message counts as a whole; what is handed again (stamp 0) was paid for. */
-	if (d->large)
-		bytes = d->part + 1 == d->parts ? d->total : 0;
+	if (c && d->large) {
+		c->part_bytes = (d->part > 0 ? c->part_bytes : 0) + bytes;
+		bytes = d->part + 1 == d->parts ? c->part_bytes : 0;
+	}
 	if (sub && d->stamp != 0)
 		sub->bytes -= (int64_t)bytes;
 }

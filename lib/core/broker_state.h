@@ -120,6 +120,7 @@ struct conn {
 	uint32_t grants; /* of new leases among those that wait, here or for the journal */
 	size_t owed; /* bytes of frames for it that wait here */
 	uint64_t refused; /* this SEND's pieces are passed over up to its first one */
+	uint64_t part_bytes; /* of the newest large message, as far as it was delivered */
 	bool stalled; /* its first handout waits for a record in flight */
 	bool closed;  /* the host was told to close it */
 	bool errand;  /* what it asked for is under way: no more frames of it are taken */
@@ -459,9 +460,9 @@ bool broker_unfinished_queues(
     const struct broker *b, const struct pending *first, struct targets *t);
 /* Takes p, which is in no list yet, with the pieces that it has. */
 void broker_unfinished_add(struct broker *b, struct pending *p, struct lease_time now);
-/* p's next piece has come. */
+/* p's next piece has come: so many bytes of the body, and what they weigh with attributes. */
 void broker_unfinished_piece(struct broker *b, struct pending *p, struct record *r,
-    uint16_t offset, uint32_t bytes, struct lease_time now);
+    uint16_t offset, uint32_t bytes, uint32_t weight, struct lease_time now);
 /* Forgets p; its records are the caller's. */
 void broker_unfinished_free(struct broker *b, struct pending *p);
 /* Drops what has come of a session's large message, by an event. */

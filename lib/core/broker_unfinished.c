@@ -73,7 +73,7 @@ void broker_unfinished_add(struct broker *b, struct pending *p, struct lease_tim
 	RB_INSERT(pending_tree, &b->pendings, p);
 	TAILQ_INSERT_TAIL(&b->pendings_by_age, p, by_age);
 	TAILQ_INSERT_TAIL(&p->queue->unfinished, p, of_queue);
-	p->queue->unfinished_bytes += p->bytes;
+	p->queue->unfinished_bytes += p->weight;
 	b->pendings_count++;
 	b->pendings_parts += p->large->parts;
 }
@@ -91,7 +91,7 @@ static void grow(struct pending *p)
 }
 
 void broker_unfinished_piece(struct broker *b, struct pending *p, struct record *r,
-    uint16_t offset, uint32_t bytes, struct lease_time now)
+    uint16_t offset, uint32_t bytes, uint32_t weight, struct lease_time now)
 {
 	if (p->large->parts > 0)
 		grow(p);
@@ -103,7 +103,8 @@ void broker_unfinished_piece(struct broker *b, struct pending *p, struct record 
 	TAILQ_REMOVE(&b->pendings_by_age, p, by_age);
 	TAILQ_INSERT_TAIL(&b->pendings_by_age, p, by_age);
 	p->bytes += bytes;
-	p->queue->unfinished_bytes += bytes;
+	p->weight += weight;
+	p->queue->unfinished_bytes += weight;
 }
 
 void broker_unfinished_free(struct broker *b, struct pending *p)
@@ -111,7 +112,7 @@ void broker_unfinished_free(struct broker *b, struct pending *p)
 	RB_REMOVE(pending_tree, &b->pendings, p);
 	TAILQ_REMOVE(&b->pendings_by_age, p, by_age);
 	TAILQ_REMOVE(&p->queue->unfinished, p, of_queue);
-	p->queue->unfinished_bytes -= p->bytes;
+	p->queue->unfinished_bytes -= p->weight;
 	b->pendings_count--;
 	b->pendings_parts -= p->large->parts;
 	free(p->large);

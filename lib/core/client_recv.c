@@ -194,7 +194,7 @@ static void deliver(
 		return;
 	}
 	s->messages -= d->count;
-	s->bytes -= (int64_t)(d->blob.len + (d->ends ? d->attributes.len : 0));
+	s->bytes -= (int64_t)(d->blob.len + d->attributes.len);
 	deliver_new(c, d, stamp, 0, d->count);
 }
 

@@ -377,8 +377,8 @@ struct batch *queue_add_batch(struct queue *q, struct record *r, uint64_t first,
 	return b;
 }
 
-/* What its pieces hold: each stands alone in its record, the first one with its attributes. */
-static uint32_t large_weight(const struct large *large, uint16_t shares)
+/* Each stands alone in its record, the first one with the attributes. */
+uint32_t large_weight(const struct large *large, uint16_t shares)
 {
 	uint32_t weight = 0, alone = EVENT_CHUNK_ALONE + event_chunk_queues_len(shares);
 	for (uint32_t i = 0; i < large->parts; i++) {

@@ -140,6 +140,7 @@ struct pending {
 	uint64_t n;
 	uint64_t newest_ms; /* lease time at which its newest piece came */
 	uint32_t bytes;	    /* of its body */
+	uint32_t weight;    /* … and its attributes: what it counts for in its queue */
 	uint16_t shares;    /* so many queues it is for; it is one of these in each of them */
 	struct large *large;
 };
@@ -331,6 +332,8 @@ void queue_settings_difference(char out[QUEUE_DIFFERENCE_MAX], const struct queu
 
 /* Room for so many pieces, none yet. */
 struct large *large_new(uint32_t room);
+/* Bytes of its pieces, with their attributes, each of them for so many queues. */
+uint32_t large_weight(const struct large *large, uint16_t shares);
 
 RB_PROTOTYPE(batch_tree, batch, by_seq, batch_compare)
 RB_PROTOTYPE(range_tree, range, by_seq, range_compare)

@@ -322,7 +322,7 @@ const char *wire_name(unsigned type);
 #define WELCOME_TAG_TOKEN 1
 #define HELLO_TAG_TOKEN	  1
 
-/* LISTED: u64, messages that were lost, and bytes of unfinished large ones; not there: none. */
+/* LISTED: u64, messages that were lost, and what unfinished large ones count for; not there: none. */
 #define LISTED_TAG_LOST	      1
 #define LISTED_TAG_UNFINISHED 3
 

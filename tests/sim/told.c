@@ -27,6 +27,7 @@ struct sub {
 	size_t told_at;	     /* … at this place of its history */
 	uint64_t told_of;  /* the messages that it named */
 	int64_t messages, bytes; /* credit left */
+	uint64_t part_bytes; /* of the newest large message, as far as it was delivered */
 	bool fresh; /* something was delivered that it did not hold when it began */
 	uint64_t again; /* the newest one that was delivered and that it did hold */
 };
@@ -268,6 +269,10 @@ void told_delivery(struct world *w, struct link *l, const struct delivery *d, ui
 {
 	struct sub *s = d->peek ? NULL : sub_find(l, d->target);
 	bool whole = !d->large || d->part + 1 == d->parts;
+	if (s && d->large) {
+		s->part_bytes = (d->part > 0 ? s->part_bytes : 0) + bytes;
+		bytes = s->part_bytes;
+	}
 	if (d->peek || !whole)
 		return;
 	if (!s || !is_of(shadow_leased_in(&w->shadow, d->lease), s))
@@ -275,7 +280,7 @@ void told_delivery(struct world *w, struct link *l, const struct delivery *d, ui
 	if (d->stamp != 0) {
 		s->fresh = true;
 		s->messages -= d->count;
-		s->bytes -= (int64_t)(d->large ? d->total : bytes);
+		s->bytes -= (int64_t)bytes;
 		return;
 	}
 	if (s->fresh)

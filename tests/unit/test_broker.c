@@ -4458,6 +4458,115 @@ static void attributes_of_a_large_message_count_in_its_queue(void **state)
 	assert_int_equal(bytes_of("q.dead"), sent);
 }
 
+static void attributes_of_a_large_message_count_before_it_is_whole(void **state)
+{
+	static uint8_t list[4 + 4096], bytes[sizeof(list) + 16], piece[CHUNK_SEVERAL_MIN];
+	struct writer l = writer_of(list, sizeof(list)), tags = writer_of(bytes, sizeof(bytes));
+	(void)state;
+	tags_put(&l, 31, slice_of(bytes, 4096));
+	tags_put(&tags, SEND_TAG_ATTRIBUTES, slice_of(l.p, l.len));
+	hello(1, 0, 0);
+	hello(2, 0, 0);
+	for (int i = 0; i < 2; i++) {
+		/* Once for one queue, once for two. */
+		if (i > 0)
+			tags_put(&tags, SEND_TAG_QUEUES, slice_of("\1r", 2));
+		INPUT(1, send, 1, 0, SEND_CHUNK | SEND_MORE, 0, slice_str("q"),
+		    slice_of(tags.p, tags.len), slice_of(piece, sizeof(piece)));
+		run();
+		for (int k = 0; k <= i; k++)
+			assert_int_equal(
+			    broker_queue_named(w.broker, slice_str(k ? "r" : "q"))->unfinished_bytes,
+			    sizeof(piece) + 4 + sizeof(list));
+		broker_checkpoint(w.broker);
+		run();
+		assert_int_equal(recovered_digest(), broker_digest(w.broker));
+	}
+	INPUT(1, queue_purge, 1, 0, slice_str("q"));
+	run();
+	assert_int_equal(broker_queue_named(w.broker, slice_str("q"))->unfinished_bytes, 0);
+}
+
+/* Two of one byte with 4 KiB of them: they are not two bytes for who has credit for 4000. */
+static void attributes_of_a_large_message_take_credit(void **state)
+{
+	static uint8_t list[4 + 4096], bytes[sizeof(list) + 8];
+	struct writer l = writer_of(list, sizeof(list)), tags = writer_of(bytes, sizeof(bytes));
+	(void)state;
+	tags_put(&l, 31, slice_of(bytes, 4096));
+	tags_put(&tags, SEND_TAG_ATTRIBUTES, slice_of(l.p, l.len));
+	hello(1, 0, 0);
+	hello(2, 0, 0);
+	for (uint64_t n = 1; n <= 2; n++)
+		INPUT(1, send, n, n - 1, SEND_CHUNK, 0, slice_str("q"), slice_of(tags.p, tags.len),
+		    slice_str("x"));
+	INPUT(2, subscribe, 1, 0, 10000, slice_str("q"), NO_TAGS);
+	INPUT(2, credit, 1, 10, 4000, 7);
+	run();
+	expect(2, WIRE_TYPE_SUBSCRIBED);
+	expect(2, WIRE_TYPE_DELIVER_PART);
+	expect_nothing(2);
+	INPUT(2, credit, 1, 0, 100, 7);
+	run();
+	expect_nothing(2);
+	INPUT(2, credit, 1, 0, 10, 7);
+	run();
+	expect(2, WIRE_TYPE_DELIVER_PART);
+}
+
+/* 300 messages that share almost as much as they may. */
+static void send_sharing(uint64_t conn, uint64_t n)
+{
+	enum { SHARED = 8000, COUNT = 300 };
+	static uint8_t bytes[4 + 4 + SHARED + 4 * COUNT];
+	static const uint8_t nothing[SHARED];
+	struct writer batch = writer_of(bytes, sizeof(bytes));
+	put_u16(&batch, COUNT);
+	put_u16(&batch, 4 + SHARED);
+	tags_put(&batch, 31, slice_of(nothing, SHARED));
+	for (uint16_t i = 1; i <= COUNT; i++)
+		put_u16(&batch, (uint16_t)(2 * i));
+	for (uint32_t i = 0; i < COUNT; i++)
+		put_rest(&batch, slice_str("x\n"));
+	assert_false(batch.full);
+	INPUT(conn, send, n, n - 1, 0, 0, slice_str("q"), NO_TAGS, slice_of(batch.p, batch.len));
+	run();
+	expect(conn, WIRE_TYPE_SENT);
+}
+
+/* What goes out again and again with what shares it is in the credit that it takes. */
+static void what_is_shared_is_paid_for_with_each_piece(void **state)
+{
+	uint8_t bytes[150 * SETTLE_ENTRY_SIZE];
+	struct writer e = writer_of(bytes, sizeof(bytes));
+	(void)state;
+	hello(1, 0, 0);
+	hello(2, 0, 0);
+	send_sharing(1, 1);
+	send_sharing(1, 2);
+	subscribe(1, "q", 600);
+	EXPECT(1, DELIVER, deliver, d);
+	expect(1, WIRE_TYPE_DELIVER);
+	/* Dead letters go out one by one: each has its own note. */
+	settle(1, 3, VERB_DEAD, 0, 0, d.lease, 1, 300);
+	for (uint64_t seq = 301; seq < 600; seq += 2)
+		settle_entry_put(&e, &(struct settle_entry){d.lease, seq, 1});
+	INPUT(1, settle, 4, 3, VERB_SETTLE, 0, 0, 1, slice_str("q"), slice_of(NULL, 0), NO_TAGS,
+	    slice_of(e.p, e.len));
+	settle(1, 5, VERB_RELEASE, 0, 0, d.lease, 301, 300);
+	INPUT(1, unsubscribe, 1);
+	w.stands[2] = true;
+	for (uint32_t sub = 1; sub <= 2; sub++) {
+		INPUT(2, subscribe, sub, 0, 10000, slice_str(sub == 1 ? "q" : "q.dead"), NO_TAGS);
+		INPUT(2, credit, sub, 600, 1 << 20, 7);
+	}
+	run();
+	for (int i = 0; i < 2; i++) {
+		const struct queue *q = broker_queue_named(w.broker, slice_str(i ? "q" : "q.dead"));
+		assert_in_range(q->live[STATE_LEASED], 100, (1 << 20) / 8000 + 1);
+	}
+}
+
 /* Where they do not belong, cut, or with too much beside them. */
 static void attributes_of_a_large_message_are_in_its_first_piece(void **state)
 {
@@ -5294,6 +5403,9 @@ static const struct CMUnitTest tests[] = {
 	    TEST(a_bad_record_costs_all_queues_that_share_it),
 	    TEST(attributes_of_a_large_message_stay_with_it),
 	    TEST(attributes_of_a_large_message_count_in_its_queue),
+	    TEST(attributes_of_a_large_message_count_before_it_is_whole),
+	    TEST(attributes_of_a_large_message_take_credit),
+	    TEST(what_is_shared_is_paid_for_with_each_piece),
 	    TEST(attributes_of_a_large_message_are_in_its_first_piece),
 	    TEST(the_largest_message_is_taken_and_a_byte_more_is_not),
 	    TEST(an_attribute_that_has_to_be_acted_on_is_refused_by_name),

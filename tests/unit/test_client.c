@@ -962,6 +962,12 @@ static void large_messages_come_together(void **state)
 	assert_story("");
 	DAEMON(200, deliver_part, 0, 7, 1, 1, 0, 0, 100, {0}, 1, 2, 6, NO_TAGS, slice_str("def"));
 	assert_story("1:7=abcdef; ");
+	/* Its attributes are taken from the credit, too. */
+	int64_t credit = client_credit_bytes(client, 0);
+	DAEMON(200, deliver_part, 0, 8, 5, 1, 0, 0, 100, {0}, 0, 1, 3, slice_of("\1\0\5\0\3\0\1\0t", 9),
+	    slice_str("abc"));
+	assert_story("5:8=abc; to t; ");
+	assert_int_equal(client_credit_bytes(client, 0), credit - 3 - 5);
 	DAEMON(200, deliver_part, 0, 7, 2, 1, 0, 0, 100, {0}, 1, 2, 6, NO_TAGS, slice_str("def"));
 	assert_story("fatal 22; ");
 }
