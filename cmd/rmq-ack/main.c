@@ -267,6 +267,21 @@ static void too_large(void)
 	    "(rmq-recv -o receipt,body)");
 }
 
+static bool is_blank(uint8_t byte)
+{
+	return byte == ' ' || byte == '\t';
+}
+
+static struct slice first_word(struct slice line)
+{
+	size_t from = 0, to;
+	while (from < line.len && is_blank(line.data[from]))
+		from++;
+	for (to = from; to < line.len && !is_blank(line.data[to]); to++)
+		;
+	return slice_of(line.data + from, to - from);
+}
+
 static void take_line(struct slice line)
 {
 	struct receipt r;
@@ -277,10 +292,7 @@ static void take_line(struct slice line)
 	if (line.len > 0 && line.data[0] == '{') {
 		found = from_envelope(line, &root, &word);
 	} else {
-		size_t len = 0;
-		while (len < line.len && line.data[len] != ' ' && line.data[len] != '\t')
-			len++;
-		word.len = len;
+		word = first_word(line);
 	}
 	if (found && receipt_parse(word, &r))
 		add(&r, line);

@@ -100,6 +100,9 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 		o->pass = true;
 		return RMQ_E_OK;
 	case OPT_UNSENT:
+		if (!*optarg)
+			return reason_set(
+			    why, RMQ_E_USAGE, "--unsent: '' is not a file's name");
 		o->unsent = optarg;
 		return RMQ_E_OK;
 	case OPT_NO_WAIT:
@@ -168,6 +171,9 @@ static void account(const struct sender *s, const char *why)
 {
 	char unknown[64] = "";
 	uint64_t n = sender_unknown(s), all = s->read + input_waiting(s->in);
+	/* The one that ended it was read as well. */
+	if (all < s->bad_at)
+		all = s->bad_at;
 	if (n > 0)
 		snprintf(unknown, sizeof(unknown), ", %llu unknown", (unsigned long long)n);
 	fprintf(stderr, "rmq-send: %s: %s: %llu of %llu %ss stored%s\n", s->o->queue, why,

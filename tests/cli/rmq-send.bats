@@ -267,7 +267,7 @@ open_sender() {
 	start_queue q
 	run rmq-send --require-newline jobs < <(printf 'a\nb')
 	assert_failure 65
-	assert_output "rmq-send: jobs: line 2: the last record is cut: 1 of 1 lines stored"
+	assert_output "rmq-send: jobs: line 2: the last record is cut: 1 of 2 lines stored"
 	[ "$(bodies jobs)" = a ]
 	printf 'a\nb\n' | rmq-send --require-newline jobs
 }
@@ -573,6 +573,13 @@ open_sender() {
 	[ $status = 143 ]
 	cmp in rest
 	grep -q "interrupted: 0 of 10 lines stored" err
+}
+
+@test "rmq-send: --unsent without a name is refused before anything is sent, 64" {
+	start_queue q
+	run -64 rmq-send --unsent '' jobs hello
+	assert_output "rmq-send: --unsent: '' is not a file's name"
+	run -66 rmq-queue show jobs
 }
 
 @test "rmq-send: --help and --version" {
