@@ -43,11 +43,13 @@ void voided_add(struct voided *v, uint32_t queue, uint64_t lease, uint64_t first
     bool dead)
 {
 	/* Leases end from their first message on: a run most often goes on. */
-	struct voided_run *last = TAILQ_LAST(&v->ages, voided_list);
-	if (last && last->queue == queue && last->lease == lease && last->end == first &&
-	    last->dead == dead) {
+	struct voided_run key = {.queue = queue, .lease = lease, .end = first};
+	struct voided_run *before = RB_FIND(voided_tree, &v->tree, &key);
+	if (before && before->dead == dead) {
 		/* Its place in the tree stays: the lease has no other run there. */
-		last->end = end;
+		before->end = end;
+		TAILQ_REMOVE(&v->ages, before, age);
+		TAILQ_INSERT_TAIL(&v->ages, before, age);
 		return;
 	}
 	struct voided_run *r = memory_new(sizeof(*r));
