@@ -418,6 +418,13 @@ static void write_parts(struct broker *b)
 	k->holding = k->left > 0 && (!any || fresh || (k->holding && !k->paused));
 }
 
+/* Whether no more is written before the journal has stored some of what is in memory. */
+static bool parts_wait(const struct broker *b)
+{
+	const struct ledger *l = &b->ledger;
+	return l->pending_own_bytes >= (uint64_t)PARTS_TURNS * l->limits.turn_bytes;
+}
+
 /* ---- END ---- */
 
 static bool parts_stored(const struct checkpoint *k, uint64_t *first)
@@ -494,6 +501,8 @@ void broker_checkpoint_step(struct broker *b)
 		begin(b);
 	if (!k->active || k->end_made)
 		return;
+	if (parts_wait(b))
+		return;
 	if (k->left > 0)
 		write_parts(b);
 	else if (parts_stored(k, &first) && sweep(b, first))
@@ -503,7 +512,8 @@ void broker_checkpoint_step(struct broker *b)
 bool broker_checkpoint_goes_on(const struct broker *b)
 {
 	const struct checkpoint *k = &b->ckpt;
-	return k->active && ((k->left > 0 && !k->holding) || ledger_sweeping(&b->ledger));
+	return k->active &&
+	       ((k->left > 0 && !k->holding && !parts_wait(b)) || ledger_sweeping(&b->ledger));
 }
 
 void broker_checkpoint_stored(struct broker *b, uint64_t n, uint64_t index)

@@ -123,6 +123,7 @@ void ledger_end(struct ledger *l, struct record *r, uint32_t bytes)
 {
 	r->bytes = bytes;
 	l->pending_bytes += bytes;
+	l->pending_own_bytes += r->own ? bytes : 0;
 }
 
 void ledger_stored(struct ledger *l, uint64_t index)
@@ -131,6 +132,7 @@ void ledger_stored(struct ledger *l, uint64_t index)
 	assert(r);
 	STAILQ_REMOVE_HEAD(&l->pending, pending);
 	l->pending_bytes -= r->bytes;
+	l->pending_own_bytes -= r->own ? r->bytes : 0;
 	r->index = index;
 	records_insert(&l->stored, r);
 	if (r->live == 0)

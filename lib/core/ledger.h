@@ -73,6 +73,7 @@ struct ledger {
 	uint64_t log_from;  /* recovery: of records from this index on, dead_bytes is set at the end */
 	bool before_end;    /* recovery: what dies now, END has named */
 	uint64_t pending_bytes;
+	uint64_t pending_own_bytes; /* of these in a checkpoint's records */
 	uint64_t part_bytes; /* that queues, batches, ranges, sessions take in a checkpoint, at most */
 	struct space_limits limits;
 };

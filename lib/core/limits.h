@@ -126,6 +126,7 @@ extern bool rmq_small_limits;
 #define RESERVE_CHECKPOINTS 5 /* so many of the next checkpoint's size */
 
 #define TURN_BYTES (128u << 10)
+#define PARTS_TURNS 4 /* so many turns' parts of a checkpoint that are not stored */
 #define TURN_STEPS 4096
 
 /*

@@ -1817,6 +1817,31 @@ static void the_list_of_dead_records_is_no_long_turn(void **state)
 	}
 }
 
+/* They are in memory, as the journal takes them: one of a large state would be so as a whole. */
+static void parts_of_a_checkpoint_wait_until_others_are_stored(void **state)
+{
+	uint64_t most = (PARTS_TURNS + 1) * TURN_BYTES + 4096, seen = 0;
+	(void)state;
+	fragmented();
+	broker_checkpoint(w.broker);
+	for (int turns = 0; turns < 100; turns++) {
+		begin();
+		broker_flush(w.broker);
+		seen = broker_inflight_bytes(w.broker);
+		assert_true(seen <= most);
+	}
+	assert_true(seen >= PARTS_TURNS * TURN_BYTES);
+	assert_true(broker_checkpointing(w.broker));
+	assert_true(broker_due_ms(w.broker) > 0);
+	store();
+	begin();
+	broker_flush(w.broker);
+	assert_true(broker_inflight_bytes(w.broker) > 0);
+	run();
+	assert_false(broker_checkpointing(w.broker));
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+}
+
 static size_t heap(void)
 {
 	return mallinfo2().uordblks;
@@ -1850,7 +1875,8 @@ static void a_backlog_costs_168_bytes_a_record(void **state)
 	full_batches(1, RECORDS_BLOCK);
 	size_t before = heap_of_broker();
 	full_batches(RECORDS_BLOCK + 1, 2 * RECORDS_BLOCK);
-	assert_true(heap_of_broker() <= before + RECORDS_BLOCK * 168 + 64);
+	/* malloc() fills holes that earlier tests left, which may be a little larger. */
+	assert_true(heap_of_broker() <= before + RECORDS_BLOCK * 168 + 2048);
 }
 
 /* Each has its note, but what they have in common is kept once. */
@@ -1881,6 +1907,48 @@ static void dead_letters_that_come_one_by_one_cost_little_memory(void **state)
 	restart();
 	hello(2, 0, 0);
 	expect_dead(2, 2000, 2000, 3);
+}
+
+static void bury(uint64_t n, const char *queue, uint64_t lease, uint64_t seq)
+{
+	uint8_t bytes[SETTLE_ENTRY_SIZE];
+	struct writer e = writer_of(bytes, sizeof(bytes));
+	settle_entry_put(&e, &(struct settle_entry){lease, seq, 1});
+	INPUT(1, settle, n, n - 1, VERB_DEAD, 0, 0, 1, slice_str(queue), slice_str("why"), NO_TAGS,
+	    slice_of(bytes, e.len));
+	begin();
+	run();
+	expect(1, WIRE_TYPE_DONE);
+}
+
+/* Dead letters of two queues that come to one in turn are a batch each, and one range. */
+static void dead_letters_of_two_queues_in_turn_cost_112_bytes_each(void **state)
+{
+	enum { COUNT = 1000 };
+	uint64_t n = 3, other;
+	(void)state;
+	sent_and_subscribed(COUNT, COUNT);
+	EXPECT(1, DELIVER, deliver, d);
+	other = d.lease + 1;
+	sent_lines(1, 2, "r", COUNT);
+	INPUT(1, subscribe, 2, 0, 10000, slice_str("r"), NO_TAGS);
+	INPUT(1, credit, 2, COUNT, 1 << 20, 7);
+	run();
+	expect(1, WIRE_TYPE_SUBSCRIBED);
+	expect(1, WIRE_TYPE_DELIVER);
+	set_dead_letter(1, n++, "q", "d");
+	expect(1, WIRE_TYPE_DONE);
+	set_dead_letter(1, n++, "r", "d");
+	expect(1, WIRE_TYPE_DONE);
+	bury(n++, "q", d.lease, 1);
+	bury(n++, "r", other, 1);
+	size_t before = heap_of_broker();
+	for (uint64_t seq = 2; seq <= COUNT; seq++) {
+		bury(n++, "q", d.lease, seq);
+		bury(n++, "r", other, seq);
+	}
+	assert_true(heap_of_broker() <= before + (size_t)2 * COUNT * 112 + 1024);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
 }
 
 static void subscribing_again_and_again_costs_little_memory_and_a_bounded_turn(void **state)
@@ -5324,11 +5392,13 @@ static const struct CMUnitTest tests[] = {
 	    TEST(attributes_take_credit),
 	    TEST(what_moves_is_judged_with_its_attributes),
 	    TEST(a_checkpoint_of_one_queue_is_no_long_turn),
+	    TEST(parts_of_a_checkpoint_wait_until_others_are_stored),
 	    TEST(a_backlog_costs_168_bytes_a_record),
 	    TEST(the_sessions_part_stands_in_pieces),
 	    TEST(the_sessions_part_is_no_long_turn),
 	    TEST(the_list_of_dead_records_is_no_long_turn),
 	    TEST(dead_letters_that_come_one_by_one_cost_little_memory),
+	    TEST(dead_letters_of_two_queues_in_turn_cost_112_bytes_each),
 	    TEST(subscribing_again_and_again_costs_little_memory_and_a_bounded_turn),
 	    TEST(answers_that_are_not_read_end_the_reading),
 	    TEST(what_has_started_is_known_however_many_ranges_it_is),
