@@ -494,6 +494,18 @@ static enum rmq_error may_send(
 	return want_room(b, c, q, before, len);
 }
 
+/* Why a SEND to that queue is refused. */
+static const char *why_not_sent(const struct broker *b, const struct conn *c, struct slice name,
+    enum rmq_error code, char text[TEXT_MAX + 1])
+{
+	const struct queue *q = broker_queue_named(b, name);
+	if (code != RMQ_E_FULL || !q)
+		return why_not(c->owner, code, text);
+	snprintf(text, TEXT_MAX + 1, "%s (max-bytes %llu)", error_text(code),
+	    (unsigned long long)q->settings.max_bytes);
+	return text;
+}
+
 /* The batch has an attribute that would have to be acted on. */
 static void fail_attribute(struct broker *b, struct conn *c, uint64_t n, uint16_t tag)
 {
@@ -595,7 +607,8 @@ static bool all_take(struct broker *b, struct conn *c, const struct wire_send *m
 		if (err && t->count > 1)
 			fail_queue(b, c, m->n, err, t->name[i]);
 		else if (err)
-			fail_text(b, c, m->n, err, 0, why_not(c->owner, err, text));
+			fail_text(
+			    b, c, m->n, err, 0, why_not_sent(b, c, t->name[i], err, text));
 		if (err || (q && batch && !bodies_fit(b, c, m->n, q, batch)))
 			return false;
 	}

@@ -98,7 +98,7 @@ void client_note_asking(struct client *c, struct mono_time now)
 {
 	bool asking = asks(c);
 	if (asking && !c->asking)
-		c->progress = now;
+		c->progress = c->apart = now;
 	c->asking = asking;
 }
 
@@ -186,6 +186,8 @@ void client_disconnected(struct client *c, struct mono_time now)
 	if (!c->told && !come_back(c, now))
 		back_off(c, now);
 	c->told = false;
+	if (c->state == READY)
+		c->apart = now;
 	c->state = APART;
 	c->hang_up = false;
 	client_send_disconnected(c);
@@ -193,19 +195,29 @@ void client_disconnected(struct client *c, struct mono_time now)
 	client_note_asking(c, now);
 }
 
-const char *client_sent_away(const struct client *c)
-{
-	return c->sent_away;
-}
-
 bool client_welcomed(const struct client *c)
 {
 	return c->state == READY;
 }
 
-bool client_waits(const struct client *c)
+struct client_waiting client_waiting(const struct client *c)
 {
-	return c->asking && c->state != READY && !c->dead;
+	struct client_waiting w = {CLIENT_WAITS_NOT, c->progress, {NULL, 0}, ""};
+	if (!c->asking || c->dead)
+		return w;
+	w.what = CLIENT_WAITS_ANSWER;
+	if (c->state != READY) {
+		w.what = CLIENT_WAITS_DAEMON;
+		w.since = c->apart;
+		w.why = c->sent_away;
+	} else if (c->no_room[0] && c->oldest) {
+		w.what = CLIENT_WAITS_ROOM;
+		w.queue = c->oldest->queue;
+		w.why = c->no_room;
+	}
+	if (w.since.ms < c->welcomed.ms)
+		w.since = c->welcomed;
+	return w;
 }
 
 bool client_dead(const struct client *c)
@@ -264,6 +276,7 @@ void client_on_welcome(struct client *c, struct mono_time now, const struct wire
 		if (++highest > m->last)
 			cmd->flown = false;
 	c->state = READY;
+	c->welcomed = now;
 	c->sent_away[0] = '\0';
 	c->session = m->session;
 	c->window_bytes = m->window;

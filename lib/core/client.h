@@ -174,10 +174,21 @@ void client_disconnected(struct client *c, struct mono_time now);
 void client_fail(struct client *c, enum rmq_error code, struct slice text);
 /* Whether the daemon has answered HELLO on this connection. */
 bool client_welcomed(const struct client *c);
-/* Why the daemon has sent this client away, for now; "": it has not. */
-const char *client_sent_away(const struct client *c);
-/* Whether it asks for something and no daemon has answered HELLO on this connection yet. */
-bool client_waits(const struct client *c);
+
+/* What a client waits for that asks for something. */
+enum client_wait {
+	CLIENT_WAITS_NOT,
+	CLIENT_WAITS_DAEMON, /* none has answered HELLO on this connection yet */
+	CLIENT_WAITS_ANSWER, /* of the daemon that it is connected to */
+	CLIENT_WAITS_ROOM    /* for the SEND that is the oldest command: it comes again */
+};
+struct client_waiting {
+	enum client_wait what;
+	struct mono_time since; /* … nothing of this kind has come */
+	struct slice queue;	/* ROOM: that has none.  Borrowed until the next call */
+	const char *why;	/* the daemon's words, if it has said some, else "".  Likewise */
+};
+struct client_waiting client_waiting(const struct client *c);
 /* Whether fatal() was called: no timer runs any more. */
 bool client_dead(const struct client *c);
 /* The host shall close the connection now, and call client_disconnected(). */

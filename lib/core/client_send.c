@@ -589,10 +589,16 @@ static bool is_answer(struct client *c, uint64_t n)
 	return false;
 }
 
+static void goes_on(struct client *c, struct mono_time now)
+{
+	c->progress = now;
+	c->no_room[0] = '\0';
+}
+
 static struct client_command *answer(struct client *c, struct mono_time now)
 {
 	c->answered++;
-	c->progress = now;
+	goes_on(c, now);
 	return unlink_behind(c, NULL);
 }
 
@@ -660,9 +666,12 @@ void client_on_settle_sent(
  * A SEND finds no room: it is repeated when there may be some, and alone, since those behind
  * it went in vain as well.  Each that is taken then lets one more go.
  */
-static void block(struct client *c, struct mono_time now, enum rmq_error code)
+static void block(
+    struct client *c, struct mono_time now, enum rmq_error code, struct slice text)
 {
 	c->blocked = true;
+	snprintf(
+	    c->no_room, sizeof(c->no_room), "%.*s", (int)text.len, (const char *)text.data);
 	c->send_window = 1;
 	/* Not behind it any more: what is held must not end while it waits. */
 	c->resubscribe = false;
@@ -680,10 +689,10 @@ static void refused(
 	c->refused = true;
 	if (sends(cmd) && !c->config.no_wait &&
 	    (code == RMQ_E_FULL || code == RMQ_E_DISK_FULL || code == RMQ_E_PAUSED)) {
-		block(c, now, code);
+		block(c, now, code, text.len > 0 ? text : slice_str(error_text(code)));
 		return;
 	}
-	c->progress = now;
+	goes_on(c, now);
 	/* The host may add commands behind it, but the oldest stays the oldest. */
 	enum client_verdict verdict = CLIENT_DROP;
 	if (c->host.failed)
@@ -759,5 +768,6 @@ void client_send_disconnected(struct client *c)
 	c->control.len = 0;
 	c->refused = false;
 	c->blocked = false;
+	c->no_room[0] = '\0';
 	go_back(c);
 }

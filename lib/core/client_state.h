@@ -112,6 +112,7 @@ struct client {
 	struct client_command *shelf; /* given up, oldest first */
 	bool blocked;		      /* a SEND was refused for want of room */
 	enum rmq_error blocked_code;
+	char no_room[TEXT_MAX + 1]; /* why the oldest was, which is tried again; "": it was not */
 	struct mono_time blocked_until;
 
 	bool resubscribe;
@@ -130,6 +131,8 @@ struct client {
 
 	bool asking;
 	struct mono_time progress;
+	struct mono_time apart;	   /* no daemon has been there for what is asked since */
+	struct mono_time welcomed; /* the newest WELCOME came */
 	bool bye;
 	bool bye_sent;
 	bool has_subscribed; /* SUBSCRIBE was sent in this session */

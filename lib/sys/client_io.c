@@ -54,7 +54,8 @@ enum rmq_error client_io_open(struct client_io *io, const char *servers,
 	io->error = RMQ_E_OK;
 	io->in_len = 0;
 	io->target[0] = 0;
-	io->waits = io->said = false;
+	io->said = CLIENT_WAITS_NOT;
+	io->patience_ms = CLIENT_IO_PATIENCE_MS;
 	enum rmq_error err = parse_servers(io, servers, why);
 	if (err)
 		return err;
@@ -175,9 +176,8 @@ int client_io_sooner(int a_ms, uint64_t b_ms)
 }
 
 /* Why no daemon has answered yet, as a user would say it. */
-static const char *waiting_reason(const struct client_io *io)
+static const char *waiting_reason(const struct client_io *io, const char *why)
 {
-	const char *why = client_sent_away(io->client);
 	if (!io->error)
 		return why[0] ? why : "it is not ready";
 	switch (io->error_number) {
@@ -192,22 +192,54 @@ static const char *waiting_reason(const struct client_io *io)
 	return strerror(io->error_number);
 }
 
-/* Says that a daemon is waited for, and that it came.  How long until it has to be said. */
+static void say_waits(const struct client_io *io, const struct client_waiting *w)
+{
+	switch (w->what) {
+	case CLIENT_WAITS_NOT:
+		break;
+	case CLIENT_WAITS_DAEMON:
+		log_notice("waiting for the daemon at unix:%s: %s", io->target,
+		    waiting_reason(io, w->why));
+		break;
+	case CLIENT_WAITS_ANSWER:
+		log_notice("waiting for the daemon at unix:%s: no answer", io->target);
+		break;
+	case CLIENT_WAITS_ROOM:
+		log_notice("waiting: %.*s: %s", (int)w->queue.len, (const char *)w->queue.data,
+		    w->why);
+		break;
+	}
+}
+
+/* What was said to be waited for has come. */
+static void say_goes_on(const struct client_io *io)
+{
+	if (io->said == CLIENT_WAITS_ROOM)
+		log_notice("goes on: there is room");
+	else
+		log_notice("the daemon at unix:%s answers", io->target);
+}
+
+/* Says what is waited for, and that it came.  How long until it has to be said. */
 static uint64_t tell_waiting(struct client_io *io, struct mono_time now)
 {
-	bool waits = client_waits(io->client);
-	if (!waits && io->said && client_welcomed(io->client))
-		log_notice("the daemon at unix:%s answers", io->target);
-	io->said &= waits;
-	if (waits && !io->waits)
-		io->since = now;
-	io->waits = waits;
-	if (!waits || io->said)
+	struct client_waiting w = client_waiting(io->client);
+	bool same = io->said == w.what && io->said_since.ms == w.since.ms;
+	if (io->said && same)
 		return CLIENT_FOREVER;
-	if (now.ms - io->since.ms < CLIENT_IO_PATIENCE_MS)
-		return io->since.ms + CLIENT_IO_PATIENCE_MS - now.ms;
-	log_notice("waiting for the daemon at unix:%s: %s", io->target, waiting_reason(io));
-	io->said = true;
+	/* One that is lost, or given up, has not come. */
+	if (io->said && client_welcomed(io->client) && !client_dead(io->client))
+		say_goes_on(io);
+	io->said = CLIENT_WAITS_NOT;
+	if (!w.what)
+		return CLIENT_FOREVER;
+	if (now.ms - w.since.ms < io->patience_ms)
+		return w.since.ms + io->patience_ms - now.ms;
+	say_waits(io, &w);
+	io->said = w.what;
+	io->said_since = w.since;
+	/* Who is slow again and again is not worth a line each time. */
+	io->patience_ms *= 2;
 	return CLIENT_FOREVER;
 }
 

@@ -7,8 +7,9 @@
  * poll(2) and not an event library: there is one socket, and starting up is most of what
  * sending one message costs.
  *
- * A client that has waited for a daemon for CLIENT_IO_PATIENCE_MS says so in the log, once,
- * with the reason, and says when one came.
+ * A client that has waited for a daemon, its answer or room in a queue for CLIENT_IO_PATIENCE_MS
+ * says so in the log, once, with the reason, and says when it came.  Each further line takes twice
+ * as long.
  */
 #ifndef RMQ_SYS_CLIENT_IO_H
 #define RMQ_SYS_CLIENT_IO_H
@@ -32,9 +33,9 @@ struct client_io {
 	char target[SOCKET_PATH_MAX + 1]; /* of the newest attempt */
 	uint8_t *in;
 	size_t in_len;
-	bool waits; /* for a daemon, */
-	struct mono_time since;
-	bool said; /* and has told so */
+	enum client_wait said; /* that this is waited for */
+	struct mono_time said_since;
+	uint64_t patience_ms; /* before the next line */
 };
 
 /*

@@ -146,6 +146,50 @@ rmq-recv: the daemon at unix:q.sock answers"
 rmq-send: the daemon at unix:q.sock answers"
 }
 
+@test "clients: one line says that the queue is full, and its limit; one says that there is room" {
+	start_queue q
+	export RMQ_SERVERS=unix:q.sock
+	rmq-queue create jobs --max-bytes 10
+	rmq-send jobs 0123456789
+	rmq-send jobs more 2>send.log 3>&- </dev/null &
+	local sender=$!
+	STARTED+=("$sender")
+	wait_until 20 grep -q waiting send.log
+	rmq-recv -1 jobs
+	wait "$sender"
+	run cat send.log
+	assert_output "rmq-send: waiting: jobs: queue is full (max-bytes 10)
+rmq-send: goes on: there is room"
+	rmq-send jobs 0123456789
+	run rmq-send -q --timeout 1500ms jobs more
+	assert_failure 75
+	refute_output --partial waiting
+}
+
+@test "clients: one line says that a daemon does not answer who is connected; one that it does" {
+	start_queue q
+	export RMQ_SERVERS=unix:q.sock
+	mkfifo in
+	rmq-send jobs <in 2>send.log 3>&- &
+	local sender=$!
+	STARTED+=("$sender")
+	exec 5>in
+	echo one >&5
+	wait_until 20 sh -c '[ "$(rmq-queue ls -o ready jobs)" = 1 ]'
+	kill -STOP "$QUEUE_PID"
+	echo two >&5
+	wait_until 20 grep -q waiting send.log
+	kill -CONT "$QUEUE_PID"
+	exec 5>&-
+	wait "$sender"
+	run cat send.log
+	assert_output "rmq-send: waiting for the daemon at unix:q.sock: no answer
+rmq-send: the daemon at unix:q.sock answers"
+	run bodies jobs
+	assert_output "one
+two"
+}
+
 @test "clients: -q silences the line about waiting, and a daemon that comes soon is not told" {
 	start_queue q
 	kill_queue
