@@ -148,7 +148,7 @@ static void on_down(void *arg, struct link_conn *conn, enum rmq_error err, const
 	node_reset(p->cluster, p->member.id);
 }
 
-void outlet_open(struct outlet *o, struct peer *p, enum link_role role)
+void outlet_init(struct outlet *o, struct peer *p, enum link_role role)
 {
 	struct link_dialer_options options = {
 	    .name = slice_str(p->member.name),
@@ -170,7 +170,7 @@ void outlet_open(struct outlet *o, struct peer *p, enum link_role role)
 		abort();
 }
 
-void outlet_close(struct outlet *o)
+void outlet_deinit(struct outlet *o)
 {
 	if (o->dialer)
 		link_dialer_free(o->dialer);

@@ -17,8 +17,8 @@ struct outlet {
 	unsigned strange; /* dialled in a row, and who answered did not know us, or we not it */
 };
 
-void outlet_open(struct outlet *o, struct peer *p, enum link_role role);
-void outlet_close(struct outlet *o);
+void outlet_init(struct outlet *o, struct peer *p, enum link_role role);
+void outlet_deinit(struct outlet *o);
 
 /* Sends whole frames, if it is up and there is room; else they are lost.  false: they are. */
 bool outlet_send(struct outlet *o, const struct slice *pieces, size_t count);

@@ -109,8 +109,8 @@ static void open_peer(struct cluster *c, const struct raft_member *m)
 		abort();
 	p->cluster = c;
 	p->member = *m;
-	outlet_open(&p->node, p, LINK_NODE);
-	outlet_open(&p->bulk, p, LINK_BULK);
+	outlet_init(&p->node, p, LINK_NODE);
+	outlet_init(&p->bulk, p, LINK_BULK);
 	c->peers.list[c->peers.count++] = p;
 }
 
@@ -118,8 +118,8 @@ static void close_peer(struct cluster *c, unsigned at)
 {
 	struct peer *p = c->peers.list[at];
 
-	outlet_close(&p->node);
-	outlet_close(&p->bulk);
+	outlet_deinit(&p->node);
+	outlet_deinit(&p->bulk);
 	if (p->in_node)
 		inlet_close(p->in_node);
 	if (p->in_bulk)
@@ -138,10 +138,10 @@ static void move_peer(struct peer *p, const struct raft_member *m)
 	p->member = *m;
 	if (same)
 		return;
-	outlet_close(&p->node);
-	outlet_close(&p->bulk);
-	outlet_open(&p->node, p, LINK_NODE);
-	outlet_open(&p->bulk, p, LINK_BULK);
+	outlet_deinit(&p->node);
+	outlet_deinit(&p->bulk);
+	outlet_init(&p->node, p, LINK_NODE);
+	outlet_init(&p->bulk, p, LINK_BULK);
 }
 
 void peers_update(struct cluster *c)

@@ -5,6 +5,7 @@
  * what died meanwhile may be in it too, and an END in it says so.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,10 +116,29 @@ static void put_header(struct writer *w, uint64_t since, const struct identity *
 	backup_put_header(w, &m);
 }
 
+/* An increment begins where the records that there are have been. */
+static enum rmq_error check_since(struct backup *b, uint64_t since, struct reason *why)
+{
+	enum rmq_error err = store_reader_begin(b->reader);
+	if (!err)
+		err = store_reader_state(b->reader, &b->state);
+	store_reader_end(b->reader);
+	if (err)
+		return reason_set(why, err, "%s", error_text(err));
+	if (since < b->state.next)
+		return RMQ_E_OK;
+	return reason_set(why, RMQ_E_USAGE,
+	    "--since %" PRIu64 " is beyond the newest record, %" PRIu64
+	    ": the backup before is of another directory, or of a later time of this one",
+	    since, b->state.next - 1);
+}
+
 static enum rmq_error copy(struct backup *b, uint64_t since, struct reason *why)
 {
-	enum rmq_error err = RMQ_E_OK;
 	struct writer w = writer_of(b->chunk, CHUNK_BYTES);
+	enum rmq_error err = check_since(b, since, why);
+	if (err)
+		return err;
 	put_header(&w, since, store_reader_identity(b->reader));
 	while (!err) {
 		err = fill_chunk(b, &w);

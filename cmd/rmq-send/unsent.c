@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sys/io.h"
+
 #define LINKS_MAX 16
 
 /* What a symbolic link names.  NULL: errno, EINVAL if it is none. */
@@ -116,6 +118,14 @@ int unsent_open(struct unsent *u, const char *path)
 	u->fd = mkostemp(u->temporary, O_CLOEXEC);
 	if (u->fd < 0)
 		return fail(u);
+	/* What root replaces stays its owner's. */
+	int error = exists ? io_keep_owner(AT_FDCWD, u->temporary, u->path) : 0;
+	if (error) {
+		unlink(u->temporary);
+		close(u->fd);
+		errno = error;
+		return fail(u);
+	}
 	mode_t mask = umask(0);
 	umask(mask);
 	(void)fchmod(u->fd, exists ? st.st_mode & 07777 : 0666 & ~mask);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sys/outlet.h"
 #include "sys/signals.h"
 
 static void open_descriptors(void)
@@ -42,24 +43,50 @@ static void end_between_lines(const char *written, size_t len)
 		signals_die(signals_caught());
 }
 
+static struct {
+	size_t torn; /* bytes written behind the end of the newest whole line */
+	int error;   /* 0: none so far */
+} out;
+
+static void count_torn(const char *bytes, size_t len)
+{
+	size_t tail = 0;
+	while (tail < len && !strchr("\n", bytes[len - 1 - tail]))
+		tail++;
+	out.torn = tail < len ? tail : out.torn + len;
+}
+
+/* What is written in part is cut off, once, and nothing is written behind it. */
+static ssize_t fail(void)
+{
+	struct outlet o;
+	out.error = errno;
+	if (outlet_open(&o, STDOUT_FILENO) == 0)
+		(void)outlet_leaves_torn(&o, out.torn, '\n');
+	errno = out.error;
+	return 0; /* stdio's way to be told of an error, which is in errno */
+}
+
 static ssize_t write_whole(void *cookie, const char *bytes, size_t len)
 {
 	size_t done = 0;
 	(void)cookie;
-	while (done < len) {
+	errno = out.error;
+	while (!out.error && done < len) {
 		ssize_t n = write(STDOUT_FILENO, bytes + done, len - done);
 		if (n >= 0) {
+			count_torn(bytes + done, (size_t)n);
 			done += (size_t)n;
 			continue;
 		}
 		if (errno != EINTR && errno != EAGAIN)
-			return 0; /* stdio's way to be told of an error, which is in errno */
+			return fail();
 		end_between_lines(bytes, done);
 		struct pollfd p = {STDOUT_FILENO, POLLOUT, 0};
 		if (errno == EAGAIN)
 			(void)poll(&p, 1, -1);
 	}
-	return (ssize_t)len;
+	return (ssize_t)done;
 }
 
 static void replace_stdout(void)

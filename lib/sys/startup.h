@@ -8,7 +8,8 @@
  *    SIGINT and SIGTERM stay ignored if they were, as under nohup(1).
  *  - stdout writes to descriptor 1 whole, also where that is non-blocking or a signal
  *    interrupts it.  Once signals_caught() (signals.h) says that the program is to end, it
- *    ends, by that signal, at the end of a line that the reader does not take.
+ *    ends, by that signal, at the end of a line that the reader does not take.  When writing
+ *    fails, a line that was written in part is cut off (outlet.h), and nothing follows it.
  */
 #ifndef RMQ_SYS_STARTUP_H
 #define RMQ_SYS_STARTUP_H

@@ -306,6 +306,25 @@ each_command_says() {
 	assert_equal "$stderr" ''
 }
 
+@test "journal dump: a file on a full disk has whole lines only" {
+	feed 'events 50 600'
+	run -74 --separate-stderr bash -c 'ulimit -f 2; rmq-journal dump q >dumped'
+	assert_equal "$stderr" 'rmq-journal: standard output: File too large'
+	[ -s dumped ]
+	cmp -n "$(stat -c %s dumped)" dumped <(rmq-journal dump q)
+	[ "$(tail -c 1 dumped | od -An -c | tr -d ' ')" = '\n' ]
+}
+
+@test "journal backup: --since beyond the newest record is refused, with the numbers" {
+	feed 'events 5 100'
+	local last
+	last=$(rmq-journal stat -j q | jq .last)
+	run -0 --separate-stderr bash -c "rmq-journal backup --since $last q >more"
+	run -64 --separate-stderr bash -c "rmq-journal backup --since $((last + 1)) q >none"
+	assert_equal "$stderr" "rmq-journal: q: --since $((last + 1)) is beyond the newest record, $last: the backup before is of another directory, or of a later time of this one"
+	[ ! -s none ]
+}
+
 @test "journal dump: --follow ends when its reader is gone, though nothing comes" {
 	feed 'text aaaa'
 	mkfifo pipe

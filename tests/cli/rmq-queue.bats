@@ -236,6 +236,20 @@ bats_require_minimum_version 1.5.0
 	assert_output "rmq-queue: no daemon answers at none (No such file or directory)"
 }
 
+@test "rmq-queue: a file on a full disk has whole lines only" {
+	start_queue q
+	seq -f 'line %g of two hundred' 200 | rmq-send jobs
+	run bash -c 'ulimit -f 1; exec rmq-queue peek -n 200 jobs >peeked'
+	assert_failure 74
+	assert_output --partial "standard output: File too large"
+	[ -s peeked ]
+	[ "$(tail -c 1 peeked | od -An -c | tr -d ' ')" = '\n' ]
+	run bash -c 'ulimit -f 1; exec timeout 20 rmq-queue stat --watch 1ms jobs >watched'
+	assert_failure 74
+	[ -s watched ]
+	[ "$(tail -c 1 watched | od -An -c | tr -d ' ')" = '\n' ]
+}
+
 @test "rmq-queue: /dev/full as stdout is 74" {
 	start_queue q
 	rmq-queue create jobs

@@ -434,6 +434,18 @@ open_sender() {
 	[ -c /dev/null ]
 }
 
+@test "rmq-send: --unsent by root leaves a file its owner and mode" {
+	[ "$(id -u)" -eq 0 ] || skip "only root can give a file away"
+	printf 'a\nb' >in
+	: >kept
+	chown 65534:65533 kept
+	chmod 640 kept
+	run rmq-send -S unix:none --timeout 0 --unsent kept jobs <in
+	assert_failure 75
+	cmp in kept
+	assert_equal "$(stat -c %u:%g:%a kept)" 65534:65533:640
+}
+
 @test "rmq-send: --unsent to an open descriptor adds to what it leads to, and never removes it" {
 	start_queue q
 	echo before >log
