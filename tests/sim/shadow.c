@@ -31,6 +31,7 @@ struct reading {
 #define FAIL(r, ...) \
 	(trace("record", (r)->index, (r)->offset, 0, 0), trace_fail("record: " __VA_ARGS__))
 #define U(v) ((unsigned long long)(v))
+#define MOVE_HEAD (4 + 8 + 8 + 2) /* of a MOVE: what is in front of its tags and batch */
 
 bool shadow_live(const struct shadow_message *m)
 {
@@ -1073,6 +1074,24 @@ static void check_shared(struct reading *r, const struct batch_view *v, uint64_t
 	}
 }
 
+/* What moves shrinks: all of a record to half of it, or if it is small to no more than it is. */
+static void check_shrinks(struct reading *r, const struct event_move *e, uint64_t from)
+{
+	struct shadow *s = r->s;
+	const struct jm_record *source = from > 0 ? jm_read(s->journal, from) : NULL;
+	/* The MOVEs of a record are one after the other; what a crash cut off is judged anew. */
+	if (from != s->moving.from || s->start != s->moving.start)
+		s->moving = (struct shadow_moving){from, s->start, 0};
+	s->moving.bytes += EVENT_HEADER_SIZE + MOVE_HEAD + e->tags.len + e->batch.len;
+	if (!source)
+		return;
+	uint64_t most = source->len < s->small_record ? source->len - EVENTS_HEADER_SIZE
+						      : source->len / 2;
+	if (s->moving.bytes > most)
+		FAIL(r, "record %llu of %zu bytes moves to %llu, which may be %llu", U(from),
+		    source->len, U(s->moving.bytes), U(most));
+}
+
 static void apply_move(struct reading *r, const struct event_move *e)
 {
 	struct event_target t = {e->queue, e->first_seq};
@@ -1083,6 +1102,7 @@ static void apply_move(struct reading *r, const struct event_move *e)
 	struct batch_view v;
 	if (batch_parse(e->batch, &v) || !event_further_find(e->tags, &further))
 		FAIL(r, "MOVE holds no batch");
+	check_shrinks(r, e, from);
 	struct reader more = reader_of(further);
 	moved(r, &t, e, &v);
 	while (reader_left(&more) > 0) {

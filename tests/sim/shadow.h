@@ -124,6 +124,13 @@ struct shadow_unread {
 #define SHADOW_UNREAD 1024
 #define SHADOW_BYES   256
 
+/* The record whose messages move, and the MOVEs of it so far. */
+struct shadow_moving {
+	uint64_t from;
+	uint32_t start; /* number of the daemon */
+	uint64_t bytes;
+};
+
 struct shadow {
 	struct lines *lines;
 	const struct journal_model *journal;
@@ -147,6 +154,8 @@ struct shadow {
 	unsigned byes_count;
 	struct shadow_unread unread[SHADOW_UNREAD]; /* the newest ones */
 	unsigned unread_count;
+	uint32_t small_record; /* limit of the daemon, see SPACE_LIMITS */
+	struct shadow_moving moving;
 	uint64_t delay_ms; /* the longest that a client asked for with VERB_RELEASE */
 	bool purge_asked[SHADOW_NAME_SLOTS]; /* by a hash of the queue's name */
 	void *arg;

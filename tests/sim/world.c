@@ -71,6 +71,7 @@ void world_init(struct world *w, uint64_t seed, unsigned daemons)
 	rmq_small_limits = prng_chance(&own, 400);
 	w->boot_ms = START_BOOT_MS;
 	w->lines_goal = (uint32_t)prng_range(&w->prng, 50, 1200);
+	w->shadow.small_record = w->space.small_record;
 	w->shadow.lines = &w->lines;
 	w->shadow.journal = &w->journal;
 	w->shadow.arg = w;
