@@ -1,9 +1,11 @@
 #include "admin.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "sys/clock.h"
 #include "sys/log.h"
 #include "sys/signals.h"
@@ -11,16 +13,17 @@
 enum rmq_error admin_fail(struct admin *a, enum rmq_error code, const char *format, ...)
 {
 	va_list ap;
+	char text[LINE_MAX];
 	if (a->code)
 		return a->code;
 	a->code = code;
-	fputs("rmq-queue: ", stderr);
-	if (a->about)
-		fprintf(stderr, "%s: ", a->about);
 	va_start(ap, format);
-	vfprintf(stderr, format, ap);
+	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	fputc('\n', stderr);
+	/* One line, whatever words it repeats. */
+	text_tame(text, strlen(text));
+	fprintf(stderr, "rmq-queue: %s%s%s\n", a->about ? a->about : "", a->about ? ": " : "",
+	    text);
 	return code;
 }
 

@@ -2,6 +2,9 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "core/text.h"
 
 enum rmq_error reason_set(struct reason *why, enum rmq_error code, const char *format, ...)
 {
@@ -10,6 +13,7 @@ enum rmq_error reason_set(struct reason *why, enum rmq_error code, const char *f
 		va_start(args, format);
 		vsnprintf(why->text, sizeof(why->text), format, args);
 		va_end(args);
+		text_tame(why->text, strlen(why->text));
 	}
 	return code;
 }

@@ -256,3 +256,13 @@ bats_require_minimum_version 1.5.0
 	run timeout 10 bash -c 'rmq-queue ls >/dev/full'
 	assert_failure 74
 }
+
+@test "rmq-queue, rmq-send, rmq-recv: a message is one line, whatever word it repeats" {
+	word=$(printf 'a\nb\033[31m')
+	for command in "rmq-queue create" "rmq-queue" rmq-send "rmq-recv" "rmq-queue set jobs --lease" \
+		"rmq-recv jobs --lease"; do
+		run -64 $command "$word"
+		assert_equal "${#lines[@]}" 1
+		assert_output --partial "'a?b?[31m'"
+	done
+}
