@@ -3,14 +3,17 @@
  * before anything is written: a slow reader of our output must not keep pages from being
  * used again.
  */
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
 #include "journal.h"
 #include "record_json.h"
+#include "sys/signals.h"
 #include "sys/store.h"
 
 /* Looks for itself now and then, should the kernel not tell about changes (network file
@@ -68,8 +71,9 @@ static int watch(const char *dir)
 static bool wait_for_change(int watch_fd)
 {
 	char events[4096];
-	struct pollfd p[] = {{watch_fd, POLLIN, 0}, {STDOUT_FILENO, 0, 0}};
-	if (poll(p, 2, FOLLOW_MS) <= 0)
+	struct pollfd p[] = {
+	    {watch_fd, POLLIN, 0}, {STDOUT_FILENO, 0, 0}, {signals_fd(), POLLIN, 0}};
+	if (poll(p, 3, FOLLOW_MS) <= 0)
 		return true;
 	while (p[0].revents && read(watch_fd, events, sizeof(events)) > 0)
 		;
@@ -82,7 +86,7 @@ static int dump(struct store_reader *r, const char *dir, const struct dump_optio
 	uint64_t next = o->from;
 	int watch_fd = o->follow ? watch(dir) : -1;
 	int status = 0;
-	while (!ferror(stdout)) {
+	while (!ferror(stdout) && !signals_caught()) {
 		char *line = NULL;
 		struct reason why = {""};
 		enum rmq_error err = render(r, &next, &line, &why);
@@ -105,7 +109,10 @@ static int dump(struct store_reader *r, const char *dir, const struct dump_optio
 	}
 	if (watch_fd >= 0)
 		close(watch_fd);
-	return finish_stdout(status);
+	status = finish_stdout(status);
+	if (signals_caught())
+		signals_die(signals_caught());
+	return status;
 }
 
 static bool set_option(int letter, const char *value, void *state)
@@ -129,6 +136,10 @@ int command_dump(int argc, char **argv)
 	if (!words)
 		return status;
 	guard_directory(words[0]);
+	/* The kernel drops what the first process of a container does not handle. */
+	if (!signals_init())
+		return report(
+		    "signals", reason_set(&why, RMQ_E_IO, "%s", strerror(errno)), &why);
 	enum rmq_error err = store_reader_open(words[0], &r, &why);
 	if (err)
 		return report(words[0], err, &why);

@@ -16,6 +16,9 @@ teardown() {
 	if [ -n "$FEED" ]; then
 		kill "$FEED" 2>/dev/null || true
 	fi
+	if [ -n "$dump" ]; then
+		kill -9 "$dump" 2>/dev/null || true
+	fi
 	if [ -n "$MOUNTED" ]; then
 		umount "$MOUNTED"
 	fi
@@ -333,6 +336,26 @@ each_command_says() {
 	head -n 1 pipe
 	wait_for "! kill -0 $dump 2>/dev/null"
 	run ! grep . dump.err
+}
+
+@test "journal dump: --follow ends by SIGTERM, also as the first process of a container" {
+	local ended=0
+	feed 'text aaaa'
+	rmq-journal dump --follow q >dump.out 2>dump.err 3>&- &
+	dump=$!
+	wait_for '[ -s dump.out ]'
+	kill "$dump"
+	wait "$dump" || ended=$?
+	[ "$ended" -eq 143 ]
+	local flags=(-p -f)
+	[ "$(id -u)" = 0 ] || flags=(-U -r -p -f)
+	unshare "${flags[@]}" true 2>/dev/null || skip "no process namespaces here"
+	unshare "${flags[@]}" --kill-child rmq-journal dump --follow q >first.out 2>dump.err 3>&- &
+	dump=$!
+	wait_for '[ -s first.out ]'
+	kill "$(pgrep -P "$dump" -x rmq-journal)"
+	wait_for "! kill -0 $dump 2>/dev/null"
+	diff dump.out first.out
 }
 
 # ---- verify ----
