@@ -25,13 +25,15 @@ struct supervisor_pipe {
 
 bool supervisor_ready(const struct supervisor *s)
 {
-	return s->state == SUPERVISOR_READY;
+	return s->keeper.state == KEEPER_READY;
 }
 
 bool supervisor_runs(const struct supervisor *s)
 {
-	return s->pid > 0;
+	return keeper_runs(&s->keeper);
 }
+
+static void obey(struct cluster *c, enum keeper_event e);
 
 /* ---- its readiness ---- */
 
@@ -63,9 +65,11 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	close_pipe(&c->supervisor);
-	if (n != 1 || c->supervisor.state != SUPERVISOR_STARTING)
+	if (n != 1)
 		return;
-	c->supervisor.state = SUPERVISOR_READY;
+	obey(c, KEEPER_TAKES_CLIENTS);
+	if (!supervisor_ready(&c->supervisor))
+		return;
 	log_notice(PROGRAM " takes clients at %s", c->config.queue_socket.path);
 	cluster_changed(c);
 }
@@ -88,7 +92,7 @@ static int watch_pipe(struct cluster *c, int fd)
 	return uv_poll_start(&p->poll, UV_READABLE, on_ready);
 }
 
-/* ---- start and end ---- */
+/* ---- its end ---- */
 
 static void gone(struct cluster *c)
 {
@@ -100,71 +104,44 @@ static void gone(struct cluster *c)
 	if (s->queue)
 		queue_close(s->queue);
 	s->queue = NULL;
-	s->state = SUPERVISOR_IDLE;
 	cluster_changed(c);
 }
 
-void supervisor_kill(struct cluster *c)
+static void end_at_once(struct cluster *c)
 {
 	struct supervisor *s = &c->supervisor;
 
-	uv_timer_stop(&s->pause);
-	s->state = SUPERVISOR_IDLE;
-	if (s->pid <= 0)
-		return;
 	kill(s->pid, SIGKILL);
 	(void)child_wait(s->pid);
 	log_notice(PROGRAM " was ended");
 	gone(c);
 }
 
-bool supervisor_drain(struct cluster *c)
-{
-	struct supervisor *s = &c->supervisor;
-
-	if (s->pid <= 0)
-		return false;
-	if (s->state != SUPERVISOR_DRAINING)
-		kill(s->pid, SIGTERM);
-	s->state = SUPERVISOR_DRAINING;
-	cluster_changed(c);
-	return true;
-}
-
 static void on_pause(uv_timer_t *timer)
 {
-	struct cluster *c = timer->data;
-
-	if (c->supervisor.state == SUPERVISOR_PAUSE)
-		c->supervisor.state = SUPERVISOR_IDLE;
+	obey(timer->data, KEEPER_RESTED);
 }
 
-/* It cannot do its work, or not for long. */
-static void pause_or_leave(struct cluster *c, bool never)
-{
-	struct supervisor *s = &c->supervisor;
-	uint64_t pause = SUPERVISOR_PAUSE_MIN_MS;
-
-	for (unsigned i = 1; i < s->deaths && pause < SUPERVISOR_PAUSE_MAX_MS; i++)
-		pause *= 2;
-	if (pause > SUPERVISOR_PAUSE_MAX_MS)
-		pause = SUPERVISOR_PAUSE_MAX_MS;
-	s->state = SUPERVISOR_PAUSE;
-	uv_timer_start(&s->pause, on_pause, pause, 0);
-	if ((never || s->deaths >= SUPERVISOR_DEATHS_MAX) && commands_hand_over(c))
-		log_notice(PROGRAM " cannot run here: leadership goes to another node");
-}
-
-/* Another node may do better. */
+/* It cannot do its work, or not for long: another node may do better. */
 static bool hopeless(const struct supervisor *s, int status)
 {
 	return s->why || status == error_exit(RMQ_E_CORRUPT) || status == 126 || status == 127;
 }
 
+static void died(struct cluster *c, bool never)
+{
+	struct supervisor *s = &c->supervisor;
+
+	obey(c, KEEPER_DIED);
+	if (s->keeper.state == KEEPER_PAUSE && !c->stopping &&
+	    (never || keeper_gives_up(&s->keeper)) && commands_hand_over(c))
+		log_notice(PROGRAM " cannot run here: leadership goes to another node");
+}
+
 static void ended(struct cluster *c, int status)
 {
 	struct supervisor *s = &c->supervisor;
-	bool drained = s->state == SUPERVISOR_DRAINING && status == 0;
+	bool drained = s->keeper.state == KEEPER_DRAINING && status == 0;
 	bool never = hopeless(s, status);
 
 	if (s->why)
@@ -173,11 +150,8 @@ static void ended(struct cluster *c, int status)
 		log_error(PROGRAM " was killed by signal %d", status - 128);
 	else if (!drained)
 		log_error(PROGRAM " ended with status %d", status);
-	bool quick = cluster_now(c) - s->started_ms < SUPERVISOR_QUICK_MS;
-	s->deaths = quick ? s->deaths + 1 : 1;
 	gone(c);
-	if (!c->stopping)
-		pause_or_leave(c, never);
+	died(c, never);
 }
 
 void supervisor_lost(struct cluster *c, const char *why)
@@ -188,7 +162,7 @@ void supervisor_lost(struct cluster *c, const char *why)
 
 void supervisor_child(struct cluster *c)
 {
-	c->supervisor.lost |= c->supervisor.pid > 0;
+	c->supervisor.lost |= supervisor_runs(&c->supervisor);
 }
 
 static void look_after(struct cluster *c)
@@ -203,6 +177,8 @@ static void look_after(struct cluster *c)
 	/* Else it is about to end, and SIGCHLD will say so; or it was another child. */
 	s->lost = false;
 }
+
+/* ---- its begin ---- */
 
 static int spawn(struct cluster *c, int journal, int ready)
 {
@@ -232,9 +208,7 @@ static void start(struct cluster *c)
 	struct supervisor *s = &c->supervisor;
 	int journal[2], ready[2];
 
-	s->started_ms = cluster_now(c);
 	s->why = NULL;
-	s->term = c->status.term;
 	int err = socket_wide_pair(journal);
 	if (!err && pipe2(ready, O_CLOEXEC) != 0)
 		err = errno;
@@ -250,11 +224,9 @@ static void start(struct cluster *c)
 		close(journal[0]);
 		close(ready[0]);
 		s->pid = 0;
-		s->deaths++;
-		pause_or_leave(c, true);
+		died(c, true);
 		return;
 	}
-	s->state = SUPERVISOR_STARTING;
 	s->queue = queue_open(c, journal[0], &err);
 	if (!err)
 		err = watch_pipe(c, ready[0]);
@@ -264,46 +236,70 @@ static void start(struct cluster *c)
 	}
 }
 
-/* What it may do, being of this term. */
-static bool wanted(const struct cluster *c)
-{
-	const struct raft_config *config = c->status.config;
-	const struct raft_member *self = config ? raft_config_find(config, c->id) : NULL;
+/* ---- what it is to do ---- */
 
-	return cluster_leads(c) && !c->stopping && self && (self->flags & RAFT_BROKER);
+static void act(struct cluster *c, enum keeper_action a)
+{
+	struct supervisor *s = &c->supervisor;
+
+	if (s->keeper.state != KEEPER_PAUSE)
+		uv_timer_stop(&s->pause);
+	switch (a) {
+	case KEEPER_NOTHING:
+		break;
+	case KEEPER_START:
+		start(c);
+		break;
+	case KEEPER_KILL:
+		end_at_once(c);
+		break;
+	case KEEPER_TERM:
+		kill(s->pid, SIGTERM);
+		cluster_changed(c);
+		break;
+	case KEEPER_REST:
+		uv_timer_start(&s->pause, on_pause, s->keeper.pause_ms, 0);
+		break;
+	}
+}
+
+static void obey(struct cluster *c, enum keeper_event e)
+{
+	act(c, keeper_event(&c->supervisor.keeper, e, cluster_now(c)));
+}
+
+void supervisor_kill(struct cluster *c)
+{
+	obey(c, KEEPER_UNWANTED);
+}
+
+bool supervisor_drain(struct cluster *c)
+{
+	obey(c, KEEPER_DRAIN);
+	return supervisor_runs(&c->supervisor);
 }
 
 void supervisor_role(struct cluster *c)
 {
-	struct supervisor *s = &c->supervisor;
+	struct engine_state log = c->engine.state(c->engine.arg);
 
-	if (s->pid > 0 && (!cluster_leads(c) || c->status.term != s->term))
-		supervisor_kill(c);
-	if (!cluster_leads(c) && s->state == SUPERVISOR_PAUSE)
-		supervisor_kill(c);
-}
-
-/* A leader that may not run it has others do it. */
-static void leave_to_brokers(struct cluster *c)
-{
-	const struct raft_config *config = c->status.config;
-	const struct raft_member *self = config ? raft_config_find(config, c->id) : NULL;
-
-	if (c->status.serving && !c->stopping && self && !(self->flags & RAFT_BROKER))
-		(void)commands_hand_over(c);
+	act(c, keeper_role(&c->supervisor.keeper, &log, cluster_now(c)));
 }
 
 void supervisor_turn(struct cluster *c)
 {
 	struct supervisor *s = &c->supervisor;
+	const struct raft_config *config = c->status.config;
+	const struct raft_member *self = config ? raft_config_find(config, c->id) : NULL;
+	bool broker = self && (self->flags & RAFT_BROKER);
 
-	if (s->lost && s->pid > 0)
+	if (s->lost && supervisor_runs(s))
 		look_after(c);
-	leave_to_brokers(c);
-	/* All that was proposed, by an earlier one too, is committed and here. */
-	if (s->state == SUPERVISOR_IDLE && s->pid <= 0 && wanted(c) && c->status.serving &&
-	    c->committed == c->status.last.index)
-		start(c);
+	/* A leader that may not run it has others do it. */
+	if (c->status.serving && !c->stopping && self && !broker)
+		(void)commands_hand_over(c);
+	struct engine_state log = c->engine.state(c->engine.arg);
+	act(c, keeper_turn(&s->keeper, &log, broker && !c->stopping, cluster_now(c)));
 	if (s->queue)
 		queue_turn(s->queue);
 	/* That may have been its last. */

@@ -87,7 +87,10 @@
 	X(EFFECTS_RELEASED, "all that waits is let out when leadership goes", \
 	    "the disk|not on disk|is delivered under lease|WELCOME") \
 	X(HOLES_OF_LEADER, "only the leader makes holes", "records are left") \
-	X(ENDS_CUT, "of each END, holes are made in one turn only", "HOLED|records are left")
+	X(ENDS_CUT, "of each END, holes are made in one turn only", "HOLED|records are left") \
+	X(QUEUE_OUTLIVES, "the queue daemon lives on when leadership goes", "the disk|record") \
+	X(START_EARLY, "it starts before all that was proposed is committed", \
+	    "the disk|record")
 
 #define RMQ_VARIANTS_LIST(X) RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)
 

@@ -104,7 +104,7 @@ static struct link *dial(
 	return cut ? not_yet(w, clock_ms) : to_queue(w, to, clock_ms);
 }
 
-struct cluster *cluster_new(uint64_t seed, enum cluster_variant v, enum world_variant world)
+struct cluster *cluster_new(uint64_t seed, enum world_variant world)
 {
 	struct cluster *c = calloc(1, sizeof(*c));
 	assert(c);
@@ -116,7 +116,6 @@ struct cluster *cluster_new(uint64_t seed, enum cluster_variant v, enum world_va
 	w->variant = world;
 	w->servers = NODES;
 	w->dial = dial;
-	c->variant = v;
 	c->room = ROOM_ENOUGH;
 	for (unsigned i = 0; i < NODES; i++)
 		site_init(c, i);

@@ -19,26 +19,11 @@
 #include "../sim_raft/sim.h"
 
 #include "core/host/ends.h"
+#include "core/host/keeper.h"
 #include "core/host/shared_journal.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-/*
- * name, what is broken in what stands here for the node, and the rules that find it, parted
- * by '|'.
- */
-#define CLUSTER_VARIANTS(X) \
-	X(QUEUE_OUTLIVES, "the queue daemon lives on when leadership goes", "the disk|record") \
-	X(START_EARLY, "a daemon starts before all that was proposed is committed", \
-	    "the disk|record")
-
-enum cluster_variant {
-	CLUSTER_SOUND,
-#define X(NAME, text, rule) CLUSTER_##NAME,
-	CLUSTER_VARIANTS(X)
-#undef X
-};
 
 /* A BARRIER of a queue daemon, and what was committed before it. */
 struct waiting {
@@ -60,8 +45,8 @@ struct site {
 	bool opening;		       /* OPENED is on its way */
 	uint64_t committed;	       /* by Raft: committed and durable here */
 	struct ends ends;
-	uint64_t term;	    /* in which the daemon was started */
-	uint64_t start_at;  /* not before; ms */
+	struct keeper keeper;
+	uint64_t rested_at; /* ms; the end of its pause */
 	uint64_t said_n, stored_n; /* APPENDs */
 	struct waiting *waiting;   /* BARRIERs that are not done */
 	size_t waiting_count, waiting_cap;
@@ -70,7 +55,6 @@ struct site {
 struct cluster {
 	struct world world;
 	struct sim sim;
-	enum cluster_variant variant;
 	struct site sites[NODES];
 	struct jm_record records[VALUES]; /* by value, as their leader made them */
 	uint64_t room;			  /* that there was when it last changed */
@@ -81,7 +65,7 @@ struct cluster {
 
 #define ROOM_ENOUGH (1ull << 40)
 
-struct cluster *cluster_new(uint64_t seed, enum cluster_variant v, enum world_variant world);
+struct cluster *cluster_new(uint64_t seed, enum world_variant world);
 void cluster_free(struct cluster *c);
 void cluster_millisecond(struct cluster *c);
 /* The calm, up to its end. */

@@ -24,21 +24,17 @@
 
 #define SHOW(NAME, text, rule) {#NAME, text, rule},
 static const struct runner_variant variants[] = {
-    CLUSTER_VARIANTS(SHOW) WORLDS(SHOW) CORES(SHOW) RMQ_HOST_VARIANTS(SHOW)};
+    WORLDS(SHOW) CORES(SHOW) RMQ_HOST_VARIANTS(SHOW)};
 
 static const struct {
-	enum cluster_variant cluster;
 	enum world_variant world;
 	enum rmq_variant core;
 } meanings[] = {
-#define X(NAME, text, rule) {CLUSTER_##NAME, WORLD_SOUND, RMQ_VARIANT_NONE},
-    CLUSTER_VARIANTS(X)
+#define X(NAME, text, rule) {WORLD_##NAME, RMQ_VARIANT_NONE},
+    WORLDS(X)
 #undef X
-#define X(NAME, text, rule) {CLUSTER_SOUND, WORLD_##NAME, RMQ_VARIANT_NONE},
-	WORLDS(X)
-#undef X
-#define X(NAME, text, rule) {CLUSTER_SOUND, WORLD_SOUND, RMQ_VARIANT_##NAME},
-	    CORES(X) RMQ_HOST_VARIANTS(X)
+#define X(NAME, text, rule) {WORLD_SOUND, RMQ_VARIANT_##NAME},
+	CORES(X) RMQ_HOST_VARIANTS(X)
 #undef X
 };
 
@@ -54,8 +50,7 @@ static void choose(unsigned variant)
 
 static void run(uint64_t seed)
 {
-	struct cluster *c = cluster_new(seed, broken ? meanings[chosen].cluster : CLUSTER_SOUND,
-	    broken ? meanings[chosen].world : WORLD_SOUND);
+	struct cluster *c = cluster_new(seed, broken ? meanings[chosen].world : WORLD_SOUND);
 	while (c->sim.now < FAULTS_END_MS)
 		cluster_millisecond(c);
 	cluster_calm(c);

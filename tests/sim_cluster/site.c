@@ -1,12 +1,7 @@
 /*
- * What stands between the cores on a node.  The journal protocol over consensus is the shipped
- * one (core/host); this is the queue daemon's end of its socket, and what tells the two that
- * something has happened.
- *
- * Invariants:
- *  - The queue daemon runs on a leader that serves, once all that is in its log is committed
- *    and here.  It is killed when leadership goes, before anything is truncated.
- *  - Each node makes the holes of each END by itself once it is committed.
+ * What stands between the cores on a node.  The rules are the shipped ones (core/host); this is
+ * the queue daemon's life and its end of the socket, the disk that is read, and what tells them
+ * that something has happened.
  */
 #include "cluster.h"
 
@@ -413,9 +408,7 @@ void site_free(struct site *s)
 
 static void kill_queue(struct site *s)
 {
-	if (!s->daemon->up)
-		return;
-	trace("queue ends", s->node->slot, s->term, s->journal.op_count, s->said_n);
+	trace("queue ends", s->node->slot, s->keeper.term, s->journal.op_count, s->said_n);
 	shared_journal_end(s->shared);
 	if (RMQ_VARIANT(EFFECTS_RELEASED))
 		daemon_turn(s->daemon);
@@ -423,18 +416,10 @@ static void kill_queue(struct site *s)
 	forget(s);
 }
 
-static bool leads(const struct site *s)
-{
-	struct raft_status st;
-	raft_status(s->node->raft, &st);
-	return st.role == RAFT_LEADER && st.term == s->term;
-}
-
-static void start_queue(struct site *s, uint64_t term)
+static void start_queue(struct site *s)
 {
 	uint8_t frame[64];
 	struct writer w = writer_of(frame, sizeof(frame));
-	s->term = term;
 	forget(s);
 	shared_journal_free(s->shared);
 	s->shared = shared_journal_new(&s->engine, &s->owner);
@@ -445,24 +430,62 @@ static void start_queue(struct site *s, uint64_t term)
 	journal_turn(s);
 	s->opening = false;
 	s->c->served++;
-	daemon_start(s->daemon, term);
+	daemon_start(s->daemon, s->keeper.term);
 }
 
-static void start_if_wanted(struct site *s)
+/* Another member is to lead: any of them, as if it were the one that is furthest. */
+static void hand_over(struct site *s)
 {
 	struct raft_status st;
 	raft_status(s->node->raft, &st);
-	if (s->daemon->up || !st.serving || s->c->sim.now < s->start_at)
+	unsigned n = st.config ? st.config->count : 0;
+	if (n == 0)
 		return;
-	if (s->committed == st.last.index ||
-	    (s->c->variant == CLUSTER_START_EARLY && s->committed > 0))
-		start_queue(s, st.term);
+	const struct raft_member *m = &st.config->members[prng_below(&s->c->sim.prng, n)];
+	struct raft_event e = {.type = RAFT_EVENT_TRANSFER, .id = m->id};
+	trace("hand over", s->node->slot, m->id.bytes[0] - 1u, s->keeper.deaths, 0);
+	(void)!node_step(&s->c->sim, s->node, &e);
+}
+
+static void act(struct site *s, enum keeper_action a)
+{
+	switch (a) {
+	case KEEPER_NOTHING:
+		break;
+	case KEEPER_START:
+		start_queue(s);
+		act(s, keeper_event(&s->keeper, KEEPER_TAKES_CLIENTS, s->c->sim.now));
+		break;
+	case KEEPER_KILL:
+		kill_queue(s);
+		break;
+	case KEEPER_REST:
+		s->rested_at = s->c->sim.now + s->keeper.pause_ms;
+		if (keeper_gives_up(&s->keeper))
+			hand_over(s);
+		break;
+	case KEEPER_TERM:
+		trace_fail("nobody drains a queue daemon here");
+	}
+}
+
+static void obey(struct site *s, enum keeper_event e)
+{
+	act(s, keeper_event(&s->keeper, e, s->c->sim.now));
+}
+
+static void keep_queue(struct site *s)
+{
+	struct engine_state log = engine_of(s);
+	if (s->keeper.state == KEEPER_PAUSE && s->c->sim.now >= s->rested_at)
+		obey(s, KEEPER_RESTED);
+	act(s, keeper_turn(&s->keeper, &log, true, s->c->sim.now));
 }
 
 void site_turn(struct site *s)
 {
 	struct prng *p = &s->c->sim.prng;
-	start_if_wanted(s);
+	keep_queue(s);
 	if (prng_chance(p, 100))
 		make_holes(s);
 	if (!s->daemon->up)
@@ -486,7 +509,7 @@ void site_kill_queue(struct site *s)
 	trace("kill", s->node->slot, 0, 0, 0);
 	daemon_crash(s->daemon);
 	forget(s);
-	s->start_at = s->c->sim.now + prng_below(p, 100);
+	obey(s, KEEPER_DIED);
 }
 
 bool site_idle(const struct site *s)
@@ -499,7 +522,7 @@ struct site *site_serving(struct cluster *c)
 {
 	for (unsigned i = 0; i < NODES; i++) {
 		struct site *s = &c->sites[i];
-		if (s->daemon->up && s->node->raft && leads(s))
+		if (s->daemon->up && s->node->raft && engine_of(s).leads)
 			return s;
 	}
 	return NULL;
@@ -507,21 +530,14 @@ struct site *site_serving(struct cluster *c)
 
 /* ---- what Raft does ---- */
 
-static uint64_t leading_term(const struct node *n, uint64_t otherwise)
-{
-	struct raft_status st;
-	raft_status(n->raft, &st);
-	return st.role == RAFT_LEADER ? st.term : otherwise;
-}
-
 static void on_action(struct sim *sim, struct node *n, const struct raft_action *a)
 {
 	struct site *s = &cluster_of(sim)->sites[n->slot];
-	bool outlives = s->c->variant == CLUSTER_QUEUE_OUTLIVES;
+	struct engine_state log;
 	switch (a->type) {
 	case RAFT_STORE:
-		if (a->store.truncate && !outlives)
-			kill_queue(s);
+		if (a->store.truncate)
+			obey(s, KEEPER_UNWANTED);
 		break;
 	case RAFT_COMMITTED:
 		s->committed = a->index;
@@ -531,10 +547,8 @@ static void on_action(struct sim *sim, struct node *n, const struct raft_action 
 			shared_journal_round_done(s->shared, a->seq);
 		break;
 	case RAFT_ROLE:
-		if (s->daemon->up && !leads(s) && !outlives)
-			kill_queue(s);
-		if (s->daemon->up && outlives)
-			s->term = leading_term(n, s->term);
+		log = engine_of(s);
+		act(s, keeper_role(&s->keeper, &log, sim->now));
 		break;
 	default:
 		break;
@@ -549,7 +563,7 @@ static void on_down(struct sim *sim, struct node *n)
 	forget(s);
 	s->committed = 0;
 	s->ends = (struct ends){0};
-	s->start_at = 0;
+	s->keeper = (struct keeper){0};
 }
 
 /* What is committed somewhere is committed: the history goes on. */

@@ -9,7 +9,7 @@
 #include "core/variant.h"
 
 /* No more is read while so much waits for being stored. */
-#define UNSTORED_BYTES LIMIT(8u << 20, 3000u)
+#define UNSTORED_BYTES LIMIT(8u << 20, 30000u)
 #define UNSTORED_RING  65536u /* records; a power of two */
 /* What is proposed at once. */
 #define PROPOSAL_MAX 4096u

@@ -1,0 +1,94 @@
+#include "core/host/keeper.h"
+
+#include "core/variant.h"
+
+struct cell {
+	enum keeper_state next;
+	enum keeper_action action;
+};
+
+/* clang-format off */
+#define I(action) {KEEPER_IDLE, KEEPER_##action}
+#define P(action) {KEEPER_PAUSE, KEEPER_##action}
+#define S(action) {KEEPER_STARTING, KEEPER_##action}
+#define R(action) {KEEPER_READY, KEEPER_##action}
+#define D(action) {KEEPER_DRAINING, KEEPER_##action}
+static const struct cell table[KEEPER_EVENTS][KEEPER_STATES] = {
+	/*                         IDLE        PAUSE       STARTING    READY       DRAINING */
+	[KEEPER_WANTED]        = { S(START),   P(NOTHING), S(NOTHING), R(NOTHING), D(NOTHING) },
+	[KEEPER_UNWANTED]      = { I(NOTHING), I(NOTHING), I(KILL),    I(KILL),    I(KILL)    },
+	[KEEPER_TAKES_CLIENTS] = { I(NOTHING), P(NOTHING), R(NOTHING), R(NOTHING), D(NOTHING) },
+	[KEEPER_DIED]          = { I(NOTHING), P(NOTHING), P(REST),    P(REST),    I(NOTHING) },
+	[KEEPER_RESTED]        = { I(NOTHING), I(NOTHING), S(NOTHING), R(NOTHING), D(NOTHING) },
+	[KEEPER_DRAIN]         = { I(NOTHING), P(NOTHING), D(TERM),    D(TERM),    D(NOTHING) },
+};
+#undef I
+#undef P
+#undef S
+#undef R
+#undef D
+/* clang-format on */
+
+bool keeper_runs(const struct keeper *k)
+{
+	return k->state != KEEPER_IDLE && k->state != KEEPER_PAUSE;
+}
+
+/* The pause doubles with each quick death. */
+static void rest(struct keeper *k, uint64_t now_ms)
+{
+	bool quick = now_ms - k->started_ms < KEEPER_QUICK_MS;
+
+	k->deaths = quick ? k->deaths + 1 : 1;
+	k->pause_ms = KEEPER_PAUSE_MIN_MS;
+	for (unsigned i = 1; i < k->deaths && k->pause_ms < KEEPER_PAUSE_MAX_MS; i++)
+		k->pause_ms *= 2;
+	if (k->pause_ms > KEEPER_PAUSE_MAX_MS)
+		k->pause_ms = KEEPER_PAUSE_MAX_MS;
+}
+
+enum keeper_action keeper_event(struct keeper *k, enum keeper_event e, uint64_t now_ms)
+{
+	const struct cell *c = &table[e][k->state];
+
+	if (RMQ_VARIANT(QUEUE_OUTLIVES) && e == KEEPER_UNWANTED)
+		return KEEPER_NOTHING;
+	k->state = c->next;
+	if (c->action == KEEPER_START)
+		k->started_ms = now_ms;
+	else if (c->action == KEEPER_REST)
+		rest(k, now_ms);
+	return c->action;
+}
+
+/* All that was proposed, by an earlier one too, is committed and here. */
+static bool whole(const struct engine_state *log)
+{
+	return log->committed == log->last || (RMQ_VARIANT(START_EARLY) && log->committed > 0);
+}
+
+enum keeper_action keeper_turn(
+    struct keeper *k, const struct engine_state *log, bool broker, uint64_t now_ms)
+{
+	if (!broker || !log->leads || !log->serving || !whole(log))
+		return KEEPER_NOTHING;
+	enum keeper_action a = keeper_event(k, KEEPER_WANTED, now_ms);
+	if (a == KEEPER_START)
+		k->term = log->term;
+	return a;
+}
+
+enum keeper_action keeper_role(
+    struct keeper *k, const struct engine_state *log, uint64_t now_ms)
+{
+	bool other_term = keeper_runs(k) && log->term != k->term;
+
+	if (log->leads && !other_term)
+		return KEEPER_NOTHING;
+	return keeper_event(k, KEEPER_UNWANTED, now_ms);
+}
+
+bool keeper_gives_up(const struct keeper *k)
+{
+	return k->deaths >= KEEPER_DEATHS_MAX;
+}

@@ -1,0 +1,82 @@
+/*
+ * When the queue daemon runs: on the leader that serves, once all that was proposed before, in
+ * whatever term, is committed and here; on no one else.  It is killed, and waited for, when
+ * leadership goes, before anything is truncated: it alone may know what then never was.  One
+ * that dies runs again after a pause that doubles; one that cannot run makes this node give
+ * leadership to another.
+ *
+ *	event \ state   IDLE   PAUSE  STARTING  READY  DRAINING
+ *	WANTED          start  -      -         -      -
+ *	UNWANTED        -      idle   kill      kill   kill
+ *	TAKES_CLIENTS   -      -      ready     -      -
+ *	DIED            -      -      rest      rest   idle
+ *	RESTED          -      idle   -         -      -
+ *	DRAIN           -      -      drain     drain  -
+ *
+ * Who owns one does what keeper_event() answers, at once.
+ */
+#ifndef RMQ_CORE_HOST_KEEPER_H
+#define RMQ_CORE_HOST_KEEPER_H
+
+#include "core/host/engine.h"
+
+#define KEEPER_PAUSE_MIN_MS 100
+#define KEEPER_PAUSE_MAX_MS 5000
+/* One that ran for so long has not died at once. */
+#define KEEPER_QUICK_MS 10000
+/* After so many that did, another node may do better. */
+#define KEEPER_DEATHS_MAX 3
+
+enum keeper_state {
+	KEEPER_IDLE,	 /* it is not to run */
+	KEEPER_PAUSE,	 /* it died */
+	KEEPER_STARTING, /* it reads the log */
+	KEEPER_READY,	 /* it takes clients */
+	KEEPER_DRAINING, /* it was told to end */
+	KEEPER_STATES
+};
+
+enum keeper_event {
+	KEEPER_WANTED,	 /* see keeper_turn() */
+	KEEPER_UNWANTED, /* see keeper_role(); or the log is truncated, or this node ends */
+	KEEPER_TAKES_CLIENTS, /* it says that it is ready */
+	KEEPER_DIED,	      /* the process has ended, or could not be made */
+	KEEPER_RESTED,	      /* pause_ms are over */
+	KEEPER_DRAIN,	      /* it is to end in order */
+	KEEPER_EVENTS
+};
+
+enum keeper_action {
+	KEEPER_NOTHING,
+	KEEPER_START, /* run it: it reads the log as it is now */
+	KEEPER_KILL,  /* and wait until it is gone, before anything else is done */
+	KEEPER_TERM,  /* tell it to end in order */
+	KEEPER_REST,  /* RESTED is due in pause_ms; see keeper_gives_up() */
+};
+
+/* All zeros to begin with. */
+struct keeper {
+	enum keeper_state state;
+	uint64_t term; /* in which it was started */
+	uint64_t started_ms;
+	uint64_t pause_ms; /* of the newest pause */
+	unsigned deaths;   /* quick ones, one after the other */
+};
+
+/* Not WANTED. */
+enum keeper_action keeper_event(struct keeper *k, enum keeper_event e, uint64_t now_ms)
+    __attribute__((warn_unused_result));
+/* The end of a turn.  broker: this node may run it, and goes on. */
+enum keeper_action keeper_turn(struct keeper *k, const struct engine_state *log, bool broker,
+    uint64_t now_ms) __attribute__((warn_unused_result));
+/* Leadership may have changed. */
+enum keeper_action keeper_role(struct keeper *k, const struct engine_state *log,
+    uint64_t now_ms) __attribute__((warn_unused_result));
+
+/* At a REST: it has died so often that leadership is to go to another node. */
+bool keeper_gives_up(const struct keeper *k);
+
+/* Whether there is a process. */
+bool keeper_runs(const struct keeper *k);
+
+#endif
