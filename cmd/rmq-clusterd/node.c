@@ -327,29 +327,19 @@ static void serve_reads(struct cluster *c)
 
 uint64_t node_room(const struct cluster *c)
 {
-	uint64_t rooms[RAFT_MEMBERS_MAX];
+	struct voter_room voters[RAFT_MEMBERS_MAX];
 	unsigned n = 0;
 	const struct raft_config *config = c->status.config;
 
 	for (unsigned i = 0; config && i < config->count; i++) {
-		uint64_t bytes = 0, index = 0;
 		const struct raft_id id = config->members[i].id;
 		if (!raft_config_is_voter(config, id))
 			continue;
-		if (raft_id_eq(id, c->id)) {
-			bytes = c->disk.room;
-			index = c->disk.room_index;
-		} else {
-			peers_room(c, id, &bytes, &index);
-		}
-		uint64_t used = tail_bytes_behind(&c->tail, index);
-		bytes = bytes > used ? bytes - used : 0;
-		unsigned at = n++;
-		for (; at > 0 && rooms[at - 1] < bytes; at--)
-			rooms[at] = rooms[at - 1];
-		rooms[at] = bytes;
+		voters[n++] = raft_id_eq(id, c->id)
+				  ? (struct voter_room){c->disk.room, c->disk.room_index}
+				  : peers_room(c, id);
 	}
-	return n > 0 ? rooms[n / 2] : 0;
+	return cluster_room(voters, n, &c->tail);
 }
 
 /* ---- life ---- */

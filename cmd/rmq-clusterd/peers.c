@@ -74,14 +74,11 @@ bool peers_reachable(const struct peer *p)
 	return p->node.welcomed || p->in_node;
 }
 
-void peers_room(const struct cluster *c, struct raft_id id, uint64_t *bytes, uint64_t *index)
+struct voter_room peers_room(const struct cluster *c, struct raft_id id)
 {
 	const struct peer *p = peers_find(c, id);
 
-	if (!p)
-		return;
-	*bytes = p->room;
-	*index = p->room_index;
+	return p ? (struct voter_room){p->room, p->room_index} : (struct voter_room){0, 0};
 }
 
 /* ---- membership ---- */

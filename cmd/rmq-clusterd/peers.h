@@ -8,7 +8,7 @@
 #ifndef RMQ_CLUSTERD_PEERS_H
 #define RMQ_CLUSTERD_PEERS_H
 
-#include "core/host/chunk.h"
+#include "core/host/cluster_room.h"
 #include "core/node_wire.h"
 #include "inlet.h"
 #include "outlet.h"
@@ -82,7 +82,7 @@ void peers_send(struct cluster *c, const struct raft_message *m, const struct ra
     const struct piece *pieces, unsigned count);
 
 /* What a voter last told of its disk. */
-void peers_room(const struct cluster *c, struct raft_id id, uint64_t *bytes, uint64_t *index);
+struct voter_room peers_room(const struct cluster *c, struct raft_id id);
 
 /* The end of a turn: tells the others our state if it has changed. */
 void peers_turn(struct cluster *c);
