@@ -81,20 +81,25 @@ $(B)/unit/%: $(B)/tests/unit/%.o $(B)/librmq.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ -lcmocka $(LIBS)
 
-# The simulator has its own copy of the core, with the known-bad variants in it.
+# The simulators have their own copy of the core, with the known-bad variants in it.
 $(B)/variants/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) $(WERROR) -DRMQ_VARIANTS -MMD -MP -c -o $@ $<
 
-$(B)/sim: $(patsubst %.c,$(B)/variants/%.o,$(wildcard tests/sim/*.c) $(CORE))
+$(B)/variants/core.a: $(patsubst %.c,$(B)/variants/%.o,$(CORE))
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(B)/sim: $(patsubst %.c,$(B)/variants/%.o,$(wildcard tests/sim/*.c)) $(B)/variants/core.a
 	$(LINK) -o $@ $^ $(LIBS)
 
-$(B)/sim_raft: $(patsubst %.c,$(B)/variants/%.o,$(wildcard tests/sim_raft/*.c) $(CORE))
+$(B)/sim_raft: $(patsubst %.c,$(B)/variants/%.o,$(wildcard tests/sim_raft/*.c)) $(B)/variants/core.a
 	$(LINK) -o $@ $^ $(LIBS)
 
 # All cores together, on what the two simulators above are made of.
 SIM_PARTS := $(filter-out %/main.c %/machine.c,$(wildcard tests/sim/*.c tests/sim_raft/*.c))
-$(B)/sim_cluster: $(patsubst %.c,$(B)/variants/%.o,$(wildcard tests/sim_cluster/*.c) $(SIM_PARTS) $(CORE))
+$(B)/sim_cluster: $(patsubst %.c,$(B)/variants/%.o,$(wildcard tests/sim_cluster/*.c) $(SIM_PARTS)) \
+		$(B)/variants/core.a
 	$(LINK) -o $@ $^ $(LIBS)
 
 $(B)/bench/%: $(B)/tests/bench/%.o $(B)/librmq.a
