@@ -179,8 +179,11 @@ void check_node(struct sim *s, struct node *n)
 		}
 	}
 	n->committed = st.commit;
-	if (st.role == RAFT_LEADER && (n->role != RAFT_LEADER || n->role_term != st.term))
+	if (st.role == RAFT_LEADER && (n->role != RAFT_LEADER || n->role_term != st.term)) {
+		/* What it was asked when it led before has no answer. */
+		n->barrier_count = 0;
 		check_leader(s, n, &st);
+	}
 	n->role = st.role;
 	n->role_term = st.term;
 }

@@ -443,8 +443,6 @@ uint64_t node_barrier(struct sim *s, struct node *n)
 {
 	struct raft_status st;
 	raft_status(n->raft, &st);
-	if (!st.serving)
-		n->barrier_count = 0;
 	if (!st.serving || n->barrier_count == BARRIERS_MAX)
 		return 0;
 	/* It may be done within the step. */
