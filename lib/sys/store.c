@@ -43,8 +43,18 @@ struct store {
 	struct record_header header;
 };
 
+/* A full disk cuts a write short first, which LMDB calls an input/output error. */
+static bool is_full(const struct store *s)
+{
+	struct statvfs fs;
+
+	return fstatvfs(s->data_fd, &fs) == 0 && fs.f_bavail == 0;
+}
+
 static enum rmq_error fail(struct store *s, const char *what, int rc)
 {
+	if (rc == EIO && is_full(s))
+		rc = ENOSPC;
 	enum rmq_error err = store_env_error(rc);
 	if (err == RMQ_E_NOTHING)
 		err = RMQ_E_CORRUPT;

@@ -561,6 +561,18 @@ child_of() {
 	run -73 rmq-journal restore small <b
 }
 
+@test "journal restore: a disk that is full is named as that, 74" {
+	[ "$(id -u)" -eq 0 ] || skip 'needs root, to mount a small file system'
+	mkdir small
+	mount -t tmpfs -o size=1m tmpfs small 2>/dev/null || skip 'cannot mount a tmpfs here'
+	MOUNTED=$PWD/small
+	feed 'events 4000 400000'
+	rmq-journal backup q >b
+	[ "$(stat -c %s b)" -gt 1500000 ]
+	run -74 rmq-journal restore small <b
+	assert_output --partial 'No space left on device'
+}
+
 @test "journal restore: incremental backups, one behind the other, with what died between" {
 	feed 'text one' 'text two'
 	rmq-journal backup q >full
