@@ -111,9 +111,12 @@ static void end_at_once(struct cluster *c)
 {
 	struct supervisor *s = &c->supervisor;
 
-	kill(s->pid, SIGKILL);
-	(void)child_wait(s->pid);
-	log_notice(PROGRAM " was ended");
+	/* We may end because it cannot be made: there is no process yet, and 0 is our group. */
+	if (s->pid > 0) {
+		kill(s->pid, SIGKILL);
+		(void)child_wait(s->pid);
+		log_notice(PROGRAM " was ended");
+	}
 	gone(c);
 }
 
