@@ -127,6 +127,7 @@ static void grant_one(
     struct broker *b, struct subscription *sub, struct range *r, uint64_t share)
 {
 	struct queue *q = sub->queue;
+	assert(sub->messages > 0 && sub->bytes > sub->reserved);
 	struct take t =
 	    take_from(b, r, min_u64(sub->messages, min_u64(share, GRANT_MESSAGES_MAX)),
 		min_u64((uint64_t)(sub->bytes - sub->reserved), GRANT_BYTES_MAX));
@@ -505,8 +506,12 @@ void broker_delivered(struct broker *b, uint64_t conn, const struct delivery *d,
 		c->part_bytes = (d->part > 0 ? c->part_bytes : 0) + bytes;
 		bytes = d->part + 1 == d->parts ? c->part_bytes : 0;
 	}
-	if (sub && d->stamp != 0)
-		sub->bytes -= (int64_t)bytes;
+	if (!sub || d->stamp == 0)
+		return;
+	sub->bytes -= (int64_t)bytes;
+	/* Its handout reserves as much until it is finished. */
+	if (sub->is_hungry && sub->bytes <= sub->reserved)
+		line_up(sub);
 }
 
 void broker_undelivered(struct broker *b, uint64_t conn, const struct delivery *d)

@@ -1617,6 +1617,38 @@ static void attributes_take_credit(void **state)
 	expect_nothing(1);
 }
 
+/* One delivery goes out, and the next is not asked for. */
+static void pull_one(uint64_t conn)
+{
+	struct delivery d;
+	assert_true(broker_next_delivery(w.broker, conn, &d));
+	broker_delivered(w.broker, conn, &d, d.count * strlen("m0000\n"));
+}
+
+/* Credit for 100 bytes is all used by what went out and by what is reserved for it. */
+static void credit_that_is_used_up_between_two_deliveries_is_no_credit(void **state)
+{
+	uint64_t messages = 0;
+	(void)state;
+	hello(1, 0, 0);
+	hello(2, 0, 0);
+	sent_lines(1, 1, "q", 10);
+	INPUT(2, subscribe, 1, 0, 10000, slice_str("q"), NO_TAGS);
+	w.stands[2] = true;
+	INPUT(2, credit, 1, 1000, 100, 7);
+	run();
+	expect(2, WIRE_TYPE_SUBSCRIBED);
+	pull_one(2);
+	sent_lines(1, 2, "q", 500);
+	goes_on(2);
+	run();
+	while (w.out_len[2] > 0) {
+		EXPECT(2, DELIVER, deliver, d);
+		messages += d.count;
+	}
+	assert_int_equal(messages, (100 - 60) / 6 + 1);
+}
+
 /* A message of 2 bytes that moves alone takes all attributes of its batch with it. */
 static void what_moves_is_judged_with_its_attributes(void **state)
 {
@@ -5390,6 +5422,7 @@ static const struct CMUnitTest tests[] = {
 	    TEST(who_does_not_read_is_leased_no_more),
 	    TEST(what_all_messages_share_has_a_limit),
 	    TEST(attributes_take_credit),
+	    TEST(credit_that_is_used_up_between_two_deliveries_is_no_credit),
 	    TEST(what_moves_is_judged_with_its_attributes),
 	    TEST(a_checkpoint_of_one_queue_is_no_long_turn),
 	    TEST(parts_of_a_checkpoint_wait_until_others_are_stored),
