@@ -81,13 +81,14 @@
 #define RMQ_HOST_VARIANTS(X) \
 	X(STORED_AT_APPEND, "STORED is told when a record is proposed", \
 	    "the disk|not on disk|is delivered under lease") \
-	X(STORED_BEFORE_DISK, "STORED is told before this node's disk has the record", \
-	    "which is not there") \
+	X(STORED_BEFORE_DISK, "what a majority has is taken to be on this node's disk", \
+	    "is not there|HOLED") \
 	X(BARRIER_LOCAL, "a barrier is answered by the leader alone", "a barrier is answered") \
 	X(EFFECTS_RELEASED, "all that waits is let out when leadership goes", \
 	    "the disk|not on disk|is delivered under lease|WELCOME") \
 	X(HOLES_OF_LEADER, "only the leader makes holes", "records are left") \
 	X(ENDS_CUT, "of each END, holes are made in one turn only", "HOLED|records are left") \
+	X(TRUNCATED_COUNTS, "what was truncated counts against the room", "room for") \
 	X(QUEUE_OUTLIVES, "the queue daemon lives on when leadership goes", "the disk|record") \
 	X(START_EARLY, "it starts before all that was proposed is committed", \
 	    "the disk|record")

@@ -116,7 +116,6 @@ struct cluster *cluster_new(uint64_t seed, enum world_variant world)
 	w->variant = world;
 	w->servers = NODES;
 	w->dial = dial;
-	c->room = ROOM_ENOUGH;
 	for (unsigned i = 0; i < NODES; i++)
 		site_init(c, i);
 	c->sim.host = &site_host;
@@ -181,12 +180,16 @@ static void leap(struct cluster *c)
 	trace("leap", c->world.boot_ms, 0, 0, 0);
 }
 
+/* Disks fill up, or are emptied: most of them, or a few. */
 static void change_room(struct cluster *c)
 {
 	struct prng *p = &c->world.prng;
-	c->room = prng_chance(p, 500) ? ROOM_ENOUGH : prng_below(p, 150000);
-	c->room_used = 0;
-	trace("room", c->room, 0, 0, 0);
+	uint64_t bytes = prng_chance(p, 500) ? ROOM_ENOUGH : prng_below(p, 150000);
+	unsigned most = prng_chance(p, 700) ? 900 : 300;
+	trace("room", bytes, most, 0, 0);
+	for (unsigned i = 0; i < NODES; i++)
+		if (prng_chance(p, most))
+			site_disk(&c->sites[i], bytes);
 }
 
 static void kill_queue(struct cluster *c)
@@ -383,8 +386,8 @@ static void begin_calm(struct cluster *c)
 	trace("calm", w->shadow.live, w->lines.count, w->journal.count, 0);
 	sim_calm(&c->sim);
 	w->calm = true;
-	c->room = ROOM_ENOUGH;
 	for (unsigned i = 0; i < NODES; i++) {
+		site_disk(&c->sites[i], ROOM_ENOUGH);
 		w->daemons[i].paused_until = 0;
 		w->daemons[i].wall_offset_ms = WORLD_WALL_MS;
 	}

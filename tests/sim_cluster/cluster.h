@@ -18,6 +18,7 @@
 #include "../sim/world.h"
 #include "../sim_raft/sim.h"
 
+#include "core/host/cluster_room.h"
 #include "core/host/ends.h"
 #include "core/host/keeper.h"
 #include "core/host/shared_journal.h"
@@ -45,6 +46,9 @@ struct site {
 	bool opening;		       /* OPENED is on its way */
 	uint64_t committed;	       /* by Raft: committed and durable here */
 	struct ends ends;
+	struct tail tail;
+	struct voter_room disk; /* what its disk said last */
+	struct voter_room heard[NODES]; /* of other nodes', and its own */
 	struct keeper keeper;
 	uint64_t rested_at; /* ms; the end of its pause */
 	uint64_t said_n, stored_n; /* APPENDs */
@@ -57,8 +61,6 @@ struct cluster {
 	struct sim sim;
 	struct site sites[NODES];
 	struct jm_record records[VALUES]; /* by value, as their leader made them */
-	uint64_t room;			  /* that there was when it last changed */
-	uint64_t room_used;		  /* appended since */
 	uint64_t checked_at;
 	uint64_t failovers, served;
 };
@@ -78,6 +80,8 @@ void site_init(struct cluster *c, unsigned slot);
 void site_free(struct site *s);
 /* A turn of the cluster daemon: starts the queue daemon, takes what it said, answers. */
 void site_turn(struct site *s);
+/* Its disk has so many bytes for new messages, from now on. */
+void site_disk(struct site *s, uint64_t bytes);
 /* The queue daemon alone is killed; of what it said, some is read before its end. */
 void site_kill_queue(struct site *s);
 /* Whether nothing is under way between the queue daemon and Raft. */

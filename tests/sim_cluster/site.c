@@ -88,13 +88,11 @@ static void keep(struct site *s, const struct proposal *p, uint32_t value)
 	    (struct jm_record){.kind = p->kind, .len = payload.len, .payload = copy};
 	if (p->kind == RECORD_END)
 		s->c->sim.value[value].end = end_of(payload);
-	s->c->room_used += payload.len;
 }
 
 static void unkeep(struct site *s, uint32_t value)
 {
 	struct jm_record *r = &s->c->records[value];
-	s->c->room_used -= r->len;
 	free(r->payload);
 	*r = (struct jm_record){0};
 	free(s->c->sim.value[value].end);
@@ -357,14 +355,83 @@ static void lost(void *arg, const char *why)
 	trace_fail("node %u: the queue daemon is ended: %s", s->node->slot, why);
 }
 
-static uint64_t room_left(const struct cluster *c)
+/* ---- room ---- */
+
+void site_disk(struct site *s, uint64_t bytes)
 {
-	return c->room > c->room_used ? c->room - c->room_used : 0;
+	s->disk = (struct voter_room){bytes, s->node->disk.last};
+}
+
+/* What other nodes say of their disks comes late. */
+static void hear_room(struct site *s)
+{
+	struct sim *sim = &s->c->sim;
+	for (unsigned i = 0; i < NODES; i++) {
+		const struct node *o = &sim->nodes[i];
+		if (o->raft && !o->cut_to[s->node->slot] &&
+		    (o == s->node || sim->quiet || prng_chance(&sim->prng, 100)))
+			s->heard[i] = s->c->sites[i].disk;
+	}
+}
+
+static unsigned voters(const struct site *s, struct voter_room rooms[NODES])
+{
+	struct raft_status st;
+	unsigned n = 0;
+	raft_status(s->node->raft, &st);
+	for (unsigned i = 0; i < st.config->count; i++)
+		if (raft_config_is_voter(st.config, st.config->members[i].id))
+			rooms[n++] = s->heard[st.config->members[i].id.bytes[0] - 1];
+	return n;
+}
+
+/* Counted record by record, as far back as the tail goes: half of the voters have no more. */
+static void check_room(const struct site *s, uint64_t told)
+{
+	const struct sim *sim = &s->c->sim;
+	const struct disk *view = &s->node->view;
+	struct voter_room rooms[NODES];
+	unsigned n = voters(s, rooms), have = 0, more = 0;
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t used = 0, at = rooms[i].index + 1;
+		for (at = at > s->tail.first ? at : s->tail.first; at <= view->last; at++)
+			used += sim->value[view->log[at].value].bytes;
+		uint64_t left = rooms[i].bytes > used ? rooms[i].bytes - used : 0;
+		have += left >= told;
+		more += left > told;
+	}
+	if (have < n / 2 + 1 || more > n / 2)
+		trace_fail("node %u: room for %llu bytes is told: %u of %u voters have it, "
+			   "%u have more",
+		    s->node->slot, (unsigned long long)told, have, n, more);
+}
+
+static uint64_t room_left(struct site *s)
+{
+	struct voter_room rooms[NODES];
+	hear_room(s);
+	uint64_t room = cluster_room(rooms, voters(s, rooms), &s->tail);
+	if (prng_chance(&s->c->sim.prng, 20))
+		check_room(s, room);
+	return room;
+}
+
+/* The newest records, by their length alone: nobody reads them here. */
+static void note_tail(struct site *s, const struct raft_store *store)
+{
+	if (store->truncate)
+		tail_truncate(&s->tail, store->truncate);
+	for (unsigned i = 0; i < store->run_count; i++) {
+		const struct raft_run *run = &store->runs[i];
+		if (run->kind != RAFT_HOLE)
+			tail_push(&s->tail, run->first, run->kind,
+			    (struct piece){slice_of(NULL, run->bytes), NULL});
+	}
 }
 
 static void journal_turn(struct site *s)
 {
-	shared_journal_turn(s->shared, s->ends.followed, room_left(s->c));
+	shared_journal_turn(s->shared, s->ends.followed, room_left(s));
 	if (s->daemon->up)
 		s->journal.count = s->committed;
 }
@@ -380,6 +447,8 @@ void site_init(struct cluster *c, unsigned slot)
 	s->daemon->journal = &s->journal;
 	s->engine = (struct engine){s, engine_of, propose, ask_barrier, holes};
 	s->owner = (struct shared_journal_owner){s, opening, take_answers, reserve, lost};
+	tail_init(&s->tail);
+	s->disk = (struct voter_room){ROOM_ENOUGH, 0};
 	s->journal.arg = s;
 	s->journal.read = site_read;
 	s->journal.refused = refused;
@@ -401,6 +470,7 @@ void site_free(struct site *s)
 	s->journal.count = 0;
 	jm_free(&s->journal);
 	shared_journal_free(s->shared);
+	tail_deinit(&s->tail);
 	bytes_free(&s->said);
 	bytes_free(&s->answers);
 	free(s->waiting);
@@ -538,6 +608,7 @@ static void on_action(struct sim *sim, struct node *n, const struct raft_action 
 	case RAFT_STORE:
 		if (a->store.truncate)
 			obey(s, KEEPER_UNWANTED);
+		note_tail(s, &a->store);
 		break;
 	case RAFT_COMMITTED:
 		s->committed = a->index;
@@ -563,6 +634,8 @@ static void on_down(struct sim *sim, struct node *n)
 	forget(s);
 	s->committed = 0;
 	s->ends = (struct ends){0};
+	tail_truncate(&s->tail, 1);
+	memset(s->heard, 0, sizeof(s->heard));
 	s->keeper = (struct keeper){0};
 }
 

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "core/variant.h"
+
 static struct tail_record *slot(const struct tail *t, uint64_t index)
 {
 	return &t->ring[index % TAIL_RECORDS];
@@ -57,7 +59,8 @@ void tail_truncate(struct tail *t, uint64_t index)
 	while (t->end > index) {
 		struct tail_record *r = slot(t, --t->end);
 		t->bytes -= r->piece.bytes.len;
-		t->total -= r->piece.bytes.len;
+		if (!RMQ_VARIANT(TRUNCATED_COUNTS))
+			t->total -= r->piece.bytes.len;
 		chunk_drop(r->piece.chunk);
 	}
 }
