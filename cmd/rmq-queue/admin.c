@@ -9,6 +9,7 @@
 #include "sys/clock.h"
 #include "sys/log.h"
 #include "sys/signals.h"
+#include "sys/startup.h"
 
 enum rmq_error admin_fail(struct admin *a, enum rmq_error code, const char *format, ...)
 {
@@ -128,7 +129,7 @@ static enum rmq_error wait_answer(struct admin *a)
 	while (a->waiting) {
 		client_io_wait(&a->io, signals_fd(), CLIENT_FOREVER);
 		if (signals_caught())
-			signals_die(signals_caught());
+			startup_die();
 	}
 	return a->code;
 }
@@ -139,7 +140,7 @@ enum rmq_error admin_pause(struct admin *a, uint64_t ms)
 	while (!a->code && (now = clock_mono().ms) < end) {
 		client_io_wait(&a->io, signals_fd(), end - now);
 		if (signals_caught())
-			signals_die(signals_caught());
+			startup_die();
 	}
 	return a->code;
 }

@@ -421,6 +421,7 @@ static bool take_option(void *arg, int option, const char *value)
 		return true;
 	case '0':
 		q->separator = 0;
+		startup_separator(q->separator);
 		return true;
 	case 'n':
 		return units_count(value, 1, UINT64_MAX / 2, &q->limit);

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -36,22 +38,36 @@ static void reset_signals(void)
 
 /* ---- stdout ---- */
 
-/* A program that is to end does not wait for its reader but in the middle of a line. */
-static void end_between_lines(const char *written, size_t len)
+static struct {
+	char separator; /* at the end of each line */
+	bool ends;	/* the program is to end, and the reader does not take what it writes */
+	size_t torn;	/* bytes written behind the end of the newest whole line */
+	int error;	/* 0: none so far */
+} out = {.separator = '\n'};
+
+void startup_separator(char separator)
 {
-	if (signals_caught() && (len == 0 || strchr("\n", written[len - 1])))
+	out.separator = separator;
+}
+
+/* A program that is to end does not wait for its reader but in the middle of a line. */
+static void end_between_lines(void)
+{
+	if (out.ends && out.torn == 0)
 		signals_die(signals_caught());
 }
 
-static struct {
-	size_t torn; /* bytes written behind the end of the newest whole line */
-	int error;   /* 0: none so far */
-} out;
+/* How much to write at once: to the end of the line if the program ends there. */
+static size_t portion(const char *bytes, size_t len)
+{
+	const char *end = out.ends ? memchr(bytes, out.separator, len) : NULL;
+	return end ? (size_t)(end - bytes) + 1 : len;
+}
 
 static void count_torn(const char *bytes, size_t len)
 {
 	size_t tail = 0;
-	while (tail < len && !strchr("\n", bytes[len - 1 - tail]))
+	while (tail < len && bytes[len - 1 - tail] != out.separator)
 		tail++;
 	out.torn = tail < len ? tail : out.torn + len;
 }
@@ -62,7 +78,7 @@ static ssize_t fail(void)
 	struct outlet o;
 	out.error = errno;
 	if (outlet_open(&o, STDOUT_FILENO) == 0)
-		(void)outlet_leaves_torn(&o, out.torn, '\n');
+		(void)outlet_leaves_torn(&o, out.torn, (uint8_t)out.separator);
 	errno = out.error;
 	return 0; /* stdio's way to be told of an error, which is in errno */
 }
@@ -73,20 +89,31 @@ static ssize_t write_whole(void *cookie, const char *bytes, size_t len)
 	(void)cookie;
 	errno = out.error;
 	while (!out.error && done < len) {
-		ssize_t n = write(STDOUT_FILENO, bytes + done, len - done);
-		if (n >= 0) {
+		size_t most = portion(bytes + done, len - done);
+		ssize_t n = write(STDOUT_FILENO, bytes + done, most);
+		int error = n < 0 ? errno : 0;
+		if (error && error != EINTR && error != EAGAIN)
+			return fail();
+		if (n > 0) {
 			count_torn(bytes + done, (size_t)n);
 			done += (size_t)n;
-			continue;
 		}
-		if (errno != EINTR && errno != EAGAIN)
-			return fail();
-		end_between_lines(bytes, done);
+		if (n < (ssize_t)most && signals_caught())
+			out.ends = true;
+		end_between_lines();
 		struct pollfd p = {STDOUT_FILENO, POLLOUT, 0};
-		if (errno == EAGAIN)
+		if (error == EAGAIN)
 			(void)poll(&p, 1, -1);
 	}
 	return (ssize_t)done;
+}
+
+void startup_die(void)
+{
+	out.ends = true;
+	end_between_lines();
+	(void)fflush(stdout);
+	signals_die(signals_caught());
 }
 
 static void replace_stdout(void)

@@ -8,13 +8,21 @@
  *    SIGINT and SIGTERM stay ignored if they were, as under nohup(1).
  *  - stdout writes to descriptor 1 whole, also where that is non-blocking or a signal
  *    interrupts it.  Once signals_caught() (signals.h) says that the program is to end, it
- *    ends, by that signal, at the end of a line that the reader does not take.  When writing
- *    fails, a line that was written in part is cut off (outlet.h), and nothing follows it.
+ *    ends, by that signal, at the end of a line whose next the reader does not take.  When
+ *    writing fails, a line that was written in part is cut off (outlet.h), and nothing
+ *    follows it.
  */
 #ifndef RMQ_SYS_STARTUP_H
 #define RMQ_SYS_STARTUP_H
 
 /* To be called first, before any thread and any use of stdout. */
 void startup(void);
+/* What is written to stdout is records that end in this byte, not lines. */
+void startup_separator(char separator);
+/*
+ * Ends the program by the signal that was caught, once a line that was written in part is
+ * whole.  Lines that were printed and not written yet are dropped.
+ */
+void startup_die(void) __attribute__((noreturn));
 
 #endif

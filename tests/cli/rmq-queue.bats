@@ -250,6 +250,49 @@ bats_require_minimum_version 1.5.0
 	[ "$(tail -c 1 watched | od -An -c | tr -d ' ')" = '\n' ]
 }
 
+@test "rmq-queue: peek -0: a file on a full disk has whole records only, of several lines each" {
+	start_queue q
+	for _ in $(seq 200); do printf 'a\nb\nc\n\0'; done | rmq-send -0 jobs
+	run bash -c 'ulimit -f 1; exec rmq-queue peek -0 -n 200 jobs >peeked'
+	assert_failure 74
+	[ "$(tail -c 7 peeked | od -An -c | tr -d ' ')" = 'a\nb\nc\n\0' ]
+}
+
+# has_filled_a_pipe PID: what it writes next waits for a reader.
+has_filled_a_pipe() {
+	awk '/^wchar/ { exit $2 < 65536 }' "/proc/$1/io"
+}
+
+# ended_by_a_signal COMMAND…: its whole output is in `read`; nobody reads before the signal.
+ended_by_a_signal() {
+	local writer reader
+	exec 8<>rows
+	"$@" >rows 3>&- 8>&- &
+	writer=$!
+	STARTED+=("$writer")
+	wait_until 20 has_filled_a_pipe "$writer"
+	kill "$writer"
+	cat <rows >read 3>&- 8>&- &
+	reader=$!
+	STARTED+=("$reader")
+	exec 8>&-
+	status_of "$writer"
+	wait "$reader"
+}
+
+@test "rmq-queue: peek that a signal ends has written whole lines, with -0 whole records" {
+	start_queue q
+	mkfifo rows
+	seq 100000 130000 | rmq-send lines
+	seq 10000 40000 | tr '\n' '\0' | sed -z 's/^../&\n/' | rmq-send -0 records
+	ended_by_a_signal rmq-queue peek -n 40000 lines
+	assert_failure 143
+	[ "$(tail -c 1 read | od -An -c | tr -d ' ')" = '\n' ]
+	ended_by_a_signal rmq-queue peek -0 -n 40000 records
+	assert_failure 143
+	[ "$(tail -c 1 read | od -An -c | tr -d ' ')" = '\0' ]
+}
+
 @test "rmq-queue: /dev/full as stdout is 74" {
 	start_queue q
 	rmq-queue create jobs
