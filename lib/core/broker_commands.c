@@ -562,6 +562,16 @@ static bool bodies_fit(struct broker *b, struct conn *c, uint64_t n, const struc
 	return true;
 }
 
+/* Whether a message that has so many bytes with this piece is not too large for q. */
+static bool piece_fits(struct broker *b, struct conn *c, const struct wire_send *m,
+    const struct queue *q, uint64_t bytes)
+{
+	if (bytes <= q->settings.max_message && m->part < CHUNKS_MAX)
+		return true;
+	fail_too_large(b, c, m->n, 0, q, m->flags & SEND_MORE ? "at least " : "", bytes);
+	return false;
+}
+
 /* The queues that a SEND names, its own first. */
 struct send_queues {
 	uint32_t count;
@@ -609,7 +619,8 @@ static bool all_take(struct broker *b, struct conn *c, const struct wire_send *m
 		else if (err)
 			fail_text(
 			    b, c, m->n, err, 0, why_not_sent(b, c, t->name[i], err, text));
-		if (err || (q && batch && !bodies_fit(b, c, m->n, q, batch)))
+		if (err || (q && batch && !bodies_fit(b, c, m->n, q, batch)) ||
+		    (q && !batch && !piece_fits(b, c, m, q, m->data.len)))
 			return false;
 	}
 	return true;
@@ -719,34 +730,20 @@ static void piece_refused(struct broker *b, struct conn *c, const struct wire_se
 	broker_drop_unfinished(b, c->session->id);
 }
 
-/* Whether all queues take another piece of a message of which `before` bytes came. */
+/* Whether all queues take another piece of the message of which p has come. */
 static bool all_take_piece(struct broker *b, struct conn *c, const struct wire_send *m,
-    const struct targets *t, size_t before)
+    const struct targets *t, const struct pending *p)
 {
 	broker_works(b, t->count - 1);
 	for (uint32_t i = 0; i < t->count; i++) {
-		enum rmq_error err = want_room(b, c, t->queue[i], before,
+		enum rmq_error err = want_room(b, c, t->queue[i], p->weight,
 		    m->data.len + t->count * (size_t)EVENT_TARGET_SIZE);
 		if (err && t->count > 1)
 			fail_queue(b, c, m->n, err, queue_name(t->queue[i]));
 		else if (err)
 			fail(b, c, m->n, err, 0);
-		if (err)
+		if (err || !piece_fits(b, c, m, t->queue[i], p->bytes + m->data.len))
 			return false;
-	}
-	return true;
-}
-
-/* Whether a message of so many bytes, in part + 1 pieces, is not too large for any of them. */
-static bool piece_fits(struct broker *b, struct conn *c, const struct wire_send *m,
-    const struct targets *t, uint64_t bytes)
-{
-	for (uint32_t i = 0; i < t->count; i++) {
-		if (bytes <= t->queue[i]->settings.max_message && m->part < CHUNKS_MAX)
-			continue;
-		fail_too_large(
-		    b, c, m->n, 0, t->queue[i], m->flags & SEND_MORE ? "at least " : "", bytes);
-		return false;
 	}
 	return true;
 }
@@ -778,7 +775,7 @@ static bool next_piece(struct broker *b, struct conn *c, const struct wire_send 
 		return false;
 	}
 	*before = p->bytes;
-	return all_take_piece(b, c, m, t, p->weight);
+	return all_take_piece(b, c, m, t, p);
 }
 
 static void send_chunk(struct broker *b, struct conn *c, const struct wire_send *m)
@@ -799,7 +796,7 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 	bool taken = m->part == 0 ? first_piece(b, c, m, &queues, attributes, &t)
 				  : next_piece(b, c, m, &t, &before);
 	uint64_t bytes = before + m->data.len;
-	if (!taken || !piece_fits(b, c, m, &t, bytes)) {
+	if (!taken) {
 		piece_refused(b, c, m);
 		return;
 	}

@@ -5334,6 +5334,26 @@ static void a_piece_for_several_queues_is_no_small_one(void **state)
 	}
 }
 
+/* A refused command has no effect: what stands beside the queue that does not take it. */
+static void a_first_piece_that_is_too_large_makes_no_queue(void **state)
+{
+	static uint8_t piece[CHUNK_SEVERAL_MIN];
+	struct slice r = slice_str("r"), none = slice_str("");
+	(void)state;
+	hello(1, 0, 0);
+	INPUT(
+	    1, queue_create, 1, 0, SETTING_MAX_MESSAGE, r, 0, 0, 0, 0, 0, 1000, none, NO_TAGS);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	uint64_t appended = w.appended;
+	share(1, 2, SEND_CHUNK | SEND_MORE, "q", "r", slice_of(piece, sizeof(piece)));
+	run();
+	EXPECT(1, FAILED, failed, large);
+	assert_int_equal(large.code, RMQ_E_TOO_LARGE);
+	assert_int_equal(w.appended, appended);
+	assert_null(broker_queue_named(w.broker, slice_str("q")));
+}
+
 static void a_gap_costs_all_queues_that_shared_what_was_in_it(void **state)
 {
 	(void)state;
@@ -5501,6 +5521,7 @@ static const struct CMUnitTest tests[] = {
 	    TEST(a_large_message_that_one_of_its_queues_lost_comes_to_none),
 	    TEST(a_large_message_that_one_of_its_queues_refuses_comes_to_none),
 	    TEST(a_piece_for_several_queues_is_no_small_one),
+	    TEST(a_first_piece_that_is_too_large_makes_no_queue),
 	    TEST(a_send_names_a_bounded_number_of_queues_and_none_twice),
 	    TEST(a_gap_costs_all_queues_that_shared_what_was_in_it),
 	    TEST(a_bad_record_costs_all_queues_that_share_it),
