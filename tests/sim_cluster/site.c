@@ -556,7 +556,7 @@ void site_turn(struct site *s)
 {
 	struct prng *p = &s->c->sim.prng;
 	keep_queue(s);
-	if (prng_chance(p, 100))
+	if (s->c->sim.quiet || prng_chance(p, 100))
 		make_holes(s);
 	if (!s->daemon->up)
 		return;
