@@ -666,9 +666,10 @@ child_of() {
 	kill -KILL "$FEED"
 	wait "$FEED" || true
 	# Nor does the next one die of it.
+	rm feed.err
 	journal_feed small/q <lines >feed.log 2>feed.err 3>&- &
 	FEED=$!
-	wait_for 'grep -q "disk is full: what is to be stored waits" feed.err'
+	wait_for 'grep -qs "disk is full: what is to be stored waits" feed.err'
 	rm small/others
 	wait "$FEED"
 	FEED=
