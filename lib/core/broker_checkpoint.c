@@ -635,6 +635,7 @@ static enum rmq_error replay(
 	case RECORD_EVENTS:
 		/* Its record stays while its events are applied. */
 		r = ledger_at(&b->ledger, index, (uint32_t)payload.len);
+		r->plain = true;
 		ledger_add(&b->ledger, r, 1, 0);
 		err = replay_events(b, index, kind, payload, r);
 		ledger_drop(&b->ledger, r, 1, 0);

@@ -366,6 +366,8 @@ static enum rmq_error brought_by(struct broker *b, const struct event_place *at,
 	/* Journaled by a newer daemon, which acts on it. */
 	if (attributes_first_even(out->batch.attributes))
 		return RMQ_E_VERSION;
+	if (out->batch.attributes.len > 0)
+		at->record->plain = false;
 	out->set = set_of(b, queue, out->further);
 	out->shares = (uint16_t)(1 + out->further.len / EVENT_TARGET_SIZE);
 	return RMQ_E_OK;

@@ -38,6 +38,8 @@ static bool notes_differ(const struct batch *m)
  */
 static uint64_t may_share(const struct batch *m)
 {
+	if (!m->is_large && m->record->plain)
+		return 0;
 	return min_u64(ATTRIBUTES_SHARED_MAX, batch_bytes_of(m, m->count - 1u));
 }
 

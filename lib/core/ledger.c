@@ -115,6 +115,7 @@ struct record *ledger_begin(struct ledger *l, uint64_t n, bool own)
 	LIST_INIT(&r->batches);
 	r->n = n;
 	r->own = own;
+	r->plain = true;
 	STAILQ_INSERT_TAIL(&l->pending, r, pending);
 	return r;
 }

@@ -46,6 +46,7 @@ struct record {
 	uint32_t own : 1;   /* part of a checkpoint, or its END */
 	uint32_t chunk : 1; /* holds a piece of a large message, and nothing else */
 	uint32_t swept : 1; /* no record between the one before it and it exists any more */
+	uint32_t plain : 1; /* it was written or read since the start, and has no attributes */
 };
 
 static_assert(RECORD_PAYLOAD_MAX < 1 << 24, "a record's size fits");

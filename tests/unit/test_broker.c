@@ -5334,6 +5334,33 @@ static void a_piece_for_several_queues_is_no_small_one(void **state)
 	}
 }
 
+/* Many dead letters, and a piece, of one without attributes are a lease, also after a restart. */
+static void what_has_no_attributes_costs_its_bytes(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		sent_and_subscribed(300, 200);
+		EXPECT(1, DELIVER, deliver, d);
+		settle(1, 2, VERB_DEAD, 0, 0, d.lease, d.first_seq, 200);
+		run();
+		if (i > 0)
+			restart();
+		hello(2, 0, 0);
+		hello(3, 0, 0);
+		w.stands[2] = true;
+		for (uint32_t sub = 1; sub <= 2; sub++) {
+			const char *name = sub == 1 ? "q" : "q.dead";
+			INPUT(2, subscribe, sub, 0, 10000, slice_str(name), NO_TAGS);
+			INPUT(2, credit, sub, 300, 1500, 7);
+			run();
+			const struct queue *q = broker_queue_named(w.broker, slice_str(name));
+			assert_int_equal(q->live[STATE_LEASED], sub == 1 ? 100 : 200);
+			purge(3, sub, name);
+		}
+		restart();
+	}
+}
+
 /* A refused command has no effect: what stands beside the queue that does not take it. */
 static void a_first_piece_that_is_too_large_makes_no_queue(void **state)
 {
@@ -5530,6 +5557,7 @@ static const struct CMUnitTest tests[] = {
 	    TEST(attributes_of_a_large_message_count_before_it_is_whole),
 	    TEST(attributes_of_a_large_message_take_credit),
 	    TEST(what_is_shared_is_paid_for_with_each_piece),
+	    TEST(what_has_no_attributes_costs_its_bytes),
 	    TEST(attributes_of_a_large_message_are_in_its_first_piece),
 	    TEST(the_largest_message_is_taken_and_a_byte_more_is_not),
 	    TEST(an_attribute_that_has_to_be_acted_on_is_refused_by_name),
