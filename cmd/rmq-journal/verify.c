@@ -219,6 +219,15 @@ static bool crashed(int status)
 	       signo == SIGILL;
 }
 
+/* Its parent is to see how it ended, whoever handles such signals otherwise, as a sanitizer does. */
+static void crash_by_signal(void)
+{
+	static const int signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		signal(signals[i], SIG_DFL);
+}
+
 /*
  * One child's walk.  *behind: the last record it was at.  RMQ_E_OK: it came to the end;
  * RMQ_E_NOTHING: it crashed; else the directory cannot be read.
@@ -234,6 +243,7 @@ static enum rmq_error send_child(
 		return reason_set(why, RMQ_E_IO, "fork: %s", strerror(errno));
 	if (pid == 0) {
 		close(fd[0]);
+		crash_by_signal();
 		walk(fd[1], dir, *behind, first);
 	}
 	close(fd[1]);

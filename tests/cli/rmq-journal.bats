@@ -426,8 +426,6 @@ child_of() {
 }
 
 @test "journal verify: damaged pages of the tree are findings, whatever they do to LMDB" {
-	# A child that verifies may die of it; its parent says so, not the sanitizer.
-	export ASAN_OPTIONS=handle_segv=0:handle_sigbus=0:handle_sigfpe=0
 	feed 'settle 3000'
 	local pages page
 	pages=$(($(stat_of q pages_used)))
