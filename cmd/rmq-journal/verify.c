@@ -206,6 +206,9 @@ static enum rmq_error listen(int fd, struct findings *f, uint64_t *behind, struc
 	return RMQ_E_NOTHING;
 }
 
+static const int crash_signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
+#define CRASH_SIGNALS (sizeof(crash_signals) / sizeof(crash_signals[0]))
+
 /*
  * Whether a child ended by what it read: the guard exits so at SIGBUS.  Any other end, as by
  * who kills when memory is short, says nothing of the record that it was at.
@@ -214,18 +217,17 @@ static bool crashed(int status)
 {
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status) == error_exit(RMQ_E_CORRUPT);
-	int signo = WTERMSIG(status);
-	return signo == SIGSEGV || signo == SIGBUS || signo == SIGABRT || signo == SIGFPE ||
-	       signo == SIGILL;
+	for (size_t i = 0; i < CRASH_SIGNALS; i++)
+		if (WTERMSIG(status) == crash_signals[i])
+			return true;
+	return false;
 }
 
 /* Its parent is to see how it ended, whoever handles such signals otherwise, as a sanitizer does. */
 static void crash_by_signal(void)
 {
-	static const int signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
-
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		signal(signals[i], SIG_DFL);
+	for (size_t i = 0; i < CRASH_SIGNALS; i++)
+		signal(crash_signals[i], SIG_DFL);
 }
 
 /*

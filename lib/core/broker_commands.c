@@ -481,8 +481,7 @@ static enum rmq_error want_room(
 
 /* Whether so many bytes may be sent to that queue, which may have to be made first; see want_room(). */
 static enum rmq_error may_send(
-    struct broker *b, struct conn *c, struct slice name, uint8_t flags, size_t before,
-    size_t len)
+    struct broker *b, struct conn *c, struct slice name, uint8_t flags, size_t len)
 {
 	struct queue *q = broker_queue_named(b, name);
 	if (!name_valid(name))
@@ -491,7 +490,7 @@ static enum rmq_error may_send(
 		return RMQ_E_NO_QUEUE;
 	if (!q && broker_queues_full(b, c->owner))
 		return RMQ_E_LIMIT;
-	return want_room(b, c, q, before, len);
+	return want_room(b, c, q, 0, len);
 }
 
 /* Why a SEND to that queue is refused. */
@@ -610,7 +609,7 @@ static bool all_take(struct broker *b, struct conn *c, const struct wire_send *m
 	for (uint32_t i = 0; i < t->count; i++) {
 		const struct queue *q = broker_queue_named(b, t->name[i]);
 		enum rmq_error err =
-		    may_send(b, c, t->name[i], m->flags, 0, m->tags.len + m->data.len);
+		    may_send(b, c, t->name[i], m->flags, m->tags.len + m->data.len);
 		missing += !q;
 		if (!err && !q && too_many_queues(b, c->owner, missing))
 			err = RMQ_E_LIMIT;
@@ -1263,7 +1262,7 @@ static void settle_send(struct broker *b, struct conn *c, const struct wire_sett
 	/* All is judged before anything happens. */
 	if (target && !bodies_fit(b, c, m->n, target, &batch))
 		return;
-	err = may_send(b, c, m->target, m->flags, 0, m->data.len);
+	err = may_send(b, c, m->target, m->flags, m->data.len);
 	if (err == RMQ_E_LIMIT) {
 		char text[TEXT_MAX + 1];
 		fail_text(b, c, m->n, err, 0, why_not(c->owner, err, text));
