@@ -26,6 +26,7 @@ struct held {
 	uint64_t seq, lease;
 	uint32_t line;
 	uint8_t name;
+	bool ended; /* its lease, while a SETTLE_SEND of it had no answer */
 };
 
 struct sub {
@@ -129,12 +130,17 @@ static void on_sent(
 	note_free(a, n);
 }
 
+static bool is_of(const struct held *h, uint64_t lease, uint64_t first, uint32_t count)
+{
+	return h->lease == lease && h->seq >= first && h->seq - first < count;
+}
+
 static bool is_stale(struct slice stale, const struct held *h)
 {
 	struct reader r = reader_of(stale);
 	while (reader_left(&r) >= SETTLE_ENTRY_SIZE) {
 		struct settle_entry e = settle_entry_get(&r);
-		if (e.lease == h->lease && h->seq >= e.first && h->seq - e.first < e.count)
+		if (is_of(h, e.lease, e.first, e.count))
 			return true;
 	}
 	return false;
@@ -168,13 +174,14 @@ static void on_settle_sent(void *arg, const struct client_command *cmd, uint64_t
 	on_done(arg, cmd, stale);
 }
 
-/* What was to be settled is held as before. */
+/* What was to be settled is held as before, but for what has ended meanwhile. */
 static void keep_held(struct actor *a, const struct note *n)
 {
 	a->held = realloc(a->held, (a->held_count + n->count) * sizeof(*a->held));
 	assert(a->held);
-	memcpy(a->held + a->held_count, n->items, n->count * sizeof(*a->held));
-	a->held_count += n->count;
+	for (uint32_t i = 0; i < n->count; i++)
+		if (!n->items[i].ended)
+			a->held[a->held_count++] = n->items[i];
 	for (uint32_t i = 0; i < n->sent; i++)
 		a->w->lines.all[n->items[n->count + i].line].refused = true;
 }
@@ -252,7 +259,8 @@ static void on_deliver(void *arg, const struct client_delivery *d)
 	a->held = realloc(a->held, (a->held_count + d->count) * sizeof(*a->held));
 	assert(a->held);
 	for (uint32_t i = 0; i < d->count; i++) {
-		struct held h = {d->first_seq + i, d->lease, 0, s->name};
+		struct held h = {
+		    .seq = d->first_seq + i, .lease = d->lease, .name = s->name};
 		h.line = lines_recognise(&a->w->lines, client_body(d, i));
 		if (h.line == UINT32_MAX)
 			trace_fail("a receiver is given what nobody sent");
@@ -275,12 +283,14 @@ static void on_lease_ended(
 	uint32_t kept = 0;
 	trace("lease_ended", a->number, lease, first, why);
 	(void)sub;
-	for (uint32_t i = 0; i < a->held_count; i++) {
-		struct held *h = &a->held[i];
-		if (h->lease != lease || h->seq < first || h->seq - first >= count)
-			a->held[kept++] = *h;
-	}
+	for (uint32_t i = 0; i < a->held_count; i++)
+		if (!is_of(&a->held[i], lease, first, count))
+			a->held[kept++] = a->held[i];
 	a->held_count = kept;
+	for (struct note *n = a->notes; n; n = n->next)
+		for (uint32_t i = 0; i < n->count && n->verb == VERB_SETTLE; i++)
+			if (is_of(&n->items[i], lease, first, count))
+				n->items[i].ended = true;
 }
 
 static void on_list_end(void *arg, uint32_t req, bool more)
@@ -739,6 +749,9 @@ static void work(struct actor *a)
 	struct prng *p = &a->w->prng;
 	uint32_t at = (uint32_t)prng_below(p, a->held_count);
 	struct held *h = &a->held[at];
+	/* One command at a time for each message would take longer than the calm. */
+	if (a->w->calm && client_unanswered(a->client) > 4)
+		return;
 	if (!client_vouches(a->client, h->lease, h->seq, mono(a))) {
 		trace("unsure", a->number, h->lease, h->seq, 0);
 		if (prng_chance(p, 300)) {
