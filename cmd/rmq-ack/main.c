@@ -8,17 +8,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/receipt.h"
-#include "core/splitter.h"
-#include "core/text.h"
-#include "core/units.h"
-#include "sys/client_io.h"
-#include "sys/client_options.h"
-#include "sys/clock.h"
-#include "sys/log.h"
-#include "sys/printer.h"
-#include "sys/signals.h"
-#include "sys/startup.h"
+#include "core/base/text.h"
+#include "core/base/units.h"
+#include "core/client/splitter.h"
+#include "core/wire/receipt.h"
+#include "sys/client/client_io.h"
+#include "sys/client/client_options.h"
+#include "sys/process/clock.h"
+#include "sys/process/log.h"
+#include "sys/process/signals.h"
+#include "sys/process/startup.h"
+#include "sys/stream/printer.h"
 
 #define WORD_SHOWN 40 /* bytes of what is not a receipt */
 

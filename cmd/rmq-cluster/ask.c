@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/units.h"
-#include "sys/clock.h"
-#include "sys/signals.h"
+#include "core/base/units.h"
+#include "sys/process/clock.h"
+#include "sys/process/signals.h"
 
 /* Between attempts to connect, while waiting for a condition. */
 #define RETRY_MS 50

@@ -2,9 +2,9 @@
 #ifndef RMQ_CLUSTER_ASK_H
 #define RMQ_CLUSTER_ASK_H
 
-#include "core/time.h"
-#include "sys/client_options.h"
-#include "sys/control_client.h"
+#include "core/base/time.h"
+#include "sys/client/client_options.h"
+#include "sys/net/control_client.h"
 
 struct ask {
 	struct client_options common;

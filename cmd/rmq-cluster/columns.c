@@ -1,6 +1,6 @@
 #include "columns.h"
 
-#include "core/key.h"
+#include "core/link/key.h"
 
 /*	NAME, column, and how its value is put */
 #define NODE_COLUMNS(X) \

@@ -2,8 +2,8 @@
 #ifndef RMQ_CLUSTER_COLUMNS_H
 #define RMQ_CLUSTER_COLUMNS_H
 
-#include "core/control.h"
-#include "core/table.h"
+#include "core/client/table.h"
+#include "core/host/control.h"
 
 /* A member, and the view it is of. */
 struct member_row {

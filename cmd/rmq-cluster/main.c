@@ -7,11 +7,11 @@
 
 #include "ask.h"
 #include "columns.h"
-#include "core/key.h"
-#include "core/name.h"
-#include "core/units.h"
-#include "sys/commands.h"
-#include "sys/startup.h"
+#include "core/base/name.h"
+#include "core/base/units.h"
+#include "core/link/key.h"
+#include "sys/process/commands.h"
+#include "sys/process/startup.h"
 
 enum { OPT_WAIT = 256 };
 

@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/error.h"
-#include "core/raft.h"
+#include "core/base/error.h"
+#include "core/raft/raft.h"
 
 struct cluster;
 

@@ -8,7 +8,7 @@
 #define RMQ_CLUSTERD_COMMANDS_H
 
 #include "cluster.h"
-#include "core/node_wire.h"
+#include "core/raft/node_wire.h"
 
 struct inlet;
 struct peer;

@@ -8,9 +8,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "core/control.h"
-#include "sys/log.h"
-#include "sys/socket.h"
+#include "core/host/control.h"
+#include "sys/net/socket.h"
+#include "sys/process/log.h"
 
 /* Who is in the socket's group may ask. */
 #define SOCKET_MODE 0660

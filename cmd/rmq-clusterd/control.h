@@ -13,7 +13,7 @@
 #include <uv.h>
 
 #include "cluster.h"
-#include "sys/reason.h"
+#include "sys/process/reason.h"
 
 struct control;
 

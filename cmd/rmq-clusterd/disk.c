@@ -6,8 +6,8 @@
 
 #include "node.h"
 #include "state.h"
-#include "sys/guard.h"
-#include "sys/replica_log.h"
+#include "sys/store/guard.h"
+#include "sys/store/replica_log.h"
 
 /* The queue daemon is told of room in steps: with less than this it may know of none. */
 #define FULL_BYTES (512u << 10)

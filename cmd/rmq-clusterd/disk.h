@@ -8,9 +8,9 @@
 #include <limits.h>
 
 #include "core/host/ends.h"
-#include "core/raft.h"
-#include "sys/journal_link.h"
-#include "sys/store.h"
+#include "core/raft/raft.h"
+#include "sys/journal/journal_link.h"
+#include "sys/store/store.h"
 
 struct cluster;
 

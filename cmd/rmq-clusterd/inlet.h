@@ -5,8 +5,8 @@
 #define RMQ_CLUSTERD_INLET_H
 
 #include "core/host/chunk.h"
-#include "core/node_wire.h"
-#include "sys/link_conn.h"
+#include "core/raft/node_wire.h"
+#include "sys/net/link_conn.h"
 
 struct cluster;
 struct peer;

@@ -7,9 +7,9 @@
 
 #include <uv.h>
 
-#include "sys/config.h"
-#include "sys/known_nodes.h"
-#include "sys/link_dialer.h"
+#include "sys/net/known_nodes.h"
+#include "sys/net/link_dialer.h"
+#include "sys/process/config.h"
 
 struct cluster;
 

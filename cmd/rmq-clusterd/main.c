@@ -11,10 +11,10 @@
 #include "control.h"
 #include "node.h"
 #include "state.h"
-#include "sys/daemon_options.h"
-#include "sys/heap.h"
-#include "sys/journal_dir.h"
-#include "sys/startup.h"
+#include "sys/journal/journal_dir.h"
+#include "sys/process/daemon_options.h"
+#include "sys/process/heap.h"
+#include "sys/process/startup.h"
 
 #define PROGRAM "rmq-clusterd"
 

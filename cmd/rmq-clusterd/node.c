@@ -6,7 +6,7 @@
 
 #include "queue.h"
 #include "state.h"
-#include "sys/replica_log.h"
+#include "sys/store/replica_log.h"
 
 /* Where the payloads of a step's records come from. */
 struct source {

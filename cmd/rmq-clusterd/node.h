@@ -6,7 +6,7 @@
 #define RMQ_CLUSTERD_NODE_H
 
 #include "core/host/engine.h"
-#include "core/raft.h"
+#include "core/raft/raft.h"
 
 struct cluster;
 

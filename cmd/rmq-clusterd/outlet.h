@@ -4,7 +4,7 @@
 #ifndef RMQ_CLUSTERD_OUTLET_H
 #define RMQ_CLUSTERD_OUTLET_H
 
-#include "sys/link_dialer.h"
+#include "sys/net/link_dialer.h"
 
 struct cluster;
 struct peer;

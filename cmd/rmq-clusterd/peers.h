@@ -9,10 +9,10 @@
 #define RMQ_CLUSTERD_PEERS_H
 
 #include "core/host/cluster_room.h"
-#include "core/node_wire.h"
+#include "core/raft/node_wire.h"
 #include "inlet.h"
 #include "outlet.h"
-#include "sys/link_listener.h"
+#include "sys/net/link_listener.h"
 
 struct cluster;
 

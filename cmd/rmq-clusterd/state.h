@@ -3,7 +3,7 @@
  *
  *	main.c	     options and settings
  *	cluster.c    start, turns, and end; what the control socket may see and ask
- *	node.c	     the host of Raft (core/raft.h): events in, actions out
+ *	node.c	     the host of Raft (core/raft/raft.h): events in, actions out
  *	disk.c	     this node's journal, a child, and reading from its directory
  *	peers.c	     links to the other nodes; inlet.c what comes in, outlet.c what goes out
  *	join.c	     asking seeds to be taken in
@@ -28,9 +28,9 @@
 #include "join.h"
 #include "peers.h"
 #include "supervisor.h"
-#include "sys/config.h"
-#include "sys/keyfile.h"
-#include "sys/log.h"
+#include "sys/net/keyfile.h"
+#include "sys/process/config.h"
+#include "sys/process/log.h"
 
 #define CLUSTER_SIGNALS 4
 

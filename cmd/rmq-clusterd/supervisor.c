@@ -11,8 +11,8 @@
 #include "node.h"
 #include "queue.h"
 #include "state.h"
-#include "sys/child.h"
-#include "sys/socket.h"
+#include "sys/net/socket.h"
+#include "sys/process/child.h"
 
 #define PROGRAM "rmq-queued"
 

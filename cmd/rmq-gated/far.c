@@ -1,7 +1,7 @@
 #include "far.h"
 
 #include "gate.h"
-#include "sys/socket.h"
+#include "sys/net/socket.h"
 
 struct stream *far_new(struct gate *g, uint32_t uid)
 {

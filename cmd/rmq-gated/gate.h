@@ -15,13 +15,13 @@
 #ifndef RMQ_GATED_GATE_H
 #define RMQ_GATED_GATE_H
 
-#include "core/control.h"
+#include "core/host/control.h"
 #include "peers.h"
 #include "stream.h"
-#include "sys/config.h"
-#include "sys/keyfile.h"
-#include "sys/listener.h"
-#include "sys/log.h"
+#include "sys/net/keyfile.h"
+#include "sys/net/listener.h"
+#include "sys/process/config.h"
+#include "sys/process/log.h"
 #include "watch.h"
 
 /* To say HELLO, or to read the last bytes of a connection that we end. */

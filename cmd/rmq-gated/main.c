@@ -9,10 +9,10 @@
 #include <sys/resource.h>
 
 #include "gate.h"
-#include "sys/daemon_options.h"
-#include "sys/heap.h"
-#include "sys/ready.h"
-#include "sys/startup.h"
+#include "sys/process/daemon_options.h"
+#include "sys/process/heap.h"
+#include "sys/process/ready.h"
+#include "sys/process/startup.h"
 
 #define PROGRAM "rmq-gated"
 

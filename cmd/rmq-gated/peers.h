@@ -2,10 +2,10 @@
 #ifndef RMQ_GATED_PEERS_H
 #define RMQ_GATED_PEERS_H
 
-#include "core/raft_config.h"
-#include "sys/link_dialer.h"
-#include "sys/link_listener.h"
-#include "sys/reason.h"
+#include "core/raft/raft_config.h"
+#include "sys/net/link_dialer.h"
+#include "sys/net/link_listener.h"
+#include "sys/process/reason.h"
 
 struct gate;
 struct gate_link;

@@ -20,10 +20,10 @@
 #include <sys/tree.h>
 #include <uv.h>
 
-#include "core/gate_flow.h"
-#include "core/gate_wire.h"
-#include "core/wire.h"
-#include "sys/link_conn.h"
+#include "core/link/gate_flow.h"
+#include "core/wire/gate_wire.h"
+#include "core/wire/wire.h"
+#include "sys/net/link_conn.h"
 
 struct gate;
 struct stream;

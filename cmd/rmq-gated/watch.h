@@ -3,7 +3,7 @@
 #ifndef RMQ_GATED_WATCH_H
 #define RMQ_GATED_WATCH_H
 
-#include "sys/control_client.h"
+#include "sys/net/control_client.h"
 
 #include <uv.h>
 

@@ -14,9 +14,9 @@
 
 #include "backup_format.h"
 #include "journal.h"
-#include "sys/io.h"
-#include "sys/log.h"
-#include "sys/store.h"
+#include "sys/process/log.h"
+#include "sys/store/store.h"
+#include "sys/stream/io.h"
 
 #define CHUNK_BYTES (4u << 20)
 /* A record and the boundary in front of it. */

@@ -1,5 +1,5 @@
 /*
- * A backup: frames (core/frame.h), as rmq-journal(5) says.  HEADER, then RECORD frames in
+ * A backup: frames (core/wire/frame.h), as rmq-journal(5) says.  HEADER, then RECORD frames in
  * ascending order, a TERM frame in front of the first record of each term, then END.
  *
  * To bump: raise JOURNAL_VERSION; types are frozen, new ones get new numbers.
@@ -7,8 +7,8 @@
 #ifndef RMQ_JOURNAL_BACKUP_FORMAT_H
 #define RMQ_JOURNAL_BACKUP_FORMAT_H
 
-#include "core/codec.h"
-#include "core/frame.h"
+#include "core/base/codec.h"
+#include "core/wire/frame.h"
 
 #define BACKUP_MAGIC 0x62716d72u /* "rmqb" */
 

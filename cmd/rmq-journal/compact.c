@@ -1,7 +1,7 @@
 #include <stdlib.h>
 
 #include "journal.h"
-#include "sys/store.h"
+#include "sys/store/store.h"
 #include "verify.h"
 
 int command_compact(int argc, char **argv)

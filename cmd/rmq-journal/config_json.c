@@ -1,7 +1,7 @@
 #include "config_json.h"
 
-#include "core/key.h"
-#include "sys/identity.h"
+#include "core/link/key.h"
+#include "sys/store/identity.h"
 
 static_assert(RAFT_ID_SIZE == INCARNATION_BYTES, "an id is an incarnation");
 

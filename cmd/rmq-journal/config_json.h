@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "core/raft_config.h"
+#include "core/raft/raft_config.h"
 
 /* NULL: out of memory.  Ids are hexadecimal digits, null if there is none. */
 json_t *config_json(const struct raft_config *c);

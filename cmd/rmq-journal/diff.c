@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "journal.h"
-#include "sys/store.h"
+#include "sys/store/store.h"
 
 struct side {
 	struct store_reader *reader;

@@ -13,8 +13,8 @@
 
 #include "journal.h"
 #include "record_json.h"
-#include "sys/signals.h"
-#include "sys/store.h"
+#include "sys/process/signals.h"
+#include "sys/store/store.h"
 
 /* Looks for itself now and then, should the kernel not tell about changes (network file
  * systems). */

@@ -1,5 +1,5 @@
 #include "journal.h"
-#include "sys/store.h"
+#include "sys/store/store.h"
 
 int command_init(int argc, char **argv)
 {

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/error.h"
-#include "sys/reason.h"
+#include "core/base/error.h"
+#include "sys/process/reason.h"
 
 /*
  * Every sub-command, from one table: usage, help and dispatch.

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "journal.h"
-#include "sys/guard.h"
-#include "sys/heap.h"
-#include "sys/log.h"
-#include "sys/startup.h"
+#include "sys/process/heap.h"
+#include "sys/process/log.h"
+#include "sys/process/startup.h"
+#include "sys/store/guard.h"
 
 static const struct command {
 	const char *name;

@@ -1,5 +1,5 @@
 /*
- * The queue daemon's state is recovered around the bad records (lib/core/broker_gaps.c), and what
+ * The queue daemon's state is recovered around the bad records (lib/core/broker/broker_gaps.c), and what
  * had its body in one of them leaves it.  That is journaled as events and a checkpoint, of which
  * the next start reads no bad record any more.  It is one transaction with the removal of the bad
  * records; their copies are durable before.
@@ -14,11 +14,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/broker.h"
+#include "core/broker/broker.h"
 #include "journal.h"
-#include "sys/clock.h"
-#include "sys/io.h"
-#include "sys/store.h"
+#include "sys/process/clock.h"
+#include "sys/store/store.h"
+#include "sys/stream/io.h"
 
 struct mending {
 	const char *dir;

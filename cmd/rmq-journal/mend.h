@@ -2,7 +2,7 @@
 #ifndef RMQ_JOURNAL_MEND_H
 #define RMQ_JOURNAL_MEND_H
 
-#include "sys/reason.h"
+#include "sys/process/reason.h"
 #include "verify.h"
 
 /*

@@ -7,9 +7,9 @@
 #include <time.h>
 
 #include "config_json.h"
-#include "core/base64.h"
-#include "core/event.h"
-#include "core/journal_wire.h"
+#include "core/base/base64.h"
+#include "core/wire/event.h"
+#include "core/wire/journal_wire.h"
 
 static json_t *base64_json(struct slice s)
 {

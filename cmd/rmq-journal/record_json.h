@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "core/record.h"
+#include "core/wire/record.h"
 
 /*
  * NULL: out of memory.  *err: RMQ_E_CORRUPT or RMQ_E_VERSION if the payload cannot be read to

@@ -14,13 +14,13 @@
 #include <xxhash.h>
 
 #include "backup_format.h"
-#include "core/event.h"
-#include "core/journal_wire.h"
+#include "core/wire/event.h"
+#include "core/wire/journal_wire.h"
 #include "journal.h"
-#include "sys/clock.h"
-#include "sys/empty_dir.h"
-#include "sys/io.h"
-#include "sys/store.h"
+#include "sys/process/clock.h"
+#include "sys/store/empty_dir.h"
+#include "sys/store/store.h"
+#include "sys/stream/io.h"
 
 #define IN_SIZE	     (2 * (FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX))
 #define COMMIT_BYTES (4u << 20)

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "journal.h"
-#include "sys/journal_server.h"
-#include "sys/log.h"
+#include "sys/journal/journal_server.h"
+#include "sys/process/log.h"
 
 /*
  * The opener says when it is over, by closing its end: a signal to the whole process group or

@@ -6,7 +6,7 @@
 
 #include "config_json.h"
 #include "journal.h"
-#include "sys/store.h"
+#include "sys/store/store.h"
 
 /* Of one moment. */
 struct numbers {

@@ -15,8 +15,8 @@
 
 #include "journal.h"
 #include "mend.h"
-#include "sys/guard.h"
-#include "sys/store.h"
+#include "sys/store/guard.h"
+#include "sys/store/store.h"
 #include "verify.h"
 
 /* A child that crashed so often without getting anywhere is not sent again. */

@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/error.h"
-#include "sys/reason.h"
+#include "core/base/error.h"
+#include "sys/process/reason.h"
 
 struct findings {
 	uint64_t *bad; /* indexes of bad records, ascending; to be freed */

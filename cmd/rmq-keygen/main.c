@@ -4,9 +4,9 @@
 #include <sodium.h>
 #include <stdio.h>
 
-#include "sys/keyfile.h"
-#include "sys/log.h"
-#include "sys/startup.h"
+#include "sys/net/keyfile.h"
+#include "sys/process/log.h"
+#include "sys/process/startup.h"
 
 static const struct option longs[] = {{"public", no_argument, NULL, 'y'},
     {"fingerprint", no_argument, NULL, 'l'}, {"quiet", no_argument, NULL, 'q'},

@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/text.h"
-#include "sys/clock.h"
-#include "sys/log.h"
-#include "sys/signals.h"
-#include "sys/startup.h"
+#include "core/base/text.h"
+#include "sys/process/clock.h"
+#include "sys/process/log.h"
+#include "sys/process/signals.h"
+#include "sys/process/startup.h"
 
 enum rmq_error admin_fail(struct admin *a, enum rmq_error code, const char *format, ...)
 {

@@ -2,9 +2,9 @@
 #ifndef RMQ_QUEUE_ADMIN_H
 #define RMQ_QUEUE_ADMIN_H
 
-#include "core/envelope.h"
-#include "sys/client_io.h"
-#include "sys/client_options.h"
+#include "core/client/envelope.h"
+#include "sys/client/client_io.h"
+#include "sys/client/client_options.h"
 
 struct admin {
 	struct client_options common;

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "core/name.h"
-#include "core/units.h"
+#include "core/base/name.h"
+#include "core/base/units.h"
 
 enum kind {
 	NAME,

@@ -2,8 +2,8 @@
 #ifndef RMQ_QUEUE_COLUMNS_H
 #define RMQ_QUEUE_COLUMNS_H
 
-#include "core/table.h"
-#include "core/wire.h"
+#include "core/client/table.h"
+#include "core/wire/wire.h"
 
 extern const struct table_columns columns_of_queue;
 

@@ -6,11 +6,11 @@
 
 #include "admin.h"
 #include "columns.h"
-#include "core/name.h"
-#include "core/units.h"
-#include "sys/commands.h"
-#include "sys/signals.h"
-#include "sys/startup.h"
+#include "core/base/name.h"
+#include "core/base/units.h"
+#include "sys/process/commands.h"
+#include "sys/process/signals.h"
+#include "sys/process/startup.h"
 
 enum {
 	OPT_LEASE = 256,

@@ -9,8 +9,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "core/name.h"
-#include "core/wire.h"
+#include "core/base/name.h"
+#include "core/wire/wire.h"
 #include "deliver.h"
 #include "server.h"
 

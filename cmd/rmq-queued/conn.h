@@ -13,7 +13,7 @@
 #include <sys/queue.h>
 #include <uv.h>
 
-#include "core/codec.h"
+#include "core/base/codec.h"
 
 /* Nothing is read from a client that has so much to read. */
 #define OUT_READ_BYTES (64u << 10)

@@ -1,6 +1,6 @@
 #include "deliver.h"
 
-#include "core/delivery.h"
+#include "core/broker/delivery.h"
 #include "server.h"
 
 /* To one connection in one turn, before it is others' turn. */

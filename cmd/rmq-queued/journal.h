@@ -2,8 +2,8 @@
 #ifndef RMQ_QUEUED_JOURNAL_H
 #define RMQ_QUEUED_JOURNAL_H
 
-#include "core/record.h"
-#include "sys/journal_link.h"
+#include "core/wire/record.h"
+#include "sys/journal/journal_link.h"
 
 struct journal_host {
 	void *arg;

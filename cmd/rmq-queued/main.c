@@ -12,12 +12,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "core/name.h"
+#include "core/base/name.h"
 #include "server.h"
-#include "sys/daemon_options.h"
-#include "sys/heap.h"
-#include "sys/journal_dir.h"
-#include "sys/startup.h"
+#include "sys/journal/journal_dir.h"
+#include "sys/process/daemon_options.h"
+#include "sys/process/heap.h"
+#include "sys/process/startup.h"
 
 #define PROGRAM "rmq-queued"
 

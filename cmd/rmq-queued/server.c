@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "deliver.h"
-#include "sys/clock.h"
-#include "sys/guard.h"
+#include "sys/process/clock.h"
+#include "sys/store/guard.h"
 
 /* A connection's id: a serial number that is never used again, and its slot. */
 #define SLOT_BITS 16

@@ -18,13 +18,13 @@
 #include <uv.h>
 
 #include "conn.h"
-#include "core/broker.h"
+#include "core/broker/broker.h"
 #include "holder.h"
 #include "journal.h"
-#include "sys/journal_link.h"
-#include "sys/listener.h"
-#include "sys/log.h"
-#include "sys/store.h"
+#include "sys/journal/journal_link.h"
+#include "sys/net/listener.h"
+#include "sys/process/log.h"
+#include "sys/store/store.h"
 
 /* Reading stops above the one and goes on below the other: records not stored yet. */
 #define INFLIGHT_HIGH_BYTES (8u << 20)

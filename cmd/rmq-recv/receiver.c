@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/units.h"
-#include "sys/clock.h"
-#include "sys/signals.h"
+#include "core/base/units.h"
+#include "sys/process/clock.h"
+#include "sys/process/signals.h"
 
 #define WINDOW		 16 /* settlements in flight */
 #define PREFETCH_MIN	 8

@@ -9,11 +9,11 @@
 #ifndef RMQ_RECV_RECEIVER_H
 #define RMQ_RECV_RECEIVER_H
 
-#include "core/envelope.h"
-#include "sys/outlet.h"
+#include "core/client/envelope.h"
 #include "segment.h"
-#include "sys/client_io.h"
-#include "sys/client_options.h"
+#include "sys/client/client_io.h"
+#include "sys/client/client_options.h"
+#include "sys/stream/outlet.h"
 
 enum ack { ACK_DEFAULT, ACK_READ, ACK_WRITE, ACK_SYNC, ACK_NONE, ACK_MANUAL };
 enum format { FORMAT_LINES, FORMAT_JSON, FORMAT_FIELDS, FORMAT_RAW };

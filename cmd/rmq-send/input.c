@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/text.h"
+#include "core/base/text.h"
 
 #define INPUT_TOO_LARGE "message is larger than 16 MiB, the most that any queue takes"
 

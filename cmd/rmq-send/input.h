@@ -6,8 +6,8 @@
 #ifndef RMQ_SEND_INPUT_H
 #define RMQ_SEND_INPUT_H
 
-#include "core/splitter.h"
-#include "core/text.h"
+#include "core/base/text.h"
+#include "core/client/splitter.h"
 
 #define INPUT_WHY_MAX 512
 

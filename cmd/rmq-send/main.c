@@ -6,14 +6,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/units.h"
+#include "core/base/units.h"
 #include "progress.h"
 #include "sender.h"
-#include "sys/client_options.h"
-#include "sys/heap.h"
-#include "sys/log.h"
-#include "sys/signals.h"
-#include "sys/startup.h"
+#include "sys/client/client_options.h"
+#include "sys/process/heap.h"
+#include "sys/process/log.h"
+#include "sys/process/signals.h"
+#include "sys/process/startup.h"
 #include "unsent.h"
 
 enum {

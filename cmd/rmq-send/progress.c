@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sys/clock.h"
+#include "sys/process/clock.h"
 
 #define BAR_WIDTH 30
 #define LINE_MAX_COLUMNS 255

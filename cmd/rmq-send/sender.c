@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "core/receipt.h"
-#include "sys/clock.h"
-#include "sys/io.h"
-#include "sys/signals.h"
+#include "core/wire/receipt.h"
+#include "sys/process/clock.h"
+#include "sys/process/signals.h"
+#include "sys/stream/io.h"
 
 /* What belongs to a SEND here: its tag. */
 struct freight {

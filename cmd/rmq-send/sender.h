@@ -3,9 +3,9 @@
 #define RMQ_SEND_SENDER_H
 
 #include "input.h"
-#include "sys/client_io.h"
-#include "sys/client_options.h"
-#include "sys/printer.h"
+#include "sys/client/client_io.h"
+#include "sys/client/client_options.h"
+#include "sys/stream/printer.h"
 
 struct send_options {
 	const char *queue;

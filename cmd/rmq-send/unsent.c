@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sys/io.h"
+#include "sys/stream/io.h"
 
 #define LINKS_MAX 16
 

@@ -6,8 +6,8 @@
  * starts RMQ-JOURNAL serve DIR, has COUNT records of SIZE bytes of payload stored, with at
  * most WINDOW of them unanswered, and prints records/s.  Waits for room when there is none.
  */
-#include "core/journal_wire.h"
-#include "core/record.h"
+#include "core/wire/journal_wire.h"
+#include "core/wire/record.h"
 
 #include <err.h>
 #include <errno.h>

@@ -15,7 +15,7 @@
  * write: 1 MiB and fdatasync, again and again, over a file that is written with zeros
  * beforehand: what the disk itself does with a log.
  */
-#include "core/codec.h"
+#include "core/base/codec.h"
 
 #include <assert.h>
 #include <err.h>

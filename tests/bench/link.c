@@ -11,9 +11,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "sys/heap.h"
-#include "sys/link_dialer.h"
-#include "sys/link_listener.h"
+#include "sys/net/link_dialer.h"
+#include "sys/net/link_listener.h"
+#include "sys/process/heap.h"
 
 #define FRAME_SIZE (64u << 10)
 

@@ -16,7 +16,7 @@
  *	load stall SOCKET QUEUE			asks for everything and never reads; prints
  *						"ready" and stays until it is killed
  */
-#include "core/wire.h"
+#include "core/wire/wire.h"
 
 #include <err.h>
 #include <errno.h>

@@ -20,8 +20,8 @@
 
 #include "../../cmd/rmq-clusterd/cluster.h"
 #include "../../cmd/rmq-clusterd/control.h"
-#include "core/key.h"
-#include "sys/log.h"
+#include "core/link/key.h"
+#include "sys/process/log.h"
 
 #define HELD_MAX 64
 

@@ -21,9 +21,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "core/event.h"
-#include "core/journal_wire.h"
-#include "core/record.h"
+#include "core/wire/event.h"
+#include "core/wire/journal_wire.h"
+#include "core/wire/record.h"
 
 #define WINDOW 16
 

@@ -52,10 +52,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/batch.h"
-#include "core/control_wire.h"
-#include "core/wire.h"
-#include "sys/socket.h"
+#include "core/wire/batch.h"
+#include "core/wire/control_wire.h"
+#include "core/wire/wire.h"
+#include "sys/net/socket.h"
 
 #define PATIENCE_MS 20000
 

@@ -19,8 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/event.h"
-#include "sys/replica_log.h"
+#include "core/wire/event.h"
+#include "sys/store/replica_log.h"
 
 #define ENTRIES_MAX 65536
 #define RUNS_MAX    8

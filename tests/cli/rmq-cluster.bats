@@ -100,7 +100,7 @@ TRANSFER n2"
 	run cluster init
 	assert_failure 75
 	assert_output "rmq-cluster: $(sed -n 's/.*X(BUSY,.*"\(.*\)").*/\1/p' \
-		"$BATS_TEST_DIRNAME"/../../lib/core/error.h)"
+		"$BATS_TEST_DIRNAME"/../../lib/core/base/error.h)"
 }
 
 @test "rmq-cluster: no answer in time, or a connection that ends, is 75: outcome unknown" {

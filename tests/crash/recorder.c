@@ -25,7 +25,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "core/journal_wire.h"
+#include "core/wire/journal_wire.h"
 #include "recorder.h"
 
 static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);

@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/codec.h"
-#include "core/tags.h"
+#include "core/base/codec.h"
+#include "core/base/tags.h"
 
 /* Decodes `data`; ends the process if an invariant does not hold. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

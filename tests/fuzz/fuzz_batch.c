@@ -1,7 +1,7 @@
 /* Batches: what is accepted has the bodies it says, and a part of it is a batch too. */
 #include "fuzz.h"
 
-#include "core/batch.h"
+#include "core/wire/batch.h"
 
 /* Message i of the part has what message from + i of the whole has. */
 static void check_attribute(const struct batch_view *v, const struct batch_view *part,

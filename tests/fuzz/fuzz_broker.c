@@ -8,8 +8,8 @@
 
 #include <stdlib.h>
 
-#include "core/broker.h"
-#include "core/journal_wire.h"
+#include "core/broker/broker.h"
+#include "core/wire/journal_wire.h"
 
 #define RECORDS_MAX 4096
 #define CONNS	    3

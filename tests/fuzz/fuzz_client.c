@@ -5,7 +5,7 @@
  */
 #include "fuzz_wire.h"
 
-#include "core/client.h"
+#include "core/client/client.h"
 
 #define BUFFER_SIZE (2 * (FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX))
 

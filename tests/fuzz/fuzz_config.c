@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "core/name.h"
-#include "sys/config.h"
-#include "sys/known_nodes.h"
+#include "core/base/name.h"
+#include "sys/net/known_nodes.h"
+#include "sys/process/config.h"
 
 #define INPUT_MAX (64u << 10)
 

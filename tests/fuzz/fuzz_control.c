@@ -6,8 +6,8 @@
 
 #include <stdlib.h>
 
-#include "core/control.h"
-#include "core/name.h"
+#include "core/base/name.h"
+#include "core/host/control.h"
 
 static uint8_t again[CONTROL_VIEW_SIZE_MAX];
 

@@ -16,9 +16,9 @@
 #include <malloc.h>
 #include <stdio.h>
 
-#include "core/batch.h"
-#include "core/broker_state.h"
-#include "core/journal_wire.h"
+#include "core/broker/broker_state.h"
+#include "core/wire/batch.h"
+#include "core/wire/journal_wire.h"
 
 #define CONNS	   3
 #define FRAMES_MAX 4000 /* of one input */

@@ -4,8 +4,8 @@
  */
 #include "fuzz.h"
 
-#include "core/delivery.h"
-#include "core/event.h"
+#include "core/broker/delivery.h"
+#include "core/wire/event.h"
 
 static uint8_t bytes[FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX];
 

@@ -3,10 +3,10 @@
 
 #include <stdlib.h>
 
-#include "core/control_wire.h"
-#include "core/gate_wire.h"
-#include "core/journal_wire.h"
-#include "core/wire.h"
+#include "core/wire/control_wire.h"
+#include "core/wire/gate_wire.h"
+#include "core/wire/journal_wire.h"
+#include "core/wire/wire.h"
 
 static uint8_t again[FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX];
 static uint64_t seen;

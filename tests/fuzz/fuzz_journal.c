@@ -11,8 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "sys/journal_server.h"
-#include "sys/replica_log.h"
+#include "sys/journal/journal_server.h"
+#include "sys/store/replica_log.h"
 
 #define INPUT_MAX 65536
 

@@ -1,7 +1,7 @@
 /* A public key's text: one that is accepted is the only text of its key. */
 #include "fuzz.h"
 
-#include "core/key.h"
+#include "core/link/key.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

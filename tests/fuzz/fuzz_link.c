@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-#include "core/link.h"
+#include "core/link/link.h"
 
 #define STREAM_MAX (64u << 10)
 #define STREAM_LEN 3000

@@ -1,8 +1,8 @@
 /* Names and globs: a valid name is made of what it may be, and a glob means what it says. */
 #include "fuzz.h"
 
-#include "core/limits.h"
-#include "core/name.h"
+#include "core/base/limits.h"
+#include "core/base/name.h"
 
 /* What a glob means, the slow way. */
 static bool matches(struct slice name, struct slice glob)

@@ -5,7 +5,7 @@
  */
 #include "fuzz.h"
 
-#include "core/node_wire.h"
+#include "core/raft/node_wire.h"
 
 static uint8_t bytes[FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX];
 static struct node_wire_in in;

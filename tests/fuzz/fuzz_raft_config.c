@@ -4,7 +4,7 @@
  */
 #include "fuzz.h"
 
-#include "core/raft_config.h"
+#include "core/raft/raft_config.h"
 
 static void check_member(const struct raft_config *c, unsigned i)
 {

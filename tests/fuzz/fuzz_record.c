@@ -4,7 +4,7 @@
  */
 #include "fuzz.h"
 
-#include "core/record.h"
+#include "core/wire/record.h"
 
 static void check_foreign(const uint8_t *data, size_t size)
 {

@@ -18,9 +18,9 @@ int rmq_journal_main(int argc, char **argv);
 #undef main
 
 #include "../../cmd/rmq-journal/backup_format.h"
-#include "core/event.h"
-#include "core/journal_wire.h"
-#include "core/record.h"
+#include "core/wire/event.h"
+#include "core/wire/journal_wire.h"
+#include "core/wire/record.h"
 
 #define INPUT_MAX 65536
 

@@ -7,7 +7,7 @@
 #include "fuzz.h"
 
 #include "core/host/shared_journal.h"
-#include "core/record.h"
+#include "core/wire/record.h"
 
 static struct {
 	struct engine_state log;

@@ -4,7 +4,7 @@
  */
 #include "fuzz.h"
 
-#include "core/splitter.h"
+#include "core/client/splitter.h"
 
 struct rest {
 	struct slice input; /* records that have not come out yet */

@@ -2,7 +2,7 @@
 #ifndef RMQ_FUZZ_WIRE_H
 #define RMQ_FUZZ_WIRE_H
 
-#include "core/wire.h"
+#include "core/wire/wire.h"
 #include "fuzz.h"
 
 /* Makes a function: what our side has made is one of its frames, and decodes. */

@@ -4,9 +4,9 @@
  */
 #include "fuzz.h"
 
-#include "core/envelope.h"
-#include "core/receipt.h"
-#include "core/units.h"
+#include "core/base/units.h"
+#include "core/client/envelope.h"
+#include "core/wire/receipt.h"
 
 static void check_receipt(struct slice text)
 {

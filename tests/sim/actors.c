@@ -3,7 +3,7 @@
 #include "checks.h"
 #include "trace.h"
 
-#include "core/client.h"
+#include "core/client/client.h"
 
 #include <assert.h>
 #include <stdlib.h>

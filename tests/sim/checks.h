@@ -8,8 +8,8 @@
 
 #include "world.h"
 
-#include "core/delivery.h"
-#include "core/frame.h"
+#include "core/broker/delivery.h"
+#include "core/wire/frame.h"
 
 /* A frame that leaves the daemon. */
 void checks_frame(struct world *w, struct link *l, const struct frame *f);

@@ -9,7 +9,7 @@
 
 #include "world.h"
 
-#include "core/broker.h"
+#include "core/broker/broker.h"
 
 /* All users are of this node. */
 #define DAEMON_NODE "n1"

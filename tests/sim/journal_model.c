@@ -1,6 +1,6 @@
 #include "journal_model.h"
 
-#include "core/event.h"
+#include "core/wire/event.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -14,8 +14,8 @@
 #ifndef SIM_JOURNAL_MODEL_H
 #define SIM_JOURNAL_MODEL_H
 
-#include "core/journal_wire.h"
-#include "core/record.h"
+#include "core/wire/journal_wire.h"
+#include "core/wire/record.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,7 +2,7 @@
 
 #include "prng.h"
 
-#include "core/attributes.h"
+#include "core/wire/attributes.h"
 
 #include <assert.h>
 #include <stdlib.h>

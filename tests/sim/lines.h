@@ -6,7 +6,7 @@
 #ifndef SIM_LINES_H
 #define SIM_LINES_H
 
-#include "core/codec.h"
+#include "core/base/codec.h"
 
 #include <stdbool.h>
 #include <stddef.h>

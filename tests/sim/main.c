@@ -2,7 +2,7 @@
 #include "machine.h"
 #include "runner.h"
 
-#include "core/variant.h"
+#include "core/base/variant.h"
 
 #define STEPS 3000
 

@@ -9,8 +9,8 @@
 
 #include "prng.h"
 
-#include "core/codec.h"
-#include "core/limits.h"
+#include "core/base/codec.h"
+#include "core/base/limits.h"
 
 #include <stdbool.h>
 #include <stddef.h>

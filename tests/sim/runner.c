@@ -2,8 +2,8 @@
 
 #include "trace.h"
 
-#include "core/limits.h"
-#include "core/variant.h"
+#include "core/base/limits.h"
+#include "core/base/variant.h"
 
 #include <getopt.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 
 #include "trace.h"
 
-#include "core/name.h"
+#include "core/base/name.h"
 
 #include <assert.h>
 #include <stdlib.h>

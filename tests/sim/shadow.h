@@ -11,7 +11,7 @@
 #include "journal_model.h"
 #include "lines.h"
 
-#include "core/event.h"
+#include "core/wire/event.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
 #include "daemon.h"
 #include "trace.h"
 
-#include "core/name.h"
+#include "core/base/name.h"
 
 #include <assert.h>
 #include <stdlib.h>

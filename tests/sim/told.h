@@ -8,8 +8,8 @@
 
 #include "world.h"
 
-#include "core/delivery.h"
-#include "core/frame.h"
+#include "core/broker/delivery.h"
+#include "core/wire/frame.h"
 
 /* A frame that the daemon takes in. */
 void told_asked(struct link *l, const struct frame *f);

@@ -4,8 +4,8 @@
 #include "daemon.h"
 #include "trace.h"
 
-#include "core/event.h"
-#include "core/wire.h"
+#include "core/wire/event.h"
+#include "core/wire/wire.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -16,7 +16,7 @@
 #include "prng.h"
 #include "shadow.h"
 
-#include "core/limits.h"
+#include "core/base/limits.h"
 
 /*      name                   what is broken, in the world around the core */
 #define WORLD_VARIANTS(X) \

@@ -5,7 +5,7 @@
 #include "../sim/told.h"
 #include "../sim/trace.h"
 
-#include "core/wire.h"
+#include "core/wire/wire.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 
 #include "../sim/runner.h"
 
-#include "core/variant.h"
+#include "core/base/variant.h"
 
 #define FAULTS_END_MS 4000
 

@@ -7,7 +7,7 @@
 #include "../sim/checks.h"
 #include "../sim/trace.h"
 
-#include "core/event.h"
+#include "core/wire/event.h"
 
 #include <stdlib.h>
 

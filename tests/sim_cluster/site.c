@@ -7,8 +7,8 @@
 
 #include "../sim/trace.h"
 
-#include "core/event.h"
-#include "core/memory.h"
+#include "core/base/memory.h"
+#include "core/wire/event.h"
 
 #include <assert.h>
 #include <stdlib.h>

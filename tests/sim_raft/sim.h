@@ -5,8 +5,8 @@
 #ifndef SIM_RAFT_H
 #define SIM_RAFT_H
 
-#include "core/raft.h"
-#include "core/variant.h"
+#include "core/base/variant.h"
+#include "core/raft/raft.h"
 
 #include "../sim/prng.h"
 

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "core/codec.h"
+#include "core/base/codec.h"
 
 #define GOLDEN_MAX 1024
 

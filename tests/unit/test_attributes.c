@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "core/batch.h"
+#include "core/wire/batch.h"
 
 static uint8_t bytes[BATCH_MAX], value_bytes[BATCH_MAX];
 

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "core/base64.h"
+#include "core/base/base64.h"
 
 static void the_examples_of_rfc_4648_are_encoded_so(void **state)
 {

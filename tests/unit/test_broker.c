@@ -8,10 +8,10 @@
 #include <malloc.h>
 #include <cmocka.h>
 
-#include "core/broker_state.h"
-#include "core/journal_wire.h"
-#include "core/queue.h"
-#include "core/record.h"
+#include "core/broker/broker_state.h"
+#include "core/queue/queue.h"
+#include "core/wire/journal_wire.h"
+#include "core/wire/record.h"
 #include "golden.h"
 
 #define RECORDS_MAX 8000

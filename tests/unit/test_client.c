@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "core/client.h"
+#include "core/client/client.h"
 
 #define NOW(x) ((struct mono_time){x})
 

@@ -11,10 +11,10 @@
 #include <cmocka.h>
 #include <sodium.h>
 
-#include "core/raft_config.h"
-#include "core/units.h"
-#include "sys/config.h"
-#include "sys/known_nodes.h"
+#include "core/base/units.h"
+#include "core/raft/raft_config.h"
+#include "sys/net/known_nodes.h"
+#include "sys/process/config.h"
 
 #define WANTED \
 	(CONFIG_BIT(name) | CONFIG_BIT(key) | CONFIG_BIT(advertise) | CONFIG_BIT(known_nodes))

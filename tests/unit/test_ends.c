@@ -8,9 +8,9 @@
 
 #include <cmocka.h>
 
-#include "core/event.h"
 #include "core/host/ends.h"
-#include "core/record.h"
+#include "core/wire/event.h"
+#include "core/wire/record.h"
 
 #define LAST 4000
 

@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "core/event.h"
-#include "core/journal_wire.h"
+#include "core/wire/event.h"
+#include "core/wire/journal_wire.h"
 
 static uint8_t payload[RECORD_PAYLOAD_MAX];
 static struct writer w;

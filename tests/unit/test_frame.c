@@ -6,9 +6,9 @@
 
 #include <cmocka.h>
 
-#include "core/frame.h"
-#include "core/journal_wire.h"
-#include "core/wire.h"
+#include "core/wire/frame.h"
+#include "core/wire/journal_wire.h"
+#include "core/wire/wire.h"
 
 static uint8_t buffer[FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX + 16];
 

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "core/gate_flow.h"
-#include "core/gate_wire.h"
+#include "core/link/gate_flow.h"
+#include "core/wire/gate_wire.h"
 
 static uint8_t buffer[FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX];
 

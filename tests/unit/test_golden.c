@@ -12,9 +12,9 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "core/event.h"
-#include "core/journal_wire.h"
-#include "core/wire.h"
+#include "core/wire/event.h"
+#include "core/wire/journal_wire.h"
+#include "core/wire/wire.h"
 #include "golden.h"
 
 /* What was read, as `NAME field=value …`. */

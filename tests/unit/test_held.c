@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "core/held.h"
+#include "core/client/held.h"
 
 static void only_what_is_named_again_is_confirmed(void **state)
 {

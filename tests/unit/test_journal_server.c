@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "core/journal_wire.h"
-#include "sys/journal_server.h"
+#include "core/wire/journal_wire.h"
+#include "sys/journal/journal_server.h"
 
 #define DEADLINE_MS 20000
 

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "core/base64.h"
-#include "core/key.h"
+#include "core/base/base64.h"
+#include "core/link/key.h"
 
 static void base64_decodes_what_it_encodes(void **state)
 {

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 #include <sodium.h>
 
-#include "core/link.h"
+#include "core/link/link.h"
 
 #define STREAM_MAX (1u << 20)
 #define TEXT	   "all of this arrives"

@@ -19,10 +19,10 @@
 #include <sys/socket.h>
 #include <uv.h>
 
-#include "sys/clock.h"
-#include "sys/link_dialer.h"
-#include "sys/link_listener.h"
-#include "sys/link_state.h"
+#include "sys/net/link_dialer.h"
+#include "sys/net/link_listener.h"
+#include "sys/net/link_state.h"
+#include "sys/process/clock.h"
 
 #define WAIT_MS 20000
 

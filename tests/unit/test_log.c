@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "sys/log.h"
+#include "sys/process/log.h"
 
 static int reader, kept;
 

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 #include <sodium.h>
 
-#include "core/noise.h"
+#include "core/link/noise.h"
 
 #define MESSAGE_MAX_SIZE 256
 

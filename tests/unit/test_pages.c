@@ -12,15 +12,15 @@
 
 #include <cmocka.h>
 
-#include "core/control_wire.h"
-#include "core/error.h"
-#include "core/event.h"
-#include "core/journal_wire.h"
-#include "core/node_wire.h"
-#include "core/raft_config.h"
-#include "core/record.h"
-#include "core/wire.h"
-#include "sys/config.h"
+#include "core/base/error.h"
+#include "core/raft/node_wire.h"
+#include "core/raft/raft_config.h"
+#include "core/wire/control_wire.h"
+#include "core/wire/event.h"
+#include "core/wire/journal_wire.h"
+#include "core/wire/record.h"
+#include "core/wire/wire.h"
+#include "sys/process/config.h"
 
 static char *page;
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "core/raft_config.h"
+#include "core/raft/raft_config.h"
 
 static struct raft_member member(unsigned n, bool joined)
 {

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "core/recent.h"
+#include "core/base/recent.h"
 
 static struct recent recent;
 static int object[2];

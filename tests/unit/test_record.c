@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "core/record.h"
+#include "core/wire/record.h"
 
 static uint8_t record[RECORD_MAX];
 

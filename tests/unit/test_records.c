@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "core/ledger.h"
-#include "core/records.h"
+#include "core/queue/ledger.h"
+#include "core/queue/records.h"
 
 #define INDEXES 20000
 

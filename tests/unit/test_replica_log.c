@@ -15,8 +15,8 @@
 
 #include <cmocka.h>
 
-#include "sys/journal_server.h"
-#include "sys/replica_log.h"
+#include "sys/journal/journal_server.h"
+#include "sys/store/replica_log.h"
 
 static char dir[64];
 static pid_t server;

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "core/host/shared_journal.h"
-#include "core/record.h"
+#include "core/wire/record.h"
 
 static struct {
 	struct engine_state state;

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "core/splitter.h"
+#include "core/client/splitter.h"
 
 static struct splitter splitter;
 

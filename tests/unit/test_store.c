@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "sys/store.h"
+#include "sys/store/store.h"
 
 static char dir[64];
 

@@ -1,4 +1,4 @@
-#include "core/tags.h"
+#include "core/base/tags.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -8,9 +8,9 @@
 
 #include <cmocka.h>
 
-#include "core/envelope.h"
-#include "core/receipt.h"
-#include "core/units.h"
+#include "core/base/units.h"
+#include "core/client/envelope.h"
+#include "core/wire/receipt.h"
 
 static void durations_are_read_in_their_units(void **state)
 {

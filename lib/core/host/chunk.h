@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/codec.h"
+#include "core/base/codec.h"
 
 struct chunk {
 	unsigned refs;

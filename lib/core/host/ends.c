@@ -1,8 +1,8 @@
 #include "core/host/ends.h"
 
-#include "core/event.h"
-#include "core/journal_wire.h"
-#include "core/variant.h"
+#include "core/base/variant.h"
+#include "core/wire/event.h"
+#include "core/wire/journal_wire.h"
 
 /* What becomes holes in this turn. */
 struct piece_of_end {

@@ -1,7 +1,7 @@
 #include "core/host/engine.h"
 
-#include "core/raft.h"
-#include "core/variant.h"
+#include "core/base/variant.h"
+#include "core/raft/raft.h"
 
 struct engine_state engine_state(
     const struct raft_status *s, uint64_t committed, uint64_t stored)

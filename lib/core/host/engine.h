@@ -9,9 +9,9 @@
 #ifndef RMQ_CORE_HOST_ENGINE_H
 #define RMQ_CORE_HOST_ENGINE_H
 
-#include "core/error.h"
+#include "core/base/error.h"
 #include "core/host/chunk.h"
-#include "core/journal_wire.h"
+#include "core/wire/journal_wire.h"
 
 struct raft_status;
 

@@ -1,6 +1,6 @@
 #include "core/host/keeper.h"
 
-#include "core/variant.h"
+#include "core/base/variant.h"
 
 struct cell {
 	enum keeper_state next;

@@ -3,10 +3,10 @@
 #include <assert.h>
 #include <string.h>
 
-#include "core/limits.h"
-#include "core/memory.h"
-#include "core/record.h"
-#include "core/variant.h"
+#include "core/base/limits.h"
+#include "core/base/memory.h"
+#include "core/base/variant.h"
+#include "core/wire/record.h"
 
 /* No more is read while so much waits for being stored. */
 #define UNSTORED_BYTES LIMIT(8u << 20, 30000u)

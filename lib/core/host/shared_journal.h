@@ -22,7 +22,7 @@
 #define RMQ_CORE_HOST_SHARED_JOURNAL_H
 
 #include "core/host/engine.h"
-#include "core/journal_wire.h"
+#include "core/wire/journal_wire.h"
 
 struct shared_journal;
 

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "core/variant.h"
+#include "core/base/variant.h"
 
 static struct tail_record *slot(const struct tail *t, uint64_t index)
 {

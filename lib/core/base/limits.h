@@ -1,0 +1,187 @@
+/*
+ * Every limit of the formats and of memory, in one place.  Sizes are in bytes
+ * and times in milliseconds unless a name says otherwise.  A limit that is
+ * part of a format is frozen with it (see rmq-protocol(5), rmq-journal(5)).
+ */
+#ifndef RMQ_CORE_BASE_LIMITS_H
+#define RMQ_CORE_BASE_LIMITS_H
+
+#include <assert.h>
+#include <stdint.h>
+
+/*
+ * Limits that nobody comes near in a short run have a small value besides, which the simulators
+ * take for some of their seeds, so that what is behind a limit is seen there, too.
+ */
+#ifdef RMQ_VARIANTS
+#include <stdbool.h>
+extern bool rmq_small_limits;
+#define LIMIT(shipped, small) (rmq_small_limits ? (small) : (shipped))
+#else
+#define LIMIT(shipped, small) (shipped)
+#endif
+
+/* Formats. */
+#define WIRE_VERSION	2 /* clients' protocol */
+#define WIRE_OLDEST	2 /* oldest that is understood */
+#define WIRE_FEATURES	0 /* bits */
+#define JOURNAL_VERSION 2 /* journal protocol, record format, data directory */
+#define JOURNAL_OLDEST	2
+#define JOURNAL_FEATURES 0
+#define LINK_VERSION	1 /* encrypted links between machines */
+#define GATE_VERSION	1 /* what gates say to each other */
+#define CONTROL_VERSION 1 /* asking rmq-clusterd */
+
+#define FRAME_HEADER_SIZE 8
+#define FRAME_PAYLOAD_MAX 148480
+
+/* Encrypted links.  So many records of one key are far from where its counter ends. */
+#define NOISE_RECORD_MAX  65535
+#define NOISE_RECORDS_MAX (1ull << 48)
+
+/* An LMDB value of N * 4096 - 16 bytes fills its overflow pages exactly. */
+#define RECORD_MAX	   (36 * 4096 - 16)
+#define RECORD_HEADER_SIZE 32
+#define RECORD_PAYLOAD_MAX (RECORD_MAX - RECORD_HEADER_SIZE)
+/* A payload of more than this holds what one command must not have in two. */
+#define RECORD_FILL (16 * 4096 - 16 - RECORD_HEADER_SIZE)
+
+/* A batch: count, offsets and bodies, as it stands in a SEND frame or event. */
+#define BATCH_MAX	   64512
+#define BATCH_MESSAGES_MAX 4096
+#define BATCH_HEADER_SIZE  4
+#define SEND_QUEUES_MAX	   64 /* that one SEND names; its batch is stored once */
+/* One piece of a message that does not fit into a batch; of the first one with its attributes. */
+#define CHUNK_MAX	     64512
+#define CHUNK_ATTRIBUTES_MAX 8192
+/* A piece but the last has so much at least if its message is for several queues: each counts it. */
+#define CHUNK_SEVERAL_MIN    32768
+#define MESSAGE_MAX	    (16u << 20)
+#define MESSAGE_MAX_DEFAULT (1u << 20)
+#define CHUNKS_MAX	    (MESSAGE_MAX / CHUNK_MAX + 1)
+
+/* The highest sequence number that a frame or a receipt may name: none gets so far. */
+#define SEQ_MAX (UINT64_MAX / 2)
+
+#define NAME_MAX_LEN	 123 /* a queue's name; ".dead" may follow */
+#define NAME_DEAD_SUFFIX ".dead"
+#define NAME_FULL_MAX	 128
+#define TEXT_MAX	 255 /* reasons and error texts */
+
+/* Queue settings and their defaults. */
+#define LEASE_MS_DEFAULT       30000
+#define LEASE_MS_MIN	       100
+#define LEASE_MS_MAX	       (7u * 24 * 3600 * 1000)
+#define MAX_ATTEMPTS_DEFAULT   16
+#define BACKOFF_MIN_MS_DEFAULT 1000
+#define BACKOFF_MAX_MS_DEFAULT (10u * 60 * 1000)
+#define DELAY_MS_MAX	       (10ull * 365 * 24 * 3600 * 1000)
+
+/* Memory: what one daemon keeps at most. */
+#define OF_ONE(all) ((all) - (all) / 8) /* so many of them are one user's at most */
+#define QUEUES_MAX	   262144
+#define QUEUES_OF_ONE	   OF_ONE(QUEUES_MAX) /* made by one user */
+#define SESSIONS_MAX	   LIMIT(65536, 12)
+#define SESSION_SECRET_SIZE 16 /* bytes that make tokens, of one journal */
+#define SESSION_TOKEN_SIZE  16 /* bytes that show that a client was issued its session */
+#define UNFINISHED_MS	   30000 /* from one piece of a large message to the next */
+#define SESSION_WINDOW	   256 /* unanswered commands of one session */
+#define SESSION_IDLE_MS	   (3600u * 1000)
+#define SETTLE_ENTRIES_MAX 2048 /* ranges in one settlement */
+#define SETTLE_SEND_ENTRIES_MAX 4096 /* the same, with a batch */
+#define VOIDED_MAX	   LIMIT(16384, 20) /* runs of messages whose receipts are known to be void */
+#define SETTLE_OTHERS_MAX  LIMIT(4096, 6) /* ranges held by others that one settlement runs into */
+#define SESSION_STALE_MAX  LIMIT(1u << 20, 60) /* bytes of stale entries in a session's answers */
+#define OWNER_STALE_MAX	   LIMIT(16u << 20, 200) /* the same, of all sessions of one owner */
+#define GRANTS_WAIT_MAX	   LIMIT(1024, 2) /* leases that one connection was not yet sent */
+#define OWED_MAX	   LIMIT(64u << 10, 300) /* bytes of frames that a connection did not take */
+#define TURN_WORK	   LIMIT(65536, 50) /* steps of frames in one turn */
+#define PEEK_LOOKS_MAX	   LIMIT(4096, 5) /* ranges and batches looked at for one PEEK */
+#define LIST_WORK	   LIMIT(4096, 4) /* steps for one LIST: names, and more for a long glob */
+#define LIST_GLOB_STEP	   16 /* a glob so many times as long costs the square of that */
+#define SUBSCRIPTIONS_MAX  16 /* of one session */
+#define LEASE_SPAN_MAX	   LIMIT(UINT32_MAX, 20) /* from a lease's first to its last message */
+#define GRANT_MESSAGES_MAX LIMIT(8192, 7) /* in one lease */
+#define GRANT_BYTES_MAX	   LIMIT(1u << 20, 300)
+#define LIST_ROWS_MAX	   LIMIT(256, 3) /* rows in one answer to LIST or PEEK */
+
+#define SEND_WINDOW (8u << 20) /* bytes of unanswered SENDs of one session */
+
+/* Gates: clients' connections carried to another node. */
+#define GATE_WINDOW_FIRST 8192u		/* bytes of one stream and direction under way, at first */
+#define GATE_WINDOW	  (256u << 10)	/* … once it has shown that it carries much */
+#define GATE_BUDGET	  (32u << 20)	/* all windows together, beyond the first ones */
+#define GATE_STREAMS_MAX  8192u
+
+/* Checkpoints. */
+#define CHECKPOINT_GROUPS 256 /* groups of queues; one more holds the sessions */
+
+/*
+ * What the journal keeps back from new messages, at least, for what drains a queue; the broker
+ * has it keep more when its checkpoints are large.  The broker keeps its part: once room is short
+ * it makes a checkpoint at a quarter of this of dead records, or as soon as one frees more than it
+ * takes, and moves nothing meanwhile.
+ */
+#define RESERVE_BYTES	    (4u << 20)
+#define RESERVE_CHECKPOINTS 5 /* so many of the next checkpoint's size */
+
+#define TURN_BYTES (128u << 10)
+#define PARTS_TURNS 4 /* so many turns' parts of a checkpoint that are not stored */
+#define TURN_STEPS 4096
+
+/*
+ * Space: when records move and when checkpoints are made.  Bytes unless they say otherwise.
+ * A simulator crosses them with a small backlog (broker_set_space()).
+ */
+#define SPACE_LIMITS(X) \
+	X(small_record, 16384)         /* smaller records are merged, */ \
+	X(small_enough, 61440)         /* … when so much in them is live, */ \
+	X(small_too_many, 512)         /* … or there are so many of them */ \
+	X(sparse_enough, 8u << 20)     /* sparse records move when so much can be won */ \
+	X(log_enough, 128u << 20)      /* log that makes a checkpoint due: what a start reads */ \
+	X(dead_enough, 32u << 20)      /* dead records that make it due: what can be freed */ \
+	X(turn_bytes, TURN_BYTES)      /* parts of a checkpoint in one turn, about */ \
+	X(turn_steps, TURN_STEPS)      /* steps of what goes on over turns in one, about */ \
+	X(reserve_bytes, RESERVE_BYTES)
+
+struct space_limits {
+#define X(name, value) uint32_t name;
+	SPACE_LIMITS(X)
+#undef X
+};
+
+/* Consensus. */
+#define RAFT_MEMBERS_MAX   9	      /* voters, learners, and who was admitted */
+#define RAFT_NAME_MAX	   63	      /* a node's name */
+#define RAFT_ADDRESS_MAX   255	      /* HOST:PORT of a node */
+#define RAFT_RUNS_MAX	   256	      /* records and ranges of holes in one message */
+#define RAFT_MESSAGE_BYTES (1u << 20) /* of records in one message */
+#define RAFT_WINDOW_BYTES  (4u << 20) /* sent to one peer and not acknowledged */
+#define RAFT_WINDOW	   64	      /* the same, in messages */
+#define RAFT_HOLES_MAX	   5461	      /* ranges in one HOLE: as many as fit into an END */
+
+/* The socket on which rmq-clusterd is asked. */
+#define CONTROL_CONNECTIONS_MAX 64
+#define CONTROL_REQUESTS_MAX	16    /* of one connection, not answered */
+#define CONTROL_REQUEST_BYTES	1024  /* one frame from an asker, header and all */
+#define CONTROL_OUTPUT_MAX	65536 /* to one connection, not taken by it */
+#define CONTROL_HELLO_MS	10000 /* until HELLO is there */
+#define CONTROL_STALL_MS	10000 /* output waits and nothing is taken, or a frame is cut */
+
+static_assert(BATCH_MAX + 512 <= RECORD_FILL, "a full batch fits into an ordinary record");
+static_assert(BATCH_MAX + SEND_QUEUES_MAX * 12 + 128 <= RECORD_FILL,
+    "a full batch for as many queues as may be fits into an ordinary record");
+static_assert(MESSAGE_MAX + CHUNK_ATTRIBUTES_MAX <= CHUNKS_MAX * CHUNK_MAX,
+    "the largest message and its attributes are not too many pieces");
+static_assert(CHUNK_MAX + SEND_QUEUES_MAX * 4 + 128 <= RECORD_FILL,
+    "a full piece for as many queues as may be fits into an ordinary record");
+static_assert(CHUNK_SEVERAL_MIN <= CHUNK_MAX - CHUNK_ATTRIBUTES_MAX,
+    "a first piece with attributes is no piece too short");
+static_assert(RECORD_FILL <= UINT16_MAX, "offsets in an ordinary record are u16");
+static_assert(BATCH_MAX + SETTLE_SEND_ENTRIES_MAX * 20 + 512 <= RECORD_PAYLOAD_MAX,
+    "a full SETTLE_SEND fits into a record");
+static_assert(RECORD_PAYLOAD_MAX + 64 <= FRAME_PAYLOAD_MAX, "a record fits into a frame");
+static_assert(NOISE_RECORDS_MAX < 1ull << 60, "a counter never comes near its end");
+static_assert((RECORD_MAX + 16) % 4096 == 0, "a full record fills its pages");
+
+#endif

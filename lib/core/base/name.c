@@ -1,0 +1,60 @@
+#include "core/base/name.h"
+
+#include "core/base/limits.h"
+
+static bool word_char(uint8_t c)
+{
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+	       c == '_';
+}
+
+bool name_is_dead(struct slice name)
+{
+	size_t suffix = strlen(NAME_DEAD_SUFFIX);
+	return name.len > suffix &&
+	       memcmp(name.data + name.len - suffix, NAME_DEAD_SUFFIX, suffix) == 0;
+}
+
+static bool is_word(struct slice name, size_t max)
+{
+	if (name.len == 0 || name.len > max || !word_char(name.data[0]))
+		return false;
+	for (size_t i = 1; i < name.len; i++)
+		if (!word_char(name.data[i]) && name.data[i] != '.' && name.data[i] != '-')
+			return false;
+	return true;
+}
+
+bool name_valid(struct slice name)
+{
+	return is_word(
+	    name, NAME_MAX_LEN + (name_is_dead(name) ? strlen(NAME_DEAD_SUFFIX) : 0));
+}
+
+bool name_valid_node(struct slice name)
+{
+	return is_word(name, RAFT_NAME_MAX);
+}
+
+bool name_matches(struct slice name, struct slice glob)
+{
+	size_t n = 0, g = 0, star = SIZE_MAX, mark = 0;
+
+	while (n < name.len) {
+		if (g < glob.len && glob.data[g] == '*') {
+			star = g++;
+			mark = n;
+		} else if (g < glob.len && (glob.data[g] == '?' || glob.data[g] == name.data[n])) {
+			g++;
+			n++;
+		} else if (star != SIZE_MAX) {
+			g = star + 1;
+			n = ++mark;
+		} else {
+			return false;
+		}
+	}
+	while (g < glob.len && glob.data[g] == '*')
+		g++;
+	return g == glob.len;
+}

@@ -1,0 +1,18 @@
+/* Names: [A-Za-z0-9_][A-Za-z0-9._-]*; a queue's has at most 123 bytes, ".dead" may follow. */
+#ifndef RMQ_CORE_BASE_NAME_H
+#define RMQ_CORE_BASE_NAME_H
+
+#include "core/base/codec.h"
+
+bool name_valid(struct slice name);
+
+/* Whether it may be a node's name: at most RAFT_NAME_MAX bytes. */
+bool name_valid_node(struct slice name);
+
+/* Whether it names a dead-letter queue (ends in ".dead"). */
+bool name_is_dead(struct slice name);
+
+/* Whether `name` matches a glob of literal characters, `*` and `?`, anchored. */
+bool name_matches(struct slice name, struct slice glob);
+
+#endif

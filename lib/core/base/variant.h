@@ -1,0 +1,114 @@
+/*
+ * Known-bad variants: places where the simulator (tests/sim) breaks a rule on purpose
+ * to prove that its checks notice.  RMQ_VARIANT(NAME) is the constant 0 everywhere but
+ * in the copy of lib/core that the simulator builds for itself.
+ */
+#ifndef RMQ_CORE_BASE_VARIANT_H
+#define RMQ_CORE_BASE_VARIANT_H
+
+/* Those of consensus, for tests/sim_raft. */
+#define RMQ_RAFT_VARIANTS(X) \
+	X(VOTE_FORGOTTEN, "a vote is not stored") \
+	X(VOTE_EARLY, "a vote is given before it is durable") \
+	X(ACK_EARLY, "records are acknowledged before they are durable") \
+	X(ACK_UNVERIFIED, "records are acknowledged that were not compared with the leader's") \
+	X(COMMIT_OLD_TERM, "records of older terms are committed by counting") \
+	X(NO_NOOP, "a leader begins without a record of its own term") \
+	X(COMMIT_UNCLAMPED, "a follower commits behind what this message verified") \
+	X(HOLE_AT_APPEND_LEADER, "a leader makes holes when END is appended") \
+	X(HOLE_AT_APPEND_FOLLOWER, "a follower makes holes when END is appended") \
+	X(HOLE_RAW_COMMIT, "a follower makes holes by the leader's commit index") \
+	X(CONFIG_HOLES, "records of the configuration become holes") \
+	X(HOLE_UNCHECKED, "holes are taken without comparing what comes before them") \
+	X(HOLE_LAST_TERM, "a range of holes has the term of its last record") \
+	X(HOLE_BEFORE_COVER, "holes are stored before their cover") \
+	X(TWO_CONFIGS, "a change of membership begins before the last one is committed") \
+	X(BARRIER_WITHOUT_ROUND, "a barrier is answered without asking anyone") \
+	X(LEARNER_AHEAD, "a learner is sent records before they are committed")
+
+/* Those of the queue core, for tests/sim. */
+#define RMQ_QUEUE_VARIANTS(X) \
+	X(EFFECT_EARLY, "an effect leaves before its event is durable") \
+	X(DUPLICATE_EARLY, "a repeated command is answered before it is durable") \
+	X(GAP, "a gap in the numbers of a session is accepted") \
+	X(END_KILLS_LIVE, "END declares records dead that hold live bodies") \
+	X(END_BEHIND_PARTS, "END declares records dead that lie behind one of its parts") \
+	X(PARTS_UNCUT, "recovery takes the first piece of a queue for its whole part") \
+	X(SESSIONS_CUT_OFF, "recovery passes over what sessions did behind their piece") \
+	X(PARTS_AT_END, "recovery takes parts as if they were made at END") \
+	X(LEASE_REUSED, "lease numbers begin anew after a recovery") \
+	X(SESSIONS_BY_TERM, "session ids begin anew when the journal is opened in the same term") \
+	X(DUE_BY_OWN, "a checkpoint is due by the records of the one before") \
+	X(MOVE_UNJUDGED, "records move that do not shrink") \
+	X(SESSION_TAKEN_OVER, "a session goes on with whoever names it and has its token") \
+	X(TOKEN_UNCHECKED, "the number of a session is enough to go on with it") \
+	X(OWNER_UNWRITTEN, "whose a session is does not outlive the daemon") \
+	X(SESSIONS_REVIVED, "recovery keeps sessions that the sessions' part does not name") \
+	X(STALE_SETTLES, "a receipt of an old lease settles") \
+	X(STARTED_UNCOUNTED, "the end of a lease is no failure of what has reached its reader") \
+	X(NOTE_OF_FIRST, "dead letters that were buried together have the first one's note") \
+	X(PURGE_HALF, "a purge is answered with its first piece") \
+	X(HELD_HALF, "what a session holds that ends is given back or fails in a first piece only") \
+	X(EXTEND_FORGOTTEN, "an EXTEND does not move the end of what its session holds") \
+	X(BYE_UNSAID, "a client that ends while it has no connection leaves what it holds") \
+	X(LOST_NEIGHBOUR, "what is lost takes the message behind it along") \
+	X(LOST_UNTOLD, "a holder is not told that what it holds is lost") \
+	X(LOST_UNPAID, "a receiver pays for what was lost") \
+	X(EXPIRE_UNHEARD, "leases end before what clients have sent is read") \
+	X(ENDED_UNJUDGED, "a holder is told of a settlement before it is judged") \
+	X(ENDED_UNTOLD, "a holder is not told that its lease is over") \
+	X(IDLE_UNTOLD, "only an empty queue is told as idle") \
+	X(IDLE_EARLY, "a queue is told as idle while messages of it are ready") \
+	X(AGAIN_UNORDERED, "what is held is handed again by leases, newest first") \
+	X(RESERVE_FIXED, "what is kept back for draining does not grow with the state") \
+	X(BACK_OFF_BY_WALL, "a back-off ends by the wall clock") \
+	X(DELAY_BY_WALL, "what is given back with a delay is ready again by the wall clock") \
+	X(DEAD_INHERITS, "dead letters keep their failures in a queue that counts") \
+	X(DEAD_ELSEWHERE, "dead letters go to NAME.dead, whatever the queue's setting says") \
+	X(DEAD_ROUND, "a queue may have itself, in the end, for its dead letters") \
+	X(GRANTS_FORGOTTEN, "who has as many leases waiting as it may is given no more for ever") \
+	X(AGAIN_LAST, "what is held is handed again behind what is new") \
+	X(SHARED_ONCE, "a record is named dead once one of the queues that share it is done") \
+	X(MOVE_UNSHARED, "what moves is not shared any more") \
+	X(SHARED_RUNS_ON, "a run goes on in events of other queues than its first one's") \
+	X(SEVERAL_APART, "a large message comes to those of its queues from which it has not gone") \
+	X(SETTLE_SEND_APART, "what is settled and sent in one command is in two records")
+
+/*
+ * Those of a node between its queue daemon and consensus, for tests/sim_cluster; with the rules
+ * that find them, parted by '|'.
+ */
+#define RMQ_HOST_VARIANTS(X) \
+	X(STORED_AT_APPEND, "STORED is told when a record is proposed", \
+	    "the disk|not on disk|is delivered under lease") \
+	X(STORED_BEFORE_DISK, "what a majority has is taken to be on this node's disk", \
+	    "is not there|HOLED") \
+	X(BARRIER_LOCAL, "a barrier is answered by the leader alone", "a barrier is answered") \
+	X(EFFECTS_RELEASED, "all that waits is let out when leadership goes", \
+	    "the disk|not on disk|is delivered under lease|WELCOME") \
+	X(HOLES_OF_LEADER, "only the leader makes holes", "records are left") \
+	X(ENDS_CUT, "of each END, holes are made in one turn only", "HOLED|records are left") \
+	X(TRUNCATED_COUNTS, "what was truncated counts against the room", "room for") \
+	X(QUEUE_OUTLIVES, "the queue daemon lives on when leadership goes", "the disk|record") \
+	X(START_EARLY, "it starts before all that was proposed is committed", \
+	    "the disk|record")
+
+#define RMQ_VARIANTS_LIST(X) RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)
+
+#ifdef RMQ_VARIANTS
+enum rmq_variant {
+	RMQ_VARIANT_NONE,
+#define X(name, text) RMQ_VARIANT_##name,
+	RMQ_VARIANTS_LIST(X)
+#undef X
+#define X(name, text, rule) RMQ_VARIANT_##name,
+	RMQ_HOST_VARIANTS(X)
+#undef X
+};
+extern enum rmq_variant rmq_variant;
+#define RMQ_VARIANT(name) (rmq_variant == RMQ_VARIANT_##name)
+#else
+#define RMQ_VARIANT(name) 0
+#endif
+
+#endif

@@ -1,0 +1,709 @@
+/*
+ * Handing out: who gets what is decided at the end of a turn, journaled as leases, and
+ * put before the connections as handouts once the leases are stored.  A handout names
+ * messages; where their bytes are is looked up when they are written.
+ */
+#include "core/broker/broker_state.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/memory.h"
+#include "core/base/variant.h"
+
+/* ---- leases ---- */
+
+/*
+ * How much of the ready range r fits into the limits, from its first live message on: messages
+ * in front of that may be settled, more of them than a lease may span.
+ */
+struct take {
+	uint64_t first;
+	uint64_t span;
+	uint64_t messages;
+	uint64_t bytes;
+};
+
+/* Whether each of its messages has a note of its own, and goes out alone. */
+static bool notes_differ(const struct batch *m)
+{
+	const struct origin *o = batch_origin(m);
+	return o && o->queue[0];
+}
+
+/*
+ * What messages of m may cost besides their part of its bytes: what they share goes out again
+ * with each piece of it.  How much that is stands in the record; it is this at most.
+ */
+static uint64_t may_share(const struct batch *m)
+{
+	if (!m->is_large && m->record->plain)
+		return 0;
+	return min_u64(ATTRIBUTES_SHARED_MAX, batch_bytes_of(m, m->count - 1u));
+}
+
+/* How many of n messages that follow each other in m fit into so many bytes. */
+static uint64_t fitting(const struct batch *m, uint64_t n, uint64_t bytes)
+{
+	uint64_t each = batch_bytes_of(m, 1) + 1 + (notes_differ(m) ? may_share(m) : 0);
+	uint64_t once = notes_differ(m) || n == m->count ? 0 : may_share(m);
+	return min_u64(n, bytes > once ? (bytes - once) / each : 0);
+}
+
+/* What they are reckoned to cost then. */
+static uint64_t cost_of(const struct batch *m, uint64_t n)
+{
+	uint64_t pieces = notes_differ(m) ? n : n > 0 && n < m->count;
+	return batch_bytes_of(m, n) + pieces * may_share(m);
+}
+
+static struct take take_from(
+    struct broker *broker, struct range *r, uint64_t messages, uint64_t bytes)
+{
+	uint64_t end = r->first + r->span, run_end = 0;
+	struct take t = {.first = queue_first_live(r->queue, r->first, end)};
+	struct batch *b = queue_batch_at(r->queue, t.first);
+	end = t.first + min_u64(end - t.first, LEASE_SPAN_MAX);
+	for (; b && b->first < end; b = queue_batch_next(b)) {
+		uint64_t at = b->first;
+		broker_works(broker, 1);
+		while (
+		    (at = batch_run(b, at > t.first ? at : t.first, end, &run_end)) < end) {
+			uint64_t n = min_u64(run_end - at, messages - t.messages);
+			n = fitting(b, n, bytes - t.bytes);
+			if (n == 0 && t.messages == 0)
+				n = 1;
+			t.messages += n;
+			t.bytes += cost_of(b, n);
+			t.span = n > 0 ? at + n - t.first : t.span;
+			if (n < run_end - at || t.messages >= messages || t.bytes >= bytes)
+				return t;
+			at = run_end;
+		}
+	}
+	return t;
+}
+
+/* Puts a subscription with credit at the end of its queue's line, and another out of it. */
+static void line_up(struct subscription *sub)
+{
+	struct queue *q = sub->queue;
+	/* Who does not read would be leased the same again and again, and each would wait here. */
+	bool waits = sub->conn->grants >= GRANTS_WAIT_MAX;
+	bool hungry = sub->messages > 0 && sub->bytes > sub->reserved && !waits;
+	if (sub->is_hungry)
+		TAILQ_REMOVE(&q->hungry, sub, hungry);
+	if (hungry)
+		TAILQ_INSERT_TAIL(&q->hungry, sub, hungry);
+	q->hungry_count += hungry - sub->is_hungry;
+	/* Without credit it was told nothing. */
+	sub->idle_due |= hungry && !sub->is_hungry;
+	sub->is_hungry = hungry;
+}
+
+static struct handout *handout_new(size_t frames_len)
+{
+	return memory_new(sizeof(struct handout) + frames_len);
+}
+
+/* paid: messages and bytes of the subscription's credit. */
+static void hand_range(struct broker *b, struct subscription *sub, uint64_t lease,
+    uint64_t first, uint64_t span, const struct take *paid, uint64_t stamp)
+{
+	struct handout *h = handout_new(0);
+	h->grant = true;
+	sub->conn->grants++;
+	h->target = sub->id;
+	h->queue = sub->queue->id;
+	h->lease = lease;
+	h->at = first;
+	h->end = first + span;
+	h->unused = paid->messages;
+	h->reserved = paid->bytes;
+	h->stamp = stamp;
+	broker_hand(b, sub->conn->id, h);
+}
+
+static void grant_one(
+    struct broker *b, struct subscription *sub, struct range *r, uint64_t share)
+{
+	struct queue *q = sub->queue;
+	assert(sub->messages > 0 && sub->bytes > sub->reserved);
+	struct take t =
+	    take_from(b, r, min_u64(sub->messages, min_u64(share, GRANT_MESSAGES_MAX)),
+		min_u64((uint64_t)(sub->bytes - sub->reserved), GRANT_BYTES_MAX));
+	struct event_lease e = {
+	    q->id, sub->conn->session->id, b->lease + 1, t.first, t.span, sub->lease_ms};
+	assert(t.messages > 0);
+	broker_name_owner(b, sub->conn->session);
+	broker_emit_lease(b, &e);
+	if (sub->starts)
+		queue_range_at(q, e.first)->unstarted = e.first;
+	hand_range(b, sub, e.lease, e.first, e.span, &t, sub->conn->session->stamp);
+	sub->messages -= t.messages;
+	sub->reserved += (int64_t)t.bytes;
+	line_up(sub);
+}
+
+static void tell_idle(struct broker *b, struct queue *q)
+{
+	struct subscription *sub;
+	uint8_t bytes[64];
+	if (q->idle_wanted == 0)
+		return;
+	TAILQ_FOREACH (sub, &q->hungry, hungry) {
+		struct writer w = writer_of(bytes, sizeof(bytes));
+		if (!sub->wants_idle ||
+		    ((!sub->idle_due || RMQ_VARIANT(IDLE_UNTOLD)) && !q->idle_due))
+			continue;
+		sub->idle_due = false;
+		wire_put_idle(&w, &(struct wire_idle){
+				      sub->id, q->live[STATE_LEASED], q->live[STATE_DELAYED]});
+		broker_send(b, sub->conn->id, &w);
+	}
+}
+
+/* What is ready is divided among those that wait for it, so that one does not take all. */
+static uint64_t share_of(const struct queue *q)
+{
+	uint64_t n = q->hungry_count > 0 ? q->hungry_count : 1;
+	return (q->live[STATE_READY] + n - 1) / n;
+}
+
+void broker_grant(struct broker *b)
+{
+	struct queue *q;
+	uint64_t end = b->work + b->ledger.limits.turn_steps;
+	while (b->work < end && (q = TAILQ_FIRST(&b->busy))) {
+		struct range *r;
+		struct subscription *sub;
+		TAILQ_REMOVE(&b->busy, q, busy);
+		q->is_busy = false;
+		uint64_t share = share_of(q);
+		if (RMQ_VARIANT(IDLE_EARLY))
+			tell_idle(b, q);
+		while ((r = queue_first_ready(q)) && (sub = TAILQ_FIRST(&q->hungry)) &&
+		       b->work < end)
+			grant_one(b, sub, r, share);
+		if (!r)
+			tell_idle(b, q);
+		else if (sub)
+			broker_busy(b, q);
+		q->idle_due = q->idle_due && r;
+	}
+}
+
+void broker_hand_again(struct broker *b, struct subscription *sub)
+{
+	struct handout *h = handout_new(0);
+	h->again = true;
+	h->target = sub->id;
+	h->queue = sub->queue->id;
+	h->lease = b->lease;
+	h->end = UINT64_MAX;
+	sub->again = h;
+	broker_hand(b, sub->conn->id, h);
+}
+
+/* ---- the end of a lease ---- */
+
+/* The number of the session's subscription of q; NO_SUBSCRIPTION: it has none (any more). */
+static uint32_t sub_of(const struct session *s, const struct queue *q)
+{
+	struct subscription *sub;
+	TAILQ_FOREACH(sub, &s->conn->subs, of_conn)
+		if (sub->queue == q)
+			return sub->id;
+	return NO_SUBSCRIPTION;
+}
+
+void broker_tell_ended(struct broker *b, const struct range *r, uint8_t why)
+{
+	uint8_t bytes[64];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	const struct session *s = range_holder(r);
+	if (!s || !s->conn)
+		return;
+	/* Also without a subscription: an EXTENDED that follows must not seem to cover r. */
+	wire_put_lease_ended(&w,
+	    &(struct wire_lease_ended){
+		sub_of(s, r->queue), why, r->lease, r->first, (uint32_t)r->span});
+	broker_send(b, s->conn->id, &w);
+}
+
+void broker_tell_gone(struct broker *b, struct queue *q, uint64_t first, uint64_t end)
+{
+	struct range *r = queue_range_at(q, first);
+	for (; r && r->first < end; r = queue_range_next(r)) {
+		struct range part = *r;
+		part.first = r->first > first ? r->first : first;
+		part.span = min_u64(r->first + r->span, end) - part.first;
+		if (r->state == STATE_LEASED && queue_any_live(q, part.first, part.first + part.span))
+			broker_tell_ended(b, &part, ENDED_GONE);
+	}
+}
+
+/* Writes one settle_entry for r. */
+static struct slice entry_of(const struct range *r, uint8_t bytes[SETTLE_ENTRY_SIZE])
+{
+	struct writer w = writer_of(bytes, SETTLE_ENTRY_SIZE);
+	settle_entry_put(&w, &(struct settle_entry){r->lease, r->first, (uint32_t)r->span});
+	return slice_of(bytes, w.len);
+}
+
+/* Where messages [seq, …) of a batch are. */
+static struct slice location_of(const struct batch *m, uint64_t seq, uint8_t *bytes, size_t cap)
+{
+	struct writer w = writer_of(bytes, cap);
+	if (!m->is_large)
+		event_location_put(
+		    &w, &(struct event_location){m->record->index, m->record->bytes, m->offset,
+			    (uint16_t)(m->slot + (seq - m->first))});
+	for (uint32_t i = 0; m->is_large && i < m->large->parts; i++)
+		event_location_put(&w,
+		    &(struct event_location){m->large->part[i].record->index,
+			m->large->part[i].record->bytes, m->large->part[i].offset, UINT16_MAX});
+	assert(!w.full);
+	return slice_of(bytes, w.len);
+}
+
+struct slice broker_dead_name(const struct queue *q, char name[NAME_FULL_MAX + 8])
+{
+	name[0] = '\0';
+	if (q->is_dead || strcmp(q->settings.dead_letter, "-") == 0)
+		return slice_str(name);
+	if (q->settings.dead_letter[0] && !RMQ_VARIANT(DEAD_ELSEWHERE))
+		snprintf(name, NAME_FULL_MAX + 8, "%s", q->settings.dead_letter);
+	else
+		snprintf(name, NAME_FULL_MAX + 8, "%s%s", q->name, NAME_DEAD_SUFFIX);
+	return slice_str(name);
+}
+
+/* One run of consecutive live messages of r, within m, becomes dead letters. */
+static void bury_run(struct broker *b, struct queue *dead, struct range *r, struct batch *m,
+    uint64_t first, uint32_t count, struct slice why)
+{
+	uint8_t location[CHUNKS_MAX * EVENT_LOCATION_SIZE], entry[SETTLE_ENTRY_SIZE];
+	uint8_t place[EVENT_PLACE_TAGS_MAX];
+	/* In a queue that counts them they begin anew: it has its own limit. */
+	bool kept = dead->is_dead || RMQ_VARIANT(DEAD_INHERITS);
+	uint32_t failures = kept ? r->failures + 1 : 0;
+	struct event_dead e = {dead->id, dead->next_seq, count, failures, b->wall_now.ms,
+	    m->is_large ? m->large->bytes : batch_bytes_of(m, count), why,
+	    event_place_tags(
+		&(struct event_origin){first, queue_name(r->queue)}, m->shares, place),
+	    location_of(m, first, location, sizeof(location))};
+	if (m->is_large)
+		e.time_ms = m->large->time_ms;
+	r = queue_isolate(r->queue, r, first, count);
+	/* Both events in one record: in one queue or the other, never in neither. */
+	broker_reserve(b, 1024 + e.location.len);
+	broker_emit_dead(b, &e);
+	broker_emit_bury(b, &(struct event_bury){r->queue->id, NO_TAGS, entry_of(r, entry)});
+}
+
+bool broker_in_flight(struct queue *q, uint64_t first, uint64_t end)
+{
+	struct batch *m = queue_batch_at(q, first);
+	while (m && m->first < end && !batch_in_flight(m))
+		m = queue_batch_next(m);
+	return m && m->first < end;
+}
+
+struct queue *broker_dead_queue(struct broker *b, struct queue *q, uint64_t first, uint64_t end)
+{
+	char name[NAME_FULL_MAX + 8];
+	struct slice dead_name = broker_dead_name(q, name);
+	if (dead_name.len == 0 || broker_in_flight(q, first, end))
+		return NULL;
+	struct queue *dead = broker_queue_make(b, dead_name, q->maker);
+	return dead && !queue_is_full(dead) ? dead : NULL;
+}
+
+void broker_bury(struct broker *b, struct queue *dead, struct range *r, struct slice why)
+{
+	struct queue *q = r->queue;
+	uint64_t first = r->first, end = r->first + r->span, lease = r->lease, run_end = 0;
+	struct batch *m;
+	while (first < end && (m = queue_batch_at(q, first)) && m->first < end) {
+		uint64_t at = batch_run(m, first, end, &run_end);
+		if (at >= end) {
+			first = m->first + m->count;
+			continue;
+		}
+		r = queue_range_at(q, at);
+		assert(r && r->lease == lease);
+		bury_run(b, dead, r, m, at, (uint32_t)(run_end - at), why);
+		first = run_end;
+	}
+}
+
+/* The same for messages [first, end) of a lease, one of which is live. */
+static void give_back(struct broker *b, struct queue *q, uint64_t lease, uint64_t first, uint64_t end)
+{
+	uint8_t bytes[SETTLE_ENTRY_SIZE];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	settle_entry_put(&w, &(struct settle_entry){lease, first, (uint32_t)(end - first)});
+	broker_emit_release(b, &(struct event_release){
+				   .queue = q->id, .tags = NO_TAGS, .entries = slice_of(w.p, w.len)});
+}
+
+void broker_give_back(struct broker *b, struct range *r)
+{
+	give_back(b, r->queue, r->lease, r->first, r->first + r->span);
+}
+
+/*
+ * A failure is counted for what may have reached the reader; the rest of r is given back.
+ * What is left of r, NULL: nothing.
+ */
+static struct range *give_back_unstarted(struct broker *b, struct range *r)
+{
+	struct queue *q = r->queue;
+	uint64_t first = r->first, end = r->first + r->span;
+	uint64_t from = r->unstarted > first ? r->unstarted : first;
+	if (RMQ_VARIANT(STARTED_UNCOUNTED))
+		from = first;
+	if (from >= end)
+		return r;
+	bool rest = from > first && queue_any_live(q, first, from);
+	if (queue_any_live(q, from, end))
+		give_back(b, q, r->lease, from, end);
+	return rest ? queue_range_at(q, first) : NULL;
+}
+
+uint64_t broker_back_off(const struct broker *b, const struct range *r)
+{
+	uint64_t now_ms = RMQ_VARIANT(BACK_OFF_BY_WALL) ? b->wall_now.ms : b->lease_now.ms;
+	return now_ms + queue_backoff_ms(r->queue, r->failures + 1);
+}
+
+void broker_fail(struct broker *b, struct range *r, struct slice why, uint8_t ended)
+{
+	struct queue *q = r->queue;
+	uint8_t entry[SETTLE_ENTRY_SIZE];
+	if (!RMQ_VARIANT(ENDED_UNTOLD))
+		broker_tell_ended(b, r, ended);
+	r = give_back_unstarted(b, r);
+	if (!r)
+		return;
+	bool last = !q->is_dead && r->failures + 1 >= q->settings.max_attempts;
+	struct queue *dead =
+	    last ? broker_dead_queue(b, q, r->first, r->first + r->span) : NULL;
+	if (dead) {
+		broker_bury(b, dead, r, why);
+		return;
+	}
+	broker_emit_expire(b,
+	    &(struct event_expire){q->id, broker_back_off(b, r), NO_TAGS, entry_of(r, entry)});
+}
+
+void broker_expire(struct broker *b)
+{
+	struct range *r;
+	uint64_t steps = b->ledger.limits.turn_steps, end = b->work + steps;
+	while (b->work < end) {
+		r = RB_MIN(timer_tree, &b->timers.leases);
+		if (!r || r->until_ms > b->lease_now.ms)
+			break;
+		uint64_t until = range_until(r);
+		broker_works(b, 1);
+		if (until > r->until_ms) {
+			queue_extend(r->queue, r, (struct lease_time){until});
+			continue;
+		}
+		if (until > b->heard.ms && !RMQ_VARIANT(EXPIRE_UNHEARD))
+			break;
+		broker_fail(b, r, slice_str("lease expired"), ENDED_EXPIRED);
+	}
+	for (end = b->work + steps; b->work < end;) {
+		r = RB_MIN(timer_tree, &b->timers.delays);
+		if (!r || r->until_ms > b->lease_now.ms)
+			break;
+		broker_works(b, 1);
+		broker_emit_wake(b, &(struct event_wake){r->queue->id, r->first, r->span});
+	}
+}
+
+void broker_holder_died(struct broker *b, uint64_t id)
+{
+	const struct session *s = broker_session_find(b, id);
+	if (s && !s->is_leaving)
+		broker_errand(b, (struct errand){
+				     .kind = ERRAND_DIED, .session = id, .lease = b->lease});
+}
+
+/* ---- what a connection is to be written ---- */
+
+/* Where message `at` of m came from and why, if it is a dead letter. */
+static struct slice note_of(struct broker *b, const struct batch *m, uint64_t at)
+{
+	const struct origin *o = batch_origin(m);
+	if (!notes_differ(m))
+		return slice_str(o ? o->reason : "");
+	uint64_t seq = batch_origin_seq(m, RMQ_VARIANT(NOTE_OF_FIRST) ? m->first : at);
+	int len = snprintf(b->note, sizeof(b->note), "%s:%llu %s", o->queue,
+	    (unsigned long long)seq, o->reason);
+	return slice_of(b->note, min_u64((uint64_t)len, TEXT_MAX));
+}
+
+/* Fills in where message `at` of m is; a run of at most `end - at` messages. */
+static void place(struct broker *b, const struct handout *h, const struct batch *m, uint64_t at,
+    uint64_t end, struct delivery *d)
+{
+	d->first_seq = at;
+	d->note = note_of(b, m, at);
+	if (!m->is_large) {
+		d->count = (uint32_t)(end - at);
+		d->index = m->record->index;
+		d->offset = m->offset;
+		d->slot = (uint16_t)(m->slot + (at - m->first));
+		return;
+	}
+	d->large = true;
+	d->count = 1;
+	d->part = h->part;
+	d->parts = m->large->parts;
+	d->total = m->large->bytes;
+	d->time_ms = m->large->time_ms;
+	d->index = m->large->part[h->part].record->index;
+	d->offset = m->large->part[h->part].offset;
+}
+
+/* Credit came, or a reservation ended. */
+static void credit_changed(struct broker *b, struct subscription *sub)
+{
+	if (!sub->is_hungry)
+		line_up(sub);
+	if (sub->is_hungry)
+		broker_busy(b, sub->queue);
+}
+
+/* The handout is finished: from now on only what was really sent counts. */
+static void handout_free(struct broker *b, struct conn *c, struct handout *h)
+{
+	struct subscription *sub =
+	    h->reserved > 0 || h->again ? broker_sub(c, h->target) : NULL;
+	if (sub && sub->again == h)
+		sub->again = NULL;
+	if (sub && h->reserved > 0) {
+		sub->reserved -= (int64_t)h->reserved;
+		sub->messages += h->unused;
+		credit_changed(b, sub);
+	}
+	TAILQ_REMOVE(&c->handouts, h, link);
+	if (h->grant && c->grants-- == GRANTS_WAIT_MAX && !RMQ_VARIANT(GRANTS_FORGOTTEN))
+		TAILQ_FOREACH (sub, &c->subs, of_conn)
+			credit_changed(b, sub);
+	free(h);
+}
+
+void broker_delivered(struct broker *b, uint64_t conn, const struct delivery *d, uint64_t bytes)
+{
+	struct conn *c = broker_conn(b, conn);
+	struct subscription *sub = c && !d->peek ? broker_sub(c, d->target) : NULL;
+	/* A large message counts as a whole; what is handed again (stamp 0) was paid for. */
+	if (c && d->large) {
+		c->part_bytes = (d->part > 0 ? c->part_bytes : 0) + bytes;
+		bytes = d->part + 1 == d->parts ? c->part_bytes : 0;
+	}
+	if (!sub || d->stamp == 0)
+		return;
+	sub->bytes -= (int64_t)bytes;
+	/* Its handout reserves as much until it is finished. */
+	if (sub->is_hungry && sub->bytes <= sub->reserved)
+		line_up(sub);
+}
+
+void broker_undelivered(struct broker *b, uint64_t conn, const struct delivery *d)
+{
+	struct conn *c = broker_conn(b, conn);
+	struct handout *h = c ? TAILQ_FIRST(&c->handouts) : NULL;
+	bool whole = !d->large || d->part + 1 == d->parts;
+	if (h && !h->peek && !h->again && whole && !RMQ_VARIANT(LOST_UNPAID))
+		h->unused += d->count;
+}
+
+void broker_credit(struct broker *b, struct conn *c, const struct wire_credit *m)
+{
+	struct subscription *sub = broker_sub(c, m->sub);
+	/* The subscription may have ended while the credit was on its way. */
+	if (!sub)
+		return;
+	sub->messages += m->messages;
+	sub->bytes += m->bytes;
+	sub->idle_due = true;
+	credit_changed(b, sub);
+}
+
+/* A known-bad order. */
+static struct range *held_newest_first(
+    const struct session *s, const struct queue *q, struct handout *h)
+{
+	struct range *r, *found = NULL;
+	RB_FOREACH (r, holding_tree, (struct holding_tree *)(uintptr_t)&s->held)
+		if (r->queue == q && !r->detached && (!found || r->lease > found->lease) &&
+		    (r->lease < h->lease || (r->lease == h->lease && r->first + r->span > h->at)))
+			found = r;
+	if (found && found->lease < h->lease) {
+		h->lease = found->lease;
+		h->at = found->first;
+	}
+	return found;
+}
+
+/*
+ * What is handed again is looked for when it is written, so that a session that holds much
+ * and subscribes often costs no memory.  Only the newest subscription of a queue gets it.  After
+ * as many steps as a turn may make it is looked for in the next turn: *later.
+ */
+static struct range *again_range(struct broker *b, const struct conn *c, struct handout *h,
+    const struct queue *q, bool *later)
+{
+	const struct subscription *sub = broker_sub(c, h->target);
+	uint64_t end = b->work + b->ledger.limits.turn_steps;
+	struct range *r;
+	if (!sub || sub->again != h)
+		return NULL;
+	while (q && !(*later = b->work >= end) && (r = RMQ_VARIANT(AGAIN_UNORDERED)
+			     ? held_newest_first(c->session, q, h)
+			     : session_held_from(c->session, q, h->at))) {
+		broker_works(b, 1);
+		if (!r->detached && r->lease <= h->lease)
+			return r;
+		h->at = r->first + r->span;
+	}
+	return NULL;
+}
+
+/* The range that holds h's next message, as far as h still may have it; NULL: nothing left. */
+static struct range *handout_range(struct broker *b, const struct conn *c, struct handout *h,
+    struct queue *q, bool *later)
+{
+	struct range *r;
+	if (h->again)
+		return again_range(b, c, h, q, later);
+	while (q && h->at < h->end && (r = queue_range_at(q, h->at)) && r->first < h->end) {
+		if (h->peek || (r->state == STATE_LEASED && r->lease == h->lease &&
+				   r->session == c->session && !r->detached))
+			return r;
+		h->at = r->first + r->span;
+	}
+	return NULL;
+}
+
+/* Tries the first handout.  1: *d is set; 0: it is finished; -1: wait for the journal, or a turn. */
+static int handout_next(struct broker *b, struct conn *c, struct handout *h, struct delivery *d)
+{
+	struct queue *q = broker_queue(b, h->queue);
+	struct range *r;
+	bool later = false;
+	while ((r = handout_range(b, c, h, q, &later))) {
+		uint64_t end = 0, from = h->at > r->first ? h->at : r->first;
+		uint64_t limit = min_u64(h->end, r->first + r->span);
+		struct batch *m = queue_batch_at(q, from);
+		uint64_t at = m ? batch_run(m, from, limit, &end) : limit;
+		if (at >= limit) {
+			h->at = m ? min_u64(m->first + m->count, limit) : limit;
+			continue;
+		}
+		if (batch_in_flight(m))
+			return -1;
+		*d = (struct delivery){.peek = h->peek,
+		    .target = h->target,
+		    .state = h->state,
+		    .lease = h->again ? r->lease : h->lease,
+		    .stamp = h->stamp,
+		    .attempt = h->peek ? h->attempt : r->attempt,
+		    .failures = h->peek ? h->failures : r->failures};
+		if (notes_differ(m))
+			end = at + 1;
+		/* The message that was being sent may be gone: the next one begins anew. */
+		h->part = h->part_of == at ? h->part : 0;
+		h->part_of = at;
+		place(b, h, m, at, end, d);
+		bool whole = !d->large || ++h->part == d->parts;
+		h->at = !whole ? at : d->large ? at + 1 : end;
+		if (h->unused > 0 && whole)
+			h->unused -= d->count;
+		return 1;
+	}
+	if (later)
+		broker_deliver_later(b, c->id);
+	return later ? -1 : 0;
+}
+
+bool broker_next_delivery(struct broker *b, uint64_t id, struct delivery *d)
+{
+	struct conn *c = broker_conn(b, id);
+	struct handout *h;
+	while (c && !c->closed && (h = TAILQ_FIRST(&c->handouts))) {
+		if (h->frames_len > 0) {
+			broker_handed_frames(b, c, h);
+			handout_free(b, c, h);
+			continue;
+		}
+		int got = handout_next(b, c, h, d);
+		if (got == 0) {
+			handout_free(b, c, h);
+			continue;
+		}
+		c->stalled = got < 0;
+		return got > 0;
+	}
+	return false;
+}
+
+/* ---- PEEK ---- */
+
+/* A run of messages that are in one range and one batch, as a row of the answer. */
+static void peek_run(struct broker *b, const struct conn *c, const struct wire_peek *m,
+    const struct range *r, uint64_t first, uint64_t end)
+{
+	struct handout *h = handout_new(0);
+	h->peek = true;
+	h->target = m->req;
+	h->queue = r->queue->id;
+	h->state = r->state;
+	h->attempt = r->attempt;
+	h->failures = r->failures;
+	h->lease = r->lease;
+	h->at = first;
+	h->end = end;
+	/* Lease time is shown as the wall clock that it amounts to. */
+	h->stamp = r->state == STATE_READY ? 0 : range_until(r) - b->lease_now.ms + b->wall_now.ms;
+	broker_hand(b, c->id, h);
+}
+
+void broker_peek(struct broker *b, struct conn *c, const struct wire_peek *m)
+{
+	struct queue *q = broker_queue_named(b, m->queue);
+	uint32_t left = m->limit < LIST_ROWS_MAX ? m->limit : LIST_ROWS_MAX;
+	uint64_t at = m->from, end = 0;
+	uint32_t looks = PEEK_LOOKS_MAX;
+	struct range *r = NULL;
+	for (; q && left > 0 && looks > 0 && (r = queue_range_at(q, at)); looks--) {
+		broker_works(b, 1);
+		uint64_t limit = r->first + r->span;
+		struct batch *run = queue_batch_at(q, at > r->first ? at : r->first);
+		uint64_t first =
+		    run ? batch_run(run, at > r->first ? at : r->first, limit, &end) : limit;
+		if (!(r->state & m->states)) {
+			at = limit;
+		} else if (first >= limit) {
+			at = run ? min_u64(limit, run->first + run->count) : limit;
+		} else {
+			end = min_u64(end, first + left);
+			peek_run(b, c, m, r, first, end);
+			left -= (uint32_t)(end - first);
+			at = end;
+		}
+	}
+	uint8_t bytes[64];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	wire_put_peek_end(&w, &(struct wire_peek_end){m->req, q ? RMQ_E_OK : RMQ_E_NO_QUEUE,
+				  q && (left == 0 || looks == 0) && queue_range_at(q, at),
+				  at});
+	broker_send(b, c->id, &w);
+}

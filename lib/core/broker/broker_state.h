@@ -1,0 +1,513 @@
+/*
+ * The broker's inside, shared by its files:
+ *
+ *	broker.c	turns, connections, effects, the journal's answers
+ *	broker_commands.c	frames of clients: validation, then events
+ *	broker_events.c	events into the journal's records and into the state
+ *	broker_handout.c	leases, expiry, deliveries, peeks
+ *	broker_checkpoint.c	checkpoints and recovery
+ *	broker_move.c	rewriting sparse and small records
+ *	broker_lost.c	records that cannot be read
+ *	broker_unfinished.c	large messages of which not all pieces have come
+ *	broker_errands.c	what may take more than one turn
+ *	broker_gaps.c	recovery around records whose events are gone
+ */
+#ifndef RMQ_CORE_BROKER_BROKER_STATE_H
+#define RMQ_CORE_BROKER_BROKER_STATE_H
+
+#include "core/base/recent.h"
+#include "core/broker/broker.h"
+#include "core/queue/queue.h"
+#include "core/queue/session.h"
+#include "core/queue/voided.h"
+
+/* Group of the sessions, behind those of the queues. */
+#define SESSION_GROUP CHECKPOINT_GROUPS
+#define GROUPS	      (CHECKPOINT_GROUPS + 1)
+
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * Where an event stands: what apply needs besides the event.  `index` is 0 for an event
+ * that is made now; in recovery it is the record's, and what a group's part knows
+ * already is not applied to that group again.
+ */
+struct event_place {
+	uint64_t index;
+	struct record *record;
+	uint32_t offset; /* of messages, at most UINT16_MAX */
+	struct lease_time lease;
+	struct wall_time wall;
+};
+
+/* Something to be read from the journal for a connection: a lease, or rows of a PEEK. */
+struct handout {
+	TAILQ_ENTRY(handout) link;
+	bool peek;
+	bool again; /* all that the session held in the queue under `lease` and before it */
+	bool grant; /* of a new lease */
+	uint8_t state;
+	uint32_t target; /* number of the subscription or request */
+	uint32_t queue;
+	uint32_t attempt;
+	uint32_t failures;
+	uint64_t lease;
+	uint64_t at;  /* next message */
+	uint64_t end; /* behind the last one */
+	uint64_t stamp;
+	uint64_t reserved;  /* bytes of its subscription's credit */
+	uint64_t unused;    /* messages of its credit that were not sent, or not yet */
+	uint64_t part_of;  /* the large message that is being sent */
+	uint32_t part;	   /* its next piece */
+	size_t frames_len; /* peek: frames to send when all is read */
+	uint8_t frames[];
+};
+TAILQ_HEAD(handout_list, handout);
+
+struct subscription {
+	TAILQ_ENTRY(subscription) of_conn;
+	TAILQ_ENTRY(subscription) of_queue;
+	TAILQ_ENTRY(subscription) hungry; /* in its queue's list while it has credit */
+	struct conn *conn;
+	struct queue *queue;
+	uint32_t id;
+	uint32_t lease_ms;
+	struct handout *again; /* what is handed again, while it is under way */
+	uint64_t messages; /* credit left */
+	int64_t bytes;     /* the same, less what was really sent */
+	int64_t reserved;  /* bytes of handouts under way, as estimated */
+	bool starts; /* its client says what reaches the reader */
+	bool is_hungry;
+	bool wants_idle;
+	bool idle_due; /* is to be told when nothing is ready */
+};
+
+/* What is gone through in pieces, see broker_errands.c. */
+enum errand_kind {
+	ERRAND_PURGE,
+	ERRAND_REMOVE,
+	ERRAND_LEAVE, /* a client has ended: what it holds is given back */
+	ERRAND_DIED,  /* a client's process died: what it holds fails */
+	ERRAND_DELIVER, /* the host is to go on with a connection's deliveries */
+};
+
+struct errand {
+	TAILQ_ENTRY(errand) link;
+	enum errand_kind kind;
+	uint64_t conn;	  /* PURGE, REMOVE: is answered; DELIVER */
+	uint64_t n;	  /* … its command */
+	uint64_t session; /* LEAVE, DIED */
+	uint32_t queue;	  /* … how far it has come: in this queue, up to message `at` */
+	uint64_t at;	  /* PURGE, REMOVE: all messages below go */
+	uint64_t lease;	  /* DIED: what is held under this one or before it */
+};
+TAILQ_HEAD(errand_list, errand);
+
+struct conn {
+	RB_ENTRY(conn) by_id;
+	TAILQ_ENTRY(conn) waiting;     /* in this list, for room */
+	struct waiting_list *waits_in; /* NULL: it does not wait */
+	size_t wants;		       /* so many bytes */
+	uint64_t id;
+	struct owner *owner;
+	struct session *session;
+	TAILQ_HEAD(, subscription) subs;
+	uint32_t subs_count;
+	struct handout_list handouts;
+	uint32_t grants; /* of new leases among those that wait, here or for the journal */
+	size_t owed; /* bytes of frames for it that wait here */
+	uint64_t refused; /* this SEND's pieces are passed over up to its first one */
+	uint64_t part_bytes; /* of the newest large message, as far as it was delivered */
+	bool stalled; /* its first handout waits for a record in flight */
+	bool closed;  /* the host was told to close it */
+	bool errand;  /* what it asked for is under way: no more frames of it are taken */
+};
+RB_HEAD(conn_tree, conn);
+
+/* What waits for the journal: frames, a handout, or the end of a connection. */
+struct effect {
+	TAILQ_ENTRY(effect) link;
+	uint64_t conn;
+	uint64_t n;	  /* APPEND that has to be stored */
+	uint64_t barrier; /* barrier that has to be answered */
+	struct handout *handout;
+	bool close;
+	size_t len;
+	uint8_t frames[];
+};
+TAILQ_HEAD(effect_list, effect);
+
+RB_HEAD(queue_name_tree, queue);
+RB_HEAD(queue_id_tree, queue);
+
+struct checkpoint {
+	bool active;
+	bool wanted;
+	bool end_made;
+	uint64_t todo[(GROUPS + 63) / 64];
+	uint32_t left; /* groups in todo */
+	bool holding;  /* all that are left have records in flight */
+	uint32_t count; /* of checkpoints begun */
+	bool paused;	/* the part of `group` goes on, … */
+	uint32_t group;
+	uint32_t queue; /* … with this queue, from `below` on; 0: with the next one */
+	uint64_t below; /* … of the sessions: with this one */
+	uint64_t fresh; /* what is from here on came after its first piece */
+	uint64_t group_n[GROUPS];
+	uint64_t group_index[GROUPS]; /* 0: not stored yet */
+	uint64_t end_n;
+	uint64_t recovered; /* index of the END that recovery began with; 0: none */
+	uint8_t *dead; /* ranges named by END, for HOLE */
+	size_t dead_len;
+	uint64_t logged_bytes; /* of events, since the newest one began */
+	uint64_t part_bytes;   /* of the newest one itself, but for its END */
+};
+
+/* Messages [first, end) of a queue that were sent in a record that recovery went around. */
+struct gap_run {
+	uint32_t queue;
+	uint64_t first;
+	uint64_t end;
+	uint64_t index; /* of the record, or of a newer one that is gone as well */
+};
+
+struct gaps {
+	bool allowed;
+	bool met; /* recovery is over, and there was one */
+	uint64_t newest; /* index of the newest record that recovery went around; 0: none, or over */
+	struct gap_run *runs;
+	size_t count;
+	size_t cap;
+};
+
+struct broker {
+	struct broker_host host;
+	/* Memory of one settlement's judgement: too much to be made for each. */
+	struct settle_entry entries[SETTLE_SEND_ENTRIES_MAX];
+	uint8_t verdict[3 * RECORD_PAYLOAD_MAX];
+	char note[TEXT_MAX + 1]; /* of the newest delivery */
+	uint64_t work;
+	uint64_t turn_work; /* as it was when the turn began */
+	bool explicit_create; /* no queue is made by a SEND or SUBSCRIBE */
+	struct lease_time lease_now;
+	struct wall_time wall_now;
+	struct lease_time heard; /* what clients had sent by then is known */
+	uint32_t start; /* our number: of the ids of the sessions that we issue */
+	uint8_t fresh_secret[SESSION_SECRET_SIZE]; /* to be the journal's, if it has none */
+
+	/* durable state */
+	struct queue_name_tree queues_by_name;
+	struct queue_id_tree queues_by_id;
+	TAILQ_HEAD(, queue) groups[CHECKPOINT_GROUPS];
+	uint32_t queues_count;
+	uint32_t next_queue;
+	struct session_tree sessions;
+	uint64_t lease;	    /* highest lease number */
+	uint64_t forgotten; /* highest session that was forgotten */
+	uint32_t starts;    /* highest number of a start */
+	bool has_secret;
+	uint8_t secret[SESSION_SECRET_SIZE];
+	struct timers timers;
+	struct pending_tree pendings;
+	struct pending_list pendings_by_age; /* the one whose newest piece is oldest is first */
+	uint32_t pendings_count;
+	uint64_t pendings_parts; /* pieces of all of them */
+	struct ledger ledger;
+	struct voided voided; /* not durable: see voided.h */
+	/* The queues that the newest event for several named, and a number for them; 0: none yet. */
+	struct {
+		uint64_t number;
+		uint32_t queue;
+		size_t further_len;
+		uint8_t further[EVENT_FURTHER_MAX];
+	} set;
+
+	/* sessions and connections */
+	uint32_t sessions_count;
+	uint32_t session_counter;
+	struct session_list idle;
+	struct owner_tree owners;
+	struct session_list closing;
+	uint32_t closing_count;
+	struct session_list ended; /* not known any more, but in ranges that they held */
+	struct errand_list errands;
+	struct conn_tree conns;
+	struct recent recent_conns;
+	struct recent recent_sessions;
+	struct waiting_list waiting_room; /* in the journal */
+	TAILQ_HEAD(, queue) roomy;
+
+	/* the record that is being written */
+	uint8_t payload[RECORD_PAYLOAD_MAX];
+	struct writer w;
+	struct record *open; /* NULL: none */
+	enum record_kind open_kind;
+	uint64_t next_n;
+	uint64_t stored_n;
+	uint64_t next_barrier;
+	uint64_t barrier_done;
+	struct effect_list fresh;   /* of this turn */
+	struct effect_list waiting; /* for the journal, in order */
+	TAILQ_HEAD(, queue) busy;
+
+	/* room for new messages */
+	uint64_t room;
+	uint64_t room_sent;   /* bytes of new messages appended up to then */
+	uint64_t sent_bytes;  /* bytes of new messages appended so far */
+	uint64_t stored_sent; /* the same, up to the newest stored record */
+	uint64_t reserve;	  /* that the journal was told to keep back */
+	uint64_t reserve_known;	  /* that `room` takes into account */
+	uint64_t reserve_barrier; /* a ROOM behind this barrier's answer knows of `reserve` */
+
+	/* A frame that waits for what was in flight when it came; no other one is taken meanwhile. */
+	struct {
+		uint64_t conn; /* 0: none */
+		uint64_t n;    /* APPEND that has to be stored */
+		uint8_t type;
+		uint8_t *payload;
+		size_t len;
+	} put_off;
+
+	struct checkpoint ckpt;
+	uint64_t part_index[GROUPS]; /* recovery: what each part knows */
+	/* recovery: what the part that is read knows so far, if it goes on (PART_PAUSE) */
+	struct {
+		bool on;
+		uint32_t group;
+		uint32_t queue;
+		uint64_t below;
+	} pause;
+	bool part_named;             /* recovery: the part that is read is one that END named */
+	bool part_open;		     /* … and its end has not come */
+	struct gaps gaps;	     /* recovery */
+	uint64_t moved_n; /* the newest record that holds moved messages */
+};
+
+RB_PROTOTYPE(conn_tree, conn, by_id, conn_compare)
+RB_PROTOTYPE(queue_name_tree, queue, by_name, queue_name_compare)
+RB_PROTOTYPE(queue_id_tree, queue, by_id, queue_id_compare)
+
+/* ---- broker.c ---- */
+
+struct conn *broker_conn(struct broker *b, uint64_t id);
+/* The session with this id, or NULL. */
+struct session *broker_session_find(struct broker *b, uint64_t id);
+struct queue *broker_queue_named(const struct broker *b, struct slice name);
+struct queue *broker_queue(const struct broker *b, uint32_t id);
+/* Frees a queue that is in no tree any more. */
+void broker_queue_free(struct broker *b, struct queue *q);
+/* Something may be handed out from the queue in this turn. */
+void broker_busy(struct broker *b, struct queue *q);
+/* Effects: frames (copied) for a connection, and a handout (taken). */
+void broker_send(struct broker *b, uint64_t conn, const struct writer *w);
+void broker_hand(struct broker *b, uint64_t conn, struct handout *h);
+/* Steps of work for a frame. */
+static inline void broker_works(struct broker *b, uint64_t steps)
+{
+	b->work += steps;
+}
+/* The frames of a handout leave. */
+void broker_handed_frames(struct broker *b, struct conn *c, const struct handout *h);
+/* Breaks the rule that effects wait: only for a known-bad variant. */
+void broker_release_newest(struct broker *b);
+/* The connection broke the protocol or cannot go on: ERROR, then the end. */
+void broker_refuse(struct broker *b, struct conn *c, enum rmq_error code, const char *text);
+/* The connection's subscription of that number, or NULL. */
+struct subscription *broker_sub(const struct conn *c, uint32_t id);
+void broker_sub_free(struct broker *b, struct subscription *s);
+/* Removes a session from the state. */
+void broker_session_remove(struct broker *b, struct session *s);
+/* The connection's SEND of so many bytes waits for room in q (NULL: in the journal). */
+void broker_wait(struct broker *b, struct conn *c, struct queue *q, size_t bytes);
+/* Messages left q, or it may hold more now. */
+void broker_roomy(struct broker *b, struct queue *q);
+/* All that wait for room in q may try again. */
+void broker_end_waiting(struct broker *b, struct queue *q);
+/* An idle session with this id; takes the use of its owner. */
+struct session *broker_session_add(struct broker *b, uint64_t id, struct owner *owner);
+/* A session of the connection's owner with this id, or (0) with a new one; NULL: too many. */
+struct session *broker_session_new(struct broker *b, const struct conn *c, uint64_t id);
+/*
+ * In front of events that name the session: if none has named it, whose it is comes first, so that
+ * it is known wherever the session is.
+ */
+void broker_name_owner(struct broker *b, const struct session *s);
+/* What is the session of nobody is this owner's from now on. */
+void broker_session_own(struct broker *b, struct session *s, struct owner *owner);
+/* The tagged fields of a START that say the secret, written to `list`. */
+struct slice broker_secret_tags(uint8_t list[4 + SESSION_SECRET_SIZE], const uint8_t *secret);
+/* Nobody: the owner of what was made by those of whom nothing is known. */
+struct owner *broker_nobody(struct broker *b);
+/* No connection is for the session, or one is again. */
+void broker_session_idle(struct broker *b, struct session *s);
+void broker_session_busy(struct broker *b, struct session *s);
+void broker_attach(struct broker *b, struct conn *c, struct session *s);
+/* The host is to close the connection behind what it was sent. */
+void broker_close(struct broker *b, struct conn *c);
+
+/* ---- broker_events.c ---- */
+
+/* broker_emit_create() …: journals the event and applies it. */
+#define X(type, NAME, name, FIELDS) \
+	void broker_emit_##name(struct broker *b, const struct event_##name *e);
+EVENTS(X)
+#undef X
+/*
+ * Makes sure that the next `len` bytes of events are in one record.  If they may be more than
+ * RECORD_FILL it begins with them, and broker_reserve_end() ends it.
+ */
+void broker_reserve(struct broker *b, size_t len);
+void broker_reserve_end(struct broker *b);
+/* Ends the open record and gives it to the host. */
+void broker_end_record(struct broker *b);
+/* Begins a record of another kind; broker_end_record() ends it. */
+void broker_begin_record(struct broker *b, enum record_kind kind);
+/* Applies one event of a record. */
+enum rmq_error broker_apply(
+    struct broker *b, const struct event_place *at, const struct event *e);
+/* The settings in an event or frame. */
+#define SETTINGS_OF(m) \
+	(m)->lease_ms, (m)->max_attempts, (m)->backoff_min_ms, (m)->backoff_max_ms, \
+	    (m)->max_bytes, (m)->max_message
+
+/* The unfinished large message is forgotten. */
+void broker_drop_pending(struct broker *b, struct pending *p);
+
+/* ---- broker_gaps.c: all without effect but in a recovery that goes around a record ---- */
+
+/* Whether events of the queue may be missing: such a record lies behind its group's part. */
+static inline bool broker_may_miss(const struct broker *b, uint32_t queue)
+{
+	return b->gaps.newest > b->part_index[queue % CHECKPOINT_GROUPS];
+}
+/* The queue of an event, made with a name of ours if its CREATE may be missing; or NULL. */
+struct queue *broker_gap_queue(struct broker *b, uint32_t id);
+/* The same of a queue that dead letters come to: the tags of their DEAD say from where. */
+struct queue *broker_gap_dead_queue(struct broker *b, uint32_t id, struct slice tags);
+/* Messages up to `end` were sent: those that are not known are gone. */
+void broker_gap_until(struct broker *b, struct queue *q, uint64_t end);
+/* Messages [first, end) left q: those that were gone are not lost.  How many these are. */
+uint64_t broker_gap_left(struct broker *b, struct queue *q, uint64_t first, uint64_t end);
+/* A batch at this place holds messages [first, end), all live: those that were gone come back. */
+void broker_gap_moved(struct broker *b, struct queue *q, uint64_t first, uint64_t end,
+    uint32_t bytes, struct record *r, uint16_t offset, uint16_t shares);
+/* Record `index` is gone.  RMQ_E_CORRUPT: it is one that recovery cannot do without. */
+enum rmq_error broker_gap(struct broker *b, uint64_t index)
+    __attribute__((warn_unused_result));
+/* Recovery ends: nothing is given out again that a record that is gone may have given out. */
+void broker_gaps_end(struct broker *b, struct wall_time wall);
+
+/* ---- broker_handout.c ---- */
+
+/* Hands out what busy queues have to those with credit; a turn's share of it. */
+void broker_grant(struct broker *b);
+/* Ends leases and delays that are due. */
+void broker_expire(struct broker *b);
+/* When the range is ready again if it fails now; lease time. */
+uint64_t broker_back_off(const struct broker *b, const struct range *r);
+/* The leased range failed: back-off, or its dead-letter queue. */
+void broker_fail(struct broker *b, struct range *r, struct slice why, uint8_t ended);
+/* The name of q's dead-letter queue; empty: it has none. */
+struct slice broker_dead_name(const struct queue *q, char name[NAME_FULL_MAX + 8]);
+/* Whether bodies of messages [first, end) of q are in flight: their places are not known yet. */
+bool broker_in_flight(struct queue *q, uint64_t first, uint64_t end);
+/* The queue that takes these as dead letters now, made if need be; NULL: there is none. */
+struct queue *broker_dead_queue(struct broker *b, struct queue *q, uint64_t first, uint64_t end);
+/* The leased range becomes dead letters; more of them than its limit may be in `dead` then. */
+void broker_bury(struct broker *b, struct queue *dead, struct range *r, struct slice why);
+/* The leased range is ready again as if it had never been handed out. */
+void broker_give_back(struct broker *b, struct range *r);
+/* Tells the holder of r that its lease ended. */
+void broker_tell_ended(struct broker *b, const struct range *r, uint8_t why);
+/* Tells the holders of messages [first, end) that these are gone. */
+void broker_tell_gone(struct broker *b, struct queue *q, uint64_t first, uint64_t end);
+/* Hands everything that a session holds in a queue to a new subscription of it. */
+void broker_hand_again(struct broker *b, struct subscription *sub);
+void broker_peek(struct broker *b, struct conn *c, const struct wire_peek *m);
+void broker_credit(struct broker *b, struct conn *c, const struct wire_credit *m);
+
+/* ---- broker_commands.c ---- */
+
+/* Of a queue that was made without any. */
+extern const struct queue_settings broker_default_settings;
+/* Whether no more queues may be made for this owner. */
+bool broker_queues_full(const struct broker *b, const struct owner *maker);
+/* Writes the tag of an event that says who made a queue, if that is known. */
+void broker_put_maker(struct writer *tags, const struct owner *maker);
+/* A queue of that name, made for `maker` with defaults if there is none; NULL: may not be made. */
+struct queue *broker_queue_make(struct broker *b, struct slice name, const struct owner *maker);
+/* Takes the frame that was put off, if what it waits for is stored. */
+void broker_go_on(struct broker *b);
+/* It is not taken. */
+void broker_forget_put_off(struct broker *b);
+
+/* ---- broker_unfinished.c ---- */
+
+/* The queues that a SEND is for: its own, then the further ones by their numbers. */
+struct targets {
+	uint32_t count;
+	struct queue *queue[SEND_QUEUES_MAX];
+};
+
+/* The unfinished large message of a session in a queue, or NULL. */
+struct pending *broker_unfinished(
+    const struct broker *b, const struct queue *q, uint64_t session);
+/* The queues that its message is for, its own first; false: it has gone from one of them. */
+bool broker_unfinished_queues(
+    const struct broker *b, const struct pending *first, struct targets *t);
+/* Takes p, which is in no list yet, with the pieces that it has. */
+void broker_unfinished_add(struct broker *b, struct pending *p, struct lease_time now);
+/* p's next piece has come: so many bytes of the body, and what they weigh with attributes. */
+void broker_unfinished_piece(struct broker *b, struct pending *p, struct record *r,
+    uint16_t offset, uint32_t bytes, uint32_t weight, struct lease_time now);
+/* Forgets p; its records are the caller's. */
+void broker_unfinished_free(struct broker *b, struct pending *p);
+/* Drops what has come of a session's large message, by an event. */
+void broker_drop_unfinished(struct broker *b, uint64_t session);
+/* The same for what is on its way into q, in so many steps.  Whether that is all. */
+bool broker_drop_unfinished_in(struct broker *b, struct queue *q, uint64_t steps);
+/* Lease time at which the next one is to be dropped; UINT64_MAX: there is none. */
+uint64_t broker_unfinished_until(const struct broker *b);
+/* Drops those for which no piece had come in time, by what was heard; a turn's share of them. */
+void broker_expire_unfinished(struct broker *b);
+/* The command is taken, and answered. */
+void broker_taken(struct broker *b, struct conn *c, uint64_t n);
+void broker_fail_command(struct broker *b, struct conn *c, uint64_t n, enum rmq_error code);
+/* Nobody waits for room in q, or receives from it, any more: it is removed. */
+void broker_end_subscriptions(struct broker *b, struct queue *q);
+/* The session's client has ended, and nothing that it holds is attached to it. */
+void broker_session_left(struct broker *b, struct session *s);
+
+/* ---- broker_errands.c ---- */
+
+/* Does the first piece at once; the rest goes on in the next turns. */
+void broker_errand(struct broker *b, struct errand e);
+/* The rest of the connection's deliveries is for the next turn. */
+void broker_deliver_later(struct broker *b, uint64_t conn);
+/* A turn's piece of them. */
+void broker_errands_step(struct broker *b);
+bool broker_errands_wait(const struct broker *b);
+void broker_errands_free(struct broker *b);
+
+/* ---- broker_checkpoint.c ---- */
+
+/* Numbers of leases and starts that may have been given out by then are not used again. */
+void broker_numbers_jump(struct broker *b, struct wall_time wall, bool leases);
+/* Begins the checkpoint that is wanted or due, and goes on with it. */
+void broker_checkpoint_step(struct broker *b);
+/* Whether the next turn has more of it to do, whatever the journal answers. */
+bool broker_checkpoint_goes_on(const struct broker *b);
+bool broker_checkpoint_due(const struct broker *b);
+/* Whether there may be no room for more than what makes room. */
+bool broker_short_of_room(const struct broker *b);
+/* A crash may have come before those of the newest END were made. */
+void broker_make_holes_again(struct broker *b);
+/* Bytes that the journal is to keep back, so that there is always room for the next one. */
+uint64_t broker_reserve_wanted(const struct broker *b);
+/* Append n, a part or an END, is stored. */
+void broker_checkpoint_stored(struct broker *b, uint64_t n, uint64_t index);
+
+#endif

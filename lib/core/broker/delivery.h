@@ -1,0 +1,70 @@
+/*
+ * Deliveries: what the queue core wants written to a connection, as a place in the
+ * journal, and the frames that are made of it.  DELIVER and PEEKED frames carry slices
+ * of a stored batch as they are, with their attributes written anew, DELIVER_PART and
+ * PEEKED_PART a piece of a large one.
+ */
+#ifndef RMQ_CORE_BROKER_DELIVERY_H
+#define RMQ_CORE_BROKER_DELIVERY_H
+
+#include "core/wire/event.h"
+
+struct delivery {
+	bool peek;          /* PEEKED frames, else DELIVER */
+	bool large;         /* one piece of a large message */
+	uint8_t state;      /* peek: STATE_* */
+	uint32_t target;    /* number of the subscription, or of the request */
+	uint32_t count;     /* messages from first_seq on */
+	uint64_t first_seq;
+	uint64_t lease;
+	uint64_t stamp;     /* peek: until_ms */
+	uint32_t attempt;
+	uint32_t failures;
+	uint64_t time_ms;   /* large: when it was sent; else the record says */
+	struct slice note;  /* of each; borrowed from the broker until the next delivery */
+	/* where: in record `index` */
+	uint64_t index;
+	uint16_t offset;
+	uint16_t slot;
+	/* large: which piece */
+	uint32_t part;
+	uint32_t parts;
+	uint32_t total;     /* bytes of the whole message */
+};
+
+/* A frame in four parts, to be written one behind the other. */
+#define DELIVERY_HEAD_MAX 400
+struct delivery_frame {
+	uint8_t head[DELIVERY_HEAD_MAX];
+	size_t head_len;
+	struct slice attributes; /* borrowed, up to the next frame */
+	size_t looked; /* bytes of attributes of which these are some */
+	struct slice ends; /* borrowed from the record */
+	struct slice blob; /* borrowed from the record */
+};
+
+/* What counts against credit: all that is the messages'. */
+static inline size_t delivery_bytes(const struct delivery_frame *f)
+{
+	return f->attributes.len + f->blob.len;
+}
+
+struct delivery_cursor {
+	struct delivery d;
+	struct slice payload;
+	struct event_run run;
+	uint8_t *memory;
+	bool done;
+};
+
+/*
+ * `payload` is that of record d->index; it and `memory`, of BATCH_MAX bytes, have to outlive the
+ * cursor.
+ */
+enum rmq_error delivery_open(const struct delivery *d, struct slice payload, uint8_t *memory,
+    struct delivery_cursor *c) __attribute__((warn_unused_result));
+/* RMQ_E_NOTHING behind the last frame; RMQ_E_CORRUPT if the record is not what it should be. */
+enum rmq_error delivery_next(struct delivery_cursor *c, struct delivery_frame *f)
+    __attribute__((warn_unused_result));
+
+#endif

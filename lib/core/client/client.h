@@ -1,0 +1,338 @@
+/*
+ * The client's side of the protocol as a pure function: sessions, numbering, the
+ * window, repeating after a lost connection, go-back-N, credit, leases that may still
+ * be trusted, back-off, redirects.  It knows no clock, descriptor or random number; it
+ * is given bytes and the time, and gives back bytes, the time of its next turn, and
+ * callbacks.  Programs and the simulator share it.
+ *
+ * Promises, as long as fatal() was not called:
+ *  - A command is taken by the daemon exactly once, and in order, whatever happens to
+ *    connections; its answer comes exactly once.
+ *  - A message is given to deliver() once per lease number.
+ *  - client_vouches() says true only while no one else can be given the message.
+ *
+ * Callbacks are made from within client_input(), client_tick() and client_disconnected();
+ * they may call everything here but these three, client_connected() and client_free().
+ * What they are given is borrowed until they return.  Any of them may be NULL.
+ */
+#ifndef RMQ_CORE_CLIENT_CLIENT_H
+#define RMQ_CORE_CLIENT_CLIENT_H
+
+#include "core/base/error.h"
+#include "core/base/time.h"
+#include "core/client/sendbuf.h"
+#include "core/wire/attributes.h"
+#include "core/wire/wire.h"
+
+#define CLIENT_FOREVER UINT64_MAX
+#define CLIENT_WINDOW  16 /* default */
+
+struct client;
+
+struct client_config {
+	uint32_t servers;    /* contact points, >= 1: targets are 0 … servers - 1 */
+	uint32_t window;     /* numbered commands in flight, 1 … SESSION_WINDOW */
+	uint64_t timeout_ms; /* longest time without progress while something is asked for */
+	uint64_t seed;	     /* for jitter */
+	bool no_wait;	     /* a SEND refused with FULL or PAUSED is not waited out */
+};
+
+/* A numbered command.  Owned by the client, from its making until its answer. */
+struct client_command {
+	struct client_command *next; /* made after this one */
+	uint8_t type;		     /* WIRE_TYPE_SEND, _SETTLE, _SETTLE_SEND, _QUEUE_* */
+	bool flown;	     /* sent at least once and maybe taken: its outcome is unknown */
+	uint64_t n;	     /* may change until it is sent */
+	void *tag;	     /* the host's */
+	struct sendbuf *buf; /* SEND: the batch, or the pieces; else NULL */
+	/* The client's own: */
+	struct slice queue;
+	struct slice further; /* queues that the batch is for, too */
+	uint8_t flags;
+	bool staged;
+	uint32_t bytes;
+	uint32_t len;
+	uint8_t frame[];
+};
+
+/* What a client does about a command that was refused. */
+enum client_verdict {
+	CLIENT_DROP,   /* forget it and go on with those behind it */
+	CLIENT_REPEAT, /* try it again; it was changed (client_remove()) */
+	CLIENT_LAST,   /* try it again; it was changed; send none behind it */
+	CLIENT_STOP    /* send neither it nor any behind it */
+};
+
+/* Messages first_seq … that this client holds now under `lease`. */
+struct client_delivery {
+	uint32_t sub;  /* PEEKED: the request */
+	uint8_t state; /* PEEKED: STATE_* */
+	uint64_t lease;
+	uint64_t first_seq;
+	uint32_t count;
+	uint32_t attempt;
+	uint32_t failures;
+	struct wall_time time;	/* when they were sent */
+	struct wall_time until; /* PEEKED: end of the lease or of the delay */
+	struct slice note;
+	const uint8_t *ends; /* as in a batch; NULL: one large message, without separator */
+	uint32_t base;	     /* to be subtracted from each end */
+	struct slice blob;
+	struct slice attributes; /* of all messages of the frame; the first one here is `slot` */
+	uint32_t slot;
+};
+
+/* Body i without its separator. */
+static inline struct slice client_body(const struct client_delivery *d, uint32_t i)
+{
+	if (!d->ends)
+		return d->blob;
+	uint32_t begin = i == 0 ? 0 : load_u16(d->ends + 2 * (size_t)(i - 1)) - d->base;
+	uint32_t end = load_u16(d->ends + 2 * (size_t)i) - d->base;
+	return slice_of(d->blob.data + begin, end - begin - 1);
+}
+
+/* The attribute (ATTRIBUTE_*) of message i; false: it has none. */
+static inline bool client_attribute(
+    const struct client_delivery *d, uint16_t tag, uint32_t i, struct slice *value)
+{
+	return attributes_find(d->attributes, tag, d->slot + i, value);
+}
+
+/* The same for one message after the other. */
+static inline bool client_next_attribute(const struct client_delivery *d,
+    struct attribute_cursor *c, uint16_t tag, uint32_t i, struct slice *value)
+{
+	return attributes_next(c, d->attributes, tag, d->slot + i, value);
+}
+
+struct client_host {
+	void *arg;
+	/* A SEND is stored: messages first_seq … first_seq + count - 1. */
+	void (*sent)(
+	    void *arg, const struct client_command *cmd, uint64_t first_seq, uint32_t count);
+	/* Another command is done.  stale: settle_entry, held by someone else by now. */
+	void (*done)(void *arg, const struct client_command *cmd, struct slice stale);
+	/* A SETTLE_SEND is done: both of these. */
+	void (*settle_sent)(void *arg, const struct client_command *cmd, uint64_t first_seq,
+	    uint32_t count, struct slice stale);
+	/*
+	 * Command refused; neither it nor any behind it was taken.  at: which message of a
+	 * SEND is to blame.  Without this callback: CLIENT_DROP.
+	 */
+	enum client_verdict (*failed)(void *arg, const struct client_command *cmd,
+	    enum rmq_error code, uint32_t at, struct slice text);
+	/* Also after each reconnection. */
+	void (*subscribed)(void *arg, uint32_t sub, uint32_t lease_ms);
+	/* The subscription does not exist any more. */
+	void (*sub_failed)(void *arg, uint32_t sub, enum rmq_error code, struct slice text);
+	/* Messages are held from now on, until they are settled or the lease ends. */
+	void (*deliver)(void *arg, const struct client_delivery *d);
+	/* These are not held any more; not called for what this client settled. */
+	void (*lease_ended)(void *arg, uint32_t sub, enum lease_end why, uint64_t lease,
+	    uint64_t first, uint32_t count);
+	/* Credit is left and nothing is ready. */
+	void (*idle)(void *arg, uint32_t sub, uint64_t leased, uint64_t delayed);
+	/* Nothing more is delivered for it. */
+	void (*unsubscribed)(void *arg, uint32_t sub);
+	void (*listed)(void *arg, const struct wire_listed *row);
+	void (*list_end)(void *arg, uint32_t req, bool more);
+	void (*peeked)(void *arg, const struct client_delivery *d);
+	/* next: where a further request would go on. */
+	void (*peek_end)(
+	    void *arg, uint32_t req, enum rmq_error code, bool more, uint64_t next);
+	/*
+	 * The client has given up: NO_DAEMON, TIMEOUT, FULL, PAUSED (no progress in time),
+	 * UNKNOWN_SESSION, VERSION, PROTOCOL, DENIED….  Once; nothing is sent any more.
+	 */
+	void (*fatal)(void *arg, enum rmq_error code, struct slice text);
+};
+
+/* NULL when memory is out (which is the only memory failure that is not fatal(LIMIT)). */
+struct client *client_new(const struct client_config *config, const struct client_host *host);
+void client_free(struct client *c);
+
+/* ---- the connection ---- */
+
+struct client_target {
+	uint32_t server; /* which contact point, unless redirected */
+	struct slice
+	    address; /* redirected: where to; else empty.  Valid until the next call. */
+};
+
+/*
+ * Whether a connection is to be made now, and where to; the host then begins one and
+ * calls client_connected() or client_disconnected().  A client that has nothing to ask
+ * for wants none.
+ */
+bool client_connect(struct client *c, struct mono_time now, struct client_target *target)
+    __attribute__((warn_unused_result));
+void client_connected(struct client *c, struct mono_time now);
+/* The connection failed, was refused or is lost. */
+void client_disconnected(struct client *c, struct mono_time now);
+/* The host can never connect: gives up, with fatal(code, text). */
+void client_fail(struct client *c, enum rmq_error code, struct slice text);
+/* Whether the daemon has answered HELLO on this connection. */
+bool client_welcomed(const struct client *c);
+
+/* What a client waits for that asks for something. */
+enum client_wait {
+	CLIENT_WAITS_NOT,
+	CLIENT_WAITS_DAEMON, /* none has answered HELLO on this connection yet */
+	CLIENT_WAITS_ANSWER, /* of the daemon that it is connected to */
+	CLIENT_WAITS_ROOM    /* for the SEND that is the oldest command: it comes again */
+};
+struct client_waiting {
+	enum client_wait what;
+	struct mono_time since; /* … nothing of this kind has come */
+	struct slice queue;	/* ROOM: that has none.  Borrowed until the next call */
+	const char *why;	/* the daemon's words, if it has said some, else "".  Likewise */
+};
+struct client_waiting client_waiting(const struct client *c);
+/* Whether fatal() was called: no timer runs any more. */
+bool client_dead(const struct client *c);
+/* The host shall close the connection now, and call client_disconnected(). */
+bool client_hangs_up(const struct client *c);
+
+/*
+ * Takes all whole frames at the start of `in`; *used is how many bytes they take.
+ * Give the rest again with what follows it.  Not more than FRAME_PAYLOAD_MAX +
+ * FRAME_HEADER_SIZE bytes are needed to get on.
+ */
+void client_input(struct client *c, struct mono_time now, struct slice in, size_t *used);
+
+/*
+ * Bytes to be written now: up to `max` pieces, in order; returns how many.  They stay as
+ * they are until client_wrote() says how many bytes of them were written (0 too), or the
+ * connection is lost.
+ */
+#define CLIENT_PIECES 16
+size_t client_output(struct client *c, struct mono_time now, struct slice *pieces, size_t max);
+void client_wrote(struct client *c, size_t bytes);
+
+/* Timers.  Due: milliseconds from now, CLIENT_FOREVER: no timer runs. */
+void client_tick(struct client *c, struct mono_time now);
+uint64_t client_due_ms(const struct client *c, struct mono_time now);
+
+/* ---- sending ---- */
+
+/*
+ * Whether one more SEND may be made: fewer than `window` commands are unanswered.
+ * Settlements may always be made; a host that makes many merges them instead.
+ */
+bool client_has_room(const struct client *c);
+
+/* Sends a batch or a chain of pieces, which it takes.  flags: SEND_NO_CREATE or 0. */
+const struct client_command *client_send(struct client *c, struct mono_time now,
+    struct slice queue, uint8_t flags, struct sendbuf *buf, void *tag);
+
+/*
+ * The same for several queues (SEND_QUEUES_MAX), none named twice: all of them get it, and it
+ * is stored once, or none does.  Of a large message each piece but the last has
+ * CHUNK_SEVERAL_MIN bytes at least.  sent() has the numbers in the first one.
+ */
+const struct client_command *client_send_all(struct client *c, struct mono_time now,
+    const struct slice *queues, uint32_t count, uint8_t flags, struct sendbuf *buf, void *tag);
+
+/*
+ * Takes messages out of the SEND that is refused, within failed(), before CLIENT_REPEAT
+ * or CLIENT_LAST.  One without messages left counts as dropped.
+ */
+void client_remove(
+    struct client *c, const struct client_command *cmd, uint32_t from, uint32_t count);
+
+/* The oldest unanswered command; the others follow by `next`. */
+const struct client_command *client_oldest(const struct client *c);
+/* How many there are. */
+uint32_t client_unanswered(const struct client *c);
+
+/* The oldest command that CLIENT_LAST or CLIENT_STOP has put aside; the others by `next`. */
+const struct client_command *client_shelf(const struct client *c);
+
+/* Whether a SEND waits for room. */
+bool client_blocked(const struct client *c);
+
+/* ---- receiving ---- */
+
+/* lease_ms 0: the queue's.  Returns the subscription's number. */
+uint32_t client_subscribe(struct client *c, struct mono_time now, struct slice queue,
+    uint8_t flags, uint32_t lease_ms);
+/* So many more messages and bytes of bodies (with separators) may be handed out. */
+void client_credit(struct client *c, uint32_t sub, uint32_t messages, uint32_t bytes);
+/* How much of it is not used yet; less than 0: more came than was asked for. */
+int64_t client_credit_messages(const struct client *c, uint32_t sub);
+int64_t client_credit_bytes(const struct client *c, uint32_t sub);
+void client_unsubscribe(struct client *c, uint32_t sub);
+/*
+ * With SUBSCRIBE_STARTS: these messages may reach the reader from now on.  Call it, and have
+ * what client_output() gives written, before the reader can have any of them: the end of a
+ * lease is a failure only of what was started.
+ */
+void client_started(
+    struct client *c, struct slice queue, uint64_t lease, uint64_t first, uint32_t count);
+
+struct client_settlement {
+	struct slice queue;
+	enum settle_verb verb;
+	uint8_t flags;	  /* SETTLE_* */
+	uint64_t ms;	  /* RELEASE: delay; TOUCH: new length */
+	struct slice why; /* DEAD */
+	void *tag;
+};
+
+/*
+ * Settles up to SETTLE_ENTRIES_MAX ranges; but for TOUCH they are not held any more
+ * from here on.  Also for messages that were never delivered to this client.
+ */
+const struct client_command *client_settle(struct client *c, struct mono_time now,
+    const struct client_settlement *s, const struct settle_entry *entries, uint32_t count);
+
+/*
+ * Settles up to SETTLE_SEND_ENTRIES_MAX ranges of `queue` and sends a batch (borrowed, at most
+ * BATCH_MAX) to `target`, both or neither.  flags: SEND_NO_CREATE or 0.  It waits for room as a
+ * SEND does.  The messages are held up to the answer, and go on to be if it is refused: then the
+ * host says what becomes of them.  A lease that ends meanwhile makes its entries stale, and
+ * hinders nothing else.
+ */
+const struct client_command *client_settle_send(struct client *c, struct mono_time now,
+    struct slice queue, const struct settle_entry *entries, uint32_t count, struct slice target,
+    uint8_t flags, struct slice batch, void *tag);
+
+/*
+ * Whether message seq, held under `lease`, cannot have been given to anyone else at
+ * time `now`.  False for what is not held.
+ */
+bool client_vouches(const struct client *c, uint64_t lease, uint64_t seq, struct mono_time now);
+/* No longer held as far as this client is concerned: nothing is told to the daemon. */
+void client_forget(struct client *c, uint64_t lease, uint64_t first, uint32_t count);
+/* Messages held, detached ones too. */
+uint64_t client_held(const struct client *c);
+
+/* ---- asking ---- */
+
+/* mask: SETTING_*; NULL settings with QUEUE_REMOVE (flags) and QUEUE_PURGE. */
+struct client_settings {
+	uint32_t mask;
+	QUEUE_SETTINGS(CODEC_MEMBER_)
+};
+const struct client_command *client_queue(struct client *c, struct mono_time now,
+    enum wire_type type, struct slice queue, uint8_t flags, const struct client_settings *s,
+    void *tag);
+
+/* Rows come by listed() and peeked(), then list_end() and peek_end().  One at a time. */
+uint32_t client_list(struct client *c, struct mono_time now, struct slice after,
+    struct slice glob, uint32_t limit);
+uint32_t client_peek(struct client *c, struct mono_time now, struct slice queue, uint8_t states,
+    uint64_t from, uint32_t limit);
+
+/* ---- the end ---- */
+
+/*
+ * Ends the session once everything is answered; the daemon then gives back what it holds for
+ * it.  client_ended(): and that was written.  Until then a client that has subscribed connects
+ * again, for as long as timeout_ms.
+ */
+void client_bye(struct client *c);
+bool client_ended(const struct client *c);
+
+#endif

@@ -1,0 +1,773 @@
+/*
+ * How commands travel.  They form one list, oldest first; `tx` is the next one to be
+ * sent, all before it are in flight.  The oldest has number answered + 1, each other one
+ * more than the one before it, and numbers are given when a frame is staged.  Going back
+ * (a refusal, a new connection) is to set `tx` to an older command.
+ *
+ * Bytes leave in three steps: the rest of what was staged, then control frames, then
+ * commands.  What is staged is not changed any more, so that a frame is never torn.
+ *
+ * Subscriptions are made anew behind the repeated commands, so that the daemon does not
+ * deliver again what one of these settles.
+ */
+#include "core/client/client_state.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define ROOM_RETRY_MS 500
+
+/* ---- frames out ---- */
+
+/* Room for `len` bytes behind the control frames that wait. */
+static bool control_room(struct client *c, size_t len)
+{
+	struct buffer *b = &c->control;
+	if (b->cap - b->len >= len)
+		return true;
+	size_t cap = (b->len + len) * 2;
+	uint8_t *bytes = realloc(b->bytes, cap);
+	if (!bytes) {
+		client_give_up_memory(c);
+		return false;
+	}
+	b->bytes = bytes;
+	b->cap = cap;
+	return true;
+}
+
+#define CONTROL_FRAME_MAX 1024
+#define PUT(c, name, ...) \
+	do { \
+		if (control_room(c, CONTROL_FRAME_MAX)) { \
+			struct writer w_ = writer_of( \
+			    (c)->control.bytes + (c)->control.len, CONTROL_FRAME_MAX); \
+			wire_put_##name(&w_, &(struct wire_##name){__VA_ARGS__}); \
+			assert(!w_.full); \
+			(c)->control.len += w_.len; \
+		} \
+	} while (0)
+
+static uint32_t clamp_u32(uint64_t v)
+{
+	return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
+}
+
+static void put_credit(struct client *c, uint32_t sub, struct mono_time now)
+{
+	struct subscription *s = &c->subs[sub];
+	if (s->new_messages == 0 && s->new_bytes == 0)
+		return;
+	uint32_t messages = clamp_u32(s->new_messages), bytes = clamp_u32(s->new_bytes);
+	PUT(c, credit, sub, messages, bytes, now.ms);
+	s->new_messages -= messages;
+	s->new_bytes -= bytes;
+}
+
+/* A new connection is told again: the daemon may not have read it, or be another. */
+static void put_started(struct client *c, uint32_t sub)
+{
+	const struct subscription *s = &c->subs[sub];
+	struct held_range *r = held_first(&c->held);
+	for (; r; r = held_next(r))
+		if (r->started && r->sub == sub)
+			PUT(c, started, r->lease, r->first, (uint32_t)(r->end - r->first),
+			    slice_of(s->name, s->name_len));
+}
+
+void client_started(
+    struct client *c, struct slice queue, uint64_t lease, uint64_t first, uint32_t count)
+{
+	if (held_start(&c->held, lease, first, first + count))
+		client_give_up_memory(c);
+	else if (c->state == READY)
+		PUT(c, started, lease, first, count, queue);
+}
+
+static void put_subscriptions(struct client *c, struct mono_time now)
+{
+	/* BYE ends them all. */
+	if (c->resubscribe || c->bye)
+		return;
+	for (uint32_t i = 0; i < SUBSCRIPTIONS_MAX; i++) {
+		struct subscription *s = &c->subs[i];
+		if (!s->used)
+			continue;
+		if (!s->announced && s->ending)
+			continue;
+		if (!s->announced) {
+			PUT(c, subscribe, i, s->flags, s->asked_lease_ms,
+			    slice_of(s->name, s->name_len), NO_TAGS);
+			s->announced = c->has_subscribed = true;
+			put_started(c, i);
+		}
+		if (s->ending && !s->end_sent) {
+			PUT(c, unsubscribe, i);
+			s->end_sent = true;
+		}
+		if (!s->ending)
+			put_credit(c, i, now);
+	}
+}
+
+static void put_requests(struct client *c)
+{
+	for (size_t i = 0; i < REQUESTS_MAX; i++) {
+		struct request *r = &c->requests[i];
+		if (!r->req || r->sent)
+			continue;
+		r->sent = true;
+		if (r->peek)
+			PUT(c, peek, r->req, r->states, r->from, r->limit,
+			    slice_of(r->name, r->name_len));
+		else
+			PUT(c, list, r->req, r->limit, slice_of(r->after, r->after_len),
+			    slice_of(r->name, r->name_len));
+	}
+}
+
+static void put_control(struct client *c, struct mono_time now)
+{
+	put_subscriptions(c, now);
+	put_requests(c);
+	if (client_extend_due_ms(c) <= now.ms) {
+		PUT(c, extend, now.ms);
+		c->extend_wanted = false;
+		c->extend_out = true;
+		c->extend_at.ms = now.ms + c->lease_min_ms / 3;
+	}
+	if (c->bye && !c->bye_sent && !c->oldest) {
+		PUT(c, bye, c->answered);
+		c->bye_sent = true;
+	}
+}
+
+static void stage(struct client *c, struct slice bytes, struct client_command *cmd, bool last)
+{
+	assert(c->staged_count < CLIENT_PIECES);
+	c->staged[c->staged_count++] = (struct piece){bytes, cmd, last};
+}
+
+static void stage_control(struct client *c, struct mono_time now)
+{
+	for (size_t i = 0; i < c->staged_count; i++)
+		if (!c->staged[i].cmd)
+			return;
+	if (c->state == READY)
+		put_control(c, now);
+	if (c->control.len == 0)
+		return;
+	struct buffer b = c->going;
+	c->going = c->control;
+	c->control = b;
+	c->control.len = 0;
+	stage(c, slice_of(c->going.bytes, c->going.len), NULL, true);
+}
+
+/* Whether it takes of the daemon's window and room. */
+static bool sends(const struct client_command *cmd)
+{
+	return cmd->type == WIRE_TYPE_SEND || cmd->type == WIRE_TYPE_SETTLE_SEND;
+}
+
+/* Whether tx may fly now. */
+static bool may_fly(const struct client *c)
+{
+	const struct client_command *cmd = c->tx;
+	if (!cmd || c->blocked)
+		return false;
+	if (cmd->staged)
+		return true;
+	if (c->flying >= c->config.window ||
+	    (sends(cmd) && c->flying >= c->send_window))
+		return false;
+	return !sends(cmd) || c->flying_bytes == 0 ||
+	       c->flying_bytes + cmd->bytes <= c->window_bytes;
+}
+
+/* Number and `answered` stand at the same place in every numbered command. */
+static void command_stamp(struct client_command *cmd, uint64_t answered)
+{
+	store_u64(cmd->frame + FRAME_HEADER_SIZE, cmd->n);
+	store_u64(cmd->frame + FRAME_HEADER_SIZE + 8, answered);
+}
+
+static void stage_command(struct client *c)
+{
+	struct client_command *cmd = c->tx;
+	if (!cmd->staged) {
+		cmd->staged = true;
+		cmd->n = c->next_n;
+		c->flying++;
+		c->tx_buf = cmd->buf;
+		if (sends(cmd))
+			c->flying_bytes += cmd->bytes;
+	}
+	bool last = true;
+	if (cmd->buf) {
+		sendbuf_stamp(c->tx_buf, cmd->n, c->answered);
+		last = !c->tx_buf->next;
+		stage(c, sendbuf_frame(c->tx_buf), cmd, last);
+		c->tx_buf = c->tx_buf->next;
+	} else {
+		command_stamp(cmd, c->answered);
+		stage(c, slice_of(cmd->frame, cmd->len), cmd, true);
+	}
+	if (!last)
+		return;
+	if (c->resubscribe_behind == cmd)
+		c->resubscribe = false;
+	c->tx = cmd->next;
+	c->tx_buf = NULL;
+	c->next_n++;
+}
+
+size_t client_output(struct client *c, struct mono_time now, struct slice *pieces, size_t max)
+{
+	if (c->dead || c->state == APART || c->state == CONNECTING || c->hang_up)
+		return 0;
+	if (c->staged_count < CLIENT_PIECES)
+		stage_control(c, now);
+	while (c->state == READY && c->staged_count < CLIENT_PIECES && may_fly(c))
+		stage_command(c);
+	/* Repeating may just have ended: what waited for it goes along. */
+	if (c->staged_count < CLIENT_PIECES)
+		stage_control(c, now);
+	size_t count = c->staged_count < max ? c->staged_count : max;
+	for (size_t i = 0; i < count; i++)
+		pieces[i] = c->staged[i].bytes;
+	if (count > 0) {
+		pieces[0].data += c->staged_done;
+		pieces[0].len -= c->staged_done;
+	}
+	return count;
+}
+
+void client_wrote(struct client *c, size_t bytes)
+{
+	while (bytes > 0) {
+		assert(c->staged_count > 0);
+		struct piece *p = &c->staged[0];
+		size_t left = p->bytes.len - c->staged_done;
+		if (bytes < left) {
+			c->staged_done += bytes;
+			return;
+		}
+		bytes -= left;
+		if (p->cmd && p->last)
+			p->cmd->flown = true;
+		c->staged_count--;
+		memmove(c->staged, c->staged + 1, c->staged_count * sizeof(c->staged[0]));
+		c->staged_done = 0;
+	}
+}
+
+/* ---- commands ---- */
+
+static void command_free(struct client_command *cmd)
+{
+	if (!cmd)
+		return;
+	sendbuf_free(cmd->buf);
+	free(cmd);
+}
+
+static void commands_free(struct client_command *cmd)
+{
+	while (cmd) {
+		struct client_command *next = cmd->next;
+		command_free(cmd);
+		cmd = next;
+	}
+}
+
+static void push(struct client *c, struct client_command *cmd)
+{
+	cmd->next = NULL;
+	if (c->newest)
+		c->newest->next = cmd;
+	else
+		c->oldest = cmd;
+	c->newest = cmd;
+	if (!c->tx)
+		c->tx = cmd;
+	c->unanswered++;
+}
+
+/* Takes the command behind `before` (NULL: the oldest) out of the list. */
+static struct client_command *unlink_behind(struct client *c, struct client_command *before)
+{
+	struct client_command *cmd = before ? before->next : c->oldest;
+	if (before)
+		before->next = cmd->next;
+	else
+		c->oldest = cmd->next;
+	if (c->newest == cmd)
+		c->newest = before;
+	if (c->tx == cmd) {
+		c->tx = cmd->next;
+		c->tx_buf = NULL;
+	}
+	if (c->resubscribe_behind == cmd) {
+		c->resubscribe_behind = before;
+		c->resubscribe &= before != NULL;
+	}
+	if (cmd->staged) {
+		c->flying--;
+		if (sends(cmd))
+			c->flying_bytes -= cmd->bytes;
+	}
+	c->unanswered--;
+	return cmd;
+}
+
+/*
+ * A frame that is half written has to be ended, whatever becomes of its command: the
+ * daemon refuses it.  What follows it need not begin.
+ */
+static void unstage_commands(struct client *c)
+{
+	size_t to = 0;
+	for (size_t i = 0; i < c->staged_count; i++) {
+		struct piece *p = &c->staged[i];
+		if (p->cmd && (i > 0 || c->staged_done == 0))
+			continue;
+		if (p->cmd) {
+			size_t left = p->bytes.len - c->staged_done;
+			free(c->torn);
+			c->torn = malloc(left);
+			if (!c->torn) {
+				client_give_up_memory(c);
+				return;
+			}
+			memcpy(c->torn, p->bytes.data + c->staged_done, left);
+			*p = (struct piece){slice_of(c->torn, left), NULL, true};
+			c->staged_done = 0;
+		}
+		c->staged[to++] = *p;
+	}
+	c->staged_count = to;
+}
+
+/* Nothing from the oldest command on is in flight any more. */
+static void go_back(struct client *c)
+{
+	unstage_commands(c);
+	for (struct client_command *cmd = c->oldest; cmd; cmd = cmd->next)
+		cmd->staged = false;
+	c->tx = c->oldest;
+	c->tx_buf = NULL;
+	c->next_n = c->answered + 1;
+	c->flying = 0;
+	c->flying_bytes = 0;
+}
+
+const struct client_command *client_oldest(const struct client *c)
+{
+	return c->oldest;
+}
+
+const struct client_command *client_shelf(const struct client *c)
+{
+	return c->shelf;
+}
+
+bool client_blocked(const struct client *c)
+{
+	return c->blocked;
+}
+
+uint32_t client_unanswered(const struct client *c)
+{
+	return c->unanswered;
+}
+
+bool client_has_room(const struct client *c)
+{
+	return c->unanswered < c->config.window && !c->stopped && !c->dead;
+}
+
+/* A command with `len` bytes for its frame; NULL: no memory, and the client is dead. */
+static struct client_command *command_new(
+    struct client *c, enum wire_type type, size_t len, struct slice queue, void *tag)
+{
+	struct client_command *cmd = calloc(1, sizeof(*cmd) + len + queue.len);
+	if (!cmd) {
+		client_give_up_memory(c);
+		return NULL;
+	}
+	memcpy(cmd->frame + len, queue.data, queue.len);
+	cmd->queue = slice_of(cmd->frame + len, queue.len);
+	cmd->type = (uint8_t)type;
+	cmd->tag = tag;
+	return cmd;
+}
+
+/* Also counts the bytes that the command takes of the daemon's window. */
+static void seal(struct client_command *cmd)
+{
+	uint32_t part = 0;
+	cmd->bytes = 0;
+	for (struct sendbuf *b = cmd->buf; b; b = b->next) {
+		sendbuf_seal(b, cmd->flags, part++, cmd->queue, cmd->further);
+		cmd->bytes += (uint32_t)sendbuf_frame(b).len;
+	}
+}
+
+const struct client_command *client_send_all(struct client *c, struct mono_time now,
+    const struct slice *queues, uint32_t count, uint8_t flags, struct sendbuf *buf, void *tag)
+{
+	uint8_t list[SEND_FURTHER_MAX];
+	struct writer further = writer_of(list, sizeof(list));
+	assert(count > 0 && count <= SEND_QUEUES_MAX);
+	for (uint32_t i = 1; i < count; i++)
+		put_str(&further, queues[i]);
+	assert(!further.full && queues[0].len <= NAME_FULL_MAX);
+	struct client_command *cmd =
+	    command_new(c, WIRE_TYPE_SEND, further.len, queues[0], tag);
+	if (!cmd) {
+		sendbuf_free(buf);
+		return NULL;
+	}
+	cmd->further = slice_of(cmd->frame, further.len);
+	if (further.len > 0)
+		memcpy(cmd->frame, list, further.len);
+	cmd->flags = flags;
+	cmd->buf = buf;
+	seal(cmd);
+	push(c, cmd);
+	client_note_asking(c, now);
+	return cmd;
+}
+
+const struct client_command *client_send(struct client *c, struct mono_time now,
+    struct slice queue, uint8_t flags, struct sendbuf *buf, void *tag)
+{
+	return client_send_all(c, now, &queue, 1, flags, buf, tag);
+}
+
+void client_remove(
+    struct client *c, const struct client_command *which, uint32_t from, uint32_t count)
+{
+	struct client_command *cmd = c->oldest;
+	assert(cmd == which && !cmd->staged && cmd->buf);
+	if (cmd->buf->large) {
+		sendbuf_free(cmd->buf->next);
+		cmd->buf->next = NULL;
+		cmd->buf->large = false;
+	} else {
+		sendbuf_remove(cmd->buf, from, count);
+	}
+	if (cmd->buf->count > 0)
+		seal(cmd);
+}
+
+/* Takes the oldest command (unless it is `kept`) and all behind it off the list. */
+static void shelve(struct client *c, bool kept)
+{
+	struct client_command *last = kept ? c->oldest : NULL;
+	c->shelf = last ? last->next : c->oldest;
+	if (last)
+		last->next = NULL;
+	c->oldest = c->newest = c->tx = last;
+	c->unanswered = last ? 1 : 0;
+	c->stopped = true;
+}
+
+/* ---- settling and administration ---- */
+
+static void settle_held(struct client *c, struct mono_time now,
+    const struct client_settlement *s, const struct settle_entry *e)
+{
+	uint64_t end = e->first + e->count;
+	enum rmq_error err = RMQ_E_OK;
+	if (s->verb != VERB_TOUCH)
+		err = held_remove(&c->held, e->lease, e->first, end);
+	else if (s->flags & SETTLE_DETACH)
+		err = held_detach(&c->held, e->lease, e->first, end, now, s->ms);
+	if (err)
+		client_give_up_memory(c);
+}
+
+const struct client_command *client_settle(struct client *c, struct mono_time now,
+    const struct client_settlement *s, const struct settle_entry *entries, uint32_t count)
+{
+	assert(count > 0 && count <= SETTLE_ENTRIES_MAX);
+	size_t len = CONTROL_FRAME_MAX + (size_t)count * SETTLE_ENTRY_SIZE;
+	struct client_command *cmd = command_new(c, WIRE_TYPE_SETTLE, len, s->queue, s->tag);
+	if (!cmd)
+		return NULL;
+	struct writer w = writer_of(cmd->frame, len);
+	size_t begin = frame_begin(&w, WIRE_TYPE_SETTLE);
+	struct wire_settle m = {0, 0, (uint8_t)s->verb, s->flags, s->ms, now.ms, s->queue,
+	    s->why, NO_TAGS, slice_of(NULL, 0)};
+	wire_settle_encode(&w, &m);
+	for (uint32_t i = 0; i < count; i++) {
+		settle_entry_put(&w, &entries[i]);
+		settle_held(c, now, s, &entries[i]);
+	}
+	frame_end(&w, begin);
+	assert(!w.full);
+	cmd->len = (uint32_t)w.len;
+	push(c, cmd);
+	client_note_asking(c, now);
+	return cmd;
+}
+
+const struct client_command *client_settle_send(struct client *c, struct mono_time now,
+    struct slice queue, const struct settle_entry *entries, uint32_t count, struct slice target,
+    uint8_t flags, struct slice batch, void *tag)
+{
+	assert(count > 0 && count <= SETTLE_SEND_ENTRIES_MAX && batch.len <= BATCH_MAX);
+	size_t len = CONTROL_FRAME_MAX + (size_t)count * SETTLE_ENTRY_SIZE + batch.len;
+	struct client_command *cmd = command_new(c, WIRE_TYPE_SETTLE_SEND, len, queue, tag);
+	if (!cmd)
+		return NULL;
+	struct writer w = writer_of(cmd->frame, len);
+	size_t begin = frame_begin(&w, WIRE_TYPE_SETTLE_SEND);
+	wire_settle_send_encode(&w, &(struct wire_settle_send){0, 0, flags, now.ms, queue, target,
+					count, NO_TAGS, slice_of(NULL, 0)});
+	for (uint32_t i = 0; i < count; i++)
+		settle_entry_put(&w, &entries[i]);
+	put_rest(&w, batch);
+	frame_end(&w, begin);
+	assert(!w.full);
+	cmd->len = cmd->bytes = (uint32_t)w.len;
+	push(c, cmd);
+	client_note_asking(c, now);
+	return cmd;
+}
+
+static void put_settings(
+    struct writer *w, enum wire_type type, struct slice queue, const struct client_settings *s)
+{
+	/* CREATE and SET have the same fields. */
+	struct wire_queue_create m = {.mask = s->mask, .queue = queue};
+#define X(kind, name) m.name = s->name;
+	QUEUE_SETTINGS(X)
+#undef X
+	size_t begin = frame_begin(w, (uint8_t)type);
+	wire_queue_create_encode(w, &m);
+	frame_end(w, begin);
+}
+
+const struct client_command *client_queue(struct client *c, struct mono_time now,
+    enum wire_type type, struct slice queue, uint8_t flags, const struct client_settings *s,
+    void *tag)
+{
+	struct client_command *cmd = command_new(c, type, CONTROL_FRAME_MAX, queue, tag);
+	if (!cmd)
+		return NULL;
+	struct writer w = writer_of(cmd->frame, CONTROL_FRAME_MAX);
+	switch (type) {
+	case WIRE_TYPE_QUEUE_REMOVE:
+		wire_put_queue_remove(&w, &(struct wire_queue_remove){0, 0, flags, queue});
+		break;
+	case WIRE_TYPE_QUEUE_PURGE:
+		wire_put_queue_purge(&w, &(struct wire_queue_purge){0, 0, queue});
+		break;
+	default:
+		put_settings(&w, type, queue, s);
+	}
+	assert(!w.full);
+	cmd->len = (uint32_t)w.len;
+	push(c, cmd);
+	client_note_asking(c, now);
+	return cmd;
+}
+
+/* ---- answers ---- */
+
+/* Whether n is the oldest command and was sent; a repeated answer is passed over. */
+static bool is_answer(struct client *c, uint64_t n)
+{
+	if (n <= c->answered)
+		return false;
+	if (c->oldest && c->oldest->flown && c->oldest->staged && n == c->answered + 1)
+		return true;
+	client_give_up(c, RMQ_E_PROTOCOL, slice_str("an answer to nothing"));
+	return false;
+}
+
+static void goes_on(struct client *c, struct mono_time now)
+{
+	c->progress = now;
+	c->no_room[0] = '\0';
+}
+
+static struct client_command *answer(struct client *c, struct mono_time now)
+{
+	c->answered++;
+	goes_on(c, now);
+	return unlink_behind(c, NULL);
+}
+
+void client_on_sent(struct client *c, struct mono_time now, const struct wire_sent *m)
+{
+	if (!is_answer(c, m->n))
+		return;
+	struct client_command *cmd = answer(c, now);
+	if (c->send_window < c->config.window)
+		c->send_window++;
+	if (cmd->type != WIRE_TYPE_SEND)
+		client_give_up(
+		    c, RMQ_E_PROTOCOL, slice_str("SENT in answer to another command"));
+	else if (c->host.sent)
+		c->host.sent(c->host.arg, cmd, m->first_seq, m->count);
+	command_free(cmd);
+}
+
+void client_on_done(struct client *c, struct mono_time now, const struct wire_done *m)
+{
+	if (!is_answer(c, m->n))
+		return;
+	struct client_command *cmd = answer(c, now);
+	if (sends(cmd) || m->stale.len % SETTLE_ENTRY_SIZE != 0)
+		client_give_up(c, RMQ_E_PROTOCOL, slice_str("DONE in answer to a SEND"));
+	else if (c->host.done)
+		c->host.done(c->host.arg, cmd, m->stale);
+	command_free(cmd);
+}
+
+/* What it settled is not held any more. */
+static void let_go(struct client *c, const struct client_command *cmd)
+{
+	struct wire_settle_send m;
+	bool ok = wire_settle_send_decode(
+	    slice_of(cmd->frame + FRAME_HEADER_SIZE, cmd->len - FRAME_HEADER_SIZE), &m);
+	assert(ok);
+	struct reader r = reader_of(m.data);
+	for (uint32_t i = 0; i < m.entries; i++) {
+		struct settle_entry e = settle_entry_get(&r);
+		client_forget(c, e.lease, e.first, e.count);
+	}
+}
+
+void client_on_settle_sent(
+    struct client *c, struct mono_time now, const struct wire_settle_sent *m)
+{
+	if (!is_answer(c, m->n))
+		return;
+	struct client_command *cmd = answer(c, now);
+	if (c->send_window < c->config.window)
+		c->send_window++;
+	if (cmd->type != WIRE_TYPE_SETTLE_SEND || m->stale.len % SETTLE_ENTRY_SIZE != 0) {
+		client_give_up(
+		    c, RMQ_E_PROTOCOL, slice_str("SETTLE_SENT in answer to another command"));
+	} else {
+		let_go(c, cmd);
+		if (c->host.settle_sent)
+			c->host.settle_sent(c->host.arg, cmd, m->first_seq, m->count, m->stale);
+	}
+	command_free(cmd);
+}
+
+/*
+ * A SEND finds no room: it is repeated when there may be some, and alone, since those behind
+ * it went in vain as well.  Each that is taken then lets one more go.
+ */
+static void block(
+    struct client *c, struct mono_time now, enum rmq_error code, struct slice text)
+{
+	c->blocked = true;
+	snprintf(
+	    c->no_room, sizeof(c->no_room), "%.*s", (int)text.len, (const char *)text.data);
+	c->send_window = 1;
+	/* Not behind it any more: what is held must not end while it waits. */
+	c->resubscribe = false;
+	c->blocked_code = code;
+	c->blocked_until.ms = now.ms + ROOM_RETRY_MS + client_random(c) % (ROOM_RETRY_MS / 2);
+}
+
+static void refused(
+    struct client *c, struct mono_time now, enum rmq_error code, uint32_t at, struct slice text)
+{
+	struct client_command *cmd = c->oldest;
+	for (struct client_command *i = cmd; i; i = i->next)
+		i->flown = false;
+	go_back(c);
+	c->refused = true;
+	if (sends(cmd) && !c->config.no_wait &&
+	    (code == RMQ_E_FULL || code == RMQ_E_DISK_FULL || code == RMQ_E_PAUSED)) {
+		block(c, now, code, text.len > 0 ? text : slice_str(error_text(code)));
+		return;
+	}
+	goes_on(c, now);
+	/* The host may add commands behind it, but the oldest stays the oldest. */
+	enum client_verdict verdict = CLIENT_DROP;
+	if (c->host.failed)
+		verdict = c->host.failed(c->host.arg, cmd, code, at, text);
+	if (verdict == CLIENT_STOP || verdict == CLIENT_LAST)
+		shelve(c, verdict == CLIENT_LAST);
+	bool empty = cmd->buf && !cmd->buf->large && cmd->buf->count == 0;
+	if (verdict == CLIENT_DROP || (verdict != CLIENT_STOP && empty))
+		command_free(unlink_behind(c, NULL));
+}
+
+void client_on_failed(struct client *c, struct mono_time now, const struct wire_failed *m)
+{
+	if (m->n <= c->answered)
+		return;
+	bool oldest = c->oldest && c->oldest->staged && m->n == c->answered + 1;
+	if (m->code == RMQ_E_OUT_OF_ORDER) {
+		/* What was in flight behind a refused command; it is repeated anyway. */
+		if (!oldest)
+			return;
+		if (!c->oldest->buf || !c->oldest->buf->large) {
+			client_give_up(c, RMQ_E_OUT_OF_ORDER, m->text);
+			return;
+		}
+		/* Its first pieces went with their queue, which was removed meanwhile. */
+		go_back(c);
+		c->refused = true;
+		return;
+	}
+	if (!oldest) {
+		if (!c->refused)
+			client_give_up(c, RMQ_E_PROTOCOL, slice_str("a refusal of nothing"));
+		return;
+	}
+	refused(c, now, client_code(m->code), m->at, m->text);
+}
+
+void client_on_room(struct client *c, struct mono_time now, const struct wire_room *m)
+{
+	(void)now, (void)m;
+	c->blocked = false;
+}
+
+/* ---- the connection ---- */
+
+void client_send_free(struct client *c)
+{
+	commands_free(c->oldest);
+	commands_free(c->shelf);
+	free(c->control.bytes);
+	free(c->going.bytes);
+	free(c->torn);
+}
+
+void client_send_hello(struct client *c)
+{
+	uint8_t list[4 + SESSION_TOKEN_SIZE];
+	struct writer w = writer_of(list, sizeof(list));
+	c->control.len = 0;
+	if (c->has_token)
+		tags_put(&w, HELLO_TAG_TOKEN, slice_of(c->token, sizeof(c->token)));
+	PUT(c, hello, WIRE_HELLO_VERSIONS, c->session, c->answered, slice_of(w.p, w.len));
+}
+
+void client_send_disconnected(struct client *c)
+{
+	/* It may have been among them. */
+	c->bye_sent &= c->staged_count == 0 && c->control.len == 0;
+	c->staged_count = 0;
+	c->staged_done = 0;
+	free(c->torn);
+	c->torn = NULL;
+	c->control.len = 0;
+	c->refused = false;
+	c->blocked = false;
+	c->no_room[0] = '\0';
+	go_back(c);
+}

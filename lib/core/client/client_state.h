@@ -1,0 +1,190 @@
+/*
+ * The client's inside, shared by its files:
+ *
+ *	client.c	life, progress, the connection, timers
+ *	client_send.c	commands: numbers, the window, repeating, answers; all frames out
+ *	client_recv.c	subscriptions, deliveries, leases, LIST and PEEK
+ */
+#ifndef RMQ_CORE_CLIENT_CLIENT_STATE_H
+#define RMQ_CORE_CLIENT_CLIENT_STATE_H
+
+#include "core/client/client.h"
+#include "core/client/held.h"
+
+#define REQUESTS_MAX 4
+
+enum client_state { APART, CONNECTING, GREETING, READY };
+
+/* Pieces of a large message coming together. */
+struct assembly {
+	uint8_t *bytes; /* of its body, and behind them its attributes */
+	uint32_t attributes_len;
+	uint32_t len;
+	uint32_t total;
+	uint32_t part;
+	uint64_t lease;
+	uint64_t seq;
+};
+
+struct subscription {
+	bool used;
+	bool announced; /* SUBSCRIBE was sent on this connection */
+	bool confirmed; /* … and answered */
+	bool ending;
+	bool end_sent;
+	char name[NAME_FULL_MAX];
+	size_t name_len;
+	uint8_t flags;
+	uint32_t asked_lease_ms;
+	uint32_t lease_ms;
+	int64_t messages; /* credit that is not used */
+	int64_t bytes;
+	uint64_t new_messages; /* credit to be given */
+	uint64_t new_bytes;
+	struct assembly large;
+};
+
+/* A LIST or PEEK that is not at its end. */
+struct request {
+	uint32_t req; /* 0: free */
+	bool sent;
+	bool peek;
+	char name[UINT8_MAX]; /* glob, or queue */
+	size_t name_len;
+	char after[NAME_FULL_MAX];
+	size_t after_len;
+	bool cut; /* the daemon has not looked at all names for it */
+	uint8_t states;
+	uint64_t from;
+	uint32_t limit;
+	struct assembly large;
+};
+
+struct piece {
+	struct slice bytes;
+	struct client_command *cmd; /* NULL: control frames */
+	bool last;		    /* the command's last frame */
+};
+
+struct buffer {
+	uint8_t *bytes;
+	size_t len;
+	size_t cap;
+};
+
+struct client {
+	struct client_config config;
+	struct client_host host;
+	uint64_t random;
+
+	enum client_state state;
+	bool hang_up;
+	char sent_away[TEXT_MAX + 1]; /* why, by the newest ERROR; "": none since WELCOME */
+	bool told; /* the daemon has said when and where to connect again */
+	bool dead; /* fatal() was called */
+	uint32_t server;
+	uint32_t failures; /* connections lost or refused in a row */
+	uint32_t
+	    tries; /* since a daemon has answered HELLO: contact points that were of no use */
+	uint32_t redirects;
+	char redirect[UINT8_MAX];
+	size_t redirect_len;
+	struct mono_time retry_at;
+	struct mono_time greeted; /* HELLO was said */
+	struct mono_time quick_after; /* no quick attempt before that */
+
+	uint64_t session;
+	bool has_token; /* which the session is gone on with */
+	uint8_t token[SESSION_TOKEN_SIZE];
+	uint64_t answered;
+	uint64_t next_n; /* of tx */
+	struct client_command *oldest;
+	struct client_command *newest;
+	struct client_command *tx;
+	struct sendbuf *tx_buf; /* the next piece of tx */
+	uint32_t unanswered;
+	uint32_t flying;
+	uint64_t flying_bytes; /* of SENDs */
+	uint32_t window_bytes;
+	uint32_t send_window; /* commands in flight before another SEND may go */
+	bool refused; /* on this connection: answers to what was in flight then may follow */
+	bool stopped;
+	struct client_command *shelf; /* given up, oldest first */
+	bool blocked;		      /* a SEND was refused for want of room */
+	enum rmq_error blocked_code;
+	char no_room[TEXT_MAX + 1]; /* why the oldest was, which is tried again; "": it was not */
+	struct mono_time blocked_until;
+
+	bool resubscribe;
+	struct client_command *resubscribe_behind;
+	struct subscription subs[SUBSCRIPTIONS_MAX];
+	struct held held;
+	uint32_t lease_min_ms;
+	struct mono_time extend_at;
+	bool extend_wanted; /* something is held that nothing vouches for yet */
+	bool extend_out;    /* EXTEND was sent and is not answered */
+	uint32_t echoes;    /* on this connection */
+	bool unconfirmed;   /* some of what is held may not be confirmed */
+
+	struct request requests[REQUESTS_MAX];
+	uint32_t next_req;
+
+	bool asking;
+	struct mono_time progress;
+	struct mono_time apart;	   /* no daemon has been there for what is asked since */
+	struct mono_time welcomed; /* the newest WELCOME came */
+	bool bye;
+	bool bye_sent;
+	bool has_subscribed; /* SUBSCRIBE was sent in this session */
+
+	struct buffer control; /* frames to be staged */
+	struct buffer going;   /* frames that are staged */
+	struct piece staged[CLIENT_PIECES];
+	size_t staged_count;
+	size_t staged_done; /* bytes of the first one that are written */
+	uint8_t *torn;	    /* the rest of a frame whose command may have changed since */
+};
+
+/* ---- client.c ---- */
+
+/* fatal(), once; text empty: the code's own. */
+void client_give_up(struct client *c, enum rmq_error code, struct slice text);
+void client_give_up_memory(struct client *c);
+uint64_t client_random(struct client *c);
+/* After anything by which the client may begin to wait for the daemon, or end to. */
+void client_note_asking(struct client *c, struct mono_time now);
+
+/* What a frame or the daemon's ERROR calls an error. */
+static inline enum rmq_error client_code(uint8_t code)
+{
+	return error_known(code) ? (enum rmq_error)code : RMQ_E_BUG;
+}
+
+/* Frames of the daemon: each in the file that owns what it is about. */
+#define X(type, NAME, name, FIELDS) \
+	void client_on_##name( \
+	    struct client *c, struct mono_time now, const struct wire_##name *m);
+WIRE_DAEMON_FRAMES(X)
+#undef X
+
+/* ---- client_send.c ---- */
+
+void client_send_free(struct client *c);
+/* The first frame on a new connection. */
+void client_send_hello(struct client *c);
+/* Nothing is in flight any more. */
+void client_send_disconnected(struct client *c);
+
+/* ---- client_recv.c ---- */
+
+void client_recv_free(struct client *c);
+void client_recv_disconnected(struct client *c);
+/* Credit that was not used is given again, and what is held is asked for. */
+void client_recv_welcome(struct client *c, struct mono_time now);
+void client_recv_tick(struct client *c, struct mono_time now);
+/* When the next of its timers is due; CLIENT_FOREVER: none runs. */
+uint64_t client_recv_due_ms(const struct client *c);
+/* EXTEND is due at every third of the shortest lease while anything is to be extended. */
+uint64_t client_extend_due_ms(const struct client *c);
+
+#endif

@@ -1,0 +1,219 @@
+#include "core/host/control.h"
+
+#include "core/base/name.h"
+
+static_assert(RAFT_KEY_SIZE <= UINT8_MAX && TEXT_MAX <= UINT8_MAX, "they are strings");
+
+/* Bytes that are all zero stand for none, which is the empty string in a frame. */
+static struct slice bytes_slice(const uint8_t *bytes, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (bytes[i])
+			return slice_of(bytes, size);
+	return slice_of(NULL, 0);
+}
+
+static bool take_bytes(uint8_t *out, size_t size, struct slice s)
+{
+	memset(out, 0, size);
+	if (s.len == 0)
+		return true;
+	if (s.len != size)
+		return false;
+	memcpy(out, s.data, size);
+	return true;
+}
+
+static bool take_text(char *out, size_t size, struct slice s)
+{
+	if (s.len >= size || (s.len > 0 && memchr(s.data, 0, s.len)))
+		return false;
+	if (s.len > 0)
+		memcpy(out, s.data, s.len);
+	out[s.len] = 0;
+	return true;
+}
+
+/* Of a node, or "". */
+static bool take_name(char out[RAFT_NAME_MAX + 1], struct slice s)
+{
+	return (s.len == 0 || name_valid_node(s)) && take_text(out, RAFT_NAME_MAX + 1, s);
+}
+
+const char *control_role_text(enum control_role role)
+{
+	switch (role) {
+#define X(NAME, value, text) \
+	case CONTROL_ROLE_##NAME: \
+		return text;
+		CONTROL_ROLES(X)
+#undef X
+	}
+	return "unknown";
+}
+
+const struct control_view_member *control_view_find(
+    const struct control_view *v, const char *name)
+{
+	for (unsigned i = 0; i < v->count; i++)
+		if (strcmp(v->members[i].name, name) == 0)
+			return &v->members[i];
+	return NULL;
+}
+
+/* ---- a view ---- */
+
+static void encode_member(struct writer *w, uint32_t req, const struct control_view_member *m)
+{
+	control_put_member(w, &(struct control_member){.req = req,
+				  .name = slice_str(m->name),
+				  .key = bytes_slice(m->key, sizeof(m->key)),
+				  .id = bytes_slice(m->id.bytes, sizeof(m->id.bytes)),
+				  .address = slice_str(m->address),
+				  .gate = slice_str(m->gate),
+				  .raft_flags = m->raft_flags,
+				  .flags = m->flags,
+				  .match = m->match});
+}
+
+void control_view_encode(struct writer *w, uint32_t req, const struct control_view *v)
+{
+	control_put_state(
+	    w, &(struct control_state){.req = req,
+		   .cluster = bytes_slice(v->cluster.bytes, sizeof(v->cluster.bytes)),
+		   .name = slice_str(v->name),
+		   .key = bytes_slice(v->key, sizeof(v->key)),
+		   .id = bytes_slice(v->id.bytes, sizeof(v->id.bytes)),
+		   .role = (uint8_t)v->role,
+		   .flags = v->flags,
+		   .term = v->term,
+		   .commit = v->commit,
+		   .last = v->last,
+		   .leader = slice_str(v->leader),
+		   .leader_key = bytes_slice(v->leader_key, sizeof(v->leader_key)),
+		   .leader_gate = slice_str(v->leader_gate),
+		   .queue_socket = slice_str(v->queue_socket),
+		   .problem = slice_str(v->problem),
+		   .members = (uint8_t)v->count});
+	for (unsigned i = 0; i < v->count; i++)
+		encode_member(w, req, &v->members[i]);
+}
+
+static bool take_state(struct control_collector *c, const struct control_state *s)
+{
+	struct control_view *v = &c->view;
+
+	memset(v, 0, sizeof(*v));
+	c->req = s->req;
+	c->missing = s->members;
+	v->role = (enum control_role)s->role;
+	v->flags = s->flags;
+	v->term = s->term;
+	v->commit = s->commit;
+	v->last = s->last;
+	return s->members <= RAFT_MEMBERS_MAX &&
+	       take_bytes(v->cluster.bytes, sizeof(v->cluster.bytes), s->cluster) &&
+	       take_name(v->name, s->name) && take_bytes(v->key, sizeof(v->key), s->key) &&
+	       take_bytes(v->id.bytes, sizeof(v->id.bytes), s->id) &&
+	       take_name(v->leader, s->leader) &&
+	       take_bytes(v->leader_key, sizeof(v->leader_key), s->leader_key) &&
+	       take_text(v->leader_gate, sizeof(v->leader_gate), s->leader_gate) &&
+	       take_text(v->queue_socket, sizeof(v->queue_socket), s->queue_socket) &&
+	       take_text(v->problem, sizeof(v->problem), s->problem);
+}
+
+static bool take_member(struct control_collector *c, const struct control_member *m)
+{
+	struct control_view_member *v = &c->view.members[c->view.count];
+
+	if (c->missing == 0 || m->req != c->req)
+		return false;
+	v->raft_flags = m->raft_flags;
+	v->flags = m->flags;
+	v->match = m->match;
+	if (m->name.len == 0 || !take_name(v->name, m->name) ||
+	    !take_bytes(v->key, sizeof(v->key), m->key) ||
+	    !take_bytes(v->id.bytes, sizeof(v->id.bytes), m->id) ||
+	    !take_text(v->address, sizeof(v->address), m->address) ||
+	    !take_text(v->gate, sizeof(v->gate), m->gate))
+		return false;
+	c->view.count++;
+	c->missing--;
+	return true;
+}
+
+enum rmq_error control_collect(struct control_collector *c, const struct frame *f)
+{
+	struct control_state state;
+	struct control_member member;
+	bool good = false;
+
+	if (f->type == CONTROL_TYPE_STATE)
+		good = c->missing == 0 && control_state_decode(f->payload, &state) &&
+		       take_state(c, &state);
+	else if (f->type == CONTROL_TYPE_MEMBER)
+		good = control_member_decode(f->payload, &member) && take_member(c, &member);
+	if (!good) {
+		c->missing = 0;
+		return RMQ_E_PROTOCOL;
+	}
+	return c->missing > 0 ? RMQ_E_NOTHING : RMQ_E_OK;
+}
+
+/* ---- requests ---- */
+
+static bool take_admit(
+    struct control_request *r, const struct control_admit *m, const char **why)
+{
+	*why = "not a node's name";
+	if (m->name.len == 0 || !take_name(r->name, m->name))
+		return false;
+	*why = "not a public key";
+	return m->key.len > 0 && take_bytes(r->key, sizeof(r->key), m->key);
+}
+
+enum rmq_error control_request_parse(
+    const struct frame *f, struct control_request *r, const char **why)
+{
+	struct control_admit admit;
+	struct control_join join;
+	struct control_leave leave;   /* LEAVE and TRANSFER have the same fields */
+	struct control_status status; /* as INIT, STATUS and WATCH do */
+	bool good = true;
+
+	memset(r, 0, sizeof(*r));
+	switch (f->type) {
+	case CONTROL_TYPE_INIT:
+	case CONTROL_TYPE_STATUS:
+	case CONTROL_TYPE_WATCH:
+		if (!control_status_decode(f->payload, &status))
+			return RMQ_E_PROTOCOL;
+		r->req = status.req;
+		break;
+	case CONTROL_TYPE_ADMIT:
+		if (!control_admit_decode(f->payload, &admit))
+			return RMQ_E_PROTOCOL;
+		r->req = admit.req;
+		good = take_admit(r, &admit, why);
+		break;
+	case CONTROL_TYPE_JOIN:
+		if (!control_join_decode(f->payload, &join))
+			return RMQ_E_PROTOCOL;
+		r->req = join.req;
+		*why = "not an address";
+		good = take_text(r->address, sizeof(r->address), join.address);
+		break;
+	case CONTROL_TYPE_LEAVE:
+	case CONTROL_TYPE_TRANSFER:
+		if (!control_leave_decode(f->payload, &leave))
+			return RMQ_E_PROTOCOL;
+		r->req = leave.req;
+		*why = "not a node's name";
+		good = take_name(r->name, leave.name);
+		break;
+	default:
+		return RMQ_E_PROTOCOL;
+	}
+	r->type = (enum control_type)f->type;
+	return good ? RMQ_E_OK : RMQ_E_USAGE;
+}

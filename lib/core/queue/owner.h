@@ -1,0 +1,63 @@
+/*
+ * Owners: whose a session is.  A user of a node; the node's name is empty where there is no
+ * cluster.  Sessions of one owner count together.
+ *
+ * Ids of sessions can be guessed.  So who is issued one gets a token with it, which only who
+ * knows the journal's secret can make, and which is no use to a user with another number.  Who
+ * has it goes on with the session, by any node: after a failover a client comes by another one.
+ */
+#ifndef RMQ_CORE_QUEUE_OWNER_H
+#define RMQ_CORE_QUEUE_OWNER_H
+
+#include <sys/queue.h>
+#include <sys/tree.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/codec.h"
+#include "core/base/limits.h"
+
+/* Of whom the kernel does not say who they are: no user has this number. */
+#define OWNER_UNKNOWN UINT32_MAX
+
+TAILQ_HEAD(session_list, session);
+
+struct owner {
+	RB_ENTRY(owner) by_name;
+	uint32_t users; /* sessions, connections and queues that name it */
+	uint32_t uid;
+	uint32_t idle_count;
+	uint32_t conns;
+	uint32_t queues; /* that it has made */
+	size_t stale_bytes; /* of stale entries in the answers of its sessions */
+	struct session_list idle; /* the one that has been so longest first */
+	uint8_t node_len;
+	char node[];
+};
+RB_HEAD(owner_tree, owner);
+
+/*
+ * The owner of that name, which exists until as many owner_drop() as owner_use(), and one of
+ * those for each owner_hold().  node: at most RAFT_NAME_MAX bytes.
+ */
+struct owner *owner_use(struct owner_tree *owners, struct slice node, uint32_t uid);
+struct owner *owner_hold(struct owner *o);
+void owner_drop(struct owner_tree *owners, struct owner *o);
+
+/* The token for a session of that owner: the same whichever node its client comes by. */
+void owner_token(const struct owner *o, const uint8_t secret[SESSION_SECRET_SIZE],
+    uint64_t session, uint8_t token[SESSION_TOKEN_SIZE]);
+
+static inline struct slice owner_node(const struct owner *o)
+{
+	return slice_of(o->node, o->node_len);
+}
+
+static inline bool owner_known(const struct owner *o)
+{
+	return o->uid != OWNER_UNKNOWN;
+}
+
+RB_PROTOTYPE(owner_tree, owner, by_name, owner_compare)
+
+#endif

@@ -1,0 +1,170 @@
+/*
+ * What the nodes of a cluster say to each other over links (link.h), version 2, as frames.
+ * How to bump it: as for wire.h, with NODE_VERSION.
+ *
+ * A node dials each other one twice, in the roles NODE and BULK, and sends only on what it
+ * dialled; what it is sent comes over what the other dialled.  Each begins with HELLO, which
+ * the other side answers on the same connection: WELCOME, or REFUSED and the end.  A joining
+ * node dials in the role JOIN and sends JOIN; the answer is JOINED, or REFUSED.
+ *
+ * A message of Raft is a MESSAGE, or an APPEND with `runs` RUNs behind it, with nothing in
+ * between.  Who sends it, and to whom, is what HELLO said.  What is sent when there is no
+ * connection is lost, and so may be what was sent before one broke.
+ */
+#ifndef RMQ_CORE_RAFT_NODE_WIRE_H
+#define RMQ_CORE_RAFT_NODE_WIRE_H
+
+#include "core/base/codec.h"
+#include "core/base/version.h"
+#include "core/raft/raft.h"
+#include "core/wire/frame.h"
+
+#define NODE_VERSION  2
+#define NODE_OLDEST   2
+#define NODE_FEATURES 0
+#define NODE_VERSIONS ((struct versions){NODE_OLDEST, NODE_VERSION})
+
+/*
+ * from, to: incarnations, RAFT_ID_SIZE bytes; boot: random, made when the process started;
+ * term, last: the sender's term and the index of its last record.  Times are settings that
+ * must be equal everywhere.
+ */
+#define NODE_HELLO(F) \
+	F(u16, newest) F(u16, oldest) F(u64, features) F(str, from) F(str, to) F(u64, boot) F(u64, term) F(u64, last) \
+	F(u32, election_ms) F(u32, heartbeat_ms)
+/*
+ * The version that is spoken, the sender's features, the newest configuration that it knows
+ * (raft_config.h), and where it stands.
+ */
+#define NODE_WELCOME(F) F(u16, version) F(u64, features) F(u64, config_index) F(rest, config)
+/* The last frame. */
+#define NODE_REFUSED(F) F(u8, code) F(str, text)
+/* type: enum raft_message_type, but APPEND. */
+#define NODE_MESSAGE(F) \
+	F(u8, type) F(u8, ok) F(u64, term) F(u64, index) F(u64, index_term) F(u64, round)
+#define NODE_APPEND(F) \
+	F(u64, term) F(u64, index) F(u64, index_term) F(u64, commit) F(u64, cover) \
+	F(u64, cover_term) F(u64, round) F(u16, runs)
+/* kind: enum record_kind, or RAFT_HOLE for `count` holes. */
+#define NODE_RUN(F) F(u64, first) F(u64, term) F(u32, count) F(u8, kind) F(rest, payload)
+/*
+ * So many bytes of new messages fit on the sender's disk behind record `index`.  ready: 1 if
+ * the queue daemon takes clients there.
+ */
+#define NODE_STATE(F) F(u64, index) F(u64, bytes) F(u8, ready)
+/*
+ * To the leader: do it and send RESULT with the same `req`.  command: enum node_command; the
+ * rest is about whom, as in JOIN and raft_config.h, what does not matter is empty.
+ * RMQ_E_NO_DAEMON: not the leader.
+ */
+#define NODE_COMMAND(F) \
+	F(u64, req) F(u8, command) F(str, name) F(str, key) F(str, id) F(u8, flags) \
+	F(str, address) F(str, gate)
+/* payload: to TAKE_IN, a JOINED's. */
+#define NODE_RESULT(F) F(u64, req) F(u8, code) F(str, text) F(rest, payload)
+/* gate: where the node's gate listens; flags: enum raft_flag. */
+#define NODE_JOIN(F) \
+	F(u16, newest) F(u16, oldest) F(u64, features) F(str, id) F(str, name) F(str, address) F(str, gate) F(u8, flags)
+/* As in WELCOME. */
+#define NODE_JOINED(F) F(u64, config_index) F(rest, config)
+
+#define NODE_FRAMES(X) \
+	X(1,  HELLO,   hello,   NODE_HELLO) \
+	X(2,  WELCOME, welcome, NODE_WELCOME) \
+	X(3,  REFUSED, refused, NODE_REFUSED) \
+	X(4,  MESSAGE, message, NODE_MESSAGE) \
+	X(5,  APPEND,  append,  NODE_APPEND) \
+	X(6,  RUN,     run,     NODE_RUN) \
+	X(7,  STATE,   state,   NODE_STATE) \
+	X(8,  COMMAND, command, NODE_COMMAND) \
+	X(9,  RESULT,  result,  NODE_RESULT) \
+	X(10, JOIN,    join,    NODE_JOIN) \
+	X(11, JOINED,  joined,  NODE_JOINED)
+
+enum node_type {
+#define X(type, NAME, name, FIELDS) NODE_TYPE_##NAME = type,
+	NODE_FRAMES(X)
+#undef X
+};
+
+#define X(type, NAME, name, FIELDS) \
+	CODEC_MESSAGE(node, name, FIELDS) \
+	static inline void node_put_##name(struct writer *w, const struct node_##name *m) \
+	{ \
+		size_t begin = frame_begin(w, type); \
+		node_##name##_encode(w, m); \
+		frame_end(w, begin); \
+	}
+NODE_FRAMES(X)
+#undef X
+
+/*      name    value */
+#define NODE_COMMANDS(X) \
+	X(ADMIT, 1)    /* name, key: may join */ \
+	X(TAKE_IN, 2)  /* all: joins */ \
+	X(REMOVE, 3)   /* name */ \
+	X(TRANSFER, 4) /* name; empty: to whom it is best */
+
+enum node_command_type {
+#define X(name, value) NODE_COMMAND_##name = value,
+	NODE_COMMANDS(X)
+#undef X
+};
+
+/* A RUN's bytes in front of its payload, frame header and all. */
+#define NODE_RUN_HEAD (FRAME_HEADER_SIZE + 21)
+/* Enough for any frame that has no payload of a record in it. */
+#define NODE_SMALL_MAX (FRAME_HEADER_SIZE + 512 + RAFT_CONFIG_SIZE_MAX)
+
+static_assert(RECORD_PAYLOAD_MAX + NODE_RUN_HEAD - FRAME_HEADER_SIZE <= FRAME_PAYLOAD_MAX,
+    "a record fits into a RUN");
+
+/* Writes a message as a frame: MESSAGE, or the APPEND in front of its RUNs. */
+void node_wire_put(struct writer *w, const struct raft_message *m);
+
+/* Writes the NODE_RUN_HEAD bytes in front of a run's payload. */
+void node_wire_put_run(struct writer *w, const struct raft_run *run);
+
+/* Decodes a MESSAGE; `from` and `to` are left.  RMQ_E_PROTOCOL: no such message. */
+enum rmq_error node_wire_message(struct slice payload, struct raft_message *m)
+    __attribute__((warn_unused_result));
+
+/*
+ * An APPEND that comes in.  begin and run take the payloads of its frames; it is complete
+ * when `left` is 0.  Payloads are borrowed from the frames: payloads[i] is that of runs[i],
+ * and the caller may put another slice with the same bytes there.
+ */
+struct node_wire_in {
+	struct raft_message message;
+	unsigned left;
+	struct raft_run runs[RAFT_RUNS_MAX];
+	struct slice payloads[RAFT_RUNS_MAX];
+	struct raft_config *configs[RAFT_RUNS_MAX]; /* on the heap */
+	unsigned config_count;
+	uint64_t bytes; /* of all payloads */
+};
+
+/*
+ * RMQ_E_PROTOCOL: not as a correct peer encodes it, or more than RAFT_RUNS_MAX; *in stays fit
+ * for a begin.
+ */
+enum rmq_error node_wire_begin(struct node_wire_in *in, struct slice payload)
+    __attribute__((warn_unused_result));
+enum rmq_error node_wire_run(struct node_wire_in *in, struct slice payload)
+    __attribute__((warn_unused_result));
+
+/* Frees what it holds; it may begin again. */
+void node_wire_clear(struct node_wire_in *in);
+
+/*
+ * Who a COMMAND or JOIN is about.  RMQ_E_PROTOCOL: a field of the wrong size, or
+ * raft_member_valid() does not hold though a name is given.
+ */
+enum rmq_error node_wire_member(const struct node_command *f, struct raft_member *m)
+    __attribute__((warn_unused_result));
+
+/* An incarnation that came as a string; RMQ_E_PROTOCOL: it is none. */
+enum rmq_error node_wire_id(struct slice s, struct raft_id *id)
+    __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,278 @@
+/*
+ * Membership [4.1, 4.2]: single-server changes.  The newest configuration in the log
+ * counts; older ones are kept until the newer is committed, then only their indexes, so
+ * that no range of holes ever covers one.
+ */
+#include "core/raft/raft_state.h"
+
+static size_t count(const struct raft *r)
+{
+	return r->changes.count;
+}
+
+const struct raft_config *raft_configuration_now(const struct raft *r)
+{
+	return count(r) ? r->changes.items[count(r) - 1].config : NULL;
+}
+
+uint64_t raft_configuration_index(const struct raft *r)
+{
+	return count(r) ? r->changes.items[count(r) - 1].index : 0;
+}
+
+bool raft_configuration_voter(const struct raft *r, struct raft_id id)
+{
+	const struct raft_config *c = raft_configuration_now(r);
+	return c && raft_config_is_voter(c, id);
+}
+
+/* A node whose removal is not committed may be the only one that can be elected [4.2.2]. */
+bool raft_configuration_may_lead(const struct raft *r)
+{
+	if (raft_configuration_voter(r, r->id))
+		return true;
+	return count(r) > 1 && raft_configuration_index(r) > r->commit &&
+	       raft_config_is_voter(r->changes.items[count(r) - 2].config, r->id);
+}
+
+/* The first configuration that is not before `index`, as a place in r->changes. */
+static size_t change_from(const struct raft *r, uint64_t index)
+{
+	size_t lo = 0, hi = count(r);
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		if (r->changes.items[mid].index < index)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+uint64_t raft_configuration_next(const struct raft *r, uint64_t index)
+{
+	size_t at = change_from(r, index);
+	return at < count(r) ? r->changes.items[at].index : UINT64_MAX;
+}
+
+/* Peers that stay keep what is known of them.  Who was only admitted is none. */
+void raft_configuration_peers(struct raft *r)
+{
+	struct raft_peer old[RAFT_MEMBERS_MAX + 1];
+	unsigned olds = r->peer_count;
+	memcpy(old, r->peers, sizeof(old));
+	const struct raft_config *c = raft_configuration_now(r);
+	r->peer_count = 0;
+	for (unsigned i = 0; c && i < c->count; i++) {
+		if (raft_id_none(c->members[i].id))
+			continue;
+		struct raft_peer *p = &r->peers[r->peer_count++];
+		*p = (struct raft_peer){.id = c->members[i].id,
+		    .next = r->last > 0 ? r->last : 1,
+		    .probing = true,
+		    .heard = r->now,
+		    .goal = r->commit,
+		    .goal_at = r->now,
+		    .moved = r->now,
+		    .patience_ms = r->election_ms};
+		for (unsigned j = 0; j < olds; j++) {
+			if (raft_id_eq(old[j].id, p->id))
+				*p = old[j];
+		}
+	}
+}
+
+void raft_configuration_append(struct raft *r, uint64_t index, const struct raft_config *c)
+{
+	struct raft_config *copy = memory_new(sizeof(*copy));
+	*copy = *c;
+	raft_push(&r->changes, ((struct raft_change){index, copy}));
+	if (raft_config_find(copy, r->id))
+		r->gone = false;
+	raft_configuration_peers(r);
+}
+
+void raft_configuration_truncate(struct raft *r, uint64_t from)
+{
+	size_t before = count(r);
+	while (count(r) > 0 && r->changes.items[count(r) - 1].index >= from)
+		free(r->changes.items[--r->changes.count].config);
+	if (count(r) != before)
+		raft_configuration_peers(r);
+}
+
+bool raft_configuration_majority(
+    const struct raft *r, bool (*has)(const struct raft *, const struct raft_peer *))
+{
+	const struct raft_config *c = raft_configuration_now(r);
+	unsigned n = 0;
+	for (unsigned i = 0; i < r->peer_count; i++)
+		n += raft_configuration_voter(r, r->peers[i].id) && has(r, &r->peers[i]);
+	return c && n > raft_config_voters(c) / 2;
+}
+
+/* ---- changes ---- */
+
+/* The place in c of who has this name and this key; RMQ_E_EXISTS: one is another's. */
+static enum rmq_error find(
+    struct raft_config *c, const struct raft_member *m, struct raft_member **is)
+{
+	const struct raft_member *named = raft_config_find_name(c, m->name);
+	if (named != raft_config_find_key(c, m->key))
+		return RMQ_E_EXISTS;
+	*is = named ? &c->members[named - c->members] : NULL;
+	return RMQ_E_OK;
+}
+
+static enum rmq_error admit(struct raft_config *c, const struct raft_member *m)
+{
+	struct raft_member *is, new = {0};
+	memcpy(new.name, m->name, sizeof(new.name));
+	memcpy(new.key, m->key, sizeof(new.key));
+	if (!raft_member_valid(&new))
+		return RMQ_E_BAD_DATA;
+	enum rmq_error error = find(c, m, &is);
+	if (error || is)
+		return error;
+	if (c->count == RAFT_MEMBERS_MAX)
+		return RMQ_E_LIMIT;
+	c->members[c->count++] = new;
+	return RMQ_E_OK;
+}
+
+/* Who joins again as the same incarnation may have moved; another one is to be removed first.
+ */
+static enum rmq_error join(struct raft_config *c, const struct raft_member *m)
+{
+	struct raft_member *is;
+	if (!raft_member_valid(m) || raft_id_none(m->id))
+		return RMQ_E_BAD_DATA;
+	enum rmq_error error = find(c, m, &is);
+	if (error)
+		return error;
+	if (!is)
+		return RMQ_E_NOTHING;
+	const struct raft_member *same = raft_config_find(c, m->id);
+	if (same ? same != is : !raft_id_none(is->id))
+		return RMQ_E_EXISTS;
+	uint8_t voter = is->flags & RAFT_VOTER;
+	*is = *m;
+	is->flags = (uint8_t)((m->flags & ~RAFT_VOTER) | voter);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error promote(struct raft *r, struct raft_config *c, struct raft_id id)
+{
+	for (unsigned i = 0; i < c->count; i++) {
+		struct raft_member *m = &c->members[i];
+		if (raft_id_none(id) || !raft_id_eq(m->id, id))
+			continue;
+		if (m->flags & RAFT_VOTER)
+			return RMQ_E_EXISTS;
+		if (!raft_replication_level(r, raft_peer(r, id)))
+			return RMQ_E_BUSY;
+		m->flags |= RAFT_VOTER;
+		return RMQ_E_OK;
+	}
+	return RMQ_E_NOTHING;
+}
+
+static enum rmq_error drop(struct raft_config *c, const struct raft_event *e)
+{
+	const struct raft_member *is = raft_id_none(e->id) && e->name
+					   ? raft_config_find_name(c, e->name)
+					   : raft_config_find(c, e->id);
+	if (!is)
+		return RMQ_E_NOTHING;
+	if ((is->flags & RAFT_VOTER) && raft_config_voters(c) == 1)
+		return RMQ_E_LIMIT;
+	c->members[is - c->members] = c->members[c->count - 1];
+	c->count--;
+	return RMQ_E_OK;
+}
+
+static enum rmq_error change(struct raft *r, struct raft_config *c, const struct raft_event *e)
+{
+	switch (e->type) {
+	case RAFT_EVENT_ADMIT:
+		return admit(c, e->member);
+	case RAFT_EVENT_ADD_LEARNER:
+		return join(c, e->member);
+	case RAFT_EVENT_PROMOTE:
+		return promote(r, c, e->id);
+	default:
+		return drop(c, e);
+	}
+}
+
+enum rmq_error raft_configuration_event(struct raft *r, const struct raft_event *e)
+{
+	if (!raft_replication_serving(r))
+		return RMQ_E_BUSY;
+	if (raft_configuration_index(r) > r->commit && !RMQ_VARIANT(TWO_CONFIGS))
+		return RMQ_E_BUSY;
+	struct raft_config new = *raft_configuration_now(r);
+	uint8_t before[RAFT_CONFIG_SIZE_MAX], after[RAFT_CONFIG_SIZE_MAX];
+	struct writer was = writer_of(before, sizeof(before));
+	struct writer is = writer_of(after, sizeof(after));
+	raft_config_encode(&was, &new);
+	enum rmq_error error = change(r, &new, e);
+	if (error)
+		return error;
+	raft_config_encode(&is, &new);
+	assert(!is.full);
+	if (slice_eq(slice_of(before, was.len), slice_of(after, is.len)))
+		return RMQ_E_OK;
+	raft_append(r, &(struct raft_run){.term = r->term,
+			   .count = 1,
+			   .bytes = (uint32_t)is.len,
+			   .kind = RECORD_CONFIG,
+			   .config = &new});
+	return RMQ_E_OK;
+}
+
+/* Configurations behind the newest committed one are past: their indexes are kept. */
+void raft_configuration_forget(struct raft *r)
+{
+	size_t newest = 0;
+	for (size_t i = count(r); i > 0 && !newest; i--) {
+		if (r->changes.items[i - 1].index <= r->commit)
+			newest = i;
+	}
+	for (size_t i = newest; i > 1 && r->changes.items[i - 2].config; i--) {
+		free(r->changes.items[i - 2].config);
+		r->changes.items[i - 2].config = NULL;
+	}
+}
+
+/*
+ * The commit index has risen from `before`.  A node that joins is sent configurations from
+ * before its time: it is gone only if it was a member.
+ */
+void raft_configuration_committed(struct raft *r, uint64_t before)
+{
+	bool now = true;
+	size_t end = change_from(r, r->commit + 1);
+	for (size_t i = change_from(r, before + 1); i < end; i++) {
+		now = raft_config_find(r->changes.items[i].config, r->id) != NULL;
+		r->member |= now;
+	}
+	if (now)
+		return;
+	if (r->member && !r->gone && !raft_config_find(raft_configuration_now(r), r->id)) {
+		r->gone = true;
+		raft_act(r, RAFT_GONE);
+	}
+	if (r->role == RAFT_LEADER && raft_configuration_index(r) <= r->commit)
+		raft_election_follow(r, r->term, (struct raft_id){{0}});
+}
+
+void raft_configuration_removed(struct raft *r, const struct raft_message *m)
+{
+	if (m->place.index <= raft_configuration_index(r) || r->gone)
+		return;
+	r->gone = true;
+	raft_act(r, RAFT_GONE);
+	if (r->role != RAFT_LEADER)
+		raft_election_follow(r, r->term, (struct raft_id){{0}});
+}

@@ -1,0 +1,238 @@
+/*
+ * Elections [3.4, 6.2, 9.6]: who may lead, and when to ask.
+ *
+ * An election is pre-vote, then vote.  The term rises only when a majority would vote, so
+ * a node that was cut off disturbs no one when it is back.
+ */
+#include "core/raft/raft_state.h"
+
+/* Some time from now on, between ms and twice that. */
+static void ask_after(struct raft *r, uint32_t ms)
+{
+	r->election_at = r->now + ms + raft_random(r, (uint64_t)ms + 1);
+}
+
+static bool soon(const struct raft *r)
+{
+	return r->now < r->soon_until;
+}
+
+void raft_election_delay(struct raft *r)
+{
+	ask_after(r, soon(r) ? r->heartbeat_ms / 4 + 1 : r->election_ms);
+}
+
+/* A change of term or role forgets everything that was computed for the old one. */
+void raft_election_follow(struct raft *r, uint64_t term, struct raft_id leader)
+{
+	if (term > r->term) {
+		r->term = term;
+		r->vote = (struct raft_id){{0}};
+		r->term_seq = raft_dirty(r);
+		r->verified = r->round = r->refused.index = 0;
+	}
+	if (r->role != RAFT_FOLLOWER)
+		raft_election_delay(r);
+	r->role = RAFT_FOLLOWER;
+	r->leader = leader;
+	r->voted = r->transferee = (struct raft_id){{0}};
+	r->barrier = r->barrier_waiting = 0;
+}
+
+static bool granted(const struct raft *r, const struct raft_peer *p)
+{
+	(void)r;
+	return p->granted;
+}
+
+/* Our log's last record is behind this one's or the same. */
+static bool up_to_date(const struct raft *r, struct raft_place last)
+{
+	uint64_t term = raft_term_at(r, r->last);
+	return last.term > term || (last.term == term && last.index >= r->last);
+}
+
+static void ask(struct raft *r, enum raft_message_type type, uint64_t term)
+{
+	for (unsigned i = 0; i < r->peer_count; i++) {
+		struct raft_peer *p = &r->peers[i];
+		p->granted = raft_id_eq(p->id, r->id);
+		if (p->granted || !raft_configuration_voter(r, p->id))
+			continue;
+		struct raft_message *m = raft_send(r, type, p->id);
+		m->term = term;
+		m->place = (struct raft_place){r->last, raft_term_at(r, r->last)};
+	}
+}
+
+/* The vote for ourselves is a vote: it counts, and is told, once it is durable. */
+static void campaign(struct raft *r)
+{
+	r->role = RAFT_CANDIDATE;
+	r->leader = (struct raft_id){{0}};
+	r->verified = r->round = r->refused.index = 0;
+	r->term++;
+	r->vote = r->id;
+	r->term_seq = r->vote_seq = raft_dirty(r);
+	r->voted = r->id;
+	for (unsigned i = 0; i < r->peer_count; i++)
+		r->peers[i].granted = false;
+	ask_after(r, soon(r) ? r->heartbeat_ms : r->election_ms);
+}
+
+static void precampaign(struct raft *r)
+{
+	raft_election_delay(r);
+	if (r->gone || !raft_configuration_may_lead(r))
+		return;
+	r->role = RAFT_PRECANDIDATE;
+	r->voted = r->leader = (struct raft_id){{0}};
+	ask(r, RAFT_PREVOTE, r->term + 1);
+	if (raft_configuration_majority(r, granted))
+		campaign(r);
+}
+
+static bool recent(const struct raft *r, const struct raft_peer *p)
+{
+	return raft_id_eq(p->id, r->id) || r->now - p->heard < r->election_ms;
+}
+
+void raft_election_tick(struct raft *r)
+{
+	if (r->role != RAFT_LEADER) {
+		if (r->now >= r->election_at)
+			precampaign(r);
+	} else if (r->now >= r->quorum_at) {
+		r->quorum_at = r->now + r->election_ms / 2;
+		if (!raft_configuration_majority(r, recent))
+			raft_election_follow(r, r->term, (struct raft_id){{0}});
+	}
+}
+
+void raft_election_stored(struct raft *r)
+{
+	if (raft_id_none(r->voted) || r->stored < r->vote_seq)
+		return;
+	struct raft_id to = r->voted;
+	r->voted = (struct raft_id){{0}};
+	if (!raft_id_eq(to, r->id)) {
+		raft_send(r, RAFT_VOTED, to)->ok = true;
+		return;
+	}
+	ask(r, RAFT_VOTE, r->term);
+	if (raft_configuration_majority(r, granted))
+		raft_replication_lead(r);
+}
+
+static void on_prevote(struct raft *r, const struct raft_message *m)
+{
+	bool quiet =
+	    r->role != RAFT_LEADER && (!r->heard || r->now - r->heard >= r->election_ms);
+	bool ok = quiet && m->term > r->term && up_to_date(r, m->place);
+	struct raft_message *answer = raft_send(r, RAFT_PREVOTED, m->from);
+	answer->ok = ok;
+	answer->term = ok ? m->term : r->term;
+	/* Not against who will ask for the vote at once. */
+	if (ok && soon(r) && r->election_at < r->now + r->heartbeat_ms)
+		ask_after(r, r->heartbeat_ms);
+}
+
+static void on_vote(struct raft *r, const struct raft_message *m)
+{
+	bool ok = m->term == r->term && up_to_date(r, m->place) &&
+		  (raft_id_none(r->vote) || raft_id_eq(r->vote, m->from));
+	if (!ok) {
+		/* Says no more than that this term is known, which may be told at once. */
+		if (r->stored >= r->term_seq)
+			raft_send(r, RAFT_VOTED, m->from);
+		return;
+	}
+	r->soon_until = 0;
+	raft_election_delay(r);
+	r->role = RAFT_FOLLOWER;
+	if (raft_id_none(r->vote)) {
+		r->vote = m->from;
+		r->vote_seq = raft_dirty(r);
+	}
+	if (RMQ_VARIANT(VOTE_EARLY))
+		r->vote_seq = r->stored;
+	r->voted = m->from;
+	raft_election_stored(r);
+}
+
+static void on_answer(struct raft *r, const struct raft_message *m, enum raft_role role)
+{
+	struct raft_peer *p = raft_peer(r, m->from);
+	uint64_t term = role == RAFT_PRECANDIDATE ? r->term + 1 : r->term;
+	if (!p || !m->ok || r->role != role || m->term != term)
+		return;
+	/* The vote for ourselves is not durable yet: no one was asked in this term. */
+	if (role == RAFT_CANDIDATE && !raft_id_none(r->voted))
+		return;
+	p->granted = true;
+	if (!raft_configuration_majority(r, granted))
+		return;
+	if (role == RAFT_PRECANDIDATE)
+		campaign(r);
+	else
+		raft_replication_lead(r);
+}
+
+/* Whoever asks without being a member is told so by a leader that knows for certain. */
+static bool tell_stranger(struct raft *r, const struct raft_message *m)
+{
+	if (!raft_replication_serving(r) || raft_configuration_index(r) > r->commit ||
+	    raft_peer(r, m->from))
+		return false;
+	raft_send(r, RAFT_REMOVED, m->from)->place.index = raft_configuration_index(r);
+	return true;
+}
+
+void raft_election_message(struct raft *r, const struct raft_message *m)
+{
+	struct raft_id none = {{0}};
+	bool hypothetical = m->type == RAFT_PREVOTE || (m->type == RAFT_PREVOTED && m->ok);
+	if ((m->type == RAFT_PREVOTE || m->type == RAFT_VOTE) && tell_stranger(r, m))
+		return;
+	if (m->term > r->term && !hypothetical)
+		raft_election_follow(r, m->term, none);
+	switch (m->type) {
+	case RAFT_PREVOTE:
+		on_prevote(r, m);
+		break;
+	case RAFT_VOTE:
+		on_vote(r, m);
+		break;
+	case RAFT_PREVOTED:
+		on_answer(r, m, RAFT_PRECANDIDATE);
+		break;
+	case RAFT_VOTED:
+		on_answer(r, m, RAFT_CANDIDATE);
+		break;
+	case RAFT_TIMEOUT_NOW:
+		if (m->term == r->term && raft_id_eq(m->from, r->leader) && !r->gone &&
+		    r->role == RAFT_FOLLOWER && raft_configuration_voter(r, r->id))
+			campaign(r);
+		break;
+	default:
+		break;
+	}
+}
+
+/*
+ * The leader's connection was lost.  When it died others notice at nearly this time: the
+ * first asks, or the second when that was too early for the others.
+ */
+void raft_election_reset(struct raft *r, struct raft_id id)
+{
+	struct raft_peer *p = raft_peer(r, id);
+	if (r->role == RAFT_LEADER) {
+		if (p)
+			raft_replication_reset(r, p);
+	} else if (raft_id_eq(r->leader, id)) {
+		r->leader = (struct raft_id){{0}};
+		r->heard = 0;
+		r->soon_until = r->now + r->election_ms;
+		r->election_at = r->now + raft_random(r, (uint64_t)r->heartbeat_ms + 1);
+	}
+}

@@ -1,0 +1,570 @@
+/*
+ * Replication [3.5, 3.6, 10.2]: the leader's log to its peers, and what is committed.
+ *
+ * A peer is probed one record at a time until its log is known to match, then records
+ * stream to it, bounded by bytes and messages in flight.  Heartbeats carry no records
+ * and compare what is known to match, so they are never refused; what they bring back is
+ * how far the peer is durable.
+ */
+#include "core/raft/raft_state.h"
+
+#define PROBE_BYTES RECORD_FILL
+/* A peer that takes nothing is tried again after 1, 2, 4, … of these many election timeouts. */
+#define PATIENCE_MAX 32
+
+bool raft_replication_serving(const struct raft *r)
+{
+	return r->role == RAFT_LEADER && r->commit >= r->noop && raft_id_none(r->transferee);
+}
+
+/* Begins anew with this peer: what it is known to hold stays known. */
+void raft_replication_reset(struct raft *r, struct raft_peer *p)
+{
+	p->probing = true;
+	p->waiting = p->reading = false;
+	p->flying = 0;
+	p->flight_count = 0;
+	p->moved = r->now;
+	p->patience_ms = r->election_ms;
+	if (p->match > 0)
+		p->next = p->match + 1;
+}
+
+void raft_replication_lead(struct raft *r)
+{
+	r->role = RAFT_LEADER;
+	r->leader = r->id;
+	r->transferee = (struct raft_id){{0}};
+	for (unsigned i = 0; i < r->peer_count; i++) {
+		struct raft_peer *p = &r->peers[i];
+		p->match = p->received = p->round = p->level_at = 0;
+		p->goal = r->commit;
+		p->goal_at = r->now;
+		p->next = r->last + 1;
+		p->heard = r->now;
+		raft_replication_reset(r, p);
+	}
+	r->round = r->barrier = r->barrier_waiting = 0;
+	r->heartbeat_at = r->now;
+	r->quorum_at = r->now + r->election_ms;
+	r->noop = RMQ_VARIANT(NO_NOOP) ? 0 : r->last + 1;
+	if (!RMQ_VARIANT(NO_NOOP))
+		raft_append(
+		    r, &(struct raft_run){.term = r->term, .count = 1, .kind = RECORD_NOOP});
+}
+
+/* ---- leader: sending ---- */
+
+static struct raft_message *send_append(struct raft *r, struct raft_peer *p, uint64_t prev)
+{
+	struct raft_message *m = raft_send(r, RAFT_APPEND, p->id);
+	m->place = (struct raft_place){prev, raft_term_at(r, prev)};
+	m->round = r->round;
+	m->commit = r->commit;
+	m->cover = r->cover;
+	return m;
+}
+
+/* The last record that this peer may be sent. */
+static uint64_t last_for(const struct raft *r, const struct raft_peer *p)
+{
+	bool all = raft_configuration_voter(r, p->id) || RMQ_VARIANT(LEARNER_AHEAD);
+	return all ? r->last : r->commit;
+}
+
+static void want_records(struct raft *r, struct raft_peer *p)
+{
+	bool room = p->probing ? !p->waiting
+			       : p->flying < RAFT_WINDOW_BYTES && p->flight_count < RAFT_WINDOW;
+	if (raft_id_eq(p->id, r->id) || p->reading || !room || p->next > last_for(r, p))
+		return;
+	if (p->flight_count == 0)
+		p->moved = r->now;
+	p->reading = true;
+	p->read_at = p->next;
+	struct raft_action *a = raft_act(r, RAFT_READ);
+	a->id = p->id;
+	a->index = p->next;
+	a->term = r->term;
+	a->bytes = p->probing ? PROBE_BYTES : RAFT_MESSAGE_BYTES;
+	if (a->bytes > RAFT_WINDOW_BYTES - p->flying)
+		a->bytes = RAFT_WINDOW_BYTES - p->flying;
+}
+
+/* Rule 3 of holes: a range is split where the term changes. */
+static bool split_holes(struct raft *r, const struct raft_run *run)
+{
+	uint64_t first = run->first, end = first + run->count;
+	if (end - 1 > r->last)
+		return false;
+	while (first < end && r->sent.count < RAFT_RUNS_MAX) {
+		uint64_t stop = raft_term_end(r, first);
+		if (stop > end || RMQ_VARIANT(HOLE_LAST_TERM))
+			stop = end;
+		raft_push(&r->sent, ((struct raft_run){.first = first,
+					.term = raft_term_at(r, stop - 1),
+					.count = (uint32_t)(stop - first),
+					.kind = RAFT_HOLE}));
+		first = stop;
+	}
+	return true;
+}
+
+enum rmq_error raft_replication_read(struct raft *r, const struct raft_event *e)
+{
+	struct raft_peer *p = raft_peer(r, e->id);
+	if (!p || r->role != RAFT_LEADER || e->term != r->term || !p->reading ||
+	    e->index != p->read_at)
+		return RMQ_E_OK;
+	p->reading = false;
+	/* An answer of the peer has moved on what it needs. */
+	if (e->index != p->next)
+		return RMQ_E_OK;
+	if (e->run_count == 0 || e->run_count > RAFT_RUNS_MAX)
+		return RMQ_E_LIMIT;
+	uint64_t at = e->index, last = last_for(r, p);
+	uint32_t bytes = 0;
+	for (unsigned i = 0; i < e->run_count && at <= last && r->sent.count < RAFT_RUNS_MAX;
+	     i++) {
+		struct raft_run run = e->runs[i];
+		if (run.first != at || run.count == 0)
+			return RMQ_E_PROTOCOL;
+		if (run.kind == RAFT_HOLE) {
+			if (!split_holes(r, &run))
+				return RMQ_E_PROTOCOL;
+		} else {
+			run.term = raft_term_at(r, at);
+			raft_push(&r->sent, run);
+		}
+		at += run.count;
+		bytes += run.bytes;
+	}
+	struct raft_run *tail = &r->sent.items[r->sent.count - 1];
+	struct raft_message *m = send_append(r, p, p->next - 1);
+	m->runs = r->sent.items;
+	m->run_count = (unsigned)r->sent.count;
+	if (p->probing) {
+		p->waiting = true;
+		return RMQ_E_OK;
+	}
+	p->next = tail->first + tail->count;
+	p->flights[(p->flight_begin + p->flight_count++) % RAFT_WINDOW] =
+	    (struct raft_flight){p->next - 1, bytes};
+	p->flying += bytes;
+	return RMQ_E_OK;
+}
+
+/*
+ * What is under way to this peer was lost, as it seems: not if the peer has it and only its
+ * disk is slow.  A peer that does not even read is left in peace longer and longer, or what
+ * is sent to it again would pile up.
+ */
+static bool stalled(const struct raft *r, const struct raft_peer *p)
+{
+	uint64_t last = 0;
+	if (p->waiting)
+		last = p->next;
+	else if (p->flight_count > 0)
+		last = p->flights[(p->flight_begin + p->flight_count - 1) % RAFT_WINDOW].last;
+	return (p->reading || p->received < last) && r->now - p->moved >= p->patience_ms;
+}
+
+static void heartbeat(struct raft *r, struct raft_peer *p)
+{
+	if (raft_id_eq(p->id, r->id))
+		return;
+	send_append(r, p, p->match);
+	if (stalled(r, p)) {
+		uint32_t ms = p->patience_ms;
+		raft_replication_reset(r, p);
+		p->patience_ms = ms < PATIENCE_MAX * r->election_ms ? 2 * ms : ms;
+	}
+}
+
+void raft_replication_tick(struct raft *r)
+{
+	if (r->role != RAFT_LEADER)
+		return;
+	if (!raft_id_none(r->transferee) && r->now >= r->transfer_until)
+		r->transferee = (struct raft_id){{0}};
+	if (r->now < r->heartbeat_at)
+		return;
+	r->heartbeat_at = r->now + r->heartbeat_ms;
+	for (unsigned i = 0; i < r->peer_count; i++)
+		heartbeat(r, &r->peers[i]);
+}
+
+/* ---- leader: barriers ---- */
+
+static bool answered(const struct raft *r, const struct raft_peer *p)
+{
+	return raft_id_eq(p->id, r->id) || p->round >= r->barrier_round;
+}
+
+/* Heartbeats repeat it: they say the newest round as well. */
+static void begin_round(struct raft *r)
+{
+	r->barrier = r->barrier_waiting;
+	r->barrier_waiting = 0;
+	r->barrier_round = ++r->round;
+	for (unsigned i = 0; i < r->peer_count; i++) {
+		if (!raft_id_eq(r->peers[i].id, r->id))
+			send_append(r, &r->peers[i], r->peers[i].match);
+	}
+}
+
+static void end_rounds(struct raft *r)
+{
+	while (r->barrier && (raft_configuration_majority(r, answered) ||
+				 RMQ_VARIANT(BARRIER_WITHOUT_ROUND))) {
+		raft_act(r, RAFT_BARRIER_DONE)->seq = r->barrier;
+		r->barrier = 0;
+		if (r->barrier_waiting)
+			begin_round(r);
+	}
+}
+
+enum rmq_error raft_replication_barrier(struct raft *r, uint64_t seq)
+{
+	if (!raft_replication_serving(r))
+		return RMQ_E_BUSY;
+	r->barrier_waiting = seq;
+	if (!r->barrier)
+		begin_round(r);
+	return RMQ_E_OK;
+}
+
+/* ---- leader: answers and commit ---- */
+
+/* That the peer is there does not end a probe: only that it took what was sent. */
+static void acknowledged(struct raft *r, struct raft_peer *p, uint64_t index)
+{
+	bool rose = index > p->match;
+	if (rose) {
+		p->match = index;
+		p->moved = r->now;
+		p->patience_ms = r->election_ms;
+	}
+	if (p->match >= p->goal) {
+		p->level_at = p->goal_at;
+		p->goal = r->commit;
+		p->goal_at = r->now;
+	}
+	while (p->flight_count > 0 && p->flights[p->flight_begin].last <= p->match) {
+		p->flying -= p->flights[p->flight_begin].bytes;
+		p->flight_begin = (p->flight_begin + 1) % RAFT_WINDOW;
+		p->flight_count--;
+	}
+	if (p->next <= p->match)
+		p->next = p->match + 1;
+	if (p->probing && rose) {
+		p->probing = p->waiting = false;
+		p->next = p->match + 1;
+	}
+	if (raft_id_eq(p->id, r->transferee) && p->match == r->last)
+		raft_send(r, RAFT_TIMEOUT_NOW, p->id);
+}
+
+bool raft_replication_level(const struct raft *r, const struct raft_peer *p)
+{
+	return p->level_at > 0 && r->now - p->level_at < r->election_ms;
+}
+
+/*
+ * The peer's log may match at place or before: at the newest of our places there whose
+ * term is not newer.
+ */
+static void refused(struct raft *r, struct raft_peer *p, struct raft_place place)
+{
+	uint64_t at = raft_term_last(r, place.term);
+	if (at > place.index)
+		at = place.index;
+	if (at < p->match)
+		at = p->match;
+	if (at + 1 >= p->next)
+		return;
+	raft_replication_reset(r, p);
+	p->next = at + 1;
+}
+
+void raft_replication_appended(struct raft *r, const struct raft_message *m)
+{
+	if (m->term > r->term)
+		raft_election_follow(r, m->term, (struct raft_id){{0}});
+	struct raft_peer *p = raft_peer(r, m->from);
+	if (!p || r->role != RAFT_LEADER || m->term != r->term)
+		return;
+	/* It is back: now it takes what it did not. */
+	if (r->now - p->heard >= r->election_ms)
+		raft_replication_reset(r, p);
+	p->heard = r->now;
+	if (m->round > p->round)
+		p->round = m->round;
+	if (!m->ok) {
+		refused(r, p, m->place);
+	} else if (m->place.index <= r->last) {
+		p->received = m->received;
+		acknowledged(r, p, m->place.index);
+	}
+}
+
+/* The highest index that a majority of voters holds. */
+static uint64_t median(const struct raft *r)
+{
+	uint64_t held[RAFT_MEMBERS_MAX];
+	unsigned n = 0;
+	for (unsigned i = 0; i < r->peer_count; i++) {
+		const struct raft_peer *p = &r->peers[i];
+		if (!raft_configuration_voter(r, p->id))
+			continue;
+		uint64_t match = raft_id_eq(p->id, r->id) ? r->durable : p->match;
+		unsigned at = n++;
+		for (; at > 0 && held[at - 1] < match; at--)
+			held[at] = held[at - 1];
+		held[at] = match;
+	}
+	return n ? held[n / 2] : 0;
+}
+
+static void commit(struct raft *r, uint64_t index)
+{
+	uint64_t before = r->commit;
+	if (index <= before)
+		return;
+	r->commit = index;
+	raft_configuration_committed(r, before);
+}
+
+void raft_replication_go_on(struct raft *r)
+{
+	if (r->role != RAFT_LEADER)
+		return;
+	uint64_t index = median(r);
+	if (raft_term_at(r, index) == r->term || RMQ_VARIANT(NO_NOOP) ||
+	    RMQ_VARIANT(COMMIT_OLD_TERM))
+		commit(r, index);
+	if (r->role == RAFT_LEADER)
+		end_rounds(r);
+	for (unsigned i = 0; r->role == RAFT_LEADER && i < r->peer_count; i++)
+		want_records(r, &r->peers[i]);
+}
+
+/* ---- follower ---- */
+
+static void answer(struct raft *r)
+{
+	if (raft_id_none(r->leader) || r->role != RAFT_FOLLOWER)
+		return;
+	if (r->stored < r->term_seq && !RMQ_VARIANT(ACK_EARLY))
+		return;
+	uint64_t index = r->verified < r->durable ? r->verified : r->durable;
+	if (RMQ_VARIANT(ACK_EARLY))
+		index = r->verified;
+	if (RMQ_VARIANT(ACK_UNVERIFIED))
+		index = r->durable;
+	struct raft_message *m = raft_send(r, RAFT_APPENDED, r->leader);
+	m->ok = true;
+	m->place.index = index;
+	m->received = r->verified;
+	m->round = r->round;
+}
+
+/* What may not be said yet is said when the term is durable. */
+static void refuse(struct raft *r, struct raft_place prev)
+{
+	r->refused = prev;
+	if (r->stored < r->term_seq)
+		return;
+	r->refused.index = 0;
+	uint64_t at = prev.index - 1 < r->last ? prev.index - 1 : r->last;
+	struct raft_message *m = raft_send(r, RAFT_APPENDED, r->leader);
+	m->place = (struct raft_place){at, raft_term_at(r, at)};
+	m->round = r->round;
+}
+
+void raft_replication_stored(struct raft *r)
+{
+	if (r->refused.index && !raft_id_none(r->leader) && r->role == RAFT_FOLLOWER)
+		refuse(r, r->refused);
+	answer(r);
+}
+
+/* One run of a message, of which some may be here already.  false: it cannot be. */
+static bool take_run(struct raft *r, const struct raft_run *run)
+{
+	uint64_t at = run->first, end = run->first + run->count;
+	while (at < end && at <= r->last) {
+		bool same = raft_term_at(r, at) == run->term;
+		if (!same && RMQ_VARIANT(HOLE_UNCHECKED) && run->kind == RAFT_HOLE)
+			same = true;
+		if (!same) {
+			if (at <= r->commit)
+				return false;
+			raft_truncate(r, at);
+			break;
+		}
+		uint64_t stop = raft_term_end(r, at);
+		at = stop < end ? stop : end;
+	}
+	if (at == end)
+		return true;
+	struct raft_run rest = *run;
+	rest.count = (uint32_t)(end - at);
+	raft_append(r, &rest);
+	return true;
+}
+
+/* Runs follow each other from place on, and holes lie at or below the leader's commit. */
+static bool well_formed(const struct raft_message *m)
+{
+	uint64_t at = m->place.index + 1;
+	for (unsigned i = 0; i < m->run_count; i++) {
+		const struct raft_run *run = &m->runs[i];
+		bool hole = run->kind == RAFT_HOLE;
+		if (run->first != at || run->count == 0 || (!hole && run->count != 1) ||
+		    run->term == 0 || run->term > m->term ||
+		    (run->kind == RECORD_CONFIG && !run->config))
+			return false;
+		at += run->count;
+		if (hole && at - 1 > m->commit && !RMQ_VARIANT(HOLE_AT_APPEND_LEADER))
+			return false;
+	}
+	return true;
+}
+
+static void take_commit(struct raft *r, const struct raft_message *m, uint64_t end)
+{
+	if (RMQ_VARIANT(COMMIT_UNCLAMPED))
+		end = r->last;
+	commit(r, m->commit < end ? m->commit : end);
+	if (m->cover.index > r->cover.index) {
+		r->cover = m->cover;
+		raft_dirty(r);
+	}
+}
+
+void raft_replication_append(struct raft *r, const struct raft_message *m)
+{
+	if (m->term < r->term) {
+		/* Tells a leader of the past of the new term. */
+		if (r->stored >= r->term_seq)
+			raft_send(r, RAFT_APPENDED, m->from);
+		return;
+	}
+	if (!well_formed(m) || (r->role == RAFT_LEADER && m->term == r->term))
+		return;
+	raft_election_follow(r, m->term, m->from);
+	r->soon_until = 0;
+	raft_election_delay(r);
+	r->heard = r->now;
+	if (m->round > r->round)
+		r->round = m->round;
+	const struct raft_place *prev = &m->place;
+	bool unchecked = RMQ_VARIANT(HOLE_UNCHECKED) && m->run_count > 0 &&
+			 m->runs[0].kind == RAFT_HOLE && prev->index <= r->last;
+	if ((prev->index > r->last || raft_term_at(r, prev->index) != prev->term) &&
+	    !unchecked) {
+		refuse(r, *prev);
+		return;
+	}
+	r->refused.index = 0;
+	uint64_t end = prev->index;
+	for (unsigned i = 0; i < m->run_count; i++) {
+		if (!take_run(r, &m->runs[i])) {
+			raft_fatal(r, RMQ_E_CORRUPT);
+			return;
+		}
+		end += m->runs[i].count;
+	}
+	if (end > r->verified)
+		r->verified = end;
+	take_commit(r, m, end);
+	/* Else the answer comes when it is durable. */
+	if (!r->dirty || m->run_count == 0 || RMQ_VARIANT(ACK_EARLY))
+		answer(r);
+}
+
+/* ---- requests of the host ---- */
+
+enum rmq_error raft_replication_propose(struct raft *r, const struct raft_event *e)
+{
+	if (!raft_replication_serving(r))
+		return RMQ_E_BUSY;
+	for (unsigned i = 0; i < e->run_count; i++) {
+		const struct raft_run *run = &e->runs[i];
+		if (run->bytes > RECORD_PAYLOAD_MAX)
+			return RMQ_E_LIMIT;
+		if (run->kind == RAFT_HOLE || run->kind == RECORD_CONFIG ||
+		    run->kind == RECORD_NOOP)
+			return RMQ_E_PROTOCOL;
+	}
+	for (unsigned i = 0; i < e->run_count; i++) {
+		struct raft_run run = e->runs[i];
+		run.count = 1;
+		run.term = r->term;
+		run.config = NULL;
+		raft_append(r, &run);
+	}
+	return RMQ_E_OK;
+}
+
+static void hole_range(struct raft *r, uint64_t first, uint64_t end)
+{
+	while (first < end) {
+		uint64_t stop = raft_configuration_next(r, first);
+		if (stop > end || RMQ_VARIANT(CONFIG_HOLES))
+			stop = end;
+		if (stop > first)
+			raft_push(
+			    &r->holes, ((struct hole_range){first, (uint32_t)(stop - first)}));
+		first = stop + 1;
+	}
+}
+
+/* Whether END at this index counts as committed here; with known-bad ways to think so. */
+static bool end_counts(const struct raft *r, uint64_t end)
+{
+	if (end <= r->commit)
+		return true;
+	return r->role == RAFT_LEADER
+		   ? RMQ_VARIANT(HOLE_AT_APPEND_LEADER)
+		   : RMQ_VARIANT(HOLE_AT_APPEND_FOLLOWER) || RMQ_VARIANT(HOLE_RAW_COMMIT);
+}
+
+enum rmq_error raft_replication_hole(struct raft *r, const struct raft_event *e)
+{
+	if (e->index == 0 || e->index > r->last || !end_counts(r, e->index))
+		return RMQ_E_PROTOCOL;
+	if (e->range_count > RAFT_HOLES_MAX)
+		return RMQ_E_LIMIT;
+	for (unsigned i = 0; i < e->range_count; i++) {
+		const struct hole_range *h = &e->ranges[i];
+		if (h->first == 0 || h->first + h->count > e->index)
+			return RMQ_E_PROTOCOL;
+	}
+	for (unsigned i = 0; i < e->range_count; i++)
+		hole_range(r, e->ranges[i].first, e->ranges[i].first + e->ranges[i].count);
+	if (r->holes.count > 0)
+		raft_dirty(r);
+	if (r->holes.count > 0 && e->index > r->cover.index)
+		r->cover = (struct raft_place){e->index, raft_term_at(r, e->index)};
+	return RMQ_E_OK;
+}
+
+/* "Go" is repeated with each answer to a heartbeat; when it does not help, this node serves on.
+ */
+enum rmq_error raft_replication_transfer(struct raft *r, struct raft_id to)
+{
+	if (!raft_replication_serving(r))
+		return RMQ_E_BUSY;
+	struct raft_peer *p = raft_peer(r, to);
+	if (!p || !raft_configuration_voter(r, to))
+		return RMQ_E_NOTHING;
+	if (raft_id_eq(to, r->id))
+		return RMQ_E_EXISTS;
+	r->transferee = to;
+	r->transfer_until = r->now + r->election_ms;
+	if (p->match == r->last)
+		raft_send(r, RAFT_TIMEOUT_NOW, to);
+	return RMQ_E_OK;
+}

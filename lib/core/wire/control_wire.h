@@ -1,0 +1,130 @@
+/*
+ * The control protocol, version 1: between rmq-clusterd and those who ask it on its Unix
+ * socket (rmq-cluster, rmq-gated).  Layouts and meaning are in rmq-control(5); every frame is
+ * from one table, as in wire.h, which also says how to bump it: with CONTROL_VERSION.
+ *
+ * The first frame is HELLO; WELCOME answers it, or ERROR with RMQ_E_VERSION.  Then requests,
+ * each with a number `req` of the asker's choice, in any order; RESULT with that number ends
+ * each but WATCH.  A command is done, and durable on a majority, when its RESULT says OK; one
+ * whose connection breaks before has an unknown outcome, and all may be repeated.  Any node
+ * takes a command: one that does not lead passes it on.
+ *
+ * STATUS is answered by STATE, so many MEMBERs as it says, and RESULT.  WATCH is answered by
+ * STATE and its MEMBERs at once and again whenever one of them has changed, until the
+ * connection ends; a watcher that does not read is hung up on.
+ *
+ * Fields that are bytes: a cluster or an incarnation has RAFT_ID_SIZE of them, a key
+ * RAFT_KEY_SIZE; or it is empty, and there is none.
+ */
+#ifndef RMQ_CORE_WIRE_CONTROL_WIRE_H
+#define RMQ_CORE_WIRE_CONTROL_WIRE_H
+
+#include "core/base/codec.h"
+#include "core/wire/frame.h"
+
+#define CONTROL_MAGIC 0x63716d72u /* "rmqc" */
+
+/* ---- from the asker ---- */
+
+#define CONTROL_HELLO(F) F(u32, magic) F(u16, version)
+/* Makes a cluster of this node.  OK too if it did so before. */
+#define CONTROL_INIT(F)  F(u32, req)
+#define CONTROL_ADMIT(F) F(u32, req) F(str, name) F(str, key)
+/* address: of a node that is a member, NAME@HOST:PORT; "": the configured seeds. */
+#define CONTROL_JOIN(F)  F(u32, req) F(str, address)
+/* name "": this node. */
+#define CONTROL_LEAVE(F) F(u32, req) F(str, name)
+/* name "": to whom it is best. */
+#define CONTROL_TRANSFER(F) F(u32, req) F(str, name)
+#define CONTROL_STATUS(F)   F(u32, req)
+#define CONTROL_WATCH(F)    F(u32, req)
+
+/* ---- from rmq-clusterd ---- */
+
+#define CONTROL_WELCOME(F) F(u16, version)
+/* text: what error_text() does not say, or "". */
+#define CONTROL_RESULT(F) F(u32, req) F(u8, code) F(str, text)
+
+/*      NAME       value text */
+#define CONTROL_ROLES(X) \
+	X(NEW,       0, "new")       /* no member of a cluster, and does not ask to be one */ \
+	X(JOINING,   1, "joining")   /* asks the seeds */ \
+	X(LEARNER,   2, "learner")   /* catches up; no voter yet */ \
+	X(FOLLOWER,  3, "follower") \
+	X(CANDIDATE, 4, "candidate") \
+	X(LEADER,    5, "leader") \
+	X(REMOVED,   6, "removed")   /* was a member; is to be stopped */
+
+enum control_role {
+#define X(NAME, value, text) CONTROL_ROLE_##NAME = value,
+	CONTROL_ROLES(X)
+#undef X
+};
+
+enum control_state_flag {
+	CONTROL_SERVING = 1,  /* the queue is ready on this node, at queue_socket */
+	CONTROL_AVAILABLE = 2 /* so it is on the leader, this node or another */
+};
+/*
+ * What a node knows.  cluster, name, key, id: who it is.  commit, last: indexes of the log
+ * here.  leader "": none known; leader_key and leader_gate (HOST:PORT where its rmq-gated
+ * listens, "": nowhere) belong to it.  queue_socket: a path, "" without CONTROL_SERVING.
+ * problem: what keeps this node from its work, for people, or "".
+ */
+#define CONTROL_STATE(F) \
+	F(u32, req) F(str, cluster) F(str, name) F(str, key) F(str, id) F(u8, role) F(u8, flags) \
+	F(u64, term) F(u64, commit) F(u64, last) F(str, leader) F(str, leader_key) \
+	F(str, leader_gate) F(str, queue_socket) F(str, problem) F(u8, members)
+
+enum control_member_flag {
+	CONTROL_MEMBER_SELF = 1,
+	CONTROL_MEMBER_LEADER = 2,
+	CONTROL_MEMBER_REACHABLE = 4 /* this node hears it now; always so of itself */
+};
+/*
+ * One member.  id "": admitted, has not joined yet.  raft_flags: enum raft_flag.  match: how
+ * far its log is known to equal the leader's; only a leader knows, elsewhere 0.
+ */
+#define CONTROL_MEMBER(F) \
+	F(u32, req) F(str, name) F(str, key) F(str, id) F(str, address) F(str, gate) \
+	F(u8, raft_flags) F(u8, flags) F(u64, match)
+/* The last frame of a connection. */
+#define CONTROL_ERROR(F) F(u8, code) F(str, text)
+
+/*      type NAME       name      fields */
+#define CONTROL_ASKER_FRAMES(X) \
+	X(1,  HELLO,    hello,    CONTROL_HELLO) \
+	X(2,  INIT,     init,     CONTROL_INIT) \
+	X(3,  ADMIT,    admit,    CONTROL_ADMIT) \
+	X(4,  JOIN,     join,     CONTROL_JOIN) \
+	X(5,  LEAVE,    leave,    CONTROL_LEAVE) \
+	X(6,  TRANSFER, transfer, CONTROL_TRANSFER) \
+	X(7,  STATUS,   status,   CONTROL_STATUS) \
+	X(8,  WATCH,    watch,    CONTROL_WATCH)
+
+#define CONTROL_NODE_FRAMES(X) \
+	X(64, WELCOME,  welcome,  CONTROL_WELCOME) \
+	X(65, RESULT,   result,   CONTROL_RESULT) \
+	X(66, STATE,    state,    CONTROL_STATE) \
+	X(67, MEMBER,   member,   CONTROL_MEMBER) \
+	X(68, ERROR,    error,    CONTROL_ERROR)
+
+enum control_type {
+#define X(type, NAME, name, FIELDS) CONTROL_TYPE_##NAME = type,
+	CONTROL_ASKER_FRAMES(X) CONTROL_NODE_FRAMES(X)
+#undef X
+};
+
+#define X(type, NAME, name, FIELDS) \
+	CODEC_MESSAGE(control, name, FIELDS) \
+	static inline void control_put_##name(struct writer *w, const struct control_##name *m) \
+	{ \
+		size_t begin = frame_begin(w, type); \
+		control_##name##_encode(w, m); \
+		frame_end(w, begin); \
+	}
+CONTROL_ASKER_FRAMES(X)
+CONTROL_NODE_FRAMES(X)
+#undef X
+
+#endif

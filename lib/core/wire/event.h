@@ -1,0 +1,409 @@
+/*
+ * Events: what happened to queues and sessions, as journaled.  The payload of a record
+ * of kind EVENTS, PART or END is
+ *
+ *	u64 lease time, u64 wall clock (both ms, of the turn that made it)
+ *
+ * followed by events, each u8 type, u8 zero, u16 length, body.  Layouts are in
+ * rmq-journal(5).  Queues are named by a number that is never used twice; only
+ * CREATE and PART_QUEUE hold the name.
+ *
+ * To bump: raise JOURNAL_VERSION; types and fields are frozen, new ones get new numbers.
+ */
+#ifndef RMQ_CORE_WIRE_EVENT_H
+#define RMQ_CORE_WIRE_EVENT_H
+
+#include "core/base/codec.h"
+#include "core/base/error.h"
+#include "core/base/time.h"
+#include "core/wire/batch.h"
+#include "core/wire/wire.h"
+
+#define EVENTS_HEADER_SIZE 16
+#define EVENT_HEADER_SIZE  4
+
+#define EVENT_CREATE(F) F(u32, queue) F(str, name) QUEUE_SETTINGS(F) F(tags, tags)
+#define EVENT_SET(F)    F(u32, queue) QUEUE_SETTINGS(F) F(tags, tags)
+#define EVENT_REMOVE(F) F(u32, queue)
+/* All messages below sequence number `below` are gone. */
+#define EVENT_PURGE(F) F(u32, queue) F(u64, below)
+/* A command that left no other trace in the session: it was taken, as number n. */
+#define EVENT_TAKEN(F) F(u64, session) F(u64, n)
+#define EVENT_SEND(F) \
+	F(u32, queue) F(u64, session) F(u64, n) F(u64, first_seq) F(tags, tags) F(rest, batch)
+/* Piece `part` of large message n of a session; part 0 forgets an unfinished one of its queues. */
+#define EVENT_CHUNK(F) \
+	F(u32, queue) F(u64, session) F(u64, n) F(u32, part) F(tags, tags) F(rest, data)
+/* What the record of a CHUNK holds besides its data, and tags, if there are any. */
+#define EVENT_CHUNK_ALONE (EVENTS_HEADER_SIZE + EVENT_HEADER_SIZE + 4 + 8 + 8 + 4 + 2)
+/* The pieces of (session, n) are message seq, also in the further queues that they named. */
+#define EVENT_SEND_CHUNKED(F) \
+	F(u32, queue) F(u64, session) F(u64, n) F(u64, seq) F(u32, parts) F(u32, bytes) \
+	F(tags, tags)
+#define EVENT_CHUNKS_DROPPED(F) F(u32, queue) F(u64, session)
+/* Whatever is unsettled of [first, first + span) is handed to session under `lease`. */
+#define EVENT_LEASE(F) \
+	F(u32, queue) F(u64, session) F(u64, lease) F(u64, first) F(u64, span) F(u32, lease_ms)
+/*
+ * entries: settle_entry; the first `stale` of them had no effect and are the answer.  SEND and
+ * SETTLE of the same number, in one record, are one command, and so are several of SETTLE.
+ */
+#define EVENT_SETTLE(F) \
+	F(u32, queue) F(u64, session) F(u64, n) F(u32, stale) F(tags, tags) F(rest, entries)
+/* session 0: not by a command.  until_ms: lease time; 0: ready at once.  flags: SETTLE_COUNTED. */
+#define EVENT_RELEASE(F) \
+	F(u32, queue) F(u64, session) F(u64, n) F(u32, stale) F(u8, flags) F(u64, until_ms) \
+	F(tags, tags) F(rest, entries)
+/* New end of these leases: now + lease_ms.  flags: SETTLE_DETACH. */
+#define EVENT_TOUCH(F) \
+	F(u32, queue) F(u64, session) F(u64, n) F(u32, stale) F(u8, flags) F(u32, lease_ms) \
+	F(tags, tags) F(rest, entries)
+/* Leases ended without a word from their holder: a failure each. */
+#define EVENT_EXPIRE(F) F(u32, queue) F(u64, until_ms) F(tags, tags) F(rest, entries)
+/* Leaves its queue … */
+#define EVENT_BURY(F) F(u32, queue) F(tags, tags) F(rest, entries)
+/*
+ * … and comes to the dead-letter queue `queue`, in the same record.  Where its bytes
+ * are: `location` is one event_location, or one for each piece of a large message.
+ */
+#define EVENT_DEAD(F) \
+	F(u32, queue) F(u64, first_seq) F(u32, count) F(u32, failures) F(u64, time_ms) \
+	F(u32, bytes) F(str, note) F(tags, tags) F(rest, location)
+/* The session's attached leases run their full length from now. */
+#define EVENT_EXTEND(F)         F(u64, session)
+#define EVENT_SESSION_CLOSE(F)  F(u64, session)
+#define EVENT_SESSION_FORGET(F) F(u64, session)
+/* Whose the session is: in front of all other events that name it but CHUNK.  node "": no cluster. */
+#define EVENT_SESSION_OWNER(F) F(u64, session) F(u32, uid) F(str, node) F(tags, tags)
+/* A daemon has started, and issues session ids from number << 32 on. */
+#define EVENT_START(F) F(u32, number) F(tags, tags)
+/* The delay of [first, first + span) is over. */
+#define EVENT_WAKE(F) F(u32, queue) F(u64, first) F(u64, span)
+/* These messages' bytes are here now.  time_ms: when they were sent. */
+#define EVENT_MOVE(F) \
+	F(u32, queue) F(u64, first_seq) F(u64, time_ms) F(tags, tags) F(rest, batch)
+
+/*
+ * Messages [first, first + span), as far as they are live, leave the queue: their bodies are
+ * in record `index`, which cannot be read.
+ */
+#define EVENT_LOST(F) F(u32, queue) F(u64, first) F(u64, span) F(u64, index) F(tags, tags)
+
+/* Only in checkpoints (records PART, END). */
+#define EVENT_PART_GROUP(F) F(u32, group) F(u8, last)
+#define EVENT_PART_GLOBAL(F) F(u32, next_queue) F(u64, lease) F(u64, forgotten) F(tags, tags)
+#define EVENT_PART_SESSION(F) F(u64, session) F(u64, last) F(tags, tags)
+/* Several of the same number, one behind the other, are one answer. */
+#define EVENT_PART_ANSWER(F) \
+	F(u64, session) F(u64, n) F(u64, first_seq) F(u32, count) F(tags, tags) F(rest, stale)
+#define EVENT_PART_QUEUE(F) \
+	F(u32, queue) F(str, name) QUEUE_SETTINGS(F) F(u64, next_seq) F(u64, sent) \
+	F(u64, delivered) F(u64, settled) F(u64, failed) F(u64, dead) F(tags, tags)
+/* live: bitmap of `count` bits, empty: all are. */
+#define EVENT_PART_BATCH(F) \
+	F(u32, queue) F(u64, first_seq) F(u32, count) F(u64, index) F(u16, offset) F(u16, slot) \
+	F(u32, bytes) F(u32, record_bytes) F(str, note) F(tags, tags) F(rest, live)
+#define EVENT_PART_LARGE(F) \
+	F(u32, queue) F(u64, seq) F(u32, bytes) F(u64, time_ms) F(str, note) F(tags, tags) \
+	F(rest, location)
+#define EVENT_PART_RANGE(F) \
+	F(u32, queue) F(u8, state) F(u8, flags) F(u64, first) F(u64, span) F(u32, attempt) \
+	F(u32, failures) F(u64, lease) F(u64, session) F(u32, lease_ms) F(u64, until_ms) \
+	F(tags, tags)
+#define EVENT_PART_PENDING(F) \
+	F(u32, queue) F(u64, session) F(u64, n) F(u32, bytes) F(tags, tags) F(rest, location)
+/* parts: u64 index for each group in turn.  dead: hole_range. */
+#define EVENT_END_PARTS(F) F(u64, begin) F(rest, parts)
+#define EVENT_END_DEAD(F)  F(rest, ranges)
+/* In the part of the sessions: the highest number of a start. */
+#define EVENT_PART_START(F) F(u32, number) F(tags, tags)
+/* … and behind its PART_SESSION, whose a session is. */
+#define EVENT_PART_OWNER(F) F(u64, session) F(u32, uid) F(str, node) F(tags, tags)
+/*
+ * The part of a group goes on in a later record, with events between.  What it has not named
+ * yet comes there, as it is then: other queues, and messages of `queue` (0: none) from `below`
+ * on.  PART_QUEUE stands again in front of the last piece of a queue that is cut.
+ */
+#define EVENT_PART_PAUSE(F) F(u32, queue) F(u64, below) F(tags, tags)
+
+/*      type NAME            name            fields */
+#define EVENTS(X) \
+	X(1,  CREATE,         create,         EVENT_CREATE) \
+	X(2,  SET,            set,            EVENT_SET) \
+	X(3,  REMOVE,         remove,         EVENT_REMOVE) \
+	X(4,  PURGE,          purge,          EVENT_PURGE) \
+	X(5,  TAKEN,          taken,          EVENT_TAKEN) \
+	X(6,  SEND,           send,           EVENT_SEND) \
+	X(7,  CHUNK,          chunk,          EVENT_CHUNK) \
+	X(8,  SEND_CHUNKED,   send_chunked,   EVENT_SEND_CHUNKED) \
+	X(9,  CHUNKS_DROPPED, chunks_dropped, EVENT_CHUNKS_DROPPED) \
+	X(10, LEASE,          lease,          EVENT_LEASE) \
+	X(11, SETTLE,         settle,         EVENT_SETTLE) \
+	X(12, RELEASE,        release,        EVENT_RELEASE) \
+	X(13, TOUCH,          touch,          EVENT_TOUCH) \
+	X(14, EXPIRE,         expire,         EVENT_EXPIRE) \
+	X(15, BURY,           bury,           EVENT_BURY) \
+	X(16, DEAD,           dead,           EVENT_DEAD) \
+	X(17, EXTEND,         extend,         EVENT_EXTEND) \
+	X(18, SESSION_CLOSE,  session_close,  EVENT_SESSION_CLOSE) \
+	X(19, SESSION_FORGET, session_forget, EVENT_SESSION_FORGET) \
+	X(20, MOVE,           move,           EVENT_MOVE) \
+	X(21, WAKE,           wake,           EVENT_WAKE) \
+	X(22, START,          start,          EVENT_START) \
+	X(23, SESSION_OWNER,  session_owner,  EVENT_SESSION_OWNER) \
+	X(24, LOST,           lost,           EVENT_LOST) \
+	X(64, PART_GROUP,     part_group,     EVENT_PART_GROUP) \
+	X(65, PART_GLOBAL,    part_global,    EVENT_PART_GLOBAL) \
+	X(66, PART_SESSION,   part_session,   EVENT_PART_SESSION) \
+	X(67, PART_ANSWER,    part_answer,    EVENT_PART_ANSWER) \
+	X(68, PART_QUEUE,     part_queue,     EVENT_PART_QUEUE) \
+	X(69, PART_BATCH,     part_batch,     EVENT_PART_BATCH) \
+	X(70, PART_LARGE,     part_large,     EVENT_PART_LARGE) \
+	X(71, PART_RANGE,     part_range,     EVENT_PART_RANGE) \
+	X(72, PART_PENDING,   part_pending,   EVENT_PART_PENDING) \
+	X(73, END_PARTS,      end_parts,      EVENT_END_PARTS) \
+	X(74, END_DEAD,       end_dead,       EVENT_END_DEAD) \
+	X(75, PART_START,     part_start,     EVENT_PART_START) \
+	X(76, PART_OWNER,     part_owner,     EVENT_PART_OWNER) \
+	X(77, PART_PAUSE,     part_pause,     EVENT_PART_PAUSE)
+
+enum event_type {
+#define X(type, NAME, name, FIELDS) EVENT_TYPE_##NAME = type,
+	EVENTS(X)
+#undef X
+};
+
+/* struct event_create …, and event_put_create(): a whole event, header and body. */
+#define X(type, NAME, name, FIELDS) \
+	CODEC_MESSAGE(event, name, FIELDS) \
+	static inline void event_put_##name(struct writer *w, const struct event_##name *m) \
+	{ \
+		size_t begin = event_begin(w, type); \
+		event_##name##_encode(w, m); \
+		event_end(w, begin); \
+	}
+size_t event_begin(struct writer *w, uint8_t type);
+void event_end(struct writer *w, size_t begin);
+EVENTS(X)
+#undef X
+
+/* Bytes of entries in one event, at most; more are in several, which follow one another. */
+#define EVENT_ENTRIES_BYTES ((RECORD_FILL - 512) / SETTLE_ENTRY_SIZE * SETTLE_ENTRY_SIZE)
+
+/* Where bytes are: the SEND, MOVE or CHUNK event at `offset` in record `index`'s payload. */
+#define EVENT_LOCATION_SIZE 16
+struct event_location {
+	uint64_t index;
+	uint32_t record_bytes; /* the record's payload, for accounting */
+	uint16_t offset;       /* of the event's header in the payload */
+	uint16_t slot;         /* messages to pass over, from the event's first on */
+};
+
+static inline void event_location_put(struct writer *w, const struct event_location *l)
+{
+	put_u64(w, l->index);
+	put_u32(w, l->record_bytes);
+	put_u16(w, l->offset);
+	put_u16(w, l->slot);
+}
+
+static inline struct event_location event_location_get(struct reader *r)
+{
+	struct event_location l;
+	l.index = get_u64(r);
+	l.record_bytes = get_u32(r);
+	l.offset = get_u16(r);
+	l.slot = get_u16(r);
+	return l;
+}
+
+/* Times in front of a payload's events. */
+struct events_header {
+	struct lease_time lease;
+	struct wall_time wall;
+};
+
+struct event {
+	uint8_t type;
+	uint32_t offset; /* in the payload */
+	struct slice body;
+};
+
+/* Walks a payload. */
+struct event_iter {
+	struct slice payload;
+	size_t at;
+};
+
+enum rmq_error events_open(struct slice payload, struct events_header *h,
+    struct event_iter *it) __attribute__((warn_unused_result));
+
+/*
+ * The next event.  RMQ_E_OK; RMQ_E_NOTHING behind the last; RMQ_E_CORRUPT if cut;
+ * RMQ_E_VERSION for an unknown type.
+ */
+enum rmq_error event_next(struct event_iter *it, struct event *e)
+    __attribute__((warn_unused_result));
+
+/* Sets the iterator to the event that begins at `offset`. */
+void event_seek(struct event_iter *it, uint16_t offset);
+
+const char *event_name(unsigned type);
+
+/* Tagged fields that events know (tags.h): event, tag, name of the field. */
+#define EVENT_TAGS(X) /* also those that are kept for later: "Lanes" in rmq-internals(7) */ \
+	X(SEND, EVENT_TAG_FURTHER, further) \
+	X(MOVE, EVENT_TAG_FURTHER, further) \
+	X(SEND_CHUNKED, EVENT_TAG_FURTHER, further) \
+	X(DEAD, EVENT_TAG_SHARES, shares) \
+	X(PART_BATCH, EVENT_TAG_SHARES, shares) \
+	X(PART_LARGE, EVENT_TAG_SHARES, shares) \
+	X(PART_PENDING, EVENT_TAG_SHARES, shares) \
+	X(START, START_TAG_SECRET, secret) \
+	X(PART_START, START_TAG_SECRET, secret) \
+	X(CHUNK, CHUNK_TAG_ATTRIBUTES, attributes) \
+	X(CHUNK, CHUNK_TAG_QUEUES, queues) \
+	X(DEAD, EVENT_TAG_ORIGIN, origin) \
+	X(PART_BATCH, EVENT_TAG_ORIGIN, origin) \
+	X(PART_LARGE, EVENT_TAG_ORIGIN, origin) \
+	X(CREATE, EVENT_TAG_MAKER, maker) \
+	X(PART_QUEUE, EVENT_TAG_MAKER, maker) \
+	X(PART_QUEUE, PART_QUEUE_TAG_LOST, lost)
+
+/*
+ * START and PART_START: SESSION_SECRET_SIZE bytes of which tokens are made (owner.h).  Of the first
+ * START that has one, and for ever.  Not to be shown.
+ */
+#define START_TAG_SECRET 2
+
+/*
+ * Dead letters: they were message `seq` of this queue and those that follow it.  `note` says
+ * why they left it; without the tag it is all that is said of each.
+ */
+#define EVENT_TAG_ORIGIN 8
+#define EVENT_ORIGIN(F)	 F(u64, seq) F(rest, queue)
+CODEC_MESSAGE(event, origin, EVENT_ORIGIN)
+#define EVENT_ORIGIN_MAX (4 + 8 + NAME_FULL_MAX)
+/* What the tags say, a queue without a name if nothing; false: it is none. */
+bool event_origin_find(struct slice tags, struct event_origin *o);
+
+/* CHUNK: the large message's attributes, in its first piece. */
+#define CHUNK_TAG_ATTRIBUTES 2
+/* CHUNK: u32 each, further queues that it comes to, ascending; in each piece the same. */
+#define CHUNK_TAG_QUEUES     4
+#define CHUNK_QUEUES_MAX     ((SEND_QUEUES_MAX - 1) * 4)
+/* The list in the tags, empty: none; false: it is none. */
+bool event_chunk_queues(struct slice tags, struct slice *queues);
+/* Bytes of a CHUNK for so many queues in which it names the further ones. */
+static inline uint32_t event_chunk_queues_len(uint32_t shares)
+{
+	return shares > 1 ? 4 + 4 * (shares - 1) : 0;
+}
+
+/* CREATE and PART_QUEUE: the user who made the queue, and its node; not there: it is not known. */
+#define EVENT_TAG_MAKER	 3
+#define EVENT_MAKER(F)	 F(u32, uid) F(rest, node)
+CODEC_MESSAGE(event, maker, EVENT_MAKER)
+#define EVENT_MAKER_MAX (4 + 4 + RAFT_NAME_MAX)
+/* Writes the tag. */
+void event_maker_put(struct writer *w, const struct event_maker *m);
+/* What the tags say; false: nothing, or none that there can be. */
+bool event_maker_find(struct slice tags, struct event_maker *m);
+
+/*
+ * SEND, MOVE, SEND_CHUNKED: further queues that have the messages, and the number of the first one
+ * there (event_target), in order of the queues' numbers.  Only a MOVE names a queue twice.
+ */
+#define EVENT_TAG_FURTHER  2
+#define EVENT_TARGET_SIZE  12
+#define EVENT_FURTHER_MAX  ((SEND_QUEUES_MAX - 1) * EVENT_TARGET_SIZE)
+struct event_target {
+	uint32_t queue;
+	uint64_t first_seq;
+};
+
+static inline void event_target_put(struct writer *w, const struct event_target *t)
+{
+	put_u32(w, t->queue);
+	put_u64(w, t->first_seq);
+}
+
+static inline struct event_target event_target_get(struct reader *r)
+{
+	struct event_target t;
+	t.queue = get_u32(r);
+	t.first_seq = get_u64(r);
+	return t;
+}
+
+/* The list of event_target behind the first one in the tags, empty: none; false: it is none. */
+bool event_further_find(struct slice tags, struct slice *further);
+
+/* Whether two such lists name the same queues. */
+bool event_same_queues(struct slice a, struct slice b);
+
+/* DEAD and PARTs: u16, so many queues the event at that place named; not there: one. */
+#define EVENT_TAG_SHARES 10
+/* What the tags say; 0: no number of queues that share. */
+uint16_t event_shares_find(struct slice tags);
+
+/*
+ * The list of tags that says where from messages came, and how many share the bytes, in `bytes`.
+ * Nothing of an origin without a queue's name, nor of one share.
+ */
+#define EVENT_PLACE_TAGS_MAX (EVENT_ORIGIN_MAX + 4 + 2)
+struct slice event_place_tags(const struct event_origin *o, uint16_t shares,
+    uint8_t bytes[EVENT_PLACE_TAGS_MAX]);
+
+/* PART_QUEUE: u64, messages that were lost; not there: none. */
+#define PART_QUEUE_TAG_LOST 1
+
+/* The name of a tag that events of this type know, NULL: they do not. */
+const char *event_tag_name(unsigned type, unsigned tag);
+
+/* RMQ_E_VERSION: the event has a tag that must be known and is not; RMQ_E_CORRUPT. */
+enum rmq_error event_check_tags(unsigned type, struct slice tags)
+    __attribute__((warn_unused_result));
+
+/*
+ * Messages where they are stored: some of one SEND or MOVE event.  Give the location,
+ * and how many messages are wanted from there on: a run may go on in the following
+ * SEND and MOVE events of the same queues in the same record, and `count` says how many
+ * of it this event holds.  RMQ_E_CORRUPT if the bytes are not what they should be.
+ */
+struct event_messages {
+	struct batch_view batch;
+	uint32_t slot;  /* first wanted message in the batch */
+	uint32_t count; /* wanted messages that are here */
+	uint64_t time_ms;
+};
+
+/* Places an iterator for a run of `wanted` messages that begins at (offset, slot). */
+struct event_run {
+	struct event_iter it;
+	struct wall_time wall;
+	uint32_t queue;
+	struct slice further;
+	bool begun;
+	uint32_t slot;
+	uint32_t wanted;
+};
+
+enum rmq_error event_run_open(struct slice payload, uint16_t offset, uint16_t slot,
+    uint32_t wanted, struct event_run *run) __attribute__((warn_unused_result));
+/* RMQ_E_NOTHING when all wanted were given. */
+enum rmq_error event_run_next(struct event_run *run, struct event_messages *m)
+    __attribute__((warn_unused_result));
+
+/*
+ * What the payload of an END names as dead: hole_range each; empty: nothing.  RMQ_E_CORRUPT,
+ * RMQ_E_VERSION: as event_next().
+ */
+enum rmq_error event_dead_ranges(struct slice payload, struct slice *ranges)
+    __attribute__((warn_unused_result));
+
+/* The bytes of the CHUNK event at `offset`, and, in the first piece, the message's attributes. */
+enum rmq_error event_chunk_data(struct slice payload, uint16_t offset, struct slice *data,
+    struct slice *attributes) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,345 @@
+/*
+ * The clients' protocol, version 2: every frame between a client and the queue
+ * daemon, from one table.  The byte layouts and what each frame means are in
+ * rmq-protocol(5); a frame's fields stand here once and make its struct, encoder,
+ * decoder and dump.
+ *
+ * It grows by tagged fields (tags.h), new types, flags and feature bits.  To bump the
+ * format: raise WIRE_VERSION, keep the old tables under their old names for as long as
+ * old clients are answered (WIRE_OLDEST), and never give a type or a flag of an older
+ * version another meaning.  HELLO begins with magic, newest, oldest in every version.
+ *
+ * Numbered commands (SEND, SETTLE, SETTLE_SEND, QUEUE_*) carry `n`, 1 more than the session's
+ * last one, and `answered`: every command up to this one has been answered to the
+ * client, and the daemon may forget these answers.
+ */
+#ifndef RMQ_CORE_WIRE_WIRE_H
+#define RMQ_CORE_WIRE_WIRE_H
+
+#include "core/base/codec.h"
+#include "core/base/tags.h"
+#include "core/base/version.h"
+#include "core/wire/frame.h"
+
+#define WIRE_MAGIC 0x31716d72u /* "rmq1" */
+
+/* What this program understands. */
+#define WIRE_VERSIONS ((struct versions){WIRE_OLDEST, WIRE_VERSION})
+
+/* ---- from a client ---- */
+
+/* Versions and features that the client knows.  session 0: a new one; else the one to go on with. */
+#define WIRE_HELLO(F) \
+	F(u32, magic) F(u16, newest) F(u16, oldest) F(u64, features) F(u64, session) \
+	F(u64, answered) F(tags, tags)
+#define WIRE_HELLO_HEAD	   8   /* its bytes up to `features` */
+#define WIRE_HELLO_MAX	   512 /* of its payload */
+/* A HELLO's fields in front of `session`. */
+#define WIRE_HELLO_VERSIONS WIRE_MAGIC, WIRE_VERSION, WIRE_OLDEST, WIRE_FEATURES
+
+/* Which versions the sender of a HELLO, of any version, knows; false: it is none. */
+static inline bool wire_hello_versions(struct slice payload, struct versions *v)
+{
+	if (payload.len < WIRE_HELLO_HEAD || load_u32(payload.data) != WIRE_MAGIC)
+		return false;
+	*v = (struct versions){load_u16(payload.data + 6), load_u16(payload.data + 4)};
+	return true;
+}
+
+enum { SEND_NO_CREATE = 1, SEND_CHUNK = 2, SEND_MORE = 4, SEND_FLAGS = 7 };
+/*
+ * data: a batch, or with SEND_CHUNK piece number `part` of one large message;
+ * all pieces have the same n, SEND_MORE is on all but the last.
+ */
+#define WIRE_SEND(F) \
+	F(u64, n) F(u64, answered) F(u8, flags) F(u32, part) F(str, queue) F(tags, tags) \
+	F(rest, data)
+
+enum settle_verb { VERB_SETTLE = 1, VERB_RELEASE = 2, VERB_DEAD = 3, VERB_TOUCH = 4 };
+/* SETTLE_COUNTED (RELEASE): a failure.  SETTLE_DETACH (TOUCH): no longer extended by EXTEND. */
+enum { SETTLE_COUNTED = 1, SETTLE_DETACH = 2 };
+/*
+ * entries: settle_entry, each a range of messages held under one lease.
+ * ms: RELEASE: delay; TOUCH: the lease lasts so long from now, or longer.  why: DEAD.
+ */
+#define WIRE_SETTLE(F) \
+	F(u64, n) F(u64, answered) F(u8, verb) F(u8, flags) F(u64, ms) F(u64, stamp) \
+	F(str, queue) F(str, why) F(tags, tags) F(rest, entries)
+
+/*
+ * Settles messages of `queue` and sends a batch to `target`: both, or neither.  flags:
+ * SEND_NO_CREATE.  data: so many settle_entry, then the batch.
+ */
+#define WIRE_SETTLE_SEND(F) \
+	F(u64, n) F(u64, answered) F(u8, flags) F(u64, stamp) F(str, queue) F(str, target) \
+	F(u32, entries) F(tags, tags) F(rest, data)
+
+/*
+ * SUBSCRIBE_IDLE: IDLE is wanted.  SUBSCRIBE_STARTS: STARTED says what reaches the reader;
+ * without it all that is handed out does.
+ */
+enum {
+	SUBSCRIBE_NO_CREATE = 1,
+	SUBSCRIBE_IDLE = 2,
+	SUBSCRIBE_STARTS = 4,
+	SUBSCRIBE_FLAGS = 7
+};
+/* sub: the client's number for it.  lease_ms 0: the queue's. */
+#define WIRE_SUBSCRIBE(F) \
+	F(u32, sub) F(u8, flags) F(u32, lease_ms) F(str, queue) F(tags, tags)
+/* Adds to what may be handed out: so many more messages, and bytes of bodies and attributes, about. */
+#define WIRE_CREDIT(F)      F(u32, sub) F(u32, messages) F(u32, bytes) F(u64, stamp)
+#define WIRE_UNSUBSCRIBE(F) F(u32, sub)
+/* These messages may reach the reader from now on: their lease's end is a failure. */
+#define WIRE_STARTED(F) F(u64, lease) F(u64, first) F(u32, count) F(str, queue)
+/* Every lease the session holds (and has not detached) runs its full length again. */
+#define WIRE_EXTEND(F) F(u64, stamp)
+
+/* Settings of a queue.  max_bytes 0: no limit.  dead_letter "": NAME.dead; "-": none. */
+#define QUEUE_SETTINGS(F) \
+	F(u32, lease_ms) F(u32, max_attempts) F(u64, backoff_min_ms) F(u64, backoff_max_ms) \
+	F(u64, max_bytes) F(u32, max_message) F(str, dead_letter)
+enum {
+	SETTING_LEASE = 1,
+	SETTING_MAX_ATTEMPTS = 2,
+	SETTING_BACKOFF = 4,
+	SETTING_MAX_BYTES = 8,
+	SETTING_MAX_MESSAGE = 16,
+	SETTING_DEAD_LETTER = 32,
+	SETTING_ALL = 63
+};
+/* X(NAME, word, member): as people name them, in rmq-queue(1). */
+#define SETTING_WORDS(X) \
+	X(LEASE, "lease", lease_ms) \
+	X(MAX_ATTEMPTS, "max-attempts", max_attempts) \
+	X(BACKOFF, "backoff", backoff_min_ms) \
+	X(MAX_BYTES, "max-bytes", max_bytes) \
+	X(MAX_MESSAGE, "max-message", max_message) \
+	X(DEAD_LETTER, "dead-letter", dead_letter)
+/* mask: which settings are given; the others are the defaults (CREATE) or stay (SET). */
+#define WIRE_QUEUE_CREATE(F) \
+	F(u64, n) F(u64, answered) F(u32, mask) F(str, queue) QUEUE_SETTINGS(F) F(tags, tags)
+#define WIRE_QUEUE_SET(F) \
+	F(u64, n) F(u64, answered) F(u32, mask) F(str, queue) QUEUE_SETTINGS(F) F(tags, tags)
+enum { REMOVE_FORCE = 1 };
+#define WIRE_QUEUE_REMOVE(F) F(u64, n) F(u64, answered) F(u8, flags) F(str, queue)
+#define WIRE_QUEUE_PURGE(F)  F(u64, n) F(u64, answered) F(str, queue)
+
+/* Queues whose name matches glob and sorts behind `after`, at most `limit`. */
+#define WIRE_LIST(F) F(u32, req) F(u32, limit) F(str, after) F(str, glob)
+enum { STATE_READY = 1, STATE_LEASED = 2, STATE_DELAYED = 4, STATES = 7 };
+/* Messages from sequence number `from` on in one of the states, at most `limit`. */
+#define WIRE_PEEK(F) F(u32, req) F(u8, states) F(u64, from) F(u32, limit) F(str, queue)
+/* Ends the session: nothing of it is remembered. */
+#define WIRE_BYE(F) F(u64, answered)
+
+/* ---- from a gate ---- */
+
+/* This connection carries a client of user `uid` on machine `node`. */
+#define WIRE_BEHALF(F) F(str, node) F(u32, uid)
+
+/* ---- from the daemon ---- */
+
+/* version: the one that is spoken.  features: the daemon's.  last: highest n taken in this session.  window: bytes of unanswered SENDs allowed. */
+#define WIRE_WELCOME(F) \
+	F(u16, version) F(u64, features) F(u64, session) F(u64, last) F(u64, wall_ms) \
+	F(u32, window) F(tags, tags)
+#define WIRE_REDIRECT(F) F(str, address)
+#define WIRE_NOT_YET(F)  F(u32, ms)
+#define WIRE_SENT(F)     F(u64, n) F(u64, first_seq) F(u32, count)
+/* stale: settle_entry, those that someone else holds now. */
+#define WIRE_DONE(F) F(u64, n) F(rest, stale)
+/* at: in a SEND, which message of the batch is to blame (from 0). */
+/* SETTLE_SEND is done: as SENT and DONE. */
+#define WIRE_SETTLE_SENT(F) \
+	F(u64, n) F(u64, first_seq) F(u32, count) F(tags, tags) F(rest, stale)
+#define WIRE_FAILED(F)     F(u64, n) F(u8, code) F(u32, at) F(str, text)
+#define WIRE_SUBSCRIBED(F) F(u32, sub) F(u32, lease_ms)
+#define WIRE_SUB_FAILED(F) F(u32, sub) F(u8, code) F(str, text)
+/*
+ * Messages first_seq, first_seq + 1 …: data is count ends (u16) and bodies with
+ * separators as in a batch; `base` is to be subtracted from each end.  note: of a
+ * dead letter, where it came from and why.
+ */
+#define WIRE_DELIVER(F) \
+	F(u32, sub) F(u64, lease) F(u64, first_seq) F(u32, attempt) F(u32, failures) \
+	F(u64, time_ms) F(u64, stamp) F(str, note) F(u16, base) F(u16, count) F(tags, tags) \
+	F(rest, data)
+/* Piece `part` of `parts` of one large message; it counts when its last piece is here. */
+#define WIRE_DELIVER_PART(F) \
+	F(u32, sub) F(u64, lease) F(u64, seq) F(u32, attempt) F(u32, failures) \
+	F(u64, time_ms) F(u64, stamp) F(str, note) F(u32, part) F(u32, parts) F(u32, total) \
+	F(tags, tags) F(rest, data)
+#define WIRE_EXTENDED(F) F(u64, stamp)
+/* The session no longer holds these: ENDED_*.  sub: NO_SUBSCRIPTION if it ended before. */
+#define NO_SUBSCRIPTION UINT32_MAX
+enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_RELEASED = 4 };
+#define WIRE_LEASE_ENDED(F) \
+	F(u32, sub) F(u8, why) F(u64, lease) F(u64, first_seq) F(u32, count)
+/* Credit is left and nothing is ready; leased (by anyone) and delayed are counts. */
+#define WIRE_IDLE(F)         F(u32, sub) F(u64, leased) F(u64, delayed)
+#define WIRE_UNSUBSCRIBED(F) F(u32, sub)
+/* A SEND that was refused with FULL may be tried again. */
+#define WIRE_ROOM(F) F(u64, bytes)
+#define WIRE_LISTED(F) \
+	F(u32, req) F(str, queue) QUEUE_SETTINGS(F) F(u64, ready) F(u64, leased) F(u64, delayed) \
+	F(u64, bytes) F(u64, next_seq) F(u64, sent) F(u64, delivered) F(u64, settled) \
+	F(u64, failed) F(u64, dead) F(u32, receivers) F(tags, tags)
+/* more: there are further rows behind the last one. */
+#define WIRE_LIST_END(F) F(u32, req) F(u8, more)
+/* In front of LIST_END: no more names are looked at for this LIST, go on behind this one. */
+#define WIRE_LIST_AT(F) F(u32, req) F(str, after) F(tags, tags)
+/* As DELIVER, one state; until_ms: when the lease (wall clock, about) or the delay ends. */
+#define WIRE_PEEKED(F) \
+	F(u32, req) F(u8, state) F(u64, lease) F(u64, first_seq) F(u32, attempt) F(u32, failures) \
+	F(u64, time_ms) F(u64, until_ms) F(str, note) F(u16, base) F(u16, count) F(tags, tags) \
+	F(rest, data)
+#define WIRE_PEEKED_PART(F) \
+	F(u32, req) F(u8, state) F(u64, lease) F(u64, seq) F(u32, attempt) F(u32, failures) \
+	F(u64, time_ms) F(u64, until_ms) F(str, note) F(u32, part) F(u32, parts) F(u32, total) \
+	F(tags, tags) F(rest, data)
+/* next: the sequence number to go on from; code: NO_QUEUE. */
+#define WIRE_PEEK_END(F) F(u32, req) F(u8, code) F(u8, more) F(u64, next)
+/* The last frame of a connection. */
+#define WIRE_ERROR(F) F(u8, code) F(str, text)
+
+/*      type NAME            name           fields */
+#define WIRE_CLIENT_FRAMES(X) \
+	X(1,  HELLO,        hello,        WIRE_HELLO) \
+	X(2,  SEND,         send,         WIRE_SEND) \
+	X(3,  SETTLE,       settle,       WIRE_SETTLE) \
+	X(4,  SUBSCRIBE,    subscribe,    WIRE_SUBSCRIBE) \
+	X(5,  CREDIT,       credit,       WIRE_CREDIT) \
+	X(6,  UNSUBSCRIBE,  unsubscribe,  WIRE_UNSUBSCRIBE) \
+	X(7,  EXTEND,       extend,       WIRE_EXTEND) \
+	X(8,  QUEUE_CREATE, queue_create, WIRE_QUEUE_CREATE) \
+	X(9,  QUEUE_SET,    queue_set,    WIRE_QUEUE_SET) \
+	X(10, QUEUE_REMOVE, queue_remove, WIRE_QUEUE_REMOVE) \
+	X(11, QUEUE_PURGE,  queue_purge,  WIRE_QUEUE_PURGE) \
+	X(12, LIST,         list,         WIRE_LIST) \
+	X(13, PEEK,         peek,         WIRE_PEEK) \
+	X(14, BYE,          bye,          WIRE_BYE) \
+	X(16, STARTED,      started,      WIRE_STARTED) \
+	X(17, SETTLE_SEND,  settle_send,  WIRE_SETTLE_SEND)
+
+/* In front of HELLO; only the connection's owner looks at it, the broker knows none. */
+#define WIRE_GATE_FRAMES(X) \
+	X(15, BEHALF,       behalf,       WIRE_BEHALF)
+
+#define WIRE_DAEMON_FRAMES(X) \
+	X(64, WELCOME,      welcome,      WIRE_WELCOME) \
+	X(65, REDIRECT,     redirect,     WIRE_REDIRECT) \
+	X(66, NOT_YET,      not_yet,      WIRE_NOT_YET) \
+	X(67, SENT,         sent,         WIRE_SENT) \
+	X(68, DONE,         done,         WIRE_DONE) \
+	X(69, FAILED,       failed,       WIRE_FAILED) \
+	X(70, SUBSCRIBED,   subscribed,   WIRE_SUBSCRIBED) \
+	X(71, SUB_FAILED,   sub_failed,   WIRE_SUB_FAILED) \
+	X(72, DELIVER,      deliver,      WIRE_DELIVER) \
+	X(73, DELIVER_PART, deliver_part, WIRE_DELIVER_PART) \
+	X(74, EXTENDED,     extended,     WIRE_EXTENDED) \
+	X(75, LEASE_ENDED,  lease_ended,  WIRE_LEASE_ENDED) \
+	X(76, IDLE,         idle,         WIRE_IDLE) \
+	X(77, UNSUBSCRIBED, unsubscribed, WIRE_UNSUBSCRIBED) \
+	X(78, ROOM,         room,         WIRE_ROOM) \
+	X(79, LISTED,       listed,       WIRE_LISTED) \
+	X(80, LIST_END,     list_end,     WIRE_LIST_END) \
+	X(81, PEEKED,       peeked,       WIRE_PEEKED) \
+	X(82, PEEKED_PART,  peeked_part,  WIRE_PEEKED_PART) \
+	X(83, PEEK_END,     peek_end,     WIRE_PEEK_END) \
+	X(84, ERROR,        error,        WIRE_ERROR) \
+	X(85, SETTLE_SENT,  settle_sent,  WIRE_SETTLE_SENT) \
+	X(86, LIST_AT,      list_at,      WIRE_LIST_AT)
+
+enum wire_type {
+#define X(type, NAME, name, FIELDS) WIRE_TYPE_##NAME = type,
+	WIRE_CLIENT_FRAMES(X) WIRE_GATE_FRAMES(X) WIRE_DAEMON_FRAMES(X)
+#undef X
+};
+
+/* struct wire_hello …, and wire_put_hello(): a whole frame, header and payload. */
+#define X(type, NAME, name, FIELDS) \
+	CODEC_MESSAGE(wire, name, FIELDS) \
+	static inline void wire_put_##name(struct writer *w, const struct wire_##name *m) \
+	{ \
+		size_t begin = frame_begin(w, type); \
+		wire_##name##_encode(w, m); \
+		frame_end(w, begin); \
+	}
+WIRE_CLIENT_FRAMES(X)
+WIRE_GATE_FRAMES(X)
+WIRE_DAEMON_FRAMES(X)
+#undef X
+
+/* One range in a settlement: messages [first, first + count) held under `lease`. */
+#define SETTLE_ENTRY_SIZE 20
+struct settle_entry {
+	uint64_t lease;
+	uint64_t first;
+	uint32_t count;
+};
+
+static inline void settle_entry_put(struct writer *w, const struct settle_entry *e)
+{
+	put_u64(w, e->lease);
+	put_u64(w, e->first);
+	put_u32(w, e->count);
+}
+
+static inline struct settle_entry settle_entry_get(struct reader *r)
+{
+	struct settle_entry e;
+	e.lease = get_u64(r);
+	e.first = get_u64(r);
+	e.count = get_u32(r);
+	return e;
+}
+
+/* The frame's name, NULL for an unknown type. */
+const char *wire_name(unsigned type);
+
+/*
+ * DELIVER and PEEKED: attributes of the frame's messages, as in a batch of these (attributes.h).
+ * DELIVER_PART and PEEKED_PART: of the message, in its first piece.
+ */
+#define DELIVER_TAG_ATTRIBUTES 1
+
+/*
+ * SEND, of a large message: its attributes, in its first piece, with whose data they take CHUNK_MAX
+ * at most, and CHUNK_ATTRIBUTES_MAX.
+ */
+#define SEND_TAG_ATTRIBUTES 2
+
+/*
+ * SEND of a batch, or of a large message's first piece: further queues that the messages are for,
+ * each a str, SEND_QUEUES_MAX with the first, none twice.  They are sent to all of them, or to none,
+ * and stored once.
+ */
+#define SEND_TAG_QUEUES 4
+#define SEND_FURTHER_MAX ((SEND_QUEUES_MAX - 1) * (1 + NAME_FULL_MAX))
+
+/* WELCOME: SESSION_TOKEN_SIZE bytes, without which nobody goes on with the session.  HELLO: the same again. */
+#define WELCOME_TAG_TOKEN 1
+#define HELLO_TAG_TOKEN	  1
+
+/* LISTED: u64, messages that were lost, and what unfinished large ones count for; not there: none. */
+#define LISTED_TAG_LOST	      1
+#define LISTED_TAG_UNFINISHED 3
+
+/* Tagged fields that frames know (tags.h): frame, tag, name of the field. */
+#define WIRE_TAGS(X) \
+	X(HELLO, HELLO_TAG_TOKEN, token) \
+	X(WELCOME, WELCOME_TAG_TOKEN, token) \
+	X(DELIVER, DELIVER_TAG_ATTRIBUTES, attributes) \
+	X(PEEKED, DELIVER_TAG_ATTRIBUTES, attributes) \
+	X(DELIVER_PART, DELIVER_TAG_ATTRIBUTES, attributes) \
+	X(PEEKED_PART, DELIVER_TAG_ATTRIBUTES, attributes) \
+	X(SEND, SEND_TAG_ATTRIBUTES, attributes) \
+	X(SEND, SEND_TAG_QUEUES, queues) \
+	X(LISTED, LISTED_TAG_LOST, lost) \
+	X(LISTED, LISTED_TAG_UNFINISHED, unfinished)
+
+/* The name of a tag that frames of this type know, NULL: they do not. */
+const char *wire_tag_name(unsigned type, unsigned tag);
+
+#endif

@@ -1,0 +1,102 @@
+#include "sys/client/client_options.h"
+
+#include <stdlib.h>
+
+#include "core/base/name.h"
+#include "core/base/units.h"
+
+enum rmq_error client_options_init(
+    struct client_options *o, uint64_t timeout_ms, struct reason *why)
+{
+	const char *timeout = getenv("RMQ_TIMEOUT");
+	*o =
+	    (struct client_options){.servers = getenv("RMQ_SERVERS"), .timeout_ms = timeout_ms};
+	if (o->servers && !*o->servers)
+		o->servers = NULL;
+	if (timeout && *timeout && !units_duration(timeout, &o->timeout_ms))
+		return reason_set(
+		    why, RMQ_E_USAGE, "RMQ_TIMEOUT: '%s' is not a duration", timeout);
+	return RMQ_E_OK;
+}
+
+enum rmq_error client_options_take(
+    struct client_options *o, int option, const char *arg, struct reason *why)
+{
+	switch (option) {
+	case 'S':
+		o->servers = arg;
+		return RMQ_E_OK;
+	case CLIENT_OPTION_TIMEOUT:
+		if (units_duration(arg, &o->timeout_ms))
+			return RMQ_E_OK;
+		return reason_set(why, RMQ_E_USAGE, "--timeout: '%s' is not a duration", arg);
+	case 'q':
+		o->quiet = true;
+		return RMQ_E_OK;
+	case 'v':
+		o->verbose++;
+		return RMQ_E_OK;
+	case 'h':
+		o->help = true;
+		return RMQ_E_OK;
+	case 'V':
+		o->version = true;
+		return RMQ_E_OK;
+	}
+	return RMQ_E_NOTHING;
+}
+
+int client_options_next(
+    int argc, char **argv, const char *letters, const struct option *longs, bool *dashes)
+{
+	int before = optind;
+	int option = getopt_long(argc, argv, letters, longs, NULL);
+	if (option == -1 && optind > before)
+		*dashes = true;
+	return option;
+}
+
+/* Takes options up to a word that is none, or "--". */
+static enum rmq_error take_all(
+    struct client_options *o, const struct client_line *l, bool *dashes, struct reason *why)
+{
+	int option;
+	while ((option = client_options_next(l->argc, l->argv, l->letters, l->longs, dashes)) !=
+	       -1) {
+		enum rmq_error err = client_options_take(o, option, optarg, why);
+		if (err == RMQ_E_NOTHING) {
+			why->text[0] = 0;
+			err = l->take(l->arg, option, why);
+		}
+		if (err)
+			return err;
+	}
+	return RMQ_E_OK;
+}
+
+enum rmq_error client_options_line(
+    struct client_options *o, struct client_line *l, struct reason *why)
+{
+	bool dashes = false;
+	enum rmq_error err = take_all(o, l, &dashes, why);
+	l->queue = NULL;
+	l->dashes = false;
+	l->late = NULL;
+	if (err || o->help || o->version)
+		return err;
+	if (optind == l->argc)
+		return reason_set(why, RMQ_E_USAGE, "no QUEUE is given");
+	const char *queue = l->argv[optind++];
+	/* Behind a "--" in front of QUEUE there are no options. */
+	int behind = optind;
+	if (!dashes)
+		err = take_all(o, l, &l->dashes, why);
+	if (optind > behind + l->dashes)
+		l->late = l->argv[behind];
+	if (err || o->help || o->version)
+		return err;
+	if (!name_valid(slice_str(queue)))
+		return reason_set(why, RMQ_E_USAGE, "'%s' is not a queue name", queue);
+	l->queue = queue;
+	return RMQ_E_OK;
+}

@@ -1,0 +1,66 @@
+/* The options that all client programs have, and what the environment says in their place. */
+#ifndef RMQ_SYS_CLIENT_CLIENT_OPTIONS_H
+#define RMQ_SYS_CLIENT_CLIENT_OPTIONS_H
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sys/process/reason.h"
+
+#define CLIENT_OPTION_TIMEOUT 1000
+
+#define CLIENT_OPTIONS_SHORT "S:qvhV"
+#define CLIENT_OPTIONS_LONG \
+	{"server", required_argument, NULL, 'S'}, \
+	    {"timeout", required_argument, NULL, CLIENT_OPTION_TIMEOUT}, \
+	    {"quiet", no_argument, NULL, 'q'}, {"verbose", no_argument, NULL, 'v'}, \
+	    {"help", no_argument, NULL, 'h'}, \
+	{ \
+		"version", no_argument, NULL, 'V' \
+	}
+
+struct client_options {
+	const char *servers; /* a list of addresses; NULL: the default */
+	uint64_t timeout_ms; /* UNITS_INFINITY: none */
+	bool quiet;
+	int verbose;
+	bool help;
+	bool version;
+};
+
+/* The environment's values, else the given time-out.  RMQ_E_USAGE: *why names the variable. */
+enum rmq_error client_options_init(struct client_options *o, uint64_t timeout_ms,
+    struct reason *why) __attribute__((warn_unused_result));
+
+/* Takes an option that getopt_long() gave.  RMQ_E_NOTHING: it is none of these. */
+enum rmq_error client_options_take(struct client_options *o, int option, const char *arg,
+    struct reason *why) __attribute__((warn_unused_result));
+
+/*
+ * getopt_long() that ends at the first word that is not an option, and says whether it
+ * was ended by "--" (*dashes is then set).
+ */
+int client_options_next(
+    int argc, char **argv, const char *letters, const struct option *longs, bool *dashes);
+
+/* A command line that names one QUEUE, with options in front of it and behind it. */
+struct client_line {
+	int argc;
+	char **argv;
+	const char *letters;
+	const struct option *longs;
+	/* Takes an option of the program's own.  *why empty: getopt_long() has complained. */
+	enum rmq_error (*take)(void *arg, int option, struct reason *why);
+	void *arg;
+	/* Set by client_options_line(): */
+	const char *queue; /* a valid name, or NULL: help or the version is asked for */
+	bool dashes;	   /* "--" came behind it */
+	const char *late;  /* the first option behind it, NULL: none */
+};
+
+/* Reads QUEUE and the options; optind is then at the first word behind them. */
+enum rmq_error client_options_line(struct client_options *o, struct client_line *l,
+    struct reason *why) __attribute__((warn_unused_result));
+
+#endif

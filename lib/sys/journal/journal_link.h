@@ -1,0 +1,107 @@
+/*
+ * The opener's end of the journal protocol, rmq-journal(5): a socket, and as a rule the child
+ * process behind it.  What to say, and what the answers mean, is its user's.  What does not
+ * fit into the socket waits in a queue; the user bounds it by what it lets in.
+ */
+#ifndef RMQ_SYS_JOURNAL_JOURNAL_LINK_H
+#define RMQ_SYS_JOURNAL_JOURNAL_LINK_H
+
+#include <limits.h>
+#include <sys/queue.h>
+#include <sys/uio.h>
+#include <uv.h>
+
+#include "core/wire/journal_wire.h"
+#include "sys/process/child.h"
+
+struct journal_link_host {
+	void *arg;
+	/*
+	 * A frame of the journal, anything but OPENED and ERROR; borrowed for the call.  False:
+	 * it is none that may come now, and the journal is lost.
+	 */
+	bool (*frame)(void *arg, const struct frame *f);
+	/*
+	 * The journal is lost for ever: exit status and why (borrowed; NULL: it is a child of
+	 * ours and has said it).  Called once; nothing
+	 * is called after it, and what is sent after it has no effect.  It may free nothing of
+	 * the link: journal_link_kill() comes later.
+	 */
+	void (*lost)(void *arg, int status, const char *why);
+};
+
+/* What OPENED says. */
+struct journal_opened_info {
+	uint64_t term;
+	uint64_t first;
+	uint64_t last;
+	uint64_t checkpoint;
+	char directory[PATH_MAX];
+};
+
+struct journal_link_chunk {
+	STAILQ_ENTRY(journal_link_chunk) entry;
+	size_t at;
+	size_t len;
+	uint8_t data[];
+};
+
+struct journal_link {
+	struct journal_link_host host;
+	int fd;	   /* -1: closed */
+	pid_t pid; /* 0: no child of ours */
+	uv_poll_t poll;
+	bool started;
+	bool broken; /* nothing more can be written; what can be read says why */
+	bool lost;
+	size_t in_len;
+	STAILQ_HEAD(, journal_link_chunk) queue;
+	uint8_t in[2 * FRAME_PAYLOAD_MAX];
+};
+
+/* Runs `rmq-journal VERB DIR` with `stdin_fd` (-1: ours).  0, else errno. */
+int journal_link_run(const char *verb, const char *directory, int stdin_fd,
+    const struct child_spec *spec, pid_t *pid);
+
+/*
+ * Begins with `rmq-journal serve DIR` as a child.  0; else an exit status, and host->lost has
+ * been told why.  spec: mask and nofile count.
+ */
+int journal_link_spawn(struct journal_link *l, const struct journal_link_host *host,
+    const char *directory, const struct child_spec *spec);
+
+/* Begins with a connected stream socket, which it takes. */
+void journal_link_attach(struct journal_link *l, const struct journal_link_host *host, int fd);
+
+/*
+ * Sends OPEN, or OPEN_REPLICA if `replica`, and waits for OPENED.  Returns as
+ * journal_link_spawn().
+ */
+int journal_link_open(struct journal_link *l, bool replica, struct journal_opened_info *info);
+
+/* From now on the loop serves it.  0, else a libuv error. */
+int journal_link_start(struct journal_link *l, uv_loop_t *loop);
+
+/*
+ * Sends a frame: `head` is its header and first fields, made without `rest`, which follows;
+ * its length is put right here.  Both are borrowed for the call.
+ */
+void journal_link_send(
+    struct journal_link *l, uint8_t *head, size_t head_len, struct slice rest);
+
+/* Sends frames that are complete, in any pieces; borrowed for the call. */
+void journal_link_send_all(struct journal_link *l, const struct iovec *iov, size_t count);
+
+/* Whether everything was handed to the journal's socket. */
+bool journal_link_idle(const struct journal_link *l);
+
+/*
+ * Closes the socket, which ends the journal, and waits for its child.  The exit status; 0
+ * without a child.  What still waits in the queue is dropped.
+ */
+int journal_link_close(struct journal_link *l);
+
+/* Kills the child and waits for it; closes the socket. */
+void journal_link_kill(struct journal_link *l);
+
+#endif

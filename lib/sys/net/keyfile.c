@@ -1,0 +1,175 @@
+#include "sys/net/keyfile.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/base64.h"
+#include "sys/stream/io.h"
+
+#define VERSION_WORD "1"
+#define LINE_VERSION "rmq-secret-key "
+#define LINE_PUBLIC  "public "
+#define LINE_SECRET  "secret "
+#define TEXT_SIZE    256
+#define SECRET_SIZE  ((KEY_SIZE + 2) / 3 * 4)
+
+void keypair_make(struct keypair *pair)
+{
+	do
+		randombytes_buf(pair->secret, KEY_SIZE);
+	while (!key_public(pair->secret, pair->key));
+}
+
+void keypair_wipe(struct keypair *pair)
+{
+	sodium_memzero(pair, sizeof(*pair));
+}
+
+static enum rmq_error failed(struct reason *why)
+{
+	enum rmq_error err = errno == EACCES || errno == EPERM ? RMQ_E_DENIED
+			     : errno == EEXIST		       ? RMQ_E_EXISTS
+							       : RMQ_E_IO;
+	return reason_set(why, err, "%s", strerror(errno));
+}
+
+/* ---- making ---- */
+
+static bool write_pair(int fd, const struct keypair *pair)
+{
+	char key[KEY_TEXT_SIZE], secret[SECRET_SIZE + 1] = "", text[TEXT_SIZE];
+	key_print(pair->key, key);
+	base64_encode(slice_of(pair->secret, KEY_SIZE), secret);
+	int len = snprintf(text, sizeof(text),
+	    LINE_VERSION VERSION_WORD "\n" LINE_PUBLIC "%s\n" LINE_SECRET "%s\n", key, secret);
+	assert(len > 0 && len < TEXT_SIZE);
+	bool done = fchmod(fd, 0600) == 0 && io_write(fd, text, (size_t)len) == 0 && fsync(fd) == 0;
+	sodium_memzero(text, sizeof(text));
+	sodium_memzero(secret, sizeof(secret));
+	return done;
+}
+
+/* The folder's list of files, durably. */
+static bool sync_folder(const char *path)
+{
+	char folder[PATH_MAX] = ".";
+	const char *slash = strrchr(path, '/');
+	if (slash)
+		snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path) + 1, path);
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool done = fd >= 0 && fsync(fd) == 0;
+	int error = errno;
+	if (fd >= 0)
+		close(fd);
+	errno = error;
+	return done;
+}
+
+/* A link, other than a rename, never takes the place of a file. */
+enum rmq_error keyfile_create(const char *path, const struct keypair *pair, struct reason *why)
+{
+	char temporary[PATH_MAX];
+	enum rmq_error err = RMQ_E_OK;
+	if ((size_t)snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path) >=
+	    sizeof(temporary))
+		return reason_set(why, RMQ_E_IO, "%s", strerror(ENAMETOOLONG));
+	int fd = mkostemp(temporary, O_CLOEXEC);
+	if (fd < 0)
+		return failed(why);
+	if (!write_pair(fd, pair) || link(temporary, path) != 0)
+		err = failed(why);
+	close(fd);
+	unlink(temporary);
+	if (!err && !sync_folder(path)) {
+		err = failed(why);
+		unlink(path);
+	}
+	return err;
+}
+
+/* ---- reading ---- */
+
+/* The rest of a line that begins so; moves *text behind it. */
+static bool take_line(const char **text, const char *begin, struct slice *rest)
+{
+	size_t len = strlen(begin);
+	const char *end = strchr(*text, '\n');
+	if (!end || strncmp(*text, begin, len) != 0)
+		return false;
+	*rest = slice_of(*text + len, (size_t)(end - *text) - len);
+	*text = end + 1;
+	return true;
+}
+
+/* The public key stands there so that a damaged secret one is noticed. */
+static enum rmq_error parse(const char *text, struct keypair *pair, struct reason *why)
+{
+	struct slice version, key, secret;
+	uint8_t said[KEY_SIZE];
+	if (!take_line(&text, LINE_VERSION, &version))
+		return reason_set(why, RMQ_E_BAD_DATA, "holds no key");
+	if (!slice_eq(version, slice_str(VERSION_WORD)))
+		return reason_set(
+		    why, RMQ_E_VERSION, "key of a format other than %s", VERSION_WORD);
+	if (!take_line(&text, LINE_PUBLIC, &key) || !take_line(&text, LINE_SECRET, &secret) ||
+	    *text || !key_parse(key, said) || !base64_decode(secret, pair->secret, KEY_SIZE) ||
+	    !key_public(pair->secret, pair->key) || memcmp(said, pair->key, KEY_SIZE) != 0)
+		return reason_set(why, RMQ_E_BAD_DATA, "the key is damaged");
+	return RMQ_E_OK;
+}
+
+static enum rmq_error check(int fd, struct reason *why)
+{
+	struct stat st;
+	if (fstat(fd, &st) != 0)
+		return failed(why);
+	if (!S_ISREG(st.st_mode))
+		return reason_set(why, RMQ_E_BAD_DATA, "is not a file");
+	if (st.st_uid != geteuid())
+		return reason_set(why, RMQ_E_DENIED, "belongs to another user");
+	if ((st.st_mode & 077) != 0)
+		return reason_set(why, RMQ_E_DENIED,
+		    "mode is %04o: others can use the key, make it 0600", st.st_mode & 07777);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error read_text(int fd, char text[TEXT_SIZE], struct reason *why)
+{
+	enum rmq_error err = check(fd, why);
+	if (err)
+		return err;
+	ssize_t n = read(fd, text, TEXT_SIZE - 1);
+	if (n < 0)
+		return failed(why);
+	text[n] = '\0';
+	if (strlen(text) != (size_t)n)
+		return reason_set(why, RMQ_E_BAD_DATA, "holds no key");
+	return RMQ_E_OK;
+}
+
+enum rmq_error keyfile_read(const char *path, struct keypair *pair, struct reason *why)
+{
+	char text[TEXT_SIZE];
+	struct keypair found;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0 && errno == ENOENT)
+		return reason_set(why, RMQ_E_CONFIG, "%s", strerror(errno));
+	if (fd < 0)
+		return failed(why);
+	enum rmq_error err = read_text(fd, text, why);
+	close(fd);
+	if (!err)
+		err = parse(text, &found, why);
+	if (!err)
+		*pair = found;
+	sodium_memzero(text, sizeof(text));
+	keypair_wipe(&found);
+	return err;
+}

@@ -1,0 +1,76 @@
+/*
+ * An encrypted connection over TCP that is up: the handshake is over and the peer is who it
+ * should be.  It carries frames both ways.
+ *
+ * A host gets one from `up`, may use it until `down`, or until it closes it itself, and must
+ * not touch it later: of one that the host has closed nothing is heard any more.
+ */
+#ifndef RMQ_SYS_NET_LINK_CONN_H
+#define RMQ_SYS_NET_LINK_CONN_H
+
+#include "core/link/link.h"
+#include "core/wire/frame.h"
+
+struct link_conn;
+
+/* How long a handshake may take, and a peer may be silent with bytes unacknowledged. */
+#define LINK_HANDSHAKE_MS    5000
+#define LINK_USER_TIMEOUT_MS 5000
+
+/* How much of a connection's output may wait, in bytes. */
+struct link_window {
+	size_t max;  /* so many are queued at most; 0: LINK_QUEUE_MAX */
+	size_t mark; /* `drained` is told when no more than these wait again */
+};
+#define LINK_QUEUE_MAX (8u << 20)
+
+/* What a host is told.  All may be NULL but `frame`. */
+struct link_events {
+	/* It can send.  Of an accepted one: the role has an effect from here on. */
+	void (*up)(void *arg, struct link_conn *c);
+	/* One whole frame; its payload is borrowed for the call. */
+	void (*frame)(void *arg, struct link_conn *c, const struct frame *frame);
+	/* There were more than window.mark bytes queued, and now there are not. */
+	void (*drained)(void *arg, struct link_conn *c);
+	/*
+	 * It is over; only told after `up`.  RMQ_E_OK: the peer has closed it, all that it
+	 * sent was handed out.  RMQ_E_INTERRUPTED: it was cut, nobody knows what arrived.
+	 * RMQ_E_PROTOCOL: what came is no link or no frame.  `why` is for people, borrowed.
+	 */
+	void (*down)(void *arg, struct link_conn *c, enum rmq_error err, const char *why);
+};
+
+/*
+ * Queues bytes, the pieces one behind the other: whole frames, in one call or in several with
+ * nothing between.  They are copied.  What was queued in one turn of the loop leaves together,
+ * before the loop waits again; a large queue leaves at once.  RMQ_E_FULL: they would not fit
+ * into the window; RMQ_E_INTERRUPTED: the connection is broken, `down` will come.  Nothing is
+ * queued then.  Memory that runs out is an end of the connection.
+ */
+enum rmq_error link_conn_send(struct link_conn *c, const struct slice *pieces, size_t count)
+    __attribute__((warn_unused_result));
+
+/* Bytes that were queued and not yet handed to the kernel. */
+size_t link_conn_queued(const struct link_conn *c);
+
+/*
+ * Ends it: what is queued leaves, then CLOSE, for which it has LINK_CLOSE_MS; nothing that
+ * comes is handed out any more.
+ */
+void link_conn_close(struct link_conn *c);
+#define LINK_CLOSE_MS 1000
+
+/* Ends it at once: to the peer it was cut. */
+void link_conn_cut(struct link_conn *c);
+
+enum link_role link_conn_role(const struct link_conn *c);
+/* The peer's public key. */
+const uint8_t *link_conn_peer(const struct link_conn *c);
+/* The other end's address, as people write it: "192.0.2.1:7401". */
+const char *link_conn_address(const struct link_conn *c);
+
+/* A pointer of the host's; NULL at first. */
+void link_conn_set_data(struct link_conn *c, void *data);
+void *link_conn_data(const struct link_conn *c);
+
+#endif

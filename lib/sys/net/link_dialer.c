@@ -1,0 +1,264 @@
+/*
+ * Idle until the timer says to dial; then the name's addresses one after the other, each with a
+ * connection of its own, until one is up or the attempt's time is over.
+ */
+#include "sys/net/link_dialer.h"
+
+#include <netdb.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sys/net/link_state.h"
+
+#define BACKOFF_MAX_MS 1000
+
+/* A question to name servers; it may outlive who asks. */
+struct lookup {
+	uv_getaddrinfo_t request;
+	struct link_net *net;
+	struct link_dialer *dialer; /* NULL: nobody waits for it */
+};
+
+enum dialer_state { DIALER_WAITS, DIALER_TRIES, DIALER_UP };
+
+struct link_dialer {
+	struct link_net *net;
+	struct link_dialer_options options;
+	uint8_t name[UINT8_MAX];
+	enum dialer_state state;
+	uv_timer_t timer; /* waiting: when to dial; trying: when to give up */
+	uint64_t backoff_ms;
+	uint64_t up_since_ms;
+	struct lookup *lookup;
+	struct addrinfo *addresses, *next;
+	struct link_conn *conn;
+	bool freed;
+};
+
+static void try_next(struct link_dialer *d);
+static void on_time(uv_timer_t *timer);
+
+/* ---- the pause ---- */
+
+static void wait_for(struct link_dialer *d, uint64_t ms)
+{
+	d->state = DIALER_WAITS;
+	uv_timer_start(&d->timer, on_time, ms, 0);
+}
+
+/* Between half of the pause and all of it, so that many who lost one peer do not come at once.
+ */
+static void back_off(struct link_dialer *d)
+{
+	uint64_t half = d->backoff_ms / 2;
+	wait_for(d, half + randombytes_uniform((uint32_t)half + 1));
+	d->backoff_ms *= 2;
+	if (d->backoff_ms > d->options.backoff_max_ms)
+		d->backoff_ms = d->options.backoff_max_ms;
+}
+
+static void attempt_clear(struct link_dialer *d)
+{
+	if (d->lookup) {
+		d->lookup->dialer = NULL;
+		(void)uv_cancel((uv_req_t *)&d->lookup->request);
+		d->lookup = NULL;
+	}
+	if (d->addresses)
+		uv_freeaddrinfo(d->addresses);
+	d->addresses = d->next = NULL;
+	if (d->conn) {
+		link_conn_disown(d->conn);
+		link_conn_cut(d->conn);
+		d->conn = NULL;
+	}
+}
+
+static void attempt_failed(struct link_dialer *d, enum rmq_error err, const char *why)
+{
+	attempt_clear(d);
+	back_off(d);
+	if (d->options.failed)
+		d->options.failed(d->options.arg, err, why);
+}
+
+/* ---- an attempt ---- */
+
+static void on_up(void *arg, struct link_conn *c)
+{
+	struct link_dialer *d = arg;
+	(void)c;
+	uv_timer_stop(&d->timer);
+	uv_freeaddrinfo(d->addresses);
+	d->addresses = d->next = NULL;
+	d->state = DIALER_UP;
+	d->up_since_ms = uv_now(d->net->loop);
+}
+
+/* One that was up for long is a reason to begin anew; else a peer that refuses is dialled ever
+ * more slowly. */
+static void on_over(void *arg, struct link_conn *c, enum rmq_error err, const char *why)
+{
+	struct link_dialer *d = arg;
+	(void)c;
+	d->conn = NULL;
+	if (d->state == DIALER_UP) {
+		if (uv_now(d->net->loop) - d->up_since_ms >= d->options.backoff_max_ms)
+			d->backoff_ms = LINK_BACKOFF_MIN_MS;
+		back_off(d);
+	} else if (d->next) {
+		try_next(d);
+	} else {
+		attempt_failed(d, err, why);
+	}
+}
+
+static const struct link_owner owner = {on_up, on_over};
+
+static void try_next(struct link_dialer *d)
+{
+	const struct link_dialer_options *o = &d->options;
+	const struct link_conn_options options = {.owner = &owner,
+	    .owner_arg = d,
+	    .events = &o->events,
+	    .arg = o->arg,
+	    .window = o->window,
+	    .user_timeout_ms = o->user_timeout_ms};
+	int err = UV_ENOMEM;
+	while (d->next) {
+		const struct sockaddr *address = d->next->ai_addr;
+		d->next = d->next->ai_next;
+		d->conn = link_conn_new(d->net, &options);
+		if (!d->conn)
+			break;
+		err = link_conn_dial(d->conn, address, o->role, o->key, o->name);
+		if (!err)
+			return;
+		link_conn_disown(d->conn);
+		link_conn_cut(d->conn);
+		d->conn = NULL;
+	}
+	attempt_failed(d, RMQ_E_NO_DAEMON, uv_strerror(err));
+}
+
+static void on_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo *addresses)
+{
+	struct lookup *lookup = request->data;
+	struct link_net *net = lookup->net;
+	struct link_dialer *d = lookup->dialer;
+	free(lookup);
+	if (!d) {
+		uv_freeaddrinfo(addresses);
+	} else {
+		d->lookup = NULL;
+		d->addresses = d->next = addresses;
+		if (status == 0)
+			try_next(d);
+		else
+			attempt_failed(d, RMQ_E_NO_DAEMON, uv_strerror(status));
+	}
+	link_net_leave(net);
+}
+
+static void look_up(struct link_dialer *d)
+{
+	const struct addrinfo hints = {
+	    .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
+	struct socket_host *host = &d->options.address;
+	char port[sizeof("65535")];
+	(void)snprintf(port, sizeof(port), "%u", host->port);
+	d->lookup = calloc(1, sizeof(*d->lookup));
+	int err = UV_ENOMEM;
+	if (d->lookup) {
+		d->lookup->net = d->net;
+		d->lookup->dialer = d;
+		d->lookup->request.data = d->lookup;
+		err = uv_getaddrinfo(
+		    d->net->loop, &d->lookup->request, on_looked_up, host->host, port, &hints);
+	}
+	if (!err) {
+		link_net_use(d->net);
+		return;
+	}
+	free(d->lookup);
+	d->lookup = NULL;
+	attempt_failed(d, RMQ_E_NO_DAEMON, uv_strerror(err));
+}
+
+static void on_time(uv_timer_t *timer)
+{
+	struct link_dialer *d = timer->data;
+	if (d->state == DIALER_TRIES) {
+		attempt_failed(d, RMQ_E_TIMEOUT, "no answer in time");
+		return;
+	}
+	d->state = DIALER_TRIES;
+	uv_timer_start(timer, on_time, d->options.handshake_ms, 0);
+	if (socket_host_resolve(&d->options.address, AI_NUMERICHOST, &d->addresses) != 0) {
+		look_up(d);
+		return;
+	}
+	d->next = d->addresses;
+	try_next(d);
+}
+
+/* ---- begin and end ---- */
+
+struct link_dialer *link_dialer_new(
+    struct link_net *net, const struct link_dialer_options *options)
+{
+	struct link_dialer *d = calloc(1, sizeof(*d));
+	if (!d)
+		return NULL;
+	d->net = net;
+	d->options = *options;
+	memcpy(d->name, options->name.data, options->name.len);
+	d->options.name.data = d->name;
+	if (d->options.backoff_max_ms == 0)
+		d->options.backoff_max_ms = BACKOFF_MAX_MS;
+	if (d->options.handshake_ms == 0)
+		d->options.handshake_ms = LINK_HANDSHAKE_MS;
+	if (d->options.user_timeout_ms == 0)
+		d->options.user_timeout_ms = LINK_USER_TIMEOUT_MS;
+	d->backoff_ms = LINK_BACKOFF_MIN_MS;
+	uv_timer_init(net->loop, &d->timer);
+	d->timer.data = d;
+	link_net_use(net);
+	wait_for(d, 0);
+	return d;
+}
+
+void link_dialer_now(struct link_dialer *d)
+{
+	d->backoff_ms = LINK_BACKOFF_MIN_MS;
+	if (d->state == DIALER_WAITS)
+		wait_for(d, 0);
+}
+
+struct link_conn *link_dialer_conn(const struct link_dialer *d)
+{
+	return d->state == DIALER_UP ? d->conn : NULL;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct link_dialer *d = handle->data;
+	link_net_leave(d->net);
+	free(d);
+}
+
+void link_dialer_free(struct link_dialer *d)
+{
+	if (!d)
+		return;
+	if (d->state == DIALER_UP) {
+		struct link_conn *c = d->conn;
+		d->conn = NULL;
+		link_conn_disown(c);
+		link_conn_close(c);
+	}
+	attempt_clear(d);
+	uv_close((uv_handle_t *)&d->timer, on_closed);
+}

@@ -1,0 +1,66 @@
+/*
+ * Takes encrypted connections on a TCP port.  Before a peer has shown who it is it costs
+ *little:
+ *
+ *	deadline	absolute, from accept() on: LINK_HANDSHAKE_MS
+ *	half-open	LINK_HALF_OPEN_MAX; from LINK_HALF_OPEN_EARLY on some are dropped at
+ *			random, the more the more there are (sshd_config(5), MaxStartups)
+ *	one address	LINK_HALF_OPEN_ADDRESS half-open ones (IPv6: a /64 is one address)
+ *	bytes		only the lengths of core/link/link.h, and nothing is answered but message 2
+ *
+ * A stranger is dropped silently, and told to the host, so that it can log a line.
+ */
+#ifndef RMQ_SYS_NET_LINK_LISTENER_H
+#define RMQ_SYS_NET_LINK_LISTENER_H
+
+#include "sys/net/link_conn.h"
+#include "sys/net/link_net.h"
+#include "sys/net/socket.h"
+#include "sys/process/reason.h"
+
+#define LINK_HALF_OPEN_MAX     64
+#define LINK_HALF_OPEN_EARLY   32
+#define LINK_HALF_OPEN_ADDRESS 8
+
+struct link_listener;
+
+struct link_listener_options {
+	struct socket_host address; /* port 0: any, see link_listener_port() */
+	unsigned roles;		    /* LINK_ROLE_BIT(role) of all that are taken */
+	struct link_window window;  /* of each connection */
+	uint64_t handshake_ms;	    /* 0: LINK_HANDSHAKE_MS */
+	uint64_t user_timeout_ms;   /* 0: LINK_USER_TIMEOUT_MS */
+	/*
+	 * Whether a peer of that key may have a link of that role.  Must have no effect: it
+	 * may be a repeated message of somebody else.  `up` comes once it is the peer indeed.
+	 */
+	link_known *known;
+	struct link_events events;
+	/*
+	 * One was dropped; comes for each, log_rate_allows() is the host's.  May be NULL.
+	 */
+	void (*refused)(void *arg, const char *address, const char *why);
+	void *arg; /* of all callbacks, `known` too */
+};
+
+/*
+ * Listens; `options` are copied.  RMQ_E_BUSY: the port is taken; RMQ_E_DENIED: it is not for
+ * us; RMQ_E_CONFIG: no address of this machine; RMQ_E_IO.  *why says what failed.
+ */
+enum rmq_error link_listener_new(struct link_net *net,
+    const struct link_listener_options *options, struct link_listener **l, struct reason *why)
+    __attribute__((warn_unused_result));
+
+/* The port that it listens on. */
+uint16_t link_listener_port(const struct link_listener *l);
+
+/* How many are half-open. */
+unsigned link_listener_half_open(const struct link_listener *l);
+
+/*
+ * Stops; half-open connections are dropped, those that are up stay, their callbacks come as
+ * before.
+ */
+void link_listener_free(struct link_listener *l);
+
+#endif

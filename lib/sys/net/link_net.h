@@ -1,0 +1,48 @@
+/*
+ * What the encrypted connections of one event loop share: our key, name and cluster, memory
+ * for bytes on their way, and the moment of a turn when what was sent is written.
+ *
+ *	struct link_net		one a loop
+ *	struct link_dialer	keeps one connection to a peer up (link_dialer.h)
+ *	struct link_listener	takes connections of peers (link_listener.h)
+ *	struct link_conn	one connection, once it is up (link_conn.h)
+ *
+ * Records and handshake are of core/link/link.h; what is inside is a stream of frames
+ * (core/wire/frame.h).  One thread.  Callbacks come from the loop only, never from inside of a
+ * function that the host calls; in them every function here may be called.
+ */
+#ifndef RMQ_SYS_NET_LINK_NET_H
+#define RMQ_SYS_NET_LINK_NET_H
+
+#include <uv.h>
+
+#include "core/link/link.h"
+
+struct link_net;
+
+/*
+ * `loop` is borrowed until all is freed; key and name are copied.  `name` is ours, that dialers
+ * of our peers have to mean.  A program calls sodium_init() before.  NULL: memory is out, or
+ * the loop refuses handles.
+ */
+struct link_net *link_net_new(
+    uv_loop_t *loop, const uint8_t secret[KEY_SIZE], struct slice name);
+
+/*
+ * The cluster's id (at most 255 bytes, copied; empty at first) for connections that begin from
+ * now on.  Links of a role without a cluster (see LINK_ROLES) do not mind it.
+ */
+void link_net_cluster(struct link_net *net, struct slice cluster);
+
+/*
+ * Writes now what was sent in this turn; otherwise that happens before the loop waits again.
+ */
+void link_net_flush(struct link_net *net);
+
+/*
+ * All dialers and listeners must be freed before, and all connections closed.  The key is wiped
+ * at once; handles and memory go in later turns of the loop, until then it has something to do.
+ */
+void link_net_free(struct link_net *net);
+
+#endif

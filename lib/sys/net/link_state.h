@@ -1,0 +1,156 @@
+/* Of links, what their parts know of each other; hosts include the headers without `_state`. */
+#ifndef RMQ_SYS_NET_LINK_STATE_H
+#define RMQ_SYS_NET_LINK_STATE_H
+
+#include <sys/queue.h>
+
+#include "sys/net/link_conn.h"
+#include "sys/net/link_net.h"
+#include "sys/net/socket.h"
+
+/*
+ * Memory for bytes on their way.  A connection has some only while there are such bytes, so
+ * that an idle one is small; what one gives back, the next one takes.
+ */
+struct link_block {
+	STAILQ_ENTRY(link_block) entry;
+	size_t at;   /* bytes before it are done with */
+	size_t len;  /* bytes that are there, the done ones included */
+	size_t data; /* output: bytes of the stream in it */
+	bool sealed; /* output: nothing can be added any more */
+	uint8_t bytes[];
+};
+STAILQ_HEAD(link_blocks, link_block);
+
+/* An output block is one record; an input block has a part of one, or of a frame, and more. */
+#define LINK_OUT_SIZE (LINK_DATA_MAX + LINK_OVERHEAD)
+#define LINK_IN_SIZE  (4 * LINK_STEP_MAX)
+static_assert(LINK_IN_SIZE >= FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX + LINK_PLAIN_MAX,
+    "behind a part of a frame there is room for a record");
+
+#define LINK_POOL_MAX 16 /* blocks that are kept though nobody has them */
+struct link_pool {
+	size_t size;
+	unsigned count;
+	struct link_blocks free;
+};
+
+struct link_net {
+	uv_loop_t *loop;
+	uint8_t secret[KEY_SIZE];
+	uint8_t name[UINT8_MAX];
+	size_t name_len;
+	uint8_t cluster[UINT8_MAX];
+	size_t cluster_len;
+	struct link_pool in, out;
+	/* Connections that have something to write or to tell, before the loop waits. */
+	TAILQ_HEAD(, link_conn) dirty;
+	unsigned dirty_count;
+	uv_prepare_t prepare;
+	uv_idle_t idle; /* runs while there are some: the loop must not wait */
+	unsigned users; /* connections, dialers, listeners, handles */
+	bool ending;
+};
+
+/* NULL when memory is out. */
+struct link_block *link_net_block(struct link_pool *pool);
+void link_net_block_free(struct link_pool *pool, struct link_block *b);
+
+/* Flushes the connection and tells what has become of it before the loop waits. */
+void link_net_dirty(struct link_net *net, struct link_conn *c);
+void link_net_clean(struct link_net *net, struct link_conn *c);
+
+/* One more, one less that needs it; with the last one it is freed. */
+void link_net_use(struct link_net *net);
+void link_net_leave(struct link_net *net);
+
+/* Who has made a connection; is told before the host is. */
+struct link_owner {
+	void (*up)(void *arg, struct link_conn *c);
+	/* Also when the host has ended it. */
+	void (*over)(void *arg, struct link_conn *c, enum rmq_error err, const char *why);
+};
+
+enum link_conn_state {
+	LINK_CONN_NEW,	   /* on its way, or in the handshake */
+	LINK_CONN_UP,	   /* the host has it */
+	LINK_CONN_CLOSING, /* nobody has it; what is queued leaves */
+	LINK_CONN_OVER	   /* waits for the loop to let go of it */
+};
+
+struct link_conn {
+	struct link_net *net;
+	uv_tcp_t tcp;
+	uv_timer_t timer; /* of an accepted one's handshake, of closing */
+	unsigned handles;
+	enum link_conn_state state;
+	const struct link_owner *owner;
+	void *owner_arg;
+	struct link_events events;
+	void *arg;
+	void *data;
+	struct link_window window;
+	uint64_t user_timeout_ms;
+
+	struct link link;
+	bool begun; /* there is a link */
+	enum link_role role;
+	unsigned roles; /* accepted: those that it may have */
+	link_known *known;
+	bool unknown;			/* accepted: its key is not known */
+	uint8_t peer[KEY_SIZE];		/* its key, once it is up */
+	struct slice peer_name;		/* dialled: borrowed of the owner, while it has one */
+	uint8_t first[LINK_FIRST_SIZE]; /* bytes of the handshake */
+	size_t first_len;
+	char address[SOCKET_HOST_TEXT_SIZE];
+
+	struct link_block *raw;	   /* what was read and not opened */
+	struct link_block *plain;  /* what was opened and is not a whole frame */
+	struct link_blocks blocks; /* what waits to be written */
+	size_t queued;
+	bool above; /* more than window.mark were queued */
+	bool dirty;
+	bool writing; /* the first bytes, so many, are the loop's */
+	size_t writing_len;
+	bool shut;
+	enum rmq_error broken; /* writing has failed; to be told */
+	const char *why;
+	TAILQ_ENTRY(link_conn) dirty_entry;
+	union {
+		uv_connect_t connect;
+		uv_write_t write;
+	} request;
+	uv_shutdown_t shutdown;
+};
+
+/* What a connection is made with; events are the host's. */
+struct link_conn_options {
+	const struct link_owner *owner;
+	void *owner_arg;
+	const struct link_events *events;
+	void *arg;
+	struct link_window window;
+	uint64_t user_timeout_ms;
+};
+
+/* NULL when memory is out. */
+struct link_conn *link_conn_new(struct link_net *net, const struct link_conn_options *o);
+
+/*
+ * The two ways to begin.  0, else a libuv error; the owner is told of no error here and cuts
+ * it. `name` is borrowed while it has an owner.
+ */
+int link_conn_dial(struct link_conn *c, const struct sockaddr *address, enum link_role role,
+    const uint8_t key[KEY_SIZE], struct slice name);
+int link_conn_accept(struct link_conn *c, uv_stream_t *listener, unsigned roles,
+    link_known *known, uint64_t handshake_ms);
+
+/* The owner goes, or does not want to hear of it any more. */
+void link_conn_disown(struct link_conn *c);
+
+/* Writes what can be written now; tells nothing. */
+void link_conn_flush(struct link_conn *c);
+/* Tells the host what has become of it meanwhile. */
+void link_conn_settle(struct link_conn *c);
+
+#endif

@@ -1,0 +1,11 @@
+/* The only place that reads a clock; everything else is given the time. */
+#ifndef RMQ_SYS_PROCESS_CLOCK_H
+#define RMQ_SYS_PROCESS_CLOCK_H
+
+#include "core/base/time.h"
+
+/* Since boot, also while suspended; never goes back. */
+struct mono_time clock_mono(void);
+struct wall_time clock_wall(void);
+
+#endif

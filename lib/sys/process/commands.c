@@ -1,0 +1,119 @@
+#include "sys/process/commands.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct command *find(const struct commands *c, const char *name)
+{
+	for (size_t i = 0; i < c->count; i++)
+		if (strcmp(c->list[i].name, name) == 0)
+			return &c->list[i];
+	return NULL;
+}
+
+static enum rmq_error take_option(const struct commands *c, const struct command_line *line,
+    struct client_options *common, int option, char **argv, void *arg, struct reason *why)
+{
+	why->text[0] = 0;
+	if (option == '?')
+		return RMQ_E_USAGE;
+	enum rmq_error err = client_options_take(common, option, optarg, why);
+	if (err != RMQ_E_NOTHING || c->take(arg, option, optarg))
+		return err == RMQ_E_NOTHING ? RMQ_E_OK : err;
+	return reason_set(why, RMQ_E_USAGE, "%s: '%s' is not a valid value for %s%s%s",
+	    line->command->name, optarg,
+	    argv[optind - 1] == optarg ? argv[optind - 2] : argv[optind - 1],
+	    c->values_of ? ", which takes " : "", c->values_of ? c->values_of(option) : "");
+}
+
+/* The options in front of the command: those that all have. */
+static enum rmq_error parse_front(const struct commands *c, int argc, char **argv,
+    struct client_options *common, struct command_line *line, struct reason *why)
+{
+	static const struct option longs[] = {CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+	int option;
+
+	while (
+	    (option = getopt_long(argc, argv, "+" CLIENT_OPTIONS_SHORT, longs, NULL)) != -1) {
+		enum rmq_error err = take_option(c, line, common, option, argv, NULL, why);
+		if (err)
+			return err;
+	}
+	line->help = common->help;
+	line->version = common->version;
+	if (line->help || line->version)
+		return RMQ_E_OK;
+	if (optind == argc)
+		return reason_set(why, RMQ_E_USAGE, "no command is given");
+	line->command = find(c, argv[optind]);
+	if (!line->command)
+		return reason_set(why, RMQ_E_USAGE, "'%s' is not a command", argv[optind]);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error parse_command(const struct commands *c, int argc, char **argv,
+    struct client_options *common, void *arg, struct command_line *line, struct reason *why)
+{
+	const struct command *cmd = line->command;
+	bool dashes = false;
+
+	line->words = calloc((size_t)argc, sizeof(*line->words));
+	if (!line->words)
+		return reason_set(why, RMQ_E_LIMIT, "out of memory");
+	for (optind++; optind < argc;) {
+		int option =
+		    dashes ? -1
+			   : client_options_next(argc, argv, cmd->letters, cmd->longs, &dashes);
+		if (option == -1) {
+			if (optind < argc)
+				line->words[line->words_count++] = argv[optind++];
+			continue;
+		}
+		enum rmq_error err = take_option(c, line, common, option, argv, arg, why);
+		if (err)
+			return err;
+	}
+	line->help = common->help;
+	line->version = common->version;
+	if (!line->help && !line->version &&
+	    (line->words_count < cmd->words_min || line->words_count > cmd->words_max))
+		return reason_set(
+		    why, RMQ_E_USAGE, "usage: %s %s %s", c->program, cmd->name, cmd->arguments);
+	return RMQ_E_OK;
+}
+
+enum rmq_error commands_parse(const struct commands *c, int argc, char **argv,
+    struct client_options *common, uint64_t timeout_ms, void *arg, struct command_line *line,
+    struct reason *why)
+{
+	*line = (struct command_line){.command = NULL};
+	enum rmq_error err = client_options_init(common, timeout_ms, why);
+	if (!err)
+		err = parse_front(c, argc, argv, common, line, why);
+	if (err || !line->command)
+		return err;
+	return parse_command(c, argc, argv, common, arg, line, why);
+}
+
+void commands_free(struct command_line *line)
+{
+	free(line->words);
+	line->words = NULL;
+}
+
+void commands_usage(const struct commands *c, struct text *out)
+{
+	text_put_str(out, "usage: ");
+	text_put_str(out, c->program);
+	text_put_str(out, " COMMAND [OPTION]... [ARGUMENT]...\n");
+	for (size_t i = 0; i < c->count; i++) {
+		text_put_str(out, "  ");
+		text_put_str(out, c->list[i].name);
+		text_put_str(out, " ");
+		text_put_str(out, c->list[i].arguments);
+		text_put_str(out, "\n         ");
+		text_put_str(out, c->list[i].help);
+		text_put_str(out, "\n");
+	}
+	text_put_str(out, c->usage);
+}

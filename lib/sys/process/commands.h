@@ -1,0 +1,60 @@
+/*
+ * Programs with sub-commands: one table of them is usage, help and dispatch.
+ *
+ *	PROGRAM COMMAND [OPTION]... [WORD]...
+ *
+ * Options may stand before and behind the words, up to "--"; those that all commands have
+ * also in front of COMMAND.
+ */
+#ifndef RMQ_SYS_PROCESS_COMMANDS_H
+#define RMQ_SYS_PROCESS_COMMANDS_H
+
+#include "core/base/text.h"
+#include "sys/client/client_options.h"
+
+struct command {
+	const char *name;
+	const char *arguments; /* as usage shows them */
+	const char *help;
+	const char *letters;	    /* of options, as for getopt(3), with a "+" in front */
+	const struct option *longs; /* with CLIENT_OPTIONS_LONG among them */
+	int words_min;
+	int words_max;
+	enum rmq_error (*run)(void *arg); /* of the program */
+};
+
+/* A program's. */
+struct commands {
+	const char *program;
+	const struct command *list;
+	size_t count;
+	/* Takes an option that is not a client's; false: its value is not valid. */
+	bool (*take)(void *arg, int option, const char *value);
+	const char *usage; /* lines behind those of the commands */
+	/* What are valid values of that option, for messages; may be NULL. */
+	const char *(*values_of)(int option);
+};
+
+struct command_line {
+	const struct command *command; /* NULL: only help or version is asked for */
+	bool help;
+	bool version;
+	char **words; /* borrowed from argv */
+	int words_count;
+};
+
+/*
+ * What argv says: `common` is filled in, with this time-out if nothing says another one.
+ * RMQ_E_USAGE: *why says what is wrong, or is empty if getopt(3) has said it; or
+ * RMQ_E_LIMIT: no memory.
+ */
+enum rmq_error commands_parse(const struct commands *c, int argc, char **argv,
+    struct client_options *common, uint64_t timeout_ms, void *arg, struct command_line *line,
+    struct reason *why) __attribute__((warn_unused_result));
+/* Frees what commands_parse() made, also after a failure. */
+void commands_free(struct command_line *line);
+
+/* What --help prints. */
+void commands_usage(const struct commands *c, struct text *out);
+
+#endif

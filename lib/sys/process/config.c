@@ -1,0 +1,349 @@
+#include "sys/process/config.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/name.h"
+#include "core/base/units.h"
+#include "core/raft/raft_config.h"
+#include "sys/stream/lines.h"
+
+static_assert(CONFIG_SETTINGS_COUNT <= 64, "a set of settings is 64 bits");
+
+/* ---- values: true, or *why; nothing is written on failure ---- */
+
+static bool parse_name(char *name, const char *value, const char **why)
+{
+	*why = "a node's name is letters, digits, _ . - and not longer than 63";
+	if (!name_valid_node(slice_str(value)))
+		return false;
+	memcpy(name, value, strlen(value) + 1);
+	return true;
+}
+
+static bool parse_path(char *path, const char *value, const char **why)
+{
+	*why = "a path is not empty, and not longer than 4095 bytes";
+	size_t len = strlen(value);
+	if (len == 0 || len >= PATH_MAX)
+		return false;
+	memcpy(path, value, len + 1);
+	return true;
+}
+
+static bool parse_socket(struct socket_address *a, const char *value, const char **why)
+{
+	return socket_address_path(a, value, why) == RMQ_E_OK;
+}
+
+static bool parse_host(struct socket_host *h, const char *value, const char **why)
+{
+	return socket_host_parse(h, value, why) == RMQ_E_OK;
+}
+
+static bool parse_duration(uint64_t *ms, const char *value, const char **why)
+{
+	*why = "a duration is a number and ms, s, m, h or d, or infinity";
+	return units_duration(value, ms);
+}
+
+static bool parse_interval(uint64_t *ms, const char *value, const char **why)
+{
+	uint64_t n;
+	if (!parse_duration(&n, value, why))
+		return false;
+	*why = "it is from 10ms to 60s";
+	if (n < CONFIG_INTERVAL_MIN_MS || n > CONFIG_INTERVAL_MAX_MS)
+		return false;
+	*ms = n;
+	return true;
+}
+
+/* Takes the next word of a list; false at its end. */
+static bool next_word(const char **list, char *word, size_t size)
+{
+	const char *p = *list + strspn(*list, ", \t");
+	size_t len = strcspn(p, ", \t");
+	if (len == 0)
+		return false;
+	(void)snprintf(word, size, "%.*s", (int)len, p);
+	*list = p + len;
+	return true;
+}
+
+static bool parse_roles(unsigned *roles, const char *value, const char **why)
+{
+	char word[16];
+	*why = "roles are broker, or none";
+	if (strcmp(value, "none") == 0) {
+		*roles = 0;
+		return true;
+	}
+	if (!next_word(&value, word, sizeof(word)))
+		return false;
+	do {
+		if (strcmp(word, "broker") != 0)
+			return false;
+	} while (next_word(&value, word, sizeof(word)));
+	*roles = RAFT_BROKER;
+	return true;
+}
+
+static bool parse_create(bool *is_explicit, const char *value, const char **why)
+{
+	*why = "it is auto or explicit";
+	*is_explicit = strcmp(value, "explicit") == 0;
+	return *is_explicit || strcmp(value, "auto") == 0;
+}
+
+static bool parse_seed(struct config_seeds *seeds, const char *word, const char **why)
+{
+	const char *at = strchr(word, '@');
+	char name[RAFT_NAME_MAX + 2];
+	struct config_seed seed = {0};
+	*why = "a seed is NAME@HOST:PORT";
+	if (!at || at - word > RAFT_NAME_MAX)
+		return false;
+	(void)snprintf(name, sizeof(name), "%.*s", (int)(at - word), word);
+	if (!parse_name(seed.name, name, why) || !parse_host(&seed.address, at + 1, why))
+		return false;
+	*why = "a seed is there twice";
+	for (unsigned i = 0; i < seeds->count; i++)
+		if (strcmp(seeds->seeds[i].name, seed.name) == 0)
+			return false;
+	*why = "there are more seeds than a cluster has nodes";
+	if (seeds->count == CONFIG_SEEDS_MAX)
+		return false;
+	seeds->seeds[seeds->count++] = seed;
+	return true;
+}
+
+static bool parse_seeds(struct config_seeds *seeds, const char *value, const char **why)
+{
+	char word[RAFT_NAME_MAX + SOCKET_HOST_TEXT_SIZE + 2];
+	struct config_seeds found = {0};
+	while (next_word(&value, word, sizeof(word)))
+		if (!parse_seed(&found, word, why))
+			return false;
+	*why = "there is no seed in it";
+	if (found.count == 0)
+		return false;
+	*seeds = found;
+	return true;
+}
+
+/* ---- settings ---- */
+
+static const struct setting {
+	const char *name;
+	const char *standard;
+	const char *value;
+	const char *help;
+} settings[] = {
+#define X(member, setting, kind, standard, value, help) {setting, standard, value, help},
+    CONFIG_SETTINGS(X)
+#undef X
+};
+
+/* An array is given as the pointer that it becomes, all others by their address. */
+#define TARGET_name(m)	   (m)
+#define TARGET_path(m)	   (m)
+#define TARGET_socket(m)   &(m)
+#define TARGET_host(m)	   &(m)
+#define TARGET_seeds(m)	   &(m)
+#define TARGET_roles(m)	   &(m)
+#define TARGET_create(m)   &(m)
+#define TARGET_duration(m) &(m)
+#define TARGET_interval(m) &(m)
+
+static bool set(
+    struct config *c, enum config_setting setting, const char *value, const char **why)
+{
+	if (!*value) {
+		*why = "there is no value";
+		return false;
+	}
+	switch (setting) {
+#define X(member, name, kind, standard, text, help) \
+	case CONFIG_SETTING_##member: \
+		return parse_##kind(TARGET_##kind(c->member), value, why);
+		CONFIG_SETTINGS(X)
+#undef X
+	case CONFIG_SETTINGS_COUNT:
+		break;
+	}
+	return false;
+}
+
+void config_init(struct config *c)
+{
+	memset(c, 0, sizeof(*c));
+}
+
+/* ---- options ---- */
+
+void config_options(struct option options[CONFIG_SETTINGS_COUNT])
+{
+	for (int i = 0; i < CONFIG_SETTINGS_COUNT; i++)
+		options[i] = (struct option){
+		    settings[i].name, required_argument, NULL, CONFIG_OPTION + i};
+}
+
+void config_help(struct text *help)
+{
+	for (int i = 0; i < CONFIG_SETTINGS_COUNT; i++) {
+		const struct setting *s = &settings[i];
+		char option[64], line[256];
+		(void)snprintf(option, sizeof(option), "--%s %s", s->name, s->value);
+		(void)snprintf(line, sizeof(line), "      %-30s  %s%s%s%s\n", option, s->help,
+		    s->standard ? " (" : "", s->standard ? s->standard : "",
+		    s->standard ? ")" : "");
+		text_put_str(help, line);
+	}
+}
+
+enum rmq_error config_option(struct config *c, int value, const char *arg, struct reason *why)
+{
+	const char *what;
+	assert(value >= CONFIG_OPTION && value < CONFIG_OPTION + CONFIG_SETTINGS_COUNT);
+	enum config_setting setting = (enum config_setting)(value - CONFIG_OPTION);
+	if (!set(c, setting, arg, &what))
+		return reason_set(why, RMQ_E_USAGE, "--%s: %s", settings[setting].name, what);
+	c->given_as_option |= UINT64_C(1) << setting;
+	return RMQ_E_OK;
+}
+
+/* ---- the file ---- */
+
+static int setting_of(const char *name)
+{
+	for (int i = 0; i < CONFIG_SETTINGS_COUNT; i++)
+		if (strcmp(settings[i].name, name) == 0)
+			return i;
+	return -1;
+}
+
+/* What an option gave stays, though the line must be right. */
+static bool take_setting(
+    struct config *c, const char *name, const char *value, struct reason *what)
+{
+	struct config unused;
+	const char *wrong;
+	int setting = setting_of(name);
+	if (setting < 0) {
+		(void)reason_set(what, RMQ_E_CONFIG, "%.64s: there is no such setting", name);
+		return false;
+	}
+	uint64_t bit = UINT64_C(1) << setting;
+	if (c->given_in_file & bit)
+		wrong = "is set a second time";
+	else if (set(c->given_as_option & bit ? &unused : c, (enum config_setting)setting,
+		     value, &wrong))
+		wrong = NULL;
+	if (wrong)
+		(void)reason_set(what, RMQ_E_CONFIG, "%s: %s", name, wrong);
+	else
+		c->given_in_file |= bit;
+	return !wrong;
+}
+
+static bool take_line(void *context, char *line, struct reason *what)
+{
+	char *equals = strchr(line, '=');
+	if (line[0] == '[') {
+		(void)reason_set(what, RMQ_E_CONFIG, "%.64s: there is no such section", line);
+		return false;
+	}
+	if (!equals) {
+		(void)reason_set(what, RMQ_E_CONFIG, "a line is NAME = VALUE");
+		return false;
+	}
+	char *end = equals;
+	while (end > line && (end[-1] == ' ' || end[-1] == '\t'))
+		end--;
+	*end = '\0';
+	return take_setting(context, line, equals + 1 + strspn(equals + 1, " \t"), what);
+}
+
+enum rmq_error config_read(struct config *c, const char *path, struct reason *why)
+{
+	return lines_read(path, take_line, c, why);
+}
+
+enum rmq_error config_parse(
+    struct config *c, struct slice bytes, const char *path, struct reason *why)
+{
+	return lines_parse(bytes, path, take_line, c, why);
+}
+
+/* ---- what is missing, and what fits together ---- */
+
+static enum rmq_error wrong(struct reason *why, enum config_setting setting, const char *what)
+{
+	return reason_set(why, RMQ_E_CONFIG, "%s: %s", settings[setting].name, what);
+}
+
+static bool given(const struct config *c, enum config_setting setting)
+{
+	return ((c->given_in_file | c->given_as_option) >> setting & 1) != 0;
+}
+
+/* The default of a socket is a name in the directory for sockets. */
+static bool set_default(struct config *c, enum config_setting setting, const char **why)
+{
+	const char *standard = settings[setting].standard;
+	switch (setting) {
+	case CONFIG_SETTING_control:
+		return socket_address_runtime(&c->control, standard, why) == RMQ_E_OK;
+	case CONFIG_SETTING_queue_socket:
+		return socket_address_runtime(&c->queue_socket, standard, why) == RMQ_E_OK;
+	case CONFIG_SETTING_socket:
+		return socket_address_runtime(&c->socket, standard, why) == RMQ_E_OK;
+	default:
+		return set(c, setting, standard, why);
+	}
+}
+
+/* What others are told is one address, and by itself the one that is listened on. */
+static enum rmq_error advertise(struct config *c, enum config_setting setting,
+    const struct socket_host *listen, struct socket_host *address, uint64_t wanted,
+    struct reason *why)
+{
+	if (!given(c, setting) && !socket_host_any(listen))
+		*address = *listen;
+	if (given(c, setting) && socket_host_any(address))
+		return wrong(why, setting, "no one can reach that address");
+	if (!address->host[0] && (wanted >> setting & 1))
+		return wrong(
+		    why, setting, "is missing, and where it listens is not one address");
+	return RMQ_E_OK;
+}
+
+enum rmq_error config_check(struct config *c, uint64_t wanted, struct reason *why)
+{
+	const uint64_t addresses = CONFIG_BIT(advertise) | CONFIG_BIT(gate_advertise);
+	const char *what;
+	for (int i = 0; i < CONFIG_SETTINGS_COUNT; i++) {
+		enum config_setting setting = (enum config_setting)i;
+		if (given(c, setting))
+			continue;
+		if (settings[i].standard && !set_default(c, setting, &what))
+			return wrong(why, setting, what);
+		if (!settings[i].standard && ((wanted & ~addresses) >> i & 1))
+			return wrong(why, setting, "is missing");
+	}
+	/* Clients are told it, wherever they are. */
+	if (socket_address_absolute(&c->queue_socket, &what))
+		return wrong(why, CONFIG_SETTING_queue_socket, what);
+	enum rmq_error err =
+	    advertise(c, CONFIG_SETTING_advertise, &c->listen, &c->advertise, wanted, why);
+	if (!err)
+		err = advertise(c, CONFIG_SETTING_gate_advertise, &c->gate_listen,
+		    &c->gate_advertise, wanted, why);
+	if (!err && c->election_timeout < 2 * c->heartbeat)
+		err =
+		    wrong(why, CONFIG_SETTING_election_timeout, "is less than two heartbeats");
+	return err;
+}

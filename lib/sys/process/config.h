@@ -1,0 +1,130 @@
+/*
+ * The settings of the cluster's daemons, see rmq.conf(5): a file of lines `NAME = VALUE`, and
+ * an option --NAME VALUE for each, which overrides the file.  Both daemons read the same file, so
+ * each knows all settings.
+ *
+ * A setting is a line in CONFIG_SETTINGS, and nothing else: its member in struct config, its
+ * option, its line of help and its check come from there.
+ */
+#ifndef RMQ_SYS_PROCESS_CONFIG_H
+#define RMQ_SYS_PROCESS_CONFIG_H
+
+#include <getopt.h>
+#include <limits.h>
+#include <stdbool.h>
+
+#include "core/base/limits.h"
+#include "core/base/text.h"
+#include "sys/net/socket.h"
+#include "sys/process/reason.h"
+
+#define CONFIG_SEEDS_MAX RAFT_MEMBERS_MAX
+
+struct config_seed {
+	char name[RAFT_NAME_MAX + 1];
+	struct socket_host address;
+};
+
+struct config_seeds {
+	unsigned count;
+	struct config_seed seeds[CONFIG_SEEDS_MAX];
+};
+
+/*
+ * Kinds of values, as members of struct config.  Absent ones are zeros.  A duration is in
+ * milliseconds, maybe UNITS_INFINITY; an interval is one from CONFIG_INTERVAL_MIN_MS to
+ * CONFIG_INTERVAL_MAX_MS; roles are a set of RAFT_BROKER; create is whether it is explicit.
+ */
+#define CONFIG_MEMBER_name(member)     char member[RAFT_NAME_MAX + 1];
+#define CONFIG_MEMBER_path(member)     char member[PATH_MAX];
+#define CONFIG_MEMBER_socket(member)   struct socket_address member;
+#define CONFIG_MEMBER_host(member)     struct socket_host member;
+#define CONFIG_MEMBER_seeds(member)    struct config_seeds member;
+#define CONFIG_MEMBER_roles(member)    unsigned member;
+#define CONFIG_MEMBER_create(member)   bool member;
+#define CONFIG_MEMBER_duration(member) uint64_t member;
+#define CONFIG_MEMBER_interval(member) uint64_t member;
+
+#define CONFIG_INTERVAL_MIN_MS 10
+#define CONFIG_INTERVAL_MAX_MS 60000
+
+/*      member            setting             kind      default    what it is called, help */
+#define CONFIG_SETTINGS(X) \
+	X(name,             "name",             name,     NULL,      "NAME", "this node's name") \
+	X(key,              "key",              path,     NULL,      "FILE", "its secret key, of rmq-keygen") \
+	X(known_nodes,      "known-nodes",      path,     NULL,      "FILE", "public keys of the seeds") \
+	X(listen,           "listen",           host,     "0.0.0.0:7401", "HOST:PORT", "where nodes reach it") \
+	X(advertise,        "advertise",        host,     NULL,      "HOST:PORT", "the same, as others see it") \
+	X(gate_listen,      "gate-listen",      host,     "0.0.0.0:7402", "HOST:PORT", "where gates reach its gate") \
+	X(gate_advertise,   "gate-advertise",   host,     NULL,      "HOST:PORT", "the same, as others see it") \
+	X(seeds,            "seeds",            seeds,    NULL,      "NAME@HOST:PORT,...", "nodes to ask for the way in") \
+	X(join_timeout,     "join-timeout",     duration, "infinity", "DURATION", "how long to ask them") \
+	X(roles,            "roles",            roles,    "broker",  "broker|none", "what it may be") \
+	X(election_timeout, "election-timeout", interval, "500ms",   "DURATION", "silence of a leader; the same on all nodes") \
+	X(heartbeat,        "heartbeat",        interval, "100ms",   "DURATION", "how often a leader is heard; the same on all nodes") \
+	X(explicit_create,  "create",           create,   "auto",    "auto|explicit", "when a queue is made; the same on all nodes") \
+	X(control,          "control",          socket,   "cluster.sock", "PATH", "socket for administration") \
+	X(queue_socket,     "queue-socket",     socket,   "queue.sock", "PATH", "socket of the queue daemon") \
+	X(socket,           "socket",           socket,   "rmq.sock", "PATH", "socket for clients")
+
+enum config_setting {
+#define X(member, setting, kind, standard, value, help) CONFIG_SETTING_##member,
+	CONFIG_SETTINGS(X)
+#undef X
+	CONFIG_SETTINGS_COUNT
+};
+
+/* The bit of a setting in a set of them. */
+#define CONFIG_BIT(member) (UINT64_C(1) << CONFIG_SETTING_##member)
+
+struct config {
+#define X(member, setting, kind, standard, value, help) CONFIG_MEMBER_##kind(member)
+	CONFIG_SETTINGS(X)
+#undef X
+	uint64_t given_in_file;
+	uint64_t given_as_option;
+};
+
+/* Whether the file or an option has it. */
+#define config_given(c, member) \
+	((((c)->given_in_file | (c)->given_as_option) & CONFIG_BIT(member)) != 0)
+
+/*
+ * Order of use: config_init(); config_options() for getopt_long(), whose values from
+ * CONFIG_OPTION on are given to config_option(); config_read() if there is a file;
+ * config_check().
+ */
+void config_init(struct config *c);
+
+#define CONFIG_OPTION 1000
+/* Puts the options of all settings to `options`, CONFIG_SETTINGS_COUNT of them. */
+void config_options(struct option options[CONFIG_SETTINGS_COUNT]);
+
+/* Appends to a program's help: a line for each option. */
+void config_help(struct text *help);
+
+/* `value` is what getopt_long() gave back.  RMQ_E_USAGE: "--NAME: text". */
+enum rmq_error config_option(struct config *c, int value, const char *arg, struct reason *why)
+    __attribute__((warn_unused_result));
+
+/*
+ * Reads a file; what an option gave already is checked and then passed over.  RMQ_E_CONFIG:
+ * there is no such file, or a line is wrong: "FILE:LINE: text".  RMQ_E_DENIED, RMQ_E_IO.
+ */
+enum rmq_error config_read(struct config *c, const char *path, struct reason *why)
+    __attribute__((warn_unused_result));
+
+/* The same of bytes in memory; `path` is what *why calls them. */
+enum rmq_error config_parse(struct config *c, struct slice bytes, const char *path,
+    struct reason *why) __attribute__((warn_unused_result));
+
+/*
+ * Completes it: defaults; `advertise` and `gate_advertise` are what `listen` and `gate_listen`
+ * are if those name one address; sockets are where socket_address_runtime() has them;
+ * the path of `queue_socket` becomes an absolute one.  RMQ_E_CONFIG: one of the set `wanted` is
+ * missing, or values do not fit each other; *why names the setting.
+ */
+enum rmq_error config_check(struct config *c, uint64_t wanted, struct reason *why)
+    __attribute__((warn_unused_result));
+
+#endif

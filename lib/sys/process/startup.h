@@ -1,0 +1,28 @@
+/*
+ * What every program does first, so that it does the same whoever starts it:
+ *
+ *  - Descriptors 0, 1 and 2, should it be started without one of them, are opened so that
+ *    using it fails with EBADF, as it would have, but nothing else gets its number.
+ *  - No signal is blocked.  SIGCHLD and SIGPIPE have their defaults, which some hand down
+ *    ignored.  SIGXFSZ is ignored: a file that may not grow is a full disk, EFBIG.  SIGHUP,
+ *    SIGINT and SIGTERM stay ignored if they were, as under nohup(1).
+ *  - stdout writes to descriptor 1 whole, also where that is non-blocking or a signal
+ *    interrupts it.  Once signals_caught() (signals.h) says that the program is to end, it
+ *    ends, by that signal, at the end of a line whose next the reader does not take.  When
+ *    writing fails, a line that was written in part is cut off (outlet.h), and nothing
+ *    follows it.
+ */
+#ifndef RMQ_SYS_PROCESS_STARTUP_H
+#define RMQ_SYS_PROCESS_STARTUP_H
+
+/* To be called first, before any thread and any use of stdout. */
+void startup(void);
+/* What is written to stdout is records that end in this byte, not lines. */
+void startup_separator(char separator);
+/*
+ * Ends the program by the signal that was caught, once a line that was written in part is
+ * whole.  Lines that were printed and not written yet are dropped.
+ */
+void startup_die(void) __attribute__((noreturn));
+
+#endif

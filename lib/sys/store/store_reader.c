@@ -1,0 +1,252 @@
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sys/store/store_env.h"
+
+/*
+ * Which records' checksums were right: by the low bits of the index, the last one that
+ * was looked at.  A record never changes once it is written.
+ */
+#define VERIFIED_SLOTS 4096
+
+struct store_reader {
+	struct store_env env;
+	MDB_txn *txn; /* kept for the next begin */
+	MDB_cursor *cursor;
+	bool begun;
+	struct record_header last; /* found last since begin; index 0: none */
+	struct slice last_payload;
+	uint64_t verified[VERIFIED_SLOTS];
+};
+
+enum rmq_error store_reader_open(
+    const char *dir, struct store_reader **reader, struct reason *why)
+{
+	int dir_fd;
+	struct identity id;
+	enum rmq_error err = store_env_dir(dir, &dir_fd, why);
+	if (err)
+		return err;
+	struct store_reader *r = calloc(1, sizeof(*r));
+	if (!r)
+		err = reason_set(why, RMQ_E_IO, "out of memory");
+	if (!err)
+		err = store_env_identity(dir_fd, false, &id, NULL, why);
+	if (!err)
+		err = store_env_open(&r->env, dir, dir_fd, MDB_RDONLY, &id, why);
+	close(dir_fd);
+	if (err) {
+		free(r);
+		return err;
+	}
+	*reader = r;
+	return RMQ_E_OK;
+}
+
+void store_reader_close(struct store_reader *r)
+{
+	if (!r)
+		return;
+	if (r->cursor)
+		mdb_cursor_close(r->cursor);
+	if (r->txn)
+		mdb_txn_abort(r->txn);
+	store_env_close(&r->env);
+	free(r);
+}
+
+static int first_begin(struct store_reader *r)
+{
+	int rc = mdb_txn_begin(r->env.env, NULL, MDB_RDONLY, &r->txn);
+	if (rc) {
+		r->txn = NULL;
+		return rc;
+	}
+	rc = mdb_cursor_open(r->txn, r->env.log, &r->cursor);
+	if (rc) {
+		mdb_txn_abort(r->txn);
+		r->txn = NULL;
+		r->cursor = NULL;
+	}
+	return rc;
+}
+
+enum rmq_error store_reader_begin(struct store_reader *r)
+{
+	int rc;
+	if (!r->txn) {
+		rc = first_begin(r);
+	} else {
+		rc = mdb_txn_renew(r->txn);
+		if (!rc)
+			rc = mdb_cursor_renew(r->txn, r->cursor);
+	}
+	r->begun = rc == 0;
+	r->last.index = 0;
+	return store_env_error(rc);
+}
+
+void store_reader_end(struct store_reader *r)
+{
+	if (r->begun)
+		mdb_txn_reset(r->txn);
+	r->begun = false;
+}
+
+static enum rmq_error open_record(struct store_reader *r, uint64_t index, const MDB_val *value,
+    struct record_header *h, struct slice *payload)
+{
+	struct slice bytes = slice_of(value->mv_data, value->mv_size);
+	uint64_t *verified = &r->verified[index % VERIFIED_SLOTS];
+	if (*verified == index)
+		return record_peek(bytes, index, h, payload);
+	enum rmq_error err = record_open(bytes, index, h, payload);
+	if (!err)
+		*verified = index;
+	return err;
+}
+
+enum rmq_error store_reader_get(
+    struct store_reader *r, uint64_t index, struct record_header *h, struct slice *payload)
+{
+	uint8_t key_bytes[STORE_KEY_SIZE];
+	MDB_val key = {STORE_KEY_SIZE, key_bytes};
+	MDB_val value;
+	if (r->last.index != index || index == 0) {
+		store_env_key(key_bytes, index);
+		h->index = 0;
+		int rc = mdb_get(r->txn, r->env.log, &key, &value);
+		if (rc)
+			return store_env_error(rc);
+		enum rmq_error err = open_record(r, index, &value, h, payload);
+		if (err) {
+			h->index = index;
+			return err;
+		}
+		r->last = *h;
+		r->last_payload = *payload;
+	}
+	*h = r->last;
+	*payload = r->last_payload;
+	return RMQ_E_OK;
+}
+
+static enum rmq_error seek_with(
+    MDB_cursor *cursor, uint64_t from, uint64_t *index, MDB_val *value)
+{
+	uint8_t key_bytes[STORE_KEY_SIZE];
+	MDB_val key = {STORE_KEY_SIZE, key_bytes};
+	store_env_key(key_bytes, from);
+	int rc = mdb_cursor_get(cursor, &key, value, MDB_SET_RANGE);
+	if (rc)
+		return store_env_error(rc);
+	return store_env_index(&key, index) && *index >= from ? RMQ_E_OK : RMQ_E_CORRUPT;
+}
+
+/* The first entry at `from` or behind it of a database that is not looked at often. */
+static enum rmq_error seek(
+    struct store_reader *r, MDB_dbi database, uint64_t from, uint64_t *index, MDB_val *value)
+{
+	MDB_cursor *cursor;
+	int rc = mdb_cursor_open(r->txn, database, &cursor);
+	if (rc)
+		return store_env_error(rc);
+	enum rmq_error err = seek_with(cursor, from, index, value);
+	mdb_cursor_close(cursor);
+	return err;
+}
+
+enum rmq_error store_reader_next(
+    struct store_reader *r, uint64_t from, struct record_header *h, struct slice *payload)
+{
+	uint64_t index;
+	MDB_val value;
+	enum rmq_error err = seek_with(r->cursor, from, &index, &value);
+	if (err) {
+		h->index = 0;
+		return err;
+	}
+	err = open_record(r, index, &value, h, payload);
+	if (err)
+		h->index = index;
+	return err;
+}
+
+enum rmq_error store_reader_raw(
+    struct store_reader *r, uint64_t from, uint64_t *index, struct slice *value)
+{
+	MDB_val found;
+	enum rmq_error err = seek_with(r->cursor, from, index, &found);
+	if (!err)
+		*value = slice_of(found.mv_data, found.mv_size);
+	return err;
+}
+
+enum rmq_error store_reader_state(struct store_reader *r, struct store_state *state)
+{
+	return store_env_state(&r->env, r->txn, state);
+}
+
+enum rmq_error store_reader_term(
+    struct store_reader *r, uint64_t from, uint64_t *index, uint64_t *term)
+{
+	MDB_val value;
+	enum rmq_error err = seek(r, r->env.terms, from, index, &value);
+	if (err)
+		return err;
+	if (value.mv_size != sizeof(*term))
+		return RMQ_E_CORRUPT;
+	*term = load_u64(value.mv_data);
+	return RMQ_E_OK;
+}
+
+enum rmq_error store_reader_replica(struct store_reader *r, struct store_replica *replica)
+{
+	return store_env_replica(&r->env, r->txn, replica);
+}
+
+static enum rmq_error next_marked(struct store_reader *r, enum record_kind kind, uint64_t from,
+    struct record_header *h, struct slice *payload)
+{
+	uint64_t index = from;
+	MDB_val value;
+	h->index = 0;
+	if (!r->env.has_marks)
+		return RMQ_E_NOTHING;
+	for (;; index++) {
+		enum rmq_error err = seek(r, r->env.marks, index, &index, &value);
+		if (err)
+			return err;
+		if (value.mv_size != 1)
+			return RMQ_E_CORRUPT;
+		if (*(const uint8_t *)value.mv_data == kind)
+			break;
+	}
+	enum rmq_error err = store_reader_get(r, index, h, payload);
+	if (err)
+		h->index = index;
+	return err == RMQ_E_NOTHING || (!err && h->kind != kind) ? RMQ_E_CORRUPT : err;
+}
+
+enum rmq_error store_reader_config(
+    struct store_reader *r, uint64_t from, struct record_header *h, struct slice *payload)
+{
+	return next_marked(r, RECORD_CONFIG, from, h, payload);
+}
+
+enum rmq_error store_reader_checkpoint(
+    struct store_reader *r, uint64_t from, struct record_header *h, struct slice *payload)
+{
+	return next_marked(r, RECORD_END, from, h, payload);
+}
+
+enum rmq_error store_reader_pages(struct store_reader *r, struct store_pages *pages)
+{
+	return store_env_pages(&r->env, r->txn, pages);
+}
+
+const struct identity *store_reader_identity(const struct store_reader *r)
+{
+	return &r->env.identity;
+}

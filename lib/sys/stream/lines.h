@@ -1,0 +1,32 @@
+/*
+ * Files that people write, line by line: blanks around a line are cut off, empty lines and
+ * those that begin with `#` or `;` are passed over, and the first bad line is the end, with
+ * "FILE:LINE: text".
+ */
+#ifndef RMQ_SYS_STREAM_LINES_H
+#define RMQ_SYS_STREAM_LINES_H
+
+#include <stdbool.h>
+
+#include "core/base/codec.h"
+#include "sys/process/reason.h"
+
+#define LINES_FILE_MAX (1u << 20)
+#define LINES_LINE_MAX 8191
+
+/* One line, which it may change; false: it is wrong, *what says why. */
+typedef bool lines_take(void *context, char *line, struct reason *what);
+
+/*
+ * RMQ_E_CONFIG: there is no such file, it has more than LINES_FILE_MAX bytes, or a line is
+ * wrong, has more than LINES_LINE_MAX bytes or a NUL.  RMQ_E_DENIED: not readable; RMQ_E_IO;
+ * RMQ_E_LIMIT: memory is out.
+ */
+enum rmq_error lines_read(const char *path, lines_take *take, void *context, struct reason *why)
+    __attribute__((warn_unused_result));
+
+/* The same of bytes in memory; `path` is what *why calls them. */
+enum rmq_error lines_parse(struct slice bytes, const char *path, lines_take *take,
+    void *context, struct reason *why) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,52 @@
+/*
+ * A client's stdout: written without ever blocking, so that leases are extended while the
+ * reader does not read, and without O_NONBLOCK, which others who share the description
+ * would get too.
+ *
+ *	pipe	pwritev2(RWF_NOWAIT); where the kernel knows it not for pipes, pieces of
+ *		at most PIPE_BUF when poll(2) says that there is room for one
+ *	socket	MSG_DONTWAIT
+ *	terminal  pieces of at most PIPE_BUF, as above
+ *	others	write(2), which does not wait for a reader
+ */
+#ifndef RMQ_SYS_STREAM_OUTLET_H
+#define RMQ_SYS_STREAM_OUTLET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum outlet_kind { OUTLET_FILE, OUTLET_PIPE, OUTLET_SOCKET, OUTLET_TERMINAL };
+
+struct outlet {
+	int fd;
+	enum outlet_kind kind;
+	bool no_nowait;	  /* the kernel has no RWF_NOWAIT for pipes */
+	bool syncable;	  /* fdatasync(2) makes sense */
+	uint64_t written; /* bytes, so far */
+};
+
+/* 0, or errno. */
+int outlet_open(struct outlet *o, int fd);
+
+/* How many bytes were taken (*error 0), or none: EAGAIN (the reader is slow), EPIPE, …. */
+size_t outlet_write(struct outlet *o, const void *bytes, size_t len, int *error);
+
+/*
+ * Writing has failed behind the first `torn` bytes of a record.  They are cut off again, so that
+ * each record in a file is whole; or, where it is no regular file or others have written behind
+ * them, the separator (-1: there is none) ends them, so that what comes next begins a record of
+ * its own.  Whether they stay.
+ */
+bool outlet_leaves_torn(struct outlet *o, size_t torn, int separator);
+
+/* How many of the bytes written were taken out by the reader.  Only of a pipe. */
+uint64_t outlet_consumed(const struct outlet *o);
+
+/* So many of `len` bytes may be taken now, at most. */
+size_t outlet_room(const struct outlet *o, size_t len);
+
+/* Events for poll(2) that say that the reader is gone: it can be noticed when idle. */
+bool outlet_notices_close(const struct outlet *o);
+
+#endif
