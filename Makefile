@@ -131,7 +131,7 @@ $(B)/fuzz/fuzz_restore: $(filter-out %/main.o,$(call obj,$(wildcard cmd/rmq-jour
 
 # ---- tests: each tests/NAME/run prints TAP for $(MODE); `sh tests/run` runs them all ----
 
-check: check-unit check-sim check-sim_raft check-sim_cluster check-cli check-crash check-fuzz check-man check-lint
+check: check-unit check-sim check-sim_raft check-sim_cluster check-cli check-cluster check-crash check-fuzz check-man check-lint
 check-%: tests
 	@MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check $*
 check-pure: $(call obj,$(CORE))
@@ -188,7 +188,7 @@ help:
 	@echo '  all                  programs, into build/MODE/bin (the default)'
 	@echo '  tests                programs and tests'
 	@echo '  check                every check below, in this MODE (all modes: sh tests/run)'
-	@echo '  check-unit -sim -sim_raft -sim_cluster -cli -crash -fuzz -man -lint -pure'
+	@echo '  check-unit -sim -sim_raft -sim_cluster -cli -cluster -crash -fuzz -man -lint -pure'
 	@echo '  lint                 the rules of tests/lint, and clang-format without changing anything'
 	@echo '  check-long           simulation, crashes and fuzzing for longer'
 	@echo '  bench                measures; figures are ratios to a ceiling of the same run'
