@@ -137,7 +137,7 @@ static enum rmq_error run_wait(void *arg)
 	struct program *p = arg;
 	if (!find_condition(word(p, 0)))
 		return ask_fail(RMQ_E_USAGE,
-		    "'%s' is none of self-up, leader, available, up=N, removed=NODE",
+		    "'%s' is not one of self-up, leader, available, up=N, removed=NODE",
 		    word(p, 0));
 	p->ask.view = condition_met;
 	return ask_wait(&p->ask);

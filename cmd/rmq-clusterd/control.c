@@ -392,8 +392,8 @@ static void on_deadline(uv_timer_t *timer)
 {
 	struct asker *a = timer->data;
 	if (log_rate_allows(&a->control->peers, uv_now(a->control->loop)))
-		log_info("control socket: %s", !a->greeted	? "nothing is said"
-					       : a->out_len > 0 ? "what is answered is not read"
+		log_info("control socket: %s", !a->greeted	? "no HELLO in time"
+					       : a->out_len > 0 ? "answers are not read"
 								: "a request is cut");
 	asker_end(a);
 }

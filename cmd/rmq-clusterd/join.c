@@ -154,7 +154,7 @@ static void give_up(struct cluster *c)
 	join_cancel(c);
 	if (by_command)
 		return;
-	log_error("nobody has taken this node in within join-timeout: %s",
+	log_error("not taken in within join-timeout: %s",
 	    c->join.refused[0] ? c->join.refused : "no seed answers");
 	cluster_die(c, error_exit(RMQ_E_NO_DAEMON));
 }

@@ -115,8 +115,10 @@ static struct options parse(int argc, char **argv, struct config *config)
 		print_and_exit(usage, true);
 	if (o.common.version)
 		print_and_exit(PROGRAM " " RMQ_VERSION "\n", false);
-	if (optind < argc)
-		bad_usage("arguments are not wanted");
+	if (optind < argc) {
+		(void)reason_set(&why, RMQ_E_USAGE, "unexpected argument: %s", argv[optind]);
+		bad_usage(why.text);
+	}
 	if (!o.directory || !*o.directory)
 		bad_usage("no data directory: -d DIR");
 	return o;

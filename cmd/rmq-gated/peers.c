@@ -75,7 +75,7 @@ static void on_frame(void *arg, struct link_conn *c, const struct frame *f)
 
 	if (!gate_link_frame(l, f))
 		return;
-	log_notice("%s: not what a gate says", l->peer);
+	log_notice("%s: a frame that no gate sends: closing the link", l->peer);
 	peers_cut(g, l);
 }
 

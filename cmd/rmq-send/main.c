@@ -151,7 +151,7 @@ static enum rmq_error parse(int argc, char **argv, struct line *l, struct reason
 	if (line.late && !in->words && !stdin_has_records())
 		return reason_set(why, RMQ_E_USAGE,
 		    "'%s' after QUEUE is an option, and standard input is not a pipe or file: "
-		    "messages that begin with '-' want '--' before them",
+		    "put '--' before messages that begin with '-'",
 		    line.late);
 	if (in->files && in->kind == INPUT_WHOLE)
 		return reason_set(why, RMQ_E_USAGE, "--whole and --files exclude each other");

@@ -159,7 +159,7 @@ rmq-send: the daemon at unix:q.sock answers"
 	wait "$sender"
 	run cat send.log
 	assert_output "rmq-send: waiting: jobs: queue is full (max-bytes 10)
-rmq-send: goes on: there is room"
+rmq-send: going on: there is room"
 	rmq-send jobs 0123456789
 	run rmq-send -q --timeout 1500ms jobs more
 	assert_failure 75

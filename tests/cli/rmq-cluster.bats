@@ -400,10 +400,10 @@ TRANSFER n2"
 		for i in {1..100}; do
 			node "role leader" "role candidate"
 		done
-		grep -q "what is answered is not read" node.log
+		grep -q "answers are not read" node.log
 	}
 	wait_until 40 change
-	grep -q "nothing is said" node.log
+	grep -q "no HELLO in time" node.log
 	grep -q "a request is cut" node.log
 	wait_until 10 grep -q eof silent
 	wait_until 10 grep -q eof cut

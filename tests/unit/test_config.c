@@ -165,12 +165,12 @@ static void errors_name_file_line_and_setting(void **state)
 	static const struct {
 		const char *text, *why;
 	} cases[] = {
-	    {"# a\n\n; b\r\n  colour = red\n", "f:4: colour: there is no such setting"},
-	    {"[node]\n", "f:1: [node]: there is no such section"},
+	    {"# a\n\n; b\r\n  colour = red\n", "f:4: colour: no such setting"},
+	    {"[node]\n", "f:1: [node]: no such section"},
 	    {"name\n", "f:1: a line is NAME = VALUE"},
 	    {"name = n1\nname = n1\n", "f:2: name: is set a second time"},
-	    {"name =\n", "f:1: name: there is no value"},
-	    {"= n1\n", "f:1: : there is no such setting"},
+	    {"name =\n", "f:1: name: it has no value"},
+	    {"= n1\n", "f:1: : no such setting"},
 	    {"name = -n1",
 		"f:1: name: a node's name is letters, digits, _ . - and not longer than 63"},
 	    {"\nlisten = 7401\n", "f:2: listen: an address is HOST:PORT or [IPV6]:PORT"},
@@ -181,7 +181,7 @@ static void errors_name_file_line_and_setting(void **state)
 	    {"heartbeat = infinity\n", "f:1: heartbeat: it is from 10ms to 60s"},
 	    {"roles = broker, king\n", "f:1: roles: roles are broker, or none"},
 	    {"create = often\n", "f:1: create: it is auto or explicit"},
-	    {"seeds = ,\n", "f:1: seeds: there is no seed in it"},
+	    {"seeds = ,\n", "f:1: seeds: it names no seed"},
 	    {"seeds = a:1\n", "f:1: seeds: a seed is NAME@HOST:PORT"},
 	    {"seeds = n1@a:1,n1@b:1\n", "f:1: seeds: a seed is there twice"},
 	};

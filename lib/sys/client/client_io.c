@@ -215,7 +215,7 @@ static void say_waits(const struct client_io *io, const struct client_waiting *w
 static void say_goes_on(const struct client_io *io)
 {
 	if (io->said == CLIENT_WAITS_ROOM)
-		log_notice("goes on: there is room");
+		log_notice("going on: there is room");
 	else
 		log_notice("the daemon at unix:%s answers", io->target);
 }

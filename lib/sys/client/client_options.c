@@ -85,7 +85,7 @@ enum rmq_error client_options_line(
 	if (err || o->help || o->version)
 		return err;
 	if (optind == l->argc)
-		return reason_set(why, RMQ_E_USAGE, "no QUEUE is given");
+		return reason_set(why, RMQ_E_USAGE, "no QUEUE given");
 	const char *queue = l->argv[optind++];
 	/* Behind a "--" in front of QUEUE there are no options. */
 	int behind = optind;

@@ -26,7 +26,7 @@ static bool take(void *context, char *line, struct reason *what)
 	}
 	struct known_node *nodes = realloc(k->nodes, (k->count + 1) * sizeof(*nodes));
 	if (!nodes) {
-		(void)reason_set(what, RMQ_E_CONFIG, "memory is out");
+		(void)reason_set(what, RMQ_E_CONFIG, "out of memory");
 		return false;
 	}
 	memcpy(node.name, name, strlen(name) + 1);

@@ -124,7 +124,7 @@ static struct link_block *add_block(struct link_conn *c)
 {
 	struct link_block *b = link_net_block(&c->net->out);
 	if (!b) {
-		conn_break(c, RMQ_E_LIMIT, "memory is out");
+		conn_break(c, RMQ_E_LIMIT, "out of memory");
 		return NULL;
 	}
 	STAILQ_INSERT_TAIL(&c->blocks, b, entry);
@@ -465,7 +465,7 @@ static const char *handshake_why(const struct link_conn *c, enum rmq_error err)
 		return err == RMQ_E_DENIED ? "it means another key, name or cluster"
 					   : "what it says is not a link of rmq";
 	}
-	return err == RMQ_E_DENIED ? "who answers there has another key"
+	return err == RMQ_E_DENIED ? "the node there has another key"
 				   : "what answers there is not a link of rmq";
 }
 

@@ -171,7 +171,7 @@ enum rmq_error link_listener_new(struct link_net *net,
 	if (!l || uv_tcp_init(net->loop, &l->tcp) != 0) {
 		free(l);
 		freeaddrinfo(addresses);
-		return reason_set(why, RMQ_E_LIMIT, "memory is out");
+		return reason_set(why, RMQ_E_LIMIT, "out of memory");
 	}
 	l->net = net;
 	l->options = *options;

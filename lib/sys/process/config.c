@@ -127,7 +127,7 @@ static bool parse_seeds(struct config_seeds *seeds, const char *value, const cha
 	while (next_word(&value, word, sizeof(word)))
 		if (!parse_seed(&found, word, why))
 			return false;
-	*why = "there is no seed in it";
+	*why = "it names no seed";
 	if (found.count == 0)
 		return false;
 	*seeds = found;
@@ -162,7 +162,7 @@ static bool set(
     struct config *c, enum config_setting setting, const char *value, const char **why)
 {
 	if (!*value) {
-		*why = "there is no value";
+		*why = "it has no value";
 		return false;
 	}
 	switch (setting) {
@@ -233,7 +233,7 @@ static bool take_setting(
 	const char *wrong;
 	int setting = setting_of(name);
 	if (setting < 0) {
-		(void)reason_set(what, RMQ_E_CONFIG, "%.64s: there is no such setting", name);
+		(void)reason_set(what, RMQ_E_CONFIG, "%.64s: no such setting", name);
 		return false;
 	}
 	uint64_t bit = UINT64_C(1) << setting;
@@ -253,7 +253,7 @@ static bool take_line(void *context, char *line, struct reason *what)
 {
 	char *equals = strchr(line, '=');
 	if (line[0] == '[') {
-		(void)reason_set(what, RMQ_E_CONFIG, "%.64s: there is no such section", line);
+		(void)reason_set(what, RMQ_E_CONFIG, "%.64s: no such section", line);
 		return false;
 	}
 	if (!equals) {

@@ -138,7 +138,7 @@ static enum rmq_error lmdb_reason(struct reason *why, const char *what, int rc)
 	/* LMDB locks the byte of lock.mdb that has a reader's process id as its offset. */
 	if (rc == EAGAIN)
 		return reason_set(why, RMQ_E_BUSY,
-		    "%s: a process of another container is number %d, too, and has it open: "
+		    "%s: a process of another container has the same number, %d, and has it open: "
 		    "run this in that container, or when that one has ended",
 		    what, (int)getpid());
 	enum rmq_error err = store_env_error(rc);
