@@ -42,13 +42,12 @@ static const struct option own_options[] = {
     {"dir", required_argument, NULL, 'd'},
     {"init", no_argument, NULL, OPTION_INIT},
     {"config", required_argument, NULL, 'c'},
-    DAEMON_OPTIONS_LONG,
+    {NULL, 0, NULL, 0},
 };
-#define OWN_OPTIONS (sizeof(own_options) / sizeof(own_options[0]))
 
 _Noreturn static void bad_usage(const char *what)
 {
-	if (what)
+	if (*what)
 		log_error("%s", what);
 	fprintf(stderr, "try '" PROGRAM " --help'\n");
 	exit(error_exit(RMQ_E_USAGE));
@@ -75,42 +74,32 @@ _Noreturn static void print_and_exit(const char *text, bool settings)
 	exit(0);
 }
 
-static enum rmq_error take_option(
-    struct options *o, int c, struct config *config, struct reason *why)
+static enum rmq_error take_option(void *arg, int c, const char *value, struct reason *why)
 {
-	enum rmq_error err = daemon_options_take(&o->common, c, optarg, why);
-
-	if (err != RMQ_E_NOTHING)
-		return err;
+	struct options *o = arg;
+	(void)why;
 	switch (c) {
 	case 'c':
-		o->config = optarg;
-		return RMQ_E_OK;
+		o->config = value;
+		break;
 	case 'd':
-		o->directory = optarg;
-		return RMQ_E_OK;
+		o->directory = value;
+		break;
 	case OPTION_INIT:
 		o->init = true;
-		return RMQ_E_OK;
+		break;
 	}
-	return config_option(config, c, optarg, why);
+	return RMQ_E_OK;
 }
 
 static struct options parse(int argc, char **argv, struct config *config)
 {
-	struct options o = {.common = DAEMON_OPTIONS_NONE};
-	struct option all[OWN_OPTIONS + CONFIG_SETTINGS_COUNT + 1] = {0};
+	struct options o = {0};
 	struct reason why = {""};
-	int c;
+	const struct daemon_parser parser = {"d:c:", own_options, config, take_option, &o};
 
-	memcpy(all, own_options, sizeof(own_options));
-	config_options(all + OWN_OPTIONS);
-	while ((c = getopt_long(argc, argv, "d:c:" DAEMON_OPTIONS_SHORT, all, NULL)) != -1) {
-		if (c == '?')
-			bad_usage(NULL);
-		if (take_option(&o, c, config, &why))
-			bad_usage(why.text);
-	}
+	if (daemon_options_parse(&o.common, argc, argv, &parser, &why))
+		bad_usage(why.text);
 	if (o.common.help)
 		print_and_exit(usage, true);
 	if (o.common.version)

@@ -58,13 +58,12 @@ static const struct option long_options[] = {
     {"journal-fd", required_argument, NULL, OPTION_JOURNAL_FD},
     {"node", required_argument, NULL, OPTION_NODE},
     {"listen", required_argument, NULL, 'l'},
-    DAEMON_OPTIONS_LONG,
     {NULL, 0, NULL, 0},
 };
 
 _Noreturn static void bad_usage(const char *what)
 {
-	if (what)
+	if (*what)
 		log_error("%s", what);
 	fprintf(stderr, "try '" PROGRAM " --help'\n");
 	exit(error_exit(RMQ_E_USAGE));
@@ -103,51 +102,45 @@ static void check(const struct options *o)
 		bad_usage("--node: only together with --journal-fd");
 }
 
-static enum rmq_error take_option(struct options *o, int c, struct reason *why)
+static enum rmq_error take_option(void *arg, int c, const char *value, struct reason *why)
 {
+	struct options *o = arg;
 	switch (c) {
 	case 'd':
-		o->directory = optarg;
+		o->directory = value;
 		break;
 	case OPTION_INIT:
 		o->init = true;
 		break;
 	case 'l':
-		o->listen = optarg;
+		o->listen = value;
 		break;
 	case OPTION_CREATE:
-		o->explicit_create = strcmp(optarg, "explicit") == 0;
-		if (!o->explicit_create && strcmp(optarg, "auto") != 0)
+		o->explicit_create = strcmp(value, "explicit") == 0;
+		if (!o->explicit_create && strcmp(value, "auto") != 0)
 			return reason_set(
-			    why, RMQ_E_USAGE, "--create: '%s' is neither auto nor explicit", optarg);
+			    why, RMQ_E_USAGE, "--create: '%s' is neither auto nor explicit", value);
 		break;
 	case OPTION_NODE:
-		o->node = optarg;
-		if (!name_valid_node(slice_str(optarg)))
+		o->node = value;
+		if (!name_valid_node(slice_str(value)))
 			return reason_set(why, RMQ_E_USAGE,
-			    "--node: '%s' is not a name of a node", optarg);
+			    "--node: '%s' is not a name of a node", value);
 		break;
 	case OPTION_JOURNAL_FD:
-		return parse_socket("--journal-fd", optarg, &o->journal_fd, why);
-	default:
-		return daemon_options_take(&o->common, c, optarg, why);
+		return parse_socket("--journal-fd", value, &o->journal_fd, why);
 	}
 	return RMQ_E_OK;
 }
 
 static struct options parse(int argc, char **argv)
 {
-	struct options o = {.journal_fd = -1, .common = DAEMON_OPTIONS_NONE};
-	struct reason why;
-	int c;
+	struct options o = {.journal_fd = -1};
+	struct reason why = {""};
+	const struct daemon_parser parser = {"+d:l:", long_options, NULL, take_option, &o};
 
-	while ((c = getopt_long(
-		    argc, argv, "+d:l:" DAEMON_OPTIONS_SHORT, long_options, NULL)) != -1) {
-		if (c == '?')
-			bad_usage(NULL);
-		if (take_option(&o, c, &why))
-			bad_usage(why.text);
-	}
+	if (daemon_options_parse(&o.common, argc, argv, &parser, &why))
+		bad_usage(why.text);
 	if (o.common.help)
 		print_and_exit(usage);
 	if (o.common.version)

@@ -1,8 +1,10 @@
 #include "sys/process/daemon_options.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,12 +25,24 @@ enum rmq_error daemon_options_fd(
 	return RMQ_E_OK;
 }
 
-enum rmq_error daemon_options_take(
-    struct daemon_options *o, int option, const char *arg, struct reason *why)
+enum { OPTION_READY_FD = 900 };
+
+static const struct option common_options[] = {
+    {"ready-fd", required_argument, NULL, OPTION_READY_FD},
+    {"quiet", no_argument, NULL, 'q'},
+    {"verbose", no_argument, NULL, 'v'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+};
+#define COMMON_LETTERS "qvhV"
+#define COMMON_COUNT   (sizeof(common_options) / sizeof(common_options[0]))
+
+static enum rmq_error take(struct daemon_options *o, int option, const struct daemon_parser *p,
+    struct reason *why)
 {
 	switch (option) {
-	case DAEMON_OPTION_READY_FD:
-		return daemon_options_fd("--ready-fd", arg, &o->ready_fd, why);
+	case OPTION_READY_FD:
+		return daemon_options_fd("--ready-fd", optarg, &o->ready_fd, why);
 	case 'q':
 		o->verbosity--;
 		return RMQ_E_OK;
@@ -42,7 +56,36 @@ enum rmq_error daemon_options_take(
 		o->version = true;
 		return RMQ_E_OK;
 	}
-	return RMQ_E_NOTHING;
+	if (option >= CONFIG_OPTION)
+		return config_option(p->config, option, optarg, why);
+	return p->take(p->arg, option, optarg, why);
+}
+
+enum rmq_error daemon_options_parse(struct daemon_options *o, int argc, char **argv,
+    const struct daemon_parser *p, struct reason *why)
+{
+	struct option all[COMMON_COUNT + DAEMON_OPTIONS_OWN_MAX + CONFIG_SETTINGS_COUNT + 1] = {0};
+	char letters[64];
+	size_t count = 0;
+	int c;
+
+	*o = (struct daemon_options){.ready_fd = -1};
+	(void)snprintf(letters, sizeof(letters), "%s" COMMON_LETTERS, p->letters);
+	memcpy(all, common_options, sizeof(common_options));
+	while (p->options[count].name)
+		count++;
+	assert(count <= DAEMON_OPTIONS_OWN_MAX);
+	memcpy(all + COMMON_COUNT, p->options, count * sizeof(all[0]));
+	if (p->config)
+		config_options(all + COMMON_COUNT + count);
+	while ((c = getopt_long(argc, argv, letters, all, NULL)) != -1) {
+		why->text[0] = '\0';
+		if (c == '?' || take(o, c, p, why))
+			return RMQ_E_USAGE;
+		if (o->help || o->version)
+			break;
+	}
+	return RMQ_E_OK;
 }
 
 void daemon_options_ready(const struct daemon_options *o)

@@ -5,18 +5,9 @@
 #include <getopt.h>
 #include <stdbool.h>
 
+#include "sys/process/config.h"
 #include "sys/process/reason.h"
 
-#define DAEMON_OPTION_READY_FD 900
-
-#define DAEMON_OPTIONS_SHORT "qvhV"
-#define DAEMON_OPTIONS_LONG \
-	{"ready-fd", required_argument, NULL, DAEMON_OPTION_READY_FD}, \
-	    {"quiet", no_argument, NULL, 'q'}, {"verbose", no_argument, NULL, 'v'}, \
-	    {"help", no_argument, NULL, 'h'}, \
-	{ \
-		"version", no_argument, NULL, 'V' \
-	}
 /* Their lines of a usage text. */
 #define DAEMON_OPTIONS_HELP \
 	"      --ready-fd N    write a newline to descriptor N when ready\n" \
@@ -28,11 +19,24 @@ struct daemon_options {
 	bool help;
 	bool version;
 };
-#define DAEMON_OPTIONS_NONE {.ready_fd = -1}
 
-/* Takes an option that getopt_long() gave.  RMQ_E_NOTHING: it is none of these; RMQ_E_USAGE. */
-enum rmq_error daemon_options_take(struct daemon_options *o, int option, const char *arg,
-    struct reason *why) __attribute__((warn_unused_result));
+/* What a daemon takes besides; borrowed for the call. */
+struct daemon_parser {
+	const char *letters;	      /* as getopt_long() wants them: "d:c:" */
+	const struct option *options; /* DAEMON_OPTIONS_OWN_MAX at most; one without a name ends them */
+	struct config *config;	      /* each of its settings is an option as well; NULL: none is */
+	/* An option of its own.  RMQ_E_USAGE: *why says what is wrong with it. */
+	enum rmq_error (*take)(void *arg, int option, const char *value, struct reason *why);
+	void *arg;
+};
+#define DAEMON_OPTIONS_OWN_MAX 8
+
+/*
+ * Takes a command line; optind is the first word after the options.  It ends early at --help and
+ * --version.  RMQ_E_USAGE: *why says what is wrong, or is empty: getopt_long() has said it.
+ */
+enum rmq_error daemon_options_parse(struct daemon_options *o, int argc, char **argv,
+    const struct daemon_parser *p, struct reason *why) __attribute__((warn_unused_result));
 
 /*
  * A descriptor that was handed down, by its number; our children do not get it.  RMQ_E_USAGE:
