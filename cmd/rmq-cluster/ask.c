@@ -161,10 +161,10 @@ enum rmq_error ask_join(struct ask *a, const char *address)
 	return err ? err : answer(a, control_client_join(&a->client, address), address);
 }
 
-enum rmq_error ask_leave(struct ask *a, const char *name)
+enum rmq_error ask_leave(struct ask *a, const char *name, bool force)
 {
 	enum rmq_error err = open_for(a);
-	return err ? err : answer(a, control_client_leave(&a->client, name), name);
+	return err ? err : answer(a, control_client_leave(&a->client, name, force), name);
 }
 
 enum rmq_error ask_transfer(struct ask *a, const char *name)

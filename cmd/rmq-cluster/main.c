@@ -13,7 +13,7 @@
 #include "sys/process/commands.h"
 #include "sys/process/startup.h"
 
-enum { OPT_WAIT = 256 };
+enum { OPT_WAIT = 256, OPT_FORCE };
 
 /* What the command line says. */
 struct program {
@@ -21,6 +21,7 @@ struct program {
 	struct command_line line;
 	bool json;
 	bool wait;	    /* --wait */
+	bool force;	    /* --force */
 	bool yes;	    /* the answer to a question */
 	const char *fields; /* -o, NULL: not given */
 	struct table table;
@@ -187,7 +188,7 @@ static enum rmq_error run_leave(void *arg)
 	if (!err && p->wait)
 		err = ask_status(&p->ask);
 	if (!err)
-		err = ask_leave(&p->ask, name);
+		err = ask_leave(&p->ask, name, p->force);
 	if (err || !p->wait)
 		return err;
 	/* A daemon that has left ends. */
@@ -315,8 +316,8 @@ static enum rmq_error run_is_available(void *arg)
 static const struct option plain_options[] = {CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 static const struct option table_options[] = {
     OUTPUT_OPTIONS, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
-static const struct option leave_options[] = {
-    {"wait", no_argument, NULL, OPT_WAIT}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+static const struct option leave_options[] = {{"wait", no_argument, NULL, OPT_WAIT},
+    {"force", no_argument, NULL, OPT_FORCE}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 
 #define PLAIN "+" CLIENT_OPTIONS_SHORT, plain_options
 #define TABLE "+o:j" CLIENT_OPTIONS_SHORT, table_options
@@ -325,7 +326,7 @@ static const struct command command_list[] = {
     {"admit", "NAME KEY", "let the node with this public key join", PLAIN, 2, 2, run_admit},
     {"join", "[ADDR]", "make this node a member, by way of ADDR or its seeds", PLAIN, 0, 1,
 	run_join},
-    {"leave", "[--wait] [NODE]", "remove a node, or this one, for good",
+    {"leave", "[--wait] [--force] [NODE]", "remove a node, or this one, for good",
 	"+" CLIENT_OPTIONS_SHORT, leave_options, 0, 1, run_leave},
     {"transfer", "[NODE]", "hand leadership to a node, or to the best", PLAIN, 0, 1,
 	run_transfer},
@@ -350,6 +351,8 @@ static bool take_option(void *arg, int option, const char *value)
 		p->fields = value;
 	else if (option == OPT_WAIT)
 		p->wait = true;
+	else if (option == OPT_FORCE)
+		p->force = true;
 	return true;
 }
 

@@ -59,10 +59,11 @@ void cluster_watch(struct cluster *c, void (*changed)(void *arg), void *arg);
 
 /*	name      who is to do it, and what */
 #define CLUSTER_COMMANDS(X) \
-	X(INIT)	    /* this node: begins a cluster, of which it is the only voter */ \
-	X(ADMIT)    /* the leader: `name` with `key` may join */ \
-	X(JOIN)	    /* this node: asks `address` (NAME@HOST:PORT; empty: its seeds) */ \
-	X(LEAVE)    /* the leader: removes `name` (empty: this node) */ \
+	X(INIT)	 /* this node: begins a cluster, of which it is the only voter */ \
+	X(ADMIT) /* the leader: `name` with `key` may join */ \
+	X(JOIN)	 /* this node: asks `address` (NAME@HOST:PORT; empty: its seeds) */ \
+	X(LEAVE) /* the leader: removes `name` (empty: this node), if enough others answer */ \
+	X(LEAVE_FORCED) /* the same, whoever answers */ \
 	X(TRANSFER) /* the leader: hands leadership to `name` (empty: to the most up to date) \
 		     */
 
@@ -90,7 +91,8 @@ typedef void cluster_answer(void *arg, enum rmq_error code, const char *text);
  * once, maybe from within this call, unless cluster_forget() comes first:
  *	RMQ_E_OK	it is done: committed, or it was so before
  *	RMQ_E_EXISTS	INIT, JOIN: member of a cluster; ADMIT: name or key is another's
- *	RMQ_E_NOTHING	LEAVE, TRANSFER: no such member; TRANSFER: not in time
+ *	RMQ_E_NOTHING	LEAVE, TRANSFER: no such member; LEAVE: the last voter, or too few of
+ *			the voters that would be left answer; TRANSFER: not in time
  *	RMQ_E_NO_DAEMON	no leader is known, or JOIN: nobody took us in within join-timeout
  *	RMQ_E_BUSY	another change is under way
  *	RMQ_E_TIMEOUT	outcome unknown: leadership or the link to the leader was lost

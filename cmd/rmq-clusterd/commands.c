@@ -10,6 +10,16 @@
 /* How often a node whose place has changed says so, or a learner is looked at. */
 #define SELF_MS 2000
 
+static void event(struct cluster *c, struct command *m, enum command_event e)
+{
+	command_event(&m->life, e, cluster_now(c));
+}
+
+static bool removes(const struct command *m)
+{
+	return m->type == NODE_COMMAND_REMOVE || m->type == NODE_COMMAND_REMOVE_FORCED;
+}
+
 /* ---- answers ---- */
 
 static void send_result(struct cluster *c, const struct command *m, enum rmq_error code,
@@ -42,9 +52,13 @@ static struct slice encode_joined(const struct cluster *c, uint8_t *bytes, size_
 static void finish(struct cluster *c, struct command *m, enum rmq_error code, const char *text,
     struct slice payload)
 {
-	struct command done = *m;
+	struct command done;
 	static uint8_t bytes[NODE_SMALL_MAX];
 
+	if (removes(m))
+		code = command_removed(&m->life, code);
+	event(c, m, COMMAND_ANSWER);
+	done = *m;
 	m->used = false;
 	c->commands.count--;
 	if (done.type == NODE_COMMAND_TAKE_IN && code == RMQ_E_OK && payload.len == 0)
@@ -58,7 +72,7 @@ static void finish(struct cluster *c, struct command *m, enum rmq_error code, co
 	if (done.answer)
 		done.answer(done.arg, code, text);
 	/* Who leaves has nothing more to do. */
-	if (done.type == NODE_COMMAND_REMOVE && code == RMQ_E_OK && done.leaves) {
+	if (removes(&done) && code == RMQ_E_OK && done.leaves) {
 		log_notice("has left the cluster");
 		cluster_stop(c);
 	}
@@ -77,8 +91,9 @@ static struct command *begin(struct cluster *c, enum node_command_type type)
 		struct command *m = &all->list[i];
 		if (m->used)
 			continue;
-		*m = (struct command){
-		    .used = true, .type = type, .deadline_ms = cluster_now(c) + COMMANDS_MS};
+		*m = (struct command){.used = true,
+		    .type = type,
+		    .life = {.deadline_ms = cluster_now(c) + COMMANDS_MS}};
 		all->count++;
 		return m;
 	}
@@ -113,12 +128,13 @@ static void transfer(struct cluster *c, struct command *m)
 	const struct raft_config *config = c->status.config;
 	enum rmq_error err;
 
-	m->term = c->status.term;
-	m->state = COMMAND_TRANSFERS;
+	m->life.term = c->status.term;
 	if (m->member.name[0] == '\0') {
 		if (!c->status.serving)
-			m->state = COMMAND_WAITS;
-		else if (!commands_hand_over(c))
+			return;
+		if (commands_hand_over(c))
+			event(c, m, COMMAND_HAND_OVER);
+		else
 			end(c, m, RMQ_E_NOTHING, "there is no other voter that could lead");
 		return;
 	}
@@ -130,9 +146,9 @@ static void transfer(struct cluster *c, struct command *m)
 	err = node_event(c, &(struct raft_event){.type = RAFT_EVENT_TRANSFER, .id = to->id});
 	if (err == RMQ_E_EXISTS)
 		end(c, m, RMQ_E_OK, "");
-	else if (err == RMQ_E_BUSY)
-		m->state = COMMAND_WAITS;
-	else if (err)
+	else if (!err)
+		event(c, m, COMMAND_HAND_OVER);
+	else if (err != RMQ_E_BUSY)
 		end(c, m, err, "it is not a voter");
 }
 
@@ -174,12 +190,32 @@ static const char *refusal(const struct cluster *c, const struct command *m, enu
 	else if (err == RMQ_E_NOTHING)
 		snprintf(text, cap, "no such member");
 	else if (err == RMQ_E_LIMIT)
-		snprintf(text, cap, "%s",
-		    m->type == NODE_COMMAND_REMOVE ? "it is the last voter"
-						   : "too many members");
+		snprintf(text, cap, "%s", "too many members");
 	else
 		snprintf(text, cap, "%s", error_text(err));
 	return text;
+}
+
+static bool answers(void *arg, struct raft_id id, uint64_t since_ms)
+{
+	const struct cluster *c = arg;
+	struct raft_peer_status s;
+
+	return raft_id_eq(id, c->id) ||
+	       (raft_peer_status(c->raft, id, &s) && s.heard_at > since_ms);
+}
+
+/* Whether the cluster can go on without this member; if not yet, or not at all, it was said. */
+static bool may_remove(struct cluster *c, struct command *m)
+{
+	struct commands_peers peers = {c, answers};
+	char text[TEXT_MAX + 1];
+	enum commands_verdict v = commands_majority(&m->life, c->status.config, m->member.name,
+	    c->status.term, &peers, 2 * c->config.election_timeout, cluster_now(c), text);
+
+	if (v == COMMANDS_STOP)
+		end(c, m, RMQ_E_NOTHING, text);
+	return v == COMMANDS_MAY;
 }
 
 static void change(struct cluster *c, struct command *m)
@@ -188,21 +224,28 @@ static void change(struct cluster *c, struct command *m)
 	    [NODE_COMMAND_ADMIT] = RAFT_EVENT_ADMIT,
 	    [NODE_COMMAND_TAKE_IN] = RAFT_EVENT_ADD_LEARNER,
 	    [NODE_COMMAND_REMOVE] = RAFT_EVENT_REMOVE,
+	    [NODE_COMMAND_REMOVE_FORCED] = RAFT_EVENT_REMOVE,
 	};
 	struct raft_event e = {
 	    .type = types[m->type], .member = &m->member, .name = m->member.name};
 	char text[TEXT_MAX + 1];
-	enum rmq_error err = node_event(c, &e);
 
+	if (m->type == NODE_COMMAND_REMOVE && c->status.serving && !may_remove(c, m))
+		return;
+	enum rmq_error err = node_event(c, &e);
 	/* Another change is under way, as a rule. */
 	if (err == RMQ_E_BUSY)
 		return;
+	if (err == RMQ_E_LIMIT && removes(m)) {
+		end(c, m, RMQ_E_NOTHING, "it is the last voter");
+		return;
+	}
 	if (err) {
 		end(c, m, err, refusal(c, m, err, text, sizeof(text)));
 		return;
 	}
-	m->state = COMMAND_COMMITS;
-	m->term = c->status.term;
+	event(c, m, COMMAND_PROPOSE);
+	m->life.term = c->status.term;
 	m->config_index = c->status.config_index;
 }
 
@@ -234,7 +277,7 @@ static bool pass_on(struct cluster *c, struct command *m)
 	if (!p || !outlet_send(&p->node, &(struct slice){frame, w.len}, 1))
 		return false;
 	m->leader = p->member.id;
-	m->state = COMMAND_PASSED_ON;
+	event(c, m, COMMAND_PASS_ON);
 	return true;
 }
 
@@ -247,7 +290,7 @@ static void go_on(struct cluster *c, struct command *m)
 			change(c, m);
 	} else if (m->from_req) {
 		/* It knows better now, or will. */
-		end(c, m, RMQ_E_NO_DAEMON, "");
+		end(c, m, m->life.tries > 0 ? RMQ_E_TIMEOUT : RMQ_E_NO_DAEMON, "");
 	} else {
 		(void)pass_on(c, m);
 	}
@@ -258,7 +301,7 @@ bool commands_asked(struct cluster *c, struct peer *p, const struct node_command
 	struct raft_member member;
 
 	if (f->req == 0 || f->command < NODE_COMMAND_ADMIT ||
-	    f->command > NODE_COMMAND_TRANSFER || node_wire_member(f, &member))
+	    f->command > NODE_COMMAND_REMOVE_FORCED || node_wire_member(f, &member))
 		return false;
 	if (f->command != NODE_COMMAND_TRANSFER && member.name[0] == '\0')
 		return false;
@@ -280,13 +323,12 @@ void commands_result(struct cluster *c, struct peer *p, const struct node_result
 	text[f->text.len] = '\0';
 	for (unsigned i = 0; i < COMMANDS_MAX; i++) {
 		struct command *m = &c->commands.list[i];
-		if (!m->used || m->state != COMMAND_PASSED_ON || m->req != f->req ||
+		if (!m->used || m->life.state != COMMAND_PASSED_ON || m->req != f->req ||
 		    !raft_id_eq(m->leader, p->member.id))
 			continue;
 		/* It does not lead (any more): another one will. */
-		if (f->code == RMQ_E_NO_DAEMON) {
-			m->state = COMMAND_WAITS;
-			m->retry_ms = cluster_now(c) + COMMANDS_RETRY_MS;
+		if (f->code == RMQ_E_NO_DAEMON || f->code == RMQ_E_TIMEOUT) {
+			event(c, m, f->code == RMQ_E_NO_DAEMON ? COMMAND_UNLED : COMMAND_LOST);
 			return;
 		}
 		finish(c, m, error_known(f->code) ? (enum rmq_error)f->code : RMQ_E_PROTOCOL,
@@ -300,11 +342,9 @@ void commands_lost(struct cluster *c, struct peer *p)
 {
 	for (unsigned i = 0; i < COMMANDS_MAX; i++) {
 		struct command *m = &c->commands.list[i];
-		if (m->used && m->state == COMMAND_PASSED_ON &&
-		    raft_id_eq(m->leader, p->member.id)) {
-			m->state = COMMAND_WAITS;
-			m->retry_ms = cluster_now(c) + COMMANDS_RETRY_MS;
-		}
+		if (m->used && m->life.state == COMMAND_PASSED_ON &&
+		    raft_id_eq(m->leader, p->member.id))
+			event(c, m, COMMAND_LOST);
 	}
 }
 
@@ -355,7 +395,7 @@ static void found(struct cluster *c, struct command *m)
 	else if (err && err != RMQ_E_BUSY)
 		end(c, m, err, "");
 	else
-		m->state = COMMAND_FOUNDS;
+		event(c, m, COMMAND_FOUND);
 }
 
 static void join_in(struct cluster *c, struct command *m, const char *address)
@@ -363,8 +403,8 @@ static void join_in(struct cluster *c, struct command *m, const char *address)
 	struct reason why = {""};
 	enum rmq_error err;
 
-	m->state = COMMAND_JOINS;
-	m->deadline_ms = UINT64_MAX;
+	event(c, m, COMMAND_JOIN);
+	m->life.deadline_ms = UINT64_MAX;
 	err = join_begin(c, address, &why);
 	if (!err && peers_member(c))
 		end(c, m, RMQ_E_OK, "");
@@ -380,6 +420,7 @@ void commands_ask(
 	    [CLUSTER_ADMIT] = NODE_COMMAND_ADMIT,
 	    [CLUSTER_JOIN] = NODE_COMMAND_TAKE_IN,
 	    [CLUSTER_LEAVE] = NODE_COMMAND_REMOVE,
+	    [CLUSTER_LEAVE_FORCED] = NODE_COMMAND_REMOVE_FORCED,
 	    [CLUSTER_TRANSFER] = NODE_COMMAND_TRANSFER,
 	};
 	struct command *m = begin(c, types[command->type]);
@@ -392,10 +433,9 @@ void commands_ask(
 	m->arg = arg;
 	memcpy(m->member.name, command->name, sizeof(m->member.name));
 	memcpy(m->member.key, command->key, sizeof(m->member.key));
-	if (command->type == CLUSTER_LEAVE && command->name[0] == '\0')
+	if (removes(m) && command->name[0] == '\0')
 		memcpy(m->member.name, c->config.name, sizeof(m->member.name));
-	m->leaves =
-	    command->type == CLUSTER_LEAVE && strcmp(m->member.name, c->config.name) == 0;
+	m->leaves = removes(m) && strcmp(m->member.name, c->config.name) == 0;
 	if (command->type == CLUSTER_INIT) {
 		found(c, m);
 	} else if (command->type == CLUSTER_JOIN) {
@@ -412,22 +452,20 @@ void commands_ask(
 /* What is waited for may have come. */
 static void look(struct cluster *c, struct command *m)
 {
-	uint64_t now = cluster_now(c);
-	bool leads = cluster_leads(c) && c->status.term == m->term;
+	bool leads = cluster_leads(c) && c->status.term == m->life.term;
 
-	switch (m->state) {
+	switch (m->life.state) {
 	case COMMAND_WAITS:
-		if (now >= m->retry_ms) {
-			m->retry_ms = now + COMMANDS_RETRY_MS;
+		if (cluster_now(c) >= m->life.retry_ms) {
+			m->life.retry_ms = cluster_now(c) + COMMANDS_RETRY_MS;
 			go_on(c, m);
 		}
 		break;
 	case COMMAND_COMMITS:
-		if (leads ? c->status.commit >= m->config_index
-			  : c->status.gone && m->type == NODE_COMMAND_REMOVE)
+		if (leads ? c->status.commit >= m->config_index : c->status.gone && removes(m))
 			end(c, m, RMQ_E_OK, "");
 		else if (!leads)
-			m->state = COMMAND_WAITS;
+			event(c, m, COMMAND_LOST);
 		break;
 	case COMMAND_TRANSFERS:
 		if (!leads && !raft_id_none(c->status.leader))
@@ -447,21 +485,22 @@ static void look(struct cluster *c, struct command *m)
 		else if (!c->join.asking)
 			end(c, m, RMQ_E_NO_DAEMON, c->join.refused);
 		break;
-	case COMMAND_PASSED_ON:
+	default:
 		break;
 	}
 }
 
 static void look_or_give_up(struct cluster *c, struct command *m)
 {
-	if (cluster_now(c) < m->deadline_ms)
+	const char *text;
+
+	if (cluster_now(c) < m->life.deadline_ms) {
 		look(c, m);
-	else if (m->state == COMMAND_WAITS && !cluster_leads(c))
-		end(c, m, RMQ_E_NO_DAEMON, "no leader is known");
-	else if (m->state == COMMAND_WAITS)
-		end(c, m, RMQ_E_BUSY, "another change is under way");
-	else
-		end(c, m, RMQ_E_TIMEOUT, "outcome unknown");
+		return;
+	}
+	enum rmq_error err = command_late(&m->life, cluster_leads(c), &text);
+	event(c, m, COMMAND_LATE);
+	end(c, m, err, text);
 }
 
 /* Learners that have caught up become voters. */

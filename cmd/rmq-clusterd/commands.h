@@ -1,40 +1,26 @@
 /*
  * What administrators and joining nodes ask for.  Any node is asked; the leader does it, and
  * a node that is not the leader passes it on.  A change of membership is done when its record
- * is committed.  What cannot be done at the moment is tried again until COMMANDS_MS have
- * passed.
+ * is committed.  What becomes of each is core/host/commands.h.
  */
 #ifndef RMQ_CLUSTERD_COMMANDS_H
 #define RMQ_CLUSTERD_COMMANDS_H
 
 #include "cluster.h"
+#include "core/host/commands.h"
 #include "core/raft/node_wire.h"
 
 struct inlet;
 struct peer;
 
 #define COMMANDS_MAX 64
-#define COMMANDS_MS  10000
-/* How often what has to wait is tried. */
-#define COMMANDS_RETRY_MS 50
-
-enum command_state {
-	COMMAND_WAITS,	   /* for a leader, or for its turn */
-	COMMAND_PASSED_ON, /* to the leader */
-	COMMAND_COMMITS,   /* a configuration, at `config_index` of `term` */
-	COMMAND_TRANSFERS, /* leadership of `term` */
-	COMMAND_FOUNDS,	   /* INIT */
-	COMMAND_JOINS	   /* JOIN */
-};
 
 /* One under way. */
 struct command {
 	bool used;
-	enum command_state state;
+	struct command_life life;
 	enum node_command_type type;
 	struct raft_member member; /* whom it is about */
-	uint64_t deadline_ms;
-	uint64_t retry_ms;
 	/* who asked: one of these */
 	cluster_answer *answer;
 	void *arg;
@@ -45,8 +31,7 @@ struct command {
 	/* what is waited for */
 	uint64_t req; /* of the COMMAND that was passed on */
 	struct raft_id leader;
-	uint64_t term;
-	uint64_t config_index;
+	uint64_t config_index; /* of the membership that is to be committed */
 };
 
 struct commands {

@@ -66,6 +66,7 @@ hold() {
 	cluster join n1@host:7401
 	cluster leave n2
 	cluster leave
+	cluster leave --force n2
 	cluster transfer
 	cluster transfer n2
 	assert_equal "$(tail -n +2 commands)" "INIT
@@ -74,6 +75,7 @@ JOIN
 JOIN n1@host:7401
 LEAVE n2
 LEAVE
+LEAVE_FORCED n2
 TRANSFER
 TRANSFER n2"
 }

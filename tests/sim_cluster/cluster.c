@@ -319,7 +319,7 @@ static void leap_to_timer(struct cluster *c)
 		c->world.boot_ms = due - 1;
 }
 
-static void calm_millisecond(struct cluster *c)
+void cluster_calm_millisecond(struct cluster *c)
 {
 	struct world *w = &c->world;
 	if (at_rest(c))
@@ -345,7 +345,7 @@ static void until(struct cluster *c, bool (*done)(struct cluster *), const char 
 {
 	uint64_t end = c->sim.now + CALM_MS_MAX;
 	while (!done(c)) {
-		calm_millisecond(c);
+		cluster_calm_millisecond(c);
 		if (c->sim.now > end) {
 			actors_report(&c->world);
 			trace_fail("%s: %llu messages are left", what,
@@ -404,6 +404,7 @@ static void told_at_rest(struct cluster *c)
 void cluster_calm(struct cluster *c)
 {
 	begin_calm(c);
+	administrator(c);
 	until(c, drained, "the calm does not end");
 	for (int i = 0; i < 3; i++) {
 		struct site *s = site_serving(c);
@@ -411,12 +412,12 @@ void cluster_calm(struct cluster *c)
 			broker_checkpoint(s->daemon->broker);
 			daemon_turn(s->daemon);
 		}
-		calm_millisecond(c);
+		cluster_calm_millisecond(c);
 		until(c, checkpointed, "a checkpoint does not end");
 	}
 	until(c, level, "nodes do not catch up");
 	for (int i = 0; i < HOLES_MS; i++)
-		calm_millisecond(c);
+		cluster_calm_millisecond(c);
 	sim_check_alive(&c->sim);
 	told_at_rest(c);
 	checks_end(&c->world);

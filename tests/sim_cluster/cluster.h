@@ -72,6 +72,12 @@ void cluster_free(struct cluster *c);
 void cluster_millisecond(struct cluster *c);
 /* The calm, up to its end. */
 void cluster_calm(struct cluster *c);
+void cluster_calm_millisecond(struct cluster *c);
+
+/* ---- administrator.c ---- */
+
+/* In the calm: a few nodes are dead for a while, and others are removed by mistake. */
+void administrator(struct cluster *c);
 
 /* ---- site.c ---- */
 

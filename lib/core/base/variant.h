@@ -91,7 +91,9 @@
 	X(TRUNCATED_COUNTS, "what was truncated counts against the room", "room for") \
 	X(QUEUE_OUTLIVES, "the queue daemon lives on when leadership goes", "the disk|record") \
 	X(START_EARLY, "it starts before all that was proposed is committed", \
-	    "the disk|record")
+	    "the disk|record") \
+	X(REMOVED_UNCHECKED, "a member is removed though too few of the others answer", \
+	    "after a removal nothing is committed")
 
 #define RMQ_VARIANTS_LIST(X) RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)
 

@@ -177,7 +177,7 @@ enum rmq_error control_request_parse(
 {
 	struct control_admit admit;
 	struct control_join join;
-	struct control_leave leave;   /* LEAVE and TRANSFER have the same fields */
+	struct control_leave leave; /* LEAVE, LEAVE_FORCED and TRANSFER have the same fields */
 	struct control_status status; /* as INIT, STATUS and WATCH do */
 	bool good = true;
 
@@ -204,6 +204,7 @@ enum rmq_error control_request_parse(
 		good = take_text(r->address, sizeof(r->address), join.address);
 		break;
 	case CONTROL_TYPE_LEAVE:
+	case CONTROL_TYPE_LEAVE_FORCED:
 	case CONTROL_TYPE_TRANSFER:
 		if (!control_leave_decode(f->payload, &leave))
 			return RMQ_E_PROTOCOL;

@@ -55,7 +55,7 @@
 /*
  * To the leader: do it and send RESULT with the same `req`.  command: enum node_command; the
  * rest is about whom, as in JOIN and raft_config.h, what does not matter is empty.
- * RMQ_E_NO_DAEMON: not the leader.
+ * RMQ_E_NO_DAEMON: not the leader, and has not tried it; RMQ_E_TIMEOUT: the outcome is unknown.
  */
 #define NODE_COMMAND(F) \
 	F(u64, req) F(u8, command) F(str, name) F(str, key) F(str, id) F(u8, flags) \
@@ -100,10 +100,11 @@ NODE_FRAMES(X)
 
 /*      name    value */
 #define NODE_COMMANDS(X) \
-	X(ADMIT, 1)    /* name, key: may join */ \
-	X(TAKE_IN, 2)  /* all: joins */ \
-	X(REMOVE, 3)   /* name */ \
-	X(TRANSFER, 4) /* name; empty: to whom it is best */
+	X(ADMIT, 1)	    /* name, key: may join */ \
+	X(TAKE_IN, 2)	    /* all: joins */ \
+	X(REMOVE, 3)	    /* name; refused if too few of the others answer */ \
+	X(TRANSFER, 4)	    /* name; empty: to whom it is best */ \
+	X(REMOVE_FORCED, 5) /* name; whoever answers */
 
 enum node_command_type {
 #define X(name, value) NODE_COMMAND_##name = value,

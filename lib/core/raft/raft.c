@@ -312,7 +312,7 @@ bool raft_peer_status(const struct raft *r, struct raft_id id, struct raft_peer_
 		bool self = raft_id_eq(id, r->id);
 		*s = (struct raft_peer_status){
 		    .match = self ? r->durable : p->match,
-		    .heard_ms = self ? 0 : r->now - p->heard,
+		    .heard_at = self ? r->now : p->heard,
 		    .flights = p->flight_count,
 		    .flying = p->flying,
 		    .level = self || raft_replication_level(r, p),

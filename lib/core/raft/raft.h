@@ -269,7 +269,8 @@ uint64_t raft_term_at(const struct raft *r, uint64_t index);
 /* A peer as its leader sees it. */
 struct raft_peer_status {
 	uint64_t match;	   /* how far it is known to hold this log, durably */
-	uint64_t heard_ms; /* so long ago it answered, or this node began to lead */
+	uint64_t heard_at; /* when it last answered, or this node began to lead: as
+			      raft_step()'s now_ms */
 	unsigned flights;  /* messages with records that are under way to it */
 	uint32_t flying;   /* bytes in them */
 	bool level;	   /* it holds all that was committed an election timeout ago, or since */

@@ -34,6 +34,8 @@
 #define CONTROL_JOIN(F)  F(u32, req) F(str, address)
 /* name "": this node. */
 #define CONTROL_LEAVE(F) F(u32, req) F(str, name)
+/* The same, also if too few of the others answer to go on without it. */
+#define CONTROL_LEAVE_FORCED(F) F(u32, req) F(str, name)
 /* name "": to whom it is best. */
 #define CONTROL_TRANSFER(F) F(u32, req) F(str, name)
 #define CONTROL_STATUS(F)   F(u32, req)
@@ -100,7 +102,8 @@ enum control_member_flag {
 	X(5,  LEAVE,    leave,    CONTROL_LEAVE) \
 	X(6,  TRANSFER, transfer, CONTROL_TRANSFER) \
 	X(7,  STATUS,   status,   CONTROL_STATUS) \
-	X(8,  WATCH,    watch,    CONTROL_WATCH)
+	X(8,  WATCH,    watch,    CONTROL_WATCH) \
+	X(9, LEAVE_FORCED, leave_forced, CONTROL_LEAVE_FORCED)
 
 #define CONTROL_NODE_FRAMES(X) \
 	X(64, WELCOME,  welcome,  CONTROL_WELCOME) \

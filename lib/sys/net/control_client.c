@@ -213,10 +213,14 @@ uint32_t control_client_join(struct control_client *c, const char *address)
 	return put_end(c, &w);
 }
 
-uint32_t control_client_leave(struct control_client *c, const char *name)
+uint32_t control_client_leave(struct control_client *c, const char *name, bool force)
 {
 	struct writer w = out_writer(c);
-	control_put_leave(&w, &(struct control_leave){++c->req, slice_str(name)});
+	if (force)
+		control_put_leave_forced(
+		    &w, &(struct control_leave_forced){++c->req, slice_str(name)});
+	else
+		control_put_leave(&w, &(struct control_leave){++c->req, slice_str(name)});
 	return put_end(c, &w);
 }
 

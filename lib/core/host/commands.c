@@ -1,0 +1,123 @@
+#include "core/host/commands.h"
+
+#include <stdio.h>
+
+#include "core/base/variant.h"
+
+/* clang-format off */
+#define W COMMAND_WAITS
+#define P COMMAND_PASSED_ON
+#define C COMMAND_COMMITS
+#define T COMMAND_TRANSFERS
+#define A COMMAND_ASKS
+#define F COMMAND_FOUNDS
+#define J COMMAND_JOINS
+#define E COMMAND_ENDED
+static const uint8_t table[COMMAND_EVENTS][COMMAND_STATES] = {
+	/*                      WAITS PASSED COMMITS TRANSF. ASKS FOUNDS JOINS ENDED */
+	[COMMAND_PASS_ON]   = { P,    P,     C,      T,      A,   F,     J,    E },
+	[COMMAND_PROPOSE]   = { C,    P,     C,      T,      A,   F,     J,    E },
+	[COMMAND_HAND_OVER] = { T,    P,     C,      T,      A,   F,     J,    E },
+	[COMMAND_ASK]       = { A,    P,     C,      T,      A,   F,     J,    E },
+	[COMMAND_FOUND]     = { F,    P,     C,      T,      F,   F,     J,    E },
+	[COMMAND_JOIN]      = { J,    P,     C,      T,      A,   F,     J,    E },
+	[COMMAND_UNLED]     = { W,    W,     C,      T,      A,   F,     J,    E },
+	[COMMAND_LOST]      = { W,    W,     W,      T,      A,   F,     J,    E },
+	[COMMAND_ANSWER]    = { E,    E,     E,      E,      E,   E,     E,    E },
+	[COMMAND_LATE]      = { E,    E,     E,      E,      E,   E,     J,    E },
+};
+#undef W
+#undef P
+#undef C
+#undef T
+#undef A
+#undef F
+#undef J
+#undef E
+/* clang-format on */
+
+void command_event(struct command_life *l, enum command_event e, uint64_t now_ms)
+{
+	enum command_state was = l->state;
+
+	l->state = (enum command_state)table[e][was];
+	if (was == COMMAND_WAITS && (e == COMMAND_PASS_ON || e == COMMAND_PROPOSE))
+		l->tries++;
+	if (was == COMMAND_PASSED_ON && e == COMMAND_UNLED)
+		l->tries--;
+	if (l->state == COMMAND_WAITS && was != COMMAND_WAITS)
+		l->retry_ms = now_ms + COMMANDS_RETRY_MS;
+}
+
+enum rmq_error command_late(const struct command_life *l, bool leads, const char **text)
+{
+	*text = "the outcome is unknown: rmq-cluster members shows it; the command may be "
+		"repeated";
+	if (l->tries > 0 || (l->state != COMMAND_WAITS && l->state != COMMAND_ASKS))
+		return RMQ_E_TIMEOUT;
+	*text = leads ? "another change is under way" : "no leader is known";
+	return leads ? RMQ_E_BUSY : RMQ_E_NO_DAEMON;
+}
+
+enum rmq_error command_removed(const struct command_life *l, enum rmq_error code)
+{
+	unsigned before = l->tries - (l->state == COMMAND_PASSED_ON);
+
+	return code == RMQ_E_NOTHING && before > 0 ? RMQ_E_OK : code;
+}
+
+/* ---- the rule of changes ---- */
+
+struct count {
+	unsigned voters;
+	unsigned answer;
+	char silent[TEXT_MAX + 1]; /* names */
+};
+
+static void add_silent(struct count *c, const char *name)
+{
+	size_t len = strlen(c->silent);
+
+	snprintf(c->silent + len, sizeof(c->silent) - len, "%s%.20s", len ? ", " : "", name);
+}
+
+static struct count count_voters(const struct command_life *l, const struct raft_config *config,
+    const char *name, const struct commands_peers *peers)
+{
+	struct count c = {0};
+
+	for (unsigned i = 0; i < config->count; i++) {
+		const struct raft_member *m = &config->members[i];
+		if (!(m->flags & RAFT_VOTER) || strcmp(m->name, name) == 0)
+			continue;
+		c.voters++;
+		if (peers->answers(peers->arg, m->id, l->asked_ms))
+			c.answer++;
+		else
+			add_silent(&c, m->name);
+	}
+	return c;
+}
+
+enum commands_verdict commands_majority(struct command_life *l,
+    const struct raft_config *config, const char *name, uint64_t term,
+    const struct commands_peers *peers, uint64_t patience_ms, uint64_t now_ms, char *text)
+{
+	if (RMQ_VARIANT(REMOVED_UNCHECKED) || !raft_config_find_name(config, name))
+		return COMMANDS_MAY;
+	/* What was heard as it began to lead says nothing. */
+	if (l->term != term) {
+		l->term = term;
+		l->asked_ms = now_ms;
+	}
+	struct count c = count_voters(l, config, name, peers);
+	if (c.voters == 0 || c.answer > c.voters / 2)
+		return COMMANDS_MAY;
+	if (now_ms - l->asked_ms < patience_ms)
+		return COMMANDS_HOLD;
+	snprintf(text, TEXT_MAX + 1,
+	    "too few of the %u voters that would be left answer (not %.100s): start or remove "
+	    "these first, or see --force",
+	    c.voters, c.silent);
+	return COMMANDS_STOP;
+}

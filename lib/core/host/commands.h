@@ -1,0 +1,108 @@
+/*
+ * What becomes of a thing that an administrator or a joining node has asked for.  Any node may
+ * be asked; the leader does it, and a node that does not lead passes it on.  What cannot be
+ *done yet waits and is tried again; what may have been done has an unknown outcome until
+ *somebody says what it is.
+ *
+ *	event \ state  WAITS      PASSED_ON  COMMITS   TRANSFERS  ASKS     FOUNDS  JOINS
+ *	PASS_ON        passed on  -          -         -          -        -       -
+ *	PROPOSE        commits    -          -         -          -        -       -
+ *	HAND_OVER      transfers  -          -         -          -        -       -
+ *	ASK            asks       -          -         -          -        -       -
+ *	FOUND          founds     -          -         -          founds   -       -
+ *	JOIN           joins      -          -         -          -        -       -
+ *	UNLED          -          waits      -         -          -        -       -
+ *	LOST           -          waits      waits     -          -        -       -
+ *	ANSWER         ended      ended      ended     ended      ended    ended   ended
+ *	LATE           ended      ended      ended     ended      ended    ended   -
+ *
+ * And which changes of membership are taken: see commands_majority().
+ */
+#ifndef RMQ_CORE_HOST_COMMANDS_H
+#define RMQ_CORE_HOST_COMMANDS_H
+
+#include "core/raft/raft_config.h"
+
+/* So long is tried what cannot be done at once, and so often. */
+#define COMMANDS_MS	  10000
+#define COMMANDS_RETRY_MS 50
+
+enum command_state {
+	COMMAND_WAITS,	   /* for a leader, or for its turn */
+	COMMAND_PASSED_ON, /* to the leader */
+	COMMAND_COMMITS,   /* the new membership is in the log of this node, which leads */
+	COMMAND_TRANSFERS, /* another one is to lead */
+	COMMAND_ASKS,	   /* whether there is a cluster already */
+	COMMAND_FOUNDS,	   /* this node makes a cluster of itself */
+	COMMAND_JOINS,	   /* this node asks to be taken in */
+	COMMAND_ENDED,
+	COMMAND_STATES
+};
+
+enum command_event {
+	COMMAND_PASS_ON,
+	COMMAND_PROPOSE,
+	COMMAND_HAND_OVER,
+	COMMAND_ASK,
+	COMMAND_FOUND,
+	COMMAND_JOIN,
+	COMMAND_UNLED,	/* whom it was passed on to does not lead, and has not tried it */
+	COMMAND_LOST,	/* the leader to whom it was passed on, or this node's leadership */
+	COMMAND_ANSWER, /* it is done, or refused */
+	COMMAND_LATE,	/* the deadline has passed */
+	COMMAND_EVENTS
+};
+
+/* One of them.  All zeros but the deadline to begin with. */
+struct command_life {
+	enum command_state state;
+	uint64_t deadline_ms;
+	uint64_t retry_ms; /* WAITS: not before */
+	unsigned tries;	   /* so often it was passed on or proposed: it may have been done */
+	uint64_t term;	   /* of the leadership in which it was tried here; 0: not yet */
+	uint64_t asked_ms; /* when it first was */
+};
+
+void command_event(struct command_life *l, enum command_event e, uint64_t now_ms);
+
+/*
+ * At COMMAND_LATE: how it ends.  The code, and *text for people, which is constant.  leads:
+ * this node does.
+ */
+enum rmq_error command_late(const struct command_life *l, bool leads, const char **text)
+    __attribute__((warn_unused_result));
+
+/*
+ * Before COMMAND_ANSWER, of a removal: the code with which it ends.  One that was tried before,
+ * and is refused now as there is no such member, was done.
+ */
+enum rmq_error command_removed(const struct command_life *l, enum rmq_error code)
+    __attribute__((warn_unused_result));
+
+/* ---- the rule of changes ---- */
+
+/* How the leader sees the members. */
+struct commands_peers {
+	void *arg;
+	/* It is this node, or it has answered this leader after `since_ms`. */
+	bool (*answers)(void *arg, struct raft_id id, uint64_t since_ms);
+};
+
+enum commands_verdict {
+	COMMANDS_MAY,  /* a majority of the voters that stay has answered since it was asked */
+	COMMANDS_HOLD, /* not yet: try again */
+	COMMANDS_STOP, /* not in patience_ms: the change could not be committed, nor undone */
+};
+
+/*
+ * Whether the member `name` may be removed by the leader of `term`.  A majority of the voters
+ * that are left has to answer, after it was asked: otherwise nothing could be committed any
+ * more, the removal itself included.  On COMMANDS_STOP, text[TEXT_MAX + 1] says who does not
+ * answer. Who is not a member, and the last voter, are left to consensus.
+ */
+enum commands_verdict commands_majority(struct command_life *l,
+    const struct raft_config *config, const char *name, uint64_t term,
+    const struct commands_peers *peers, uint64_t patience_ms, uint64_t now_ms, char *text)
+    __attribute__((warn_unused_result));
+
+#endif

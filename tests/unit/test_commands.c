@@ -1,0 +1,167 @@
+/* What becomes of what an administrator asks for, and which removals are taken. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "core/host/commands.h"
+
+static struct command_life life;
+static struct raft_config config;
+static uint64_t heard[6]; /* when n1 … n5 last answered; n1 leads */
+static char text[TEXT_MAX + 1];
+
+static int setup(void **state)
+{
+	(void)state;
+	life = (struct command_life){.deadline_ms = COMMANDS_MS};
+	memset(&config, 0, sizeof(config));
+	memset(heard, 0, sizeof(heard));
+	for (unsigned i = 1; i <= 5; i++) {
+		struct raft_member *m = &config.members[config.count++];
+		snprintf(m->name, sizeof(m->name), "n%u", i);
+		m->id.bytes[0] = (uint8_t)i;
+		m->flags = RAFT_VOTER;
+	}
+	return 0;
+}
+
+static bool answers(void *arg, struct raft_id id, uint64_t since_ms)
+{
+	(void)arg;
+	return id.bytes[0] == 1 || heard[id.bytes[0]] > since_ms;
+}
+
+static enum commands_verdict removal(const char *name, uint64_t term, uint64_t now_ms)
+{
+	struct commands_peers peers = {NULL, answers};
+	return commands_majority(&life, &config, name, term, &peers, 1000, now_ms, text);
+}
+
+static void a_removal_waits_for_answers_that_came_after_it(void **state)
+{
+	(void)state;
+	for (unsigned i = 2; i <= 5; i++)
+		heard[i] = 100;
+	assert_int_equal(removal("n5", 7, 100), COMMANDS_HOLD);
+	heard[2] = 120;
+	assert_int_equal(removal("n5", 7, 130), COMMANDS_HOLD);
+	/* Who is removed does not count. */
+	heard[5] = 130;
+	assert_int_equal(removal("n5", 7, 140), COMMANDS_HOLD);
+	heard[3] = 150;
+	assert_int_equal(removal("n5", 7, 150), COMMANDS_MAY);
+}
+
+static void without_a_majority_of_those_that_are_left_it_is_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(removal("n3", 7, 100), COMMANDS_HOLD);
+	heard[2] = heard[3] = 2000;
+	assert_int_equal(removal("n3", 7, 1099), COMMANDS_HOLD);
+	assert_int_equal(removal("n3", 7, 1100), COMMANDS_STOP);
+	assert_string_equal(text,
+	    "too few of the 4 voters that would be left answer (not n4, n5): start or remove "
+	    "these first, or see --force");
+	/* One of the dead may go. */
+	assert_int_equal(removal("n4", 7, 1200), COMMANDS_MAY);
+}
+
+static void what_was_heard_in_an_older_term_does_not_count(void **state)
+{
+	(void)state;
+	assert_int_equal(removal("n5", 7, 100), COMMANDS_HOLD);
+	/* As it begins to lead again, all count as heard. */
+	for (unsigned i = 2; i <= 5; i++)
+		heard[i] = 200;
+	assert_int_equal(removal("n5", 8, 200), COMMANDS_HOLD);
+	assert_int_equal(removal("n5", 8, 1100), COMMANDS_HOLD);
+	assert_int_equal(removal("n5", 8, 1200), COMMANDS_STOP);
+}
+
+static void learners_and_strangers_and_the_last_voter_are_left_to_consensus(void **state)
+{
+	(void)state;
+	assert_int_equal(removal("n9", 7, 100), COMMANDS_MAY);
+	config.count = 1;
+	assert_int_equal(removal("n1", 7, 100), COMMANDS_MAY);
+	config.count = 2;
+	config.members[1].flags = 0;
+	assert_int_equal(removal("n2", 7, 100), COMMANDS_MAY);
+}
+
+static void what_was_never_tried_was_not_done(void **state)
+{
+	const char *why;
+	(void)state;
+	command_event(&life, COMMAND_PASS_ON, 0);
+	command_event(&life, COMMAND_UNLED, 0);
+	assert_int_equal(command_late(&life, false, &why), RMQ_E_NO_DAEMON);
+	assert_int_equal(command_late(&life, true, &why), RMQ_E_BUSY);
+	command_event(&life, COMMAND_LATE, 0);
+	assert_int_equal(life.state, COMMAND_ENDED);
+}
+
+static void what_was_tried_has_an_unknown_outcome(void **state)
+{
+	static const enum command_event ways[] = {COMMAND_PASS_ON, COMMAND_PROPOSE};
+	const char *why;
+	for (unsigned i = 0; i < 2; i++) {
+		setup(state);
+		command_event(&life, ways[i], 10);
+		assert_int_equal(command_late(&life, true, &why), RMQ_E_TIMEOUT);
+		command_event(&life, COMMAND_LOST, 20);
+		assert_int_equal(life.state, COMMAND_WAITS);
+		assert_int_equal(life.retry_ms, 20 + COMMANDS_RETRY_MS);
+		assert_int_equal(command_late(&life, false, &why), RMQ_E_TIMEOUT);
+		assert_non_null(strstr(why, "unknown"));
+	}
+}
+
+static void a_removal_that_is_repeated_has_been_done_if_the_member_is_gone(void **state)
+{
+	(void)state;
+	assert_int_equal(command_removed(&life, RMQ_E_NOTHING), RMQ_E_NOTHING);
+	command_event(&life, COMMAND_PASS_ON, 0);
+	assert_int_equal(command_removed(&life, RMQ_E_NOTHING), RMQ_E_NOTHING);
+	command_event(&life, COMMAND_UNLED, 0);
+	command_event(&life, COMMAND_PASS_ON, 0);
+	assert_int_equal(command_removed(&life, RMQ_E_NOTHING), RMQ_E_NOTHING);
+	command_event(&life, COMMAND_LOST, 0);
+	assert_int_equal(command_removed(&life, RMQ_E_NOTHING), RMQ_E_OK);
+	command_event(&life, COMMAND_PASS_ON, 0);
+	assert_int_equal(command_removed(&life, RMQ_E_NOTHING), RMQ_E_OK);
+	assert_int_equal(command_removed(&life, RMQ_E_BUSY), RMQ_E_BUSY);
+}
+
+static void a_join_goes_on_until_it_is_answered(void **state)
+{
+	(void)state;
+	command_event(&life, COMMAND_JOIN, 0);
+	command_event(&life, COMMAND_LATE, 0);
+	command_event(&life, COMMAND_LOST, 0);
+	assert_int_equal(life.state, COMMAND_JOINS);
+	command_event(&life, COMMAND_ANSWER, 0);
+	command_event(&life, COMMAND_PASS_ON, 0);
+	assert_int_equal(life.state, COMMAND_ENDED);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup(name, setup)
+	    T(a_removal_waits_for_answers_that_came_after_it),
+	    T(without_a_majority_of_those_that_are_left_it_is_refused),
+	    T(what_was_heard_in_an_older_term_does_not_count),
+	    T(learners_and_strangers_and_the_last_voter_are_left_to_consensus),
+	    T(what_was_never_tried_was_not_done),
+	    T(what_was_tried_has_an_unknown_outcome),
+	    T(a_removal_that_is_repeated_has_been_done_if_the_member_is_gone),
+	    T(a_join_goes_on_until_it_is_answered),
+#undef T
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
