@@ -16,7 +16,7 @@
 static const char *problem(const struct cluster *c)
 {
 	if (c->status.gone)
-		return "this node " PEERS_REMOVED_TEXT;
+		return "this node " MEMBERS_REMOVED_TEXT;
 	if (!peers_member(c) && c->join.refused[0])
 		return c->join.refused;
 	for (unsigned i = 0; i < c->peers.count; i++) {
@@ -180,6 +180,7 @@ static void on_turn(uv_prepare_t *prepare)
 {
 	struct cluster *c = prepare->data;
 
+	peers_follow(c);
 	if (c->founding_seq == 0) {
 		make_holes(c);
 		supervisor_turn(c);

@@ -43,7 +43,7 @@ static struct slice encode_joined(const struct cluster *c, uint8_t *bytes, size_
 	struct writer w = writer_of(config, sizeof(config)), out = writer_of(bytes, cap);
 	uint64_t index;
 
-	raft_config_encode(&w, peers_view(c, &index));
+	raft_config_encode(&w, peers_told(c, &index));
 	node_joined_encode(&out, &(struct node_joined){index, slice_of(config, w.len)});
 	assert(!w.full && !out.full);
 	return slice_of(bytes, out.len);
@@ -61,7 +61,8 @@ static void finish(struct cluster *c, struct command *m, enum rmq_error code, co
 	done = *m;
 	m->used = false;
 	c->commands.count--;
-	if (done.type == NODE_COMMAND_TAKE_IN && code == RMQ_E_OK && payload.len == 0)
+	if ((done.joiner || done.from_req) && done.type == NODE_COMMAND_TAKE_IN &&
+	    code == RMQ_E_OK && payload.len == 0)
 		payload = encode_joined(c, bytes, sizeof(bytes));
 	if (done.joiner && code == RMQ_E_OK)
 		inlet_joined(done.joiner, payload);
@@ -529,15 +530,13 @@ static void promote(struct cluster *c)
 static void tell_place(struct cluster *c)
 {
 	struct raft_member self;
-	const struct raft_config *config = c->status.config;
-	const struct raft_member *m = config ? raft_config_find(config, c->id) : NULL;
 	uint64_t now = cluster_now(c);
 
-	if (!m || raft_id_none(c->status.leader) || now < c->commands.self_ms + SELF_MS)
+	if (!c->status.config || raft_id_none(c->status.leader) ||
+	    now < c->commands.self_ms + SELF_MS)
 		return;
 	peers_self(c, &self);
-	if (strcmp(self.address, m->address) == 0 && strcmp(self.gate, m->gate) == 0 &&
-	    (self.flags & RAFT_BROKER) == (m->flags & RAFT_BROKER))
+	if (!members_misplaced(c->status.config, &self))
 		return;
 	c->commands.self_ms = now;
 	struct command *order = begin(c, NODE_COMMAND_TAKE_IN);

@@ -107,36 +107,27 @@ static enum rmq_error check_settings(
 	return RMQ_E_OK;
 }
 
-/* Whether it is the node that it was: neither a new directory, nor a copy, nor an old state. */
-static enum rmq_error check_identity(struct cluster *c, const struct raft_member *member,
-    const struct node_hello *m, struct reason *why)
+/* Whether it may come, and who it is. */
+static enum rmq_error check_identity(struct inlet *i, const struct node_hello *m,
+    struct peer **p, struct reason *why, bool *another)
 {
-	struct raft_id from, to;
-	const char *name = member->name;
+	struct cluster *c = i->cluster;
+	struct members_hello h = {
+	    .key = link_conn_peer(i->conn),
+	    .boot = m->boot,
+	    .term = m->term,
+	    .last = m->last,
+	    .accepted_ms = link_conn_accepted_ms(i->conn),
+	};
+	char text[TEXT_MAX + 1];
 
-	if (node_wire_id(m->from, &from) || node_wire_id(m->to, &to))
+	if (node_wire_id(m->from, &h.from) || node_wire_id(m->to, &h.to))
 		return reason_set(why, RMQ_E_PROTOCOL, "malformed HELLO");
-	if (!raft_id_eq(to, c->id))
-		return reason_set(why, RMQ_E_BUSY,
-		    "%s has another data directory than %s believes", c->config.name, name);
-	if (!raft_id_eq(from, member->id))
-		return reason_set(why, RMQ_E_EXISTS,
-		    "%s is a member with another data directory; remove it first: "
-		    "rmq-cluster leave %s",
-		    name, name);
-	const struct peer *p = peers_find(c, from);
-	if (!p)
-		return reason_set(why, RMQ_E_BUSY, "%s is not known yet", name);
-	/* If it cannot be reached itself, the older process is gone and its links are dead. */
-	if ((p->in_node || p->in_bulk) && p->node.welcomed && p->boot != m->boot)
-		return reason_set(why, RMQ_E_BUSY,
-		    "%s runs already: two processes have copies of one data directory", name);
-	if (m->term < p->seen_term || (m->term == p->seen_term && m->last < p->seen_index))
-		return reason_set(why, RMQ_E_CORRUPT,
-		    "the data directory of %s was put back to an older state; remove it: "
-		    "rmq-cluster leave %s",
-		    name, name);
-	return RMQ_E_OK;
+	*p = peers_find(c, h.from);
+	h.linked = *p && ((*p)->in_node || (*p)->in_bulk) && (*p)->node.welcomed;
+	*another = *p && peers_member_of(*p)->boot != m->boot;
+	enum rmq_error err = members_hello(&c->peers.members, &h, c->config.name, text);
+	return err ? reason_set(why, err, "%s", text) : RMQ_E_OK;
 }
 
 static void send_welcome(struct inlet *i)
@@ -146,7 +137,7 @@ static void send_welcome(struct inlet *i)
 		      f = writer_of(frame, sizeof(frame));
 	uint64_t index;
 
-	raft_config_encode(&w, peers_view(i->cluster, &index));
+	raft_config_encode(&w, peers_told(i->cluster, &index));
 	node_put_welcome(&f, &(struct node_welcome){
 				 NODE_VERSION, NODE_FEATURES, index, slice_of(config, w.len)});
 	assert(!w.full && !f.full);
@@ -154,18 +145,17 @@ static void send_welcome(struct inlet *i)
 	(void)err; /* `down` comes */
 }
 
-/* It dialled again: the old one is dead and does not know it yet. */
-static void replace(struct peer *p, struct inlet *i, uint64_t boot)
+/* It dialled again: the old one is dead and does not know it yet.  another: process. */
+static void replace(struct peer *p, struct inlet *i, bool another)
 {
 	bool bulk = link_conn_role(i->conn) == LINK_BULK;
-	bool node = p->in_node && (!bulk || p->boot != boot);
+	bool node = p->in_node && (!bulk || another);
 
-	if (p->in_bulk && (bulk || p->boot != boot))
+	if (p->in_bulk && (bulk || another))
 		inlet_close(p->in_bulk);
 	if (node)
 		inlet_close(p->in_node);
 	*(bulk ? &p->in_bulk : &p->in_node) = i;
-	p->boot = boot;
 	if (node)
 		node_reset(p->cluster, p->member.id);
 }
@@ -189,32 +179,27 @@ static void hello(struct inlet *i, struct slice payload)
 	struct cluster *c = i->cluster;
 	struct node_hello m = {0};
 	struct reason why = {""};
-	uint64_t index;
-	const struct raft_config *view = peers_view(c, &index);
-	const struct raft_member *member =
-	    view ? raft_config_find_key(view, link_conn_peer(i->conn)) : NULL;
+	struct peer *p = NULL;
+	bool another = false;
 	enum rmq_error err = check_versions(payload, &why);
 
 	if (err == RMQ_E_PROTOCOL || (!err && !node_hello_decode(payload, &m))) {
 		bad(i, "HELLO");
 		return;
 	}
-	if (!member)
-		err = reason_set(&why, RMQ_E_DENIED, "it " PEERS_REMOVED_TEXT);
-	else if (!err)
-		err = check_identity(c, member, &m, &why);
+	if (!err)
+		err = check_identity(i, &m, &p, &why, &another);
 	if (!err)
 		err = check_settings(c, &m, &why);
 	if (err) {
 		if (log_rate_allows(&c->strangers, cluster_now(c)))
-			log_notice("%s at %s is refused: %s", member ? member->name : "a node",
+			log_notice("%s at %s is refused: %s", p ? p->member.name : "a node",
 			    link_conn_address(i->conn), why.text);
 		inlet_refuse(i, err, why.text);
 		return;
 	}
-	struct peer *p = peers_find(c, member->id);
 	i->peer = p;
-	replace(p, i, m.boot);
+	replace(p, i, another);
 	send_welcome(i);
 	cluster_changed(c);
 	if (p->node.dialer)
@@ -225,30 +210,13 @@ static void hello(struct inlet *i, struct slice payload)
 
 /* ---- messages ---- */
 
-/*
- * What it said of itself it must still know when it comes back.  These do not say that their
- * term is durable.
- */
-static void remember(struct peer *p, const struct raft_message *m)
-{
-	if (m->type == RAFT_PREVOTE || m->type == RAFT_PREVOTED || m->type == RAFT_REMOVED)
-		return;
-	if (m->term > p->seen_term) {
-		p->seen_term = m->term;
-		p->seen_index = 0;
-	}
-	if (m->type == RAFT_APPENDED && m->ok && m->term == p->seen_term &&
-	    m->place.index > p->seen_index)
-		p->seen_index = m->place.index;
-}
-
 static void deliver(struct inlet *i, struct raft_message *m)
 {
 	struct cluster *c = i->cluster;
 
 	m->from = i->peer->member.id;
 	m->to = c->id;
-	remember(i->peer, m);
+	member_heard(peers_member_of(i->peer), m, cluster_now(c));
 	node_message(c, m, i->pieces);
 }
 
@@ -287,6 +255,22 @@ static void take_state(struct inlet *i, const struct node_state *m)
 	p->ready = m->ready != 0;
 }
 
+/* Of itself, or of another member. */
+static bool take_place(struct inlet *i, const struct node_place *m)
+{
+	struct raft_id id;
+	struct socket_host host;
+	char address[RAFT_ADDRESS_MAX + 1];
+	const char *why;
+
+	if (node_wire_place(m, &id, address) || socket_host_parse(&host, address, &why))
+		return false;
+	struct peer *p = peers_find(i->cluster, id);
+	if (p)
+		peers_place(p, p == i->peer ? MEMBER_SAID : MEMBER_HEARD, address);
+	return true;
+}
+
 /* False: it is not what a peer says. */
 static bool take_small(struct inlet *i, const struct frame *f)
 {
@@ -294,6 +278,7 @@ static bool take_small(struct inlet *i, const struct frame *f)
 	struct node_state state;
 	struct node_command command;
 	struct node_result result;
+	struct node_place place;
 
 	switch (f->type) {
 	case NODE_TYPE_MESSAGE:
@@ -314,6 +299,8 @@ static bool take_small(struct inlet *i, const struct frame *f)
 			return false;
 		commands_result(i->cluster, i->peer, &result);
 		return true;
+	case NODE_TYPE_PLACE:
+		return node_place_decode(f->payload, &place) && take_place(i, &place);
 	}
 	return false;
 }

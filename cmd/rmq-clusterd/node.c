@@ -99,7 +99,6 @@ static void do_role(struct cluster *c)
 
 	c->shown = c->status;
 	cluster_changed(c);
-	c->members_changed |= old.config_index != c->status.config_index;
 	if (old.role != c->status.role || old.term != c->status.term) {
 		if (cluster_leads(c))
 			log_notice("leads in term %" PRIu64, c->status.term);
@@ -133,7 +132,7 @@ static void do_action(struct cluster *c, const struct raft_action *a, struct sou
 		do_role(c);
 		break;
 	case RAFT_GONE:
-		log_notice("this node " PEERS_REMOVED_TEXT);
+		log_notice("this node " MEMBERS_REMOVED_TEXT);
 		cluster_changed(c);
 		break;
 	case RAFT_FATAL:
@@ -242,7 +241,6 @@ static void founded(struct cluster *c)
 	node_close(c);
 	node_open(c);
 	cluster_changed(c);
-	c->members_changed = true;
 }
 
 void node_stored(struct cluster *c, uint64_t seq)

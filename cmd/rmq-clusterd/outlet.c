@@ -57,6 +57,7 @@ static void welcome(struct outlet *o, struct slice payload)
 		return;
 	}
 	o->welcomed = true;
+	o->features = m.features;
 	o->strange = 0;
 	p->refused[0] = '\0';
 	cluster_changed(c);
@@ -66,6 +67,8 @@ static void welcome(struct outlet *o, struct slice payload)
 	if (cluster_leads(c))
 		node_reset(c, p->member.id);
 	peers_hint(c, m.config_index, &config);
+	if (o == &p->node)
+		peers_tell_places(p);
 }
 
 /* Why the peer does not want us; said once. */
@@ -91,10 +94,9 @@ static void refused(struct outlet *o, struct slice payload)
 	snprintf(text, sizeof(text), "%s refuses this node: %.*s", p->member.name,
 	    (int)m.text.len, (const char *)m.text.data);
 	remember(p, text);
-	/* What this disk has forgotten it may have promised. */
-	if (m.code == RMQ_E_CORRUPT)
-		cluster_die(p->cluster, error_exit(RMQ_E_CORRUPT));
 }
+
+static void set_address(struct outlet *o);
 
 /*
  * That nobody answers is no news.  That who answers does not know us, or is someone else, is,
@@ -106,6 +108,8 @@ static void on_failed(void *arg, enum rmq_error err, const char *why)
 	struct peer *p = o->peer;
 	char text[TEXT_MAX + 1];
 
+	o->attempt++;
+	set_address(o);
 	if (err == RMQ_E_DENIED || err == RMQ_E_PROTOCOL) {
 		snprintf(text, sizeof(text), "%s: %s", p->member.name, why);
 		if (++o->strange >= STRANGE_MIN)
@@ -148,26 +152,55 @@ static void on_down(void *arg, struct link_conn *conn, enum rmq_error err, const
 	node_reset(p->cluster, p->member.id);
 }
 
-void outlet_init(struct outlet *o, struct peer *p, enum link_role role)
+static void dial(struct outlet *o, const struct socket_host *address)
 {
+	struct peer *p = o->peer;
 	struct link_dialer_options options = {
+	    .address = *address,
 	    .name = slice_str(p->member.name),
-	    .role = role,
+	    .role = o->role,
 	    .events = {.up = on_up, .frame = on_frame, .down = on_down},
 	    .failed = on_failed,
 	    .arg = o,
 	};
-	const char *why;
 
-	*o = (struct outlet){.peer = p};
 	memcpy(options.key, p->member.key, KEY_SIZE);
-	if (socket_host_parse(&options.address, p->member.address, &why)) {
-		log_notice("%s: %s: %s", p->member.name, p->member.address, why);
-		return;
-	}
 	o->dialer = link_dialer_new(p->cluster->peers.net, &options);
 	if (!o->dialer)
 		abort();
+}
+
+/* The next address that is one. */
+static void set_address(struct outlet *o)
+{
+	const struct member_link *l = peers_member_of(o->peer);
+	struct socket_host address;
+	const char *why;
+
+	for (unsigned i = 0; i <= MEMBER_PLACES; i++, o->attempt++) {
+		if (socket_host_parse(&address, member_address(l, o->attempt), &why))
+			continue;
+		if (o->dialer)
+			link_dialer_address(o->dialer, &address);
+		else
+			dial(o, &address);
+		return;
+	}
+	log_notice("%s: none of its addresses can be dialled: %s", l->member.name, why);
+}
+
+void outlet_init(struct outlet *o, struct peer *p, enum link_role role)
+{
+	*o = (struct outlet){.peer = p, .role = role};
+	set_address(o);
+}
+
+void outlet_move(struct outlet *o)
+{
+	o->attempt = 0;
+	set_address(o);
+	if (o->dialer)
+		link_dialer_now(o->dialer);
 }
 
 void outlet_deinit(struct outlet *o)

@@ -11,13 +11,18 @@ struct peer;
 
 struct outlet {
 	struct peer *peer;
+	enum link_role role;
 	struct link_dialer *dialer;
 	struct link_conn *conn; /* NULL: not up */
 	bool welcomed;
+	unsigned attempt;  /* that failed since there was news of where it is */
+	uint64_t features; /* of who said WELCOME */
 	unsigned strange; /* dialled in a row, and who answered did not know us, or we not it */
 };
 
 void outlet_init(struct outlet *o, struct peer *p, enum link_role role);
+/* There is news of where its peer is: a connection that is up stays, else it dials at once. */
+void outlet_move(struct outlet *o);
 void outlet_deinit(struct outlet *o);
 
 /* Sends whole frames, if it is up and there is room; else they are lost.  false: they are. */

@@ -12,14 +12,15 @@
 
 const struct raft_config *peers_view(const struct cluster *c, uint64_t *index)
 {
-	const struct raft_config *log = c->status.config;
+	return members_newest(&c->peers.members, index);
+}
 
-	if (c->peers.hint_index > 0 && (!log || c->peers.hint_index > c->status.config_index)) {
-		*index = c->peers.hint_index;
-		return &c->peers.hint;
-	}
-	*index = log ? c->status.config_index : 0;
-	return log;
+const struct raft_config *peers_told(const struct cluster *c, uint64_t *index)
+{
+	uint64_t any;
+	const struct raft_config *told = members_committed(&c->peers.members, index);
+
+	return told ? told : peers_view(c, &any);
 }
 
 bool peers_member(const struct cluster *c)
@@ -32,14 +33,13 @@ bool peers_member(const struct cluster *c)
 
 void peers_hint(struct cluster *c, uint64_t index, const struct raft_config *config)
 {
-	uint64_t known;
-	const struct raft_config *view = peers_view(c, &known);
+	if (members_hint(&c->peers.members, index, config))
+		c->members_changed = true;
+}
 
-	if (view && (index <= known || !raft_id_eq(view->cluster, config->cluster)))
-		return;
-	c->peers.hint_index = index;
-	c->peers.hint = *config;
-	c->members_changed = true;
+struct member_link *peers_member_of(const struct peer *p)
+{
+	return members_find(&p->cluster->peers.members, p->member.id);
 }
 
 static void put_address(char to[RAFT_ADDRESS_MAX + 1], const struct socket_host *host)
@@ -83,38 +83,36 @@ struct voter_room peers_room(const struct cluster *c, struct raft_id id)
 
 /* ---- membership ---- */
 
-bool peers_removed(const struct cluster *c, const uint8_t key[RAFT_KEY_SIZE])
+/* Those that settings know by this name are a place to look for it. */
+static void seed_place(struct cluster *c, struct member_link *l)
 {
-	for (unsigned i = 0; i < PEERS_REMOVED && i < c->peers.removed_count; i++) {
-		if (memcmp(c->peers.removed[i], key, RAFT_KEY_SIZE) == 0)
-			return true;
+	char address[RAFT_ADDRESS_MAX + 1];
+
+	for (unsigned i = 0; i < c->config.seeds.count; i++) {
+		if (strcmp(c->config.seeds.seeds[i].name, l->member.name) != 0)
+			continue;
+		put_address(address, &c->config.seeds.seeds[i].address);
+		(void)member_place(l, MEMBER_SEED, address);
 	}
-	return false;
 }
 
-static bool same_place(const struct raft_member *a, const struct raft_member *b)
+static void open_peer(struct cluster *c, struct raft_id id)
 {
-	return strcmp(a->name, b->name) == 0 && strcmp(a->address, b->address) == 0 &&
-	       memcmp(a->key, b->key, RAFT_KEY_SIZE) == 0;
-}
-
-static void open_peer(struct cluster *c, const struct raft_member *m)
-{
+	struct member_link *l = members_find(&c->peers.members, id);
 	struct peer *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		abort();
 	p->cluster = c;
-	p->member = *m;
+	p->member = l->member;
+	seed_place(c, l);
 	outlet_init(&p->node, p, LINK_NODE);
 	outlet_init(&p->bulk, p, LINK_BULK);
 	c->peers.list[c->peers.count++] = p;
 }
 
-static void close_peer(struct cluster *c, unsigned at)
+static void close_peer(struct cluster *c, struct peer *p)
 {
-	struct peer *p = c->peers.list[at];
-
 	outlet_deinit(&p->node);
 	outlet_deinit(&p->bulk);
 	if (p->in_node)
@@ -122,50 +120,96 @@ static void close_peer(struct cluster *c, unsigned at)
 	if (p->in_bulk)
 		inlet_close(p->in_bulk);
 	commands_lost(c, p);
-	memcpy(c->peers.removed[c->peers.removed_count++ % PEERS_REMOVED], p->member.key,
-	    RAFT_KEY_SIZE);
+	for (unsigned i = 0; i < c->peers.count; i++) {
+		if (c->peers.list[i] == p)
+			c->peers.list[i] = c->peers.list[--c->peers.count];
+	}
 	free(p);
-	c->peers.list[at] = c->peers.list[--c->peers.count];
 }
 
-static void move_peer(struct peer *p, const struct raft_member *m)
+static void move_peer(struct peer *p)
 {
-	bool same = same_place(&p->member, m);
-
-	p->member = *m;
-	if (same)
-		return;
-	outlet_deinit(&p->node);
-	outlet_deinit(&p->bulk);
-	outlet_init(&p->node, p, LINK_NODE);
-	outlet_init(&p->bulk, p, LINK_BULK);
+	outlet_move(&p->node);
+	outlet_move(&p->bulk);
 }
 
-void peers_update(struct cluster *c)
+/* Begins and ends links as membership says now. */
+static void update(struct cluster *c)
 {
+	struct members_effect effects[MEMBERS_EFFECTS_MAX];
+	unsigned n;
 	uint64_t index;
-	const struct raft_config *view = peers_view(c, &index);
 
+	c->peers.members.self = c->id;
+	n = members_update(&c->peers.members, effects);
+	const struct raft_config *view = peers_view(c, &index);
 	if (!view)
 		return;
 	link_net_cluster(c->peers.net, slice_of(view->cluster.bytes, RAFT_ID_SIZE));
-	/* Who is removed is told so, by an answer or by the record, before the links end. */
-	c->peers.leaving = index > c->status.commit && index == c->status.config_index;
-	for (unsigned i = c->peers.count; i > 0 && !c->peers.leaving; i--) {
-		if (!raft_config_find(view, c->peers.list[i - 1]->member.id))
-			close_peer(c, i - 1);
-	}
-	for (unsigned i = 0; i < view->count; i++) {
-		const struct raft_member *m = &view->members[i];
-		struct peer *p = peers_find(c, m->id);
-		if (raft_id_none(m->id) || raft_id_eq(m->id, c->id))
-			continue;
-		if (p)
-			move_peer(p, m);
+	for (unsigned i = 0; i < n; i++) {
+		if (effects[i].action == MEMBERS_MAKE)
+			open_peer(c, effects[i].id);
 		else
-			open_peer(c, m);
+			close_peer(c, peers_find(c, effects[i].id));
+	}
+	for (unsigned i = 0; i < c->peers.count; i++) {
+		struct peer *p = c->peers.list[i];
+		const struct raft_member *m = &peers_member_of(p)->member;
+		bool moved = strcmp(p->member.address, m->address) != 0;
+		p->member = *m;
+		if (moved)
+			move_peer(p);
 	}
 	cluster_changed(c);
+}
+
+void peers_follow(struct cluster *c)
+{
+	if (members_log(&c->peers.members, &c->status))
+		c->members_changed = true;
+}
+
+/* ---- addresses ---- */
+
+static void tell_place(struct peer *to, struct raft_id id, const char *address)
+{
+	uint8_t frame[NODE_SMALL_MAX];
+	struct writer w = writer_of(frame, sizeof(frame));
+
+	if (address[0] == '\0' || !(to->node.features & NODE_FEATURE_PLACE))
+		return;
+	node_put_place(
+	    &w, &(struct node_place){slice_of(id.bytes, RAFT_ID_SIZE), slice_str(address)});
+	assert(!w.full);
+	outlet_send(&to->node, &(struct slice){frame, w.len}, 1);
+}
+
+void peers_tell_places(struct peer *p)
+{
+	struct cluster *c = p->cluster;
+	struct raft_member self;
+
+	peers_self(c, &self);
+	tell_place(p, self.id, self.address);
+	for (unsigned i = 0; i < c->peers.count; i++) {
+		const struct peer *other = c->peers.list[i];
+		if (other != p)
+			tell_place(
+			    p, other->member.id, peers_member_of(other)->places[MEMBER_SAID]);
+	}
+}
+
+void peers_place(struct peer *p, enum member_place by, const char *address)
+{
+	struct cluster *c = p->cluster;
+
+	if (!member_place(peers_member_of(p), by, address))
+		return;
+	move_peer(p);
+	for (unsigned i = 0; by == MEMBER_SAID && i < c->peers.count; i++) {
+		if (c->peers.list[i] != p)
+			tell_place(c->peers.list[i], p->member.id, address);
+	}
 }
 
 /* ---- sending ---- */
@@ -216,10 +260,10 @@ void peers_turn(struct cluster *c)
 	struct node_state now = {
 	    c->disk.room_index, c->disk.room, supervisor_ready(&c->supervisor)};
 
-	if (c->members_changed ||
-	    (c->peers.leaving && c->status.commit >= c->status.config_index)) {
+	peers_follow(c);
+	if (c->members_changed) {
 		c->members_changed = false;
-		peers_update(c);
+		update(c);
 	}
 	if (!worth_telling(c, &now))
 		return;
@@ -237,13 +281,9 @@ void peers_turn(struct cluster *c)
 static bool known(void *arg, enum link_role role, const uint8_t key[KEY_SIZE])
 {
 	const struct cluster *c = arg;
-	uint64_t index;
-	const struct raft_config *view = peers_view(c, &index);
-	const struct raft_member *m = view ? raft_config_find_key(view, key) : NULL;
 
-	if (role == LINK_JOIN)
-		return m;
-	return m ? !raft_id_none(m->id) : peers_removed(c, key);
+	return role == LINK_JOIN ? members_has_key(&c->peers.members, key)
+				 : members_may_call(&c->peers.members, key);
 }
 
 static void on_stranger(void *arg, const char *address, const char *why)
@@ -281,7 +321,8 @@ int peers_open(struct cluster *c)
 		log_error("listen: %s: %s", text, why.text[0] ? why.text : error_text(err));
 		return error_exit(err);
 	}
-	peers_update(c);
+	peers_follow(c);
+	update(c);
 	return 0;
 }
 
@@ -290,5 +331,5 @@ void peers_close(struct cluster *c)
 	if (c->peers.listener)
 		link_listener_free(c->peers.listener);
 	while (c->peers.count > 0)
-		close_peer(c, c->peers.count - 1);
+		close_peer(c, c->peers.list[0]);
 }

@@ -1,14 +1,12 @@
 /*
- * The other nodes, as the newest known membership has them, and the links with them.
- *
- * Membership for links may be newer than what the log holds here: a peer that was met tells
- * its own.  Otherwise a node that was away would not know those who joined meanwhile, and they
- * might be all that is left.  Votes and majorities are counted by the log alone.
+ * The links with the other nodes.  Which there are, where they lead, and whose word counts is
+ * decided by core/host/members.h; here are the sockets.
  */
 #ifndef RMQ_CLUSTERD_PEERS_H
 #define RMQ_CLUSTERD_PEERS_H
 
 #include "core/host/cluster_room.h"
+#include "core/host/members.h"
 #include "core/raft/node_wire.h"
 #include "inlet.h"
 #include "outlet.h"
@@ -21,31 +19,18 @@ struct peer {
 	struct raft_member member;
 	struct outlet node, bulk;
 	struct inlet *in_node, *in_bulk; /* the newest that said HELLO; NULL: none */
-	uint64_t boot;			 /* of the process at the other end of these */
 	/* As it has told. */
 	uint64_t room, room_index;
 	bool ready;
-	/* What it must know if its disk is what it was. */
-	uint64_t seen_term;
-	uint64_t seen_index;	    /* it said that it has that in seen_term */
 	char refused[TEXT_MAX + 1]; /* why it does not want us; "": it does */
 };
-
-/* Members that were removed while this process ran, and are told so when they call. */
-#define PEERS_REMOVED 16
-#define PEERS_REMOVED_TEXT \
-	"was removed from the cluster; with a new data directory it can be admitted again"
 
 struct peers {
 	struct link_net *net;
 	struct link_listener *listener;
-	struct peer *list[RAFT_MEMBERS_MAX];
+	struct members members;
+	struct peer *list[MEMBERS_LINKS_MAX];
 	unsigned count;
-	uint8_t removed[PEERS_REMOVED][RAFT_KEY_SIZE]; /* a ring of keys */
-	unsigned removed_count;			       /* ever */
-	uint64_t hint_index;			       /* 0: no hint */
-	struct raft_config hint;
-	bool leaving;	   /* some may be members no more, once that is committed */
 	uint64_t state_ms; /* when STATE was told */
 	struct node_state told;
 };
@@ -56,18 +41,25 @@ void peers_close(struct cluster *c);
 
 /* The newest membership that is known, NULL: none; *index is where it stands in the log. */
 const struct raft_config *peers_view(const struct cluster *c, uint64_t *index);
+/* What others are told: what is committed.  *index is 0 if that is not known: it says nothing.
+ */
+const struct raft_config *peers_told(const struct cluster *c, uint64_t *index);
 /* Whether this node is a member by it. */
 bool peers_member(const struct cluster *c);
-/* Another one, told by someone who should know; the newer one counts. */
+/* One that is committed, told by someone who should know. */
 void peers_hint(struct cluster *c, uint64_t index, const struct raft_config *config);
-/* Begins and ends links as membership says now. */
-void peers_update(struct cluster *c);
-
 /* This node, as a member. */
 void peers_self(const struct cluster *c, struct raft_member *m);
 
-/* Whether it was removed lately. */
-bool peers_removed(const struct cluster *c, const uint8_t key[RAFT_KEY_SIZE]);
+/* What is known of it beside its links. */
+struct member_link *peers_member_of(const struct peer *p);
+/*
+ * Somebody says where it is: it is dialled there, and the others are told if it has said so
+ * itself.
+ */
+void peers_place(struct peer *p, enum member_place by, const char *address);
+/* Says over its NODE link where this node is, and where the others say that they are. */
+void peers_tell_places(struct peer *p);
 
 /* NULL: no such peer. */
 struct peer *peers_find(const struct cluster *c, struct raft_id id);
@@ -84,7 +76,12 @@ void peers_send(struct cluster *c, const struct raft_message *m, const struct ra
 /* What a voter last told of its disk. */
 struct voter_room peers_room(const struct cluster *c, struct raft_id id);
 
-/* The end of a turn: tells the others our state if it has changed. */
+/* The begin of a turn: looks whether membership has changed. */
+void peers_follow(struct cluster *c);
+/*
+ * The end of a turn: begins and ends links, after all was said over them; tells the others our
+ * state if it has changed.
+ */
 void peers_turn(struct cluster *c);
 
 #endif

@@ -84,7 +84,7 @@ struct cluster {
 	void (*watcher)(void *arg);
 	void *watcher_arg;
 	bool more_wanted;
-	bool members_changed; /* peers_update() is due */
+	bool members_changed; /* members_update() is due */
 	bool founded;	      /* this node has made the cluster */
 	bool stopping;	      /* SIGTERM, or this node has left */
 	bool drained;	      /* the queue daemon has ended */

@@ -58,6 +58,17 @@ static void check_command(struct slice payload)
 	assert(m.name.len == 0 || raft_member_valid(&member));
 }
 
+static void check_place(struct slice payload)
+{
+	struct node_place m;
+	struct raft_id id;
+	char address[RAFT_ADDRESS_MAX + 1];
+
+	if (!node_place_decode(payload, &m) || node_wire_place(&m, &id, address))
+		return;
+	assert(strlen(address) == m.address.len && !raft_id_none(id));
+}
+
 static void check_run(unsigned at)
 {
 	const struct raft_run *run = &in.runs[at];
@@ -75,6 +86,8 @@ static void take(const struct frame *f)
 		check_message(f->payload);
 	if (f->type == NODE_TYPE_COMMAND)
 		check_command(f->payload);
+	if (f->type == NODE_TYPE_PLACE)
+		check_place(f->payload);
 	if (f->type == NODE_TYPE_APPEND && node_wire_begin(&in, f->payload) == RMQ_E_OK)
 		assert(in.left <= RAFT_RUNS_MAX && in.message.run_count == 0);
 	if (f->type == NODE_TYPE_RUN) {

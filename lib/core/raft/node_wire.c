@@ -157,3 +157,12 @@ enum rmq_error node_wire_member(const struct node_command *f, struct raft_member
 		memcpy(m->key, f->key.data, RAFT_KEY_SIZE);
 	return m->name[0] == '\0' || raft_member_valid(m) ? RMQ_E_OK : RMQ_E_PROTOCOL;
 }
+
+enum rmq_error node_wire_place(
+    const struct node_place *f, struct raft_id *id, char address[RAFT_ADDRESS_MAX + 1])
+{
+	if (node_wire_id(f->id, id) || f->address.len == 0 ||
+	    !put_text(address, RAFT_ADDRESS_MAX, f->address) || !raft_address_valid(address))
+		return RMQ_E_PROTOCOL;
+	return RMQ_E_OK;
+}

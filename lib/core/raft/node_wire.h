@@ -21,7 +21,9 @@
 
 #define NODE_VERSION  2
 #define NODE_OLDEST   2
-#define NODE_FEATURES 0
+/* Bits: PLACE is understood. */
+#define NODE_FEATURE_PLACE 1
+#define NODE_FEATURES	   NODE_FEATURE_PLACE
 #define NODE_VERSIONS ((struct versions){NODE_OLDEST, NODE_VERSION})
 
 /*
@@ -33,8 +35,8 @@
 	F(u16, newest) F(u16, oldest) F(u64, features) F(str, from) F(str, to) F(u64, boot) F(u64, term) F(u64, last) \
 	F(u32, election_ms) F(u32, heartbeat_ms)
 /*
- * The version that is spoken, the sender's features, the newest configuration that it knows
- * (raft_config.h), and where it stands.
+ * The version that is spoken, the sender's features, the newest configuration that it knows to
+ * be committed (raft_config.h), and where it stands; 0: it knows of none.
  */
 #define NODE_WELCOME(F) F(u16, version) F(u64, features) F(u64, config_index) F(rest, config)
 /* The last frame. */
@@ -67,6 +69,11 @@
 	F(u16, newest) F(u16, oldest) F(u64, features) F(str, id) F(str, name) F(str, address) F(str, gate) F(u8, flags)
 /* As in WELCOME. */
 #define NODE_JOINED(F) F(u64, config_index) F(rest, config)
+/*
+ * Where the member with this incarnation is, as it has said itself: the sender, or one that has
+ * told the sender.  To those whose WELCOME had NODE_FEATURE_PLACE.
+ */
+#define NODE_PLACE(F) F(str, id) F(str, address)
 
 #define NODE_FRAMES(X) \
 	X(1,  HELLO,   hello,   NODE_HELLO) \
@@ -79,7 +86,8 @@
 	X(8,  COMMAND, command, NODE_COMMAND) \
 	X(9,  RESULT,  result,  NODE_RESULT) \
 	X(10, JOIN,    join,    NODE_JOIN) \
-	X(11, JOINED,  joined,  NODE_JOINED)
+	X(11, JOINED,  joined,  NODE_JOINED) \
+	X(12, PLACE,   place,   NODE_PLACE)
 
 enum node_type {
 #define X(type, NAME, name, FIELDS) NODE_TYPE_##NAME = type,
@@ -167,5 +175,9 @@ enum rmq_error node_wire_member(const struct node_command *f, struct raft_member
 /* An incarnation that came as a string; RMQ_E_PROTOCOL: it is none. */
 enum rmq_error node_wire_id(struct slice s, struct raft_id *id)
     __attribute__((warn_unused_result));
+
+/* Who a PLACE is about, and where it is; RMQ_E_PROTOCOL: no incarnation, or no address. */
+enum rmq_error node_wire_place(const struct node_place *f, struct raft_id *id,
+    char address[RAFT_ADDRESS_MAX + 1]) __attribute__((warn_unused_result));
 
 #endif

@@ -287,6 +287,8 @@ uint64_t raft_due(const struct raft *r)
 
 void raft_status(const struct raft *r, struct raft_status *s)
 {
+	const struct raft_change *committed = raft_configuration_newest_committed(r);
+
 	*s = (struct raft_status){
 	    .role = r->role,
 	    .serving = raft_replication_serving(r),
@@ -299,6 +301,8 @@ void raft_status(const struct raft *r, struct raft_status *s)
 	    .leader = r->leader,
 	    .config_index = raft_configuration_index(r),
 	    .config = raft_configuration_now(r),
+	    .committed_index = committed ? committed->index : 0,
+	    .committed = committed ? committed->config : NULL,
 	};
 }
 

@@ -251,6 +251,9 @@ struct raft_status {
 	struct raft_id leader; /* none: unknown */
 	uint64_t config_index;
 	const struct raft_config *config; /* NULL: none yet.  Borrowed until the next step */
+	/* The newest that is known to be committed; the same. */
+	uint64_t committed_index;
+	const struct raft_config *committed;
 };
 
 struct raft *raft_new(const struct raft_begin *begin, uint64_t now_ms);

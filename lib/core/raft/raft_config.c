@@ -81,7 +81,7 @@ enum rmq_error raft_config_decode(struct slice s, struct raft_config *c)
 	return RMQ_E_OK;
 }
 
-static bool is_address(const char *s)
+bool raft_address_valid(const char *s)
 {
 	for (; *s; s++) {
 		if (*s < '!' || *s > '~')
@@ -93,8 +93,8 @@ static bool is_address(const char *s)
 bool raft_member_valid(const struct raft_member *m)
 {
 	bool joined = !raft_id_none(m->id);
-	return name_valid_node(slice_str(m->name)) && is_address(m->address) &&
-	       is_address(m->gate) && !(m->flags & ~FLAGS_ALL) &&
+	return name_valid_node(slice_str(m->name)) && raft_address_valid(m->address) &&
+	       raft_address_valid(m->gate) && !(m->flags & ~FLAGS_ALL) &&
 	       (joined || !(m->flags & RAFT_VOTER));
 }
 

@@ -77,6 +77,8 @@ enum rmq_error raft_config_decode(struct slice s, struct raft_config *c)
  * known, and who has no incarnation is no voter.
  */
 bool raft_member_valid(const struct raft_member *m);
+/* Visible ASCII, or nothing. */
+bool raft_address_valid(const char *s);
 
 /* NULL: no such member.  No incarnation is that of no one. */
 const struct raft_member *raft_config_find(const struct raft_config *c, struct raft_id id);

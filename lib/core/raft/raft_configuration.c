@@ -20,6 +20,15 @@ uint64_t raft_configuration_index(const struct raft *r)
 	return count(r) ? r->changes.items[count(r) - 1].index : 0;
 }
 
+const struct raft_change *raft_configuration_newest_committed(const struct raft *r)
+{
+	size_t at = count(r);
+
+	while (at > 0 && r->changes.items[at - 1].index > r->commit)
+		at--;
+	return at > 0 ? &r->changes.items[at - 1] : NULL;
+}
+
 bool raft_configuration_voter(const struct raft *r, struct raft_id id)
 {
 	const struct raft_config *c = raft_configuration_now(r);
@@ -234,14 +243,12 @@ enum rmq_error raft_configuration_event(struct raft *r, const struct raft_event 
 /* Configurations behind the newest committed one are past: their indexes are kept. */
 void raft_configuration_forget(struct raft *r)
 {
-	size_t newest = 0;
-	for (size_t i = count(r); i > 0 && !newest; i--) {
-		if (r->changes.items[i - 1].index <= r->commit)
-			newest = i;
-	}
-	for (size_t i = newest; i > 1 && r->changes.items[i - 2].config; i--) {
-		free(r->changes.items[i - 2].config);
-		r->changes.items[i - 2].config = NULL;
+	const struct raft_change *newest = raft_configuration_newest_committed(r);
+
+	for (size_t i = newest ? (size_t)(newest - r->changes.items) : 0;
+	     i > 0 && r->changes.items[i - 1].config; i--) {
+		free(r->changes.items[i - 1].config);
+		r->changes.items[i - 1].config = NULL;
 	}
 }
 

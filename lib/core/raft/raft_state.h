@@ -147,6 +147,8 @@ struct raft_peer *raft_peer(struct raft *r, struct raft_id id);
 
 const struct raft_config *raft_configuration_now(const struct raft *r);
 uint64_t raft_configuration_index(const struct raft *r);
+/* NULL: none. */
+const struct raft_change *raft_configuration_newest_committed(const struct raft *r);
 /* Makes the peers those of the newest configuration. */
 void raft_configuration_peers(struct raft *r);
 bool raft_configuration_voter(const struct raft *r, struct raft_id id);

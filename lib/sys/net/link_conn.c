@@ -653,6 +653,7 @@ int link_conn_accept(struct link_conn *c, uv_stream_t *listener, unsigned roles,
 {
 	c->roles = roles;
 	c->known = known;
+	c->accepted_ms = uv_now(c->net->loop);
 	int err = uv_accept(listener, (uv_stream_t *)&c->tcp);
 	if (!err)
 		err = begin_reading(c);
@@ -671,6 +672,11 @@ enum link_role link_conn_role(const struct link_conn *c)
 const uint8_t *link_conn_peer(const struct link_conn *c)
 {
 	return c->peer;
+}
+
+uint64_t link_conn_accepted_ms(const struct link_conn *c)
+{
+	return c->accepted_ms;
 }
 
 const char *link_conn_address(const struct link_conn *c)

@@ -66,6 +66,11 @@ void link_conn_cut(struct link_conn *c);
 enum link_role link_conn_role(const struct link_conn *c);
 /* The peer's public key. */
 const uint8_t *link_conn_peer(const struct link_conn *c);
+/*
+ * When it was accepted, by the loop's clock: what comes over it was made later.  0 if it was
+ * dialled.
+ */
+uint64_t link_conn_accepted_ms(const struct link_conn *c);
 /* The other end's address, as people write it: "192.0.2.1:7401". */
 const char *link_conn_address(const struct link_conn *c);
 

@@ -237,6 +237,11 @@ void link_dialer_now(struct link_dialer *d)
 		wait_for(d, 0);
 }
 
+void link_dialer_address(struct link_dialer *d, const struct socket_host *address)
+{
+	d->options.address = *address;
+}
+
 struct link_conn *link_dialer_conn(const struct link_dialer *d)
 {
 	return d->state == DIALER_UP ? d->conn : NULL;

@@ -43,6 +43,9 @@ struct link_dialer *link_dialer_new(
  */
 void link_dialer_now(struct link_dialer *d);
 
+/* Where it dials from the next attempt on. */
+void link_dialer_address(struct link_dialer *d, const struct socket_host *address);
+
 /* The connection, NULL if it is not up. */
 struct link_conn *link_dialer_conn(const struct link_dialer *d);
 

@@ -96,6 +96,7 @@ struct link_conn {
 	bool begun; /* there is a link */
 	enum link_role role;
 	unsigned roles; /* accepted: those that it may have */
+	uint64_t accepted_ms;
 	link_known *known;
 	bool unknown;			/* accepted: its key is not known */
 	uint8_t peer[KEY_SIZE];		/* its key, once it is up */

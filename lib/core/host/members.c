@@ -1,0 +1,304 @@
+#include "core/host/members.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- which are linked ---- */
+
+static bool note(struct members_view *v, uint64_t index, const struct raft_config *config)
+{
+	if (v->index == index && !config)
+		return false;
+	/* Where one was truncated, there may be another one now. */
+	bool news = v->index != index || memcmp(&v->config, config, sizeof(*config)) != 0;
+	v->index = index;
+	if (news && config)
+		v->config = *config;
+	return news;
+}
+
+bool members_log(struct members *m, const struct raft_status *log)
+{
+	bool news = note(&m->committed, log->committed_index, log->committed);
+
+	return note(&m->log, log->config_index, log->config) || news;
+}
+
+static const struct raft_member *in(const struct members_view *v, struct raft_id id)
+{
+	return v->index > 0 ? raft_config_find(&v->config, id) : NULL;
+}
+
+/* Whether any configuration has it. */
+static bool wanted(const struct members *m, struct raft_id id)
+{
+	return in(&m->committed, id) || in(&m->log, id) || in(&m->hint, id);
+}
+
+struct member_link *members_find(struct members *m, struct raft_id id)
+{
+	for (unsigned i = 0; i < m->count; i++) {
+		if (raft_id_eq(m->links[i].member.id, id))
+			return &m->links[i];
+	}
+	return NULL;
+}
+
+static void drop(struct members *m, unsigned at)
+{
+	const struct member_link *l = &m->links[at];
+
+	/* One whose addition was never committed was not removed either. */
+	if (l->was)
+		memcpy(m->removed[m->removed_count++ % MEMBERS_REMOVED], l->member.key,
+		    RAFT_KEY_SIZE);
+	m->links[at] = m->links[--m->count];
+}
+
+/* True: there was no link with it. */
+static bool take(struct members *m, const struct raft_member *member, bool committed)
+{
+	struct member_link *l = members_find(m, member->id);
+	bool fresh = !l;
+
+	if (raft_id_none(member->id) || raft_id_eq(member->id, m->self) ||
+	    (fresh && m->count == MEMBERS_LINKS_MAX))
+		return false;
+	if (fresh) {
+		l = &m->links[m->count++];
+		*l = (struct member_link){.was = false};
+	}
+	l->member = *member;
+	l->was |= committed;
+	return fresh;
+}
+
+unsigned members_update(struct members *m, struct members_effect effects[MEMBERS_EFFECTS_MAX])
+{
+	/* In the order of their indexes, the log's last: the newest says where a member is. */
+	const struct members_view *views[] = {&m->committed, &m->hint, &m->log};
+	unsigned n = 0;
+
+	if (m->hint.index <= m->committed.index)
+		m->hint.index = 0;
+	if (m->hint.index > m->log.index) {
+		views[1] = &m->log;
+		views[2] = &m->hint;
+	}
+	for (unsigned i = m->count; i > 0; i--) {
+		struct raft_id id = m->links[i - 1].member.id;
+		if (wanted(m, id))
+			continue;
+		effects[n++] = (struct members_effect){MEMBERS_DROP, id};
+		drop(m, i - 1);
+	}
+	for (unsigned v = 0; v < 3; v++) {
+		for (unsigned i = 0; views[v]->index > 0 && i < views[v]->config.count; i++) {
+			const struct raft_member *member = &views[v]->config.members[i];
+			if (wanted(m, member->id) && take(m, member, views[v] != &m->log))
+				effects[n++] =
+				    (struct members_effect){MEMBERS_MAKE, member->id};
+		}
+	}
+	return n;
+}
+
+bool members_hint(struct members *m, uint64_t index, const struct raft_config *config)
+{
+	uint64_t known;
+	const struct raft_config *committed = members_committed(m, &known);
+	const struct raft_config *any = committed	   ? committed
+					: m->log.index > 0 ? &m->log.config
+							   : NULL;
+
+	if (index <= known || (any && !raft_id_eq(any->cluster, config->cluster)))
+		return false;
+	m->hint = (struct members_view){index, *config};
+	return true;
+}
+
+const struct raft_config *members_newest(const struct members *m, uint64_t *index)
+{
+	const struct members_view *v = m->hint.index > m->log.index ? &m->hint : &m->log;
+
+	*index = v->index;
+	return v->index > 0 ? &v->config : NULL;
+}
+
+const struct raft_config *members_committed(const struct members *m, uint64_t *index)
+{
+	const struct members_view *v =
+	    m->hint.index > m->committed.index ? &m->hint : &m->committed;
+
+	*index = v->index;
+	return v->index > 0 ? &v->config : NULL;
+}
+
+/* Whoever has the key, by any configuration; the newest first.  NULL: nobody. */
+static const struct raft_member *keyed(const struct members *m, const uint8_t *key)
+{
+	const struct members_view *views[] = {&m->log, &m->hint, &m->committed};
+	const struct raft_member *admitted = NULL;
+
+	for (unsigned i = 0; i < 3; i++) {
+		const struct raft_member *is =
+		    views[i]->index > 0 ? raft_config_find_key(&views[i]->config, key) : NULL;
+		if (is && !raft_id_none(is->id))
+			return is;
+		admitted = is ? is : admitted;
+	}
+	return admitted;
+}
+
+static bool removed(const struct members *m, const uint8_t *key)
+{
+	for (unsigned i = 0; i < MEMBERS_REMOVED && i < m->removed_count; i++) {
+		if (memcmp(m->removed[i], key, RAFT_KEY_SIZE) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool members_has_key(const struct members *m, const uint8_t key[RAFT_KEY_SIZE])
+{
+	return keyed(m, key) != NULL;
+}
+
+bool members_may_call(const struct members *m, const uint8_t key[RAFT_KEY_SIZE])
+{
+	const struct raft_member *is = keyed(m, key);
+
+	return (is && !raft_id_none(is->id)) || removed(m, key);
+}
+
+/* ---- addresses ---- */
+
+/* All that are known, the likeliest first, each once. */
+static unsigned addresses(const struct member_link *l, const char *list[MEMBER_PLACES + 1])
+{
+	const char *all[] = {l->places[MEMBER_SAID], l->places[MEMBER_HEARD], l->member.address,
+	    l->places[MEMBER_SEED]};
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < MEMBER_PLACES + 1; i++) {
+		bool new = all[i][0] != '\0';
+		for (unsigned k = 0; k < n; k++)
+			new = new &&strcmp(all[i], list[k]) != 0;
+		if (new)
+			list[n++] = all[i];
+	}
+	return n;
+}
+
+const char *member_address(const struct member_link *l, unsigned attempt)
+{
+	const char *list[MEMBER_PLACES + 1];
+	unsigned n = addresses(l, list);
+
+	return n > 0 ? list[attempt % n] : "";
+}
+
+bool member_place(struct member_link *l, enum member_place by, const char *address)
+{
+	if (strcmp(l->places[by], address) == 0)
+		return false;
+	snprintf(l->places[by], sizeof(l->places[by]), "%s", address);
+	return true;
+}
+
+bool members_misplaced(const struct raft_config *config, const struct raft_member *self)
+{
+	const struct raft_member *is = raft_config_find(config, self->id);
+
+	return is &&
+	       (strcmp(self->address, is->address) != 0 || strcmp(self->gate, is->gate) != 0 ||
+		   (self->flags & RAFT_BROKER) != (is->flags & RAFT_BROKER));
+}
+
+/* ---- who calls ---- */
+
+void member_heard(struct member_link *l, const struct raft_message *m, uint64_t now_ms)
+{
+	struct member_word *newest = l->word_count > 0 ? &l->words[l->word_count - 1] : NULL;
+	struct member_word word = newest ? *newest : (struct member_word){0};
+
+	/* These do not say that their term is durable. */
+	if (m->type == RAFT_PREVOTE || m->type == RAFT_PREVOTED || m->type == RAFT_REMOVED)
+		return;
+	if (m->term > word.term) {
+		word.term = m->term;
+		word.index = 0;
+	}
+	if (m->type == RAFT_APPENDED && m->ok && m->term == word.term &&
+	    m->place.index > word.index)
+		word.index = m->place.index;
+	if (newest && word.term == newest->term && word.index == newest->index)
+		return;
+	word.heard_ms = now_ms;
+	if (newest && now_ms - newest->since_ms < MEMBER_WORDS_MS) {
+		*newest = word;
+		return;
+	}
+	word.since_ms = now_ms;
+	if (l->word_count == MEMBER_WORDS)
+		memmove(l->words, l->words + 1, --l->word_count * sizeof(l->words[0]));
+	l->words[l->word_count++] = word;
+}
+
+/* Whether its state is older than what it had said when this connection was accepted. */
+static bool forgot(const struct member_link *l, const struct members_hello *h)
+{
+	unsigned i = l->word_count;
+
+	while (i > 0 && l->words[i - 1].heard_ms >= h->accepted_ms)
+		i--;
+	if (i == 0)
+		return false;
+	const struct member_word *w = &l->words[i - 1];
+	return h->term < w->term || (h->term == w->term && h->last < w->index);
+}
+
+enum rmq_error members_hello(
+    struct members *m, const struct members_hello *h, const char *self_name, char *why)
+{
+	const struct raft_member *is = keyed(m, h->key);
+	struct member_link *l = is ? members_find(m, h->from) : NULL;
+	const char *name = is ? is->name : "";
+	const size_t cap = TEXT_MAX + 1;
+
+	if (!is || raft_id_none(is->id)) {
+		if (!removed(m, h->key)) {
+			snprintf(why, cap, "it is not known yet");
+			return RMQ_E_BUSY;
+		}
+		snprintf(why, cap, "it " MEMBERS_REMOVED_TEXT);
+		return RMQ_E_DENIED;
+	}
+	if (!raft_id_eq(h->to, m->self)) {
+		snprintf(why, cap, "%s has another data directory than %s believes", self_name,
+		    name);
+		return RMQ_E_BUSY;
+	}
+	/* Either of the two may not know yet who was removed and came again. */
+	if (!l || memcmp(l->member.key, h->key, RAFT_KEY_SIZE) != 0) {
+		snprintf(why, cap, "%s is known here with another data directory", name);
+		return RMQ_E_BUSY;
+	}
+	/* If it cannot be reached itself, the older process is gone and its links are dead. */
+	if (h->linked && l->boot != h->boot) {
+		snprintf(why, cap,
+		    "%s runs already: if this lasts, two processes have copies of one data "
+		    "directory",
+		    name);
+		return RMQ_E_BUSY;
+	}
+	if (forgot(l, h)) {
+		snprintf(why, cap,
+		    "the data directory of %s was put back to an older state; remove it: "
+		    "rmq-cluster leave %s",
+		    name, name);
+		return RMQ_E_CORRUPT;
+	}
+	l->boot = h->boot;
+	return RMQ_E_OK;
+}

@@ -1,0 +1,145 @@
+/*
+ * The other members of the cluster as this node knows them: which of them are linked, at which
+ * address, whose word about them counts, and what each must still know when it comes back.
+ *
+ * Three configurations count: the newest in the log here, the newest that is known to be
+ * committed, and a hint: a committed one that somebody has told, newer than that.  A node is
+ * linked as long as one of them has it; so a change that is not committed cuts no link, and a
+ * hint adds links and ends none of the log's.  Only what is committed is told to others.  Votes
+ * and majorities are counted by the log alone.
+ *
+ * An address is a guess, since a key proves who answers: where the member says that it is,
+ * where others say so, what the configuration says, what the settings say.  One after the other
+ * is tried.  What a member says of itself is passed on to all who are linked.
+ *
+ * What a member has said that it has on disk it has for ever.  A HELLO is made after its
+ * connection was accepted, so it must know what was heard from that member before; what was
+ * heard later, over its other connection or from a process after it, may be newer.
+ */
+#ifndef RMQ_CORE_HOST_MEMBERS_H
+#define RMQ_CORE_HOST_MEMBERS_H
+
+#include "core/raft/raft.h"
+
+/* Those of two configurations without a member in common, and one. */
+#define MEMBERS_LINKS_MAX (2 * RAFT_MEMBERS_MAX + 1)
+/* Who was removed while this process ran, and is told so. */
+#define MEMBERS_REMOVED 16
+#define MEMBERS_REMOVED_TEXT \
+	"was removed from the cluster; with a new data directory it can be admitted again"
+
+/* What it has said of its disk: that it is in `term`, and has the log of it up to `index`. */
+struct member_word {
+	uint64_t heard_ms; /* the newest of it */
+	uint64_t since_ms;
+	uint64_t term;
+	uint64_t index;
+};
+
+/* Enough to tell what was heard before a handshake of LINK_HANDSHAKE_MS from what came later.
+ */
+#define MEMBER_WORDS	8
+#define MEMBER_WORDS_MS 1000
+
+enum member_place {
+	MEMBER_SAID,  /* by itself */
+	MEMBER_HEARD, /* from another member */
+	MEMBER_SEED,  /* by this node's settings */
+	MEMBER_PLACES
+};
+
+struct member_link {
+	struct raft_member member; /* as the newest configuration that has it says */
+	char places[MEMBER_PLACES][RAFT_ADDRESS_MAX + 1]; /* ""; none */
+	bool was;      /* a member by a configuration that is committed */
+	uint64_t boot; /* of the process whose HELLO was taken; 0: none */
+	struct member_word words[MEMBER_WORDS]; /* oldest first */
+	unsigned word_count;
+};
+
+struct members_view {
+	uint64_t index; /* 0: none */
+	struct raft_config config;
+};
+
+struct members {
+	struct raft_id self;
+	struct members_view committed, log, hint;
+	struct member_link links[MEMBERS_LINKS_MAX];
+	unsigned count;
+	uint8_t removed[MEMBERS_REMOVED][RAFT_KEY_SIZE]; /* a ring of keys */
+	unsigned removed_count;				 /* ever */
+};
+
+/* What is to be done with a link. */
+enum members_action { MEMBERS_MAKE, MEMBERS_DROP };
+
+struct members_effect {
+	enum members_action action;
+	struct raft_id id;
+};
+
+#define MEMBERS_EFFECTS_MAX (2 * MEMBERS_LINKS_MAX)
+
+/* All zeros to begin with, but for `self`. */
+
+/* The log has changed, or more of it is committed.  True: that is news, members_update() is
+ * due. */
+bool members_log(struct members *m, const struct raft_status *log);
+
+/* Which links are to be made and ended: the effects, in order. */
+unsigned members_update(struct members *m, struct members_effect effects[MEMBERS_EFFECTS_MAX]);
+
+/*
+ * A configuration that a member says is committed, or who took this node in.  True: it is news,
+ * members_update() is due.
+ */
+bool members_hint(struct members *m, uint64_t index, const struct raft_config *config);
+
+/* The newest configuration that is known, committed or not; NULL: none. */
+const struct raft_config *members_newest(const struct members *m, uint64_t *index);
+/* The newest that is committed, to be told to others; NULL: none. */
+const struct raft_config *members_committed(const struct members *m, uint64_t *index);
+
+/* NULL: no such member, or it is this node. */
+struct member_link *members_find(struct members *m, struct raft_id id);
+/* Whoever has the key, admitted or joined. */
+bool members_has_key(const struct members *m, const uint8_t key[RAFT_KEY_SIZE]);
+/* Whether it may say HELLO: a member, or one that is to be told that it is none any more. */
+bool members_may_call(const struct members *m, const uint8_t key[RAFT_KEY_SIZE]);
+
+/* ---- addresses ---- */
+
+/* Where it is dialled: `attempt` counts those that failed since the last news; "": nowhere. */
+const char *member_address(const struct member_link *l, unsigned attempt);
+/*
+ * Somebody says where it is.  True: that is news, and it is dialled there; if it says so itself
+ * (MEMBER_SAID) the others are told as well.
+ */
+bool member_place(struct member_link *l, enum member_place by, const char *address);
+/* Whether the configuration is to be changed, as this node is not where it says. */
+bool members_misplaced(const struct raft_config *config, const struct raft_member *self);
+
+/* ---- who calls ---- */
+
+struct members_hello {
+	const uint8_t *key;
+	struct raft_id from, to;
+	uint64_t boot;
+	uint64_t term, last;
+	uint64_t accepted_ms; /* when its connection was */
+	bool linked;	      /* links to it and from it are up, as far as this node knows */
+};
+
+/*
+ * Whether it is the node that it was: neither a new directory, nor a copy, nor an old state.
+ * Else `why` says why not, TEXT_MAX + 1 bytes.  RMQ_E_CORRUPT: it has forgotten what it had
+ * stored; RMQ_E_DENIED: it was removed; both are certain.
+ */
+enum rmq_error members_hello(struct members *m, const struct members_hello *h,
+    const char *self_name, char *why) __attribute__((warn_unused_result));
+
+/* A message of Raft has come from it. */
+void member_heard(struct member_link *l, const struct raft_message *m, uint64_t now_ms);
+
+#endif

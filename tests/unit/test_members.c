@@ -1,0 +1,254 @@
+/* The other members: who is linked, at which address, and what a HELLO must know. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+
+#include "core/host/members.h"
+
+static struct members m;
+static struct raft_config configs[4];
+static struct raft_status status;
+static struct members_effect effects[MEMBERS_EFFECTS_MAX];
+static char why[TEXT_MAX + 1];
+
+static struct raft_id id_of(unsigned n)
+{
+	return (struct raft_id){{(uint8_t)n}};
+}
+
+/* A configuration of the nodes of which n has a bit. */
+static struct raft_config config_of(unsigned n)
+{
+	struct raft_config c = {.cluster = {{77}}};
+
+	for (unsigned i = 1; i <= 9; i++) {
+		if (!(n & 1u << i))
+			continue;
+		struct raft_member *is = &c.members[c.count++];
+		*is = (struct raft_member){
+		    .id = id_of(i), .key = {(uint8_t)i}, .flags = RAFT_VOTER};
+		snprintf(is->name, sizeof(is->name), "n%u", i);
+		snprintf(is->address, sizeof(is->address), "host%u:1", i);
+	}
+	return c;
+}
+
+#define N(i) (1u << (i))
+
+/* This node is n1. */
+static int setup(void **state)
+{
+	(void)state;
+	m = (struct members){.self = id_of(1)};
+	status = (struct raft_status){0};
+	return 0;
+}
+
+/* The log's newest is at `index`, and is committed or not. */
+static unsigned log_is(uint64_t index, unsigned nodes, bool committed)
+{
+	configs[committed ? 0 : 1] = config_of(nodes);
+	if (committed) {
+		status.committed_index = index;
+		status.committed = &configs[0];
+	}
+	status.config_index = index;
+	status.config = &configs[committed ? 0 : 1];
+	(void)members_log(&m, &status);
+	return members_update(&m, effects);
+}
+
+static bool hint(uint64_t index, unsigned nodes)
+{
+	struct raft_config c = config_of(nodes);
+	bool news = members_hint(&m, index, &c);
+
+	if (news)
+		(void)members_update(&m, effects);
+	return news;
+}
+
+static unsigned linked(void)
+{
+	unsigned nodes = 0;
+
+	for (unsigned i = 0; i < m.count; i++)
+		nodes |= N(m.links[i].member.id.bytes[0]);
+	return nodes;
+}
+
+static void a_change_that_is_not_committed_adds_links_and_cuts_none(void **state)
+{
+	uint64_t index;
+
+	(void)state;
+	assert_int_equal(log_is(1, N(1) | N(2) | N(3), true), 2);
+	assert_int_equal(log_is(5, N(1) | N(2) | N(4), false), 1);
+	assert_int_equal(effects[0].action, MEMBERS_MAKE);
+	assert_int_equal(linked(), N(2) | N(3) | N(4));
+	/* It is told to nobody. */
+	assert_non_null(raft_config_find(members_committed(&m, &index), id_of(3)));
+	assert_int_equal(index, 1);
+	assert_non_null(members_newest(&m, &index));
+	assert_int_equal(index, 5);
+	/* It is truncated: who was never a member was not removed. */
+	assert_int_equal(log_is(1, N(1) | N(2) | N(3), true), 1);
+	assert_int_equal(linked(), N(2) | N(3));
+	assert_false(members_may_call(&m, (const uint8_t[RAFT_KEY_SIZE]){4}));
+	/* It is committed. */
+	assert_int_equal(log_is(7, N(1) | N(2), true), 1);
+	assert_int_equal(effects[0].action, MEMBERS_DROP);
+	assert_int_equal(linked(), N(2));
+}
+
+static void a_hint_adds_links_and_cuts_none(void **state)
+{
+	(void)state;
+	log_is(1, N(1) | N(2) | N(3), true);
+	assert_true(hint(9, N(1) | N(2) | N(4)));
+	assert_int_equal(linked(), N(2) | N(3) | N(4));
+	assert_false(hint(8, N(1) | N(5)));
+	assert_int_equal(linked(), N(2) | N(3) | N(4));
+	/* The log knows better than a hint that is older. */
+	log_is(12, N(1) | N(2), true);
+	assert_int_equal(linked(), N(2));
+	assert_false(hint(9, N(1) | N(2) | N(4)));
+}
+
+static void of_another_cluster_nothing_is_believed(void **state)
+{
+	struct raft_config c = config_of(N(1) | N(2) | N(4));
+
+	(void)state;
+	log_is(1, N(1) | N(2), true);
+	c.cluster = id_of(78);
+	assert_false(members_hint(&m, 9, &c));
+}
+
+static enum rmq_error hello(unsigned key, uint64_t term, uint64_t last, uint64_t accepted_ms)
+{
+	uint8_t bytes[RAFT_KEY_SIZE] = {(uint8_t)key};
+
+	return members_hello(&m,
+	    &(struct members_hello){.key = bytes,
+		.from = id_of(key),
+		.to = id_of(1),
+		.boot = 5,
+		.term = term,
+		.last = last,
+		.accepted_ms = accepted_ms},
+	    "n1", why);
+}
+
+static void who_was_removed_is_told_so_only_if_that_is_committed(void **state)
+{
+	(void)state;
+	log_is(1, N(1) | N(2) | N(3), true);
+	log_is(5, N(1) | N(2), false);
+	assert_int_equal(hello(3, 1, 1, 100), RMQ_E_OK);
+	(void)hint(6, N(1) | N(2));
+	assert_int_equal(hello(3, 1, 1, 100), RMQ_E_OK);
+	log_is(6, N(1) | N(2), true);
+	assert_int_equal(hello(3, 1, 1, 100), RMQ_E_DENIED);
+	assert_non_null(strstr(why, "was removed"));
+	assert_int_equal(hello(7, 1, 1, 100), RMQ_E_BUSY);
+}
+
+static void heard(unsigned from, uint64_t term, uint64_t index, uint64_t now_ms)
+{
+	const struct raft_message message = {
+	    .type = RAFT_APPENDED, .term = term, .ok = true, .place = {index, term}};
+
+	member_heard(members_find(&m, id_of(from)), &message, now_ms);
+}
+
+static void a_hello_knows_what_was_heard_before_its_connection(void **state)
+{
+	(void)state;
+	log_is(1, N(1) | N(2), true);
+	heard(2, 3, 10, 1000);
+	assert_int_equal(hello(2, 3, 9, 1001), RMQ_E_CORRUPT);
+	assert_non_null(strstr(why, "older state"));
+	assert_int_equal(hello(2, 2, 50, 1001), RMQ_E_CORRUPT);
+	assert_int_equal(hello(2, 3, 10, 1001), RMQ_E_OK);
+	/* A newer term may have cut its log. */
+	assert_int_equal(hello(2, 4, 5, 1001), RMQ_E_OK);
+	/* What came in the same millisecond, or later, may be newer than the HELLO. */
+	assert_int_equal(hello(2, 3, 9, 1000), RMQ_E_OK);
+	for (unsigned i = 0; i < 100; i++)
+		heard(2, 3, 11 + i, 2000 + 100 * i);
+	assert_int_equal(hello(2, 3, 110, 20000), RMQ_E_OK);
+	assert_int_equal(hello(2, 3, 109, 20000), RMQ_E_CORRUPT);
+	/* A handshake is shorter than what is remembered apart. */
+	assert_int_equal(hello(2, 3, 10, 11900 - 5000), RMQ_E_CORRUPT);
+	assert_int_equal(hello(2, 3, 11 + 49, 11900 - 5000), RMQ_E_OK);
+}
+
+static void a_prevote_says_nothing_of_the_disk(void **state)
+{
+	const struct raft_message message = {.type = RAFT_PREVOTE, .term = 9};
+
+	(void)state;
+	log_is(1, N(1) | N(2), true);
+	member_heard(members_find(&m, id_of(2)), &message, 1000);
+	assert_int_equal(hello(2, 1, 1, 2000), RMQ_E_OK);
+}
+
+static void another_process_is_refused_while_one_is_linked(void **state)
+{
+	uint8_t key[RAFT_KEY_SIZE] = {2};
+	struct members_hello h = {.key = key, .from = id_of(2), .to = id_of(1), .boot = 5};
+
+	(void)state;
+	log_is(1, N(1) | N(2), true);
+	assert_int_equal(members_hello(&m, &h, "n1", why), RMQ_E_OK);
+	h.linked = true;
+	assert_int_equal(members_hello(&m, &h, "n1", why), RMQ_E_OK);
+	h.boot = 6;
+	assert_int_equal(members_hello(&m, &h, "n1", why), RMQ_E_BUSY);
+	assert_non_null(strstr(why, "n2 runs already"));
+	h.linked = false;
+	assert_int_equal(members_hello(&m, &h, "n1", why), RMQ_E_OK);
+	h.from = id_of(9);
+	assert_int_equal(members_hello(&m, &h, "n1", why), RMQ_E_BUSY);
+	assert_null(strstr(why, "remove"));
+	h.to = id_of(8);
+	assert_int_equal(members_hello(&m, &h, "n1", why), RMQ_E_BUSY);
+}
+
+static void all_addresses_are_tried_what_it_said_first(void **state)
+{
+	(void)state;
+	log_is(1, N(1) | N(2), true);
+	struct member_link *l = members_find(&m, id_of(2));
+	assert_string_equal(member_address(l, 0), "host2:1");
+	assert_string_equal(member_address(l, 7), "host2:1");
+	assert_true(member_place(l, MEMBER_SEED, "seed:1"));
+	assert_true(member_place(l, MEMBER_HEARD, "host2:1"));
+	assert_false(member_place(l, MEMBER_HEARD, "host2:1"));
+	assert_true(member_place(l, MEMBER_SAID, "there:1"));
+	assert_string_equal(member_address(l, 0), "there:1");
+	assert_string_equal(member_address(l, 1), "host2:1");
+	assert_string_equal(member_address(l, 2), "seed:1");
+	assert_string_equal(member_address(l, 3), "there:1");
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup(name, setup)
+	const struct CMUnitTest tests[] = {
+	    T(a_change_that_is_not_committed_adds_links_and_cuts_none),
+	    T(a_hint_adds_links_and_cuts_none),
+	    T(of_another_cluster_nothing_is_believed),
+	    T(who_was_removed_is_told_so_only_if_that_is_committed),
+	    T(a_hello_knows_what_was_heard_before_its_connection),
+	    T(a_prevote_says_nothing_of_the_disk),
+	    T(another_process_is_refused_while_one_is_linked),
+	    T(all_addresses_are_tried_what_it_said_first),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
