@@ -13,14 +13,22 @@
 #include <xxhash.h>
 
 #include "backup_format.h"
+#include "cover.h"
 #include "journal.h"
 #include "sys/process/log.h"
 #include "sys/store/store.h"
 #include "sys/stream/io.h"
 
+enum { OPTION_SINCE = OPTION_LONG, OPTION_FORCE };
+
 #define CHUNK_BYTES (4u << 20)
 /* A record and the boundary in front of it. */
 #define PIECE_MAX (2 * FRAME_HEADER_SIZE + RECORD_MAX + 16)
+
+struct wanted {
+	uint64_t since;
+	bool force;
+};
 
 struct backup {
 	struct store_reader *reader;
@@ -32,6 +40,7 @@ struct backup {
 	uint64_t term_next;
 	uint64_t records;
 	struct store_state state;
+	struct cover cover; /* as of the newest transaction */
 };
 
 static enum rmq_error put_record(
@@ -85,6 +94,8 @@ static enum rmq_error fill_chunk(struct backup *b, struct writer *w)
 	if (!err)
 		err = store_reader_state(b->reader, &b->state);
 	if (!err)
+		err = cover_read(b->reader, &b->cover);
+	if (!err)
 		err = check_uncut(b);
 	while (!err && w->cap - w->len >= PIECE_MAX) {
 		uint64_t index;
@@ -117,29 +128,49 @@ static void put_header(struct writer *w, uint64_t since, const struct identity *
 }
 
 /* An increment begins where the records that there are have been. */
-static enum rmq_error check_since(struct backup *b, uint64_t since, struct reason *why)
+static enum rmq_error check_begin(struct backup *b, const struct wanted *w, struct reason *why)
 {
+	uint64_t since = w->since;
 	enum rmq_error err = store_reader_begin(b->reader);
 	if (!err)
 		err = store_reader_state(b->reader, &b->state);
+	if (!err)
+		err = cover_read(b->reader, &b->cover);
 	store_reader_end(b->reader);
 	if (err)
 		return reason_set(why, err, "%s", error_text(err));
 	if (since < b->state.next)
-		return RMQ_E_OK;
+		return w->force ? RMQ_E_OK : cover_check(&b->cover, b->state.next - 1, why);
 	return reason_set(why, RMQ_E_USAGE,
 	    "--since %" PRIu64 " is beyond the newest record, %" PRIu64
 	    ": the backup before is of another directory, or of a later time of this one",
 	    since, b->state.next - 1);
 }
 
-static enum rmq_error copy(struct backup *b, uint64_t since, struct reason *why)
+/* Behind all records, as of the last transaction. */
+static enum rmq_error put_end(
+    struct backup *b, struct writer *w, bool force, struct reason *why)
 {
-	struct writer w = writer_of(b->chunk, CHUNK_BYTES);
-	enum rmq_error err = check_since(b, since, why);
+	enum rmq_error err = force ? RMQ_E_OK : cover_check(&b->cover, b->state.next - 1, why);
 	if (err)
 		return err;
-	put_header(&w, since, store_reader_identity(b->reader));
+	if (!b->cover.covered) {
+		backup_put_partial(w, &(struct backup_partial){b->cover.index});
+		XXH3_64bits_update(b->hash, w->p, w->len);
+	}
+	struct backup_end end = {
+	    b->records, b->state.next, b->state.term, XXH3_64bits_digest(b->hash)};
+	backup_put_end(w, &end);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error copy(struct backup *b, const struct wanted *wanted, struct reason *why)
+{
+	struct writer w = writer_of(b->chunk, CHUNK_BYTES);
+	enum rmq_error err = check_begin(b, wanted, why);
+	if (err)
+		return err;
+	put_header(&w, wanted->since, store_reader_identity(b->reader));
 	while (!err) {
 		err = fill_chunk(b, &w);
 		if (err == RMQ_E_BUSY)
@@ -151,18 +182,18 @@ static enum rmq_error copy(struct backup *b, uint64_t since, struct reason *why)
 			    why, RMQ_E_IO, "standard output: %s", strerror(errno));
 		w.len = 0;
 	}
-	struct backup_end end = {
-	    b->records, b->state.next, b->state.term, XXH3_64bits_digest(b->hash)};
-	backup_put_end(&w, &end);
+	err = put_end(b, &w, wanted->force, why);
+	if (err)
+		return err;
 	if (write_out(b, &w) ||
 	    (fsync(STDOUT_FILENO) != 0 && errno != EINVAL && errno != EROFS))
 		return reason_set(why, RMQ_E_IO, "standard output: %s", strerror(errno));
 	return RMQ_E_OK;
 }
 
-static enum rmq_error backup(const char *dir, uint64_t since, struct reason *why)
+static enum rmq_error backup(const char *dir, const struct wanted *wanted, struct reason *why)
 {
-	struct backup b = {.next = since + 1, .term_next = 1};
+	struct backup b = {.next = wanted->since + 1, .term_next = 1};
 	enum rmq_error err = store_reader_open(dir, &b.reader, why);
 	if (err)
 		return err;
@@ -170,7 +201,7 @@ static enum rmq_error backup(const char *dir, uint64_t since, struct reason *why
 	b.chunk = malloc(CHUNK_BYTES);
 	if (b.hash && b.chunk) {
 		XXH3_64bits_reset(b.hash);
-		err = copy(&b, since, why);
+		err = copy(&b, wanted, why);
 	} else {
 		err = reason_set(why, RMQ_E_IO, "out of memory");
 	}
@@ -182,19 +213,22 @@ static enum rmq_error backup(const char *dir, uint64_t since, struct reason *why
 
 static bool set_option(int letter, const char *value, void *state)
 {
-	(void)letter;
-	return parse_index(value, state) && *(uint64_t *)state < UINT64_MAX;
+	struct wanted *w = state;
+	if (letter == OPTION_FORCE)
+		return w->force = true;
+	return parse_index(value, &w->since) && w->since < UINT64_MAX;
 }
 
 int command_backup(int argc, char **argv)
 {
 	static const struct option options[] = {
-	    {"since", required_argument, NULL, OPTION_LONG}, {0}};
-	uint64_t since = 0;
+	    {"since", required_argument, NULL, OPTION_SINCE},
+	    {"force", no_argument, NULL, OPTION_FORCE}, {0}};
+	struct wanted wanted = {.since = 0};
 	struct reason why = {""};
 	int status;
 	char **words =
-	    command_words(argc, argv, "backup", options, set_option, &since, 1, &status);
+	    command_words(argc, argv, "backup", options, set_option, &wanted, 1, &status);
 	if (!words)
 		return status;
 	if (isatty(STDOUT_FILENO)) {
@@ -202,6 +236,6 @@ int command_backup(int argc, char **argv)
 		return error_exit(RMQ_E_USAGE);
 	}
 	guard_directory(words[0]);
-	enum rmq_error err = backup(words[0], since, &why);
+	enum rmq_error err = backup(words[0], &wanted, &why);
 	return err ? report(words[0], err, &why) : 0;
 }

@@ -1,6 +1,7 @@
 /*
  * A backup: frames (core/wire/frame.h), as rmq-journal(5) says.  HEADER, then RECORD frames in
- * ascending order, a TERM frame in front of the first record of each term, then END.
+ * ascending order, a TERM frame in front of the first record of each term, PARTIAL if the log
+ * is not whole, then END.
  *
  * To bump: raise JOURNAL_VERSION; types are frozen, new ones get new numbers.
  */
@@ -18,6 +19,8 @@
 #define BACKUP_RECORD(F) F(rest, bytes)
 /* Records from `index` on are of this term. */
 #define BACKUP_TERM(F) F(u64, index) F(u64, term)
+/* The log does not reach its cover, this record: it is not whole, and was copied by force. */
+#define BACKUP_PARTIAL(F) F(u64, cover)
 /*
  * records: RECORD frames in this file.  next: index behind the newest record; term: newest
  * one opened.  checksum: XXH3-64 of all bytes of the file before this frame.
@@ -28,7 +31,8 @@
 	X(1, HEADER, header, BACKUP_HEADER) \
 	X(2, RECORD, record, BACKUP_RECORD) \
 	X(3, TERM, term, BACKUP_TERM) \
-	X(4, END, end, BACKUP_END)
+	X(4, END, end, BACKUP_END) \
+	X(5, PARTIAL, partial, BACKUP_PARTIAL)
 
 enum backup_type {
 #define X(type, NAME, name, FIELDS) BACKUP_TYPE_##NAME = type,

@@ -16,11 +16,13 @@
 #define JOURNAL_COMMANDS(X) \
 	X(init, "DIR", "make a data directory") \
 	X(serve, "DIR", "speak the journal protocol on standard input") \
-	X(stat, "[-j] DIR", "print how full it is and what it knows") \
+	X(stat, "[-j] DIR...", \
+	    "print how full it is and what it knows; of several, which to keep") \
 	X(dump, "[--from N] [--follow] DIR", "print records as JSON lines") \
 	X(verify, "[--quarantine] DIR", "check every record; set bad ones aside") \
-	X(backup, "[--since N] DIR > FILE", "copy records while the journal is in use") \
-	X(restore, "DIR < FILE", "make a data directory of a backup") \
+	X(backup, "[--since N] [--force] DIR > FILE", \
+	    "copy records while the journal is in use") \
+	X(restore, "[--force] DIR < FILE", "make a data directory of a backup") \
 	X(compact, "DIR", "give free pages back to the file system") \
 	X(diff, "DIR DIR2", "print the records that differ")
 
@@ -40,10 +42,12 @@ enum rmq_error name_record(struct reason *why, enum rmq_error err, uint64_t inde
 /*
  * Parses the options of a sub-command.  `options`, which ends with a row of zeros and may be
  * NULL, are its own, beside those of all commands: `set` is told each one's letter and value
- * and returns false if the value is wrong.  Then there have to be as many words as `words`.
- * Returns the first word, or NULL: *exit_status says how to end (0 after --help).
+ * and returns false if the value is wrong.  Then there have to be as many words as `words`; one
+ * or more, ended by NULL, if it is WORDS_SOME. Returns the first word, or NULL: *exit_status
+ * says how to end (0 after --help).
  */
 #define OPTION_LONG 256 /* from here on: values of options without a letter */
+#define WORDS_SOME  (-1)
 char **command_words(int argc, char **argv, const char *name, const struct option *options,
     bool (*set)(int letter, const char *value, void *state), void *state, int words,
     int *exit_status);

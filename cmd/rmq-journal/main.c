@@ -27,7 +27,7 @@ static void print_help(FILE *f)
 {
 	fprintf(f, "usage: rmq-journal COMMAND [OPTION...] DIR\n\n");
 	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(f, "  %-8s %-30s %s\n", commands[i].name, commands[i].args,
+		fprintf(f, "  %-8s %-32s %s\n", commands[i].name, commands[i].args,
 		    commands[i].what);
 	fprintf(f, "\nOptions: -h --help, -V --version, -q --quiet, -v --verbose; see "
 		   "rmq-journal(1).\n");
@@ -148,7 +148,7 @@ char **command_words(int argc, char **argv, const char *name, const struct optio
 		}
 	}
 	log_init("rmq-journal", verbosity);
-	if (argc - optind == words)
+	if (words == WORDS_SOME ? argc > optind : argc - optind == words)
 		return argv + optind;
 	*exit_status = print_usage(find(name));
 	return NULL;

@@ -33,6 +33,8 @@ struct restore {
 	XXH3_state_t *hash;
 	bool begun; /* within a file: behind its HEADER, before its END */
 	bool any;   /* a file was complete */
+	bool force; /* also if it is not whole */
+	bool partial; /* the log of this file is not whole */
 	uint8_t incarnation[INCARNATION_BYTES];
 	uint64_t records;	 /* in this file */
 	uint64_t previous;	 /* index of the last one in it */
@@ -82,6 +84,7 @@ static enum rmq_error take_header(struct restore *r, struct slice payload)
 		return bad(r, r->any ? "a backup is missing before this one"
 				     : "begins with an incremental backup");
 	r->begun = true;
+	r->partial = false;
 	r->records = 0;
 	r->previous = m.since;
 	return RMQ_E_OK;
@@ -173,6 +176,15 @@ static enum rmq_error take_term(struct restore *r, struct slice payload)
 	return err ? store_failed(r, err) : RMQ_E_OK;
 }
 
+static enum rmq_error take_partial(struct restore *r, struct slice payload)
+{
+	struct backup_partial m;
+	if (!backup_partial_decode(payload, &m))
+		return bad(r, "backup is garbled");
+	r->partial = true;
+	return RMQ_E_OK;
+}
+
 static enum rmq_error take_end(struct restore *r, struct slice payload)
 {
 	struct backup_end m;
@@ -201,6 +213,9 @@ static enum rmq_error take_frame(struct restore *r, const struct frame *f, const
 		break;
 	case BACKUP_TYPE_TERM:
 		err = take_term(r, f->payload);
+		break;
+	case BACKUP_TYPE_PARTIAL:
+		err = take_partial(r, f->payload);
 		break;
 	case BACKUP_TYPE_END:
 		return take_end(r, f->payload);
@@ -243,6 +258,9 @@ static enum rmq_error read_backups(struct restore *r)
 		}
 		if (eof && (r->begun || r->end > r->begin))
 			return bad(r, r->any || r->begun ? "backup is cut" : "is not a backup");
+		if (eof && r->partial && !r->force)
+			return bad(r, "backup is of a node whose log was not whole: take "
+				      "another node's, or --force");
 		if (eof)
 			return r->any ? RMQ_E_OK : bad(r, "backup is empty");
 		err = read_more(r, &eof);
@@ -269,7 +287,7 @@ static enum rmq_error finish(struct restore *r)
 	return err ? store_failed(r, err) : RMQ_E_OK;
 }
 
-static enum rmq_error fill(const char *dir, struct reason *why)
+static enum rmq_error fill(const char *dir, bool force, struct reason *why)
 {
 	struct restore *r = calloc(1, sizeof(*r));
 	XXH3_state_t *hash = XXH3_createState();
@@ -278,6 +296,7 @@ static enum rmq_error fill(const char *dir, struct reason *why)
 		err = store_open(dir, &r->store, why);
 	if (!err) {
 		r->why = why;
+		r->force = force;
 		r->hash = hash;
 		XXH3_64bits_reset(hash);
 		err = store_begin(r->store);
@@ -370,7 +389,7 @@ static enum rmq_error move_to(const char *made, const char *dir, struct reason *
 	return sync_parent(dir, why);
 }
 
-static enum rmq_error restore(const char *dir, struct reason *why)
+static enum rmq_error restore(const char *dir, bool force, struct reason *why)
 {
 	char made[4096];
 	bool there;
@@ -387,7 +406,7 @@ static enum rmq_error restore(const char *dir, struct reason *why)
 	err = store_create(made, why);
 	if (err)
 		return err;
-	err = fill(made, why);
+	err = fill(made, force, why);
 	if (!err)
 		err = there ? move_into(made, dir, why) : move_to(made, dir, why);
 	if (err || there)
@@ -395,13 +414,22 @@ static enum rmq_error restore(const char *dir, struct reason *why)
 	return err;
 }
 
+static bool set_option(int letter, const char *value, void *state)
+{
+	(void)letter, (void)value;
+	return *(bool *)state = true;
+}
+
 int command_restore(int argc, char **argv)
 {
+	static const struct option options[] = {{"force", no_argument, NULL, OPTION_LONG}, {0}};
 	struct reason why = {""};
+	bool force = false;
 	int status;
-	char **words = command_words(argc, argv, "restore", NULL, NULL, NULL, 1, &status);
+	char **words =
+	    command_words(argc, argv, "restore", options, set_option, &force, 1, &status);
 	if (!words)
 		return status;
-	enum rmq_error err = restore(words[0], &why);
+	enum rmq_error err = restore(words[0], force, &why);
 	return err ? report(words[0], err, &why) : 0;
 }

@@ -1,10 +1,12 @@
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <jansson.h>
 
 #include "config_json.h"
+#include "cover.h"
 #include "journal.h"
 #include "sys/store/store.h"
 
@@ -14,6 +16,7 @@ struct numbers {
 	struct store_pages pages;
 	uint64_t first; /* index; 0: no records */
 	struct store_replica replica;
+	struct cover cover;
 	struct raft_id cluster; /* none: there is no CONFIG */
 };
 
@@ -21,6 +24,7 @@ struct numbers {
 #define STAT_NUMBERS(X) \
 	X(first, n->first, "oldest record") \
 	X(last, n->state.next - 1, "newest record") \
+	X(last_term, n->cover.last_term, "of the newest record") \
 	X(records, n->state.records, "") \
 	X(holes, n->state.next - 1 - n->state.records, "") \
 	X(record_bytes, n->state.bytes, "") \
@@ -72,6 +76,8 @@ static enum rmq_error read_numbers(
 	if (!err)
 		err = store_reader_replica(r, &n->replica);
 	if (!err)
+		err = cover_read(r, &n->cover);
+	if (!err)
 		err = read_cluster(r, &n->cluster);
 	n->first = 0;
 	if (!err)
@@ -80,16 +86,18 @@ static enum rmq_error read_numbers(
 	return err == RMQ_E_NOTHING ? RMQ_E_OK : err;
 }
 
+/* of: what more is said of it, NULL: nothing; it is used up. */
 static int print_json(
-    const struct numbers *n, const struct identity *id, const char *incarnation)
+    const struct numbers *n, const struct identity *id, const char *incarnation, json_t *of)
 {
-	json_t *o = json_object();
+	json_t *o = of ? of : json_object();
 	json_object_set_new(o, "format", json_integer(id->version));
 	json_object_set_new(o, "incarnation", json_string(incarnation));
 #define X(name, value, what) json_object_set_new(o, #name, json_integer((json_int_t)(value)));
 	STAT_NUMBERS(X)
 	if (n->replica.present) {
 		STAT_REPLICA(X)
+		json_object_set_new(o, "covered", json_boolean(n->cover.covered));
 		json_object_set_new(o, "cluster", config_json_id(n->cluster));
 		json_object_set_new(o, "vote", config_json_id(n->replica.vote));
 	}
@@ -125,6 +133,7 @@ static void print_lines(
 	STAT_NUMBERS(X)
 	if (n->replica.present) {
 		STAT_REPLICA(X)
+		printf(format, "covered", n->cover.covered ? "yes" : "no");
 		print_id(format, "cluster", n->cluster);
 		print_id(format, "vote", n->replica.vote);
 	}
@@ -138,6 +147,95 @@ static bool set_option(int letter, const char *value, void *state)
 	return true;
 }
 
+/* ---- several ---- */
+
+struct directory {
+	const char *name;
+	struct numbers numbers;
+	struct identity id;
+};
+
+/* Of two logs, what is newer is what a node would vote for. */
+static bool newer(const struct numbers *a, const struct numbers *b)
+{
+	if (a->cover.last_term != b->cover.last_term)
+		return a->cover.last_term > b->cover.last_term;
+	return a->state.next > b->state.next;
+}
+
+/* The place of the one that lacks nothing that another one has; `count`: none is whole. */
+static size_t find_best(const struct directory *all, size_t count)
+{
+	size_t best = count;
+	for (size_t i = 0; i < count; i++) {
+		if (all[i].numbers.cover.covered &&
+		    (best == count || newer(&all[i].numbers, &all[best].numbers)))
+			best = i;
+	}
+	return best;
+}
+
+static enum rmq_error read_all(
+    char **words, struct directory *all, size_t count, const char **about, struct reason *why)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct directory *d = &all[i];
+		*about = d->name = words[i];
+		guard_directory(d->name);
+		enum rmq_error err = read_numbers(d->name, &d->numbers, &d->id, why);
+		if (err)
+			return err;
+		if (!d->numbers.replica.present || raft_id_none(d->numbers.cluster))
+			return reason_set(why, RMQ_E_BAD_DATA,
+			    "is not of a node of a cluster: nothing to compare");
+		if (!raft_id_eq(d->numbers.cluster, all[0].numbers.cluster))
+			return reason_set(
+			    why, RMQ_E_BAD_DATA, "is of another cluster than %s", all[0].name);
+	}
+	return RMQ_E_OK;
+}
+
+static void print_row(const struct directory *d, bool keep)
+{
+	printf("%s\t%" PRIu64 "\t%" PRIu64 "\t%s\t%s\n", d->name, d->numbers.cover.last_term,
+	    d->numbers.state.next - 1, d->numbers.cover.covered ? "yes" : "no",
+	    keep ? "yes" : "no");
+}
+
+static void print_object(const struct directory *d, bool keep)
+{
+	char incarnation[IDENTITY_TEXT_SIZE];
+	json_t *o = json_object();
+	json_object_set_new(o, "directory", json_string(d->name));
+	json_object_set_new(o, "keep", json_boolean(keep));
+	identity_text(&d->id, incarnation);
+	print_json(&d->numbers, &d->id, incarnation, o);
+}
+
+static int compare(char **words, bool json)
+{
+	struct reason why = {""};
+	const char *about = words[0];
+	size_t count = 0;
+	while (words[count])
+		count++;
+	struct directory *all = calloc(count, sizeof(*all));
+	if (!all)
+		return report(about, RMQ_E_IO, NULL);
+	enum rmq_error err = read_all(words, all, count, &about, &why);
+	size_t best = err ? count : find_best(all, count);
+	if (!err && !json && isatty(STDOUT_FILENO))
+		printf("DIRECTORY\tLAST_TERM\tLAST\tCOVERED\tKEEP\n");
+	for (size_t i = 0; i < count && !err; i++)
+		(json ? print_object : print_row)(&all[i], i == best);
+	if (!err && best == count) {
+		about = "stat";
+		err = reason_set(&why, RMQ_E_BAD_DATA, "no directory has a whole log");
+	}
+	free(all);
+	return finish_stdout(err ? report(about, err, &why) : 0);
+}
+
 int command_stat(int argc, char **argv)
 {
 	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {0}};
@@ -148,16 +246,18 @@ int command_stat(int argc, char **argv)
 	struct identity id;
 	struct reason why = {""};
 	char **words =
-	    command_words(argc, argv, "stat", options, set_option, &json, 1, &status);
+	    command_words(argc, argv, "stat", options, set_option, &json, WORDS_SOME, &status);
 	if (!words)
 		return status;
+	if (words[1])
+		return compare(words, json);
 	guard_directory(words[0]);
 	enum rmq_error err = read_numbers(words[0], &n, &id, &why);
 	if (err)
 		return report(words[0], err, &why);
 	identity_text(&id, incarnation);
 	if (json)
-		print_json(&n, &id, incarnation);
+		print_json(&n, &id, incarnation, NULL);
 	else
 		print_lines(&n, &id, incarnation);
 	return finish_stdout(0);

@@ -9,9 +9,10 @@
  * goes on where an earlier one was cut off.  Ends with 1 if that is not so, else with what the
  * journal ended with, 128 and its number for a signal.
  *
- * replica_feed DIR fill|vote|dig: sends one transaction after the other, each with a record of
- * 60000 bytes, until one has no answer for 2 s, and prints how many had; or one with a new
- * term and a vote; or one that makes holes of all records but the last.
+ * replica_feed DIR fill|vote|dig|lag: sends one transaction after the other, each with a record
+ * of 60000 bytes, until one has no answer for 2 s, and prints how many had; or one with a new
+ * term and a vote; or one that makes holes of all records but the last; or one with a cover
+ * that the log does not reach.
  */
 #include <assert.h>
 #include <signal.h>
@@ -352,9 +353,11 @@ static void fill(void)
 	while (stored_within(2000));
 }
 
-static void once(bool dig)
+static void once(const char *what)
 {
-	if (dig) {
+	if (strcmp(what, "lag") == 0) {
+		store.cover = (struct raft_place){last + 100, store.term};
+	} else if (strcmp(what, "dig") == 0) {
 		dug[0] = (struct hole_range){1, (uint32_t)last - 1};
 		store.holes = dug;
 		store.hole_count = 1;
@@ -381,7 +384,7 @@ static void run(const char *what, const char *dir)
 	if (strcmp(what, "fill") == 0)
 		fill();
 	else
-		once(strcmp(what, "dig") == 0);
+		once(what);
 }
 
 int main(int argc, char **argv)

@@ -93,7 +93,7 @@ offset_of() {
 	run -64 rmq-journal
 	run -64 rmq-journal frobnicate q
 	run -64 rmq-journal stat
-	run -64 rmq-journal stat q q
+	run -64 rmq-journal backup q q
 	run -64 rmq-journal stat --frobnicate q
 	run -64 rmq-journal dump --from x q
 	run -64 rmq-journal dump --from -1 q
@@ -263,7 +263,7 @@ each_command_says() {
 @test "journal stat: says what is there, with tabs in a pipe, as JSON with -j" {
 	feed 'events 10 60000' 'end 1 4' 'hole 1 4'
 	rmq-journal stat q >out
-	assert_equal "$(cut -f 1 out | xargs)" 'format incarnation first last records holes record_bytes checkpoint term page_size pages_used pages_free bytes_used file_bytes'
+	assert_equal "$(cut -f 1 out | xargs)" 'format incarnation first last last_term records holes record_bytes checkpoint term page_size pages_used pages_free bytes_used file_bytes'
 	assert_equal "$(awk -F '\t' 'NF != 2' out)" ''
 	assert_equal "$(rmq-journal stat -j q | jq -c '[.first, .last, .records, .holes, .checkpoint, .term]')" \
 		'[5,11,7,4,11,1]'
@@ -757,6 +757,49 @@ child_of() {
 	feed 'text one'
 	run -0 rmq-journal stat q
 	refute_line --regexp '^(cluster|commit|vote|cover)'
+}
+
+@test "journal backup, restore: a node's log that does not reach its cover is not whole: 65 unless forced" {
+	replica_feed q 60
+	assert_equal "$(stat_of q covered)" yes
+	replica_feed q lag
+	assert_equal "$(stat_of q covered)" no
+	run -65 --separate-stderr rmq-journal backup q
+	assert_regex "$stderr" "^rmq-journal: q: the log of this node is not whole: it ends at record [0-9]+, and lacks the checkpoint [0-9]+"
+	refute_output
+	rmq-journal backup --force q >b
+	run -65 --separate-stderr rmq-journal restore copy <b
+	assert_equal "$stderr" "rmq-journal: copy: backup is of a node whose log was not whole: take another node's, or --force"
+	[ ! -e copy ]
+	rmq-journal restore --force copy <b
+	run -0 rmq-journal verify copy
+}
+
+@test "journal stat: of several nodes' directories, the one to keep is whole and has the newest record" {
+	local i
+	replica_feed q 60
+	cp -r q old
+	replica_feed q 80 60
+	# A term that nothing was written in says nothing.
+	for ((i = 0; i < 30; i++)); do
+		replica_feed old vote
+	done
+	[ "$(stat_of old term)" -gt "$(stat_of q term)" ]
+	run -0 rmq-journal stat old q
+	assert_line --index 0 --regexp $'^old\t[0-9]+\t[0-9]+\tyes\tno$'
+	assert_line --index 1 --regexp $'^q\t[0-9]+\t[0-9]+\tyes\tyes$'
+	assert_equal "$(rmq-journal stat -j old q | jq -r 'select(.keep).directory')" q
+	# What is not whole is not kept, however new it is.
+	replica_feed q lag
+	run -0 rmq-journal stat q old
+	assert_line --index 0 --regexp $'^q\t[0-9]+\t[0-9]+\tno\tno$'
+	assert_line --index 1 --regexp $'^old\t[0-9]+\t[0-9]+\tyes\tyes$'
+	replica_feed old lag
+	run -65 --separate-stderr rmq-journal stat q old
+	assert_equal "$stderr" 'rmq-journal: stat: no directory has a whole log'
+	rmq-journal init alone
+	run -65 --separate-stderr rmq-journal stat q alone
+	assert_equal "$stderr" 'rmq-journal: alone: is not of a node of a cluster: nothing to compare'
 }
 
 @test "journal restore: of a cluster's backup, a directory for one node, without members" {
