@@ -43,6 +43,7 @@ SIM_RAFT := $(if $(wildcard tests/sim_raft/*.c),$(B)/sim_raft)
 SIM_CLUSTER := $(if $(wildcard tests/sim_cluster/*.c),$(B)/sim_cluster)
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 HELPERS := $(patsubst tests/cli/%.c,$(B)/cli/%,$(wildcard tests/cli/*.c))
+CLUSTER := $(if $(wildcard tests/cluster/*.c),$(B)/cluster/actor $(B)/cluster/history)
 CRASHES := $(patsubst tests/crash/%.c,$(B)/crash/%,$(filter-out %/recorder.c,$(wildcard tests/crash/*.c))) \
 	$(B)/crash/recorder.so
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -51,7 +52,7 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 all: $(BINS)
 fuzzers: $(FUZZERS)
-tests: all $(B)/librmq.a $(UNITS) $(HELPERS) $(SIM) $(SIM_RAFT) $(SIM_CLUSTER) $(CRASHES) fuzzers
+tests: all $(B)/librmq.a $(UNITS) $(HELPERS) $(CLUSTER) $(SIM) $(SIM_RAFT) $(SIM_CLUSTER) $(CRASHES) fuzzers
 
 # What all objects are made with; written anew, and they too, when it changes.
 COMPILED := $(strip $(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) $(LDFLAGS))
@@ -111,6 +112,12 @@ $(B)/cli/%: $(B)/tests/cli/%.o $(B)/librmq.a
 	$(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 
 $(B)/cli/fakenode: $(call obj,cmd/rmq-clusterd/control.c)
+
+$(B)/cluster/%: $(B)/tests/cluster/%.o $(B)/librmq.a
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
+
+$(B)/cluster/history: $(call obj,tests/cluster/history_read.c)
 
 $(B)/crash/%: $(B)/tests/crash/%.o $(B)/librmq.a
 	@mkdir -p $(@D)
