@@ -99,8 +99,8 @@ static void count_checkpoint(struct daemon *d, enum record_kind kind, size_t len
 }
 
 /*
- * A checkpoint that nobody asked for frees more than it wrote, or shortens a long log; one in small
- * parts may go on for long, and then holds what came meanwhile.
+ * A checkpoint that nobody asked for frees more than it wrote, or shortens a log that is four times
+ * as long; one in small parts may go on for long, while the state that it holds grows.
  */
 static void check_pays(struct daemon *d, struct slice ranges)
 {
@@ -116,7 +116,8 @@ static void check_pays(struct daemon *d, struct slice ranges)
 	}
 	uint64_t logged = d->part_log_bytes + d->log_bytes;
 	trace("pays", freed, d->part_bytes, logged, d->asked);
-	if (!d->asked && freed <= d->part_bytes && logged < 4 * d->part_bytes)
+	uint64_t enough = d->part_bytes * (d->log_bytes < d->part_log_bytes / 8 ? 4 : 2);
+	if (!d->asked && freed <= d->part_bytes && logged < enough)
 		trace_fail("a checkpoint of %llu bytes frees %llu, and the log has %llu",
 		    (unsigned long long)d->part_bytes, (unsigned long long)freed,
 		    (unsigned long long)logged);
