@@ -300,8 +300,7 @@ void conn_flush(struct conn *c)
 		conn_watch(c);
 }
 
-/* Says why, and ends. */
-static void refuse_as(struct conn *c, enum rmq_error err, const char *text)
+void conn_refuse(struct conn *c, enum rmq_error err, const char *text)
 {
 	uint8_t bytes[ERROR_BYTES];
 	struct writer w = writer_of(bytes, sizeof(bytes));
@@ -316,7 +315,7 @@ static void refuse_as(struct conn *c, enum rmq_error err, const char *text)
 /* A bad frame. */
 static void refuse(struct conn *c, enum rmq_error err)
 {
-	refuse_as(c, err, error_text(err));
+	conn_refuse(c, err, error_text(err));
 }
 
 void conn_judge_owner(struct conn *c)
@@ -331,7 +330,7 @@ void conn_judge_owner(struct conn *c)
 	    "%u connections are as many as one user may have, of %u that the limit of open files "
 	    "(ulimit -n, LimitNOFILE=) makes",
 	    s->conns_of_one, s->conns_max);
-	refuse_as(c, RMQ_E_LIMIT, text);
+	conn_refuse(c, RMQ_E_LIMIT, text);
 }
 
 /*

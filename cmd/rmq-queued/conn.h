@@ -14,6 +14,7 @@
 #include <uv.h>
 
 #include "core/base/codec.h"
+#include "core/base/error.h"
 
 /* Nothing is read from a client that has so much to read. */
 #define OUT_READ_BYTES (64u << 10)
@@ -89,6 +90,9 @@ void conn_send(struct conn *c, struct slice frames);
 
 /* Writes pieces behind what waits already: what does not fit is copied. */
 void conn_writev(struct conn *c, const struct slice *pieces, int count);
+
+/* Says why, and ends it when that has left. */
+void conn_refuse(struct conn *c, enum rmq_error err, const char *text);
 
 /* Ends it when all has left. */
 void conn_close(struct conn *c);

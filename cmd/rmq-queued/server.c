@@ -29,6 +29,9 @@ static_assert(CONNS_MAX <= 1u << SLOT_BITS, "a slot's number fits into a connect
 #define STALL_MS 5000
 /* The journal claims room in steps: it is short of it for good after so long. */
 #define STARVING_MS 1000
+/* A journal of a cluster is asked so often, and is silent when so many times nothing has come. */
+#define PROBE_MS     1000
+#define PROBES_MAX   3
 
 /* ---- the broker's host ---- */
 
@@ -92,6 +95,10 @@ static void host_close(void *arg, uint64_t id)
 
 static void journal_moves(struct server *s)
 {
+	s->probes = 0;
+	if (s->silent)
+		log_notice("%s: the journal answers again", s->directory);
+	s->silent = false;
 	if (uv_is_active((uv_handle_t *)&s->stall))
 		uv_timer_again(&s->stall);
 }
@@ -115,6 +122,7 @@ static void journal_barrier_done(void *arg, const struct journal_barrier_done *m
 static void journal_room(void *arg, const struct journal_room *m)
 {
 	struct server *s = arg;
+	journal_moves(s);
 	server_turn(s);
 	broker_room(s->broker, m->n, m->bytes);
 }
@@ -490,6 +498,39 @@ static void on_retry(uv_timer_t *timer)
 		listener_resume(&s->listener);
 }
 
+/* Nobody is served: at another contact point there may be who does. */
+static void refuse_silent(struct conn *c)
+{
+	conn_refuse(c, RMQ_E_TIMEOUT, "its journal does not answer");
+}
+
+/*
+ * The journal of a cluster's node may stand still while another node leads: then this daemon must
+ * not hold on to clients.  A probe gives it something to answer.  Probes are counted and no time is
+ * measured: while we stand still ourselves none is made.
+ */
+static void on_probe(uv_timer_t *timer)
+{
+	struct server *s = timer->data;
+
+	if (s->phase != PHASE_SERVE || s->silent)
+		return;
+	if (s->conns_count == 0) {
+		s->probes = 0;
+		return;
+	}
+	server_turn(s);
+	if (broker_probe(s->broker) || ++s->probes < PROBES_MAX)
+		return;
+	s->silent = true;
+	log_error("%s: the journal has answered nothing for %d s: %u client%s sent away until it does",
+	    s->directory, PROBES_MAX * PROBE_MS / 1000, s->conns_count,
+	    s->conns_count == 1 ? " is" : "s are");
+	for (uint32_t i = 0; i < s->slots_used; i++)
+		if (s->conns[i] && !s->conns[i]->closing)
+			refuse_silent(s->conns[i]);
+}
+
 /* Until a connection ends; but what runs out may not be ours. */
 static void stop_accepting(struct server *s, const char *why)
 {
@@ -532,7 +573,10 @@ static void on_accept(void *arg, int fd)
 	broker_connect(s->broker, id);
 	broker_owner(s->broker, id, s->node, peer_user(fd));
 	s->conns_count++;
-	conn_judge_owner(c);
+	if (s->silent)
+		refuse_silent(c);
+	else
+		conn_judge_owner(c);
 	if (s->conns_count < s->conns_max || server_end_silent(s, 0))
 		return;
 	stop_accepting(s, "limit reached");
@@ -780,7 +824,7 @@ static bool make_slots(struct server *s)
 static int start_loop(struct server *s, int signal_fd)
 {
 	uv_timer_t *timers[] = {&s->due, &s->deadline, &s->retry, &s->farewell, &s->stall,
-	    &s->starving};
+	    &s->starving, &s->probe};
 	int err = uv_loop_init(&s->loop);
 
 	if (err)
@@ -815,6 +859,8 @@ void server_start(struct server *s, int signal_fd)
 	}
 	listener_start(&s->listener, &s->loop,
 	    &(struct listener_host){s, is_full, on_accept, on_exhausted});
+	if (s->journal.pid == 0)
+		uv_timer_start(&s->probe, on_probe, PROBE_MS, PROBE_MS);
 	/* The first turn may have something to do that recovery has found. */
 	server_wake(s);
 }

@@ -51,6 +51,7 @@ struct server {
 	uv_timer_t farewell; /* the end of PHASE_ANSWER */
 	uv_timer_t stall;    /* the journal moves a drain no more, before PHASE_ANSWER */
 	uv_timer_t starving; /* senders find no room in the journal */
+	uv_timer_t probe;    /* of a cluster's journal */
 	uv_idle_t more;	     /* active while work is left for the next turn */
 	uv_poll_t signals;
 	int signal_fd;
@@ -86,6 +87,8 @@ struct server {
 	uint64_t next_serial;
 	bool full;
 	bool full_said;
+	unsigned probes;  /* made since something came of the journal, beyond the first */
+	bool silent;	  /* so many that nobody is served */
 	uint64_t starved; /* so many bytes found no room, as the log says; 0: it says nothing */
 	struct conn_list dirty;	      /* something to write, or to end */
 	struct conn_list deliverable; /* something to deliver */

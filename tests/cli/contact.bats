@@ -190,6 +190,26 @@ rmq-send: the daemon at unix:q.sock answers"
 two"
 }
 
+@test "clients: a receiver that only waits says that its daemon stands still, and that it answers" {
+	start_queue q
+	RMQ_SERVERS=unix:q.sock rmq-recv jobs >out 2>recv.log 3>&- &
+	local receiver=$!
+	STARTED+=("$receiver")
+	RMQ_SERVERS=unix:q.sock rmq-send jobs one
+	wait_until 20 grep -qx one out
+	kill -STOP "$QUEUE_PID"
+	wait_until 20 grep -q waiting recv.log
+	kill -CONT "$QUEUE_PID"
+	wait_until 20 grep -q answers recv.log
+	RMQ_SERVERS=unix:q.sock rmq-send jobs two
+	wait_until 20 grep -qx two out
+	kill "$receiver"
+	wait "$receiver"
+	run cat recv.log
+	assert_output "rmq-recv: waiting for the daemon at unix:q.sock: no answer
+rmq-recv: the daemon at unix:q.sock answers"
+}
+
 @test "clients: -q silences the line about waiting, and a daemon that comes soon is not told" {
 	start_queue q
 	kill_queue

@@ -5,7 +5,8 @@
 #
 # With nodes_net=yes each node has a network namespace of its own, see net.sh; otherwise they
 # share the loopback interface, on ports from $nodes_port on.  With nodes_disk_mib=N each has a
-# disk of that size (a tmpfs; this needs a mount namespace of ours), that can be filled.
+# disk of that size (a tmpfs; this needs a mount namespace of ours), that can be filled.  What
+# daemons say goes to $work/nI/log, or to $node_log.
 
 . "$(dirname "${BASH_SOURCE[0]}")/net.sh"
 nodes_net=${nodes_net:-}
@@ -82,7 +83,7 @@ node_run() {
 	rm -f "$ready"
 	mkfifo "$ready"
 	"${inside[@]}" setsid "${node_bin:-$bin}/$program" -c "$work/n$i/rmq.conf" --ready-fd 9 "$@" \
-		>>"$work/n$i/log" 2>&1 3>&- 9>"$ready" </dev/null &
+		>>"${node_log:-$work/n$i/log}" 2>&1 3>&- 9>"$ready" </dev/null &
 	eval "node_pid_${program#rmq-}_$i=$!"
 	IFS= read -r -t 30 line <"$ready" ||
 		{ echo "n$i: $program is not ready: $(tail -n 1 "$work/n$i/log")" >&2 && return 1; }

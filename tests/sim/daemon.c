@@ -442,7 +442,9 @@ static bool take_frames(struct link *l, bool attentive)
 		    f.payload.len >= 4 ? load_u32(f.payload.data) : 0, 1);
 		checks_asked(w, l, &f);
 		told_asked(l, &f);
-		if (f.type == WIRE_TYPE_STARTED && wire_started_decode(f.payload, &started))
+		/* Its session may go on over another connection by now. */
+		if (f.type == WIRE_TYPE_STARTED && broker_session(b, l->id) == l->session &&
+		    wire_started_decode(f.payload, &started))
 			shadow_started(&w->shadow, l->session, &started,
 			    daemon_lease_now(l->daemon).ms);
 		if (f.type == WIRE_TYPE_BYE)

@@ -51,7 +51,7 @@ struct world *machine_new(uint64_t seed, enum world_variant variant)
 	assert(w);
 	world_init(w, seed, 1);
 	w->variant = variant;
-	w->servers = 1;
+	w->servers = w->weather.wedge > 0 ? 2 : 1;
 	w->dial = dial;
 	w->daemons[0].journal = &w->journal;
 	w->journal.fault = variant == WORLD_STORED_EARLY	? JM_STORED_EARLY
@@ -241,7 +241,7 @@ static bool fault(struct world *w)
 	const struct {
 		unsigned rate;
 		void (*happens)(struct world *);
-	} faults[] = {{t->crash, crash}, {t->cut, world_cut}, {t->stall, world_stall},
+	} faults[] = {{t->crash, crash}, {t->cut, world_cut}, {t->stall, world_stall}, {t->wedge, world_wedge},
 	    {t->pause, pause_somebody}, {t->jump, jump}, {t->leap, leap},
 	    {t->full, change_room}, {t->taken, others}, {t->hang, hang_disk}, {t->death, die},
 	    {t->still, still}, {t->intrude, world_intrude},

@@ -94,6 +94,11 @@ static void arrive(struct stream *s, size_t k)
 	bytes_consume(&s->flight, k);
 }
 
+static bool is_wedged(const struct link *l)
+{
+	return l->wedged && !l->client_closed;
+}
+
 void net_move(struct net *n, struct prng *p, uint64_t now_ms)
 {
 	if (n->count == 0)
@@ -101,7 +106,7 @@ void net_move(struct net *n, struct prng *p, uint64_t now_ms)
 	struct link *l = n->links[prng_below(p, n->count)];
 	struct stream *s = prng_chance(p, 500) ? &l->up : &l->down;
 	size_t len = bytes_all(&s->flight).len;
-	if (len == 0 || l->stalled_until > now_ms)
+	if (len == 0 || l->stalled_until > now_ms || is_wedged(l))
 		return;
 	if (s == &l->up)
 		l->arrived_ms = now_ms;
@@ -112,6 +117,8 @@ void net_move_all(struct net *n, uint64_t now_ms)
 {
 	for (size_t i = 0; i < n->count; i++) {
 		struct link *l = n->links[i];
+		if (is_wedged(l))
+			continue;
 		if (bytes_all(&l->up.flight).len > 0)
 			l->arrived_ms = now_ms;
 		arrive(&l->up, bytes_all(&l->up.flight).len);

@@ -44,6 +44,7 @@ struct link {
 	struct stream up;	/* to the daemon */
 	struct stream down;	/* to the client */
 	uint64_t stalled_until; /* boot time, ms */
+	bool wedged; /* nothing gets through until the client hangs up: to it the daemon stands still */
 	uint64_t arrived_ms;	/* boot time at which the daemon got its newest bytes */
 	bool deaf;		/* it was not read, as its client does not read */
 	bool accepted;		/* the daemon knows of it */

@@ -69,6 +69,7 @@ void world_init(struct world *w, uint64_t seed, unsigned daemons)
 	w->weather.rot = rate(&own, 6);
 	w->space.turn_steps = (uint32_t)prng_range(&own, 1, 40);
 	rmq_small_limits = prng_chance(&own, 400);
+	w->weather.wedge = rate(&own, 4);
 	w->boot_ms = START_BOOT_MS;
 	w->lines_goal = (uint32_t)prng_range(&w->prng, 50, 1200);
 	w->shadow.small_record = w->space.small_record;
@@ -143,6 +144,15 @@ void world_stall(struct world *w)
 	struct link *l = random_link(w);
 	if (l)
 		l->stalled_until = w->boot_ms + prng_range(&w->prng, 10, 3000);
+}
+
+void world_wedge(struct world *w)
+{
+	struct link *l = random_link(w);
+	if (!l || l->client_closed)
+		return;
+	trace("wedge", l->id, 0, 0, 0);
+	l->wedged = true;
 }
 
 /* Another user with the token, or the same one without it, or with one that is almost right. */

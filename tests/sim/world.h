@@ -45,6 +45,7 @@ struct weather {
 	unsigned crash; /* of the daemon or the journal */
 	unsigned cut;	/* of a connection */
 	unsigned stall;	/* of a connection */
+	unsigned wedge;	/* … for good, if there are several contact points */
 	unsigned hang;	/* the disk commits nothing for a while */
 	unsigned slow; /* time passes inside of a turn, of 1000 connections that are read */
 	unsigned pause; /* SIGSTOP of a client or of the daemon */
@@ -110,6 +111,8 @@ uint64_t world_parts(const struct world *w);
 /* A client's connection breaks; one stops for a while. */
 void world_cut(struct world *w);
 void world_stall(struct world *w);
+/* A connection passes nothing any more, and does not end: the client has to. */
+void world_wedge(struct world *w);
 /* A client that was not issued a session names it. */
 void world_intrude(struct world *w);
 

@@ -514,6 +514,32 @@ static void a_lease_expires_at_its_deadline_and_not_before(void **state)
 	assert_true(again.lease > d.lease);
 }
 
+static void ping_is_answered_while_the_journal_stores_nothing(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	send_lines(1, 1, "q", 1);
+	INPUT(1, ping, 77);
+	broker_flush(w.broker);
+	EXPECT(1, PONG, pong, m);
+	assert_int_equal(m.stamp, 77);
+	expect_nothing(1);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+}
+
+static void a_probe_gives_the_journal_one_barrier_to_answer(void **state)
+{
+	(void)state;
+	assert_true(broker_probe(w.broker));
+	uint64_t barrier = w.barrier;
+	assert_int_not_equal(barrier, 0);
+	assert_false(broker_probe(w.broker));
+	store();
+	assert_true(broker_probe(w.broker));
+	assert_int_equal(w.barrier, barrier + 1);
+}
+
 static void an_extension_counts_from_when_it_was_read(void **state)
 {
 	(void)state;
@@ -5430,6 +5456,8 @@ static const struct CMUnitTest tests[] = {
 	    TEST(holes_that_a_crash_was_faster_than_are_made_at_the_start),
 	    TEST(a_gap_in_numbers_is_refused),
 	    TEST(a_lease_expires_at_its_deadline_and_not_before),
+	    TEST(ping_is_answered_while_the_journal_stores_nothing),
+	    TEST(a_probe_gives_the_journal_one_barrier_to_answer),
 	    TEST(an_extension_counts_from_when_it_was_read),
 	    TEST(no_lease_ends_before_what_was_sent_is_heard),
 	    TEST(wall_clock_jumps_do_not_end_leases),

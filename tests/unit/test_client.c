@@ -127,11 +127,14 @@ static const struct client_host host = {.sent = on_sent,
     .list_end = on_list_end,
     .fatal = on_fatal};
 
+static uint64_t features; /* of the daemon */
+
 static int setup(void **state)
 {
 	(void)state;
 	struct client_config config = {1, 16, 30000, 7, false};
 	client = client_new(&config, &host);
+	features = 0;
 	story[0] = 0;
 	verdict = CLIENT_DROP;
 	remove_count = 0;
@@ -247,7 +250,7 @@ static void welcome(uint64_t now, uint64_t session, uint64_t last)
 	struct writer tags = writer_of(list, sizeof(list));
 	memset(token, (int)session, sizeof(token));
 	tags_put(&tags, WELCOME_TAG_TOKEN, slice_of(token, sizeof(token)));
-	DAEMON(now, welcome, WIRE_VERSION, 0, session, last, 0, 1 << 20,
+	DAEMON(now, welcome, WIRE_VERSION, features, session, last, 0, 1 << 20,
 	    slice_of(tags.p, tags.len));
 	assert_true(client_welcomed(client));
 }
@@ -740,6 +743,133 @@ static void a_contact_point_that_does_not_answer_is_left_for_the_next_one(void *
 	assert_int_equal(target.server, 1);
 }
 
+/* With so many contact points; all are of daemons that answer PING. */
+static void begin_pinged(uint32_t servers)
+{
+	struct client_config config = {servers, 16, 30000, 7, false};
+	setup_config(&config);
+	features = WIRE_FEATURE_PING;
+}
+
+static void tick_at(uint64_t now)
+{
+	client_tick(client, NOW(now));
+}
+
+static void a_daemon_that_owes_an_answer_and_says_nothing_is_asked_and_left(void **state)
+{
+	struct client_target target;
+	(void)state;
+	begin_pinged(2);
+	begin_one("a");
+	tick_at(1004);
+	expect_frames(1004, "");
+	assert_int_equal(client_due_ms(client, NOW(1004)), 1);
+	tick_at(1005);
+	expect_frames(1005, "PING ");
+	assert_int_equal(client_due_ms(client, NOW(1005)), 3000);
+	tick_at(4004);
+	assert_false(client_hangs_up(client));
+	tick_at(4005);
+	assert_true(client_hangs_up(client));
+	client_disconnected(client, NOW(4005));
+	assert_true(client_connect(client, NOW(4005), &target));
+	assert_int_equal(target.server, 1);
+}
+
+static void a_daemon_that_answers_is_stayed_with(void **state)
+{
+	(void)state;
+	begin_pinged(2);
+	begin_one("a");
+	for (uint64_t now = 1005; now < 20000; now += 1000) {
+		tick_at(now);
+		expect_frames(now, "PING ");
+		DAEMON(now, pong, now);
+		assert_false(client_hangs_up(client));
+	}
+}
+
+static void who_waits_for_messages_asks_less_often(void **state)
+{
+	(void)state;
+	begin_pinged(2);
+	subscribe(5, 1);
+	tick_at(5004);
+	expect_frames(5004, "");
+	tick_at(5005);
+	expect_frames(5005, "PING ");
+	/* It says so, too, though nothing is asked for. */
+	assert_int_equal(client_waiting(client).what, CLIENT_WAITS_ANSWER);
+	assert_int_equal(client_waiting(client).since.ms, 5005);
+	DAEMON(5006, pong, 5005);
+	assert_int_equal(client_waiting(client).what, CLIENT_WAITS_NOT);
+	tick_at(10006);
+	tick_at(13006);
+	assert_true(client_hangs_up(client));
+}
+
+static void the_only_daemon_is_asked_and_not_left(void **state)
+{
+	(void)state;
+	begin_pinged(1);
+	subscribe(5, 1);
+	tick_at(5005);
+	expect_frames(5005, "PING ");
+	tick_at(3600000);
+	expect_frames(3600000, "");
+	assert_false(client_hangs_up(client));
+	assert_int_equal(client_waiting(client).what, CLIENT_WAITS_ANSWER);
+}
+
+static void who_stood_still_reads_before_it_leaves(void **state)
+{
+	(void)state;
+	begin_pinged(2);
+	begin_one("a");
+	tick_at(1005);
+	expect_frames(1005, "PING ");
+	/* SIGSTOP, and SIGCONT ten seconds later: the answer may be there. */
+	tick_at(11005);
+	assert_false(client_hangs_up(client));
+	assert_int_equal(client_due_ms(client, NOW(11005)), 250);
+	tick_at(11255);
+	assert_true(client_hangs_up(client));
+}
+
+static void a_daemon_that_knows_no_ping_is_not_asked(void **state)
+{
+	(void)state;
+	begin_pinged(2);
+	features = 0;
+	begin_one("a");
+	tick_at(29000);
+	expect_frames(29000, "");
+	assert_false(client_hangs_up(client));
+}
+
+static void a_redirected_client_asks_its_contact_point_after_silence(void **state)
+{
+	struct client_target target;
+	(void)state;
+	begin_pinged(1);
+	send_text(5, "a");
+	connect_at(5);
+	expect_frames(5, "HELLO(0,0) ");
+	DAEMON(5, redirect, slice_str("unix:/other"));
+	client_disconnected(client, NOW(5));
+	connect_at(5);
+	expect_frames(5, "HELLO(0,0) ");
+	welcome(5, 9, 0);
+	expect_frames(5, "SEND#1/0 ");
+	tick_at(1005);
+	tick_at(4005);
+	assert_true(client_hangs_up(client));
+	client_disconnected(client, NOW(4005));
+	assert_true(client_connect(client, NOW(4010), &target));
+	assert_int_equal(target.address.len, 0);
+}
+
 static void the_only_contact_point_is_waited_for(void **state)
 {
 	(void)state;
@@ -1181,6 +1311,13 @@ int main(void)
 	    T(not_yet_is_come_back_to_in_its_time_and_within_200_ms),
 	    T(not_yet_goes_to_the_next_contact_point_and_is_no_progress),
 	    T(a_contact_point_that_does_not_answer_is_left_for_the_next_one),
+	    T(a_daemon_that_owes_an_answer_and_says_nothing_is_asked_and_left),
+	    T(a_daemon_that_answers_is_stayed_with),
+	    T(who_waits_for_messages_asks_less_often),
+	    T(the_only_daemon_is_asked_and_not_left),
+	    T(who_stood_still_reads_before_it_leaves),
+	    T(a_daemon_that_knows_no_ping_is_not_asked),
+	    T(a_redirected_client_asks_its_contact_point_after_silence),
 	    T(the_only_contact_point_is_waited_for),
 	    T(a_timeout_of_0_tries_each_contact_point_once),
 	    T(a_lease_is_vouched_for_from_its_stamp_for_its_length),

@@ -50,6 +50,7 @@
 	X(PURGE_HALF, "a purge is answered with its first piece") \
 	X(HELD_HALF, "what a session holds that ends is given back or fails in a first piece only") \
 	X(EXTEND_FORGOTTEN, "an EXTEND does not move the end of what its session holds") \
+	X(SILENCE_BORNE, "a client stays with a daemon that says nothing any more") \
 	X(BYE_UNSAID, "a client that ends while it has no connection leaves what it holds") \
 	X(LOST_NEIGHBOUR, "what is lost takes the message behind it along") \
 	X(LOST_UNTOLD, "a holder is not told that what it holds is lost") \

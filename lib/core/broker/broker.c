@@ -821,6 +821,14 @@ void broker_barrier_done(struct broker *b, uint64_t id)
 	release_all(b);
 }
 
+bool broker_probe(struct broker *b)
+{
+	if (b->barrier_done + 1 < b->next_barrier)
+		return false;
+	b->host.barrier(b->host.arg, b->next_barrier++);
+	return true;
+}
+
 uint64_t broker_inflight_bytes(const struct broker *b)
 {
 	return b->ledger.pending_bytes;

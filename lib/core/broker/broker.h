@@ -172,6 +172,12 @@ bool broker_turn_spent(const struct broker *b);
 /* Answers of the journal. */
 void broker_stored(struct broker *b, uint64_t first_n, uint32_t count, uint64_t first_index);
 void broker_barrier_done(struct broker *b, uint64_t id);
+
+/*
+ * Asks the journal for a barrier, so that it has something to answer; false: it has already, to
+ * one that it was asked for before.
+ */
+bool broker_probe(struct broker *b);
 /* So many bytes may hold new messages, counted from behind APPEND n on. */
 void broker_room(struct broker *b, uint64_t n, uint64_t bytes);
 /* What is left of them. */

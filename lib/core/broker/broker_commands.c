@@ -1306,6 +1306,15 @@ static void on_extend(struct broker *b, struct conn *c, const struct wire_extend
 	ANSWER(b, c, extended, m->stamp);
 }
 
+/* Waits for nothing: it tells no state, but that there is a daemon that takes frames. */
+static void on_ping(struct broker *b, struct conn *c, const struct wire_ping *m)
+{
+	uint8_t bytes[FRAME_SMALL];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	wire_put_pong(&w, &(struct wire_pong){m->stamp});
+	b->host.send(b->host.arg, c->id, slice_of(bytes, w.len));
+}
+
 /* ---- receiving ---- */
 
 static enum rmq_error subscribe_check(

@@ -12,6 +12,10 @@
 #define NOT_YET_MAX_MS 160  /* a quarter of it is added by chance */
 #define GREETING_MS    3000 /* for an answer to HELLO, if there is another contact point */
 #define ANSWER_MIN_MS  1000 /* for a connected daemon, when timeout_ms is 0 */
+#define PING_ASKING_MS 1000 /* without a word of a daemon that owes an answer, before PING */
+#define PING_IDLE_MS   5000 /* … of one that owes none */
+#define SILENCE_MS     3000 /* for an answer to PING, if there is another contact point */
+#define LATE_MS	       500  /* a tick so late is of a client that stood still itself */
 #define REDIRECTS_MAX  8    /* in a row */
 
 void client_give_up(struct client *c, enum rmq_error code, struct slice text)
@@ -136,13 +140,55 @@ void client_connected(struct client *c, struct mono_time now)
 	client_send_hello(c);
 }
 
+static bool has_others(const struct client *c)
+{
+	return c->config.servers > 1 || c->redirect_len > 0;
+}
+
 /* A contact point that accepts and does not answer may be a process that stands still. */
 static uint64_t greeting_due_ms(const struct client *c)
 {
-	bool others = c->config.servers > 1 || c->redirect_len > 0;
-	if (c->state != GREETING || c->hang_up || !others)
+	if (c->state != GREETING || c->hang_up || !has_others(c))
 		return CLIENT_FOREVER;
 	return c->greeted.ms + GREETING_MS;
+}
+
+static bool is_subscribed(const struct client *c)
+{
+	for (size_t i = 0; i < SUBSCRIPTIONS_MAX; i++)
+		if (c->subs[i].used)
+			return true;
+	return false;
+}
+
+/* So may a daemon do that has served us: who waits for it asks, and goes if it says nothing. */
+static uint64_t ping_due_ms(const struct client *c)
+{
+	if (c->state != READY || !c->answers_ping || c->ping_out || c->hang_up || c->dead)
+		return CLIENT_FOREVER;
+	if (c->asking)
+		return c->heard.ms + PING_ASKING_MS;
+	return is_subscribed(c) ? c->heard.ms + PING_IDLE_MS : CLIENT_FOREVER;
+}
+
+static uint64_t silence_due_ms(const struct client *c)
+{
+	if (c->state != READY || !c->ping_out || c->hang_up || !has_others(c) ||
+	    RMQ_VARIANT(SILENCE_BORNE))
+		return CLIENT_FOREVER;
+	return c->pinged.ms + SILENCE_MS;
+}
+
+/* Whether the daemon is given up; not before what came while the client stood still is read. */
+static bool is_silent(struct client *c, struct mono_time now)
+{
+	uint64_t due = silence_due_ms(c);
+	if (now.ms < due)
+		return false;
+	if (now.ms - due < LATE_MS)
+		return true;
+	c->pinged.ms = now.ms - SILENCE_MS + LATE_MS / 2;
+	return false;
 }
 
 static void next_contact(struct client *c)
@@ -160,6 +206,9 @@ static void next_contact(struct client *c)
 static bool come_back(struct client *c, struct mono_time now)
 {
 	if (c->state != READY || now.ms < c->quick_after.ms)
+		return false;
+	/* One that stands still is there yet: its own contact point leads to nobody else. */
+	if (c->silent && c->redirect_len == 0)
 		return false;
 	c->redirect_len = 0;
 	c->retry_at.ms = now.ms + client_random(c) % (QUICK_MAX_MS + 1);
@@ -185,7 +234,8 @@ void client_disconnected(struct client *c, struct mono_time now)
 {
 	if (!c->told && !come_back(c, now))
 		back_off(c, now);
-	c->told = false;
+	c->told = c->silent = c->ping_out = c->ping_wanted = false;
+	c->in_left = 0;
 	if (c->state == READY)
 		c->apart = now;
 	c->state = APART;
@@ -203,10 +253,12 @@ bool client_welcomed(const struct client *c)
 struct client_waiting client_waiting(const struct client *c)
 {
 	struct client_waiting w = {CLIENT_WAITS_NOT, c->progress, {NULL, 0}, ""};
-	if (!c->asking || c->dead)
+	if (c->dead || (!c->asking && !c->ping_out))
 		return w;
 	w.what = CLIENT_WAITS_ANSWER;
-	if (c->state != READY) {
+	if (!c->asking) {
+		w.since = c->pinged;
+	} else if (c->state != READY) {
 		w.what = CLIENT_WAITS_DAEMON;
 		w.since = c->apart;
 		w.why = c->sent_away;
@@ -276,7 +328,8 @@ void client_on_welcome(struct client *c, struct mono_time now, const struct wire
 		if (++highest > m->last)
 			cmd->flown = false;
 	c->state = READY;
-	c->welcomed = now;
+	c->welcomed = c->heard = now;
+	c->answers_ping = m->features & WIRE_FEATURE_PING;
 	c->sent_away[0] = '\0';
 	c->session = m->session;
 	c->window_bytes = m->window;
@@ -335,6 +388,12 @@ void client_on_error(struct client *c, struct mono_time now, const struct wire_e
 	}
 }
 
+/* That it came is all that it says. */
+void client_on_pong(struct client *c, struct mono_time now, const struct wire_pong *m)
+{
+	(void)c, (void)now, (void)m;
+}
+
 /* Whether a frame's tagged fields may be acted upon; if not, the client has given up. */
 static bool tags_known(struct client *c, unsigned type, struct slice tags)
 {
@@ -374,6 +433,10 @@ static bool take_frame(struct client *c, struct mono_time now, const struct fram
 void client_input(struct client *c, struct mono_time now, struct slice in, size_t *used)
 {
 	*used = 0;
+	if (in.len > c->in_left) {
+		c->heard = now;
+		c->ping_out = false;
+	}
 	while (!c->hang_up && c->state >= GREETING) {
 		struct frame f;
 		size_t len;
@@ -391,6 +454,7 @@ void client_input(struct client *c, struct mono_time now, struct slice in, size_
 		}
 		*used += len;
 	}
+	c->in_left = in.len - *used;
 	client_note_asking(c, now);
 }
 
@@ -415,7 +479,13 @@ void client_tick(struct client *c, struct mono_time now)
 		give_up_waiting(c);
 		return;
 	}
-	if (now.ms >= greeting_due_ms(c))
+	if (now.ms >= ping_due_ms(c)) {
+		c->ping_out = c->ping_wanted = true;
+		c->pinged = now;
+	}
+	if (is_silent(c, now))
+		c->silent = true;
+	if (c->silent || now.ms >= greeting_due_ms(c))
 		c->hang_up = true;
 	if (c->blocked && now.ms >= c->blocked_until.ms)
 		c->blocked = false;
@@ -434,6 +504,8 @@ uint64_t client_due_ms(const struct client *c, struct mono_time now)
 	if (c->dead)
 		return CLIENT_FOREVER;
 	earlier(&due, greeting_due_ms(c));
+	earlier(&due, ping_due_ms(c));
+	earlier(&due, silence_due_ms(c));
 	if (c->state == APART && c->asking)
 		earlier(&due, c->retry_at.ms);
 	if (c->blocked)

@@ -136,6 +136,10 @@ static void put_control(struct client *c, struct mono_time now)
 		c->extend_out = true;
 		c->extend_at.ms = now.ms + c->lease_min_ms / 3;
 	}
+	if (c->ping_wanted) {
+		PUT(c, ping, c->pinged.ms);
+		c->ping_wanted = false;
+	}
 	if (c->bye && !c->bye_sent && !c->oldest) {
 		PUT(c, bye, c->answered);
 		c->bye_sent = true;

@@ -130,6 +130,13 @@ struct client {
 	uint32_t next_req;
 
 	bool asking;
+	bool answers_ping;	 /* the daemon of this connection does */
+	bool ping_out;		 /* it was asked whether it is there, and nothing has come since */
+	bool ping_wanted;	 /* PING is to be written */
+	bool silent;		 /* nothing came in time */
+	struct mono_time pinged; /* when it was asked */
+	struct mono_time heard;	 /* the newest bytes came, or the connection was made */
+	size_t in_left;		 /* bytes that came and are no whole frame */
 	struct mono_time progress;
 	struct mono_time apart;	   /* no daemon has been there for what is asked since */
 	struct mono_time welcomed; /* the newest WELCOME came */

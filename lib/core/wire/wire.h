@@ -26,6 +26,9 @@
 /* What this program understands. */
 #define WIRE_VERSIONS ((struct versions){WIRE_OLDEST, WIRE_VERSION})
 
+/* What one side may do with the other that says the bit: */
+enum wire_feature { WIRE_FEATURE_PING = 1 /* PING is answered */ };
+
 /* ---- from a client ---- */
 
 /* Versions and features that the client knows.  session 0: a new one; else the one to go on with. */
@@ -94,6 +97,8 @@ enum {
 #define WIRE_STARTED(F) F(u64, lease) F(u64, first) F(u32, count) F(str, queue)
 /* Every lease the session holds (and has not detached) runs its full length again. */
 #define WIRE_EXTEND(F) F(u64, stamp)
+/* Is somebody there?  Only to a daemon with WIRE_FEATURE_PING. */
+#define WIRE_PING(F) F(u64, stamp)
 
 /* Settings of a queue.  max_bytes 0: no limit.  dead_letter "": NAME.dead; "-": none. */
 #define QUEUE_SETTINGS(F) \
@@ -171,6 +176,8 @@ enum { STATE_READY = 1, STATE_LEASED = 2, STATE_DELAYED = 4, STATES = 7 };
 	F(u64, time_ms) F(u64, stamp) F(str, note) F(u32, part) F(u32, parts) F(u32, total) \
 	F(tags, tags) F(rest, data)
 #define WIRE_EXTENDED(F) F(u64, stamp)
+/* At once: it says nothing of what is stored. */
+#define WIRE_PONG(F) F(u64, stamp)
 /* The session no longer holds these: ENDED_*.  sub: NO_SUBSCRIPTION if it ended before. */
 #define NO_SUBSCRIPTION UINT32_MAX
 enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_RELEASED = 4 };
@@ -220,7 +227,8 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(13, PEEK,         peek,         WIRE_PEEK) \
 	X(14, BYE,          bye,          WIRE_BYE) \
 	X(16, STARTED,      started,      WIRE_STARTED) \
-	X(17, SETTLE_SEND,  settle_send,  WIRE_SETTLE_SEND)
+	X(17, SETTLE_SEND,  settle_send,  WIRE_SETTLE_SEND) \
+	X(18, PING,         ping,         WIRE_PING)
 
 /* In front of HELLO; only the connection's owner looks at it, the broker knows none. */
 #define WIRE_GATE_FRAMES(X) \
@@ -249,7 +257,8 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(83, PEEK_END,     peek_end,     WIRE_PEEK_END) \
 	X(84, ERROR,        error,        WIRE_ERROR) \
 	X(85, SETTLE_SENT,  settle_sent,  WIRE_SETTLE_SENT) \
-	X(86, LIST_AT,      list_at,      WIRE_LIST_AT)
+	X(86, LIST_AT,      list_at,      WIRE_LIST_AT) \
+	X(87, PONG,         pong,         WIRE_PONG)
 
 enum wire_type {
 #define X(type, NAME, name, FIELDS) WIRE_TYPE_##NAME = type,
