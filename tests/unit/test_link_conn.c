@@ -11,9 +11,11 @@
 
 #include <arpa/inet.h>
 #include <cmocka.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sodium.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -832,6 +834,113 @@ static void dialling_backs_off_and_comes_back_at_once_when_told(void **state)
 	link_dialer_free(d);
 }
 
+/*
+ * Name servers of ours: a name that ends in ".test" is this machine's, or nothing is answered for it
+ * while they are silent.
+ */
+static pthread_mutex_t servers_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t servers_speak = PTHREAD_COND_INITIALIZER;
+static bool silent;
+static unsigned asking; /* are not answered */
+
+static void be_silent(bool yes)
+{
+	pthread_mutex_lock(&servers_lock);
+	silent = yes;
+	pthread_cond_broadcast(&servers_speak);
+	pthread_mutex_unlock(&servers_lock);
+}
+
+static unsigned unanswered(void)
+{
+	pthread_mutex_lock(&servers_lock);
+	unsigned n = asking;
+	pthread_mutex_unlock(&servers_lock);
+	return n;
+}
+
+int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
+    struct addrinfo **list)
+{
+	typedef int real(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+	static real *next;
+	size_t len = host ? strlen(host) : 0;
+	bool ours = len > 5 && strcmp(host + len - 5, ".test") == 0;
+	pthread_mutex_lock(&servers_lock);
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "getaddrinfo");
+	if (ours && (hints->ai_flags & AI_NUMERICHOST)) {
+		pthread_mutex_unlock(&servers_lock);
+		return EAI_NONAME;
+	}
+	asking += ours;
+	while (ours && silent)
+		pthread_cond_wait(&servers_speak, &servers_lock);
+	asking -= ours;
+	pthread_mutex_unlock(&servers_lock);
+	return next(ours ? "127.0.0.1" : host, service, hints, list);
+}
+
+static void names_that_nobody_answers_hold_up_no_other(void **state)
+{
+	struct link_dialer_options o = dialing();
+	struct link_dialer *dead[8];
+	(void)state;
+	be_silent(true);
+	strcpy(o.address.host, "dead.test");
+	for (size_t i = 0; i < 8; i++)
+		dead[i] = dial(&o);
+	wait_until(unanswered() == 8);
+	/* More than libuv has threads; but this one is answered. */
+	strcpy(o.address.host, "localhost");
+	struct link_dialer *d = dial(&o);
+	wait_until(a.ups == 1 && b.ups == 1);
+	link_dialer_free(d);
+	for (size_t i = 0; i < 8; i++)
+		link_dialer_free(dead[i]);
+	/* Nor the end of the loop, see teardown(), where they are asked yet. */
+	assert_int_equal(unanswered(), 8);
+}
+
+static void the_last_address_is_used_while_nobody_answers_for_the_name(void **state)
+{
+	struct link_dialer_options o = dialing();
+	(void)state;
+	be_silent(false);
+	wait_until(unanswered() == 0);
+	strcpy(o.address.host, "peer.test");
+	struct link_dialer *d = dial(&o);
+	wait_until(a.ups == 1 && b.ups == 1);
+	be_silent(true);
+	link_conn_cut(b.conn);
+	b.conn = NULL;
+	wait_until(a.ups == 2 && b.ups == 2);
+	/* One question is enough, however often it is dialled. */
+	link_conn_cut(b.conn);
+	b.conn = NULL;
+	wait_until(a.ups == 3 && b.ups == 3);
+	assert_int_equal(unanswered(), 1);
+	link_dialer_free(d);
+	be_silent(false);
+}
+
+static void a_name_that_nobody_ever_answered_fails_in_time(void **state)
+{
+	struct link_dialer_options o = dialing();
+	(void)state;
+	be_silent(true);
+	strcpy(o.address.host, "dead.test");
+	o.handshake_ms = 50;
+	unsigned before = unanswered();
+	struct link_dialer *d = dial(&o);
+	wait_until(a.failures == 3);
+	assert_int_equal(a.error, RMQ_E_TIMEOUT);
+	assert_int_equal(unanswered(), before + 1);
+	be_silent(false);
+	wait_until(a.ups == 1 && b.ups == 1);
+	link_dialer_free(d);
+}
+
 static void names_are_looked_up(void **state)
 {
 	struct link_dialer_options o = dialing();
@@ -910,6 +1019,9 @@ int main(void)
 	    TEST(a_thousand_idle_connections_do_not_stop_a_link),
 	    TEST(dialling_backs_off_and_comes_back_at_once_when_told),
 	    TEST(names_are_looked_up), TEST(a_silent_peer_is_given_up_in_time),
+	    TEST(names_that_nobody_answers_hold_up_no_other),
+	    TEST(the_last_address_is_used_while_nobody_answers_for_the_name),
+	    TEST(a_name_that_nobody_ever_answered_fails_in_time),
 	    TEST(a_port_that_is_taken_is_busy)};
 	return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }

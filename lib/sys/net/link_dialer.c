@@ -1,6 +1,7 @@
 /*
- * Idle until the timer says to dial; then the name's addresses one after the other, each with a
- * connection of its own, until one is up or the attempt's time is over.
+ * Idle until the timer says to dial; then the name is looked up, and its addresses are dialled one
+ * after the other, each with a connection of its own, until one is up or the attempt's time is over.
+ * A look-up that takes longer goes on, over attempts that use the addresses known before.
  */
 #include "sys/net/link_dialer.h"
 
@@ -11,28 +12,25 @@
 #include <string.h>
 
 #include "sys/net/link_state.h"
+#include "sys/net/lookup.h"
 
 #define BACKOFF_MAX_MS 1000
+#define ASK_MS	       200 /* for name servers, if addresses are known */
 
-/* A question to name servers; it may outlive who asks. */
-struct lookup {
-	uv_getaddrinfo_t request;
-	struct link_net *net;
-	struct link_dialer *dialer; /* NULL: nobody waits for it */
-};
-
-enum dialer_state { DIALER_WAITS, DIALER_TRIES, DIALER_UP };
+enum dialer_state { DIALER_WAITS, DIALER_ASKS, DIALER_TRIES, DIALER_UP };
 
 struct link_dialer {
 	struct link_net *net;
 	struct link_dialer_options options;
 	uint8_t name[UINT8_MAX];
 	enum dialer_state state;
-	uv_timer_t timer; /* waiting: when to dial; trying: when to give up */
+	uv_timer_t timer; /* waiting: when to dial; else: when to give up */
 	uint64_t backoff_ms;
 	uint64_t up_since_ms;
-	struct lookup *lookup;
-	struct addrinfo *addresses, *next;
+	bool numeric;
+	struct lookup *lookup; /* NULL: none is under way */
+	struct addrinfo *known, *newer;
+	struct addrinfo *next; /* of those known, to be tried */
 	struct link_conn *conn;
 	bool freed;
 };
@@ -59,16 +57,25 @@ static void back_off(struct link_dialer *d)
 		d->backoff_ms = d->options.backoff_max_ms;
 }
 
+static void learn(struct link_dialer *d, struct addrinfo *addresses)
+{
+	if (d->known)
+		freeaddrinfo(d->known);
+	d->known = addresses;
+}
+
+/* No address is tried any more. */
+static void settle_addresses(struct link_dialer *d)
+{
+	d->next = NULL;
+	if (d->newer)
+		learn(d, d->newer);
+	d->newer = NULL;
+}
+
 static void attempt_clear(struct link_dialer *d)
 {
-	if (d->lookup) {
-		d->lookup->dialer = NULL;
-		(void)uv_cancel((uv_req_t *)&d->lookup->request);
-		d->lookup = NULL;
-	}
-	if (d->addresses)
-		uv_freeaddrinfo(d->addresses);
-	d->addresses = d->next = NULL;
+	settle_addresses(d);
 	if (d->conn) {
 		link_conn_disown(d->conn);
 		link_conn_cut(d->conn);
@@ -91,8 +98,7 @@ static void on_up(void *arg, struct link_conn *c)
 	struct link_dialer *d = arg;
 	(void)c;
 	uv_timer_stop(&d->timer);
-	uv_freeaddrinfo(d->addresses);
-	d->addresses = d->next = NULL;
+	settle_addresses(d);
 	d->state = DIALER_UP;
 	d->up_since_ms = uv_now(d->net->loop);
 }
@@ -143,48 +149,43 @@ static void try_next(struct link_dialer *d)
 	attempt_failed(d, RMQ_E_NO_DAEMON, uv_strerror(err));
 }
 
-static void on_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo *addresses)
+/* With the newest addresses that are known; false: there are none. */
+static bool try_known(struct link_dialer *d)
 {
-	struct lookup *lookup = request->data;
-	struct link_net *net = lookup->net;
-	struct link_dialer *d = lookup->dialer;
-	free(lookup);
-	if (!d) {
-		uv_freeaddrinfo(addresses);
-	} else {
-		d->lookup = NULL;
-		d->addresses = d->next = addresses;
-		if (status == 0)
-			try_next(d);
-		else
-			attempt_failed(d, RMQ_E_NO_DAEMON, uv_strerror(status));
-	}
-	link_net_leave(net);
+	if (!d->known)
+		return false;
+	d->state = DIALER_TRIES;
+	uv_timer_start(&d->timer, on_time, d->options.handshake_ms, 0);
+	d->next = d->known;
+	try_next(d);
+	return true;
 }
 
-static void look_up(struct link_dialer *d)
+/* An answer that comes while older addresses are tried, or later, is for the next attempt. */
+static void on_looked_up(void *arg, int status, struct addrinfo *addresses)
 {
-	const struct addrinfo hints = {
-	    .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
-	struct socket_host *host = &d->options.address;
-	char port[sizeof("65535")];
-	(void)snprintf(port, sizeof(port), "%u", host->port);
-	d->lookup = calloc(1, sizeof(*d->lookup));
-	int err = UV_ENOMEM;
-	if (d->lookup) {
-		d->lookup->net = d->net;
-		d->lookup->dialer = d;
-		d->lookup->request.data = d->lookup;
-		err = uv_getaddrinfo(
-		    d->net->loop, &d->lookup->request, on_looked_up, host->host, port, &hints);
-	}
-	if (!err) {
-		link_net_use(d->net);
-		return;
-	}
-	free(d->lookup);
+	struct link_dialer *d = arg;
 	d->lookup = NULL;
-	attempt_failed(d, RMQ_E_NO_DAEMON, uv_strerror(err));
+	if (status == 0 && d->next) {
+		if (d->newer)
+			freeaddrinfo(d->newer);
+		d->newer = addresses;
+	} else if (status == 0) {
+		learn(d, addresses);
+	}
+	if (d->state == DIALER_ASKS && !try_known(d))
+		attempt_failed(d, RMQ_E_NO_DAEMON, gai_strerror(status));
+}
+
+/* Where the last address is known, a silent name server is not waited for long. */
+static void ask(struct link_dialer *d)
+{
+	d->state = DIALER_ASKS;
+	if (!d->lookup)
+		d->lookup = lookup_begin(d->net->lookups, &d->options.address, on_looked_up, d);
+	uv_timer_start(&d->timer, on_time, d->known ? ASK_MS : d->options.handshake_ms, 0);
+	if (!d->lookup && !try_known(d))
+		attempt_failed(d, RMQ_E_LIMIT, "too many names are looked up");
 }
 
 static void on_time(uv_timer_t *timer)
@@ -192,16 +193,14 @@ static void on_time(uv_timer_t *timer)
 	struct link_dialer *d = timer->data;
 	if (d->state == DIALER_TRIES) {
 		attempt_failed(d, RMQ_E_TIMEOUT, "no answer in time");
-		return;
+	} else if (d->state == DIALER_ASKS) {
+		if (!try_known(d))
+			attempt_failed(d, RMQ_E_TIMEOUT, "its name is not looked up in time");
+	} else if (d->numeric) {
+		(void)try_known(d);
+	} else {
+		ask(d);
 	}
-	d->state = DIALER_TRIES;
-	uv_timer_start(timer, on_time, d->options.handshake_ms, 0);
-	if (socket_host_resolve(&d->options.address, AI_NUMERICHOST, &d->addresses) != 0) {
-		look_up(d);
-		return;
-	}
-	d->next = d->addresses;
-	try_next(d);
 }
 
 /* ---- begin and end ---- */
@@ -223,6 +222,9 @@ struct link_dialer *link_dialer_new(
 	if (d->options.user_timeout_ms == 0)
 		d->options.user_timeout_ms = LINK_USER_TIMEOUT_MS;
 	d->backoff_ms = LINK_BACKOFF_MIN_MS;
+	d->numeric = socket_host_resolve(&d->options.address, AI_NUMERICHOST, &d->known) == 0;
+	if (!d->numeric)
+		d->known = NULL;
 	uv_timer_init(net->loop, &d->timer);
 	d->timer.data = d;
 	link_net_use(net);
@@ -265,5 +267,8 @@ void link_dialer_free(struct link_dialer *d)
 		link_conn_close(c);
 	}
 	attempt_clear(d);
+	lookup_drop(d->lookup);
+	if (d->known)
+		freeaddrinfo(d->known);
 	uv_close((uv_handle_t *)&d->timer, on_closed);
 }

@@ -1,7 +1,8 @@
 /*
  * Keeps one encrypted connection to a peer up: dials, and dials again when it is over, after a
  * pause that doubles with each failure and is drawn at random between half of it and all of it.
- * A name is looked up each time, and all addresses that it has are tried.
+ * A name is looked up each time, and all addresses that it has are tried; those that it had before,
+ * while name servers do not answer.
  */
 #ifndef RMQ_SYS_NET_LINK_DIALER_H
 #define RMQ_SYS_NET_LINK_DIALER_H

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "sys/net/link_state.h"
+#include "sys/net/lookup.h"
 
 /* ---- blocks ---- */
 
@@ -120,6 +121,11 @@ struct link_net *link_net_new(
 	struct link_net *net = calloc(1, sizeof(*net));
 	if (!net)
 		return NULL;
+	net->lookups = lookups_new(loop);
+	if (!net->lookups) {
+		free(net);
+		return NULL;
+	}
 	assert(name.len <= sizeof(net->name));
 	net->loop = loop;
 	net->in.size = LINK_IN_SIZE;
@@ -154,6 +160,7 @@ void link_net_free(struct link_net *net)
 	if (!net)
 		return;
 	net->ending = true;
+	lookups_free(net->lookups);
 	sodium_memzero(net->secret, sizeof(net->secret));
 	while ((c = TAILQ_FIRST(&net->dirty)))
 		link_net_clean(net, c);

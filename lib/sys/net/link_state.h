@@ -43,6 +43,7 @@ struct link_net {
 	uint8_t cluster[UINT8_MAX];
 	size_t cluster_len;
 	struct link_pool in, out;
+	struct lookups *lookups;
 	/* Connections that have something to write or to tell, before the loop waits. */
 	TAILQ_HEAD(, link_conn) dirty;
 	unsigned dirty_count;
