@@ -152,8 +152,10 @@ static void on_due(uv_timer_t *timer)
 
 static void arm(struct cluster *c)
 {
-	uint64_t due = commands_due(c), now = cluster_now(c);
+	uint64_t due = commands_due(c), told = peers_due(c), now = cluster_now(c);
 
+	if (told < due)
+		due = told;
 	if (c->stopping && c->stop_ms < due)
 		due = c->stop_ms;
 	if (due == UINT64_MAX)

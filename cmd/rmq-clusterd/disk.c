@@ -72,8 +72,7 @@ static bool on_frame(void *arg, const struct frame *f)
 		if (d->full != (room.bytes < FULL_BYTES))
 			cluster_changed(d->cluster);
 		d->full = room.bytes < FULL_BYTES;
-		d->room = room.bytes;
-		d->room_index = d->stored;
+		d->room = (struct disk_room){room.bytes, d->stored};
 		return true;
 	}
 	return false;

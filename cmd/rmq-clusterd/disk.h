@@ -7,6 +7,7 @@
 
 #include <limits.h>
 
+#include "core/host/cluster_room.h"
 #include "core/host/ends.h"
 #include "core/raft/raft.h"
 #include "sys/journal/journal_link.h"
@@ -30,8 +31,7 @@ struct disk {
 	struct disk_transaction *pending; /* in order */
 	size_t pending_first, pending_count, pending_cap;
 	uint64_t stored; /* index up to which the log is stored */
-	uint64_t room;	 /* bytes of new messages that fit behind room_index */
-	uint64_t room_index;
+	struct disk_room room; /* as the journal said last */
 	bool full; /* there may be no room for new messages */
 };
 

@@ -35,8 +35,12 @@ static void forget(struct inlet *i)
 
 	drop_message(i);
 	chunk_drop(i->chunk);
-	if (p && p->in_node == i)
+	/* What it said counts as long as it can say something else. */
+	if (p && p->in_node == i) {
 		p->in_node = NULL;
+		p->room = (struct disk_room){0, 0};
+		p->ready = false;
+	}
 	if (p && p->in_bulk == i)
 		p->in_bulk = NULL;
 	if (i->joining)
@@ -248,8 +252,7 @@ static void take_state(struct inlet *i, const struct node_state *m)
 {
 	struct peer *p = i->peer;
 
-	p->room = m->bytes;
-	p->room_index = m->index;
+	p->room = (struct disk_room){m->bytes, m->index};
 	if (p->ready != (m->ready != 0))
 		cluster_changed(i->cluster);
 	p->ready = m->ready != 0;

@@ -323,6 +323,18 @@ static void serve_reads(struct cluster *c)
 
 /* ---- room ---- */
 
+static struct voter_room voter_room(const struct cluster *c, struct raft_id id)
+{
+	const struct peer *p = peers_find(c, id);
+	struct raft_peer_status s;
+
+	if (raft_id_eq(id, c->id))
+		return (struct voter_room){c->disk.room, true, 0};
+	if (!p || !raft_peer_status(c->raft, id, &s))
+		return (struct voter_room){0};
+	return (struct voter_room){p->room, s.match > 0, cluster_now(c) - s.heard_at};
+}
+
 uint64_t node_room(const struct cluster *c)
 {
 	struct voter_room voters[RAFT_MEMBERS_MAX];
@@ -331,13 +343,10 @@ uint64_t node_room(const struct cluster *c)
 
 	for (unsigned i = 0; config && i < config->count; i++) {
 		const struct raft_id id = config->members[i].id;
-		if (!raft_config_is_voter(config, id))
-			continue;
-		voters[n++] = raft_id_eq(id, c->id)
-				  ? (struct voter_room){c->disk.room, c->disk.room_index}
-				  : peers_room(c, id);
+		if (raft_config_is_voter(config, id))
+			voters[n++] = voter_room(c, id);
 	}
-	return cluster_room(voters, n, &c->tail);
+	return cluster_room(voters, n, &c->disk.room, &c->tail, c->config.election_timeout);
 }
 
 /* ---- life ---- */
@@ -371,7 +380,7 @@ void node_open(struct cluster *c)
 	c->sent_seq = c->stored_seq = c->truncate_seq = 0;
 	c->committed = 0;
 	c->ends = (struct ends){0};
-	tail_truncate(&c->tail, begin.last + 1);
+	tail_begin(&c->tail, begin.last);
 	raft_status(c->raft, &c->status);
 	c->shown = c->status;
 	replica_log_begin_free(&begin);

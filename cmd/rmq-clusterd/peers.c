@@ -7,9 +7,6 @@
 
 #include "state.h"
 
-/* How often the others are told how much fits here; at once if it matters. */
-#define STATE_MS 100
-
 const struct raft_config *peers_view(const struct cluster *c, uint64_t *index)
 {
 	return members_newest(&c->peers.members, index);
@@ -72,13 +69,6 @@ struct peer *peers_find(const struct cluster *c, struct raft_id id)
 bool peers_reachable(const struct peer *p)
 {
 	return p->node.welcomed || p->in_node;
-}
-
-struct voter_room peers_room(const struct cluster *c, struct raft_id id)
-{
-	const struct peer *p = peers_find(c, id);
-
-	return p ? (struct voter_room){p->room, p->room_index} : (struct voter_room){0, 0};
 }
 
 /* ---- membership ---- */
@@ -244,13 +234,21 @@ void peers_send(struct cluster *c, const struct raft_message *m, const struct ra
 	outlet_send(m->run_count > 0 ? &p->bulk : &p->node, out, n);
 }
 
-static bool worth_telling(const struct cluster *c, const struct node_state *now)
+static bool worth_telling(const struct cluster *c, uint64_t now_ms)
 {
 	const struct node_state *told = &c->peers.told;
+	const struct disk_room room = {told->bytes, told->index};
 
-	if (told->bytes == UINT64_MAX || told->ready != now->ready)
-		return true;
-	return told->index != now->index && cluster_now(c) - c->peers.state_ms >= STATE_MS;
+	return told->bytes == UINT64_MAX ||
+	       (told->ready != 0) != supervisor_ready(&c->supervisor) ||
+	       room_is_news(&room, &c->disk.room, now_ms - c->peers.state_ms);
+}
+
+uint64_t peers_due(const struct cluster *c)
+{
+	uint64_t due = c->peers.state_ms + ROOM_TELL_MS;
+
+	return worth_telling(c, due) ? due : UINT64_MAX;
 }
 
 void peers_turn(struct cluster *c)
@@ -258,14 +256,14 @@ void peers_turn(struct cluster *c)
 	uint8_t frame[NODE_SMALL_MAX];
 	struct writer w = writer_of(frame, sizeof(frame));
 	struct node_state now = {
-	    c->disk.room_index, c->disk.room, supervisor_ready(&c->supervisor)};
+	    c->disk.room.index, c->disk.room.bytes, supervisor_ready(&c->supervisor)};
 
 	peers_follow(c);
 	if (c->members_changed) {
 		c->members_changed = false;
 		update(c);
 	}
-	if (!worth_telling(c, &now))
+	if (!worth_telling(c, cluster_now(c)))
 		return;
 	node_put_state(&w, &now);
 	assert(!w.full);

@@ -20,7 +20,7 @@ struct peer {
 	struct outlet node, bulk;
 	struct inlet *in_node, *in_bulk; /* the newest that said HELLO; NULL: none */
 	/* As it has told. */
-	uint64_t room, room_index;
+	struct disk_room room;
 	bool ready;
 	char refused[TEXT_MAX + 1]; /* why it does not want us; "": it does */
 };
@@ -73,9 +73,6 @@ bool peers_reachable(const struct peer *p);
 void peers_send(struct cluster *c, const struct raft_message *m, const struct raft_run *runs,
     const struct piece *pieces, unsigned count);
 
-/* What a voter last told of its disk. */
-struct voter_room peers_room(const struct cluster *c, struct raft_id id);
-
 /* The begin of a turn: looks whether membership has changed. */
 void peers_follow(struct cluster *c);
 /*
@@ -83,5 +80,7 @@ void peers_follow(struct cluster *c);
  * state if it has changed.
  */
 void peers_turn(struct cluster *c);
+/* When a turn is due for that; UINT64_MAX: there is nothing to tell. */
+uint64_t peers_due(const struct cluster *c);
 
 #endif

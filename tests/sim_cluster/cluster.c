@@ -13,6 +13,7 @@
 #define PARTS_TURN_BYTES 1000
 #define WALL_OFF_MAX_MS 5000 /* what a node's wall clock is off, about */
 #define CALM_MS_MAX	60000
+#define FULL_MS		 4000 /* within which all disks have room again */
 #define HOLES_MS	300 /* in which everybody makes the last holes */
 #define CHECK_EVERY_MS	400
 
@@ -322,6 +323,8 @@ static void leap_to_timer(struct cluster *c)
 void cluster_calm_millisecond(struct cluster *c)
 {
 	struct world *w = &c->world;
+	for (unsigned i = 0; i < NODES && c->sim.now == c->room_at; i++)
+		site_disk(&c->sites[i], ROOM_ENOUGH);
 	if (at_rest(c))
 		leap_to_timer(c);
 	nodes_turn(c);
@@ -386,8 +389,11 @@ static void begin_calm(struct cluster *c)
 	trace("calm", w->shadow.live, w->lines.count, w->journal.count, 0);
 	sim_calm(&c->sim);
 	w->calm = true;
+	bool full = prng_chance(&w->prng, 300);
+	c->room_at = c->sim.now + prng_range(&w->prng, 1, FULL_MS);
 	for (unsigned i = 0; i < NODES; i++) {
-		site_disk(&c->sites[i], ROOM_ENOUGH);
+		if (full)
+			site_disk(&c->sites[i], 0);
 		w->daemons[i].paused_until = 0;
 		w->daemons[i].wall_offset_ms = WORLD_WALL_MS;
 	}

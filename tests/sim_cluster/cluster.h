@@ -47,8 +47,13 @@ struct site {
 	uint64_t committed;	       /* by Raft: committed and durable here */
 	struct ends ends;
 	struct tail tail;
-	struct voter_room disk; /* what its disk said last */
-	struct voter_room heard[NODES]; /* of other nodes', and its own */
+	struct disk_room disk; /* what its disk said last */
+	struct disk_room told; /* what it told the others last */
+	uint64_t told_ms;
+	struct disk_room heard[NODES]; /* what they told it, over a connection that is up */
+	bool linked[NODES];
+	uint64_t lost_at[NODES]; /* when one was cut off; 0: it can be heard */
+	uint64_t turned_at;
 	struct keeper keeper;
 	uint64_t rested_at; /* ms; the end of its pause */
 	uint64_t said_n, stored_n; /* APPENDs */
@@ -62,6 +67,7 @@ struct cluster {
 	struct site sites[NODES];
 	struct jm_record records[VALUES]; /* by value, as their leader made them */
 	uint64_t checked_at;
+	uint64_t room_at; /* in the calm: when all disks have room again */
 	uint64_t failovers, served;
 };
 

@@ -359,58 +359,145 @@ static void lost(void *arg, const char *why)
 
 void site_disk(struct site *s, uint64_t bytes)
 {
-	s->disk = (struct voter_room){bytes, s->node->disk.last};
+	s->disk = (struct disk_room){bytes, s->node->disk.last};
 }
 
-/* What other nodes say of their disks comes late. */
+/* The journal says anew what fits, after what it has stored. */
+static void count_stored(struct site *s)
+{
+	const struct disk *d = &s->node->disk;
+	for (; s->disk.index < d->last; s->disk.index++) {
+		uint64_t bytes = s->c->sim.value[d->log[s->disk.index + 1].value].bytes;
+		s->disk.bytes -= bytes < s->disk.bytes ? bytes : s->disk.bytes;
+	}
+	s->disk.index = d->last;
+}
+
+/* Nothing that node `o` says comes here any more. */
+static bool is_cut_off(const struct site *s, const struct node *o)
+{
+	return !o->raft || o->cut_to[s->node->slot];
+}
+
+/*
+ * A connection ends when that is noticed, and what came by it counts no more; who is connected
+ * anew tells where it stands.
+ */
 static void hear_room(struct site *s)
 {
 	struct sim *sim = &s->c->sim;
 	for (unsigned i = 0; i < NODES; i++) {
 		const struct node *o = &sim->nodes[i];
-		if (o->raft && !o->cut_to[s->node->slot] &&
-		    (o == s->node || sim->quiet || prng_chance(&sim->prng, 100)))
-			s->heard[i] = s->c->sites[i].disk;
+		bool cut = is_cut_off(s, o), notices = sim->quiet || prng_chance(&sim->prng, 5);
+		if (o == s->node)
+			continue;
+		/* A node that stood still hears then what was on its way. */
+		if (cut && (s->lost_at[i] == 0 || sim->now > s->turned_at + 1))
+			s->lost_at[i] = sim->now;
+		if (!cut)
+			s->lost_at[i] = 0;
+		if (cut && s->linked[i] && notices) {
+			s->linked[i] = false;
+			s->heard[i] = (struct disk_room){0, 0};
+		}
+		if (!cut && !s->linked[i] && (sim->quiet || prng_chance(&sim->prng, 100))) {
+			s->linked[i] = true;
+			s->heard[i] = s->c->sites[i].told = s->c->sites[i].disk;
+		}
 	}
+	s->turned_at = sim->now;
 }
 
-static unsigned voters(const struct site *s, struct voter_room rooms[NODES])
+/* To all that it is connected with; what is under way to one that is cut off is lost. */
+static void tell_room(struct site *s)
+{
+	struct cluster *c = s->c;
+	if (!room_is_news(&s->told, &s->disk, c->sim.now - s->told_ms))
+		return;
+	s->told = s->disk;
+	s->told_ms = c->sim.now;
+	for (unsigned i = 0; i < NODES; i++)
+		if (c->sites[i].linked[s->node->slot] && !is_cut_off(&c->sites[i], s->node))
+			c->sites[i].heard[s->node->slot] = s->disk;
+}
+
+static unsigned voters(const struct site *s, struct voter_room rooms[NODES], bool gone[NODES])
 {
 	struct raft_status st;
+	struct raft_peer_status peer;
 	unsigned n = 0;
 	raft_status(s->node->raft, &st);
-	for (unsigned i = 0; i < st.config->count; i++)
-		if (raft_config_is_voter(st.config, st.config->members[i].id))
-			rooms[n++] = s->heard[st.config->members[i].id.bytes[0] - 1];
+	for (unsigned i = 0; i < st.config->count; i++) {
+		struct raft_id id = st.config->members[i].id;
+		unsigned slot = id.bytes[0] - 1u;
+		bool self = raft_id_eq(id, s->node->id);
+		if (!raft_config_is_voter(st.config, id))
+			continue;
+		(void)raft_peer_status(s->node->raft, id, &peer);
+		gone[n] = !self && s->lost_at[slot] &&
+			  s->c->sim.now - s->lost_at[slot] >
+			      3 * s->c->sim.election_ms + s->c->sim.delay_max;
+		rooms[n] =
+		    (struct voter_room){self ? s->disk : s->heard[slot], self || peer.match > 0,
+			self ? 0 : node_clock(&s->c->sim, s->node) - peer.heard_at};
+		/* Who is new in its place is not let in, and nothing is heard of it. */
+		if (!raft_id_eq(id, s->c->sim.nodes[slot].id))
+			rooms[n].disk = (struct disk_room){0, 0};
+		n++;
+	}
 	return n;
 }
 
-/* Counted record by record, as far back as the tail goes: half of the voters have no more. */
-static void check_room(const struct site *s, uint64_t told)
+/* What fits on a disk, counted record by record, by the whole log. */
+static uint64_t exact(const struct site *s, const struct disk_room *disk)
 {
-	const struct sim *sim = &s->c->sim;
 	const struct disk *view = &s->node->view;
+	uint64_t used = 0;
+	for (uint64_t at = disk->index + 1; at <= view->last; at++)
+		used += s->c->sim.value[view->log[at].value].bytes;
+	return disk->bytes > used ? disk->bytes - used : 0;
+}
+
+/* How much too little may be told, since the log is known by marks only so far back. */
+static uint64_t slack(const struct site *s, const struct disk_room *disk)
+{
+	return tail_get(&s->tail, disk->index + 1) || disk->index >= s->node->view.last
+		   ? 0
+		   : TAIL_MARK_BYTES + RECORD_PAYLOAD_MAX;
+}
+
+/*
+ * So much fits here, and on the disks of a majority that is not known to be gone; and there is
+ * no other majority with much more, of which all is known.
+ */
+static void check_room(struct site *s, uint64_t told)
+{
 	struct voter_room rooms[NODES];
-	unsigned n = voters(s, rooms), have = 0, more = 0;
+	bool gone[NODES];
+	uint64_t here = exact(s, &s->disk), much = told + slack(s, &s->disk);
+	unsigned n = voters(s, rooms, gone), have = 0, more = 0;
 	for (unsigned i = 0; i < n; i++) {
-		uint64_t used = 0, at = rooms[i].index + 1;
-		for (at = at > s->tail.first ? at : s->tail.first; at <= view->last; at++)
-			used += sim->value[view->log[at].value].bytes;
-		uint64_t left = rooms[i].bytes > used ? rooms[i].bytes - used : 0;
-		have += left >= told;
-		more += left > told;
+		uint64_t left = exact(s, &rooms[i].disk);
+		bool known = tail_bytes_after(&s->tail, rooms[i].disk.index) != UINT64_MAX;
+		have += told == 0 || (!gone[i] && left >= told);
+		more += known && rooms[i].answered &&
+			rooms[i].silent_ms <= s->c->sim.election_ms &&
+			left > told + slack(s, &rooms[i].disk);
 	}
-	if (have < n / 2 + 1 || more > n / 2)
-		trace_fail("node %u: room for %llu bytes is told: %u of %u voters have it, "
-			   "%u have more",
-		    s->node->slot, (unsigned long long)told, have, n, more);
+	if (told > here || have < n / 2 + 1 || (more > n / 2 && here > much))
+		trace_fail(
+		    "node %u: room for %llu bytes is told: %llu fit here, %u of %u voters "
+		    "have it, %u have more",
+		    s->node->slot, (unsigned long long)told, (unsigned long long)here, have, n,
+		    more);
 }
 
 static uint64_t room_left(struct site *s)
 {
 	struct voter_room rooms[NODES];
-	hear_room(s);
-	uint64_t room = cluster_room(rooms, voters(s, rooms), &s->tail);
+	bool gone[NODES];
+	unsigned n = voters(s, rooms, gone);
+	uint64_t room = cluster_room(rooms, n, &s->disk, &s->tail, s->c->sim.election_ms);
 	if (prng_chance(&s->c->sim.prng, 20))
 		check_room(s, room);
 	return room;
@@ -448,7 +535,7 @@ void site_init(struct cluster *c, unsigned slot)
 	s->engine = (struct engine){s, engine_of, propose, ask_barrier, holes};
 	s->owner = (struct shared_journal_owner){s, opening, take_answers, reserve, lost};
 	tail_init(&s->tail);
-	s->disk = (struct voter_room){ROOM_ENOUGH, 0};
+	s->disk = s->told = (struct disk_room){ROOM_ENOUGH, 0};
 	s->journal.arg = s;
 	s->journal.read = site_read;
 	s->journal.refused = refused;
@@ -555,6 +642,9 @@ static void keep_queue(struct site *s)
 void site_turn(struct site *s)
 {
 	struct prng *p = &s->c->sim.prng;
+	count_stored(s);
+	hear_room(s);
+	tell_room(s);
 	keep_queue(s);
 	if (s->c->sim.quiet || prng_chance(p, 100))
 		make_holes(s);
@@ -626,6 +716,12 @@ static void on_action(struct sim *sim, struct node *n, const struct raft_action 
 	}
 }
 
+static void on_up(struct sim *sim, struct node *n)
+{
+	struct site *s = &cluster_of(sim)->sites[n->slot];
+	tail_begin(&s->tail, n->disk.last);
+}
+
 static void on_down(struct sim *sim, struct node *n)
 {
 	struct site *s = &cluster_of(sim)->sites[n->slot];
@@ -634,8 +730,8 @@ static void on_down(struct sim *sim, struct node *n)
 	forget(s);
 	s->committed = 0;
 	s->ends = (struct ends){0};
-	tail_truncate(&s->tail, 1);
 	memset(s->heard, 0, sizeof(s->heard));
+	memset(s->linked, 0, sizeof(s->linked));
 	s->keeper = (struct keeper){0};
 }
 
@@ -656,4 +752,4 @@ static void on_committed(struct sim *sim, uint64_t index)
 	shadow_apply(&w->shadow, index, &r);
 }
 
-const struct host site_host = {on_action, on_down, on_committed};
+const struct host site_host = {on_action, on_up, on_down, on_committed};

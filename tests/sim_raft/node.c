@@ -94,6 +94,8 @@ void node_start(struct sim *s, struct node *n)
 	n->leader_commit = 0;
 	n->gone = false;
 	n->raft = raft_new(&b, node_clock(s, n));
+	if (s->host)
+		s->host->up(s, n);
 }
 
 static void apply(struct sim *s, struct disk *d, const struct op *op)

@@ -115,6 +115,8 @@ struct sim;
 struct host {
 	/* A step's action is about to be done. */
 	void (*action)(struct sim *s, struct node *n, const struct raft_action *a);
+	/* The process begins with what is on its disk. */
+	void (*up)(struct sim *s, struct node *n);
 	/* The process has ended. */
 	void (*down)(struct sim *s, struct node *n);
 	/* This record is committed: some node knows it. */

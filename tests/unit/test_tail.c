@@ -106,20 +106,67 @@ static void the_oldest_give_way_to_bytes_and_to_records(void **state)
 	chunk_drop(large);
 }
 
-static void bytes_after_a_record_are_counted_as_far_as_they_are_known(void **state)
+static void bytes_after_a_record_are_counted(void **state)
 {
 	(void)state;
+	tail_begin(&tail, 4);
 	push(5, "a");
 	push(6, "bb");
 	push(7, "ccc");
-	assert_int_equal(tail_bytes_behind(&tail, 5), 5);
-	assert_int_equal(tail_bytes_behind(&tail, 6), 3);
-	assert_int_equal(tail_bytes_behind(&tail, 7), 0);
-	assert_int_equal(tail_bytes_behind(&tail, 8), 0);
-	assert_int_equal(tail_bytes_behind(&tail, 2), 6);
+	assert_int_equal(tail_bytes_after(&tail, 4), 6);
+	assert_int_equal(tail_bytes_after(&tail, 5), 5);
+	assert_int_equal(tail_bytes_after(&tail, 6), 3);
+	assert_int_equal(tail_bytes_after(&tail, 7), 0);
+	assert_int_equal(tail_bytes_after(&tail, 8), 0);
+	/* It came before the process began. */
+	assert_true(tail_bytes_after(&tail, 3) == UINT64_MAX);
 	tail_truncate(&tail, 7);
 	push(7, "d");
-	assert_int_equal(tail_bytes_behind(&tail, 5), 3);
+	assert_int_equal(tail_bytes_after(&tail, 5), 3);
+	/* Holes. */
+	push(20, "ee");
+	assert_int_equal(tail_bytes_after(&tail, 20), 0);
+	assert_int_equal(tail_bytes_after(&tail, 4), 6);
+	tail_truncate(&tail, 3);
+	push(3, "f");
+	assert_int_equal(tail_bytes_after(&tail, 2), 1);
+	assert_true(tail_bytes_after(&tail, 1) == UINT64_MAX);
+}
+
+/* Records of 32 KiB: a mark for each second one of those that are held no more. */
+static void they_are_known_further_back_than_payloads(void **state)
+{
+	(void)state;
+	const uint64_t size = TAIL_MARK_BYTES / 2, held = TAIL_BYTES / size, all = 4 * held;
+	struct chunk *c = chunk_new(size);
+
+	for (uint64_t i = 1; i <= all; i++)
+		tail_push(&tail, i, 1, (struct piece){slice_of(c->bytes, size), c});
+	assert_null(tail_get(&tail, all - held));
+	for (uint64_t i = 0; i <= all; i++) {
+		uint64_t is = tail_bytes_after(&tail, i), least = (all - i) * size;
+		assert_in_range(is, least, least + TAIL_MARK_BYTES);
+	}
+	/* Back to where only marks are: a record of the next part counts as if it were there.
+	 */
+	tail_truncate(&tail, held + 2);
+	assert_in_range(tail_bytes_after(&tail, 0), (held + 1) * size, (held + 3) * size);
+	tail_push(&tail, held + 2, 1, (struct piece){slice_of(c->bytes, size), c});
+	assert_in_range(tail_bytes_after(&tail, held - 1), 3 * size, 5 * size);
+	chunk_drop(c);
+}
+
+static void further_back_than_all_marks_nothing_is_known(void **state)
+{
+	(void)state;
+	const uint64_t size = TAIL_MARK_BYTES, all = TAIL_MARKS + TAIL_BYTES / size + 10;
+	struct chunk *c = chunk_new(size);
+
+	for (uint64_t i = 1; i <= all; i++)
+		tail_push(&tail, i, 1, (struct piece){slice_of(c->bytes, size), c});
+	assert_true(tail_bytes_after(&tail, 5) == UINT64_MAX);
+	assert_int_equal(tail_bytes_after(&tail, 20), (all - 20) * size);
+	chunk_drop(c);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -129,7 +176,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {T(a_payload_stays_when_the_next_chunk_begins),
 	    T(a_record_that_does_not_follow_is_the_only_one),
 	    T(truncation_drops_from_its_index_on),
-	    T(the_oldest_give_way_to_bytes_and_to_records),
-	    T(bytes_after_a_record_are_counted_as_far_as_they_are_known)};
+	    T(the_oldest_give_way_to_bytes_and_to_records), T(bytes_after_a_record_are_counted),
+	    T(they_are_known_further_back_than_payloads),
+	    T(further_back_than_all_marks_nothing_is_known)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -90,6 +90,12 @@
 	X(HOLES_OF_LEADER, "only the leader makes holes", "records are left") \
 	X(ENDS_CUT, "of each END, holes are made in one turn only", "HOLED|records are left") \
 	X(TRUNCATED_COUNTS, "what was truncated counts against the room", "room for") \
+	X(TAIL_IS_ALL, "a voter lacks no more than what is in memory", "room for") \
+	X(ROOM_OF_DEAD, "the last word of a voter that is gone counts as its room", \
+	    "room for") \
+	X(ROOM_ELSEWHERE, "the leader takes in what its own disk has no room for", "room for") \
+	X(ROOM_UNTOLD, "room that comes back is told with the next record only", \
+	    "the calm does not end|room for") \
 	X(QUEUE_OUTLIVES, "the queue daemon lives on when leadership goes", "the disk|record") \
 	X(START_EARLY, "it starts before all that was proposed is committed", \
 	    "the disk|record") \

@@ -1,20 +1,39 @@
 #include "core/host/cluster_room.h"
 
-static uint64_t left(const struct voter_room *v, const struct tail *tail)
-{
-	uint64_t used = tail_bytes_behind(tail, v->index);
+#include "core/base/variant.h"
 
-	return v->bytes > used ? v->bytes - used : 0;
+static uint64_t left(const struct disk_room *disk, const struct tail *tail)
+{
+	uint64_t used = tail_bytes_after(tail, disk->index);
+
+	return disk->bytes > used ? disk->bytes - used : 0;
 }
 
-uint64_t cluster_room(struct voter_room *voters, unsigned count, const struct tail *tail)
+uint64_t cluster_room(struct voter_room *voters, unsigned count, const struct disk_room *own,
+    const struct tail *tail, uint64_t patience_ms)
 {
+	uint64_t here = left(own, tail), best;
+
 	for (unsigned i = 0; i < count; i++) {
-		struct voter_room v = {left(&voters[i], tail), 0};
+		struct voter_room v = {0};
+		bool answers = (voters[i].answered && voters[i].silent_ms <= patience_ms) ||
+			       RMQ_VARIANT(ROOM_OF_DEAD);
 		unsigned at = i;
-		for (; at > 0 && voters[at - 1].bytes < v.bytes; at--)
+		if (answers)
+			v.disk.bytes = left(&voters[i].disk, tail);
+		for (; at > 0 && voters[at - 1].disk.bytes < v.disk.bytes; at--)
 			voters[at] = voters[at - 1];
 		voters[at] = v;
 	}
-	return count > 0 ? voters[count / 2].bytes : 0;
+	best = count > 0 ? voters[count / 2].disk.bytes : 0;
+	return best < here || RMQ_VARIANT(ROOM_ELSEWHERE) ? best : here;
+}
+
+bool room_is_news(const struct disk_room *told, const struct disk_room *now, uint64_t ms)
+{
+	bool differs = told->index != now->index ||
+		       (told->bytes != now->bytes && !RMQ_VARIANT(ROOM_UNTOLD));
+	bool ends = now->bytes == 0 && told->bytes > 0;
+
+	return ends || (differs && ms >= ROOM_TELL_MS);
 }
