@@ -143,10 +143,10 @@ static enum rmq_error answer(struct ask *a, uint32_t req, const char *about)
 	return a->code;
 }
 
-enum rmq_error ask_init_cluster(struct ask *a)
+enum rmq_error ask_init_cluster(struct ask *a, bool new)
 {
 	enum rmq_error err = open_for(a);
-	return err ? err : answer(a, control_client_init(&a->client), NULL);
+	return err ? err : answer(a, control_client_init(&a->client, new), NULL);
 }
 
 enum rmq_error ask_admit(struct ask *a, const char *name, const uint8_t key[RAFT_KEY_SIZE])

@@ -13,7 +13,7 @@
 #include "sys/process/commands.h"
 #include "sys/process/startup.h"
 
-enum { OPT_WAIT = 256, OPT_FORCE };
+enum { OPT_WAIT = 256, OPT_FORCE, OPT_NEW };
 
 /* What the command line says. */
 struct program {
@@ -22,6 +22,7 @@ struct program {
 	bool json;
 	bool wait;	    /* --wait */
 	bool force;	    /* --force */
+	bool new;	    /* --new */
 	bool yes;	    /* the answer to a question */
 	const char *fields; /* -o, NULL: not given */
 	struct table table;
@@ -148,7 +149,8 @@ static enum rmq_error run_wait(void *arg)
 
 static enum rmq_error run_init(void *arg)
 {
-	return ask_init_cluster(&((struct program *)arg)->ask);
+	struct program *p = arg;
+	return ask_init_cluster(&p->ask, p->new);
 }
 
 static enum rmq_error run_admit(void *arg)
@@ -316,13 +318,16 @@ static enum rmq_error run_is_available(void *arg)
 static const struct option plain_options[] = {CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 static const struct option table_options[] = {
     OUTPUT_OPTIONS, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+static const struct option init_options[] = {
+    {"new", no_argument, NULL, OPT_NEW}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 static const struct option leave_options[] = {{"wait", no_argument, NULL, OPT_WAIT},
     {"force", no_argument, NULL, OPT_FORCE}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 
 #define PLAIN "+" CLIENT_OPTIONS_SHORT, plain_options
 #define TABLE "+o:j" CLIENT_OPTIONS_SHORT, table_options
 static const struct command command_list[] = {
-    {"init", "", "make a cluster of this node; once, on one node", PLAIN, 0, 0, run_init},
+    {"init", "[--new]", "make a cluster of this node; once, on one node",
+	"+" CLIENT_OPTIONS_SHORT, init_options, 0, 0, run_init},
     {"admit", "NAME KEY", "let the node with this public key join", PLAIN, 2, 2, run_admit},
     {"join", "[ADDR]", "make this node a member, by way of ADDR or its seeds", PLAIN, 0, 1,
 	run_join},
@@ -353,6 +358,8 @@ static bool take_option(void *arg, int option, const char *value)
 		p->wait = true;
 	else if (option == OPT_FORCE)
 		p->force = true;
+	else if (option == OPT_NEW)
+		p->new = true;
 	return true;
 }
 

@@ -59,7 +59,8 @@ void cluster_watch(struct cluster *c, void (*changed)(void *arg), void *arg);
 
 /*	name      who is to do it, and what */
 #define CLUSTER_COMMANDS(X) \
-	X(INIT)	 /* this node: begins a cluster, of which it is the only voter */ \
+	X(INIT)	 /* this node: begins a cluster, of which it is the only voter, if no seed knows one */ \
+	X(INIT_NEW) /* the same, without asking the seeds */ \
 	X(ADMIT) /* the leader: `name` with `key` may join */ \
 	X(JOIN)	 /* this node: asks `address` (NAME@HOST:PORT; empty: its seeds) */ \
 	X(LEAVE) /* the leader: removes `name` (empty: this node), if enough others answer */ \
@@ -90,7 +91,7 @@ typedef void cluster_answer(void *arg, enum rmq_error code, const char *text);
  * Asks for it, here or at the leader: any node may be asked.  `answer` is called exactly
  * once, maybe from within this call, unless cluster_forget() comes first:
  *	RMQ_E_OK	it is done: committed, or it was so before
- *	RMQ_E_EXISTS	INIT, JOIN: member of a cluster; ADMIT: name or key is another's
+ *	RMQ_E_EXISTS	INIT, JOIN: member of a cluster; INIT: a seed is; ADMIT: name or key is another's
  *	RMQ_E_NOTHING	LEAVE, TRANSFER: no such member; LEAVE: the last voter, or too few of
  *			the voters that would be left answer; TRANSFER: not in time
  *	RMQ_E_NO_DAEMON	no leader is known, or JOIN: nobody took us in within join-timeout

@@ -49,6 +49,12 @@ static struct slice encode_joined(const struct cluster *c, uint8_t *bytes, size_
 	return slice_of(bytes, out.len);
 }
 
+static void drop(struct cluster *c, struct command *m)
+{
+	m->used = false;
+	c->commands.count--;
+}
+
 static void finish(struct cluster *c, struct command *m, enum rmq_error code, const char *text,
     struct slice payload)
 {
@@ -59,8 +65,7 @@ static void finish(struct cluster *c, struct command *m, enum rmq_error code, co
 		code = command_removed(&m->life, code);
 	event(c, m, COMMAND_ANSWER);
 	done = *m;
-	m->used = false;
-	c->commands.count--;
+	drop(c, m);
 	if ((done.joiner || done.from_req) && done.type == NODE_COMMAND_TAKE_IN &&
 	    code == RMQ_E_OK && payload.len == 0)
 		payload = encode_joined(c, bytes, sizeof(bytes));
@@ -376,11 +381,16 @@ void commands_forget(struct cluster *c, void *arg)
 {
 	for (unsigned i = 0; i < COMMANDS_MAX; i++) {
 		struct command *m = &c->commands.list[i];
-		if (m->used && m->answer && m->arg == arg)
-			m->answer = NULL;
+		if (!m->used || !m->answer || m->arg != arg)
+			continue;
+		m->answer = NULL;
+		/* The rest goes on without it: to join is this node's own affair. */
+		if (m->life.state == COMMAND_JOINS || m->life.state == COMMAND_ASKS)
+			drop(c, m);
 	}
 }
 
+/* Makes a cluster of this node, or says why not. */
 static void found(struct cluster *c, struct command *m)
 {
 	uint64_t index;
@@ -397,6 +407,27 @@ static void found(struct cluster *c, struct command *m)
 		end(c, m, err, "");
 	else
 		event(c, m, COMMAND_FOUND);
+}
+
+/* First the seeds are asked whether there is a cluster already. */
+static void ask_or_found(struct cluster *c, struct command *m)
+{
+	char text[TEXT_MAX + 1];
+	uint64_t index;
+
+	if (!peers_view(c, &index)) {
+		event(c, m, COMMAND_ASK);
+		census_begin(c);
+		enum commands_verdict v = census_look(c, text);
+		if (v == COMMANDS_HOLD)
+			return;
+		census_end(c);
+		if (v == COMMANDS_STOP) {
+			end(c, m, RMQ_E_EXISTS, text);
+			return;
+		}
+	}
+	found(c, m);
 }
 
 static void join_in(struct cluster *c, struct command *m, const char *address)
@@ -418,6 +449,7 @@ void commands_ask(
 {
 	static const enum node_command_type types[] = {
 	    [CLUSTER_INIT] = NODE_COMMAND_TAKE_IN,
+	    [CLUSTER_INIT_NEW] = NODE_COMMAND_TAKE_IN,
 	    [CLUSTER_ADMIT] = NODE_COMMAND_ADMIT,
 	    [CLUSTER_JOIN] = NODE_COMMAND_TAKE_IN,
 	    [CLUSTER_LEAVE] = NODE_COMMAND_REMOVE,
@@ -438,6 +470,8 @@ void commands_ask(
 		memcpy(m->member.name, c->config.name, sizeof(m->member.name));
 	m->leaves = removes(m) && strcmp(m->member.name, c->config.name) == 0;
 	if (command->type == CLUSTER_INIT) {
+		ask_or_found(c, m);
+	} else if (command->type == CLUSTER_INIT_NEW) {
 		found(c, m);
 	} else if (command->type == CLUSTER_JOIN) {
 		join_in(c, m, command->address);
@@ -473,6 +507,9 @@ static void look(struct cluster *c, struct command *m)
 			end(c, m, RMQ_E_OK, "");
 		else if (leads && c->status.serving)
 			end(c, m, RMQ_E_NOTHING, "it did not take over in time");
+		break;
+	case COMMAND_ASKS:
+		ask_or_found(c, m);
 		break;
 	case COMMAND_FOUNDS:
 		if (c->status.config && c->founded)

@@ -342,23 +342,21 @@ void inlet_joined(struct inlet *i, struct slice payload)
 	forget(i);
 }
 
-static void join(struct inlet *i, const struct frame *f)
+/* ASK, and JOIN of a node that has no cluster to take anybody in. */
+static void tell_cluster(struct inlet *i, bool member)
+{
+	if (member)
+		inlet_refuse(i, RMQ_E_EXISTS, "it is a member of a cluster");
+	else
+		inlet_refuse(i, RMQ_E_NOTHING, "it is not a member of a cluster");
+}
+
+static void take_in(struct inlet *i, struct slice payload)
 {
 	struct node_join m;
 	struct raft_member member;
 
-	struct reason why = {""};
-
-	if (f->type != NODE_TYPE_JOIN || i->joining) {
-		bad(i, "JOIN");
-		return;
-	}
-	enum rmq_error err = check_versions(f->payload, &why);
-	if (err == RMQ_E_VERSION) {
-		inlet_refuse(i, err, why.text);
-		return;
-	}
-	if (err || !node_join_decode(f->payload, &m)) {
+	if (!node_join_decode(payload, &m)) {
 		bad(i, "JOIN");
 		return;
 	}
@@ -375,8 +373,36 @@ static void join(struct inlet *i, const struct frame *f)
 		bad(i, "JOIN");
 		return;
 	}
+	if (!members_has_key(&i->cluster->peers.members, member.key)) {
+		char text[TEXT_MAX + 1];
+		snprintf(text, sizeof(text), "%s was not admitted: rmq-cluster admit %s KEY",
+		    member.name, member.name);
+		inlet_refuse(i, RMQ_E_NOTHING, text);
+		return;
+	}
 	i->joining = true;
 	commands_take_in(i->cluster, i, &member);
+}
+
+static void join(struct inlet *i, const struct frame *f)
+{
+	struct reason why = {""};
+	uint64_t index;
+	bool member = members_newest(&i->cluster->peers.members, &index) != NULL;
+
+	if ((f->type != NODE_TYPE_JOIN && f->type != NODE_TYPE_ASK) || i->joining) {
+		bad(i, "JOIN");
+		return;
+	}
+	enum rmq_error err = check_versions(f->payload, &why);
+	if (err == RMQ_E_VERSION)
+		inlet_refuse(i, err, why.text);
+	else if (err)
+		bad(i, "JOIN");
+	else if (f->type == NODE_TYPE_ASK || !member)
+		tell_cluster(i, member);
+	else
+		take_in(i, f->payload);
 }
 
 void inlet_frame(void *arg, struct link_conn *conn, const struct frame *f)

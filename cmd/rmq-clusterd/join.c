@@ -330,6 +330,7 @@ void join_turn(struct cluster *c)
 
 void join_close(struct cluster *c)
 {
+	census_end(c);
 	join_cancel(c);
 	known_nodes_deinit(&c->join.known);
 }

@@ -7,8 +7,8 @@
 #include "node.h"
 #include "state.h"
 
-/* So often in a row it is no chance. */
-#define STRANGE_MIN 3
+/* Who joins does not know at once who joined before: for so long that is no news. */
+#define STRANGE_MS 3000
 
 static void send_hello(struct outlet *o)
 {
@@ -58,7 +58,7 @@ static void welcome(struct outlet *o, struct slice payload)
 	}
 	o->welcomed = true;
 	o->features = m.features;
-	o->strange = 0;
+	o->strange_ms = 0;
 	p->refused[0] = '\0';
 	cluster_changed(c);
 	c->peers.told.bytes = UINT64_MAX; /* it has to be told */
@@ -112,15 +112,17 @@ static void on_failed(void *arg, enum rmq_error err, const char *why)
 	set_address(o);
 	if (err == RMQ_E_DENIED || err == RMQ_E_PROTOCOL) {
 		snprintf(text, sizeof(text), "%s: %s", p->member.name, why);
-		if (++o->strange >= STRANGE_MIN)
+		if (o->strange_ms == 0)
+			o->strange_ms = cluster_now(p->cluster);
+		if (cluster_now(p->cluster) - o->strange_ms >= STRANGE_MS)
 			remember(p, text);
 		return;
 	}
-	if (o->strange >= STRANGE_MIN) {
+	if (o->strange_ms) {
 		p->refused[0] = '\0';
 		cluster_changed(p->cluster);
 	}
-	o->strange = 0;
+	o->strange_ms = 0;
 }
 
 static void on_frame(void *arg, struct link_conn *conn, const struct frame *f)

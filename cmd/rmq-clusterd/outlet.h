@@ -17,7 +17,7 @@ struct outlet {
 	bool welcomed;
 	unsigned attempt;  /* that failed since there was news of where it is */
 	uint64_t features; /* of who said WELCOME */
-	unsigned strange; /* dialled in a row, and who answered did not know us, or we not it */
+	uint64_t strange_ms; /* since then who answers does not know us, or we not it; 0: not so */
 };
 
 void outlet_init(struct outlet *o, struct peer *p, enum link_role role);

@@ -275,21 +275,26 @@ void peers_turn(struct cluster *c)
 
 /* ---- life ---- */
 
-/* Whoever is to be a member may come; what for, HELLO and JOIN say. */
+/*
+ * Whoever is to be a member may come; what for, HELLO and JOIN say.  Those that the settings
+ * name may ask, and are told if they were not admitted.
+ */
 static bool known(void *arg, enum link_role role, const uint8_t key[KEY_SIZE])
 {
 	const struct cluster *c = arg;
 
-	return role == LINK_JOIN ? members_has_key(&c->peers.members, key)
-				 : members_may_call(&c->peers.members, key);
+	if (role == LINK_JOIN)
+		return members_may_ask(&c->peers.members, key) ||
+		       known_nodes_by_key(&c->join.known, key);
+	return members_may_call(&c->peers.members, key);
 }
 
 static void on_stranger(void *arg, const char *address, const char *why)
 {
 	struct cluster *c = arg;
 
-	/* Before this node knows its cluster, all are strangers. */
-	if (!peers_member(c))
+	/* Before this node votes, it may know less of the cluster than who calls. */
+	if (!c->status.config || !raft_config_is_voter(c->status.config, c->id))
 		log_info("connection from %s: %s", address, why);
 	else if (log_rate_allows(&c->strangers, cluster_now(c)))
 		log_notice("connection from %s: %s", address, why);

@@ -6,7 +6,7 @@
  *	node.c	     the host of Raft (core/raft/raft.h): events in, actions out
  *	disk.c	     this node's journal, a child, and reading from its directory
  *	peers.c	     links to the other nodes; inlet.c what comes in, outlet.c what goes out
- *	join.c	     asking seeds to be taken in
+ *	join.c	     asking seeds to be taken in; census.c whether they know a cluster
  *	supervisor.c the queue daemon, a child of the leader
  *	queue.c	     the queue daemon's socket
  *	commands.c   what administrators ask for, here or at the leader
@@ -19,6 +19,7 @@
 #include <sys/resource.h>
 #include <uv.h>
 
+#include "census.h"
 #include "cluster.h"
 #include "commands.h"
 #include "core/host/ends.h"
@@ -75,6 +76,7 @@ struct cluster {
 	struct tail tail;
 	struct peers peers;
 	struct join join;
+	struct census census;
 	struct supervisor supervisor;
 	struct commands commands;
 	struct control *control;

@@ -61,6 +61,7 @@ hold() {
 @test "rmq-cluster: commands reach the node as they were given, and 0 is its answer" {
 	start_three
 	cluster init
+	cluster init --new
 	cluster admit n4 "$KEY"
 	cluster join
 	cluster join n1@host:7401
@@ -70,6 +71,7 @@ hold() {
 	cluster transfer
 	cluster transfer n2
 	assert_equal "$(tail -n +2 commands)" "INIT
+INIT_NEW
 ADMIT n4 $KEY
 JOIN
 JOIN n1@host:7401

@@ -149,6 +149,33 @@ static void a_join_goes_on_until_it_is_answered(void **state)
 	assert_int_equal(life.state, COMMAND_ENDED);
 }
 
+static void a_cluster_is_made_once_no_seed_knows_one(void **state)
+{
+	struct commands_census s = {.asked = 3};
+	(void)state;
+	commands_heard(&s, COMMANDS_NO_CLUSTER, "n2");
+	commands_heard(&s, COMMANDS_SILENCE, "n3");
+	assert_int_equal(commands_may_found(&s, COMMANDS_CENSUS_MS - 1, text), COMMANDS_HOLD);
+	assert_int_equal(commands_may_found(&s, COMMANDS_CENSUS_MS, text), COMMANDS_MAY);
+	commands_heard(&s, COMMANDS_NO_CLUSTER, "n4");
+	assert_int_equal(commands_may_found(&s, 0, text), COMMANDS_MAY);
+	assert_int_equal(
+	    commands_may_found(&(struct commands_census){0}, 0, text), COMMANDS_MAY);
+}
+
+static void a_seed_that_knows_a_cluster_forbids_another_one(void **state)
+{
+	struct commands_census s = {.asked = 2};
+	(void)state;
+	commands_heard(&s, COMMANDS_CLUSTER, "n2");
+	assert_int_equal(commands_may_found(&s, 0, text), COMMANDS_STOP);
+	assert_string_equal(text,
+	    "n2 is a member of a cluster, which this node can join; to make another one: "
+	    "rmq-cluster init --new");
+	commands_heard(&s, COMMANDS_NO_CLUSTER, "n3");
+	assert_int_equal(commands_may_found(&s, COMMANDS_CENSUS_MS, text), COMMANDS_STOP);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -161,6 +188,8 @@ int main(void)
 	    T(what_was_tried_has_an_unknown_outcome),
 	    T(a_removal_that_is_repeated_has_been_done_if_the_member_is_gone),
 	    T(a_join_goes_on_until_it_is_answered),
+	    T(a_cluster_is_made_once_no_seed_knows_one),
+	    T(a_seed_that_knows_a_cluster_forbids_another_one),
 #undef T
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,6 +66,30 @@ enum rmq_error command_removed(const struct command_life *l, enum rmq_error code
 	return code == RMQ_E_NOTHING && before > 0 ? RMQ_E_OK : code;
 }
 
+/* ---- the rule of a new cluster ---- */
+
+void commands_heard(struct commands_census *s, enum commands_word word, const char *name)
+{
+	s->heard++;
+	if (word == COMMANDS_CLUSTER)
+		snprintf(s->member, sizeof(s->member), "%s", name);
+}
+
+enum commands_verdict commands_may_found(
+    const struct commands_census *s, uint64_t asked_ms, char *text)
+{
+	if (s->member[0]) {
+		snprintf(text, TEXT_MAX + 1,
+		    "%s is a member of a cluster, which this node can join; to make another "
+		    "one: "
+		    "rmq-cluster init --new",
+		    s->member);
+		return COMMANDS_STOP;
+	}
+	return s->heard == s->asked || asked_ms >= COMMANDS_CENSUS_MS ? COMMANDS_MAY
+								      : COMMANDS_HOLD;
+}
+
 /* ---- the rule of changes ---- */
 
 struct count {

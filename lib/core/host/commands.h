@@ -16,7 +16,7 @@
  *	ANSWER         ended      ended      ended     ended      ended    ended   ended
  *	LATE           ended      ended      ended     ended      ended    ended   -
  *
- * And which changes of membership are taken: see commands_majority().
+ * And which changes are taken: see commands_majority() and commands_may_found().
  */
 #ifndef RMQ_CORE_HOST_COMMANDS_H
 #define RMQ_CORE_HOST_COMMANDS_H
@@ -79,6 +79,43 @@ enum rmq_error command_late(const struct command_life *l, bool leads, const char
 enum rmq_error command_removed(const struct command_life *l, enum rmq_error code)
     __attribute__((warn_unused_result));
 
+/* ---- what may be done ---- */
+
+enum commands_verdict {
+	COMMANDS_MAY,
+	COMMANDS_HOLD, /* not yet: try again */
+	COMMANDS_STOP, /* it is refused, with a text */
+};
+
+/* ---- the rule of a new cluster ---- */
+
+/* What became of asking a seed whether it knows a cluster. */
+enum commands_word {
+	COMMANDS_SILENCE,    /* it cannot be reached */
+	COMMANDS_NO_CLUSTER, /* it says that it knows none */
+	COMMANDS_CLUSTER /* it says that it does, or does not talk to this node: so do members
+			  */
+};
+
+/* Zeroed memory, and how many are asked. */
+struct commands_census {
+	unsigned asked;
+	unsigned heard;
+	char member[RAFT_NAME_MAX + 1]; /* one that knows a cluster; "": none */
+};
+
+/* So long is waited for seeds that do not answer. */
+#define COMMANDS_CENSUS_MS 3000
+
+void commands_heard(struct commands_census *s, enum commands_word word, const char *name);
+
+/*
+ * Whether a node that has asked for so long may make a cluster of itself: nobody knows one, and
+ * all have answered, or cannot be reached, or their time is over.
+ */
+enum commands_verdict commands_may_found(const struct commands_census *s, uint64_t asked_ms,
+    char *text) __attribute__((warn_unused_result));
+
 /* ---- the rule of changes ---- */
 
 /* How the leader sees the members. */
@@ -86,12 +123,6 @@ struct commands_peers {
 	void *arg;
 	/* It is this node, or it has answered this leader after `since_ms`. */
 	bool (*answers)(void *arg, struct raft_id id, uint64_t since_ms);
-};
-
-enum commands_verdict {
-	COMMANDS_MAY,  /* a majority of the voters that stay has answered since it was asked */
-	COMMANDS_HOLD, /* not yet: try again */
-	COMMANDS_STOP, /* not in patience_ms: the change could not be committed, nor undone */
 };
 
 /*

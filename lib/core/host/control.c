@@ -178,12 +178,13 @@ enum rmq_error control_request_parse(
 	struct control_admit admit;
 	struct control_join join;
 	struct control_leave leave; /* LEAVE, LEAVE_FORCED and TRANSFER have the same fields */
-	struct control_status status; /* as INIT, STATUS and WATCH do */
+	struct control_status status; /* as INIT, INIT_NEW, STATUS and WATCH do */
 	bool good = true;
 
 	memset(r, 0, sizeof(*r));
 	switch (f->type) {
 	case CONTROL_TYPE_INIT:
+	case CONTROL_TYPE_INIT_NEW:
 	case CONTROL_TYPE_STATUS:
 	case CONTROL_TYPE_WATCH:
 		if (!control_status_decode(f->payload, &status))

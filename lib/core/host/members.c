@@ -164,6 +164,13 @@ bool members_has_key(const struct members *m, const uint8_t key[RAFT_KEY_SIZE])
 	return keyed(m, key) != NULL;
 }
 
+bool members_may_ask(const struct members *m, const uint8_t key[RAFT_KEY_SIZE])
+{
+	uint64_t index;
+
+	return !members_newest(m, &index) || members_has_key(m, key);
+}
+
 bool members_may_call(const struct members *m, const uint8_t key[RAFT_KEY_SIZE])
 {
 	const struct raft_member *is = keyed(m, key);

@@ -105,6 +105,8 @@ const struct raft_config *members_committed(const struct members *m, uint64_t *i
 struct member_link *members_find(struct members *m, struct raft_id id);
 /* Whoever has the key, admitted or joined. */
 bool members_has_key(const struct members *m, const uint8_t key[RAFT_KEY_SIZE]);
+/* Whether it may ask to be taken in, or about the cluster: anybody, if this node has none. */
+bool members_may_ask(const struct members *m, const uint8_t key[RAFT_KEY_SIZE]);
 /* Whether it may say HELLO: a member, or one that is to be told that it is none any more. */
 bool members_may_call(const struct members *m, const uint8_t key[RAFT_KEY_SIZE]);
 

@@ -5,7 +5,8 @@
  * A node dials each other one twice, in the roles NODE and BULK, and sends only on what it
  * dialled; what it is sent comes over what the other dialled.  Each begins with HELLO, which
  * the other side answers on the same connection: WELCOME, or REFUSED and the end.  A joining
- * node dials in the role JOIN and sends JOIN; the answer is JOINED, or REFUSED.
+ * node dials in the role JOIN and sends JOIN; the answer is JOINED, or REFUSED.  Who only wants
+ * to know whether there is a cluster sends ASK.
  *
  * A message of Raft is a MESSAGE, or an APPEND with `runs` RUNs behind it, with nothing in
  * between.  Who sends it, and to whom, is what HELLO said.  What is sent when there is no
@@ -74,6 +75,11 @@
  * told the sender.  To those whose WELCOME had NODE_FEATURE_PLACE.
  */
 #define NODE_PLACE(F) F(str, id) F(str, address)
+/*
+ * In the role JOIN: do you know a cluster?  REFUSED answers it: RMQ_E_NOTHING: no; RMQ_E_EXISTS:
+ * it does.
+ */
+#define NODE_ASK(F) F(u16, newest) F(u16, oldest) F(u64, features)
 
 #define NODE_FRAMES(X) \
 	X(1,  HELLO,   hello,   NODE_HELLO) \
@@ -87,7 +93,8 @@
 	X(9,  RESULT,  result,  NODE_RESULT) \
 	X(10, JOIN,    join,    NODE_JOIN) \
 	X(11, JOINED,  joined,  NODE_JOINED) \
-	X(12, PLACE,   place,   NODE_PLACE)
+	X(12, PLACE,   place,   NODE_PLACE) \
+	X(13, ASK,     ask,     NODE_ASK)
 
 enum node_type {
 #define X(type, NAME, name, FIELDS) NODE_TYPE_##NAME = type,

@@ -27,8 +27,10 @@
 /* ---- from the asker ---- */
 
 #define CONTROL_HELLO(F) F(u32, magic) F(u16, version)
-/* Makes a cluster of this node.  OK too if it did so before. */
+/* Makes a cluster of this node, if no seed knows one.  OK too if it did so before. */
 #define CONTROL_INIT(F)  F(u32, req)
+/* The same, without asking the seeds. */
+#define CONTROL_INIT_NEW(F)  F(u32, req)
 #define CONTROL_ADMIT(F) F(u32, req) F(str, name) F(str, key)
 /* address: of a node that is a member, NAME@HOST:PORT; "": the configured seeds. */
 #define CONTROL_JOIN(F)  F(u32, req) F(str, address)
@@ -103,7 +105,8 @@ enum control_member_flag {
 	X(6,  TRANSFER, transfer, CONTROL_TRANSFER) \
 	X(7,  STATUS,   status,   CONTROL_STATUS) \
 	X(8,  WATCH,    watch,    CONTROL_WATCH) \
-	X(9, LEAVE_FORCED, leave_forced, CONTROL_LEAVE_FORCED)
+	X(9, LEAVE_FORCED, leave_forced, CONTROL_LEAVE_FORCED) \
+	X(10, INIT_NEW, init_new, CONTROL_INIT_NEW)
 
 #define CONTROL_NODE_FRAMES(X) \
 	X(64, WELCOME,  welcome,  CONTROL_WELCOME) \

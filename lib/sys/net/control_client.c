@@ -190,10 +190,13 @@ enum rmq_error control_client_turn(struct control_client *c, struct reason *why)
 
 /* ---- requests ---- */
 
-uint32_t control_client_init(struct control_client *c)
+uint32_t control_client_init(struct control_client *c, bool new)
 {
 	struct writer w = out_writer(c);
-	control_put_init(&w, &(struct control_init){++c->req});
+	if (new)
+		control_put_init_new(&w, &(struct control_init_new){++c->req});
+	else
+		control_put_init(&w, &(struct control_init){++c->req});
 	return put_end(c, &w);
 }
 

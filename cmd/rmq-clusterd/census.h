@@ -1,0 +1,36 @@
+/*
+ * Before a node makes a cluster of itself, it asks all of its seeds, at the same time and once,
+ * whether they know one.
+ */
+#ifndef RMQ_CLUSTERD_CENSUS_H
+#define RMQ_CLUSTERD_CENSUS_H
+
+#include "core/host/commands.h"
+#include "sys/net/link_dialer.h"
+#include "sys/process/config.h"
+
+struct cluster;
+
+struct census_ask {
+	struct cluster *cluster;
+	struct link_dialer *dialer; /* NULL: it has answered, or cannot be reached */
+	char name[RAFT_NAME_MAX + 1];
+};
+
+struct census {
+	bool asking;
+	uint64_t begun_ms;
+	unsigned count;
+	struct census_ask asks[CONFIG_SEEDS_MAX];
+	struct commands_census heard;
+};
+
+/* Begins, unless it asks already. */
+void census_begin(struct cluster *c);
+/* Whether this node may make a cluster; on COMMANDS_STOP, text[TEXT_MAX + 1] says why not. */
+enum commands_verdict census_look(const struct cluster *c, char *text)
+    __attribute__((warn_unused_result));
+/* Asks no more. */
+void census_end(struct cluster *c);
+
+#endif
