@@ -514,8 +514,8 @@ static void on_done(void *arg, const struct client_command *cmd, struct slice st
 	struct reader in = reader_of(stale);
 	while (reader_left(&in) > 0) {
 		struct settle_entry e = settle_entry_get(&in);
-		/* Named before printing, and someone else's: not to be printed. */
-		if (r->ahead)
+		/* Settled before printing, and someone else's: not to be printed. */
+		if (r->ahead == &r->settle)
 			on_lease_ended(r, 0, ENDED_EXPIRED, e.lease, e.first, e.count);
 	}
 	if ((uintptr_t)cmd->tag > r->batches_done)

@@ -1072,6 +1072,41 @@ static void what_the_daemon_does_not_name_again_has_ended(void **state)
 	assert_int_equal(client_held(client), 0);
 }
 
+static void a_lease_that_is_detached_is_vouched_for_as_before_until_the_answer(void **state)
+{
+	(void)state;
+	subscribe(100, 10);
+	delivery(200, 7, 1, 100, "ab");
+	settle(300, VERB_TOUCH, SETTLE_DETACH, 7, 1, 1);
+	expect_frames(300, "SETTLE#1/0 ");
+	assert_true(client_vouches(client, 7, 1, NOW(3099)));
+	assert_false(client_vouches(client, 7, 1, NOW(3100)));
+	DAEMON(400, done, 1, {0});
+	assert_true(client_vouches(client, 7, 1, NOW(3299)));
+	assert_false(client_vouches(client, 7, 1, NOW(3300)));
+	/* Again, and what was before still counts. */
+	settle(500, VERB_TOUCH, SETTLE_DETACH, 7, 1, 1);
+	assert_true(client_vouches(client, 7, 1, NOW(3099)));
+	assert_false(client_vouches(client, 7, 1, NOW(3300)));
+}
+
+static void a_lease_that_an_answer_calls_stale_is_not_held_any_more(void **state)
+{
+	uint8_t stale[SETTLE_ENTRY_SIZE];
+	struct writer w = writer_of(stale, sizeof(stale));
+	(void)state;
+	subscribe(100, 10);
+	delivery(200, 7, 1, 100, "ab");
+	settle(300, VERB_TOUCH, SETTLE_DETACH, 7, 1, 2);
+	expect_frames(300, "SETTLE#1/0 ");
+	story[0] = 0;
+	settle_entry_put(&w, &(struct settle_entry){7, 1, 1});
+	DAEMON(400, done, 1, slice_of(stale, sizeof(stale)));
+	assert_false(client_vouches(client, 7, 1, NOW(400)));
+	assert_true(client_vouches(client, 7, 2, NOW(400)));
+	assert_int_equal(client_held(client), 1);
+}
+
 static void a_lease_ends_when_the_daemon_says_so(void **state)
 {
 	(void)state;
@@ -1328,6 +1363,8 @@ int main(void)
 	    T(a_new_connection_confirms_what_is_held_and_repeats_nothing),
 	    T(attributes_are_those_of_the_message_also_in_a_part_of_a_frame),
 	    T(what_the_daemon_does_not_name_again_has_ended),
+	    T(a_lease_that_is_detached_is_vouched_for_as_before_until_the_answer),
+	    T(a_lease_that_an_answer_calls_stale_is_not_held_any_more),
 	    T(a_lease_ends_when_the_daemon_says_so), T(large_messages_come_together),
 	    T(unsubscribing_without_a_connection_ends_at_once),
 	    T(a_list_goes_on_where_the_connection_broke),

@@ -333,16 +333,29 @@ static void end_range(struct client *c, enum lease_end why, const struct held_ra
 		    c->host.arg, sub, why, lease, first, (uint32_t)(end - first));
 }
 
+static void end_held(
+    struct client *c, enum lease_end why, uint64_t lease, uint64_t first, uint64_t end)
+{
+	struct held_range *r;
+	while ((r = held_find_from(&c->held, lease, first)) && r->first < end)
+		end_range(c, why, r, r->first > first ? r->first : first,
+		    r->end < end ? r->end : end);
+}
+
 void client_on_lease_ended(
     struct client *c, struct mono_time now, const struct wire_lease_ended *m)
 {
 	(void)now;
-	uint64_t end = m->first_seq + m->count;
-	struct held_range *r;
-	while ((r = held_find_from(&c->held, m->lease, m->first_seq)) && r->first < end)
-		end_range(c, (enum lease_end)m->why, r,
-		    r->first > m->first_seq ? r->first : m->first_seq,
-		    r->end < end ? r->end : end);
+	end_held(c, (enum lease_end)m->why, m->lease, m->first_seq, m->first_seq + m->count);
+}
+
+void client_end_stale(struct client *c, struct slice stale)
+{
+	struct reader in = reader_of(stale);
+	while (reader_left(&in) > 0) {
+		struct settle_entry e = settle_entry_get(&in);
+		end_held(c, ENDED_EXPIRED, e.lease, e.first, e.first + e.count);
+	}
 }
 
 /*
@@ -371,7 +384,11 @@ static void end_lost(struct client *c, struct mono_time now)
 bool client_vouches(const struct client *c, uint64_t lease, uint64_t seq, struct mono_time now)
 {
 	const struct held_range *r = held_find(&c->held, lease, seq);
-	return r && now.ms < held_until(&c->held, r).ms;
+	if (!r)
+		return false;
+	/* Before the daemon answers it may not have heard that the lease is detached. */
+	bool asked = r->detached && is_settling(c, lease, seq);
+	return now.ms < (asked ? r->before : held_until(&c->held, r)).ms;
 }
 
 void client_forget(struct client *c, uint64_t lease, uint64_t first, uint32_t count)

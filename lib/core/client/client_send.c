@@ -621,6 +621,13 @@ void client_on_sent(struct client *c, struct mono_time now, const struct wire_se
 	command_free(cmd);
 }
 
+static void tell_done(struct client *c, const struct client_command *cmd, struct slice stale)
+{
+	client_end_stale(c, stale);
+	if (c->host.done)
+		c->host.done(c->host.arg, cmd, stale);
+}
+
 void client_on_done(struct client *c, struct mono_time now, const struct wire_done *m)
 {
 	if (!is_answer(c, m->n))
@@ -628,8 +635,8 @@ void client_on_done(struct client *c, struct mono_time now, const struct wire_do
 	struct client_command *cmd = answer(c, now);
 	if (sends(cmd) || m->stale.len % SETTLE_ENTRY_SIZE != 0)
 		client_give_up(c, RMQ_E_PROTOCOL, slice_str("DONE in answer to a SEND"));
-	else if (c->host.done)
-		c->host.done(c->host.arg, cmd, m->stale);
+	else
+		tell_done(c, cmd, m->stale);
 	command_free(cmd);
 }
 

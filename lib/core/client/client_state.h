@@ -186,6 +186,8 @@ void client_send_disconnected(struct client *c);
 
 void client_recv_free(struct client *c);
 void client_recv_disconnected(struct client *c);
+/* What an answer calls stale is not held any more. */
+void client_end_stale(struct client *c, struct slice stale);
 /* Credit that was not used is given again, and what is held is asked for. */
 void client_recv_welcome(struct client *c, struct mono_time now);
 void client_recv_tick(struct client *c, struct mono_time now);

@@ -136,6 +136,9 @@ enum rmq_error held_detach(struct held *h, uint64_t lease, uint64_t first, uint6
 	if (err)
 		return err;
 	for (uint64_t at = first; (r = held_find_from(h, lease, at)) && r->first < end;) {
+		struct mono_time until = held_until(h, r);
+		if (!r->detached || until.ms < r->before.ms)
+			r->before = until;
 		if (!r->detached)
 			h->attached -= r->end - r->first;
 		r->detached = true;

@@ -29,6 +29,7 @@ struct held_range {
 	bool confirmed; /* the daemon has named it on this connection */
 	struct mono_time stamp; /* 0: not vouched for yet */
 	uint64_t echo;		/* number of the newest echo that came before it */
+	struct mono_time before; /* detached: until when it was vouched for before that */
 };
 
 RB_HEAD(held_tree, held_range);
@@ -61,7 +62,10 @@ struct held_range *held_next(struct held_range *r);
 enum rmq_error held_remove(struct held *h, uint64_t lease, uint64_t first, uint64_t end)
     __attribute__((warn_unused_result));
 
-/* Detaches [first, end) from the leases that are extended: they run `ms` from now. */
+/*
+ * Detaches [first, end) from the leases that are extended: they run `ms` from now, once the
+ * daemon has heard of it; until then what vouched for them before does.
+ */
 enum rmq_error held_detach(struct held *h, uint64_t lease, uint64_t first, uint64_t end,
     struct mono_time now, uint64_t ms) __attribute__((warn_unused_result));
 
