@@ -476,7 +476,8 @@ static void judge_event(
 		for (size_t j = i + 1; j < count && !later; j++)
 			if (leases[j].seen)
 				later = &leases[j];
-		judge_act(m, op, l, later);
+		if (ends(op) || op->verb == TOUCH)
+			judge_act(m, op, l, later);
 		if (op->verb == ENDED)
 			judge_ended(m, op, l);
 	}
