@@ -25,7 +25,7 @@ static const char *problem(const struct cluster *c)
 	}
 	if (c->disk.full)
 		return "disk is full: new messages find no room here";
-	return NULL;
+	return watchdog_problem(c);
 }
 
 void cluster_status(const struct cluster *c, struct cluster_status *s)
@@ -47,7 +47,8 @@ void cluster_status(const struct cluster *c, struct cluster_status *s)
 	    .commit = c->status.commit,
 	    .last = c->status.last.index,
 	    .leader = view ? raft_config_find(view, c->status.leader) : NULL,
-	    .available = cluster_leads(c) ? ready : leader && leader->ready,
+	    .available = cluster_leads(c) ? ready && c->watchdog.confirms
+					   : leader && leader->ready,
 	    .queue_ready = ready,
 	    .queue_socket = c->config.queue_socket.path,
 	    .refused = problem(c),
@@ -127,7 +128,7 @@ static void stop_turn(struct cluster *c)
 	}
 	if (cluster_leads(c) && others_vote(c) && now < c->stop_ms) {
 		if (c->status.serving)
-			(void)commands_hand_over(c);
+			(void)watchdog_hand_over(c);
 		return;
 	}
 	uv_stop(&c->loop);
@@ -156,6 +157,8 @@ static void arm(struct cluster *c)
 
 	if (told < due)
 		due = told;
+	if (watchdog_due(c) < due)
+		due = watchdog_due(c);
 	if (c->stopping && c->stop_ms < due)
 		due = c->stop_ms;
 	if (due == UINT64_MAX)
@@ -186,6 +189,7 @@ static void on_turn(uv_prepare_t *prepare)
 	if (c->founding_seq == 0) {
 		make_holes(c);
 		supervisor_turn(c);
+		watchdog_turn(c);
 		commands_turn(c);
 		node_turn(c);
 	}

@@ -108,27 +108,6 @@ static struct command *begin(struct cluster *c, enum node_command_type type)
 
 /* ---- the leader ---- */
 
-bool commands_hand_over(struct cluster *c)
-{
-	const struct raft_config *config = c->status.config;
-	const struct raft_member *best = NULL;
-	struct raft_peer_status s, best_s = {0};
-
-	for (unsigned i = 0; config && i < config->count; i++) {
-		const struct raft_member *m = &config->members[i];
-		const struct peer *p = peers_find(c, m->id);
-		if (!p || !p->node.welcomed ||
-		    (m->flags & (RAFT_VOTER | RAFT_BROKER)) != (RAFT_VOTER | RAFT_BROKER))
-			continue;
-		if (raft_peer_status(c->raft, m->id, &s) && (!best || s.match > best_s.match)) {
-			best = m;
-			best_s = s;
-		}
-	}
-	return best && node_event(c, &(struct raft_event){.type = RAFT_EVENT_TRANSFER,
-					 .id = best->id}) == RMQ_E_OK;
-}
-
 static void transfer(struct cluster *c, struct command *m)
 {
 	const struct raft_config *config = c->status.config;
@@ -138,7 +117,7 @@ static void transfer(struct cluster *c, struct command *m)
 	if (m->member.name[0] == '\0') {
 		if (!c->status.serving)
 			return;
-		if (commands_hand_over(c))
+		if (watchdog_hand_over(c))
 			event(c, m, COMMAND_HAND_OVER);
 		else
 			end(c, m, RMQ_E_NOTHING, "there is no other voter that could lead");

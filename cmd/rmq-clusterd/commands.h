@@ -56,9 +56,6 @@ void commands_ask(struct cluster *c, const struct cluster_command *command,
     cluster_answer *answer, void *arg);
 void commands_forget(struct cluster *c, void *arg);
 
-/* Hands leadership to the voter that is best for it; false: there is none. */
-bool commands_hand_over(struct cluster *c);
-
 /* The end of a turn. */
 void commands_turn(struct cluster *c);
 /* When there is something to do without an event; UINT64_MAX: never. */

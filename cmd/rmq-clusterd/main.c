@@ -232,6 +232,7 @@ int main(int argc, char **argv)
 	randombytes_buf(&c->boot, sizeof(c->boot));
 	read_settings(c, &o);
 	supervisor_open(c);
+	watchdog_open(c);
 	open_node(c, &o);
 	open_sockets(c);
 	start(c);

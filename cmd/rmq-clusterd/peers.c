@@ -240,7 +240,7 @@ static bool worth_telling(const struct cluster *c, uint64_t now_ms)
 	const struct disk_room room = {told->bytes, told->index};
 
 	return told->bytes == UINT64_MAX ||
-	       (told->ready != 0) != supervisor_ready(&c->supervisor) ||
+	       (told->ready != 0) != watchdog_serves(c) ||
 	       room_is_news(&room, &c->disk.room, now_ms - c->peers.state_ms);
 }
 
@@ -256,7 +256,7 @@ void peers_turn(struct cluster *c)
 	uint8_t frame[NODE_SMALL_MAX];
 	struct writer w = writer_of(frame, sizeof(frame));
 	struct node_state now = {
-	    c->disk.room.index, c->disk.room.bytes, supervisor_ready(&c->supervisor)};
+	    c->disk.room.index, c->disk.room.bytes, watchdog_serves(c)};
 
 	peers_follow(c);
 	if (c->members_changed) {

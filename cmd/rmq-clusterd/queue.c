@@ -115,6 +115,22 @@ void queue_turn(struct queue *q)
 	watch(q);
 }
 
+bool queue_hears(const struct queue *q)
+{
+	return !q->ended && shared_journal_hears(q->journal);
+}
+
+uint64_t queue_words(const struct queue *q)
+{
+	return shared_journal_words(q->journal);
+}
+
+void queue_ping(struct queue *q)
+{
+	shared_journal_ping(q->journal);
+	watch(q);
+}
+
 void queue_round_done(struct queue *q, uint64_t round)
 {
 	shared_journal_round_done(q->journal, round);

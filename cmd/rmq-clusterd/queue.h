@@ -5,6 +5,7 @@
 #ifndef RMQ_CLUSTERD_QUEUE_H
 #define RMQ_CLUSTERD_QUEUE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct cluster;
@@ -14,6 +15,11 @@ struct queue;
 struct queue *queue_open(struct cluster *c, int fd, int *err);
 /* Closes the socket; q is freed by the loop. */
 void queue_close(struct queue *q);
+
+/* As core/host/shared_journal.h has them. */
+bool queue_hears(const struct queue *q);
+uint64_t queue_words(const struct queue *q);
+void queue_ping(struct queue *q);
 
 /* A round that node_barrier() asked for is done. */
 void queue_round_done(struct queue *q, uint64_t round);

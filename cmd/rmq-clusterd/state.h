@@ -9,6 +9,7 @@
  *	join.c	     asking seeds to be taken in; census.c whether they know a cluster
  *	supervisor.c the queue daemon, a child of the leader
  *	queue.c	     the queue daemon's socket
+ *	watchdog.c   whether this node and its queue daemon are well
  *	commands.c   what administrators ask for, here or at the leader
  *	control.c    their socket
  */
@@ -29,6 +30,7 @@
 #include "join.h"
 #include "peers.h"
 #include "supervisor.h"
+#include "watchdog.h"
 #include "sys/net/keyfile.h"
 #include "sys/process/config.h"
 #include "sys/process/log.h"
@@ -78,6 +80,7 @@ struct cluster {
 	struct join join;
 	struct census census;
 	struct supervisor supervisor;
+	struct watchdog watchdog;
 	struct commands commands;
 	struct control *control;
 

@@ -16,6 +16,9 @@
 
 #define PROGRAM "rmq-queued"
 
+/* A process that was killed ends within this, unless the kernel does not let it go. */
+#define KILL_MS 1000
+
 /* The pipe by which it says that it is ready. */
 struct supervisor_pipe {
 	struct cluster *cluster;
@@ -107,14 +110,28 @@ static void gone(struct cluster *c)
 	cluster_changed(c);
 }
 
+/*
+ * Its exit status.  One that the kernel does not let go, as its disk hangs, runs no more; no
+ * other one is started before it is gone.
+ */
+static int kill_child(struct supervisor *s)
+{
+	kill(s->pid, SIGKILL);
+	int status = child_wait_killed(s->pid, KILL_MS);
+	if (status >= 0)
+		return status;
+	s->lingers = s->pid;
+	log_error(PROGRAM " was killed and does not end: the kernel waits, for its disk as a rule");
+	return 128 + SIGKILL;
+}
+
 static void end_at_once(struct cluster *c)
 {
 	struct supervisor *s = &c->supervisor;
 
 	/* We may end because it cannot be made: there is no process yet, and 0 is our group. */
 	if (s->pid > 0) {
-		kill(s->pid, SIGKILL);
-		(void)child_wait(s->pid);
+		(void)kill_child(s);
 		log_notice(PROGRAM " was ended");
 	}
 	gone(c);
@@ -131,13 +148,13 @@ static bool hopeless(const struct supervisor *s, int status)
 	return s->why || status == error_exit(RMQ_E_CORRUPT) || status == 126 || status == 127;
 }
 
-static void died(struct cluster *c, bool never)
+static void failed(struct cluster *c, enum keeper_event e, bool never)
 {
 	struct supervisor *s = &c->supervisor;
 
-	obey(c, KEEPER_DIED);
+	obey(c, e);
 	if (s->keeper.state == KEEPER_PAUSE && !c->stopping &&
-	    (never || keeper_gives_up(&s->keeper)) && commands_hand_over(c))
+	    (never || keeper_gives_up(&s->keeper)) && watchdog_hand_over(c))
 		log_notice(PROGRAM " cannot run here: leadership goes to another node");
 }
 
@@ -154,7 +171,14 @@ static void ended(struct cluster *c, int status)
 	else if (!drained)
 		log_error(PROGRAM " ended with status %d", status);
 	gone(c);
-	died(c, never);
+	failed(c, KEEPER_DIED, never);
+}
+
+void supervisor_silent(struct cluster *c)
+{
+	log_error(PROGRAM " has not answered for %" PRIu64 " ms, and is killed",
+	    health_bound(&c->watchdog.health));
+	failed(c, KEEPER_SILENT, false);
 }
 
 void supervisor_lost(struct cluster *c, const char *why)
@@ -165,16 +189,21 @@ void supervisor_lost(struct cluster *c, const char *why)
 
 void supervisor_child(struct cluster *c)
 {
-	c->supervisor.lost |= supervisor_runs(&c->supervisor);
+	struct supervisor *s = &c->supervisor;
+
+	s->lost |= supervisor_runs(s);
+	if (s->lingers > 0 && child_poll(s->lingers) >= 0) {
+		log_notice(PROGRAM " that was killed has ended");
+		s->lingers = 0;
+		cluster_more(c);
+	}
 }
 
 static void look_after(struct cluster *c)
 {
 	struct supervisor *s = &c->supervisor;
 
-	if (s->why)
-		kill(s->pid, SIGKILL);
-	int status = s->why ? child_wait(s->pid) : child_poll(s->pid);
+	int status = s->why ? kill_child(s) : child_poll(s->pid);
 	if (status >= 0)
 		ended(c, status);
 	/* Else it is about to end, and SIGCHLD will say so; or it was another child. */
@@ -219,15 +248,15 @@ static void start(struct cluster *c)
 		log_error("cannot run " PROGRAM ": %s", strerror(err));
 		cluster_die(c, error_exit(RMQ_E_IO));
 	}
-	int failed = spawn(c, journal[1], ready[1]);
+	int error = spawn(c, journal[1], ready[1]);
 	close(journal[1]);
 	close(ready[1]);
-	if (failed) {
-		log_error("cannot run " PROGRAM ": %s", strerror(failed));
+	if (error) {
+		log_error("cannot run " PROGRAM ": %s", strerror(error));
 		close(journal[0]);
 		close(ready[0]);
 		s->pid = 0;
-		died(c, true);
+		failed(c, KEEPER_DIED, true);
 		return;
 	}
 	s->queue = queue_open(c, journal[0], &err);
@@ -261,6 +290,8 @@ static void act(struct cluster *c, enum keeper_action a)
 		cluster_changed(c);
 		break;
 	case KEEPER_REST:
+		if (s->pid > 0)
+			end_at_once(c);
 		uv_timer_start(&s->pause, on_pause, s->keeper.pause_ms, 0);
 		break;
 	}
@@ -300,9 +331,10 @@ void supervisor_turn(struct cluster *c)
 		look_after(c);
 	/* A leader that may not run it has others do it. */
 	if (c->status.serving && !c->stopping && self && !broker)
-		(void)commands_hand_over(c);
+		(void)watchdog_hand_over(c);
 	struct engine_state log = c->engine.state(c->engine.arg);
-	act(c, keeper_turn(&s->keeper, &log, broker && !c->stopping, cluster_now(c)));
+	bool may = broker && !c->stopping && s->lingers == 0;
+	act(c, keeper_turn(&s->keeper, &log, may, cluster_now(c)));
 	if (s->queue)
 		queue_turn(s->queue);
 	/* That may have been its last. */

@@ -19,6 +19,7 @@ struct supervisor_pipe;
 struct supervisor {
 	struct keeper keeper;
 	pid_t pid;	     /* 0: there is none */
+	pid_t lingers;	     /* one that was killed and has not ended; 0: none */
 	struct queue *queue; /* its journal; NULL: none */
 	struct supervisor_pipe *ready;
 	uv_timer_t pause;
@@ -38,10 +39,13 @@ void supervisor_lost(struct cluster *c, const char *why);
 /* A child has ended; maybe this one. */
 void supervisor_child(struct cluster *c);
 
+/* It does not answer: it is killed, and started anew. */
+void supervisor_silent(struct cluster *c);
+
 /* The end of a turn: starts it, if it is to run, and serves its journal. */
 void supervisor_turn(struct cluster *c);
 
-/* It must not run: kills it, if it does, and waits until it is gone. */
+/* It must not run: kills it, if it does, and waits until it cannot run any more. */
 void supervisor_kill(struct cluster *c);
 
 /* Tells it to end in order.  false: it does not run. */

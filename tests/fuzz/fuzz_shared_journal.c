@@ -153,7 +153,7 @@ static void put(struct slice in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	memset(&world, 0, sizeof(world));
-	world.log = (struct engine_state){true, true, 3, 100, 100, 0};
+	world.log = (struct engine_state){true, true, 3, 100, 100, 0, 100, 100};
 	journal = shared_journal_new(&engine, &owner);
 	while (size >= 2) {
 		size_t n = data[1] < size - 2 ? data[1] : size - 2;

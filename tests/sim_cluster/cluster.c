@@ -122,6 +122,8 @@ struct cluster *cluster_new(uint64_t seed, enum world_variant world)
 	c->sim.host = &site_host;
 	c->sim.arg = c;
 	sim_begin(&c->sim, prng_next(&w->prng));
+	for (unsigned i = 0; i < NODES; i++)
+		health_init(&c->sites[i].health, c->sim.election_ms, 0);
 	actors_make(w);
 	tell_plan(c);
 	return c;
@@ -295,6 +297,12 @@ void cluster_millisecond(struct cluster *c)
 
 /* ---- the calm ---- */
 
+/* Its queue daemon does nothing, for good. */
+static bool stopped(const struct site *s)
+{
+	return s->daemon->paused_until == UINT64_MAX;
+}
+
 /* Whether nobody has anything to do before time goes on. */
 static bool at_rest(struct cluster *c)
 {
@@ -302,7 +310,7 @@ static bool at_rest(struct cluster *c)
 		return false;
 	for (unsigned i = 0; i < NODES; i++) {
 		const struct site *s = &c->sites[i];
-		if (daemon_ready(s->daemon) || !site_idle(s))
+		if (!stopped(s) && (daemon_ready(s->daemon) || !site_idle(s)))
 			return false;
 	}
 	return site_serving(c);
@@ -313,7 +321,8 @@ static void leap_to_timer(struct cluster *c)
 {
 	uint64_t due = actors_due(&c->world);
 	for (unsigned i = 0; i < NODES; i++) {
-		uint64_t at = daemon_due(c->sites[i].daemon);
+		const struct site *s = &c->sites[i];
+		uint64_t at = stopped(s) ? UINT64_MAX : daemon_due(s->daemon);
 		due = at < due ? at : due;
 	}
 	if (due != UINT64_MAX && due > c->world.boot_ms)
@@ -327,6 +336,7 @@ void cluster_calm_millisecond(struct cluster *c)
 		site_disk(&c->sites[i], ROOM_ENOUGH);
 	if (at_rest(c))
 		leap_to_timer(c);
+	illness_turn(c);
 	nodes_turn(c);
 	for (unsigned i = 0; i < w->actors_count; i++)
 		actors_step(w);
@@ -351,8 +361,9 @@ static void until(struct cluster *c, bool (*done)(struct cluster *), const char 
 		cluster_calm_millisecond(c);
 		if (c->sim.now > end) {
 			actors_report(&c->world);
-			trace_fail("%s: %llu messages are left", what,
-			    (unsigned long long)c->world.shadow.live);
+			trace_fail("%s: %llu messages are left%s%s (%x)", what,
+			    (unsigned long long)c->world.shadow.live, c->illness ? "; " : "",
+			    c->illness ? c->illness : "", c->ill);
 		}
 	}
 }
@@ -383,6 +394,17 @@ static bool level(struct cluster *c)
 	return true;
 }
 
+/* Who leads has committed what the cluster is. */
+static bool steady(struct cluster *c)
+{
+	const struct site *s = site_serving(c);
+	struct raft_status st;
+	if (!s)
+		return false;
+	raft_status(s->node->raft, &st);
+	return st.serving && st.commit >= st.config_index;
+}
+
 static void begin_calm(struct cluster *c)
 {
 	struct world *w = &c->world;
@@ -411,6 +433,12 @@ void cluster_calm(struct cluster *c)
 {
 	begin_calm(c);
 	administrator(c);
+	if (prng_chance(&c->sim.prng, 500)) {
+		until(c, steady, "nobody leads");
+		illness_begin(c);
+		until(c, drained, "illness stops the cluster");
+		illness_end(c);
+	}
 	until(c, drained, "the calm does not end");
 	for (int i = 0; i < 3; i++) {
 		struct site *s = site_serving(c);

@@ -20,6 +20,7 @@
 
 #include "core/host/cluster_room.h"
 #include "core/host/ends.h"
+#include "core/host/health.h"
 #include "core/host/keeper.h"
 #include "core/host/shared_journal.h"
 
@@ -56,6 +57,8 @@ struct site {
 	uint64_t turned_at;
 	struct keeper keeper;
 	uint64_t rested_at; /* ms; the end of its pause */
+	struct health health;
+	uint64_t pinged; /* PING that the daemon has not read; 0: none */
 	uint64_t said_n, stored_n; /* APPENDs */
 	struct waiting *waiting;   /* BARRIERs that are not done */
 	size_t waiting_count, waiting_cap;
@@ -69,6 +72,8 @@ struct cluster {
 	uint64_t checked_at;
 	uint64_t room_at; /* in the calm: when all disks have room again */
 	uint64_t failovers, served;
+	const char *illness; /* that lasts; NULL: none */
+	unsigned ill;	     /* bits of the slots that have it */
 };
 
 #define ROOM_ENOUGH (1ull << 40)
@@ -98,8 +103,16 @@ void site_disk(struct site *s, uint64_t bytes);
 void site_kill_queue(struct site *s);
 /* Whether nothing is under way between the queue daemon and Raft. */
 bool site_idle(const struct site *s);
-/* The daemon that serves, NULL: none does. */
+/* The daemon that serves, NULL: none does, or only one that is stopped. */
 struct site *site_serving(struct cluster *c);
+
+/* ---- illness.c ---- */
+
+/* A minority of the voters falls ill, for good: in one of some ways. */
+void illness_begin(struct cluster *c);
+/* What lasts does so, for a process that was started anew as well. */
+void illness_turn(struct cluster *c);
+void illness_end(struct cluster *c);
 
 /* ---- replica.c ---- */
 

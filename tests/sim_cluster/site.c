@@ -259,6 +259,18 @@ static void say(struct site *s, const struct jm_op *op)
 	free(frame);
 }
 
+/* One that is stopped reads no PING. */
+static void answer_ping(struct site *s)
+{
+	uint8_t frame[64];
+	struct writer w = writer_of(frame, sizeof(frame));
+	if (s->pinged == 0 || s->daemon->paused_until > s->c->world.boot_ms)
+		return;
+	journal_put_pong(&w, &(struct journal_pong){s->pinged});
+	bytes_push(&s->said, slice_of(frame, w.len));
+	s->pinged = 0;
+}
+
 /* The daemon writes some of what waits, and some of what it wrote is read: cut anywhere. */
 static void read_some(struct site *s)
 {
@@ -272,6 +284,7 @@ static void read_some(struct site *s)
 		say(s, &op);
 		free(op.bytes);
 	}
+	answer_ping(s);
 	size_t left = bytes_all(&s->said).len;
 	if (!all && left > 0 && prng_chance(p, 300))
 		left = prng_range(p, 1, left);
@@ -299,6 +312,7 @@ static void take_answer(struct site *s, const struct frame *f)
 	struct journal_barrier_done done;
 	struct journal_holed holed;
 	struct journal_room room;
+	struct journal_ping ping;
 	if (f->type == JOURNAL_TYPE_OPENED && journal_opened_decode(f->payload, &opened)) {
 		take_opened(s, &opened);
 	} else if (f->type == JOURNAL_TYPE_STORED &&
@@ -314,6 +328,8 @@ static void take_answer(struct site *s, const struct frame *f)
 		jm_answer_with(&s->journal, (struct jm_answer){JM_ROOM, room.n, room.bytes, 0});
 	} else if (f->type == JOURNAL_TYPE_HOLED && journal_holed_decode(f->payload, &holed)) {
 		check_holed(s, holed.checkpoint);
+	} else if (f->type == JOURNAL_TYPE_PING && journal_ping_decode(f->payload, &ping)) {
+		s->pinged = ping.id;
 	} else {
 		trace_fail("the journal says what it must not: frame %u", f->type);
 	}
@@ -548,7 +564,7 @@ static void forget(struct site *s)
 		shared_journal_end(s->shared);
 	bytes_consume(&s->said, bytes_all(&s->said).len);
 	bytes_consume(&s->answers, bytes_all(&s->answers).len);
-	s->said_n = s->stored_n = 0;
+	s->said_n = s->stored_n = s->pinged = 0;
 	s->waiting_count = 0;
 }
 
@@ -575,12 +591,13 @@ static void kill_queue(struct site *s)
 
 static void start_queue(struct site *s)
 {
-	uint8_t frame[64];
-	struct writer w = writer_of(frame, sizeof(frame));
+	uint8_t frame[64], tags[8];
+	struct writer w = writer_of(frame, sizeof(frame)), t = writer_of(tags, sizeof(tags));
+	tags_put(&t, JOURNAL_TAG_ANSWERS, slice_of(NULL, 0));
 	forget(s);
 	shared_journal_free(s->shared);
 	s->shared = shared_journal_new(&s->engine, &s->owner);
-	journal_put_open(&w, &(struct journal_open){JOURNAL_OPEN_VERSIONS, 0, NO_TAGS});
+	journal_put_open(&w, &(struct journal_open){JOURNAL_OPEN_VERSIONS, 0, slice_of(tags, t.len)});
 	bytes_push(&s->said, slice_of(frame, w.len));
 	s->opening = true;
 	read_some(s);
@@ -590,19 +607,94 @@ static void start_queue(struct site *s)
 	daemon_start(s->daemon, s->keeper.term);
 }
 
-/* Another member is to lead: any of them, as if it were the one that is furthest. */
-static void hand_over(struct site *s)
+/* ---- who leads next, and whether this one may ---- */
+
+static unsigned successors(
+    const struct site *s, struct health_successor list[NODES], struct raft_id ids[NODES])
 {
 	struct raft_status st;
+	struct raft_peer_status p;
+	uint64_t now = node_clock(&s->c->sim, s->node);
+	unsigned n = 0;
 	raft_status(s->node->raft, &st);
-	unsigned n = st.config ? st.config->count : 0;
-	if (n == 0)
+	for (unsigned i = 0; st.config && i < st.config->count; i++) {
+		struct raft_id id = st.config->members[i].id;
+		if (raft_id_eq(id, s->node->id) || !raft_config_is_voter(st.config, id))
+			continue;
+		bool leads = raft_peer_status(s->node->raft, id, &p);
+		ids[n] = id;
+		list[n++] = (struct health_successor){leads && now < p.heard_at + s->c->sim.election_ms,
+		    p.level, s->heard[id.bytes[0] - 1].bytes, p.match};
+	}
+	return n;
+}
+
+static void hand_over(struct site *s)
+{
+	struct health_successor list[NODES];
+	struct raft_id ids[NODES];
+	int best = health_successor(list, successors(s, list, ids));
+	if (best < 0)
 		return;
-	const struct raft_member *m = &st.config->members[prng_below(&s->c->sim.prng, n)];
-	struct raft_event e = {.type = RAFT_EVENT_TRANSFER, .id = m->id};
-	trace("hand over", s->node->slot, m->id.bytes[0] - 1u, s->keeper.deaths, 0);
+	struct raft_event e = {.type = RAFT_EVENT_TRANSFER, .id = ids[best]};
+	trace("hand over", s->node->slot, ids[best].bytes[0] - 1u, s->keeper.deaths,
+	    s->health.illness);
 	(void)!node_step(&s->c->sim, s->node, &e);
 }
+
+static void event(struct site *s, enum raft_event_type type)
+{
+	trace("health", s->node->slot, type, s->health.illness, 0);
+	(void)!node_step(&s->c->sim, s->node, &(struct raft_event){.type = type});
+}
+
+static void obey(struct site *s, enum keeper_event e);
+
+static void watch_queue(struct site *s)
+{
+	bool serves = s->daemon->up && s->keeper.state == KEEPER_READY &&
+		      shared_journal_hears(s->shared);
+	switch (health_daemon(&s->health, serves, serves ? shared_journal_words(s->shared) : 0)) {
+	case HEALTH_DAEMON_NOTHING:
+		break;
+	case HEALTH_DAEMON_PING:
+		shared_journal_ping(s->shared);
+		break;
+	case HEALTH_DAEMON_KILL:
+		trace("silent", s->node->slot, 0, 0, 0);
+		obey(s, KEEPER_SILENT);
+		break;
+	}
+}
+
+static void watch_health(struct site *s)
+{
+	struct health_successor list[NODES];
+	struct raft_id ids[NODES];
+	unsigned n = successors(s, list, ids);
+	struct health_seen seen = {.log = engine_of(s),
+	    .sent = s->node->sent_seq,
+	    .others = n > 0,
+	    .full = s->disk.bytes < HEALTH_FULL_BYTES};
+	for (unsigned i = 0; i < n; i++)
+		seen.better |= health_better(&list[i]);
+	switch (health_turn(&s->health, &seen, s->c->sim.now)) {
+	case HEALTH_NOTHING:
+		break;
+	case HEALTH_HAND_OVER:
+		hand_over(s);
+		break;
+	case HEALTH_STEP_DOWN:
+		event(s, RAFT_EVENT_ABSTAIN);
+		break;
+	case HEALTH_STAND:
+		event(s, RAFT_EVENT_STAND);
+		break;
+	}
+	watch_queue(s);
+}
+
+/* ---- what is to be done with the daemon ---- */
 
 static void act(struct site *s, enum keeper_action a)
 {
@@ -617,6 +709,8 @@ static void act(struct site *s, enum keeper_action a)
 		kill_queue(s);
 		break;
 	case KEEPER_REST:
+		if (s->daemon->up)
+			kill_queue(s);
 		s->rested_at = s->c->sim.now + s->keeper.pause_ms;
 		if (keeper_gives_up(&s->keeper))
 			hand_over(s);
@@ -646,6 +740,7 @@ void site_turn(struct site *s)
 	hear_room(s);
 	tell_room(s);
 	keep_queue(s);
+	watch_health(s);
 	if (s->c->sim.quiet || prng_chance(p, 100))
 		make_holes(s);
 	if (!s->daemon->up)
@@ -682,7 +777,8 @@ struct site *site_serving(struct cluster *c)
 {
 	for (unsigned i = 0; i < NODES; i++) {
 		struct site *s = &c->sites[i];
-		if (s->daemon->up && s->node->raft && engine_of(s).leads)
+		if (s->daemon->up && s->daemon->paused_until != UINT64_MAX && s->node->raft &&
+		    engine_of(s).leads)
 			return s;
 	}
 	return NULL;
@@ -733,6 +829,7 @@ static void on_down(struct sim *sim, struct node *n)
 	memset(s->heard, 0, sizeof(s->heard));
 	memset(s->linked, 0, sizeof(s->linked));
 	s->keeper = (struct keeper){0};
+	health_init(&s->health, sim->election_ms, sim->now);
 }
 
 /* What is committed somewhere is committed: the history goes on. */

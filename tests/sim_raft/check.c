@@ -184,6 +184,8 @@ void check_node(struct sim *s, struct node *n)
 		n->barrier_count = 0;
 		check_leader(s, n, &st);
 	}
+	if (st.abstains && st.role != RAFT_FOLLOWER)
+		sim_broken(s, "a node that abstains campaigns", st.role, n->slot);
 	n->role = st.role;
 	n->role_term = st.term;
 }

@@ -92,10 +92,19 @@ void sim_membership(struct sim *s, struct node *leader)
 	s->changes += st.config_index != last;
 }
 
+/* Its host says that it is ill, or well again. */
+static void abstain(struct sim *s, struct node *n, bool abstains)
+{
+	if (n->raft)
+		(void)!node_step(s, n,
+		    &(struct raft_event){
+			.type = abstains ? RAFT_EVENT_ABSTAIN : RAFT_EVENT_STAND});
+}
+
 void sim_fault(struct sim *s)
 {
 	struct node *n = sim_any(s);
-	switch (prng_below(&s->prng, 9)) {
+	switch (prng_below(&s->prng, 10)) {
 	case 0:
 	case 1:
 		sim_partition(s);
@@ -109,6 +118,9 @@ void sim_fault(struct sim *s)
 		break;
 	case 5:
 		n->full_until = s->now + prng_below(&s->prng, 800);
+		break;
+	case 9:
+		abstain(s, n, prng_chance(&s->prng, 500));
 		break;
 	case 6:
 		if (s->wipes > 0 && n->raft && n->incarnation < 7 &&
@@ -181,7 +193,7 @@ void sim_millisecond(struct sim *s)
 		if (!n->raft || n->paused_until > s->now)
 			continue;
 		node_turn(s, n);
-		if (n->ops && n->sync_at <= s->now && (s->quiet || n->full_until <= s->now)) {
+		if (n->ops && n->sync_at <= s->now && n->full_until <= s->now) {
 			/* A sync that fails ends the process. */
 			if (!s->quiet && prng_chance(&s->prng, 1)) {
 				node_crash(s, n);
@@ -202,8 +214,10 @@ void sim_calm(struct sim *s)
 {
 	s->quiet = true;
 	sim_heal(s);
-	for (unsigned i = 0; i < NODES; i++)
-		s->nodes[i].paused_until = 0;
+	for (unsigned i = 0; i < NODES; i++) {
+		s->nodes[i].paused_until = s->nodes[i].full_until = 0;
+		abstain(s, &s->nodes[i], false);
+	}
 }
 
 /* What is missing, NULL: nothing. */

@@ -46,6 +46,8 @@
 	X(a_learner_becomes_a_voter_under_load) \
 	X(a_transfer_repeats_its_go) \
 	X(a_transfer_that_fails_ends) \
+	X(a_leader_that_abstains_is_replaced_and_follows) \
+	X(what_is_not_received_is_told_from_what_is_not_stored) \
 	X(an_idle_cluster_stores_nothing) \
 	X(a_commit_index_alone_is_not_stored)
 

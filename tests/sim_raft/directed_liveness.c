@@ -431,6 +431,48 @@ void directed_a_transfer_that_fails_ends(struct sim *s)
 	must(directed_propose(s, 0, 100) == RMQ_E_OK);
 }
 
+/* ---- a leader that is ill ---- */
+
+void directed_a_leader_that_abstains_is_replaced_and_follows(struct sim *s)
+{
+	directed_begin(s, 3);
+	must(directed_change(s, 0, RAFT_EVENT_ABSTAIN, 0) == RMQ_E_OK);
+	must(directed_status(s, 0).role == RAFT_FOLLOWER);
+	/* Its own vote is wanted as well. */
+	directed_pass(s, N(0) | N(1), 3 * s->election_ms);
+	must(directed_status(s, 1).serving && directed_status(s, 0).role == RAFT_FOLLOWER);
+	/* Not by a transfer either. */
+	must(directed_change(s, 1, RAFT_EVENT_TRANSFER, 0) == RMQ_E_OK);
+	directed_pass(s, N(0) | N(1), 2 * s->election_ms);
+	must(directed_status(s, 1).serving);
+	must(directed_change(s, 0, RAFT_EVENT_STAND, 0) == RMQ_E_OK);
+	must(directed_change(s, 1, RAFT_EVENT_TRANSFER, 0) == RMQ_E_OK);
+	directed_pass(s, N(0) | N(1), s->election_ms);
+	must(directed_status(s, 0).serving);
+}
+
+void directed_what_is_not_received_is_told_from_what_is_not_stored(struct sim *s)
+{
+	directed_begin(s, 3);
+	s->nodes[1].full_until = s->nodes[2].full_until = UINT64_MAX;
+	must(directed_propose(s, 0, 100) == RMQ_E_OK);
+	uint64_t last = directed_status(s, 0).last.index;
+	directed_pass(s, ALL, 3 * s->election_ms);
+	must(directed_status(s, 0).received == last && directed_status(s, 0).commit < last);
+	s->nodes[1].full_until = s->nodes[2].full_until = 0;
+	directed_pass(s, ALL, s->election_ms);
+	must(directed_status(s, 0).commit == last);
+	net.no_records = true;
+	must(directed_propose(s, 0, 100) == RMQ_E_OK);
+	directed_pass(s, ALL, 20 * s->election_ms);
+	must(directed_status(s, 0).serving && directed_status(s, 0).received == last);
+	/* One of them is enough. */
+	net.no_records = false;
+	net.deaf = N(2);
+	directed_pass(s, ALL, 100 * s->election_ms);
+	must(directed_status(s, 0).received == last + 1);
+}
+
 /* ---- what is stored ---- */
 
 static uint64_t stores(const struct sim *s)

@@ -4,6 +4,8 @@
 
 #include "sim.h"
 
+#include "core/raft/node_wire.h"
+
 uint64_t node_clock(const struct sim *s, const struct node *n)
 {
 	return (uint64_t)((int64_t)(s->now * n->rate / 1000) + n->skew);
@@ -232,6 +234,28 @@ static void check_flying(struct sim *s, struct node *n, struct raft_id to)
 		sim_broken(s, "too much is under way to a peer", st.flights, st.flying);
 }
 
+/* What is left of it when nodes have written and read it; its runs are another matter. */
+static struct raft_message over_wire(struct sim *s, const struct raft_message *m)
+{
+	static struct node_wire_in in;
+	uint8_t bytes[NODE_SMALL_MAX];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	struct raft_message read = {.type = RAFT_APPEND};
+	struct frame f;
+	size_t used;
+	node_wire_put(&w, m);
+	if (frame_parse(slice_of(bytes, w.len), &f, &used) || used != w.len ||
+	    (m->type == RAFT_APPEND ? node_wire_begin(&in, f.payload)
+				    : node_wire_message(f.payload, &read)))
+		sim_broken(s, "a message is not understood", m->type, m->place.index);
+	if (m->type == RAFT_APPEND)
+		read = in.message;
+	read.from = m->from;
+	read.to = m->to;
+	read.run_count = m->run_count;
+	return read;
+}
+
 static void post(struct sim *s, struct node *n, const struct raft_message *m)
 {
 	check_message(s, n, m);
@@ -240,11 +264,11 @@ static void post(struct sim *s, struct node *n, const struct raft_message *m)
 	sim_note(s, (uint64_t)m->type << 56 ^ m->term << 32 ^ m->place.index << 8 ^ to);
 	unsigned copies = !s->quiet && prng_chance(&s->prng, s->duplicate) ? 2 : 1;
 	for (unsigned c = 0; c < copies; c++) {
-		bool lost = n->cut_to[to] || (!s->quiet && prng_chance(&s->prng, s->loss));
+		bool lost = n->cut_to[to] || (n->narrow && m->run_count > 0) || (!s->quiet && prng_chance(&s->prng, s->loss));
 		if (lost)
 			continue;
 		struct packet *p = calloc(1, sizeof(*p));
-		p->m = *m;
+		p->m = over_wire(s, m);
 		p->at = s->now;
 		if (!s->by_hand)
 			p->at += prng_range(&s->prng, 1, s->quiet ? 3 : s->delay_max);

@@ -32,10 +32,12 @@
 	    "log matching: another record comes before", "fatal") \
 	X(HOLE_BEFORE_COVER, "", "a hole on disk before its cover") \
 	X(TWO_CONFIGS, "", "a leader lacks a committed record", "two leaders in a term", \
-	    "state machine safety: committed is something else") \
+	    "state machine safety: committed is something else", \
+	    "log matching: another record comes before") \
 	X(BARRIER_WITHOUT_ROUND, "a_leader_that_slept_commits_nothing_and_ends_no_barrier", \
 	    "a barrier is done, and this log lacks what was committed") \
 	X(LEARNER_AHEAD, "a_learner_keeps_no_voter_from_being_elected", \
-	    "no leader after the faults ended")
+	    "no leader after the faults ended") \
+	X(ABSTAIN_CAMPAIGNS, "", "a node that abstains campaigns")
 
 #endif

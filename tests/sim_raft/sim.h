@@ -70,6 +70,7 @@ struct node {
 	enum raft_role role;
 	uint64_t role_term;
 	bool cut_to[NODES];
+	bool narrow; /* what it sends with records is lost */
 	uint64_t end_tried;
 	struct read reads[READS_MAX];
 	unsigned read_count;

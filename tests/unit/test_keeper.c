@@ -15,7 +15,7 @@ static int setup(void **state)
 {
 	(void)state;
 	keeper = (struct keeper){0};
-	log_ = (struct engine_state){true, true, 7, 10, 10, 0};
+	log_ = (struct engine_state){true, true, 7, 10, 10, 0, 10, 10};
 	return 0;
 }
 
@@ -114,6 +114,22 @@ static void what_dies_at_once_pauses_longer_each_time_and_then_gives_up(void **s
 	assert_false(keeper_gives_up(&keeper));
 }
 
+static void what_does_not_answer_is_killed_and_runs_again(void **state)
+{
+	(void)state;
+	assert_int_equal(turn(0), KEEPER_START);
+	/* It reads the log, which takes as long as it takes. */
+	assert_int_equal(event(KEEPER_SILENT, 5000), KEEPER_NOTHING);
+	assert_int_equal(event(KEEPER_TAKES_CLIENTS, 6000), KEEPER_NOTHING);
+	assert_int_equal(event(KEEPER_SILENT, 9000), KEEPER_REST);
+	assert_false(keeper_runs(&keeper));
+	assert_int_equal(event(KEEPER_RESTED, 9100), KEEPER_NOTHING);
+	assert_int_equal(turn(9100), KEEPER_START);
+	/* One that ends in order has a bound of its own. */
+	assert_int_equal(event(KEEPER_DRAIN, 9200), KEEPER_TERM);
+	assert_int_equal(event(KEEPER_SILENT, 9300), KEEPER_NOTHING);
+}
+
 static void a_pause_ends_with_leadership(void **state)
 {
 	(void)state;
@@ -155,7 +171,7 @@ static void a_process_is_known_of_in_every_state(void **state)
 			keeper = (struct keeper){.state = (enum keeper_state)s};
 			bool ran = keeper_runs(&keeper);
 			enum keeper_action a = event((enum keeper_event)e, 0);
-			bool ends = a == KEEPER_KILL || e == KEEPER_DIED;
+			bool ends = a == KEEPER_KILL || a == KEEPER_REST || e == KEEPER_DIED;
 			assert_int_equal(
 			    keeper_runs(&keeper), (ran && !ends) || a == KEEPER_START);
 			assert_false(!ran && (a == KEEPER_KILL || a == KEEPER_TERM));
@@ -172,7 +188,7 @@ int main(void)
 	    T(it_starts_once_on_the_leader_that_serves_when_all_is_committed),
 	    T(it_is_killed_when_leadership_goes_or_is_another_ones),
 	    T(what_dies_at_once_pauses_longer_each_time_and_then_gives_up),
-	    T(a_pause_ends_with_leadership), T(what_was_told_to_end_does_not_rest),
+	    T(what_does_not_answer_is_killed_and_runs_again), T(a_pause_ends_with_leadership), T(what_was_told_to_end_does_not_rest),
 	    T(a_process_is_known_of_in_every_state)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

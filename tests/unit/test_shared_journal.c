@@ -79,6 +79,7 @@ static void note(const struct frame *f)
 	struct journal_barrier_done done;
 	struct journal_holed holed;
 	struct journal_room room;
+	struct journal_ping ping;
 	char *to = world.said + at;
 
 #define N(v) ((unsigned long long)(v))
@@ -96,6 +97,8 @@ static void note(const struct frame *f)
 		snprintf(to, left, "holed %llu\n", N(holed.checkpoint));
 	else if (f->type == JOURNAL_TYPE_ROOM && journal_room_decode(f->payload, &room))
 		snprintf(to, left, "room %llu from %llu\n", N(room.bytes), N(room.n));
+	else if (f->type == JOURNAL_TYPE_PING && journal_ping_decode(f->payload, &ping))
+		snprintf(to, left, "ping %llu\n", N(ping.id));
 	else
 		fail_msg("frame %u", f->type);
 }
@@ -181,7 +184,7 @@ static int setup(void **state)
 {
 	(void)state;
 	memset(&world, 0, sizeof(world));
-	world.state = (struct engine_state){true, true, 7, 10, 10, 0};
+	world.state = (struct engine_state){true, true, 7, 10, 10, 0, 10, 10};
 	world.socket = SIZE_MAX;
 	world.room = 1 << 30;
 	w = writer_of(out, sizeof(out));
@@ -321,6 +324,48 @@ static void room_is_told_when_it_changes_much_or_ends_and_after_a_reserve(void *
 	shared_journal_round_done(journal, 1);
 	turn();
 	said("stored 1+1 at 11\ndone 1\nroom 0 from 1\n");
+}
+
+static void who_answers_is_asked_and_any_word_counts(void **state)
+{
+	uint8_t bytes[8];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
+
+	(void)state;
+	tags_put(&tags, JOURNAL_TAG_ANSWERS, slice_of(NULL, 0));
+	PUT(open, JOURNAL_OPEN_VERSIONS, 0, slice_of(bytes, tags.len));
+	go();
+	said("opened 7 3-10 4 /dir\nroom 1073741824 from 0\n");
+	assert_true(shared_journal_hears(journal));
+	uint64_t words = shared_journal_words(journal);
+	shared_journal_ping(journal);
+	said("ping 1\n");
+	assert_int_equal(shared_journal_words(journal), words);
+	PUT(pong, 1);
+	go();
+	assert_int_equal(shared_journal_words(journal), words + 1);
+	APPEND(1, "a");
+	go();
+	assert_int_equal(shared_journal_words(journal), words + 2);
+	/* What cannot be proposed now is not heard: nothing is its fault. */
+	world.refuses = RMQ_E_BUSY;
+	APPEND(2, "b");
+	go();
+	assert_false(shared_journal_hears(journal));
+	world.refuses = RMQ_E_OK;
+	turn();
+	assert_true(shared_journal_hears(journal));
+	PUT(pong, 2);
+	go();
+	assert_non_null(world.lost);
+}
+
+static void who_does_not_answer_is_not_asked(void **state)
+{
+	(void)state;
+	assert_false(shared_journal_hears(journal));
+	shared_journal_ping(journal);
+	said("");
 }
 
 static void frames_may_come_cut_anywhere_and_go_the_same_way(void **state)
@@ -505,7 +550,9 @@ int main(void)
 	    T(a_barrier_waits_for_its_round_and_for_what_came_before),
 	    T(an_end_is_holed_when_this_node_has_made_its_holes),
 	    T(room_is_told_when_it_changes_much_or_ends_and_after_a_reserve),
-	    T(frames_may_come_cut_anywhere_and_go_the_same_way),
+	    cmocka_unit_test_setup_teardown(
+		who_answers_is_asked_and_any_word_counts, setup, teardown),
+	    T(who_does_not_answer_is_not_asked), T(frames_may_come_cut_anywhere_and_go_the_same_way),
 	    T(large_records_go_over_from_chunk_to_chunk),
 	    T(no_more_is_read_while_too_much_waits),
 	    cmocka_unit_test(anything_out_of_place_ends_it_and_nothing_is_answered),

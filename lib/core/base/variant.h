@@ -24,7 +24,8 @@
 	X(HOLE_BEFORE_COVER, "holes are stored before their cover") \
 	X(TWO_CONFIGS, "a change of membership begins before the last one is committed") \
 	X(BARRIER_WITHOUT_ROUND, "a barrier is answered without asking anyone") \
-	X(LEARNER_AHEAD, "a learner is sent records before they are committed")
+	X(LEARNER_AHEAD, "a learner is sent records before they are committed") \
+	X(ABSTAIN_CAMPAIGNS, "a node that abstains campaigns")
 
 /* Those of the queue core, for tests/sim. */
 #define RMQ_QUEUE_VARIANTS(X) \
@@ -100,7 +101,11 @@
 	X(START_EARLY, "it starts before all that was proposed is committed", \
 	    "the disk|record") \
 	X(REMOVED_UNCHECKED, "a member is removed though too few of the others answer", \
-	    "after a removal nothing is committed")
+	    "after a removal nothing is committed") \
+	X(SILENT_LIVES, "a queue daemon that does not answer lives on", "illness stops") \
+	X(DISK_TRUSTED, "a leader whose disk hangs leads on", "illness stops") \
+	X(LINKS_TRUSTED, "a leader whose records reach nobody leads on", "illness stops") \
+	X(FULL_LEADS, "a leader whose disk is full leads on", "illness stops")
 
 #define RMQ_VARIANTS_LIST(X) RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)
 

@@ -13,5 +13,7 @@ struct engine_state engine_state(
 	    .last = s->last.index,
 	    .committed = RMQ_VARIANT(STORED_BEFORE_DISK) ? s->commit : committed,
 	    .stored = stored,
+	    .agreed = s->commit,
+	    .received = s->received,
 	};
 }

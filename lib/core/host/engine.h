@@ -29,6 +29,9 @@ struct engine_state {
 	uint64_t last;	    /* index of the newest record, committed or not */
 	uint64_t committed; /* a majority has it, and so has this node's disk */
 	uint64_t stored;    /* this node's transactions up to this number are */
+	uint64_t agreed;    /* a majority has it, this node's disk or not */
+	/* leads: a majority has received it, or all that was sent to it, stored or not */
+	uint64_t received;
 };
 
 struct engine {

@@ -2,14 +2,15 @@
  * When the queue daemon runs: on the leader that serves, once all that was proposed before, in
  * whatever term, is committed and here; on no one else.  It is killed, and waited for, when
  * leadership goes, before anything is truncated: it alone may know what then never was.  One
- * that dies runs again after a pause that doubles; one that cannot run makes this node give
- * leadership to another.
+ * that dies, or is killed because it does not answer, runs again after a pause that doubles; one
+ * that cannot run makes this node give leadership to another.
  *
  *	event \ state   IDLE   PAUSE  STARTING  READY  DRAINING
  *	WANTED          start  -      -         -      -
  *	UNWANTED        -      idle   kill      kill   kill
  *	TAKES_CLIENTS   -      -      ready     -      -
  *	DIED            -      -      rest      rest   idle
+ *	SILENT          -      -      -         rest   -
  *	RESTED          -      idle   -         -      -
  *	DRAIN           -      -      drain     drain  -
  *
@@ -41,6 +42,7 @@ enum keeper_event {
 	KEEPER_UNWANTED, /* see keeper_role(); or the log is truncated, or this node ends */
 	KEEPER_TAKES_CLIENTS, /* it says that it is ready */
 	KEEPER_DIED,	      /* the process has ended, or could not be made */
+	KEEPER_SILENT,	      /* it does not answer, see health.h */
 	KEEPER_RESTED,	      /* pause_ms are over */
 	KEEPER_DRAIN,	      /* it is to end in order */
 	KEEPER_EVENTS
@@ -51,7 +53,8 @@ enum keeper_action {
 	KEEPER_START, /* run it: it reads the log as it is now */
 	KEEPER_KILL,  /* and wait until it is gone, before anything else is done */
 	KEEPER_TERM,  /* tell it to end in order */
-	KEEPER_REST,  /* RESTED is due in pause_ms; see keeper_gives_up() */
+	/* Kill it, if there is a process; RESTED is due in pause_ms; see keeper_gives_up(). */
+	KEEPER_REST,
 };
 
 /* All zeros to begin with. */

@@ -41,6 +41,9 @@ struct shared_journal {
 	const struct shared_journal_owner *owner;
 	uint64_t term;
 	bool opened; /* OPEN came */
+	bool answers; /* PINGs */
+	uint64_t pings; /* sent */
+	uint64_t words; /* read */
 	bool paused; /* what was read could not be proposed: later */
 	bool ended;
 
@@ -206,8 +209,18 @@ static bool take_open(struct shared_journal *j, struct slice payload)
 	struct writer w = answer(j);
 	journal_put_opened(&w, &opened);
 	answered(j, &w);
+	struct slice empty;
+	j->answers = tags_find(m.tags, JOURNAL_TAG_ANSWERS, &empty);
 	j->opened = true;
 	return true;
+}
+
+/* Which one it answers does not matter: it has said something. */
+static bool take_pong(const struct shared_journal *j, struct slice payload)
+{
+	struct journal_pong m;
+
+	return j->opened && journal_pong_decode(payload, &m) && m.id > 0 && m.id <= j->pings;
 }
 
 static bool take_append(struct shared_journal *j, struct slice payload)
@@ -272,6 +285,8 @@ static bool take(struct shared_journal *j, const struct frame *f)
 		return take_hole(j, f->payload);
 	case JOURNAL_TYPE_RESERVE:
 		return take_reserve(j, f->payload);
+	case JOURNAL_TYPE_PONG:
+		return take_pong(j, f->payload);
 	}
 	return false;
 }
@@ -360,12 +375,38 @@ static void make_space(struct shared_journal *j)
 	j->taken = 0;
 }
 
-bool shared_journal_reads(const struct shared_journal *j)
+/* What it says need not wait for others. */
+static bool takes(const struct shared_journal *j)
 {
 	return !j->ended && !j->paused && j->unstored_bytes < UNSTORED_BYTES &&
 	       j->proposed_n - j->stored_n < UNSTORED_RING - 2 * PROPOSAL_MAX &&
-	       j->barrier_count < WAITS_MAX / 2 && j->hole_count < WAITS_MAX / 2 &&
-	       j->out_len < sizeof(j->out) / 2;
+	       j->barrier_count < WAITS_MAX / 2 && j->hole_count < WAITS_MAX / 2;
+}
+
+bool shared_journal_reads(const struct shared_journal *j)
+{
+	return takes(j) && j->out_len < sizeof(j->out) / 2;
+}
+
+bool shared_journal_hears(const struct shared_journal *j)
+{
+	return j->answers && takes(j);
+}
+
+uint64_t shared_journal_words(const struct shared_journal *j)
+{
+	return j->words;
+}
+
+/* If there is no place for it, the daemon has not read what it was answered: that is as good. */
+void shared_journal_ping(struct shared_journal *j)
+{
+	if (j->ended || !j->answers || !answerable(j))
+		return;
+	struct writer w = answer(j);
+	journal_put_ping(&w, &(struct journal_ping){++j->pings});
+	answered(j, &w);
+	flush(j);
 }
 
 bool shared_journal_owes(const struct shared_journal *j)
@@ -385,6 +426,7 @@ uint8_t *shared_journal_space(struct shared_journal *j, size_t *size)
 void shared_journal_read(struct shared_journal *j, size_t n)
 {
 	assert(n > 0 && n <= chunk_room(j->in));
+	j->words++;
 	j->in->len += n;
 	take_frames(j);
 }

@@ -64,6 +64,13 @@ void shared_journal_round_done(struct shared_journal *j, uint64_t round);
  */
 void shared_journal_turn(struct shared_journal *j, uint64_t followed, uint64_t room);
 
+/* Asks the daemon for a word, if it is one that answers. */
+void shared_journal_ping(struct shared_journal *j);
+/* Whether it answers, and all that it says is taken: if it says nothing, that is its doing. */
+bool shared_journal_hears(const struct shared_journal *j);
+/* How often something was read of it. */
+uint64_t shared_journal_words(const struct shared_journal *j);
+
 /* Whether it can take more of what the daemon says, and whether it has bytes for it. */
 bool shared_journal_reads(const struct shared_journal *j);
 bool shared_journal_owes(const struct shared_journal *j);

@@ -2,11 +2,19 @@
 
 #include "core/base/memory.h"
 
+/* What was received, which is no term: who takes records has no other use for the field. */
+static bool says_received(enum raft_message_type type, bool ok)
+{
+	return type == RAFT_APPENDED && ok;
+}
+
 void node_wire_put(struct writer *w, const struct raft_message *m)
 {
 	if (m->type != RAFT_APPEND) {
-		node_put_message(w, &(struct node_message){(uint8_t)m->type, m->ok, m->term,
-					m->place.index, m->place.term, m->round});
+		bool received = says_received(m->type, m->ok);
+		node_put_message(w,
+		    &(struct node_message){(uint8_t)m->type, m->ok, m->term, m->place.index,
+			received ? m->received : m->place.term, m->round});
 		return;
 	}
 	node_put_append(w, &(struct node_append){
@@ -44,6 +52,10 @@ enum rmq_error node_wire_message(struct slice payload, struct raft_message *m)
 	    .ok = f.ok == 1,
 	    .round = f.round,
 	};
+	if (says_received(m->type, m->ok)) {
+		m->received = f.index_term;
+		m->place.term = 0;
+	}
 	return RMQ_E_OK;
 }
 

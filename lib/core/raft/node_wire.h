@@ -42,7 +42,7 @@
 #define NODE_WELCOME(F) F(u16, version) F(u64, features) F(u64, config_index) F(rest, config)
 /* The last frame. */
 #define NODE_REFUSED(F) F(u8, code) F(str, text)
-/* type: enum raft_message_type, but APPEND. */
+/* type: enum raft_message_type, but APPEND.  index_term: in APPENDED, if ok, what is received. */
 #define NODE_MESSAGE(F) \
 	F(u8, type) F(u8, ok) F(u64, term) F(u64, index) F(u64, index_term) F(u64, round)
 #define NODE_APPEND(F) \

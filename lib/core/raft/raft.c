@@ -260,6 +260,10 @@ static enum rmq_error dispatch(struct raft *r, const struct raft_event *e)
 	case RAFT_EVENT_RESET:
 		raft_election_reset(r, e->id);
 		break;
+	case RAFT_EVENT_ABSTAIN:
+	case RAFT_EVENT_STAND:
+		raft_election_abstain(r, e->type == RAFT_EVENT_ABSTAIN);
+		break;
 	}
 	return RMQ_E_OK;
 }
@@ -293,12 +297,14 @@ void raft_status(const struct raft *r, struct raft_status *s)
 	    .role = r->role,
 	    .serving = raft_replication_serving(r),
 	    .gone = r->gone,
+	    .abstains = r->abstains,
 	    .term = r->term,
 	    .commit = r->commit,
 	    .last = {r->last, raft_term_at(r, r->last)},
 	    .cover = r->cover,
 	    .vote = r->vote,
 	    .leader = r->leader,
+	    .received = raft_replication_received(r),
 	    .config_index = raft_configuration_index(r),
 	    .config = raft_configuration_now(r),
 	    .committed_index = committed ? committed->index : 0,

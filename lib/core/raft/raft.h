@@ -50,6 +50,8 @@
  * word from a leader; check-quorum [6.2]; transfer [3.10].  A node whose connection from the
  * leader was lost hears it no more: it asks for pre-votes soon, and again and again for one
  * election timeout, and gives its own at once.  Those who hear the leader still refuse.
+ * A node whose host says that it is ill abstains: it gives up leadership and asks for none, not
+ * even when leadership is transferred to it.
  *
  * Barriers [6.4]: a leader counts rounds of heartbeats; messages say the newest, answers say it
  * back.  A barrier is done when a majority has answered, in this term, a round that began
@@ -167,6 +169,9 @@ enum raft_event_type {
 	RAFT_EVENT_REMOVE,	/* id; if none: name */
 	RAFT_EVENT_TRANSFER,	/* id: of a voter */
 	RAFT_EVENT_RESET,	/* id: the connection with this peer was lost */
+	RAFT_EVENT_ABSTAIN, /* this node is ill: it leads no more and does not campaign, until
+			       STAND; it follows and votes */
+	RAFT_EVENT_STAND,
 };
 
 struct raft_event {
@@ -243,12 +248,16 @@ struct raft_status {
 	enum raft_role role;
 	bool serving; /* leader, own NOOP committed, no transfer under way */
 	bool gone;
+	bool abstains; /* see RAFT_EVENT_ABSTAIN */
 	uint64_t term;
 	uint64_t commit;
 	struct raft_place last;
 	struct raft_place cover;
 	struct raft_id vote;
 	struct raft_id leader; /* none: unknown */
+	/* Leader: a majority of voters has received all up to here, or all that was sent to it,
+	 * durable or not; 0: this node does not lead. */
+	uint64_t received;
 	uint64_t config_index;
 	const struct raft_config *config; /* NULL: none yet.  Borrowed until the next step */
 	/* The newest that is known to be committed; the same. */

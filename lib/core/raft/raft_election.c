@@ -83,7 +83,8 @@ static void campaign(struct raft *r)
 static void precampaign(struct raft *r)
 {
 	raft_election_delay(r);
-	if (r->gone || !raft_configuration_may_lead(r))
+	if (r->gone || (r->abstains && !RMQ_VARIANT(ABSTAIN_CAMPAIGNS)) ||
+	    !raft_configuration_may_lead(r))
 		return;
 	r->role = RAFT_PRECANDIDATE;
 	r->voted = r->leader = (struct raft_id){{0}};
@@ -211,7 +212,8 @@ void raft_election_message(struct raft *r, const struct raft_message *m)
 		break;
 	case RAFT_TIMEOUT_NOW:
 		if (m->term == r->term && raft_id_eq(m->from, r->leader) && !r->gone &&
-		    r->role == RAFT_FOLLOWER && raft_configuration_voter(r, r->id))
+		    !r->abstains && r->role == RAFT_FOLLOWER &&
+		    raft_configuration_voter(r, r->id))
 			campaign(r);
 		break;
 	default:
@@ -235,4 +237,12 @@ void raft_election_reset(struct raft *r, struct raft_id id)
 		r->soon_until = r->now + r->election_ms;
 		r->election_at = r->now + raft_random(r, (uint64_t)r->heartbeat_ms + 1);
 	}
+}
+
+/* A candidate gives up as well: no vote for it counts any more. */
+void raft_election_abstain(struct raft *r, bool abstains)
+{
+	r->abstains = abstains;
+	if (abstains && r->role != RAFT_FOLLOWER)
+		raft_election_follow(r, r->term, (struct raft_id){{0}});
 }

@@ -154,6 +154,17 @@ enum rmq_error raft_replication_read(struct raft *r, const struct raft_event *e)
 	return RMQ_E_OK;
 }
 
+/* Something is to be sent to this peer, or is sent, that it does not have. */
+static bool under_way(const struct raft_peer *p)
+{
+	uint64_t last = 0;
+	if (p->waiting)
+		last = p->next;
+	else if (p->flight_count > 0)
+		last = p->flights[(p->flight_begin + p->flight_count - 1) % RAFT_WINDOW].last;
+	return p->reading || p->received < last;
+}
+
 /*
  * What is under way to this peer was lost, as it seems: not if the peer has it and only its
  * disk is slow.  A peer that does not even read is left in peace longer and longer, or what
@@ -161,12 +172,7 @@ enum rmq_error raft_replication_read(struct raft *r, const struct raft_event *e)
  */
 static bool stalled(const struct raft *r, const struct raft_peer *p)
 {
-	uint64_t last = 0;
-	if (p->waiting)
-		last = p->next;
-	else if (p->flight_count > 0)
-		last = p->flights[(p->flight_begin + p->flight_count - 1) % RAFT_WINDOW].last;
-	return (p->reading || p->received < last) && r->now - p->moved >= p->patience_ms;
+	return under_way(p) && r->now - p->moved >= p->patience_ms;
 }
 
 static void heartbeat(struct raft *r, struct raft_peer *p)
@@ -308,22 +314,42 @@ void raft_replication_appended(struct raft *r, const struct raft_message *m)
 	}
 }
 
-/* The highest index that a majority of voters holds. */
-static uint64_t median(const struct raft *r)
+/* What this peer holds, durably. */
+static uint64_t held_by(const struct raft *r, const struct raft_peer *p)
 {
-	uint64_t held[RAFT_MEMBERS_MAX];
+	return raft_id_eq(p->id, r->id) ? r->durable : p->match;
+}
+
+/* Its disk may be slow; what counts is that it was reached. */
+static uint64_t received_by(const struct raft *r, const struct raft_peer *p)
+{
+	if (raft_id_eq(p->id, r->id) || !under_way(p))
+		return r->last;
+	return p->received > p->match ? p->received : p->match;
+}
+
+/* The highest index that a majority of voters has, each as far as it has. */
+static uint64_t median(const struct raft *r,
+    uint64_t (*has)(const struct raft *r, const struct raft_peer *p))
+{
+	uint64_t sorted[RAFT_MEMBERS_MAX];
 	unsigned n = 0;
 	for (unsigned i = 0; i < r->peer_count; i++) {
 		const struct raft_peer *p = &r->peers[i];
 		if (!raft_configuration_voter(r, p->id))
 			continue;
-		uint64_t match = raft_id_eq(p->id, r->id) ? r->durable : p->match;
+		uint64_t index = has(r, p);
 		unsigned at = n++;
-		for (; at > 0 && held[at - 1] < match; at--)
-			held[at] = held[at - 1];
-		held[at] = match;
+		for (; at > 0 && sorted[at - 1] < index; at--)
+			sorted[at] = sorted[at - 1];
+		sorted[at] = index;
 	}
-	return n ? held[n / 2] : 0;
+	return n ? sorted[n / 2] : 0;
+}
+
+uint64_t raft_replication_received(const struct raft *r)
+{
+	return r->role == RAFT_LEADER ? median(r, received_by) : 0;
 }
 
 static void commit(struct raft *r, uint64_t index)
@@ -339,7 +365,7 @@ void raft_replication_go_on(struct raft *r)
 {
 	if (r->role != RAFT_LEADER)
 		return;
-	uint64_t index = median(r);
+	uint64_t index = median(r, held_by);
 	if (raft_term_at(r, index) == r->term || RMQ_VARIANT(NO_NOOP) ||
 	    RMQ_VARIANT(COMMIT_OLD_TERM))
 		commit(r, index);

@@ -81,6 +81,7 @@ struct raft {
 	enum raft_role role;
 	struct raft_id leader;
 	bool gone;
+	bool abstains;	      /* does not campaign */
 	bool member;	      /* was one, by a committed configuration */
 	uint64_t election_at; /* follower or candidate: when to campaign */
 	uint64_t heard;	      /* follower: last word of a leader; 0: never */
@@ -175,6 +176,7 @@ void raft_election_tick(struct raft *r);
 void raft_election_stored(struct raft *r);
 void raft_election_message(struct raft *r, const struct raft_message *m);
 void raft_election_reset(struct raft *r, struct raft_id peer);
+void raft_election_abstain(struct raft *r, bool abstains);
 
 /* ---- raft_replication.c ---- */
 
@@ -194,5 +196,7 @@ bool raft_replication_level(const struct raft *r, const struct raft_peer *p);
 /* Commits what a majority holds and sends what fits. */
 void raft_replication_go_on(struct raft *r);
 bool raft_replication_serving(const struct raft *r);
+/* As in raft_status. */
+uint64_t raft_replication_received(const struct raft *r);
 
 #endif

@@ -2,11 +2,9 @@
 
 #include <stdio.h>
 
-/* No tag is known yet. */
-static const char *no_tag(unsigned type, unsigned tag)
+static const char *tag_name(unsigned type, unsigned tag)
 {
-	(void)type, (void)tag;
-	return NULL;
+	return type == JOURNAL_TYPE_OPEN && tag == JOURNAL_TAG_ANSWERS ? "answers" : NULL;
 }
 
 enum rmq_error journal_open_check(uint8_t type, struct slice payload, char *text, size_t size)
@@ -26,7 +24,7 @@ enum rmq_error journal_open_check(uint8_t type, struct slice payload, char *text
 	if (!whole)
 		return RMQ_E_PROTOCOL;
 	enum rmq_error err = tags_check(
-	    type == JOURNAL_TYPE_OPEN ? open.tags : replica.tags, type, no_tag, &unknown);
+	    type == JOURNAL_TYPE_OPEN ? open.tags : replica.tags, type, tag_name, &unknown);
 	if (err == RMQ_E_VERSION)
 		snprintf(text, size, "attribute %u of OPEN is not known here", unknown);
 	return err;

@@ -40,6 +40,8 @@
 #define JOURNAL_HOLE(F) F(u64, checkpoint) F(rest, ranges)
 /* So many bytes are to be kept back, from now on, for records that hold no new messages. */
 #define JOURNAL_RESERVE(F) F(u64, bytes)
+/* To the PING with this id. */
+#define JOURNAL_PONG(F) F(u64, id)
 
 #define JOURNAL_OPEN_REPLICA(F) \
 	F(u32, magic) F(u16, newest) F(u16, oldest) F(u64, features) F(tags, tags)
@@ -86,6 +88,8 @@
 #define JOURNAL_ROOM(F) F(u64, n) F(u64, bytes)
 /* The last frame; the journal exits behind it. */
 #define JOURNAL_ERROR(F) F(u8, code) F(str, text)
+/* Only to an opener whose OPEN has the tag ANSWERS: it sends PONG, at once. */
+#define JOURNAL_PING(F) F(u64, id)
 /* All transactions up to this one are durable. */
 #define JOURNAL_TXN_STORED(F) F(u64, seq)
 
@@ -100,7 +104,8 @@
 	X(8,  HOLES,        holes,        JOURNAL_HOLES) \
 	X(9,  DIG,          dig,          JOURNAL_DIG) \
 	X(10, TXN_END,      txn_end,      JOURNAL_TXN_END) \
-	X(11, RESERVE,      reserve,      JOURNAL_RESERVE)
+	X(11, RESERVE,      reserve,      JOURNAL_RESERVE) \
+	X(12, PONG,         pong,         JOURNAL_PONG)
 
 #define JOURNAL_JOURNAL_FRAMES(X) \
 	X(64, OPENED,       opened,       JOURNAL_OPENED) \
@@ -109,7 +114,11 @@
 	X(67, HOLED,        holed,        JOURNAL_HOLED) \
 	X(68, ROOM,         room,         JOURNAL_ROOM) \
 	X(69, ERROR,        error,        JOURNAL_ERROR) \
-	X(70, TXN_STORED,   txn_stored,   JOURNAL_TXN_STORED)
+	X(70, TXN_STORED,   txn_stored,   JOURNAL_TXN_STORED) \
+	X(71, PING,         ping,         JOURNAL_PING)
+
+/* Tagged fields of OPEN (tags.h). */
+#define JOURNAL_TAG_ANSWERS 1 /* empty: the opener answers PING */
 
 enum journal_type {
 #define X(type, NAME, name, FIELDS) JOURNAL_TYPE_##NAME = type,

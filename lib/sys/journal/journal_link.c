@@ -116,6 +116,20 @@ static void keep_rest(struct journal_link *l, size_t at)
 	memmove(l->in, l->in + at, l->in_len);
 }
 
+static void answer_ping(struct journal_link *l, struct slice payload)
+{
+	uint8_t frame[FRAME_HEADER_SIZE + 8];
+	struct writer w = writer_of(frame, sizeof(frame));
+	struct journal_ping m;
+
+	if (!journal_ping_decode(payload, &m)) {
+		lose_bad_frame(l);
+		return;
+	}
+	journal_put_pong(&w, &(struct journal_pong){m.id});
+	journal_link_send(l, frame, w.len, slice_of(NULL, 0));
+}
+
 /* What is in the buffer. */
 static void take_frames(struct journal_link *l)
 {
@@ -129,6 +143,8 @@ static void take_frames(struct journal_link *l)
 			at += used;
 			if (f.type == JOURNAL_TYPE_ERROR)
 				lose_by_error(l, f.payload);
+			else if (f.type == JOURNAL_TYPE_PING)
+				answer_ping(l, f.payload);
 			else if (!l->host.frame(l->host.arg, &f))
 				lose_bad_frame(l);
 		}
@@ -307,17 +323,19 @@ static bool wait_frame(struct journal_link *l, struct frame *f, size_t *used)
 
 int journal_link_open(struct journal_link *l, bool replica, struct journal_opened_info *info)
 {
-	uint8_t open[64];
-	struct writer w = writer_of(open, sizeof(open));
+	uint8_t open[64], tags[8];
+	struct writer w = writer_of(open, sizeof(open)), t = writer_of(tags, sizeof(tags));
 	struct journal_opened m;
 	struct frame f;
 	size_t used;
 
+	tags_put(&t, JOURNAL_TAG_ANSWERS, slice_of(NULL, 0));
 	if (replica)
 		journal_put_open_replica(
 		    &w, &(struct journal_open_replica){JOURNAL_OPEN_VERSIONS, NO_TAGS});
 	else
-		journal_put_open(&w, &(struct journal_open){JOURNAL_OPEN_VERSIONS, 0, NO_TAGS});
+		journal_put_open(&w,
+		    &(struct journal_open){JOURNAL_OPEN_VERSIONS, 0, slice_of(tags, t.len)});
 	journal_link_send(l, open, w.len, slice_of(NULL, 0));
 	if (!wait_frame(l, &f, &used))
 		return error_exit(RMQ_E_JOURNAL_LOST);

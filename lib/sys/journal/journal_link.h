@@ -17,7 +17,8 @@
 struct journal_link_host {
 	void *arg;
 	/*
-	 * A frame of the journal, anything but OPENED and ERROR; borrowed for the call.  False:
+	 * A frame of the journal, anything but OPENED, ERROR and PING, which is answered here;
+	 * borrowed for the call.  False:
 	 * it is none that may come now, and the journal is lost.
 	 */
 	bool (*frame)(void *arg, const struct frame *f);

@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -152,6 +154,21 @@ int child_poll(pid_t pid)
 	if (ended == pid)
 		return status_of(status);
 	return ended < 0 && errno == ECHILD ? 128 + SIGKILL : -1;
+}
+
+int child_wait_killed(pid_t pid, int ms)
+{
+	struct pollfd p = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+	int n;
+
+	/* No such system call: it cannot be bounded. */
+	if (p.fd < 0)
+		return child_wait(pid);
+	do
+		n = poll(&p, 1, ms);
+	while (n < 0 && errno == EINTR);
+	close(p.fd);
+	return child_poll(pid);
 }
 
 void child_reap(pid_t ours, pid_t other)

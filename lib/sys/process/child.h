@@ -47,6 +47,12 @@ int child_wait(pid_t pid);
 int child_poll(pid_t pid);
 
 /*
+ * The same of one that was killed, for so many ms at most: -1 if it has not ended by then.  It
+ * waits in the kernel, for a disk that hangs, and never runs again.
+ */
+int child_wait_killed(pid_t pid, int ms);
+
+/*
  * Reaps children that we did not start: the first process of a container inherits orphans.
  * Goes no further than to an ended child of these two ids, which is left to be waited for;
  * so it is called again after that.

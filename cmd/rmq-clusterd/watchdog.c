@@ -1,0 +1,167 @@
+#include "watchdog.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "node.h"
+#include "queue.h"
+#include "state.h"
+
+/* ---- who may lead instead ---- */
+
+/* Voters that may lead, but for this node; their ids go to `ids`.  How many. */
+static unsigned successors(const struct cluster *c, struct health_successor *list,
+    struct raft_id *ids)
+{
+	const struct raft_config *config = c->status.config;
+	struct raft_peer_status s;
+	unsigned n = 0;
+
+	for (unsigned i = 0; config && i < config->count; i++) {
+		const struct raft_member *m = &config->members[i];
+		const struct peer *p = peers_find(c, m->id);
+		if ((m->flags & (RAFT_VOTER | RAFT_BROKER)) != (RAFT_VOTER | RAFT_BROKER) ||
+		    raft_id_eq(m->id, c->id))
+			continue;
+		bool known = raft_peer_status(c->raft, m->id, &s);
+		bool answers = known && p && p->node.welcomed &&
+			       cluster_now(c) < s.heard_at + (uint64_t)c->config.election_timeout;
+		ids[n] = m->id;
+		list[n++] = (struct health_successor){
+		    answers, s.level, p ? p->room.bytes : 0, s.match};
+	}
+	return n;
+}
+
+bool watchdog_hand_over(struct cluster *c)
+{
+	struct health_successor list[RAFT_MEMBERS_MAX];
+	struct raft_id ids[RAFT_MEMBERS_MAX];
+	int best = health_successor(list, successors(c, list, ids));
+
+	return best >= 0 && node_event(c, &(struct raft_event){.type = RAFT_EVENT_TRANSFER,
+						.id = ids[best]}) == RMQ_E_OK;
+}
+
+/* ---- this node ---- */
+
+static void event(struct cluster *c, enum raft_event_type type)
+{
+	enum rmq_error err = node_event(c, &(struct raft_event){.type = type});
+	(void)err; /* it is never refused */
+}
+
+static void act(struct cluster *c, enum health_action a)
+{
+	const char *why = health_text(c->watchdog.health.illness);
+
+	switch (a) {
+	case HEALTH_NOTHING:
+		break;
+	case HEALTH_HAND_OVER:
+		log_error("leadership goes to another node: %s", why);
+		(void)watchdog_hand_over(c);
+		break;
+	case HEALTH_STEP_DOWN:
+		log_error("steps down, and does not stand for election: %s", why);
+		event(c, RAFT_EVENT_ABSTAIN);
+		break;
+	case HEALTH_STAND:
+		log_notice("stands for election again");
+		event(c, RAFT_EVENT_STAND);
+		break;
+	}
+}
+
+/* What has changed is said once. */
+static void tell(struct cluster *c)
+{
+	struct watchdog *w = &c->watchdog;
+	bool confirms = health_confirms(&w->health), hangs = health_hangs(&w->health);
+
+	if (hangs && !w->hangs)
+		log_error("%s: the disk has stored nothing for %" PRIu64 " ms", c->disk.directory,
+		    health_bound(&w->health));
+	else if (!hangs && w->hangs)
+		log_notice("%s: the disk stores again", c->disk.directory);
+	if (confirms != w->confirms || hangs != w->hangs)
+		cluster_changed(c);
+	w->confirms = confirms;
+	w->hangs = hangs;
+}
+
+static bool queue_serves(const struct cluster *c)
+{
+	const struct supervisor *s = &c->supervisor;
+
+	return supervisor_ready(s) && s->queue && queue_hears(s->queue);
+}
+
+static void watch_queue(struct cluster *c)
+{
+	struct queue *q = c->supervisor.queue;
+	bool serves = queue_serves(c);
+
+	switch (health_daemon(&c->watchdog.health, serves, serves ? queue_words(q) : 0)) {
+	case HEALTH_DAEMON_NOTHING:
+		break;
+	case HEALTH_DAEMON_PING:
+		queue_ping(q);
+		break;
+	case HEALTH_DAEMON_KILL:
+		supervisor_silent(c);
+		break;
+	}
+}
+
+void watchdog_turn(struct cluster *c)
+{
+	struct watchdog *w = &c->watchdog;
+	struct health_successor list[RAFT_MEMBERS_MAX];
+	struct raft_id ids[RAFT_MEMBERS_MAX];
+	unsigned n = successors(c, list, ids);
+	struct health_seen seen = {.log = c->engine.state(c->engine.arg),
+	    .sent = c->sent_seq,
+	    .others = n > 0,
+	    .full = c->disk.full};
+
+	for (unsigned i = 0; i < n; i++)
+		seen.better |= health_better(&list[i]);
+	enum health_action a = health_turn(&w->health, &seen, cluster_now(c));
+	if (!c->stopping)
+		act(c, a);
+	watch_queue(c);
+	tell(c);
+}
+
+uint64_t watchdog_due(const struct cluster *c)
+{
+	return health_due(&c->watchdog.health, queue_serves(c));
+}
+
+/* ---- what others are told ---- */
+
+bool watchdog_serves(const struct cluster *c)
+{
+	return supervisor_ready(&c->supervisor) && c->watchdog.confirms;
+}
+
+const char *watchdog_problem(const struct cluster *c)
+{
+	const struct health *h = &c->watchdog.health;
+
+	if (c->watchdog.hangs && !c->disk.full)
+		return "disk hangs: it has not stored for long what it was given";
+	if (h->state == HEALTH_RESTING)
+		return health_text(h->illness);
+	if (cluster_leads(c) && !c->watchdog.confirms)
+		return "nothing is confirmed: a majority does not store what it is sent";
+	return NULL;
+}
+
+void watchdog_open(struct cluster *c)
+{
+	health_init(
+	    &c->watchdog.health, (uint32_t)c->config.election_timeout, cluster_now(c));
+	c->watchdog.confirms = true;
+}

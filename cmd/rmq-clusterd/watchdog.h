@@ -1,0 +1,34 @@
+/*
+ * Whether this node and its queue daemon are well, and what is done if they are not: the rules
+ * are those of core/host/health.h.
+ */
+#ifndef RMQ_CLUSTERD_WATCHDOG_H
+#define RMQ_CLUSTERD_WATCHDOG_H
+
+#include "core/host/health.h"
+
+struct cluster;
+
+struct watchdog {
+	struct health health;
+	bool confirms, hangs; /* as of the last turn */
+};
+
+void watchdog_open(struct cluster *c);
+
+/* The end of a turn. */
+void watchdog_turn(struct cluster *c);
+
+/* When it must have a turn, UINT64_MAX: whenever there is one. */
+uint64_t watchdog_due(const struct cluster *c);
+
+/* Leadership to whom it suits best; false: there is nobody. */
+bool watchdog_hand_over(struct cluster *c);
+
+/* Whether this node leads, runs the queue daemon, and lines are confirmed. */
+bool watchdog_serves(const struct cluster *c);
+
+/* What is wrong with this node, borrowed until the next turn; NULL: nothing. */
+const char *watchdog_problem(const struct cluster *c);
+
+#endif

@@ -1,0 +1,208 @@
+#include "core/host/health.h"
+
+#include "core/base/variant.h"
+
+struct cell {
+	enum health_state next;
+	enum health_action action;
+};
+
+/* clang-format off */
+#define W(action) {HEALTH_WELL, HEALTH_##action}
+#define L(action) {HEALTH_LEAVING, HEALTH_##action}
+#define R(action) {HEALTH_RESTING, HEALTH_##action}
+static const struct cell table[HEALTH_EVENTS][HEALTH_STATES] = {
+	/*                    WELL          LEAVING       RESTING */
+	[HEALTH_ILL]      = { L(HAND_OVER), L(NOTHING),   R(NOTHING) },
+	[HEALTH_FOLLOWS]  = { W(NOTHING),   W(NOTHING),   R(NOTHING) },
+	[HEALTH_LATE]     = { W(NOTHING),   R(STEP_DOWN), W(STAND)   },
+};
+#undef W
+#undef L
+#undef R
+/* clang-format on */
+
+void health_init(struct health *h, uint32_t election_ms, uint64_t now_ms)
+{
+	*h = (struct health){.election_ms = election_ms, .now_ms = now_ms, .clock = 1};
+}
+
+uint64_t health_bound(const struct health *h)
+{
+	return 2u * h->election_ms + 1000;
+}
+
+static uint64_t step(const struct health *h)
+{
+	return health_bound(h) / 8;
+}
+
+/* ---- what is watched ---- */
+
+static bool lasts(const struct health *h, const struct health_watch *w)
+{
+	return w->goal > 0 && h->clock - w->since >= health_bound(h);
+}
+
+/* Whether `at` has not come to what was the target then, for the bound. */
+static bool overdue(struct health *h, struct health_watch *w, uint64_t at, uint64_t target)
+{
+	if (w->goal == 0 || at >= w->goal)
+		*w = (struct health_watch){at < target ? target : 0, h->clock};
+	return lasts(h, w);
+}
+
+static enum health_illness illness(struct health *h, const struct health_seen *seen)
+{
+	const struct engine_state *log = &seen->log;
+	bool moved = log->received > h->received;
+
+	h->received = log->received;
+	if (moved)
+		h->links.goal = 0;
+	if (!seen->full || !seen->better)
+		h->full.goal = 0;
+	if (overdue(h, &h->disk, log->committed, log->agreed) && !RMQ_VARIANT(DISK_TRUSTED))
+		return HEALTH_DISK;
+	if (overdue(h, &h->links, log->received, log->last) && !RMQ_VARIANT(LINKS_TRUSTED))
+		return HEALTH_LINKS;
+	if (overdue(h, &h->full, 0, seen->full && seen->better) && !RMQ_VARIANT(FULL_LEADS))
+		return HEALTH_FULL;
+	return HEALTH_NONE;
+}
+
+static void forget(struct health *h)
+{
+	h->disk.goal = h->links.goal = h->full.goal = h->confirmed.goal = 0;
+}
+
+/* ---- the leader ---- */
+
+static enum health_action happens(struct health *h, enum health_event e)
+{
+	const struct cell *c = &table[e][h->state];
+
+	if (c->action == HEALTH_HAND_OVER || c->action == HEALTH_STEP_DOWN)
+		forget(h);
+	if (c->action == HEALTH_HAND_OVER)
+		h->late = h->clock + h->election_ms;
+	if (c->action == HEALTH_STEP_DOWN)
+		h->late = h->clock + health_bound(h);
+	h->state = c->next;
+	return c->action;
+}
+
+static bool late(const struct health *h)
+{
+	bool rests = h->state == HEALTH_RESTING && health_hangs(h);
+
+	return h->state != HEALTH_WELL && h->clock >= h->late && !rests;
+}
+
+static enum health_action lead(struct health *h, const struct health_seen *seen)
+{
+	(void)overdue(h, &h->confirmed, seen->log.committed, seen->log.last);
+	enum health_illness now = illness(h, seen);
+	if (now == HEALTH_NONE || h->state != HEALTH_WELL || !seen->others)
+		return HEALTH_NOTHING;
+	h->illness = now;
+	enum health_action a = happens(h, HEALTH_ILL);
+	if (now == HEALTH_FULL)
+		h->state = HEALTH_WELL;
+	return a;
+}
+
+enum health_action health_turn(struct health *h, const struct health_seen *seen, uint64_t now_ms)
+{
+	uint64_t passed = now_ms - h->now_ms;
+
+	h->now_ms = now_ms;
+	h->clock += passed < step(h) ? passed : step(h);
+	(void)overdue(h, &h->writes, seen->log.stored, seen->sent);
+	if (!seen->log.leads) {
+		forget(h);
+		(void)happens(h, HEALTH_FOLLOWS);
+	}
+	if (late(h))
+		return happens(h, HEALTH_LATE);
+	return seen->log.leads ? lead(h, seen) : HEALTH_NOTHING;
+}
+
+bool health_confirms(const struct health *h)
+{
+	return !lasts(h, &h->confirmed);
+}
+
+bool health_hangs(const struct health *h)
+{
+	return lasts(h, &h->writes);
+}
+
+const char *health_text(enum health_illness illness)
+{
+	switch (illness) {
+	case HEALTH_NONE:
+		break;
+	case HEALTH_DISK:
+		return "its disk does not store what a majority has stored";
+	case HEALTH_LINKS:
+		return "what it sends reaches no majority, though they answer";
+	case HEALTH_FULL:
+		return "its disk is full, and another node has room";
+	}
+	return "";
+}
+
+/* ---- the queue daemon ---- */
+
+enum health_daemon_action health_daemon(struct health *h, bool serves, uint64_t heard)
+{
+	if (!serves || heard != h->heard) {
+		h->heard = heard;
+		h->quiet = h->clock;
+		h->pinged = 0;
+		return HEALTH_DAEMON_NOTHING;
+	}
+	if (h->pinged == 0 && h->clock - h->quiet >= health_bound(h) / 4) {
+		h->pinged = h->clock;
+		return HEALTH_DAEMON_PING;
+	}
+	bool silent = h->pinged > 0 && h->clock - h->pinged >= health_bound(h);
+	return silent && !RMQ_VARIANT(SILENT_LIVES) ? HEALTH_DAEMON_KILL
+						     : HEALTH_DAEMON_NOTHING;
+}
+
+uint64_t health_due(const struct health *h, bool serves)
+{
+	bool waits = h->disk.goal || h->links.goal || h->full.goal || h->confirmed.goal ||
+		     h->writes.goal || h->state != HEALTH_WELL;
+
+	return waits || serves ? h->now_ms + step(h) : UINT64_MAX;
+}
+
+/* ---- who leads next ---- */
+
+static unsigned rank(const struct health_successor *s)
+{
+	bool room = s->room >= HEALTH_FULL_BYTES;
+
+	return 4 * s->answers + 2 * room + s->level;
+}
+
+int health_successor(const struct health_successor *list, unsigned count)
+{
+	int best = -1;
+
+	for (unsigned i = 0; i < count; i++) {
+		const struct health_successor *s = &list[i], *b = best < 0 ? NULL : &list[best];
+		if (s->answers &&
+		    (!b || rank(s) > rank(b) || (rank(s) == rank(b) && s->match > b->match)))
+			best = (int)i;
+	}
+	return best;
+}
+
+bool health_better(const struct health_successor *s)
+{
+	return s->answers && s->level && s->room >= HEALTH_BETTER_BYTES;
+}

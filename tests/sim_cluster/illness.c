@@ -1,0 +1,127 @@
+/*
+ * Illness that lasts: a healthy majority has to go on while the others are as they are, for
+ * good.
+ */
+#include "cluster.h"
+
+#include "../sim/trace.h"
+
+#include <string.h>
+
+static void hang(struct cluster *c, struct node *n)
+{
+	(void)c;
+	n->full_until = UINT64_MAX;
+}
+
+static void fill(struct cluster *c, struct node *n)
+{
+	site_disk(&c->sites[n->slot], 0);
+}
+
+static void narrow(struct cluster *c, struct node *n)
+{
+	(void)c;
+	n->narrow = true;
+}
+
+static void mute(struct cluster *c, struct node *n)
+{
+	(void)c;
+	memset(n->cut_to, true, sizeof(n->cut_to));
+}
+
+static void deafen(struct cluster *c, struct node *n)
+{
+	for (unsigned i = 0; i < NODES; i++)
+		c->sim.nodes[i].cut_to[n->slot] = true;
+}
+
+static void stop_queue(struct cluster *c, struct node *n)
+{
+	c->world.daemons[n->slot].paused_until = UINT64_MAX;
+}
+
+static void end(struct cluster *c, struct node *n)
+{
+	if (n->raft)
+		node_crash(&c->sim, n);
+	n->up_at = UINT64_MAX;
+}
+
+static const struct illness {
+	const char *name;
+	void (*lasts)(struct cluster *c, struct node *n);
+} illnesses[] = {
+    {"the disk hangs", hang},
+    {"the disk is full", fill},
+    {"records are lost that it sends", narrow},
+    {"all is lost that it sends", mute},
+    {"all is lost that is sent to it", deafen},
+    {"its queue daemon is stopped", stop_queue},
+    {"it is down", end},
+};
+
+void illness_turn(struct cluster *c)
+{
+	for (unsigned k = 0; c->illness && k < sizeof(illnesses) / sizeof(*illnesses); k++)
+		for (unsigned i = 0; c->illness == illnesses[k].name && i < NODES; i++)
+			if (c->ill >> i & 1)
+				illnesses[k].lasts(c, &c->sim.nodes[i]);
+}
+
+/* Of the voters, those that are there, first the one that leads, mostly. */
+static unsigned voters(struct cluster *c, unsigned slots[NODES], unsigned *gone)
+{
+	struct prng *p = &c->sim.prng;
+	const struct site *leader = site_serving(c);
+	struct raft_status st;
+	unsigned n = 0;
+	raft_status(leader->node->raft, &st);
+	*gone = 0;
+	for (unsigned i = 0; i < st.config->count; i++) {
+		struct raft_id id = st.config->members[i].id;
+		if (!raft_config_is_voter(st.config, id))
+			continue;
+		unsigned slot = id.bytes[0] - 1u;
+		if (!raft_id_eq(c->sim.nodes[slot].id, id)) {
+			++*gone;
+			continue;
+		}
+		unsigned at = slot == leader->node->slot && prng_chance(p, 800)
+				  ? 0
+				  : (unsigned)prng_below(p, n + 1);
+		slots[n++] = slots[at];
+		slots[at] = slot;
+	}
+	return n;
+}
+
+void illness_begin(struct cluster *c)
+{
+	struct prng *p = &c->sim.prng;
+	unsigned slots[NODES] = {0}, gone, n = voters(c, slots, &gone);
+	unsigned most = (n + gone - 1) / 2;
+	if (most <= gone)
+		return;
+	c->illness = illnesses[prng_below(p, sizeof(illnesses) / sizeof(*illnesses))].name;
+	for (uint64_t i = prng_range(p, 1, most - gone); i > 0; i--)
+		c->ill |= 1u << slots[i - 1];
+	trace(c->illness, c->ill, n, gone, 0);
+}
+
+void illness_end(struct cluster *c)
+{
+	for (unsigned i = 0; i < NODES; i++) {
+		struct node *n = &c->sim.nodes[i];
+		if (!(c->ill >> i & 1))
+			continue;
+		n->full_until = n->up_at = 0;
+		n->narrow = false;
+		c->world.daemons[i].paused_until = 0;
+		site_disk(&c->sites[i], ROOM_ENOUGH);
+	}
+	sim_heal(&c->sim);
+	c->illness = NULL;
+	c->ill = 0;
+}

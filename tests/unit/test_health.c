@@ -1,0 +1,230 @@
+/* Who is too ill to lead, and when a queue daemon is silent. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "core/host/health.h"
+
+#define ELECTION 500
+#define BOUND	 2000
+#define STEP	 (BOUND / 8)
+
+static struct health health;
+static struct health_seen seen;
+static uint64_t now_ms;
+
+static int setup(void **state)
+{
+	(void)state;
+	now_ms = 10000;
+	health_init(&health, ELECTION, now_ms);
+	seen = (struct health_seen){.log = {.leads = true,
+					.serving = true,
+					.term = 7,
+					.last = 10,
+					.committed = 10,
+					.stored = 5,
+					.agreed = 10,
+					.received = 10},
+	    .sent = 5,
+	    .others = true};
+	return 0;
+}
+
+static enum health_action turn(uint64_t ms)
+{
+	now_ms += ms;
+	return health_turn(&health, &seen, now_ms);
+}
+
+/* Turns for so long, in steps; the first thing to do, if there is one. */
+static enum health_action pass(uint64_t ms)
+{
+	enum health_action a = HEALTH_NOTHING;
+
+	for (; ms > 0 && a == HEALTH_NOTHING; ms -= STEP)
+		a = turn(STEP);
+	return a;
+}
+
+/* A record that a majority stores, and this node does not. */
+static void disk_hangs(void)
+{
+	seen.log.last = seen.log.agreed = seen.log.received = 11;
+	seen.sent = 6;
+	assert_int_equal(turn(0), HEALTH_NOTHING);
+}
+
+static void a_leader_whose_disk_hangs_hands_over(void **state)
+{
+	(void)state;
+	disk_hangs();
+	assert_int_equal(pass(BOUND - STEP), HEALTH_NOTHING);
+	assert_true(health_confirms(&health));
+	assert_int_equal(pass(STEP), HEALTH_HAND_OVER);
+	assert_int_equal(health.illness, HEALTH_DISK);
+	assert_true(health_hangs(&health));
+	seen.log.leads = false;
+	assert_int_equal(pass(10 * BOUND), HEALTH_NOTHING);
+	assert_int_equal(health.state, HEALTH_WELL);
+	assert_true(health_hangs(&health));
+	seen.log.stored = 6;
+	assert_int_equal(pass(STEP), HEALTH_NOTHING);
+	assert_false(health_hangs(&health));
+}
+
+static void who_is_not_replaced_in_time_steps_down_until_its_disk_moves(void **state)
+{
+	(void)state;
+	disk_hangs();
+	assert_int_equal(pass(BOUND), HEALTH_HAND_OVER);
+	assert_int_equal(pass(ELECTION - STEP), HEALTH_NOTHING);
+	assert_int_equal(pass(STEP), HEALTH_STEP_DOWN);
+	seen.log.leads = false;
+	assert_int_equal(pass(10 * BOUND), HEALTH_NOTHING);
+	seen.log.stored = 6;
+	assert_int_equal(pass(STEP), HEALTH_STAND);
+	assert_int_equal(health.state, HEALTH_WELL);
+}
+
+static void what_is_slow_everywhere_is_no_illness(void **state)
+{
+	(void)state;
+	seen.log.last = seen.log.received = 11;
+	seen.sent = 6;
+	assert_int_equal(pass(10 * BOUND), HEALTH_NOTHING);
+	assert_false(health_confirms(&health));
+	seen.log.agreed = seen.log.committed = 11;
+	assert_int_equal(pass(STEP), HEALTH_NOTHING);
+	assert_true(health_confirms(&health));
+}
+
+static void a_disk_that_is_slow_and_moves_is_none(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		seen.log.last = seen.log.agreed = ++seen.log.received;
+		assert_int_equal(pass(BOUND - STEP), HEALTH_NOTHING);
+		seen.log.committed = seen.log.agreed;
+		assert_int_equal(turn(0), HEALTH_NOTHING);
+	}
+}
+
+static void links_that_pass_nothing_are_told_from_a_long_way(void **state)
+{
+	(void)state;
+	seen.log.last = 100;
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(pass(BOUND - STEP), HEALTH_NOTHING);
+		seen.log.received++;
+	}
+	assert_int_equal(pass(BOUND + STEP), HEALTH_HAND_OVER);
+	assert_int_equal(health.illness, HEALTH_LINKS);
+	assert_int_equal(pass(ELECTION), HEALTH_STEP_DOWN);
+	seen.log.leads = false;
+	assert_int_equal(pass(BOUND - STEP), HEALTH_NOTHING);
+	assert_int_equal(pass(STEP), HEALTH_STAND);
+}
+
+static void a_full_leader_goes_while_another_has_room_and_never_steps_down(void **state)
+{
+	(void)state;
+	seen.full = true;
+	assert_int_equal(pass(10 * BOUND), HEALTH_NOTHING);
+	seen.better = true;
+	assert_int_equal(pass(BOUND), HEALTH_NOTHING);
+	assert_int_equal(pass(STEP), HEALTH_HAND_OVER);
+	assert_int_equal(pass(BOUND), HEALTH_NOTHING);
+	assert_int_equal(pass(STEP), HEALTH_HAND_OVER);
+	assert_int_equal(turn(STEP), HEALTH_NOTHING);
+	seen.full = false;
+	assert_int_equal(pass(10 * BOUND), HEALTH_NOTHING);
+}
+
+static void with_no_other_it_leads_on(void **state)
+{
+	(void)state;
+	seen.others = false;
+	disk_hangs();
+	assert_int_equal(pass(10 * BOUND), HEALTH_NOTHING);
+	assert_false(health_confirms(&health));
+}
+
+static void who_was_stopped_itself_takes_nobody_for_ill(void **state)
+{
+	(void)state;
+	disk_hangs();
+	assert_int_equal(health_daemon(&health, true, 1), HEALTH_DAEMON_NOTHING);
+	for (int i = 0; i < 7; i++) {
+		assert_int_equal(turn(100 * BOUND), HEALTH_NOTHING);
+		assert_int_not_equal(health_daemon(&health, true, 1), HEALTH_DAEMON_KILL);
+	}
+}
+
+static void a_queue_daemon_is_asked_and_killed_if_it_does_not_answer(void **state)
+{
+	(void)state;
+	assert_int_equal(health_daemon(&health, true, 1), HEALTH_DAEMON_NOTHING);
+	assert_int_equal(turn(STEP), HEALTH_NOTHING);
+	assert_int_equal(health_daemon(&health, true, 1), HEALTH_DAEMON_NOTHING);
+	assert_int_equal(turn(STEP), HEALTH_NOTHING);
+	assert_int_equal(health_daemon(&health, true, 1), HEALTH_DAEMON_PING);
+	for (int i = 1; i < 8; i++) {
+		assert_int_equal(turn(STEP), HEALTH_NOTHING);
+		assert_int_equal(health_daemon(&health, true, 1), HEALTH_DAEMON_NOTHING);
+	}
+	assert_int_equal(turn(STEP), HEALTH_NOTHING);
+	assert_int_equal(health_daemon(&health, true, 1), HEALTH_DAEMON_KILL);
+	/* Any word is an answer; what is not read here is not its fault. */
+	assert_int_equal(health_daemon(&health, true, 2), HEALTH_DAEMON_NOTHING);
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(turn(STEP), HEALTH_NOTHING);
+		assert_int_not_equal(health_daemon(&health, i % 8 > 0, 2), HEALTH_DAEMON_KILL);
+	}
+}
+
+static void a_turn_is_due_while_something_is_watched(void **state)
+{
+	(void)state;
+	assert_int_equal(turn(0), HEALTH_NOTHING);
+	assert_int_equal(health_due(&health, false), UINT64_MAX);
+	assert_int_equal(health_due(&health, true), now_ms + STEP);
+	disk_hangs();
+	assert_int_equal(health_due(&health, false), now_ms + STEP);
+}
+
+#define NEXT(...) \
+	health_successor((struct health_successor[]){__VA_ARGS__}, \
+	    sizeof((struct health_successor[]){__VA_ARGS__}) / sizeof(struct health_successor))
+
+static void who_answers_and_has_room_leads_next_then_who_is_furthest(void **state)
+{
+	const uint64_t much = 1ull << 40;
+	(void)state;
+	assert_int_equal(health_successor(NULL, 0), -1);
+	assert_int_equal(NEXT({false, true, much, 9}), -1);
+	assert_int_equal(NEXT({false, true, much, 9}, {true, false, 0, 1}), 1);
+	assert_int_equal(NEXT({true, true, 0, 9}, {true, true, much, 8}), 1);
+	assert_int_equal(NEXT({true, true, much, 8}, {true, true, much, 9}), 1);
+	assert_int_equal(NEXT({true, true, much, 8}, {true, false, much, 9}), 0);
+	assert_int_equal(NEXT({true, true, 0, 8}, {true, true, 0, 9}), 1);
+}
+
+#define T(name) cmocka_unit_test_setup(name, setup)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {T(a_leader_whose_disk_hangs_hands_over),
+	    T(who_is_not_replaced_in_time_steps_down_until_its_disk_moves),
+	    T(what_is_slow_everywhere_is_no_illness), T(a_disk_that_is_slow_and_moves_is_none),
+	    T(links_that_pass_nothing_are_told_from_a_long_way),
+	    T(a_full_leader_goes_while_another_has_room_and_never_steps_down),
+	    T(with_no_other_it_leads_on), T(who_was_stopped_itself_takes_nobody_for_ill),
+	    T(a_queue_daemon_is_asked_and_killed_if_it_does_not_answer),
+	    T(a_turn_is_due_while_something_is_watched),
+	    T(who_answers_and_has_room_leads_next_then_who_is_furthest)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
