@@ -79,9 +79,11 @@ static void forget(struct ledger *l, struct record *r)
 		next->swept = false;
 	unlist(l, r);
 	records_remove(&l->stored, r);
-	/* The last one that was gone through is to be named with what is behind it. */
-	if (r->index < l->sweep_at && (!next || next->index >= l->sweep_at))
+	/* The last one that was gone through is to be named with what comes after it. */
+	if (r->index < l->sweep_at && (!next || next->index >= l->sweep_at)) {
 		l->sweep_at = r->index;
+		l->sweep_cut = !r->swept;
+	}
 	bool later = r->n >= l->dead_from || r->index < l->sweep_at;
 	if ((!(r->own || r->freed) || RMQ_VARIANT(DUE_BY_OWN)) && later && r->index < l->log_from)
 		l->dead_bytes += r->bytes;
@@ -98,6 +100,7 @@ void ledger_parts_end(struct ledger *l)
 {
 	l->dead_from = 0;
 	l->sweep_at = 0;
+	l->sweep_cut = false;
 }
 
 void ledger_recovered(struct ledger *l, uint64_t begin, uint64_t bytes)
@@ -267,7 +270,8 @@ bool ledger_sweep(struct ledger *l, uint64_t begin, uint64_t *steps, struct writ
 		--*steps;
 		if (!r->swept && !put_range(w, l->sweep_at, r->index))
 			return true;
-		r->swept = true;
+		r->swept = !l->sweep_cut;
+		l->sweep_cut = false;
 		l->sweep_at = r->index + 1;
 	}
 	/* What does not fit is for the next END. */

@@ -71,6 +71,7 @@ struct ledger {
 	uint64_t dead_bytes;
 	uint64_t dead_from; /* records with a lower number are freed by the one under way */
 	uint64_t sweep_at;  /* records below are gone through for END; 0: it is not being made */
+	bool sweep_cut;	    /* some right before sweep_at died since, and are for the next END */
 	uint64_t log_from;  /* recovery: of records from this index on, dead_bytes is set at the end */
 	bool before_end;    /* recovery: what dies now, END has named */
 	uint64_t pending_bytes;
