@@ -42,7 +42,7 @@ void cluster_status(const struct cluster *c, struct cluster_status *s)
 	    .config = view,
 	    .role = c->status.role,
 	    .gone = c->status.gone,
-	    .joining = c->join.asking,
+	    .joining = c->join.asking && !c->join.lost,
 	    .term = c->status.term,
 	    .commit = c->status.commit,
 	    .last = c->status.last.index,

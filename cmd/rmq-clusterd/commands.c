@@ -36,19 +36,6 @@ static void send_result(struct cluster *c, const struct command *m, enum rmq_err
 		outlet_send(&p->node, &(struct slice){frame, w.len}, 1);
 }
 
-/* The membership, as JOINED and WELCOME say it. */
-static struct slice encode_joined(const struct cluster *c, uint8_t *bytes, size_t cap)
-{
-	static uint8_t config[RAFT_CONFIG_SIZE_MAX];
-	struct writer w = writer_of(config, sizeof(config)), out = writer_of(bytes, cap);
-	uint64_t index;
-
-	raft_config_encode(&w, peers_told(c, &index));
-	node_joined_encode(&out, &(struct node_joined){index, slice_of(config, w.len)});
-	assert(!w.full && !out.full);
-	return slice_of(bytes, out.len);
-}
-
 static void drop(struct cluster *c, struct command *m)
 {
 	m->used = false;
@@ -68,7 +55,7 @@ static void finish(struct cluster *c, struct command *m, enum rmq_error code, co
 	drop(c, m);
 	if ((done.joiner || done.from_req) && done.type == NODE_COMMAND_TAKE_IN &&
 	    code == RMQ_E_OK && payload.len == 0)
-		payload = encode_joined(c, bytes, sizeof(bytes));
+		payload = peers_joined(c, bytes, sizeof(bytes));
 	if (done.joiner && code == RMQ_E_OK)
 		inlet_joined(done.joiner, payload);
 	else if (done.joiner)

@@ -380,6 +380,11 @@ static void take_in(struct inlet *i, struct slice payload)
 		inlet_refuse(i, RMQ_E_NOTHING, text);
 		return;
 	}
+	if (members_joined(&i->cluster->peers.members, &member)) {
+		static uint8_t bytes[NODE_SMALL_MAX];
+		inlet_joined(i, peers_joined(i->cluster, bytes, sizeof(bytes)));
+		return;
+	}
 	i->joining = true;
 	commands_take_in(i->cluster, i, &member);
 }

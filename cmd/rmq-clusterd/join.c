@@ -20,7 +20,7 @@ void join_cancel(struct cluster *c)
 {
 	hang_up(&c->join);
 	uv_timer_stop(&c->join.timer);
-	c->join.asking = false;
+	c->join.asking = c->join.lost = false;
 	cluster_changed(c);
 }
 
@@ -29,6 +29,8 @@ static void remember(struct cluster *c, const char *who, const char *why)
 {
 	char text[TEXT_MAX + 1];
 
+	if (c->join.lost)
+		return;
 	snprintf(text, sizeof(text), "%.63s: %.180s", who, why);
 	if (strcmp(text, c->join.refused) == 0)
 		return;
@@ -78,7 +80,8 @@ static void joined(struct cluster *c, struct slice payload)
 		next(c, JOIN_PAUSE_MS);
 		return;
 	}
-	log_notice("taken in by %s", asked(&c->join)->name);
+	if (!c->join.lost)
+		log_notice("taken in by %s", asked(&c->join)->name);
 	c->join.taken_in = true;
 	c->join.refused[0] = '\0';
 	peers_hint(c, m.config_index, &config);
@@ -297,6 +300,7 @@ int join_open(struct cluster *c)
 
 	uv_timer_init(&c->loop, &j->timer);
 	j->timer.data = c;
+	j->led_ms = cluster_now(c);
 	drop_self(c);
 	j->seeds = c->config.seeds;
 	if (c->config.known_nodes[0])
@@ -320,12 +324,36 @@ void join_start(struct cluster *c)
 		begin(c, false);
 }
 
+/* All whom it knows may be gone, or not know it. */
+static void ask_if_lost(struct cluster *c)
+{
+	struct join *j = &c->join;
+	struct reason why = {""};
+
+	if (j->asking || c->config.seeds.count == 0 ||
+	    !members_lost(&c->peers.members, j->led_ms, cluster_now(c)))
+		return;
+	j->seeds = c->config.seeds;
+	if (check_keys(j, &why))
+		return;
+	begin(c, false);
+	j->lost = true;
+	j->give_up = UINT64_MAX;
+}
+
 void join_turn(struct cluster *c)
 {
-	if (c->join.asking && c->status.config && raft_config_find(c->status.config, c->id)) {
-		log_info("is a member");
+	bool led = !raft_id_none(c->status.leader);
+
+	if (led)
+		c->join.led_ms = cluster_now(c);
+	if (c->join.asking && (!c->join.lost || led) && c->status.config &&
+	    raft_config_find(c->status.config, c->id)) {
+		if (!c->join.lost)
+			log_info("is a member");
 		join_cancel(c);
 	}
+	ask_if_lost(c);
 }
 
 void join_close(struct cluster *c)

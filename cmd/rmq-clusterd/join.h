@@ -1,6 +1,7 @@
 /*
  * A node that is no member yet asks seeds, one after the other, to be taken in, until its own
- * log says that it is.  A node never forms a cluster by itself.
+ * log says that it is.  A node never forms a cluster by itself.  A member that nobody leads asks
+ * them who the members are, until somebody does.
  */
 #ifndef RMQ_CLUSTERD_JOIN_H
 #define RMQ_CLUSTERD_JOIN_H
@@ -24,6 +25,8 @@ struct join {
 	bool taken_in;	  /* a seed said so; until the log says it too */
 	unsigned next;	  /* of the seeds */
 	uint64_t give_up; /* when: UINT64_MAX: never */
+	bool lost;	  /* it is a member that nobody leads: it asks for the members */
+	uint64_t led_ms;  /* when a leader was known last */
 	bool by_command;  /* an administrator waits for it; else time-out ends the process */
 	struct link_dialer *dialer;
 	uv_timer_t timer;

@@ -20,6 +20,18 @@ const struct raft_config *peers_told(const struct cluster *c, uint64_t *index)
 	return told ? told : peers_view(c, &any);
 }
 
+struct slice peers_joined(const struct cluster *c, uint8_t *bytes, size_t cap)
+{
+	static uint8_t config[RAFT_CONFIG_SIZE_MAX];
+	struct writer w = writer_of(config, sizeof(config)), out = writer_of(bytes, cap);
+	uint64_t index;
+
+	raft_config_encode(&w, peers_told(c, &index));
+	node_joined_encode(&out, &(struct node_joined){index, slice_of(config, w.len)});
+	assert(!w.full && !out.full);
+	return slice_of(bytes, out.len);
+}
+
 bool peers_member(const struct cluster *c)
 {
 	uint64_t index;

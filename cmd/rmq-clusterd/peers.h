@@ -44,6 +44,8 @@ const struct raft_config *peers_view(const struct cluster *c, uint64_t *index);
 /* What others are told: what is committed.  *index is 0 if that is not known: it says nothing.
  */
 const struct raft_config *peers_told(const struct cluster *c, uint64_t *index);
+/* The same as the payload of JOINED. */
+struct slice peers_joined(const struct cluster *c, uint8_t *bytes, size_t cap);
 /* Whether this node is a member by it. */
 bool peers_member(const struct cluster *c);
 /* One that is committed, told by someone who should know. */

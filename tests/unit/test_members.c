@@ -156,6 +156,11 @@ static void who_was_removed_is_told_so_only_if_that_is_committed(void **state)
 	assert_int_equal(hello(3, 1, 1, 100), RMQ_E_DENIED);
 	assert_non_null(strstr(why, "was removed"));
 	assert_int_equal(hello(7, 1, 1, 100), RMQ_E_BUSY);
+	/* It may be here again with a new directory, which this node does not know yet. */
+	struct members_hello h = {
+	    .key = (const uint8_t[RAFT_KEY_SIZE]){3}, .from = id_of(33), .to = id_of(1)};
+	assert_int_equal(members_hello(&m, &h, "n1", why), RMQ_E_BUSY);
+	assert_null(strstr(why, "removed"));
 }
 
 static void heard(unsigned from, uint64_t term, uint64_t index, uint64_t now_ms)

@@ -49,9 +49,11 @@ static void drop(struct members *m, unsigned at)
 	const struct member_link *l = &m->links[at];
 
 	/* One whose addition was never committed was not removed either. */
-	if (l->was)
-		memcpy(m->removed[m->removed_count++ % MEMBERS_REMOVED], l->member.key,
-		    RAFT_KEY_SIZE);
+	if (l->was) {
+		unsigned to = m->removed_count++ % MEMBERS_REMOVED;
+		m->removed[to].id = l->member.id;
+		memcpy(m->removed[to].key, l->member.key, RAFT_KEY_SIZE);
+	}
 	m->links[at] = m->links[--m->count];
 }
 
@@ -134,6 +136,25 @@ const struct raft_config *members_committed(const struct members *m, uint64_t *i
 	return v->index > 0 ? &v->config : NULL;
 }
 
+bool members_lost(const struct members *m, uint64_t led_ms, uint64_t now_ms)
+{
+	uint64_t index;
+	const struct raft_config *newest = members_newest(m, &index);
+
+	return newest && raft_config_find(newest, m->self) &&
+	       now_ms - led_ms >= MEMBERS_LOST_MS;
+}
+
+bool members_joined(const struct members *m, const struct raft_member *who)
+{
+	uint64_t index;
+	const struct raft_config *told = members_committed(m, &index);
+	const struct raft_member *is = told ? raft_config_find(told, who->id) : NULL;
+
+	return is && strcmp(is->name, who->name) == 0 &&
+	       memcmp(is->key, who->key, RAFT_KEY_SIZE) == 0;
+}
+
 /* Whoever has the key, by any configuration; the newest first.  NULL: nobody. */
 static const struct raft_member *keyed(const struct members *m, const uint8_t *key)
 {
@@ -150,10 +171,12 @@ static const struct raft_member *keyed(const struct members *m, const uint8_t *k
 	return admitted;
 }
 
-static bool removed(const struct members *m, const uint8_t *key)
+/* Whether one with this key was, and this incarnation, if one is given. */
+static bool removed(const struct members *m, const uint8_t *key, const struct raft_id *id)
 {
 	for (unsigned i = 0; i < MEMBERS_REMOVED && i < m->removed_count; i++) {
-		if (memcmp(m->removed[i], key, RAFT_KEY_SIZE) == 0)
+		if (memcmp(m->removed[i].key, key, RAFT_KEY_SIZE) == 0 &&
+		    (!id || raft_id_eq(m->removed[i].id, *id)))
 			return true;
 	}
 	return false;
@@ -175,7 +198,7 @@ bool members_may_call(const struct members *m, const uint8_t key[RAFT_KEY_SIZE])
 {
 	const struct raft_member *is = keyed(m, key);
 
-	return (is && !raft_id_none(is->id)) || removed(m, key);
+	return (is && !raft_id_none(is->id)) || removed(m, key, NULL);
 }
 
 /* ---- addresses ---- */
@@ -273,13 +296,13 @@ enum rmq_error members_hello(
 	const char *name = is ? is->name : "";
 	const size_t cap = TEXT_MAX + 1;
 
-	if (!is || raft_id_none(is->id)) {
-		if (!removed(m, h->key)) {
-			snprintf(why, cap, "it is not known yet");
-			return RMQ_E_BUSY;
-		}
+	if (!l && removed(m, h->key, &h->from)) {
 		snprintf(why, cap, "it " MEMBERS_REMOVED_TEXT);
 		return RMQ_E_DENIED;
+	}
+	if (!is || raft_id_none(is->id)) {
+		snprintf(why, cap, "it is not known yet");
+		return RMQ_E_BUSY;
 	}
 	if (!raft_id_eq(h->to, m->self)) {
 		snprintf(why, cap, "%s has another data directory than %s believes", self_name,

@@ -25,6 +25,8 @@
 #define MEMBERS_LINKS_MAX (2 * RAFT_MEMBERS_MAX + 1)
 /* Who was removed while this process ran, and is told so. */
 #define MEMBERS_REMOVED 16
+/* So long without a leader, and a member is lost. */
+#define MEMBERS_LOST_MS 3000
 #define MEMBERS_REMOVED_TEXT \
 	"was removed from the cluster; with a new data directory it can be admitted again"
 
@@ -67,8 +69,11 @@ struct members {
 	struct members_view committed, log, hint;
 	struct member_link links[MEMBERS_LINKS_MAX];
 	unsigned count;
-	uint8_t removed[MEMBERS_REMOVED][RAFT_KEY_SIZE]; /* a ring of keys */
-	unsigned removed_count;				 /* ever */
+	struct {
+		struct raft_id id;
+		uint8_t key[RAFT_KEY_SIZE];
+	} removed[MEMBERS_REMOVED]; /* a ring */
+	unsigned removed_count;	    /* ever */
 };
 
 /* What is to be done with a link. */
@@ -100,6 +105,14 @@ bool members_hint(struct members *m, uint64_t index, const struct raft_config *c
 const struct raft_config *members_newest(const struct members *m, uint64_t *index);
 /* The newest that is committed, to be told to others; NULL: none. */
 const struct raft_config *members_committed(const struct members *m, uint64_t *index);
+
+/*
+ * Whether a member asks seeds for the members, as one that joins does: it has heard of no
+ * leader since `led_ms`.  All whom it knows may be gone, and who is left is not let in by it.
+ */
+bool members_lost(const struct members *m, uint64_t led_ms, uint64_t now_ms);
+/* Whether who asks to join is a member already, so that it is told the committed members. */
+bool members_joined(const struct members *m, const struct raft_member *who);
 
 /* NULL: no such member, or it is this node. */
 struct member_link *members_find(struct members *m, struct raft_id id);

@@ -239,9 +239,22 @@ void link_dialer_now(struct link_dialer *d)
 		wait_for(d, 0);
 }
 
+/* What is known of the place before is of no use any more; a connection on its way is left. */
 void link_dialer_address(struct link_dialer *d, const struct socket_host *address)
 {
+	const struct socket_host *is = &d->options.address;
+	struct addrinfo *known;
+
+	if (strcmp(is->host, address->host) == 0 && is->port == address->port)
+		return;
+	settle_addresses(d);
+	lookup_drop(d->lookup);
+	d->lookup = NULL;
 	d->options.address = *address;
+	d->numeric = socket_host_resolve(address, AI_NUMERICHOST, &known) == 0;
+	learn(d, d->numeric ? known : NULL);
+	if (d->state == DIALER_ASKS)
+		wait_for(d, 0);
 }
 
 struct link_conn *link_dialer_conn(const struct link_dialer *d)
