@@ -24,13 +24,19 @@ void join_cancel(struct cluster *c)
 	cluster_changed(c);
 }
 
-/* Why it was not taken in, or what hinders it; said once. */
-static void remember(struct cluster *c, const char *who, const char *why)
+/*
+ * Why it was not taken in, or what hinders it; said once.  final: a member says so, and it is
+ * to be acted upon: no other seed's silence hides it.
+ */
+static void remember(struct cluster *c, const char *who, const char *why, bool final)
 {
 	char text[TEXT_MAX + 1];
+	size_t len = strlen(who);
+	bool same = strncmp(c->join.refused, who, len) == 0 && c->join.refused[len] == ':';
 
-	if (c->join.lost)
+	if (c->join.lost || (c->join.final && !final && !same))
 		return;
+	c->join.final = final;
 	snprintf(text, sizeof(text), "%.63s: %.180s", who, why);
 	if (strcmp(text, c->join.refused) == 0)
 		return;
@@ -76,7 +82,8 @@ static void joined(struct cluster *c, struct slice payload)
 
 	if (!node_joined_decode(payload, &m) || raft_config_decode(m.config, &config) ||
 	    !raft_config_find(&config, c->id)) {
-		remember(c, asked(&c->join)->name, "it answers with what is not a membership");
+		remember(c, asked(&c->join)->name, "it answers with what is not a membership",
+		    false);
 		next(c, JOIN_PAUSE_MS);
 		return;
 	}
@@ -84,6 +91,7 @@ static void joined(struct cluster *c, struct slice payload)
 		log_notice("taken in by %s", asked(&c->join)->name);
 	c->join.taken_in = true;
 	c->join.refused[0] = '\0';
+	c->join.final = false;
 	peers_hint(c, m.config_index, &config);
 	hang_up(&c->join);
 	/* The leader calls; if it does not, it is asked again. */
@@ -104,7 +112,7 @@ static void on_frame(void *arg, struct link_conn *conn, const struct frame *f)
 	if (f->type == NODE_TYPE_REFUSED && node_refused_decode(f->payload, &m)) {
 		memcpy(text, m.text.data, m.text.len);
 		text[m.text.len] = '\0';
-		remember(c, asked(&c->join)->name, text);
+		remember(c, asked(&c->join)->name, text, m.code == RMQ_E_EXISTS);
 	}
 	next(c, JOIN_PAUSE_MS);
 }
@@ -114,7 +122,7 @@ static void on_down(void *arg, struct link_conn *conn, enum rmq_error err, const
 	struct cluster *c = arg;
 
 	(void)conn, (void)err;
-	remember(c, asked(&c->join)->name, why);
+	remember(c, asked(&c->join)->name, why, false);
 	next(c, JOIN_PAUSE_MS);
 }
 
@@ -123,7 +131,7 @@ static void on_failed(void *arg, enum rmq_error err, const char *why)
 	struct cluster *c = arg;
 
 	(void)err;
-	remember(c, asked(&c->join)->name, why);
+	remember(c, asked(&c->join)->name, why, false);
 	next(c, JOIN_PAUSE_MS);
 }
 
@@ -227,6 +235,7 @@ static void begin(struct cluster *c, bool by_command)
 			 ? UINT64_MAX
 			 : cluster_now(c) + c->config.join_timeout;
 	j->next = 0;
+	j->final = false;
 	ask(c);
 	wake(c, JOIN_TRY_MS);
 	cluster_changed(c);
@@ -319,7 +328,7 @@ void join_start(struct cluster *c)
 	if (peers_member(c) || c->join.seeds.count == 0)
 		return;
 	if (may_join(c, &why))
-		remember(c, "does not join", why.text);
+		remember(c, "does not join", why.text, true);
 	else
 		begin(c, false);
 }

@@ -30,7 +30,8 @@ struct join {
 	bool by_command;  /* an administrator waits for it; else time-out ends the process */
 	struct link_dialer *dialer;
 	uv_timer_t timer;
-	char refused[TEXT_MAX + 1]; /* what the last seed said, or why none is asked; "" */
+	char refused[TEXT_MAX + 1]; /* what a seed said, or why none is asked; "" */
+	bool final;		    /* that is what a member has decided */
 };
 
 /* Reads the keys of the seeds.  0, or an exit status; what is wrong was said. */

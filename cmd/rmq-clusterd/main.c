@@ -20,7 +20,8 @@
 
 /* What this daemon cannot do without. */
 #define SETTINGS_WANTED \
-	(CONFIG_BIT(name) | CONFIG_BIT(key) | CONFIG_BIT(listen) | CONFIG_BIT(advertise))
+	(CONFIG_BIT(name) | CONFIG_BIT(key) | CONFIG_BIT(listen) | CONFIG_BIT(advertise) | \
+	    CONFIG_BIT(gate_advertise))
 
 static const char usage[] =
     "usage: " PROGRAM " -d DIR [--init] [-c FILE] [--SETTING VALUE...] [--ready-fd N] [-qv]\n"

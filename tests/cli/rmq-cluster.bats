@@ -423,7 +423,7 @@ start_real() {
 	local i=$1
 	[ -f "key$i" ] || echo "$(rmq-keygen "key$i") n$i" >>known
 	rmq-clusterd -d "d$i" --init --name "n$i" --key "key$i" --known-nodes known \
-		--listen "127.0.0.1:$((PORT + i))" --control "n$i.sock" \
+		--listen "127.0.0.1:$((PORT + i))" --gate-listen "127.0.0.1:$((PORT + 100 + i))" --control "n$i.sock" \
 		--queue-socket "queue$i.sock" "${@:2}" >>"log$i" 2>&1 3>&- &
 	STARTED+=($!)
 	wait_until 20 on "$i" status >/dev/null

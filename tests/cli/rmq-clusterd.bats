@@ -13,6 +13,7 @@ settings() {
 		name = n1
 		key = n1.key
 		listen = 127.0.0.1:$PORT
+		gate-listen = 127.0.0.1:$((PORT + 2))
 		control = cluster.sock
 		queue-socket = queue.sock
 	END
@@ -73,6 +74,11 @@ logged() {
 	echo "$settings_without_key" >n2.conf
 	run -78 rmq-clusterd -c n2.conf --name n1 -d n1 --init
 	assert_line --partial "key"
+	for listen in listen gate-listen; do
+		sed "s/^\(\s*$listen\) = .*:/\1 = 0.0.0.0:/" n1.conf >n2.conf
+		run -78 rmq-clusterd -c n2.conf --name n1 -d n1 --init
+		assert_line --partial "${listen%listen}advertise: is missing, and where it listens is not one address"
+	done
 	[ ! -e n1 ]
 }
 
@@ -83,7 +89,7 @@ logged() {
 		"election-timeout = soon" "roles = leader" "advertise = nowhere"; do
 		{ cat n1.conf && echo "$line"; } >bad.conf
 		run -78 rmq-clusterd -c bad.conf -d n1 --init
-		assert_line --index 0 --partial "rmq-clusterd: bad.conf:6: "
+		assert_line --index 0 --partial "rmq-clusterd: bad.conf:7: "
 		[ "${#lines[@]}" -eq 1 ]
 	done
 	run -78 rmq-clusterd -c n1.conf -d n1 --init --heartbeat 400ms
