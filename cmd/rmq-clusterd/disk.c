@@ -58,6 +58,20 @@ static bool take_stored(struct disk *d, struct slice payload)
 	return true;
 }
 
+static void take_room(struct disk *d, uint64_t bytes)
+{
+	bool full = bytes < (d->full ? 2 * FULL_BYTES : FULL_BYTES);
+
+	if (full && !d->full)
+		log_notice("%s: disk is full: new messages find no room here", d->directory);
+	else if (!full && d->full)
+		log_notice("%s: there is room for new messages again", d->directory);
+	if (full != d->full)
+		cluster_changed(d->cluster);
+	d->full = full;
+	d->room = (struct disk_room){bytes, d->stored};
+}
+
 static bool on_frame(void *arg, const struct frame *f)
 {
 	struct disk *d = arg;
@@ -69,10 +83,7 @@ static bool on_frame(void *arg, const struct frame *f)
 	case JOURNAL_TYPE_ROOM:
 		if (!journal_room_decode(f->payload, &room))
 			return false;
-		if (d->full != (room.bytes < FULL_BYTES))
-			cluster_changed(d->cluster);
-		d->full = room.bytes < FULL_BYTES;
-		d->room = (struct disk_room){room.bytes, d->stored};
+		take_room(d, room.bytes);
 		return true;
 	}
 	return false;

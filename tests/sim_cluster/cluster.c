@@ -12,7 +12,7 @@
 
 #define PARTS_TURN_BYTES 1000
 #define WALL_OFF_MAX_MS 5000 /* what a node's wall clock is off, about */
-#define CALM_MS_MAX	60000
+#define CALM_MS_MAX	 240000
 #define FULL_MS		 4000 /* within which all disks have room again */
 #define HOLES_MS	300 /* in which everybody makes the last holes */
 #define CHECK_EVERY_MS	400
@@ -334,11 +334,11 @@ void cluster_calm_millisecond(struct cluster *c)
 	struct world *w = &c->world;
 	for (unsigned i = 0; i < NODES && c->sim.now == c->room_at; i++)
 		site_disk(&c->sites[i], ROOM_ENOUGH);
-	if (at_rest(c))
+	if (!c->resting && at_rest(c))
 		leap_to_timer(c);
 	illness_turn(c);
 	nodes_turn(c);
-	for (unsigned i = 0; i < w->actors_count; i++)
+	for (unsigned i = 0; i < w->actors_count && !c->resting; i++)
 		actors_step(w);
 	net_move_all(&w->net, w->boot_ms);
 	for (unsigned i = 0; i < NODES; i++)
@@ -405,6 +405,29 @@ static bool steady(struct cluster *c)
 	return st.serving && st.commit >= st.config_index;
 }
 
+static void checkpoint(struct cluster *c)
+{
+	struct site *s = site_serving(c);
+	if (s) {
+		broker_checkpoint(s->daemon->broker);
+		daemon_turn(s->daemon);
+	}
+	cluster_calm_millisecond(c);
+	until(c, checkpointed, "a checkpoint does not end");
+}
+
+/* Clients stand still with messages that live; the END that comes then makes all members equal.
+ */
+static void rest(struct cluster *c)
+{
+	c->resting = true;
+	until(c, level, "nodes do not catch up");
+	c->rests_from = c->sim.commit;
+	checkpoint(c);
+	until(c, replicas_are_alike, "members hold different records");
+	c->resting = false;
+}
+
 static void begin_calm(struct cluster *c)
 {
 	struct world *w = &c->world;
@@ -433,6 +456,7 @@ void cluster_calm(struct cluster *c)
 {
 	begin_calm(c);
 	administrator(c);
+	rest(c);
 	if (prng_chance(&c->sim.prng, 500)) {
 		until(c, steady, "nobody leads");
 		illness_begin(c);
@@ -440,15 +464,8 @@ void cluster_calm(struct cluster *c)
 		illness_end(c);
 	}
 	until(c, drained, "the calm does not end");
-	for (int i = 0; i < 3; i++) {
-		struct site *s = site_serving(c);
-		if (s) {
-			broker_checkpoint(s->daemon->broker);
-			daemon_turn(s->daemon);
-		}
-		cluster_calm_millisecond(c);
-		until(c, checkpointed, "a checkpoint does not end");
-	}
+	for (int i = 0; i < 3; i++)
+		checkpoint(c);
 	until(c, level, "nodes do not catch up");
 	for (int i = 0; i < HOLES_MS; i++)
 		cluster_calm_millisecond(c);

@@ -70,6 +70,8 @@ struct cluster {
 	struct site sites[NODES];
 	struct jm_record records[VALUES]; /* by value, as their leader made them */
 	uint64_t checked_at;
+	bool resting;	     /* in the calm: clients stand still */
+	uint64_t rests_from; /* what was committed before */
 	uint64_t room_at; /* in the calm: when all disks have room again */
 	uint64_t failovers, served;
 	const char *illness; /* that lasts; NULL: none */
@@ -121,6 +123,8 @@ void illness_end(struct cluster *c);
  * A disk that a node could not serve from is passed over.
  */
 void replica_check(struct cluster *c, const struct node *n);
+/* Whether all members hold the same records, if there is an END that is newer than the rest. */
+bool replicas_are_alike(struct cluster *c);
 /* Of all nodes; and the members' disks hold no more than they must. */
 void replica_check_end(struct cluster *c);
 

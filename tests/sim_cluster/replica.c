@@ -81,6 +81,32 @@ static void check_space(const struct world *w, const struct node *n)
 		    U(real - configs));
 }
 
+static bool is_alike(const struct disk *a, const struct disk *b)
+{
+	uint64_t last = a->last < b->last ? a->last : b->last;
+	for (uint64_t i = 1; i <= last; i++)
+		if ((a->log[i].kind == RAFT_HOLE) != (b->log[i].kind == RAFT_HOLE))
+			return false;
+	return true;
+}
+
+bool replicas_are_alike(struct cluster *c)
+{
+	const struct site *serving = site_serving(c);
+	struct raft_status st;
+	if (!serving)
+		return false;
+	const struct disk *d = &serving->node->disk;
+	if (newest_end(d, d->last) <= c->rests_from)
+		return true;
+	raft_status(serving->node->raft, &st);
+	for (unsigned i = 0; i < NODES; i++)
+		if (raft_config_find(st.config, c->sim.nodes[i].id) &&
+		    !is_alike(d, &c->sim.nodes[i].disk))
+			return false;
+	return true;
+}
+
 void replica_check_end(struct cluster *c)
 {
 	const struct site *serving = site_serving(c);

@@ -464,13 +464,17 @@ static unsigned voters(const struct site *s, struct voter_room rooms[NODES], boo
 	return n;
 }
 
-/* What fits on a disk, counted record by record, by the whole log. */
-static uint64_t exact(const struct site *s, const struct disk_room *disk)
+/*
+ * What fits on a disk, counted record by record, by the whole log.  What became a hole costs a
+ * node nothing that comes to it later: it counts or not.
+ */
+static uint64_t exact(const struct site *s, const struct disk_room *disk, bool holes)
 {
 	const struct disk *view = &s->node->view;
 	uint64_t used = 0;
 	for (uint64_t at = disk->index + 1; at <= view->last; at++)
-		used += s->c->sim.value[view->log[at].value].bytes;
+		if (holes || view->log[at].kind != RAFT_HOLE)
+			used += s->c->sim.value[view->log[at].value].bytes;
 	return disk->bytes > used ? disk->bytes - used : 0;
 }
 
@@ -490,15 +494,15 @@ static void check_room(struct site *s, uint64_t told)
 {
 	struct voter_room rooms[NODES];
 	bool gone[NODES];
-	uint64_t here = exact(s, &s->disk), much = told + slack(s, &s->disk);
+	uint64_t here = exact(s, &s->disk, false), much = told + slack(s, &s->disk);
 	unsigned n = voters(s, rooms, gone), have = 0, more = 0;
 	for (unsigned i = 0; i < n; i++) {
-		uint64_t left = exact(s, &rooms[i].disk);
+		uint64_t left = exact(s, &rooms[i].disk, false);
 		bool known = tail_bytes_after(&s->tail, rooms[i].disk.index) != UINT64_MAX;
 		have += told == 0 || (!gone[i] && left >= told);
 		more += known && rooms[i].answered &&
 			rooms[i].silent_ms <= s->c->sim.election_ms &&
-			left > told + slack(s, &rooms[i].disk);
+			exact(s, &rooms[i].disk, true) > told + slack(s, &rooms[i].disk);
 	}
 	if (told > here || have < n / 2 + 1 || (more > n / 2 && here > much))
 		trace_fail(

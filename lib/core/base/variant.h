@@ -89,6 +89,7 @@
 	X(EFFECTS_RELEASED, "all that waits is let out when leadership goes", \
 	    "the disk|not on disk|is delivered under lease|WELCOME") \
 	X(HOLES_OF_LEADER, "only the leader makes holes", "records are left") \
+	X(DEAD_ONCE, "what died is named by one END only", "members hold different records") \
 	X(ENDS_CUT, "of each END, holes are made in one turn only", "HOLED|records are left") \
 	X(TRUNCATED_COUNTS, "what was truncated counts against the room", "room for") \
 	X(TAIL_IS_ALL, "a voter lacks no more than what is in memory", "room for") \

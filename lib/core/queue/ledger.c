@@ -221,6 +221,9 @@ void ledger_keep(struct ledger *l, struct record *r)
 	r->kept_live = r->live;
 }
 
+/* So many ranges in a list may be of what was named before; the others are for what is new. */
+#define AGAIN_MAX(w) ((uint32_t)((w)->cap / HOLE_RANGE_SIZE / 2))
+
 /* Writes [first, end) as ranges, or nothing and false if they do not fit. */
 static bool put_range(struct writer *w, uint64_t first, uint64_t end)
 {
@@ -254,11 +257,24 @@ bool ledger_sweeping(const struct ledger *l)
 	return l->sweep_at > 0;
 }
 
+/* Names once more what comes before r, if there is place; else the next END goes on there. */
+static void put_again(struct ledger *l, const struct record *r, struct writer *w)
+{
+	if (l->again_left == 0 || r->index < l->again_at || l->sweep_at == r->index)
+		return;
+	if (--l->again_left == 0 || !put_range(w, l->sweep_at, r->index)) {
+		l->again_left = 0;
+		l->again_at = r->index;
+	}
+}
+
 bool ledger_sweep(struct ledger *l, uint64_t begin, uint64_t *steps, struct writer *w)
 {
 	struct record *r;
-	if (l->sweep_at == 0)
+	if (l->sweep_at == 0) {
 		l->sweep_at = 1;
+		l->again_left = RMQ_VARIANT(DEAD_ONCE) ? 0 : AGAIN_MAX(w);
+	}
 	for (r = records_from(&l->stored, l->sweep_at); r && r->index < begin;
 	     r = records_from(&l->stored, r->index + 1)) {
 		if (RMQ_VARIANT(END_KILLS_LIVE))
@@ -268,12 +284,16 @@ bool ledger_sweep(struct ledger *l, uint64_t begin, uint64_t *steps, struct writ
 		if (*steps == 0)
 			return false;
 		--*steps;
-		if (!r->swept && !put_range(w, l->sweep_at, r->index))
+		if (r->swept)
+			put_again(l, r, w);
+		else if (!put_range(w, l->sweep_at, r->index))
 			return true;
 		r->swept = !l->sweep_cut;
 		l->sweep_cut = false;
 		l->sweep_at = r->index + 1;
 	}
+	if (l->again_left > 0)
+		l->again_at = 0;
 	/* What does not fit is for the next END. */
 	(void)put_range(w, l->sweep_at, begin);
 	return true;

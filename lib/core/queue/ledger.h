@@ -72,6 +72,8 @@ struct ledger {
 	uint64_t dead_from; /* records with a lower number are freed by the one under way */
 	uint64_t sweep_at;  /* records below are gone through for END; 0: it is not being made */
 	bool sweep_cut;	    /* some right before sweep_at died since, and are for the next END */
+	uint64_t again_at;  /* what was named before is named again from here on */
+	uint32_t again_left; /* so many ranges of it, by this END */
 	uint64_t log_from;  /* recovery: of records from this index on, dead_bytes is set at the end */
 	bool before_end;    /* recovery: what dies now, END has named */
 	uint64_t pending_bytes;
@@ -115,10 +117,12 @@ struct record *ledger_moveable(struct ledger *l);
 void ledger_keep(struct ledger *l, struct record *r);
 
 /*
- * Puts ranges (hole_range) of records below `begin` that are dead into w, as many as fit.  Looks at
- * *steps live records at most, and takes off those that it looked at.  Whether that is all; else it
- * goes on with the next call.  It is over with ledger_parts_end().
- * Records between live ones that earlier ENDs named are left out.
+ * Puts ranges (hole_range) of records below `begin` that are dead into w, as many as fit. Looks
+ * at *steps live records at most, and takes off those that it looked at.  Whether that is all;
+ * else it goes on with the next call.  It is over with ledger_parts_end(). Records between live
+ * ones that earlier ENDs named come again in turn, with up to half of the place, each END going
+ * on where the one before ended: a node of a cluster that was away may never see the earlier
+ * ones.
  */
 bool ledger_sweep(struct ledger *l, uint64_t begin, uint64_t *steps, struct writer *w);
 bool ledger_sweeping(const struct ledger *l);
