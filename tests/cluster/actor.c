@@ -489,7 +489,7 @@ static void peek(const char *queue, uint64_t from, uint32_t limit)
 static void list(void)
 {
 	look_begin("list", a.queue);
-	client_list(a.io.client, clock_mono(), slice_of(NULL, 0), slice_str(a.at), 1);
+	client_list(a.io.client, clock_mono(), slice_str(""), slice_str(a.at), 1);
 }
 
 static void look(void)
