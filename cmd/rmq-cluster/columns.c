@@ -19,7 +19,8 @@
 	X(PROBLEM, "problem", TEXT, v->problem) \
 	X(CLUSTER, "cluster", ID, v->cluster) \
 	X(ID, "id", ID, v->id) \
-	X(KEY, "key", KEY, v->key)
+	X(KEY, "key", KEY, v->key) \
+	X(CAUGHT_UP, "caught-up", YES, v->flags &CONTROL_CAUGHT_UP)
 
 #define MEMBER_COLUMNS(X) \
 	X(NAME, "name", TEXT, m->name) \
@@ -98,13 +99,16 @@ static enum table_kind put_KEY(struct text *out, const uint8_t key[KEY_SIZE])
 	return TABLE_TEXT;
 }
 
-/* Records of the leader's log that it does not have; only the leader knows, of who joined. */
+/*
+ * Records of the leader's log that it does not have; only the leader knows, of who joined.  What
+ * one that is not up has is not known.
+ */
 static enum table_kind put_behind(
     struct text *out, const struct control_view *v, const struct control_view_member *m)
 {
 	if (v->role == CONTROL_ROLE_LEADER && (m->flags & CONTROL_MEMBER_SELF))
 		text_put_u64(out, 0);
-	else if (v->role == CONTROL_ROLE_LEADER && !raft_id_none(m->id))
+	else if (v->role == CONTROL_ROLE_LEADER && !raft_id_none(m->id) && is_up(m))
 		text_put_u64(out, v->last > m->match ? v->last - m->match : 0);
 	return TABLE_NUMBER;
 }

@@ -77,6 +77,11 @@ static bool is_self_up(const struct program *p, const struct control_view *v)
 	       v->leader[0];
 }
 
+static bool is_caught_up(const struct program *p, const struct control_view *v)
+{
+	return is_self_up(p, v) && (v->flags & CONTROL_CAUGHT_UP);
+}
+
 static bool are_up(const struct program *p, const struct control_view *v)
 {
 	uint64_t want = 0, n = 0;
@@ -103,7 +108,7 @@ static const struct condition {
 	const char *name; /* with "=" if something follows */
 	bool (*met)(const struct program *p, const struct control_view *v);
 } conditions[] = {{"self-up", is_self_up}, {"leader", is_leader_known},
-    {"available", is_available}, {"up=", are_up}, {"removed=", is_named_removed}};
+    {"available", is_available}, {"caught-up", is_caught_up}, {"up=", are_up}, {"removed=", is_named_removed}};
 
 static const struct condition *find_condition(const char *text)
 {
@@ -139,7 +144,7 @@ static enum rmq_error run_wait(void *arg)
 	struct program *p = arg;
 	if (!find_condition(word(p, 0)))
 		return ask_fail(RMQ_E_USAGE,
-		    "'%s' is not one of self-up, leader, available, up=N, removed=NODE",
+		    "'%s' is not one of self-up, leader, available, caught-up, up=N, removed=NODE",
 		    word(p, 0));
 	p->ask.view = condition_met;
 	return ask_wait(&p->ask);
@@ -341,7 +346,7 @@ static const struct command command_list[] = {
     {"is-leader", "", "0 if this node leads, else 1", PLAIN, 0, 0, run_is_leader},
     {"is-available", "", "0 if the cluster takes messages, else 1", PLAIN, 0, 0,
 	run_is_available},
-    {"wait", "CONDITION", "until self-up, leader, available, up=N or removed=NODE; else 1",
+    {"wait", "CONDITION", "until self-up, leader, available, caught-up, up=N or removed=NODE; else 1",
 	PLAIN, 1, 1, run_wait},
 };
 #undef PLAIN

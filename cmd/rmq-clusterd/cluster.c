@@ -28,11 +28,47 @@ static const char *problem(const struct cluster *c)
 	return watchdog_problem(c);
 }
 
+static const struct peer *leader_of(const struct cluster *c)
+{
+	const struct peer *p = peers_find(c, c->status.leader);
+
+	return p && peers_up(p) ? p : NULL;
+}
+
+bool cluster_available(const struct cluster *c)
+{
+	const struct peer *leader = leader_of(c);
+
+	if (cluster_leads(c))
+		return watchdog_serves(c) && c->status.serving;
+	return leader && leader->ready;
+}
+
+/* This disk has all that the leader's had when it last said what it has. */
+static bool caught_up(const struct cluster *c)
+{
+	const struct peer *leader = leader_of(c);
+
+	if (cluster_leads(c))
+		return c->status.serving;
+	return leader && leader->room.index > 0 && c->disk.stored >= leader->room.index;
+}
+
+/* What is shown of these two changes without an event. */
+static void note_status(struct cluster *c)
+{
+	bool available = cluster_available(c), caught = caught_up(c);
+
+	if (available != c->was_available || caught != c->was_caught_up)
+		cluster_changed(c);
+	c->was_available = available;
+	c->was_caught_up = caught;
+}
+
 void cluster_status(const struct cluster *c, struct cluster_status *s)
 {
 	uint64_t index;
 	const struct raft_config *view = peers_view(c, &index);
-	const struct peer *leader = peers_find(c, c->status.leader);
 	bool ready = supervisor_ready(&c->supervisor) && c->status.serving;
 
 	*s = (struct cluster_status){
@@ -47,8 +83,8 @@ void cluster_status(const struct cluster *c, struct cluster_status *s)
 	    .commit = c->status.commit,
 	    .last = c->status.last.index,
 	    .leader = view ? raft_config_find(view, c->status.leader) : NULL,
-	    .available = cluster_leads(c) ? ready && c->watchdog.confirms
-					   : leader && leader->ready,
+	    .available = cluster_available(c),
+	    .caught_up = caught_up(c),
 	    .queue_ready = ready,
 	    .queue_socket = c->config.queue_socket.path,
 	    .refused = problem(c),
@@ -61,7 +97,7 @@ void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_pee
 	struct raft_peer_status s;
 	bool self = raft_id_eq(id, c->id);
 
-	*p = (struct cluster_peer){.reachable = self || (peer && peers_reachable(peer))};
+	*p = (struct cluster_peer){.reachable = self || (peer && peers_up(peer))};
 	if (raft_peer_status(c->raft, id, &s))
 		p->match = s.match;
 	if (self && cluster_leads(c))
@@ -194,6 +230,7 @@ static void on_turn(uv_prepare_t *prepare)
 		node_turn(c);
 	}
 	join_turn(c);
+	note_status(c);
 	peers_turn(c);
 	if (c->changed && c->watcher) {
 		c->changed = false;

@@ -140,6 +140,8 @@ static void view_make(const struct cluster *c, struct control_view *v)
 		if (s.available)
 			v->flags |= CONTROL_AVAILABLE;
 	}
+	if (s.caught_up)
+		v->flags |= CONTROL_CAUGHT_UP;
 	if (!s.config)
 		return;
 	v->cluster = s.config->cluster;

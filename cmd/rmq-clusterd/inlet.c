@@ -203,6 +203,7 @@ static void hello(struct inlet *i, struct slice payload)
 		return;
 	}
 	i->peer = p;
+	peers_member_of(p)->alive_ms = cluster_now(c);
 	replace(p, i, another);
 	send_welcome(i);
 	cluster_changed(c);
@@ -310,6 +311,8 @@ static bool take_small(struct inlet *i, const struct frame *f)
 
 static void peer_frame(struct inlet *i, const struct frame *f)
 {
+	if (link_conn_role(i->conn) == LINK_NODE)
+		peers_member_of(i->peer)->alive_ms = cluster_now(i->cluster);
 	/* Nothing comes between an APPEND and its RUNs. */
 	if (i->in.left > 0 && f->type != NODE_TYPE_RUN) {
 		bad(i, "frame in an APPEND");

@@ -78,9 +78,27 @@ struct peer *peers_find(const struct cluster *c, struct raft_id id)
 	return NULL;
 }
 
-bool peers_reachable(const struct peer *p)
+bool peers_up(const struct peer *p)
 {
-	return p->node.welcomed || p->in_node;
+	struct member_signs signs = {
+	    .calls = p->in_node,
+	    .answers = p->node.welcomed,
+	    .tells = p->node.features & NODE_FEATURE_ALIVE,
+	};
+
+	return member_up(peers_member_of(p), &signs, cluster_now(p->cluster));
+}
+
+/* A silence makes no event. */
+static void note_up(struct cluster *c)
+{
+	for (unsigned i = 0; i < c->peers.count; i++) {
+		struct peer *p = c->peers.list[i];
+		bool up = peers_up(p);
+		if (up != p->was_up)
+			cluster_changed(c);
+		p->was_up = up;
+	}
 }
 
 /* ---- membership ---- */
@@ -251,16 +269,19 @@ static bool worth_telling(const struct cluster *c, uint64_t now_ms)
 	const struct node_state *told = &c->peers.told;
 	const struct disk_room room = {told->bytes, told->index};
 
-	return told->bytes == UINT64_MAX ||
-	       (told->ready != 0) != watchdog_serves(c) ||
-	       room_is_news(&room, &c->disk.room, now_ms - c->peers.state_ms);
+	uint64_t age = now_ms - c->peers.state_ms;
+
+	return told->bytes == UINT64_MAX || age >= MEMBER_TELL_MS ||
+	       (told->ready != 0) != watchdog_serves(c) || room_is_news(&room, &c->disk.room, age);
 }
 
 uint64_t peers_due(const struct cluster *c)
 {
-	uint64_t due = c->peers.state_ms + ROOM_TELL_MS;
+	uint64_t news = c->peers.state_ms + ROOM_TELL_MS;
 
-	return worth_telling(c, due) ? due : UINT64_MAX;
+	if (c->peers.count == 0)
+		return UINT64_MAX;
+	return worth_telling(c, news) ? news : c->peers.state_ms + MEMBER_TELL_MS;
 }
 
 void peers_turn(struct cluster *c)
@@ -275,6 +296,7 @@ void peers_turn(struct cluster *c)
 		c->members_changed = false;
 		update(c);
 	}
+	note_up(c);
 	if (!worth_telling(c, cluster_now(c)))
 		return;
 	node_put_state(&w, &now);

@@ -22,6 +22,7 @@ struct peer {
 	/* As it has told. */
 	struct disk_room room;
 	bool ready;
+	bool was_up;
 	char refused[TEXT_MAX + 1]; /* why it does not want us; "": it does */
 };
 
@@ -65,8 +66,8 @@ void peers_tell_places(struct peer *p);
 
 /* NULL: no such peer. */
 struct peer *peers_find(const struct cluster *c, struct raft_id id);
-/* Whether a link to or from it is up. */
-bool peers_reachable(const struct peer *p);
+/* Whether it is up: member_up(). */
+bool peers_up(const struct peer *p);
 
 /*
  * Sends a message, if there is a link; payloads of its records are found by index in the
@@ -82,7 +83,7 @@ void peers_follow(struct cluster *c);
  * state if it has changed.
  */
 void peers_turn(struct cluster *c);
-/* When a turn is due for that; UINT64_MAX: there is nothing to tell. */
+/* When something is due for that, without an event. */
 uint64_t peers_due(const struct cluster *c);
 
 #endif

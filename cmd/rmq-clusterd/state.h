@@ -65,6 +65,7 @@ struct cluster {
 	struct raft_status status; /* as of the last step */
 	struct raft_status shown;  /* as of the last time that it changed */
 	uint64_t committed;	   /* committed, and stored here */
+	bool was_available, was_caught_up; /* in the turn before */
 	uint64_t sent_seq;	   /* of the newest STORE */
 	uint64_t stored_seq;	   /* all up to it are stored */
 	uint64_t truncate_seq;	   /* of the newest STORE that truncates */
@@ -105,6 +106,9 @@ static inline bool cluster_leads(const struct cluster *c)
 {
 	return c->status.role == RAFT_LEADER;
 }
+
+/* Lines are being confirmed, here or at the leader. */
+bool cluster_available(const struct cluster *c);
 
 /* Begins to take events.  0, or libuv's error. */
 int cluster_start(struct cluster *c);

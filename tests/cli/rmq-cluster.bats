@@ -129,20 +129,22 @@ TRANSFER n2"
 	run cluster members
 	assert_output "$(printf '%s\t%s\t%s\t%s\t%s\t%s\n' \
 		n1 leader yes 0 n1.example:7401 n1.example:7402 \
-		n2 voter no 100 n2.example:7401 n2.example:7402 \
+		n2 voter no - n2.example:7401 n2.example:7402 \
 		n3 admitted no - - -)"
 	run cluster members -j -o name,up,behind,address
-	assert_line --index 1 '{"name":"n2","up":false,"behind":100,"address":"n2.example:7401"}'
+	assert_line --index 1 '{"name":"n2","up":false,"behind":null,"address":"n2.example:7401"}'
 	assert_line --index 2 '{"name":"n3","up":false,"behind":null,"address":null}'
 	run script -qc "rmq-cluster members -S unix:cluster.sock" /dev/null
 	assert_line --index 0 --regexp '^name  role      up   behind  address          gate.$'
-	assert_line --index 2 --regexp '^n2    voter     no      100  n2.example:7401  n2.'
+	assert_line --index 2 --regexp '^n2    voter     no        -  n2.example:7401  n2.'
 	run cluster status -o name,role,leader,serving,queue-socket,members,voters,up,problem
 	assert_output "$(printf 'n1\tleader\tn1\tyes\t/run/q.sock\t3\t2\t1\tn2 refuses us')"
 	run cluster status
 	assert_line "$(printf 'commit\t100')"
 	assert_line "$(printf 'cluster\t6120636c757374657200000000000000')"
 	assert_equal "$(cluster status -j | jq -r '.key[:5] + .role')" rmq1:leader
+	node "member n2 joined voter up"
+	wait_until 10 bash -c '[ "$(rmq-cluster members -S unix:cluster.sock -o up,behind | sed -n 2p)" = "yes	0" ]'
 	run cluster members -o nonsense
 	assert_failure 64
 	run bash -c 'timeout 10 rmq-cluster status -S unix:cluster.sock >/dev/full'

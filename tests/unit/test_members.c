@@ -242,6 +242,25 @@ static void all_addresses_are_tried_what_it_said_first(void **state)
 	assert_string_equal(member_address(l, 3), "there:1");
 }
 
+static void who_is_up_hears_is_heard_and_says_something(void **state)
+{
+	struct member_signs s = {.calls = true, .answers = true, .tells = true};
+
+	(void)state;
+	log_is(1, N(1) | N(2), true);
+	struct member_link *l = members_find(&m, id_of(2));
+	l->alive_ms = 1000;
+	assert_true(member_up(l, &s, 1000 + MEMBER_UP_MS - 1));
+	assert_false(member_up(l, &s, 1000 + MEMBER_UP_MS));
+	/* Of one that does not promise to say something silence says nothing. */
+	s.tells = false;
+	assert_true(member_up(l, &s, 1000 + 100 * MEMBER_UP_MS));
+	s.calls = false;
+	assert_false(member_up(l, &s, 1000));
+	s = (struct member_signs){.calls = true, .tells = true};
+	assert_false(member_up(l, &s, 1000));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, setup)
@@ -254,6 +273,7 @@ int main(void)
 	    T(a_prevote_says_nothing_of_the_disk),
 	    T(another_process_is_refused_while_one_is_linked),
 	    T(all_addresses_are_tried_what_it_said_first),
+	    T(who_is_up_hears_is_heard_and_says_something),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

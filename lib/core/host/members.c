@@ -245,6 +245,13 @@ bool members_misplaced(const struct raft_config *config, const struct raft_membe
 		   (self->flags & RAFT_BROKER) != (is->flags & RAFT_BROKER));
 }
 
+/* ---- who is up ---- */
+
+bool member_up(const struct member_link *l, const struct member_signs *s, uint64_t now_ms)
+{
+	return s->calls && s->answers && (!s->tells || now_ms - l->alive_ms < MEMBER_UP_MS);
+}
+
 /* ---- who calls ---- */
 
 void member_heard(struct member_link *l, const struct raft_message *m, uint64_t now_ms)

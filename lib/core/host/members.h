@@ -55,6 +55,7 @@ struct member_link {
 	char places[MEMBER_PLACES][RAFT_ADDRESS_MAX + 1]; /* ""; none */
 	bool was;      /* a member by a configuration that is committed */
 	uint64_t boot; /* of the process whose HELLO was taken; 0: none */
+	uint64_t alive_ms; /* when the newest frame came over its NODE link */
 	struct member_word words[MEMBER_WORDS]; /* oldest first */
 	unsigned word_count;
 };
@@ -134,6 +135,21 @@ const char *member_address(const struct member_link *l, unsigned attempt);
 bool member_place(struct member_link *l, enum member_place by, const char *address);
 /* Whether the configuration is to be changed, as this node is not where it says. */
 bool members_misplaced(const struct raft_config *config, const struct raft_member *self);
+
+/* ---- who is up ---- */
+
+/* Each member says something so often; one that was not heard for so long is not up. */
+#define MEMBER_TELL_MS 1000
+#define MEMBER_UP_MS   3000
+
+struct member_signs {
+	bool calls;   /* it has dialled us, and said HELLO */
+	bool answers; /* we have dialled it, and it said WELCOME */
+	bool tells;   /* it says something each MEMBER_TELL_MS: NODE_FEATURE_ALIVE */
+};
+
+/* Whether words go both ways, and it has said one lately. */
+bool member_up(const struct member_link *l, const struct member_signs *s, uint64_t now_ms);
 
 /* ---- who calls ---- */
 

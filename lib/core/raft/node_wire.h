@@ -22,9 +22,10 @@
 
 #define NODE_VERSION  2
 #define NODE_OLDEST   2
-/* Bits: PLACE is understood. */
+/* Bits: PLACE is understood; STATE is sent each second, also if nothing has changed. */
 #define NODE_FEATURE_PLACE 1
-#define NODE_FEATURES	   NODE_FEATURE_PLACE
+#define NODE_FEATURE_ALIVE 2
+#define NODE_FEATURES	   (NODE_FEATURE_PLACE | NODE_FEATURE_ALIVE)
 #define NODE_VERSIONS ((struct versions){NODE_OLDEST, NODE_VERSION})
 
 /*

@@ -67,7 +67,8 @@ enum control_role {
 
 enum control_state_flag {
 	CONTROL_SERVING = 1,  /* the queue is ready on this node, at queue_socket */
-	CONTROL_AVAILABLE = 2 /* so it is on the leader, this node or another */
+	CONTROL_AVAILABLE = 2, /* so it is on the leader, this node or another, and lines are confirmed */
+	CONTROL_CAUGHT_UP = 4  /* this node's disk has what the leader's had when it last told */
 };
 /*
  * What a node knows.  cluster, name, key, id: who it is.  commit, last: indexes of the log
@@ -83,7 +84,8 @@ enum control_state_flag {
 enum control_member_flag {
 	CONTROL_MEMBER_SELF = 1,
 	CONTROL_MEMBER_LEADER = 2,
-	CONTROL_MEMBER_REACHABLE = 4 /* this node hears it now; always so of itself */
+	/* Words go both ways between it and this node, and lately; always so of itself. */
+	CONTROL_MEMBER_REACHABLE = 4
 };
 /*
  * One member.  id "": admitted, has not joined yet.  raft_flags: enum raft_flag.  match: how
