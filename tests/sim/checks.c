@@ -18,6 +18,12 @@ static bool unheard(const struct link *l)
 	return l->client_closed && daemon_past(l->daemon);
 }
 
+/* Its client has hung up, and its session ended by a record that the daemon is not told of yet. */
+static bool outlived(struct world *w, const struct link *l)
+{
+	return l->client_closed && !shadow_session(&w->shadow, l->session);
+}
+
 static void check_welcome(struct world *w, struct link *l, struct slice payload)
 {
 	struct wire_welcome m;
@@ -160,7 +166,7 @@ static void check_listed(struct world *w, struct slice payload)
 void checks_frame(struct world *w, struct link *l, const struct frame *f)
 {
 	bool state = f->type == WIRE_TYPE_EXTENDED || f->type == WIRE_TYPE_LISTED;
-	if (unheard(l) && f->type != WIRE_TYPE_WELCOME)
+	if ((unheard(l) || outlived(w, l)) && f->type != WIRE_TYPE_WELCOME)
 		return;
 	if (daemon_past(l->daemon) && state)
 		return;

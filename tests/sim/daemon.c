@@ -602,7 +602,9 @@ static bool take_input(struct daemon *d)
 			whole = false;
 			continue;
 		}
-		goes_on(w);
+		/* Or those who hang up would make it ever slower, and so hang up again. */
+		if (!l->client_closed)
+			goes_on(w);
 		if (!l->accepted) {
 			broker_connect(d->broker, l->id);
 			broker_owner(d->broker, l->id, slice_str(DAEMON_NODE), l->uid);

@@ -313,7 +313,9 @@ static bool at_rest(struct cluster *c)
 		if (!stopped(s) && (daemon_ready(s->daemon) || !site_idle(s)))
 			return false;
 	}
-	return site_serving(c);
+	/* What waits for the nodes waits by their clock, and not by that of clients. */
+	const struct site *s = site_serving(c);
+	return s && !broker_pending(s->daemon->broker);
 }
 
 /* To the next timer of a client or a queue daemon. */
