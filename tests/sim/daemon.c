@@ -594,7 +594,9 @@ static bool take_input(struct daemon *d)
 {
 	struct world *w = d->w;
 	bool attentive = w->calm || prng_chance(&w->prng, 300), whole = true;
-	for (size_t i = 0; i < w->net.count; i++) {
+	/* Who connects meanwhile has to wait for the next turn. */
+	size_t count = w->net.count;
+	for (size_t i = 0; i < count; i++) {
 		struct link *l = w->net.links[i];
 		if (l->daemon != d || l->daemon_closed)
 			continue;
