@@ -53,7 +53,7 @@ static struct {
 	uint64_t stale;
 	uint64_t bad;
 	enum rmq_error code;
-	bool lost; /* what came in front of a bad line may not be settled */
+	bool lost; /* what came before a bad line may not be settled */
 	bool dead;
 } ack;
 
@@ -90,7 +90,7 @@ static void fail(enum rmq_error code, const char *format, ...)
 	va_list ap;
 	ack.ended = true;
 	bool bad_data = error_exit(code) == error_exit(RMQ_E_BAD_DATA);
-	/* What is lost in front of a bad line is worth a word too. */
+	/* What is lost before a bad line is worth a word too. */
 	if (ack.code && (ack.lost || bad_data))
 		return;
 	ack.lost = !bad_data;

@@ -21,7 +21,7 @@ void client_new(struct gate *g, int fd)
 	stream_watch(s);
 }
 
-/* How many bytes HELLO has, as far as can be told; what is behind it is the queue daemon's. */
+/* How many bytes HELLO has, as far as can be told; what is after it is the queue daemon's. */
 static size_t hello_size(const struct stream *s)
 {
 	if (s->hello_len < FRAME_HEADER_SIZE)

@@ -4,7 +4,7 @@
 
 #include "stream.h"
 
-/* NULL: there are too many, or memory is out.  It is WAITING. */
+/* NULL: there are too many, or out of memory.  It is WAITING. */
 struct stream *far_new(struct gate *g, uint32_t uid);
 
 /* It is on its link now. */

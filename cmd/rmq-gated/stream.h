@@ -92,7 +92,7 @@ struct stream {
 
 RB_PROTOTYPE(stream_tree, stream, by_id, )
 
-/* NULL when memory is out.  Takes fd (-1: none yet), also on failure. */
+/* NULL when out of memory.  Takes fd (-1: none yet), also on failure. */
 struct stream *stream_new(struct gate *g, enum stream_state state, int fd);
 
 /* It has a socket now.  False: the loop refuses it; the socket is closed. */
@@ -111,7 +111,7 @@ void stream_deadline(struct stream *s, struct deadlines *d);
 /* Watches for what is wanted now. */
 void stream_watch(struct stream *s);
 
-/* Puts bytes to what leaves through the socket.  False: memory is out. */
+/* Puts bytes to what leaves through the socket.  False: out of memory. */
 bool stream_put(struct stream *s, struct slice bytes) __attribute__((warn_unused_result));
 
 /* ---- the link's side ---- */

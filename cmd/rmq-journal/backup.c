@@ -22,7 +22,7 @@
 enum { OPTION_SINCE = OPTION_LONG, OPTION_FORCE };
 
 #define CHUNK_BYTES (4u << 20)
-/* A record and the boundary in front of it. */
+/* A record and the boundary before it. */
 #define PIECE_MAX (2 * FRAME_HEADER_SIZE + RECORD_MAX + 16)
 
 struct wanted {

@@ -1,6 +1,6 @@
 /*
  * A backup: frames (core/wire/frame.h), as rmq-journal(5) says.  HEADER, then RECORD frames in
- * ascending order, a TERM frame in front of the first record of each term, PARTIAL if the log
+ * ascending order, a TERM frame before the first record of each term, PARTIAL if the log
  * is not whole, then END.
  *
  * To bump: raise JOURNAL_VERSION; types are frozen, new ones get new numbers.
@@ -13,7 +13,7 @@
 
 #define BACKUP_MAGIC 0x62716d72u /* "rmqb" */
 
-/* since: only records behind this index.  incarnation: 16 bytes. */
+/* since: only records after this index.  incarnation: 16 bytes. */
 #define BACKUP_HEADER(F) F(u32, magic) F(u16, version) F(u64, since) F(rest, incarnation)
 /* A record as it is stored, header included. */
 #define BACKUP_RECORD(F) F(rest, bytes)
@@ -22,7 +22,7 @@
 /* The log does not reach its cover, this record: it is not whole, and was copied by force. */
 #define BACKUP_PARTIAL(F) F(u64, cover)
 /*
- * records: RECORD frames in this file.  next: index behind the newest record; term: newest
+ * records: RECORD frames in this file.  next: index after the newest record; term: newest
  * one opened.  checksum: XXH3-64 of all bytes of the file before this frame.
  */
 #define BACKUP_END(F) F(u64, records) F(u64, next) F(u64, term) F(u64, checksum)

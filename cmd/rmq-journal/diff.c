@@ -8,7 +8,7 @@
 struct side {
 	struct store_reader *reader;
 	const char *dir;
-	uint64_t index; /* of the record it is at; UINT64_MAX: behind the last */
+	uint64_t index; /* of the record it is at; UINT64_MAX: after the last */
 	struct slice value;
 };
 

@@ -27,7 +27,7 @@ struct dump_options {
 	bool follow;
 };
 
-/* The line of the first record at *next or behind it; moves *next behind that. */
+/* The line of the first record at *next or after it; moves *next after that. */
 static enum rmq_error render(
     struct store_reader *r, uint64_t *next, char **line, struct reason *why)
 {

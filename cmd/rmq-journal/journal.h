@@ -32,7 +32,7 @@ JOURNAL_COMMANDS(X)
 
 /*
  * Prints `rmq-journal: OBJECT: WHY` and returns the exit status; the error's text for WHY if
- * that is NULL or empty, and in front of it if the journal is corrupt.
+ * that is NULL or empty, and before it if the journal is corrupt.
  */
 int report(const char *object, enum rmq_error err, const struct reason *why);
 

@@ -31,7 +31,7 @@ struct restore {
 	struct store *store;
 	struct reason *why;
 	XXH3_state_t *hash;
-	bool begun; /* within a file: behind its HEADER, before its END */
+	bool begun; /* within a file: after its HEADER, before its END */
 	bool any;   /* a file was complete */
 	bool force; /* also if it is not whole */
 	bool partial; /* the log of this file is not whole */

@@ -71,7 +71,7 @@ static void buffer_free(struct buffer *b)
 	*b = (struct buffer){0};
 }
 
-/* Room for `cap` bytes in all.  False: memory is out. */
+/* Room for `cap` bytes in all.  False: out of memory. */
 static bool buffer_reserve(struct buffer *b, size_t cap)
 {
 	if (b->cap >= cap)

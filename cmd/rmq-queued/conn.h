@@ -26,7 +26,7 @@ struct holder;
 
 struct buffer {
 	uint8_t *data;
-	size_t at; /* behind what is done */
+	size_t at; /* after what is done */
 	size_t len;
 	size_t cap;
 };
@@ -76,7 +76,7 @@ void conn_list_remove(struct conn_list *l, struct conn *c);
 struct conn *conn_list_first(const struct conn_list *l);
 struct conn *conn_list_take(struct conn_list *l);
 
-/* NULL when memory is out.  Takes fd, which is non-blocking, also on failure. */
+/* NULL when out of memory.  Takes fd, which is non-blocking, also on failure. */
 struct conn *conn_new(struct server *s, uint64_t id, int fd);
 
 /* Refuses it if its owner, who has just become known, has too many: one is not to have all. */
@@ -88,7 +88,7 @@ void conn_end(struct conn *c);
 /* Adds frames to what is written at the turn's end. */
 void conn_send(struct conn *c, struct slice frames);
 
-/* Writes pieces behind what waits already: what does not fit is copied. */
+/* Writes pieces after what waits already: what does not fit is copied. */
 void conn_writev(struct conn *c, const struct slice *pieces, int count);
 
 /* Says why, and ends it when that has left. */

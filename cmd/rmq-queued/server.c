@@ -411,7 +411,7 @@ static void on_prepare(uv_prepare_t *prepare)
 /*
  * Two passes over all that is watched find all that had been sent before the first: in one,
  * connections are accepted, in the next they are read.  What they find and do not take, and what
- * is not watched because it waits for its turn, is noted, and taken behind them.
+ * is not watched because it waits for its turn, is noted, and taken after them.
  */
 static void hear(struct server *s)
 {
@@ -441,7 +441,7 @@ static void on_due(uv_timer_t *timer)
 
 /*
  * Work that was left for this turn: input that was put off.  Whoever it is not the turn of any
- * more is in front of those who had theirs, so each gets one.
+ * more is before those who had theirs, so each gets one.
  */
 static void on_more(uv_idle_t *idle)
 {

@@ -34,7 +34,7 @@ struct segments {
 	uint64_t bytes;
 };
 
-/* At the tail, with ends to be filled in; NULL when memory is out. */
+/* At the tail, with ends to be filled in; NULL when out of memory. */
 struct segment *segments_add(
     struct segments *l, uint64_t lease, uint64_t first, uint32_t count, size_t size);
 

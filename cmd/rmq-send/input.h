@@ -26,7 +26,7 @@ struct input {
 	bool unterminated; /* it was taken: the input's last byte was not a separator */
 	bool skip_record;  /* the splitter is inside of a record that is too large */
 	bool skip_name;	   /* files: the next name is the bad one */
-	const char *bad;   /* files: to be told behind what is put together */
+	const char *bad;   /* files: to be told after what is put together */
 	char why[INPUT_WHY_MAX];
 	struct splitter splitter;
 	/* files: names that were not opened yet, and what is being put together */
@@ -48,7 +48,7 @@ enum input_result {
 	INPUT_PARCEL,
 	INPUT_MORE, /* stdin has to be read first */
 	INPUT_END,
-	INPUT_BAD, /* a bad record: *why.  input_skip() goes on behind it. */
+	INPUT_BAD, /* a bad record: *why.  input_skip() goes on after it. */
 	INPUT_NO_MEMORY
 };
 

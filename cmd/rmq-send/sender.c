@@ -31,7 +31,7 @@ static void stop(struct sender *s, enum rmq_error code, const char *format, ...)
 	va_list ap;
 	bool bad_data = error_exit(code) == error_exit(RMQ_E_BAD_DATA);
 	input_stop(s->in);
-	/* What keeps the records in front of a bad one from being stored comes before that. */
+	/* What keeps the records before a bad one from being stored comes before that. */
 	if (s->code && (s->bad_at == 0 || bad_data))
 		return;
 	if (!bad_data)
@@ -43,7 +43,7 @@ static void stop(struct sender *s, enum rmq_error code, const char *format, ...)
 }
 
 /*
- * A bad record ends it: what is in front of it is still to be stored.  If the daemon refuses
+ * A bad record ends it: what is before it is still to be stored.  If the daemon refuses
  * one of those, that is the first bad one.
  */
 static void stop_at(struct sender *s, uint64_t record, enum rmq_error code, const char *why)

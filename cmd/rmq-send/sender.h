@@ -44,7 +44,7 @@ enum rmq_error sender_open(struct sender *s, const struct send_options *o, struc
 void sender_run(struct sender *s, void (*progress)(const struct sender *s));
 void sender_close(struct sender *s);
 
-/* Why it ended, or RMQ_E_OK.  Bad data only if all in front of the bad record is stored. */
+/* Why it ended, or RMQ_E_OK.  Bad data only if all before the bad record is stored. */
 enum rmq_error sender_code(const struct sender *s);
 /* Records that were sent and may or may not be stored. */
 uint64_t sender_unknown(const struct sender *s);

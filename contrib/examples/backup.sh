@@ -10,7 +10,7 @@
 #	30 * * * *	sh backup.sh more /var/lib/rmq/queue /var/backups/rmq
 #
 # A set is a directory BACKUPS/NUMBER-TIME-INCARNATION of files INDEX.backup: INDEX is that of a
-# record behind which the next backup of the set begins.  All files of a set in their order are
+# record after which the next backup of the set begins.  All files of a set in their order are
 # the queue as it was at the last one:
 #
 #	cat /var/backups/rmq/000012-*/*.backup | rmq-journal restore NEW-DIR
@@ -56,7 +56,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 mkdir "$work" "$work/set"
 
-# What DIR says of itself.  A node of a cluster may drop what is behind its `commit`.
+# What DIR says of itself.  A node of a cluster may drop what is after its `commit`.
 rmq-journal stat "$dir" >"$work/stat"
 field() {
 	awk -v name="$1" '$1 == name { print $2 }' "$work/stat"

@@ -148,7 +148,7 @@ eval "group=\$group$leader"
 echo "# 3. n$leader leads: kill -9 of all its processes"
 killed=$(milliseconds)
 kill -9 "-$group"
-# What is on its way still comes; the next line behind it is of the new leader.
+# What is on its way still comes; the next line after it is of the new leader.
 survivor=$((leader % 3 + 1))
 new_leader() {
 	next=$(find_leader)

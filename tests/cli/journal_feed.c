@@ -136,7 +136,7 @@ static void wait_stored(void)
 		receive(-1);
 }
 
-/* Begins a payload: the times, and room for events behind them. */
+/* Begins a payload: the times, and room for events after them. */
 static struct writer payload_begin(void)
 {
 	static uint8_t buffer[RECORD_PAYLOAD_MAX];

@@ -50,7 +50,7 @@ quarantined() {
 	rmq-journal verify --quarantine "${1:-q}" | grep -v 'journal is corrupt$' | cut -f 2
 }
 
-@test "quarantine: a record in front of the checkpoint costs its messages, told with their numbers" {
+@test "quarantine: a record before the checkpoint costs its messages, told with their numbers" {
 	start_queue q
 	marked 1 100 one | rmq-send jobs
 	marked 1 100 two | rmq-send jobs
@@ -75,7 +75,7 @@ quarantined() {
 	assert_equal "$(grep -c lost q.log)" 0
 }
 
-# killed_with_two: "two" is in a record behind the checkpoint, with its events.
+# killed_with_two: "two" is in a record after the checkpoint, with its events.
 killed_with_two() {
 	start_queue q
 	marked 1 100 one | rmq-send jobs
@@ -84,7 +84,7 @@ killed_with_two() {
 	kill_queue
 }
 
-@test "quarantine: a record behind the checkpoint costs its messages, and its events are made up for" {
+@test "quarantine: a record after the checkpoint costs its messages, and its events are made up for" {
 	killed_with_two
 	garble q 'two 55'
 	run -65 rmq-queued -d q -l q.sock

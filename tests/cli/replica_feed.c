@@ -162,7 +162,7 @@ static void dig_some(void)
 	}
 }
 
-/* Makes transaction i, and the log what it is behind it. */
+/* Makes transaction i, and the log what it is after it. */
 static void make(uint64_t i)
 {
 	random_state = i;

@@ -21,7 +21,7 @@ receipts() {
 	rmq-ack $(head -2 r | cut -f1)
 	[ "$(counts jobs)" = "0 3 0" ]
 	tail -3 r | head -2 | rmq-ack
-	# Blanks in front of it, as uniq -c writes them, are not a word.
+	# Blanks before it, as uniq -c writes them, are not a word.
 	tail -1 r | sed "s/^/  $(printf '\t')/" | rmq-ack
 	[ "$(counts jobs)" = "0 0 0" ]
 	run -65 rmq-ack <<<"   "
@@ -85,7 +85,7 @@ receipts() {
 	assert_failure 64
 }
 
-@test "rmq-ack: --dead needs no reason, and takes the word behind it as a receipt" {
+@test "rmq-ack: --dead needs no reason, and takes the word after it as a receipt" {
 	start_queue q
 	receipts 1 >r
 	rmq-ack --dead "$(cut -f1 r)" </dev/null

@@ -261,7 +261,7 @@ TRANSFER n2"
 	done
 }
 
-@test "rmq-cluster: options that all commands have may stand in front of the command" {
+@test "rmq-cluster: options that all commands have may stand before the command" {
 	start_three
 	timeout 10 rmq-cluster -S unix:cluster.sock --timeout 5s leader
 	run timeout 10 rmq-cluster -S unix:cluster.sock --timeout 100ms wait -q available

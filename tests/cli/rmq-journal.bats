@@ -368,7 +368,7 @@ each_command_says() {
 	feed_stop
 }
 
-@test "journal verify: a changed byte is a finding with its index, 65; dump goes on behind it" {
+@test "journal verify: a changed byte is a finding with its index, 65; dump goes on after it" {
 	feed 'text aaaa' 'text MARKER-MARKER' 'text cccc'
 	overwrite q/data.mdb "$(offset_of MARKER-MARKER)"
 	run -65 --separate-stderr rmq-journal verify q
@@ -571,7 +571,7 @@ child_of() {
 	assert_output --partial 'No space left on device'
 }
 
-@test "journal restore: incremental backups, one behind the other, with what died between" {
+@test "journal restore: incremental backups, one after the other, with what died between" {
 	feed 'text one' 'text two'
 	rmq-journal backup q >full
 	last=$(stat_of q last)
@@ -622,7 +622,7 @@ child_of() {
 	for round in 1 2 3 4 5 6; do
 		last=$(stat_of q last)
 		feed 'events 600 60000' "end $((last + 1)) 600" "hole $((last + 1)) 600" 'settle 1'
-		# The second start writes the reserve once more, behind what the first one used.
+		# The second start writes the reserve once more, after what the first one used.
 		[ "$round" -ne 2 ] || high=$(stat_of q file_bytes)
 	done
 	[ "$(stat_of q file_bytes)" -le $((high + high / 10)) ]

@@ -171,7 +171,7 @@ settles() {
 	rmq-recv jobs >pipe 2>>log 3>&- 6>&- &
 	STARTED+=($!)
 	wait_until 10 eval '[ "$(rmq-queue show jobs leased)" -gt 0 ]'
-	# A second one is answered behind what the first one may have asked for.
+	# A second one is answered after what the first one may have asked for.
 	timeout 10 rmq-recv -n 9900 jobs | wc -l >rest
 	[ "$(cat rest)" = 9900 ]
 	[ "$(rmq-queue show jobs leased)" -le 100 ]
@@ -466,7 +466,7 @@ receiver_of_large_ones() {
 	done
 }
 
-@test "rmq-recv: what was written behind it stays when the disk is full; the torn line is ended" {
+@test "rmq-recv: what was written after it stays when the disk is full; the torn line is ended" {
 	start_queue q
 	printf 'x%.0s' {1..5000} | rmq-send jobs
 	printf 'y%.0s' {1..1500} >all
@@ -572,7 +572,7 @@ receiver_of_large_ones() {
 	assert_output 1
 }
 
-@test "rmq-recv: headers on one message behind many without, written together" {
+@test "rmq-recv: headers on one message after many without, written together" {
 	start_queue q
 	local sends=() n
 	for n in {1..31}; do

@@ -29,7 +29,7 @@ open_sender() {
 	[ "$(rmq-queue show jobs ready)" = 3 ]
 }
 
-@test "rmq-send: arguments are messages; behind -- nothing is an option, and none is none" {
+@test "rmq-send: arguments are messages; after -- nothing is an option, and none is none" {
 	start_queue q
 	rmq-send jobs one -q </dev/null
 	rmq-send -i jobs -- --null -- two >ids
@@ -72,7 +72,7 @@ open_sender() {
 	cat f1 f2 f1 f3 f2 | cmp - all
 }
 
-@test "rmq-send: a NUL in a file name is bad, and --skip-bad goes on behind it" {
+@test "rmq-send: a NUL in a file name is bad, and --skip-bad goes on after it" {
 	start_queue q
 	echo a >f1
 	echo b >f2
@@ -494,7 +494,7 @@ open_sender() {
 	[ "$(rmq-queue show jobs ready)" = 1 ]
 }
 
-@test "rmq-send: what looks like an option behind QUEUE does not vanish as a message" {
+@test "rmq-send: what looks like an option after QUEUE does not vanish as a message" {
 	start_queue q
 	run rmq-send jobs -0 </dev/null
 	assert_failure 64
@@ -552,7 +552,7 @@ open_sender() {
 		cmp -n "$(stat -c %s passed)" lines passed
 		[ "$(tail -c 1 passed | od -An -c | tr -d ' ')" = '\n' ]
 	done
-	# Others have written behind it: the torn line stays, and is ended.
+	# Others have written after it: the torn line stays, and is ended.
 	printf 'y%.0s' {1..1500} >all
 	run bash -c 'printf "x%.0s" {1..5000} | (ulimit -f 1; exec rmq-send --pass jobs 1<>all)'
 	assert_failure 74

@@ -110,7 +110,7 @@ struct history {
 	size_t files_len, files_cap;
 };
 
-/* Room for one more of `size` bytes; ends the process when memory is out. */
+/* Room for one more of `size` bytes; ends the process when out of memory. */
 void *history_grow(void *p, size_t len, size_t *cap, size_t size);
 #define GROW(array) \
 	((array) = history_grow((array), array##_len, &array##_cap, sizeof *(array)), \
@@ -128,7 +128,7 @@ static inline uint64_t token_of(uint32_t name, uint64_t n)
 /* Reads a file; what is no line of a history ends the process with 65. */
 void history_read(struct history *h, const char *path);
 
-/* A table of numbers; NONE: the key has none.  Ends the process when memory is out. */
+/* A table of numbers; NONE: the key has none.  Ends the process when out of memory. */
 struct map {
 	uint64_t *keys;
 	uint32_t *values;

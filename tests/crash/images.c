@@ -119,7 +119,7 @@ static void sync_pages(uint64_t first, uint64_t last)
 	pending_count = left;
 }
 
-/* Does what the entry at *at says, and moves *at behind it. */
+/* Does what the entry at *at says, and moves *at after it. */
 static void take_entry(size_t *at)
 {
 	if (events_len - *at < sizeof(newest))

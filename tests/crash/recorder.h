@@ -1,6 +1,6 @@
 /*
  * What recorder.so writes down of a `rmq-journal serve`, in order, and images reads: entries,
- * each a struct entry, and behind a WRITE its bytes.
+ * each a struct entry, and after a WRITE its bytes.
  */
 #ifndef RMQ_CRASH_RECORDER_H
 #define RMQ_CRASH_RECORDER_H

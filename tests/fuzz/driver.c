@@ -147,7 +147,7 @@ static void mutate(void)
 
 static void run_input(void)
 {
-	/* A copy of exactly its size: reading behind it is noticed. */
+	/* A copy of exactly its size: reading after it is noticed. */
 	uint8_t *copy = malloc(input_len ? input_len : 1);
 	assert(copy);
 	memcpy(copy, input, input_len);

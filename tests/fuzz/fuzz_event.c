@@ -136,7 +136,7 @@ static void seed_run(fuzz_add *add)
 	add(seed, w.len);
 }
 
-/* A run of what queues 1 and 2 share goes on behind what is queue 1's alone. */
+/* A run of what queues 1 and 2 share goes on after what is queue 1's alone. */
 static void seed_shared(fuzz_add *add)
 {
 	uint8_t seed[512], batch[64];

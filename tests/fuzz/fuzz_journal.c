@@ -2,7 +2,7 @@
  * The journal's side of its protocol, from one node and from a node of a cluster: whatever is
  * sent, it ends with what it may end with, and the directory is as it should be.  If
  * the first byte is odd, transactions are numbered right first, and as long as they may be,, so
- * that what is behind that is reached.
+ * that what is after that is reached.
  */
 #include "fuzz.h"
 #include "fuzz_dir.h"

@@ -1,10 +1,10 @@
 /*
  * Bytes from someone who can put anything on the connection: at a responder, at an initiator,
  * before and after the handshake.  Nothing comes out of the link but the peer's own stream,
- * nothing at all behind an error, and how the bytes are cut into pieces changes nothing.
+ * nothing at all after an error, and how the bytes are cut into pieces changes nothing.
  *
  *	u8 who: 0 the responder, 1 the initiator; u8 bytes in a piece, 0: all; the bytes, the
- *	role in front of them included
+ *	role before them included
  */
 #include "fuzz.h"
 

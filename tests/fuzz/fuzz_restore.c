@@ -1,6 +1,6 @@
 /*
  * rmq-journal restore: a backup that is anything makes a directory that verifies, or none.
- * If the first byte is odd, checksums are made right first, so that what is behind them is
+ * If the first byte is odd, checksums are made right first, so that what is after them is
  * reached.
  */
 #include "fuzz.h"

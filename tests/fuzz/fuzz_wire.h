@@ -22,7 +22,7 @@
 		break; \
 	}
 
-/* Bytes of the input behind their length, as far as they are there. */
+/* Bytes of the input after their length, as far as they are there. */
 static inline struct slice fuzz_take(struct reader *r)
 {
 	size_t len = get_u16(r), left = reader_left(r);

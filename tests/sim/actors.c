@@ -63,7 +63,7 @@ struct note {
 	uint32_t verb; /* 0: a SEND */
 	uint32_t count;
 	uint32_t several; /* SEND: of a large message to so many queues, from items[0].name on */
-	uint32_t sent; /* VERB_SETTLE: so many lines behind what is settled, sent with it */
+	uint32_t sent; /* VERB_SETTLE: so many lines after what is settled, sent with it */
 	struct held items[]; /* SEND: only the lines */
 };
 

@@ -116,7 +116,7 @@ static void check_failed(struct world *w, struct link *l, struct slice payload)
 		trace_fail("FAILED %llu, but the disk has taken %llu", U(m.n), U(se->last));
 }
 
-/* A stamp's moment plus the lease must not lie behind the lease's end on disk. */
+/* A stamp's moment plus the lease must not lie after the lease's end on disk. */
 static void check_trust(struct world *w, struct link *l, const struct shadow_message *m,
     uint64_t seq, uint64_t stamp, const char *what)
 {

@@ -34,7 +34,7 @@ static uint64_t new_bytes(struct daemon *d, struct slice payload)
 	return sum;
 }
 
-/* Notes so many for append n; the sum over all behind the one that ROOM was counted from. */
+/* Notes so many for append n; the sum over all after the one that ROOM was counted from. */
 static uint64_t new_bytes_since(struct daemon *d, uint64_t n, uint64_t bytes)
 {
 	if (n >= d->sums_cap) {
@@ -328,7 +328,7 @@ static bool frame_arrived(const struct link *l)
 	return frame_parse(bytes_all(&l->up.arrived), &f, &used) || used > 0;
 }
 
-/* Whether the client's end is there, behind all that was taken; it may have cut a frame. */
+/* Whether the client's end is there, after all that was taken; it may have cut a frame. */
 static bool end_arrived(const struct link *l)
 {
 	return l->up.closed && bytes_all(&l->up.flight).len == 0 && !frame_arrived(l);

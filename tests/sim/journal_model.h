@@ -68,7 +68,7 @@ struct journal_model {
 	uint64_t term;	   /* two openings share one */
 	/*
 	 * Room.  The disk gives `capacity` bytes, what others leave of it; what was claimed once
-	 * is kept: all that is used, and the reserve behind it as far as there was room for it.
+	 * is kept: all that is used, and the reserve after it as far as there was room for it.
 	 */
 	uint64_t capacity;
 	uint64_t claimed;

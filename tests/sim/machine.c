@@ -287,7 +287,7 @@ void machine_step(struct world *w)
 
 /* ---- the calm ---- */
 
-/* All that waits; on a full disk nothing that could free any room is behind what does not fit. */
+/* All that waits; on a full disk nothing that could free any room is after what does not fit. */
 static void calm_commit(struct world *w)
 {
 	commit(w, w->journal.op_count);

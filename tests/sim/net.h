@@ -2,7 +2,7 @@
  * Connections: each is two streams of bytes, which arrive late and in pieces cut
  * anywhere, in order within a stream and in any order between connections.  A
  * connection may stall for a while, and may break: then of what is under way a prefix
- * arrives, and each side sees the end behind it.
+ * arrives, and each side sees the end after it.
  */
 #ifndef SIM_NET_H
 #define SIM_NET_H

@@ -31,7 +31,7 @@ struct reading {
 #define FAIL(r, ...) \
 	(trace("record", (r)->index, (r)->offset, 0, 0), trace_fail("record: " __VA_ARGS__))
 #define U(v) ((unsigned long long)(v))
-#define MOVE_HEAD (4 + 8 + 8 + 2) /* of a MOVE: what is in front of its tags and batch */
+#define MOVE_HEAD (4 + 8 + 8 + 2) /* of a MOVE: what is before its tags and batch */
 
 bool shadow_live(const struct shadow_message *m)
 {
@@ -791,7 +791,7 @@ static void change_one(struct reading *r, struct shadow_queue *q, uint64_t seq,
 	}
 }
 
-/* Entries behind the first `stale`, which had no effect. */
+/* Entries after the first `stale`, which had no effect. */
 static void change_all(struct reading *r, uint32_t queue, struct slice entries, uint32_t stale,
     const struct change *c)
 {

@@ -4,7 +4,7 @@
 
 #include "sim.h"
 
-/* A record (index, term) is made once, behind one other: log matching by induction. */
+/* A record (index, term) is made once, after one other: log matching by induction. */
 void check_made(struct sim *s, uint64_t index, uint64_t prev_term, struct rec rec)
 {
 	for (struct made *m = s->made[index]; m; m = m->next) {

@@ -67,7 +67,7 @@ void directed_must(struct sim *s, bool is, unsigned line);
 
 /* What becomes of messages; zeroed: they wait until they are delivered. */
 struct directed_net {
-	/* Messages with records behind this index are lost, if they would be taken; 0: none. */
+	/* Messages with records after this index are lost, if they would be taken; 0: none. */
 	uint64_t limit;
 	bool no_records; /* all messages with records are lost */
 	unsigned deaf;	 /* those with records to these nodes are lost */

@@ -65,7 +65,7 @@ void sim_note(struct sim *s, uint64_t x)
 
 /* ---- work ---- */
 
-/* Records that died: some in front of END, whole ranges of them, with whatever is in them. */
+/* Records that died: some before END, whole ranges of them, with whatever is in them. */
 static struct end *choose_dead(struct sim *s, struct node *n, uint64_t end)
 {
 	struct end *e = calloc(1, sizeof(*e) + DEAD_MAX * sizeof(e->dead[0]));

@@ -30,7 +30,7 @@ struct world {
 	struct stored log[RECORDS_MAX + 1]; /* by index */
 	uint64_t last;			    /* newest durable */
 	uint64_t appended;
-	uint64_t base; /* index behind which this life appends */
+	uint64_t base; /* index after which this life appends */
 	uint64_t barrier;
 	uint64_t reserve;
 	uint64_t checkpoint;
@@ -1082,7 +1082,7 @@ static void after_max_attempts_a_message_is_a_dead_letter_with_a_note(void **sta
 	assert_true(slice_eq(p.note, slice_str("q:1 lease expired")));
 }
 
-/* Peeks at dead letters of q from `from` on: they are its messages `seq` and those behind it.
+/* Peeks at dead letters of q from `from` on: they are its messages `seq` and those after it.
  */
 static void expect_dead(uint64_t conn, uint64_t from, uint64_t seq, uint32_t count)
 {
@@ -1715,7 +1715,7 @@ static void what_moves_is_judged_with_its_attributes(void **state)
 	assert_true(moved <= payload.len / 2);
 }
 
-/* Bytes of parts of checkpoints that are appended behind record `last`. */
+/* Bytes of parts of checkpoints that are appended after record `last`. */
 static size_t parts_behind(uint64_t last)
 {
 	size_t bytes = 0;
@@ -1772,7 +1772,7 @@ static void the_sessions_part_stands_in_pieces(void **state)
 	for (uint64_t last = w.appended; broker_checkpointing(w.broker); last = w.appended) {
 		begin();
 		for (uint64_t c = 1; c <= 2 && broker_wants_frame(w.broker, c); c++) {
-			/* The newest command of 2 is in front of its piece, and behind the first. */
+			/* The newest command of 2 is before its piece, and after the first. */
 			if (c == 2 && count > CHECKPOINT_GROUPS + 1)
 				continue;
 			w.out_len[c] = 0;
@@ -1830,7 +1830,7 @@ static void the_sessions_part_is_no_long_turn(void **state)
 }
 
 /*
- * A step a turn.  What dies meanwhile in front of the step, or right behind it, is in this END or
+ * A step a turn.  What dies meanwhile before the step, or right after it, is in this END or
  * in the next.
  */
 static void the_list_of_dead_records_is_no_long_turn(void **state)
@@ -2409,7 +2409,7 @@ static void the_end_of_a_session_that_is_named_by_much_is_no_long_turn(void **st
 		assert_null(r->session);
 }
 
-/* It ends a name in memory, and what is behind it would make two settings differ. */
+/* It ends a name in memory, and what is after it would make two settings differ. */
 static void a_dead_letter_queue_has_a_name_without_a_nul(void **state)
 {
 	(void)state;
@@ -3685,7 +3685,7 @@ static struct slice topic_value(uint32_t number, char text[16])
 	return slice_of(text, (size_t)snprintf(text, 16, "topic%u", number));
 }
 
-/* Attributes for so many messages behind the newest one, noted: half of the batches have some. */
+/* Attributes for so many messages after the newest one, noted: half of the batches have some. */
 static struct slice draw_attributes(uint32_t count, uint8_t bytes[512])
 {
 	uint8_t values[256];
@@ -4344,7 +4344,7 @@ static void an_even_attribute_that_is_not_known_refuses_the_command_by_name(void
 	hello(1, 0, 0);
 	INPUT(1, send, 1, 0, 0, 0, q, one_tag(64000), data);
 	expect_failed(1, RMQ_E_VERSION, "attribute 64000 of SEND is not known here");
-	/* Pieces behind the refused one are passed over: one answer for all. */
+	/* Pieces after the refused one are passed over: one answer for all. */
 	INPUT(1, send, 1, 0, SEND_CHUNK | SEND_MORE, 0, q, one_tag(64000), data);
 	INPUT(1, send, 1, 0, SEND_CHUNK, 1, q, one_tag(64000), data);
 	expect_failed(1, RMQ_E_VERSION, "attribute 64000 of SEND is not known here");
@@ -4730,7 +4730,7 @@ static void attributes_of_a_large_message_are_in_its_first_piece(void **state)
 		broker_disconnect(w.broker, 1);
 		w.closed[1] = false;
 	}
-	/* One that would have to be acted on: the pieces behind it are passed over. */
+	/* One that would have to be acted on: the pieces after it are passed over. */
 	hello(1, 0, 0);
 	struct writer tags = writer_of(bytes, sizeof(bytes));
 	tags_put(&tags, SEND_TAG_ATTRIBUTES, slice_of("\6\0\1\0\7", 5));
@@ -5199,7 +5199,7 @@ static void expect_three_pieces(uint64_t conn)
 	}
 }
 
-/* Killed after each piece, once with a checkpoint in front of it. */
+/* Killed after each piece, once with a checkpoint before it. */
 static void a_large_message_for_several_queues_is_stored_once_and_outlives_each(void **state)
 {
 	(void)state;

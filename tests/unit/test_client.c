@@ -296,7 +296,7 @@ static void begin_two(const char *first, const char *second)
 	expect_frames(5, "SEND#1/0 SEND#2/0 ");
 }
 
-/* At 6, message `at` of the first is refused, and so what is behind it. */
+/* At 6, message `at` of the first is refused, and so what is after it. */
 static void refuse_two(enum rmq_error code, uint32_t at)
 {
 	DAEMON(6, failed, 1, (uint8_t)code, at, {0});
@@ -379,7 +379,7 @@ static void a_full_queue_is_waited_for_and_everything_behind_repeated(void **sta
 	refuse_two(RMQ_E_FULL, 0);
 	assert_true(client_blocked(client));
 	expect_frames(7, "");
-	/* What goes behind one that finds no room has gone in vain: it is tried alone. */
+	/* What goes after one that finds no room has gone in vain: it is tried alone. */
 	DAEMON(8, room, 100);
 	expect_frames(8, "SEND#1/0 ");
 	DAEMON(9, failed, 1, RMQ_E_FULL, 0, {0});
@@ -908,7 +908,7 @@ static void a_lease_is_vouched_for_from_its_stamp_for_its_length(void **state)
 	DAEMON(300, extended, 250);
 	assert_true(client_vouches(client, 7, 1, NOW(3249)));
 	assert_false(client_vouches(client, 7, 1, NOW(3250)));
-	/* An echo from before says nothing about what comes behind it. */
+	/* An echo from before says nothing about what comes after it. */
 	delivery(400, 8, 3, 0, "c");
 	assert_false(client_vouches(client, 8, 3, NOW(400)));
 	assert_int_equal(client_credit_messages(client, 0), 8);

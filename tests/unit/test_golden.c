@@ -511,7 +511,7 @@ static const struct golden events[] = {
 	"DEAD queue=2 first_seq=1 count=2 failures=16 time_ms=1700000000000 bytes=8"
 	" note=max-attempts tags=080009000300000000000000710a0002000300"
 	" location=09000000000000004000000010000000"},
-    /* Dead letters that were message 3 of queue q and those behind it. */
+    /* Dead letters that were message 3 of queue q and those after it. */
     {"10004c0002000000010000000000000002000000100000000068e5cf8b010000080000000c6d6178"
      "2d617474656d7074730d000800090003000000000000007109000000000000004000000010000000",
 	"DEAD queue=2 first_seq=1 count=2 failures=16 time_ms=1700000000000 bytes=8"

@@ -205,7 +205,7 @@ static void the_link_names_its_peer(void **state)
 
 /* ---- before the peer is known ---- */
 
-/* By the two bytes of the length alone, so that nothing behind them need be kept. */
+/* By the two bytes of the length alone, so that nothing after them need be kept. */
 static void only_exact_lengths_are_read_before_the_peer_is_known(void **state)
 {
 	struct link_identity id = identity_of(secret_a, ephemeral_a);

@@ -297,7 +297,7 @@ static void the_peer_is_looked_up_before_the_next_diffie_hellman(void **state)
 	assert_int_equal(noise_write(&a, nothing, m), RMQ_E_OK);
 	REFUSED(&b, read_1(&b, m), RMQ_E_DENIED);
 	assert_int_equal(asked.count, 1);
-	/* And also if what comes behind the static key is garbage. */
+	/* And also if what comes after the static key is garbage. */
 	message_1(&a, &b, m);
 	m[NOISE_MESSAGE_1_SIZE - 1] ^= 1;
 	REFUSED(&b, read_1(&b, m), RMQ_E_DENIED);

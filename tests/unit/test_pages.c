@@ -154,7 +154,7 @@ static void each_frame_stands_in_rmq_node_with_its_type_and_fields(void **state)
 #undef FIELD
 }
 
-/* Each value stands behind its name, in the list of the frame that has it. */
+/* Each value stands after its name, in the list of the frame that has it. */
 static void messages_and_commands_stand_in_rmq_node_with_their_values(void **state)
 {
 	char want[64];

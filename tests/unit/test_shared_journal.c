@@ -388,7 +388,7 @@ static void frames_may_come_cut_anywhere_and_go_the_same_way(void **state)
 	assert_non_null(strstr(world.said, "done 40\n"));
 }
 
-/* A payload lies where it was read, also when the next frame did not fit behind it. */
+/* A payload lies where it was read, also when the next frame did not fit after it. */
 static void large_records_go_over_from_chunk_to_chunk(void **state)
 {
 	static uint8_t large[RECORD_PAYLOAD_MAX];

@@ -436,7 +436,7 @@ static void deleted_pages_are_used_again(void **state)
 	assert_int_equal(store_commit(s), RMQ_E_OK);
 	assert_int_equal(store_pages(s, &pages), RMQ_E_OK);
 	assert_true(pages.used < 30);
-	/* Not by the next commit, but by the one behind it. */
+	/* Not by the next commit, but by the one after it. */
 	assert_true(pages.free >= 19 * 16 && pages.usable < 19 * 16);
 	append_many(s, 1, 10);
 	assert_int_equal(store_pages(s, &pages), RMQ_E_OK);

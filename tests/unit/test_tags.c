@@ -50,7 +50,7 @@ static void a_list_that_no_writer_makes_is_refused(void **state)
 	assert_int_equal(check(LIST(5, 4), &unknown), RMQ_E_PROTOCOL);
 	assert_int_equal(check(LIST(4, 4), &unknown), RMQ_E_PROTOCOL);
 	assert_int_equal(check(LIST(0), &unknown), RMQ_E_PROTOCOL);
-	/* Also behind a tag that is not known. */
+	/* Also after a tag that is not known. */
 	assert_int_equal(check(LIST(6, 5), &unknown), RMQ_E_PROTOCOL);
 	struct slice whole = LIST(3, 4);
 	for (size_t len = 1; len < whole.len; len++)

@@ -6,7 +6,7 @@
  *
  *	u8 u16 u32 u64	an integer
  *	str		u8 length, then so many bytes: names and texts
- *	tags		u16 length, then a list of tagged fields (tags.h); behind all fields but
+ *	tags		u16 length, then a list of tagged fields (tags.h); after all fields but
  *			`rest`, and at most one
  *	rest		all bytes up to the end; only as the last field
  *

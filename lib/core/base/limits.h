@@ -11,7 +11,7 @@
 
 /*
  * Limits that nobody comes near in a short run have a small value besides, which the simulators
- * take for some of their seeds, so that what is behind a limit is seen there, too.
+ * take for some of their seeds, so that what is beyond a limit is seen there, too.
  */
 #ifdef RMQ_VARIANTS
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /*
- * Memory for the queue core.  There is no roll-back code: when memory is out in the
+ * Memory for the queue core.  There is no roll-back code: when out of memory in the
  * middle of a change, the process ends, and a restart finds the state in the journal.
  */
 #ifndef RMQ_CORE_BASE_MEMORY_H

@@ -1,5 +1,5 @@
 /*
- * What was looked up lately, by the low bits of its id: in front of a tree whose objects
+ * What was looked up lately, by the low bits of its id: before a tree whose objects
  * are many and used in turn.  Ids that are counted up do not displace each other.
  */
 #ifndef RMQ_CORE_BASE_RECENT_H

@@ -24,7 +24,7 @@ struct tag {
 	struct slice value; /* borrowed from the list */
 };
 
-/* The next entry of a list; false behind the last one, or (r->bad) where it is cut. */
+/* The next entry of a list; false after the last one, or (r->bad) where it is cut. */
 bool tags_next(struct reader *r, struct tag *t);
 
 /* The value of a tag in a list that was checked; false: it is not there. */

@@ -13,7 +13,7 @@ struct text {
 
 void text_deinit(struct text *t);
 
-/* Room for `len` more bytes at data + len, NULL when memory is out. */
+/* Room for `len` more bytes at data + len, NULL when out of memory. */
 char *text_reserve(struct text *t, size_t len);
 
 void text_put(struct text *t, const void *bytes, size_t len);

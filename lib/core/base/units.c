@@ -13,7 +13,7 @@ static const struct unit {
 
 #define DURATIONS (sizeof(durations) / sizeof(durations[0]))
 
-/* Digits at *text, which is moved behind them; false: none, or too many. */
+/* Digits at *text, which is moved after them; false: none, or too many. */
 static bool digits(const char **text, uint64_t *n)
 {
 	const char *p = *text;
@@ -30,7 +30,7 @@ static bool digits(const char **text, uint64_t *n)
 	return true;
 }
 
-/* Thousandths behind a decimal point; what is finer is cut off. */
+/* Thousandths after a decimal point; what is finer is cut off. */
 static bool thousandths(const char **text, uint64_t *n)
 {
 	const char *p = *text;

@@ -269,7 +269,7 @@ static void conn_drop_handouts(struct conn *c)
 	}
 }
 
-/* Puts frames behind the handouts of a connection that has some: order is kept. */
+/* Puts frames after the handouts of a connection that has some: order is kept. */
 static void release_frames(struct broker *b, struct conn *c, const struct effect *e)
 {
 	if (TAILQ_EMPTY(&c->handouts)) {
@@ -283,7 +283,7 @@ static void release_frames(struct broker *b, struct conn *c, const struct effect
 	TAILQ_INSERT_TAIL(&c->handouts, h, link);
 }
 
-/* What the connection was still to be read is not: ERROR would come behind it, or never. */
+/* What the connection was still to be read is not: ERROR would come after it, or never. */
 static void release_close(struct broker *b, struct conn *c, const struct effect *e)
 {
 	conn_drop_handouts(c);
@@ -770,7 +770,7 @@ static uint64_t until(uint64_t now, uint64_t then)
 
 uint64_t broker_due_ms(const struct broker *b)
 {
-	/* Busy: a delivery that was pulled behind the flush gave a receiver its credit back. */
+	/* Busy: a delivery that was pulled after the flush gave a receiver its credit back. */
 	uint64_t due = TAILQ_EMPTY(&b->busy) ? UINT64_MAX : 0;
 	/* One that is over and not heard of is the host's to hear of. */
 	if (first_end(b) != UINT64_MAX && !broker_listens(b))
@@ -869,7 +869,7 @@ static void add_origin(struct digest *d, const struct batch *m, uint64_t at)
 	add_u64(d, batch_origin_seq(m, at));
 }
 
-/* Whether message `at` of m, the next one behind `before`, is where a batch with it has it. */
+/* Whether message `at` of m, the next one after `before`, is where a batch with it has it. */
 static bool goes_on(const struct batch *before, const struct batch *m, uint64_t at)
 {
 	return before && !before->is_large && !m->is_large && before->record == m->record &&

@@ -12,7 +12,7 @@
  *    an event that this code made, and refuses (RMQ_E_CORRUPT) any other.
  *  - There is no roll-back: when the journal fails the process ends.
  *
- * A turn: broker_now(), any number of inputs (each behind a broker_now() of its own if time
+ * A turn: broker_now(), any number of inputs (each after a broker_now() of its own if time
  * has gone on), broker_flush().  Host callbacks are made
  * from within these calls and must not call back into the broker, but for
  * broker_read_fn.  Not for use by several threads.
@@ -41,7 +41,7 @@ struct broker_host {
 	void (*hole)(void *arg, uint64_t checkpoint, struct slice ranges);
 	/*
 	 * Keep back so many bytes from now on for what is no new message; a barrier that is asked
-	 * for next, and a ROOM behind its answer, say that this is so.
+	 * for next, and a ROOM after its answer, say that this is so.
 	 */
 	void (*reserve)(void *arg, uint64_t bytes);
 	/* Send whole frames (borrowed) to the connection; false: it is gone. */
@@ -54,7 +54,7 @@ struct broker_host {
 
 /*
  * Reads record `index` (payload borrowed until the next call).  RMQ_E_NOTHING: there is a
- * hole.  With `next`, the first record at or behind `index`, *found is its index, also if it
+ * hole.  With `next`, the first record at or after `index`, *found is its index, also if it
  * cannot be read.
  */
 struct broker_log {
@@ -64,7 +64,7 @@ struct broker_log {
 	    struct slice *payload);
 };
 
-/* NULL when memory is out.  `host` is copied. */
+/* NULL when out of memory.  `host` is copied. */
 struct broker *broker_new(const struct broker_host *host);
 void broker_free(struct broker *b);
 /* Other limits than those of limits.h; before anything else. */
@@ -77,7 +77,7 @@ void broker_set_space(struct broker *b, const struct space_limits *limits);
 void broker_create_explicitly(struct broker *b);
 
 /*
- * Rebuilds the state from the newest checkpoint (0: none) and every record behind it
+ * Rebuilds the state from the newest checkpoint (0: none) and every record after it
  * up to `last`.  Once, before anything else.  RMQ_E_CORRUPT, RMQ_E_VERSION: what is
  * read cannot be what was written; *at names the record.
  */
@@ -218,7 +218,7 @@ typedef void broker_lost_fn(
     void *arg, struct slice queue, uint64_t first, uint64_t last, uint64_t messages);
 uint64_t broker_lost(struct broker *b, uint64_t index, broker_lost_fn *each, void *arg);
 
-/* The first record at `from` or behind it that holds bodies of live messages; false: none. */
+/* The first record at `from` or after it that holds bodies of live messages; false: none. */
 bool broker_holds_bodies(const struct broker *b, uint64_t from, uint64_t *index);
 
 /* Asks for a checkpoint now; done when broker_checkpointing() is false again. */

@@ -3,15 +3,15 @@
  * sessions) as of the part's own place in the log, and parts stand between ordinary
  * records, so that no turn is long.  A part that is long itself stands in pieces, each as of
  * its own place, one group's after the other's.  END names every group's part and the records
- * that are dead: those in front of all parts that hold nothing live.
+ * that are dead: those before all parts that hold nothing live.
  *
  * Invariants:
  *  - A part names records by index; so a group is begun only when none of its
- *    bodies is in flight, and a piece ends in front of what is.  Groups that never come to
+ *    bodies is in flight, and a piece ends before what is.  Groups that never come to
  *    rest are written last, and what has come to a queue since its first piece, while the broker
  *    holds: it takes no commands until what is in flight is stored.
  *  - Recovery reads the log from the first part on.  For each group, what lies in front
- *    of its part is passed over, and what lies behind is applied.  Between pieces, only to what
+ *    of its part is passed over, and what lies after is applied.  Between pieces, only to what
  *    the pieces in front have: the next ones know the rest as it is then.
  *  - Records become holes only after END is stored, and only those that it names.
  *  - A checkpoint that is not asked for writes less than it frees, or a quarter of the log that
@@ -459,7 +459,7 @@ void broker_make_holes_again(struct broker *b)
 	make_holes(b, b->ckpt.recovered);
 }
 
-/* Lists the dead records in front of all parts: a turn's share of them.  Whether that is all. */
+/* Lists the dead records before all parts: a turn's share of them.  Whether that is all. */
 static bool sweep(struct broker *b, uint64_t first)
 {
 	struct checkpoint *k = &b->ckpt;

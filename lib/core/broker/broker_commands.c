@@ -390,7 +390,7 @@ static struct slice glob_prefix(struct slice glob)
 	return slice_of(glob.data, len);
 }
 
-/* The first queue whose name sorts behind `after`, and not before `from`. */
+/* The first queue whose name sorts after `after`, and not before `from`. */
 static struct queue *list_from(const struct broker *b, struct slice after, struct slice from)
 {
 	struct queue *q = RB_ROOT(&b->queues_by_name), *found = NULL;
@@ -722,7 +722,7 @@ static void emit_piece(struct broker *b, const struct conn *c, const struct targ
 				 m->part, slice_of(w.p, w.len), m->data});
 }
 
-/* The pieces behind one that is refused are passed over; what came before it is dropped. */
+/* The pieces after one that is refused are passed over; what came before it is dropped. */
 static void piece_refused(struct broker *b, struct conn *c, const struct wire_send *m)
 {
 	c->refused = m->n;
@@ -788,7 +788,7 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad piece of a message");
 		return;
 	}
-	/* An earlier piece was refused, and its FAILED is for those behind it, too. */
+	/* An earlier piece was refused, and its FAILED is for those after it, too. */
 	if (m->part > 0 && c->refused == m->n)
 		return;
 	c->refused = 0;
@@ -1403,7 +1403,7 @@ static void on_unsubscribe(struct broker *b, struct conn *c, const struct wire_u
 }
 
 /*
- * Order is that of the messages: all in front of a range's end have started.  What a lease spans
+ * Order is that of the messages: all before a range's end have started.  What a lease spans
  * was one range when it was made, so it is no more ranges now than it has messages.
  */
 static void on_started(struct broker *b, struct conn *c, const struct wire_started *m)
@@ -1539,7 +1539,7 @@ static void on_hello(struct broker *b, struct conn *c, const struct wire_hello *
 
 /* ---- dispatch ---- */
 
-/* A SEND's tags: its pieces behind one that was refused are passed over. */
+/* A SEND's tags: its pieces after one that was refused are passed over. */
 static void send_unknown(
     struct broker *b, struct conn *c, const struct frame *f, const char *text)
 {

@@ -21,7 +21,7 @@ static uint64_t runs_most(const struct range *r, const struct batch *m)
 }
 
 /*
- * Messages in front of this are a piece of q: so many steps or little more, one for each range and
+ * Messages before this are a piece of q: so many steps or little more, one for each range and
  * batch.  `below`: all are, or all that are below it.
  */
 static uint64_t piece_end(struct broker *b, struct queue *q, uint64_t below, uint64_t steps)

@@ -546,7 +546,7 @@ static uint32_t counts(const struct queue *q)
 }
 
 /*
- * The next part of a range, from *at on and in front of `end`, with live messages; *at is behind
+ * The next part of a range, from *at on and before `end`, with live messages; *at is after
  * it then.  NULL: there is none.
  */
 static struct range *next_live(struct queue *q, uint64_t *at, uint64_t end)
@@ -603,7 +603,7 @@ static enum rmq_error apply_lease(
 	    e->first < r->first)
 		return RMQ_E_CORRUPT;
 	uint64_t span = e->span, range_end = r->first + r->span;
-	/* What is settled in front of the cut may be in no range. */
+	/* What is settled before the cut may be in no range. */
 	if (span > below - e->first)
 		span = min_u64(below, range_end) - e->first;
 	if (span > range_end - e->first)
@@ -615,7 +615,7 @@ static enum rmq_error apply_lease(
 /*
  * Walks the ranges that settlement entries cover, each exactly, as they are held under the
  * entry's lease; an entry may cover several, with settled messages between them.  Gives
- * NULL behind the last; err is set if an entry covers anything else.
+ * NULL after the last; err is set if an entry covers anything else.
  */
 struct entry_walk {
 	struct broker *b;
@@ -651,7 +651,7 @@ static void entry_around(struct entry_walk *w, uint64_t first, uint64_t end)
 		w->b->lease = w->lease;
 }
 
-/* The next entry, if it covers anything; false behind the last one. */
+/* The next entry, if it covers anything; false after the last one. */
 static bool entry_begin(struct entry_walk *w)
 {
 	if (w->entries.p == w->entries.end)
@@ -1109,7 +1109,7 @@ static enum rmq_error apply_part_group(
 	if (e->group != SESSION_GROUP)
 		return RMQ_E_OK;
 	/*
-	 * Parts of queues in front of this one may have named a session that has ended since.  Its
+	 * Parts of queues before this one may have named a session that has ended since.  Its
 	 * end was seen by these queues, so it holds nothing.
 	 */
 	for (s = RB_MIN(session_tree, &b->sessions); s; s = next) {

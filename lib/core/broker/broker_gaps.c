@@ -9,7 +9,7 @@
  *  - Whatever else an event is about is in the state that it was in before the gap, if it is still
  *    there at all, and comes to the state that the event says.
  *
- * A group of queues is concerned if the record lies behind its part of the checkpoint, sessions
+ * A group of queues is concerned if the record lies after its part of the checkpoint, sessions
  * likewise.  The checkpoint's own records have no substitute.
  */
 #include "core/broker/broker_state.h"

@@ -16,7 +16,7 @@
 
 /*
  * How much of the ready range r fits into the limits, from its first live message on: messages
- * in front of that may be settled, more of them than a lease may span.
+ * before that may be settled, more of them than a lease may span.
  */
 struct take {
 	uint64_t first;

@@ -15,7 +15,7 @@
 #include "core/base/memory.h"
 #include "core/base/variant.h"
 
-/* A MOVE event's fields in front of its batch, with no tags. */
+/* A MOVE event's fields before its batch, with no tags. */
 #define MOVE_HEAD_SIZE (4 + 8 + 8 + 2)
 
 bool broker_wants_record(struct broker *b, uint64_t *index)

@@ -21,7 +21,7 @@
 #include "core/queue/session.h"
 #include "core/queue/voided.h"
 
-/* Group of the sessions, behind those of the queues. */
+/* Group of the sessions, after those of the queues. */
 #define SESSION_GROUP CHECKPOINT_GROUPS
 #define GROUPS	      (CHECKPOINT_GROUPS + 1)
 
@@ -56,7 +56,7 @@ struct handout {
 	uint32_t failures;
 	uint64_t lease;
 	uint64_t at;  /* next message */
-	uint64_t end; /* behind the last one */
+	uint64_t end; /* after the last one */
 	uint64_t stamp;
 	uint64_t reserved;  /* bytes of its subscription's credit */
 	uint64_t unused;    /* messages of its credit that were not sent, or not yet */
@@ -260,7 +260,7 @@ struct broker {
 	uint64_t stored_sent; /* the same, up to the newest stored record */
 	uint64_t reserve;	  /* that the journal was told to keep back */
 	uint64_t reserve_known;	  /* that `room` takes into account */
-	uint64_t reserve_barrier; /* a ROOM behind this barrier's answer knows of `reserve` */
+	uint64_t reserve_barrier; /* a ROOM after this barrier's answer knows of `reserve` */
 
 	/* A frame that waits for what was in flight when it came; no other one is taken meanwhile. */
 	struct {
@@ -345,7 +345,7 @@ struct owner *broker_nobody(struct broker *b);
 void broker_session_idle(struct broker *b, struct session *s);
 void broker_session_busy(struct broker *b, struct session *s);
 void broker_attach(struct broker *b, struct conn *c, struct session *s);
-/* The host is to close the connection behind what it was sent. */
+/* The host is to close the connection after what it was sent. */
 void broker_close(struct broker *b, struct conn *c);
 
 /* ---- broker_events.c ---- */
@@ -378,7 +378,7 @@ void broker_drop_pending(struct broker *b, struct pending *p);
 
 /* ---- broker_gaps.c: all without effect but in a recovery that goes around a record ---- */
 
-/* Whether events of the queue may be missing: such a record lies behind its group's part. */
+/* Whether events of the queue may be missing: such a record lies after its group's part. */
 static inline bool broker_may_miss(const struct broker *b, uint32_t queue)
 {
 	return b->gaps.newest > b->part_index[queue % CHECKPOINT_GROUPS];

@@ -32,7 +32,7 @@ struct delivery {
 	uint32_t total;     /* bytes of the whole message */
 };
 
-/* A frame in four parts, to be written one behind the other. */
+/* A frame in four parts, to be written one after the other. */
 #define DELIVERY_HEAD_MAX 400
 struct delivery_frame {
 	uint8_t head[DELIVERY_HEAD_MAX];
@@ -63,7 +63,7 @@ struct delivery_cursor {
  */
 enum rmq_error delivery_open(const struct delivery *d, struct slice payload, uint8_t *memory,
     struct delivery_cursor *c) __attribute__((warn_unused_result));
-/* RMQ_E_NOTHING behind the last frame; RMQ_E_CORRUPT if the record is not what it should be. */
+/* RMQ_E_NOTHING after the last frame; RMQ_E_CORRUPT if the record is not what it should be. */
 enum rmq_error delivery_next(struct delivery_cursor *c, struct delivery_frame *f)
     __attribute__((warn_unused_result));
 

@@ -57,10 +57,10 @@ struct client_command {
 
 /* What a client does about a command that was refused. */
 enum client_verdict {
-	CLIENT_DROP,   /* forget it and go on with those behind it */
+	CLIENT_DROP,   /* forget it and go on with those after it */
 	CLIENT_REPEAT, /* try it again; it was changed (client_remove()) */
-	CLIENT_LAST,   /* try it again; it was changed; send none behind it */
-	CLIENT_STOP    /* send neither it nor any behind it */
+	CLIENT_LAST,   /* try it again; it was changed; send none after it */
+	CLIENT_STOP    /* send neither it nor any after it */
 };
 
 /* Messages first_seq … that this client holds now under `lease`. */
@@ -117,7 +117,7 @@ struct client_host {
 	void (*settle_sent)(void *arg, const struct client_command *cmd, uint64_t first_seq,
 	    uint32_t count, struct slice stale);
 	/*
-	 * Command refused; neither it nor any behind it was taken.  at: which message of a
+	 * Command refused; neither it nor any after it was taken.  at: which message of a
 	 * SEND is to blame.  Without this callback: CLIENT_DROP.
 	 */
 	enum client_verdict (*failed)(void *arg, const struct client_command *cmd,
@@ -148,7 +148,7 @@ struct client_host {
 	void (*fatal)(void *arg, enum rmq_error code, struct slice text);
 };
 
-/* NULL when memory is out (which is the only memory failure that is not fatal(LIMIT)). */
+/* NULL when out of memory (which is the only memory failure that is not fatal(LIMIT)). */
 struct client *client_new(const struct client_config *config, const struct client_host *host);
 void client_free(struct client *c);
 

@@ -7,7 +7,7 @@
  * Bytes leave in three steps: the rest of what was staged, then control frames, then
  * commands.  What is staged is not changed any more, so that a frame is never torn.
  *
- * Subscriptions are made anew behind the repeated commands, so that the daemon does not
+ * Subscriptions are made anew after the repeated commands, so that the daemon does not
  * deliver again what one of these settles.
  */
 #include "core/client/client_state.h"
@@ -19,7 +19,7 @@
 
 /* ---- frames out ---- */
 
-/* Room for `len` bytes behind the control frames that wait. */
+/* Room for `len` bytes after the control frames that wait. */
 static bool control_room(struct client *c, size_t len)
 {
 	struct buffer *b = &c->control;
@@ -298,7 +298,7 @@ static void push(struct client *c, struct client_command *cmd)
 	c->unanswered++;
 }
 
-/* Takes the command behind `before` (NULL: the oldest) out of the list. */
+/* Takes the command after `before` (NULL: the oldest) out of the list. */
 static struct client_command *unlink_behind(struct client *c, struct client_command *before)
 {
 	struct client_command *cmd = before ? before->next : c->oldest;
@@ -466,7 +466,7 @@ void client_remove(
 		seal(cmd);
 }
 
-/* Takes the oldest command (unless it is `kept`) and all behind it off the list. */
+/* Takes the oldest command (unless it is `kept`) and all after it off the list. */
 static void shelve(struct client *c, bool kept)
 {
 	struct client_command *last = kept ? c->oldest : NULL;
@@ -674,7 +674,7 @@ void client_on_settle_sent(
 }
 
 /*
- * A SEND finds no room: it is repeated when there may be some, and alone, since those behind
+ * A SEND finds no room: it is repeated when there may be some, and alone, since those after
  * it went in vain as well.  Each that is taken then lets one more go.
  */
 static void block(
@@ -684,7 +684,7 @@ static void block(
 	snprintf(
 	    c->no_room, sizeof(c->no_room), "%.*s", (int)text.len, (const char *)text.data);
 	c->send_window = 1;
-	/* Not behind it any more: what is held must not end while it waits. */
+	/* Not after it any more: what is held must not end while it waits. */
 	c->resubscribe = false;
 	c->blocked_code = code;
 	c->blocked_until.ms = now.ms + ROOM_RETRY_MS + client_random(c) % (ROOM_RETRY_MS / 2);
@@ -704,7 +704,7 @@ static void refused(
 		return;
 	}
 	goes_on(c, now);
-	/* The host may add commands behind it, but the oldest stays the oldest. */
+	/* The host may add commands after it, but the oldest stays the oldest. */
 	enum client_verdict verdict = CLIENT_DROP;
 	if (c->host.failed)
 		verdict = c->host.failed(c->host.arg, cmd, code, at, text);
@@ -721,7 +721,7 @@ void client_on_failed(struct client *c, struct mono_time now, const struct wire_
 		return;
 	bool oldest = c->oldest && c->oldest->staged && m->n == c->answered + 1;
 	if (m->code == RMQ_E_OUT_OF_ORDER) {
-		/* What was in flight behind a refused command; it is repeated anyway. */
+		/* What was in flight after a refused command; it is repeated anyway. */
 		if (!oldest)
 			return;
 		if (!c->oldest->buf || !c->oldest->buf->large) {

@@ -17,7 +17,7 @@ enum client_state { APART, CONNECTING, GREETING, READY };
 
 /* Pieces of a large message coming together. */
 struct assembly {
-	uint8_t *bytes; /* of its body, and behind them its attributes */
+	uint8_t *bytes; /* of its body, and after them its attributes */
 	uint32_t attributes_len;
 	uint32_t len;
 	uint32_t total;

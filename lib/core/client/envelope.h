@@ -31,7 +31,7 @@ struct envelope {
 struct envelope envelope_of(const struct client_delivery *d, struct slice queue, uint32_t i,
     struct attribute_cursor *headers);
 
-/* Both append, without anything behind it. */
+/* Both append, without anything after it. */
 void envelope_put_json(struct text *out, const struct envelope *e);
 
 #define ENVELOPE_FIELDS_MAX 16

@@ -84,7 +84,7 @@ static void drop(struct held *h, struct held_range *r)
 	free(r);
 }
 
-/* Makes `r` begin at `at` or behind it, its former part a range of its own. */
+/* Makes `r` begin at `at` or after it, its former part a range of its own. */
 static enum rmq_error split(struct held *h, struct held_range *r, uint64_t at)
 {
 	if (at <= r->first || at >= r->end)

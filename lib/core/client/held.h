@@ -20,7 +20,7 @@ struct held_range {
 	RB_ENTRY(held_range) entry;
 	uint64_t lease;
 	uint64_t first;
-	uint64_t end; /* behind the last */
+	uint64_t end; /* after the last */
 	uint32_t sub;
 	uint32_t lease_ms;
 	bool detached;	/* not extended any more; ends at stamp + lease_ms unless told otherwise
@@ -51,10 +51,10 @@ enum rmq_error held_add(struct held *h, const struct held_range *r)
 
 /* The range that message seq is in, NULL: none. */
 struct held_range *held_find(const struct held *h, uint64_t lease, uint64_t seq);
-/* The same, or else the first one of this lease behind it. */
+/* The same, or else the first one of this lease after it. */
 struct held_range *held_find_from(const struct held *h, uint64_t lease, uint64_t seq);
 
-/* All ranges in turn, NULL behind the last. */
+/* All ranges in turn, NULL after the last. */
 struct held_range *held_first(const struct held *h);
 struct held_range *held_next(struct held_range *r);
 

@@ -1,6 +1,6 @@
 /*
  * One SEND frame, made in the memory from which it is sent: the records are read
- * straight to where they stand in the frame, and what is in front of them is put
+ * straight to where they stand in the frame, and what is before them is put
  * there when the frame is sealed.
  *
  *	room for the head | room for attributes | room for ends | blob
@@ -34,7 +34,7 @@ struct sendbuf {
 	uint8_t bytes[SENDBUF_BLOB + SENDBUF_CAP];
 };
 
-/* An empty buffer, NULL when memory is out. */
+/* An empty buffer, NULL when out of memory. */
 struct sendbuf *sendbuf_new(void);
 /* Frees the whole chain. */
 void sendbuf_free(struct sendbuf *b);
@@ -46,7 +46,7 @@ static inline uint8_t *sendbuf_blob(struct sendbuf *b)
 
 /*
  * A list (attributes.h) of what all its messages have, or, in the first piece, the large message;
- * CHUNK_ATTRIBUTES_MAX at most.  While nothing is in it.  It is copied; false: memory is out.
+ * CHUNK_ATTRIBUTES_MAX at most.  While nothing is in it.  It is copied; false: out of memory.
  */
 bool sendbuf_set_attributes(struct sendbuf *b, struct slice list)
     __attribute__((warn_unused_result));
@@ -79,7 +79,7 @@ bool sendbuf_append(struct sendbuf *b, struct slice body, uint8_t separator)
 struct batch_view sendbuf_view(const struct sendbuf *b);
 
 /*
- * Puts what stands in front of the blob; once the messages are complete, and again
+ * Puts what stands before the blob; once the messages are complete, and again
  * when some were removed.  flags: SEND_*; SEND_CHUNK and SEND_MORE are set by it.  further:
  * SEND_TAG_QUEUES of a batch, empty: it is for one queue.
  */

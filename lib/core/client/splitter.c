@@ -94,7 +94,7 @@ static enum splitter_result take_batch(struct splitter *s, struct sendbuf **out)
 	return cut(s, s->buf->blob_len, out) ? SPLITTER_BATCH : SPLITTER_NO_MEMORY;
 }
 
-/* A large record, of which all in front of `buf` is in pieces already. */
+/* A large record, of which all before `buf` is in pieces already. */
 static enum splitter_result next_of_large(struct splitter *s, struct sendbuf **out)
 {
 	struct sendbuf *b = s->buf;

@@ -31,21 +31,21 @@ enum splitter_result {
 void splitter_init(struct splitter *s, uint8_t separator);
 void splitter_deinit(struct splitter *s);
 
-/* Where to read to, NULL when memory is out; *len > 0 after SPLITTER_MORE. */
+/* Where to read to, NULL when out of memory; *len > 0 after SPLITTER_MORE. */
 uint8_t *splitter_space(struct splitter *s, size_t *len);
 void splitter_fill(struct splitter *s, size_t len);
 
 /*
  * The next batch, which the caller then owns.  `flush`: also one that is not full.
- * After SPLITTER_TOO_LARGE: call splitter_skip() to go on behind the record.
+ * After SPLITTER_TOO_LARGE: call splitter_skip() to go on after the record.
  */
 enum splitter_result splitter_next(struct splitter *s, bool flush, struct sendbuf **out)
     __attribute__((warn_unused_result));
 void splitter_skip(struct splitter *s);
 
-/* Bytes behind the last separator. */
+/* Bytes after the last separator. */
 uint64_t splitter_partial(const struct splitter *s);
-/* The input has ended: what is behind the last separator becomes a record. */
+/* The input has ended: what is after the last separator becomes a record. */
 void splitter_end(struct splitter *s);
 
 #endif

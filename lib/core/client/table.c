@@ -2,7 +2,7 @@
 
 #include "core/client/envelope.h"
 
-/* Of a name in front of its value. */
+/* Of a name before its value. */
 #define LINES_WIDTH 13
 
 bool table_init(struct table *t, const struct table_columns *from, const char *list)

@@ -26,7 +26,7 @@ struct voter_room {
 
 /*
  * `voters` is left in another order.  What the log holds after a voter's index counts against
- * it; one that is further behind than is known, or has been silent for longer than patience_ms,
+ * it; one that is further after than is known, or has been silent for longer than patience_ms,
  * has no room.  What it has not stored by then is not confirmed by it either.
  */
 uint64_t cluster_room(struct voter_room *voters, unsigned count, const struct disk_room *own,

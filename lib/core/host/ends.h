@@ -16,11 +16,11 @@
 struct ends_log {
 	void *arg;
 	/*
-	 * The first record of kind END at `from` or behind it, committed or not; 0: there is
+	 * The first record of kind END at `from` or after it, committed or not; 0: there is
 	 * none.  Its payload is borrowed until done().
 	 */
 	uint64_t (*end)(void *arg, uint64_t from, struct slice *payload);
-	/* The first record at `from` or behind it that is no hole; there is one. */
+	/* The first record at `from` or after it that is no hole; there is one. */
 	uint64_t (*next)(void *arg, uint64_t from);
 	/* Follows each end(). */
 	void (*done)(void *arg);

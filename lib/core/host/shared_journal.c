@@ -33,7 +33,7 @@ struct barrier {
 	uint64_t id;
 	uint64_t after_n;
 	uint64_t round;
-	bool reserves; /* RESERVE came in front of it: ROOM follows its answer */
+	bool reserves; /* RESERVE came before it: ROOM follows its answer */
 };
 
 struct shared_journal {

@@ -9,7 +9,7 @@
 
 #define KEY_SIZE 32
 
-/* Sizes of texts, the NUL behind them included. */
+/* Sizes of texts, the NUL after them included. */
 #define KEY_PREFIX	     "rmq1:"
 #define KEY_TEXT_SIZE	     50
 #define KEY_FINGERPRINT_SIZE 40

@@ -55,7 +55,7 @@ static struct slice prologue_encode(
 	return slice_of(w.p, w.len);
 }
 
-/* Appends a length; gives the place for so many bytes behind it. */
+/* Appends a length; gives the place for so many bytes after it. */
 static uint8_t *append(struct writer *out, size_t len)
 {
 	put_u16(out, (uint16_t)len);
@@ -147,7 +147,7 @@ size_t link_input_max(const struct link *l)
 	return exact ? LINK_LENGTH_SIZE + exact : LINK_STEP_MAX;
 }
 
-/* Makes a record in place, of so many bytes behind the place of its length. */
+/* Makes a record in place, of so many bytes after the place of its length. */
 static enum rmq_error seal_in_place(
     struct link *l, uint8_t *record, size_t len, enum link_kind kind)
 {

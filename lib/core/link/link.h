@@ -35,7 +35,7 @@
 #define LINK_REPLY_MAX (LINK_LENGTH_SIZE + NOISE_MESSAGE_2_SIZE)
 /* Bytes of the stream in one record. */
 #define LINK_DATA_MAX (NOISE_PLAIN_MAX - 1)
-/* What is behind them in a record, and the length in front of it. */
+/* What is after them in a record, and the length before it. */
 #define LINK_OVERHEAD (LINK_LENGTH_SIZE + 1 + NOISE_TAG_SIZE)
 
 #define LINK_MAGIC 0x6c716d72u /* "rmql" */
@@ -93,7 +93,7 @@ const char *link_role_name(unsigned code);
  * Begins; everything is copied.  The initiator puts LINK_FIRST_SIZE bytes into `out`, which
  * must have room for them.  The responder has taken the first of them itself, and begins with
  * the role that it names, if that is one that it serves (link_role_parse()); link_receive() is
- * given what is behind it.  Errors as of noise_initiate(), noise_respond(), noise_write().
+ * given what is after it.  Errors as of noise_initiate(), noise_respond(), noise_write().
  */
 enum rmq_error link_initiate(struct link *l, const struct link_identity *id,
     const uint8_t responder[KEY_SIZE], struct writer *out) __attribute__((warn_unused_result));
@@ -138,7 +138,7 @@ size_t link_input_max(const struct link *l);
  * Takes one message or record from the start of `in`; *used is its size, 0 if more bytes are
  * needed.  Appends to `plain` the stream's bytes that were in it, for which LINK_PLAIN_MAX
  * bytes of room must be there, and to `out` what is to be sent because of it, LINK_REPLY_MAX
- * bytes. RMQ_E_PROTOCOL: a wrong length, a bad tag, anything behind CLOSE; RMQ_E_DENIED: see
+ * bytes. RMQ_E_PROTOCOL: a wrong length, a bad tag, anything after CLOSE; RMQ_E_DENIED: see
  * noise_read(); RMQ_E_LIMIT: too many records.  On an error nothing is appended.
  */
 enum rmq_error link_receive(struct link *l, struct slice in, size_t *used, struct writer *plain,
@@ -165,7 +165,7 @@ enum rmq_error link_send(struct link *l, struct slice data, struct writer *out)
 enum rmq_error link_seal(struct link *l, uint8_t *record, size_t len)
     __attribute__((warn_unused_result));
 
-/* Appends CLOSE, LINK_OVERHEAD bytes; nothing can be sent behind it.  Errors as of link_send().
+/* Appends CLOSE, LINK_OVERHEAD bytes; nothing can be sent after it.  Errors as of link_send().
  */
 enum rmq_error link_close(struct link *l, struct writer *out)
     __attribute__((warn_unused_result));

@@ -235,7 +235,7 @@ static void split(struct noise *n)
 	n->state = NOISE_SILENT;
 }
 
-/* Turn by turn; e stands in front of both messages. */
+/* Turn by turn; e stands before both messages. */
 
 static enum rmq_error write_1(struct noise *n, struct slice payload, uint8_t *p)
 {

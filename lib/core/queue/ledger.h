@@ -3,7 +3,7 @@
  *
  * A record comes into the ledger when it is begun, gets its index when it is stored
  * and leaves when nothing live is in it any more; what is not in the ledger and lies
- * in front of a checkpoint is dead.  The ledger also knows which records may be worth
+ * before a checkpoint is dead.  The ledger also knows which records may be worth
  * rewriting: sparse ones, of which less than a quarter is live, and small ones.  Whether one
  * is worth it is known when it is read (broker_move.c); one that is not is looked at again
  * when half of what was live in it is gone.
@@ -42,7 +42,7 @@ struct record {
 	uint32_t kept_live; /* what was live when it was found not worth moving; 0: it was not */
 	uint32_t bytes : 24; /* of the payload */
 	uint32_t list : 2;
-	uint32_t freed : 1; /* recovery: it died in front of the END that is recovered from */
+	uint32_t freed : 1; /* recovery: it died before the END that is recovered from */
 	uint32_t own : 1;   /* part of a checkpoint, or its END */
 	uint32_t chunk : 1; /* holds a piece of a large message, and nothing else */
 	uint32_t swept : 1; /* no record between the one before it and it exists any more */
@@ -104,7 +104,7 @@ void ledger_drop(struct ledger *l, struct record *r, uint32_t live, uint32_t byt
 
 /*
  * A checkpoint begins: its first record has number n or a higher one.  For its END what has died
- * in front of it is gone through (ledger_sweep()); what dies behind that is for the next.
+ * before it is gone through (ledger_sweep()); what dies after that is for the next.
  */
 void ledger_parts_begin(struct ledger *l, uint64_t n);
 void ledger_parts_end(struct ledger *l);

@@ -725,7 +725,7 @@ bool queue_relocate(struct queue *q, uint64_t first, uint32_t count, uint32_t by
 	b = queue_add_batch(q, r, first, count, bytes, offset, 0, shares);
 	if (came.origin) {
 		b = batch_set_came(q, b, came);
-		/* They join what has just moved to the place in front of them. */
+		/* They join what has just moved to the place before them. */
 		if (last && last == RB_PREV(batch_tree, &q->batches, b) &&
 		    batch_follows(b, last))
 			batch_absorb(q, last, b);

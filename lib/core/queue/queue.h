@@ -45,7 +45,7 @@ struct large {
 /* Of dead letters: the queue that they were in, and why they left it.  Batches share it. */
 struct origin {
 	uint32_t batches; /* that have it */
-	char *reason; /* behind the queue's name; if that is empty, all that is said of each */
+	char *reason; /* after the queue's name; if that is empty, all that is said of each */
 	char queue[];
 };
 
@@ -236,7 +236,7 @@ void queue_adds_of(struct queue *q, uint64_t set);
 struct batch *queue_add_large(
     struct queue *q, struct large *large, uint64_t seq, uint32_t bytes, uint64_t time_ms,
     uint16_t shares);
-/* The first batch that ends behind seq, or NULL. */
+/* The first batch that ends after seq, or NULL. */
 struct batch *queue_batch_at(struct queue *q, uint64_t seq);
 struct batch *queue_batch_next(struct batch *b);
 /*
@@ -288,7 +288,7 @@ void queue_revive(struct queue *q, struct record *r, uint64_t first, uint32_t co
 
 /* ---- ranges ---- */
 
-/* The first range that ends behind seq, or NULL. */
+/* The first range that ends after seq, or NULL. */
 struct range *queue_range_at(struct queue *q, uint64_t seq);
 struct range *queue_range_next(struct range *r);
 struct range *queue_first_ready(struct queue *q);

@@ -108,7 +108,7 @@ void session_holds_no_more(struct session *s, struct range *r);
 /* r, which is held, is not extended with its session from now on; its end stays. */
 void session_detach(struct range *r);
 /*
- * Of what it holds, by numbers of queues and messages, the first range that ends behind message
+ * Of what it holds, by numbers of queues and messages, the first range that ends after message
  * `at` of this queue; or NULL.
  */
 struct range *session_held_next(const struct session *s, uint32_t queue, uint64_t at);

@@ -8,7 +8,7 @@
  * node dials in the role JOIN and sends JOIN; the answer is JOINED, or REFUSED.  Who only wants
  * to know whether there is a cluster sends ASK.
  *
- * A message of Raft is a MESSAGE, or an APPEND with `runs` RUNs behind it, with nothing in
+ * A message of Raft is a MESSAGE, or an APPEND with `runs` RUNs after it, with nothing in
  * between.  Who sends it, and to whom, is what HELLO said.  What is sent when there is no
  * connection is lost, and so may be what was sent before one broke.
  */
@@ -52,7 +52,7 @@
 /* kind: enum record_kind, or RAFT_HOLE for `count` holes. */
 #define NODE_RUN(F) F(u64, first) F(u64, term) F(u32, count) F(u8, kind) F(rest, payload)
 /*
- * So many bytes of new messages fit on the sender's disk behind record `index`.  ready: 1 if
+ * So many bytes of new messages fit on the sender's disk after record `index`.  ready: 1 if
  * the queue daemon takes clients there.
  */
 #define NODE_STATE(F) F(u64, index) F(u64, bytes) F(u8, ready)
@@ -128,7 +128,7 @@ enum node_command_type {
 #undef X
 };
 
-/* A RUN's bytes in front of its payload, frame header and all. */
+/* A RUN's bytes before its payload, frame header and all. */
 #define NODE_RUN_HEAD (FRAME_HEADER_SIZE + 21)
 /* Enough for any frame that has no payload of a record in it. */
 #define NODE_SMALL_MAX (FRAME_HEADER_SIZE + 512 + RAFT_CONFIG_SIZE_MAX)
@@ -136,10 +136,10 @@ enum node_command_type {
 static_assert(RECORD_PAYLOAD_MAX + NODE_RUN_HEAD - FRAME_HEADER_SIZE <= FRAME_PAYLOAD_MAX,
     "a record fits into a RUN");
 
-/* Writes a message as a frame: MESSAGE, or the APPEND in front of its RUNs. */
+/* Writes a message as a frame: MESSAGE, or the APPEND before its RUNs. */
 void node_wire_put(struct writer *w, const struct raft_message *m);
 
-/* Writes the NODE_RUN_HEAD bytes in front of a run's payload. */
+/* Writes the NODE_RUN_HEAD bytes before a run's payload. */
 void node_wire_put_run(struct writer *w, const struct raft_run *run);
 
 /* Decodes a MESSAGE; `from` and `to` are left.  RMQ_E_PROTOCOL: no such message. */

@@ -275,7 +275,7 @@ enum rmq_error raft_step(struct raft *r, const struct raft_event *e, uint64_t no
 /* When a TICK is due. */
 uint64_t raft_due(const struct raft *r);
 void raft_status(const struct raft *r, struct raft_status *s);
-/* The term at an index, 0 for index 0 and behind the log. */
+/* The term at an index, 0 for index 0 and after the log. */
 uint64_t raft_term_at(const struct raft *r, uint64_t index);
 
 /* A peer as its leader sees it. */

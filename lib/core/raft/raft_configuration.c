@@ -240,7 +240,7 @@ enum rmq_error raft_configuration_event(struct raft *r, const struct raft_event 
 	return RMQ_E_OK;
 }
 
-/* Configurations behind the newest committed one are past: their indexes are kept. */
+/* Configurations after the newest committed one are past: their indexes are kept. */
 void raft_configuration_forget(struct raft *r)
 {
 	const struct raft_change *newest = raft_configuration_newest_committed(r);

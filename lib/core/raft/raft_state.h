@@ -154,7 +154,7 @@ const struct raft_change *raft_configuration_newest_committed(const struct raft 
 void raft_configuration_peers(struct raft *r);
 bool raft_configuration_voter(const struct raft *r, struct raft_id id);
 bool raft_configuration_may_lead(const struct raft *r);
-/* Index of the first record of kind CONFIG at or behind this one; UINT64_MAX: none. */
+/* Index of the first record of kind CONFIG at or after this one; UINT64_MAX: none. */
 uint64_t raft_configuration_next(const struct raft *r, uint64_t index);
 void raft_configuration_append(struct raft *r, uint64_t index, const struct raft_config *c);
 void raft_configuration_truncate(struct raft *r, uint64_t from);

@@ -64,7 +64,7 @@ static bool valid_headers(struct slice s)
 	struct reader r = reader_of(s);
 	struct slice name, value, last = slice_of("", 0);
 	while (headers_next(&r, &name, &value)) {
-		/* Nothing sorts in front of an empty name. */
+		/* Nothing sorts before an empty name. */
 		if (slice_cmp(name, last) <= 0 || !is_text(name) || !is_text(value))
 			return false;
 		last = name;

@@ -72,14 +72,14 @@ struct attribute_cursor {
 	uint32_t next;	    /* from this message on it goes on, else it begins anew */
 	bool is_shared;
 	struct slice shared;
-	struct reader each; /* entries behind `one` */
+	struct reader each; /* entries after `one` */
 	struct tag one;
 	bool has_one;
 };
 bool attributes_next(struct attribute_cursor *c, struct slice list, uint16_t tag, uint32_t i,
     struct slice *value);
 
-/* The next pair of a checked value of ATTRIBUTE_HEADERS; false behind the last one. */
+/* The next pair of a checked value of ATTRIBUTE_HEADERS; false after the last one. */
 bool headers_next(struct reader *r, struct slice *name, struct slice *value);
 
 #endif

@@ -6,7 +6,7 @@
  *
  * Each body is followed by one byte, its separator: the one that the sender's input
  * had between records ('\n' or NUL), so that in line mode the bodies *are* the
- * output.  ends[i] is the offset behind body i's separator, so body i is
+ * output.  ends[i] is the offset after body i's separator, so body i is
  * [ends[i-1], ends[i] - 1).  What the separator is, and that no body holds it, is
  * the sender's claim: a reader that relies on it checks it.
  *
@@ -39,7 +39,7 @@ enum rmq_error batch_parse(struct slice bytes, struct batch_view *view)
 enum rmq_error batch_peek(struct slice bytes, struct batch_view *view)
     __attribute__((warn_unused_result));
 
-/* Where body i begins and, behind its separator, ends: offsets into the blob. */
+/* Where body i begins and, after its separator, ends: offsets into the blob. */
 static inline uint32_t batch_begin(const struct batch_view *v, uint32_t i)
 {
 	return i == 0 ? 0 : load_u16(v->ends + 2 * (size_t)(i - 1));
@@ -57,7 +57,7 @@ static inline struct slice batch_body(const struct batch_view *v, uint32_t i)
 	return slice_of(v->blob + begin, batch_end(v, i) - begin - 1);
 }
 
-/* Whether messages [from, from + count) lie inside of the batch, one behind the other. */
+/* Whether messages [from, from + count) lie inside of the batch, one after the other. */
 bool batch_holds(const struct batch_view *v, uint32_t from, uint32_t count);
 
 /* Bytes that a batch without attributes of so many messages and bytes of bodies takes. */

@@ -73,7 +73,7 @@
 #define EVENT_EXTEND(F)         F(u64, session)
 #define EVENT_SESSION_CLOSE(F)  F(u64, session)
 #define EVENT_SESSION_FORGET(F) F(u64, session)
-/* Whose the session is: in front of all other events that name it but CHUNK.  node "": no cluster. */
+/* Whose the session is: before all other events that name it but CHUNK.  node "": no cluster. */
 #define EVENT_SESSION_OWNER(F) F(u64, session) F(u32, uid) F(str, node) F(tags, tags)
 /* A daemon has started, and issues session ids from number << 32 on. */
 #define EVENT_START(F) F(u32, number) F(tags, tags)
@@ -93,7 +93,7 @@
 #define EVENT_PART_GROUP(F) F(u32, group) F(u8, last)
 #define EVENT_PART_GLOBAL(F) F(u32, next_queue) F(u64, lease) F(u64, forgotten) F(tags, tags)
 #define EVENT_PART_SESSION(F) F(u64, session) F(u64, last) F(tags, tags)
-/* Several of the same number, one behind the other, are one answer. */
+/* Several of the same number, one after the other, are one answer. */
 #define EVENT_PART_ANSWER(F) \
 	F(u64, session) F(u64, n) F(u64, first_seq) F(u32, count) F(tags, tags) F(rest, stale)
 #define EVENT_PART_QUEUE(F) \
@@ -117,12 +117,12 @@
 #define EVENT_END_DEAD(F)  F(rest, ranges)
 /* In the part of the sessions: the highest number of a start. */
 #define EVENT_PART_START(F) F(u32, number) F(tags, tags)
-/* … and behind its PART_SESSION, whose a session is. */
+/* … and after its PART_SESSION, whose a session is. */
 #define EVENT_PART_OWNER(F) F(u64, session) F(u32, uid) F(str, node) F(tags, tags)
 /*
  * The part of a group goes on in a later record, with events between.  What it has not named
  * yet comes there, as it is then: other queues, and messages of `queue` (0: none) from `below`
- * on.  PART_QUEUE stands again in front of the last piece of a queue that is cut.
+ * on.  PART_QUEUE stands again before the last piece of a queue that is cut.
  */
 #define EVENT_PART_PAUSE(F) F(u32, queue) F(u64, below) F(tags, tags)
 
@@ -217,7 +217,7 @@ static inline struct event_location event_location_get(struct reader *r)
 	return l;
 }
 
-/* Times in front of a payload's events. */
+/* Times before a payload's events. */
 struct events_header {
 	struct lease_time lease;
 	struct wall_time wall;
@@ -239,7 +239,7 @@ enum rmq_error events_open(struct slice payload, struct events_header *h,
     struct event_iter *it) __attribute__((warn_unused_result));
 
 /*
- * The next event.  RMQ_E_OK; RMQ_E_NOTHING behind the last; RMQ_E_CORRUPT if cut;
+ * The next event.  RMQ_E_OK; RMQ_E_NOTHING after the last; RMQ_E_CORRUPT if cut;
  * RMQ_E_VERSION for an unknown type.
  */
 enum rmq_error event_next(struct event_iter *it, struct event *e)
@@ -336,7 +336,7 @@ static inline struct event_target event_target_get(struct reader *r)
 	return t;
 }
 
-/* The list of event_target behind the first one in the tags, empty: none; false: it is none. */
+/* The list of event_target after the first one in the tags, empty: none; false: it is none. */
 bool event_further_find(struct slice tags, struct slice *further);
 
 /* Whether two such lists name the same queues. */

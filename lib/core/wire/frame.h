@@ -25,7 +25,7 @@ struct frame {
 enum rmq_error frame_parse(struct slice in, struct frame *frame, size_t *used)
     __attribute__((warn_unused_result));
 
-/* Writes a frame's header; the caller puts `len` bytes of payload behind it. */
+/* Writes a frame's header; the caller puts `len` bytes of payload after it. */
 void frame_header(uint8_t header[FRAME_HEADER_SIZE], uint8_t type, size_t len);
 
 /*

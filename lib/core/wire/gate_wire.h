@@ -53,7 +53,7 @@ enum gate_type {
 GATE_FRAMES(X)
 #undef X
 
-#define GATE_DATA_HEAD (FRAME_HEADER_SIZE + 4) /* of DATA, in front of the bytes */
+#define GATE_DATA_HEAD (FRAME_HEADER_SIZE + 4) /* of DATA, before the bytes */
 #define GATE_DATA_MAX  (64000)		       /* bytes in one DATA that is sent */
 
 #endif

@@ -27,7 +27,7 @@
 /* An OPEN's or OPEN_REPLICA's first fields. */
 #define JOURNAL_OPEN_VERSIONS JOURNAL_MAGIC, JOURNAL_VERSION, JOURNAL_OLDEST, JOURNAL_FEATURES
 
-/* term 0: the term behind the last one. */
+/* term 0: the term after the last one. */
 #define JOURNAL_OPEN(F) \
 	F(u32, magic) F(u16, newest) F(u16, oldest) F(u64, features) F(u64, term) F(tags, tags)
 /* kind: enum record_kind. */
@@ -86,7 +86,7 @@
  * APPEND (or TXN) n on.  What frees or settles is not counted; it has a reserve.
  */
 #define JOURNAL_ROOM(F) F(u64, n) F(u64, bytes)
-/* The last frame; the journal exits behind it. */
+/* The last frame; the journal exits after it. */
 #define JOURNAL_ERROR(F) F(u8, code) F(str, text)
 /* Only to an opener whose OPEN has the tag ANSWERS: it sends PONG, at once. */
 #define JOURNAL_PING(F) F(u64, id)
@@ -145,7 +145,7 @@ JOURNAL_JOURNAL_FRAMES(X)
 enum rmq_error journal_open_check(uint8_t type, struct slice payload, char *text, size_t size)
     __attribute__((warn_unused_result));
 
-/* An APPEND's bytes in front of the record's payload: frame header, n, kind. */
+/* An APPEND's bytes before the record's payload: frame header, n, kind. */
 #define JOURNAL_APPEND_HEAD (FRAME_HEADER_SIZE + 9)
 /* A RECORD's: frame header, index, term, kind. */
 #define JOURNAL_RECORD_HEAD (FRAME_HEADER_SIZE + 17)

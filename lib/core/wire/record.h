@@ -36,7 +36,7 @@ struct record_header {
 };
 
 /*
- * Fills in the header in front of a payload that is in place already at
+ * Fills in the header before a payload that is in place already at
  * record + RECORD_HEADER_SIZE.
  */
 void record_seal(uint8_t *record, const struct record_header *h, size_t payload_len);

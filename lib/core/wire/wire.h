@@ -37,7 +37,7 @@ enum wire_feature { WIRE_FEATURE_PING = 1 /* PING is answered */ };
 	F(u64, answered) F(tags, tags)
 #define WIRE_HELLO_HEAD	   8   /* its bytes up to `features` */
 #define WIRE_HELLO_MAX	   512 /* of its payload */
-/* A HELLO's fields in front of `session`. */
+/* A HELLO's fields before `session`. */
 #define WIRE_HELLO_VERSIONS WIRE_MAGIC, WIRE_VERSION, WIRE_OLDEST, WIRE_FEATURES
 
 /* Which versions the sender of a HELLO, of any version, knows; false: it is none. */
@@ -130,7 +130,7 @@ enum { REMOVE_FORCE = 1 };
 #define WIRE_QUEUE_REMOVE(F) F(u64, n) F(u64, answered) F(u8, flags) F(str, queue)
 #define WIRE_QUEUE_PURGE(F)  F(u64, n) F(u64, answered) F(str, queue)
 
-/* Queues whose name matches glob and sorts behind `after`, at most `limit`. */
+/* Queues whose name matches glob and sorts after `after`, at most `limit`. */
 #define WIRE_LIST(F) F(u32, req) F(u32, limit) F(str, after) F(str, glob)
 enum { STATE_READY = 1, STATE_LEASED = 2, STATE_DELAYED = 4, STATES = 7 };
 /* Messages from sequence number `from` on in one of the states, at most `limit`. */
@@ -192,9 +192,9 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	F(u32, req) F(str, queue) QUEUE_SETTINGS(F) F(u64, ready) F(u64, leased) F(u64, delayed) \
 	F(u64, bytes) F(u64, next_seq) F(u64, sent) F(u64, delivered) F(u64, settled) \
 	F(u64, failed) F(u64, dead) F(u32, receivers) F(tags, tags)
-/* more: there are further rows behind the last one. */
+/* more: there are further rows after the last one. */
 #define WIRE_LIST_END(F) F(u32, req) F(u8, more)
-/* In front of LIST_END: no more names are looked at for this LIST, go on behind this one. */
+/* In front of LIST_END: no more names are looked at for this LIST, go on after this one. */
 #define WIRE_LIST_AT(F) F(u32, req) F(str, after) F(tags, tags)
 /* As DELIVER, one state; until_ms: when the lease (wall clock, about) or the delay ends. */
 #define WIRE_PEEKED(F) \

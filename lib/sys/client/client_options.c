@@ -87,7 +87,7 @@ enum rmq_error client_options_line(
 	if (optind == l->argc)
 		return reason_set(why, RMQ_E_USAGE, "no QUEUE given");
 	const char *queue = l->argv[optind++];
-	/* Behind a "--" in front of QUEUE there are no options. */
+	/* Behind a "--" before QUEUE there are no options. */
 	int behind = optind;
 	if (!dashes)
 		err = take_all(o, l, &l->dashes, why);

@@ -44,7 +44,7 @@ enum rmq_error client_options_take(struct client_options *o, int option, const c
 int client_options_next(
     int argc, char **argv, const char *letters, const struct option *longs, bool *dashes);
 
-/* A command line that names one QUEUE, with options in front of it and behind it. */
+/* A command line that names one QUEUE, with options before it and after it. */
 struct client_line {
 	int argc;
 	char **argv;
@@ -55,11 +55,11 @@ struct client_line {
 	void *arg;
 	/* Set by client_options_line(): */
 	const char *queue; /* a valid name, or NULL: help or the version is asked for */
-	bool dashes;	   /* "--" came behind it */
-	const char *late;  /* the first option behind it, NULL: none */
+	bool dashes;	   /* "--" came after it */
+	const char *late;  /* the first option after it, NULL: none */
 };
 
-/* Reads QUEUE and the options; optind is then at the first word behind them. */
+/* Reads QUEUE and the options; optind is then at the first word after them. */
 enum rmq_error client_options_line(struct client_options *o, struct client_line *l,
     struct reason *why) __attribute__((warn_unused_result));
 

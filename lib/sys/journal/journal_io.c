@@ -139,7 +139,7 @@ enum rmq_error journal_io_read(
 void journal_io_unread(
     struct journal_io *io, struct slice head, const uint8_t *rest, size_t rest_len)
 {
-	/* Only full reads put anything behind the rest: the buffer is empty. */
+	/* Only full reads put anything after the rest: the buffer is empty. */
 	assert(io->begin == io->end);
 	io->begin = 0;
 	io->end = head.len + rest_len;

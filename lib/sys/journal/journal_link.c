@@ -228,7 +228,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		read_frames(l);
 	/*
 	 * An error is pending and libuv has stopped watching; but what the journal answered
-	 * before it died is read first, and only behind that its end.
+	 * before it died is read first, and only after that its end.
 	 */
 	if (status < 0)
 		watch(l);

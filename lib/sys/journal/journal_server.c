@@ -379,7 +379,7 @@ static enum rmq_error update_room(struct server *v, uint64_t now)
 	if (v->reserved || m.n != v->announced.n || m.bytes != v->announced.bytes)
 		journal_put_room(&v->io->out, &m);
 	v->announced = m;
-	/* The opener goes by the one behind the answer to its BARRIER. */
+	/* The opener goes by the one after the answer to its BARRIER. */
 	v->reserved = v->reserved && v->barriers == 0;
 	return RMQ_E_OK;
 }

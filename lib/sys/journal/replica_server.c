@@ -4,7 +4,7 @@
  * sender has it whole, and the rest is waited for.
  *
  * A transaction with records begins only if there is room for them: on a full disk it waits,
- * and all behind it.  One without needs a few pages, and some are always left for it.
+ * and all after it.  One without needs a few pages, and some are always left for it.
  *
  * Invariant: a commit holds whole transactions.
  */

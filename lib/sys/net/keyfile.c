@@ -96,7 +96,7 @@ enum rmq_error keyfile_create(const char *path, const struct keypair *pair, stru
 
 /* ---- reading ---- */
 
-/* The rest of a line that begins so; moves *text behind it. */
+/* The rest of a line that begins so; moves *text after it. */
 static bool take_line(const char **text, const char *begin, struct slice *rest)
 {
 	size_t len = strlen(begin);

@@ -1,6 +1,6 @@
 /*
  * One connection.  Input: what is read stands in the block `raw`, records are opened from there
- * into the block `plain`, behind a part of a frame that may stand there, and whole frames are
+ * into the block `plain`, after a part of a frame that may stand there, and whole frames are
  * handed out from there.  Output: bytes are put to where they stand in a record, and records
  * are sealed when the socket takes them, so that on a slow socket they become large.
  *
@@ -119,7 +119,7 @@ static void conn_break(struct link_conn *c, enum rmq_error err, const char *why)
 	link_net_dirty(c->net, c);
 }
 
-/* A new last output block; NULL, and the connection is broken, when memory is out. */
+/* A new last output block; NULL, and the connection is broken, when out of memory. */
 static struct link_block *add_block(struct link_conn *c)
 {
 	struct link_block *b = link_net_block(&c->net->out);
@@ -341,7 +341,7 @@ void link_conn_close(struct link_conn *c)
 
 /* ---- input ---- */
 
-/* How many bytes of the handshake are wanted: none of those behind them are read. */
+/* How many bytes of the handshake are wanted: none of those after them are read. */
 static size_t first_wanted(const struct link_conn *c)
 {
 	return c->begun ? link_input_max(&c->link) : LINK_FIRST_SIZE;

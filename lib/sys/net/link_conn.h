@@ -41,7 +41,7 @@ struct link_events {
 };
 
 /*
- * Queues bytes, the pieces one behind the other: whole frames, in one call or in several with
+ * Queues bytes, the pieces one after the other: whole frames, in one call or in several with
  * nothing between.  They are copied.  What was queued in one turn of the loop leaves together,
  * before the loop waits again; a large queue leaves at once.  RMQ_E_FULL: they would not fit
  * into the window; RMQ_E_INTERRUPTED: the connection is broken, `down` will come.  Nothing is

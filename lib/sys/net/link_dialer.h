@@ -32,7 +32,7 @@ struct link_dialer_options {
 };
 
 /*
- * Dials in the loop's next turn.  `options` are copied.  NULL: memory is out, or the loop
+ * Dials in the loop's next turn.  `options` are copied.  NULL: out of memory, or the loop
  * refuses handles.
  */
 struct link_dialer *link_dialer_new(

@@ -22,7 +22,7 @@ struct link_net;
 
 /*
  * `loop` is borrowed until all is freed; key and name are copied.  `name` is ours, that dialers
- * of our peers have to mean.  A program calls sodium_init() before.  NULL: memory is out, or
+ * of our peers have to mean.  A program calls sodium_init() before.  NULL: out of memory, or
  * the loop refuses handles.
  */
 struct link_net *link_net_new(

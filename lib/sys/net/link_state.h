@@ -53,7 +53,7 @@ struct link_net {
 	bool ending;
 };
 
-/* NULL when memory is out. */
+/* NULL when out of memory. */
 struct link_block *link_net_block(struct link_pool *pool);
 void link_net_block_free(struct link_pool *pool, struct link_block *b);
 
@@ -135,7 +135,7 @@ struct link_conn_options {
 	uint64_t user_timeout_ms;
 };
 
-/* NULL when memory is out. */
+/* NULL when out of memory. */
 struct link_conn *link_conn_new(struct link_net *net, const struct link_conn_options *o);
 
 /*

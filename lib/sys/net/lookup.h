@@ -17,7 +17,7 @@
 struct lookups;
 struct lookup;
 
-/* Of one loop, which does not stay for them.  NULL: memory is out, or the loop refuses a handle. */
+/* Of one loop, which does not stay for them.  NULL: out of memory, or the loop refuses a handle. */
 struct lookups *lookups_new(uv_loop_t *loop);
 /* All look-ups must be dropped, or done, before. */
 void lookups_free(struct lookups *l);

@@ -15,7 +15,7 @@
 
 #include "core/base/error.h"
 
-/* The longest path that the kernel takes, without the NUL behind it. */
+/* The longest path that the kernel takes, without the NUL after it. */
 #define SOCKET_PATH_MAX 107
 
 struct socket_address {
@@ -54,7 +54,7 @@ enum rmq_error socket_address_print(struct socket_address *a,
 
 /*
  * Takes the first address from a comma-separated list (`unix:/path[,…]`) and sets
- * *list behind it and its comma, or to NULL if it was the last.  RMQ_E_USAGE: it is
+ * *list after it and its comma, or to NULL if it was the last.  RMQ_E_USAGE: it is
  * not an address that this version knows, *why says what is wrong.
  */
 enum rmq_error socket_address_parse(struct socket_address *a, const char **list,

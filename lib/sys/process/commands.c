@@ -26,7 +26,7 @@ static enum rmq_error take_option(const struct commands *c, const struct command
 	    c->values_of ? ", which takes " : "", c->values_of ? c->values_of(option) : "");
 }
 
-/* The options in front of the command: those that all have. */
+/* The options before the command: those that all have. */
 static enum rmq_error parse_front(const struct commands *c, int argc, char **argv,
     struct client_options *common, struct command_line *line, struct reason *why)
 {

@@ -3,8 +3,8 @@
  *
  *	PROGRAM COMMAND [OPTION]... [WORD]...
  *
- * Options may stand before and behind the words, up to "--"; those that all commands have
- * also in front of COMMAND.
+ * Options may stand before and after the words, up to "--"; those that all commands have
+ * also before COMMAND.
  */
 #ifndef RMQ_SYS_PROCESS_COMMANDS_H
 #define RMQ_SYS_PROCESS_COMMANDS_H
@@ -30,7 +30,7 @@ struct commands {
 	size_t count;
 	/* Takes an option that is not a client's; false: its value is not valid. */
 	bool (*take)(void *arg, int option, const char *value);
-	const char *usage; /* lines behind those of the commands */
+	const char *usage; /* lines after those of the commands */
 	/* What are valid values of that option, for messages; may be NULL. */
 	const char *(*values_of)(int option);
 };

@@ -41,7 +41,7 @@ static void reset_signals(void)
 static struct {
 	char separator; /* at the end of each line */
 	bool ends;	/* the program is to end, and the reader does not take what it writes */
-	size_t torn;	/* bytes written behind the end of the newest whole line */
+	size_t torn;	/* bytes written after the end of the newest whole line */
 	int error;	/* 0: none so far */
 } out = {.separator = '\n'};
 
@@ -72,7 +72,7 @@ static void count_torn(const char *bytes, size_t len)
 	out.torn = tail < len ? tail : out.torn + len;
 }
 
-/* What is written in part is cut off, once, and nothing is written behind it. */
+/* What is written in part is cut off, once, and nothing is written after it. */
 static ssize_t fail(void)
 {
 	struct outlet o;

@@ -6,7 +6,7 @@
 
 /* ---- the beginning ---- */
 
-/* A list that grows; NULL when memory is out, and the old one is freed. */
+/* A list that grows; NULL when out of memory, and the old one is freed. */
 static void *grow(void *items, size_t count, size_t size)
 {
 	bool full = count == 0 || (count >= 8 && (count & (count - 1)) == 0);

@@ -79,13 +79,13 @@ enum rmq_error store_reader_get(struct store_reader *r, uint64_t index, struct r
 
 /*
  * The first record whose index is `from` or higher.  RMQ_E_NOTHING: there is none.  On
- * RMQ_E_CORRUPT and RMQ_E_VERSION h->index is the bad record's, and one may go on behind it; if
+ * RMQ_E_CORRUPT and RMQ_E_VERSION h->index is the bad record's, and one may go on after it; if
  * it is 0 the tree of records is damaged there.
  */
 enum rmq_error store_reader_next(struct store_reader *r, uint64_t from, struct record_header *h,
     struct slice *payload) __attribute__((warn_unused_result));
 
-/* The stored bytes of the first record at `from` or behind it, unchecked. */
+/* The stored bytes of the first record at `from` or after it, unchecked. */
 enum rmq_error store_reader_raw(struct store_reader *r, uint64_t from, uint64_t *index,
     struct slice *value) __attribute__((warn_unused_result));
 
@@ -93,7 +93,7 @@ enum rmq_error store_reader_raw(struct store_reader *r, uint64_t from, uint64_t 
 enum rmq_error store_reader_state(struct store_reader *r, struct store_state *state)
     __attribute__((warn_unused_result));
 
-/* The first term boundary at `from` or behind it: records from *index on are of *term. */
+/* The first term boundary at `from` or after it: records from *index on are of *term. */
 enum rmq_error store_reader_term(struct store_reader *r, uint64_t from, uint64_t *index,
     uint64_t *term) __attribute__((warn_unused_result));
 
@@ -172,7 +172,7 @@ enum rmq_error store_kind(struct store *s, uint64_t index, enum record_kind *kin
 enum rmq_error store_raw(struct store *s, uint64_t index, struct slice *value)
     __attribute__((warn_unused_result));
 
-/* The same of the first record at `from` or behind it; *index is its index. */
+/* The same of the first record at `from` or after it; *index is its index. */
 enum rmq_error store_next(struct store *s, uint64_t from, uint64_t *index, struct slice *value)
     __attribute__((warn_unused_result));
 
@@ -202,7 +202,7 @@ enum rmq_error store_put_term(struct store *s, uint64_t index, uint64_t term)
     __attribute__((warn_unused_result));
 
 /*
- * Deletes records of [*first, end), at most `limit` of them, and moves *first behind what is
+ * Deletes records of [*first, end), at most `limit` of them, and moves *first after what is
  * done; it is `end` when all are gone.  Holes cost nothing.  RMQ_E_PROTOCOL (expected; the
  * record stays): it is one that never becomes a hole.
  */
@@ -235,7 +235,7 @@ enum rmq_error store_commit(struct store *s) __attribute__((warn_unused_result))
 /* ---- space ---- */
 
 /*
- * Pages behind the last one in use that exist in the data file.  A commit whose pages fit
+ * Pages after the last one in use that exist in the data file.  A commit whose pages fit
  * here cannot run out of space.
  */
 uint64_t store_tail(const struct store *s);
@@ -253,7 +253,7 @@ enum rmq_error store_pages(struct store *s, struct store_pages *pages)
     __attribute__((warn_unused_result));
 
 /*
- * Writes zeros behind the data file's end, durably: `bytes` more, or less if the file
+ * Writes zeros after the data file's end, durably: `bytes` more, or less if the file
  * system has less to give.  RMQ_E_FULL (expected): nothing at all.
  */
 enum rmq_error store_extend(struct store *s, uint64_t bytes)

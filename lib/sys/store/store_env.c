@@ -67,7 +67,7 @@ enum rmq_error store_env_error(int rc)
 	}
 }
 
-/* LMDB would print a line of its own in front of abort(). */
+/* LMDB would print a line of its own before abort(). */
 static void on_assert(MDB_env *env, const char *text)
 {
 	(void)env, (void)text;

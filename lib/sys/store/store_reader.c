@@ -144,7 +144,7 @@ static enum rmq_error seek_with(
 	return store_env_index(&key, index) && *index >= from ? RMQ_E_OK : RMQ_E_CORRUPT;
 }
 
-/* The first entry at `from` or behind it of a database that is not looked at often. */
+/* The first entry at `from` or after it of a database that is not looked at often. */
 static enum rmq_error seek(
     struct store_reader *r, MDB_dbi database, uint64_t from, uint64_t *index, MDB_val *value)
 {

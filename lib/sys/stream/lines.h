@@ -20,7 +20,7 @@ typedef bool lines_take(void *context, char *line, struct reason *what);
 /*
  * RMQ_E_CONFIG: there is no such file, it has more than LINES_FILE_MAX bytes, or a line is
  * wrong, has more than LINES_LINE_MAX bytes or a NUL.  RMQ_E_DENIED: not readable; RMQ_E_IO;
- * RMQ_E_LIMIT: memory is out.
+ * RMQ_E_LIMIT: out of memory.
  */
 enum rmq_error lines_read(const char *path, lines_take *take, void *context, struct reason *why)
     __attribute__((warn_unused_result));

@@ -33,8 +33,8 @@ int outlet_open(struct outlet *o, int fd);
 size_t outlet_write(struct outlet *o, const void *bytes, size_t len, int *error);
 
 /*
- * Writing has failed behind the first `torn` bytes of a record.  They are cut off again, so that
- * each record in a file is whole; or, where it is no regular file or others have written behind
+ * Writing has failed after the first `torn` bytes of a record.  They are cut off again, so that
+ * each record in a file is whole; or, where it is no regular file or others have written after
  * them, the separator (-1: there is none) ends them, so that what comes next begins a record of
  * its own.  Whether they stay.
  */

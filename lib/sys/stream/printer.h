@@ -38,7 +38,7 @@ struct text *printer_text(struct printer *p);
  */
 int printer_write(struct printer *p) __attribute__((warn_unused_result));
 
-/* What is to be said behind an error: "", or that a part of a record could not be cut off. */
+/* What is to be said after an error: "", or that a part of a record could not be cut off. */
 const char *printer_says(const struct printer *p);
 
 /* Whether something waits, and whether it is PRINTER_ENOUGH_BYTES. */
