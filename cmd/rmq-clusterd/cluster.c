@@ -68,7 +68,8 @@ static void note_status(struct cluster *c)
 void cluster_status(const struct cluster *c, struct cluster_status *s)
 {
 	uint64_t index;
-	const struct raft_config *view = peers_view(c, &index);
+	/* A change that is not committed may never be one. */
+	const struct raft_config *view = peers_told(c, &index);
 	bool ready = supervisor_ready(&c->supervisor) && c->status.serving;
 
 	*s = (struct cluster_status){

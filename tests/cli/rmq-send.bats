@@ -498,7 +498,7 @@ open_sender() {
 	start_queue q
 	run rmq-send jobs -0 </dev/null
 	assert_failure 64
-	assert_output --partial "want '--'"
+	assert_output --partial "put '--' before"
 	rmq-send jobs -- -0 </dev/null
 	[ "$(rmq-recv -1 jobs)" = -0 ]
 	printf 'x\0y\0' | rmq-send jobs -0
