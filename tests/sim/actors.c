@@ -980,7 +980,9 @@ bool actors_ready(const struct world *w)
 		return true;
 	for (unsigned i = 0; i < w->actors_count; i++) {
 		const struct actor *a = &w->actors[i];
-		if (a->held_count > 0 || (a->link && reads(a)) ||
+		/* The rest of a frame that is cut does not come over what is wedged. */
+		bool due = a->link && !a->link->wedged && reads(a);
+		if (a->held_count > 0 || due ||
 		    client_due_ms(a->client, mono(a)) == 0)
 			return true;
 	}
