@@ -1,6 +1,5 @@
 #include "census.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "state.h"
@@ -48,25 +47,18 @@ static void on_failed(void *arg, enum rmq_error err, const char *why)
 	heard(arg, err == RMQ_E_DENIED ? COMMANDS_CLUSTER : COMMANDS_SILENCE);
 }
 
-static void ask(
-    struct cluster *c, const struct config_seed *seed, const struct known_node *node)
+static void ask(struct cluster *c, const struct config_seed *seed)
 {
 	struct census_ask *a = &c->census.asks[c->census.count++];
-	struct link_dialer_options options = {
-	    .address = seed->address,
-	    .name = slice_str(seed->name),
-	    .role = LINK_JOIN,
-	    .events = {.up = on_up, .frame = on_frame, .down = on_down},
-	    .failed = on_failed,
-	    .arg = a,
-	};
 
 	a->cluster = c;
 	memcpy(a->name, seed->name, sizeof(a->name));
-	memcpy(options.key, node->key, KEY_SIZE);
-	a->dialer = link_dialer_new(c->peers.net, &options);
-	if (!a->dialer)
-		abort();
+	a->dialer = join_dial(c, seed,
+	    (struct link_dialer_options){
+		.events = {.up = on_up, .frame = on_frame, .down = on_down},
+		.failed = on_failed,
+		.arg = a,
+	    });
 }
 
 void census_begin(struct cluster *c)
@@ -79,8 +71,7 @@ void census_begin(struct cluster *c)
 	*s = (struct census){.asking = true, .begun_ms = cluster_now(c)};
 	s->heard.asked = seeds->count;
 	for (unsigned i = 0; i < seeds->count; i++)
-		ask(c, &seeds->seeds[i],
-		    known_nodes_by_name(&c->join.known, seeds->seeds[i].name));
+		ask(c, &seeds->seeds[i]);
 }
 
 enum commands_verdict census_look(const struct cluster *c, char *text)

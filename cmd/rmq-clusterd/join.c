@@ -135,25 +135,32 @@ static void on_failed(void *arg, enum rmq_error err, const char *why)
 	next(c, JOIN_PAUSE_MS);
 }
 
+struct link_dialer *join_dial(
+    struct cluster *c, const struct config_seed *seed, struct link_dialer_options options)
+{
+	const struct known_node *node = known_nodes_by_name(&c->join.known, seed->name);
+
+	options.address = seed->address;
+	options.name = slice_str(seed->name);
+	options.role = LINK_JOIN;
+	memcpy(options.key, node->key, KEY_SIZE);
+	struct link_dialer *dialer = link_dialer_new(c->peers.net, &options);
+	if (!dialer)
+		abort();
+	return dialer;
+}
+
 static void ask(struct cluster *c)
 {
 	struct join *j = &c->join;
-	const struct config_seed *seed = asked(j);
-	const struct known_node *node = known_nodes_by_name(&j->known, seed->name);
-	struct link_dialer_options options = {
-	    .address = seed->address,
-	    .name = slice_str(seed->name),
-	    .role = LINK_JOIN,
-	    .events = {.up = on_up, .frame = on_frame, .down = on_down},
-	    .failed = on_failed,
-	    .arg = c,
-	};
 
 	hang_up(j);
-	memcpy(options.key, node->key, KEY_SIZE);
-	j->dialer = link_dialer_new(c->peers.net, &options);
-	if (!j->dialer)
-		abort();
+	j->dialer = join_dial(c, asked(j),
+	    (struct link_dialer_options){
+		.events = {.up = on_up, .frame = on_frame, .down = on_down},
+		.failed = on_failed,
+		.arg = c,
+	    });
 }
 
 /* ---- one after the other ---- */

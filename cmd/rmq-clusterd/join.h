@@ -45,6 +45,12 @@ void join_start(struct cluster *c);
  */
 enum rmq_error join_begin(struct cluster *c, const char *address, struct reason *why)
     __attribute__((warn_unused_result));
+/*
+ * A link to a seed, whose key is known, as one has it who is no member.  Of `options` only the
+ * events, `failed` and `arg` are read.  Free it with link_dialer_free().
+ */
+struct link_dialer *join_dial(
+    struct cluster *c, const struct config_seed *seed, struct link_dialer_options options);
 /* Asks no more, until it is told to. */
 void join_cancel(struct cluster *c);
 /* The end of a turn. */
