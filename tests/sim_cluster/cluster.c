@@ -407,6 +407,12 @@ static bool steady(struct cluster *c)
 	return st.serving && st.commit >= st.config_index;
 }
 
+/* The disks have room again, so nobody hands over to another one for that. */
+static bool roomy(struct cluster *c)
+{
+	return c->sim.now > c->room_at && steady(c);
+}
+
 static void checkpoint(struct cluster *c)
 {
 	struct site *s = site_serving(c);
@@ -468,6 +474,7 @@ void cluster_calm(struct cluster *c)
 	until(c, drained, "the calm does not end");
 	for (int i = 0; i < 3; i++)
 		checkpoint(c);
+	until(c, roomy, "nobody leads");
 	until(c, level, "nodes do not catch up");
 	for (int i = 0; i < HOLES_MS; i++)
 		cluster_calm_millisecond(c);

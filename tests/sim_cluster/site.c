@@ -418,7 +418,7 @@ static void hear_room(struct site *s)
 		}
 		if (!cut && !s->linked[i] && (sim->quiet || prng_chance(&sim->prng, 100))) {
 			s->linked[i] = true;
-			s->heard[i] = s->c->sites[i].told = s->c->sites[i].disk;
+			s->heard[i] = s->c->sites[i].disk;
 		}
 	}
 	s->turned_at = sim->now;
