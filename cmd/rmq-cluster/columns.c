@@ -1,5 +1,7 @@
 #include "columns.h"
 
+#include <sodium/utils.h>
+
 #include "core/link/key.h"
 
 /*	NAME, column, and how its value is put */
@@ -83,11 +85,9 @@ static enum table_kind put_YES(struct text *out, bool yes)
 
 static enum table_kind put_ID(struct text *out, struct raft_id id)
 {
-	static const char digits[] = "0123456789abcdef";
-	for (size_t i = 0; i < sizeof(id.bytes) && !raft_id_none(id); i++) {
-		text_put_char(out, digits[id.bytes[i] >> 4]);
-		text_put_char(out, digits[id.bytes[i] & 15]);
-	}
+	char text[2 * RAFT_ID_SIZE + 1];
+	if (!raft_id_none(id))
+		text_put_str(out, sodium_bin2hex(text, sizeof(text), id.bytes, RAFT_ID_SIZE));
 	return TABLE_TEXT;
 }
 

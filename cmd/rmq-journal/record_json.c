@@ -1,24 +1,24 @@
 #include "record_json.h"
 
 #include <inttypes.h>
+#include <sodium/utils.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "config_json.h"
-#include "core/base/base64.h"
 #include "core/wire/event.h"
 #include "core/wire/journal_wire.h"
 
 static json_t *base64_json(struct slice s)
 {
-	char *encoded = malloc(base64_size(s.len) + 1);
+	size_t size = sodium_base64_ENCODED_LEN(s.len, sodium_base64_VARIANT_ORIGINAL);
+	char *encoded = malloc(size);
 	if (!encoded)
 		return NULL;
-	base64_encode(s, encoded);
-	json_t *o = json_object();
-	json_object_set_new(o, "base64", json_stringn(encoded, base64_size(s.len)));
+	json_t *o = json_pack("{s:s}", "base64",
+	    sodium_bin2base64(encoded, size, s.data, s.len, sodium_base64_VARIANT_ORIGINAL));
 	free(encoded);
 	return o;
 }

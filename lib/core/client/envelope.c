@@ -1,6 +1,7 @@
 #include "core/client/envelope.h"
 
-#include "core/base/base64.h"
+#include <sodium/utils.h>
+
 #include "core/base/units.h"
 #include "core/base/utf8.h"
 #include "core/wire/attributes.h"
@@ -69,13 +70,13 @@ void envelope_put_string(struct text *out, struct slice s)
 
 static void put_base64(struct text *out, struct slice s)
 {
-	size_t len = base64_size(s.len);
-	char *p = text_reserve(out, len + 2);
+	size_t size = sodium_base64_ENCODED_LEN(s.len, sodium_base64_VARIANT_ORIGINAL);
+	char *p = text_reserve(out, size + 1);
 	if (!p)
 		return;
-	p[0] = p[len + 1] = '"';
-	base64_encode(s, p + 1);
-	out->len += len + 2;
+	(void)sodium_bin2base64(p + 1, size, s.data, s.len, sodium_base64_VARIANT_ORIGINAL);
+	p[0] = p[size] = '"';
+	out->len += size + 1;
 }
 
 /* ---- fields: each puts its value, as text or as JSON ---- */

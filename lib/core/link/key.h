@@ -11,6 +11,7 @@
 
 /* Sizes of texts, the NUL after them included. */
 #define KEY_PREFIX	     "rmq1:"
+#define KEY_BASE64_SIZE	     45
 #define KEY_TEXT_SIZE	     50
 #define KEY_FINGERPRINT_SIZE 40
 
@@ -24,6 +25,12 @@ bool key_public(const uint8_t secret[KEY_SIZE], uint8_t key[KEY_SIZE])
  */
 bool key_shared(const uint8_t secret[KEY_SIZE], const uint8_t key[KEY_SIZE],
     uint8_t shared[KEY_SIZE]) __attribute__((warn_unused_result));
+
+/* A key's bytes as base64 (RFC 4648, with padding). */
+void key_encode(const uint8_t bytes[KEY_SIZE], char text[KEY_BASE64_SIZE]);
+
+/* The other way; false if key_encode() would not have written this. */
+bool key_decode(struct slice text, uint8_t bytes[KEY_SIZE]) __attribute__((warn_unused_result));
 
 /* A public key as text. */
 void key_print(const uint8_t key[KEY_SIZE], char text[KEY_TEXT_SIZE]);

@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/base/base64.h"
 #include "sys/stream/io.h"
 
 #define VERSION_WORD "1"
@@ -18,7 +17,6 @@
 #define LINE_PUBLIC  "public "
 #define LINE_SECRET  "secret "
 #define TEXT_SIZE    256
-#define SECRET_SIZE  ((KEY_SIZE + 2) / 3 * 4)
 
 void keypair_make(struct keypair *pair)
 {
@@ -44,9 +42,9 @@ static enum rmq_error failed(struct reason *why)
 
 static bool write_pair(int fd, const struct keypair *pair)
 {
-	char key[KEY_TEXT_SIZE], secret[SECRET_SIZE + 1] = "", text[TEXT_SIZE];
+	char key[KEY_TEXT_SIZE], secret[KEY_BASE64_SIZE], text[TEXT_SIZE];
 	key_print(pair->key, key);
-	base64_encode(slice_of(pair->secret, KEY_SIZE), secret);
+	key_encode(pair->secret, secret);
 	int len = snprintf(text, sizeof(text),
 	    LINE_VERSION VERSION_WORD "\n" LINE_PUBLIC "%s\n" LINE_SECRET "%s\n", key, secret);
 	assert(len > 0 && len < TEXT_SIZE);
@@ -119,7 +117,7 @@ static enum rmq_error parse(const char *text, struct keypair *pair, struct reaso
 		return reason_set(
 		    why, RMQ_E_VERSION, "key of a format other than %s", VERSION_WORD);
 	if (!take_line(&text, LINE_PUBLIC, &key) || !take_line(&text, LINE_SECRET, &secret) ||
-	    *text || !key_parse(key, said) || !base64_decode(secret, pair->secret, KEY_SIZE) ||
+	    *text || !key_parse(key, said) || !key_decode(secret, pair->secret) ||
 	    !key_public(pair->secret, pair->key) || memcmp(said, pair->key, KEY_SIZE) != 0)
 		return reason_set(why, RMQ_E_BAD_DATA, "the key is damaged");
 	return RMQ_E_OK;

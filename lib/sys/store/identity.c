@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sodium/utils.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,12 +37,7 @@ bool identity_equal(const struct identity *a, const struct identity *b)
 
 void identity_text(const struct identity *id, char text[IDENTITY_TEXT_SIZE])
 {
-	static const char digits[] = "0123456789abcdef";
-	for (int i = 0; i < INCARNATION_BYTES; i++) {
-		text[2 * i] = digits[id->incarnation[i] >> 4];
-		text[2 * i + 1] = digits[id->incarnation[i] & 15];
-	}
-	text[2 * INCARNATION_BYTES] = '\0';
+	(void)sodium_bin2hex(text, IDENTITY_TEXT_SIZE, id->incarnation, INCARNATION_BYTES);
 }
 
 /*
@@ -96,25 +92,12 @@ enum rmq_error identity_finish(int dir, int fd, const struct identity *id, struc
 	return RMQ_E_OK;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool parse_incarnation(const char *s, struct identity *id)
 {
-	if (strlen(s) != 2 * INCARNATION_BYTES)
-		return false;
-	for (int i = 0; i < INCARNATION_BYTES; i++) {
-		int high = hex_digit(s[2 * i]);
-		int low = hex_digit(s[2 * i + 1]);
-		if (high < 0 || low < 0)
-			return false;
-		id->incarnation[i] = (uint8_t)(high << 4 | low);
-	}
-	return true;
+	size_t len;
+	return sodium_hex2bin(id->incarnation, INCARNATION_BYTES, s, strlen(s), NULL, &len,
+		   NULL) == 0 &&
+	       len == INCARNATION_BYTES;
 }
 
 /* `text` is overwritten.  Lines with other keys are for later versions of this format. */
