@@ -226,7 +226,7 @@ static bool merge_settings(
 		if (m->dead_letter.len > 0)
 			memcpy(s->dead_letter, m->dead_letter.data, m->dead_letter.len);
 	}
-	return is_name && queue_settings_valid(s);
+	return is_name && policy_valid(s);
 }
 
 /* A queue's dead letters so far as they are followed: longer ways than that are refused. */
@@ -261,8 +261,8 @@ static void fail_round(struct broker *b, struct conn *c, uint64_t n)
 static void fail_exists(struct broker *b, struct conn *c, uint64_t n,
     const struct queue_settings *is, const struct queue_settings *wanted)
 {
-	char difference[QUEUE_DIFFERENCE_MAX], text[TEXT_MAX + 1];
-	queue_settings_difference(difference, is, wanted);
+	char difference[POLICY_DIFFERENCE_MAX], text[TEXT_MAX + 1];
+	policy_difference(difference, is, wanted);
 	snprintf(text, sizeof(text), "%s: %s", error_text(RMQ_E_EXISTS), difference);
 	fail_text(b, c, n, RMQ_E_EXISTS, 0, text);
 }
@@ -855,8 +855,7 @@ static void put_entry(struct writer *w, uint64_t lease, uint64_t first, uint64_t
 static bool buries(const struct range *r, const struct wire_settle *m)
 {
 	return m->verb == VERB_DEAD ||
-	       (m->verb == VERB_RELEASE && (m->flags & SETTLE_COUNTED) && !r->queue->is_dead &&
-		   r->failures + 1 >= r->queue->settings.max_attempts);
+	       (m->verb == VERB_RELEASE && (m->flags & SETTLE_COUNTED) && broker_is_last(r));
 }
 
 /* Tells the holder, if it is another session, that messages of its lease are settled. */

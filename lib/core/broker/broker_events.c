@@ -164,7 +164,7 @@ static bool settings_set(struct queue_settings *s, uint32_t lease_ms, uint32_t m
 	    max_bytes, max_message, {0}};
 	if (dead_letter.len > 0)
 		memcpy(s->dead_letter, dead_letter.data, dead_letter.len);
-	return queue_settings_valid(s);
+	return policy_valid(s);
 }
 
 /* What q takes in a checkpoint, at most, but for what is in it. */

@@ -404,8 +404,17 @@ void broker_gaps_end(struct broker *b, struct wall_time wall);
 
 /* Hands out what busy queues have to those with credit; a turn's share of it. */
 void broker_grant(struct broker *b);
+/* Hands everything that a session holds in a queue to a new subscription of it. */
+void broker_hand_again(struct broker *b, struct subscription *sub);
+void broker_peek(struct broker *b, struct conn *c, const struct wire_peek *m);
+void broker_credit(struct broker *b, struct conn *c, const struct wire_credit *m);
+
+/* ---- broker_expiry.c ---- */
+
 /* Ends leases and delays that are due. */
 void broker_expire(struct broker *b);
+/* Whether one more failure of the leased range makes dead letters of it. */
+bool broker_is_last(const struct range *r) __attribute__((warn_unused_result));
 /* When the range is ready again if it fails now; lease time. */
 uint64_t broker_back_off(const struct broker *b, const struct range *r);
 /* The leased range failed: back-off, or its dead-letter queue. */
@@ -424,10 +433,6 @@ void broker_give_back(struct broker *b, struct range *r);
 void broker_tell_ended(struct broker *b, const struct range *r, uint8_t why);
 /* Tells the holders of messages [first, end) that these are gone. */
 void broker_tell_gone(struct broker *b, struct queue *q, uint64_t first, uint64_t end);
-/* Hands everything that a session holds in a queue to a new subscription of it. */
-void broker_hand_again(struct broker *b, struct subscription *sub);
-void broker_peek(struct broker *b, struct conn *c, const struct wire_peek *m);
-void broker_credit(struct broker *b, struct conn *c, const struct wire_credit *m);
 
 /* ---- broker_commands.c ---- */
 

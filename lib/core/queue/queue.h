@@ -23,6 +23,7 @@
 #include "core/base/limits.h"
 #include "core/base/time.h"
 #include "core/queue/ledger.h"
+#include "core/queue/policy.h"
 #include "core/wire/wire.h"
 
 struct conn;
@@ -146,16 +147,6 @@ struct pending {
 };
 RB_HEAD(pending_tree, pending);
 TAILQ_HEAD(pending_list, pending);
-
-struct queue_settings {
-	uint32_t lease_ms;
-	uint32_t max_attempts;
-	uint64_t backoff_min_ms;
-	uint64_t backoff_max_ms;
-	uint64_t max_bytes;
-	uint32_t max_message;
-	char dead_letter[NAME_FULL_MAX + 1];
-};
 
 struct queue_counts {
 	uint64_t sent;
@@ -319,16 +310,6 @@ void range_detach(struct range *r);
 void queue_drop_range(struct queue *q, struct range *r);
 /* All messages below seq leave the queue. */
 void queue_drop_below(struct queue *q, uint64_t seq);
-
-/* Back-off after so many failures, ms. */
-uint64_t queue_backoff_ms(const struct queue *q, uint32_t failures);
-
-bool queue_settings_valid(const struct queue_settings *s);
-
-/* For people: the first setting that is another one, and both values.  They do differ. */
-#define QUEUE_DIFFERENCE_MAX 224
-void queue_settings_difference(char out[QUEUE_DIFFERENCE_MAX], const struct queue_settings *is,
-    const struct queue_settings *wanted);
 
 /* Room for so many pieces, none yet. */
 struct large *large_new(uint32_t room);
