@@ -43,7 +43,7 @@ SIM_RAFT := $(if $(wildcard tests/sim_raft/*.c),$(B)/sim_raft)
 SIM_CLUSTER := $(if $(wildcard tests/sim_cluster/*.c),$(B)/sim_cluster)
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 HELPERS := $(patsubst tests/cli/%.c,$(B)/cli/%,$(wildcard tests/cli/*.c))
-CLUSTER := $(if $(wildcard tests/cluster/*.c),$(B)/cluster/actor $(B)/cluster/history)
+CLUSTER := $(if $(wildcard tests/cluster/*.c),$(addprefix $(B)/cluster/,actor flood history))
 CRASHES := $(patsubst tests/crash/%.c,$(B)/crash/%,$(filter-out %/recorder.c,$(wildcard tests/crash/*.c))) \
 	$(B)/crash/recorder.so
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))

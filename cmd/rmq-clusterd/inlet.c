@@ -202,6 +202,7 @@ static void hello(struct inlet *i, struct slice payload)
 		inlet_refuse(i, err, why.text);
 		return;
 	}
+	link_conn_introduced(i->conn);
 	i->peer = p;
 	peers_member_of(p)->alive_ms = cluster_now(c);
 	replace(p, i, another);
@@ -388,6 +389,7 @@ static void take_in(struct inlet *i, struct slice payload)
 		inlet_joined(i, peers_joined(i->cluster, bytes, sizeof(bytes)));
 		return;
 	}
+	link_conn_introduced(i->conn);
 	i->joining = true;
 	commands_take_in(i->cluster, i, &member);
 }

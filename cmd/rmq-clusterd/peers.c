@@ -328,10 +328,18 @@ static void on_stranger(void *arg, const char *address, const char *why)
 	struct cluster *c = arg;
 
 	/* Before this node votes, it may know less of the cluster than who calls. */
-	if (!c->status.config || !raft_config_is_voter(c->status.config, c->id))
-		log_info("connection from %s: %s", address, why);
-	else if (log_rate_allows(&c->strangers, cluster_now(c)))
-		log_notice("connection from %s: %s", address, why);
+	bool votes = c->status.config && raft_config_is_voter(c->status.config, c->id);
+
+	if (log_rate_allows(&c->strangers, cluster_now(c)))
+		log_line(votes ? LOG_LEVEL_NOTICE : LOG_LEVEL_INFO, "connection from %s: %s",
+		    address, why);
+}
+
+static void on_unheard(void *arg, const char *address, const char *why, uint64_t count)
+{
+	(void)arg;
+	log_notice("connections are closed unheard: %s: %" PRIu64 ", the newest from %s", why,
+	    count, address);
 }
 
 int peers_open(struct cluster *c)
@@ -341,13 +349,15 @@ int peers_open(struct cluster *c)
 	    .address = c->config.listen,
 	    .roles =
 		LINK_ROLE_BIT(LINK_NODE) | LINK_ROLE_BIT(LINK_BULK) | LINK_ROLE_BIT(LINK_JOIN),
+	    .greets = true,
 	    .known = known,
 	    .events = {.up = inlet_up, .frame = inlet_frame, .down = inlet_down},
 	    .refused = on_stranger,
+	    .unheard = on_unheard,
 	    .arg = c,
 	};
 
-	c->peers.net = link_net_new(&c->loop, c->pair.secret, slice_str(c->config.name));
+	c->peers.net = link_net_new(&c->loop, &c->pair, slice_str(c->config.name));
 	if (!c->peers.net)
 		abort();
 	enum rmq_error err =

@@ -34,6 +34,9 @@
 /* Descriptors for other things than clients and streams. */
 #define GATE_DESCRIPTORS_RESERVE 64
 #define GATE_CLIENTS_MAX	 16384u
+/* Links of one other gate: it has one, and those that it has lost may not be known to be dead.
+ */
+#define GATE_LINKS_PEER 4
 
 struct gate {
 	uv_loop_t loop;

@@ -141,7 +141,7 @@ static void open_peers(struct gate *g)
 	enum rmq_error err = keyfile_read(g->config.key, &pair, &why);
 
 	if (!err)
-		err = peers_open(g, pair.secret, &why);
+		err = peers_open(g, &pair, &why);
 	keypair_wipe(&pair);
 	if (!err)
 		return;

@@ -1,5 +1,6 @@
 #include "peers.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "gate.h"
@@ -21,11 +22,29 @@ static bool is_known(void *arg, enum link_role role, const uint8_t key[KEY_SIZE]
 
 /* ---- links, whoever dialled ---- */
 
+/* Of one gate so many links that it dialled stay: one more, and the oldest is a dead one. */
+static void make_place(struct gate *g, const uint8_t key[KEY_SIZE])
+{
+	struct gate_link *l, *oldest = NULL;
+	unsigned count = 0;
+
+	LIST_FOREACH (l, &g->links, entry) {
+		if (l->dialled || memcmp(link_conn_peer(l->conn), key, KEY_SIZE) != 0)
+			continue;
+		oldest = l;
+		count++;
+	}
+	if (count >= GATE_LINKS_PEER)
+		peers_cut(g, oldest);
+}
+
 static void begin(struct gate *g, struct link_conn *c, bool dialled)
 {
 	const struct control_view_member *m = member_by_key(g, link_conn_peer(c));
-	struct gate_link *l = m ? gate_link_new(g, c, dialled) : NULL;
 
+	if (!dialled)
+		make_place(g, link_conn_peer(c));
+	struct gate_link *l = m ? gate_link_new(g, c, dialled) : NULL;
 	if (!l) {
 		link_conn_cut(c);
 		return;
@@ -109,6 +128,13 @@ static void on_refused(void *arg, const char *address, const char *why)
 	struct gate *g = arg;
 	if (log_rate_allows(&g->peers_rate, uv_now(&g->loop)))
 		log_info("%s: %s", address, why);
+}
+
+static void on_unheard(void *arg, const char *address, const char *why, uint64_t count)
+{
+	(void)arg;
+	log_notice("connections are closed unheard: %s: %" PRIu64 ", the newest from %s", why,
+	    count, address);
 }
 
 /* ---- the leader ---- */
@@ -200,8 +226,22 @@ static void drop_strangers(struct gate *g)
 	}
 }
 
+/* Gates come from where their nodes are, as a rule. */
+static void expect(struct gate *g, const char *address)
+{
+	struct socket_host host;
+	const char *why;
+
+	if (!socket_host_parse(&host, address, &why))
+		link_net_expect(g->peers.net, &host);
+}
+
 void peers_changed(struct gate *g)
 {
+	for (unsigned i = 0; i < g->view.count; i++) {
+		expect(g, g->view.members[i].gate);
+		expect(g, g->view.members[i].address);
+	}
 	link_net_cluster(g->peers.net,
 	    slice_of(g->view.cluster.bytes, raft_id_none(g->view.cluster) ? 0 : RAFT_ID_SIZE));
 	drop_strangers(g);
@@ -210,7 +250,7 @@ void peers_changed(struct gate *g)
 
 /* ---- life ---- */
 
-enum rmq_error peers_open(struct gate *g, const uint8_t secret[KEY_SIZE], struct reason *why)
+enum rmq_error peers_open(struct gate *g, const struct keypair *own, struct reason *why)
 {
 	struct peers *p = &g->peers;
 	struct link_listener_options o = {.address = g->config.gate_listen,
@@ -219,9 +259,10 @@ enum rmq_error peers_open(struct gate *g, const uint8_t secret[KEY_SIZE], struct
 	    .known = is_known,
 	    .events = {on_accepted, on_frame, on_drained, on_down},
 	    .refused = on_refused,
+	    .unheard = on_unheard,
 	    .arg = g};
 
-	p->net = link_net_new(&g->loop, secret, slice_str(g->config.name));
+	p->net = link_net_new(&g->loop, own, slice_str(g->config.name));
 	if (!p->net)
 		return reason_set(why, RMQ_E_LIMIT, "out of memory");
 	return link_listener_new(p->net, &o, &p->listener, why);

@@ -23,7 +23,7 @@ struct peers {
 };
 
 /* Listens for gates.  Errors as link_listener_new(), RMQ_E_LIMIT: no memory. */
-enum rmq_error peers_open(struct gate *g, const uint8_t secret[KEY_SIZE], struct reason *why)
+enum rmq_error peers_open(struct gate *g, const struct keypair *own, struct reason *why)
     __attribute__((warn_unused_result));
 void peers_close(struct gate *g);
 

@@ -81,8 +81,13 @@ int main(int argc, char **argv)
 	frame_header(frame, 1, FRAME_SIZE);
 	uv_loop_t *loop = uv_default_loop();
 	struct link_net *net[2];
-	for (int i = 0; i < 2; i++)
-		net[i] = link_net_new(loop, secrets[i], slice_str(i ? "b" : "a"));
+	struct keypair own;
+	for (int i = 0; i < 2; i++) {
+		memcpy(own.secret, secrets[i], KEY_SIZE);
+		if (!key_public(own.secret, own.key))
+			return 1;
+		net[i] = link_net_new(loop, &own, slice_str(i ? "b" : "a"));
+	}
 	const struct link_listener_options take = {.address = {.host = "127.0.0.1"},
 	    .roles = LINK_ROLE_BIT(LINK_BULK),
 	    .known = known,
@@ -97,7 +102,8 @@ int main(int argc, char **argv)
 	    .role = LINK_BULK,
 	    .window = {.max = 4 << 20, .mark = 1 << 20},
 	    .events = {.up = fill, .frame = on_frame, .drained = fill}};
-	if (!key_public(secrets[1], dial.key) || !link_dialer_new(net[0], &dial))
+	memcpy(dial.key, own.key, KEY_SIZE);
+	if (!link_dialer_new(net[0], &dial))
 		return 1;
 	ceiling();
 	while (!done)

@@ -31,13 +31,16 @@ static bool known(void *context, enum link_role role, const uint8_t key[KEY_SIZE
 
 static void begin(struct link *l, int who, struct writer *out)
 {
+	struct keypair own;
 	struct link_identity id = {.role = LINK_NODE,
 	    .cluster = slice_str("cluster"),
 	    .responder = slice_str("responder"),
-	    .secret = secrets[who],
+	    .own = &own,
 	    .ephemeral = ephemerals[who]};
 	uint8_t responder[KEY_SIZE];
 	enum rmq_error err;
+	memcpy(own.secret, secrets[who], KEY_SIZE);
+	assert(key_public(own.secret, own.key));
 	if (who == 0) {
 		err = link_respond(l, &id, known, NULL);
 	} else {

@@ -18,6 +18,7 @@
 static const uint8_t secret_a[KEY_SIZE] = {0, 'a', 1}, ephemeral_a[KEY_SIZE] = {0, 'a', 2};
 static const uint8_t secret_b[KEY_SIZE] = {0, 'b', 1}, ephemeral_b[KEY_SIZE] = {0, 'b', 2};
 static uint8_t key_a[KEY_SIZE], key_b[KEY_SIZE];
+static struct keypair pair_a, pair_b;
 
 /* Both ends, what each has sent and not yet delivered, and what came out of each. */
 static struct end {
@@ -35,21 +36,31 @@ static bool known(void *context, enum link_role role, const uint8_t key[KEY_SIZE
 	return context == &asked && memcmp(key, key_a, KEY_SIZE) == 0;
 }
 
-static struct link_identity identity_of(const uint8_t *secret, const uint8_t *ephemeral)
+static struct link_identity identity_of(const struct keypair *own, const uint8_t *ephemeral)
 {
 	return (struct link_identity){.role = LINK_NODE,
 	    .cluster = slice_str("cluster"),
 	    .responder = slice_str("node-b"),
-	    .secret = secret,
+	    .own = own,
 	    .ephemeral = ephemeral};
+}
+
+static struct keypair pair_of(const uint8_t secret[KEY_SIZE])
+{
+	struct keypair pair;
+	memcpy(pair.secret, secret, KEY_SIZE);
+	assert_true(key_public(secret, pair.key));
+	return pair;
 }
 
 static int setup(void **state)
 {
 	(void)state;
 	asked = 0;
-	assert_true(key_public(secret_a, key_a));
-	assert_true(key_public(secret_b, key_b));
+	pair_a = pair_of(secret_a);
+	pair_b = pair_of(secret_b);
+	memcpy(key_a, pair_a.key, KEY_SIZE);
+	memcpy(key_b, pair_b.key, KEY_SIZE);
 	struct end *ends[] = {&a, &b};
 	for (int i = 0; i < 2; i++) {
 		ends[i]->sent = writer_of(malloc(STREAM_MAX), STREAM_MAX);
@@ -68,7 +79,7 @@ static int teardown(void **state)
 /* With `changed` in place of the role on its way. */
 static void begin_with(const struct link_identity *initiator, uint8_t changed)
 {
-	struct link_identity id = identity_of(secret_b, ephemeral_b);
+	struct link_identity id = identity_of(&pair_b, ephemeral_b);
 	a.sent.len = a.got.len = b.sent.len = b.got.len = 0;
 	assert_int_equal(link_initiate(&a.link, initiator, key_b, &a.sent), RMQ_E_OK);
 	assert_int_equal(a.sent.len, LINK_FIRST_SIZE);
@@ -110,7 +121,7 @@ static enum rmq_error deliver(struct end *from, struct end *to, size_t piece)
 
 static void establish(void)
 {
-	struct link_identity id = identity_of(secret_a, ephemeral_a);
+	struct link_identity id = identity_of(&pair_a, ephemeral_a);
 	begin(&id);
 	assert_int_equal(deliver(&a, &b, SIZE_MAX), RMQ_E_OK);
 	assert_int_equal(deliver(&b, &a, SIZE_MAX), RMQ_E_OK);
@@ -158,7 +169,7 @@ static void bytes_arrive_in_whatever_pieces(void **state)
 	for (size_t i = 0; i < sizeof(big); i++)
 		big[i] = (uint8_t)(i * 31 >> 3);
 	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
-		struct link_identity id = identity_of(secret_a, ephemeral_a);
+		struct link_identity id = identity_of(&pair_a, ephemeral_a);
 		size_t len = pieces[i] < 1000 ? 500 : sizeof(big);
 		begin(&id);
 		assert_int_equal(deliver(&a, &b, pieces[i]), RMQ_E_OK);
@@ -208,7 +219,7 @@ static void the_link_names_its_peer(void **state)
 /* By the two bytes of the length alone, so that nothing after them need be kept. */
 static void only_exact_lengths_are_read_before_the_peer_is_known(void **state)
 {
-	struct link_identity id = identity_of(secret_a, ephemeral_a);
+	struct link_identity id = identity_of(&pair_a, ephemeral_a);
 	uint8_t header[2];
 	(void)state;
 	for (unsigned len = 0; len <= UINT16_MAX; len += len < 300 ? 1 : 997) {
@@ -226,7 +237,7 @@ static void only_exact_lengths_are_read_before_the_peer_is_known(void **state)
 
 static void a_stranger_makes_us_keep_98_bytes(void **state)
 {
-	struct link_identity id = identity_of(secret_a, ephemeral_a);
+	struct link_identity id = identity_of(&pair_a, ephemeral_a);
 	(void)state;
 	begin(&id);
 	assert_int_equal(link_input_max(&b.link), 98);
@@ -242,7 +253,7 @@ static void a_stranger_makes_us_keep_98_bytes(void **state)
 
 static void nothing_has_an_effect_before_the_first_record(void **state)
 {
-	struct link_identity id = identity_of(secret_a, ephemeral_a);
+	struct link_identity id = identity_of(&pair_a, ephemeral_a);
 	(void)state;
 	begin(&id);
 	assert_false(link_can_send(&a.link));
@@ -277,7 +288,7 @@ static void the_prologue_binds_what_the_link_is_for(void **state)
 	uint8_t bytes[LINK_PROLOGUE_MAX];
 	(void)state;
 	for (int i = 0; i < 4; i++)
-		ids[i] = identity_of(secret_a, ephemeral_a);
+		ids[i] = identity_of(&pair_a, ephemeral_a);
 	ids[1].cluster = slice_str("clusteR");
 	ids[2].responder = slice_str("node-c");
 	ids[3].cluster = slice_str("clustern");
@@ -294,7 +305,7 @@ static void the_prologue_binds_what_the_link_is_for(void **state)
 		struct writer w = writer_of(bytes, sizeof(bytes));
 		link_prologue_encode(&w, &p);
 		begin(&ids[0]);
-		assert_int_equal(noise_initiate(&a.link.noise, slice_of(w.p, w.len), secret_a,
+		assert_int_equal(noise_initiate(&a.link.noise, slice_of(w.p, w.len), &pair_a,
 				     ephemeral_a, key_b),
 		    RMQ_E_OK);
 		assert_int_equal(
@@ -314,7 +325,7 @@ static void the_role_is_what_the_first_byte_says(void **state)
 	enum link_role role;
 	(void)state;
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		struct link_identity id = identity_of(secret_a, ephemeral_a);
+		struct link_identity id = identity_of(&pair_a, ephemeral_a);
 		id.role = all[i];
 		begin(&id);
 		assert_int_equal(deliver(&a, &b, SIZE_MAX), RMQ_E_OK);
@@ -330,7 +341,7 @@ static void the_role_is_what_the_first_byte_says(void **state)
 
 static void only_who_joins_means_any_cluster(void **state)
 {
-	struct link_identity id = identity_of(secret_a, ephemeral_a);
+	struct link_identity id = identity_of(&pair_a, ephemeral_a);
 	(void)state;
 	id.cluster = slice_str("");
 	begin(&id);
@@ -342,7 +353,8 @@ static void only_who_joins_means_any_cluster(void **state)
 
 static void a_stranger_gets_no_answer(void **state)
 {
-	struct link_identity id = identity_of(ephemeral_b, ephemeral_a);
+	struct keypair stranger = pair_of(ephemeral_b);
+	struct link_identity id = identity_of(&stranger, ephemeral_a);
 	(void)state;
 	begin(&id);
 	assert_int_equal(deliver(&a, &b, SIZE_MAX), RMQ_E_DENIED);
@@ -388,7 +400,7 @@ static void eof_is_a_cut_at_every_byte_before_close(void **state)
 		assert_int_equal(
 		    link_eof(&copy.link), len == all ? RMQ_E_OK : RMQ_E_INTERRUPTED);
 	}
-	struct link_identity id = identity_of(secret_a, ephemeral_a);
+	struct link_identity id = identity_of(&pair_a, ephemeral_a);
 	begin(&id);
 	assert_int_equal(link_eof(&a.link), RMQ_E_INTERRUPTED);
 	assert_int_equal(link_eof(&b.link), RMQ_E_INTERRUPTED);

@@ -31,11 +31,12 @@
 static const uint8_t secret_a[KEY_SIZE] = {0, 'a', 1}, secret_b[KEY_SIZE] = {0, 'b', 1};
 static const uint8_t secret_c[KEY_SIZE] = {0, 'c', 1};
 static uint8_t key_a[KEY_SIZE], key_b[KEY_SIZE], key_c[KEY_SIZE];
+static struct keypair pair_a, pair_b, pair_c;
 
 /* What one end was told. */
 struct end {
 	struct link_conn *conn;
-	unsigned ups, downs, frames, drained, failures, refusals, asked;
+	unsigned ups, downs, frames, drained, failures, refusals, unheard, asked;
 	enum rmq_error error;
 	enum link_role role;
 	uint8_t peer[KEY_SIZE];
@@ -118,6 +119,15 @@ static void on_refused(void *arg, const char *address, const char *why)
 	snprintf(e->why, sizeof(e->why), "%s", why);
 }
 
+static void on_unheard(void *arg, const char *address, const char *why, uint64_t count)
+{
+	struct end *e = arg;
+	assert_non_null(strchr(address, ':'));
+	assert_true(count > 0);
+	e->unheard++;
+	snprintf(e->why, sizeof(e->why), "%s", why);
+}
+
 static bool known(void *arg, enum link_role role, const uint8_t key[KEY_SIZE])
 {
 	struct end *e = arg;
@@ -162,6 +172,7 @@ static struct link_listener_options listening(void)
 	    .known = known,
 	    .events = events,
 	    .refused = on_refused,
+	    .unheard = on_unheard,
 	    .arg = &b};
 	return o;
 }
@@ -186,17 +197,27 @@ static struct link_dialer_options dialing(void)
 	return o;
 }
 
+static struct keypair pair_of(const uint8_t secret[KEY_SIZE], uint8_t key[KEY_SIZE])
+{
+	struct keypair pair;
+	memcpy(pair.secret, secret, KEY_SIZE);
+	assert_true(key_public(secret, pair.key));
+	memcpy(key, pair.key, KEY_SIZE);
+	return pair;
+}
+
 static int setup(void **state)
 {
 	(void)state;
 	memset(&a, 0, sizeof(a));
 	memset(&b, 0, sizeof(b));
 	listener = NULL;
-	assert_true(key_public(secret_a, key_a) && key_public(secret_b, key_b));
-	assert_true(key_public(secret_c, key_c));
+	pair_a = pair_of(secret_a, key_a);
+	pair_b = pair_of(secret_b, key_b);
+	pair_c = pair_of(secret_c, key_c);
 	assert_int_equal(uv_loop_init(&loop), 0);
-	net_a = link_net_new(&loop, secret_a, slice_str("node-a"));
-	net_b = link_net_new(&loop, secret_b, slice_str("node-b"));
+	net_a = link_net_new(&loop, &pair_a, slice_str("node-a"));
+	net_b = link_net_new(&loop, &pair_b, slice_str("node-b"));
 	link_net_cluster(net_a, slice_str("cluster"));
 	link_net_cluster(net_b, slice_str("cluster"));
 	struct link_listener_options o = listening();
@@ -409,7 +430,7 @@ static void strangers_are_not_let_in(void **state)
 {
 	static const char meant[] = "it means another key, name or cluster";
 	struct link_dialer_options o = dialing();
-	struct link_net *net_c = link_net_new(&loop, secret_c, slice_str("node-c"));
+	struct link_net *net_c = link_net_new(&loop, &pair_c, slice_str("node-c"));
 	(void)state;
 	link_net_cluster(net_c, slice_str("cluster"));
 	assert_out(net_c, &o, "its key is not known", 1);
@@ -436,7 +457,7 @@ static void strangers_are_not_let_in(void **state)
 	/* Our own key, at our own port. */
 	o = dialing();
 	link_net_free(net_c);
-	net_c = link_net_new(&loop, secret_b, slice_str("node-b"));
+	net_c = link_net_new(&loop, &pair_b, slice_str("node-b"));
 	a.failures = 0;
 	d = link_dialer_new(net_c, &o);
 	wait_until(a.failures > 0);
@@ -498,7 +519,7 @@ static void raw_begin(struct raw *r, const uint8_t ephemeral[KEY_SIZE])
 	struct link_identity id = {.role = LINK_NODE,
 	    .cluster = slice_str("cluster"),
 	    .responder = slice_str("node-b"),
-	    .secret = secret_a,
+	    .own = &pair_a,
 	    .ephemeral = ephemeral};
 	memset(r, 0, sizeof(*r));
 	r->fd = raw_connect(link_listener_port(listener), 1);
@@ -562,8 +583,12 @@ static void a_repeated_message_1_has_no_effect(void **state)
 static void a_handshake_cut_at_any_byte_leaves_nothing(void **state)
 {
 	static const uint8_t ephemeral[KEY_SIZE] = {1, 2, 3};
+	const struct sockaddr_in host = {
+	    .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct raw r;
 	(void)state;
+	/* Of a stranger so many are not heard. */
+	link_net_know(net_b, (const struct sockaddr *)&host);
 	for (size_t len = 0; len < LINK_FIRST_SIZE + LINK_OVERHEAD; len++) {
 		unsigned refusals = b.refusals;
 		size_t first = len < LINK_FIRST_SIZE ? len : LINK_FIRST_SIZE;
@@ -600,7 +625,7 @@ static void a_reply_cut_at_any_byte_is_a_failure(void **state)
 		struct link_identity id = {.role = LINK_NODE,
 		    .cluster = slice_str("cluster"),
 		    .responder = slice_str("node-b"),
-		    .secret = secret_b,
+		    .own = &pair_b,
 		    .ephemeral = ephemeral};
 		struct raw r = {.in_len = 0};
 		struct writer none = writer_of(r.bytes, 0);
@@ -753,21 +778,24 @@ static void eight_of_one_address_are_half_open(void **state)
 	(void)state;
 	for (size_t i = 0; i < 20; i++)
 		fds[i] = raw_connect(link_listener_port(listener), 1);
-	wait_until(b.refusals == 12);
-	assert_int_equal(open_count(20), LINK_HALF_OPEN_ADDRESS);
-	assert_string_equal(b.why, "too many from that address are not known yet");
+	wait_until(open_count(20) == ARRIVALS_OPEN_ADDRESS);
+	/* That is said once. */
+	assert_int_equal(b.unheard, 1);
+	assert_string_equal(b.why, "too many from that address do not say who they are");
 	/* Others are let in; and that address, when there are less. */
 	fds[20] = raw_connect(link_listener_port(listener), 2);
-	for (size_t i = 0; i < 20; i++)
-		close(fds[i]);
-	wait_until(b.refusals == 20);
+	close_all(20);
+	wait_until(b.refusals == 8);
 	assert_false(closed(fds[20]));
 	struct link_dialer *d = establish();
 	link_dialer_free(d);
 	close(fds[20]);
 }
 
-/* 1000 that say nothing, from many addresses: a link that is up does not notice. */
+/*
+ * 1000 that say nothing, from many addresses: a link that is up does not notice, and a peer at
+ * an address that is known comes back though strangers have all their places.
+ */
 static void a_thousand_idle_connections_do_not_stop_a_link(void **state)
 {
 	struct link_listener_options o = listening();
@@ -782,26 +810,100 @@ static void a_thousand_idle_connections_do_not_stop_a_link(void **state)
 	struct link_dialer *d = establish();
 	for (size_t i = 0; i < MANY; i++) {
 		fds[i] = raw_connect(link_listener_port(listener), 2 + (uint32_t)i / 4);
-		if (i + 1 == LINK_HALF_OPEN_EARLY) {
-			wait_until(link_listener_half_open(listener) == LINK_HALF_OPEN_EARLY);
+		if (i + 1 == ARRIVALS_OPEN_EARLY) {
+			wait_until(link_listener_open(listener) == ARRIVALS_OPEN_EARLY);
 			assert_int_equal(b.refusals, 0);
 		}
 		if (i % 50 == 0) {
 			unsigned frames = a.frames;
 			assert_int_equal(send_frame(a.conn, 1, 1000), RMQ_E_OK);
 			wait_until(a.frames == frames + 1);
-			assert_in_range(
-			    link_listener_half_open(listener), 0, LINK_HALF_OPEN_MAX);
+			assert_in_range(link_listener_open(listener), 0, ARRIVALS_OPEN_MAX);
 		}
 	}
-	/* Each is dropped, some at once and some at the deadline; then there is room again. */
-	wait_until(b.refusals == MANY);
-	assert_int_equal(open_count(MANY), 0);
-	close_all(MANY);
 	assert_int_equal(a.downs + b.downs, 0);
 	link_conn_cut(a.conn);
 	wait_until(a.ups == 2 && b.ups == 2);
+	/* Each is dropped, some at once and some at the deadline; then there is room again. */
+	wait_until(open_count(MANY) == 0);
+	wait_until(link_listener_open(listener) == 0);
+	close_all(MANY);
 	link_dialer_free(d);
+}
+
+/* One address, with all that a handshake costs: so many are heard, however many come. */
+static void garbage_of_one_address_is_heard_in_part(void **state)
+{
+	uint8_t garbage[LINK_FIRST_SIZE] = {LINK_NODE, NOISE_MESSAGE_1_SIZE};
+	(void)state;
+	uint64_t begin = clock_mono().ms;
+	for (size_t i = 0; i < MANY; i++) {
+		int fd = raw_connect(link_listener_port(listener), 2);
+		(void)send(fd, garbage, sizeof(garbage), MSG_NOSIGNAL);
+		wait_until(closed(fd));
+		close(fd);
+	}
+	uint64_t passed = clock_mono().ms - begin;
+	assert_in_range(b.refusals, ARRIVALS_ADDRESS_BURST,
+	    ARRIVALS_ADDRESS_BURST + 1 + passed * ARRIVALS_ADDRESS_RATE / 1000);
+	assert_in_range(b.unheard, 1, 2 * (1 + passed / LINK_UNHEARD_MS));
+	struct link_dialer *d = establish();
+	link_dialer_free(d);
+}
+
+static void who_is_up_and_does_not_say_who_it_is_is_cut_in_time(void **state)
+{
+	struct link_listener_options o = listening();
+	(void)state;
+	o.handshake_ms = 100;
+	o.greets = true;
+	listen_with(&o);
+	struct link_dialer *d = establish();
+	assert_int_equal(link_listener_open(listener), 1);
+	wait_until(b.downs == 1);
+	assert_int_equal(b.error, RMQ_E_TIMEOUT);
+	assert_string_equal(b.why, "it does not say who it is in time");
+	assert_int_equal(b.refusals, 1);
+	link_dialer_free(d);
+}
+
+static void who_has_said_who_it_is_stays(void **state)
+{
+	struct link_listener_options o = listening();
+	(void)state;
+	o.handshake_ms = 100;
+	o.greets = true;
+	listen_with(&o);
+	struct link_dialer *d = establish();
+	link_conn_introduced(b.conn);
+	assert_int_equal(link_listener_open(listener), 0);
+	/* One that comes later has its time over. */
+	int fd = raw_connect(link_listener_port(listener), 2);
+	wait_until(closed(fd));
+	close(fd);
+	assert_int_equal(b.downs, 0);
+	link_dialer_free(d);
+}
+
+static void an_ipv6_network_is_one_address(void **state)
+{
+	static const char *const texts[] = {"2001:db8:1:2::3",
+	    "2001:db8:1:2:ffff::", "2001:db8:1:3::3", "::ffff:192.0.2.1", "192.0.2.1",
+	    "192.0.2.2"};
+	struct arrivals_origin o[6];
+	(void)state;
+	for (size_t i = 0; i < 6; i++) {
+		struct socket_host host = {.port = 1};
+		struct addrinfo *list;
+		snprintf(host.host, sizeof(host.host), "%s", texts[i]);
+		assert_int_equal(socket_host_resolve(&host, AI_NUMERICHOST, &list), 0);
+		o[i] = link_net_origin(list->ai_addr);
+		freeaddrinfo(list);
+	}
+	assert_memory_equal(&o[0], &o[1], sizeof(o[0]));
+	assert_memory_not_equal(&o[0], &o[2], sizeof(o[0]));
+	assert_memory_equal(&o[3], &o[4], sizeof(o[0]));
+	assert_memory_not_equal(&o[4], &o[5], sizeof(o[0]));
 }
 
 /* ---- dialling ---- */
@@ -1017,6 +1119,9 @@ int main(void)
 	    TEST(a_bad_record_or_frame_ends_the_connection),
 	    TEST(eight_of_one_address_are_half_open),
 	    TEST(a_thousand_idle_connections_do_not_stop_a_link),
+	    TEST(garbage_of_one_address_is_heard_in_part),
+	    TEST(who_is_up_and_does_not_say_who_it_is_is_cut_in_time),
+	    TEST(who_has_said_who_it_is_stays), TEST(an_ipv6_network_is_one_address),
 	    TEST(dialling_backs_off_and_comes_back_at_once_when_told),
 	    TEST(names_are_looked_up), TEST(a_silent_peer_is_given_up_in_time),
 	    TEST(names_that_nobody_answers_hold_up_no_other),

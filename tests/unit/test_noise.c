@@ -20,6 +20,7 @@ static const struct slice prologue = {(const uint8_t *)"prologue", 8};
 static const uint8_t secret_a[KEY_SIZE] = {0, 'a', 1}, ephemeral_a[KEY_SIZE] = {0, 'a', 2};
 static const uint8_t secret_b[KEY_SIZE] = {0, 'b', 1}, ephemeral_b[KEY_SIZE] = {0, 'b', 2};
 static uint8_t key_a[KEY_SIZE], key_b[KEY_SIZE];
+static struct keypair pair_a, pair_b;
 
 /* All points of low order, in every encoding; as in the source of libsodium and elsewhere. */
 static const char *const low_order[] = {
@@ -57,21 +58,31 @@ static size_t unhex(const char *hex, uint8_t *out, size_t cap)
 	return len;
 }
 
+static struct keypair pair_of(const uint8_t secret[KEY_SIZE])
+{
+	struct keypair pair;
+	memcpy(pair.secret, secret, KEY_SIZE);
+	assert_true(key_public(secret, pair.key));
+	return pair;
+}
+
 static int setup(void **state)
 {
 	(void)state;
 	asked.yes = true;
 	asked.count = 0;
-	assert_true(key_public(secret_a, key_a));
-	assert_true(key_public(secret_b, key_b));
+	pair_a = pair_of(secret_a);
+	pair_b = pair_of(secret_b);
+	memcpy(key_a, pair_a.key, KEY_SIZE);
+	memcpy(key_b, pair_b.key, KEY_SIZE);
 	return 0;
 }
 
 static void start(struct noise *a, struct noise *b)
 {
-	assert_int_equal(noise_initiate(a, prologue, secret_a, ephemeral_a, key_b), RMQ_E_OK);
+	assert_int_equal(noise_initiate(a, prologue, &pair_a, ephemeral_a, key_b), RMQ_E_OK);
 	assert_int_equal(
-	    noise_respond(b, prologue, secret_b, ephemeral_b, known, &asked), RMQ_E_OK);
+	    noise_respond(b, prologue, &pair_b, ephemeral_b, known, &asked), RMQ_E_OK);
 }
 
 static void message_1(struct noise *a, struct noise *b, uint8_t m[NOISE_MESSAGE_1_SIZE])
@@ -170,15 +181,18 @@ static void published_vector(void **state)
 {
 	struct noise a, b;
 	uint8_t text[32], s[KEY_SIZE], e[KEY_SIZE], key[KEY_SIZE], hash[NOISE_HASH_SIZE];
+	struct keypair own;
 	(void)state;
 	struct slice john = slice_of(text, unhex(cacophony.prologue, text, sizeof(text)));
 	unhex(cacophony.resp_public, key, sizeof(key));
 	unhex(cacophony.init_static, s, sizeof(s));
 	unhex(cacophony.init_ephemeral, e, sizeof(e));
-	assert_int_equal(noise_initiate(&a, john, s, e, key), RMQ_E_OK);
+	own = pair_of(s);
+	assert_int_equal(noise_initiate(&a, john, &own, e, key), RMQ_E_OK);
 	unhex(cacophony.resp_static, s, sizeof(s));
 	unhex(cacophony.resp_ephemeral, e, sizeof(e));
-	assert_int_equal(noise_respond(&b, john, s, e, known, &asked), RMQ_E_OK);
+	own = pair_of(s);
+	assert_int_equal(noise_respond(&b, john, &own, e, known, &asked), RMQ_E_OK);
 	assert_memory_equal(b.key, key, KEY_SIZE);
 	for (size_t i = 0; i < 6; i++)
 		check_vector_message(i % 2 ? &b : &a, i % 2 ? &a : &b, i);
@@ -254,7 +268,7 @@ static void another_prologue_is_refused(void **state)
 	(void)state;
 	start(&a, &b);
 	assert_int_equal(
-	    noise_initiate(&a, slice_str("prologuE"), secret_a, ephemeral_a, key_b), RMQ_E_OK);
+	    noise_initiate(&a, slice_str("prologuE"), &pair_a, ephemeral_a, key_b), RMQ_E_OK);
 	assert_int_equal(noise_write(&a, nothing, m), RMQ_E_OK);
 	REFUSED(&b, read_1(&b, m), RMQ_E_DENIED);
 	assert_int_equal(asked.count, 0);
@@ -280,7 +294,7 @@ static void who_does_not_know_our_key_is_not_looked_up(void **state)
 	(void)state;
 	start(&a, &b);
 	assert_true(key_public(ephemeral_b, other));
-	assert_int_equal(noise_initiate(&a, prologue, secret_a, ephemeral_a, other), RMQ_E_OK);
+	assert_int_equal(noise_initiate(&a, prologue, &pair_a, ephemeral_a, other), RMQ_E_OK);
 	assert_int_equal(noise_write(&a, nothing, m), RMQ_E_OK);
 	REFUSED(&b, read_1(&b, m), RMQ_E_DENIED);
 	assert_int_equal(asked.count, 0);
@@ -326,7 +340,7 @@ static void points_of_low_order_are_refused(void **state)
 		assert_int_equal(noise_write(&a, nothing, m), RMQ_E_OK);
 		REFUSED(&b, read_1(&b, m), RMQ_E_DENIED);
 		assert_int_equal(asked.count, (int)(2 * i) + 2);
-		enum rmq_error err = noise_initiate(&a, prologue, secret_a, ephemeral_a, point);
+		enum rmq_error err = noise_initiate(&a, prologue, &pair_a, ephemeral_a, point);
 		assert_int_equal(err, i == 0 ? RMQ_E_DENIED : RMQ_E_OK);
 		REFUSED(&a, noise_write(&a, nothing, m), RMQ_E_DENIED);
 	}
@@ -335,14 +349,15 @@ static void points_of_low_order_are_refused(void **state)
 static void keys_of_zeros_are_refused(void **state)
 {
 	static const uint8_t zeros[KEY_SIZE];
+	static const struct keypair none;
 	struct noise n;
 	(void)state;
-	REFUSED(&n, noise_initiate(&n, prologue, zeros, ephemeral_a, key_b), RMQ_E_DENIED);
-	REFUSED(&n, noise_initiate(&n, prologue, secret_a, zeros, key_b), RMQ_E_DENIED);
-	REFUSED(&n, noise_initiate(&n, prologue, secret_a, ephemeral_a, zeros), RMQ_E_DENIED);
+	REFUSED(&n, noise_initiate(&n, prologue, &none, ephemeral_a, key_b), RMQ_E_DENIED);
+	REFUSED(&n, noise_initiate(&n, prologue, &pair_a, zeros, key_b), RMQ_E_DENIED);
+	REFUSED(&n, noise_initiate(&n, prologue, &pair_a, ephemeral_a, zeros), RMQ_E_DENIED);
 	REFUSED(
-	    &n, noise_respond(&n, prologue, zeros, ephemeral_b, known, &asked), RMQ_E_DENIED);
-	REFUSED(&n, noise_respond(&n, prologue, secret_b, zeros, known, &asked), RMQ_E_DENIED);
+	    &n, noise_respond(&n, prologue, &none, ephemeral_b, known, &asked), RMQ_E_DENIED);
+	REFUSED(&n, noise_respond(&n, prologue, &pair_b, zeros, known, &asked), RMQ_E_DENIED);
 }
 
 static void our_own_keys_are_refused(void **state)
@@ -350,7 +365,7 @@ static void our_own_keys_are_refused(void **state)
 	struct noise a, b;
 	uint8_t m[NOISE_MESSAGE_1_SIZE];
 	(void)state;
-	REFUSED(&a, noise_initiate(&a, prologue, secret_a, ephemeral_a, key_a), RMQ_E_DENIED);
+	REFUSED(&a, noise_initiate(&a, prologue, &pair_a, ephemeral_a, key_a), RMQ_E_DENIED);
 	/* Someone with a copy of the responder's key. */
 	start(&a, &b);
 	memcpy(a.secret, secret_b, KEY_SIZE);
@@ -363,14 +378,32 @@ static void our_own_keys_are_refused(void **state)
 		const uint8_t *secrets[] = {ephemeral_b, secret_b, ephemeral_a};
 		start(&a, &b);
 		assert_int_equal(
-		    noise_initiate(&a, prologue, secret_a, secrets[i], key_b), RMQ_E_OK);
+		    noise_initiate(&a, prologue, &pair_a, secrets[i], key_b), RMQ_E_OK);
 		assert_int_equal(noise_write(&a, nothing, m), RMQ_E_OK);
-		assert_int_equal(read_1(&b, m), i < 2 ? RMQ_E_DENIED : RMQ_E_OK);
+		/* Ours of this handshake is made when there is an answer to be given. */
+		assert_int_equal(read_1(&b, m), i == 1 ? RMQ_E_DENIED : RMQ_E_OK);
+		if (i == 0)
+			REFUSED(&b, noise_write(&b, nothing, m), RMQ_E_DENIED);
 	}
-	assert_int_equal(asked.count, 1);
+	assert_int_equal(asked.count, 2);
 	message_2(&a, &b, m);
 	memcpy(m, a.ephemeral, KEY_SIZE);
 	REFUSED(&a, noise_read(&a, slice_of(m, 48), NULL, 0), RMQ_E_DENIED);
+}
+
+/* What is no message 1 for us, or of a stranger, costs no key. */
+static void the_responder_makes_a_key_for_peers_that_it_knows(void **state)
+{
+	static const uint8_t zeros[KEY_SIZE];
+	struct noise a, b;
+	uint8_t m[NOISE_MESSAGE_1_SIZE], answer[NOISE_MESSAGE_2_SIZE];
+	(void)state;
+	message_1(&a, &b, m);
+	assert_int_equal(read_1(&b, m), RMQ_E_OK);
+	assert_memory_equal(b.ephemeral, zeros, KEY_SIZE);
+	assert_int_equal(noise_write(&b, nothing, answer), RMQ_E_OK);
+	assert_memory_equal(answer, b.ephemeral, KEY_SIZE);
+	assert_memory_not_equal(b.ephemeral, zeros, KEY_SIZE);
 }
 
 static void a_turn_that_is_not_ours_is_a_bug(void **state)
@@ -430,7 +463,7 @@ static void a_repeated_message_1_opens_nothing(void **state)
 	assert_int_equal(b.state, NOISE_OPEN);
 
 	assert_int_equal(
-	    noise_respond(&again, prologue, secret_b, fresh, known, &asked), RMQ_E_OK);
+	    noise_respond(&again, prologue, &pair_b, fresh, known, &asked), RMQ_E_OK);
 	assert_int_equal(read_1(&again, first), RMQ_E_OK);
 	assert_int_equal(noise_write(&again, nothing, m), RMQ_E_OK);
 	assert_int_equal(again.state, NOISE_SILENT);
@@ -544,6 +577,7 @@ int main(void)
 	    TEST(an_unknown_peer_is_refused), TEST(who_does_not_know_our_key_is_not_looked_up),
 	    TEST(the_peer_is_looked_up_before_the_next_diffie_hellman),
 	    TEST(points_of_low_order_are_refused), TEST(keys_of_zeros_are_refused),
+	    TEST(the_responder_makes_a_key_for_peers_that_it_knows),
 	    TEST(our_own_keys_are_refused), TEST(a_turn_that_is_not_ours_is_a_bug),
 	    TEST(secrets_are_wiped_when_the_handshake_is_over),
 	    TEST(a_repeated_message_1_opens_nothing),

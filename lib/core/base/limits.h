@@ -160,6 +160,20 @@ struct space_limits {
 #define RAFT_WINDOW	   64	      /* the same, in messages */
 #define RAFT_HOLES_MAX	   5461	      /* ranges in one HOLE: as many as fit into an END */
 
+/* TCP connections whose peers have not said who they are, see core/link/arrivals.h. */
+#define ARRIVALS_OPEN_MAX      64 /* of all strangers, and so many of known addresses */
+#define ARRIVALS_OPEN_EARLY    32 /* from here on some are dropped at random */
+#define ARRIVALS_OPEN_ADDRESS  8  /* of one address of strangers */
+#define ARRIVALS_OPEN_KNOWN    32 /* of one known address */
+#define ARRIVALS_ADDRESS_RATE  8  /* a second, from one address of strangers, */
+#define ARRIVALS_ADDRESS_BURST 32 /* and so many at once */
+#define ARRIVALS_KNOWN_RATE    50 /* from one known address */
+#define ARRIVALS_KNOWN_BURST   200
+#define ARRIVALS_ALL_RATE      50 /* from all addresses of strangers */
+#define ARRIVALS_ALL_BURST     200
+#define ARRIVALS_ADDRESSES     256 /* that are kept account of */
+#define ARRIVALS_KNOWN	       128 /* of them known */
+
 /* The socket on which rmq-clusterd is asked. */
 #define CONTROL_CONNECTIONS_MAX 64
 #define CONTROL_REQUESTS_MAX	16    /* of one connection, not answered */

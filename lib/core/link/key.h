@@ -9,6 +9,11 @@
 
 #define KEY_SIZE 32
 
+struct keypair {
+	uint8_t secret[KEY_SIZE];
+	uint8_t key[KEY_SIZE]; /* the public one */
+};
+
 /* Sizes of texts, the NUL after them included. */
 #define KEY_PREFIX	     "rmq1:"
 #define KEY_BASE64_SIZE	     45

@@ -80,7 +80,7 @@ enum rmq_error link_initiate(struct link *l, const struct link_identity *id,
 	memset(l, 0, sizeof(*l));
 	l->role = id->role;
 	enum rmq_error err =
-	    noise_initiate(&l->noise, prologue, id->secret, id->ephemeral, responder);
+	    noise_initiate(&l->noise, prologue, id->own, id->ephemeral, responder);
 	if (err)
 		return err;
 	size_t begin = out->len;
@@ -108,7 +108,7 @@ enum rmq_error link_respond(
 	l->role = id->role;
 	l->known = known;
 	l->context = context;
-	return noise_respond(&l->noise, prologue, id->secret, id->ephemeral, peer_known, l);
+	return noise_respond(&l->noise, prologue, id->own, id->ephemeral, peer_known, l);
 }
 
 void link_deinit(struct link *l)

@@ -65,10 +65,10 @@ enum link_role {
 
 struct link_identity {
 	enum link_role role;
-	struct slice cluster;	  /* at most 255 bytes; not minded if the role has none */
-	struct slice responder;	  /* at most 255 bytes */
-	const uint8_t *secret;	  /* our static secret key */
-	const uint8_t *ephemeral; /* a secret key, random, that is used this once */
+	struct slice cluster;	   /* at most 255 bytes; not minded if the role has none */
+	struct slice responder;	   /* at most 255 bytes */
+	const struct keypair *own; /* our static keys */
+	const uint8_t *ephemeral;  /* a secret key, random, that is used this once */
 };
 
 /*

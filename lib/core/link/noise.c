@@ -177,15 +177,17 @@ void noise_deinit(struct noise *n)
 	n->error = RMQ_E_BUG;
 }
 
-/* `responder` is the static key that both know beforehand; n->key if that is we. */
-static enum rmq_error start(struct noise *n, struct slice prologue,
-    const uint8_t secret[KEY_SIZE], const uint8_t ephemeral[KEY_SIZE], const uint8_t *responder)
+/* `responder` is the static key that both know beforehand; own->key if that is we. */
+static enum rmq_error start(struct noise *n, struct slice prologue, const struct keypair *own,
+    const uint8_t ephemeral[KEY_SIZE], const uint8_t *responder)
 {
 	static const uint8_t zeros[KEY_SIZE];
-	bool keys = key_public(secret, n->key) && key_public(ephemeral, n->ephemeral);
-	if (!keys || memcmp(responder, zeros, KEY_SIZE) == 0)
+	if (sodium_memcmp(own->secret, zeros, KEY_SIZE) == 0 ||
+	    sodium_memcmp(ephemeral, zeros, KEY_SIZE) == 0 ||
+	    memcmp(responder, zeros, KEY_SIZE) == 0)
 		return noise_fail(n, RMQ_E_DENIED);
-	memcpy(n->secret, secret, KEY_SIZE);
+	memcpy(n->secret, own->secret, KEY_SIZE);
+	memcpy(n->key, own->key, KEY_SIZE);
 	memcpy(n->ephemeral_secret, ephemeral, KEY_SIZE);
 	memcpy(n->hash, PROTOCOL_NAME, sizeof(PROTOCOL_NAME) - 1);
 	memcpy(n->chain, n->hash, NOISE_HASH_SIZE);
@@ -194,29 +196,27 @@ static enum rmq_error start(struct noise *n, struct slice prologue,
 	return RMQ_E_OK;
 }
 
-enum rmq_error noise_initiate(struct noise *n, struct slice prologue,
-    const uint8_t secret[KEY_SIZE], const uint8_t ephemeral[KEY_SIZE],
-    const uint8_t responder[KEY_SIZE])
+enum rmq_error noise_initiate(struct noise *n, struct slice prologue, const struct keypair *own,
+    const uint8_t ephemeral[KEY_SIZE], const uint8_t responder[KEY_SIZE])
 {
 	memset(n, 0, sizeof(*n));
 	n->state = NOISE_WRITES_1;
 	n->initiator = true;
 	memcpy(n->peer, responder, KEY_SIZE);
-	enum rmq_error err = start(n, prologue, secret, ephemeral, n->peer);
+	enum rmq_error err = start(n, prologue, own, ephemeral, n->peer);
 	if (!err && memcmp(n->peer, n->key, KEY_SIZE) == 0)
 		err = noise_fail(n, RMQ_E_DENIED);
 	return err;
 }
 
-enum rmq_error noise_respond(struct noise *n, struct slice prologue,
-    const uint8_t secret[KEY_SIZE], const uint8_t ephemeral[KEY_SIZE], noise_known *known,
-    void *context)
+enum rmq_error noise_respond(struct noise *n, struct slice prologue, const struct keypair *own,
+    const uint8_t ephemeral[KEY_SIZE], noise_known *known, void *context)
 {
 	memset(n, 0, sizeof(*n));
 	n->state = NOISE_READS_1;
 	n->known = known;
 	n->context = context;
-	return start(n, prologue, secret, ephemeral, n->key);
+	return start(n, prologue, own, ephemeral, own->key);
 }
 
 /* The handshake is over: two keys, and nothing is left of what they were made of. */
@@ -266,6 +266,10 @@ enum rmq_error noise_write(struct noise *n, struct slice payload, uint8_t *messa
 		return n->error;
 	if (!first && n->state != NOISE_WRITES_2)
 		return noise_fail(n, RMQ_E_BUG);
+	/* Only now: of a responder nothing was worth it before the peer was known. */
+	if (!key_public(n->ephemeral_secret, n->ephemeral) ||
+	    memcmp(n->peer_ephemeral, n->ephemeral, KEY_SIZE) == 0)
+		return noise_fail(n, RMQ_E_DENIED);
 	memcpy(message, n->ephemeral, KEY_SIZE);
 	mix_hash(n, key_slice(n->ephemeral));
 	return first ? write_1(n, payload, message + KEY_SIZE)

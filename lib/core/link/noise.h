@@ -70,15 +70,16 @@ struct noise {
 /*
  * Begins.  All keys are copied; `ephemeral` is a secret key that is used this once.  Both sides
  * must have the same prologue.  `known` is called while message 1 is read, when the peer's key
- * could be decrypted with ours, and before it costs more.  RMQ_E_DENIED: a key is all zeros, or
- * the responder's is our own.
+ * could be decrypted with ours, and before it costs more: what is no message 1 for us costs the
+ * responder one Diffie-Hellman, and nothing before it is read.  RMQ_E_DENIED: a key is all
+ * zeros, or the responder's is our own.
  */
-enum rmq_error noise_initiate(struct noise *n, struct slice prologue,
-    const uint8_t secret[KEY_SIZE], const uint8_t ephemeral[KEY_SIZE],
-    const uint8_t responder[KEY_SIZE]) __attribute__((warn_unused_result));
-enum rmq_error noise_respond(struct noise *n, struct slice prologue,
-    const uint8_t secret[KEY_SIZE], const uint8_t ephemeral[KEY_SIZE], noise_known *known,
-    void *context) __attribute__((warn_unused_result));
+enum rmq_error noise_initiate(struct noise *n, struct slice prologue, const struct keypair *own,
+    const uint8_t ephemeral[KEY_SIZE], const uint8_t responder[KEY_SIZE])
+    __attribute__((warn_unused_result));
+enum rmq_error noise_respond(struct noise *n, struct slice prologue, const struct keypair *own,
+    const uint8_t ephemeral[KEY_SIZE], noise_known *known, void *context)
+    __attribute__((warn_unused_result));
 
 /* Wipes it.  Legal in every state, also twice. */
 void noise_deinit(struct noise *n);

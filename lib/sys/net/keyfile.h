@@ -8,11 +8,6 @@
 #include "core/link/key.h"
 #include "sys/process/reason.h"
 
-struct keypair {
-	uint8_t secret[KEY_SIZE];
-	uint8_t key[KEY_SIZE]; /* the public one */
-};
-
 /* A new, random one.  A program calls sodium_init() before. */
 void keypair_make(struct keypair *pair);
 

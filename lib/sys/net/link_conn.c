@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "sys/net/link_state.h"
 
@@ -105,7 +106,7 @@ void link_conn_cut(struct link_conn *c)
 		return;
 	conn_end(c);
 	if (c->owner)
-		c->owner->over(c->owner_arg, c, RMQ_E_INTERRUPTED, "cut by ourselves");
+		c->owner->over(c->owner_arg, c, RMQ_E_OK, "cut by ourselves");
 }
 
 /* ---- output ---- */
@@ -482,7 +483,7 @@ static void identity_of(struct link_conn *c, struct link_identity *id, uint8_t *
 	randombytes_buf(ephemeral, KEY_SIZE);
 	*id = (struct link_identity){.role = c->role,
 	    .cluster = slice_of(c->net->cluster, c->net->cluster_len),
-	    .secret = c->net->secret,
+	    .own = &c->net->own,
 	    .ephemeral = ephemeral};
 }
 
@@ -548,11 +549,19 @@ static void handshake(struct link_conn *c)
 		return;
 	memcpy(c->peer, link_peer(&c->link), KEY_SIZE);
 	c->state = LINK_CONN_UP;
+	if (!c->greets)
+		link_conn_introduced(c);
+	if (c->state == LINK_CONN_UP && c->events.up)
+		c->events.up(c->arg, c);
+}
+
+void link_conn_introduced(struct link_conn *c)
+{
+	if (c->state != LINK_CONN_UP)
+		return;
 	uv_timer_stop(&c->timer);
 	if (c->owner)
 		c->owner->up(c->owner_arg, c);
-	if (c->state == LINK_CONN_UP && c->events.up)
-		c->events.up(c->arg, c);
 }
 
 /* ---- reading ---- */
@@ -645,20 +654,28 @@ int link_conn_dial(struct link_conn *c, const struct sockaddr *address, enum lin
 
 static void on_handshake_timeout(uv_timer_t *timer)
 {
-	conn_over(timer->data, RMQ_E_TIMEOUT, "no handshake in time");
+	struct link_conn *c = timer->data;
+	conn_over(c, RMQ_E_TIMEOUT,
+	    c->state == LINK_CONN_UP ? "it does not say who it is in time"
+				     : "no handshake in time");
 }
 
-int link_conn_accept(struct link_conn *c, uv_stream_t *listener, unsigned roles,
-    link_known *known, uint64_t handshake_ms)
+int link_conn_accept(
+    struct link_conn *c, int fd, const struct sockaddr *from, const struct link_accept *how)
 {
-	c->roles = roles;
-	c->known = known;
+	c->roles = how->roles;
+	c->known = how->known;
+	c->greets = how->greets;
 	c->accepted_ms = uv_now(c->net->loop);
-	int err = uv_accept(listener, (uv_stream_t *)&c->tcp);
+	c->origin = link_net_origin(from);
+	int err = uv_tcp_open(&c->tcp, fd);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	err = begin_reading(c);
 	if (!err)
-		err = begin_reading(c);
-	if (!err)
-		err = uv_timer_start(&c->timer, on_handshake_timeout, handshake_ms, 0);
+		err = uv_timer_start(&c->timer, on_handshake_timeout, how->handshake_ms, 0);
 	return err;
 }
 

@@ -63,6 +63,13 @@ void link_conn_close(struct link_conn *c);
 /* Ends it at once: to the peer it was cut. */
 void link_conn_cut(struct link_conn *c);
 
+/*
+ * The peer of an accepted one has said who it is.  Where the listener's `greets` is set the
+ * host calls it once for each that is to stay: until then it is cut when the time of the
+ * handshake is over, and counts as one that nobody knows.
+ */
+void link_conn_introduced(struct link_conn *c);
+
 enum link_role link_conn_role(const struct link_conn *c);
 /* The peer's public key. */
 const uint8_t *link_conn_peer(const struct link_conn *c);

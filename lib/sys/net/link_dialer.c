@@ -136,6 +136,7 @@ static void try_next(struct link_dialer *d)
 	while (d->next) {
 		const struct sockaddr *address = d->next->ai_addr;
 		d->next = d->next->ai_next;
+		link_net_know(d->net, address);
 		d->conn = link_conn_new(d->net, &options);
 		if (!d->conn)
 			break;

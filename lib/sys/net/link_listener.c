@@ -1,105 +1,92 @@
 #include "sys/net/link_listener.h"
 
+#include <errno.h>
 #include <netdb.h>
-#include <netinet/in.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "sys/net/link_state.h"
+#include "sys/net/listener.h"
 
-#define BACKLOG	      128
-#define EARLY_PERCENT 30 /* dropped at LINK_HALF_OPEN_EARLY; 100 at LINK_HALF_OPEN_MAX */
-
-/* What counts as one address. */
-struct origin {
-	int family;
-	uint8_t bytes[8];
-};
-
-struct half_open {
-	struct link_conn *conn; /* NULL: the place is free */
-	struct origin origin;
-};
+#define BACKLOG	 128
+#define RETRY_MS 100 /* accepting, when the system is out of something */
 
 struct link_listener {
 	struct link_net *net;
 	struct link_listener_options options;
-	uv_tcp_t tcp;
-	unsigned half_open_count;
-	struct half_open half_open[LINK_HALF_OPEN_MAX];
+	int fd;
+	uv_poll_t poll;
+	uv_timer_t retry;
+	unsigned handles;
+	unsigned open_count;
+	LIST_HEAD(, link_conn) open; /* those that have not said who they are */
+	struct {
+		uint64_t count; /* since told_ms */
+		uint64_t told_ms;
+	} unheard[ARRIVALS_ANSWERS];
 };
 
-static struct origin origin_of(const struct sockaddr_storage *address)
-{
-	struct origin o = {.family = address->ss_family};
-	if (o.family == AF_INET) {
-		memcpy(o.bytes, &((const struct sockaddr_in *)address)->sin_addr, 4);
-	} else if (o.family == AF_INET6) {
-		const struct in6_addr *a = &((const struct sockaddr_in6 *)address)->sin6_addr;
-		if (IN6_IS_ADDR_V4MAPPED(a)) {
-			o.family = AF_INET;
-			memcpy(o.bytes, a->s6_addr + 12, 4);
-		} else {
-			memcpy(o.bytes, a->s6_addr, sizeof(o.bytes));
-		}
-	}
-	return o;
-}
+static void on_readable(uv_poll_t *poll, int status, int events);
 
-/* ---- half-open connections ---- */
+/* ---- those that have not said who they are ---- */
 
-static struct half_open *place_of(struct link_listener *l, const struct link_conn *c)
+static void open_remove(struct link_listener *l, struct link_conn *c)
 {
-	for (size_t i = 0; i < LINK_HALF_OPEN_MAX; i++)
-		if (l->half_open[i].conn == c)
-			return &l->half_open[i];
-	return NULL;
-}
-
-static void half_open_remove(struct link_listener *l, const struct link_conn *c)
-{
-	place_of(l, c)->conn = NULL;
-	l->half_open_count--;
+	LIST_REMOVE(c, open);
+	l->open_count--;
+	arrivals_end(&l->net->arrivals, &c->origin);
 }
 
 static void on_up(void *arg, struct link_conn *c)
 {
-	half_open_remove(arg, c);
+	struct link_listener *l = arg;
+
+	open_remove(l, c);
 	link_conn_disown(c);
+	arrivals_know(&l->net->arrivals, &c->origin, uv_now(l->net->loop));
 }
 
 static void on_over(void *arg, struct link_conn *c, enum rmq_error err, const char *why)
 {
 	struct link_listener *l = arg;
-	(void)err;
-	half_open_remove(l, c);
-	if (l->options.refused)
+
+	open_remove(l, c);
+	if (err && l->options.refused)
 		l->options.refused(l->options.arg, link_conn_address(c), why);
 }
 
 static const struct link_owner owner = {on_up, on_over};
 
-/* Why one more is not taken; NULL: it is. */
-static const char *crowded(const struct link_listener *l, const struct origin *origin)
+/* ---- accepting ---- */
+
+/* It is reset, which leaves nothing here; and told now and then, with how many there were. */
+static void not_heard(
+    struct link_listener *l, int fd, const struct sockaddr *from, enum arrivals_answer answer)
 {
-	unsigned same = 0, n = l->half_open_count;
-	for (size_t i = 0; i < LINK_HALF_OPEN_MAX; i++)
-		if (l->half_open[i].conn &&
-		    memcmp(&l->half_open[i].origin, origin, sizeof(*origin)) == 0)
-			same++;
-	if (same >= LINK_HALF_OPEN_ADDRESS)
-		return "too many from that address are not known yet";
-	if (n < LINK_HALF_OPEN_EARLY)
-		return NULL;
-	unsigned percent = EARLY_PERCENT + (100 - EARLY_PERCENT) * (n - LINK_HALF_OPEN_EARLY) /
-					       (LINK_HALF_OPEN_MAX - LINK_HALF_OPEN_EARLY);
-	return randombytes_uniform(100) < percent ? "too many are not known yet" : NULL;
+	const struct linger none = {.l_onoff = 1, .l_linger = 0};
+	uint64_t now = uv_now(l->net->loop);
+	char address[SOCKET_HOST_TEXT_SIZE];
+	struct socket_host host;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+	close(fd);
+	l->unheard[answer].count++;
+	uint64_t told_ms = l->unheard[answer].told_ms;
+	if (!l->options.unheard || (told_ms > 0 && now - told_ms < LINK_UNHEARD_MS))
+		return;
+	socket_host_of(&host, from);
+	socket_host_print(&host, address);
+	l->options.unheard(
+	    l->options.arg, address, arrivals_text(answer), l->unheard[answer].count);
+	l->unheard[answer].count = 0;
+	l->unheard[answer].told_ms = now;
 }
 
-static void on_connection(uv_stream_t *stream, int status)
+static void hear(struct link_listener *l, int fd, const struct sockaddr *from)
 {
-	struct link_listener *l = stream->data;
 	const struct link_listener_options *o = &l->options;
 	const struct link_conn_options options = {.owner = NULL,
 	    .owner_arg = l,
@@ -107,26 +94,55 @@ static void on_connection(uv_stream_t *stream, int status)
 	    .arg = o->arg,
 	    .window = o->window,
 	    .user_timeout_ms = o->user_timeout_ms};
-	struct sockaddr_storage peer;
-	int len = sizeof(peer);
-	struct link_conn *c = status == 0 ? link_conn_new(l->net, &options) : NULL;
-	if (!c)
+	const struct link_accept how = {o->roles, o->known, o->handshake_ms, o->greets};
+	struct arrivals_origin origin = link_net_origin(from);
+	enum arrivals_answer answer = arrivals_begin(
+	    &l->net->arrivals, &origin, randombytes_uniform(100), uv_now(l->net->loop));
+	if (answer != ARRIVALS_HEARD) {
+		not_heard(l, fd, from, answer);
 		return;
-	const char *why = "gone at once";
-	if (link_conn_accept(c, stream, o->roles, o->known, o->handshake_ms) == 0 &&
-	    uv_tcp_getpeername(&c->tcp, (struct sockaddr *)&peer, &len) == 0) {
-		struct origin origin = origin_of(&peer);
-		why = crowded(l, &origin);
-		if (!why) {
-			*place_of(l, NULL) = (struct half_open){c, origin};
-			l->half_open_count++;
-			c->owner = &owner;
+	}
+	struct link_conn *c = link_conn_new(l->net, &options);
+	if (!c) {
+		close(fd);
+		arrivals_end(&l->net->arrivals, &origin);
+		return;
+	}
+	int err = link_conn_accept(c, fd, from, &how);
+	LIST_INSERT_HEAD(&l->open, c, open);
+	l->open_count++;
+	c->owner = &owner;
+	if (err)
+		link_conn_cut(c);
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+	struct link_listener *l = timer->data;
+	uv_poll_start(&l->poll, UV_READABLE, on_readable);
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+	struct link_listener *l = poll->data;
+	struct sockaddr_storage from;
+
+	(void)status, (void)events;
+	for (int i = 0; i < ACCEPT_BATCH; i++) {
+		socklen_t len = sizeof(from);
+		int fd = accept4(
+		    l->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0) {
+			hear(l, fd, (struct sockaddr *)&from);
+		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+			   errno == ENOMEM) {
+			uv_poll_stop(&l->poll);
+			uv_timer_start(&l->retry, on_retry, RETRY_MS, 0);
+			return;
+		} else if (errno == EAGAIN) {
 			return;
 		}
 	}
-	if (o->refused)
-		o->refused(o->arg, link_conn_address(c), why);
-	link_conn_cut(c);
 }
 
 /* ---- begin and end ---- */
@@ -134,29 +150,52 @@ static void on_connection(uv_stream_t *stream, int status)
 static void on_closed(uv_handle_t *handle)
 {
 	struct link_listener *l = handle->data;
+
+	if (--l->handles > 0)
+		return;
 	link_net_leave(l->net);
 	free(l);
 }
 
-static enum rmq_error bind_and_listen(
-    struct link_listener *l, const struct sockaddr *address, struct reason *why)
+static enum rmq_error failed(int error, struct reason *why)
 {
-	int err = uv_tcp_bind(&l->tcp, address, 0);
-	if (!err)
-		err = uv_listen((uv_stream_t *)&l->tcp, BACKLOG, on_connection);
-	switch (err) {
-	case 0:
-		return RMQ_E_OK;
-	case UV_EADDRINUSE:
+	switch (error) {
+	case EADDRINUSE:
 		return reason_set(why, RMQ_E_BUSY, "the port is taken");
-	case UV_EACCES:
-	case UV_EPERM:
-		return reason_set(why, RMQ_E_DENIED, "%s", uv_strerror(err));
-	case UV_EADDRNOTAVAIL:
+	case EACCES:
+	case EPERM:
+		return reason_set(why, RMQ_E_DENIED, "%s", strerror(error));
+	case EADDRNOTAVAIL:
 		return reason_set(why, RMQ_E_CONFIG, "no address of this machine");
 	default:
-		return reason_set(why, RMQ_E_IO, "%s", uv_strerror(err));
+		return reason_set(why, RMQ_E_IO, "%s", strerror(error));
 	}
+}
+
+/* *fd is -1 on an error. */
+static enum rmq_error bind_and_listen(int *fd, const struct addrinfo *a, struct reason *why)
+{
+	const int on = 1;
+
+	*fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (*fd >= 0 && setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+	    bind(*fd, a->ai_addr, a->ai_addrlen) == 0 && listen(*fd, BACKLOG) == 0)
+		return RMQ_E_OK;
+	int error = errno;
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	return failed(error, why);
+}
+
+/* These cannot fail for a socket. */
+static void begin(struct link_listener *l)
+{
+	l->poll.data = l->retry.data = l;
+	l->handles = 2;
+	uv_timer_init(l->net->loop, &l->retry);
+	link_net_use(l->net);
+	uv_poll_start(&l->poll, UV_READABLE, on_readable);
 }
 
 enum rmq_error link_listener_new(struct link_net *net,
@@ -164,57 +203,61 @@ enum rmq_error link_listener_new(struct link_net *net,
     struct reason *why)
 {
 	struct addrinfo *addresses;
-	int status = socket_host_resolve(&options->address, AI_PASSIVE, &addresses);
+	int fd, status = socket_host_resolve(&options->address, AI_PASSIVE, &addresses);
 	if (status != 0)
 		return reason_set(why, RMQ_E_CONFIG, "%s", gai_strerror(status));
+	enum rmq_error err = bind_and_listen(&fd, addresses, why);
+	freeaddrinfo(addresses);
+	if (err)
+		return err;
 	struct link_listener *l = calloc(1, sizeof(*l));
-	if (!l || uv_tcp_init(net->loop, &l->tcp) != 0) {
+	if (!l || uv_poll_init(net->loop, &l->poll, fd) != 0) {
 		free(l);
-		freeaddrinfo(addresses);
+		close(fd);
 		return reason_set(why, RMQ_E_LIMIT, "out of memory");
 	}
 	l->net = net;
+	l->fd = fd;
 	l->options = *options;
-	l->tcp.data = l;
 	if (l->options.handshake_ms == 0)
 		l->options.handshake_ms = LINK_HANDSHAKE_MS;
 	if (l->options.user_timeout_ms == 0)
 		l->options.user_timeout_ms = LINK_USER_TIMEOUT_MS;
-	link_net_use(net);
-	enum rmq_error err = bind_and_listen(l, addresses->ai_addr, why);
-	freeaddrinfo(addresses);
-	if (err)
-		uv_close((uv_handle_t *)&l->tcp, on_closed);
-	else
-		*listener = l;
-	return err;
+	LIST_INIT(&l->open);
+	begin(l);
+	*listener = l;
+	return RMQ_E_OK;
 }
 
 uint16_t link_listener_port(const struct link_listener *l)
 {
 	struct sockaddr_storage address;
 	struct socket_host host = {.port = 0};
-	int len = sizeof(address);
-	if (uv_tcp_getsockname(&l->tcp, (struct sockaddr *)&address, &len) == 0)
+	socklen_t len = sizeof(address);
+	if (getsockname(l->fd, (struct sockaddr *)&address, &len) == 0)
 		socket_host_of(&host, (struct sockaddr *)&address);
 	return host.port;
 }
 
-unsigned link_listener_half_open(const struct link_listener *l)
+unsigned link_listener_open(const struct link_listener *l)
 {
-	return l->half_open_count;
+	return l->open_count;
 }
 
 void link_listener_free(struct link_listener *l)
 {
+	struct link_conn *c;
+
 	if (!l)
 		return;
-	for (size_t i = 0; i < LINK_HALF_OPEN_MAX; i++) {
-		struct link_conn *c = l->half_open[i].conn;
-		if (c) {
-			link_conn_disown(c);
+	while ((c = LIST_FIRST(&l->open))) {
+		open_remove(l, c);
+		link_conn_disown(c);
+		if (c->state == LINK_CONN_NEW)
 			link_conn_cut(c);
-		}
 	}
-	uv_close((uv_handle_t *)&l->tcp, on_closed);
+	uv_poll_stop(&l->poll);
+	close(l->fd);
+	uv_close((uv_handle_t *)&l->poll, on_closed);
+	uv_close((uv_handle_t *)&l->retry, on_closed);
 }

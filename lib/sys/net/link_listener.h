@@ -1,12 +1,13 @@
 /*
  * Takes encrypted connections on a TCP port.  Before a peer has shown who it is it costs
- *little:
+ * little:
  *
- *	deadline	absolute, from accept() on: LINK_HANDSHAKE_MS
- *	half-open	LINK_HALF_OPEN_MAX; from LINK_HALF_OPEN_EARLY on some are dropped at
- *			random, the more the more there are (sshd_config(5), MaxStartups)
- *	one address	LINK_HALF_OPEN_ADDRESS half-open ones (IPv6: a /64 is one address)
- *	bytes		only the lengths of core/link/link.h, and nothing is answered but message 2
+ *	deadline	absolute, from accept() on: LINK_HANDSHAKE_MS for the handshake, and
+ *			for saying who it is where the host wants to hear that (`greets`)
+ *	how many	by the rules of core/link/arrivals.h: of one address, of all, at a
+ *			time and a second; who is not heard is closed at once
+ *	bytes		only the lengths of core/link/link.h, and nothing is answered but
+ *message 2
  *
  * A stranger is dropped silently, and told to the host, so that it can log a line.
  */
@@ -18,9 +19,7 @@
 #include "sys/net/socket.h"
 #include "sys/process/reason.h"
 
-#define LINK_HALF_OPEN_MAX     64
-#define LINK_HALF_OPEN_EARLY   32
-#define LINK_HALF_OPEN_ADDRESS 8
+#define LINK_UNHEARD_MS 10000
 
 struct link_listener;
 
@@ -29,6 +28,7 @@ struct link_listener_options {
 	unsigned roles;		    /* LINK_ROLE_BIT(role) of all that are taken */
 	struct link_window window;  /* of each connection */
 	uint64_t handshake_ms;	    /* 0: LINK_HANDSHAKE_MS */
+	bool greets;		    /* the host calls link_conn_introduced() */
 	uint64_t user_timeout_ms;   /* 0: LINK_USER_TIMEOUT_MS */
 	/*
 	 * Whether a peer of that key may have a link of that role.  Must have no effect: it
@@ -40,6 +40,12 @@ struct link_listener_options {
 	 * One was dropped; comes for each, log_rate_allows() is the host's.  May be NULL.
 	 */
 	void (*refused)(void *arg, const char *address, const char *why);
+	/*
+	 * So many were not heard since this was told, the newest from that address and for that
+	 * reason.  Comes for the first one of each reason, and every LINK_UNHEARD_MS while
+	 * there are more.  May be NULL.
+	 */
+	void (*unheard)(void *arg, const char *address, const char *why, uint64_t count);
 	void *arg; /* of all callbacks, `known` too */
 };
 
@@ -54,11 +60,11 @@ enum rmq_error link_listener_new(struct link_net *net,
 /* The port that it listens on. */
 uint16_t link_listener_port(const struct link_listener *l);
 
-/* How many are half-open. */
-unsigned link_listener_half_open(const struct link_listener *l);
+/* How many have not said who they are. */
+unsigned link_listener_open(const struct link_listener *l);
 
 /*
- * Stops; half-open connections are dropped, those that are up stay, their callbacks come as
+ * Stops; handshakes that are not over are cut; those that are up stay, their callbacks come as
  * before.
  */
 void link_listener_free(struct link_listener *l);

@@ -1,6 +1,7 @@
 #include "sys/net/link_net.h"
 
 #include <assert.h>
+#include <netdb.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,40 @@ void link_net_flush(struct link_net *net)
 		link_conn_flush(c);
 }
 
+/* ---- addresses ---- */
+
+struct arrivals_origin link_net_origin(const struct sockaddr *address)
+{
+	struct arrivals_origin o = {.family = 4};
+	const struct in6_addr *a = &((const struct sockaddr_in6 *)address)->sin6_addr;
+
+	if (address->sa_family == AF_INET) {
+		memcpy(o.bytes, &((const struct sockaddr_in *)address)->sin_addr, 4);
+	} else if (IN6_IS_ADDR_V4MAPPED(a)) {
+		memcpy(o.bytes, a->s6_addr + 12, 4);
+	} else {
+		o.family = 6;
+		memcpy(o.bytes, a->s6_addr, sizeof(o.bytes));
+	}
+	return o;
+}
+
+void link_net_know(struct link_net *net, const struct sockaddr *address)
+{
+	struct arrivals_origin origin = link_net_origin(address);
+	arrivals_know(&net->arrivals, &origin, uv_now(net->loop));
+}
+
+void link_net_expect(struct link_net *net, const struct socket_host *host)
+{
+	struct addrinfo *list;
+
+	if (socket_host_resolve(host, AI_NUMERICHOST, &list) != 0)
+		return;
+	link_net_know(net, list->ai_addr);
+	freeaddrinfo(list);
+}
+
 /* ---- begin and end ---- */
 
 void link_net_use(struct link_net *net)
@@ -115,8 +150,7 @@ static void on_handle_closed(uv_handle_t *handle)
 	link_net_leave(handle->data);
 }
 
-struct link_net *link_net_new(
-    uv_loop_t *loop, const uint8_t secret[KEY_SIZE], struct slice name)
+struct link_net *link_net_new(uv_loop_t *loop, const struct keypair *own, struct slice name)
 {
 	struct link_net *net = calloc(1, sizeof(*net));
 	if (!net)
@@ -133,7 +167,7 @@ struct link_net *link_net_new(
 	STAILQ_INIT(&net->in.free);
 	STAILQ_INIT(&net->out.free);
 	TAILQ_INIT(&net->dirty);
-	memcpy(net->secret, secret, KEY_SIZE);
+	net->own = *own;
 	memcpy(net->name, name.data, name.len);
 	net->name_len = name.len;
 	/* These two cannot fail. */
@@ -161,7 +195,7 @@ void link_net_free(struct link_net *net)
 		return;
 	net->ending = true;
 	lookups_free(net->lookups);
-	sodium_memzero(net->secret, sizeof(net->secret));
+	sodium_memzero(&net->own, sizeof(net->own));
 	while ((c = TAILQ_FIRST(&net->dirty)))
 		link_net_clean(net, c);
 	uv_close((uv_handle_t *)&net->prepare, on_handle_closed);

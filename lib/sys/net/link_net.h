@@ -17,16 +17,16 @@
 #include <uv.h>
 
 #include "core/link/link.h"
+#include "sys/net/socket.h"
 
 struct link_net;
 
 /*
- * `loop` is borrowed until all is freed; key and name are copied.  `name` is ours, that dialers
- * of our peers have to mean.  A program calls sodium_init() before.  NULL: out of memory, or
- * the loop refuses handles.
+ * `loop` is borrowed until all is freed; keys and name are copied.  `name` is ours, that
+ * dialers of our peers have to mean.  A program calls sodium_init() before.  NULL: out of
+ * memory, or the loop refuses handles.
  */
-struct link_net *link_net_new(
-    uv_loop_t *loop, const uint8_t secret[KEY_SIZE], struct slice name);
+struct link_net *link_net_new(uv_loop_t *loop, const struct keypair *own, struct slice name);
 
 /*
  * The cluster's id (at most 255 bytes, copied; empty at first) for connections that begin from
@@ -35,13 +35,21 @@ struct link_net *link_net_new(
 void link_net_cluster(struct link_net *net, struct slice cluster);
 
 /*
+ * Peers may come from there, if `host` is an address and not a name: connections are heard
+ * though strangers at others are too many (core/link/arrivals.h).  What dialers dial needs no
+ * word.
+ */
+void link_net_expect(struct link_net *net, const struct socket_host *host);
+
+/*
  * Writes now what was sent in this turn; otherwise that happens before the loop waits again.
  */
 void link_net_flush(struct link_net *net);
 
 /*
- * All dialers and listeners must be freed before, and all connections closed.  The key is wiped
- * at once; handles and memory go in later turns of the loop, until then it has something to do.
+ * All dialers and listeners must be freed before, and all connections closed.  The keys are
+ * wiped at once; handles and memory go in later turns of the loop, until then it has something
+ * to do.
  */
 void link_net_free(struct link_net *net);
 

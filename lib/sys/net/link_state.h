@@ -2,8 +2,10 @@
 #ifndef RMQ_SYS_NET_LINK_STATE_H
 #define RMQ_SYS_NET_LINK_STATE_H
 
+#include <netinet/in.h>
 #include <sys/queue.h>
 
+#include "core/link/arrivals.h"
 #include "sys/net/link_conn.h"
 #include "sys/net/link_net.h"
 #include "sys/net/socket.h"
@@ -37,13 +39,14 @@ struct link_pool {
 
 struct link_net {
 	uv_loop_t *loop;
-	uint8_t secret[KEY_SIZE];
+	struct keypair own;
 	uint8_t name[UINT8_MAX];
 	size_t name_len;
 	uint8_t cluster[UINT8_MAX];
 	size_t cluster_len;
 	struct link_pool in, out;
 	struct lookups *lookups;
+	struct arrivals arrivals;
 	/* Connections that have something to write or to tell, before the loop waits. */
 	TAILQ_HEAD(, link_conn) dirty;
 	unsigned dirty_count;
@@ -61,14 +64,20 @@ void link_net_block_free(struct link_pool *pool, struct link_block *b);
 void link_net_dirty(struct link_net *net, struct link_conn *c);
 void link_net_clean(struct link_net *net, struct link_conn *c);
 
+/* What counts as the address of a peer; `address` is IPv4 or IPv6. */
+struct arrivals_origin link_net_origin(const struct sockaddr *address);
+/* This node dials it, or a peer is there. */
+void link_net_know(struct link_net *net, const struct sockaddr *address);
+
 /* One more, one less that needs it; with the last one it is freed. */
 void link_net_use(struct link_net *net);
 void link_net_leave(struct link_net *net);
 
 /* Who has made a connection; is told before the host is. */
 struct link_owner {
+	/* Of an accepted one: and it has said who it is. */
 	void (*up)(void *arg, struct link_conn *c);
-	/* Also when the host has ended it. */
+	/* Also when the host has ended it: RMQ_E_OK. */
 	void (*over)(void *arg, struct link_conn *c, enum rmq_error err, const char *why);
 };
 
@@ -97,7 +106,10 @@ struct link_conn {
 	bool begun; /* there is a link */
 	enum link_role role;
 	unsigned roles; /* accepted: those that it may have */
+	bool greets;	/* accepted: it is to say who it is when it is up */
 	uint64_t accepted_ms;
+	struct arrivals_origin origin;
+	LIST_ENTRY(link_conn) open; /* of its listener, until it has said who it is */
 	link_known *known;
 	bool unknown;			/* accepted: its key is not known */
 	uint8_t peer[KEY_SIZE];		/* its key, once it is up */
@@ -142,10 +154,17 @@ struct link_conn *link_conn_new(struct link_net *net, const struct link_conn_opt
  * The two ways to begin.  0, else a libuv error; the owner is told of no error here and cuts
  * it. `name` is borrowed while it has an owner.
  */
+struct link_accept {
+	unsigned roles;
+	link_known *known;
+	uint64_t handshake_ms; /* for the handshake, and until link_conn_introduced() */
+	bool greets;
+};
 int link_conn_dial(struct link_conn *c, const struct sockaddr *address, enum link_role role,
     const uint8_t key[KEY_SIZE], struct slice name);
-int link_conn_accept(struct link_conn *c, uv_stream_t *listener, unsigned roles,
-    link_known *known, uint64_t handshake_ms);
+/* `fd` is taken; it belongs to `from`. */
+int link_conn_accept(
+    struct link_conn *c, int fd, const struct sockaddr *from, const struct link_accept *how);
 
 /* The owner goes, or does not want to hear of it any more. */
 void link_conn_disown(struct link_conn *c);

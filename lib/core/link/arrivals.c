@@ -1,0 +1,181 @@
+#include "core/link/arrivals.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define EARLY_PERCENT 30   /* dropped at ARRIVALS_OPEN_EARLY; 100 at ARRIVALS_OPEN_MAX */
+#define PARTS	      1000 /* of a connection: so many a second are one each millisecond */
+
+static_assert(ARRIVALS_OPEN_MAX + ARRIVALS_KNOWN < ARRIVALS_ADDRESSES,
+    "there is always a stranger's address that can give way");
+
+/* ---- buckets ---- */
+
+static void refill(struct arrivals_bucket *b, unsigned rate, unsigned burst, uint64_t now_ms)
+{
+	uint64_t most = (uint64_t)burst * PARTS, passed = now_ms - b->at_ms;
+
+	b->at_ms = now_ms;
+	b->parts = passed >= most / rate ? most : b->parts + passed * rate;
+	if (b->parts > most)
+		b->parts = most;
+}
+
+static struct arrivals_bucket full(unsigned burst, uint64_t now_ms)
+{
+	return (struct arrivals_bucket){now_ms, (uint64_t)burst * PARTS};
+}
+
+/* ---- addresses ---- */
+
+static bool same(const struct arrivals_origin *a, const struct arrivals_origin *b)
+{
+	return a->family == b->family && memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+}
+
+static struct arrivals_address *find(struct arrivals *a, const struct arrivals_origin *from)
+{
+	for (unsigned i = 0; i < ARRIVALS_ADDRESSES; i++)
+		if (same(&a->list[i].origin, from))
+			return &a->list[i];
+	return NULL;
+}
+
+/* The one that was quiet for longest, of those without an open connection; NULL: all have some.
+ */
+static struct arrivals_address *quietest(struct arrivals *a, bool known)
+{
+	struct arrivals_address *best = NULL;
+
+	for (unsigned i = 0; i < ARRIVALS_ADDRESSES; i++) {
+		struct arrivals_address *is = &a->list[i];
+		if (is->open == 0 && is->known == known &&
+		    (!best || is->bucket.at_ms < best->bucket.at_ms))
+			best = is;
+	}
+	return best;
+}
+
+static struct arrivals_address *find_or_make(
+    struct arrivals *a, const struct arrivals_origin *from, uint64_t now_ms)
+{
+	struct arrivals_address *is = find(a, from);
+
+	if (is)
+		return is;
+	is = quietest(a, false);
+	assert(is);
+	*is = (struct arrivals_address){
+	    .origin = *from, .bucket = full(ARRIVALS_ADDRESS_BURST, now_ms)};
+	return is;
+}
+
+void arrivals_know(struct arrivals *a, const struct arrivals_origin *from, uint64_t now_ms)
+{
+	struct arrivals_address *is = find_or_make(a, from, now_ms);
+
+	if (is->known) {
+		refill(&is->bucket, ARRIVALS_KNOWN_RATE, ARRIVALS_KNOWN_BURST, now_ms);
+		return;
+	}
+	if (a->known == ARRIVALS_KNOWN) {
+		struct arrivals_address *oldest = quietest(a, true);
+		if (!oldest)
+			return;
+		*oldest = (struct arrivals_address){.known = false};
+		a->known--;
+	}
+	is->known = true;
+	is->bucket = full(ARRIVALS_KNOWN_BURST, now_ms);
+	a->known++;
+	a->open_strangers -= is->open;
+	a->open_known += is->open;
+}
+
+/* ---- connections ---- */
+
+static enum arrivals_answer known_may(struct arrivals *a, const struct arrivals_address *is)
+{
+	if (is->bucket.parts < PARTS)
+		return ARRIVALS_ADDRESS_FAST;
+	if (is->open >= ARRIVALS_OPEN_KNOWN)
+		return ARRIVALS_ADDRESS_OPEN;
+	return a->open_known < ARRIVALS_OPEN_MAX ? ARRIVALS_HEARD : ARRIVALS_ALL_OPEN;
+}
+
+/* The more are open, the more are dropped: a peer that comes again and again gets through. */
+static bool dropped(const struct arrivals *a, unsigned percent)
+{
+	unsigned n = a->open_strangers;
+
+	if (n < ARRIVALS_OPEN_EARLY)
+		return false;
+	return percent < EARLY_PERCENT + (100 - EARLY_PERCENT) * (n - ARRIVALS_OPEN_EARLY) /
+					     (ARRIVALS_OPEN_MAX - ARRIVALS_OPEN_EARLY);
+}
+
+static enum arrivals_answer stranger_may(
+    struct arrivals *a, const struct arrivals_address *is, unsigned percent)
+{
+	if (is->bucket.parts < PARTS)
+		return ARRIVALS_ADDRESS_FAST;
+	if (is->open >= ARRIVALS_OPEN_ADDRESS)
+		return ARRIVALS_ADDRESS_OPEN;
+	if (a->all.parts < PARTS)
+		return ARRIVALS_ALL_FAST;
+	return dropped(a, percent) ? ARRIVALS_ALL_OPEN : ARRIVALS_HEARD;
+}
+
+enum arrivals_answer arrivals_begin(
+    struct arrivals *a, const struct arrivals_origin *from, unsigned percent, uint64_t now_ms)
+{
+	struct arrivals_address *is = find_or_make(a, from, now_ms);
+	enum arrivals_answer answer;
+
+	if (!a->begun)
+		a->all = full(ARRIVALS_ALL_BURST, now_ms);
+	a->begun = true;
+	if (is->known) {
+		refill(&is->bucket, ARRIVALS_KNOWN_RATE, ARRIVALS_KNOWN_BURST, now_ms);
+		answer = known_may(a, is);
+	} else {
+		refill(&is->bucket, ARRIVALS_ADDRESS_RATE, ARRIVALS_ADDRESS_BURST, now_ms);
+		refill(&a->all, ARRIVALS_ALL_RATE, ARRIVALS_ALL_BURST, now_ms);
+		answer = stranger_may(a, is, percent);
+	}
+	if (answer != ARRIVALS_HEARD)
+		return answer;
+	is->bucket.parts -= PARTS;
+	if (!is->known)
+		a->all.parts -= PARTS;
+	is->open++;
+	*(is->known ? &a->open_known : &a->open_strangers) += 1;
+	return ARRIVALS_HEARD;
+}
+
+void arrivals_end(struct arrivals *a, const struct arrivals_origin *from)
+{
+	struct arrivals_address *is = find(a, from);
+
+	assert(is && is->open > 0);
+	is->open--;
+	*(is->known ? &a->open_known : &a->open_strangers) -= 1;
+}
+
+const char *arrivals_text(enum arrivals_answer answer)
+{
+	switch (answer) {
+	case ARRIVALS_HEARD:
+	case ARRIVALS_ANSWERS:
+		break;
+	case ARRIVALS_ADDRESS_FAST:
+		return "too many connections come from that address";
+	case ARRIVALS_ALL_FAST:
+		return "too many connections come from addresses where no peer is known";
+	case ARRIVALS_ADDRESS_OPEN:
+		return "too many from that address do not say who they are";
+	case ARRIVALS_ALL_OPEN:
+		return "too many do not say who they are";
+	}
+	return "";
+}

@@ -1,0 +1,73 @@
+/*
+ * Which TCP connections are heard.  A handshake costs about a tenth of a millisecond on the
+ * only loop, whoever asks for it, and one that is not over a descriptor and memory.  So there
+ * is a token bucket for each address and one for all strangers together, and a number of
+ * connections that are open and have not said who they are; limits.h has the figures.
+ *
+ * An address is known if this node dials it, or if a peer that came from there has shown who it
+ * is.  Known addresses have a bucket each and places of their own: strangers elsewhere, many as
+ * they are, take nothing from them.
+ *
+ * An IPv6 address is its /64, which is what one customer has.
+ */
+#ifndef RMQ_CORE_LINK_ARRIVALS_H
+#define RMQ_CORE_LINK_ARRIVALS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/limits.h"
+
+/* What counts as one address; unused bytes are zero. */
+struct arrivals_origin {
+	uint8_t family; /* 4, 6; 0: the place is free */
+	uint8_t bytes[8];
+};
+
+struct arrivals_bucket {
+	uint64_t at_ms; /* when it was looked at */
+	uint64_t parts; /* thousandths of a connection */
+};
+
+struct arrivals_address {
+	struct arrivals_origin origin;
+	bool known;
+	unsigned open; /* connections that have not said who they are */
+	struct arrivals_bucket bucket;
+};
+
+/* All zeros to begin with. */
+struct arrivals {
+	struct arrivals_address list[ARRIVALS_ADDRESSES];
+	unsigned known;
+	unsigned open_known, open_strangers;
+	struct arrivals_bucket all; /* strangers */
+	bool begun;
+};
+
+enum arrivals_answer {
+	ARRIVALS_HEARD,
+	ARRIVALS_ADDRESS_FAST, /* too many come from that address */
+	ARRIVALS_ALL_FAST,     /* too many strangers come */
+	ARRIVALS_ADDRESS_OPEN, /* too many of that address have not said who they are */
+	ARRIVALS_ALL_OPEN,     /* too many have not */
+	ARRIVALS_ANSWERS
+};
+
+/* This node dials that address, or a peer is there.  A known one that was not used for longest
+ * gives way, if it has no connection open. */
+void arrivals_know(struct arrivals *a, const struct arrivals_origin *from, uint64_t now_ms);
+
+/*
+ * Whether a connection from there is heard; percent: random, below 100.  ARRIVALS_HEARD: it
+ * counts as open until arrivals_end().
+ */
+enum arrivals_answer arrivals_begin(struct arrivals *a, const struct arrivals_origin *from,
+    unsigned percent, uint64_t now_ms) __attribute__((warn_unused_result));
+/* It has said who it is, or is over. */
+void arrivals_end(struct arrivals *a, const struct arrivals_origin *from);
+
+/* Why it is not heard, for people. */
+const char *arrivals_text(enum arrivals_answer answer);
+
+#endif
