@@ -161,6 +161,16 @@ enum rmq_error node_event(struct cluster *c, const struct raft_event *e)
 	return step(c, e, &(struct source){0});
 }
 
+void node_forgot(struct cluster *c)
+{
+	if (c->status.forgot)
+		return;
+	log_error("neither votes nor stands for election, as its disk has forgotten what it had "
+		  "stored");
+	enum rmq_error err = node_event(c, &(struct raft_event){.type = RAFT_EVENT_FORGOT});
+	(void)err; /* it is never refused */
+}
+
 void node_message(struct cluster *c, const struct raft_message *m, const struct piece *pieces)
 {
 	struct raft_event e = {.type = RAFT_EVENT_MESSAGE, .message = m};

@@ -16,6 +16,8 @@ void node_close(struct cluster *c);
 
 /* An event that comes with no payloads. */
 enum rmq_error node_event(struct cluster *c, const struct raft_event *e);
+/* A member knows that this node's directory was put back to an older state. */
+void node_forgot(struct cluster *c);
 
 /* A message of a peer; pieces[i] is the payload of its runs[i]. */
 void node_message(struct cluster *c, const struct raft_message *m, const struct piece *pieces);

@@ -94,6 +94,8 @@ static void refused(struct outlet *o, struct slice payload)
 	snprintf(text, sizeof(text), "%s refuses this node: %.*s", p->member.name,
 	    (int)m.text.len, (const char *)m.text.data);
 	remember(p, text);
+	if (m.code == RMQ_E_CORRUPT)
+		node_forgot(p->cluster);
 }
 
 static void set_address(struct outlet *o);

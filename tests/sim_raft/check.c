@@ -101,6 +101,10 @@ void check_message(struct sim *s, struct node *n, const struct raft_message *m)
 	const struct disk *d = &n->disk;
 	bool vote = (m->type == RAFT_VOTED && m->ok) || m->type == RAFT_VOTE;
 	bool depends = m->type != RAFT_PREVOTE && m->type != RAFT_PREVOTED;
+	struct raft_status st;
+	raft_status(n->raft, &st);
+	if (st.forgot && m->ok && (m->type == RAFT_VOTED || m->type == RAFT_PREVOTED))
+		sim_broken(s, "a node that has forgotten gives its vote", m->term, n->slot);
 	if (depends && m->term > d->term)
 		sim_broken(s, "a message of a term that is not durable", m->term, n->slot);
 	if (vote && m->term < TERMS) {
@@ -186,6 +190,8 @@ void check_node(struct sim *s, struct node *n)
 	}
 	if (st.abstains && st.role != RAFT_FOLLOWER)
 		sim_broken(s, "a node that abstains campaigns", st.role, n->slot);
+	if (st.forgot && st.role != RAFT_FOLLOWER)
+		sim_broken(s, "a node that has forgotten campaigns", st.role, n->slot);
 	n->role = st.role;
 	n->role_term = st.term;
 }

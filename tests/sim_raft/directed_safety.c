@@ -340,6 +340,24 @@ void directed_a_leader_that_slept_commits_nothing_and_ends_no_barrier(struct sim
 	must(directed_status(s, 0).commit == directed_status(s, 1).commit);
 }
 
+/* With it a majority could lack what it had stored together with the one that is down. */
+void directed_a_node_that_forgot_elects_nobody(struct sim *s)
+{
+	directed_begin(s, 3);
+	must(directed_change(s, 2, RAFT_EVENT_FORGOT, 2) == RMQ_E_OK);
+	directed_pass(s, N(1) | N(2), 6 * s->election_ms);
+	must(!directed_status(s, 1).serving && directed_status(s, 2).role == RAFT_FOLLOWER);
+	/* It follows, whoever is elected without it. */
+	directed_pass(s, ALL, 6 * s->election_ms);
+	must(directed_status(s, 0).serving != directed_status(s, 1).serving);
+	must(directed_status(s, 2).commit == directed_status(s, 0).commit);
+	/* Nor is leadership handed to it. */
+	unsigned leader = directed_status(s, 1).serving;
+	must(directed_change(s, leader, RAFT_EVENT_TRANSFER, 2) == RMQ_E_OK);
+	directed_pass(s, ALL, 2 * s->election_ms);
+	must(directed_status(s, leader).serving);
+}
+
 static unsigned count(struct sim *s, unsigned to, enum raft_message_type type)
 {
 	unsigned n = 0;

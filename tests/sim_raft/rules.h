@@ -38,6 +38,8 @@
 	    "a barrier is done, and this log lacks what was committed") \
 	X(LEARNER_AHEAD, "a_learner_keeps_no_voter_from_being_elected", \
 	    "no leader after the faults ended") \
-	X(ABSTAIN_CAMPAIGNS, "", "a node that abstains campaigns")
+	X(ABSTAIN_CAMPAIGNS, "", "a node that abstains campaigns") \
+	X(FORGOTTEN_VOTES, "a_node_that_forgot_elects_nobody", \
+	    "a node that has forgotten gives its vote")
 
 #endif

@@ -25,7 +25,8 @@
 	X(TWO_CONFIGS, "a change of membership begins before the last one is committed") \
 	X(BARRIER_WITHOUT_ROUND, "a barrier is answered without asking anyone") \
 	X(LEARNER_AHEAD, "a learner is sent records before they are committed") \
-	X(ABSTAIN_CAMPAIGNS, "a node that abstains campaigns")
+	X(ABSTAIN_CAMPAIGNS, "a node that abstains campaigns") \
+	X(FORGOTTEN_VOTES, "a node whose disk has forgotten what it had stored gives its vote")
 
 /* Those of the queue core, for tests/sim. */
 #define RMQ_QUEUE_VARIANTS(X) \

@@ -264,6 +264,9 @@ static enum rmq_error dispatch(struct raft *r, const struct raft_event *e)
 	case RAFT_EVENT_STAND:
 		raft_election_abstain(r, e->type == RAFT_EVENT_ABSTAIN);
 		break;
+	case RAFT_EVENT_FORGOT:
+		raft_election_forgot(r);
+		break;
 	}
 	return RMQ_E_OK;
 }
@@ -298,6 +301,7 @@ void raft_status(const struct raft *r, struct raft_status *s)
 	    .serving = raft_replication_serving(r),
 	    .gone = r->gone,
 	    .abstains = r->abstains,
+	    .forgot = r->forgot,
 	    .term = r->term,
 	    .commit = r->commit,
 	    .last = {r->last, raft_term_at(r, r->last)},

@@ -52,6 +52,8 @@
  * election timeout, and gives its own at once.  Those who hear the leader still refuse.
  * A node whose host says that it is ill abstains: it gives up leadership and asks for none, not
  * even when leadership is transferred to it.
+ * A node whose disk has forgotten what it had stored counts for nobody: it is not counted on to
+ * know what is committed, so it neither votes nor stands as long as it runs.
  *
  * Barriers [6.4]: a leader counts rounds of heartbeats; messages say the newest, answers say it
  * back.  A barrier is done when a majority has answered, in this term, a round that began
@@ -172,6 +174,8 @@ enum raft_event_type {
 	RAFT_EVENT_ABSTAIN, /* this node is ill: it leads no more and does not campaign, until
 			       STAND; it follows and votes */
 	RAFT_EVENT_STAND,
+	RAFT_EVENT_FORGOT, /* this node's disk is older than what it had said is stored: it
+			      gives no vote and does not campaign any more; it follows */
 };
 
 struct raft_event {
@@ -249,6 +253,7 @@ struct raft_status {
 	bool serving; /* leader, own NOOP committed, no transfer under way */
 	bool gone;
 	bool abstains; /* see RAFT_EVENT_ABSTAIN */
+	bool forgot;   /* see RAFT_EVENT_FORGOT */
 	uint64_t term;
 	uint64_t commit;
 	struct raft_place last;

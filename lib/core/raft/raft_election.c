@@ -80,11 +80,21 @@ static void campaign(struct raft *r)
 	ask_after(r, soon(r) ? r->heartbeat_ms : r->election_ms);
 }
 
+/* Whether this node stands for election at all. */
+static bool stands(const struct raft *r)
+{
+	return !r->gone && !r->forgot && (!r->abstains || RMQ_VARIANT(ABSTAIN_CAMPAIGNS));
+}
+
+static bool votes(const struct raft *r)
+{
+	return !r->forgot || RMQ_VARIANT(FORGOTTEN_VOTES);
+}
+
 static void precampaign(struct raft *r)
 {
 	raft_election_delay(r);
-	if (r->gone || (r->abstains && !RMQ_VARIANT(ABSTAIN_CAMPAIGNS)) ||
-	    !raft_configuration_may_lead(r))
+	if (!stands(r) || !raft_configuration_may_lead(r))
 		return;
 	r->role = RAFT_PRECANDIDATE;
 	r->voted = r->leader = (struct raft_id){{0}};
@@ -129,7 +139,7 @@ static void on_prevote(struct raft *r, const struct raft_message *m)
 {
 	bool quiet =
 	    r->role != RAFT_LEADER && (!r->heard || r->now - r->heard >= r->election_ms);
-	bool ok = quiet && m->term > r->term && up_to_date(r, m->place);
+	bool ok = votes(r) && quiet && m->term > r->term && up_to_date(r, m->place);
 	struct raft_message *answer = raft_send(r, RAFT_PREVOTED, m->from);
 	answer->ok = ok;
 	answer->term = ok ? m->term : r->term;
@@ -140,7 +150,7 @@ static void on_prevote(struct raft *r, const struct raft_message *m)
 
 static void on_vote(struct raft *r, const struct raft_message *m)
 {
-	bool ok = m->term == r->term && up_to_date(r, m->place) &&
+	bool ok = votes(r) && m->term == r->term && up_to_date(r, m->place) &&
 		  (raft_id_none(r->vote) || raft_id_eq(r->vote, m->from));
 	if (!ok) {
 		/* Says no more than that this term is known, which may be told at once. */
@@ -211,8 +221,8 @@ void raft_election_message(struct raft *r, const struct raft_message *m)
 		on_answer(r, m, RAFT_CANDIDATE);
 		break;
 	case RAFT_TIMEOUT_NOW:
-		if (m->term == r->term && raft_id_eq(m->from, r->leader) && !r->gone &&
-		    !r->abstains && r->role == RAFT_FOLLOWER &&
+		if (m->term == r->term && raft_id_eq(m->from, r->leader) && stands(r) &&
+		    r->role == RAFT_FOLLOWER &&
 		    raft_configuration_voter(r, r->id))
 			campaign(r);
 		break;
@@ -245,4 +255,13 @@ void raft_election_abstain(struct raft *r, bool abstains)
 	r->abstains = abstains;
 	if (abstains && r->role != RAFT_FOLLOWER)
 		raft_election_follow(r, r->term, (struct raft_id){{0}});
+}
+
+/* A vote that is not durable yet is not told any more. */
+void raft_election_forgot(struct raft *r)
+{
+	r->forgot = true;
+	if (r->role != RAFT_FOLLOWER)
+		raft_election_follow(r, r->term, (struct raft_id){{0}});
+	r->voted = (struct raft_id){{0}};
 }

@@ -82,6 +82,7 @@ struct raft {
 	struct raft_id leader;
 	bool gone;
 	bool abstains;	      /* does not campaign */
+	bool forgot;	      /* does not campaign nor vote */
 	bool member;	      /* was one, by a committed configuration */
 	uint64_t election_at; /* follower or candidate: when to campaign */
 	uint64_t heard;	      /* follower: last word of a leader; 0: never */
@@ -177,6 +178,7 @@ void raft_election_stored(struct raft *r);
 void raft_election_message(struct raft *r, const struct raft_message *m);
 void raft_election_reset(struct raft *r, struct raft_id peer);
 void raft_election_abstain(struct raft *r, bool abstains);
+void raft_election_forgot(struct raft *r);
 
 /* ---- raft_replication.c ---- */
 
