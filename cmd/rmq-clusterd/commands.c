@@ -168,22 +168,30 @@ static const char *refusal(const struct cluster *c, const struct command *m, enu
 	return text;
 }
 
-static bool answers(void *arg, struct raft_id id, uint64_t since_ms)
+static uint64_t append(void *arg)
+{
+	struct cluster *c = arg;
+
+	return node_event(c, &(struct raft_event){.type = RAFT_EVENT_NOOP})
+		   ? 0
+		   : c->status.last.index;
+}
+
+static bool stores(void *arg, struct raft_id id, uint64_t index)
 {
 	const struct cluster *c = arg;
 	struct raft_peer_status s;
 
-	return raft_id_eq(id, c->id) ||
-	       (raft_peer_status(c->raft, id, &s) && s.heard_at > since_ms);
+	return raft_peer_status(c->raft, id, &s) && s.match >= index;
 }
 
 /* Whether the cluster can go on without this member; if not yet, or not at all, it was said. */
 static bool may_remove(struct cluster *c, struct command *m)
 {
-	struct commands_peers peers = {c, answers};
+	struct commands_peers peers = {c, append, stores};
 	char text[TEXT_MAX + 1];
 	enum commands_verdict v = commands_majority(&m->life, c->status.config, m->member.name,
-	    c->status.term, &peers, 2 * c->config.election_timeout, cluster_now(c), text);
+	    c->status.term, &peers, cluster_now(c), text);
 
 	if (v == COMMANDS_STOP)
 		end(c, m, RMQ_E_NOTHING, text);

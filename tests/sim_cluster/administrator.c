@@ -1,6 +1,6 @@
 /*
- * An administrator who removes nodes while others are dead, and mistypes names: a removal that
- * is taken is committed, whoever is dead.
+ * An administrator who removes nodes while others are dead or their disks hang, and mistypes
+ * names: a removal that is taken is committed, whoever is ill.
  */
 #include "../sim/trace.h"
 #include "cluster.h"
@@ -12,12 +12,27 @@
 #define TRIED_MS     20000
 #define DEAD_MS	     200
 
-static bool answers(void *arg, struct raft_id id, uint64_t since_ms)
+/* Who leads, and where. */
+struct leader {
+	struct sim *sim;
+	struct node *node;
+};
+
+static uint64_t append(void *arg)
 {
-	const struct node *n = arg;
+	const struct leader *l = arg;
+	struct raft_status st;
+	if (node_step(l->sim, l->node, &(struct raft_event){.type = RAFT_EVENT_NOOP}))
+		return 0;
+	raft_status(l->node->raft, &st);
+	return st.last.index;
+}
+
+static bool stores(void *arg, struct raft_id id, uint64_t index)
+{
+	const struct leader *l = arg;
 	struct raft_peer_status s;
-	return raft_id_eq(id, n->id) ||
-	       (raft_peer_status(n->raft, id, &s) && s.heard_at > since_ms);
+	return raft_peer_status(l->node->raft, id, &s) && s.match >= index;
 }
 
 static struct node *member_node(struct cluster *c, const struct raft_member *m)
@@ -28,8 +43,27 @@ static struct node *member_node(struct cluster *c, const struct raft_member *m)
 	return n->raft && raft_id_eq(n->id, m->id) ? n : NULL;
 }
 
+static void fall_ill(struct cluster *c, struct node *n)
+{
+	bool hangs = prng_chance(&c->world.prng, 400);
+	trace(hangs ? "hangs" : "dead", n->slot, 0, 0, 0);
+	if (hangs) {
+		n->full_until = UINT64_MAX;
+		return;
+	}
+	node_crash(&c->sim, n);
+	n->up_at = UINT64_MAX;
+}
+
+static void get_well(struct cluster *c, struct node *n)
+{
+	n->full_until = 0;
+	if (!n->raft)
+		n->up_at = c->sim.now;
+}
+
 /* Less than half of the voters, for as long as the administrator is at it. */
-static void kill_some(struct cluster *c, const struct raft_config *config, bool dead[NODES])
+static void harm_some(struct cluster *c, const struct raft_config *config, bool ill[NODES])
 {
 	struct prng *p = &c->world.prng;
 	unsigned voters = raft_config_voters(config);
@@ -38,10 +72,8 @@ static void kill_some(struct cluster *c, const struct raft_config *config, bool 
 		struct node *n = member_node(c, &config->members[i]);
 		if (!n || prng_chance(p, 500))
 			continue;
-		trace("dead", n->slot, 0, 0, 0);
-		node_crash(&c->sim, n);
-		n->up_at = UINT64_MAX;
-		dead[n->slot] = true;
+		fall_ill(c, n);
+		ill[n->slot] = true;
 		left--;
 	}
 }
@@ -77,9 +109,10 @@ static bool try_to_remove(struct cluster *c, struct command_life *life, const ch
 	if (!n)
 		return false;
 	raft_status(n->raft, &st);
-	struct commands_peers peers = {n, answers};
-	enum commands_verdict v = commands_majority(life, st.config, name, st.term, &peers,
-	    2 * c->sim.election_ms, node_clock(&c->sim, n), text);
+	struct leader leader = {&c->sim, n};
+	struct commands_peers peers = {&leader, append, stores};
+	enum commands_verdict v = commands_majority(
+	    life, st.config, name, st.term, &peers, node_clock(&c->sim, n), text);
 	if (v != COMMANDS_MAY)
 		return v == COMMANDS_STOP;
 	enum rmq_error err = node_step(
@@ -113,20 +146,20 @@ static void remove_one(struct cluster *c)
 
 void administrator(struct cluster *c)
 {
-	bool dead[NODES] = {false};
+	bool ill[NODES] = {false};
 	struct node *n = node_leader(&c->sim);
 	struct raft_status st;
 	if (!n || !prng_chance(&c->world.prng, 300))
 		return;
 	raft_status(n->raft, &st);
 	struct raft_config config = *st.config;
-	kill_some(c, &config, dead);
+	harm_some(c, &config, ill);
 	/* Until what the dead have said has come; who dies later than that has answered. */
 	for (unsigned i = 0; i < DEAD_MS; i++)
 		cluster_calm_millisecond(c);
 	for (uint64_t i = prng_range(&c->world.prng, 1, REMOVALS_MAX); i > 0; i--)
 		remove_one(c);
 	for (unsigned i = 0; i < NODES; i++)
-		if (dead[i])
-			c->sim.nodes[i].up_at = c->sim.now;
+		if (ill[i])
+			get_well(c, &c->sim.nodes[i]);
 }

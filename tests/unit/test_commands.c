@@ -11,7 +11,8 @@
 
 static struct command_life life;
 static struct raft_config config;
-static uint64_t heard[6]; /* when n1 … n5 last answered; n1 leads */
+static uint64_t held[6]; /* what the disks of n1 … n5 have; n1 leads */
+static uint64_t newest;	 /* of the log; 0: nothing can be appended now */
 static char text[TEXT_MAX + 1];
 
 static int setup(void **state)
@@ -19,7 +20,8 @@ static int setup(void **state)
 	(void)state;
 	life = (struct command_life){.deadline_ms = COMMANDS_MS};
 	memset(&config, 0, sizeof(config));
-	memset(heard, 0, sizeof(heard));
+	memset(held, 0, sizeof(held));
+	newest = 40;
 	for (unsigned i = 1; i <= 5; i++) {
 		struct raft_member *m = &config.members[config.count++];
 		snprintf(m->name, sizeof(m->name), "n%u", i);
@@ -29,62 +31,94 @@ static int setup(void **state)
 	return 0;
 }
 
-static bool answers(void *arg, struct raft_id id, uint64_t since_ms)
+static uint64_t append(void *arg)
 {
 	(void)arg;
-	return id.bytes[0] == 1 || heard[id.bytes[0]] > since_ms;
+	return newest ? ++newest : 0;
+}
+
+static bool stores(void *arg, struct raft_id id, uint64_t index)
+{
+	(void)arg;
+	return held[id.bytes[0]] >= index;
 }
 
 static enum commands_verdict removal(const char *name, uint64_t term, uint64_t now_ms)
 {
-	struct commands_peers peers = {NULL, answers};
-	return commands_majority(&life, &config, name, term, &peers, 1000, now_ms, text);
+	struct commands_peers peers = {NULL, append, stores};
+	return commands_majority(&life, &config, name, term, &peers, now_ms, text);
 }
 
-static void a_removal_waits_for_answers_that_came_after_it(void **state)
+static void a_removal_waits_for_the_disks_of_those_who_are_left(void **state)
 {
 	(void)state;
-	for (unsigned i = 2; i <= 5; i++)
-		heard[i] = 100;
+	/* All have all that there was. */
+	for (unsigned i = 1; i <= 5; i++)
+		held[i] = newest;
 	assert_int_equal(removal("n5", 7, 100), COMMANDS_HOLD);
-	heard[2] = 120;
+	held[1] = held[2] = newest;
 	assert_int_equal(removal("n5", 7, 130), COMMANDS_HOLD);
 	/* Who is removed does not count. */
-	heard[5] = 130;
+	held[5] = newest;
 	assert_int_equal(removal("n5", 7, 140), COMMANDS_HOLD);
-	heard[3] = 150;
+	held[3] = newest;
 	assert_int_equal(removal("n5", 7, 150), COMMANDS_MAY);
+	assert_int_equal(newest, 41);
 }
 
 static void without_a_majority_of_those_that_are_left_it_is_refused(void **state)
 {
 	(void)state;
 	assert_int_equal(removal("n3", 7, 100), COMMANDS_HOLD);
-	heard[2] = heard[3] = 2000;
-	assert_int_equal(removal("n3", 7, 1099), COMMANDS_HOLD);
-	assert_int_equal(removal("n3", 7, 1100), COMMANDS_STOP);
+	held[1] = held[2] = held[3] = newest;
+	assert_int_equal(removal("n3", 7, 99 + COMMANDS_STORE_MS), COMMANDS_HOLD);
+	assert_int_equal(removal("n3", 7, 100 + COMMANDS_STORE_MS), COMMANDS_STOP);
 	assert_string_equal(text,
-	    "too few of the 4 voters that would be left answer (not n4, n5): start or remove "
-	    "these first, or see --force");
+	    "too few of the 4 voters that would be left store what they are sent (not n4, n5): "
+	    "start or mend these first, or remove them, or see --force");
 	/* One of the dead may go. */
-	assert_int_equal(removal("n4", 7, 1200), COMMANDS_MAY);
+	assert_int_equal(removal("n4", 7, 200 + COMMANDS_STORE_MS), COMMANDS_MAY);
 }
 
-static void what_was_heard_in_an_older_term_does_not_count(void **state)
+static void the_disk_of_the_leader_counts_as_the_others(void **state)
+{
+	(void)state;
+	config.count = 3;
+	assert_int_equal(removal("n3", 7, 100), COMMANDS_HOLD);
+	held[2] = newest;
+	assert_int_equal(removal("n3", 7, 100 + COMMANDS_STORE_MS), COMMANDS_STOP);
+	assert_non_null(strstr(text, "(not n1)"));
+}
+
+static void what_was_stored_for_an_older_leader_does_not_count(void **state)
 {
 	(void)state;
 	assert_int_equal(removal("n5", 7, 100), COMMANDS_HOLD);
-	/* As it begins to lead again, all count as heard. */
-	for (unsigned i = 2; i <= 5; i++)
-		heard[i] = 200;
+	for (unsigned i = 1; i <= 5; i++)
+		held[i] = newest;
 	assert_int_equal(removal("n5", 8, 200), COMMANDS_HOLD);
-	assert_int_equal(removal("n5", 8, 1100), COMMANDS_HOLD);
-	assert_int_equal(removal("n5", 8, 1200), COMMANDS_STOP);
+	assert_int_equal(newest, 42);
+	assert_int_equal(removal("n5", 8, 199 + COMMANDS_STORE_MS), COMMANDS_HOLD);
+	assert_int_equal(removal("n5", 8, 200 + COMMANDS_STORE_MS), COMMANDS_STOP);
+}
+
+static void it_waits_until_something_can_be_appended(void **state)
+{
+	(void)state;
+	newest = 0;
+	for (uint64_t ms = 100; ms < 3 * COMMANDS_STORE_MS; ms += COMMANDS_RETRY_MS)
+		assert_int_equal(removal("n5", 7, ms), COMMANDS_HOLD);
+	newest = 40;
+	assert_int_equal(removal("n5", 7, 3 * COMMANDS_STORE_MS), COMMANDS_HOLD);
+	for (unsigned i = 1; i <= 5; i++)
+		held[i] = newest;
+	assert_int_equal(removal("n5", 7, 3 * COMMANDS_STORE_MS + 1), COMMANDS_MAY);
 }
 
 static void learners_and_strangers_and_the_last_voter_are_left_to_consensus(void **state)
 {
 	(void)state;
+	held[1] = newest + 1;
 	assert_int_equal(removal("n9", 7, 100), COMMANDS_MAY);
 	config.count = 1;
 	assert_int_equal(removal("n1", 7, 100), COMMANDS_MAY);
@@ -180,9 +214,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup(name, setup)
-	    T(a_removal_waits_for_answers_that_came_after_it),
+	    T(a_removal_waits_for_the_disks_of_those_who_are_left),
 	    T(without_a_majority_of_those_that_are_left_it_is_refused),
-	    T(what_was_heard_in_an_older_term_does_not_count),
+	    T(the_disk_of_the_leader_counts_as_the_others),
+	    T(what_was_stored_for_an_older_leader_does_not_count),
+	    T(it_waits_until_something_can_be_appended),
 	    T(learners_and_strangers_and_the_last_voter_are_left_to_consensus),
 	    T(what_was_never_tried_was_not_done),
 	    T(what_was_tried_has_an_unknown_outcome),

@@ -104,6 +104,8 @@
 	    "the disk|record") \
 	X(REMOVED_UNCHECKED, "a member is removed though too few of the others answer", \
 	    "after a removal nothing is committed") \
+	X(REMOVED_UNSTORED, "a member is removed though too few of the others store any more", \
+	    "after a removal nothing is committed") \
 	X(SILENT_LIVES, "a queue daemon that does not answer lives on", "illness stops") \
 	X(DISK_TRUSTED, "a leader whose disk hangs leads on", "illness stops") \
 	X(LINKS_TRUSTED, "a leader whose records reach nobody leads on", "illness stops") \

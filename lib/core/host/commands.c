@@ -92,17 +92,26 @@ enum commands_verdict commands_may_found(
 
 /* ---- the rule of changes ---- */
 
+static void add_name(char names[TEXT_MAX + 1], const char *name)
+{
+	size_t len = strlen(names);
+
+	snprintf(names + len, TEXT_MAX + 1 - len, "%s%.20s", len ? ", " : "", name);
+}
+
 struct count {
 	unsigned voters;
-	unsigned answer;
-	char silent[TEXT_MAX + 1]; /* names */
+	unsigned store;
+	char others[TEXT_MAX + 1]; /* names */
 };
 
-static void add_silent(struct count *c, const char *name)
+/* Known-bad: the word of a node is taken for that of its disk. */
+static bool stores(
+    const struct command_life *l, const struct commands_peers *peers, struct raft_id id)
 {
-	size_t len = strlen(c->silent);
+	uint64_t index = RMQ_VARIANT(REMOVED_UNSTORED) ? l->mark - 1 : l->mark;
 
-	snprintf(c->silent + len, sizeof(c->silent) - len, "%s%.20s", len ? ", " : "", name);
+	return peers->stores(peers->arg, id, index);
 }
 
 static struct count count_voters(const struct command_life *l, const struct raft_config *config,
@@ -115,33 +124,36 @@ static struct count count_voters(const struct command_life *l, const struct raft
 		if (!(m->flags & RAFT_VOTER) || strcmp(m->name, name) == 0)
 			continue;
 		c.voters++;
-		if (peers->answers(peers->arg, m->id, l->asked_ms))
-			c.answer++;
+		if (stores(l, peers, m->id))
+			c.store++;
 		else
-			add_silent(&c, m->name);
+			add_name(c.others, m->name);
 	}
 	return c;
 }
 
 enum commands_verdict commands_majority(struct command_life *l,
     const struct raft_config *config, const char *name, uint64_t term,
-    const struct commands_peers *peers, uint64_t patience_ms, uint64_t now_ms, char *text)
+    const struct commands_peers *peers, uint64_t now_ms, char *text)
 {
 	if (RMQ_VARIANT(REMOVED_UNCHECKED) || !raft_config_find_name(config, name))
 		return COMMANDS_MAY;
-	/* What was heard as it began to lead says nothing. */
+	/* What was stored before it was asked, or for another leader, says nothing. */
 	if (l->term != term) {
+		l->mark = peers->append(peers->arg);
+		if (l->mark == 0)
+			return COMMANDS_HOLD;
 		l->term = term;
 		l->asked_ms = now_ms;
 	}
 	struct count c = count_voters(l, config, name, peers);
-	if (c.voters == 0 || c.answer > c.voters / 2)
+	if (c.voters == 0 || c.store > c.voters / 2)
 		return COMMANDS_MAY;
-	if (now_ms - l->asked_ms < patience_ms)
+	if (now_ms - l->asked_ms < COMMANDS_STORE_MS)
 		return COMMANDS_HOLD;
 	snprintf(text, TEXT_MAX + 1,
-	    "too few of the %u voters that would be left answer (not %.100s): start or remove "
-	    "these first, or see --force",
-	    c.voters, c.silent);
+	    "too few of the %u voters that would be left store what they are sent "
+	    "(not %.100s): start or mend these first, or remove them, or see --force",
+	    c.voters, c.others);
 	return COMMANDS_STOP;
 }

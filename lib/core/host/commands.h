@@ -61,6 +61,7 @@ struct command_life {
 	unsigned tries;	   /* so often it was passed on or proposed: it may have been done */
 	uint64_t term;	   /* of the leadership in which it was tried here; 0: not yet */
 	uint64_t asked_ms; /* when it first was */
+	uint64_t mark;	   /* a removal: the record that was appended then */
 };
 
 void command_event(struct command_life *l, enum command_event e, uint64_t now_ms);
@@ -118,22 +119,28 @@ enum commands_verdict commands_may_found(const struct commands_census *s, uint64
 
 /* ---- the rule of changes ---- */
 
-/* How the leader sees the members. */
+/* What the leader does with the members. */
 struct commands_peers {
 	void *arg;
-	/* It is this node, or it has answered this leader after `since_ms`. */
-	bool (*answers)(void *arg, struct raft_id id, uint64_t since_ms);
+	/* Appends a record that changes nothing.  Its index; 0: not now. */
+	uint64_t (*append)(void *arg);
+	/* The disk of this member, which may be this node, has all up to `index`. */
+	bool (*stores)(void *arg, struct raft_id id, uint64_t index);
 };
+
+/* So long is waited for the disks of those who are left. */
+#define COMMANDS_STORE_MS 3000
 
 /*
  * Whether the member `name` may be removed by the leader of `term`.  A majority of the voters
- * that are left has to answer, after it was asked: otherwise nothing could be committed any
- * more, the removal itself included.  On COMMANDS_STOP, text[TEXT_MAX + 1] says who does not
- * answer. Who is not a member, and the last voter, are left to consensus.
+ * that are left has to store a record that is appended after it was asked: otherwise nothing
+ * could be committed any more, the removal itself included.  That they answer is not enough: a
+ * node whose disk is full or hangs does.  On COMMANDS_STOP, text[TEXT_MAX + 1] says who does
+ * not store it.  Who is not a member, and the last voter, are left to consensus.
  */
 enum commands_verdict commands_majority(struct command_life *l,
     const struct raft_config *config, const char *name, uint64_t term,
-    const struct commands_peers *peers, uint64_t patience_ms, uint64_t now_ms, char *text)
+    const struct commands_peers *peers, uint64_t now_ms, char *text)
     __attribute__((warn_unused_result));
 
 #endif

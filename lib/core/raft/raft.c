@@ -246,6 +246,8 @@ static enum rmq_error dispatch(struct raft *r, const struct raft_event *e)
 		return raft_replication_read(r, e);
 	case RAFT_EVENT_PROPOSE:
 		return raft_replication_propose(r, e);
+	case RAFT_EVENT_NOOP:
+		return raft_replication_noop(r);
 	case RAFT_EVENT_HOLE:
 		return raft_replication_hole(r, e);
 	case RAFT_EVENT_BARRIER:

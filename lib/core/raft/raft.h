@@ -161,6 +161,8 @@ enum raft_event_type {
 	RAFT_EVENT_PROPOSE, /* runs: kind and bytes of each (not CONFIG, NOOP); the STORE of
 			       this step gives them their indexes */
 	RAFT_EVENT_HOLE,    /* index of END, ranges (journal_wire.h) of what it says died */
+	RAFT_EVENT_NOOP, /* appends a record that changes nothing: who holds it has a disk that
+			    stores.  Its index is then status.last */
 	RAFT_EVENT_BARRIER, /* seq: the host's number of it, higher than the one before; only
 			       when serving.  Ends with BARRIER_DONE, or with the leadership */
 	RAFT_EVENT_ADMIT,   /* member: name and key, which may join; the rest is ignored */

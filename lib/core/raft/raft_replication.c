@@ -30,6 +30,11 @@ void raft_replication_reset(struct raft *r, struct raft_peer *p)
 		p->next = p->match + 1;
 }
 
+static void append_noop(struct raft *r)
+{
+	raft_append(r, &(struct raft_run){.term = r->term, .count = 1, .kind = RECORD_NOOP});
+}
+
 void raft_replication_lead(struct raft *r)
 {
 	r->role = RAFT_LEADER;
@@ -49,8 +54,7 @@ void raft_replication_lead(struct raft *r)
 	r->quorum_at = r->now + r->election_ms;
 	r->noop = RMQ_VARIANT(NO_NOOP) ? 0 : r->last + 1;
 	if (!RMQ_VARIANT(NO_NOOP))
-		raft_append(
-		    r, &(struct raft_run){.term = r->term, .count = 1, .kind = RECORD_NOOP});
+		append_noop(r);
 }
 
 /* ---- leader: sending ---- */
@@ -531,6 +535,14 @@ enum rmq_error raft_replication_propose(struct raft *r, const struct raft_event 
 		run.config = NULL;
 		raft_append(r, &run);
 	}
+	return RMQ_E_OK;
+}
+
+enum rmq_error raft_replication_noop(struct raft *r)
+{
+	if (!raft_replication_serving(r))
+		return RMQ_E_BUSY;
+	append_noop(r);
 	return RMQ_E_OK;
 }
 

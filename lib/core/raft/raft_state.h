@@ -191,6 +191,7 @@ void raft_replication_appended(struct raft *r, const struct raft_message *m);
 void raft_replication_reset(struct raft *r, struct raft_peer *p);
 enum rmq_error raft_replication_read(struct raft *r, const struct raft_event *e);
 enum rmq_error raft_replication_propose(struct raft *r, const struct raft_event *e);
+enum rmq_error raft_replication_noop(struct raft *r);
 enum rmq_error raft_replication_hole(struct raft *r, const struct raft_event *e);
 enum rmq_error raft_replication_transfer(struct raft *r, struct raft_id to);
 /* Whether the peer holds all that was committed an election timeout ago, or later. */
