@@ -1,14 +1,21 @@
 #include "census.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "state.h"
 
-static void heard(struct census_ask *a, enum commands_word word)
+static void heard(struct census_ask *a, enum commands_word word, struct slice says)
 {
+	struct commands_census *s = &a->cluster->census.heard;
+
 	link_dialer_free(a->dialer);
 	a->dialer = NULL;
-	commands_heard(&a->cluster->census.heard, word, a->name);
+	s->seeds[a->at].word = word;
+	if (says.len > TEXT_MAX)
+		says.len = TEXT_MAX;
+	memcpy(s->seeds[a->at].says, says.data, says.len);
+	s->seeds[a->at].says[says.len] = '\0';
 }
 
 static void on_up(void *arg, struct link_conn *conn)
@@ -20,42 +27,45 @@ static void on_up(void *arg, struct link_conn *conn)
 	node_put_ask(&w, &(struct node_ask){NODE_VERSION, NODE_OLDEST, NODE_FEATURES});
 	assert(!w.full);
 	enum rmq_error err = link_conn_send(conn, &(struct slice){frame, w.len}, 1);
-	(void)err; /* `down` comes */
+	(void)err; /* it is dialled again */
 }
 
 /* Any other answer is one of a node that does not say that it has none. */
 static void on_frame(void *arg, struct link_conn *conn, const struct frame *f)
 {
 	struct node_refused m;
-	bool none = f->type == NODE_TYPE_REFUSED && node_refused_decode(f->payload, &m) &&
-		    m.code == RMQ_E_NOTHING;
+	bool says = f->type == NODE_TYPE_REFUSED && node_refused_decode(f->payload, &m);
 
 	(void)conn;
-	heard(arg, none ? COMMANDS_NO_CLUSTER : COMMANDS_CLUSTER);
+	if (says && m.code == RMQ_E_NOTHING)
+		heard(arg, COMMANDS_NO_CLUSTER, slice_str(""));
+	else
+		heard(arg, COMMANDS_CLUSTER,
+		    says ? m.text : slice_str("it does not say that it knows no cluster"));
 }
 
-static void on_down(void *arg, struct link_conn *conn, enum rmq_error err, const char *why)
-{
-	(void)conn, (void)err, (void)why;
-	heard(arg, COMMANDS_CLUSTER);
-}
-
-/* A node without a cluster listens to whoever asks. */
+/* A node without a cluster listens to whoever asks.  Who is not there yet may come. */
 static void on_failed(void *arg, enum rmq_error err, const char *why)
 {
-	(void)why;
-	heard(arg, err == RMQ_E_DENIED ? COMMANDS_CLUSTER : COMMANDS_SILENCE);
+	char text[TEXT_MAX + 1];
+
+	snprintf(text, sizeof(text),
+	    "%s; it may be a member of a cluster that has not admitted this node", why);
+	if (err == RMQ_E_DENIED)
+		heard(arg, COMMANDS_CLUSTER, slice_str(text));
 }
 
 static void ask(struct cluster *c, const struct config_seed *seed)
 {
-	struct census_ask *a = &c->census.asks[c->census.count++];
+	struct census *s = &c->census;
+	struct census_ask *a = &s->asks[s->count];
 
 	a->cluster = c;
-	memcpy(a->name, seed->name, sizeof(a->name));
+	a->at = s->count++;
+	memcpy(s->heard.seeds[s->heard.asked++].name, seed->name, sizeof(seed->name));
 	a->dialer = join_dial(c, seed,
 	    (struct link_dialer_options){
-		.events = {.up = on_up, .frame = on_frame, .down = on_down},
+		.events = {.up = on_up, .frame = on_frame},
 		.failed = on_failed,
 		.arg = a,
 	    });
@@ -69,7 +79,6 @@ void census_begin(struct cluster *c)
 	if (s->asking)
 		return;
 	*s = (struct census){.asking = true, .begun_ms = cluster_now(c)};
-	s->heard.asked = seeds->count;
 	for (unsigned i = 0; i < seeds->count; i++)
 		ask(c, &seeds->seeds[i]);
 }

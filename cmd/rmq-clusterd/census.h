@@ -1,6 +1,6 @@
 /*
- * Before a node makes a cluster of itself, it asks all of its seeds, at the same time and once,
- * whether they know one.
+ * Before a node makes a cluster of itself, it asks all of its seeds, at the same time, whether
+ * they know one; who cannot be reached is tried again.
  */
 #ifndef RMQ_CLUSTERD_CENSUS_H
 #define RMQ_CLUSTERD_CENSUS_H
@@ -13,8 +13,8 @@ struct cluster;
 
 struct census_ask {
 	struct cluster *cluster;
-	struct link_dialer *dialer; /* NULL: it has answered, or cannot be reached */
-	char name[RAFT_NAME_MAX + 1];
+	struct link_dialer *dialer; /* NULL: it has answered */
+	unsigned at;		    /* in what was heard */
 };
 
 struct census {

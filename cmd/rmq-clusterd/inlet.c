@@ -349,10 +349,14 @@ void inlet_joined(struct inlet *i, struct slice payload)
 /* ASK, and JOIN of a node that has no cluster to take anybody in. */
 static void tell_cluster(struct inlet *i, bool member)
 {
-	if (member)
-		inlet_refuse(i, RMQ_E_EXISTS, "it is a member of a cluster");
-	else
+	char text[TEXT_MAX + 1];
+
+	if (!member) {
 		inlet_refuse(i, RMQ_E_NOTHING, "it is not a member of a cluster");
+		return;
+	}
+	members_tell(&i->cluster->peers.members, link_conn_peer(i->conn), text);
+	inlet_refuse(i, RMQ_E_EXISTS, text);
 }
 
 static void take_in(struct inlet *i, struct slice payload)

@@ -186,10 +186,11 @@ node_is_voter() {
 	cluster "$1" members -o name,role 2>/dev/null | grep -qE "^n$2	(leader|voter)$"
 }
 
-# nodes_up: starts all, and makes one cluster of them, with node 1 as the first member.
+# nodes_up: starts all, and makes one cluster of them, with node 1 as the first member.  There is
+# no other one: seeds that are not started yet are not asked.
 nodes_up() {
 	local i
-	node_start 1 && cluster 1 init || return 1
+	node_start 1 && cluster 1 init --new || return 1
 	for i in $(seq 2 "$nodes"); do
 		cluster 1 admit "n$i" "$(cut -d ' ' -f 1 "$work/n$i/key.pub")" || return 1
 		node_start "$i" || return 1

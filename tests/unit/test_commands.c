@@ -183,30 +183,41 @@ static void a_join_goes_on_until_it_is_answered(void **state)
 	assert_int_equal(life.state, COMMAND_ENDED);
 }
 
-static void a_cluster_is_made_once_no_seed_knows_one(void **state)
+static void a_cluster_is_made_once_all_seeds_say_that_they_know_none(void **state)
 {
-	struct commands_census s = {.asked = 3};
+	struct commands_census s = {
+	    .asked = 3, .seeds = {{.name = "n2"}, {.name = "n3"}, {.name = "n4"}}};
 	(void)state;
-	commands_heard(&s, COMMANDS_NO_CLUSTER, "n2");
-	commands_heard(&s, COMMANDS_SILENCE, "n3");
+	s.seeds[0].word = s.seeds[1].word = COMMANDS_NO_CLUSTER;
 	assert_int_equal(commands_may_found(&s, COMMANDS_CENSUS_MS - 1, text), COMMANDS_HOLD);
-	assert_int_equal(commands_may_found(&s, COMMANDS_CENSUS_MS, text), COMMANDS_MAY);
-	commands_heard(&s, COMMANDS_NO_CLUSTER, "n4");
+	s.seeds[2].word = COMMANDS_NO_CLUSTER;
 	assert_int_equal(commands_may_found(&s, 0, text), COMMANDS_MAY);
 	assert_int_equal(
 	    commands_may_found(&(struct commands_census){0}, 0, text), COMMANDS_MAY);
 }
 
+static void a_seed_that_does_not_answer_may_know_a_cluster(void **state)
+{
+	struct commands_census s = {
+	    .asked = 3, .seeds = {{.name = "n2"}, {.name = "n3"}, {.name = "n4"}}};
+	(void)state;
+	s.seeds[1].word = COMMANDS_NO_CLUSTER;
+	assert_int_equal(commands_may_found(&s, COMMANDS_CENSUS_MS, text), COMMANDS_STOP);
+	assert_string_equal(text, "seeds do not answer whether there is a cluster already: n2, "
+				  "n4; start them, or, if "
+				  "there is none: rmq-cluster init --new");
+}
+
 static void a_seed_that_knows_a_cluster_forbids_another_one(void **state)
 {
-	struct commands_census s = {.asked = 2};
+	struct commands_census s = {.asked = 2, .seeds = {{.name = "n2"}, {.name = "n3"}}};
 	(void)state;
-	commands_heard(&s, COMMANDS_CLUSTER, "n2");
+	s.seeds[1].word = COMMANDS_CLUSTER;
+	snprintf(s.seeds[1].says, sizeof(s.seeds[1].says), "it is a member of a cluster");
 	assert_int_equal(commands_may_found(&s, 0, text), COMMANDS_STOP);
 	assert_string_equal(text,
-	    "n2 is a member of a cluster, which this node can join; to make another one: "
-	    "rmq-cluster init --new");
-	commands_heard(&s, COMMANDS_NO_CLUSTER, "n3");
+	    "n3: it is a member of a cluster; to make another one: rmq-cluster init --new");
+	s.seeds[0].word = COMMANDS_NO_CLUSTER;
 	assert_int_equal(commands_may_found(&s, COMMANDS_CENSUS_MS, text), COMMANDS_STOP);
 }
 
@@ -224,7 +235,8 @@ int main(void)
 	    T(what_was_tried_has_an_unknown_outcome),
 	    T(a_removal_that_is_repeated_has_been_done_if_the_member_is_gone),
 	    T(a_join_goes_on_until_it_is_answered),
-	    T(a_cluster_is_made_once_no_seed_knows_one),
+	    T(a_cluster_is_made_once_all_seeds_say_that_they_know_none),
+	    T(a_seed_that_does_not_answer_may_know_a_cluster),
 	    T(a_seed_that_knows_a_cluster_forbids_another_one),
 #undef T
 	};

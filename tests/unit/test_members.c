@@ -261,6 +261,23 @@ static void who_is_up_hears_is_heard_and_says_something(void **state)
 	assert_false(member_up(l, &s, 1000));
 }
 
+static void who_asks_about_the_cluster_is_told_what_it_is_there(void **state)
+{
+	struct raft_config c = config_of(N(1) | N(2) | N(3));
+
+	(void)state;
+	/* n3 was admitted, and has not joined. */
+	c.members[2].id = (struct raft_id){{0}};
+	assert_true(members_hint(&m, 1, &c));
+	members_tell(&m, (uint8_t[RAFT_KEY_SIZE]){2}, why);
+	assert_string_equal(why,
+	    "it is a member of a cluster, and n2 is one with another data directory, to be "
+	    "removed first: rmq-cluster leave n2");
+	members_tell(&m, (uint8_t[RAFT_KEY_SIZE]){3}, why);
+	assert_string_equal(why,
+	    "it is a member of a cluster, which this node can join with a new data directory");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, setup)
@@ -274,6 +291,7 @@ int main(void)
 	    T(another_process_is_refused_while_one_is_linked),
 	    T(all_addresses_are_tried_what_it_said_first),
 	    T(who_is_up_hears_is_heard_and_says_something),
+	    T(who_asks_about_the_cluster_is_told_what_it_is_there),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

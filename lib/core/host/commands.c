@@ -68,36 +68,41 @@ enum rmq_error command_removed(const struct command_life *l, enum rmq_error code
 
 /* ---- the rule of a new cluster ---- */
 
-void commands_heard(struct commands_census *s, enum commands_word word, const char *name)
-{
-	s->heard++;
-	if (word == COMMANDS_CLUSTER)
-		snprintf(s->member, sizeof(s->member), "%s", name);
-}
-
-enum commands_verdict commands_may_found(
-    const struct commands_census *s, uint64_t asked_ms, char *text)
-{
-	if (s->member[0]) {
-		snprintf(text, TEXT_MAX + 1,
-		    "%s is a member of a cluster, which this node can join; to make another "
-		    "one: "
-		    "rmq-cluster init --new",
-		    s->member);
-		return COMMANDS_STOP;
-	}
-	return s->heard == s->asked || asked_ms >= COMMANDS_CENSUS_MS ? COMMANDS_MAY
-								      : COMMANDS_HOLD;
-}
-
-/* ---- the rule of changes ---- */
-
 static void add_name(char names[TEXT_MAX + 1], const char *name)
 {
 	size_t len = strlen(names);
 
 	snprintf(names + len, TEXT_MAX + 1 - len, "%s%.20s", len ? ", " : "", name);
 }
+
+enum commands_verdict commands_may_found(
+    const struct commands_census *s, uint64_t asked_ms, char *text)
+{
+	char silent[TEXT_MAX + 1] = "";
+
+	for (unsigned i = 0; i < s->asked; i++) {
+		if (s->seeds[i].word == COMMANDS_SILENCE)
+			add_name(silent, s->seeds[i].name);
+		if (s->seeds[i].word != COMMANDS_CLUSTER)
+			continue;
+		snprintf(text, TEXT_MAX + 1,
+		    "%.63s: %.140s; to make another one: rmq-cluster init --new",
+		    s->seeds[i].name, s->seeds[i].says);
+		return COMMANDS_STOP;
+	}
+	if (!silent[0])
+		return COMMANDS_MAY;
+	if (asked_ms < COMMANDS_CENSUS_MS)
+		return COMMANDS_HOLD;
+	snprintf(text, TEXT_MAX + 1,
+	    "seeds do not answer whether there is a cluster already: %.100s; start them, or, "
+	    "if "
+	    "there is none: rmq-cluster init --new",
+	    silent);
+	return COMMANDS_STOP;
+}
+
+/* ---- the rule of changes ---- */
 
 struct count {
 	unsigned voters;

@@ -90,29 +90,29 @@ enum commands_verdict {
 
 /* ---- the rule of a new cluster ---- */
 
-/* What became of asking a seed whether it knows a cluster. */
+/* What a seed says when it is asked whether it knows a cluster. */
 enum commands_word {
-	COMMANDS_SILENCE,    /* it cannot be reached */
-	COMMANDS_NO_CLUSTER, /* it says that it knows none */
-	COMMANDS_CLUSTER /* it says that it does, or does not talk to this node: so do members
-			  */
+	COMMANDS_SILENCE, /* nothing yet */
+	COMMANDS_NO_CLUSTER,
+	COMMANDS_CLUSTER /* or it does not talk to this node: so do members */
 };
 
-/* Zeroed memory, and how many are asked. */
+/* Zeroed memory, and the names of those that are asked. */
 struct commands_census {
 	unsigned asked;
-	unsigned heard;
-	char member[RAFT_NAME_MAX + 1]; /* one that knows a cluster; "": none */
+	struct {
+		char name[RAFT_NAME_MAX + 1];
+		enum commands_word word;
+		char says[TEXT_MAX + 1]; /* with COMMANDS_CLUSTER */
+	} seeds[RAFT_MEMBERS_MAX];
 };
 
 /* So long is waited for seeds that do not answer. */
 #define COMMANDS_CENSUS_MS 3000
 
-void commands_heard(struct commands_census *s, enum commands_word word, const char *name);
-
 /*
- * Whether a node that has asked for so long may make a cluster of itself: nobody knows one, and
- * all have answered, or cannot be reached, or their time is over.
+ * Whether a node that has asked for so long may make a cluster of itself: all have answered,
+ * and nobody knows one.  Who does not answer may well be a member of one.
  */
 enum commands_verdict commands_may_found(const struct commands_census *s, uint64_t asked_ms,
     char *text) __attribute__((warn_unused_result));

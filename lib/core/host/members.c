@@ -194,6 +194,22 @@ bool members_may_ask(const struct members *m, const uint8_t key[RAFT_KEY_SIZE])
 	return !members_newest(m, &index) || members_has_key(m, key);
 }
 
+void members_tell(const struct members *m, const uint8_t key[RAFT_KEY_SIZE], char *text)
+{
+	const struct raft_member *is = keyed(m, key);
+
+	if (is && !raft_id_none(is->id))
+		snprintf(text, TEXT_MAX + 1,
+		    "it is a member of a cluster, and %s is one with another data directory, "
+		    "to be "
+		    "removed first: rmq-cluster leave %s",
+		    is->name, is->name);
+	else
+		snprintf(text, TEXT_MAX + 1,
+		    "it is a member of a cluster, which this node can join with a new data "
+		    "directory");
+}
+
 bool members_may_call(const struct members *m, const uint8_t key[RAFT_KEY_SIZE])
 {
 	const struct raft_member *is = keyed(m, key);

@@ -121,6 +121,8 @@ struct member_link *members_find(struct members *m, struct raft_id id);
 bool members_has_key(const struct members *m, const uint8_t key[RAFT_KEY_SIZE]);
 /* Whether it may ask to be taken in, or about the cluster: anybody, if this node has none. */
 bool members_may_ask(const struct members *m, const uint8_t key[RAFT_KEY_SIZE]);
+/* What who asks about the cluster of this node is told: text[TEXT_MAX + 1]. */
+void members_tell(const struct members *m, const uint8_t key[RAFT_KEY_SIZE], char *text);
 /* Whether it may say HELLO: a member, or one that is to be told that it is none any more. */
 bool members_may_call(const struct members *m, const uint8_t key[RAFT_KEY_SIZE]);
 
