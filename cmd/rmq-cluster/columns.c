@@ -33,7 +33,7 @@
 	X(GATE, "gate", TEXT, m->gate) \
 	X(VOTER, "voter", YES, is_voter(m)) \
 	X(BROKER, "broker", YES, m->raft_flags &RAFT_BROKER) \
-	X(MATCH, "match", NUMBER, m->match) \
+	X(MATCH, "match", MATCH, m) \
 	X(ID, "id", ID, m->id) \
 	X(KEY, "key", KEY, m->key)
 
@@ -113,7 +113,16 @@ static enum table_kind put_behind(
 	return TABLE_NUMBER;
 }
 
+static enum table_kind put_match(
+    struct text *out, const struct control_view *v, const struct control_view_member *m)
+{
+	if (v->role == CONTROL_ROLE_LEADER && !raft_id_none(m->id))
+		text_put_u64(out, m->match);
+	return TABLE_NUMBER;
+}
+
 #define put_BEHIND(out, m) put_behind(out, v, m)
+#define put_MATCH(out, m)  put_match(out, v, m)
 
 enum node_column {
 #define X(NAME, name, kind, value) NODE_##NAME,

@@ -13,6 +13,23 @@
 
 /* ---- what it knows ---- */
 
+static const struct peer *leader_of(const struct cluster *c)
+{
+	const struct peer *p = peers_find(c, c->status.leader);
+
+	return p && peers_up(p) ? p : NULL;
+}
+
+/* What the leader says, enum node_state_flag; 0: it is not heard, or does not serve yet. */
+static unsigned leader_flags(const struct cluster *c)
+{
+	const struct peer *leader = leader_of(c);
+
+	if (cluster_leads(c))
+		return c->status.serving ? watchdog_flags(c) : 0;
+	return leader ? leader->flags : 0;
+}
+
 static const char *problem(const struct cluster *c)
 {
 	if (c->status.gone)
@@ -25,23 +42,16 @@ static const char *problem(const struct cluster *c)
 	}
 	if (c->disk.full)
 		return "disk is full: new messages find no room here";
+	if (leader_flags(c) & NODE_STATE_NO_ROOM)
+		return "the disks of a majority are full: new messages find no room";
 	return watchdog_problem(c);
-}
-
-static const struct peer *leader_of(const struct cluster *c)
-{
-	const struct peer *p = peers_find(c, c->status.leader);
-
-	return p && peers_up(p) ? p : NULL;
 }
 
 bool cluster_available(const struct cluster *c)
 {
-	const struct peer *leader = leader_of(c);
+	unsigned needed = NODE_STATE_SERVES | NODE_STATE_NO_ROOM;
 
-	if (cluster_leads(c))
-		return watchdog_serves(c) && c->status.serving;
-	return leader && leader->ready;
+	return (leader_flags(c) & needed) == NODE_STATE_SERVES;
 }
 
 /* This disk has all that the leader's had when it last said what it has. */
@@ -98,7 +108,9 @@ void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_pee
 	struct raft_peer_status s;
 	bool self = raft_id_eq(id, c->id);
 
-	*p = (struct cluster_peer){.reachable = self || (peer && peers_up(peer))};
+	*p = (struct cluster_peer){
+	    .reachable = self ? !c->watchdog.hangs
+			      : peer && peers_up(peer) && !(peer->flags & NODE_STATE_HANGS)};
 	if (raft_peer_status(c->raft, id, &s))
 		p->match = s.match;
 	if (self && cluster_leads(c))

@@ -30,7 +30,7 @@ struct cluster_status {
 	uint64_t commit;
 	uint64_t last;			  /* index of the newest record of the log here */
 	const struct raft_member *leader; /* NULL: unknown */
-	bool available;			  /* lines are being confirmed */
+	bool available;			  /* lines find room, and are being confirmed */
 	bool caught_up; /* what the leader has is on this node's disk, as of its last word */
 	/* The queue daemon runs here, takes clients at `queue_socket`, and we may serve. */
 	bool queue_ready;
@@ -42,7 +42,7 @@ void cluster_status(const struct cluster *c, struct cluster_status *s);
 
 /* A peer as it is seen from here. */
 struct cluster_peer {
-	bool reachable; /* it is up; true for this node itself */
+	bool reachable; /* it, or this node itself, is up: it is heard, and its disk stores */
 	uint64_t match; /* how much of our log it holds; 0 unless we lead */
 };
 

@@ -39,7 +39,7 @@ static void forget(struct inlet *i)
 	if (p && p->in_node == i) {
 		p->in_node = NULL;
 		p->room = (struct disk_room){0, 0};
-		p->ready = false;
+		p->flags = 0;
 	}
 	if (p && p->in_bulk == i)
 		p->in_bulk = NULL;
@@ -255,9 +255,9 @@ static void take_state(struct inlet *i, const struct node_state *m)
 	struct peer *p = i->peer;
 
 	p->room = (struct disk_room){m->bytes, m->index};
-	if (p->ready != (m->ready != 0))
+	if (p->flags != m->flags)
 		cluster_changed(i->cluster);
-	p->ready = m->ready != 0;
+	p->flags = m->flags;
 }
 
 /* Of itself, or of another member. */

@@ -272,7 +272,7 @@ static bool worth_telling(const struct cluster *c, uint64_t now_ms)
 	uint64_t age = now_ms - c->peers.state_ms;
 
 	return told->bytes == UINT64_MAX || age >= MEMBER_TELL_MS ||
-	       (told->ready != 0) != watchdog_serves(c) || room_is_news(&room, &c->disk.room, age);
+	       told->flags != watchdog_flags(c) || room_is_news(&room, &c->disk.room, age);
 }
 
 uint64_t peers_due(const struct cluster *c)
@@ -288,8 +288,7 @@ void peers_turn(struct cluster *c)
 {
 	uint8_t frame[NODE_SMALL_MAX];
 	struct writer w = writer_of(frame, sizeof(frame));
-	struct node_state now = {
-	    c->disk.room.index, c->disk.room.bytes, watchdog_serves(c)};
+	struct node_state now = {c->disk.room.index, c->disk.room.bytes, watchdog_flags(c)};
 
 	peers_follow(c);
 	if (c->members_changed) {

@@ -21,7 +21,7 @@ struct peer {
 	struct inlet *in_node, *in_bulk; /* the newest that said HELLO; NULL: none */
 	/* As it has told. */
 	struct disk_room room;
-	bool ready;
+	uint8_t flags; /* enum node_state_flag */
 	bool was_up;
 	char refused[TEXT_MAX + 1]; /* why it does not want us; "": it does */
 };

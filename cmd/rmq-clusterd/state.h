@@ -107,7 +107,7 @@ static inline bool cluster_leads(const struct cluster *c)
 	return c->status.role == RAFT_LEADER;
 }
 
-/* Lines are being confirmed, here or at the leader. */
+/* Lines find room and are being confirmed, here or at the leader. */
 bool cluster_available(const struct cluster *c);
 
 /* Begins to take events.  0, or libuv's error. */

@@ -77,16 +77,18 @@ static void act(struct cluster *c, enum health_action a)
 static void tell(struct cluster *c)
 {
 	struct watchdog *w = &c->watchdog;
-	bool confirms = health_confirms(&w->health), hangs = health_hangs(&w->health);
+	bool confirms = health_confirms(&w->health), hangs = health_hangs(&w->health),
+	     has_room = health_has_room(&w->health);
 
 	if (hangs && !w->hangs)
 		log_error("%s: the disk has stored nothing for %" PRIu64 " ms", c->disk.directory,
 		    health_bound(&w->health));
 	else if (!hangs && w->hangs)
 		log_notice("%s: the disk stores again", c->disk.directory);
-	if (confirms != w->confirms || hangs != w->hangs)
+	if (confirms != w->confirms || hangs != w->hangs || has_room != w->has_room)
 		cluster_changed(c);
 	w->confirms = confirms;
+	w->has_room = has_room;
 	w->hangs = hangs;
 }
 
@@ -123,7 +125,8 @@ void watchdog_turn(struct cluster *c)
 	struct health_seen seen = {.log = c->engine.state(c->engine.arg),
 	    .sent = c->sent_seq,
 	    .others = n > 0,
-	    .full = c->disk.full};
+	    .full = c->disk.full,
+	    .room = cluster_leads(c) ? node_room(c) : 0};
 
 	for (unsigned i = 0; i < n; i++)
 		seen.better |= health_better(&list[i]);
@@ -146,6 +149,15 @@ bool watchdog_serves(const struct cluster *c)
 	return supervisor_ready(&c->supervisor) && c->watchdog.confirms;
 }
 
+uint8_t watchdog_flags(const struct cluster *c)
+{
+	const struct watchdog *w = &c->watchdog;
+
+	return (uint8_t)((watchdog_serves(c) ? NODE_STATE_SERVES : 0) |
+			 (w->has_room ? 0 : NODE_STATE_NO_ROOM) |
+			 (w->hangs ? NODE_STATE_HANGS : 0));
+}
+
 const char *watchdog_problem(const struct cluster *c)
 {
 	const struct health *h = &c->watchdog.health;
@@ -163,5 +175,5 @@ void watchdog_open(struct cluster *c)
 {
 	health_init(
 	    &c->watchdog.health, (uint32_t)c->config.election_timeout, cluster_now(c));
-	c->watchdog.confirms = true;
+	c->watchdog.confirms = c->watchdog.has_room = true;
 }

@@ -11,7 +11,7 @@ struct cluster;
 
 struct watchdog {
 	struct health health;
-	bool confirms, hangs; /* as of the last turn */
+	bool confirms, hangs, has_room; /* as of the last turn */
 };
 
 void watchdog_open(struct cluster *c);
@@ -27,6 +27,9 @@ bool watchdog_hand_over(struct cluster *c);
 
 /* Whether this node leads, runs the queue daemon, and lines are confirmed. */
 bool watchdog_serves(const struct cluster *c);
+
+/* What the others are told, and this node is as well: enum node_state_flag. */
+uint8_t watchdog_flags(const struct cluster *c);
 
 /* What is wrong with this node, borrowed until the next turn; NULL: nothing. */
 const char *watchdog_problem(const struct cluster *c);

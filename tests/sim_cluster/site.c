@@ -679,7 +679,8 @@ static void watch_health(struct site *s)
 	struct health_seen seen = {.log = engine_of(s),
 	    .sent = s->node->sent_seq,
 	    .others = n > 0,
-	    .full = s->disk.bytes < HEALTH_FULL_BYTES};
+	    .full = s->disk.bytes < HEALTH_FULL_BYTES,
+	    .room = ROOM_ENOUGH};
 	for (unsigned i = 0; i < n; i++)
 		seen.better |= health_better(&list[i]);
 	switch (health_turn(&s->health, &seen, s->c->sim.now)) {

@@ -30,6 +30,7 @@ static int setup(void **state)
 					.agreed = 10,
 					.received = 10},
 	    .sent = 5,
+	    .room = 100 * HEALTH_FULL_BYTES,
 	    .others = true};
 	return 0;
 }
@@ -144,6 +145,37 @@ static void a_full_leader_goes_while_another_has_room_and_never_steps_down(void 
 	assert_int_equal(pass(10 * BOUND), HEALTH_NOTHING);
 }
 
+static void a_cluster_is_full_if_that_lasts_and_has_room_once_there_is_some(void **state)
+{
+	(void)state;
+	/* As while much is under way. */
+	seen.room = 0;
+	assert_int_equal(pass(BOUND), HEALTH_NOTHING);
+	seen.room = HEALTH_FULL_BYTES;
+	assert_int_equal(turn(0), HEALTH_NOTHING);
+	assert_true(health_has_room(&health));
+	seen.room--;
+	assert_int_equal(pass(BOUND), HEALTH_NOTHING);
+	assert_true(health_has_room(&health));
+	assert_int_equal(turn(STEP), HEALTH_NOTHING);
+	assert_false(health_has_room(&health));
+	assert_int_equal(health_due(&health, false), now_ms + STEP);
+	/* A little more is no news. */
+	seen.room = 2 * HEALTH_FULL_BYTES - 1;
+	assert_int_equal(turn(STEP), HEALTH_NOTHING);
+	assert_false(health_has_room(&health));
+	seen.room++;
+	assert_int_equal(turn(STEP), HEALTH_NOTHING);
+	assert_true(health_has_room(&health));
+	/* Who does not lead says nothing of it. */
+	seen.room = 0;
+	assert_int_equal(pass(2 * BOUND), HEALTH_NOTHING);
+	assert_false(health_has_room(&health));
+	seen.log.leads = false;
+	assert_int_equal(turn(STEP), HEALTH_NOTHING);
+	assert_true(health_has_room(&health));
+}
+
 static void with_no_other_it_leads_on(void **state)
 {
 	(void)state;
@@ -222,6 +254,7 @@ int main(void)
 	    T(what_is_slow_everywhere_is_no_illness), T(a_disk_that_is_slow_and_moves_is_none),
 	    T(links_that_pass_nothing_are_told_from_a_long_way),
 	    T(a_full_leader_goes_while_another_has_room_and_never_steps_down),
+	    T(a_cluster_is_full_if_that_lasts_and_has_room_once_there_is_some),
 	    T(with_no_other_it_leads_on), T(who_was_stopped_itself_takes_nobody_for_ill),
 	    T(a_queue_daemon_is_asked_and_killed_if_it_does_not_answer),
 	    T(a_turn_is_due_while_something_is_watched),

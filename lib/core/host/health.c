@@ -73,7 +73,7 @@ static enum health_illness illness(struct health *h, const struct health_seen *s
 
 static void forget(struct health *h)
 {
-	h->disk.goal = h->links.goal = h->full.goal = h->confirmed.goal = 0;
+	h->disk.goal = h->links.goal = h->full.goal = h->room.goal = h->confirmed.goal = 0;
 }
 
 /* ---- the leader ---- */
@@ -99,8 +99,19 @@ static bool late(const struct health *h)
 	return h->state != HEALTH_WELL && h->clock >= h->late && !rests;
 }
 
+/* What comes and goes under load does not count. */
+static void watch_room(struct health *h, const struct health_seen *seen)
+{
+	bool full = seen->room < (lasts(h, &h->room) ? 2 : 1) * HEALTH_FULL_BYTES;
+
+	if (!full)
+		h->room.goal = 0;
+	(void)overdue(h, &h->room, 0, full);
+}
+
 static enum health_action lead(struct health *h, const struct health_seen *seen)
 {
+	watch_room(h, seen);
 	(void)overdue(h, &h->confirmed, seen->log.committed, seen->log.last);
 	enum health_illness now = illness(h, seen);
 	if (now == HEALTH_NONE || h->state != HEALTH_WELL || !seen->others)
@@ -131,6 +142,11 @@ enum health_action health_turn(struct health *h, const struct health_seen *seen,
 bool health_confirms(const struct health *h)
 {
 	return !lasts(h, &h->confirmed);
+}
+
+bool health_has_room(const struct health *h)
+{
+	return !lasts(h, &h->room);
 }
 
 bool health_hangs(const struct health *h)
@@ -174,8 +190,8 @@ enum health_daemon_action health_daemon(struct health *h, bool serves, uint64_t 
 
 uint64_t health_due(const struct health *h, bool serves)
 {
-	bool waits = h->disk.goal || h->links.goal || h->full.goal || h->confirmed.goal ||
-		     h->writes.goal || h->state != HEALTH_WELL;
+	bool waits = h->disk.goal || h->links.goal || h->full.goal || h->room.goal ||
+		     h->confirmed.goal || h->writes.goal || h->state != HEALTH_WELL;
 
 	return waits || serves ? h->now_ms + step(h) : UINT64_MAX;
 }

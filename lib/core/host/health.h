@@ -46,6 +46,7 @@ struct health_seen {
 	bool others; /* another voter may lead, answering or not */
 	bool full;   /* no room for new messages on this node's disk */
 	bool better; /* a voter that could take over at once has room */
+	uint64_t room; /* leader: what the cluster may be given, see cluster_room() */
 };
 
 /* Something that is to be reached, and since when. */
@@ -60,7 +61,7 @@ struct health {
 	uint32_t election_ms;
 	uint64_t now_ms; /* of the last turn */
 	uint64_t clock;	 /* ms, of turns */
-	struct health_watch disk, links, full, confirmed, writes;
+	struct health_watch disk, links, full, room, confirmed, writes;
 	uint64_t received;  /* as of the last turn */
 	uint64_t late;	    /* clock */
 	uint64_t heard;	    /* words of the queue daemon so far */
@@ -92,6 +93,8 @@ enum health_daemon_action health_daemon(struct health *h, bool serves, uint64_t 
 
 /* Whether all that was proposed is confirmed within health_bound(): the queue can be used. */
 bool health_confirms(const struct health *h);
+/* Whether new messages find room in the cluster that this node leads, now or a moment ago. */
+bool health_has_room(const struct health *h);
 /* Whether this node's disk, leading or not, has not stored for health_bound() what it was given. */
 bool health_hangs(const struct health *h);
 

@@ -52,10 +52,15 @@
 /* kind: enum record_kind, or RAFT_HOLE for `count` holes. */
 #define NODE_RUN(F) F(u64, first) F(u64, term) F(u32, count) F(u8, kind) F(rest, payload)
 /*
- * So many bytes of new messages fit on the sender's disk after record `index`.  ready: 1 if
- * the queue daemon takes clients there.
+ * So many bytes of new messages fit on the sender's disk after record `index`.  flags: enum
+ * node_state_flag.
  */
-#define NODE_STATE(F) F(u64, index) F(u64, bytes) F(u8, ready)
+enum node_state_flag {
+	NODE_STATE_SERVES = 1,	/* it leads, and lines are confirmed there */
+	NODE_STATE_NO_ROOM = 2, /* it leads, and new messages find no room on a majority */
+	NODE_STATE_HANGS = 4,	/* its disk has not stored for long what it was given */
+};
+#define NODE_STATE(F) F(u64, index) F(u64, bytes) F(u8, flags)
 /*
  * To the leader: do it and send RESULT with the same `req`.  command: enum node_command; the
  * rest is about whom, as in JOIN and raft_config.h, what does not matter is empty.
