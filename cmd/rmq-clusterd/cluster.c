@@ -30,9 +30,31 @@ static unsigned leader_flags(const struct cluster *c)
 	return leader ? leader->flags : 0;
 }
 
+/* A member that nobody leads for long: which voters it does not hear.  NULL: it is led. */
+static const char *nobody_leads(const struct cluster *c)
+{
+	static char text[TEXT_MAX + 1];
+	const struct raft_config *config = c->status.config;
+	size_t len;
+
+	if (!members_lost(&c->peers.members, c->join.led_ms, cluster_now(c)))
+		return NULL;
+	len = (size_t)snprintf(
+	    text, sizeof(text), "no leader is elected; voters that are not up:");
+	for (unsigned i = 0; config && i < config->count && len < sizeof(text); i++) {
+		const struct raft_member *m = &config->members[i];
+		struct cluster_peer p;
+		cluster_peer(c, m->id, &p);
+		if ((m->flags & RAFT_VOTER) && !p.reachable)
+			len +=
+			    (size_t)snprintf(text + len, sizeof(text) - len, " %.63s", m->name);
+	}
+	return text;
+}
+
 static const char *problem(const struct cluster *c)
 {
-	if (c->status.gone)
+	if (peers_removed(c))
 		return "this node " MEMBERS_REMOVED_TEXT;
 	if (!peers_member(c) && c->join.refused[0])
 		return c->join.refused;
@@ -44,7 +66,7 @@ static const char *problem(const struct cluster *c)
 		return "disk is full: new messages find no room here";
 	if (leader_flags(c) & NODE_STATE_NO_ROOM)
 		return "the disks of a majority are full: new messages find no room";
-	return watchdog_problem(c);
+	return watchdog_problem(c) ? watchdog_problem(c) : nobody_leads(c);
 }
 
 bool cluster_available(const struct cluster *c)
@@ -88,7 +110,7 @@ void cluster_status(const struct cluster *c, struct cluster_status *s)
 	    .id = c->id,
 	    .config = view,
 	    .role = c->status.role,
-	    .gone = c->status.gone,
+	    .gone = peers_removed(c),
 	    .joining = c->join.asking && !c->join.lost,
 	    .term = c->status.term,
 	    .commit = c->status.commit,

@@ -369,14 +369,19 @@ static void found(struct cluster *c, struct command *m)
 {
 	uint64_t index;
 	const struct raft_config *view = peers_view(c, &index);
-	/* Who made this cluster is the first that it ever had. */
+	/* Who made this cluster is the first that it ever had; done is done while it works. */
 	if (view && c->founded) {
-		end(c, m, RMQ_E_OK, "");
+		if (raft_id_none(c->status.leader))
+			event(c, m, COMMAND_ASK);
+		else
+			end(c, m, RMQ_E_OK, "");
 		return;
 	}
 	enum rmq_error err = view ? RMQ_E_EXISTS : node_found(c);
 	if (err == RMQ_E_EXISTS)
-		end(c, m, err, "this node is a member of a cluster");
+		end(c, m, err,
+		    peers_removed(c) ? "this node " MEMBERS_REMOVED_TEXT
+				     : "this node is a member of a cluster");
 	else if (err && err != RMQ_E_BUSY)
 		end(c, m, err, "");
 	else
@@ -412,9 +417,7 @@ static void join_in(struct cluster *c, struct command *m, const char *address)
 	event(c, m, COMMAND_JOIN);
 	m->life.deadline_ms = UINT64_MAX;
 	err = join_begin(c, address, &why);
-	if (!err && peers_member(c))
-		end(c, m, RMQ_E_OK, "");
-	else if (err)
+	if (err)
 		end(c, m, err, why.text);
 }
 
@@ -492,9 +495,9 @@ static void look(struct cluster *c, struct command *m)
 			found(c, m);
 		break;
 	case COMMAND_JOINS:
-		if (peers_member(c))
+		if (peers_member(c) && !raft_id_none(c->status.leader))
 			end(c, m, RMQ_E_OK, "");
-		else if (!c->join.asking)
+		else if (!c->join.asking && !peers_member(c))
 			end(c, m, RMQ_E_NO_DAEMON, c->join.refused);
 		break;
 	default:

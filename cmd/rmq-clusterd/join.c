@@ -248,6 +248,19 @@ static void begin(struct cluster *c, bool by_command)
 	cluster_changed(c);
 }
 
+/* A member that nobody leads asks until somebody does; a member at `address` is dialled there.
+ */
+static void lost(struct cluster *c, const char *address)
+{
+	c->join.lost = true;
+	c->join.give_up = UINT64_MAX;
+	for (unsigned i = 0; address[0] && i < c->peers.count; i++) {
+		struct peer *p = c->peers.list[i];
+		if (strcmp(p->member.name, c->join.seeds.seeds[0].name) == 0)
+			peers_place(p, MEMBER_SEED, strchr(address, '@') + 1);
+	}
+}
+
 static enum rmq_error parse_seed(const char *text, struct config_seed *seed, struct reason *why)
 {
 	const char *at = strchr(text, '@'), *what = "NAME@HOST:PORT is wanted";
@@ -280,9 +293,11 @@ enum rmq_error join_begin(struct cluster *c, const char *address, struct reason 
 		seeds.count = 1;
 		err = parse_seed(address, &seeds.seeds[0], why);
 	}
-	if (!err && peers_member(c))
-		return address[0] ? is_with(c, seeds.seeds[0].name, why) : RMQ_E_OK;
-	if (err)
+	if (!err && peers_removed(c))
+		return reason_set(why, RMQ_E_EXISTS, "this node " MEMBERS_REMOVED_TEXT);
+	if (!err && address[0] && peers_member(c))
+		err = is_with(c, seeds.seeds[0].name, why);
+	if (err || (peers_member(c) && !raft_id_none(c->status.leader)))
 		return err;
 	if (seeds.count == 0)
 		return reason_set(why, RMQ_E_CONFIG, "no seeds are configured");
@@ -293,6 +308,8 @@ enum rmq_error join_begin(struct cluster *c, const char *address, struct reason 
 		j->seeds = old;
 	else if (!j->asking || address[0])
 		begin(c, true);
+	if (!err && peers_member(c))
+		lost(c, address);
 	return err;
 }
 
@@ -353,8 +370,7 @@ static void ask_if_lost(struct cluster *c)
 	if (check_keys(j, &why))
 		return;
 	begin(c, false);
-	j->lost = true;
-	j->give_up = UINT64_MAX;
+	lost(c, "");
 }
 
 void join_turn(struct cluster *c)

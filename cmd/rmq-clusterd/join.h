@@ -41,7 +41,8 @@ void join_start(struct cluster *c);
 /*
  * Asks NAME@HOST:PORT, or the configured seeds if it is empty.  RMQ_E_CONFIG: no seeds, or no
  * key for them; RMQ_E_USAGE: no address; RMQ_E_EXISTS: the log holds a queue of its own, or
- * this node is a member of a cluster that does not have NAME.  Nothing is to be done if it has.
+ * this node is a member of a cluster that does not have NAME, or was removed from one.  A
+ * member asks only while nobody leads it.
  */
 enum rmq_error join_begin(struct cluster *c, const char *address, struct reason *why)
     __attribute__((warn_unused_result));

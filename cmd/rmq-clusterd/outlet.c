@@ -58,8 +58,9 @@ static void welcome(struct outlet *o, struct slice payload)
 	}
 	o->welcomed = true;
 	o->features = m.features;
-	o->strange_ms = 0;
+	o->strange_ms = o->missing_ms = 0;
 	p->refused[0] = '\0';
+	p->removed_us = false;
 	cluster_changed(c);
 	c->peers.told.bytes = UINT64_MAX; /* it has to be told */
 	log_info("%s: %s link is up", p->member.name, link_role_name(link_conn_role(o->conn)));
@@ -93,15 +94,33 @@ static void refused(struct outlet *o, struct slice payload)
 	}
 	snprintf(text, sizeof(text), "%s refuses this node: %.*s", p->member.name,
 	    (int)m.text.len, (const char *)m.text.data);
+	p->removed_us |= m.code == RMQ_E_DENIED;
 	remember(p, text);
 	if (m.code == RMQ_E_CORRUPT)
 		node_forgot(p->cluster);
 }
 
+/* One line for each time that it is away, with the place that was tried last. */
+static void note_missing(struct outlet *o, const char *why)
+{
+	const struct member_link *l = peers_member_of(o->peer);
+	uint64_t now = cluster_now(o->peer->cluster);
+
+	if (o->role != LINK_NODE || o->missing_ms == UINT64_MAX)
+		return;
+	if (o->missing_ms == 0)
+		o->missing_ms = now;
+	if (now - o->missing_ms < STRANGE_MS)
+		return;
+	o->missing_ms = UINT64_MAX;
+	log_notice(
+	    "%s: not reached at %s: %s", l->member.name, member_address(l, o->attempt), why);
+}
+
 static void set_address(struct outlet *o);
 
 /*
- * That nobody answers is no news.  That who answers does not know us, or is someone else, is,
+ * That nobody answers is said once.  That who answers does not know us, or is someone else, is,
  * unless it is about to begin or to end.
  */
 static void on_failed(void *arg, enum rmq_error err, const char *why)
@@ -110,6 +129,7 @@ static void on_failed(void *arg, enum rmq_error err, const char *why)
 	struct peer *p = o->peer;
 	char text[TEXT_MAX + 1];
 
+	note_missing(o, why);
 	o->attempt++;
 	set_address(o);
 	if (err == RMQ_E_DENIED || err == RMQ_E_PROTOCOL) {

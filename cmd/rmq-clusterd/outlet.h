@@ -17,6 +17,8 @@ struct outlet {
 	bool welcomed;
 	unsigned attempt;  /* that failed since there was news of where it is */
 	uint64_t features; /* of who said WELCOME */
+	uint64_t
+	    missing_ms; /* since then it is not reached; 0: it is; UINT64_MAX: that was said */
 	uint64_t strange_ms; /* since then who answers does not know us, or we not it; 0: not so */
 };
 

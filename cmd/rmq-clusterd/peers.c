@@ -40,6 +40,15 @@ bool peers_member(const struct cluster *c)
 	return view && raft_config_find(view, c->id);
 }
 
+bool peers_removed(const struct cluster *c)
+{
+	bool told = false;
+
+	for (unsigned i = 0; i < c->peers.count; i++)
+		told |= c->peers.list[i]->removed_us;
+	return told || c->status.gone;
+}
+
 void peers_hint(struct cluster *c, uint64_t index, const struct raft_config *config)
 {
 	if (members_hint(&c->peers.members, index, config))

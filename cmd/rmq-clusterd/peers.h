@@ -23,6 +23,7 @@ struct peer {
 	struct disk_room room;
 	uint8_t flags; /* enum node_state_flag */
 	bool was_up;
+	bool removed_us;	    /* it has told this node that it was removed */
 	char refused[TEXT_MAX + 1]; /* why it does not want us; "": it does */
 };
 
@@ -49,6 +50,8 @@ const struct raft_config *peers_told(const struct cluster *c, uint64_t *index);
 struct slice peers_joined(const struct cluster *c, uint8_t *bytes, size_t cap);
 /* Whether this node is a member by it. */
 bool peers_member(const struct cluster *c);
+/* Whether this node was removed from the cluster, by its log or by the word of a member. */
+bool peers_removed(const struct cluster *c);
 /* One that is committed, told by someone who should know. */
 void peers_hint(struct cluster *c, uint64_t index, const struct raft_config *config);
 /* This node, as a member. */

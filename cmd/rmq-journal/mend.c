@@ -293,7 +293,7 @@ enum rmq_error mend(const char *dir, const struct findings *f, struct reason *wh
 	else if (store_replica(m.store)->present)
 		err = reason_set(why, RMQ_E_CONFIG,
 		    "belongs to a cluster, whose other members have these records: remove this "
-		    "one (rmq-cluster down), and let it join with a new directory");
+		    "one (rmq-cluster leave NODE), admit it, and let it join with a new directory");
 	else
 		err = change(&m);
 	broker_free(m.broker);
