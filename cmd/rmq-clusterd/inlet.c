@@ -128,7 +128,8 @@ static enum rmq_error check_identity(struct inlet *i, const struct node_hello *m
 	if (node_wire_id(m->from, &h.from) || node_wire_id(m->to, &h.to))
 		return reason_set(why, RMQ_E_PROTOCOL, "malformed HELLO");
 	*p = peers_find(c, h.from);
-	h.linked = *p && ((*p)->in_node || (*p)->in_bulk) && (*p)->node.welcomed;
+	h.calls = *p && ((*p)->in_node || (*p)->in_bulk);
+	h.answers = *p && (*p)->node.welcomed;
 	*another = *p && peers_member_of(*p)->boot != m->boot;
 	enum rmq_error err = members_hello(&c->peers.members, &h, c->config.name, text);
 	return err ? reason_set(why, err, "%s", text) : RMQ_E_OK;

@@ -124,6 +124,12 @@ struct cluster *cluster_new(uint64_t seed, enum world_variant world)
 	sim_begin(&c->sim, prng_next(&w->prng));
 	for (unsigned i = 0; i < NODES; i++)
 		health_init(&c->sites[i].health, c->sim.election_ms, 0);
+	c->breaks = (unsigned)prng_range(&w->prng, 0, 20);
+	c->moving = prng_chance(&w->prng, 300);
+	c->all_move_at = prng_chance(&w->prng, 300) ? prng_range(&w->prng, 1, 4000) : 0;
+	c->away_at = prng_chance(&w->prng, 200) ? prng_range(&w->prng, 1, 2000) : 0;
+	c->back_at = c->away_at + 3000;
+	links_committed(c, c->sim.value[1].config);
 	actors_make(w);
 	tell_plan(c);
 	return c;
@@ -132,6 +138,7 @@ struct cluster *cluster_new(uint64_t seed, enum world_variant world)
 void cluster_free(struct cluster *c)
 {
 	sim_end(&c->sim);
+	links_free(c);
 	for (unsigned i = 0; i < NODES; i++)
 		site_free(&c->sites[i]);
 	/* Records are owned by their values. */
@@ -252,12 +259,14 @@ static void nodes_turn(struct cluster *c)
 		if (s->nodes[i].raft && s->nodes[i].paused_until == s->now + 1)
 			site_turn(&c->sites[i]);
 	sim_millisecond(s);
+	links_millisecond(c);
 	c->world.boot_ms++;
 	for (unsigned i = 0; i < NODES; i++) {
 		struct node *n = &s->nodes[i];
 		struct raft_status st;
 		if (!n->raft || n->paused_until > s->now)
 			continue;
+		links_turn(&c->sites[i]);
 		site_turn(&c->sites[i]);
 		raft_status(n->raft, &st);
 		if (st.serving)
@@ -287,6 +296,7 @@ void cluster_millisecond(struct cluster *c)
 	struct world *w = &c->world;
 	nodes_turn(c);
 	fault(c);
+	links_disturb(c);
 	for (uint64_t i = prng_range(&w->prng, 1, 5); i > 0; i--)
 		queue_step(c);
 	if (c->sim.now >= c->checked_at) {

@@ -18,6 +18,8 @@
 #include "../sim/world.h"
 #include "../sim_raft/sim.h"
 
+#include "links.h"
+
 #include "core/host/cluster_room.h"
 #include "core/host/ends.h"
 #include "core/host/health.h"
@@ -48,6 +50,7 @@ struct site {
 	uint64_t committed;	       /* by Raft: committed and durable here */
 	struct ends ends;
 	struct tail tail;
+	uint64_t truncated; /* in this millisecond, from there on; 0: no */
 	struct disk_room disk; /* what its disk said last */
 	struct disk_room told; /* what it told the others last */
 	uint64_t told_ms;
@@ -62,6 +65,7 @@ struct site {
 	uint64_t said_n, stored_n; /* APPENDs */
 	struct waiting *waiting;   /* BARRIERs that are not done */
 	size_t waiting_count, waiting_cap;
+	struct links links;
 };
 
 struct cluster {
@@ -76,6 +80,14 @@ struct cluster {
 	uint64_t failovers, served;
 	const char *illness; /* that lasts; NULL: none */
 	unsigned ill;	     /* bits of the slots that have it */
+	struct call *calls;
+	uint64_t boots;
+	struct raft_config config; /* the newest that is committed */
+	bool removed[NODES][UINT8_MAX + 1]; /* by slot and incarnation: ever, by a majority */
+	unsigned breaks;	 /* in permille */
+	bool moving;		 /* nodes move, one by one */
+	uint64_t away_at, back_at; /* of some node; 0: never */
+	uint64_t all_move_at;	 /* 0: never */
 };
 
 #define ROOM_ENOUGH (1ull << 40)

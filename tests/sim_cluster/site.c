@@ -512,6 +512,21 @@ static void check_room(struct site *s, uint64_t told)
 		    more);
 }
 
+/* What comes after the record before what was cut off is what the log has there now. */
+static void check_tail(struct site *s)
+{
+	struct disk_room disk = {ROOM_ENOUGH, s->truncated - 1};
+	if (s->truncated == 0 || !tail_get(&s->tail, disk.index))
+		return;
+	uint64_t left = ROOM_ENOUGH - tail_bytes_after(&s->tail, disk.index);
+	uint64_t most = exact(s, &disk, false), least = exact(s, &disk, true);
+	if (left > most || left < least)
+		trace_fail("node %u: room for %llu bytes less after record %llu, not for %llu",
+		    s->node->slot, (unsigned long long)(ROOM_ENOUGH - left),
+		    (unsigned long long)disk.index, (unsigned long long)(ROOM_ENOUGH - least));
+	s->truncated = 0;
+}
+
 static uint64_t room_left(struct site *s)
 {
 	struct voter_room rooms[NODES];
@@ -526,8 +541,10 @@ static uint64_t room_left(struct site *s)
 /* The newest records, by their length alone: nobody reads them here. */
 static void note_tail(struct site *s, const struct raft_store *store)
 {
-	if (store->truncate)
+	if (store->truncate) {
 		tail_truncate(&s->tail, store->truncate);
+		s->truncated = store->truncate;
+	}
 	for (unsigned i = 0; i < store->run_count; i++) {
 		const struct raft_run *run = &store->runs[i];
 		if (run->kind != RAFT_HOLE)
@@ -742,6 +759,7 @@ void site_turn(struct site *s)
 {
 	struct prng *p = &s->c->sim.prng;
 	count_stored(s);
+	check_tail(s);
 	hear_room(s);
 	tell_room(s);
 	keep_queue(s);
@@ -821,6 +839,7 @@ static void on_up(struct sim *sim, struct node *n)
 {
 	struct site *s = &cluster_of(sim)->sites[n->slot];
 	tail_begin(&s->tail, n->disk.last);
+	s->truncated = 0;
 }
 
 static void on_down(struct sim *sim, struct node *n)
@@ -829,6 +848,7 @@ static void on_down(struct sim *sim, struct node *n)
 	if (s->daemon->up)
 		daemon_crash(s->daemon);
 	forget(s);
+	links_down(s);
 	s->committed = 0;
 	s->ends = (struct ends){0};
 	memset(s->heard, 0, sizeof(s->heard));
@@ -849,9 +869,12 @@ static void on_committed(struct sim *sim, uint64_t index)
 		r = none;
 	r.kind = rec->kind;
 	trace("committed", index, r.kind, r.len, rec->term);
+	if (rec->kind == RECORD_CONFIG)
+		links_committed(c, sim->value[rec->value].config);
 	jm_put(&w->journal, &r);
 	w->term = rec->term;
 	shadow_apply(&w->shadow, index, &r);
 }
 
-const struct host site_host = {on_action, on_up, on_down, on_committed};
+const struct host site_host = {
+    on_action, on_up, on_down, on_committed, links_can_send, links_heard};

@@ -58,11 +58,13 @@ void sim_membership(struct sim *s, struct node *leader)
 {
 	struct node *n = sim_any(s);
 	struct raft_member m;
-	node_member(s, n, &m);
+	node_member(n, &m);
 	struct raft_status st;
 	raft_status(leader->raft, &st);
 	struct raft_event e = {.id = n->id, .member = &m};
 	const struct raft_member *is = raft_config_find_name(st.config, m.name);
+	if (n == s->spared)
+		return;
 	if (!is) {
 		e.type = RAFT_EVENT_ADMIT;
 	} else if (raft_id_none(is->id)) {
@@ -76,8 +78,9 @@ void sim_membership(struct sim *s, struct node *leader)
 		e.id = is->id;
 	} else if (prng_chance(&s->prng, 200)) {
 		e.type = RAFT_EVENT_ADD_LEARNER;
-		s->moves++;
-		node_member(s, n, &m);
+		/* One that has links moves when it is started. */
+		n->place += !s->host;
+		node_member(n, &m);
 	} else if (!(is->flags & RAFT_VOTER)) {
 		e.type = RAFT_EVENT_PROMOTE;
 	} else if (raft_config_voters(st.config) > 3) {
@@ -297,6 +300,8 @@ void sim_end(struct sim *s)
 			free(m);
 		}
 	}
+	for (unsigned i = 0; i < NODES; i++)
+		free(s->nodes[i].before);
 	for (unsigned i = 0; i < VALUES; i++) {
 		free(s->value[i].config);
 		free(s->value[i].end);

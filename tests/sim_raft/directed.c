@@ -182,7 +182,7 @@ enum rmq_error directed_change(
     struct sim *s, unsigned slot, enum raft_event_type type, unsigned who)
 {
 	struct raft_member m;
-	node_member(s, &s->nodes[who], &m);
+	node_member(&s->nodes[who], &m);
 	return node_step(s, &s->nodes[slot],
 	    &(struct raft_event){.type = type, .member = &m, .id = s->nodes[who].id});
 }

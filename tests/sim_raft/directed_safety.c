@@ -277,7 +277,7 @@ void directed_a_member_that_moves_stays_a_voter(struct sim *s)
 	uint64_t stores = s->nodes[0].stores;
 	must(directed_change(s, 0, RAFT_EVENT_ADD_LEARNER, 1) == RMQ_E_OK);
 	must(s->nodes[0].stores == stores);
-	s->moves++;
+	s->nodes[1].place++;
 	must(directed_change(s, 0, RAFT_EVENT_ADD_LEARNER, 1) == RMQ_E_OK);
 	must(s->nodes[0].stores == stores + 1);
 	directed_flow(s, ALL);
@@ -287,13 +287,13 @@ void directed_a_member_that_moves_stays_a_voter(struct sim *s)
 
 	/* Neither is another's name taken, nor its key. */
 	struct raft_member m;
-	node_member(s, &s->nodes[1], &m);
+	node_member(&s->nodes[1], &m);
 	m.key[5] = 1;
 	struct raft_event e = {.type = RAFT_EVENT_ADD_LEARNER, .member = &m};
 	must(node_step(s, &s->nodes[0], &e) == RMQ_E_EXISTS);
 	e.type = RAFT_EVENT_ADMIT;
 	must(node_step(s, &s->nodes[0], &e) == RMQ_E_EXISTS);
-	node_member(s, &s->nodes[1], &m);
+	node_member(&s->nodes[1], &m);
 	m.name[1] = '9';
 	must(node_step(s, &s->nodes[0], &e) == RMQ_E_EXISTS);
 	e.type = RAFT_EVENT_ADD_LEARNER;

@@ -18,11 +18,11 @@ void packet_free(struct packet *p)
 	free(p);
 }
 
-void node_member(struct sim *s, struct node *n, struct raft_member *m)
+void node_member(const struct node *n, struct raft_member *m)
 {
 	*m = (struct raft_member){.id = n->id, .flags = RAFT_BROKER};
 	snprintf(m->name, sizeof(m->name), "n%u", n->slot);
-	snprintf(m->address, sizeof(m->address), "n%u:%u", n->slot, 1 + s->moves % 3);
+	snprintf(m->address, sizeof(m->address), "n%u:%u", n->slot, n->place);
 	m->key[0] = (uint8_t)(n->slot + 1);
 }
 
@@ -32,6 +32,8 @@ static void new_incarnation(struct sim *s, struct node *n)
 	n->id = (struct raft_id){{(uint8_t)(n->slot + 1), (uint8_t)n->incarnation}};
 	memset(&n->disk, 0, sizeof(n->disk));
 	n->view = n->disk;
+	if (n->before)
+		*n->before = n->disk;
 	n->rate = s->by_hand ? 1000 : (unsigned)prng_range(&s->prng, 950, 1050);
 	n->skew = s->by_hand ? 0 : (int64_t)prng_below(&s->prng, 100000);
 	n->sync_ms = n->sync_ms ? n->sync_ms : 30;
@@ -45,9 +47,10 @@ void node_first(struct sim *s, unsigned voters)
 	c->cluster.bytes[0] = 1;
 	for (unsigned i = 0; i < NODES; i++) {
 		s->nodes[i].slot = i;
+		s->nodes[i].place = 1;
 		new_incarnation(s, &s->nodes[i]);
 		if (i < voters) {
-			node_member(s, &s->nodes[i], &c->members[c->count]);
+			node_member(&s->nodes[i], &c->members[c->count]);
 			c->members[c->count++].flags |= RAFT_VOTER;
 		}
 	}
@@ -178,6 +181,10 @@ bool node_sync(struct sim *s, struct node *n)
 	n->ops = op->next;
 	if (!n->ops)
 		n->ops_end = &n->ops;
+	if (RMQ_VARIANT(DISK_FORGETS)) {
+		n->before = n->before ? n->before : malloc(sizeof(*n->before));
+		*n->before = n->disk;
+	}
 	apply(s, &n->disk, op);
 	check_disk(s, n, &n->disk);
 	uint64_t seq = op->store.seq;
@@ -216,6 +223,8 @@ void node_crash(struct sim *s, struct node *n)
 		op_free(op);
 	}
 	n->ops_end = &n->ops;
+	if (RMQ_VARIANT(DISK_FORGETS) && n->before && n->before->last > 0)
+		n->disk = *n->before;
 	n->up_at = s->now + prng_below(&s->prng, 400);
 }
 
@@ -258,6 +267,8 @@ static struct raft_message over_wire(struct sim *s, const struct raft_message *m
 
 static void post(struct sim *s, struct node *n, const struct raft_message *m)
 {
+	if (s->host && !s->host->can_send(s, n, m))
+		return;
 	check_message(s, n, m);
 	check_flying(s, n, m->to);
 	unsigned to = m->to.bytes[0] - 1u;
@@ -391,6 +402,8 @@ void node_deliver(struct sim *s, struct packet *p)
 	if (n->raft && raft_id_eq(n->id, p->m.to)) {
 		if (p->m.type == RAFT_APPEND && p->m.commit > n->leader_commit)
 			n->leader_commit = p->m.commit;
+		if (s->host)
+			s->host->heard(s, n, &p->m);
 		struct raft_event e = {.type = RAFT_EVENT_MESSAGE, .message = &p->m};
 		(void)!step(s, n, &e, p);
 	}

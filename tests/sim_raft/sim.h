@@ -58,6 +58,8 @@ struct node {
 	struct raft *raft; /* NULL: down */
 	struct raft_id id;
 	unsigned slot, incarnation;
+	unsigned place; /* its address */
+	struct disk *before; /* a known-bad variant: as it was before the newest STORE */
 	struct disk disk; /* durable */
 	struct disk view; /* with what is not synced yet */
 	struct op *ops, **ops_end;
@@ -122,6 +124,10 @@ struct host {
 	void (*down)(struct sim *s, struct node *n);
 	/* This record is committed: some node knows it. */
 	void (*committed)(struct sim *s, uint64_t index);
+	/* Whether it can send this now. */
+	bool (*can_send)(struct sim *s, struct node *n, const struct raft_message *m);
+	/* A message has come, and is about to be taken. */
+	void (*heard)(struct sim *s, struct node *n, const struct raft_message *m);
 };
 
 struct sim {
@@ -145,7 +151,8 @@ struct sim {
 	struct raft_id votes[TERMS][NODES][8];
 	/* How this seed is: chances in permille, times in ms. */
 	uint32_t election_ms, beat_ms;
-	unsigned loss, duplicate, delay_max, faults, wipes, moves, changing;
+	unsigned loss, duplicate, delay_max, faults, wipes, changing;
+	const struct node *spared; /* no change of membership concerns it; NULL: none */
 	unsigned busy; /* the hosts: READs are late, a quarter of that are lost */
 	uint64_t hash;
 	uint64_t proposed, elections, holes, changes;
@@ -194,7 +201,7 @@ uint64_t node_barrier(struct sim *s, struct node *n);
 /* Asks for the holes of each END that it may use by now. */
 void node_holes(struct sim *s, struct node *n);
 struct node *node_leader(struct sim *s);
-void node_member(struct sim *s, struct node *n, struct raft_member *m);
+void node_member(const struct node *n, struct raft_member *m);
 uint64_t node_clock(const struct sim *s, const struct node *n);
 void packet_free(struct packet *p);
 bool node_sync(struct sim *s, struct node *n);

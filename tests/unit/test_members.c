@@ -211,12 +211,12 @@ static void another_process_is_refused_while_one_is_linked(void **state)
 	(void)state;
 	log_is(1, N(1) | N(2), true);
 	assert_int_equal(members_hello(&m, &h, "n1", why), RMQ_E_OK);
-	h.linked = true;
+	h.calls = h.answers = true;
 	assert_int_equal(members_hello(&m, &h, "n1", why), RMQ_E_OK);
 	h.boot = 6;
 	assert_int_equal(members_hello(&m, &h, "n1", why), RMQ_E_BUSY);
 	assert_non_null(strstr(why, "n2 runs already"));
-	h.linked = false;
+	h.answers = false;
 	assert_int_equal(members_hello(&m, &h, "n1", why), RMQ_E_OK);
 	h.from = id_of(9);
 	assert_int_equal(members_hello(&m, &h, "n1", why), RMQ_E_BUSY);

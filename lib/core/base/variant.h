@@ -89,7 +89,8 @@
 	X(BARRIER_LOCAL, "a barrier is answered by the leader alone", "a barrier is answered") \
 	X(EFFECTS_RELEASED, "all that waits is let out when leadership goes", \
 	    "the disk|not on disk|is delivered under lease|WELCOME") \
-	X(HOLES_OF_LEADER, "only the leader makes holes", "records are left") \
+	X(HOLES_OF_LEADER, "only the leader makes holes", \
+	    "records are left|members hold different records") \
 	X(DEAD_ONCE, "what died is named by one END only", "members hold different records") \
 	X(ENDS_CUT, "of each END, holes are made in one turn only", "HOLED|records are left") \
 	X(TRUNCATED_COUNTS, "what was truncated counts against the room", "room for") \
@@ -109,7 +110,19 @@
 	X(SILENT_LIVES, "a queue daemon that does not answer lives on", "illness stops") \
 	X(DISK_TRUSTED, "a leader whose disk hangs leads on", "illness stops") \
 	X(LINKS_TRUSTED, "a leader whose records reach nobody leads on", "illness stops") \
-	X(FULL_LEADS, "a leader whose disk is full leads on", "illness stops")
+	X(FULL_LEADS, "a leader whose disk is full leads on", "illness stops") \
+	X(HINT_CUTS, "who is linked is by the newest configuration that anybody told", \
+	    "which is a member") \
+	X(TOLD_UNCOMMITTED, "others are told of members before that is committed", \
+	    "which is not committed") \
+	X(PLACE_OF_CONFIG, "a node is looked for where the configuration says only", \
+	    "the calm|no leader|do not catch up|is committed") \
+	X(PLACES_UNTOLD, "where others say that a node is is not believed", \
+	    "the calm|no leader|do not catch up|is committed") \
+	X(SEEDS_UNASKED, "a member whom nobody leads does not ask its seeds", \
+	    "the calm|no leader|do not catch up|is committed") \
+	X(HELLO_LATE, "a HELLO is compared with what came after it was made", "older than it was") \
+	X(DISK_FORGETS, "a restart loses what was durable last", "older than it was")
 
 #define RMQ_VARIANTS_LIST(X) RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)
 

@@ -1,8 +1,8 @@
 /*
  * What becomes of a thing that an administrator or a joining node has asked for.  Any node may
  * be asked; the leader does it, and a node that does not lead passes it on.  What cannot be
- *done yet waits and is tried again; what may have been done has an unknown outcome until
- *somebody says what it is.
+ * done yet waits and is tried again; what may have been done has an unknown outcome until
+ * somebody says what it is.
  *
  *	event \ state  WAITS      PASSED_ON  COMMITS   TRANSFERS  ASKS     FOUNDS  JOINS
  *	PASS_ON        passed on  -          -         -          -        -       -

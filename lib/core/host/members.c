@@ -3,14 +3,22 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/variant.h"
+
 /* ---- which are linked ---- */
+
+static bool same(const struct raft_config *a, const struct raft_config *b)
+{
+	return a->count == b->count && raft_id_eq(a->cluster, b->cluster) &&
+	       memcmp(a->members, b->members, a->count * sizeof(a->members[0])) == 0;
+}
 
 static bool note(struct members_view *v, uint64_t index, const struct raft_config *config)
 {
 	if (v->index == index && !config)
 		return false;
 	/* Where one was truncated, there may be another one now. */
-	bool news = v->index != index || memcmp(&v->config, config, sizeof(*config)) != 0;
+	bool news = v->index != index || !same(&v->config, config);
 	v->index = index;
 	if (news && config)
 		v->config = *config;
@@ -32,6 +40,10 @@ static const struct raft_member *in(const struct members_view *v, struct raft_id
 /* Whether any configuration has it. */
 static bool wanted(const struct members *m, struct raft_id id)
 {
+	uint64_t index;
+
+	if (RMQ_VARIANT(HINT_CUTS))
+		return raft_config_find(members_newest(m, &index), id) != NULL;
 	return in(&m->committed, id) || in(&m->log, id) || in(&m->hint, id);
 }
 
@@ -132,6 +144,8 @@ const struct raft_config *members_committed(const struct members *m, uint64_t *i
 	const struct members_view *v =
 	    m->hint.index > m->committed.index ? &m->hint : &m->committed;
 
+	if (RMQ_VARIANT(TOLD_UNCOMMITTED))
+		return members_newest(m, index);
 	*index = v->index;
 	return v->index > 0 ? &v->config : NULL;
 }
@@ -142,7 +156,7 @@ bool members_lost(const struct members *m, uint64_t led_ms, uint64_t now_ms)
 	const struct raft_config *newest = members_newest(m, &index);
 
 	return newest && raft_config_find(newest, m->self) &&
-	       now_ms - led_ms >= MEMBERS_LOST_MS;
+	       now_ms - led_ms >= MEMBERS_LOST_MS && !RMQ_VARIANT(SEEDS_UNASKED);
 }
 
 bool members_joined(const struct members *m, const struct raft_member *who)
@@ -226,6 +240,8 @@ static unsigned addresses(const struct member_link *l, const char *list[MEMBER_P
 	    l->places[MEMBER_SEED]};
 	unsigned n = 0;
 
+	if (RMQ_VARIANT(PLACE_OF_CONFIG))
+		all[0] = all[1] = all[3] = "";
 	for (unsigned i = 0; i < MEMBER_PLACES + 1; i++) {
 		bool new = all[i][0] != '\0';
 		for (unsigned k = 0; k < n; k++)
@@ -246,7 +262,8 @@ const char *member_address(const struct member_link *l, unsigned attempt)
 
 bool member_place(struct member_link *l, enum member_place by, const char *address)
 {
-	if (strcmp(l->places[by], address) == 0)
+	if (strcmp(l->places[by], address) == 0 ||
+	    (RMQ_VARIANT(PLACES_UNTOLD) && by == MEMBER_HEARD))
 		return false;
 	snprintf(l->places[by], sizeof(l->places[by]), "%s", address);
 	return true;
@@ -303,7 +320,7 @@ static bool forgot(const struct member_link *l, const struct members_hello *h)
 {
 	unsigned i = l->word_count;
 
-	while (i > 0 && l->words[i - 1].heard_ms >= h->accepted_ms)
+	while (i > 0 && l->words[i - 1].heard_ms >= h->accepted_ms && !RMQ_VARIANT(HELLO_LATE))
 		i--;
 	if (i == 0)
 		return false;
@@ -338,7 +355,7 @@ enum rmq_error members_hello(
 		return RMQ_E_BUSY;
 	}
 	/* If it cannot be reached itself, the older process is gone and its links are dead. */
-	if (h->linked && l->boot != h->boot) {
+	if (h->calls && h->answers && l->boot != h->boot) {
 		snprintf(why, cap,
 		    "%s runs already: if this lasts, two processes have copies of one data "
 		    "directory",

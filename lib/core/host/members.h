@@ -161,7 +161,9 @@ struct members_hello {
 	uint64_t boot;
 	uint64_t term, last;
 	uint64_t accepted_ms; /* when its connection was */
-	bool linked;	      /* links to it and from it are up, as far as this node knows */
+	/* As far as this node knows, of the process before: */
+	bool calls;   /* a link is up that it has dialled */
+	bool answers; /* it has said WELCOME on the NODE link */
 };
 
 /*

@@ -1,0 +1,516 @@
+#include "links.h"
+
+#include "cluster.h"
+
+#include "../sim/trace.h"
+
+#include <stdlib.h>
+
+#define CHANGING_MAX 100  /* changes of members, in permille */
+#define DIAL_MS	     20	  /* between two attempts, at most */
+#define LATE_MS	     3000 /* a HELLO may be, at most */
+#define NOTICED_MS   300  /* after which a dead end is noticed, at most */
+
+enum { NODE_LINK, BULK_LINK };
+
+static struct site *site_of(struct cluster *c, struct raft_id id)
+{
+	return &c->sites[id.bytes[0] - 1];
+}
+
+static struct sim_link *link_to(struct site *s, struct raft_id id)
+{
+	for (unsigned i = 0; i < s->links.count; i++)
+		if (raft_id_eq(s->links.list[i].id, id))
+			return &s->links.list[i];
+	return NULL;
+}
+
+static uint64_t in_a_while(struct cluster *c, uint64_t most)
+{
+	return c->sim.now + prng_range(&c->sim.prng, 1, c->sim.quiet ? 3 : most);
+}
+
+static uint64_t delayed(struct cluster *c)
+{
+	bool late = prng_chance(&c->sim.prng, 50);
+	return in_a_while(c, late ? LATE_MS : c->sim.delay_max);
+}
+
+static bool runs(const struct site *s, uint64_t boot)
+{
+	return s->node->raft && s->links.boot == boot;
+}
+
+static void reset(struct site *s, struct raft_id id)
+{
+	(void)!node_step(
+	    &s->c->sim, s->node, &(struct raft_event){.type = RAFT_EVENT_RESET, .id = id});
+}
+
+static void address_of(const struct node *n, char *address, size_t cap)
+{
+	snprintf(address, cap, "n%u:%u", n->slot, n->place);
+}
+
+/* ---- which there are ---- */
+
+/* Whoever is a member, by what this node knows to be committed, is linked. */
+static void check_linked(struct site *s, const struct raft_status *st)
+{
+	for (unsigned i = 0; st->committed && i < st->committed->count; i++) {
+		struct raft_id id = st->committed->members[i].id;
+		if (!raft_id_none(id) && !raft_id_eq(id, s->node->id) && !link_to(s, id))
+			trace_fail("node %u: no link to node %u, which is a member",
+			    s->node->slot, id.bytes[0] - 1u);
+	}
+}
+
+static void update(struct site *s)
+{
+	struct links *l = &s->links;
+	struct members_effect effects[MEMBERS_EFFECTS_MAX];
+	unsigned n = members_update(&l->members, effects);
+	for (unsigned i = 0; i < n; i++) {
+		struct sim_link *is = link_to(s, effects[i].id);
+		trace("link", s->node->slot, effects[i].id.bytes[0] - 1u, effects[i].action, 0);
+		if (effects[i].action == MEMBERS_MAKE)
+			l->list[l->count++] = (struct sim_link){.id = effects[i].id};
+		else
+			*is = l->list[--l->count];
+	}
+}
+
+#define ASK_MS 200 /* one seed after the other is asked */
+
+/* The first other member from here on that runs. */
+static struct node *named(struct site *s, uint64_t first)
+{
+	for (unsigned i = 0; i < NODES; i++) {
+		struct node *n = &s->c->sim.nodes[(first + i) % NODES];
+		if (n != s->node && n->raft && raft_config_find(&s->c->config, n->id))
+			return n;
+	}
+	return NULL;
+}
+
+/* The seed that is asked now tells who the members are, if this node is one and is not led. */
+static void join(struct site *s)
+{
+	struct links *l = &s->links;
+	uint64_t index, now = s->c->sim.now;
+	const struct raft_config *knows = members_newest(&l->members, &index);
+	bool stranger = !knows || !raft_config_find(knows, s->node->id);
+	struct raft_member self;
+	if (!stranger && !members_lost(&l->members, l->led_ms, now))
+		return;
+	const struct node *seed = named(s, now / ASK_MS);
+	if (!seed || seed->cut_to[s->node->slot] || s->node->cut_to[seed->slot])
+		return;
+	const struct site *by = &s->c->sites[seed->slot];
+	node_member(s->node, &self);
+	if (!by->links.boot || !members_joined(&by->links.members, &self))
+		return;
+	const struct raft_config *told = members_committed(&by->links.members, &index);
+	l->changed |= members_hint(&l->members, index, told);
+}
+
+/* The settings name one of the others, wherever it is. */
+static void seed_place(struct site *s, struct member_link *l)
+{
+	char address[RAFT_ADDRESS_MAX + 1];
+	const struct node *seed = named(s, 0);
+	if (!seed || !raft_id_eq(seed->id, l->member.id))
+		return;
+	address_of(seed, address, sizeof(address));
+	(void)member_place(l, MEMBER_SEED, address);
+}
+
+/* ---- calls ---- */
+
+static struct node *found(struct cluster *c, const char *address, struct raft_id id)
+{
+	char there[RAFT_ADDRESS_MAX + 1];
+	struct node *n = &c->sim.nodes[id.bytes[0] - 1];
+	address_of(n, there, sizeof(there));
+	return n->raft && strcmp(address, there) == 0 ? n : NULL;
+}
+
+static void dial(struct site *s, struct sim_link *l, unsigned role)
+{
+	struct cluster *c = s->c;
+	struct member_link *m = members_find(&s->links.members, l->id);
+	seed_place(s, m);
+	struct node *to = found(c, member_address(m, l->roles[role].attempt), l->id);
+	struct raft_member self;
+	unsigned slot = l->id.bytes[0] - 1u;
+	node_member(s->node, &self);
+	if (!to || s->node->cut_to[slot] || to->cut_to[s->node->slot] ||
+	    !members_may_call(&c->sites[slot].links.members, self.key)) {
+		l->roles[role].attempt++;
+		l->roles[role].dial_at = in_a_while(c, DIAL_MS);
+		return;
+	}
+	if (to->paused_until > c->sim.now)
+		return;
+	struct call *call = calloc(1, sizeof(*call));
+	*call = (struct call){.next = c->calls,
+	    .from = s->node->slot,
+	    .to = slot,
+	    .from_id = s->node->id,
+	    .to_id = l->id,
+	    .from_boot = s->links.boot,
+	    .to_boot = c->sites[slot].links.boot,
+	    .role = role,
+	    .accepted_ms = c->sim.now,
+	    .at = delayed(c)};
+	c->calls = call;
+	l->roles[role].calling = true;
+}
+
+static void call_ends(struct cluster *c, struct call *call)
+{
+	struct site *s = &c->sites[call->from];
+	struct sim_link *l = runs(s, call->from_boot) ? link_to(s, call->to_id) : NULL;
+	call->state = CALL_OVER;
+	if (!l)
+		return;
+	l->roles[call->role].calling = false;
+	l->roles[call->role].dial_at = in_a_while(c, DIAL_MS);
+}
+
+/* What is said to be certain is so. */
+static void check_refused(
+    struct cluster *c, const struct call *call, enum rmq_error err, const char *why)
+{
+	if (err == RMQ_E_CORRUPT)
+		trace_fail("node %u is taken for older than it was, by node %u: %s", call->from,
+		    call->to, why);
+	if (err == RMQ_E_DENIED && !c->removed[call->from][call->from_id.bytes[1]])
+		trace_fail("node %u is told by node %u that it was removed, and it was not",
+		    call->from, call->to);
+}
+
+static void take_hello(struct cluster *c, struct call *call)
+{
+	struct site *s = &c->sites[call->to];
+	struct sim_link *l = link_to(s, call->from_id);
+	struct member_link *is = members_find(&s->links.members, call->from_id);
+	uint8_t key[RAFT_KEY_SIZE] = {(uint8_t)(call->from + 1)};
+	struct members_hello h = {.key = key,
+	    .from = call->from_id,
+	    .to = call->to_id,
+	    .boot = call->from_boot,
+	    .term = call->term,
+	    .last = call->last,
+	    .accepted_ms = call->accepted_ms};
+	char why[TEXT_MAX + 1];
+	h.calls = l && (l->roles[NODE_LINK].from || l->roles[BULK_LINK].from);
+	h.answers = l && l->roles[NODE_LINK].to;
+	bool another = is && is->boot != call->from_boot;
+	enum rmq_error err = members_hello(&s->links.members, &h, "", why);
+	trace("hello", call->from, call->to, call->role, err);
+	if (err) {
+		check_refused(c, call, err, why);
+		call_ends(c, call);
+		return;
+	}
+	bool was = l->roles[NODE_LINK].from;
+	for (unsigned r = 0; another && r < LINKS_ROLES; r++)
+		l->roles[r].from = l->roles[r].from_ends = 0;
+	l->roles[call->role].from = call->from_boot;
+	l->roles[call->role].from_ends = 0;
+	for (unsigned r = 0; r < LINKS_ROLES; r++)
+		l->roles[r].dial_at = 0;
+	if (was && (another || call->role == NODE_LINK))
+		reset(s, call->from_id);
+	uint64_t any;
+	const struct raft_config *told = members_committed(&s->links.members, &call->index);
+	call->config = told ? *told : *members_newest(&s->links.members, &any);
+	call->state = CALL_WELCOME;
+	call->at = delayed(c);
+}
+
+/* What others are told is committed.  The first record is what the nodes begin with. */
+static void check_told(struct cluster *c, const struct call *call)
+{
+	if (call->index <= 1)
+		return;
+	const struct rec *r = &c->sim.committed[call->index];
+	if (call->index > c->sim.commit || r->kind != RECORD_CONFIG ||
+	    c->sim.value[r->value].config->count != call->config.count)
+		trace_fail("node %u tells of members by record %llu, which is not committed",
+		    call->to, (unsigned long long)call->index);
+}
+
+static void tell_place(
+    struct site *to, struct raft_id about, enum member_place by, const char *address)
+{
+	struct member_link *is = members_find(&to->links.members, about);
+	struct sim_link *l = link_to(to, about);
+	if (address[0] == '\0' || !is || !member_place(is, by, address))
+		return;
+	for (unsigned r = 0; r < LINKS_ROLES; r++)
+		l->roles[r].attempt = l->roles[r].dial_at = 0;
+	trace("place", to->node->slot, about.bytes[0] - 1u, by, 0);
+	for (unsigned i = 0; by == MEMBER_SAID && i < to->links.count; i++) {
+		struct sim_link *other = &to->links.list[i];
+		struct site *s = site_of(to->c, other->id);
+		if (other != l && other->roles[NODE_LINK].to &&
+		    runs(s, other->roles[NODE_LINK].to))
+			tell_place(s, about, MEMBER_HEARD, address);
+	}
+}
+
+static void tell_places(struct site *s, struct site *to)
+{
+	char address[RAFT_ADDRESS_MAX + 1];
+	address_of(s->node, address, sizeof(address));
+	tell_place(to, s->node->id, MEMBER_SAID, address);
+	for (unsigned i = 0; i < s->links.members.count; i++) {
+		const struct member_link *m = &s->links.members.links[i];
+		if (!raft_id_eq(m->member.id, to->node->id))
+			tell_place(to, m->member.id, MEMBER_HEARD, m->places[MEMBER_SAID]);
+	}
+}
+
+static void take_welcome(struct cluster *c, struct call *call)
+{
+	struct site *s = &c->sites[call->from], *to = &c->sites[call->to];
+	struct sim_link *l = link_to(s, call->to_id);
+	struct raft_status st;
+	check_told(c, call);
+	call->state = CALL_OVER;
+	if (!l)
+		return;
+	l->roles[call->role].calling = false;
+	l->roles[call->role].to = call->to_boot;
+	l->roles[call->role].to_ends = 0;
+	raft_status(s->node->raft, &st);
+	if (st.role == RAFT_LEADER)
+		reset(s, call->to_id);
+	s->links.changed |= members_hint(&s->links.members, call->index, &call->config);
+	if (call->role == NODE_LINK && runs(to, call->to_boot))
+		tell_places(s, to);
+}
+
+/* The HELLO of a process that has died may still come. */
+static void go_on(struct cluster *c, struct call *call)
+{
+	bool at_caller = call->state != CALL_HELLO;
+	struct site *s = &c->sites[at_caller ? call->from : call->to];
+	struct raft_status st;
+	if (!runs(s, at_caller ? call->from_boot : call->to_boot) ||
+	    (at_caller && !runs(&c->sites[call->to], call->to_boot))) {
+		call_ends(c, call);
+		return;
+	}
+	if (s->node->paused_until > c->sim.now)
+		return;
+	if (call->state == CALL_WELCOME) {
+		take_welcome(c, call);
+	} else if (call->state == CALL_HELLO) {
+		take_hello(c, call);
+	} else {
+		raft_status(s->node->raft, &st);
+		call->term = st.term;
+		call->last = st.last.index;
+		call->state = CALL_HELLO;
+		call->at = delayed(c);
+	}
+}
+
+/* Who was removed may come again with a new directory only. */
+static void renew(struct cluster *c)
+{
+	for (unsigned i = 0; i < NODES; i++) {
+		struct node *n = &c->sim.nodes[i];
+		if (n->raft && c->removed[i][n->incarnation] && n->incarnation < 7)
+			node_wipe(&c->sim, n);
+	}
+}
+
+void links_millisecond(struct cluster *c)
+{
+	renew(c);
+	struct call **at = &c->calls;
+	while (*at) {
+		struct call *call = *at;
+		if (call->at <= c->sim.now)
+			go_on(c, call);
+		if (call->state != CALL_OVER) {
+			at = &call->next;
+			continue;
+		}
+		*at = call->next;
+		free(call);
+	}
+}
+
+/* ---- a node's turn ---- */
+
+/* Whether it is noticed now that the process at the other end is gone. */
+static bool ended(struct site *s, uint64_t boot, uint64_t *ends, struct raft_id id)
+{
+	struct sim *sim = &s->c->sim;
+	if (boot == 0 || (runs(site_of(s->c, id), boot) && *ends == 0))
+		return false;
+	if (*ends == 0)
+		*ends = in_a_while(s->c, NOTICED_MS);
+	return *ends <= sim->now;
+}
+
+static void look(struct site *s, struct sim_link *l)
+{
+	for (unsigned r = 0; r < LINKS_ROLES; r++) {
+		bool to = ended(s, l->roles[r].to, &l->roles[r].to_ends, l->id);
+		bool from = ended(s, l->roles[r].from, &l->roles[r].from_ends, l->id);
+		if (to)
+			l->roles[r].to = l->roles[r].to_ends = 0;
+		if (from)
+			l->roles[r].from = l->roles[r].from_ends = 0;
+		if (to || (from && r == NODE_LINK))
+			reset(s, l->id);
+		if (!l->roles[r].to && !l->roles[r].calling &&
+		    l->roles[r].dial_at <= s->c->sim.now)
+			dial(s, l, r);
+	}
+}
+
+/* It asks the leader to be written down where it is. */
+static void move_in(struct site *s)
+{
+	struct cluster *c = s->c;
+	struct raft_member self;
+	struct raft_status st;
+	raft_status(s->node->raft, &st);
+	node_member(s->node, &self);
+	if (!st.config || raft_id_none(st.leader) || !members_misplaced(st.config, &self))
+		return;
+	struct raft_message m = {.to = st.leader};
+	struct site *leader = site_of(c, st.leader);
+	if (leader->node->raft && (leader == s || links_can_send(&c->sim, s->node, &m)))
+		(void)!node_step(&c->sim, leader->node,
+		    &(struct raft_event){.type = RAFT_EVENT_ADD_LEARNER, .member = &self});
+}
+
+void links_turn(struct site *s)
+{
+	struct cluster *c = s->c;
+	struct links *l = &s->links;
+	struct raft_status st;
+	raft_status(s->node->raft, &st);
+	if (l->boot == 0) {
+		*l = (struct links){.boot = ++c->boots, .led_ms = c->sim.now};
+		l->members.self = s->node->id;
+	}
+	if (!raft_id_none(st.leader))
+		l->led_ms = c->sim.now;
+	l->changed |= members_log(&l->members, &st);
+	join(s);
+	if (l->changed) {
+		update(s);
+		check_linked(s, &st);
+	}
+	l->changed = false;
+	for (unsigned i = 0; i < l->count; i++)
+		look(s, &l->list[i]);
+	if (prng_chance(&c->sim.prng, 50))
+		move_in(s);
+}
+
+/* ---- what Raft has to do with it ---- */
+
+void links_down(struct site *s)
+{
+	s->links.boot = 0;
+}
+
+/* What is sent before it is noticed that the other end is gone is lost. */
+bool links_can_send(struct sim *sim, struct node *n, const struct raft_message *m)
+{
+	struct cluster *c = sim->arg;
+	struct site *s = &c->sites[n->slot];
+	struct sim_link *l = s->links.boot ? link_to(s, m->to) : NULL;
+	unsigned role = m->run_count > 0 ? BULK_LINK : NODE_LINK;
+	return l && l->roles[role].to && !l->roles[role].to_ends &&
+	       runs(site_of(c, m->to), l->roles[role].to);
+}
+
+void links_heard(struct sim *sim, struct node *n, const struct raft_message *m)
+{
+	struct cluster *c = sim->arg;
+	struct member_link *l = members_find(&c->sites[n->slot].links.members, m->from);
+	if (c->sites[n->slot].links.boot && l)
+		member_heard(l, m, sim->now);
+}
+
+/* ---- faults ---- */
+
+static void move(struct cluster *c, struct node *n)
+{
+	if (n->raft)
+		node_crash(&c->sim, n);
+	n->place++;
+	trace("moves", n->slot, n->place, 0, 0);
+}
+
+/* A connection breaks: one end knows it now, the other one later. */
+static void break_one(struct cluster *c)
+{
+	struct site *s = &c->sites[prng_below(&c->sim.prng, NODES)];
+	if (!s->node->raft || !s->links.boot || s->links.count == 0)
+		return;
+	struct sim_link *l = &s->links.list[prng_below(&c->sim.prng, s->links.count)];
+	struct site *other = site_of(c, l->id);
+	unsigned role = (unsigned)prng_below(&c->sim.prng, LINKS_ROLES);
+	l->roles[role].to_ends = l->roles[role].to ? c->sim.now : 0;
+	struct sim_link *back = other->links.boot ? link_to(other, s->node->id) : NULL;
+	if (back && back->roles[role].from)
+		back->roles[role].from_ends = in_a_while(c, NOTICED_MS);
+}
+
+/* One is away while members come and go: in the end it may know none of those that are left. */
+static void send_away(struct cluster *c)
+{
+	struct node *n = sim_any(&c->sim);
+	if (n->raft)
+		node_crash(&c->sim, n);
+	n->up_at = c->back_at;
+	c->sim.spared = n;
+	c->sim.changing = CHANGING_MAX;
+	trace("away", n->slot, c->back_at, 0, 0);
+}
+
+void links_disturb(struct cluster *c)
+{
+	struct prng *p = &c->sim.prng;
+	if (c->away_at == c->sim.now)
+		send_away(c);
+	if (prng_chance(p, c->breaks))
+		break_one(c);
+	if (c->moving && prng_chance(p, 1))
+		move(c, sim_any(&c->sim));
+	if (c->all_move_at == c->sim.now)
+		for (unsigned i = 0; i < NODES; i++)
+			move(c, &c->sim.nodes[i]);
+}
+
+void links_committed(struct cluster *c, const struct raft_config *is)
+{
+	for (unsigned i = 0; i < c->config.count; i++) {
+		struct raft_id id = c->config.members[i].id;
+		if (!raft_id_none(id) && !raft_config_find(is, id))
+			c->removed[id.bytes[0] - 1][id.bytes[1]] = true;
+	}
+	c->config = *is;
+}
+
+void links_free(struct cluster *c)
+{
+	while (c->calls) {
+		struct call *call = c->calls;
+		c->calls = call->next;
+		free(call);
+	}
+}

@@ -1,0 +1,74 @@
+/*
+ * Links between the simulated nodes, as the shipped members (core/host/members.h) want them:
+ * dialled where a node is thought to be, begun by a HELLO that may be late, answered by
+ * WELCOME; they end with a process, and whose other end is gone learns of it later.  A message
+ * goes only over a link.  Nodes move: one at its restart, or all at once.
+ */
+#ifndef SIM_LINKS_H
+#define SIM_LINKS_H
+
+#include "core/host/members.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cluster;
+struct sim;
+struct site;
+struct node;
+
+#define LINKS_ROLES 2 /* NODE, BULK */
+
+/* With one other member; both directions. */
+struct sim_link {
+	struct raft_id id;
+	struct {
+		unsigned attempt;
+		uint64_t dial_at; /* if it is down and no call is on its way */
+		bool calling;
+		uint64_t to;		     /* of the process that has said WELCOME; 0: down */
+		uint64_t from;		     /* of the process that has said HELLO; 0: down */
+		uint64_t to_ends, from_ends; /* its other end is gone, which is noticed then */
+	} roles[LINKS_ROLES];
+};
+
+struct links {
+	uint64_t boot; /* of the process; 0: it has not begun */
+	struct members members;
+	struct sim_link list[MEMBERS_LINKS_MAX];
+	unsigned count;
+	bool changed;
+	uint64_t led_ms; /* when a leader was known last */
+};
+
+/* A connection that is dialled, up to its WELCOME. */
+struct call {
+	struct call *next;
+	unsigned from, to; /* slots */
+	struct raft_id from_id, to_id;
+	uint64_t from_boot, to_boot;
+	unsigned role;
+	enum { CALL_ACCEPTED, CALL_HELLO, CALL_WELCOME, CALL_OVER } state;
+	uint64_t accepted_ms;
+	uint64_t at;
+	uint64_t term, last; /* HELLO */
+	uint64_t index;	     /* WELCOME */
+	struct raft_config config;
+};
+
+/* A node that runs: what its cluster daemon does about links. */
+void links_turn(struct site *s);
+/* What is on its way between nodes. */
+void links_millisecond(struct cluster *c);
+/* Somebody moves. */
+void links_disturb(struct cluster *c);
+void links_free(struct cluster *c);
+/* A configuration is committed somewhere. */
+void links_committed(struct cluster *c, const struct raft_config *is);
+
+/* ---- of struct host ---- */
+void links_down(struct site *s);
+bool links_can_send(struct sim *sim, struct node *n, const struct raft_message *m);
+void links_heard(struct sim *sim, struct node *n, const struct raft_message *m);
+
+#endif
