@@ -145,6 +145,9 @@ TRANSFER n2"
 	assert_equal "$(cluster status -j | jq -r '.key[:5] + .role')" rmq1:leader
 	node "member n2 joined voter up"
 	wait_until 10 bash -c '[ "$(rmq-cluster members -S unix:cluster.sock -o up,behind | sed -n 2p)" = "yes	0" ]'
+	# A node that does not lead does not know what others hold.
+	node "role follower"
+	wait_until 10 bash -c '[ "$(rmq-cluster members -S unix:cluster.sock -o behind,match | sort -u)" = "-	-" ]'
 	run cluster members -o nonsense
 	assert_failure 64
 	run bash -c 'timeout 10 rmq-cluster status -S unix:cluster.sock >/dev/full'
