@@ -227,6 +227,9 @@ killed_with_two() {
 	run -78 --separate-stderr rmq-journal verify --quarantine q
 	assert_output --regexp '^[0-9]+	journal is corrupt$'
 	assert_regex "$stderr" '^rmq-journal: q: belongs to a cluster, whose other members have'
+	# As rmq-cluster knows it.
+	assert_regex "$stderr" 'rmq-cluster leave NODE'
+	rmq-cluster --help | grep -q '^ *leave '
 	cmp before.mdb q/data.mdb
 }
 
