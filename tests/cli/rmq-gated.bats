@@ -422,6 +422,28 @@ anon_kib() {
 	assert_success
 }
 
+# linked NODE N: so many links were taken there.
+linked() {
+	[ "$(grep -c "from n2 (" "$1.log")" -ge "$2" ]
+}
+
+@test "rmq-gated: of one gate four links stay, and a new one ends the oldest" {
+	pair
+	# Four more with its key; one alone is a gate's, of which others may be lost and not known to be.
+	local i
+	for i in 1 2 3 4; do
+		refute logged "to n1: cut" n2.log
+		free_port other
+		rmq-gated --name n2 --key n2.key --gate-listen "127.0.0.1:${PORT[other]}" --control n2.ctl \
+			--socket "more$i.sock" -v >>more.log 2>&1 3>&- </dev/null &
+		STARTED+=("$!")
+		wait_until 20 linked n1 $((i + 1)) 
+	done
+	wait_until 20 logged "to n1: cut" n2.log
+	run rmq-send -S unix:n2.sock jobs hello
+	assert_success
+}
+
 @test "rmq-gated: hostile bytes on the port for gates do no harm" {
 	pair
 	local i
