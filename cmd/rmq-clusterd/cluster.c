@@ -62,6 +62,9 @@ static const char *problem(const struct cluster *c)
 		if (c->peers.list[i]->refused[0])
 			return c->peers.list[i]->refused;
 	}
+	const char *deadly = supervisor_problem(c);
+	if (deadly)
+		return deadly;
 	if (c->disk.full)
 		return "disk is full: new messages find no room here";
 	if (leader_flags(c) & NODE_STATE_NO_ROOM)

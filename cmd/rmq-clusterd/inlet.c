@@ -258,7 +258,18 @@ static void take_state(struct inlet *i, const struct node_state *m)
 	p->room = (struct disk_room){m->bytes, m->index};
 	if (p->flags != m->flags)
 		cluster_changed(i->cluster);
+	if (m->flags & ~(unsigned)p->flags & NODE_STATE_SERVES)
+		supervisor_passed(i->cluster);
 	p->flags = m->flags;
+}
+
+static bool take_died(struct inlet *i, const struct node_died *m)
+{
+	if (m->state >= CRASHES_STATES)
+		return false;
+	supervisor_heard(i->cluster, i->peer->member.id,
+	    (struct crashes_word){(enum crashes_state)m->state, m->place});
+	return true;
 }
 
 /* Of itself, or of another member. */
@@ -285,6 +296,7 @@ static bool take_small(struct inlet *i, const struct frame *f)
 	struct node_command command;
 	struct node_result result;
 	struct node_place place;
+	struct node_died died;
 
 	switch (f->type) {
 	case NODE_TYPE_MESSAGE:
@@ -307,6 +319,8 @@ static bool take_small(struct inlet *i, const struct frame *f)
 		return true;
 	case NODE_TYPE_PLACE:
 		return node_place_decode(f->payload, &place) && take_place(i, &place);
+	case NODE_TYPE_DIED:
+		return node_died_decode(f->payload, &died) && take_died(i, &died);
 	}
 	return false;
 }

@@ -68,8 +68,10 @@ static void welcome(struct outlet *o, struct slice payload)
 	if (cluster_leads(c))
 		node_reset(c, p->member.id);
 	peers_hint(c, m.config_index, &config);
-	if (o == &p->node)
+	if (o == &p->node) {
 		peers_tell_places(p);
+		peers_tell_died(p);
+	}
 }
 
 /* Why the peer does not want us; said once. */

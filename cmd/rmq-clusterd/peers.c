@@ -273,6 +273,31 @@ void peers_send(struct cluster *c, const struct raft_message *m, const struct ra
 	outlet_send(m->run_count > 0 ? &p->bulk : &p->node, out, n);
 }
 
+void peers_tell_died(struct peer *p)
+{
+	const struct crashes_word *own = &p->cluster->supervisor.crashes.own;
+	uint8_t frame[NODE_SMALL_MAX];
+	struct writer w = writer_of(frame, sizeof(frame));
+
+	if (!(p->node.features & NODE_FEATURE_DIED))
+		return;
+	node_put_died(&w, &(struct node_died){(uint8_t)own->state, own->place});
+	assert(!w.full);
+	outlet_send(&p->node, &(struct slice){frame, w.len}, 1);
+}
+
+static void tell_died(struct cluster *c)
+{
+	const struct crashes_word *own = &c->supervisor.crashes.own;
+	struct crashes_word *told = &c->peers.told_died;
+
+	if (own->state == told->state && own->place == told->place)
+		return;
+	*told = *own;
+	for (unsigned i = 0; i < c->peers.count; i++)
+		peers_tell_died(c->peers.list[i]);
+}
+
 static bool worth_telling(const struct cluster *c, uint64_t now_ms)
 {
 	const struct node_state *told = &c->peers.told;
@@ -305,6 +330,7 @@ void peers_turn(struct cluster *c)
 		update(c);
 	}
 	note_up(c);
+	tell_died(c);
 	if (!worth_telling(c, cluster_now(c)))
 		return;
 	node_put_state(&w, &now);

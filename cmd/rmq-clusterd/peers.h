@@ -6,6 +6,7 @@
 #define RMQ_CLUSTERD_PEERS_H
 
 #include "core/host/cluster_room.h"
+#include "core/host/crashes.h"
 #include "core/host/members.h"
 #include "core/raft/node_wire.h"
 #include "inlet.h"
@@ -35,6 +36,7 @@ struct peers {
 	unsigned count;
 	uint64_t state_ms; /* when STATE was told */
 	struct node_state told;
+	struct crashes_word told_died;
 };
 
 /* Listens.  0, or an exit status; what is wrong was said. */
@@ -66,6 +68,8 @@ struct member_link *peers_member_of(const struct peer *p);
 void peers_place(struct peer *p, enum member_place by, const char *address);
 /* Says over its NODE link where this node is, and where the others say that they are. */
 void peers_tell_places(struct peer *p);
+/* Says where this node's queue daemon has died. */
+void peers_tell_died(struct peer *p);
 
 /* NULL: no such peer. */
 struct peer *peers_find(const struct cluster *c, struct raft_id id);

@@ -120,6 +120,13 @@ bool queue_hears(const struct queue *q)
 	return !q->ended && shared_journal_hears(q->journal);
 }
 
+bool queue_died_at(struct queue *q, uint64_t *index)
+{
+	if (!q->ended)
+		read_some(q);
+	return shared_journal_place(q->journal, index);
+}
+
 uint64_t queue_words(const struct queue *q)
 {
 	return shared_journal_words(q->journal);

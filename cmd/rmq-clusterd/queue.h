@@ -20,6 +20,8 @@ void queue_close(struct queue *q);
 bool queue_hears(const struct queue *q);
 uint64_t queue_words(const struct queue *q);
 void queue_ping(struct queue *q);
+/* Of one that has died: reads what it said last.  Whether it was reading the log, and where. */
+bool queue_died_at(struct queue *q, uint64_t *index);
 
 /* A round that node_barrier() asked for is done. */
 void queue_round_done(struct queue *q, uint64_t round);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -38,12 +39,71 @@ bool supervisor_runs(const struct supervisor *s)
 
 static void obey(struct cluster *c, enum keeper_event e);
 
-/* ---- its readiness ---- */
-
 static void on_pipe_closed(uv_handle_t *handle)
 {
 	free(handle->data);
 }
+
+/* ---- where it dies ---- */
+
+void supervisor_heard(struct cluster *c, struct raft_id id, struct crashes_word word)
+{
+	crashes_heard(&c->supervisor.crashes, id, word);
+}
+
+void supervisor_passed(struct cluster *c)
+{
+	crashes_passed(&c->supervisor.crashes);
+}
+
+/* It died before it took clients. */
+static void note_death(struct cluster *c)
+{
+	struct supervisor *s = &c->supervisor;
+	uint64_t index;
+
+	if (s->keeper.state == KEEPER_STARTING && s->queue && queue_died_at(s->queue, &index))
+		crashes_died(&s->crashes, index);
+}
+
+static void say_deadly(struct cluster *c, struct raft_id elsewhere)
+{
+	struct supervisor *s = &c->supervisor;
+	const struct raft_member *other = raft_config_find(c->status.config, elsewhere);
+
+	snprintf(s->problem, sizeof(s->problem),
+	    PROGRAM " dies of one of the records %" PRIu64 " to %" PRIu64
+		    " of the log, here and on %s, and is not started again: see Deadly records "
+		    "in rmq-cluster(7)",
+	    s->crashes.own.place, s->crashes.own.place + JOURNAL_PLACE - 1,
+	    other ? other->name : "another node");
+	log_error("%s", s->problem);
+	cluster_changed(c);
+}
+
+/* Whether it is started; that it is not is said once. */
+static bool survives(struct cluster *c)
+{
+	struct supervisor *s = &c->supervisor;
+	struct raft_id elsewhere;
+
+	if (crashes_may_start(&s->crashes, c->status.term)) {
+		s->problem[0] = '\0';
+		return true;
+	}
+	if (s->problem[0] == '\0' && crashes_deadly(&s->crashes, &elsewhere))
+		say_deadly(c, elsewhere);
+	return false;
+}
+
+const char *supervisor_problem(const struct cluster *c)
+{
+	const struct supervisor *s = &c->supervisor;
+
+	return cluster_leads(c) && s->problem[0] ? s->problem : NULL;
+}
+
+/* ---- its readiness ---- */
 
 static void close_pipe(struct supervisor *s)
 {
@@ -73,6 +133,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 	obey(c, KEEPER_TAKES_CLIENTS);
 	if (!supervisor_ready(&c->supervisor))
 		return;
+	supervisor_passed(c);
 	log_notice(PROGRAM " takes clients at %s", c->config.queue_socket.path);
 	cluster_changed(c);
 }
@@ -153,7 +214,7 @@ static void failed(struct cluster *c, enum keeper_event e, bool never)
 	struct supervisor *s = &c->supervisor;
 
 	obey(c, e);
-	if (s->keeper.state == KEEPER_PAUSE && !c->stopping &&
+	if (s->keeper.state == KEEPER_PAUSE && !c->stopping && survives(c) &&
 	    (never || keeper_gives_up(&s->keeper)) && watchdog_hand_over(c))
 		log_notice(PROGRAM " cannot run here: leadership goes to another node");
 }
@@ -170,6 +231,7 @@ static void ended(struct cluster *c, int status)
 		log_error(PROGRAM " was killed by signal %d", status - 128);
 	else if (!drained)
 		log_error(PROGRAM " ended with status %d", status);
+	note_death(c);
 	gone(c);
 	failed(c, KEEPER_DIED, never);
 }
@@ -333,7 +395,8 @@ void supervisor_turn(struct cluster *c)
 	if (c->status.serving && !c->stopping && self && !broker)
 		(void)watchdog_hand_over(c);
 	struct engine_state log = c->engine.state(c->engine.arg);
-	bool may = broker && !c->stopping && s->lingers == 0;
+	bool may =
+	    broker && !c->stopping && s->lingers == 0 && (!cluster_leads(c) || survives(c));
 	act(c, keeper_turn(&s->keeper, &log, may, cluster_now(c)));
 	if (s->queue)
 		queue_turn(s->queue);

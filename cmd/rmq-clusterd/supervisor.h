@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include <uv.h>
 
+#include "core/host/crashes.h"
 #include "core/host/keeper.h"
 
 struct cluster;
@@ -18,6 +19,7 @@ struct supervisor_pipe;
 
 struct supervisor {
 	struct keeper keeper;
+	struct crashes crashes;
 	pid_t pid;	     /* 0: there is none */
 	pid_t lingers;	     /* one that was killed and has not ended; 0: none */
 	struct queue *queue; /* its journal; NULL: none */
@@ -25,6 +27,7 @@ struct supervisor {
 	uv_timer_t pause;
 	bool lost; /* its socket has ended, or a child: it is looked after */
 	const char *why;
+	char problem[TEXT_MAX + 1]; /* why it is not started any more; "": it is */
 };
 
 void supervisor_open(struct cluster *c);
@@ -42,6 +45,10 @@ void supervisor_child(struct cluster *c);
 /* It does not answer: it is killed, and started anew. */
 void supervisor_silent(struct cluster *c);
 
+/* Another node says where its own died, or takes clients. */
+void supervisor_heard(struct cluster *c, struct raft_id id, struct crashes_word word);
+void supervisor_passed(struct cluster *c);
+
 /* The end of a turn: starts it, if it is to run, and serves its journal. */
 void supervisor_turn(struct cluster *c);
 
@@ -50,6 +57,9 @@ void supervisor_kill(struct cluster *c);
 
 /* Tells it to end in order.  false: it does not run. */
 bool supervisor_drain(struct cluster *c);
+
+/* Why this node, which leads, does not start it any more, borrowed; NULL: it does. */
+const char *supervisor_problem(const struct cluster *c);
 
 /* Whether it takes clients. */
 bool supervisor_ready(const struct supervisor *s);

@@ -51,6 +51,15 @@ void journal_barrier(struct journal_link *l, uint64_t id)
 	journal_link_send(l, head, w.len, slice_of(NULL, 0));
 }
 
+void journal_reads(struct journal_link *l, uint64_t index)
+{
+	uint8_t head[FRAME_HEADER_SIZE + 8];
+	struct writer w = writer_of(head, sizeof(head));
+
+	journal_put_reads(&w, &(struct journal_reads){index});
+	journal_link_send(l, head, w.len, slice_of(NULL, 0));
+}
+
 void journal_reserve(struct journal_link *l, uint64_t bytes)
 {
 	uint8_t head[FRAME_HEADER_SIZE + 8];

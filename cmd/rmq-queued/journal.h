@@ -18,6 +18,7 @@ bool journal_take(const struct journal_host *host, const struct frame *f);
 void journal_append(
     struct journal_link *l, uint64_t n, enum record_kind kind, struct slice payload);
 void journal_barrier(struct journal_link *l, uint64_t id);
+void journal_reads(struct journal_link *l, uint64_t index);
 void journal_reserve(struct journal_link *l, uint64_t bytes);
 void journal_hole(struct journal_link *l, uint64_t checkpoint, struct slice ranges);
 

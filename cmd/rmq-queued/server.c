@@ -688,13 +688,27 @@ static void on_signal(uv_poll_t *poll, int status, int events)
 struct log {
 	struct server *server;
 	bool unread;
+	uint64_t place; /* as told, and one more; 0: not yet */
 };
+
+/* Said before it is applied: if that is the end of this process, the journal knows where. */
+static void tell_place(struct log *log, uint64_t index)
+{
+	struct server *s = log->server;
+	uint64_t place = index / JOURNAL_PLACE + 1;
+
+	if (!s->opened.reads || log->place == place)
+		return;
+	log->place = place;
+	journal_reads(&s->journal, index);
+}
 
 static enum rmq_error log_read(
     void *arg, uint64_t index, enum record_kind *kind, struct slice *payload)
 {
 	struct log *log = arg;
 	struct record_header h;
+	tell_place(log, index);
 	enum rmq_error err = server_read(log->server, index, &h, payload);
 	log->unread = err != RMQ_E_OK;
 	if (!err)
@@ -714,6 +728,7 @@ static enum rmq_error log_next(
 	if (err && h.index > 0)
 		*found = h.index;
 	if (!err) {
+		tell_place(log, h.index);
 		*found = h.index;
 		*kind = h.kind;
 	}
@@ -722,7 +737,7 @@ static enum rmq_error log_next(
 
 static void recover(struct server *s, const struct journal_opened_info *info)
 {
-	struct log from = {s, false};
+	struct log from = {s, false, 0};
 	struct broker_log log = {&from, log_read, log_next};
 	uint64_t at = 0;
 

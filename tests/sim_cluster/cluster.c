@@ -481,6 +481,10 @@ void cluster_calm(struct cluster *c)
 		until(c, drained, "illness stops the cluster");
 		illness_end(c);
 	}
+	if (prng_chance(&c->sim.prng, 200)) {
+		until(c, steady, "nobody leads");
+		illness_deadly_record(c);
+	}
 	until(c, drained, "the calm does not end");
 	for (int i = 0; i < 3; i++)
 		checkpoint(c);

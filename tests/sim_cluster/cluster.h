@@ -21,6 +21,7 @@
 #include "links.h"
 
 #include "core/host/cluster_room.h"
+#include "core/host/crashes.h"
 #include "core/host/ends.h"
 #include "core/host/health.h"
 #include "core/host/keeper.h"
@@ -59,6 +60,8 @@ struct site {
 	uint64_t lost_at[NODES]; /* when one was cut off; 0: it can be heard */
 	uint64_t turned_at;
 	struct keeper keeper;
+	struct crashes crashes;
+	struct crashes_word told_died;
 	uint64_t rested_at; /* ms; the end of its pause */
 	struct health health;
 	uint64_t pinged; /* PING that the daemon has not read; 0: none */
@@ -88,6 +91,8 @@ struct cluster {
 	bool moving;		 /* nodes move, one by one */
 	uint64_t away_at, back_at; /* of some node; 0: never */
 	uint64_t all_move_at;	 /* 0: never */
+	uint64_t deadly;     /* a record that no queue daemon survives; 0: none */
+	uint64_t starts;     /* of queue daemons, ever */
 };
 
 #define ROOM_ENOUGH (1ull << 40)
@@ -116,6 +121,8 @@ void site_disk(struct site *s, uint64_t bytes);
 /* The queue daemon alone is killed; of what it said, some is read before its end. */
 void site_kill_queue(struct site *s);
 /* Whether nothing is under way between the queue daemon and Raft. */
+/* Whether its node leads. */
+bool site_leads(const struct site *s);
 bool site_idle(const struct site *s);
 /* The daemon that serves, NULL: none does, or only one that is stopped. */
 struct site *site_serving(struct cluster *c);
@@ -127,6 +134,8 @@ void illness_begin(struct cluster *c);
 /* What lasts does so, for a process that was started anew as well. */
 void illness_turn(struct cluster *c);
 void illness_end(struct cluster *c);
+/* For a while, a record that is committed makes each queue daemon die that reads it. */
+void illness_deadly_record(struct cluster *c);
 
 /* ---- replica.c ---- */
 

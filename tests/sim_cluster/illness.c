@@ -8,6 +8,11 @@
 
 #include <string.h>
 
+/* A while in which leadership goes round many times, if it does. */
+#define DEADLY_MS 10000
+/* On two nodes, three times and twice; and for those that have nobody to hand over to. */
+#define DEADLY_STARTS 12
+
 static void hang(struct cluster *c, struct node *n)
 {
 	(void)c;
@@ -124,4 +129,27 @@ void illness_end(struct cluster *c)
 	sim_heal(&c->sim);
 	c->illness = NULL;
 	c->ill = 0;
+}
+
+/* Then another program is installed, on the node that leads. */
+void illness_deadly_record(struct cluster *c)
+{
+	struct site *s = site_serving(c);
+	uint64_t starts = c->starts;
+
+	c->deadly = s->committed;
+	trace("deadly", c->deadly, 0, 0, 0);
+	site_kill_queue(s);
+	for (unsigned ms = 0; ms < DEADLY_MS; ms++)
+		cluster_calm_millisecond(c);
+	if (c->starts - starts > DEADLY_STARTS)
+		trace_fail(
+		    "a queue daemon that dies of record %llu is started again: %llu times",
+		    (unsigned long long)c->deadly, (unsigned long long)(c->starts - starts));
+	c->deadly = 0;
+	for (unsigned i = 0; i < NODES; i++) {
+		struct node *n = &c->sim.nodes[i];
+		if (n->raft && site_leads(&c->sites[i]))
+			node_crash(&c->sim, n);
+	}
 }

@@ -419,6 +419,7 @@ static void hear_room(struct site *s)
 		if (!cut && !s->linked[i] && (sim->quiet || prng_chance(&sim->prng, 100))) {
 			s->linked[i] = true;
 			s->heard[i] = s->c->sites[i].disk;
+			crashes_heard(&s->crashes, o->id, s->c->sites[i].crashes.own);
 		}
 	}
 	s->turned_at = sim->now;
@@ -600,6 +601,58 @@ void site_free(struct site *s)
 	free(s->waiting);
 }
 
+/* ---- where queue daemons die ---- */
+
+static void tell_crashes(struct site *s)
+{
+	struct cluster *c = s->c;
+	const struct crashes_word *own = &s->crashes.own;
+	if (own->state == s->told_died.state && own->place == s->told_died.place)
+		return;
+	s->told_died = *own;
+	for (unsigned i = 0; i < NODES; i++)
+		if (c->sites[i].linked[s->node->slot] && !is_cut_off(&c->sites[i], s->node))
+			crashes_heard(&c->sites[i].crashes, s->node->id, *own);
+}
+
+/* It takes clients, and those that are connected hear of it. */
+static void tell_passed(struct site *s)
+{
+	struct cluster *c = s->c;
+	crashes_passed(&s->crashes);
+	for (unsigned i = 0; i < NODES; i++)
+		if (c->sites[i].linked[s->node->slot] && !is_cut_off(&c->sites[i], s->node))
+			crashes_passed(&c->sites[i].crashes);
+}
+
+static bool may_start(struct site *s)
+{
+	struct engine_state log = engine_of(s);
+	return !log.leads || crashes_may_start(&s->crashes, log.term);
+}
+
+/* It reads the record that is deadly, and says before that it does. */
+static bool dies(struct site *s)
+{
+	uint64_t deadly = s->c->deadly, index;
+	uint8_t frame[64];
+	struct writer w = writer_of(frame, sizeof(frame));
+	if (deadly == 0 || deadly <= s->journal.end || deadly > s->journal.count)
+		return false;
+	journal_put_reads(&w, &(struct journal_reads){deadly});
+	bytes_push(&s->said, slice_of(frame, w.len));
+	s->opening = true;
+	read_some(s);
+	s->opening = false;
+	if (shared_journal_place(s->shared, &index))
+		crashes_died(&s->crashes, index);
+	trace("dies", s->node->slot, deadly, s->crashes.own.state, 0);
+	forget(s);
+	return true;
+}
+
+/* ---- its start and its end ---- */
+
 static void kill_queue(struct site *s)
 {
 	trace("queue ends", s->node->slot, s->keeper.term, s->journal.op_count, s->said_n);
@@ -610,7 +663,8 @@ static void kill_queue(struct site *s)
 	forget(s);
 }
 
-static void start_queue(struct site *s)
+/* False: it has died. */
+static bool start_queue(struct site *s)
 {
 	uint8_t frame[64], tags[8];
 	struct writer w = writer_of(frame, sizeof(frame)), t = writer_of(tags, sizeof(tags));
@@ -624,8 +678,13 @@ static void start_queue(struct site *s)
 	read_some(s);
 	journal_turn(s);
 	s->opening = false;
+	s->c->starts++;
+	if (dies(s))
+		return false;
 	s->c->served++;
 	daemon_start(s->daemon, s->keeper.term);
+	tell_passed(s);
+	return true;
 }
 
 /* ---- who leads next, and whether this one may ---- */
@@ -724,8 +783,8 @@ static void act(struct site *s, enum keeper_action a)
 	case KEEPER_NOTHING:
 		break;
 	case KEEPER_START:
-		start_queue(s);
-		act(s, keeper_event(&s->keeper, KEEPER_TAKES_CLIENTS, s->c->sim.now));
+		act(s, keeper_event(&s->keeper,
+			   start_queue(s) ? KEEPER_TAKES_CLIENTS : KEEPER_DIED, s->c->sim.now));
 		break;
 	case KEEPER_KILL:
 		kill_queue(s);
@@ -734,7 +793,7 @@ static void act(struct site *s, enum keeper_action a)
 		if (s->daemon->up)
 			kill_queue(s);
 		s->rested_at = s->c->sim.now + s->keeper.pause_ms;
-		if (keeper_gives_up(&s->keeper))
+		if (keeper_gives_up(&s->keeper) && may_start(s))
 			hand_over(s);
 		break;
 	case KEEPER_TERM:
@@ -752,7 +811,7 @@ static void keep_queue(struct site *s)
 	struct engine_state log = engine_of(s);
 	if (s->keeper.state == KEEPER_PAUSE && s->c->sim.now >= s->rested_at)
 		obey(s, KEEPER_RESTED);
-	act(s, keeper_turn(&s->keeper, &log, true, s->c->sim.now));
+	act(s, keeper_turn(&s->keeper, &log, may_start(s), s->c->sim.now));
 }
 
 void site_turn(struct site *s)
@@ -763,6 +822,7 @@ void site_turn(struct site *s)
 	hear_room(s);
 	tell_room(s);
 	keep_queue(s);
+	tell_crashes(s);
 	watch_health(s);
 	if (s->c->sim.quiet || prng_chance(p, 100))
 		make_holes(s);
@@ -788,6 +848,11 @@ void site_kill_queue(struct site *s)
 	daemon_crash(s->daemon);
 	forget(s);
 	obey(s, KEEPER_DIED);
+}
+
+bool site_leads(const struct site *s)
+{
+	return engine_of((void *)(uintptr_t)s).leads;
 }
 
 bool site_idle(const struct site *s)
@@ -854,6 +919,8 @@ static void on_down(struct sim *sim, struct node *n)
 	memset(s->heard, 0, sizeof(s->heard));
 	memset(s->linked, 0, sizeof(s->linked));
 	s->keeper = (struct keeper){0};
+	s->crashes = (struct crashes){0};
+	s->told_died = (struct crashes_word){0};
 	health_init(&s->health, sim->election_ms, sim->now);
 }
 

@@ -360,6 +360,22 @@ static void who_answers_is_asked_and_any_word_counts(void **state)
 	assert_non_null(world.lost);
 }
 
+static void where_it_reads_the_log_is_known_when_it_has_said_so(void **state)
+{
+	uint64_t index;
+
+	(void)state;
+	PUT(open, JOURNAL_OPEN_VERSIONS, 0, NO_TAGS);
+	go();
+	assert_false(shared_journal_place(journal, &index));
+	PUT(reads, 130);
+	PUT(reads, 64);
+	go();
+	assert_true(shared_journal_place(journal, &index));
+	assert_int_equal(index, 64);
+	assert_null(world.lost);
+}
+
 static void who_does_not_answer_is_not_asked(void **state)
 {
 	(void)state;
@@ -552,7 +568,10 @@ int main(void)
 	    T(room_is_told_when_it_changes_much_or_ends_and_after_a_reserve),
 	    cmocka_unit_test_setup_teardown(
 		who_answers_is_asked_and_any_word_counts, setup, teardown),
-	    T(who_does_not_answer_is_not_asked), T(frames_may_come_cut_anywhere_and_go_the_same_way),
+	    cmocka_unit_test_setup_teardown(
+		where_it_reads_the_log_is_known_when_it_has_said_so, setup, teardown),
+	    T(who_does_not_answer_is_not_asked),
+	    T(frames_may_come_cut_anywhere_and_go_the_same_way),
 	    T(large_records_go_over_from_chunk_to_chunk),
 	    T(no_more_is_read_while_too_much_waits),
 	    cmocka_unit_test(anything_out_of_place_ends_it_and_nothing_is_answered),

@@ -28,6 +28,7 @@ extern bool rmq_small_limits;
 #define JOURNAL_VERSION 2 /* journal protocol, record format, data directory */
 #define JOURNAL_OLDEST	2
 #define JOURNAL_FEATURES 0
+#define JOURNAL_PLACE	 64 /* records: where an opener reads is told no more exactly */
 #define LINK_VERSION	1 /* encrypted links between machines */
 #define GATE_VERSION	1 /* what gates say to each other */
 #define CONTROL_VERSION 1 /* asking rmq-clusterd */

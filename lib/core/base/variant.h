@@ -122,7 +122,9 @@
 	X(SEEDS_UNASKED, "a member whom nobody leads does not ask its seeds", \
 	    "the calm|no leader|do not catch up|is committed") \
 	X(HELLO_LATE, "a HELLO is compared with what came after it was made", "older than it was") \
-	X(DISK_FORGETS, "a restart loses what was durable last", "older than it was")
+	X(DISK_FORGETS, "a restart loses what was durable last", "older than it was") \
+	X(DEADLY_RESTARTED, "what a record kills on two nodes is started again", \
+	    "is started again")
 
 #define RMQ_VARIANTS_LIST(X) RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)
 

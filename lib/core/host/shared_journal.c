@@ -44,6 +44,8 @@ struct shared_journal {
 	bool answers; /* PINGs */
 	uint64_t pings; /* sent */
 	uint64_t words; /* read */
+	bool placed;	/* it has said where it reads the log */
+	uint64_t place;
 	bool paused; /* what was read could not be proposed: later */
 	bool ended;
 
@@ -201,7 +203,7 @@ static bool take_open(struct shared_journal *j, struct slice payload)
 	    !journal_open_decode(payload, &m))
 		return false;
 	struct journal_opened opened = {.version = JOURNAL_VERSION,
-	    .features = JOURNAL_FEATURES,
+	    .features = JOURNAL_FEATURE_READS,
 	    .term = j->term,
 	    .last = committed(j),
 	    .tags = NO_TAGS};
@@ -221,6 +223,17 @@ static bool take_pong(const struct shared_journal *j, struct slice payload)
 	struct journal_pong m;
 
 	return j->opened && journal_pong_decode(payload, &m) && m.id > 0 && m.id <= j->pings;
+}
+
+static bool take_reads(struct shared_journal *j, struct slice payload)
+{
+	struct journal_reads m;
+
+	if (!j->opened || !journal_reads_decode(payload, &m))
+		return false;
+	j->placed = true;
+	j->place = m.index;
+	return true;
 }
 
 static bool take_append(struct shared_journal *j, struct slice payload)
@@ -287,6 +300,8 @@ static bool take(struct shared_journal *j, const struct frame *f)
 		return take_reserve(j, f->payload);
 	case JOURNAL_TYPE_PONG:
 		return take_pong(j, f->payload);
+	case JOURNAL_TYPE_READS:
+		return take_reads(j, f->payload);
 	}
 	return false;
 }
@@ -391,6 +406,12 @@ bool shared_journal_reads(const struct shared_journal *j)
 bool shared_journal_hears(const struct shared_journal *j)
 {
 	return j->answers && takes(j);
+}
+
+bool shared_journal_place(const struct shared_journal *j, uint64_t *index)
+{
+	*index = j->place;
+	return j->placed;
 }
 
 uint64_t shared_journal_words(const struct shared_journal *j)

@@ -68,6 +68,11 @@ void shared_journal_turn(struct shared_journal *j, uint64_t followed, uint64_t r
 void shared_journal_ping(struct shared_journal *j);
 /* Whether it answers, and all that it says is taken: if it says nothing, that is its doing. */
 bool shared_journal_hears(const struct shared_journal *j);
+/*
+ * Whether it has said where it reads the log to rebuild its state: a record within
+ * JOURNAL_PLACE of *index.
+ */
+bool shared_journal_place(const struct shared_journal *j, uint64_t *index);
 /* How often something was read of it. */
 uint64_t shared_journal_words(const struct shared_journal *j);
 

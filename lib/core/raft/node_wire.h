@@ -22,10 +22,12 @@
 
 #define NODE_VERSION  2
 #define NODE_OLDEST   2
-/* Bits: PLACE is understood; STATE is sent each second, also if nothing has changed. */
+/* Bits: PLACE is understood; STATE is sent each second, also if nothing has changed; DIED is
+ * understood. */
 #define NODE_FEATURE_PLACE 1
 #define NODE_FEATURE_ALIVE 2
-#define NODE_FEATURES	   (NODE_FEATURE_PLACE | NODE_FEATURE_ALIVE)
+#define NODE_FEATURE_DIED  4
+#define NODE_FEATURES	   (NODE_FEATURE_PLACE | NODE_FEATURE_ALIVE | NODE_FEATURE_DIED)
 #define NODE_VERSIONS ((struct versions){NODE_OLDEST, NODE_VERSION})
 
 /*
@@ -87,6 +89,12 @@ enum node_state_flag {
  */
 #define NODE_ASK(F) F(u16, newest) F(u16, oldest) F(u64, features)
 
+/*
+ * Where the queue daemon of the sender died before it took clients: as struct crashes_word.  To
+ * those whose WELCOME had NODE_FEATURE_DIED.
+ */
+#define NODE_DIED(F) F(u8, state) F(u64, place)
+
 #define NODE_FRAMES(X) \
 	X(1,  HELLO,   hello,   NODE_HELLO) \
 	X(2,  WELCOME, welcome, NODE_WELCOME) \
@@ -100,7 +108,8 @@ enum node_state_flag {
 	X(10, JOIN,    join,    NODE_JOIN) \
 	X(11, JOINED,  joined,  NODE_JOINED) \
 	X(12, PLACE,   place,   NODE_PLACE) \
-	X(13, ASK,     ask,     NODE_ASK)
+	X(13, ASK,     ask,     NODE_ASK) \
+	X(14, DIED,    died,    NODE_DIED)
 
 enum node_type {
 #define X(type, NAME, name, FIELDS) NODE_TYPE_##NAME = type,

@@ -42,6 +42,11 @@
 #define JOURNAL_RESERVE(F) F(u64, bytes)
 /* To the PING with this id. */
 #define JOURNAL_PONG(F) F(u64, id)
+/*
+ * The state is being rebuilt, and the record `index` is read for it.  Only to a journal whose
+ * OPENED has JOURNAL_FEATURE_READS; no more often than for each JOURNAL_PLACE records.
+ */
+#define JOURNAL_READS(F) F(u64, index)
 
 #define JOURNAL_OPEN_REPLICA(F) \
 	F(u32, magic) F(u16, newest) F(u16, oldest) F(u64, features) F(tags, tags)
@@ -105,7 +110,8 @@
 	X(9,  DIG,          dig,          JOURNAL_DIG) \
 	X(10, TXN_END,      txn_end,      JOURNAL_TXN_END) \
 	X(11, RESERVE,      reserve,      JOURNAL_RESERVE) \
-	X(12, PONG,         pong,         JOURNAL_PONG)
+	X(12, PONG,         pong,         JOURNAL_PONG) \
+	X(13, READS,        reads,        JOURNAL_READS)
 
 #define JOURNAL_JOURNAL_FRAMES(X) \
 	X(64, OPENED,       opened,       JOURNAL_OPENED) \
@@ -116,6 +122,9 @@
 	X(69, ERROR,        error,        JOURNAL_ERROR) \
 	X(70, TXN_STORED,   txn_stored,   JOURNAL_TXN_STORED) \
 	X(71, PING,         ping,         JOURNAL_PING)
+
+/* Features that a journal shows in OPENED: READS is understood. */
+#define JOURNAL_FEATURE_READS 1
 
 /* Tagged fields of OPEN (tags.h). */
 #define JOURNAL_TAG_ANSWERS 1 /* empty: the opener answers PING */

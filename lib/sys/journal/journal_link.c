@@ -350,8 +350,11 @@ int journal_link_open(struct journal_link *l, bool replica, struct journal_opene
 		    "the journal does not speak this version of its protocol");
 		return error_exit(RMQ_E_VERSION);
 	}
-	*info = (struct journal_opened_info){
-	    .term = m.term, .first = m.first, .last = m.last, .checkpoint = m.checkpoint};
+	*info = (struct journal_opened_info){.term = m.term,
+	    .first = m.first,
+	    .last = m.last,
+	    .checkpoint = m.checkpoint,
+	    .reads = m.features & JOURNAL_FEATURE_READS};
 	memcpy(info->directory, m.directory.data, m.directory.len);
 	keep_rest(l, used);
 	return 0;

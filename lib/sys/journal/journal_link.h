@@ -37,6 +37,7 @@ struct journal_opened_info {
 	uint64_t first;
 	uint64_t last;
 	uint64_t checkpoint;
+	bool reads; /* it wants to know where the log is read */
 	char directory[PATH_MAX];
 };
 

@@ -1,0 +1,67 @@
+/*
+ * Records that the queue daemon does not survive.  One that it dies of while it reads the log
+ * makes it die wherever it is started: the daemon would be started again and again, and
+ * leadership would go round from node to node.  So a node remembers where its daemon died
+ * before it took clients, tells the others, and remembers what they tell.  Once it died at one
+ * place twice here, and there on another node as well, it is not started any more:
+ * nothing but another program, or a repaired log, can help.
+ *
+ *	event \ state  NONE    ONCE    AGAIN
+ *	DIED           once    again   again    where it died the last time
+ *	DIED_ELSEWHERE once    once    once     at another place
+ *	LEADS          -       -       once     this node leads anew: one more attempt
+ *	PASSED         none    none    none     it takes clients, here or elsewhere
+ *
+ * A place is CRASHES_PLACE records, of which the daemon says that it reads one of them.
+ */
+#ifndef RMQ_CORE_HOST_CRASHES_H
+#define RMQ_CORE_HOST_CRASHES_H
+
+#include "core/base/limits.h"
+#include "core/raft/raft_config.h"
+
+/* Where a record is: the first index of its place; 0 is for the first one. */
+#define CRASHES_PLACE(index) ((index) & ~(uint64_t)(JOURNAL_PLACE - 1))
+
+enum crashes_state { CRASHES_NONE, CRASHES_ONCE, CRASHES_AGAIN, CRASHES_STATES };
+enum crashes_event {
+	CRASHES_DIED,
+	CRASHES_DIED_ELSEWHERE,
+	CRASHES_LEADS,
+	CRASHES_PASSED,
+	CRASHES_EVENTS
+};
+
+/* Of one node. */
+struct crashes_word {
+	enum crashes_state state;
+	uint64_t place; /* not with CRASHES_NONE */
+};
+
+/* Zeroed memory to begin with. */
+struct crashes {
+	struct crashes_word own;
+	uint64_t term; /* of this node's newest leadership */
+	struct {
+		struct raft_id id;
+		struct crashes_word word;
+	} others[RAFT_MEMBERS_MAX];
+	unsigned next; /* of them: who is forgotten for a new one */
+};
+
+/* It died before it took clients; it said last that it reads the record at `index`. */
+void crashes_died(struct crashes *c, uint64_t index);
+/* It takes clients, here or elsewhere: nothing that was read is deadly. */
+void crashes_passed(struct crashes *c);
+/* What another node says of its own. */
+void crashes_heard(struct crashes *c, struct raft_id id, struct crashes_word word);
+
+/* Whether this node, which leads in this term, may start it. */
+bool crashes_may_start(struct crashes *c, uint64_t term);
+/*
+ * Whether it is deadly here and elsewhere; then *elsewhere is one of the other nodes, and the
+ * records are own.place to own.place + JOURNAL_PLACE - 1.
+ */
+bool crashes_deadly(const struct crashes *c, struct raft_id *elsewhere);
+
+#endif
