@@ -90,6 +90,15 @@ enum commands_verdict census_look(const struct cluster *c, char *text)
 	return commands_may_found(&s->heard, cluster_now(c) - s->begun_ms, text);
 }
 
+bool census_claims(struct cluster *c, const uint8_t key[RAFT_KEY_SIZE])
+{
+	struct census *s = &c->census;
+
+	if (c->founding_seq)
+		return true;
+	return s->asking && !commands_yield(&s->heard, c->pair.key, key);
+}
+
 void census_end(struct cluster *c)
 {
 	struct census *s = &c->census;

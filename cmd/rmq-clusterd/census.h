@@ -30,6 +30,12 @@ void census_begin(struct cluster *c);
 /* Whether this node may make a cluster; on COMMANDS_STOP, text[TEXT_MAX + 1] says why not. */
 enum commands_verdict census_look(const struct cluster *c, char *text)
     __attribute__((warn_unused_result));
+/*
+ * A node with this key asks the same.  True: this one makes a cluster, or goes on to ask for
+ * itself; else it stops asking.
+ */
+bool census_claims(struct cluster *c, const uint8_t key[RAFT_KEY_SIZE])
+    __attribute__((warn_unused_result));
 /* Asks no more. */
 void census_end(struct cluster *c);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "census.h"
 #include "node.h"
 #include "state.h"
 
@@ -366,6 +367,10 @@ static void tell_cluster(struct inlet *i, bool member)
 {
 	char text[TEXT_MAX + 1];
 
+	if (!member && census_claims(i->cluster, link_conn_peer(i->conn))) {
+		inlet_refuse(i, RMQ_E_EXISTS, "it is making a cluster itself");
+		return;
+	}
 	if (!member) {
 		inlet_refuse(i, RMQ_E_NOTHING, "it is not a member of a cluster");
 		return;

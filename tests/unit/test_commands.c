@@ -221,6 +221,24 @@ static void a_seed_that_knows_a_cluster_forbids_another_one(void **state)
 	assert_int_equal(commands_may_found(&s, COMMANDS_CENSUS_MS, text), COMMANDS_STOP);
 }
 
+/* Whoever asks first: of two that ask each other one goes on, and one only. */
+static void of_two_that_make_a_cluster_one_yields(void **state)
+{
+	static const uint8_t low[RAFT_KEY_SIZE] = {1}, high[RAFT_KEY_SIZE] = {2};
+	struct commands_census a = {.asked = 1, .seeds = {{.name = "n2"}}};
+	struct commands_census b = {.asked = 1, .seeds = {{.name = "n1"}}};
+	(void)state;
+	assert_false(commands_yield(&a, low, high));
+	assert_true(commands_yield(&b, high, low));
+	a.seeds[0].word = b.seeds[0].word = COMMANDS_NO_CLUSTER;
+	assert_int_equal(commands_may_found(&a, 0, text), COMMANDS_MAY);
+	assert_int_equal(commands_may_found(&b, 0, text), COMMANDS_STOP);
+	assert_string_equal(text, "another node is making a cluster, too: make it on one node, and "
+				  "admit the others there");
+	/* It does not go on because a third one asks. */
+	assert_true(commands_yield(&b, low, high));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -238,6 +256,7 @@ int main(void)
 	    T(a_cluster_is_made_once_all_seeds_say_that_they_know_none),
 	    T(a_seed_that_does_not_answer_may_know_a_cluster),
 	    T(a_seed_that_knows_a_cluster_forbids_another_one),
+	    T(of_two_that_make_a_cluster_one_yields),
 #undef T
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,6 +80,12 @@ enum commands_verdict commands_may_found(
 {
 	char silent[TEXT_MAX + 1] = "";
 
+	if (s->yields) {
+		snprintf(text, TEXT_MAX + 1,
+		    "another node is making a cluster, too: make it on one node, and admit the "
+		    "others there");
+		return COMMANDS_STOP;
+	}
 	for (unsigned i = 0; i < s->asked; i++) {
 		if (s->seeds[i].word == COMMANDS_SILENCE)
 			add_name(silent, s->seeds[i].name);
@@ -100,6 +106,14 @@ enum commands_verdict commands_may_found(
 	    "there is none: rmq-cluster init --new",
 	    silent);
 	return COMMANDS_STOP;
+}
+
+bool commands_yield(struct commands_census *s, const uint8_t own[RAFT_KEY_SIZE],
+    const uint8_t other[RAFT_KEY_SIZE])
+{
+	if (memcmp(other, own, RAFT_KEY_SIZE) < 0)
+		s->yields = true;
+	return s->yields;
 }
 
 /* ---- the rule of changes ---- */

@@ -105,6 +105,7 @@ struct commands_census {
 		enum commands_word word;
 		char says[TEXT_MAX + 1]; /* with COMMANDS_CLUSTER */
 	} seeds[RAFT_MEMBERS_MAX];
+	bool yields; /* to another node, see commands_yield() */
 };
 
 /* So long is waited for seeds that do not answer. */
@@ -116,6 +117,13 @@ struct commands_census {
  */
 enum commands_verdict commands_may_found(const struct commands_census *s, uint64_t asked_ms,
     char *text) __attribute__((warn_unused_result));
+
+/*
+ * Another node asks while this one does, both by their keys: the one with the lower key goes
+ * on.  False: this one does, and the other is told that there will be a cluster.
+ */
+bool commands_yield(struct commands_census *s, const uint8_t own[RAFT_KEY_SIZE],
+    const uint8_t other[RAFT_KEY_SIZE]) __attribute__((warn_unused_result));
 
 /* ---- the rule of changes ---- */
 
