@@ -25,8 +25,8 @@ void join_cancel(struct cluster *c)
 }
 
 /*
- * Why it was not taken in, or what hinders it; said once.  final: a member says so, and it is
- * to be acted upon: no other seed's silence hides it.
+ * Why it was not taken in, or what hinders it; said once, whoever says it.  final: a member
+ * says so, and it is to be acted upon: no other seed's silence hides it.
  */
 static void remember(struct cluster *c, const char *who, const char *why, bool final)
 {
@@ -37,11 +37,13 @@ static void remember(struct cluster *c, const char *who, const char *why, bool f
 	if (c->join.lost || (c->join.final && !final && !same))
 		return;
 	c->join.final = final;
-	snprintf(text, sizeof(text), "%.63s: %.180s", who, why);
-	if (strcmp(text, c->join.refused) == 0)
+	if (strcmp(why, c->join.why) == 0)
 		return;
+	snprintf(c->join.why, sizeof(c->join.why), "%s", why);
+	snprintf(text, sizeof(text), "%.63s: %.180s", who, why);
 	memcpy(c->join.refused, text, sizeof(text));
-	log_notice("join: %s", text);
+	if (log_rate_allows(&c->join.said, cluster_now(c)))
+		log_notice("join: %s", text);
 	cluster_changed(c);
 }
 
@@ -90,7 +92,7 @@ static void joined(struct cluster *c, struct slice payload)
 	if (!c->join.lost)
 		log_notice("taken in by %s", asked(&c->join)->name);
 	c->join.taken_in = true;
-	c->join.refused[0] = '\0';
+	c->join.refused[0] = c->join.why[0] = '\0';
 	c->join.final = false;
 	peers_hint(c, m.config_index, &config);
 	hang_up(&c->join);

@@ -11,6 +11,7 @@
 #include "sys/net/known_nodes.h"
 #include "sys/net/link_dialer.h"
 #include "sys/process/config.h"
+#include "sys/process/log.h"
 
 struct cluster;
 
@@ -31,6 +32,8 @@ struct join {
 	struct link_dialer *dialer;
 	uv_timer_t timer;
 	char refused[TEXT_MAX + 1]; /* what a seed said, or why none is asked; "" */
+	char why[TEXT_MAX + 1];	    /* that, without the seed's name */
+	struct log_rate said;
 	bool final;		    /* that is what a member has decided */
 };
 
