@@ -7,10 +7,6 @@
 #include "queue.h"
 #include "state.h"
 
-/* What a stop may take: the queue daemon's checkpoint, then another leader. */
-#define DRAIN_MS    10000
-#define TRANSFER_MS 3000
-
 /* ---- what it knows ---- */
 
 static const struct peer *leader_of(const struct cluster *c)
@@ -173,39 +169,31 @@ _Noreturn void cluster_die(struct cluster *c, int status)
 
 void cluster_stop(struct cluster *c)
 {
-	if (c->stopping)
-		return;
-	c->stopping = true;
-	c->stop_ms = cluster_now(c) + DRAIN_MS;
+	ending_begin(&c->ending, cluster_now(c));
 	c->more_wanted = true;
 }
 
-static bool others_vote(const struct cluster *c)
-{
-	return c->status.config && raft_config_voters(c->status.config) > 1;
-}
-
-/* First the queue daemon ends, then another leads, then all is told that it ends. */
 static void stop_turn(struct cluster *c)
 {
-	uint64_t now = cluster_now(c);
+	const struct ending_seen seen = {.leads = cluster_leads(c),
+	    .serving = c->status.serving,
+	    .successor = watchdog_successor(c),
+	    .runs = supervisor_runs(&c->supervisor)};
 
-	if (supervisor_runs(&c->supervisor)) {
-		if (now >= c->stop_ms)
-			supervisor_kill(c);
-		else if (supervisor_drain(c))
-			return;
+	switch (ending_turn(&c->ending, &seen, cluster_now(c))) {
+	case ENDING_NOTHING:
+		break;
+	case ENDING_HAND_OVER:
+		(void)watchdog_hand_over(c);
+		break;
+	case ENDING_DRAIN:
+		supervisor_drain(c);
+		break;
+	case ENDING_END:
+		supervisor_kill(c);
+		uv_stop(&c->loop);
+		break;
 	}
-	if (!c->drained) {
-		c->drained = true;
-		c->stop_ms = now + TRANSFER_MS;
-	}
-	if (cluster_leads(c) && others_vote(c) && now < c->stop_ms) {
-		if (c->status.serving)
-			(void)watchdog_hand_over(c);
-		return;
-	}
-	uv_stop(&c->loop);
 }
 
 /* ---- the turn ---- */
@@ -233,8 +221,8 @@ static void arm(struct cluster *c)
 		due = told;
 	if (watchdog_due(c) < due)
 		due = watchdog_due(c);
-	if (c->stopping && c->stop_ms < due)
-		due = c->stop_ms;
+	if (ending_due(&c->ending) < due)
+		due = ending_due(&c->ending);
 	if (due == UINT64_MAX)
 		uv_timer_stop(&c->due);
 	else
@@ -274,7 +262,7 @@ static void on_turn(uv_prepare_t *prepare)
 		c->changed = false;
 		c->watcher(c->watcher_arg);
 	}
-	if (c->stopping)
+	if (cluster_stopping(c))
 		stop_turn(c);
 	arm(c);
 	link_net_flush(c->peers.net);

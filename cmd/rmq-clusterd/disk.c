@@ -142,12 +142,19 @@ int disk_close(struct disk *d)
 	store_reader_close(d->reader);
 	d->reader = NULL;
 	free(d->pending);
-	return status;
+	if (status < 0)
+		log_error("%s: the disk hangs: the journal has not ended within %d s and was killed",
+		    d->directory, JOURNAL_LINK_CLOSE_MS / 1000);
+	else if (status > 0)
+		log_error("%s: journal ended with status %d", d->directory, status);
+	return status == 0 ? 0 : error_exit(RMQ_E_JOURNAL_LOST);
 }
 
 void disk_kill(struct disk *d)
 {
-	journal_link_kill(&d->link);
+	if (!journal_link_kill(&d->link))
+		log_error("%s: the journal was killed and does not end: the kernel waits for its disk",
+		    d->directory);
 }
 
 /* ---- transactions ---- */

@@ -41,7 +41,10 @@ int disk_open(struct disk *d, struct cluster *c, const char *directory);
 int disk_start(struct disk *d);
 /* Whether all is stored. */
 bool disk_idle(const struct disk *d);
-/* Closes the journal, which stores what it was sent, and waits for it.  Its exit status. */
+/*
+ * Closes the journal, which stores what it was sent, and waits for it.  0, or the exit status
+ * of ours; what is wrong was said.
+ */
 int disk_close(struct disk *d);
 void disk_kill(struct disk *d);
 

@@ -23,6 +23,7 @@
 #include "census.h"
 #include "cluster.h"
 #include "commands.h"
+#include "core/host/ending.h"
 #include "core/host/ends.h"
 #include "core/host/engine.h"
 #include "core/host/tail.h"
@@ -92,9 +93,7 @@ struct cluster {
 	bool more_wanted;
 	bool members_changed; /* members_update() is due */
 	bool founded;	      /* this node has made the cluster */
-	bool stopping;	      /* SIGTERM, or this node has left */
-	bool drained;	      /* the queue daemon has ended */
-	uint64_t stop_ms;     /* what is waited for now is given so long */
+	struct ending ending; /* begins with SIGTERM, or when this node has left */
 };
 
 static inline uint64_t cluster_now(const struct cluster *c)
@@ -105,6 +104,11 @@ static inline uint64_t cluster_now(const struct cluster *c)
 static inline bool cluster_leads(const struct cluster *c)
 {
 	return c->status.role == RAFT_LEADER;
+}
+
+static inline bool cluster_stopping(const struct cluster *c)
+{
+	return c->ending.state != ENDING_NOT;
 }
 
 /* Lines find room and are being confirmed, here or at the leader. */

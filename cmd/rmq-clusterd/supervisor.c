@@ -17,9 +17,6 @@
 
 #define PROGRAM "rmq-queued"
 
-/* A process that was killed ends within this, unless the kernel does not let it go. */
-#define KILL_MS 1000
-
 /* The pipe by which it says that it is ready. */
 struct supervisor_pipe {
 	struct cluster *cluster;
@@ -177,8 +174,8 @@ static void gone(struct cluster *c)
  */
 static int kill_child(struct supervisor *s)
 {
-	kill(s->pid, SIGKILL);
-	int status = child_wait_killed(s->pid, KILL_MS);
+	int status = child_kill(s->pid);
+
 	if (status >= 0)
 		return status;
 	s->lingers = s->pid;
@@ -214,7 +211,7 @@ static void failed(struct cluster *c, enum keeper_event e, bool never)
 	struct supervisor *s = &c->supervisor;
 
 	obey(c, e);
-	if (s->keeper.state == KEEPER_PAUSE && !c->stopping && survives(c) &&
+	if (s->keeper.state == KEEPER_PAUSE && !cluster_stopping(c) && survives(c) &&
 	    (never || keeper_gives_up(&s->keeper)) && watchdog_hand_over(c))
 		log_notice(PROGRAM " cannot run here: leadership goes to another node");
 }
@@ -369,10 +366,9 @@ void supervisor_kill(struct cluster *c)
 	obey(c, KEEPER_UNWANTED);
 }
 
-bool supervisor_drain(struct cluster *c)
+void supervisor_drain(struct cluster *c)
 {
 	obey(c, KEEPER_DRAIN);
-	return supervisor_runs(&c->supervisor);
 }
 
 void supervisor_role(struct cluster *c)
@@ -392,11 +388,11 @@ void supervisor_turn(struct cluster *c)
 	if (s->lost && supervisor_runs(s))
 		look_after(c);
 	/* A leader that may not run it has others do it. */
-	if (c->status.serving && !c->stopping && self && !broker)
+	if (c->status.serving && !cluster_stopping(c) && self && !broker)
 		(void)watchdog_hand_over(c);
 	struct engine_state log = c->engine.state(c->engine.arg);
 	bool may =
-	    broker && !c->stopping && s->lingers == 0 && (!cluster_leads(c) || survives(c));
+	    broker && !cluster_stopping(c) && s->lingers == 0 && (!cluster_leads(c) || survives(c));
 	act(c, keeper_turn(&s->keeper, &log, may, cluster_now(c)));
 	if (s->queue)
 		queue_turn(s->queue);

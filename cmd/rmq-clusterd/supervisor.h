@@ -55,8 +55,8 @@ void supervisor_turn(struct cluster *c);
 /* It must not run: kills it, if it does, and waits until it cannot run any more. */
 void supervisor_kill(struct cluster *c);
 
-/* Tells it to end in order.  false: it does not run. */
-bool supervisor_drain(struct cluster *c);
+/* Tells it to end in order, if it runs and was not told yet. */
+void supervisor_drain(struct cluster *c);
 
 /* Why this node, which leads, does not start it any more, borrowed; NULL: it does. */
 const char *supervisor_problem(const struct cluster *c);

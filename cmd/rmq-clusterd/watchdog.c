@@ -9,19 +9,21 @@
 
 /* ---- who may lead instead ---- */
 
-/* Voters that may lead, but for this node; their ids go to `ids`.  How many. */
+/* Voters that may lead, from the one after this node on; their ids go to `ids`.  How many. */
 static unsigned successors(const struct cluster *c, struct health_successor *list,
     struct raft_id *ids)
 {
 	const struct raft_config *config = c->status.config;
 	struct raft_peer_status s;
 	unsigned n = 0;
+	const struct raft_member *self = config ? raft_config_find(config, c->id) : NULL;
+	size_t after = self ? (size_t)(self - config->members) + 1 : 0;
 
 	for (unsigned i = 0; config && i < config->count; i++) {
-		const struct raft_member *m = &config->members[i];
+		const struct raft_member *m = &config->members[(after + i) % config->count];
 		const struct peer *p = peers_find(c, m->id);
 		if ((m->flags & (RAFT_VOTER | RAFT_BROKER)) != (RAFT_VOTER | RAFT_BROKER) ||
-		    raft_id_eq(m->id, c->id))
+		    m == self)
 			continue;
 		bool known = raft_peer_status(c->raft, m->id, &s);
 		bool answers = known && p && p->node.welcomed &&
@@ -41,6 +43,14 @@ bool watchdog_hand_over(struct cluster *c)
 
 	return best >= 0 && node_event(c, &(struct raft_event){.type = RAFT_EVENT_TRANSFER,
 						.id = ids[best]}) == RMQ_E_OK;
+}
+
+bool watchdog_successor(const struct cluster *c)
+{
+	struct health_successor list[RAFT_MEMBERS_MAX];
+	struct raft_id ids[RAFT_MEMBERS_MAX];
+
+	return health_successor(list, successors(c, list, ids)) >= 0;
 }
 
 /* ---- this node ---- */
@@ -131,7 +141,7 @@ void watchdog_turn(struct cluster *c)
 	for (unsigned i = 0; i < n; i++)
 		seen.better |= health_better(&list[i]);
 	enum health_action a = health_turn(&w->health, &seen, cluster_now(c));
-	if (!c->stopping)
+	if (!cluster_stopping(c))
 		act(c, a);
 	watch_queue(c);
 	tell(c);

@@ -22,6 +22,9 @@ void watchdog_turn(struct cluster *c);
 /* When it must have a turn, UINT64_MAX: whenever there is one. */
 uint64_t watchdog_due(const struct cluster *c);
 
+/* Whether there is a node that answers and may lead instead of this one, which leads. */
+bool watchdog_successor(const struct cluster *c);
+
 /* Leadership to whom it suits best; false: there is nobody. */
 bool watchdog_hand_over(struct cluster *c);
 

@@ -145,7 +145,9 @@ _Noreturn void server_die(struct server *s, int status)
 {
 	if (s->command > 0)
 		kill(s->command, SIGTERM);
-	journal_link_kill(&s->journal);
+	if (!journal_link_kill(&s->journal))
+		log_error("%s: the journal was killed and does not end: the kernel waits for its disk",
+		    s->directory);
 	listener_close(&s->listener);
 	exit(status);
 }
@@ -898,7 +900,10 @@ int server_run(struct server *s)
 {
 	uv_run(&s->loop, UV_RUN_DEFAULT);
 	int status = journal_link_close(&s->journal);
-	if (status != 0)
+	if (status < 0)
+		log_error("%s: the disk hangs: the journal has not ended within %d s and was killed",
+		    s->directory, JOURNAL_LINK_CLOSE_MS / 1000);
+	else if (status > 0)
 		log_error("%s: journal ended with status %d", s->directory, status);
 	store_reader_close(s->reader);
 	listener_close(&s->listener);

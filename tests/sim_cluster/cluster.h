@@ -22,6 +22,7 @@
 
 #include "core/host/cluster_room.h"
 #include "core/host/crashes.h"
+#include "core/host/ending.h"
 #include "core/host/ends.h"
 #include "core/host/health.h"
 #include "core/host/keeper.h"
@@ -64,6 +65,8 @@ struct site {
 	struct crashes_word told_died;
 	uint64_t rested_at; /* ms; the end of its pause */
 	struct health health;
+	struct ending ending;
+	uint64_t told_to_end; /* when */
 	uint64_t pinged; /* PING that the daemon has not read; 0: none */
 	uint64_t said_n, stored_n; /* APPENDs */
 	struct waiting *waiting;   /* BARRIERs that are not done */
@@ -118,6 +121,8 @@ void site_free(struct site *s);
 void site_turn(struct site *s);
 /* Its disk has so many bytes for new messages, from now on. */
 void site_disk(struct site *s, uint64_t bytes);
+/* SIGTERM; once more: no effect. */
+void site_end(struct site *s);
 /* The queue daemon alone is killed; of what it said, some is read before its end. */
 void site_kill_queue(struct site *s);
 /* Whether nothing is under way between the queue daemon and Raft. */

@@ -54,6 +54,16 @@ static void end(struct cluster *c, struct node *n)
 	n->up_at = UINT64_MAX;
 }
 
+static void hang_and_leave(struct cluster *c, struct node *n)
+{
+	struct site *s = &c->sites[n->slot];
+	hang(c, n);
+	if (!n->raft || s->ending.state == ENDING_ENDED)
+		end(c, n);
+	else
+		site_end(s);
+}
+
 static const struct illness {
 	const char *name;
 	void (*lasts)(struct cluster *c, struct node *n);
@@ -65,6 +75,7 @@ static const struct illness {
     {"all is lost that is sent to it", deafen},
     {"its queue daemon is stopped", stop_queue},
     {"it is down", end},
+    {"the disk hangs, and it is told to end", hang_and_leave},
 };
 
 void illness_turn(struct cluster *c)

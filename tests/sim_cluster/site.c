@@ -697,8 +697,11 @@ static unsigned successors(
 	uint64_t now = node_clock(&s->c->sim, s->node);
 	unsigned n = 0;
 	raft_status(s->node->raft, &st);
+	const struct raft_member *self =
+	    st.config ? raft_config_find(st.config, s->node->id) : NULL;
+	size_t after = self ? (size_t)(self - st.config->members) + 1 : 0;
 	for (unsigned i = 0; st.config && i < st.config->count; i++) {
-		struct raft_id id = st.config->members[i].id;
+		struct raft_id id = st.config->members[(after + i) % st.config->count].id;
 		if (raft_id_eq(id, s->node->id) || !raft_config_is_voter(st.config, id))
 			continue;
 		bool leads = raft_peer_status(s->node->raft, id, &p);
@@ -759,7 +762,8 @@ static void watch_health(struct site *s)
 	    .room = ROOM_ENOUGH};
 	for (unsigned i = 0; i < n; i++)
 		seen.better |= health_better(&list[i]);
-	switch (health_turn(&s->health, &seen, s->c->sim.now)) {
+	enum health_action a = health_turn(&s->health, &seen, s->c->sim.now);
+	switch (s->ending.state == ENDING_NOT ? a : HEALTH_NOTHING) {
 	case HEALTH_NOTHING:
 		break;
 	case HEALTH_HAND_OVER:
@@ -811,7 +815,41 @@ static void keep_queue(struct site *s)
 	struct engine_state log = engine_of(s);
 	if (s->keeper.state == KEEPER_PAUSE && s->c->sim.now >= s->rested_at)
 		obey(s, KEEPER_RESTED);
-	act(s, keeper_turn(&s->keeper, &log, may_start(s), s->c->sim.now));
+	act(s, keeper_turn(&s->keeper, &log,
+	    may_start(s) && s->ending.state == ENDING_NOT, s->c->sim.now));
+}
+
+/* It was told to end.  Its queue daemon cannot, as the disk hangs: see illness.c. */
+static void end_turn(struct site *s)
+{
+	struct health_successor list[NODES];
+	struct raft_id ids[NODES];
+	struct engine_state log = engine_of(s);
+	struct ending_seen seen = {.leads = log.leads,
+	    .serving = log.serving,
+	    .successor = health_successor(list, successors(s, list, ids)) >= 0,
+	    .runs = keeper_runs(&s->keeper)};
+	switch (ending_turn(&s->ending, &seen, s->c->sim.now)) {
+	case ENDING_NOTHING:
+		break;
+	case ENDING_HAND_OVER:
+		hand_over(s);
+		break;
+	case ENDING_DRAIN:
+		if (seen.successor && s->c->sim.now > s->told_to_end + ENDING_HAND_OVER_MS)
+			trace_fail("node %u is told to end, and leads on", s->node->slot);
+		break;
+	case ENDING_END:
+		obey(s, KEEPER_UNWANTED);
+		break;
+	}
+}
+
+void site_end(struct site *s)
+{
+	if (s->ending.state == ENDING_NOT)
+		s->told_to_end = s->c->sim.now;
+	ending_begin(&s->ending, s->c->sim.now);
 }
 
 void site_turn(struct site *s)
@@ -824,6 +862,8 @@ void site_turn(struct site *s)
 	keep_queue(s);
 	tell_crashes(s);
 	watch_health(s);
+	if (s->ending.state != ENDING_NOT)
+		end_turn(s);
 	if (s->c->sim.quiet || prng_chance(p, 100))
 		make_holes(s);
 	if (!s->daemon->up)
@@ -921,6 +961,7 @@ static void on_down(struct sim *sim, struct node *n)
 	s->keeper = (struct keeper){0};
 	s->crashes = (struct crashes){0};
 	s->told_died = (struct crashes_word){0};
+	s->ending = (struct ending){0};
 	health_init(&s->health, sim->election_ms, sim->now);
 }
 

@@ -124,7 +124,9 @@
 	X(HELLO_LATE, "a HELLO is compared with what came after it was made", "older than it was") \
 	X(DISK_FORGETS, "a restart loses what was durable last", "older than it was") \
 	X(DEADLY_RESTARTED, "what a record kills on two nodes is started again", \
-	    "is started again")
+	    "is started again") \
+	X(DRAINS_FIRST, "who is told to end waits for its queue daemon before it hands over", \
+	    "is told to end, and leads on")
 
 #define RMQ_VARIANTS_LIST(X) RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)
 

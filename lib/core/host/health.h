@@ -113,8 +113,9 @@ struct health_successor {
 };
 
 /*
- * Who is to lead next: who answers, has room, is level, and is furthest, in this order.  Its
- * place in the list; -1: nobody answers.
+ * Who is to lead next: who answers, has room, is level, and is furthest, in this order; of equal
+ * ones the first.  Its place in the list; -1: nobody answers.  The list begins after this node and
+ * goes round, or two whose queue daemons cannot run would hand over to each other for ever.
  */
 int health_successor(const struct health_successor *list, unsigned count);
 /* Whether this one could take over at once, and would have room for new messages. */

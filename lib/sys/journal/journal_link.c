@@ -425,17 +425,18 @@ static void close_socket(struct journal_link *l)
 int journal_link_close(struct journal_link *l)
 {
 	close_socket(l);
-	int status = l->pid > 0 ? child_wait(l->pid) : 0;
+	int status = l->pid > 0 ? child_wait_for(l->pid, JOURNAL_LINK_CLOSE_MS) : 0;
+	if (status < 0)
+		(void)child_kill(l->pid);
 	l->pid = 0;
 	return status;
 }
 
-void journal_link_kill(struct journal_link *l)
+bool journal_link_kill(struct journal_link *l)
 {
-	if (l->pid > 0) {
-		kill(l->pid, SIGKILL);
-		(void)child_wait(l->pid);
-	}
+	bool ended = l->pid <= 0 || child_kill(l->pid) >= 0;
+
 	l->pid = 0;
 	close_socket(l);
+	return ended;
 }

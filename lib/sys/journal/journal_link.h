@@ -99,11 +99,16 @@ bool journal_link_idle(const struct journal_link *l);
 
 /*
  * Closes the socket, which ends the journal, and waits for its child.  The exit status; 0
- * without a child.  What still waits in the queue is dropped.
+ * without a child; -1: it has not ended within JOURNAL_LINK_CLOSE_MS, and was killed: its disk
+ * hangs.  What still waits in the queue is dropped.
  */
+#define JOURNAL_LINK_CLOSE_MS 5000
 int journal_link_close(struct journal_link *l);
 
-/* Kills the child and waits for it; closes the socket. */
-void journal_link_kill(struct journal_link *l);
+/*
+ * Kills the child and waits for it; closes the socket.  False: it has not ended, as the kernel
+ * waits for its disk, and is left.
+ */
+bool journal_link_kill(struct journal_link *l);
 
 #endif

@@ -156,7 +156,7 @@ int child_poll(pid_t pid)
 	return ended < 0 && errno == ECHILD ? 128 + SIGKILL : -1;
 }
 
-int child_wait_killed(pid_t pid, int ms)
+int child_wait_for(pid_t pid, int ms)
 {
 	struct pollfd p = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
 	int n;
@@ -169,6 +169,12 @@ int child_wait_killed(pid_t pid, int ms)
 	while (n < 0 && errno == EINTR);
 	close(p.fd);
 	return child_poll(pid);
+}
+
+int child_kill(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	return child_wait_for(pid, CHILD_KILL_MS);
 }
 
 void child_reap(pid_t ours, pid_t other)

@@ -46,11 +46,15 @@ int child_wait(pid_t pid);
 /* The same without waiting: -1 if it has not ended. */
 int child_poll(pid_t pid);
 
+/* The same, for so many ms at most: -1 if it has not ended by then. */
+int child_wait_for(pid_t pid, int ms);
+
 /*
- * The same of one that was killed, for so many ms at most: -1 if it has not ended by then.  It
+ * Kills it and waits for its end, CHILD_KILL_MS at most: -1 if it has not ended by then.  It
  * waits in the kernel, for a disk that hangs, and never runs again.
  */
-int child_wait_killed(pid_t pid, int ms);
+#define CHILD_KILL_MS 1000
+int child_kill(pid_t pid);
 
 /*
  * Reaps children that we did not start: the first process of a container inherits orphans.
