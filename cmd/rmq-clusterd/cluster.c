@@ -52,7 +52,7 @@ static const char *problem(const struct cluster *c)
 {
 	if (peers_removed(c))
 		return "this node " MEMBERS_REMOVED_TEXT;
-	if (!peers_member(c) && c->join.refused[0])
+	if ((!peers_member(c) || c->join.lost) && c->join.refused[0])
 		return c->join.refused;
 	for (unsigned i = 0; i < c->peers.count; i++) {
 		if (c->peers.list[i]->refused[0])

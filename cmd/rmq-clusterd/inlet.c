@@ -166,7 +166,7 @@ static void replace(struct peer *p, struct inlet *i, bool another)
 		node_reset(p->cluster, p->member.id);
 }
 
-/* HELLO and JOIN begin with a range of versions, whatever version they are of. */
+/* HELLO, JOIN, ASK and MEMBERS begin with a range of versions, whatever version they are of. */
 static enum rmq_error check_versions(struct slice payload, struct reason *why)
 {
 	char text[TEXT_MAX];
@@ -362,7 +362,7 @@ void inlet_joined(struct inlet *i, struct slice payload)
 	forget(i);
 }
 
-/* ASK, and JOIN of a node that has no cluster to take anybody in. */
+/* ASK, and what is asked of a node that has no cluster to take anybody in. */
 static void tell_cluster(struct inlet *i, bool member)
 {
 	char text[TEXT_MAX + 1];
@@ -377,6 +377,14 @@ static void tell_cluster(struct inlet *i, bool member)
 	}
 	members_tell(&i->cluster->peers.members, link_conn_peer(i->conn), text);
 	inlet_refuse(i, RMQ_E_EXISTS, text);
+}
+
+/* Who is one is taken in already. */
+static void tell_members(struct inlet *i)
+{
+	static uint8_t bytes[NODE_SMALL_MAX];
+
+	inlet_joined(i, peers_joined(i->cluster, bytes, sizeof(bytes)));
 }
 
 static void take_in(struct inlet *i, struct slice payload)
@@ -409,13 +417,31 @@ static void take_in(struct inlet *i, struct slice payload)
 		return;
 	}
 	if (members_joined(&i->cluster->peers.members, &member)) {
-		static uint8_t bytes[NODE_SMALL_MAX];
-		inlet_joined(i, peers_joined(i->cluster, bytes, sizeof(bytes)));
+		tell_members(i);
 		return;
 	}
 	link_conn_introduced(i->conn);
 	i->joining = true;
 	commands_take_in(i->cluster, i, &member);
+}
+
+static void take_members(struct inlet *i, struct slice payload)
+{
+	struct node_members m;
+	struct raft_id cluster, id;
+	char text[TEXT_MAX + 1];
+
+	if (!node_members_decode(payload, &m) || node_wire_id(m.cluster, &cluster) ||
+	    node_wire_id(m.id, &id)) {
+		bad(i, "MEMBERS");
+		return;
+	}
+	enum rmq_error err = members_asked(
+	    &i->cluster->peers.members, cluster, id, link_conn_peer(i->conn), text);
+	if (err)
+		inlet_refuse(i, err, text);
+	else
+		tell_members(i);
 }
 
 static void join(struct inlet *i, const struct frame *f)
@@ -424,7 +450,9 @@ static void join(struct inlet *i, const struct frame *f)
 	uint64_t index;
 	bool member = members_newest(&i->cluster->peers.members, &index) != NULL;
 
-	if ((f->type != NODE_TYPE_JOIN && f->type != NODE_TYPE_ASK) || i->joining) {
+	if ((f->type != NODE_TYPE_JOIN && f->type != NODE_TYPE_ASK &&
+		f->type != NODE_TYPE_MEMBERS) ||
+	    i->joining) {
 		bad(i, "JOIN");
 		return;
 	}
@@ -435,6 +463,8 @@ static void join(struct inlet *i, const struct frame *f)
 		bad(i, "JOIN");
 	else if (f->type == NODE_TYPE_ASK || !member)
 		tell_cluster(i, member);
+	else if (f->type == NODE_TYPE_MEMBERS)
+		take_members(i, f->payload);
 	else
 		take_in(i, f->payload);
 }

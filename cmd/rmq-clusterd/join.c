@@ -26,7 +26,8 @@ void join_cancel(struct cluster *c)
 
 /*
  * Why it was not taken in, or what hinders it; said once, whoever says it.  final: a member
- * says so, and it is to be acted upon: no other seed's silence hides it.
+ * says so, and it is to be acted upon: no other seed's silence hides it.  Of one that is lost
+ * nothing else counts.
  */
 static void remember(struct cluster *c, const char *who, const char *why, bool final)
 {
@@ -34,7 +35,7 @@ static void remember(struct cluster *c, const char *who, const char *why, bool f
 	size_t len = strlen(who);
 	bool same = strncmp(c->join.refused, who, len) == 0 && c->join.refused[len] == ':';
 
-	if (c->join.lost || (c->join.final && !final && !same))
+	if ((c->join.lost || (c->join.final && !same)) && !final)
 		return;
 	c->join.final = final;
 	if (strcmp(why, c->join.why) == 0)
@@ -54,15 +55,12 @@ static const struct config_seed *asked(const struct join *j)
 	return &j->seeds.seeds[j->next % j->seeds.count];
 }
 
-static void on_up(void *arg, struct link_conn *conn)
+static void put_join(struct cluster *c, struct writer *w)
 {
-	struct cluster *c = arg;
 	struct raft_member self;
-	uint8_t frame[NODE_SMALL_MAX];
-	struct writer w = writer_of(frame, sizeof(frame));
 
 	peers_self(c, &self);
-	node_put_join(&w, &(struct node_join){
+	node_put_join(w, &(struct node_join){
 			      .newest = NODE_VERSION,
 			      .oldest = NODE_OLDEST,
 			      .features = NODE_FEATURES,
@@ -72,6 +70,32 @@ static void on_up(void *arg, struct link_conn *conn)
 			      .gate = slice_str(self.gate),
 			      .flags = self.flags,
 			  });
+}
+
+static void put_members(struct cluster *c, struct writer *w)
+{
+	const struct raft_config *config = c->status.config;
+
+	node_put_members(w, &(struct node_members){
+				.newest = NODE_VERSION,
+				.oldest = NODE_OLDEST,
+				.features = NODE_FEATURES,
+				.cluster = slice_of(config->cluster.bytes, RAFT_ID_SIZE),
+				.id = slice_of(c->id.bytes, RAFT_ID_SIZE),
+			    });
+}
+
+/*
+ * A directory with the log of a cluster was a member's: it is taken in nowhere.  Its node only
+ * asks who the members are.
+ */
+static void on_up(void *arg, struct link_conn *conn)
+{
+	struct cluster *c = arg;
+	uint8_t frame[NODE_SMALL_MAX];
+	struct writer w = writer_of(frame, sizeof(frame));
+
+	(c->status.config ? put_members : put_join)(c, &w);
 	assert(!w.full);
 	enum rmq_error err = link_conn_send(conn, &(struct slice){frame, w.len}, 1);
 	(void)err; /* `down` comes */
@@ -371,6 +395,7 @@ static void ask_if_lost(struct cluster *c)
 	j->seeds = c->config.seeds;
 	if (check_keys(j, &why))
 		return;
+	j->refused[0] = j->why[0] = '\0';
 	begin(c, false);
 	lost(c, "");
 }

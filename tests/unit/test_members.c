@@ -278,6 +278,26 @@ static void who_asks_about_the_cluster_is_told_what_it_is_there(void **state)
 	    "it is a member of a cluster, which this node can join with a new data directory");
 }
 
+static enum rmq_error asked(unsigned cluster, unsigned id, unsigned key)
+{
+	const uint8_t bytes[RAFT_KEY_SIZE] = {(uint8_t)key};
+
+	return members_asked(&m, (struct raft_id){{(uint8_t)cluster}}, id_of(id), bytes, why);
+}
+
+static void who_has_another_directory_or_cluster_is_not_told_the_members(void **state)
+{
+	(void)state;
+	log_is(1, N(1) | N(2), true);
+	assert_int_equal(asked(77, 2, 2), RMQ_E_OK);
+	/* Another cluster's directory; a removed one, with the key of a member. */
+	assert_int_equal(asked(78, 2, 2), RMQ_E_EXISTS);
+	assert_int_equal(asked(77, 9, 2), RMQ_E_EXISTS);
+	assert_int_equal(asked(77, 2, 3), RMQ_E_EXISTS);
+	log_is(2, N(1) | N(2) | N(3), false);
+	assert_int_equal(asked(77, 3, 3), RMQ_E_BUSY);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, setup)
@@ -292,6 +312,7 @@ int main(void)
 	    T(all_addresses_are_tried_what_it_said_first),
 	    T(who_is_up_hears_is_heard_and_says_something),
 	    T(who_asks_about_the_cluster_is_told_what_it_is_there),
+	    T(who_has_another_directory_or_cluster_is_not_told_the_members),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -169,6 +169,34 @@ bool members_joined(const struct members *m, const struct raft_member *who)
 	       memcmp(is->key, who->key, RAFT_KEY_SIZE) == 0;
 }
 
+enum rmq_error members_asked(const struct members *m, struct raft_id cluster, struct raft_id id,
+    const uint8_t key[RAFT_KEY_SIZE], char *why)
+{
+	uint64_t index;
+	const struct raft_config *newest = members_newest(m, &index);
+	const struct raft_config *told = members_committed(m, &index);
+	const struct raft_member *is = told ? raft_config_find(told, id) : NULL;
+	const struct raft_member *may = newest ? raft_config_find(newest, id) : NULL;
+
+	if (newest && !raft_id_eq(newest->cluster, cluster)) {
+		snprintf(why, TEXT_MAX + 1,
+		    "it is a member of another cluster; join that one with a new data directory");
+		return RMQ_E_EXISTS;
+	}
+	if (!is && may) {
+		snprintf(why, TEXT_MAX + 1, "that %s is a member is not known to be committed",
+		    may->name);
+		return RMQ_E_BUSY;
+	}
+	if (!is || memcmp(is->key, key, RAFT_KEY_SIZE) != 0) {
+		snprintf(why, TEXT_MAX + 1,
+		    "no member has this data directory; who was removed can be admitted again "
+		    "with a new one");
+		return RMQ_E_EXISTS;
+	}
+	return RMQ_E_OK;
+}
+
 /* Whoever has the key, by any configuration; the newest first.  NULL: nobody. */
 static const struct raft_member *keyed(const struct members *m, const uint8_t *key)
 {

@@ -114,6 +114,12 @@ const struct raft_config *members_committed(const struct members *m, uint64_t *i
 bool members_lost(const struct members *m, uint64_t led_ms, uint64_t now_ms);
 /* Whether who asks to join is a member already, so that it is told the committed members. */
 bool members_joined(const struct members *m, const struct raft_member *who);
+/*
+ * Whether who has the log of this cluster is told the committed members; it is taken in by no
+ * answer.  Else `why` says why not, TEXT_MAX + 1 bytes.
+ */
+enum rmq_error members_asked(const struct members *m, struct raft_id cluster, struct raft_id id,
+    const uint8_t key[RAFT_KEY_SIZE], char *why) __attribute__((warn_unused_result));
 
 /* NULL: no such member, or it is this node. */
 struct member_link *members_find(struct members *m, struct raft_id id);

@@ -6,7 +6,8 @@
  * dialled; what it is sent comes over what the other dialled.  Each begins with HELLO, which
  * the other side answers on the same connection: WELCOME, or REFUSED and the end.  A joining
  * node dials in the role JOIN and sends JOIN; the answer is JOINED, or REFUSED.  Who only wants
- * to know whether there is a cluster sends ASK.
+ * to know whether there is a cluster sends ASK, and who has been a member MEMBERS: neither
+ * changes anything.
  *
  * A message of Raft is a MESSAGE, or an APPEND with `runs` RUNs after it, with nothing in
  * between.  Who sends it, and to whom, is what HELLO said.  What is sent when there is no
@@ -88,6 +89,11 @@ enum node_state_flag {
  * it does.
  */
 #define NODE_ASK(F) F(u16, newest) F(u16, oldest) F(u64, features)
+/*
+ * In the role JOIN, of a node whose log is that of `cluster`, and whose incarnation is `id`: who
+ * are the members?  JOINED answers it if that is one of them, else REFUSED.
+ */
+#define NODE_MEMBERS(F) F(u16, newest) F(u16, oldest) F(u64, features) F(str, cluster) F(str, id)
 
 /*
  * Where the queue daemon of the sender died before it took clients: as struct crashes_word.  To
@@ -109,7 +115,8 @@ enum node_state_flag {
 	X(11, JOINED,  joined,  NODE_JOINED) \
 	X(12, PLACE,   place,   NODE_PLACE) \
 	X(13, ASK,     ask,     NODE_ASK) \
-	X(14, DIED,    died,    NODE_DIED)
+	X(14, DIED,    died,    NODE_DIED) \
+	X(15, MEMBERS, members, NODE_MEMBERS)
 
 enum node_type {
 #define X(type, NAME, name, FIELDS) NODE_TYPE_##NAME = type,
