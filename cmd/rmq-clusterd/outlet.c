@@ -221,9 +221,9 @@ void outlet_init(struct outlet *o, struct peer *p, enum link_role role)
 	set_address(o);
 }
 
-void outlet_move(struct outlet *o)
+void outlet_move(struct outlet *o, const char *address)
 {
-	o->attempt = 0;
+	o->attempt = o->conn ? 0 : member_attempt(peers_member_of(o->peer), address);
 	set_address(o);
 	if (o->dialer)
 		link_dialer_now(o->dialer);

@@ -23,8 +23,11 @@ struct outlet {
 };
 
 void outlet_init(struct outlet *o, struct peer *p, enum link_role role);
-/* There is news of where its peer is: a connection that is up stays, else it dials at once. */
-void outlet_move(struct outlet *o);
+/*
+ * There is news of where its peer is: a connection that is up stays, else it dials at once, at
+ * `address` first if that is one of the peer's places.
+ */
+void outlet_move(struct outlet *o, const char *address);
 void outlet_deinit(struct outlet *o);
 
 /* Sends whole frames, if it is up and there is room; else they are lost.  false: they are. */

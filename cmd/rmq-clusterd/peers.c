@@ -156,10 +156,10 @@ static void close_peer(struct cluster *c, struct peer *p)
 	free(p);
 }
 
-static void move_peer(struct peer *p)
+static void move_peer(struct peer *p, const char *address)
 {
-	outlet_move(&p->node);
-	outlet_move(&p->bulk);
+	outlet_move(&p->node, address);
+	outlet_move(&p->bulk, address);
 }
 
 /* Begins and ends links as membership says now. */
@@ -187,7 +187,7 @@ static void update(struct cluster *c)
 		bool moved = strcmp(p->member.address, m->address) != 0;
 		p->member = *m;
 		if (moved)
-			move_peer(p);
+			move_peer(p, m->address);
 	}
 	cluster_changed(c);
 }
@@ -234,7 +234,7 @@ void peers_place(struct peer *p, enum member_place by, const char *address)
 
 	if (!member_place(peers_member_of(p), by, address))
 		return;
-	move_peer(p);
+	move_peer(p, address);
 	for (unsigned i = 0; by == MEMBER_SAID && i < c->peers.count; i++) {
 		if (c->peers.list[i] != p)
 			tell_place(c->peers.list[i], p->member.id, address);

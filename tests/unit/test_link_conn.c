@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -1069,22 +1070,55 @@ static void names_are_looked_up(void **state)
 	link_dialer_free(d);
 }
 
-static void a_silent_peer_is_given_up_in_time(void **state)
+/* A socket that takes connections and says nothing; *port is where. */
+static int silent_socket(in_port_t *port)
 {
 	struct sockaddr_in in = {
 	    .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(in);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	struct link_dialer_options o = dialing();
-	(void)state;
 	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
 	assert_int_equal(listen(fd, 8), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
-	o.address.port = ntohs(in.sin_port);
+	*port = ntohs(in.sin_port);
+	return fd;
+}
+
+static void a_silent_peer_is_given_up_in_time(void **state)
+{
+	struct link_dialer_options o = dialing();
+	(void)state;
+	int fd = silent_socket(&o.address.port);
 	o.handshake_ms = 50;
 	struct link_dialer *d = dial(&o);
 	wait_until(a.failures == 2);
 	assert_int_equal(a.error, RMQ_E_TIMEOUT);
+	link_dialer_free(d);
+	close(fd);
+}
+
+static bool connected(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	return poll(&p, 1, 0) == 1;
+}
+
+static void news_of_another_place_ends_the_dialling_of_this_one(void **state)
+{
+	struct link_dialer_options o = dialing();
+	struct socket_host right = o.address;
+	(void)state;
+	int fd = silent_socket(&o.address.port);
+	o.handshake_ms = 100 * WAIT_MS;
+	struct link_dialer *d = dial(&o);
+	wait_until(connected(fd));
+	link_dialer_address(d, &right);
+	wait_until(a.ups == 1 && b.ups == 1);
+	assert_int_equal(a.failures, 0);
+	/* One that is up stays. */
+	right.port++;
+	link_dialer_address(d, &right);
+	assert_ptr_equal(link_dialer_conn(d), a.conn);
 	link_dialer_free(d);
 	close(fd);
 }
@@ -1124,6 +1158,7 @@ int main(void)
 	    TEST(who_has_said_who_it_is_stays), TEST(an_ipv6_network_is_one_address),
 	    TEST(dialling_backs_off_and_comes_back_at_once_when_told),
 	    TEST(names_are_looked_up), TEST(a_silent_peer_is_given_up_in_time),
+	    TEST(news_of_another_place_ends_the_dialling_of_this_one),
 	    TEST(names_that_nobody_answers_hold_up_no_other),
 	    TEST(the_last_address_is_used_while_nobody_answers_for_the_name),
 	    TEST(a_name_that_nobody_ever_answered_fails_in_time),

@@ -288,6 +288,16 @@ const char *member_address(const struct member_link *l, unsigned attempt)
 	return n > 0 ? list[attempt % n] : "";
 }
 
+unsigned member_attempt(const struct member_link *l, const char *address)
+{
+	const char *list[MEMBER_PLACES + 1];
+
+	for (unsigned i = addresses(l, list); i > 0; i--)
+		if (strcmp(list[i - 1], address) == 0)
+			return i - 1;
+	return 0;
+}
+
 bool member_place(struct member_link *l, enum member_place by, const char *address)
 {
 	if (strcmp(l->places[by], address) == 0 ||

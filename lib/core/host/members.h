@@ -136,6 +136,8 @@ bool members_may_call(const struct members *m, const uint8_t key[RAFT_KEY_SIZE])
 
 /* Where it is dialled: `attempt` counts those that failed since the last news; "": nowhere. */
 const char *member_address(const struct member_link *l, unsigned attempt);
+/* The attempt that dials there; 0: none of them does. */
+unsigned member_attempt(const struct member_link *l, const char *address);
 /*
  * Somebody says where it is.  True: that is news, and it is dialled there; if it says so itself
  * (MEMBER_SAID) the others are told as well.

@@ -240,21 +240,25 @@ void link_dialer_now(struct link_dialer *d)
 		wait_for(d, 0);
 }
 
-/* What is known of the place before is of no use any more; a connection on its way is left. */
+/* What is known of the place before is of no use any more, nor is a connection on its way there. */
 void link_dialer_address(struct link_dialer *d, const struct socket_host *address)
 {
 	const struct socket_host *is = &d->options.address;
+	bool tries = d->state == DIALER_ASKS || d->state == DIALER_TRIES;
 	struct addrinfo *known;
 
 	if (strcmp(is->host, address->host) == 0 && is->port == address->port)
 		return;
-	settle_addresses(d);
+	if (tries)
+		attempt_clear(d);
+	else
+		settle_addresses(d);
 	lookup_drop(d->lookup);
 	d->lookup = NULL;
 	d->options.address = *address;
 	d->numeric = socket_host_resolve(address, AI_NUMERICHOST, &known) == 0;
 	learn(d, d->numeric ? known : NULL);
-	if (d->state == DIALER_ASKS)
+	if (tries)
 		wait_for(d, 0);
 }
 

@@ -44,7 +44,10 @@ struct link_dialer *link_dialer_new(
  */
 void link_dialer_now(struct link_dialer *d);
 
-/* Where it dials from the next attempt on. */
+/*
+ * Where it dials from now on.  If it is on its way to another place that ends at once, without a
+ * word of failure, and it dials in the loop's next turn; a connection that is up stays.
+ */
 void link_dialer_address(struct link_dialer *d, const struct socket_host *address);
 
 /* The connection, NULL if it is not up. */
