@@ -24,8 +24,11 @@ struct mending {
 	const char *dir;
 	const struct findings *found;
 	struct store *store;
+	struct broker_host host;
 	struct broker *broker;
 	struct reason *why;
+	bool holes;	      /* records that are not there are bad, too */
+	uint64_t newest_bad;  /* that was met; 0: none */
 	uint64_t lost_in;     /* the record that is told of */
 	uint64_t first_n;     /* appended, and the broker not told: its number, … */
 	uint64_t first_index; /* … its index, … */
@@ -60,11 +63,16 @@ static enum rmq_error log_next(
 	struct record_header h;
 	struct slice value;
 	enum rmq_error err = store_next(m->store, index, found, &value);
-	if (!err)
-		err = is_bad(m, *found) ? RMQ_E_CORRUPT
-					: record_open(value, *found, &h, payload);
+	if (err)
+		return err;
+	bool hole = m->holes && *found > index;
+	if (hole)
+		*found = index;
+	err = hole || is_bad(m, *found) ? RMQ_E_CORRUPT : record_open(value, *found, &h, payload);
 	if (!err)
 		*kind = h.kind;
+	else if (err == RMQ_E_CORRUPT)
+		m->newest_bad = *found;
 	return err;
 }
 
@@ -76,13 +84,26 @@ static enum rmq_error log_read(
 	return !err && found != index ? RMQ_E_NOTHING : err;
 }
 
-static enum rmq_error recover(struct mending *m)
+static enum rmq_error recover_from(struct mending *m, uint64_t checkpoint, uint64_t *at)
 {
 	struct broker_log log = {m, log_read, log_next};
-	const struct store_state *state = store_state(m->store);
+
+	return broker_recover_around(
+	    m->broker, &log, checkpoint, store_state(m->store)->next - 1, clock_wall(), at);
+}
+
+static enum rmq_error recover(struct mending *m)
+{
 	uint64_t at = 0;
-	enum rmq_error err = broker_recover_around(
-	    m->broker, &log, state->checkpoint, state->next - 1, clock_wall(), &at);
+	enum rmq_error err = recover_from(m, store_state(m->store)->checkpoint, &at);
+	/* A checkpoint that lacks records says nothing: what there is otherwise says what it can. */
+	if (err && m->holes) {
+		broker_free(m->broker);
+		m->broker = broker_new(&m->host);
+		if (!m->broker)
+			return reason_set(m->why, RMQ_E_IO, "out of memory");
+		err = recover_from(m, 0, &at);
+	}
 	if (!err)
 		return RMQ_E_OK;
 	if (is_bad(m, at))
@@ -203,7 +224,7 @@ static enum rmq_error tell(struct mending *m)
 	broker_now(m->broker, broker_lease_time(m->broker), clock_wall());
 	if (broker_gaps(m->broker, tell_gap, m))
 		printf("%" PRIu64 "\tevents are lost: messages may be handed out again, sessions end\n",
-		    m->found->bad[m->found->count - 1]);
+		    m->newest_bad);
 	enum rmq_error err = lose_bodies(m);
 	if (!err && (fflush(stdout) != 0 || ferror(stdout)))
 		return reason_set(m->why, RMQ_E_IO, "standard output: %s", strerror(errno));
@@ -278,25 +299,37 @@ static enum rmq_error change(struct mending *m)
 	return err ? store_failed(m, err) : RMQ_E_OK;
 }
 
-enum rmq_error mend(const char *dir, const struct findings *f, struct reason *why)
+static enum rmq_error mend_all(struct mending *m)
 {
-	struct mending m = {.dir = dir, .found = f, .why = why};
-	struct broker_host host = {&m, host_append, host_barrier, host_hole, host_reserve,
+	struct reason *why = m->why;
+	m->host = (struct broker_host){m, host_append, host_barrier, host_hole, host_reserve,
 	    host_send, host_conn, host_conn};
-	guard_directory(dir);
-	enum rmq_error err = store_open(dir, &m.store, why);
+	guard_directory(m->dir);
+	enum rmq_error err = store_open(m->dir, &m->store, why);
 	if (err)
 		return err;
-	m.broker = broker_new(&host);
-	if (!m.broker)
+	m->broker = broker_new(&m->host);
+	if (!m->broker)
 		err = reason_set(why, RMQ_E_IO, "out of memory");
-	else if (store_replica(m.store)->present)
+	else if (store_replica(m->store)->present)
 		err = reason_set(why, RMQ_E_CONFIG,
 		    "belongs to a cluster, whose other members have these records: remove this "
 		    "one (rmq-cluster leave NODE), admit it, and let it join with a new directory");
 	else
-		err = change(&m);
-	broker_free(m.broker);
-	store_close(m.store);
+		err = change(m);
+	broker_free(m->broker);
+	store_close(m->store);
 	return err;
+}
+
+enum rmq_error mend(const char *dir, const struct findings *f, struct reason *why)
+{
+	return mend_all(&(struct mending){.dir = dir, .found = f, .why = why});
+}
+
+enum rmq_error mend_holes(const char *dir, struct reason *why)
+{
+	static const struct findings none = {0};
+
+	return mend_all(&(struct mending){.dir = dir, .found = &none, .why = why, .holes = true});
 }

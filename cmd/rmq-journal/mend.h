@@ -13,4 +13,11 @@
 enum rmq_error mend(const char *dir, const struct findings *f, struct reason *why)
     __attribute__((warn_unused_result));
 
+/*
+ * The same of a log that lacks records which no checkpoint in it declares dead (cover.h): they are
+ * taken for bad ones, and so is the newest checkpoint if it lacks some.
+ */
+enum rmq_error mend_holes(const char *dir, struct reason *why)
+    __attribute__((warn_unused_result));
+
 #endif

@@ -17,6 +17,7 @@
 #include "core/wire/event.h"
 #include "core/wire/journal_wire.h"
 #include "journal.h"
+#include "mend.h"
 #include "sys/process/clock.h"
 #include "sys/store/empty_dir.h"
 #include "sys/store/store.h"
@@ -287,7 +288,7 @@ static enum rmq_error finish(struct restore *r)
 	return err ? store_failed(r, err) : RMQ_E_OK;
 }
 
-static enum rmq_error fill(const char *dir, bool force, struct reason *why)
+static enum rmq_error fill(const char *dir, bool force, bool *partial, struct reason *why)
 {
 	struct restore *r = calloc(1, sizeof(*r));
 	XXH3_state_t *hash = XXH3_createState();
@@ -303,6 +304,7 @@ static enum rmq_error fill(const char *dir, bool force, struct reason *why)
 		err = err ? store_failed(r, err) : read_backups(r);
 		if (!err)
 			err = finish(r);
+		*partial = r->partial;
 		store_close(r->store);
 	}
 	XXH3_freeState(hash);
@@ -392,7 +394,7 @@ static enum rmq_error move_to(const char *made, const char *dir, struct reason *
 static enum rmq_error restore(const char *dir, bool force, struct reason *why)
 {
 	char made[4096];
-	bool there;
+	bool there, partial = false;
 	size_t len = strlen(dir);
 	enum rmq_error err = check_target(dir, &there, why);
 	if (err)
@@ -406,7 +408,9 @@ static enum rmq_error restore(const char *dir, bool force, struct reason *why)
 	err = store_create(made, why);
 	if (err)
 		return err;
-	err = fill(made, force, why);
+	err = fill(made, force, &partial, why);
+	if (!err && partial)
+		err = mend_holes(made, why);
 	if (!err)
 		err = there ? move_into(made, dir, why) : move_to(made, dir, why);
 	if (err || there)
