@@ -94,6 +94,18 @@ static struct node *named(struct site *s, uint64_t first)
 	return NULL;
 }
 
+/* Whether who knows `m` tells this node of the members: it sends MEMBERS, or JOIN if its log is empty. */
+static bool answers(
+    const struct site *s, const struct members *m, const struct raft_member *self)
+{
+	struct raft_status st;
+	char why[TEXT_MAX + 1];
+	raft_status(s->node->raft, &st);
+	return st.config
+		   ? members_asked(m, st.config->cluster, self->id, self->key, why) == RMQ_E_OK
+		   : members_joined(m, self);
+}
+
 /* The seed that is asked now tells who the members are, if this node is one and is not led. */
 static void join(struct site *s)
 {
@@ -109,7 +121,7 @@ static void join(struct site *s)
 		return;
 	const struct site *by = &s->c->sites[seed->slot];
 	node_member(s->node, &self);
-	if (!by->links.boot || !members_joined(&by->links.members, &self))
+	if (!by->links.boot || !answers(s, &by->links.members, &self))
 		return;
 	const struct raft_config *told = members_committed(&by->links.members, &index);
 	l->changed |= members_hint(&l->members, index, told);
@@ -250,8 +262,10 @@ static void tell_place(
 	struct sim_link *l = link_to(to, about);
 	if (address[0] == '\0' || !is || !member_place(is, by, address))
 		return;
-	for (unsigned r = 0; r < LINKS_ROLES; r++)
-		l->roles[r].attempt = l->roles[r].dial_at = 0;
+	for (unsigned r = 0; r < LINKS_ROLES; r++) {
+		l->roles[r].attempt = l->roles[r].to ? 0 : member_attempt(is, address);
+		l->roles[r].dial_at = 0;
+	}
 	trace("place", to->node->slot, about.bytes[0] - 1u, by, 0);
 	for (unsigned i = 0; by == MEMBER_SAID && i < to->links.count; i++) {
 		struct sim_link *other = &to->links.list[i];
