@@ -48,6 +48,23 @@ static const char *nobody_leads(const struct cluster *c)
 	return text;
 }
 
+/* A member that is heard, and says itself that its disk hangs.  NULL: none does. */
+static const char *another_hangs(const struct cluster *c)
+{
+	static char text[TEXT_MAX + 1];
+
+	for (unsigned i = 0; i < c->peers.count; i++) {
+		const struct peer *p = c->peers.list[i];
+		if (!peers_up(p) || !(p->flags & NODE_STATE_HANGS))
+			continue;
+		snprintf(text, sizeof(text),
+		    "%s is not up: its disk has not stored for long what it was given",
+		    p->member.name);
+		return text;
+	}
+	return NULL;
+}
+
 static const char *problem(const struct cluster *c)
 {
 	if (peers_removed(c))
@@ -65,7 +82,12 @@ static const char *problem(const struct cluster *c)
 		return "disk is full: new messages find no room here";
 	if (leader_flags(c) & NODE_STATE_NO_ROOM)
 		return "the disks of a majority are full: new messages find no room";
-	return watchdog_problem(c) ? watchdog_problem(c) : nobody_leads(c);
+	const char *texts[] = {watchdog_problem(c), nobody_leads(c), another_hangs(c)};
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (texts[i])
+			return texts[i];
+	}
+	return NULL;
 }
 
 bool cluster_available(const struct cluster *c)
