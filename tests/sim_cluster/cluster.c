@@ -14,6 +14,7 @@
 #define WALL_OFF_MAX_MS 5000 /* what a node's wall clock is off, about */
 #define CALM_MS_MAX	 240000
 #define FULL_MS		 4000 /* within which all disks have room again */
+#define SILENT_MS	 4000 /* after which who is ill is known not to be up */
 #define HOLES_MS	300 /* in which everybody makes the last holes */
 #define CHECK_EVERY_MS	400
 
@@ -95,6 +96,9 @@ static struct link *dial(
 		return to_queue(w, server, clock_ms);
 	if (!n->raft)
 		return NULL;
+	/* One that is stopped takes the connection, and says nothing. */
+	if (n->paused_until == UINT64_MAX)
+		return net_connect(&w->net, NULL, clock_ms);
 	raft_status(n->raft, &st);
 	if (raft_id_none(st.leader))
 		return not_yet(w, clock_ms);
@@ -478,7 +482,11 @@ void cluster_calm(struct cluster *c)
 	if (prng_chance(&c->sim.prng, 500)) {
 		until(c, steady, "nobody leads");
 		illness_begin(c);
+		uint64_t silent = c->sim.now + SILENT_MS;
 		until(c, drained, "illness stops the cluster");
+		bool lasts = prng_chance(&c->sim.prng, 100);
+		while (lasts && c->sim.now < silent)
+			cluster_calm_millisecond(c);
 		illness_end(c);
 	}
 	if (prng_chance(&c->sim.prng, 200)) {
@@ -493,6 +501,7 @@ void cluster_calm(struct cluster *c)
 	for (int i = 0; i < HOLES_MS; i++)
 		cluster_calm_millisecond(c);
 	sim_check_alive(&c->sim);
+	until(c, links_are_up, "a member is not up");
 	told_at_rest(c);
 	checks_end(&c->world);
 	replica_check_end(c);

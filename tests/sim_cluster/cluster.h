@@ -31,10 +31,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A BARRIER of a queue daemon, and what was committed before it. */
+/* A BARRIER of a queue daemon, what was committed before it, and the newest round then. */
 struct waiting {
 	uint64_t id;
 	uint64_t commit;
+	uint64_t round;
 };
 
 /* What the cluster daemon of a node keeps for its queue daemon. */
@@ -69,6 +70,7 @@ struct site {
 	uint64_t told_to_end; /* when */
 	uint64_t pinged; /* PING that the daemon has not read; 0: none */
 	uint64_t said_n, stored_n; /* APPENDs */
+	uint64_t round_done;	   /* with the others, the newest */
 	struct waiting *waiting;   /* BARRIERs that are not done */
 	size_t waiting_count, waiting_cap;
 	struct links links;

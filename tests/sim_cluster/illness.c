@@ -12,6 +12,8 @@
 #define DEADLY_MS 10000
 /* On two nodes, three times and twice; and for those that have nobody to hand over to. */
 #define DEADLY_STARTS 12
+#define FLAP_MS	      250 /* longer than an election takes */
+#define WANDER_MS     700
 
 static void hang(struct cluster *c, struct node *n)
 {
@@ -47,6 +49,29 @@ static void stop_queue(struct cluster *c, struct node *n)
 	c->world.daemons[n->slot].paused_until = UINT64_MAX;
 }
 
+/* Its daemons all stand still: connections to them are taken, and nothing is said on them. */
+static void freeze(struct cluster *c, struct node *n)
+{
+	n->paused_until = UINT64_MAX;
+	stop_queue(c, n);
+}
+
+/* Now all is lost, and now nothing. */
+static void flap(struct cluster *c, struct node *n)
+{
+	bool cut = c->sim.now / FLAP_MS % 2;
+	memset(n->cut_to, cut, sizeof(n->cut_to));
+	for (unsigned i = 0; i < NODES; i++)
+		c->sim.nodes[i].cut_to[n->slot] = cut;
+}
+
+/* It ends again and again, and begins anew elsewhere. */
+static void wander(struct cluster *c, struct node *n)
+{
+	if (c->sim.now % WANDER_MS == 0)
+		links_move(c, n);
+}
+
 static void end(struct cluster *c, struct node *n)
 {
 	if (n->raft)
@@ -74,6 +99,9 @@ static const struct illness {
     {"all is lost that it sends", mute},
     {"all is lost that is sent to it", deafen},
     {"its queue daemon is stopped", stop_queue},
+    {"all its daemons are stopped", freeze},
+    {"its links come and go", flap},
+    {"it moves again and again", wander},
     {"it is down", end},
     {"the disk hangs, and it is told to end", hang_and_leave},
 };
@@ -132,7 +160,7 @@ void illness_end(struct cluster *c)
 		struct node *n = &c->sim.nodes[i];
 		if (!(c->ill >> i & 1))
 			continue;
-		n->full_until = n->up_at = 0;
+		n->full_until = n->up_at = n->paused_until = 0;
 		n->narrow = false;
 		c->world.daemons[i].paused_until = 0;
 		site_disk(&c->sites[i], ROOM_ENOUGH);

@@ -4,12 +4,15 @@
 
 #include "../sim/trace.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define CHANGING_MAX 100  /* changes of members, in permille */
-#define DIAL_MS	     20	  /* between two attempts, at most */
-#define LATE_MS	     3000 /* a HELLO may be, at most */
-#define NOTICED_MS   300  /* after which a dead end is noticed, at most */
+#define CHANGING_MAX  100  /* changes of members, in permille */
+#define DIAL_MS	      20   /* between two attempts, at most */
+#define LATE_MS	      3000 /* a HELLO may be, at most */
+#define HEARD_LATE_MS 200  /* what was on its way when the calm began, at most */
+#define NOTICED_MS    300  /* after which a dead end is noticed, at most */
 
 enum { NODE_LINK, BULK_LINK };
 
@@ -53,6 +56,27 @@ static void address_of(const struct node *n, char *address, size_t cap)
 	snprintf(address, cap, "n%u:%u", n->slot, n->place);
 }
 
+/* The other end of a connection that is closed here learns of it later. */
+static void close_from(struct site *s, struct sim_link *l, unsigned role)
+{
+	struct site *other = site_of(s->c, l->id);
+	struct sim_link *back =
+	    runs(other, l->roles[role].from) ? link_to(other, s->node->id) : NULL;
+	if (back && back->roles[role].to == s->links.boot)
+		back->roles[role].to_ends = in_a_while(s->c, NOTICED_MS);
+	l->roles[role].from = l->roles[role].from_ends = 0;
+}
+
+static void close_to(struct site *s, struct sim_link *l, unsigned role)
+{
+	struct site *other = site_of(s->c, l->id);
+	struct sim_link *back =
+	    runs(other, l->roles[role].to) ? link_to(other, s->node->id) : NULL;
+	if (back && back->roles[role].from == s->links.boot)
+		back->roles[role].from_ends = in_a_while(s->c, NOTICED_MS);
+	l->roles[role].to = l->roles[role].to_ends = 0;
+}
+
 /* ---- which there are ---- */
 
 /* Whoever is a member, by what this node knows to be committed, is linked. */
@@ -74,10 +98,15 @@ static void update(struct site *s)
 	for (unsigned i = 0; i < n; i++) {
 		struct sim_link *is = link_to(s, effects[i].id);
 		trace("link", s->node->slot, effects[i].id.bytes[0] - 1u, effects[i].action, 0);
-		if (effects[i].action == MEMBERS_MAKE)
+		if (effects[i].action == MEMBERS_MAKE) {
 			l->list[l->count++] = (struct sim_link){.id = effects[i].id};
-		else
-			*is = l->list[--l->count];
+			continue;
+		}
+		for (unsigned r = 0; r < LINKS_ROLES; r++) {
+			close_from(s, is, r);
+			close_to(s, is, r);
+		}
+		*is = l->list[--l->count];
 	}
 }
 
@@ -227,9 +256,10 @@ static void take_hello(struct cluster *c, struct call *call)
 		call_ends(c, call);
 		return;
 	}
+	is->alive_ms = l->heard_ms = c->sim.now;
 	bool was = l->roles[NODE_LINK].from;
 	for (unsigned r = 0; another && r < LINKS_ROLES; r++)
-		l->roles[r].from = l->roles[r].from_ends = 0;
+		close_from(s, l, r);
 	l->roles[call->role].from = call->from_boot;
 	l->roles[call->role].from_ends = 0;
 	for (unsigned r = 0; r < LINKS_ROLES; r++)
@@ -304,8 +334,16 @@ static void take_welcome(struct cluster *c, struct call *call)
 	if (st.role == RAFT_LEADER)
 		reset(s, call->to_id);
 	s->links.changed |= members_hint(&s->links.members, call->index, &call->config);
+	s->links.tell_at = 0;
 	if (call->role == NODE_LINK && runs(to, call->to_boot))
 		tell_places(s, to);
+}
+
+/* It may have been closed since. */
+static bool is_answered(struct cluster *c, const struct call *call)
+{
+	struct sim_link *l = link_to(&c->sites[call->to], call->from_id);
+	return l && l->roles[call->role].from == call->from_boot;
 }
 
 /* The HELLO of a process that has died may still come. */
@@ -322,7 +360,10 @@ static void go_on(struct cluster *c, struct call *call)
 	if (s->node->paused_until > c->sim.now)
 		return;
 	if (call->state == CALL_WELCOME) {
-		take_welcome(c, call);
+		if (is_answered(c, call))
+			take_welcome(c, call);
+		else
+			call_ends(c, call);
 	} else if (call->state == CALL_HELLO) {
 		take_hello(c, call);
 	} else {
@@ -332,6 +373,65 @@ static void go_on(struct cluster *c, struct call *call)
 		call->state = CALL_HELLO;
 		call->at = delayed(c);
 	}
+}
+
+/* ---- who is up ---- */
+
+/* Whether what it sends over the NODE link comes now, and the other one hears it. */
+static bool reaches(const struct site *s, const struct sim_link *l)
+{
+	const struct site *to = site_of(s->c, l->id);
+	return l->roles[NODE_LINK].to && runs(to, l->roles[NODE_LINK].to) &&
+	       !s->node->cut_to[to->node->slot] && to->node->paused_until <= s->c->sim.now;
+}
+
+static void tell_alive(struct site *s)
+{
+	struct links *l = &s->links;
+	if (s->c->sim.now < l->tell_at)
+		return;
+	l->tell_at = s->c->sim.now + MEMBER_TELL_MS;
+	for (unsigned i = 0; i < l->count; i++) {
+		struct site *to = site_of(s->c, l->list[i].id);
+		struct member_link *is = members_find(&to->links.members, s->node->id);
+		if (is && reaches(s, &l->list[i]))
+			is->alive_ms = s->c->sim.now;
+	}
+}
+
+static bool is_up(struct site *s, const struct sim_link *l)
+{
+	struct member_signs signs = {l->roles[NODE_LINK].from, l->roles[NODE_LINK].to, true};
+	return member_up(members_find(&s->links.members, l->id), &signs, s->c->sim.now);
+}
+
+/* In the calm: one that has said nothing for long is not up. */
+static void check_up(struct site *s, struct sim_link *l)
+{
+	const struct node *n = site_of(s->c, l->id)->node;
+	uint64_t now = s->c->sim.now;
+	if (!s->c->illness || (n->raft && n->paused_until <= now && !n->cut_to[s->node->slot]))
+		l->heard_ms = now;
+	if (now - l->heard_ms > MEMBER_UP_MS + HEARD_LATE_MS && is_up(s, l))
+		trace_fail("node %u is up for node %u, and has said nothing for %llu ms",
+		    n->slot, s->node->slot, (unsigned long long)(now - l->heard_ms));
+}
+
+bool links_are_up(struct cluster *c)
+{
+	for (unsigned i = 0; i < NODES; i++) {
+		struct site *s = &c->sites[i];
+		if (!s->node->raft || !raft_config_find(&c->config, s->node->id))
+			continue;
+		for (unsigned k = 0; k < s->links.count; k++) {
+			const struct sim_link *l = &s->links.list[k];
+			const struct node *n = site_of(c, l->id)->node;
+			if (raft_config_find(&c->config, l->id) && raft_id_eq(n->id, l->id) &&
+			    !is_up(s, l))
+				return false;
+		}
+	}
+	return true;
 }
 
 /* Who was removed may come again with a new directory only. */
@@ -380,9 +480,9 @@ static void look(struct site *s, struct sim_link *l)
 		bool to = ended(s, l->roles[r].to, &l->roles[r].to_ends, l->id);
 		bool from = ended(s, l->roles[r].from, &l->roles[r].from_ends, l->id);
 		if (to)
-			l->roles[r].to = l->roles[r].to_ends = 0;
+			close_to(s, l, r);
 		if (from)
-			l->roles[r].from = l->roles[r].from_ends = 0;
+			close_from(s, l, r);
 		if (to || (from && r == NODE_LINK))
 			reset(s, l->id);
 		if (!l->roles[r].to && !l->roles[r].calling &&
@@ -427,8 +527,11 @@ void links_turn(struct site *s)
 		check_linked(s, &st);
 	}
 	l->changed = false;
-	for (unsigned i = 0; i < l->count; i++)
+	for (unsigned i = 0; i < l->count; i++) {
 		look(s, &l->list[i]);
+		check_up(s, &l->list[i]);
+	}
+	tell_alive(s);
 	if (prng_chance(&c->sim.prng, 50))
 		move_in(s);
 }
@@ -455,13 +558,16 @@ void links_heard(struct sim *sim, struct node *n, const struct raft_message *m)
 {
 	struct cluster *c = sim->arg;
 	struct member_link *l = members_find(&c->sites[n->slot].links.members, m->from);
-	if (c->sites[n->slot].links.boot && l)
-		member_heard(l, m, sim->now);
+	if (!c->sites[n->slot].links.boot || !l)
+		return;
+	member_heard(l, m, sim->now);
+	if (m->run_count == 0)
+		l->alive_ms = sim->now;
 }
 
 /* ---- faults ---- */
 
-static void move(struct cluster *c, struct node *n)
+void links_move(struct cluster *c, struct node *n)
 {
 	if (n->raft)
 		node_crash(&c->sim, n);
@@ -504,10 +610,10 @@ void links_disturb(struct cluster *c)
 	if (prng_chance(p, c->breaks))
 		break_one(c);
 	if (c->moving && prng_chance(p, 1))
-		move(c, sim_any(&c->sim));
+		links_move(c, sim_any(&c->sim));
 	if (c->all_move_at == c->sim.now)
 		for (unsigned i = 0; i < NODES; i++)
-			move(c, &c->sim.nodes[i]);
+			links_move(c, &c->sim.nodes[i]);
 }
 
 void links_committed(struct cluster *c, const struct raft_config *is)

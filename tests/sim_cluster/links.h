@@ -22,6 +22,7 @@ struct node;
 /* With one other member; both directions. */
 struct sim_link {
 	struct raft_id id;
+	uint64_t heard_ms; /* something that it says could come now */
 	struct {
 		unsigned attempt;
 		uint64_t dial_at; /* if it is down and no call is on its way */
@@ -38,7 +39,8 @@ struct links {
 	struct sim_link list[MEMBERS_LINKS_MAX];
 	unsigned count;
 	bool changed;
-	uint64_t led_ms; /* when a leader was known last */
+	uint64_t led_ms;  /* when a leader was known last */
+	uint64_t tell_at; /* that it lives */
 };
 
 /* A connection that is dialled, up to its WELCOME. */
@@ -62,7 +64,11 @@ void links_turn(struct site *s);
 void links_millisecond(struct cluster *c);
 /* Somebody moves. */
 void links_disturb(struct cluster *c);
+/* It ends, and begins anew at another address. */
+void links_move(struct cluster *c, struct node *n);
 void links_free(struct cluster *c);
+/* Whether all members that run are up, for each of them. */
+bool links_are_up(struct cluster *c);
 /* A configuration is committed somewhere. */
 void links_committed(struct cluster *c, const struct raft_config *is);
 

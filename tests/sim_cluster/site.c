@@ -214,12 +214,12 @@ static void note_barrier(struct site *s, uint64_t id)
 {
 	s->waiting =
 	    memory_grow(s->waiting, s->waiting_count, &s->waiting_cap, sizeof(*s->waiting));
-	s->waiting[s->waiting_count++] = (struct waiting){id, s->c->sim.commit};
+	s->waiting[s->waiting_count++] = (struct waiting){id, s->c->sim.commit, s->node->barrier};
 }
 
 static void check_barrier_done(struct site *s, uint64_t id)
 {
-	const struct waiting b = s->waiting_count > 0 ? s->waiting[0] : (struct waiting){0, 0};
+	const struct waiting b = s->waiting_count > 0 ? s->waiting[0] : (struct waiting){0};
 	const struct rec *here = &s->node->view.log[b.commit];
 	if (s->waiting_count == 0 || b.id != id)
 		trace_fail("node %u: barrier %llu is done, and not the next one", s->node->slot,
@@ -227,6 +227,9 @@ static void check_barrier_done(struct site *s, uint64_t id)
 	if (b.commit > s->node->view.last || here->term != s->c->sim.committed[b.commit].term)
 		trace_fail("node %u: a barrier is answered, record %llu is not known here",
 		    s->node->slot, (unsigned long long)b.commit);
+	if (s->round_done <= b.round)
+		trace_fail("node %u: a barrier is answered, the others were not asked",
+		    s->node->slot);
 	memmove(s->waiting, s->waiting + 1, --s->waiting_count * sizeof(*s->waiting));
 }
 
@@ -928,6 +931,7 @@ static void on_action(struct sim *sim, struct node *n, const struct raft_action 
 		s->committed = a->index;
 		break;
 	case RAFT_BARRIER_DONE:
+		s->round_done = a->seq;
 		if (s->shared)
 			shared_journal_round_done(s->shared, a->seq);
 		break;
@@ -944,7 +948,7 @@ static void on_up(struct sim *sim, struct node *n)
 {
 	struct site *s = &cluster_of(sim)->sites[n->slot];
 	tail_begin(&s->tail, n->disk.last);
-	s->truncated = 0;
+	s->truncated = s->round_done = 0;
 }
 
 static void on_down(struct sim *sim, struct node *n)

@@ -168,11 +168,17 @@ static void deliver(struct sim *s)
 	while (*at) {
 		struct packet *p = *at;
 		const struct node *n = &s->nodes[p->m.to.bytes[0] - 1];
-		if (p->at > s->now || n->paused_until > s->now) {
+		bool later = n->paused_until > s->now && n->paused_until != UINT64_MAX;
+		if (p->at > s->now || later) {
 			at = &p->next;
 			continue;
 		}
 		*at = p->next;
+		/* One that is stopped for good hears nothing of it. */
+		if (n->paused_until == UINT64_MAX) {
+			packet_free(p);
+			continue;
+		}
 		p->next = due;
 		due = p;
 	}

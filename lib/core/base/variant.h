@@ -121,6 +121,8 @@
 	    "the calm|no leader|do not catch up|is committed") \
 	X(SEEDS_UNASKED, "a member whom nobody leads does not ask its seeds", \
 	    "the calm|no leader|do not catch up|is committed") \
+	X(UP_BY_LINKS, "a member whose links are up is up, however long it says nothing", \
+	    "is up for") \
 	X(HELLO_LATE, "a HELLO is compared with what came after it was made", "older than it was") \
 	X(DISK_FORGETS, "a restart loses what was durable last", "older than it was") \
 	X(DEADLY_RESTARTED, "what a record kills on two nodes is started again", \

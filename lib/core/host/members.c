@@ -320,7 +320,9 @@ bool members_misplaced(const struct raft_config *config, const struct raft_membe
 
 bool member_up(const struct member_link *l, const struct member_signs *s, uint64_t now_ms)
 {
-	return s->calls && s->answers && (!s->tells || now_ms - l->alive_ms < MEMBER_UP_MS);
+	bool silent = s->tells && now_ms - l->alive_ms >= MEMBER_UP_MS;
+
+	return s->calls && s->answers && (!silent || RMQ_VARIANT(UP_BY_LINKS));
 }
 
 /* ---- who calls ---- */
