@@ -852,6 +852,33 @@ static void garbage_of_one_address_is_heard_in_part(void **state)
 	link_dialer_free(d);
 }
 
+/* It need not be its keys: connections that are not heard are reset as well. */
+static void a_reset_in_the_handshake_may_be_of_too_many(void **state)
+{
+	const struct linger none = {.l_onoff = 1, .l_linger = 0};
+	struct sockaddr_in in = {
+	    .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t in_len = sizeof(in);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	struct link_dialer_options o = dialing();
+	struct raw r = {.in_len = 0};
+	(void)state;
+	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &in_len), 0);
+	o.address.port = ntohs(in.sin_port);
+	struct link_dialer *d = dial(&o);
+	wait_until((r.fd = accept4(fd, NULL, NULL, SOCK_NONBLOCK)) >= 0);
+	wait_until(raw_received(&r, LINK_FIRST_SIZE));
+	assert_int_equal(setsockopt(r.fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none)), 0);
+	close(r.fd);
+	wait_until(a.failures == 1);
+	assert_int_equal(a.error, RMQ_E_DENIED);
+	assert_non_null(strstr(a.why, "too many connect to it"));
+	close(fd);
+	link_dialer_free(d);
+}
+
 static void who_is_up_and_does_not_say_who_it_is_is_cut_in_time(void **state)
 {
 	struct link_listener_options o = listening();
@@ -1154,6 +1181,7 @@ int main(void)
 	    TEST(eight_of_one_address_are_half_open),
 	    TEST(a_thousand_idle_connections_do_not_stop_a_link),
 	    TEST(garbage_of_one_address_is_heard_in_part),
+	    TEST(a_reset_in_the_handshake_may_be_of_too_many),
 	    TEST(who_is_up_and_does_not_say_who_it_is_is_cut_in_time),
 	    TEST(who_has_said_who_it_is_stays), TEST(an_ipv6_network_is_one_address),
 	    TEST(dialling_backs_off_and_comes_back_at_once_when_told),

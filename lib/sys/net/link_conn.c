@@ -574,7 +574,10 @@ static void read_end(struct link_conn *c, int status)
 		conn_over(c, c->known ? RMQ_E_INTERRUPTED : RMQ_E_DENIED,
 		    !eof       ? uv_strerror(status)
 		    : c->known ? "gone before it was known"
-			       : "refused: it knows other keys, names or another cluster");
+		    : status == UV_EOF
+			? "refused: it knows other keys, names or another cluster"
+			: "refused: it knows other keys, names or another cluster, or too many "
+			  "connect to it: see its log");
 	else
 		conn_over(c, RMQ_E_INTERRUPTED, eof ? "cut" : uv_strerror(status));
 }
