@@ -78,6 +78,8 @@ static const char *problem(const struct cluster *c)
 	const char *deadly = supervisor_problem(c);
 	if (deadly)
 		return deadly;
+	if (c->waits)
+		return "disk is full: this node takes no more of the log until there is room";
 	if (c->disk.full)
 		return "disk is full: new messages find no room here";
 	if (leader_flags(c) & NODE_STATE_NO_ROOM)
@@ -105,6 +107,31 @@ static bool caught_up(const struct cluster *c)
 	if (cluster_leads(c))
 		return c->status.serving;
 	return leader && leader->room.index > 0 && c->disk.stored >= leader->room.index;
+}
+
+/*
+ * What is over in a moment is nothing to speak of; and over is it only when nothing is missing here:
+ * on the way there it may wait many times.
+ */
+void cluster_waits(struct cluster *c)
+{
+	bool waits = c->intake.waits && !cluster_leads(c);
+
+	if (!waits)
+		c->waits_ms = 0;
+	else if (c->waits_ms == 0)
+		c->waits_ms = cluster_now(c);
+	bool lasts = waits && cluster_now(c) >= c->waits_ms + c->config.election_timeout;
+	if (lasts && !c->waits) {
+		log_notice("%s: disk is full: no more of the log is taken until there is room",
+		    c->disk.directory);
+		cluster_changed(c);
+		c->waits = true;
+	} else if (c->waits && !waits && !c->disk.full && caught_up(c)) {
+		log_notice("%s: disk has taken all that was missing", c->disk.directory);
+		cluster_changed(c);
+		c->waits = false;
+	}
 }
 
 /* What is shown of these two changes without an event. */

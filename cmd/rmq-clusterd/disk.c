@@ -48,6 +48,7 @@ static bool take_stored(struct disk *d, struct slice payload)
 	if (!journal_txn_stored_decode(payload, &m))
 		return false;
 	while (d->pending_count > 0 && d->pending[d->pending_first].seq <= m.seq) {
+		d->stored_bytes = d->pending[d->pending_first].bytes;
 		d->stored = d->pending[d->pending_first++].last;
 		d->pending_count--;
 		any = true;
@@ -72,6 +73,26 @@ static void take_room(struct disk *d, uint64_t bytes)
 	d->room = (struct disk_room){bytes, d->stored};
 }
 
+/* Counted from what is stored: the journal has said so before. */
+static bool take_fits(struct disk *d, struct slice payload)
+{
+	struct journal_fits m;
+
+	if (!journal_fits_decode(payload, &m))
+		return false;
+	d->fits = (struct intake_room){0, {m.small, m.ordinary, m.large}};
+	d->fits_bytes = d->stored_bytes;
+	return true;
+}
+
+struct intake_room disk_intake(const struct disk *d)
+{
+	struct intake_room room = d->fits;
+
+	room.messages = d->room.bytes;
+	return intake_room_less(room, d->sent_bytes - d->fits_bytes);
+}
+
 static bool on_frame(void *arg, const struct frame *f)
 {
 	struct disk *d = arg;
@@ -85,6 +106,8 @@ static bool on_frame(void *arg, const struct frame *f)
 			return false;
 		take_room(d, room.bytes);
 		return true;
+	case JOURNAL_TYPE_FITS:
+		return take_fits(d, f->payload);
 	}
 	return false;
 }
@@ -106,6 +129,7 @@ int disk_open(struct disk *d, struct cluster *c, const char *directory)
 	struct reason why = {""};
 
 	d->cluster = c;
+	d->fits = INTAKE_ENOUGH;
 	snprintf(d->directory, sizeof(d->directory), "%s", directory);
 	int status = journal_link_spawn(&d->link, &host, directory, &spec);
 	if (status == 0)
@@ -192,11 +216,14 @@ void disk_store(struct disk *d, const struct raft_store *s, const struct piece *
 
 	if (!payloads)
 		abort();
-	for (unsigned i = 0; i < s->run_count; i++)
+	for (unsigned i = 0; i < s->run_count; i++) {
 		payloads[i] = pieces[i].bytes;
+		if (s->runs[i].kind != RAFT_HOLE)
+			d->sent_bytes += RECORD_HEADER_SIZE + s->runs[i].bytes;
+	}
 	replica_log_store(&d->link, s, seq, payloads);
 	free(payloads);
-	pending_push(d, (struct disk_transaction){seq, replica_log_last(last, s)});
+	pending_push(d, (struct disk_transaction){seq, replica_log_last(last, s), d->sent_bytes});
 }
 
 /* ---- reading ---- */
@@ -240,12 +267,16 @@ void disk_read_end(struct disk *d)
 	store_reader_end(d->reader);
 }
 
+static void ends_begin(void *arg)
+{
+	read_begin(arg);
+}
+
 static uint64_t next_end(void *arg, uint64_t from, struct slice *payload)
 {
 	struct disk *d = arg;
 	struct record_header h;
 
-	read_begin(d);
 	enum rmq_error err = store_reader_checkpoint(d->reader, from, &h, payload);
 	if (err && err != RMQ_E_NOTHING)
 		cannot_read(d, h.index, err);
@@ -259,9 +290,9 @@ static uint64_t next_record(void *arg, uint64_t from)
 	uint64_t index;
 	enum rmq_error err = store_reader_raw(d->reader, from, &index, &value);
 
-	if (err)
+	if (err && err != RMQ_E_NOTHING)
 		cannot_read(d, from, err);
-	return index;
+	return err ? UINT64_MAX : index;
 }
 
 static void end_done(void *arg)
@@ -279,7 +310,7 @@ static void bad_end(void *arg, uint64_t end, enum rmq_error err)
 
 struct ends_log disk_ends(struct disk *d)
 {
-	return (struct ends_log){d, next_end, next_record, end_done, bad_end};
+	return (struct ends_log){d, ends_begin, next_end, next_record, end_done, bad_end};
 }
 
 void disk_reserve(struct disk *d, uint64_t bytes)

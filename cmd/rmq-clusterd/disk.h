@@ -9,6 +9,7 @@
 
 #include "core/host/cluster_room.h"
 #include "core/host/ends.h"
+#include "core/host/intake.h"
 #include "core/raft/raft.h"
 #include "sys/journal/journal_link.h"
 #include "sys/store/store.h"
@@ -19,6 +20,7 @@ struct cluster;
 struct disk_transaction {
 	uint64_t seq;
 	uint64_t last;
+	uint64_t bytes; /* of records that were ever sent, with its own */
 };
 
 struct disk {
@@ -32,6 +34,9 @@ struct disk {
 	size_t pending_first, pending_count, pending_cap;
 	uint64_t stored; /* index up to which the log is stored */
 	struct disk_room room; /* as the journal said last */
+	uint64_t sent_bytes, stored_bytes; /* of records, headers counted */
+	struct intake_room fits; /* as the journal said last, when it had stored … */
+	uint64_t fits_bytes;	 /* … so many bytes */
 	bool full; /* there may be no room for new messages */
 };
 
@@ -59,6 +64,9 @@ void disk_begin(struct disk *d, struct raft_begin *begin);
  * is told when it is durable.
  */
 void disk_store(struct disk *d, const struct raft_store *s, const struct piece *pieces);
+
+/* What it surely stores beside what it was sent. */
+struct intake_room disk_intake(const struct disk *d);
 
 /* What a reading gives: runs, and their payloads, borrowed until disk_read_end(). */
 struct disk_records {

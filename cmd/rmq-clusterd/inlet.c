@@ -298,6 +298,8 @@ static bool take_small(struct inlet *i, const struct frame *f)
 	struct node_result result;
 	struct node_place place;
 	struct node_died died;
+	struct node_want_holes want;
+	struct node_holes holes;
 
 	switch (f->type) {
 	case NODE_TYPE_MESSAGE:
@@ -318,6 +320,14 @@ static bool take_small(struct inlet *i, const struct frame *f)
 			return false;
 		commands_result(i->cluster, i->peer, &result);
 		return true;
+	case NODE_TYPE_WANT_HOLES:
+		if (!node_want_holes_decode(f->payload, &want))
+			return false;
+		node_want_holes(i->cluster, i->peer->member.id, &want);
+		return true;
+	case NODE_TYPE_HOLES:
+		return node_holes_decode(f->payload, &holes) &&
+		       node_holes(i->cluster, i->peer->member.id, &holes);
 	case NODE_TYPE_PLACE:
 		return node_place_decode(f->payload, &place) && take_place(i, &place);
 	case NODE_TYPE_DIED:

@@ -70,6 +70,8 @@ static void do_store(struct cluster *c, const struct raft_store *s, struct sourc
 		if (run->kind != RAFT_HOLE)
 			tail_push(&c->tail, run->first, run->kind, pieces[i]);
 	}
+	for (unsigned i = 0; i < s->hole_count; i++)
+		tail_dig(&c->tail, s->holes[i].first, s->holes[i].count);
 	disk_store(&c->disk, s, pieces);
 	c->sent_seq = s->seq;
 	chunk_drop(made);
@@ -171,9 +173,14 @@ void node_forgot(struct cluster *c)
 	(void)err; /* it is never refused */
 }
 
-void node_message(struct cluster *c, const struct raft_message *m, const struct piece *pieces)
+void node_message(struct cluster *c, const struct raft_message *sent, const struct piece *pieces)
 {
+	struct raft_message taken = *sent, *m = &taken;
 	struct raft_event e = {.type = RAFT_EVENT_MESSAGE, .message = m};
+	struct intake_room room = disk_intake(&c->disk);
+
+	if (!engine_takes(c->raft, m, pieces, &room, &c->intake))
+		return;
 	enum rmq_error err =
 	    step(c, &e, &(struct source){m->runs, pieces, m->run_count, NULL, 0});
 	(void)err; /* a message has no effect rather than an error */
@@ -184,6 +191,86 @@ void node_reset(struct cluster *c, struct raft_id id)
 	enum rmq_error err =
 	    node_event(c, &(struct raft_event){.type = RAFT_EVENT_RESET, .id = id});
 	(void)err;
+}
+
+/* ---- relief of a full disk ---- */
+
+void node_want_holes(struct cluster *c, struct raft_id from, const struct node_want_holes *m)
+{
+	static uint8_t list[RELIEF_BYTES], frame[NODE_SMALL_MAX + RELIEF_BYTES];
+	struct writer w = writer_of(frame, sizeof(frame));
+	struct ends_log log = disk_ends(&c->disk);
+	const struct raft_status *s = &c->status;
+	struct raft_peer_status peer;
+	struct relief_answer a;
+
+	if (m->term != s->term || !raft_peer_status(c->raft, from, &peer))
+		return;
+	relief_answer(&log, m->from, peer.match < s->commit ? peer.match : s->commit, list, &a);
+	node_put_holes(&w, &(struct node_holes){s->term, s->cover.index, s->cover.term,
+			       c->ends.followed, a.next, a.list});
+	peers_say(peers_find(c, from), true, &w);
+}
+
+bool node_holes(struct cluster *c, struct raft_id from, const struct node_holes *m)
+{
+	const struct raft_status *s = &c->status;
+
+	if (m->term != s->term || !raft_id_eq(from, s->leader))
+		return true;
+	c->leader_cover = (struct raft_place){m->cover, m->cover_term};
+	return relief_answered(
+	    &c->relief, &(struct relief_answer){m->term, m->next, m->followed, m->ranges});
+}
+
+static void ask_for_holes(struct cluster *c)
+{
+	uint8_t frame[NODE_SMALL_MAX];
+	struct writer w = writer_of(frame, sizeof(frame));
+	struct peer *leader = peers_find(c, c->status.leader);
+
+	if (!leader || !(leader->node.features & NODE_FEATURE_HOLES))
+		return;
+	node_put_want_holes(&w, &(struct node_want_holes){c->status.term, c->relief.from});
+	peers_say(leader, false, &w);
+}
+
+static void dig(struct cluster *c, const struct ends_piece *piece)
+{
+	struct raft_message m = {
+	    .from = c->status.leader, .term = c->relief.term, .cover = c->leader_cover};
+	enum rmq_error err = node_event(c, &(struct raft_event){.type = RAFT_EVENT_DIED,
+					       .message = &m,
+					       .ranges = piece->ranges,
+					       .range_count = piece->count});
+
+	if (err)
+		log_error("%s: what the leader says died: %s", c->disk.directory, error_text(err));
+	relief_dug(&c->relief, c->sent_seq);
+}
+
+static void relieve(struct cluster *c)
+{
+	static struct ends_piece piece;
+	struct ends_log log = disk_ends(&c->disk);
+	struct relief_seen seen = {.term = c->status.term,
+	    .waits = c->intake.waits && !cluster_leads(c),
+	    .cover = c->status.cover.index,
+	    .stored = c->stored_seq,
+	    .last = c->disk.stored,
+	    .now_ms = cluster_now(c),
+	    .patience_ms = (uint32_t)c->config.election_timeout};
+
+	switch (relief_turn(&c->relief, &seen, &log, &piece)) {
+	case RELIEF_NOTHING:
+		break;
+	case RELIEF_ASK:
+		ask_for_holes(c);
+		break;
+	case RELIEF_DIG:
+		dig(c, &piece);
+		break;
+	}
 }
 
 /* ---- the engine of the host ---- */
@@ -268,20 +355,33 @@ void node_stored(struct cluster *c, uint64_t seq)
 
 /* ---- reads ---- */
 
+/* Holes of the tail from `index` on. */
+static uint32_t holes_in_tail(const struct tail *t, uint64_t index)
+{
+	const struct tail_record *r;
+	uint32_t n = 0;
+
+	while ((r = tail_get(t, index + n)) != NULL && r->kind == TAIL_HOLE)
+		n++;
+	return n;
+}
+
 static bool read_tail(struct cluster *c, const struct node_read *r, struct disk_records *out)
 {
 	const struct tail_record *t;
-	uint64_t bytes = 0;
+	uint64_t bytes = 0, at = r->index;
 
 	out->count = 0;
-	while (out->count < RAFT_RUNS_MAX &&
-	       (t = tail_get(&c->tail, r->index + out->count)) != NULL) {
-		uint32_t len = (uint32_t)t->piece.bytes.len;
+	while (out->count < RAFT_RUNS_MAX && (t = tail_get(&c->tail, at)) != NULL) {
+		uint32_t len = (uint32_t)t->piece.bytes.len, holes = holes_in_tail(&c->tail, at);
 		if (out->count > 0 && bytes + len > r->bytes)
 			break;
 		bytes += len;
-		out->runs[out->count] = (struct raft_run){
-		    .first = r->index + out->count, .count = 1, .bytes = len, .kind = t->kind};
+		out->runs[out->count] = (struct raft_run){.first = at,
+		    .count = holes > 0 ? holes : 1,
+		    .bytes = len,
+		    .kind = holes > 0 ? RAFT_HOLE : t->kind};
+		at += out->runs[out->count].count;
 		out->pieces[out->count++] = t->piece;
 	}
 	return out->count > 0;
@@ -368,9 +468,21 @@ static void on_tick(uv_timer_t *timer)
 	(void)err;
 }
 
+/* The disk has room for what it had none for, or some of that may have died. */
+static void ask_again(struct cluster *c)
+{
+	struct intake_room room = disk_intake(&c->disk);
+
+	if (intake_asks(&c->intake, &room, c->status.cover.index))
+		(void)!node_event(c, &(struct raft_event){.type = RAFT_EVENT_AGAIN});
+	cluster_waits(c);
+}
+
 void node_turn(struct cluster *c)
 {
 	serve_reads(c);
+	relieve(c);
+	ask_again(c);
 	uint64_t due = raft_due(c->raft), now = cluster_now(c);
 	uv_timer_start(&c->tick, on_tick, due > now ? due - now : 0, 0);
 }
@@ -390,6 +502,8 @@ void node_open(struct cluster *c)
 	c->sent_seq = c->stored_seq = c->truncate_seq = 0;
 	c->committed = 0;
 	c->ends = (struct ends){0};
+	c->intake = (struct intake){0};
+	c->relief = (struct relief){0};
 	tail_begin(&c->tail, begin.last);
 	raft_status(c->raft, &c->status);
 	c->shown = c->status;

@@ -6,6 +6,7 @@
 #define RMQ_CLUSTERD_NODE_H
 
 #include "core/host/engine.h"
+#include "core/raft/node_wire.h"
 #include "core/raft/raft.h"
 
 struct cluster;
@@ -24,6 +25,10 @@ void node_message(struct cluster *c, const struct raft_message *m, const struct 
 
 /* The connection with this peer was lost. */
 void node_reset(struct cluster *c, struct raft_id id);
+
+/* What core/host/relief.h says to the leader, and what is said to this node; false: it must not be. */
+void node_want_holes(struct cluster *c, struct raft_id from, const struct node_want_holes *m);
+bool node_holes(struct cluster *c, struct raft_id from, const struct node_holes *m);
 
 /* What core/host/engine.h asks for; queue_round_done() is told of rounds. */
 struct engine node_engine(struct cluster *c);

@@ -298,6 +298,12 @@ static void tell_died(struct cluster *c)
 		peers_tell_died(c->peers.list[i]);
 }
 
+void peers_say(struct peer *p, bool bulk, const struct writer *frame)
+{
+	assert(!frame->full);
+	outlet_send(bulk ? &p->bulk : &p->node, &(struct slice){frame->p, frame->len}, 1);
+}
+
 static bool worth_telling(const struct cluster *c, uint64_t now_ms)
 {
 	const struct node_state *told = &c->peers.told;

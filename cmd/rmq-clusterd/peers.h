@@ -83,6 +83,9 @@ bool peers_up(const struct peer *p);
 void peers_send(struct cluster *c, const struct raft_message *m, const struct raft_run *runs,
     const struct piece *pieces, unsigned count);
 
+/* Sends a frame, if there is a link; `bulk`: beside records. */
+void peers_say(struct peer *p, bool bulk, const struct writer *frame);
+
 /* The begin of a turn: looks whether membership has changed. */
 void peers_follow(struct cluster *c);
 /*

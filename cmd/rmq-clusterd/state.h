@@ -26,6 +26,7 @@
 #include "core/host/ending.h"
 #include "core/host/ends.h"
 #include "core/host/engine.h"
+#include "core/host/relief.h"
 #include "core/host/tail.h"
 #include "disk.h"
 #include "join.h"
@@ -76,6 +77,11 @@ struct cluster {
 	struct engine engine; /* node_engine() */
 
 	struct disk disk;
+	struct intake intake;
+	struct relief relief;
+	struct raft_place leader_cover; /* as of what it answered last */
+	uint64_t waits_ms; /* since then the intake waits; 0: it does not */
+	bool waits;	   /* said so, and not yet that it is over */
 	struct ends ends;
 	struct tail tail;
 	struct peers peers;
@@ -125,6 +131,9 @@ static inline void cluster_changed(struct cluster *c)
 {
 	c->changed = true;
 }
+
+/* The end of a turn: says when this node begins to wait for room on its disk, and when it is over. */
+void cluster_waits(struct cluster *c);
 
 /* Ends the process: nothing that was not acknowledged ever is. */
 _Noreturn void cluster_die(struct cluster *c, int status);

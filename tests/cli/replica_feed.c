@@ -276,7 +276,7 @@ static bool on_frame(void *arg, const struct frame *f)
 	struct journal_txn_stored m;
 	(void)arg;
 	if (f->type != JOURNAL_TYPE_TXN_STORED)
-		return f->type == JOURNAL_TYPE_ROOM;
+		return f->type == JOURNAL_TYPE_ROOM || f->type == JOURNAL_TYPE_FITS;
 	if (!journal_txn_stored_decode(f->payload, &m) || base + m.seq <= answered)
 		return false;
 	answered = base + m.seq;

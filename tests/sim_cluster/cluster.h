@@ -26,6 +26,7 @@
 #include "core/host/ends.h"
 #include "core/host/health.h"
 #include "core/host/keeper.h"
+#include "core/host/relief.h"
 #include "core/host/shared_journal.h"
 
 #include <stdbool.h>
@@ -55,6 +56,10 @@ struct site {
 	struct tail tail;
 	uint64_t truncated; /* in this millisecond, from there on; 0: no */
 	struct disk_room disk; /* what its disk said last */
+	uint64_t capacity; /* bytes of records, headers counted, that it holds; UINT64_MAX: no end */
+	struct intake intake;
+	struct relief relief;
+	struct raft_place leader_cover; /* as of what it answered last */
 	struct disk_room told; /* what it told the others last */
 	uint64_t told_ms;
 	struct disk_room heard[NODES]; /* what they told it, over a connection that is up */
@@ -101,6 +106,8 @@ struct cluster {
 };
 
 #define ROOM_ENOUGH (1ull << 40)
+/* Of a disk that is full: for records without new messages. */
+#define FULL_RESERVE 100000
 
 struct cluster *cluster_new(uint64_t seed, enum world_variant world);
 void cluster_free(struct cluster *c);
@@ -125,6 +132,8 @@ void site_turn(struct site *s);
 void site_disk(struct site *s, uint64_t bytes);
 /* SIGTERM; once more: no effect. */
 void site_end(struct site *s);
+/* Its disk is as good as full from now on, for good: there is only the reserve. */
+void site_fill(struct site *s);
 /* The queue daemon alone is killed; of what it said, some is read before its end. */
 void site_kill_queue(struct site *s);
 /* Whether nothing is under way between the queue daemon and Raft. */

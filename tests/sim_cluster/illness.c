@@ -1,6 +1,6 @@
 /*
  * Illness that lasts: a healthy majority has to go on while the others are as they are, for
- * good.
+ * good.  One whose disk is full stays so, and has to catch up when the queue is empty.
  */
 #include "cluster.h"
 
@@ -23,7 +23,7 @@ static void hang(struct cluster *c, struct node *n)
 
 static void fill(struct cluster *c, struct node *n)
 {
-	site_disk(&c->sites[n->slot], 0);
+	site_fill(&c->sites[n->slot]);
 }
 
 static void narrow(struct cluster *c, struct node *n)
@@ -163,7 +163,8 @@ void illness_end(struct cluster *c)
 		n->full_until = n->up_at = n->paused_until = 0;
 		n->narrow = false;
 		c->world.daemons[i].paused_until = 0;
-		site_disk(&c->sites[i], ROOM_ENOUGH);
+		if (c->sites[i].capacity == UINT64_MAX)
+			site_disk(&c->sites[i], ROOM_ENOUGH);
 	}
 	sim_heal(&c->sim);
 	c->illness = NULL;

@@ -166,9 +166,12 @@ static uint64_t next_record(void *arg, uint64_t from)
 	const struct disk *d = &s->node->disk;
 	while (from <= d->last && d->log[from].kind == RAFT_HOLE)
 		from++;
-	if (from > d->last)
-		trace_fail("node %u: no record is behind those that died", s->node->slot);
-	return from;
+	return from > d->last ? UINT64_MAX : from;
+}
+
+static void begin_end(void *arg)
+{
+	(void)arg;
 }
 
 static void end_done(void *arg)
@@ -183,11 +186,16 @@ static void bad_end(void *arg, uint64_t end, enum rmq_error err)
 	    (unsigned long long)end, error_text(err));
 }
 
+static struct ends_log ends_log(struct site *s)
+{
+	return (struct ends_log){s, begin_end, next_end, next_record, end_done, bad_end};
+}
+
 /* Of as many records at once as chance has it. */
 static void make_holes(struct site *s)
 {
 	struct prng *p = &s->c->sim.prng;
-	struct ends_log log = {s, next_end, next_record, end_done, bad_end};
+	struct ends_log log = ends_log(s);
 	unsigned most = s->c->sim.quiet ? ENDS_TURN_RECORDS : (unsigned)prng_range(p, 1, 20);
 	(void)ends_turn(&s->ends, &s->engine, &log, most);
 }
@@ -381,10 +389,59 @@ void site_disk(struct site *s, uint64_t bytes)
 	s->disk = (struct disk_room){bytes, s->node->disk.last};
 }
 
+static uint64_t rec_bytes(const struct site *s, const struct rec *r)
+{
+	return r->kind == RAFT_HOLE ? 0 : RECORD_HEADER_SIZE + s->c->sim.value[r->value].bytes;
+}
+
+/* What is left of a disk that has an end. */
+static uint64_t disk_left(const struct site *s)
+{
+	const struct disk *d = &s->node->disk;
+	uint64_t used = 0;
+	for (uint64_t i = 1; i <= d->last; i++)
+		used += rec_bytes(s, &d->log[i]);
+	return s->capacity > used ? s->capacity - used : 0;
+}
+
+static uint64_t op_bytes(const struct site *s, const struct op *op)
+{
+	uint64_t bytes = 0;
+	for (unsigned i = 0; i < op->rec_count; i++)
+		bytes += rec_bytes(s, &op->recs[i]);
+	return bytes;
+}
+
+void site_fill(struct site *s)
+{
+	if (s->capacity != UINT64_MAX)
+		return;
+	const struct disk *d = &s->node->view;
+	s->capacity = FULL_RESERVE;
+	for (uint64_t i = 1; i <= d->last; i++)
+		s->capacity += rec_bytes(s, &d->log[i]);
+}
+
+static struct intake_room intake_room(const struct site *s)
+{
+	uint64_t left = s->capacity == UINT64_MAX ? UINT64_MAX : disk_left(s), sent = 0;
+	struct intake_room room = {left, {left, left, left}};
+	if (left == UINT64_MAX)
+		return room;
+	room.messages = left > FULL_RESERVE ? left - FULL_RESERVE : 0;
+	for (const struct op *op = s->node->ops; op; op = op->next)
+		sent += op_bytes(s, op);
+	return intake_room_less(room, sent);
+}
+
 /* The journal says anew what fits, after what it has stored. */
 static void count_stored(struct site *s)
 {
 	const struct disk *d = &s->node->disk;
+	if (s->capacity != UINT64_MAX) {
+		site_disk(s, intake_room(s).messages);
+		return;
+	}
 	for (; s->disk.index < d->last; s->disk.index++) {
 		uint64_t bytes = s->c->sim.value[d->log[s->disk.index + 1].value].bytes;
 		s->disk.bytes -= bytes < s->disk.bytes ? bytes : s->disk.bytes;
@@ -555,6 +612,8 @@ static void note_tail(struct site *s, const struct raft_store *store)
 			tail_push(&s->tail, run->first, run->kind,
 			    (struct piece){slice_of(NULL, run->bytes), NULL});
 	}
+	for (unsigned i = 0; i < store->hole_count; i++)
+		tail_dig(&s->tail, store->holes[i].first, store->holes[i].count);
 }
 
 static void journal_turn(struct site *s)
@@ -577,6 +636,7 @@ void site_init(struct cluster *c, unsigned slot)
 	s->owner = (struct shared_journal_owner){s, opening, take_answers, reserve, lost};
 	tail_init(&s->tail);
 	s->disk = s->told = (struct disk_room){ROOM_ENOUGH, 0};
+	s->capacity = UINT64_MAX;
 	s->journal.arg = s;
 	s->journal.read = site_read;
 	s->journal.refused = refused;
@@ -855,11 +915,80 @@ void site_end(struct site *s)
 	ending_begin(&s->ending, s->c->sim.now);
 }
 
+static void ask_again(struct site *s)
+{
+	struct intake_room room = intake_room(s);
+	struct raft_status st;
+	raft_status(s->node->raft, &st);
+	if (!intake_asks(&s->intake, &room, st.cover.index))
+		return;
+	trace("again", s->node->slot, s->intake.first.bytes, st.last.index, 0);
+	(void)!node_step(
+	    &s->c->sim, s->node, &(struct raft_event){.type = RAFT_EVENT_AGAIN});
+}
+
+/* An answer may be lost; what it says is old by then, or not. */
+static void ask_for_holes(struct site *s, const struct raft_status *st)
+{
+	static uint8_t list[RELIEF_BYTES];
+	struct sim *sim = &s->c->sim;
+	struct site *leader = &s->c->sites[st->leader.bytes[0] - 1];
+	struct raft_peer_status peer;
+	struct raft_status theirs;
+	struct relief_answer a;
+	struct ends_log log = ends_log(leader);
+	const struct node *n = leader->node;
+	if (!n->raft || n->paused_until > sim->now || n->cut_to[s->node->slot] ||
+	    s->node->cut_to[n->slot] || (!sim->quiet && prng_chance(&sim->prng, 100)))
+		return;
+	raft_status(n->raft, &theirs);
+	if (theirs.term != st->term || !raft_peer_status(n->raft, s->node->id, &peer))
+		return;
+	relief_answer(&log, s->relief.from, peer.match < theirs.commit ? peer.match : theirs.commit,
+	    list, &a);
+	a.term = theirs.term;
+	a.followed = leader->ends.followed;
+	s->leader_cover = theirs.cover;
+	trace("relief", s->node->slot, s->relief.from, a.next, a.list.len / HOLE_RANGE_SIZE);
+	if (!relief_answered(&s->relief, &a))
+		trace_fail("node %u: an answer of the leader is refused", s->node->slot);
+}
+
+static void relieve(struct site *s)
+{
+	static struct ends_piece piece;
+	struct ends_log log = ends_log(s);
+	struct raft_status st;
+	raft_status(s->node->raft, &st);
+	struct relief_seen seen = {.term = st.term,
+	    .waits = s->intake.waits && st.role != RAFT_LEADER && !raft_id_none(st.leader),
+	    .cover = st.cover.index,
+	    .stored = s->node->stored_seq,
+	    .last = s->node->disk.last,
+	    .now_ms = s->c->sim.now,
+	    .patience_ms = s->c->sim.election_ms};
+	struct raft_message m = {.from = st.leader, .term = st.term, .cover = s->leader_cover};
+	enum relief_action action = relief_turn(&s->relief, &seen, &log, &piece);
+	if (action == RELIEF_ASK && !raft_id_none(st.leader))
+		ask_for_holes(s, &st);
+	if (action != RELIEF_DIG)
+		return;
+	if (node_step(&s->c->sim, s->node,
+		&(struct raft_event){.type = RAFT_EVENT_DIED,
+		    .message = &m,
+		    .ranges = piece.ranges,
+		    .range_count = piece.count}))
+		trace_fail("node %u: what died at the leader is refused", s->node->slot);
+	relief_dug(&s->relief, s->node->sent_seq);
+}
+
 void site_turn(struct site *s)
 {
 	struct prng *p = &s->c->sim.prng;
 	count_stored(s);
 	check_tail(s);
+	relieve(s);
+	ask_again(s);
 	hear_room(s);
 	tell_room(s);
 	keep_queue(s);
@@ -960,6 +1089,8 @@ static void on_down(struct sim *sim, struct node *n)
 	links_down(s);
 	s->committed = 0;
 	s->ends = (struct ends){0};
+	s->intake = (struct intake){0};
+	s->relief = (struct relief){0};
 	memset(s->heard, 0, sizeof(s->heard));
 	memset(s->linked, 0, sizeof(s->linked));
 	s->keeper = (struct keeper){0};
@@ -988,5 +1119,33 @@ static void on_committed(struct sim *sim, uint64_t index)
 	shadow_apply(&w->shadow, index, &r);
 }
 
-const struct host site_host = {
-    on_action, on_up, on_down, on_committed, links_can_send, links_heard};
+/* Payloads are those of the values that the message's records have. */
+static bool on_takes(struct sim *sim, struct node *n, struct packet *p)
+{
+	struct cluster *c = cluster_of(sim);
+	struct site *s = &c->sites[n->slot];
+	struct piece pieces[RAFT_RUNS_MAX];
+	struct intake_room room = intake_room(s);
+	uint64_t at = 0;
+	unsigned sent = p->m.run_count;
+	for (unsigned i = 0; i < sent; i++) {
+		const struct jm_record *r = &c->records[p->values[at]];
+		pieces[i] = (struct piece){slice_of(r->payload, r->len), NULL};
+		at += p->m.runs[i].count;
+	}
+	if (!engine_takes(n->raft, &p->m, pieces, &room, &s->intake))
+		return false;
+	if (p->m.run_count < sent)
+		trace("takes", n->slot, p->m.run_count, sent, p->m.place.index);
+	return true;
+}
+
+static bool on_fits(struct sim *sim, const struct node *n, const struct op *op)
+{
+	const struct site *s = &cluster_of(sim)->sites[n->slot];
+	uint64_t bytes = s->capacity == UINT64_MAX ? 0 : op_bytes(s, op);
+	return bytes == 0 || bytes <= disk_left(s);
+}
+
+const struct host site_host = {on_action, on_up, on_down, on_committed, links_can_send,
+    links_heard, on_takes, on_fits};

@@ -161,6 +161,36 @@ static void reset(struct sim *s)
 		    s, n, &(struct raft_event){.type = RAFT_EVENT_RESET, .id = sim_any(s)->id});
 }
 
+/* A node hears from one that leads, or believes so, of all its holes, whatever it has itself. */
+static void relieve(struct sim *s)
+{
+	struct hole_range ranges[64];
+	unsigned count = 0;
+	struct raft_status st;
+	/* Where somebody lives on top, that one asks. */
+	if (s->host || s->quiet || !prng_chance(&s->prng, 20))
+		return;
+	struct node *n = sim_any(s), *l = node_leader(s);
+	if (!l || prng_chance(&s->prng, 300))
+		l = sim_any(s);
+	if (n == l || !n->raft || !l->raft)
+		return;
+	raft_status(l->raft, &st);
+	for (uint64_t i = 1; i < st.cover.index && i <= l->view.last && count < 64; i++) {
+		if (l->view.log[i].kind != RAFT_HOLE)
+			continue;
+		if (count > 0 && ranges[count - 1].first + ranges[count - 1].count == i)
+			ranges[count - 1].count++;
+		else
+			ranges[count++] = (struct hole_range){i, 1};
+	}
+	struct raft_message m = {.from = l->id, .term = st.term, .cover = st.cover};
+	struct raft_event e = {
+	    .type = RAFT_EVENT_DIED, .message = &m, .ranges = ranges, .range_count = count};
+	if (st.role == RAFT_LEADER && node_step(s, n, &e))
+		sim_broken(s, "holes of a leader are refused", n->slot, l->slot);
+}
+
 static void deliver(struct sim *s)
 {
 	struct packet **at = &s->packets;
@@ -217,6 +247,7 @@ void sim_millisecond(struct sim *s)
 		}
 	}
 	reset(s);
+	relieve(s);
 }
 
 void sim_calm(struct sim *s)

@@ -39,6 +39,7 @@
 	X(who_was_silent_is_served_at_once) \
 	X(a_refusal_waits_for_its_term) \
 	X(a_full_follower_keeps_its_place) \
+	X(what_was_not_taken_is_sent_when_it_is_asked_for) \
 	X(a_follower_that_lags_catches_up_under_load) \
 	X(a_catch_up_that_is_cut_at_every_tenth_goes_on) \
 	X(a_read_that_was_lost_is_asked_for_again) \

@@ -267,6 +267,28 @@ void directed_a_full_follower_keeps_its_place(struct sim *s)
 	must(full->disk.last == directed_status(s, 0).last.index);
 }
 
+/* It is left in peace for long by then. */
+void directed_what_was_not_taken_is_sent_when_it_is_asked_for(struct sim *s)
+{
+	directed_begin(s, 3);
+	must(directed_propose(s, 0, 100) == RMQ_E_OK);
+	directed_flow(s, ALL);
+	net.deaf = N(2);
+	for (unsigned i = 0; i < 100; i++)
+		must(directed_propose(s, 0, BIG) == RMQ_E_OK);
+	directed_pass(s, ALL, 40 * s->election_ms);
+	uint64_t lost = net.count[2].lost_bytes;
+	(void)!node_step(s, &s->nodes[2], &(struct raft_event){.type = RAFT_EVENT_AGAIN});
+	directed_flow(s, ALL);
+	must(net.count[2].lost_bytes == lost + BIG);
+	net.deaf = 0;
+	directed_flow(s, ALL);
+	must(directed_peer(s, 0, 2).match < directed_status(s, 0).last.index);
+	(void)!node_step(s, &s->nodes[2], &(struct raft_event){.type = RAFT_EVENT_AGAIN});
+	directed_flow(s, ALL);
+	must(directed_peer(s, 0, 2).match == directed_status(s, 0).last.index);
+}
+
 void directed_a_follower_that_lags_catches_up_under_load(struct sim *s)
 {
 	directed_begin(s, 3);

@@ -32,7 +32,7 @@ static const struct variant {
 	enum rmq_variant variant;
 	const char *name;
 	const char *schedule;
-	const char *rules[4];
+	const char *rules[6]; /* NULL after the last */
 } variants[] = {
 #define X(name, schedule, ...) {RMQ_VARIANT_##name, #name, schedule, {__VA_ARGS__}},
     FOUND_BY(X)
@@ -43,7 +43,7 @@ static const struct variant *looked_for; /* NULL: no rule may be broken */
 
 static bool is_found_by(const char *what)
 {
-	for (unsigned i = 0; i < 4 && looked_for && looked_for->rules[i]; i++) {
+	for (unsigned i = 0; looked_for && looked_for->rules[i]; i++) {
 		if (strcmp(what, looked_for->rules[i]) == 0)
 			return true;
 	}

@@ -176,7 +176,7 @@ static void op_free(struct op *op)
 bool node_sync(struct sim *s, struct node *n)
 {
 	struct op *op = n->ops;
-	if (!op)
+	if (!op || (s->host && !s->host->fits(s, n, op)))
 		return false;
 	n->ops = op->next;
 	if (!n->ops)
@@ -399,7 +399,8 @@ enum rmq_error node_step(struct sim *s, struct node *n, struct raft_event *e)
 void node_deliver(struct sim *s, struct packet *p)
 {
 	struct node *n = &s->nodes[p->m.to.bytes[0] - 1];
-	if (n->raft && raft_id_eq(n->id, p->m.to)) {
+	bool here = n->raft && raft_id_eq(n->id, p->m.to);
+	if (here && (!s->host || s->host->takes(s, n, p))) {
 		if (p->m.type == RAFT_APPEND && p->m.commit > n->leader_commit)
 			n->leader_commit = p->m.commit;
 		if (s->host)

@@ -33,13 +33,17 @@
 	X(HOLE_BEFORE_COVER, "", "a hole on disk before its cover") \
 	X(TWO_CONFIGS, "", "a leader lacks a committed record", "two leaders in a term", \
 	    "state machine safety: committed is something else", \
-	    "log matching: another record comes before") \
+	    "log matching: another record comes before", \
+	    "no leader after the faults ended") \
 	X(BARRIER_WITHOUT_ROUND, "a_leader_that_slept_commits_nothing_and_ends_no_barrier", \
 	    "a barrier is done, and this log lacks what was committed") \
 	X(LEARNER_AHEAD, "a_learner_keeps_no_voter_from_being_elected", \
 	    "no leader after the faults ended") \
 	X(ABSTAIN_CAMPAIGNS, "", "a node that abstains campaigns") \
 	X(FORGOTTEN_VOTES, "a_node_that_forgot_elects_nobody", \
-	    "a node that has forgotten gives its vote")
+	    "a node that has forgotten gives its vote") \
+	X(DIED_UNCHECKED, "", "a hole above the own commit index") \
+	X(DIED_UNCOVERED, "", "a covered disk without the END of a hole", \
+	    "a hole on disk before its cover")
 
 #endif

@@ -128,6 +128,10 @@ struct host {
 	bool (*can_send)(struct sim *s, struct node *n, const struct raft_message *m);
 	/* A message has come, and is about to be taken. */
 	void (*heard)(struct sim *s, struct node *n, const struct raft_message *m);
+	/* Cuts a message to what the node takes of it; false: it is lost. */
+	bool (*takes)(struct sim *s, struct node *n, struct packet *p);
+	/* Whether the disk has room for the STORE; else it waits, and all after it. */
+	bool (*fits)(struct sim *s, const struct node *n, const struct op *op);
 };
 
 struct sim {

@@ -24,6 +24,7 @@ static uv_loop_t loop;
 static bool loop_open;
 static struct journal_link link_;
 static uint64_t stored; /* newest TXN_STORED */
+static struct journal_fits fits; /* newest */
 static bool lost;
 static struct raft_id me = {{1, 2, 3}};
 
@@ -31,6 +32,8 @@ static bool on_frame(void *arg, const struct frame *f)
 {
 	struct journal_txn_stored m;
 	(void)arg;
+	if (f->type == JOURNAL_TYPE_FITS)
+		assert_true(journal_fits_decode(f->payload, &fits));
 	if (f->type == JOURNAL_TYPE_TXN_STORED) {
 		assert_true(journal_txn_stored_decode(f->payload, &m));
 		assert_true(m.seq > stored);
@@ -491,6 +494,42 @@ static void what_one_node_stored_stays_and_is_committed(void **state)
 	unload();
 }
 
+static void what_fits_is_told_with_what_is_stored(void **state)
+{
+	(void)state;
+	start();
+	fits = (struct journal_fits){0};
+	STORE((.seq = 1, .term = 5, .commit = 1), config(1, 5, "a"), record(2, 5, RECORD_EVENTS));
+	wait_stored(1);
+	while (fits.n < 1)
+		uv_run(&loop, UV_RUN_ONCE);
+	assert_int_equal(fits.n, 1);
+	/* No sender is held up by less. */
+	assert_true(fits.large > RAFT_WINDOW_BYTES);
+	assert_true(fits.ordinary >= fits.large && fits.small >= fits.ordinary);
+	assert_int_equal(stop(), 0);
+}
+
+static void the_newest_checkpoint_may_become_a_hole(void **state)
+{
+	(void)state;
+	start();
+	STORE((.seq = 1, .term = 5, .commit = 4), config(1, 5, "a"), record(2, 5, RECORD_END),
+	    record(3, 5, RECORD_END), record(4, 5, RECORD_EVENTS));
+	struct hole_range newest = {3, 1};
+	send_store((struct raft_store){.seq = 2,
+		       .term = 5,
+		       .commit = 4,
+		       .cover = {9, 5},
+		       .holes = &newest,
+		       .hole_count = 1},
+	    NULL, 0);
+	wait_stored(2);
+	assert_int_equal(stop(), 0);
+	assert_int_equal(start().checkpoint, 2);
+	assert_int_equal(stop(), 0);
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -506,6 +545,8 @@ int main(void)
 	    TEST(a_record_beyond_the_bytes_that_were_told_is_refused),
 	    TEST(a_directory_of_a_cluster_cannot_be_opened_alone),
 	    TEST(what_one_node_stored_stays_and_is_committed),
+	    TEST(what_fits_is_told_with_what_is_stored),
+	    TEST(the_newest_checkpoint_may_become_a_hole),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -169,6 +169,24 @@ static void further_back_than_all_marks_nothing_is_known(void **state)
 	chunk_drop(c);
 }
 
+static void what_died_is_a_hole_and_holds_no_payload(void **state)
+{
+	(void)state;
+	push(1, "a");
+	push(2, "bb");
+	push(3, "ccc");
+	tail_dig(&tail, 0, 3);
+	assert_int_equal(tail_get(&tail, 2)->kind, TAIL_HOLE);
+	assert_int_equal(tail_get(&tail, 2)->piece.bytes.len, 0);
+	assert_int_equal(tail_get(&tail, 3)->kind, 1);
+	assert_int_equal(tail.bytes, 3);
+	tail_dig(&tail, 3, UINT32_MAX);
+	tail_dig(&tail, 3, 1);
+	assert_int_equal(tail.bytes, 0);
+	push(4, "d");
+	assert_int_equal(tail_bytes_after(&tail, 3), 1);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -178,6 +196,7 @@ int main(void)
 	    T(truncation_drops_from_its_index_on),
 	    T(the_oldest_give_way_to_bytes_and_to_records), T(bytes_after_a_record_are_counted),
 	    T(they_are_known_further_back_than_payloads),
-	    T(further_back_than_all_marks_nothing_is_known)};
+	    T(further_back_than_all_marks_nothing_is_known),
+	    T(what_died_is_a_hole_and_holds_no_payload)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

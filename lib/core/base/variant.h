@@ -26,7 +26,9 @@
 	X(BARRIER_WITHOUT_ROUND, "a barrier is answered without asking anyone") \
 	X(LEARNER_AHEAD, "a learner is sent records before they are committed") \
 	X(ABSTAIN_CAMPAIGNS, "a node that abstains campaigns") \
-	X(FORGOTTEN_VOTES, "a node whose disk has forgotten what it had stored gives its vote")
+	X(FORGOTTEN_VOTES, "a node whose disk has forgotten what it had stored gives its vote") \
+	X(DIED_UNCHECKED, "what died at the leader becomes holes where the log is another one") \
+	X(DIED_UNCOVERED, "holes are made as the leader has them, without its cover")
 
 /* Those of the queue core, for tests/sim. */
 #define RMQ_QUEUE_VARIANTS(X) \
@@ -128,7 +130,10 @@
 	X(DEADLY_RESTARTED, "what a record kills on two nodes is started again", \
 	    "is started again") \
 	X(DRAINS_FIRST, "who is told to end waits for its queue daemon before it hands over", \
-	    "is told to end, and leads on")
+	    "is told to end, and leads on") \
+	X(TAKES_ALL, "a follower takes what its disk has no room for", "nodes do not catch up") \
+	X(UNRELIEVED, "a follower that is full makes holes only by the ENDs that it has", \
+	    "nodes do not catch up")
 
 #define RMQ_VARIANTS_LIST(X) RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)
 

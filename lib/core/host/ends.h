@@ -12,29 +12,48 @@
 /* How many records become holes, or ranges are looked at, in one turn and transaction. */
 #define ENDS_TURN_RECORDS 1024
 
-/* What is stored on this node, as it is read in one turn. */
+/* What is stored on this node, as it is read between begin() and done(), in one turn. */
 struct ends_log {
 	void *arg;
+	void (*begin)(void *arg);
 	/*
 	 * The first record of kind END at `from` or after it, committed or not; 0: there is
 	 * none.  Its payload is borrowed until done().
 	 */
 	uint64_t (*end)(void *arg, uint64_t from, struct slice *payload);
-	/* The first record at `from` or after it that is no hole; there is one. */
+	/* The first record at `from` or after it that is no hole; UINT64_MAX: there is none. */
 	uint64_t (*next)(void *arg, uint64_t from);
-	/* Follows each end(). */
 	void (*done)(void *arg);
 	/* What this END says died cannot be made out, here as elsewhere: only space is lost. */
 	void (*bad)(void *arg, uint64_t end, enum rmq_error err);
 };
 
+/* Where in a list of ranges (hole_range) it goes on: all zeros is its begin. */
+struct ends_place {
+	uint32_t range; /* this one is next */
+	uint64_t index; /* from here on, if that is within it */
+};
+
+/* What becomes holes in one transaction. */
+struct ends_piece {
+	unsigned left; /* records and ranges that are still looked at */
+	bool whole;    /* nothing of the list is left */
+	unsigned count;
+	struct hole_range ranges[ENDS_TURN_RECORDS];
+};
+
+/*
+ * Goes on with a list as far as out->left allows: adds to *out what is not a hole yet.  False: it
+ * names what is not below `below`.
+ */
+bool ends_take(struct ends_place *at, const struct ends_log *log, struct slice list,
+    uint64_t below, struct ends_piece *out) __attribute__((warn_unused_result));
+
 /* All zeros to begin with: what was committed before is followed again, as far as it is no
  * hole. */
 struct ends {
 	uint64_t followed; /* holes of all ENDs up to here are made, and stored */
-	/* Of the next END: */
-	uint32_t range;	      /* this one is next */
-	uint64_t index;	      /* from here on, if that is within it */
+	struct ends_place at; /* in the list of the next END */
 	uint64_t transaction; /* the newest */
 };
 

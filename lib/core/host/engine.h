@@ -11,8 +11,11 @@
 
 #include "core/base/error.h"
 #include "core/host/chunk.h"
+#include "core/host/intake.h"
 #include "core/wire/journal_wire.h"
 
+struct raft;
+struct raft_message;
 struct raft_status;
 
 /* A record to be appended; its payload is borrowed for the call. */
@@ -61,5 +64,12 @@ struct engine {
  */
 struct engine_state engine_state(
     const struct raft_status *s, uint64_t committed, uint64_t stored);
+
+/*
+ * Cuts what a follower is sent to what it takes (intake.h); pieces[i] is the payload of
+ * m->runs[i].  False: it is to be dropped as if it were lost: it comes after what was not taken.
+ */
+bool engine_takes(const struct raft *r, struct raft_message *m, const struct piece *pieces,
+    const struct intake_room *room, struct intake *in) __attribute__((warn_unused_result));
 
 #endif

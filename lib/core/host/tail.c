@@ -99,6 +99,18 @@ void tail_truncate(struct tail *t, uint64_t index)
 		truncate_marks(t, index);
 }
 
+void tail_dig(struct tail *t, uint64_t first, uint32_t count)
+{
+	uint64_t end = first + count < t->end ? first + count : t->end;
+
+	for (uint64_t i = first > t->first ? first : t->first; i < end; i++) {
+		struct tail_record *r = slot(t, i);
+		t->bytes -= r->piece.bytes.len;
+		chunk_drop(r->piece.chunk);
+		*r = (struct tail_record){.total = r->total, .kind = TAIL_HOLE};
+	}
+}
+
 const struct tail_record *tail_get(const struct tail *t, uint64_t index)
 {
 	return index >= t->first && index < t->end ? slot(t, index) : NULL;

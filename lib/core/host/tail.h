@@ -20,8 +20,9 @@
 struct tail_record {
 	struct piece piece;
 	uint64_t total; /* as of tail, up to this one */
-	uint8_t kind;
+	uint8_t kind;	/* TAIL_HOLE: it has become a hole */
 };
+#define TAIL_HOLE 0
 
 /* Up to record `index`, so many bytes of payloads. */
 struct tail_mark {
@@ -50,6 +51,9 @@ void tail_begin(struct tail *t, uint64_t last);
 void tail_push(struct tail *t, uint64_t index, uint8_t kind, struct piece piece);
 /* Drops all from `index` on. */
 void tail_truncate(struct tail *t, uint64_t index);
+
+/* These records, as far as they are here, have become holes; their bytes still count. */
+void tail_dig(struct tail *t, uint64_t first, uint32_t count);
 
 /* NULL: it is not here. */
 const struct tail_record *tail_get(const struct tail *t, uint64_t index);

@@ -23,12 +23,16 @@
 
 #define NODE_VERSION  2
 #define NODE_OLDEST   2
-/* Bits: PLACE is understood; STATE is sent each second, also if nothing has changed; DIED is
- * understood. */
+/*
+ * Bits: PLACE is understood; STATE is sent each second, also if nothing has changed; DIED is
+ * understood; WANT_HOLES is answered.
+ */
 #define NODE_FEATURE_PLACE 1
 #define NODE_FEATURE_ALIVE 2
 #define NODE_FEATURE_DIED  4
-#define NODE_FEATURES	   (NODE_FEATURE_PLACE | NODE_FEATURE_ALIVE | NODE_FEATURE_DIED)
+#define NODE_FEATURE_HOLES 8
+#define NODE_FEATURES \
+	(NODE_FEATURE_PLACE | NODE_FEATURE_ALIVE | NODE_FEATURE_DIED | NODE_FEATURE_HOLES)
 #define NODE_VERSIONS ((struct versions){NODE_OLDEST, NODE_VERSION})
 
 /*
@@ -100,6 +104,17 @@ enum node_state_flag {
  * those whose WELCOME had NODE_FEATURE_DIED.
  */
 #define NODE_DIED(F) F(u8, state) F(u64, place)
+/*
+ * To the leader of this term: which records from index `from` on are holes?  It answers with HOLES
+ * if it leads.  To those whose WELCOME had NODE_FEATURE_HOLES.
+ */
+#define NODE_WANT_HOLES(F) F(u64, term) F(u64, from)
+/*
+ * Of the records that the receiver has: ranges (hole_range); next: to be asked for next, 0: that
+ * is all.  cover: the newest END that made some of them; followed: all up to here have.
+ */
+#define NODE_HOLES(F) \
+	F(u64, term) F(u64, cover) F(u64, cover_term) F(u64, followed) F(u64, next) F(rest, ranges)
 
 #define NODE_FRAMES(X) \
 	X(1,  HELLO,   hello,   NODE_HELLO) \
@@ -116,7 +131,9 @@ enum node_state_flag {
 	X(12, PLACE,   place,   NODE_PLACE) \
 	X(13, ASK,     ask,     NODE_ASK) \
 	X(14, DIED,    died,    NODE_DIED) \
-	X(15, MEMBERS, members, NODE_MEMBERS)
+	X(15, MEMBERS, members, NODE_MEMBERS) \
+	X(16, WANT_HOLES, want_holes, NODE_WANT_HOLES) \
+	X(17, HOLES,   holes,   NODE_HOLES)
 
 enum node_type {
 #define X(type, NAME, name, FIELDS) NODE_TYPE_##NAME = type,

@@ -250,6 +250,8 @@ static enum rmq_error dispatch(struct raft *r, const struct raft_event *e)
 		return raft_replication_noop(r);
 	case RAFT_EVENT_HOLE:
 		return raft_replication_hole(r, e);
+	case RAFT_EVENT_DIED:
+		return raft_replication_died(r, e);
 	case RAFT_EVENT_BARRIER:
 		return raft_replication_barrier(r, e->seq);
 	case RAFT_EVENT_ADMIT:
@@ -268,6 +270,9 @@ static enum rmq_error dispatch(struct raft *r, const struct raft_event *e)
 		break;
 	case RAFT_EVENT_FORGOT:
 		raft_election_forgot(r);
+		break;
+	case RAFT_EVENT_AGAIN:
+		raft_replication_again(r);
 		break;
 	}
 	return RMQ_E_OK;

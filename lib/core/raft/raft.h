@@ -34,6 +34,8 @@
  *     compared.
  *  4. A hole comes to an index: nothing is there: it is appended; a record of the same
  *     term: that is kept; of another one: truncation from there, then it is appended.
+ *     By DIED a node makes such holes of records that it has: it is then as if it were sent the
+ *     log only now.  Rule 2 is the leader's, who has the END; the rest holds as for a stream.
  *  5. The cover is (index, term) of the newest END that made holes.  Messages carry it, nodes
  *     store the newest.  A node is covered if its log has that record, hole or not; only a
  *     covered node may be used for a recovery without a majority.
@@ -69,7 +71,8 @@
  * Messages may be lost, late, doubled and out of order.  Nothing is sent again that the peer
  * says it has received, however slow its disk is; what seems lost is sent again after an
  * election timeout, and ever more rarely while the peer takes nothing; at once when it
- * answers after a silence, or after RESET.  A READ that is not answered is such a loss.
+ * answers after a silence, says where to go on, or after RESET.  Its host may take fewer runs of
+ * an APPEND than there are, from the first one on: the others are lost.  A READ that is not answered is such a loss.
  *
  * The cost of a step is that of its event and of the peers, not of the log; a heartbeat with
  * nothing new stores nothing.
@@ -178,6 +181,10 @@ enum raft_event_type {
 	RAFT_EVENT_STAND,
 	RAFT_EVENT_FORGOT, /* this node's disk is older than what it had said is stored: it
 			      gives no vote and does not campaign any more; it follows */
+	RAFT_EVENT_DIED, /* message: from, term and cover of the leader; ranges: are holes there, as
+			    it says, and all below its cover.  They become holes here, as far as
+			    this log is known to be the leader's, and committed */
+	RAFT_EVENT_AGAIN, /* what this node was sent and did not take is wanted now, if it follows */
 };
 
 struct raft_event {

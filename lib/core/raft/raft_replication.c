@@ -291,7 +291,8 @@ static void refused(struct raft *r, struct raft_peer *p, struct raft_place place
 		at = place.index;
 	if (at < p->match)
 		at = p->match;
-	if (at + 1 >= p->next)
+	/* A probe that it did not take may be what it asks for. */
+	if (at + 1 > p->next || (at + 1 == p->next && !p->waiting))
 		return;
 	raft_replication_reset(r, p);
 	p->next = at + 1;
@@ -410,6 +411,13 @@ static void refuse(struct raft *r, struct raft_place prev)
 	struct raft_message *m = raft_send(r, RAFT_APPENDED, r->leader);
 	m->place = (struct raft_place){at, raft_term_at(r, at)};
 	m->round = r->round;
+}
+
+/* As if it were sent what comes later: the leader looks where to go on. */
+void raft_replication_again(struct raft *r)
+{
+	if (r->role == RAFT_FOLLOWER && !raft_id_none(r->leader))
+		refuse(r, (struct raft_place){r->verified + 1, 0});
 }
 
 void raft_replication_stored(struct raft *r)
@@ -586,6 +594,30 @@ enum rmq_error raft_replication_hole(struct raft *r, const struct raft_event *e)
 		raft_dirty(r);
 	if (r->holes.count > 0 && e->index > r->cover.index)
 		r->cover = (struct raft_place){e->index, raft_term_at(r, e->index)};
+	return RMQ_E_OK;
+}
+
+/* The log is the leader's up to `verified`, so its holes at or below are the dead of this one. */
+enum rmq_error raft_replication_died(struct raft *r, const struct raft_event *e)
+{
+	const struct raft_message *m = e->message;
+	uint64_t end = (r->commit < r->verified ? r->commit : r->verified) + 1;
+	if (r->role != RAFT_FOLLOWER || m->term != r->term || !raft_id_eq(m->from, r->leader))
+		return RMQ_E_OK;
+	if (RMQ_VARIANT(DIED_UNCHECKED))
+		end = r->last + 1;
+	for (unsigned i = 0; i < e->range_count; i++) {
+		const struct hole_range *h = &e->ranges[i];
+		uint64_t stop = h->first + h->count;
+		if (h->first == 0 || h->first > m->cover.index || stop > m->cover.index)
+			return RMQ_E_PROTOCOL;
+		hole_range(r, h->first, stop < end ? stop : end);
+	}
+	if (r->holes.count == 0)
+		return RMQ_E_OK;
+	raft_dirty(r);
+	if (m->cover.index > r->cover.index && !RMQ_VARIANT(DIED_UNCOVERED))
+		r->cover = m->cover;
 	return RMQ_E_OK;
 }
 

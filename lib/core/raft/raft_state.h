@@ -189,10 +189,12 @@ enum rmq_error raft_replication_barrier(struct raft *r, uint64_t seq);
 void raft_replication_append(struct raft *r, const struct raft_message *m);
 void raft_replication_appended(struct raft *r, const struct raft_message *m);
 void raft_replication_reset(struct raft *r, struct raft_peer *p);
+void raft_replication_again(struct raft *r);
 enum rmq_error raft_replication_read(struct raft *r, const struct raft_event *e);
 enum rmq_error raft_replication_propose(struct raft *r, const struct raft_event *e);
 enum rmq_error raft_replication_noop(struct raft *r);
 enum rmq_error raft_replication_hole(struct raft *r, const struct raft_event *e);
+enum rmq_error raft_replication_died(struct raft *r, const struct raft_event *e);
 enum rmq_error raft_replication_transfer(struct raft *r, struct raft_id to);
 /* Whether the peer holds all that was committed an election timeout ago, or later. */
 bool raft_replication_level(const struct raft *r, const struct raft_peer *p);

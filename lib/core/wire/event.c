@@ -288,6 +288,20 @@ enum rmq_error event_dead_ranges(struct slice payload, struct slice *ranges)
 	return err == RMQ_E_NOTHING ? RMQ_E_OK : err;
 }
 
+bool event_brings_messages(struct slice payload)
+{
+	struct events_header h;
+	struct event_iter it;
+	struct event e;
+	enum rmq_error err = events_open(payload, &h, &it);
+
+	while (!err && !(err = event_next(&it, &e)))
+		if (e.type == EVENT_TYPE_SEND || e.type == EVENT_TYPE_CHUNK ||
+		    e.type == EVENT_TYPE_CREATE)
+			return true;
+	return err != RMQ_E_NOTHING;
+}
+
 enum rmq_error event_chunk_data(struct slice payload, uint16_t offset, struct slice *data,
     struct slice *attributes)
 {

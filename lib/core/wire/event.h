@@ -402,6 +402,12 @@ enum rmq_error event_run_next(struct event_run *run, struct event_messages *m)
 enum rmq_error event_dead_ranges(struct slice payload, struct slice *ranges)
     __attribute__((warn_unused_result));
 
+/*
+ * Whether a record with this payload brings what did not exist before: messages, or queues.  So
+ * too if it cannot be read.
+ */
+bool event_brings_messages(struct slice payload);
+
 /* The bytes of the CHUNK event at `offset`, and, in the first piece, the message's attributes. */
 enum rmq_error event_chunk_data(struct slice payload, uint16_t offset, struct slice *data,
     struct slice *attributes) __attribute__((warn_unused_result));

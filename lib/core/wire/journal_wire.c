@@ -4,6 +4,8 @@
 
 static const char *tag_name(unsigned type, unsigned tag)
 {
+	if (type == JOURNAL_TYPE_OPEN_REPLICA)
+		return tag == JOURNAL_TAG_FITS ? "fits" : NULL;
 	return type == JOURNAL_TYPE_OPEN && tag == JOURNAL_TAG_ANSWERS ? "answers" : NULL;
 }
 

@@ -97,6 +97,13 @@
 #define JOURNAL_PING(F) F(u64, id)
 /* All transactions up to this one are durable. */
 #define JOURNAL_TXN_STORED(F) F(u64, seq)
+/*
+ * Only to an opener whose OPEN_REPLICA has the tag FITS.  So many bytes of any RECORDs, each with
+ * RECORD_HEADER_SIZE, are stored without waiting for room, counted after TXN n: if none of
+ * their payloads is larger than JOURNAL_SMALL_MAX; than RECORD_FILL; whatever they are.
+ */
+#define JOURNAL_SMALL_MAX 1024
+#define JOURNAL_FITS(F) F(u64, n) F(u64, small) F(u64, ordinary) F(u64, large)
 
 #define JOURNAL_OPENER_FRAMES(X) \
 	X(1,  OPEN,         open,         JOURNAL_OPEN) \
@@ -121,13 +128,16 @@
 	X(68, ROOM,         room,         JOURNAL_ROOM) \
 	X(69, ERROR,        error,        JOURNAL_ERROR) \
 	X(70, TXN_STORED,   txn_stored,   JOURNAL_TXN_STORED) \
-	X(71, PING,         ping,         JOURNAL_PING)
+	X(71, PING,         ping,         JOURNAL_PING) \
+	X(72, FITS,         fits,         JOURNAL_FITS)
 
 /* Features that a journal shows in OPENED: READS is understood. */
 #define JOURNAL_FEATURE_READS 1
 
 /* Tagged fields of OPEN (tags.h). */
 #define JOURNAL_TAG_ANSWERS 1 /* empty: the opener answers PING */
+/* Of OPEN_REPLICA. */
+#define JOURNAL_TAG_FITS 1 /* empty: the opener is told FITS */
 
 enum journal_type {
 #define X(type, NAME, name, FIELDS) JOURNAL_TYPE_##NAME = type,

@@ -26,6 +26,8 @@ struct replica_server {
 	struct store *store;
 	struct room room;
 	struct journal_room announced;
+	bool tells_fits; /* to an opener that knows FITS */
+	struct journal_fits fits; /* told last */
 	bool reserved; /* RESERVE came: the room is to be looked at */
 	uint64_t seq;	 /* taken */
 	uint64_t stored; /* answered */
@@ -292,6 +294,18 @@ static bool wait_for_room(struct replica_server *v)
 	return !journal_io_gone(v->io, ms < 0 ? ROOM_WAIT_MS : ms);
 }
 
+static void tell_fits(struct replica_server *v)
+{
+	struct journal_fits m = {v->stored, room_for_sure(&v->room, v->store, ROOM_SMALL),
+	    room_for_sure(&v->room, v->store, ROOM_ORDINARY),
+	    room_for_sure(&v->room, v->store, ROOM_LARGE)};
+	bool news = m.n != v->fits.n || m.small != v->fits.small ||
+		    m.ordinary != v->fits.ordinary || m.large != v->fits.large;
+	if (v->tells_fits && news)
+		journal_put_fits(&v->io->out, &m);
+	v->fits = m;
+}
+
 static enum rmq_error look_at_room(struct replica_server *v)
 {
 	uint64_t now = clock_mono().ms;
@@ -305,6 +319,7 @@ static enum rmq_error look_at_room(struct replica_server *v)
 		if (m.n != v->announced.n || m.bytes != v->announced.bytes)
 			journal_put_room(&v->io->out, &m);
 		v->announced = m;
+		tell_fits(v);
 		v->reserved = false;
 	}
 	v->spent_pages = 0;
@@ -323,6 +338,14 @@ static enum rmq_error answer(struct replica_server *v)
 	if (room_is_low(&v->room, v->store))
 		err = journal_io_send(v->io);
 	return err ? err : look_at_room(v);
+}
+
+static bool knows_fits(struct slice open)
+{
+	struct journal_open_replica m;
+	struct slice empty;
+	return journal_open_replica_decode(open, &m) &&
+	       tags_find(m.tags, JOURNAL_TAG_FITS, &empty);
 }
 
 static enum rmq_error open_replica(
@@ -353,6 +376,9 @@ static enum rmq_error open_replica(
 	v->announced = (struct journal_room){0, room_bytes(&v->room, v->store)};
 	journal_put_opened(&v->io->out, &opened);
 	journal_put_room(&v->io->out, &v->announced);
+	v->tells_fits = knows_fits(open->payload);
+	v->fits.n = UINT64_MAX;
+	tell_fits(v);
 	return journal_io_send(v->io);
 }
 

@@ -132,11 +132,16 @@ enum room_records room_records(const struct store *s, size_t payload_len)
 	return payload_len <= RECORD_FILL ? ROOM_ORDINARY : ROOM_LARGE;
 }
 
+/* For commits that were not asked for. */
+static uint64_t spared(const struct room *r, const struct store *s)
+{
+	return at_most(ASK_LEAVES_MAX, reserve(r, s) / 4);
+}
+
 void room_ask(struct room *r, const struct store *s, uint64_t bytes, enum room_records of)
 {
-	uint64_t left = at_most(ASK_LEAVES_MAX, reserve(r, s) / 4);
 	/* A record of half a page and a little more takes a whole one. */
-	r->asked = bytes > 0 ? 2 * bytes + left : 0;
+	r->asked = bytes > 0 ? 2 * bytes + spared(r, s) : 0;
 	r->asked_of = of;
 }
 
@@ -216,6 +221,12 @@ uint64_t room_bytes(const struct room *r, const struct store *s)
 	uint64_t room = could_exist > held_back ? could_exist - held_back : 0;
 	/* A record of half a page and a little more takes a whole one. */
 	return r->short_of_disk ? at_most(room, there) / 2 : at_most(room, there);
+}
+
+uint64_t room_for_sure(const struct room *r, const struct store *s, enum room_records of)
+{
+	uint64_t there = exists(r, s, of), left = spared(r, s);
+	return there > left ? (there - left) / 2 : 0;
 }
 
 uint64_t room_commit_bytes(const struct room *r, const struct store *s)

@@ -76,6 +76,12 @@ uint64_t room_due_ms(const struct room *r);
 /* Bytes of records with new messages that may come. */
 uint64_t room_bytes(const struct room *r, const struct store *s);
 
+/*
+ * Bytes of records that no commit waits for, whose largest is such a one: what the reserve
+ * has as well.
+ */
+uint64_t room_for_sure(const struct room *r, const struct store *s, enum room_records of);
+
 /* Bytes that one commit should not exceed. */
 uint64_t room_commit_bytes(const struct room *r, const struct store *s);
 

@@ -507,6 +507,27 @@ void store_set_term(struct store *s, uint64_t term)
 	s->changed = true;
 }
 
+/* Sets the checkpoint to the newest END that is left. */
+static int newest_end(struct store *s)
+{
+	MDB_cursor *cursor;
+	MDB_val key, value;
+	uint64_t index;
+	int rc = mdb_cursor_open(s->txn, s->env.marks, &cursor);
+	if (rc)
+		return rc;
+	s->state.checkpoint = 0;
+	for (MDB_cursor_op op = MDB_LAST; !rc && s->state.checkpoint == 0; op = MDB_PREV) {
+		rc = mdb_cursor_get(cursor, &key, &value, op);
+		if (!rc && (!store_env_index(&key, &index) || value.mv_size != 1))
+			rc = MDB_CORRUPTED;
+		if (!rc && *(const uint8_t *)value.mv_data == RECORD_END)
+			s->state.checkpoint = index;
+	}
+	mdb_cursor_close(cursor);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
 /* The record that the cursor is at. */
 static enum rmq_error delete_one(
     struct store *s, uint64_t index, const MDB_val *value, bool whatever)
@@ -522,6 +543,8 @@ static enum rmq_error delete_one(
 		MDB_val key = {STORE_KEY_SIZE, key_bytes};
 		store_env_key(key_bytes, index);
 		rc = mdb_del(s->txn, s->env.marks, &key, NULL);
+		if (!rc && index == s->state.checkpoint && !whatever)
+			rc = newest_end(s);
 	}
 	if (rc)
 		return fail(s, "data.mdb", rc);
@@ -610,27 +633,6 @@ static int cut_off(struct store *s, MDB_dbi database, uint64_t from)
 		rc = mdb_cursor_del(cursor, 0);
 		if (!rc)
 			rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
-	}
-	mdb_cursor_close(cursor);
-	return rc == MDB_NOTFOUND ? 0 : rc;
-}
-
-/* Sets the checkpoint to the newest END that is left. */
-static int newest_end(struct store *s)
-{
-	MDB_cursor *cursor;
-	MDB_val key, value;
-	uint64_t index;
-	int rc = mdb_cursor_open(s->txn, s->env.marks, &cursor);
-	if (rc)
-		return rc;
-	s->state.checkpoint = 0;
-	for (MDB_cursor_op op = MDB_LAST; !rc && s->state.checkpoint == 0; op = MDB_PREV) {
-		rc = mdb_cursor_get(cursor, &key, &value, op);
-		if (!rc && (!store_env_index(&key, &index) || value.mv_size != 1))
-			rc = MDB_CORRUPTED;
-		if (!rc && *(const uint8_t *)value.mv_data == RECORD_END)
-			s->state.checkpoint = index;
 	}
 	mdb_cursor_close(cursor);
 	return rc == MDB_NOTFOUND ? 0 : rc;

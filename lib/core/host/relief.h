@@ -1,0 +1,84 @@
+/*
+ * Relief for a follower whose disk is full.  What would free its space, the holes of an END, comes
+ * after records for which it has no room.  So it asks the leader which of the records that it
+ * has died, and makes those holes before it has the END, as a node does that is sent a log with
+ * holes: until it has that END it is not covered (raft.h).
+ *
+ *	follower                    leader
+ *	WANT_HOLES from 1     ->
+ *	                      <-    HOLES: ranges, next 700
+ *	(stores them)
+ *	WANT_HOLES from 700   ->
+ *	                      <-    HOLES: ranges, next 0: that is all
+ *
+ * It begins again when the leader has made more holes.  The leader keeps nothing of it; an answer
+ * that is lost is asked for again.
+ */
+#ifndef RMQ_CORE_HOST_RELIEF_H
+#define RMQ_CORE_HOST_RELIEF_H
+
+#include "core/host/ends.h"
+
+/* Records that the leader looks at for one answer, and ranges in it, at most. */
+#define RELIEF_RANGES 1024
+#define RELIEF_BYTES  (RELIEF_RANGES * HOLE_RANGE_SIZE)
+
+/* What HOLES says. */
+struct relief_answer {
+	uint64_t term;
+	uint64_t next;	   /* to be asked for next; 0: that is all */
+	uint64_t followed; /* the leader has made the holes of all ENDs up to here */
+	struct slice list; /* hole_range each */
+};
+
+/* All zeros to begin with. */
+struct relief {
+	uint64_t term;	   /* of the leader that is asked */
+	uint64_t done;	   /* the leader was asked for all that it had followed by here … */
+	uint64_t followed; /* … and is now, up to here */
+	uint64_t begun_ms;
+	uint64_t from; /* is to be asked for, or was; 0: nothing */
+	bool asked;
+	uint64_t asked_ms;
+	uint64_t transaction;
+	struct ends_place at; /* in the answer */
+	size_t len;	      /* of the answer; 0: all of it is holes by now */
+	uint8_t list[RELIEF_BYTES];
+};
+
+/* What a turn sees. */
+struct relief_seen {
+	uint64_t term;
+	bool waits;	      /* this node follows, and waits for room */
+	uint64_t cover;	      /* index of the leader's newest END that has made holes */
+	uint64_t stored;      /* as in engine_state */
+	uint64_t last;	      /* index up to which the log is stored here */
+	uint64_t now_ms;      /* any clock */
+	uint32_t patience_ms; /* an answer takes no longer */
+};
+
+enum relief_action {
+	RELIEF_NOTHING,
+	RELIEF_ASK, /* the leader: from r->from on */
+	RELIEF_DIG, /* make holes of the piece, and tell relief_dug() */
+};
+
+/* The end of a turn of a follower. */
+enum relief_action relief_turn(struct relief *r, const struct relief_seen *seen,
+    const struct ends_log *log, struct ends_piece *out) __attribute__((warn_unused_result));
+
+/* These holes are made when this transaction is stored. */
+void relief_dug(struct relief *r, uint64_t transaction);
+
+/* An answer; one that is not waited for has no effect.  False: no leader says so. */
+bool relief_answered(struct relief *r, const struct relief_answer *a)
+    __attribute__((warn_unused_result));
+
+/*
+ * The leader's side: which records of [from, last] are holes here; last: up to there the follower
+ * is known to have this log.  a->list is in `list`; term and followed are the caller's to set.
+ */
+void relief_answer(const struct ends_log *log, uint64_t from, uint64_t last,
+    uint8_t list[RELIEF_BYTES], struct relief_answer *a);
+
+#endif
