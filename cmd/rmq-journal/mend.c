@@ -53,7 +53,8 @@ static int compare(const void *a, const void *b)
 
 static bool is_bad(const struct mending *m, uint64_t index)
 {
-	return bsearch(&index, m->found->bad, m->found->count, sizeof(index), compare);
+	const struct findings *f = m->found;
+	return f->count > 0 && bsearch(&index, f->bad, f->count, sizeof(index), compare);
 }
 
 static enum rmq_error log_next(
