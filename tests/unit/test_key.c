@@ -70,6 +70,12 @@ static void what_is_no_key_is_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_false(key_parse(slice_str(bad[i]), key));
+	for (size_t at = sizeof(KEY_PREFIX) - 1; at < KEY_TEXT_SIZE - 1; at++)
+		for (unsigned byte = 128; byte < 256; byte++) {
+			char text[] = "rmq1:hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=";
+			text[at] = (char)byte;
+			assert_false(key_parse(slice_str(text), key));
+		}
 	assert_string_equal((char *)key, "untouched");
 }
 

@@ -41,10 +41,18 @@ void key_encode(const uint8_t bytes[KEY_SIZE], char text[KEY_BASE64_SIZE])
 
 bool key_decode(struct slice text, uint8_t bytes[KEY_SIZE])
 {
+	char again[KEY_BASE64_SIZE];
 	size_t len;
-	return sodium_base642bin(bytes, KEY_SIZE, (const char *)text.data, text.len, NULL, &len,
-		   NULL, sodium_base64_VARIANT_ORIGINAL) == 0 &&
-	       len == KEY_SIZE;
+	if (text.len != KEY_BASE64_SIZE - 1 ||
+	    sodium_base642bin(bytes, KEY_SIZE, (const char *)text.data, text.len, NULL, &len,
+		NULL, sodium_base64_VARIANT_ORIGINAL) != 0 ||
+	    len != KEY_SIZE)
+		return false;
+	/* The decoder of some versions takes bytes above 127 for digits. */
+	key_encode(bytes, again);
+	bool same = memcmp(again, text.data, text.len) == 0;
+	sodium_memzero(again, sizeof(again));
+	return same;
 }
 
 void key_print(const uint8_t key[KEY_SIZE], char text[KEY_TEXT_SIZE])
