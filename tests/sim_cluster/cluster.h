@@ -92,6 +92,7 @@ struct cluster {
 	uint64_t room_at; /* in the calm: when all disks have room again */
 	uint64_t failovers, served;
 	const char *illness; /* that lasts; NULL: none */
+	uint64_t went_on, went_on_at; /* meanwhile: the newest record committed, and when */
 	unsigned ill;	     /* bits of the slots that have it */
 	struct call *calls;
 	uint64_t boots;

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#define STOPS_MS      10000 /* in which a healthy majority goes on */
 /* A while in which leadership goes round many times, if it does. */
 #define DEADLY_MS 10000
 /* On two nodes, three times and twice; and for those that have nobody to hand over to. */
@@ -106,8 +107,29 @@ static const struct illness {
     {"the disk hangs, and it is told to end", hang_and_leave},
 };
 
+/* Whether nobody waits for the one that serves. */
+static bool nothing_waits(struct cluster *c)
+{
+	const struct site *s = site_serving(c);
+	return s && site_idle(s) && !broker_pending(s->daemon->broker);
+}
+
+/* As long as something waits, records are committed. */
+static void check_progress(struct cluster *c)
+{
+	if (nothing_waits(c) || c->sim.commit > c->went_on) {
+		c->went_on = c->sim.commit;
+		c->went_on_at = c->sim.now;
+	}
+	if (c->sim.now - c->went_on_at > STOPS_MS)
+		trace_fail("illness stops the cluster for %d ms: %s (%x)", STOPS_MS, c->illness,
+		    c->ill);
+}
+
 void illness_turn(struct cluster *c)
 {
+	if (c->illness)
+		check_progress(c);
 	for (unsigned k = 0; c->illness && k < sizeof(illnesses) / sizeof(*illnesses); k++)
 		for (unsigned i = 0; c->illness == illnesses[k].name && i < NODES; i++)
 			if (c->ill >> i & 1)
@@ -151,6 +173,7 @@ void illness_begin(struct cluster *c)
 	c->illness = illnesses[prng_below(p, sizeof(illnesses) / sizeof(*illnesses))].name;
 	for (uint64_t i = prng_range(p, 1, most - gone); i > 0; i--)
 		c->ill |= 1u << slots[i - 1];
+	c->went_on_at = c->sim.now;
 	trace(c->illness, c->ill, n, gone, 0);
 }
 
