@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CENSUS_MS     11   /* between two seeds that are asked; prime to how many there are */
 #define CHANGING_MAX  100  /* changes of members, in permille */
 #define DIAL_MS	      20   /* between two attempts, at most */
 #define LATE_MS	      3000 /* a HELLO may be, at most */
@@ -154,6 +155,46 @@ static void join(struct site *s)
 		return;
 	const struct raft_config *told = members_committed(&by->links.members, &index);
 	l->changed |= members_hint(&l->members, index, told);
+}
+
+static bool can_ask(const struct site *s, const struct node *n)
+{
+	return n->raft && s->c->sites[n->slot].links.boot && n->paused_until <= s->c->sim.now &&
+	       !n->cut_to[s->node->slot] && !s->node->cut_to[n->slot];
+}
+
+/*
+ * A node without a cluster is told to make one, again and again: all others are its seeds, one
+ * of which is asked now.  It never may, since there is a cluster.
+ */
+static void found_cluster(struct site *s)
+{
+	struct links *l = &s->links;
+	uint64_t index, now = s->c->sim.now;
+	char text[TEXT_MAX + 1];
+	if (now % CENSUS_MS != s->node->slot || members_newest(&l->members, &index))
+		return;
+	if (l->census.asked == 0) {
+		for (; l->census.asked < NODES - 1; l->census.asked++)
+			snprintf(l->census.seeds[l->census.asked].name, 3, "s%u",
+			    l->census.asked % 10);
+		l->census_ms = now;
+	}
+	unsigned at = (unsigned)(now % (NODES - 1));
+	const struct node *seed = &s->c->sim.nodes[at + (at >= s->node->slot)];
+	const struct members *theirs = &s->c->sites[seed->slot].links.members;
+	if (can_ask(s, seed))
+		l->census.seeds[at].word =
+		    members_newest(theirs, &index) ? COMMANDS_CLUSTER : COMMANDS_NO_CLUSTER;
+	switch (commands_may_found(&l->census, now - l->census_ms, text)) {
+	case COMMANDS_HOLD:
+		break;
+	case COMMANDS_STOP:
+		l->census = (struct commands_census){0};
+		break;
+	case COMMANDS_MAY:
+		trace_fail("node %u makes a second cluster", s->node->slot);
+	}
 }
 
 /* The settings name one of the others, wherever it is. */
@@ -521,6 +562,7 @@ void links_turn(struct site *s)
 	if (!raft_id_none(st.leader))
 		l->led_ms = c->sim.now;
 	l->changed |= members_log(&l->members, &st);
+	found_cluster(s);
 	join(s);
 	if (l->changed) {
 		update(s);

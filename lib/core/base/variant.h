@@ -123,6 +123,8 @@
 	    "the calm|no leader|do not catch up|is committed") \
 	X(SEEDS_UNASKED, "a member whom nobody leads does not ask its seeds", \
 	    "the calm|no leader|do not catch up|is committed") \
+	X(FOUND_EARLY, "a node makes a cluster before all its seeds have answered", \
+	    "makes a second cluster") \
 	X(UP_BY_LINKS, "a member whose links are up is up, however long it says nothing", \
 	    "is up for") \
 	X(HELLO_LATE, "a HELLO is compared with what came after it was made", "older than it was") \

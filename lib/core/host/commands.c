@@ -96,7 +96,7 @@ enum commands_verdict commands_may_found(
 		    s->seeds[i].name, s->seeds[i].says);
 		return COMMANDS_STOP;
 	}
-	if (!silent[0])
+	if (!silent[0] || RMQ_VARIANT(FOUND_EARLY))
 		return COMMANDS_MAY;
 	if (asked_ms < COMMANDS_CENSUS_MS)
 		return COMMANDS_HOLD;
