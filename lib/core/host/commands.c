@@ -124,13 +124,13 @@ struct count {
 	char others[TEXT_MAX + 1]; /* names */
 };
 
-/* Known-bad: the word of a node is taken for that of its disk. */
+/* Known-bad: what a disk stored long before counts. */
 static bool stores(
     const struct command_life *l, const struct commands_peers *peers, struct raft_id id)
 {
-	uint64_t index = RMQ_VARIANT(REMOVED_UNSTORED) ? l->mark - 1 : l->mark;
+	uint64_t old = RMQ_VARIANT(REMOVED_UNSTORED) ? l->mark / 2 : 0;
 
-	return peers->stores(peers->arg, id, index);
+	return peers->stores(peers->arg, id, l->mark - old);
 }
 
 static struct count count_voters(const struct command_life *l, const struct raft_config *config,
