@@ -192,7 +192,7 @@ static void the_members_of_a_cluster_stand_in_rmq_journal_field_by_field(void **
 	LAYOUT(RAFT_CONFIG_MEMBER)
 #undef LAYOUT
 #undef FIELD
-#define X(name, bit) assert_non_null(strstr(page, #bit " for who "));
+#define X(name, bit) assert_non_null(strstr(page, #bit ", it "));
 	RAFT_FLAGS(X)
 #undef X
 }
