@@ -212,6 +212,6 @@ enum rmq_error ask_wait(struct ask *a)
 	if (a->answered && a->common.quiet)
 		return RMQ_E_NOTHING;
 	if (a->answered)
-		return ask_fail(RMQ_E_NOTHING, "not in time");
+		return ask_fail(RMQ_E_NOTHING, "not met in time");
 	return ask_fail(RMQ_E_NO_DAEMON, "%s", why.text);
 }

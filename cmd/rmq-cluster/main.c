@@ -331,10 +331,10 @@ static const struct option leave_options[] = {{"wait", no_argument, NULL, OPT_WA
 #define PLAIN "+" CLIENT_OPTIONS_SHORT, plain_options
 #define TABLE "+o:j" CLIENT_OPTIONS_SHORT, table_options
 static const struct command command_list[] = {
-    {"init", "[--new]", "make a cluster of this node; once, on one node",
+    {"init", "[--new]", "make a cluster with this node; once, on one node",
 	"+" CLIENT_OPTIONS_SHORT, init_options, 0, 0, run_init},
     {"admit", "NAME KEY", "let the node with this public key join", PLAIN, 2, 2, run_admit},
-    {"join", "[ADDR]", "make this node a member, by way of ADDR or its seeds", PLAIN, 0, 1,
+    {"join", "[ADDR]", "make this node a member, through ADDR or its seeds", PLAIN, 0, 1,
 	run_join},
     {"leave", "[--wait] [--force] [NODE]", "remove a node, or this one, for good",
 	"+" CLIENT_OPTIONS_SHORT, leave_options, 0, 1, run_leave},

@@ -81,9 +81,9 @@ static const char *problem(const struct cluster *c)
 	if (c->waits)
 		return "disk is full: this node takes no more of the log until there is room";
 	if (c->disk.full)
-		return "disk is full: new messages find no room here";
+		return "disk is full: no room for new messages here";
 	if (leader_flags(c) & NODE_STATE_NO_ROOM)
-		return "the disks of a majority are full: new messages find no room";
+		return "the disks of a majority are full: no room for new messages";
 	const char *texts[] = {watchdog_problem(c), nobody_leads(c), another_hangs(c)};
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		if (texts[i])

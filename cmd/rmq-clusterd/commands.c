@@ -335,7 +335,7 @@ void commands_take_in(struct cluster *c, struct inlet *joiner, const struct raft
 	struct command *m = begin(c, NODE_COMMAND_TAKE_IN);
 
 	if (!m) {
-		inlet_refuse(joiner, RMQ_E_BUSY, "too many ask at the same time");
+		inlet_refuse(joiner, RMQ_E_BUSY, "too many requests at the same time");
 		return;
 	}
 	m->member = *member;
@@ -436,7 +436,7 @@ void commands_ask(
 	struct command *m = begin(c, types[command->type]);
 
 	if (!m) {
-		answer(arg, RMQ_E_BUSY, "too many ask at the same time");
+		answer(arg, RMQ_E_BUSY, "too many requests at the same time");
 		return;
 	}
 	m->answer = answer;

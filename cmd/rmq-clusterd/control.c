@@ -396,7 +396,7 @@ static void on_deadline(uv_timer_t *timer)
 	if (log_rate_allows(&a->control->peers, uv_now(a->control->loop)))
 		log_info("control socket: %s", !a->greeted	? "no HELLO in time"
 					       : a->out_len > 0 ? "answers are not read"
-								: "a request is cut");
+								: "a request is incomplete");
 	asker_end(a);
 }
 

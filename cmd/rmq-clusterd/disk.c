@@ -64,7 +64,7 @@ static void take_room(struct disk *d, uint64_t bytes)
 	bool full = bytes < (d->full ? 2 * FULL_BYTES : FULL_BYTES);
 
 	if (full && !d->full)
-		log_notice("%s: disk is full: new messages find no room here", d->directory);
+		log_notice("%s: disk is full: no room for new messages here", d->directory);
 	else if (!full && d->full)
 		log_notice("%s: there is room for new messages again", d->directory);
 	if (full != d->full)

@@ -108,13 +108,13 @@ static void joined(struct cluster *c, struct slice payload)
 
 	if (!node_joined_decode(payload, &m) || raft_config_decode(m.config, &config) ||
 	    !raft_config_find(&config, c->id)) {
-		remember(c, asked(&c->join)->name, "it answers with what is not a membership",
+		remember(c, asked(&c->join)->name, "its answer is not a membership",
 		    false);
 		next(c, JOIN_PAUSE_MS);
 		return;
 	}
 	if (!c->join.lost)
-		log_notice("taken in by %s", asked(&c->join)->name);
+		log_notice("let in by %s", asked(&c->join)->name);
 	c->join.taken_in = true;
 	c->join.refused[0] = c->join.why[0] = '\0';
 	c->join.final = false;
@@ -198,7 +198,7 @@ static void give_up(struct cluster *c)
 	join_cancel(c);
 	if (by_command)
 		return;
-	log_error("not taken in within join-timeout: %s",
+	log_error("not let in within join-timeout: %s",
 	    c->join.refused[0] ? c->join.refused : "no seed answers");
 	cluster_die(c, error_exit(RMQ_E_NO_DAEMON));
 }
@@ -289,7 +289,7 @@ static void lost(struct cluster *c, const char *address)
 
 static enum rmq_error parse_seed(const char *text, struct config_seed *seed, struct reason *why)
 {
-	const char *at = strchr(text, '@'), *what = "NAME@HOST:PORT is wanted";
+	const char *at = strchr(text, '@'), *what = "must be NAME@HOST:PORT";
 
 	if (!at || at == text || at - text > RAFT_NAME_MAX)
 		return reason_set(why, RMQ_E_USAGE, "%s: %s", text, what);

@@ -141,7 +141,7 @@ static void check_self(struct cluster *c)
 	if (!m)
 		return;
 	if (strcmp(m->name, c->config.name) != 0)
-		log_error("name: the data directory is that of %s", m->name);
+		log_error("name: the data directory belongs to %s", m->name);
 	else if (memcmp(m->key, c->pair.key, RAFT_KEY_SIZE) != 0)
 		log_error("%s: not the key by which the cluster knows %s", c->config.key,
 		    c->config.name);

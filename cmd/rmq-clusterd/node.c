@@ -105,7 +105,7 @@ static void do_role(struct cluster *c)
 		if (cluster_leads(c))
 			log_notice("leads in term %" PRIu64, c->status.term);
 		else if (old.role == RAFT_LEADER)
-			log_notice("does not lead any more (term %" PRIu64 ")", c->status.term);
+			log_notice("no longer leads (term %" PRIu64 ")", c->status.term);
 	}
 	supervisor_role(c);
 }

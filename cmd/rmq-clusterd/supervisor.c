@@ -131,7 +131,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 	if (!supervisor_ready(&c->supervisor))
 		return;
 	supervisor_passed(c);
-	log_notice(PROGRAM " takes clients at %s", c->config.queue_socket.path);
+	log_notice(PROGRAM " accepts clients at %s", c->config.queue_socket.path);
 	cluster_changed(c);
 }
 
@@ -179,7 +179,7 @@ static int kill_child(struct supervisor *s)
 	if (status >= 0)
 		return status;
 	s->lingers = s->pid;
-	log_error(PROGRAM " was killed and does not end: the kernel waits, for its disk as a rule");
+	log_error(PROGRAM " was killed and does not end: the kernel waits, usually for its disk");
 	return 128 + SIGKILL;
 }
 
@@ -213,7 +213,7 @@ static void failed(struct cluster *c, enum keeper_event e, bool never)
 	obey(c, e);
 	if (s->keeper.state == KEEPER_PAUSE && !cluster_stopping(c) && survives(c) &&
 	    (never || keeper_gives_up(&s->keeper)) && watchdog_hand_over(c))
-		log_notice(PROGRAM " cannot run here: leadership goes to another node");
+		log_notice(PROGRAM " cannot run here: handing leadership to another node");
 }
 
 static void ended(struct cluster *c, int status)

@@ -69,7 +69,7 @@ static void act(struct cluster *c, enum health_action a)
 	case HEALTH_NOTHING:
 		break;
 	case HEALTH_HAND_OVER:
-		log_error("leadership goes to another node: %s", why);
+		log_error("handing leadership to another node: %s", why);
 		(void)watchdog_hand_over(c);
 		break;
 	case HEALTH_STEP_DOWN:
@@ -173,11 +173,11 @@ const char *watchdog_problem(const struct cluster *c)
 	const struct health *h = &c->watchdog.health;
 
 	if (c->watchdog.hangs && !c->disk.full)
-		return "disk hangs: it has not stored for long what it was given";
+		return "disk hangs: writes have waited for a long time";
 	if (h->state == HEALTH_RESTING)
 		return health_text(h->illness);
 	if (cluster_leads(c) && !c->watchdog.confirms)
-		return "nothing is confirmed: a majority does not store what it is sent";
+		return "nothing is confirmed: a majority does not store the records sent to it";
 	return NULL;
 }
 

@@ -121,7 +121,7 @@ static void open_listener(struct gate *g)
 
 	if (listener_inherit(&g->listener)) {
 		log_error(
-		    "LISTEN_FDS: not at most %d listening Unix stream sockets", LISTENERS_MAX);
+		    "LISTEN_FDS: must be at most %d listening Unix stream sockets", LISTENERS_MAX);
 		exit(error_exit(RMQ_E_CONFIG));
 	}
 	if (g->listener.count > 0)

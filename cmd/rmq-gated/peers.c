@@ -221,7 +221,7 @@ static void drop_strangers(struct gate *g)
 		next = LIST_NEXT(l, entry);
 		if (l->dialled || member_by_key(g, link_conn_peer(l->conn)))
 			continue;
-		log_notice("%s is not a member any more", l->peer);
+		log_notice("%s is no longer a member", l->peer);
 		peers_cut(g, l);
 	}
 }

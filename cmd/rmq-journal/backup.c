@@ -143,7 +143,7 @@ static enum rmq_error check_begin(struct backup *b, const struct wanted *w, stru
 		return w->force ? RMQ_E_OK : cover_check(&b->cover, b->state.next - 1, why);
 	return reason_set(why, RMQ_E_USAGE,
 	    "--since %" PRIu64 " is beyond the newest record, %" PRIu64
-	    ": the backup before is of another directory, or of a later time of this one",
+	    ": the previous backup is of another directory, or of a later state of this one",
 	    since, b->state.next - 1);
 }
 

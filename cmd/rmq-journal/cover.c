@@ -41,8 +41,8 @@ enum rmq_error cover_check(const struct cover *c, uint64_t last, struct reason *
 	if (c->covered)
 		return RMQ_E_OK;
 	return reason_set(why, RMQ_E_BAD_DATA,
-	    "the log of this node is not whole: it ends at record %" PRIu64
+	    "the log of this node is not complete: it ends at record %" PRIu64
 	    ", and lacks the checkpoint %" PRIu64
-	    " that made holes in it; take another node's, or --force",
+	    " that made holes in it; take another node's, or use --force",
 	    last, c->index);
 }

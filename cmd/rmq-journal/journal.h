@@ -17,12 +17,12 @@
 	X(init, "DIR", "make a data directory") \
 	X(serve, "DIR", "speak the journal protocol on standard input") \
 	X(stat, "[-j] DIR...", \
-	    "print how full it is and what it knows; of several, which to keep") \
+	    "print facts about it; of several, which to keep") \
 	X(dump, "[--from N] [--follow] DIR", "print records as JSON lines") \
 	X(verify, "[--quarantine] DIR", "check every record; set bad ones aside") \
 	X(backup, "[--since N] [--force] DIR > FILE", \
 	    "copy records while the journal is in use") \
-	X(restore, "[--force] DIR < FILE", "make a data directory of a backup") \
+	X(restore, "[--force] DIR < FILE", "make a data directory from a backup") \
 	X(compact, "DIR", "give free pages back to the file system") \
 	X(diff, "DIR DIR2", "print the records that differ")
 

@@ -170,7 +170,7 @@ static enum rmq_error take_term(struct restore *r, struct slice payload)
 	if (m.term <= r->boundary_term || m.index <= r->boundary_index)
 		return bad(r, "backup is garbled");
 	if (m.index < store_state(r->store)->next)
-		return bad(r, "the log was cut between these backups: one of all is needed");
+		return bad(r, "the log was truncated between these backups: a full one is needed");
 	r->boundary_term = m.term;
 	r->boundary_index = m.index;
 	enum rmq_error err = store_put_term(r->store, m.index, m.term);
@@ -204,7 +204,7 @@ static enum rmq_error take_frame(struct restore *r, const struct frame *f, const
 {
 	enum rmq_error err;
 	if (r->begun != (f->type != BACKUP_TYPE_HEADER))
-		return bad(r, r->begun ? "a backup is cut" : "is not a backup");
+		return bad(r, r->begun ? "a backup is truncated" : "is not a backup");
 	switch (f->type) {
 	case BACKUP_TYPE_HEADER:
 		err = take_header(r, f->payload);
@@ -258,10 +258,10 @@ static enum rmq_error read_backups(struct restore *r)
 			continue;
 		}
 		if (eof && (r->begun || r->end > r->begin))
-			return bad(r, r->any || r->begun ? "backup is cut" : "is not a backup");
+			return bad(r, r->any || r->begun ? "backup is truncated" : "is not a backup");
 		if (eof && r->partial && !r->force)
-			return bad(r, "backup is of a node whose log was not whole: take "
-				      "another node's, or --force");
+			return bad(r, "backup is of a node whose log was not complete: "
+				      "take another node's, or use --force");
 		if (eof)
 			return r->any ? RMQ_E_OK : bad(r, "backup is empty");
 		err = read_more(r, &eof);

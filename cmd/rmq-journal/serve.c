@@ -28,7 +28,7 @@ static void outlive_signals(void)
 static void tell_wait(const char *dir, bool begins)
 {
 	log_notice("%s: %s", dir,
-	    begins ? "disk is full: what is to be stored waits for space on its file system"
+	    begins ? "disk is full: records wait for space on its file system"
 		   : "there is space again");
 }
 

@@ -32,9 +32,9 @@ struct numbers {
 	X(term, n->state.term, "") \
 	X(page_size, n->pages.page_size, "bytes") \
 	X(pages_used, n->pages.used, "") \
-	X(pages_free, n->pages.free, "to be used again") \
+	X(pages_free, n->pages.free, "will be used again") \
 	X(bytes_used, n->pages.used * n->pages.page_size, "") \
-	X(file_bytes, n->pages.file_bytes, "written ahead included")
+	X(file_bytes, n->pages.file_bytes, "including the part extended in advance")
 
 /* Only of a directory that belongs to a cluster. */
 #define STAT_REPLICA(X) \
@@ -230,7 +230,7 @@ static int compare(char **words, bool json)
 		(json ? print_object : print_row)(&all[i], i == best);
 	if (!err && best == count) {
 		about = "stat";
-		err = reason_set(&why, RMQ_E_BAD_DATA, "no directory has a whole log");
+		err = reason_set(&why, RMQ_E_BAD_DATA, "no directory has a complete log");
 	}
 	free(all);
 	return finish_stdout(err ? report(about, err, &why) : 0);

@@ -270,7 +270,7 @@ enum rmq_error verify(const char *dir, struct findings *f, struct reason *why)
 		if (err != RMQ_E_NOTHING)
 			return err;
 		if (behind == before) {
-			add_structure(f, behind, "nothing behind this can be read: crash");
+			add_structure(f, behind, "nothing after this can be read: crash");
 			return RMQ_E_OK;
 		}
 		add_bad(f, behind, "crash");

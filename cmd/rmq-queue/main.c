@@ -161,7 +161,7 @@ static enum rmq_error run_show(struct admin *a, struct request *q)
 	}
 	if (q->words_count > 1 && a->fields) {
 		text_deinit(&columns);
-		return admin_fail(a, RMQ_E_USAGE, "-o and FIELD...: only one of them");
+		return admin_fail(a, RMQ_E_USAGE, "-o and FIELD... exclude each other");
 	}
 	if (q->words_count > 1)
 		a->fields = columns.data;
@@ -239,7 +239,7 @@ static enum rmq_error run_peek(struct admin *a, struct request *q)
 	struct peeking p = {.admin = a, .request = q};
 	enum rmq_error err = RMQ_E_OK;
 	if (a->fields && a->json)
-		return admin_fail(a, RMQ_E_USAGE, "-j and -o: only one of them");
+		return admin_fail(a, RMQ_E_USAGE, "-j and -o exclude each other");
 	if (a->fields && !envelope_fields_parse(&q->fields, a->fields))
 		return admin_fail(a, RMQ_E_USAGE,
 		    "'%s' is not a list of fields, of which body is the last", a->fields);
@@ -281,7 +281,7 @@ RUN(stat)
 static const struct command command_list[] = {
     {"ls", "[-o FIELD,...] [-j] [GLOB]", "list queues", "+o:j" CLIENT_OPTIONS_SHORT,
 	table_options, 0, 1, do_ls},
-    {"show", "[-o FIELD,...] [-j] QUEUE [FIELD...]", "settings and counts; of FIELDs the values",
+    {"show", "[-o FIELD,...] [-j] QUEUE [FIELD...]", "print settings and counts; of FIELDs only the values",
 	"+o:j" CLIENT_OPTIONS_SHORT, table_options, 1, TABLE_COLUMNS_MAX, do_show},
     {"create", "[SETTING...] QUEUE", "make a queue", "+" CLIENT_OPTIONS_SHORT, setting_options,
 	1, 1, do_create},
@@ -295,7 +295,7 @@ static const struct command command_list[] = {
 	"print messages without leasing them", "+n:0o:j" CLIENT_OPTIONS_SHORT, peek_options, 1,
 	1, do_peek},
     {"stat", "[--watch DUR] [-o FIELD,...] [-j] [QUEUE]",
-	"counters since the queue was made; again each DUR", "+o:j" CLIENT_OPTIONS_SHORT,
+	"print counters since the queue was made, again every DUR", "+o:j" CLIENT_OPTIONS_SHORT,
 	stat_options, 0, 1, do_stat},
 };
 
@@ -373,11 +373,11 @@ static const char *values_of(int option)
 	case OPT_MAX_ATTEMPTS:
 		return "a number from 1 to 4294967295";
 	case OPT_BACKOFF:
-		return "durations MIN,MAX, from MIN up to 3650d";
+		return "two durations MIN,MAX, with MAX from MIN to 3650d";
 	case OPT_MAX_BYTES:
-		return "a size from 1 on, as 4096, 64K, 10M or 2G, or none";
+		return "a size of at least 1, such as 4096, 64K, 10M or 2G, or none";
 	case OPT_MAX_MESSAGE:
-		return "a size from 1 to 16M, as 4096 or 64K";
+		return "a size from 1 to 16M, such as 4096 or 64K";
 	case OPT_DEAD_LETTER:
 		return "a queue's name, or none";
 	case OPT_STATE:
@@ -385,7 +385,7 @@ static const char *values_of(int option)
 	case OPT_WATCH:
 		return "a duration from 1ms to 24d";
 	case 'n':
-		return "a number from 1 on";
+		return "a number of at least 1";
 	}
 	return "a number";
 }

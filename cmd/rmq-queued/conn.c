@@ -328,7 +328,7 @@ void conn_judge_owner(struct conn *c)
 		return;
 	snprintf(text, sizeof(text),
 	    "%u connections are as many as one user may have, of %u that the limit of open files "
-	    "(ulimit -n, LimitNOFILE=) makes",
+	    "(ulimit -n, LimitNOFILE=) allows",
 	    s->conns_of_one, s->conns_max);
 	conn_refuse(c, RMQ_E_LIMIT, text);
 }

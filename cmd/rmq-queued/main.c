@@ -32,7 +32,7 @@ static const char usage[] =
     "      --create WHEN   auto: a queue is made when it is first named (the default);\n"
     "                      explicit: by rmq-queue create only\n"
     "      --journal-fd N  the journal is at the other end of descriptor N, a socket\n"
-    "      --node NAME     our node in its cluster: local users are users of it\n"
+    "      --node NAME     this node's name, by which its users are known\n"
     "  -l, --listen PATH   the socket for clients (default $XDG_RUNTIME_DIR/rmq/rmq.sock if\n"
     "                      that directory exists, else /run/rmq/rmq.sock; with COMMAND a\n"
     "                      private one)\n" DAEMON_OPTIONS_HELP
@@ -97,9 +97,9 @@ static void check(const struct options *o)
 	if (o->journal_fd < 0 && (!o->directory || !*o->directory))
 		bad_usage("no data directory: -d DIR");
 	if (o->journal_fd >= 0 && (o->directory || o->init || o->command))
-		bad_usage("--journal-fd: not together with -d, --init or COMMAND");
+		bad_usage("--journal-fd excludes -d, --init and COMMAND");
 	if (o->node && o->journal_fd < 0)
-		bad_usage("--node: only together with --journal-fd");
+		bad_usage("--node needs --journal-fd");
 }
 
 static enum rmq_error take_option(void *arg, int c, const char *value, struct reason *why)
@@ -125,7 +125,7 @@ static enum rmq_error take_option(void *arg, int c, const char *value, struct re
 		o->node = value;
 		if (!name_valid_node(slice_str(value)))
 			return reason_set(why, RMQ_E_USAGE,
-			    "--node: '%s' is not a name of a node", value);
+			    "--node: '%s' is not a node's name", value);
 		break;
 	case OPTION_JOURNAL_FD:
 		return parse_socket("--journal-fd", value, &o->journal_fd, why);
@@ -204,7 +204,7 @@ static void inherit(struct server *s)
 {
 	if (listener_inherit(&s->listener)) {
 		log_error(
-		    "LISTEN_FDS: not at most %d listening Unix stream sockets", LISTENERS_MAX);
+		    "LISTEN_FDS: must be at most %d listening Unix stream sockets", LISTENERS_MAX);
 		exit(error_exit(RMQ_E_CONFIG));
 	}
 }

@@ -324,8 +324,8 @@ static void on_farewell(uv_timer_t *timer)
 static void on_stall(uv_timer_t *timer)
 {
 	struct server *s = timer->data;
-	log_error("%s: the journal has stored nothing for %d s: ending without what it has not "
-		  "stored, which was never confirmed",
+	log_error("%s: the journal has stored nothing for %d s: ending; requests that "
+		  "are not stored were never confirmed",
 	    s->directory, STALL_MS / 1000);
 	server_die(s, error_exit(RMQ_E_DISK_FULL));
 }
@@ -335,7 +335,7 @@ static void on_starving(uv_timer_t *timer)
 	struct server *s = timer->data;
 	s->starved = broker_starved(s->broker);
 	if (s->starved > 0)
-		log_notice("%s: disk is full: what is sent waits for space on its file system, or for "
+		log_notice("%s: disk is full: new messages wait for space on its file system, or for "
 			   "messages to be settled",
 		    s->directory);
 }
@@ -351,7 +351,7 @@ static void tell_starving(struct server *s)
 	if (starves || s->starved == 0 || broker_room_left(s->broker) < s->starved)
 		return;
 	s->starved = 0;
-	log_notice("%s: there is room for what is sent again", s->directory);
+	log_notice("%s: there is room for new messages again", s->directory);
 }
 
 /* A drain goes from phase to phase. */
@@ -525,7 +525,7 @@ static void on_probe(uv_timer_t *timer)
 	if (broker_probe(s->broker) || ++s->probes < PROBES_MAX)
 		return;
 	s->silent = true;
-	log_error("%s: the journal has answered nothing for %d s: %u client%s sent away until it does",
+	log_error("%s: the journal has not answered for %d s: %u client%s sent away until it does",
 	    s->directory, PROBES_MAX * PROBE_MS / 1000, s->conns_count,
 	    s->conns_count == 1 ? " is" : "s are");
 	for (uint32_t i = 0; i < s->slots_used; i++)
@@ -748,7 +748,7 @@ static void recover(struct server *s, const struct journal_opened_info *info)
 	/* In a cluster another node has it. */
 	if (err == RMQ_E_CORRUPT && from.unread && s->journal.pid != 0)
 		untrustworthy(s, at, err,
-		    "its checksum is wrong: rmq-journal verify --quarantine says what it costs, "
+		    "its checksum is wrong: rmq-journal verify --quarantine says what is lost, "
 		    "and sets it aside");
 	if (err && from.unread)
 		untrustworthy(s, at, err, flaw(err));

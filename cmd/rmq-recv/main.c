@@ -43,7 +43,7 @@ static const char usage_text[] =
     "      --drain[=all]     end when nothing is ready (all: nor leased or in back-off)\n"
     "      --wait DUR        end when none came for DUR; 1 if none came at all\n"
     "      --lease DUR       length of leases (the queue's); they are extended while held\n"
-    "      --prefetch N      leased ahead (as much as the output keeps up with)\n"
+    "      --prefetch N      messages leased ahead (as many as the output takes)\n"
     "      --no-create       66 instead of making the queue\n"
     "      --skip-bad        dead-letter what cannot be printed, 65 at the end\n"
     "  -0, --null            end messages with NUL\n"
@@ -53,7 +53,7 @@ static const char usage_text[] =
     "      --ack MODE        settled when read (default on a pipe), write (default else),\n"
     "                        sync; none: before the write; manual: by rmq-ack\n"
     "  -S, --server ADDR,... contact points (RMQ_SERVERS)\n"
-    "      --timeout DUR     longest time without an answer (30s; infinity without an end)\n"
+    "      --timeout DUR     longest time without an answer (30s, or infinity)\n"
     "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n";
 
 static int usage(const char *why)
@@ -93,7 +93,7 @@ static enum rmq_error take_end(int option, struct recv_options *o, struct reason
 	case 'n':
 		if (units_count(optarg, 1, UINT64_MAX / 2, &o->count))
 			return RMQ_E_OK;
-		return bad_value(why, "--count", "a number from 1 on");
+		return bad_value(why, "--count", "a number of at least 1");
 	case OPT_DRAIN:
 		o->drain = optarg ? DRAIN_ALL : DRAIN_HERE;
 		if (!optarg || strcmp(optarg, "all") == 0)
@@ -111,7 +111,7 @@ static enum rmq_error take_format(
     struct recv_options *o, enum format format, struct reason *why)
 {
 	if (o->format != FORMAT_LINES && o->format != format)
-		return reason_set(why, RMQ_E_USAGE, "-j, -o and --raw: only one of them");
+		return reason_set(why, RMQ_E_USAGE, "-j, -o and --raw exclude each other");
 	o->format = format;
 	return RMQ_E_OK;
 }
@@ -170,7 +170,7 @@ static enum rmq_error parse(int argc, char **argv, struct recv_options *o, struc
 	if (!err && line.queue && optind < argc)
 		err = reason_set(why, RMQ_E_USAGE, "'%s': it takes one QUEUE", argv[optind]);
 	if (!err && line.queue && o->format == FORMAT_RAW && o->separator == 0)
-		err = reason_set(why, RMQ_E_USAGE, "-0 and --raw: only one of them");
+		err = reason_set(why, RMQ_E_USAGE, "-0 and --raw exclude each other");
 	return err;
 }
 

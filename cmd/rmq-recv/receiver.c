@@ -177,7 +177,7 @@ static void output_failed(struct receiver *r, int error, bool torn)
 		r->signal = SIGPIPE;
 	else
 		end_with(r, RMQ_E_IO, "standard output: %s%s", strerror(error),
-		    torn ? "; a part of a message is its end" : "");
+		    torn ? "; it ends with a part of a message" : "");
 	enter(r, RELEASING);
 }
 

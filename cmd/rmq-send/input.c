@@ -177,7 +177,7 @@ static enum input_result split_next(
 		if (in->cut || splitter_partial(&in->splitter) == 0)
 			return INPUT_END;
 		if (in->require_newline) {
-			*why = "the last record is cut";
+			*why = "the last record is incomplete";
 			return INPUT_BAD;
 		}
 		splitter_end(&in->splitter);

@@ -43,7 +43,7 @@ full-[34] | more-3) ;;
 *) usage ;;
 esac
 case $keep in
-*[!0-9]* | 0*) fail 64 "KEEP: $keep: not a number from 1 on" ;;
+*[!0-9]* | 0*) fail 64 "KEEP: $keep: not a number of at least 1" ;;
 esac
 
 [ -d "$backups" ] || fail 66 "$backups: no such directory"

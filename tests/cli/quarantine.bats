@@ -88,7 +88,7 @@ killed_with_two() {
 	killed_with_two
 	garble q 'two 55'
 	run -65 rmq-queued -d q -l q.sock
-	assert_line 'rmq-queued: q: journal is corrupt: record 3: its checksum is wrong: rmq-journal verify --quarantine says what it costs, and sets it aside'
+	assert_line 'rmq-queued: q: journal is corrupt: record 3: its checksum is wrong: rmq-journal verify --quarantine says what is lost, and sets it aside'
 	run -0 rmq-journal verify --quarantine q
 	assert_line --regexp '^[0-9]+	queue jobs: 101..200 lost \(100 messages\)$'
 	assert_line --regexp '^[0-9]+	events are lost: messages may be handed out again, sessions end$'

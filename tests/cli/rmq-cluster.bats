@@ -413,7 +413,7 @@ TRANSFER n2"
 	}
 	wait_until 40 change
 	grep -q "no HELLO in time" node.log
-	grep -q "a request is cut" node.log
+	grep -q "a request is incomplete" node.log
 	wait_until 10 grep -q eof silent
 	wait_until 10 grep -q eof cut
 	node "role leader"

@@ -77,7 +77,7 @@ logged() {
 	for listen in listen gate-listen; do
 		sed "s/^\(\s*$listen\) = .*:/\1 = 0.0.0.0:/" n1.conf >n2.conf
 		run -78 rmq-clusterd -c n2.conf --name n1 -d n1 --init
-		assert_line --partial "${listen%listen}advertise: is missing, and where it listens is not one address"
+		assert_line --partial "${listen%listen}advertise: is missing, and the address to listen on is not one address"
 	done
 	[ ! -e n1 ]
 }

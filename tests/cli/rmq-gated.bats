@@ -413,7 +413,7 @@ anon_kib() {
 	pair
 	rmq-send -S unix:n2.sock jobs one
 	tell n1 "remove n2"
-	wait_until 20 logged "n2 is not a member any more" n1.log
+	wait_until 20 logged "n2 is no longer a member" n1.log
 	wait_until 20 logged "to n1: " n2.log
 	run rmq-send -S unix:n2.sock --timeout 1 jobs two
 	assert_failure 75

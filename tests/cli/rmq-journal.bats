@@ -224,7 +224,7 @@ each_command_says() {
 @test "journal: a cut data file is 65" {
 	feed 'events 100 60000'
 	truncate -s 1M q/data.mdb
-	each_command_says 65 'journal is corrupt: data.mdb is cut: it has 1048576 bytes of '
+	each_command_says 65 'journal is corrupt: data.mdb is truncated: it has 1048576 bytes of '
 	truncate -s 5000 q/data.mdb
 	each_command_says 65 'journal is corrupt: data.mdb'
 }
@@ -324,7 +324,7 @@ each_command_says() {
 	last=$(rmq-journal stat -j q | jq .last)
 	run -0 --separate-stderr bash -c "rmq-journal backup --since $last q >more"
 	run -64 --separate-stderr bash -c "rmq-journal backup --since $((last + 1)) q >none"
-	assert_equal "$stderr" "rmq-journal: q: --since $((last + 1)) is beyond the newest record, $last: the backup before is of another directory, or of a later time of this one"
+	assert_equal "$stderr" "rmq-journal: q: --since $((last + 1)) is beyond the newest record, $last: the previous backup is of another directory, or of a later state of this one"
 	[ ! -s none ]
 }
 
@@ -659,7 +659,7 @@ child_of() {
 	printf '%s\n' 'settle 200000' >lines
 	journal_feed small/q <lines >feed.log 2>feed.err 3>&- &
 	FEED=$!
-	wait_for 'grep -q "disk is full: what is to be stored waits" feed.err'
+	wait_for 'grep -q "disk is full: records wait" feed.err'
 	kill -0 "$FEED"
 	kill -KILL "$FEED"
 	wait "$FEED" || true
@@ -667,7 +667,7 @@ child_of() {
 	rm feed.err
 	journal_feed small/q <lines >feed.log 2>feed.err 3>&- &
 	FEED=$!
-	wait_for 'grep -qs "disk is full: what is to be stored waits" feed.err'
+	wait_for 'grep -qs "disk is full: records wait" feed.err'
 	rm small/others
 	wait "$FEED"
 	FEED=
@@ -765,11 +765,11 @@ child_of() {
 	replica_feed q lag
 	assert_equal "$(stat_of q covered)" no
 	run -65 --separate-stderr rmq-journal backup q
-	assert_regex "$stderr" "^rmq-journal: q: the log of this node is not whole: it ends at record [0-9]+, and lacks the checkpoint [0-9]+"
+	assert_regex "$stderr" "^rmq-journal: q: the log of this node is not complete: it ends at record [0-9]+, and lacks the checkpoint [0-9]+"
 	refute_output
 	rmq-journal backup --force q >b
 	run -65 --separate-stderr rmq-journal restore copy <b
-	assert_equal "$stderr" "rmq-journal: copy: backup is of a node whose log was not whole: take another node's, or --force"
+	assert_equal "$stderr" "rmq-journal: copy: backup is of a node whose log was not complete: take another node's, or use --force"
 	[ ! -e copy ]
 	rmq-journal restore --force copy <b
 	run -0 rmq-journal verify copy
@@ -796,7 +796,7 @@ child_of() {
 	assert_line --index 1 --regexp $'^old\t[0-9]+\t[0-9]+\tyes\tyes$'
 	replica_feed old lag
 	run -65 --separate-stderr rmq-journal stat q old
-	assert_equal "$stderr" 'rmq-journal: stat: no directory has a whole log'
+	assert_equal "$stderr" 'rmq-journal: stat: no directory has a complete log'
 	rmq-journal init alone
 	run -65 --separate-stderr rmq-journal stat q alone
 	assert_equal "$stderr" 'rmq-journal: alone: is not of a node of a cluster: nothing to compare'
@@ -830,7 +830,7 @@ child_of() {
 		run rmq-journal restore copy <both
 		if [ "$status" -ne 0 ]; then
 			assert_failure 65
-			assert_output --partial 'the log was cut between these backups'
+			assert_output --partial 'the log was truncated between these backups'
 			[ ! -e copy ]
 			return
 		fi

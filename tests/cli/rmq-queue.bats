@@ -101,7 +101,7 @@ bats_require_minimum_version 1.5.0
 	assert_output --partial "MIN,MAX"
 	run rmq-queue create --max-bytes 0 jobs
 	assert_failure 64
-	assert_output --partial "for --max-bytes, which takes a size from 1 on, as 4096, 64K, 10M or 2G, or none"
+	assert_output --partial "for --max-bytes, which takes a size of at least 1, such as 4096, 64K, 10M or 2G, or none"
 }
 
 @test "rmq-queue: set changes what is given and nothing else" {

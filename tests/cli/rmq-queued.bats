@@ -232,7 +232,7 @@ logged() {
 	wait_until 20 grep -qx one out
 	start_queue other 8>&-
 	mv other.sock q.sock # in one step
-	wait_until 20 logged 'q.sock: the socket was removed: .*only who is connected is served; end this daemon'
+	wait_until 20 logged 'q.sock: the socket was removed: .*only connected clients are served; restart this daemon'
 	echo two >&8
 	exec 8>&-
 	wait_until 20 grep -qx two out
@@ -723,7 +723,7 @@ hold_connections() {
 	run "$RAWCLIENT" q.sock behalf n1 1000 eof
 	assert_success
 	assert_output "ERROR code=20 text=16 connections are as many as one user may have, of 18 that \
-the limit of open files (ulimit -n, LimitNOFILE=) makes
+the limit of open files (ulimit -n, LimitNOFILE=) allows
 eof"
 	run "$RAWCLIENT" q.sock behalf n1 1001 hello 0 expect WELCOME
 	assert_success
@@ -995,9 +995,9 @@ traced() {
 	seq 2000000 | sed 's/$/ and some words that make it longer than a number would be/' >in
 	rmq-send --window 1 jobs <in 2>>log 3>&- &
 	STARTED+=($!)
-	wait_until 30 logged "disk is full: what is sent waits"
+	wait_until 30 logged "disk is full: new messages wait"
 	rmq-recv --prefetch 20000 -n 200000 jobs >first
-	wait_until 20 logged "there is room for what is sent again"
+	wait_until 20 logged "there is room for new messages again"
 }
 
 @test "rmq-queued: SIGTERM ends it with 75 while the journal waits for space; so does its journal" {
@@ -1010,7 +1010,7 @@ traced() {
 	journal=$(journal_pid)
 	start rmq-queue create jobs
 	local client=${STARTED[-1]}
-	wait_until 20 logged "disk is full: what is to be stored waits for space"
+	wait_until 20 logged "disk is full: records wait for space"
 	# It would create it in the next daemon.
 	kill -KILL "$client"
 	kill -TERM "$QUEUE_PID"

@@ -473,7 +473,7 @@ receiver_of_large_ones() {
 	# Not at the file's end: nothing is cut off.
 	run bash -c 'ulimit -f 1; exec rmq-recv -1 jobs 1<>all'
 	assert_failure 74
-	assert_output --partial "a part of a message is its end"
+	assert_output --partial "it ends with a part of a message"
 	[ "$(stat -c %s all)" = 1500 ]
 	run rmq-queue show jobs ready failed
 	assert_output $'1\n0'

@@ -267,7 +267,7 @@ open_sender() {
 	start_queue q
 	run rmq-send --require-newline jobs < <(printf 'a\nb')
 	assert_failure 65
-	assert_output "rmq-send: jobs: line 2: the last record is cut: 1 of 2 lines stored"
+	assert_output "rmq-send: jobs: line 2: the last record is incomplete: 1 of 2 lines stored"
 	[ "$(bodies jobs)" = a ]
 	printf 'a\nb\n' | rmq-send --require-newline jobs
 }
@@ -556,7 +556,7 @@ open_sender() {
 	printf 'y%.0s' {1..1500} >all
 	run bash -c 'printf "x%.0s" {1..5000} | (ulimit -f 1; exec rmq-send --pass jobs 1<>all)'
 	assert_failure 74
-	assert_output --partial "; a part of a record is its end"
+	assert_output --partial "; it ends with a part of a record"
 	[ "$(stat -c %s all)" = 1500 ]
 }
 

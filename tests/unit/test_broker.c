@@ -1614,7 +1614,7 @@ static void what_all_messages_share_has_a_limit(void **state)
 	EXPECT(1, FAILED, failed, m);
 	assert_int_equal(m.code, RMQ_E_TOO_LARGE);
 	assert_true(slice_eq(m.text,
-	    slice_str("its messages share attributes of 8193 bytes, and may share 8192")));
+	    slice_str("its messages share attributes of 8193 bytes, and may share at most 8192")));
 	send_with_attribute(1, 1, ATTRIBUTES_SHARED_MAX);
 	expect(1, WIRE_TYPE_SENT);
 }

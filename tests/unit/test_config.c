@@ -157,7 +157,7 @@ static void an_option_overrides_the_file_which_must_be_right_all_the_same(void *
 	assert_int_equal(
 	    config_option(&config, options[CONFIG_SETTING_heartbeat].val, "1ms", &why),
 	    RMQ_E_USAGE);
-	assert_string_equal(why.text, "--heartbeat: it is from 10ms to 60s");
+	assert_string_equal(why.text, "--heartbeat: must be from 10ms to 60s");
 }
 
 static void errors_name_file_line_and_setting(void **state)
@@ -178,12 +178,12 @@ static void errors_name_file_line_and_setting(void **state)
 	    {"listen = a:65536\n", "f:1: listen: a port is a number from 1 to 65535"},
 	    {"join-timeout = soon\n", "f:1: join-timeout: a duration is a number and ms, s, m, "
 				      "h or d, or infinity"},
-	    {"heartbeat = infinity\n", "f:1: heartbeat: it is from 10ms to 60s"},
+	    {"heartbeat = infinity\n", "f:1: heartbeat: must be from 10ms to 60s"},
 	    {"roles = broker, king\n", "f:1: roles: roles are broker, or none"},
-	    {"create = often\n", "f:1: create: it is auto or explicit"},
+	    {"create = often\n", "f:1: create: must be auto or explicit"},
 	    {"seeds = ,\n", "f:1: seeds: it names no seed"},
 	    {"seeds = a:1\n", "f:1: seeds: a seed is NAME@HOST:PORT"},
-	    {"seeds = n1@a:1,n1@b:1\n", "f:1: seeds: a seed is there twice"},
+	    {"seeds = n1@a:1,n1@b:1\n", "f:1: seeds: a seed occurs twice"},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -195,7 +195,7 @@ static void errors_name_file_line_and_setting(void **state)
 	config_init(&config);
 	assert_int_equal(
 	    config_parse(&config, slice_of("name = a\0b\n", 11), "f", &why), RMQ_E_CONFIG);
-	assert_string_equal(why.text, "f:1: there is a NUL in it");
+	assert_string_equal(why.text, "f:1: it contains a NUL");
 	char line[10000];
 	memset(line, 'x', sizeof(line));
 	assert_int_equal(
@@ -213,11 +213,11 @@ static void what_is_missing_or_does_not_fit_is_named(void **state)
 	assert_string_equal(why.text, "key: is missing");
 	assert_wrong(
 	    "election-timeout = 199ms", "election-timeout: is less than two heartbeats");
-	assert_wrong("advertise = 0.0.0.0:7401", "advertise: no one can reach that address");
+	assert_wrong("advertise = 0.0.0.0:7401", "advertise: nobody can connect to that address");
 	assert_int_equal(parse("name = n1\nkey = k\nknown-nodes = n\n"), RMQ_E_OK);
 	assert_int_equal(config_check(&config, WANTED, &why), RMQ_E_CONFIG);
 	assert_string_equal(
-	    why.text, "advertise: is missing, and where it listens is not one address");
+	    why.text, "advertise: is missing, and the address to listen on is not one address");
 	config_init(&config);
 	assert_int_equal(config_check(&config, 0, &why), RMQ_E_OK);
 }
@@ -309,10 +309,10 @@ static void one_bad_line_makes_the_whole_file_void(void **state)
 		const char *format, *why;
 	} cases[] = {
 	    {"%s n2\nrmq1:x n3\n", "nodes:2: this is not a public key, as rmq-keygen prints it"},
-	    {"%s n2\n%s\n", "nodes:2: after the key there has to be a node's name"},
-	    {"%s n2\n%s n3 n4\n", "nodes:2: after the key there has to be a node's name"},
+	    {"%s n2\n%s\n", "nodes:2: a node's name must follow the key"},
+	    {"%s n2\n%s n3 n4\n", "nodes:2: a node's name must follow the key"},
 	    {"%s n2\n%s n2\n", "nodes:2: the node has a key already"},
-	    {"#\n%1$s n2\n%1$s n3\n", "nodes:3: the key is another node's already"},
+	    {"#\n%1$s n2\n%1$s n3\n", "nodes:3: the key belongs to another node already"},
 	};
 	struct known_nodes k = {0};
 	(void)state;

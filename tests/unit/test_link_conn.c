@@ -429,7 +429,7 @@ static void assert_out(struct link_net *net, const struct link_dialer_options *o
 
 static void strangers_are_not_let_in(void **state)
 {
-	static const char meant[] = "it means another key, name or cluster";
+	static const char meant[] = "it expects another key, name or cluster";
 	struct link_dialer_options o = dialing();
 	struct link_net *net_c = link_net_new(&loop, &pair_c, slice_str("node-c"));
 	(void)state;
@@ -444,7 +444,7 @@ static void strangers_are_not_let_in(void **state)
 	o.role = LINK_GATE;
 	assert_out(net_a, &o, "its key is not known", 1);
 	o.role = LINK_CLIENT;
-	assert_out(net_a, &o, "what it says is not a link of rmq", 0);
+	assert_out(net_a, &o, "it does not speak the link protocol of rmq", 0);
 	o.role = LINK_BULK;
 	link_net_cluster(net_a, slice_str("another"));
 	assert_out(net_a, &o, meant, 0);
@@ -601,7 +601,7 @@ static void a_handshake_cut_at_any_byte_leaves_nothing(void **state)
 		}
 		close(r.fd);
 		wait_until(b.refusals == refusals + 1);
-		assert_string_equal(b.why, "gone before it was known");
+		assert_string_equal(b.why, "gone before it proved its key");
 	}
 	assert_int_equal(b.ups, 0);
 }
@@ -666,7 +666,7 @@ static void other_first_bytes_are_dropped_when_they_can_be_told(void **state)
 		struct raw r = {.fd = raw_connect(link_listener_port(listener), 1)};
 		raw_send(&r, cases[i].bytes, cases[i].len);
 		wait_until(closed(r.fd));
-		assert_string_equal(b.why, "what it says is not a link of rmq");
+		assert_string_equal(b.why, "it does not speak the link protocol of rmq");
 		close(r.fd);
 	}
 	/* Of the right form, and nothing else: one answer less than there are bytes. */
@@ -746,9 +746,9 @@ static void a_bad_record_or_frame_ends_the_connection(void **state)
 		wait_until(b.downs == (unsigned)i + 1);
 		assert_int_equal(b.error, i == 4 ? RMQ_E_INTERRUPTED : RMQ_E_PROTOCOL);
 		assert_string_equal(b.why, i == 0   ? "a record was damaged"
-					   : i == 3 ? "closed inside of a frame"
+					   : i == 3 ? "closed inside a frame"
 					   : i == 4 ? "cut"
-						    : "what came is not a frame");
+						    : "the bytes are not a frame");
 		if (i < 4)
 			close(r.fd);
 	}

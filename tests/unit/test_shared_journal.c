@@ -533,7 +533,7 @@ static void what_the_engine_never_takes_ends_it(void **state)
 	world.refuses = RMQ_E_LIMIT;
 	APPEND(1, "a");
 	go();
-	assert_string_equal(world.lost, "it sent what cannot be stored");
+	assert_string_equal(world.lost, "it sent records that cannot be stored");
 }
 
 /* A step may find out that another node leads. */

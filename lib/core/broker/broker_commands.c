@@ -255,7 +255,7 @@ static bool goes_round(const struct broker *b, struct slice name, const char *de
 static void fail_round(struct broker *b, struct conn *c, uint64_t n)
 {
 	ANSWER(b, c, failed, n, RMQ_E_USAGE, 0,
-	    slice_str("its dead letters would come back to it: --dead-letter wants another queue"));
+	    slice_str("its dead letters would come back to it: --dead-letter must name another queue"));
 }
 
 static void fail_exists(struct broker *b, struct conn *c, uint64_t n,
@@ -530,7 +530,7 @@ static bool attributes_fit(struct broker *b, struct conn *c, uint64_t n, struct 
 	if (shared <= ATTRIBUTES_SHARED_MAX)
 		return true;
 	snprintf(text, sizeof(text),
-	    "its messages share attributes of %zu bytes, and may share %d", shared,
+	    "its messages share attributes of %zu bytes, and may share at most %d", shared,
 	    ATTRIBUTES_SHARED_MAX);
 	fail_text(b, c, n, RMQ_E_TOO_LARGE, 0, text);
 	return false;
@@ -1366,7 +1366,7 @@ static void on_subscribe(struct broker *b, struct conn *c, const struct wire_sub
 		const char *why = err == RMQ_E_VERSION ? "unknown flag of SUBSCRIBE"
 						       : why_not(c->owner, err, text);
 		if (err == RMQ_E_LIMIT && c->subs_count >= SUBSCRIPTIONS_MAX)
-			why = "a session has no more subscriptions than 16";
+			why = "a session has at most 16 subscriptions";
 		ANSWER(b, c, sub_failed, m->sub, (uint8_t)err, slice_str(why));
 		return;
 	}
@@ -1606,7 +1606,7 @@ static bool hello_known(struct broker *b, struct conn *c, struct slice payload)
 static void take_frame(struct broker *b, struct conn *c, const struct frame *f)
 {
 	if (!c->session != (f->type == WIRE_TYPE_HELLO)) {
-		broker_refuse(b, c, RMQ_E_PROTOCOL, "HELLO comes first, and once");
+		broker_refuse(b, c, RMQ_E_PROTOCOL, "HELLO must come first, and only once");
 		return;
 	}
 	/* Before it is decoded: another version's may have other fields. */

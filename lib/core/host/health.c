@@ -162,7 +162,7 @@ const char *health_text(enum health_illness illness)
 	case HEALTH_DISK:
 		return "its disk does not store what a majority has stored";
 	case HEALTH_LINKS:
-		return "what it sends reaches no majority, though they answer";
+		return "its records reach no majority, though the nodes answer";
 	case HEALTH_FULL:
 		return "its disk is full, and another node has room";
 	}

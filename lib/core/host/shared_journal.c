@@ -325,7 +325,7 @@ static bool propose(struct shared_journal *j)
 	if (j->paused || j->ended)
 		return false;
 	if (err) {
-		lost(j, "it sent what cannot be stored");
+		lost(j, "it sent records that cannot be stored");
 		return false;
 	}
 	for (unsigned i = 0; i < j->count; i++) {

@@ -71,13 +71,13 @@ static const char *check_txn(const struct replica_server *v, const struct journa
 	    !raft_id_eq(old->vote, v->vote))
 		return "TXN with a second vote in one term";
 	if (m->commit < old->commit)
-		return "TXN takes back what is committed";
+		return "TXN takes back committed records";
 	if (m->cover_index < old->cover_index ||
 	    (m->cover_index == old->cover_index && m->cover_term != old->cover_term &&
 		old->present))
 		return "TXN with an older cover";
 	if (m->truncate != 0 && (m->truncate <= committed || m->truncate > state->next))
-		return "TXN truncates what is committed, or not there";
+		return "TXN truncates records that are committed, or not there";
 	return NULL;
 }
 
@@ -159,7 +159,7 @@ static enum rmq_error take_holes(struct replica_server *v, struct slice payload)
 	if (!journal_holes_decode(payload, &m) || m.count == 0 || !is_next(v, m.first, m.term))
 		return refuse(v, "HOLES is malformed, or not the next");
 	if (m.first + m.count - 1 > v->txn.commit)
-		return refuse(v, "HOLES of what is not committed");
+		return refuse(v, "HOLES of records that are not committed");
 	enum rmq_error err = store_append_holes(v->store, m.count, m.term);
 	return err ? store_failed(v, err) : RMQ_E_OK;
 }
@@ -191,7 +191,7 @@ static enum rmq_error end_txn(struct replica_server *v, struct slice payload)
 	if (!journal_txn_end_decode(payload, &m) || m.seq != v->txn.seq)
 		return refuse(v, "TXN_END of another TXN");
 	if (v->txn.commit >= store_state(v->store)->next)
-		return refuse(v, "TXN commits what is not there");
+		return refuse(v, "TXN commits records that are not there");
 	store_set_term(v->store, v->txn.term);
 	store_set_replica(v->store, &(struct store_replica){true, v->vote, v->txn.commit,
 					v->txn.cover_index, v->txn.cover_term});

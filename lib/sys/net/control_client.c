@@ -104,7 +104,7 @@ static void copy_text(char out[TEXT_MAX + 1], struct slice text, enum rmq_error 
 
 static enum rmq_error bad_answer(struct reason *why)
 {
-	return reason_set(why, RMQ_E_PROTOCOL, "what answers there is not rmq-clusterd");
+	return reason_set(why, RMQ_E_PROTOCOL, "the program there is not rmq-clusterd");
 }
 
 static enum rmq_error take_result(

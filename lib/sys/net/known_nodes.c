@@ -15,11 +15,11 @@ static bool take(void *context, char *line, struct reason *what)
 	if (!key_parse(slice_of(line, len), node.key))
 		wrong = "this is not a public key, as rmq-keygen prints it";
 	else if (!name_valid_node(slice_str(name)))
-		wrong = "after the key there has to be a node's name";
+		wrong = "a node's name must follow the key";
 	else if (known_nodes_by_name(k, name))
 		wrong = "the node has a key already";
 	else if (known_nodes_by_key(k, node.key))
-		wrong = "the key is another node's already";
+		wrong = "the key belongs to another node already";
 	if (wrong) {
 		(void)reason_set(what, RMQ_E_CONFIG, "%s", wrong);
 		return false;

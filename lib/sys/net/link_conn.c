@@ -106,7 +106,7 @@ void link_conn_cut(struct link_conn *c)
 		return;
 	conn_end(c);
 	if (c->owner)
-		c->owner->over(c->owner_arg, c, RMQ_E_OK, "cut by ourselves");
+		c->owner->over(c->owner_arg, c, RMQ_E_OK, "ended by this side");
 }
 
 /* ---- output ---- */
@@ -150,7 +150,7 @@ static bool seal(struct link_conn *c, struct link_block *b)
 		return true;
 	enum rmq_error err = link_seal(&c->link, b->bytes, b->data);
 	if (err) {
-		conn_break(c, err, "a key seals no more records");
+		conn_break(c, err, "a key has sealed all the records that it may");
 		return false;
 	}
 	b->len = b->data + LINK_OVERHEAD;
@@ -337,7 +337,7 @@ void link_conn_close(struct link_conn *c)
 	const struct link_owner *owner = c->owner;
 	c->owner = NULL;
 	if (owner)
-		owner->over(c->owner_arg, c, RMQ_E_OK, "closed by ourselves");
+		owner->over(c->owner_arg, c, RMQ_E_OK, "closed by this side");
 }
 
 /* ---- input ---- */
@@ -404,7 +404,7 @@ static void hand_out(struct link_conn *c)
 	while (c->state == LINK_CONN_UP && b->at < b->len) {
 		struct slice in = slice_of(b->bytes + b->at, b->len - b->at);
 		if (frame_parse(in, &frame, &used) != RMQ_E_OK) {
-			conn_over(c, RMQ_E_PROTOCOL, "what came is not a frame");
+			conn_over(c, RMQ_E_PROTOCOL, "the bytes are not a frame");
 			return;
 		}
 		if (used == 0)
@@ -435,7 +435,7 @@ static void receive(struct link_conn *c)
 		if (c->state != LINK_CONN_UP || !link_ended(&c->link))
 			continue;
 		if (c->plain->at < c->plain->len)
-			conn_over(c, RMQ_E_PROTOCOL, "closed inside of a frame");
+			conn_over(c, RMQ_E_PROTOCOL, "closed inside a frame");
 		else
 			conn_over(c, RMQ_E_OK, "closed by the peer");
 	}
@@ -463,11 +463,11 @@ static const char *handshake_why(const struct link_conn *c, enum rmq_error err)
 	if (c->known) {
 		if (c->unknown)
 			return "its key is not known";
-		return err == RMQ_E_DENIED ? "it means another key, name or cluster"
-					   : "what it says is not a link of rmq";
+		return err == RMQ_E_DENIED ? "it expects another key, name or cluster"
+					   : "it does not speak the link protocol of rmq";
 	}
 	return err == RMQ_E_DENIED ? "the node there has another key"
-				   : "what answers there is not a link of rmq";
+				   : "the program there does not speak the link protocol of rmq";
 }
 
 static bool conn_known(void *context, enum link_role role, const uint8_t key[KEY_SIZE])
@@ -573,7 +573,7 @@ static void read_end(struct link_conn *c, int status)
 	if (c->state == LINK_CONN_NEW)
 		conn_over(c, c->known ? RMQ_E_INTERRUPTED : RMQ_E_DENIED,
 		    !eof       ? uv_strerror(status)
-		    : c->known ? "gone before it was known"
+		    : c->known ? "gone before it proved its key"
 		    : status == UV_EOF
 			? "refused: it knows other keys, names or another cluster"
 			: "refused: it knows other keys, names or another cluster, or too many "
@@ -642,7 +642,7 @@ static void on_connected(uv_connect_t *request, int status)
 	}
 	enum rmq_error err = initiate(c);
 	if (err)
-		conn_over(c, err, "its key is ours, or no key");
+		conn_over(c, err, "its key is ours, or not a key");
 }
 
 int link_conn_dial(struct link_conn *c, const struct sockaddr *address, enum link_role role,

@@ -186,7 +186,7 @@ static void ask(struct link_dialer *d)
 		d->lookup = lookup_begin(d->net->lookups, &d->options.address, on_looked_up, d);
 	uv_timer_start(&d->timer, on_time, d->known ? ASK_MS : d->options.handshake_ms, 0);
 	if (!d->lookup && !try_known(d))
-		attempt_failed(d, RMQ_E_LIMIT, "too many names are looked up");
+		attempt_failed(d, RMQ_E_LIMIT, "too many names are being looked up");
 }
 
 static void on_time(uv_timer_t *timer)
@@ -196,7 +196,7 @@ static void on_time(uv_timer_t *timer)
 		attempt_failed(d, RMQ_E_TIMEOUT, "no answer in time");
 	} else if (d->state == DIALER_ASKS) {
 		if (!try_known(d))
-			attempt_failed(d, RMQ_E_TIMEOUT, "its name is not looked up in time");
+			attempt_failed(d, RMQ_E_TIMEOUT, "its name was not looked up in time");
 	} else if (d->numeric) {
 		(void)try_known(d);
 	} else {

@@ -166,7 +166,7 @@ static enum rmq_error failed(int error, struct reason *why)
 	case EPERM:
 		return reason_set(why, RMQ_E_DENIED, "%s", strerror(error));
 	case EADDRNOTAVAIL:
-		return reason_set(why, RMQ_E_CONFIG, "no address of this machine");
+		return reason_set(why, RMQ_E_CONFIG, "not an address of this machine");
 	default:
 		return reason_set(why, RMQ_E_IO, "%s", strerror(error));
 	}

@@ -236,7 +236,7 @@ static void watch_file(struct listener *l)
 {
 	int err = l->bound ? uv_fs_event_start(&l->watch, on_file, l->address.path, 0) : 0;
 	if (err)
-		log_notice("%s: whether it is removed cannot be watched: %s", l->address.path,
+		log_notice("%s: cannot watch whether it is removed: %s", l->address.path,
 		    uv_strerror(err));
 }
 
@@ -254,7 +254,7 @@ static void on_file(uv_fs_event_t *watch, const char *name, int events, int stat
 	uv_fs_event_stop(watch);
 	if (events & UV_RENAME) {
 		log_notice(
-		    "%s: the socket was moved: the daemon can be reached where it is now",
+		    "%s: the socket was moved: the daemon serves at its new path",
 		    l->address.path);
 		return;
 	}
@@ -273,8 +273,8 @@ static void on_file(uv_fs_event_t *watch, const char *name, int events, int stat
 		log_notice("%s: the socket was removed, and is made anew", l->address.path);
 	else
 		log_error(
-		    "%s: the socket was removed: %s%s%s: only who is connected is served; "
-		    "end this daemon and start it again",
+		    "%s: the socket was removed: %s%s%s: only connected clients are "
+		    "served; restart this daemon",
 		    l->address.path, why, error ? ": " : "", error ? strerror(error) : "");
 }
 

@@ -54,7 +54,7 @@ static bool parse_interval(uint64_t *ms, const char *value, const char **why)
 	uint64_t n;
 	if (!parse_duration(&n, value, why))
 		return false;
-	*why = "it is from 10ms to 60s";
+	*why = "must be from 10ms to 60s";
 	if (n < CONFIG_INTERVAL_MIN_MS || n > CONFIG_INTERVAL_MAX_MS)
 		return false;
 	*ms = n;
@@ -93,7 +93,7 @@ static bool parse_roles(unsigned *roles, const char *value, const char **why)
 
 static bool parse_create(bool *is_explicit, const char *value, const char **why)
 {
-	*why = "it is auto or explicit";
+	*why = "must be auto or explicit";
 	*is_explicit = strcmp(value, "explicit") == 0;
 	return *is_explicit || strcmp(value, "auto") == 0;
 }
@@ -109,11 +109,11 @@ static bool parse_seed(struct config_seeds *seeds, const char *word, const char 
 	(void)snprintf(name, sizeof(name), "%.*s", (int)(at - word), word);
 	if (!parse_name(seed.name, name, why) || !parse_host(&seed.address, at + 1, why))
 		return false;
-	*why = "a seed is there twice";
+	*why = "a seed occurs twice";
 	for (unsigned i = 0; i < seeds->count; i++)
 		if (strcmp(seeds->seeds[i].name, seed.name) == 0)
 			return false;
-	*why = "there are more seeds than a cluster has nodes";
+	*why = "more seeds than a cluster may have nodes";
 	if (seeds->count == CONFIG_SEEDS_MAX)
 		return false;
 	seeds->seeds[seeds->count++] = seed;
@@ -314,10 +314,10 @@ static enum rmq_error advertise(struct config *c, enum config_setting setting,
 	if (!given(c, setting) && !socket_host_any(listen))
 		*address = *listen;
 	if (given(c, setting) && socket_host_any(address))
-		return wrong(why, setting, "no one can reach that address");
+		return wrong(why, setting, "nobody can connect to that address");
 	if (!address->host[0] && (wanted >> setting & 1))
 		return wrong(
-		    why, setting, "is missing, and where it listens is not one address");
+		    why, setting, "is missing, and the address to listen on is not one address");
 	return RMQ_E_OK;
 }
 

@@ -57,9 +57,9 @@ struct config_seeds {
 	X(advertise,        "advertise",        host,     NULL,      "HOST:PORT", "the same, as others see it") \
 	X(gate_listen,      "gate-listen",      host,     "0.0.0.0:7402", "HOST:PORT", "where gates reach its gate") \
 	X(gate_advertise,   "gate-advertise",   host,     NULL,      "HOST:PORT", "the same, as others see it") \
-	X(seeds,            "seeds",            seeds,    NULL,      "NAME@HOST:PORT,...", "nodes to ask for the way in") \
+	X(seeds,            "seeds",            seeds,    NULL,      "NAME@HOST:PORT,...", "nodes that it asks to let it in") \
 	X(join_timeout,     "join-timeout",     duration, "infinity", "DURATION", "how long to ask them") \
-	X(roles,            "roles",            roles,    "broker",  "broker|none", "what it may be") \
+	X(roles,            "roles",            roles,    "broker",  "broker|none", "what it may do") \
 	X(election_timeout, "election-timeout", interval, "500ms",   "DURATION", "silence of a leader; the same on all nodes") \
 	X(heartbeat,        "heartbeat",        interval, "100ms",   "DURATION", "how often a leader is heard; the same on all nodes") \
 	X(explicit_create,  "create",           create,   "auto",    "auto|explicit", "when a queue is made; the same on all nodes") \

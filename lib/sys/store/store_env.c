@@ -110,7 +110,7 @@ static enum rmq_error check_file(int dir_fd, uint64_t at_least, struct reason *w
 		return reason_set(why, RMQ_E_CORRUPT, "data.mdb is empty");
 	if ((uint64_t)st.st_size < at_least)
 		return reason_set(why, RMQ_E_CORRUPT,
-		    "data.mdb is cut: it has %llu bytes of %llu",
+		    "data.mdb is truncated: it has %llu bytes of %llu",
 		    (unsigned long long)st.st_size, (unsigned long long)at_least);
 	return RMQ_E_OK;
 }
@@ -138,7 +138,7 @@ static enum rmq_error lmdb_reason(struct reason *why, const char *what, int rc)
 	/* LMDB locks the byte of lock.mdb that has a reader's process id as its offset. */
 	if (rc == EAGAIN)
 		return reason_set(why, RMQ_E_BUSY,
-		    "%s: a process of another container has the same number, %d, and has it open: "
+		    "%s: a process in another container has the same number, %d, and has it open: "
 		    "run this in that container, or when that one has ended",
 		    what, (int)getpid());
 	enum rmq_error err = store_env_error(rc);

@@ -20,7 +20,7 @@ static bool take_line(struct slice s, lines_take *take, void *context, struct re
 {
 	char line[LINES_LINE_MAX + 1];
 	const char *wrong = s.len > LINES_LINE_MAX	  ? "the line is too long"
-			    : memchr(s.data, '\0', s.len) ? "there is a NUL in it"
+			    : memchr(s.data, '\0', s.len) ? "it contains a NUL"
 							  : NULL;
 	if (wrong) {
 		(void)reason_set(what, RMQ_E_CONFIG, "%s", wrong);

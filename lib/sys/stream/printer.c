@@ -52,7 +52,7 @@ int printer_write(struct printer *p)
 
 const char *printer_says(const struct printer *p)
 {
-	return p->left_torn ? "; a part of a record is its end" : "";
+	return p->left_torn ? "; it ends with a part of a record" : "";
 }
 
 bool printer_waits(const struct printer *p)
