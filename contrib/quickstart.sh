@@ -1,8 +1,8 @@
 #!/bin/sh
 # usage: sh contrib/quickstart.sh
 #
-# Installs what is missing, builds rmq, starts a private queue in a temporary directory and
-# sends this machine's own package database through it.  Nothing is left behind but build/.
+# Installs missing packages, builds rmq, starts a private queue in a temporary directory and
+# sends this machine's own package database through it.  Leaves nothing but build/.
 set -eu
 
 milliseconds() {
@@ -16,7 +16,7 @@ speed() {
 	echo "$1 lines in $ms ms ($(($1 * 1000 / ms)) lines/s)"
 }
 
-# The part that runs inside of the private queue: RMQ_SERVERS is set.
+# The part that runs with the private queue: RMQ_SERVERS is set.
 session() {
 	echo
 	echo '$ dpkg-query -W ... | jq -c ... | rmq-send packages'
@@ -51,7 +51,7 @@ session() {
 	if sort received | cmp -s - expected; then
 		echo "  every line came back, once"
 	else
-		echo "  what came back is not what was sent" >&2
+		echo "  the received lines are not the sent ones" >&2
 		return 70
 	fi
 }
@@ -71,7 +71,7 @@ make -s -j"$(nproc)"
 PATH=$top/build/release/bin:$PATH
 export PATH
 
-echo "# 3. a private queue, only for what follows"
+echo "# 3. a private queue, only for the following commands"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 echo "\$ rmq-queued -d $work/queue --init -- sh ..."

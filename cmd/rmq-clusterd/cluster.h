@@ -60,7 +60,7 @@ void cluster_watch(struct cluster *c, void (*changed)(void *arg), void *arg);
 
 /*	name      who is to do it, and what */
 #define CLUSTER_COMMANDS(X) \
-	X(INIT)	 /* this node: begins a cluster, of which it is the only voter, if no seed knows one */ \
+	X(INIT)	 /* this node: begins a cluster, of which it is the only voter, if all seeds know none */ \
 	X(INIT_NEW) /* the same, without asking the seeds */ \
 	X(ADMIT) /* the leader: `name` with `key` may join */ \
 	X(JOIN)	 /* this node: asks `address` (NAME@HOST:PORT; empty: its seeds) */ \

@@ -1,5 +1,5 @@
 /*
- * The receptionist of a node: clients come to its socket, wherever the queue is.
+ * The gate of a node: clients connect to its socket, wherever the queue is.
  *
  *	main.c		options, start, signals
  *	gate.c		this: what the parts share, and what happens when something changes

@@ -1,14 +1,15 @@
 /*
  * A client's connection in a gate: a Unix socket, and once it is relayed a stream on a link.
  *
- *	GREETING   a client, its HELLO is being read		-> HELD, or answered and ended
- *	HELD	   a client, waits for a queue somewhere	-> RELAYED, or answered and
- *ended WAITING	   a stream of a peer's, waits for our queue	-> RELAYED, or CLOSE RELAYED
- *bytes go both ways ENDING	   what the peer sent before its CLOSE leaves	-> ended
+ *	GREETING  a client; its HELLO is being read	-> HELD, or answered and ended
+ *	HELD	  a client; waits for a queue somewhere	-> RELAYED, or answered and ended
+ *	WAITING	  a peer's stream; waits for our queue	-> RELAYED, or CLOSE
+ *	RELAYED	  bytes go both ways			-> ENDING, or ended
+ *	ENDING	  the peer's bytes before CLOSE leave	-> ended
  *
  * client.c leads through the first two, far.c through the third, stream.c does the rest.
  *
- * Memory of a stream: what came for its socket and does not fit in there, at most its window
+ * Memory of a stream: bytes for its socket that do not fit into it, at most its window
  * (gate_flow.h).  Nothing else is kept: bytes are read from the socket when there is credit for
  * them and the link's queue is short.
  */

@@ -3,25 +3,25 @@
 #        sh backup.sh more DIR BACKUPS
 #
 # Backs up the data directory DIR of a queue, in use or not.  `full`, every night, begins a new
-# set in the directory BACKUPS with a whole backup, and when that is good removes the oldest sets
-# but KEEP (7).  `more`, every hour, adds to the newest set what is new.  From crontab(5):
+# set in the directory BACKUPS with a full backup, and when that is good removes the oldest sets
+# and keeps KEEP (7).  `more`, every hour, adds the new records to the newest set.  From crontab(5):
 #
 #	0 3 * * *	sh backup.sh full /var/lib/rmq/queue /var/backups/rmq
 #	30 * * * *	sh backup.sh more /var/lib/rmq/queue /var/backups/rmq
 #
-# A set is a directory BACKUPS/NUMBER-TIME-INCARNATION of files INDEX.backup: INDEX is that of a
-# record after which the next backup of the set begins.  All files of a set in their order are
-# the queue as it was at the last one:
+# A set is a directory BACKUPS/NUMBER-TIME-INCARNATION of files INDEX.backup: the next backup of the
+# set begins after record INDEX.  All files of a set, in order, are the queue as it was at the last
+# backup:
 #
 #	cat /var/backups/rmq/000012-*/*.backup | rmq-journal restore NEW-DIR
 #
-# Nothing is ever written over.  A backup gets its name when it is whole and on the disk, and when
-# its set could be restored with it into a directory below BACKUPS, which is verified and removed:
-# that takes the space of the queue once more.  BACKUPS must be there: a disk that is not mounted
-# is not written to.  Who reads the backups reads the messages: they are for their owner only.
+# No file is ever overwritten.  A backup gets its name when it is complete and on the disk, and when
+# its set has been restored with it into a directory below BACKUPS, which is verified and removed:
+# this takes the space of the queue once more.  BACKUPS must exist: so an unmounted disk is not
+# written to.  Whoever can read the backups can read the messages: only their owner may.
 #
-# Exits 0 when all is well, also if nothing is new; 65: DIR, or what was written, is damaged;
-# 66: no BACKUPS; 75: another one is at work; else as rmq-journal(1).
+# Exits 0 when all is well, even if nothing is new; 65: DIR, or the backup, is damaged;
+# 66: no BACKUPS; 75: another backup is running; else as rmq-journal(1).
 set -eu
 umask 077
 
@@ -56,7 +56,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 mkdir "$work" "$work/set"
 
-# What DIR says of itself.  A node of a cluster may drop what is after its `commit`.
+# What DIR says about itself.  A node of a cluster may drop records after its `commit`.
 rmq-journal stat "$dir" >"$work/stat"
 field() {
 	awk -v name="$1" '$1 == name { print $2 }' "$work/stat"
@@ -100,7 +100,7 @@ status=0
 cat ${set:+"$set"/*.backup} "$work/set/$index.backup" |
 	rmq-journal restore "$work/restored" || status=$?
 [ "$status" -ne 0 ] || rmq-journal verify "$work/restored" || status=$?
-[ "$status" -eq 0 ] || fail "$status" "${set:-$new}: cannot be restored with what is new"
+[ "$status" -eq 0 ] || fail "$status" "${set:-$new}: cannot be restored with the new backup"
 if [ -n "$set" ]; then
 	ln "$work/set/$index.backup" "$set"
 	sync "$set"

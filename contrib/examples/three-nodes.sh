@@ -2,8 +2,8 @@
 # usage: sh contrib/examples/three-nodes.sh [LINES]
 #
 # Starts a cluster of three nodes on this machine, in a temporary directory, sends LINES (20000)
-# through it while the node that leads is killed with kill -9, starts that node again, and says
-# what arrived.  Exits 0 if no line is lost.  Nothing is left behind but build/.
+# through it while the leading node is killed with kill -9, starts that node again, and counts
+# the lines that arrived.  Exits 0 if no line is lost.  Leaves nothing but build/.
 set -eu
 
 lines=${1:-20000}
@@ -40,7 +40,7 @@ milliseconds() {
 	echo $(($(date +%s%N) / 1000000))
 }
 
-# within SECONDS COMMAND...: until it succeeds; what it prints is not of interest.
+# within SECONDS COMMAND...: repeats it until it succeeds; its output is dropped.
 within() {
 	end=$(($(milliseconds) + $1 * 1000))
 	shift
@@ -148,7 +148,7 @@ eval "group=\$group$leader"
 echo "# 3. n$leader leads: kill -9 of all its processes"
 killed=$(milliseconds)
 kill -9 "-$group"
-# What is on its way still comes; the next line after it is of the new leader.
+# Lines on their way still come; the next one after them comes from the new leader.
 survivor=$((leader % 3 + 1))
 new_leader() {
 	next=$(find_leader)

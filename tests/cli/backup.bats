@@ -109,7 +109,7 @@ restored() {
 	truncate -s -1 "$set"/*.backup
 	echo more | rmq-send jobs
 	run -65 backup more q backups
-	assert_line --partial "$set: cannot be restored with what is new"
+	assert_line --partial "$set: cannot be restored with the new backup"
 	assert_equal "$(ls "$set" | wc -l)" 1
 	stop_queue
 	dd if=/dev/zero of=q/data.mdb bs=4096 seek=1 count=30 conv=notrunc status=none

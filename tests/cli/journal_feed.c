@@ -4,13 +4,14 @@
  *
  *	text WORD		a record with one message, WORD
  *	events COUNT SIZE	COUNT records, each with one message of SIZE bytes
- *	fill SIZE		such records until there is no room for another one: their
- *number settle COUNT		COUNT small records without a message, room or not end FIRST
- *COUNT		an END that declares records [FIRST, FIRST + COUNT) dead hole FIRST COUNT
- *removes them, by the newest END room			bytes of room, as the newest frame said
+ *	fill SIZE		such records until there is no room for another one: their number
+ *	settle COUNT		COUNT small records without a message, room or not
+ *	end FIRST COUNT		an END that declares records [FIRST, FIRST + COUNT) dead
+ *	hole FIRST COUNT	removes them, by the newest END
+ *	room			bytes of room, as the newest frame said
  *
- * At the end of input it closes the journal and ends with the journal's exit status; also at
- *once when the journal ends.
+ * At the end of input it closes the journal and ends with the journal's exit status; also at once
+ * when the journal ends.
  */
 #include <poll.h>
 #include <stdbool.h>

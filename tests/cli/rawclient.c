@@ -35,9 +35,10 @@
  *	wait                  until standard input ends
  *
  *	rawclient --serve PATH ANSWER…	answers each HELLO in turn, the last one for ever, and
- *prints it: redirect ADDRESS, or not_yet MS rawclient --notify PATH		prints the first
- *datagram that comes to PATH rawclient --listen PATH COMMAND…	runs COMMAND with a listening
- *socket, as systemd does
+ *					prints it: redirect ADDRESS, or not_yet MS
+ *	rawclient --notify PATH		prints the first datagram that comes to PATH
+ *	rawclient --listen PATH COMMAND…	runs COMMAND with a listening socket, as systemd
+ *					does
  *
  * Exits 1 when something else came, or nothing within 20 seconds.
  */

@@ -5,12 +5,12 @@
  * Integers are little-endian.  Kinds of fields:
  *
  *	u8 u16 u32 u64	an integer
- *	str		u8 length, then so many bytes: names and texts
+ *	str		u8 length, then that many bytes: names and texts
  *	tags		u16 length, then a list of tagged fields (tags.h); after all fields but
  *			`rest`, and at most one
  *	rest		all bytes up to the end; only as the last field
  *
- * A decoder never reads outside of its input, accepts no left-over bytes, and its
+ * A decoder never reads outside its input, accepts no left-over bytes, and its
  * results borrow from the input.
  */
 #ifndef RMQ_CORE_BASE_CODEC_H
@@ -79,7 +79,7 @@ static inline size_t reader_left(const struct reader *r)
 	return r->bad ? 0 : (size_t)(r->end - r->p);
 }
 
-/* Whether all was read and nothing was bad. */
+/* Whether all input was read and none was bad. */
 static inline bool reader_done(const struct reader *r)
 {
 	return !r->bad && r->p == r->end;
@@ -248,8 +248,8 @@ struct codec_visitor {
 
 /*
  * struct PREFIX_NAME, PREFIX_NAME_encode() (sets w->full if there is no room),
- * PREFIX_NAME_decode() (false: cut or left-over bytes), PREFIX_NAME_get() (one of several that
- * follow each other; sets r->bad if it is cut), PREFIX_NAME_visit() and PREFIX_NAME_tagged() (its
+ * PREFIX_NAME_decode() (false: truncated, or left-over bytes), PREFIX_NAME_get() (one of several that
+ * follow each other; sets r->bad if it is truncated), PREFIX_NAME_visit() and PREFIX_NAME_tagged() (its
  * list of tagged fields, empty if it has no such field; not checked yet).
  */
 #define CODEC_MESSAGE(prefix, name, FIELDS) \

@@ -1,6 +1,6 @@
 /*
  * Every error that a program, a frame or a function of rmq can name: its code on
- * the wire, the exit status it ends a program with and its text.  Codes on the
+ * the wire, the exit status that a program gives for it, and its text.  Codes on the
  * wire are frozen: add at the end, never renumber.
  */
 #ifndef RMQ_CORE_BASE_ERROR_H

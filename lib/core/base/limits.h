@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 /*
- * Limits that nobody comes near in a short run have a small value besides, which the simulators
- * take for some of their seeds, so that what is beyond a limit is seen there, too.
+ * Limits that no short run comes near also have a small value, which the simulators
+ * use for some of their seeds, so that they test what happens beyond a limit, too.
  */
 #ifdef RMQ_VARIANTS
 #include <stdbool.h>
@@ -36,7 +36,7 @@ extern bool rmq_small_limits;
 #define FRAME_HEADER_SIZE 8
 #define FRAME_PAYLOAD_MAX 148480
 
-/* Encrypted links.  So many records of one key are far from where its counter ends. */
+/* Encrypted links.  This number of records for one key is far from the end of its counter. */
 #define NOISE_RECORD_MAX  65535
 #define NOISE_RECORDS_MAX (1ull << 48)
 
@@ -44,24 +44,24 @@ extern bool rmq_small_limits;
 #define RECORD_MAX	   (36 * 4096 - 16)
 #define RECORD_HEADER_SIZE 32
 #define RECORD_PAYLOAD_MAX (RECORD_MAX - RECORD_HEADER_SIZE)
-/* A payload of more than this holds what one command must not have in two. */
+/* Only a command whose events must be in one record makes a larger payload than this. */
 #define RECORD_FILL (16 * 4096 - 16 - RECORD_HEADER_SIZE)
 
-/* A batch: count, offsets and bodies, as it stands in a SEND frame or event. */
+/* A batch: count, offsets and bodies, as in a SEND frame or event. */
 #define BATCH_MAX	   64512
 #define BATCH_MESSAGES_MAX 4096
 #define BATCH_HEADER_SIZE  4
 #define SEND_QUEUES_MAX	   64 /* that one SEND names; its batch is stored once */
-/* One piece of a message that does not fit into a batch; of the first one with its attributes. */
+/* One piece of a message that does not fit into a batch; the first one includes its attributes. */
 #define CHUNK_MAX	     64512
 #define CHUNK_ATTRIBUTES_MAX 8192
-/* A piece but the last has so much at least if its message is for several queues: each counts it. */
+/* Least size of a piece but the last if its message is for several queues: each of them counts it. */
 #define CHUNK_SEVERAL_MIN    32768
 #define MESSAGE_MAX	    (16u << 20)
 #define MESSAGE_MAX_DEFAULT (1u << 20)
 #define CHUNKS_MAX	    (MESSAGE_MAX / CHUNK_MAX + 1)
 
-/* The highest sequence number that a frame or a receipt may name: none gets so far. */
+/* The highest sequence number that a frame or a receipt may name: no queue ever reaches it. */
 #define SEQ_MAX (UINT64_MAX / 2)
 
 #define NAME_MAX_LEN	 123 /* a queue's name; ".dead" may follow */
@@ -78,7 +78,7 @@ extern bool rmq_small_limits;
 #define BACKOFF_MAX_MS_DEFAULT (10u * 60 * 1000)
 #define DELAY_MS_MAX	       (10ull * 365 * 24 * 3600 * 1000)
 
-/* Memory: what one daemon keeps at most. */
+/* Memory: the most that one daemon keeps. */
 #define OF_ONE(all) ((all) - (all) / 8) /* so many of them are one user's at most */
 #define QUEUES_MAX	   262144
 #define QUEUES_OF_ONE	   OF_ONE(QUEUES_MAX) /* made by one user */
@@ -118,9 +118,9 @@ extern bool rmq_small_limits;
 #define CHECKPOINT_GROUPS 256 /* groups of queues; one more holds the sessions */
 
 /*
- * What the journal keeps back from new messages, at least, for what drains a queue; the broker
- * has it keep more when its checkpoints are large.  The broker keeps its part: once room is short
- * it makes a checkpoint at a quarter of this of dead records, or as soon as one frees more than it
+ * The least room that the journal keeps from new messages, for the records that drain a queue; the
+ * broker asks for more when its checkpoints are large.  The broker does its part: once room is short
+ * it makes a checkpoint when a quarter of this is dead records, or as soon as one frees more than it
  * takes, and moves nothing meanwhile.
  */
 #define RESERVE_BYTES	    (4u << 20)

@@ -15,7 +15,7 @@ static inline void *memory_new(size_t size)
 	return p;
 }
 
-/* Room for one more in a list of `count`: twice *cap if it is full.  What is new is not set. */
+/* Room for one more in a list of `count`: twice *cap if it is full.  New elements are not set. */
 static inline void *memory_grow(void *list, size_t count, size_t *cap, size_t size)
 {
 	if (count < *cap)

@@ -1,6 +1,6 @@
 /*
- * What was looked up lately, by the low bits of its id: before a tree whose objects
- * are many and used in turn.  Ids that are counted up do not displace each other.
+ * The objects looked up lately, by the low bits of their ids: a cache for a tree with
+ * many objects that are used in turn.  Consecutive ids do not displace each other.
  */
 #ifndef RMQ_CORE_BASE_RECENT_H
 #define RMQ_CORE_BASE_RECENT_H
@@ -17,7 +17,7 @@ struct recent {
 	} slot[RECENT_SLOTS];
 };
 
-/* The object, or NULL: that says nothing. */
+/* The object, or NULL: it may exist all the same. */
 static inline void *recent_find(const struct recent *r, uint64_t id)
 {
 	size_t i = id % RECENT_SLOTS;

@@ -1,10 +1,10 @@
 /*
- * Tagged fields: the list at a message's end by which it grows (kind `tags` of codec.h).
+ * Tagged fields: the list at the end of a message by which it can grow (kind `tags` of codec.h).
  *
- *	u16 length of what follows, then entries: u16 tag, u16 length, value
+ *	u16 length of the rest, then entries: u16 tag, u16 length, value
  *
- * Tags ascend, and none stands twice.  Who does not know an odd tag passes it over; an even
- * one that is not known makes the message refused, and the answer names it.  Tag 0 is none.
+ * Tags ascend, and none occurs twice.  A reader skips an unknown odd tag; for an unknown even
+ * one it refuses the message, and the answer names the tag.  0 is not a tag.
  *
  * To add one: give it a number in the table of its kind of message (WIRE_TAGS, EVENT_TAGS),
  * write it with tags_put(), read it with tags_find(), and describe it in the
@@ -24,7 +24,7 @@ struct tag {
 	struct slice value; /* borrowed from the list */
 };
 
-/* The next entry of a list; false after the last one, or (r->bad) where it is cut. */
+/* The next entry of a list; false after the last one, or (r->bad) if the list is truncated. */
 bool tags_next(struct reader *r, struct tag *t);
 
 /* The value of a tag in a list that was checked; false: it is not there. */
@@ -47,8 +47,8 @@ struct slice tags_of_u64(uint8_t bytes[TAG_U64_SIZE], uint16_t tag, uint64_t val
 typedef const char *tag_namer(unsigned type, unsigned tag);
 
 /*
- * Whether a list is whole and may be acted upon.  RMQ_E_PROTOCOL: cut, out of order, or a tag
- * that stands twice; RMQ_E_VERSION: *unknown is even and not known.
+ * Whether a list is complete and may be acted upon.  RMQ_E_PROTOCOL: truncated, out of order, or a
+ * tag occurs twice; RMQ_E_VERSION: *unknown is an unknown even tag.
  */
 enum rmq_error tags_check(struct slice tags, unsigned type, tag_namer *name, uint16_t *unknown)
     __attribute__((warn_unused_result));

@@ -8,7 +8,7 @@ struct text {
 	char *data;
 	size_t len;
 	size_t cap;
-	bool failed; /* memory ran out: what was put since is missing */
+	bool failed; /* out of memory: all text put since is missing */
 };
 
 void text_deinit(struct text *t);

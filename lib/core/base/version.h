@@ -1,7 +1,7 @@
 /*
  * Versions are ranges: each side says which ones it understands, from the oldest to the newest,
- * and the newest that both know is spoken.  Features are bits that each side shows to the
- * other; one that is not known means nothing.
+ * and both use the newest that both know.  Features are bits that each side shows to the
+ * other; an unknown bit means nothing.
  */
 #ifndef RMQ_CORE_BASE_VERSION_H
 #define RMQ_CORE_BASE_VERSION_H

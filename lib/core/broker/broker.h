@@ -1,7 +1,7 @@
 /*
  * The queue core: all queue semantics as a pure function.  It knows no clock,
- * descriptor, thread, global or random number.  It is given commands (frames of the
- * clients' protocol) with the times in them and gives back records to journal and,
+ * descriptor, thread, global or random number.  It takes commands (frames of the
+ * clients' protocol) and the time, and gives back records to journal and,
  * once they are durable, effects: frames and deliveries.
  *
  * Invariants:
@@ -12,10 +12,10 @@
  *    an event that this code made, and refuses (RMQ_E_CORRUPT) any other.
  *  - There is no roll-back: when the journal fails the process ends.
  *
- * A turn: broker_now(), any number of inputs (each after a broker_now() of its own if time
+ * A turn: broker_now(), any number of inputs (each after its own broker_now() if time
  * has gone on), broker_flush().  Host callbacks are made
- * from within these calls and must not call back into the broker, but for
- * broker_read_fn.  Not for use by several threads.
+ * from within these calls and must not call back into the broker.
+ * Not for use by several threads.
  */
 #ifndef RMQ_CORE_BROKER_BROKER_H
 #define RMQ_CORE_BROKER_BROKER_H
@@ -40,21 +40,21 @@ struct broker_host {
 	/* These records (hole_range, borrowed) died; the END at index `checkpoint` is stored. */
 	void (*hole)(void *arg, uint64_t checkpoint, struct slice ranges);
 	/*
-	 * Keep back so many bytes from now on for what is no new message; a barrier that is asked
-	 * for next, and a ROOM after its answer, say that this is so.
+	 * Keep this many bytes from now on for records that hold no new message; each ROOM after
+	 * the answer to the next barrier takes this into account.
 	 */
 	void (*reserve)(void *arg, uint64_t bytes);
 	/* Send whole frames (borrowed) to the connection; false: it is gone. */
 	void (*send)(void *arg, uint64_t conn, struct slice frames);
 	/* broker_next_delivery() has something for this connection. */
 	void (*deliverable)(void *arg, uint64_t conn);
-	/* End the connection when all that it was sent has left. */
+	/* End the connection when all bytes sent to it have left. */
 	void (*close)(void *arg, uint64_t conn);
 };
 
 /*
  * Reads record `index` (payload borrowed until the next call).  RMQ_E_NOTHING: there is a
- * hole.  With `next`, the first record at or after `index`, *found is its index, also if it
+ * hole.  `next` reads the first record at or after `index`; *found is its index, even if it
  * cannot be read.
  */
 struct broker_log {
@@ -67,39 +67,39 @@ struct broker_log {
 /* NULL when out of memory.  `host` is copied. */
 struct broker *broker_new(const struct broker_host *host);
 void broker_free(struct broker *b);
-/* Other limits than those of limits.h; before anything else. */
+/* Sets other limits than those of limits.h; call it before anything else. */
 void broker_set_space(struct broker *b, const struct space_limits *limits);
 
 /*
- * From now on a queue is made by QUEUE_CREATE only, not by a SEND or SUBSCRIBE; a dead-letter
- * queue still comes with its first message.
+ * From now on only QUEUE_CREATE makes a queue, and not a SEND or SUBSCRIBE; a dead-letter
+ * queue is still made with its first message.
  */
 void broker_create_explicitly(struct broker *b);
 
 /*
  * Rebuilds the state from the newest checkpoint (0: none) and every record after it
- * up to `last`.  Once, before anything else.  RMQ_E_CORRUPT, RMQ_E_VERSION: what is
- * read cannot be what was written; *at names the record.
+ * up to `last`.  Once, before anything else.  RMQ_E_CORRUPT, RMQ_E_VERSION: the record *at
+ * is not one that this code can have written, or know.
  */
 enum rmq_error broker_recover(struct broker *b, const struct broker_log *log,
     uint64_t checkpoint, uint64_t last, uint64_t *at) __attribute__((warn_unused_result));
 
 /*
- * The same around records that cannot be read: `next` gives RMQ_E_CORRUPT for them.  What was in
- * them is gone, and is missing only as far as they explain it: later events that refer to it are
- * applied to what is there.  So a message whose settlement is gone is handed out again, and one
- * whose lease is gone to somebody else; messages that were sent there are counted as lost, a
- * queue that was made there is called "lost-NUMBER".  No session goes on, and no number of a
- * lease is used again that was given out before `wall`.
- * RMQ_E_CORRUPT also if such a record is, or may be, of the checkpoint itself.
- * broker_gaps() tells whether there was one with events in it, and calls `each` for every run of
- * messages that was sent there.  Then a checkpoint is wanted: nothing may be given to clients
+ * The same around records that cannot be read: `next` gives RMQ_E_CORRUPT for them.  Their events
+ * are gone: later events that refer to them are applied to the state as it is without them.
+ * So a message whose settlement is gone is handed out again, and one whose lease is gone may go to
+ * another receiver; messages that were sent in such a record are counted as lost, a
+ * queue that it made is called "lost-NUMBER".  No session goes on, and no lease number
+ * that was given out before `wall` is used again.
+ * RMQ_E_CORRUPT also if such a record is, or may be, part of the checkpoint itself.
+ * broker_gaps() says whether such a record had events in it, and calls `each` for every run of
+ * messages that was sent there.  Then a checkpoint is needed: nothing may be given to clients
  * before it is stored.
  */
 enum rmq_error broker_recover_around(struct broker *b, const struct broker_log *log,
     uint64_t checkpoint, uint64_t last, struct wall_time wall, uint64_t *at)
     __attribute__((warn_unused_result));
-/* index: of the record, or of a newer one that could not be read either. */
+/* index: of the record, or of a newer one that cannot be read either. */
 typedef void broker_gap_fn(
     void *arg, uint64_t index, struct slice queue, uint64_t first, uint64_t last);
 bool broker_gaps(const struct broker *b, broker_gap_fn *each, void *arg);
@@ -108,40 +108,40 @@ bool broker_gaps(const struct broker *b, broker_gap_fn *each, void *arg);
 struct lease_time broker_lease_time(const struct broker *b);
 
 /*
- * Begins service.  The ids of its sessions begin with a number that no daemon before used, not below
- * `term`: what the journal says, which may be the same as before.  secret: random bytes; tokens of
- * sessions are made of the first that a journal was begun with.
+ * Begins service.  The ids of its sessions begin with a number that no earlier daemon used, and that is
+ * not below `term`, the journal's, which may be the same as before.  secret: random bytes; the tokens of
+ * sessions are made from the first secret that the journal was given.
  */
 void broker_start(
     struct broker *b, uint64_t term, const uint8_t secret[SESSION_SECRET_SIZE]);
 
 /*
- * The time at which all that follows happens: at the begin of a turn, and whenever more
+ * The time of all following calls: at the beginning of a turn, and whenever more
  * input was read, after its bytes were read.  Lease time never goes back.
  */
 void broker_now(struct broker *b, struct lease_time lease, struct wall_time wall);
 /*
- * All that clients had sent by `then` was given: leases that were over by then may end.
- * Nothing else lets them end, so that no holder that kept its word loses what it holds to
- * a turn that was long, or to input that was put off.
+ * All input that clients had sent by `then` was given: leases that were over by then may end.
+ * Nothing else lets them end, so that no holder that extended its leases in time loses them
+ * because a turn was long, or input was put off.
  */
 void broker_heard(struct broker *b, struct lease_time then);
-/* Leases, or what is like them, are over and wait for broker_heard(); then a turn is due. */
+/* Leases, or similar deadlines, are over and wait for broker_heard(); then a turn is due. */
 bool broker_listens(const struct broker *b);
 /* Ends a turn: expires, hands out, checkpoints, and gives records to the host. */
 void broker_flush(struct broker *b);
 /* Milliseconds from the turn's time until a turn is due without input; UINT64_MAX: none. */
 uint64_t broker_due_ms(const struct broker *b);
 
-/* A connection begins and ends.  Ids are the host's and not used again. */
+/* A connection begins and ends.  The host chooses ids, and never uses one again. */
 void broker_connect(struct broker *b, uint64_t conn);
 /*
- * Who is at the other end, before HELLO: a user of a node (owner.h); OWNER_UNKNOWN and "" if nobody says.
- * Nobody else goes on with a session of theirs.  When there are too many sessions, whoever has most
- * idle ones loses the one that has been so longest.
+ * The owner at the other end, before HELLO: a user of a node (owner.h); OWNER_UNKNOWN and "" if not known.
+ * No other owner can go on with its sessions.  When there are too many sessions, the owner with most
+ * idle ones loses the one that has been idle longest.
  */
 void broker_owner(struct broker *b, uint64_t conn, struct slice node, uint32_t uid);
-/* Connections of this one's owner; itself is one of them. */
+/* The number of connections of this one's owner, itself included. */
 uint32_t broker_owner_connections(struct broker *b, uint64_t conn);
 bool broker_same_owner(struct broker *b, uint64_t conn, uint64_t other);
 void broker_disconnect(struct broker *b, uint64_t conn);
@@ -154,16 +154,16 @@ void broker_holder_died(struct broker *b, uint64_t session);
 void broker_frame(struct broker *b, uint64_t conn, const struct frame *frame);
 
 /*
- * Whether more frames of this connection are wanted now.  Not while it leaves much of what
- * it is owed, nor when this turn's frames have cost their share of work: give the rest when
- * it is true again, the latter in the next turn.
+ * Whether more frames of this connection are wanted now.  Not while it leaves many answers
+ * unread, nor when this turn's frames have cost their share of work: give the rest when
+ * it is true again, in the second case in the next turn.
  */
 bool broker_wants_frame(struct broker *b, uint64_t conn);
 /* Bytes of frames for the connection that have not left the broker. */
 size_t broker_owed(struct broker *b, uint64_t conn);
 /*
- * Steps of work so far: ranges, rows, batches that were looked at for frames.  One frame
- * costs a bounded number, and one for each range that its own session holds.
+ * Steps of work so far: ranges, rows and batches that were looked at for frames.  One frame
+ * costs a bounded number of steps, and one for each range that its own session holds.
  */
 uint64_t broker_work(const struct broker *b);
 /* Whether this turn's share of it is used up. */
@@ -174,15 +174,15 @@ void broker_stored(struct broker *b, uint64_t first_n, uint32_t count, uint64_t 
 void broker_barrier_done(struct broker *b, uint64_t id);
 
 /*
- * Asks the journal for a barrier, so that it has something to answer; false: it has already, to
- * one that it was asked for before.
+ * Asks the journal for a barrier, so that it has something to answer; false: an earlier barrier
+ * is still unanswered.
  */
 bool broker_probe(struct broker *b);
-/* So many bytes may hold new messages, counted from behind APPEND n on. */
+/* This many bytes may hold new messages, counted from after APPEND n. */
 void broker_room(struct broker *b, uint64_t n, uint64_t bytes);
-/* What is left of them. */
+/* How many of them are left. */
 uint64_t broker_room_left(const struct broker *b);
-/* So many the first of those wants who find no room in the journal; 0: nobody. */
+/* How many bytes the first client needs that finds no room in the journal; 0: none waits. */
 uint64_t broker_starved(const struct broker *b);
 
 /*
@@ -191,7 +191,7 @@ uint64_t broker_starved(const struct broker *b);
  * call into the broker.  See delivery.h for making frames of it.
  */
 bool broker_next_delivery(struct broker *b, uint64_t conn, struct delivery *d);
-/* What was taken had so many bytes, with attributes: they come off its receiver's credit. */
+/* The delivery taken had this many bytes, with attributes: its receiver's credit is charged. */
 void broker_delivered(struct broker *b, uint64_t conn, const struct delivery *d, uint64_t bytes);
 
 /*
@@ -203,16 +203,16 @@ enum rmq_error broker_move(struct broker *b, uint64_t index, struct slice payloa
     __attribute__((warn_unused_result));
 
 /*
- * What was taken by the last broker_next_delivery() is not written, not a byte of it: its
+ * No byte of the delivery taken by the last broker_next_delivery() was written: its
  * receiver gets its credit back.
  */
 void broker_undelivered(struct broker *b, uint64_t conn, const struct delivery *d);
 
 /*
  * Record `index`, which the broker named, cannot be read and never will be: all live messages
- * that have their bodies, or a part of them, in it leave their queues, and who holds some is
+ * that have their bodies, or a part of them, in it leave their queues, and their holders are
  * told that they are gone.  Calls `each` for every run of them: `messages` of [first, last]
- * were live.  Gives how many it were in all.  A turn has to follow.
+ * were live.  Returns how many there were in all.  A turn must follow.
  */
 typedef void broker_lost_fn(
     void *arg, struct slice queue, uint64_t first, uint64_t last, uint64_t messages);
@@ -226,7 +226,7 @@ void broker_checkpoint(struct broker *b);
 bool broker_checkpointing(const struct broker *b);
 /* While true, give no frames of clients: a checkpoint waits for records in flight. */
 bool broker_holds(const struct broker *b);
-/* Bytes of records that are not stored yet: the host stops reading when it is much. */
+/* Bytes of records that are not stored yet: the host stops reading when they are many. */
 uint64_t broker_inflight_bytes(const struct broker *b);
 /* Whether any record, barrier or effect is outstanding. */
 bool broker_pending(const struct broker *b);

@@ -1,8 +1,8 @@
 /*
- * Deliveries: what the queue core wants written to a connection, as a place in the
- * journal, and the frames that are made of it.  DELIVER and PEEKED frames carry slices
- * of a stored batch as they are, with their attributes written anew, DELIVER_PART and
- * PEEKED_PART a piece of a large one.
+ * Deliveries: messages that the queue core wants written to a connection, as a place in the
+ * journal, and the frames made of them.  DELIVER and PEEKED frames carry slices of a stored
+ * batch as they are, with their attributes written anew, DELIVER_PART and PEEKED_PART a piece
+ * of a large one.
  */
 #ifndef RMQ_CORE_BROKER_DELIVERY_H
 #define RMQ_CORE_BROKER_DELIVERY_H
@@ -43,7 +43,7 @@ struct delivery_frame {
 	struct slice blob; /* borrowed from the record */
 };
 
-/* What counts against credit: all that is the messages'. */
+/* The bytes that count against credit: bodies, separators and attributes. */
 static inline size_t delivery_bytes(const struct delivery_frame *f)
 {
 	return f->attributes.len + f->blob.len;
@@ -63,7 +63,7 @@ struct delivery_cursor {
  */
 enum rmq_error delivery_open(const struct delivery *d, struct slice payload, uint8_t *memory,
     struct delivery_cursor *c) __attribute__((warn_unused_result));
-/* RMQ_E_NOTHING after the last frame; RMQ_E_CORRUPT if the record is not what it should be. */
+/* RMQ_E_NOTHING after the last frame; RMQ_E_CORRUPT if the record does not hold these messages. */
 enum rmq_error delivery_next(struct delivery_cursor *c, struct delivery_frame *f)
     __attribute__((warn_unused_result));
 

@@ -32,12 +32,12 @@ struct client;
 struct client_config {
 	uint32_t servers;    /* contact points, >= 1: targets are 0 … servers - 1 */
 	uint32_t window;     /* numbered commands in flight, 1 … SESSION_WINDOW */
-	uint64_t timeout_ms; /* longest time without progress while something is asked for */
+	uint64_t timeout_ms; /* longest time without progress while a request is unanswered */
 	uint64_t seed;	     /* for jitter */
-	bool no_wait;	     /* a SEND refused with FULL or PAUSED is not waited out */
+	bool no_wait;	     /* FULL or PAUSED ends it, instead of waiting */
 };
 
-/* A numbered command.  Owned by the client, from its making until its answer. */
+/* A numbered command.  The client owns it until its answer. */
 struct client_command {
 	struct client_command *next; /* made after this one */
 	uint8_t type;		     /* WIRE_TYPE_SEND, _SETTLE, _SETTLE_SEND, _QUEUE_* */
@@ -47,7 +47,7 @@ struct client_command {
 	struct sendbuf *buf; /* SEND: the batch, or the pieces; else NULL */
 	/* The client's own: */
 	struct slice queue;
-	struct slice further; /* queues that the batch is for, too */
+	struct slice further; /* further queues that the batch is for */
 	uint8_t flags;
 	bool staged;
 	uint32_t bytes;
@@ -55,7 +55,7 @@ struct client_command {
 	uint8_t frame[];
 };
 
-/* What a client does about a command that was refused. */
+/* What a client does after a command was refused. */
 enum client_verdict {
 	CLIENT_DROP,   /* forget it and go on with those after it */
 	CLIENT_REPEAT, /* try it again; it was changed (client_remove()) */
@@ -117,18 +117,18 @@ struct client_host {
 	void (*settle_sent)(void *arg, const struct client_command *cmd, uint64_t first_seq,
 	    uint32_t count, struct slice stale);
 	/*
-	 * Command refused; neither it nor any after it was taken.  at: which message of a
-	 * SEND is to blame.  Without this callback: CLIENT_DROP.
+	 * Command refused; neither it nor any after it was taken.  at: the message of a SEND
+	 * that is the cause.  Without this callback: CLIENT_DROP.
 	 */
 	enum client_verdict (*failed)(void *arg, const struct client_command *cmd,
 	    enum rmq_error code, uint32_t at, struct slice text);
 	/* Also after each reconnection. */
 	void (*subscribed)(void *arg, uint32_t sub, uint32_t lease_ms);
-	/* The subscription does not exist any more. */
+	/* The subscription no longer exists. */
 	void (*sub_failed)(void *arg, uint32_t sub, enum rmq_error code, struct slice text);
 	/* Messages are held from now on, until they are settled or the lease ends. */
 	void (*deliver)(void *arg, const struct client_delivery *d);
-	/* These are not held any more; not called for what this client settled. */
+	/* These are no longer held; not called for messages that this client settled. */
 	void (*lease_ended)(void *arg, uint32_t sub, enum lease_end why, uint64_t lease,
 	    uint64_t first, uint32_t count);
 	/* Credit is left and nothing is ready. */
@@ -170,23 +170,23 @@ bool client_connect(struct client *c, struct mono_time now, struct client_target
 void client_connected(struct client *c, struct mono_time now);
 /* The connection failed, was refused or is lost. */
 void client_disconnected(struct client *c, struct mono_time now);
-/* The host can never connect: gives up, with fatal(code, text). */
+/* The host can never connect: the client gives up, with fatal(code, text). */
 void client_fail(struct client *c, enum rmq_error code, struct slice text);
 /* Whether the daemon has answered HELLO on this connection. */
 bool client_welcomed(const struct client *c);
 
-/* What a client waits for that asks for something. */
+/* What a client with an unanswered request waits for. */
 enum client_wait {
 	CLIENT_WAITS_NOT,
 	CLIENT_WAITS_DAEMON, /* none has answered HELLO on this connection yet */
 	CLIENT_WAITS_ANSWER, /* of the daemon that it is connected to */
-	CLIENT_WAITS_ROOM    /* for the SEND that is the oldest command: it comes again */
+	CLIENT_WAITS_ROOM    /* for the SEND that is the oldest command: it is sent again */
 };
 struct client_waiting {
 	enum client_wait what;
 	struct mono_time since; /* … nothing of this kind has come */
-	struct slice queue;	/* ROOM: that has none.  Borrowed until the next call */
-	const char *why;	/* the daemon's words, if it has said some, else "".  Likewise */
+	struct slice queue;	/* ROOM: the queue without room.  Borrowed until the next call */
+	const char *why;	/* the daemon's reason, or "".  Likewise */
 };
 struct client_waiting client_waiting(const struct client *c);
 /* Whether fatal() was called: no timer runs any more. */
@@ -196,8 +196,8 @@ bool client_hangs_up(const struct client *c);
 
 /*
  * Takes all whole frames at the start of `in`; *used is how many bytes they take.
- * Give the rest again with what follows it.  Not more than FRAME_PAYLOAD_MAX +
- * FRAME_HEADER_SIZE bytes are needed to get on.
+ * Give the rest again with the bytes that follow it.  At most FRAME_PAYLOAD_MAX +
+ * FRAME_HEADER_SIZE bytes are needed to go on.
  */
 void client_input(struct client *c, struct mono_time now, struct slice in, size_t *used);
 
@@ -228,15 +228,15 @@ const struct client_command *client_send(struct client *c, struct mono_time now,
 
 /*
  * The same for several queues (SEND_QUEUES_MAX), none named twice: all of them get it, and it
- * is stored once, or none does.  Of a large message each piece but the last has
- * CHUNK_SEVERAL_MIN bytes at least.  sent() has the numbers in the first one.
+ * is stored once, or none does.  Each piece of a large message but the last has at least
+ * CHUNK_SEVERAL_MIN bytes.  sent() has the numbers in the first one.
  */
 const struct client_command *client_send_all(struct client *c, struct mono_time now,
     const struct slice *queues, uint32_t count, uint8_t flags, struct sendbuf *buf, void *tag);
 
 /*
- * Takes messages out of the SEND that is refused, within failed(), before CLIENT_REPEAT
- * or CLIENT_LAST.  One without messages left counts as dropped.
+ * Removes messages from the refused SEND, within failed(), before CLIENT_REPEAT or CLIENT_LAST.
+ * A SEND with no messages left counts as dropped.
  */
 void client_remove(
     struct client *c, const struct client_command *cmd, uint32_t from, uint32_t count);
@@ -257,16 +257,16 @@ bool client_blocked(const struct client *c);
 /* lease_ms 0: the queue's.  Returns the subscription's number. */
 uint32_t client_subscribe(struct client *c, struct mono_time now, struct slice queue,
     uint8_t flags, uint32_t lease_ms);
-/* So many more messages and bytes of bodies (with separators) may be handed out. */
+/* This many more messages and bytes of bodies (with separators) may be handed out. */
 void client_credit(struct client *c, uint32_t sub, uint32_t messages, uint32_t bytes);
-/* How much of it is not used yet; less than 0: more came than was asked for. */
+/* How much of the credit is unused; less than 0: more came than was asked for. */
 int64_t client_credit_messages(const struct client *c, uint32_t sub);
 int64_t client_credit_bytes(const struct client *c, uint32_t sub);
 void client_unsubscribe(struct client *c, uint32_t sub);
 /*
- * With SUBSCRIBE_STARTS: these messages may reach the reader from now on.  Call it, and have
- * what client_output() gives written, before the reader can have any of them: the end of a
- * lease is a failure only of what was started.
+ * With SUBSCRIBE_STARTS: these messages may reach the reader from now on.  Call it, and write
+ * the output of client_output(), before the reader can have any of them: the end of a lease is
+ * a failure only of started messages.
  */
 void client_started(
     struct client *c, struct slice queue, uint64_t lease, uint64_t first, uint32_t count);
@@ -281,8 +281,8 @@ struct client_settlement {
 };
 
 /*
- * Settles up to SETTLE_ENTRIES_MAX ranges; but for TOUCH they are not held any more
- * from here on.  Also for messages that were never delivered to this client.
+ * Settles up to SETTLE_ENTRIES_MAX ranges; except after TOUCH they are no longer held from here
+ * on.  Also for messages that were never delivered to this client.
  */
 const struct client_command *client_settle(struct client *c, struct mono_time now,
     const struct client_settlement *s, const struct settle_entry *entries, uint32_t count);
@@ -290,9 +290,9 @@ const struct client_command *client_settle(struct client *c, struct mono_time no
 /*
  * Settles up to SETTLE_SEND_ENTRIES_MAX ranges of `queue` and sends a batch (borrowed, at most
  * BATCH_MAX) to `target`, both or neither.  flags: SEND_NO_CREATE or 0.  It waits for room as a
- * SEND does.  The messages are held up to the answer, and go on to be if it is refused: then the
- * host says what becomes of them.  A lease that ends meanwhile makes its entries stale, and
- * hinders nothing else.
+ * SEND does.  The messages are held until the answer, and still held if it is refused: then the
+ * host decides about them.  A lease that ends meanwhile makes its entries stale, and has no
+ * other effect.
  */
 const struct client_command *client_settle_send(struct client *c, struct mono_time now,
     struct slice queue, const struct settle_entry *entries, uint32_t count, struct slice target,
@@ -300,7 +300,7 @@ const struct client_command *client_settle_send(struct client *c, struct mono_ti
 
 /*
  * Whether message seq, held under `lease`, cannot have been given to anyone else at
- * time `now`.  False for what is not held.
+ * time `now`.  False for messages that are not held.
  */
 bool client_vouches(const struct client *c, uint64_t lease, uint64_t seq, struct mono_time now);
 /* No longer held as far as this client is concerned: nothing is told to the daemon. */
@@ -328,9 +328,9 @@ uint32_t client_peek(struct client *c, struct mono_time now, struct slice queue,
 /* ---- the end ---- */
 
 /*
- * Ends the session once everything is answered; the daemon then gives back what it holds for
- * it.  client_ended(): and that was written.  Until then a client that has subscribed connects
- * again, for as long as timeout_ms.
+ * Ends the session once every command is answered; the daemon then gives back the messages that
+ * the session holds. client_ended(): this was written.  Until then a client that has subscribed
+ * connects again, for as long as timeout_ms.
  */
 void client_bye(struct client *c);
 bool client_ended(const struct client *c);

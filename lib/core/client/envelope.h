@@ -1,5 +1,5 @@
 /*
- * A message with what is known about it, as a line of JSON (an envelope) or as fields.
+ * A message with its attributes, as a line of JSON (an envelope) or as fields.
  *
  *	{"id":"jobs:42","queue":"jobs","seq":42,"time":"…Z","attempt":1,"failures":0,
  *	 "receipt":"jobs:42:7","until":"…Z","priority":4,"key":null,"headers":{},"body":"…"}
@@ -47,7 +47,7 @@ bool envelope_fields_parse(struct envelope_fields *f, const char *list)
 void envelope_put_fields(
     struct text *out, const struct envelope *e, const struct envelope_fields *f);
 
-/* A JSON string with its quotes; what is not UTF-8 in it becomes U+FFFD. */
+/* A JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void envelope_put_string(struct text *out, struct slice s);
 
 #endif

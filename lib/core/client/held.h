@@ -1,11 +1,11 @@
 /*
- * What a client holds: ranges of messages with the lease they are held under, and until
- * when each lease can be trusted.
+ * The messages that a client holds: ranges with the lease they are held under, and until when
+ * each lease can be trusted.
  *
  * A lease is vouched for from a stamp (the client's own clock, echoed by the daemon) for
- * its length.  A range's own stamp came with its delivery; an echo that comes later, on
- * the same connection and while the daemon is known to hold the lease for this client
- * (`confirmed`), moves it on.
+ * its length.  A range's own stamp comes with its delivery; a later echo, on the same
+ * connection and while the daemon is known to hold the lease for this client (`confirmed`),
+ * replaces it.
  */
 #ifndef RMQ_CORE_CLIENT_HELD_H
 #define RMQ_CORE_CLIENT_HELD_H
@@ -64,12 +64,12 @@ enum rmq_error held_remove(struct held *h, uint64_t lease, uint64_t first, uint6
 
 /*
  * Detaches [first, end) from the leases that are extended: they run `ms` from now, once the
- * daemon has heard of it; until then what vouched for them before does.
+ * daemon has heard of it; until then they are vouched for as before.
  */
 enum rmq_error held_detach(struct held *h, uint64_t lease, uint64_t first, uint64_t end,
     struct mono_time now, uint64_t ms) __attribute__((warn_unused_result));
 
-/* The daemon has named [first, end) on this connection: what is held of it is confirmed. */
+/* The daemon has named [first, end) on this connection: the held part of it is confirmed. */
 enum rmq_error held_confirm(struct held *h, uint64_t lease, uint64_t first, uint64_t end)
     __attribute__((warn_unused_result));
 

@@ -1,7 +1,6 @@
 /*
- * One SEND frame, made in the memory from which it is sent: the records are read
- * straight to where they stand in the frame, and what is before them is put
- * there when the frame is sealed.
+ * One SEND frame, made in the memory from which it is sent: records are read straight to their
+ * place in the frame, and the bytes before them are written when the frame is sealed.
  *
  *	room for the head | room for attributes | room for ends | blob
  *
@@ -27,7 +26,7 @@ struct sendbuf {
 	bool large;	      /* a piece: the blob is its bytes, without a separator */
 	struct slice attributes; /* owned; of all its messages */
 	uint32_t count;	      /* messages in the batch */
-	uint32_t blob_len;    /* bytes of the blob that are in the batch, or in the piece */
+	uint32_t blob_len;    /* bytes of the blob in the batch, or in the piece */
 	uint32_t filled;      /* bytes of the blob that were read, >= blob_len */
 	uint32_t ends;	      /* where the ends are in bytes */
 	uint32_t begin;	      /* where the sealed frame begins in bytes */

@@ -45,7 +45,7 @@ void splitter_skip(struct splitter *s);
 
 /* Bytes after the last separator. */
 uint64_t splitter_partial(const struct splitter *s);
-/* The input has ended: what is after the last separator becomes a record. */
+/* The input has ended: bytes after the last separator become a record. */
 void splitter_end(struct splitter *s);
 
 #endif

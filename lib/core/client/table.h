@@ -1,7 +1,6 @@
 /*
- * Rows of named columns, as text: aligned under a heading for a terminal, tab-separated
- * without one for a pipe, or an object of JSON a line.  A value that is empty is "-", in JSON
- * null.
+ * Rows of named columns, as text: aligned under a heading for a terminal, tab-separated without
+ * one for a pipe, or one JSON object a line.  An empty value is "-", in JSON null.
  */
 #ifndef RMQ_CORE_CLIENT_TABLE_H
 #define RMQ_CORE_CLIENT_TABLE_H
@@ -32,7 +31,7 @@ struct table {
 	size_t rows;
 };
 
-/* Columns from a list "queue,ready"; false: a name that is none, or too many. */
+/* Columns from a list "queue,ready"; false: an unknown name, or too many. */
 bool table_init(struct table *t, const struct table_columns *from, const char *list)
     __attribute__((warn_unused_result));
 

@@ -1,6 +1,6 @@
 /*
- * Memory for payloads that several hold at the same time: what was read into it stays where
- * it is until the last one lets go.  A chunk is filled from its begin, once.
+ * Memory for payloads with several holders at the same time: bytes that were read into it stay
+ * in place until the last holder lets go.  A chunk is filled once, from its beginning.
  */
 #ifndef RMQ_CORE_HOST_CHUNK_H
 #define RMQ_CORE_HOST_CHUNK_H

@@ -1,8 +1,8 @@
 /*
- * What becomes of a thing that an administrator or a joining node has asked for.  Any node may
- * be asked; the leader does it, and a node that does not lead passes it on.  What cannot be
- * done yet waits and is tried again; what may have been done has an unknown outcome until
- * somebody says what it is.
+ * The progress of a command that an administrator or a joining node has given.  Any node may be
+ * asked; the leader carries it out, and a node that does not lead passes it on.  A command that
+ * cannot be done yet waits and is tried again; one that may have been done has an unknown outcome
+ * until some node knows it.
  *
  *	event \ state  WAITS      PASSED_ON  COMMITS   TRANSFERS  ASKS     FOUNDS  JOINS
  *	PASS_ON        passed on  -          -         -          -        -       -
@@ -23,7 +23,7 @@
 
 #include "core/raft/raft_config.h"
 
-/* So long is tried what cannot be done at once, and so often. */
+/* How long a command that cannot be done at once is tried, and how often. */
 #define COMMANDS_MS	  10000
 #define COMMANDS_RETRY_MS 50
 
@@ -46,7 +46,7 @@ enum command_event {
 	COMMAND_ASK,
 	COMMAND_FOUND,
 	COMMAND_JOIN,
-	COMMAND_UNLED,	/* whom it was passed on to does not lead, and has not tried it */
+	COMMAND_UNLED,	/* the node that it was passed on to does not lead, and has not tried it */
 	COMMAND_LOST,	/* the leader to whom it was passed on, or this node's leadership */
 	COMMAND_ANSWER, /* it is done, or refused */
 	COMMAND_LATE,	/* the deadline has passed */
@@ -58,7 +58,7 @@ struct command_life {
 	enum command_state state;
 	uint64_t deadline_ms;
 	uint64_t retry_ms; /* WAITS: not before */
-	unsigned tries;	   /* so often it was passed on or proposed: it may have been done */
+	unsigned tries;	   /* how often it was passed on or proposed: it may have been done */
 	uint64_t term;	   /* of the leadership in which it was tried here; 0: not yet */
 	uint64_t asked_ms; /* when it first was */
 	uint64_t mark;	   /* a removal: the record that was appended then */
@@ -90,7 +90,7 @@ enum commands_verdict {
 
 /* ---- the rule of a new cluster ---- */
 
-/* What a seed says when it is asked whether it knows a cluster. */
+/* The answer of a seed that was asked whether it knows a cluster. */
 enum commands_word {
 	COMMANDS_SILENCE, /* nothing yet */
 	COMMANDS_NO_CLUSTER,
@@ -108,12 +108,12 @@ struct commands_census {
 	bool yields; /* to another node, see commands_yield() */
 };
 
-/* So long is waited for seeds that do not answer. */
+/* How long a node waits for seeds that do not answer. */
 #define COMMANDS_CENSUS_MS 3000
 
 /*
- * Whether a node that has asked for so long may make a cluster of itself: all have answered,
- * and nobody knows one.  Who does not answer may well be a member of one.
+ * Whether a node that has asked for this long may make a cluster of itself: all seeds have
+ * answered, and none knows one.  A seed that does not answer may well be a member of one.
  */
 enum commands_verdict commands_may_found(const struct commands_census *s, uint64_t asked_ms,
     char *text) __attribute__((warn_unused_result));
@@ -136,15 +136,16 @@ struct commands_peers {
 	bool (*stores)(void *arg, struct raft_id id, uint64_t index);
 };
 
-/* So long is waited for the disks of those who are left. */
+/* How long a removal waits for the disks of the remaining voters. */
 #define COMMANDS_STORE_MS 3000
 
 /*
- * Whether the member `name` may be removed by the leader of `term`.  A majority of the voters
- * that are left has to store a record that is appended after it was asked: otherwise nothing
- * could be committed any more, the removal itself included.  That they answer is not enough: a
- * node whose disk is full or hangs does.  On COMMANDS_STOP, text[TEXT_MAX + 1] says who does
- * not store it.  Who is not a member, and the last voter, are left to consensus.
+ * Whether the member `name` may be removed by the leader of `term`.  A majority of the
+ * remaining voters must store a record that is appended after this was asked: otherwise nothing
+ * could be committed any more, the removal itself included.  Their answers are not enough: a
+ * node whose disk is full or hangs answers, too.  On COMMANDS_STOP, text[TEXT_MAX + 1] names
+ * those that do not store it.  A node that is not a member, and the last voter, are left to
+ * consensus.
  */
 enum commands_verdict commands_majority(struct command_life *l,
     const struct raft_config *config, const char *name, uint64_t term,

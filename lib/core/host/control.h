@@ -1,6 +1,6 @@
 /*
- * What is said over the control socket, checked and copied out of its frames (see
- * control_wire.h): what a node knows of its cluster, and what it is asked to do.
+ * Conversations over the control socket, checked and copied out of their frames (see
+ * control_wire.h): what a node knows of its cluster, and requests to it.
  */
 #ifndef RMQ_CORE_HOST_CONTROL_H
 #define RMQ_CORE_HOST_CONTROL_H
@@ -58,20 +58,20 @@ const struct control_view_member *control_view_find(
 /* Puts a view together from its frames.  Zeroed memory is an empty one. */
 struct control_collector {
 	struct control_view
-	    view; /* whole when control_collect() says so, until the next STATE */
+	    view; /* complete when control_collect() says so, until the next STATE */
 	uint32_t req;
 	unsigned missing; /* MEMBERs that are still to come */
 };
 
 /*
- * Takes a STATE or MEMBER frame.  RMQ_E_OK: the view is whole.  RMQ_E_NOTHING: more is to
- * come.  RMQ_E_PROTOCOL: neither, or not what the table says, or a STATE while MEMBERs are
- * missing, or a MEMBER of another request or too many.
+ * Takes a STATE or MEMBER frame.  RMQ_E_OK: the view is complete.  RMQ_E_NOTHING: more is to
+ * come.  RMQ_E_PROTOCOL: another frame, or one that is not as in the table, or a STATE while
+ * MEMBERs are missing, or a MEMBER of another request or too many.
  */
 enum rmq_error control_collect(struct control_collector *c, const struct frame *f)
     __attribute__((warn_unused_result));
 
-/* A request; what its type does not have is zero. */
+/* A request; fields that its type does not have are zero. */
 struct control_request {
 	enum control_type type; /* INIT … WATCH */
 	uint32_t req;
@@ -81,8 +81,8 @@ struct control_request {
 };
 
 /*
- * RMQ_E_PROTOCOL: no request, or cut.  RMQ_E_USAGE: a name that is none, or a key that is
- * none; r->type and r->req are set, and *why is a constant text.
+ * RMQ_E_PROTOCOL: not a request, or truncated.  RMQ_E_USAGE: an invalid name, or an invalid
+ * key; r->type and r->req are set, and *why is a constant text.
  */
 enum rmq_error control_request_parse(const struct frame *f, struct control_request *r,
     const char **why) __attribute__((warn_unused_result));

@@ -1,13 +1,13 @@
 /*
  * Whether this node is well enough to lead, and its queue daemon to serve.  A leader whose
- * illness lasts stops the cluster, so it leads no more while another node could.  It is ill if
- * for health_bound()
+ * illness lasts stops the cluster, so it stops leading if another node could lead.  It is ill
+ * if for health_bound()
  *
  *	DISK	its own disk has not stored what a majority has stored
  *	LINKS	of what it sends nothing reaches a majority, though they answer
  *	FULL	its disk has no room for new messages, and another one has
  *
- * A cluster that is slow as a whole is not ill: nobody would do better.
+ * A cluster that is slow as a whole is not ill: no other leader would do better.
  *
  *	event \ state   WELL       LEAVING    RESTING
  *	ILL             hand over  -          -
@@ -20,8 +20,8 @@
  * The queue daemon is silent if it does not answer for health_bound(); it has to answer only
  * while it is this node's turn to hear.
  *
- * Time is counted in turns, and the time between two of them by a step at most: who was stopped
- * itself takes nobody for ill.
+ * Time is counted in turns, with at most one step between two of them: a node that was stopped
+ * itself takes no other for ill.
  */
 #ifndef RMQ_CORE_HOST_HEALTH_H
 #define RMQ_CORE_HOST_HEALTH_H
@@ -49,7 +49,7 @@ struct health_seen {
 	uint64_t room; /* leader: what the cluster may be given, see cluster_room() */
 };
 
-/* Something that is to be reached, and since when. */
+/* A goal, and since when it is to be reached. */
 struct health_watch {
 	uint64_t goal; /* 0: nothing */
 	uint64_t since;
@@ -64,14 +64,14 @@ struct health {
 	struct health_watch disk, links, full, room, confirmed, writes;
 	uint64_t received;  /* as of the last turn */
 	uint64_t late;	    /* clock */
-	uint64_t heard;	    /* words of the queue daemon so far */
+	uint64_t heard;	    /* signs of life of the queue daemon so far */
 	uint64_t quiet;	    /* since then (clock) it has said nothing */
 	uint64_t pinged;    /* clock; 0: it owes no answer */
 };
 
 void health_init(struct health *h, uint32_t election_ms, uint64_t now_ms);
 
-/* How long an illness lasts until something is done, in ms. */
+/* How long an illness lasts until the node acts, in ms. */
 uint64_t health_bound(const struct health *h);
 
 /* The end of a turn. */
@@ -85,8 +85,8 @@ enum health_daemon_action {
 };
 
 /*
- * After health_turn(): serves: it takes clients and answers pings, and what it says is read.
- * heard: words of it so far.
+ * After health_turn(): serves: it takes clients and answers pings, and its input is read.
+ * heard: its signs of life so far.
  */
 enum health_daemon_action health_daemon(struct health *h, bool serves, uint64_t heard)
     __attribute__((warn_unused_result));
@@ -95,7 +95,10 @@ enum health_daemon_action health_daemon(struct health *h, bool serves, uint64_t 
 bool health_confirms(const struct health *h);
 /* Whether new messages find room in the cluster that this node leads, now or a moment ago. */
 bool health_has_room(const struct health *h);
-/* Whether this node's disk, leading or not, has not stored for health_bound() what it was given. */
+/*
+ * Whether this node's disk, leading or not, has not stored transactions that it was given
+ * health_bound() ago.
+ */
 bool health_hangs(const struct health *h);
 
 /* When the next turn is due, by now_ms; `serves` as above. */
@@ -113,15 +116,16 @@ struct health_successor {
 };
 
 /*
- * Who is to lead next: who answers, has room, is level, and is furthest, in this order; of equal
- * ones the first.  Its place in the list; -1: nobody answers.  The list begins after this node and
- * goes round, or two whose queue daemons cannot run would hand over to each other for ever.
+ * Which voter is to lead next: one that answers, has room, is level, and has the most complete
+ * log, in this order; of equal ones the first.  Its place in the list; -1: none answers.  The
+ * list begins after this node and goes round: otherwise two nodes whose queue daemons cannot run
+ * would hand over to each other for ever.
  */
 int health_successor(const struct health_successor *list, unsigned count);
 /* Whether this one could take over at once, and would have room for new messages. */
 bool health_better(const struct health_successor *s);
 
-/* A disk with less room than this is full; one with so much is a better one. */
+/* A disk with less room than this is full; one with at least this much is a better one. */
 #define HEALTH_FULL_BYTES   (512u << 10)
 #define HEALTH_BETTER_BYTES (8u << 20)
 

@@ -1,9 +1,9 @@
 /*
- * When the queue daemon runs: on the leader that serves, once all that was proposed before, in
- * whatever term, is committed and here; on no one else.  It is killed, and waited for, when
- * leadership goes, before anything is truncated: it alone may know what then never was.  One
- * that dies, or is killed because it does not answer, runs again after a pause that doubles; one
- * that cannot run makes this node give leadership to another.
+ * When the queue daemon runs: only on the serving leader, once all records proposed before, in
+ * any term, are committed and stored here.  It is killed, and its end awaited, when leadership
+ * ends, before anything is truncated: only it may know the truncated records, which then never
+ * existed.  If it dies, or is killed because it does not answer, it runs again after a pause
+ * that doubles; if it cannot run, this node gives leadership to another.
  *
  *	event \ state   IDLE   PAUSE  STARTING  READY  DRAINING
  *	WANTED          start  -      -         -      -
@@ -14,7 +14,7 @@
  *	RESTED          -      idle   -         -      -
  *	DRAIN           -      -      drain     drain  -
  *
- * Who owns one does what keeper_event() answers, at once.
+ * The owner carries out the answer of keeper_event() at once.
  */
 #ifndef RMQ_CORE_HOST_KEEPER_H
 #define RMQ_CORE_HOST_KEEPER_H
@@ -23,9 +23,9 @@
 
 #define KEEPER_PAUSE_MIN_MS 100
 #define KEEPER_PAUSE_MAX_MS 5000
-/* One that ran for so long has not died at once. */
+/* A daemon that ran for this long has not died at once. */
 #define KEEPER_QUICK_MS 10000
-/* After so many that did, another node may do better. */
+/* After this many that did, another node may do better. */
 #define KEEPER_DEATHS_MAX 3
 
 enum keeper_state {
@@ -76,7 +76,7 @@ enum keeper_action keeper_turn(struct keeper *k, const struct engine_state *log,
 enum keeper_action keeper_role(struct keeper *k, const struct engine_state *log,
     uint64_t now_ms) __attribute__((warn_unused_result));
 
-/* At a REST: it has died so often that leadership is to go to another node. */
+/* At a REST: it has died so often that another node should lead. */
 bool keeper_gives_up(const struct keeper *k);
 
 /* Whether there is a process. */

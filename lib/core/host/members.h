@@ -1,20 +1,21 @@
 /*
  * The other members of the cluster as this node knows them: which of them are linked, at which
- * address, whose word about them counts, and what each must still know when it comes back.
+ * address, whose reports about them count, and what each must still know when it comes back.
  *
  * Three configurations count: the newest in the log here, the newest that is known to be
- * committed, and a hint: a committed one that somebody has told, newer than that.  A node is
- * linked as long as one of them has it; so a change that is not committed cuts no link, and a
- * hint adds links and ends none of the log's.  Only what is committed is told to others.  Votes
- * and majorities are counted by the log alone.
+ * committed, and a hint: a newer committed one that some node has sent.  A node is linked as
+ * long as one of them has it; so an uncommitted change ends no link, and a hint adds links and
+ * ends none of the log's.  Only committed configurations are sent to others.  Votes and
+ * majorities are counted by the log alone.
  *
- * An address is a guess, since a key proves who answers: where the member says that it is,
- * where others say so, what the configuration says, what the settings say.  One after the other
- * is tried.  What a member says of itself is passed on to all who are linked.
+ * An address is a guess, since a key proves which node answers: the address that the member
+ * gives for itself, those that others give for it, that of the configuration, that of the
+ * settings.  They are tried one after the other.  The address that a member gives for itself is
+ * passed on to all linked members.
  *
- * What a member has said that it has on disk it has for ever.  A HELLO is made after its
- * connection was accepted, so it must know what was heard from that member before; what was
- * heard later, over its other connection or from a process after it, may be newer.
+ * Records that a member has reported to be on its disk it has for ever.  A HELLO is made after
+ * its connection was accepted, so it must have at least what that member reported before; a
+ * later report, over its other connection or from a later process, may be newer.
  */
 #ifndef RMQ_CORE_HOST_MEMBERS_H
 #define RMQ_CORE_HOST_MEMBERS_H
@@ -23,7 +24,7 @@
 
 /* Those of two configurations without a member in common, and one. */
 #define MEMBERS_LINKS_MAX (2 * RAFT_MEMBERS_MAX + 1)
-/* Who was removed while this process ran, and is told so. */
+/* Members that were removed while this process ran, and are told so. */
 #define MEMBERS_REMOVED 16
 /* So long without a leader, and a member is lost. */
 #define MEMBERS_LOST_MS 3000
@@ -77,7 +78,7 @@ struct members {
 	unsigned removed_count;	    /* ever */
 };
 
-/* What is to be done with a link. */
+/* What to do with a link. */
 enum members_action { MEMBERS_MAKE, MEMBERS_DROP };
 
 struct members_effect {
@@ -97,22 +98,26 @@ bool members_log(struct members *m, const struct raft_status *log);
 unsigned members_update(struct members *m, struct members_effect effects[MEMBERS_EFFECTS_MAX]);
 
 /*
- * A configuration that a member says is committed, or who took this node in.  True: it is news,
- * members_update() is due.
+ * A configuration that a member says is committed, or the node that let this one in.  True: it
+ * is news, members_update() is due.
  */
 bool members_hint(struct members *m, uint64_t index, const struct raft_config *config);
 
 /* The newest configuration that is known, committed or not; NULL: none. */
 const struct raft_config *members_newest(const struct members *m, uint64_t *index);
-/* The newest that is committed, to be told to others; NULL: none. */
+/* The newest committed one, to be sent to others; NULL: none. */
 const struct raft_config *members_committed(const struct members *m, uint64_t *index);
 
 /*
  * Whether a member asks seeds for the members, as one that joins does: it has heard of no
- * leader since `led_ms`.  All whom it knows may be gone, and who is left is not let in by it.
+ * leader since `led_ms`.  All members that it knows may be gone, and it does not let in those
+ * that replaced them.
  */
 bool members_lost(const struct members *m, uint64_t led_ms, uint64_t now_ms);
-/* Whether who asks to join is a member already, so that it is told the committed members. */
+/*
+ * Whether a node that asks to join is a member already, so that it is sent the committed
+ * members.
+ */
 bool members_joined(const struct members *m, const struct raft_member *who);
 /*
  * Whether who has the log of this cluster is told the committed members; it is taken in by no
@@ -123,13 +128,13 @@ enum rmq_error members_asked(const struct members *m, struct raft_id cluster, st
 
 /* NULL: no such member, or it is this node. */
 struct member_link *members_find(struct members *m, struct raft_id id);
-/* Whoever has the key, admitted or joined. */
+/* The member with this key, admitted or joined. */
 bool members_has_key(const struct members *m, const uint8_t key[RAFT_KEY_SIZE]);
-/* Whether it may ask to be taken in, or about the cluster: anybody, if this node has none. */
+/* Whether it may ask to join, or about the cluster: any node may, if this node has no cluster. */
 bool members_may_ask(const struct members *m, const uint8_t key[RAFT_KEY_SIZE]);
-/* What who asks about the cluster of this node is told: text[TEXT_MAX + 1]. */
+/* The answer to a node that asks about the cluster of this one: text[TEXT_MAX + 1]. */
 void members_tell(const struct members *m, const uint8_t key[RAFT_KEY_SIZE], char *text);
-/* Whether it may say HELLO: a member, or one that is to be told that it is none any more. */
+/* Whether it may say HELLO: a member, or one that is to be told that it was removed. */
 bool members_may_call(const struct members *m, const uint8_t key[RAFT_KEY_SIZE]);
 
 /* ---- addresses ---- */
@@ -158,7 +163,7 @@ struct member_signs {
 	bool tells;   /* it says something each MEMBER_TELL_MS: NODE_FEATURE_ALIVE */
 };
 
-/* Whether words go both ways, and it has said one lately. */
+/* Whether messages go both ways, and one came lately. */
 bool member_up(const struct member_link *l, const struct member_signs *s, uint64_t now_ms);
 
 /* ---- who calls ---- */

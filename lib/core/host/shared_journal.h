@@ -1,19 +1,18 @@
 /*
  * The journal as the queue daemon of a cluster sees it: the journal protocol, rmq-journal(5),
- * over an engine of consensus (engine.h).  Its APPENDs are proposed; STORED tells of what a
- * majority has and this node's disk; a BARRIER is a round with the majority; HOLED tells that
- * this node has made the holes of an END, as each node does by itself.
+ * over an engine of consensus (engine.h).  Its APPENDs are proposed; STORED means that a
+ * majority has the records, and this node's disk; a BARRIER is a round with the majority; HOLED
+ * means that this node has made the holes of an END, as each node does by itself.
  *
- * One for each time that the daemon runs.  What it says is not trusted: anything out of place
- * ends it.
+ * One for each run of the daemon.  Its frames are not trusted: anything out of place ends it.
  *
  * Invariants:
- *  - Records are proposed in the order of their APPENDs, each once; what cannot be proposed now
- *    stops the reading, not the order.
+ *  - Records are proposed in the order of their APPENDs, each once; if one cannot be proposed
+ *    now, reading stops, and the order stays.
  *  - A BARRIER is answered by a round that began after it was read, once all that was appended
  *    before it is STORED.
- *  - What waits is bounded: no more is read while too much is not stored or answered.
- *  - When leadership ends, nothing that waits is ever answered.
+ *  - The waiting frames are bounded: no more is read while too much is not stored or answered.
+ *  - When leadership ends, no waiting frame is ever answered.
  *
  * Pure: bytes and events in, calls of the owner and of the engine out.  Memory that runs out
  * ends the process.
@@ -33,9 +32,9 @@ struct shared_journal_owner {
 	void (*opening)(void *arg, struct journal_opened *m);
 	/* Bytes to the daemon, in order.  How many were taken; the rest is offered again. */
 	size_t (*answer)(void *arg, struct slice bytes);
-	/* So many bytes are to be kept back, from now on, for what is no new message. */
+	/* This many bytes are to be kept, from now on, for records that hold no new message. */
 	void (*reserve)(void *arg, uint64_t bytes);
-	/* The daemon said what it must not; nothing more is read or answered. */
+	/* The daemon broke the protocol; nothing more is read or answered. */
 	void (*lost)(void *arg, const char *why);
 };
 
@@ -50,9 +49,9 @@ void shared_journal_free(struct shared_journal *j);
  */
 void shared_journal_end(struct shared_journal *j);
 
-/* Where to put what the daemon says, and for how much there is place; NULL: not now. */
+/* Where to put the daemon's bytes, and how many fit; NULL: not now. */
 uint8_t *shared_journal_space(struct shared_journal *j, size_t *size);
-/* So much was put there, at least a byte. */
+/* This many bytes were put there, at least one. */
 void shared_journal_read(struct shared_journal *j, size_t n);
 
 /* Rounds with the majority are done up to this one. */
@@ -60,13 +59,16 @@ void shared_journal_round_done(struct shared_journal *j, uint64_t round);
 
 /*
  * The end of a turn: proposes, and answers what it can.  followed: the holes of all ENDs up to
- * this index are made, and stored.  room: so many bytes of new messages the log may be given.
+ * this index are made, and stored.  room: how many bytes of new messages the log may be given.
  */
 void shared_journal_turn(struct shared_journal *j, uint64_t followed, uint64_t room);
 
-/* Asks the daemon for a word, if it is one that answers. */
+/* Pings the daemon, if it is one that answers. */
 void shared_journal_ping(struct shared_journal *j);
-/* Whether it answers, and all that it says is taken: if it says nothing, that is its doing. */
+/*
+ * Whether it answers pings, and all its bytes are taken: if it is silent then, it is itself the
+ * cause.
+ */
 bool shared_journal_hears(const struct shared_journal *j);
 /*
  * Whether it has said where it reads the log to rebuild its state: a record within

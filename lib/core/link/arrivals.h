@@ -1,12 +1,12 @@
 /*
  * Which TCP connections are heard.  A handshake costs about a tenth of a millisecond on the
- * only loop, whoever asks for it, and one that is not over a descriptor and memory.  So there
- * is a token bucket for each address and one for all strangers together, and a number of
- * connections that are open and have not said who they are; limits.h has the figures.
+ * only loop, whoever asks for it; an unfinished one costs a descriptor and memory.  So there is
+ * a token bucket for each address and one for all strangers together, and a limit on open
+ * connections that have not said who they are; limits.h has the figures.
  *
  * An address is known if this node dials it, or if a peer that came from there has shown who it
- * is.  Known addresses have a bucket each and places of their own: strangers elsewhere, many as
- * they are, take nothing from them.
+ * is.  Known addresses have a bucket each and places of their own: strangers elsewhere, however
+ * many, take nothing from them.
  *
  * An IPv6 address is its /64, which is what one customer has.
  */

@@ -1,8 +1,8 @@
 /*
  * Credit of one stream between gates, both directions (see gate_wire.h).  The receiver keeps
- * the peer's credit and what waits here together at its window; it is told to the peer in large
- * pieces.  A stream begins with a small window and gets the large one once it has carried
- * GATE_FLOW_MUCH bytes, so that many idle streams cost little.
+ * the sum of the peer's credit and the waiting bytes at its window; it gives credit to the peer
+ * in large pieces.  A stream begins with a small window and gets the large one once it has
+ * carried GATE_FLOW_MUCH bytes, so that many idle streams cost little.
  */
 #ifndef RMQ_CORE_LINK_GATE_FLOW_H
 #define RMQ_CORE_LINK_GATE_FLOW_H

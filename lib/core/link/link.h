@@ -1,7 +1,7 @@
 /*
- * An encrypted link: a stream of bytes in each direction, carried over a stream that nobody
- * can trust, between two who hold each other's keys (see noise.h).  Pure: input comes in as
- * bytes, output goes out as bytes; the caller has the socket and the deadlines.
+ * An encrypted link: a stream of bytes in each direction, carried over an untrusted stream,
+ * between two peers that hold each other's keys (see noise.h).  Pure: input comes in as bytes,
+ * output goes out as bytes; the caller has the socket and the deadlines.
  *
  * On the wire there is the role that the initiator wants, one byte in clear, so that one
  * listener serves several; then everything is a u16 length, little-endian, and so many bytes:
@@ -13,12 +13,12 @@
  *
  * The kinds are DATA, with bytes of the stream, and CLOSE, without: the end of the sender's
  * stream, and the last record.  A connection that ends without it was cut.  The prologue is
- * made of the fields of LINK_PROLOGUE: who means another version, cluster, role or responder
- * has other keys, so that changing the role on its way only breaks the link.
+ * made of the fields of LINK_PROLOGUE: a peer that expects another version, cluster, role or
+ * responder gets other keys, so changing the role in transit only breaks the link.
  *
  * Before the peer is known, only these exact lengths are accepted, and another one as soon as
  * it is read, so that a stranger makes us keep no more than LINK_FIRST_SIZE bytes and decode
- * nothing.  An error is final, keys are wiped, and nothing says to the peer what was wrong.
+ * nothing.  An error is final, keys are wiped, and the peer is not told what was wrong.
  */
 #ifndef RMQ_CORE_LINK_LINK_H
 #define RMQ_CORE_LINK_LINK_H
@@ -108,8 +108,8 @@ bool link_role_parse(uint8_t byte, unsigned roles, enum link_role *role)
 void link_deinit(struct link *l);
 
 /*
- * Whether something of the peer's was decrypted that only it can have made now.  Before that
- * the link must have no effect; the responder cannot send.
+ * Whether bytes were decrypted that only the peer can have made, and made now.  Before that the
+ * link must have no effect; the responder cannot send.
  */
 static inline bool link_confirmed(const struct link *l)
 {

@@ -6,13 +6,13 @@
  *	responder -> e, ee, se		NOISE_MESSAGE_2_SIZE and the payload
  *	both      -> records		a key and a counter for each direction
  *
- * Message 1 can be a repeated one, and someone who has stolen the responder's key can make
- * one in any name.  So nothing may have an effect before a record of the other side was
- * opened: NOISE_OPEN.
+ * Message 1 can be a replay, and whoever has stolen the responder's key can make one in any
+ * name.  So nothing may have an effect before a record of the other side was opened:
+ * NOISE_OPEN.
  *
  * The first error is final: all keys are wiped, and each later call gives it again.  Nothing
- * here is random, so ephemeral keys are given in; a program calls sodium_init() before, or all
- * of it is slower.
+ * here is random: the caller supplies ephemeral keys; a program calls sodium_init() before, or
+ * all of it is slower.
  */
 #ifndef RMQ_CORE_LINK_NOISE_H
 #define RMQ_CORE_LINK_NOISE_H

@@ -1,12 +1,12 @@
 /*
  * The ledger: which journal records still hold bodies of live messages.
  *
- * A record comes into the ledger when it is begun, gets its index when it is stored
- * and leaves when nothing live is in it any more; what is not in the ledger and lies
- * before a checkpoint is dead.  The ledger also knows which records may be worth
- * rewriting: sparse ones, of which less than a quarter is live, and small ones.  Whether one
- * is worth it is known when it is read (broker_move.c); one that is not is looked at again
- * when half of what was live in it is gone.
+ * A record comes into the ledger when it is begun, gets its index when it is stored and leaves
+ * when it has no live message any more; a record before a checkpoint that is not in the ledger
+ * is dead.  The ledger also knows which records may be worth rewriting: sparse ones, of which
+ * less than a quarter is live, and small ones.  Whether one is worth it is known when it is
+ * read (broker_move.c); one that is not is looked at again when half of its live messages are
+ * gone.
  */
 #ifndef RMQ_CORE_QUEUE_LEDGER_H
 #define RMQ_CORE_QUEUE_LEDGER_H
@@ -103,8 +103,9 @@ void ledger_add(struct ledger *l, struct record *r, uint32_t live, uint32_t byte
 void ledger_drop(struct ledger *l, struct record *r, uint32_t live, uint32_t bytes);
 
 /*
- * A checkpoint begins: its first record has number n or a higher one.  For its END what has died
- * before it is gone through (ledger_sweep()); what dies after that is for the next.
+ * A checkpoint begins: its first record has number n or a higher one.  For its END
+ * ledger_sweep() finds the records that have died by then; those that die after that are for
+ * the next.
  */
 void ledger_parts_begin(struct ledger *l, uint64_t n);
 void ledger_parts_end(struct ledger *l);

@@ -1,10 +1,10 @@
 /*
- * Owners: whose a session is.  A user of a node; the node's name is empty where there is no
+ * Owners of sessions: each is a user of a node; the node's name is empty if there is no
  * cluster.  Sessions of one owner count together.
  *
- * Ids of sessions can be guessed.  So who is issued one gets a token with it, which only who
- * knows the journal's secret can make, and which is no use to a user with another number.  Who
- * has it goes on with the session, by any node: after a failover a client comes by another one.
+ * Ids of sessions can be guessed.  So each comes with a token that can only be made with the
+ * journal's secret, and that is of no use to another user.  A client with the token can go on
+ * with the session, by any node: after a failover it comes by another one.
  */
 #ifndef RMQ_CORE_QUEUE_OWNER_H
 #define RMQ_CORE_QUEUE_OWNER_H
@@ -17,7 +17,7 @@
 #include "core/base/codec.h"
 #include "core/base/limits.h"
 
-/* Of whom the kernel does not say who they are: no user has this number. */
+/* For a peer whose user the kernel does not tell: no user has this number. */
 #define OWNER_UNKNOWN UINT32_MAX
 
 TAILQ_HEAD(session_list, session);

@@ -1,4 +1,4 @@
-/* The settings of a queue, and what they decide: which may be, back-off, who differs. */
+/* The settings of a queue: which values are allowed, the back-off, and how two sets differ. */
 #ifndef RMQ_CORE_QUEUE_POLICY_H
 #define RMQ_CORE_QUEUE_POLICY_H
 
@@ -17,7 +17,7 @@ struct queue_settings {
 	char dead_letter[NAME_FULL_MAX + 1];
 };
 
-/* Whether each setting has a value that it may have, and they fit together. */
+/* Whether each setting has an allowed value, and they fit together. */
 bool policy_valid(const struct queue_settings *s) __attribute__((warn_unused_result));
 
 /*

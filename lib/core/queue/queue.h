@@ -1,14 +1,14 @@
 /*
- * One queue's state: where its messages are, and who has them.
+ * One queue's state: where its messages are, and which session holds them.
  *
- * Batches say where: a batch is a run of consecutive messages in one journal record
- * (or one large message in several).  What is settled inside a batch shortens it, or,
- * from the middle, clears bits of a bitmap.
+ * Batches say where: a batch is a run of consecutive messages in one journal record (or one
+ * large message in several).  Settled messages shorten a batch, or, in its middle, clear bits
+ * of a bitmap.
  *
  * Ranges say who: each live message is in exactly one range, and all live messages of
- * a range are in the same state.  Ranges may span settled messages, so that a backlog
- * that nobody has touched is one range, whatever was settled in it.  A leased range spans
- * LEASE_SPAN_MAX at most, as the entries of settlements do.
+ * a range are in the same state.  Ranges may span settled messages, so that an untouched
+ * backlog is one range, whatever was settled in it.  A leased range spans at most
+ * LEASE_SPAN_MAX, as the entries of settlements do.
  *
  * So memory is bounded by batches + leased + delayed ranges, never by bytes.
  */

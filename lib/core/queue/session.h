@@ -1,7 +1,7 @@
 /*
- * Sessions: what makes a client's commands happen once.  The daemon issues the id, the
- * client numbers its commands; number n is taken only if it is last + 1, and what was
- * taken is answered again when it is repeated.
+ * Sessions make each command of a client happen once.  The daemon issues the id, the client
+ * numbers its commands; number n is taken only if it is last + 1, and a number that was taken
+ * is answered again when it is repeated.
  */
 #ifndef RMQ_CORE_QUEUE_SESSION_H
 #define RMQ_CORE_QUEUE_SESSION_H
@@ -68,7 +68,7 @@ void session_end(struct owner_tree *owners, struct session *s);
  */
 bool session_let_go(struct session *s, uint32_t most);
 
-/* Who holds r, which is leased; NULL: its session is over. */
+/* The holder of r, which is leased; NULL: its session is over. */
 static inline struct session *range_holder(const struct range *r)
 {
 	return r->session && !r->session->has_ended ? r->session : NULL;

@@ -1,6 +1,6 @@
 /*
- * Receipts that are void: leases that ended with their messages not settled under them.  What is
- * gone is taken for settled by the receipt that names it, unless it stands here.  The newest
+ * Receipts that are void: leases that ended without settling their messages.  A message that is
+ * gone counts as settled by the receipt that names it, unless it is listed here.  The newest
  * VOIDED_MAX runs of messages are known, in memory only: a recovery knows those since the
  * checkpoint that it began with.
  */

@@ -41,38 +41,40 @@
  *     covered node may be used for a recovery without a majority.
  *  6. No node has a hole above its own commit index.
  *  7. Records, holes, cover, term boundaries, truncation and commit are one transaction.  A
- *     commit index that rises alone makes none: it is stored with what comes next.  What it
- *     must not be behind of on disk, holes, is stored by a transaction that has it; a lower
- *     one after a restart only costs that the leader says it again.
- *  8. What END names as dead, and that its parts come before it in one log, is the business
- *     of who writes END.
+ *     commit index that rises alone makes none: it is stored with what comes next.  A
+ *     transaction that stores holes stores it too, since it must not be below them on disk; a
+ *     lower one after a restart only means that the leader sends it again.
+ *  8. The writer of END answers for the records that it names as dead, and for its parts being
+ *     before it in the same log.
  * From these: a node that lacks an END that made holes anywhere cannot be elected.
  *
  * Elections: pre-vote [9.6], refused within the *minimum* election timeout of the last
  * word from a leader; check-quorum [6.2]; transfer [3.10].  A node whose connection from the
- * leader was lost hears it no more: it asks for pre-votes soon, and again and again for one
- * election timeout, and gives its own at once.  Those who hear the leader still refuse.
- * A node whose host says that it is ill abstains: it gives up leadership and asks for none, not
- * even when leadership is transferred to it.
- * A node whose disk has forgotten what it had stored counts for nobody: it is not counted on to
- * know what is committed, so it neither votes nor stands as long as it runs.
+ * leader was lost no longer hears it: it asks for pre-votes soon, and repeatedly for one
+ * election timeout, and gives its own at once.  Nodes that still hear the leader refuse.  A
+ * node whose host says that it is ill abstains: it gives up leadership and does not ask for it,
+ * not even when leadership is transferred to it.  A node whose disk has forgotten what it had
+ * stored counts for nobody: it is not counted on to know what is committed, so it neither votes
+ * nor stands as long as it runs.
  *
- * Barriers [6.4]: a leader counts rounds of heartbeats; messages say the newest, answers say it
- * back.  A barrier is done when a majority has answered, in this term, a round that began
- * after it: no newer leader was elected before it began, or a node of that majority would
- * have been in the newer term; so this log held all that was committed by then.
+ * Barriers [6.4]: a leader counts rounds of heartbeats; messages carry the newest, and answers
+ * repeat it.  A barrier is done when a majority has answered, in this term, a round that began
+ * after it: no newer leader was elected before it began, or a node of that majority would have
+ * been in the newer term; so this log held all that was committed by then.
  *
- * Learners are sent what is committed, and no more: a candidate that counts one as a voter, by a
- * configuration that the learner lacks, would be refused for a record that is on no voter's disk
- * any more, and with one more node gone nobody could be elected.  So a learner under load is always
- * a little behind; it has caught up when it holds all that was committed an election timeout ago.
+ * Learners are sent only committed records: a candidate that counts one as a voter, by a
+ * configuration that the learner lacks, would be refused for a record that is on no voter's
+ * disk any more, and with one more node gone no node could be elected.  So a learner under load
+ * always lags a little; it has caught up when it holds all that was committed an election
+ * timeout ago.
  *
  * Flow: a peer has at most RAFT_WINDOW messages and RAFT_WINDOW_BYTES (and a record) under way.
- * Messages may be lost, late, doubled and out of order.  Nothing is sent again that the peer
- * says it has received, however slow its disk is; what seems lost is sent again after an
- * election timeout, and ever more rarely while the peer takes nothing; at once when it
+ * Messages may be lost, late, doubled and out of order.  Records that the peer says it has
+ * received are never sent again, however slow its disk is; those that seem lost are sent again
+ * after an election timeout, and ever more rarely while the peer takes nothing; at once when it
  * answers after a silence, says where to go on, or after RESET.  Its host may take fewer runs of
- * an APPEND than there are, from the first one on: the others are lost.  A READ that is not answered is such a loss.
+ * an APPEND than there are, from the first one on: the others are lost.  A READ that is not
+ * answered is such a loss.
  *
  * The cost of a step is that of its event and of the peers, not of the log; a heartbeat with
  * nothing new stores nothing.

@@ -1,10 +1,10 @@
 /*
  * The members of a cluster: the payload of a record of kind CONFIG.
  *
- * A node is known by its incarnation, made at random with its data directory: a node
- * that lost its disk is another one, so no vote and no acknowledgement is ever given
- * twice in one name.  A member without an incarnation was admitted and has not joined
- * yet: it is no peer and counts for nothing.
+ * A node is known by its incarnation, made at random with its data directory: a node that lost
+ * its disk is another one, so no vote and no acknowledgement is ever given twice under the same
+ * identity.  A member without an incarnation was admitted and has not joined yet: it is no peer
+ * and counts for nothing.
  */
 #ifndef RMQ_CORE_RAFT_RAFT_CONFIG_H
 #define RMQ_CORE_RAFT_RAFT_CONFIG_H
@@ -65,16 +65,16 @@ static_assert(RAFT_CONFIG_SIZE_MAX <= RECORD_PAYLOAD_MAX, "a configuration fits 
 void raft_config_encode(struct writer *w, const struct raft_config *c);
 
 /*
- * RMQ_E_BAD_DATA: cut, left-over bytes, no cluster, too many members, or a member that is none
- * (raft_member_valid()) or has the name, the key or the incarnation of another; *c is
+ * RMQ_E_BAD_DATA: cut, left-over bytes, no cluster, too many members, or a member that is
+ * invalid (raft_member_valid()) or has the name, the key or the incarnation of another; *c is
  * untouched then.
  */
 enum rmq_error raft_config_decode(struct slice s, struct raft_config *c)
     __attribute__((warn_unused_result));
 
 /*
- * Name and addresses are well-formed (addresses: visible ASCII), flags are
- * known, and who has no incarnation is no voter.
+ * Name and addresses are well-formed (addresses: visible ASCII), flags are known, and a member
+ * without an incarnation is not a voter.
  */
 bool raft_member_valid(const struct raft_member *m);
 /* Visible ASCII, or nothing. */

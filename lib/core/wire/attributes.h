@@ -6,8 +6,8 @@
  * a list of (u16 index of the message, u16 length, value), indices ascending; a message that is
  * not named has none.  No attribute stands in both ways.
  *
- * An odd attribute is only carried: whoever does not know it takes it along.  An even one has to
- * be acted on, and a batch with one that is not is refused.
+ * An odd attribute is only carried, even by code that does not know it.  An even one must be
+ * acted on: otherwise the batch is refused.
  */
 #ifndef RMQ_CORE_WIRE_ATTRIBUTES_H
 #define RMQ_CORE_WIRE_ATTRIBUTES_H

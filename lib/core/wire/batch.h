@@ -7,8 +7,8 @@
  * Each body is followed by one byte, its separator: the one that the sender's input
  * had between records ('\n' or NUL), so that in line mode the bodies *are* the
  * output.  ends[i] is the offset after body i's separator, so body i is
- * [ends[i-1], ends[i] - 1).  What the separator is, and that no body holds it, is
- * the sender's claim: a reader that relies on it checks it.
+ * [ends[i-1], ends[i] - 1).  The sender claims what the separator is, and that no body holds
+ * it: a reader that relies on this checks it.
  *
  * The attributes are a list as attributes.h has it; most batches have none.
  */

@@ -1,10 +1,10 @@
 /*
- * The control protocol, version 1: between rmq-clusterd and those who ask it on its Unix
- * socket (rmq-cluster, rmq-gated).  Layouts and meaning are in rmq-control(5); every frame is
- * from one table, as in wire.h, which also says how to bump it: with CONTROL_VERSION.
+ * The control protocol, version 1: between rmq-clusterd and the programs that ask it on its
+ * Unix socket (rmq-cluster, rmq-gated).  Layouts and meaning are in rmq-control(5); every frame
+ * is from one table, as in wire.h, which also says how to bump it: with CONTROL_VERSION.
  *
  * The first frame is HELLO; WELCOME answers it, or ERROR with RMQ_E_VERSION.  Then requests,
- * each with a number `req` of the asker's choice, in any order; RESULT with that number ends
+ * each with a number `req` that the asker chooses, in any order; RESULT with that number ends
  * each but WATCH.  A command is done, and durable on a majority, when its RESULT says OK; one
  * whose connection breaks before has an unknown outcome, and all may be repeated.  Any node
  * takes a command: one that does not lead passes it on.
@@ -27,7 +27,7 @@
 /* ---- from the asker ---- */
 
 #define CONTROL_HELLO(F) F(u32, magic) F(u16, version)
-/* Makes a cluster of this node, if no seed knows one.  OK too if it did so before. */
+/* Makes a cluster with this node, if all seeds know none.  Also OK if it did so before. */
 #define CONTROL_INIT(F)  F(u32, req)
 /* The same, without asking the seeds. */
 #define CONTROL_INIT_NEW(F)  F(u32, req)
@@ -68,7 +68,7 @@ enum control_role {
 enum control_state_flag {
 	CONTROL_SERVING = 1,  /* the queue is ready on this node, at queue_socket */
 	CONTROL_AVAILABLE = 2, /* so it is on the leader, this node or another, and lines are confirmed */
-	CONTROL_CAUGHT_UP = 4  /* this node's disk has what the leader's had when it last told */
+	CONTROL_CAUGHT_UP = 4  /* this disk has all that the leader's had at its last report */
 };
 /*
  * What a node knows.  cluster, name, key, id: who it is.  commit, last: indexes of the log

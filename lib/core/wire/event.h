@@ -1,6 +1,6 @@
 /*
- * Events: what happened to queues and sessions, as journaled.  The payload of a record
- * of kind EVENTS, PART or END is
+ * Events: changes to queues and sessions, as journaled.  The payload of a record of kind
+ * EVENTS, PART or END is
  *
  *	u64 lease time, u64 wall clock (both ms, of the turn that made it)
  *
@@ -41,7 +41,7 @@
 	F(u32, queue) F(u64, session) F(u64, n) F(u64, seq) F(u32, parts) F(u32, bytes) \
 	F(tags, tags)
 #define EVENT_CHUNKS_DROPPED(F) F(u32, queue) F(u64, session)
-/* Whatever is unsettled of [first, first + span) is handed to session under `lease`. */
+/* The unsettled ones of [first, first + span) are handed to session under `lease`. */
 #define EVENT_LEASE(F) \
 	F(u32, queue) F(u64, session) F(u64, lease) F(u64, first) F(u64, span) F(u32, lease_ms)
 /*
@@ -58,7 +58,7 @@
 #define EVENT_TOUCH(F) \
 	F(u32, queue) F(u64, session) F(u64, n) F(u32, stale) F(u8, flags) F(u32, lease_ms) \
 	F(tags, tags) F(rest, entries)
-/* Leases ended without a word from their holder: a failure each. */
+/* Leases ended, each with a failure. */
 #define EVENT_EXPIRE(F) F(u32, queue) F(u64, until_ms) F(tags, tags) F(rest, entries)
 /* Leaves its queue … */
 #define EVENT_BURY(F) F(u32, queue) F(tags, tags) F(rest, entries)

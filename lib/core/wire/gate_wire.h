@@ -11,7 +11,7 @@
  *
  * CLOSE ends a stream in both directions: what its sender sent before it is still delivered.
  * Frames that are on their way to it meanwhile are dropped.  The end of a link ends its
- * streams. Anything else that is not as described is the end of the link.
+ * streams. Anything that is not as described ends the link.
  */
 #ifndef RMQ_CORE_WIRE_GATE_WIRE_H
 #define RMQ_CORE_WIRE_GATE_WIRE_H

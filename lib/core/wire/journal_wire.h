@@ -1,16 +1,16 @@
 /*
- * The journal protocol, version 2: between the one who opened a journal (the queue
- * daemon) and the journal.  Layouts and meaning are in rmq-journal(5).  How to bump
- * it: as for wire.h, with JOURNAL_VERSION.
+ * The journal protocol, version 2: between the opener of a journal (the queue daemon) and the
+ * journal.  Layouts and meaning are in rmq-journal(5).  How to bump it: as for wire.h, with
+ * JOURNAL_VERSION.
  *
  * The opener sends OPEN and, after OPENED, APPENDs numbered n = 1, 2, …; the journal
  * gives each an index and answers STORED once it is durable.  Frames are answered in
  * order: a BARRIER_DONE says that all before its BARRIER is stored.
  *
- * Or it sends OPEN_REPLICA, as a node of a cluster does, and decides by itself what has which
- * index and term: it sends transactions, TXN to TXN_END, numbered seq = 1, 2, 3, …
- * Each is stored whole or not at all, in order; TXN_STORED says up to which all are
- * durable.  A directory that holds one cannot be opened by OPEN any more.
+ * Or it sends OPEN_REPLICA, as a node of a cluster does, and decides by itself the index and
+ * term of each record: it sends transactions, TXN to TXN_END, numbered seq = 1, 2, 3, … Each is
+ * stored whole or not at all, in order; TXN_STORED says up to which all are durable.  A
+ * directory that holds a transaction can no longer be opened by OPEN.
  */
 #ifndef RMQ_CORE_WIRE_JOURNAL_WIRE_H
 #define RMQ_CORE_WIRE_JOURNAL_WIRE_H
@@ -38,7 +38,7 @@
  * `checkpoint`, which is stored.
  */
 #define JOURNAL_HOLE(F) F(u64, checkpoint) F(rest, ranges)
-/* So many bytes are to be kept back, from now on, for records that hold no new messages. */
+/* This many bytes are to be kept, from now on, for records that hold no new messages. */
 #define JOURNAL_RESERVE(F) F(u64, bytes)
 /* To the PING with this id. */
 #define JOURNAL_PONG(F) F(u64, id)
@@ -87,8 +87,8 @@
 #define JOURNAL_BARRIER_DONE(F) F(u64, id)
 #define JOURNAL_HOLED(F)        F(u64, checkpoint)
 /*
- * So many bytes of records may be sent that hold new messages, counted from behind
- * APPEND (or TXN) n on.  What frees or settles is not counted; it has a reserve.
+ * This many bytes of records with new messages may be sent, counted from after APPEND (or TXN)
+ * n.  Records that free or settle messages do not count; they have a reserve.
  */
 #define JOURNAL_ROOM(F) F(u64, n) F(u64, bytes)
 /* The last frame; the journal exits after it. */

@@ -1,7 +1,7 @@
 /*
  * Message ids, QUEUE:SEQ, and receipts, QUEUE:SEQ:LEASE: plain words that survive a
- * shell.  A lease number is a fencing number: a receipt settles nothing once the message
- * is someone else's.
+ * shell.  A lease number is a fencing number: a receipt settles nothing once someone else holds
+ * the message.
  */
 #ifndef RMQ_CORE_WIRE_RECEIPT_H
 #define RMQ_CORE_WIRE_RECEIPT_H

@@ -4,8 +4,8 @@
  *	u8 version, u8 kind, u16 zero, u32 payload length, u64 index, u64 term,
  *	u64 checksum (XXH3-64 of the 24 bytes before it and the payload), payload
  *
- * The version is the record's own level: who writes one takes the lowest that can hold it, who
- * reads one refuses a level that it does not know.  The layout is in rmq-journal(5).
+ * The version is the record's own level: a writer takes the lowest that can hold it, a reader
+ * refuses a level that it does not know.  The layout is in rmq-journal(5).
  */
 #ifndef RMQ_CORE_WIRE_RECORD_H
 #define RMQ_CORE_WIRE_RECORD_H

@@ -97,7 +97,7 @@ enum {
 #define WIRE_STARTED(F) F(u64, lease) F(u64, first) F(u32, count) F(str, queue)
 /* Every lease the session holds (and has not detached) runs its full length again. */
 #define WIRE_EXTEND(F) F(u64, stamp)
-/* Is somebody there?  Only to a daemon with WIRE_FEATURE_PING. */
+/* Asks whether the daemon is there.  Only to a daemon with WIRE_FEATURE_PING. */
 #define WIRE_PING(F) F(u64, stamp)
 
 /* Settings of a queue.  max_bytes 0: no limit.  dead_letter "": NAME.dead; "-": none. */
@@ -176,7 +176,7 @@ enum { STATE_READY = 1, STATE_LEASED = 2, STATE_DELAYED = 4, STATES = 7 };
 	F(u64, time_ms) F(u64, stamp) F(str, note) F(u32, part) F(u32, parts) F(u32, total) \
 	F(tags, tags) F(rest, data)
 #define WIRE_EXTENDED(F) F(u64, stamp)
-/* At once: it says nothing of what is stored. */
+/* At once: it says nothing about storage. */
 #define WIRE_PONG(F) F(u64, stamp)
 /* The session no longer holds these: ENDED_*.  sub: NO_SUBSCRIPTION if it ended before. */
 #define NO_SUBSCRIPTION UINT32_MAX

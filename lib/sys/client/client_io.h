@@ -8,8 +8,8 @@
  * sending one message costs.
  *
  * A client that has waited for a daemon, its answer or room in a queue for CLIENT_IO_PATIENCE_MS
- * says so in the log, once, with the reason, and says when it came.  Each further line takes twice
- * as long.
+ * says so in the log, once, with the reason, and says when it came.  The time before each
+ * further line doubles.
  */
 #ifndef RMQ_SYS_CLIENT_CLIENT_IO_H
 #define RMQ_SYS_CLIENT_CLIENT_IO_H

@@ -1,7 +1,7 @@
 /*
- * The opener's end of the journal protocol, rmq-journal(5): a socket, and as a rule the child
- * process behind it.  What to say, and what the answers mean, is its user's.  What does not
- * fit into the socket waits in a queue; the user bounds it by what it lets in.
+ * The opener's end of the journal protocol, rmq-journal(5): a socket, and usually the child
+ * process at its other end.  Its user decides what to send, and what answers mean.  Frames that
+ * do not fit into the socket wait in a queue; the user bounds it by what it sends.
  */
 #ifndef RMQ_SYS_JOURNAL_JOURNAL_LINK_H
 #define RMQ_SYS_JOURNAL_JOURNAL_LINK_H

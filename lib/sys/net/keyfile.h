@@ -1,6 +1,6 @@
 /*
- * Files that hold a secret key: text, three lines, see rmq-keygen(1).  They must be nobody
- * else's business: a regular file, ours, without rights for group and others.
+ * Files that hold a secret key: text, three lines, see rmq-keygen(1).  They must be private: a
+ * regular file, ours, without rights for group and others.
  */
 #ifndef RMQ_SYS_NET_KEYFILE_H
 #define RMQ_SYS_NET_KEYFILE_H
@@ -15,8 +15,8 @@ void keypair_make(struct keypair *pair);
 void keypair_wipe(struct keypair *pair);
 
 /*
- * Writes it to a new file, mode 0600, which is there as a whole and durably, or not at all.
- * RMQ_E_EXISTS: there is something of that name; RMQ_E_DENIED; RMQ_E_IO.
+ * Writes it to a new file, mode 0600, durably and whole, or not at all.  RMQ_E_EXISTS: the name
+ * is taken; RMQ_E_DENIED; RMQ_E_IO.
  */
 enum rmq_error keyfile_create(const char *path, const struct keypair *pair, struct reason *why)
     __attribute__((warn_unused_result));

@@ -1,6 +1,7 @@
 /*
- * The file of nodes whose keys are known beforehand: lines `rmq1:KEY NAME`, as rmq-keygen(1)
- * prints keys; empty lines and comments as of lines.h.  One bad line makes all of it void.
+ * The file of nodes whose keys are known in advance: lines `rmq1:KEY NAME`, as rmq-keygen(1)
+ * prints keys; empty lines and comments as of lines.h.  One bad line makes the whole file
+ * invalid.
  */
 #ifndef RMQ_SYS_NET_KNOWN_NODES_H
 #define RMQ_SYS_NET_KNOWN_NODES_H

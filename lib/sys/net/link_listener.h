@@ -1,15 +1,14 @@
 /*
- * Takes encrypted connections on a TCP port.  Before a peer has shown who it is it costs
+ * Accepts encrypted connections on a TCP port.  Before a peer has shown who it is it costs
  * little:
  *
  *	deadline	absolute, from accept() on: LINK_HANDSHAKE_MS for the handshake, and
- *			for saying who it is where the host wants to hear that (`greets`)
- *	how many	by the rules of core/link/arrivals.h: of one address, of all, at a
- *			time and a second; who is not heard is closed at once
- *	bytes		only the lengths of core/link/link.h, and nothing is answered but
- *message 2
+ *			for its first message if the host wants to hear that (`greets`)
+ *	number		by the rules of core/link/arrivals.h: of one address and of all, at
+ *			a time and each second; further ones are closed at once
+ *	bytes		only the lengths of core/link/link.h; the only answer is message 2
  *
- * A stranger is dropped silently, and told to the host, so that it can log a line.
+ * A stranger is dropped silently, and reported to the host, so that it can log a line.
  */
 #ifndef RMQ_SYS_NET_LINK_LISTENER_H
 #define RMQ_SYS_NET_LINK_LISTENER_H

@@ -1,6 +1,6 @@
 /*
- * What the encrypted connections of one event loop share: our key, name and cluster, memory
- * for bytes on their way, and the moment of a turn when what was sent is written.
+ * Shared by the encrypted connections of one event loop: our key, name and cluster, memory for
+ * bytes on their way, and the moment of a turn when sent bytes are written.
  *
  *	struct link_net		one a loop
  *	struct link_dialer	keeps one connection to a peer up (link_dialer.h)
@@ -42,7 +42,7 @@ void link_net_cluster(struct link_net *net, struct slice cluster);
 void link_net_expect(struct link_net *net, const struct socket_host *host);
 
 /*
- * Writes now what was sent in this turn; otherwise that happens before the loop waits again.
+ * Writes the bytes sent in this turn now; otherwise this happens before the loop waits again.
  */
 void link_net_flush(struct link_net *net);
 

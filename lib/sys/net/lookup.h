@@ -1,6 +1,6 @@
 /*
- * Names that are looked up, each on a thread of its own.  getaddrinfo(3) cannot be ended and takes
- * as long as name servers are silent: so no look-up waits for another one, and neither the loop
+ * Looking up names, each on its own thread. getaddrinfo(3) cannot be interrupted and takes as
+ * long as name servers are silent: so no look-up waits for another one, and neither the loop
  * nor the end of the process waits for any.
  */
 #ifndef RMQ_SYS_NET_LOOKUP_H

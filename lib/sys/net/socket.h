@@ -36,8 +36,9 @@ enum rmq_error socket_address_path(struct socket_address *a, const char *path, c
     __attribute__((warn_unused_result));
 
 /*
- * Makes its path an absolute one, as it is from here, for those who are elsewhere.
- * RMQ_E_USAGE: that is longer than SOCKET_PATH_MAX; RMQ_E_IO: where we are cannot be told.
+ * Makes its path absolute, from our working directory, for processes with another one.
+ * RMQ_E_USAGE: that is longer than SOCKET_PATH_MAX; RMQ_E_IO: our working directory cannot be
+ * told.
  */
 enum rmq_error socket_address_absolute(struct socket_address *a, const char **why)
     __attribute__((warn_unused_result));

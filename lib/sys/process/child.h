@@ -28,7 +28,7 @@ struct child_spec {
 };
 
 /*
- * Where a program of ours is: beside the one that runs, else its bare name, to be looked for
+ * The path of a program of ours: beside the running one, else its bare name, to be looked for
  * in PATH.  `name` is a file's name of at most 31 bytes.
  */
 #define CHILD_PATH_SIZE (PATH_MAX + 32)

@@ -1,4 +1,4 @@
-/* The only place that reads a clock; everything else is given the time. */
+/* The only place that reads a clock; callers pass the time to everything else. */
 #ifndef RMQ_SYS_PROCESS_CLOCK_H
 #define RMQ_SYS_PROCESS_CLOCK_H
 

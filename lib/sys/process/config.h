@@ -108,8 +108,9 @@ enum rmq_error config_option(struct config *c, int value, const char *arg, struc
     __attribute__((warn_unused_result));
 
 /*
- * Reads a file; what an option gave already is checked and then passed over.  RMQ_E_CONFIG:
- * there is no such file, or a line is wrong: "FILE:LINE: text".  RMQ_E_DENIED, RMQ_E_IO.
+ * Reads a file; a setting that an option has given already is checked and then skipped.
+ * RMQ_E_CONFIG: there is no such file, or a line is wrong: "FILE:LINE: text".  RMQ_E_DENIED,
+ * RMQ_E_IO.
  */
 enum rmq_error config_read(struct config *c, const char *path, struct reason *why)
     __attribute__((warn_unused_result));

@@ -1,9 +1,9 @@
 /*
  * Diagnostics of daemons: one line each on stderr, `PROGRAM: text`, in one write(2).
- * Bytes that are no printable characters are shown as `?`: what a peer sent cannot
- * make lines of its own.  A log that is not read stops nobody: lines that a full pipe, socket or
- * terminal does not take are dropped, and the next one that it takes comes after a line with their
- * number; of a line that it takes a part of, the rest is written before anything else.
+ * Bytes that are not printable characters are shown as `?`, so that bytes from a peer cannot
+ * make lines of their own.  A log that is not read stops nobody: lines that a full pipe, socket
+ * or terminal does not take are dropped, and a line with their number comes before the next one
+ * that it takes; if it takes only a part of a line, the rest is written before anything else.
  */
 #ifndef RMQ_SYS_PROCESS_LOG_H
 #define RMQ_SYS_PROCESS_LOG_H

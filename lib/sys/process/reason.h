@@ -1,7 +1,7 @@
 /*
- * Why something failed, in words for the one line that a program prints: what error.h's
- * text does not say.  Filled in by functions that return an enum rmq_error other than
- * RMQ_E_OK; a NULL reason is legal everywhere.
+ * Why something failed, as text for the one line that a program prints, beyond the text of
+ * error.h.  Filled in by functions that return an enum rmq_error other than RMQ_E_OK; a NULL
+ * reason is legal everywhere.
  */
 #ifndef RMQ_SYS_PROCESS_REASON_H
 #define RMQ_SYS_PROCESS_REASON_H

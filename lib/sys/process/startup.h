@@ -1,5 +1,5 @@
 /*
- * What every program does first, so that it does the same whoever starts it:
+ * The first steps of every program, so that it behaves the same whoever starts it:
  *
  *  - Descriptors 0, 1 and 2, should it be started without one of them, are opened so that
  *    using it fails with EBADF, as it would have, but nothing else gets its number.

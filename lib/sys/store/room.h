@@ -1,12 +1,12 @@
 /*
  * Room: how much more a journal may take, so that it never meets a full disk.
  *
- * The data file is written with zeros ahead of what is in use, in steps: overwriting is
- * faster than growing, and what was written once cannot run out.  New messages are let in
- * only up to pages that exist, less a reserve for what drains a queue: leases,
- * settlements, checkpoints, moves.  The reserve is pages of the data file, written when the
- * directory is opened and whenever there is space for what was used of it: whoever fills the
- * file system, a full queue can be emptied.  A commit begins only if its pages exist.
+ * The data file is extended with zeros beyond the pages in use, in steps: overwriting is faster
+ * than growing, and pages that exist cannot run out.  New messages are let in only up to pages
+ * that exist, less a reserve for the records that drain a queue: leases, settlements,
+ * checkpoints, moves.  The reserve is pages of the data file, written when the directory is
+ * opened and whenever there is space to refill it: whatever fills the file system, a full queue
+ * can be emptied.  A commit begins only if its pages exist.
  */
 #ifndef RMQ_SYS_STORE_ROOM_H
 #define RMQ_SYS_STORE_ROOM_H
@@ -37,7 +37,7 @@ struct room {
 };
 
 /*
- * Keeps back so many bytes, but no more than half of the file system, or what is usual if that
+ * Keeps this many bytes, but no more than half of the file system, or the usual reserve if that
  * is more.  The pages for it are made by the next room_update().
  */
 void room_keep(struct room *r, uint64_t bytes);

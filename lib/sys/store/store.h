@@ -6,9 +6,9 @@
  * store, the writer, which owns the directory.  A process opens a directory only once, in
  * one role, and only after its last fork.
  *
- * First error is final: after a function on a store has returned anything but what its
- * comment names as expected, nothing may be done with it but store_close(), and nothing
- * may be acknowledged.  A sync is never tried again.
+ * First error is final: after a function on a store has returned an error that its comment does
+ * not name as expected, only store_close() may be called, and nothing may be acknowledged.  A
+ * sync is never tried again.
  *
  * LMDB does not check what it reads: a damaged data file may make these functions crash
  * (SIGSEGV, SIGBUS) or call abort().  Record contents are checked, by record_open().
@@ -25,7 +25,7 @@
 #include "sys/process/reason.h"
 #include "sys/store/identity.h"
 
-/* What the directory knows about its log, apart from the records. */
+/* The directory's facts about its log, apart from the records. */
 struct store_state {
 	uint64_t next;	     /* index that the next record gets; 1 at first */
 	uint64_t term;	     /* newest term that was opened; 0 at first */
@@ -79,8 +79,8 @@ enum rmq_error store_reader_get(struct store_reader *r, uint64_t index, struct r
 
 /*
  * The first record whose index is `from` or higher.  RMQ_E_NOTHING: there is none.  On
- * RMQ_E_CORRUPT and RMQ_E_VERSION h->index is the bad record's, and one may go on after it; if
- * it is 0 the tree of records is damaged there.
+ * RMQ_E_CORRUPT and RMQ_E_VERSION h->index is the bad record's, and the caller may go on after
+ * it; if it is 0 the tree of records is damaged there.
  */
 enum rmq_error store_reader_next(struct store_reader *r, uint64_t from, struct record_header *h,
     struct slice *payload) __attribute__((warn_unused_result));

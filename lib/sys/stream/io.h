@@ -1,4 +1,4 @@
-/* System calls as one expects them: on with it after a signal, and where it would block. */
+/* System calls that go on after a signal, and wait where the call would block. */
 #ifndef RMQ_SYS_STREAM_IO_H
 #define RMQ_SYS_STREAM_IO_H
 

@@ -1,6 +1,6 @@
 /*
- * Files that people write, line by line: blanks around a line are cut off, empty lines and
- * those that begin with `#` or `;` are passed over, and the first bad line is the end, with
+ * Text files written by people, line by line: blanks around a line are removed, empty lines and
+ * those that begin with `#` or `;` are skipped, and reading ends at the first bad line, with
  * "FILE:LINE: text".
  */
 #ifndef RMQ_SYS_STREAM_LINES_H

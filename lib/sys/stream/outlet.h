@@ -1,7 +1,7 @@
 /*
  * A client's stdout: written without ever blocking, so that leases are extended while the
- * reader does not read, and without O_NONBLOCK, which others who share the description
- * would get too.
+ * reader does not read, and without O_NONBLOCK, which other users of the same description would
+ * get too.
  *
  *	pipe	pwritev2(RWF_NOWAIT); where the kernel knows it not for pipes, pieces of
  *		at most PIPE_BUF when poll(2) says that there is room for one
@@ -34,9 +34,9 @@ size_t outlet_write(struct outlet *o, const void *bytes, size_t len, int *error)
 
 /*
  * Writing has failed after the first `torn` bytes of a record.  They are cut off again, so that
- * each record in a file is whole; or, where it is no regular file or others have written after
- * them, the separator (-1: there is none) ends them, so that what comes next begins a record of
- * its own.  Whether they stay.
+ * each record in a file is whole.  If it is not a regular file, or others have written after
+ * them, the separator (-1: there is none) ends them, so that the next bytes begin a record of
+ * their own.  Returns whether they stay.
  */
 bool outlet_leaves_torn(struct outlet *o, size_t torn, int separator);
 

@@ -1,6 +1,6 @@
 /*
- * Records on their way to stdout, in a program that goes on meanwhile: what the reader does not
- * take yet waits here, and a record is printed whole or not at all.
+ * Records on their way to stdout, in a program that goes on meanwhile: records that the reader
+ * does not take yet wait here, and each is printed whole or not at all.
  */
 #ifndef RMQ_SYS_STREAM_PRINTER_H
 #define RMQ_SYS_STREAM_PRINTER_H
