@@ -3,10 +3,20 @@
 #include "core/broker/delivery.h"
 #include "server.h"
 
-/* To one connection in one turn, before it is others' turn. */
+/*
+ * Read from the map and written in one turn: on a disk that is slow, or has not enough memory
+ * before it, all else waits for that.  To one connection before it is another's turn.
+ */
 #define DELIVER_TURN_BYTES (1u << 20)
+#define DELIVER_CONN_BYTES (256u << 10)
 /* Gathered before it is written. */
 #define DELIVER_WRITE_BYTES (128u << 10)
+
+/* What a turn has cost so far. */
+struct round {
+	size_t bytes;
+	uint64_t index; /* of the record that was read last; 0: none */
+};
 
 /* Frames that wait for one write; their bytes are in the journal's map. */
 static struct gather {
@@ -48,8 +58,17 @@ static void gather_piece(struct slice s)
 	gather.bytes += s.len;
 }
 
+/* A record is read whole, whatever of it is delivered. */
+static void charge_record(struct round *r, uint64_t index, size_t bytes)
+{
+	if (r->index != index)
+		r->bytes += bytes;
+	r->index = index;
+}
+
 /* Bytes of attributes that were looked through for it: all of the batch, for each piece of it. */
-static size_t deliver_one(struct server *s, struct conn *c, const struct delivery *d)
+static size_t deliver_one(
+    struct server *s, struct conn *c, const struct delivery *d, struct round *r)
 {
 	struct record_header h;
 	struct slice payload;
@@ -63,6 +82,7 @@ static size_t deliver_one(struct server *s, struct conn *c, const struct deliver
 		server_lost(s, d->index, err, &h);
 		return 0;
 	}
+	charge_record(r, d->index, payload.len);
 	err = delivery_open(d, payload, gather.attributes, &cursor);
 	while (!err) {
 		if (gather.has_attributes || gather.frames == DELIVER_FRAMES ||
@@ -90,13 +110,13 @@ static size_t deliver_one(struct server *s, struct conn *c, const struct deliver
 }
 
 /* True: there is more for it, and it could take more. */
-static bool deliver_conn(struct server *s, struct conn *c)
+static bool deliver_conn(struct server *s, struct conn *c, struct round *r)
 {
 	struct delivery d;
 	size_t bytes = 0;
 
 	while (!c->blocked && !c->closing && !c->dead) {
-		if (bytes >= DELIVER_TURN_BYTES) {
+		if (bytes >= DELIVER_CONN_BYTES || r->bytes >= DELIVER_TURN_BYTES) {
 			gather_write();
 			return !c->blocked;
 		}
@@ -105,29 +125,30 @@ static bool deliver_conn(struct server *s, struct conn *c)
 			break;
 		}
 		size_t before = gather.conn == c ? gather.bytes : 0;
-		bytes += deliver_one(s, c, &d);
-		bytes += gather.conn == c && gather.bytes > before ? gather.bytes - before
-								   : DELIVER_WRITE_BYTES;
+		size_t cost = deliver_one(s, c, &d, r);
+		cost += gather.conn == c && gather.bytes > before ? gather.bytes - before
+								  : DELIVER_WRITE_BYTES;
+		bytes += cost;
+		r->bytes += cost;
 	}
 	gather_write();
 	return false;
 }
 
+/* The next turn goes on with those that did not have theirs. */
 void deliver_round(struct server *s)
 {
-	struct conn_list again;
+	struct round r = {0};
 	struct conn *c;
 
 	if (!conn_list_first(&s->deliverable))
 		return;
 	server_read_begin(s);
-	conn_list_init(&again, CONN_DELIVERABLE);
-	while ((c = conn_list_take(&s->deliverable)) != NULL)
-		if (deliver_conn(s, c))
-			conn_list_add(&again, c);
+	while (r.bytes < DELIVER_TURN_BYTES &&
+	       (c = conn_list_take(&s->deliverable)) != NULL)
+		if (deliver_conn(s, c, &r))
+			conn_list_add(&s->deliverable, c);
 	server_read_end(s);
-	while ((c = conn_list_take(&again)) != NULL) {
-		conn_list_add(&s->deliverable, c);
+	if (conn_list_first(&s->deliverable))
 		server_wake(s);
-	}
 }

@@ -782,6 +782,44 @@ traced() {
 	grep -q "cannot write: No buffer space available" q.log
 }
 
+@test "rmq-queued: however many receivers there are, a turn hands out about 1 MiB" {
+	local i
+	strace -D -qq -o probe true || skip "strace is missing or may not trace"
+	start_queue q
+	head -c 12000000 /dev/zero | tr '\0' x | fold -w 1000 | rmq-send jobs
+	mkfifo hold
+	exec 8<>hold
+	start strace -p "$QUEUE_PID" -qq -o trace -e trace=epoll_wait,epoll_pwait,sendmsg
+	local tracer=$!
+	wait_until 20 traced "$QUEUE_PID"
+	kill -STOP "$QUEUE_PID"
+	for i in $(seq 40); do
+		"$RAWCLIENT" q.sock hello 0 subscribe 1 jobs credit 1 10000 print asked."$i" \
+			wait <hold >asked."$i" 8>&- &
+	done
+	wait_until 20 all_asked 40
+	kill -CONT "$QUEUE_PID"
+	# All have what fits into their sockets, which they do not read.
+	wait_until 20 sent_bytes 4000000
+	kill "$tracer"
+	exec 8>&-
+	run turn_bytes_max
+	[ "$output" -lt 2000000 ]
+}
+
+all_asked() {
+	[ "$(cat asked.* | grep -c .)" -eq "$1" ]
+}
+
+# What it wrote to sockets so far, and at most between two waits for something to do.
+sent_bytes() {
+	[ "$(awk '/^sendmsg/ { n += $NF > 0 ? $NF : 0 } END { print n + 0 }' trace)" -ge "$1" ]
+}
+
+turn_bytes_max() {
+	awk '/^epoll/ { n = 0 } /^sendmsg/ && $NF > 0 { n += $NF } n > m { m = n } END { print m + 0 }' trace
+}
+
 @test "rmq-queued: unread answers to questions do not pile up" {
 	local i
 	start_queue q
