@@ -230,8 +230,8 @@ int main(int argc, char **argv)
 		log_notice("no_new_privs: %s", strerror(errno));
 	randombytes_buf(&c->boot, sizeof(c->boot));
 	read_settings(c, &o);
-	supervisor_open(c);
 	watchdog_open(c);
+	supervisor_open(c);
 	open_node(c, &o);
 	open_sockets(c);
 	start(c);

@@ -7,6 +7,7 @@
 
 #include "core/host/cluster_room.h"
 #include "core/host/crashes.h"
+#include "core/host/health.h"
 #include "core/host/members.h"
 #include "core/raft/node_wire.h"
 #include "inlet.h"
@@ -23,6 +24,7 @@ struct peer {
 	/* As it has told. */
 	struct disk_room room;
 	uint8_t flags; /* enum node_state_flag */
+	struct health_link records; /* over `bulk` */
 	bool was_up;
 	bool removed_us;	    /* it has told this node that it was removed */
 	char refused[TEXT_MAX + 1]; /* why it does not want us; "": it does */

@@ -115,9 +115,9 @@ void queue_turn(struct queue *q)
 	watch(q);
 }
 
-bool queue_hears(const struct queue *q)
+enum health_daemon queue_daemon(const struct queue *q)
 {
-	return !q->ended && shared_journal_hears(q->journal);
+	return q->ended ? HEALTH_DAEMON_UNWATCHED : shared_journal_daemon(q->journal);
 }
 
 bool queue_died_at(struct queue *q, uint64_t *index)

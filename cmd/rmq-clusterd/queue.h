@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/host/health.h"
+
 struct cluster;
 struct queue;
 
@@ -17,7 +19,7 @@ struct queue *queue_open(struct cluster *c, int fd, int *err);
 void queue_close(struct queue *q);
 
 /* As core/host/shared_journal.h has them. */
-bool queue_hears(const struct queue *q);
+enum health_daemon queue_daemon(const struct queue *q);
 uint64_t queue_words(const struct queue *q);
 void queue_ping(struct queue *q);
 /* Of one that has died: reads what it said last.  Whether it was reading the log, and where. */

@@ -17,6 +17,9 @@
 
 #define PROGRAM "rmq-queued"
 
+/* So long is waited for the end of a process that was killed. */
+#define KILL_MS 100
+
 /* The pipe by which it says that it is ready. */
 struct supervisor_pipe {
 	struct cluster *cluster;
@@ -169,17 +172,16 @@ static void gone(struct cluster *c)
 }
 
 /*
- * Its exit status.  One that the kernel does not let go, as its disk hangs, runs no more; no
- * other one is started before it is gone.
+ * Its exit status.  One that takes long to end, as the kernel waits for its disk, runs no more;
+ * no other one is started before it is gone.
  */
 static int kill_child(struct supervisor *s)
 {
-	int status = child_kill(s->pid);
+	int status = child_kill(s->pid, KILL_MS);
 
 	if (status >= 0)
 		return status;
 	s->lingers = s->pid;
-	log_error(PROGRAM " was killed and does not end: the kernel waits, usually for its disk");
 	return 128 + SIGKILL;
 }
 
@@ -235,8 +237,15 @@ static void ended(struct cluster *c, int status)
 
 void supervisor_silent(struct cluster *c)
 {
-	log_error(PROGRAM " has not answered for %" PRIu64 " ms, and is killed",
-	    health_bound(&c->watchdog.health));
+	uint64_t bound = health_bound(&c->watchdog.health);
+
+	if (queue_daemon(c->supervisor.queue) == HEALTH_DAEMON_OPENS)
+		log_error(PROGRAM " was started and has said nothing for %" PRIu64
+				  " ms, and is killed",
+		    HEALTH_OPENS * bound);
+	else
+		log_error(
+		    PROGRAM " has not answered for %" PRIu64 " ms, and is killed", bound);
 	failed(c, KEEPER_SILENT, false);
 }
 
@@ -252,7 +261,6 @@ void supervisor_child(struct cluster *c)
 
 	s->lost |= supervisor_runs(s);
 	if (s->lingers > 0 && child_poll(s->lingers) >= 0) {
-		log_notice(PROGRAM " that was killed has ended");
 		s->lingers = 0;
 		cluster_more(c);
 	}
@@ -403,6 +411,7 @@ void supervisor_turn(struct cluster *c)
 
 void supervisor_open(struct cluster *c)
 {
+	keeper_init(&c->supervisor.keeper, health_bound(&c->watchdog.health));
 	uv_timer_init(&c->loop, &c->supervisor.pause);
 	c->supervisor.pause.data = c;
 }

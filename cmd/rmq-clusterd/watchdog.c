@@ -89,32 +89,42 @@ static void tell(struct cluster *c)
 	struct watchdog *w = &c->watchdog;
 	bool confirms = health_confirms(&w->health), hangs = health_hangs(&w->health),
 	     has_room = health_has_room(&w->health);
+	bool unable = health_unable(&w->health);
 
 	if (hangs && !w->hangs)
 		log_error("%s: the disk has stored nothing for %" PRIu64 " ms", c->disk.directory,
 		    health_bound(&w->health));
 	else if (!hangs && w->hangs)
 		log_notice("%s: the disk stores again", c->disk.directory);
-	if (confirms != w->confirms || hangs != w->hangs || has_room != w->has_room)
+	if (unable && !w->unable)
+		log_error("rmq-queued was killed and does not end: the kernel waits, for its disk "
+			  "as a rule");
+	else if (!unable && w->unable)
+		log_notice("rmq-queued that was killed has ended");
+	if (confirms != w->confirms || hangs != w->hangs || has_room != w->has_room ||
+	    unable != w->unable)
 		cluster_changed(c);
 	w->confirms = confirms;
 	w->has_room = has_room;
 	w->hangs = hangs;
+	w->unable = unable;
 }
 
-static bool queue_serves(const struct cluster *c)
+/* One that was told to end has a bound of its own. */
+static enum health_daemon daemon_of(const struct cluster *c)
 {
 	const struct supervisor *s = &c->supervisor;
 
-	return supervisor_ready(s) && s->queue && queue_hears(s->queue);
+	return keeper_is_watched(&s->keeper) && s->queue ? queue_daemon(s->queue)
+							 : HEALTH_DAEMON_UNWATCHED;
 }
 
 static void watch_queue(struct cluster *c)
 {
 	struct queue *q = c->supervisor.queue;
-	bool serves = queue_serves(c);
+	enum health_daemon daemon = daemon_of(c);
 
-	switch (health_daemon(&c->watchdog.health, serves, serves ? queue_words(q) : 0)) {
+	switch (health_daemon_turn(&c->watchdog.health, daemon, q ? queue_words(q) : 0)) {
 	case HEALTH_DAEMON_NOTHING:
 		break;
 	case HEALTH_DAEMON_PING:
@@ -123,6 +133,22 @@ static void watch_queue(struct cluster *c)
 	case HEALTH_DAEMON_KILL:
 		supervisor_silent(c);
 		break;
+	}
+}
+
+/* Voters, and how many others take the records that they are sent. */
+static void look_at_links(struct cluster *c, struct health_seen *seen)
+{
+	const struct raft_config *config = c->status.config;
+
+	for (unsigned i = 0; config && i < config->count; i++) {
+		const struct raft_member *m = &config->members[i];
+		struct peer *p = peers_find(c, m->id);
+		uint64_t taken = p && p->bulk.conn ? link_conn_taken(p->bulk.conn) : 0;
+		bool voter = m->flags & RAFT_VOTER;
+		seen->voters += voter;
+		if (p && health_passes(&c->watchdog.health, &p->records, taken))
+			seen->passing += voter;
 	}
 }
 
@@ -136,8 +162,10 @@ void watchdog_turn(struct cluster *c)
 	    .sent = c->sent_seq,
 	    .others = n > 0,
 	    .full = c->disk.full,
-	    .room = cluster_leads(c) ? node_room(c) : 0};
+	    .room = cluster_leads(c) ? node_room(c) : 0,
+	    .lingers = c->supervisor.lingers > 0};
 
+	look_at_links(c, &seen);
 	for (unsigned i = 0; i < n; i++)
 		seen.better |= health_better(&list[i]);
 	enum health_action a = health_turn(&w->health, &seen, cluster_now(c));
@@ -149,7 +177,7 @@ void watchdog_turn(struct cluster *c)
 
 uint64_t watchdog_due(const struct cluster *c)
 {
-	return health_due(&c->watchdog.health, queue_serves(c));
+	return health_due(&c->watchdog.health, daemon_of(c));
 }
 
 /* ---- what others are told ---- */
@@ -174,6 +202,9 @@ const char *watchdog_problem(const struct cluster *c)
 
 	if (c->watchdog.hangs && !c->disk.full)
 		return "disk hangs: writes have waited for a long time";
+	if (c->watchdog.unable)
+		return "the queue daemon was killed and does not end: the kernel waits, usually "
+		       "for its disk";
 	if (h->state == HEALTH_RESTING)
 		return health_text(h->illness);
 	if (cluster_leads(c) && !c->watchdog.confirms)

@@ -32,6 +32,8 @@ static_assert(CONNS_MAX <= 1u << SLOT_BITS, "a slot's number fits into a connect
 /* A journal of a cluster is asked so often, and is silent when so many times nothing has come. */
 #define PROBE_MS     1000
 #define PROBES_MAX   3
+/* While the log is read, its PINGs are answered so often. */
+#define ANSWER_MS 100
 
 /* ---- the broker's host ---- */
 
@@ -689,6 +691,7 @@ static void on_signal(uv_poll_t *poll, int status, int events)
 /* The log that is recovered from; unread: the record that was asked for last could not be read. */
 struct log {
 	struct server *server;
+	uint64_t answered_ms;
 	bool unread;
 	uint64_t place; /* as told, and one more; 0: not yet */
 };
@@ -705,11 +708,23 @@ static void tell_place(struct log *log, uint64_t index)
 	journal_reads(&s->journal, index);
 }
 
+/* However long it is: the journal of a cluster asks whether we go on. */
+static void log_goes_on(struct log *log)
+{
+	uint64_t now = clock_mono().ms;
+
+	if (log->server->journal.pid != 0 || now < log->answered_ms + ANSWER_MS)
+		return;
+	log->answered_ms = now;
+	journal_link_answer(&log->server->journal);
+}
+
 static enum rmq_error log_read(
     void *arg, uint64_t index, enum record_kind *kind, struct slice *payload)
 {
 	struct log *log = arg;
 	struct record_header h;
+	log_goes_on(log);
 	tell_place(log, index);
 	enum rmq_error err = server_read(log->server, index, &h, payload);
 	log->unread = err != RMQ_E_OK;
@@ -723,6 +738,7 @@ static enum rmq_error log_next(
 {
 	struct log *log = arg;
 	struct record_header h;
+	log_goes_on(log);
 	guard_on();
 	enum rmq_error err = store_reader_next(log->server->reader, index, &h, payload);
 	guard_off();
@@ -739,7 +755,7 @@ static enum rmq_error log_next(
 
 static void recover(struct server *s, const struct journal_opened_info *info)
 {
-	struct log from = {s, false, 0};
+	struct log from = {.server = s};
 	struct broker_log log = {&from, log_read, log_next};
 	uint64_t at = 0;
 

@@ -127,7 +127,7 @@ struct cluster *cluster_new(uint64_t seed, enum world_variant world)
 	c->sim.arg = c;
 	sim_begin(&c->sim, prng_next(&w->prng));
 	for (unsigned i = 0; i < NODES; i++)
-		health_init(&c->sites[i].health, c->sim.election_ms, 0);
+		site_begin(&c->sites[i]);
 	c->breaks = (unsigned)prng_range(&w->prng, 0, 20);
 	c->moving = prng_chance(&w->prng, 300);
 	c->all_move_at = prng_chance(&w->prng, 300) ? prng_range(&w->prng, 1, 4000) : 0;

@@ -70,6 +70,8 @@ struct site {
 	struct crashes crashes;
 	struct crashes_word told_died;
 	uint64_t rested_at; /* ms; the end of its pause */
+	uint64_t lingers_until; /* one that was killed ends then */
+	bool sticks;		/* one that is killed does not end */
 	struct health health;
 	struct ending ending;
 	uint64_t told_to_end; /* when */
@@ -126,6 +128,8 @@ void administrator(struct cluster *c);
 
 extern const struct host site_host;
 void site_init(struct cluster *c, unsigned slot);
+/* A new process of the cluster daemon: it watches over nothing yet. */
+void site_begin(struct site *s);
 void site_free(struct site *s);
 /* A turn of the cluster daemon: starts the queue daemon, takes what it said, answers. */
 void site_turn(struct site *s);

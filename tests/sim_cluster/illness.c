@@ -73,6 +73,12 @@ static void wander(struct cluster *c, struct node *n)
 		links_move(c, n);
 }
 
+static void hold_queue(struct cluster *c, struct node *n)
+{
+	c->sites[n->slot].sticks = true;
+	stop_queue(c, n);
+}
+
 static void end(struct cluster *c, struct node *n)
 {
 	if (n->raft)
@@ -103,6 +109,7 @@ static const struct illness {
     {"all its daemons are stopped", freeze},
     {"its links come and go", flap},
     {"it moves again and again", wander},
+    {"its queue daemon hangs in the kernel", hold_queue},
     {"it is down", end},
     {"the disk hangs, and it is told to end", hang_and_leave},
 };
@@ -186,6 +193,8 @@ void illness_end(struct cluster *c)
 		n->full_until = n->up_at = n->paused_until = 0;
 		n->narrow = false;
 		c->world.daemons[i].paused_until = 0;
+		c->sites[i].sticks = false;
+		c->sites[i].lingers_until = 0;
 		if (c->sites[i].capacity == UINT64_MAX)
 			site_disk(&c->sites[i], ROOM_ENOUGH);
 	}

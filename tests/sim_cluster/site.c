@@ -13,6 +13,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define LINGERS_MAX_MS 3000 /* that a queue daemon takes to end that was killed */
 #define SAYS_MAX 16 /* frames that the queue daemon writes at once */
 
 static const struct jm_record hole = {.hole = true};
@@ -642,6 +643,12 @@ void site_init(struct cluster *c, unsigned slot)
 	s->journal.refused = refused;
 }
 
+void site_begin(struct site *s)
+{
+	health_init(&s->health, s->c->sim.election_ms, s->c->sim.now);
+	keeper_init(&s->keeper, health_bound(&s->health));
+}
+
 static void forget(struct site *s)
 {
 	jm_clear(&s->journal);
@@ -718,23 +725,37 @@ static bool dies(struct site *s)
 
 static void kill_queue(struct site *s)
 {
+	struct sim *sim = &s->c->sim;
 	trace("queue ends", s->node->slot, s->keeper.term, s->journal.op_count, s->said_n);
+	if (s->sticks)
+		s->lingers_until = UINT64_MAX;
+	else if (!sim->quiet && prng_chance(&sim->prng, 100))
+		s->lingers_until = sim->now + prng_range(&sim->prng, 1, LINGERS_MAX_MS);
 	shared_journal_end(s->shared);
-	if (RMQ_VARIANT(EFFECTS_RELEASED))
+	if (RMQ_VARIANT(EFFECTS_RELEASED) && s->daemon->up)
 		daemon_turn(s->daemon);
-	daemon_crash(s->daemon);
+	if (s->daemon->up)
+		daemon_crash(s->daemon);
 	forget(s);
 }
 
-/* False: it has died. */
-static bool start_queue(struct site *s)
+static void obey(struct site *s, enum keeper_event e);
+
+/* A new process; it has done nothing yet. */
+static void start_queue(struct site *s)
+{
+	forget(s);
+	shared_journal_free(s->shared);
+	s->shared = shared_journal_new(&s->engine, &s->owner);
+	s->daemon->paused_until = 0;
+}
+
+/* It opens its journal, and reads the log. */
+static void open_queue(struct site *s)
 {
 	uint8_t frame[64], tags[8];
 	struct writer w = writer_of(frame, sizeof(frame)), t = writer_of(tags, sizeof(tags));
 	tags_put(&t, JOURNAL_TAG_ANSWERS, slice_of(NULL, 0));
-	forget(s);
-	shared_journal_free(s->shared);
-	s->shared = shared_journal_new(&s->engine, &s->owner);
 	journal_put_open(&w, &(struct journal_open){JOURNAL_OPEN_VERSIONS, 0, slice_of(tags, t.len)});
 	bytes_push(&s->said, slice_of(frame, w.len));
 	s->opening = true;
@@ -742,12 +763,13 @@ static bool start_queue(struct site *s)
 	journal_turn(s);
 	s->opening = false;
 	s->c->starts++;
-	if (dies(s))
-		return false;
+	if (dies(s)) {
+		obey(s, KEEPER_DIED);
+		return;
+	}
 	s->c->served++;
 	daemon_start(s->daemon, s->keeper.term);
 	tell_passed(s);
-	return true;
 }
 
 /* ---- who leads next, and whether this one may ---- */
@@ -794,13 +816,13 @@ static void event(struct site *s, enum raft_event_type type)
 	(void)!node_step(&s->c->sim, s->node, &(struct raft_event){.type = type});
 }
 
-static void obey(struct site *s, enum keeper_event e);
-
 static void watch_queue(struct site *s)
 {
-	bool serves = s->daemon->up && s->keeper.state == KEEPER_READY &&
-		      shared_journal_hears(s->shared);
-	switch (health_daemon(&s->health, serves, serves ? shared_journal_words(s->shared) : 0)) {
+	enum health_daemon daemon = keeper_is_watched(&s->keeper)
+					? shared_journal_daemon(s->shared)
+					: HEALTH_DAEMON_UNWATCHED;
+	switch (health_daemon_turn(
+	    &s->health, daemon, s->shared ? shared_journal_words(s->shared) : 0)) {
 	case HEALTH_DAEMON_NOTHING:
 		break;
 	case HEALTH_DAEMON_PING:
@@ -822,7 +844,8 @@ static void watch_health(struct site *s)
 	    .sent = s->node->sent_seq,
 	    .others = n > 0,
 	    .full = s->disk.bytes < HEALTH_FULL_BYTES,
-	    .room = ROOM_ENOUGH};
+	    .room = ROOM_ENOUGH,
+	    .lingers = s->c->sim.now < s->lingers_until};
 	for (unsigned i = 0; i < n; i++)
 		seen.better |= health_better(&list[i]);
 	enum health_action a = health_turn(&s->health, &seen, s->c->sim.now);
@@ -850,15 +873,13 @@ static void act(struct site *s, enum keeper_action a)
 	case KEEPER_NOTHING:
 		break;
 	case KEEPER_START:
-		act(s, keeper_event(&s->keeper,
-			   start_queue(s) ? KEEPER_TAKES_CLIENTS : KEEPER_DIED, s->c->sim.now));
+		start_queue(s);
 		break;
 	case KEEPER_KILL:
 		kill_queue(s);
 		break;
 	case KEEPER_REST:
-		if (s->daemon->up)
-			kill_queue(s);
+		kill_queue(s);
 		s->rested_at = s->c->sim.now + s->keeper.pause_ms;
 		if (keeper_gives_up(&s->keeper) && may_start(s))
 			hand_over(s);
@@ -873,13 +894,32 @@ static void obey(struct site *s, enum keeper_event e)
 	act(s, keeper_event(&s->keeper, e, s->c->sim.now));
 }
 
+/* What was started goes on, unless it is stopped; now and then it takes a while. */
+static void go_on(struct site *s)
+{
+	struct sim *sim = &s->c->sim;
+	while (s->keeper.state == KEEPER_STARTING &&
+	       s->daemon->paused_until <= s->c->world.boot_ms &&
+	       (sim->quiet || prng_chance(&sim->prng, 800))) {
+		if (s->daemon->up)
+			obey(s, KEEPER_TAKES_CLIENTS);
+		else
+			open_queue(s);
+	}
+}
+
 static void keep_queue(struct site *s)
 {
 	struct engine_state log = engine_of(s);
+	go_on(s);
 	if (s->keeper.state == KEEPER_PAUSE && s->c->sim.now >= s->rested_at)
 		obey(s, KEEPER_RESTED);
-	act(s, keeper_turn(&s->keeper, &log,
-	    may_start(s) && s->ending.state == ENDING_NOT, s->c->sim.now));
+	bool may = may_start(s) && s->ending.state == ENDING_NOT &&
+		   s->c->sim.now >= s->lingers_until;
+	act(s, keeper_turn(&s->keeper, &log, may, s->c->sim.now));
+	/* In the calm it may be one that stops before it does anything. */
+	if (!s->c->sim.quiet)
+		go_on(s);
 }
 
 /* It was told to end.  Its queue daemon cannot, as the disk hangs: see illness.c. */
@@ -1008,17 +1048,15 @@ void site_turn(struct site *s)
 void site_kill_queue(struct site *s)
 {
 	struct prng *p = &s->c->sim.prng;
-	bool some =
-	    s->node->raft && s->node->paused_until <= s->c->sim.now && prng_chance(p, 500);
+	bool some = keeper_runs(&s->keeper) && s->node->raft &&
+		    s->node->paused_until <= s->c->sim.now && prng_chance(p, 500);
 	if (some) {
 		read_some(s);
 		journal_turn(s);
 	}
-	if (!s->daemon->up)
+	if (!keeper_runs(&s->keeper))
 		return;
-	trace("kill", s->node->slot, 0, 0, 0);
-	daemon_crash(s->daemon);
-	forget(s);
+	trace("kill", s->node->slot, s->daemon->up, 0, 0);
 	obey(s, KEEPER_DIED);
 }
 
@@ -1093,11 +1131,11 @@ static void on_down(struct sim *sim, struct node *n)
 	s->relief = (struct relief){0};
 	memset(s->heard, 0, sizeof(s->heard));
 	memset(s->linked, 0, sizeof(s->linked));
-	s->keeper = (struct keeper){0};
+	s->lingers_until = 0;
 	s->crashes = (struct crashes){0};
 	s->told_died = (struct crashes_word){0};
 	s->ending = (struct ending){0};
-	health_init(&s->health, sim->election_ms, sim->now);
+	site_begin(s);
 }
 
 /* What is committed somewhere is committed: the history goes on. */

@@ -130,6 +130,36 @@ static void links_that_pass_nothing_are_told_from_a_long_way(void **state)
 	assert_int_equal(pass(STEP), HEALTH_STAND);
 }
 
+/* A message of many records takes long on its way. */
+static void links_that_are_slow_and_pass_records_are_no_illness(void **state)
+{
+	struct health_link link = {0};
+	uint64_t taken = 0;
+
+	(void)state;
+	seen.log.last = 100;
+	seen.voters = 3;
+	for (int i = 0; i < 100; i++) {
+		taken += HEALTH_PASS_BYTES / 4;
+		seen.passing = health_passes(&health, &link, taken);
+		assert_int_equal(turn(STEP), HEALTH_NOTHING);
+	}
+	/* One of four others is no majority. */
+	seen.voters = 5;
+	assert_int_equal(pass(BOUND - STEP), HEALTH_NOTHING);
+	seen.voters = 3;
+	assert_int_equal(turn(STEP), HEALTH_NOTHING);
+	/* Nor is a connection that is made again and again, and passes a greeting. */
+	for (int i = 0; i < 16; i++) {
+		taken = taken ? 0 : HEALTH_PASS_BYTES - 1;
+		seen.passing = health_passes(&health, &link, taken);
+		if (turn(STEP) != HEALTH_NOTHING)
+			break;
+	}
+	assert_int_equal(health.state, HEALTH_LEAVING);
+	assert_int_equal(health.illness, HEALTH_LINKS);
+}
+
 static void a_full_leader_goes_while_another_has_room_and_never_steps_down(void **state)
 {
 	(void)state;
@@ -159,7 +189,7 @@ static void a_cluster_is_full_if_that_lasts_and_has_room_once_there_is_some(void
 	assert_true(health_has_room(&health));
 	assert_int_equal(turn(STEP), HEALTH_NOTHING);
 	assert_false(health_has_room(&health));
-	assert_int_equal(health_due(&health, false), now_ms + STEP);
+	assert_int_equal(health_due(&health, HEALTH_DAEMON_UNWATCHED), now_ms + STEP);
 	/* A little more is no news. */
 	seen.room = 2 * HEALTH_FULL_BYTES - 1;
 	assert_int_equal(turn(STEP), HEALTH_NOTHING);
@@ -176,6 +206,46 @@ static void a_cluster_is_full_if_that_lasts_and_has_room_once_there_is_some(void
 	assert_true(health_has_room(&health));
 }
 
+static void who_can_run_no_queue_daemon_leads_no_more_and_is_not_elected(void **state)
+{
+	(void)state;
+	seen.lingers = true;
+	assert_int_equal(turn(0), HEALTH_NOTHING);
+	assert_int_equal(health_due(&health, HEALTH_DAEMON_UNWATCHED), now_ms + STEP);
+	assert_int_equal(pass(ELECTION - STEP), HEALTH_NOTHING);
+	assert_false(health_unable(&health));
+	assert_int_equal(pass(STEP), HEALTH_HAND_OVER);
+	assert_int_equal(health.illness, HEALTH_QUEUE);
+	assert_true(health_unable(&health));
+	/* It was replaced, and is not to lead again. */
+	seen.log.leads = false;
+	assert_int_equal(turn(0), HEALTH_STEP_DOWN);
+	assert_int_equal(pass(10 * BOUND), HEALTH_NOTHING);
+	seen.lingers = false;
+	assert_int_equal(turn(0), HEALTH_STAND);
+	assert_int_equal(pass(10 * BOUND), HEALTH_NOTHING);
+	/* Another time it is not replaced in time. */
+	seen.log.leads = seen.lingers = true;
+	assert_int_equal(pass(ELECTION + STEP), HEALTH_HAND_OVER);
+	assert_int_equal(pass(ELECTION), HEALTH_STEP_DOWN);
+	seen.log.leads = seen.lingers = false;
+	assert_int_equal(pass(BOUND), HEALTH_STAND);
+}
+
+static void what_ends_soon_after_it_was_killed_is_no_illness(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		seen.lingers = true;
+		assert_int_equal(pass(ELECTION), HEALTH_NOTHING);
+		seen.lingers = false;
+		assert_int_equal(turn(0), HEALTH_NOTHING);
+	}
+	seen.lingers = true;
+	seen.others = false;
+	assert_int_equal(pass(10 * BOUND), HEALTH_NOTHING);
+}
+
 static void with_no_other_it_leads_on(void **state)
 {
 	(void)state;
@@ -189,43 +259,71 @@ static void who_was_stopped_itself_takes_nobody_for_ill(void **state)
 {
 	(void)state;
 	disk_hangs();
-	assert_int_equal(health_daemon(&health, true, 1), HEALTH_DAEMON_NOTHING);
+	assert_int_equal(health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_NOTHING);
 	for (int i = 0; i < 7; i++) {
 		assert_int_equal(turn(100 * BOUND), HEALTH_NOTHING);
-		assert_int_not_equal(health_daemon(&health, true, 1), HEALTH_DAEMON_KILL);
+		assert_int_not_equal(health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_KILL);
 	}
 }
 
 static void a_queue_daemon_is_asked_and_killed_if_it_does_not_answer(void **state)
 {
 	(void)state;
-	assert_int_equal(health_daemon(&health, true, 1), HEALTH_DAEMON_NOTHING);
+	assert_int_equal(health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_NOTHING);
 	assert_int_equal(turn(STEP), HEALTH_NOTHING);
-	assert_int_equal(health_daemon(&health, true, 1), HEALTH_DAEMON_NOTHING);
+	assert_int_equal(health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_NOTHING);
 	assert_int_equal(turn(STEP), HEALTH_NOTHING);
-	assert_int_equal(health_daemon(&health, true, 1), HEALTH_DAEMON_PING);
+	assert_int_equal(health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_PING);
 	for (int i = 1; i < 8; i++) {
 		assert_int_equal(turn(STEP), HEALTH_NOTHING);
-		assert_int_equal(health_daemon(&health, true, 1), HEALTH_DAEMON_NOTHING);
+		assert_int_equal(health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_NOTHING);
 	}
 	assert_int_equal(turn(STEP), HEALTH_NOTHING);
-	assert_int_equal(health_daemon(&health, true, 1), HEALTH_DAEMON_KILL);
+	assert_int_equal(health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_KILL);
 	/* Any word is an answer; what is not read here is not its fault. */
-	assert_int_equal(health_daemon(&health, true, 2), HEALTH_DAEMON_NOTHING);
+	assert_int_equal(health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 2), HEALTH_DAEMON_NOTHING);
 	for (int i = 0; i < 100; i++) {
 		assert_int_equal(turn(STEP), HEALTH_NOTHING);
-		assert_int_not_equal(health_daemon(&health, i % 8 > 0, 2), HEALTH_DAEMON_KILL);
+		assert_int_not_equal(health_daemon_turn(&health,
+		    i % 8 > 0 ? HEALTH_DAEMON_ANSWERS : HEALTH_DAEMON_UNWATCHED, 2), HEALTH_DAEMON_KILL);
 	}
+}
+
+/* The first action of so many steps, in which it says nothing. */
+static enum health_daemon_action waits(enum health_daemon daemon, int steps)
+{
+	enum health_daemon_action a = HEALTH_DAEMON_NOTHING;
+
+	for (; steps > 0 && a == HEALTH_DAEMON_NOTHING; steps--) {
+		assert_int_equal(turn(STEP), HEALTH_NOTHING);
+		a = health_daemon_turn(&health, daemon, 0);
+	}
+	return a;
+}
+
+static void one_that_was_started_and_says_nothing_is_killed(void **state)
+{
+	(void)state;
+	assert_int_equal(waits(HEALTH_DAEMON_UNWATCHED, 1), HEALTH_DAEMON_NOTHING);
+	assert_int_equal(waits(HEALTH_DAEMON_OPENS, 8 * HEALTH_OPENS), HEALTH_DAEMON_NOTHING);
+	assert_int_equal(waits(HEALTH_DAEMON_OPENS, 1), HEALTH_DAEMON_KILL);
+	/* It opens its journal, and then reads the log for long: it is asked. */
+	setup(state);
+	assert_int_equal(waits(HEALTH_DAEMON_OPENS, 8 * HEALTH_OPENS), HEALTH_DAEMON_NOTHING);
+	assert_int_equal(waits(HEALTH_DAEMON_ANSWERS, 2), HEALTH_DAEMON_NOTHING);
+	assert_int_equal(waits(HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_PING);
+	assert_int_equal(waits(HEALTH_DAEMON_ANSWERS, 7), HEALTH_DAEMON_NOTHING);
+	assert_int_equal(waits(HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_KILL);
 }
 
 static void a_turn_is_due_while_something_is_watched(void **state)
 {
 	(void)state;
 	assert_int_equal(turn(0), HEALTH_NOTHING);
-	assert_int_equal(health_due(&health, false), UINT64_MAX);
-	assert_int_equal(health_due(&health, true), now_ms + STEP);
+	assert_int_equal(health_due(&health, HEALTH_DAEMON_UNWATCHED), UINT64_MAX);
+	assert_int_equal(health_due(&health, HEALTH_DAEMON_OPENS), now_ms + STEP);
 	disk_hangs();
-	assert_int_equal(health_due(&health, false), now_ms + STEP);
+	assert_int_equal(health_due(&health, HEALTH_DAEMON_UNWATCHED), now_ms + STEP);
 }
 
 #define NEXT(...) \
@@ -253,10 +351,14 @@ int main(void)
 	    T(who_is_not_replaced_in_time_steps_down_until_its_disk_moves),
 	    T(what_is_slow_everywhere_is_no_illness), T(a_disk_that_is_slow_and_moves_is_none),
 	    T(links_that_pass_nothing_are_told_from_a_long_way),
+	    T(links_that_are_slow_and_pass_records_are_no_illness),
 	    T(a_full_leader_goes_while_another_has_room_and_never_steps_down),
 	    T(a_cluster_is_full_if_that_lasts_and_has_room_once_there_is_some),
 	    T(with_no_other_it_leads_on), T(who_was_stopped_itself_takes_nobody_for_ill),
+	    T(who_can_run_no_queue_daemon_leads_no_more_and_is_not_elected),
+	    T(what_ends_soon_after_it_was_killed_is_no_illness), T(with_no_other_it_leads_on), T(who_was_stopped_itself_takes_nobody_for_ill),
 	    T(a_queue_daemon_is_asked_and_killed_if_it_does_not_answer),
+	    T(one_that_was_started_and_says_nothing_is_killed),
 	    T(a_turn_is_due_while_something_is_watched),
 	    T(who_answers_and_has_room_leads_next_then_who_is_furthest)};
 	return cmocka_run_group_tests(tests, NULL, NULL);

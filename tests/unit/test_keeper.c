@@ -14,7 +14,7 @@ static struct engine_state log_;
 static int setup(void **state)
 {
 	(void)state;
-	keeper = (struct keeper){0};
+	keeper_init(&keeper, 2000);
 	log_ = (struct engine_state){true, true, 7, 10, 10, 0, 10, 10};
 	return 0;
 }
@@ -107,9 +107,16 @@ static void what_dies_at_once_pauses_longer_each_time_and_then_gives_up(void **s
 		assert_false(keeper_runs(&keeper));
 		assert_int_equal(event(KEEPER_RESTED, now), KEEPER_NOTHING);
 	}
-	/* One that ran for long begins anew. */
+	/* It has read the log for long. */
 	assert_int_equal(turn(now), KEEPER_START);
-	assert_int_equal(event(KEEPER_DIED, now + KEEPER_QUICK_MS), KEEPER_REST);
+	now += KEEPER_QUICK_MS;
+	assert_int_equal(event(KEEPER_DIED, now), KEEPER_REST);
+	assert_true(keeper_gives_up(&keeper));
+	assert_int_equal(event(KEEPER_RESTED, now), KEEPER_NOTHING);
+	/* One that took clients for long begins anew. */
+	assert_int_equal(turn(now), KEEPER_START);
+	assert_int_equal(event(KEEPER_TAKES_CLIENTS, now + KEEPER_QUICK_MS), KEEPER_NOTHING);
+	assert_int_equal(event(KEEPER_DIED, now + 2 * KEEPER_QUICK_MS), KEEPER_REST);
 	assert_int_equal(keeper.pause_ms, KEEPER_PAUSE_MIN_MS);
 	assert_false(keeper_gives_up(&keeper));
 }
@@ -118,16 +125,48 @@ static void what_does_not_answer_is_killed_and_runs_again(void **state)
 {
 	(void)state;
 	assert_int_equal(turn(0), KEEPER_START);
-	/* It reads the log, which takes as long as it takes. */
-	assert_int_equal(event(KEEPER_SILENT, 5000), KEEPER_NOTHING);
+	assert_true(keeper_is_watched(&keeper));
 	assert_int_equal(event(KEEPER_TAKES_CLIENTS, 6000), KEEPER_NOTHING);
+	assert_true(keeper_is_watched(&keeper));
 	assert_int_equal(event(KEEPER_SILENT, 9000), KEEPER_REST);
 	assert_false(keeper_runs(&keeper));
+	assert_false(keeper_is_watched(&keeper));
+	assert_false(keeper_gives_up(&keeper));
 	assert_int_equal(event(KEEPER_RESTED, 9100), KEEPER_NOTHING);
 	assert_int_equal(turn(9100), KEEPER_START);
 	/* One that ends in order has a bound of its own. */
 	assert_int_equal(event(KEEPER_DRAIN, 9200), KEEPER_TERM);
 	assert_int_equal(event(KEEPER_SILENT, 9300), KEEPER_NOTHING);
+}
+
+static void what_hangs_as_it_starts_gives_up_at_once(void **state)
+{
+	(void)state;
+	ready();
+	assert_int_equal(event(KEEPER_DIED, KEEPER_QUICK_MS), KEEPER_REST);
+	assert_int_equal(event(KEEPER_RESTED, KEEPER_QUICK_MS), KEEPER_NOTHING);
+	assert_int_equal(turn(KEEPER_QUICK_MS), KEEPER_START);
+	assert_int_equal(event(KEEPER_SILENT, 3 * KEEPER_QUICK_MS), KEEPER_REST);
+	assert_true(keeper_gives_up(&keeper));
+	assert_false(keeper_runs(&keeper));
+}
+
+/* However long it takes until that is noticed. */
+static void what_hangs_each_time_gives_up(void **state)
+{
+	(void)state;
+	uint64_t now = 0, silent_ms = 20000;
+
+	keeper_init(&keeper, silent_ms);
+	for (unsigned i = 0; i < KEEPER_DEATHS_MAX; i++) {
+		assert_false(keeper_gives_up(&keeper));
+		assert_int_equal(turn(now), KEEPER_START);
+		assert_int_equal(event(KEEPER_TAKES_CLIENTS, now), KEEPER_NOTHING);
+		now += silent_ms + silent_ms / 4;
+		assert_int_equal(event(KEEPER_SILENT, now), KEEPER_REST);
+		assert_int_equal(event(KEEPER_RESTED, now), KEEPER_NOTHING);
+	}
+	assert_true(keeper_gives_up(&keeper));
 }
 
 static void a_pause_ends_with_leadership(void **state)
@@ -188,7 +227,9 @@ int main(void)
 	    T(it_starts_once_on_the_leader_that_serves_when_all_is_committed),
 	    T(it_is_killed_when_leadership_goes_or_is_another_ones),
 	    T(what_dies_at_once_pauses_longer_each_time_and_then_gives_up),
-	    T(what_does_not_answer_is_killed_and_runs_again), T(a_pause_ends_with_leadership), T(what_was_told_to_end_does_not_rest),
+	    T(what_does_not_answer_is_killed_and_runs_again),
+	    T(what_hangs_as_it_starts_gives_up_at_once), T(what_hangs_each_time_gives_up),
+	    T(a_pause_ends_with_leadership), T(what_was_told_to_end_does_not_rest),
 	    T(a_process_is_known_of_in_every_state)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -332,11 +332,12 @@ static void who_answers_is_asked_and_any_word_counts(void **state)
 	struct writer tags = writer_of(bytes, sizeof(bytes));
 
 	(void)state;
+	assert_int_equal(shared_journal_daemon(journal), HEALTH_DAEMON_OPENS);
 	tags_put(&tags, JOURNAL_TAG_ANSWERS, slice_of(NULL, 0));
 	PUT(open, JOURNAL_OPEN_VERSIONS, 0, slice_of(bytes, tags.len));
 	go();
 	said("opened 7 3-10 4 /dir\nroom 1073741824 from 0\n");
-	assert_true(shared_journal_hears(journal));
+	assert_int_equal(shared_journal_daemon(journal), HEALTH_DAEMON_ANSWERS);
 	uint64_t words = shared_journal_words(journal);
 	shared_journal_ping(journal);
 	said("ping 1\n");
@@ -351,10 +352,10 @@ static void who_answers_is_asked_and_any_word_counts(void **state)
 	world.refuses = RMQ_E_BUSY;
 	APPEND(2, "b");
 	go();
-	assert_false(shared_journal_hears(journal));
+	assert_int_equal(shared_journal_daemon(journal), HEALTH_DAEMON_UNWATCHED);
 	world.refuses = RMQ_E_OK;
 	turn();
-	assert_true(shared_journal_hears(journal));
+	assert_int_equal(shared_journal_daemon(journal), HEALTH_DAEMON_ANSWERS);
 	PUT(pong, 2);
 	go();
 	assert_non_null(world.lost);
@@ -379,7 +380,7 @@ static void where_it_reads_the_log_is_known_when_it_has_said_so(void **state)
 static void who_does_not_answer_is_not_asked(void **state)
 {
 	(void)state;
-	assert_false(shared_journal_hears(journal));
+	assert_int_equal(shared_journal_daemon(journal), HEALTH_DAEMON_UNWATCHED);
 	shared_journal_ping(journal);
 	said("");
 }

@@ -110,6 +110,10 @@
 	X(REMOVED_UNSTORED, "a member is removed though too few of the others store any more", \
 	    "after a removal nothing is committed") \
 	X(SILENT_LIVES, "a queue daemon that does not answer lives on", "illness stops") \
+	X(STARTING_TRUSTED, "a queue daemon that hangs as it starts is left alone", \
+	    "illness stops") \
+	X(LINGERER_LEADS, "a leader whose queue daemon was killed and does not end leads on", \
+	    "illness stops") \
 	X(DISK_TRUSTED, "a leader whose disk hangs leads on", "illness stops") \
 	X(LINKS_TRUSTED, "a leader whose records reach nobody leads on", "illness stops") \
 	X(FULL_LEADS, "a leader whose disk is full leads on", "illness stops") \

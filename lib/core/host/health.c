@@ -16,6 +16,7 @@ static const struct cell table[HEALTH_EVENTS][HEALTH_STATES] = {
 	[HEALTH_ILL]      = { L(HAND_OVER), L(NOTHING),   R(NOTHING) },
 	[HEALTH_FOLLOWS]  = { W(NOTHING),   W(NOTHING),   R(NOTHING) },
 	[HEALTH_LATE]     = { W(NOTHING),   R(STEP_DOWN), W(STAND)   },
+	[HEALTH_UNABLE]   = { R(STEP_DOWN), R(STEP_DOWN), R(NOTHING) },
 };
 #undef W
 #undef L
@@ -52,16 +53,33 @@ static bool overdue(struct health *h, struct health_watch *w, uint64_t at, uint6
 	return lasts(h, w);
 }
 
+bool health_passes(const struct health *h, struct health_link *l, uint64_t taken)
+{
+	if (taken < l->taken)
+		l->taken = taken;
+	if (taken - l->taken >= HEALTH_PASS_BYTES)
+		*l = (struct health_link){taken, h->clock};
+	return l->clock > 0 && h->clock - l->clock < health_bound(h) / 2;
+}
+
+/* What passes to enough others is on its way to a majority. */
+static bool passes(const struct health_seen *seen)
+{
+	return seen->passing > 0 && 2 * (seen->passing + 1) > seen->voters;
+}
+
 static enum health_illness illness(struct health *h, const struct health_seen *seen)
 {
 	const struct engine_state *log = &seen->log;
 	bool moved = log->received > h->received;
 
 	h->received = log->received;
-	if (moved)
+	if (moved || passes(seen))
 		h->links.goal = 0;
 	if (!seen->full || !seen->better)
 		h->full.goal = 0;
+	if (health_unable(h))
+		return HEALTH_QUEUE;
 	if (overdue(h, &h->disk, log->committed, log->agreed) && !RMQ_VARIANT(DISK_TRUSTED))
 		return HEALTH_DISK;
 	if (overdue(h, &h->links, log->received, log->last) && !RMQ_VARIANT(LINKS_TRUSTED))
@@ -94,7 +112,7 @@ static enum health_action happens(struct health *h, enum health_event e)
 
 static bool late(const struct health *h)
 {
-	bool rests = h->state == HEALTH_RESTING && health_hangs(h);
+	bool rests = h->state == HEALTH_RESTING && (health_hangs(h) || health_unable(h));
 
 	return h->state != HEALTH_WELL && h->clock >= h->late && !rests;
 }
@@ -123,6 +141,14 @@ static enum health_action lead(struct health *h, const struct health_seen *seen)
 	return a;
 }
 
+static enum health_action follow(struct health *h, const struct health_seen *seen)
+{
+	if (h->state == HEALTH_RESTING || !health_unable(h) || !seen->others)
+		return HEALTH_NOTHING;
+	h->illness = HEALTH_QUEUE;
+	return happens(h, HEALTH_UNABLE);
+}
+
 enum health_action health_turn(struct health *h, const struct health_seen *seen, uint64_t now_ms)
 {
 	uint64_t passed = now_ms - h->now_ms;
@@ -130,13 +156,17 @@ enum health_action health_turn(struct health *h, const struct health_seen *seen,
 	h->now_ms = now_ms;
 	h->clock += passed < step(h) ? passed : step(h);
 	(void)overdue(h, &h->writes, seen->log.stored, seen->sent);
+	if (!seen->lingers)
+		h->lingers = 0;
+	else if (h->lingers == 0)
+		h->lingers = h->clock;
 	if (!seen->log.leads) {
 		forget(h);
 		(void)happens(h, HEALTH_FOLLOWS);
 	}
 	if (late(h))
 		return happens(h, HEALTH_LATE);
-	return seen->log.leads ? lead(h, seen) : HEALTH_NOTHING;
+	return seen->log.leads ? lead(h, seen) : follow(h, seen);
 }
 
 bool health_confirms(const struct health *h)
@@ -154,6 +184,12 @@ bool health_hangs(const struct health *h)
 	return lasts(h, &h->writes);
 }
 
+bool health_unable(const struct health *h)
+{
+	return h->lingers > 0 && h->clock - h->lingers >= h->election_ms &&
+	       !RMQ_VARIANT(LINGERER_LEADS);
+}
+
 const char *health_text(enum health_illness illness)
 {
 	switch (illness) {
@@ -165,20 +201,29 @@ const char *health_text(enum health_illness illness)
 		return "its records reach no majority, though the nodes answer";
 	case HEALTH_FULL:
 		return "its disk is full, and another node has room";
+	case HEALTH_QUEUE:
+		return "its queue daemon was killed and does not end";
 	}
 	return "";
 }
 
 /* ---- the queue daemon ---- */
 
-enum health_daemon_action health_daemon(struct health *h, bool serves, uint64_t heard)
+enum health_daemon_action health_daemon_turn(
+    struct health *h, enum health_daemon daemon, uint64_t heard)
 {
-	if (!serves || heard != h->heard) {
+	if (daemon == HEALTH_DAEMON_UNWATCHED || daemon != h->daemon || heard != h->heard) {
+		h->daemon = daemon;
 		h->heard = heard;
 		h->quiet = h->clock;
 		h->pinged = 0;
 		return HEALTH_DAEMON_NOTHING;
 	}
+	if (daemon == HEALTH_DAEMON_OPENS)
+		return h->clock - h->quiet >= HEALTH_OPENS * health_bound(h) &&
+			       !RMQ_VARIANT(STARTING_TRUSTED)
+			   ? HEALTH_DAEMON_KILL
+			   : HEALTH_DAEMON_NOTHING;
 	if (h->pinged == 0 && h->clock - h->quiet >= health_bound(h) / 4) {
 		h->pinged = h->clock;
 		return HEALTH_DAEMON_PING;
@@ -188,12 +233,13 @@ enum health_daemon_action health_daemon(struct health *h, bool serves, uint64_t 
 						     : HEALTH_DAEMON_NOTHING;
 }
 
-uint64_t health_due(const struct health *h, bool serves)
+uint64_t health_due(const struct health *h, enum health_daemon daemon)
 {
 	bool waits = h->disk.goal || h->links.goal || h->full.goal || h->room.goal ||
-		     h->confirmed.goal || h->writes.goal || h->state != HEALTH_WELL;
+		     h->confirmed.goal || h->writes.goal || h->lingers ||
+		     h->state != HEALTH_WELL;
 
-	return waits || serves ? h->now_ms + step(h) : UINT64_MAX;
+	return waits || daemon != HEALTH_DAEMON_UNWATCHED ? h->now_ms + step(h) : UINT64_MAX;
 }
 
 /* ---- who leads next ---- */

@@ -7,18 +7,26 @@
  *	LINKS	of what it sends nothing reaches a majority, though they answer
  *	FULL	its disk has no room for new messages, and another one has
  *
- * A cluster that is slow as a whole is not ill: no other leader would do better.
+ * or for an election timeout
+ *
+ *	QUEUE	its queue daemon was killed and has not ended, and no other may run beside it
+ *
+ * A cluster that is slow as a whole is not ill: no other leader would do better.  Nor is a link
+ * that is slow and passes records: a message of many records takes long.
  *
  *	event \ state   WELL       LEAVING    RESTING
  *	ILL             hand over  -          -
  *	FOLLOWS         -          well       -
  *	LATE            -          step down  stand: well
+ *	UNABLE          step down  step down  -
  *
- * LATE: leadership was not taken over in time; or it has rested, and its disk does not hang any
- * more.  Who is FULL does not step down: it can still serve those who empty the queue.
+ * LATE: leadership was not taken over in time; or it has rested, its disk does not hang any
+ * more, and it could run a queue daemon.  UNABLE: it follows, and could run none.  A node that
+ * is FULL does not step down: it can still serve those who empty the queue.
  *
- * The queue daemon is silent if it does not answer for health_bound(); it has to answer only
- * while it is this node's turn to hear.
+ * The queue daemon is silent if it does not answer for health_bound(), while it reads the log as
+ * well; it has to answer only while it is this node's turn to hear.  A process that was made has
+ * to open its journal within HEALTH_OPENS of these bounds.
  *
  * Time is counted in turns, with at most one step between two of them: a node that was stopped
  * itself takes no other for ill.
@@ -29,8 +37,8 @@
 #include "core/host/engine.h"
 
 enum health_state { HEALTH_WELL, HEALTH_LEAVING, HEALTH_RESTING, HEALTH_STATES };
-enum health_event { HEALTH_ILL, HEALTH_FOLLOWS, HEALTH_LATE, HEALTH_EVENTS };
-enum health_illness { HEALTH_NONE, HEALTH_DISK, HEALTH_LINKS, HEALTH_FULL };
+enum health_event { HEALTH_ILL, HEALTH_FOLLOWS, HEALTH_LATE, HEALTH_UNABLE, HEALTH_EVENTS };
+enum health_illness { HEALTH_NONE, HEALTH_DISK, HEALTH_LINKS, HEALTH_FULL, HEALTH_QUEUE };
 
 enum health_action {
 	HEALTH_NOTHING,
@@ -43,16 +51,34 @@ enum health_action {
 struct health_seen {
 	struct engine_state log;
 	uint64_t sent; /* transactions that this node's disk was given */
+	unsigned voters;  /* this one too */
+	unsigned passing; /* other voters to whom health_passes() */
 	bool others; /* another voter may lead, answering or not */
 	bool full;   /* no room for new messages on this node's disk */
 	bool better; /* a voter that could take over at once has room */
 	uint64_t room; /* leader: what the cluster may be given, see cluster_room() */
+	bool lingers; /* a queue daemon of this node was killed, and has not ended */
 };
 
 /* A goal, and since when it is to be reached. */
 struct health_watch {
 	uint64_t goal; /* 0: nothing */
 	uint64_t since;
+};
+
+/* What another node took; all zeros to begin with. */
+struct health_link {
+	uint64_t taken; /* as of the last time that it counted */
+	uint64_t clock; /* then; 0: never */
+};
+
+/* That much is no greeting of a link which then passes nothing. */
+#define HEALTH_PASS_BYTES (16u << 10)
+
+enum health_daemon {
+	HEALTH_DAEMON_UNWATCHED, /* there is none, or what it says is not read */
+	HEALTH_DAEMON_OPENS,	 /* it was started, and has not said OPEN */
+	HEALTH_DAEMON_ANSWERS,	 /* pings, and what it says is read */
 };
 
 struct health {
@@ -64,6 +90,8 @@ struct health {
 	struct health_watch disk, links, full, room, confirmed, writes;
 	uint64_t received;  /* as of the last turn */
 	uint64_t late;	    /* clock */
+	uint64_t lingers;   /* since then (clock) a queue daemon does; 0: none */
+	enum health_daemon daemon; /* as of the last turn */
 	uint64_t heard;	    /* signs of life of the queue daemon so far */
 	uint64_t quiet;	    /* since then (clock) it has said nothing */
 	uint64_t pinged;    /* clock; 0: it owes no answer */
@@ -74,9 +102,17 @@ void health_init(struct health *h, uint32_t election_ms, uint64_t now_ms);
 /* How long an illness lasts until the node acts, in ms. */
 uint64_t health_bound(const struct health *h);
 
+/*
+ * Whether this link passes records: within half of health_bound() the other end took
+ * HEALTH_PASS_BYTES.  taken: so much ever, over the connection that is up.
+ */
+bool health_passes(const struct health *h, struct health_link *l, uint64_t taken);
+
 /* The end of a turn. */
 enum health_action health_turn(struct health *h, const struct health_seen *seen, uint64_t now_ms)
     __attribute__((warn_unused_result));
+
+#define HEALTH_OPENS 3
 
 enum health_daemon_action {
 	HEALTH_DAEMON_NOTHING,
@@ -84,12 +120,9 @@ enum health_daemon_action {
 	HEALTH_DAEMON_KILL, /* it is silent */
 };
 
-/*
- * After health_turn(): serves: it takes clients and answers pings, and its input is read.
- * heard: its signs of life so far.
- */
-enum health_daemon_action health_daemon(struct health *h, bool serves, uint64_t heard)
-    __attribute__((warn_unused_result));
+/* After health_turn().  heard: its signs of life so far. */
+enum health_daemon_action health_daemon_turn(struct health *h, enum health_daemon daemon,
+    uint64_t heard) __attribute__((warn_unused_result));
 
 /* Whether all that was proposed is confirmed within health_bound(): the queue can be used. */
 bool health_confirms(const struct health *h);
@@ -101,8 +134,11 @@ bool health_has_room(const struct health *h);
  */
 bool health_hangs(const struct health *h);
 
-/* When the next turn is due, by now_ms; `serves` as above. */
-uint64_t health_due(const struct health *h, bool serves);
+/* Whether for an election timeout this node could not have run a queue daemon. */
+bool health_unable(const struct health *h);
+
+/* When the next turn is due, by now_ms. */
+uint64_t health_due(const struct health *h, enum health_daemon daemon);
 
 /* What is wrong, for people. */
 const char *health_text(enum health_illness illness);

@@ -19,7 +19,7 @@ static const struct cell table[KEEPER_EVENTS][KEEPER_STATES] = {
 	[KEEPER_UNWANTED]      = { I(NOTHING), I(NOTHING), I(KILL),    I(KILL),    I(KILL)    },
 	[KEEPER_TAKES_CLIENTS] = { I(NOTHING), P(NOTHING), R(NOTHING), R(NOTHING), D(NOTHING) },
 	[KEEPER_DIED]          = { I(NOTHING), P(NOTHING), P(REST),    P(REST),    I(NOTHING) },
-	[KEEPER_SILENT]        = { I(NOTHING), P(NOTHING), S(NOTHING), P(REST),    D(NOTHING) },
+	[KEEPER_SILENT]        = { I(NOTHING), P(NOTHING), P(REST),    P(REST),    D(NOTHING) },
 	[KEEPER_RESTED]        = { I(NOTHING), I(NOTHING), S(NOTHING), R(NOTHING), D(NOTHING) },
 	[KEEPER_DRAIN]         = { I(NOTHING), P(NOTHING), D(TERM),    D(TERM),    D(NOTHING) },
 };
@@ -35,12 +35,28 @@ bool keeper_runs(const struct keeper *k)
 	return k->state != KEEPER_IDLE && k->state != KEEPER_PAUSE;
 }
 
-/* The pause doubles with each quick death. */
-static void rest(struct keeper *k, uint64_t now_ms)
+bool keeper_is_watched(const struct keeper *k)
 {
-	bool quick = now_ms - k->started_ms < KEEPER_QUICK_MS;
+	return k->state == KEEPER_STARTING || k->state == KEEPER_READY;
+}
+
+void keeper_init(struct keeper *k, uint64_t silent_ms)
+{
+	uint64_t silence = KEEPER_QUICK_SILENCE * silent_ms;
+
+	*k = (struct keeper){
+	    .quick_ms = silence > KEEPER_QUICK_MS ? silence : KEEPER_QUICK_MS};
+}
+
+/* The pause doubles with each quick death.  Who hangs as it starts will again. */
+static void rest(struct keeper *k, enum keeper_state was, enum keeper_event e, uint64_t now_ms)
+{
+	bool began = was == KEEPER_STARTING;
+	bool quick = began || now_ms - k->ready_ms < k->quick_ms;
 
 	k->deaths = quick ? k->deaths + 1 : 1;
+	if (began && e == KEEPER_SILENT && k->deaths < KEEPER_DEATHS_MAX)
+		k->deaths = KEEPER_DEATHS_MAX;
 	k->pause_ms = KEEPER_PAUSE_MIN_MS;
 	for (unsigned i = 1; i < k->deaths && k->pause_ms < KEEPER_PAUSE_MAX_MS; i++)
 		k->pause_ms *= 2;
@@ -51,14 +67,15 @@ static void rest(struct keeper *k, uint64_t now_ms)
 enum keeper_action keeper_event(struct keeper *k, enum keeper_event e, uint64_t now_ms)
 {
 	const struct cell *c = &table[e][k->state];
+	enum keeper_state was = k->state;
 
 	if (RMQ_VARIANT(QUEUE_OUTLIVES) && e == KEEPER_UNWANTED)
 		return KEEPER_NOTHING;
 	k->state = c->next;
-	if (c->action == KEEPER_START)
-		k->started_ms = now_ms;
+	if (k->state == KEEPER_READY && was == KEEPER_STARTING)
+		k->ready_ms = now_ms;
 	else if (c->action == KEEPER_REST)
-		rest(k, now_ms);
+		rest(k, was, e, now_ms);
 	return c->action;
 }
 

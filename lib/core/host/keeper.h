@@ -3,14 +3,15 @@
  * any term, are committed and stored here.  It is killed, and its end awaited, when leadership
  * ends, before anything is truncated: only it may know the truncated records, which then never
  * existed.  If it dies, or is killed because it does not answer, it runs again after a pause
- * that doubles; if it cannot run, this node gives leadership to another.
+ * that doubles; if it cannot run, or hangs before it takes clients, this node gives leadership
+ * to another.
  *
  *	event \ state   IDLE   PAUSE  STARTING  READY  DRAINING
  *	WANTED          start  -      -         -      -
  *	UNWANTED        -      idle   kill      kill   kill
  *	TAKES_CLIENTS   -      -      ready     -      -
  *	DIED            -      -      rest      rest   idle
- *	SILENT          -      -      -         rest   -
+ *	SILENT          -      -      rest      rest   -
  *	RESTED          -      idle   -         -      -
  *	DRAIN           -      -      drain     drain  -
  *
@@ -23,8 +24,12 @@
 
 #define KEEPER_PAUSE_MIN_MS 100
 #define KEEPER_PAUSE_MAX_MS 5000
-/* A daemon that ran for this long has not died at once. */
-#define KEEPER_QUICK_MS 10000
+/*
+ * A daemon that took clients for this long, or for this many times as long as it may be silent,
+ * has not died at once.
+ */
+#define KEEPER_QUICK_MS	     10000
+#define KEEPER_QUICK_SILENCE 2
 /* After this many that did, another node may do better. */
 #define KEEPER_DEATHS_MAX 3
 
@@ -57,14 +62,17 @@ enum keeper_action {
 	KEEPER_REST,
 };
 
-/* All zeros to begin with. */
 struct keeper {
 	enum keeper_state state;
-	uint64_t term; /* in which it was started */
-	uint64_t started_ms;
+	uint64_t quick_ms; /* see KEEPER_QUICK_MS */
+	uint64_t term;	   /* in which it was started */
+	uint64_t ready_ms; /* since then it takes clients */
 	uint64_t pause_ms; /* of the newest pause */
 	unsigned deaths;   /* quick ones, one after the other */
 };
+
+/* silent_ms: one that does not answer for so long is SILENT. */
+void keeper_init(struct keeper *k, uint64_t silent_ms);
 
 /* Not WANTED. */
 enum keeper_action keeper_event(struct keeper *k, enum keeper_event e, uint64_t now_ms)
@@ -76,9 +84,11 @@ enum keeper_action keeper_turn(struct keeper *k, const struct engine_state *log,
 enum keeper_action keeper_role(struct keeper *k, const struct engine_state *log,
     uint64_t now_ms) __attribute__((warn_unused_result));
 
-/* At a REST: it has died so often that another node should lead. */
+/* At a REST: it has died so often, or hung as it started, that another node should lead. */
 bool keeper_gives_up(const struct keeper *k);
 
+/* Whether it has to answer: there is a process, and it was not told to end. */
+bool keeper_is_watched(const struct keeper *k);
 /* Whether there is a process. */
 bool keeper_runs(const struct keeper *k);
 

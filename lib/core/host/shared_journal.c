@@ -403,9 +403,11 @@ bool shared_journal_reads(const struct shared_journal *j)
 	return takes(j) && j->out_len < sizeof(j->out) / 2;
 }
 
-bool shared_journal_hears(const struct shared_journal *j)
+enum health_daemon shared_journal_daemon(const struct shared_journal *j)
 {
-	return j->answers && takes(j);
+	if (!j->opened && !j->ended)
+		return HEALTH_DAEMON_OPENS;
+	return j->answers && takes(j) ? HEALTH_DAEMON_ANSWERS : HEALTH_DAEMON_UNWATCHED;
 }
 
 bool shared_journal_place(const struct shared_journal *j, uint64_t *index)

@@ -21,6 +21,7 @@
 #define RMQ_CORE_HOST_SHARED_JOURNAL_H
 
 #include "core/host/engine.h"
+#include "core/host/health.h"
 #include "core/wire/journal_wire.h"
 
 struct shared_journal;
@@ -65,11 +66,9 @@ void shared_journal_turn(struct shared_journal *j, uint64_t followed, uint64_t r
 
 /* Pings the daemon, if it is one that answers. */
 void shared_journal_ping(struct shared_journal *j);
-/*
- * Whether it answers pings, and all its bytes are taken: if it is silent then, it is itself the
- * cause.
- */
-bool shared_journal_hears(const struct shared_journal *j);
+/* What may be expected of the daemon: if all its bytes are taken and it is silent, it is itself the
+ * cause. */
+enum health_daemon shared_journal_daemon(const struct shared_journal *j);
 /*
  * Whether it has said where it reads the log to rebuild its state: a record within
  * JOURNAL_PLACE of *index.

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -392,6 +393,25 @@ int journal_link_spawn(struct journal_link *l, const struct journal_link_host *h
 	return 0;
 }
 
+void journal_link_answer(struct journal_link *l)
+{
+	size_t at = 0, used;
+	struct frame f;
+
+	ssize_t n = recv(l->fd, l->in + l->in_len, sizeof(l->in) - l->in_len, MSG_DONTWAIT);
+	if (n > 0)
+		l->in_len += (size_t)n;
+	while (!l->lost && !next_frame(l, at, &f, &used) && used > 0) {
+		if (f.type == JOURNAL_TYPE_PING) {
+			answer_ping(l, f.payload);
+			l->in_len -= used;
+			memmove(l->in + at, l->in + at + used, l->in_len - at);
+		} else {
+			at += used;
+		}
+	}
+}
+
 int journal_link_start(struct journal_link *l, uv_loop_t *loop)
 {
 	int err = uv_poll_init(loop, &l->poll, l->fd); /* makes it non-blocking */
@@ -427,14 +447,14 @@ int journal_link_close(struct journal_link *l)
 	close_socket(l);
 	int status = l->pid > 0 ? child_wait_for(l->pid, JOURNAL_LINK_CLOSE_MS) : 0;
 	if (status < 0)
-		(void)child_kill(l->pid);
+		(void)child_kill(l->pid, CHILD_KILL_MS);
 	l->pid = 0;
 	return status;
 }
 
 bool journal_link_kill(struct journal_link *l)
 {
-	bool ended = l->pid <= 0 || child_kill(l->pid) >= 0;
+	bool ended = l->pid <= 0 || child_kill(l->pid, CHILD_KILL_MS) >= 0;
 
 	l->pid = 0;
 	close_socket(l);

@@ -81,6 +81,12 @@ void journal_link_attach(struct journal_link *l, const struct journal_link_host 
  */
 int journal_link_open(struct journal_link *l, bool replica, struct journal_opened_info *info);
 
+/*
+ * Before journal_link_start(), from time to time: answers PINGs that have come.  Anything else
+ * that has come waits until then.
+ */
+void journal_link_answer(struct journal_link *l);
+
 /* From now on the loop serves it.  0, else a libuv error. */
 int journal_link_start(struct journal_link *l, uv_loop_t *loop);
 

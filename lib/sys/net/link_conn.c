@@ -10,12 +10,14 @@
 #include "sys/net/link_conn.h"
 
 #include <assert.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -162,6 +164,7 @@ static bool seal(struct link_conn *c, struct link_block *b)
 static void written(struct link_conn *c, size_t len)
 {
 	struct link_block *b;
+	c->written += len;
 	while (len > 0) {
 		b = STAILQ_FIRST(&c->blocks);
 		size_t left = b->len - b->at;
@@ -310,6 +313,20 @@ enum rmq_error link_conn_send(struct link_conn *c, const struct slice *pieces, s
 size_t link_conn_queued(const struct link_conn *c)
 {
 	return c->queued;
+}
+
+uint64_t link_conn_taken(const struct link_conn *c)
+{
+	const uv_stream_t *stream = (const uv_stream_t *)&c->tcp;
+	size_t loops = c->writing ? c->writing_len - uv_stream_get_write_queue_size(stream) : 0;
+	uint64_t handed = c->written + loops;
+	int unacknowledged = 0;
+	uv_os_fd_t fd;
+
+	if (uv_fileno((const uv_handle_t *)&c->tcp, &fd) != 0 ||
+	    ioctl(fd, SIOCOUTQ, &unacknowledged) != 0)
+		return 0;
+	return handed > (uint64_t)unacknowledged ? handed - (uint64_t)unacknowledged : 0;
 }
 
 static void on_close_timeout(uv_timer_t *timer)

@@ -12,6 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* Of the kernel's flags of a process, proc_pid_stat(5): it is ending. */
+#define PF_EXITING 0x4u
+
 static void reset_signals(const struct child_spec *spec)
 {
 	static const int shared[] = {SIGINT, SIGHUP, SIGQUIT, SIGTERM};
@@ -171,10 +174,34 @@ int child_wait_for(pid_t pid, int ms)
 	return child_poll(pid);
 }
 
-int child_kill(pid_t pid)
+/*
+ * Whether one that was killed has left its program for good: it waits in the kernel, which it
+ * leaves by its end only, or is ending.
+ */
+static bool runs_no_more(pid_t pid)
 {
+	char path[32], line[1024], state = 'R';
+	unsigned flags = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	FILE *f = fopen(path, "re");
+	bool known = f && fgets(line, sizeof(line), f);
+	const char *end = known ? strrchr(line, ')') : NULL;
+	known = end && sscanf(end, ") %c %*d %*d %*d %*d %*d %u", &state, &flags) == 2;
+	if (f)
+		fclose(f);
+	return known && (state != 'R' || (flags & PF_EXITING));
+}
+
+int child_kill(pid_t pid, int ms)
+{
+	int status;
+
 	kill(pid, SIGKILL);
-	return child_wait_for(pid, CHILD_KILL_MS);
+	do
+		status = child_wait_for(pid, ms);
+	while (status < 0 && !runs_no_more(pid));
+	return status;
 }
 
 void child_reap(pid_t ours, pid_t other)

@@ -50,11 +50,12 @@ int child_poll(pid_t pid);
 int child_wait_for(pid_t pid, int ms);
 
 /*
- * Kills it and waits for its end, CHILD_KILL_MS at most: -1 if it has not ended by then.  It
- * waits in the kernel, for a disk that hangs, and never runs again.
+ * Kills it and waits for its end, for so many ms: -1 if it has not ended by then.  It never runs
+ * again, for which is waited as long as it takes: it is in the kernel, as its disk hangs, or its
+ * memory is much.
  */
+int child_kill(pid_t pid, int ms);
 #define CHILD_KILL_MS 1000
-int child_kill(pid_t pid);
 
 /*
  * Reaps children that we did not start: the first process of a container inherits orphans.
