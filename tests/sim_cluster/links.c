@@ -113,12 +113,20 @@ static void update(struct site *s)
 
 #define ASK_MS 200 /* one seed after the other is asked */
 
-/* The first other member from here on that runs. */
-static struct node *named(struct site *s, uint64_t first)
+static bool has_log(const struct node *n)
+{
+	struct raft_status st;
+	raft_status(n->raft, &st);
+	return st.config && raft_config_find(st.config, n->id);
+}
+
+/* The first other member from here on that runs; logged: and was sent its log before. */
+static struct node *named(struct site *s, uint64_t first, bool logged)
 {
 	for (unsigned i = 0; i < NODES; i++) {
 		struct node *n = &s->c->sim.nodes[(first + i) % NODES];
-		if (n != s->node && n->raft && raft_config_find(&s->c->config, n->id))
+		if (n != s->node && n->raft && raft_config_find(&s->c->config, n->id) &&
+		    (!logged || has_log(n)))
 			return n;
 	}
 	return NULL;
@@ -146,7 +154,7 @@ static void join(struct site *s)
 	struct raft_member self;
 	if (!stranger && !members_lost(&l->members, l->led_ms, now))
 		return;
-	const struct node *seed = named(s, now / ASK_MS);
+	const struct node *seed = named(s, now / ASK_MS, false);
 	if (!seed || seed->cut_to[s->node->slot] || s->node->cut_to[seed->slot])
 		return;
 	const struct site *by = &s->c->sites[seed->slot];
@@ -197,11 +205,11 @@ static void found_cluster(struct site *s)
 	}
 }
 
-/* The settings name one of the others, wherever it is. */
+/* The settings name one of the others that knows the members, wherever it is. */
 static void seed_place(struct site *s, struct member_link *l)
 {
 	char address[RAFT_ADDRESS_MAX + 1];
-	const struct node *seed = named(s, 0);
+	const struct node *seed = named(s, 0, true);
 	if (!seed || !raft_id_eq(seed->id, l->member.id))
 		return;
 	address_of(seed, address, sizeof(address));
