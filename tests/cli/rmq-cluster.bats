@@ -204,7 +204,7 @@ TRANSFER n2"
 	for condition in available up=2 removed=n2; do
 		run cluster wait --timeout 200ms "$condition"
 		assert_failure 1
-		assert_output "rmq-cluster: not in time"
+		assert_output "rmq-cluster: not met in time"
 		start cluster wait "$condition"
 	done
 	cluster wait self-up

@@ -179,7 +179,7 @@ logged() {
 	STARTED+=("$NODE")
 	read -r -t 20 _ <ready
 	asks init
-	wait_until 20 logged "rmq-queued takes clients"
+	wait_until 20 logged "rmq-queued accepts clients"
 	prlimit --pid "$NODE" --nofile=3:3
 	kill -KILL "$(pgrep -P "$NODE" -x rmq-queued)"
 	local ended=0

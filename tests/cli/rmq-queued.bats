@@ -402,7 +402,7 @@ session_of() {
 	assert_line --regexp "^WELCOME .*session=${session%:*} .*last=1"
 	run with_journal p rmq-queued --journal-fd 3 --node n/1
 	assert_failure 64
-	assert_line --partial "--node: 'n/1' is not a name of a node"
+	assert_line --partial "--node: 'n/1' is not a node's name"
 	run rmq-queued -d p --node n1
 	assert_failure 64
 }

@@ -171,7 +171,13 @@ int child_wait_for(pid_t pid, int ms)
 		n = poll(&p, 1, ms);
 	while (n < 0 && errno == EINTR);
 	close(p.fd);
-	return child_poll(pid);
+	int status = child_poll(pid);
+	/* One that has ended is first its tracer's, if it has one: a debugger, a sanitizer. */
+	for (int left = ms; n > 0 && status < 0 && left > 0; left--) {
+		(void)poll(NULL, 0, 1);
+		status = child_poll(pid);
+	}
+	return status;
 }
 
 /*
