@@ -58,11 +58,12 @@ static void on_failed(void *arg, enum rmq_error err, const char *why)
 static void ask(struct cluster *c, const struct config_seed *seed)
 {
 	struct census *s = &c->census;
-	struct census_ask *a = &s->asks[s->count];
+	unsigned at = s->heard.asked++;
+	struct census_ask *a = &s->asks[at];
 
 	a->cluster = c;
-	a->at = s->count++;
-	memcpy(s->heard.seeds[s->heard.asked++].name, seed->name, sizeof(seed->name));
+	a->at = at;
+	memcpy(s->heard.seeds[at].name, seed->name, sizeof(seed->name));
 	a->dialer = join_dial(c, seed,
 	    (struct link_dialer_options){
 		.events = {.up = on_up, .frame = on_frame},
@@ -103,7 +104,7 @@ void census_end(struct cluster *c)
 {
 	struct census *s = &c->census;
 
-	for (unsigned i = 0; i < s->count; i++) {
+	for (unsigned i = 0; i < s->heard.asked; i++) {
 		if (s->asks[i].dialer)
 			link_dialer_free(s->asks[i].dialer);
 	}

@@ -20,8 +20,7 @@ struct census_ask {
 struct census {
 	bool asking;
 	uint64_t begun_ms;
-	unsigned count;
-	struct census_ask asks[CONFIG_SEEDS_MAX];
+	struct census_ask asks[CONFIG_SEEDS_MAX]; /* heard.asked of them */
 	struct commands_census heard;
 };
 

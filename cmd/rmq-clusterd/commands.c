@@ -31,9 +31,8 @@ static void send_result(struct cluster *c, const struct command *m, enum rmq_err
 
 	node_put_result(
 	    &w, &(struct node_result){m->from_req, (uint8_t)code, slice_str(text), payload});
-	assert(!w.full);
 	if (p)
-		outlet_send(&p->node, &(struct slice){frame, w.len}, 1);
+		peers_say(p, false, &w);
 }
 
 static void drop(struct cluster *c, struct command *m)

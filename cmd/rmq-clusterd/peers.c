@@ -209,8 +209,7 @@ static void tell_place(struct peer *to, struct raft_id id, const char *address)
 		return;
 	node_put_place(
 	    &w, &(struct node_place){slice_of(id.bytes, RAFT_ID_SIZE), slice_str(address)});
-	assert(!w.full);
-	outlet_send(&to->node, &(struct slice){frame, w.len}, 1);
+	peers_say(to, false, &w);
 }
 
 void peers_tell_places(struct peer *p)
@@ -282,8 +281,7 @@ void peers_tell_died(struct peer *p)
 	if (!(p->node.features & NODE_FEATURE_DIED))
 		return;
 	node_put_died(&w, &(struct node_died){(uint8_t)own->state, own->place});
-	assert(!w.full);
-	outlet_send(&p->node, &(struct slice){frame, w.len}, 1);
+	peers_say(p, false, &w);
 }
 
 static void tell_died(struct cluster *c)
@@ -340,9 +338,8 @@ void peers_turn(struct cluster *c)
 	if (!worth_telling(c, cluster_now(c)))
 		return;
 	node_put_state(&w, &now);
-	assert(!w.full);
 	for (unsigned i = 0; i < c->peers.count; i++)
-		outlet_send(&c->peers.list[i]->node, &(struct slice){frame, w.len}, 1);
+		peers_say(c->peers.list[i], false, &w);
 	c->peers.told = now;
 	c->peers.state_ms = cluster_now(c);
 }
