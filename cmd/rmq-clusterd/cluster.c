@@ -9,17 +9,10 @@
 
 /* ---- what it knows ---- */
 
-static const struct peer *leader_of(const struct cluster *c)
-{
-	const struct peer *p = peers_find(c, c->status.leader);
-
-	return p && peers_up(p) ? p : NULL;
-}
-
 /* What the leader says, enum node_state_flag; 0: it is not heard, or does not serve yet. */
 static unsigned leader_flags(const struct cluster *c)
 {
-	const struct peer *leader = leader_of(c);
+	const struct peer *leader = peers_leader(c);
 
 	if (cluster_leads(c))
 		return c->status.serving ? watchdog_flags(c) : 0;
@@ -48,7 +41,7 @@ static const char *nobody_leads(const struct cluster *c)
 	return text;
 }
 
-/* A member that is heard, and says itself that its disk hangs.  NULL: none does. */
+/* A member that is heard, and says itself that it does not store.  NULL: none does. */
 static const char *another_hangs(const struct cluster *c)
 {
 	static char text[TEXT_MAX + 1];
@@ -58,7 +51,7 @@ static const char *another_hangs(const struct cluster *c)
 		if (!peers_up(p) || !(p->flags & NODE_STATE_HANGS))
 			continue;
 		snprintf(text, sizeof(text),
-		    "%s is not up: its disk has not stored for long what it was given",
+		    "%s is not up: for a long time it has stored none of the records that it lacks",
 		    p->member.name);
 		return text;
 	}
@@ -102,7 +95,7 @@ bool cluster_available(const struct cluster *c)
 /* This disk has all that the leader's had when it last said what it has. */
 static bool caught_up(const struct cluster *c)
 {
-	const struct peer *leader = leader_of(c);
+	const struct peer *leader = peers_leader(c);
 
 	if (cluster_leads(c))
 		return c->status.serving;
@@ -179,7 +172,7 @@ void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_pee
 	bool self = raft_id_eq(id, c->id);
 
 	*p = (struct cluster_peer){
-	    .reachable = self ? !c->watchdog.hangs
+	    .reachable = self ? !(watchdog_flags(c) & NODE_STATE_HANGS)
 			      : peer && peers_up(peer) && !(peer->flags & NODE_STATE_HANGS)};
 	if (raft_peer_status(c->raft, id, &s))
 		p->match = s.match;

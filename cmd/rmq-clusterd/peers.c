@@ -98,6 +98,13 @@ bool peers_up(const struct peer *p)
 	return member_up(peers_member_of(p), &signs, cluster_now(p->cluster));
 }
 
+const struct peer *peers_leader(const struct cluster *c)
+{
+	const struct peer *p = peers_find(c, c->status.leader);
+
+	return p && peers_up(p) ? p : NULL;
+}
+
 /* A silence makes no event. */
 static void note_up(struct cluster *c)
 {

@@ -89,24 +89,31 @@ static void tell(struct cluster *c)
 	struct watchdog *w = &c->watchdog;
 	bool confirms = health_confirms(&w->health), hangs = health_hangs(&w->health),
 	     has_room = health_has_room(&w->health);
-	bool unable = health_unable(&w->health);
+	bool unable = health_unable(&w->health), starves = health_starves(&w->health) && !hangs;
 
 	if (hangs && !w->hangs)
 		log_error("%s: the disk has stored nothing for %" PRIu64 " ms", c->disk.directory,
 		    health_bound(&w->health));
 	else if (!hangs && w->hangs)
 		log_notice("%s: the disk stores again", c->disk.directory);
+	if (starves && !w->starves)
+		log_error("none of the records that this node lacks has been stored for %" PRIu64
+			  " ms",
+		    health_bound(&w->health));
+	else if (!starves && w->starves)
+		log_notice("records that this node lacks are stored again");
 	if (unable && !w->unable)
 		log_error("rmq-queued was killed and does not end: the kernel waits, for its disk "
 			  "as a rule");
 	else if (!unable && w->unable)
 		log_notice("rmq-queued that was killed has ended");
 	if (confirms != w->confirms || hangs != w->hangs || has_room != w->has_room ||
-	    unable != w->unable)
+	    unable != w->unable || starves != w->starves)
 		cluster_changed(c);
 	w->confirms = confirms;
 	w->has_room = has_room;
 	w->hangs = hangs;
+	w->starves = starves;
 	w->unable = unable;
 }
 
@@ -158,12 +165,15 @@ void watchdog_turn(struct cluster *c)
 	struct health_successor list[RAFT_MEMBERS_MAX];
 	struct raft_id ids[RAFT_MEMBERS_MAX];
 	unsigned n = successors(c, list, ids);
+	const struct peer *leader = peers_leader(c);
 	struct health_seen seen = {.log = c->engine.state(c->engine.arg),
 	    .sent = c->sent_seq,
 	    .others = n > 0,
 	    .full = c->disk.full,
 	    .room = cluster_leads(c) ? node_room(c) : 0,
-	    .lingers = c->supervisor.lingers > 0};
+	    .lingers = c->supervisor.lingers > 0,
+	    .has = c->disk.stored,
+	    .told = leader ? leader->room.index : 0};
 
 	look_at_links(c, &seen);
 	for (unsigned i = 0; i < n; i++)
@@ -193,7 +203,7 @@ uint8_t watchdog_flags(const struct cluster *c)
 
 	return (uint8_t)((watchdog_serves(c) ? NODE_STATE_SERVES : 0) |
 			 (w->has_room ? 0 : NODE_STATE_NO_ROOM) |
-			 (w->hangs ? NODE_STATE_HANGS : 0));
+			 (w->hangs || w->starves ? NODE_STATE_HANGS : 0));
 }
 
 const char *watchdog_problem(const struct cluster *c)
@@ -202,6 +212,9 @@ const char *watchdog_problem(const struct cluster *c)
 
 	if (c->watchdog.hangs && !c->disk.full)
 		return "disk hangs: writes have waited for a long time";
+	if (c->watchdog.starves && !c->disk.full)
+		return "the leader has records that this node lacks, and none of them arrives: "
+		       "look at the link between them";
 	if (c->watchdog.unable)
 		return "the queue daemon was killed and does not end: the kernel waits, usually "
 		       "for its disk";

@@ -11,7 +11,7 @@ struct cluster;
 
 struct watchdog {
 	struct health health;
-	bool confirms, hangs, has_room, unable; /* as of the last turn */
+	bool confirms, hangs, starves, has_room, unable; /* as of the last turn */
 };
 
 void watchdog_open(struct cluster *c);

@@ -472,6 +472,8 @@ bool links_are_up(struct cluster *c)
 		struct site *s = &c->sites[i];
 		if (!s->node->raft || !raft_config_find(&c->config, s->node->id))
 			continue;
+		if (health_starves(&s->health))
+			return false;
 		for (unsigned k = 0; k < s->links.count; k++) {
 			const struct sim_link *l = &s->links.list[k];
 			const struct node *n = site_of(c, l->id)->node;

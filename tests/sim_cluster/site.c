@@ -835,6 +835,17 @@ static void watch_queue(struct site *s)
 	}
 }
 
+/* What the leader says that it has; 0: it is not heard. */
+static uint64_t told_by_leader(const struct site *s)
+{
+	struct raft_status st;
+	raft_status(s->node->raft, &st);
+	for (unsigned i = 0; i < NODES; i++)
+		if (&s->c->sites[i] != s && raft_id_eq(s->c->sim.nodes[i].id, st.leader))
+			return s->heard[i].index;
+	return 0;
+}
+
 static void watch_health(struct site *s)
 {
 	struct health_successor list[NODES];
@@ -845,7 +856,9 @@ static void watch_health(struct site *s)
 	    .others = n > 0,
 	    .full = s->disk.bytes < HEALTH_FULL_BYTES,
 	    .room = ROOM_ENOUGH,
-	    .lingers = s->c->sim.now < s->lingers_until};
+	    .lingers = s->c->sim.now < s->lingers_until,
+	    .has = s->node->disk.last,
+	    .told = told_by_leader(s)};
 	for (unsigned i = 0; i < n; i++)
 		seen.better |= health_better(&list[i]);
 	enum health_action a = health_turn(&s->health, &seen, s->c->sim.now);

@@ -77,6 +77,28 @@ static void a_leader_whose_disk_hangs_hands_over(void **state)
 	assert_false(health_hangs(&health));
 }
 
+static void who_gets_none_of_what_it_lacks_starves(void **state)
+{
+	(void)state;
+	seen.log.leads = false;
+	seen.has = 10;
+	seen.told = 20;
+	assert_int_equal(pass(BOUND), HEALTH_NOTHING);
+	assert_false(health_starves(&health));
+	assert_int_equal(health_due(&health, HEALTH_DAEMON_UNWATCHED), now_ms + STEP);
+	assert_int_equal(pass(STEP), HEALTH_NOTHING);
+	assert_true(health_starves(&health));
+	for (seen.has++; seen.has < seen.told; seen.has++) {
+		assert_int_equal(pass(BOUND - STEP), HEALTH_NOTHING);
+		assert_false(health_starves(&health));
+	}
+	assert_int_equal(pass(10 * BOUND), HEALTH_NOTHING);
+	assert_false(health_starves(&health));
+	seen.told = 0;
+	assert_int_equal(pass(10 * BOUND), HEALTH_NOTHING);
+	assert_false(health_starves(&health));
+}
+
 static void who_is_not_replaced_in_time_steps_down_until_its_disk_moves(void **state)
 {
 	(void)state;
@@ -348,6 +370,7 @@ static void who_answers_and_has_room_leads_next_then_who_is_furthest(void **stat
 int main(void)
 {
 	const struct CMUnitTest tests[] = {T(a_leader_whose_disk_hangs_hands_over),
+	    T(who_gets_none_of_what_it_lacks_starves),
 	    T(who_is_not_replaced_in_time_steps_down_until_its_disk_moves),
 	    T(what_is_slow_everywhere_is_no_illness), T(a_disk_that_is_slow_and_moves_is_none),
 	    T(links_that_pass_nothing_are_told_from_a_long_way),

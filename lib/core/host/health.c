@@ -156,6 +156,7 @@ enum health_action health_turn(struct health *h, const struct health_seen *seen,
 	h->now_ms = now_ms;
 	h->clock += passed < step(h) ? passed : step(h);
 	(void)overdue(h, &h->writes, seen->log.stored, seen->sent);
+	(void)overdue(h, &h->lacks, seen->has, seen->told > seen->has ? seen->has + 1 : 0);
 	if (!seen->lingers)
 		h->lingers = 0;
 	else if (h->lingers == 0)
@@ -182,6 +183,11 @@ bool health_has_room(const struct health *h)
 bool health_hangs(const struct health *h)
 {
 	return lasts(h, &h->writes);
+}
+
+bool health_starves(const struct health *h)
+{
+	return lasts(h, &h->lacks);
 }
 
 bool health_unable(const struct health *h)
@@ -236,7 +242,7 @@ enum health_daemon_action health_daemon_turn(
 uint64_t health_due(const struct health *h, enum health_daemon daemon)
 {
 	bool waits = h->disk.goal || h->links.goal || h->full.goal || h->room.goal ||
-		     h->confirmed.goal || h->writes.goal || h->lingers ||
+		     h->confirmed.goal || h->writes.goal || h->lacks.goal || h->lingers ||
 		     h->state != HEALTH_WELL;
 
 	return waits || daemon != HEALTH_DAEMON_UNWATCHED ? h->now_ms + step(h) : UINT64_MAX;

@@ -58,6 +58,8 @@ struct health_seen {
 	bool better; /* a voter that could take over at once has room */
 	uint64_t room; /* leader: what the cluster may be given, see cluster_room() */
 	bool lingers; /* a queue daemon of this node was killed, and has not ended */
+	/* Indexes: the newest record that is stored here, and that the leader says it has. */
+	uint64_t has, told; /* told: 0 if this node leads, or knows no leader */
 };
 
 /* A goal, and since when it is to be reached. */
@@ -87,7 +89,7 @@ struct health {
 	uint32_t election_ms;
 	uint64_t now_ms; /* of the last turn */
 	uint64_t clock;	 /* ms, of turns */
-	struct health_watch disk, links, full, room, confirmed, writes;
+	struct health_watch disk, links, full, room, confirmed, writes, lacks;
 	uint64_t received;  /* as of the last turn */
 	uint64_t late;	    /* clock */
 	uint64_t lingers;   /* since then (clock) a queue daemon does; 0: none */
@@ -133,6 +135,12 @@ bool health_has_room(const struct health *h);
  * health_bound() ago.
  */
 bool health_hangs(const struct health *h);
+
+/*
+ * Whether this node lacks records, and has stored none of them for health_bound(): its link from
+ * the leader passes none, or its disk takes none.
+ */
+bool health_starves(const struct health *h);
 
 /* Whether for an election timeout this node could not have run a queue daemon. */
 bool health_unable(const struct health *h);

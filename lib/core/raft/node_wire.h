@@ -65,7 +65,7 @@
 enum node_state_flag {
 	NODE_STATE_SERVES = 1,	/* it leads, and lines are confirmed there */
 	NODE_STATE_NO_ROOM = 2, /* it leads, and new messages find no room on a majority */
-	NODE_STATE_HANGS = 4,	/* its disk has not stored for long what it was given */
+	NODE_STATE_HANGS = 4,	/* it has not stored for long what it was given, or lacks */
 };
 #define NODE_STATE(F) F(u64, index) F(u64, bytes) F(u8, flags)
 /*
