@@ -25,6 +25,43 @@
 /* What is read here is taken before the next read; a cut frame is kept by its connection. */
 static uint8_t scratch[READ_BYTES];
 
+enum conn_event {
+	CONN_ASKS,     /* LIST or PEEK was taken */
+	CONN_ANSWERED, /* the end of its answer was given to the connection */
+	CONN_DEAF,     /* a write says that the peer reads no more */
+	CONN_CLOSES,   /* the broker or the server wants its end */
+	CONN_FAILS,    /* its end has come, an error, or memory is short */
+	CONN_EVENTS
+};
+
+/* clang-format off */
+static const enum conn_state transitions[CONN_STATES][CONN_EVENTS] = {
+	/*		   ASKS		 ANSWERED      DEAF	  CLOSES	FAILS */
+	[CONN_OPEN]	= {CONN_ASKING,	 CONN_OPEN,    CONN_MUTE, CONN_CLOSING, CONN_DEAD},
+	[CONN_ASKING]	= {CONN_ASKING,	 CONN_OPEN,    CONN_MUTE, CONN_CLOSING, CONN_DEAD},
+	[CONN_MUTE]	= {CONN_MUTE,	 CONN_MUTE,    CONN_MUTE, CONN_DEAD,	CONN_DEAD},
+	[CONN_CLOSING]	= {CONN_CLOSING, CONN_CLOSING, CONN_DEAD, CONN_CLOSING, CONN_DEAD},
+	[CONN_DEAD]	= {CONN_DEAD,	 CONN_DEAD,    CONN_DEAD, CONN_DEAD,	CONN_DEAD},
+};
+/* clang-format on */
+
+static void step(struct conn *c, enum conn_event event)
+{
+	c->state = transitions[c->state][event];
+	if (c->state >= CONN_CLOSING)
+		conn_list_add(&c->server->dirty, c);
+}
+
+static bool reads(const struct conn *c)
+{
+	return c->state == CONN_OPEN || c->state == CONN_MUTE;
+}
+
+static bool sends(const struct conn *c)
+{
+	return c->state != CONN_MUTE && c->state != CONN_DEAD;
+}
+
 void conn_list_init(struct conn_list *l, enum conn_lists which)
 {
 	TAILQ_INIT(&l->head);
@@ -92,13 +129,7 @@ static void buffer_put(struct buffer *b, const void *data, size_t len)
 	b->len += len;
 }
 
-static void conn_fail(struct conn *c)
-{
-	c->dead = true;
-	conn_list_add(&c->server->dirty, c);
-}
-
-static void patience(struct conn *c)
+static void conn_patience(struct conn *c)
 {
 	struct server *s = c->server;
 
@@ -122,7 +153,7 @@ struct conn *conn_new(struct server *s, uint64_t id, int fd)
 	c->fd = fd;
 	c->poll.data = c;
 	c->holder = holder_new(&s->holders, c);
-	patience(c);
+	conn_patience(c);
 	conn_watch(c);
 	return c;
 }
@@ -144,7 +175,7 @@ void conn_end(struct conn *c)
 	server_forget(s, c);
 	broker_disconnect(s->broker, c->id);
 	if (c->holder)
-		holder_conn_ended(&s->holders, c->holder, c->said_bye);
+		holder_conn_ended(&s->holders, c->holder, c->stage == CONN_PARTED);
 	buffer_free(&c->in);
 	buffer_free(&c->out);
 	uv_poll_stop(&c->poll);
@@ -154,11 +185,10 @@ void conn_end(struct conn *c)
 
 void conn_close(struct conn *c)
 {
-	if (c->closing)
+	if (c->state >= CONN_CLOSING)
 		return;
-	c->closing = true;
-	patience(c);
-	conn_list_add(&c->server->dirty, c);
+	step(c, CONN_CLOSES);
+	conn_patience(c);
 }
 
 /* Whether the end of an answer to LIST or PEEK is in these frames. */
@@ -184,7 +214,7 @@ static void out_put(struct conn *c, struct slice bytes)
 	while (cap < want)
 		cap *= 2;
 	if (!buffer_reserve(&c->out, cap)) {
-		conn_fail(c);
+		step(c, CONN_FAILS);
 		return;
 	}
 	buffer_put(&c->out, bytes.data, bytes.len);
@@ -192,12 +222,12 @@ static void out_put(struct conn *c, struct slice bytes)
 
 void conn_send(struct conn *c, struct slice frames)
 {
-	if (c->mute || c->dead)
+	if (!sends(c))
 		return;
 	deliver_before(c);
 	out_put(c, frames);
-	if (c->asking && ends_answer(frames))
-		c->asking = false;
+	if (c->state == CONN_ASKING && ends_answer(frames))
+		step(c, CONN_ANSWERED);
 	conn_list_add(&c->server->dirty, c);
 }
 
@@ -213,12 +243,11 @@ static size_t write_result(struct conn *c, ssize_t n)
 		if (log_rate_allows(&c->server->peers, c->server->now.ms))
 			log_notice("connection %llu: cannot write: %s",
 			    (unsigned long long)c->id, strerror(errno));
-		conn_fail(c);
+		step(c, CONN_FAILS);
 		return 0;
 	}
 	/* What it sent before is still to be read; the end comes there. */
-	c->mute = true;
-	c->asking = false;
+	step(c, CONN_DEAF);
 	buffer_free(&c->out);
 	return 0;
 }
@@ -258,7 +287,7 @@ void conn_writev(struct conn *c, const struct slice *pieces, int count)
 	int k = 0;
 
 	assert(count < IOV_PIECES);
-	if (c->mute || c->dead)
+	if (!sends(c))
 		return;
 	if (waiting > 0)
 		iov[k++] = (struct iovec){c->out.data + c->out.at, waiting};
@@ -268,7 +297,7 @@ void conn_writev(struct conn *c, const struct slice *pieces, int count)
 	}
 	if (!c->blocked) {
 		n = write_pieces(c, iov, k, len);
-		if (c->mute || c->dead)
+		if (!sends(c))
 			return;
 		c->blocked = n < len;
 		out_written(c, n < waiting ? n : waiting);
@@ -289,12 +318,12 @@ void conn_flush(struct conn *c)
 		size_t len = buffer_left(&c->out);
 		size_t n = write_result(
 		    c, send(c->fd, c->out.data + c->out.at, len, MSG_NOSIGNAL | MSG_DONTWAIT));
-		if (!c->mute) {
+		if (sends(c)) {
 			c->blocked = n < len;
 			out_written(c, n);
 		}
 	}
-	if (c->dead || (c->closing && buffer_left(&c->out) == 0))
+	if (c->state == CONN_DEAD || (c->state == CONN_CLOSING && buffer_left(&c->out) == 0))
 		conn_end(c);
 	else
 		conn_watch(c);
@@ -360,9 +389,10 @@ static enum rmq_error take_behalf(struct conn *c, struct slice payload)
 static void note_frame(struct conn *c, const struct frame *f)
 {
 	struct server *s = c->server;
-	bool first = !c->spoke;
+	bool first = c->stage == CONN_STRANGER;
 
-	c->spoke = true;
+	if (first)
+		c->stage = CONN_SPOKE;
 	if (f->type == WIRE_TYPE_BEHALF) {
 		enum rmq_error err = first ? take_behalf(c, f->payload) : RMQ_E_PROTOCOL;
 		if (err)
@@ -370,22 +400,17 @@ static void note_frame(struct conn *c, const struct frame *f)
 		return;
 	}
 	if (f->type == WIRE_TYPE_LIST || f->type == WIRE_TYPE_PEEK)
-		c->asking = true;
-	else if (f->type == WIRE_TYPE_BYE)
-		c->said_bye = true;
+		step(c, CONN_ASKS);
+	else if (f->type == WIRE_TYPE_BYE && c->stage == CONN_GREETED)
+		c->stage = CONN_PARTED;
 	broker_frame(s->broker, c->id, f);
-	uint64_t session = c->greeted ? 0 : broker_session(s->broker, c->id);
+	uint64_t session = c->stage >= CONN_GREETED ? 0 : broker_session(s->broker, c->id);
 	if (session != 0) {
-		c->greeted = true;
-		if (!c->closing)
+		c->stage = CONN_GREETED;
+		if (c->state < CONN_CLOSING)
 			conn_list_remove(&s->deadlines, c);
 		holder_session(&s->holders, c->holder, session);
 	}
-}
-
-static bool input_waits(const struct conn *c)
-{
-	return c->asking || !broker_wants_frame(c->server->broker, c->id);
 }
 
 /* Gives whole frames to the broker; the bytes that are done. */
@@ -394,7 +419,7 @@ static size_t consume(struct conn *c, struct slice in)
 	struct frame f;
 	size_t at = 0, used;
 
-	while (at < in.len && !c->closing && !c->dead && !input_waits(c)) {
+	while (at < in.len && reads(c) && broker_wants_frame(c->server->broker, c->id)) {
 		enum rmq_error err =
 		    frame_parse(slice_of(in.data + at, in.len - at), &f, &used);
 		if (err)
@@ -405,7 +430,7 @@ static size_t consume(struct conn *c, struct slice in)
 		at += used;
 	}
 	c->unheard -= at < c->unheard ? at : c->unheard;
-	return c->closing || c->dead ? in.len : at;
+	return c->state >= CONN_CLOSING ? in.len : at;
 }
 
 /* Bytes that the frame at the buffer's start takes, as far as is known. */
@@ -430,7 +455,7 @@ static bool top_up(struct conn *c, struct slice *more)
 		if (n == 0)
 			return false;
 		if (!buffer_reserve(in, need)) {
-			conn_fail(c);
+			step(c, CONN_FAILS);
 			return false;
 		}
 		buffer_put(in, more->data, n);
@@ -445,13 +470,13 @@ static void keep(struct conn *c, struct slice rest)
 		return;
 	size_t cap = c->in.len + rest.len;
 	if (!buffer_reserve(&c->in, cap)) {
-		conn_fail(c);
+		step(c, CONN_FAILS);
 		return;
 	}
 	buffer_put(&c->in, rest.data, rest.len);
 	size_t need = frame_need(&c->in);
 	if (need > c->in.cap && !buffer_reserve(&c->in, need))
-		conn_fail(c);
+		step(c, CONN_FAILS);
 }
 
 /* Takes what the buffer holds, and then `more`. */
@@ -474,7 +499,7 @@ static void take(struct conn *c, struct slice more)
 		memmove(in->data, in->data + in->at, in->len);
 		in->at = 0;
 	}
-	if (!c->closing && !c->dead)
+	if (c->state < CONN_CLOSING)
 		keep(c, more);
 }
 
@@ -486,8 +511,7 @@ static bool held(const struct conn *c)
 
 static bool may_read(const struct conn *c)
 {
-	return !c->closing && !c->dead && !c->asking &&
-	       buffer_left(&c->out) <= OUT_READ_BYTES &&
+	return reads(c) && buffer_left(&c->out) <= OUT_READ_BYTES &&
 	       broker_owed(c->server->broker, c->id) <= OWED_MAX;
 }
 
@@ -547,7 +571,7 @@ static void conn_read(struct conn *c)
 	server_turn(s);
 	server_clock(s);
 	if (n <= 0) {
-		conn_fail(c);
+		step(c, CONN_FAILS);
 		return;
 	}
 	size_t got = (size_t)n, first = got < room ? got : room;

@@ -5,6 +5,15 @@
  * unanswered, at most a read), and what was to be written and did not fit into the
  * socket (answers: no frame is read while they are more than OUT_READ_BYTES; deliveries:
  * none is begun while anything waits).  An idle connection has no buffers.
+ *
+ * Its state says what is done for it, its stage how far the client has come; conn.c has the
+ * transitions:
+ *
+ *	OPEN	 frames are read, and answered
+ *	ASKING	 LIST or PEEK was asked: nothing is read before the end of its answer
+ *	MUTE	 the peer reads no more: it is read to its end, and what it is sent is thrown away
+ *	CLOSING	 nothing is read; it ends when its output has left
+ *	DEAD	 it ends in this turn
  */
 #ifndef RMQ_QUEUED_CONN_H
 #define RMQ_QUEUED_CONN_H
@@ -40,6 +49,15 @@ enum conn_lists {
 	CONN_LISTS
 };
 
+enum conn_state { CONN_OPEN, CONN_ASKING, CONN_MUTE, CONN_CLOSING, CONN_DEAD, CONN_STATES };
+
+enum conn_stage {
+	CONN_STRANGER, /* has sent no frame */
+	CONN_SPOKE,
+	CONN_GREETED, /* has a session */
+	CONN_PARTED   /* … and has said BYE */
+};
+
 struct conn {
 	TAILQ_ENTRY(conn) entry[CONN_LISTS];
 	bool listed[CONN_LISTS];
@@ -54,15 +72,10 @@ struct conn {
 	uint64_t deadline_ms;
 	uint64_t hearing; /* the newest one that it was looked at in */
 	size_t unheard;	  /* bytes that it had sent when that began, and that are not taken yet */
-	bool spoke;   /* has sent a frame */
-	bool greeted; /* has a session */
-	bool asking;  /* LIST or PEEK was asked: nothing is read before the end of its answer */
-	bool blocked; /* the socket took less than it was given */
+	enum conn_state state;
+	enum conn_stage stage;
+	bool blocked;	 /* the socket took less than it was given */
 	bool delivering; /* the broker has something to deliver, as far as we know */
-	bool mute;	 /* the peer reads no more: what it is sent is thrown away */
-	bool closing;	 /* ends when its output has left */
-	bool dead;	 /* ends now */
-	bool said_bye;
 };
 
 /* A list that a connection is in at most once. */

@@ -115,7 +115,7 @@ static bool deliver_conn(struct server *s, struct conn *c, struct round *r)
 	struct delivery d;
 	size_t bytes = 0;
 
-	while (!c->blocked && !c->closing && !c->dead) {
+	while (!c->blocked && c->state < CONN_CLOSING) {
 		if (bytes >= DELIVER_CONN_BYTES || r->bytes >= DELIVER_TURN_BYTES) {
 			gather_write();
 			return !c->blocked;

@@ -478,7 +478,7 @@ bool server_end_silent(struct server *s, uint64_t like)
 	struct conn *c = conn_list_first(&s->deadlines);
 	uint64_t latest = s->now.ms + CONN_PATIENCE_MS - SILENT_MS;
 	while (c && c->deadline_ms <= latest &&
-	       (c->greeted || c->id == like ||
+	       (c->stage >= CONN_GREETED || c->id == like ||
 		   (like && !broker_same_owner(s->broker, c->id, like))))
 		c = TAILQ_NEXT(c, entry[CONN_DEADLINES]);
 	if (!c || c->deadline_ms > latest)
@@ -531,7 +531,7 @@ static void on_probe(uv_timer_t *timer)
 	    s->directory, PROBES_MAX * PROBE_MS / 1000, s->conns_count,
 	    s->conns_count == 1 ? " is" : "s are");
 	for (uint32_t i = 0; i < s->slots_used; i++)
-		if (s->conns[i] && !s->conns[i]->closing)
+		if (s->conns[i] && s->conns[i]->state < CONN_CLOSING)
 			refuse_silent(s->conns[i]);
 }
 
@@ -612,7 +612,7 @@ static void on_deadline(uv_timer_t *timer)
 	while ((c = conn_list_first(&s->deadlines)) != NULL && c->deadline_ms <= s->now.ms) {
 		if (log_rate_allows(&s->peers, s->now.ms))
 			log_info("connection %" PRIu64 ": %s in time", c->id,
-			    c->greeted ? "did not read its last answers" : "did not say HELLO");
+			    c->stage >= CONN_GREETED ? "did not read its last answers" : "did not say HELLO");
 		conn_end(c);
 	}
 	server_deadlines_changed(s);

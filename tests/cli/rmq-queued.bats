@@ -670,6 +670,17 @@ has_children() {
 	[ "$(grep -c "no more are accepted" q.log)" -le 2 ]
 }
 
+@test "rmq-queued: a client that asks again and again and reads no answer leaves no connection" {
+	start_queue q
+	connections() { ls -l "/proc/$QUEUE_PID/fd" | grep -c socket: ; }
+	local before
+	before=$(connections)
+	raw hello 0 list 3 close
+	raw hello 0 list 3 expect LIST_END close
+	none_left() { [ "$(connections)" -le "$before" ]; }
+	wait_until 20 none_left
+}
+
 @test "rmq-queued: connections that say nothing give way to others" {
 	ulimit -n 100
 	start_queue q
