@@ -129,7 +129,7 @@ static void buffer_put(struct buffer *b, const void *data, size_t len)
 	b->len += len;
 }
 
-static void conn_patience(struct conn *c)
+void conn_patience(struct conn *c)
 {
 	struct server *s = c->server;
 
@@ -513,6 +513,17 @@ static bool may_read(const struct conn *c)
 {
 	return reads(c) && buffer_left(&c->out) <= OUT_READ_BYTES &&
 	       broker_owed(c->server->broker, c->id) <= OWED_MAX;
+}
+
+bool conn_is_silent(const struct conn *c)
+{
+	int unread = 0;
+
+	if (c->stage >= CONN_GREETED || held(c))
+		return false;
+	/* Who sends a frame byte by byte says nothing either. */
+	return c->state >= CONN_CLOSING || c->in.len > 0 ||
+	       ioctl(c->fd, FIONREAD, &unread) != 0 || unread == 0;
 }
 
 /* It holds so many bytes that are not taken yet, and there may be more in its socket. */

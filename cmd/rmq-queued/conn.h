@@ -92,6 +92,15 @@ struct conn *conn_list_take(struct conn_list *l);
 /* NULL when out of memory.  Takes fd, which is non-blocking, also on failure. */
 struct conn *conn_new(struct server *s, uint64_t id, int fd);
 
+/* It has CONN_PATIENCE_MS from now on. */
+void conn_patience(struct conn *c);
+
+/*
+ * Whether its client has said no HELLO, and none of it waits to be read: a daemon that is held up,
+ * by a slow disk or a busy machine, does not blame its clients.
+ */
+bool conn_is_silent(const struct conn *c);
+
 /* Refuses it if its owner, who has just become known, has too many: one is not to have all. */
 void conn_judge_owner(struct conn *c);
 

@@ -478,7 +478,7 @@ bool server_end_silent(struct server *s, uint64_t like)
 	struct conn *c = conn_list_first(&s->deadlines);
 	uint64_t latest = s->now.ms + CONN_PATIENCE_MS - SILENT_MS;
 	while (c && c->deadline_ms <= latest &&
-	       (c->stage >= CONN_GREETED || c->id == like ||
+	       (c->id == like || !conn_is_silent(c) ||
 		   (like && !broker_same_owner(s->broker, c->id, like))))
 		c = TAILQ_NEXT(c, entry[CONN_DEADLINES]);
 	if (!c || c->deadline_ms > latest)
@@ -610,9 +610,14 @@ static void on_deadline(uv_timer_t *timer)
 
 	server_turn(s);
 	while ((c = conn_list_first(&s->deadlines)) != NULL && c->deadline_ms <= s->now.ms) {
+		if (c->state < CONN_CLOSING && !conn_is_silent(c)) {
+			conn_patience(c);
+			continue;
+		}
 		if (log_rate_allows(&s->peers, s->now.ms))
 			log_info("connection %" PRIu64 ": %s in time", c->id,
-			    c->stage >= CONN_GREETED ? "did not read its last answers" : "did not say HELLO");
+			    c->state == CONN_CLOSING ? "did not read its last answers"
+						     : "did not say HELLO");
 		conn_end(c);
 	}
 	server_deadlines_changed(s);

@@ -793,6 +793,42 @@ traced() {
 	grep -q "cannot write: No buffer space available" q.log
 }
 
+@test "rmq-queued: a HELLO that waits to be read is no silence, however long the daemon is held up" {
+	ulimit -n 100
+	start_queue q
+	strace -D -qq -o probe true || skip "strace is missing or may not trace"
+	mkfifo hold
+	local i tracer clients=()
+	for i in 1 2; do
+		"$RAWCLIENT" q.sock behalf n1 7 hello 0 expect WELCOME wait <hold >>held &
+		STARTED+=($!)
+	done
+	exec 8>hold
+	both_are_held() { [ "$(grep -c WELCOME held)" = 2 ]; }
+	wait_until 20 both_are_held
+	# It is held up while it says that it is full: between accepting and reading.
+	start strace -p "$QUEUE_PID" -qq -s 200 -o trace -e trace=write \
+		-e inject=write:delay_exit=1500000:when=1
+	tracer=$!
+	wait_until 20 traced "$QUEUE_PID"
+	kill -STOP "$QUEUE_PID"
+	for i in {1..16}; do
+		"$RAWCLIENT" q.sock hello 0 print asked expect WELCOME >>asked 8>&- &
+		clients+=($!)
+		STARTED+=($!)
+	done
+	all_ask() { [ "$(grep -c asked asked)" = 16 ]; }
+	wait_until 20 all_ask
+	kill -CONT "$QUEUE_PID"
+	for i in "${clients[@]}"; do
+		status_of "$i"
+		assert_success
+	done
+	kill "$tracer"
+	grep -q 'no more are accepted.*DELAYED' trace
+	exec 8>&-
+}
+
 @test "rmq-queued: however many receivers there are, a turn hands out about 1 MiB" {
 	local i
 	strace -D -qq -o probe true || skip "strace is missing or may not trace"
