@@ -17,7 +17,6 @@ void client_new(struct gate *g, int fd)
 		return;
 	gate_client_begun(g);
 	s->uid = known ? peer.uid : UINT32_MAX;
-	stream_deadline(s, &g->greetings);
 	stream_watch(s);
 }
 
@@ -92,10 +91,8 @@ void client_read(struct stream *s)
 		stream_error(s, err);
 		return;
 	}
-	s->state = HELD;
-	gate_wait_begin(g, s);
+	stream_enter(s, HELD);
 	stream_watch(s);
-	stream_deadline(s, &g->holds);
 	client_decide(s);
 }
 
@@ -107,12 +104,7 @@ void client_decide(struct stream *s)
 		stream_redirect(s, g->view.queue_socket);
 		return;
 	}
-	if (!g->leader_link)
-		return;
-	gate_wait_end(g, s);
-	stream_deadline(s, NULL);
-	s->state = RELAYED;
-	if (!gate_link_open(g->leader_link, s))
+	if (g->leader_link && !gate_link_open(g->leader_link, s))
 		stream_not_yet(s);
 }
 
@@ -131,9 +123,4 @@ void client_silent(struct stream *s)
 	if (log_rate_allows(&g->peers_rate, uv_now(&g->loop)))
 		log_info("a client of user %u: did not say HELLO in time", s->uid);
 	stream_free(s);
-}
-
-void client_held(struct stream *s)
-{
-	stream_not_yet(s);
 }

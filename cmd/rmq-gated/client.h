@@ -16,8 +16,7 @@ void client_decide(struct stream *s);
 /* The other node did not take it; it has heard nothing yet. */
 void client_refused(struct stream *s, enum rmq_error code);
 
-/* Deadlines' ends. */
+/* It has said no HELLO in time. */
 void client_silent(struct stream *s);
-void client_held(struct stream *s);
 
 #endif

@@ -12,8 +12,6 @@ struct stream *far_new(struct gate *g, uint32_t uid)
 	g->far_count++;
 	s->uid = uid;
 	s->far = true;
-	gate_wait_begin(g, s);
-	stream_deadline(s, &g->waits);
 	return s;
 }
 
@@ -43,13 +41,12 @@ void far_connect(struct stream *s)
 	/* It may be on its way up or down: then things change again, or time is over. */
 	if (socket_connect(&a, &fd))
 		return;
-	gate_wait_end(g, s);
-	stream_deadline(s, NULL);
-	s->state = RELAYED;
-	if (!stream_connected(s, fd))
+	if (!stream_connected(s, fd)) {
 		stream_close(s, RMQ_E_LIMIT);
-	else
-		stream_watch(s);
+		return;
+	}
+	stream_enter(s, RELAYED);
+	stream_watch(s);
 }
 
 void far_late(struct stream *s)

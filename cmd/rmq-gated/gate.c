@@ -4,25 +4,12 @@
 #include <string.h>
 
 #include "client.h"
-#include "far.h"
 
 #define ACCEPT_RETRY_MS 1000
 /* What a client is told to wait: longer when nobody has led for a while. */
 #define NOT_YET_MIN_MS 20
 #define NOT_YET_MAX_MS 160
 #define NOT_YET_PART   20
-
-/* ---- those who wait ---- */
-
-void gate_wait_begin(struct gate *g, struct stream *s)
-{
-	TAILQ_INSERT_TAIL(&g->waiting, s, waiting);
-}
-
-void gate_wait_end(struct gate *g, struct stream *s)
-{
-	TAILQ_REMOVE(&g->waiting, s, waiting);
-}
 
 void gate_changed(struct gate *g)
 {
@@ -35,10 +22,7 @@ void gate_changed(struct gate *g)
 		g->lost_ms = uv_now(&g->loop);
 	for (s = TAILQ_FIRST(&g->waiting); s; s = next) {
 		next = TAILQ_NEXT(s, waiting);
-		if (s->far)
-			far_connect(s);
-		else
-			client_decide(s);
+		stream_changed(s);
 	}
 }
 
@@ -146,15 +130,11 @@ int gate_init(struct gate *g, uint64_t nofile)
 	g->budget = GATE_BUDGET;
 	g->lost_ms = uv_now(&g->loop);
 	LIST_INIT(&g->links);
-	TAILQ_INIT(&g->waiting);
 	for (size_t i = 0; i < sizeof(timers) / sizeof(timers[0]); i++) {
 		uv_timer_init(&g->loop, timers[i]);
 		timers[i]->data = g;
 	}
-	deadlines_init(&g->greetings, &g->loop, GATE_PATIENCE_MS, client_silent);
-	deadlines_init(&g->holds, &g->loop, GATE_HOLD_MS, client_held);
-	deadlines_init(&g->waits, &g->loop, GATE_HOLD_MS, far_late);
-	deadlines_init(&g->endings, &g->loop, GATE_PATIENCE_MS, stream_free);
+	streams_init(g);
 	return 0;
 }
 

@@ -51,10 +51,7 @@ struct gate {
 
 	LIST_HEAD(, gate_link) links;
 	struct gate_link *leader_link; /* to the leading node's gate; NULL: it is not up */
-	struct deadlines greetings;
-	struct deadlines holds;
-	struct deadlines waits;
-	struct deadlines endings;
+	struct deadlines deadlines[STREAM_STATES];
 	TAILQ_HEAD(, stream) waiting; /* for a leader or its queue */
 	uint64_t lost_ms;	      /* since when nobody leads */
 
@@ -82,10 +79,6 @@ void gate_changed(struct gate *g);
 
 /* What a client is told to wait. */
 uint32_t gate_not_yet_ms(const struct gate *g);
-
-/* Streams that gate_changed() tries again. */
-void gate_wait_begin(struct gate *g, struct stream *s);
-void gate_wait_end(struct gate *g, struct stream *s);
 
 /* Counts. */
 void gate_client_begun(struct gate *g);

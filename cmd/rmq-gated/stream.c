@@ -20,7 +20,46 @@ static int compare(const struct stream *a, const struct stream *b)
 
 RB_GENERATE(stream_tree, stream, by_id, compare)
 
-/* ---- deadlines ---- */
+/* ---- states ---- */
+
+static void pump(struct stream *s);
+static void drop(struct stream *s, enum rmq_error code);
+static void finish(struct stream *s, enum rmq_error code);
+
+/* What each event means in each state.  NULL: it does not come. */
+static const struct rule {
+	void (*readable)(struct stream *s); /* its socket; NULL: it is not read */
+	void (*ended)(struct stream *s, enum rmq_error code); /* no more comes from the peer */
+	void (*changed)(struct stream *s);
+	void (*late)(struct stream *s); /* NULL: the state may last */
+	uint64_t patience_ms;
+} rules[STREAM_STATES] = {
+    [GREETING] = {client_read, NULL, NULL, client_silent, GATE_PATIENCE_MS},
+    [HELD] = {NULL, NULL, client_decide, stream_not_yet, GATE_HOLD_MS},
+    [WAITING] = {NULL, drop, far_connect, far_late, GATE_HOLD_MS},
+    [ASKED] = {pump, client_refused, NULL, NULL, 0},
+    [RELAYED] = {pump, finish, NULL, NULL, 0},
+    [DEAF] = {pump, drop, NULL, NULL, 0},
+    [ENDING] = {NULL, NULL, NULL, stream_free, GATE_PATIENCE_MS},
+};
+
+static void on_deadline(uv_timer_t *timer);
+
+static void set_deadline(struct stream *s, struct deadlines *d, uint64_t patience_ms)
+{
+	s->deadlines = d;
+	s->deadline_ms = uv_now(d->timer.loop) + patience_ms;
+	TAILQ_INSERT_TAIL(&d->head, s, deadline);
+	if (!uv_is_active((uv_handle_t *)&d->timer))
+		uv_timer_start(&d->timer, on_deadline, patience_ms, 0);
+}
+
+static void clear_deadline(struct stream *s)
+{
+	if (s->deadlines)
+		TAILQ_REMOVE(&s->deadlines->head, s, deadline);
+	s->deadlines = NULL;
+}
 
 static void on_deadline(uv_timer_t *timer)
 {
@@ -28,34 +67,51 @@ static void on_deadline(uv_timer_t *timer)
 	struct stream *s;
 
 	while ((s = TAILQ_FIRST(&d->head)) && s->deadline_ms <= uv_now(timer->loop)) {
-		stream_deadline(s, NULL);
-		d->late(s);
+		clear_deadline(s);
+		rules[s->state].late(s);
 	}
 	if (s)
 		uv_timer_start(timer, on_deadline, s->deadline_ms - uv_now(timer->loop), 0);
 }
 
-void deadlines_init(
-    struct deadlines *d, uv_loop_t *loop, uint64_t patience_ms, void (*late)(struct stream *s))
+void streams_init(struct gate *g)
 {
-	TAILQ_INIT(&d->head);
-	uv_timer_init(loop, &d->timer);
-	d->timer.data = d;
-	d->patience_ms = patience_ms;
-	d->late = late;
+	TAILQ_INIT(&g->waiting);
+	for (int i = 0; i < STREAM_STATES; i++) {
+		struct deadlines *d = &g->deadlines[i];
+		TAILQ_INIT(&d->head);
+		uv_timer_init(&g->loop, &d->timer);
+		d->timer.data = d;
+	}
 }
 
-void stream_deadline(struct stream *s, struct deadlines *d)
+static void leave_state(struct stream *s)
 {
-	if (s->deadlines)
-		TAILQ_REMOVE(&s->deadlines->head, s, deadline);
-	s->deadlines = d;
-	if (!d)
-		return;
-	s->deadline_ms = uv_now(d->timer.loop) + d->patience_ms;
-	TAILQ_INSERT_TAIL(&d->head, s, deadline);
-	if (!uv_is_active((uv_handle_t *)&d->timer))
-		uv_timer_start(&d->timer, on_deadline, d->patience_ms, 0);
+	clear_deadline(s);
+	if (rules[s->state].changed)
+		TAILQ_REMOVE(&s->gate->waiting, s, waiting);
+}
+
+static void begin_state(struct stream *s, enum stream_state state)
+{
+	const struct rule *r = &rules[state];
+
+	s->state = state;
+	if (r->late)
+		set_deadline(s, &s->gate->deadlines[state], r->patience_ms);
+	if (r->changed)
+		TAILQ_INSERT_TAIL(&s->gate->waiting, s, waiting);
+}
+
+void stream_enter(struct stream *s, enum stream_state state)
+{
+	leave_state(s);
+	begin_state(s, state);
+}
+
+void stream_changed(struct stream *s)
+{
+	rules[s->state].changed(s);
 }
 
 /* ---- begin and end ---- */
@@ -69,13 +125,13 @@ struct stream *stream_new(struct gate *g, enum stream_state state, int fd)
 		return NULL;
 	}
 	s->gate = g;
-	s->state = state;
 	s->fd = -1;
 	gate_flow_init(&s->flow);
 	if (fd >= 0 && !stream_connected(s, fd)) {
 		free(s);
 		return NULL;
 	}
+	begin_state(s, state);
 	return s;
 }
 
@@ -86,7 +142,6 @@ bool stream_connected(struct stream *s, int fd)
 		return false;
 	}
 	s->poll.data = s;
-	s->polled = true;
 	s->fd = fd;
 	return true;
 }
@@ -131,9 +186,7 @@ void stream_free(struct stream *s)
 {
 	struct gate *g = s->gate;
 
-	stream_deadline(s, NULL);
-	if (s->state == HELD || s->state == WAITING)
-		gate_wait_end(g, s);
+	leave_state(s);
 	if (s->link && !s->link->ending)
 		LINK_SEND(s->link, close, s->id, RMQ_E_OK);
 	leave_link(s);
@@ -141,7 +194,7 @@ void stream_free(struct stream *s)
 		g->budget += GATE_WINDOW - GATE_WINDOW_FIRST;
 	free(s->out);
 	gate_stream_ended(g, s);
-	if (!s->polled) {
+	if (s->fd < 0) {
 		free(s);
 		return;
 	}
@@ -235,7 +288,8 @@ static size_t socket_write(struct stream *s, struct slice bytes)
 	if (errno == EAGAIN || errno == EINTR)
 		return 0;
 	/* What it has said before is still to be read; the end comes there. */
-	s->mute = true;
+	if (s->state == RELAYED)
+		stream_enter(s, DEAF);
 	out_free(s);
 	return bytes.len;
 }
@@ -245,7 +299,7 @@ static void flush(struct stream *s)
 	if (s->fd < 0 || out_left(s) == 0)
 		return;
 	size_t n = socket_write(s, slice_of(s->out + s->out_at, out_left(s)));
-	if (s->mute)
+	if (!s->out)
 		return;
 	s->out_at += n;
 	if (s->out_at == s->out_len)
@@ -309,8 +363,7 @@ static void pump(struct stream *s)
 
 static bool wants_read(const struct stream *s)
 {
-	return s->state == GREETING ||
-	       (s->state == RELAYED && s->flow.may_send > 0 && !s->is_paused);
+	return rules[s->state].readable && s->flow.may_send > 0 && !s->is_paused;
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
@@ -322,10 +375,6 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		s->events = 0;
 		events = UV_READABLE | UV_WRITABLE;
 	}
-	if (s->state == GREETING) {
-		client_read(s);
-		return;
-	}
 	if (events & UV_WRITABLE) {
 		flush(s);
 		give_credit(s);
@@ -334,9 +383,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		stream_free(s);
 		return;
 	}
-	bool read = (events & UV_READABLE) && wants_read(s);
-	if (read)
-		pump(s);
+	if ((events & UV_READABLE) && wants_read(s))
+		rules[s->state].readable(s);
 	else
 		stream_watch(s);
 }
@@ -370,21 +418,27 @@ struct gate_link *gate_link_new(struct gate *g, struct link_conn *c, bool dialle
 	return l;
 }
 
+static void drop(struct stream *s, enum rmq_error code)
+{
+	(void)code;
+	stream_free(s);
+}
+
+static void finish(struct stream *s, enum rmq_error code)
+{
+	if (out_left(s) == 0) {
+		drop(s, code);
+		return;
+	}
+	stream_enter(s, ENDING);
+	stream_watch(s);
+}
+
 /* Nothing more comes from the peer. */
 static void stream_ended(struct stream *s, enum rmq_error code)
 {
-	bool client = s->link->dialled;
-
 	leave_link(s);
-	if (client && !s->answered) {
-		client_refused(s, code);
-	} else if (s->state == RELAYED && out_left(s) > 0) {
-		s->state = ENDING;
-		stream_deadline(s, &s->gate->endings);
-		stream_watch(s);
-	} else {
-		stream_free(s);
-	}
+	rules[s->state].ended(s, code);
 }
 
 void gate_link_free(struct gate_link *l)
@@ -411,7 +465,7 @@ bool gate_link_open(struct gate_link *l, struct stream *s)
 	if (l->ending || l->count >= GATE_STREAMS_MAX || l->newest == UINT32_MAX)
 		return false;
 	join_link(s, l, l->newest + 1);
-	s->state = RELAYED;
+	stream_enter(s, ASKED);
 	LINK_SEND(l, open, s->id, GATE_VERSION, s->uid);
 	s->flow.may_send -= (uint32_t)s->hello_len;
 	send_data(l, s->id, slice_of(s->hello, s->hello_len));
@@ -450,12 +504,13 @@ static enum rmq_error on_data(struct gate_link *l, const struct gate_data *m)
 		return m->stream > l->newest ? RMQ_E_PROTOCOL : RMQ_E_OK;
 	if (!gate_flow_data(&s->flow, bytes.len))
 		return RMQ_E_PROTOCOL;
-	s->answered = true;
-	if (bytes.len > 0 && s->fd >= 0 && out_left(s) == 0 && !s->mute) {
+	if (s->state == ASKED)
+		stream_enter(s, RELAYED);
+	if (bytes.len > 0 && s->state == RELAYED && out_left(s) == 0) {
 		size_t n = socket_write(s, bytes);
 		bytes = slice_of(bytes.data + n, bytes.len - n);
 	}
-	if (bytes.len > 0 && !s->mute && !stream_put(s, bytes)) {
+	if (bytes.len > 0 && s->state != DEAF && !stream_put(s, bytes)) {
 		stream_close(s, RMQ_E_LIMIT);
 		return RMQ_E_OK;
 	}

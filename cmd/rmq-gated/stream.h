@@ -2,12 +2,15 @@
  * A client's connection in a gate: a Unix socket, and once it is relayed a stream on a link.
  *
  *	GREETING  a client; its HELLO is being read	-> HELD, or answered and ended
- *	HELD	  a client; waits for a queue somewhere	-> RELAYED, or answered and ended
+ *	HELD	  a client; waits for a queue somewhere	-> ASKED, or answered and ended
  *	WAITING	  a peer's stream; waits for our queue	-> RELAYED, or CLOSE
- *	RELAYED	  bytes go both ways			-> ENDING, or ended
+ *	ASKED	  a client; the peer has its HELLO	-> RELAYED, or answered and ended
+ *	RELAYED	  bytes go both ways			-> DEAF, ENDING, or ended
+ *	DEAF	  the socket takes no bytes any more	-> ended
  *	ENDING	  the peer's bytes before CLOSE leave	-> ended
  *
- * client.c leads through the first two, far.c through the third, stream.c does the rest.
+ * client.c leads through the first two, far.c through the third, stream.c does the rest; its table
+ * says what each event means in each state.
  *
  * Memory of a stream: bytes for its socket that do not fit into it, at most its window
  * (gate_flow.h).  Nothing else is kept: bytes are read from the socket when there is credit for
@@ -31,16 +34,11 @@ struct stream;
 
 #define STREAM_HELLO_SIZE (FRAME_HEADER_SIZE + WIRE_HELLO_MAX)
 
-/* Moments by which something has to have happened, the earliest first: one list for each kind.
- */
+/* Streams in a state that must not last, in order of their deadlines. */
 struct deadlines {
 	TAILQ_HEAD(deadline_list, stream) head;
 	uv_timer_t timer;
-	uint64_t patience_ms;
-	void (*late)(struct stream *s);
 };
-void deadlines_init(
-    struct deadlines *d, uv_loop_t *loop, uint64_t patience_ms, void (*late)(struct stream *s));
 
 /* A link between gates that is up. */
 struct gate_link {
@@ -57,7 +55,7 @@ struct gate_link {
 	paused; /* have bytes to send, when the link's queue is short again */
 };
 
-enum stream_state { GREETING, HELD, WAITING, RELAYED, ENDING };
+enum stream_state { GREETING, HELD, WAITING, ASKED, RELAYED, DEAF, ENDING, STREAM_STATES };
 
 struct stream {
 	struct gate *gate;
@@ -81,17 +79,17 @@ struct stream {
 	bool is_paused;
 	uint32_t id;
 	struct gate_flow flow;
-	bool far;      /* a peer's stream, the socket is the queue daemon's */
-	bool answered; /* something has come from the peer */
-	bool mute;     /* the socket takes nothing any more */
-	bool polled;   /* `poll` was initialised */
-	uint8_t *out;  /* for the socket */
+	bool far;     /* a peer's stream, the socket is the queue daemon's */
+	uint8_t *out; /* for the socket */
 	size_t out_at;
 	size_t out_len;
 	size_t out_cap;
 };
 
 RB_PROTOTYPE(stream_tree, stream, by_id, )
+
+/* Before the first stream. */
+void streams_init(struct gate *g);
 
 /* NULL when out of memory.  Takes fd (-1: none yet), also on failure. */
 struct stream *stream_new(struct gate *g, enum stream_state state, int fd);
@@ -107,7 +105,11 @@ void stream_not_yet(struct stream *s);
 void stream_redirect(struct stream *s, const char *path);
 void stream_error(struct stream *s, enum rmq_error code);
 
-void stream_deadline(struct stream *s, struct deadlines *d);
+/* With the deadline of the new state. */
+void stream_enter(struct stream *s, enum stream_state state);
+
+/* Who leads, where the queue is or whether a link is up has changed: for who waits for that. */
+void stream_changed(struct stream *s);
 
 /* Watches for what is wanted now. */
 void stream_watch(struct stream *s);

@@ -99,10 +99,8 @@ static void serve(void)
 		next = TAILQ_NEXT(s, waiting);
 		if (fd < 0)
 			return;
-		gate_wait_end(&gate, s);
-		stream_deadline(s, NULL);
-		s->state = RELAYED;
 		assert(stream_connected(s, fd));
+		stream_enter(s, RELAYED);
 		stream_watch(s);
 	}
 }
@@ -110,8 +108,8 @@ static void serve(void)
 static void open_clients(struct gate_link *l)
 {
 	for (unsigned i = 0; i < CLIENTS; i++) {
-		struct stream *s = stream_new(&gate, RELAYED, connection());
-		assert(s && s->polled);
+		struct stream *s = stream_new(&gate, HELD, connection());
+		assert(s && s->fd >= 0);
 		gate_client_begun(&gate);
 		s->hello_len = STREAM_HELLO_SIZE;
 		assert(gate_link_open(l, s));
