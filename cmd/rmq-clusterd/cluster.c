@@ -89,7 +89,7 @@ bool cluster_available(const struct cluster *c)
 {
 	unsigned needed = NODE_STATE_SERVES | NODE_STATE_NO_ROOM;
 
-	return (leader_flags(c) & needed) == NODE_STATE_SERVES;
+	return (leader_flags(c) & needed) == NODE_STATE_SERVES && watchdog_gate_serves(c);
 }
 
 /* This disk has all that the leader's had when it last said what it has. */
@@ -178,6 +178,11 @@ void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_pee
 		p->match = s.match;
 	if (self && cluster_leads(c))
 		p->match = c->disk.stored;
+}
+
+void cluster_gate(struct cluster *c, bool begins, bool reaches)
+{
+	watchdog_gate(c, begins, reaches);
 }
 
 void cluster_watch(struct cluster *c, void (*changed)(void *arg), void *arg)

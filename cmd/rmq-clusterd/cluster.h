@@ -56,6 +56,9 @@ void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_pee
  */
 void cluster_watch(struct cluster *c, void (*changed)(void *arg), void *arg);
 
+/* This node's gate reports that it runs, see core/host/gates.h. */
+void cluster_gate(struct cluster *c, bool begins, bool reaches);
+
 /* ---- what it is asked to do ---- */
 
 /*	name      who is to do it, and what */

@@ -32,6 +32,7 @@ struct asker {
 	int events; /* what is polled for */
 	bool greeted;
 	bool watches;
+	bool gate;    /* it is this node's gate */
 	bool stale;   /* what it was shown is not what there is now */
 	bool closing; /* ends when its output has left */
 	bool dead;    /* nothing more can be said to it */
@@ -140,6 +141,7 @@ static void view_make(const struct cluster *c, struct control_view *v)
 		if (s.available)
 			v->flags |= CONTROL_AVAILABLE;
 	}
+	v->flags |= CONTROL_TAKES_GATE;
 	if (s.caught_up)
 		v->flags |= CONTROL_CAUGHT_UP;
 	if (!s.config)
@@ -287,6 +289,9 @@ static void take_request(struct asker *a, const struct frame *f)
 		a->watches = true;
 		a->watch_req = q.req;
 		a->stale = true;
+	} else if (q.type == CONTROL_TYPE_GATE) {
+		cluster_gate(a->control->cluster, !a->gate, q.reaches);
+		a->gate = true;
 	} else {
 		command(a, &q);
 	}

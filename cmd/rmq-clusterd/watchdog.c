@@ -9,6 +9,16 @@
 
 /* ---- who may lead instead ---- */
 
+/* Whether a gate runs anywhere, as far as is known. */
+static bool any_gate(const struct cluster *c)
+{
+	bool any = c->watchdog.health.gates.known;
+
+	for (unsigned i = 0; i < c->peers.count; i++)
+		any |= peers_up(c->peers.list[i]) && (c->peers.list[i]->flags & NODE_STATE_GATE);
+	return any;
+}
+
 /* Voters that may lead, from the one after this node on; their ids go to `ids`.  How many. */
 static unsigned successors(const struct cluster *c, struct health_successor *list,
     struct raft_id *ids)
@@ -18,6 +28,7 @@ static unsigned successors(const struct cluster *c, struct health_successor *lis
 	unsigned n = 0;
 	const struct raft_member *self = config ? raft_config_find(config, c->id) : NULL;
 	size_t after = self ? (size_t)(self - config->members) + 1 : 0;
+	bool gates = any_gate(c);
 
 	for (unsigned i = 0; config && i < config->count; i++) {
 		const struct raft_member *m = &config->members[(after + i) % config->count];
@@ -29,8 +40,11 @@ static unsigned successors(const struct cluster *c, struct health_successor *lis
 		bool answers = known && p && p->node.welcomed &&
 			       cluster_now(c) < s.heard_at + (uint64_t)c->config.election_timeout;
 		ids[n] = m->id;
-		list[n++] = (struct health_successor){
-		    answers, s.level, p ? p->room.bytes : 0, s.match};
+		list[n++] = (struct health_successor){.answers = answers,
+		    .gate = gates_open(p ? p->flags : 0, gates),
+		    .level = s.level,
+		    .room = p ? p->room.bytes : 0,
+		    .match = s.match};
 	}
 	return n;
 }
@@ -83,6 +97,76 @@ static void act(struct cluster *c, enum health_action a)
 	}
 }
 
+/* ---- the gate ---- */
+
+void watchdog_gate(struct cluster *c, bool begins, bool reaches)
+{
+	gates_report(&c->watchdog.health.gates, begins, reaches);
+}
+
+bool watchdog_gate_serves(const struct cluster *c)
+{
+	return gates_serve(&c->watchdog.health.gates);
+}
+
+static const char *gate_text(const struct cluster *c, enum gates_trouble trouble)
+{
+	static char text[TEXT_MAX + 1];
+	const struct raft_config *config = c->status.config;
+	const struct raft_member *leader = config ? raft_config_find(config, c->status.leader) : NULL,
+				 *self = config ? raft_config_find(config, c->id) : NULL;
+
+	switch (trouble) {
+	case GATES_WELL:
+		return NULL;
+	case GATES_SILENT:
+		return "rmq-gated of this node has ended or hangs: it reports nothing";
+	case GATES_LOST:
+		snprintf(text, sizeof(text),
+		    "rmq-gated of this node does not reach that of %s at %.100s "
+		    "(its gate-advertise)",
+		    leader ? leader->name : "the leading node", leader ? leader->gate : "");
+		return text;
+	case GATES_UNREACHED:
+		snprintf(text, sizeof(text),
+		    "when this node led, most other nodes did not reach its rmq-gated at %.100s "
+		    "(gate-advertise)",
+		    self ? self->gate : "");
+		return text;
+	}
+	return NULL;
+}
+
+static void look_at_gates(struct cluster *c, struct health_seen *seen)
+{
+	const struct peer *leader = peers_find(c, c->status.leader);
+	const struct raft_config *config = c->status.config;
+
+	seen->served =
+	    leader && peers_up(leader) && (leader->flags & NODE_STATE_SERVES) && !cluster_leads(c);
+	/* Others than members do not know who leads. */
+	for (unsigned i = 0; config && i < config->count; i++) {
+		const struct peer *p = peers_find(c, config->members[i].id);
+		if (p && peers_up(p))
+			gates_add(&seen->gates, p->flags);
+	}
+}
+
+static void tell_gate(struct cluster *c)
+{
+	struct watchdog *w = &c->watchdog;
+	enum gates_trouble trouble = gates_trouble(&w->health.gates);
+
+	if (trouble == w->gate)
+		return;
+	w->gate = trouble;
+	if (trouble != GATES_WELL)
+		log_error("%s", gate_text(c, trouble));
+	else
+		log_notice("clients of this node are served again");
+	cluster_changed(c);
+}
+
 /* What has changed is said once. */
 static void tell(struct cluster *c)
 {
@@ -91,6 +175,7 @@ static void tell(struct cluster *c)
 	     has_room = health_has_room(&w->health);
 	bool unable = health_unable(&w->health), starves = health_starves(&w->health) && !hangs;
 
+	tell_gate(c);
 	if (hangs && !w->hangs)
 		log_error("%s: the disk has stored nothing for %" PRIu64 " ms", c->disk.directory,
 		    health_bound(&w->health));
@@ -176,8 +261,11 @@ void watchdog_turn(struct cluster *c)
 	    .told = leader ? leader->room.index : 0};
 
 	look_at_links(c, &seen);
-	for (unsigned i = 0; i < n; i++)
+	look_at_gates(c, &seen);
+	for (unsigned i = 0; i < n; i++) {
 		seen.better |= health_better(&list[i]);
+		seen.gated |= health_gated(&list[i]);
+	}
 	enum health_action a = health_turn(&w->health, &seen, cluster_now(c));
 	if (!cluster_stopping(c))
 		act(c, a);
@@ -203,7 +291,8 @@ uint8_t watchdog_flags(const struct cluster *c)
 
 	return (uint8_t)((watchdog_serves(c) ? NODE_STATE_SERVES : 0) |
 			 (w->has_room ? 0 : NODE_STATE_NO_ROOM) |
-			 (w->hangs || w->starves ? NODE_STATE_HANGS : 0));
+			 (w->hangs || w->starves ? NODE_STATE_HANGS : 0) |
+			 gates_flags(&w->health.gates));
 }
 
 const char *watchdog_problem(const struct cluster *c)
@@ -222,7 +311,7 @@ const char *watchdog_problem(const struct cluster *c)
 		return health_text(h->illness);
 	if (cluster_leads(c) && !c->watchdog.confirms)
 		return "nothing is confirmed: a majority does not store the records sent to it";
-	return NULL;
+	return gate_text(c, c->watchdog.gate);
 }
 
 void watchdog_open(struct cluster *c)

@@ -11,7 +11,9 @@ struct cluster;
 
 struct watchdog {
 	struct health health;
-	bool confirms, hangs, starves, has_room, unable; /* as of the last turn */
+	/* As of the last turn. */
+	bool confirms, hangs, starves, has_room, unable;
+	enum gates_trouble gate;
 };
 
 void watchdog_open(struct cluster *c);
@@ -30,6 +32,11 @@ bool watchdog_hand_over(struct cluster *c);
 
 /* Whether this node leads, runs the queue daemon, and lines are confirmed. */
 bool watchdog_serves(const struct cluster *c);
+
+/* This node's gate reports, see gates_report(). */
+void watchdog_gate(struct cluster *c, bool begins, bool reaches);
+/* Whether clients of this node are served, if the leading node serves. */
+bool watchdog_gate_serves(const struct cluster *c);
 
 /* What the others are told, and this node is as well: enum node_state_flag. */
 uint8_t watchdog_flags(const struct cluster *c);

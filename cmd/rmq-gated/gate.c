@@ -114,13 +114,25 @@ void gate_sweep(struct gate *g, struct gate_link *l)
 	uv_timer_start(&g->sweep, on_sweep, 0, 0);
 }
 
+/* ---- what rmq-clusterd is told ---- */
+
+void gate_report(struct gate *g)
+{
+	watch_report(&g->watch, g->leader_link && gate_link_probe(g->leader_link));
+}
+
+static void on_report(uv_timer_t *timer)
+{
+	gate_report(timer->data);
+}
+
 /* ---- life ---- */
 
 int gate_init(struct gate *g, uint64_t nofile)
 {
 	uint64_t most =
 	    nofile > GATE_DESCRIPTORS_RESERVE + 2 ? (nofile - GATE_DESCRIPTORS_RESERVE) / 2 : 1;
-	uv_timer_t *timers[] = {&g->retry, &g->sweep};
+	uv_timer_t *timers[] = {&g->retry, &g->sweep, &g->report};
 	int err = uv_loop_init(&g->loop);
 
 	if (err)
@@ -142,11 +154,13 @@ void gate_start(struct gate *g)
 {
 	listener_start(&g->listener, &g->loop,
 	    &(struct listener_host){g, is_full, on_accept, on_exhausted});
+	uv_timer_start(&g->report, on_report, CONTROL_GATE_MS, CONTROL_GATE_MS);
 }
 
 void gate_stop(struct gate *g)
 {
 	listener_close(&g->listener);
+	uv_timer_stop(&g->report);
 	watch_close(&g->watch);
 	peers_close(g);
 	uv_stop(&g->loop);

@@ -31,6 +31,8 @@
 #define GATE_HOLD_MS 250
 /* Bytes that may wait for a link before streams are not read any more. */
 #define GATE_LINK_MARK (1u << 20)
+/* A gate that takes so many bytes is there, if its answer is long in coming. */
+#define GATE_PASS_BYTES (16u << 10)
 /* Descriptors for other things than clients and streams. */
 #define GATE_DESCRIPTORS_RESERVE 64
 #define GATE_CLIENTS_MAX	 16384u
@@ -47,6 +49,7 @@ struct gate {
 	struct listener listener;
 	uv_timer_t retry; /* accepting, when the system is out of something */
 	uv_timer_t sweep; /* of links that are broken */
+	uv_timer_t report; /* to rmq-clusterd, again and again */
 	uv_signal_t signals[3];
 
 	LIST_HEAD(, gate_link) links;
@@ -76,6 +79,9 @@ void gate_stop(struct gate *g);
 
 /* Who leads, where the queue is or whether a link is up has changed. */
 void gate_changed(struct gate *g);
+
+/* Tells rmq-clusterd that the gate runs, and whether it reaches that of the leading node. */
+void gate_report(struct gate *g);
 
 /* What a client is told to wait. */
 uint32_t gate_not_yet_ms(const struct gate *g);

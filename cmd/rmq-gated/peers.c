@@ -54,6 +54,7 @@ static void begin(struct gate *g, struct link_conn *c, bool dialled)
 	log_info("%s %s (%s)", dialled ? "to" : "from", l->peer, link_conn_address(c));
 	if (!dialled)
 		return;
+	l->heard = true;
 	g->leader_link = l;
 	g->peers.failed_said = false;
 	gate_changed(g);

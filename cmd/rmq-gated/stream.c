@@ -473,6 +473,20 @@ bool gate_link_open(struct gate_link *l, struct stream *s)
 	return true;
 }
 
+/* A gate of whatever version answers that it does not speak this one. */
+bool gate_link_probe(struct gate_link *l)
+{
+	uint64_t taken = l->conn ? link_conn_taken(l->conn) : 0;
+	bool answers = l->heard || taken - l->taken >= GATE_PASS_BYTES;
+
+	if (answers)
+		l->taken = taken;
+	l->heard = false;
+	if (!l->ending && l->newest < UINT32_MAX)
+		LINK_SEND(l, open, ++l->newest, GATE_VERSION_NONE, 0);
+	return answers;
+}
+
 static struct stream *find(struct gate_link *l, uint32_t id)
 {
 	struct stream key = {.id = id};
@@ -545,6 +559,7 @@ enum rmq_error gate_link_frame(struct gate_link *l, const struct frame *f)
 {
 	if (l->ending)
 		return RMQ_E_OK;
+	l->heard = true;
 	switch (f->type) {
 #define X(type, NAME, name, FIELDS) \
 	case type: { \

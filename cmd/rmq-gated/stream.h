@@ -50,6 +50,8 @@ struct gate_link {
 	uint32_t newest; /* number of the newest stream */
 	unsigned count;
 	bool ending; /* its streams are being ended */
+	bool heard;  /* since gate_link_probe() */
+	uint64_t taken; /* link_conn_taken(), as of when that grew last */
 	RB_HEAD(stream_tree, stream) streams;
 	TAILQ_HEAD(, stream)
 	paused; /* have bytes to send, when the link's queue is short again */
@@ -126,6 +128,12 @@ void gate_link_free(struct gate_link *l);
 
 /* A client's stream begins here.  False: no more fit on the link. */
 bool gate_link_open(struct gate_link *l, struct stream *s) __attribute__((warn_unused_result));
+
+/*
+ * Whether the other gate has answered since the last call, or takes bytes that wait for it; asks
+ * it anew.
+ */
+bool gate_link_probe(struct gate_link *l);
 
 /* A frame has come; not RMQ_E_OK: the peer is no gate. */
 enum rmq_error gate_link_frame(struct gate_link *l, const struct frame *f)

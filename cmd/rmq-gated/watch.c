@@ -49,7 +49,10 @@ static void on_view(void *arg, uint32_t req, const struct control_view *v)
 	w->said = false;
 	if (strcmp(v->leader, g->view.leader) != 0)
 		log_info("%s%s", v->leader[0] ? v->leader : "nobody", " leads");
+	bool begins = !(g->view.flags & CONTROL_TAKES_GATE);
 	g->view = *v;
+	if (begins)
+		gate_report(g);
 	peers_changed(g);
 	gate_changed(g);
 }
@@ -74,6 +77,12 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	int wanted = control_client_events(&w->client) & POLLOUT ? UV_READABLE | UV_WRITABLE
 								 : UV_READABLE;
 	uv_poll_start(poll, wanted, on_poll);
+}
+
+void watch_report(struct watch *w, bool reaches)
+{
+	if (w->poll && (w->gate->view.flags & CONTROL_TAKES_GATE))
+		control_client_gate(&w->client, reaches);
 }
 
 static void on_again(uv_timer_t *timer)

@@ -2,7 +2,8 @@
  * usage: fakenode SOCKET
  *
  * The control socket of rmq-clusterd, as it is, on a node that is made up: lines on stdin say
- * what the node knows and how it answers; each command that it is given is a line on stdout.
+ * what the node knows and how it answers; each command that it is given is a line on stdout, and
+ * so is each time that its gate begins, or ceases, to reach that of the leading node.
  *
  *	me NAME                 member NAME [joined] [voter] [up]     remove NAME
  *	key NAME rmq1:KEY       gate NAME HOST:PORT       of a member, or of this node
@@ -49,6 +50,7 @@ struct cluster {
 	enum rmq_error code;
 	char text[256];
 	bool hold;
+	bool gate, reaches; /* it has reported; as it did last */
 	struct held held[HELD_MAX];
 	unsigned held_count;
 };
@@ -108,6 +110,17 @@ void cluster_ask(
 		c->held[c->held_count++] = (struct held){answer, arg};
 	else
 		answer(arg, c->code, c->text);
+}
+
+void cluster_gate(struct cluster *c, bool begins, bool reaches)
+{
+	(void)begins;
+	if (c->gate && c->reaches == reaches)
+		return;
+	c->gate = true;
+	c->reaches = reaches;
+	puts(reaches ? "GATE reaches" : "GATE reaches nobody");
+	fflush(stdout);
 }
 
 void cluster_forget(struct cluster *c, void *arg)

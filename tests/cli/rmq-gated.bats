@@ -11,7 +11,7 @@ logged() {
 	grep -q -- "$1" "$2"
 }
 
-declare -gA TELL KEY PORT
+declare -gA TELL KEY PORT GATE
 # free_port NAME: a port on which nobody listens, in PORT[NAME].
 free_port() {
 	while :; do
@@ -63,6 +63,7 @@ gate() {
 		--control "$name.ctl" --socket "$name.sock" --ready-fd 9 -v "$@" \
 		>>"$name.log" 2>&1 3>&- 9>"$name.ready" </dev/null &
 	GATE_PID=$!
+	GATE[$name]=$GATE_PID
 	STARTED+=("$GATE_PID")
 	if ! IFS= read -r -t 30 line <"$name.ready"; then
 		cat "$name.log" >&2
@@ -407,6 +408,22 @@ anon_kib() {
 	assert_success
 	rmq-recv -S unix:n1.sock --drain jobs >received
 	seq 1 40000 | cmp - received
+}
+
+newest_line_is() {
+	[ "$(tail -n 1 "$2")" = "$1" ]
+}
+
+@test "rmq-gated: the node is told whether its gate reaches that of the leading node" {
+	pair
+	wait_until 20 newest_line_is "GATE reaches" n2.out
+	kill -STOP "${GATE[n1]}"
+	wait_until 20 newest_line_is "GATE reaches nobody" n2.out
+	kill -CONT "${GATE[n1]}"
+	wait_until 20 newest_line_is "GATE reaches" n2.out
+	seq 10 | RMQ_SERVERS=unix:n2.sock rmq-send --timeout 10s jobs
+	kill -KILL "${GATE[n1]}"
+	wait_until 20 newest_line_is "GATE reaches nobody" n2.out
 }
 
 @test "rmq-gated: only members' gates are let in, and who is removed is cut" {

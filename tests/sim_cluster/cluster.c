@@ -92,17 +92,19 @@ static struct link *dial(
 	struct raft_status st;
 	if (address.len == 1)
 		return to_queue(w, address.data[0] - '0', clock_ms);
+	/* One that is stopped takes the connection, and says nothing. */
+	if (c->sites[server].gate == GATE_STOPPED)
+		return net_connect(&w->net, NULL, clock_ms);
 	if (w->daemons[server].up)
 		return to_queue(w, server, clock_ms);
 	if (!n->raft)
 		return NULL;
-	/* One that is stopped takes the connection, and says nothing. */
-	if (n->paused_until == UINT64_MAX)
-		return net_connect(&w->net, NULL, clock_ms);
 	raft_status(n->raft, &st);
 	if (raft_id_none(st.leader))
 		return not_yet(w, clock_ms);
 	unsigned to = st.leader.bytes[0] - 1u;
+	if (c->sites[to].gate != GATE_WELL)
+		return not_yet(w, clock_ms);
 	if (prng_chance(&w->prng, 500))
 		return redirected(w, to, clock_ms);
 	bool cut = n->cut_to[to] || c->sim.nodes[to].cut_to[server];

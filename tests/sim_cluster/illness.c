@@ -50,9 +50,21 @@ static void stop_queue(struct cluster *c, struct node *n)
 	c->world.daemons[n->slot].paused_until = UINT64_MAX;
 }
 
+static void stop_gate(struct cluster *c, struct node *n)
+{
+	c->sites[n->slot].gate = GATE_STOPPED;
+}
+
+/* It runs, and is not where the others are told that it is. */
+static void hide_gate(struct cluster *c, struct node *n)
+{
+	c->sites[n->slot].gate = GATE_UNREACHED;
+}
+
 /* Its daemons all stand still: connections to them are taken, and nothing is said on them. */
 static void freeze(struct cluster *c, struct node *n)
 {
+	stop_gate(c, n);
 	n->paused_until = UINT64_MAX;
 	stop_queue(c, n);
 }
@@ -106,6 +118,8 @@ static const struct illness {
     {"all is lost that it sends", mute},
     {"all is lost that is sent to it", deafen},
     {"its queue daemon is stopped", stop_queue},
+    {"its gate is stopped", stop_gate},
+    {"its gate is not reached", hide_gate},
     {"all its daemons are stopped", freeze},
     {"its links come and go", flap},
     {"it moves again and again", wander},
@@ -121,10 +135,18 @@ static bool nothing_waits(struct cluster *c)
 	return s && site_idle(s) && !broker_pending(s->daemon->broker);
 }
 
-/* As long as something waits, records are committed. */
+/* Whether clients of other nodes come to the queue daemon that serves. */
+static bool is_reached(struct cluster *c)
+{
+	const struct site *s = site_serving(c);
+	return s && s->gate == GATE_WELL;
+}
+
+/* As long as something waits, records are committed; and clients find the queue. */
 static void check_progress(struct cluster *c)
 {
-	if (nothing_waits(c) || c->sim.commit > c->went_on) {
+	bool goes_on = nothing_waits(c) || c->sim.commit > c->went_on;
+	if (goes_on && is_reached(c)) {
 		c->went_on = c->sim.commit;
 		c->went_on_at = c->sim.now;
 	}
@@ -194,6 +216,7 @@ void illness_end(struct cluster *c)
 		n->narrow = false;
 		c->world.daemons[i].paused_until = 0;
 		c->sites[i].sticks = false;
+		c->sites[i].gate = GATE_WELL;
 		c->sites[i].lingers_until = 0;
 		if (c->sites[i].capacity == UINT64_MAX)
 			site_disk(&c->sites[i], ROOM_ENOUGH);

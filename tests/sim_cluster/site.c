@@ -721,6 +721,30 @@ static bool dies(struct site *s)
 	return true;
 }
 
+/* ---- gates ---- */
+
+/* Whether this node's gate reaches that of the node that leads. */
+static bool reaches(const struct site *s)
+{
+	struct raft_status st;
+	raft_status(s->node->raft, &st);
+	if (raft_id_none(st.leader) || raft_id_eq(st.leader, s->node->id))
+		return false;
+	const struct site *leader = &s->c->sites[st.leader.bytes[0] - 1];
+	return leader->gate == GATE_WELL && !s->node->cut_to[leader->node->slot] &&
+	       !leader->node->cut_to[s->node->slot];
+}
+
+static void gate_turn(struct site *s)
+{
+	struct cluster *c = s->c;
+	if (s->gate != GATE_STOPPED)
+		gates_report(&s->health.gates, false, reaches(s));
+	for (unsigned i = 0; i < NODES; i++)
+		if (c->sites[i].linked[s->node->slot] && !is_cut_off(&c->sites[i], s->node))
+			c->sites[i].flags[s->node->slot] = gates_flags(&s->health.gates);
+}
+
 /* ---- its start and its end ---- */
 
 static void kill_queue(struct site *s)
@@ -791,8 +815,12 @@ static unsigned successors(
 			continue;
 		bool leads = raft_peer_status(s->node->raft, id, &p);
 		ids[n] = id;
-		list[n++] = (struct health_successor){leads && now < p.heard_at + s->c->sim.election_ms,
-		    p.level, s->heard[id.bytes[0] - 1].bytes, p.match};
+		list[n++] = (struct health_successor){
+		    .answers = leads && now < p.heard_at + s->c->sim.election_ms,
+		    .gate = gates_open(s->flags[id.bytes[0] - 1], true),
+		    .level = p.level,
+		    .room = s->heard[id.bytes[0] - 1].bytes,
+		    .match = p.match};
 	}
 	return n;
 }
@@ -846,6 +874,20 @@ static uint64_t told_by_leader(const struct site *s)
 	return 0;
 }
 
+/* Of members: others do not know who leads. */
+static void count_gates(const struct site *s, struct gates_count *gates)
+{
+	struct raft_status st;
+	raft_status(s->node->raft, &st);
+	for (unsigned i = 0; st.config && i < st.config->count; i++) {
+		struct raft_id id = st.config->members[i].id;
+		unsigned slot = id.bytes[0] - 1u;
+		if (!raft_id_none(id) && s->linked[slot] &&
+		    raft_id_eq(id, s->c->sim.nodes[slot].id))
+			gates_add(gates, s->flags[slot]);
+	}
+}
+
 static void watch_health(struct site *s)
 {
 	struct health_successor list[NODES];
@@ -859,8 +901,11 @@ static void watch_health(struct site *s)
 	    .lingers = s->c->sim.now < s->lingers_until,
 	    .has = s->node->disk.last,
 	    .told = told_by_leader(s)};
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
 		seen.better |= health_better(&list[i]);
+		seen.gated |= health_gated(&list[i]);
+	}
+	count_gates(s, &seen.gates);
 	enum health_action a = health_turn(&s->health, &seen, s->c->sim.now);
 	switch (s->ending.state == ENDING_NOT ? a : HEALTH_NOTHING) {
 	case HEALTH_NOTHING:
@@ -1046,6 +1091,7 @@ void site_turn(struct site *s)
 	tell_room(s);
 	keep_queue(s);
 	tell_crashes(s);
+	gate_turn(s);
 	watch_health(s);
 	if (s->ending.state != ENDING_NOT)
 		end_turn(s);
@@ -1144,6 +1190,7 @@ static void on_down(struct sim *sim, struct node *n)
 	s->relief = (struct relief){0};
 	memset(s->heard, 0, sizeof(s->heard));
 	memset(s->linked, 0, sizeof(s->linked));
+	memset(s->flags, 0, sizeof(s->flags));
 	s->lingers_until = 0;
 	s->crashes = (struct crashes){0};
 	s->told_died = (struct crashes_word){0};

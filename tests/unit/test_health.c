@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "core/host/health.h"
+#include "core/raft/node_wire.h"
 
 #define ELECTION 500
 #define BOUND	 2000
@@ -357,12 +358,121 @@ static void who_answers_and_has_room_leads_next_then_who_is_furthest(void **stat
 	const uint64_t much = 1ull << 40;
 	(void)state;
 	assert_int_equal(health_successor(NULL, 0), -1);
-	assert_int_equal(NEXT({false, true, much, 9}), -1);
-	assert_int_equal(NEXT({false, true, much, 9}, {true, false, 0, 1}), 1);
-	assert_int_equal(NEXT({true, true, 0, 9}, {true, true, much, 8}), 1);
-	assert_int_equal(NEXT({true, true, much, 8}, {true, true, much, 9}), 1);
-	assert_int_equal(NEXT({true, true, much, 8}, {true, false, much, 9}), 0);
-	assert_int_equal(NEXT({true, true, 0, 8}, {true, true, 0, 9}), 1);
+	assert_int_equal(NEXT({false, true, true, much, 9}), -1);
+	assert_int_equal(NEXT({false, true, true, much, 9}, {true, false, false, 0, 1}), 1);
+	assert_int_equal(NEXT({true, true, true, 0, 9}, {true, true, true, much, 8}), 1);
+	assert_int_equal(NEXT({true, true, true, much, 8}, {true, true, true, much, 9}), 1);
+	assert_int_equal(NEXT({true, true, true, much, 8}, {true, true, false, much, 9}), 0);
+	assert_int_equal(NEXT({true, true, true, 0, 8}, {true, true, true, 0, 9}), 1);
+}
+
+/* ---- gates ---- */
+
+static void a_leader_whose_gate_most_do_not_reach_hands_over_to_one_that_can_be_reached(
+    void **state)
+{
+	(void)state;
+	seen.gates = (struct gates_count){.running = 2};
+	assert_int_equal(pass(3 * BOUND), HEALTH_NOTHING);
+	assert_int_equal(gates_trouble(&health.gates), GATES_UNREACHED);
+	seen.gated = true;
+	assert_int_equal(pass(STEP), HEALTH_HAND_OVER);
+	assert_int_equal(health.illness, HEALTH_GATE);
+	/* It never steps down: it serves the clients of its own node. */
+	assert_int_equal(pass(BOUND - STEP), HEALTH_NOTHING);
+	assert_int_equal(pass(BOUND), HEALTH_HAND_OVER);
+}
+
+static void a_gate_that_most_reach_or_that_is_started_anew_in_time_is_well(void **state)
+{
+	(void)state;
+	seen.gated = true;
+	seen.gates = (struct gates_count){.running = 2, .reaching = 1};
+	assert_int_equal(pass(10 * BOUND), HEALTH_NOTHING);
+	for (int i = 0; i < 20; i++) {
+		seen.gates.reaching = 0;
+		assert_int_equal(pass(BOUND - STEP), HEALTH_NOTHING);
+		seen.gates.reaching = 2;
+		assert_int_equal(pass(STEP), HEALTH_NOTHING);
+	}
+	assert_int_equal(gates_trouble(&health.gates), GATES_WELL);
+}
+
+/* If it cannot be reached anywhere, leadership does not go round. */
+static void a_node_that_was_not_reached_says_so_until_it_is_or_its_gate_begins_anew(void **state)
+{
+	(void)state;
+	gates_report(&health.gates, true, false);
+	seen.gates = (struct gates_count){.running = 2};
+	for (int i = 0; i < 40; i++) {
+		gates_report(&health.gates, false, false);
+		assert_int_equal(pass(STEP), HEALTH_NOTHING);
+	}
+	seen.log.leads = false;
+	gates_report(&health.gates, false, true);
+	assert_int_equal(pass(STEP), HEALTH_NOTHING);
+	assert_int_equal(gates_flags(&health.gates),
+	    NODE_STATE_GATE | NODE_STATE_REACHES | NODE_STATE_UNREACHED);
+	assert_false(gates_open(gates_flags(&health.gates), true));
+	gates_report(&health.gates, true, true);
+	assert_true(gates_open(gates_flags(&health.gates), true));
+	/* As the leader. */
+	seen.log.leads = true;
+	for (unsigned reaching = 0; reaching <= 2; reaching += 2) {
+		seen.gates.reaching = reaching;
+		assert_int_equal(pass(2 * BOUND), HEALTH_NOTHING);
+		assert_int_equal(
+		    (gates_flags(&health.gates) & NODE_STATE_UNREACHED) == 0, reaching > 0);
+	}
+	/* And it does not for ever. */
+	seen.gates.reaching = 0;
+	assert_int_equal(pass(2 * BOUND), HEALTH_NOTHING);
+	seen.log.leads = false;
+	assert_int_equal(pass((GATES_UNREACHED_BOUNDS - 1) * BOUND), HEALTH_NOTHING);
+	assert_int_not_equal(gates_flags(&health.gates) & NODE_STATE_UNREACHED, 0);
+	assert_int_equal(pass(BOUND), HEALTH_NOTHING);
+	assert_int_equal(gates_flags(&health.gates) & NODE_STATE_UNREACHED, 0);
+}
+
+static void a_node_whose_gate_reports_no_more_or_does_not_reach_serves_no_clients(void **state)
+{
+	(void)state;
+	seen.log.leads = false;
+	seen.served = true;
+	assert_int_equal(pass(10 * BOUND), HEALTH_NOTHING);
+	assert_true(gates_serve(&health.gates));
+	assert_int_equal(gates_flags(&health.gates), 0);
+	gates_report(&health.gates, true, true);
+	assert_int_equal(pass(BOUND - STEP), HEALTH_NOTHING);
+	assert_true(gates_serve(&health.gates));
+	assert_int_equal(gates_flags(&health.gates), NODE_STATE_GATE | NODE_STATE_REACHES);
+	assert_int_equal(pass(STEP), HEALTH_NOTHING);
+	assert_int_equal(gates_trouble(&health.gates), GATES_SILENT);
+	assert_false(gates_serve(&health.gates));
+	assert_int_equal(gates_flags(&health.gates), 0);
+	for (unsigned ms = 0; ms < 2 * BOUND; ms += STEP) {
+		gates_report(&health.gates, false, false);
+		assert_int_equal(gates_trouble(&health.gates), ms < BOUND ? GATES_WELL : GATES_LOST);
+		assert_int_equal(pass(STEP), HEALTH_NOTHING);
+	}
+	assert_false(gates_serve(&health.gates));
+	/* Nobody serves: there is nothing to be reached. */
+	seen.served = false;
+	assert_int_equal(pass(STEP), HEALTH_NOTHING);
+	assert_int_equal(gates_trouble(&health.gates), GATES_WELL);
+}
+
+static void who_can_be_reached_leads_before_who_has_room(void **state)
+{
+	const uint64_t much = 1ull << 40;
+	(void)state;
+	assert_int_equal(NEXT({true, false, true, much, 9}, {true, true, false, 0, 8}), 1);
+	/* Where there are no gates, or none is known, all are as good. */
+	assert_true(gates_open(0, false));
+	assert_false(gates_open(0, true));
+	assert_false(health_better(&(struct health_successor){true, false, true, much, 9}));
+	assert_false(health_gated(&(struct health_successor){true, true, false, much, 9}));
+	assert_true(health_gated(&(struct health_successor){true, true, true, 0, 9}));
 }
 
 #define T(name) cmocka_unit_test_setup(name, setup)
@@ -383,6 +493,11 @@ int main(void)
 	    T(a_queue_daemon_is_asked_and_killed_if_it_does_not_answer),
 	    T(one_that_was_started_and_says_nothing_is_killed),
 	    T(a_turn_is_due_while_something_is_watched),
+	    T(a_leader_whose_gate_most_do_not_reach_hands_over_to_one_that_can_be_reached),
+	    T(a_gate_that_most_reach_or_that_is_started_anew_in_time_is_well),
+	    T(a_node_that_was_not_reached_says_so_until_it_is_or_its_gate_begins_anew),
+	    T(a_node_whose_gate_reports_no_more_or_does_not_reach_serves_no_clients),
+	    T(who_can_be_reached_leads_before_who_has_room),
 	    T(who_answers_and_has_room_leads_next_then_who_is_furthest)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,6 +31,7 @@ extern bool rmq_small_limits;
 #define JOURNAL_PLACE	 64 /* records: where an opener reads is told no more exactly */
 #define LINK_VERSION	1 /* encrypted links between machines */
 #define GATE_VERSION	1 /* what gates say to each other */
+#define GATE_VERSION_NONE 0 /* what none of them speaks */
 #define CONTROL_VERSION 1 /* asking rmq-clusterd */
 
 #define FRAME_HEADER_SIZE 8

@@ -116,6 +116,8 @@
 	    "illness stops") \
 	X(DISK_TRUSTED, "a leader whose disk hangs leads on", "illness stops") \
 	X(LINKS_TRUSTED, "a leader whose records reach nobody leads on", "illness stops") \
+	X(GATE_TRUSTED, "a leader whose gate the others do not reach leads on", \
+	    "illness stops") \
 	X(FULL_LEADS, "a leader whose disk is full leads on", "illness stops") \
 	X(HINT_CUTS, "who is linked is by the newest configuration that anybody told", \
 	    "which is a member") \

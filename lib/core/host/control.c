@@ -179,6 +179,7 @@ enum rmq_error control_request_parse(
 	struct control_join join;
 	struct control_leave leave; /* LEAVE, LEAVE_FORCED and TRANSFER have the same fields */
 	struct control_status status; /* as INIT, INIT_NEW, STATUS and WATCH do */
+	struct control_gate gate;
 	bool good = true;
 
 	memset(r, 0, sizeof(*r));
@@ -212,6 +213,12 @@ enum rmq_error control_request_parse(
 		r->req = leave.req;
 		*why = "not a node's name";
 		good = take_name(r->name, leave.name);
+		break;
+	case CONTROL_TYPE_GATE:
+		if (!control_gate_decode(f->payload, &gate) || gate.reaches > 1)
+			return RMQ_E_PROTOCOL;
+		r->req = gate.req;
+		r->reaches = gate.reaches;
 		break;
 	default:
 		return RMQ_E_PROTOCOL;

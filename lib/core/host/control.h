@@ -73,11 +73,12 @@ enum rmq_error control_collect(struct control_collector *c, const struct frame *
 
 /* A request; fields that its type does not have are zero. */
 struct control_request {
-	enum control_type type; /* INIT … WATCH */
+	enum control_type type; /* INIT … GATE */
 	uint32_t req;
 	char name[RAFT_NAME_MAX + 1];
 	uint8_t key[RAFT_KEY_SIZE];
 	char address[TEXT_MAX + 1];
+	bool reaches;
 };
 
 /*

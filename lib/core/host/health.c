@@ -26,6 +26,7 @@ static const struct cell table[HEALTH_EVENTS][HEALTH_STATES] = {
 void health_init(struct health *h, uint32_t election_ms, uint64_t now_ms)
 {
 	*h = (struct health){.election_ms = election_ms, .now_ms = now_ms, .clock = 1};
+	gates_init(&h->gates, health_bound(h));
 }
 
 uint64_t health_bound(const struct health *h)
@@ -68,6 +69,18 @@ static bool passes(const struct health_seen *seen)
 	return seen->passing > 0 && 2 * (seen->passing + 1) > seen->voters;
 }
 
+/* Since it leads, or was to hand over last. */
+static bool gate_is_ill(struct health *h, const struct health_seen *seen)
+{
+	bool miss = gates_miss(&seen->gates);
+
+	if (!miss)
+		h->gate.goal = 0;
+	bool most = overdue(h, &h->gate, 0, miss);
+	gates_led(&h->gates, &seen->gates, most);
+	return most && seen->gated && !RMQ_VARIANT(GATE_TRUSTED);
+}
+
 static enum health_illness illness(struct health *h, const struct health_seen *seen)
 {
 	const struct engine_state *log = &seen->log;
@@ -84,6 +97,8 @@ static enum health_illness illness(struct health *h, const struct health_seen *s
 		return HEALTH_DISK;
 	if (overdue(h, &h->links, log->received, log->last) && !RMQ_VARIANT(LINKS_TRUSTED))
 		return HEALTH_LINKS;
+	if (gate_is_ill(h, seen))
+		return HEALTH_GATE;
 	if (overdue(h, &h->full, 0, seen->full && seen->better) && !RMQ_VARIANT(FULL_LEADS))
 		return HEALTH_FULL;
 	return HEALTH_NONE;
@@ -91,7 +106,8 @@ static enum health_illness illness(struct health *h, const struct health_seen *s
 
 static void forget(struct health *h)
 {
-	h->disk.goal = h->links.goal = h->full.goal = h->room.goal = h->confirmed.goal = 0;
+	h->disk.goal = h->links.goal = h->full.goal = h->gate.goal = h->room.goal =
+	    h->confirmed.goal = 0;
 }
 
 /* ---- the leader ---- */
@@ -136,7 +152,7 @@ static enum health_action lead(struct health *h, const struct health_seen *seen)
 		return HEALTH_NOTHING;
 	h->illness = now;
 	enum health_action a = happens(h, HEALTH_ILL);
-	if (now == HEALTH_FULL)
+	if (now == HEALTH_FULL || now == HEALTH_GATE)
 		h->state = HEALTH_WELL;
 	return a;
 }
@@ -157,6 +173,7 @@ enum health_action health_turn(struct health *h, const struct health_seen *seen,
 	h->clock += passed < step(h) ? passed : step(h);
 	(void)overdue(h, &h->writes, seen->log.stored, seen->sent);
 	(void)overdue(h, &h->lacks, seen->has, seen->told > seen->has ? seen->has + 1 : 0);
+	gates_turn(&h->gates, seen->served, h->clock);
 	if (!seen->lingers)
 		h->lingers = 0;
 	else if (h->lingers == 0)
@@ -209,6 +226,8 @@ const char *health_text(enum health_illness illness)
 		return "its disk is full, and another node has room";
 	case HEALTH_QUEUE:
 		return "its queue daemon was killed and does not end";
+	case HEALTH_GATE:
+		return "most gates of other nodes do not reach its gate";
 	}
 	return "";
 }
@@ -242,8 +261,8 @@ enum health_daemon_action health_daemon_turn(
 uint64_t health_due(const struct health *h, enum health_daemon daemon)
 {
 	bool waits = h->disk.goal || h->links.goal || h->full.goal || h->room.goal ||
-		     h->confirmed.goal || h->writes.goal || h->lacks.goal || h->lingers ||
-		     h->state != HEALTH_WELL;
+		     h->confirmed.goal || h->writes.goal || h->lacks.goal || h->gate.goal ||
+		     h->lingers || h->gates.known || h->state != HEALTH_WELL;
 
 	return waits || daemon != HEALTH_DAEMON_UNWATCHED ? h->now_ms + step(h) : UINT64_MAX;
 }
@@ -254,7 +273,7 @@ static unsigned rank(const struct health_successor *s)
 {
 	bool room = s->room >= HEALTH_FULL_BYTES;
 
-	return 4 * s->answers + 2 * room + s->level;
+	return 8 * s->answers + 4 * s->gate + 2 * room + s->level;
 }
 
 int health_successor(const struct health_successor *list, unsigned count)
@@ -272,5 +291,10 @@ int health_successor(const struct health_successor *list, unsigned count)
 
 bool health_better(const struct health_successor *s)
 {
-	return s->answers && s->level && s->room >= HEALTH_BETTER_BYTES;
+	return s->answers && s->gate && s->level && s->room >= HEALTH_BETTER_BYTES;
+}
+
+bool health_gated(const struct health_successor *s)
+{
+	return s->answers && s->gate && s->level;
 }

@@ -6,6 +6,7 @@
  *	DISK	its own disk has not stored what a majority has stored
  *	LINKS	of what it sends nothing reaches a majority, though they answer
  *	FULL	its disk has no room for new messages, and another one has
+ *	GATE	most gates of other nodes do not reach its own, and may reach another one
  *
  * or for an election timeout
  *
@@ -22,7 +23,8 @@
  *
  * LATE: leadership was not taken over in time; or it has rested, its disk does not hang any
  * more, and it could run a queue daemon.  UNABLE: it follows, and could run none.  A node that
- * is FULL does not step down: it can still serve those who empty the queue.
+ * is FULL does not step down: it can still serve those who empty the queue.  Nor does one whose
+ * GATE is ill: it still serves the clients of its own node.
  *
  * The queue daemon is silent if it does not answer for health_bound(), while it reads the log as
  * well; it has to answer only while it is this node's turn to hear.  A process that was made has
@@ -35,10 +37,18 @@
 #define RMQ_CORE_HOST_HEALTH_H
 
 #include "core/host/engine.h"
+#include "core/host/gates.h"
 
 enum health_state { HEALTH_WELL, HEALTH_LEAVING, HEALTH_RESTING, HEALTH_STATES };
 enum health_event { HEALTH_ILL, HEALTH_FOLLOWS, HEALTH_LATE, HEALTH_UNABLE, HEALTH_EVENTS };
-enum health_illness { HEALTH_NONE, HEALTH_DISK, HEALTH_LINKS, HEALTH_FULL, HEALTH_QUEUE };
+enum health_illness {
+	HEALTH_NONE,
+	HEALTH_DISK,
+	HEALTH_LINKS,
+	HEALTH_FULL,
+	HEALTH_QUEUE,
+	HEALTH_GATE,
+};
 
 enum health_action {
 	HEALTH_NOTHING,
@@ -60,6 +70,9 @@ struct health_seen {
 	bool lingers; /* a queue daemon of this node was killed, and has not ended */
 	/* Indexes: the newest record that is stored here, and that the leader says it has. */
 	uint64_t has, told; /* told: 0 if this node leads, or knows no leader */
+	struct gates_count gates; /* those of other nodes that are up */
+	bool gated;  /* gates may reach a voter that could take over at once */
+	bool served; /* another node leads, and confirms lines */
 };
 
 /* A goal, and since when it is to be reached. */
@@ -89,7 +102,8 @@ struct health {
 	uint32_t election_ms;
 	uint64_t now_ms; /* of the last turn */
 	uint64_t clock;	 /* ms, of turns */
-	struct health_watch disk, links, full, room, confirmed, writes, lacks;
+	struct health_watch disk, links, full, gate, room, confirmed, writes, lacks;
+	struct gates gates; /* this node's */
 	uint64_t received;  /* as of the last turn */
 	uint64_t late;	    /* clock */
 	uint64_t lingers;   /* since then (clock) a queue daemon does; 0: none */
@@ -154,20 +168,23 @@ const char *health_text(enum health_illness illness);
 /* A voter that may lead, as the leader sees it. */
 struct health_successor {
 	bool answers;
+	bool gate;  /* gates_open() */
 	bool level; /* it has what was committed an election timeout ago */
 	uint64_t room;
 	uint64_t match; /* the index up to which it has the log */
 };
 
 /*
- * Which voter is to lead next: one that answers, has room, is level, and has the most complete
- * log, in this order; of equal ones the first.  Its place in the list; -1: none answers.  The
+ * Which voter is to lead next: one that answers, can be reached by gates, has room, is level, and
+ * has the most complete log, in this order; of equal ones the first.  Its place in the list; -1: none answers.  The
  * list begins after this node and goes round: otherwise two nodes whose queue daemons cannot run
  * would hand over to each other for ever.
  */
 int health_successor(const struct health_successor *list, unsigned count);
 /* Whether this one could take over at once, and would have room for new messages. */
 bool health_better(const struct health_successor *s);
+/* Whether this one could take over at once, and gates would reach it. */
+bool health_gated(const struct health_successor *s);
 
 /* A disk with less room than this is full; one with at least this much is a better one. */
 #define HEALTH_FULL_BYTES   (512u << 10)

@@ -66,6 +66,9 @@ enum node_state_flag {
 	NODE_STATE_SERVES = 1,	/* it leads, and lines are confirmed there */
 	NODE_STATE_NO_ROOM = 2, /* it leads, and new messages find no room on a majority */
 	NODE_STATE_HANGS = 4,	/* it has not stored for long what it was given, or lacks */
+	NODE_STATE_GATE = 8,	/* its gate runs */
+	NODE_STATE_REACHES = 16, /* and reaches the gate of the leading node */
+	NODE_STATE_UNREACHED = 32, /* when it led, most gates did not reach its own */
 };
 #define NODE_STATE(F) F(u64, index) F(u64, bytes) F(u8, flags)
 /*

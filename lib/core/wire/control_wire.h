@@ -5,7 +5,7 @@
  *
  * The first frame is HELLO; WELCOME answers it, or ERROR with RMQ_E_VERSION.  Then requests,
  * each with a number `req` that the asker chooses, in any order; RESULT with that number ends
- * each but WATCH.  A command is done, and durable on a majority, when its RESULT says OK; one
+ * each but WATCH and GATE.  A command is done, and durable on a majority, when its RESULT says OK; one
  * whose connection breaks before has an unknown outcome, and all may be repeated.  Any node
  * takes a command: one that does not lead passes it on.
  *
@@ -42,6 +42,12 @@
 #define CONTROL_TRANSFER(F) F(u32, req) F(str, name)
 #define CONTROL_STATUS(F)   F(u32, req)
 #define CONTROL_WATCH(F)    F(u32, req)
+/*
+ * Of this node's gate, to a node whose STATE has CONTROL_TAKES_GATE, at least each
+ * CONTROL_GATE_MS: it runs; reaches: 1: the gate of the leading node has answered lately.
+ */
+#define CONTROL_GATE(F)	    F(u32, req) F(u8, reaches)
+#define CONTROL_GATE_MS	    500
 
 /* ---- from rmq-clusterd ---- */
 
@@ -68,7 +74,8 @@ enum control_role {
 enum control_state_flag {
 	CONTROL_SERVING = 1,  /* the queue is ready on this node, at queue_socket */
 	CONTROL_AVAILABLE = 2, /* so it is on the leader, this node or another, and lines are confirmed */
-	CONTROL_CAUGHT_UP = 4  /* this disk has all that the leader's had at its last report */
+	CONTROL_CAUGHT_UP = 4, /* this disk has all that the leader's had at its last report */
+	CONTROL_TAKES_GATE = 8 /* GATE is understood */
 };
 /*
  * What a node knows.  cluster, name, key, id: who it is.  commit, last: indexes of the log
@@ -108,7 +115,8 @@ enum control_member_flag {
 	X(7,  STATUS,   status,   CONTROL_STATUS) \
 	X(8,  WATCH,    watch,    CONTROL_WATCH) \
 	X(9, LEAVE_FORCED, leave_forced, CONTROL_LEAVE_FORCED) \
-	X(10, INIT_NEW, init_new, CONTROL_INIT_NEW)
+	X(10, INIT_NEW, init_new, CONTROL_INIT_NEW) \
+	X(11, GATE,     gate,     CONTROL_GATE)
 
 #define CONTROL_NODE_FRAMES(X) \
 	X(64, WELCOME,  welcome,  CONTROL_WELCOME) \

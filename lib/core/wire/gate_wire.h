@@ -12,6 +12,9 @@
  * CLOSE ends a stream in both directions: what its sender sent before it is still delivered.
  * Frames that are on their way to it meanwhile are dropped.  The end of a link ends its
  * streams. Anything that is not as described ends the link.
+ *
+ * An OPEN of GATE_VERSION_NONE asks whether the other gate is there: it answers CLOSE with
+ * RMQ_E_VERSION, as to each version that it does not speak.
  */
 #ifndef RMQ_CORE_WIRE_GATE_WIRE_H
 #define RMQ_CORE_WIRE_GATE_WIRE_H

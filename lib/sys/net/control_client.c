@@ -247,3 +247,14 @@ uint32_t control_client_watch(struct control_client *c)
 	control_put_watch(&w, &(struct control_watch){++c->req});
 	return put_end(c, &w);
 }
+
+void control_client_gate(struct control_client *c, bool reaches)
+{
+	write_out(c);
+	if (c->out_len > 0)
+		return;
+	struct writer w = out_writer(c);
+	control_put_gate(&w, &(struct control_gate){++c->req, reaches});
+	put_end(c, &w);
+	write_out(c);
+}

@@ -1,0 +1,81 @@
+#include "core/host/gates.h"
+
+#include "core/raft/node_wire.h"
+
+void gates_init(struct gates *g, uint64_t bound)
+{
+	*g = (struct gates){.bound = bound};
+}
+
+void gates_report(struct gates *g, bool begins, bool reaches)
+{
+	g->known = true;
+	g->reaches = reaches;
+	g->heard = g->clock;
+	if (begins)
+		g->unreached = 0;
+}
+
+static bool runs(const struct gates *g)
+{
+	return g->known && g->clock - g->heard < g->bound;
+}
+
+static bool unreached(const struct gates *g)
+{
+	return g->unreached > 0 && g->clock - g->unreached < GATES_UNREACHED_BOUNDS * g->bound;
+}
+
+void gates_turn(struct gates *g, bool served, uint64_t clock)
+{
+	g->clock = clock;
+	if (!served || g->reaches || !runs(g))
+		g->lost = clock;
+}
+
+void gates_led(struct gates *g, const struct gates_count *others, bool most)
+{
+	if (most)
+		g->unreached = g->clock;
+	else if (others->reaching > 0 && !gates_miss(others))
+		g->unreached = 0;
+}
+
+bool gates_miss(const struct gates_count *others)
+{
+	return 2 * others->reaching < others->running;
+}
+
+enum gates_trouble gates_trouble(const struct gates *g)
+{
+	if (g->known && !runs(g))
+		return GATES_SILENT;
+	if (runs(g) && g->clock - g->lost >= g->bound)
+		return GATES_LOST;
+	return unreached(g) ? GATES_UNREACHED : GATES_WELL;
+}
+
+bool gates_serve(const struct gates *g)
+{
+	enum gates_trouble t = gates_trouble(g);
+
+	return t != GATES_SILENT && t != GATES_LOST;
+}
+
+uint8_t gates_flags(const struct gates *g)
+{
+	return (uint8_t)((runs(g) ? NODE_STATE_GATE : 0) |
+			 (runs(g) && g->reaches ? NODE_STATE_REACHES : 0) |
+			 (unreached(g) ? NODE_STATE_UNREACHED : 0));
+}
+
+void gates_add(struct gates_count *n, uint8_t flags)
+{
+	n->running += (flags & NODE_STATE_GATE) != 0;
+	n->reaching += (flags & NODE_STATE_REACHES) != 0;
+}
+
+bool gates_open(uint8_t flags, bool any)
+{
+	return !any || (flags & (NODE_STATE_GATE | NODE_STATE_UNREACHED)) == NODE_STATE_GATE;
+}

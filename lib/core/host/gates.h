@@ -1,0 +1,74 @@
+/*
+ * The gates of a cluster: clients of other nodes come to the queue daemon through the gate of
+ * the leading node, which the gates of their own nodes dial at its advertised address.
+ *
+ * A gate reports again and again to the node that it belongs to: that it runs, and whether it
+ * reaches the gate of the leading node.  A node tells the others (gates_flags()), so the leader
+ * knows whether those that run reach its own.  If most do not, it is ill: see health.h.
+ *
+ * A node whose gate was not reached while it led says so for GATES_UNREACHED_BOUNDS, or until
+ * it is reached as the leader, or until its gate was started anew.  So if all gates are ill,
+ * leadership goes to each node once, and not round.
+ *
+ * A node whose gate has never reported has none, as far as is known, and that is no illness:
+ * clients may use the socket of the queue daemon.
+ *
+ * Times are health.h's clock of turns, in ms, and `bound` is health_bound().
+ */
+#ifndef RMQ_CORE_HOST_GATES_H
+#define RMQ_CORE_HOST_GATES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define GATES_UNREACHED_BOUNDS 100
+
+/* What a node knows of its own gate. */
+struct gates {
+	uint64_t bound;
+	uint64_t clock;	     /* of the last turn */
+	bool known;	     /* it has reported */
+	bool reaches;	     /* it does, as it reported last */
+	uint64_t heard;	     /* when it reported last */
+	uint64_t lost;	     /* since then it does not reach the gate of a node that serves */
+	uint64_t unreached;  /* when most gates did not reach it, while this node led; 0: never */
+};
+
+/* Gates of other nodes, as the leader counts them. */
+struct gates_count {
+	unsigned running;
+	unsigned reaching; /* the leader's gate */
+};
+
+void gates_init(struct gates *g, uint64_t bound);
+
+/* This node's gate reports; `begins`: for the first time since it was started. */
+void gates_report(struct gates *g, bool begins, bool reaches);
+
+/* A turn.  served: another node leads, and confirms lines. */
+void gates_turn(struct gates *g, bool served, uint64_t clock);
+
+/* Whether most of those that run do not reach the leader's. */
+bool gates_miss(const struct gates_count *others);
+/* A turn of a leader; most: that has lasted for the bound. */
+void gates_led(struct gates *g, const struct gates_count *others, bool most);
+
+enum gates_trouble {
+	GATES_WELL,
+	GATES_SILENT,	 /* it has reported, and not within the bound */
+	GATES_LOST,	 /* it has not reached the gate of the node that serves for the bound */
+	GATES_UNREACHED, /* when this node led, lately, most gates did not reach it */
+};
+enum gates_trouble gates_trouble(const struct gates *g);
+/* Whether clients of this node are served, if the leading node serves. */
+bool gates_serve(const struct gates *g);
+
+/* What the others are told: bits of enum node_state_flag. */
+uint8_t gates_flags(const struct gates *g);
+
+/* Another node has told these. */
+void gates_add(struct gates_count *n, uint8_t flags);
+/* Whether gates reach a node that has told these, as far as is known.  any: some gate runs. */
+bool gates_open(uint8_t flags, bool any);
+
+#endif
