@@ -114,6 +114,7 @@ static void transfer(struct cluster *c, struct command *m)
 		end(c, m, RMQ_E_NOTHING, "no such member");
 		return;
 	}
+	m->member.id = to->id;
 	err = node_event(c, &(struct raft_event){.type = RAFT_EVENT_TRANSFER, .id = to->id});
 	if (err == RMQ_E_EXISTS)
 		end(c, m, RMQ_E_OK, "");
@@ -460,6 +461,24 @@ void commands_ask(
 
 /* ---- time ---- */
 
+static void look_who_leads(struct cluster *c, struct command *m, bool leads)
+{
+	switch (commands_transferred(
+	    c->id, m->member.id, c->status.leader, leads, c->status.serving)) {
+	case COMMANDS_TAKEN_OVER:
+		end(c, m, RMQ_E_OK, "");
+		break;
+	case COMMANDS_GOES_ON:
+		break;
+	case COMMANDS_GIVEN_UP:
+		end(c, m, RMQ_E_NOTHING, "it did not take over in time");
+		break;
+	case COMMANDS_ASTRAY:
+		event(c, m, COMMAND_LOST);
+		break;
+	}
+}
+
 /* What is waited for may have come. */
 static void look(struct cluster *c, struct command *m)
 {
@@ -479,10 +498,7 @@ static void look(struct cluster *c, struct command *m)
 			event(c, m, COMMAND_LOST);
 		break;
 	case COMMAND_TRANSFERS:
-		if (!leads && !raft_id_none(c->status.leader))
-			end(c, m, RMQ_E_OK, "");
-		else if (leads && c->status.serving)
-			end(c, m, RMQ_E_NOTHING, "it did not take over in time");
+		look_who_leads(c, m, leads);
 		break;
 	case COMMAND_ASKS:
 		ask_or_found(c, m);

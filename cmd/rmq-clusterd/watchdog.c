@@ -15,7 +15,8 @@ static bool any_gate(const struct cluster *c)
 	bool any = c->watchdog.health.gates.known;
 
 	for (unsigned i = 0; i < c->peers.count; i++)
-		any |= peers_up(c->peers.list[i]) && (c->peers.list[i]->flags & NODE_STATE_GATE);
+		any |=
+		    peers_up(c->peers.list[i]) && (c->peers.list[i]->flags & NODE_STATE_GATE);
 	return any;
 }
 
@@ -113,7 +114,8 @@ static const char *gate_text(const struct cluster *c, enum gates_trouble trouble
 {
 	static char text[TEXT_MAX + 1];
 	const struct raft_config *config = c->status.config;
-	const struct raft_member *leader = config ? raft_config_find(config, c->status.leader) : NULL,
+	const struct raft_member *leader =
+				     config ? raft_config_find(config, c->status.leader) : NULL,
 				 *self = config ? raft_config_find(config, c->id) : NULL;
 
 	switch (trouble) {
@@ -129,8 +131,8 @@ static const char *gate_text(const struct cluster *c, enum gates_trouble trouble
 		return text;
 	case GATES_UNREACHED:
 		snprintf(text, sizeof(text),
-		    "when this node led, most other nodes did not reach its rmq-gated at %.100s "
-		    "(gate-advertise)",
+		    "when this node led, most other nodes did not reach its rmq-gated at "
+		    "%.100s (gate-advertise)",
 		    self ? self->gate : "");
 		return text;
 	}
@@ -142,8 +144,8 @@ static void look_at_gates(struct cluster *c, struct health_seen *seen)
 	const struct peer *leader = peers_find(c, c->status.leader);
 	const struct raft_config *config = c->status.config;
 
-	seen->served =
-	    leader && peers_up(leader) && (leader->flags & NODE_STATE_SERVES) && !cluster_leads(c);
+	seen->served = leader && peers_up(leader) && (leader->flags & NODE_STATE_SERVES) &&
+		       !cluster_leads(c);
 	/* Others than members do not know who leads. */
 	for (unsigned i = 0; config && i < config->count; i++) {
 		const struct peer *p = peers_find(c, config->members[i].id);

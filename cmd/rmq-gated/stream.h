@@ -130,8 +130,8 @@ void gate_link_free(struct gate_link *l);
 bool gate_link_open(struct gate_link *l, struct stream *s) __attribute__((warn_unused_result));
 
 /*
- * Whether the other gate has answered since the last call, or takes bytes that wait for it; asks
- * it anew.
+ * Whether the other gate has answered since the last call, or takes bytes that wait for it;
+ * asks it anew.
  */
 bool gate_link_probe(struct gate_link *l);
 

@@ -239,6 +239,27 @@ static void of_two_that_make_a_cluster_one_yields(void **state)
 	assert_true(commands_yield(&b, low, high));
 }
 
+static void a_transfer_is_done_when_the_one_that_was_named_leads(void **state)
+{
+	const struct raft_id none = {{0}}, self = {{1}}, to = {{2}}, other = {{3}};
+
+	(void)state;
+	assert_int_equal(commands_transferred(self, to, self, true, true), COMMANDS_GIVEN_UP);
+	assert_int_equal(commands_transferred(self, to, self, true, false), COMMANDS_GOES_ON);
+	assert_int_equal(commands_transferred(self, to, none, false, true), COMMANDS_GOES_ON);
+	assert_int_equal(commands_transferred(self, to, to, false, true), COMMANDS_TAKEN_OVER);
+	assert_int_equal(commands_transferred(self, to, other, false, true), COMMANDS_ASTRAY);
+	assert_int_equal(
+	    commands_transferred(self, none, other, false, true), COMMANDS_TAKEN_OVER);
+	assert_int_equal(commands_transferred(self, none, self, false, true), COMMANDS_ASTRAY);
+	/* It is tried again with the one that leads now; at the end nobody knows. */
+	command_event(&life, COMMAND_HAND_OVER, 100);
+	command_event(&life, COMMAND_LOST, 200);
+	assert_int_equal(life.state, COMMAND_WAITS);
+	const char *why;
+	assert_int_equal(command_late(&life, false, &why), RMQ_E_TIMEOUT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +273,7 @@ int main(void)
 	    T(what_was_never_tried_was_not_done),
 	    T(what_was_tried_has_an_unknown_outcome),
 	    T(a_removal_that_is_repeated_has_been_done_if_the_member_is_gone),
+	    T(a_transfer_is_done_when_the_one_that_was_named_leads),
 	    T(a_join_goes_on_until_it_is_answered),
 	    T(a_cluster_is_made_once_all_seeds_say_that_they_know_none),
 	    T(a_seed_that_does_not_answer_may_know_a_cluster),

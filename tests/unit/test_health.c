@@ -399,7 +399,8 @@ static void a_gate_that_most_reach_or_that_is_started_anew_in_time_is_well(void 
 }
 
 /* If it cannot be reached anywhere, leadership does not go round. */
-static void a_node_that_was_not_reached_says_so_until_it_is_or_its_gate_begins_anew(void **state)
+static void a_node_that_was_not_reached_says_so_until_it_is_or_its_gate_begins_anew(
+    void **state)
 {
 	(void)state;
 	gates_report(&health.gates, true, false);
@@ -452,7 +453,8 @@ static void a_node_whose_gate_reports_no_more_or_does_not_reach_serves_no_client
 	assert_int_equal(gates_flags(&health.gates), 0);
 	for (unsigned ms = 0; ms < 2 * BOUND; ms += STEP) {
 		gates_report(&health.gates, false, false);
-		assert_int_equal(gates_trouble(&health.gates), ms < BOUND ? GATES_WELL : GATES_LOST);
+		assert_int_equal(
+		    gates_trouble(&health.gates), ms < BOUND ? GATES_WELL : GATES_LOST);
 		assert_int_equal(pass(STEP), HEALTH_NOTHING);
 	}
 	assert_false(gates_serve(&health.gates));
@@ -489,7 +491,8 @@ int main(void)
 	    T(a_cluster_is_full_if_that_lasts_and_has_room_once_there_is_some),
 	    T(with_no_other_it_leads_on), T(who_was_stopped_itself_takes_nobody_for_ill),
 	    T(who_can_run_no_queue_daemon_leads_no_more_and_is_not_elected),
-	    T(what_ends_soon_after_it_was_killed_is_no_illness), T(with_no_other_it_leads_on), T(who_was_stopped_itself_takes_nobody_for_ill),
+	    T(what_ends_soon_after_it_was_killed_is_no_illness), T(with_no_other_it_leads_on),
+	    T(who_was_stopped_itself_takes_nobody_for_ill),
 	    T(a_queue_daemon_is_asked_and_killed_if_it_does_not_answer),
 	    T(one_that_was_started_and_says_nothing_is_killed),
 	    T(a_turn_is_due_while_something_is_watched),

@@ -22,7 +22,7 @@ static const uint8_t table[COMMAND_EVENTS][COMMAND_STATES] = {
 	[COMMAND_FOUND]     = { F,    P,     C,      T,      F,   F,     J,    E },
 	[COMMAND_JOIN]      = { J,    P,     C,      T,      A,   F,     J,    E },
 	[COMMAND_UNLED]     = { W,    W,     C,      T,      A,   F,     J,    E },
-	[COMMAND_LOST]      = { W,    W,     W,      T,      A,   F,     J,    E },
+	[COMMAND_LOST]      = { W,    W,     W,      W,      A,   F,     J,    E },
 	[COMMAND_ANSWER]    = { E,    E,     E,      E,      E,   E,     E,    E },
 	[COMMAND_LATE]      = { E,    E,     E,      E,      E,   E,     J,    E },
 };
@@ -41,7 +41,8 @@ void command_event(struct command_life *l, enum command_event e, uint64_t now_ms
 	enum command_state was = l->state;
 
 	l->state = (enum command_state)table[e][was];
-	if (was == COMMAND_WAITS && (e == COMMAND_PASS_ON || e == COMMAND_PROPOSE))
+	if (was == COMMAND_WAITS &&
+	    (e == COMMAND_PASS_ON || e == COMMAND_PROPOSE || e == COMMAND_HAND_OVER))
 		l->tries++;
 	if (was == COMMAND_PASSED_ON && e == COMMAND_UNLED)
 		l->tries--;
@@ -114,6 +115,20 @@ bool commands_yield(struct commands_census *s, const uint8_t own[RAFT_KEY_SIZE],
 	if (memcmp(other, own, RAFT_KEY_SIZE) < 0)
 		s->yields = true;
 	return s->yields;
+}
+
+/* ---- the rule of transfers ---- */
+
+enum commands_transfer commands_transferred(
+    struct raft_id self, struct raft_id to, struct raft_id leader, bool leads, bool serves)
+{
+	bool done = raft_id_none(to) ? !raft_id_eq(leader, self) : raft_id_eq(leader, to);
+
+	if (leads)
+		return serves ? COMMANDS_GIVEN_UP : COMMANDS_GOES_ON;
+	if (raft_id_none(leader))
+		return COMMANDS_GOES_ON;
+	return done ? COMMANDS_TAKEN_OVER : COMMANDS_ASTRAY;
 }
 
 /* ---- the rule of changes ---- */

@@ -12,7 +12,7 @@
  *	FOUND          founds     -          -         -          founds   -       -
  *	JOIN           joins      -          -         -          -        -       -
  *	UNLED          -          waits      -         -          -        -       -
- *	LOST           -          waits      waits     -          -        -       -
+ *	LOST           -          waits      waits     waits      -        -       -
  *	ANSWER         ended      ended      ended     ended      ended    ended   ended
  *	LATE           ended      ended      ended     ended      ended    ended   -
  *
@@ -47,7 +47,8 @@ enum command_event {
 	COMMAND_FOUND,
 	COMMAND_JOIN,
 	COMMAND_UNLED,	/* the node that it was passed on to does not lead, and has not tried it */
-	COMMAND_LOST,	/* the leader to whom it was passed on, or this node's leadership */
+	COMMAND_LOST,	/* the leader to whom it was passed on, or this node's leadership, and not
+			   to whom it was to go */
 	COMMAND_ANSWER, /* it is done, or refused */
 	COMMAND_LATE,	/* the deadline has passed */
 	COMMAND_EVENTS
@@ -58,7 +59,7 @@ struct command_life {
 	enum command_state state;
 	uint64_t deadline_ms;
 	uint64_t retry_ms; /* WAITS: not before */
-	unsigned tries;	   /* how often it was passed on or proposed: it may have been done */
+	unsigned tries;	   /* how often it was passed on or tried here: it may have been done */
 	uint64_t term;	   /* of the leadership in which it was tried here; 0: not yet */
 	uint64_t asked_ms; /* when it first was */
 	uint64_t mark;	   /* a removal: the record that was appended then */
@@ -124,6 +125,22 @@ enum commands_verdict commands_may_found(const struct commands_census *s, uint64
  */
 bool commands_yield(struct commands_census *s, const uint8_t own[RAFT_KEY_SIZE],
     const uint8_t other[RAFT_KEY_SIZE]) __attribute__((warn_unused_result));
+
+/* ---- the rule of transfers ---- */
+
+enum commands_transfer {
+	COMMANDS_GOES_ON,
+	COMMANDS_TAKEN_OVER,
+	COMMANDS_GIVEN_UP,
+	COMMANDS_ASTRAY, /* another node leads: COMMAND_LOST */
+};
+
+/*
+ * Of one in TRANSFERS: whether `to` leads; if that is none, whether another node than this one
+ * does.  leads: this node still does, in the same term; serves: it has given the transfer up.
+ */
+enum commands_transfer commands_transferred(struct raft_id self, struct raft_id to,
+    struct raft_id leader, bool leads, bool serves) __attribute__((warn_unused_result));
 
 /* ---- the rule of changes ---- */
 

@@ -26,12 +26,13 @@
 /* What a node knows of its own gate. */
 struct gates {
 	uint64_t bound;
-	uint64_t clock;	     /* of the last turn */
-	bool known;	     /* it has reported */
-	bool reaches;	     /* it does, as it reported last */
-	uint64_t heard;	     /* when it reported last */
-	uint64_t lost;	     /* since then it does not reach the gate of a node that serves */
-	uint64_t unreached;  /* when most gates did not reach it, while this node led; 0: never */
+	uint64_t clock; /* of the last turn */
+	bool known;	/* it has reported */
+	bool reaches;	/* it does, as it reported last */
+	uint64_t heard; /* when it reported last */
+	uint64_t lost;	/* since then it does not reach the gate of a node that serves */
+	/* When this node led and most gates did not reach it; 0: never. */
+	uint64_t unreached;
 };
 
 /* Gates of other nodes, as the leader counts them. */
