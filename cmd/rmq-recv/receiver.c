@@ -22,6 +22,21 @@
 #define READER_WAIT_MS	 500 /* for a reader that takes nothing, at the end */
 #define RELEASE_MAX_MS	 10000
 
+/* ---- supply ---- */
+
+static void note_supply(struct receiver *r, enum supply supply)
+{
+	if (r->supply != SUPPLY_ENDED)
+		r->supply = supply;
+}
+
+static bool is_idle(const struct receiver *r)
+{
+	return r->supply == SUPPLY_IDLE || r->supply == SUPPLY_DRAINED;
+}
+
+/* ---- errors ---- */
+
 static void settling_free(struct settling *b)
 {
 	free(b->entries);
@@ -43,7 +58,7 @@ static void end_with(struct receiver *r, enum rmq_error code, const char *format
 static void end_memory(struct receiver *r)
 {
 	end_with(r, RMQ_E_LIMIT, "out of memory");
-	r->dead = true;
+	r->phase = DEAD;
 }
 
 /* ---- settling ---- */
@@ -117,7 +132,7 @@ static void acknowledge(struct receiver *r)
 {
 	struct segment *s;
 	bool read = watches_reader(r);
-	if (r->o->ack == ACK_NONE || (r->o->ack == ACK_SYNC && r->dirty))
+	if (r->o->ack == ACK_NONE || (r->o->ack == ACK_SYNC && r->synced != SYNCED))
 		return;
 	while ((s = r->in_hand.head)) {
 		uint32_t upto = read ? segment_taken(s, r->consumed) : segment_whole(s);
@@ -152,13 +167,15 @@ static void look_at_reader(struct receiver *r)
 
 static void enter(struct receiver *r, enum phase phase)
 {
+	if (phase <= r->phase)
+		return;
 	r->phase = phase;
 	r->phase_at = clock_mono();
-	if (!r->subscribed)
+	if (r->supply == SUPPLY_ENDED)
 		return;
 	/* All that was asked for has come: there is nothing to be called off. */
 	if (phase == ENDING && client_credit_messages(r->io.client, r->sub) == 0)
-		r->subscribed = false;
+		note_supply(r, SUPPLY_ENDED);
 	else
 		client_unsubscribe(r->io.client, r->sub);
 }
@@ -172,32 +189,33 @@ static bool leaves_torn(struct receiver *r, const struct segment *s)
 
 static void output_failed(struct receiver *r, int error, bool torn)
 {
-	r->reader_gone = error == EPIPE;
-	if (error == EPIPE)
+	if (error == EPIPE) {
+		r->output = OUTPUT_UNREAD;
 		r->signal = SIGPIPE;
-	else
+	} else {
 		end_with(r, RMQ_E_IO, "standard output: %s%s", strerror(error),
 		    torn ? "; it ends with a part of a message" : "");
+	}
 	enter(r, RELEASING);
 }
 
 /* A sync that failed is not repeated: the next one would not tell of what was lost. */
 static void sync_output(struct receiver *r)
 {
-	if (r->o->ack != ACK_SYNC || !r->dirty || r->unsynced)
+	if (r->o->ack != ACK_SYNC || r->synced != UNSYNCED)
 		return;
 	if (fdatasync(r->out.fd) == 0) {
-		r->dirty = false;
+		r->synced = SYNCED;
 		return;
 	}
-	r->unsynced = true;
+	r->synced = SYNC_FAILED;
 	output_failed(r, errno, false);
 }
 
 /* Whether the segment's next byte may be printed now. */
 static bool may_print(const struct receiver *r, const struct segment *s, struct mono_time now)
 {
-	if (r->phase == RELEASING || r->dead)
+	if (r->phase >= RELEASING)
 		return false;
 	/* What has begun is ended: half a message is of no use to anyone. */
 	if (segment_torn(s) > 0)
@@ -245,13 +263,13 @@ static bool print(
 	say_started(r, s, len);
 	size_t n = outlet_write(&r->out, bytes, len, &error);
 	bool all = n == len;
-	r->dirty |= n > 0;
 	if (n > 0) {
-		r->blocked = false;
+		r->synced = UNSYNCED;
+		r->output = OUTPUT_READY;
 		r->read_poll_ms = 1;
 	}
-	if (error == EAGAIN && !r->blocked) {
-		r->blocked = true;
+	if (error == EAGAIN && r->output == OUTPUT_READY) {
+		r->output = OUTPUT_BLOCKED;
 		r->blocked_since = now;
 	}
 	if (!watches_reader(r))
@@ -269,7 +287,7 @@ static bool print(
 static void send_ahead(struct receiver *r)
 {
 	struct segment *s, *next;
-	if (!r->ahead || r->blocked || r->phase > ENDING)
+	if (!r->ahead || r->output == OUTPUT_BLOCKED || r->phase > ENDING)
 		return;
 	for (s = r->in_hand.printing; s; s = next) {
 		next = s->next;
@@ -327,7 +345,7 @@ static void offer(struct receiver *r, struct segment *s, const void *bytes)
 {
 	struct mono_time now = clock_mono();
 	r->taken += s->count;
-	if (r->in_hand.printing == s && !r->blocked && may_print(r, s, now) &&
+	if (r->in_hand.printing == s && r->output == OUTPUT_READY && may_print(r, s, now) &&
 	    print(r, s, bytes, now))
 		return;
 	if (!segment_keep(s, bytes))
@@ -468,8 +486,7 @@ static void on_deliver(void *arg, const struct client_delivery *d)
 	struct client_delivery part = *d;
 	uint64_t wanted = r->o->count == UINT64_MAX ? UINT64_MAX : r->o->count - r->taken;
 	r->heard = clock_mono();
-	r->idle = false;
-	r->asked = false;
+	note_supply(r, SUPPLY_UNKNOWN);
 	if (r->phase != RUNNING || r->code)
 		wanted = 0;
 	if (wanted < d->count) {
@@ -539,9 +556,7 @@ static void on_subscribed(void *arg, uint32_t sub, uint32_t lease_ms)
 {
 	struct receiver *r = arg;
 	(void)sub;
-	/* On a new connection it is asked anew. */
-	r->idle = false;
-	r->asked = false;
+	note_supply(r, SUPPLY_UNKNOWN);
 	r->lease_ms = lease_ms;
 	r->heard = r->touched_at = clock_mono();
 }
@@ -550,7 +565,7 @@ static void on_sub_failed(void *arg, uint32_t sub, enum rmq_error code, struct s
 {
 	struct receiver *r = arg;
 	(void)sub;
-	r->subscribed = false;
+	note_supply(r, SUPPLY_ENDED);
 	end_with(r, code, "%.*s", text.len ? (int)text.len : (int)strlen(error_text(code)),
 	    text.len ? (const char *)text.data : error_text(code));
 }
@@ -559,23 +574,23 @@ static void on_idle(void *arg, uint32_t sub, uint64_t leased, uint64_t delayed)
 {
 	struct receiver *r = arg;
 	(void)sub;
-	r->idle = true;
-	r->drained = leased == 0 && delayed == 0;
+	note_supply(r, leased == 0 && delayed == 0 ? SUPPLY_DRAINED : SUPPLY_IDLE);
 }
 
 static void on_unsubscribed(void *arg, uint32_t sub)
 {
 	struct receiver *r = arg;
 	(void)sub;
-	r->subscribed = false;
+	note_supply(r, SUPPLY_ENDED);
 }
 
 static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 {
 	struct receiver *r = arg;
-	r->dead = true;
+	bool parting = r->phase == PARTING;
+	r->phase = DEAD;
 	/* All that was asked for is done: what may be leased still comes back in its time. */
-	if (r->phase == PARTING)
+	if (parting)
 		return;
 	if (code == RMQ_E_NO_DAEMON)
 		end_with(r, code, "%s at %s (%s)", error_text(code), r->io.target,
@@ -596,7 +611,7 @@ static void adapt_prefetch(struct receiver *r)
 {
 	if (r->o->prefetch > 0)
 		return;
-	if (r->blocked && clock_mono().ms - r->blocked_since.ms >= BLOCKED_MS) {
+	if (r->output == OUTPUT_BLOCKED && clock_mono().ms - r->blocked_since.ms >= BLOCKED_MS) {
 		r->prefetch = PREFETCH_MIN;
 		r->kept_up = 0;
 	} else if (r->kept_up >= r->prefetch && r->prefetch < PREFETCH_MAX) {
@@ -621,7 +636,7 @@ static bool wants_idle(const struct receiver *r)
 
 static void give_credit(struct receiver *r)
 {
-	if (r->phase != RUNNING || r->code || !r->subscribed)
+	if (r->phase != RUNNING || r->code || r->supply == SUPPLY_ENDED)
 		return;
 	adapt_prefetch(r);
 	int64_t given = client_credit_messages(r->io.client, r->sub);
@@ -639,10 +654,12 @@ static void give_credit(struct receiver *r)
 	bool few = room > 0 && (room >= target / 4 || given <= 0);
 	bool short_of_bytes = bytes >= PREFETCH_BYTES / 4 && given + room > 0;
 	/* Every CREDIT is answered with IDLE if nothing is ready: this is how to ask. */
-	bool asks = wants_idle(r) && !r->idle && !r->asked && nothing_in_hand(r) && given + room > 0;
+	bool asks = wants_idle(r) && r->supply == SUPPLY_UNKNOWN && nothing_in_hand(r) &&
+		    given + room > 0;
 	if (!few && !short_of_bytes && !asks)
 		return;
-	r->asked = true;
+	if (r->supply == SUPPLY_UNKNOWN)
+		note_supply(r, SUPPLY_ASKED);
 	if (room == 0 && bytes == 0)
 		bytes = 1;
 	client_credit(r->io.client, r->sub, (uint32_t)room, (uint32_t)bytes);
@@ -653,9 +670,9 @@ static void give_credit(struct receiver *r)
 /* Whether the time of --wait runs: nothing is there to be taken, or nothing may be. */
 static bool waits(const struct receiver *r)
 {
-	bool full = r->o->ack == ACK_MANUAL && r->subscribed &&
+	bool full = r->o->ack == ACK_MANUAL && r->supply != SUPPLY_ENDED &&
 		    client_credit_messages(r->io.client, r->sub) == 0;
-	return r->o->wait_ms != UNITS_INFINITY && (r->idle || full);
+	return r->o->wait_ms != UNITS_INFINITY && (is_idle(r) || full);
 }
 
 static bool waited_enough(const struct receiver *r, struct mono_time now)
@@ -663,27 +680,35 @@ static bool waited_enough(const struct receiver *r, struct mono_time now)
 	return waits(r) && now.ms - r->heard.ms >= r->o->wait_ms;
 }
 
-/* Whether no more messages are to be taken. */
-static bool is_over(struct receiver *r, struct mono_time now)
+/* RUNNING: whether no more messages are to be taken. */
+static bool is_over(const struct receiver *r, struct mono_time now)
 {
 	if (r->code || (r->taken >= r->o->count && nothing_in_hand(r)))
 		return true;
 	if (waited_enough(r, now) && nothing_in_hand(r) && client_welcomed(r->io.client))
 		return true;
-	if (!r->idle || !nothing_in_hand(r) || !client_welcomed(r->io.client))
+	if (!is_idle(r) || !nothing_in_hand(r) || !client_welcomed(r->io.client))
 		return false;
-	return r->o->drain == DRAIN_HERE || (r->o->drain == DRAIN_ALL && r->drained);
+	return r->o->drain == DRAIN_HERE ||
+	       (r->o->drain == DRAIN_ALL && r->supply == SUPPLY_DRAINED);
 }
 
-/* Whether the reader is given more time to take what is printed. */
-static bool reader_lingers(const struct receiver *r, struct mono_time now)
+/* ENDING: what came before a bad message is printed, in other cases nothing more. */
+static bool is_cut_short(const struct receiver *r, struct mono_time now)
+{
+	(void)now;
+	return r->code && error_exit(r->code) != error_exit(RMQ_E_BAD_DATA);
+}
+
+/* STOPPING: whether the reader is given no more time to take what is printed. */
+static bool reader_had_its_time(const struct receiver *r, struct mono_time now)
 {
 	uint64_t since =
 	    r->consumed_at.ms > r->phase_at.ms ? r->consumed_at.ms : r->phase_at.ms;
 	const struct segment *head = r->in_hand.head, *printing = r->in_hand.printing;
 	bool torn = printing && segment_torn(printing) > 0;
 	bool unread = r->o->ack == ACK_READ && head && head->settled < segment_whole(head);
-	return (torn || unread) && now.ms - since < READER_WAIT_MS;
+	return !(torn || unread) || now.ms - since >= READER_WAIT_MS;
 }
 
 /*
@@ -692,7 +717,7 @@ static bool reader_lingers(const struct receiver *r, struct mono_time now)
  */
 static void release_all(struct receiver *r)
 {
-	bool keeps = r->o->ack == ACK_MANUAL && !r->reader_gone;
+	bool keeps = r->o->ack == ACK_MANUAL && r->output != OUTPUT_UNREAD;
 	for (struct segment *s = r->in_hand.head; s; s = s->next) {
 		uint32_t from = keeps ? segment_whole(s) : s->settled;
 		settling_add(r, &r->release, s->lease, s->first + from, s->count - from);
@@ -709,28 +734,35 @@ static void on_signal(struct receiver *r)
 		       r->o->wait_ms == UNITS_INFINITY;
 	if (signal != SIGTERM || !forever)
 		r->signal = signal;
-	if (r->phase < STOPPING)
-		enter(r, STOPPING);
+	enter(r, STOPPING);
 }
 
 static bool is_done(const struct receiver *r)
 {
-	return r->phase != RUNNING && !r->subscribed && nothing_in_hand(r);
+	return r->phase != RUNNING && r->supply == SUPPLY_ENDED && nothing_in_hand(r);
 }
 
-/* Moves on to the next phase if it is time; true: all is done. */
+/*
+ * Moves on to the next phase if it is time; true: all is done.  A signal leads to STOPPING at once,
+ * an output that fails to RELEASING.
+ */
 static bool advance(struct receiver *r)
 {
+	static const struct {
+		enum phase from;
+		bool (*due)(const struct receiver *r, struct mono_time now);
+		enum phase to;
+	} transitions[] = {
+	    {RUNNING, is_over, ENDING},
+	    {ENDING, is_cut_short, STOPPING},
+	    {STOPPING, reader_had_its_time, RELEASING},
+	};
 	struct mono_time now = clock_mono();
-	if (r->dead)
+	for (size_t i = 0; i < sizeof(transitions) / sizeof(transitions[0]); i++)
+		if (r->phase == transitions[i].from && transitions[i].due(r, now))
+			enter(r, transitions[i].to);
+	if (r->phase == DEAD)
 		return true;
-	if (r->phase == RUNNING && is_over(r, now))
-		enter(r, ENDING);
-	/* What came before a bad message is printed, in other cases nothing more. */
-	if (r->phase == ENDING && r->code && error_exit(r->code) != error_exit(RMQ_E_BAD_DATA))
-		enter(r, STOPPING);
-	if (r->phase == STOPPING && !reader_lingers(r, now))
-		enter(r, RELEASING);
 	if (r->phase == RELEASING) {
 		release_all(r);
 		/* Leases that cannot be given back run out by themselves. */
@@ -768,8 +800,8 @@ static void turn(struct receiver *r)
 {
 	int timeout_ms;
 	struct pollfd p[3] = {client_io_prepare(&r->io, &timeout_ms)};
-	bool printing = r->in_hand.printing && r->blocked;
-	bool watched = outlet_notices_close(&r->out) && r->phase != RELEASING;
+	bool printing = r->in_hand.printing && r->output == OUTPUT_BLOCKED;
+	bool watched = outlet_notices_close(&r->out) && r->phase < RELEASING;
 	p[1] = (struct pollfd){watched ? r->out.fd : -1, printing ? POLLOUT : 0, 0};
 	p[2] = (struct pollfd){r->signalled ? -1 : signals_fd(), POLLIN, 0};
 	if (poll(p, 3, next_timer(r, timeout_ms)) < 0)
@@ -777,7 +809,7 @@ static void turn(struct receiver *r)
 	if (p[2].revents)
 		on_signal(r);
 	if (p[1].revents & POLLOUT)
-		r->blocked = false;
+		r->output = OUTPUT_READY;
 	client_io_turn(&r->io, p[0].revents);
 	if (p[1].revents & (POLLERR | POLLHUP | POLLNVAL)) {
 		look_at_reader(r);
@@ -820,7 +852,7 @@ void receiver_run(struct receiver *r)
 		flush_settling(r);
 		give_credit(r);
 	} while (!advance(r));
-	if (!r->dead)
+	if (r->phase != DEAD)
 		say_bye(r);
 }
 
@@ -859,7 +891,6 @@ enum rmq_error receiver_open(
 	    (uint8_t)((o->no_create ? SUBSCRIBE_NO_CREATE : 0) |
 		(wants_idle(r) ? SUBSCRIBE_IDLE : 0) | SUBSCRIBE_STARTS),
 	    o->lease_ms);
-	r->subscribed = true;
 	r->heard = now;
 	give_credit(r);
 	return RMQ_E_OK;

@@ -4,7 +4,8 @@
  * Phases: RUNNING takes messages; ENDING takes none any more and prints and settles what
  * is in hand; STOPPING prints nothing any more, but for the rest of a message that is
  * printed in part, and waits a little for the reader; RELEASING gives the rest back.
- * PARTING ends the session, if need be on a new connection.
+ * PARTING ends the session, if need be on a new connection.  DEAD does nothing any more: the
+ * session cannot go on, or memory is short.  Nothing goes back to an earlier phase.
  */
 #ifndef RMQ_RECV_RECEIVER_H
 #define RMQ_RECV_RECEIVER_H
@@ -45,7 +46,24 @@ struct settling {
 	size_t cap;
 };
 
-enum phase { RUNNING, ENDING, STOPPING, RELEASING, PARTING };
+enum phase { RUNNING, ENDING, STOPPING, RELEASING, PARTING, DEAD };
+
+/*
+ * What is known of the messages that the daemon has for us.  A message, and a new connection, make
+ * it UNKNOWN again; nothing changes ENDED.
+ */
+enum supply {
+	SUPPLY_UNKNOWN,
+	SUPPLY_ASKED,	/* CREDIT was given since: the daemon says IDLE if there is none */
+	SUPPLY_IDLE,	/* none is ready; some are leased or delayed, for anyone */
+	SUPPLY_DRAINED, /* there are none at all */
+	SUPPLY_ENDED	/* no more come: the subscription is at its end */
+};
+
+enum output { OUTPUT_READY, OUTPUT_BLOCKED, OUTPUT_UNREAD /* the reader of the pipe is gone */ };
+
+enum synced { SYNCED, UNSYNCED, SYNC_FAILED };
+
 
 struct receiver {
 	const struct recv_options *o;
@@ -57,7 +75,8 @@ struct receiver {
 	struct settling settle, release, fail, bury, touch;
 	struct settling *ahead; /* must be durable before the print; NULL: nothing */
 	uint32_t sub;
-	bool subscribed; /* and not told that it is at its end */
+	enum supply supply;
+	struct mono_time heard; /* of a message, or of the subscription */
 	enum phase phase;
 	struct mono_time phase_at; /* it began then */
 	uint32_t lease_ms;
@@ -68,28 +87,20 @@ struct receiver {
 	uint64_t batches_done;
 	uint32_t prefetch;
 	uint64_t kept_up; /* messages printed (ACK_READ: taken) since it was last changed */
-	bool blocked;	  /* the output takes nothing at the moment */
+	enum output output;
 	struct mono_time blocked_since;
-	bool dirty; /* written and not synced */
-	bool unsynced; /* for ever: a sync has failed */
+	enum synced synced;
 
 	uint64_t consumed; /* bytes, if the reader of a pipe is watched */
 	struct mono_time consumed_at;
 	uint32_t read_poll_ms;
-	bool reader_gone;
 	struct mono_time touched_at; /* ACK_MANUAL: what the reader has not taken, last */
 	bool told_late;		     /* … that leases end before they are settled */
-
-	bool idle;  /* nothing was ready when the daemon last said so */
-	bool asked; /* CREDIT was given since a message came: IDLE will say if there is none */
-	bool drained; /* … and nothing was leased or delayed, for anyone */
-	struct mono_time heard; /* of a message, or of the subscription */
 
 	enum rmq_error code;
 	char why[512];
 	bool signalled;
 	int signal; /* to die by */
-	bool dead;
 };
 
 enum rmq_error receiver_open(struct receiver *r, const struct recv_options *o,
