@@ -10,7 +10,7 @@
 #include "core/base/name.h"
 #include "core/base/units.h"
 #include "core/link/key.h"
-#include "sys/process/commands.h"
+#include "sys/process/subcommands.h"
 #include "sys/process/startup.h"
 
 enum { OPT_WAIT = 256, OPT_FORCE, OPT_NEW };
@@ -18,7 +18,7 @@ enum { OPT_WAIT = 256, OPT_FORCE, OPT_NEW };
 /* What the command line says. */
 struct program {
 	struct ask ask;
-	struct command_line line;
+	struct subcommand_line line;
 	bool json;
 	bool wait;	    /* --wait */
 	bool force;	    /* --force */
@@ -330,7 +330,7 @@ static const struct option leave_options[] = {{"wait", no_argument, NULL, OPT_WA
 
 #define PLAIN "+" CLIENT_OPTIONS_SHORT, plain_options
 #define TABLE "+o:j" CLIENT_OPTIONS_SHORT, table_options
-static const struct command command_list[] = {
+static const struct subcommand command_list[] = {
     {"init", "[--new]", "make a cluster with this node; once, on one node",
 	"+" CLIENT_OPTIONS_SHORT, init_options, 0, 0, run_init},
     {"admit", "NAME KEY", "let the node with this public key join", PLAIN, 2, 2, run_admit},
@@ -368,7 +368,7 @@ static bool take_option(void *arg, int option, const char *value)
 	return true;
 }
 
-static const struct commands commands = {"rmq-cluster", command_list,
+static const struct subcommands commands = {"rmq-cluster", command_list,
     sizeof(command_list) / sizeof(command_list[0]), take_option,
     "  -S, --server unix:PATH  the control socket of rmq-clusterd\n"
     "      --timeout DUR       longest time to wait (RMQ_TIMEOUT, 30s)\n"
@@ -397,18 +397,18 @@ int main(int argc, char **argv)
 	/* It is where clients of queues go, and no control socket. */
 	unsetenv("RMQ_SERVERS");
 	enum rmq_error err =
-	    commands_parse(&commands, argc, argv, &p.ask.common, 30000, &p, &p.line, &why);
+	    subcommands_parse(&commands, argc, argv, &p.ask.common, 30000, &p, &p.line, &why);
 	if (err && why.text[0])
 		ask_fail(err, "%s", why.text);
 	if (!err && p.line.help) {
-		commands_usage(&commands, &usage);
+		subcommands_usage(&commands, &usage);
 		print_text(&usage);
 	} else if (!err && p.line.version) {
 		puts("rmq-cluster " RMQ_VERSION);
 	} else if (!err) {
 		err = run(&p);
 	}
-	commands_free(&p.line);
+	subcommands_free(&p.line);
 	if (!err && fflush(stdout) != 0)
 		return error_exit(RMQ_E_IO);
 	return error_exit(err);

@@ -11,7 +11,7 @@
 #include "sys/process/startup.h"
 #include "sys/store/guard.h"
 
-static const struct command {
+static const struct subcommand {
 	const char *name;
 	const char *args;
 	const char *what;
@@ -33,14 +33,14 @@ static void print_help(FILE *f)
 		   "rmq-journal(1).\n");
 }
 
-static int print_usage(const struct command *c)
+static int print_usage(const struct subcommand *c)
 {
 	fprintf(stderr, "usage: rmq-journal %s %s\n", c ? c->name : "COMMAND",
 	    c ? c->args : "[OPTION...] DIR (see rmq-journal --help)");
 	return error_exit(RMQ_E_USAGE);
 }
 
-static const struct command *find(const char *name)
+static const struct subcommand *find(const char *name)
 {
 	for (size_t i = 0; i < COMMANDS; i++)
 		if (strcmp(commands[i].name, name) == 0)
@@ -166,6 +166,6 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(word, "-V") == 0 || strcmp(word, "--version") == 0)
 		return print_version();
-	const struct command *c = find(word);
+	const struct subcommand *c = find(word);
 	return c ? c->run(argc - 1, argv + 1) : print_usage(NULL);
 }

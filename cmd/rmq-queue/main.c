@@ -8,7 +8,7 @@
 #include "columns.h"
 #include "core/base/name.h"
 #include "core/base/units.h"
-#include "sys/process/commands.h"
+#include "sys/process/subcommands.h"
 #include "sys/process/signals.h"
 #include "sys/process/startup.h"
 
@@ -278,7 +278,7 @@ RUN(peek)
 RUN(stat)
 #undef RUN
 
-static const struct command command_list[] = {
+static const struct subcommand command_list[] = {
     {"ls", "[-o FIELD,...] [-j] [GLOB]", "list queues", "+o:j" CLIENT_OPTIONS_SHORT,
 	table_options, 0, 1, do_ls},
     {"show", "[-o FIELD,...] [-j] QUEUE [FIELD...]", "print settings and counts; of FIELDs only the values",
@@ -302,7 +302,7 @@ static const struct command command_list[] = {
 static bool take_option(void *arg, int option, const char *value);
 static const char *values_of(int option);
 
-static const struct commands commands = {"rmq-queue", command_list,
+static const struct subcommands commands = {"rmq-queue", command_list,
     sizeof(command_list) / sizeof(command_list[0]), take_option,
     "settings: --lease DUR --max-attempts N --backoff MIN,MAX --max-bytes SIZE\n"
     "          --max-message SIZE --dead-letter QUEUE|none\n"
@@ -439,7 +439,7 @@ static bool take_option(void *arg, int option, const char *value)
 	return take_setting(option, value, &q->settings);
 }
 
-static enum rmq_error run(struct program *p, const struct command_line *line)
+static enum rmq_error run(struct program *p, const struct subcommand_line *line)
 {
 	struct admin *a = &p->admin;
 
@@ -468,24 +468,24 @@ int main(int argc, char **argv)
 	struct program p = {.request = {.states = STATE_READY | STATE_LEASED | STATE_DELAYED,
 				.limit = 10,
 				.separator = '\n'}};
-	struct command_line line;
+	struct subcommand_line line;
 	struct reason why;
 	struct text usage = {0};
 
 	startup();
 	enum rmq_error err =
-	    commands_parse(&commands, argc, argv, &p.admin.common, 30000, &p, &line, &why);
+	    subcommands_parse(&commands, argc, argv, &p.admin.common, 30000, &p, &line, &why);
 	if (err && why.text[0])
 		admin_fail(&p.admin, err, "%s", why.text);
 	if (!err && line.help) {
-		commands_usage(&commands, &usage);
+		subcommands_usage(&commands, &usage);
 		print_text(&usage);
 	} else if (!err && line.version) {
 		puts("rmq-queue " RMQ_VERSION);
 	} else if (!err) {
 		err = run(&p, &line);
 	}
-	commands_free(&line);
+	subcommands_free(&line);
 	if (!err && fflush(stdout) != 0)
 		return error_exit(RMQ_E_IO);
 	return error_exit(err);

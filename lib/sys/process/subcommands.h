@@ -6,13 +6,13 @@
  * Options may stand before and after the words, up to "--"; those that all commands have
  * also before COMMAND.
  */
-#ifndef RMQ_SYS_PROCESS_COMMANDS_H
-#define RMQ_SYS_PROCESS_COMMANDS_H
+#ifndef RMQ_SYS_PROCESS_SUBCOMMANDS_H
+#define RMQ_SYS_PROCESS_SUBCOMMANDS_H
 
 #include "core/base/text.h"
 #include "sys/client/client_options.h"
 
-struct command {
+struct subcommand {
 	const char *name;
 	const char *arguments; /* as usage shows them */
 	const char *help;
@@ -24,9 +24,9 @@ struct command {
 };
 
 /* A program's. */
-struct commands {
+struct subcommands {
 	const char *program;
-	const struct command *list;
+	const struct subcommand *list;
 	size_t count;
 	/* Takes an option that is not a client's; false: its value is not valid. */
 	bool (*take)(void *arg, int option, const char *value);
@@ -35,8 +35,8 @@ struct commands {
 	const char *(*values_of)(int option);
 };
 
-struct command_line {
-	const struct command *command; /* NULL: only help or version is asked for */
+struct subcommand_line {
+	const struct subcommand *command; /* NULL: only help or version is asked for */
 	bool help;
 	bool version;
 	char **words; /* borrowed from argv */
@@ -48,13 +48,13 @@ struct command_line {
  * RMQ_E_USAGE: *why says what is wrong, or is empty if getopt(3) has said it; or
  * RMQ_E_LIMIT: no memory.
  */
-enum rmq_error commands_parse(const struct commands *c, int argc, char **argv,
-    struct client_options *common, uint64_t timeout_ms, void *arg, struct command_line *line,
+enum rmq_error subcommands_parse(const struct subcommands *c, int argc, char **argv,
+    struct client_options *common, uint64_t timeout_ms, void *arg, struct subcommand_line *line,
     struct reason *why) __attribute__((warn_unused_result));
-/* Frees what commands_parse() made, also after a failure. */
-void commands_free(struct command_line *line);
+/* Frees what subcommands_parse() made, also after a failure. */
+void subcommands_free(struct subcommand_line *line);
 
 /* What --help prints. */
-void commands_usage(const struct commands *c, struct text *out);
+void subcommands_usage(const struct subcommands *c, struct text *out);
 
 #endif

@@ -1,9 +1,9 @@
-#include "sys/process/commands.h"
+#include "sys/process/subcommands.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static const struct command *find(const struct commands *c, const char *name)
+static const struct subcommand *find(const struct subcommands *c, const char *name)
 {
 	for (size_t i = 0; i < c->count; i++)
 		if (strcmp(c->list[i].name, name) == 0)
@@ -11,7 +11,7 @@ static const struct command *find(const struct commands *c, const char *name)
 	return NULL;
 }
 
-static enum rmq_error take_option(const struct commands *c, const struct command_line *line,
+static enum rmq_error take_option(const struct subcommands *c, const struct subcommand_line *line,
     struct client_options *common, int option, char **argv, void *arg, struct reason *why)
 {
 	why->text[0] = 0;
@@ -27,8 +27,8 @@ static enum rmq_error take_option(const struct commands *c, const struct command
 }
 
 /* The options before the command: those that all have. */
-static enum rmq_error parse_front(const struct commands *c, int argc, char **argv,
-    struct client_options *common, struct command_line *line, struct reason *why)
+static enum rmq_error parse_front(const struct subcommands *c, int argc, char **argv,
+    struct client_options *common, struct subcommand_line *line, struct reason *why)
 {
 	static const struct option longs[] = {CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 	int option;
@@ -51,10 +51,10 @@ static enum rmq_error parse_front(const struct commands *c, int argc, char **arg
 	return RMQ_E_OK;
 }
 
-static enum rmq_error parse_command(const struct commands *c, int argc, char **argv,
-    struct client_options *common, void *arg, struct command_line *line, struct reason *why)
+static enum rmq_error parse_command(const struct subcommands *c, int argc, char **argv,
+    struct client_options *common, void *arg, struct subcommand_line *line, struct reason *why)
 {
-	const struct command *cmd = line->command;
+	const struct subcommand *cmd = line->command;
 	bool dashes = false;
 
 	line->words = calloc((size_t)argc, sizeof(*line->words));
@@ -82,11 +82,11 @@ static enum rmq_error parse_command(const struct commands *c, int argc, char **a
 	return RMQ_E_OK;
 }
 
-enum rmq_error commands_parse(const struct commands *c, int argc, char **argv,
-    struct client_options *common, uint64_t timeout_ms, void *arg, struct command_line *line,
+enum rmq_error subcommands_parse(const struct subcommands *c, int argc, char **argv,
+    struct client_options *common, uint64_t timeout_ms, void *arg, struct subcommand_line *line,
     struct reason *why)
 {
-	*line = (struct command_line){.command = NULL};
+	*line = (struct subcommand_line){.command = NULL};
 	enum rmq_error err = client_options_init(common, timeout_ms, why);
 	if (!err)
 		err = parse_front(c, argc, argv, common, line, why);
@@ -95,13 +95,13 @@ enum rmq_error commands_parse(const struct commands *c, int argc, char **argv,
 	return parse_command(c, argc, argv, common, arg, line, why);
 }
 
-void commands_free(struct command_line *line)
+void subcommands_free(struct subcommand_line *line)
 {
 	free(line->words);
 	line->words = NULL;
 }
 
-void commands_usage(const struct commands *c, struct text *out)
+void subcommands_usage(const struct subcommands *c, struct text *out)
 {
 	text_put_str(out, "usage: ");
 	text_put_str(out, c->program);
