@@ -176,11 +176,11 @@ static enum rmq_error parse(int argc, char **argv, struct recv_options *o, struc
 
 /* What depends on what stdout is. */
 static enum rmq_error settle_defaults(
-    struct recv_options *o, const struct outlet *out, struct reason *why)
+    struct recv_options *o, const struct output *out, struct reason *why)
 {
 	if (o->ack == ACK_DEFAULT)
-		o->ack = out->kind == OUTLET_PIPE ? ACK_READ : ACK_WRITE;
-	if (o->ack == ACK_READ && out->kind != OUTLET_PIPE)
+		o->ack = out->kind == OUTPUT_PIPE ? ACK_READ : ACK_WRITE;
+	if (o->ack == ACK_READ && out->kind != OUTPUT_PIPE)
 		return reason_set(
 		    why, RMQ_E_USAGE, "--ack read: standard output is not a pipe");
 	if (o->ack == ACK_SYNC && !out->syncable)
@@ -229,7 +229,7 @@ int main(int argc, char **argv)
 	bool ends = o.count != UINT64_MAX || o.drain != DRAIN_NO || o.wait_ms != UNITS_INFINITY;
 	if (o.common.timeout_ms == UNITS_INFINITY - 1)
 		o.common.timeout_ms = ends ? 30000 : UNITS_INFINITY;
-	int error = outlet_open(&r.out, STDOUT_FILENO);
+	int error = output_open(&r.out, STDOUT_FILENO);
 	if (error || !signals_init()) {
 		fprintf(
 		    stderr, "rmq-recv: standard output: %s\n", strerror(error ? error : errno));

@@ -124,7 +124,7 @@ static void flush_settling(struct receiver *r)
 /* Whether a message is in hand until the reader has taken it out of the pipe. */
 static bool watches_reader(const struct receiver *r)
 {
-	return r->o->ack == ACK_READ || (r->o->ack == ACK_MANUAL && r->out.kind == OUTLET_PIPE);
+	return r->o->ack == ACK_READ || (r->o->ack == ACK_MANUAL && r->out.kind == OUTPUT_PIPE);
 }
 
 /* So many messages of the first segments are printed for good, or taken by the reader. */
@@ -152,7 +152,7 @@ static void look_at_reader(struct receiver *r)
 {
 	if (!watches_reader(r))
 		return;
-	uint64_t consumed = outlet_consumed(&r->out);
+	uint64_t consumed = output_consumed(&r->out);
 	if (consumed <= r->consumed) {
 		if (r->read_poll_ms < READ_POLL_MAX_MS)
 			r->read_poll_ms *= 2;
@@ -184,13 +184,13 @@ static void enter(struct receiver *r, enum phase phase)
 static bool leaves_torn(struct receiver *r, const struct segment *s)
 {
 	int separator = r->o->format == FORMAT_RAW ? -1 : (unsigned char)r->o->separator;
-	return outlet_leaves_torn(&r->out, segment_torn(s), separator);
+	return output_leaves_torn(&r->out, segment_torn(s), separator);
 }
 
-static void output_failed(struct receiver *r, int error, bool torn)
+static void end_output(struct receiver *r, int error, bool torn)
 {
 	if (error == EPIPE) {
-		r->output = OUTPUT_UNREAD;
+		r->flow = FLOW_UNREAD;
 		r->signal = SIGPIPE;
 	} else {
 		end_with(r, RMQ_E_IO, "standard output: %s%s", strerror(error),
@@ -209,7 +209,7 @@ static void sync_output(struct receiver *r)
 		return;
 	}
 	r->synced = SYNC_FAILED;
-	output_failed(r, errno, false);
+	end_output(r, errno, false);
 }
 
 /* Whether the segment's next byte may be printed now. */
@@ -236,7 +236,7 @@ static bool may_print(const struct receiver *r, const struct segment *s, struct 
  */
 static void say_started(struct receiver *r, struct segment *s, size_t len)
 {
-	size_t end = s->printed + outlet_room(&r->out, len);
+	size_t end = s->printed + output_room(&r->out, len);
 	uint32_t from = s->started < s->count ? s->started : s->count, upto = from;
 	if (r->o->ack == ACK_NONE || end == s->printed)
 		return;
@@ -261,22 +261,22 @@ static bool print(
 		len = s->ends[segment_whole(s)] - s->printed;
 	uint32_t whole = segment_whole(s);
 	say_started(r, s, len);
-	size_t n = outlet_write(&r->out, bytes, len, &error);
+	size_t n = output_write(&r->out, bytes, len, &error);
 	bool all = n == len;
 	if (n > 0) {
 		r->synced = UNSYNCED;
-		r->output = OUTPUT_READY;
+		r->flow = FLOW_READY;
 		r->read_poll_ms = 1;
 	}
-	if (error == EAGAIN && r->output == OUTPUT_READY) {
-		r->output = OUTPUT_BLOCKED;
+	if (error == EAGAIN && r->flow == FLOW_READY) {
+		r->flow = FLOW_BLOCKED;
 		r->blocked_since = now;
 	}
 	if (!watches_reader(r))
 		r->kept_up += (s->printed + n == s->size ? s->count : whole) - whole;
 	segments_printed(&r->in_hand, s, n);
 	if (error && error != EAGAIN)
-		output_failed(r, error, leaves_torn(r, s));
+		end_output(r, error, leaves_torn(r, s));
 	return all;
 }
 
@@ -287,7 +287,7 @@ static bool print(
 static void send_ahead(struct receiver *r)
 {
 	struct segment *s, *next;
-	if (!r->ahead || r->output == OUTPUT_BLOCKED || r->phase > ENDING)
+	if (!r->ahead || r->flow == FLOW_BLOCKED || r->phase > ENDING)
 		return;
 	for (s = r->in_hand.printing; s; s = next) {
 		next = s->next;
@@ -345,7 +345,7 @@ static void offer(struct receiver *r, struct segment *s, const void *bytes)
 {
 	struct mono_time now = clock_mono();
 	r->taken += s->count;
-	if (r->in_hand.printing == s && r->output == OUTPUT_READY && may_print(r, s, now) &&
+	if (r->in_hand.printing == s && r->flow == FLOW_READY && may_print(r, s, now) &&
 	    print(r, s, bytes, now))
 		return;
 	if (!segment_keep(s, bytes))
@@ -611,7 +611,7 @@ static void adapt_prefetch(struct receiver *r)
 {
 	if (r->o->prefetch > 0)
 		return;
-	if (r->output == OUTPUT_BLOCKED && clock_mono().ms - r->blocked_since.ms >= BLOCKED_MS) {
+	if (r->flow == FLOW_BLOCKED && clock_mono().ms - r->blocked_since.ms >= BLOCKED_MS) {
 		r->prefetch = PREFETCH_MIN;
 		r->kept_up = 0;
 	} else if (r->kept_up >= r->prefetch && r->prefetch < PREFETCH_MAX) {
@@ -717,7 +717,7 @@ static bool reader_had_its_time(const struct receiver *r, struct mono_time now)
  */
 static void release_all(struct receiver *r)
 {
-	bool keeps = r->o->ack == ACK_MANUAL && r->output != OUTPUT_UNREAD;
+	bool keeps = r->o->ack == ACK_MANUAL && r->flow != FLOW_UNREAD;
 	for (struct segment *s = r->in_hand.head; s; s = s->next) {
 		uint32_t from = keeps ? segment_whole(s) : s->settled;
 		settling_add(r, &r->release, s->lease, s->first + from, s->count - from);
@@ -800,8 +800,8 @@ static void turn(struct receiver *r)
 {
 	int timeout_ms;
 	struct pollfd p[3] = {client_io_prepare(&r->io, &timeout_ms)};
-	bool printing = r->in_hand.printing && r->output == OUTPUT_BLOCKED;
-	bool watched = outlet_notices_close(&r->out) && r->phase < RELEASING;
+	bool printing = r->in_hand.printing && r->flow == FLOW_BLOCKED;
+	bool watched = output_notices_close(&r->out) && r->phase < RELEASING;
 	p[1] = (struct pollfd){watched ? r->out.fd : -1, printing ? POLLOUT : 0, 0};
 	p[2] = (struct pollfd){r->signalled ? -1 : signals_fd(), POLLIN, 0};
 	if (poll(p, 3, next_timer(r, timeout_ms)) < 0)
@@ -809,12 +809,12 @@ static void turn(struct receiver *r)
 	if (p[2].revents)
 		on_signal(r);
 	if (p[1].revents & POLLOUT)
-		r->output = OUTPUT_READY;
+		r->flow = FLOW_READY;
 	client_io_turn(&r->io, p[0].revents);
 	if (p[1].revents & (POLLERR | POLLHUP | POLLNVAL)) {
 		look_at_reader(r);
 		acknowledge(r);
-		output_failed(r, EPIPE, false);
+		end_output(r, EPIPE, false);
 	}
 }
 

@@ -14,7 +14,7 @@
 #include "segment.h"
 #include "sys/client/client_io.h"
 #include "sys/client/client_options.h"
-#include "sys/stream/outlet.h"
+#include "sys/stream/output.h"
 
 enum ack { ACK_DEFAULT, ACK_READ, ACK_WRITE, ACK_SYNC, ACK_NONE, ACK_MANUAL };
 enum format { FORMAT_LINES, FORMAT_JSON, FORMAT_FIELDS, FORMAT_RAW };
@@ -60,7 +60,7 @@ enum supply {
 	SUPPLY_ENDED	/* no more come: the subscription is at its end */
 };
 
-enum output { OUTPUT_READY, OUTPUT_BLOCKED, OUTPUT_UNREAD /* the reader of the pipe is gone */ };
+enum flow { FLOW_READY, FLOW_BLOCKED, FLOW_UNREAD /* the reader of the pipe is gone */ };
 
 enum synced { SYNCED, UNSYNCED, SYNC_FAILED };
 
@@ -68,7 +68,7 @@ enum synced { SYNCED, UNSYNCED, SYNC_FAILED };
 struct receiver {
 	const struct recv_options *o;
 	struct client_io io;
-	struct outlet out;
+	struct output out;
 	struct segments in_hand;
 	struct text formatted;
 	struct attribute_cursor headers; /* of what is formatted */
@@ -87,7 +87,7 @@ struct receiver {
 	uint64_t batches_done;
 	uint32_t prefetch;
 	uint64_t kept_up; /* messages printed (ACK_READ: taken) since it was last changed */
-	enum output output;
+	enum flow flow;
 	struct mono_time blocked_since;
 	enum synced synced;
 

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "sys/process/signals.h"
-#include "sys/stream/outlet.h"
+#include "sys/stream/output.h"
 
 static void open_descriptors(void)
 {
@@ -75,10 +75,10 @@ static void count_torn(const char *bytes, size_t len)
 /* What is written in part is cut off, once, and nothing is written after it. */
 static ssize_t fail(void)
 {
-	struct outlet o;
+	struct output o;
 	out.error = errno;
-	if (outlet_open(&o, STDOUT_FILENO) == 0)
-		(void)outlet_leaves_torn(&o, out.torn, (uint8_t)out.separator);
+	if (output_open(&o, STDOUT_FILENO) == 0)
+		(void)output_leaves_torn(&o, out.torn, (uint8_t)out.separator);
 	errno = out.error;
 	return 0; /* stdio's way to be told of an error, which is in errno */
 }

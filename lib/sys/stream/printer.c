@@ -8,7 +8,7 @@
 int printer_open(struct printer *p, int fd, int separator)
 {
 	*p = (struct printer){.separator = separator};
-	return outlet_open(&p->out, fd);
+	return output_open(&p->out, fd);
 }
 
 void printer_deinit(struct printer *p)
@@ -34,7 +34,7 @@ int printer_write(struct printer *p)
 	if (waiting(p) == 0)
 		return 0;
 	const char *from = p->records.data + p->at;
-	size_t n = outlet_write(&p->out, from, waiting(p), &error);
+	size_t n = output_write(&p->out, from, waiting(p), &error);
 	const char *end = p->separator >= 0 ? memrchr(from, p->separator, n) : NULL;
 	p->torn = end ? (size_t)(from + n - end - 1) : p->torn + n;
 	p->at += n;
@@ -46,7 +46,7 @@ int printer_write(struct printer *p)
 	if (error == EAGAIN)
 		return 0;
 	if (error)
-		p->left_torn = outlet_leaves_torn(&p->out, p->torn, p->separator);
+		p->left_torn = output_leaves_torn(&p->out, p->torn, p->separator);
 	return error;
 }
 

@@ -8,13 +8,13 @@
 #include <poll.h>
 
 #include "core/base/text.h"
-#include "sys/stream/outlet.h"
+#include "sys/stream/output.h"
 
 /* More than this waits: what would bring more is to be put off. */
 #define PRINTER_ENOUGH_BYTES (256u << 10)
 
 struct printer {
-	struct outlet out;
+	struct output out;
 	struct text records; /* from `at` on they wait */
 	size_t at;
 	int separator;

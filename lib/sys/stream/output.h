@@ -9,28 +9,28 @@
  *	terminal  pieces of at most PIPE_BUF, as above
  *	others	write(2), which does not wait for a reader
  */
-#ifndef RMQ_SYS_STREAM_OUTLET_H
-#define RMQ_SYS_STREAM_OUTLET_H
+#ifndef RMQ_SYS_STREAM_OUTPUT_H
+#define RMQ_SYS_STREAM_OUTPUT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum outlet_kind { OUTLET_FILE, OUTLET_PIPE, OUTLET_SOCKET, OUTLET_TERMINAL };
+enum output_kind { OUTPUT_FILE, OUTPUT_PIPE, OUTPUT_SOCKET, OUTPUT_TERMINAL };
 
-struct outlet {
+struct output {
 	int fd;
-	enum outlet_kind kind;
+	enum output_kind kind;
 	bool no_nowait;	  /* the kernel has no RWF_NOWAIT for pipes */
 	bool syncable;	  /* fdatasync(2) makes sense */
 	uint64_t written; /* bytes, so far */
 };
 
 /* 0, or errno. */
-int outlet_open(struct outlet *o, int fd);
+int output_open(struct output *o, int fd);
 
 /* How many bytes were taken (*error 0), or none: EAGAIN (the reader is slow), EPIPE, …. */
-size_t outlet_write(struct outlet *o, const void *bytes, size_t len, int *error);
+size_t output_write(struct output *o, const void *bytes, size_t len, int *error);
 
 /*
  * Writing has failed after the first `torn` bytes of a record.  They are cut off again, so that
@@ -38,15 +38,15 @@ size_t outlet_write(struct outlet *o, const void *bytes, size_t len, int *error)
  * them, the separator (-1: there is none) ends them, so that the next bytes begin a record of
  * their own.  Returns whether they stay.
  */
-bool outlet_leaves_torn(struct outlet *o, size_t torn, int separator);
+bool output_leaves_torn(struct output *o, size_t torn, int separator);
 
 /* How many of the bytes written were taken out by the reader.  Only of a pipe. */
-uint64_t outlet_consumed(const struct outlet *o);
+uint64_t output_consumed(const struct output *o);
 
 /* So many of `len` bytes may be taken now, at most. */
-size_t outlet_room(const struct outlet *o, size_t len);
+size_t output_room(const struct output *o, size_t len);
 
 /* Events for poll(2) that say that the reader is gone: it can be noticed when idle. */
-bool outlet_notices_close(const struct outlet *o);
+bool output_notices_close(const struct output *o);
 
 #endif

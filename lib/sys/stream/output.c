@@ -1,4 +1,4 @@
-#include "sys/stream/outlet.h"
+#include "sys/stream/output.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,18 +10,18 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-int outlet_open(struct outlet *o, int fd)
+int output_open(struct output *o, int fd)
 {
 	struct stat st;
-	*o = (struct outlet){.fd = fd};
+	*o = (struct output){.fd = fd};
 	if (fstat(fd, &st) != 0)
 		return errno;
 	if (S_ISFIFO(st.st_mode))
-		o->kind = OUTLET_PIPE;
+		o->kind = OUTPUT_PIPE;
 	else if (S_ISSOCK(st.st_mode))
-		o->kind = OUTLET_SOCKET;
+		o->kind = OUTPUT_SOCKET;
 	else if (S_ISCHR(st.st_mode) && isatty(fd))
-		o->kind = OUTLET_TERMINAL;
+		o->kind = OUTPUT_TERMINAL;
 	o->syncable = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode);
 	return 0;
 }
@@ -37,15 +37,15 @@ static ssize_t write_piece(int fd, const void *bytes, size_t len)
 	return write(fd, bytes, len < PIPE_BUF ? len : PIPE_BUF);
 }
 
-static ssize_t write_once(struct outlet *o, const void *bytes, size_t len)
+static ssize_t write_once(struct output *o, const void *bytes, size_t len)
 {
 	struct iovec iov = {(void *)(uintptr_t)bytes, len};
 	switch (o->kind) {
-	case OUTLET_SOCKET:
+	case OUTPUT_SOCKET:
 		return send(o->fd, bytes, len, MSG_DONTWAIT);
-	case OUTLET_TERMINAL:
+	case OUTPUT_TERMINAL:
 		return write_piece(o->fd, bytes, len);
-	case OUTLET_PIPE:
+	case OUTPUT_PIPE:
 		if (!o->no_nowait) {
 			ssize_t n = pwritev2(o->fd, &iov, 1, -1, RWF_NOWAIT);
 			if (n >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS))
@@ -53,13 +53,13 @@ static ssize_t write_once(struct outlet *o, const void *bytes, size_t len)
 			o->no_nowait = true;
 		}
 		return write_piece(o->fd, bytes, len);
-	case OUTLET_FILE:
+	case OUTPUT_FILE:
 		break;
 	}
 	return write(o->fd, bytes, len);
 }
 
-size_t outlet_write(struct outlet *o, const void *bytes, size_t len, int *error)
+size_t output_write(struct output *o, const void *bytes, size_t len, int *error)
 {
 	size_t done = 0;
 	*error = 0;
@@ -74,7 +74,7 @@ size_t outlet_write(struct outlet *o, const void *bytes, size_t len, int *error)
 	return done;
 }
 
-static bool cut(struct outlet *o, size_t len)
+static bool cut(struct output *o, size_t len)
 {
 	struct stat st;
 	off_t at = lseek(o->fd, 0, SEEK_CUR), begin = at - (off_t)len;
@@ -86,18 +86,18 @@ static bool cut(struct outlet *o, size_t len)
 	return true;
 }
 
-bool outlet_leaves_torn(struct outlet *o, size_t torn, int separator)
+bool output_leaves_torn(struct output *o, size_t torn, int separator)
 {
 	const char end = (char)separator;
 	int error;
 	if (torn == 0 || cut(o, torn))
 		return false;
 	if (separator >= 0)
-		(void)outlet_write(o, &end, 1, &error);
+		(void)output_write(o, &end, 1, &error);
 	return true;
 }
 
-uint64_t outlet_consumed(const struct outlet *o)
+uint64_t output_consumed(const struct output *o)
 {
 	int unread = 0;
 	if (ioctl(o->fd, FIONREAD, &unread) != 0 || unread < 0)
@@ -105,16 +105,16 @@ uint64_t outlet_consumed(const struct outlet *o)
 	return (uint64_t)unread < o->written ? o->written - (uint64_t)unread : 0;
 }
 
-size_t outlet_room(const struct outlet *o, size_t len)
+size_t output_room(const struct output *o, size_t len)
 {
-	int unread = 0, size = o->kind == OUTLET_PIPE ? fcntl(o->fd, F_GETPIPE_SZ) : -1;
+	int unread = 0, size = o->kind == OUTPUT_PIPE ? fcntl(o->fd, F_GETPIPE_SZ) : -1;
 	if (size < 0 || ioctl(o->fd, FIONREAD, &unread) != 0)
 		return len;
 	size_t room = unread < size ? (size_t)(size - unread) : 0;
 	return room < len ? room : len;
 }
 
-bool outlet_notices_close(const struct outlet *o)
+bool output_notices_close(const struct output *o)
 {
-	return o->kind != OUTLET_FILE;
+	return o->kind != OUTPUT_FILE;
 }
