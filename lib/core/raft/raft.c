@@ -91,8 +91,8 @@ void raft_append(struct raft *r, const struct raft_run *run)
 		raft_push(&r->terms, ((struct raft_place){new.first, new.term}));
 	r->last += new.count;
 	if (new.kind == RECORD_CONFIG) {
-		raft_configuration_append(r, new.first, new.config);
-		new.config = raft_configuration_now(r);
+		raft_membership_append(r, new.first, new.config);
+		new.config = raft_membership_now(r);
 	}
 	raft_push(&r->runs, new);
 }
@@ -113,7 +113,7 @@ void raft_truncate(struct raft *r, uint64_t from)
 		if (r->pending.items[i].last >= from)
 			r->pending.items[i].last = from - 1;
 	}
-	raft_configuration_truncate(r, from);
+	raft_membership_truncate(r, from);
 }
 
 struct raft_peer *raft_peer(struct raft *r, struct raft_id id)
@@ -131,7 +131,7 @@ static void begin_step(struct raft *r, uint64_t now)
 {
 	if (now > r->now)
 		r->now = now;
-	raft_configuration_forget(r);
+	raft_membership_forget(r);
 	r->dirty = false;
 	r->truncate = 0;
 	r->runs.count = 0;
@@ -224,7 +224,7 @@ static void on_message(struct raft *r, const struct raft_message *m)
 		raft_replication_appended(r, m);
 		break;
 	case RAFT_REMOVED:
-		raft_configuration_removed(r, m);
+		raft_membership_removed(r, m);
 		break;
 	default:
 		raft_election_message(r, m);
@@ -258,7 +258,7 @@ static enum rmq_error dispatch(struct raft *r, const struct raft_event *e)
 	case RAFT_EVENT_ADD_LEARNER:
 	case RAFT_EVENT_PROMOTE:
 	case RAFT_EVENT_REMOVE:
-		return raft_configuration_event(r, e);
+		return raft_membership_event(r, e);
 	case RAFT_EVENT_TRANSFER:
 		return raft_replication_transfer(r, e->id);
 	case RAFT_EVENT_RESET:
@@ -301,7 +301,7 @@ uint64_t raft_due(const struct raft *r)
 
 void raft_status(const struct raft *r, struct raft_status *s)
 {
-	const struct raft_change *committed = raft_configuration_newest_committed(r);
+	const struct raft_change *committed = raft_membership_newest_committed(r);
 
 	*s = (struct raft_status){
 	    .role = r->role,
@@ -316,8 +316,8 @@ void raft_status(const struct raft *r, struct raft_status *s)
 	    .vote = r->vote,
 	    .leader = r->leader,
 	    .received = raft_replication_received(r),
-	    .config_index = raft_configuration_index(r),
-	    .config = raft_configuration_now(r),
+	    .config_index = raft_membership_index(r),
+	    .config = raft_membership_now(r),
 	    .committed_index = committed ? committed->index : 0,
 	    .committed = committed ? committed->config : NULL,
 	};
@@ -359,10 +359,10 @@ struct raft *raft_new(const struct raft_begin *b, uint64_t now_ms)
 	for (size_t i = 0; i < b->term_count; i++)
 		raft_push(&r->terms, b->terms[i]);
 	for (size_t i = 0; i < b->config_count; i++)
-		raft_configuration_append(r, b->configs[i].first, b->configs[i].config);
-	raft_configuration_committed(r, 0);
+		raft_membership_append(r, b->configs[i].first, b->configs[i].config);
+	raft_membership_committed(r, 0);
 	r->actions.count = 0;
-	raft_configuration_peers(r);
+	raft_membership_peers(r);
 	raft_election_delay(r);
 	raft_status(r, &r->shown);
 	return r;

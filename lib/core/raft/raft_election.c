@@ -57,7 +57,7 @@ static void ask(struct raft *r, enum raft_message_type type, uint64_t term)
 	for (unsigned i = 0; i < r->peer_count; i++) {
 		struct raft_peer *p = &r->peers[i];
 		p->granted = raft_id_eq(p->id, r->id);
-		if (p->granted || !raft_configuration_voter(r, p->id))
+		if (p->granted || !raft_membership_voter(r, p->id))
 			continue;
 		struct raft_message *m = raft_send(r, type, p->id);
 		m->term = term;
@@ -94,12 +94,12 @@ static bool votes(const struct raft *r)
 static void precampaign(struct raft *r)
 {
 	raft_election_delay(r);
-	if (!stands(r) || !raft_configuration_may_lead(r))
+	if (!stands(r) || !raft_membership_may_lead(r))
 		return;
 	r->role = RAFT_PRECANDIDATE;
 	r->voted = r->leader = (struct raft_id){{0}};
 	ask(r, RAFT_PREVOTE, r->term + 1);
-	if (raft_configuration_majority(r, granted))
+	if (raft_membership_majority(r, granted))
 		campaign(r);
 }
 
@@ -115,7 +115,7 @@ void raft_election_tick(struct raft *r)
 			precampaign(r);
 	} else if (r->now >= r->quorum_at) {
 		r->quorum_at = r->now + r->election_ms / 2;
-		if (!raft_configuration_majority(r, recent))
+		if (!raft_membership_majority(r, recent))
 			raft_election_follow(r, r->term, (struct raft_id){{0}});
 	}
 }
@@ -131,7 +131,7 @@ void raft_election_stored(struct raft *r)
 		return;
 	}
 	ask(r, RAFT_VOTE, r->term);
-	if (raft_configuration_majority(r, granted))
+	if (raft_membership_majority(r, granted))
 		raft_replication_lead(r);
 }
 
@@ -181,7 +181,7 @@ static void on_answer(struct raft *r, const struct raft_message *m, enum raft_ro
 	if (role == RAFT_CANDIDATE && !raft_id_none(r->voted))
 		return;
 	p->granted = true;
-	if (!raft_configuration_majority(r, granted))
+	if (!raft_membership_majority(r, granted))
 		return;
 	if (role == RAFT_PRECANDIDATE)
 		campaign(r);
@@ -192,10 +192,10 @@ static void on_answer(struct raft *r, const struct raft_message *m, enum raft_ro
 /* Whoever asks without being a member is told so by a leader that knows for certain. */
 static bool tell_stranger(struct raft *r, const struct raft_message *m)
 {
-	if (!raft_replication_serving(r) || raft_configuration_index(r) > r->commit ||
+	if (!raft_replication_serving(r) || raft_membership_index(r) > r->commit ||
 	    raft_peer(r, m->from))
 		return false;
-	raft_send(r, RAFT_REMOVED, m->from)->place.index = raft_configuration_index(r);
+	raft_send(r, RAFT_REMOVED, m->from)->place.index = raft_membership_index(r);
 	return true;
 }
 
@@ -223,7 +223,7 @@ void raft_election_message(struct raft *r, const struct raft_message *m)
 	case RAFT_TIMEOUT_NOW:
 		if (m->term == r->term && raft_id_eq(m->from, r->leader) && stands(r) &&
 		    r->role == RAFT_FOLLOWER &&
-		    raft_configuration_voter(r, r->id))
+		    raft_membership_voter(r, r->id))
 			campaign(r);
 		break;
 	default:

@@ -72,7 +72,7 @@ static struct raft_message *send_append(struct raft *r, struct raft_peer *p, uin
 /* The last record that this peer may be sent. */
 static uint64_t last_for(const struct raft *r, const struct raft_peer *p)
 {
-	bool all = raft_configuration_voter(r, p->id) || RMQ_VARIANT(LEARNER_AHEAD);
+	bool all = raft_membership_voter(r, p->id) || RMQ_VARIANT(LEARNER_AHEAD);
 	return all ? r->last : r->commit;
 }
 
@@ -225,7 +225,7 @@ static void begin_round(struct raft *r)
 
 static void end_rounds(struct raft *r)
 {
-	while (r->barrier && (raft_configuration_majority(r, answered) ||
+	while (r->barrier && (raft_membership_majority(r, answered) ||
 				 RMQ_VARIANT(BARRIER_WITHOUT_ROUND))) {
 		raft_act(r, RAFT_BARRIER_DONE)->seq = r->barrier;
 		r->barrier = 0;
@@ -341,7 +341,7 @@ static uint64_t median(const struct raft *r,
 	unsigned n = 0;
 	for (unsigned i = 0; i < r->peer_count; i++) {
 		const struct raft_peer *p = &r->peers[i];
-		if (!raft_configuration_voter(r, p->id))
+		if (!raft_membership_voter(r, p->id))
 			continue;
 		uint64_t index = has(r, p);
 		unsigned at = n++;
@@ -363,7 +363,7 @@ static void commit(struct raft *r, uint64_t index)
 	if (index <= before)
 		return;
 	r->commit = index;
-	raft_configuration_committed(r, before);
+	raft_membership_committed(r, before);
 }
 
 void raft_replication_go_on(struct raft *r)
@@ -557,7 +557,7 @@ enum rmq_error raft_replication_noop(struct raft *r)
 static void hole_range(struct raft *r, uint64_t first, uint64_t end)
 {
 	while (first < end) {
-		uint64_t stop = raft_configuration_next(r, first);
+		uint64_t stop = raft_membership_next(r, first);
 		if (stop > end || RMQ_VARIANT(CONFIG_HOLES))
 			stop = end;
 		if (stop > first)
@@ -628,7 +628,7 @@ enum rmq_error raft_replication_transfer(struct raft *r, struct raft_id to)
 	if (!raft_replication_serving(r))
 		return RMQ_E_BUSY;
 	struct raft_peer *p = raft_peer(r, to);
-	if (!p || !raft_configuration_voter(r, to))
+	if (!p || !raft_membership_voter(r, to))
 		return RMQ_E_NOTHING;
 	if (raft_id_eq(to, r->id))
 		return RMQ_E_EXISTS;

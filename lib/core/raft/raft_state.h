@@ -1,6 +1,6 @@
 /*
  * The state of a Raft node, shared by raft.c (log, storage, steps), raft_election.c,
- * raft_replication.c and raft_configuration.c.  No one else includes this.
+ * raft_replication.c and raft_membership.c.  No one else includes this.
  */
 #ifndef RMQ_CORE_RAFT_RAFT_STATE_H
 #define RMQ_CORE_RAFT_RAFT_STATE_H
@@ -145,27 +145,27 @@ uint64_t raft_term_end(const struct raft *r, uint64_t index);
 uint64_t raft_term_last(const struct raft *r, uint64_t term);
 struct raft_peer *raft_peer(struct raft *r, struct raft_id id);
 
-/* ---- raft_configuration.c ---- */
+/* ---- raft_membership.c ---- */
 
-const struct raft_config *raft_configuration_now(const struct raft *r);
-uint64_t raft_configuration_index(const struct raft *r);
+const struct raft_config *raft_membership_now(const struct raft *r);
+uint64_t raft_membership_index(const struct raft *r);
 /* NULL: none. */
-const struct raft_change *raft_configuration_newest_committed(const struct raft *r);
+const struct raft_change *raft_membership_newest_committed(const struct raft *r);
 /* Makes the peers those of the newest configuration. */
-void raft_configuration_peers(struct raft *r);
-bool raft_configuration_voter(const struct raft *r, struct raft_id id);
-bool raft_configuration_may_lead(const struct raft *r);
+void raft_membership_peers(struct raft *r);
+bool raft_membership_voter(const struct raft *r, struct raft_id id);
+bool raft_membership_may_lead(const struct raft *r);
 /* Index of the first record of kind CONFIG at or after this one; UINT64_MAX: none. */
-uint64_t raft_configuration_next(const struct raft *r, uint64_t index);
-void raft_configuration_append(struct raft *r, uint64_t index, const struct raft_config *c);
-void raft_configuration_truncate(struct raft *r, uint64_t from);
-enum rmq_error raft_configuration_event(struct raft *r, const struct raft_event *e);
+uint64_t raft_membership_next(const struct raft *r, uint64_t index);
+void raft_membership_append(struct raft *r, uint64_t index, const struct raft_config *c);
+void raft_membership_truncate(struct raft *r, uint64_t from);
+enum rmq_error raft_membership_event(struct raft *r, const struct raft_event *e);
 /* Frees what an earlier step has left behind. */
-void raft_configuration_forget(struct raft *r);
-void raft_configuration_committed(struct raft *r, uint64_t before);
-void raft_configuration_removed(struct raft *r, const struct raft_message *m);
+void raft_membership_forget(struct raft *r);
+void raft_membership_committed(struct raft *r, uint64_t before);
+void raft_membership_removed(struct raft *r, const struct raft_message *m);
 /* Whether at least half the voters and one satisfy `has`. */
-bool raft_configuration_majority(
+bool raft_membership_majority(
     const struct raft *r, bool (*has)(const struct raft *, const struct raft_peer *));
 
 /* ---- raft_election.c ---- */

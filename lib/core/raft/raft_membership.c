@@ -10,17 +10,17 @@ static size_t count(const struct raft *r)
 	return r->changes.count;
 }
 
-const struct raft_config *raft_configuration_now(const struct raft *r)
+const struct raft_config *raft_membership_now(const struct raft *r)
 {
 	return count(r) ? r->changes.items[count(r) - 1].config : NULL;
 }
 
-uint64_t raft_configuration_index(const struct raft *r)
+uint64_t raft_membership_index(const struct raft *r)
 {
 	return count(r) ? r->changes.items[count(r) - 1].index : 0;
 }
 
-const struct raft_change *raft_configuration_newest_committed(const struct raft *r)
+const struct raft_change *raft_membership_newest_committed(const struct raft *r)
 {
 	size_t at = count(r);
 
@@ -29,18 +29,18 @@ const struct raft_change *raft_configuration_newest_committed(const struct raft 
 	return at > 0 ? &r->changes.items[at - 1] : NULL;
 }
 
-bool raft_configuration_voter(const struct raft *r, struct raft_id id)
+bool raft_membership_voter(const struct raft *r, struct raft_id id)
 {
-	const struct raft_config *c = raft_configuration_now(r);
+	const struct raft_config *c = raft_membership_now(r);
 	return c && raft_config_is_voter(c, id);
 }
 
 /* A node whose removal is not committed may be the only one that can be elected [4.2.2]. */
-bool raft_configuration_may_lead(const struct raft *r)
+bool raft_membership_may_lead(const struct raft *r)
 {
-	if (raft_configuration_voter(r, r->id))
+	if (raft_membership_voter(r, r->id))
 		return true;
-	return count(r) > 1 && raft_configuration_index(r) > r->commit &&
+	return count(r) > 1 && raft_membership_index(r) > r->commit &&
 	       raft_config_is_voter(r->changes.items[count(r) - 2].config, r->id);
 }
 
@@ -58,19 +58,19 @@ static size_t change_from(const struct raft *r, uint64_t index)
 	return lo;
 }
 
-uint64_t raft_configuration_next(const struct raft *r, uint64_t index)
+uint64_t raft_membership_next(const struct raft *r, uint64_t index)
 {
 	size_t at = change_from(r, index);
 	return at < count(r) ? r->changes.items[at].index : UINT64_MAX;
 }
 
 /* Peers that stay keep what is known of them.  Who was only admitted is none. */
-void raft_configuration_peers(struct raft *r)
+void raft_membership_peers(struct raft *r)
 {
 	struct raft_peer old[RAFT_MEMBERS_MAX + 1];
 	unsigned olds = r->peer_count;
 	memcpy(old, r->peers, sizeof(old));
-	const struct raft_config *c = raft_configuration_now(r);
+	const struct raft_config *c = raft_membership_now(r);
 	r->peer_count = 0;
 	for (unsigned i = 0; c && i < c->count; i++) {
 		if (raft_id_none(c->members[i].id))
@@ -91,32 +91,32 @@ void raft_configuration_peers(struct raft *r)
 	}
 }
 
-void raft_configuration_append(struct raft *r, uint64_t index, const struct raft_config *c)
+void raft_membership_append(struct raft *r, uint64_t index, const struct raft_config *c)
 {
 	struct raft_config *copy = memory_new(sizeof(*copy));
 	*copy = *c;
 	raft_push(&r->changes, ((struct raft_change){index, copy}));
 	if (raft_config_find(copy, r->id))
 		r->gone = false;
-	raft_configuration_peers(r);
+	raft_membership_peers(r);
 }
 
-void raft_configuration_truncate(struct raft *r, uint64_t from)
+void raft_membership_truncate(struct raft *r, uint64_t from)
 {
 	size_t before = count(r);
 	while (count(r) > 0 && r->changes.items[count(r) - 1].index >= from)
 		free(r->changes.items[--r->changes.count].config);
 	if (count(r) != before)
-		raft_configuration_peers(r);
+		raft_membership_peers(r);
 }
 
-bool raft_configuration_majority(
+bool raft_membership_majority(
     const struct raft *r, bool (*has)(const struct raft *, const struct raft_peer *))
 {
-	const struct raft_config *c = raft_configuration_now(r);
+	const struct raft_config *c = raft_membership_now(r);
 	unsigned n = 0;
 	for (unsigned i = 0; i < r->peer_count; i++)
-		n += raft_configuration_voter(r, r->peers[i].id) && has(r, &r->peers[i]);
+		n += raft_membership_voter(r, r->peers[i].id) && has(r, &r->peers[i]);
 	return c && n > raft_config_voters(c) / 2;
 }
 
@@ -214,13 +214,13 @@ static enum rmq_error change(struct raft *r, struct raft_config *c, const struct
 	}
 }
 
-enum rmq_error raft_configuration_event(struct raft *r, const struct raft_event *e)
+enum rmq_error raft_membership_event(struct raft *r, const struct raft_event *e)
 {
 	if (!raft_replication_serving(r))
 		return RMQ_E_BUSY;
-	if (raft_configuration_index(r) > r->commit && !RMQ_VARIANT(TWO_CONFIGS))
+	if (raft_membership_index(r) > r->commit && !RMQ_VARIANT(TWO_CONFIGS))
 		return RMQ_E_BUSY;
-	struct raft_config new = *raft_configuration_now(r);
+	struct raft_config new = *raft_membership_now(r);
 	uint8_t before[RAFT_CONFIG_SIZE_MAX], after[RAFT_CONFIG_SIZE_MAX];
 	struct writer was = writer_of(before, sizeof(before));
 	struct writer is = writer_of(after, sizeof(after));
@@ -241,9 +241,9 @@ enum rmq_error raft_configuration_event(struct raft *r, const struct raft_event 
 }
 
 /* Configurations after the newest committed one are past: their indexes are kept. */
-void raft_configuration_forget(struct raft *r)
+void raft_membership_forget(struct raft *r)
 {
-	const struct raft_change *newest = raft_configuration_newest_committed(r);
+	const struct raft_change *newest = raft_membership_newest_committed(r);
 
 	for (size_t i = newest ? (size_t)(newest - r->changes.items) : 0;
 	     i > 0 && r->changes.items[i - 1].config; i--) {
@@ -256,7 +256,7 @@ void raft_configuration_forget(struct raft *r)
  * The commit index has risen from `before`.  A node that joins is sent configurations from
  * before its time: it is gone only if it was a member.
  */
-void raft_configuration_committed(struct raft *r, uint64_t before)
+void raft_membership_committed(struct raft *r, uint64_t before)
 {
 	bool now = true;
 	size_t end = change_from(r, r->commit + 1);
@@ -266,17 +266,17 @@ void raft_configuration_committed(struct raft *r, uint64_t before)
 	}
 	if (now)
 		return;
-	if (r->member && !r->gone && !raft_config_find(raft_configuration_now(r), r->id)) {
+	if (r->member && !r->gone && !raft_config_find(raft_membership_now(r), r->id)) {
 		r->gone = true;
 		raft_act(r, RAFT_GONE);
 	}
-	if (r->role == RAFT_LEADER && raft_configuration_index(r) <= r->commit)
+	if (r->role == RAFT_LEADER && raft_membership_index(r) <= r->commit)
 		raft_election_follow(r, r->term, (struct raft_id){{0}});
 }
 
-void raft_configuration_removed(struct raft *r, const struct raft_message *m)
+void raft_membership_removed(struct raft *r, const struct raft_message *m)
 {
-	if (m->place.index <= raft_configuration_index(r) || r->gone)
+	if (m->place.index <= raft_membership_index(r) || r->gone)
 		return;
 	r->gone = true;
 	raft_act(r, RAFT_GONE);
