@@ -240,7 +240,7 @@ static size_t write_result(struct conn *c, ssize_t n)
 		return 0;
 	/* What it is owed is lost: on another connection it is told again. */
 	if (errno != EPIPE && errno != ECONNRESET) {
-		if (log_rate_allows(&c->server->peers, c->server->now.ms))
+		if (log_rate_allows(&c->server->clients_rate, c->server->now.ms))
 			log_notice("connection %llu: cannot write: %s",
 			    (unsigned long long)c->id, strerror(errno));
 		step(c, CONN_FAILS);
@@ -334,7 +334,7 @@ void conn_refuse(struct conn *c, enum rmq_error err, const char *text)
 	uint8_t bytes[ERROR_BYTES];
 	struct writer w = writer_of(bytes, sizeof(bytes));
 
-	if (log_rate_allows(&c->server->peers, c->server->now.ms))
+	if (log_rate_allows(&c->server->clients_rate, c->server->now.ms))
 		log_info("connection %llu: %s", (unsigned long long)c->id, text);
 	wire_put_error(&w, &(struct wire_error){(uint8_t)err, slice_str(text)});
 	conn_send(c, slice_of(bytes, w.len));

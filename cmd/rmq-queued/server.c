@@ -614,7 +614,7 @@ static void on_deadline(uv_timer_t *timer)
 			conn_patience(c);
 			continue;
 		}
-		if (log_rate_allows(&s->peers, s->now.ms))
+		if (log_rate_allows(&s->clients_rate, s->now.ms))
 			log_info("connection %" PRIu64 ": %s in time", c->id,
 			    c->state == CONN_CLOSING ? "did not read its last answers"
 						     : "did not say HELLO");

@@ -95,7 +95,7 @@ struct server {
 	struct conn_list paused;      /* input waits for another turn; who waits longest is first */
 	struct conn_list deadlines;   /* in order of their deadlines */
 	struct conn_list unheard;     /* had sent what is not taken yet when the hearing began */
-	struct log_rate peers;
+	struct log_rate clients_rate;
 
 	enum server_phase phase;
 	int status;	      /* what the daemon ends with */
