@@ -24,20 +24,25 @@ static const char *nobody_leads(const struct cluster *c)
 {
 	static char text[TEXT_MAX + 1];
 	const struct raft_config *config = c->status.config;
-	size_t len;
+	const struct raft_member *self = config ? raft_config_find(config, c->id) : NULL;
+	/* Who does not vote may not hear of an election. */
+	const char *what = self && (self->flags & RAFT_VOTER) ? "no leader is elected"
+							       : "no leader is known here";
+	char down[TEXT_MAX + 1] = "";
+	size_t len = 0;
 
 	if (!members_lost(&c->peers.members, c->join.led_ms, cluster_now(c)))
 		return NULL;
-	len = (size_t)snprintf(
-	    text, sizeof(text), "no leader is elected; voters that are not up:");
-	for (unsigned i = 0; config && i < config->count && len < sizeof(text); i++) {
+	for (unsigned i = 0; config && i < config->count && len < sizeof(down); i++) {
 		const struct raft_member *m = &config->members[i];
 		struct cluster_peer p;
 		cluster_peer(c, m->id, &p);
 		if ((m->flags & RAFT_VOTER) && !p.reachable)
 			len +=
-			    (size_t)snprintf(text + len, sizeof(text) - len, " %.63s", m->name);
+			    (size_t)snprintf(down + len, sizeof(down) - len, " %.63s", m->name);
 	}
+	snprintf(text, sizeof(text), "%s; voters that are not up:%.200s", what,
+	    len > 0 ? down : " none");
 	return text;
 }
 
