@@ -283,24 +283,27 @@ static struct engine_state state(void *arg)
 }
 
 static enum rmq_error propose(
-    void *arg, const struct proposal *p, unsigned count, uint64_t *first)
+    void *arg, const struct proposal *p, unsigned *count, uint64_t *first)
 {
 	struct cluster *c = arg;
-	struct raft_run *runs = calloc(count, sizeof(*runs));
-	struct raft_event e = {.type = RAFT_EVENT_PROPOSE, .runs = runs, .run_count = count};
+	struct intake_room room = disk_intake(&c->disk);
+	unsigned n = engine_proposes(p, *count, &room);
+	struct raft_run *runs = calloc(n + 1, sizeof(*runs));
+	struct raft_event e = {.type = RAFT_EVENT_PROPOSE, .runs = runs, .run_count = n};
 	uint64_t last = c->status.last.index;
 
 	if (!runs)
 		abort();
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < n; i++)
 		runs[i] = (struct raft_run){
 		    .kind = p[i].kind, .bytes = (uint32_t)p[i].piece.bytes.len};
-	enum rmq_error err = step(c, &e, &(struct source){.proposals = p});
+	enum rmq_error err = n > 0 ? step(c, &e, &(struct source){.proposals = p}) : RMQ_E_BUSY;
 	free(runs);
 	if (err)
 		return err;
-	assert(c->status.last.index == last + count);
+	assert(c->status.last.index == last + n);
 	*first = last + 1;
+	*count = n;
 	return RMQ_E_OK;
 }
 

@@ -127,6 +127,11 @@ bool queue_died_at(struct queue *q, uint64_t *index)
 	return shared_journal_place(q->journal, index);
 }
 
+bool queue_waits(const struct queue *q)
+{
+	return shared_journal_waits(q->journal);
+}
+
 uint64_t queue_words(const struct queue *q)
 {
 	return shared_journal_words(q->journal);

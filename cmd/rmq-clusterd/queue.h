@@ -21,6 +21,7 @@ void queue_close(struct queue *q);
 /* As core/host/shared_journal.h has them. */
 enum health_daemon queue_daemon(const struct queue *q);
 uint64_t queue_words(const struct queue *q);
+bool queue_waits(const struct queue *q);
 void queue_ping(struct queue *q);
 /* Of one that has died: reads what it said last.  Whether it was reading the log, and where. */
 bool queue_died_at(struct queue *q, uint64_t *index);

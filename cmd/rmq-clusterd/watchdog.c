@@ -257,6 +257,7 @@ void watchdog_turn(struct cluster *c)
 	    .sent = c->sent_seq,
 	    .others = n > 0,
 	    .full = c->disk.full,
+	    .waits = c->supervisor.queue && queue_waits(c->supervisor.queue),
 	    .room = cluster_leads(c) ? node_room(c) : 0,
 	    .lingers = c->supervisor.lingers > 0,
 	    .has = c->disk.stored,

@@ -30,12 +30,15 @@ static struct engine_state state(void *arg)
 }
 
 static enum rmq_error propose(
-    void *arg, const struct proposal *p, unsigned count, uint64_t *first)
+    void *arg, const struct proposal *p, unsigned *counted, uint64_t *first)
 {
+	unsigned count = *counted;
 	(void)arg;
 	assert(count > 0 && !world.lost && world.opened);
 	if (MOOD(0))
 		return RMQ_E_BUSY;
+	if (MOOD(3))
+		*counted = count = (count + 1) / 2;
 	for (unsigned i = 0; i < count; i++) {
 		assert(record_kind_name(p[i].kind) && p[i].kind != RECORD_NOOP &&
 		       p[i].kind != RECORD_CONFIG);

@@ -14,6 +14,7 @@
 #define WALL_OFF_MAX_MS 5000 /* what a node's wall clock is off, about */
 #define CALM_MS_MAX	 240000
 #define FULL_MS		 4000 /* within which all disks have room again */
+#define LITTLE_MS	 15000 /* in which senders may wait for room, and nobody else */
 #define SILENT_MS	 4000 /* after which who is ill is known not to be up */
 #define HOLES_MS	300 /* in which everybody makes the last holes */
 #define CHECK_EVERY_MS	400
@@ -484,8 +485,11 @@ void cluster_calm(struct cluster *c)
 	if (prng_chance(&c->sim.prng, 500)) {
 		until(c, steady, "nobody leads");
 		illness_begin(c);
-		uint64_t silent = c->sim.now + SILENT_MS;
-		until(c, drained, "illness stops the cluster");
+		uint64_t silent = c->sim.now + SILENT_MS, end = c->sim.now + LITTLE_MS;
+		while (c->little && c->sim.now < end && !drained(c))
+			cluster_calm_millisecond(c);
+		if (!c->little)
+			until(c, drained, "illness stops the cluster");
 		bool lasts = prng_chance(&c->sim.prng, 100);
 		while (lasts && c->sim.now < silent)
 			cluster_calm_millisecond(c);

@@ -57,6 +57,7 @@ struct site {
 	uint64_t truncated; /* in this millisecond, from there on; 0: no */
 	struct disk_room disk; /* what its disk said last */
 	uint64_t capacity; /* bytes of records, headers counted, that it holds; UINT64_MAX: no end */
+	uint64_t reserve;  /* of the capacity */
 	struct intake intake;
 	struct relief relief;
 	struct raft_place leader_cover; /* as of what it answered last */
@@ -98,6 +99,7 @@ struct cluster {
 	const char *illness; /* that lasts; NULL: none */
 	uint64_t went_on, went_on_at; /* meanwhile: the newest record committed, and when */
 	unsigned ill;	     /* bits of the slots that have it */
+	bool little;	     /* the others have room, and too little to lead for that */
 	struct call *calls;
 	uint64_t boots;
 	struct raft_config config; /* the newest that is committed */
@@ -111,8 +113,12 @@ struct cluster {
 };
 
 #define ROOM_ENOUGH (1ull << 40)
-/* Of a disk that is full: for records without new messages. */
-#define FULL_RESERVE 100000
+#define ROOM_LITTLE (4u << 20) /* more than all that is sent, and not HEALTH_BETTER_BYTES */
+/* Of a disk that is full: for records without new messages, and for those that Raft makes. */
+#define RESERVE_MIN   10000
+#define RESERVE_MAX   50000
+#define RESERVE_SPENT 1000 /* soon */
+#define RESERVE_SPARE 5000
 
 struct cluster *cluster_new(uint64_t seed, enum world_variant world);
 void cluster_free(struct cluster *c);
@@ -139,8 +145,8 @@ void site_turn(struct site *s);
 void site_disk(struct site *s, uint64_t bytes);
 /* SIGTERM; once more: no effect. */
 void site_end(struct site *s);
-/* Its disk is as good as full from now on, for good: there is only the reserve. */
-void site_fill(struct site *s);
+/* Its disk is full from now on, for good: there is only this reserve. */
+void site_fill(struct site *s, uint64_t reserve);
 /* The queue daemon alone is killed; of what it said, some is read before its end. */
 void site_kill_queue(struct site *s);
 /* Whether nothing is under way between the queue daemon and Raft. */

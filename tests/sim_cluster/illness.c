@@ -24,7 +24,10 @@ static void hang(struct cluster *c, struct node *n)
 
 static void fill(struct cluster *c, struct node *n)
 {
-	site_fill(&c->sites[n->slot]);
+	struct site *s = &c->sites[n->slot];
+	if (s->capacity == UINT64_MAX)
+		site_fill(s, c->little ? RESERVE_SPENT
+				       : prng_range(&c->sim.prng, RESERVE_MIN, RESERVE_MAX));
 }
 
 static void narrow(struct cluster *c, struct node *n)
@@ -108,12 +111,14 @@ static void hang_and_leave(struct cluster *c, struct node *n)
 		site_end(s);
 }
 
+static const char full_name[] = "the disk is full";
+
 static const struct illness {
 	const char *name;
 	void (*lasts)(struct cluster *c, struct node *n);
 } illnesses[] = {
     {"the disk hangs", hang},
-    {"the disk is full", fill},
+    {full_name, fill},
     {"records are lost that it sends", narrow},
     {"all is lost that it sends", mute},
     {"all is lost that is sent to it", deafen},
@@ -202,6 +207,10 @@ void illness_begin(struct cluster *c)
 	c->illness = illnesses[prng_below(p, sizeof(illnesses) / sizeof(*illnesses))].name;
 	for (uint64_t i = prng_range(p, 1, most - gone); i > 0; i--)
 		c->ill |= 1u << slots[i - 1];
+	/* Those that are well need not have much more room than one that is full. */
+	c->little = c->illness == full_name && prng_chance(p, 400);
+	for (unsigned i = 0; i < NODES && c->little; i++)
+		site_disk(&c->sites[i], ROOM_LITTLE);
 	c->went_on_at = c->sim.now;
 	trace(c->illness, c->ill, n, gone, 0);
 }
@@ -210,6 +219,11 @@ void illness_end(struct cluster *c)
 {
 	for (unsigned i = 0; i < NODES; i++) {
 		struct node *n = &c->sim.nodes[i];
+		/* The least that an empty queue needs may not fit on a disk without a reserve. */
+		if (c->little)
+			c->sites[i].capacity = UINT64_MAX;
+		if (c->sites[i].capacity == UINT64_MAX)
+			site_disk(&c->sites[i], ROOM_ENOUGH);
 		if (!(c->ill >> i & 1))
 			continue;
 		n->full_until = n->up_at = n->paused_until = 0;
@@ -218,12 +232,11 @@ void illness_end(struct cluster *c)
 		c->sites[i].sticks = false;
 		c->sites[i].gate = GATE_WELL;
 		c->sites[i].lingers_until = 0;
-		if (c->sites[i].capacity == UINT64_MAX)
-			site_disk(&c->sites[i], ROOM_ENOUGH);
 	}
 	sim_heal(&c->sim);
 	c->illness = NULL;
 	c->ill = 0;
+	c->little = false;
 }
 
 /* Then another program is installed, on the node that leads. */

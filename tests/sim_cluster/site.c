@@ -100,13 +100,19 @@ static void unkeep(struct site *s, uint32_t value)
 	s->c->sim.value[value].end = NULL;
 }
 
+static struct intake_room intake_room(const struct site *s);
+
 static enum rmq_error propose(
-    void *arg, const struct proposal *p, unsigned count, uint64_t *first)
+    void *arg, const struct proposal *p, unsigned *counted, uint64_t *first)
 {
 	struct site *s = arg;
 	struct sim *sim = &s->c->sim;
+	struct intake_room room = intake_room(s);
+	unsigned count = engine_proposes(p, *counted, &room);
 	uint32_t value = sim->values + 1;
 	uint64_t next = s->node->view.last + 1;
+	if (count == 0)
+		return RMQ_E_BUSY;
 	struct raft_run *runs = calloc(count, sizeof(*runs));
 	struct raft_event e = {.type = RAFT_EVENT_PROPOSE, .runs = runs, .run_count = count};
 	assert(runs);
@@ -125,6 +131,7 @@ static enum rmq_error propose(
 		trace_fail("a proposal is refused: %s", error_text(err));
 	free(runs);
 	*first = next;
+	*counted = count;
 	return err;
 }
 
@@ -413,23 +420,22 @@ static uint64_t op_bytes(const struct site *s, const struct op *op)
 	return bytes;
 }
 
-void site_fill(struct site *s)
+void site_fill(struct site *s, uint64_t reserve)
 {
-	if (s->capacity != UINT64_MAX)
-		return;
 	const struct disk *d = &s->node->view;
-	s->capacity = FULL_RESERVE;
+	s->reserve = reserve;
+	s->capacity = s->reserve + RESERVE_SPARE;
 	for (uint64_t i = 1; i <= d->last; i++)
 		s->capacity += rec_bytes(s, &d->log[i]);
 }
 
 static struct intake_room intake_room(const struct site *s)
 {
-	uint64_t left = s->capacity == UINT64_MAX ? UINT64_MAX : disk_left(s), sent = 0;
-	struct intake_room room = {left, {left, left, left}};
-	if (left == UINT64_MAX)
-		return room;
-	room.messages = left > FULL_RESERVE ? left - FULL_RESERVE : 0;
+	if (s->capacity == UINT64_MAX)
+		return INTAKE_ENOUGH;
+	uint64_t left = disk_left(s), sent = 0;
+	left = left > RESERVE_SPARE ? left - RESERVE_SPARE : 0;
+	struct intake_room room = {left > s->reserve ? left - s->reserve : 0, {left, left, left}};
 	for (const struct op *op = s->node->ops; op; op = op->next)
 		sent += op_bytes(s, op);
 	return intake_room_less(room, sent);
@@ -897,6 +903,7 @@ static void watch_health(struct site *s)
 	    .sent = s->node->sent_seq,
 	    .others = n > 0,
 	    .full = s->disk.bytes < HEALTH_FULL_BYTES,
+	    .waits = s->shared && shared_journal_waits(s->shared),
 	    .room = ROOM_ENOUGH,
 	    .lingers = s->c->sim.now < s->lingers_until,
 	    .has = s->node->disk.last,

@@ -198,6 +198,23 @@ static void a_full_leader_goes_while_another_has_room_and_never_steps_down(void 
 	assert_int_equal(pass(10 * BOUND), HEALTH_NOTHING);
 }
 
+static void a_leader_without_room_for_any_record_goes_whatever_others_have(void **state)
+{
+	(void)state;
+	seen.full = seen.waits = true;
+	assert_int_equal(pass(BOUND - STEP), HEALTH_NOTHING);
+	seen.waits = false;
+	assert_int_equal(turn(STEP), HEALTH_NOTHING);
+	seen.waits = true;
+	assert_int_equal(pass(BOUND), HEALTH_NOTHING);
+	assert_true(health_confirms(&health));
+	assert_int_equal(pass(STEP), HEALTH_HAND_OVER);
+	assert_int_equal(health.illness, HEALTH_SPENT);
+	/* Nobody took over. */
+	assert_int_equal(pass(BOUND), HEALTH_NOTHING);
+	assert_int_equal(pass(STEP), HEALTH_HAND_OVER);
+}
+
 static void a_cluster_is_full_if_that_lasts_and_has_room_once_there_is_some(void **state)
 {
 	(void)state;
@@ -488,6 +505,7 @@ int main(void)
 	    T(links_that_pass_nothing_are_told_from_a_long_way),
 	    T(links_that_are_slow_and_pass_records_are_no_illness),
 	    T(a_full_leader_goes_while_another_has_room_and_never_steps_down),
+	    T(a_leader_without_room_for_any_record_goes_whatever_others_have),
 	    T(a_cluster_is_full_if_that_lasts_and_has_room_once_there_is_some),
 	    T(with_no_other_it_leads_on), T(who_was_stopped_itself_takes_nobody_for_ill),
 	    T(who_can_run_no_queue_daemon_leads_no_more_and_is_not_elected),

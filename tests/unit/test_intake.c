@@ -165,6 +165,19 @@ static void holes_and_what_is_here_need_no_room(void **state)
 	raft_free(r);
 }
 
+static void a_leader_appends_what_its_disk_stores_for_sure(void **state)
+{
+	const struct intake_room room = {0, {2 * ONE, 2 * ONE, 2 * ONE}};
+	const struct proposal p[] = {{RECORD_EVENTS, {slice_of(message, 200), NULL}},
+	    {RECORD_EVENTS, {slice_of(other, 200), NULL}},
+	    {RECORD_END, {slice_of(other, 200), NULL}}};
+	(void)state;
+	assert_int_equal(engine_proposes(p, 3, &INTAKE_ENOUGH), 3);
+	assert_int_equal(engine_proposes(p, 3, &room), 2);
+	assert_int_equal(engine_proposes(p + 1, 2, &room), 2);
+	assert_int_equal(engine_proposes(p, 1, &(struct intake_room){0}), 0);
+}
+
 #define T(name) cmocka_unit_test(name)
 
 int main(void)
@@ -172,6 +185,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {T(new_messages_leave_half_of_the_reserve),
 	    T(what_cannot_be_read_counts_as_new_messages), T(the_largest_record_decides_what_fits),
 	    T(room_less_what_is_on_its_way), T(it_asks_once_when_there_is_room_or_more_holes),
-	    T(holes_and_what_is_here_need_no_room)};
+	    T(holes_and_what_is_here_need_no_room),
+	    T(a_leader_appends_what_its_disk_stores_for_sure)};
 	return cmocka_run_group_tests(tests, setup, NULL);
 }

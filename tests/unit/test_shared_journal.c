@@ -1,5 +1,6 @@
 /* The journal protocol over an engine of consensus: an engine and a socket that are told what
  * to do. */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +17,7 @@
 static struct {
 	struct engine_state state;
 	enum rmq_error refuses; /* proposals */
+	unsigned fit;		/* so many of them at once */
 	bool busy;		/* no barrier now */
 	bool ends;		/* leadership ends within the next call */
 	uint64_t rounds;
@@ -38,20 +40,21 @@ static struct engine_state engine_now(void *arg)
 }
 
 static enum rmq_error propose(
-    void *arg, const struct proposal *p, unsigned count, uint64_t *first)
+    void *arg, const struct proposal *p, unsigned *count, uint64_t *first)
 {
 	(void)arg;
 	if (world.refuses)
 		return world.refuses;
 	*first = world.state.last + 1;
-	for (unsigned i = 0; i < count; i++) {
+	*count = *count < world.fit ? *count : world.fit;
+	for (unsigned i = 0; i < *count; i++) {
 		size_t at = strlen(world.log);
 		assert_true(p[i].piece.bytes.data >= p[i].piece.chunk->bytes);
 		snprintf(world.log + at, sizeof(world.log) - at, "%.*s ",
 		    p[i].piece.bytes.len < 20 ? (int)p[i].piece.bytes.len : 0,
 		    (const char *)p[i].piece.bytes.data);
 	}
-	world.state.last += count;
+	world.state.last += *count;
 	if (world.ends)
 		shared_journal_end(journal);
 	return RMQ_E_OK;
@@ -186,6 +189,7 @@ static int setup(void **state)
 	memset(&world, 0, sizeof(world));
 	world.state = (struct engine_state){true, true, 7, 10, 10, 0, 10, 10};
 	world.socket = SIZE_MAX;
+	world.fit = UINT_MAX;
 	world.room = 1 << 30;
 	w = writer_of(out, sizeof(out));
 	journal = shared_journal_new(&engine, &owner);
@@ -248,6 +252,30 @@ static void what_cannot_be_proposed_now_is_later_in_order(void **state)
 	turn();
 	said("stored 1+2 at 11\n");
 	assert_null(world.lost);
+}
+
+static void what_does_not_fit_is_proposed_later_in_order(void **state)
+{
+	(void)state;
+	world.fit = 2;
+	for (unsigned i = 1; i <= 5; i++)
+		APPEND(i, "abcde" + i - 1);
+	PUT(barrier, 9);
+	go();
+	assert_string_equal(world.log, "abcde bcde ");
+	assert_true(shared_journal_waits(journal));
+	assert_false(shared_journal_reads(journal));
+	world.state.committed = 12;
+	turn();
+	turn();
+	assert_string_equal(world.log, "abcde bcde cde de e ");
+	assert_false(shared_journal_waits(journal));
+	shared_journal_round_done(journal, world.rounds);
+	turn();
+	said("stored 1+2 at 11\n");
+	world.state.committed = 15;
+	turn();
+	said("stored 3+3 at 13\ndone 9\n");
 }
 
 static void a_barrier_waits_for_its_round_and_for_what_came_before(void **state)
@@ -564,6 +592,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {T(stored_is_told_of_what_is_committed_in_runs),
 	    T(what_cannot_be_proposed_now_is_later_in_order),
+	    T(what_does_not_fit_is_proposed_later_in_order),
 	    T(a_barrier_waits_for_its_round_and_for_what_came_before),
 	    T(an_end_is_holed_when_this_node_has_made_its_holes),
 	    T(room_is_told_when_it_changes_much_or_ends_and_after_a_reserve),

@@ -140,6 +140,9 @@
 	X(DRAINS_FIRST, "who is told to end waits for its queue daemon before it hands over", \
 	    "is told to end, and leads on") \
 	X(TAKES_ALL, "a follower takes what its disk has no room for", "nodes do not catch up") \
+	X(LEADS_ALL, "a leader appends what its disk has no room for", "nodes do not catch up") \
+	X(SPENT_LEADS, "a leader whose disk has no room for any record leads on", \
+	    "illness stops") \
 	X(UNRELIEVED, "a follower that is full makes holes only by the ENDs that it has", \
 	    "nodes do not catch up")
 

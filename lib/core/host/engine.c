@@ -45,3 +45,16 @@ bool engine_takes(const struct raft *r, struct raft_message *m, const struct pie
 	m->run_count = n;
 	return true;
 }
+
+unsigned engine_proposes(
+    const struct proposal *p, unsigned count, const struct intake_room *room)
+{
+	struct intake in = {0};
+	struct intake_need taken = {0};
+	unsigned n = 0;
+
+	while (n < count && (intake_take(&in, room, &taken, p[n].kind, p[n].piece.bytes) ||
+				RMQ_VARIANT(LEADS_ALL)))
+		n++;
+	return n;
+}

@@ -41,11 +41,12 @@ struct engine {
 	void *arg;
 	struct engine_state (*state)(void *arg);
 	/*
-	 * Appends: the records get the indexes from *first on.  RMQ_E_BUSY: not now, or never;
-	 * anything else: never.
+	 * Appends as many of them, from the first one on, as this node's disk has room for: *count
+	 * records get the indexes from *first on.  RMQ_E_BUSY: none now, or never; anything else:
+	 * never.
 	 */
 	enum rmq_error (*propose)(
-	    void *arg, const struct proposal *p, unsigned count, uint64_t *first);
+	    void *arg, const struct proposal *p, unsigned *count, uint64_t *first);
 	/*
 	 * Begins a round with a majority: once it is done, all is known here that was committed
 	 * before.  Its number, higher than any before; 0: not now, or never.  That rounds up to
@@ -71,5 +72,12 @@ struct engine_state engine_state(
  */
 bool engine_takes(const struct raft *r, struct raft_message *m, const struct piece *pieces,
     const struct intake_room *room, struct intake *in) __attribute__((warn_unused_result));
+
+/*
+ * How many of these records, from the first one on, a leader appends: what its disk stores for
+ * sure, as for a follower.
+ */
+unsigned engine_proposes(
+    const struct proposal *p, unsigned count, const struct intake_room *room);
 
 #endif

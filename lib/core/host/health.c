@@ -91,6 +91,8 @@ static enum health_illness illness(struct health *h, const struct health_seen *s
 		h->links.goal = 0;
 	if (!seen->full || !seen->better)
 		h->full.goal = 0;
+	if (!seen->waits)
+		h->spent.goal = 0;
 	if (health_unable(h))
 		return HEALTH_QUEUE;
 	if (overdue(h, &h->disk, log->committed, log->agreed) && !RMQ_VARIANT(DISK_TRUSTED))
@@ -101,13 +103,15 @@ static enum health_illness illness(struct health *h, const struct health_seen *s
 		return HEALTH_GATE;
 	if (overdue(h, &h->full, 0, seen->full && seen->better) && !RMQ_VARIANT(FULL_LEADS))
 		return HEALTH_FULL;
+	if (overdue(h, &h->spent, 0, seen->waits) && !RMQ_VARIANT(SPENT_LEADS))
+		return HEALTH_SPENT;
 	return HEALTH_NONE;
 }
 
 static void forget(struct health *h)
 {
-	h->disk.goal = h->links.goal = h->full.goal = h->gate.goal = h->room.goal =
-	    h->confirmed.goal = 0;
+	h->disk.goal = h->links.goal = h->full.goal = h->spent.goal = h->gate.goal =
+	    h->room.goal = h->confirmed.goal = 0;
 }
 
 /* ---- the leader ---- */
@@ -146,13 +150,17 @@ static void watch_room(struct health *h, const struct health_seen *seen)
 static enum health_action lead(struct health *h, const struct health_seen *seen)
 {
 	watch_room(h, seen);
-	(void)overdue(h, &h->confirmed, seen->log.committed, seen->log.last);
+	/* What waits for room is to be the next record. */
+	uint64_t next = seen->log.last + seen->waits;
+	if (h->confirmed.goal > next)
+		h->confirmed.goal = 0;
+	(void)overdue(h, &h->confirmed, seen->log.committed, next);
 	enum health_illness now = illness(h, seen);
 	if (now == HEALTH_NONE || h->state != HEALTH_WELL || !seen->others)
 		return HEALTH_NOTHING;
 	h->illness = now;
 	enum health_action a = happens(h, HEALTH_ILL);
-	if (now == HEALTH_FULL || now == HEALTH_GATE)
+	if (now == HEALTH_FULL || now == HEALTH_SPENT || now == HEALTH_GATE)
 		h->state = HEALTH_WELL;
 	return a;
 }
@@ -224,6 +232,8 @@ const char *health_text(enum health_illness illness)
 		return "its records reach no majority, though the nodes answer";
 	case HEALTH_FULL:
 		return "its disk is full, and another node has room";
+	case HEALTH_SPENT:
+		return "its disk is full: there is no room for what empties its queues either";
 	case HEALTH_QUEUE:
 		return "its queue daemon was killed and does not end";
 	case HEALTH_GATE:
@@ -260,9 +270,9 @@ enum health_daemon_action health_daemon_turn(
 
 uint64_t health_due(const struct health *h, enum health_daemon daemon)
 {
-	bool waits = h->disk.goal || h->links.goal || h->full.goal || h->room.goal ||
-		     h->confirmed.goal || h->writes.goal || h->lacks.goal || h->gate.goal ||
-		     h->lingers || h->gates.known || h->state != HEALTH_WELL;
+	bool waits = h->disk.goal || h->links.goal || h->full.goal || h->spent.goal ||
+		     h->room.goal || h->confirmed.goal || h->writes.goal || h->lacks.goal ||
+		     h->gate.goal || h->lingers || h->gates.known || h->state != HEALTH_WELL;
 
 	return waits || daemon != HEALTH_DAEMON_UNWATCHED ? h->now_ms + step(h) : UINT64_MAX;
 }

@@ -7,6 +7,7 @@
  *	LINKS	of what it sends nothing reaches a majority, though they answer
  *	FULL	its disk has no room for new messages, and another one has
  *	GATE	most gates of other nodes do not reach its own, and may reach another one
+ *	SPENT	its disk has no room for what its queue daemon says, new messages or not
  *
  * or for an election timeout
  *
@@ -23,8 +24,8 @@
  *
  * LATE: leadership was not taken over in time; or it has rested, its disk does not hang any
  * more, and it could run a queue daemon.  UNABLE: it follows, and could run none.  A node that
- * is FULL does not step down: it can still serve those who empty the queue.  Nor does one whose
- * GATE is ill: it still serves the clients of its own node.
+ * is FULL or SPENT does not step down: it can still serve those who empty the queue, or there is
+ * nobody who could.  Nor does one whose GATE is ill: it still serves the clients of its own node.
  *
  * The queue daemon is silent if it does not answer for health_bound(), while it reads the log as
  * well; it has to answer only while it is this node's turn to hear.  A process that was made has
@@ -46,6 +47,7 @@ enum health_illness {
 	HEALTH_DISK,
 	HEALTH_LINKS,
 	HEALTH_FULL,
+	HEALTH_SPENT,
 	HEALTH_QUEUE,
 	HEALTH_GATE,
 };
@@ -66,6 +68,7 @@ struct health_seen {
 	bool others; /* another voter may lead, answering or not */
 	bool full;   /* no room for new messages on this node's disk */
 	bool better; /* a voter that could take over at once has room */
+	bool waits;  /* records of this node's queue daemon, as its disk has no room for them */
 	uint64_t room; /* leader: what the cluster may be given, see cluster_room() */
 	bool lingers; /* a queue daemon of this node was killed, and has not ended */
 	/* Indexes: the newest record that is stored here, and that the leader says it has. */
@@ -102,7 +105,7 @@ struct health {
 	uint32_t election_ms;
 	uint64_t now_ms; /* of the last turn */
 	uint64_t clock;	 /* ms, of turns */
-	struct health_watch disk, links, full, gate, room, confirmed, writes, lacks;
+	struct health_watch disk, links, full, spent, gate, room, confirmed, writes, lacks;
 	struct gates gates; /* this node's */
 	uint64_t received;  /* as of the last turn */
 	uint64_t late;	    /* clock */

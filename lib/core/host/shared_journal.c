@@ -306,35 +306,38 @@ static bool take(struct shared_journal *j, const struct frame *f)
 	return false;
 }
 
-static void drop_proposals(struct shared_journal *j)
+/* The first ones of them. */
+static void drop_proposals(struct shared_journal *j, unsigned count)
 {
-	for (unsigned i = 0; i < j->count; i++)
+	for (unsigned i = 0; i < count; i++)
 		chunk_drop(j->proposals[i].piece.chunk);
-	j->count = 0;
+	j->count -= count;
+	memmove(j->proposals, j->proposals + count, j->count * sizeof(*j->proposals));
 }
 
-/* Gives what was appended to the engine; false: it cannot be now. */
+/* Gives what was appended to the engine; false: some of it cannot be now. */
 static bool propose(struct shared_journal *j)
 {
 	uint64_t first = 0;
+	unsigned count = j->count;
 
-	if (j->count == 0)
+	if (count == 0)
 		return true;
-	enum rmq_error err = j->engine->propose(j->engine->arg, j->proposals, j->count, &first);
-	j->paused = err == RMQ_E_BUSY;
-	if (j->paused || j->ended)
+	enum rmq_error err = j->engine->propose(j->engine->arg, j->proposals, &count, &first);
+	j->paused = err == RMQ_E_BUSY || count < j->count;
+	if (err == RMQ_E_BUSY || j->ended)
 		return false;
 	if (err) {
 		lost(j, "it sent records that cannot be stored");
 		return false;
 	}
-	for (unsigned i = 0; i < j->count; i++) {
+	for (unsigned i = 0; i < count; i++) {
 		uint32_t bytes = (uint32_t)j->proposals[i].piece.bytes.len;
 		*appended_at(j, ++j->proposed_n) = (struct appended){first + i, bytes};
 		j->unstored_bytes += bytes;
 	}
-	drop_proposals(j);
-	return true;
+	drop_proposals(j, count);
+	return j->count == 0;
 }
 
 /* All BARRIERs of a turn share a round. */
@@ -408,6 +411,11 @@ enum health_daemon shared_journal_daemon(const struct shared_journal *j)
 	if (!j->opened && !j->ended)
 		return HEALTH_DAEMON_OPENS;
 	return j->answers && takes(j) ? HEALTH_DAEMON_ANSWERS : HEALTH_DAEMON_UNWATCHED;
+}
+
+bool shared_journal_waits(const struct shared_journal *j)
+{
+	return j->paused && !j->ended;
 }
 
 bool shared_journal_place(const struct shared_journal *j, uint64_t *index)
@@ -511,7 +519,7 @@ void shared_journal_free(struct shared_journal *j)
 {
 	if (!j)
 		return;
-	drop_proposals(j);
+	drop_proposals(j, j->count);
 	chunk_drop(j->in);
 	free(j->ring);
 	free(j);

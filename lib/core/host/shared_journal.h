@@ -77,6 +77,9 @@ bool shared_journal_place(const struct shared_journal *j, uint64_t *index);
 /* How often something was read of it. */
 uint64_t shared_journal_words(const struct shared_journal *j);
 
+/* Whether records that the daemon wrote wait, as the engine takes none now. */
+bool shared_journal_waits(const struct shared_journal *j);
+
 /* Whether it can take more of what the daemon says, and whether it has bytes for it. */
 bool shared_journal_reads(const struct shared_journal *j);
 bool shared_journal_owes(const struct shared_journal *j);

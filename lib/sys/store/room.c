@@ -15,6 +15,7 @@
 #define ASK_LEAVES_MAX MIB
 #define WALK_EVERY_MS  100
 #define COMMIT_PAGES	 32 /* more than a commit without records takes */
+#define OWN_BYTES	 RECORD_HEADER_SIZE /* of a record without a payload */
 #define TRY_EVERY_MS   1000
 #define READERS_EVERY_MS 10000
 
@@ -138,10 +139,19 @@ static uint64_t spared(const struct room *r, const struct store *s)
 	return at_most(ASK_LEAVES_MAX, reserve(r, s) / 4);
 }
 
+/* What is left for commits without records. */
+static uint64_t own(const struct store *s)
+{
+	return COMMIT_PAGES * store_page_size(s);
+}
+
 void room_ask(struct room *r, const struct store *s, uint64_t bytes, enum room_records of)
 {
+	/* Nobody is asked before a leader makes its first record. */
+	uint64_t left =
+	    bytes > OWN_BYTES ? spared(r, s) : at_most(own(s), spared(r, s));
 	/* A record of half a page and a little more takes a whole one. */
-	r->asked = bytes > 0 ? 2 * bytes + spared(r, s) : 0;
+	r->asked = bytes > 0 ? 2 * bytes + left : 0;
 	r->asked_of = of;
 }
 
@@ -163,7 +173,7 @@ static enum rmq_error age_free_pages(struct store *s)
 
 bool room_for_one(const struct room *r, const struct store *s)
 {
-	return exists(r, s, ROOM_SMALL) >= COMMIT_PAGES * store_page_size(s);
+	return exists(r, s, ROOM_SMALL) >= own(s);
 }
 
 bool room_is_low(const struct room *r, const struct store *s)

@@ -57,7 +57,8 @@ enum rmq_error room_update(struct room *r, struct store *s, uint64_t spent, bool
 /*
  * The next commit adds so many bytes of records; 0: nothing that counts.  From then on
  * room_update() tries to have the pages for it, with a few to spare for commits that were not
- * asked for, and room_fits() says whether they are there.
+ * asked for, and for the record with which a leader begins; room_fits() says whether they are
+ * there.
  */
 void room_ask(struct room *r, const struct store *s, uint64_t bytes, enum room_records of);
 /* What a record with such a payload is. */
