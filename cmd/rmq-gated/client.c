@@ -86,7 +86,7 @@ void client_read(struct stream *s)
 		return;
 	}
 	if (err) {
-		if (log_rate_allows(&g->log_rate, uv_now(&g->loop)))
+		if (log_rate_allows(&g->clients_rate, uv_now(&g->loop)))
 			log_info("a client of user %u: %s", s->uid, error_text(err));
 		stream_error(s, err);
 		return;
@@ -120,7 +120,7 @@ void client_silent(struct stream *s)
 {
 	struct gate *g = s->gate;
 
-	if (log_rate_allows(&g->log_rate, uv_now(&g->loop)))
+	if (log_rate_allows(&g->clients_rate, uv_now(&g->loop)))
 		log_info("a client of user %u: did not say HELLO in time", s->uid);
 	stream_free(s);
 }

@@ -65,7 +65,7 @@ struct gate {
 	uint32_t budget; /* for large windows */
 	bool full;
 	bool full_said;
-	struct log_rate log_rate; /* of what clients and other gates do wrong */
+	struct log_rate clients_rate;
 };
 
 /* `nofile`: descriptors that we may have.  0, else an error of libuv. */

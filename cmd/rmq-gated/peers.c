@@ -127,7 +127,7 @@ static void on_failed(void *arg, enum rmq_error err, const char *why)
 static void on_refused(void *arg, const char *address, const char *why)
 {
 	struct gate *g = arg;
-	if (log_rate_allows(&g->log_rate, uv_now(&g->loop)))
+	if (log_rate_allows(&g->clients_rate, uv_now(&g->loop)))
 		log_info("%s: %s", address, why);
 }
 

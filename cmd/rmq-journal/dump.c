@@ -11,7 +11,6 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#include "core/base/json.h"
 #include "journal.h"
 #include "record_json.h"
 #include "sys/process/signals.h"
@@ -28,43 +27,32 @@ struct dump_options {
 	bool follow;
 };
 
-/* A record that cannot be read. */
-static void put_unread(struct text *line, uint64_t index, enum rmq_error err)
-{
-	text_put_char(line, '{');
-	json_put_key(line, "index");
-	text_put_u64(line, index);
-	json_put_key(line, "error");
-	json_put_str(line, error_text(err));
-	text_put_char(line, '}');
-}
-
-/*
- * The line of the first record at *next or after it, moves *next after that; no line: nothing
- * can be read there.
- */
+/* The line of the first record at *next or after it; moves *next after that. */
 static enum rmq_error render(
-    struct store_reader *r, uint64_t *next, struct text *line, struct reason *why)
+    struct store_reader *r, uint64_t *next, char **line, struct reason *why)
 {
 	struct record_header h;
 	struct slice payload;
-	line->len = 0;
+	enum rmq_error bad = RMQ_E_OK;
+	json_t *o = NULL;
 	enum rmq_error err = store_reader_begin(r);
 	if (err)
 		return reason_set(why, err, "cannot be read: %s", error_text(err));
 	err = store_reader_next(r, *next, &h, &payload);
-	if (err == RMQ_E_NOTHING || (err && h.index == 0)) {
-		store_reader_end(r);
-		return err == RMQ_E_NOTHING ? err : name_record(why, err, *next);
-	}
-	if (err)
-		put_unread(line, h.index, err);
-	else
-		err = record_json(line, &h, payload);
-	text_put_char(line, '\n');
+	if (!err)
+		o = record_json(&h, payload, &bad);
+	else if (h.index != 0)
+		o = json_pack(
+		    "{s:I, s:s}", "index", (json_int_t)h.index, "error", error_text(err));
 	store_reader_end(r);
+	if (err == RMQ_E_NOTHING)
+		return err;
+	if (err && h.index == 0)
+		return name_record(why, err, *next);
 	*next = h.index + 1;
-	return line->failed ? RMQ_E_LIMIT : err;
+	*line = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	json_decref(o);
+	return err ? err : bad;
 }
 
 static int watch(const char *dir)
@@ -96,10 +84,10 @@ static bool wait_for_change(int watch_fd)
 static int dump(struct store_reader *r, const char *dir, const struct dump_options *o)
 {
 	uint64_t next = o->from;
-	struct text line = {0};
 	int watch_fd = o->follow ? watch(dir) : -1;
 	int status = 0;
 	while (!ferror(stdout) && !signals_caught()) {
+		char *line = NULL;
 		struct reason why = {""};
 		enum rmq_error err = render(r, &next, &line, &why);
 		if (err == RMQ_E_NOTHING && !o->follow)
@@ -109,15 +97,16 @@ static int dump(struct store_reader *r, const char *dir, const struct dump_optio
 				break;
 			continue;
 		}
-		if (line.failed || line.len == 0) {
-			status = report(dir, err, &why);
+		if (!line) {
+			status = report(dir, err ? err : RMQ_E_BUG, &why);
 			break;
 		}
 		if (err && status == 0)
 			status = error_exit(err);
-		fwrite(line.data, 1, line.len, stdout);
+		fputs(line, stdout);
+		putchar('\n');
+		free(line);
 	}
-	text_deinit(&line);
 	if (watch_fd >= 0)
 		close(watch_fd);
 	status = finish_stdout(status);

@@ -1,283 +1,239 @@
 #include "record_json.h"
 
+#include <inttypes.h>
+#include <sodium/utils.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "config_json.h"
-#include "core/base/json.h"
-#include "core/base/utf8.h"
 #include "core/wire/event.h"
 #include "core/wire/journal_wire.h"
 
-static void put_base64(struct text *out, struct slice s)
+static json_t *base64_json(struct slice s)
 {
-	text_put_char(out, '{');
-	json_put_key(out, "base64");
-	json_put_base64(out, s);
-	text_put_char(out, '}');
+	size_t size = sodium_base64_ENCODED_LEN(s.len, sodium_base64_VARIANT_ORIGINAL);
+	char *encoded = malloc(size);
+	if (!encoded)
+		return NULL;
+	json_t *o = json_pack("{s:s}", "base64",
+	    sodium_bin2base64(encoded, size, s.data, s.len, sodium_base64_VARIANT_ORIGINAL));
+	free(encoded);
+	return o;
 }
 
 /* Text as a string, other bytes as {"base64": …}. */
-static void put_bytes(struct text *out, struct slice s)
+static json_t *bytes_json(struct slice s)
 {
-	if (utf8_valid(s.data, s.len))
-		json_put_string(out, s);
-	else
-		put_base64(out, s);
+	json_t *text = json_stringn((const char *)s.data, s.len);
+	return text ? text : base64_json(s);
 }
 
-/* A string beyond 2^63, where integers end for many who read JSON. */
-static void put_number(struct text *out, uint64_t v)
+/* JSON's integers end at 2^63. */
+static json_t *number_json(uint64_t v)
 {
-	const char *quote = v > INT64_MAX ? "\"" : "";
-	text_put_str(out, quote);
-	text_put_u64(out, v);
-	text_put_str(out, quote);
+	char text[24];
+	if (v <= INT64_MAX)
+		return json_integer((json_int_t)v);
+	snprintf(text, sizeof(text), "%" PRIu64, v);
+	return json_string(text);
 }
 
-static void put_number_field(struct text *out, const char *name, uint64_t v)
-{
-	json_put_key(out, name);
-	put_number(out, v);
-}
-
-static bool put_batch(struct text *out, struct slice bytes)
+static json_t *batch_json(struct slice bytes)
 {
 	struct batch_view v;
 	if (batch_parse(bytes, &v))
-		return false;
-	text_put_char(out, '[');
-	for (uint32_t i = 0; i < v.count; i++) {
-		json_put_next(out);
-		put_bytes(out, batch_body(&v, i));
-	}
-	text_put_char(out, ']');
-	return true;
-}
-
-/* "NAME", or "NUMBER" if it has none. */
-static void put_tag_key(struct text *out, const char *name, unsigned number)
-{
-	char digits[8];
-	snprintf(digits, sizeof(digits), "%u", number);
-	json_put_key(out, name ? name : digits);
+		return NULL;
+	json_t *list = json_array();
+	for (uint32_t i = 0; i < v.count; i++)
+		json_array_append_new(list, bytes_json(batch_body(&v, i)));
+	return list;
 }
 
 /* The value of each message that has the attribute: {"INDEX": bytes}. */
-static void put_each(struct text *out, struct slice bytes)
+static json_t *each_json(struct slice bytes)
 {
 	struct reader r = reader_of(bytes);
 	struct tag t;
-	text_put_char(out, '{');
+	char index[8];
+	json_t *list = json_object();
 	/* An entry of this list looks as one of tagged fields does. */
 	while (tags_next(&r, &t)) {
-		put_tag_key(out, NULL, t.tag);
-		put_bytes(out, t.value);
+		snprintf(index, sizeof(index), "%u", t.tag);
+		json_object_set_new(list, index, bytes_json(t.value));
 	}
-	text_put_char(out, '}');
+	return list;
 }
 
 /* {"NAME or NUMBER": value} of a list that was checked. */
-static void put_attributes(struct text *out, struct slice attributes)
+static json_t *attributes_json(struct slice attributes)
 {
 	struct tag t;
+	char number[8];
 	struct reader r = reader_of(attributes);
-	text_put_char(out, '{');
+	json_t *list = json_object();
 	while (tags_next(&r, &t)) {
-		put_tag_key(out, attribute_name(t.tag), t.tag & ~ATTRIBUTE_EACH);
-		if (t.tag & ATTRIBUTE_EACH)
-			put_each(out, t.value);
-		else
-			put_bytes(out, t.value);
+		const char *name = attribute_name(t.tag);
+		bool each = t.tag & ATTRIBUTE_EACH;
+		snprintf(number, sizeof(number), "%u", t.tag & ~ATTRIBUTE_EACH);
+		json_object_set_new(list, name ? name : number,
+		    each ? each_json(t.value) : bytes_json(t.value));
 	}
-	text_put_char(out, '}');
+	return list;
 }
 
-static void put_entry(struct text *out, struct reader *r)
+static json_t *entry_json(struct reader *r)
 {
 	struct settle_entry e = settle_entry_get(r);
-	text_put_char(out, '{');
-	put_number_field(out, "lease", e.lease);
-	put_number_field(out, "first", e.first);
-	put_number_field(out, "count", e.count);
-	text_put_char(out, '}');
+	return json_pack("{s:o, s:o, s:I}", "lease", number_json(e.lease), "first",
+	    number_json(e.first), "count", (json_int_t)e.count);
 }
 
-static void put_range(struct text *out, struct reader *r)
+static json_t *range_json(struct reader *r)
 {
 	struct hole_range h = hole_range_get(r);
-	text_put_char(out, '{');
-	put_number_field(out, "first", h.first);
-	put_number_field(out, "count", h.count);
-	text_put_char(out, '}');
+	return json_pack(
+	    "{s:o, s:I}", "first", number_json(h.first), "count", (json_int_t)h.count);
 }
 
-static void put_location(struct text *out, struct reader *r)
+static json_t *location_json(struct reader *r)
 {
 	struct event_location l = event_location_get(r);
-	text_put_char(out, '{');
-	put_number_field(out, "index", l.index);
-	put_number_field(out, "record_bytes", l.record_bytes);
-	put_number_field(out, "offset", l.offset);
-	put_number_field(out, "slot", l.slot);
-	text_put_char(out, '}');
+	return json_pack("{s:o, s:I, s:I, s:I}", "index", number_json(l.index), "record_bytes",
+	    (json_int_t)l.record_bytes, "offset", (json_int_t)l.offset, "slot",
+	    (json_int_t)l.slot);
 }
 
-static void put_target(struct text *out, struct reader *r)
+static json_t *index_json(struct reader *r)
 {
-	struct event_target t = event_target_get(r);
-	text_put_char(out, '{');
-	put_number_field(out, "queue", t.queue);
-	put_number_field(out, "first_seq", t.first_seq);
-	text_put_char(out, '}');
+	return number_json(get_u64(r));
 }
 
-static void put_index(struct text *out, struct reader *r)
-{
-	put_number(out, get_u64(r));
-}
-
-static void put_queue(struct text *out, struct reader *r)
-{
-	put_number(out, get_u32(r));
-}
-
-/* What the fields and tags that are lists are lists of. */
-static const struct list {
-	const char *name;
-	void (*put)(struct text *out, struct reader *r);
-} field_lists[] =
-    {
-	{"entries", put_entry},
-	{"stale", put_entry},
-	{"ranges", put_range},
-	{"location", put_location},
-	{"parts", put_index},
-	{NULL, NULL},
-},
-  tag_lists[] = {
-      {"further", put_target},
-      {"queues", put_queue},
-      {NULL, NULL},
+/* What the fields that are lists are lists of. */
+static const struct {
+	const char *field;
+	json_t *(*element)(struct reader *r);
+} lists[] = {
+    {"entries", entry_json},
+    {"stale", entry_json},
+    {"ranges", range_json},
+    {"location", location_json},
+    {"parts", index_json},
 };
 
-/* NULL: it is not a list. */
-static const struct list *find_list(const struct list *lists, const char *name)
+static json_t *list_json(struct slice bytes, json_t *(*element)(struct reader *r))
 {
-	for (; lists->name; lists++)
-		if (strcmp(lists->name, name) == 0)
-			return lists;
+	struct reader r = reader_of(bytes);
+	json_t *list = json_array();
+	while (reader_left(&r) > 0)
+		json_array_append_new(list, element(&r));
+	if (!r.bad)
+		return list;
+	json_decref(list);
 	return NULL;
 }
 
-static bool put_list(struct text *out, const struct list *list, struct slice bytes)
+static json_t *rest_json(const char *field, struct slice bytes)
 {
-	struct reader r = reader_of(bytes);
-	text_put_char(out, '[');
-	while (reader_left(&r) > 0) {
-		json_put_next(out);
-		list->put(out, &r);
-	}
-	text_put_char(out, ']');
-	return !r.bad;
+	if (strcmp(field, "batch") == 0)
+		return batch_json(bytes);
+	if (strcmp(field, "live") == 0)
+		return base64_json(bytes);
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		if (strcmp(field, lists[i].field) == 0)
+			return list_json(bytes, lists[i].element);
+	return bytes_json(bytes);
 }
 
-/* Puts fields into an object; one that cannot be read is left out. */
+/* Puts fields into an object. */
 struct visitor {
 	struct codec_visitor v; /* first: callbacks get its address */
 	unsigned type;
-	struct text *out;
+	json_t *object;
 	bool bad;
 };
 
-static void visit_u64(struct codec_visitor *v, const char *name, uint64_t value)
+static void put_field(struct codec_visitor *v, const char *name, json_t *value)
 {
-	put_number_field(((struct visitor *)v)->out, name, value);
+	struct visitor *j = (struct visitor *)v;
+	if (!value)
+		j->bad = true;
+	else
+		json_object_set_new(j->object, name, value);
 }
 
 static void visit_u8(struct codec_visitor *v, const char *name, uint8_t value)
 {
-	visit_u64(v, name, value);
+	put_field(v, name, json_integer(value));
 }
 
 static void visit_u16(struct codec_visitor *v, const char *name, uint16_t value)
 {
-	visit_u64(v, name, value);
+	put_field(v, name, json_integer(value));
 }
 
 static void visit_u32(struct codec_visitor *v, const char *name, uint32_t value)
 {
-	visit_u64(v, name, value);
+	put_field(v, name, json_integer(value));
+}
+
+static void visit_u64(struct codec_visitor *v, const char *name, uint64_t value)
+{
+	put_field(v, name, number_json(value));
 }
 
 static void visit_str(struct codec_visitor *v, const char *name, struct slice value)
 {
-	struct text *out = ((struct visitor *)v)->out;
-	json_put_key(out, name);
-	put_bytes(out, value);
-}
-
-static bool put_value(struct text *out, const char *field, struct slice bytes)
-{
-	const struct list *list = find_list(field_lists, field);
-	if (strcmp(field, "batch") == 0)
-		return put_batch(out, bytes);
-	if (list)
-		return put_list(out, list, bytes);
-	if (strcmp(field, "live") == 0)
-		put_base64(out, bytes);
-	else
-		put_bytes(out, bytes);
-	return true;
+	put_field(v, name, bytes_json(value));
 }
 
 static void visit_rest(struct codec_visitor *v, const char *name, struct slice value)
 {
-	struct visitor *j = (struct visitor *)v;
 	struct batch_view batch;
 	if (strcmp(name, "batch") == 0 && batch_parse(value, &batch) == RMQ_E_OK &&
-	    batch.attributes.len > 0) {
-		json_put_key(j->out, "attributes");
-		put_attributes(j->out, batch.attributes);
-	}
-	size_t before = j->out->len;
-	json_put_key(j->out, name);
-	if (put_value(j->out, name, value))
-		return;
-	j->bad = true;
-	j->out->len = before;
+	    batch.attributes.len > 0)
+		put_field(v, "attributes", attributes_json(batch.attributes));
+	put_field(v, name, rest_json(name, value));
 }
 
-static bool put_origin(struct text *out, struct slice value)
+static json_t *origin_json(struct slice value)
 {
 	struct event_origin o;
 	if (!event_origin_decode(value, &o))
-		return false;
-	text_put_char(out, '{');
-	json_put_key(out, "queue");
-	put_bytes(out, o.queue);
-	put_number_field(out, "seq", o.seq);
-	text_put_char(out, '}');
-	return true;
+		return NULL;
+	return json_pack("{s:o, s:o}", "queue", bytes_json(o.queue), "seq", number_json(o.seq));
 }
 
-static bool put_tag(struct text *out, const char *name, struct slice value)
+static json_t *target_json(struct reader *r)
 {
-	const struct list *list = find_list(tag_lists, name);
-	if (list)
-		return put_list(out, list, value);
-	if (strcmp(name, "origin") == 0)
-		return put_origin(out, value);
-	if (strcmp(name, "shares") == 0 && value.len == 2)
-		put_number(out, load_u16(value.data));
-	else if (strcmp(name, "attributes") == 0 && attributes_check(value, 1) == RMQ_E_OK)
-		put_attributes(out, value);
-	else if (strcmp(name, "secret") == 0)
-		/* Who reads dumps is not to make tokens. */
-		text_put_str(out, "null");
-	else
-		put_bytes(out, value);
-	return true;
+	struct event_target t = event_target_get(r);
+	return json_pack("{s:I, s:o}", "queue", (json_int_t)t.queue, "first_seq",
+	    number_json(t.first_seq));
+}
+
+static json_t *queue_json(struct reader *r)
+{
+	return json_integer(get_u32(r));
+}
+
+static json_t *tag_json(unsigned type, const struct tag *t)
+{
+	const char *known = event_tag_name(type, t->tag);
+	if (known && strcmp(known, "further") == 0)
+		return list_json(t->value, target_json);
+	if (known && strcmp(known, "queues") == 0)
+		return list_json(t->value, queue_json);
+	if (known && strcmp(known, "shares") == 0 && t->value.len == 2)
+		return json_integer(load_u16(t->value.data));
+	if (known && strcmp(known, "origin") == 0)
+		return origin_json(t->value);
+	if (known && strcmp(known, "attributes") == 0 && attributes_check(t->value, 1) == RMQ_E_OK)
+		return attributes_json(t->value);
+	/* Who reads dumps is not to make tokens. */
+	if (known && strcmp(known, "secret") == 0)
+		return json_null();
+	return bytes_json(t->value);
 }
 
 /* {"NAME or NUMBER": value}; nothing for an empty list. */
@@ -286,20 +242,18 @@ static void visit_tags(struct codec_visitor *v, const char *name, struct slice v
 	struct visitor *j = (struct visitor *)v;
 	struct reader r = reader_of(value);
 	struct tag t;
+	char number[8];
 	if (value.len == 0)
 		return;
-	json_put_key(j->out, name);
-	text_put_char(j->out, '{');
+	json_t *list = json_object();
 	while (tags_next(&r, &t)) {
 		const char *known = event_tag_name(j->type, t.tag);
-		size_t before = j->out->len;
-		put_tag_key(j->out, known, t.tag);
-		if (put_tag(j->out, known ? known : "", t.value))
-			continue;
-		j->bad = true;
-		j->out->len = before;
+		snprintf(number, sizeof(number), "%u", t.tag);
+		json_t *value_json = tag_json(j->type, &t);
+		j->bad = j->bad || !value_json;
+		json_object_set_new(list, known ? known : number, value_json);
 	}
-	text_put_char(j->out, '}');
+	put_field(v, name, list);
 }
 
 static bool visit_event(const struct event *e, struct codec_visitor *v)
@@ -319,85 +273,77 @@ static bool visit_event(const struct event *e, struct codec_visitor *v)
 	return false;
 }
 
-/* False: it could not be read to its end. */
-static bool put_event(struct text *out, const struct event *e)
+static json_t *event_json(const struct event *e, enum rmq_error *err)
 {
 	struct visitor j = {{visit_u8, visit_u16, visit_u32, visit_u64, visit_str, visit_rest,
 				visit_tags},
-	    e->type, out, false};
-	text_put_char(out, '{');
-	json_put_key(out, "event");
-	json_put_str(out, event_name(e->type));
-	bool read = visit_event(e, &j.v);
-	text_put_char(out, '}');
-	return read && !j.bad;
+	    e->type, json_object(), false};
+	json_object_set_new(j.object, "event", json_string(event_name(e->type)));
+	if (!visit_event(e, &j.v) || j.bad)
+		*err = RMQ_E_CORRUPT;
+	return j.object;
 }
 
-static void put_time_field(struct text *out, uint64_t ms)
+static json_t *time_json(uint64_t ms)
 {
 	char text[64];
 	struct tm tm;
 	time_t seconds = (time_t)(ms / 1000);
-	if (!gmtime_r(&seconds, &tm)) {
-		put_number_field(out, "time", ms);
-		return;
-	}
+	if (!gmtime_r(&seconds, &tm))
+		return number_json(ms);
 	size_t len = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
 	snprintf(text + len, sizeof(text) - len, ".%03uZ", (unsigned)(ms % 1000));
-	json_put_key(out, "time");
-	json_put_str(out, text);
+	return json_string(text);
 }
 
-static enum rmq_error put_events(struct text *out, struct slice payload)
+static enum rmq_error put_events(json_t *object, struct slice payload)
 {
 	struct events_header times;
 	struct event_iter it;
 	struct event e;
-	bool good = true;
+	enum rmq_error bad = RMQ_E_OK;
 	enum rmq_error err = events_open(payload, &times, &it);
 	if (err)
 		return err;
-	put_number_field(out, "lease_ms", times.lease.ms);
-	put_time_field(out, times.wall.ms);
-	json_put_key(out, "events");
-	text_put_char(out, '[');
-	while (good && (err = event_next(&it, &e)) == RMQ_E_OK) {
-		json_put_next(out);
-		good = put_event(out, &e);
-	}
-	text_put_char(out, ']');
-	if (!good)
-		return RMQ_E_CORRUPT;
-	return err == RMQ_E_NOTHING ? RMQ_E_OK : err;
+	json_t *events = json_array();
+	json_object_set_new(object, "lease_ms", number_json(times.lease.ms));
+	json_object_set_new(object, "time", time_json(times.wall.ms));
+	json_object_set_new(object, "events", events);
+	while ((err = event_next(&it, &e)) == RMQ_E_OK && !bad)
+		json_array_append_new(events, event_json(&e, &bad));
+	return bad || err == RMQ_E_NOTHING ? bad : err;
 }
 
-static enum rmq_error put_payload(struct text *out, enum record_kind kind, struct slice payload)
+static enum rmq_error put_config(json_t *object, struct slice payload)
 {
 	struct raft_config c;
+	if (raft_config_decode(payload, &c))
+		return RMQ_E_CORRUPT;
+	return json_object_update_new(object, config_json(&c)) == 0 ? RMQ_E_OK : RMQ_E_LIMIT;
+}
+
+static enum rmq_error put_payload(json_t *object, enum record_kind kind, struct slice payload)
+{
 	switch (kind) {
 	case RECORD_EVENTS:
 	case RECORD_PART:
 	case RECORD_END:
-		return put_events(out, payload);
+		return put_events(object, payload);
 	case RECORD_RESTORED:
 		if (payload.len != 8)
 			return RMQ_E_CORRUPT;
-		put_time_field(out, load_u64(payload.data));
+		json_object_set_new(object, "time", time_json(load_u64(payload.data)));
 		return RMQ_E_OK;
 	case RECORD_CONFIG:
-		if (raft_config_decode(payload, &c))
-			return RMQ_E_CORRUPT;
-		config_json(out, &c);
-		return RMQ_E_OK;
+		return put_config(object, payload);
 	case RECORD_NOOP:
 		return RMQ_E_OK;
 	}
-	json_put_key(out, "payload");
-	put_bytes(out, payload);
+	json_object_set_new(object, "payload", bytes_json(payload));
 	return RMQ_E_OK;
 }
 
-enum rmq_error record_json(struct text *out, const struct record_header *h, struct slice payload)
+json_t *record_json(const struct record_header *h, struct slice payload, enum rmq_error *err)
 {
 	char kind[16];
 	const char *name = record_kind_name(h->kind);
@@ -405,17 +351,12 @@ enum rmq_error record_json(struct text *out, const struct record_header *h, stru
 	for (; name[i] && i < sizeof(kind) - 1; i++)
 		kind[i] = (char)(name[i] | 32);
 	kind[i] = '\0';
-	text_put_char(out, '{');
-	put_number_field(out, "index", h->index);
-	put_number_field(out, "term", h->term);
-	json_put_key(out, "kind");
-	json_put_str(out, kind);
-	put_number_field(out, "bytes", payload.len);
-	enum rmq_error err = put_payload(out, h->kind, payload);
-	if (err) {
-		json_put_key(out, "error");
-		json_put_str(out, error_text(err));
-	}
-	text_put_char(out, '}');
-	return err;
+	json_t *o = json_pack("{s:o, s:o, s:s, s:I}", "index", number_json(h->index), "term",
+	    number_json(h->term), "kind", kind, "bytes", (json_int_t)payload.len);
+	if (!o)
+		return NULL;
+	*err = put_payload(o, h->kind, payload);
+	if (*err)
+		json_object_set_new(o, "error", json_string(error_text(*err)));
+	return o;
 }

@@ -3,8 +3,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
 #include "config_json.h"
-#include "core/base/json.h"
 #include "cover.h"
 #include "journal.h"
 #include "sys/store/store.h"
@@ -85,54 +86,41 @@ static enum rmq_error read_numbers(
 	return err == RMQ_E_NOTHING ? RMQ_E_OK : err;
 }
 
-static void put_json(struct text *out, const struct numbers *n, const struct identity *id)
+/* of: what more is said of it, NULL: nothing; it is used up. */
+static int print_json(
+    const struct numbers *n, const struct identity *id, const char *incarnation, json_t *of)
 {
-	char incarnation[IDENTITY_TEXT_SIZE];
-	identity_text(id, incarnation);
-	json_put_key(out, "format");
-	text_put_u64(out, id->version);
-	json_put_key(out, "incarnation");
-	json_put_str(out, incarnation);
-#define X(name, value, what) \
-	json_put_key(out, #name); \
-	text_put_u64(out, value);
+	json_t *o = of ? of : json_object();
+	json_object_set_new(o, "format", json_integer(id->version));
+	json_object_set_new(o, "incarnation", json_string(incarnation));
+#define X(name, value, what) json_object_set_new(o, #name, json_integer((json_int_t)(value)));
 	STAT_NUMBERS(X)
 	if (n->replica.present) {
 		STAT_REPLICA(X)
-		json_put_key(out, "covered");
-		text_put_str(out, n->cover.covered ? "true" : "false");
-		json_put_key(out, "cluster");
-		config_json_id(out, n->cluster);
-		json_put_key(out, "vote");
-		config_json_id(out, n->replica.vote);
+		json_object_set_new(o, "covered", json_boolean(n->cover.covered));
+		json_object_set_new(o, "cluster", config_json_id(n->cluster));
+		json_object_set_new(o, "vote", config_json_id(n->replica.vote));
 	}
 #undef X
-}
-
-/* Puts the object's end and prints it. */
-static enum rmq_error print_object(struct text *out)
-{
-	text_put_str(out, "}\n");
-	bool failed = out->failed;
-	if (!failed)
-		fwrite(out->data, 1, out->len, stdout);
-	text_deinit(out);
-	return failed ? RMQ_E_LIMIT : RMQ_E_OK;
+	int bad = json_dumpf(o, stdout, JSON_COMPACT) | (putchar('\n') == EOF);
+	json_decref(o);
+	return bad;
 }
 
 static void print_id(const char *format, const char *name, struct raft_id id)
 {
-	char text[IDENTITY_TEXT_SIZE];
-	config_id_text(id, text);
-	printf(format, name, text[0] ? text : "-");
+	json_t *text = config_json_id(id);
+	const char *s = json_string_value(text);
+	printf(format, name, s ? s : "-");
+	json_decref(text);
 }
 
-static void print_lines(const struct numbers *n, const struct identity *id)
+static void print_lines(
+    const struct numbers *n, const struct identity *id, const char *incarnation)
 {
 	bool people = isatty(STDOUT_FILENO);
 	const char *format = people ? "%-14s %s\n" : "%s\t%s\n";
-	char number[32], incarnation[IDENTITY_TEXT_SIZE];
-	identity_text(id, incarnation);
+	char number[32];
 	snprintf(number, sizeof(number), "%u", id->version);
 	printf(format, "format", number);
 	printf(format, "incarnation", incarnation);
@@ -207,24 +195,21 @@ static enum rmq_error read_all(
 	return RMQ_E_OK;
 }
 
-static enum rmq_error print_row(const struct directory *d, bool keep)
+static void print_row(const struct directory *d, bool keep)
 {
 	printf("%s\t%" PRIu64 "\t%" PRIu64 "\t%s\t%s\n", d->name, d->numbers.cover.last_term,
 	    d->numbers.state.next - 1, d->numbers.cover.covered ? "yes" : "no",
 	    keep ? "yes" : "no");
-	return RMQ_E_OK;
 }
 
-static enum rmq_error print_row_json(const struct directory *d, bool keep)
+static void print_object(const struct directory *d, bool keep)
 {
-	struct text out = {0};
-	text_put_char(&out, '{');
-	json_put_key(&out, "directory");
-	json_put_str(&out, d->name);
-	json_put_key(&out, "keep");
-	text_put_str(&out, keep ? "true" : "false");
-	put_json(&out, &d->numbers, &d->id);
-	return print_object(&out);
+	char incarnation[IDENTITY_TEXT_SIZE];
+	json_t *o = json_object();
+	json_object_set_new(o, "directory", json_string(d->name));
+	json_object_set_new(o, "keep", json_boolean(keep));
+	identity_text(&d->id, incarnation);
+	print_json(&d->numbers, &d->id, incarnation, o);
 }
 
 static int compare(char **words, bool json)
@@ -242,7 +227,7 @@ static int compare(char **words, bool json)
 	if (!err && !json && isatty(STDOUT_FILENO))
 		printf("DIRECTORY\tLAST_TERM\tLAST\tCOVERED\tKEEP\n");
 	for (size_t i = 0; i < count && !err; i++)
-		err = (json ? print_row_json : print_row)(&all[i], i == best);
+		(json ? print_object : print_row)(&all[i], i == best);
 	if (!err && best == count) {
 		about = "stat";
 		err = reason_set(&why, RMQ_E_BAD_DATA, "no directory has a complete log");
@@ -256,10 +241,10 @@ int command_stat(int argc, char **argv)
 	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {0}};
 	bool json = false;
 	int status;
+	char incarnation[IDENTITY_TEXT_SIZE];
 	struct numbers n;
 	struct identity id;
 	struct reason why = {""};
-	struct text out = {0};
 	char **words =
 	    command_words(argc, argv, "stat", options, set_option, &json, WORDS_SOME, &status);
 	if (!words)
@@ -270,12 +255,10 @@ int command_stat(int argc, char **argv)
 	enum rmq_error err = read_numbers(words[0], &n, &id, &why);
 	if (err)
 		return report(words[0], err, &why);
-	if (!json) {
-		print_lines(&n, &id);
-		return finish_stdout(0);
-	}
-	text_put_char(&out, '{');
-	put_json(&out, &n, &id);
-	err = print_object(&out);
-	return finish_stdout(err ? report(words[0], err, NULL) : 0);
+	identity_text(&id, incarnation);
+	if (json)
+		print_json(&n, &id, incarnation, NULL);
+	else
+		print_lines(&n, &id, incarnation);
+	return finish_stdout(0);
 }

@@ -354,6 +354,37 @@ static void room_is_told_when_it_changes_much_or_ends_and_after_a_reserve(void *
 	said("stored 1+1 at 11\ndone 1\nroom 0 from 1\n");
 }
 
+static void append_kib(uint64_t first, uint64_t last)
+{
+	static char kib[1024];
+	memset(kib, 'k', sizeof(kib) - 1);
+	for (uint64_t n = first; n <= last; n++)
+		APPEND(n, kib);
+	go();
+}
+
+/* As where pages that died are used again. */
+static void room_that_stays_is_told_again_as_it_is_used(void **state)
+{
+	(void)state;
+	append_kib(1, 256);
+	said("");
+	append_kib(257, 257);
+	said("room 1073741824 from 257\n");
+	append_kib(258, 513);
+	said("");
+	append_kib(514, 514);
+	said("room 1073741824 from 514\n");
+	/* And of little, little is much. */
+	world.room = 4096;
+	turn();
+	said("room 4096 from 514\n");
+	append_kib(515, 515);
+	said("");
+	append_kib(516, 516);
+	said("room 4096 from 516\n");
+}
+
 static void who_answers_is_asked_and_any_word_counts(void **state)
 {
 	uint8_t bytes[8];
@@ -447,7 +478,8 @@ static void large_records_go_over_from_chunk_to_chunk(void **state)
 	assert_int_equal(world.state.last, 18);
 	world.state.committed = 18;
 	turn();
-	said("stored 1+8 at 11\n");
+	said("room 1073741824 from 2\nroom 1073741824 from 4\nroom 1073741824 from 6\n"
+	     "room 1073741824 from 8\nstored 1+8 at 11\n");
 }
 
 static void no_more_is_read_while_too_much_waits(void **state)
@@ -596,6 +628,7 @@ int main(void)
 	    T(a_barrier_waits_for_its_round_and_for_what_came_before),
 	    T(an_end_is_holed_when_this_node_has_made_its_holes),
 	    T(room_is_told_when_it_changes_much_or_ends_and_after_a_reserve),
+	    T(room_that_stays_is_told_again_as_it_is_used),
 	    cmocka_unit_test_setup_teardown(
 		who_answers_is_asked_and_any_word_counts, setup, teardown),
 	    cmocka_unit_test_setup_teardown(

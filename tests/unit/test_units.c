@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include "core/base/json.h"
 #include "core/base/units.h"
 #include "core/client/envelope.h"
 #include "core/wire/receipt.h"
@@ -112,7 +111,7 @@ static void strings_are_json_whatever_is_in_them(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
 		struct text t = {0};
-		json_put_string(&t, slice_str(strings[i].in));
+		envelope_put_string(&t, slice_str(strings[i].in));
 		text_put_char(&t, 0);
 		assert_string_equal(t.data, strings[i].out);
 		text_deinit(&t);

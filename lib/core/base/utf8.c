@@ -23,11 +23,3 @@ size_t utf8_len(const uint8_t *p, size_t left)
 	}
 	return 0;
 }
-
-bool utf8_valid(const uint8_t *p, size_t len)
-{
-	for (size_t i = 0, n; i < len; i += n)
-		if (!(n = utf8_len(p + i, len - i)))
-			return false;
-	return true;
-}

@@ -2,14 +2,10 @@
 #ifndef RMQ_CORE_BASE_UTF8_H
 #define RMQ_CORE_BASE_UTF8_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* Length of the well-formed character at p, of which `left` > 0 bytes are there; 0: none. */
 size_t utf8_len(const uint8_t *p, size_t left);
-
-/* Whether all bytes are of well-formed characters. */
-bool utf8_valid(const uint8_t *p, size_t len);
 
 #endif

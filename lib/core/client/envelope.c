@@ -1,6 +1,7 @@
 #include "core/client/envelope.h"
 
-#include "core/base/json.h"
+#include <sodium/utils.h>
+
 #include "core/base/units.h"
 #include "core/base/utf8.h"
 #include "core/wire/attributes.h"
@@ -26,6 +27,58 @@ struct envelope envelope_of(const struct client_delivery *d, struct slice queue,
 	    .body = client_body(d, i)};
 }
 
+static bool is_utf8(struct slice s)
+{
+	for (size_t i = 0, len; i < s.len; i += len)
+		if (!(len = utf8_len(s.data + i, s.len - i)))
+			return false;
+	return true;
+}
+
+static void put_escape(struct text *out, uint8_t c)
+{
+	static const char hex[] = "0123456789abcdef";
+	static const char plain[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
+	char code[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+	const char *at = c ? strchr(plain, c) : NULL;
+	if (at)
+		code[1] = letters[at - plain];
+	text_put(out, code, at ? 2 : 6);
+}
+
+void envelope_put_string(struct text *out, struct slice s)
+{
+	size_t from = 0;
+	text_put_char(out, '"');
+	for (size_t i = 0; i < s.len;) {
+		uint8_t c = s.data[i];
+		size_t len = utf8_len(s.data + i, s.len - i);
+		if (len > 0 && c >= 0x20 && c != '"' && c != '\\') {
+			i += len;
+			continue;
+		}
+		text_put(out, s.data + from, i - from);
+		if (len == 0)
+			text_put_str(out, "\\ufffd");
+		else
+			put_escape(out, c);
+		from = ++i;
+	}
+	text_put(out, s.data + from, s.len - from);
+	text_put_char(out, '"');
+}
+
+static void put_base64(struct text *out, struct slice s)
+{
+	size_t size = sodium_base64_ENCODED_LEN(s.len, sodium_base64_VARIANT_ORIGINAL);
+	char *p = text_reserve(out, size + 1);
+	if (!p)
+		return;
+	(void)sodium_bin2base64(p + 1, size, s.data, s.len, sodium_base64_VARIANT_ORIGINAL);
+	p[0] = p[size] = '"';
+	out->len += size + 1;
+}
+
 /* ---- fields: each puts its value, as text or as JSON ---- */
 
 static void put_word(struct text *out, bool json, const char *word)
@@ -37,7 +90,7 @@ static void put_word(struct text *out, bool json, const char *word)
 	if (!*word)
 		text_put_str(out, "null");
 	else
-		json_put_str(out, word);
+		envelope_put_string(out, slice_str(word));
 }
 
 static void put_id(struct text *out, const struct envelope *e, bool json)
@@ -50,7 +103,7 @@ static void put_id(struct text *out, const struct envelope *e, bool json)
 static void put_queue(struct text *out, const struct envelope *e, bool json)
 {
 	if (json)
-		json_put_string(out, e->queue);
+		envelope_put_string(out, e->queue);
 	else
 		text_put_slice(out, e->queue);
 }
@@ -124,9 +177,9 @@ static void put_headers(struct text *out, const struct envelope *e, bool json)
 	}
 	while (headers_next(&r, &name, &value)) {
 		text_put_str(out, before);
-		json_put_string(out, name);
+		envelope_put_string(out, name);
 		text_put_char(out, ':');
-		json_put_string(out, value);
+		envelope_put_string(out, value);
 		before = ",";
 	}
 	text_put_char(out, '}');
@@ -148,7 +201,7 @@ static void put_state(struct text *out, const struct envelope *e, bool json)
 static void put_note(struct text *out, const struct envelope *e, bool json)
 {
 	if (json) {
-		json_put_string(out, e->note);
+		envelope_put_string(out, e->note);
 		return;
 	}
 	for (size_t i = 0; i < e->note.len; i++)
@@ -161,10 +214,10 @@ static void put_body(struct text *out, const struct envelope *e, bool json)
 {
 	if (!json)
 		text_put_slice(out, e->body);
-	else if (utf8_valid(e->body.data, e->body.len))
-		json_put_string(out, e->body);
+	else if (is_utf8(e->body))
+		envelope_put_string(out, e->body);
 	else
-		json_put_base64(out, e->body);
+		put_base64(out, e->body);
 }
 
 static const struct {
@@ -182,7 +235,7 @@ void envelope_put_json(struct text *out, const struct envelope *e)
 	for (size_t i = 0; i < FIELDS; i++) {
 		bool absent = (fields[i].put == put_state && e->state == 0) ||
 			      (fields[i].put == put_note && e->note.len == 0);
-		bool coded = fields[i].put == put_body && !utf8_valid(e->body.data, e->body.len);
+		bool coded = fields[i].put == put_body && !is_utf8(e->body);
 		if (absent)
 			continue;
 		text_put_str(out, i == 0 ? "{\"" : ",\"");

@@ -47,4 +47,7 @@ bool envelope_fields_parse(struct envelope_fields *f, const char *list)
 void envelope_put_fields(
     struct text *out, const struct envelope *e, const struct envelope_fields *f);
 
+/* A JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
+void envelope_put_string(struct text *out, struct slice s);
+
 #endif

@@ -1,6 +1,6 @@
 #include "core/client/table.h"
 
-#include "core/base/json.h"
+#include "core/client/envelope.h"
 
 /* Of a name before its value. */
 #define LINES_WIDTH 13
@@ -36,9 +36,10 @@ static enum table_kind put_value(
 static void put_json(const struct table *t, struct text *out, const void *row)
 {
 	struct text value = {0};
-	text_put_char(out, '{');
 	for (unsigned i = 0; i < t->columns; i++) {
-		json_put_key(out, t->from->name(t->column[i]));
+		text_put_str(out, i ? ",\"" : "{\"");
+		text_put_str(out, t->from->name(t->column[i]));
+		text_put_str(out, "\":");
 		value.len = 0;
 		enum table_kind kind = t->from->put(&value, t->column[i], row);
 		if (value.len == 0)
@@ -48,7 +49,7 @@ static void put_json(const struct table *t, struct text *out, const void *row)
 		else if (kind == TABLE_NUMBER)
 			text_put(out, value.data, value.len);
 		else
-			json_put_string(out, slice_of(value.data, value.len));
+			envelope_put_string(out, slice_of(value.data, value.len));
 	}
 	text_put_str(out, "}\n");
 	text_deinit(&value);

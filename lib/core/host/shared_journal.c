@@ -19,7 +19,7 @@
 /* The longest answer; OPENED is the first one, and has all the place. */
 #define ANSWER_MAX 64
 #define OUT_SIZE   (64u << 10)
-/* A change of the room that is told, unless nothing is left. */
+/* The room is told when what the queue daemon takes it for is off by this, or by a quarter. */
 #define ROOM_STEP_BYTES LIMIT(256u << 10, 1000u)
 
 /* An APPEND that is proposed. */
@@ -59,6 +59,7 @@ struct shared_journal {
 	/* APPENDs [stored_n + 1, proposed_n], in a ring by n */
 	uint64_t stored_n;
 	uint64_t proposed_n;
+	uint64_t proposed_bytes; /* of all of them */
 	uint64_t unstored_bytes;
 	struct appended *ring;
 
@@ -71,7 +72,8 @@ struct shared_journal {
 	uint64_t holes[WAITS_MAX];
 	unsigned hole_first, hole_count;
 
-	uint64_t room; /* as told */
+	uint64_t room; /* as told … */
+	uint64_t room_bytes; /* … when proposed_bytes were so many */
 	bool room_told;
 	bool reserved; /* RESERVE came, no BARRIER yet */
 	size_t out_len;
@@ -178,18 +180,35 @@ static void tell_stored(struct shared_journal *j, uint64_t index)
 	}
 }
 
+/*
+ * What is left of the room that was told: the queue daemon has used it.  Where pages that are
+ * free are used again, the room stays as it is, and is news all the same.
+ */
+static uint64_t room_left(const struct shared_journal *j)
+{
+	uint64_t used = j->proposed_bytes - j->room_bytes;
+
+	return j->room > used ? j->room - used : 0;
+}
+
+static bool room_is_off(const struct shared_journal *j, uint64_t bytes)
+{
+	uint64_t left = room_left(j), most = bytes > left ? bytes : left,
+		 change = most - (bytes < left ? bytes : left);
+
+	return change >= ROOM_STEP_BYTES || (change > 0 && change >= most / 4);
+}
+
 static void tell_room(struct shared_journal *j, uint64_t bytes)
 {
-	uint64_t change = bytes > j->room ? bytes - j->room : j->room - bytes;
-	bool none = bytes == 0 && j->room > 0;
-
-	if (!j->opened || !answerable(j) || (j->room_told && change < ROOM_STEP_BYTES && !none))
+	if (!j->opened || !answerable(j) || (j->room_told && !room_is_off(j, bytes)))
 		return;
 	struct writer w = answer(j);
 	journal_put_room(&w, &(struct journal_room){j->proposed_n, bytes});
 	answered(j, &w);
 	j->room_told = true;
 	j->room = bytes;
+	j->room_bytes = j->proposed_bytes;
 }
 
 /* ---- what it says ---- */
@@ -335,6 +354,7 @@ static bool propose(struct shared_journal *j)
 		uint32_t bytes = (uint32_t)j->proposals[i].piece.bytes.len;
 		*appended_at(j, ++j->proposed_n) = (struct appended){first + i, bytes};
 		j->unstored_bytes += bytes;
+		j->proposed_bytes += bytes;
 	}
 	drop_proposals(j, count);
 	return j->count == 0;
