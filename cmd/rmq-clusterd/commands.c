@@ -35,10 +35,22 @@ static void send_result(struct cluster *c, const struct command *m, enum rmq_err
 		peers_say(p, false, &w);
 }
 
+/* A node claims a cluster for as long as somebody waits for it. */
+static void end_census(struct cluster *c)
+{
+	for (unsigned i = 0; i < COMMANDS_MAX; i++) {
+		const struct command *m = &c->commands.list[i];
+		if (m->used && m->life.state == COMMAND_ASKS)
+			return;
+	}
+	census_end(c);
+}
+
 static void drop(struct cluster *c, struct command *m)
 {
 	m->used = false;
 	c->commands.count--;
+	end_census(c);
 }
 
 static void finish(struct cluster *c, struct command *m, enum rmq_error code, const char *text,
@@ -359,7 +371,8 @@ void commands_forget(struct cluster *c, void *arg)
 			continue;
 		m->answer = NULL;
 		/* The rest goes on without it: to join is this node's own affair. */
-		if (m->life.state == COMMAND_JOINS || m->life.state == COMMAND_ASKS)
+		if (m->life.state == COMMAND_JOINS || m->life.state == COMMAND_ASKS ||
+		    (m->life.state == COMMAND_FOUNDS && !c->founding_seq))
 			drop(c, m);
 	}
 }
@@ -384,8 +397,9 @@ static void found(struct cluster *c, struct command *m)
 				     : "this node is a member of a cluster");
 	else if (err && err != RMQ_E_BUSY)
 		end(c, m, err, "");
-	else
+	else if (!err || m->life.state == COMMAND_WAITS)
 		event(c, m, COMMAND_FOUND);
+	end_census(c);
 }
 
 /* First the seeds are asked whether there is a cluster already. */
@@ -400,12 +414,12 @@ static void ask_or_found(struct cluster *c, struct command *m)
 		enum commands_verdict v = census_look(c, text);
 		if (v == COMMANDS_HOLD)
 			return;
-		census_end(c);
 		if (v == COMMANDS_STOP) {
 			end(c, m, RMQ_E_EXISTS, text);
 			return;
 		}
 	}
+	/* If the disk is busy, it decides anew. */
 	found(c, m);
 }
 

@@ -372,17 +372,14 @@ void inlet_joined(struct inlet *i, struct slice payload)
 	forget(i);
 }
 
-/* ASK, and what is asked of a node that has no cluster to take anybody in. */
 static void tell_cluster(struct inlet *i, bool member)
 {
 	char text[TEXT_MAX + 1];
+	const char *none;
 
-	if (!member && census_claims(i->cluster, link_conn_peer(i->conn))) {
-		inlet_refuse(i, RMQ_E_EXISTS, "it is making a cluster itself");
-		return;
-	}
 	if (!member) {
-		inlet_refuse(i, RMQ_E_NOTHING, "it is not a member of a cluster");
+		enum rmq_error err = census_asked(i->cluster, link_conn_peer(i->conn), &none);
+		inlet_refuse(i, err, none);
 		return;
 	}
 	members_tell(&i->cluster->peers.members, link_conn_peer(i->conn), text);
@@ -471,8 +468,10 @@ static void join(struct inlet *i, const struct frame *f)
 		inlet_refuse(i, err, why.text);
 	else if (err)
 		bad(i, "JOIN");
-	else if (f->type == NODE_TYPE_ASK || !member)
+	else if (f->type == NODE_TYPE_ASK)
 		tell_cluster(i, member);
+	else if (!member)
+		inlet_refuse(i, RMQ_E_NOTHING, "it is not a member of a cluster");
 	else if (f->type == NODE_TYPE_MEMBERS)
 		take_members(i, f->payload);
 	else

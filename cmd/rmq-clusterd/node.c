@@ -340,6 +340,8 @@ static void founded(struct cluster *c)
 	c->founding_seq = 0;
 	node_close(c);
 	node_open(c);
+	/* Who asks from now on is told. */
+	peers_follow(c);
 	cluster_changed(c);
 }
 

@@ -182,23 +182,22 @@ static void found_cluster(struct site *s)
 	char text[TEXT_MAX + 1];
 	if (now % CENSUS_MS != s->node->slot || members_newest(&l->members, &index))
 		return;
-	if (l->census.asked == 0) {
-		for (; l->census.asked < NODES - 1; l->census.asked++)
-			snprintf(l->census.seeds[l->census.asked].name, 3, "s%u",
-			    l->census.asked % 10);
-		l->census_ms = now;
+	if (!l->founding.claims) {
+		founding_begin(&l->founding, now);
+		for (unsigned i = 1; i < NODES; i++)
+			(void)founding_ask(&l->founding, "");
 	}
 	unsigned at = (unsigned)(now % (NODES - 1));
 	const struct node *seed = &s->c->sim.nodes[at + (at >= s->node->slot)];
 	const struct members *theirs = &s->c->sites[seed->slot].links.members;
 	if (can_ask(s, seed))
-		l->census.seeds[at].word =
-		    members_newest(theirs, &index) ? COMMANDS_CLUSTER : COMMANDS_NO_CLUSTER;
-	switch (commands_may_found(&l->census, now - l->census_ms, text)) {
+		founding_heard(&l->founding, at,
+		    members_newest(theirs, &index) ? RMQ_E_EXISTS : RMQ_E_NOTHING, slice_str(""));
+	switch (founding_look(&l->founding, now, text)) {
 	case COMMANDS_HOLD:
 		break;
 	case COMMANDS_STOP:
-		l->census = (struct commands_census){0};
+		founding_end(&l->founding);
 		break;
 	case COMMANDS_MAY:
 		trace_fail("node %u makes a second cluster", s->node->slot);

@@ -7,7 +7,7 @@
 #ifndef SIM_LINKS_H
 #define SIM_LINKS_H
 
-#include "core/host/commands.h"
+#include "core/host/founding.h"
 #include "core/host/members.h"
 
 #include <stdbool.h>
@@ -42,8 +42,7 @@ struct links {
 	bool changed;
 	uint64_t led_ms;  /* when a leader was known last */
 	uint64_t tell_at; /* that it lives */
-	struct commands_census census;
-	uint64_t census_ms; /* when that was begun */
+	struct founding founding;
 };
 
 /* A connection that is dialled, up to its WELCOME. */

@@ -1,5 +1,6 @@
 /* The simulation of a cluster; see ../sim/runner.h for how it is called. */
 #include "cluster.h"
+#include "founders.h"
 
 #include "../sim/runner.h"
 
@@ -50,6 +51,7 @@ static void choose(unsigned variant)
 
 static void run(uint64_t seed)
 {
+	founders_run(seed);
 	struct cluster *c = cluster_new(seed, broken ? meanings[chosen].world : WORLD_SOUND);
 	while (c->sim.now < FAULTS_END_MS)
 		cluster_millisecond(c);

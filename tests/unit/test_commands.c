@@ -183,62 +183,6 @@ static void a_join_goes_on_until_it_is_answered(void **state)
 	assert_int_equal(life.state, COMMAND_ENDED);
 }
 
-static void a_cluster_is_made_once_all_seeds_say_that_they_know_none(void **state)
-{
-	struct commands_census s = {
-	    .asked = 3, .seeds = {{.name = "n2"}, {.name = "n3"}, {.name = "n4"}}};
-	(void)state;
-	s.seeds[0].word = s.seeds[1].word = COMMANDS_NO_CLUSTER;
-	assert_int_equal(commands_may_found(&s, COMMANDS_CENSUS_MS - 1, text), COMMANDS_HOLD);
-	s.seeds[2].word = COMMANDS_NO_CLUSTER;
-	assert_int_equal(commands_may_found(&s, 0, text), COMMANDS_MAY);
-	assert_int_equal(
-	    commands_may_found(&(struct commands_census){0}, 0, text), COMMANDS_MAY);
-}
-
-static void a_seed_that_does_not_answer_may_know_a_cluster(void **state)
-{
-	struct commands_census s = {
-	    .asked = 3, .seeds = {{.name = "n2"}, {.name = "n3"}, {.name = "n4"}}};
-	(void)state;
-	s.seeds[1].word = COMMANDS_NO_CLUSTER;
-	assert_int_equal(commands_may_found(&s, COMMANDS_CENSUS_MS, text), COMMANDS_STOP);
-	assert_string_equal(text, "seeds do not answer whether there is a cluster already: n2, "
-				  "n4; start them, or, if "
-				  "there is none: rmq-cluster init --new");
-}
-
-static void a_seed_that_knows_a_cluster_forbids_another_one(void **state)
-{
-	struct commands_census s = {.asked = 2, .seeds = {{.name = "n2"}, {.name = "n3"}}};
-	(void)state;
-	s.seeds[1].word = COMMANDS_CLUSTER;
-	snprintf(s.seeds[1].says, sizeof(s.seeds[1].says), "it is a member of a cluster");
-	assert_int_equal(commands_may_found(&s, 0, text), COMMANDS_STOP);
-	assert_string_equal(text,
-	    "n3: it is a member of a cluster; to make another one: rmq-cluster init --new");
-	s.seeds[0].word = COMMANDS_NO_CLUSTER;
-	assert_int_equal(commands_may_found(&s, COMMANDS_CENSUS_MS, text), COMMANDS_STOP);
-}
-
-/* Whoever asks first: of two that ask each other one goes on, and one only. */
-static void of_two_that_make_a_cluster_one_yields(void **state)
-{
-	static const uint8_t low[RAFT_KEY_SIZE] = {1}, high[RAFT_KEY_SIZE] = {2};
-	struct commands_census a = {.asked = 1, .seeds = {{.name = "n2"}}};
-	struct commands_census b = {.asked = 1, .seeds = {{.name = "n1"}}};
-	(void)state;
-	assert_false(commands_yield(&a, low, high));
-	assert_true(commands_yield(&b, high, low));
-	a.seeds[0].word = b.seeds[0].word = COMMANDS_NO_CLUSTER;
-	assert_int_equal(commands_may_found(&a, 0, text), COMMANDS_MAY);
-	assert_int_equal(commands_may_found(&b, 0, text), COMMANDS_STOP);
-	assert_string_equal(text, "another node is making a cluster, too: make it on one node, and "
-				  "admit the others there");
-	/* It does not go on because a third one asks. */
-	assert_true(commands_yield(&b, low, high));
-}
-
 static void a_transfer_is_done_when_the_one_that_was_named_leads(void **state)
 {
 	const struct raft_id none = {{0}}, self = {{1}}, to = {{2}}, other = {{3}};
@@ -275,10 +219,6 @@ int main(void)
 	    T(a_removal_that_is_repeated_has_been_done_if_the_member_is_gone),
 	    T(a_transfer_is_done_when_the_one_that_was_named_leads),
 	    T(a_join_goes_on_until_it_is_answered),
-	    T(a_cluster_is_made_once_all_seeds_say_that_they_know_none),
-	    T(a_seed_that_does_not_answer_may_know_a_cluster),
-	    T(a_seed_that_knows_a_cluster_forbids_another_one),
-	    T(of_two_that_make_a_cluster_one_yields),
 #undef T
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -131,6 +131,14 @@
 	    "the calm|no leader|do not catch up|is committed") \
 	X(FOUND_EARLY, "a node makes a cluster before all its seeds have answered", \
 	    "makes a second cluster") \
+	X(ANSWERS_OUTLIVE, "what seeds have answered counts for a later command as well", \
+	    "makes a second cluster") \
+	X(ANSWERS_OLD, "what seeds have answered counts however long ago that was", \
+	    "makes a second cluster") \
+	X(CLAIM_UNSAID, "a node that is making a cluster says that it knows none", \
+	    "makes a second cluster") \
+	X(CLAIM_OUTLIVES, "a node whose command is gone says that it is making a cluster", \
+	    "makes no cluster") \
 	X(UP_BY_LINKS, "a member whose links are up is up, however long it says nothing", \
 	    "is up for") \
 	X(HELLO_LATE, "a HELLO is compared with what came after it was made", "older than it was") \

@@ -67,56 +67,6 @@ enum rmq_error command_removed(const struct command_life *l, enum rmq_error code
 	return code == RMQ_E_NOTHING && before > 0 ? RMQ_E_OK : code;
 }
 
-/* ---- the rule of a new cluster ---- */
-
-static void add_name(char names[TEXT_MAX + 1], const char *name)
-{
-	size_t len = strlen(names);
-
-	snprintf(names + len, TEXT_MAX + 1 - len, "%s%.20s", len ? ", " : "", name);
-}
-
-enum commands_verdict commands_may_found(
-    const struct commands_census *s, uint64_t asked_ms, char *text)
-{
-	char silent[TEXT_MAX + 1] = "";
-
-	if (s->yields) {
-		snprintf(text, TEXT_MAX + 1,
-		    "another node is making a cluster, too: make it on one node, and admit the "
-		    "others there");
-		return COMMANDS_STOP;
-	}
-	for (unsigned i = 0; i < s->asked; i++) {
-		if (s->seeds[i].word == COMMANDS_SILENCE)
-			add_name(silent, s->seeds[i].name);
-		if (s->seeds[i].word != COMMANDS_CLUSTER)
-			continue;
-		snprintf(text, TEXT_MAX + 1,
-		    "%.63s: %.140s; to make another one: rmq-cluster init --new",
-		    s->seeds[i].name, s->seeds[i].says);
-		return COMMANDS_STOP;
-	}
-	if (!silent[0] || RMQ_VARIANT(FOUND_EARLY))
-		return COMMANDS_MAY;
-	if (asked_ms < COMMANDS_CENSUS_MS)
-		return COMMANDS_HOLD;
-	snprintf(text, TEXT_MAX + 1,
-	    "seeds do not answer whether there is a cluster already: %.100s; start them, or, "
-	    "if "
-	    "there is none: rmq-cluster init --new",
-	    silent);
-	return COMMANDS_STOP;
-}
-
-bool commands_yield(struct commands_census *s, const uint8_t own[RAFT_KEY_SIZE],
-    const uint8_t other[RAFT_KEY_SIZE])
-{
-	if (memcmp(other, own, RAFT_KEY_SIZE) < 0)
-		s->yields = true;
-	return s->yields;
-}
-
 /* ---- the rule of transfers ---- */
 
 enum commands_transfer commands_transferred(
@@ -132,6 +82,13 @@ enum commands_transfer commands_transferred(
 }
 
 /* ---- the rule of changes ---- */
+
+static void add_name(char names[TEXT_MAX + 1], const char *name)
+{
+	size_t len = strlen(names);
+
+	snprintf(names + len, TEXT_MAX + 1 - len, "%s%.20s", len ? ", " : "", name);
+}
 
 struct count {
 	unsigned voters;

@@ -16,7 +16,7 @@
  *	ANSWER         ended      ended      ended     ended      ended    ended   ended
  *	LATE           ended      ended      ended     ended      ended    ended   -
  *
- * And which changes are taken: see commands_majority() and commands_may_found().
+ * And which changes are taken, see commands_majority(); which new clusters, see founding.h.
  */
 #ifndef RMQ_CORE_HOST_COMMANDS_H
 #define RMQ_CORE_HOST_COMMANDS_H
@@ -88,43 +88,6 @@ enum commands_verdict {
 	COMMANDS_HOLD, /* not yet: try again */
 	COMMANDS_STOP, /* it is refused, with a text */
 };
-
-/* ---- the rule of a new cluster ---- */
-
-/* The answer of a seed that was asked whether it knows a cluster. */
-enum commands_word {
-	COMMANDS_SILENCE, /* nothing yet */
-	COMMANDS_NO_CLUSTER,
-	COMMANDS_CLUSTER /* or it does not talk to this node: so do members */
-};
-
-/* Zeroed memory, and the names of those that are asked. */
-struct commands_census {
-	unsigned asked;
-	struct {
-		char name[RAFT_NAME_MAX + 1];
-		enum commands_word word;
-		char says[TEXT_MAX + 1]; /* with COMMANDS_CLUSTER */
-	} seeds[RAFT_MEMBERS_MAX];
-	bool yields; /* to another node, see commands_yield() */
-};
-
-/* How long a node waits for seeds that do not answer. */
-#define COMMANDS_CENSUS_MS 3000
-
-/*
- * Whether a node that has asked for this long may make a cluster of itself: all seeds have
- * answered, and none knows one.  A seed that does not answer may well be a member of one.
- */
-enum commands_verdict commands_may_found(const struct commands_census *s, uint64_t asked_ms,
-    char *text) __attribute__((warn_unused_result));
-
-/*
- * Another node asks while this one does, both by their keys: the one with the lower key goes
- * on.  False: this one does, and the other is told that there will be a cluster.
- */
-bool commands_yield(struct commands_census *s, const uint8_t own[RAFT_KEY_SIZE],
-    const uint8_t other[RAFT_KEY_SIZE]) __attribute__((warn_unused_result));
 
 /* ---- the rule of transfers ---- */
 
