@@ -90,6 +90,7 @@ static void end(struct cluster *c, struct command *m, enum rmq_error code, const
 static struct command *begin(struct cluster *c, enum node_command_type type)
 {
 	struct commands *all = &c->commands;
+	uint64_t patience = commands_patience_ms((uint32_t)c->config.election_timeout);
 
 	for (unsigned i = 0; i < COMMANDS_MAX; i++) {
 		struct command *m = &all->list[i];
@@ -97,7 +98,7 @@ static struct command *begin(struct cluster *c, enum node_command_type type)
 			continue;
 		*m = (struct command){.used = true,
 		    .type = type,
-		    .life = {.deadline_ms = cluster_now(c) + COMMANDS_MS}};
+		    .life = {.deadline_ms = cluster_now(c) + patience}};
 		all->count++;
 		return m;
 	}

@@ -45,6 +45,8 @@
 	X(a_read_that_was_lost_is_asked_for_again) \
 	X(a_removed_node_is_told_and_rests) \
 	X(a_learner_keeps_no_voter_from_being_elected) \
+	X(a_learner_forgets_a_leader_that_it_does_not_hear) \
+	X(the_only_voter_leads_at_once) \
 	X(a_learner_becomes_a_voter_under_load) \
 	X(a_transfer_repeats_its_go) \
 	X(a_transfer_that_fails_ends) \

@@ -403,6 +403,26 @@ void directed_a_learner_keeps_no_voter_from_being_elected(struct sim *s)
 	sim_check_alive(s);
 }
 
+void directed_a_learner_forgets_a_leader_that_it_does_not_hear(struct sim *s)
+{
+	begin_with_learner(s);
+	must(raft_id_eq(directed_status(s, 3).leader, s->nodes[0].id));
+	directed_pass(s, N(3), 2 * s->election_ms + 1);
+	must(raft_id_none(directed_status(s, 3).leader));
+	must(directed_status(s, 3).role == RAFT_FOLLOWER);
+	directed_pass(s, ALL, 4 * s->election_ms);
+	must(!raft_id_none(directed_status(s, 3).leader));
+}
+
+void directed_the_only_voter_leads_at_once(struct sim *s)
+{
+	directed_begin(s, 1);
+	node_crash(s, &s->nodes[0]);
+	node_start(s, &s->nodes[0]);
+	directed_pass(s, N(0), 1);
+	must(directed_status(s, 0).serving);
+}
+
 /* Records for these ms, while the learner takes one a ms, or none: it is always behind. */
 static void load_learner(struct sim *s, uint64_t ms, bool takes)
 {

@@ -196,6 +196,9 @@ static void a_transfer_is_done_when_the_one_that_was_named_leads(void **state)
 	assert_int_equal(
 	    commands_transferred(self, none, other, false, true), COMMANDS_TAKEN_OVER);
 	assert_int_equal(commands_transferred(self, none, self, false, true), COMMANDS_ASTRAY);
+	/* An election may take two of its time-outs. */
+	assert_int_equal(commands_patience_ms(500), COMMANDS_MS);
+	assert_int_equal(commands_patience_ms(6000), 24000);
 	/* It is tried again with the one that leads now; at the end nobody knows. */
 	command_event(&life, COMMAND_HAND_OVER, 100);
 	command_event(&life, COMMAND_LOST, 200);

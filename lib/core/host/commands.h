@@ -23,9 +23,19 @@
 
 #include "core/raft/raft_config.h"
 
-/* How long a command that cannot be done at once is tried, and how often. */
+/*
+ * How long a command that cannot be done at once is tried, and how often: for as long as two
+ * elections may take.
+ */
 #define COMMANDS_MS	  10000
 #define COMMANDS_RETRY_MS 50
+
+static inline uint64_t commands_patience_ms(uint32_t election_ms)
+{
+	uint64_t ms = 4 * (uint64_t)election_ms;
+
+	return ms > COMMANDS_MS ? ms : COMMANDS_MS;
+}
 
 enum command_state {
 	COMMAND_WAITS,	   /* for a leader, or for its turn */

@@ -363,7 +363,7 @@ struct raft *raft_new(const struct raft_begin *b, uint64_t now_ms)
 	raft_membership_committed(r, 0);
 	r->actions.count = 0;
 	raft_membership_peers(r);
-	raft_election_delay(r);
+	raft_election_begin(r);
 	raft_status(r, &r->shown);
 	return r;
 }

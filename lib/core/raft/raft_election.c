@@ -22,6 +22,18 @@ void raft_election_delay(struct raft *r)
 	ask_after(r, soon(r) ? r->heartbeat_ms / 4 + 1 : r->election_ms);
 }
 
+static bool is_self(const struct raft *r, const struct raft_peer *p)
+{
+	return raft_id_eq(p->id, r->id);
+}
+
+void raft_election_begin(struct raft *r)
+{
+	raft_election_delay(r);
+	if (raft_membership_may_lead(r) && raft_membership_majority(r, is_self))
+		r->election_at = r->now;
+}
+
 /* A change of term or role forgets everything that was computed for the old one. */
 void raft_election_follow(struct raft *r, uint64_t term, struct raft_id leader)
 {
@@ -94,10 +106,12 @@ static bool votes(const struct raft *r)
 static void precampaign(struct raft *r)
 {
 	raft_election_delay(r);
+	/* Who may not stand does not hear of this leader any more, either. */
+	r->leader = (struct raft_id){{0}};
 	if (!stands(r) || !raft_membership_may_lead(r))
 		return;
 	r->role = RAFT_PRECANDIDATE;
-	r->voted = r->leader = (struct raft_id){{0}};
+	r->voted = (struct raft_id){{0}};
 	ask(r, RAFT_PREVOTE, r->term + 1);
 	if (raft_membership_majority(r, granted))
 		campaign(r);

@@ -172,6 +172,8 @@ bool raft_membership_majority(
 
 /* When to campaign if nothing happens: anew from now on. */
 void raft_election_delay(struct raft *r);
+/* The same for a node that begins: the only voter waits for nobody. */
+void raft_election_begin(struct raft *r);
 void raft_election_follow(struct raft *r, uint64_t term, struct raft_id leader);
 void raft_election_tick(struct raft *r);
 void raft_election_stored(struct raft *r);
