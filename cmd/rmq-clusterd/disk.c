@@ -123,7 +123,7 @@ static void on_lost(void *arg, int status, const char *why)
 
 int disk_open(struct disk *d, struct cluster *c, const char *directory)
 {
-	struct journal_link_host host = {d, on_frame, on_lost};
+	struct journal_link_host host = {.arg = d, .frame = on_frame, .lost = on_lost};
 	struct child_spec spec = {.mask = &c->mask, .nofile = &c->nofile};
 	struct journal_opened_info info;
 	struct reason why = {""};

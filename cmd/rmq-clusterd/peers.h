@@ -24,7 +24,7 @@ struct peer {
 	/* As it has told. */
 	struct disk_room room;
 	uint8_t flags; /* enum node_state_flag */
-	struct health_link records; /* over `bulk` */
+	struct health_link records, theirs; /* over `bulk`, over `in_bulk` */
 	bool was_up;
 	bool removed_us;	    /* it has told this node that it was removed */
 	char refused[TEXT_MAX + 1]; /* why it does not want us; "": it does */

@@ -230,7 +230,16 @@ static void watch_queue(struct cluster *c)
 	}
 }
 
-/* Voters, and how many others take the records that they are sent. */
+/* Bytes over the connection that it sends its records by. */
+static uint64_t received(const struct peer *p)
+{
+	return p->in_bulk && p->in_bulk->conn ? link_conn_received(p->in_bulk->conn) : 0;
+}
+
+/*
+ * Voters, and how many others take the records that they are sent; and whether the leader's come
+ * in here.
+ */
 static void look_at_links(struct cluster *c, struct health_seen *seen)
 {
 	const struct raft_config *config = c->status.config;
@@ -243,6 +252,8 @@ static void look_at_links(struct cluster *c, struct health_seen *seen)
 		seen->voters += voter;
 		if (p && health_passes(&c->watchdog.health, &p->records, taken))
 			seen->passing += voter;
+		if (p && health_passes(&c->watchdog.health, &p->theirs, received(p)))
+			seen->fed |= raft_id_eq(m->id, c->status.leader);
 	}
 }
 

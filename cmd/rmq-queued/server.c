@@ -95,12 +95,19 @@ static void host_close(void *arg, uint64_t id)
 
 /* ---- the journal's host ---- */
 
-static void journal_moves(struct server *s)
+static void journal_answers(void *arg)
 {
+	struct server *s = arg;
+
 	s->probes = 0;
 	if (s->silent)
 		log_notice("%s: the journal answers again", s->directory);
 	s->silent = false;
+}
+
+static void journal_moves(struct server *s)
+{
+	journal_answers(s);
 	if (uv_is_active((uv_handle_t *)&s->stall))
 		uv_timer_again(&s->stall);
 }
@@ -510,8 +517,9 @@ static void refuse_silent(struct conn *c)
 
 /*
  * The journal of a cluster's node may stand still while another node leads: then this daemon must
- * not hold on to clients.  A probe gives it something to answer.  Probes are counted and no time is
- * measured: while we stand still ourselves none is made.
+ * not hold on to clients.  A probe gives it something to answer; on slow links that takes long, and
+ * its PINGs count as answers.  Probes are counted and no time is measured: while we stand still
+ * ourselves, none is made.
  */
 static void on_probe(uv_timer_t *timer)
 {
@@ -808,7 +816,7 @@ static void open_state(struct server *s, const struct journal_opened_info *info)
 
 static struct journal_link_host link_host(struct server *s)
 {
-	return (struct journal_link_host){s, journal_frame, journal_lost};
+	return (struct journal_link_host){s, journal_frame, journal_lost, journal_answers};
 }
 
 static void open_journal(struct server *s)

@@ -389,7 +389,7 @@ static void run(const char *what, const char *dir)
 
 int main(int argc, char **argv)
 {
-	static const struct journal_link_host host = {NULL, on_frame, on_lost};
+	static const struct journal_link_host host = {.frame = on_frame, .lost = on_lost};
 	static struct journal_opened_info info;
 	struct rlimit nofile;
 	sigset_t mask;

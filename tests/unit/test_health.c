@@ -95,6 +95,11 @@ static void who_gets_none_of_what_it_lacks_starves(void **state)
 	}
 	assert_int_equal(pass(10 * BOUND), HEALTH_NOTHING);
 	assert_false(health_starves(&health));
+	/* What comes slowly comes. */
+	seen.told = 30;
+	seen.fed = true;
+	assert_int_equal(pass(10 * BOUND), HEALTH_NOTHING);
+	assert_false(health_starves(&health));
 	seen.told = 0;
 	assert_int_equal(pass(10 * BOUND), HEALTH_NOTHING);
 	assert_false(health_starves(&health));
@@ -166,6 +171,7 @@ static void links_that_are_slow_and_pass_records_are_no_illness(void **state)
 		taken += HEALTH_PASS_BYTES / 4;
 		seen.passing = health_passes(&health, &link, taken);
 		assert_int_equal(turn(STEP), HEALTH_NOTHING);
+		assert_true(health_confirms(&health));
 	}
 	/* One of four others is no majority. */
 	seen.voters = 5;
@@ -356,6 +362,21 @@ static void one_that_was_started_and_says_nothing_is_killed(void **state)
 	assert_int_equal(waits(HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_KILL);
 }
 
+/* By which it knows in time that its journal is there. */
+static void it_is_asked_each_second_however_long_elections_take(void **state)
+{
+	unsigned asked = 0;
+
+	(void)state;
+	health_init(&health, 20 * ELECTION, now_ms);
+	for (unsigned ms = 0; ms < 10000; ms += 100) {
+		assert_int_equal(turn(100), HEALTH_NOTHING);
+		asked += health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, asked) ==
+			 HEALTH_DAEMON_PING;
+	}
+	assert_in_range(asked, 8, 10);
+}
+
 static void a_turn_is_due_while_something_is_watched(void **state)
 {
 	(void)state;
@@ -513,6 +534,7 @@ int main(void)
 	    T(who_was_stopped_itself_takes_nobody_for_ill),
 	    T(a_queue_daemon_is_asked_and_killed_if_it_does_not_answer),
 	    T(one_that_was_started_and_says_nothing_is_killed),
+	    T(it_is_asked_each_second_however_long_elections_take),
 	    T(a_turn_is_due_while_something_is_watched),
 	    T(a_leader_whose_gate_most_do_not_reach_hands_over_to_one_that_can_be_reached),
 	    T(a_gate_that_most_reach_or_that_is_started_anew_in_time_is_well),

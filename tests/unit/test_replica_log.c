@@ -76,7 +76,7 @@ static int serve_child(void)
 
 static struct journal_opened_info start(void)
 {
-	static const struct journal_link_host host = {NULL, on_frame, on_lost};
+	static const struct journal_link_host host = {.frame = on_frame, .lost = on_lost};
 	struct journal_opened_info info;
 	int fd = serve_child();
 	stored = 0;
@@ -440,7 +440,7 @@ static void a_record_beyond_the_bytes_that_were_told_is_refused(void **state)
 /* The exit status that plain OPEN comes to, 0: opened. */
 static int open_alone(void)
 {
-	static const struct journal_link_host host = {NULL, on_frame, on_lost};
+	static const struct journal_link_host host = {.frame = on_frame, .lost = on_lost};
 	struct journal_opened_info info;
 	int fd = serve_child();
 	journal_link_attach(&link_, &host, fd);

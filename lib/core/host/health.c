@@ -150,9 +150,9 @@ static void watch_room(struct health *h, const struct health_seen *seen)
 static enum health_action lead(struct health *h, const struct health_seen *seen)
 {
 	watch_room(h, seen);
-	/* What waits for room is to be the next record. */
+	/* What waits for room is to be the next record, and no link helps it. */
 	uint64_t next = seen->log.last + seen->waits;
-	if (h->confirmed.goal > next)
+	if (h->confirmed.goal > next || (passes(seen) && !seen->waits))
 		h->confirmed.goal = 0;
 	(void)overdue(h, &h->confirmed, seen->log.committed, next);
 	enum health_illness now = illness(h, seen);
@@ -180,6 +180,8 @@ enum health_action health_turn(struct health *h, const struct health_seen *seen,
 	h->now_ms = now_ms;
 	h->clock += passed < step(h) ? passed : step(h);
 	(void)overdue(h, &h->writes, seen->log.stored, seen->sent);
+	if (seen->fed)
+		h->lacks.goal = 0;
 	(void)overdue(h, &h->lacks, seen->has, seen->told > seen->has ? seen->has + 1 : 0);
 	gates_turn(&h->gates, seen->served, h->clock);
 	if (!seen->lingers)
@@ -244,6 +246,13 @@ const char *health_text(enum health_illness illness)
 
 /* ---- the queue daemon ---- */
 
+static uint64_t patience(const struct health *h)
+{
+	uint64_t quarter = health_bound(h) / 4;
+
+	return quarter < HEALTH_PING_MS ? quarter : HEALTH_PING_MS;
+}
+
 enum health_daemon_action health_daemon_turn(
     struct health *h, enum health_daemon daemon, uint64_t heard)
 {
@@ -259,7 +268,7 @@ enum health_daemon_action health_daemon_turn(
 			       !RMQ_VARIANT(STARTING_TRUSTED)
 			   ? HEALTH_DAEMON_KILL
 			   : HEALTH_DAEMON_NOTHING;
-	if (h->pinged == 0 && h->clock - h->quiet >= health_bound(h) / 4) {
+	if (h->pinged == 0 && h->clock - h->quiet >= patience(h)) {
 		h->pinged = h->clock;
 		return HEALTH_DAEMON_PING;
 	}

@@ -73,6 +73,7 @@ struct health_seen {
 	bool lingers; /* a queue daemon of this node was killed, and has not ended */
 	/* Indexes: the newest record that is stored here, and that the leader says it has. */
 	uint64_t has, told; /* told: 0 if this node leads, or knows no leader */
+	bool fed; /* health_passes() of what the leader sends to this node */
 	struct gates_count gates; /* those of other nodes that are up */
 	bool gated;  /* gates may reach a voter that could take over at once */
 	bool served; /* another node leads, and confirms lines */
@@ -123,7 +124,8 @@ uint64_t health_bound(const struct health *h);
 
 /*
  * Whether this link passes records: within half of health_bound() the other end took
- * HEALTH_PASS_BYTES.  taken: so much ever, over the connection that is up.
+ * HEALTH_PASS_BYTES; or it sent them to this one.  taken: so much ever, over the connection that
+ * is up.
  */
 bool health_passes(const struct health *h, struct health_link *l, uint64_t taken);
 
@@ -132,6 +134,8 @@ enum health_action health_turn(struct health *h, const struct health_seen *seen,
     __attribute__((warn_unused_result));
 
 #define HEALTH_OPENS 3
+/* A queue daemon that has been quiet for so long is asked, or for a quarter of the bound. */
+#define HEALTH_PING_MS 1000
 
 enum health_daemon_action {
 	HEALTH_DAEMON_NOTHING,
@@ -143,7 +147,10 @@ enum health_daemon_action {
 enum health_daemon_action health_daemon_turn(struct health *h, enum health_daemon daemon,
     uint64_t heard) __attribute__((warn_unused_result));
 
-/* Whether all that was proposed is confirmed within health_bound(): the queue can be used. */
+/*
+ * Whether all that was proposed is confirmed within health_bound(), or is on its way to a
+ * majority: the queue can be used.
+ */
 bool health_confirms(const struct health *h);
 /* Whether new messages find room in the cluster that this node leads, now or a moment ago. */
 bool health_has_room(const struct health *h);

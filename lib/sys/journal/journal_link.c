@@ -129,6 +129,8 @@ static void answer_ping(struct journal_link *l, struct slice payload)
 	}
 	journal_put_pong(&w, &(struct journal_pong){m.id});
 	journal_link_send(l, frame, w.len, slice_of(NULL, 0));
+	if (l->host.pinged)
+		l->host.pinged(l->host.arg);
 }
 
 /* What is in the buffer. */

@@ -29,6 +29,8 @@ struct journal_link_host {
 	 * the link: journal_link_kill() comes later.
 	 */
 	void (*lost)(void *arg, int status, const char *why);
+	/* A PING came, and was answered: the journal is there.  May be NULL. */
+	void (*pinged)(void *arg);
 };
 
 /* What OPENED says. */

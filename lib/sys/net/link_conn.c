@@ -315,6 +315,11 @@ size_t link_conn_queued(const struct link_conn *c)
 	return c->queued;
 }
 
+uint64_t link_conn_received(const struct link_conn *c)
+{
+	return c->received;
+}
+
 uint64_t link_conn_taken(const struct link_conn *c)
 {
 	const uv_stream_t *stream = (const uv_stream_t *)&c->tcp;
@@ -611,6 +616,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
 			handshake(c);
 	} else if (c->state == LINK_CONN_UP) {
 		c->raw->len += (size_t)n;
+		c->received += (size_t)n;
 		receive(c);
 	}
 	if (c->state != LINK_CONN_OVER)

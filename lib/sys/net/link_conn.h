@@ -56,6 +56,9 @@ size_t link_conn_queued(const struct link_conn *c);
 /* Bytes that have arrived at the peer's machine, whether it has read them or not. */
 uint64_t link_conn_taken(const struct link_conn *c);
 
+/* Bytes that have come from the peer. */
+uint64_t link_conn_received(const struct link_conn *c);
+
 /*
  * Ends it: what is queued leaves, then CLOSE, for which it has LINK_CLOSE_MS; nothing that
  * comes is handed out any more.

@@ -122,6 +122,7 @@ struct link_conn {
 	struct link_block *plain;  /* what was opened and is not a whole frame */
 	struct link_blocks blocks; /* what waits to be written */
 	size_t queued;
+	uint64_t received; /* bytes, since it is up */
 	uint64_t written; /* bytes of records that the kernel was given, but for the loop's */
 	bool above; /* more than window.mark were queued */
 	bool dirty;
