@@ -67,6 +67,7 @@ net_heal() {
 
 # net_cut I J: I's packets for J are lost.
 net_cut() {
+	local other
 	for other in $(seq "$net_count"); do
 		if [ "$other" != "$1" ] && [ "$other" != "$2" ]; then
 			net_in "$1" ip route replace "$(net_address "$2")/32" \
