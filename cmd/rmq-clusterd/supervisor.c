@@ -56,14 +56,29 @@ void supervisor_passed(struct cluster *c)
 	crashes_passed(&c->supervisor.crashes);
 }
 
-/* It died before it took clients. */
-static void note_death(struct cluster *c)
+static enum crashes_end end_of(int status)
+{
+	switch (status - 128) {
+	case SIGABRT:
+	case SIGBUS:
+	case SIGFPE:
+	case SIGILL:
+	case SIGSEGV:
+	case SIGSYS:
+	case SIGTRAP:
+		return CRASHES_CRASHED;
+	}
+	return status > 128 ? CRASHES_KILLED : CRASHES_EXITED;
+}
+
+/* It may have read the log. */
+static void note_death(struct cluster *c, int status)
 {
 	struct supervisor *s = &c->supervisor;
 	uint64_t index;
 
 	if (s->keeper.state == KEEPER_STARTING && s->queue && queue_died_at(s->queue, &index))
-		crashes_died(&s->crashes, index);
+		crashes_died(&s->crashes, end_of(status), index);
 }
 
 static void say_deadly(struct cluster *c, struct raft_id elsewhere)
@@ -230,7 +245,7 @@ static void ended(struct cluster *c, int status)
 		log_error(PROGRAM " was killed by signal %d", status - 128);
 	else if (!drained)
 		log_error(PROGRAM " ended with status %d", status);
-	note_death(c);
+	note_death(c, status);
 	gone(c);
 	failed(c, KEEPER_DIED, never);
 }

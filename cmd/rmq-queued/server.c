@@ -784,6 +784,9 @@ static void recover(struct server *s, const struct journal_opened_info *info)
 	if (err)
 		server_untrustworthy(s, at, err);
 	server_read_end(s);
+	/* If this process ends now, it is of no record. */
+	if (s->opened.reads)
+		journal_reads(&s->journal, 0);
 }
 
 static void open_state(struct server *s, const struct journal_opened_info *info)

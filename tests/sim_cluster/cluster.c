@@ -499,6 +499,10 @@ void cluster_calm(struct cluster *c)
 		until(c, steady, "nobody leads");
 		illness_deadly_record(c);
 	}
+	if (prng_chance(&c->sim.prng, 100)) {
+		until(c, steady, "nobody leads");
+		illness_run_on_one(c);
+	}
 	until(c, drained, "the calm does not end");
 	for (int i = 0; i < 3; i++)
 		checkpoint(c);

@@ -70,6 +70,8 @@ struct site {
 	struct keeper keeper;
 	struct crashes crashes;
 	struct crashes_word told_died;
+	/* How its queue daemon ends before it takes clients: not of what it reads. */
+	enum { RUNS, EXITS_READING, KILLED_READING, CRASHES_READY } start;
 	uint64_t rested_at; /* ms; the end of its pause */
 	uint64_t lingers_until; /* one that was killed ends then */
 	bool sticks;		/* one that is killed does not end */
@@ -165,6 +167,8 @@ void illness_turn(struct cluster *c);
 void illness_end(struct cluster *c);
 /* For a while, a record that is committed makes each queue daemon die that reads it. */
 void illness_deadly_record(struct cluster *c);
+/* For a while, queue daemons run on one of the nodes only. */
+void illness_run_on_one(struct cluster *c);
 
 /* ---- replica.c ---- */
 

@@ -239,6 +239,25 @@ void illness_end(struct cluster *c)
 	c->little = false;
 }
 
+/* For a cause that is not in the log: no directory, no memory, a bad disk. */
+void illness_run_on_one(struct cluster *c)
+{
+	struct prng *p = &c->sim.prng;
+	unsigned slots[NODES] = {0}, gone, n = voters(c, slots, &gone);
+	struct site *s = site_serving(c);
+
+	for (unsigned i = 0; i + 1 < n; i++)
+		c->sites[slots[i]].start = (int)prng_range(p, EXITS_READING, CRASHES_READY);
+	trace("runs on one", slots[n - 1], n, gone, 0);
+	site_kill_queue(s);
+	for (unsigned ms = 0; ms < DEADLY_MS; ms++)
+		cluster_calm_millisecond(c);
+	if (!site_serving(c))
+		trace_fail("no queue daemon runs, and it could run on node %u", slots[n - 1]);
+	for (unsigned i = 0; i < NODES; i++)
+		c->sites[i].start = RUNS;
+}
+
 /* Then another program is installed, on the node that leads. */
 void illness_deadly_record(struct cluster *c)
 {

@@ -707,22 +707,34 @@ static bool may_start(struct site *s)
 	return !log.leads || crashes_may_start(&s->crashes, log.term);
 }
 
-/* It reads the record that is deadly, and says before that it does. */
-static bool dies(struct site *s)
+static void say_reads(struct site *s, uint64_t index)
 {
-	uint64_t deadly = s->c->deadly, index;
 	uint8_t frame[64];
 	struct writer w = writer_of(frame, sizeof(frame));
-	if (deadly == 0 || deadly <= s->journal.end || deadly > s->journal.count)
-		return false;
-	journal_put_reads(&w, &(struct journal_reads){deadly});
+	journal_put_reads(&w, &(struct journal_reads){index});
 	bytes_push(&s->said, slice_of(frame, w.len));
 	s->opening = true;
 	read_some(s);
 	s->opening = false;
+}
+
+/* It says what it reads, and before it takes clients that it has read all. */
+static bool dies(struct site *s)
+{
+	static const enum crashes_end ends[] = {[RUNS] = CRASHES_CRASHED,
+	    [EXITS_READING] = CRASHES_EXITED,
+	    [KILLED_READING] = CRASHES_KILLED,
+	    [CRASHES_READY] = CRASHES_CRASHED};
+	uint64_t deadly = s->c->deadly, index;
+	bool of_record = deadly > s->journal.end && deadly <= s->journal.count;
+	say_reads(s, of_record ? deadly : s->journal.count);
+	if (!of_record && (s->start == RUNS || s->start == CRASHES_READY))
+		say_reads(s, 0);
+	if (!of_record && s->start == RUNS)
+		return false;
 	if (shared_journal_place(s->shared, &index))
-		crashes_died(&s->crashes, index);
-	trace("dies", s->node->slot, deadly, s->crashes.own.state, 0);
+		crashes_died(&s->crashes, ends[s->start], index);
+	trace("dies", s->node->slot, deadly, s->crashes.own.state, s->start);
 	forget(s);
 	return true;
 }

@@ -433,6 +433,10 @@ static void where_it_reads_the_log_is_known_when_it_has_said_so(void **state)
 	go();
 	assert_true(shared_journal_place(journal, &index));
 	assert_int_equal(index, 64);
+	/* What ends it after that is no record. */
+	PUT(reads, 0);
+	go();
+	assert_false(shared_journal_place(journal, &index));
 	assert_null(world.lost);
 }
 

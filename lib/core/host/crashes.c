@@ -23,10 +23,12 @@ static void happens(struct crashes *c, enum crashes_event e)
 	c->own.state = (enum crashes_state)table[e][c->own.state];
 }
 
-void crashes_died(struct crashes *c, uint64_t index)
+void crashes_died(struct crashes *c, enum crashes_end how, uint64_t index)
 {
 	bool same = c->own.place == CRASHES_PLACE(index);
 
+	if (how != CRASHES_CRASHED && !RMQ_VARIANT(ANY_END_DEADLY))
+		return;
 	happens(c, same ? CRASHES_DIED : CRASHES_DIED_ELSEWHERE);
 	c->own.place = CRASHES_PLACE(index);
 }

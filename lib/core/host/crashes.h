@@ -1,13 +1,18 @@
 /*
- * Records that the queue daemon does not survive.  One that it dies of while it reads the log
- * makes it die wherever it is started: the daemon would be started again and again, and
- * leadership would go round from node to node.  So a node remembers where its daemon died
- * before it took clients, tells the others, and remembers what they tell.  Once it died at one
+ * Records that the queue daemon does not survive.  One that it crashes of while it reads the log
+ * makes it crash wherever it is started: the daemon would be started again and again, and
+ * leadership would go round from node to node.  So a node remembers where its daemon crashed
+ * while it read the log, tells the others, and remembers what they tell.  Once it crashed at one
  * place twice here, and there on another node as well, it is not started any more:
  * nothing but another program, or a repaired log, can help.
  *
+ * Only what must happen on each node stops the cluster.  So a daemon that ended by itself and
+ * said why, one that was killed, and one that had read the whole log count for nothing: of
+ * these the cause is on the node (its disk, its memory, a directory that is gone), and another
+ * node may do better.
+ *
  *	event \ state  NONE    ONCE    AGAIN
- *	DIED           once    again   again    where it died the last time
+ *	DIED           once    again   again    where it crashed the last time
  *	DIED_ELSEWHERE once    once    once     at another place
  *	LEADS          -       -       once     this node leads anew: one more attempt
  *	PASSED         none    none    none     it takes clients, here or elsewhere
@@ -32,6 +37,13 @@ enum crashes_event {
 	CRASHES_EVENTS
 };
 
+/* How a daemon ended. */
+enum crashes_end {
+	CRASHES_EXITED,	 /* with a status: it said why */
+	CRASHES_KILLED,	 /* by somebody, or by the kernel, as when memory is short */
+	CRASHES_CRASHED, /* by a signal that it gave itself */
+};
+
 /* Of one node. */
 struct crashes_word {
 	enum crashes_state state;
@@ -49,8 +61,8 @@ struct crashes {
 	unsigned next; /* of them: who is forgotten for a new one */
 };
 
-/* It died before it took clients; it said last that it reads the record at `index`. */
-void crashes_died(struct crashes *c, uint64_t index);
+/* It ended while it read the log; it said last that it reads the record at `index`. */
+void crashes_died(struct crashes *c, enum crashes_end how, uint64_t index);
 /* It takes clients, here or elsewhere: nothing that was read is deadly. */
 void crashes_passed(struct crashes *c);
 /* What another node says of its own. */

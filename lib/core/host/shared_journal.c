@@ -44,7 +44,7 @@ struct shared_journal {
 	bool answers; /* PINGs */
 	uint64_t pings; /* sent */
 	uint64_t words; /* read */
-	bool placed;	/* it has said where it reads the log */
+	bool placed;	/* it reads the log, and has said where */
 	uint64_t place;
 	bool paused; /* what was read could not be proposed: later */
 	bool ended;
@@ -250,8 +250,9 @@ static bool take_reads(struct shared_journal *j, struct slice payload)
 
 	if (!j->opened || !journal_reads_decode(payload, &m))
 		return false;
-	j->placed = true;
-	j->place = m.index;
+	j->placed = m.index > 0 || RMQ_VARIANT(PLACE_STAYS);
+	if (m.index > 0)
+		j->place = m.index;
 	return true;
 }
 

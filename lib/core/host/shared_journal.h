@@ -70,7 +70,7 @@ void shared_journal_ping(struct shared_journal *j);
  * cause. */
 enum health_daemon shared_journal_daemon(const struct shared_journal *j);
 /*
- * Whether it has said where it reads the log to rebuild its state: a record within
+ * Whether it reads the log to rebuild its state, and has said where: a record within
  * JOURNAL_PLACE of *index.
  */
 bool shared_journal_place(const struct shared_journal *j, uint64_t *index);

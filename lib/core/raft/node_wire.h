@@ -103,7 +103,7 @@ enum node_state_flag {
 #define NODE_MEMBERS(F) F(u16, newest) F(u16, oldest) F(u64, features) F(str, cluster) F(str, id)
 
 /*
- * Where the queue daemon of the sender died before it took clients: as struct crashes_word.  To
+ * Where the queue daemon of the sender crashed as it read the log: as struct crashes_word.  To
  * those whose WELCOME had NODE_FEATURE_DIED.
  */
 #define NODE_DIED(F) F(u8, state) F(u64, place)

@@ -43,8 +43,9 @@
 /* To the PING with this id. */
 #define JOURNAL_PONG(F) F(u64, id)
 /*
- * The state is being rebuilt, and the record `index` is read for it.  Only to a journal whose
- * OPENED has JOURNAL_FEATURE_READS; no more often than for each JOURNAL_PLACE records.
+ * The state is being rebuilt, and the record `index` is read for it; 0: all that it needs is
+ * read.  Only to a journal whose OPENED has JOURNAL_FEATURE_READS; but for 0 no more often than
+ * for each JOURNAL_PLACE records.
  */
 #define JOURNAL_READS(F) F(u64, index)
 
