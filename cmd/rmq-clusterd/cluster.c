@@ -46,21 +46,40 @@ static const char *nobody_leads(const struct cluster *c)
 	return text;
 }
 
-/* A member that is heard, and says itself that it does not store.  NULL: none does. */
-static const char *another_hangs(const struct cluster *c)
+/* A member that is heard and says so is not up. */
+#define DOWN (NODE_STATE_HANGS | NODE_STATE_FORGOT)
+
+/* Of a member that is heard, and says itself that it is not up.  NULL: none does. */
+static const char *another_is_down(const struct cluster *c)
 {
 	static char text[TEXT_MAX + 1];
 
 	for (unsigned i = 0; i < c->peers.count; i++) {
 		const struct peer *p = c->peers.list[i];
-		if (!peers_up(p) || !(p->flags & NODE_STATE_HANGS))
+		if (!(p->flags & NODE_STATE_FORGOT) &&
+		    !(peers_up(p) && (p->flags & NODE_STATE_HANGS)))
 			continue;
-		snprintf(text, sizeof(text),
-		    "%s is not up: for a long time it has stored none of the records that it lacks",
-		    p->member.name);
+		snprintf(text, sizeof(text), "%.63s is not up: %s", p->member.name,
+		    p->flags & NODE_STATE_FORGOT
+			? "its data directory was put back to an older state, and it does not vote"
+			: "for a long time it has stored none of the records that it lacks");
 		return text;
 	}
 	return NULL;
+}
+
+/* This node itself. */
+static const char *forgot(const struct cluster *c)
+{
+	static char text[TEXT_MAX + 1];
+
+	if (!c->status.forgot)
+		return NULL;
+	snprintf(text, sizeof(text),
+	    "this node does not vote, as its data directory was put back to an older state: remove "
+	    "it: rmq-cluster leave %.63s",
+	    c->config.name);
+	return text;
 }
 
 static const char *problem(const struct cluster *c)
@@ -82,7 +101,8 @@ static const char *problem(const struct cluster *c)
 		return "disk is full: no room for new messages here";
 	if (leader_flags(c) & NODE_STATE_NO_ROOM)
 		return "the disks of a majority are full: no room for new messages";
-	const char *texts[] = {watchdog_problem(c), nobody_leads(c), another_hangs(c)};
+	const char *texts[] = {watchdog_problem(c), forgot(c), nobody_leads(c),
+	    another_is_down(c)};
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		if (texts[i])
 			return texts[i];
@@ -177,8 +197,8 @@ void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_pee
 	bool self = raft_id_eq(id, c->id);
 
 	*p = (struct cluster_peer){
-	    .reachable = self ? !(watchdog_flags(c) & NODE_STATE_HANGS)
-			      : peer && peers_up(peer) && !(peer->flags & NODE_STATE_HANGS)};
+	    .reachable = self ? !(watchdog_flags(c) & DOWN)
+			      : peer && peers_up(peer) && !(peer->flags & DOWN)};
 	if (raft_peer_status(c->raft, id, &s))
 		p->match = s.match;
 	if (self && cluster_leads(c))

@@ -127,6 +127,11 @@ static void transfer(struct cluster *c, struct command *m)
 		end(c, m, RMQ_E_NOTHING, "no such member");
 		return;
 	}
+	if (peers_forgot(c, to->id)) {
+		end(c, m, RMQ_E_NOTHING,
+		    "its data directory was put back to an older state, and it does not lead");
+		return;
+	}
 	m->member.id = to->id;
 	err = node_event(c, &(struct raft_event){.type = RAFT_EVENT_TRANSFER, .id = to->id});
 	if (err == RMQ_E_EXISTS)
@@ -198,10 +203,15 @@ static bool stores(void *arg, struct raft_id id, uint64_t index)
 	return raft_peer_status(c->raft, id, &s) && s.match >= index;
 }
 
+static bool votes(void *arg, struct raft_id id)
+{
+	return !peers_forgot(arg, id);
+}
+
 /* Whether the cluster can go on without this member; if not yet, or not at all, it was said. */
 static bool may_remove(struct cluster *c, struct command *m)
 {
-	struct commands_peers peers = {c, append, stores};
+	struct commands_peers peers = {c, append, stores, votes};
 	char text[TEXT_MAX + 1];
 	enum commands_verdict v = commands_majority(&m->life, c->status.config, m->member.name,
 	    c->status.term, &peers, cluster_now(c), text);

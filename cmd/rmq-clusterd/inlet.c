@@ -133,6 +133,11 @@ static enum rmq_error check_identity(struct inlet *i, const struct node_hello *m
 	h.answers = *p && (*p)->node.welcomed;
 	*another = *p && peers_member_of(*p)->boot != m->boot;
 	enum rmq_error err = members_hello(&c->peers.members, &h, c->config.name, text);
+	/* It does not come as far as to say so itself. */
+	if (err == RMQ_E_CORRUPT && !((*p)->flags & NODE_STATE_FORGOT)) {
+		(*p)->flags |= NODE_STATE_FORGOT;
+		cluster_changed(c);
+	}
 	return err ? reason_set(why, err, "%s", text) : RMQ_E_OK;
 }
 

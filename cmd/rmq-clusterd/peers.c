@@ -87,6 +87,13 @@ struct peer *peers_find(const struct cluster *c, struct raft_id id)
 	return NULL;
 }
 
+bool peers_forgot(const struct cluster *c, struct raft_id id)
+{
+	const struct peer *p = peers_find(c, id);
+
+	return p && (p->flags & NODE_STATE_FORGOT);
+}
+
 bool peers_up(const struct peer *p)
 {
 	struct member_signs signs = {

@@ -77,6 +77,8 @@ void peers_tell_died(struct peer *p);
 struct peer *peers_find(const struct cluster *c, struct raft_id id);
 /* Whether it is up: member_up(). */
 bool peers_up(const struct peer *p);
+/* Whether this peer has said that it does not vote: NODE_STATE_FORGOT. */
+bool peers_forgot(const struct cluster *c, struct raft_id id);
 /* The node that leads; NULL: it is not up, or this one leads, or none does. */
 const struct peer *peers_leader(const struct cluster *c);
 

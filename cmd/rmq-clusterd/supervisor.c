@@ -212,9 +212,20 @@ static void end_at_once(struct cluster *c)
 	gone(c);
 }
 
+/* After a death; or once it would be started again. */
+static void look_for_another(struct cluster *c)
+{
+	struct supervisor *s = &c->supervisor;
+
+	if (!keeper_runs(&s->keeper) && !cluster_stopping(c) && survives(c) &&
+	    keeper_hands_over(&s->keeper, watchdog_successor_fails(c)) && watchdog_hand_over(c))
+		log_notice(PROGRAM " cannot run here: handing leadership to another node");
+}
+
 static void on_pause(uv_timer_t *timer)
 {
 	obey(timer->data, KEEPER_RESTED);
+	look_for_another(timer->data);
 }
 
 /* It cannot do its work, or not for long: another node may do better. */
@@ -228,9 +239,9 @@ static void failed(struct cluster *c, enum keeper_event e, bool never)
 	struct supervisor *s = &c->supervisor;
 
 	obey(c, e);
-	if (s->keeper.state == KEEPER_PAUSE && !cluster_stopping(c) && survives(c) &&
-	    (never || keeper_gives_up(&s->keeper)) && watchdog_hand_over(c))
-		log_notice(PROGRAM " cannot run here: handing leadership to another node");
+	if (never && s->keeper.state == KEEPER_PAUSE)
+		keeper_give_up(&s->keeper);
+	look_for_another(c);
 }
 
 static void ended(struct cluster *c, int status)

@@ -45,7 +45,9 @@ static unsigned successors(const struct cluster *c, struct health_successor *lis
 		    .gate = gates_open(p ? p->flags : 0, gates),
 		    .level = s.level,
 		    .room = p ? p->room.bytes : 0,
-		    .match = s.match};
+		    .match = s.match,
+		    .forgot = peers_forgot(c, m->id),
+		    .fails = p && (p->flags & NODE_STATE_FAILS)};
 	}
 	return n;
 }
@@ -58,6 +60,15 @@ bool watchdog_hand_over(struct cluster *c)
 
 	return best >= 0 && node_event(c, &(struct raft_event){.type = RAFT_EVENT_TRANSFER,
 						.id = ids[best]}) == RMQ_E_OK;
+}
+
+bool watchdog_successor_fails(const struct cluster *c)
+{
+	struct health_successor list[RAFT_MEMBERS_MAX];
+	struct raft_id ids[RAFT_MEMBERS_MAX];
+	int best = health_successor(list, successors(c, list, ids));
+
+	return best >= 0 && list[best].fails;
 }
 
 bool watchdog_successor(const struct cluster *c)
@@ -306,6 +317,8 @@ uint8_t watchdog_flags(const struct cluster *c)
 	return (uint8_t)((watchdog_serves(c) ? NODE_STATE_SERVES : 0) |
 			 (w->has_room ? 0 : NODE_STATE_NO_ROOM) |
 			 (w->hangs || w->starves ? NODE_STATE_HANGS : 0) |
+			 (c->status.forgot ? NODE_STATE_FORGOT : 0) |
+			 (keeper_fails(&c->supervisor.keeper) ? NODE_STATE_FAILS : 0) |
 			 gates_flags(&w->health.gates));
 }
 
@@ -325,6 +338,8 @@ const char *watchdog_problem(const struct cluster *c)
 		return health_text(h->illness);
 	if (cluster_leads(c) && !c->watchdog.confirms)
 		return "nothing is confirmed: a majority does not store the records sent to it";
+	if (keeper_fails(&c->supervisor.keeper))
+		return "the queue daemon could not run on this node when it led: its log says why";
 	return gate_text(c, c->watchdog.gate);
 }
 

@@ -26,6 +26,8 @@ uint64_t watchdog_due(const struct cluster *c);
 
 /* Whether there is a node that answers and may lead instead of this one, which leads. */
 bool watchdog_successor(const struct cluster *c);
+/* Whether that one has said that it cannot run the queue daemon: keeper_fails(). */
+bool watchdog_successor_fails(const struct cluster *c);
 
 /* Leadership to whom it suits best; false: there is nobody. */
 bool watchdog_hand_over(struct cluster *c);

@@ -35,6 +35,13 @@ static bool stores(void *arg, struct raft_id id, uint64_t index)
 	return raft_peer_status(l->node->raft, id, &s) && s.match >= index;
 }
 
+/* Nobody's disk forgets what it has stored. */
+static bool votes(void *arg, struct raft_id id)
+{
+	(void)arg, (void)id;
+	return true;
+}
+
 static struct node *member_node(struct cluster *c, const struct raft_member *m)
 {
 	if (!(m->flags & RAFT_VOTER))
@@ -110,7 +117,7 @@ static bool try_to_remove(struct cluster *c, struct command_life *life, const ch
 		return false;
 	raft_status(n->raft, &st);
 	struct leader leader = {&c->sim, n};
-	struct commands_peers peers = {&leader, append, stores};
+	struct commands_peers peers = {&leader, append, stores, votes};
 	enum commands_verdict v = commands_majority(
 	    life, st.config, name, st.term, &peers, node_clock(&c->sim, n), text);
 	if (v != COMMANDS_MAY)

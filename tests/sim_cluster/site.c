@@ -8,6 +8,7 @@
 #include "../sim/trace.h"
 
 #include "core/base/memory.h"
+#include "core/raft/node_wire.h"
 #include "core/wire/event.h"
 
 #include <assert.h>
@@ -760,7 +761,9 @@ static void gate_turn(struct site *s)
 		gates_report(&s->health.gates, false, reaches(s));
 	for (unsigned i = 0; i < NODES; i++)
 		if (c->sites[i].linked[s->node->slot] && !is_cut_off(&c->sites[i], s->node))
-			c->sites[i].flags[s->node->slot] = gates_flags(&s->health.gates);
+			c->sites[i].flags[s->node->slot] =
+			    gates_flags(&s->health.gates) |
+			    (keeper_fails(&s->keeper) ? NODE_STATE_FAILS : 0);
 }
 
 /* ---- its start and its end ---- */
@@ -838,7 +841,8 @@ static unsigned successors(
 		    .gate = gates_open(s->flags[id.bytes[0] - 1], true),
 		    .level = p.level,
 		    .room = s->heard[id.bytes[0] - 1].bytes,
-		    .match = p.match};
+		    .match = p.match,
+		    .fails = s->flags[id.bytes[0] - 1] & NODE_STATE_FAILS};
 	}
 	return n;
 }
@@ -944,6 +948,15 @@ static void watch_health(struct site *s)
 
 /* ---- what is to be done with the daemon ---- */
 
+static void look_for_another(struct site *s)
+{
+	struct health_successor list[NODES];
+	struct raft_id ids[NODES];
+	int best = health_successor(list, successors(s, list, ids));
+	if (keeper_hands_over(&s->keeper, best >= 0 && list[best].fails) && may_start(s))
+		hand_over(s);
+}
+
 static void act(struct site *s, enum keeper_action a)
 {
 	switch (a) {
@@ -958,8 +971,7 @@ static void act(struct site *s, enum keeper_action a)
 	case KEEPER_REST:
 		kill_queue(s);
 		s->rested_at = s->c->sim.now + s->keeper.pause_ms;
-		if (keeper_gives_up(&s->keeper) && may_start(s))
-			hand_over(s);
+		look_for_another(s);
 		break;
 	case KEEPER_TERM:
 		trace_fail("nobody drains a queue daemon here");
@@ -985,12 +997,18 @@ static void go_on(struct site *s)
 	}
 }
 
+static void rested(struct site *s)
+{
+	obey(s, KEEPER_RESTED);
+	look_for_another(s);
+}
+
 static void keep_queue(struct site *s)
 {
 	struct engine_state log = engine_of(s);
 	go_on(s);
 	if (s->keeper.state == KEEPER_PAUSE && s->c->sim.now >= s->rested_at)
-		obey(s, KEEPER_RESTED);
+		rested(s);
 	bool may = may_start(s) && s->ending.state == ENDING_NOT &&
 		   s->c->sim.now >= s->lingers_until;
 	act(s, keeper_turn(&s->keeper, &log, may, s->c->sim.now));

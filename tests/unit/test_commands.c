@@ -43,9 +43,17 @@ static bool stores(void *arg, struct raft_id id, uint64_t index)
 	return held[id.bytes[0]] >= index;
 }
 
+static unsigned forgetful; /* who does not vote; 0: nobody */
+
+static bool votes(void *arg, struct raft_id id)
+{
+	(void)arg;
+	return id.bytes[0] != forgetful;
+}
+
 static enum commands_verdict removal(const char *name, uint64_t term, uint64_t now_ms)
 {
-	struct commands_peers peers = {NULL, append, stores};
+	struct commands_peers peers = {NULL, append, stores, votes};
 	return commands_majority(&life, &config, name, term, &peers, now_ms, text);
 }
 
@@ -74,10 +82,26 @@ static void without_a_majority_of_those_that_are_left_it_is_refused(void **state
 	assert_int_equal(removal("n3", 7, 99 + COMMANDS_STORE_MS), COMMANDS_HOLD);
 	assert_int_equal(removal("n3", 7, 100 + COMMANDS_STORE_MS), COMMANDS_STOP);
 	assert_string_equal(text,
-	    "too few of the 4 voters that would be left store what they are sent (not n4, n5): "
+	    "too few of the 4 voters that would be left vote, and store what they are "
+	    "sent (not n4, n5): "
 	    "start or mend these first, or remove them, or see --force");
 	/* One of the dead may go. */
 	assert_int_equal(removal("n4", 7, 200 + COMMANDS_STORE_MS), COMMANDS_MAY);
+}
+
+static void who_does_not_vote_is_no_voter_that_is_left(void **state)
+{
+	(void)state;
+	config.count = 3;
+	assert_int_equal(removal("n3", 7, 100), COMMANDS_HOLD);
+	held[1] = held[2] = newest;
+	forgetful = 2;
+	assert_int_equal(removal("n3", 7, 200), COMMANDS_HOLD);
+	assert_int_equal(removal("n2", 7, 200), COMMANDS_HOLD);
+	held[3] = newest;
+	assert_int_equal(removal("n2", 7, 200), COMMANDS_MAY);
+	forgetful = 0;
+	assert_int_equal(removal("n3", 7, 200), COMMANDS_MAY);
 }
 
 static void the_disk_of_the_leader_counts_as_the_others(void **state)
@@ -213,6 +237,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup(name, setup)
 	    T(a_removal_waits_for_the_disks_of_those_who_are_left),
 	    T(without_a_majority_of_those_that_are_left_it_is_refused),
+	    T(who_does_not_vote_is_no_voter_that_is_left),
 	    T(the_disk_of_the_leader_counts_as_the_others),
 	    T(what_was_stored_for_an_older_leader_does_not_count),
 	    T(it_waits_until_something_can_be_appended),

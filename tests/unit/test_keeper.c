@@ -102,7 +102,7 @@ static void what_dies_at_once_pauses_longer_each_time_and_then_gives_up(void **s
 		now += KEEPER_QUICK_MS - 1;
 		assert_int_equal(event(KEEPER_DIED, now), KEEPER_REST);
 		assert_int_equal(keeper.pause_ms, pauses[i]);
-		assert_int_equal(keeper_gives_up(&keeper), i >= 2);
+		assert_int_equal(keeper_hands_over(&keeper, false), i >= 2);
 		assert_int_equal(turn(now), KEEPER_NOTHING);
 		assert_false(keeper_runs(&keeper));
 		assert_int_equal(event(KEEPER_RESTED, now), KEEPER_NOTHING);
@@ -111,14 +111,14 @@ static void what_dies_at_once_pauses_longer_each_time_and_then_gives_up(void **s
 	assert_int_equal(turn(now), KEEPER_START);
 	now += KEEPER_QUICK_MS;
 	assert_int_equal(event(KEEPER_DIED, now), KEEPER_REST);
-	assert_true(keeper_gives_up(&keeper));
+	assert_true(keeper_hands_over(&keeper, false));
 	assert_int_equal(event(KEEPER_RESTED, now), KEEPER_NOTHING);
 	/* One that took clients for long begins anew. */
 	assert_int_equal(turn(now), KEEPER_START);
 	assert_int_equal(event(KEEPER_TAKES_CLIENTS, now + KEEPER_QUICK_MS), KEEPER_NOTHING);
 	assert_int_equal(event(KEEPER_DIED, now + 2 * KEEPER_QUICK_MS), KEEPER_REST);
 	assert_int_equal(keeper.pause_ms, KEEPER_PAUSE_MIN_MS);
-	assert_false(keeper_gives_up(&keeper));
+	assert_false(keeper_hands_over(&keeper, false));
 }
 
 static void what_does_not_answer_is_killed_and_runs_again(void **state)
@@ -131,7 +131,7 @@ static void what_does_not_answer_is_killed_and_runs_again(void **state)
 	assert_int_equal(event(KEEPER_SILENT, 9000), KEEPER_REST);
 	assert_false(keeper_runs(&keeper));
 	assert_false(keeper_is_watched(&keeper));
-	assert_false(keeper_gives_up(&keeper));
+	assert_false(keeper_hands_over(&keeper, false));
 	assert_int_equal(event(KEEPER_RESTED, 9100), KEEPER_NOTHING);
 	assert_int_equal(turn(9100), KEEPER_START);
 	/* One that ends in order has a bound of its own. */
@@ -147,7 +147,7 @@ static void what_hangs_as_it_starts_gives_up_at_once(void **state)
 	assert_int_equal(event(KEEPER_RESTED, KEEPER_QUICK_MS), KEEPER_NOTHING);
 	assert_int_equal(turn(KEEPER_QUICK_MS), KEEPER_START);
 	assert_int_equal(event(KEEPER_SILENT, 3 * KEEPER_QUICK_MS), KEEPER_REST);
-	assert_true(keeper_gives_up(&keeper));
+	assert_true(keeper_hands_over(&keeper, false));
 	assert_false(keeper_runs(&keeper));
 }
 
@@ -159,14 +159,14 @@ static void what_hangs_each_time_gives_up(void **state)
 
 	keeper_init(&keeper, silent_ms);
 	for (unsigned i = 0; i < KEEPER_DEATHS_MAX; i++) {
-		assert_false(keeper_gives_up(&keeper));
+		assert_false(keeper_hands_over(&keeper, false));
 		assert_int_equal(turn(now), KEEPER_START);
 		assert_int_equal(event(KEEPER_TAKES_CLIENTS, now), KEEPER_NOTHING);
 		now += silent_ms + silent_ms / 4;
 		assert_int_equal(event(KEEPER_SILENT, now), KEEPER_REST);
 		assert_int_equal(event(KEEPER_RESTED, now), KEEPER_NOTHING);
 	}
-	assert_true(keeper_gives_up(&keeper));
+	assert_true(keeper_hands_over(&keeper, false));
 }
 
 static void a_pause_ends_with_leadership(void **state)
@@ -221,6 +221,28 @@ static void a_process_is_known_of_in_every_state(void **state)
 
 #define T(name) cmocka_unit_test_setup(name, setup)
 
+/* It has run nowhere: leadership goes round with a pause on each node. */
+static void to_one_that_fails_as_well_it_is_handed_over_after_the_pause(void **state)
+{
+	(void)state;
+	assert_int_equal(turn(0), KEEPER_START);
+	assert_int_equal(event(KEEPER_DIED, 0), KEEPER_REST);
+	assert_false(keeper_fails(&keeper));
+	keeper_give_up(&keeper);
+	assert_true(keeper_fails(&keeper));
+	assert_true(keeper_hands_over(&keeper, false));
+	assert_false(keeper_hands_over(&keeper, true));
+	assert_int_equal(event(KEEPER_RESTED, 100), KEEPER_NOTHING);
+	assert_true(keeper_hands_over(&keeper, true));
+	/* That says what it was when it led last. */
+	log_.leads = false;
+	assert_int_equal(role(), KEEPER_NOTHING);
+	assert_true(keeper_fails(&keeper));
+	log_.leads = true;
+	ready();
+	assert_false(keeper_fails(&keeper));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -230,6 +252,7 @@ int main(void)
 	    T(what_does_not_answer_is_killed_and_runs_again),
 	    T(what_hangs_as_it_starts_gives_up_at_once), T(what_hangs_each_time_gives_up),
 	    T(a_pause_ends_with_leadership), T(what_was_told_to_end_does_not_rest),
-	    T(a_process_is_known_of_in_every_state)};
+	    T(a_process_is_known_of_in_every_state),
+	    T(to_one_that_fails_as_well_it_is_handed_over_after_the_pause)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

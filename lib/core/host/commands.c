@@ -115,7 +115,7 @@ static struct count count_voters(const struct command_life *l, const struct raft
 		if (!(m->flags & RAFT_VOTER) || strcmp(m->name, name) == 0)
 			continue;
 		c.voters++;
-		if (stores(l, peers, m->id))
+		if (stores(l, peers, m->id) && peers->votes(peers->arg, m->id))
 			c.store++;
 		else
 			add_name(c.others, m->name);
@@ -143,8 +143,8 @@ enum commands_verdict commands_majority(struct command_life *l,
 	if (now_ms - l->asked_ms < COMMANDS_STORE_MS)
 		return COMMANDS_HOLD;
 	snprintf(text, TEXT_MAX + 1,
-	    "too few of the %u voters that would be left store what they are sent "
-	    "(not %.100s): start or mend these first, or remove them, or see --force",
+	    "too few of the %u voters that would be left vote, and store what they are "
+	    "sent (not %.100s): start or mend these first, or remove them, or see --force",
 	    c.voters, c.others);
 	return COMMANDS_STOP;
 }

@@ -124,6 +124,8 @@ struct commands_peers {
 	uint64_t (*append)(void *arg);
 	/* The disk of this member, which may be this node, has all up to `index`. */
 	bool (*stores)(void *arg, struct raft_id id, uint64_t index);
+	/* It votes: it has not forgotten what it had stored. */
+	bool (*votes)(void *arg, struct raft_id id);
 };
 
 /* How long a removal waits for the disks of the remaining voters. */

@@ -292,7 +292,7 @@ static unsigned rank(const struct health_successor *s)
 {
 	bool room = s->room >= HEALTH_FULL_BYTES;
 
-	return 8 * s->answers + 4 * s->gate + 2 * room + s->level;
+	return 8 * !s->fails + 4 * s->gate + 2 * room + s->level;
 }
 
 int health_successor(const struct health_successor *list, unsigned count)
@@ -301,7 +301,7 @@ int health_successor(const struct health_successor *list, unsigned count)
 
 	for (unsigned i = 0; i < count; i++) {
 		const struct health_successor *s = &list[i], *b = best < 0 ? NULL : &list[best];
-		if (s->answers &&
+		if (s->answers && !s->forgot &&
 		    (!b || rank(s) > rank(b) || (rank(s) == rank(b) && s->match > b->match)))
 			best = (int)i;
 	}
@@ -310,10 +310,10 @@ int health_successor(const struct health_successor *list, unsigned count)
 
 bool health_better(const struct health_successor *s)
 {
-	return s->answers && s->gate && s->level && s->room >= HEALTH_BETTER_BYTES;
+	return health_gated(s) && s->room >= HEALTH_BETTER_BYTES;
 }
 
 bool health_gated(const struct health_successor *s)
 {
-	return s->answers && s->gate && s->level;
+	return s->answers && s->gate && s->level && !s->forgot && !s->fails;
 }

@@ -182,11 +182,13 @@ struct health_successor {
 	bool level; /* it has what was committed an election timeout ago */
 	uint64_t room;
 	uint64_t match; /* the index up to which it has the log */
+	bool forgot;	/* NODE_STATE_FORGOT: it would not take over */
+	bool fails;	/* NODE_STATE_FAILS: its queue daemon may not run */
 };
 
 /*
- * Which voter is to lead next: one that answers, can be reached by gates, has room, is level, and
- * has the most complete log, in this order; of equal ones the first.  Its place in the list; -1: none answers.  The
+ * Which voter is to lead next: one that answers, can run the queue daemon, can be reached by gates,
+ * has room, is level, and has the most complete log, in this order; of equal ones the first.  Its place in the list; -1: none answers.  The
  * list begins after this node and goes round: otherwise two nodes whose queue daemons cannot run
  * would hand over to each other for ever.
  */

@@ -48,6 +48,18 @@ void keeper_init(struct keeper *k, uint64_t silent_ms)
 	    .quick_ms = silence > KEEPER_QUICK_MS ? silence : KEEPER_QUICK_MS};
 }
 
+void keeper_give_up(struct keeper *k)
+{
+	if (k->deaths < KEEPER_DEATHS_MAX)
+		k->deaths = KEEPER_DEATHS_MAX;
+	k->fails = true;
+}
+
+bool keeper_fails(const struct keeper *k)
+{
+	return k->fails && !RMQ_VARIANT(FAILURES_UNTOLD);
+}
+
 /* The pause doubles with each quick death.  Who hangs as it starts will again. */
 static void rest(struct keeper *k, enum keeper_state was, enum keeper_event e, uint64_t now_ms)
 {
@@ -55,8 +67,9 @@ static void rest(struct keeper *k, enum keeper_state was, enum keeper_event e, u
 	bool quick = began || now_ms - k->ready_ms < k->quick_ms;
 
 	k->deaths = quick ? k->deaths + 1 : 1;
-	if (began && e == KEEPER_SILENT && k->deaths < KEEPER_DEATHS_MAX)
-		k->deaths = KEEPER_DEATHS_MAX;
+	if (began && e == KEEPER_SILENT)
+		keeper_give_up(k);
+	k->fails |= k->deaths >= KEEPER_DEATHS_MAX;
 	k->pause_ms = KEEPER_PAUSE_MIN_MS;
 	for (unsigned i = 1; i < k->deaths && k->pause_ms < KEEPER_PAUSE_MAX_MS; i++)
 		k->pause_ms *= 2;
@@ -72,10 +85,12 @@ enum keeper_action keeper_event(struct keeper *k, enum keeper_event e, uint64_t 
 	if (RMQ_VARIANT(QUEUE_OUTLIVES) && e == KEEPER_UNWANTED)
 		return KEEPER_NOTHING;
 	k->state = c->next;
-	if (k->state == KEEPER_READY && was == KEEPER_STARTING)
+	if (k->state == KEEPER_READY && was == KEEPER_STARTING) {
 		k->ready_ms = now_ms;
-	else if (c->action == KEEPER_REST)
+		k->fails = false;
+	} else if (c->action == KEEPER_REST) {
 		rest(k, was, e, now_ms);
+	}
 	return c->action;
 }
 
@@ -106,7 +121,7 @@ enum keeper_action keeper_role(
 	return keeper_event(k, KEEPER_UNWANTED, now_ms);
 }
 
-bool keeper_gives_up(const struct keeper *k)
+bool keeper_hands_over(const struct keeper *k, bool fails)
 {
-	return k->deaths >= KEEPER_DEATHS_MAX;
+	return k->deaths >= KEEPER_DEATHS_MAX && (!fails || k->state != KEEPER_PAUSE);
 }

@@ -58,7 +58,7 @@ enum keeper_action {
 	KEEPER_START, /* run it: it reads the log as it is now */
 	KEEPER_KILL,  /* and wait until it is gone, before anything else is done */
 	KEEPER_TERM,  /* tell it to end in order */
-	/* Kill it, if there is a process; RESTED is due in pause_ms; see keeper_gives_up(). */
+	/* Kill it, if there is a process; RESTED is due in pause_ms; see keeper_hands_over(). */
 	KEEPER_REST,
 };
 
@@ -69,6 +69,7 @@ struct keeper {
 	uint64_t ready_ms; /* since then it takes clients */
 	uint64_t pause_ms; /* of the newest pause */
 	unsigned deaths;   /* quick ones, one after the other */
+	bool fails;	   /* it gave up, and has taken no clients since: see keeper_fails() */
 };
 
 /* silent_ms: one that does not answer for so long is SILENT. */
@@ -84,8 +85,16 @@ enum keeper_action keeper_turn(struct keeper *k, const struct engine_state *log,
 enum keeper_action keeper_role(struct keeper *k, const struct engine_state *log,
     uint64_t now_ms) __attribute__((warn_unused_result));
 
-/* At a REST: it has died so often, or hung as it started, that another node should lead. */
-bool keeper_gives_up(const struct keeper *k);
+/* After a REST: its end says that it cannot run here. */
+void keeper_give_up(struct keeper *k);
+/*
+ * At a REST, and when that is over: it has died so often, or hung as it started, or cannot run, that
+ * another node should lead.  fails: of the node that would be, keeper_fails() is known: that has
+ * time until the pause is over, or leadership would go round without one.
+ */
+bool keeper_hands_over(const struct keeper *k, bool fails);
+/* Whether it gave up the last time that it was to run, whoever leads now: NODE_STATE_FAILS. */
+bool keeper_fails(const struct keeper *k);
 
 /* Whether it has to answer: there is a process, and it was not told to end. */
 bool keeper_is_watched(const struct keeper *k);
