@@ -206,7 +206,8 @@ void node_want_holes(struct cluster *c, struct raft_id from, const struct node_w
 
 	if (m->term != s->term || !raft_peer_status(c->raft, from, &peer))
 		return;
-	relief_answer(&log, m->from, peer.match < s->commit ? peer.match : s->commit, list, &a);
+	struct relief_known known = {peer.match, s->commit, c->disk.stored, s->cover.index};
+	relief_answer(&log, m->from, &known, list, &a);
 	node_put_holes(&w, &(struct node_holes){s->term, s->cover.index, s->cover.term,
 			       c->ends.followed, a.next, a.list});
 	peers_say(peers_find(c, from), true, &w);

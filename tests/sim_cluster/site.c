@@ -1079,8 +1079,9 @@ static void ask_for_holes(struct site *s, const struct raft_status *st)
 	raft_status(n->raft, &theirs);
 	if (theirs.term != st->term || !raft_peer_status(n->raft, s->node->id, &peer))
 		return;
-	relief_answer(&log, s->relief.from, peer.match < theirs.commit ? peer.match : theirs.commit,
-	    list, &a);
+	struct relief_known known = {
+	    peer.match, theirs.commit, n->disk.last, theirs.cover.index};
+	relief_answer(&log, s->relief.from, &known, list, &a);
 	a.term = theirs.term;
 	a.followed = leader->ends.followed;
 	s->leader_cover = theirs.cover;

@@ -39,6 +39,8 @@ static void done(void *arg)
 	((struct log *)arg)->reading = false;
 }
 
+static struct relief_known known; /* to the leader */
+
 static struct ends_log log_of(struct log *l)
 {
 	return (struct ends_log){l, begin, NULL, next, done, NULL};
@@ -51,6 +53,7 @@ static int setup(void **state)
 	(void)state;
 	leader = follower = (struct log){{0}, false};
 	relief = (struct relief){0};
+	known = (struct relief_known){LAST, LAST, LAST, 6000};
 	seen = (struct relief_seen){.term = 2,
 	    .waits = true,
 	    .cover = 6000,
@@ -72,7 +75,7 @@ static struct relief_answer answer(uint64_t followed)
 {
 	struct ends_log log = log_of(&leader);
 	struct relief_answer a = {.term = 2, .followed = followed};
-	relief_answer(&log, relief.from, LAST, list, &a);
+	relief_answer(&log, relief.from, &known, list, &a);
 	assert_false(leader.reading);
 	return a;
 }
@@ -167,18 +170,60 @@ static void another_leader_is_asked_anew(void **state)
 
 static void what_no_leader_says_is_refused(void **state)
 {
-	static const uint8_t garbage[RELIEF_BYTES + HOLE_RANGE_SIZE];
+	static const uint8_t garbage[HOLE_RANGE_SIZE + 1];
 	struct relief_answer said = {.term = 2, .followed = 6000};
 	(void)state;
 	assert_int_equal(turn(), RELIEF_ASK);
-	said.list = slice_of(garbage, HOLE_RANGE_SIZE + 1);
-	assert_false(relief_answered(&relief, &said));
 	said.list = slice_of(garbage, sizeof(garbage));
 	assert_false(relief_answered(&relief, &said));
 	/* Ranges that there cannot be: nothing comes of them. */
 	said.list = slice_of(garbage, HOLE_RANGE_SIZE);
 	assert_true(relief_answered(&relief, &said));
 	assert_int_equal(turn(), RELIEF_NOTHING);
+}
+
+static void the_first_of_too_many_ranges_are_taken_and_the_others_asked_for(void **state)
+{
+	static uint8_t many[RELIEF_BYTES + 2 * HOLE_RANGE_SIZE];
+	struct writer w = writer_of(many, sizeof(many));
+	struct relief_answer said = {.term = 2, .followed = 6000};
+	(void)state;
+	for (uint64_t i = 0; i < RELIEF_RANGES + 2; i++)
+		hole_range_put(&w, &(struct hole_range){1 + 2 * i, 1});
+	said.list = slice_of(many, w.len);
+	assert_int_equal(turn(), RELIEF_ASK);
+	assert_true(relief_answered(&relief, &said));
+	while (turn() == RELIEF_DIG)
+		dig();
+	assert_true(follower.hole[1] && follower.hole[2 * RELIEF_RANGES - 1]);
+	assert_false(follower.hole[2 * RELIEF_RANGES + 1]);
+	assert_int_equal(relief.from, 2 * RELIEF_RANGES + 1);
+	assert_true(relief.asked);
+}
+
+/* All there is of a record that is not stored yet, or stands behind the END, is no hole. */
+static void nothing_is_told_of_what_the_leader_does_not_know_for_sure(void **state)
+{
+	struct relief_known all = known;
+	uint64_t *bounds[] = {&known.match, &known.commit, &known.stored, &known.cover};
+	(void)state;
+	memset(leader.hole, true, sizeof(leader.hole));
+	for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {
+		relief = (struct relief){0};
+		known = all;
+		*bounds[i] = 4000;
+		assert_int_equal(turn(), RELIEF_ASK);
+		struct relief_answer said = answer(6000);
+		struct reader r = reader_of(said.list);
+		assert_int_equal(said.list.len, HOLE_RANGE_SIZE);
+		struct hole_range h = hole_range_get(&r);
+		assert_int_equal(h.first, 1);
+		assert_int_equal(h.count, i < 3 ? 4000 : 3999);
+		assert_int_equal(said.next, 0);
+	}
+	/* It has made none. */
+	known.cover = 0;
+	assert_int_equal(answer(6000).list.len, 0);
 }
 
 static void who_does_not_wait_asks_for_nothing(void **state)
@@ -195,6 +240,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {T(it_comes_to_have_the_leaders_holes),
 	    T(all_of_its_log_may_have_died), T(what_the_leader_had_not_done_is_asked_for_later),
 	    T(an_answer_that_is_lost_is_asked_for_again), T(another_leader_is_asked_anew),
-	    T(what_no_leader_says_is_refused), T(who_does_not_wait_asks_for_nothing)};
+	    T(what_no_leader_says_is_refused),
+	    T(the_first_of_too_many_ranges_are_taken_and_the_others_asked_for),
+	    T(nothing_is_told_of_what_the_leader_does_not_know_for_sure), T(who_does_not_wait_asks_for_nothing)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

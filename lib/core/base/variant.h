@@ -156,6 +156,8 @@
 	X(LEADS_ALL, "a leader appends what its disk has no room for", "nodes do not catch up") \
 	X(SPENT_LEADS, "a leader whose disk has no room for any record leads on", \
 	    "illness stops") \
+	X(RELIEF_UNSTORED, "the leader tells of holes where its disk has nothing yet", \
+	    "what died at the leader is refused") \
 	X(UNRELIEVED, "a follower that is full makes holes only by the ENDs that it has", \
 	    "nodes do not catch up")
 

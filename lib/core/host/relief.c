@@ -55,30 +55,52 @@ void relief_dug(struct relief *r, uint64_t transaction)
 
 bool relief_answered(struct relief *r, const struct relief_answer *a)
 {
-	if (a->list.len > RELIEF_BYTES || a->list.len % HOLE_RANGE_SIZE != 0)
+	size_t len = a->list.len;
+	uint64_t next = a->next;
+
+	if (len % HOLE_RANGE_SIZE != 0)
 		return false;
-	if (!r->asked || a->term != r->term || (a->next != 0 && a->next <= r->from))
+	if (len > RELIEF_BYTES) {
+		next = load_u64(a->list.data + RELIEF_BYTES);
+		len = RELIEF_BYTES;
+	}
+	if (!r->asked || a->term != r->term || (next != 0 && next <= r->from))
 		return true;
 	if (r->from == 1)
 		r->followed = a->followed;
-	if (a->next == 0)
+	if (next == 0)
 		r->done = r->followed;
-	r->from = a->next;
+	r->from = next;
 	r->asked = false;
 	r->at = (struct ends_place){0};
-	r->len = a->list.len;
-	if (a->list.len > 0)
-		memcpy(r->list, a->list.data, a->list.len);
+	r->len = len;
+	if (len > 0)
+		memcpy(r->list, a->list.data, len);
 	return true;
 }
 
 /* ---- the leader ---- */
 
-void relief_answer(const struct ends_log *log, uint64_t from, uint64_t last,
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* The last record of which is known whether it is a hole, and that the follower may be told. */
+static uint64_t reach(const struct relief_known *k)
+{
+	uint64_t last = least(k->match, k->commit);
+
+	if (RMQ_VARIANT(RELIEF_UNSTORED))
+		return last;
+	return least(last, least(k->stored, k->cover > 0 ? k->cover - 1 : 0));
+}
+
+void relief_answer(const struct ends_log *log, uint64_t from, const struct relief_known *known,
     uint8_t list[RELIEF_BYTES], struct relief_answer *a)
 {
 	struct writer w = writer_of(list, RELIEF_BYTES);
-	uint64_t at = from;
+	uint64_t at = from, last = reach(known);
 
 	log->begin(log->arg);
 	for (unsigned i = 0; i < RELIEF_RANGES && at > 0 && at <= last; i++) {

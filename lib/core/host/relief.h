@@ -70,15 +70,26 @@ enum relief_action relief_turn(struct relief *r, const struct relief_seen *seen,
 /* These holes are made when this transaction is stored. */
 void relief_dug(struct relief *r, uint64_t transaction);
 
-/* An answer; one that is not waited for has no effect.  False: no leader says so. */
+/*
+ * An answer; one that is not waited for has no effect.  Of one with more than RELIEF_RANGES ranges
+ * the first ones are taken, and the others asked for.  False: no leader says so.
+ */
 bool relief_answered(struct relief *r, const struct relief_answer *a)
     __attribute__((warn_unused_result));
 
+/* What the leader knows.  Indexes. */
+struct relief_known {
+	uint64_t match;	 /* up to there the follower has this log */
+	uint64_t commit; /* up to there all is committed */
+	uint64_t stored; /* up to there this disk has it: nothing beyond is a hole, nor a record */
+	uint64_t cover;	 /* the newest END that made holes here: it stands behind all of them */
+};
+
 /*
- * The leader's side: which records of [from, last] are holes here; last: up to there the follower
- * is known to have this log.  a->list is in `list`; term and followed are the caller's to set.
+ * The leader's side: which records from `from` on are holes here, as far as all that is known
+ * reaches.  a->list is in `list`; term and followed are the caller's to set.
  */
-void relief_answer(const struct ends_log *log, uint64_t from, uint64_t last,
+void relief_answer(const struct ends_log *log, uint64_t from, const struct relief_known *known,
     uint8_t list[RELIEF_BYTES], struct relief_answer *a);
 
 #endif

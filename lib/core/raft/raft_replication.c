@@ -608,10 +608,13 @@ enum rmq_error raft_replication_died(struct raft *r, const struct raft_event *e)
 		end = r->last + 1;
 	for (unsigned i = 0; i < e->range_count; i++) {
 		const struct hole_range *h = &e->ranges[i];
-		uint64_t stop = h->first + h->count;
-		if (h->first == 0 || h->first > m->cover.index || stop > m->cover.index)
+		if (h->first == 0 || h->first > m->cover.index ||
+		    h->first + h->count > m->cover.index)
 			return RMQ_E_PROTOCOL;
-		hole_range(r, h->first, stop < end ? stop : end);
+	}
+	for (unsigned i = 0; i < e->range_count; i++) {
+		uint64_t stop = e->ranges[i].first + e->ranges[i].count;
+		hole_range(r, e->ranges[i].first, stop < end ? stop : end);
 	}
 	if (r->holes.count == 0)
 		return RMQ_E_OK;
