@@ -397,16 +397,34 @@ static void who_answers_and_has_room_leads_next_then_who_is_furthest(void **stat
 	(void)state;
 	assert_int_equal(health_successor(NULL, 0), -1);
 	assert_int_equal(NEXT({false, true, true, much, 9, false, false}), -1);
-	assert_int_equal(NEXT({false, true, true, much, 9, false, false}, {true, false, false, 0, 1, false, false}), 1);
-	assert_int_equal(NEXT({true, true, true, 0, 9, false, false}, {true, true, true, much, 8, false, false}), 1);
-	assert_int_equal(NEXT({true, true, true, much, 8, false, false}, {true, true, true, much, 9, false, false}), 1);
-	assert_int_equal(NEXT({true, true, true, much, 8, false, false}, {true, true, false, much, 9, false, false}), 0);
-	assert_int_equal(NEXT({true, true, true, 0, 8, false, false}, {true, true, true, 0, 9, false, false}), 1);
-	assert_int_equal(NEXT({true, true, true, 0, 9, true, false}, {true, false, false, 0, 8, false, false}), 1);
+	assert_int_equal(NEXT({false, true, true, much, 9, false, false},
+			     {true, false, false, 0, 1, false, false}),
+	    1);
+	assert_int_equal(NEXT({true, true, true, 0, 9, false, false},
+			     {true, true, true, much, 8, false, false}),
+	    1);
+	assert_int_equal(NEXT({true, true, true, much, 8, false, false},
+			     {true, true, true, much, 9, false, false}),
+	    1);
+	assert_int_equal(NEXT({true, true, true, much, 8, false, false},
+			     {true, true, false, much, 9, false, false}),
+	    0);
+	assert_int_equal(NEXT({true, true, true, 0, 8, false, false},
+			     {true, true, true, 0, 9, false, false}),
+	    1);
+	assert_int_equal(NEXT({true, true, true, 0, 9, true, false},
+			     {true, false, false, 0, 8, false, false}),
+	    1);
 	/* Where the queue daemon did not run, it does not run. */
-	assert_int_equal(NEXT({true, true, true, much, 9, false, true}, {true, false, false, 0, 8, false, false}), 1);
-	assert_int_equal(NEXT({true, true, true, much, 9, false, true}, {false, true, true, 0, 8, false, false}), 0);
-	assert_int_equal(NEXT({true, true, true, 0, 9, true, false}, {false, true, true, 0, 8, false, false}), -1);
+	assert_int_equal(NEXT({true, true, true, much, 9, false, true},
+			     {true, false, false, 0, 8, false, false}),
+	    1);
+	assert_int_equal(NEXT({true, true, true, much, 9, false, true},
+			     {false, true, true, 0, 8, false, false}),
+	    0);
+	assert_int_equal(NEXT({true, true, true, 0, 9, true, false},
+			     {false, true, true, 0, 8, false, false}),
+	    -1);
 }
 
 /* ---- gates ---- */
@@ -511,15 +529,22 @@ static void who_can_be_reached_leads_before_who_has_room(void **state)
 {
 	const uint64_t much = 1ull << 40;
 	(void)state;
-	assert_int_equal(NEXT({true, false, true, much, 9, false, false}, {true, true, false, 0, 8, false, false}), 1);
+	assert_int_equal(NEXT({true, false, true, much, 9, false, false},
+			     {true, true, false, 0, 8, false, false}),
+	    1);
 	/* Where there are no gates, or none is known, all are as good. */
 	assert_true(gates_open(0, false));
 	assert_false(gates_open(0, true));
-	assert_false(health_better(&(struct health_successor){true, false, true, much, 9, false, false}));
-	assert_false(health_gated(&(struct health_successor){true, true, false, much, 9, false, false}));
-	assert_true(health_gated(&(struct health_successor){true, true, true, 0, 9, false, false}));
-	assert_false(health_gated(&(struct health_successor){true, true, true, 0, 9, true, false}));
-	assert_false(health_gated(&(struct health_successor){true, true, true, 0, 9, false, true}));
+	assert_false(health_better(
+	    &(struct health_successor){true, false, true, much, 9, false, false}));
+	assert_false(
+	    health_gated(&(struct health_successor){true, true, false, much, 9, false, false}));
+	assert_true(
+	    health_gated(&(struct health_successor){true, true, true, 0, 9, false, false}));
+	assert_false(
+	    health_gated(&(struct health_successor){true, true, true, 0, 9, true, false}));
+	assert_false(
+	    health_gated(&(struct health_successor){true, true, true, 0, 9, false, true}));
 }
 
 #define T(name) cmocka_unit_test_setup(name, setup)

@@ -242,6 +242,7 @@ int main(void)
 	    T(an_answer_that_is_lost_is_asked_for_again), T(another_leader_is_asked_anew),
 	    T(what_no_leader_says_is_refused),
 	    T(the_first_of_too_many_ranges_are_taken_and_the_others_asked_for),
-	    T(nothing_is_told_of_what_the_leader_does_not_know_for_sure), T(who_does_not_wait_asks_for_nothing)};
+	    T(nothing_is_told_of_what_the_leader_does_not_know_for_sure),
+	    T(who_does_not_wait_asks_for_nothing)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -187,10 +187,11 @@ struct health_successor {
 };
 
 /*
- * Which voter is to lead next: one that answers, can run the queue daemon, can be reached by gates,
- * has room, is level, and has the most complete log, in this order; of equal ones the first.  Its place in the list; -1: none answers.  The
- * list begins after this node and goes round: otherwise two nodes whose queue daemons cannot run
- * would hand over to each other for ever.
+ * Which voter is to lead next: one that answers, can run the queue daemon, can be reached by
+ * gates, has room, is level, and has the most complete log, in this order; of equal ones the
+ * first.  Its place in the list; -1: none answers.  The list begins after this node and goes
+ * round: otherwise two nodes whose queue daemons cannot run would hand over to each other for
+ * ever.
  */
 int health_successor(const struct health_successor *list, unsigned count);
 /* Whether this one could take over at once, and would have room for new messages. */

@@ -81,8 +81,8 @@ bool relief_answered(struct relief *r, const struct relief_answer *a)
 struct relief_known {
 	uint64_t match;	 /* up to there the follower has this log */
 	uint64_t commit; /* up to there all is committed */
-	uint64_t stored; /* up to there this disk has it: nothing beyond is a hole, nor a record */
-	uint64_t cover;	 /* the newest END that made holes here: it stands behind all of them */
+	uint64_t stored; /* up to there this disk has it: beyond is neither hole nor record */
+	uint64_t cover;	 /* the newest END that made holes here: behind all of them */
 };
 
 /*
