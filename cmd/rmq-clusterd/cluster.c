@@ -82,7 +82,8 @@ static const char *forgot(const struct cluster *c)
 	return text;
 }
 
-static const char *problem(const struct cluster *c)
+/* The cluster, or one of its members, does not want this node. */
+static const char *refused(const struct cluster *c)
 {
 	if (peers_removed(c))
 		return "this node " MEMBERS_REMOVED_TEXT;
@@ -92,22 +93,31 @@ static const char *problem(const struct cluster *c)
 		if (c->peers.list[i]->refused[0])
 			return c->peers.list[i]->refused;
 	}
-	const char *deadly = supervisor_problem(c);
-	if (deadly)
-		return deadly;
+	return NULL;
+}
+
+static const char *lacks_room(const struct cluster *c)
+{
 	if (c->waits)
 		return "disk is full: this node takes no more of the log until there is room";
 	if (c->disk.full)
 		return "disk is full: no room for new messages here";
 	if (leader_flags(c) & NODE_STATE_NO_ROOM)
 		return "the disks of a majority are full: no room for new messages";
-	const char *texts[] = {watchdog_problem(c), forgot(c), nobody_leads(c),
-	    another_is_down(c)};
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		if (texts[i])
-			return texts[i];
-	}
 	return NULL;
+}
+
+/* The worst first: one is shown. */
+static const char *problem(const struct cluster *c)
+{
+	static const char *(*const problems[])(const struct cluster *c) = {refused,
+	    supervisor_problem, lacks_room, watchdog_problem, forgot, nobody_leads,
+	    another_is_down};
+	const char *text = NULL;
+
+	for (size_t i = 0; !text && i < sizeof(problems) / sizeof(problems[0]); i++)
+		text = problems[i](c);
+	return text;
 }
 
 bool cluster_available(const struct cluster *c)

@@ -162,23 +162,22 @@ bool disk_idle(const struct disk *d)
 int disk_close(struct disk *d)
 {
 	int status = journal_link_close(&d->link);
+	struct reason why;
 
 	store_reader_close(d->reader);
 	d->reader = NULL;
 	free(d->pending);
-	if (status < 0)
-		log_error("%s: the disk hangs: the journal has not ended within %d s and was killed",
-		    d->directory, JOURNAL_LINK_CLOSE_MS / 1000);
-	else if (status > 0)
-		log_error("%s: journal ended with status %d", d->directory, status);
-	return status == 0 ? 0 : error_exit(RMQ_E_JOURNAL_LOST);
+	if (status == 0)
+		return 0;
+	journal_link_reason(&why, status);
+	log_error("%s: %s", d->directory, why.text);
+	return error_exit(RMQ_E_JOURNAL_LOST);
 }
 
 void disk_kill(struct disk *d)
 {
 	if (!journal_link_kill(&d->link))
-		log_error("%s: the journal was killed and does not end: the kernel waits for its disk",
-		    d->directory);
+		log_error("%s: %s", d->directory, JOURNAL_LINK_LINGERS);
 }
 
 /* ---- transactions ---- */

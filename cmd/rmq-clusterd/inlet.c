@@ -131,8 +131,8 @@ static enum rmq_error check_identity(struct inlet *i, const struct node_hello *m
 	*p = peers_find(c, h.from);
 	h.calls = *p && ((*p)->in_node || (*p)->in_bulk);
 	h.answers = *p && (*p)->node.welcomed;
-	*another = *p && peers_member_of(*p)->boot != m->boot;
 	enum rmq_error err = members_hello(&c->peers.members, &h, c->config.name, text);
+	*another = h.another;
 	/* It does not come as far as to say so itself. */
 	if (err == RMQ_E_CORRUPT && !((*p)->flags & NODE_STATE_FORGOT)) {
 		(*p)->flags |= NODE_STATE_FORGOT;

@@ -223,7 +223,7 @@ void outlet_init(struct outlet *o, struct peer *p, enum link_role role)
 
 void outlet_move(struct outlet *o, const char *address)
 {
-	o->attempt = o->conn ? 0 : member_attempt(peers_member_of(o->peer), address);
+	o->attempt = member_attempt(peers_member_of(o->peer), address, o->conn != NULL);
 	set_address(o);
 	if (o->dialer)
 		link_dialer_now(o->dialer);

@@ -14,10 +14,7 @@ const struct raft_config *peers_view(const struct cluster *c, uint64_t *index)
 
 const struct raft_config *peers_told(const struct cluster *c, uint64_t *index)
 {
-	uint64_t any;
-	const struct raft_config *told = members_committed(&c->peers.members, index);
-
-	return told ? told : peers_view(c, &any);
+	return members_told(&c->peers.members, index);
 }
 
 struct slice peers_joined(const struct cluster *c, uint8_t *bytes, size_t cap)

@@ -47,8 +47,7 @@ void peers_close(struct cluster *c);
 
 /* The newest membership that is known, NULL: none; *index is where it stands in the log. */
 const struct raft_config *peers_view(const struct cluster *c, uint64_t *index);
-/* What others are told: what is committed.  *index is 0 if that is not known: it says nothing.
- */
+/* What others are told: members_told(). */
 const struct raft_config *peers_told(const struct cluster *c, uint64_t *index);
 /* The same as the payload of JOINED. */
 struct slice peers_joined(const struct cluster *c, uint8_t *bytes, size_t cap);

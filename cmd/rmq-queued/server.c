@@ -155,8 +155,7 @@ _Noreturn void server_die(struct server *s, int status)
 	if (s->command > 0)
 		kill(s->command, SIGTERM);
 	if (!journal_link_kill(&s->journal))
-		log_error("%s: the journal was killed and does not end: the kernel waits for its disk",
-		    s->directory);
+		log_error("%s: %s", s->directory, JOURNAL_LINK_LINGERS);
 	listener_close(&s->listener);
 	exit(status);
 }
@@ -932,12 +931,12 @@ int server_run(struct server *s)
 {
 	uv_run(&s->loop, UV_RUN_DEFAULT);
 	int status = journal_link_close(&s->journal);
-	if (status < 0)
-		log_error("%s: the disk hangs: the journal has not ended within %d s and was killed",
-		    s->directory, JOURNAL_LINK_CLOSE_MS / 1000);
-	else if (status > 0)
-		log_error("%s: journal ended with status %d", s->directory, status);
 	store_reader_close(s->reader);
 	listener_close(&s->listener);
-	return status != 0 ? error_exit(RMQ_E_JOURNAL_LOST) : s->status;
+	if (status == 0)
+		return s->status;
+	struct reason why;
+	journal_link_reason(&why, status);
+	log_error("%s: %s", s->directory, why.text);
+	return error_exit(RMQ_E_JOURNAL_LOST);
 }

@@ -58,24 +58,15 @@ static void address_of(const struct node *n, char *address, size_t cap)
 }
 
 /* The other end of a connection that is closed here learns of it later. */
-static void close_from(struct site *s, struct sim_link *l, unsigned role)
+static void close_end(struct site *s, struct sim_link *l, unsigned role, enum link_way way)
 {
+	struct link_end *end = &l->roles[role].end[way];
 	struct site *other = site_of(s->c, l->id);
-	struct sim_link *back =
-	    runs(other, l->roles[role].from) ? link_to(other, s->node->id) : NULL;
-	if (back && back->roles[role].to == s->links.boot)
-		back->roles[role].to_ends = in_a_while(s->c, NOTICED_MS);
-	l->roles[role].from = l->roles[role].from_ends = 0;
-}
-
-static void close_to(struct site *s, struct sim_link *l, unsigned role)
-{
-	struct site *other = site_of(s->c, l->id);
-	struct sim_link *back =
-	    runs(other, l->roles[role].to) ? link_to(other, s->node->id) : NULL;
-	if (back && back->roles[role].from == s->links.boot)
-		back->roles[role].from_ends = in_a_while(s->c, NOTICED_MS);
-	l->roles[role].to = l->roles[role].to_ends = 0;
+	struct sim_link *back = runs(other, end->boot) ? link_to(other, s->node->id) : NULL;
+	struct link_end *far = back ? &back->roles[role].end[way == TO ? FROM : TO] : NULL;
+	if (far && far->boot == s->links.boot)
+		far->ends_at = in_a_while(s->c, NOTICED_MS);
+	*end = (struct link_end){0};
 }
 
 /* ---- which there are ---- */
@@ -104,8 +95,8 @@ static void update(struct site *s)
 			continue;
 		}
 		for (unsigned r = 0; r < LINKS_ROLES; r++) {
-			close_from(s, is, r);
-			close_to(s, is, r);
+			close_end(s, is, r, FROM);
+			close_end(s, is, r, TO);
 		}
 		*is = l->list[--l->count];
 	}
@@ -294,9 +285,9 @@ static void take_hello(struct cluster *c, struct call *call)
 	    .last = call->last,
 	    .accepted_ms = call->accepted_ms};
 	char why[TEXT_MAX + 1];
-	h.calls = l && (l->roles[NODE_LINK].from || l->roles[BULK_LINK].from);
-	h.answers = l && l->roles[NODE_LINK].to;
-	bool another = is && is->boot != call->from_boot;
+	h.calls =
+	    l && (l->roles[NODE_LINK].end[FROM].boot || l->roles[BULK_LINK].end[FROM].boot);
+	h.answers = l && l->roles[NODE_LINK].end[TO].boot;
 	enum rmq_error err = members_hello(&s->links.members, &h, "", why);
 	trace("hello", call->from, call->to, call->role, err);
 	if (err) {
@@ -305,18 +296,15 @@ static void take_hello(struct cluster *c, struct call *call)
 		return;
 	}
 	is->alive_ms = l->heard_ms = c->sim.now;
-	bool was = l->roles[NODE_LINK].from;
-	for (unsigned r = 0; another && r < LINKS_ROLES; r++)
-		close_from(s, l, r);
-	l->roles[call->role].from = call->from_boot;
-	l->roles[call->role].from_ends = 0;
+	bool was = l->roles[NODE_LINK].end[FROM].boot;
+	for (unsigned r = 0; h.another && r < LINKS_ROLES; r++)
+		close_end(s, l, r, FROM);
+	l->roles[call->role].end[FROM] = (struct link_end){.boot = call->from_boot};
 	for (unsigned r = 0; r < LINKS_ROLES; r++)
 		l->roles[r].dial_at = 0;
-	if (was && (another || call->role == NODE_LINK))
+	if (was && (h.another || call->role == NODE_LINK))
 		reset(s, call->from_id);
-	uint64_t any;
-	const struct raft_config *told = members_committed(&s->links.members, &call->index);
-	call->config = told ? *told : *members_newest(&s->links.members, &any);
+	call->config = *members_told(&s->links.members, &call->index);
 	call->state = CALL_WELCOME;
 	call->at = delayed(c);
 }
@@ -341,15 +329,15 @@ static void tell_place(
 	if (address[0] == '\0' || !is || !member_place(is, by, address))
 		return;
 	for (unsigned r = 0; r < LINKS_ROLES; r++) {
-		l->roles[r].attempt = l->roles[r].to ? 0 : member_attempt(is, address);
+		l->roles[r].attempt = member_attempt(is, address, l->roles[r].end[TO].boot != 0);
 		l->roles[r].dial_at = 0;
 	}
 	trace("place", to->node->slot, about.bytes[0] - 1u, by, 0);
 	for (unsigned i = 0; by == MEMBER_SAID && i < to->links.count; i++) {
 		struct sim_link *other = &to->links.list[i];
 		struct site *s = site_of(to->c, other->id);
-		if (other != l && other->roles[NODE_LINK].to &&
-		    runs(s, other->roles[NODE_LINK].to))
+		uint64_t boot = other->roles[NODE_LINK].end[TO].boot;
+		if (other != l && boot && runs(s, boot))
 			tell_place(s, about, MEMBER_HEARD, address);
 	}
 }
@@ -376,8 +364,7 @@ static void take_welcome(struct cluster *c, struct call *call)
 	if (!l)
 		return;
 	l->roles[call->role].calling = false;
-	l->roles[call->role].to = call->to_boot;
-	l->roles[call->role].to_ends = 0;
+	l->roles[call->role].end[TO] = (struct link_end){.boot = call->to_boot};
 	raft_status(s->node->raft, &st);
 	if (st.role == RAFT_LEADER)
 		reset(s, call->to_id);
@@ -391,7 +378,7 @@ static void take_welcome(struct cluster *c, struct call *call)
 static bool is_answered(struct cluster *c, const struct call *call)
 {
 	struct sim_link *l = link_to(&c->sites[call->to], call->from_id);
-	return l && l->roles[call->role].from == call->from_boot;
+	return l && l->roles[call->role].end[FROM].boot == call->from_boot;
 }
 
 /* The HELLO of a process that has died may still come. */
@@ -429,8 +416,8 @@ static void go_on(struct cluster *c, struct call *call)
 static bool reaches(const struct site *s, const struct sim_link *l)
 {
 	const struct site *to = site_of(s->c, l->id);
-	return l->roles[NODE_LINK].to && runs(to, l->roles[NODE_LINK].to) &&
-	       !s->node->cut_to[to->node->slot] && to->node->paused_until <= s->c->sim.now;
+	uint64_t boot = l->roles[NODE_LINK].end[TO].boot;
+	return boot && runs(to, boot) && !s->node->cut_to[to->node->slot] && to->node->paused_until <= s->c->sim.now;
 }
 
 static void tell_alive(struct site *s)
@@ -449,7 +436,8 @@ static void tell_alive(struct site *s)
 
 static bool is_up(struct site *s, const struct sim_link *l)
 {
-	struct member_signs signs = {l->roles[NODE_LINK].from, l->roles[NODE_LINK].to, true};
+	const struct link_end *end = l->roles[NODE_LINK].end;
+	struct member_signs signs = {end[FROM].boot, end[TO].boot, true};
 	return member_up(members_find(&s->links.members, l->id), &signs, s->c->sim.now);
 }
 
@@ -514,28 +502,28 @@ void links_millisecond(struct cluster *c)
 /* ---- a node's turn ---- */
 
 /* Whether it is noticed now that the process at the other end is gone. */
-static bool ended(struct site *s, uint64_t boot, uint64_t *ends, struct raft_id id)
+static bool ended(struct site *s, struct link_end *e, struct raft_id id)
 {
-	struct sim *sim = &s->c->sim;
-	if (boot == 0 || (runs(site_of(s->c, id), boot) && *ends == 0))
+	if (e->boot == 0 || (runs(site_of(s->c, id), e->boot) && e->ends_at == 0))
 		return false;
-	if (*ends == 0)
-		*ends = in_a_while(s->c, NOTICED_MS);
-	return *ends <= sim->now;
+	if (e->ends_at == 0)
+		e->ends_at = in_a_while(s->c, NOTICED_MS);
+	return e->ends_at <= s->c->sim.now;
 }
 
 static void look(struct site *s, struct sim_link *l)
 {
 	for (unsigned r = 0; r < LINKS_ROLES; r++) {
-		bool to = ended(s, l->roles[r].to, &l->roles[r].to_ends, l->id);
-		bool from = ended(s, l->roles[r].from, &l->roles[r].from_ends, l->id);
+		struct link_end *end = l->roles[r].end;
+		bool to = ended(s, &end[TO], l->id);
+		bool from = ended(s, &end[FROM], l->id);
 		if (to)
-			close_to(s, l, r);
+			close_end(s, l, r, TO);
 		if (from)
-			close_from(s, l, r);
+			close_end(s, l, r, FROM);
 		if (to || (from && r == NODE_LINK))
 			reset(s, l->id);
-		if (!l->roles[r].to && !l->roles[r].calling &&
+		if (!end[TO].boot && !l->roles[r].calling &&
 		    l->roles[r].dial_at <= s->c->sim.now)
 			dial(s, l, r);
 	}
@@ -601,8 +589,8 @@ bool links_can_send(struct sim *sim, struct node *n, const struct raft_message *
 	struct site *s = &c->sites[n->slot];
 	struct sim_link *l = s->links.boot ? link_to(s, m->to) : NULL;
 	unsigned role = m->run_count > 0 ? BULK_LINK : NODE_LINK;
-	return l && l->roles[role].to && !l->roles[role].to_ends &&
-	       runs(site_of(c, m->to), l->roles[role].to);
+	const struct link_end *to = l ? &l->roles[role].end[TO] : NULL;
+	return to && to->boot && !to->ends_at && runs(site_of(c, m->to), to->boot);
 }
 
 void links_heard(struct sim *sim, struct node *n, const struct raft_message *m)
@@ -635,10 +623,11 @@ static void break_one(struct cluster *c)
 	struct sim_link *l = &s->links.list[prng_below(&c->sim.prng, s->links.count)];
 	struct site *other = site_of(c, l->id);
 	unsigned role = (unsigned)prng_below(&c->sim.prng, LINKS_ROLES);
-	l->roles[role].to_ends = l->roles[role].to ? c->sim.now : 0;
+	struct link_end *end = &l->roles[role].end[TO];
+	end->ends_at = end->boot ? c->sim.now : 0;
 	struct sim_link *back = other->links.boot ? link_to(other, s->node->id) : NULL;
-	if (back && back->roles[role].from)
-		back->roles[role].from_ends = in_a_while(c, NOTICED_MS);
+	if (back && back->roles[role].end[FROM].boot)
+		back->roles[role].end[FROM].ends_at = in_a_while(c, NOTICED_MS);
 }
 
 /* One is away while members come and go: in the end it may know none of those that are left. */

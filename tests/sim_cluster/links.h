@@ -20,7 +20,15 @@ struct node;
 
 #define LINKS_ROLES 2 /* NODE, BULK */
 
-/* With one other member; both directions. */
+/* A connection, as this end of it sees it. */
+struct link_end {
+	uint64_t boot;	  /* of the process at the other end, which said WELCOME or HELLO; 0: down */
+	uint64_t ends_at; /* its other end is gone, which is noticed then; 0: it is not */
+};
+/* Dialled by the other one, or by this one. */
+enum link_way { FROM, TO };
+
+/* With one other member. */
 struct sim_link {
 	struct raft_id id;
 	uint64_t heard_ms; /* something that it says could come now */
@@ -28,9 +36,7 @@ struct sim_link {
 		unsigned attempt;
 		uint64_t dial_at; /* if it is down and no call is on its way */
 		bool calling;
-		uint64_t to;		     /* of the process that has said WELCOME; 0: down */
-		uint64_t from;		     /* of the process that has said HELLO; 0: down */
-		uint64_t to_ends, from_ends; /* its other end is gone, which is noticed then */
+		struct link_end end[2]; /* by enum link_way */
 	} roles[LINKS_ROLES];
 };
 

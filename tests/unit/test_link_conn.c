@@ -879,14 +879,20 @@ static void a_reset_in_the_handshake_may_be_of_too_many(void **state)
 	link_dialer_free(d);
 }
 
-static void who_is_up_and_does_not_say_who_it_is_is_cut_in_time(void **state)
+/* A link is up, and must say who it is within 100 ms. */
+static struct link_dialer *establish_greeting(void)
 {
 	struct link_listener_options o = listening();
-	(void)state;
 	o.handshake_ms = 100;
 	o.greets = true;
 	listen_with(&o);
-	struct link_dialer *d = establish();
+	return establish();
+}
+
+static void who_is_up_and_does_not_say_who_it_is_is_cut_in_time(void **state)
+{
+	(void)state;
+	struct link_dialer *d = establish_greeting();
 	assert_int_equal(link_listener_open(listener), 1);
 	wait_until(b.downs == 1);
 	assert_int_equal(b.error, RMQ_E_TIMEOUT);
@@ -897,12 +903,8 @@ static void who_is_up_and_does_not_say_who_it_is_is_cut_in_time(void **state)
 
 static void who_has_said_who_it_is_stays(void **state)
 {
-	struct link_listener_options o = listening();
 	(void)state;
-	o.handshake_ms = 100;
-	o.greets = true;
-	listen_with(&o);
-	struct link_dialer *d = establish();
+	struct link_dialer *d = establish_greeting();
 	link_conn_introduced(b.conn);
 	assert_int_equal(link_listener_open(listener), 0);
 	/* One that comes later has its time over. */

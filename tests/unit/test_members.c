@@ -241,9 +241,10 @@ static void all_addresses_are_tried_what_it_said_first(void **state)
 	assert_string_equal(member_address(l, 2), "seed:1");
 	assert_string_equal(member_address(l, 3), "there:1");
 	/* News of where it is leads there, whoever has it. */
-	assert_int_equal(member_attempt(l, "seed:1"), 2);
-	assert_int_equal(member_attempt(l, "there:1"), 0);
-	assert_int_equal(member_attempt(l, "nowhere:1"), 0);
+	assert_int_equal(member_attempt(l, "seed:1", false), 2);
+	assert_int_equal(member_attempt(l, "there:1", false), 0);
+	assert_int_equal(member_attempt(l, "nowhere:1", false), 0);
+	assert_int_equal(member_attempt(l, "seed:1", true), 0);
 }
 
 static void who_is_up_hears_is_heard_and_says_something(void **state)

@@ -150,6 +150,14 @@ const struct raft_config *members_committed(const struct members *m, uint64_t *i
 	return v->index > 0 ? &v->config : NULL;
 }
 
+const struct raft_config *members_told(const struct members *m, uint64_t *index)
+{
+	uint64_t any;
+	const struct raft_config *told = members_committed(m, index);
+
+	return told ? told : members_newest(m, &any);
+}
+
 bool members_lost(const struct members *m, uint64_t led_ms, uint64_t now_ms)
 {
 	uint64_t index;
@@ -288,11 +296,11 @@ const char *member_address(const struct member_link *l, unsigned attempt)
 	return n > 0 ? list[attempt % n] : "";
 }
 
-unsigned member_attempt(const struct member_link *l, const char *address)
+unsigned member_attempt(const struct member_link *l, const char *address, bool linked)
 {
 	const char *list[MEMBER_PLACES + 1];
 
-	for (unsigned i = addresses(l, list); i > 0; i--)
+	for (unsigned i = linked ? 0 : addresses(l, list); i > 0; i--)
 		if (strcmp(list[i - 1], address) == 0)
 			return i - 1;
 	return 0;
@@ -369,7 +377,7 @@ static bool forgot(const struct member_link *l, const struct members_hello *h)
 }
 
 enum rmq_error members_hello(
-    struct members *m, const struct members_hello *h, const char *self_name, char *why)
+    struct members *m, struct members_hello *h, const char *self_name, char *why)
 {
 	const struct raft_member *is = keyed(m, h->key);
 	struct member_link *l = is ? members_find(m, h->from) : NULL;
@@ -395,7 +403,8 @@ enum rmq_error members_hello(
 		return RMQ_E_BUSY;
 	}
 	/* If it cannot be reached itself, the older process is gone and its links are dead. */
-	if (h->calls && h->answers && l->boot != h->boot) {
+	h->another = l->boot != h->boot;
+	if (h->calls && h->answers && h->another) {
 		snprintf(why, cap,
 		    "%s runs already: if this lasts, two processes have copies of one data "
 		    "directory",

@@ -105,8 +105,13 @@ bool members_hint(struct members *m, uint64_t index, const struct raft_config *c
 
 /* The newest configuration that is known, committed or not; NULL: none. */
 const struct raft_config *members_newest(const struct members *m, uint64_t *index);
-/* The newest committed one, to be sent to others; NULL: none. */
+/* The newest that is known to be committed; NULL: none. */
 const struct raft_config *members_committed(const struct members *m, uint64_t *index);
+/*
+ * What others are told: that one.  As long as it is not known the newest, with an *index of 0, by
+ * which the others know that it says nothing; NULL: none.
+ */
+const struct raft_config *members_told(const struct members *m, uint64_t *index);
 
 /*
  * Whether a member asks seeds for the members, as one that joins does: it has heard of no
@@ -141,8 +146,11 @@ bool members_may_call(const struct members *m, const uint8_t key[RAFT_KEY_SIZE])
 
 /* Where it is dialled: `attempt` counts those that failed since the last news; "": nowhere. */
 const char *member_address(const struct member_link *l, unsigned attempt);
-/* The attempt that dials there; 0: none of them does. */
-unsigned member_attempt(const struct member_link *l, const char *address);
+/*
+ * The attempt that dials there, with which it goes on after such news; 0: none does, or it is
+ * linked, and is dialled from the beginning when that ends.
+ */
+unsigned member_attempt(const struct member_link *l, const char *address, bool linked);
 /*
  * Somebody says where it is.  True: that is news, and it is dialled there; if it says so itself
  * (MEMBER_SAID) the others are told as well.
@@ -177,6 +185,8 @@ struct members_hello {
 	/* As far as this node knows, of the process before: */
 	bool calls;   /* a link is up that it has dialled */
 	bool answers; /* it has said WELCOME on the NODE link */
+	/* Is set: it is another process, whose coming ends the links of the one before. */
+	bool another;
 };
 
 /*
@@ -184,7 +194,7 @@ struct members_hello {
  * Else `why` says why not, TEXT_MAX + 1 bytes.  RMQ_E_CORRUPT: it has forgotten what it had
  * stored; RMQ_E_DENIED: it was removed; both are certain.
  */
-enum rmq_error members_hello(struct members *m, const struct members_hello *h,
+enum rmq_error members_hello(struct members *m, struct members_hello *h,
     const char *self_name, char *why) __attribute__((warn_unused_result));
 
 /* A message of Raft has come from it. */

@@ -454,6 +454,17 @@ int journal_link_close(struct journal_link *l)
 	return status;
 }
 
+void journal_link_reason(struct reason *why, int status)
+{
+	if (status < 0)
+		(void)reason_set(why, RMQ_E_JOURNAL_LOST,
+		    "the disk hangs: the journal has not ended within %d s and was killed",
+		    JOURNAL_LINK_CLOSE_MS / 1000);
+	else
+		(void)reason_set(
+		    why, RMQ_E_JOURNAL_LOST, "journal ended with status %d", status);
+}
+
 bool journal_link_kill(struct journal_link *l)
 {
 	bool ended = l->pid <= 0 || child_kill(l->pid, CHILD_KILL_MS) >= 0;

@@ -13,20 +13,19 @@
 
 #include "core/wire/journal_wire.h"
 #include "sys/process/child.h"
+#include "sys/process/reason.h"
 
 struct journal_link_host {
 	void *arg;
 	/*
 	 * A frame of the journal, anything but OPENED, ERROR and PING, which is answered here;
-	 * borrowed for the call.  False:
-	 * it is none that may come now, and the journal is lost.
+	 * borrowed for the call.  False: it is none that may come now, and the journal is lost.
 	 */
 	bool (*frame)(void *arg, const struct frame *f);
 	/*
 	 * The journal is lost for ever: exit status and why (borrowed; NULL: it is a child of
-	 * ours and has said it).  Called once; nothing
-	 * is called after it, and what is sent after it has no effect.  It may free nothing of
-	 * the link: journal_link_kill() comes later.
+	 * ours and has said it).  Called once; nothing is called after it, and what is sent after
+	 * it has no effect.  It may free nothing of the link: journal_link_kill() comes later.
 	 */
 	void (*lost)(void *arg, int status, const char *why);
 	/* A PING came, and was answered: the journal is there.  May be NULL. */
@@ -112,11 +111,15 @@ bool journal_link_idle(const struct journal_link *l);
  */
 #define JOURNAL_LINK_CLOSE_MS 5000
 int journal_link_close(struct journal_link *l);
+/* What a status of it that is not 0 means. */
+void journal_link_reason(struct reason *why, int status);
 
 /*
  * Kills the child and waits for it; closes the socket.  False: it has not ended, as the kernel
  * waits for its disk, and is left.
  */
 bool journal_link_kill(struct journal_link *l);
+#define JOURNAL_LINK_LINGERS \
+	"the journal was killed and does not end: the kernel waits for its disk"
 
 #endif
