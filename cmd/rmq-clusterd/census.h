@@ -1,6 +1,6 @@
 /*
  * Before a node makes a cluster of itself, it asks all of its seeds, at the same time, whether
- * they know one; who cannot be reached is tried again.  What follows from their answers is
+ * they know one; it asks those again that it cannot reach.  What follows from their answers is
  * core/host/founding.h.
  */
 #ifndef RMQ_CLUSTERD_CENSUS_H

@@ -31,7 +31,7 @@ struct cluster_status {
 	uint64_t last;			  /* index of the newest record of the log here */
 	const struct raft_member *leader; /* NULL: unknown */
 	bool available;			  /* lines find room, and are being confirmed */
-	bool caught_up; /* what the leader has is on this node's disk, as of its last word */
+	bool caught_up; /* this node's disk has all that the leader last reported */
 	/* The queue daemon runs here, takes clients at `queue_socket`, and we may serve. */
 	bool queue_ready;
 	const char *queue_socket;

@@ -1,11 +1,11 @@
 /*
- * The control socket: who connects may ask what this node knows, watch it, and give commands
- * (see control_wire.h).  The socket's mode and its directory say who that is.
+ * The control socket: clients ask what this node knows, watch it, and give commands (see
+ * control_wire.h).  The modes of the socket and of its directory say who may connect.
  *
- * Whatever is sent, it costs bounded memory: CONTROL_CONNECTIONS_MAX connections, each with
- * CONTROL_REQUESTS_MAX unanswered requests and CONTROL_OUTPUT_MAX bytes that wait for it; a
- * watcher that is behind gets the newest view when it reads on, and not those between.  Who
- * says nothing, or half a frame, or does not read, is hung up on in time.
+ * Memory is bounded, whatever clients send: CONTROL_CONNECTIONS_MAX connections, each with
+ * CONTROL_REQUESTS_MAX unanswered requests and CONTROL_OUTPUT_MAX bytes that wait for it.  A
+ * slow watcher gets the newest view when it reads again, and not those between.  A client that
+ * says nothing, sends half a frame or does not read is disconnected after a time.
  */
 #ifndef RMQ_CLUSTERD_CONTROL_H
 #define RMQ_CLUSTERD_CONTROL_H
@@ -25,8 +25,8 @@ enum rmq_error control_open(struct control **control, uv_loop_t *loop, struct cl
     const char *path, struct reason *why) __attribute__((warn_unused_result));
 
 /*
- * Ends it, and all connections; what can be written to them at once is.  The memory goes with
- * the loop's next iterations.  NULL is legal.
+ * Ends it, and all connections, after one attempt to write what waits for them.  The loop's next
+ * iterations free the memory.  NULL is legal.
  */
 void control_close(struct control *control);
 

@@ -16,11 +16,11 @@
 
 struct cluster;
 
-/* A transaction on its way: with it, the log is stored up to `last`. */
+/* A transaction that is not stored yet.  With it, the log is stored up to `last`. */
 struct disk_transaction {
 	uint64_t seq;
 	uint64_t last;
-	uint64_t bytes; /* of records that were ever sent, with its own */
+	uint64_t bytes; /* of all records sent so far, its own included */
 };
 
 struct disk {
@@ -65,10 +65,10 @@ void disk_begin(struct disk *d, struct raft_begin *begin);
  */
 void disk_store(struct disk *d, const struct raft_store *s, const struct piece *pieces);
 
-/* What it surely stores beside what it was sent. */
+/* What it can store for certain, beside what it was sent. */
 struct intake_room disk_intake(const struct disk *d);
 
-/* What a reading gives: runs, and their payloads, borrowed until disk_read_end(). */
+/* What was read: runs, and their payloads, borrowed until disk_read_end(). */
 struct disk_records {
 	unsigned count;
 	struct raft_run runs[RAFT_RUNS_MAX];

@@ -1,5 +1,5 @@
 /*
- * A link that another node dialled: it says who it is, and then what it has to say.
+ * A link that another node dialled: it says who it is, and then sends its messages.
  */
 #ifndef RMQ_CLUSTERD_INLET_H
 #define RMQ_CLUSTERD_INLET_H
@@ -14,10 +14,10 @@ struct peer;
 struct inlet {
 	struct cluster *cluster;
 	struct link_conn *conn; /* NULL: closed */
-	struct peer *peer;	/* NULL: no HELLO yet, or it is a member no more */
+	struct peer *peer;	/* NULL: no HELLO yet, or it is no longer a member */
 	struct node_wire_in in; /* an APPEND whose RUNs come */
 	struct piece pieces[RAFT_RUNS_MAX];
-	struct chunk *chunk; /* that payloads are put into */
+	struct chunk *chunk; /* takes the payloads */
 	bool joining;	     /* it has said JOIN, and waits */
 };
 
@@ -28,10 +28,10 @@ void inlet_down(void *arg, struct link_conn *conn, enum rmq_error err, const cha
 
 /* Answers a JOIN. */
 void inlet_joined(struct inlet *i, struct slice joined_payload);
-/* Says why not, and closes. */
+/* Says why this node refuses it, and closes. */
 void inlet_refuse(struct inlet *i, enum rmq_error code, const char *text);
 
-/* The peer is a member no more. */
+/* The peer is no longer a member. */
 void inlet_close(struct inlet *i);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * A node that is no member yet asks seeds, one after the other, to be taken in, until its own
- * log says that it is.  A node never forms a cluster by itself.  A member that nobody leads asks
- * them who the members are, until somebody does.
+ * A node that is not a member yet asks seeds, one after the other, to take it in, until its own
+ * log says that it is a member.  A node never forms a cluster by itself.  A member that hears of
+ * no leader asks the seeds who the members are, until it hears of one.
  */
 #ifndef RMQ_CLUSTERD_JOIN_H
 #define RMQ_CLUSTERD_JOIN_H
@@ -15,7 +15,7 @@
 
 struct cluster;
 
-/* One seed is given so long, and so long is waited before the next. */
+/* The time for a seed to answer, and the pause before the next one is asked. */
 #define JOIN_TRY_MS   5000
 #define JOIN_PAUSE_MS 250
 
@@ -23,12 +23,12 @@ struct join {
 	struct known_nodes known; /* keys of seeds */
 	struct config_seeds seeds;
 	bool asking;
-	bool taken_in;	  /* a seed said so; until the log says it too */
+	bool taken_in;	  /* a seed has said so, and the log does not yet */
 	unsigned next;	  /* of the seeds */
 	uint64_t give_up; /* when: UINT64_MAX: never */
-	bool lost;	  /* it is a member that nobody leads: it asks for the members */
+	bool lost;	  /* it is a member that hears of no leader: it asks for the members */
 	uint64_t led_ms;  /* when a leader was known last */
-	bool by_command;  /* an administrator waits for it; else time-out ends the process */
+	bool by_command;  /* an administrator waits for it; otherwise the time-out ends the process */
 	struct link_dialer *dialer;
 	uv_timer_t timer;
 	char refused[TEXT_MAX + 1]; /* what a seed said, or why none is asked; "" */
@@ -39,7 +39,7 @@ struct join {
 
 /* Reads the keys of the seeds.  0, or an exit status; what is wrong was said. */
 int join_open(struct cluster *c);
-/* Begins to ask, if this node is no member and has seeds. */
+/* Begins to ask, if this node is not a member and has seeds. */
 void join_start(struct cluster *c);
 /*
  * Asks NAME@HOST:PORT, or the configured seeds if it is empty.  RMQ_E_CONFIG: no seeds, or no
@@ -50,12 +50,12 @@ void join_start(struct cluster *c);
 enum rmq_error join_begin(struct cluster *c, const char *address, struct reason *why)
     __attribute__((warn_unused_result));
 /*
- * A link to a seed, whose key is known, as one has it who is no member.  Of `options` only the
+ * A link to a seed whose key is known, for a node that is not a member.  Of `options` only the
  * events, `failed` and `arg` are read.  Free it with link_dialer_free().
  */
 struct link_dialer *join_dial(
     struct cluster *c, const struct config_seed *seed, struct link_dialer_options options);
-/* Asks no more, until it is told to. */
+/* Stops asking until it is told to ask again. */
 void join_cancel(struct cluster *c);
 /* The end of a turn. */
 void join_turn(struct cluster *c);

@@ -246,7 +246,7 @@ static void dig(struct cluster *c, const struct ends_piece *piece)
 					       .range_count = piece->count});
 
 	if (err)
-		log_error("%s: what the leader says died: %s", c->disk.directory, error_text(err));
+		log_error("%s: the leader's list of dead records: %s", c->disk.directory, error_text(err));
 	relief_dug(&c->relief, c->sent_seq);
 }
 

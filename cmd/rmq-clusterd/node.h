@@ -15,7 +15,7 @@ struct cluster;
 void node_open(struct cluster *c);
 void node_close(struct cluster *c);
 
-/* An event that comes with no payloads. */
+/* An event without payloads. */
 enum rmq_error node_event(struct cluster *c, const struct raft_event *e);
 /* A member knows that this node's directory was put back to an older state. */
 void node_forgot(struct cluster *c);
@@ -26,7 +26,7 @@ void node_message(struct cluster *c, const struct raft_message *m, const struct 
 /* The connection with this peer was lost. */
 void node_reset(struct cluster *c, struct raft_id id);
 
-/* What core/host/relief.h says to the leader, and what is said to this node; false: it must not be. */
+/* Messages of core/host/relief.h that came from a member.  False: a correct one does not send it. */
 void node_want_holes(struct cluster *c, struct raft_id from, const struct node_want_holes *m);
 bool node_holes(struct cluster *c, struct raft_id from, const struct node_holes *m);
 
@@ -40,8 +40,8 @@ void node_stored(struct cluster *c, uint64_t seq);
 uint64_t node_room(const struct cluster *c);
 
 /*
- * Begins to make a cluster of this node alone, whose log begins or goes on with what is stored;
- * it is made when status.config is there.  RMQ_E_EXISTS: it is a member.  RMQ_E_BUSY: it asks
+ * Begins to make a cluster of this node alone, whose log goes on from what is stored; it is made
+ * once status.config is set.  RMQ_E_EXISTS: it is a member.  RMQ_E_BUSY: it asks
  * to be one, or the disk has something to do.
  */
 enum rmq_error node_found(struct cluster *c);

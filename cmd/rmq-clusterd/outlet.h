@@ -15,22 +15,23 @@ struct outlet {
 	struct link_dialer *dialer;
 	struct link_conn *conn; /* NULL: not up */
 	bool welcomed;
-	unsigned attempt;  /* that failed since there was news of where it is */
-	uint64_t features; /* of who said WELCOME */
-	uint64_t
-	    missing_ms; /* since then it is not reached; 0: it is; UINT64_MAX: that was said */
-	uint64_t strange_ms; /* since then who answers does not know us, or we not it; 0: not so */
+	unsigned attempt;  /* that failed since an address was last heard */
+	uint64_t features; /* of the node that said WELCOME */
+	/* When it was first not reached; 0: it is reached; UINT64_MAX: the log says that it is not. */
+	uint64_t missing_ms;
+	/* When another node first answered, or one that does not know this one; 0: none did. */
+	uint64_t strange_ms;
 };
 
 void outlet_init(struct outlet *o, struct peer *p, enum link_role role);
 /*
- * There is news of where its peer is: a connection that is up stays, else it dials at once, at
+ * An address of its peer was heard: a connection that is up stays; otherwise it dials at once,
  * `address` first if that is one of the peer's places.
  */
 void outlet_move(struct outlet *o, const char *address);
 void outlet_deinit(struct outlet *o);
 
-/* Sends whole frames, if it is up and there is room; else they are lost.  false: they are. */
+/* Sends whole frames.  False: they are lost, as it is not up or has no room. */
 bool outlet_send(struct outlet *o, const struct slice *pieces, size_t count);
 
 #endif

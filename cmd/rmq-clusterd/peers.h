@@ -1,6 +1,6 @@
 /*
- * The links with the other nodes.  Which there are, where they lead, and whose word counts is
- * decided by core/host/members.h; here are the sockets.
+ * The links with the other nodes.  core/host/members.h decides which there are, where they are
+ * dialled, and whose reports count; here are the sockets.
  */
 #ifndef RMQ_CLUSTERD_PEERS_H
 #define RMQ_CLUSTERD_PEERS_H
@@ -21,7 +21,7 @@ struct peer {
 	struct raft_member member;
 	struct outlet node, bulk;
 	struct inlet *in_node, *in_bulk; /* the newest that said HELLO; NULL: none */
-	/* As it has told. */
+	/* As it has reported. */
 	struct disk_room room;
 	uint8_t flags; /* enum node_state_flag */
 	struct health_link records, theirs; /* over `bulk`, over `in_bulk` */
@@ -55,7 +55,7 @@ struct slice peers_joined(const struct cluster *c, uint8_t *bytes, size_t cap);
 bool peers_member(const struct cluster *c);
 /* Whether this node was removed from the cluster, by its log or by the word of a member. */
 bool peers_removed(const struct cluster *c);
-/* One that is committed, told by someone who should know. */
+/* A configuration that is committed, as another node says. */
 void peers_hint(struct cluster *c, uint64_t index, const struct raft_config *config);
 /* This node, as a member. */
 void peers_self(const struct cluster *c, struct raft_member *m);
@@ -63,8 +63,8 @@ void peers_self(const struct cluster *c, struct raft_member *m);
 /* What is known of it beside its links. */
 struct member_link *peers_member_of(const struct peer *p);
 /*
- * Somebody says where it is: it is dialled there, and the others are told if it has said so
- * itself.
+ * An address of it was heard: it is dialled there, and if it gave the address itself the others
+ * are told.
  */
 void peers_place(struct peer *p, enum member_place by, const char *address);
 /* Says over its NODE link where this node is, and where the others say that they are. */
@@ -91,14 +91,14 @@ void peers_send(struct cluster *c, const struct raft_message *m, const struct ra
 /* Sends a frame, if there is a link; `bulk`: beside records. */
 void peers_say(struct peer *p, bool bulk, const struct writer *frame);
 
-/* The begin of a turn: looks whether membership has changed. */
+/* The start of a turn: looks whether membership has changed. */
 void peers_follow(struct cluster *c);
 /*
- * The end of a turn: begins and ends links, after all was said over them; tells the others our
- * state if it has changed.
+ * The end of a turn, after its frames were sent: begins and ends links; tells the others this
+ * node's state if it has changed.
  */
 void peers_turn(struct cluster *c);
-/* When something is due for that, without an event. */
+/* When the next such turn is due without an event. */
 uint64_t peers_due(const struct cluster *c);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * The socket of the queue daemon that it was started with: what comes there is for
- * core/host/shared_journal.h, and so is what goes.
+ * The journal's socket that the queue daemon is started with: core/host/shared_journal.h takes
+ * its frames, and makes the answers.
  */
 #ifndef RMQ_CLUSTERD_QUEUE_H
 #define RMQ_CLUSTERD_QUEUE_H

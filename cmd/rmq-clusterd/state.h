@@ -72,7 +72,7 @@ struct cluster {
 	uint64_t stored_seq;	   /* all up to it are stored */
 	uint64_t truncate_seq;	   /* of the newest STORE that truncates */
 	uint64_t founding_seq;	   /* of node_found()'s transaction; 0: none is on its way */
-	uint64_t rounds;	   /* with a majority that were asked for, ever */
+	uint64_t rounds;	   /* with a majority: how many were begun so far */
 	struct node_read reads[RAFT_MEMBERS_MAX];
 	struct engine engine; /* node_engine() */
 
@@ -81,7 +81,7 @@ struct cluster {
 	struct relief relief;
 	struct raft_place leader_cover; /* as of what it answered last */
 	uint64_t waits_ms; /* since then the intake waits; 0: it does not */
-	bool waits;	   /* said so, and not yet that it is over */
+	bool waits;	   /* the log says so, and not yet that it is over */
 	struct ends ends;
 	struct tail tail;
 	struct peers peers;
@@ -135,7 +135,7 @@ static inline void cluster_changed(struct cluster *c)
 /* The end of a turn: says when this node begins to wait for room on its disk, and when it is over. */
 void cluster_waits(struct cluster *c);
 
-/* Ends the process: nothing that was not acknowledged ever is. */
+/* Ends the process: what was not acknowledged never will be. */
 _Noreturn void cluster_die(struct cluster *c, int status);
 
 /* Stops in order, as by SIGTERM. */

@@ -3,14 +3,14 @@
  *
  *	main.c		options, start, signals
  *	gate.c		this: what the parts share, and what happens when something changes
- *	watch.c		what rmq-clusterd says of who leads
+ *	watch.c		what rmq-clusterd reports: who leads, and where the queue is
  *	peers.c		links to and from the other nodes' gates
  *	client.c	local clients: told where to go, or relayed
  *	far.c		clients that other gates relay, brought to the local queue daemon
  *	stream.c	bytes of the relayed ones
  *
- * One loop, one thread.  Nothing is kept but what can be lost: a client whose connection ends
- * comes back by itself and repeats what is not confirmed.
+ * One loop, one thread.  Nothing here is durable: a client whose connection ends connects again
+ * and repeats what is not confirmed.
  */
 #ifndef RMQ_GATED_GATE_H
 #define RMQ_GATED_GATE_H
@@ -26,8 +26,7 @@
 
 /* To say HELLO, or to read the last bytes of a connection that we end. */
 #define GATE_PATIENCE_MS 30000
-/* A client is kept waiting for a leader so long, before it is sent to the next contact point.
- */
+/* How long a client waits for a leader before it is sent to the next contact point. */
 #define GATE_HOLD_MS 250
 /* Bytes that may wait for a link before streams are not read any more. */
 #define GATE_LINK_MARK (1u << 20)
@@ -83,7 +82,7 @@ void gate_changed(struct gate *g);
 /* Tells rmq-clusterd that the gate runs, and whether it reaches that of the leading node. */
 void gate_report(struct gate *g);
 
-/* What a client is told to wait. */
+/* How long a client is told to wait. */
 uint32_t gate_not_yet_ms(const struct gate *g);
 
 /* Counts. */

@@ -1,4 +1,4 @@
-/* The other nodes' gates: one link to the leading one's, and those that they have to us. */
+/* The other nodes' gates: one link to the leading node's, and the links that they have to this one. */
 #ifndef RMQ_GATED_PEERS_H
 #define RMQ_GATED_PEERS_H
 

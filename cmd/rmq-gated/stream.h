@@ -110,7 +110,7 @@ void stream_error(struct stream *s, enum rmq_error code);
 /* With the deadline of the new state. */
 void stream_enter(struct stream *s, enum stream_state state);
 
-/* Who leads, where the queue is or whether a link is up has changed: for who waits for that. */
+/* A leader, its queue or a link has come or gone: tries again for one that is HELD or WAITING. */
 void stream_changed(struct stream *s);
 
 /* Watches for what is wanted now. */
@@ -135,7 +135,7 @@ bool gate_link_open(struct gate_link *l, struct stream *s) __attribute__((warn_u
  */
 bool gate_link_probe(struct gate_link *l);
 
-/* A frame has come; not RMQ_E_OK: the peer is no gate. */
+/* A frame has come; not RMQ_E_OK: the peer is not a gate. */
 enum rmq_error gate_link_frame(struct gate_link *l, const struct frame *f)
     __attribute__((warn_unused_result));
 

@@ -1,5 +1,4 @@
-/* What rmq-clusterd says: asked on its control socket, again and again while it is not there.
- */
+/* What rmq-clusterd reports on its control socket; while it is not there, it is called again. */
 #ifndef RMQ_GATED_WATCH_H
 #define RMQ_GATED_WATCH_H
 
@@ -14,7 +13,7 @@ struct watch {
 	struct control_client client;
 	uv_poll_t *poll; /* NULL: not connected */
 	uv_timer_t again;
-	bool said; /* that it is not there */
+	bool said; /* the log says that it is not there */
 };
 
 /* Begins.  g->view is kept up to date, gate_changed() and peers_changed() are called. */

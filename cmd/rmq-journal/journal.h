@@ -52,7 +52,7 @@ char **command_words(int argc, char **argv, const char *name, const struct optio
     bool (*set)(int letter, const char *value, void *state), void *state, int words,
     int *exit_status);
 
-/* The value of an option that is an index; false: it is none. */
+/* The value of an option that is an index; false: it is not one. */
 bool parse_index(const char *s, uint64_t *index);
 
 /* From now on a crash is told as damage of the data file in DIR, until guard_off(). */

@@ -1,4 +1,4 @@
-/* Bad records set aside, and what is left made into a journal that a queue daemon starts on. */
+/* Sets bad records aside, and makes a journal of what is left on which a queue daemon starts. */
 #ifndef RMQ_JOURNAL_MEND_H
 #define RMQ_JOURNAL_MEND_H
 
@@ -14,8 +14,8 @@ enum rmq_error mend(const char *dir, const struct findings *f, struct reason *wh
     __attribute__((warn_unused_result));
 
 /*
- * The same of a log that lacks records which no checkpoint in it declares dead (cover.h): they are
- * taken for bad ones, and so is the newest checkpoint if it lacks some.
+ * The same for a log that lacks records which no checkpoint in it declares dead (cover.h).  They
+ * count as bad, and so does the newest checkpoint if it lacks some.
  */
 enum rmq_error mend_holes(const char *dir, struct reason *why)
     __attribute__((warn_unused_result));

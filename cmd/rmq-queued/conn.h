@@ -25,7 +25,7 @@
 #include "core/base/codec.h"
 #include "core/base/error.h"
 
-/* Nothing is read from a client that has so much to read. */
+/* Nothing is read from a client that has more than this to read. */
 #define OUT_READ_BYTES (64u << 10)
 /* To say HELLO, or to read the last answers of a connection that we end. */
 #define CONN_PATIENCE_MS 30000
@@ -70,8 +70,8 @@ struct conn {
 	struct buffer out;
 	struct holder *holder; /* the process at the other end, if it can be watched */
 	uint64_t deadline_ms;
-	uint64_t hearing; /* the newest one that it was looked at in */
-	size_t unheard;	  /* bytes that it had sent when that began, and that are not taken yet */
+	uint64_t hearing; /* number of the newest one that has looked at it */
+	size_t unheard;	  /* bytes sent before that began, and not taken yet */
 	enum conn_state state;
 	enum conn_stage stage;
 	bool blocked;	 /* the socket took less than it was given */
@@ -101,7 +101,7 @@ void conn_patience(struct conn *c);
  */
 bool conn_is_silent(const struct conn *c);
 
-/* Refuses it if its owner, who has just become known, has too many: one is not to have all. */
+/* Its owner has just become known: refuses it if that user has too many connections. */
 void conn_judge_owner(struct conn *c);
 
 /* Ends it, in a turn: the broker is told.  The memory goes with the loop's next iteration. */

@@ -1,6 +1,6 @@
 /*
- * Who holds a session: the process at the other end of a connection, watched until it
- * dies, also after the connection.  Its death is proof that nobody works on what the
+ * The process that holds a session, at the other end of a connection.  It is watched until it
+ * dies, also after the connection has ended.  Its death is proof that nobody works on what the
  * session has leased, unless someone else has the connection as well.
  */
 #ifndef RMQ_QUEUED_HOLDER_H
@@ -44,8 +44,8 @@ struct holder *holder_new(struct holders *set, struct conn *c);
 void holder_drop(struct holder *h);
 
 /*
- * The connection is for this session now; whoever held it before does not any more.  NULL:
- * its peer is not watched.
+ * The connection has this session now, and no other one has it any more.  NULL: its peer is not
+ * watched.
  */
 void holder_session(struct holders *set, struct holder *h, uint64_t session);
 

@@ -1,4 +1,4 @@
-/* What the queue daemon says to its journal, and what it understands of its answers. */
+/* The frames that the queue daemon sends to its journal, and the answers. */
 #ifndef RMQ_QUEUED_JOURNAL_H
 #define RMQ_QUEUED_JOURNAL_H
 
@@ -12,7 +12,7 @@ struct journal_host {
 	void (*room)(void *arg, const struct journal_room *m);
 };
 
-/* False: it is no frame that the journal may send to a queue daemon. */
+/* False: it is not a frame that the journal may send to a queue daemon. */
 bool journal_take(const struct journal_host *host, const struct frame *f);
 
 void journal_append(

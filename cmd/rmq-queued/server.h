@@ -6,9 +6,9 @@
  * the turn's end the broker gives its records, and everything that became due leaves: one
  * write for each connection.
  *
- * Leases end by what was heard: once all is read that clients had sent before a moment, the
- * broker is told that moment.  What is put off (a throttle, a full read, a spent turn, an
- * accept) puts that off too, but not what a connection sends later, so nobody can keep leases
+ * A lease ends only after all is read that clients had sent before: the broker is told of a
+ * moment once that is so.  Input that waits (for a throttle, a full read, a spent turn, an
+ * accept) delays this; what a connection sends later does not, so no client can keep leases
  * alive.
  */
 #ifndef RMQ_QUEUED_SERVER_H
@@ -26,7 +26,7 @@
 #include "sys/process/log.h"
 #include "sys/store/store.h"
 
-/* Reading stops above the one and goes on below the other: records not stored yet. */
+/* Bytes of records not stored yet: reading stops above the first, and goes on below the second. */
 #define INFLIGHT_HIGH_BYTES (8u << 20)
 #define INFLIGHT_LOW_BYTES  (4u << 20)
 /* Descriptors for other things than connections and their peers. */
@@ -49,7 +49,7 @@ struct server {
 	uv_timer_t deadline; /* of the first connection in `deadlines` */
 	uv_timer_t retry;    /* accepting, when the system is out of something */
 	uv_timer_t farewell; /* the end of PHASE_ANSWER */
-	uv_timer_t stall;    /* the journal moves a drain no more, before PHASE_ANSWER */
+	uv_timer_t stall;    /* a drain in which the journal stores nothing any more */
 	uv_timer_t starving; /* senders find no room in the journal */
 	uv_timer_t probe;    /* of a cluster's journal */
 	uv_idle_t more;	     /* active while work is left for the next turn */
@@ -80,21 +80,21 @@ struct server {
 	struct conn **conns;
 	uint32_t *free_slots;
 	uint32_t conns_max;
-	uint32_t conns_of_one; /* so many of them are one user's at most */
+	uint32_t conns_of_one; /* the most that one user may have */
 	uint32_t conns_count;
 	uint32_t slots_used;
 	uint32_t free_count;
 	uint64_t next_serial;
 	bool full;
 	bool full_said;
-	unsigned probes;  /* made since something came of the journal, beyond the first */
-	bool silent;	  /* so many that nobody is served */
-	uint64_t starved; /* so many bytes found no room, as the log says; 0: it says nothing */
+	unsigned probes;  /* made since the journal's newest frame, beyond the first */
+	bool silent;	  /* so many that clients are sent away */
+	uint64_t starved; /* bytes that found no room, as the log says; 0: it says nothing */
 	struct conn_list dirty;	      /* something to write, or to end */
 	struct conn_list deliverable; /* something to deliver */
-	struct conn_list paused;      /* input waits for another turn; who waits longest is first */
+	struct conn_list paused;      /* input waits for another turn; the longest wait is first */
 	struct conn_list deadlines;   /* in order of their deadlines */
-	struct conn_list unheard;     /* had sent what is not taken yet when the hearing began */
+	struct conn_list unheard;     /* what they had sent before the hearing is not all taken */
 	struct log_rate clients_rate;
 
 	enum server_phase phase;
@@ -145,7 +145,7 @@ _Noreturn void server_untrustworthy(struct server *s, uint64_t index, enum rmq_e
 void server_lost(
     struct server *s, uint64_t index, enum rmq_error err, const struct record_header *h);
 
-/* Around what is read from the journal: records stay valid between the two. */
+/* Before and after reads of the journal: records stay valid between the two. */
 void server_read_begin(struct server *s);
 void server_read_end(struct server *s);
 /* As store_reader_get(). */

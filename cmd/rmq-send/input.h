@@ -22,11 +22,11 @@ struct input {
 	bool ended;	   /* nothing more is to be read from stdin */
 	bool eof;	   /* … because it is at its end */
 	bool done;	   /* and nothing is left here */
-	bool cut;	   /* the record that is not whole is not to be taken (any more) */
+	bool cut;	   /* a record that is not whole is not taken (any more) */
 	bool unterminated; /* it was taken: the input's last byte was not a separator */
 	bool skip_record;  /* the splitter is inside of a record that is too large */
 	bool skip_name;	   /* files: the next name is the bad one */
-	const char *bad;   /* files: to be told after what is put together */
+	const char *bad;   /* files: a name; reported after what is put together */
 	char why[INPUT_WHY_MAX];
 	struct splitter splitter;
 	/* files: names that were not opened yet, and what is being put together */
@@ -38,7 +38,7 @@ struct input {
 	char *path;
 };
 
-/* Owned by who has it: buf (a batch or pieces), and with files the records that named them. */
+/* Its holder owns buf (a batch or pieces), and with files the records that named them. */
 struct parcel {
 	struct sendbuf *buf;
 	struct text names;

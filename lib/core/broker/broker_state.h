@@ -331,15 +331,15 @@ struct session *broker_session_add(struct broker *b, uint64_t id, struct owner *
 /* A session of the connection's owner with this id, or (0) with a new one; NULL: too many. */
 struct session *broker_session_new(struct broker *b, const struct conn *c, uint64_t id);
 /*
- * In front of events that name the session: if none has named it, whose it is comes first, so that
- * it is known wherever the session is.
+ * Before events that name the session: if none has named it yet, one that names its owner comes
+ * first, so that the owner is known wherever the session is.
  */
 void broker_name_owner(struct broker *b, const struct session *s);
-/* What is the session of nobody is this owner's from now on. */
+/* A session without an owner is this owner's from now on. */
 void broker_session_own(struct broker *b, struct session *s, struct owner *owner);
 /* The tagged fields of a START that say the secret, written to `list`. */
 struct slice broker_secret_tags(uint8_t list[4 + SESSION_SECRET_SIZE], const uint8_t *secret);
-/* Nobody: the owner of what was made by those of whom nothing is known. */
+/* The owner of what was made by users of whom nothing is known. */
 struct owner *broker_nobody(struct broker *b);
 /* No connection is for the session, or one is again. */
 void broker_session_idle(struct broker *b, struct session *s);

@@ -1,10 +1,10 @@
 /*
- * Records that the queue daemon does not survive.  One that it crashes of while it reads the log
- * makes it crash wherever it is started: the daemon would be started again and again, and
- * leadership would go round from node to node.  So a node remembers where its daemon crashed
- * while it read the log, tells the others, and remembers what they tell.  Once it crashed at one
- * place twice here, and there on another node as well, it is not started any more:
- * nothing but another program, or a repaired log, can help.
+ * Records that the queue daemon does not survive.  A record of which it crashes while it reads the
+ * log makes it crash wherever it is started: it would be started again and again, and leadership
+ * would go round from node to node.  So a node remembers where its daemon crashed while it read
+ * the log, tells the others, and remembers what they tell.  When it has crashed at one place
+ * twice here, and there on another node as well, it is not started any more: only another
+ * program, or a repaired log, can help.
  *
  * Only what must happen on each node stops the cluster.  So a daemon that ended by itself and
  * said why, one that was killed, and one that had read the whole log count for nothing: of
@@ -58,10 +58,10 @@ struct crashes {
 		struct raft_id id;
 		struct crashes_word word;
 	} others[RAFT_MEMBERS_MAX];
-	unsigned next; /* of them: who is forgotten for a new one */
+	unsigned next; /* of them: a new one takes its place */
 };
 
-/* It ended while it read the log; it said last that it reads the record at `index`. */
+/* It ended while it read the log; `index` is the last record that it said it reads. */
 void crashes_died(struct crashes *c, enum crashes_end how, uint64_t index);
 /* It takes clients, here or elsewhere: nothing that was read is deadly. */
 void crashes_passed(struct crashes *c);

@@ -1,8 +1,7 @@
 /*
- * How a node ends that is told to.  A leader hands over first of all: whatever is ill here, a
- * disk that hangs or a queue daemon that stands still, is not waited for while another node
- * could go on.  The queue daemon is killed when leadership goes (keeper.h).  Only if nobody takes
- * over does it end in order here.
+ * How a node ends when it is told to.  A leader first hands over: it waits neither for a disk that
+ * hangs nor for a queue daemon that stands still while another node could go on.  The queue daemon
+ * is killed when leadership goes (keeper.h).  Only if nobody takes over does it end in order here.
  *
  *	state         in each turn   until
  *	HANDING_OVER  hand over      this node does not lead, nobody else may, or it is late
@@ -44,7 +43,7 @@ struct ending_seen {
 /* It is told to end; again: no effect. */
 void ending_begin(struct ending *e, uint64_t now_ms);
 
-/* The end of a turn, of one that is told to. */
+/* The end of a turn of a node that was told to end. */
 enum ending_action ending_turn(struct ending *e, const struct ending_seen *seen, uint64_t now_ms)
     __attribute__((warn_unused_result));
 

@@ -1,8 +1,8 @@
 /*
- * Holes.  Each node makes them by itself, the leader like the others: of each END that is
- * committed and stored here, in order, what it says died (see raft.h).  An END may name so much
- * that this takes many transactions, one after the other.  It is itself dead for the next END
- * only, so what a crash cuts off is gone on with after it.
+ * Holes.  Each node makes them by itself, also the leader: it follows each END that is committed
+ * and stored here, in order, and makes holes of the records that the END declares dead (see
+ * raft.h).  An END may name so many that this takes many transactions.  Only the next END declares
+ * this one dead, so after a crash the node goes on with it.
  */
 #ifndef RMQ_CORE_HOST_ENDS_H
 #define RMQ_CORE_HOST_ENDS_H
@@ -24,11 +24,11 @@ struct ends_log {
 	/* The first record at `from` or after it that is no hole; UINT64_MAX: there is none. */
 	uint64_t (*next)(void *arg, uint64_t from);
 	void (*done)(void *arg);
-	/* What this END says died cannot be made out, here as elsewhere: only space is lost. */
+	/* The list of this END cannot be read, here as elsewhere: only space is lost. */
 	void (*bad)(void *arg, uint64_t end, enum rmq_error err);
 };
 
-/* Where in a list of ranges (hole_range) it goes on: all zeros is its begin. */
+/* Where it goes on in a list of ranges (hole_range); all zeros: at its start. */
 struct ends_place {
 	uint32_t range; /* this one is next */
 	uint64_t index; /* from here on, if that is within it */

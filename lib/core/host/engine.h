@@ -1,10 +1,10 @@
 /*
- * The seam between a node and what makes its log the cluster's, an engine of consensus.
- * Whatever of the host appends, reads or follows the log does so by this; engine.c is all of it
- * that knows which engine there is (raft.h).
+ * The seam between a node and the engine of consensus, which makes its log the cluster's.  All
+ * parts of the host append, read and follow the log through it; only engine.c knows which engine
+ * there is (raft.h).
  *
- * Calls return at once.  Within one, the engine may report what it leads to, the end of the
- * leadership as well.
+ * Calls return at once.  During a call the engine may report its results, also the end of the
+ * leadership.
  */
 #ifndef RMQ_CORE_HOST_ENGINE_H
 #define RMQ_CORE_HOST_ENGINE_H

@@ -1,9 +1,9 @@
 /*
- * What a node takes: a follower of the records that it is sent, a leader of those that it is to
- * append.  It is no more than its disk stores for sure.  A transaction that waits for room stands
- * before all that comes after it: also before the END that would make room.  What a follower does
- * not take is not acknowledged, so the leader sends it again, and by then what died of it is holes,
- * which need none.
+ * How many records a node takes: a follower of those that it is sent, a leader of those that it is
+ * to append.  It takes no more than its disk stores for sure: a transaction that waits for room
+ * holds up all that comes after it, also the END that would make room.  What a follower does not
+ * take is not acknowledged, so the leader sends it again; by then the records that have died are
+ * holes, which need no room.
  *
  * The reserve is for what drains a queue and frees its space.  New messages of a leader whose
  * majority has room may use half of it: this node may be needed for the next majority.

@@ -192,13 +192,13 @@ enum rmq_error members_asked(const struct members *m, struct raft_id cluster, st
 		return RMQ_E_EXISTS;
 	}
 	if (!is && may) {
-		snprintf(why, TEXT_MAX + 1, "that %s is a member is not known to be committed",
+		snprintf(why, TEXT_MAX + 1, "it is not known yet to be committed that %s is a member",
 		    may->name);
 		return RMQ_E_BUSY;
 	}
 	if (!is || memcmp(is->key, key, RAFT_KEY_SIZE) != 0) {
 		snprintf(why, TEXT_MAX + 1,
-		    "no member has this data directory; who was removed can be admitted again "
+		    "no member has this data directory; a removed node can be admitted again "
 		    "with a new one");
 		return RMQ_E_EXISTS;
 	}

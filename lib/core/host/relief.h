@@ -1,8 +1,8 @@
 /*
- * Relief for a follower whose disk is full.  What would free its space, the holes of an END, comes
- * after records for which it has no room.  So it asks the leader which of the records that it
- * has died, and makes those holes before it has the END, as a node does that is sent a log with
- * holes: until it has that END it is not covered (raft.h).
+ * Relief for a follower whose disk is full.  The holes of an END would free its space, but the END
+ * comes after records for which it has no room.  So it asks the leader which of its records have
+ * died, and makes those holes before it has the END.  Until it has that END it is not covered
+ * (raft.h), like a node that is sent a log with holes.
  *
  *	follower                    leader
  *	WANT_HOLES from 1     ->
@@ -11,8 +11,8 @@
  *	WANT_HOLES from 700   ->
  *	                      <-    HOLES: ranges, next 0: that is all
  *
- * It begins again when the leader has made more holes.  The leader keeps nothing of it; an answer
- * that is lost is asked for again.
+ * It begins again when the leader has made more holes.  The leader keeps no state of this; the
+ * follower asks again if an answer is lost.
  */
 #ifndef RMQ_CORE_HOST_RELIEF_H
 #define RMQ_CORE_HOST_RELIEF_H
@@ -72,7 +72,8 @@ void relief_dug(struct relief *r, uint64_t transaction);
 
 /*
  * An answer; one that is not waited for has no effect.  Of one with more than RELIEF_RANGES ranges
- * the first ones are taken, and the others asked for.  False: no leader says so.
+ * the first ones are taken, and the others asked for.  False: a correct leader does not
+ * send it.
  */
 bool relief_answered(struct relief *r, const struct relief_answer *a)
     __attribute__((warn_unused_result));

@@ -2,9 +2,9 @@
  * The newest records of the log, in memory: what peers need next, mostly, and what is not on
  * disk yet.  At most TAIL_BYTES of payloads; records without a gap between them.
  *
- * And how many bytes of payloads the log holds after an index: of the records here exactly, and
- * for TAIL_MARKS times TAIL_MARK_BYTES further back too many by TAIL_MARK_BYTES and a record at
- * most.  What was appended before tail_begin() is not known.
+ * It also tells how many bytes of payloads the log holds after an index: exactly for the records
+ * here; for TAIL_MARKS times TAIL_MARK_BYTES before them, at most TAIL_MARK_BYTES and a record too
+ * many.  What was appended before tail_begin() is not known.
  */
 #ifndef RMQ_CORE_HOST_TAIL_H
 #define RMQ_CORE_HOST_TAIL_H

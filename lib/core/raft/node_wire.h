@@ -5,12 +5,12 @@
  * A node dials each other one twice, in the roles NODE and BULK, and sends only on what it
  * dialled; what it is sent comes over what the other dialled.  Each begins with HELLO, which
  * the other side answers on the same connection: WELCOME, or REFUSED and the end.  A joining
- * node dials in the role JOIN and sends JOIN; the answer is JOINED, or REFUSED.  Who only wants
- * to know whether there is a cluster sends ASK, and who has been a member MEMBERS: neither
- * changes anything.
+ * node dials in the role JOIN and sends JOIN; the answer is JOINED, or REFUSED.  A node that
+ * only wants to know whether there is a cluster sends ASK, one that has been a member sends
+ * MEMBERS; neither changes anything.
  *
  * A message of Raft is a MESSAGE, or an APPEND with `runs` RUNs after it, with nothing in
- * between.  Who sends it, and to whom, is what HELLO said.  What is sent when there is no
+ * between.  HELLO has said who sends it, and to whom.  What is sent when there is no
  * connection is lost, and so may be what was sent before one broke.
  */
 #ifndef RMQ_CORE_RAFT_NODE_WIRE_H
@@ -65,7 +65,7 @@
 enum node_state_flag {
 	NODE_STATE_SERVES = 1,	/* it leads, and lines are confirmed there */
 	NODE_STATE_NO_ROOM = 2, /* it leads, and new messages find no room on a majority */
-	NODE_STATE_HANGS = 4,	/* it has not stored for long what it was given, or lacks */
+	NODE_STATE_HANGS = 4,	/* it has stored nothing for long of what it was given, or lacks */
 	NODE_STATE_GATE = 8,	/* its gate runs */
 	NODE_STATE_REACHES = 16, /* and reaches the gate of the leading node */
 	NODE_STATE_UNREACHED = 32, /* when it led, most gates did not reach its own */
@@ -223,7 +223,7 @@ void node_wire_clear(struct node_wire_in *in);
 enum rmq_error node_wire_member(const struct node_command *f, struct raft_member *m)
     __attribute__((warn_unused_result));
 
-/* An incarnation that came as a string; RMQ_E_PROTOCOL: it is none. */
+/* An incarnation that came as a string; RMQ_E_PROTOCOL: it is not one. */
 enum rmq_error node_wire_id(struct slice s, struct raft_id *id)
     __attribute__((warn_unused_result));
 

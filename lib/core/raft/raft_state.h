@@ -139,7 +139,7 @@ void raft_fatal(struct raft *r, enum rmq_error error);
 uint64_t raft_dirty(struct raft *r);
 void raft_append(struct raft *r, const struct raft_run *run);
 void raft_truncate(struct raft *r, uint64_t from);
-/* Behind the last index of the term that holds `index`; last + 1 for the last term. */
+/* After the last index of the term that holds `index`; last + 1 for the last term. */
 uint64_t raft_term_end(const struct raft *r, uint64_t index);
 /* The last index whose term is not newer than this one; 0: none. */
 uint64_t raft_term_last(const struct raft *r, uint64_t term);

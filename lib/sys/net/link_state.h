@@ -1,4 +1,4 @@
-/* Of links, what their parts know of each other; hosts include the headers without `_state`. */
+/* What the parts of links share; hosts include the headers without `_state`. */
 #ifndef RMQ_SYS_NET_LINK_STATE_H
 #define RMQ_SYS_NET_LINK_STATE_H
 
@@ -73,7 +73,7 @@ void link_net_know(struct link_net *net, const struct sockaddr *address);
 void link_net_use(struct link_net *net);
 void link_net_leave(struct link_net *net);
 
-/* Who has made a connection; is told before the host is. */
+/* The maker of a connection; it is told before the host is. */
 struct link_owner {
 	/* Of an accepted one: and it has said who it is. */
 	void (*up)(void *arg, struct link_conn *c);

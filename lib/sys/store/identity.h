@@ -28,7 +28,8 @@ enum rmq_error identity_make(struct identity *id) __attribute__((warn_unused_res
  * Making a directory, in two steps, so that one that was begun and not finished can be told
  * from one that lost its data.  begin makes DIR/identity.new and holds the directory's lock by
  * *fd; *again says that an earlier attempt left it there.  RMQ_E_EXISTS: there is an identity;
- * RMQ_E_BUSY: another process is at it, and still after a second.  finish writes it and gives it its name, durably, as is DIR's list of files.
+ * RMQ_E_BUSY: another process is at it, and still after a second.  finish writes it and gives it
+ * its name; both are durable then.
  */
 #define IDENTITY_NEW_FILE "identity.new"
 enum rmq_error identity_begin(int dir, int *fd, bool *again, struct reason *why)
