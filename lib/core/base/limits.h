@@ -192,7 +192,7 @@ static_assert(MESSAGE_MAX + CHUNK_ATTRIBUTES_MAX <= CHUNKS_MAX * CHUNK_MAX,
 static_assert(CHUNK_MAX + SEND_QUEUES_MAX * 4 + 128 <= RECORD_FILL,
     "a full piece for as many queues as may be fits into an ordinary record");
 static_assert(CHUNK_SEVERAL_MIN <= CHUNK_MAX - CHUNK_ATTRIBUTES_MAX,
-    "a first piece with attributes is no piece too short");
+    "a first piece with attributes is not too short");
 static_assert(RECORD_FILL <= UINT16_MAX, "offsets in an ordinary record are u16");
 static_assert(BATCH_MAX + SETTLE_SEND_ENTRIES_MAX * 20 + 512 <= RECORD_PAYLOAD_MAX,
     "a full SETTLE_SEND fits into a record");

@@ -14,7 +14,7 @@
 	X(ACK_UNVERIFIED, "records are acknowledged that were not compared with the leader's") \
 	X(COMMIT_OLD_TERM, "records of older terms are committed by counting") \
 	X(NO_NOOP, "a leader begins without a record of its own term") \
-	X(COMMIT_UNCLAMPED, "a follower commits behind what this message verified") \
+	X(COMMIT_UNCLAMPED, "a follower commits more than this message verified") \
 	X(HOLE_AT_APPEND_LEADER, "a leader makes holes when END is appended") \
 	X(HOLE_AT_APPEND_FOLLOWER, "a follower makes holes when END is appended") \
 	X(HOLE_RAW_COMMIT, "a follower makes holes by the leader's commit index") \
@@ -36,9 +36,9 @@
 	X(DUPLICATE_EARLY, "a repeated command is answered before it is durable") \
 	X(GAP, "a gap in the numbers of a session is accepted") \
 	X(END_KILLS_LIVE, "END declares records dead that hold live bodies") \
-	X(END_BEHIND_PARTS, "END declares records dead that lie behind one of its parts") \
+	X(END_BEHIND_PARTS, "END declares records dead that come after one of its parts") \
 	X(PARTS_UNCUT, "recovery takes the first piece of a queue for its whole part") \
-	X(SESSIONS_CUT_OFF, "recovery passes over what sessions did behind their piece") \
+	X(SESSIONS_CUT_OFF, "recovery passes over what sessions did after their piece") \
 	X(PARTS_AT_END, "recovery takes parts as if they were made at END") \
 	X(LEASE_REUSED, "lease numbers begin anew after a recovery") \
 	X(SESSIONS_BY_TERM, "session ids begin anew when the journal is opened in the same term") \
@@ -56,7 +56,7 @@
 	X(EXTEND_FORGOTTEN, "an EXTEND does not move the end of what its session holds") \
 	X(SILENCE_BORNE, "a client stays with a daemon that says nothing any more") \
 	X(BYE_UNSAID, "a client that ends while it has no connection leaves what it holds") \
-	X(LOST_NEIGHBOUR, "what is lost takes the message behind it along") \
+	X(LOST_NEIGHBOUR, "what is lost takes the message after it along") \
 	X(LOST_UNTOLD, "a holder is not told that what it holds is lost") \
 	X(LOST_UNPAID, "a receiver pays for what was lost") \
 	X(EXPIRE_UNHEARD, "leases end before what clients have sent is read") \
@@ -72,7 +72,7 @@
 	X(DEAD_ELSEWHERE, "dead letters go to NAME.dead, whatever the queue's setting says") \
 	X(DEAD_ROUND, "a queue may have itself, in the end, for its dead letters") \
 	X(GRANTS_FORGOTTEN, "who has as many leases waiting as it may is given no more for ever") \
-	X(AGAIN_LAST, "what is held is handed again behind what is new") \
+	X(AGAIN_LAST, "what is held is handed again after what is new") \
 	X(SHARED_ONCE, "a record is named dead once one of the queues that share it is done") \
 	X(MOVE_UNSHARED, "what moves is not shared any more") \
 	X(SHARED_RUNS_ON, "a run goes on in events of other queues than its first one's") \

@@ -28,7 +28,7 @@ STAILQ_HEAD(link_blocks, link_block);
 #define LINK_OUT_SIZE (LINK_DATA_MAX + LINK_OVERHEAD)
 #define LINK_IN_SIZE  (4 * LINK_STEP_MAX)
 static_assert(LINK_IN_SIZE >= FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX + LINK_PLAIN_MAX,
-    "behind a part of a frame there is room for a record");
+    "after a part of a frame there is room for a record");
 
 #define LINK_POOL_MAX 16 /* blocks that are kept though nobody has them */
 struct link_pool {
