@@ -208,7 +208,7 @@ void illness_begin(struct cluster *c)
 	for (uint64_t i = prng_range(p, 1, most - gone); i > 0; i--)
 		c->ill |= 1u << slots[i - 1];
 	/* Those that are well need not have much more room than one that is full. */
-	c->little = c->illness == full_name && prng_chance(p, 400);
+	c->little = c->illness == full_name && prng_chance(p, 600);
 	for (unsigned i = 0; i < NODES && c->little; i++)
 		site_disk(&c->sites[i], ROOM_LITTLE);
 	c->went_on_at = c->sim.now;

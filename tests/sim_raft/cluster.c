@@ -15,6 +15,7 @@ void sim_begin(struct sim *s, uint64_t seed)
 	s->wipes = 1;
 	s->changing = (unsigned)prng_range(&s->prng, 2, 20);
 	s->busy = (unsigned)(prng_chance(&s->prng, 500) ? 0 : prng_below(&s->prng, 200));
+	s->cuts = (unsigned)prng_below(&s->prng, 3);
 	s->election_ms = ELECTION;
 	s->beat_ms = BEAT;
 	node_first(s, (unsigned)prng_range(&s->prng, 3, 5));
@@ -22,6 +23,11 @@ void sim_begin(struct sim *s, uint64_t seed)
 		if (prng_chance(&s->prng, 500))
 			s->nodes[i].sync_ms = (unsigned)prng_range(
 			    &s->prng, 2, prng_chance(&s->prng, 200) ? 150 : 5);
+	if (prng_chance(&s->prng, 300)) {
+		s->rots = &s->nodes[prng_below(&s->prng, 3)];
+		/* What has gone bad there is to be found on the others. */
+		s->wipes = 0;
+	}
 }
 
 struct node *sim_any(struct sim *s)
@@ -191,6 +197,19 @@ static void relieve(struct sim *s)
 		sim_broken(s, "holes of a leader are refused", n->slot, l->slot);
 }
 
+/* A record that is committed goes bad; configurations and ENDs are read as soon as it starts. */
+static void rot(struct sim *s)
+{
+	struct node *n = s->rots;
+	if (s->quiet || !n || n->disk.commit == 0 || !prng_chance(&s->prng, 10))
+		return;
+	uint64_t i = prng_range(&s->prng, 1, n->disk.commit);
+	struct rec *r = &n->disk.log[i];
+	if (r->kind == RAFT_HOLE || r->kind == RECORD_CONFIG || r->kind == RECORD_END)
+		return;
+	r->bad = n->view.log[i].bad = true;
+}
+
 static void deliver(struct sim *s)
 {
 	struct packet **at = &s->packets;
@@ -248,6 +267,7 @@ void sim_millisecond(struct sim *s)
 	}
 	reset(s);
 	relieve(s);
+	rot(s);
 }
 
 void sim_calm(struct sim *s)

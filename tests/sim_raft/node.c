@@ -54,7 +54,7 @@ void node_first(struct sim *s, unsigned voters)
 			c->members[c->count++].flags |= RAFT_VOTER;
 		}
 	}
-	struct rec first = {1, value, RECORD_CONFIG};
+	struct rec first = {1, value, RECORD_CONFIG, false};
 	check_made(s, 1, 0, first);
 	for (unsigned i = 0; i < voters; i++) {
 		struct disk *d = &s->nodes[i].disk;
@@ -131,6 +131,9 @@ static uint32_t new_value(struct sim *s, uint32_t bytes)
 	return s->values;
 }
 
+static void last_step(
+    struct sim *s, struct node *n, struct raft_event *e, const struct packet *from);
+
 static void config_copy(struct sim *s, uint32_t value, const struct raft_config *c)
 {
 	struct raft_config *copy = malloc(sizeof(*copy));
@@ -154,7 +157,7 @@ static struct op *op_copy(
 	for (unsigned i = 0; i < st->run_count; i++) {
 		const struct raft_run *run = &st->runs[i];
 		for (uint32_t k = 0; k < run->count; k++, n++) {
-			op->recs[n] = (struct rec){run->term, 0, run->kind};
+			op->recs[n] = (struct rec){run->term, 0, run->kind, false};
 			if (values)
 				op->recs[n].value = values[run->first + k - first_value];
 			else if (run->kind != RAFT_HOLE)
@@ -191,8 +194,8 @@ bool node_sync(struct sim *s, struct node *n)
 	op_free(op);
 	n->stored_seq = seq;
 	if (n->raft)
-		(void)!node_step(
-		    s, n, &(struct raft_event){.type = RAFT_EVENT_STORED, .seq = seq});
+		last_step(
+		    s, n, &(struct raft_event){.type = RAFT_EVENT_STORED, .seq = seq}, NULL);
 	return true;
 }
 
@@ -350,12 +353,9 @@ static void want_read(struct sim *s, struct node *n, const struct raft_action *a
 	n->reads[n->read_count++] = (struct read){*a, at};
 }
 
-static enum rmq_error step(
-    struct sim *s, struct node *n, struct raft_event *e, const struct packet *from)
+static void act(struct sim *s, struct node *n, const struct packet *from,
+    const struct raft_action *actions, size_t count)
 {
-	const struct raft_action *actions;
-	size_t count;
-	enum rmq_error error = raft_step(n->raft, e, node_clock(s, n), &actions, &count);
 	for (size_t i = 0; i < count; i++) {
 		const struct raft_action *a = &actions[i];
 		if (s->host)
@@ -387,6 +387,15 @@ static enum rmq_error step(
 			break;
 		}
 	}
+}
+
+static enum rmq_error step(
+    struct sim *s, struct node *n, struct raft_event *e, const struct packet *from)
+{
+	const struct raft_action *actions;
+	size_t count;
+	enum rmq_error error = raft_step(n->raft, e, node_clock(s, n), &actions, &count);
+	act(s, n, from, actions, count);
 	check_node(s, n);
 	return error;
 }
@@ -394,6 +403,21 @@ static enum rmq_error step(
 enum rmq_error node_step(struct sim *s, struct node *n, struct raft_event *e)
 {
 	return step(s, n, e, NULL);
+}
+
+/* The same, for who needs the node no more: now and then it dies between two actions. */
+static void last_step(
+    struct sim *s, struct node *n, struct raft_event *e, const struct packet *from)
+{
+	const struct raft_action *actions;
+	size_t count;
+	if (s->quiet || s->by_hand || !prng_chance(&s->prng, s->cuts)) {
+		(void)!step(s, n, e, from);
+		return;
+	}
+	(void)!raft_step(n->raft, e, node_clock(s, n), &actions, &count);
+	act(s, n, from, actions, (size_t)prng_below(&s->prng, count + 1));
+	node_crash(s, n);
 }
 
 void node_deliver(struct sim *s, struct packet *p)
@@ -406,12 +430,24 @@ void node_deliver(struct sim *s, struct packet *p)
 		if (s->host)
 			s->host->heard(s, n, &p->m);
 		struct raft_event e = {.type = RAFT_EVENT_MESSAGE, .message = &p->m};
-		(void)!step(s, n, &e, p);
+		last_step(s, n, &e, p);
 	}
 	packet_free(p);
 }
 
-/* Reads from the log for a peer: real records, and holes as ranges. */
+/* Whether the checksum, which covers the index, is right. */
+static bool is_good(struct node *n, uint64_t at)
+{
+	struct rec *r = &n->view.log[at];
+	if (RMQ_VARIANT(BAD_SERVED) && r->bad)
+		r->value = n->view.log[at - 1].value;
+	return !r->bad || r->kind == RAFT_HOLE || RMQ_VARIANT(BAD_SERVED);
+}
+
+/*
+ * Reads from the log for a peer: real records, and holes as ranges.  A record that is bad ends
+ * the process.
+ */
 static void answer_read(struct sim *s, struct node *n, const struct raft_action *a)
 {
 	struct raft_run runs[RAFT_RUNS_MAX];
@@ -420,6 +456,10 @@ static void answer_read(struct sim *s, struct node *n, const struct raft_action 
 	for (uint64_t at = a->index; at <= n->view.last && count < RAFT_RUNS_MAX;) {
 		const struct rec *rec = &n->view.log[at];
 		bool hole = rec->kind == RAFT_HOLE;
+		if (!is_good(n, at)) {
+			node_crash(s, n);
+			return;
+		}
 		uint32_t size = hole ? 0 : s->value[rec->value].bytes;
 		if (count > 0 && bytes + size > a->bytes)
 			break;
@@ -455,15 +495,15 @@ void node_reads(struct sim *s, struct node *n)
 			n->reads[kept++] = n->reads[i];
 	}
 	n->read_count = kept;
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count && n->raft; i++)
 		answer_read(s, n, &due[i].a);
 }
 
 void node_turn(struct sim *s, struct node *n)
 {
 	node_reads(s, n);
-	if (node_clock(s, n) >= raft_due(n->raft))
-		(void)!node_step(s, n, &(struct raft_event){.type = RAFT_EVENT_TICK});
+	if (n->raft && node_clock(s, n) >= raft_due(n->raft))
+		last_step(s, n, &(struct raft_event){.type = RAFT_EVENT_TICK}, NULL);
 }
 
 struct node *node_leader(struct sim *s)

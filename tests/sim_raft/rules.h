@@ -40,6 +40,9 @@
 	X(LEARNER_AHEAD, "a_learner_keeps_no_voter_from_being_elected", \
 	    "no leader after the faults ended") \
 	X(ABSTAIN_CAMPAIGNS, "", "a node that abstains campaigns") \
+	X(LEADER_KEPT, "a_learner_forgets_a_leader_that_it_does_not_hear", \
+	    "a directed schedule went another way at line") \
+	X(BAD_SERVED, "", "log matching: two records of one term") \
 	X(FORGOTTEN_VOTES, "a_node_that_forgot_elects_nobody", \
 	    "a node that has forgotten gives its vote") \
 	X(DIED_UNCHECKED, "", "a hole above the own commit index") \

@@ -23,6 +23,7 @@ struct rec {
 	uint64_t term;
 	uint32_t value; /* names the record; of END and CONFIG: what it says */
 	uint8_t kind;	/* RAFT_HOLE: a hole */
+	bool bad;	/* its bytes are not what was written, or another record's */
 };
 
 /* What a STORE holds, copied. */
@@ -157,6 +158,8 @@ struct sim {
 	uint32_t election_ms, beat_ms;
 	unsigned loss, duplicate, delay_max, faults, wipes, changing;
 	const struct node *spared; /* no change of membership concerns it; NULL: none */
+	struct node *rots; /* records on its disk go bad; NULL: on nobody's */
+	unsigned cuts; /* nodes die between two actions of a step */
 	unsigned busy; /* the hosts: READs are late, a quarter of that are lost */
 	uint64_t hash;
 	uint64_t proposed, elections, holes, changes;

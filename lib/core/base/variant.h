@@ -26,6 +26,8 @@
 	X(BARRIER_WITHOUT_ROUND, "a barrier is answered without asking anyone") \
 	X(LEARNER_AHEAD, "a learner is sent records before they are committed") \
 	X(ABSTAIN_CAMPAIGNS, "a node that abstains campaigns") \
+	X(LEADER_KEPT, "who does not campaign follows a leader that says nothing any more") \
+	X(BAD_SERVED, "a record that has gone bad on disk is sent to others") \
 	X(FORGOTTEN_VOTES, "a node whose disk has forgotten what it had stored gives its vote") \
 	X(DIED_UNCHECKED, "what died at the leader becomes holes where the log is another one") \
 	X(DIED_UNCOVERED, "holes are made as the leader has them, without its cover")
@@ -157,7 +159,10 @@
 	X(SPENT_LEADS, "a leader whose disk has no room for any record leads on", \
 	    "illness stops") \
 	X(RELIEF_UNSTORED, "the leader tells of holes where its disk has nothing yet", \
-	    "what died at the leader is refused") \
+	    "what died at the leader is refused")
+
+/* Those that are found in minutes only. */
+#define RMQ_HOST_RARE_VARIANTS(X) \
 	X(UNRELIEVED, "a follower that is full makes holes only by the ENDs that it has", \
 	    "nodes do not catch up")
 
@@ -170,7 +175,7 @@ enum rmq_variant {
 	RMQ_VARIANTS_LIST(X)
 #undef X
 #define X(name, text, rule) RMQ_VARIANT_##name,
-	RMQ_HOST_VARIANTS(X)
+	RMQ_HOST_VARIANTS(X) RMQ_HOST_RARE_VARIANTS(X)
 #undef X
 };
 extern enum rmq_variant rmq_variant;

@@ -107,11 +107,12 @@ static void precampaign(struct raft *r)
 {
 	raft_election_delay(r);
 	/* Who may not stand does not hear of this leader any more, either. */
-	r->leader = (struct raft_id){{0}};
+	if (!RMQ_VARIANT(LEADER_KEPT))
+		r->leader = (struct raft_id){{0}};
 	if (!stands(r) || !raft_membership_may_lead(r))
 		return;
 	r->role = RAFT_PRECANDIDATE;
-	r->voted = (struct raft_id){{0}};
+	r->voted = r->leader = (struct raft_id){{0}};
 	ask(r, RAFT_PREVOTE, r->term + 1);
 	if (raft_membership_majority(r, granted))
 		campaign(r);
