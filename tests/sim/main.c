@@ -7,7 +7,7 @@
 #define STEPS 3000
 
 static const struct runner_variant variants[] = {
-#define X(NAME, text) {#NAME, text, NULL},
+#define X(NAME, text) {#NAME, text, NULL, false},
     WORLD_VARIANTS(X) RMQ_QUEUE_VARIANTS(X)
 #undef X
 };

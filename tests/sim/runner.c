@@ -173,8 +173,9 @@ static int parse(struct options *o, int argc, char **argv)
 			break;
 		case 'l':
 			for (unsigned i = 0; i < o->runner->variants_count; i++)
-				printf("%s\t%s\n", o->runner->variants[i].name,
-				    o->runner->variants[i].text);
+				printf("%s\t%s\t%s\n", o->runner->variants[i].name,
+				    o->runner->variants[i].text,
+				    o->runner->variants[i].rare ? "rare" : "");
 			return 0;
 		default:
 			return usage(o->runner);

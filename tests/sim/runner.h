@@ -10,12 +10,14 @@
 #ifndef SIM_RUNNER_H
 #define SIM_RUNNER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct runner_variant {
 	const char *name;
 	const char *text;
 	const char *rule; /* stands in the report, or one of several parted by '|'; NULL: any */
+	bool rare; /* it takes minutes to find */
 };
 
 struct runner {

@@ -23,9 +23,10 @@
 	    "recovery|record|replica") \
 	X(END_KILLS_LIVE, "END declares records dead that hold live bodies", "live bodies")
 
-#define SHOW(NAME, text, rule) {#NAME, text, rule},
-static const struct runner_variant variants[] = {
-    WORLDS(SHOW) CORES(SHOW) RMQ_HOST_VARIANTS(SHOW)};
+#define SHOW(NAME, text, rule)	    {#NAME, text, rule, false},
+#define SHOW_RARE(NAME, text, rule) {#NAME, text, rule, true},
+static const struct runner_variant variants[] = {WORLDS(SHOW) CORES(SHOW)
+	RMQ_HOST_VARIANTS(SHOW) RMQ_HOST_RARE_VARIANTS(SHOW_RARE)};
 
 static const struct {
 	enum world_variant world;
@@ -35,7 +36,7 @@ static const struct {
     WORLDS(X)
 #undef X
 #define X(NAME, text, rule) {WORLD_SOUND, RMQ_VARIANT_##NAME},
-	CORES(X) RMQ_HOST_VARIANTS(X)
+	CORES(X) RMQ_HOST_VARIANTS(X) RMQ_HOST_RARE_VARIANTS(X)
 #undef X
 };
 

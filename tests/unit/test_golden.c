@@ -12,6 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "core/raft/node_wire.h"
 #include "core/wire/event.h"
 #include "core/wire/journal_wire.h"
 #include "core/wire/wire.h"
@@ -118,6 +119,17 @@ static struct told read_journal(unsigned of, struct slice payload)
 #define X(type, NAME, name, FIELDS) READ(journal, no_tag, type, NAME, name)
 		JOURNAL_OPENER_FRAMES(X)
 		JOURNAL_JOURNAL_FRAMES(X)
+#undef X
+	}
+	fail_msg("frame %u", of);
+	return told_of("");
+}
+
+static struct told read_node(unsigned of, struct slice payload)
+{
+	switch (of) {
+#define X(type, NAME, name, FIELDS) READ(node, no_tag, type, NAME, name)
+		NODE_FRAMES(X)
 #undef X
 	}
 	fail_msg("frame %u", of);
@@ -374,6 +386,54 @@ static const struct golden journal[] = {
     {"080000000d0000000100000001000000", "READS index=4294967297"},
     {"20000000480000000100000001000000020000000100000003000000010000000400000001000000",
 	"FITS n=4294967297 small=4294967298 ordinary=4294967299 large=4294967300"},
+};
+
+/* Node to node: no field like another. */
+static const struct golden node[] = {
+    {"3100000001000000010202020300000001000000017802797a0600000001000000070000000100"
+     "00000800000001000000090001000a000100",
+	"HELLO newest=513 oldest=514 features=4294967299 from=x to=yz boot=4294967302"
+	" term=4294967303 last=4294967304 election_ms=65545 heartbeat_ms=65546"},
+    {"1500000002000000010202000000010000000300000001000000010203",
+	"WELCOME version=513 features=4294967298 config_index=4294967299 config=010203"},
+    {"0300000003000000010178",
+	"REFUSED code=1 text=x"},
+    {"220000000400000001020300000001000000040000000100000005000000010000000600000001"
+     "000000",
+	"MESSAGE type=1 ok=2 term=4294967299 index=4294967300 index_term=4294967301"
+	" round=4294967302"},
+    {"3a0000000500000001000000010000000200000001000000030000000100000004000000010000"
+     "000500000001000000060000000100000007000000010000000802",
+	"APPEND term=4294967297 index=4294967298 index_term=4294967299 commit=4294967300"
+	" cover=4294967301 cover_term=4294967302 round=4294967303 runs=520"},
+    {"1800000006000000010000000100000002000000010000000300010004010203",
+	"RUN first=4294967297 term=4294967298 count=65539 kind=4 payload=010203"},
+    {"11000000070000000100000001000000020000000100000003",
+	"STATE index=4294967297 bytes=4294967298 flags=3"},
+    {"1a00000008000000010000000100000002017802797a036162630602646503666768",
+	"COMMAND req=4294967297 command=2 name=x key=yz id=abc flags=6 address=de"
+	" gate=fgh"},
+    {"0e000000090000000100000001000000020178010203",
+	"RESULT req=4294967297 code=2 text=x payload=010203"},
+    {"190000000a000000010202020300000001000000017802797a0361626302646508",
+	"JOIN newest=513 oldest=514 features=4294967299 id=x name=yz address=abc gate=de"
+	" flags=8"},
+    {"0b0000000b0000000100000001000000010203",
+	"JOINED config_index=4294967297 config=010203"},
+    {"050000000c000000017802797a",
+	"PLACE id=x address=yz"},
+    {"0c0000000d000000010202020300000001000000",
+	"ASK newest=513 oldest=514 features=4294967299"},
+    {"090000000e000000010200000001000000",
+	"DIED state=1 place=4294967298"},
+    {"110000000f000000010202020300000001000000017802797a",
+	"MEMBERS newest=513 oldest=514 features=4294967299 cluster=x id=yz"},
+    {"100000001000000001000000010000000200000001000000",
+	"WANT_HOLES term=4294967297 from=4294967298"},
+    {"2b0000001100000001000000010000000200000001000000030000000100000004000000010000"
+     "000500000001000000010203",
+	"HOLES term=4294967297 cover=4294967298 cover_term=4294967299 followed=4294967300"
+	" next=4294967301 ranges=010203"},
 };
 
 static const struct golden events[] = {
@@ -646,6 +706,9 @@ static void each_format_has_its_goldens(void **state)
 	JOURNAL_OPENER_FRAMES(X)
 	JOURNAL_JOURNAL_FRAMES(X)
 #undef X
+#define X(type, NAME, name, FIELDS) HAS_GOLDENS(node, node, NAME, name)
+	NODE_FRAMES(X)
+#undef X
 #define X(type, NAME, name, FIELDS) HAS_GOLDENS(event, events, NAME, name)
 	EVENTS(X)
 #undef X
@@ -677,6 +740,12 @@ static void frames_of_the_journals_protocol_are_read_for_ever(void **state)
 	read_frames(journal, COUNT(journal), read_journal);
 }
 
+static void frames_between_nodes_are_read_for_ever(void **state)
+{
+	(void)state;
+	read_frames(node, COUNT(node), read_node);
+}
+
 static void events_are_read_for_ever(void **state)
 {
 	uint8_t bytes[EVENTS_HEADER_SIZE + GOLDEN_MAX] = {0};
@@ -699,6 +768,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(frames_of_the_clients_protocol_are_read_for_ever),
 	    cmocka_unit_test(frames_of_the_journals_protocol_are_read_for_ever),
+	    cmocka_unit_test(frames_between_nodes_are_read_for_ever),
 	    cmocka_unit_test(events_are_read_for_ever),
 	    cmocka_unit_test(each_format_has_its_goldens),
 	};
