@@ -14,7 +14,7 @@
 	X(QUEUE_SOCKET, "queue-socket", TEXT, v->queue_socket) \
 	X(MEMBERS, "members", NUMBER, v->count) \
 	X(VOTERS, "voters", NUMBER, count_of(v, is_voter)) \
-	X(UP, "up", NUMBER, count_of(v, is_up)) \
+	X(UP, "up", NUMBER, voters_up(v)) \
 	X(TERM, "term", NUMBER, v->term) \
 	X(COMMIT, "commit", NUMBER, v->commit) \
 	X(LAST, "last", NUMBER, v->last) \
@@ -47,6 +47,11 @@ static bool is_up(const struct control_view_member *m)
 	return m->flags & CONTROL_MEMBER_REACHABLE;
 }
 
+static bool is_voter_up(const struct control_view_member *m)
+{
+	return is_voter(m) && is_up(m);
+}
+
 static unsigned count_of(
     const struct control_view *v, bool (*is)(const struct control_view_member *m))
 {
@@ -54,6 +59,11 @@ static unsigned count_of(
 	for (unsigned i = 0; i < v->count; i++)
 		n += is(&v->members[i]);
 	return n;
+}
+
+unsigned voters_up(const struct control_view *v)
+{
+	return count_of(v, is_voter_up);
 }
 
 static const char *member_role(const struct control_view_member *m)

@@ -11,6 +11,9 @@ struct member_row {
 	const struct control_view_member *member;
 };
 
+/* How many voters are up. */
+unsigned voters_up(const struct control_view *v);
+
 extern const struct table_columns columns_of_node;
 extern const struct table_columns columns_of_member;
 

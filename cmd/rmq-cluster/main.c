@@ -84,12 +84,9 @@ static bool is_caught_up(const struct program *p, const struct control_view *v)
 
 static bool are_up(const struct program *p, const struct control_view *v)
 {
-	uint64_t want = 0, n = 0;
-	for (unsigned i = 0; i < v->count; i++)
-		n += (v->members[i].flags & CONTROL_MEMBER_REACHABLE) &&
-		     (v->members[i].raft_flags & RAFT_VOTER);
+	uint64_t want = 0;
 	return units_count(strchr(word(p, 0), '=') + 1, 1, RAFT_MEMBERS_MAX, &want) &&
-	       n >= want;
+	       voters_up(v) >= want;
 }
 
 static bool is_removed(const char *name, const struct control_view *v)

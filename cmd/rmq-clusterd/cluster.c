@@ -68,6 +68,22 @@ static const char *another_is_down(const struct cluster *c)
 	return NULL;
 }
 
+/* A member that is heard, and stores not much longer.  NULL: there is none. */
+static const char *another_is_full(const struct cluster *c)
+{
+	static char text[TEXT_MAX + 1];
+
+	for (unsigned i = 0; i < c->peers.count; i++) {
+		const struct peer *p = c->peers.list[i];
+		if (!peers_up(p) || p->room.index == 0 || p->room.bytes >= HEALTH_FULL_BYTES)
+			continue;
+		snprintf(text, sizeof(text), "%s: disk is full: no room for new messages there",
+		    p->member.name);
+		return text;
+	}
+	return NULL;
+}
+
 /* This node itself. */
 static const char *forgot(const struct cluster *c)
 {
@@ -112,7 +128,7 @@ static const char *problem(const struct cluster *c)
 {
 	static const char *(*const problems[])(const struct cluster *c) = {refused,
 	    supervisor_problem, lacks_room, watchdog_problem, forgot, nobody_leads,
-	    another_is_down};
+	    another_is_down, another_is_full};
 	const char *text = NULL;
 
 	for (size_t i = 0; !text && i < sizeof(problems) / sizeof(problems[0]); i++)
