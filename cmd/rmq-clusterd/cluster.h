@@ -96,8 +96,8 @@ typedef void cluster_answer(void *arg, enum rmq_error code, const char *text);
  * once, maybe from within this call, unless cluster_forget() comes first:
  *	RMQ_E_OK	it is done: committed, or it was so before
  *	RMQ_E_EXISTS	INIT, JOIN: member of a cluster; INIT: a seed is; ADMIT: name or key is another's
- *	RMQ_E_NOTHING	LEAVE, TRANSFER: no such member; LEAVE: the last voter, or too few of
- *			the voters that would be left answer; TRANSFER: not in time
+ *	RMQ_E_NOTHING	LEAVE, TRANSFER: no such member; TRANSFER: not in time
+ *	RMQ_E_REFUSED	LEAVE: the last voter, or too few of the voters that would be left store
  *	RMQ_E_NO_DAEMON	no leader is known, or JOIN: nobody took us in within join-timeout
  *	RMQ_E_BUSY	another change is under way
  *	RMQ_E_TIMEOUT	outcome unknown: leadership or the link to the leader was lost

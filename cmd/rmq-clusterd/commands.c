@@ -177,8 +177,6 @@ static const char *refusal(const struct cluster *c, const struct command *m, enu
 	else if (err == RMQ_E_NOTHING && m->type == NODE_COMMAND_TAKE_IN)
 		snprintf(
 		    text, cap, "%s was not admitted: rmq-cluster admit %s KEY", name, name);
-	else if (err == RMQ_E_NOTHING)
-		snprintf(text, cap, "no such member");
 	else if (err == RMQ_E_LIMIT)
 		snprintf(text, cap, "%s", "too many members");
 	else
@@ -208,17 +206,36 @@ static bool votes(void *arg, struct raft_id id)
 	return !peers_forgot(arg, id);
 }
 
-/* Whether the cluster can go on without this member; if not yet, or not at all, it was said. */
-static bool may_remove(struct cluster *c, struct command *m)
+static enum rmq_error drop_member(void *arg, const char *name)
 {
-	struct commands_peers peers = {c, append, stores, votes};
-	char text[TEXT_MAX + 1];
-	enum commands_verdict v = commands_majority(&m->life, c->status.config, m->member.name,
-	    c->status.term, &peers, cluster_now(c), text);
+	return node_event(arg, &(struct raft_event){.type = RAFT_EVENT_REMOVE, .name = name});
+}
 
-	if (v == COMMANDS_STOP)
-		end(c, m, RMQ_E_NOTHING, text);
-	return v == COMMANDS_MAY;
+static void proposed(struct cluster *c, struct command *m)
+{
+	event(c, m, COMMAND_PROPOSE);
+	m->life.term = c->status.term;
+	m->config_index = c->status.config_index;
+}
+
+static void remove_member(struct cluster *c, struct command *m)
+{
+	struct commands_peers peers = {c, append, stores, votes, drop_member};
+	const struct commands_removal r = {.name = m->member.name,
+	    .forced = m->type == NODE_COMMAND_REMOVE_FORCED,
+	    .log = &c->status};
+	char text[TEXT_MAX + 1];
+	enum rmq_error code;
+
+	switch (command_remove(&m->life, &r, &peers, cluster_now(c), &code, text)) {
+	case COMMANDS_HOLD:
+		break;
+	case COMMANDS_MAY:
+		proposed(c, m);
+		break;
+	case COMMANDS_STOP:
+		end(c, m, code, text);
+	}
 }
 
 static void change(struct cluster *c, struct command *m)
@@ -226,30 +243,19 @@ static void change(struct cluster *c, struct command *m)
 	static const enum raft_event_type types[] = {
 	    [NODE_COMMAND_ADMIT] = RAFT_EVENT_ADMIT,
 	    [NODE_COMMAND_TAKE_IN] = RAFT_EVENT_ADD_LEARNER,
-	    [NODE_COMMAND_REMOVE] = RAFT_EVENT_REMOVE,
-	    [NODE_COMMAND_REMOVE_FORCED] = RAFT_EVENT_REMOVE,
 	};
-	struct raft_event e = {
-	    .type = types[m->type], .member = &m->member, .name = m->member.name};
+	struct raft_event e = {.type = types[m->type], .member = &m->member};
 	char text[TEXT_MAX + 1];
 
-	if (m->type == NODE_COMMAND_REMOVE && c->status.serving && !may_remove(c, m))
-		return;
 	enum rmq_error err = node_event(c, &e);
 	/* Another change is under way, as a rule. */
 	if (err == RMQ_E_BUSY)
 		return;
-	if (err == RMQ_E_LIMIT && removes(m)) {
-		end(c, m, RMQ_E_NOTHING, "it is the last voter");
-		return;
-	}
 	if (err) {
 		end(c, m, err, refusal(c, m, err, text, sizeof(text)));
 		return;
 	}
-	event(c, m, COMMAND_PROPOSE);
-	m->life.term = c->status.term;
-	m->config_index = c->status.config_index;
+	proposed(c, m);
 }
 
 /* ---- passing on ---- */
@@ -289,6 +295,8 @@ static void go_on(struct cluster *c, struct command *m)
 	if (c->status.role == RAFT_LEADER) {
 		if (m->type == NODE_COMMAND_TRANSFER)
 			transfer(c, m);
+		else if (removes(m))
+			remove_member(c, m);
 		else
 			change(c, m);
 	} else if (m->from_req) {

@@ -107,46 +107,73 @@ static void committed(struct cluster *c, uint64_t index)
 	}
 }
 
-/* Whether there is nothing more to be done about it. */
-static bool try_to_remove(struct cluster *c, struct command_life *life, const char *name)
+static enum rmq_error drop_member(void *arg, const char *name)
 {
-	struct node *n = node_leader(&c->sim);
+	const struct leader *l = arg;
+	return node_step(
+	    l->sim, l->node, &(struct raft_event){.type = RAFT_EVENT_REMOVE, .name = name});
+}
+
+/* A removal as the node knows it that was asked, and as the leader does that it was passed on
+ * to. */
+struct removal {
+	char name[RAFT_NAME_MAX + 1];
+	struct command_life asked, led;
+};
+
+/* What its administrator is told is so. */
+static void told(struct cluster *c, struct removal *r, enum rmq_error code)
+{
+	code = command_removed(&r->asked, code);
+	command_event(&r->asked, COMMAND_ANSWER, c->sim.now);
+	trace("told", code, r->asked.tries, 0, 0);
+	if (code == RMQ_E_OK && raft_config_find_name(&c->config, r->name))
+		trace_fail("%s is told to be removed, and is a member", r->name);
+}
+
+static void try_to_remove(struct cluster *c, struct removal *r, struct node *n)
+{
 	struct raft_status st;
 	char text[TEXT_MAX + 1];
-	if (!n)
-		return false;
+	enum rmq_error code;
 	raft_status(n->raft, &st);
 	struct leader leader = {&c->sim, n};
-	struct commands_peers peers = {&leader, append, stores, votes};
-	enum commands_verdict v = commands_majority(
-	    life, st.config, name, st.term, &peers, node_clock(&c->sim, n), text);
-	if (v != COMMANDS_MAY)
-		return v == COMMANDS_STOP;
-	enum rmq_error err = node_step(
-	    &c->sim, n, &(struct raft_event){.type = RAFT_EVENT_REMOVE, .name = name});
-	if (err == RMQ_E_BUSY)
-		return false;
-	raft_status(n->raft, &st);
-	trace("removed", n->slot, (uint64_t)err, st.config_index, 0);
-	if (!err)
+	struct commands_peers peers = {&leader, append, stores, votes, drop_member};
+	struct commands_removal removal = {.name = r->name, .log = &st};
+	enum commands_verdict v =
+	    command_remove(&r->led, &removal, &peers, node_clock(&c->sim, n), &code, text);
+	if (v == COMMANDS_HOLD)
+		return;
+	if (v == COMMANDS_MAY) {
+		raft_status(n->raft, &st);
+		code = RMQ_E_OK;
 		committed(c, st.config_index);
-	return true;
+	}
+	trace("removed", n->slot, (uint64_t)code, st.config_index, 0);
+	told(c, r, code);
 }
 
 static void remove_one(struct cluster *c)
 {
-	struct command_life life = {0};
-	char name[RAFT_NAME_MAX + 1] = "";
+	struct removal r = {.name = ""};
 	uint64_t end = c->sim.now + TRIED_MS;
-	bool done = false;
-	while (!done && c->sim.now < end) {
+	while (r.asked.state != COMMAND_ENDED && c->sim.now < end) {
 		struct node *n = node_leader(&c->sim);
 		struct raft_status st;
-		if (n && !name[0]) {
+		if (n && !r.name[0]) {
 			raft_status(n->raft, &st);
-			choose(c, st.config, name);
+			choose(c, st.config, r.name);
 		}
-		done = name[0] && try_to_remove(c, &life, name);
+		if (n && r.name[0] && r.asked.state == COMMAND_WAITS) {
+			command_event(&r.asked, COMMAND_PASS_ON, c->sim.now);
+			r.led = (struct command_life){0};
+		}
+		/* The link to the leader is lost, or its process. */
+		if (r.asked.state == COMMAND_PASSED_ON && r.asked.tries < 3 &&
+		    prng_chance(&c->world.prng, 2))
+			command_event(&r.asked, COMMAND_LOST, c->sim.now);
+		if (n && r.asked.state == COMMAND_PASSED_ON)
+			try_to_remove(c, &r, n);
 		cluster_calm_millisecond(c);
 	}
 }

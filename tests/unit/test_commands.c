@@ -53,7 +53,7 @@ static bool votes(void *arg, struct raft_id id)
 
 static enum commands_verdict removal(const char *name, uint64_t term, uint64_t now_ms)
 {
-	struct commands_peers peers = {NULL, append, stores, votes};
+	struct commands_peers peers = {NULL, append, stores, votes, NULL};
 	return commands_majority(&life, &config, name, term, &peers, now_ms, text);
 }
 
@@ -139,6 +139,79 @@ static void it_waits_until_something_can_be_appended(void **state)
 	assert_int_equal(removal("n5", 7, 3 * COMMANDS_STORE_MS + 1), COMMANDS_MAY);
 }
 
+static struct raft_status leads;
+static enum rmq_error dropped; /* as consensus answers */
+static unsigned drops;
+
+static enum rmq_error drop_member(void *arg, const char *name)
+{
+	(void)arg, (void)name;
+	drops++;
+	return dropped;
+}
+
+static enum rmq_error removed;
+
+static enum commands_verdict try(const char *name, bool forced, uint64_t now_ms)
+{
+	struct commands_peers peers = {NULL, append, stores, votes, drop_member};
+	struct commands_removal r = {.name = name, .forced = forced, .log = &leads};
+	removed = RMQ_E_BUG;
+	return command_remove(&life, &r, &peers, now_ms, &removed, text);
+}
+
+/* A node that asks again may not take a refusal for what it asked for. */
+static void only_a_member_that_is_gone_is_nothing(void **state)
+{
+	(void)state;
+	leads = (struct raft_status){
+	    .config = &config, .term = 7, .config_index = 9, .commit = 9};
+	drops = 0;
+	assert_int_equal(try("n5", false, 100), COMMANDS_HOLD);
+	assert_int_equal(try("n5", false, 100 + COMMANDS_STORE_MS), COMMANDS_STOP);
+	assert_int_equal(removed, RMQ_E_REFUSED);
+	assert_int_equal(drops, 0);
+	dropped = RMQ_E_LIMIT;
+	assert_int_equal(try("n5", true, 100), COMMANDS_STOP);
+	assert_int_equal(removed, RMQ_E_REFUSED);
+	assert_string_equal(text, "it is the last voter");
+	dropped = RMQ_E_NOTHING;
+	assert_int_equal(try("n9", false, 100), COMMANDS_STOP);
+	assert_int_equal(removed, RMQ_E_NOTHING);
+	assert_string_equal(text, "no such member");
+	dropped = RMQ_E_OK;
+	assert_int_equal(try("n5", true, 100), COMMANDS_MAY);
+	assert_int_equal(drops, 3);
+}
+
+static void who_stores_is_asked_once_no_other_change_is_under_way(void **state)
+{
+	(void)state;
+	leads = (struct raft_status){
+	    .config = &config, .term = 7, .config_index = 9, .commit = 9};
+	drops = 0;
+	dropped = RMQ_E_OK;
+	assert_int_equal(try("n5", false, 100), COMMANDS_HOLD);
+	for (unsigned i = 1; i <= 5; i++)
+		held[i] = newest;
+	leads.config_index = 10;
+	assert_int_equal(try("n5", false, 150), COMMANDS_HOLD);
+	assert_int_equal(try("n5", true, 150), COMMANDS_HOLD);
+	leads.commit = 10;
+	/* Meanwhile the disks may have begun to hang. */
+	assert_int_equal(try("n5", false, 9000), COMMANDS_HOLD);
+	assert_int_equal(drops, 0);
+	held[1] = held[2] = held[3] = newest;
+	assert_int_equal(try("n5", false, 9010), COMMANDS_MAY);
+	assert_int_equal(drops, 1);
+	/* Nor if consensus is busy with something else. */
+	dropped = RMQ_E_BUSY;
+	assert_int_equal(try("n5", false, 9020), COMMANDS_HOLD);
+	dropped = RMQ_E_OK;
+	assert_int_equal(try("n5", false, 9070), COMMANDS_HOLD);
+	assert_int_equal(drops, 2);
+}
+
 static void learners_and_strangers_and_the_last_voter_are_left_to_consensus(void **state)
 {
 	(void)state;
@@ -193,6 +266,7 @@ static void a_removal_that_is_repeated_has_been_done_if_the_member_is_gone(void 
 	command_event(&life, COMMAND_PASS_ON, 0);
 	assert_int_equal(command_removed(&life, RMQ_E_NOTHING), RMQ_E_OK);
 	assert_int_equal(command_removed(&life, RMQ_E_BUSY), RMQ_E_BUSY);
+	assert_int_equal(command_removed(&life, RMQ_E_REFUSED), RMQ_E_REFUSED);
 }
 
 static void a_join_goes_on_until_it_is_answered(void **state)
@@ -241,6 +315,8 @@ int main(void)
 	    T(the_disk_of_the_leader_counts_as_the_others),
 	    T(what_was_stored_for_an_older_leader_does_not_count),
 	    T(it_waits_until_something_can_be_appended),
+	    T(only_a_member_that_is_gone_is_nothing),
+	    T(who_stores_is_asked_once_no_other_change_is_under_way),
 	    T(learners_and_strangers_and_the_last_voter_are_left_to_consensus),
 	    T(what_was_never_tried_was_not_done),
 	    T(what_was_tried_has_an_unknown_outcome),

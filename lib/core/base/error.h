@@ -37,7 +37,8 @@
 	X(CONFIG,        24, 78, "bad configuration") \
 	X(JOURNAL_LOST,  25, 74, "journal failed") \
 	X(INTERRUPTED,   26, 75, "interrupted") \
-	X(DISK_FULL,     27, 75, "disk is full")
+	X(DISK_FULL,     27, 75, "disk is full") \
+	X(REFUSED,       28,  1, "refused")
 
 enum rmq_error {
 #define X(name, wire, exit, text) RMQ_E_##name = wire,

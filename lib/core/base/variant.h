@@ -111,6 +111,8 @@
 	    "after a removal nothing is committed") \
 	X(REMOVED_UNSTORED, "a member is removed though too few of the others store any more", \
 	    "after a removal nothing is committed") \
+	X(REFUSED_IS_DONE, "a removal that is refused is told as one of a node that is no member", \
+	    "is told to be removed") \
 	X(SILENT_LIVES, "a queue daemon that does not answer lives on", "illness stops") \
 	X(STARTING_TRUSTED, "a queue daemon that hangs as it starts is left alone", \
 	    "illness stops") \

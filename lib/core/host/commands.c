@@ -148,3 +148,36 @@ enum commands_verdict commands_majority(struct command_life *l,
 	    c.voters, c.others);
 	return COMMANDS_STOP;
 }
+
+enum commands_verdict command_remove(struct command_life *l, const struct commands_removal *r,
+    const struct commands_peers *peers, uint64_t now_ms, enum rmq_error *code, char *text)
+{
+	const struct raft_status *log = r->log;
+	enum commands_verdict v = COMMANDS_MAY;
+
+	/* Another change is under way: who stores is asked once that is over. */
+	if (log->config_index > log->commit) {
+		l->term = 0;
+		return COMMANDS_HOLD;
+	}
+	if (!r->forced)
+		v = commands_majority(l, log->config, r->name, log->term, peers, now_ms, text);
+	if (v != COMMANDS_MAY) {
+		*code = RMQ_VARIANT(REFUSED_IS_DONE) ? RMQ_E_NOTHING : RMQ_E_REFUSED;
+		return v;
+	}
+	*code = peers->remove(peers->arg, r->name);
+	if (*code == RMQ_E_OK)
+		return COMMANDS_MAY;
+	if (*code == RMQ_E_BUSY) {
+		l->term = 0;
+		return COMMANDS_HOLD;
+	}
+	const char *why = *code == RMQ_E_LIMIT	   ? "it is the last voter"
+			  : *code == RMQ_E_NOTHING ? "no such member"
+						   : error_text(*code);
+	snprintf(text, TEXT_MAX + 1, "%s", why);
+	if (*code == RMQ_E_LIMIT)
+		*code = RMQ_E_REFUSED;
+	return COMMANDS_STOP;
+}

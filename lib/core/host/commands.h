@@ -21,7 +21,7 @@
 #ifndef RMQ_CORE_HOST_COMMANDS_H
 #define RMQ_CORE_HOST_COMMANDS_H
 
-#include "core/raft/raft_config.h"
+#include "core/raft/raft.h"
 
 /*
  * How long a command that cannot be done at once is tried, and how often: for as long as two
@@ -126,13 +126,30 @@ struct commands_peers {
 	bool (*stores)(void *arg, struct raft_id id, uint64_t index);
 	/* It votes: it has not forgotten what it had stored. */
 	bool (*votes)(void *arg, struct raft_id id);
+	/* Proposes a configuration without it: RAFT_EVENT_REMOVE. */
+	enum rmq_error (*remove)(void *arg, const char *name);
+};
+
+struct commands_removal {
+	const char *name;
+	bool forced;
+	const struct raft_status *log; /* of this node, which leads */
 };
 
 /* How long a removal waits for the disks of the remaining voters. */
 #define COMMANDS_STORE_MS 3000
 
 /*
- * Whether the member `name` may be removed by the leader of `term`.  A majority of the
+ * The leader tries a removal.  COMMANDS_HOLD: not now, it is tried again; COMMANDS_MAY: it is
+ * proposed, or was so before; COMMANDS_STOP: it ends with *code, and text[TEXT_MAX + 1].  There,
+ * RMQ_E_NOTHING means that there is no such member, and nothing else: see command_removed().
+ */
+enum commands_verdict command_remove(struct command_life *l, const struct commands_removal *r,
+    const struct commands_peers *peers, uint64_t now_ms, enum rmq_error *code, char *text)
+    __attribute__((warn_unused_result));
+
+/*
+ * Of that: whether the member `name` may be removed by the leader of `term`.  A majority of the
  * remaining voters must store a record that is appended after this was asked: otherwise nothing
  * could be committed any more, the removal itself included.  Their answers are not enough: a
  * node whose disk is full or hangs answers, too.  On COMMANDS_STOP, text[TEXT_MAX + 1] names
