@@ -499,7 +499,7 @@ void cluster_calm(struct cluster *c)
 		until(c, steady, "nobody leads");
 		illness_deadly_record(c);
 	}
-	if (prng_chance(&c->sim.prng, 100)) {
+	if (prng_chance(&c->sim.prng, 200)) {
 		until(c, steady, "nobody leads");
 		illness_run_on_one(c);
 	}

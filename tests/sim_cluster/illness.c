@@ -250,7 +250,7 @@ void illness_run_on_one(struct cluster *c)
 		c->sites[slots[i]].start = (int)prng_range(p, EXITS_READING, CRASHES_READY);
 	trace("runs on one", slots[n - 1], n, gone, 0);
 	site_kill_queue(s);
-	for (unsigned ms = 0; ms < DEADLY_MS; ms++)
+	for (unsigned ms = 0; ms < DEADLY_MS && !site_serving(c); ms++)
 		cluster_calm_millisecond(c);
 	if (!site_serving(c))
 		trace_fail("no queue daemon runs, and it could run on node %u", slots[n - 1]);

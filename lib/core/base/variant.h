@@ -159,9 +159,7 @@
 	X(TAKES_ALL, "a follower takes what its disk has no room for", "nodes do not catch up") \
 	X(LEADS_ALL, "a leader appends what its disk has no room for", "nodes do not catch up") \
 	X(SPENT_LEADS, "a leader whose disk has no room for any record leads on", \
-	    "illness stops") \
-	X(RELIEF_UNSTORED, "the leader tells of holes where its disk has nothing yet", \
-	    "what died at the leader is refused")
+	    "illness stops")
 
 /* Those that are found in minutes only. */
 #define RMQ_HOST_RARE_VARIANTS(X) \

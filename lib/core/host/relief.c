@@ -89,11 +89,9 @@ static uint64_t least(uint64_t a, uint64_t b)
 /* The last record of which is known whether it is a hole, and that the follower may be told. */
 static uint64_t reach(const struct relief_known *k)
 {
-	uint64_t last = least(k->match, k->commit);
+	uint64_t below = k->cover > 0 ? k->cover - 1 : 0;
 
-	if (RMQ_VARIANT(RELIEF_UNSTORED))
-		return last;
-	return least(last, least(k->stored, k->cover > 0 ? k->cover - 1 : 0));
+	return least(least(k->match, k->commit), least(k->stored, below));
 }
 
 void relief_answer(const struct ends_log *log, uint64_t from, const struct relief_known *known,
