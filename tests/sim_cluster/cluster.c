@@ -496,6 +496,8 @@ void cluster_calm(struct cluster *c)
 		illness_end(c);
 	}
 	if (prng_chance(&c->sim.prng, 200)) {
+		/* A HELLO that is late from before may keep a vote from its candidate. */
+		until(c, links_are_up, "a member is not up");
 		until(c, steady, "nobody leads");
 		illness_deadly_record(c);
 	}
