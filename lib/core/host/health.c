@@ -315,5 +315,5 @@ bool health_better(const struct health_successor *s)
 
 bool health_gated(const struct health_successor *s)
 {
-	return s->answers && s->gate && s->level && !s->forgot && !s->fails;
+	return s->answers && s->gate && s->level && !s->forgot;
 }

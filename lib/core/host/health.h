@@ -194,9 +194,12 @@ struct health_successor {
  * ever.
  */
 int health_successor(const struct health_successor *list, unsigned count);
-/* Whether this one could take over at once, and would have room for new messages. */
+/*
+ * Whether this one could take over at once, and would have room for new messages.  One that fails
+ * counts: it did when it led last, which may be long ago.
+ */
 bool health_better(const struct health_successor *s);
-/* Whether this one could take over at once, and gates would reach it. */
+/* The same for gates: whether they would reach it. */
 bool health_gated(const struct health_successor *s);
 
 /* A disk with less room than this is full; one with at least this much is a better one. */
