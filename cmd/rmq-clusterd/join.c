@@ -113,15 +113,15 @@ static void joined(struct cluster *c, struct slice payload)
 		next(c, JOIN_PAUSE_MS);
 		return;
 	}
-	if (!c->join.lost)
+	if (joining_let_in(&c->join.joining, c->join.seeds.count, cluster_now(c)) &&
+	    !c->join.lost)
 		log_notice("let in by %s", asked(&c->join)->name);
-	c->join.taken_in = true;
 	c->join.refused[0] = c->join.why[0] = '\0';
 	c->join.final = false;
 	peers_hint(c, m.config_index, &config);
 	hang_up(&c->join);
 	/* The leader calls; if it does not, it is asked again. */
-	next(c, JOIN_TRY_MS);
+	next(c, JOINING_TRY_MS);
 }
 
 static void on_frame(void *arg, struct link_conn *conn, const struct frame *f)
@@ -198,7 +198,8 @@ static void give_up(struct cluster *c)
 	join_cancel(c);
 	if (by_command)
 		return;
-	log_error("not let in within join-timeout: %s",
+	log_error("%s within join-timeout: %s",
+	    c->join.joining.let_in ? "let in, but no member answers any more" : "not let in",
 	    c->join.refused[0] ? c->join.refused : "no seed answers");
 	cluster_die(c, error_exit(RMQ_E_NO_DAEMON));
 }
@@ -209,20 +210,24 @@ static void on_timer(uv_timer_t *timer)
 
 	if (!c->join.asking)
 		return;
-	if (cluster_now(c) >= c->join.give_up) {
+	if (joining_is_over(&c->join.joining, cluster_now(c))) {
 		give_up(c);
 		return;
 	}
 	/* The one that is asked does not answer. */
 	c->join.next += c->join.dialer != NULL;
-	ask(c);
-	wake(c, JOIN_TRY_MS);
+	if (joining_asks(&c->join.joining, !raft_id_none(c->status.leader), cluster_now(c)))
+		ask(c);
+	else
+		hang_up(&c->join);
+	wake(c, JOINING_TRY_MS);
 }
 
 /* After that time, or when it is too late. */
 static void wake(struct cluster *c, uint64_t ms)
 {
-	uint64_t now = cluster_now(c), left = c->join.give_up > now ? c->join.give_up - now : 0;
+	uint64_t now = cluster_now(c), until = c->join.joining.until_ms;
+	uint64_t left = until > now ? until - now : 0;
 
 	uv_timer_start(&c->join.timer, on_timer, ms < left ? ms : left, 0);
 }
@@ -264,13 +269,11 @@ static void begin(struct cluster *c, bool by_command)
 
 	j->asking = true;
 	j->by_command = by_command;
-	j->give_up = c->config.join_timeout > UINT64_MAX / 2
-			 ? UINT64_MAX
-			 : cluster_now(c) + c->config.join_timeout;
+	joining_begin(&j->joining, c->config.join_timeout, cluster_now(c));
 	j->next = 0;
 	j->final = false;
 	ask(c);
-	wake(c, JOIN_TRY_MS);
+	wake(c, JOINING_TRY_MS);
 	cluster_changed(c);
 }
 
@@ -279,7 +282,7 @@ static void begin(struct cluster *c, bool by_command)
 static void lost(struct cluster *c, const char *address)
 {
 	c->join.lost = true;
-	c->join.give_up = UINT64_MAX;
+	joining_begin(&c->join.joining, UINT64_MAX, cluster_now(c));
 	for (unsigned i = 0; address[0] && i < c->peers.count; i++) {
 		struct peer *p = c->peers.list[i];
 		if (strcmp(p->member.name, c->join.seeds.seeds[0].name) == 0)

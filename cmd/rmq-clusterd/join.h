@@ -8,6 +8,7 @@
 
 #include <uv.h>
 
+#include "core/host/joining.h"
 #include "sys/net/known_nodes.h"
 #include "sys/net/link_dialer.h"
 #include "sys/process/config.h"
@@ -15,17 +16,15 @@
 
 struct cluster;
 
-/* The time for a seed to answer, and the pause before the next one is asked. */
-#define JOIN_TRY_MS   5000
+/* So long is waited before the next seed is asked. */
 #define JOIN_PAUSE_MS 250
 
 struct join {
 	struct known_nodes known; /* keys of seeds */
 	struct config_seeds seeds;
 	bool asking;
-	bool taken_in;	  /* a seed has said so, and the log does not yet */
+	struct joining joining;
 	unsigned next;	  /* of the seeds */
-	uint64_t give_up; /* when: UINT64_MAX: never */
 	bool lost;	  /* it is a member that hears of no leader: it asks for the members */
 	uint64_t led_ms;  /* when a leader was known last */
 	bool by_command;  /* an administrator waits for it; otherwise the time-out ends the process */

@@ -531,7 +531,7 @@ enum rmq_error node_found(struct cluster *c)
 
 	if (c->status.config)
 		return RMQ_E_EXISTS;
-	if (c->join.taken_in)
+	if (c->join.joining.let_in)
 		return RMQ_E_EXISTS;
 	if (c->stored_seq < c->sent_seq)
 		return RMQ_E_BUSY;
