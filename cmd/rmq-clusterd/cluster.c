@@ -92,8 +92,9 @@ static const char *forgot(const struct cluster *c)
 	if (!c->status.forgot)
 		return NULL;
 	snprintf(text, sizeof(text),
-	    "this node does not vote, as its data directory was put back to an older state: remove "
-	    "it: rmq-cluster leave %.63s",
+	    "this node does not vote, as its data directory was put back to an older state; it may "
+	    "when all others are up and another one leads, see rmq-cluster transfer; or remove it: "
+	    "rmq-cluster leave %.63s",
 	    c->config.name);
 	return text;
 }

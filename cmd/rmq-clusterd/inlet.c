@@ -213,6 +213,7 @@ static void hello(struct inlet *i, struct slice payload)
 	i->peer = p;
 	peers_member_of(p)->alive_ms = cluster_now(c);
 	replace(p, i, another);
+	node_told(c, p->member.id, m.term);
 	send_welcome(i);
 	cluster_changed(c);
 	if (p->node.dialer)

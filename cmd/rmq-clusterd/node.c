@@ -152,7 +152,12 @@ static enum rmq_error step(struct cluster *c, const struct raft_event *e, struct
 	size_t count;
 	enum rmq_error err = raft_step(c->raft, e, cluster_now(c), &actions, &count);
 
+	bool forgot = c->status.forgot;
 	raft_status(c->raft, &c->status);
+	if (forgot && !c->status.forgot) {
+		log_notice("has all that its disk had forgotten: votes again");
+		cluster_changed(c);
+	}
 	for (size_t i = 0; i < count; i++)
 		do_action(c, &actions[i], source);
 	return err;
@@ -170,6 +175,13 @@ void node_forgot(struct cluster *c)
 	log_error("neither votes nor stands for election, as its disk has forgotten what it had "
 		  "stored");
 	enum rmq_error err = node_event(c, &(struct raft_event){.type = RAFT_EVENT_FORGOT});
+	(void)err; /* it is never refused */
+}
+
+void node_told(struct cluster *c, struct raft_id id, uint64_t term)
+{
+	enum rmq_error err = node_event(
+	    c, &(struct raft_event){.type = RAFT_EVENT_TOLD, .id = id, .term = term});
 	(void)err; /* it is never refused */
 }
 

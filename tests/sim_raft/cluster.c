@@ -13,6 +13,7 @@ void sim_begin(struct sim *s, uint64_t seed)
 	s->delay_max = (unsigned)prng_range(&s->prng, 3, prng_chance(&s->prng, 300) ? 120 : 20);
 	s->faults = (unsigned)prng_range(&s->prng, 0, 12);
 	s->wipes = 1;
+	s->put_backs = prng_chance(&s->prng, 300) ? (unsigned)prng_range(&s->prng, 1, 100) : 0;
 	s->changing = (unsigned)prng_range(&s->prng, 2, 20);
 	s->busy = (unsigned)(prng_chance(&s->prng, 500) ? 0 : prng_below(&s->prng, 200));
 	s->cuts = (unsigned)prng_below(&s->prng, 3);
@@ -210,6 +211,29 @@ static void rot(struct sim *s)
 	r->bad = n->view.log[i].bad = true;
 }
 
+/*
+ * Two nodes are connected anew.  Once in some seeds a node's directory is put back to an older
+ * state, as one of the others sees and says; no other one has lost its own.
+ */
+static void visit(struct sim *s)
+{
+	struct node *n = sim_any(s), *from = sim_any(s);
+	if (s->host)
+		return;
+	if (n != from && n->raft && from->raft && !from->cut_to[n->slot] &&
+	    prng_chance(&s->prng, 50))
+		node_hello(s, n, from);
+	if (s->quiet || s->wipes == 0 || s->rots || !n->raft || !s->put_backs)
+		return;
+	if (prng_chance(&s->prng, 20))
+		node_copy(n);
+	/* It has voted meanwhile. */
+	if (n->old && n->disk.term > n->old->term && prng_chance(&s->prng, s->put_backs)) {
+		s->wipes = s->put_backs = 0;
+		node_put_back(s, n);
+	}
+}
+
 static void deliver(struct sim *s)
 {
 	struct packet **at = &s->packets;
@@ -268,6 +292,7 @@ void sim_millisecond(struct sim *s)
 	reset(s);
 	relieve(s);
 	rot(s);
+	visit(s);
 }
 
 void sim_calm(struct sim *s)
@@ -303,6 +328,9 @@ static const char *missing(struct sim *s, uint64_t *a, uint64_t *b)
 		if (!n->raft)
 			return "a node does not catch up";
 		raft_status(n->raft, &other);
+		/* Its leader counts on what it has forgotten, until there is another one. */
+		if (other.forgot)
+			continue;
 		*b = other.commit;
 		if (other.commit + 20 < st.commit)
 			return "a node does not catch up";
@@ -357,8 +385,10 @@ void sim_end(struct sim *s)
 			free(m);
 		}
 	}
-	for (unsigned i = 0; i < NODES; i++)
+	for (unsigned i = 0; i < NODES; i++) {
 		free(s->nodes[i].before);
+		free(s->nodes[i].old);
+	}
 	for (unsigned i = 0; i < VALUES; i++) {
 		free(s->value[i].config);
 		free(s->value[i].end);

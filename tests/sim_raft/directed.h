@@ -23,6 +23,7 @@
 	X(who_was_only_admitted_counts_for_nothing) \
 	X(a_leader_that_slept_commits_nothing_and_ends_no_barrier) \
 	X(a_node_that_forgot_elects_nobody) \
+	X(a_node_that_forgot_votes_again_for_leaders_after_the_next) \
 	X(barriers_share_a_round) \
 	X(a_round_that_was_lost_is_repeated) \
 	X(a_single_voter_ends_a_barrier_at_once)

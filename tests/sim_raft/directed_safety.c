@@ -358,6 +358,33 @@ void directed_a_node_that_forgot_elects_nobody(struct sim *s)
 	must(directed_status(s, leader).serving);
 }
 
+/* As long as it does not know who may hold a vote that it forgot, and until a leader fills it. */
+void directed_a_node_that_forgot_votes_again_for_leaders_after_the_next(struct sim *s)
+{
+	directed_begin(s, 3);
+	must(directed_change(s, 2, RAFT_EVENT_FORGOT, 2) == RMQ_E_OK);
+	node_hello(s, &s->nodes[2], &s->nodes[0]);
+	directed_pass(s, ALL, 2 * s->election_ms);
+	must(directed_change(s, 0, RAFT_EVENT_TRANSFER, 1) == RMQ_E_OK);
+	directed_pass(s, ALL, 2 * s->election_ms);
+	must(directed_status(s, 1).serving && directed_status(s, 2).forgot);
+	/* That one was in this term when it was heard first. */
+	node_hello(s, &s->nodes[2], &s->nodes[1]);
+	directed_pass(s, ALL, 2 * s->election_ms);
+	must(directed_status(s, 2).forgot);
+	/* It hears the next one, and gets none of its records. */
+	net.deaf = N(2);
+	must(directed_change(s, 1, RAFT_EVENT_TRANSFER, 0) == RMQ_E_OK);
+	directed_pass(s, ALL, 2 * s->election_ms);
+	must(directed_status(s, 0).serving && directed_status(s, 2).forgot);
+	must(raft_id_eq(directed_status(s, 2).leader, s->nodes[0].id));
+	net.deaf = 0;
+	directed_pass(s, ALL, 4 * s->election_ms);
+	must(!directed_status(s, 2).forgot);
+	directed_pass(s, N(1) | N(2), 6 * s->election_ms);
+	must(directed_status(s, 1).serving || directed_status(s, 2).serving);
+}
+
 static unsigned count(struct sim *s, unsigned to, enum raft_message_type type)
 {
 	unsigned n = 0;

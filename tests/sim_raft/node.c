@@ -98,7 +98,10 @@ void node_start(struct sim *s, struct node *n)
 	n->barrier = n->barrier_count = 0;
 	n->leader_commit = 0;
 	n->gone = false;
+	memset(n->words, 0, sizeof(n->words));
 	n->raft = raft_new(&b, node_clock(s, n));
+	if (n->lives > 0)
+		(void)!node_step(s, n, &(struct raft_event){.type = RAFT_EVENT_FORGOT});
 	if (s->host)
 		s->host->up(s, n);
 }
@@ -237,6 +240,28 @@ void node_wipe(struct sim *s, struct node *n)
 	new_incarnation(s, n);
 }
 
+void node_copy(struct node *n)
+{
+	n->old = n->old ? n->old : malloc(sizeof(*n->old));
+	*n->old = n->disk;
+}
+
+void node_put_back(struct sim *s, struct node *n)
+{
+	node_crash(s, n);
+	n->disk = *n->old;
+	n->lives++;
+}
+
+void node_hello(struct sim *s, struct node *n, const struct node *from)
+{
+	struct raft_status st;
+	raft_status(from->raft, &st);
+	(void)!node_step(s, n,
+	    &(struct raft_event){
+		.type = RAFT_EVENT_TOLD, .id = from->id, .term = st.term});
+}
+
 static void check_flying(struct sim *s, struct node *n, struct raft_id to)
 {
 	struct raft_peer_status st;
@@ -283,6 +308,7 @@ static void post(struct sim *s, struct node *n, const struct raft_message *m)
 			continue;
 		struct packet *p = calloc(1, sizeof(*p));
 		p->m = over_wire(s, m);
+		p->life = n->lives;
 		p->at = s->now;
 		if (!s->by_hand)
 			p->at += prng_range(&s->prng, 1, s->quiet ? 3 : s->delay_max);
@@ -420,10 +446,33 @@ static void last_step(
 	node_crash(s, n);
 }
 
+/* Whether it lets the sender in, which must have what it has said before. */
+static bool lets_in(struct sim *s, struct node *n, const struct packet *p)
+{
+	const struct node *from = &s->nodes[p->m.from.bytes[0] - 1];
+	const struct raft_message *m = &p->m;
+	struct word *w = &n->words[from->slot];
+	bool new = p->life > w->life && p->life == from->lives;
+	if (new && from->raft &&
+	    (from->view.term < w->term ||
+		(from->view.term == w->term && from->view.last < w->index)))
+		return false;
+	if (new)
+		w->life = p->life;
+	if (m->type == RAFT_PREVOTE || m->type == RAFT_PREVOTED || m->type == RAFT_REMOVED)
+		return true;
+	if (m->term > w->term)
+		*w = (struct word){.term = m->term, .life = w->life};
+	if (m->type == RAFT_APPENDED && m->ok && m->term == w->term &&
+	    m->place.index > w->index)
+		w->index = m->place.index;
+	return true;
+}
+
 void node_deliver(struct sim *s, struct packet *p)
 {
 	struct node *n = &s->nodes[p->m.to.bytes[0] - 1];
-	bool here = n->raft && raft_id_eq(n->id, p->m.to);
+	bool here = n->raft && raft_id_eq(n->id, p->m.to) && lets_in(s, n, p);
 	if (here && (!s->host || s->host->takes(s, n, p))) {
 		if (p->m.type == RAFT_APPEND && p->m.commit > n->leader_commit)
 			n->leader_commit = p->m.commit;

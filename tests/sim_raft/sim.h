@@ -61,6 +61,13 @@ struct node {
 	unsigned slot, incarnation;
 	unsigned place; /* its address */
 	struct disk *before; /* a known-bad variant: as it was before the newest STORE */
+	struct disk *old; /* a copy of it; NULL: none */
+	unsigned lives; /* so often its disk was put back to that */
+	/* What this process has heard of each of the others: members_hello(). */
+	struct word {
+		uint64_t term, index;
+		unsigned life;
+	} words[NODES];
 	struct disk disk; /* durable */
 	struct disk view; /* with what is not synced yet */
 	struct op *ops, **ops_end;
@@ -88,6 +95,7 @@ struct node {
 struct packet {
 	struct packet *next;
 	uint64_t at;
+	unsigned life; /* of its sender */
 	struct raft_message m;
 	struct raft_run *runs;
 	uint32_t *values;
@@ -156,7 +164,7 @@ struct sim {
 	struct raft_id votes[TERMS][NODES][8];
 	/* How this seed is: chances in permille, times in ms. */
 	uint32_t election_ms, beat_ms;
-	unsigned loss, duplicate, delay_max, faults, wipes, changing;
+	unsigned loss, duplicate, delay_max, faults, wipes, put_backs, changing;
 	const struct node *spared; /* no change of membership concerns it; NULL: none */
 	struct node *rots; /* records on its disk go bad; NULL: on nobody's */
 	unsigned cuts; /* nodes die between two actions of a step */
@@ -198,6 +206,11 @@ void node_first(struct sim *s, unsigned voters);
 void node_start(struct sim *s, struct node *n);
 void node_crash(struct sim *s, struct node *n);
 void node_wipe(struct sim *s, struct node *n);
+/* Its disk is copied; and it crashes, and its disk is as it was then. */
+void node_copy(struct node *n);
+void node_put_back(struct sim *s, struct node *n);
+/* Node `from` says HELLO to it. */
+void node_hello(struct sim *s, struct node *n, const struct node *from);
 enum rmq_error node_step(struct sim *s, struct node *n, struct raft_event *e);
 /* Answers the READs that are due; node_turn: and tells the time. */
 void node_reads(struct sim *s, struct node *n);

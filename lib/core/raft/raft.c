@@ -271,6 +271,9 @@ static enum rmq_error dispatch(struct raft *r, const struct raft_event *e)
 	case RAFT_EVENT_FORGOT:
 		raft_election_forgot(r);
 		break;
+	case RAFT_EVENT_TOLD:
+		raft_election_told(r, e->id, e->term);
+		break;
 	case RAFT_EVENT_AGAIN:
 		raft_replication_again(r);
 		break;
@@ -363,6 +366,7 @@ struct raft *raft_new(const struct raft_begin *b, uint64_t now_ms)
 	raft_membership_committed(r, 0);
 	r->actions.count = 0;
 	raft_membership_peers(r);
+	r->begun_index = raft_membership_index(r);
 	raft_election_begin(r);
 	raft_status(r, &r->shown);
 	return r;

@@ -54,8 +54,11 @@
  * election timeout, and gives its own at once.  Nodes that still hear the leader refuse.  A
  * node whose host says that it is ill abstains: it gives up leadership and does not ask for it,
  * not even when leadership is transferred to it.  A node whose disk has forgotten what it had
- * stored counts for nobody: it is not counted on to know what is committed, so it neither votes
- * nor stands as long as it runs.
+ * stored counts for nobody: it is not counted on to know what is committed, nor for whom it has
+ * voted, so it neither votes nor stands.  It does again when it holds a record of a term that is
+ * newer than all that the other members were in after it began: its forgotten votes are for
+ * older terms, the leader was elected without it, so has all that was ever committed, and what
+ * that leader lacks nobody counts any more as stored here.
  *
  * Barriers [6.4]: a leader counts rounds of heartbeats; messages carry the newest, and answers
  * repeat it.  A barrier is done when a majority has answered, in this term, a round that began
@@ -182,7 +185,9 @@ enum raft_event_type {
 			       STAND; it follows and votes */
 	RAFT_EVENT_STAND,
 	RAFT_EVENT_FORGOT, /* this node's disk is older than what it had said is stored: it
-			      gives no vote and does not campaign any more; it follows */
+			      gives no vote and does not campaign; it follows */
+	RAFT_EVENT_TOLD, /* id, term: that peer was in this term, or in a newer one, after this
+			    node began: only the first one counts */
 	RAFT_EVENT_DIED, /* message: from, term and cover of the leader; ranges: are holes there, as
 			    it says, and all below its cover.  They become holes here, as far as
 			    this log is known to be the leader's, and committed */

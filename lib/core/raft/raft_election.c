@@ -123,8 +123,35 @@ static bool recent(const struct raft *r, const struct raft_peer *p)
 	return raft_id_eq(p->id, r->id) || r->now - p->heard < r->election_ms;
 }
 
+/*
+ * Whether all votes that this node has forgotten were for terms before this one.  Members that
+ * came or went meanwhile may hold one, and not be among those that told.
+ */
+static bool votes_are_old(const struct raft *r)
+{
+	if (RMQ_VARIANT(FORGOTTEN_UNTOLD))
+		return true;
+	for (unsigned i = 0; i < r->peer_count; i++) {
+		const struct raft_peer *p = &r->peers[i];
+		if (!is_self(r, p) && (!p->told || p->told_term >= r->term))
+			return false;
+	}
+	return raft_membership_index(r) == r->begun_index;
+}
+
+/* Whether this node holds all that the leader had when it was elected. */
+static bool is_filled(const struct raft *r)
+{
+	uint64_t has = r->verified < r->durable ? r->verified : r->durable;
+
+	return !raft_id_none(r->leader) &&
+	       (raft_term_at(r, has) == r->term || RMQ_VARIANT(FORGOTTEN_UNFILLED));
+}
+
 void raft_election_tick(struct raft *r)
 {
+	if (r->forgot && is_filled(r) && votes_are_old(r))
+		r->forgot = false;
 	if (r->role != RAFT_LEADER) {
 		if (r->now >= r->election_at)
 			precampaign(r);
@@ -279,4 +306,15 @@ void raft_election_forgot(struct raft *r)
 	if (r->role != RAFT_FOLLOWER)
 		raft_election_follow(r, r->term, (struct raft_id){{0}});
 	r->voted = (struct raft_id){{0}};
+}
+
+/* It may have got a vote of this node in any term up to then, and asks for none in an older one. */
+void raft_election_told(struct raft *r, struct raft_id id, uint64_t term)
+{
+	struct raft_peer *p = raft_peer(r, id);
+
+	if (!p || p->told)
+		return;
+	p->told = true;
+	p->told_term = term;
 }

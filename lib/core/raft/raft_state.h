@@ -32,6 +32,8 @@ struct raft_flight {
 struct raft_peer {
 	struct raft_id id;
 	bool granted;	      /* its vote or pre-vote */
+	bool told;	      /* RAFT_EVENT_TOLD */
+	uint64_t told_term;   /* as told first */
 	uint64_t heard;	      /* when it last answered this leader */
 	uint64_t match;	      /* acknowledged in this term */
 	uint64_t received;    /* as it says: compared, but not durable there */
@@ -83,6 +85,7 @@ struct raft {
 	bool gone;
 	bool abstains;	      /* does not campaign */
 	bool forgot;	      /* does not campaign nor vote */
+	uint64_t begun_index; /* of the newest configuration, when this node began */
 	bool member;	      /* was one, by a committed configuration */
 	uint64_t election_at; /* follower or candidate: when to campaign */
 	uint64_t heard;	      /* follower: last word of a leader; 0: never */
@@ -181,6 +184,7 @@ void raft_election_message(struct raft *r, const struct raft_message *m);
 void raft_election_reset(struct raft *r, struct raft_id peer);
 void raft_election_abstain(struct raft *r, bool abstains);
 void raft_election_forgot(struct raft *r);
+void raft_election_told(struct raft *r, struct raft_id peer, uint64_t term);
 
 /* ---- raft_replication.c ---- */
 
