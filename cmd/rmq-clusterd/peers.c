@@ -181,6 +181,7 @@ static void update(struct cluster *c)
 	uint64_t index;
 
 	c->peers.members.self = c->id;
+	memcpy(c->peers.members.key, c->pair.key, RAFT_KEY_SIZE);
 	n = members_update(&c->peers.members, effects);
 	const struct raft_config *view = peers_view(c, &index);
 	if (!view)

@@ -71,12 +71,17 @@ static void close_end(struct site *s, struct sim_link *l, unsigned role, enum li
 
 /* ---- which there are ---- */
 
-/* Whoever is a member, by what this node knows to be committed, is linked. */
+/*
+ * Whoever is a member, by what this node knows to be committed, is linked, but for this node
+ * and what it was before.
+ */
 static void check_linked(struct site *s, const struct raft_status *st)
 {
 	for (unsigned i = 0; st->committed && i < st->committed->count; i++) {
-		struct raft_id id = st->committed->members[i].id;
-		if (!raft_id_none(id) && !raft_id_eq(id, s->node->id) && !link_to(s, id))
+		const struct raft_member *m = &st->committed->members[i];
+		bool self = memcmp(m->key, s->links.members.key, RAFT_KEY_SIZE) == 0;
+		struct raft_id id = m->id;
+		if (!raft_id_none(id) && !self && !link_to(s, id))
 			trace_fail("node %u: no link to node %u, which is a member",
 			    s->node->slot, id.bytes[0] - 1u);
 	}
@@ -555,6 +560,7 @@ void links_turn(struct site *s)
 	if (l->boot == 0) {
 		*l = (struct links){.boot = ++c->boots, .led_ms = c->sim.now};
 		l->members.self = s->node->id;
+		l->members.key[0] = (uint8_t)(s->node->slot + 1);
 	}
 	if (!raft_id_none(st.leader))
 		l->led_ms = c->sim.now;

@@ -43,7 +43,7 @@ static struct raft_config config_of(unsigned n)
 static int setup(void **state)
 {
 	(void)state;
-	m = (struct members){.self = id_of(1)};
+	m = (struct members){.self = id_of(1), .key = {1}};
 	status = (struct raft_status){0};
 	return 0;
 }
@@ -103,6 +103,16 @@ static void a_change_that_is_not_committed_adds_links_and_cuts_none(void **state
 	assert_int_equal(log_is(7, N(1) | N(2), true), 1);
 	assert_int_equal(effects[0].action, MEMBERS_DROP);
 	assert_int_equal(linked(), N(2));
+}
+
+/* With a new data directory and the same key; the log begins before that. */
+static void what_this_node_was_before_is_not_linked(void **state)
+{
+	(void)state;
+	m.self = id_of(8);
+	m.key[0] = 3;
+	assert_int_equal(log_is(1, N(1) | N(2) | N(3), true), 2);
+	assert_int_equal(linked(), N(1) | N(2));
 }
 
 static void a_hint_adds_links_and_cuts_none(void **state)
@@ -308,6 +318,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup(name, setup)
 	const struct CMUnitTest tests[] = {
 	    T(a_change_that_is_not_committed_adds_links_and_cuts_none),
+	    T(what_this_node_was_before_is_not_linked),
 	    T(a_hint_adds_links_and_cuts_none),
 	    T(of_another_cluster_nothing_is_believed),
 	    T(who_was_removed_is_told_so_only_if_that_is_committed),

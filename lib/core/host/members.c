@@ -76,6 +76,7 @@ static bool take(struct members *m, const struct raft_member *member, bool commi
 	bool fresh = !l;
 
 	if (raft_id_none(member->id) || raft_id_eq(member->id, m->self) ||
+	    memcmp(member->key, m->key, RAFT_KEY_SIZE) == 0 ||
 	    (fresh && m->count == MEMBERS_LINKS_MAX))
 		return false;
 	if (fresh) {

@@ -68,6 +68,7 @@ struct members_view {
 
 struct members {
 	struct raft_id self;
+	uint8_t key[RAFT_KEY_SIZE]; /* this node's; a member with it is what this node was before */
 	struct members_view committed, log, hint;
 	struct member_link links[MEMBERS_LINKS_MAX];
 	unsigned count;
@@ -88,7 +89,7 @@ struct members_effect {
 
 #define MEMBERS_EFFECTS_MAX (2 * MEMBERS_LINKS_MAX)
 
-/* All zeros to begin with, but for `self`. */
+/* All zeros to begin with, but for `self` and `key`. */
 
 /* The log has changed, or more of it is committed.  True: that is news, members_update() is
  * due. */
