@@ -8,8 +8,10 @@
 
 void founding_begin(struct founding *f, uint64_t now_ms)
 {
-	if (RMQ_VARIANT(CLAIM_OUTLIVES) && f->claims)
+	if (RMQ_VARIANT(CLAIM_OUTLIVES) && f->claims) {
+		f->asked = 0;
 		return;
+	}
 	if (!RMQ_VARIANT(ANSWERS_OUTLIVE))
 		*f = (struct founding){.asked = 0};
 	f->claims = true;
