@@ -26,7 +26,7 @@ void sim_begin(struct sim *s, uint64_t seed)
 			    &s->prng, 2, prng_chance(&s->prng, 200) ? 150 : 5);
 	if (prng_chance(&s->prng, 300)) {
 		s->rots = &s->nodes[prng_below(&s->prng, 3)];
-		/* What has gone bad there is to be found on the others. */
+		/* What has gone bad there is to be found on the others: none of them goes. */
 		s->wipes = 0;
 	}
 }
@@ -90,7 +90,7 @@ void sim_membership(struct sim *s, struct node *leader)
 		node_member(n, &m);
 	} else if (!(is->flags & RAFT_VOTER)) {
 		e.type = RAFT_EVENT_PROMOTE;
-	} else if (raft_config_voters(st.config) > 3) {
+	} else if (raft_config_voters(st.config) > 3 && !s->rots) {
 		e.type = RAFT_EVENT_REMOVE;
 	} else {
 		return;
