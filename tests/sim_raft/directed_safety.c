@@ -347,6 +347,11 @@ void directed_a_node_that_forgot_elects_nobody(struct sim *s)
 	must(directed_change(s, 2, RAFT_EVENT_FORGOT, 2) == RMQ_E_OK);
 	directed_pass(s, N(1) | N(2), 6 * s->election_ms);
 	must(!directed_status(s, 1).serving && directed_status(s, 2).role == RAFT_FOLLOWER);
+	/* Nor after it was started again, when nobody is there who could tell it. */
+	node_crash(s, &s->nodes[2]);
+	node_start(s, &s->nodes[2]);
+	directed_pass(s, N(1) | N(2), 6 * s->election_ms);
+	must(!directed_status(s, 1).serving && directed_status(s, 2).forgot);
 	/* It follows, whoever is elected without it. */
 	directed_pass(s, ALL, 6 * s->election_ms);
 	must(directed_status(s, 0).serving != directed_status(s, 1).serving);

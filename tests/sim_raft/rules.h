@@ -45,8 +45,10 @@
 	X(BAD_SERVED, "", "log matching: two records of one term") \
 	X(FORGOTTEN_VOTES, "a_node_that_forgot_elects_nobody", \
 	    "a node that has forgotten gives its vote") \
-	X(FORGOTTEN_UNTOLD, "a_node_that_forgot_votes_again_for_leaders_after_the_next", \
+	X(FORGOT_UNSTORED, "a_node_that_forgot_elects_nobody", \
 	    "a directed schedule went another way at line") \
+	X(FORGOTTEN_UNTOLD, "a_node_that_forgot_votes_again_for_leaders_after_the_next", \
+	    "two votes in a term, on disk") \
 	X(FORGOTTEN_UNFILLED, "a_node_that_forgot_votes_again_for_leaders_after_the_next", \
 	    "a directed schedule went another way at line") \
 	X(DIED_UNCHECKED, "", "a hole above the own commit index") \

@@ -29,6 +29,7 @@
 	X(LEADER_KEPT, "who does not campaign follows a leader that says nothing any more") \
 	X(BAD_SERVED, "a record that has gone bad on disk is sent to others") \
 	X(FORGOTTEN_VOTES, "a node whose disk has forgotten what it had stored gives its vote") \
+	X(FORGOT_UNSTORED, "who is told that it has forgotten knows that only as long as it runs") \
 	X(FORGOTTEN_UNTOLD, "it votes again though others may hold a vote that it forgot") \
 	X(FORGOTTEN_UNFILLED, "it votes again before it holds what it had stored") \
 	X(DIED_UNCHECKED, "what died at the leader becomes holes where the log is another one") \

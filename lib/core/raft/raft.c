@@ -182,7 +182,7 @@ static void end_step(struct raft *r)
 		{
 		    .seq = r->seq,
 		    .term = r->term,
-		    .vote = RMQ_VARIANT(VOTE_FORGOTTEN) ? (struct raft_id){{0}} : r->vote,
+		    .vote = raft_election_vote(r),
 		    .commit = r->commit,
 		    .cover = cover,
 		    .truncate = r->truncate,
@@ -355,7 +355,8 @@ struct raft *raft_new(const struct raft_begin *b, uint64_t now_ms)
 	r->random = b->seed;
 	r->now = now_ms;
 	r->term = b->term;
-	r->vote = b->vote;
+	r->forgot = raft_id_forgot(b->vote);
+	r->vote = r->forgot ? (struct raft_id){{0}} : b->vote;
 	r->commit = b->commit;
 	r->cover = b->cover;
 	r->last = r->durable = b->last;

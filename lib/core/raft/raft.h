@@ -185,7 +185,7 @@ enum raft_event_type {
 			       STAND; it follows and votes */
 	RAFT_EVENT_STAND,
 	RAFT_EVENT_FORGOT, /* this node's disk is older than what it had said is stored: it
-			      gives no vote and does not campaign; it follows */
+			      gives no vote and does not campaign, nor after a restart; it follows */
 	RAFT_EVENT_TOLD, /* id, term: that peer was in this term, or in a newer one, after this
 			    node began: only the first one counts */
 	RAFT_EVENT_DIED, /* message: from, term and cover of the leader; ranges: are holes there, as
@@ -225,7 +225,8 @@ enum raft_action_type {
 struct raft_store {
 	uint64_t seq;
 	uint64_t term;
-	struct raft_id vote; /* in term */
+	/* In term; raft_id_forgot(): for nobody, nor in later ones, see RAFT_EVENT_FORGOT. */
+	struct raft_id vote;
 	uint64_t commit;
 	struct raft_place cover;
 	uint64_t truncate;	     /* drop all from here on, before the rest; 0: nothing */

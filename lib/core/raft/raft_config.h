@@ -98,4 +98,17 @@ static inline bool raft_id_none(struct raft_id id)
 	return raft_id_eq(id, (struct raft_id){{0}});
 }
 
+/* No node's: a vote for it is for nobody, in this term and later ones. */
+static inline struct raft_id raft_id_of_forgot(void)
+{
+	struct raft_id id;
+	memset(id.bytes, 0xff, RAFT_ID_SIZE);
+	return id;
+}
+
+static inline bool raft_id_forgot(struct raft_id id)
+{
+	return raft_id_eq(id, raft_id_of_forgot());
+}
+
 #endif

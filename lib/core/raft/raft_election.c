@@ -150,8 +150,12 @@ static bool is_filled(const struct raft *r)
 
 void raft_election_tick(struct raft *r)
 {
-	if (r->forgot && is_filled(r) && votes_are_old(r))
+	if (r->forgot && is_filled(r) && votes_are_old(r)) {
 		r->forgot = false;
+		/* In this term there is none for anybody else. */
+		r->vote = r->id;
+		raft_dirty(r);
+	}
 	if (r->role != RAFT_LEADER) {
 		if (r->now >= r->election_at)
 			precampaign(r);
@@ -302,10 +306,19 @@ void raft_election_abstain(struct raft *r, bool abstains)
 /* A vote that is not durable yet is not told any more. */
 void raft_election_forgot(struct raft *r)
 {
+	if (!r->forgot)
+		raft_dirty(r);
 	r->forgot = true;
 	if (r->role != RAFT_FOLLOWER)
 		raft_election_follow(r, r->term, (struct raft_id){{0}});
 	r->voted = (struct raft_id){{0}};
+}
+
+struct raft_id raft_election_vote(const struct raft *r)
+{
+	if (r->forgot && !RMQ_VARIANT(FORGOT_UNSTORED))
+		return raft_id_of_forgot();
+	return RMQ_VARIANT(VOTE_FORGOTTEN) ? (struct raft_id){{0}} : r->vote;
 }
 
 /* It may have got a vote of this node in any term up to then, and asks for none in an older one. */

@@ -184,6 +184,8 @@ void raft_election_message(struct raft *r, const struct raft_message *m);
 void raft_election_reset(struct raft *r, struct raft_id peer);
 void raft_election_abstain(struct raft *r, bool abstains);
 void raft_election_forgot(struct raft *r);
+/* What is to be stored as its vote. */
+struct raft_id raft_election_vote(const struct raft *r);
 void raft_election_told(struct raft *r, struct raft_id peer, uint64_t term);
 
 /* ---- raft_replication.c ---- */
