@@ -57,7 +57,7 @@ static void a_seed_that_knows_a_cluster_forbids_another_one(void **state)
 	hear(&a, 1, RMQ_E_EXISTS);
 	assert_int_equal(founding_look(&a, 100, text), COMMANDS_STOP);
 	assert_string_equal(
-	    text, "n3: it says so; to make another one: rmq-cluster init --new");
+	    text, "n3: it says so; join that one (only if it is lost for good: init --new)");
 	/* Nor is there anything to be made beside a node of which nothing is known. */
 	claim(&a);
 	hear(&a, 0, RMQ_E_NOTHING);

@@ -64,7 +64,7 @@ static bool known(const struct founding *f, char *text)
 		if (f->seeds[i].word != FOUNDING_CLUSTER)
 			continue;
 		snprintf(text, TEXT_MAX + 1,
-		    "%.63s: %.140s; to make another one: rmq-cluster init --new",
+		    "%.63s: %.120s; join that one (only if it is lost for good: init --new)",
 		    f->seeds[i].name, f->seeds[i].says);
 		return true;
 	}
