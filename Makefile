@@ -147,7 +147,6 @@ check-long: tests
 	RMQ_LONG=1 MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check sim sim_raft sim_cluster crash cluster fuzz
 lint: tests
 	@MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check lint
-	@sh tests/lint/format
 bench: all $(BENCHES)
 	MODE=$(MODE) RMQ_BUILD='$(abspath $(B))' sh tests/bench/bench
 bench-cluster: all $(BENCHES)
@@ -158,7 +157,7 @@ fuzz:
 # ---- the house ----
 
 format:
-	clang-format -i $$(find cmd lib tests -name '*.[ch]')
+	clang-format-14 -i $$(find cmd lib tests -name '*.[ch]')
 
 install: all
 	$(INSTALL) -d '$(DESTDIR)$(BINDIR)'
@@ -196,7 +195,7 @@ help:
 	@echo '  tests                programs and tests'
 	@echo '  check                every check below, in this MODE (all modes: sh tests/run)'
 	@echo '  check-unit -sim -sim_raft -sim_cluster -cli -cluster -crash -fuzz -man -lint -pure'
-	@echo '  lint                 the rules of tests/lint, and clang-format without changing anything'
+	@echo '  lint                 the rules of tests/lint, clang-format without changing anything among them'
 	@echo '  check-long           simulation, crashes and fuzzing for longer'
 	@echo '  bench                measures; figures are ratios to a ceiling of the same run'
 	@echo '  bench-cluster        the same for a cluster of three nodes on this machine'

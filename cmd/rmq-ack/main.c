@@ -13,9 +13,9 @@ enum { OPT_RELEASE = 256, OPT_FAIL, OPT_DELAY, OPT_DEAD, OPT_TOUCH, OPT_PASS, OP
 
 static const struct option longs[] = {{"release", no_argument, NULL, OPT_RELEASE},
     {"fail", no_argument, NULL, OPT_FAIL}, {"delay", required_argument, NULL, OPT_DELAY},
-    {"dead", optional_argument, NULL, OPT_DEAD},
-    {"touch", required_argument, NULL, OPT_TOUCH}, {"pass", no_argument, NULL, OPT_PASS},
-    {"skip-bad", no_argument, NULL, OPT_SKIP_BAD}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+    {"dead", optional_argument, NULL, OPT_DEAD}, {"touch", required_argument, NULL, OPT_TOUCH},
+    {"pass", no_argument, NULL, OPT_PASS}, {"skip-bad", no_argument, NULL, OPT_SKIP_BAD},
+    CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 
 static const char usage_text[] =
     "usage: rmq-ack [--release [--delay DUR] | --fail [--delay DUR] | --dead[=WHY] |\n"
@@ -81,8 +81,7 @@ static enum rmq_error take_option(struct ack_options *o, int option, struct reas
 	return RMQ_E_USAGE;
 }
 
-static enum rmq_error parse(
-    struct ack_options *o, int argc, char **argv, struct reason *why)
+static enum rmq_error parse(struct ack_options *o, int argc, char **argv, struct reason *why)
 {
 	bool delayed = false;
 	int option, verbs = 0;
@@ -100,8 +99,8 @@ static enum rmq_error parse(
 	if (err)
 		return err;
 	if (verbs > 1)
-		return reason_set(
-		    why, RMQ_E_USAGE, "only one of --release, --fail, --dead and --touch can be given");
+		return reason_set(why, RMQ_E_USAGE,
+		    "only one of --release, --fail, --dead and --touch can be given");
 	if (delayed && o->how.verb != VERB_RELEASE)
 		return reason_set(why, RMQ_E_USAGE, "--delay goes with --release or --fail");
 	if (optind < argc)

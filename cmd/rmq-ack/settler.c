@@ -98,7 +98,8 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 	struct load *l = cmd->tag;
 	(void)at;
 	bool told = text.len > 0;
-	fail(a, code, "%s: %.*s", l->queue, told ? (int)text.len : (int)strlen(error_text(code)),
+	fail(a, code, "%s: %.*s", l->queue,
+	    told ? (int)text.len : (int)strlen(error_text(code)),
 	    told ? (const char *)text.data : error_text(code));
 	load_free(l);
 	return CLIENT_DROP;
@@ -190,8 +191,8 @@ static void bad_record(struct settler *a, enum rmq_error code, const char *what)
 	}
 	a->bad++;
 	if (!a->o->common.quiet)
-		fprintf(stderr, "rmq-ack: %s %llu%s\n", unit, (unsigned long long)a->record,
-		    what);
+		fprintf(
+		    stderr, "rmq-ack: %s %llu%s\n", unit, (unsigned long long)a->record, what);
 }
 
 static void not_a_receipt(struct settler *a, struct slice word)
@@ -364,8 +365,7 @@ int settler_status(const struct settler *a)
 	return a->stale > 0 ? error_exit(RMQ_E_STALE) : 0;
 }
 
-enum rmq_error settler_open(
-    struct settler *a, const struct ack_options *o, struct reason *why)
+enum rmq_error settler_open(struct settler *a, const struct ack_options *o, struct reason *why)
 {
 	struct client_config config = {
 	    .window = CLIENT_WINDOW, .timeout_ms = o->common.timeout_ms};

@@ -134,7 +134,8 @@ static enum rmq_error answer(struct ask *a, uint32_t req, const char *about)
 	enum rmq_error err = converse(a, &why);
 	control_client_close(&a->client);
 	if (err == RMQ_E_NO_DAEMON || err == RMQ_E_TIMEOUT)
-		return ask_fail(RMQ_E_TIMEOUT, "%s%s%s: the outcome is unknown, and rmq-clusterd may go on with it",
+		return ask_fail(RMQ_E_TIMEOUT,
+		    "%s%s%s: the outcome is unknown, and rmq-clusterd may go on with it",
 		    about ? about : "", colon, why.text);
 	if (err)
 		return ask_fail(err, "%s", why.text);

@@ -14,8 +14,8 @@ struct ask {
 	uint32_t waiting;	   /* for the end of this request; 0: for none */
 	bool done;		   /* what is waited for has come */
 	bool answered;		   /* the node has shown itself at least once */
-	bool end_will_do;    /* ask_wait(): the end of the daemon is an answer as well */
-	enum rmq_error code; /* of the request that ended */
+	bool end_will_do;	   /* ask_wait(): the end of the daemon is an answer as well */
+	enum rmq_error code;	   /* of the request that ended */
 	char text[TEXT_MAX + 1];
 	/* Is shown each view; true: it is what is waited for.  NULL: views are not of interest.
 	 */

@@ -105,7 +105,8 @@ static const struct condition {
 	const char *name; /* with "=" if something follows */
 	bool (*met)(const struct program *p, const struct control_view *v);
 } conditions[] = {{"self-up", is_self_up}, {"leader", is_leader_known},
-    {"available", is_available}, {"caught-up", is_caught_up}, {"up=", are_up}, {"removed=", is_named_removed}};
+    {"available", is_available}, {"caught-up", is_caught_up}, {"up=", are_up},
+    {"removed=", is_named_removed}};
 
 static const struct condition *find_condition(const char *text)
 {
@@ -343,8 +344,9 @@ static const struct subcommand command_list[] = {
     {"is-leader", "", "0 if this node leads, else 1", PLAIN, 0, 0, run_is_leader},
     {"is-available", "", "0 if the cluster takes messages, else 1", PLAIN, 0, 0,
 	run_is_available},
-    {"wait", "CONDITION", "until self-up, leader, available, caught-up, up=N or removed=NODE; else 1",
-	PLAIN, 1, 1, run_wait},
+    {"wait", "CONDITION",
+	"until self-up, leader, available, caught-up, up=N or removed=NODE; else 1", PLAIN, 1,
+	1, run_wait},
 };
 #undef PLAIN
 #undef TABLE

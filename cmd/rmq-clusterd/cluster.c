@@ -27,7 +27,7 @@ static const char *nobody_leads(const struct cluster *c)
 	const struct raft_member *self = config ? raft_config_find(config, c->id) : NULL;
 	/* Who does not vote may not hear of an election. */
 	const char *what = self && (self->flags & RAFT_VOTER) ? "no leader is elected"
-							       : "no leader is known here";
+							      : "no leader is known here";
 	char down[TEXT_MAX + 1] = "";
 	size_t len = 0;
 

@@ -62,6 +62,7 @@ void cluster_gate(struct cluster *c, bool begins, bool reaches);
 /* ---- what it is asked to do ---- */
 
 /*	name      who is to do it, and what */
+/* clang-format off */
 #define CLUSTER_COMMANDS(X) \
 	X(INIT)	 /* this node: begins a cluster, of which it is the only voter, if all seeds know none */ \
 	X(INIT_NEW) /* the same, without asking the seeds */ \
@@ -71,6 +72,7 @@ void cluster_gate(struct cluster *c, bool begins, bool reaches);
 	X(LEAVE_FORCED) /* the same, whoever answers */ \
 	X(TRANSFER) /* the leader: hands leadership to `name` (empty: to the most up to date) \
 		     */
+/* clang-format on */
 
 enum cluster_command_type {
 #define X(name) CLUSTER_##name,

@@ -222,7 +222,8 @@ void disk_store(struct disk *d, const struct raft_store *s, const struct piece *
 	}
 	replica_log_store(&d->link, s, seq, payloads);
 	free(payloads);
-	pending_push(d, (struct disk_transaction){seq, replica_log_last(last, s), d->sent_bytes});
+	pending_push(
+	    d, (struct disk_transaction){seq, replica_log_last(last, s), d->sent_bytes});
 }
 
 /* ---- reading ---- */

@@ -32,12 +32,12 @@ struct disk {
 	uint64_t base; /* transaction seq of Raft's is base + seq of the journal's */
 	struct disk_transaction *pending; /* in order */
 	size_t pending_first, pending_count, pending_cap;
-	uint64_t stored; /* index up to which the log is stored */
-	struct disk_room room; /* as the journal said last */
+	uint64_t stored;		   /* index up to which the log is stored */
+	struct disk_room room;		   /* as the journal said last */
 	uint64_t sent_bytes, stored_bytes; /* of records, headers counted */
 	struct intake_room fits; /* as the journal said last, when it had stored … */
 	uint64_t fits_bytes;	 /* … so many bytes */
-	bool full; /* there may be no room for new messages */
+	bool full;		 /* there may be no room for new messages */
 };
 
 /* Starts the journal of the directory.  0, or an exit status; what is wrong was said. */

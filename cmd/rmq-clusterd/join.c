@@ -61,15 +61,15 @@ static void put_join(struct cluster *c, struct writer *w)
 
 	peers_self(c, &self);
 	node_put_join(w, &(struct node_join){
-			      .newest = NODE_VERSION,
-			      .oldest = NODE_OLDEST,
-			      .features = NODE_FEATURES,
-			      .id = slice_of(self.id.bytes, RAFT_ID_SIZE),
-			      .name = slice_str(self.name),
-			      .address = slice_str(self.address),
-			      .gate = slice_str(self.gate),
-			      .flags = self.flags,
-			  });
+			     .newest = NODE_VERSION,
+			     .oldest = NODE_OLDEST,
+			     .features = NODE_FEATURES,
+			     .id = slice_of(self.id.bytes, RAFT_ID_SIZE),
+			     .name = slice_str(self.name),
+			     .address = slice_str(self.address),
+			     .gate = slice_str(self.gate),
+			     .flags = self.flags,
+			 });
 }
 
 static void put_members(struct cluster *c, struct writer *w)
@@ -108,8 +108,7 @@ static void joined(struct cluster *c, struct slice payload)
 
 	if (!node_joined_decode(payload, &m) || raft_config_decode(m.config, &config) ||
 	    !raft_config_find(&config, c->id)) {
-		remember(c, asked(&c->join)->name, "its answer is not a membership",
-		    false);
+		remember(c, asked(&c->join)->name, "its answer is not a membership", false);
 		next(c, JOIN_PAUSE_MS);
 		return;
 	}

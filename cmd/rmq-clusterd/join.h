@@ -24,16 +24,17 @@ struct join {
 	struct config_seeds seeds;
 	bool asking;
 	struct joining joining;
-	unsigned next;	  /* of the seeds */
-	bool lost;	  /* it is a member that hears of no leader: it asks for the members */
-	uint64_t led_ms;  /* when a leader was known last */
-	bool by_command;  /* an administrator waits for it; otherwise the time-out ends the process */
+	unsigned next;	 /* of the seeds */
+	bool lost;	 /* it is a member that hears of no leader: it asks for the members */
+	uint64_t led_ms; /* when a leader was known last */
+	/* an administrator waits for it; otherwise the time-out ends the process */
+	bool by_command;
 	struct link_dialer *dialer;
 	uv_timer_t timer;
 	char refused[TEXT_MAX + 1]; /* what a seed said, or why none is asked; "" */
 	char why[TEXT_MAX + 1];	    /* that, without the seed's name */
 	struct log_rate said;
-	bool final;		    /* that is what a member has decided */
+	bool final; /* that is what a member has decided */
 };
 
 /* Reads the keys of the seeds.  0, or an exit status; what is wrong was said. */

@@ -172,8 +172,9 @@ void node_forgot(struct cluster *c)
 {
 	if (c->status.forgot)
 		return;
-	log_error("neither votes nor stands for election, as its disk has forgotten what it had "
-		  "stored");
+	log_error(
+	    "neither votes nor stands for election, as its disk has forgotten what it had "
+	    "stored");
 	enum rmq_error err = node_event(c, &(struct raft_event){.type = RAFT_EVENT_FORGOT});
 	(void)err; /* it is never refused */
 }
@@ -185,7 +186,8 @@ void node_told(struct cluster *c, struct raft_id id, uint64_t term)
 	(void)err; /* it is never refused */
 }
 
-void node_message(struct cluster *c, const struct raft_message *sent, const struct piece *pieces)
+void node_message(
+    struct cluster *c, const struct raft_message *sent, const struct piece *pieces)
 {
 	struct raft_message taken = *sent, *m = &taken;
 	struct raft_event e = {.type = RAFT_EVENT_MESSAGE, .message = m};
@@ -258,7 +260,8 @@ static void dig(struct cluster *c, const struct ends_piece *piece)
 					       .range_count = piece->count});
 
 	if (err)
-		log_error("%s: the leader's list of dead records: %s", c->disk.directory, error_text(err));
+		log_error("%s: the leader's list of dead records: %s", c->disk.directory,
+		    error_text(err));
 	relief_dug(&c->relief, c->sent_seq);
 }
 
@@ -391,7 +394,8 @@ static bool read_tail(struct cluster *c, const struct node_read *r, struct disk_
 
 	out->count = 0;
 	while (out->count < RAFT_RUNS_MAX && (t = tail_get(&c->tail, at)) != NULL) {
-		uint32_t len = (uint32_t)t->piece.bytes.len, holes = holes_in_tail(&c->tail, at);
+		uint32_t len = (uint32_t)t->piece.bytes.len,
+			 holes = holes_in_tail(&c->tail, at);
 		if (out->count > 0 && bytes + len > r->bytes)
 			break;
 		bytes += len;

@@ -50,9 +50,8 @@ static void welcome(struct outlet *o, struct slice payload)
 	struct node_welcome m;
 	struct raft_config config;
 
-	if (o->welcomed || !node_welcome_decode(payload, &m) ||
-	    m.version < NODE_OLDEST || m.version > NODE_VERSION ||
-	    raft_config_decode(m.config, &config)) {
+	if (o->welcomed || !node_welcome_decode(payload, &m) || m.version < NODE_OLDEST ||
+	    m.version > NODE_VERSION || raft_config_decode(m.config, &config)) {
 		link_conn_cut(o->conn);
 		return;
 	}

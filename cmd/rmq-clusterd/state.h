@@ -64,15 +64,15 @@ struct cluster {
 	struct rlimit nofile;
 
 	struct raft *raft;
-	struct raft_status status; /* as of the last step */
-	struct raft_status shown;  /* as of the last time that it changed */
-	uint64_t committed;	   /* committed, and stored here */
+	struct raft_status status;	   /* as of the last step */
+	struct raft_status shown;	   /* as of the last time that it changed */
+	uint64_t committed;		   /* committed, and stored here */
 	bool was_available, was_caught_up; /* in the turn before */
-	uint64_t sent_seq;	   /* of the newest STORE */
-	uint64_t stored_seq;	   /* all up to it are stored */
-	uint64_t truncate_seq;	   /* of the newest STORE that truncates */
-	uint64_t founding_seq;	   /* of node_found()'s transaction; 0: none is on its way */
-	uint64_t rounds;	   /* with a majority: how many were begun so far */
+	uint64_t sent_seq;		   /* of the newest STORE */
+	uint64_t stored_seq;		   /* all up to it are stored */
+	uint64_t truncate_seq;		   /* of the newest STORE that truncates */
+	uint64_t founding_seq; /* of node_found()'s transaction; 0: none is on its way */
+	uint64_t rounds;       /* with a majority: how many were begun so far */
 	struct node_read reads[RAFT_MEMBERS_MAX];
 	struct engine engine; /* node_engine() */
 
@@ -80,8 +80,8 @@ struct cluster {
 	struct intake intake;
 	struct relief relief;
 	struct raft_place leader_cover; /* as of what it answered last */
-	uint64_t waits_ms; /* since then the intake waits; 0: it does not */
-	bool waits;	   /* the log says so, and not yet that it is over */
+	uint64_t waits_ms;		/* since then the intake waits; 0: it does not */
+	bool waits;			/* the log says so, and not yet that it is over */
 	struct ends ends;
 	struct tail tail;
 	struct peers peers;

@@ -270,8 +270,7 @@ void supervisor_silent(struct cluster *c)
 				  " ms, and is killed",
 		    HEALTH_OPENS * bound);
 	else
-		log_error(
-		    PROGRAM " has not answered for %" PRIu64 " ms, and is killed", bound);
+		log_error(PROGRAM " has not answered for %" PRIu64 " ms, and is killed", bound);
 	failed(c, KEEPER_SILENT, false);
 }
 
@@ -425,8 +424,8 @@ void supervisor_turn(struct cluster *c)
 	if (c->status.serving && !cluster_stopping(c) && self && !broker)
 		(void)watchdog_hand_over(c);
 	struct engine_state log = c->engine.state(c->engine.arg);
-	bool may =
-	    broker && !cluster_stopping(c) && s->lingers == 0 && (!cluster_leads(c) || survives(c));
+	bool may = broker && !cluster_stopping(c) && s->lingers == 0 &&
+		   (!cluster_leads(c) || survives(c));
 	act(c, keeper_turn(&s->keeper, &log, may, cluster_now(c)));
 	if (s->queue)
 		queue_turn(s->queue);

@@ -21,8 +21,8 @@ static bool any_gate(const struct cluster *c)
 }
 
 /* Voters that may lead, from the one after this node on; their ids go to `ids`.  How many. */
-static unsigned successors(const struct cluster *c, struct health_successor *list,
-    struct raft_id *ids)
+static unsigned successors(
+    const struct cluster *c, struct health_successor *list, struct raft_id *ids)
 {
 	const struct raft_config *config = c->status.config;
 	struct raft_peer_status s;
@@ -38,8 +38,9 @@ static unsigned successors(const struct cluster *c, struct health_successor *lis
 		    m == self)
 			continue;
 		bool known = raft_peer_status(c->raft, m->id, &s);
-		bool answers = known && p && p->node.welcomed &&
-			       cluster_now(c) < s.heard_at + (uint64_t)c->config.election_timeout;
+		bool answers =
+		    known && p && p->node.welcomed &&
+		    cluster_now(c) < s.heard_at + (uint64_t)c->config.election_timeout;
 		ids[n] = m->id;
 		list[n++] = (struct health_successor){.answers = answers,
 		    .gate = gates_open(p ? p->flags : 0, gates),
@@ -59,7 +60,7 @@ bool watchdog_hand_over(struct cluster *c)
 	int best = health_successor(list, successors(c, list, ids));
 
 	return best >= 0 && node_event(c, &(struct raft_event){.type = RAFT_EVENT_TRANSFER,
-						.id = ids[best]}) == RMQ_E_OK;
+					      .id = ids[best]}) == RMQ_E_OK;
 }
 
 bool watchdog_successor_fails(const struct cluster *c)
@@ -190,19 +191,21 @@ static void tell(struct cluster *c)
 
 	tell_gate(c);
 	if (hangs && !w->hangs)
-		log_error("%s: the disk has stored nothing for %" PRIu64 " ms", c->disk.directory,
-		    health_bound(&w->health));
+		log_error("%s: the disk has stored nothing for %" PRIu64 " ms",
+		    c->disk.directory, health_bound(&w->health));
 	else if (!hangs && w->hangs)
 		log_notice("%s: the disk stores again", c->disk.directory);
 	if (starves && !w->starves)
-		log_error("none of the records that this node lacks has been stored for %" PRIu64
-			  " ms",
+		log_error(
+		    "none of the records that this node lacks has been stored for %" PRIu64
+		    " ms",
 		    health_bound(&w->health));
 	else if (!starves && w->starves)
 		log_notice("records that this node lacks are stored again");
 	if (unable && !w->unable)
-		log_error("rmq-queued was killed and does not end: the kernel waits, for its disk "
-			  "as a rule");
+		log_error(
+		    "rmq-queued was killed and does not end: the kernel waits, for its disk "
+		    "as a rule");
 	else if (!unable && w->unable)
 		log_notice("rmq-queued that was killed has ended");
 	if (confirms != w->confirms || hangs != w->hangs || has_room != w->has_room ||
@@ -345,7 +348,6 @@ const char *watchdog_problem(const struct cluster *c)
 
 void watchdog_open(struct cluster *c)
 {
-	health_init(
-	    &c->watchdog.health, (uint32_t)c->config.election_timeout, cluster_now(c));
+	health_init(&c->watchdog.health, (uint32_t)c->config.election_timeout, cluster_now(c));
 	c->watchdog.confirms = c->watchdog.has_room = true;
 }

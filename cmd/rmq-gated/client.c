@@ -61,8 +61,8 @@ static enum rmq_error parse_hello(const struct stream *s)
 static bool read_hello(struct stream *s)
 {
 	while (s->hello_len < hello_size(s)) {
-		ssize_t n = recv(s->fd, s->hello + s->hello_len, hello_size(s) - s->hello_len,
-		    MSG_DONTWAIT);
+		ssize_t n = recv(
+		    s->fd, s->hello + s->hello_len, hello_size(s) - s->hello_len, MSG_DONTWAIT);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return true;
 		if (n <= 0)

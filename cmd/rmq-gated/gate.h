@@ -46,8 +46,8 @@ struct gate {
 	struct watch watch;
 	struct peers peers;
 	struct listener listener;
-	uv_timer_t retry; /* accepting, when the system is out of something */
-	uv_timer_t sweep; /* of links that are broken */
+	uv_timer_t retry;  /* accepting, when the system is out of something */
+	uv_timer_t sweep;  /* of links that are broken */
 	uv_timer_t report; /* to rmq-clusterd, again and again */
 	uv_signal_t signals[3];
 

@@ -120,8 +120,8 @@ static void open_listener(struct gate *g)
 	const char *why = "";
 
 	if (listener_inherit(&g->listener)) {
-		log_error(
-		    "LISTEN_FDS: must be at most %d listening Unix stream sockets", LISTENERS_MAX);
+		log_error("LISTEN_FDS: must be at most %d listening Unix stream sockets",
+		    LISTENERS_MAX);
 		exit(error_exit(RMQ_E_CONFIG));
 	}
 	if (g->listener.count > 0)

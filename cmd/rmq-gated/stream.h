@@ -49,8 +49,8 @@ struct gate_link {
 	char peer[RAFT_NAME_MAX + 1];
 	uint32_t newest; /* number of the newest stream */
 	unsigned count;
-	bool ending; /* its streams are being ended */
-	bool heard;  /* since gate_link_probe() */
+	bool ending;	/* its streams are being ended */
+	bool heard;	/* since gate_link_probe() */
 	uint64_t taken; /* link_conn_taken(), as of when that grew last */
 	RB_HEAD(stream_tree, stream) streams;
 	TAILQ_HEAD(, stream)

@@ -12,8 +12,8 @@
 
 struct cover {
 	uint64_t last_term; /* of the newest record or hole; 0: there is none */
-	uint64_t index;	    /* of the cover; 0: nothing has made holes, or it is no node's log */
-	bool covered;	    /* also if `index` is 0 */
+	uint64_t index; /* of the cover; 0: nothing has made holes, or it is no node's log */
+	bool covered;	/* also if `index` is 0 */
 };
 
 /* As of store_reader_begin(). */

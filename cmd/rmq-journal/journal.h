@@ -13,6 +13,7 @@
  * Every sub-command, from one table: usage, help and dispatch.
  *	name, what follows it, what it does
  */
+/* clang-format off */
 #define JOURNAL_COMMANDS(X) \
 	X(init, "DIR", "make a data directory") \
 	X(serve, "DIR", "speak the journal protocol on standard input") \
@@ -25,6 +26,7 @@
 	X(restore, "[--force] DIR < FILE", "make a data directory from a backup") \
 	X(compact, "DIR", "give free pages back to the file system") \
 	X(diff, "DIR DIR2", "print the records that differ")
+/* clang-format on */
 
 #define X(name, args, what) int command_##name(int argc, char **argv);
 JOURNAL_COMMANDS(X)

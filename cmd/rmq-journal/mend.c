@@ -69,7 +69,8 @@ static enum rmq_error log_next(
 	bool hole = m->holes && *found > index;
 	if (hole)
 		*found = index;
-	err = hole || is_bad(m, *found) ? RMQ_E_CORRUPT : record_open(value, *found, &h, payload);
+	err =
+	    hole || is_bad(m, *found) ? RMQ_E_CORRUPT : record_open(value, *found, &h, payload);
 	if (!err)
 		*kind = h.kind;
 	else if (err == RMQ_E_CORRUPT)
@@ -181,8 +182,8 @@ static enum rmq_error run(struct mending *m)
 
 /* ---- what is lost ---- */
 
-static void print_lost(uint64_t index, struct slice queue, uint64_t first, uint64_t last,
-    uint64_t messages)
+static void print_lost(
+    uint64_t index, struct slice queue, uint64_t first, uint64_t last, uint64_t messages)
 {
 	printf("%" PRIu64 "\tqueue %.*s: %" PRIu64 "..%" PRIu64 " lost (%" PRIu64
 	       " message%s)\n",
@@ -209,8 +210,8 @@ static enum rmq_error lose_bodies(struct mending *m)
 	uint64_t index = 0;
 	struct slice value;
 	for (; broker_holds_bodies(m->broker, index, &index); index++) {
-		enum rmq_error err = is_bad(m, index) ? RMQ_E_NOTHING
-						      : store_raw(m->store, index, &value);
+		enum rmq_error err =
+		    is_bad(m, index) ? RMQ_E_NOTHING : store_raw(m->store, index, &value);
 		if (err && err != RMQ_E_NOTHING)
 			return store_failed(m, err);
 		m->lost_in = index;
@@ -224,7 +225,8 @@ static enum rmq_error tell(struct mending *m)
 {
 	broker_now(m->broker, broker_lease_time(m->broker), clock_wall());
 	if (broker_gaps(m->broker, tell_gap, m))
-		printf("%" PRIu64 "\tevents are lost: messages may be handed out again, sessions end\n",
+		printf("%" PRIu64
+		       "\tevents are lost: messages may be handed out again, sessions end\n",
 		    m->newest_bad);
 	enum rmq_error err = lose_bodies(m);
 	if (!err && (fflush(stdout) != 0 || ferror(stdout)))
@@ -332,5 +334,6 @@ enum rmq_error mend_holes(const char *dir, struct reason *why)
 {
 	static const struct findings none = {0};
 
-	return mend_all(&(struct mending){.dir = dir, .found = &none, .why = why, .holes = true});
+	return mend_all(
+	    &(struct mending){.dir = dir, .found = &none, .why = why, .holes = true});
 }

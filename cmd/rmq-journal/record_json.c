@@ -208,8 +208,8 @@ static json_t *origin_json(struct slice value)
 static json_t *target_json(struct reader *r)
 {
 	struct event_target t = event_target_get(r);
-	return json_pack("{s:I, s:o}", "queue", (json_int_t)t.queue, "first_seq",
-	    number_json(t.first_seq));
+	return json_pack(
+	    "{s:I, s:o}", "queue", (json_int_t)t.queue, "first_seq", number_json(t.first_seq));
 }
 
 static json_t *queue_json(struct reader *r)
@@ -228,7 +228,8 @@ static json_t *tag_json(unsigned type, const struct tag *t)
 		return json_integer(load_u16(t->value.data));
 	if (known && strcmp(known, "origin") == 0)
 		return origin_json(t->value);
-	if (known && strcmp(known, "attributes") == 0 && attributes_check(t->value, 1) == RMQ_E_OK)
+	if (known && strcmp(known, "attributes") == 0 &&
+	    attributes_check(t->value, 1) == RMQ_E_OK)
 		return attributes_json(t->value);
 	/* Who reads dumps is not to make tokens. */
 	if (known && strcmp(known, "secret") == 0)
@@ -275,8 +276,8 @@ static bool visit_event(const struct event *e, struct codec_visitor *v)
 
 static json_t *event_json(const struct event *e, enum rmq_error *err)
 {
-	struct visitor j = {{visit_u8, visit_u16, visit_u32, visit_u64, visit_str, visit_rest,
-				visit_tags},
+	struct visitor j = {
+	    {visit_u8, visit_u16, visit_u32, visit_u64, visit_str, visit_rest, visit_tags},
 	    e->type, json_object(), false};
 	json_object_set_new(j.object, "event", json_string(event_name(e->type)));
 	if (!visit_event(e, &j.v) || j.bad)

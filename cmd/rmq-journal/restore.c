@@ -26,15 +26,15 @@
 #define IN_SIZE	     (2 * (FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX))
 #define COMMIT_BYTES (4u << 20)
 #define INSIDE	     "restoring" /* where it is made in a directory that is there */
-#define NUMBER_MAX   INT64_MAX /* indexes and terms: one more is always there */
+#define NUMBER_MAX   INT64_MAX	 /* indexes and terms: one more is always there */
 
 struct restore {
 	struct store *store;
 	struct reason *why;
 	XXH3_state_t *hash;
-	bool begun; /* within a file: after its HEADER, before its END */
-	bool any;   /* a file was complete */
-	bool force; /* also if it is not whole */
+	bool begun;   /* within a file: after its HEADER, before its END */
+	bool any;     /* a file was complete */
+	bool force;   /* also if it is not whole */
 	bool partial; /* the log of this file is not whole */
 	uint8_t incarnation[INCARNATION_BYTES];
 	uint64_t records;	 /* in this file */
@@ -170,7 +170,8 @@ static enum rmq_error take_term(struct restore *r, struct slice payload)
 	if (m.term <= r->boundary_term || m.index <= r->boundary_index)
 		return bad(r, "backup is garbled");
 	if (m.index < store_state(r->store)->next)
-		return bad(r, "the log was truncated between these backups: a full one is needed");
+		return bad(
+		    r, "the log was truncated between these backups: a full one is needed");
 	r->boundary_term = m.term;
 	r->boundary_index = m.index;
 	enum rmq_error err = store_put_term(r->store, m.index, m.term);
@@ -258,7 +259,8 @@ static enum rmq_error read_backups(struct restore *r)
 			continue;
 		}
 		if (eof && (r->begun || r->end > r->begin))
-			return bad(r, r->any || r->begun ? "backup is truncated" : "is not a backup");
+			return bad(
+			    r, r->any || r->begun ? "backup is truncated" : "is not a backup");
 		if (eof && r->partial && !r->force)
 			return bad(r, "backup is of a node whose log was not complete: "
 				      "take another node's, or use --force");
@@ -340,8 +342,8 @@ static enum rmq_error check_target(const char *dir, bool *there, struct reason *
 	if (fd < 0 && errno == ENOTDIR)
 		return reason_set(why, RMQ_E_EXISTS, "is not a directory");
 	if (fd < 0)
-		return reason_set(why, errno == EACCES ? RMQ_E_DENIED : RMQ_E_IO, "%s",
-		    strerror(errno));
+		return reason_set(
+		    why, errno == EACCES ? RMQ_E_DENIED : RMQ_E_IO, "%s", strerror(errno));
 	bool again = faccessat(fd, INSIDE, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	enum rmq_error err = empty_dir_check(fd, again ? unfinished : fresh, why);
 	close(fd);

@@ -310,8 +310,10 @@ static int conclude(const char *dir, bool aside, const struct findings *f)
 		return finish_stdout(0);
 	if (aside && f->unknown > 0) {
 		reason_set(&why, RMQ_E_VERSION,
-		    "record %" PRIu64 " is of a version that this program does not know, and may "
-		    "be good for a newer one", f->unknown);
+		    "record %" PRIu64
+		    " is of a version that this program does not know, and may "
+		    "be good for a newer one",
+		    f->unknown);
 		return report(dir, RMQ_E_VERSION, &why);
 	}
 	if (aside) {

@@ -49,7 +49,7 @@ static const struct {
 #define X(NAME, word, member) COLUMN(word, KIND_OF_##NAME, member),
     SETTING_WORDS(X)
 #undef X
-    COLUMN("lost", LOST, tags),
+	COLUMN("lost", LOST, tags),
     COLUMN("unfinished", UNFINISHED, tags),
 #undef COLUMN
 };

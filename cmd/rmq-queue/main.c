@@ -60,8 +60,8 @@ static const struct option peek_options[] = {{"count", required_argument, NULL, 
     {"state", required_argument, NULL, OPT_STATE}, {"from", required_argument, NULL, OPT_FROM},
     {"null", no_argument, NULL, '0'}, OUTPUT_OPTIONS, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 
-#define LS_COLUMNS   "queue,ready,leased,delayed,bytes,receivers"
-#define STAT_COLUMNS "queue,sent,delivered,settled,failed,dead,lost"
+#define LS_COLUMNS			   "queue,ready,leased,delayed,bytes,receivers"
+#define STAT_COLUMNS			   "queue,sent,delivered,settled,failed,dead,lost"
 #define SETTING_COLUMN(NAME, word, member) "," word
 #define SHOW_COLUMNS \
 	"queue,ready,leased,delayed,bytes,receivers,sent,delivered,settled,failed,dead," \
@@ -72,8 +72,8 @@ static const struct option peek_options[] = {{"count", required_argument, NULL, 
 static enum rmq_error open_table(struct admin *a, struct request *q, const char *columns)
 {
 	if (!table_init(&q->table, &columns_of_queue, a->fields ? a->fields : columns))
-		return admin_fail(a, RMQ_E_USAGE, "'%s' is not a list of the fields " SHOW_COLUMNS,
-		    a->fields);
+		return admin_fail(a, RMQ_E_USAGE,
+		    "'%s' is not a list of the fields " SHOW_COLUMNS, a->fields);
 	q->table.json = a->json;
 	q->table.aligned = !a->json && !a->fields && isatty(STDOUT_FILENO);
 	return RMQ_E_OK;
@@ -281,8 +281,9 @@ RUN(stat)
 static const struct subcommand command_list[] = {
     {"ls", "[-o FIELD,...] [-j] [GLOB]", "list queues", "+o:j" CLIENT_OPTIONS_SHORT,
 	table_options, 0, 1, do_ls},
-    {"show", "[-o FIELD,...] [-j] QUEUE [FIELD...]", "print settings and counts; of FIELDs only the values",
-	"+o:j" CLIENT_OPTIONS_SHORT, table_options, 1, TABLE_COLUMNS_MAX, do_show},
+    {"show", "[-o FIELD,...] [-j] QUEUE [FIELD...]",
+	"print settings and counts; of FIELDs only the values", "+o:j" CLIENT_OPTIONS_SHORT,
+	table_options, 1, TABLE_COLUMNS_MAX, do_show},
     {"create", "[SETTING...] QUEUE", "make a queue", "+" CLIENT_OPTIONS_SHORT, setting_options,
 	1, 1, do_create},
     {"set", "SETTING... QUEUE", "change settings", "+" CLIENT_OPTIONS_SHORT, setting_options, 1,

@@ -144,8 +144,7 @@ void deliver_round(struct server *s)
 	if (!conn_list_first(&s->deliverable))
 		return;
 	server_read_begin(s);
-	while (r.bytes < DELIVER_TURN_BYTES &&
-	       (c = conn_list_take(&s->deliverable)) != NULL)
+	while (r.bytes < DELIVER_TURN_BYTES && (c = conn_list_take(&s->deliverable)) != NULL)
 		if (deliver_conn(s, c, &r))
 			conn_list_add(&s->deliverable, c);
 	server_read_end(s);

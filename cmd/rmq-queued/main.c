@@ -42,7 +42,7 @@ struct options {
 	const char *directory;
 	const char *listen;
 	const char *node; /* NULL: of no cluster */
-	int journal_fd; /* -1: none, a child of ours is the journal */
+	int journal_fd;	  /* -1: none, a child of ours is the journal */
 	bool init;
 	bool explicit_create;
 	struct daemon_options common;
@@ -118,14 +118,14 @@ static enum rmq_error take_option(void *arg, int c, const char *value, struct re
 	case OPTION_CREATE:
 		o->explicit_create = strcmp(value, "explicit") == 0;
 		if (!o->explicit_create && strcmp(value, "auto") != 0)
-			return reason_set(
-			    why, RMQ_E_USAGE, "--create: '%s' is neither auto nor explicit", value);
+			return reason_set(why, RMQ_E_USAGE,
+			    "--create: '%s' is neither auto nor explicit", value);
 		break;
 	case OPTION_NODE:
 		o->node = value;
 		if (!name_valid_node(slice_str(value)))
-			return reason_set(why, RMQ_E_USAGE,
-			    "--node: '%s' is not a node's name", value);
+			return reason_set(
+			    why, RMQ_E_USAGE, "--node: '%s' is not a node's name", value);
 		break;
 	case OPTION_JOURNAL_FD:
 		return parse_socket("--journal-fd", value, &o->journal_fd, why);
@@ -203,8 +203,8 @@ static int take_signals(struct server *s)
 static void inherit(struct server *s)
 {
 	if (listener_inherit(&s->listener)) {
-		log_error(
-		    "LISTEN_FDS: must be at most %d listening Unix stream sockets", LISTENERS_MAX);
+		log_error("LISTEN_FDS: must be at most %d listening Unix stream sockets",
+		    LISTENERS_MAX);
 		exit(error_exit(RMQ_E_CONFIG));
 	}
 }
@@ -255,7 +255,8 @@ static void open_listener(struct server *s, const struct options *o)
 		int error = errno;
 		log_error("%s: %s%s%s%s", path, why, error ? ": " : "",
 		    error ? strerror(error) : "",
-		    error == ENOENT ? " (make its directory, or name another socket with -l)" : "");
+		    error == ENOENT ? " (make its directory, or name another socket with -l)"
+				    : "");
 		server_die(s, error_exit(err));
 	}
 }

@@ -30,8 +30,8 @@ static_assert(CONNS_MAX <= 1u << SLOT_BITS, "a slot's number fits into a connect
 /* The journal claims room in steps: it is short of it for good after so long. */
 #define STARVING_MS 1000
 /* A journal of a cluster is asked so often, and is silent when so many times nothing has come. */
-#define PROBE_MS     1000
-#define PROBES_MAX   3
+#define PROBE_MS   1000
+#define PROBES_MAX 3
 /* While the log is read, its PINGs are answered so often. */
 #define ANSWER_MS 100
 
@@ -239,8 +239,7 @@ void server_lost(
 	bool record = err == RMQ_E_NOTHING ||
 		      ((err == RMQ_E_CORRUPT || err == RMQ_E_VERSION) && h->index == index);
 	/* In a cluster another node may have it: this daemon ends, and another one begins. */
-	if (!record || s->journal.pid == 0 ||
-	    broker_lost(s->broker, index, say_lost, &r) == 0)
+	if (!record || s->journal.pid == 0 || broker_lost(s->broker, index, say_lost, &r) == 0)
 		untrustworthy(s, index, err, r.flaw);
 	server_wake(s);
 }
@@ -343,8 +342,9 @@ static void on_starving(uv_timer_t *timer)
 	struct server *s = timer->data;
 	s->starved = broker_starved(s->broker);
 	if (s->starved > 0)
-		log_notice("%s: disk is full: new messages wait for space on its file system, or for "
-			   "messages to be settled",
+		log_notice(
+		    "%s: disk is full: new messages wait for space on its file system, or for "
+		    "messages to be settled",
 		    s->directory);
 }
 
@@ -534,7 +534,8 @@ static void on_probe(uv_timer_t *timer)
 	if (broker_probe(s->broker) || ++s->probes < PROBES_MAX)
 		return;
 	s->silent = true;
-	log_error("%s: the journal has not answered for %d s: %u client%s sent away until it does",
+	log_error(
+	    "%s: the journal has not answered for %d s: %u client%s sent away until it does",
 	    s->directory, PROBES_MAX * PROBE_MS / 1000, s->conns_count,
 	    s->conns_count == 1 ? " is" : "s are");
 	for (uint32_t i = 0; i < s->slots_used; i++)
@@ -564,7 +565,8 @@ static uint32_t peer_user(int fd)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 ? peer.uid : OWNER_UNKNOWN;
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 ? peer.uid
+									 : OWNER_UNKNOWN;
 }
 
 static void on_accept(void *arg, int fd)
@@ -790,8 +792,7 @@ static void recover(struct server *s, const struct journal_opened_info *info)
 
 static void open_state(struct server *s, const struct journal_opened_info *info)
 {
-	struct broker_host host = {
-	    s, host_append, host_barrier, host_hole, host_reserve,
+	struct broker_host host = {s, host_append, host_barrier, host_hole, host_reserve,
 	    host_send, host_deliverable, host_close};
 	struct reason why = {""};
 
@@ -871,8 +872,8 @@ static bool make_slots(struct server *s)
 
 static int start_loop(struct server *s, int signal_fd)
 {
-	uv_timer_t *timers[] = {&s->due, &s->deadline, &s->retry, &s->farewell, &s->stall,
-	    &s->starving, &s->probe};
+	uv_timer_t *timers[] = {
+	    &s->due, &s->deadline, &s->retry, &s->farewell, &s->stall, &s->starving, &s->probe};
 	int err = uv_loop_init(&s->loop);
 
 	if (err)

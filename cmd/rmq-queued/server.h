@@ -68,7 +68,7 @@ struct server {
 	/* The turn. */
 	bool in_turn;
 	bool throttled;
-	bool hearing; /* all is to be read that was sent before hearing_since */
+	bool hearing;	   /* all is to be read that was sent before hearing_since */
 	uint64_t hearings; /* begun so far */
 	unsigned passes;
 	struct lease_time hearing_since;
@@ -92,9 +92,9 @@ struct server {
 	uint64_t starved; /* bytes that found no room, as the log says; 0: it says nothing */
 	struct conn_list dirty;	      /* something to write, or to end */
 	struct conn_list deliverable; /* something to deliver */
-	struct conn_list paused;      /* input waits for another turn; the longest wait is first */
-	struct conn_list deadlines;   /* in order of their deadlines */
-	struct conn_list unheard;     /* what they had sent before the hearing is not all taken */
+	struct conn_list paused; /* input waits for another turn; the longest wait is first */
+	struct conn_list deadlines; /* in order of their deadlines */
+	struct conn_list unheard;   /* what they had sent before the hearing is not all taken */
 	struct log_rate clients_rate;
 
 	enum server_phase phase;

@@ -163,8 +163,8 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 
 static enum rmq_error parse(int argc, char **argv, struct recv_options *o, struct reason *why)
 {
-	struct client_line line = {
-	    argc, argv, "+n:10jo:" CLIENT_OPTIONS_SHORT, longs, take_option, o, NULL, false, NULL};
+	struct client_line line = {argc, argv, "+n:10jo:" CLIENT_OPTIONS_SHORT, longs,
+	    take_option, o, NULL, false, NULL};
 	enum rmq_error err = client_options_line(&o->common, &line, why);
 	o->queue = line.queue;
 	if (!err && line.queue && optind < argc)

@@ -140,8 +140,8 @@ static void acknowledge(struct receiver *r)
 		if (read)
 			r->kept_up += upto - s->settled;
 		if (r->o->ack != ACK_MANUAL)
-			settling_add(r, &r->settle, s->lease, s->first + s->settled,
-			    upto - s->settled);
+			settling_add(
+			    r, &r->settle, s->lease, s->first + s->settled, upto - s->settled);
 		segments_settled(&r->in_hand, s, upto);
 		if (!all)
 			break;
@@ -245,7 +245,8 @@ static void say_started(struct receiver *r, struct segment *s, size_t len)
 	if (upto == from)
 		return;
 	s->started = upto;
-	client_started(r->io.client, slice_str(r->o->queue), s->lease, s->first + from, upto - from);
+	client_started(
+	    r->io.client, slice_str(r->o->queue), s->lease, s->first + from, upto - from);
 	client_io_flush(&r->io);
 }
 
@@ -826,8 +827,8 @@ static void say_bye(struct receiver *r)
 	r->phase_at = clock_mono();
 	client_bye(r->io.client);
 	struct pollfd p[2] = {client_io_prepare(&r->io, &timeout_ms)};
-	while (!client_ended(r->io.client) &&
-	       clock_mono().ms - r->phase_at.ms < RELEASE_MAX_MS) {
+	while (
+	    !client_ended(r->io.client) && clock_mono().ms - r->phase_at.ms < RELEASE_MAX_MS) {
 		p[1] = (struct pollfd){r->signalled ? -1 : signals_fd(), POLLIN, 0};
 		if (poll(p, 2, client_io_sooner(timeout_ms, RELEASE_MAX_MS / 10)) < 0)
 			continue;
@@ -889,7 +890,7 @@ enum rmq_error receiver_open(
 	struct mono_time now = clock_mono();
 	r->sub = client_subscribe(r->io.client, now, slice_str(o->queue),
 	    (uint8_t)((o->no_create ? SUBSCRIBE_NO_CREATE : 0) |
-		(wants_idle(r) ? SUBSCRIBE_IDLE : 0) | SUBSCRIBE_STARTS),
+		      (wants_idle(r) ? SUBSCRIBE_IDLE : 0) | SUBSCRIBE_STARTS),
 	    o->lease_ms);
 	r->heard = now;
 	give_credit(r);

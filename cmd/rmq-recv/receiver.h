@@ -64,7 +64,6 @@ enum flow { FLOW_READY, FLOW_BLOCKED, FLOW_UNREAD /* the reader of the pipe is g
 
 enum synced { SYNCED, UNSYNCED, SYNC_FAILED };
 
-
 struct receiver {
 	const struct recv_options *o;
 	struct client_io io;

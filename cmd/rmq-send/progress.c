@@ -7,9 +7,9 @@
 
 #include "sys/process/clock.h"
 
-#define BAR_WIDTH 30
+#define BAR_WIDTH	 30
 #define LINE_MAX_COLUMNS 255
-#define REDRAW_MS 100
+#define REDRAW_MS	 100
 
 static struct {
 	bool drawn;

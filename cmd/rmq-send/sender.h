@@ -34,7 +34,7 @@ struct sender {
 	bool dead; /* nothing more can be sent or told */
 	int signal;
 	struct printer printer; /* of ids, and of records that are passed on */
-	struct text refused; /* records that the daemon refused, for --unsent */
+	struct text refused;	/* records that the daemon refused, for --unsent */
 	void (*bad_record)(const struct sender *s, uint64_t record, const char *why);
 };
 

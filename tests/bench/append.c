@@ -168,8 +168,9 @@ int main(int argc, char **argv)
 		errx(64, "SIZE is at most %zu", sizeof a.payload);
 	pid_t pid = start(argv[1], argv[2], &a.fd);
 	struct writer w = writer_of(open, sizeof open);
-	journal_put_open(
-	    &w, &(struct journal_open){.magic = JOURNAL_MAGIC, .newest = JOURNAL_VERSION, .oldest = JOURNAL_OLDEST});
+	journal_put_open(&w,
+	    &(struct journal_open){
+		.magic = JOURNAL_MAGIC, .newest = JOURNAL_VERSION, .oldest = JOURNAL_OLDEST});
 	if (write(a.fd, open, w.len) != (ssize_t)w.len)
 		err(74, "write");
 	while (!a.opened)

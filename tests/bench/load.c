@@ -89,7 +89,8 @@ static void conn_open(struct conn *c, const char *path)
 	if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&a, sizeof a) < 0)
 		err(69, "%s", path);
 	wire_put_hello(
-	    &c->out, &(struct wire_hello){.magic = WIRE_MAGIC, .newest = WIRE_VERSION, .oldest = WIRE_OLDEST});
+	    &c->out, &(struct wire_hello){
+			 .magic = WIRE_MAGIC, .newest = WIRE_VERSION, .oldest = WIRE_OLDEST});
 }
 
 static void conn_flush(struct conn *c)

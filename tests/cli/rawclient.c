@@ -315,8 +315,8 @@ static size_t make_send(
 	put_u16(&b, (uint16_t)(strlen(body) + 1));
 	put_rest(&b, slice_str(body));
 	put_u8(&b, '\n');
-	wire_put_send(
-	    &w, &(struct wire_send){n, 0, 0, 0, slice_str(queue), NO_TAGS, slice_of(batch, b.len)});
+	wire_put_send(&w,
+	    &(struct wire_send){n, 0, 0, 0, slice_str(queue), NO_TAGS, slice_of(batch, b.len)});
 	return w.len;
 }
 
@@ -413,9 +413,8 @@ static void do_piece(char **arg)
 static void do_subscribe(char **arg)
 {
 	struct writer w = writer_of(out, sizeof(out));
-	wire_put_subscribe(
-	    &w, &(struct wire_subscribe){(uint32_t)number(arg[0]), SUBSCRIBE_IDLE, 0,
-			slice_str(arg[1]), NO_TAGS});
+	wire_put_subscribe(&w, &(struct wire_subscribe){(uint32_t)number(arg[0]),
+				   SUBSCRIBE_IDLE, 0, slice_str(arg[1]), NO_TAGS});
 	put(out, w.len);
 }
 
@@ -513,11 +512,13 @@ static void do_torment(char **arg)
 	struct pollfd p = {.fd = fd, .events = POLLIN | POLLOUT};
 	size_t at = 0;
 
-	settle_entry_put(&e,
-	    &(struct settle_entry){number(arg[1]), 1, (uint32_t)number(arg[2])});
+	settle_entry_put(
+	    &e, &(struct settle_entry){number(arg[1]), 1, (uint32_t)number(arg[2])});
 	for (int i = 0; i < 500; i++)
-		wire_put_settle(&w, &(struct wire_settle){.n = 1, .verb = VERB_SETTLE,
-					.queue = slice_str(arg[0]), .tags = NO_TAGS,
+		wire_put_settle(&w, &(struct wire_settle){.n = 1,
+					.verb = VERB_SETTLE,
+					.queue = slice_str(arg[0]),
+					.tags = NO_TAGS,
 					.entries = slice_of(bytes, e.len)});
 	while (poll(&p, 1, PATIENCE_MS) == 1 && !(p.revents & POLLHUP)) {
 		ssize_t n = send(fd, out + at, w.len - at, MSG_NOSIGNAL | MSG_DONTWAIT);

@@ -32,7 +32,8 @@ static void prepare(int option, int number)
 		sigprocmask(SIG_BLOCK, &set, NULL);
 		break;
 	default:
-		errx(64, "usage: startas [-c FD] [-n FD] [-i SIGNAL] [-b SIGNAL] COMMAND [ARG...]");
+		errx(64,
+		    "usage: startas [-c FD] [-n FD] [-i SIGNAL] [-b SIGNAL] COMMAND [ARG...]");
 	}
 }
 

@@ -89,8 +89,9 @@ static void insert_bytes(size_t at, const uint8_t *bytes, size_t n)
 
 static void store_interesting(size_t at)
 {
-	static const uint64_t values[] = {0, 1, 2, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff,
-	    0x10000, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, UINT64_MAX, UINT64_MAX / 2};
+	static const uint64_t values[] = {0, 1, 2, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000,
+	    0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, UINT64_MAX,
+	    UINT64_MAX / 2};
 	uint64_t v = values[random_below(sizeof(values) / sizeof(values[0]))];
 	size_t left = input_len - at;
 	switch (random_below(4)) {

@@ -148,8 +148,7 @@ static enum rmq_error around_read(
 static const struct broker_log around_log = {&world, around_read, around_next};
 static const struct broker_log replay_log = {&world, log_read, log_next};
 static const struct broker_host live_host = {
-    &world, on_append, on_barrier, on_hole, on_reserve, on_send, on_deliverable,
-    on_close};
+    &world, on_append, on_barrier, on_hole, on_reserve, on_send, on_deliverable, on_close};
 
 static void store(struct world *w, uint64_t count)
 {
@@ -309,8 +308,8 @@ static void check_around(struct world *w)
 	for (bad = 1 + w->last % step; bad <= w->last; bad += step) {
 		struct broker *again = broker_new(&live_host);
 		assert(again);
-		enum rmq_error err =
-		    broker_recover_around(again, &around_log, w->checkpoint, w->last, w->wall, &at);
+		enum rmq_error err = broker_recover_around(
+		    again, &around_log, w->checkpoint, w->last, w->wall, &at);
 		bool part = w->checkpoint > 0 && bad <= w->checkpoint;
 		assert(err == RMQ_E_OK || (err == RMQ_E_CORRUPT && at == bad && part));
 		broker_free(again);
@@ -384,8 +383,7 @@ static void seed_life(fuzz_add *add, unsigned variant)
 	FRAME(1, hello, WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS);
 	FRAME(0, queue_create, 1, 0, SETTING_MAX_ATTEMPTS, q, 0, 2, 0, 0, 0, 0, none, NO_TAGS);
 	FRAME(0, send, 2, 0, 0, 0, q, NO_TAGS, batch);
-	FRAME(0, send, 3, 1, 0, 0, q,
-	    variant & 4 ? more : NO_TAGS, batch);
+	FRAME(0, send, 3, 1, 0, 0, q, variant & 4 ? more : NO_TAGS, batch);
 	bool several = variant == 5;
 	FRAME(0, send, 4, 1, SEND_CHUNK | SEND_MORE, 0, q,
 	    several ? more : slice_of("\2\0\5\0\3\0\1\0t", 9),

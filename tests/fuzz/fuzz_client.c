@@ -180,8 +180,8 @@ static void settle_send(struct world *w)
 	static const uint8_t batch[] = {1, 0, 0, 0, 2, 0, 'x', '\n'};
 	if (w->bye || w->last.count == 0 || client_unanswered(w->client) >= SESSION_WINDOW)
 		return;
-	client_settle_send(w->client, w->now, slice_str("jobs"), &w->last, 1, slice_str("done"), 0,
-	    slice_of(batch, sizeof(batch)), NULL);
+	client_settle_send(w->client, w->now, slice_str("jobs"), &w->last, 1, slice_str("done"),
+	    0, slice_of(batch, sizeof(batch)), NULL);
 }
 
 static void on_list_end(void *arg, uint32_t req, bool more)
@@ -286,8 +286,8 @@ static struct writer seed_begin(uint8_t *bytes, size_t cap)
 	struct writer w = writer_of(bytes, cap);
 	put_u8(&w, 15);
 	put_u16(&w, FRAME_HEADER_SIZE + 40);
-	wire_put_welcome(
-	    &w, &(struct wire_welcome){WIRE_VERSION, 0, 1ull << 32 | 1, 0, 1, 1 << 20, NO_TAGS});
+	wire_put_welcome(&w,
+	    &(struct wire_welcome){WIRE_VERSION, 0, 1ull << 32 | 1, 0, 1, 1 << 20, NO_TAGS});
 	put_u8(&w, 3);
 	put_u8(&w, 2);
 	put_u8(&w, 5);
@@ -325,21 +325,22 @@ void fuzz_seeds(fuzz_add *add)
 	ADD_FRAME({
 		wire_put_sent(&f, &(struct wire_sent){1, 1, 3});
 		wire_put_subscribed(&f, &(struct wire_subscribed){0, 30000});
-		wire_put_deliver(&f,
-		    &(struct wire_deliver){0, 7, 1, 1, 0, 5, 1000, slice_str(""), 0, 2, NO_TAGS, data});
+		wire_put_deliver(&f, &(struct wire_deliver){0, 7, 1, 1, 0, 5, 1000,
+					 slice_str(""), 0, 2, NO_TAGS, data});
 		wire_put_lease_ended(&f, &(struct wire_lease_ended){0, ENDED_EXPIRED, 7, 1, 1});
 	});
 	ADD_FRAME({
 		wire_put_subscribed(&f, &(struct wire_subscribed){0, 30000});
 		for (uint32_t part = 0; part < 2; part++)
-			wire_put_deliver_part(&f, &(struct wire_deliver_part){0, 7, 1, 1, 0, 5,
-						      1000, slice_str(""), part, 2, 16, NO_TAGS, data});
+			wire_put_deliver_part(
+			    &f, &(struct wire_deliver_part){0, 7, 1, 1, 0, 5, 1000,
+				    slice_str(""), part, 2, 16, NO_TAGS, data});
 		wire_put_extended(&f, &(struct wire_extended){1000});
 	});
 	ADD_FRAME({
 		wire_put_sent(&f, &(struct wire_sent){1, 1, 3});
-		wire_put_deliver(&f,
-		    &(struct wire_deliver){0, 7, 1, 1, 0, 5, 1000, slice_str(""), 0, 2, NO_TAGS, data});
+		wire_put_deliver(&f, &(struct wire_deliver){0, 7, 1, 1, 0, 5, 1000,
+					 slice_str(""), 0, 2, NO_TAGS, data});
 		put_u8(&f, 9);
 		put_u8(&f, 5);
 		put_u16(&f, UINT16_MAX);

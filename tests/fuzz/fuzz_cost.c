@@ -148,8 +148,7 @@ static enum rmq_error log_read(
 
 static const struct broker_log empty_log = {&world, log_read, log_next};
 static const struct broker_host host = {
-    &world, on_append, on_barrier, on_hole, on_reserve, on_send, on_deliverable,
-    on_close};
+    &world, on_append, on_barrier, on_hole, on_reserve, on_send, on_deliverable, on_close};
 
 static void pull(struct world *w, struct client *c)
 {
@@ -170,7 +169,8 @@ static uint64_t runs_of(const struct range *r)
 	uint64_t n = 0, at = r->first, end = r->first + r->span, run_end;
 	struct batch *m = queue_batch_at(r->queue, at);
 	for (; m && m->first < end; m = queue_batch_next(m))
-		for (at = m->first > at ? m->first : at; batch_run(m, at, end, &run_end) < end; n++)
+		for (at = m->first > at ? m->first : at; batch_run(m, at, end, &run_end) < end;
+		     n++)
 			at = run_end;
 	return n;
 }
@@ -251,7 +251,8 @@ static void give(struct world *w, struct client *c, const struct writer *f)
 		turn(w);
 	if (!c->conn || c->asking || !broker_wants_frame(b, c->conn))
 		return;
-	uint64_t most = frame_steps(w, frame.type), work = broker_work(b), turn_work = b->turn_work;
+	uint64_t most = frame_steps(w, frame.type), work = broker_work(b),
+		 turn_work = b->turn_work;
 	w->frames++;
 	w->bytes += f->len;
 	c->asking = frame.type == WIRE_TYPE_LIST || frame.type == WIRE_TYPE_PEEK;
@@ -339,36 +340,39 @@ static struct slice entries(struct reader *r, uint32_t most)
 	uint64_t lease = get_u8(r), first = get_u16(r), rises = get_u8(r) % 2;
 	uint32_t step = get_u8(r) % 4, span = get_u8(r);
 	for (uint32_t i = 0; i < count; i++)
-		settle_entry_put(&d, &(struct settle_entry){lease + i * rises, first + (uint64_t)i * step,
-					span == 255 ? UINT32_MAX : 1 + span});
+		settle_entry_put(
+		    &d, &(struct settle_entry){lease + i * rises, first + (uint64_t)i * step,
+			    span == 255 ? UINT32_MAX : 1 + span});
 	assert(!d.full);
 	return slice_of(d.p, d.len);
 }
 
 /* `lazy`: the answers of many commands are not acknowledged. */
-static void settle(struct world *w, struct client *c, uint64_t n, struct slice q, bool lazy,
-    struct reader *r)
+static void settle(
+    struct world *w, struct client *c, uint64_t n, struct slice q, bool lazy, struct reader *r)
 {
 	uint64_t behind = lazy ? SESSION_WINDOW - 1 : 1, answered = n > behind ? n - behind : 0;
 	uint8_t verb = (uint8_t)(1 + get_u8(r) % 4), flags = get_u8(r) % 4;
-	uint64_t ms = verb == VERB_TOUCH ? (uint64_t)LEASE_MS_MIN + get_u16(r) : get_u16(r) * 1000ull;
+	uint64_t ms =
+	    verb == VERB_TOUCH ? (uint64_t)LEASE_MS_MIN + get_u16(r) : get_u16(r) * 1000ull;
 	GIVE(settle, n, answered, verb, flags, ms, 1, q, slice_str("why"), NO_TAGS,
 	    entries(r, SETTLE_ENTRIES_MAX));
 }
 
-static void settle_send(struct world *w, struct client *c, uint64_t n, struct slice q, bool lazy,
-    struct reader *r)
+static void settle_send(
+    struct world *w, struct client *c, uint64_t n, struct slice q, bool lazy, struct reader *r)
 {
 	uint64_t behind = lazy ? SESSION_WINDOW - 1 : 1, answered = n > behind ? n - behind : 0;
 	struct slice target = queue_of(get_u8(r));
 	struct slice e = entries(r, SETTLE_SEND_ENTRIES_MAX);
 	struct writer d = writer_of(data + e.len, sizeof(data) - e.len);
 	put_lines(&d, 1 + get_u16(r) % BATCH_MESSAGES_MAX);
-	GIVE(settle_send, n, answered, 0, 1, q, target, (uint32_t)(e.len / SETTLE_ENTRY_SIZE), NO_TAGS,
-	    slice_of(data, e.len + d.len));
+	GIVE(settle_send, n, answered, 0, 1, q, target, (uint32_t)(e.len / SETTLE_ENTRY_SIZE),
+	    NO_TAGS, slice_of(data, e.len + d.len));
 }
 
-static void queue_frame(struct world *w, struct client *c, uint64_t n, struct slice q, unsigned kind)
+static void queue_frame(
+    struct world *w, struct client *c, uint64_t n, struct slice q, unsigned kind)
 {
 	struct slice none = slice_str("");
 	if (kind % 4 == 0)
@@ -376,9 +380,11 @@ static void queue_frame(struct world *w, struct client *c, uint64_t n, struct sl
 	else if (kind % 4 == 1)
 		GIVE(queue_remove, n, n - 1, REMOVE_FORCE, q);
 	else if (kind % 4 == 2)
-		GIVE(queue_create, n, n - 1, SETTING_MAX_ATTEMPTS, q, 0, 2, 0, 0, 0, 0, none, NO_TAGS);
+		GIVE(queue_create, n, n - 1, SETTING_MAX_ATTEMPTS, q, 0, 2, 0, 0, 0, 0, none,
+		    NO_TAGS);
 	else
-		GIVE(queue_set, n, n - 1, SETTING_MAX_BYTES, q, 0, 0, 0, 0, 100, 0, none, NO_TAGS);
+		GIVE(queue_set, n, n - 1, SETTING_MAX_BYTES, q, 0, 0, 0, 0, 100, 0, none,
+		    NO_TAGS);
 }
 
 /* Of a large message, for one queue or for all. */
@@ -495,8 +501,8 @@ static void put_step(struct writer *w, unsigned op, unsigned which, unsigned val
 	put_u16(w, (uint16_t)value);
 }
 
-static void put_entries(struct writer *w, unsigned count, unsigned first, bool rises,
-    unsigned each, unsigned span)
+static void put_entries(
+    struct writer *w, unsigned count, unsigned first, bool rises, unsigned each, unsigned span)
 {
 	put_u16(w, (uint16_t)(count - 1));
 	put_u8(w, 1);
@@ -548,7 +554,8 @@ static void seed(fuzz_add *add, unsigned op)
 			put_entries(&w, 1 + 100 * i, 100 * i, i % 2, i % 4, i % 5 * 51);
 			put_u16(&w, (uint16_t)(i * 103));
 		} else if (op == 2)
-			put_settle(&w, i, i % 2, 1 + i % 4, i, 1 + 50 * i, 100 * i, i % 2, i % 4, i % 5 * 51);
+			put_settle(&w, i, i % 2, 1 + i % 4, i, 1 + 50 * i, 100 * i, i % 2,
+			    i % 4, i % 5 * 51);
 		else
 			put_step(&w, op + (i % 4 ? 128 : 0), i % 5 ? 0 : i, 17 * i);
 		if (op == 8)

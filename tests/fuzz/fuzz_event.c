@@ -162,10 +162,10 @@ static void seed_chunk(fuzz_add *add)
 	put_u64(&w, 1000);
 	put_u64(&w, 2000);
 	event_put_chunk(&w, &(struct event_chunk){1, 7, 1, 0, NO_TAGS, slice_str("a piece")});
-	event_put_chunk(&w, &(struct event_chunk){1, 7, 1, 0,
-				slice_of("\2\0\5\0\3\0\1\0t", 9), slice_str("a piece")});
-	event_put_chunk(&w, &(struct event_chunk){1, 7, 2, 0,
-				slice_of("\4\0\4\0\2\0\0\0", 8), slice_str("a piece")});
+	event_put_chunk(&w, &(struct event_chunk){1, 7, 1, 0, slice_of("\2\0\5\0\3\0\1\0t", 9),
+				slice_str("a piece")});
+	event_put_chunk(&w, &(struct event_chunk){1, 7, 2, 0, slice_of("\4\0\4\0\2\0\0\0", 8),
+				slice_str("a piece")});
 	add(seed, w.len);
 }
 

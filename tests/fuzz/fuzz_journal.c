@@ -128,8 +128,8 @@ static void put_transactions(struct writer *w)
 	hole_range_put(&h, &(struct hole_range){1, 1});
 	journal_put_open_replica(
 	    w, &(struct journal_open_replica){JOURNAL_OPEN_VERSIONS, NO_TAGS});
-	journal_put_txn(
-	    w, &(struct journal_txn){1, 2, slice_str("0123456789abcdef"), 3, 0, 0, 0, 1000, 1000});
+	journal_put_txn(w,
+	    &(struct journal_txn){1, 2, slice_str("0123456789abcdef"), 3, 0, 0, 0, 1000, 1000});
 	journal_put_record(
 	    w, &(struct journal_record){1, 1, RECORD_EVENTS, slice_str("events")});
 	put_config(w, 2, 1);

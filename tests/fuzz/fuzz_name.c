@@ -28,7 +28,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (name_valid(whole)) {
 		assert(size <= NAME_FULL_MAX && data[0] != '.' && data[0] != '-');
 		for (size_t i = 0; i < size; i++)
-			assert(data[i] > ' ' && data[i] < 0x7f && data[i] != '/' && data[i] != '*');
+			assert(data[i] > ' ' && data[i] < 0x7f && data[i] != '/' &&
+			       data[i] != '*');
 		assert(name_matches(whole, whole) && name_matches(whole, slice_str("*")));
 	}
 	size_t cut = data[0] % size;

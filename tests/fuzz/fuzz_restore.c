@@ -54,7 +54,8 @@ static void mend(size_t size)
 static int run(int (*command)(int, char **), const char *name, const char *dir, int in)
 {
 	char *argv[] = {(char *)(uintptr_t)name, (char *)(uintptr_t)dir, NULL};
-	int null = open("/dev/null", O_RDWR), err = dup(STDERR_FILENO), out = dup(STDOUT_FILENO);
+	int null = open("/dev/null", O_RDWR), err = dup(STDERR_FILENO),
+	    out = dup(STDOUT_FILENO);
 
 	assert(null >= 0 && err >= 0 && out >= 0);
 	dup2(in < 0 ? null : in, STDIN_FILENO);
@@ -96,7 +97,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-static void put_record(struct writer *w, enum record_kind kind, uint64_t index, struct slice payload)
+static void put_record(
+    struct writer *w, enum record_kind kind, uint64_t index, struct slice payload)
 {
 	uint8_t record[RECORD_HEADER_SIZE + 256];
 	assert(payload.len <= 256);
@@ -110,11 +112,11 @@ static void put_record(struct writer *w, enum record_kind kind, uint64_t index, 
 static void put_backup(struct writer *w, uint64_t since)
 {
 	uint8_t events[256], range[HOLE_RANGE_SIZE];
-	struct writer e = writer_of(events, sizeof(events)), h = writer_of(range, sizeof(range));
+	struct writer e = writer_of(events, sizeof(events)),
+		      h = writer_of(range, sizeof(range));
 
-	backup_put_header(w,
-	    &(struct backup_header){
-		BACKUP_MAGIC, JOURNAL_VERSION, since, slice_str("0123456789abcdef")});
+	backup_put_header(w, &(struct backup_header){BACKUP_MAGIC, JOURNAL_VERSION, since,
+				 slice_str("0123456789abcdef")});
 	backup_put_term(w, &(struct backup_term){since + 1, 1});
 	put_u64(&e, 1);
 	put_u64(&e, 2);

@@ -19,7 +19,7 @@ static const char *const names[NAMES] = {
 /* Clients are processes of these users. */
 #define ACTORS_UID   1000
 #define ACTORS_USERS 3
-#define UP_MAX	   300000 /* bytes that a connection takes without the daemon reading */
+#define UP_MAX	     300000 /* bytes that a connection takes without the daemon reading */
 
 /* A message that a client has in hand. */
 struct held {
@@ -62,7 +62,8 @@ struct note {
 	struct note *next;
 	uint32_t verb; /* 0: a SEND */
 	uint32_t count;
-	uint32_t several; /* SEND: of a large message to so many queues, from items[0].name on */
+	uint32_t
+	    several;   /* SEND: of a large message to so many queues, from items[0].name on */
 	uint32_t sent; /* VERB_SETTLE: so many lines after what is settled, sent with it */
 	struct held items[]; /* SEND: only the lines */
 };
@@ -259,8 +260,7 @@ static void on_deliver(void *arg, const struct client_delivery *d)
 	a->held = realloc(a->held, (a->held_count + d->count) * sizeof(*a->held));
 	assert(a->held);
 	for (uint32_t i = 0; i < d->count; i++) {
-		struct held h = {
-		    .seq = d->first_seq + i, .lease = d->lease, .name = s->name};
+		struct held h = {.seq = d->first_seq + i, .lease = d->lease, .name = s->name};
 		h.line = lines_recognise(&a->w->lines, client_body(d, i));
 		if (h.line == UINT32_MAX)
 			trace_fail("a receiver is given what nobody sent");
@@ -872,12 +872,13 @@ static bool disturb(struct actor *a)
 		const struct note *n = w->actors[i].notes;
 		if (!n || n->several == 0 || !prng_chance(p, 300))
 			continue;
-		unsigned name = (n->items[0].name + (unsigned)prng_below(p, n->several)) % LIVE_NAMES;
+		unsigned name =
+		    (n->items[0].name + (unsigned)prng_below(p, n->several)) % LIVE_NAMES;
 		bool purge = prng_chance(p, 800);
 		trace("disturb", a->number, name, purge, 0);
 		client_queue(a->client, mono(a),
-		    purge ? WIRE_TYPE_QUEUE_PURGE : WIRE_TYPE_QUEUE_REMOVE, name_of(name), 0, NULL,
-		    note_new(a, 99, 0));
+		    purge ? WIRE_TYPE_QUEUE_PURGE : WIRE_TYPE_QUEUE_REMOVE, name_of(name), 0,
+		    NULL, note_new(a, 99, 0));
 		return true;
 	}
 	return false;
@@ -982,8 +983,7 @@ bool actors_ready(const struct world *w)
 		const struct actor *a = &w->actors[i];
 		/* The rest of a frame that is cut does not come over what is wedged. */
 		bool due = a->link && !a->link->wedged && reads(a);
-		if (a->held_count > 0 || due ||
-		    client_due_ms(a->client, mono(a)) == 0)
+		if (a->held_count > 0 || due || client_due_ms(a->client, mono(a)) == 0)
 			return true;
 	}
 	return false;

@@ -32,8 +32,8 @@ static void check_welcome(struct world *w, struct link *l, struct slice payload)
 	const struct shadow_session *se = shadow_session(&w->shadow, m.session);
 	struct slice token;
 	if (l->intrudes)
-		trace_fail("user %u goes on with session %llu, which was not issued to it", l->uid,
-		    U(m.session));
+		trace_fail("user %u goes on with session %llu, which was not issued to it",
+		    l->uid, U(m.session));
 	if (!tags_find(m.tags, WELCOME_TAG_TOKEN, &token) || token.len != sizeof(l->token))
 		trace_fail("WELCOME has no token");
 	memcpy(l->token, token.data, token.len);
@@ -331,9 +331,10 @@ void checks_nothing_kept(struct world *w, uint64_t session)
 		struct shadow_queue *q = w->shadow.queues[i];
 		for (uint64_t seq = q ? q->low : 0; q && seq < q->next_seq; seq++) {
 			const struct shadow_message *m = shadow_message(q, seq);
-			if (m && m->state == SHADOW_LEASED && m->session == session && !m->detached)
-				trace_fail("%s:%llu is left leased by a client that ended", q->name,
-				    U(seq));
+			if (m && m->state == SHADOW_LEASED && m->session == session &&
+			    !m->detached)
+				trace_fail("%s:%llu is left leased by a client that ended",
+				    q->name, U(seq));
 		}
 	}
 }

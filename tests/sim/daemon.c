@@ -252,9 +252,8 @@ void daemon_start(struct daemon *d, uint64_t term)
 {
 	struct world *w = d->w;
 	struct journal_model *j = d->journal;
-	struct broker_host host = {
-	    d, host_append, host_barrier, host_hole, host_reserve, host_send,
-	    host_deliverable, host_close};
+	struct broker_host host = {d, host_append, host_barrier, host_hole, host_reserve,
+	    host_send, host_deliverable, host_close};
 	uint64_t end = w->variant == WORLD_OLD_END && j->older_end ? j->older_end : j->end;
 	struct broker_log log = {j, daemon_read, daemon_next};
 	uint64_t at = 0;
@@ -445,8 +444,8 @@ static bool take_frames(struct link *l, bool attentive)
 		/* Its session may go on over another connection by now. */
 		if (f.type == WIRE_TYPE_STARTED && broker_session(b, l->id) == l->session &&
 		    wire_started_decode(f.payload, &started))
-			shadow_started(&w->shadow, l->session, &started,
-			    daemon_lease_now(l->daemon).ms);
+			shadow_started(
+			    &w->shadow, l->session, &started, daemon_lease_now(l->daemon).ms);
 		if (f.type == WIRE_TYPE_BYE)
 			shadow_bye(&w->shadow, l->session);
 		broker_frame(b, l->id, &f);
@@ -491,8 +490,8 @@ static void on_lost(
 static void lost(struct daemon *d, uint64_t index, bool wanted)
 {
 	if (broker_lost(d->broker, index, on_lost, NULL) == 0 && wanted)
-		trace_fail("record %llu was wanted and holds nothing live",
-		    (unsigned long long)index);
+		trace_fail(
+		    "record %llu was wanted and holds nothing live", (unsigned long long)index);
 }
 
 static void move(struct daemon *d, uint64_t index, bool wanted)
@@ -525,7 +524,8 @@ static void make_space(struct daemon *d)
 	/* One move after the other would keep a queue's messages in flight, and time still. */
 	if (broker_inflight_bytes(d->broker) > 0)
 		return;
-	if (w->still || w->draining || d->journal->count == 0 || !prng_chance(&w->prng, w->weather.move))
+	if (w->still || w->draining || d->journal->count == 0 ||
+	    !prng_chance(&w->prng, w->weather.move))
 		return;
 	index = prng_range(&w->prng, 1, d->journal->count);
 	if (index < w->shadow.bodies_cap && w->shadow.bodies[index] > 0 && !daemon_past(d))
@@ -557,7 +557,8 @@ static void pull(struct link *l)
 		if (skip)
 			continue;
 		uint64_t bytes = 0;
-		enum rmq_error err = delivery_open(&d, slice_of(r->payload, r->len), memory, &c);
+		enum rmq_error err =
+		    delivery_open(&d, slice_of(r->payload, r->len), memory, &c);
 		while (!err && (err = delivery_next(&c, &f)) == RMQ_E_OK) {
 			bytes_push(&l->down.flight, slice_of(f.head, f.head_len));
 			bytes_push(&l->down.flight, f.attributes);

@@ -65,7 +65,7 @@ struct journal_model {
 	uint64_t older_end;
 	uint64_t bytes; /* of records that are no holes */
 	uint64_t openings;
-	uint64_t term;	   /* two openings share one */
+	uint64_t term; /* two openings share one */
 	/*
 	 * Room.  The disk gives `capacity` bytes, what others leave of it; what was claimed once
 	 * is kept: all that is used, and the reserve after it as far as there was room for it.

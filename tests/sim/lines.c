@@ -50,7 +50,8 @@ void lines_body(const struct lines *l, uint32_t line, uint8_t *body)
 struct slice lines_attributes(uint32_t which, uint8_t list[LINE_ATTRIBUTES_MAX])
 {
 	uint8_t pair[64], value[40];
-	struct writer w = writer_of(list, LINE_ATTRIBUTES_MAX), p = writer_of(pair, sizeof(pair));
+	struct writer w = writer_of(list, LINE_ATTRIBUTES_MAX),
+		      p = writer_of(pair, sizeof(pair));
 	size_t len = which % sizeof(value);
 	memset(value, 'a' + which % 26, sizeof(value));
 	put_str(&p, slice_of("h", 1));

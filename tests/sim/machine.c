@@ -9,12 +9,12 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define CALM_ROUNDS 60000
+#define CALM_ROUNDS  60000
 #define AHEAD	     4096 /* bytes of room that the file has while the disk fills up */
-#define CLAIM_ROUNDS 3 /* in which the reserve is told, and claimed */
+#define CLAIM_ROUNDS 3	  /* in which the reserve is told, and claimed */
 #define STILL_TURNS  5000
 #define STILL_SILENT 50
-#define ROOM_ENOUGH (1ull << 40)
+#define ROOM_ENOUGH  (1ull << 40)
 /* That may be left in a journal whose queues are empty, after a checkpoint, beside its parts. */
 #define RECORDS_MAX 40
 
@@ -217,8 +217,8 @@ static void still(struct world *w)
 		commit(w, w->journal.op_count);
 		silent = w->journal.count == count ? silent + 1 : 0;
 		if (turns > STILL_TURNS)
-			trace_fail("the daemon does not come to rest: record %zu",
-			    w->journal.count);
+			trace_fail(
+			    "the daemon does not come to rest: record %zu", w->journal.count);
 	}
 	w->still = false;
 	told_at_rest(w);
@@ -241,11 +241,10 @@ static bool fault(struct world *w)
 	const struct {
 		unsigned rate;
 		void (*happens)(struct world *);
-	} faults[] = {{t->crash, crash}, {t->cut, world_cut}, {t->stall, world_stall}, {t->wedge, world_wedge},
-	    {t->pause, pause_somebody}, {t->jump, jump}, {t->leap, leap},
-	    {t->full, change_room}, {t->taken, others}, {t->hang, hang_disk}, {t->death, die},
-	    {t->still, still}, {t->intrude, world_intrude},
-	    {t->rot, rot}};
+	} faults[] = {{t->crash, crash}, {t->cut, world_cut}, {t->stall, world_stall},
+	    {t->wedge, world_wedge}, {t->pause, pause_somebody}, {t->jump, jump},
+	    {t->leap, leap}, {t->full, change_room}, {t->taken, others}, {t->hang, hang_disk},
+	    {t->death, die}, {t->still, still}, {t->intrude, world_intrude}, {t->rot, rot}};
 	uint64_t at = prng_below(&w->prng, 1000);
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
 		if (at < faults[i].rate) {

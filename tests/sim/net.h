@@ -44,23 +44,24 @@ struct link {
 	struct stream up;	/* to the daemon */
 	struct stream down;	/* to the client */
 	uint64_t stalled_until; /* boot time, ms */
-	bool wedged; /* nothing gets through until the client hangs up: to it the daemon stands still */
-	uint64_t arrived_ms;	/* boot time at which the daemon got its newest bytes */
-	bool deaf;		/* it was not read, as its client does not read */
-	bool accepted;		/* the daemon knows of it */
-	bool daemon_closed;	/* the daemon's side has ended */
-	bool client_closed;	/* the client's side has ended */
-	bool deliverable;	/* the daemon has deliveries for it */
-	struct bytes kept;	/* the last SEND that the daemon took in */
+	/* nothing gets through until the client hangs up: to it the daemon stands still */
+	bool wedged;
+	uint64_t arrived_ms; /* boot time at which the daemon got its newest bytes */
+	bool deaf;	     /* it was not read, as its client does not read */
+	bool accepted;	     /* the daemon knows of it */
+	bool daemon_closed;  /* the daemon's side has ended */
+	bool client_closed;  /* the client's side has ended */
+	bool deliverable;    /* the daemon has deliveries for it */
+	struct bytes kept;   /* the last SEND that the daemon took in */
 	uint64_t kept_n;
 	/* Command that purges, or 0: of this queue the messages below are gone with its answer. */
 	uint64_t purge_n;
 	uint32_t purge_queue;
 	uint64_t purge_below;
-	uint64_t session;      /* as WELCOME said */
-	struct told *told;     /* see told.h; NULL: nothing yet */
+	uint64_t session;		   /* as WELCOME said */
+	struct told *told;		   /* see told.h; NULL: nothing yet */
 	uint8_t token[SESSION_TOKEN_SIZE]; /* the same */
-	bool intrudes; /* names a session that was not issued to it */
+	bool intrudes;			   /* names a session that was not issued to it */
 	uint64_t died_session; /* proof of death is due: the client's process has ended */
 };
 

@@ -17,7 +17,7 @@ struct runner_variant {
 	const char *name;
 	const char *text;
 	const char *rule; /* stands in the report, or one of several parted by '|'; NULL: any */
-	bool rare; /* it takes minutes to find */
+	bool rare;	  /* it takes minutes to find */
 };
 
 struct runner {

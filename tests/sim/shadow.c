@@ -19,9 +19,9 @@ struct reading {
 	struct shadow *s;
 	uint64_t index;
 	struct events_header h;
-	uint64_t hash;	 /* of the record, see shadow_unread */
-	uint32_t offset; /* of the event */
-	uint64_t begin;	 /* of END: its first part */
+	uint64_t hash;		     /* of the record, see shadow_unread */
+	uint32_t offset;	     /* of the event */
+	uint64_t begin;		     /* of END: its first part */
 	uint64_t due_session, due_n; /* the next event is to be SETTLE of this; 0: any event */
 	bool settles;		     /* the newest message is of a SETTLE_SEND */
 	/* lines that BURY took, and that DEAD brought: the same ones at the record's end */
@@ -30,7 +30,7 @@ struct reading {
 
 #define FAIL(r, ...) \
 	(trace("record", (r)->index, (r)->offset, 0, 0), trace_fail("record: " __VA_ARGS__))
-#define U(v) ((unsigned long long)(v))
+#define U(v)	  ((unsigned long long)(v))
 #define MOVE_HEAD (4 + 8 + 8 + 2) /* of a MOVE: what is before its tags and batch */
 
 bool shadow_live(const struct shadow_message *m)
@@ -148,8 +148,7 @@ static void place(
 		count_body(s, records[i], 1);
 }
 
-static void set_state(
-    struct shadow_queue *q, struct shadow_message *m, enum shadow_state state)
+static void set_state(struct shadow_queue *q, struct shadow_message *m, enum shadow_state state)
 {
 	q->now.in[m->state]--;
 	if (state <= SHADOW_DELAYED)
@@ -203,7 +202,8 @@ static void stored(struct reading *r, struct shadow_queue *q, uint32_t copy, str
 	if (l->stored++ != copy)
 		FAIL(r, "line %u is stored twice", line);
 	if (l->stored > l->wanted)
-		FAIL(r, "line %u is stored in %u queues, it is for %u", line, l->stored, l->wanted);
+		FAIL(r, "line %u is stored in %u queues, it is for %u", line, l->stored,
+		    l->wanted);
 	r->settles = l->settles;
 	l->copy[copy].first_seq = q->next_seq;
 	l->copy[copy].first_queue = q->id;
@@ -213,8 +213,7 @@ static void stored(struct reading *r, struct shadow_queue *q, uint32_t copy, str
 /* In all of the queues that it is for, by one event. */
 static void check_stored(struct reading *r, struct slice body)
 {
-	const struct line_state *l =
-	    &r->s->lines->all[lines_recognise(r->s->lines, body)];
+	const struct line_state *l = &r->s->lines->all[lines_recognise(r->s->lines, body)];
 	if (l->stored != l->wanted)
 		FAIL(r, "a line is stored in %u queues, it is for %u", l->stored, l->wanted);
 }
@@ -315,7 +314,8 @@ static void apply_session_close(struct reading *r, const struct event_session_cl
 		struct shadow_queue *q = r->s->queues[i];
 		for (uint64_t seq = q ? q->low : 0; q && seq < q->next_seq; seq++) {
 			const struct shadow_message *m = shadow_message(q, seq);
-			if (m->state == SHADOW_LEASED && m->session == e->session && !m->detached)
+			if (m->state == SHADOW_LEASED && m->session == e->session &&
+			    !m->detached)
 				FAIL(r, "%s:%llu stays leased by a session that has ended",
 				    q->name, U(seq));
 		}
@@ -407,7 +407,8 @@ void shadow_purge_asked(struct shadow *s, struct slice queue)
 }
 
 /* Where the queue's dead letters go; NULL: nowhere, or no such queue is there yet. */
-static const struct shadow_queue *dead_queue(const struct shadow *s, const struct shadow_queue *q)
+static const struct shadow_queue *dead_queue(
+    const struct shadow *s, const struct shadow_queue *q)
 {
 	char name[2 * NAME_FULL_MAX];
 	snprintf(name, sizeof(name), "%s%s", q->dead_letter[0] ? q->dead_letter : q->name,
@@ -483,8 +484,8 @@ static void apply_remove(struct reading *r, const struct event_remove *e)
 
 /* ---- messages come ---- */
 
-static void send_to(struct reading *r, const struct event_target *t, uint32_t copy,
-    const struct batch_view *v)
+static void send_to(
+    struct reading *r, const struct event_target *t, uint32_t copy, const struct batch_view *v)
 {
 	struct shadow_queue *q = queue_by_id(r, t->queue);
 	if (t->first_seq != q->next_seq)
@@ -676,8 +677,7 @@ static bool proven_dead(const struct shadow *s, uint64_t session)
 }
 
 /* Whether the holder had asked for more time when its lease ended, and was not read. */
-static bool was_unread(
-    const struct shadow *s, const struct shadow_message *m, uint64_t record)
+static bool was_unread(const struct shadow *s, const struct shadow_message *m, uint64_t record)
 {
 	unsigned n = s->unread_count < SHADOW_UNREAD ? s->unread_count : SHADOW_UNREAD;
 	for (unsigned i = 0; i < n && !m->detached; i++)
@@ -726,13 +726,13 @@ static void check_delay(const struct reading *r, const struct shadow_queue *q, u
 	if (back_off_ms > q->backoff_max_ms)
 		back_off_ms = q->backoff_max_ms;
 	if (delay_ms != back_off_ms)
-		FAIL(r, "%s:%llu backs off for %llu ms after %u failures, not for %llu", q->name,
-		    U(seq), U(delay_ms), m->failures + 1, U(back_off_ms));
+		FAIL(r, "%s:%llu backs off for %llu ms after %u failures, not for %llu",
+		    q->name, U(seq), U(delay_ms), m->failures + 1, U(back_off_ms));
 }
 
 /* Dead-letter queues count nothing. */
-static void give_back(struct shadow_queue *q, struct shadow_message *m,
-    enum shadow_state state, uint64_t until_ms, bool counted)
+static void give_back(struct shadow_queue *q, struct shadow_message *m, enum shadow_state state,
+    uint64_t until_ms, bool counted)
 {
 	set_state(q, m, state);
 	m->until_ms = until_ms;
@@ -834,8 +834,7 @@ static void apply_touch(struct reading *r, const struct event_touch *e)
 {
 	take(r, e->session, e->n, (struct shadow_answer){EVENT_TYPE_TOUCH, 0, 0, e->stale});
 	change_all(r, e->queue, e->entries, e->stale,
-	    &(struct change){
-		.verb = VERB_TOUCH, .flags = e->flags, .lease_ms = e->lease_ms});
+	    &(struct change){.verb = VERB_TOUCH, .flags = e->flags, .lease_ms = e->lease_ms});
 }
 
 static void apply_expire(struct reading *r, const struct event_expire *e)
@@ -904,10 +903,11 @@ static void arrives_dead(struct reading *r, struct shadow_queue *q, const struct
 		FAIL(r, "DEAD says nothing of where from");
 	uint64_t seq = o.seq + (q->next_seq - e->first_seq);
 	const struct shadow_queue *from = shadow_queue(r->s, o.queue);
-	const struct shadow_message *old = shadow_message((struct shadow_queue *)(uintptr_t)from, seq);
+	const struct shadow_message *old =
+	    shadow_message((struct shadow_queue *)(uintptr_t)from, seq);
 	if (!old || line == UINT32_MAX || old->line != line)
-		FAIL(r, "DEAD names other bodies than those of %s:%llu", from ? from->name : "?",
-		    U(seq));
+		FAIL(r, "DEAD names other bodies than those of %s:%llu",
+		    from ? from->name : "?", U(seq));
 	uint64_t time_ms = old->time_ms;
 	uint32_t queue = from->id, failures = old->failures;
 	if (dead_queue(r->s, from) != q)
@@ -1085,8 +1085,8 @@ static void check_shrinks(struct reading *r, const struct event_move *e, uint64_
 	s->moving.bytes += EVENT_HEADER_SIZE + MOVE_HEAD + e->tags.len + e->batch.len;
 	if (!source)
 		return;
-	uint64_t most = source->len < s->small_record ? source->len - EVENTS_HEADER_SIZE
-						      : source->len / 2;
+	uint64_t most =
+	    source->len < s->small_record ? source->len - EVENTS_HEADER_SIZE : source->len / 2;
 	if (s->moving.bytes > most)
 		FAIL(r, "record %llu of %zu bytes moves to %llu, which may be %llu", U(from),
 		    source->len, U(s->moving.bytes), U(most));
@@ -1145,6 +1145,7 @@ static void apply_end_dead(struct reading *r, const struct event_end_dead *e)
 
 /* ---- records ---- */
 
+/* clang-format off */
 #define APPLIED(X) \
 	X(CREATE, create) \
 	X(SET, set) \
@@ -1160,6 +1161,7 @@ static void apply_end_dead(struct reading *r, const struct event_end_dead *e)
 			X(SESSION_OWNER, session_owner) \
 			X(START, start) X(LOST, lost) X(MOVE, move) X(END_PARTS, end_parts) \
 			    X(END_DEAD, end_dead)
+/* clang-format on */
 
 /* Notes what the event has changed in the queues. */
 static void note_counts(struct reading *r)
@@ -1172,8 +1174,7 @@ static void note_counts(struct reading *r)
 			continue;
 		if (q->history_count == q->history_cap) {
 			q->history_cap = q->history_cap ? 2 * q->history_cap : 16;
-			q->history =
-			    realloc(q->history, q->history_cap * sizeof(*q->history));
+			q->history = realloc(q->history, q->history_cap * sizeof(*q->history));
 			assert(q->history);
 		}
 		q->now.made = r->h.lease.ms;
@@ -1252,7 +1253,8 @@ void shadow_started(
 	struct shadow_queue *q = shadow_queue(s, f->queue);
 	for (uint64_t k = 0; q && k < f->count; k++) {
 		struct shadow_message *m = shadow_message(q, f->first + k);
-		if (!m || m->session != session || m->lease != f->lease || m->started == f->lease)
+		if (!m || m->session != session || m->lease != f->lease ||
+		    m->started == f->lease)
 			continue;
 		m->started = f->lease;
 		m->started_ms = lease_ms;

@@ -31,9 +31,9 @@ enum shadow_state {
 struct shadow_end {
 	uint64_t lease;
 	uint64_t session; /* its holder */
-	uint64_t by;	  /* the session that asked for it; 0: none; SHADOW_SOMEBODY: not known */
-	uint64_t made;	  /* lease time */
-	uint8_t whys;	  /* what the holder may be told: 1 << ENDED_* */
+	uint64_t by;   /* the session that asked for it; 0: none; SHADOW_SOMEBODY: not known */
+	uint64_t made; /* lease time */
+	uint8_t whys;  /* what the holder may be told: 1 << ENDED_* */
 	bool told;
 };
 #define SHADOW_SOMEBODY UINT64_MAX
@@ -46,12 +46,12 @@ struct shadow_message {
 	uint32_t attempt;
 	uint32_t failures;
 	uint32_t lease_ms;
-	uint64_t lease;	   /* the last one */
-	uint64_t started;  /* the last one under which it may have reached a reader */
+	uint64_t lease;	     /* the last one */
+	uint64_t started;    /* the last one under which it may have reached a reader */
 	uint64_t started_ms; /* when the daemon was told: lease time */
-	uint64_t session;  /* its holder */
-	uint64_t end;	   /* of the lease: lease time, ms */
-	uint64_t until_ms; /* of the delay: lease time */
+	uint64_t session;    /* its holder */
+	uint64_t end;	     /* of the lease: lease time, ms */
+	uint64_t until_ms;   /* of the delay: lease time */
 	uint64_t time_ms;
 	uint64_t asked[5]; /* by settle_verb: the lease under which some client asked for it */
 	uint32_t from;	   /* of a dead letter: the queue that it was in, */
@@ -78,7 +78,7 @@ struct shadow_queue {
 	uint64_t backoff_min_ms;
 	uint64_t backoff_max_ms;
 	char dead_letter[NAME_FULL_MAX + 1]; /* as it was set */
-	uint64_t base; /* sequence number of messages[0] */
+	uint64_t base;			     /* sequence number of messages[0] */
 	uint64_t next_seq;
 	uint64_t low; /* all below are gone */
 	uint64_t live;
@@ -100,7 +100,7 @@ struct shadow_session {
 	uint64_t id;
 	uint64_t last;
 	bool owned;
-	uint32_t uid; /* whose it is */
+	uint32_t uid;		       /* whose it is */
 	struct shadow_answer *answers; /* of 1 … last */
 	size_t cap;
 	/* a large message that is not complete */
@@ -140,9 +140,9 @@ struct shadow {
 	size_t sessions_count, sessions_cap;
 	uint32_t *bodies; /* live bodies in record i + 1 */
 	size_t bodies_cap;
-	uint32_t start;	   /* newest number of a daemon */
+	uint32_t start; /* newest number of a daemon */
 	bool has_secret;
-	uint64_t lease;	   /* highest lease number */
+	uint64_t lease;	     /* highest lease number */
 	uint32_t *leased_in; /* queue of lease i */
 	size_t leases_cap;
 	uint64_t lease_ms; /* newest lease time */

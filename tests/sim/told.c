@@ -19,16 +19,16 @@ struct sub {
 	uint8_t flags;
 	uint8_t name_len;
 	char name[NAME_FULL_MAX];
-	uint64_t since_ms; /* lease time */
-	uint64_t asked_ms; /* of the newest CREDIT */
-	bool asked;	   /* no IDLE has told how it was then, or later */
-	bool told;	   /* an IDLE has left */
-	uint32_t told_queue; /* it told how it was in this queue */
-	size_t told_at;	     /* … at this place of its history */
-	uint64_t told_of;  /* the messages that it named */
+	uint64_t since_ms;	 /* lease time */
+	uint64_t asked_ms;	 /* of the newest CREDIT */
+	bool asked;		 /* no IDLE has told how it was then, or later */
+	bool told;		 /* an IDLE has left */
+	uint32_t told_queue;	 /* it told how it was in this queue */
+	size_t told_at;		 /* … at this place of its history */
+	uint64_t told_of;	 /* the messages that it named */
 	int64_t messages, bytes; /* credit left */
-	uint64_t part_bytes; /* of the newest large message, as far as it was delivered */
-	bool fresh; /* something was delivered that it did not hold when it began */
+	uint64_t part_bytes;	 /* of the newest large message, as far as it was delivered */
+	bool fresh;	/* something was delivered that it did not hold when it began */
 	uint64_t again; /* the newest one that was delivered and that it did hold */
 };
 
@@ -123,20 +123,24 @@ static void check_lease_ended(struct world *w, struct link *l, struct slice payl
 		const struct shadow_message *sm = shadow_message(q, seq);
 		struct shadow_end *end = sm ? shadow_end_of(sm, m.lease) : NULL;
 		if (!sm)
-			trace_fail("LEASE_ENDED of %s:%llu, which is not on disk", q->name, U(seq));
+			trace_fail(
+			    "LEASE_ENDED of %s:%llu, which is not on disk", q->name, U(seq));
 		if (!end && sm->lease == m.lease)
 			trace_fail("LEASE_ENDED of %s:%llu, on disk it has lease %llu", q->name,
 			    U(seq), U(m.lease));
 		/* It is not known whether a BYE that was read in between ended what is told of now. */
-		may_be_own |= end && end->by == l->session && shadow_said_bye(&w->shadow, l->session);
+		may_be_own |=
+		    end && end->by == l->session && shadow_said_bye(&w->shadow, l->session);
 		/* Between those that ended now lie some that had. */
 		if (!end || end->by == l->session || end->told)
 			continue;
 		if (end->session != l->session)
-			trace_fail("LEASE_ENDED of %s:%llu goes to session %llu, %llu had lease %llu",
+			trace_fail(
+			    "LEASE_ENDED of %s:%llu goes to session %llu, %llu had lease %llu",
 			    q->name, U(seq), U(l->session), U(end->session), U(m.lease));
 		if (!(end->whys & 1u << m.why))
-			trace_fail("LEASE_ENDED of %s:%llu, lease %llu, says %u, the disk has %x",
+			trace_fail(
+			    "LEASE_ENDED of %s:%llu, lease %llu, says %u, the disk has %x",
 			    q->name, U(seq), U(m.lease), m.why, end->whys);
 		end->told = true;
 		news++;
@@ -154,9 +158,11 @@ static void check_ends_told(const struct link *l, struct shadow_queue *q)
 		for (uint32_t i = 0; i < m->ends_count; i++) {
 			const struct shadow_end *e = &m->ends[i];
 			if (e->session == l->session && e->by != l->session &&
-			    e->by != SHADOW_SOMEBODY && !e->told && e->made > l->told->welcome_ms)
-				trace_fail("session %llu is not told that lease %llu of %s:%llu "
-					   "has ended",
+			    e->by != SHADOW_SOMEBODY && !e->told &&
+			    e->made > l->told->welcome_ms)
+				trace_fail(
+				    "session %llu is not told that lease %llu of %s:%llu "
+				    "has ended",
 				    U(l->session), U(e->lease), q->name, U(seq));
 		}
 	}
@@ -220,11 +226,12 @@ static void check_idle_told(
 	    s->messages <= 0 || s->bytes <= 0 || q->now.in[SHADOW_READY] > 0)
 		return;
 	if (s->asked || !s->told)
-		trace_fail("link %llu: subscription %u of %s has credit, and no IDLE has followed", U(l->id), s->id,
-		    q->name);
+		trace_fail(
+		    "link %llu: subscription %u of %s has credit, and no IDLE has followed",
+		    U(l->id), s->id, q->name);
 	if (q->live == 0 && s->told_of > 0)
-		trace_fail("link %llu: subscription %u is not told that %s is empty", U(l->id), s->id,
-		    q->name);
+		trace_fail("link %llu: subscription %u is not told that %s is empty", U(l->id),
+		    s->id, q->name);
 }
 
 /* ---- all frames ---- */
@@ -276,7 +283,8 @@ void told_delivery(struct world *w, struct link *l, const struct delivery *d, ui
 	if (d->peek || !whole)
 		return;
 	if (!s || !is_of(shadow_leased_in(&w->shadow, d->lease), s))
-		trace_fail("a delivery under lease %llu for subscription %u", U(d->lease), d->target);
+		trace_fail(
+		    "a delivery under lease %llu for subscription %u", U(d->lease), d->target);
 	if (d->stamp != 0) {
 		s->fresh = true;
 		s->messages -= d->count;
@@ -284,8 +292,8 @@ void told_delivery(struct world *w, struct link *l, const struct delivery *d, ui
 		return;
 	}
 	if (s->fresh)
-		trace_fail("%.*s:%llu was held, and comes behind what is new", s->name_len, s->name,
-		    U(d->first_seq));
+		trace_fail("%.*s:%llu was held, and comes behind what is new", s->name_len,
+		    s->name, U(d->first_seq));
 	if (d->first_seq <= s->again)
 		trace_fail("%.*s:%llu was held, and comes behind %llu", s->name_len, s->name,
 		    U(d->first_seq), U(s->again));

@@ -160,13 +160,15 @@ void world_intrude(struct world *w)
 {
 	const struct link *victim = random_link(w);
 	uint8_t token[SESSION_TOKEN_SIZE], list[4 + SESSION_TOKEN_SIZE], frame[128];
-	struct writer tags = writer_of(list, sizeof(list)), out = writer_of(frame, sizeof(frame));
+	struct writer tags = writer_of(list, sizeof(list)),
+		      out = writer_of(frame, sizeof(frame));
 	uint64_t way = prng_below(&w->prng, 3);
 	if (!victim || victim->session == 0 || !victim->daemon || !victim->daemon->up)
 		return;
 	memcpy(token, victim->token, sizeof(token));
 	if (way == 1)
-		token[prng_below(&w->prng, sizeof(token))] ^= (uint8_t)(1 << prng_below(&w->prng, 8));
+		token[prng_below(&w->prng, sizeof(token))] ^=
+		    (uint8_t)(1 << prng_below(&w->prng, 8));
 	if (way < 2)
 		tags_put(&tags, HELLO_TAG_TOKEN, slice_of(token, sizeof(token)));
 	wire_put_hello(&out, &(struct wire_hello){WIRE_HELLO_VERSIONS, victim->session, 0,

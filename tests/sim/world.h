@@ -44,10 +44,10 @@ enum world_variant {
 struct weather {
 	unsigned crash; /* of the daemon or the journal */
 	unsigned cut;	/* of a connection */
-	unsigned stall;	/* of a connection */
-	unsigned wedge;	/* … for good, if there are several contact points */
+	unsigned stall; /* of a connection */
+	unsigned wedge; /* … for good, if there are several contact points */
 	unsigned hang;	/* the disk commits nothing for a while */
-	unsigned slow; /* time passes inside of a turn, of 1000 connections that are read */
+	unsigned slow;	/* time passes inside of a turn, of 1000 connections that are read */
 	unsigned pause; /* SIGSTOP of a client or of the daemon */
 	unsigned jump;	/* of the wall clock */
 	unsigned leap;	/* of time: nobody does anything for a while */
@@ -57,12 +57,12 @@ struct weather {
 	unsigned commit;
 	unsigned checkpoint;
 	unsigned move;
-	unsigned still; /* nobody asks anything */
-	unsigned rot;	/* a record with bodies cannot be read any more */
-	unsigned large; /* messages in chunks, of 1000 batches */
-	unsigned shared; /* to several queues, of 1000 */
+	unsigned still;	  /* nobody asks anything */
+	unsigned rot;	  /* a record with bodies cannot be read any more */
+	unsigned large;	  /* messages in chunks, of 1000 batches */
+	unsigned shared;  /* to several queues, of 1000 */
 	unsigned intrude; /* somebody names another's session */
-	unsigned admin; /* rm and purge, of 1000 commands of the administrator */
+	unsigned admin;	  /* rm and purge, of 1000 commands of the administrator */
 };
 
 struct actor;
@@ -75,10 +75,11 @@ struct world {
 	enum world_variant variant;
 	uint64_t boot_ms;
 	bool calm;
-	bool still; /* the daemon is left to itself */
+	bool still;	     /* the daemon is left to itself */
 	bool draining;	     /* nothing is done but what drains the queues */
 	uint64_t hung_until; /* the disk; boot time */
-	uint64_t given_back; /* the disk's capacity when others give it back; 0: they have none */
+	/* the disk's capacity when others give it back; 0: they have none */
+	uint64_t given_back;
 	/* The journal; in a cluster what was ever committed, where nothing becomes a hole. */
 	struct journal_model journal;
 	uint64_t term; /* of the newest committed record; 0 on one machine */

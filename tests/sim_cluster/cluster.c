@@ -11,13 +11,13 @@
 #include <stdlib.h>
 
 #define PARTS_TURN_BYTES 1000
-#define WALL_OFF_MAX_MS 5000 /* what a node's wall clock is off, about */
+#define WALL_OFF_MAX_MS	 5000 /* what a node's wall clock is off, about */
 #define CALM_MS_MAX	 240000
-#define FULL_MS		 4000 /* within which all disks have room again */
+#define FULL_MS		 4000  /* within which all disks have room again */
 #define LITTLE_MS	 15000 /* in which senders may wait for room, and nobody else */
-#define SILENT_MS	 4000 /* after which who is ill is known not to be up */
-#define HOLES_MS	300 /* in which everybody makes the last holes */
-#define CHECK_EVERY_MS	400
+#define SILENT_MS	 4000  /* after which who is ill is known not to be up */
+#define HOLES_MS	 300   /* in which everybody makes the last holes */
+#define CHECK_EVERY_MS	 400
 
 /* ---- what the Raft part of it reports ---- */
 

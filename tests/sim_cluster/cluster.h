@@ -54,14 +54,15 @@ struct site {
 	uint64_t committed;	       /* by Raft: committed and durable here */
 	struct ends ends;
 	struct tail tail;
-	uint64_t truncated; /* in this millisecond, from there on; 0: no */
+	uint64_t truncated;    /* in this millisecond, from there on; 0: no */
 	struct disk_room disk; /* what its disk said last */
-	uint64_t capacity; /* bytes of records, headers counted, that it holds; UINT64_MAX: no end */
-	uint64_t reserve;  /* of the capacity */
+	/* bytes of records, headers counted, that it holds; UINT64_MAX: no end */
+	uint64_t capacity;
+	uint64_t reserve; /* of the capacity */
 	struct intake intake;
 	struct relief relief;
 	struct raft_place leader_cover; /* as of what it answered last */
-	struct disk_room told; /* what it told the others last */
+	struct disk_room told;		/* what it told the others last */
 	uint64_t told_ms;
 	struct disk_room heard[NODES]; /* what they told it, over a connection that is up */
 	bool linked[NODES];
@@ -72,15 +73,15 @@ struct site {
 	struct crashes_word told_died;
 	/* How its queue daemon ends before it takes clients: not of what it reads. */
 	enum { RUNS, EXITS_READING, KILLED_READING, CRASHES_READY } start;
-	uint64_t rested_at; /* ms; the end of its pause */
+	uint64_t rested_at;	/* ms; the end of its pause */
 	uint64_t lingers_until; /* one that was killed ends then */
 	bool sticks;		/* one that is killed does not end */
 	struct health health;
 	enum { GATE_WELL, GATE_STOPPED, GATE_UNREACHED } gate;
 	uint8_t flags[NODES]; /* of gates, as the others told them */
 	struct ending ending;
-	uint64_t told_to_end; /* when */
-	uint64_t pinged; /* PING that the daemon has not read; 0: none */
+	uint64_t told_to_end;	   /* when */
+	uint64_t pinged;	   /* PING that the daemon has not read; 0: none */
 	uint64_t said_n, stored_n; /* APPENDs */
 	uint64_t round_done;	   /* with the others, the newest */
 	struct waiting *waiting;   /* BARRIERs that are not done */
@@ -96,22 +97,22 @@ struct cluster {
 	uint64_t checked_at;
 	bool resting;	     /* in the calm: clients stand still */
 	uint64_t rests_from; /* what was committed before */
-	uint64_t room_at; /* in the calm: when all disks have room again */
+	uint64_t room_at;    /* in the calm: when all disks have room again */
 	uint64_t failovers, served;
-	const char *illness; /* that lasts; NULL: none */
+	const char *illness;	      /* that lasts; NULL: none */
 	uint64_t went_on, went_on_at; /* meanwhile: the newest record committed, and when */
-	unsigned ill;	     /* bits of the slots that have it */
-	bool little;	     /* the others have room, and too little to lead for that */
+	unsigned ill;		      /* bits of the slots that have it */
+	bool little; /* the others have room, and too little to lead for that */
 	struct call *calls;
 	uint64_t boots;
-	struct raft_config config; /* the newest that is committed */
+	struct raft_config config;	    /* the newest that is committed */
 	bool removed[NODES][UINT8_MAX + 1]; /* by slot and incarnation: ever, by a majority */
-	unsigned breaks;	 /* in permille */
-	bool moving;		 /* nodes move, one by one */
-	uint64_t away_at, back_at; /* of some node; 0: never */
-	uint64_t all_move_at;	 /* 0: never */
-	uint64_t deadly;     /* a record that no queue daemon survives; 0: none */
-	uint64_t starts;     /* of queue daemons, ever */
+	unsigned breaks;		    /* in permille */
+	bool moving;			    /* nodes move, one by one */
+	uint64_t away_at, back_at;	    /* of some node; 0: never */
+	uint64_t all_move_at;		    /* 0: never */
+	uint64_t deadly; /* a record that no queue daemon survives; 0: none */
+	uint64_t starts; /* of queue daemons, ever */
 };
 
 #define ROOM_ENOUGH (1ull << 40)

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#define STOPS_MS      10000 /* in which a healthy majority goes on */
+#define STOPS_MS 10000 /* in which a healthy majority goes on */
 /* A while in which leadership goes round many times, if it does. */
 #define DEADLY_MS 10000
 /* On two nodes, three times and twice; and for those that have nobody to hand over to. */

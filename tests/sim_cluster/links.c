@@ -188,7 +188,8 @@ static void found_cluster(struct site *s)
 	const struct members *theirs = &s->c->sites[seed->slot].links.members;
 	if (can_ask(s, seed))
 		founding_heard(&l->founding, at,
-		    members_newest(theirs, &index) ? RMQ_E_EXISTS : RMQ_E_NOTHING, slice_str(""));
+		    members_newest(theirs, &index) ? RMQ_E_EXISTS : RMQ_E_NOTHING,
+		    slice_str(""));
 	switch (founding_look(&l->founding, now, text)) {
 	case COMMANDS_HOLD:
 		break;
@@ -334,7 +335,8 @@ static void tell_place(
 	if (address[0] == '\0' || !is || !member_place(is, by, address))
 		return;
 	for (unsigned r = 0; r < LINKS_ROLES; r++) {
-		l->roles[r].attempt = member_attempt(is, address, l->roles[r].end[TO].boot != 0);
+		l->roles[r].attempt =
+		    member_attempt(is, address, l->roles[r].end[TO].boot != 0);
 		l->roles[r].dial_at = 0;
 	}
 	trace("place", to->node->slot, about.bytes[0] - 1u, by, 0);
@@ -422,7 +424,8 @@ static bool reaches(const struct site *s, const struct sim_link *l)
 {
 	const struct site *to = site_of(s->c, l->id);
 	uint64_t boot = l->roles[NODE_LINK].end[TO].boot;
-	return boot && runs(to, boot) && !s->node->cut_to[to->node->slot] && to->node->paused_until <= s->c->sim.now;
+	return boot && runs(to, boot) && !s->node->cut_to[to->node->slot] &&
+	       to->node->paused_until <= s->c->sim.now;
 }
 
 static void tell_alive(struct site *s)

@@ -22,7 +22,8 @@ struct node;
 
 /* A connection, as this end of it sees it. */
 struct link_end {
-	uint64_t boot;	  /* of the process at the other end, which said WELCOME or HELLO; 0: down */
+	/* of the process at the other end, which said WELCOME or HELLO; 0: down */
+	uint64_t boot;
 	uint64_t ends_at; /* its other end is gone, which is noticed then; 0: it is not */
 };
 /* Dialled by the other one, or by this one. */

@@ -25,8 +25,8 @@
 
 #define SHOW(NAME, text, rule)	    {#NAME, text, rule, false},
 #define SHOW_RARE(NAME, text, rule) {#NAME, text, rule, true},
-static const struct runner_variant variants[] = {WORLDS(SHOW) CORES(SHOW)
-	RMQ_HOST_VARIANTS(SHOW) RMQ_HOST_RARE_VARIANTS(SHOW_RARE)};
+static const struct runner_variant variants[] = {
+    WORLDS(SHOW) CORES(SHOW) RMQ_HOST_VARIANTS(SHOW) RMQ_HOST_RARE_VARIANTS(SHOW_RARE)};
 
 static const struct {
 	enum world_variant world;

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 
 #define LINGERS_MAX_MS 3000 /* that a queue daemon takes to end that was killed */
-#define SAYS_MAX 16 /* frames that the queue daemon writes at once */
+#define SAYS_MAX       16   /* frames that the queue daemon writes at once */
 
 static const struct jm_record hole = {.hole = true};
 
@@ -231,7 +231,8 @@ static void note_barrier(struct site *s, uint64_t id)
 {
 	s->waiting =
 	    memory_grow(s->waiting, s->waiting_count, &s->waiting_cap, sizeof(*s->waiting));
-	s->waiting[s->waiting_count++] = (struct waiting){id, s->c->sim.commit, s->node->barrier};
+	s->waiting[s->waiting_count++] =
+	    (struct waiting){id, s->c->sim.commit, s->node->barrier};
 }
 
 static void check_barrier_done(struct site *s, uint64_t id)
@@ -245,8 +246,8 @@ static void check_barrier_done(struct site *s, uint64_t id)
 		trace_fail("node %u: a barrier is answered, record %llu is not known here",
 		    s->node->slot, (unsigned long long)b.commit);
 	if (s->round_done <= b.round)
-		trace_fail("node %u: a barrier is answered, the others were not asked",
-		    s->node->slot);
+		trace_fail(
+		    "node %u: a barrier is answered, the others were not asked", s->node->slot);
 	memmove(s->waiting, s->waiting + 1, --s->waiting_count * sizeof(*s->waiting));
 }
 
@@ -436,7 +437,8 @@ static struct intake_room intake_room(const struct site *s)
 		return INTAKE_ENOUGH;
 	uint64_t left = disk_left(s), sent = 0;
 	left = left > RESERVE_SPARE ? left - RESERVE_SPARE : 0;
-	struct intake_room room = {left > s->reserve ? left - s->reserve : 0, {left, left, left}};
+	struct intake_room room = {
+	    left > s->reserve ? left - s->reserve : 0, {left, left, left}};
 	for (const struct op *op = s->node->ops; op; op = op->next)
 		sent += op_bytes(s, op);
 	return intake_room_less(room, sent);
@@ -801,7 +803,8 @@ static void open_queue(struct site *s)
 	uint8_t frame[64], tags[8];
 	struct writer w = writer_of(frame, sizeof(frame)), t = writer_of(tags, sizeof(tags));
 	tags_put(&t, JOURNAL_TAG_ANSWERS, slice_of(NULL, 0));
-	journal_put_open(&w, &(struct journal_open){JOURNAL_OPEN_VERSIONS, 0, slice_of(tags, t.len)});
+	journal_put_open(
+	    &w, &(struct journal_open){JOURNAL_OPEN_VERSIONS, 0, slice_of(tags, t.len)});
 	bytes_push(&s->said, slice_of(frame, w.len));
 	s->opening = true;
 	read_some(s);
@@ -1009,8 +1012,8 @@ static void keep_queue(struct site *s)
 	go_on(s);
 	if (s->keeper.state == KEEPER_PAUSE && s->c->sim.now >= s->rested_at)
 		rested(s);
-	bool may = may_start(s) && s->ending.state == ENDING_NOT &&
-		   s->c->sim.now >= s->lingers_until;
+	bool may =
+	    may_start(s) && s->ending.state == ENDING_NOT && s->c->sim.now >= s->lingers_until;
 	act(s, keeper_turn(&s->keeper, &log, may, s->c->sim.now));
 	/* In the calm it may be one that stops before it does anything. */
 	if (!s->c->sim.quiet)
@@ -1058,8 +1061,7 @@ static void ask_again(struct site *s)
 	if (!intake_asks(&s->intake, &room, st.cover.index))
 		return;
 	trace("again", s->node->slot, s->intake.first.bytes, st.last.index, 0);
-	(void)!node_step(
-	    &s->c->sim, s->node, &(struct raft_event){.type = RAFT_EVENT_AGAIN});
+	(void)!node_step(&s->c->sim, s->node, &(struct raft_event){.type = RAFT_EVENT_AGAIN});
 }
 
 /* An answer may be lost; what it says is old by then, or not. */
@@ -1283,5 +1285,5 @@ static bool on_fits(struct sim *sim, const struct node *n, const struct op *op)
 	return bytes == 0 || bytes <= disk_left(s);
 }
 
-const struct host site_host = {on_action, on_up, on_down, on_committed, links_can_send,
-    links_heard, on_takes, on_fits};
+const struct host site_host = {
+    on_action, on_up, on_down, on_committed, links_can_send, links_heard, on_takes, on_fits};

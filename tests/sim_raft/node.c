@@ -258,8 +258,7 @@ void node_hello(struct sim *s, struct node *n, const struct node *from)
 	struct raft_status st;
 	raft_status(from->raft, &st);
 	(void)!node_step(s, n,
-	    &(struct raft_event){
-		.type = RAFT_EVENT_TOLD, .id = from->id, .term = st.term});
+	    &(struct raft_event){.type = RAFT_EVENT_TOLD, .id = from->id, .term = st.term});
 }
 
 static void check_flying(struct sim *s, struct node *n, struct raft_id to)
@@ -303,7 +302,8 @@ static void post(struct sim *s, struct node *n, const struct raft_message *m)
 	sim_note(s, (uint64_t)m->type << 56 ^ m->term << 32 ^ m->place.index << 8 ^ to);
 	unsigned copies = !s->quiet && prng_chance(&s->prng, s->duplicate) ? 2 : 1;
 	for (unsigned c = 0; c < copies; c++) {
-		bool lost = n->cut_to[to] || (n->narrow && m->run_count > 0) || (!s->quiet && prng_chance(&s->prng, s->loss));
+		bool lost = n->cut_to[to] || (n->narrow && m->run_count > 0) ||
+			    (!s->quiet && prng_chance(&s->prng, s->loss));
 		if (lost)
 			continue;
 		struct packet *p = calloc(1, sizeof(*p));

@@ -6,6 +6,7 @@
 #define SIM_RAFT_RULES_H
 
 /* variant, directed schedule ("": random seeds), the rules that may be the first to break */
+/* clang-format off */
 #define FOUND_BY(X) \
 	X(VOTE_FORGOTTEN, "", "a vote that is not durable") \
 	X(VOTE_EARLY, "", "a message of a term that is not durable", \
@@ -54,5 +55,6 @@
 	X(DIED_UNCHECKED, "", "a hole above the own commit index") \
 	X(DIED_UNCOVERED, "", "a covered disk without the END of a hole", \
 	    "a hole on disk before its cover")
+/* clang-format on */
 
 #endif

@@ -59,10 +59,10 @@ struct node {
 	struct raft *raft; /* NULL: down */
 	struct raft_id id;
 	unsigned slot, incarnation;
-	unsigned place; /* its address */
+	unsigned place;	     /* its address */
 	struct disk *before; /* a known-bad variant: as it was before the newest STORE */
-	struct disk *old; /* a copy of it; NULL: none */
-	unsigned lives; /* so often its disk was put back to that */
+	struct disk *old;    /* a copy of it; NULL: none */
+	unsigned lives;	     /* so often its disk was put back to that */
 	/* What this process has heard of each of the others: members_hello(). */
 	struct word {
 		uint64_t term, index;
@@ -88,7 +88,8 @@ struct node {
 	struct barrier barriers[BARRIERS_MAX];
 	unsigned barrier_count;
 	uint64_t stores; /* so many were asked for */
-	uint64_t sent_seq, stored_seq; /* of the newest STORE, and of the newest that is synced */
+	uint64_t sent_seq,
+	    stored_seq; /* of the newest STORE, and of the newest that is synced */
 	bool gone;
 };
 
@@ -166,9 +167,9 @@ struct sim {
 	uint32_t election_ms, beat_ms;
 	unsigned loss, duplicate, delay_max, faults, wipes, put_backs, changing;
 	const struct node *spared; /* no change of membership concerns it; NULL: none */
-	struct node *rots; /* records on its disk go bad; NULL: on nobody's */
-	unsigned cuts; /* nodes die between two actions of a step */
-	unsigned busy; /* the hosts: READs are late, a quarter of that are lost */
+	struct node *rots;	   /* records on its disk go bad; NULL: on nobody's */
+	unsigned cuts;		   /* nodes die between two actions of a step */
+	unsigned busy;		   /* the hosts: READs are late, a quarter of that are lost */
 	uint64_t hash;
 	uint64_t proposed, elections, holes, changes;
 };

@@ -78,8 +78,7 @@ static void headers_are_text_with_ascending_names(void **state)
 	struct slice one = header("a", "x");
 	memcpy(two, one.data, one.len);
 	memcpy(two + one.len, one.data, one.len);
-	assert_int_equal(
-	    check(ATTRIBUTE_HEADERS, slice_of(two, 2 * one.len)), RMQ_E_PROTOCOL);
+	assert_int_equal(check(ATTRIBUTE_HEADERS, slice_of(two, 2 * one.len)), RMQ_E_PROTOCOL);
 	two[one.len + 1] = 'b';
 	assert_int_equal(check(ATTRIBUTE_HEADERS, slice_of(two, 2 * one.len)), RMQ_E_OK);
 	assert_int_equal(
@@ -101,8 +100,8 @@ static void each_names_messages_of_the_batch_in_order(void **state)
 		struct writer w = writer_of(each, sizeof(each));
 		put_each(&w, 1, "one");
 		put_each(&w, second, "two");
-		assert_int_equal(check(tag, slice_of(each, w.len)),
-		    second == 2 ? RMQ_E_OK : RMQ_E_PROTOCOL);
+		assert_int_equal(
+		    check(tag, slice_of(each, w.len)), second == 2 ? RMQ_E_OK : RMQ_E_PROTOCOL);
 		assert_int_equal(check(tag, slice_of(each, w.len - 1)), RMQ_E_PROTOCOL);
 	}
 	assert_int_equal(check(tag, slice_of(each, 0)), RMQ_E_PROTOCOL);
@@ -250,8 +249,8 @@ static void the_first_even_attribute_is_told(void **state)
 	assert_int_equal(attributes_first_even(slice_of("", 0)), 0);
 	assert_int_equal(attributes_first_even(list_of(3, slice_str("x"))), 0);
 	assert_int_equal(attributes_first_even(list_of(8, slice_str("x"))), 8);
-	assert_int_equal(attributes_first_even(list_of(8 | ATTRIBUTE_EACH,
-			     slice_of(each, e.len))), 8);
+	assert_int_equal(
+	    attributes_first_even(list_of(8 | ATTRIBUTE_EACH, slice_of(each, e.len))), 8);
 	assert_string_equal(attribute_name(8), "key");
 	assert_null(attribute_name(12));
 }

@@ -42,9 +42,9 @@ struct world {
 	bool closed[CONNS];
 	bool deliverable[CONNS];
 	bool stands[CONNS]; /* it reads nothing that would have to be fetched */
-	bool digs_nothing; /* HOLE is lost: the daemon is killed before it is done */
+	bool digs_nothing;  /* HOLE is lost: the daemon is killed before it is done */
 	uint8_t token[SESSION_TOKEN_SIZE]; /* of the newest WELCOME */
-	char lost[256];	    /* runs that were told as lost */
+	char lost[256];			   /* runs that were told as lost */
 };
 
 static struct world w;
@@ -133,9 +133,8 @@ static enum rmq_error log_read(
 
 static struct broker *new_broker(void)
 {
-	struct broker_host host = {
-	    NULL, on_append, on_barrier, on_hole, on_reserve, on_send, on_deliverable,
-    on_close};
+	struct broker_host host = {NULL, on_append, on_barrier, on_hole, on_reserve, on_send,
+	    on_deliverable, on_close};
 	return broker_new(&host);
 }
 
@@ -345,7 +344,8 @@ static struct wire_welcome welcomed(uint64_t conn)
 }
 
 /* A connection of this owner; HELLO with the newest token, if there was one. */
-static void come(uint64_t conn, const char *node, uint32_t uid, uint64_t session, uint64_t answered)
+static void come(
+    uint64_t conn, const char *node, uint32_t uid, uint64_t session, uint64_t answered)
 {
 	uint8_t list[4 + sizeof(w.token)];
 	struct writer tags = writer_of(list, sizeof(list));
@@ -401,8 +401,8 @@ static void settle(uint64_t conn, uint64_t n, uint8_t verb, uint8_t flags, uint6
 	uint8_t bytes[SETTLE_ENTRY_SIZE];
 	struct writer e = writer_of(bytes, sizeof(bytes));
 	settle_entry_put(&e, &(struct settle_entry){lease, first, count});
-	INPUT(conn, settle, n, n - 1, verb, flags, ms, 1, slice_str("q"), slice_str("why"), NO_TAGS,
-	    slice_of(bytes, e.len));
+	INPUT(conn, settle, n, n - 1, verb, flags, ms, 1, slice_str("q"), slice_str("why"),
+	    NO_TAGS, slice_of(bytes, e.len));
 }
 
 static void subscribe(uint64_t conn, const char *queue, uint32_t credit)
@@ -642,8 +642,8 @@ static void an_old_receipt_is_stale_and_deletes_nothing(void **state)
 
 static void set_dead_letter(uint64_t conn, uint64_t n, const char *queue, const char *dead)
 {
-	INPUT(conn, queue_set, n, n - 1, SETTING_DEAD_LETTER, slice_str(queue), 0, 0, 0, 0, 0, 0,
-	    slice_str(dead), NO_TAGS);
+	INPUT(conn, queue_set, n, n - 1, SETTING_DEAD_LETTER, slice_str(queue), 0, 0, 0, 0, 0,
+	    0, slice_str(dead), NO_TAGS);
 	run();
 }
 
@@ -1014,8 +1014,8 @@ static void settle_send_with_entries_that_are_not_there_is_malformed(void **stat
 	(void)state;
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
 		hello(1, 0, 0);
-		INPUT(1, settle_send, 1, 0, 0, 1, slice_str("q"), slice_str("out"), counts[i], NO_TAGS,
-		    small_batch());
+		INPUT(1, settle_send, 1, 0, 0, 1, slice_str("q"), slice_str("out"), counts[i],
+		    NO_TAGS, small_batch());
 		run();
 		EXPECT(1, ERROR, error, m);
 		assert_int_equal(m.code, RMQ_E_PROTOCOL);
@@ -1033,8 +1033,8 @@ static void counted_failures_of_one_command_are_in_one_record(void **state)
 	for (uint64_t i = 0; i < SETTLE_ENTRIES_MAX; i++)
 		settle_entry_put(&e, &(struct settle_entry){d.lease, 1 + 2 * i, 1});
 	uint64_t appended = w.appended;
-	INPUT(1, settle, 2, 1, VERB_RELEASE, SETTLE_COUNTED, 0, 1, slice_str("q"), slice_str(""),
-	    NO_TAGS, slice_of(bytes, e.len));
+	INPUT(1, settle, 2, 1, VERB_RELEASE, SETTLE_COUNTED, 0, 1, slice_str("q"),
+	    slice_str(""), NO_TAGS, slice_of(bytes, e.len));
 	send_lines(1, 3, "q", 1);
 	broker_flush(w.broker);
 	assert_int_equal(w.appended, appended + 2);
@@ -1328,8 +1328,9 @@ static void send_large(uint64_t conn, uint64_t n, uint32_t parts)
 {
 	static uint8_t piece[CHUNK_MAX];
 	for (uint32_t i = 0; i < parts; i++)
-		INPUT(conn, send, n, n - 1, (uint8_t)(SEND_CHUNK | (i + 1 < parts ? SEND_MORE : 0)), i,
-		    slice_str("q"), NO_TAGS, slice_of(piece, CHUNK_MAX));
+		INPUT(conn, send, n, n - 1,
+		    (uint8_t)(SEND_CHUNK | (i + 1 < parts ? SEND_MORE : 0)), i, slice_str("q"),
+		    NO_TAGS, slice_of(piece, CHUNK_MAX));
 }
 
 /* Another client settles what is half delivered: the next large one begins with its first piece. */
@@ -1388,9 +1389,11 @@ static void pieces_of_a_message_are_refused_once(void **state)
 	struct slice q = slice_str("q"), data = slice_of(piece, sizeof(piece));
 	(void)state;
 	hello(1, 0, 0);
-	INPUT(1, queue_create, 1, 0, SETTING_MAX_MESSAGE, q, 0, 0, 0, 0, 0, 1500, slice_str(""), NO_TAGS);
+	INPUT(1, queue_create, 1, 0, SETTING_MAX_MESSAGE, q, 0, 0, 0, 0, 0, 1500, slice_str(""),
+	    NO_TAGS);
 	for (uint32_t i = 0; i < 4; i++)
-		INPUT(1, send, 2, 1, (uint8_t)(SEND_CHUNK | (i < 3 ? SEND_MORE : 0)), i, q, NO_TAGS, data);
+		INPUT(1, send, 2, 1, (uint8_t)(SEND_CHUNK | (i < 3 ? SEND_MORE : 0)), i, q,
+		    NO_TAGS, data);
 	run();
 	expect(1, WIRE_TYPE_DONE);
 	EXPECT(1, FAILED, failed, m);
@@ -1398,7 +1401,8 @@ static void pieces_of_a_message_are_refused_once(void **state)
 	expect_nothing(1);
 	/* Those whose first piece is not here at all are: once, too. */
 	INPUT(1, send, 2, 1, SEND_CHUNK | SEND_MORE, 0, q, NO_TAGS, data);
-	INPUT(1, queue_create, 2, 1, 0, slice_str("r"), 0, 0, 0, 0, 0, 0, slice_str(""), NO_TAGS);
+	INPUT(
+	    1, queue_create, 2, 1, 0, slice_str("r"), 0, 0, 0, 0, 0, 0, slice_str(""), NO_TAGS);
 	INPUT(1, send, 3, 2, SEND_CHUNK | SEND_MORE, 1, q, NO_TAGS, data);
 	INPUT(1, send, 3, 2, SEND_CHUNK, 2, q, NO_TAGS, data);
 	run();
@@ -1431,7 +1435,8 @@ static uint64_t fragmented(void)
 		EXPECT(1, DELIVER, deliver, d);
 		for (uint64_t i = 0; i < d.count; i++)
 			if ((d.first_seq + i) % 2)
-				odd[count++] = (struct settle_entry){d.lease, d.first_seq + i, 1};
+				odd[count++] =
+				    (struct settle_entry){d.lease, d.first_seq + i, 1};
 	}
 	for (size_t at = 0; at < count; at += 2000) {
 		struct writer e = writer_of(bytes, sizeof(bytes));
@@ -1614,7 +1619,8 @@ static void what_all_messages_share_has_a_limit(void **state)
 	EXPECT(1, FAILED, failed, m);
 	assert_int_equal(m.code, RMQ_E_TOO_LARGE);
 	assert_true(slice_eq(m.text,
-	    slice_str("its messages share attributes of 8193 bytes, and may share at most 8192")));
+	    slice_str(
+		"its messages share attributes of 8193 bytes, and may share at most 8192")));
 	send_with_attribute(1, 1, ATTRIBUTES_SHARED_MAX);
 	expect(1, WIRE_TYPE_SENT);
 }
@@ -1836,8 +1842,10 @@ static void the_sessions_part_is_no_long_turn(void **state)
 static void the_list_of_dead_records_is_no_long_turn(void **state)
 {
 	enum { RECORDS = 8 };
-	const struct space_limits limits = {
-	    .turn_bytes = TURN_BYTES, .turn_steps = 1, .log_enough = 1 << 20, .dead_enough = 1 << 20};
+	const struct space_limits limits = {.turn_bytes = TURN_BYTES,
+	    .turn_steps = 1,
+	    .log_enough = 1 << 20,
+	    .dead_enough = 1 << 20};
 	(void)state;
 	for (uint64_t dies = 1; dies <= RECORDS; dies++) {
 		for (int when = 1; when <= RECORDS; when++) {
@@ -1861,8 +1869,8 @@ static void the_list_of_dead_records_is_no_long_turn(void **state)
 				assert_true(broker_work(w.broker) - work <= 2);
 				turns += broker_work(w.broker) - work > 0;
 				if (turns == when && !end++)
-					settle(1, RECORDS + 1, VERB_SETTLE, 0, 0, d.lease,
-					    dies, 1);
+					settle(1, RECORDS + 1, VERB_SETTLE, 0, 0, d.lease, dies,
+					    1);
 				store();
 			}
 			assert_true(turns >= RECORDS - 1);
@@ -1972,8 +1980,8 @@ static void bury(uint64_t n, const char *queue, uint64_t lease, uint64_t seq)
 	uint8_t bytes[SETTLE_ENTRY_SIZE];
 	struct writer e = writer_of(bytes, sizeof(bytes));
 	settle_entry_put(&e, &(struct settle_entry){lease, seq, 1});
-	INPUT(1, settle, n, n - 1, VERB_DEAD, 0, 0, 1, slice_str(queue), slice_str("why"), NO_TAGS,
-	    slice_of(bytes, e.len));
+	INPUT(1, settle, n, n - 1, VERB_DEAD, 0, 0, 1, slice_str(queue), slice_str("why"),
+	    NO_TAGS, slice_of(bytes, e.len));
 	begin();
 	run();
 	expect(1, WIRE_TYPE_DONE);
@@ -2087,8 +2095,8 @@ static void what_has_started_is_known_however_many_ranges_it_is(void **state)
 		for (; e.len < e.cap; at += 2)
 			settle_entry_put(&e, &(struct settle_entry){d.lease, at, 1});
 		n++;
-		INPUT(1, settle, n, n - 1, VERB_TOUCH, 0, 20000, 1, slice_str("q"), slice_str(""),
-		    NO_TAGS, slice_of(bytes, e.len));
+		INPUT(1, settle, n, n - 1, VERB_TOUCH, 0, 20000, 1, slice_str("q"),
+		    slice_str(""), NO_TAGS, slice_of(bytes, e.len));
 		run();
 	}
 	INPUT(1, started, d.lease, 1, GRANT_MESSAGES_MAX, slice_str("q"));
@@ -2416,7 +2424,8 @@ static void a_dead_letter_queue_has_a_name_without_a_nul(void **state)
 	hello(1, 0, 0);
 	INPUT(1, queue_create, 1, 0, SETTING_DEAD_LETTER, slice_str("q"), 0, 0, 0, 0, 0, 0,
 	    slice_of("other\0x", 7), NO_TAGS);
-	INPUT(1, queue_create, 1, 0, 0, slice_str("q"), 0, 0, 0, 0, 0, 0, slice_str(""), NO_TAGS);
+	INPUT(
+	    1, queue_create, 1, 0, 0, slice_str("q"), 0, 0, 0, 0, 0, 0, slice_str(""), NO_TAGS);
 	INPUT(1, queue_set, 2, 1, SETTING_DEAD_LETTER, slice_str("q"), 0, 0, 0, 0, 0, 0,
 	    slice_of("\0", 1), NO_TAGS);
 	run();
@@ -2469,7 +2478,8 @@ static void a_list_looks_at_a_bounded_number_of_names(void **state)
 		INPUT(1, queue_create, n, n - 1, 0, slice_str(name), 0, 0, 0, 0, 0, 0,
 		    slice_str(""), NO_TAGS);
 	}
-	INPUT(1, queue_create, n + 1, n, 0, slice_str("qx"), 0, 0, 0, 0, 0, 0, slice_str(""), NO_TAGS);
+	INPUT(1, queue_create, n + 1, n, 0, slice_str("qx"), 0, 0, 0, 0, 0, 0, slice_str(""),
+	    NO_TAGS);
 	run();
 	w.out_len[1] = 0;
 	uint8_t place[NAME_FULL_MAX];
@@ -2944,7 +2954,8 @@ static enum rmq_error recover_send_with(struct slice tags)
 }
 
 /* 76 of a daemon whose journal a newer one has written. */
-static void recovery_refuses_an_even_tag_that_is_not_known_and_passes_over_odd_ones(void **state)
+static void recovery_refuses_an_even_tag_that_is_not_known_and_passes_over_odd_ones(
+    void **state)
 {
 	(void)state;
 	assert_int_equal(recover_send_with(NO_TAGS), RMQ_E_OK);
@@ -3139,7 +3150,8 @@ static void another_command_drops_an_unfinished_message(void **state)
 {
 	(void)state;
 	one_unfinished();
-	INPUT(1, queue_create, 1, 0, 0, slice_str("r"), 0, 0, 0, 0, 0, 0, slice_str(""), NO_TAGS);
+	INPUT(
+	    1, queue_create, 1, 0, 0, slice_str("r"), 0, 0, 0, 0, 0, 0, slice_str(""), NO_TAGS);
 	run();
 	expect(1, WIRE_TYPE_DONE);
 	assert_int_equal(unfinished_bytes(), 0);
@@ -3220,8 +3232,8 @@ static void numbers_go_on_at(uint64_t next)
 				continue;
 			assert_true(event_part_queue_decode(e.body, &q));
 			q.next_seq = next;
-			struct writer out =
-			    writer_of(w.log[i].payload + e.offset, EVENT_HEADER_SIZE + e.body.len);
+			struct writer out = writer_of(
+			    w.log[i].payload + e.offset, EVENT_HEADER_SIZE + e.body.len);
 			uint8_t copy[1024];
 			struct writer body = writer_of(copy, sizeof(copy));
 			event_put_part_queue(&body, &q);
@@ -3350,8 +3362,9 @@ static void expect_limit(uint64_t conn, const char *text)
 /* Also after a restart, with a checkpoint and without one. */
 static void one_user_does_not_make_all_queues(void **state)
 {
-	static const char text[] = "user 1000 has made 229376 queues, as many as one user may of "
-				   "262144 in all: remove some";
+	static const char text[] =
+	    "user 1000 has made 229376 queues, as many as one user may of "
+	    "262144 in all: remove some";
 	uint64_t n = 0;
 	(void)state;
 	come(1, "", 1000, 0, 0);
@@ -3572,7 +3585,8 @@ static void send_marked(uint64_t n, char mark)
 	expect(1, WIRE_TYPE_SENT);
 }
 
-static void a_large_message_is_lost_with_any_of_its_pieces_and_the_next_one_is_whole(void **state)
+static void a_large_message_is_lost_with_any_of_its_pieces_and_the_next_one_is_whole(
+    void **state)
 {
 	(void)state;
 	hello(1, 0, 0);
@@ -3606,23 +3620,24 @@ static void share(uint64_t conn, uint64_t n, uint8_t flags, const char *first,
 	}
 	tags_put(&tags, SEND_TAG_QUEUES, slice_of(v.p, v.len));
 	assert_false(tags.full);
-	INPUT(conn, send, n, n - 1, flags, 0, slice_str(first), slice_of(tags.p, tags.len), batch);
+	INPUT(conn, send, n, n - 1, flags, 0, slice_str(first), slice_of(tags.p, tags.len),
+	    batch);
 }
 
 /* ---- recovery around records that cannot be read ---- */
 
-#define NUMBERS 4000 /* messages of one run */
-#define QUEUES	64   /* numbers of queues */
-#define SEQS	2048
-#define COPIES	3    /* of a message, in as many queues */
+#define NUMBERS	  4000 /* messages of one run */
+#define QUEUES	  64   /* numbers of queues */
+#define SEQS	  2048
+#define COPIES	  3 /* of a message, in as many queues */
 #define GAP_SEEDS 40
 
 /* What became of a message in one of the queues that it was sent to, by the log. */
 struct fate {
-	uint64_t sent_in; /* records: its SEND, */
-	uint64_t left_in; /* what ended it, 0: nothing; */
+	uint64_t sent_in;	     /* records: its SEND, */
+	uint64_t left_in;	     /* what ended it, 0: nothing; */
 	uint64_t body_from, body_to; /* its bytes; */
-	uint64_t buried_in; /* it is a dead letter since then */
+	uint64_t buried_in;	     /* it is a dead letter since then */
 	bool large;
 };
 
@@ -3631,12 +3646,13 @@ static struct {
 	uint32_t arrived[NUMBERS]; /* how often it was handed out in the end */
 	uint32_t topic[NUMBERS];   /* attributes: what all of its batch have, 0: nothing; */
 	bool odd[NUMBERS];	   /* one that some have */
-	uint32_t number; /* of the newest message */
+	uint32_t number;	   /* of the newest message */
 	struct fate *at[QUEUES][SEQS];
 	char name[QUEUES][32];
 	uint64_t pieces; /* first record of the large message that is being sent */
 	uint64_t bad[2];
-	uint64_t told, counted; /* messages that are lost: as it was told, and as queues have it */
+	uint64_t told,
+	    counted; /* messages that are lost: as it was told, and as queues have it */
 	uint32_t random;
 	uint64_t n[CONNS];
 } g;
@@ -4013,8 +4029,7 @@ static void read_log(void)
 
 /* ---- a record is bad ---- */
 
-static void on_gap(
-    void *arg, uint64_t index, struct slice queue, uint64_t first, uint64_t last)
+static void on_gap(void *arg, uint64_t index, struct slice queue, uint64_t first, uint64_t last)
 {
 	(void)arg;
 	assert_true(is_bad(index));
@@ -4039,8 +4054,8 @@ static bool mend(void)
 	w.base = w.last;
 	w.barrier = 0;
 	memset(w.deliverable, 0, sizeof(w.deliverable));
-	enum rmq_error err = broker_recover_around(w.broker, &log, w.checkpoint, w.last,
-	    (struct wall_time){w.wall_ms}, &at);
+	enum rmq_error err = broker_recover_around(
+	    w.broker, &log, w.checkpoint, w.last, (struct wall_time){w.wall_ms}, &at);
 	if (err) {
 		if (!is_bad(at))
 			print_message("message 0, records %d %d bad: recovery ends at %d\n",
@@ -4077,7 +4092,8 @@ static void all_arrive(const struct wire_deliver *d)
 	tags_find(d->tags, DELIVER_TAG_ATTRIBUTES, &list);
 	assert_int_equal(attributes_check(list, d->count), RMQ_E_OK);
 	for (uint32_t i = 0; i < d->count; i++) {
-		uint32_t number = number_in(d->data.data + 2 * (size_t)d->count + 6 * (size_t)i);
+		uint32_t number =
+		    number_in(d->data.data + 2 * (size_t)d->count + 6 * (size_t)i);
 		arrives(number);
 		bool has = attributes_find(list, ATTRIBUTE_REPLY_TOPIC, i, &value);
 		assert_int_equal(has, g.topic[number] > 0);
@@ -4145,7 +4161,8 @@ static bool hits(uint64_t from, uint64_t to)
 /* How often it may be there, as it is by the log that can be read, and whether it must. */
 static uint32_t may_arrive(const struct fate *f, uint64_t log_from, bool *must)
 {
-	bool sent = f->sent_in > 0 && (!f->large || !is_bad(f->sent_in) || f->sent_in < log_from);
+	bool sent =
+	    f->sent_in > 0 && (!f->large || !is_bad(f->sent_in) || f->sent_in < log_from);
 	*must = sent && f->left_in == 0 && !hits(f->body_from, f->body_to);
 	if (f->body_from == 0 || (f->left_in > 0 && !is_bad(f->left_in)))
 		return 0;
@@ -4473,8 +4490,8 @@ static void headers_stay_with_their_message(void **state)
 		if (w.log[i].kind == RECORD_EVENTS && w.log[i].len > 100 && index == 0)
 			index = i;
 	begin();
-	assert_int_equal(broker_move(w.broker, index,
-			     slice_of(w.log[index].payload, w.log[index].len)),
+	assert_int_equal(
+	    broker_move(w.broker, index, slice_of(w.log[index].payload, w.log[index].len)),
 	    RMQ_E_OK);
 	run();
 	INPUT(1, credit, 1, 4, 1 << 20, 7);
@@ -4559,8 +4576,8 @@ static void attributes_of_a_large_message_count_in_its_queue(void **state)
 	INPUT(1, queue_create, 1, 0, SETTING_MAX_BYTES, slice_str("q"), 0, 0, 0, 0, 1000, 0,
 	    slice_str(""), NO_TAGS);
 	for (uint64_t n = 2; n <= 3; n++)
-		INPUT(1, send, n, n - 1, SEND_CHUNK, 0, slice_str("q"), slice_of(tags.p, tags.len),
-		    slice_of(&byte, 1));
+		INPUT(1, send, n, n - 1, SEND_CHUNK, 0, slice_str("q"),
+		    slice_of(tags.p, tags.len), slice_of(&byte, 1));
 	run();
 	expect(1, WIRE_TYPE_DONE);
 	expect(1, WIRE_TYPE_SENT);
@@ -4601,8 +4618,8 @@ static void attributes_of_a_large_message_count_before_it_is_whole(void **state)
 		    slice_of(tags.p, tags.len), slice_of(piece, sizeof(piece)));
 		run();
 		for (int k = 0; k <= i; k++)
-			assert_int_equal(
-			    broker_queue_named(w.broker, slice_str(k ? "r" : "q"))->unfinished_bytes,
+			assert_int_equal(broker_queue_named(w.broker, slice_str(k ? "r" : "q"))
+					     ->unfinished_bytes,
 			    sizeof(piece) + 4 + sizeof(list));
 		broker_checkpoint(w.broker);
 		run();
@@ -4624,8 +4641,8 @@ static void attributes_of_a_large_message_take_credit(void **state)
 	hello(1, 0, 0);
 	hello(2, 0, 0);
 	for (uint64_t n = 1; n <= 2; n++)
-		INPUT(1, send, n, n - 1, SEND_CHUNK, 0, slice_str("q"), slice_of(tags.p, tags.len),
-		    slice_str("x"));
+		INPUT(1, send, n, n - 1, SEND_CHUNK, 0, slice_str("q"),
+		    slice_of(tags.p, tags.len), slice_str("x"));
 	INPUT(2, subscribe, 1, 0, 10000, slice_str("q"), NO_TAGS);
 	INPUT(2, credit, 1, 10, 4000, 7);
 	run();
@@ -4655,7 +4672,8 @@ static void send_sharing(uint64_t conn, uint64_t n)
 	for (uint32_t i = 0; i < COUNT; i++)
 		put_rest(&batch, slice_str("x\n"));
 	assert_false(batch.full);
-	INPUT(conn, send, n, n - 1, 0, 0, slice_str("q"), NO_TAGS, slice_of(batch.p, batch.len));
+	INPUT(
+	    conn, send, n, n - 1, 0, 0, slice_str("q"), NO_TAGS, slice_of(batch.p, batch.len));
 	run();
 	expect(conn, WIRE_TYPE_SENT);
 }
@@ -4683,12 +4701,14 @@ static void what_is_shared_is_paid_for_with_each_piece(void **state)
 	INPUT(1, unsubscribe, 1);
 	w.stands[2] = true;
 	for (uint32_t sub = 1; sub <= 2; sub++) {
-		INPUT(2, subscribe, sub, 0, 10000, slice_str(sub == 1 ? "q" : "q.dead"), NO_TAGS);
+		INPUT(
+		    2, subscribe, sub, 0, 10000, slice_str(sub == 1 ? "q" : "q.dead"), NO_TAGS);
 		INPUT(2, credit, sub, 600, 1 << 20, 7);
 	}
 	run();
 	for (int i = 0; i < 2; i++) {
-		const struct queue *q = broker_queue_named(w.broker, slice_str(i ? "q" : "q.dead"));
+		const struct queue *q =
+		    broker_queue_named(w.broker, slice_str(i ? "q" : "q.dead"));
 		assert_in_range(q->live[STATE_LEASED], 100, (1 << 20) / 8000 + 1);
 	}
 }
@@ -4760,8 +4780,9 @@ static void the_largest_message_is_taken_and_a_byte_more_is_not(void **state)
 			size_t most = part == 0 ? CHUNK_MAX - CHUNK_ATTRIBUTES_MAX : CHUNK_MAX;
 			size_t piece = len - at < most ? len - at : most;
 			at += piece;
-			INPUT(1, send, 2 + more, 1, (uint8_t)(SEND_CHUNK | (at < len ? SEND_MORE : 0)),
-			    part, q, part == 0 ? slice_of(tags.p, tags.len) : NO_TAGS,
+			INPUT(1, send, 2 + more, 1,
+			    (uint8_t)(SEND_CHUNK | (at < len ? SEND_MORE : 0)), part, q,
+			    part == 0 ? slice_of(tags.p, tags.len) : NO_TAGS,
 			    slice_of(data, piece));
 		}
 	}
@@ -4788,8 +4809,7 @@ static void an_attribute_that_has_to_be_acted_on_is_refused_by_name(void **state
 		"this daemon does not know attribute priority"},
 	    {ATTRIBUTE_KEY, {(const uint8_t *)"k", 1},
 		"this daemon does not know attribute key"},
-	    {ATTRIBUTE_ID, {(const uint8_t *)"i", 1},
-		"this daemon does not know attribute id"},
+	    {ATTRIBUTE_ID, {(const uint8_t *)"i", 1}, "this daemon does not know attribute id"},
 	    {1000, {(const uint8_t *)"?", 1}, "this daemon does not know attribute 1000"},
 	};
 	hello(1, 0, 0);
@@ -4851,7 +4871,8 @@ static size_t bodies_left(void)
 	size_t found = 0;
 	for (uint64_t i = 1; i <= w.last; i++)
 		for (size_t at = 0; !w.log[i].hole && at + 6 <= w.log[i].len; at++)
-			found += w.log[i].payload[at] == 'm' && w.log[i].payload[at + 5] == '\n';
+			found +=
+			    w.log[i].payload[at] == 'm' && w.log[i].payload[at + 5] == '\n';
 	return found;
 }
 
@@ -4980,8 +5001,8 @@ static void what_is_shared_moves_once_and_stays_shared(void **state)
 		if (w.log[i].len > 600 && index == 0)
 			index = i;
 	begin();
-	assert_int_equal(broker_move(w.broker, index,
-			     slice_of(w.log[index].payload, w.log[index].len)),
+	assert_int_equal(
+	    broker_move(w.broker, index, slice_of(w.log[index].payload, w.log[index].len)),
 	    RMQ_E_OK);
 	checkpoint();
 	/* 1, 2, 3, 4, 50 and 51, each once. */
@@ -5020,7 +5041,8 @@ static void small_batches_that_are_shared_join_when_they_move(void **state)
 		if (w.log[i].kind != RECORD_EVENTS)
 			continue;
 		begin();
-		assert_int_equal(broker_move(w.broker, i, slice_of(w.log[i].payload, w.log[i].len)),
+		assert_int_equal(
+		    broker_move(w.broker, i, slice_of(w.log[i].payload, w.log[i].len)),
 		    RMQ_E_OK);
 		records++;
 	}
@@ -5071,7 +5093,8 @@ static void dead_letters_of_two_queues_in_one_share_a_body(void **state)
 	for (int times = 0; times < 2; times++) {
 		uint64_t index = 0;
 		for (uint64_t i = 1; i <= w.last; i++)
-			if (!w.log[i].hole && memmem(w.log[i].payload, w.log[i].len, "m0003\n", 6))
+			if (!w.log[i].hole &&
+			    memmem(w.log[i].payload, w.log[i].len, "m0003\n", 6))
 				index = i;
 		begin();
 		assert_int_equal(broker_move(w.broker, index,
@@ -5140,7 +5163,8 @@ static void a_send_names_a_bounded_number_of_queues_and_none_twice(void **state)
 	static const uint8_t cut[] = {4, 0, 1, 0, 5}, empty[] = {4, 0, 0, 0};
 	(void)state;
 	for (int i = 1; i < SEND_QUEUES_MAX; i++)
-		snprintf(many + strlen(many), 8, "r%d%s", i, i + 1 < SEND_QUEUES_MAX ? " " : "");
+		snprintf(
+		    many + strlen(many), 8, "r%d%s", i, i + 1 < SEND_QUEUES_MAX ? " " : "");
 	hello(1, 0, 0);
 	share(1, 1, 0, "q", many, lines(BATCH_MESSAGES_MAX));
 	run();
@@ -5163,7 +5187,8 @@ static void a_send_names_a_bounded_number_of_queues_and_none_twice(void **state)
 			share(1, 1, SEND_CHUNK, "q", "r q", lines(1));
 		else
 			INPUT(1, send, 1, 0, 0, 0, slice_str("q"),
-			    i == 4 ? slice_of(cut, sizeof(cut)) : slice_of(empty, sizeof(empty)),
+			    i == 4 ? slice_of(cut, sizeof(cut))
+				   : slice_of(empty, sizeof(empty)),
 			    lines(1));
 		run();
 		EXPECT(1, ERROR, error, e);
@@ -5273,7 +5298,8 @@ static void begin_for_three(void)
 	piece_for_three(1, 1, false);
 	run();
 	expect_nothing(1);
-	assert_int_equal(broker_queue_named(w.broker, slice_str("u"))->unfinished_bytes, 2 * CHUNK_MAX);
+	assert_int_equal(
+	    broker_queue_named(w.broker, slice_str("u"))->unfinished_bytes, 2 * CHUNK_MAX);
 }
 
 static void set_u(uint64_t n, uint32_t mask, uint64_t max_bytes, uint32_t max_message)
@@ -5300,8 +5326,8 @@ static void a_large_message_that_one_of_its_queues_lost_comes_to_none(void **sta
 		begin_for_three();
 		INPUT(2, queue_remove, n, n - 1, REMOVE_FORCE, name);
 		/* Also if there is another one of that name. */
-		INPUT(2, queue_create, n + 1, n, 0, i == 2 ? slice_str("other") : name, 0, 0, 0, 0, 0,
-		    0, slice_str(""), NO_TAGS);
+		INPUT(2, queue_create, n + 1, n, 0, i == 2 ? slice_str("other") : name, 0, 0, 0,
+		    0, 0, 0, slice_str(""), NO_TAGS);
 		run();
 		expect(2, WIRE_TYPE_DONE);
 		expect(2, WIRE_TYPE_DONE);
@@ -5451,145 +5477,145 @@ static void a_bad_record_costs_all_queues_that_share_it(void **state)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 static const struct CMUnitTest tests[] = {
-	    TEST(a_send_is_answered_only_when_it_is_stored),
-	    TEST(a_repeated_send_is_answered_again_and_stored_once),
-	    TEST(holes_that_a_crash_was_faster_than_are_made_at_the_start),
-	    TEST(a_gap_in_numbers_is_refused),
-	    TEST(a_lease_expires_at_its_deadline_and_not_before),
-	    TEST(ping_is_answered_while_the_journal_stores_nothing),
-	    TEST(a_probe_gives_the_journal_one_barrier_to_answer),
-	    TEST(an_extension_counts_from_when_it_was_read),
-	    TEST(no_lease_ends_before_what_was_sent_is_heard),
-	    TEST(wall_clock_jumps_do_not_end_leases),
-	    TEST(a_wall_clock_that_is_set_back_lengthens_no_back_off),
-	    TEST(an_old_receipt_is_stale_and_deletes_nothing),
-	    TEST(a_receipt_that_never_was_or_gives_back_what_is_gone_is_stale),
-	    TEST(what_is_gone_and_was_not_settled_by_this_receipt_is_stale),
-	    TEST(a_refused_settlement_has_no_effect),
-	    TEST(dead_letters_in_a_queue_that_counts_begin_anew),
-	    TEST(dead_letters_do_not_go_round),
-	    TEST(overlapping_entries_of_one_settlement_count_once),
-	    TEST(a_settlement_of_as_many_single_messages_as_fit_is_taken),
-	    TEST(a_full_batch_and_as_many_settlements_are_one_record),
-	    TEST(the_answer_to_settle_send_has_both_also_behind_a_checkpoint),
-	    TEST(settle_send_does_both_or_neither),
-	    TEST(settle_send_with_entries_that_are_not_there_is_malformed),
-	    TEST(counted_failures_of_one_command_are_in_one_record),
-	    TEST(released_uncounted_raises_nothing),
-	    TEST(after_max_attempts_a_message_is_a_dead_letter_with_a_note),
-	    TEST(dead_letters_buried_together_have_a_note_each),
-	    TEST(an_extension_keeps_all_leases_of_the_session),
-	    TEST(a_detached_lease_is_not_extended),
-	    TEST(a_lost_connection_releases_nothing_and_delivers_again_to_its_session),
-	    TEST(what_waits_for_a_connection_that_is_gone_goes_nowhere),
-	    TEST(a_session_that_ends_gives_back_what_it_did_not_settle),
-	    TEST(the_death_of_a_holder_is_a_failure_of_what_reached_its_reader),
-	    TEST(the_end_of_a_lease_is_a_failure_of_what_reached_its_reader),
-	    TEST(the_proven_death_of_a_holder_ends_its_leases),
-	    TEST(a_session_that_left_no_trace_begins_anew_and_a_forgotten_one_does_not),
-	    TEST(a_large_message_comes_back_piece_by_piece),
-	    TEST(a_large_message_that_is_gone_leaves_no_piece_for_the_next),
-	    TEST(an_error_is_sent_whatever_the_connection_was_still_to_be_read),
-	    TEST(pieces_of_a_message_are_refused_once),
-	    TEST(the_work_of_a_settlement_is_bounded),
-	    TEST(the_stale_answers_of_an_owner_are_bounded),
-	    TEST(what_is_not_stale_is_settled_however_many_stale_answers_are_kept),
-	    TEST(who_does_not_read_is_leased_no_more),
-	    TEST(what_all_messages_share_has_a_limit),
-	    TEST(attributes_take_credit),
-	    TEST(credit_that_is_used_up_between_two_deliveries_is_no_credit),
-	    TEST(what_moves_is_judged_with_its_attributes),
-	    TEST(a_checkpoint_of_one_queue_is_no_long_turn),
-	    TEST(parts_of_a_checkpoint_wait_until_others_are_stored),
-	    TEST(a_backlog_costs_168_bytes_a_record),
-	    TEST(the_sessions_part_stands_in_pieces),
-	    TEST(the_sessions_part_is_no_long_turn),
-	    TEST(the_list_of_dead_records_is_no_long_turn),
-	    TEST(dead_letters_that_come_one_by_one_cost_little_memory),
-	    TEST(dead_letters_of_two_queues_in_turn_cost_112_bytes_each),
-	    TEST(subscribing_again_and_again_costs_little_memory_and_a_bounded_turn),
-	    TEST(answers_that_are_not_read_end_the_reading),
-	    TEST(what_has_started_is_known_however_many_ranges_it_is),
-	    TEST(extending_costs_the_same_however_much_is_held),
-	    TEST(a_short_lease_is_extended_in_time_however_much_is_held),
-	    TEST(a_dead_letter_queue_has_a_name_without_a_nul),
-	    TEST(a_purge_is_no_long_turn),
-	    TEST(a_queue_is_removed_in_no_long_turn),
-	    TEST(a_purge_whose_client_was_lost_goes_on_when_it_comes_back),
-	    TEST(a_purge_of_a_queue_that_goes_meanwhile_fails),
-	    TEST(a_queue_that_is_sent_to_while_it_is_removed_is_not_empty),
-	    TEST(what_is_settled_between_the_pieces_of_a_purge_is_done),
-	    TEST(a_client_that_ends_and_held_much_is_no_long_turn),
-	    TEST(the_death_of_who_held_much_is_no_long_turn),
-	    TEST(subscribing_with_much_held_is_no_long_turn),
-	    TEST(the_end_of_a_session_that_is_named_by_much_is_no_long_turn),
-	    TEST(one_user_does_not_make_all_queues),
-	    TEST(queues_are_not_made_on_a_full_disk),
-	    TEST(queues_that_are_made_take_room),
-	    TEST(messages_that_are_just_being_moved_become_dead_letters),
-	    TEST(who_has_gone_waits_for_no_burial),
-	    TEST(a_page_of_a_list_costs_its_rows),
-	    TEST(a_list_looks_at_a_bounded_number_of_names),
-	    TEST(a_full_queue_refuses_and_says_when_there_is_room),
-	    TEST(a_small_backlog_is_divided_among_those_who_wait),
-	    TEST(what_one_turn_does_not_hand_out_the_next_does),
-	    TEST(one_receiver_is_given_whole_batches),
-	    TEST(idle_is_told_to_whom_it_concerns),
-	    TEST(the_reserve_follows_what_a_checkpoint_takes),
-	    TEST(a_large_message_waits_for_room_for_all_that_came_of_it),
-	    TEST(who_gets_its_credit_back_is_told_of_idle),
-	    TEST(sessions_give_way_to_those_of_their_own_owner),
-	    TEST(nobody_goes_on_with_a_session_of_another_owner),
-	    TEST(a_session_keeps_its_owner_over_restarts),
-	    TEST(a_session_of_nobody_is_whose_who_comes_for_it),
-	    TEST(a_session_goes_on_with_its_token_only),
-	    TEST(a_journal_keeps_its_first_secret),
-	    TEST(versions_that_do_not_overlap_are_refused_by_name),
-	    TEST(recovery_refuses_an_even_tag_that_is_not_known_and_passes_over_odd_ones),
-	    TEST(a_journal_as_it_was_first_written_is_recovered_for_ever),
-	    TEST(a_batch_and_a_range_cost_what_they_did),
-	    TEST(unfinished_messages_take_room_and_are_dropped),
-	    TEST(an_unfinished_message_goes_when_no_piece_comes),
-	    TEST(an_unfinished_message_does_not_outlive_a_restart_for_long),
-	    TEST(a_purge_drops_unfinished_messages),
-	    TEST(another_command_drops_an_unfinished_message),
-	    TEST(room_is_told_to_those_that_it_is_for),
-	    TEST(a_checkpoint_makes_holes_and_recovery_finds_the_same_state),
-	    TEST(a_gap_of_settled_messages_may_be_of_any_length),
-	    TEST(moved_messages_keep_their_bodies_and_numbers),
-	    TEST(a_record_that_cannot_be_read_costs_its_messages_and_no_others),
-	    TEST(what_is_lost_leaves_its_queue_in_any_state_and_not_twice),
-	    TEST(a_large_message_is_lost_with_any_of_its_pieces_and_the_next_one_is_whole),
-	    TEST(bad_records_cost_what_was_in_them_and_nothing_else),
-	    TEST(over_a_gap_no_session_goes_on_and_no_lease_number_comes_again),
-	    TEST(moving_small_records_comes_to_an_end),
-	    TEST(an_even_attribute_that_is_not_known_refuses_the_command_by_name),
-	    TEST(a_flag_verb_setting_or_state_that_is_not_known_is_refused),
-	    TEST(headers_stay_with_their_message),
-	    TEST(what_is_shared_counts_once_in_its_record),
-	    TEST(a_batch_for_several_queues_is_stored_once_and_outlives_each),
-	    TEST(what_is_shared_moves_once_and_stays_shared),
-	    TEST(small_batches_that_are_shared_join_when_they_move),
-	    TEST(dead_letters_of_two_queues_in_one_share_a_body),
-	    TEST(a_batch_for_several_queues_comes_to_all_or_to_none),
-	    TEST(a_large_message_for_several_queues_is_stored_once_and_outlives_each),
-	    TEST(a_large_message_that_one_of_its_queues_lost_comes_to_none),
-	    TEST(a_large_message_that_one_of_its_queues_refuses_comes_to_none),
-	    TEST(a_piece_for_several_queues_is_no_small_one),
-	    TEST(a_first_piece_that_is_too_large_makes_no_queue),
-	    TEST(a_send_names_a_bounded_number_of_queues_and_none_twice),
-	    TEST(a_gap_costs_all_queues_that_shared_what_was_in_it),
-	    TEST(a_bad_record_costs_all_queues_that_share_it),
-	    TEST(attributes_of_a_large_message_stay_with_it),
-	    TEST(attributes_of_a_large_message_count_in_its_queue),
-	    TEST(attributes_of_a_large_message_count_before_it_is_whole),
-	    TEST(attributes_of_a_large_message_take_credit),
-	    TEST(what_is_shared_is_paid_for_with_each_piece),
-	    TEST(what_has_no_attributes_costs_its_bytes),
-	    TEST(attributes_of_a_large_message_are_in_its_first_piece),
-	    TEST(the_largest_message_is_taken_and_a_byte_more_is_not),
-	    TEST(an_attribute_that_has_to_be_acted_on_is_refused_by_name),
-	    TEST(numbers_of_leases_are_not_used_again_after_a_restart),
+    TEST(a_send_is_answered_only_when_it_is_stored),
+    TEST(a_repeated_send_is_answered_again_and_stored_once),
+    TEST(holes_that_a_crash_was_faster_than_are_made_at_the_start),
+    TEST(a_gap_in_numbers_is_refused),
+    TEST(a_lease_expires_at_its_deadline_and_not_before),
+    TEST(ping_is_answered_while_the_journal_stores_nothing),
+    TEST(a_probe_gives_the_journal_one_barrier_to_answer),
+    TEST(an_extension_counts_from_when_it_was_read),
+    TEST(no_lease_ends_before_what_was_sent_is_heard),
+    TEST(wall_clock_jumps_do_not_end_leases),
+    TEST(a_wall_clock_that_is_set_back_lengthens_no_back_off),
+    TEST(an_old_receipt_is_stale_and_deletes_nothing),
+    TEST(a_receipt_that_never_was_or_gives_back_what_is_gone_is_stale),
+    TEST(what_is_gone_and_was_not_settled_by_this_receipt_is_stale),
+    TEST(a_refused_settlement_has_no_effect),
+    TEST(dead_letters_in_a_queue_that_counts_begin_anew),
+    TEST(dead_letters_do_not_go_round),
+    TEST(overlapping_entries_of_one_settlement_count_once),
+    TEST(a_settlement_of_as_many_single_messages_as_fit_is_taken),
+    TEST(a_full_batch_and_as_many_settlements_are_one_record),
+    TEST(the_answer_to_settle_send_has_both_also_behind_a_checkpoint),
+    TEST(settle_send_does_both_or_neither),
+    TEST(settle_send_with_entries_that_are_not_there_is_malformed),
+    TEST(counted_failures_of_one_command_are_in_one_record),
+    TEST(released_uncounted_raises_nothing),
+    TEST(after_max_attempts_a_message_is_a_dead_letter_with_a_note),
+    TEST(dead_letters_buried_together_have_a_note_each),
+    TEST(an_extension_keeps_all_leases_of_the_session),
+    TEST(a_detached_lease_is_not_extended),
+    TEST(a_lost_connection_releases_nothing_and_delivers_again_to_its_session),
+    TEST(what_waits_for_a_connection_that_is_gone_goes_nowhere),
+    TEST(a_session_that_ends_gives_back_what_it_did_not_settle),
+    TEST(the_death_of_a_holder_is_a_failure_of_what_reached_its_reader),
+    TEST(the_end_of_a_lease_is_a_failure_of_what_reached_its_reader),
+    TEST(the_proven_death_of_a_holder_ends_its_leases),
+    TEST(a_session_that_left_no_trace_begins_anew_and_a_forgotten_one_does_not),
+    TEST(a_large_message_comes_back_piece_by_piece),
+    TEST(a_large_message_that_is_gone_leaves_no_piece_for_the_next),
+    TEST(an_error_is_sent_whatever_the_connection_was_still_to_be_read),
+    TEST(pieces_of_a_message_are_refused_once),
+    TEST(the_work_of_a_settlement_is_bounded),
+    TEST(the_stale_answers_of_an_owner_are_bounded),
+    TEST(what_is_not_stale_is_settled_however_many_stale_answers_are_kept),
+    TEST(who_does_not_read_is_leased_no_more),
+    TEST(what_all_messages_share_has_a_limit),
+    TEST(attributes_take_credit),
+    TEST(credit_that_is_used_up_between_two_deliveries_is_no_credit),
+    TEST(what_moves_is_judged_with_its_attributes),
+    TEST(a_checkpoint_of_one_queue_is_no_long_turn),
+    TEST(parts_of_a_checkpoint_wait_until_others_are_stored),
+    TEST(a_backlog_costs_168_bytes_a_record),
+    TEST(the_sessions_part_stands_in_pieces),
+    TEST(the_sessions_part_is_no_long_turn),
+    TEST(the_list_of_dead_records_is_no_long_turn),
+    TEST(dead_letters_that_come_one_by_one_cost_little_memory),
+    TEST(dead_letters_of_two_queues_in_turn_cost_112_bytes_each),
+    TEST(subscribing_again_and_again_costs_little_memory_and_a_bounded_turn),
+    TEST(answers_that_are_not_read_end_the_reading),
+    TEST(what_has_started_is_known_however_many_ranges_it_is),
+    TEST(extending_costs_the_same_however_much_is_held),
+    TEST(a_short_lease_is_extended_in_time_however_much_is_held),
+    TEST(a_dead_letter_queue_has_a_name_without_a_nul),
+    TEST(a_purge_is_no_long_turn),
+    TEST(a_queue_is_removed_in_no_long_turn),
+    TEST(a_purge_whose_client_was_lost_goes_on_when_it_comes_back),
+    TEST(a_purge_of_a_queue_that_goes_meanwhile_fails),
+    TEST(a_queue_that_is_sent_to_while_it_is_removed_is_not_empty),
+    TEST(what_is_settled_between_the_pieces_of_a_purge_is_done),
+    TEST(a_client_that_ends_and_held_much_is_no_long_turn),
+    TEST(the_death_of_who_held_much_is_no_long_turn),
+    TEST(subscribing_with_much_held_is_no_long_turn),
+    TEST(the_end_of_a_session_that_is_named_by_much_is_no_long_turn),
+    TEST(one_user_does_not_make_all_queues),
+    TEST(queues_are_not_made_on_a_full_disk),
+    TEST(queues_that_are_made_take_room),
+    TEST(messages_that_are_just_being_moved_become_dead_letters),
+    TEST(who_has_gone_waits_for_no_burial),
+    TEST(a_page_of_a_list_costs_its_rows),
+    TEST(a_list_looks_at_a_bounded_number_of_names),
+    TEST(a_full_queue_refuses_and_says_when_there_is_room),
+    TEST(a_small_backlog_is_divided_among_those_who_wait),
+    TEST(what_one_turn_does_not_hand_out_the_next_does),
+    TEST(one_receiver_is_given_whole_batches),
+    TEST(idle_is_told_to_whom_it_concerns),
+    TEST(the_reserve_follows_what_a_checkpoint_takes),
+    TEST(a_large_message_waits_for_room_for_all_that_came_of_it),
+    TEST(who_gets_its_credit_back_is_told_of_idle),
+    TEST(sessions_give_way_to_those_of_their_own_owner),
+    TEST(nobody_goes_on_with_a_session_of_another_owner),
+    TEST(a_session_keeps_its_owner_over_restarts),
+    TEST(a_session_of_nobody_is_whose_who_comes_for_it),
+    TEST(a_session_goes_on_with_its_token_only),
+    TEST(a_journal_keeps_its_first_secret),
+    TEST(versions_that_do_not_overlap_are_refused_by_name),
+    TEST(recovery_refuses_an_even_tag_that_is_not_known_and_passes_over_odd_ones),
+    TEST(a_journal_as_it_was_first_written_is_recovered_for_ever),
+    TEST(a_batch_and_a_range_cost_what_they_did),
+    TEST(unfinished_messages_take_room_and_are_dropped),
+    TEST(an_unfinished_message_goes_when_no_piece_comes),
+    TEST(an_unfinished_message_does_not_outlive_a_restart_for_long),
+    TEST(a_purge_drops_unfinished_messages),
+    TEST(another_command_drops_an_unfinished_message),
+    TEST(room_is_told_to_those_that_it_is_for),
+    TEST(a_checkpoint_makes_holes_and_recovery_finds_the_same_state),
+    TEST(a_gap_of_settled_messages_may_be_of_any_length),
+    TEST(moved_messages_keep_their_bodies_and_numbers),
+    TEST(a_record_that_cannot_be_read_costs_its_messages_and_no_others),
+    TEST(what_is_lost_leaves_its_queue_in_any_state_and_not_twice),
+    TEST(a_large_message_is_lost_with_any_of_its_pieces_and_the_next_one_is_whole),
+    TEST(bad_records_cost_what_was_in_them_and_nothing_else),
+    TEST(over_a_gap_no_session_goes_on_and_no_lease_number_comes_again),
+    TEST(moving_small_records_comes_to_an_end),
+    TEST(an_even_attribute_that_is_not_known_refuses_the_command_by_name),
+    TEST(a_flag_verb_setting_or_state_that_is_not_known_is_refused),
+    TEST(headers_stay_with_their_message),
+    TEST(what_is_shared_counts_once_in_its_record),
+    TEST(a_batch_for_several_queues_is_stored_once_and_outlives_each),
+    TEST(what_is_shared_moves_once_and_stays_shared),
+    TEST(small_batches_that_are_shared_join_when_they_move),
+    TEST(dead_letters_of_two_queues_in_one_share_a_body),
+    TEST(a_batch_for_several_queues_comes_to_all_or_to_none),
+    TEST(a_large_message_for_several_queues_is_stored_once_and_outlives_each),
+    TEST(a_large_message_that_one_of_its_queues_lost_comes_to_none),
+    TEST(a_large_message_that_one_of_its_queues_refuses_comes_to_none),
+    TEST(a_piece_for_several_queues_is_no_small_one),
+    TEST(a_first_piece_that_is_too_large_makes_no_queue),
+    TEST(a_send_names_a_bounded_number_of_queues_and_none_twice),
+    TEST(a_gap_costs_all_queues_that_shared_what_was_in_it),
+    TEST(a_bad_record_costs_all_queues_that_share_it),
+    TEST(attributes_of_a_large_message_stay_with_it),
+    TEST(attributes_of_a_large_message_count_in_its_queue),
+    TEST(attributes_of_a_large_message_count_before_it_is_whole),
+    TEST(attributes_of_a_large_message_take_credit),
+    TEST(what_is_shared_is_paid_for_with_each_piece),
+    TEST(what_has_no_attributes_costs_its_bytes),
+    TEST(attributes_of_a_large_message_are_in_its_first_piece),
+    TEST(the_largest_message_is_taken_and_a_byte_more_is_not),
+    TEST(an_attribute_that_has_to_be_acted_on_is_refused_by_name),
+    TEST(numbers_of_leases_are_not_used_again_after_a_restart),
 };
 
 int main(void)

@@ -186,9 +186,10 @@ static void expect_frames(uint64_t now, const char *text)
 		} else if (f.type == WIRE_TYPE_SETTLE_SEND) {
 			struct wire_settle_send m;
 			assert_true(wire_settle_send_decode(f.payload, &m));
-			n += (size_t)snprintf(out + n, sizeof(out) - n, "#%d/%d(%.*s,%.*s,%d)", (int)m.n,
-			    (int)m.answered, (int)m.queue.len, (const char *)m.queue.data,
-			    (int)m.target.len, (const char *)m.target.data, (int)m.data.len);
+			n += (size_t)snprintf(out + n, sizeof(out) - n, "#%d/%d(%.*s,%.*s,%d)",
+			    (int)m.n, (int)m.answered, (int)m.queue.len,
+			    (const char *)m.queue.data, (int)m.target.len,
+			    (const char *)m.target.data, (int)m.data.len);
 		} else if (f.type == WIRE_TYPE_SETTLE) {
 			struct wire_settle m;
 			assert_true(wire_settle_decode(f.payload, &m));
@@ -315,8 +316,8 @@ static void delivery(
 		put_u8(&w, (uint8_t)texts[i]);
 		put_u8(&w, '\n');
 	}
-	DAEMON(now, deliver, 0, lease, first, 1, 0, 0, stamp, {0}, 100, (uint16_t)count, NO_TAGS,
-	    slice_of(data, w.len));
+	DAEMON(now, deliver, 0, lease, first, 1, 0, 0, stamp, {0}, 100, (uint16_t)count,
+	    NO_TAGS, slice_of(data, w.len));
 }
 
 static void settle(uint64_t now, enum settle_verb verb, uint8_t flags, uint64_t lease,
@@ -1027,7 +1028,8 @@ static void a_new_connection_confirms_what_is_held_and_repeats_nothing(void **st
 static void attributes_are_those_of_the_message_also_in_a_part_of_a_frame(void **state)
 {
 	/* Reply topics: "t" of message 1 and "u" of message 2 of the frame. */
-	static const uint8_t list[] = {1, 0, 14, 0, 3, 128, 10, 0, 1, 0, 1, 0, 't', 2, 0, 1, 0, 'u'};
+	static const uint8_t list[] = {
+	    1, 0, 14, 0, 3, 128, 10, 0, 1, 0, 1, 0, 't', 2, 0, 1, 0, 'u'};
 	static const uint8_t wrong[] = {1, 0, 9, 0, 3, 128, 5, 0, 1, 0, 1, 0, 't'};
 	static const uint8_t bodies[] = {2, 0, 4, 0, 6, 0, 'a', '\n', 'b', '\n', 'c', '\n'};
 	struct slice tags = slice_of(list, sizeof(list));
@@ -1042,7 +1044,7 @@ static void attributes_are_those_of_the_message_also_in_a_part_of_a_frame(void *
 	DAEMON(300, deliver, 0, 8, 11, 1, 0, 0, 100, {0}, 0, 3, tags, data);
 	assert_story("11:8=a; 12:8=b; to t; 13:8=c; to u; ");
 	/* A list that names a message which is not in the frame. */
-	DAEMON(300, deliver, 0, 9, 21, 1, 0, 0, 100, {0}, 0, 1, slice_of(wrong, sizeof(wrong)), 
+	DAEMON(300, deliver, 0, 9, 21, 1, 0, 0, 100, {0}, 0, 1, slice_of(wrong, sizeof(wrong)),
 	    slice_of("\2\0a\n", 4));
 	assert_story("fatal 22; ");
 }
@@ -1123,17 +1125,20 @@ static void large_messages_come_together(void **state)
 {
 	(void)state;
 	subscribe(100, 10);
-	DAEMON(200, deliver_part, 0, 7, 1, 1, 0, 0, 100, {0}, 0, 2, 6, NO_TAGS, slice_str("abc"));
+	DAEMON(
+	    200, deliver_part, 0, 7, 1, 1, 0, 0, 100, {0}, 0, 2, 6, NO_TAGS, slice_str("abc"));
 	assert_story("");
-	DAEMON(200, deliver_part, 0, 7, 1, 1, 0, 0, 100, {0}, 1, 2, 6, NO_TAGS, slice_str("def"));
+	DAEMON(
+	    200, deliver_part, 0, 7, 1, 1, 0, 0, 100, {0}, 1, 2, 6, NO_TAGS, slice_str("def"));
 	assert_story("1:7=abcdef; ");
 	/* Its attributes are taken from the credit, too. */
 	int64_t credit = client_credit_bytes(client, 0);
-	DAEMON(200, deliver_part, 0, 8, 5, 1, 0, 0, 100, {0}, 0, 1, 3, slice_of("\1\0\5\0\3\0\1\0t", 9),
-	    slice_str("abc"));
+	DAEMON(200, deliver_part, 0, 8, 5, 1, 0, 0, 100, {0}, 0, 1, 3,
+	    slice_of("\1\0\5\0\3\0\1\0t", 9), slice_str("abc"));
 	assert_story("5:8=abc; to t; ");
 	assert_int_equal(client_credit_bytes(client, 0), credit - 3 - 5);
-	DAEMON(200, deliver_part, 0, 7, 2, 1, 0, 0, 100, {0}, 1, 2, 6, NO_TAGS, slice_str("def"));
+	DAEMON(
+	    200, deliver_part, 0, 7, 2, 1, 0, 0, 100, {0}, 1, 2, 6, NO_TAGS, slice_str("def"));
 	assert_story("fatal 22; ");
 }
 
@@ -1347,10 +1352,8 @@ int main(void)
 	    T(not_yet_goes_to_the_next_contact_point_and_is_no_progress),
 	    T(a_contact_point_that_does_not_answer_is_left_for_the_next_one),
 	    T(a_daemon_that_owes_an_answer_and_says_nothing_is_asked_and_left),
-	    T(a_daemon_that_answers_is_stayed_with),
-	    T(who_waits_for_messages_asks_less_often),
-	    T(the_only_daemon_is_asked_and_not_left),
-	    T(who_stood_still_reads_before_it_leaves),
+	    T(a_daemon_that_answers_is_stayed_with), T(who_waits_for_messages_asks_less_often),
+	    T(the_only_daemon_is_asked_and_not_left), T(who_stood_still_reads_before_it_leaves),
 	    T(a_daemon_that_knows_no_ping_is_not_asked),
 	    T(a_redirected_client_asks_its_contact_point_after_silence),
 	    T(the_only_contact_point_is_waited_for),

@@ -164,8 +164,8 @@ static enum commands_verdict try(const char *name, bool forced, uint64_t now_ms)
 static void only_a_member_that_is_gone_is_nothing(void **state)
 {
 	(void)state;
-	leads = (struct raft_status){
-	    .config = &config, .term = 7, .config_index = 9, .commit = 9};
+	leads =
+	    (struct raft_status){.config = &config, .term = 7, .config_index = 9, .commit = 9};
 	drops = 0;
 	assert_int_equal(try("n5", false, 100), COMMANDS_HOLD);
 	assert_int_equal(try("n5", false, 100 + COMMANDS_STORE_MS), COMMANDS_STOP);
@@ -187,8 +187,8 @@ static void only_a_member_that_is_gone_is_nothing(void **state)
 static void who_stores_is_asked_once_no_other_change_is_under_way(void **state)
 {
 	(void)state;
-	leads = (struct raft_status){
-	    .config = &config, .term = 7, .config_index = 9, .commit = 9};
+	leads =
+	    (struct raft_status){.config = &config, .term = 7, .config_index = 9, .commit = 9};
 	drops = 0;
 	dropped = RMQ_E_OK;
 	assert_int_equal(try("n5", false, 100), COMMANDS_HOLD);

@@ -213,7 +213,8 @@ static void what_is_missing_or_does_not_fit_is_named(void **state)
 	assert_string_equal(why.text, "key: is missing");
 	assert_wrong(
 	    "election-timeout = 199ms", "election-timeout: is less than two heartbeats");
-	assert_wrong("advertise = 0.0.0.0:7401", "advertise: nobody can connect to that address");
+	assert_wrong(
+	    "advertise = 0.0.0.0:7401", "advertise: nobody can connect to that address");
 	assert_int_equal(parse("name = n1\nkey = k\nknown-nodes = n\n"), RMQ_E_OK);
 	assert_int_equal(config_check(&config, WANTED, &why), RMQ_E_CONFIG);
 	assert_string_equal(
@@ -308,7 +309,8 @@ static void one_bad_line_makes_the_whole_file_void(void **state)
 	static const struct {
 		const char *format, *why;
 	} cases[] = {
-	    {"%s n2\nrmq1:x n3\n", "nodes:2: this is not a public key, as rmq-keygen prints it"},
+	    {"%s n2\nrmq1:x n3\n",
+		"nodes:2: this is not a public key, as rmq-keygen prints it"},
 	    {"%s n2\n%s\n", "nodes:2: a node's name must follow the key"},
 	    {"%s n2\n%s n3 n4\n", "nodes:2: a node's name must follow the key"},
 	    {"%s n2\n%s n2\n", "nodes:2: the node has a key already"},

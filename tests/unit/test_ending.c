@@ -15,7 +15,8 @@ static int setup(void **state)
 {
 	(void)state;
 	ending = (struct ending){0};
-	seen = (struct ending_seen){.leads = true, .serving = true, .successor = true, .runs = true};
+	seen = (struct ending_seen){
+	    .leads = true, .serving = true, .successor = true, .runs = true};
 	assert_int_equal(ending_due(&ending), UINT64_MAX);
 	ending_begin(&ending, 100);
 	return 0;

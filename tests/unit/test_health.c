@@ -305,33 +305,43 @@ static void who_was_stopped_itself_takes_nobody_for_ill(void **state)
 {
 	(void)state;
 	disk_hangs();
-	assert_int_equal(health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_NOTHING);
+	assert_int_equal(
+	    health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_NOTHING);
 	for (int i = 0; i < 7; i++) {
 		assert_int_equal(turn(100 * BOUND), HEALTH_NOTHING);
-		assert_int_not_equal(health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_KILL);
+		assert_int_not_equal(
+		    health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_KILL);
 	}
 }
 
 static void a_queue_daemon_is_asked_and_killed_if_it_does_not_answer(void **state)
 {
 	(void)state;
-	assert_int_equal(health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_NOTHING);
+	assert_int_equal(
+	    health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_NOTHING);
 	assert_int_equal(turn(STEP), HEALTH_NOTHING);
-	assert_int_equal(health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_NOTHING);
+	assert_int_equal(
+	    health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_NOTHING);
 	assert_int_equal(turn(STEP), HEALTH_NOTHING);
-	assert_int_equal(health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_PING);
+	assert_int_equal(
+	    health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_PING);
 	for (int i = 1; i < 8; i++) {
 		assert_int_equal(turn(STEP), HEALTH_NOTHING);
-		assert_int_equal(health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_NOTHING);
+		assert_int_equal(health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 1),
+		    HEALTH_DAEMON_NOTHING);
 	}
 	assert_int_equal(turn(STEP), HEALTH_NOTHING);
-	assert_int_equal(health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_KILL);
+	assert_int_equal(
+	    health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 1), HEALTH_DAEMON_KILL);
 	/* Any word is an answer; what is not read here is not its fault. */
-	assert_int_equal(health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 2), HEALTH_DAEMON_NOTHING);
+	assert_int_equal(
+	    health_daemon_turn(&health, HEALTH_DAEMON_ANSWERS, 2), HEALTH_DAEMON_NOTHING);
 	for (int i = 0; i < 100; i++) {
 		assert_int_equal(turn(STEP), HEALTH_NOTHING);
-		assert_int_not_equal(health_daemon_turn(&health,
-		    i % 8 > 0 ? HEALTH_DAEMON_ANSWERS : HEALTH_DAEMON_UNWATCHED, 2), HEALTH_DAEMON_KILL);
+		assert_int_not_equal(
+		    health_daemon_turn(&health,
+			i % 8 > 0 ? HEALTH_DAEMON_ANSWERS : HEALTH_DAEMON_UNWATCHED, 2),
+		    HEALTH_DAEMON_KILL);
 	}
 }
 
@@ -389,7 +399,8 @@ static void a_turn_is_due_while_something_is_watched(void **state)
 
 #define NEXT(...) \
 	health_successor((struct health_successor[]){__VA_ARGS__}, \
-	    sizeof((struct health_successor[]){__VA_ARGS__}) / sizeof(struct health_successor))
+	    sizeof((struct health_successor[]){__VA_ARGS__}) / \
+		sizeof(struct health_successor))
 
 static void who_answers_and_has_room_leads_next_then_who_is_furthest(void **state)
 {

@@ -17,15 +17,18 @@ static uint8_t message[200], other[200];
 static int setup(void **state)
 {
 	static const uint8_t body[200];
-	struct writer m = writer_of(message, sizeof(message)), o = writer_of(other, sizeof(other));
+	struct writer m = writer_of(message, sizeof(message)),
+		      o = writer_of(other, sizeof(other));
 	(void)state;
 	for (unsigned i = 0; i < EVENTS_HEADER_SIZE; i++) {
 		put_u8(&m, 0);
 		put_u8(&o, 0);
 	}
 	size_t left = sizeof(message) - m.len - EVENT_HEADER_SIZE;
-	event_put_send(&m, &(struct event_send){.tags = NO_TAGS, .batch = slice_of(body, left - 30)});
-	event_put_settle(&o, &(struct event_settle){.tags = NO_TAGS, .entries = slice_of(body, left - 26)});
+	event_put_send(
+	    &m, &(struct event_send){.tags = NO_TAGS, .batch = slice_of(body, left - 30)});
+	event_put_settle(
+	    &o, &(struct event_settle){.tags = NO_TAGS, .entries = slice_of(body, left - 26)});
 	assert_false(m.full || o.full);
 	assert_int_equal(m.len, sizeof(message));
 	assert_int_equal(o.len, sizeof(other));
@@ -144,8 +147,9 @@ static void holes_and_what_is_here_need_no_room(void **state)
 	const struct intake_room room = {0, {ONE, ONE, ONE}};
 	struct raft_run runs[] = {run(2, 1, RECORD_EVENTS), run(3, 1, RECORD_EVENTS),
 	    run(4, 2, RAFT_HOLE), run(5, 2, RECORD_EVENTS), run(6, 2, RECORD_EVENTS)};
-	struct piece pieces[5] = {{slice_of(message, 200), NULL}, {slice_of(message, 200), NULL},
-	    {slice_of(NULL, 0), NULL}, {slice_of(other, 200), NULL}, {slice_of(other, 200), NULL}};
+	struct piece pieces[5] = {{slice_of(message, 200), NULL},
+	    {slice_of(message, 200), NULL}, {slice_of(NULL, 0), NULL},
+	    {slice_of(other, 200), NULL}, {slice_of(other, 200), NULL}};
 	struct raft_message m = {
 	    .type = RAFT_APPEND, .term = 2, .place = {1, 1}, .runs = runs, .run_count = 5};
 	(void)state;
@@ -183,8 +187,9 @@ static void a_leader_appends_what_its_disk_stores_for_sure(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {T(new_messages_leave_half_of_the_reserve),
-	    T(what_cannot_be_read_counts_as_new_messages), T(the_largest_record_decides_what_fits),
-	    T(room_less_what_is_on_its_way), T(it_asks_once_when_there_is_room_or_more_holes),
+	    T(what_cannot_be_read_counts_as_new_messages),
+	    T(the_largest_record_decides_what_fits), T(room_less_what_is_on_its_way),
+	    T(it_asks_once_when_there_is_room_or_more_holes),
 	    T(holes_and_what_is_here_need_no_room),
 	    T(a_leader_appends_what_its_disk_stores_for_sure)};
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -99,7 +99,8 @@ static void what_does_not_fit_comes_in_turn(void **state)
 		unsigned count = end_of(10, list);
 		assert_true(count <= 10);
 		if (end < 5)
-			assert_int_equal(list[count - 1].first + list[count - 1].count, RECORDS + 1);
+			assert_int_equal(
+			    list[count - 1].first + list[count - 1].count, RECORDS + 1);
 		for (unsigned i = 0; i < count; i++)
 			for (uint32_t k = 0; k < list[i].count; k++)
 				named[list[i].first + k] = true;

@@ -991,10 +991,11 @@ static unsigned unanswered(void)
 	return n;
 }
 
-int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
-    struct addrinfo **list)
+int getaddrinfo(
+    const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **list)
 {
-	typedef int real(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+	typedef int real(
+	    const char *, const char *, const struct addrinfo *, struct addrinfo **);
 	static real *next;
 	size_t len = host ? strlen(host) : 0;
 	bool ours = len > 5 && strcmp(host + len - 5, ".test") == 0;

@@ -23,7 +23,7 @@ static pid_t server;
 static uv_loop_t loop;
 static bool loop_open;
 static struct journal_link link_;
-static uint64_t stored; /* newest TXN_STORED */
+static uint64_t stored;		 /* newest TXN_STORED */
 static struct journal_fits fits; /* newest */
 static bool lost;
 static struct raft_id me = {{1, 2, 3}};
@@ -361,7 +361,8 @@ static void a_transaction_that_is_cut_leaves_no_trace(void **state)
 	start();
 	STORE((.seq = 1, .term = 1, .commit = 1), record(1, 1, RECORD_NOOP));
 	wait_stored(1);
-	send_txn(&(struct journal_txn){.seq = 2, .term = 2, .commit = 1, .bytes = 100, .largest = 100});
+	send_txn(&(struct journal_txn){
+	    .seq = 2, .term = 2, .commit = 1, .bytes = 100, .largest = 100});
 	journal_put_record(&w, &(struct journal_record){2, 2, RECORD_EVENTS, {0}});
 	journal_link_send(&link_, head, w.len, slice_str("half"));
 	assert_int_equal(stop(), 0);
@@ -499,7 +500,8 @@ static void what_fits_is_told_with_what_is_stored(void **state)
 	(void)state;
 	start();
 	fits = (struct journal_fits){0};
-	STORE((.seq = 1, .term = 5, .commit = 1), config(1, 5, "a"), record(2, 5, RECORD_EVENTS));
+	STORE(
+	    (.seq = 1, .term = 5, .commit = 1), config(1, 5, "a"), record(2, 5, RECORD_EVENTS));
 	wait_stored(1);
 	while (fits.n < 1)
 		uv_run(&loop, UV_RUN_ONCE);

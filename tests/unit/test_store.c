@@ -220,7 +220,11 @@ static void checkpoints_are_found_one_after_the_other(void **state)
 	assert_int_equal(store_make_replica(s), RMQ_E_OK);
 	/* 1 and 2, 4 and 5, … are others; 3, 6, 9 are ENDs, and 3 becomes a hole. */
 	for (unsigned i = 1; i <= 9; i++)
-		append(s, i % 3 == 0 ? RECORD_END : i % 2 ? RECORD_EVENTS : RECORD_CONFIG, i, 0);
+		append(s,
+		    i % 3 == 0 ? RECORD_END
+		    : i % 2    ? RECORD_EVENTS
+			       : RECORD_CONFIG,
+		    i, 0);
 	uint64_t first = 3;
 	assert_int_equal(store_delete(s, &first, 4, 1, &deleted), RMQ_E_OK);
 	assert_int_equal(store_commit(s), RMQ_E_OK);

@@ -39,8 +39,7 @@ static void odd_tags_may_be_unknown_and_even_ones_may_not(void **state)
 	assert_int_equal(check(LIST(1, 4, 5, 7, 65535), &unknown), RMQ_E_OK);
 	assert_int_equal(check(LIST(1, 6, 8), &unknown), RMQ_E_VERSION);
 	assert_int_equal(unknown, 6);
-	assert_int_equal(
-	    tags_check(LIST(4), 8, knows_four_and_five, &unknown), RMQ_E_VERSION);
+	assert_int_equal(tags_check(LIST(4), 8, knows_four_and_five, &unknown), RMQ_E_VERSION);
 }
 
 static void a_list_that_no_writer_makes_is_refused(void **state)

@@ -120,7 +120,8 @@ static void strings_are_json_whatever_is_in_them(void **state)
 
 static void headers_are_an_object_of_json(void **state)
 {
-	static const uint8_t pairs[] = {1, 'a', 2, 0, 'x', '"', 5, 't', 'r', 'a', 'c', 'e', 0, 0};
+	static const uint8_t pairs[] = {
+	    1, 'a', 2, 0, 'x', '"', 5, 't', 'r', 'a', 'c', 'e', 0, 0};
 	static const char json[] = "\"headers\":{\"a\":\"x\\\"\",\"trace\":\"\"},";
 	struct envelope_fields f;
 	struct envelope e = {.queue = slice_str("q"),

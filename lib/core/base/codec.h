@@ -92,7 +92,8 @@ static inline uint16_t load_u16(const uint8_t *p)
 
 static inline uint32_t load_u32(const uint8_t *p)
 {
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+	       (uint32_t)p[3] << 24;
 }
 
 static inline uint64_t load_u64(const uint8_t *p)
@@ -213,17 +214,17 @@ static inline void put_tags(struct writer *w, struct slice s)
 	put_rest(w, s);
 }
 
-#define CODEC_TYPE_u8   uint8_t
-#define CODEC_TYPE_u16  uint16_t
-#define CODEC_TYPE_u32  uint32_t
-#define CODEC_TYPE_u64  uint64_t
-#define CODEC_TYPE_str  struct slice
+#define CODEC_TYPE_u8	uint8_t
+#define CODEC_TYPE_u16	uint16_t
+#define CODEC_TYPE_u32	uint32_t
+#define CODEC_TYPE_u64	uint64_t
+#define CODEC_TYPE_str	struct slice
 #define CODEC_TYPE_tags struct slice
 #define CODEC_TYPE_rest struct slice
 
 #define CODEC_MEMBER_(kind, name) CODEC_TYPE_##kind name;
-#define CODEC_PUT_(kind, name)    put_##kind(w, m->name);
-#define CODEC_GET_(kind, name)    m->name = get_##kind(r);
+#define CODEC_PUT_(kind, name)	  put_##kind(w, m->name);
+#define CODEC_GET_(kind, name)	  m->name = get_##kind(r);
 #define CODEC_VISIT_(kind, name)  v->kind(v, #name, m->name);
 
 #define CODEC_TAGS_u8(name)
@@ -232,7 +233,7 @@ static inline void put_tags(struct writer *w, struct slice s)
 #define CODEC_TAGS_u64(name)
 #define CODEC_TAGS_str(name)
 #define CODEC_TAGS_rest(name)
-#define CODEC_TAGS_tags(name)  tags = m->name;
+#define CODEC_TAGS_tags(name)	tags = m->name;
 #define CODEC_TAGS_(kind, name) CODEC_TAGS_##kind(name)
 
 /* Is told each field of a message in turn; for dumps.  Callbacks borrow. */

@@ -5,7 +5,7 @@ static const struct {
 	const char *text;
 } errors[] = {
 #define X(name, wire, exit, text) [wire] = {exit, text},
-	RMQ_ERRORS(X)
+    RMQ_ERRORS(X)
 #undef X
 };
 

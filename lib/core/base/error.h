@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 /*        name           wire exit text */
+/* clang-format off */
 #define RMQ_ERRORS(X) \
 	X(OK,             0,  0, "done") \
 	X(NOTHING,        1,  1, "nothing came") \
@@ -39,6 +40,7 @@
 	X(INTERRUPTED,   26, 75, "interrupted") \
 	X(DISK_FULL,     27, 75, "disk is full") \
 	X(REFUSED,       28,  1, "refused")
+/* clang-format on */
 
 enum rmq_error {
 #define X(name, wire, exit, text) RMQ_E_##name = wire,

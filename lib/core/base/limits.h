@@ -22,17 +22,17 @@ extern bool rmq_small_limits;
 #endif
 
 /* Formats. */
-#define WIRE_VERSION	2 /* clients' protocol */
-#define WIRE_OLDEST	2 /* oldest that is understood */
-#define WIRE_FEATURES	1 /* bits: enum wire_feature */
-#define JOURNAL_VERSION 2 /* journal protocol, record format, data directory */
-#define JOURNAL_OLDEST	2
-#define JOURNAL_FEATURES 0
-#define JOURNAL_PLACE	 64 /* records: where an opener reads is told no more exactly */
-#define LINK_VERSION	1 /* encrypted links between machines */
-#define GATE_VERSION	1 /* what gates say to each other */
-#define GATE_VERSION_NONE 0 /* what none of them speaks */
-#define CONTROL_VERSION 1 /* asking rmq-clusterd */
+#define WIRE_VERSION	  2 /* clients' protocol */
+#define WIRE_OLDEST	  2 /* oldest that is understood */
+#define WIRE_FEATURES	  1 /* bits: enum wire_feature */
+#define JOURNAL_VERSION	  2 /* journal protocol, record format, data directory */
+#define JOURNAL_OLDEST	  2
+#define JOURNAL_FEATURES  0
+#define JOURNAL_PLACE	  64 /* records: where an opener reads is told no more exactly */
+#define LINK_VERSION	  1  /* encrypted links between machines */
+#define GATE_VERSION	  1  /* what gates say to each other */
+#define GATE_VERSION_NONE 0  /* what none of them speaks */
+#define CONTROL_VERSION	  1  /* asking rmq-clusterd */
 
 #define FRAME_HEADER_SIZE 8
 #define FRAME_PAYLOAD_MAX 148480
@@ -57,7 +57,7 @@ extern bool rmq_small_limits;
 #define CHUNK_MAX	     64512
 #define CHUNK_ATTRIBUTES_MAX 8192
 /* Least size of a piece but the last if its message is for several queues: each of them counts it. */
-#define CHUNK_SEVERAL_MIN    32768
+#define CHUNK_SEVERAL_MIN   32768
 #define MESSAGE_MAX	    (16u << 20)
 #define MESSAGE_MAX_DEFAULT (1u << 20)
 #define CHUNKS_MAX	    (MESSAGE_MAX / CHUNK_MAX + 1)
@@ -80,39 +80,41 @@ extern bool rmq_small_limits;
 #define DELAY_MS_MAX	       (10ull * 365 * 24 * 3600 * 1000)
 
 /* Memory: the most that one daemon keeps. */
-#define OF_ONE(all) ((all) - (all) / 8) /* so many of them are one user's at most */
-#define QUEUES_MAX	   262144
-#define QUEUES_OF_ONE	   OF_ONE(QUEUES_MAX) /* made by one user */
-#define SESSIONS_MAX	   LIMIT(65536, 12)
-#define SESSION_SECRET_SIZE 16 /* bytes that make tokens, of one journal */
-#define SESSION_TOKEN_SIZE  16 /* bytes that show that a client was issued its session */
-#define UNFINISHED_MS	   30000 /* from one piece of a large message to the next */
-#define SESSION_WINDOW	   256 /* unanswered commands of one session */
-#define SESSION_IDLE_MS	   (3600u * 1000)
-#define SETTLE_ENTRIES_MAX 2048 /* ranges in one settlement */
-#define SETTLE_SEND_ENTRIES_MAX 4096 /* the same, with a batch */
-#define VOIDED_MAX	   LIMIT(16384, 20) /* runs of messages whose receipts are known to be void */
-#define SETTLE_OTHERS_MAX  LIMIT(4096, 6) /* ranges held by others that one settlement runs into */
-#define SESSION_STALE_MAX  LIMIT(1u << 20, 60) /* bytes of stale entries in a session's answers */
+#define OF_ONE(all)		((all) - (all) / 8) /* so many of them are one user's at most */
+#define QUEUES_MAX		262144
+#define QUEUES_OF_ONE		OF_ONE(QUEUES_MAX) /* made by one user */
+#define SESSIONS_MAX		LIMIT(65536, 12)
+#define SESSION_SECRET_SIZE	16    /* bytes that make tokens, of one journal */
+#define SESSION_TOKEN_SIZE	16    /* bytes that show that a client was issued its session */
+#define UNFINISHED_MS		30000 /* from one piece of a large message to the next */
+#define SESSION_WINDOW		256   /* unanswered commands of one session */
+#define SESSION_IDLE_MS		(3600u * 1000)
+#define SETTLE_ENTRIES_MAX	2048		 /* ranges in one settlement */
+#define SETTLE_SEND_ENTRIES_MAX 4096		 /* the same, with a batch */
+#define VOIDED_MAX		LIMIT(16384, 20) /* runs of messages whose receipts are known to be void */
+#define SETTLE_OTHERS_MAX \
+	LIMIT(4096, 6) /* ranges held by others that one settlement runs into */
+#define SESSION_STALE_MAX \
+	LIMIT(1u << 20, 60) /* bytes of stale entries in a session's answers */
 #define OWNER_STALE_MAX	   LIMIT(16u << 20, 200) /* the same, of all sessions of one owner */
 #define GRANTS_WAIT_MAX	   LIMIT(1024, 2) /* leases that one connection was not yet sent */
 #define OWED_MAX	   LIMIT(64u << 10, 300) /* bytes of frames that a connection did not take */
-#define TURN_WORK	   LIMIT(65536, 50) /* steps of frames in one turn */
-#define PEEK_LOOKS_MAX	   LIMIT(4096, 5) /* ranges and batches looked at for one PEEK */
+#define TURN_WORK	   LIMIT(65536, 50)	 /* steps of frames in one turn */
+#define PEEK_LOOKS_MAX	   LIMIT(4096, 5)	 /* ranges and batches looked at for one PEEK */
 #define LIST_WORK	   LIMIT(4096, 4) /* steps for one LIST: names, and more for a long glob */
 #define LIST_GLOB_STEP	   16 /* a glob so many times as long costs the square of that */
 #define SUBSCRIPTIONS_MAX  16 /* of one session */
 #define LEASE_SPAN_MAX	   LIMIT(UINT32_MAX, 20) /* from a lease's first to its last message */
-#define GRANT_MESSAGES_MAX LIMIT(8192, 7) /* in one lease */
+#define GRANT_MESSAGES_MAX LIMIT(8192, 7)	 /* in one lease */
 #define GRANT_BYTES_MAX	   LIMIT(1u << 20, 300)
 #define LIST_ROWS_MAX	   LIMIT(256, 3) /* rows in one answer to LIST or PEEK */
 
 #define SEND_WINDOW (8u << 20) /* bytes of unanswered SENDs of one session */
 
 /* Gates: clients' connections carried to another node. */
-#define GATE_WINDOW_FIRST 8192u		/* bytes of one stream and direction under way, at first */
-#define GATE_WINDOW	  (256u << 10)	/* … once it has shown that it carries much */
-#define GATE_BUDGET	  (32u << 20)	/* all windows together, beyond the first ones */
+#define GATE_WINDOW_FIRST 8192u /* bytes of one stream and direction under way, at first */
+#define GATE_WINDOW	  (256u << 10) /* … once it has shown that it carries much */
+#define GATE_BUDGET	  (32u << 20)  /* all windows together, beyond the first ones */
 #define GATE_STREAMS_MAX  8192u
 
 /* Checkpoints. */
@@ -127,14 +129,15 @@ extern bool rmq_small_limits;
 #define RESERVE_BYTES	    (4u << 20)
 #define RESERVE_CHECKPOINTS 5 /* so many of the next checkpoint's size */
 
-#define TURN_BYTES (128u << 10)
+#define TURN_BYTES  (128u << 10)
 #define PARTS_TURNS 4 /* so many turns' parts of a checkpoint that are not stored */
-#define TURN_STEPS 4096
+#define TURN_STEPS  4096
 
 /*
  * Space: when records move and when checkpoints are made.  Bytes unless they say otherwise.
  * A simulator crosses them with a small backlog (broker_set_space()).
  */
+/* clang-format off */
 #define SPACE_LIMITS(X) \
 	X(small_record, 16384)         /* smaller records are merged, */ \
 	X(small_enough, 61440)         /* … when so much in them is live, */ \
@@ -145,6 +148,7 @@ extern bool rmq_small_limits;
 	X(turn_bytes, TURN_BYTES)      /* parts of a checkpoint in one turn, about */ \
 	X(turn_steps, TURN_STEPS)      /* steps of what goes on over turns in one, about */ \
 	X(reserve_bytes, RESERVE_BYTES)
+/* clang-format on */
 
 struct space_limits {
 #define X(name, value) uint32_t name;

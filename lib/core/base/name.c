@@ -44,7 +44,8 @@ bool name_matches(struct slice name, struct slice glob)
 		if (g < glob.len && glob.data[g] == '*') {
 			star = g++;
 			mark = n;
-		} else if (g < glob.len && (glob.data[g] == '?' || glob.data[g] == name.data[n])) {
+		} else if (g < glob.len &&
+			   (glob.data[g] == '?' || glob.data[g] == name.data[n])) {
 			g++;
 			n++;
 		} else if (star != SIZE_MAX) {

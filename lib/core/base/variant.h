@@ -7,6 +7,7 @@
 #define RMQ_CORE_BASE_VARIANT_H
 
 /* Those of consensus, for tests/sim_raft. */
+/* clang-format off */
 #define RMQ_RAFT_VARIANTS(X) \
 	X(VOTE_FORGOTTEN, "a vote is not stored") \
 	X(VOTE_EARLY, "a vote is given before it is durable") \
@@ -170,6 +171,7 @@
 	    "nodes do not catch up")
 
 #define RMQ_VARIANTS_LIST(X) RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)
+/* clang-format on */
 
 #ifdef RMQ_VARIANTS
 enum rmq_variant {
@@ -178,7 +180,7 @@ enum rmq_variant {
 	RMQ_VARIANTS_LIST(X)
 #undef X
 #define X(name, text, rule) RMQ_VARIANT_##name,
-	RMQ_HOST_VARIANTS(X) RMQ_HOST_RARE_VARIANTS(X)
+	    RMQ_HOST_VARIANTS(X) RMQ_HOST_RARE_VARIANTS(X)
 #undef X
 };
 extern enum rmq_variant rmq_variant;

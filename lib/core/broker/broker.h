@@ -59,9 +59,10 @@ struct broker_host {
  */
 struct broker_log {
 	void *arg;
-	enum rmq_error (*read)(void *arg, uint64_t index, enum record_kind *kind, struct slice *payload);
-	enum rmq_error (*next)(void *arg, uint64_t index, uint64_t *found, enum record_kind *kind,
-	    struct slice *payload);
+	enum rmq_error (*read)(
+	    void *arg, uint64_t index, enum record_kind *kind, struct slice *payload);
+	enum rmq_error (*next)(void *arg, uint64_t index, uint64_t *found,
+	    enum record_kind *kind, struct slice *payload);
 };
 
 /* NULL when out of memory.  `host` is copied. */
@@ -112,8 +113,7 @@ struct lease_time broker_lease_time(const struct broker *b);
  * not below `term`, the journal's, which may be the same as before.  secret: random bytes; the tokens of
  * sessions are made from the first secret that the journal was given.
  */
-void broker_start(
-    struct broker *b, uint64_t term, const uint8_t secret[SESSION_SECRET_SIZE]);
+void broker_start(struct broker *b, uint64_t term, const uint8_t secret[SESSION_SECRET_SIZE]);
 
 /*
  * The time of all following calls: at the beginning of a turn, and whenever more
@@ -192,7 +192,8 @@ uint64_t broker_starved(const struct broker *b);
  */
 bool broker_next_delivery(struct broker *b, uint64_t conn, struct delivery *d);
 /* The delivery taken had this many bytes, with attributes: its receiver's credit is charged. */
-void broker_delivered(struct broker *b, uint64_t conn, const struct delivery *d, uint64_t bytes);
+void broker_delivered(
+    struct broker *b, uint64_t conn, const struct delivery *d, uint64_t bytes);
 
 /*
  * Space: a record whose live messages should move (sparse or small ones), false if

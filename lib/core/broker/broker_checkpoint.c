@@ -28,7 +28,7 @@
 #include "core/base/variant.h"
 #include "core/wire/journal_wire.h"
 
-#define END_OVERHEAD (GROUPS * 8 + 256)
+#define END_OVERHEAD  (GROUPS * 8 + 256)
 #define DEAD_LIST_MAX (RECORD_FILL - EVENTS_HEADER_SIZE - END_OVERHEAD)
 /* What a checkpoint takes, but for what its queues, batches, ranges and sessions do: at most. */
 #define FIXED_PART_MAX	 (END_OVERHEAD + GROUPS * (2 * 9 + EVENTS_HEADER_SIZE))
@@ -87,8 +87,7 @@ bool broker_checkpoint_due(const struct broker *b)
 	/* Somebody waits: what comes of it may be little, but it is more than it costs. */
 	if (!TAILQ_EMPTY(&b->waiting_room) && dead * 4 >= b->room)
 		return true;
-	return dead >= limits->dead_enough ||
-	       (is_short && dead >= limits->reserve_bytes / 4);
+	return dead >= limits->dead_enough || (is_short && dead >= limits->reserve_bytes / 4);
 }
 
 /* ---- writing parts ---- */
@@ -97,7 +96,7 @@ static bool group_at_rest(const struct broker *b, uint32_t group)
 {
 	struct queue *q;
 	if (group != SESSION_GROUP)
-		TAILQ_FOREACH(q, &b->groups[group], of_group)
+		TAILQ_FOREACH (q, &b->groups[group], of_group)
 			if (q->newest_n > b->stored_n)
 				return false;
 	return true;
@@ -134,9 +133,10 @@ static void write_batch(
 	uint8_t live[8192];
 	size_t live_len = m->bits ? ((size_t)count + 7) / 8 : 0;
 	if (m->is_large) {
-		broker_emit_part_large(b,
-		    &(struct event_part_large){q->id, m->first, m->large->bytes, m->large->time_ms,
-			note, tags, large_locations(m->large, locations, sizeof(locations))});
+		broker_emit_part_large(
+		    b, &(struct event_part_large){q->id, m->first, m->large->bytes,
+			   m->large->time_ms, note, tags,
+			   large_locations(m->large, locations, sizeof(locations))});
 		return;
 	}
 	assert(live_len <= sizeof(live));
@@ -159,9 +159,9 @@ static void write_range(
 		return;
 	const struct session *s = range_holder(r);
 	broker_emit_part_range(
-	    b, &(struct event_part_range){q->id, r->state, range_detached(r) ? SETTLE_DETACH : 0,
-		   first, end - first, r->attempt, r->failures, r->lease, s ? s->id : 0,
-		   r->lease_ms, range_until(r), NO_TAGS});
+	    b, &(struct event_part_range){q->id, r->state,
+		   range_detached(r) ? SETTLE_DETACH : 0, first, end - first, r->attempt,
+		   r->failures, r->lease, s ? s->id : 0, r->lease_ms, range_until(r), NO_TAGS});
 }
 
 static void write_settings(struct broker *b, const struct queue *q)
@@ -197,9 +197,9 @@ static void write_answer(struct broker *b, const struct session *s, const struct
 		size_t len = a->stale_len - at;
 		if (len > EVENT_ENTRIES_BYTES)
 			len = EVENT_ENTRIES_BYTES;
-		broker_emit_part_answer(b,
-		    &(struct event_part_answer){s->id, a->n, a->first_seq, at ? 0 : a->count,
-			NO_TAGS, slice_of(a->stale + at, len)});
+		broker_emit_part_answer(
+		    b, &(struct event_part_answer){s->id, a->n, a->first_seq, at ? 0 : a->count,
+			   NO_TAGS, slice_of(a->stale + at, len)});
 		at += len;
 	} while (at < a->stale_len);
 }
@@ -210,8 +210,9 @@ static void write_numbers(struct broker *b)
 	broker_emit_part_global(
 	    b, &(struct event_part_global){b->next_queue, b->lease, b->forgotten, NO_TAGS});
 	if (b->starts > 0)
-		broker_emit_part_start(b, &(struct event_part_start){b->starts,
-					      b->has_secret ? broker_secret_tags(list, b->secret) : NO_TAGS});
+		broker_emit_part_start(
+		    b, &(struct event_part_start){b->starts,
+			   b->has_secret ? broker_secret_tags(list, b->secret) : NO_TAGS});
 }
 
 static void write_session(struct broker *b, const struct session *s)
@@ -661,7 +662,7 @@ static bool is_consistent(struct broker *b)
 	struct batch *m;
 	RB_FOREACH (q, queue_id_tree, &b->queues_by_id) {
 		uint64_t live = 0;
-		RB_FOREACH(m, batch_tree, &q->batches)
+		RB_FOREACH (m, batch_tree, &q->batches)
 			live += m->live;
 		if (live != queue_total(q))
 			return false;

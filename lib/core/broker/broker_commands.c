@@ -193,11 +193,14 @@ static const char *why_not(const struct owner *o, enum rmq_error code, char text
 	if (code != RMQ_E_LIMIT)
 		return error_text(code);
 	if (!owner_known(o) || o->queues < QUEUES_OF_ONE)
-		snprintf(text, TEXT_MAX + 1, "there are %u queues, and no more may be made: "
-					     "remove some", QUEUES_MAX);
+		snprintf(text, TEXT_MAX + 1,
+		    "there are %u queues, and no more may be made: "
+		    "remove some",
+		    QUEUES_MAX);
 	else
-		snprintf(text, TEXT_MAX + 1, "user %u has made %u queues, as many as one user may "
-					     "of %u in all: remove some",
+		snprintf(text, TEXT_MAX + 1,
+		    "user %u has made %u queues, as many as one user may "
+		    "of %u in all: remove some",
 		    o->uid, o->queues, QUEUES_MAX);
 	return text;
 }
@@ -218,9 +221,9 @@ static bool merge_settings(
 		s->max_bytes = m->max_bytes;
 	if (mask & SETTING_MAX_MESSAGE)
 		s->max_message = m->max_message;
-	bool is_name = m->dead_letter.len <= NAME_FULL_MAX &&
-		       (m->dead_letter.len == 0 ||
-			   !memchr(m->dead_letter.data, '\0', m->dead_letter.len));
+	bool is_name =
+	    m->dead_letter.len <= NAME_FULL_MAX &&
+	    (m->dead_letter.len == 0 || !memchr(m->dead_letter.data, '\0', m->dead_letter.len));
 	if ((mask & SETTING_DEAD_LETTER) && is_name) {
 		memset(s->dead_letter, 0, sizeof(s->dead_letter));
 		if (m->dead_letter.len > 0)
@@ -255,7 +258,8 @@ static bool goes_round(const struct broker *b, struct slice name, const char *de
 static void fail_round(struct broker *b, struct conn *c, uint64_t n)
 {
 	ANSWER(b, c, failed, n, RMQ_E_USAGE, 0,
-	    slice_str("its dead letters would come back to it: --dead-letter must name another queue"));
+	    slice_str(
+		"its dead letters would come back to it: --dead-letter must name another queue"));
 }
 
 static void fail_exists(struct broker *b, struct conn *c, uint64_t n,
@@ -419,8 +423,7 @@ static void answer_row(struct broker *b, struct conn *c, uint32_t req, const str
 
 static bool begins_with(struct slice name, struct slice prefix)
 {
-	return name.len >= prefix.len &&
-	       slice_eq(slice_of(name.data, prefix.len), prefix);
+	return name.len >= prefix.len && slice_eq(slice_of(name.data, prefix.len), prefix);
 }
 
 /* A glob may match none of many names: so many steps are made for one LIST. */
@@ -518,7 +521,8 @@ static void fail_attribute(struct broker *b, struct conn *c, uint64_t n, uint16_
 }
 
 /* Whether a batch may have these attributes; if not, command n has failed. */
-static bool attributes_fit(struct broker *b, struct conn *c, uint64_t n, struct slice attributes)
+static bool attributes_fit(
+    struct broker *b, struct conn *c, uint64_t n, struct slice attributes)
 {
 	uint16_t even = attributes_first_even(attributes);
 	size_t shared = attributes_shared(attributes);
@@ -551,7 +555,8 @@ static void fail_too_large(struct broker *b, struct conn *c, uint64_t n, uint32_
 static bool bodies_fit(struct broker *b, struct conn *c, uint64_t n, const struct queue *q,
     const struct batch_view *batch)
 {
-	for (uint32_t i = 0; batch->blob_len > q->settings.max_message && i < batch->count; i++) {
+	for (uint32_t i = 0; batch->blob_len > q->settings.max_message && i < batch->count;
+	     i++) {
 		size_t len = batch_body(batch, i).len;
 		if (len > q->settings.max_message) {
 			fail_too_large(b, c, n, i, q, "", len);
@@ -989,8 +994,8 @@ static void emit_failures(struct broker *b, struct queue *q, struct writer *good
 		const uint8_t *p = in.p;
 		struct settle_entry e = settle_entry_get(&in);
 		struct range *r = queue_range_at(q, e.first);
-		broker_emit_expire(b, &(struct event_expire){q->id, broker_back_off(b, r), NO_TAGS,
-					  slice_of(p, SETTLE_ENTRY_SIZE)});
+		broker_emit_expire(b, &(struct event_expire){q->id, broker_back_off(b, r),
+					  NO_TAGS, slice_of(p, SETTLE_ENTRY_SIZE)});
 	}
 	good->len = 0;
 }
@@ -1015,11 +1020,12 @@ static void emit_verdict(struct broker *b, struct conn *c, struct queue *q,
 		    b, &(struct event_release){q->id, id, m->n, stale,
 			   (uint8_t)(m->flags & SETTLE_COUNTED), until, NO_TAGS, entries});
 	else if (m->verb == VERB_TOUCH)
-		broker_emit_touch(
-		    b, &(struct event_touch){q->id, id, m->n, stale,
-			   (uint8_t)(m->flags & SETTLE_DETACH), (uint32_t)m->ms, NO_TAGS, entries});
+		broker_emit_touch(b, &(struct event_touch){q->id, id, m->n, stale,
+					 (uint8_t)(m->flags & SETTLE_DETACH), (uint32_t)m->ms,
+					 NO_TAGS, entries});
 	else
-		broker_emit_settle(b, &(struct event_settle){q->id, id, m->n, stale, NO_TAGS, entries});
+		broker_emit_settle(
+		    b, &(struct event_settle){q->id, id, m->n, stale, NO_TAGS, entries});
 	broker_reserve_end(b);
 	answer(b, c, m->n);
 }
@@ -1049,8 +1055,8 @@ static void judge_gone(struct broker *b, struct queue *q, const struct wire_sett
     const struct settle_entry *e, struct verdict *v)
 {
 	uint64_t at = e->first, end = min_u64(e->first + e->count, q->next_seq);
-	bool fails = m->verb == VERB_DEAD ||
-		     (m->verb == VERB_RELEASE && (m->flags & SETTLE_COUNTED));
+	bool fails =
+	    m->verb == VERB_DEAD || (m->verb == VERB_RELEASE && (m->flags & SETTLE_COUNTED));
 	const struct voided_run *r;
 	if (m->verb != VERB_SETTLE && !fails) {
 		put_gaps(b, q, e, at, end, v);
@@ -1060,7 +1066,8 @@ static void judge_gone(struct broker *b, struct queue *q, const struct wire_sett
 	       (r = voided_from(&b->voided, q->id, e->lease, at)) && r->first < end) {
 		v->gaps++;
 		if (!r->dead || !fails)
-			put_gaps(b, q, e, at > r->first ? at : r->first, min_u64(end, r->end), v);
+			put_gaps(
+			    b, q, e, at > r->first ? at : r->first, min_u64(end, r->end), v);
 		at = r->end;
 	}
 }
@@ -1081,8 +1088,8 @@ static int entry_compare(const void *x, const void *y)
 }
 
 /* Judges each entry, and no message twice, however the entries overlap. */
-static void judge(struct broker *b, struct queue *q, const struct wire_settle *m,
-    struct verdict *v)
+static void judge(
+    struct broker *b, struct queue *q, const struct wire_settle *m, struct verdict *v)
 {
 	size_t count = m->entries.len / SETTLE_ENTRY_SIZE;
 	struct settle_entry *e = b->entries;
@@ -1115,8 +1122,8 @@ static void judge(struct broker *b, struct queue *q, const struct wire_settle *m
  * The verdict, in the broker's memory for it.  False: it is more than so many bytes, or than may
  * be looked at, and the command has failed: an entry can come to several parts.
  */
-static bool judged(struct broker *b, struct conn *c, struct queue *q, const struct wire_settle *m,
-    size_t most, struct verdict *v)
+static bool judged(struct broker *b, struct conn *c, struct queue *q,
+    const struct wire_settle *m, size_t most, struct verdict *v)
 {
 	size_t cap = sizeof(b->verdict) / 3;
 	uint8_t *memory = b->verdict;
@@ -1342,8 +1349,7 @@ static enum rmq_error subscribe_check(
  * that SUBSCRIBED names: which is no longer than the shortest of these leases.  Of a session that
  * holds more than can be looked at, that is the shortest of all that it held.
  */
-static void shorten_lease(
-    struct broker *b, const struct session *s, struct subscription *sub)
+static void shorten_lease(struct broker *b, const struct session *s, struct subscription *sub)
 {
 	const struct range *r;
 	uint64_t at = 0, end = b->work + b->ledger.limits.turn_steps;
@@ -1460,8 +1466,9 @@ static void on_bye(struct broker *b, struct conn *c, const struct wire_bye *m)
 		broker_sub_free(b, sub);
 	c->errand = true;
 	c->session->is_leaving = true;
-	broker_errand(b, (struct errand){
-			     .kind = ERRAND_LEAVE, .session = c->session->id, .lease = UINT64_MAX});
+	broker_errand(
+	    b, (struct errand){
+		   .kind = ERRAND_LEAVE, .session = c->session->id, .lease = UINT64_MAX});
 }
 
 /*

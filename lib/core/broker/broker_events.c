@@ -630,8 +630,7 @@ struct entry_walk {
 	enum rmq_error err;
 };
 
-static struct entry_walk entries_of(
-    struct broker *b, uint32_t queue, struct slice entries)
+static struct entry_walk entries_of(struct broker *b, uint32_t queue, struct slice entries)
 {
 	bool may_miss = broker_may_miss(b, queue);
 	return (struct entry_walk){.b = b,
@@ -684,8 +683,8 @@ static struct range *entry_next(struct entry_walk *w)
 			return NULL;
 		}
 		w->q->counts.delivered += r->live;
-		queue_make_leased(w->q, r, NULL, w->lease, w->b->lease_now, 0,
-		    r->attempt + counts(w->q));
+		queue_make_leased(
+		    w->q, r, NULL, w->lease, w->b->lease_now, 0, r->attempt + counts(w->q));
 		return r;
 	}
 	return NULL;

@@ -15,7 +15,7 @@
 static uint32_t sub_of(const struct session *s, const struct queue *q)
 {
 	struct subscription *sub;
-	TAILQ_FOREACH(sub, &s->conn->subs, of_conn)
+	TAILQ_FOREACH (sub, &s->conn->subs, of_conn)
 		if (sub->queue == q)
 			return sub->id;
 	return NO_SUBSCRIPTION;
@@ -29,9 +29,8 @@ void broker_tell_ended(struct broker *b, const struct range *r, uint8_t why)
 	if (!s || !s->conn)
 		return;
 	/* Also without a subscription: an EXTENDED that follows must not seem to cover r. */
-	wire_put_lease_ended(&w,
-	    &(struct wire_lease_ended){
-		sub_of(s, r->queue), why, r->lease, r->first, (uint32_t)r->span});
+	wire_put_lease_ended(&w, &(struct wire_lease_ended){sub_of(s, r->queue), why, r->lease,
+				     r->first, (uint32_t)r->span});
 	broker_send(b, s->conn->id, &w);
 }
 
@@ -42,7 +41,8 @@ void broker_tell_gone(struct broker *b, struct queue *q, uint64_t first, uint64_
 		struct range part = *r;
 		part.first = r->first > first ? r->first : first;
 		part.span = min_u64(r->first + r->span, end) - part.first;
-		if (r->state == STATE_LEASED && queue_any_live(q, part.first, part.first + part.span))
+		if (r->state == STATE_LEASED &&
+		    queue_any_live(q, part.first, part.first + part.span))
 			broker_tell_ended(b, &part, ENDED_GONE);
 	}
 }
@@ -143,13 +143,15 @@ void broker_bury(struct broker *b, struct queue *dead, struct range *r, struct s
 }
 
 /* The lease on messages [first, end), one of which is live, ends as if it had never been. */
-static void give_back(struct broker *b, struct queue *q, uint64_t lease, uint64_t first, uint64_t end)
+static void give_back(
+    struct broker *b, struct queue *q, uint64_t lease, uint64_t first, uint64_t end)
 {
 	uint8_t bytes[SETTLE_ENTRY_SIZE];
 	struct writer w = writer_of(bytes, sizeof(bytes));
 	settle_entry_put(&w, &(struct settle_entry){lease, first, (uint32_t)(end - first)});
-	broker_emit_release(b, &(struct event_release){
-				   .queue = q->id, .tags = NO_TAGS, .entries = slice_of(w.p, w.len)});
+	broker_emit_release(
+	    b, &(struct event_release){
+		   .queue = q->id, .tags = NO_TAGS, .entries = slice_of(w.p, w.len)});
 }
 
 void broker_give_back(struct broker *b, struct range *r)
@@ -196,9 +198,8 @@ void broker_fail(struct broker *b, struct range *r, struct slice why, uint8_t en
 	r = give_back_unstarted(b, r);
 	if (!r)
 		return;
-	struct queue *dead = broker_is_last(r)
-				 ? broker_dead_queue(b, q, r->first, r->first + r->span)
-				 : NULL;
+	struct queue *dead =
+	    broker_is_last(r) ? broker_dead_queue(b, q, r->first, r->first + r->span) : NULL;
 	if (dead) {
 		broker_bury(b, dead, r, why);
 		return;
@@ -238,6 +239,6 @@ void broker_holder_died(struct broker *b, uint64_t id)
 {
 	const struct session *s = broker_session_find(b, id);
 	if (s && !s->is_leaving)
-		broker_errand(b, (struct errand){
-				     .kind = ERRAND_DIED, .session = id, .lease = b->lease});
+		broker_errand(
+		    b, (struct errand){.kind = ERRAND_DIED, .session = id, .lease = b->lease});
 }

@@ -34,8 +34,8 @@ static enum rmq_error make_queue(struct broker *b, uint32_t id, struct slice nam
 	const struct queue_settings *d = &broker_default_settings;
 	uint8_t bytes[256 + NAME_FULL_MAX];
 	struct writer w = writer_of(bytes, sizeof(bytes));
-	event_create_encode(&w, &(struct event_create){id, name, SETTINGS_OF(d),
-				    slice_of("", 0), NO_TAGS});
+	event_create_encode(
+	    &w, &(struct event_create){id, name, SETTINGS_OF(d), slice_of("", 0), NO_TAGS});
 	struct event_place at = {.index = b->gaps.newest};
 	struct event e = {EVENT_TYPE_CREATE, 0, slice_of(w.p, w.len)};
 	return broker_apply(b, &at, &e);
@@ -122,8 +122,9 @@ void broker_gap_moved(struct broker *b, struct queue *q, uint64_t first, uint64_
 		if (!take(&b->gaps, i, q->id, &from, &to))
 			continue;
 		uint32_t count = (uint32_t)(to - from);
-		queue_revive(q, r, from, count, (uint32_t)((uint64_t)bytes * count / (end - first)),
-		    offset, (uint16_t)(from - first), shares);
+		queue_revive(q, r, from, count,
+		    (uint32_t)((uint64_t)bytes * count / (end - first)), offset,
+		    (uint16_t)(from - first), shares);
 		broker_busy(b, q);
 	}
 }

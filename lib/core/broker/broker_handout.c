@@ -68,8 +68,7 @@ static struct take take_from(
 	for (; b && b->first < end; b = queue_batch_next(b)) {
 		uint64_t at = b->first;
 		broker_works(broker, 1);
-		while (
-		    (at = batch_run(b, at > t.first ? at : t.first, end, &run_end)) < end) {
+		while ((at = batch_run(b, at > t.first ? at : t.first, end, &run_end)) < end) {
 			uint64_t n = min_u64(run_end - at, messages - t.messages);
 			n = fitting(b, n, bytes - t.bytes);
 			if (n == 0 && t.messages == 0)
@@ -316,7 +315,8 @@ static struct range *held_newest_first(
 	struct range *r, *found = NULL;
 	RB_FOREACH (r, holding_tree, (struct holding_tree *)(uintptr_t)&s->held)
 		if (r->queue == q && !r->detached && (!found || r->lease > found->lease) &&
-		    (r->lease < h->lease || (r->lease == h->lease && r->first + r->span > h->at)))
+		    (r->lease < h->lease ||
+			(r->lease == h->lease && r->first + r->span > h->at)))
 			found = r;
 	if (found && found->lease < h->lease) {
 		h->lease = found->lease;
@@ -338,9 +338,9 @@ static struct range *again_range(struct broker *b, const struct conn *c, struct 
 	struct range *r;
 	if (!sub || sub->again != h)
 		return NULL;
-	while (q && !(*later = b->work >= end) && (r = RMQ_VARIANT(AGAIN_UNORDERED)
-			     ? held_newest_first(c->session, q, h)
-			     : session_held_from(c->session, q, h->at))) {
+	while (q && !(*later = b->work >= end) &&
+	       (r = RMQ_VARIANT(AGAIN_UNORDERED) ? held_newest_first(c->session, q, h)
+						 : session_held_from(c->session, q, h->at))) {
 		broker_works(b, 1);
 		if (!r->detached && r->lease <= h->lease)
 			return r;
@@ -350,8 +350,8 @@ static struct range *again_range(struct broker *b, const struct conn *c, struct 
 }
 
 /* The range that holds h's next message, as far as h still may have it; NULL: nothing left. */
-static struct range *handout_range(struct broker *b, const struct conn *c, struct handout *h,
-    struct queue *q, bool *later)
+static struct range *handout_range(
+    struct broker *b, const struct conn *c, struct handout *h, struct queue *q, bool *later)
 {
 	struct range *r;
 	if (h->again)
@@ -444,7 +444,8 @@ static void peek_run(struct broker *b, const struct conn *c, const struct wire_p
 	h->at = first;
 	h->end = end;
 	/* Lease time is shown as the wall clock that it amounts to. */
-	h->stamp = r->state == STATE_READY ? 0 : range_until(r) - b->lease_now.ms + b->wall_now.ms;
+	h->stamp =
+	    r->state == STATE_READY ? 0 : range_until(r) - b->lease_now.ms + b->wall_now.ms;
 	broker_hand(b, c->id, h);
 }
 
@@ -475,7 +476,6 @@ void broker_peek(struct broker *b, struct conn *c, const struct wire_peek *m)
 	uint8_t bytes[64];
 	struct writer w = writer_of(bytes, sizeof(bytes));
 	wire_put_peek_end(&w, &(struct wire_peek_end){m->req, q ? RMQ_E_OK : RMQ_E_NO_QUEUE,
-				  q && (left == 0 || looks == 0) && queue_range_at(q, at),
-				  at});
+				  q && (left == 0 || looks == 0) && queue_range_at(q, at), at});
 	broker_send(b, c->id, &w);
 }

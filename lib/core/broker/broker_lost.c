@@ -79,7 +79,7 @@ uint64_t broker_lost(struct broker *b, uint64_t index, broker_lost_fn *each, voi
 	uint64_t lost = 0;
 	if (!r)
 		return 0;
-	LIST_FOREACH(m, &r->batches, in_record)
+	LIST_FOREACH (m, &r->batches, in_record)
 		add_run(b, &l, m);
 	if (r->chunk)
 		find_large(b, index, &l);

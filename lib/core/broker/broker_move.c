@@ -250,7 +250,7 @@ enum rmq_error broker_move(struct broker *b, uint64_t index, struct slice payloa
 		return RMQ_E_OK;
 	struct pieces p = {memory_new(r->live * sizeof(*p.all)), 0};
 	ledger_keep(&b->ledger, r);
-	LIST_FOREACH(m, &r->batches, in_record)
+	LIST_FOREACH (m, &r->batches, in_record)
 		if (!err)
 			err = find_pieces(m, payload, &p);
 	struct moves moves = {0};

@@ -58,8 +58,8 @@ struct handout {
 	uint64_t at;  /* next message */
 	uint64_t end; /* after the last one */
 	uint64_t stamp;
-	uint64_t reserved;  /* bytes of its subscription's credit */
-	uint64_t unused;    /* messages of its credit that were not sent, or not yet */
+	uint64_t reserved; /* bytes of its subscription's credit */
+	uint64_t unused;   /* messages of its credit that were not sent, or not yet */
 	uint64_t part_of;  /* the large message that is being sent */
 	uint32_t part;	   /* its next piece */
 	size_t frames_len; /* peek: frames to send when all is read */
@@ -76,10 +76,10 @@ struct subscription {
 	uint32_t id;
 	uint32_t lease_ms;
 	struct handout *again; /* what is handed again, while it is under way */
-	uint64_t messages; /* credit left */
-	int64_t bytes;     /* the same, less what was really sent */
-	int64_t reserved;  /* bytes of handouts under way, as estimated */
-	bool starts; /* its client says what reaches the reader */
+	uint64_t messages;     /* credit left */
+	int64_t bytes;	       /* the same, less what was really sent */
+	int64_t reserved;      /* bytes of handouts under way, as estimated */
+	bool starts;	       /* its client says what reaches the reader */
 	bool is_hungry;
 	bool wants_idle;
 	bool idle_due; /* is to be told when nothing is ready */
@@ -89,8 +89,8 @@ struct subscription {
 enum errand_kind {
 	ERRAND_PURGE,
 	ERRAND_REMOVE,
-	ERRAND_LEAVE, /* a client has ended: what it holds is given back */
-	ERRAND_DIED,  /* a client's process died: what it holds fails */
+	ERRAND_LEAVE,	/* a client has ended: what it holds is given back */
+	ERRAND_DIED,	/* a client's process died: what it holds fails */
 	ERRAND_DELIVER, /* the host is to go on with a connection's deliveries */
 };
 
@@ -117,13 +117,13 @@ struct conn {
 	TAILQ_HEAD(, subscription) subs;
 	uint32_t subs_count;
 	struct handout_list handouts;
-	uint32_t grants; /* of new leases among those that wait, here or for the journal */
-	size_t owed; /* bytes of frames for it that wait here */
-	uint64_t refused; /* this SEND's pieces are passed over up to its first one */
+	uint32_t grants;     /* of new leases among those that wait, here or for the journal */
+	size_t owed;	     /* bytes of frames for it that wait here */
+	uint64_t refused;    /* this SEND's pieces are passed over up to its first one */
 	uint64_t part_bytes; /* of the newest large message, as far as it was delivered */
-	bool stalled; /* its first handout waits for a record in flight */
-	bool closed;  /* the host was told to close it */
-	bool errand;  /* what it asked for is under way: no more frames of it are taken */
+	bool stalled;	     /* its first handout waits for a record in flight */
+	bool closed;	     /* the host was told to close it */
+	bool errand; /* what it asked for is under way: no more frames of it are taken */
 };
 RB_HEAD(conn_tree, conn);
 
@@ -148,8 +148,8 @@ struct checkpoint {
 	bool wanted;
 	bool end_made;
 	uint64_t todo[(GROUPS + 63) / 64];
-	uint32_t left; /* groups in todo */
-	bool holding;  /* all that are left have records in flight */
+	uint32_t left;	/* groups in todo */
+	bool holding;	/* all that are left have records in flight */
 	uint32_t count; /* of checkpoints begun */
 	bool paused;	/* the part of `group` goes on, … */
 	uint32_t group;
@@ -160,7 +160,7 @@ struct checkpoint {
 	uint64_t group_index[GROUPS]; /* 0: not stored yet */
 	uint64_t end_n;
 	uint64_t recovered; /* index of the END that recovery began with; 0: none */
-	uint8_t *dead; /* ranges named by END, for HOLE */
+	uint8_t *dead;	    /* ranges named by END, for HOLE */
 	size_t dead_len;
 	uint64_t logged_bytes; /* of events, since the newest one began */
 	uint64_t part_bytes;   /* of the newest one itself, but for its END */
@@ -177,7 +177,8 @@ struct gap_run {
 struct gaps {
 	bool allowed;
 	bool met; /* recovery is over, and there was one */
-	uint64_t newest; /* index of the newest record that recovery went around; 0: none, or over */
+	/* index of the newest record that recovery went around; 0: none, or over */
+	uint64_t newest;
 	struct gap_run *runs;
 	size_t count;
 	size_t cap;
@@ -190,12 +191,12 @@ struct broker {
 	uint8_t verdict[3 * RECORD_PAYLOAD_MAX];
 	char note[TEXT_MAX + 1]; /* of the newest delivery */
 	uint64_t work;
-	uint64_t turn_work; /* as it was when the turn began */
+	uint64_t turn_work;   /* as it was when the turn began */
 	bool explicit_create; /* no queue is made by a SEND or SUBSCRIBE */
 	struct lease_time lease_now;
 	struct wall_time wall_now;
 	struct lease_time heard; /* what clients had sent by then is known */
-	uint32_t start; /* our number: of the ids of the sessions that we issue */
+	uint32_t start;		 /* our number: of the ids of the sessions that we issue */
 	uint8_t fresh_secret[SESSION_SECRET_SIZE]; /* to be the journal's, if it has none */
 
 	/* durable state */
@@ -255,9 +256,9 @@ struct broker {
 
 	/* room for new messages */
 	uint64_t room;
-	uint64_t room_sent;   /* bytes of new messages appended up to then */
-	uint64_t sent_bytes;  /* bytes of new messages appended so far */
-	uint64_t stored_sent; /* the same, up to the newest stored record */
+	uint64_t room_sent;	  /* bytes of new messages appended up to then */
+	uint64_t sent_bytes;	  /* bytes of new messages appended so far */
+	uint64_t stored_sent;	  /* the same, up to the newest stored record */
 	uint64_t reserve;	  /* that the journal was told to keep back */
 	uint64_t reserve_known;	  /* that `room` takes into account */
 	uint64_t reserve_barrier; /* a ROOM after this barrier's answer knows of `reserve` */
@@ -280,9 +281,9 @@ struct broker {
 		uint32_t queue;
 		uint64_t below;
 	} pause;
-	bool part_named;             /* recovery: the part that is read is one that END named */
-	bool part_open;		     /* … and its end has not come */
-	struct gaps gaps;	     /* recovery */
+	bool part_named;  /* recovery: the part that is read is one that END named */
+	bool part_open;	  /* … and its end has not come */
+	struct gaps gaps; /* recovery */
 	uint64_t moved_n; /* the newest record that holds moved messages */
 };
 
@@ -395,8 +396,7 @@ uint64_t broker_gap_left(struct broker *b, struct queue *q, uint64_t first, uint
 void broker_gap_moved(struct broker *b, struct queue *q, uint64_t first, uint64_t end,
     uint32_t bytes, struct record *r, uint16_t offset, uint16_t shares);
 /* Record `index` is gone.  RMQ_E_CORRUPT: it is one that recovery cannot do without. */
-enum rmq_error broker_gap(struct broker *b, uint64_t index)
-    __attribute__((warn_unused_result));
+enum rmq_error broker_gap(struct broker *b, uint64_t index) __attribute__((warn_unused_result));
 /* Recovery ends: nothing is given out again that a record that is gone may have given out. */
 void broker_gaps_end(struct broker *b, struct wall_time wall);
 
@@ -424,7 +424,8 @@ struct slice broker_dead_name(const struct queue *q, char name[NAME_FULL_MAX + 8
 /* Whether bodies of messages [first, end) of q are in flight: their places are not known yet. */
 bool broker_in_flight(struct queue *q, uint64_t first, uint64_t end);
 /* The queue that takes these as dead letters now, made if need be; NULL: there is none. */
-struct queue *broker_dead_queue(struct broker *b, struct queue *q, uint64_t first, uint64_t end);
+struct queue *broker_dead_queue(
+    struct broker *b, struct queue *q, uint64_t first, uint64_t end);
 /* The leased range becomes dead letters; more of them than its limit may be in `dead` then. */
 void broker_bury(struct broker *b, struct queue *dead, struct range *r, struct slice why);
 /* The leased range is ready again as if it had never been handed out. */

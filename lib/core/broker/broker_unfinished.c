@@ -122,8 +122,7 @@ void broker_unfinished_free(struct broker *b, struct pending *p)
 static void drop(struct broker *b, const struct pending *p)
 {
 	broker_works(b, p->large->parts);
-	broker_emit_chunks_dropped(
-	    b, &(struct event_chunks_dropped){p->queue->id, p->session});
+	broker_emit_chunks_dropped(b, &(struct event_chunks_dropped){p->queue->id, p->session});
 }
 
 void broker_drop_unfinished(struct broker *b, uint64_t session)

@@ -17,7 +17,7 @@ static void head_done(struct delivery_frame *f, struct writer *w)
 	assert(!w->full);
 	f->head_len = w->len;
 	store_u32(f->head, (uint32_t)(w->len - FRAME_HEADER_SIZE + f->attributes.len +
-				       f->ends.len + f->blob.len));
+				      f->ends.len + f->blob.len));
 }
 
 /*
@@ -43,20 +43,19 @@ static enum rmq_error next_part(struct delivery_cursor *c, struct delivery_frame
 	c->done = true;
 	f->ends = slice_of(NULL, 0);
 	f->looked = 0;
-	enum rmq_error err =
-	    event_chunk_data(c->payload, d->offset, &f->blob, &f->attributes);
+	enum rmq_error err = event_chunk_data(c->payload, d->offset, &f->blob, &f->attributes);
 	if (err)
 		return err;
 	if (d->peek)
-		wire_put_peeked_part(&w,
-		    &(struct wire_peeked_part){d->target, d->state, d->lease, d->first_seq,
-			d->attempt, d->failures, d->time_ms, d->stamp, d->note, d->part,
-			d->parts, d->total, NO_TAGS, {0}});
+		wire_put_peeked_part(
+		    &w, &(struct wire_peeked_part){d->target, d->state, d->lease, d->first_seq,
+			    d->attempt, d->failures, d->time_ms, d->stamp, d->note, d->part,
+			    d->parts, d->total, NO_TAGS, {0}});
 	else
-		wire_put_deliver_part(&w,
-		    &(struct wire_deliver_part){d->target, d->lease, d->first_seq, d->attempt,
-			d->failures, d->time_ms, d->stamp, d->note, d->part, d->parts, d->total,
-			NO_TAGS, {0}});
+		wire_put_deliver_part(
+		    &w, &(struct wire_deliver_part){d->target, d->lease, d->first_seq,
+			    d->attempt, d->failures, d->time_ms, d->stamp, d->note, d->part,
+			    d->parts, d->total, NO_TAGS, {0}});
 	put_attributes(&w, f);
 	head_done(f, &w);
 	return RMQ_E_OK;
@@ -82,15 +81,14 @@ enum rmq_error delivery_next(struct delivery_cursor *c, struct delivery_frame *f
 	f->attributes = slice_of(c->memory, attributes.len);
 	f->looked = m.batch.attributes.len;
 	if (d->peek)
-		wire_put_peeked(&w,
-		    &(struct wire_peeked){d->target, d->state, d->lease, d->first_seq, d->attempt,
-			d->failures, m.time_ms, d->stamp, d->note, (uint16_t)base,
-			(uint16_t)m.count, NO_TAGS, {0}});
+		wire_put_peeked(
+		    &w, &(struct wire_peeked){d->target, d->state, d->lease, d->first_seq,
+			    d->attempt, d->failures, m.time_ms, d->stamp, d->note,
+			    (uint16_t)base, (uint16_t)m.count, NO_TAGS, {0}});
 	else
-		wire_put_deliver(&w,
-		    &(struct wire_deliver){d->target, d->lease, d->first_seq, d->attempt,
-			d->failures, m.time_ms, d->stamp, d->note, (uint16_t)base,
-			(uint16_t)m.count, NO_TAGS, {0}});
+		wire_put_deliver(&w, &(struct wire_deliver){d->target, d->lease, d->first_seq,
+					 d->attempt, d->failures, m.time_ms, d->stamp, d->note,
+					 (uint16_t)base, (uint16_t)m.count, NO_TAGS, {0}});
 	put_attributes(&w, f);
 	head_done(f, &w);
 	d->first_seq += m.count;

@@ -10,18 +10,18 @@
 #include "core/wire/event.h"
 
 struct delivery {
-	bool peek;          /* PEEKED frames, else DELIVER */
-	bool large;         /* one piece of a large message */
-	uint8_t state;      /* peek: STATE_* */
-	uint32_t target;    /* number of the subscription, or of the request */
-	uint32_t count;     /* messages from first_seq on */
+	bool peek;	 /* PEEKED frames, else DELIVER */
+	bool large;	 /* one piece of a large message */
+	uint8_t state;	 /* peek: STATE_* */
+	uint32_t target; /* number of the subscription, or of the request */
+	uint32_t count;	 /* messages from first_seq on */
 	uint64_t first_seq;
 	uint64_t lease;
-	uint64_t stamp;     /* peek: until_ms */
+	uint64_t stamp; /* peek: until_ms */
 	uint32_t attempt;
 	uint32_t failures;
-	uint64_t time_ms;   /* large: when it was sent; else the record says */
-	struct slice note;  /* of each; borrowed from the broker until the next delivery */
+	uint64_t time_ms;  /* large: when it was sent; else the record says */
+	struct slice note; /* of each; borrowed from the broker until the next delivery */
 	/* where: in record `index` */
 	uint64_t index;
 	uint16_t offset;
@@ -29,7 +29,7 @@ struct delivery {
 	/* large: which piece */
 	uint32_t part;
 	uint32_t parts;
-	uint32_t total;     /* bytes of the whole message */
+	uint32_t total; /* bytes of the whole message */
 };
 
 /* A frame in four parts, to be written one after the other. */
@@ -38,9 +38,9 @@ struct delivery_frame {
 	uint8_t head[DELIVERY_HEAD_MAX];
 	size_t head_len;
 	struct slice attributes; /* borrowed, up to the next frame */
-	size_t looked; /* bytes of attributes of which these are some */
-	struct slice ends; /* borrowed from the record */
-	struct slice blob; /* borrowed from the record */
+	size_t looked;		 /* bytes of attributes of which these are some */
+	struct slice ends;	 /* borrowed from the record */
+	struct slice blob;	 /* borrowed from the record */
 };
 
 /* The bytes that count against credit: bodies, separators and attributes. */

@@ -78,7 +78,8 @@ struct client_delivery {
 	const uint8_t *ends; /* as in a batch; NULL: one large message, without separator */
 	uint32_t base;	     /* to be subtracted from each end */
 	struct slice blob;
-	struct slice attributes; /* of all messages of the frame; the first one here is `slot` */
+	/* of all messages of the frame; the first one here is `slot` */
+	struct slice attributes;
 	uint32_t slot;
 };
 
@@ -156,8 +157,8 @@ void client_free(struct client *c);
 
 struct client_target {
 	uint32_t server; /* which contact point, unless redirected */
-	struct slice
-	    address; /* redirected: where to; else empty.  Valid until the next call. */
+	/* redirected: where to; else empty.  Valid until the next call. */
+	struct slice address;
 };
 
 /*
@@ -185,8 +186,8 @@ enum client_wait {
 struct client_waiting {
 	enum client_wait what;
 	struct mono_time since; /* … nothing of this kind has come */
-	struct slice queue;	/* ROOM: the queue without room.  Borrowed until the next call */
-	const char *why;	/* the daemon's reason, or "".  Likewise */
+	struct slice queue; /* ROOM: the queue without room.  Borrowed until the next call */
+	const char *why;    /* the daemon's reason, or "".  Likewise */
 };
 struct client_waiting client_waiting(const struct client *c);
 /* Whether fatal() was called: no timer runs any more. */

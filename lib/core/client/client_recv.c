@@ -312,7 +312,8 @@ void client_on_deliver_part(
 		client_give_up(c, RMQ_E_PROTOCOL, slice_str("bad DELIVER_PART"));
 		return;
 	}
-	uint8_t *bytes = assembled(c, &s->large, &d, m->part, m->parts, m->total, m->tags, m->data);
+	uint8_t *bytes =
+	    assembled(c, &s->large, &d, m->part, m->parts, m->total, m->tags, m->data);
 	if (bytes)
 		deliver(c, now, &d, m->stamp);
 	free(bytes);
@@ -544,7 +545,8 @@ void client_on_peeked_part(
 	if (!r)
 		return;
 	c->progress = now;
-	uint8_t *bytes = assembled(c, &r->large, &d, m->part, m->parts, m->total, m->tags, m->data);
+	uint8_t *bytes =
+	    assembled(c, &r->large, &d, m->part, m->parts, m->total, m->tags, m->data);
 	if (bytes)
 		peeked(c, r, &d);
 	free(bytes);

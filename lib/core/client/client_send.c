@@ -182,8 +182,7 @@ static bool may_fly(const struct client *c)
 		return false;
 	if (cmd->staged)
 		return true;
-	if (c->flying >= c->config.window ||
-	    (sends(cmd) && c->flying >= c->send_window))
+	if (c->flying >= c->config.window || (sends(cmd) && c->flying >= c->send_window))
 		return false;
 	return !sends(cmd) || c->flying_bytes == 0 ||
 	       c->flying_bytes + cmd->bytes <= c->window_bytes;
@@ -529,8 +528,8 @@ const struct client_command *client_settle_send(struct client *c, struct mono_ti
 		return NULL;
 	struct writer w = writer_of(cmd->frame, len);
 	size_t begin = frame_begin(&w, WIRE_TYPE_SETTLE_SEND);
-	wire_settle_send_encode(&w, &(struct wire_settle_send){0, 0, flags, now.ms, queue, target,
-					count, NO_TAGS, slice_of(NULL, 0)});
+	wire_settle_send_encode(&w, &(struct wire_settle_send){0, 0, flags, now.ms, queue,
+					target, count, NO_TAGS, slice_of(NULL, 0)});
 	for (uint32_t i = 0; i < count; i++)
 		settle_entry_put(&w, &entries[i]);
 	put_rest(&w, batch);

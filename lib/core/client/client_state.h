@@ -80,17 +80,17 @@ struct client {
 	enum client_state state;
 	bool hang_up;
 	char sent_away[TEXT_MAX + 1]; /* why, by the newest ERROR; "": none since WELCOME */
-	bool told; /* the daemon has said when and where to connect again */
-	bool dead; /* fatal() was called */
+	bool told;		      /* the daemon has said when and where to connect again */
+	bool dead;		      /* fatal() was called */
 	uint32_t server;
 	uint32_t failures; /* connections lost or refused in a row */
-	uint32_t
-	    tries; /* since a daemon has answered HELLO: contact points that were of no use */
+	/* since a daemon has answered HELLO: contact points that were of no use */
+	uint32_t tries;
 	uint32_t redirects;
 	char redirect[UINT8_MAX];
 	size_t redirect_len;
 	struct mono_time retry_at;
-	struct mono_time greeted; /* HELLO was said */
+	struct mono_time greeted;     /* HELLO was said */
 	struct mono_time quick_after; /* no quick attempt before that */
 
 	uint64_t session;
@@ -112,7 +112,8 @@ struct client {
 	struct client_command *shelf; /* given up, oldest first */
 	bool blocked;		      /* a SEND was refused for want of room */
 	enum rmq_error blocked_code;
-	char no_room[TEXT_MAX + 1]; /* why the oldest was, which is tried again; "": it was not */
+	char no_room[TEXT_MAX +
+		     1]; /* why the oldest was, which is tried again; "": it was not */
 	struct mono_time blocked_until;
 
 	bool resubscribe;
@@ -130,10 +131,10 @@ struct client {
 	uint32_t next_req;
 
 	bool asking;
-	bool answers_ping;	 /* the daemon of this connection does */
-	bool ping_out;		 /* it was asked whether it is there, and nothing has come since */
-	bool ping_wanted;	 /* PING is to be written */
-	bool silent;		 /* nothing came in time */
+	bool answers_ping; /* the daemon of this connection does */
+	bool ping_out;	   /* it was asked whether it is there, and nothing has come since */
+	bool ping_wanted;  /* PING is to be written */
+	bool silent;	   /* nothing came in time */
 	struct mono_time pinged; /* when it was asked */
 	struct mono_time heard;	 /* the newest bytes came, or the connection was made */
 	size_t in_left;		 /* bytes that came and are no whole frame */

@@ -171,7 +171,8 @@ enum rmq_error held_start(struct held *h, uint64_t lease, uint64_t first, uint64
 	enum rmq_error err = cut_out(h, lease, first, end);
 	if (err)
 		return err;
-	for (uint64_t at = first; (r = held_find_from(h, lease, at)) && r->first < end; at = r->end)
+	for (uint64_t at = first; (r = held_find_from(h, lease, at)) && r->first < end;
+	     at = r->end)
 		r->started = true;
 	return RMQ_E_OK;
 }

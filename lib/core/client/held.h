@@ -27,8 +27,8 @@ struct held_range {
 			 */
 	bool started;	/* has reached the reader, or may have */
 	bool confirmed; /* the daemon has named it on this connection */
-	struct mono_time stamp; /* 0: not vouched for yet */
-	uint64_t echo;		/* number of the newest echo that came before it */
+	struct mono_time stamp;	 /* 0: not vouched for yet */
+	uint64_t echo;		 /* number of the newest echo that came before it */
 	struct mono_time before; /* detached: until when it was vouched for before that */
 };
 

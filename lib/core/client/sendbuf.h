@@ -22,14 +22,14 @@
 static_assert(SENDBUF_CAP == CHUNK_MAX, "a blob holds a batch or a piece");
 
 struct sendbuf {
-	struct sendbuf *next; /* the next piece of a large message */
-	bool large;	      /* a piece: the blob is its bytes, without a separator */
+	struct sendbuf *next;	 /* the next piece of a large message */
+	bool large;		 /* a piece: the blob is its bytes, without a separator */
 	struct slice attributes; /* owned; of all its messages */
-	uint32_t count;	      /* messages in the batch */
-	uint32_t blob_len;    /* bytes of the blob in the batch, or in the piece */
-	uint32_t filled;      /* bytes of the blob that were read, >= blob_len */
-	uint32_t ends;	      /* where the ends are in bytes */
-	uint32_t begin;	      /* where the sealed frame begins in bytes */
+	uint32_t count;		 /* messages in the batch */
+	uint32_t blob_len;	 /* bytes of the blob in the batch, or in the piece */
+	uint32_t filled;	 /* bytes of the blob that were read, >= blob_len */
+	uint32_t ends;		 /* where the ends are in bytes */
+	uint32_t begin;		 /* where the sealed frame begins in bytes */
 	uint8_t bytes[SENDBUF_BLOB + SENDBUF_CAP];
 };
 
@@ -82,8 +82,8 @@ struct batch_view sendbuf_view(const struct sendbuf *b);
  * when some were removed.  flags: SEND_*; SEND_CHUNK and SEND_MORE are set by it.  further:
  * SEND_TAG_QUEUES of a batch, empty: it is for one queue.
  */
-void sendbuf_seal(struct sendbuf *b, uint8_t flags, uint32_t part, struct slice queue,
-    struct slice further);
+void sendbuf_seal(
+    struct sendbuf *b, uint8_t flags, uint32_t part, struct slice queue, struct slice further);
 
 /* The number, and the newest number whose answer is known: of a sealed frame. */
 void sendbuf_stamp(struct sendbuf *b, uint64_t n, uint64_t answered);

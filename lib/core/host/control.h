@@ -57,8 +57,8 @@ const struct control_view_member *control_view_find(
 
 /* Puts a view together from its frames.  Zeroed memory is an empty one. */
 struct control_collector {
-	struct control_view
-	    view; /* complete when control_collect() says so, until the next STATE */
+	/* complete when control_collect() says so, until the next STATE */
+	struct control_view view;
 	uint32_t req;
 	unsigned missing; /* MEMBERs that are still to come */
 };

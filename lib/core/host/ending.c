@@ -11,7 +11,8 @@ void ending_begin(struct ending *e, uint64_t now_ms)
 		*e = (struct ending){ENDING_DRAINING, now_ms + ENDING_DRAIN_MS};
 }
 
-enum ending_action ending_turn(struct ending *e, const struct ending_seen *seen, uint64_t now_ms)
+enum ending_action ending_turn(
+    struct ending *e, const struct ending_seen *seen, uint64_t now_ms)
 {
 	bool late = now_ms >= e->due_ms;
 

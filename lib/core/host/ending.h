@@ -23,7 +23,7 @@ enum ending_action {
 	ENDING_NOTHING,
 	ENDING_HAND_OVER, /* leadership to the successor, see health_successor() */
 	ENDING_DRAIN,	  /* tell the queue daemon to end in order, if it was not told yet */
-	ENDING_END, /* kill the queue daemon, if there is one, and end */
+	ENDING_END,	  /* kill the queue daemon, if there is one, and end */
 };
 
 /* All zeros: it is not told to end. */
@@ -44,8 +44,8 @@ struct ending_seen {
 void ending_begin(struct ending *e, uint64_t now_ms);
 
 /* The end of a turn of a node that was told to end. */
-enum ending_action ending_turn(struct ending *e, const struct ending_seen *seen, uint64_t now_ms)
-    __attribute__((warn_unused_result));
+enum ending_action ending_turn(struct ending *e, const struct ending_seen *seen,
+    uint64_t now_ms) __attribute__((warn_unused_result));
 
 /* When the next turn is due, UINT64_MAX: whenever there is one. */
 uint64_t ending_due(const struct ending *e);

@@ -82,8 +82,7 @@ bool ends_turn(
 	piece.left = records < ENDS_TURN_RECORDS ? records : ENDS_TURN_RECORDS;
 	uint64_t end = look(e, log, now.committed, &piece);
 	if (piece.count > 0)
-		e->transaction =
-		    engine->holes(engine->arg, end, piece.ranges, piece.count);
+		e->transaction = engine->holes(engine->arg, end, piece.ranges, piece.count);
 	if (piece.count == 0 ? end == 0 || piece.whole : RMQ_VARIANT(ENDS_CUT)) {
 		e->followed = end ? end : now.committed;
 		e->at = (struct ends_place){0};

@@ -52,7 +52,7 @@ bool ends_take(struct ends_place *at, const struct ends_log *log, struct slice l
 /* All zeros to begin with: what was committed before is followed again, as far as it is no
  * hole. */
 struct ends {
-	uint64_t followed; /* holes of all ENDs up to here are made, and stored */
+	uint64_t followed;    /* holes of all ENDs up to here are made, and stored */
 	struct ends_place at; /* in the list of the next END */
 	uint64_t transaction; /* the newest */
 };

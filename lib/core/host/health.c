@@ -173,7 +173,8 @@ static enum health_action follow(struct health *h, const struct health_seen *see
 	return happens(h, HEALTH_UNABLE);
 }
 
-enum health_action health_turn(struct health *h, const struct health_seen *seen, uint64_t now_ms)
+enum health_action health_turn(
+    struct health *h, const struct health_seen *seen, uint64_t now_ms)
 {
 	uint64_t passed = now_ms - h->now_ms;
 
@@ -274,7 +275,7 @@ enum health_daemon_action health_daemon_turn(
 	}
 	bool silent = h->pinged > 0 && h->clock - h->pinged >= health_bound(h);
 	return silent && !RMQ_VARIANT(SILENT_LIVES) ? HEALTH_DAEMON_KILL
-						     : HEALTH_DAEMON_NOTHING;
+						    : HEALTH_DAEMON_NOTHING;
 }
 
 uint64_t health_due(const struct health *h, enum health_daemon daemon)

@@ -62,21 +62,21 @@ enum health_action {
 /* What a turn sees. */
 struct health_seen {
 	struct engine_state log;
-	uint64_t sent; /* transactions that this node's disk was given */
+	uint64_t sent;	  /* transactions that this node's disk was given */
 	unsigned voters;  /* this one too */
 	unsigned passing; /* other voters to whom health_passes() */
-	bool others; /* another voter may lead, answering or not */
-	bool full;   /* no room for new messages on this node's disk */
-	bool better; /* a voter that could take over at once has room */
-	bool waits;  /* records of this node's queue daemon, as its disk has no room for them */
+	bool others;	  /* another voter may lead, answering or not */
+	bool full;	  /* no room for new messages on this node's disk */
+	bool better;	  /* a voter that could take over at once has room */
+	bool waits; /* records of this node's queue daemon, as its disk has no room for them */
 	uint64_t room; /* leader: what the cluster may be given, see cluster_room() */
-	bool lingers; /* a queue daemon of this node was killed, and has not ended */
+	bool lingers;  /* a queue daemon of this node was killed, and has not ended */
 	/* Indexes: the newest record that is stored here, and that the leader says it has. */
-	uint64_t has, told; /* told: 0 if this node leads, or knows no leader */
-	bool fed; /* health_passes() of what the leader sends to this node */
+	uint64_t has, told;	  /* told: 0 if this node leads, or knows no leader */
+	bool fed;		  /* health_passes() of what the leader sends to this node */
 	struct gates_count gates; /* those of other nodes that are up */
-	bool gated;  /* gates may reach a voter that could take over at once */
-	bool served; /* another node leads, and confirms lines */
+	bool gated;		  /* gates may reach a voter that could take over at once */
+	bool served;		  /* another node leads, and confirms lines */
 };
 
 /* A goal, and since when it is to be reached. */
@@ -107,14 +107,14 @@ struct health {
 	uint64_t now_ms; /* of the last turn */
 	uint64_t clock;	 /* ms, of turns */
 	struct health_watch disk, links, full, spent, gate, room, confirmed, writes, lacks;
-	struct gates gates; /* this node's */
-	uint64_t received;  /* as of the last turn */
-	uint64_t late;	    /* clock */
-	uint64_t lingers;   /* since then (clock) a queue daemon does; 0: none */
+	struct gates gates;	   /* this node's */
+	uint64_t received;	   /* as of the last turn */
+	uint64_t late;		   /* clock */
+	uint64_t lingers;	   /* since then (clock) a queue daemon does; 0: none */
 	enum health_daemon daemon; /* as of the last turn */
-	uint64_t heard;	    /* signs of life of the queue daemon so far */
-	uint64_t quiet;	    /* since then (clock) it has said nothing */
-	uint64_t pinged;    /* clock; 0: it owes no answer */
+	uint64_t heard;		   /* signs of life of the queue daemon so far */
+	uint64_t quiet;		   /* since then (clock) it has said nothing */
+	uint64_t pinged;	   /* clock; 0: it owes no answer */
 };
 
 void health_init(struct health *h, uint32_t election_ms, uint64_t now_ms);
@@ -130,8 +130,8 @@ uint64_t health_bound(const struct health *h);
 bool health_passes(const struct health *h, struct health_link *l, uint64_t taken);
 
 /* The end of a turn. */
-enum health_action health_turn(struct health *h, const struct health_seen *seen, uint64_t now_ms)
-    __attribute__((warn_unused_result));
+enum health_action health_turn(struct health *h, const struct health_seen *seen,
+    uint64_t now_ms) __attribute__((warn_unused_result));
 
 #define HEALTH_OPENS 3
 /* A queue daemon that has been quiet for so long is asked, or for a quarter of the bound. */

@@ -24,8 +24,7 @@ struct intake_room {
 	uint64_t messages;		/* of new messages, without the reserve */
 	uint64_t records[INTAKE_SIZES]; /* of any, if none is larger than this */
 };
-#define INTAKE_ENOUGH \
-	((struct intake_room){UINT64_MAX, {UINT64_MAX, UINT64_MAX, UINT64_MAX}})
+#define INTAKE_ENOUGH ((struct intake_room){UINT64_MAX, {UINT64_MAX, UINT64_MAX, UINT64_MAX}})
 
 /* The same when so many more bytes are on their way to the disk. */
 struct intake_room intake_room_less(struct intake_room room, uint64_t bytes);

@@ -44,8 +44,7 @@ void keeper_init(struct keeper *k, uint64_t silent_ms)
 {
 	uint64_t silence = KEEPER_QUICK_SILENCE * silent_ms;
 
-	*k = (struct keeper){
-	    .quick_ms = silence > KEEPER_QUICK_MS ? silence : KEEPER_QUICK_MS};
+	*k = (struct keeper){.quick_ms = silence > KEEPER_QUICK_MS ? silence : KEEPER_QUICK_MS};
 }
 
 void keeper_give_up(struct keeper *k)

@@ -193,8 +193,8 @@ enum rmq_error members_asked(const struct members *m, struct raft_id cluster, st
 		return RMQ_E_EXISTS;
 	}
 	if (!is && may) {
-		snprintf(why, TEXT_MAX + 1, "it is not known yet to be committed that %s is a member",
-		    may->name);
+		snprintf(why, TEXT_MAX + 1,
+		    "it is not known yet to be committed that %s is a member", may->name);
 		return RMQ_E_BUSY;
 	}
 	if (!is || memcmp(is->key, key, RAFT_KEY_SIZE) != 0) {

@@ -54,8 +54,8 @@ enum member_place {
 struct member_link {
 	struct raft_member member; /* as the newest configuration that has it says */
 	char places[MEMBER_PLACES][RAFT_ADDRESS_MAX + 1]; /* ""; none */
-	bool was;      /* a member by a configuration that is committed */
-	uint64_t boot; /* of the process whose HELLO was taken; 0: none */
+	bool was;	   /* a member by a configuration that is committed */
+	uint64_t boot;	   /* of the process whose HELLO was taken; 0: none */
 	uint64_t alive_ms; /* when the newest frame came over its NODE link */
 	struct member_word words[MEMBER_WORDS]; /* oldest first */
 	unsigned word_count;
@@ -68,7 +68,8 @@ struct members_view {
 
 struct members {
 	struct raft_id self;
-	uint8_t key[RAFT_KEY_SIZE]; /* this node's; a member with it is what this node was before */
+	/* this node's; a member with it is what this node was before */
+	uint8_t key[RAFT_KEY_SIZE];
 	struct members_view committed, log, hint;
 	struct member_link links[MEMBERS_LINKS_MAX];
 	unsigned count;
@@ -195,8 +196,8 @@ struct members_hello {
  * Else `why` says why not, TEXT_MAX + 1 bytes.  RMQ_E_CORRUPT: it has forgotten what it had
  * stored; RMQ_E_DENIED: it was removed; both are certain.
  */
-enum rmq_error members_hello(struct members *m, struct members_hello *h,
-    const char *self_name, char *why) __attribute__((warn_unused_result));
+enum rmq_error members_hello(struct members *m, struct members_hello *h, const char *self_name,
+    char *why) __attribute__((warn_unused_result));
 
 /* A message of Raft has come from it. */
 void member_heard(struct member_link *l, const struct raft_message *m, uint64_t now_ms);

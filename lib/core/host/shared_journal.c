@@ -40,8 +40,8 @@ struct shared_journal {
 	const struct engine *engine;
 	const struct shared_journal_owner *owner;
 	uint64_t term;
-	bool opened; /* OPEN came */
-	bool answers; /* PINGs */
+	bool opened;	/* OPEN came */
+	bool answers;	/* PINGs */
 	uint64_t pings; /* sent */
 	uint64_t words; /* read */
 	bool placed;	/* it reads the log, and has said where */
@@ -72,7 +72,7 @@ struct shared_journal {
 	uint64_t holes[WAITS_MAX];
 	unsigned hole_first, hole_count;
 
-	uint64_t room; /* as told … */
+	uint64_t room;	     /* as told … */
 	uint64_t room_bytes; /* … when proposed_bytes were so many */
 	bool room_told;
 	bool reserved; /* RESERVE came, no BARRIER yet */

@@ -11,8 +11,8 @@
 
 static_assert(KEY_SIZE == crypto_scalarmult_BYTES, "a point");
 static_assert(KEY_SIZE == crypto_scalarmult_SCALARBYTES, "a scalar");
-static_assert(KEY_BASE64_SIZE ==
-		  sodium_base64_ENCODED_LEN(KEY_SIZE, sodium_base64_VARIANT_ORIGINAL),
+static_assert(
+    KEY_BASE64_SIZE == sodium_base64_ENCODED_LEN(KEY_SIZE, sodium_base64_VARIANT_ORIGINAL),
     "with its padding");
 static_assert(KEY_TEXT_SIZE == PREFIX_LEN + KEY_BASE64_SIZE, "a key's text");
 static_assert(KEY_FINGERPRINT_SIZE == FINGERPRINT_BYTES / 2 * 5, "groups of four");

@@ -47,12 +47,14 @@ CODEC_MESSAGE(link, prologue, LINK_PROLOGUE)
 #define LINK_PROLOGUE_MAX (4 + 2 + 1 + 2 * (1 + UINT8_MAX))
 
 /*      role   code cluster  what the initiator is to the responder */
+/* clang-format off */
 #define LINK_ROLES(X) \
 	X(NODE,   1, true)  /* a node of the cluster: votes, heartbeats, small things */ \
 	X(CLIENT, 2, true)  /* a client of a gate */ \
 	X(BULK,   3, true)  /* a node of the cluster: records */ \
 	X(GATE,   4, true)  /* a node's gate, at another node's */ \
 	X(JOIN,   5, false) /* a node that does not know the cluster's id yet */
+/* clang-format on */
 
 enum link_role {
 #define X(name, code, cluster) LINK_##name = code,

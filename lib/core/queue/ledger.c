@@ -85,7 +85,8 @@ static void forget(struct ledger *l, struct record *r)
 		l->sweep_cut = !r->swept;
 	}
 	bool later = r->n >= l->dead_from || r->index < l->sweep_at;
-	if ((!(r->own || r->freed) || RMQ_VARIANT(DUE_BY_OWN)) && later && r->index < l->log_from)
+	if ((!(r->own || r->freed) || RMQ_VARIANT(DUE_BY_OWN)) && later &&
+	    r->index < l->log_from)
 		l->dead_bytes += r->bytes;
 	free(r);
 }

@@ -39,7 +39,8 @@ struct record {
 	uint64_t index;		    /* 0 until stored */
 	uint32_t live;		    /* messages and pieces of large ones that are live */
 	uint32_t live_bytes;
-	uint32_t kept_live; /* what was live when it was found not worth moving; 0: it was not */
+	/* what was live when it was found not worth moving; 0: it was not */
+	uint32_t kept_live;
 	uint32_t bytes : 24; /* of the payload */
 	uint32_t list : 2;
 	uint32_t freed : 1; /* recovery: it died before the END that is recovered from */
@@ -50,7 +51,8 @@ struct record {
 };
 
 static_assert(RECORD_PAYLOAD_MAX < 1 << 24, "a record's size fits");
-static_assert(sizeof(struct record) <= 56, "a backlog of 100 million messages is 160,000 records");
+static_assert(
+    sizeof(struct record) <= 56, "a backlog of 100 million messages is 160,000 records");
 
 TAILQ_HEAD(record_list_head, record);
 STAILQ_HEAD(record_queue, record);
@@ -70,15 +72,17 @@ struct ledger {
 	 */
 	uint64_t dead_bytes;
 	uint64_t dead_from; /* records with a lower number are freed by the one under way */
-	uint64_t sweep_at;  /* records below are gone through for END; 0: it is not being made */
-	bool sweep_cut;	    /* some right before sweep_at died since, and are for the next END */
-	uint64_t again_at;  /* what was named before is named again from here on */
+	uint64_t sweep_at; /* records below are gone through for END; 0: it is not being made */
+	bool sweep_cut;	   /* some right before sweep_at died since, and are for the next END */
+	uint64_t again_at; /* what was named before is named again from here on */
 	uint32_t again_left; /* so many ranges of it, by this END */
-	uint64_t log_from;  /* recovery: of records from this index on, dead_bytes is set at the end */
-	bool before_end;    /* recovery: what dies now, END has named */
+	/* recovery: of records from this index on, dead_bytes is set at the end */
+	uint64_t log_from;
+	bool before_end; /* recovery: what dies now, END has named */
 	uint64_t pending_bytes;
 	uint64_t pending_own_bytes; /* of these in a checkpoint's records */
-	uint64_t part_bytes; /* that queues, batches, ranges, sessions take in a checkpoint, at most */
+	/* that queues, batches, ranges, sessions take in a checkpoint, at most */
+	uint64_t part_bytes;
 	struct space_limits limits;
 };
 

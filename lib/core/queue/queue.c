@@ -313,9 +313,8 @@ uint32_t large_weight(const struct large *large, uint16_t shares)
 	return weight > large->bytes ? weight : large->bytes;
 }
 
-struct batch *queue_add_large(
-    struct queue *q, struct large *large, uint64_t seq, uint32_t bytes, uint64_t time_ms,
-    uint16_t shares)
+struct batch *queue_add_large(struct queue *q, struct large *large, uint64_t seq,
+    uint32_t bytes, uint64_t time_ms, uint16_t shares)
 {
 	struct batch *b = memory_new(sizeof(*b));
 	b->queue = q->id;

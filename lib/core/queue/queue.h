@@ -111,7 +111,8 @@ struct range {
 	uint64_t live;
 	uint64_t lease;
 	uint64_t until_ms; /* leased, delayed: lease time */
-	uint64_t unstarted; /* leased: those from here on have not reached the reader; in memory only */
+	/* leased: those from here on have not reached the reader; in memory only */
+	uint64_t unstarted;
 	uint32_t lease_ms;
 	uint32_t attempt;
 	uint32_t failures;
@@ -161,7 +162,7 @@ struct queue {
 	RB_ENTRY(queue) by_name;
 	RB_ENTRY(queue) by_id;
 	TAILQ_ENTRY(queue) of_group;
-	TAILQ_ENTRY(queue) busy; /* something may be handed out */
+	TAILQ_ENTRY(queue) busy;  /* something may be handed out */
 	TAILQ_ENTRY(queue) roomy; /* it lost messages, and somebody waits for that */
 	bool is_busy;
 	bool is_roomy;
@@ -187,8 +188,8 @@ struct queue {
 	TAILQ_HEAD(waiting_list, conn) waiting; /* for room in it, in order */
 	uint64_t next_seq;
 	uint64_t newest_n; /* number of the newest APPEND that holds bodies of its messages */
-	uint64_t live[5]; /* messages by STATE_* */
-	uint64_t bytes;	  /* of live messages, about */
+	uint64_t live[5];  /* messages by STATE_* */
+	uint64_t bytes;	   /* of live messages, about */
 	uint64_t unfinished_bytes; /* of large messages that have not come as a whole */
 	struct pending_list unfinished;
 	struct queue_settings settings;
@@ -224,9 +225,8 @@ struct batch *queue_add_batch(struct queue *q, struct record *r, uint64_t first,
  */
 void queue_adds_of(struct queue *q, uint64_t set);
 /* Message `seq` is a large one, for so many queues, with a body of so many bytes; takes `large`. */
-struct batch *queue_add_large(
-    struct queue *q, struct large *large, uint64_t seq, uint32_t bytes, uint64_t time_ms,
-    uint16_t shares);
+struct batch *queue_add_large(struct queue *q, struct large *large, uint64_t seq,
+    uint32_t bytes, uint64_t time_ms, uint16_t shares);
 /* The first batch that ends after seq, or NULL. */
 struct batch *queue_batch_at(struct queue *q, uint64_t seq);
 struct batch *queue_batch_next(struct batch *b);

@@ -81,8 +81,7 @@ static void remove_block(struct records *s, size_t at)
 	memmove(s->blocks + at, s->blocks + at + 1, (s->count - at) * sizeof(*s->blocks));
 }
 
-static void move_records(
-    struct records_block *to, struct records_block *from, size_t place)
+static void move_records(struct records_block *to, struct records_block *from, size_t place)
 {
 	size_t count = from->count - place;
 	memcpy(to->all + to->count, from->all + place, count * sizeof(*to->all));
@@ -114,7 +113,8 @@ void records_insert(struct records *s, struct record *r)
 /* Makes one block of two neighbours if it is half full then. */
 static void join(struct records *s, size_t at)
 {
-	if (at + 1 >= s->count || s->blocks[at]->count + s->blocks[at + 1]->count > RECORDS_BLOCK / 2)
+	if (at + 1 >= s->count ||
+	    s->blocks[at]->count + s->blocks[at + 1]->count > RECORDS_BLOCK / 2)
 		return;
 	move_records(s->blocks[at], s->blocks[at + 1], 0);
 	remove_block(s, at + 1);

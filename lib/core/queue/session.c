@@ -126,8 +126,8 @@ struct range *session_held_next(const struct session *s, uint32_t queue, uint64_
 {
 	struct range *r = RB_ROOT(&s->held), *found = NULL;
 	while (r) {
-		bool before = r->queue->id != queue ? r->queue->id < queue
-						    : r->first + r->span <= at;
+		bool before =
+		    r->queue->id != queue ? r->queue->id < queue : r->first + r->span <= at;
 		if (!before)
 			found = r;
 		r = before ? RB_RIGHT(r, held) : RB_LEFT(r, held);

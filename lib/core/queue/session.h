@@ -31,7 +31,7 @@ TAILQ_HEAD(answer_list, answer);
 
 struct session {
 	RB_ENTRY(session) by_id;
-	TAILQ_ENTRY(session) idle;    /* while no connection is here */
+	TAILQ_ENTRY(session) idle;     /* while no connection is here */
 	TAILQ_ENTRY(session) of_owner; /* the same, of its owner's */
 	struct owner *owner;
 	TAILQ_ENTRY(session) closing; /* while is_closing */
@@ -42,15 +42,15 @@ struct session {
 	struct conn *conn;	/* NULL: none now */
 	struct holding_tree held;
 	uint32_t held_count;
-	uint32_t detached_count; /* of those in held */
-	uint32_t lease_min_ms;	 /* no lease in held is shorter */
-	uint64_t extended_ms;	 /* lease time of the newest EXTEND; see range_until() */
+	uint32_t detached_count;    /* of those in held */
+	uint32_t lease_min_ms;	    /* no lease in held is shorter */
+	uint64_t extended_ms;	    /* lease time of the newest EXTEND; see range_until() */
 	struct answer_list answers; /* rising n */
 	uint32_t answers_count;
 	size_t answers_bytes; /* of stale entries in them */
 	uint64_t *part_bytes; /* what sessions take in a checkpoint, at most, is added here */
-	bool durable; /* some event names it */
-	bool in_doubt; /* recovery: the sessions' part is read, and has not named it yet */
+	bool durable;	      /* some event names it */
+	bool in_doubt;	 /* recovery: the sessions' part is read, and has not named it yet */
 	bool is_leaving; /* its client has ended, and what it holds is being given back */
 	bool is_closing;
 	bool has_ended; /* it is not known any more, and is freed when no range names it */
@@ -80,8 +80,10 @@ static inline struct session *range_holder(const struct range *r)
  */
 static inline uint64_t range_until(const struct range *r)
 {
-	uint64_t extended = r->session && !r->detached ? r->session->extended_ms + r->lease_ms : 0;
-	return extended > r->until_ms && !RMQ_VARIANT(EXTEND_FORGOTTEN) ? extended : r->until_ms;
+	uint64_t extended =
+	    r->session && !r->detached ? r->session->extended_ms + r->lease_ms : 0;
+	return extended > r->until_ms && !RMQ_VARIANT(EXTEND_FORGOTTEN) ? extended
+									: r->until_ms;
 }
 
 /* Whether r, leased, is not extended with its session. */

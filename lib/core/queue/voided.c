@@ -39,8 +39,8 @@ void voided_deinit(struct voided *v)
 		forget_oldest(v);
 }
 
-void voided_add(struct voided *v, uint32_t queue, uint64_t lease, uint64_t first, uint64_t end,
-    bool dead)
+void voided_add(
+    struct voided *v, uint32_t queue, uint64_t lease, uint64_t first, uint64_t end, bool dead)
 {
 	/* Leases end from their first message on: a run most often goes on. */
 	struct voided_run key = {.queue = queue, .lease = lease, .end = first};

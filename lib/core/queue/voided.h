@@ -32,8 +32,8 @@ void voided_init(struct voided *v);
 void voided_deinit(struct voided *v);
 
 /* Messages [first, end) of a queue; no other run of this lease has any of them. */
-void voided_add(struct voided *v, uint32_t queue, uint64_t lease, uint64_t first, uint64_t end,
-    bool dead);
+void voided_add(
+    struct voided *v, uint32_t queue, uint64_t lease, uint64_t first, uint64_t end, bool dead);
 /* The first run of the lease that ends after message seq, NULL: none. */
 const struct voided_run *voided_from(
     struct voided *v, uint32_t queue, uint64_t lease, uint64_t seq);

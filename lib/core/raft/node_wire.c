@@ -12,9 +12,9 @@ void node_wire_put(struct writer *w, const struct raft_message *m)
 {
 	if (m->type != RAFT_APPEND) {
 		bool received = says_received(m->type, m->ok);
-		node_put_message(w,
-		    &(struct node_message){(uint8_t)m->type, m->ok, m->term, m->place.index,
-			received ? m->received : m->place.term, m->round});
+		node_put_message(
+		    w, &(struct node_message){(uint8_t)m->type, m->ok, m->term, m->place.index,
+			   received ? m->received : m->place.term, m->round});
 		return;
 	}
 	node_put_append(w, &(struct node_append){

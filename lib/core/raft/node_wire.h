@@ -21,8 +21,8 @@
 #include "core/raft/raft.h"
 #include "core/wire/frame.h"
 
-#define NODE_VERSION  2
-#define NODE_OLDEST   2
+#define NODE_VERSION 2
+#define NODE_OLDEST  2
 /*
  * Bits: PLACE is understood; STATE is sent each second, also if nothing has changed; DIED is
  * understood; WANT_HOLES is answered.
@@ -40,6 +40,7 @@
  * term, last: the sender's term and the index of its last record.  Times are settings that
  * must be equal everywhere.
  */
+/* clang-format off */
 #define NODE_HELLO(F) \
 	F(u16, newest) F(u16, oldest) F(u64, features) F(str, from) F(str, to) F(u64, boot) F(u64, term) F(u64, last) \
 	F(u32, election_ms) F(u32, heartbeat_ms)
@@ -139,6 +140,7 @@ enum node_state_flag {
 	X(15, MEMBERS, members, NODE_MEMBERS) \
 	X(16, WANT_HOLES, want_holes, NODE_WANT_HOLES) \
 	X(17, HOLES,   holes,   NODE_HOLES)
+/* clang-format on */
 
 enum node_type {
 #define X(type, NAME, name, FIELDS) NODE_TYPE_##NAME = type,

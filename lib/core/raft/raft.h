@@ -307,7 +307,7 @@ struct raft_peer_status {
 			      raft_step()'s now_ms */
 	unsigned flights;  /* messages with records that are under way to it */
 	uint32_t flying;   /* bytes in them */
-	bool level;	   /* it holds all that was committed an election timeout ago, or since */
+	bool level; /* it holds all that was committed an election timeout ago, or since */
 };
 /* False, all zeros: this node does not lead, or has no such peer. */
 bool raft_peer_status(const struct raft *r, struct raft_id id, struct raft_peer_status *s);

@@ -268,8 +268,7 @@ void raft_election_message(struct raft *r, const struct raft_message *m)
 		break;
 	case RAFT_TIMEOUT_NOW:
 		if (m->term == r->term && raft_id_eq(m->from, r->leader) && stands(r) &&
-		    r->role == RAFT_FOLLOWER &&
-		    raft_membership_voter(r, r->id))
+		    r->role == RAFT_FOLLOWER && raft_membership_voter(r, r->id))
 			campaign(r);
 		break;
 	default:

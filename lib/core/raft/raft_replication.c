@@ -225,8 +225,8 @@ static void begin_round(struct raft *r)
 
 static void end_rounds(struct raft *r)
 {
-	while (r->barrier && (raft_membership_majority(r, answered) ||
-				 RMQ_VARIANT(BARRIER_WITHOUT_ROUND))) {
+	while (r->barrier &&
+	       (raft_membership_majority(r, answered) || RMQ_VARIANT(BARRIER_WITHOUT_ROUND))) {
 		raft_act(r, RAFT_BARRIER_DONE)->seq = r->barrier;
 		r->barrier = 0;
 		if (r->barrier_waiting)
@@ -334,8 +334,8 @@ static uint64_t received_by(const struct raft *r, const struct raft_peer *p)
 }
 
 /* The highest index that a majority of voters has, each as far as it has. */
-static uint64_t median(const struct raft *r,
-    uint64_t (*has)(const struct raft *r, const struct raft_peer *p))
+static uint64_t median(
+    const struct raft *r, uint64_t (*has)(const struct raft *r, const struct raft_peer *p))
 {
 	uint64_t sorted[RAFT_MEMBERS_MAX];
 	unsigned n = 0;

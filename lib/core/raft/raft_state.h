@@ -19,8 +19,8 @@
 		size_t cap; \
 	}
 #define raft_push(list, item) \
-	((list)->items = \
-		memory_grow((list)->items, (list)->count, &(list)->cap, sizeof(*(list)->items)), \
+	((list)->items = memory_grow( \
+	     (list)->items, (list)->count, &(list)->cap, sizeof(*(list)->items)), \
 	    (list)->items[(list)->count++] = (item))
 
 /* A message with records that is under way to a peer. */
@@ -31,13 +31,13 @@ struct raft_flight {
 
 struct raft_peer {
 	struct raft_id id;
-	bool granted;	      /* its vote or pre-vote */
-	bool told;	      /* RAFT_EVENT_TOLD */
-	uint64_t told_term;   /* as told first */
-	uint64_t heard;	      /* when it last answered this leader */
-	uint64_t match;	      /* acknowledged in this term */
-	uint64_t received;    /* as it says: compared, but not durable there */
-	uint64_t goal;	      /* the commit index at goal_at: to be acknowledged */
+	bool granted;	    /* its vote or pre-vote */
+	bool told;	    /* RAFT_EVENT_TOLD */
+	uint64_t told_term; /* as told first */
+	uint64_t heard;	    /* when it last answered this leader */
+	uint64_t match;	    /* acknowledged in this term */
+	uint64_t received;  /* as it says: compared, but not durable there */
+	uint64_t goal;	    /* the commit index at goal_at: to be acknowledged */
 	uint64_t goal_at;
 	uint64_t level_at;    /* it holds all that was committed then; 0: not known */
 	uint64_t next;	      /* the next record to send */

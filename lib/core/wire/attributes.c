@@ -190,7 +190,8 @@ static struct attribute_cursor cursor_of(struct slice list, uint16_t tag)
 bool attributes_next(struct attribute_cursor *c, struct slice list, uint16_t tag, uint32_t i,
     struct slice *value)
 {
-	if (c->list.data != list.data || c->list.len != list.len || c->tag != tag || i < c->next)
+	if (c->list.data != list.data || c->list.len != list.len || c->tag != tag ||
+	    i < c->next)
 		*c = cursor_of(list, tag);
 	c->next = i + 1;
 	while (c->has_one && c->one.tag < i)

@@ -19,7 +19,7 @@
 #define HEADERS_BYTES_MAX 4096 /* all headers of one message */
 /* Those that all messages of a batch share: they go out with each piece of it. */
 #define ATTRIBUTES_SHARED_MAX 8192
-#define PRIORITY_MAX	  9
+#define PRIORITY_MAX	      9
 
 /*
  * Tag, name, kind of the value:
@@ -31,6 +31,7 @@
  *			names ascending and not empty, HEADERS_BYTES_MAX in all
  *	topic		a name (name.h)
  */
+/* clang-format off */
 #define ATTRIBUTES(X) \
 	X(1,  HEADERS,     "headers",     headers) \
 	X(2,  DELAY_UNTIL, "delay-until", time) \
@@ -39,6 +40,7 @@
 	X(6,  PRIORITY,    "priority",    priority) \
 	X(8,  KEY,         "key",         opaque) \
 	X(10, ID,          "id",          opaque)
+/* clang-format on */
 
 enum {
 #define X(tag, NAME, name, kind) ATTRIBUTE_##NAME = tag,
@@ -69,7 +71,7 @@ bool attributes_find(struct slice list, uint16_t tag, uint32_t i, struct slice *
 struct attribute_cursor {
 	struct slice list;
 	uint16_t tag;
-	uint32_t next;	    /* from this message on it goes on, else it begins anew */
+	uint32_t next; /* from this message on it goes on, else it begins anew */
 	bool is_shared;
 	struct slice shared;
 	struct reader each; /* entries after `one` */

@@ -26,6 +26,7 @@
 
 /* ---- from the asker ---- */
 
+/* clang-format off */
 #define CONTROL_HELLO(F) F(u32, magic) F(u16, version)
 /* Makes a cluster with this node, if all seeds know none.  Also OK if it did so before. */
 #define CONTROL_INIT(F)  F(u32, req)
@@ -124,6 +125,7 @@ enum control_member_flag {
 	X(66, STATE,    state,    CONTROL_STATE) \
 	X(67, MEMBER,   member,   CONTROL_MEMBER) \
 	X(68, ERROR,    error,    CONTROL_ERROR)
+/* clang-format on */
 
 enum control_type {
 #define X(type, NAME, name, FIELDS) CONTROL_TYPE_##NAME = type,
@@ -133,7 +135,8 @@ enum control_type {
 
 #define X(type, NAME, name, FIELDS) \
 	CODEC_MESSAGE(control, name, FIELDS) \
-	static inline void control_put_##name(struct writer *w, const struct control_##name *m) \
+	static inline void control_put_##name( \
+	    struct writer *w, const struct control_##name *m) \
 	{ \
 		size_t begin = frame_begin(w, type); \
 		control_##name##_encode(w, m); \

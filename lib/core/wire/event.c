@@ -302,8 +302,8 @@ bool event_brings_messages(struct slice payload)
 	return err != RMQ_E_NOTHING;
 }
 
-enum rmq_error event_chunk_data(struct slice payload, uint16_t offset, struct slice *data,
-    struct slice *attributes)
+enum rmq_error event_chunk_data(
+    struct slice payload, uint16_t offset, struct slice *data, struct slice *attributes)
 {
 	struct events_header h;
 	struct event_iter it;

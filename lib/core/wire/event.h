@@ -22,6 +22,7 @@
 #define EVENTS_HEADER_SIZE 16
 #define EVENT_HEADER_SIZE  4
 
+/* clang-format off */
 #define EVENT_CREATE(F) F(u32, queue) F(str, name) QUEUE_SETTINGS(F) F(tags, tags)
 #define EVENT_SET(F)    F(u32, queue) QUEUE_SETTINGS(F) F(tags, tags)
 #define EVENT_REMOVE(F) F(u32, queue)
@@ -303,6 +304,7 @@ static inline uint32_t event_chunk_queues_len(uint32_t shares)
 /* CREATE and PART_QUEUE: the user who made the queue, and its node; not there: it is not known. */
 #define EVENT_TAG_MAKER	 3
 #define EVENT_MAKER(F)	 F(u32, uid) F(rest, node)
+/* clang-format on */
 CODEC_MESSAGE(event, maker, EVENT_MAKER)
 #define EVENT_MAKER_MAX (4 + 4 + RAFT_NAME_MAX)
 /* Writes the tag. */
@@ -314,9 +316,9 @@ bool event_maker_find(struct slice tags, struct event_maker *m);
  * SEND, MOVE, SEND_CHUNKED: further queues that have the messages, and the number of the first one
  * there (event_target), in order of the queues' numbers.  Only a MOVE names a queue twice.
  */
-#define EVENT_TAG_FURTHER  2
-#define EVENT_TARGET_SIZE  12
-#define EVENT_FURTHER_MAX  ((SEND_QUEUES_MAX - 1) * EVENT_TARGET_SIZE)
+#define EVENT_TAG_FURTHER 2
+#define EVENT_TARGET_SIZE 12
+#define EVENT_FURTHER_MAX ((SEND_QUEUES_MAX - 1) * EVENT_TARGET_SIZE)
 struct event_target {
 	uint32_t queue;
 	uint64_t first_seq;
@@ -352,8 +354,8 @@ uint16_t event_shares_find(struct slice tags);
  * Nothing of an origin without a queue's name, nor of one share.
  */
 #define EVENT_PLACE_TAGS_MAX (EVENT_ORIGIN_MAX + 4 + 2)
-struct slice event_place_tags(const struct event_origin *o, uint16_t shares,
-    uint8_t bytes[EVENT_PLACE_TAGS_MAX]);
+struct slice event_place_tags(
+    const struct event_origin *o, uint16_t shares, uint8_t bytes[EVENT_PLACE_TAGS_MAX]);
 
 /* PART_QUEUE: u64, messages that were lost; not there: none. */
 #define PART_QUEUE_TAG_LOST 1
@@ -373,7 +375,7 @@ enum rmq_error event_check_tags(unsigned type, struct slice tags)
  */
 struct event_messages {
 	struct batch_view batch;
-	uint32_t slot;  /* first wanted message in the batch */
+	uint32_t slot;	/* first wanted message in the batch */
 	uint32_t count; /* wanted messages that are here */
 	uint64_t time_ms;
 };

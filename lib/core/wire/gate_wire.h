@@ -23,6 +23,7 @@
 #include "core/wire/frame.h"
 
 /* uid: of the client's process, on the machine that opens the stream. */
+/* clang-format off */
 #define GATE_OPEN(F)   F(u32, stream) F(u16, version) F(u32, uid)
 #define GATE_DATA(F)   F(u32, stream) F(rest, bytes)
 #define GATE_CREDIT(F) F(u32, stream) F(u32, bytes)
@@ -38,6 +39,7 @@
 	X(2,  DATA,    data,    GATE_DATA) \
 	X(3,  CREDIT,  credit,  GATE_CREDIT) \
 	X(4,  CLOSE,   close,   GATE_CLOSE)
+/* clang-format on */
 
 enum gate_type {
 #define X(type, NAME, name, FIELDS) GATE_TYPE_##NAME = type,

@@ -59,6 +59,7 @@
  * largest: of one of them.
  */
 #define JOURNAL_TXN_MAX (32u << 20)
+/* clang-format off */
 #define JOURNAL_TXN(F) \
 	F(u64, seq) F(u64, term) F(str, vote) F(u64, commit) F(u64, cover_index) \
 	F(u64, cover_term) F(u64, truncate) F(u32, bytes) F(u32, largest)
@@ -131,6 +132,7 @@
 	X(70, TXN_STORED,   txn_stored,   JOURNAL_TXN_STORED) \
 	X(71, PING,         ping,         JOURNAL_PING) \
 	X(72, FITS,         fits,         JOURNAL_FITS)
+/* clang-format on */
 
 /* Features that a journal shows in OPENED: READS is understood. */
 #define JOURNAL_FEATURE_READS 1
@@ -148,7 +150,8 @@ enum journal_type {
 
 #define X(type, NAME, name, FIELDS) \
 	CODEC_MESSAGE(journal, name, FIELDS) \
-	static inline void journal_put_##name(struct writer *w, const struct journal_##name *m) \
+	static inline void journal_put_##name( \
+	    struct writer *w, const struct journal_##name *m) \
 	{ \
 		size_t begin = frame_begin(w, type); \
 		journal_##name##_encode(w, m); \

@@ -15,6 +15,7 @@
 #include "core/base/limits.h"
 
 /*      name      code  what it holds */
+/* clang-format off */
 #define RECORD_KINDS(X) \
 	X(EVENTS,   1) /* events of the queue daemon */ \
 	X(PART,     2) /* a piece of a checkpoint */ \
@@ -22,6 +23,7 @@
 	X(RESTORED, 4) /* u64 wall clock, ms: this directory was made from a backup then */ \
 	X(NOOP,     5) /* nothing: a leader's first record, and before a removal */ \
 	X(CONFIG,   6) /* members of the cluster; never becomes a hole */
+/* clang-format on */
 
 enum record_kind {
 #define X(name, code) RECORD_##name = code,

@@ -32,6 +32,7 @@ enum wire_feature { WIRE_FEATURE_PING = 1 /* PING is answered */ };
 /* ---- from a client ---- */
 
 /* Versions and features that the client knows.  session 0: a new one; else the one to go on with. */
+/* clang-format off */
 #define WIRE_HELLO(F) \
 	F(u32, magic) F(u16, newest) F(u16, oldest) F(u64, features) F(u64, session) \
 	F(u64, answered) F(tags, tags)
@@ -259,6 +260,7 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(85, SETTLE_SENT,  settle_sent,  WIRE_SETTLE_SENT) \
 	X(86, LIST_AT,      list_at,      WIRE_LIST_AT) \
 	X(87, PONG,         pong,         WIRE_PONG)
+/* clang-format on */
 
 enum wire_type {
 #define X(type, NAME, name, FIELDS) WIRE_TYPE_##NAME = type,
@@ -324,7 +326,7 @@ const char *wire_name(unsigned type);
  * each a str, SEND_QUEUES_MAX with the first, none twice.  They are sent to all of them, or to none,
  * and stored once.
  */
-#define SEND_TAG_QUEUES 4
+#define SEND_TAG_QUEUES	 4
 #define SEND_FURTHER_MAX ((SEND_QUEUES_MAX - 1) * (1 + NAME_FULL_MAX))
 
 /* WELCOME: SESSION_TOKEN_SIZE bytes, without which nobody goes on with the session.  HELLO: the same again. */

@@ -62,7 +62,7 @@ struct server {
 	/* this commit */
 	uint64_t commit_bytes;
 	enum room_records commit_of; /* its largest record */
-	bool waits;	   /* the next record has no room */
+	bool waits;		     /* the next record has no room */
 	bool wait_told;
 	bool reserved; /* RESERVE came: ROOM is due */
 	uint64_t spent_pages;
@@ -401,8 +401,8 @@ static enum rmq_error answer(struct server *v)
 	if (room_is_low(&v->room, v->store))
 		err = journal_io_send(v->io);
 	uint64_t now = clock_mono().ms;
-	if (!err && (v->spent_pages > 0 || v->freed_bytes > 0 || v->waits ||
-			v->reserved || now >= room_due_ms(&v->room)))
+	if (!err && (v->spent_pages > 0 || v->freed_bytes > 0 || v->waits || v->reserved ||
+			now >= room_due_ms(&v->room)))
 		err = update_room(v, now);
 	if (!err)
 		err = journal_io_send(v->io);

@@ -26,12 +26,12 @@ struct replica_server {
 	struct store *store;
 	struct room room;
 	struct journal_room announced;
-	bool tells_fits; /* to an opener that knows FITS */
+	bool tells_fits;	  /* to an opener that knows FITS */
 	struct journal_fits fits; /* told last */
-	bool reserved; /* RESERVE came: the room is to be looked at */
-	uint64_t seq;	 /* taken */
-	uint64_t stored; /* answered */
-	bool begun;	 /* `txn` was read; what it holds was not */
+	bool reserved;		  /* RESERVE came: the room is to be looked at */
+	uint64_t seq;		  /* taken */
+	uint64_t stored;	  /* answered */
+	bool begun;		  /* `txn` was read; what it holds was not */
 	struct journal_txn txn;
 	struct raft_id vote; /* in txn */
 	uint64_t bytes;	     /* of txn, that its RECORDs may still have */

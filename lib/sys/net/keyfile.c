@@ -48,7 +48,8 @@ static bool write_pair(int fd, const struct keypair *pair)
 	int len = snprintf(text, sizeof(text),
 	    LINE_VERSION VERSION_WORD "\n" LINE_PUBLIC "%s\n" LINE_SECRET "%s\n", key, secret);
 	assert(len > 0 && len < TEXT_SIZE);
-	bool done = fchmod(fd, 0600) == 0 && io_write(fd, text, (size_t)len) == 0 && fsync(fd) == 0;
+	bool done =
+	    fchmod(fd, 0600) == 0 && io_write(fd, text, (size_t)len) == 0 && fsync(fd) == 0;
 	sodium_memzero(text, sizeof(text));
 	sodium_memzero(secret, sizeof(secret));
 	return done;

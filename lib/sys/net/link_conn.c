@@ -488,8 +488,9 @@ static const char *handshake_why(const struct link_conn *c, enum rmq_error err)
 		return err == RMQ_E_DENIED ? "it expects another key, name or cluster"
 					   : "it does not speak the link protocol of rmq";
 	}
-	return err == RMQ_E_DENIED ? "the node there has another key"
-				   : "the program there does not speak the link protocol of rmq";
+	return err == RMQ_E_DENIED
+		   ? "the node there has another key"
+		   : "the program there does not speak the link protocol of rmq";
 }
 
 static bool conn_known(void *context, enum link_role role, const uint8_t key[KEY_SIZE])

@@ -23,8 +23,8 @@ struct link_dialer_options {
 	struct link_window window;
 	uint64_t backoff_max_ms; /* 0: 1 s */
 	uint64_t handshake_ms;	 /* from name to message 2; 0: LINK_HANDSHAKE_MS */
-	uint64_t
-	    user_timeout_ms; /* a peer that acknowledges nothing; 0: LINK_USER_TIMEOUT_MS */
+	/* a peer that acknowledges nothing; 0: LINK_USER_TIMEOUT_MS */
+	uint64_t user_timeout_ms;
 	struct link_events events;
 	/* An attempt has failed; comes for each.  Texts are borrowed.  May be NULL. */
 	void (*failed)(void *arg, enum rmq_error err, const char *why);

@@ -123,8 +123,8 @@ struct link_conn {
 	struct link_blocks blocks; /* what waits to be written */
 	size_t queued;
 	uint64_t received; /* bytes, since it is up */
-	uint64_t written; /* bytes of records that the kernel was given, but for the loop's */
-	bool above; /* more than window.mark were queued */
+	uint64_t written;  /* bytes of records that the kernel was given, but for the loop's */
+	bool above;	   /* more than window.mark were queued */
 	bool dirty;
 	bool writing; /* the first bytes, so many, are the loop's */
 	size_t writing_len;

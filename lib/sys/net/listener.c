@@ -253,8 +253,7 @@ static void on_file(uv_fs_event_t *watch, const char *name, int events, int stat
 		return;
 	uv_fs_event_stop(watch);
 	if (events & UV_RENAME) {
-		log_notice(
-		    "%s: the socket was moved: the daemon serves at its new path",
+		log_notice("%s: the socket was moved: the daemon serves at its new path",
 		    l->address.path);
 		return;
 	}
@@ -272,9 +271,8 @@ static void on_file(uv_fs_event_t *watch, const char *name, int events, int stat
 	if (!err)
 		log_notice("%s: the socket was removed, and is made anew", l->address.path);
 	else
-		log_error(
-		    "%s: the socket was removed: %s%s%s: only connected clients are "
-		    "served; restart this daemon",
+		log_error("%s: the socket was removed: %s%s%s: only connected clients are "
+			  "served; restart this daemon",
 		    l->address.path, why, error ? ": " : "", error ? strerror(error) : "");
 }
 

@@ -316,8 +316,8 @@ static enum rmq_error advertise(struct config *c, enum config_setting setting,
 	if (given(c, setting) && socket_host_any(address))
 		return wrong(why, setting, "nobody can connect to that address");
 	if (!address->host[0] && (wanted >> setting & 1))
-		return wrong(
-		    why, setting, "is missing, and the address to listen on is not one address");
+		return wrong(why, setting,
+		    "is missing, and the address to listen on is not one address");
 	return RMQ_E_OK;
 }
 

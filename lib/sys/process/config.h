@@ -49,6 +49,7 @@ struct config_seeds {
 #define CONFIG_INTERVAL_MAX_MS 60000
 
 /*      member            setting             kind      default    what it is called, help */
+/* clang-format off */
 #define CONFIG_SETTINGS(X) \
 	X(name,             "name",             name,     NULL,      "NAME", "this node's name") \
 	X(key,              "key",              path,     NULL,      "FILE", "its secret key, of rmq-keygen") \
@@ -66,12 +67,13 @@ struct config_seeds {
 	X(control,          "control",          socket,   "cluster.sock", "PATH", "socket for administration") \
 	X(queue_socket,     "queue-socket",     socket,   "queue.sock", "PATH", "socket of the queue daemon") \
 	X(socket,           "socket",           socket,   "rmq.sock", "PATH", "socket for clients")
+/* clang-format on */
 
 enum config_setting {
 #define X(member, setting, kind, standard, value, help) CONFIG_SETTING_##member,
 	CONFIG_SETTINGS(X)
 #undef X
-	CONFIG_SETTINGS_COUNT
+	    CONFIG_SETTINGS_COUNT
 };
 
 /* The bit of a setting in a set of them. */

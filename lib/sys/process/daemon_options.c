@@ -37,8 +37,8 @@ static const struct option common_options[] = {
 #define COMMON_LETTERS "qvhV"
 #define COMMON_COUNT   (sizeof(common_options) / sizeof(common_options[0]))
 
-static enum rmq_error take(struct daemon_options *o, int option, const struct daemon_parser *p,
-    struct reason *why)
+static enum rmq_error take(
+    struct daemon_options *o, int option, const struct daemon_parser *p, struct reason *why)
 {
 	switch (option) {
 	case OPTION_READY_FD:
@@ -64,7 +64,8 @@ static enum rmq_error take(struct daemon_options *o, int option, const struct da
 enum rmq_error daemon_options_parse(struct daemon_options *o, int argc, char **argv,
     const struct daemon_parser *p, struct reason *why)
 {
-	struct option all[COMMON_COUNT + DAEMON_OPTIONS_OWN_MAX + CONFIG_SETTINGS_COUNT + 1] = {0};
+	struct option all[COMMON_COUNT + DAEMON_OPTIONS_OWN_MAX + CONFIG_SETTINGS_COUNT + 1] = {
+	    0};
 	char letters[64];
 	size_t count = 0;
 	int c;

@@ -22,9 +22,10 @@ struct daemon_options {
 
 /* What a daemon takes besides; borrowed for the call. */
 struct daemon_parser {
-	const char *letters;	      /* as getopt_long() wants them: "d:c:" */
-	const struct option *options; /* DAEMON_OPTIONS_OWN_MAX at most; one without a name ends them */
-	struct config *config;	      /* each of its settings is an option as well; NULL: none is */
+	const char *letters; /* as getopt_long() wants them: "d:c:" */
+	const struct option
+	    *options; /* DAEMON_OPTIONS_OWN_MAX at most; one without a name ends them */
+	struct config *config; /* each of its settings is an option as well; NULL: none is */
 	/* An option of its own.  RMQ_E_USAGE: *why says what is wrong with it. */
 	enum rmq_error (*take)(void *arg, int option, const char *value, struct reason *why);
 	void *arg;

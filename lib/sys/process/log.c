@@ -120,9 +120,8 @@ void log_line(enum log_level level, const char *format, ...)
 
 	if (level != LOG_LEVEL_ERROR && (int)level > LOG_LEVEL_NOTICE + log_verbosity)
 		return;
-	if (log_unread > 0 &&
-	    print("%" PRIu64 " line%s dropped: this log was not read", log_unread,
-		log_unread == 1 ? " was" : "s were"))
+	if (log_unread > 0 && print("%" PRIu64 " line%s dropped: this log was not read",
+				  log_unread, log_unread == 1 ? " was" : "s were"))
 		log_unread = 0;
 	va_start(args, format);
 	if (log_unread > 0 || !vprint(format, args))

@@ -11,8 +11,9 @@ static const struct subcommand *find(const struct subcommands *c, const char *na
 	return NULL;
 }
 
-static enum rmq_error take_option(const struct subcommands *c, const struct subcommand_line *line,
-    struct client_options *common, int option, char **argv, void *arg, struct reason *why)
+static enum rmq_error take_option(const struct subcommands *c,
+    const struct subcommand_line *line, struct client_options *common, int option, char **argv,
+    void *arg, struct reason *why)
 {
 	why->text[0] = 0;
 	if (option == '?')

@@ -86,8 +86,7 @@ enum rmq_error identity_finish(int dir, int fd, const struct identity *id, struc
 	    text, sizeof(text), "format %u\nincarnation %s\n", id->version, incarnation);
 	if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)len, 0) != len ||
 	    (errno = io_keep_owner(dir, IDENTITY_NEW_FILE, ".")) != 0 || fsync(fd) != 0 ||
-	    renameat(dir, IDENTITY_NEW_FILE, dir, IDENTITY_FILE) != 0 ||
-	    fsync(dir) != 0)
+	    renameat(dir, IDENTITY_NEW_FILE, dir, IDENTITY_FILE) != 0 || fsync(dir) != 0)
 		return reason_set(why, RMQ_E_IO, "%s: %s", IDENTITY_FILE, strerror(errno));
 	return RMQ_E_OK;
 }
@@ -95,8 +94,8 @@ enum rmq_error identity_finish(int dir, int fd, const struct identity *id, struc
 static bool parse_incarnation(const char *s, struct identity *id)
 {
 	size_t len;
-	return sodium_hex2bin(id->incarnation, INCARNATION_BYTES, s, strlen(s), NULL, &len,
-		   NULL) == 0 &&
+	return sodium_hex2bin(
+		   id->incarnation, INCARNATION_BYTES, s, strlen(s), NULL, &len, NULL) == 0 &&
 	       len == INCARNATION_BYTES;
 }
 

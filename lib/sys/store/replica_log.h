@@ -16,8 +16,8 @@
  * `r` is begun.  On error nothing is set: RMQ_E_CORRUPT, RMQ_E_VERSION: the CONFIG record at
  * *bad, or the directory if it is 0; RMQ_E_LIMIT: out of memory.
  */
-enum rmq_error replica_log_begin(struct store_reader *r, struct raft_begin *b,
-    bool *replicated, uint64_t *bad) __attribute__((warn_unused_result));
+enum rmq_error replica_log_begin(struct store_reader *r, struct raft_begin *b, bool *replicated,
+    uint64_t *bad) __attribute__((warn_unused_result));
 void replica_log_begin_free(struct raft_begin *b);
 
 /*

@@ -2,21 +2,21 @@
 
 #define MIB ((uint64_t)1 << 20)
 
-#define COMMIT_MAX     (4 * MIB)
-#define COMMIT_MIN     (128 * 1024)
-#define STEP_MIN       (8 * MIB)
-#define STEP_MAX       (64 * MIB)
-#define AHEAD_MIN      (8 * MIB) /* fewer pages ahead than this: make some */
-#define AHEAD_MAX      (16 * MIB)
-#define RESERVE_MIN    (4 * MIB)
-#define RESERVE_MAX    (64 * MIB)
-#define LEAVE_MAX      (64 * MIB) /* for others on the same file system */
-#define EXTEND_MIN     (64 * 1024)
-#define ASK_LEAVES_MAX MIB
-#define WALK_EVERY_MS  100
-#define COMMIT_PAGES	 32 /* more than a commit without records takes */
+#define COMMIT_MAX	 (4 * MIB)
+#define COMMIT_MIN	 (128 * 1024)
+#define STEP_MIN	 (8 * MIB)
+#define STEP_MAX	 (64 * MIB)
+#define AHEAD_MIN	 (8 * MIB) /* fewer pages ahead than this: make some */
+#define AHEAD_MAX	 (16 * MIB)
+#define RESERVE_MIN	 (4 * MIB)
+#define RESERVE_MAX	 (64 * MIB)
+#define LEAVE_MAX	 (64 * MIB) /* for others on the same file system */
+#define EXTEND_MIN	 (64 * 1024)
+#define ASK_LEAVES_MAX	 MIB
+#define WALK_EVERY_MS	 100
+#define COMMIT_PAGES	 32		    /* more than a commit without records takes */
 #define OWN_BYTES	 RECORD_HEADER_SIZE /* of a record without a payload */
-#define TRY_EVERY_MS   1000
+#define TRY_EVERY_MS	 1000
 #define READERS_EVERY_MS 10000
 
 static uint64_t at_most(uint64_t v, uint64_t limit)
@@ -148,8 +148,7 @@ static uint64_t own(const struct store *s)
 void room_ask(struct room *r, const struct store *s, uint64_t bytes, enum room_records of)
 {
 	/* Nobody is asked before a leader makes its first record. */
-	uint64_t left =
-	    bytes > OWN_BYTES ? spared(r, s) : at_most(own(s), spared(r, s));
+	uint64_t left = bytes > OWN_BYTES ? spared(r, s) : at_most(own(s), spared(r, s));
 	/* A record of half a page and a little more takes a whole one. */
 	r->asked = bytes > 0 ? 2 * bytes + left : 0;
 	r->asked_of = of;

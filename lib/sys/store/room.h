@@ -22,18 +22,18 @@ enum room_records {
 };
 
 struct room {
-	uint64_t disk_total;	/* bytes */
-	uint64_t disk_left;	/* bytes that may still become ours, when last looked */
-	uint64_t asked;		/* bytes that are to exist for the next commit */
+	uint64_t disk_total;	    /* bytes */
+	uint64_t disk_left;	    /* bytes that may still become ours, when last looked */
+	uint64_t asked;		    /* bytes that are to exist for the next commit */
 	enum room_records asked_of; /* … in records like this */
 	/* Usable by records like this; estimates that are too low. */
 	uint64_t free_pages[ROOM_KINDS];
-	uint64_t walk_after_ms; /* the list of free pages is not walked again before */
-	uint64_t try_after_ms;	/* nor is the file system asked for more */
+	uint64_t walk_after_ms;	   /* the list of free pages is not walked again before */
+	uint64_t try_after_ms;	   /* nor is the file system asked for more */
 	uint64_t readers_after_ms; /* nor is it looked for readers that are gone */
-	uint64_t kept;		/* bytes that are to be kept back, whatever the file's size */
-	bool short_of_disk;	/* it gave less than was wanted */
-	bool stale;		/* pages may have been freed since the walk */
+	uint64_t kept;	    /* bytes that are to be kept back, whatever the file's size */
+	bool short_of_disk; /* it gave less than was wanted */
+	bool stale;	    /* pages may have been freed since the walk */
 };
 
 /*

@@ -114,13 +114,14 @@ enum rmq_error store_reader_checkpoint(struct store_reader *r, uint64_t from,
 
 /* How the data file is used, as of begin.  Walks the list of free pages. */
 struct store_pages {
-	uint64_t page_size;  /* bytes */
-	uint64_t used;	     /* pages that hold something */
-	uint64_t free;	     /* pages that are to be used again */
-	uint64_t usable;     /* of these, pages that no reader keeps from being used now */
-	uint64_t free_runs;  /* of these, pages in runs that hold an ordinary record of full size */
+	uint64_t page_size; /* bytes */
+	uint64_t used;	    /* pages that hold something */
+	uint64_t free;	    /* pages that are to be used again */
+	uint64_t usable;    /* of these, pages that no reader keeps from being used now */
+	/* of these, pages in runs that hold an ordinary record of full size */
+	uint64_t free_runs;
 	uint64_t free_long_runs; /* … that hold the largest record */
-	uint64_t file_bytes; /* size of the data file, pre-written pages included */
+	uint64_t file_bytes;	 /* size of the data file, pre-written pages included */
 };
 enum rmq_error store_reader_pages(struct store_reader *r, struct store_pages *pages)
     __attribute__((warn_unused_result));

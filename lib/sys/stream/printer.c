@@ -87,7 +87,8 @@ int printer_finish(struct printer *p)
 {
 	int error = printer_write(p);
 	while (!error && waiting(p) > 0) {
-		struct pollfd ready[2] = {printer_poll(p), {signals_caught() ? -1 : signals_fd(), POLLIN, 0}};
+		struct pollfd ready[2] = {
+		    printer_poll(p), {signals_caught() ? -1 : signals_fd(), POLLIN, 0}};
 		if (signals_caught())
 			cut(p);
 		if (waiting(p) > 0)
