@@ -20,23 +20,17 @@ static bool any_gate(const struct cluster *c)
 	return any;
 }
 
-/* Voters that may lead, from the one after this node on; their ids go to `ids`.  How many. */
+/* Voters that may lead; their ids go to `ids`.  How many. */
 static unsigned successors(
     const struct cluster *c, struct health_successor *list, struct raft_id *ids)
 {
-	const struct raft_config *config = c->status.config;
+	const struct raft_member *m;
 	struct raft_peer_status s;
 	unsigned n = 0;
-	const struct raft_member *self = config ? raft_config_find(config, c->id) : NULL;
-	size_t after = self ? (size_t)(self - config->members) + 1 : 0;
 	bool gates = any_gate(c);
 
-	for (unsigned i = 0; config && i < config->count; i++) {
-		const struct raft_member *m = &config->members[(after + i) % config->count];
+	while ((m = health_candidate(c->status.config, c->id, n))) {
 		const struct peer *p = peers_find(c, m->id);
-		if ((m->flags & (RAFT_VOTER | RAFT_BROKER)) != (RAFT_VOTER | RAFT_BROKER) ||
-		    m == self)
-			continue;
 		bool known = raft_peer_status(c->raft, m->id, &s);
 		bool answers =
 		    known && p && p->node.welcomed &&

@@ -829,14 +829,10 @@ static unsigned successors(
 	struct raft_peer_status p;
 	uint64_t now = node_clock(&s->c->sim, s->node);
 	unsigned n = 0;
+	const struct raft_member *m;
 	raft_status(s->node->raft, &st);
-	const struct raft_member *self =
-	    st.config ? raft_config_find(st.config, s->node->id) : NULL;
-	size_t after = self ? (size_t)(self - st.config->members) + 1 : 0;
-	for (unsigned i = 0; st.config && i < st.config->count; i++) {
-		struct raft_id id = st.config->members[(after + i) % st.config->count].id;
-		if (raft_id_eq(id, s->node->id) || !raft_config_is_voter(st.config, id))
-			continue;
+	while ((m = health_candidate(st.config, s->node->id, n))) {
+		struct raft_id id = m->id;
 		bool leads = raft_peer_status(s->node->raft, id, &p);
 		ids[n] = id;
 		list[n++] = (struct health_successor){

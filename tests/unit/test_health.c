@@ -397,6 +397,24 @@ static void a_turn_is_due_while_something_is_watched(void **state)
 	assert_int_equal(health_due(&health, HEALTH_DAEMON_UNWATCHED), now_ms + STEP);
 }
 
+static void candidates_begin_after_this_node_and_go_round(void **state)
+{
+	struct raft_config c = {.count = 5};
+	(void)state;
+	for (unsigned i = 0; i < c.count; i++) {
+		c.members[i].id = (struct raft_id){{(uint8_t)(i + 1)}};
+		c.members[i].flags = RAFT_VOTER | RAFT_BROKER;
+	}
+	c.members[1].flags = RAFT_VOTER;  /* one without a queue daemon */
+	c.members[4].flags = RAFT_BROKER; /* a learner */
+	assert_ptr_equal(health_candidate(&c, c.members[2].id, 0), &c.members[3]);
+	assert_ptr_equal(health_candidate(&c, c.members[2].id, 1), &c.members[0]);
+	assert_null(health_candidate(&c, c.members[2].id, 2));
+	/* One that is no member. */
+	assert_ptr_equal(health_candidate(&c, (struct raft_id){{9}}, 0), &c.members[0]);
+	assert_null(health_candidate(NULL, c.members[2].id, 0));
+}
+
 #define NEXT(...) \
 	health_successor((struct health_successor[]){__VA_ARGS__}, \
 	    sizeof((struct health_successor[]){__VA_ARGS__}) / \
@@ -585,6 +603,7 @@ int main(void)
 	    T(a_node_that_was_not_reached_says_so_until_it_is_or_its_gate_begins_anew),
 	    T(a_node_whose_gate_reports_no_more_or_does_not_reach_serves_no_clients),
 	    T(who_can_be_reached_leads_before_who_has_room),
+	    T(candidates_begin_after_this_node_and_go_round),
 	    T(who_answers_and_has_room_leads_next_then_who_is_furthest)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

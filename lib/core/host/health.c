@@ -289,6 +289,21 @@ uint64_t health_due(const struct health *h, enum health_daemon daemon)
 
 /* ---- who leads next ---- */
 
+const struct raft_member *health_candidate(
+    const struct raft_config *config, struct raft_id self, unsigned i)
+{
+	const unsigned may = RAFT_VOTER | RAFT_BROKER;
+	const struct raft_member *own = config ? raft_config_find(config, self) : NULL;
+	size_t after = own ? (size_t)(own - config->members) + 1 : 0;
+
+	for (unsigned k = 0; config && k < config->count; k++) {
+		const struct raft_member *m = &config->members[(after + k) % config->count];
+		if (m != own && (m->flags & may) == may && i-- == 0)
+			return m;
+	}
+	return NULL;
+}
+
 static unsigned rank(const struct health_successor *s)
 {
 	bool room = s->room >= HEALTH_FULL_BYTES;

@@ -38,6 +38,7 @@
 #define RMQ_CORE_HOST_HEALTH_H
 
 #include "core/host/engine.h"
+#include "core/raft/raft_config.h"
 #include "core/host/gates.h"
 
 enum health_state { HEALTH_WELL, HEALTH_LEAVING, HEALTH_RESTING, HEALTH_STATES };
@@ -187,11 +188,17 @@ struct health_successor {
 };
 
 /*
+ * The i-th voter that may lead instead of `self`, in the order in which they are asked: from the
+ * one after it on, and round; otherwise two nodes whose queue daemons cannot run would hand over
+ * to each other for ever.  NULL: there are no more.
+ */
+const struct raft_member *health_candidate(
+    const struct raft_config *config, struct raft_id self, unsigned i);
+
+/*
  * Which voter is to lead next: one that answers, can run the queue daemon, can be reached by
  * gates, has room, is level, and has the most complete log, in this order; of equal ones the
- * first.  Its place in the list; -1: none answers.  The list begins after this node and goes
- * round: otherwise two nodes whose queue daemons cannot run would hand over to each other for
- * ever.
+ * first.  Its place in the list, which is that of health_candidate(); -1: none answers.
  */
 int health_successor(const struct health_successor *list, unsigned count);
 /*
