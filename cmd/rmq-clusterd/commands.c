@@ -566,7 +566,10 @@ static void look_or_give_up(struct cluster *c, struct command *m)
 	end(c, m, err, text);
 }
 
-/* Learners that have caught up become voters. */
+/*
+ * Learners that have caught up become voters, once the room on their disks is known: a majority of
+ * which it is not known has none.
+ */
 static void promote(struct cluster *c)
 {
 	const struct raft_config *config = c->status.config;
@@ -576,8 +579,9 @@ static void promote(struct cluster *c)
 		return;
 	for (unsigned i = 0; i < config->count; i++) {
 		struct raft_id id = config->members[i].id;
+		const struct peer *p = peers_find(c, id);
 		if (raft_id_none(id) || (config->members[i].flags & RAFT_VOTER) ||
-		    !raft_peer_status(c->raft, id, &s) || !s.level)
+		    !raft_peer_status(c->raft, id, &s) || !s.level || !p || p->room.index == 0)
 			continue;
 		/* One at a time: a step ends what is borrowed here. */
 		char name[RAFT_NAME_MAX + 1];

@@ -38,8 +38,8 @@
 #define RMQ_CORE_HOST_HEALTH_H
 
 #include "core/host/engine.h"
-#include "core/raft/raft_config.h"
 #include "core/host/gates.h"
+#include "core/raft/raft_config.h"
 
 enum health_state { HEALTH_WELL, HEALTH_LEAVING, HEALTH_RESTING, HEALTH_STATES };
 enum health_event { HEALTH_ILL, HEALTH_FOLLOWS, HEALTH_LATE, HEALTH_UNABLE, HEALTH_EVENTS };
