@@ -113,8 +113,6 @@
 	    "the disk|record") \
 	X(REMOVED_UNCHECKED, "a member is removed though too few of the others answer", \
 	    "after a removal nothing is committed") \
-	X(REMOVED_UNSTORED, "a member is removed though too few of the others store any more", \
-	    "after a removal nothing is committed") \
 	X(REFUSED_IS_DONE, "a removal that is refused is told as one of a node that is no member", \
 	    "is told to be removed") \
 	X(SILENT_LIVES, "a queue daemon that does not answer lives on", "illness stops") \
@@ -126,7 +124,6 @@
 	X(LINKS_TRUSTED, "a leader whose records reach nobody leads on", "illness stops") \
 	X(GATE_TRUSTED, "a leader whose gate the others do not reach leads on", \
 	    "illness stops") \
-	X(FULL_LEADS, "a leader whose disk is full leads on", "illness stops") \
 	X(HINT_CUTS, "who is linked is by the newest configuration that anybody told", \
 	    "which is a member") \
 	X(TOLD_UNCOMMITTED, "others are told of members before that is committed", \
@@ -134,8 +131,6 @@
 	X(PLACE_OF_CONFIG, "a node is looked for where the configuration says only", \
 	    "the calm|no leader|do not catch up|is committed") \
 	X(PLACES_UNTOLD, "where others say that a node is is not believed", \
-	    "the calm|no leader|do not catch up|is committed") \
-	X(SEEDS_UNASKED, "a member whom nobody leads does not ask its seeds", \
 	    "the calm|no leader|do not catch up|is committed") \
 	X(FOUND_EARLY, "a node makes a cluster before all its seeds have answered", \
 	    "makes a second cluster") \
@@ -156,19 +151,24 @@
 	X(ANY_END_DEADLY, "a queue daemon that is killed, or says why it ends, counts as crashed", \
 	    "it could run") \
 	X(PLACE_STAYS, "one that has read the whole log counts as reading it", "it could run") \
-	X(FAILURES_UNTOLD, "who cannot run the queue daemon is handed leadership again", \
-	    "it could run") \
 	X(DRAINS_FIRST, "who is told to end waits for its queue daemon before it hands over", \
 	    "is told to end, and leads on") \
 	X(TAKES_ALL, "a follower takes what its disk has no room for", "nodes do not catch up") \
 	X(LEADS_ALL, "a leader appends what its disk has no room for", "nodes do not catch up") \
-	X(SPENT_LEADS, "a leader whose disk has no room for any record leads on", \
-	    "illness stops")
+	X(UNRELIEVED, "a follower that is full makes holes only by the ENDs that it has", \
+	    "nodes do not catch up")
 
 /* Those that are found in minutes only. */
 #define RMQ_HOST_RARE_VARIANTS(X) \
-	X(UNRELIEVED, "a follower that is full makes holes only by the ENDs that it has", \
-	    "nodes do not catch up")
+	X(REMOVED_UNSTORED, "a member is removed though too few of the others store any more", \
+	    "after a removal nothing is committed") \
+	X(FULL_LEADS, "a leader whose disk is full leads on", "illness stops") \
+	X(SEEDS_UNASKED, "a member whom nobody leads does not ask its seeds", \
+	    "the calm|no leader|do not catch up|is committed") \
+	X(FAILURES_UNTOLD, "who cannot run the queue daemon is handed leadership again", \
+	    "it could run") \
+	X(SPENT_LEADS, "a leader whose disk has no room for any record leads on", \
+	    "illness stops")
 
 #define RMQ_VARIANTS_LIST(X) RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)
 /* clang-format on */
