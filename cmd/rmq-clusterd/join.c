@@ -245,8 +245,7 @@ static enum rmq_error may_join(struct cluster *c, struct reason *why)
 	if (c->disk.alone && !c->status.config)
 		return reason_set(why, RMQ_E_EXISTS,
 		    "%s holds the queues of one node: make a cluster of it with rmq-cluster "
-		    "init, "
-		    "or join with a new directory",
+		    "init, or join with a new directory",
 		    c->disk.directory);
 	return RMQ_E_OK;
 }

@@ -31,47 +31,59 @@ static unsigned successors(
 
 	while ((m = health_candidate(c->status.config, c->id, n))) {
 		const struct peer *p = peers_find(c, m->id);
+		uint8_t flags = p ? p->flags : 0;
 		bool known = raft_peer_status(c->raft, m->id, &s);
 		bool answers =
 		    known && p && p->node.welcomed &&
 		    cluster_now(c) < s.heard_at + (uint64_t)c->config.election_timeout;
 		ids[n] = m->id;
 		list[n++] = (struct health_successor){.answers = answers,
-		    .gate = gates_open(p ? p->flags : 0, gates),
+		    .gate = gates_open(flags, gates),
 		    .level = s.level,
 		    .room = p ? p->room.bytes : 0,
 		    .match = s.match,
-		    .forgot = peers_forgot(c, m->id),
-		    .fails = p && (p->flags & NODE_STATE_FAILS)};
+		    .forgot = flags & NODE_STATE_FORGOT,
+		    .fails = flags & NODE_STATE_FAILS};
 	}
 	return n;
 }
 
-bool watchdog_hand_over(struct cluster *c)
+/* Whom it suits best, and whether it fails; false: there is nobody. */
+static bool successor(const struct cluster *c, struct raft_id *id, bool *fails)
 {
 	struct health_successor list[RAFT_MEMBERS_MAX];
 	struct raft_id ids[RAFT_MEMBERS_MAX];
 	int best = health_successor(list, successors(c, list, ids));
 
-	return best >= 0 && node_event(c, &(struct raft_event){.type = RAFT_EVENT_TRANSFER,
-					      .id = ids[best]}) == RMQ_E_OK;
+	if (best < 0)
+		return false;
+	*id = ids[best];
+	*fails = list[best].fails;
+	return true;
+}
+
+bool watchdog_hand_over(struct cluster *c)
+{
+	struct raft_event e = {.type = RAFT_EVENT_TRANSFER};
+	bool fails;
+
+	return successor(c, &e.id, &fails) && node_event(c, &e) == RMQ_E_OK;
 }
 
 bool watchdog_successor_fails(const struct cluster *c)
 {
-	struct health_successor list[RAFT_MEMBERS_MAX];
-	struct raft_id ids[RAFT_MEMBERS_MAX];
-	int best = health_successor(list, successors(c, list, ids));
+	struct raft_id id;
+	bool fails;
 
-	return best >= 0 && list[best].fails;
+	return successor(c, &id, &fails) && fails;
 }
 
 bool watchdog_successor(const struct cluster *c)
 {
-	struct health_successor list[RAFT_MEMBERS_MAX];
-	struct raft_id ids[RAFT_MEMBERS_MAX];
+	struct raft_id id;
+	bool fails;
 
-	return health_successor(list, successors(c, list, ids)) >= 0;
+	return successor(c, &id, &fails);
 }
 
 /* ---- this node ---- */
@@ -147,11 +159,8 @@ static const char *gate_text(const struct cluster *c, enum gates_trouble trouble
 
 static void look_at_gates(struct cluster *c, struct health_seen *seen)
 {
-	const struct peer *leader = peers_find(c, c->status.leader);
 	const struct raft_config *config = c->status.config;
 
-	seen->served = leader && peers_up(leader) && (leader->flags & NODE_STATE_SERVES) &&
-		       !cluster_leads(c);
 	/* Others than members do not know who leads. */
 	for (unsigned i = 0; config && i < config->count; i++) {
 		const struct peer *p = peers_find(c, config->members[i].id);
@@ -280,7 +289,8 @@ void watchdog_turn(struct cluster *c)
 	    .room = cluster_leads(c) ? node_room(c) : 0,
 	    .lingers = c->supervisor.lingers > 0,
 	    .has = c->disk.stored,
-	    .told = leader ? leader->room.index : 0};
+	    .told = leader ? leader->room.index : 0,
+	    .served = leader && (leader->flags & NODE_STATE_SERVES)};
 
 	look_at_links(c, &seen);
 	look_at_gates(c, &seen);

@@ -846,15 +846,26 @@ static unsigned successors(
 	return n;
 }
 
-static void hand_over(struct site *s)
+/* Whom it suits best, and whether it fails; false: there is nobody. */
+static bool successor(const struct site *s, struct raft_id *id, bool *fails)
 {
 	struct health_successor list[NODES];
 	struct raft_id ids[NODES];
 	int best = health_successor(list, successors(s, list, ids));
 	if (best < 0)
+		return false;
+	*id = ids[best];
+	*fails = list[best].fails;
+	return true;
+}
+
+static void hand_over(struct site *s)
+{
+	struct raft_event e = {.type = RAFT_EVENT_TRANSFER};
+	bool fails;
+	if (!successor(s, &e.id, &fails))
 		return;
-	struct raft_event e = {.type = RAFT_EVENT_TRANSFER, .id = ids[best]};
-	trace("hand over", s->node->slot, ids[best].bytes[0] - 1u, s->keeper.deaths,
+	trace("hand over", s->node->slot, e.id.bytes[0] - 1u, s->keeper.deaths,
 	    s->health.illness);
 	(void)!node_step(&s->c->sim, s->node, &e);
 }
@@ -949,10 +960,9 @@ static void watch_health(struct site *s)
 
 static void look_for_another(struct site *s)
 {
-	struct health_successor list[NODES];
-	struct raft_id ids[NODES];
-	int best = health_successor(list, successors(s, list, ids));
-	if (keeper_hands_over(&s->keeper, best >= 0 && list[best].fails) && may_start(s))
+	struct raft_id id;
+	bool fails, any = successor(s, &id, &fails);
+	if (keeper_hands_over(&s->keeper, any && fails) && may_start(s))
 		hand_over(s);
 }
 
@@ -1019,12 +1029,12 @@ static void keep_queue(struct site *s)
 /* It was told to end.  Its queue daemon cannot, as the disk hangs: see illness.c. */
 static void end_turn(struct site *s)
 {
-	struct health_successor list[NODES];
-	struct raft_id ids[NODES];
+	struct raft_id id;
+	bool fails;
 	struct engine_state log = engine_of(s);
 	struct ending_seen seen = {.leads = log.leads,
 	    .serving = log.serving,
-	    .successor = health_successor(list, successors(s, list, ids)) >= 0,
+	    .successor = successor(s, &id, &fails),
 	    .runs = keeper_runs(&s->keeper)};
 	switch (ending_turn(&s->ending, &seen, s->c->sim.now)) {
 	case ENDING_NOTHING:

@@ -83,7 +83,7 @@ enum commands_transfer commands_transferred(
 
 /* ---- the rule of changes ---- */
 
-static void add_name(char names[TEXT_MAX + 1], const char *name)
+void commands_add_name(char names[TEXT_MAX + 1], const char *name)
 {
 	size_t len = strlen(names);
 
@@ -118,7 +118,7 @@ static struct count count_voters(const struct command_life *l, const struct raft
 		if (stores(l, peers, m->id) && peers->votes(peers->arg, m->id))
 			c.store++;
 		else
-			add_name(c.others, m->name);
+			commands_add_name(c.others, m->name);
 	}
 	return c;
 }

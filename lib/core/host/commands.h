@@ -136,6 +136,9 @@ struct commands_removal {
 	const struct raft_status *log; /* of this node, which leads */
 };
 
+/* Adds a node to a list of them, cut to what fits; "" begins one. */
+void commands_add_name(char names[TEXT_MAX + 1], const char *name);
+
 /* How long a removal waits for the disks of the remaining voters. */
 #define COMMANDS_STORE_MS 3000
 

@@ -38,23 +38,19 @@ void founding_heard(struct founding *f, unsigned at, enum rmq_error code, struct
 	    (const char *)says.data);
 }
 
-/* How many seeds have answered so, and their names. */
-static unsigned names(
-    const struct founding *f, enum founding_word word, char text[TEXT_MAX + 1])
+/* Whether a seed has answered so, and the names of those that have. */
+static bool names(const struct founding *f, enum founding_word word, char text[TEXT_MAX + 1])
 {
-	unsigned n = 0;
-	size_t len = 0;
+	bool any = false;
 
 	text[0] = '\0';
 	for (unsigned i = 0; i < f->asked; i++) {
 		if (f->seeds[i].word != word)
 			continue;
-		n++;
-		if (len < TEXT_MAX)
-			len += (size_t)snprintf(text + len, TEXT_MAX + 1 - len, "%s%.20s",
-			    len ? ", " : "", f->seeds[i].name);
+		commands_add_name(text, f->seeds[i].name);
+		any = true;
 	}
-	return n;
+	return any;
 }
 
 /* Whether a seed forbids it. */
@@ -78,28 +74,25 @@ enum commands_verdict founding_look(const struct founding *f, uint64_t now_ms, c
 
 	if (known(f, text))
 		return COMMANDS_STOP;
-	bool waits = names(f, FOUNDING_SILENCE, silent) > 0 && !RMQ_VARIANT(FOUND_EARLY);
-	bool claimed = names(f, FOUNDING_CLAIMS, others) > 0;
+	bool waits = names(f, FOUNDING_SILENCE, silent) && !RMQ_VARIANT(FOUND_EARLY);
+	bool claimed = names(f, FOUNDING_CLAIMS, others);
 	/* Also one that yields waits for them: who is not there is in the way of all. */
 	if (waits && !late)
 		return COMMANDS_HOLD;
 	if (waits)
 		snprintf(text, TEXT_MAX + 1,
 		    "seeds do not answer whether there is a cluster already: %.100s; start "
-		    "them, "
-		    "or, if there is none: rmq-cluster init --new",
+		    "them, or, if there is none: rmq-cluster init --new",
 		    silent);
 	else if (claimed || f->yields)
 		snprintf(text, TEXT_MAX + 1,
 		    "%.100s is making a cluster, too: make it on one node, and admit the "
-		    "others "
-		    "there",
+		    "others there",
 		    claimed ? others : "another node");
 	else if (late && !RMQ_VARIANT(ANSWERS_OLD))
 		snprintf(text, TEXT_MAX + 1,
 		    "this node stood still after its seeds had answered that there is no "
-		    "cluster: "
-		    "repeat the command");
+		    "cluster: repeat the command");
 	else
 		return COMMANDS_MAY;
 	return COMMANDS_STOP;

@@ -252,8 +252,7 @@ void members_tell(const struct members *m, const uint8_t key[RAFT_KEY_SIZE], cha
 	if (is && !raft_id_none(is->id))
 		snprintf(text, TEXT_MAX + 1,
 		    "it is a member of a cluster, and %s is one with another data directory, "
-		    "to be "
-		    "removed first: rmq-cluster leave %s",
+		    "to be removed first: rmq-cluster leave %s",
 		    is->name, is->name);
 	else
 		snprintf(text, TEXT_MAX + 1,

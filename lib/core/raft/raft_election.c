@@ -120,7 +120,7 @@ static void precampaign(struct raft *r)
 
 static bool recent(const struct raft *r, const struct raft_peer *p)
 {
-	return raft_id_eq(p->id, r->id) || r->now - p->heard < r->election_ms;
+	return is_self(r, p) || r->now - p->heard < r->election_ms;
 }
 
 /*
