@@ -23,7 +23,7 @@ struct peer {
 	struct inlet *in_node, *in_bulk; /* the newest that said HELLO; NULL: none */
 	/* As it has reported. */
 	struct disk_room room;
-	uint8_t flags;			    /* enum node_state_flag */
+	uint32_t flags;			    /* enum node_state_flag */
 	struct health_link records, theirs; /* over `bulk`, over `in_bulk` */
 	bool was_up;
 	bool removed_us;	    /* it has told this node that it was removed */

@@ -31,7 +31,7 @@ static unsigned successors(
 
 	while ((m = health_candidate(c->status.config, c->id, n))) {
 		const struct peer *p = peers_find(c, m->id);
-		uint8_t flags = p ? p->flags : 0;
+		uint32_t flags = p ? p->flags : 0;
 		bool known = raft_peer_status(c->raft, m->id, &s);
 		bool answers =
 		    known && p && p->node.welcomed &&
@@ -317,16 +317,16 @@ bool watchdog_serves(const struct cluster *c)
 	return supervisor_ready(&c->supervisor) && c->watchdog.confirms;
 }
 
-uint8_t watchdog_flags(const struct cluster *c)
+uint32_t watchdog_flags(const struct cluster *c)
 {
 	const struct watchdog *w = &c->watchdog;
 
-	return (uint8_t)((watchdog_serves(c) ? NODE_STATE_SERVES : 0) |
-			 (w->has_room ? 0 : NODE_STATE_NO_ROOM) |
-			 (w->hangs || w->starves ? NODE_STATE_HANGS : 0) |
-			 (c->status.forgot ? NODE_STATE_FORGOT : 0) |
-			 (keeper_fails(&c->supervisor.keeper) ? NODE_STATE_FAILS : 0) |
-			 gates_flags(&w->health.gates));
+	return (uint32_t)((watchdog_serves(c) ? NODE_STATE_SERVES : 0) |
+			  (w->has_room ? 0 : NODE_STATE_NO_ROOM) |
+			  (w->hangs || w->starves ? NODE_STATE_HANGS : 0) |
+			  (c->status.forgot ? NODE_STATE_FORGOT : 0) |
+			  (keeper_fails(&c->supervisor.keeper) ? NODE_STATE_FAILS : 0) |
+			  gates_flags(&w->health.gates));
 }
 
 const char *watchdog_problem(const struct cluster *c)

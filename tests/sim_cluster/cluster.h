@@ -78,7 +78,7 @@ struct site {
 	bool sticks;		/* one that is killed does not end */
 	struct health health;
 	enum { GATE_WELL, GATE_STOPPED, GATE_UNREACHED } gate;
-	uint8_t flags[NODES]; /* of gates, as the others told them */
+	uint32_t flags[NODES]; /* of gates, as the others told them */
 	struct ending ending;
 	uint64_t told_to_end;	   /* when */
 	uint64_t pinged;	   /* PING that the daemon has not read; 0: none */

@@ -62,20 +62,20 @@ bool gates_serve(const struct gates *g)
 	return t != GATES_SILENT && t != GATES_LOST;
 }
 
-uint8_t gates_flags(const struct gates *g)
+uint32_t gates_flags(const struct gates *g)
 {
-	return (uint8_t)((runs(g) ? NODE_STATE_GATE : 0) |
-			 (runs(g) && g->reaches ? NODE_STATE_REACHES : 0) |
-			 (unreached(g) ? NODE_STATE_UNREACHED : 0));
+	return (uint32_t)((runs(g) ? NODE_STATE_GATE : 0) |
+			  (runs(g) && g->reaches ? NODE_STATE_REACHES : 0) |
+			  (unreached(g) ? NODE_STATE_UNREACHED : 0));
 }
 
-void gates_add(struct gates_count *n, uint8_t flags)
+void gates_add(struct gates_count *n, uint32_t flags)
 {
 	n->running += (flags & NODE_STATE_GATE) != 0;
 	n->reaching += (flags & NODE_STATE_REACHES) != 0;
 }
 
-bool gates_open(uint8_t flags, bool any)
+bool gates_open(uint32_t flags, bool any)
 {
 	return !any || (flags & (NODE_STATE_GATE | NODE_STATE_UNREACHED)) == NODE_STATE_GATE;
 }

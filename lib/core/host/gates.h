@@ -65,11 +65,11 @@ enum gates_trouble gates_trouble(const struct gates *g);
 bool gates_serve(const struct gates *g);
 
 /* What the others are told: bits of enum node_state_flag. */
-uint8_t gates_flags(const struct gates *g);
+uint32_t gates_flags(const struct gates *g);
 
 /* Another node has told these. */
-void gates_add(struct gates_count *n, uint8_t flags);
+void gates_add(struct gates_count *n, uint32_t flags);
 /* Whether gates reach a node that has told these, as far as is known.  any: some gate runs. */
-bool gates_open(uint8_t flags, bool any);
+bool gates_open(uint32_t flags, bool any);
 
 #endif

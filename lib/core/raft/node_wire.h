@@ -61,7 +61,7 @@
 #define NODE_RUN(F) F(u64, first) F(u64, term) F(u32, count) F(u8, kind) F(rest, payload)
 /*
  * So many bytes of new messages fit on the sender's disk after record `index`.  flags: enum
- * node_state_flag.
+ * node_state_flag; a bit that the receiver does not know says nothing to it.
  */
 enum node_state_flag {
 	NODE_STATE_SERVES = 1,	/* it leads, and lines are confirmed there */
@@ -73,7 +73,7 @@ enum node_state_flag {
 	NODE_STATE_FORGOT = 64, /* it neither votes nor leads: RAFT_EVENT_FORGOT */
 	NODE_STATE_FAILS = 128, /* when it led last, its queue daemon could not run */
 };
-#define NODE_STATE(F) F(u64, index) F(u64, bytes) F(u8, flags)
+#define NODE_STATE(F) F(u64, index) F(u64, bytes) F(u32, flags)
 /*
  * To the leader: do it and send RESULT with the same `req`.  command: enum node_command; the
  * rest is about whom, as in JOIN and raft_config.h, what does not matter is empty.
