@@ -281,7 +281,7 @@ void peers_send(struct cluster *c, const struct raft_message *m, const struct ra
 		out[n++] = pieces[at].bytes;
 	}
 	assert(!w.full);
-	outlet_send(m->run_count > 0 ? &p->bulk : &p->node, out, n);
+	outlet_send(raft_message_bulk(m) ? &p->bulk : &p->node, out, n);
 }
 
 void peers_tell_died(struct peer *p)

@@ -597,7 +597,7 @@ bool links_can_send(struct sim *sim, struct node *n, const struct raft_message *
 	struct cluster *c = sim->arg;
 	struct site *s = &c->sites[n->slot];
 	struct sim_link *l = s->links.boot ? link_to(s, m->to) : NULL;
-	unsigned role = m->run_count > 0 ? BULK_LINK : NODE_LINK;
+	unsigned role = raft_message_bulk(m) ? BULK_LINK : NODE_LINK;
 	const struct link_end *to = l ? &l->roles[role].end[TO] : NULL;
 	return to && to->boot && !to->ends_at && runs(site_of(c, m->to), to->boot);
 }
@@ -609,7 +609,7 @@ void links_heard(struct sim *sim, struct node *n, const struct raft_message *m)
 	if (!c->sites[n->slot].links.boot || !l)
 		return;
 	member_heard(l, m, sim->now);
-	if (m->run_count == 0)
+	if (!raft_message_bulk(m))
 		l->alive_ms = sim->now;
 }
 

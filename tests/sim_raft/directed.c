@@ -34,14 +34,14 @@ static unsigned to(const struct packet *p)
 	return p->m.to.bytes[0] - 1u;
 }
 
-/* The oldest one, of this type if it is not negative. */
+/* The oldest one that is there by now, of this type if it is not negative. */
 static struct packet *take(struct sim *s, unsigned from_set, unsigned to_set, int type)
 {
 	struct packet **oldest = NULL;
 	for (struct packet **at = &s->packets; *at; at = &(*at)->next) {
 		struct packet *p = *at;
 		if ((from_set >> from(p) & 1) && (to_set >> to(p) & 1) &&
-		    (type < 0 || p->m.type == (enum raft_message_type)type))
+		    (type < 0 || p->m.type == (enum raft_message_type)type) && p->at <= s->now)
 			oldest = at;
 	}
 	if (!oldest)
@@ -141,6 +141,14 @@ void directed_pass(struct sim *s, unsigned set, uint64_t ms)
 				node_turn(s, &s->nodes[i]);
 		}
 		directed_flow(s, set);
+	}
+}
+
+void directed_widen(struct sim *s, unsigned slot)
+{
+	for (unsigned i = 0; i < 2 * RAFT_WINDOW_BYTES / RECORD_PAYLOAD_MAX; i++) {
+		must(directed_propose(s, slot, RECORD_PAYLOAD_MAX) == RMQ_E_OK);
+		directed_flow(s, ALL);
 	}
 }
 

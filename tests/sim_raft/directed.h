@@ -36,6 +36,9 @@
 	X(who_hears_the_leader_refuses_one_that_lost_it) \
 	X(commit_is_the_median_under_load) \
 	X(bytes_under_way_are_bounded) \
+	X(records_pass_a_slow_link_once) \
+	X(a_slow_link_is_sent_what_it_carries_soon) \
+	X(a_link_that_becomes_slow_is_sent_less) \
 	X(a_peer_that_takes_nothing_is_left_in_peace) \
 	X(who_was_silent_is_served_at_once) \
 	X(a_refusal_waits_for_its_term) \
@@ -87,6 +90,8 @@ extern struct directed_net net;
 void directed_begin(struct sim *s, unsigned voters);
 /* Messages between these nodes, their READs and disks, until all is done; no time passes. */
 void directed_flow(struct sim *s, unsigned set);
+/* What its links carry is known to this leader: all that it may send at once. */
+void directed_widen(struct sim *s, unsigned slot);
 /* So many ms pass for these nodes; the others stand still. */
 void directed_pass(struct sim *s, unsigned set, uint64_t ms);
 /* What is under way from these to those is lost. */

@@ -177,6 +177,14 @@ void directed_bytes_under_way_are_bounded(struct sim *s)
 	directed_begin(s, 3);
 	must(directed_propose(s, 0, 100) == RMQ_E_OK);
 	directed_flow(s, ALL);
+	/* Nothing is known yet of what the link carries. */
+	for (unsigned i = 0; i < 10; i++) {
+		must(directed_propose(s, 0, BIG) == RMQ_E_OK);
+		directed_flow(s, N(0) | N(1));
+	}
+	must(under_way(s, 2) < RAFT_LINK_BYTES + BIG);
+	directed_flow(s, ALL);
+	directed_widen(s, 0);
 	for (unsigned i = 0; i < 300; i++) {
 		must(directed_propose(s, 0, BIG) == RMQ_E_OK);
 		directed_flow(s, N(0) | N(1));
@@ -195,12 +203,68 @@ void directed_bytes_under_way_are_bounded(struct sim *s)
 	must(directed_peer(s, 0, 2).match == directed_status(s, 0).last.index);
 }
 
+/* ---- a slow link ---- */
+
+/* 500 kbit/s where the election timeout is 500 ms. */
+#define SLOW	(312 * ELECTION / 100)
+#define SLOW_MS (BIG / SLOW)
+
+/*
+ * Slot 0's links are slow and it has many records to send: until all is committed.  That is never
+ * further away than so many ms, and no more is under way than is carried in them.
+ */
+static void pass_slowly(struct sim *s, uint64_t patience_ms)
+{
+	uint64_t last, commit = directed_status(s, 0).commit, at = s->now;
+	s->nodes[0].carries = SLOW;
+	for (unsigned i = 0; i < 40; i++) {
+		must(directed_propose(s, 0, BIG) == RMQ_E_OK);
+		must(directed_propose(s, 0, 100) == RMQ_E_OK);
+	}
+	last = directed_status(s, 0).last.index;
+	while (commit < last) {
+		directed_pass(s, ALL, 1);
+		if (directed_status(s, 0).commit > commit)
+			at = s->now;
+		commit = directed_status(s, 0).commit;
+		must(directed_status(s, 0).serving && s->now - at <= patience_ms);
+		must(directed_peer(s, 0, 1).flying <= patience_ms * SLOW);
+	}
+}
+
+/* A record is carried in twice the time after which one that was lost is asked for. */
+void directed_records_pass_a_slow_link_once(struct sim *s)
+{
+	directed_begin(s, 3);
+	must(SLOW_MS > 2 * s->election_ms);
+	pass_slowly(s, RAFT_WINDOW_BYTES);
+	directed_pass(s, ALL, 4 * SLOW_MS);
+	for (unsigned i = 1; i < 3; i++) {
+		must(directed_peer(s, 0, i).match == directed_status(s, 0).last.index);
+		must(net.count[i].bytes < 40 * (BIG + 100) + BIG);
+	}
+}
+
+void directed_a_slow_link_is_sent_what_it_carries_soon(struct sim *s)
+{
+	directed_begin(s, 3);
+	pass_slowly(s, 2 * SLOW_MS + 2 * s->beat_ms);
+}
+
+/* What is under way when it becomes slow is carried, and then all goes on as if it had been so. */
+void directed_a_link_that_becomes_slow_is_sent_less(struct sim *s)
+{
+	directed_begin(s, 3);
+	directed_widen(s, 0);
+	pass_slowly(s, RAFT_WINDOW_BYTES / SLOW + SLOW_MS);
+	pass_slowly(s, 2 * SLOW_MS + 2 * s->beat_ms);
+}
+
 /* It answers heartbeats; but what holds records is stuck on the way to it, for long. */
 void directed_a_peer_that_takes_nothing_is_left_in_peace(struct sim *s)
 {
 	directed_begin(s, 3);
-	must(directed_propose(s, 0, 100) == RMQ_E_OK);
-	directed_flow(s, ALL);
+	directed_widen(s, 0);
 	net.deaf = N(2);
 	for (unsigned i = 0; i < 200; i++)
 		must(directed_propose(s, 0, BIG) == RMQ_E_OK);
@@ -243,19 +307,22 @@ void directed_a_refusal_waits_for_its_term(struct sim *s)
 void directed_a_full_follower_keeps_its_place(struct sim *s)
 {
 	directed_begin(s, 3);
+	directed_widen(s, 0);
 	struct node *full = &s->nodes[2];
+	uint64_t before = full->view.last;
 	full->full_until = UINT64_MAX;
 	for (unsigned i = 0; i < 200; i++) {
 		must(directed_propose(s, 0, BIG) == RMQ_E_OK);
 		directed_flow(s, ALL);
 	}
-	uint64_t last = directed_status(s, 0).last.index, took = full->view.last;
+	uint64_t last = directed_status(s, 0).last.index, took = full->view.last - before;
 	must(directed_status(s, 0).commit == last);
 	/* The window, and no more than as much again. */
 	must(took > RAFT_WINDOW_BYTES / BIG && took < 2 * RAFT_WINDOW_BYTES / BIG);
 	uint64_t stores = full->stores, bytes = net.count[2].bytes;
 	directed_pass(s, ALL, 20 * s->election_ms);
-	must(full->stores == stores && full->view.last == took && full->disk.last < took);
+	must(full->stores == stores && full->view.last == before + took &&
+	     full->disk.last < full->view.last);
 	must(net.count[2].bytes == bytes);
 	must(directed_status(s, 2).leader.bytes[0] == 1);
 	directed_pass(s, N(0) | N(1), 20 * s->election_ms);

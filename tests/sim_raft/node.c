@@ -289,7 +289,21 @@ static struct raft_message over_wire(struct sim *s, const struct raft_message *m
 	read.from = m->from;
 	read.to = m->to;
 	read.run_count = m->run_count;
+	read.asks = m->asks; /* as its connection says */
 	return read;
+}
+
+/* When what goes the way of records is there, after all that went before. */
+static uint64_t carried(struct sim *s, struct node *n, const struct raft_message *m)
+{
+	uint64_t *at = &n->carried_at[m->to.bytes[0] - 1];
+	uint64_t bytes = 0;
+	if (n->carries == 0 || !raft_message_bulk(m))
+		return s->now;
+	for (unsigned i = 0; i < m->run_count; i++)
+		bytes += m->runs[i].bytes;
+	*at = (*at > s->now ? *at : s->now) + bytes / n->carries;
+	return *at;
 }
 
 static void post(struct sim *s, struct node *n, const struct raft_message *m)
@@ -302,14 +316,14 @@ static void post(struct sim *s, struct node *n, const struct raft_message *m)
 	sim_note(s, (uint64_t)m->type << 56 ^ m->term << 32 ^ m->place.index << 8 ^ to);
 	unsigned copies = !s->quiet && prng_chance(&s->prng, s->duplicate) ? 2 : 1;
 	for (unsigned c = 0; c < copies; c++) {
-		bool lost = n->cut_to[to] || (n->narrow && m->run_count > 0) ||
+		bool lost = n->cut_to[to] || (n->narrow && raft_message_bulk(m)) ||
 			    (!s->quiet && prng_chance(&s->prng, s->loss));
 		if (lost)
 			continue;
 		struct packet *p = calloc(1, sizeof(*p));
 		p->m = over_wire(s, m);
 		p->life = n->lives;
-		p->at = s->now;
+		p->at = carried(s, n, m);
 		if (!s->by_hand)
 			p->at += prng_range(&s->prng, 1, s->quiet ? 3 : s->delay_max);
 		p->runs = calloc(m->run_count + 1, sizeof(*p->runs));

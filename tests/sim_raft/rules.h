@@ -54,7 +54,11 @@
 	    "a directed schedule went another way at line") \
 	X(DIED_UNCHECKED, "", "a hole above the own commit index") \
 	X(DIED_UNCOVERED, "", "a covered disk without the END of a hole", \
-	    "a hole on disk before its cover")
+	    "a hole on disk before its cover") \
+	X(SENT_AGAIN, "records_pass_a_slow_link_once", \
+	    "a directed schedule went another way at line") \
+	X(WINDOW_WIDE, "a_slow_link_is_sent_what_it_carries_soon", \
+	    "a directed schedule went another way at line")
 /* clang-format on */
 
 #endif

@@ -34,7 +34,9 @@
 	X(FORGOTTEN_UNTOLD, "it votes again though others may hold a vote that it forgot") \
 	X(FORGOTTEN_UNFILLED, "it votes again before it holds what it had stored") \
 	X(DIED_UNCHECKED, "what died at the leader becomes holes where the log is another one") \
-	X(DIED_UNCOVERED, "holes are made as the leader has them, without its cover")
+	X(DIED_UNCOVERED, "holes are made as the leader has them, without its cover") \
+	X(SENT_AGAIN, "records that are late are sent again, behind their first copies") \
+	X(WINDOW_WIDE, "more is sent at once than a slow link carries in long")
 
 /* Those of the queue core, for tests/sim. */
 #define RMQ_QUEUE_VARIANTS(X) \

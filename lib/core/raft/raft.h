@@ -72,12 +72,18 @@
  * timeout ago.
  *
  * Flow: a peer has at most RAFT_WINDOW messages and RAFT_WINDOW_BYTES (and a record) under way.
- * Messages may be lost, late, doubled and out of order.  Records that the peer says it has
- * received are never sent again, however slow its disk is; those that seem lost are sent again
- * after an election timeout, and ever more rarely while the peer takes nothing; at once when it
- * answers after a silence, says where to go on, or after RESET.  Its host may take fewer runs of
- * an APPEND than there are, from the first one on: the others are lost.  A READ that is not
- * answered is such a loss.
+ * Of these it has not received more than its link lately carried in an election timeout, or
+ * RAFT_LINK_BYTES (and a record): new records, and word that they are stored, do not wait longer
+ * behind others, however slow the link is.
+ *
+ * Messages may be lost, late, doubled and out of order.  Nothing is sent again because it is
+ * late: on a slow link it would wait behind its first copy.  What the peer has not received
+ * for an election timeout is asked for, by an APPEND without records that goes the way of records,
+ * after them; where that comes to a gap, the peer says where to go on, and it is sent again.  The
+ * leader asks ever more rarely while the peer takes nothing, and at once when it answers after a
+ * silence.  After RESET it does not ask: all is sent again.  The host of a peer may take fewer
+ * runs of an APPEND than there are, from the first one on: the others are lost.  A READ that is
+ * not answered for so long is wanted again.
  *
  * The cost of a step is that of its event and of the peers, not of the log; a heartbeat with
  * nothing new stores nothing.
@@ -142,7 +148,14 @@ struct raft_message {
 	struct raft_place cover;     /* APPEND */
 	const struct raft_run *runs; /* APPEND; borrowed for the call */
 	unsigned run_count;
+	bool asks; /* APPEND without runs: see raft_message_bulk(); not told to the peer */
 };
+
+/* It goes the way of records, and in order: it has some, or asks what has become of them. */
+static inline bool raft_message_bulk(const struct raft_message *m)
+{
+	return m->run_count > 0 || m->asks;
+}
 
 enum raft_role { RAFT_FOLLOWER, RAFT_PRECANDIDATE, RAFT_CANDIDATE, RAFT_LEADER };
 
@@ -180,7 +193,8 @@ enum raft_event_type {
 	RAFT_EVENT_PROMOTE,	/* id: a learner that has caught up, else RMQ_E_BUSY */
 	RAFT_EVENT_REMOVE,	/* id; if none: name */
 	RAFT_EVENT_TRANSFER,	/* id: of a voter */
-	RAFT_EVENT_RESET,	/* id: the connection with this peer was lost */
+	RAFT_EVENT_RESET,	/* id: the connection with this peer was lost; to a leader, that
+				   for records */
 	RAFT_EVENT_ABSTAIN, /* this node is ill: it leads no more and does not campaign, until
 			       STAND; it follows and votes */
 	RAFT_EVENT_STAND,

@@ -78,12 +78,10 @@ void raft_membership_peers(struct raft *r)
 		struct raft_peer *p = &r->peers[r->peer_count++];
 		*p = (struct raft_peer){.id = c->members[i].id,
 		    .next = r->last > 0 ? r->last : 1,
-		    .probing = true,
 		    .heard = r->now,
 		    .goal = r->commit,
-		    .goal_at = r->now,
-		    .moved = r->now,
-		    .patience_ms = r->election_ms};
+		    .goal_at = r->now};
+		raft_replication_reset(r, p);
 		for (unsigned j = 0; j < olds; j++) {
 			if (raft_id_eq(old[j].id, p->id))
 				*p = old[j];

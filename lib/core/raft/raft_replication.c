@@ -9,7 +9,7 @@
 #include "core/raft/raft_state.h"
 
 #define PROBE_BYTES RECORD_FILL
-/* A peer that takes nothing is tried again after 1, 2, 4, … of these many election timeouts. */
+/* A peer that takes nothing is asked after 1, 2, 4, … of these many election timeouts. */
 #define PATIENCE_MAX 32
 
 bool raft_replication_serving(const struct raft *r)
@@ -18,16 +18,23 @@ bool raft_replication_serving(const struct raft *r)
 }
 
 /* Begins anew with this peer: what it is known to hold stays known. */
-void raft_replication_reset(struct raft *r, struct raft_peer *p)
+static void begin_anew(struct raft *r, struct raft_peer *p)
 {
 	p->probing = true;
 	p->waiting = p->reading = false;
-	p->flying = 0;
-	p->flight_count = 0;
+	p->flying = p->travelling = 0;
+	p->flight_count = p->arrived = 0;
 	p->moved = r->now;
-	p->patience_ms = r->election_ms;
 	if (p->match > 0)
 		p->next = p->match + 1;
+}
+
+/* The same, over a connection of which nothing is known. */
+void raft_replication_reset(struct raft *r, struct raft_peer *p)
+{
+	begin_anew(r, p);
+	p->patience_ms = r->election_ms;
+	p->window = RAFT_LINK_BYTES;
 }
 
 static void append_noop(struct raft *r)
@@ -76,10 +83,16 @@ static uint64_t last_for(const struct raft *r, const struct raft_peer *p)
 	return all ? r->last : r->commit;
 }
 
+static uint32_t least(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
 static void want_records(struct raft *r, struct raft_peer *p)
 {
-	bool room = p->probing ? !p->waiting
-			       : p->flying < RAFT_WINDOW_BYTES && p->flight_count < RAFT_WINDOW;
+	bool fits = p->flying < RAFT_WINDOW_BYTES && p->travelling < p->window &&
+		    p->flight_count < RAFT_WINDOW;
+	bool room = p->probing ? !p->waiting : fits;
 	if (raft_id_eq(p->id, r->id) || p->reading || !room || p->next > last_for(r, p))
 		return;
 	if (p->flight_count == 0)
@@ -90,9 +103,10 @@ static void want_records(struct raft *r, struct raft_peer *p)
 	a->id = p->id;
 	a->index = p->next;
 	a->term = r->term;
-	a->bytes = p->probing ? PROBE_BYTES : RAFT_MESSAGE_BYTES;
-	if (a->bytes > RAFT_WINDOW_BYTES - p->flying)
-		a->bytes = RAFT_WINDOW_BYTES - p->flying;
+	/* While one half of the window is acknowledged, the other one is under way. */
+	uint32_t free = least(p->window - p->travelling, RAFT_WINDOW_BYTES - p->flying);
+	a->bytes =
+	    p->probing ? PROBE_BYTES : least(free, least(p->window / 2, RAFT_MESSAGE_BYTES));
 }
 
 /* Rule 3 of holes: a range is split where the term changes. */
@@ -152,9 +166,10 @@ enum rmq_error raft_replication_read(struct raft *r, const struct raft_event *e)
 		return RMQ_E_OK;
 	}
 	p->next = tail->first + tail->count;
-	p->flights[(p->flight_begin + p->flight_count++) % RAFT_WINDOW] =
-	    (struct raft_flight){p->next - 1, bytes};
 	p->flying += bytes;
+	p->travelling += bytes;
+	p->flights[(p->flight_begin + p->flight_count++) % RAFT_WINDOW] =
+	    (struct raft_flight){p->next - 1, r->now, bytes, p->travelling};
 	return RMQ_E_OK;
 }
 
@@ -170,13 +185,26 @@ static bool under_way(const struct raft_peer *p)
 }
 
 /*
- * What is under way to this peer was lost, as it seems: not if the peer has it and only its
- * disk is slow.  A peer that does not even read is left in peace longer and longer, or what
- * is sent to it again would pile up.
+ * What is under way to this peer is late or lost: not if the peer has it and only its disk is
+ * slow.  A peer that takes nothing is left in peace longer and longer, or what is sent to it
+ * again would pile up.
  */
 static bool stalled(const struct raft *r, const struct raft_peer *p)
 {
 	return under_way(p) && r->now - p->moved >= p->patience_ms;
+}
+
+/* Where has the newest record come that was sent to it?  refused() hears if it is lost. */
+static void ask(struct raft *r, struct raft_peer *p)
+{
+	p->reading = false;
+	p->moved = r->now;
+	if (p->patience_ms < PATIENCE_MAX * r->election_ms)
+		p->patience_ms *= 2;
+	if (RMQ_VARIANT(SENT_AGAIN))
+		begin_anew(r, p);
+	else if (p->waiting || p->flight_count > 0)
+		send_append(r, p, p->waiting ? p->next : p->next - 1)->asks = true;
 }
 
 static void heartbeat(struct raft *r, struct raft_peer *p)
@@ -184,11 +212,8 @@ static void heartbeat(struct raft *r, struct raft_peer *p)
 	if (raft_id_eq(p->id, r->id))
 		return;
 	send_append(r, p, p->match);
-	if (stalled(r, p)) {
-		uint32_t ms = p->patience_ms;
-		raft_replication_reset(r, p);
-		p->patience_ms = ms < PATIENCE_MAX * r->election_ms ? 2 * ms : ms;
-	}
+	if (stalled(r, p))
+		ask(r, p);
 }
 
 void raft_replication_tick(struct raft *r)
@@ -246,15 +271,54 @@ enum rmq_error raft_replication_barrier(struct raft *r, uint64_t seq)
 
 /* ---- leader: answers and commit ---- */
 
+/*
+ * What the link carries in an election timeout, as seen by this flight: all that was on the way
+ * when it was sent has arrived since.  If it was less than the link can carry, that shows nothing.
+ */
+static void measure(
+    struct raft *r, struct raft_peer *p, const struct raft_flight *f, uint32_t bytes)
+{
+	uint64_t ms = r->now - f->sent_at;
+	uint64_t carries = (uint64_t)f->ahead * r->election_ms / (ms > 0 ? ms : 1);
+	if (carries > RAFT_WINDOW_BYTES || RMQ_VARIANT(WINDOW_WIDE))
+		carries = RAFT_WINDOW_BYTES;
+	if (carries > p->window)
+		p->window += least(bytes, (uint32_t)carries - p->window);
+	else if (ms > r->election_ms)
+		p->window = carries > RAFT_LINK_BYTES ? (uint32_t)carries : RAFT_LINK_BYTES;
+}
+
+/* The newest of the flights that have arrived since the last answer counts for all of them. */
+static void arrived(struct raft *r, struct raft_peer *p)
+{
+	const struct raft_flight *newest = NULL;
+	uint32_t bytes = 0;
+	while (p->arrived < p->flight_count) {
+		const struct raft_flight *f =
+		    &p->flights[(p->flight_begin + p->arrived) % RAFT_WINDOW];
+		if (f->last > p->received && f->last > p->match)
+			break;
+		newest = f;
+		bytes += f->bytes;
+		p->arrived++;
+	}
+	p->travelling -= bytes;
+	if (newest)
+		measure(r, p, newest, bytes);
+}
+
 /* That the peer is there does not end a probe: only that it took what was sent. */
-static void acknowledged(struct raft *r, struct raft_peer *p, uint64_t index)
+static void acknowledged(struct raft *r, struct raft_peer *p, uint64_t index, uint64_t received)
 {
 	bool rose = index > p->match;
-	if (rose) {
+	if (rose)
 		p->match = index;
+	if (rose || received > p->received) {
 		p->moved = r->now;
 		p->patience_ms = r->election_ms;
 	}
+	p->received = received;
+	arrived(r, p);
 	if (p->match >= p->goal) {
 		p->level_at = p->goal_at;
 		p->goal = r->commit;
@@ -264,6 +328,7 @@ static void acknowledged(struct raft *r, struct raft_peer *p, uint64_t index)
 		p->flying -= p->flights[p->flight_begin].bytes;
 		p->flight_begin = (p->flight_begin + 1) % RAFT_WINDOW;
 		p->flight_count--;
+		p->arrived--;
 	}
 	if (p->next <= p->match)
 		p->next = p->match + 1;
@@ -294,7 +359,7 @@ static void refused(struct raft *r, struct raft_peer *p, struct raft_place place
 	/* A probe that it did not take may be what it asks for. */
 	if (at + 1 > p->next || (at + 1 == p->next && !p->waiting))
 		return;
-	raft_replication_reset(r, p);
+	begin_anew(r, p);
 	p->next = at + 1;
 }
 
@@ -305,17 +370,19 @@ void raft_replication_appended(struct raft *r, const struct raft_message *m)
 	struct raft_peer *p = raft_peer(r, m->from);
 	if (!p || r->role != RAFT_LEADER || m->term != r->term)
 		return;
-	/* It is back: now it takes what it did not. */
-	if (r->now - p->heard >= r->election_ms)
-		raft_replication_reset(r, p);
+	bool back = r->now - p->heard >= r->election_ms;
 	p->heard = r->now;
 	if (m->round > p->round)
 		p->round = m->round;
 	if (!m->ok) {
 		refused(r, p, m->place);
 	} else if (m->place.index <= r->last) {
-		p->received = m->received;
-		acknowledged(r, p, m->place.index);
+		acknowledged(r, p, m->place.index, m->received);
+	}
+	/* Now it takes what it did not. */
+	if (back && under_way(p)) {
+		p->patience_ms = r->election_ms;
+		ask(r, p);
 	}
 }
 

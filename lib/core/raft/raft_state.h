@@ -26,7 +26,9 @@
 /* A message with records that is under way to a peer. */
 struct raft_flight {
 	uint64_t last;
+	uint64_t sent_at;
 	uint32_t bytes;
+	uint32_t ahead; /* all that had not arrived when it was sent, and itself */
 };
 
 struct raft_peer {
@@ -42,14 +44,17 @@ struct raft_peer {
 	uint64_t level_at;    /* it holds all that was committed then; 0: not known */
 	uint64_t next;	      /* the next record to send */
 	uint64_t round;	      /* of heartbeats: the newest that it answered in this term */
-	uint64_t moved;	      /* when match last rose, or sending began (anew) */
-	uint32_t patience_ms; /* so long without a move, and sending begins anew */
+	uint64_t moved;	      /* when match or received last rose, or sending began (anew) */
+	uint32_t patience_ms; /* so long without a move, and the peer is asked */
 	bool probing;	      /* match is not known: one record at a time */
 	bool waiting;	      /* probing, and one is under way */
 	bool reading;	      /* a READ from read_at on is not answered yet */
 	uint64_t read_at;
-	uint32_t flying;
+	uint32_t flying;     /* bytes: sent, and not durable there */
+	uint32_t travelling; /* bytes: sent, and not received there */
+	uint32_t window;     /* so many bytes may be travelling */
 	unsigned flight_begin, flight_count;
+	unsigned arrived; /* so many flights, from the first one on, were received */
 	struct raft_flight flights[RAFT_WINDOW];
 };
 
