@@ -24,6 +24,12 @@ _Noreturn static void cannot_read(struct disk *d, uint64_t index, enum rmq_error
 	cluster_die(d->cluster, error_exit(err));
 }
 
+/* What is wrong with the record alone. */
+static bool is_bad(enum rmq_error err)
+{
+	return err == RMQ_E_CORRUPT || err == RMQ_E_VERSION;
+}
+
 static void read_begin(struct disk *d)
 {
 	guard_on();
@@ -146,6 +152,7 @@ int disk_open(struct disk *d, struct cluster *c, const char *directory)
 		return error_exit(err);
 	}
 	d->stored = info.last;
+	d->mends = info.mends;
 	return 0;
 }
 
@@ -211,15 +218,18 @@ void disk_store(struct disk *d, const struct raft_store *s, const struct piece *
 	uint64_t last = d->pending_count > 0
 			    ? d->pending[d->pending_first + d->pending_count - 1].last
 			    : d->stored;
-	struct slice *payloads = calloc(s->run_count + 1, sizeof(*payloads));
+	unsigned pieces_count = s->run_count + (s->mend != NULL);
+	struct slice *payloads = calloc(pieces_count + 1, sizeof(*payloads));
 
 	if (!payloads)
 		abort();
-	for (unsigned i = 0; i < s->run_count; i++) {
+	for (unsigned i = 0; i < pieces_count; i++)
 		payloads[i] = pieces[i].bytes;
+	for (unsigned i = 0; i < s->run_count; i++)
 		if (s->runs[i].kind != RAFT_HOLE)
 			d->sent_bytes += RECORD_HEADER_SIZE + s->runs[i].bytes;
-	}
+	if (s->mend)
+		d->sent_bytes += RECORD_HEADER_SIZE + s->mend->bytes;
 	replica_log_store(&d->link, s, seq, payloads);
 	free(payloads);
 	pending_push(
@@ -244,7 +254,8 @@ void disk_begin(struct disk *d, struct raft_begin *b)
 	d->base += d->cluster->sent_seq;
 }
 
-void disk_read(struct disk *d, uint64_t index, uint32_t bytes, struct disk_records *out)
+enum rmq_error disk_read(
+    struct disk *d, uint64_t index, uint32_t bytes, struct reads_records *out)
 {
 	static struct replica_log_runs found;
 	uint64_t bad;
@@ -252,6 +263,10 @@ void disk_read(struct disk *d, uint64_t index, uint32_t bytes, struct disk_recor
 	assert(index <= d->stored);
 	read_begin(d);
 	enum rmq_error err = replica_log_read(d->reader, index, d->stored, bytes, &found, &bad);
+	if (is_bad(err) && bad > 0 && node_wants(d->cluster, bad)) {
+		read_end(d);
+		return RMQ_E_BUSY;
+	}
 	if (err)
 		cannot_read(d, bad, err);
 	/* What is given was verified: only looking for it goes through what may be garbled. */
@@ -260,6 +275,7 @@ void disk_read(struct disk *d, uint64_t index, uint32_t bytes, struct disk_recor
 	memcpy(out->runs, found.runs, found.count * sizeof(*found.runs));
 	for (unsigned i = 0; i < found.count; i++)
 		out->pieces[i] = (struct piece){found.payloads[i], NULL};
+	return RMQ_E_OK;
 }
 
 void disk_read_end(struct disk *d)
@@ -267,20 +283,45 @@ void disk_read_end(struct disk *d)
 	store_reader_end(d->reader);
 }
 
+struct slice disk_raw(struct disk *d, uint64_t index)
+{
+	struct slice value;
+	uint64_t found;
+
+	read_begin(d);
+	enum rmq_error err = store_reader_raw(d->reader, index, &found, &value);
+	if (err && err != RMQ_E_NOTHING)
+		cannot_read(d, index, err);
+	guard_off();
+	return err || found != index ? slice_of(NULL, 0) : value;
+}
+
+bool disk_is_bad(struct disk *d, uint64_t index)
+{
+	struct record_header h;
+	struct slice payload, value = disk_raw(d, index);
+
+	/* What is missing is not to be mended. */
+	bool bad = value.len > 0 && record_open(value, index, &h, &payload);
+	disk_read_end(d);
+	return bad;
+}
+
 static void ends_begin(void *arg)
 {
 	read_begin(arg);
 }
 
-static uint64_t next_end(void *arg, uint64_t from, struct slice *payload)
+static enum rmq_error next_end(void *arg, uint64_t from, uint64_t *index, struct slice *payload)
 {
 	struct disk *d = arg;
 	struct record_header h;
 
 	enum rmq_error err = store_reader_checkpoint(d->reader, from, &h, payload);
-	if (err && err != RMQ_E_NOTHING)
+	if (err && err != RMQ_E_NOTHING && !(is_bad(err) && h.index > 0))
 		cannot_read(d, h.index, err);
-	return err ? 0 : h.index;
+	*index = err == RMQ_E_NOTHING ? 0 : h.index;
+	return *index > 0 && err && node_wants(d->cluster, *index) ? RMQ_E_BUSY : err;
 }
 
 static uint64_t next_record(void *arg, uint64_t from)
@@ -324,16 +365,16 @@ void disk_reserve(struct disk *d, uint64_t bytes)
 
 uint64_t disk_state(struct disk *d, struct store_state *state)
 {
-	struct record_header h;
-	struct slice payload;
+	struct slice value;
+	uint64_t index;
 
 	read_begin(d);
 	enum rmq_error err = store_reader_state(d->reader, state);
 	if (err)
 		cannot_read(d, 0, err);
-	err = store_reader_next(d->reader, 1, &h, &payload);
+	err = store_reader_raw(d->reader, 1, &index, &value);
 	if (err && err != RMQ_E_NOTHING)
-		cannot_read(d, h.index, err);
+		cannot_read(d, 0, err);
 	read_end(d);
-	return err ? 0 : h.index;
+	return err ? 0 : index;
 }

@@ -10,6 +10,7 @@
 #include "core/host/cluster_room.h"
 #include "core/host/ends.h"
 #include "core/host/intake.h"
+#include "core/host/reads.h"
 #include "core/raft/raft.h"
 #include "sys/journal/journal_link.h"
 #include "sys/store/store.h"
@@ -28,6 +29,7 @@ struct disk {
 	struct journal_link link;
 	struct store_reader *reader;
 	char directory[PATH_MAX];
+	bool mends;    /* the journal can: MEND */
 	bool alone;    /* it holds a queue of one node, of no cluster yet */
 	uint64_t base; /* transaction seq of Raft's is base + seq of the journal's */
 	struct disk_transaction *pending; /* in order */
@@ -60,7 +62,7 @@ void disk_kill(struct disk *d);
 void disk_begin(struct disk *d, struct raft_begin *begin);
 
 /*
- * Stores; pieces[i] is the payload of runs[i].  All is borrowed for the call.  node_stored()
+ * Stores; pieces[i] is the payload of runs[i], and the one after them that of s->mend.  All is borrowed for the call.  node_stored()
  * is told when it is durable.
  */
 void disk_store(struct disk *d, const struct raft_store *s, const struct piece *pieces);
@@ -68,16 +70,18 @@ void disk_store(struct disk *d, const struct raft_store *s, const struct piece *
 /* What it can store for certain, beside what it was sent. */
 struct intake_room disk_intake(const struct disk *d);
 
-/* What was read: runs, and their payloads, borrowed until disk_read_end(). */
-struct disk_records {
-	unsigned count;
-	struct raft_run runs[RAFT_RUNS_MAX];
-	struct piece pieces[RAFT_RUNS_MAX];
-};
-
-/* replica_log_read() from `index` on, which is stored.  Dies if it cannot be read. */
-void disk_read(struct disk *d, uint64_t index, uint32_t bytes, struct disk_records *records);
+/*
+ * replica_log_read() from `index` on, which is stored; payloads are borrowed until disk_read_end().
+ * RMQ_E_BUSY: a record that comes first is being mended.  Dies if it cannot be read.
+ */
+enum rmq_error disk_read(struct disk *d, uint64_t index, uint32_t bytes,
+    struct reads_records *records) __attribute__((warn_unused_result));
 void disk_read_end(struct disk *d);
+
+/* A record as it stands there, unchecked, borrowed until disk_read_end(); empty: a hole. */
+struct slice disk_raw(struct disk *d, uint64_t index);
+/* Whether there is one and its bytes are bad, which were good when this process looked before or not. */
+bool disk_is_bad(struct disk *d, uint64_t index);
 
 /* What core/host/ends.h reads here. */
 struct ends_log disk_ends(struct disk *d);

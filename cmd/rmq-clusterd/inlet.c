@@ -306,6 +306,8 @@ static bool take_small(struct inlet *i, const struct frame *f)
 	struct node_died died;
 	struct node_want_holes want;
 	struct node_holes holes;
+	struct node_fetch fetch;
+	struct node_fetched fetched;
 
 	switch (f->type) {
 	case NODE_TYPE_MESSAGE:
@@ -334,6 +336,16 @@ static bool take_small(struct inlet *i, const struct frame *f)
 	case NODE_TYPE_HOLES:
 		return node_holes_decode(f->payload, &holes) &&
 		       node_holes(i->cluster, i->peer->member.id, &holes);
+	case NODE_TYPE_FETCH:
+		if (!node_fetch_decode(f->payload, &fetch))
+			return false;
+		node_fetch(i->cluster, i->peer->member.id, &fetch);
+		return true;
+	case NODE_TYPE_FETCHED:
+		if (!node_fetched_decode(f->payload, &fetched))
+			return false;
+		node_fetched(i->cluster, i->peer->member.id, &fetched);
+		return true;
 	case NODE_TYPE_PLACE:
 		return node_place_decode(f->payload, &place) && take_place(i, &place);
 	case NODE_TYPE_DIED:

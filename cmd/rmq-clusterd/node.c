@@ -17,9 +17,6 @@ struct source {
 	unsigned next;
 };
 
-/* Messages with records that a peer is sent at most in one turn. */
-#define READS_IN_TURN 4
-
 static struct piece encode_config(struct chunk **chunk, const struct raft_config *config)
 {
 	uint8_t bytes[RAFT_CONFIG_SIZE_MAX];
@@ -59,8 +56,8 @@ static void do_store(struct cluster *c, const struct raft_store *s, struct sourc
 		tail_truncate(&c->tail, s->truncate);
 		c->truncate_seq = s->seq;
 	}
-	if (s->run_count > 0) {
-		pieces = malloc(s->run_count * sizeof(*pieces));
+	if (s->run_count > 0 || s->mend) {
+		pieces = malloc((s->run_count + 1) * sizeof(*pieces));
 		if (!pieces)
 			abort();
 	}
@@ -72,27 +69,12 @@ static void do_store(struct cluster *c, const struct raft_store *s, struct sourc
 	}
 	for (unsigned i = 0; i < s->hole_count; i++)
 		tail_dig(&c->tail, s->holes[i].first, s->holes[i].count);
+	if (s->mend)
+		pieces[s->run_count] = (struct piece){fetch_payload(&c->fetch), NULL};
 	disk_store(&c->disk, s, pieces);
 	c->sent_seq = s->seq;
 	chunk_drop(made);
 	free(pieces);
-}
-
-static void do_read(struct cluster *c, const struct raft_action *a)
-{
-	struct node_read *free_slot = NULL;
-
-	for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++) {
-		struct node_read *r = &c->reads[i];
-		if (!r->wanted || raft_id_eq(r->id, a->id))
-			free_slot = r;
-		if (r->wanted && raft_id_eq(r->id, a->id))
-			break;
-	}
-	/* Reads of peers that are members no more may have the places. */
-	if (!free_slot)
-		free_slot = &c->reads[0];
-	*free_slot = (struct node_read){true, a->id, a->index, a->term, a->bytes};
 }
 
 static void do_role(struct cluster *c)
@@ -121,7 +103,7 @@ static void do_action(struct cluster *c, const struct raft_action *a, struct sou
 		peers_send(c, &a->message, source->runs, source->pieces, source->count);
 		break;
 	case RAFT_READ:
-		do_read(c, a);
+		reads_want(&c->reads, a);
 		break;
 	case RAFT_COMMITTED:
 		c->committed = a->index;
@@ -376,81 +358,156 @@ void node_stored(struct cluster *c, uint64_t seq)
 
 /* ---- reads ---- */
 
-/* Holes of the tail from `index` on. */
-static uint32_t holes_in_tail(const struct tail *t, uint64_t index)
+static enum rmq_error read_disk(
+    void *arg, const struct reads_one *r, struct reads_records *records)
 {
-	const struct tail_record *r;
-	uint32_t n = 0;
+	struct cluster *c = arg;
 
-	while ((r = tail_get(t, index + n)) != NULL && r->kind == TAIL_HOLE)
-		n++;
-	return n;
+	return disk_read(&c->disk, r->index, r->bytes, records);
 }
 
-static bool read_tail(struct cluster *c, const struct node_read *r, struct disk_records *out)
+static void send_read(void *arg, const struct reads_one *r, const struct reads_records *records)
 {
-	const struct tail_record *t;
-	uint64_t bytes = 0, at = r->index;
-
-	out->count = 0;
-	while (out->count < RAFT_RUNS_MAX && (t = tail_get(&c->tail, at)) != NULL) {
-		uint32_t len = (uint32_t)t->piece.bytes.len,
-			 holes = holes_in_tail(&c->tail, at);
-		if (out->count > 0 && bytes + len > r->bytes)
-			break;
-		bytes += len;
-		out->runs[out->count] = (struct raft_run){.first = at,
-		    .count = holes > 0 ? holes : 1,
-		    .bytes = len,
-		    .kind = holes > 0 ? RAFT_HOLE : t->kind};
-		at += out->runs[out->count].count;
-		out->pieces[out->count++] = t->piece;
-	}
-	return out->count > 0;
-}
-
-/* False: what is asked for is on its way to the disk. */
-static bool serve(struct cluster *c, struct node_read *r)
-{
-	static struct disk_records records;
-
-	if (!read_tail(c, r, &records)) {
-		if (r->index > c->disk.stored || c->stored_seq < c->truncate_seq)
-			return false;
-		disk_read(&c->disk, r->index, r->bytes, &records);
-	}
-	r->wanted = false;
+	struct cluster *c = arg;
 	struct raft_event e = {.type = RAFT_EVENT_READ,
 	    .id = r->id,
 	    .index = r->index,
 	    .term = r->term,
-	    .runs = records.runs,
-	    .run_count = records.count};
-	enum rmq_error err =
-	    step(c, &e, &(struct source){records.runs, records.pieces, records.count, NULL, 0});
+	    .runs = records->runs,
+	    .run_count = records->count};
+	enum rmq_error err = step(
+	    c, &e, &(struct source){records->runs, records->pieces, records->count, NULL, 0});
+
 	disk_read_end(&c->disk);
 	if (err) {
 		log_error("%s: reading record %" PRIu64 " for a peer: %s", c->disk.directory,
 		    e.index, error_text(err));
 		cluster_die(c, error_exit(RMQ_E_BUG));
 	}
-	return true;
 }
 
-/* A READ leads to the next one of that peer: some of each, and the rest in the next turn. */
 static void serve_reads(struct cluster *c)
 {
-	bool left = false;
+	struct reads_host host = {.arg = c,
+	    .tail = &c->tail,
+	    .stored = c->disk.stored,
+	    .truncates = c->stored_seq < c->truncate_seq,
+	    .disk = read_disk,
+	    .sent = send_read};
 
-	for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++) {
-		struct node_read *r = &c->reads[i];
-		unsigned n = 0;
-		while (r->wanted && n < READS_IN_TURN && serve(c, r))
-			n++;
-		left |= n == READS_IN_TURN && r->wanted;
-	}
-	if (left)
+	if (reads_turn(&c->reads, &host))
 		cluster_more(c);
+}
+
+/* ---- records that have gone bad on this disk ---- */
+
+bool node_wants(struct cluster *c, uint64_t index)
+{
+	struct engine_state log = state(c);
+	enum fetch_state old = c->fetch.state;
+	bool waits = c->disk.mends && fetch_want(&c->fetch, &log, index, cluster_now(c));
+
+	if (old == FETCH_NONE && c->fetch.state == FETCH_ASKS)
+		log_error("%s: record %" PRIu64
+			  ": its bytes are bad on this disk; asking the other nodes for it",
+		    c->disk.directory, index);
+	return waits;
+}
+
+void node_fetch(struct cluster *c, struct raft_id from, const struct node_fetch *m)
+{
+	static uint8_t frame[NODE_SMALL_MAX + RECORD_MAX];
+	struct writer w = writer_of(frame, sizeof(frame));
+	struct engine_state log = state(c);
+	struct slice record = {NULL, 0};
+
+	if (fetch_tells(&log, m->index))
+		record = disk_raw(&c->disk, m->index);
+	/* It is garbled. */
+	if (record.len > RECORD_MAX)
+		record.len = 0;
+	node_put_fetched(&w, &(struct node_fetched){m->index, record});
+	disk_read_end(&c->disk);
+	peers_say(peers_find(c, from), true, &w);
+}
+
+void node_fetched(struct cluster *c, struct raft_id from, const struct node_fetched *m)
+{
+	fetch_answered(&c->fetch, from, m->index, m->record, raft_term_at(c->raft, m->index));
+}
+
+static void ask_for_record(struct cluster *c)
+{
+	uint8_t frame[NODE_SMALL_MAX];
+	struct writer w = writer_of(frame, sizeof(frame));
+
+	node_put_fetch(&w, &(struct node_fetch){c->fetch.index});
+	peers_say(peers_find(c, c->fetch.asked), false, &w);
+}
+
+static void mend(struct cluster *c)
+{
+	enum rmq_error err =
+	    node_event(c, &(struct raft_event){
+			      .type = RAFT_EVENT_MEND, .runs = &c->fetch.run, .run_count = 1});
+
+	if (err) {
+		log_error("%s: mending record %" PRIu64 ": %s", c->disk.directory,
+		    c->fetch.index, error_text(err));
+		cluster_die(c, error_exit(RMQ_E_BUG));
+	}
+	fetch_writes(&c->fetch, c->sent_seq);
+}
+
+static void say_mended(const struct cluster *c)
+{
+	const struct peer *p = peers_find(c, c->fetch.from);
+
+	log_notice("%s: record %" PRIu64
+		   ": its bytes were bad on this disk, and are now as %s has them",
+	    c->disk.directory, c->fetch.index, p ? p->member.name : "another node");
+}
+
+/* Who can be asked for a record. */
+static unsigned has_records(const struct cluster *c, struct raft_id ids[MEMBERS_LINKS_MAX])
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < c->peers.count; i++) {
+		const struct peer *p = c->peers.list[i];
+		if (p->node.welcomed && (p->node.features & NODE_FEATURE_FETCH))
+			ids[n++] = p->member.id;
+	}
+	return n;
+}
+
+static void fetch_records(struct cluster *c)
+{
+	struct raft_id ids[MEMBERS_LINKS_MAX];
+	enum fetch_action a = FETCH_NOTHING;
+
+	do {
+		struct fetch_seen seen = {.peers = ids,
+		    .count = has_records(c, ids),
+		    .room = disk_intake(&c->disk),
+		    .stored = c->stored_seq,
+		    .now_ms = cluster_now(c),
+		    .patience_ms = (uint32_t)c->config.election_timeout};
+		a = fetch_turn(&c->fetch, &seen);
+		if (a == FETCH_ASK)
+			ask_for_record(c);
+		else if (a == FETCH_MEND)
+			mend(c);
+		else if (a == FETCH_DONE)
+			say_mended(c);
+		else if (a == FETCH_FAILED)
+			log_error("%s: record %" PRIu64
+				  ": no node that answers has it as it should be",
+			    c->disk.directory, c->fetch.index);
+		/* Those who want it are told in their turn. */
+		if (a == FETCH_DONE || a == FETCH_FAILED)
+			cluster_more(c);
+	} while (a == FETCH_MEND || a == FETCH_DONE);
 }
 
 /* ---- room ---- */
@@ -505,6 +562,8 @@ void node_turn(struct cluster *c)
 	serve_reads(c);
 	relieve(c);
 	ask_again(c);
+	/* At least once in an election timeout: by raft_due(). */
+	fetch_records(c);
 	uint64_t due = raft_due(c->raft), now = cluster_now(c);
 	uv_timer_start(&c->tick, on_tick, due > now ? due - now : 0, 0);
 }
@@ -526,6 +585,7 @@ void node_open(struct cluster *c)
 	c->ends = (struct ends){0};
 	c->intake = (struct intake){0};
 	c->relief = (struct relief){0};
+	c->fetch.state = FETCH_NONE;
 	tail_begin(&c->tail, begin.last);
 	raft_status(c->raft, &c->status);
 	c->shown = c->status;

@@ -32,6 +32,12 @@ void node_reset(struct cluster *c, struct raft_id id);
 void node_want_holes(struct cluster *c, struct raft_id from, const struct node_want_holes *m);
 bool node_holes(struct cluster *c, struct raft_id from, const struct node_holes *m);
 
+/* Record `index` is bad on this disk: fetch_want(). */
+bool node_wants(struct cluster *c, uint64_t index);
+/* What members ask for, and answer. */
+void node_fetch(struct cluster *c, struct raft_id from, const struct node_fetch *m);
+void node_fetched(struct cluster *c, struct raft_id from, const struct node_fetched *m);
+
 /* What core/host/engine.h asks for; queue_round_done() is told of rounds. */
 struct engine node_engine(struct cluster *c);
 

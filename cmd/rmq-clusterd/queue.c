@@ -58,6 +58,15 @@ static void reserve(void *arg, uint64_t bytes)
 	disk_reserve(&q->cluster->disk, bytes);
 }
 
+static enum rmq_error mend(void *arg, uint64_t index)
+{
+	struct queue *q = arg;
+
+	if (!disk_is_bad(&q->cluster->disk, index))
+		return RMQ_E_OK;
+	return node_wants(q->cluster, index) ? RMQ_E_BUSY : RMQ_E_CORRUPT;
+}
+
 static void read_some(struct queue *q)
 {
 	size_t got = 0, size;
@@ -156,7 +165,7 @@ struct queue *queue_open(struct cluster *c, int fd, int *err)
 		abort();
 	q->cluster = c;
 	q->fd = fd;
-	q->owner = (struct shared_journal_owner){q, opening, answer, reserve, lost};
+	q->owner = (struct shared_journal_owner){q, opening, answer, reserve, mend, lost};
 	*err = uv_poll_init(&c->loop, &q->poll, fd);
 	if (*err) {
 		free(q);

@@ -26,6 +26,8 @@
 #include "core/host/ending.h"
 #include "core/host/ends.h"
 #include "core/host/engine.h"
+#include "core/host/fetch.h"
+#include "core/host/reads.h"
 #include "core/host/relief.h"
 #include "core/host/tail.h"
 #include "disk.h"
@@ -38,15 +40,6 @@
 #include "sys/process/log.h"
 
 #define CLUSTER_SIGNALS 4
-
-/* A READ of Raft that waits for its turn, or for the disk. */
-struct node_read {
-	bool wanted;
-	struct raft_id id;
-	uint64_t index;
-	uint64_t term;
-	uint32_t bytes;
-};
 
 struct cluster {
 	uv_loop_t loop;
@@ -73,11 +66,12 @@ struct cluster {
 	uint64_t truncate_seq;		   /* of the newest STORE that truncates */
 	uint64_t founding_seq; /* of node_found()'s transaction; 0: none is on its way */
 	uint64_t rounds;       /* with a majority: how many were begun so far */
-	struct node_read reads[RAFT_MEMBERS_MAX];
-	struct engine engine; /* node_engine() */
+	struct engine engine;  /* node_engine() */
 
 	struct disk disk;
 	struct intake intake;
+	struct reads reads;
+	struct fetch fetch;
 	struct relief relief;
 	struct raft_place leader_cover; /* as of what it answered last */
 	uint64_t waits_ms;		/* since then the intake waits; 0: it does not */

@@ -66,6 +66,18 @@ static void charge_record(struct round *r, uint64_t index, size_t bytes)
 	r->index = index;
 }
 
+static enum rmq_error read_record(
+    struct server *s, uint64_t index, struct record_header *h, struct slice *payload)
+{
+	enum rmq_error err = server_read(s, index, h, payload);
+
+	if (!err)
+		return RMQ_E_OK;
+	/* What is gathered is in the map, and goes first. */
+	gather_write();
+	return server_mend(s, index, err) ? server_read(s, index, h, payload) : err;
+}
+
 /* Bytes of attributes that were looked through for it: all of the batch, for each piece of it. */
 static size_t deliver_one(
     struct server *s, struct conn *c, const struct delivery *d, struct round *r)
@@ -76,7 +88,7 @@ static size_t deliver_one(
 	uint64_t bytes = 0;
 	size_t looked = 0;
 
-	enum rmq_error err = server_read(s, d->index, &h, &payload);
+	enum rmq_error err = read_record(s, d->index, &h, &payload);
 	if (err) {
 		broker_undelivered(s->broker, c->id, d);
 		server_lost(s, d->index, err, &h);

@@ -60,6 +60,22 @@ void journal_reads(struct journal_link *l, uint64_t index)
 	journal_link_send(l, head, w.len, slice_of(NULL, 0));
 }
 
+enum rmq_error journal_bad(struct journal_link *l, uint64_t index)
+{
+	uint8_t head[FRAME_HEADER_SIZE + 8], payload[16];
+	struct writer w = writer_of(head, sizeof(head));
+	struct journal_mended m;
+	size_t len = sizeof(payload);
+
+	journal_put_bad(&w, &(struct journal_bad){index});
+	journal_link_send(l, head, w.len, slice_of(NULL, 0));
+	if (!journal_link_await(l, JOURNAL_TYPE_MENDED, payload, &len))
+		return RMQ_E_JOURNAL_LOST;
+	if (!journal_mended_decode(slice_of(payload, len), &m) || m.index != index)
+		return RMQ_E_PROTOCOL;
+	return (enum rmq_error)m.code;
+}
+
 void journal_reserve(struct journal_link *l, uint64_t bytes)
 {
 	uint8_t head[FRAME_HEADER_SIZE + 8];

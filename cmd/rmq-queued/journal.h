@@ -19,6 +19,11 @@ void journal_append(
     struct journal_link *l, uint64_t n, enum record_kind kind, struct slice payload);
 void journal_barrier(struct journal_link *l, uint64_t id);
 void journal_reads(struct journal_link *l, uint64_t index);
+/*
+ * Says that record `index` is bad, and waits: RMQ_E_OK, it is to be read again; else no node has it.
+ * RMQ_E_JOURNAL_LOST: host->lost was called.
+ */
+enum rmq_error journal_bad(struct journal_link *l, uint64_t index);
 void journal_reserve(struct journal_link *l, uint64_t bytes);
 void journal_hole(struct journal_link *l, uint64_t checkpoint, struct slice ranges);
 

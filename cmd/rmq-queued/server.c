@@ -269,6 +269,16 @@ enum rmq_error server_read(
 	return err;
 }
 
+bool server_mend(struct server *s, uint64_t index, enum rmq_error err)
+{
+	if (!s->opened.mends || (err != RMQ_E_CORRUPT && err != RMQ_E_VERSION))
+		return false;
+	server_read_end(s);
+	bool mended = journal_bad(&s->journal, index) == RMQ_E_OK;
+	server_read_begin(s);
+	return mended;
+}
+
 static void move_records(struct server *s)
 {
 	struct record_header h;
@@ -281,6 +291,8 @@ static void move_records(struct server *s)
 	while (moved < MOVE_TURN_BYTES && broker_wants_record(s->broker, &index)) {
 		server_read_begin(s);
 		enum rmq_error err = server_read(s, index, &h, &payload);
+		if (err && server_mend(s, index, err))
+			err = server_read(s, index, &h, &payload);
 		if (err) {
 			server_lost(s, index, err, &h);
 		} else {
@@ -767,14 +779,32 @@ static enum rmq_error log_next(
 	return err;
 }
 
+static void new_broker(struct server *s)
+{
+	struct broker_host host = {s, host_append, host_barrier, host_hole, host_reserve,
+	    host_send, host_deliverable, host_close};
+
+	broker_free(s->broker);
+	s->broker = broker_new(&host);
+	if (!s->broker) {
+		log_error("out of memory");
+		server_die(s, error_exit(RMQ_E_LIMIT));
+	}
+}
+
+/* A record that has been mended is seen by a new read only: all is read again. */
 static void recover(struct server *s, const struct journal_opened_info *info)
 {
 	struct log from = {.server = s};
 	struct broker_log log = {&from, log_read, log_next};
+	enum rmq_error err;
 	uint64_t at = 0;
 
 	server_read_begin(s);
-	enum rmq_error err = broker_recover(s->broker, &log, info->checkpoint, info->last, &at);
+	do {
+		new_broker(s);
+		err = broker_recover(s->broker, &log, info->checkpoint, info->last, &at);
+	} while (err && from.unread && server_mend(s, at, err));
 	/* In a cluster another node has it. */
 	if (err == RMQ_E_CORRUPT && from.unread && s->journal.pid != 0)
 		untrustworthy(s, at, err,
@@ -792,8 +822,6 @@ static void recover(struct server *s, const struct journal_opened_info *info)
 
 static void open_state(struct server *s, const struct journal_opened_info *info)
 {
-	struct broker_host host = {s, host_append, host_barrier, host_hole, host_reserve,
-	    host_send, host_deliverable, host_close};
 	struct reason why = {""};
 
 	guard_init("rmq-queued", s->directory);
@@ -803,11 +831,6 @@ static void open_state(struct server *s, const struct journal_opened_info *info)
 	if (err) {
 		log_error("%s: %s: %s", s->directory, error_text(err), why.text);
 		server_die(s, error_exit(err));
-	}
-	s->broker = broker_new(&host);
-	if (!s->broker) {
-		log_error("out of memory");
-		server_die(s, error_exit(RMQ_E_LIMIT));
 	}
 	recover(s, info);
 	s->lease_base = broker_lease_time(s->broker);

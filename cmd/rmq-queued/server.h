@@ -152,6 +152,12 @@ void server_read_end(struct server *s);
 enum rmq_error server_read(
     struct server *s, uint64_t index, struct record_header *h, struct slice *payload);
 
+/*
+ * Reading record `index` gave this error: in a cluster, waits until it is good on disk again, as the
+ * other nodes have it.  True: it is to be read again; what was read before is valid no more.
+ */
+bool server_mend(struct server *s, uint64_t index, enum rmq_error err);
+
 /* Begins a turn, if none has begun: before anything is given to the broker. */
 void server_turn(struct server *s);
 

@@ -74,6 +74,7 @@ static void check(const struct frame *f)
 	struct journal_barrier_done done;
 	struct journal_holed holed;
 	struct journal_room room;
+	struct journal_mended mended;
 
 	switch (f->type) {
 	case JOURNAL_TYPE_OPENED:
@@ -93,6 +94,10 @@ static void check(const struct frame *f)
 	case JOURNAL_TYPE_HOLED:
 		assert(journal_holed_decode(f->payload, &holed));
 		assert(holed.checkpoint <= world.log.committed);
+		break;
+	case JOURNAL_TYPE_MENDED:
+		assert(journal_mended_decode(f->payload, &mended));
+		assert(mended.index > 0 && mended.index <= world.log.committed);
 		break;
 	default:
 		assert(f->type == JOURNAL_TYPE_ROOM && journal_room_decode(f->payload, &room));
@@ -122,6 +127,13 @@ static size_t answer(void *arg, struct slice bytes)
 	return n;
 }
 
+static enum rmq_error mend(void *arg, uint64_t index)
+{
+	(void)arg;
+	assert(index > 0 && index <= world.log.committed && !world.lost);
+	return index % 3 == 0 ? RMQ_E_BUSY : index % 3 == 1 ? RMQ_E_OK : RMQ_E_CORRUPT;
+}
+
 static void reserve(void *arg, uint64_t bytes)
 {
 	(void)arg, (void)bytes;
@@ -136,7 +148,7 @@ static void lost(void *arg, const char *why)
 }
 
 static const struct engine engine = {NULL, state, propose, barrier, NULL};
-static const struct shared_journal_owner owner = {NULL, opening, answer, reserve, lost};
+static const struct shared_journal_owner owner = {NULL, opening, answer, reserve, mend, lost};
 
 /* Some of it is put there, as far as there is place. */
 static void put(struct slice in)

@@ -156,17 +156,18 @@ static uint64_t holes(void *arg, uint64_t end, const struct hole_range *ranges, 
 
 /* ---- holes ---- */
 
-static uint64_t next_end(void *arg, uint64_t from, struct slice *payload)
+static enum rmq_error next_end(void *arg, uint64_t from, uint64_t *index, struct slice *payload)
 {
-	const struct site *s = arg;
+	struct site *s = arg;
 	const struct disk *d = &s->node->disk;
 	while (from <= d->last && d->log[from].kind != RECORD_END)
 		from++;
-	if (from > d->last)
-		return 0;
+	*index = from <= d->last ? from : 0;
+	if (*index == 0)
+		return RMQ_E_NOTHING;
 	const struct jm_record *r = &s->c->records[d->log[from].value];
 	*payload = slice_of(r->payload, r->len);
-	return from;
+	return RMQ_E_OK;
 }
 
 static uint64_t next_record(void *arg, uint64_t from)
@@ -384,6 +385,12 @@ static void opening(void *arg, struct journal_opened *m)
 static void reserve(void *arg, uint64_t bytes)
 {
 	(void)arg, (void)bytes;
+}
+
+static enum rmq_error mend(void *arg, uint64_t index)
+{
+	(void)arg, (void)index;
+	return RMQ_E_OK;
 }
 
 static void lost(void *arg, const char *why)
@@ -643,7 +650,7 @@ void site_init(struct cluster *c, unsigned slot)
 	s->daemon = &c->world.daemons[slot];
 	s->daemon->journal = &s->journal;
 	s->engine = (struct engine){s, engine_of, propose, ask_barrier, holes};
-	s->owner = (struct shared_journal_owner){s, opening, take_answers, reserve, lost};
+	s->owner = (struct shared_journal_owner){s, opening, take_answers, reserve, mend, lost};
 	tail_init(&s->tail);
 	s->disk = s->told = (struct disk_room){ROOM_ENOUGH, 0};
 	s->capacity = UINT64_MAX;

@@ -19,6 +19,7 @@ static struct {
 	struct {
 		uint64_t index;
 		struct writer payload;
+		enum rmq_error err; /* reading it gives */
 		uint8_t bytes[4096];
 	} end[4];
 	unsigned ends;
@@ -58,17 +59,19 @@ static void begin(void *arg)
 	world.reading = true;
 }
 
-static uint64_t next_end(void *arg, uint64_t from, struct slice *payload)
+static enum rmq_error next_end(void *arg, uint64_t from, uint64_t *index, struct slice *payload)
 {
 	(void)arg;
 	assert_true(world.reading);
+	*index = 0;
 	for (unsigned i = 0; i < world.ends; i++) {
 		if (world.end[i].index < from || world.hole[world.end[i].index])
 			continue;
 		*payload = slice_of(world.end[i].payload.p, world.end[i].payload.len);
-		return world.end[i].index;
+		*index = world.end[i].index;
+		return world.end[i].err;
 	}
-	return 0;
+	return RMQ_E_NOTHING;
 }
 
 static uint64_t next_record(void *arg, uint64_t from)
@@ -233,6 +236,36 @@ static void what_names_more_than_it_can_is_passed_over(void **state)
 	assert_int_equal(world.bad, 10);
 }
 
+static void an_end_that_is_being_mended_is_waited_for_and_one_that_is_lost_is_passed_over(
+    void **state)
+{
+	(void)state;
+	put(10, &(struct hole_range){1, 2}, 1);
+	put(20, &(struct hole_range){3, 1}, 1);
+	world.end[0].err = RMQ_E_BUSY;
+	world.state.committed = 9;
+	turns(10);
+	assert_int_equal(ends.followed, 9);
+	world.state.committed = 20;
+	assert_false(ends_turn(&ends, &engine, &journal, UINT32_MAX));
+	assert_false(world.reading);
+	assert_int_equal(ends.followed, 9);
+	assert_int_equal(count(1, 20), 0);
+	world.end[0].err = RMQ_E_OK;
+	turns(10);
+	assert_int_equal(ends.followed, 20);
+	assert_int_equal(count(1, 20), 3);
+	assert_int_equal(world.bad, 0);
+	setup(state);
+	put(10, &(struct hole_range){1, 2}, 1);
+	put(20, &(struct hole_range){3, 1}, 1);
+	world.end[0].err = RMQ_E_CORRUPT;
+	turns(10);
+	assert_int_equal(world.bad, 10);
+	assert_int_equal(ends.followed, 20);
+	assert_int_equal(count(1, 20), 1);
+}
+
 #define T(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -241,6 +274,7 @@ int main(void)
 	    T(an_end_is_followed_once_it_is_committed_and_once_what_it_made_is_stored),
 	    T(much_is_made_in_pieces_that_begin_at_what_is_no_hole_yet),
 	    T(a_turn_is_bounded_by_what_is_looked_at),
-	    T(what_names_more_than_it_can_is_passed_over)};
+	    T(what_names_more_than_it_can_is_passed_over),
+	    T(an_end_that_is_being_mended_is_waited_for_and_one_that_is_lost_is_passed_over)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
  * The journal as a node of a cluster uses it: transactions through a journal_link, to a
  * journal_serve() in a child process; what is stored is read as a node that starts would.
  */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -532,6 +533,127 @@ static void the_newest_checkpoint_may_become_a_hole(void **state)
 	assert_int_equal(stop(), 0);
 }
 
+/* ---- bad records ---- */
+
+/* Each copy of these bytes in the data file gets `to` at its place `at`. */
+static void rot(const char *bytes, size_t len, int at, char to)
+{
+	static char file[1 << 20];
+	char path[128];
+	snprintf(path, sizeof(path), "%s/data.mdb", dir);
+	int fd = open(path, O_RDWR);
+	ssize_t size = pread(fd, file, sizeof(file), 0);
+	unsigned found = 0;
+	for (char *p = file; size > 0 && (p = memmem(p, (size_t)(file + size - p), bytes, len));
+	     p++, found++)
+		assert_int_equal(pwrite(fd, &to, 1, p - file + at), 1);
+	close(fd);
+	assert_true(found > 0);
+}
+
+static void send_mend(uint64_t seq, struct raft_run mend, const char *payload)
+{
+	struct raft_store s = {.seq = seq, .term = 5, .commit = 3, .mend = &mend};
+	struct slice bytes = slice_str(payload);
+	mend.bytes = (uint32_t)bytes.len;
+	replica_log_store(&link_, &s, seq, &bytes);
+}
+
+static enum rmq_error get(uint64_t index, const char *payload)
+{
+	struct record_header h;
+	struct slice bytes;
+	enum rmq_error err = store_reader_get(reader, index, &h, &bytes);
+	if (!err)
+		assert_true(slice_eq(bytes, slice_str(payload)));
+	return err;
+}
+
+static void a_bad_record_is_replaced_and_no_other_one(void **state)
+{
+	struct store_state before;
+	(void)state;
+	start();
+	STORE((.seq = 1, .term = 5, .commit = 3), record(1, 4, RECORD_EVENTS),
+	    record(2, 5, RECORD_END), holes(3, 5, 1), record(4, 5, RECORD_EVENTS));
+	wait_stored(1);
+	assert_int_equal(stop(), 0);
+	rot("aaaa", 4, 2, 'x');
+	rot("bbbb", 4, 0, 'x');
+	load();
+	assert_int_equal(get(1, ""), RMQ_E_CORRUPT);
+	assert_int_equal(get(2, ""), RMQ_E_CORRUPT);
+	assert_int_equal(store_reader_state(reader, &before), RMQ_E_OK);
+	unload();
+	start();
+	send_mend(1, record(1, 4, RECORD_EVENTS), "aaaa");
+	send_mend(2, record(2, 5, RECORD_END), "longer than it was");
+	/* By now it is good; and a hole stays one. */
+	send_mend(3, record(1, 4, RECORD_EVENTS), "zzzz");
+	send_mend(4, record(3, 5, RECORD_EVENTS), "zzzz");
+	wait_stored(4);
+	assert_int_equal(stop(), 0);
+	struct store_state after;
+	load();
+	assert_int_equal(get(1, "aaaa"), RMQ_E_OK);
+	assert_int_equal(get(2, "longer than it was"), RMQ_E_OK);
+	assert_int_equal(get(3, ""), RMQ_E_NOTHING);
+	assert_int_equal(store_reader_state(reader, &after), RMQ_E_OK);
+	assert_int_equal(after.records, before.records);
+	assert_int_equal(after.bytes, before.bytes + strlen("longer than it was") - 4);
+	unload();
+}
+
+static void what_replaces_a_record_is_committed_and_of_its_term_and_kind(void **state)
+{
+	static const struct raft_run others[] = {
+	    {4, 5, 1, 4, RECORD_EVENTS, NULL},	/* not committed */
+	    {1, 5, 1, 4, RECORD_EVENTS, NULL},	/* of another term */
+	    {2, 5, 1, 4, RECORD_EVENTS, NULL},	/* an END is there */
+	    {1, 4, 1, 4, RECORD_CONFIG, NULL}}; /* and here no configuration */
+	(void)state;
+	start();
+	STORE((.seq = 1, .term = 5, .commit = 3), record(1, 4, RECORD_EVENTS),
+	    record(2, 5, RECORD_END), record(3, 5, RECORD_EVENTS), record(4, 5, RECORD_EVENTS));
+	wait_stored(1);
+	assert_int_equal(stop(), 0);
+	rot("aaaa", 4, 0, 'x');
+	rot("bbbb", 4, 0, 'x');
+	rot("dddd", 4, 0, 'x');
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		start();
+		send_mend(1, others[i], "aaaa");
+		wait_refused(RMQ_E_PROTOCOL);
+	}
+}
+
+/* Its kind is in its bytes, and which records are configurations and ENDs is known without them. */
+static void a_bad_record_may_become_a_hole(void **state)
+{
+	static const char head[] = {2, RECORD_EVENTS, 0, 0, 4, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0};
+	struct hole_range all = {1, 1};
+	(void)state;
+	start();
+	STORE((.seq = 1, .term = 5, .commit = 3), record(1, 5, RECORD_EVENTS),
+	    record(2, 5, RECORD_END), record(3, 5, RECORD_EVENTS));
+	wait_stored(1);
+	assert_int_equal(stop(), 0);
+	rot(head, sizeof(head), 1, RECORD_CONFIG);
+	start();
+	send_store((struct raft_store){.seq = 1,
+		       .term = 5,
+		       .commit = 3,
+		       .cover = {2, 5},
+		       .holes = &all,
+		       .hole_count = 1},
+	    NULL, 0);
+	wait_stored(1);
+	assert_int_equal(stop(), 0);
+	load();
+	assert_int_equal(get(1, ""), RMQ_E_NOTHING);
+	unload();
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -549,6 +671,9 @@ int main(void)
 	    TEST(what_one_node_stored_stays_and_is_committed),
 	    TEST(what_fits_is_told_with_what_is_stored),
 	    TEST(the_newest_checkpoint_may_become_a_hole),
+	    TEST(a_bad_record_is_replaced_and_no_other_one),
+	    TEST(what_replaces_a_record_is_committed_and_of_its_term_and_kind),
+	    TEST(a_bad_record_may_become_a_hole),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

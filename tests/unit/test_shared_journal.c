@@ -23,6 +23,8 @@ static struct {
 	uint64_t rounds;
 	char log[4096]; /* payloads that were proposed, parted by spaces */
 	uint64_t reserve;
+	uint64_t mends; /* was asked for last */
+	enum rmq_error mended;
 	const char *lost;
 	size_t socket;	 /* bytes that it takes */
 	char said[4096]; /* answers, as text */
@@ -83,6 +85,7 @@ static void note(const struct frame *f)
 	struct journal_holed holed;
 	struct journal_room room;
 	struct journal_ping ping;
+	struct journal_mended mended;
 	char *to = world.said + at;
 
 #define N(v) ((unsigned long long)(v))
@@ -100,6 +103,8 @@ static void note(const struct frame *f)
 		snprintf(to, left, "holed %llu\n", N(holed.checkpoint));
 	else if (f->type == JOURNAL_TYPE_ROOM && journal_room_decode(f->payload, &room))
 		snprintf(to, left, "room %llu from %llu\n", N(room.bytes), N(room.n));
+	else if (f->type == JOURNAL_TYPE_MENDED && journal_mended_decode(f->payload, &mended))
+		snprintf(to, left, "mended %llu: %u\n", N(mended.index), mended.code);
 	else if (f->type == JOURNAL_TYPE_PING && journal_ping_decode(f->payload, &ping))
 		snprintf(to, left, "ping %llu\n", N(ping.id));
 	else
@@ -123,6 +128,13 @@ static size_t answer(void *arg, struct slice bytes)
 	return n;
 }
 
+static enum rmq_error mend(void *arg, uint64_t index)
+{
+	(void)arg;
+	world.mends = index;
+	return world.mended;
+}
+
 static void reserve(void *arg, uint64_t bytes)
 {
 	(void)arg;
@@ -137,7 +149,7 @@ static void lost(void *arg, const char *why)
 }
 
 static const struct engine engine = {NULL, engine_now, propose, barrier, NULL};
-static const struct shared_journal_owner owner = {NULL, opening, answer, reserve, lost};
+static const struct shared_journal_owner owner = {NULL, opening, answer, reserve, mend, lost};
 
 /* ---- what the daemon says ---- */
 
@@ -322,6 +334,50 @@ static void an_end_is_holed_when_this_node_has_made_its_holes(void **state)
 	PUT(hole, 11, slice_str("123456789012"));
 	go();
 	assert_string_equal(world.lost, "it sent a malformed frame, or one out of place");
+}
+
+static void a_bad_record_is_answered_once_it_is_good_or_lost(void **state)
+{
+	(void)state;
+	world.mended = RMQ_E_BUSY;
+	PUT(bad, 5);
+	go();
+	assert_int_equal(world.mends, 5);
+	said("");
+	/* The rest goes on. */
+	APPEND(1, "a");
+	go();
+	world.state.committed = 11;
+	turn();
+	said("stored 1+1 at 11\n");
+	world.mended = RMQ_E_OK;
+	turn();
+	said("mended 5: 0\n");
+	world.mends = 0;
+	turn();
+	assert_int_equal(world.mends, 0);
+	world.mended = RMQ_E_CORRUPT;
+	PUT(bad, 6);
+	go();
+	said("mended 6: 7\n");
+}
+
+static void a_bad_record_is_named_one_at_a_time_and_is_committed(void **state)
+{
+	static const char malformed[] = "it sent a malformed frame, or one out of place";
+	(void)state;
+	world.mended = RMQ_E_BUSY;
+	PUT(bad, 5);
+	PUT(bad, 6);
+	go();
+	assert_string_equal(world.lost, malformed);
+	for (uint64_t index = 0; index <= 11; index += 11) {
+		shared_journal_free(journal);
+		opened(state);
+		PUT(bad, index);
+		go();
+		assert_string_equal(world.lost, malformed);
+	}
 }
 
 static void room_is_told_when_it_changes_much_or_ends_and_after_a_reserve(void **state)
@@ -631,6 +687,8 @@ int main(void)
 	    T(what_does_not_fit_is_proposed_later_in_order),
 	    T(a_barrier_waits_for_its_round_and_for_what_came_before),
 	    T(an_end_is_holed_when_this_node_has_made_its_holes),
+	    T(a_bad_record_is_answered_once_it_is_good_or_lost),
+	    T(a_bad_record_is_named_one_at_a_time_and_is_committed),
 	    T(room_is_told_when_it_changes_much_or_ends_and_after_a_reserve),
 	    T(room_that_stays_is_told_again_as_it_is_used),
 	    cmocka_unit_test_setup_teardown(

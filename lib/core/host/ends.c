@@ -43,18 +43,24 @@ bool ends_take(struct ends_place *at, const struct ends_log *log, struct slice l
 	return true;
 }
 
-/* Looks for the next END, and at what it says.  Its index; 0: there is none. */
-static uint64_t look(
-    struct ends *e, const struct ends_log *log, uint64_t committed, struct ends_piece *out)
+/*
+ * Looks for the next END, and at what it says.  Its index; 0: there is none.  *busy: it cannot be
+ * read yet.
+ */
+static uint64_t look(struct ends *e, const struct ends_log *log, uint64_t committed,
+    struct ends_piece *out, bool *busy)
 {
 	struct slice payload, ranges;
+	uint64_t end;
 
 	log->begin(log->arg);
-	uint64_t end = log->end(log->arg, e->followed + 1, &payload);
+	enum rmq_error err = log->end(log->arg, e->followed + 1, &end, &payload);
 	if (end > committed)
 		end = 0;
-	if (end > 0) {
-		enum rmq_error err = event_dead_ranges(payload, &ranges);
+	*busy = end > 0 && err == RMQ_E_BUSY;
+	if (end > 0 && !*busy) {
+		if (!err)
+			err = event_dead_ranges(payload, &ranges);
 		if (!err && !ends_take(&e->at, log, ranges, end, out))
 			err = RMQ_E_CORRUPT;
 		if (err) {
@@ -72,6 +78,7 @@ bool ends_turn(
     struct ends *e, const struct engine *engine, const struct ends_log *log, unsigned records)
 {
 	struct ends_piece piece;
+	bool busy;
 	struct engine_state now = engine->state(engine->arg);
 
 	if (now.stored < e->transaction || e->followed >= now.committed ||
@@ -80,7 +87,9 @@ bool ends_turn(
 	piece.whole = false;
 	piece.count = 0;
 	piece.left = records < ENDS_TURN_RECORDS ? records : ENDS_TURN_RECORDS;
-	uint64_t end = look(e, log, now.committed, &piece);
+	uint64_t end = look(e, log, now.committed, &piece, &busy);
+	if (busy)
+		return false;
 	if (piece.count > 0)
 		e->transaction = engine->holes(engine->arg, end, piece.ranges, piece.count);
 	if (piece.count == 0 ? end == 0 || piece.whole : RMQ_VARIANT(ENDS_CUT)) {

@@ -17,14 +17,15 @@ struct ends_log {
 	void *arg;
 	void (*begin)(void *arg);
 	/*
-	 * The first record of kind END at `from` or after it, committed or not; 0: there is
-	 * none.  Its payload is borrowed until done().
+	 * The first record of kind END at `from` or after it, committed or not; *index 0: there is
+	 * none.  Its payload is borrowed until done().  RMQ_E_BUSY: it is bad, and being mended;
+	 * anything else: it is bad for ever.  Then *index is set as well.
 	 */
-	uint64_t (*end)(void *arg, uint64_t from, struct slice *payload);
+	enum rmq_error (*end)(void *arg, uint64_t from, uint64_t *index, struct slice *payload);
 	/* The first record at `from` or after it that is no hole; UINT64_MAX: there is none. */
 	uint64_t (*next)(void *arg, uint64_t from);
 	void (*done)(void *arg);
-	/* The list of this END cannot be read, here as elsewhere: only space is lost. */
+	/* The list of this END cannot be read: only space is lost. */
 	void (*bad)(void *arg, uint64_t end, enum rmq_error err);
 };
 

@@ -72,6 +72,8 @@ struct shared_journal {
 	uint64_t holes[WAITS_MAX];
 	unsigned hole_first, hole_count;
 
+	uint64_t bad; /* BAD that waits for its answer; 0: none */
+
 	uint64_t room;	     /* as told … */
 	uint64_t room_bytes; /* … when proposed_bytes were so many */
 	bool room_told;
@@ -180,6 +182,19 @@ static void tell_stored(struct shared_journal *j, uint64_t index)
 	}
 }
 
+static void tell_mended(struct shared_journal *j)
+{
+	if (j->bad == 0 || !answerable(j))
+		return;
+	enum rmq_error err = j->owner->mend(j->owner->arg, j->bad);
+	if (err == RMQ_E_BUSY)
+		return;
+	struct writer w = answer(j);
+	journal_put_mended(&w, &(struct journal_mended){j->bad, (uint8_t)err});
+	answered(j, &w);
+	j->bad = 0;
+}
+
 /*
  * What is left of the room that was told: the queue daemon has used it.  Where pages that are
  * free are used again, the room stays as it is, and is news all the same.
@@ -222,7 +237,7 @@ static bool take_open(struct shared_journal *j, struct slice payload)
 	    !journal_open_decode(payload, &m))
 		return false;
 	struct journal_opened opened = {.version = JOURNAL_VERSION,
-	    .features = JOURNAL_FEATURE_READS,
+	    .features = JOURNAL_FEATURE_READS | JOURNAL_FEATURE_MENDS,
 	    .term = j->term,
 	    .last = committed(j),
 	    .tags = NO_TAGS};
@@ -293,6 +308,17 @@ static bool take_reserve(struct shared_journal *j, struct slice payload)
 	return true;
 }
 
+static bool take_bad(struct shared_journal *j, struct slice payload)
+{
+	struct journal_bad m;
+
+	if (!j->opened || j->bad > 0 || !journal_bad_decode(payload, &m) || m.index == 0 ||
+	    m.index > committed(j))
+		return false;
+	j->bad = m.index;
+	return true;
+}
+
 /* The END that says so makes the holes, here as on the other nodes. */
 static bool take_hole(struct shared_journal *j, struct slice payload)
 {
@@ -320,6 +346,8 @@ static bool take(struct shared_journal *j, const struct frame *f)
 		return take_reserve(j, f->payload);
 	case JOURNAL_TYPE_PONG:
 		return take_pong(j, f->payload);
+	case JOURNAL_TYPE_BAD:
+		return take_bad(j, f->payload);
 	case JOURNAL_TYPE_READS:
 		return take_reads(j, f->payload);
 	}
@@ -500,6 +528,7 @@ void shared_journal_turn(struct shared_journal *j, uint64_t followed, uint64_t r
 	tell_stored(j, RMQ_VARIANT(STORED_AT_APPEND) ? UINT64_MAX : committed(j));
 	tell_barriers(j);
 	tell_holed(j, followed);
+	tell_mended(j);
 	tell_room(j, room);
 	flush(j);
 }

@@ -35,6 +35,12 @@ struct shared_journal_owner {
 	size_t (*answer)(void *arg, struct slice bytes);
 	/* This many bytes are to be kept, from now on, for records that hold no new message. */
 	void (*reserve)(void *arg, uint64_t bytes);
+	/*
+	 * The daemon finds that this record, which is committed, is bad: RMQ_E_OK, it is good by
+	 * now; RMQ_E_BUSY, it is being mended, and is asked for again in the next turn; else no node
+	 * has it.
+	 */
+	enum rmq_error (*mend)(void *arg, uint64_t index);
 	/* The daemon broke the protocol; nothing more is read or answered. */
 	void (*lost)(void *arg, const char *why);
 };

@@ -25,14 +25,16 @@
 #define NODE_OLDEST  2
 /*
  * Bits: PLACE is understood; STATE is sent each second, also if nothing has changed; DIED is
- * understood; WANT_HOLES is answered.
+ * understood; WANT_HOLES is answered; FETCH is answered.
  */
 #define NODE_FEATURE_PLACE 1
 #define NODE_FEATURE_ALIVE 2
 #define NODE_FEATURE_DIED  4
 #define NODE_FEATURE_HOLES 8
+#define NODE_FEATURE_FETCH 16
 #define NODE_FEATURES \
-	(NODE_FEATURE_PLACE | NODE_FEATURE_ALIVE | NODE_FEATURE_DIED | NODE_FEATURE_HOLES)
+	(NODE_FEATURE_PLACE | NODE_FEATURE_ALIVE | NODE_FEATURE_DIED | NODE_FEATURE_HOLES | \
+	    NODE_FEATURE_FETCH)
 #define NODE_VERSIONS ((struct versions){NODE_OLDEST, NODE_VERSION})
 
 /*
@@ -122,6 +124,17 @@ enum node_state_flag {
 #define NODE_HOLES(F) \
 	F(u64, term) F(u64, cover) F(u64, cover_term) F(u64, followed) F(u64, next) F(rest, ranges)
 
+/*
+ * The bytes of record `index`, which is committed, are bad on the sender's disk.  FETCHED answers it.
+ * To those whose WELCOME had NODE_FEATURE_FETCH.
+ */
+#define NODE_FETCH(F) F(u64, index)
+/*
+ * The record as it stands on the answering node's disk (record.h), which has not looked whether it is
+ * good; empty: it is not committed there, or a hole.
+ */
+#define NODE_FETCHED(F) F(u64, index) F(rest, record)
+
 #define NODE_FRAMES(X) \
 	X(1,  HELLO,   hello,   NODE_HELLO) \
 	X(2,  WELCOME, welcome, NODE_WELCOME) \
@@ -139,7 +152,9 @@ enum node_state_flag {
 	X(14, DIED,    died,    NODE_DIED) \
 	X(15, MEMBERS, members, NODE_MEMBERS) \
 	X(16, WANT_HOLES, want_holes, NODE_WANT_HOLES) \
-	X(17, HOLES,   holes,   NODE_HOLES)
+	X(17, HOLES,   holes,   NODE_HOLES) \
+	X(18, FETCH,   fetch,   NODE_FETCH) \
+	X(19, FETCHED, fetched, NODE_FETCHED)
 /* clang-format on */
 
 enum node_type {

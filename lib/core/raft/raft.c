@@ -136,6 +136,7 @@ static void begin_step(struct raft *r, uint64_t now)
 	r->truncate = 0;
 	r->runs.count = 0;
 	r->holes.count = 0;
+	r->mend.first = 0;
 	r->actions.count = 0;
 	r->sent.count = 0;
 }
@@ -190,6 +191,7 @@ static void end_step(struct raft *r)
 		    .run_count = (unsigned)r->runs.count,
 		    .holes = r->holes.items,
 		    .hole_count = (unsigned)r->holes.count,
+		    .mend = r->mend.first > 0 ? &r->mend : NULL,
 		},
 	};
 }
@@ -252,6 +254,8 @@ static enum rmq_error dispatch(struct raft *r, const struct raft_event *e)
 		return raft_replication_hole(r, e);
 	case RAFT_EVENT_DIED:
 		return raft_replication_died(r, e);
+	case RAFT_EVENT_MEND:
+		return raft_replication_mend(r, e);
 	case RAFT_EVENT_BARRIER:
 		return raft_replication_barrier(r, e->seq);
 	case RAFT_EVENT_ADMIT:

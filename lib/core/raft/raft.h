@@ -205,6 +205,8 @@ enum raft_event_type {
 	RAFT_EVENT_DIED, /* message: from, term and cover of the leader; ranges: are holes there, as
 			    it says, and all below its cover.  They become holes here, as far as
 			    this log is known to be the leader's, and committed */
+	RAFT_EVENT_MEND, /* runs: the one record, committed here, whose bytes on this disk are bad, as
+			    a peer has it.  Else RMQ_E_PROTOCOL */
 	RAFT_EVENT_AGAIN, /* what this node was sent and did not take is wanted now, if it follows */
 };
 
@@ -248,6 +250,9 @@ struct raft_store {
 	unsigned run_count;
 	const struct hole_range *holes; /* then make these holes */
 	unsigned hole_count;
+	/* Then put this record in the place of the one there, if there is one and it is bad.  NULL:
+	 * none.  A CONFIG's config is not set. */
+	const struct raft_run *mend;
 };
 
 struct raft_action {

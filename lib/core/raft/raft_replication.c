@@ -691,6 +691,20 @@ enum rmq_error raft_replication_died(struct raft *r, const struct raft_event *e)
 	return RMQ_E_OK;
 }
 
+/* What is committed is the same on all nodes that hold it. */
+enum rmq_error raft_replication_mend(struct raft *r, const struct raft_event *e)
+{
+	const struct raft_run *run = e->runs;
+	if (e->run_count != 1 || run->kind == RAFT_HOLE || run->first == 0 ||
+	    run->first > r->commit || run->term != raft_term_at(r, run->first))
+		return RMQ_E_PROTOCOL;
+	r->mend = *run;
+	r->mend.count = 1;
+	r->mend.config = NULL;
+	raft_dirty(r);
+	return RMQ_E_OK;
+}
+
 /* "Go" is repeated with each answer to a heartbeat; when it does not help, this node serves on.
  */
 enum rmq_error raft_replication_transfer(struct raft *r, struct raft_id to)

@@ -131,6 +131,7 @@ struct raft {
 	uint64_t truncate;
 	RAFT_LIST(struct raft_run) runs;
 	RAFT_LIST(struct hole_range) holes;
+	struct raft_run mend; /* first 0: none */
 	RAFT_LIST(struct raft_action) actions;
 	RAFT_LIST(struct raft_run) sent; /* of the message to send */
 	struct raft_status shown;
@@ -208,6 +209,7 @@ enum rmq_error raft_replication_propose(struct raft *r, const struct raft_event 
 enum rmq_error raft_replication_noop(struct raft *r);
 enum rmq_error raft_replication_hole(struct raft *r, const struct raft_event *e);
 enum rmq_error raft_replication_died(struct raft *r, const struct raft_event *e);
+enum rmq_error raft_replication_mend(struct raft *r, const struct raft_event *e);
 enum rmq_error raft_replication_transfer(struct raft *r, struct raft_id to);
 /* Whether the peer holds all that was committed an election timeout ago, or later. */
 bool raft_replication_level(const struct raft *r, const struct raft_peer *p);

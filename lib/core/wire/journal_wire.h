@@ -49,6 +49,12 @@
  */
 #define JOURNAL_READS(F) F(u64, index)
 
+/*
+ * The bytes of record `index` are bad; one at a time.  MENDED answers it.  Only to a journal whose
+ * OPENED has JOURNAL_FEATURE_MENDS.
+ */
+#define JOURNAL_BAD(F) F(u64, index)
+
 #define JOURNAL_OPEN_REPLICA(F) \
 	F(u32, magic) F(u16, newest) F(u16, oldest) F(u64, features) F(tags, tags)
 /*
@@ -70,6 +76,12 @@
 /* The records in the ranges (hole_range), all of them below the cover, become holes. */
 #define JOURNAL_DIG(F)     F(rest, ranges)
 #define JOURNAL_TXN_END(F) F(u64, seq)
+/*
+ * This record, at or below the TXN's commit, takes the place of the one there, if there is one and
+ * it is bad; else nothing changes.  It counts like a RECORD.  Only to a journal whose OPENED has
+ * JOURNAL_FEATURE_MENDS.
+ */
+#define JOURNAL_MEND(F) F(u64, index) F(u64, term) F(u8, kind) F(rest, payload)
 
 /*
  * first: index of the oldest record, last: of the newest (0: none yet); checkpoint: of the
@@ -99,6 +111,8 @@
 #define JOURNAL_PING(F) F(u64, id)
 /* All transactions up to this one are durable. */
 #define JOURNAL_TXN_STORED(F) F(u64, seq)
+/* To BAD: code 0: the record is to be read again; else no node has it whole. */
+#define JOURNAL_MENDED(F) F(u64, index) F(u8, code)
 /*
  * Only to an opener whose OPEN_REPLICA has the tag FITS.  So many bytes of any RECORDs, each with
  * RECORD_HEADER_SIZE, are stored without waiting for room, counted after TXN n: if none of
@@ -120,7 +134,9 @@
 	X(10, TXN_END,      txn_end,      JOURNAL_TXN_END) \
 	X(11, RESERVE,      reserve,      JOURNAL_RESERVE) \
 	X(12, PONG,         pong,         JOURNAL_PONG) \
-	X(13, READS,        reads,        JOURNAL_READS)
+	X(13, READS,        reads,        JOURNAL_READS) \
+	X(14, BAD,          bad,          JOURNAL_BAD) \
+	X(15, MEND,         mend,         JOURNAL_MEND)
 
 #define JOURNAL_JOURNAL_FRAMES(X) \
 	X(64, OPENED,       opened,       JOURNAL_OPENED) \
@@ -131,11 +147,16 @@
 	X(69, ERROR,        error,        JOURNAL_ERROR) \
 	X(70, TXN_STORED,   txn_stored,   JOURNAL_TXN_STORED) \
 	X(71, PING,         ping,         JOURNAL_PING) \
-	X(72, FITS,         fits,         JOURNAL_FITS)
+	X(72, FITS,         fits,         JOURNAL_FITS) \
+	X(73, MENDED,       mended,       JOURNAL_MENDED)
 /* clang-format on */
 
-/* Features that a journal shows in OPENED: READS is understood. */
+/*
+ * Features that a journal shows in OPENED: READS is understood; bad records are mended: to who sent
+ * OPEN, BAD is answered, to who sent OPEN_REPLICA, MEND is understood.
+ */
 #define JOURNAL_FEATURE_READS 1
+#define JOURNAL_FEATURE_MENDS 2
 
 /* Tagged fields of OPEN (tags.h). */
 #define JOURNAL_TAG_ANSWERS 1 /* empty: the opener answers PING */

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -357,7 +358,8 @@ int journal_link_open(struct journal_link *l, bool replica, struct journal_opene
 	    .first = m.first,
 	    .last = m.last,
 	    .checkpoint = m.checkpoint,
-	    .reads = m.features & JOURNAL_FEATURE_READS};
+	    .reads = m.features & JOURNAL_FEATURE_READS,
+	    .mends = m.features & JOURNAL_FEATURE_MENDS};
 	memcpy(info->directory, m.directory.data, m.directory.len);
 	keep_rest(l, used);
 	return 0;
@@ -395,23 +397,73 @@ int journal_link_spawn(struct journal_link *l, const struct journal_link_host *h
 	return 0;
 }
 
-void journal_link_answer(struct journal_link *l)
+static void cut_out(struct journal_link *l, size_t at, size_t used)
+{
+	l->in_len -= used;
+	memmove(l->in + at, l->in + at + used, l->in_len - at);
+}
+
+/*
+ * Answers the PINGs in the buffer, and takes the first frame of `type` (0: none) out of it, whose
+ * payload of at most *len bytes is copied.  The others stay.
+ */
+static bool look_for(struct journal_link *l, uint8_t type, uint8_t *payload, size_t *len)
 {
 	size_t at = 0, used;
 	struct frame f;
 
-	ssize_t n = recv(l->fd, l->in + l->in_len, sizeof(l->in) - l->in_len, MSG_DONTWAIT);
-	if (n > 0)
-		l->in_len += (size_t)n;
 	while (!l->lost && !next_frame(l, at, &f, &used) && used > 0) {
 		if (f.type == JOURNAL_TYPE_PING) {
 			answer_ping(l, f.payload);
-			l->in_len -= used;
-			memmove(l->in + at, l->in + at + used, l->in_len - at);
+			cut_out(l, at, used);
+		} else if (f.type == type && f.payload.len <= *len) {
+			*len = f.payload.len;
+			memcpy(payload, f.payload.data, *len);
+			cut_out(l, at, used);
+			return true;
 		} else {
 			at += used;
 		}
 	}
+	return false;
+}
+
+static ssize_t read_now(struct journal_link *l)
+{
+	return recv(l->fd, l->in + l->in_len, sizeof(l->in) - l->in_len, MSG_DONTWAIT);
+}
+
+void journal_link_answer(struct journal_link *l)
+{
+	size_t none = 0;
+	ssize_t n = read_now(l);
+
+	if (n > 0)
+		l->in_len += (size_t)n;
+	(void)look_for(l, 0, NULL, &none);
+}
+
+bool journal_link_await(struct journal_link *l, uint8_t type, uint8_t *payload, size_t *len)
+{
+	while (!look_for(l, type, payload, len) && !l->lost) {
+		bool waiting = !l->broken && !STAILQ_EMPTY(&l->queue);
+		struct pollfd p = {
+		    .fd = l->fd, .events = (short)(POLLIN | (waiting ? POLLOUT : 0))};
+		(void)poll(&p, 1, -1);
+		if (p.revents & POLLOUT)
+			write_queue(l);
+		/* So much is not answered to who waits. */
+		if (l->in_len == sizeof(l->in)) {
+			lose_bad_frame(l);
+			break;
+		}
+		ssize_t n = read_now(l);
+		if (n > 0)
+			l->in_len += (size_t)n;
+		else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+			lose_at_end(l);
+	}
+	return !l->lost;
 }
 
 int journal_link_start(struct journal_link *l, uv_loop_t *loop)

@@ -39,6 +39,7 @@ struct journal_opened_info {
 	uint64_t last;
 	uint64_t checkpoint;
 	bool reads; /* it wants to know where the log is read */
+	bool mends; /* it answers BAD, or takes MEND */
 	char directory[PATH_MAX];
 };
 
@@ -87,6 +88,12 @@ int journal_link_open(struct journal_link *l, bool replica, struct journal_opene
  * that has come waits until then.
  */
 void journal_link_answer(struct journal_link *l);
+
+/*
+ * Waits for a frame of this type, which is taken before those that came earlier and wait.  Its payload,
+ * of at most *len bytes, is copied.  PINGs are answered meanwhile.  False: `lost` was called.
+ */
+bool journal_link_await(struct journal_link *l, uint8_t type, uint8_t *payload, size_t *len);
 
 /* From now on the loop serves it.  0, else a libuv error. */
 int journal_link_start(struct journal_link *l, uv_loop_t *loop);

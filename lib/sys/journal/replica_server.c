@@ -187,6 +187,31 @@ static enum rmq_error dig(struct replica_server *v, struct slice payload)
 	return RMQ_E_OK;
 }
 
+static enum rmq_error mend(struct replica_server *v, struct slice payload)
+{
+	struct journal_mend m;
+	bool mended;
+	if (!journal_mend_decode(payload, &m) || m.index == 0 || m.index > v->txn.commit)
+		return refuse(v, "MEND is malformed, or not of a record that is committed");
+	if (!record_kind_name(m.kind))
+		return journal_io_refuse(
+		    v->io, RMQ_E_VERSION, "MEND of an unknown kind of record");
+	size_t bytes = RECORD_HEADER_SIZE + m.payload.len;
+	if (m.payload.len > RECORD_PAYLOAD_MAX || bytes > v->bytes || bytes > v->txn.largest)
+		return refuse(v, "MEND is too long, or there is more than TXN said");
+	struct record_header h = {(enum record_kind)m.kind, m.index, m.term};
+	enum rmq_error err = store_mend(v->store, &h, m.payload, &mended);
+	if (err == RMQ_E_PROTOCOL)
+		return refuse(v, store_reason(v->store)->text);
+	if (err)
+		return store_failed(v, err);
+	v->bytes -= bytes;
+	v->commit_bytes += bytes;
+	v->spent_pages += mended ? store_record_pages(v->store, m.payload.len) : 0;
+	v->freed = v->freed || mended;
+	return RMQ_E_OK;
+}
+
 static enum rmq_error end_txn(struct replica_server *v, struct slice payload)
 {
 	struct journal_txn_end m;
@@ -212,6 +237,8 @@ static enum rmq_error take_part(struct replica_server *v, const struct journal_i
 		return take_holes(v, f->payload);
 	case JOURNAL_TYPE_DIG:
 		return dig(v, f->payload);
+	case JOURNAL_TYPE_MEND:
+		return mend(v, f->payload);
 	case JOURNAL_TYPE_TXN_END:
 		return end_txn(v, f->payload);
 	default:
@@ -373,8 +400,8 @@ static enum rmq_error open_replica(
 	if (err)
 		return store_failed(v, err);
 	const struct store_state *state = store_state(v->store);
-	struct journal_opened opened = {JOURNAL_VERSION, JOURNAL_FEATURES, state->term, first,
-	    state->next - 1, state->checkpoint, NO_TAGS, slice_str(directory)};
+	struct journal_opened opened = {JOURNAL_VERSION, JOURNAL_FEATURE_MENDS, state->term,
+	    first, state->next - 1, state->checkpoint, NO_TAGS, slice_str(directory)};
 	v->announced = (struct journal_room){0, room_bytes(&v->room, v->store)};
 	journal_put_opened(&v->io->out, &opened);
 	journal_put_room(&v->io->out, &v->announced);

@@ -151,14 +151,16 @@ enum rmq_error replica_log_read(struct store_reader *r, uint64_t index, uint64_t
 		struct record_header h;
 		struct slice payload;
 		err = store_reader_next(r, at, &h, &payload);
-		if (err && err != RMQ_E_NOTHING) {
-			*bad = h.index;
+		if (err && err != RMQ_E_NOTHING && h.index == 0)
 			return err;
-		}
-		bool there = !err && h.index < end;
+		bool there = err != RMQ_E_NOTHING && h.index < end;
 		at = put_holes(runs, at, there ? h.index : end);
 		if (!there || runs->count == RAFT_RUNS_MAX)
 			break;
+		if (err) {
+			*bad = h.index;
+			return runs->count > 0 ? RMQ_E_OK : err;
+		}
 		sum += payload.len;
 		if (sum > bytes && runs->count > 0)
 			break;
@@ -189,10 +191,10 @@ struct frames {
 static void frames_init(struct frames *f, const struct raft_store *s)
 {
 	size_t digs = (s->hole_count + RAFT_HOLES_MAX - 1) / RAFT_HOLES_MAX;
-	size_t cap = 2 * TXN_HEAD_MAX + s->run_count * RUN_HEAD_MAX + digs * DIG_MAX;
+	size_t cap = 2 * TXN_HEAD_MAX + (s->run_count + 1) * RUN_HEAD_MAX + digs * DIG_MAX;
 	uint8_t *heads = malloc(cap);
 
-	f->iov = malloc((2 * (size_t)s->run_count + digs + 2) * sizeof(*f->iov));
+	f->iov = malloc((2 * (size_t)s->run_count + digs + 4) * sizeof(*f->iov));
 	if (!heads || !f->iov)
 		abort();
 	f->count = 0;
@@ -214,21 +216,34 @@ static void frames_add(struct frames *f, size_t begin, struct slice payload)
 		    (struct iovec){(void *)(uintptr_t)payload.data, payload.len};
 }
 
+/* The payload counts in the frame, and lies elsewhere. */
+static void add_with_payload(struct frames *f, size_t begin, struct slice payload)
+{
+	store_u32(f->heads.p + begin,
+	    (uint32_t)(JOURNAL_RECORD_HEAD - FRAME_HEADER_SIZE + payload.len));
+	frames_add(f, begin, payload);
+}
+
+static void measure_one(struct journal_txn *m, uint32_t payload_bytes)
+{
+	uint32_t bytes = RECORD_HEADER_SIZE + payload_bytes;
+
+	m->bytes += bytes;
+	if (bytes > m->largest)
+		m->largest = bytes;
+}
+
 /* Sets the size of the records, with their headers, and that of the largest one. */
 static void measure(const struct raft_store *s, struct journal_txn *m)
 {
-	uint64_t bytes = 0;
-
 	for (unsigned i = 0; i < s->run_count; i++) {
-		if (s->runs[i].kind == RAFT_HOLE)
-			continue;
-		uint32_t one = RECORD_HEADER_SIZE + s->runs[i].bytes;
-		bytes += one;
-		if (one > m->largest)
-			m->largest = one;
+		if (s->runs[i].kind != RAFT_HOLE)
+			measure_one(m, s->runs[i].bytes);
+		assert(m->bytes <= JOURNAL_TXN_MAX);
 	}
-	assert(bytes <= JOURNAL_TXN_MAX);
-	m->bytes = (uint32_t)bytes;
+	if (s->mend)
+		measure_one(m, s->mend->bytes);
+	assert(m->bytes <= JOURNAL_TXN_MAX);
 }
 
 static void put_begin(struct frames *f, const struct raft_store *s, uint64_t seq)
@@ -254,18 +269,26 @@ static void put_run(struct frames *f, const struct raft_run *run, struct slice p
 	size_t begin = f->heads.len;
 
 	if (run->kind == RAFT_HOLE) {
-		payload = slice_of(NULL, 0);
 		journal_put_holes(
 		    &f->heads, &(struct journal_holes){run->first, run->count, run->term});
-	} else {
-		assert(payload.len == run->bytes && payload.len <= RECORD_PAYLOAD_MAX);
-		journal_put_record(
-		    &f->heads, &(struct journal_record){run->first, run->term, run->kind, {0}});
-		/* The payload counts, and lies elsewhere. */
-		store_u32(f->heads.p + begin,
-		    (uint32_t)(JOURNAL_RECORD_HEAD - FRAME_HEADER_SIZE + payload.len));
+		frames_add(f, begin, slice_of(NULL, 0));
+		return;
 	}
-	frames_add(f, begin, payload);
+	assert(payload.len == run->bytes && payload.len <= RECORD_PAYLOAD_MAX);
+	journal_put_record(
+	    &f->heads, &(struct journal_record){run->first, run->term, run->kind, {0}});
+	add_with_payload(f, begin, payload);
+}
+
+/* It has the fields of a RECORD. */
+static void put_mend(struct frames *f, const struct raft_run *run, struct slice payload)
+{
+	size_t begin = f->heads.len;
+
+	assert(payload.len == run->bytes && payload.len <= RECORD_PAYLOAD_MAX);
+	journal_put_mend(
+	    &f->heads, &(struct journal_mend){run->first, run->term, run->kind, {0}});
+	add_with_payload(f, begin, payload);
 }
 
 static void put_digs(struct frames *f, const struct hole_range *holes, unsigned count)
@@ -299,6 +322,8 @@ void replica_log_store(struct journal_link *l, const struct raft_store *s, uint6
 	for (unsigned i = 0; i < s->run_count; i++)
 		put_run(&f, &s->runs[i], payloads[i]);
 	put_digs(&f, s->holes, s->hole_count);
+	if (s->mend)
+		put_mend(&f, s->mend, payloads[s->run_count]);
 	size_t begin = f.heads.len;
 	journal_put_txn_end(&f.heads, &(struct journal_txn_end){seq});
 	frames_add(&f, begin, slice_of(NULL, 0));

@@ -25,7 +25,7 @@ void replica_log_begin_free(struct raft_begin *b);
  * (but at least one run), RAFT_RUNS_MAX runs, nothing after `last`.  Payloads are borrowed
  * until store_reader_end(); a run of holes has none, terms of holes and configurations are not
  * set.  *count is 0 if the log does not reach `index`.  RMQ_E_CORRUPT, RMQ_E_VERSION: of the
- * record at *bad.
+ * record at *bad, if that comes first; else what comes before it is given.
  */
 struct replica_log_runs {
 	unsigned count;
@@ -41,8 +41,8 @@ uint64_t replica_log_last(uint64_t last, const struct raft_store *s);
 
 /*
  * Sends a transaction to the journal, which answers with TXN_STORED and `seq`.  payloads[i] is
- * that of s->runs[i], of run.bytes, not looked at for holes.  All of it is borrowed for the call.  Out
- * of memory aborts.
+ * that of s->runs[i], of run.bytes, not looked at for holes; payloads[s->run_count] is that of
+ * s->mend.  All of it is borrowed for the call.  Out of memory aborts.
  */
 void replica_log_store(struct journal_link *l, const struct raft_store *s, uint64_t seq,
     const struct slice *payloads);

@@ -459,6 +459,20 @@ static bool is_marked(const struct store *s, unsigned kind)
 	return s->env.has_marks && (kind == RECORD_CONFIG || kind == RECORD_END);
 }
 
+/* What the entry in `marks` of this index says; 0: there is none. */
+static int marked_kind(struct store *s, uint64_t index, unsigned *kind)
+{
+	uint8_t key_bytes[STORE_KEY_SIZE];
+	MDB_val key = {STORE_KEY_SIZE, key_bytes};
+	MDB_val value;
+	store_env_key(key_bytes, index);
+	int rc = mdb_get(s->txn, s->env.marks, &key, &value);
+	if (!rc && value.mv_size != 1)
+		return MDB_CORRUPTED;
+	*kind = rc ? 0 : *(const uint8_t *)value.mv_data;
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
 static enum rmq_error put_mark(struct store *s, uint64_t index, unsigned kind)
 {
 	uint8_t key_bytes[STORE_KEY_SIZE];
@@ -528,16 +542,19 @@ static int newest_end(struct store *s)
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-/* The record that the cursor is at. */
+/* The record that the cursor is at.  Its own bytes may be bad: what is marked says its kind. */
 static enum rmq_error delete_one(
     struct store *s, uint64_t index, const MDB_val *value, bool whatever)
 {
 	size_t size = value->mv_size;
 	unsigned kind = size >= RECORD_HEADER_SIZE ? ((const uint8_t *)value->mv_data)[1] : 0;
+	int rc = s->env.has_marks ? marked_kind(s, index, &kind) : 0;
+	if (rc)
+		return fail(s, "data.mdb", rc);
 	if (kind == RECORD_CONFIG && !whatever)
 		return reason_set(&s->why, RMQ_E_PROTOCOL, "record %llu never becomes a hole",
 		    (unsigned long long)index);
-	int rc = mdb_cursor_del(s->cursor, 0);
+	rc = mdb_cursor_del(s->cursor, 0);
 	if (!rc && is_marked(s, kind)) {
 		uint8_t key_bytes[STORE_KEY_SIZE];
 		MDB_val key = {STORE_KEY_SIZE, key_bytes};
@@ -663,6 +680,76 @@ enum rmq_error store_append_holes(struct store *s, uint64_t count, uint64_t term
 	s->state.next += count;
 	s->changed = true;
 	return term == s->boundary_term ? RMQ_E_OK : store_put_term(s, first, term);
+}
+
+/* The term of the newest boundary at or below the index. */
+static int term_at(struct store *s, uint64_t index, uint64_t *term)
+{
+	uint8_t key_bytes[STORE_KEY_SIZE];
+	MDB_val key = {STORE_KEY_SIZE, key_bytes};
+	MDB_val value;
+	MDB_cursor *cursor;
+	int rc = mdb_cursor_open(s->txn, s->env.terms, &cursor);
+	if (rc)
+		return rc;
+	store_env_key(key_bytes, index + 1);
+	rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+	if (!rc || rc == MDB_NOTFOUND)
+		rc = mdb_cursor_get(cursor, &key, &value, rc ? MDB_LAST : MDB_PREV);
+	if (!rc && value.mv_size != sizeof(*term))
+		rc = MDB_CORRUPTED;
+	if (!rc)
+		*term = load_u64(value.mv_data);
+	mdb_cursor_close(cursor);
+	return rc;
+}
+
+/* Whether it can be the record of its index. */
+static enum rmq_error check_place(struct store *s, const struct record_header *h)
+{
+	uint64_t term;
+	unsigned kind = 0;
+	int rc = term_at(s, h->index, &term);
+	if (!rc && s->env.has_marks)
+		rc = marked_kind(s, h->index, &kind);
+	if (rc)
+		return fail(s, "data.mdb", rc);
+	if (term != h->term || (kind != 0 && kind != h->kind) ||
+	    (kind == 0 && h->kind == RECORD_CONFIG))
+		return reason_set(&s->why, RMQ_E_PROTOCOL,
+		    "record %llu is of another term or kind", (unsigned long long)h->index);
+	return RMQ_E_OK;
+}
+
+enum rmq_error store_mend(
+    struct store *s, const struct record_header *h, struct slice payload, bool *mended)
+{
+	uint8_t key_bytes[STORE_KEY_SIZE];
+	MDB_val key = {STORE_KEY_SIZE, key_bytes};
+	MDB_val value = {RECORD_HEADER_SIZE + payload.len, NULL};
+	struct record_header found;
+	struct slice old, bytes;
+	*mended = false;
+	enum rmq_error err = store_raw(s, h->index, &old);
+	if (err == RMQ_E_NOTHING)
+		return RMQ_E_OK;
+	if (err || !record_open(old, h->index, &found, &bytes))
+		return err;
+	err = check_place(s, h);
+	if (err)
+		return err;
+	size_t old_len = old.len;
+	store_env_key(key_bytes, h->index);
+	int rc = mdb_put(s->txn, s->env.log, &key, &value, MDB_RESERVE);
+	if (rc)
+		return fail(s, "data.mdb", rc);
+	uint8_t *record = value.mv_data;
+	if (payload.len > 0)
+		memcpy(record + RECORD_HEADER_SIZE, payload.data, payload.len);
+	record_seal(record, h, payload.len);
+	s->state.bytes += RECORD_HEADER_SIZE + payload.len - old_len;
+	s->changed = *mended = true;
+	return RMQ_E_OK;
 }
 
 /* ---- commit ---- */

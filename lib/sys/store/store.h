@@ -230,6 +230,14 @@ enum rmq_error store_truncate(struct store *s, uint64_t from)
 enum rmq_error store_append_holes(struct store *s, uint64_t count, uint64_t term)
     __attribute__((warn_unused_result));
 
+/*
+ * Puts this record, payload of at most RECORD_PAYLOAD_MAX, in the place of the one of its index if
+ * that is bad (record_open()); *mended says whether it did.  A good one stays, and so does a hole.
+ * RMQ_E_PROTOCOL (expected): the log has another term, or another kind, there.
+ */
+enum rmq_error store_mend(struct store *s, const struct record_header *h, struct slice payload,
+    bool *mended) __attribute__((warn_unused_result));
+
 /* All since store_begin() is durable on return.  Without changes nothing is written. */
 enum rmq_error store_commit(struct store *s) __attribute__((warn_unused_result));
 

@@ -1,0 +1,131 @@
+#include "core/host/fetch.h"
+
+#include <string.h>
+
+bool fetch_want(
+    struct fetch *f, const struct engine_state *log, uint64_t index, uint64_t now_ms)
+{
+	/* A disk that gives back what it likes is not written to for ever. */
+	if (index > log->agreed || index == f->mended)
+		return false;
+	if (f->index == index && f->state == FETCH_GIVEN_UP)
+		return false;
+	if (f->state == FETCH_NONE) {
+		f->index = index;
+		f->state = FETCH_ASKS;
+		f->since_ms = now_ms;
+		f->asked_ms = f->round_ms = 0;
+		f->next = 0;
+	}
+	return true;
+}
+
+static enum fetch_action ask(struct fetch *f, const struct fetch_seen *seen)
+{
+	if (seen->now_ms - f->since_ms >= (uint64_t)FETCH_PATIENCE * seen->patience_ms) {
+		f->state = FETCH_GIVEN_UP;
+		f->since_ms = seen->now_ms;
+		return FETCH_FAILED;
+	}
+	if (f->asked_ms > 0 && seen->now_ms < f->asked_ms + seen->patience_ms)
+		return FETCH_NOTHING;
+	if (f->next >= seen->count) {
+		if (f->round_ms > 0 && seen->now_ms < f->round_ms + seen->patience_ms)
+			return FETCH_NOTHING;
+		f->next = 0;
+		f->round_ms = 0;
+	}
+	if (seen->count == 0)
+		return FETCH_NOTHING;
+	f->asked = seen->peers[f->next++];
+	f->asked_ms = seen->now_ms;
+	if (f->round_ms == 0)
+		f->round_ms = seen->now_ms;
+	return FETCH_ASK;
+}
+
+static bool fits(const struct fetch *f, const struct fetch_seen *seen)
+{
+	struct proposal p = {f->run.kind, {fetch_payload(f), NULL}};
+
+	return engine_proposes(&p, 1, &seen->room) == 1;
+}
+
+enum fetch_action fetch_turn(struct fetch *f, const struct fetch_seen *seen)
+{
+	switch (f->state) {
+	case FETCH_NONE:
+		break;
+	case FETCH_ASKS:
+		return ask(f, seen);
+	case FETCH_HAS:
+		if (fits(f, seen))
+			return FETCH_MEND;
+		/* Its disk is full: as if nobody had it. */
+		f->state = FETCH_ASKS;
+		return ask(f, seen);
+	case FETCH_WRITES:
+		if (seen->stored < f->transaction)
+			break;
+		f->state = FETCH_NONE;
+		f->mended = f->index;
+		return FETCH_DONE;
+	case FETCH_GIVEN_UP:
+		/* Who wants it is told so meanwhile; later it may be to be had. */
+		if (seen->now_ms - f->since_ms >= (uint64_t)FETCH_PATIENCE * seen->patience_ms)
+			f->state = FETCH_NONE;
+		break;
+	}
+	return FETCH_NOTHING;
+}
+
+struct slice fetch_payload(const struct fetch *f)
+{
+	return slice_of(f->record + RECORD_HEADER_SIZE, f->run.bytes);
+}
+
+void fetch_writes(struct fetch *f, uint64_t transaction)
+{
+	f->state = FETCH_WRITES;
+	f->transaction = transaction;
+}
+
+/* Whether it is the record of this index and term. */
+static bool open_answer(
+    struct slice record, uint64_t index, uint64_t term, struct record_header *h, size_t *len)
+{
+	struct slice payload;
+
+	if (record_open(record, index, h, &payload) || h->term != term)
+		return false;
+	*len = payload.len;
+	return true;
+}
+
+void fetch_answered(
+    struct fetch *f, struct raft_id from, uint64_t index, struct slice record, uint64_t term)
+{
+	struct record_header h;
+	size_t len;
+
+	if (f->state != FETCH_ASKS || index != f->index)
+		return;
+	if (record.len > RECORD_MAX || !open_answer(record, index, term, &h, &len)) {
+		if (raft_id_eq(from, f->asked))
+			f->asked_ms = 0;
+		return;
+	}
+	memcpy(f->record, record.data, record.len);
+	f->run = (struct raft_run){.first = index,
+	    .term = term,
+	    .count = 1,
+	    .bytes = (uint32_t)len,
+	    .kind = (uint8_t)h.kind};
+	f->from = from;
+	f->state = FETCH_HAS;
+}
+
+bool fetch_tells(const struct engine_state *log, uint64_t index)
+{
+	return index > 0 && index <= log->committed;
+}

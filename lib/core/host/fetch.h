@@ -1,0 +1,89 @@
+/*
+ * A record whose bytes have gone bad on this node's disk is fetched from a node that has it, and
+ * written in its place.
+ *
+ *	this node                        another member
+ *	FETCH 7                   ->
+ *	                          <-     FETCHED 7: the record as it is on its disk
+ *	(checksum, index and term are right: RAFT_EVENT_MEND)
+ *
+ * Only what is committed is fetched: it is the same on all nodes that hold it.  Members are asked
+ * one after the other until one has it whole, and again from the first one on, for so long
+ * as FETCH_PATIENCE says.  Who reads asks in each turn, until the record is good or can no longer be
+ * waited for.  One record is fetched at a time; the others wait for it.
+ */
+#ifndef RMQ_CORE_HOST_FETCH_H
+#define RMQ_CORE_HOST_FETCH_H
+
+#include "core/host/engine.h"
+#include "core/raft/raft.h"
+
+/* It is waited for as many times what an answer takes. */
+#define FETCH_PATIENCE 10
+
+/* All zeros to begin with. */
+struct fetch {
+	uint64_t index; /* is wanted, or was; 0: none was */
+	enum fetch_state {
+		FETCH_NONE,    /* nothing is wanted */
+		FETCH_ASKS,    /* the others */
+		FETCH_HAS,     /* what is to be written */
+		FETCH_WRITES,  /* it is under way to the disk */
+		FETCH_GIVEN_UP /* no node has it */
+	} state;
+	uint64_t since_ms; /* it is wanted, or given up */
+	uint64_t asked_ms; /* the newest question; 0: none */
+	uint64_t round_ms; /* the first one of this round */
+	unsigned next;	   /* of those that can be asked */
+	struct raft_id asked;
+	struct raft_id from;  /* who had it */
+	uint64_t transaction; /* it is stored with this one */
+	uint64_t mended;      /* the newest one that was */
+	struct raft_run run;
+	uint8_t record[RECORD_MAX];
+};
+
+/*
+ * A reader has found that record `index` is bad.  True: it is being fetched, or waits until
+ * another one is: to be read again in a later turn.  False: it is not to be had.
+ */
+bool fetch_want(struct fetch *f, const struct engine_state *log, uint64_t index,
+    uint64_t now_ms) __attribute__((warn_unused_result));
+
+/* What a turn sees. */
+struct fetch_seen {
+	const struct raft_id *peers; /* who can be asked */
+	unsigned count;
+	struct intake_room room; /* on this node's disk */
+	uint64_t stored;	 /* as in engine_state */
+	uint64_t now_ms;
+	uint32_t patience_ms; /* an answer takes no longer */
+};
+
+enum fetch_action {
+	FETCH_NOTHING,
+	FETCH_ASK,   /* f->asked for f->index */
+	FETCH_MEND,  /* f->run, with fetch_payload(); then tell fetch_writes() */
+	FETCH_DONE,  /* f->index is good again, as f->from had it */
+	FETCH_FAILED /* f->index is given up */
+};
+
+/* The end of a turn; until it says FETCH_NOTHING.  A turn comes at least each patience_ms. */
+enum fetch_action fetch_turn(struct fetch *f, const struct fetch_seen *seen)
+    __attribute__((warn_unused_result));
+
+struct slice fetch_payload(const struct fetch *f);
+/* It is written when this transaction is stored. */
+void fetch_writes(struct fetch *f, uint64_t transaction);
+
+/*
+ * An answer.  `term` is that of this node's log at `index`.  What is not wanted has no effect; after
+ * one that is empty, or not the record, the next member is asked.
+ */
+void fetch_answered(
+    struct fetch *f, struct raft_id from, uint64_t index, struct slice record, uint64_t term);
+
+/* Whether a node that is asked for this record tells what it has. */
+bool fetch_tells(const struct engine_state *log, uint64_t index);
+
+#endif
