@@ -240,7 +240,7 @@ static void failed(struct cluster *c, enum keeper_event e, bool never)
 
 	obey(c, e);
 	if (never && s->keeper.state == KEEPER_PAUSE)
-		keeper_give_up(&s->keeper);
+		keeper_give_up(&s->keeper, cluster_now(c));
 	look_for_another(c);
 }
 

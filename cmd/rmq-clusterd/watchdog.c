@@ -321,12 +321,14 @@ uint32_t watchdog_flags(const struct cluster *c)
 {
 	const struct watchdog *w = &c->watchdog;
 
-	return (uint32_t)((watchdog_serves(c) ? NODE_STATE_SERVES : 0) |
-			  (w->has_room ? 0 : NODE_STATE_NO_ROOM) |
-			  (w->hangs || w->starves ? NODE_STATE_HANGS : 0) |
-			  (c->status.forgot ? NODE_STATE_FORGOT : 0) |
-			  (keeper_fails(&c->supervisor.keeper) ? NODE_STATE_FAILS : 0) |
-			  gates_flags(&w->health.gates));
+	return (
+	    uint32_t)((watchdog_serves(c) ? NODE_STATE_SERVES : 0) |
+		      (w->has_room ? 0 : NODE_STATE_NO_ROOM) |
+		      (w->hangs || w->starves ? NODE_STATE_HANGS : 0) |
+		      (c->status.forgot ? NODE_STATE_FORGOT : 0) |
+		      (keeper_fails(&c->supervisor.keeper, cluster_now(c)) ? NODE_STATE_FAILS
+									   : 0) |
+		      gates_flags(&w->health.gates));
 }
 
 const char *watchdog_problem(const struct cluster *c)
@@ -345,7 +347,7 @@ const char *watchdog_problem(const struct cluster *c)
 		return health_text(h->illness);
 	if (cluster_leads(c) && !c->watchdog.confirms)
 		return "nothing is confirmed: a majority does not store the records sent to it";
-	if (keeper_fails(&c->supervisor.keeper))
+	if (c->supervisor.keeper.failed)
 		return "the queue daemon could not run on this node when it led: its log says why";
 	return gate_text(c, c->watchdog.gate);
 }

@@ -73,6 +73,7 @@ struct site {
 	struct crashes_word told_died;
 	/* How its queue daemon ends before it takes clients: not of what it reads. */
 	enum { RUNS, EXITS_READING, KILLED_READING, CRASHES_READY } start;
+	uint64_t starts;	/* of its queue daemons, ever */
 	uint64_t rested_at;	/* ms; the end of its pause */
 	uint64_t lingers_until; /* one that was killed ends then */
 	bool sticks;		/* one that is killed does not end */

@@ -772,7 +772,7 @@ static void gate_turn(struct site *s)
 		if (c->sites[i].linked[s->node->slot] && !is_cut_off(&c->sites[i], s->node))
 			c->sites[i].flags[s->node->slot] =
 			    gates_flags(&s->health.gates) |
-			    (keeper_fails(&s->keeper) ? NODE_STATE_FAILS : 0);
+			    (keeper_fails(&s->keeper, c->sim.now) ? NODE_STATE_FAILS : 0);
 }
 
 /* ---- its start and its end ---- */
@@ -818,6 +818,7 @@ static void open_queue(struct site *s)
 	journal_turn(s);
 	s->opening = false;
 	s->c->starts++;
+	s->starts++;
 	if (dies(s)) {
 		obey(s, KEEPER_DIED);
 		return;

@@ -227,9 +227,9 @@ static void to_one_that_fails_as_well_it_is_handed_over_after_the_pause(void **s
 	(void)state;
 	assert_int_equal(turn(0), KEEPER_START);
 	assert_int_equal(event(KEEPER_DIED, 0), KEEPER_REST);
-	assert_false(keeper_fails(&keeper));
-	keeper_give_up(&keeper);
-	assert_true(keeper_fails(&keeper));
+	assert_false(keeper_fails(&keeper, 0));
+	keeper_give_up(&keeper, 0);
+	assert_true(keeper_fails(&keeper, 0));
 	assert_true(keeper_hands_over(&keeper, false));
 	assert_false(keeper_hands_over(&keeper, true));
 	assert_int_equal(event(KEEPER_RESTED, 100), KEEPER_NOTHING);
@@ -237,10 +237,47 @@ static void to_one_that_fails_as_well_it_is_handed_over_after_the_pause(void **s
 	/* That says what it was when it led last. */
 	log_.leads = false;
 	assert_int_equal(role(), KEEPER_NOTHING);
-	assert_true(keeper_fails(&keeper));
+	assert_true(keeper_fails(&keeper, 100));
 	log_.leads = true;
 	ready();
-	assert_false(keeper_fails(&keeper));
+	assert_false(keeper_fails(&keeper, 100));
+}
+
+static void dies_at(uint64_t now_ms, bool after_long)
+{
+	assert_int_equal(turn(now_ms), KEEPER_START);
+	if (after_long)
+		assert_int_equal(
+		    event(KEEPER_TAKES_CLIENTS, now_ms - KEEPER_QUICK_MS), KEEPER_NOTHING);
+	assert_int_equal(event(KEEPER_DIED, now_ms), KEEPER_REST);
+	assert_int_equal(event(KEEPER_RESTED, now_ms), KEEPER_NOTHING);
+}
+
+static void a_failure_counts_for_a_while_that_doubles_until_it_has_run_for_long(void **state)
+{
+	(void)state;
+	uint64_t now = 0, ms = KEEPER_FAILS_SILENCE * 2000;
+
+	for (unsigned i = 0; i < KEEPER_DEATHS_MAX; i++)
+		dies_at(now, false);
+	for (unsigned i = 0; i < 20; i++) {
+		/* Once more while it fails. */
+		now += ms - 1;
+		assert_true(keeper_fails(&keeper, now));
+		dies_at(now, false);
+		now += ms - 1;
+		assert_true(keeper_fails(&keeper, now));
+		assert_false(keeper_fails(&keeper, ++now));
+		assert_true(keeper.failed);
+		dies_at(now, false);
+		ms = 2 * ms < KEEPER_FAILS_MAX_MS ? 2 * ms : KEEPER_FAILS_MAX_MS;
+	}
+	now += KEEPER_QUICK_MS + ms;
+	dies_at(now, true);
+	assert_false(keeper_fails(&keeper, now));
+	keeper_give_up(&keeper, now);
+	assert_true(keeper_fails(&keeper, now + KEEPER_FAILS_SILENCE * 2000 - 1));
+	assert_false(keeper_fails(&keeper, now + KEEPER_FAILS_SILENCE * 2000));
 }
 
 int main(void)
@@ -253,6 +290,7 @@ int main(void)
 	    T(what_hangs_as_it_starts_gives_up_at_once), T(what_hangs_each_time_gives_up),
 	    T(a_pause_ends_with_leadership), T(what_was_told_to_end_does_not_rest),
 	    T(a_process_is_known_of_in_every_state),
-	    T(to_one_that_fails_as_well_it_is_handed_over_after_the_pause)};
+	    T(to_one_that_fails_as_well_it_is_handed_over_after_the_pause),
+	    T(a_failure_counts_for_a_while_that_doubles_until_it_has_run_for_long)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -153,6 +153,8 @@
 	X(ANY_END_DEADLY, "a queue daemon that is killed, or says why it ends, counts as crashed", \
 	    "it could run") \
 	X(PLACE_STAYS, "one that has read the whole log counts as reading it", "it could run") \
+	X(FAILED_TAKEN, "a leader that is ill hands over to one whose queue daemon has just failed", \
+	    "is tried again") \
 	X(DRAINS_FIRST, "who is told to end waits for its queue daemon before it hands over", \
 	    "is told to end, and leads on") \
 	X(TAKES_ALL, "a follower takes what its disk has no room for", "nodes do not catch up") \

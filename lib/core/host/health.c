@@ -331,5 +331,7 @@ bool health_better(const struct health_successor *s)
 
 bool health_gated(const struct health_successor *s)
 {
-	return s->answers && s->gate && s->level && !s->forgot;
+	bool fails = s->fails && !RMQ_VARIANT(FAILED_TAKEN);
+
+	return s->answers && s->gate && s->level && !s->forgot && !fails;
 }

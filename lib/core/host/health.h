@@ -184,7 +184,7 @@ struct health_successor {
 	uint64_t room;
 	uint64_t match; /* the index up to which it has the log */
 	bool forgot;	/* NODE_STATE_FORGOT: it would not take over */
-	bool fails;	/* NODE_STATE_FAILS: its queue daemon may not run */
+	bool fails;	/* NODE_STATE_FAILS: lately its queue daemon could not run */
 };
 
 /*
@@ -201,10 +201,7 @@ const struct raft_member *health_candidate(
  * first.  Its place in the list, which is that of health_candidate(); -1: none answers.
  */
 int health_successor(const struct health_successor *list, unsigned count);
-/*
- * Whether this one could take over at once, and would have room for new messages.  One that fails
- * counts: it did when it led last, which may be long ago.
- */
+/* Whether this one could take over at once, and would have room for new messages. */
 bool health_better(const struct health_successor *s);
 /* The same for gates: whether they would reach it. */
 bool health_gated(const struct health_successor *s);

@@ -44,19 +44,38 @@ void keeper_init(struct keeper *k, uint64_t silent_ms)
 {
 	uint64_t silence = KEEPER_QUICK_SILENCE * silent_ms;
 
-	*k = (struct keeper){.quick_ms = silence > KEEPER_QUICK_MS ? silence : KEEPER_QUICK_MS};
+	*k = (struct keeper){.quick_ms = silence > KEEPER_QUICK_MS ? silence : KEEPER_QUICK_MS,
+	    .fails_min_ms = KEEPER_FAILS_SILENCE * silent_ms};
 }
 
-void keeper_give_up(struct keeper *k)
+static bool fails(const struct keeper *k, uint64_t now_ms)
+{
+	return k->failed && now_ms < k->fails_until;
+}
+
+/* Once more while it fails: that lasts as long, from now on. */
+static void fail(struct keeper *k, uint64_t now_ms)
+{
+	if (k->fails_ms == 0)
+		k->fails_ms = k->fails_min_ms;
+	else if (!fails(k, now_ms))
+		k->fails_ms *= 2;
+	if (k->fails_ms > KEEPER_FAILS_MAX_MS)
+		k->fails_ms = KEEPER_FAILS_MAX_MS;
+	k->failed = true;
+	k->fails_until = now_ms + k->fails_ms;
+}
+
+void keeper_give_up(struct keeper *k, uint64_t now_ms)
 {
 	if (k->deaths < KEEPER_DEATHS_MAX)
 		k->deaths = KEEPER_DEATHS_MAX;
-	k->fails = true;
+	fail(k, now_ms);
 }
 
-bool keeper_fails(const struct keeper *k)
+bool keeper_fails(const struct keeper *k, uint64_t now_ms)
 {
-	return k->fails && !RMQ_VARIANT(FAILURES_UNTOLD);
+	return fails(k, now_ms) && !RMQ_VARIANT(FAILURES_UNTOLD);
 }
 
 /* The pause doubles with each quick death.  Who hangs as it starts will again. */
@@ -66,9 +85,10 @@ static void rest(struct keeper *k, enum keeper_state was, enum keeper_event e, u
 	bool quick = began || now_ms - k->ready_ms < k->quick_ms;
 
 	k->deaths = quick ? k->deaths + 1 : 1;
-	if (began && e == KEEPER_SILENT)
-		keeper_give_up(k);
-	k->fails |= k->deaths >= KEEPER_DEATHS_MAX;
+	if (!quick)
+		k->fails_ms = 0;
+	if ((began && e == KEEPER_SILENT) || k->deaths >= KEEPER_DEATHS_MAX)
+		keeper_give_up(k, now_ms);
 	k->pause_ms = KEEPER_PAUSE_MIN_MS;
 	for (unsigned i = 1; i < k->deaths && k->pause_ms < KEEPER_PAUSE_MAX_MS; i++)
 		k->pause_ms *= 2;
@@ -86,7 +106,7 @@ enum keeper_action keeper_event(struct keeper *k, enum keeper_event e, uint64_t 
 	k->state = c->next;
 	if (k->state == KEEPER_READY && was == KEEPER_STARTING) {
 		k->ready_ms = now_ms;
-		k->fails = false;
+		k->failed = false;
 	} else if (c->action == KEEPER_REST) {
 		rest(k, was, e, now_ms);
 	}

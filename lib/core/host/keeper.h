@@ -4,7 +4,8 @@
  * ends, before anything is truncated: only it may know the truncated records, which then never
  * existed.  If it dies, or is killed because it does not answer, it runs again after a pause
  * that doubles; if it cannot run, or hangs before it takes clients, this node gives leadership
- * to another.
+ * to another.  Then this node fails, for a while that doubles each time: the others are told, and
+ * choose it last.  A failure of long ago counts for nothing.
  *
  *	event \ state   IDLE   PAUSE  STARTING  READY  DRAINING
  *	WANTED          start  -      -         -      -
@@ -32,6 +33,9 @@
 #define KEEPER_QUICK_SILENCE 2
 /* After this many that did, another node may do better. */
 #define KEEPER_DEATHS_MAX 3
+/* For so many times as long as it may be silent this node fails, the first time; and at most. */
+#define KEEPER_FAILS_SILENCE 2
+#define KEEPER_FAILS_MAX_MS  3600000
 
 enum keeper_state {
 	KEEPER_IDLE,	 /* it is not to run */
@@ -69,7 +73,11 @@ struct keeper {
 	uint64_t ready_ms; /* since then it takes clients */
 	uint64_t pause_ms; /* of the newest pause */
 	unsigned deaths;   /* quick ones, one after the other */
-	bool fails;	   /* it gave up, and has taken no clients since: see keeper_fails() */
+	bool failed;	   /* it gave up, and has taken no clients since */
+	uint64_t fails_min_ms;
+	uint64_t
+	    fails_ms; /* how long it fails this time; 0: it never did, or it ran for long */
+	uint64_t fails_until; /* ms */
 };
 
 /* silent_ms: one that does not answer for so long is SILENT. */
@@ -86,15 +94,15 @@ enum keeper_action keeper_role(struct keeper *k, const struct engine_state *log,
     uint64_t now_ms) __attribute__((warn_unused_result));
 
 /* After a REST: its end says that it cannot run here. */
-void keeper_give_up(struct keeper *k);
+void keeper_give_up(struct keeper *k, uint64_t now_ms);
 /*
  * At a REST, and when that is over: it has died so often, or hung as it started, or cannot run, that
  * another node should lead.  fails: of the node that would be, keeper_fails() is known: that has
  * time until the pause is over, or leadership would go round without one.
  */
 bool keeper_hands_over(const struct keeper *k, bool fails);
-/* Whether it gave up the last time that it was to run, whoever leads now: NODE_STATE_FAILS. */
-bool keeper_fails(const struct keeper *k);
+/* Whether it gave up the last time that it was to run, and lately: NODE_STATE_FAILS. */
+bool keeper_fails(const struct keeper *k, uint64_t now_ms);
 
 /* Whether it has to answer: there is a process, and it was not told to end. */
 bool keeper_is_watched(const struct keeper *k);

@@ -73,7 +73,7 @@ enum node_state_flag {
 	NODE_STATE_REACHES = 16, /* and reaches the gate of the leading node */
 	NODE_STATE_UNREACHED = 32, /* when it led, most gates did not reach its own */
 	NODE_STATE_FORGOT = 64, /* it neither votes nor leads: RAFT_EVENT_FORGOT */
-	NODE_STATE_FAILS = 128, /* when it led last, its queue daemon could not run */
+	NODE_STATE_FAILS = 128, /* lately, when it led, its queue daemon could not run */
 };
 #define NODE_STATE(F) F(u64, index) F(u64, bytes) F(u32, flags)
 /*
