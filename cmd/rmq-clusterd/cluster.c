@@ -19,21 +19,18 @@ static unsigned leader_flags(const struct cluster *c)
 	return leader ? leader->flags : 0;
 }
 
-/* A member that nobody leads for long: which voters it does not hear.  NULL: it is led. */
+/* A member that nobody leads: which voters it does not hear.  NULL: it is led. */
 static const char *nobody_leads(const struct cluster *c)
 {
 	static char text[TEXT_MAX + 1];
-	const struct raft_config *config = c->status.config;
-	const struct raft_member *self = config ? raft_config_find(config, c->id) : NULL;
-	/* Who does not vote may not hear of an election. */
-	const char *what = self && (self->flags & RAFT_VOTER) ? "no leader is elected"
-							      : "no leader is known here";
+	uint64_t index, ms = c->config.election_timeout;
+	const struct raft_config *config = peers_view(c, &index);
 	char down[TEXT_MAX + 1] = "";
 	size_t len = 0;
 
-	if (!members_lost(&c->peers.members, c->join.led_ms, cluster_now(c)))
+	if (!members_unled(&c->peers.members, c->join.led_ms, cluster_now(c), ms))
 		return NULL;
-	for (unsigned i = 0; config && i < config->count && len < sizeof(down); i++) {
+	for (unsigned i = 0; i < config->count && len < sizeof(down); i++) {
 		const struct raft_member *m = &config->members[i];
 		struct cluster_peer p;
 		cluster_peer(c, m->id, &p);
@@ -41,47 +38,96 @@ static const char *nobody_leads(const struct cluster *c)
 			len +=
 			    (size_t)snprintf(down + len, sizeof(down) - len, " %.63s", m->name);
 	}
-	snprintf(text, sizeof(text), "%s; voters that are not up:%.200s", what,
-	    len > 0 ? down : " none");
+	/* Who does not vote may not hear of an election. */
+	snprintf(text, sizeof(text), "%s%s%.200s",
+	    raft_config_is_voter(config, c->id) ? "no leader is elected"
+						: "no leader is known here",
+	    len > 0 ? "; voters that are not up:" : "", down);
 	return text;
 }
 
 /* A member that is heard and says so is not up. */
 #define DOWN (NODE_STATE_HANGS | NODE_STATE_FORGOT)
 
-/* Of a member that is heard, and says itself that it is not up.  NULL: none does. */
-static const char *another_is_down(const struct cluster *c)
+/* What is wrong with this member; NULL: nothing. */
+static const char *trouble_text(const struct cluster *c, const struct peer *p)
 {
 	static char text[TEXT_MAX + 1];
+	char here[RAFT_ADDRESS_MAX + 1];
+	const char *name = p->member.name;
+	bool is_explicit = c->config.explicit_create;
 
-	for (unsigned i = 0; i < c->peers.count; i++) {
-		const struct peer *p = c->peers.list[i];
-		if (!(p->flags & NODE_STATE_FORGOT) &&
-		    !(peers_up(p) && (p->flags & NODE_STATE_HANGS)))
-			continue;
-		snprintf(text, sizeof(text), "%.63s is not up: %s", p->member.name,
-		    p->flags & NODE_STATE_FORGOT
-			? "its data directory was put back to an older state, and it does not vote"
-			: "for a long time it has stored none of the records that it lacks");
-		return text;
+	switch (p->trouble) {
+	case TROUBLE_NONE:
+		return NULL;
+	case TROUBLE_FORGOT:
+		snprintf(text, sizeof(text),
+		    "%.63s is not up: its data directory was put back to an older state, and it "
+		    "does not vote",
+		    name);
+		break;
+	case TROUBLE_HANGS:
+		snprintf(text, sizeof(text),
+		    "%.63s is not up: for a long time it has stored none of the records that it "
+		    "lacks",
+		    name);
+		break;
+	case TROUBLE_UNREACHED:
+		snprintf(text, sizeof(text),
+		    "%.63s is not up: it reaches this node, and is not reached at %.80s: look at "
+		    "its advertise, and at what lies between",
+		    name, member_advertised(peers_member_of(p)));
+		break;
+	case TROUBLE_UNREACHING:
+		peers_address(c, here);
+		snprintf(text, sizeof(text),
+		    "%.63s is not up: it is reached, and does not reach this node at %.80s: look "
+		    "at advertise here, and at what lies between",
+		    name, here);
+		break;
+	case TROUBLE_FULL:
+		snprintf(text, sizeof(text),
+		    "%.63s: disk is full: no room for new messages there", name);
+		break;
+	case TROUBLE_FAILS:
+		snprintf(text, sizeof(text),
+		    "%.63s: its queue daemon could not run when it led: rmq-cluster status says "
+		    "why there",
+		    name);
+		break;
+	case TROUBLE_DIFFERS:
+		snprintf(text, sizeof(text),
+		    "create is %s on %.63s and %s here, and must be the same on all nodes: see "
+		    "rmq.conf(5)",
+		    is_explicit ? "auto" : "explicit", name, is_explicit ? "explicit" : "auto");
+		break;
 	}
-	return NULL;
+	return text;
 }
 
-/* A member that is heard, and stores not much longer.  NULL: there is none. */
-static const char *another_is_full(const struct cluster *c)
+/* The member with the worst trouble, of which this one is, or a worse one; NULL: none has any. */
+static const char *worst(const struct cluster *c, enum trouble at_least)
 {
-	static char text[TEXT_MAX + 1];
+	const struct peer *worst = NULL;
 
 	for (unsigned i = 0; i < c->peers.count; i++) {
 		const struct peer *p = c->peers.list[i];
-		if (!peers_up(p) || p->room.index == 0 || p->room.bytes >= HEALTH_FULL_BYTES)
-			continue;
-		snprintf(text, sizeof(text), "%s: disk is full: no room for new messages there",
-		    p->member.name);
-		return text;
+		if (p->trouble != TROUBLE_NONE && p->trouble <= at_least &&
+		    (!worst || p->trouble < worst->trouble))
+			worst = p;
 	}
-	return NULL;
+	return worst ? trouble_text(c, worst) : NULL;
+}
+
+/* That may be why there is no leader. */
+static const char *another_is_down(const struct cluster *c)
+{
+	return worst(c, TROUBLE_UNREACHING);
+}
+
+static const char *another_is_ill(const struct cluster *c)
+{
+	return worst(c, TROUBLE_DIFFERS);
 }
 
 /* This node itself. */
@@ -128,8 +174,8 @@ static const char *lacks_room(const struct cluster *c)
 static const char *problem(const struct cluster *c)
 {
 	static const char *(*const problems[])(const struct cluster *c) = {refused,
-	    supervisor_problem, lacks_room, watchdog_problem, forgot, nobody_leads,
-	    another_is_down, another_is_full};
+	    supervisor_problem, lacks_room, watchdog_problem, forgot, another_is_down,
+	    nobody_leads, another_is_ill};
 	const char *text = NULL;
 
 	for (size_t i = 0; !text && i < sizeof(problems) / sizeof(problems[0]); i++)

@@ -66,12 +66,17 @@ static void put_address(char to[RAFT_ADDRESS_MAX + 1], const struct socket_host 
 	snprintf(to, RAFT_ADDRESS_MAX + 1, "%.*s", RAFT_ADDRESS_MAX, text);
 }
 
+void peers_address(const struct cluster *c, char address[RAFT_ADDRESS_MAX + 1])
+{
+	put_address(address, &c->config.advertise);
+}
+
 void peers_self(const struct cluster *c, struct raft_member *m)
 {
 	*m = (struct raft_member){.id = c->id, .flags = (uint8_t)c->config.roles};
 	memcpy(m->name, c->config.name, sizeof(m->name));
 	memcpy(m->key, c->pair.key, RAFT_KEY_SIZE);
-	put_address(m->address, &c->config.advertise);
+	peers_address(c, m->address);
 	put_address(m->gate, &c->config.gate_advertise);
 }
 
@@ -91,13 +96,18 @@ bool peers_forgot(const struct cluster *c, struct raft_id id)
 	return p && (p->flags & NODE_STATE_FORGOT);
 }
 
-bool peers_up(const struct peer *p)
+static struct member_signs signs_of(const struct peer *p)
 {
-	struct member_signs signs = {
+	return (struct member_signs){
 	    .calls = p->in_node,
 	    .answers = p->node.welcomed,
 	    .tells = p->node.features & NODE_FEATURE_ALIVE,
 	};
+}
+
+bool peers_up(const struct peer *p)
+{
+	struct member_signs signs = signs_of(p);
 
 	return member_up(peers_member_of(p), &signs, cluster_now(p->cluster));
 }
@@ -114,10 +124,17 @@ static void note_up(struct cluster *c)
 {
 	for (unsigned i = 0; i < c->peers.count; i++) {
 		struct peer *p = c->peers.list[i];
-		bool up = peers_up(p);
-		if (up != p->was_up)
+		struct trouble_seen seen = {.signs = signs_of(p),
+		    .up = peers_up(p),
+		    .heard = p->room.index,
+		    .room = p->room.bytes,
+		    .flags = p->flags,
+		    .is_explicit = c->config.explicit_create};
+		enum trouble t = trouble_turn(peers_member_of(p), &seen, cluster_now(c));
+		if (seen.up != p->was_up || t != p->trouble)
 			cluster_changed(c);
-		p->was_up = up;
+		p->was_up = seen.up;
+		p->trouble = t;
 	}
 }
 

@@ -9,6 +9,7 @@
 #include "core/host/crashes.h"
 #include "core/host/health.h"
 #include "core/host/members.h"
+#include "core/host/troubles.h"
 #include "core/raft/node_wire.h"
 #include "inlet.h"
 #include "outlet.h"
@@ -26,6 +27,7 @@ struct peer {
 	uint32_t flags;			    /* enum node_state_flag */
 	struct health_link records, theirs; /* over `bulk`, over `in_bulk` */
 	bool was_up;
+	enum trouble trouble;	    /* as of the last turn */
 	bool removed_us;	    /* it has told this node that it was removed */
 	char refused[TEXT_MAX + 1]; /* why it does not want us; "": it does */
 };
@@ -57,6 +59,8 @@ bool peers_member(const struct cluster *c);
 bool peers_removed(const struct cluster *c);
 /* A configuration that is committed, as another node says. */
 void peers_hint(struct cluster *c, uint64_t index, const struct raft_config *config);
+/* Where this node says that it is. */
+void peers_address(const struct cluster *c, char address[RAFT_ADDRESS_MAX + 1]);
 /* This node, as a member. */
 void peers_self(const struct cluster *c, struct raft_member *m);
 

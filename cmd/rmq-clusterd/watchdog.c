@@ -320,15 +320,16 @@ bool watchdog_serves(const struct cluster *c)
 uint32_t watchdog_flags(const struct cluster *c)
 {
 	const struct watchdog *w = &c->watchdog;
+	const bool set[] = {watchdog_serves(c), !w->has_room, w->hangs || w->starves,
+	    c->status.forgot, keeper_fails(&c->supervisor.keeper, cluster_now(c)),
+	    c->config.explicit_create};
+	static const uint32_t flags[] = {NODE_STATE_SERVES, NODE_STATE_NO_ROOM,
+	    NODE_STATE_HANGS, NODE_STATE_FORGOT, NODE_STATE_FAILS, NODE_STATE_EXPLICIT};
+	uint32_t all = gates_flags(&w->health.gates);
 
-	return (
-	    uint32_t)((watchdog_serves(c) ? NODE_STATE_SERVES : 0) |
-		      (w->has_room ? 0 : NODE_STATE_NO_ROOM) |
-		      (w->hangs || w->starves ? NODE_STATE_HANGS : 0) |
-		      (c->status.forgot ? NODE_STATE_FORGOT : 0) |
-		      (keeper_fails(&c->supervisor.keeper, cluster_now(c)) ? NODE_STATE_FAILS
-									   : 0) |
-		      gates_flags(&w->health.gates));
+	for (size_t i = 0; i < sizeof(set) / sizeof(set[0]); i++)
+		all |= set[i] ? flags[i] : 0;
+	return all;
 }
 
 const char *watchdog_problem(const struct cluster *c)

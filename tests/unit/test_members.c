@@ -313,6 +313,20 @@ static void who_has_another_directory_or_cluster_is_not_told_the_members(void **
 	assert_int_equal(asked(77, 3, 3), RMQ_E_BUSY);
 }
 
+static void a_member_without_a_leader_says_so_soon_and_asks_its_seeds_later(void **state)
+{
+	(void)state;
+	/* Who is no member has none to miss. */
+	assert_false(members_unled(&m, 100, 100 + MEMBERS_LOST_MS, 500));
+	(void)log_is(1, N(2) | N(3), true);
+	assert_false(members_unled(&m, 100, 100 + MEMBERS_LOST_MS, 500));
+	(void)log_is(2, N(1) | N(2) | N(3), true);
+	assert_false(members_unled(&m, 100, 599, 500));
+	assert_true(members_unled(&m, 100, 600, 500));
+	assert_false(members_lost(&m, 100, 600));
+	assert_true(members_lost(&m, 100, 100 + MEMBERS_LOST_MS));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, setup)
@@ -329,6 +343,7 @@ int main(void)
 	    T(who_is_up_hears_is_heard_and_says_something),
 	    T(who_asks_about_the_cluster_is_told_what_it_is_there),
 	    T(who_has_another_directory_or_cluster_is_not_told_the_members),
+	    T(a_member_without_a_leader_says_so_soon_and_asks_its_seeds_later),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -159,13 +159,17 @@ const struct raft_config *members_told(const struct members *m, uint64_t *index)
 	return told ? told : members_newest(m, &any);
 }
 
-bool members_lost(const struct members *m, uint64_t led_ms, uint64_t now_ms)
+bool members_unled(const struct members *m, uint64_t led_ms, uint64_t now_ms, uint64_t ms)
 {
 	uint64_t index;
 	const struct raft_config *newest = members_newest(m, &index);
 
-	return newest && raft_config_find(newest, m->self) &&
-	       now_ms - led_ms >= MEMBERS_LOST_MS && !RMQ_VARIANT(SEEDS_UNASKED);
+	return newest && raft_config_find(newest, m->self) && now_ms - led_ms >= ms;
+}
+
+bool members_lost(const struct members *m, uint64_t led_ms, uint64_t now_ms)
+{
+	return members_unled(m, led_ms, now_ms, MEMBERS_LOST_MS) && !RMQ_VARIANT(SEEDS_UNASKED);
 }
 
 bool members_joined(const struct members *m, const struct raft_member *who)
@@ -286,6 +290,13 @@ static unsigned addresses(const struct member_link *l, const char *list[MEMBER_P
 			list[n++] = all[i];
 	}
 	return n;
+}
+
+const char *member_advertised(const struct member_link *l)
+{
+	const char *said = l->places[MEMBER_SAID];
+
+	return said[0] ? said : l->member.address;
 }
 
 const char *member_address(const struct member_link *l, unsigned attempt)

@@ -57,6 +57,8 @@ struct member_link {
 	bool was;	   /* a member by a configuration that is committed */
 	uint64_t boot;	   /* of the process whose HELLO was taken; 0: none */
 	uint64_t alive_ms; /* when the newest frame came over its NODE link */
+	uint64_t
+	    one_way_ms; /* since then messages go one way only: see troubles.h; 0: they do not */
 	struct member_word words[MEMBER_WORDS]; /* oldest first */
 	unsigned word_count;
 };
@@ -115,6 +117,8 @@ const struct raft_config *members_committed(const struct members *m, uint64_t *i
  */
 const struct raft_config *members_told(const struct members *m, uint64_t *index);
 
+/* Whether this node is a member, and has heard of no leader for so long. */
+bool members_unled(const struct members *m, uint64_t led_ms, uint64_t now_ms, uint64_t ms);
 /*
  * Whether a member asks seeds for the members, as one that joins does: it has heard of no
  * leader since `led_ms`.  All members that it knows may be gone, and it does not let in those
@@ -146,6 +150,8 @@ bool members_may_call(const struct members *m, const uint8_t key[RAFT_KEY_SIZE])
 
 /* ---- addresses ---- */
 
+/* Where it says that it is, or the configuration does. */
+const char *member_advertised(const struct member_link *l);
 /* Where it is dialled: `attempt` counts those that failed since the last news; "": nowhere. */
 const char *member_address(const struct member_link *l, unsigned attempt);
 /*
