@@ -540,9 +540,25 @@ uint64_t node_room(const struct cluster *c)
 
 /* ---- life ---- */
 
+/* Heartbeats may wait behind records, which come for long over a slow link. */
+static void hear_records(struct cluster *c)
+{
+	struct peer *leader = peers_find(c, c->status.leader);
+	struct raft_event e = {.type = RAFT_EVENT_HEARD, .id = c->status.leader};
+
+	c->heard_ms = cluster_now(c);
+	if (!leader || !leader->in_bulk)
+		return;
+	uint64_t before = leader->heard_bytes;
+	leader->heard_bytes = link_conn_received(leader->in_bulk->conn);
+	if (leader->heard_bytes > before)
+		(void)!node_event(c, &e);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
 	struct cluster *c = timer->data;
+	hear_records(c);
 	enum rmq_error err = node_event(c, &(struct raft_event){.type = RAFT_EVENT_TICK});
 	(void)err;
 }
@@ -564,7 +580,10 @@ void node_turn(struct cluster *c)
 	ask_again(c);
 	/* At least once in an election timeout: by raft_due(). */
 	fetch_records(c);
-	uint64_t due = raft_due(c->raft), now = cluster_now(c);
+	uint64_t now = cluster_now(c);
+	if (now >= c->heard_ms + (uint64_t)c->config.heartbeat)
+		hear_records(c);
+	uint64_t due = raft_due(c->raft);
 	uv_timer_start(&c->tick, on_tick, due > now ? due - now : 0, 0);
 }
 

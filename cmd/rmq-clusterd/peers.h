@@ -26,6 +26,7 @@ struct peer {
 	struct disk_room room;
 	uint32_t flags;			    /* enum node_state_flag */
 	struct health_link records, theirs; /* over `bulk`, over `in_bulk` */
+	uint64_t heard_bytes;		    /* over in_bulk, when it was looked at last */
 	bool was_up;
 	enum trouble trouble;	    /* as of the last turn */
 	bool removed_us;	    /* it has told this node that it was removed */

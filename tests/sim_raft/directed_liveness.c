@@ -260,6 +260,31 @@ void directed_a_link_that_becomes_slow_is_sent_less(struct sim *s)
 	pass_slowly(s, 2 * SLOW_MS + 2 * s->beat_ms);
 }
 
+/* Bytes of records come to the followers all the time; heartbeats too late, behind them. */
+void directed_records_on_their_way_are_word_of_the_leader(struct sim *s)
+{
+	directed_begin(s, 3);
+	uint64_t term = directed_status(s, 0).term;
+	s->nodes[0].carries = SLOW;
+	s->nodes[0].queue_ms = UINT32_MAX;
+	for (unsigned i = 0; i < 20; i++)
+		must(directed_propose(s, 0, BIG) == RMQ_E_OK);
+	while (directed_status(s, 0).commit < directed_status(s, 0).last.index) {
+		for (unsigned i = 1; i < 3; i++) {
+			struct raft_event e = {.type = RAFT_EVENT_HEARD, .id = s->nodes[0].id};
+			if (s->now % s->beat_ms == 0 && s->nodes[0].carried_at[i] > s->now)
+				(void)!node_step(s, &s->nodes[i], &e);
+		}
+		directed_pass(s, ALL, 1);
+		must(directed_status(s, 0).serving && directed_status(s, 1).term == term);
+	}
+	/* What comes of one that does not lead is no such word. */
+	directed_pass(s, N(1) | N(2), s->election_ms);
+	(void)!node_step(s, &s->nodes[1],
+	    &(struct raft_event){.type = RAFT_EVENT_HEARD, .id = s->nodes[2].id});
+	must(would_vote(s, 2, 1));
+}
+
 /* It answers heartbeats; but what holds records is stuck on the way to it, for long. */
 void directed_a_peer_that_takes_nothing_is_left_in_peace(struct sim *s)
 {

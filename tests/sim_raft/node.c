@@ -293,13 +293,23 @@ static struct raft_message over_wire(struct sim *s, const struct raft_message *m
 	return read;
 }
 
-/* When what goes the way of records is there, after all that went before. */
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * When it is there: what goes the way of records, after all that went before; and the rest, which
+ * waits in the queue of the line.
+ */
 static uint64_t carried(struct sim *s, struct node *n, const struct raft_message *m)
 {
 	uint64_t *at = &n->carried_at[m->to.bytes[0] - 1];
 	uint64_t bytes = 0;
-	if (n->carries == 0 || !raft_message_bulk(m))
+	if (n->carries == 0)
 		return s->now;
+	if (!raft_message_bulk(m))
+		return s->now + (*at > s->now ? least(*at - s->now, n->queue_ms) : 0);
 	for (unsigned i = 0; i < m->run_count; i++)
 		bytes += m->runs[i].bytes;
 	*at = (*at > s->now ? *at : s->now) + bytes / n->carries;

@@ -58,6 +58,8 @@
 	X(SENT_AGAIN, "records_pass_a_slow_link_once", \
 	    "a directed schedule went another way at line") \
 	X(WINDOW_WIDE, "a_slow_link_is_sent_what_it_carries_soon", \
+	    "a directed schedule went another way at line") \
+	X(RECORDS_UNHEARD, "records_on_their_way_are_word_of_the_leader", \
 	    "a directed schedule went another way at line")
 /* clang-format on */
 

@@ -80,8 +80,9 @@ struct node {
 	enum raft_role role;
 	uint64_t role_term;
 	bool cut_to[NODES];
-	bool narrow;		    /* what it sends with records is lost */
-	unsigned carries;	    /* bytes of records a ms, to each of the others; 0: any */
+	bool narrow;	   /* what it sends with records is lost */
+	unsigned carries;  /* bytes of records a ms, to each of the others; 0: any */
+	unsigned queue_ms; /* and all else that it sends waits so long behind them at most */
 	uint64_t carried_at[NODES]; /* when all that was sent has been carried */
 	uint64_t end_tried;
 	struct read reads[READS_MAX];

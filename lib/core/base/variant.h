@@ -36,7 +36,8 @@
 	X(DIED_UNCHECKED, "what died at the leader becomes holes where the log is another one") \
 	X(DIED_UNCOVERED, "holes are made as the leader has them, without its cover") \
 	X(SENT_AGAIN, "records that are late are sent again, behind their first copies") \
-	X(WINDOW_WIDE, "more is sent at once than a slow link carries in long")
+	X(WINDOW_WIDE, "more is sent at once than a slow link carries in long") \
+	X(RECORDS_UNHEARD, "records that are on their way are no word of the leader")
 
 /* Those of the queue core, for tests/sim. */
 #define RMQ_QUEUE_VARIANTS(X) \

@@ -278,6 +278,9 @@ static enum rmq_error dispatch(struct raft *r, const struct raft_event *e)
 	case RAFT_EVENT_TOLD:
 		raft_election_told(r, e->id, e->term);
 		break;
+	case RAFT_EVENT_HEARD:
+		raft_replication_heard(r, e->id);
+		break;
 	case RAFT_EVENT_AGAIN:
 		raft_replication_again(r);
 		break;

@@ -49,7 +49,9 @@
  * From these: a node that lacks an END that made holes anywhere cannot be elected.
  *
  * Elections: pre-vote [9.6], refused within the *minimum* election timeout of the last
- * word from a leader; check-quorum [6.2]; transfer [3.10].  A node whose connection from the
+ * word from a leader; check-quorum [6.2]; transfer [3.10].  Records that are on their way from
+ * the leader are such a word, and are answered as one: on a slow link heartbeats wait behind
+ * them.  A node whose connection from the
  * leader was lost no longer hears it: it asks for pre-votes soon, and repeatedly for one
  * election timeout, and gives its own at once.  Nodes that still hear the leader refuse.  A
  * node whose host says that it is ill abstains: it gives up leadership and does not ask for it,
@@ -207,6 +209,8 @@ enum raft_event_type {
 			    this log is known to be the leader's, and committed */
 	RAFT_EVENT_MEND, /* runs: the one record, committed here, whose bytes on this disk are bad, as
 			    a peer has it.  Else RMQ_E_PROTOCOL */
+	RAFT_EVENT_HEARD, /* id: bytes of records have come from this peer, though not all of a
+			     message: if it leads, that is word of the leader */
 	RAFT_EVENT_AGAIN, /* what this node was sent and did not take is wanted now, if it follows */
 };
 

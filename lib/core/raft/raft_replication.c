@@ -480,6 +480,17 @@ static void refuse(struct raft *r, struct raft_place prev)
 	m->round = r->round;
 }
 
+/* It does not stand for election, nor does the leader step down, while records come. */
+void raft_replication_heard(struct raft *r, struct raft_id peer)
+{
+	if (r->role != RAFT_FOLLOWER || !raft_id_eq(r->leader, peer) ||
+	    RMQ_VARIANT(RECORDS_UNHEARD))
+		return;
+	raft_election_delay(r);
+	r->heard = r->now;
+	answer(r);
+}
+
 /* As if it were sent what comes later: the leader looks where to go on. */
 void raft_replication_again(struct raft *r)
 {

@@ -204,6 +204,7 @@ void raft_replication_append(struct raft *r, const struct raft_message *m);
 void raft_replication_appended(struct raft *r, const struct raft_message *m);
 void raft_replication_reset(struct raft *r, struct raft_peer *p);
 void raft_replication_again(struct raft *r);
+void raft_replication_heard(struct raft *r, struct raft_id peer);
 enum rmq_error raft_replication_read(struct raft *r, const struct raft_event *e);
 enum rmq_error raft_replication_propose(struct raft *r, const struct raft_event *e);
 enum rmq_error raft_replication_noop(struct raft *r);
