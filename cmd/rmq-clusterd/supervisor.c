@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,14 +72,49 @@ static enum crashes_end end_of(int status)
 	return status > 128 ? CRASHES_KILLED : CRASHES_EXITED;
 }
 
-/* It may have read the log. */
+/* Whether it has read the log up to about this record, and not all of it. */
+static bool reads_at(const struct supervisor *s, uint64_t *index)
+{
+	return s->keeper.state == KEEPER_STARTING && s->queue && queue_died_at(s->queue, index);
+}
+
 static void note_death(struct cluster *c, int status)
 {
 	struct supervisor *s = &c->supervisor;
 	uint64_t index;
 
-	if (s->keeper.state == KEEPER_STARTING && s->queue && queue_died_at(s->queue, &index))
+	if (reads_at(s, &index))
 		crashes_died(&s->crashes, end_of(status), index);
+}
+
+/* For the log, and for who asks for the status. */
+__attribute__((format(printf, 2, 3))) static const char *failure(
+    struct supervisor *s, const char *how, ...)
+{
+	char text[TEXT_MAX + 1], where[TEXT_MAX + 1] = "";
+	uint64_t index;
+	va_list args;
+
+	va_start(args, how);
+	vsnprintf(text, sizeof(text), how, args);
+	va_end(args);
+	if (reads_at(s, &index))
+		snprintf(where, sizeof(where),
+		    " while it read one of the records %" PRIu64 " to %" PRIu64 " of the log",
+		    CRASHES_PLACE(index), CRASHES_PLACE(index) + JOURNAL_PLACE - 1);
+	snprintf(s->failure, sizeof(s->failure), "%.150s%.100s", text, where);
+	return s->failure;
+}
+
+const char *supervisor_failure(const struct cluster *c)
+{
+	static char text[2 * TEXT_MAX];
+
+	if (!c->supervisor.keeper.failed)
+		return NULL;
+	snprintf(text, sizeof(text), PROGRAM " could not run on this node when it led: it %s",
+	    c->supervisor.failure);
+	return text;
 }
 
 static void say_deadly(struct cluster *c, struct raft_id elsewhere)
@@ -251,11 +287,11 @@ static void ended(struct cluster *c, int status)
 	bool never = hopeless(s, status);
 
 	if (s->why)
-		log_error(PROGRAM " was ended: %s", s->why);
+		log_error(PROGRAM " %s", failure(s, "was ended: %s", s->why));
 	else if (status > 128)
-		log_error(PROGRAM " was killed by signal %d", status - 128);
+		log_error(PROGRAM " %s", failure(s, "was killed by signal %d", status - 128));
 	else if (!drained)
-		log_error(PROGRAM " ended with status %d", status);
+		log_error(PROGRAM " %s", failure(s, "ended with status %d", status));
 	note_death(c, status);
 	gone(c);
 	failed(c, KEEPER_DIED, never);
@@ -263,14 +299,14 @@ static void ended(struct cluster *c, int status)
 
 void supervisor_silent(struct cluster *c)
 {
+	struct supervisor *s = &c->supervisor;
 	uint64_t bound = health_bound(&c->watchdog.health);
+	bool opens = queue_daemon(s->queue) == HEALTH_DAEMON_OPENS;
 
-	if (queue_daemon(c->supervisor.queue) == HEALTH_DAEMON_OPENS)
-		log_error(PROGRAM " was started and has said nothing for %" PRIu64
-				  " ms, and is killed",
-		    HEALTH_OPENS * bound);
-	else
-		log_error(PROGRAM " has not answered for %" PRIu64 " ms, and is killed", bound);
+	log_error(PROGRAM " %s, and is killed",
+	    opens ? failure(s, "was started and has said nothing for %" PRIu64 " ms",
+			HEALTH_OPENS * bound)
+		  : failure(s, "has not answered for %" PRIu64 " ms", bound));
 	failed(c, KEEPER_SILENT, false);
 }
 
@@ -345,6 +381,7 @@ static void start(struct cluster *c)
 	close(ready[1]);
 	if (error) {
 		log_error("cannot run " PROGRAM ": %s", strerror(error));
+		(void)failure(s, "could not be started: %s", strerror(error));
 		close(journal[0]);
 		close(ready[0]);
 		s->pid = 0;

@@ -28,6 +28,7 @@ struct supervisor {
 	bool lost; /* its socket has ended, or a child: it is looked after */
 	const char *why;
 	char problem[TEXT_MAX + 1]; /* why it is not started any more; "": it is */
+	char failure[TEXT_MAX + 1]; /* how its newest process failed, behind "it" */
 };
 
 void supervisor_open(struct cluster *c);
@@ -60,6 +61,8 @@ void supervisor_drain(struct cluster *c);
 
 /* Why this node, which leads, does not start it any more, borrowed; NULL: it does. */
 const char *supervisor_problem(const struct cluster *c);
+/* How it failed when this node led last, borrowed until the next turn; NULL: it did not. */
+const char *supervisor_failure(const struct cluster *c);
 
 /* Whether it takes clients. */
 bool supervisor_ready(const struct supervisor *s);

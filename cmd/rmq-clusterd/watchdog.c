@@ -348,9 +348,8 @@ const char *watchdog_problem(const struct cluster *c)
 		return health_text(h->illness);
 	if (cluster_leads(c) && !c->watchdog.confirms)
 		return "nothing is confirmed: a majority does not store the records sent to it";
-	if (c->supervisor.keeper.failed)
-		return "the queue daemon could not run on this node when it led: its log says why";
-	return gate_text(c, c->watchdog.gate);
+	const char *failure = supervisor_failure(c);
+	return failure ? failure : gate_text(c, c->watchdog.gate);
 }
 
 void watchdog_open(struct cluster *c)
