@@ -290,6 +290,7 @@ void watchdog_turn(struct cluster *c)
 	    .lingers = c->supervisor.lingers > 0,
 	    .has = c->disk.stored,
 	    .told = leader ? leader->room.index : 0,
+	    .refuses = c->intake.waits && !cluster_leads(c),
 	    .served = leader && (leader->flags & NODE_STATE_SERVES)};
 
 	look_at_links(c, &seen);

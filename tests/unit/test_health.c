@@ -105,6 +105,27 @@ static void who_gets_none_of_what_it_lacks_starves(void **state)
 	assert_false(health_starves(&health));
 }
 
+static void who_has_no_room_for_what_it_lacks_starves_until_it_has_stored_some(void **state)
+{
+	(void)state;
+	seen.log.leads = false;
+	seen.has = 10;
+	seen.told = 20;
+	seen.fed = seen.refuses = true;
+	assert_int_equal(pass(BOUND + STEP), HEALTH_NOTHING);
+	assert_true(health_starves(&health));
+	/* It comes again and again; for a moment there is room, or so it seems; another one leads. */
+	for (int i = 0; i < 10; i++) {
+		seen.refuses = !seen.refuses;
+		seen.told = i % 4 ? 20 : 0;
+		assert_int_equal(pass(BOUND), HEALTH_NOTHING);
+		assert_true(health_starves(&health));
+	}
+	seen.has++;
+	assert_int_equal(pass(STEP), HEALTH_NOTHING);
+	assert_false(health_starves(&health));
+}
+
 static void who_is_not_replaced_in_time_steps_down_until_its_disk_moves(void **state)
 {
 	(void)state;
@@ -583,6 +604,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {T(a_leader_whose_disk_hangs_hands_over),
 	    T(who_gets_none_of_what_it_lacks_starves),
+	    T(who_has_no_room_for_what_it_lacks_starves_until_it_has_stored_some),
 	    T(who_is_not_replaced_in_time_steps_down_until_its_disk_moves),
 	    T(what_is_slow_everywhere_is_no_illness), T(a_disk_that_is_slow_and_moves_is_none),
 	    T(links_that_pass_nothing_are_told_from_a_long_way),

@@ -173,6 +173,15 @@ static enum health_action follow(struct health *h, const struct health_seen *see
 	return happens(h, HEALTH_UNABLE);
 }
 
+/*
+ * What comes slowly comes.  Not what this disk has no room for: that is sent again and again.  And
+ * who starves does so until it has stored something.
+ */
+static bool feeds(const struct health *h, const struct health_seen *seen)
+{
+	return seen->fed && !seen->refuses && !health_starves(h);
+}
+
 enum health_action health_turn(
     struct health *h, const struct health_seen *seen, uint64_t now_ms)
 {
@@ -181,7 +190,7 @@ enum health_action health_turn(
 	h->now_ms = now_ms;
 	h->clock += passed < step(h) ? passed : step(h);
 	(void)overdue(h, &h->writes, seen->log.stored, seen->sent);
-	if (seen->fed)
+	if (feeds(h, seen))
 		h->lacks.goal = 0;
 	(void)overdue(h, &h->lacks, seen->has, seen->told > seen->has ? seen->has + 1 : 0);
 	gates_turn(&h->gates, seen->served, h->clock);

@@ -75,6 +75,7 @@ struct health_seen {
 	/* Indexes: the newest record that is stored here, and that the leader says it has. */
 	uint64_t has, told;	  /* told: 0 if this node leads, or knows no leader */
 	bool fed;		  /* health_passes() of what the leader sends to this node */
+	bool refuses;		  /* intake.h: it does not take that, its disk has no room */
 	struct gates_count gates; /* those of other nodes that are up */
 	bool gated;		  /* gates may reach a voter that could take over at once */
 	bool served;		  /* another node leads, and confirms lines */
