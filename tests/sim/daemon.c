@@ -344,14 +344,14 @@ static bool link_ready(const struct link *l)
 
 uint64_t daemon_due(const struct daemon *d)
 {
-	uint64_t ms = d->up ? broker_due_ms(d->broker) : UINT64_MAX;
+	uint64_t ms = d->up && !d->waits ? broker_due_ms(d->broker) : UINT64_MAX;
 	return ms == UINT64_MAX ? UINT64_MAX : d->turn_ms + ms;
 }
 
 bool daemon_ready(const struct daemon *d)
 {
 	const struct world *w = d->w;
-	if (!d->up || d->paused_until > w->boot_ms)
+	if (!d->up || d->waits || d->paused_until > w->boot_ms)
 		return false;
 	if (d->journal->answer_count > 0 || daemon_due(d) <= w->boot_ms ||
 	    broker_listens(d->broker))
@@ -624,6 +624,8 @@ void daemon_turn(struct daemon *d)
 {
 	struct world *w = d->w;
 	struct broker *b = d->broker;
+	if (d->waits)
+		return;
 	now(d);
 	struct lease_time begun = daemon_lease_now(d);
 	take_answers(d);

@@ -25,6 +25,7 @@ struct daemon {
 	uint64_t term;
 	uint64_t turn_ms; /* boot time of the last turn */
 	uint64_t paused_until;
+	bool waits; /* for a record that it has to read */
 	uint64_t life;
 	/* what ROOM allows, and what was used of it */
 	uint64_t room_n, room_bytes;

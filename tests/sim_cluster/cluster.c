@@ -275,6 +275,9 @@ static void nodes_turn(struct cluster *c)
 			continue;
 		links_turn(&c->sites[i]);
 		site_turn(&c->sites[i]);
+		/* It may have needed a record that is not to be had. */
+		if (!n->raft)
+			continue;
 		raft_status(n->raft, &st);
 		if (st.serving)
 			sim_disturb(s, n);
@@ -458,6 +461,7 @@ static void begin_calm(struct cluster *c)
 	struct world *w = &c->world;
 	trace("calm", w->shadow.live, w->lines.count, w->journal.count, 0);
 	sim_calm(&c->sim);
+	c->calm_at = c->sim.now;
 	w->calm = true;
 	bool full = prng_chance(&w->prng, 300);
 	c->room_at = c->sim.now + prng_range(&w->prng, 1, FULL_MS);

@@ -24,8 +24,10 @@
 #include "core/host/crashes.h"
 #include "core/host/ending.h"
 #include "core/host/ends.h"
+#include "core/host/fetch.h"
 #include "core/host/health.h"
 #include "core/host/keeper.h"
+#include "core/host/reads.h"
 #include "core/host/relief.h"
 #include "core/host/shared_journal.h"
 
@@ -60,6 +62,13 @@ struct site {
 	uint64_t capacity;
 	uint64_t reserve; /* of the capacity */
 	struct intake intake;
+	struct reads reads;
+	struct fetch fetch;
+	uint64_t truncate_seq; /* of the newest STORE that truncates */
+	uint64_t bad;	       /* of which the queue daemon has said BAD; 0: none */
+	bool opened;	       /* the queue daemon reads the log, or has read it */
+	bool unreadable; /* it, or the process (`dies`), needs a record that is not to be had */
+	bool dies;
 	struct relief relief;
 	struct raft_place leader_cover; /* as of what it answered last */
 	struct disk_room told;		/* what it told the others last */
@@ -114,6 +123,7 @@ struct cluster {
 	uint64_t all_move_at;		    /* 0: never */
 	uint64_t deadly; /* a record that no queue daemon survives; 0: none */
 	uint64_t starts; /* of queue daemons, ever */
+	uint64_t calm_at;
 };
 
 #define ROOM_ENOUGH (1ull << 40)

@@ -45,13 +45,22 @@ static uint64_t newest_end(const struct disk *d, uint64_t from)
 	return from;
 }
 
+static bool is_sound(const struct disk *d)
+{
+	for (uint64_t i = 1; i <= d->last; i++)
+		if (!node_record_is_good(d, i))
+			return false;
+	return true;
+}
+
 void replica_check(struct cluster *c, const struct node *n)
 {
 	const struct disk *d = &n->disk;
 	const struct site *s = &c->sites[n->slot];
 	uint64_t last = d->commit < d->last ? d->commit : d->last;
 	if (last == 0 || d->cover.index > last ||
-	    (d->cover.index > 0 && d->log[d->cover.index].term != d->cover.term))
+	    (d->cover.index > 0 && d->log[d->cover.index].term != d->cover.term) ||
+	    !is_sound(d))
 		return;
 	uint64_t end = newest_end(d, last);
 	if (end > 0)

@@ -32,6 +32,9 @@ static const struct jm_record *site_read(void *arg, uint64_t index)
 	const struct disk *d = &s->node->disk;
 	if (index < 1 || index > d->last)
 		return NULL;
+	if (!node_record_is_good(d, index))
+		trace_fail("node %u: record %llu is read, and it is bad", s->node->slot,
+		    (unsigned long long)index);
 	const struct rec *r = &d->log[index];
 	struct jm_record *made = &s->c->records[r->value];
 	/* Those that Raft makes have no payload for a queue. */
@@ -154,6 +157,152 @@ static uint64_t holes(void *arg, uint64_t end, const struct hole_range *ranges, 
 	return s->node->sent_seq;
 }
 
+/* ---- records that have gone bad ---- */
+
+static bool wants(struct site *s, uint64_t index)
+{
+	struct engine_state log = engine_of(s);
+	return fetch_want(&s->fetch, &log, index, s->c->sim.now);
+}
+
+/* The first one that is committed here, and that no END says died; 0: there is none. */
+static uint64_t first_bad(const struct site *s)
+{
+	const struct disk *d = &s->node->disk;
+	for (uint64_t i = 1; s->c->sim.rots == s->node && i <= s->committed; i++)
+		if (!node_record_is_good(d, i) &&
+		    (s->c->sim.killed_by[i] == 0 || s->c->sim.killed_by[i] > s->committed))
+			return i;
+	return 0;
+}
+
+static enum rmq_error mend(void *arg, uint64_t index)
+{
+	struct site *s = arg;
+	if (node_record_is_good(&s->node->disk, index))
+		return RMQ_E_OK;
+	return wants(s, index) ? RMQ_E_BUSY : RMQ_E_CORRUPT;
+}
+
+static enum rmq_error read_disk(void *arg, const struct reads_one *r, struct reads_records *out)
+{
+	struct site *s = arg;
+	struct raft_action a = {.index = r->index, .bytes = r->bytes};
+	uint64_t bad;
+	out->count = node_log(&s->c->sim, s->node, &s->node->disk, &a, out->runs, &bad);
+	if (out->count > 0 || bad == 0)
+		return RMQ_E_OK;
+	s->dies = !wants(s, bad);
+	return RMQ_E_BUSY;
+}
+
+static void send_read(void *arg, const struct reads_one *r, const struct reads_records *records)
+{
+	struct site *s = arg;
+	struct raft_event e = {.type = RAFT_EVENT_READ,
+	    .id = r->id,
+	    .index = r->index,
+	    .term = r->term,
+	    .runs = records->runs,
+	    .run_count = records->count};
+	trace("read", s->node->slot, r->id.bytes[0], r->index, records->count);
+	if (node_step(&s->c->sim, s->node, &e))
+		trace_fail("node %u: a read is refused", s->node->slot);
+}
+
+/* The host is busy, or does it. */
+static void serve_reads(struct site *s)
+{
+	struct sim *sim = &s->c->sim;
+	struct reads_host host = {.arg = s,
+	    .tail = &s->tail,
+	    .stored = s->node->disk.last,
+	    .truncates = s->node->stored_seq < s->truncate_seq,
+	    .disk = read_disk,
+	    .sent = send_read};
+	if (sim->quiet || !prng_chance(&sim->prng, sim->busy))
+		(void)reads_turn(&s->reads, &host);
+}
+
+/* What a peer has, which may be bad there as well; questions and answers may be lost. */
+static void ask_for_record(struct site *s)
+{
+	struct sim *sim = &s->c->sim;
+	uint64_t index = s->fetch.index;
+	struct site *peer = &s->c->sites[s->fetch.asked.bytes[0] - 1];
+	const struct node *n = peer->node;
+	const struct disk *d = &n->disk;
+	uint8_t bytes[NODE_RECORD_BYTES];
+	struct slice record = {NULL, 0};
+	trace("fetch", s->node->slot, n->slot, index, 0);
+	if (!n->raft || n->paused_until > sim->now || n->cut_to[s->node->slot] ||
+	    s->node->cut_to[n->slot] || (!sim->quiet && prng_chance(&sim->prng, 100)))
+		return;
+	struct engine_state log = engine_of(peer);
+	if (fetch_tells(&log, index) && index <= d->last && d->log[index].kind != RAFT_HOLE) {
+		record = node_record(d, index, bytes);
+		if (!sim->quiet && prng_chance(&sim->prng, 100))
+			bytes[prng_below(&sim->prng, sizeof(bytes))] ^= 1;
+	}
+	fetch_answered(&s->fetch, n->id, index, record, raft_term_at(s->node->raft, index));
+}
+
+static void mend_record(struct site *s)
+{
+	s->node->mend_value = load_u32(fetch_payload(&s->fetch).data);
+	trace("mend", s->node->slot, s->fetch.index, s->node->mend_value, 0);
+	if (node_step(&s->c->sim, s->node,
+		&(struct raft_event){
+		    .type = RAFT_EVENT_MEND, .runs = &s->fetch.run, .run_count = 1}))
+		trace_fail("node %u: a record of a peer is refused", s->node->slot);
+	fetch_writes(&s->fetch, s->node->sent_seq);
+}
+
+/* A voter that could be asked all the time has it. */
+static void check_given_up(const struct site *s)
+{
+	const struct sim *sim = &s->c->sim;
+	uint64_t index = s->fetch.index;
+	struct raft_status st;
+	raft_status(s->node->raft, &st);
+	for (unsigned i = 0; i < NODES; i++) {
+		const struct node *n = &sim->nodes[i];
+		bool there = n != s->node && n->raft && s->linked[i] &&
+			     n->paused_until <= sim->now && !n->cut_to[s->node->slot] &&
+			     !s->node->cut_to[i] && raft_config_is_voter(st.config, n->id);
+		if (there && index <= s->c->sites[i].committed &&
+		    n->disk.log[index].kind != RAFT_HOLE &&
+		    node_record_is_good(&n->disk, index))
+			trace_fail("node %u: record %llu is given up, and node %u has it",
+			    s->node->slot, (unsigned long long)index, i);
+	}
+}
+
+static void fetch_records(struct site *s)
+{
+	struct sim *sim = &s->c->sim;
+	struct raft_id peers[NODES];
+	enum fetch_action a;
+	do {
+		struct fetch_seen seen = {.peers = peers,
+		    .room = intake_room(s),
+		    .stored = s->node->stored_seq,
+		    .now_ms = sim->now,
+		    .patience_ms = sim->election_ms};
+		for (unsigned i = 0; i < NODES; i++)
+			if (s->linked[i] && &sim->nodes[i] != s->node)
+				peers[seen.count++] = sim->nodes[i].id;
+		a = fetch_turn(&s->fetch, &seen);
+		if (a == FETCH_ASK)
+			ask_for_record(s);
+		else if (a == FETCH_MEND)
+			mend_record(s);
+		else if (a == FETCH_FAILED && sim->quiet &&
+			 sim->now > s->c->calm_at + 2ull * FETCH_PATIENCE * sim->election_ms)
+			check_given_up(s);
+	} while (a == FETCH_ASK || a == FETCH_MEND || a == FETCH_DONE);
+}
+
 /* ---- holes ---- */
 
 static enum rmq_error next_end(void *arg, uint64_t from, uint64_t *index, struct slice *payload)
@@ -165,6 +314,8 @@ static enum rmq_error next_end(void *arg, uint64_t from, uint64_t *index, struct
 	*index = from <= d->last ? from : 0;
 	if (*index == 0)
 		return RMQ_E_NOTHING;
+	if (!node_record_is_good(d, from))
+		return wants(s, from) ? RMQ_E_BUSY : RMQ_E_CORRUPT;
 	const struct jm_record *r = &s->c->records[d->log[from].value];
 	*payload = slice_of(r->payload, r->len);
 	return RMQ_E_OK;
@@ -192,8 +343,10 @@ static void end_done(void *arg)
 static void bad_end(void *arg, uint64_t end, enum rmq_error err)
 {
 	const struct site *s = arg;
-	trace_fail("node %u: what END %llu says died: %s", s->node->slot,
-	    (unsigned long long)end, error_text(err));
+	trace("bad end", s->node->slot, end, err, 0);
+	if (node_record_is_good(&s->node->disk, end))
+		trace_fail("node %u: what END %llu says died: %s", s->node->slot,
+		    (unsigned long long)end, error_text(err));
 }
 
 static struct ends_log ends_log(struct site *s)
@@ -319,6 +472,25 @@ static void read_some(struct site *s)
 	}
 }
 
+/*
+ * It comes upon a bad record: all that it needs is read sooner or later.  It does nothing else until
+ * that is mended.
+ */
+static bool waits_for_record(struct site *s)
+{
+	uint8_t frame[64];
+	struct writer w = writer_of(frame, sizeof(frame));
+	uint64_t index = s->bad ? 0 : first_bad(s);
+	if (index > 0) {
+		trace("bad", s->node->slot, index, 0, 0);
+		journal_put_bad(&w, &(struct journal_bad){index});
+		bytes_push(&s->said, slice_of(frame, w.len));
+		s->bad = index;
+		s->daemon->waits = true;
+	}
+	return s->bad > 0;
+}
+
 static void take_opened(struct site *s, const struct journal_opened *m)
 {
 	struct journal_model *j = &s->journal;
@@ -335,6 +507,7 @@ static void take_answer(struct site *s, const struct frame *f)
 	struct journal_holed holed;
 	struct journal_room room;
 	struct journal_ping ping;
+	struct journal_mended mended;
 	if (f->type == JOURNAL_TYPE_OPENED && journal_opened_decode(f->payload, &opened)) {
 		take_opened(s, &opened);
 	} else if (f->type == JOURNAL_TYPE_STORED &&
@@ -350,6 +523,12 @@ static void take_answer(struct site *s, const struct frame *f)
 		jm_answer_with(&s->journal, (struct jm_answer){JM_ROOM, room.n, room.bytes, 0});
 	} else if (f->type == JOURNAL_TYPE_HOLED && journal_holed_decode(f->payload, &holed)) {
 		check_holed(s, holed.checkpoint);
+	} else if (f->type == JOURNAL_TYPE_MENDED &&
+		   journal_mended_decode(f->payload, &mended)) {
+		trace("mended", s->node->slot, mended.index, mended.code, 0);
+		s->bad = 0;
+		s->daemon->waits = false;
+		s->unreadable = mended.code != 0;
 	} else if (f->type == JOURNAL_TYPE_PING && journal_ping_decode(f->payload, &ping)) {
 		s->pinged = ping.id;
 	} else {
@@ -385,12 +564,6 @@ static void opening(void *arg, struct journal_opened *m)
 static void reserve(void *arg, uint64_t bytes)
 {
 	(void)arg, (void)bytes;
-}
-
-static enum rmq_error mend(void *arg, uint64_t index)
-{
-	(void)arg, (void)index;
-	return RMQ_E_OK;
 }
 
 static void lost(void *arg, const char *why)
@@ -620,6 +793,7 @@ static uint64_t room_left(struct site *s)
 static void note_tail(struct site *s, const struct raft_store *store)
 {
 	if (store->truncate) {
+		s->truncate_seq = store->seq;
 		tail_truncate(&s->tail, store->truncate);
 		s->truncated = store->truncate;
 	}
@@ -672,7 +846,8 @@ static void forget(struct site *s)
 		shared_journal_end(s->shared);
 	bytes_consume(&s->said, bytes_all(&s->said).len);
 	bytes_consume(&s->answers, bytes_all(&s->answers).len);
-	s->said_n = s->stored_n = s->pinged = 0;
+	s->said_n = s->stored_n = s->pinged = s->bad = 0;
+	s->opened = s->unreadable = s->daemon->waits = false;
 	s->waiting_count = 0;
 }
 
@@ -804,7 +979,6 @@ static void start_queue(struct site *s)
 	s->daemon->paused_until = 0;
 }
 
-/* It opens its journal, and reads the log. */
 static void open_queue(struct site *s)
 {
 	uint8_t frame[64], tags[8];
@@ -817,6 +991,14 @@ static void open_queue(struct site *s)
 	read_some(s);
 	journal_turn(s);
 	s->opening = false;
+	s->opened = true;
+}
+
+/* It reads all that it needs. */
+static void read_queue(struct site *s)
+{
+	if (waits_for_record(s))
+		return;
 	s->c->starts++;
 	s->starts++;
 	if (dies(s)) {
@@ -1004,11 +1186,13 @@ static void obey(struct site *s, enum keeper_event e)
 static void go_on(struct site *s)
 {
 	struct sim *sim = &s->c->sim;
-	while (s->keeper.state == KEEPER_STARTING &&
+	while (s->keeper.state == KEEPER_STARTING && s->bad == 0 &&
 	       s->daemon->paused_until <= s->c->world.boot_ms &&
 	       (sim->quiet || prng_chance(&sim->prng, 800))) {
 		if (s->daemon->up)
 			obey(s, KEEPER_TAKES_CLIENTS);
+		else if (s->opened)
+			read_queue(s);
 		else
 			open_queue(s);
 	}
@@ -1151,11 +1335,20 @@ void site_turn(struct site *s)
 		end_turn(s);
 	if (s->c->sim.quiet || prng_chance(p, 100))
 		make_holes(s);
-	if (!s->daemon->up)
-		return;
-	if (s->c->sim.quiet || prng_chance(p, 600))
-		read_some(s);
-	journal_turn(s);
+	serve_reads(s);
+	if (s->daemon->up)
+		(void)waits_for_record(s);
+	if (s->opened) {
+		if (s->c->sim.quiet || prng_chance(p, 600))
+			read_some(s);
+		journal_turn(s);
+	}
+	fetch_records(s);
+	/* Its queue daemon ends with 65, or the process does. */
+	if (s->unreadable)
+		obey(s, KEEPER_DIED);
+	if (s->dies)
+		node_crash(&s->c->sim, s->node);
 }
 
 void site_kill_queue(struct site *s)
@@ -1181,7 +1374,7 @@ bool site_leads(const struct site *s)
 bool site_idle(const struct site *s)
 {
 	return jm_idle(&s->journal) && bytes_all(&s->said).len == 0 &&
-	       s->stored_n == s->said_n && s->waiting_count == 0;
+	       s->stored_n == s->said_n && s->waiting_count == 0 && s->bad == 0;
 }
 
 struct site *site_serving(struct cluster *c)
@@ -1206,6 +1399,11 @@ static void on_action(struct sim *sim, struct node *n, const struct raft_action 
 		if (a->store.truncate)
 			obey(s, KEEPER_UNWANTED);
 		note_tail(s, &a->store);
+		break;
+	case RAFT_READ:
+		/* The host may lose it. */
+		if (sim->quiet || !prng_chance(&sim->prng, sim->busy / 4))
+			reads_want(&s->reads, a);
 		break;
 	case RAFT_COMMITTED:
 		s->committed = a->index;
@@ -1242,6 +1440,11 @@ static void on_down(struct sim *sim, struct node *n)
 	s->ends = (struct ends){0};
 	s->intake = (struct intake){0};
 	s->relief = (struct relief){0};
+	s->reads = (struct reads){0};
+	s->fetch.state = FETCH_NONE;
+	s->fetch.mended = 0;
+	s->truncate_seq = 0;
+	s->dies = false;
 	memset(s->heard, 0, sizeof(s->heard));
 	memset(s->linked, 0, sizeof(s->linked));
 	memset(s->flags, 0, sizeof(s->flags));

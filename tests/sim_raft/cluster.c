@@ -90,7 +90,7 @@ void sim_membership(struct sim *s, struct node *leader)
 		node_member(n, &m);
 	} else if (!(is->flags & RAFT_VOTER)) {
 		e.type = RAFT_EVENT_PROMOTE;
-	} else if (raft_config_voters(st.config) > 3 && !s->rots) {
+	} else if (raft_config_voters(st.config) > 3 && (!s->rots || s->host)) {
 		e.type = RAFT_EVENT_REMOVE;
 	} else {
 		return;
@@ -198,17 +198,39 @@ static void relieve(struct sim *s)
 		sim_broken(s, "holes of a leader are refused", n->slot, l->slot);
 }
 
-/* A record that is committed goes bad; configurations and ENDs are read as soon as it starts. */
+/* One of which another node holds another one, not committed; 0: there is none. */
+static uint64_t disputed(const struct sim *s, const struct node *n)
+{
+	for (unsigned i = 0; i < NODES; i++) {
+		const struct disk *d = &s->nodes[i].disk;
+		uint64_t at = d->last < n->disk.commit ? d->last : n->disk.commit;
+		if (at > 0 && d->log[at].term != n->disk.log[at].term)
+			return at;
+	}
+	return 0;
+}
+
+/*
+ * A record that is committed goes bad: a disputed one if there is one, else often one of the newest.
+ * Configurations are read as soon as it starts, and without a host ENDs are.
+ */
 static void rot(struct sim *s)
 {
 	struct node *n = s->rots;
-	if (s->quiet || !n || n->disk.commit == 0 || !prng_chance(&s->prng, 10))
+	if (s->quiet || !n || n->disk.commit == 0)
 		return;
-	uint64_t i = prng_range(&s->prng, 1, n->disk.commit);
+	uint64_t last = n->disk.commit,
+		 first = prng_chance(&s->prng, 500) ? 1 : last - last / 8;
+	uint64_t i = disputed(s, n);
+	if (i == 0 && prng_chance(&s->prng, 10))
+		i = prng_range(&s->prng, first, last);
+	if (i == 0)
+		return;
 	struct rec *r = &n->disk.log[i];
-	if (r->kind == RAFT_HOLE || r->kind == RECORD_CONFIG || r->kind == RECORD_END)
+	if (r->kind == RAFT_HOLE || r->kind == RECORD_CONFIG ||
+	    (r->kind == RECORD_END && !s->host))
 		return;
-	r->bad = n->view.log[i].bad = true;
+	r->bad = n->view.log[i].bad = prng_chance(&s->prng, 500) ? REC_ROTTEN : REC_MISPLACED;
 }
 
 /*

@@ -54,7 +54,7 @@ void node_first(struct sim *s, unsigned voters)
 			c->members[c->count++].flags |= RAFT_VOTER;
 		}
 	}
-	struct rec first = {1, value, RECORD_CONFIG, false};
+	struct rec first = {1, value, RECORD_CONFIG, REC_GOOD};
 	check_made(s, 1, 0, first);
 	for (unsigned i = 0; i < voters; i++) {
 		struct disk *d = &s->nodes[i].disk;
@@ -124,6 +124,9 @@ static void apply(struct sim *s, struct disk *d, const struct op *op)
 		for (uint32_t k = 0; k < st->holes[i].count; k++)
 			d->log[st->holes[i].first + k].kind = RAFT_HOLE;
 	}
+	struct rec *old = &d->log[op->mend_index];
+	if (op->mend.kind != RAFT_HOLE && old->kind != RAFT_HOLE && old->bad)
+		*old = op->mend;
 }
 
 static uint32_t new_value(struct sim *s, uint32_t bytes)
@@ -156,11 +159,12 @@ static struct op *op_copy(
 	for (unsigned i = 0; i < st->run_count; i++)
 		op->rec_count += st->runs[i].count;
 	op->recs = calloc(op->rec_count + 1, sizeof(*op->recs));
+	op->store.mend = NULL;
 	unsigned n = 0;
 	for (unsigned i = 0; i < st->run_count; i++) {
 		const struct raft_run *run = &st->runs[i];
 		for (uint32_t k = 0; k < run->count; k++, n++) {
-			op->recs[n] = (struct rec){run->term, 0, run->kind, false};
+			op->recs[n] = (struct rec){run->term, 0, run->kind, REC_GOOD};
 			if (values)
 				op->recs[n].value = values[run->first + k - first_value];
 			else if (run->kind != RAFT_HOLE)
@@ -368,6 +372,12 @@ static void store(
 		s->holes += st->holes[i].count;
 		first = st->holes[i].first < first ? st->holes[i].first : first;
 	}
+	if (st->mend) {
+		op->mend_index = st->mend->first;
+		op->mend =
+		    (struct rec){st->mend->term, n->mend_value, st->mend->kind, REC_GOOD};
+		first = op->mend_index < first ? op->mend_index : first;
+	}
 	if (st->truncate && st->truncate <= n->committed)
 		sim_broken(s, "committed records are truncated", st->truncate, n->slot);
 	if (n->role == RAFT_LEADER && n->role_term == st->term && st->truncate)
@@ -418,7 +428,8 @@ static void act(struct sim *s, struct node *n, const struct packet *from,
 			post(s, n, &a->message);
 			break;
 		case RAFT_READ:
-			want_read(s, n, a);
+			if (!s->host)
+				want_read(s, n, a);
 			break;
 		case RAFT_GONE:
 			n->gone = true;
@@ -508,31 +519,45 @@ void node_deliver(struct sim *s, struct packet *p)
 	packet_free(p);
 }
 
-/* Whether the checksum, which covers the index, is right. */
-static bool is_good(struct node *n, uint64_t at)
+struct slice node_record(const struct disk *d, uint64_t index, uint8_t bytes[NODE_RECORD_BYTES])
 {
-	struct rec *r = &n->view.log[at];
-	if (RMQ_VARIANT(BAD_SERVED) && r->bad)
-		r->value = n->view.log[at - 1].value;
-	return !r->bad || r->kind == RAFT_HOLE || RMQ_VARIANT(BAD_SERVED);
+	const struct rec *r = &d->log[index];
+	uint64_t at = r->bad == REC_MISPLACED ? index - 1 : index;
+	store_u32(bytes + RECORD_HEADER_SIZE, d->log[at].value);
+	record_seal(bytes,
+	    &(struct record_header){(enum record_kind)r->kind, at, d->log[at].term},
+	    NODE_RECORD_BYTES - RECORD_HEADER_SIZE);
+	if (r->bad == REC_ROTTEN)
+		bytes[RECORD_HEADER_SIZE] ^= 1;
+	return slice_of(bytes, NODE_RECORD_BYTES);
 }
 
-/*
- * Reads from the log for a peer: real records, and holes as ranges.  A record that is bad ends
- * the process.
- */
-static void answer_read(struct sim *s, struct node *n, const struct raft_action *a)
+bool node_record_is_good(const struct disk *d, uint64_t index)
 {
-	struct raft_run runs[RAFT_RUNS_MAX];
+	uint8_t bytes[NODE_RECORD_BYTES];
+	struct record_header h;
+	struct slice payload;
+	const struct rec *r = &d->log[index];
+	return !r->bad || r->kind == RAFT_HOLE || RMQ_VARIANT(BAD_SERVED) ||
+	       record_open(node_record(d, index, bytes), index, &h, &payload) == RMQ_E_OK;
+}
+
+unsigned node_log(struct sim *s, struct node *n, const struct disk *d,
+    const struct raft_action *a, struct raft_run runs[RAFT_RUNS_MAX], uint64_t *bad)
+{
 	unsigned count = 0;
 	uint32_t bytes = 0;
-	for (uint64_t at = a->index; at <= n->view.last && count < RAFT_RUNS_MAX;) {
-		const struct rec *rec = &n->view.log[at];
+	*bad = 0;
+	for (uint64_t at = a->index; at <= d->last && count < RAFT_RUNS_MAX;) {
+		const struct rec *rec = &d->log[at];
 		bool hole = rec->kind == RAFT_HOLE;
-		if (!is_good(n, at)) {
-			node_crash(s, n);
-			return;
+		if (!node_record_is_good(d, at)) {
+			*bad = at;
+			break;
 		}
+		/* A known-bad variant lets it pass. */
+		if (rec->bad && !hole)
+			n->view.log[at].value = d->log[at - 1].value;
 		uint32_t size = hole ? 0 : s->value[rec->value].bytes;
 		if (count > 0 && bytes + size > a->bytes)
 			break;
@@ -543,10 +568,26 @@ static void answer_read(struct sim *s, struct node *n, const struct raft_action 
 			run->config = s->value[rec->value].config;
 		bytes += size;
 		at++;
-		while (hole && at <= n->view.last && n->view.log[at].kind == RAFT_HOLE) {
+		while (hole && at <= d->last && d->log[at].kind == RAFT_HOLE) {
 			run->count++;
 			at++;
 		}
+	}
+	return count;
+}
+
+/*
+ * Reads from the log for a peer: real records, and holes as ranges.  Without a host a record that is
+ * bad ends the process.
+ */
+static void answer_read(struct sim *s, struct node *n, const struct raft_action *a)
+{
+	struct raft_run runs[RAFT_RUNS_MAX];
+	uint64_t bad;
+	unsigned count = node_log(s, n, &n->view, a, runs, &bad);
+	if (bad > 0 && count == 0) {
+		node_crash(s, n);
+		return;
 	}
 	(void)!node_step(s, n,
 	    &(struct raft_event){.type = RAFT_EVENT_READ,

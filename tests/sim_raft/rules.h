@@ -44,6 +44,7 @@
 	X(LEADER_KEPT, "a_learner_forgets_a_leader_that_it_does_not_hear", \
 	    "a directed schedule went another way at line") \
 	X(BAD_SERVED, "", "log matching: two records of one term") \
+	X(INDEX_UNCHECKED, "", "log matching: two records of one term") \
 	X(FORGOTTEN_VOTES, "a_node_that_forgot_elects_nobody", \
 	    "a node that has forgotten gives its vote") \
 	X(FORGOT_UNSTORED, "a_node_that_forgot_elects_nobody", \

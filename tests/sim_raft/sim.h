@@ -23,7 +23,14 @@ struct rec {
 	uint64_t term;
 	uint32_t value; /* names the record; of END and CONFIG: what it says */
 	uint8_t kind;	/* RAFT_HOLE: a hole */
-	bool bad;	/* its bytes are not what was written, or another record's */
+	uint8_t bad;	/* enum rec_bad */
+};
+
+/* What has become of a record's bytes on a disk. */
+enum rec_bad {
+	REC_GOOD,
+	REC_ROTTEN,   /* some have changed */
+	REC_MISPLACED /* they are another record's */
 };
 
 /* What a STORE holds, copied. */
@@ -32,6 +39,8 @@ struct op {
 	struct raft_store store;
 	struct rec *recs;
 	unsigned rec_count;
+	struct rec mend; /* of store.mend; kind RAFT_HOLE: none */
+	uint64_t mend_index;
 };
 
 struct disk {
@@ -85,9 +94,10 @@ struct node {
 	unsigned queue_ms; /* and all else that it sends waits so long behind them at most */
 	uint64_t carried_at[NODES]; /* when all that was sent has been carried */
 	uint64_t end_tried;
-	struct read reads[READS_MAX];
+	struct read reads[READS_MAX]; /* with a host these are its own */
 	unsigned read_count;
-	uint64_t barrier; /* the newest one's number */
+	uint32_t mend_value; /* names the record that is being mended */
+	uint64_t barrier;    /* the newest one's number */
 	struct barrier barriers[BARRIERS_MAX];
 	unsigned barrier_count;
 	uint64_t stores; /* so many were asked for */
@@ -216,6 +226,18 @@ void node_put_back(struct sim *s, struct node *n);
 /* Node `from` says HELLO to it. */
 void node_hello(struct sim *s, struct node *n, const struct node *from);
 enum rmq_error node_step(struct sim *s, struct node *n, struct raft_event *e);
+/*
+ * What a disk holds from `index` on, as RAFT_READ wants it, up to a record that is bad: *bad, 0: there is
+ * none.  Returns how many runs.
+ */
+unsigned node_log(struct sim *s, struct node *n, const struct disk *d,
+    const struct raft_action *a, struct raft_run runs[RAFT_RUNS_MAX], uint64_t *bad);
+/* The bytes of a record on a disk, whose payload names it. */
+#define NODE_RECORD_BYTES (RECORD_HEADER_SIZE + 4)
+struct slice node_record(
+    const struct disk *d, uint64_t index, uint8_t bytes[NODE_RECORD_BYTES]);
+/* Whether its checksum, its index and all are right. */
+bool node_record_is_good(const struct disk *d, uint64_t index);
 /* Answers the READs that are due; node_turn: and tells the time. */
 void node_reads(struct sim *s, struct node *n);
 void node_turn(struct sim *s, struct node *n);

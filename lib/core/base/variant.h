@@ -29,6 +29,7 @@
 	X(ABSTAIN_CAMPAIGNS, "a node that abstains campaigns") \
 	X(LEADER_KEPT, "who does not campaign follows a leader that says nothing any more") \
 	X(BAD_SERVED, "a record that has gone bad on disk is sent to others") \
+	X(INDEX_UNCHECKED, "a record that was written to the wrong place is taken for the one there") \
 	X(FORGOTTEN_VOTES, "a node whose disk has forgotten what it had stored gives its vote") \
 	X(FORGOT_UNSTORED, "who is told that it has forgotten knows that only as long as it runs") \
 	X(FORGOTTEN_UNTOLD, "it votes again though others may hold a vote that it forgot") \
@@ -161,7 +162,10 @@
 	X(TAKES_ALL, "a follower takes what its disk has no room for", "nodes do not catch up") \
 	X(LEADS_ALL, "a leader appends what its disk has no room for", "nodes do not catch up") \
 	X(UNRELIEVED, "a follower that is full makes holes only by the ENDs that it has", \
-	    "nodes do not catch up")
+	    "nodes do not catch up") \
+	X(FETCH_UNVERIFIED, "a record is taken as a peer has it, good or bad", "log matching") \
+	X(FETCH_UNCOMMITTED, "a record is taken from a peer for which it is not committed", \
+	    "log matching")
 
 /* Those that are found in minutes only. */
 #define RMQ_HOST_RARE_VARIANTS(X) \

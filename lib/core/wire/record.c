@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <xxhash.h>
 
+#include "core/base/variant.h"
+
 #define CHECKSUM_OFFSET 24
 
 static uint64_t checksum(const uint8_t *record, size_t payload_len)
@@ -44,7 +46,7 @@ enum rmq_error record_peek(
 	if (p[0] < JOURNAL_OLDEST || p[0] > JOURNAL_VERSION)
 		return RMQ_E_VERSION;
 	if (load_u16(p + 2) != 0 || load_u32(p + 4) != value.len - RECORD_HEADER_SIZE ||
-	    load_u64(p + 8) != index)
+	    (load_u64(p + 8) != index && !RMQ_VARIANT(INDEX_UNCHECKED)))
 		return RMQ_E_CORRUPT;
 	if (!record_kind_name(p[1]))
 		return RMQ_E_VERSION;
