@@ -17,6 +17,7 @@
 #define LITTLE_MS	 15000 /* in which senders may wait for room, and nobody else */
 #define SILENT_MS	 4000  /* after which who is ill is known not to be up */
 #define HOLES_MS	 300   /* in which everybody makes the last holes */
+#define SLOW_BATCHES	 40
 #define CHECK_EVERY_MS	 400
 
 /* ---- what the Raft part of it reports ---- */
@@ -136,6 +137,10 @@ struct cluster *cluster_new(uint64_t seed, enum world_variant world)
 	c->all_move_at = prng_chance(&w->prng, 300) ? prng_range(&w->prng, 1, 4000) : 0;
 	c->away_at = prng_chance(&w->prng, 200) ? prng_range(&w->prng, 1, 2000) : 0;
 	c->back_at = c->away_at + 3000;
+	if (prng_chance(&w->prng, 300))
+		c->level = w->weather.large ? LEVEL_LARGE : LEVEL_BATCHES;
+	for (unsigned i = 0; i < NODES; i++)
+		site_disk(&c->sites[i], room_again(c));
 	links_committed(c, c->sim.value[1].config);
 	actors_make(w);
 	tell_plan(c);
@@ -201,12 +206,17 @@ static void leap(struct cluster *c)
 static void change_room(struct cluster *c)
 {
 	struct prng *p = &c->world.prng;
-	uint64_t bytes = prng_chance(p, 500) ? ROOM_ENOUGH : prng_below(p, 150000);
+	uint64_t bytes = prng_chance(p, 500) ? room_again(c) : prng_below(p, 150000);
 	unsigned most = prng_chance(p, 700) ? 900 : 300;
 	trace("room", bytes, most, 0, 0);
 	for (unsigned i = 0; i < NODES; i++)
 		if (prng_chance(p, most))
 			site_disk(&c->sites[i], bytes);
+}
+
+uint64_t room_again(const struct cluster *c)
+{
+	return c->level > 0 ? c->level : ROOM_ENOUGH;
 }
 
 static void kill_queue(struct cluster *c)
@@ -355,7 +365,7 @@ void cluster_calm_millisecond(struct cluster *c)
 {
 	struct world *w = &c->world;
 	for (unsigned i = 0; i < NODES && c->sim.now == c->room_at; i++)
-		site_disk(&c->sites[i], ROOM_ENOUGH);
+		site_disk(&c->sites[i], room_again(c));
 	if (!c->resting && at_rest(c))
 		leap_to_timer(c);
 	illness_turn(c);
@@ -474,6 +484,31 @@ static void begin_calm(struct cluster *c)
 	actors_wake(w);
 }
 
+static bool all_sent(struct cluster *c)
+{
+	return actors_done(&c->world);
+}
+
+/* Little by little much more is sent than there is room for at a time. */
+static void send_slowly(struct cluster *c)
+{
+	struct world *w = &c->world;
+	until(c, all_sent, "the calm does not end");
+	c->level = LEVEL_SLOW;
+	for (unsigned i = 0; i < NODES; i++)
+		if (c->sites[i].capacity == UINT64_MAX)
+			site_disk(&c->sites[i], c->level);
+	w->weather.large = 0;
+	trace("slowly", w->lines.count, 0, 0, 0);
+	for (unsigned i = 0; i < SLOW_BATCHES; i++) {
+		w->lines_goal = w->lines.count + 1;
+		until(c, all_sent, "senders wait for room that there is");
+		/* Until all nodes have told what room they have again. */
+		for (unsigned ms = 0; ms < 2 * ROOM_TELL_MS; ms++)
+			cluster_calm_millisecond(c);
+	}
+}
+
 static void told_at_rest(struct cluster *c)
 {
 	const struct site *s = site_serving(c);
@@ -508,6 +543,10 @@ void cluster_calm(struct cluster *c)
 	if (prng_chance(&c->sim.prng, 200)) {
 		until(c, steady, "nobody leads");
 		illness_run_on_one(c);
+	}
+	if (c->level > 0 && prng_chance(&c->sim.prng, 300)) {
+		until(c, roomy, "nobody leads");
+		send_slowly(c);
 	}
 	until(c, drained, "the calm does not end");
 	for (int i = 0; i < 3; i++)

@@ -108,6 +108,11 @@ struct cluster {
 	bool resting;	     /* in the calm: clients stand still */
 	uint64_t rests_from; /* what was committed before */
 	uint64_t room_at;    /* in the calm: when all disks have room again */
+	/*
+	 * What is used of the disks dies soon, and can be used again: however much is written,
+	 * there is room for so much.  0: it is not so.
+	 */
+	uint64_t level;
 	uint64_t failovers, served;
 	const char *illness;	      /* that lasts; NULL: none */
 	uint64_t went_on, went_on_at; /* meanwhile: the newest record committed, and when */
@@ -127,7 +132,11 @@ struct cluster {
 };
 
 #define ROOM_ENOUGH (1ull << 40)
-#define ROOM_LITTLE (4u << 20) /* more than all that is sent, and not HEALTH_BETTER_BYTES */
+/* More than the largest message needs. */
+#define LEVEL_BATCHES 20000
+#define LEVEL_LARGE   600000
+#define LEVEL_SLOW    10000
+#define ROOM_LITTLE   (4u << 20) /* more than all that is sent, and not HEALTH_BETTER_BYTES */
 /* Of a disk that is full: for records without new messages, and for those that Raft makes. */
 #define RESERVE_MIN   10000
 #define RESERVE_MAX   50000
@@ -140,6 +149,9 @@ void cluster_millisecond(struct cluster *c);
 /* The calm, up to its end. */
 void cluster_calm(struct cluster *c);
 void cluster_calm_millisecond(struct cluster *c);
+
+/* What a disk with room has. */
+uint64_t room_again(const struct cluster *c);
 
 /* ---- administrator.c ---- */
 

@@ -203,6 +203,15 @@ static unsigned voters(struct cluster *c, unsigned slots[NODES], unsigned *gone)
 	return n;
 }
 
+/* Those that are well may have not much more room than one that is full. */
+static void share_room(struct cluster *c)
+{
+	c->little = prng_chance(&c->sim.prng, 600);
+	for (unsigned i = 0; i < NODES && (c->little || c->level > 0); i++)
+		site_disk(&c->sites[i], c->little ? ROOM_LITTLE : ROOM_ENOUGH);
+	c->level = 0;
+}
+
 void illness_begin(struct cluster *c)
 {
 	struct prng *p = &c->sim.prng;
@@ -213,10 +222,8 @@ void illness_begin(struct cluster *c)
 	c->illness = illnesses[prng_below(p, sizeof(illnesses) / sizeof(*illnesses))].name;
 	for (uint64_t i = prng_range(p, 1, most - gone); i > 0; i--)
 		c->ill |= 1u << slots[i - 1];
-	/* Those that are well need not have much more room than one that is full. */
-	c->little = c->illness == full_name && prng_chance(p, 600);
-	for (unsigned i = 0; i < NODES && c->little; i++)
-		site_disk(&c->sites[i], ROOM_LITTLE);
+	if (c->illness == full_name)
+		share_room(c);
 	c->went_on_at = c->sim.now;
 	trace(c->illness, c->ill, n, gone, 0);
 }
@@ -229,7 +236,7 @@ void illness_end(struct cluster *c)
 		if (c->little)
 			c->sites[i].capacity = UINT64_MAX;
 		if (c->sites[i].capacity == UINT64_MAX)
-			site_disk(&c->sites[i], ROOM_ENOUGH);
+			site_disk(&c->sites[i], room_again(c));
 		if (!(c->ill >> i & 1))
 			continue;
 		n->full_until = n->up_at = n->paused_until = 0;

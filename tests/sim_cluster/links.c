@@ -549,7 +549,8 @@ static void move_in(struct site *s)
 		return;
 	struct raft_message m = {.to = st.leader};
 	struct site *leader = site_of(c, st.leader);
-	if (leader->node->raft && (leader == s || links_can_send(&c->sim, s->node, &m)))
+	if (node_runs(&c->sim, leader->node) &&
+	    (leader == s || links_can_send(&c->sim, s->node, &m)))
 		(void)!node_step(&c->sim, leader->node,
 		    &(struct raft_event){.type = RAFT_EVENT_ADD_LEARNER, .member = &self});
 }

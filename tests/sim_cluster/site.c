@@ -628,10 +628,10 @@ static struct intake_room intake_room(const struct site *s)
 static void count_stored(struct site *s)
 {
 	const struct disk *d = &s->node->disk;
-	if (s->capacity != UINT64_MAX) {
+	if (s->capacity != UINT64_MAX)
 		site_disk(s, intake_room(s).messages);
-		return;
-	}
+	else if (s->c->level > 0)
+		site_disk(s, s->disk.bytes);
 	for (; s->disk.index < d->last; s->disk.index++) {
 		uint64_t bytes = s->c->sim.value[d->log[s->disk.index + 1].value].bytes;
 		s->disk.bytes -= bytes < s->disk.bytes ? bytes : s->disk.bytes;
@@ -1354,12 +1354,14 @@ void site_turn(struct site *s)
 void site_kill_queue(struct site *s)
 {
 	struct prng *p = &s->c->sim.prng;
-	bool some = keeper_runs(&s->keeper) && s->node->raft &&
-		    s->node->paused_until <= s->c->sim.now && prng_chance(p, 500);
-	if (some) {
+	/* Who is stopped would learn of it when it wakes up. */
+	if (!keeper_runs(&s->keeper) || !node_runs(&s->c->sim, s->node))
+		return;
+	if (prng_chance(p, 500)) {
 		read_some(s);
 		journal_turn(s);
 	}
+	/* That may have ended it. */
 	if (!keeper_runs(&s->keeper))
 		return;
 	trace("kill", s->node->slot, s->daemon->up, 0, 0);

@@ -105,7 +105,7 @@ void sim_membership(struct sim *s, struct node *leader)
 /* Its host says that it is ill, or well again. */
 static void abstain(struct sim *s, struct node *n, bool abstains)
 {
-	if (n->raft)
+	if (node_runs(s, n))
 		(void)!node_step(s, n,
 		    &(struct raft_event){
 			.type = abstains ? RAFT_EVENT_ABSTAIN : RAFT_EVENT_STAND});
@@ -163,7 +163,7 @@ static void reset(struct sim *s)
 	if (s->quiet || !prng_chance(&s->prng, 20) || !sim_any(s)->raft)
 		return;
 	struct node *n = sim_any(s);
-	if (n->raft)
+	if (node_runs(s, n))
 		(void)!node_step(
 		    s, n, &(struct raft_event){.type = RAFT_EVENT_RESET, .id = sim_any(s)->id});
 }
@@ -180,7 +180,7 @@ static void relieve(struct sim *s)
 	struct node *n = sim_any(s), *l = node_leader(s);
 	if (!l || prng_chance(&s->prng, 300))
 		l = sim_any(s);
-	if (n == l || !n->raft || !l->raft)
+	if (n == l || !node_runs(s, n) || !l->raft)
 		return;
 	raft_status(l->raft, &st);
 	for (uint64_t i = 1; i < st.cover.index && i <= l->view.last && count < 64; i++) {
@@ -242,7 +242,7 @@ static void visit(struct sim *s)
 	struct node *n = sim_any(s), *from = sim_any(s);
 	if (s->host)
 		return;
-	if (n != from && n->raft && from->raft && !from->cut_to[n->slot] &&
+	if (n != from && node_runs(s, n) && from->raft && !from->cut_to[n->slot] &&
 	    prng_chance(&s->prng, 50))
 		node_hello(s, n, from);
 	if (s->quiet || s->wipes == 0 || s->rots || !n->raft || !s->put_backs)
@@ -380,7 +380,7 @@ void sim_reconnect(struct sim *s)
 {
 	for (unsigned i = 0; i < NODES * NODES; i++) {
 		struct node *n = &s->nodes[i / NODES];
-		if (n->raft)
+		if (node_runs(s, n))
 			(void)!node_step(s, n,
 			    &(struct raft_event){
 				.type = RAFT_EVENT_RESET, .id = s->nodes[i % NODES].id});

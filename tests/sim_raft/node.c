@@ -11,6 +11,12 @@ uint64_t node_clock(const struct sim *s, const struct node *n)
 	return (uint64_t)((int64_t)(s->now * n->rate / 1000) + n->skew);
 }
 
+bool node_runs(const struct sim *s, const struct node *n)
+{
+	/* Who wakes up in the millisecond that begins may act before time goes on. */
+	return n->raft && n->paused_until <= s->now + 1;
+}
+
 void packet_free(struct packet *p)
 {
 	free(p->runs);
@@ -90,7 +96,7 @@ void node_start(struct sim *s, struct node *n)
 			    .first = i, .config = s->value[d->log[i].value].config};
 	}
 	check_disk(s, n, d);
-	n->committed = 0;
+	n->committed = n->paused_until = 0;
 	n->role = RAFT_FOLLOWER;
 	n->end_tried = 0;
 	n->sent_seq = n->stored_seq = 0;
@@ -211,7 +217,7 @@ static void reset_peers(struct sim *s, struct node *n)
 {
 	for (unsigned i = 0; i < NODES && !s->by_hand; i++) {
 		struct node *peer = &s->nodes[i];
-		if (peer->raft && prng_chance(&s->prng, 500))
+		if (node_runs(s, peer) && prng_chance(&s->prng, 500))
 			(void)!node_step(s, peer,
 			    &(struct raft_event){.type = RAFT_EVENT_RESET, .id = n->id});
 	}
@@ -455,6 +461,9 @@ static enum rmq_error step(
 {
 	const struct raft_action *actions;
 	size_t count;
+	if (!node_runs(s, n))
+		sim_broken(
+		    s, "a process that is stopped takes a step", n->slot, n->paused_until);
 	enum rmq_error error = raft_step(n->raft, e, node_clock(s, n), &actions, &count);
 	act(s, n, from, actions, count);
 	check_node(s, n);

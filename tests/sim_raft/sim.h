@@ -247,6 +247,8 @@ uint64_t node_barrier(struct sim *s, struct node *n);
 /* Asks for the holes of each END that it may use by now. */
 void node_holes(struct sim *s, struct node *n);
 struct node *node_leader(struct sim *s);
+/* Whether its process is there, and is not stopped: no other takes a step. */
+bool node_runs(const struct sim *s, const struct node *n);
 void node_member(const struct node *n, struct raft_member *m);
 uint64_t node_clock(const struct sim *s, const struct node *n);
 void packet_free(struct packet *p);

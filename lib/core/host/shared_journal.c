@@ -20,7 +20,7 @@
 #define ANSWER_MAX 64
 #define OUT_SIZE   (64u << 10)
 /* The room is told when what the queue daemon takes it for is off by this, or by a quarter. */
-#define ROOM_STEP_BYTES LIMIT(256u << 10, 1000u)
+#define ROOM_STEP_BYTES LIMIT(256u << 10, 4000u)
 
 /* An APPEND that is proposed. */
 struct appended {
@@ -203,6 +203,8 @@ static uint64_t room_left(const struct shared_journal *j)
 {
 	uint64_t used = j->proposed_bytes - j->room_bytes;
 
+	if (RMQ_VARIANT(ROOM_LEVEL_UNTOLD))
+		return j->room;
 	return j->room > used ? j->room - used : 0;
 }
 
