@@ -103,16 +103,17 @@ node_start() {
 	node_run "$1" rmq-clusterd -d "$work/n$1/disk/data" --init && node_run "$1" rmq-gated
 }
 
-# node_start_traced I INJECT: the same, but what INJECT says is done to its journal's system
-# calls (strace(1), -e inject=).
+# node_start_traced I INJECT [PROGRAM]: the same, but what INJECT says is done to its journal's
+# system calls, or to those of another program (strace(1), -e inject=).
 node_start_traced() {
-	local node_bin=$work/traced
+	local node_bin=$work/traced program=${3:-rmq-journal}
+	rm -rf "$node_bin"
 	mkdir -p "$node_bin"
 	cp "$bin"/rmq-* "$node_bin"
-	cat >"$node_bin/rmq-journal" <<-END
+	cat >"$node_bin/$program" <<-END
 		#!/bin/sh
 		exec strace -D -qq -o "$work/n$1/trace" -e trace="${2%%:*}" -e inject="$2" \
-			"$bin/rmq-journal" "\$@"
+			"$bin/$program" "\$@"
 	END
 	node_start "$1"
 }
