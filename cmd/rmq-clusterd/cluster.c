@@ -394,6 +394,7 @@ static void on_turn(uv_prepare_t *prepare)
 
 	peers_follow(c);
 	if (c->founding_seq == 0) {
+		c->room = cluster_leads(c) ? node_room(c) : 0;
 		make_holes(c);
 		supervisor_turn(c);
 		watchdog_turn(c);

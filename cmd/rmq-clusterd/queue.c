@@ -120,7 +120,7 @@ void queue_turn(struct queue *q)
 {
 	if (q->ended)
 		return;
-	shared_journal_turn(q->journal, q->cluster->ends.followed, node_room(q->cluster));
+	shared_journal_turn(q->journal, q->cluster->ends.followed, q->cluster->room);
 	watch(q);
 }
 

@@ -157,18 +157,6 @@ static const char *gate_text(const struct cluster *c, enum gates_trouble trouble
 	return NULL;
 }
 
-static void look_at_gates(struct cluster *c, struct health_seen *seen)
-{
-	const struct raft_config *config = c->status.config;
-
-	/* Others than members do not know who leads. */
-	for (unsigned i = 0; config && i < config->count; i++) {
-		const struct peer *p = peers_find(c, config->members[i].id);
-		if (p && peers_up(p))
-			gates_add(&seen->gates, p->flags);
-	}
-}
-
 static void tell_gate(struct cluster *c)
 {
 	struct watchdog *w = &c->watchdog;
@@ -253,23 +241,33 @@ static uint64_t received(const struct peer *p)
 	return p->in_bulk && p->in_bulk->conn ? link_conn_received(p->in_bulk->conn) : 0;
 }
 
+/* Bytes of records that it has taken: the kernel is asked. */
+static uint64_t taken(const struct peer *p)
+{
+	return p->bulk.conn ? link_conn_taken(p->bulk.conn) : 0;
+}
+
 /*
- * Voters, and how many others take the records that they are sent; and whether the leader's come
- * in here.
+ * Voters, and how many others take the records that a leader sends them; whether the leader's come
+ * in here; and what the gates of members say: no others know who leads.
  */
-static void look_at_links(struct cluster *c, struct health_seen *seen)
+static void look_at_members(struct cluster *c, struct health_seen *seen)
 {
 	const struct raft_config *config = c->status.config;
+	const struct health *h = &c->watchdog.health;
 
 	for (unsigned i = 0; config && i < config->count; i++) {
 		const struct raft_member *m = &config->members[i];
 		struct peer *p = peers_find(c, m->id);
-		uint64_t taken = p && p->bulk.conn ? link_conn_taken(p->bulk.conn) : 0;
 		bool voter = m->flags & RAFT_VOTER;
 		seen->voters += voter;
-		if (p && health_passes(&c->watchdog.health, &p->records, taken))
-			seen->passing += voter;
-		if (p && health_passes(&c->watchdog.health, &p->theirs, received(p)))
+		if (!p)
+			continue;
+		if (peers_up(p))
+			gates_add(&seen->gates, p->flags);
+		if (seen->log.leads)
+			seen->passing += health_passes(h, &p->records, taken(p)) && voter;
+		else if (health_passes(h, &p->theirs, received(p)))
 			seen->fed |= raft_id_eq(m->id, c->status.leader);
 	}
 }
@@ -286,15 +284,14 @@ void watchdog_turn(struct cluster *c)
 	    .others = n > 0,
 	    .full = c->disk.full,
 	    .waits = c->supervisor.queue && queue_waits(c->supervisor.queue),
-	    .room = cluster_leads(c) ? node_room(c) : 0,
+	    .room = c->room,
 	    .lingers = c->supervisor.lingers > 0,
 	    .has = c->disk.stored,
 	    .told = leader ? leader->room.index : 0,
 	    .refuses = c->intake.waits && !cluster_leads(c),
 	    .served = leader && (leader->flags & NODE_STATE_SERVES)};
 
-	look_at_links(c, &seen);
-	look_at_gates(c, &seen);
+	look_at_members(c, &seen);
 	for (unsigned i = 0; i < n; i++) {
 		seen.better |= health_better(&list[i]);
 		seen.gated |= health_gated(&list[i]);

@@ -441,7 +441,7 @@ static void candidates_begin_after_this_node_and_go_round(void **state)
 	    sizeof((struct health_successor[]){__VA_ARGS__}) / \
 		sizeof(struct health_successor))
 
-static void who_answers_and_has_room_leads_next_then_who_is_furthest(void **state)
+static void who_could_take_over_and_has_room_leads_next_then_who_is_furthest(void **state)
 {
 	const uint64_t much = 1ull << 40;
 	(void)state;
@@ -464,6 +464,10 @@ static void who_answers_and_has_room_leads_next_then_who_is_furthest(void **stat
 	    1);
 	assert_int_equal(NEXT({true, true, true, 0, 9, true, false},
 			     {true, false, false, 0, 8, false, false}),
+	    1);
+	/* What is far behind takes over later, or never: one that is full empties queues meanwhile. */
+	assert_int_equal(NEXT({true, true, false, much, 8, false, false},
+			     {true, true, true, 0, 9, false, false}),
 	    1);
 	/* Where the queue daemon did not run, it does not run. */
 	assert_int_equal(NEXT({true, true, true, much, 9, false, true},
@@ -626,6 +630,6 @@ int main(void)
 	    T(a_node_whose_gate_reports_no_more_or_does_not_reach_serves_no_clients),
 	    T(who_can_be_reached_leads_before_who_has_room),
 	    T(candidates_begin_after_this_node_and_go_round),
-	    T(who_answers_and_has_room_leads_next_then_who_is_furthest)};
+	    T(who_could_take_over_and_has_room_leads_next_then_who_is_furthest)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

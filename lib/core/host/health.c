@@ -317,7 +317,7 @@ static unsigned rank(const struct health_successor *s)
 {
 	bool room = s->room >= HEALTH_FULL_BYTES;
 
-	return 8 * !s->fails + 4 * s->gate + 2 * room + s->level;
+	return 8 * !s->fails + 4 * s->gate + 2 * s->level + room;
 }
 
 int health_successor(const struct health_successor *list, unsigned count)

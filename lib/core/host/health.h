@@ -198,8 +198,10 @@ const struct raft_member *health_candidate(
 
 /*
  * Which voter is to lead next: one that answers, can run the queue daemon, can be reached by
- * gates, has room, is level, and has the most complete log, in this order; of equal ones the
- * first.  Its place in the list, which is that of health_candidate(); -1: none answers.
+ * gates, is level, has room, and has the most complete log, in this order; of equal ones the
+ * first.  One that is not level takes over only once it has caught up; one without room takes over
+ * at once, empties queues, and hands over itself as soon as another one is level and has room.
+ * Its place in the list, which is that of health_candidate(); -1: none answers.
  */
 int health_successor(const struct health_successor *list, unsigned count);
 /* Whether this one could take over at once, and would have room for new messages. */
