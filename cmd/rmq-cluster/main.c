@@ -72,9 +72,8 @@ static bool is_available(const struct program *p, const struct control_view *v)
 /* A voter that hears a leader, or is it. */
 static bool is_self_up(const struct program *p, const struct control_view *v)
 {
-	(void)p;
 	return (v->role == CONTROL_ROLE_FOLLOWER || v->role == CONTROL_ROLE_LEADER) &&
-	       v->leader[0];
+	       is_leader_known(p, v);
 }
 
 static bool is_caught_up(const struct program *p, const struct control_view *v)
@@ -82,11 +81,12 @@ static bool is_caught_up(const struct program *p, const struct control_view *v)
 	return is_self_up(p, v) && (v->flags & CONTROL_CAUGHT_UP);
 }
 
+/* Voters that elect nobody are no cluster yet. */
 static bool are_up(const struct program *p, const struct control_view *v)
 {
 	uint64_t want = 0;
 	return units_count(strchr(word(p, 0), '=') + 1, 1, RAFT_MEMBERS_MAX, &want) &&
-	       voters_up(v) >= want;
+	       voters_up(v) >= want && is_leader_known(p, v);
 }
 
 static bool is_removed(const char *name, const struct control_view *v)

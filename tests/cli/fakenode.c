@@ -8,7 +8,8 @@
  *	me NAME                 member NAME [joined] [voter] [up]     remove NAME
  *	key NAME rmq1:KEY       gate NAME HOST:PORT       of a member, or of this node
  *	role follower|candidate|leader|gone|joining
- *	leader NAME|-           serve PATH|-       problem TEXT
+ *	leader NAME|-           caught-up
+ *	serve PATH|-            problem TEXT
  *	answer CODE TEXT        for the commands that come (0: done)
  *	hold, release           they are not answered, until
  *
@@ -253,6 +254,8 @@ static void take_line(struct cluster *c, char *line)
 		take_role(c, rest);
 	} else if (strcmp(line, "leader") == 0) {
 		take_name(c->leader, rest);
+	} else if (strcmp(line, "caught-up") == 0) {
+		c->status.caught_up = true;
 	} else if (strcmp(line, "serve") == 0) {
 		snprintf(c->socket, sizeof(c->socket), "%s", strcmp(rest, "-") ? rest : "");
 	} else if (strcmp(line, "problem") == 0) {
