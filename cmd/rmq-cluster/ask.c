@@ -58,6 +58,7 @@ static void on_view(void *arg, uint32_t req, const struct control_view *v)
 
 	(void)req;
 	a->answered = true;
+	snprintf(a->problem, sizeof(a->problem), "%s", v->problem);
 	if (a->view && !a->done && a->view(a->arg, v) && !a->waiting)
 		a->done = true;
 }
@@ -74,6 +75,7 @@ static void begin(struct ask *a)
 
 	a->done = false;
 	a->waiting = 0;
+	a->problem[0] = '\0';
 	a->deadline.ms = timeout > UINT64_MAX - now ? UINT64_MAX : now + timeout;
 }
 
@@ -133,6 +135,9 @@ static enum rmq_error answer(struct ask *a, uint32_t req, const char *about)
 	a->waiting = req;
 	enum rmq_error err = converse(a, &why);
 	control_client_close(&a->client);
+	if (err == RMQ_E_TIMEOUT && a->problem[0])
+		return ask_fail(
+		    err, "not let in yet: %s; rmq-clusterd goes on asking", a->problem);
 	if (err == RMQ_E_NO_DAEMON || err == RMQ_E_TIMEOUT)
 		return ask_fail(RMQ_E_TIMEOUT,
 		    "%s%s%s: the outcome is unknown, and rmq-clusterd may go on with it",
@@ -159,7 +164,12 @@ enum rmq_error ask_admit(struct ask *a, const char *name, const uint8_t key[RAFT
 enum rmq_error ask_join(struct ask *a, const char *address)
 {
 	enum rmq_error err = open_for(a);
-	return err ? err : answer(a, control_client_join(&a->client, address), address);
+	if (err)
+		return err;
+	uint32_t req = control_client_join(&a->client, address);
+	/* Views have the problem; other commands get none. */
+	control_client_watch(&a->client);
+	return answer(a, req, address);
 }
 
 enum rmq_error ask_leave(struct ask *a, const char *name, bool force)

@@ -17,6 +17,7 @@ struct ask {
 	bool end_will_do;	   /* ask_wait(): the end of the daemon is an answer as well */
 	enum rmq_error code;	   /* of the request that ended */
 	char text[TEXT_MAX + 1];
+	char problem[TEXT_MAX + 1]; /* of the newest view; "": none */
 	/* Is shown each view; true: it is what is waited for.  NULL: views are not of interest.
 	 */
 	bool (*view)(void *arg, const struct control_view *v);
@@ -37,6 +38,7 @@ void ask_deinit(struct ask *a);
 enum rmq_error ask_init_cluster(struct ask *a, bool new) __attribute__((warn_unused_result));
 enum rmq_error ask_admit(struct ask *a, const char *name, const uint8_t key[RAFT_KEY_SIZE])
     __attribute__((warn_unused_result));
+/* If the time is over, what hinders it is told. */
 enum rmq_error ask_join(struct ask *a, const char *address) __attribute__((warn_unused_result));
 enum rmq_error ask_leave(struct ask *a, const char *name, bool force)
     __attribute__((warn_unused_result));

@@ -41,7 +41,7 @@ static void remember(struct cluster *c, const char *who, const char *why, bool f
 	if (strcmp(why, c->join.why) == 0)
 		return;
 	snprintf(c->join.why, sizeof(c->join.why), "%s", why);
-	snprintf(text, sizeof(text), "%.63s: %.180s", who, why);
+	snprintf(text, sizeof(text), "%s: %s", who, why);
 	memcpy(c->join.refused, text, sizeof(text));
 	if (log_rate_allows(&c->join.said, cluster_now(c)))
 		log_notice("join: %s", text);
@@ -53,6 +53,22 @@ static void remember(struct cluster *c, const char *who, const char *why, bool f
 static const struct config_seed *asked(const struct join *j)
 {
 	return &j->seeds.seeds[j->next % j->seeds.count];
+}
+
+/* It has not answered: as the settings name it, and what to look at. */
+static void not_reached(struct cluster *c, enum rmq_error err, const char *why)
+{
+	const struct config_seed *seed = asked(&c->join);
+	char address[SOCKET_HOST_TEXT_SIZE], who[RAFT_NAME_MAX + 1 + sizeof(address)],
+	    text[TEXT_MAX + 1];
+
+	socket_host_print(&seed->address, address);
+	snprintf(who, sizeof(who), "%s@%s", seed->name, address);
+	snprintf(text, sizeof(text), "%s: %s", why,
+	    err == RMQ_E_DENIED
+		? "compare its key with known-nodes here, and admit this node there"
+		: "look at this address, and whether rmq-clusterd runs there");
+	remember(c, who, text, false);
 }
 
 static void put_join(struct cluster *c, struct writer *w)
@@ -146,8 +162,8 @@ static void on_down(void *arg, struct link_conn *conn, enum rmq_error err, const
 {
 	struct cluster *c = arg;
 
-	(void)conn, (void)err;
-	remember(c, asked(&c->join)->name, why, false);
+	(void)conn;
+	not_reached(c, err, why);
 	next(c, JOIN_PAUSE_MS);
 }
 
@@ -155,8 +171,7 @@ static void on_failed(void *arg, enum rmq_error err, const char *why)
 {
 	struct cluster *c = arg;
 
-	(void)err;
-	remember(c, asked(&c->join)->name, why, false);
+	not_reached(c, err, why);
 	next(c, JOIN_PAUSE_MS);
 }
 
@@ -270,6 +285,7 @@ static void begin(struct cluster *c, bool by_command)
 	joining_begin(&j->joining, c->config.join_timeout, cluster_now(c));
 	j->next = 0;
 	j->final = false;
+	j->refused[0] = j->why[0] = '\0';
 	ask(c);
 	wake(c, JOINING_TRY_MS);
 	cluster_changed(c);
@@ -396,7 +412,6 @@ static void ask_if_lost(struct cluster *c)
 	j->seeds = c->config.seeds;
 	if (check_keys(j, &why))
 		return;
-	j->refused[0] = j->why[0] = '\0';
 	begin(c, false);
 	lost(c, "");
 }

@@ -114,6 +114,10 @@ TRANSFER n2"
 	assert_failure 75
 	assert_output "rmq-cluster: no answer in time: the outcome is unknown, and rmq-clusterd may go on with it"
 	wait_until 10 grep -q FORGET commands
+	# To join goes on, and the node knows what hinders it.
+	run cluster join --timeout 300ms
+	assert_failure 75
+	assert_output "rmq-cluster: not let in yet: on hold; rmq-clusterd goes on asking"
 	start cluster leave n2
 	wait_until 10 grep -q "LEAVE n2" commands
 	kill -9 "$NODE_PID"
