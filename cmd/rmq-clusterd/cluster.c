@@ -95,6 +95,19 @@ static const char *trouble_text(const struct cluster *c, const struct peer *p)
 		    "why there",
 		    name);
 		break;
+	case TROUBLE_ASTRAY:
+		snprintf(text, sizeof(text),
+		    "%.63s is up, and is not reached where it says that it is, at %.80s: look at "
+		    "its advertise, and at what lies between",
+		    name, member_advertised(peers_member_of(p)));
+		break;
+	case TROUBLE_ASTRAY_HERE:
+		peers_address(c, here);
+		snprintf(text, sizeof(text),
+		    "%.63s is up, and does not reach this node where it says that it is, at %.80s: "
+		    "look at advertise here, and between them",
+		    name, here);
+		break;
 	case TROUBLE_DIFFERS:
 		snprintf(text, sizeof(text),
 		    "create is %s on %.63s and %s here, and must be the same on all nodes: see "

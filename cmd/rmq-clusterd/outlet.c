@@ -40,6 +40,8 @@ static void on_up(void *arg, struct link_conn *conn)
 
 	o->conn = conn;
 	o->welcomed = false;
+	snprintf(
+	    o->at, sizeof(o->at), "%s", member_address(peers_member_of(o->peer), o->attempt));
 	send_hello(o);
 }
 

@@ -4,6 +4,7 @@
 #ifndef RMQ_CLUSTERD_OUTLET_H
 #define RMQ_CLUSTERD_OUTLET_H
 
+#include "core/raft/raft.h"
 #include "sys/net/link_dialer.h"
 
 struct cluster;
@@ -15,8 +16,9 @@ struct outlet {
 	struct link_dialer *dialer;
 	struct link_conn *conn; /* NULL: not up */
 	bool welcomed;
-	unsigned attempt;  /* that failed since an address was last heard */
-	uint64_t features; /* of the node that said WELCOME */
+	char at[RAFT_ADDRESS_MAX + 1]; /* where the connection was dialled */
+	unsigned attempt;	       /* that failed since an address was last heard */
+	uint64_t features;	       /* of the node that said WELCOME */
 	/* When it was first not reached; 0: it is reached; UINT64_MAX: the log says that it is not. */
 	uint64_t missing_ms;
 	/* When another node first answered, or one that does not know this one; 0: none did. */

@@ -124,11 +124,13 @@ static void note_up(struct cluster *c)
 {
 	for (unsigned i = 0; i < c->peers.count; i++) {
 		struct peer *p = c->peers.list[i];
+		probe_turn(p);
 		struct trouble_seen seen = {.signs = signs_of(p),
 		    .up = peers_up(p),
 		    .heard = p->room.index,
 		    .room = p->room.bytes,
 		    .flags = p->flags,
+		    .astray = p->probe.failed,
 		    .is_explicit = c->config.explicit_create};
 		enum trouble t = trouble_turn(peers_member_of(p), &seen, cluster_now(c));
 		if (seen.up != p->was_up || t != p->trouble)
@@ -172,6 +174,7 @@ static void close_peer(struct cluster *c, struct peer *p)
 {
 	outlet_deinit(&p->node);
 	outlet_deinit(&p->bulk);
+	probe_end(p);
 	if (p->in_node)
 		inlet_close(p->in_node);
 	if (p->in_bulk)
@@ -351,10 +354,19 @@ uint64_t peers_due(const struct cluster *c)
 	return worth_telling(c, news) ? news : c->peers.state_ms + MEMBER_TELL_MS;
 }
 
-void peers_turn(struct cluster *c)
+/* Whether it is where it says is for it alone. */
+static void tell_state(struct peer *p, struct node_state now)
 {
 	uint8_t frame[NODE_SMALL_MAX];
 	struct writer w = writer_of(frame, sizeof(frame));
+
+	now.flags |= p->trouble == TROUBLE_ASTRAY ? NODE_STATE_ASTRAY : 0;
+	node_put_state(&w, &now);
+	peers_say(p, false, &w);
+}
+
+void peers_turn(struct cluster *c)
+{
 	struct node_state now = {c->disk.room.index, c->disk.room.bytes, watchdog_flags(c)};
 
 	peers_follow(c);
@@ -366,9 +378,8 @@ void peers_turn(struct cluster *c)
 	tell_died(c);
 	if (!worth_telling(c, cluster_now(c)))
 		return;
-	node_put_state(&w, &now);
 	for (unsigned i = 0; i < c->peers.count; i++)
-		peers_say(c->peers.list[i], false, &w);
+		tell_state(c->peers.list[i], now);
 	c->peers.told = now;
 	c->peers.state_ms = cluster_now(c);
 }

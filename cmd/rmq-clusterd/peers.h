@@ -13,6 +13,7 @@
 #include "core/raft/node_wire.h"
 #include "inlet.h"
 #include "outlet.h"
+#include "probe.h"
 #include "sys/net/link_listener.h"
 
 struct cluster;
@@ -21,6 +22,7 @@ struct peer {
 	struct cluster *cluster;
 	struct raft_member member;
 	struct outlet node, bulk;
+	struct probe probe;
 	struct inlet *in_node, *in_bulk; /* the newest that said HELLO; NULL: none */
 	/* As it has reported. */
 	struct disk_room room;

@@ -41,6 +41,8 @@ static void the_worst_of_what_it_says_counts(void **state)
 	(void)state;
 	seen.flags = NODE_STATE_EXPLICIT;
 	assert_int_equal(turn(1000), TROUBLE_DIFFERS);
+	seen.flags |= NODE_STATE_ASTRAY;
+	assert_int_equal(turn(1000), TROUBLE_ASTRAY_HERE);
 	seen.flags |= NODE_STATE_FAILS;
 	assert_int_equal(turn(1000), TROUBLE_FAILS);
 	seen.room--;
@@ -91,6 +93,22 @@ static void what_goes_one_way_only_for_long_is_said_with_its_way(void **state)
 		assert_int_equal(turn(now), TROUBLE_NONE);
 }
 
+static void one_that_is_up_elsewhere_than_it_says_for_long_is_astray(void **state)
+{
+	(void)state;
+	seen.astray = true;
+	assert_int_equal(turn(1000), TROUBLE_NONE);
+	assert_int_equal(turn(1000 + MEMBER_UP_MS - 1), TROUBLE_NONE);
+	/* It was stopped: nobody answers anywhere. */
+	seen.up = false;
+	assert_int_equal(turn(1000 + MEMBER_UP_MS), TROUBLE_NONE);
+	seen.up = true;
+	assert_int_equal(turn(10000), TROUBLE_NONE);
+	assert_int_equal(turn(10000 + MEMBER_UP_MS), TROUBLE_ASTRAY);
+	seen.astray = false;
+	assert_int_equal(turn(10000 + MEMBER_UP_MS), TROUBLE_NONE);
+}
+
 #define T(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -98,6 +116,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {T(one_that_is_well_has_none),
 	    T(the_worst_of_what_it_says_counts),
 	    T(a_setting_that_must_be_the_same_everywhere_is_compared),
-	    T(what_goes_one_way_only_for_long_is_said_with_its_way)};
+	    T(what_goes_one_way_only_for_long_is_said_with_its_way),
+	    T(one_that_is_up_elsewhere_than_it_says_for_long_is_astray)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,6 +59,7 @@ struct member_link {
 	uint64_t alive_ms; /* when the newest frame came over its NODE link */
 	uint64_t
 	    one_way_ms; /* since then messages go one way only: see troubles.h; 0: they do not */
+	uint64_t astray_ms; /* since then it is not where it says: see troubles.h; 0: it is */
 	struct member_word words[MEMBER_WORDS]; /* oldest first */
 	unsigned word_count;
 };

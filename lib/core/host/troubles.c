@@ -16,10 +16,20 @@ static bool one_way(struct member_link *l, const struct trouble_seen *seen, uint
 	return l->one_way_ms > 0 && now_ms - l->one_way_ms >= MEMBER_UP_MS;
 }
 
+/* Whether it lasts. */
+static bool astray(struct member_link *l, const struct trouble_seen *seen, uint64_t now_ms)
+{
+	if (!seen->astray || !seen->up)
+		l->astray_ms = 0;
+	else if (l->astray_ms == 0)
+		l->astray_ms = now_ms;
+	return l->astray_ms > 0 && now_ms - l->astray_ms >= MEMBER_UP_MS;
+}
+
 enum trouble trouble_turn(
     struct member_link *l, const struct trouble_seen *seen, uint64_t now_ms)
 {
-	bool lame = one_way(l, seen, now_ms);
+	bool lame = one_way(l, seen, now_ms), strays = astray(l, seen, now_ms);
 
 	if (seen->flags & NODE_STATE_FORGOT)
 		return TROUBLE_FORGOT;
@@ -33,6 +43,10 @@ enum trouble trouble_turn(
 		return TROUBLE_FULL;
 	if (seen->flags & NODE_STATE_FAILS)
 		return TROUBLE_FAILS;
+	if (strays)
+		return TROUBLE_ASTRAY;
+	if (seen->flags & NODE_STATE_ASTRAY)
+		return TROUBLE_ASTRAY_HERE;
 	if (!!(seen->flags & NODE_STATE_EXPLICIT) != seen->is_explicit)
 		return TROUBLE_DIFFERS;
 	return TROUBLE_NONE;

@@ -10,12 +10,14 @@
 /* The worst first. */
 enum trouble {
 	TROUBLE_NONE,
-	TROUBLE_FORGOT,	    /* NODE_STATE_FORGOT: it is not up */
-	TROUBLE_HANGS,	    /* NODE_STATE_HANGS: it is not up */
-	TROUBLE_UNREACHED,  /* it reaches this node, and is not reached: it is not up */
-	TROUBLE_UNREACHING, /* it is reached, and does not reach this node: it is not up */
-	TROUBLE_FULL,	    /* its disk has no room for new messages */
-	TROUBLE_FAILS,	    /* NODE_STATE_FAILS: its queue daemon could not run, lately */
+	TROUBLE_FORGOT,	     /* NODE_STATE_FORGOT: it is not up */
+	TROUBLE_HANGS,	     /* NODE_STATE_HANGS: it is not up */
+	TROUBLE_UNREACHED,   /* it reaches this node, and is not reached: it is not up */
+	TROUBLE_UNREACHING,  /* it is reached, and does not reach this node: it is not up */
+	TROUBLE_FULL,	     /* its disk has no room for new messages */
+	TROUBLE_FAILS,	     /* NODE_STATE_FAILS: its queue daemon could not run, lately */
+	TROUBLE_ASTRAY,	     /* it is linked, and does not answer where it says that it is */
+	TROUBLE_ASTRAY_HERE, /* NODE_STATE_ASTRAY: so does this node, for that one */
 	TROUBLE_DIFFERS, /* NODE_STATE_EXPLICIT: it makes queues in another way than this node */
 };
 
@@ -25,12 +27,13 @@ struct trouble_seen {
 	uint64_t heard;	  /* the index of its newest STATE; 0: none has come */
 	uint64_t room;	  /* bytes, as of it */
 	uint32_t flags;	  /* as of it: enum node_state_flag */
+	bool astray;	  /* nobody with its key answers where it says that it is */
 	bool is_explicit; /* this node has `create = explicit` */
 };
 
 /*
  * A turn.  Messages that have gone one way only for MEMBER_UP_MS are a trouble; before, the other way
- * is being made.
+ * is being made.  So is a member that is up and astray for so long; before, it may be starting.
  */
 enum trouble trouble_turn(
     struct member_link *l, const struct trouble_seen *seen, uint64_t now_ms);
