@@ -512,7 +512,7 @@ static void fetch_records(struct cluster *c)
 
 /* ---- room ---- */
 
-static struct voter_room voter_room(const struct cluster *c, struct raft_id id)
+static struct voter_room member_room(const struct cluster *c, struct raft_id id)
 {
 	const struct peer *p = peers_find(c, id);
 	struct raft_peer_status s;
@@ -533,9 +533,24 @@ uint64_t node_room(const struct cluster *c)
 	for (unsigned i = 0; config && i < config->count; i++) {
 		const struct raft_id id = config->members[i].id;
 		if (raft_config_is_voter(config, id))
-			voters[n++] = voter_room(c, id);
+			voters[n++] = member_room(c, id);
 	}
 	return cluster_room(voters, n, &c->disk.room, &c->tail, c->config.election_timeout);
+}
+
+bool node_holes_wanted(const struct cluster *c)
+{
+	const struct raft_config *config = c->status.config;
+	bool wanted = false;
+
+	for (unsigned i = 0; config && i < config->count && !wanted; i++) {
+		struct raft_id id = config->members[i].id;
+		struct voter_room m = member_room(c, id);
+		struct raft_peer_status s;
+		wanted = raft_peer_status(c->raft, id, &s) &&
+			 member_waits_for_room(&m, s.level, c->config.election_timeout);
+	}
+	return wanted;
 }
 
 /* ---- life ---- */

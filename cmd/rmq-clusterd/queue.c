@@ -120,7 +120,8 @@ void queue_turn(struct queue *q)
 {
 	if (q->ended)
 		return;
-	shared_journal_turn(q->journal, q->cluster->ends.followed, q->cluster->room);
+	const struct cluster *c = q->cluster;
+	shared_journal_turn(q->journal, c->ends.followed, c->room, c->holes_wanted);
 	watch(q);
 }
 

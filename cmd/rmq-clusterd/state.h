@@ -67,6 +67,7 @@ struct cluster {
 	uint64_t truncate_seq;		   /* of the newest STORE that truncates */
 	uint64_t founding_seq; /* of node_found()'s transaction; 0: none is on its way */
 	uint64_t room;	       /* leader: what the log may be given, as of this turn */
+	bool holes_wanted;     /* leader: a member waits for room, as of this turn */
 	uint64_t rounds;       /* with a majority: how many were begun so far */
 	uint64_t heard_ms;     /* when it was seen last whether records of the leader come */
 	struct engine engine;  /* node_engine() */

@@ -8,6 +8,7 @@ bool journal_take(const struct journal_host *host, const struct frame *f)
 	struct journal_barrier_done done;
 	struct journal_room room;
 	struct journal_holed holed;
+	struct journal_holes_wanted wanted;
 
 	switch (f->type) {
 	case JOURNAL_TYPE_STORED:
@@ -24,6 +25,11 @@ bool journal_take(const struct journal_host *host, const struct frame *f)
 		if (!journal_room_decode(f->payload, &room))
 			return false;
 		host->room(host->arg, &room);
+		return true;
+	case JOURNAL_TYPE_HOLES_WANTED:
+		if (!journal_holes_wanted_decode(f->payload, &wanted))
+			return false;
+		host->holes_wanted(host->arg, &wanted);
 		return true;
 	case JOURNAL_TYPE_HOLED:
 		return journal_holed_decode(f->payload, &holed);

@@ -10,6 +10,7 @@ struct journal_host {
 	void (*stored)(void *arg, const struct journal_stored *m);
 	void (*barrier_done)(void *arg, const struct journal_barrier_done *m);
 	void (*room)(void *arg, const struct journal_room *m);
+	void (*holes_wanted)(void *arg, const struct journal_holes_wanted *m);
 };
 
 /* False: it is not a frame that the journal may send to a queue daemon. */

@@ -136,9 +136,18 @@ static void journal_room(void *arg, const struct journal_room *m)
 	broker_room(s->broker, m->n, m->bytes);
 }
 
+static void journal_holes_wanted(void *arg, const struct journal_holes_wanted *m)
+{
+	struct server *s = arg;
+	journal_moves(s);
+	server_turn(s);
+	broker_holes_wanted(s->broker, m->wanted);
+}
+
 static bool journal_frame(void *arg, const struct frame *f)
 {
-	struct journal_host host = {arg, journal_stored, journal_barrier_done, journal_room};
+	struct journal_host host = {
+	    arg, journal_stored, journal_barrier_done, journal_room, journal_holes_wanted};
 	return journal_take(&host, f);
 }
 

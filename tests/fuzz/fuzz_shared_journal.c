@@ -75,6 +75,7 @@ static void check(const struct frame *f)
 	struct journal_holed holed;
 	struct journal_room room;
 	struct journal_mended mended;
+	struct journal_holes_wanted wanted;
 
 	switch (f->type) {
 	case JOURNAL_TYPE_OPENED:
@@ -98,6 +99,9 @@ static void check(const struct frame *f)
 	case JOURNAL_TYPE_MENDED:
 		assert(journal_mended_decode(f->payload, &mended));
 		assert(mended.index > 0 && mended.index <= world.log.committed);
+		break;
+	case JOURNAL_TYPE_HOLES_WANTED:
+		assert(journal_holes_wanted_decode(f->payload, &wanted) && wanted.wanted <= 1);
 		break;
 	default:
 		assert(f->type == JOURNAL_TYPE_ROOM && journal_room_decode(f->payload, &room));
@@ -180,7 +184,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			world.log.committed = world.log.last;
 		if (MOOD(5))
 			shared_journal_round_done(journal, world.rounds_done = world.rounds);
-		shared_journal_turn(journal, MOOD(6) ? world.log.committed : 0, world.mood);
+		shared_journal_turn(
+		    journal, MOOD(6) ? world.log.committed : 0, world.mood, MOOD(5));
 		if (world.mood == 0xff)
 			shared_journal_end(journal);
 	}

@@ -380,6 +380,9 @@ static void take_answers(struct daemon *d)
 			d->room_bytes = a.value;
 			broker_room(d->broker, a.n, a.value);
 			break;
+		case JM_HOLES_WANTED:
+			broker_holes_wanted(d->broker, a.value);
+			break;
 		}
 		if (!w->calm && prng_chance(&w->prng, 300))
 			break;

@@ -39,11 +39,11 @@ struct jm_op {
 	uint8_t *bytes; /* append: payload; hole: ranges */
 };
 
-enum jm_answer_type { JM_STORED, JM_BARRIER_DONE, JM_ROOM };
+enum jm_answer_type { JM_STORED, JM_BARRIER_DONE, JM_ROOM, JM_HOLES_WANTED };
 struct jm_answer {
 	enum jm_answer_type type;
 	uint64_t n;	/* stored: first n; barrier_done: id; room: n */
-	uint64_t value; /* stored: first index; room: bytes */
+	uint64_t value; /* stored: first index; room: bytes; holes_wanted: whether */
 	uint32_t count;
 };
 

@@ -123,6 +123,9 @@ struct cluster *cluster_new(uint64_t seed, enum world_variant world)
 	if (w->space.turn_bytes < PARTS_TURN_BYTES)
 		w->space.turn_bytes = PARTS_TURN_BYTES;
 	w->variant = world;
+	c->sparing = prng_chance(&w->prng, 200);
+	if (c->sparing)
+		w->space.dead_enough = w->space.log_enough = UINT32_MAX;
 	w->servers = NODES;
 	w->dial = dial;
 	for (unsigned i = 0; i < NODES; i++)
@@ -529,6 +532,8 @@ void cluster_calm(struct cluster *c)
 			cluster_calm_millisecond(c);
 		if (!c->little)
 			until(c, drained, "illness stops the cluster");
+		if (illness_catches_up(c))
+			until(c, level, "a full disk does not catch up by itself");
 		bool lasts = prng_chance(&c->sim.prng, 100);
 		while (lasts && c->sim.now < silent)
 			cluster_calm_millisecond(c);

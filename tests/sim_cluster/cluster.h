@@ -117,6 +117,8 @@ struct cluster {
 	const char *illness;	      /* that lasts; NULL: none */
 	uint64_t went_on, went_on_at; /* meanwhile: the newest record committed, and when */
 	unsigned ill;		      /* bits of the slots that have it */
+	bool
+	    sparing; /* a checkpoint is due by as much dead as on a real node: more than is sent */
 	bool little; /* the others have room, and too little to lead for that */
 	struct call *calls;
 	uint64_t boots;
@@ -141,6 +143,8 @@ struct cluster {
 #define RESERVE_MIN   10000
 #define RESERVE_MAX   50000
 #define RESERVE_SPENT 1000 /* soon */
+/* And for a state that is nearly empty, its checkpoints, and what is not worth one. */
+#define RESERVE_AMPLE 150000
 #define RESERVE_SPARE 5000
 
 struct cluster *cluster_new(uint64_t seed, enum world_variant world);
@@ -189,6 +193,8 @@ void illness_begin(struct cluster *c);
 /* What lasts does so, for a process that was started anew as well. */
 void illness_turn(struct cluster *c);
 void illness_end(struct cluster *c);
+/* Whether what is ill has to get all that is committed, once the queues are empty. */
+bool illness_catches_up(const struct cluster *c);
 /* For a while, a record that is committed makes each queue daemon die that reads it. */
 void illness_deadly_record(struct cluster *c);
 /* For a while, queue daemons run on one of the nodes only. */

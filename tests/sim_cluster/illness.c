@@ -31,9 +31,11 @@ static void hang(struct cluster *c, struct node *n)
 static void fill(struct cluster *c, struct node *n)
 {
 	struct site *s = &c->sites[n->slot];
+	uint64_t reserve = c->little	? RESERVE_SPENT
+			   : c->sparing ? RESERVE_AMPLE
+					: prng_range(&c->sim.prng, RESERVE_MIN, RESERVE_MAX);
 	if (s->capacity == UINT64_MAX)
-		site_fill(s, c->little ? RESERVE_SPENT
-				       : prng_range(&c->sim.prng, RESERVE_MIN, RESERVE_MAX));
+		site_fill(s, reserve);
 }
 
 static void narrow(struct cluster *c, struct node *n)
@@ -206,7 +208,7 @@ static unsigned voters(struct cluster *c, unsigned slots[NODES], unsigned *gone)
 /* Those that are well may have not much more room than one that is full. */
 static void share_room(struct cluster *c)
 {
-	c->little = prng_chance(&c->sim.prng, 600);
+	c->little = !c->sparing && prng_chance(&c->sim.prng, 600);
 	for (unsigned i = 0; i < NODES && (c->little || c->level > 0); i++)
 		site_disk(&c->sites[i], c->little ? ROOM_LITTLE : ROOM_ENOUGH);
 	c->level = 0;
@@ -220,12 +222,19 @@ void illness_begin(struct cluster *c)
 	if (most <= gone)
 		return;
 	c->illness = illnesses[prng_below(p, sizeof(illnesses) / sizeof(*illnesses))].name;
+	if (c->sparing && prng_chance(p, 500))
+		c->illness = full_name;
 	for (uint64_t i = prng_range(p, 1, most - gone); i > 0; i--)
 		c->ill |= 1u << slots[i - 1];
 	if (c->illness == full_name)
 		share_room(c);
 	c->went_on_at = c->sim.now;
 	trace(c->illness, c->ill, n, gone, 0);
+}
+
+bool illness_catches_up(const struct cluster *c)
+{
+	return c->illness == full_name && c->sparing;
 }
 
 void illness_end(struct cluster *c)

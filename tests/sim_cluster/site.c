@@ -506,6 +506,7 @@ static void take_answer(struct site *s, const struct frame *f)
 	struct journal_barrier_done done;
 	struct journal_holed holed;
 	struct journal_room room;
+	struct journal_holes_wanted wanted;
 	struct journal_ping ping;
 	struct journal_mended mended;
 	if (f->type == JOURNAL_TYPE_OPENED && journal_opened_decode(f->payload, &opened)) {
@@ -521,6 +522,11 @@ static void take_answer(struct site *s, const struct frame *f)
 		jm_answer_with(&s->journal, (struct jm_answer){JM_BARRIER_DONE, done.id, 0, 0});
 	} else if (f->type == JOURNAL_TYPE_ROOM && journal_room_decode(f->payload, &room)) {
 		jm_answer_with(&s->journal, (struct jm_answer){JM_ROOM, room.n, room.bytes, 0});
+	} else if (f->type == JOURNAL_TYPE_HOLES_WANTED &&
+		   journal_holes_wanted_decode(f->payload, &wanted)) {
+		trace("wanted", s->node->slot, wanted.wanted, 0, 0);
+		jm_answer_with(
+		    &s->journal, (struct jm_answer){JM_HOLES_WANTED, 0, wanted.wanted, 0});
 	} else if (f->type == JOURNAL_TYPE_HOLED && journal_holed_decode(f->payload, &holed)) {
 		check_holed(s, holed.checkpoint);
 	} else if (f->type == JOURNAL_TYPE_MENDED &&
@@ -789,6 +795,23 @@ static uint64_t room_left(struct site *s)
 	return room;
 }
 
+static bool holes_wanted(const struct site *s)
+{
+	struct raft_status st;
+	struct raft_peer_status peer;
+	bool wanted = false;
+	raft_status(s->node->raft, &st);
+	for (unsigned i = 0; i < st.config->count && !wanted; i++) {
+		struct raft_id id = st.config->members[i].id;
+		if (!raft_peer_status(s->node->raft, id, &peer))
+			continue;
+		struct voter_room m = {s->heard[id.bytes[0] - 1u], peer.match > 0,
+		    node_clock(&s->c->sim, s->node) - peer.heard_at};
+		wanted = member_waits_for_room(&m, peer.level, s->c->sim.election_ms);
+	}
+	return wanted;
+}
+
 /* The newest records, by their length alone: nobody reads them here. */
 static void note_tail(struct site *s, const struct raft_store *store)
 {
@@ -809,7 +832,7 @@ static void note_tail(struct site *s, const struct raft_store *store)
 
 static void journal_turn(struct site *s)
 {
-	shared_journal_turn(s->shared, s->ends.followed, room_left(s));
+	shared_journal_turn(s->shared, s->ends.followed, room_left(s), holes_wanted(s));
 	if (s->daemon->up)
 		s->journal.count = s->committed;
 }
@@ -984,6 +1007,7 @@ static void open_queue(struct site *s)
 	uint8_t frame[64], tags[8];
 	struct writer w = writer_of(frame, sizeof(frame)), t = writer_of(tags, sizeof(tags));
 	tags_put(&t, JOURNAL_TAG_ANSWERS, slice_of(NULL, 0));
+	tags_put(&t, JOURNAL_TAG_WANTED, slice_of(NULL, 0));
 	journal_put_open(
 	    &w, &(struct journal_open){JOURNAL_OPEN_VERSIONS, 0, slice_of(tags, t.len)});
 	bytes_push(&s->said, slice_of(frame, w.len));

@@ -3409,6 +3409,47 @@ static void one_user_does_not_make_all_queues(void **state)
 	expect(1, WIRE_TYPE_DONE);
 }
 
+/* Numbers n and n + 1: sends and settles a batch, of which nothing is left.  Its record. */
+static uint64_t sent_and_settled(uint64_t n)
+{
+	sent_lines(1, n, "q", 4096);
+	uint64_t index = w.last;
+	INPUT(1, credit, 1, 4096, 1 << 20, 7);
+	run();
+	EXPECT(1, DELIVER, deliver, d);
+	settle(1, n + 1, VERB_SETTLE, 0, 0, d.lease, d.first_seq, 4096);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	return index;
+}
+
+/* What it frees is little for this disk, and twice what it writes. */
+static void a_member_that_waits_for_holes_gets_a_checkpoint_early(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	INPUT(1, subscribe, 1, 0, 10000, slice_str("q"), NO_TAGS);
+	run();
+	expect(1, WIRE_TYPE_SUBSCRIBED);
+	uint64_t first = sent_and_settled(1);
+	(void)sent_and_settled(3);
+	assert_int_equal(w.checkpoint, 0);
+	broker_holes_wanted(w.broker, true);
+	run();
+	assert_true(w.log[first].hole);
+	/* It does not go round. */
+	uint64_t last = w.last;
+	run();
+	assert_int_equal(w.last, last);
+	broker_holes_wanted(w.broker, false);
+	first = sent_and_settled(5);
+	(void)sent_and_settled(7);
+	assert_false(w.log[first].hole);
+	broker_holes_wanted(w.broker, true);
+	run();
+	assert_true(w.log[first].hole);
+}
+
 /* What makes a queue waits for room like a message; what frees some does not. */
 static void queues_are_not_made_on_a_full_disk(void **state)
 {
@@ -5550,6 +5591,7 @@ static const struct CMUnitTest tests[] = {
     TEST(subscribing_with_much_held_is_no_long_turn),
     TEST(the_end_of_a_session_that_is_named_by_much_is_no_long_turn),
     TEST(one_user_does_not_make_all_queues),
+    TEST(a_member_that_waits_for_holes_gets_a_checkpoint_early),
     TEST(queues_are_not_made_on_a_full_disk),
     TEST(queues_that_are_made_take_room),
     TEST(messages_that_are_just_being_moved_become_dead_letters),

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "core/host/cluster_room.h"
+#include "core/host/health.h"
 
 static struct tail tail;
 static struct chunk *chunk;
@@ -113,6 +114,26 @@ static void room_is_told_when_it_changes_and_at_once_when_there_is_none(void **s
 	assert_false(TOLD(0, 7, 0, 7, UINT64_MAX));
 }
 
+static bool waits(uint64_t bytes, uint64_t index, bool answered, uint64_t silent_ms, bool level)
+{
+	struct voter_room m = {{bytes, index}, answered, silent_ms};
+
+	return member_waits_for_room(&m, level, PATIENCE_MS);
+}
+
+static void who_is_full_and_lacks_records_waits_for_room(void **state)
+{
+	(void)state;
+	assert_true(waits(0, 7, true, PATIENCE_MS, false));
+	assert_true(waits(HEALTH_FULL_BYTES - 1, 7, true, 0, false));
+	assert_false(waits(HEALTH_FULL_BYTES, 7, true, 0, false));
+	assert_false(waits(0, 7, true, 0, true));
+	/* It is gone, or has not said yet what room it has. */
+	assert_false(waits(0, 7, true, PATIENCE_MS + 1, false));
+	assert_false(waits(0, 7, false, 0, false));
+	assert_false(waits(0, 0, true, 0, false));
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -121,6 +142,7 @@ int main(void)
 	    T(what_a_voter_has_not_seen_counts_against_it),
 	    T(it_is_no_more_than_the_leader_has), T(who_does_not_answer_has_none),
 	    T(who_is_behind_what_is_known_of_the_log_has_none),
-	    T(room_is_told_when_it_changes_and_at_once_when_there_is_none)};
+	    T(room_is_told_when_it_changes_and_at_once_when_there_is_none),
+	    T(who_is_full_and_lacks_records_waits_for_room)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

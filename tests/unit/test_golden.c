@@ -390,6 +390,7 @@ static const struct golden journal[] = {
     {"140000000f0000000100000001000000020000000100000003010203",
 	"MEND index=4294967297 term=4294967298 kind=3 payload=010203"},
     {"0900000049000000010000000100000002", "MENDED index=4294967297 code=2"},
+    {"010000004a00000001", "HOLES_WANTED wanted=1"},
 };
 
 /* Node to node: no field like another. */

@@ -31,6 +31,7 @@ static struct {
 	uint8_t bytes[1 << 17];
 	size_t len;
 	uint64_t followed, room;
+	bool holes_wanted;
 } world;
 
 static struct shared_journal *journal;
@@ -85,6 +86,7 @@ static void note(const struct frame *f)
 	struct journal_holed holed;
 	struct journal_room room;
 	struct journal_ping ping;
+	struct journal_holes_wanted wanted;
 	struct journal_mended mended;
 	char *to = world.said + at;
 
@@ -107,6 +109,9 @@ static void note(const struct frame *f)
 		snprintf(to, left, "mended %llu: %u\n", N(mended.index), mended.code);
 	else if (f->type == JOURNAL_TYPE_PING && journal_ping_decode(f->payload, &ping))
 		snprintf(to, left, "ping %llu\n", N(ping.id));
+	else if (f->type == JOURNAL_TYPE_HOLES_WANTED &&
+		 journal_holes_wanted_decode(f->payload, &wanted))
+		snprintf(to, left, "holes wanted: %u\n", wanted.wanted);
 	else
 		fail_msg("frame %u", f->type);
 }
@@ -158,7 +163,7 @@ static struct writer w;
 
 static void turn(void)
 {
-	shared_journal_turn(journal, world.followed, world.room);
+	shared_journal_turn(journal, world.followed, world.room, world.holes_wanted);
 }
 
 /* How much of it was taken. */
@@ -441,6 +446,38 @@ static void room_that_stays_is_told_again_as_it_is_used(void **state)
 	said("room 4096 from 516\n");
 }
 
+static void holes_are_wanted_of_who_asks_to_be_told(void **state)
+{
+	uint8_t bytes[8];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
+
+	(void)state;
+	tags_put(&tags, JOURNAL_TAG_WANTED, slice_of(NULL, 0));
+	PUT(open, JOURNAL_OPEN_VERSIONS, 0, slice_of(bytes, tags.len));
+	go();
+	said("opened 7 3-10 4 /dir\nroom 1073741824 from 0\n");
+	/* Once each time that it changes. */
+	world.holes_wanted = true;
+	go();
+	said("holes wanted: 1\n");
+	go();
+	said("");
+	world.holes_wanted = false;
+	go();
+	said("holes wanted: 0\n");
+}
+
+static void who_does_not_ask_is_not_told_that_holes_are_wanted(void **state)
+{
+	(void)state;
+	OPEN();
+	go();
+	said("opened 7 3-10 4 /dir\nroom 1073741824 from 0\n");
+	world.holes_wanted = true;
+	go();
+	said("");
+}
+
 static void who_answers_is_asked_and_any_word_counts(void **state)
 {
 	uint8_t bytes[8];
@@ -693,6 +730,10 @@ int main(void)
 	    T(room_that_stays_is_told_again_as_it_is_used),
 	    cmocka_unit_test_setup_teardown(
 		who_answers_is_asked_and_any_word_counts, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		holes_are_wanted_of_who_asks_to_be_told, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		who_does_not_ask_is_not_told_that_holes_are_wanted, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		where_it_reads_the_log_is_known_when_it_has_said_so, setup, teardown),
 	    T(who_does_not_answer_is_not_asked),

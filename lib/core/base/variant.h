@@ -161,10 +161,14 @@
 	    "is tried again") \
 	X(DRAINS_FIRST, "who is told to end waits for its queue daemon before it hands over", \
 	    "is told to end, and leads on") \
-	X(TAKES_ALL, "a follower takes what its disk has no room for", "nodes do not catch up") \
-	X(LEADS_ALL, "a leader appends what its disk has no room for", "nodes do not catch up") \
+	X(TAKES_ALL, "a follower takes what its disk has no room for", \
+	    "nodes do not catch up|a full disk does not catch up") \
+	X(LEADS_ALL, "a leader appends what its disk has no room for", \
+	    "nodes do not catch up|a full disk does not catch up") \
+	X(HOLES_UNWANTED, "nobody asks for a checkpoint when a member waits for room", \
+	    "a full disk does not catch up") \
 	X(UNRELIEVED, "a follower that is full makes holes only by the ENDs that it has", \
-	    "nodes do not catch up") \
+	    "nodes do not catch up|a full disk does not catch up|a member is not up") \
 	X(FETCH_UNVERIFIED, "a record is taken as a peer has it, good or bad", "log matching") \
 	X(FETCH_UNCOMMITTED, "a record is taken from a peer for which it is not committed", \
 	    "log matching")

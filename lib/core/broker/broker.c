@@ -632,6 +632,11 @@ void broker_room(struct broker *b, uint64_t n, uint64_t bytes)
 	b->room_sent = r ? r->sent_after : b->stored_sent;
 }
 
+void broker_holes_wanted(struct broker *b, bool wanted)
+{
+	b->holes_wanted = wanted;
+}
+
 void broker_wait(struct broker *b, struct conn *c, struct queue *q, size_t bytes)
 {
 	struct waiting_list *in = q ? &q->waiting : &b->waiting_room;

@@ -180,6 +180,11 @@ void broker_barrier_done(struct broker *b, uint64_t id);
 bool broker_probe(struct broker *b);
 /* This many bytes may hold new messages, counted from after APPEND n. */
 void broker_room(struct broker *b, uint64_t n, uint64_t bytes);
+/*
+ * Whether another member of the cluster waits for holes: a checkpoint is due as soon as it frees twice
+ * what it writes.
+ */
+void broker_holes_wanted(struct broker *b, bool wanted);
 /* How many of them are left. */
 uint64_t broker_room_left(const struct broker *b);
 /* How many bytes the first client needs that finds no room in the journal; 0: none waits. */

@@ -85,7 +85,7 @@ bool broker_checkpoint_due(const struct broker *b)
 	if (dead < (is_short ? most + most / 4 : 2 * most) && !RMQ_VARIANT(DUE_BY_OWN))
 		return false;
 	/* Somebody waits: what comes of it may be little, but it is more than it costs. */
-	if (!TAILQ_EMPTY(&b->waiting_room) && dead * 4 >= b->room)
+	if (b->holes_wanted || (!TAILQ_EMPTY(&b->waiting_room) && dead * 4 >= b->room))
 		return true;
 	return dead >= limits->dead_enough || (is_short && dead >= limits->reserve_bytes / 4);
 }

@@ -256,6 +256,7 @@ struct broker {
 
 	/* room for new messages */
 	uint64_t room;
+	bool holes_wanted;	  /* by another member of the cluster */
 	uint64_t room_sent;	  /* bytes of new messages appended up to then */
 	uint64_t sent_bytes;	  /* bytes of new messages appended so far */
 	uint64_t stored_sent;	  /* the same, up to the newest stored record */

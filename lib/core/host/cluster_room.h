@@ -32,6 +32,13 @@ struct voter_room {
 uint64_t cluster_room(struct voter_room *voters, unsigned count, const struct disk_room *own,
     const struct tail *tail, uint64_t patience_ms);
 
+/*
+ * Whether a member waits for room: its disk is full, and it is not level (raft.h).  What it lacks and
+ * what it has needs no room once it has died and is a hole; and that takes a checkpoint, which would
+ * be long in coming from a leader whose own disk has room.
+ */
+bool member_waits_for_room(const struct voter_room *m, bool level, uint64_t patience_ms);
+
 /* The others are told at most this often, unless there is no room left. */
 #define ROOM_TELL_MS 100
 

@@ -42,6 +42,7 @@ struct shared_journal {
 	uint64_t term;
 	bool opened;	/* OPEN came */
 	bool answers;	/* PINGs */
+	bool hears;	/* HOLES_WANTED */
 	uint64_t pings; /* sent */
 	uint64_t words; /* read */
 	bool placed;	/* it reads the log, and has said where */
@@ -77,6 +78,7 @@ struct shared_journal {
 	uint64_t room;	     /* as told … */
 	uint64_t room_bytes; /* … when proposed_bytes were so many */
 	bool room_told;
+	bool wanted;   /* as told */
 	bool reserved; /* RESERVE came, no BARRIER yet */
 	size_t out_len;
 	uint8_t out[OUT_SIZE];
@@ -228,6 +230,16 @@ static void tell_room(struct shared_journal *j, uint64_t bytes)
 	j->room_bytes = j->proposed_bytes;
 }
 
+static void tell_wanted(struct shared_journal *j, bool wanted)
+{
+	if (!j->hears || j->wanted == wanted || !answerable(j))
+		return;
+	struct writer w = answer(j);
+	journal_put_holes_wanted(&w, &(struct journal_holes_wanted){wanted});
+	answered(j, &w);
+	j->wanted = wanted;
+}
+
 /* ---- what it says ---- */
 
 static bool take_open(struct shared_journal *j, struct slice payload)
@@ -249,6 +261,7 @@ static bool take_open(struct shared_journal *j, struct slice payload)
 	answered(j, &w);
 	struct slice empty;
 	j->answers = tags_find(m.tags, JOURNAL_TAG_ANSWERS, &empty);
+	j->hears = tags_find(m.tags, JOURNAL_TAG_WANTED, &empty);
 	j->opened = true;
 	return true;
 }
@@ -519,7 +532,8 @@ void shared_journal_round_done(struct shared_journal *j, uint64_t round)
 		j->rounds_done = round;
 }
 
-void shared_journal_turn(struct shared_journal *j, uint64_t followed, uint64_t room)
+void shared_journal_turn(
+    struct shared_journal *j, uint64_t followed, uint64_t room, bool holes_wanted)
 {
 	if (!j->ended && propose(j))
 		take_frames(j);
@@ -532,6 +546,7 @@ void shared_journal_turn(struct shared_journal *j, uint64_t followed, uint64_t r
 	tell_holed(j, followed);
 	tell_mended(j);
 	tell_room(j, room);
+	tell_wanted(j, holes_wanted);
 	flush(j);
 }
 

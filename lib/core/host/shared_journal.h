@@ -67,8 +67,10 @@ void shared_journal_round_done(struct shared_journal *j, uint64_t round);
 /*
  * The end of a turn: proposes, and answers what it can.  followed: the holes of all ENDs up to
  * this index are made, and stored.  room: how many bytes of new messages the log may be given.
+ * holes_wanted: a member waits for room, member_waits_for_room().
  */
-void shared_journal_turn(struct shared_journal *j, uint64_t followed, uint64_t room);
+void shared_journal_turn(
+    struct shared_journal *j, uint64_t followed, uint64_t room, bool holes_wanted);
 
 /* Pings the daemon, if it is one that answers. */
 void shared_journal_ping(struct shared_journal *j);

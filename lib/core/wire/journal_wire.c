@@ -6,7 +6,11 @@ static const char *tag_name(unsigned type, unsigned tag)
 {
 	if (type == JOURNAL_TYPE_OPEN_REPLICA)
 		return tag == JOURNAL_TAG_FITS ? "fits" : NULL;
-	return type == JOURNAL_TYPE_OPEN && tag == JOURNAL_TAG_ANSWERS ? "answers" : NULL;
+	if (type != JOURNAL_TYPE_OPEN)
+		return NULL;
+	if (tag == JOURNAL_TAG_ANSWERS)
+		return "answers";
+	return tag == JOURNAL_TAG_WANTED ? "wanted" : NULL;
 }
 
 enum rmq_error journal_open_check(uint8_t type, struct slice payload, char *text, size_t size)

@@ -120,6 +120,11 @@
  */
 #define JOURNAL_SMALL_MAX 1024
 #define JOURNAL_FITS(F) F(u64, n) F(u64, small) F(u64, ordinary) F(u64, large)
+/*
+ * Only to an opener whose OPEN has the tag WANTED.  1: from now on holes are wanted early, as another
+ * member of the cluster waits for them; 0: no longer.
+ */
+#define JOURNAL_HOLES_WANTED(F) F(u8, wanted)
 
 #define JOURNAL_OPENER_FRAMES(X) \
 	X(1,  OPEN,         open,         JOURNAL_OPEN) \
@@ -148,7 +153,8 @@
 	X(70, TXN_STORED,   txn_stored,   JOURNAL_TXN_STORED) \
 	X(71, PING,         ping,         JOURNAL_PING) \
 	X(72, FITS,         fits,         JOURNAL_FITS) \
-	X(73, MENDED,       mended,       JOURNAL_MENDED)
+	X(73, MENDED,       mended,       JOURNAL_MENDED) \
+	X(74, HOLES_WANTED, holes_wanted, JOURNAL_HOLES_WANTED)
 /* clang-format on */
 
 /*
@@ -160,6 +166,7 @@
 
 /* Tagged fields of OPEN (tags.h). */
 #define JOURNAL_TAG_ANSWERS 1 /* empty: the opener answers PING */
+#define JOURNAL_TAG_WANTED  3 /* empty: the opener is told HOLES_WANTED */
 /* Of OPEN_REPLICA. */
 #define JOURNAL_TAG_FITS 1 /* empty: the opener is told FITS */
 

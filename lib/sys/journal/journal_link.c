@@ -334,6 +334,8 @@ int journal_link_open(struct journal_link *l, bool replica, struct journal_opene
 	size_t used;
 
 	tags_put(&t, replica ? JOURNAL_TAG_FITS : JOURNAL_TAG_ANSWERS, slice_of(NULL, 0));
+	if (!replica)
+		tags_put(&t, JOURNAL_TAG_WANTED, slice_of(NULL, 0));
 	if (replica)
 		journal_put_open_replica(&w, &(struct journal_open_replica){
 						 JOURNAL_OPEN_VERSIONS, slice_of(tags, t.len)});
