@@ -291,9 +291,9 @@ void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_pee
 		p->match = c->disk.stored;
 }
 
-void cluster_gate(struct cluster *c, bool begins, bool reaches)
+void cluster_gate(struct cluster *c, bool begins, enum control_gate_state state)
 {
-	watchdog_gate(c, begins, reaches);
+	watchdog_gate(c, begins, state);
 }
 
 void cluster_watch(struct cluster *c, void (*changed)(void *arg), void *arg)

@@ -10,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/raft/raft.h"
+#include "core/wire/control_wire.h"
 
 struct cluster;
 
@@ -56,8 +57,8 @@ void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_pee
  */
 void cluster_watch(struct cluster *c, void (*changed)(void *arg), void *arg);
 
-/* This node's gate reports that it runs, see core/host/gates.h. */
-void cluster_gate(struct cluster *c, bool begins, bool reaches);
+/* This node's gate reports, see core/host/gates.h; begins: for the first time. */
+void cluster_gate(struct cluster *c, bool begins, enum control_gate_state state);
 
 /* ---- what it is asked to do ---- */
 

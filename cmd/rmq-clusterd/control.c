@@ -290,7 +290,7 @@ static void take_request(struct asker *a, const struct frame *f)
 		a->watch_req = q.req;
 		a->stale = true;
 	} else if (q.type == CONTROL_TYPE_GATE) {
-		cluster_gate(a->control->cluster, !a->gate, q.reaches);
+		cluster_gate(a->control->cluster, !a->gate, q.gate);
 		a->gate = true;
 	} else {
 		command(a, &q);

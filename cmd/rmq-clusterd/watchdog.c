@@ -118,9 +118,16 @@ static void act(struct cluster *c, enum health_action a)
 
 /* ---- the gate ---- */
 
-void watchdog_gate(struct cluster *c, bool begins, bool reaches)
+void watchdog_gate(struct cluster *c, bool begins, enum control_gate_state state)
 {
-	gates_report(&c->watchdog.health.gates, begins, reaches);
+	struct gates *g = &c->watchdog.health.gates;
+
+	if (state != CONTROL_GATE_ENDS) {
+		gates_report(g, begins, state == CONTROL_GATE_REACHES);
+		return;
+	}
+	log_notice("rmq-gated of this node was stopped");
+	gates_end(g);
 }
 
 bool watchdog_gate_serves(const struct cluster *c)
@@ -140,7 +147,8 @@ static const char *gate_text(const struct cluster *c, enum gates_trouble trouble
 	case GATES_WELL:
 		return NULL;
 	case GATES_SILENT:
-		return "rmq-gated of this node has ended or hangs: it reports nothing";
+		return "rmq-gated of this node hangs, or has ended and was not told to: start it "
+		       "anew; if this node is to have none, stop it then with SIGTERM";
 	case GATES_LOST:
 		snprintf(text, sizeof(text),
 		    "rmq-gated of this node does not reach that of %s at %.100s "

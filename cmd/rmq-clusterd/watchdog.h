@@ -6,6 +6,7 @@
 #define RMQ_CLUSTERD_WATCHDOG_H
 
 #include "core/host/health.h"
+#include "core/wire/control_wire.h"
 
 struct cluster;
 
@@ -35,8 +36,8 @@ bool watchdog_hand_over(struct cluster *c);
 /* Whether this node leads, runs the queue daemon, and lines are confirmed. */
 bool watchdog_serves(const struct cluster *c);
 
-/* This node's gate reports, see gates_report(). */
-void watchdog_gate(struct cluster *c, bool begins, bool reaches);
+/* This node's gate reports, see gates_report() and gates_end(). */
+void watchdog_gate(struct cluster *c, bool begins, enum control_gate_state state);
 /* Whether clients of this node are served, if the leading node serves. */
 bool watchdog_gate_serves(const struct cluster *c);
 

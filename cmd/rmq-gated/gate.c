@@ -118,7 +118,9 @@ void gate_sweep(struct gate *g, struct gate_link *l)
 
 void gate_report(struct gate *g)
 {
-	watch_report(&g->watch, g->leader_link && gate_link_probe(g->leader_link));
+	bool reaches = g->leader_link && gate_link_probe(g->leader_link);
+
+	watch_report(&g->watch, reaches ? CONTROL_GATE_REACHES : CONTROL_GATE_MISSES);
 }
 
 static void on_report(uv_timer_t *timer)
@@ -161,6 +163,7 @@ void gate_stop(struct gate *g)
 {
 	listener_close(&g->listener);
 	uv_timer_stop(&g->report);
+	watch_report(&g->watch, CONTROL_GATE_ENDS);
 	watch_close(&g->watch);
 	peers_close(g);
 	uv_stop(&g->loop);

@@ -79,10 +79,10 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	uv_poll_start(poll, wanted, on_poll);
 }
 
-void watch_report(struct watch *w, bool reaches)
+void watch_report(struct watch *w, enum control_gate_state state)
 {
 	if (w->poll && (w->gate->view.flags & CONTROL_TAKES_GATE))
-		control_client_gate(&w->client, reaches);
+		control_client_gate(&w->client, state);
 }
 
 static void on_again(uv_timer_t *timer)

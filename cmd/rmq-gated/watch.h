@@ -20,7 +20,6 @@ struct watch {
 void watch_open(struct watch *w, struct gate *g);
 void watch_close(struct watch *w);
 
-/* Reports that the gate runs, and whether it reaches that of the leading node. */
-void watch_report(struct watch *w, bool reaches);
+void watch_report(struct watch *w, enum control_gate_state state);
 
 #endif

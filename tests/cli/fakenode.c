@@ -51,7 +51,8 @@ struct cluster {
 	enum rmq_error code;
 	char text[256];
 	bool hold;
-	bool gate, reaches; /* it has reported; as it did last */
+	bool gate;			    /* it has reported */
+	enum control_gate_state gate_state; /* as it did last */
 	struct held held[HELD_MAX];
 	unsigned held_count;
 };
@@ -113,14 +114,16 @@ void cluster_ask(
 		answer(arg, c->code, c->text);
 }
 
-void cluster_gate(struct cluster *c, bool begins, bool reaches)
+void cluster_gate(struct cluster *c, bool begins, enum control_gate_state state)
 {
+	static const char *const says[] = {"reaches nobody", "reaches", "ends"};
+
 	(void)begins;
-	if (c->gate && c->reaches == reaches)
+	if (c->gate && c->gate_state == state)
 		return;
 	c->gate = true;
-	c->reaches = reaches;
-	puts(reaches ? "GATE reaches" : "GATE reaches nobody");
+	c->gate_state = state;
+	printf("GATE %s\n", says[state]);
 	fflush(stdout);
 }
 

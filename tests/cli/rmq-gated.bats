@@ -424,6 +424,10 @@ newest_line_is() {
 	seq 10 | RMQ_SERVERS=unix:n2.sock rmq-send --timeout 10s jobs
 	kill -KILL "${GATE[n1]}"
 	wait_until 20 newest_line_is "GATE reaches nobody" n2.out
+	kill -TERM "${GATE[n2]}"
+	status_of "${GATE[n2]}"
+	assert_success
+	wait_until 20 newest_line_is "GATE ends" n2.out
 }
 
 @test "rmq-gated: only members' gates are let in, and who is removed is cut" {

@@ -50,9 +50,9 @@ uint64_t link_conn_taken(const struct link_conn *c)
 	return 0;
 }
 
-void watch_report(struct watch *w, bool reaches)
+void watch_report(struct watch *w, enum control_gate_state state)
 {
-	(void)w, (void)reaches;
+	(void)w, (void)state;
 }
 
 void peers_cut(struct gate *g, struct gate_link *l)

@@ -540,6 +540,11 @@ static void a_node_that_was_not_reached_says_so_until_it_is_or_its_gate_begins_a
 		assert_int_equal(
 		    (gates_flags(&health.gates) & NODE_STATE_UNREACHED) == 0, reaching > 0);
 	}
+	/* Its gate hung, and reports again. */
+	seen.gates.reaching = 0;
+	assert_int_equal(pass(2 * BOUND), HEALTH_NOTHING);
+	gates_report(&health.gates, false, true);
+	assert_int_equal(gates_trouble(&health.gates), GATES_WELL);
 	/* And it does not for ever. */
 	seen.gates.reaching = 0;
 	assert_int_equal(pass(2 * BOUND), HEALTH_NOTHING);
@@ -573,6 +578,14 @@ static void a_node_whose_gate_reports_no_more_or_does_not_reach_serves_no_client
 		assert_int_equal(pass(STEP), HEALTH_NOTHING);
 	}
 	assert_false(gates_serve(&health.gates));
+	/* It was told to end. */
+	struct gates ended = health.gates;
+	gates_end(&ended);
+	assert_int_equal(gates_trouble(&ended), GATES_WELL);
+	assert_true(gates_serve(&ended));
+	assert_int_equal(gates_flags(&ended), 0);
+	gates_turn(&ended, true, ended.clock + 10 * BOUND);
+	assert_int_equal(gates_trouble(&ended), GATES_WELL);
 	/* Nobody serves: there is nothing to be reached. */
 	seen.served = false;
 	assert_int_equal(pass(STEP), HEALTH_NOTHING);

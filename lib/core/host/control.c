@@ -215,10 +215,11 @@ enum rmq_error control_request_parse(
 		good = take_name(r->name, leave.name);
 		break;
 	case CONTROL_TYPE_GATE:
-		if (!control_gate_decode(f->payload, &gate) || gate.reaches > 1)
+		if (!control_gate_decode(f->payload, &gate) ||
+		    gate.state >= CONTROL_GATE_STATES)
 			return RMQ_E_PROTOCOL;
 		r->req = gate.req;
-		r->reaches = gate.reaches;
+		r->gate = (enum control_gate_state)gate.state;
 		break;
 	default:
 		return RMQ_E_PROTOCOL;

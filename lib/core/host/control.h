@@ -78,7 +78,7 @@ struct control_request {
 	char name[RAFT_NAME_MAX + 1];
 	uint8_t key[RAFT_KEY_SIZE];
 	char address[TEXT_MAX + 1];
-	bool reaches;
+	enum control_gate_state gate;
 };
 
 /*

@@ -7,18 +7,23 @@ void gates_init(struct gates *g, uint64_t bound)
 	*g = (struct gates){.bound = bound};
 }
 
-void gates_report(struct gates *g, bool begins, bool reaches)
-{
-	g->known = true;
-	g->reaches = reaches;
-	g->heard = g->clock;
-	if (begins)
-		g->unreached = 0;
-}
-
 static bool runs(const struct gates *g)
 {
 	return g->known && g->clock - g->heard < g->bound;
+}
+
+void gates_report(struct gates *g, bool begins, bool reaches)
+{
+	if (begins || !runs(g))
+		g->unreached = 0;
+	g->known = true;
+	g->reaches = reaches;
+	g->heard = g->clock;
+}
+
+void gates_end(struct gates *g)
+{
+	*g = (struct gates){.bound = g->bound, .clock = g->clock, .lost = g->clock};
 }
 
 static bool unreached(const struct gates *g)

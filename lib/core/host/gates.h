@@ -7,10 +7,10 @@
  * knows whether those that run reach its own.  If most do not, it is ill: see health.h.
  *
  * A node whose gate was not reached while it led says so for GATES_UNREACHED_BOUNDS, or until
- * it is reached as the leader, or until its gate was started anew.  So if all gates are ill,
- * leadership goes to each node once, and not round.
+ * it is reached as the leader, or until its gate was started anew or reports again after a
+ * silence.  So if all gates are ill, leadership goes to each node once, and not round.
  *
- * A node whose gate has never reported has none, as far as is known, and that is no illness:
+ * A node whose gate has never reported, or was told to end, has none, and that is no illness:
  * clients may use the socket of the queue daemon.
  *
  * Times are health.h's clock of turns, in ms, and `bound` is health_bound().
@@ -45,6 +45,8 @@ void gates_init(struct gates *g, uint64_t bound);
 
 /* This node's gate reports; `begins`: for the first time since it was started. */
 void gates_report(struct gates *g, bool begins, bool reaches);
+/* It was told to end: there is none. */
+void gates_end(struct gates *g);
 
 /* A turn.  served: another node leads, and confirms lines. */
 void gates_turn(struct gates *g, bool served, uint64_t clock);

@@ -45,9 +45,15 @@
 #define CONTROL_WATCH(F)    F(u32, req)
 /*
  * Of this node's gate, to a node whose STATE has CONTROL_TAKES_GATE, at least each
- * CONTROL_GATE_MS: it runs; reaches: 1: the gate of the leading node has answered lately.
+ * CONTROL_GATE_MS: it runs.  state: enum control_gate_state.
  */
-#define CONTROL_GATE(F)	    F(u32, req) F(u8, reaches)
+#define CONTROL_GATE(F)	    F(u32, req) F(u8, state)
+enum control_gate_state {
+	CONTROL_GATE_MISSES,
+	CONTROL_GATE_REACHES, /* the gate of the leading node has answered lately */
+	CONTROL_GATE_ENDS,    /* it was told to end: this node has none */
+	CONTROL_GATE_STATES
+};
 #define CONTROL_GATE_MS	    500
 
 /* ---- from rmq-clusterd ---- */

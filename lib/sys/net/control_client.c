@@ -248,13 +248,13 @@ uint32_t control_client_watch(struct control_client *c)
 	return put_end(c, &w);
 }
 
-void control_client_gate(struct control_client *c, bool reaches)
+void control_client_gate(struct control_client *c, enum control_gate_state state)
 {
 	write_out(c);
 	if (c->out_len > 0)
 		return;
 	struct writer w = out_writer(c);
-	control_put_gate(&w, &(struct control_gate){++c->req, reaches});
+	control_put_gate(&w, &(struct control_gate){++c->req, (uint8_t)state});
 	put_end(c, &w);
 	write_out(c);
 }

@@ -76,6 +76,6 @@ uint32_t control_client_transfer(struct control_client *c, const char *name);
 uint32_t control_client_status(struct control_client *c);
 uint32_t control_client_watch(struct control_client *c);
 /* Has no result.  Not said if what was asked before has not left: the daemon stands still. */
-void control_client_gate(struct control_client *c, bool reaches);
+void control_client_gate(struct control_client *c, enum control_gate_state state);
 
 #endif
