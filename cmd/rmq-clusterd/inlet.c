@@ -331,7 +331,7 @@ static bool take_small(struct inlet *i, const struct frame *f)
 	case NODE_TYPE_WANT_HOLES:
 		if (!node_want_holes_decode(f->payload, &want))
 			return false;
-		node_want_holes(i->cluster, i->peer->member.id, &want);
+		asked_for(&i->peer->holes_asked, want.from, want.term);
 		return true;
 	case NODE_TYPE_HOLES:
 		return node_holes_decode(f->payload, &holes) &&
@@ -339,7 +339,7 @@ static bool take_small(struct inlet *i, const struct frame *f)
 	case NODE_TYPE_FETCH:
 		if (!node_fetch_decode(f->payload, &fetch))
 			return false;
-		node_fetch(i->cluster, i->peer->member.id, &fetch);
+		asked_for(&i->peer->records_asked, fetch.index, 0);
 		return true;
 	case NODE_TYPE_FETCHED:
 		if (!node_fetched_decode(f->payload, &fetched))

@@ -191,7 +191,7 @@ void node_reset(struct cluster *c, struct raft_id id)
 
 /* ---- relief of a full disk ---- */
 
-void node_want_holes(struct cluster *c, struct raft_id from, const struct node_want_holes *m)
+static void tell_holes(struct cluster *c, struct peer *p, const struct asked *asked)
 {
 	static uint8_t list[RELIEF_BYTES], frame[NODE_SMALL_MAX + RELIEF_BYTES];
 	struct writer w = writer_of(frame, sizeof(frame));
@@ -200,13 +200,13 @@ void node_want_holes(struct cluster *c, struct raft_id from, const struct node_w
 	struct raft_peer_status peer;
 	struct relief_answer a;
 
-	if (m->term != s->term || !raft_peer_status(c->raft, from, &peer))
+	if (asked->term != s->term || !raft_peer_status(c->raft, p->member.id, &peer))
 		return;
 	struct relief_known known = {peer.match, s->commit, c->disk.stored, s->cover.index};
-	relief_answer(&log, m->from, &known, list, &a);
+	relief_answer(&log, asked->index, &known, list, &a);
 	node_put_holes(&w, &(struct node_holes){s->term, s->cover.index, s->cover.term,
 			       c->ends.followed, a.next, a.list});
-	peers_say(peers_find(c, from), true, &w);
+	peers_say(p, true, &w);
 }
 
 bool node_holes(struct cluster *c, struct raft_id from, const struct node_holes *m)
@@ -414,21 +414,35 @@ bool node_wants(struct cluster *c, uint64_t index)
 	return waits;
 }
 
-void node_fetch(struct cluster *c, struct raft_id from, const struct node_fetch *m)
+static void tell_record(struct cluster *c, struct peer *p, uint64_t index)
 {
 	static uint8_t frame[NODE_SMALL_MAX + RECORD_MAX];
 	struct writer w = writer_of(frame, sizeof(frame));
 	struct engine_state log = state(c);
 	struct slice record = {NULL, 0};
 
-	if (fetch_tells(&log, m->index))
-		record = disk_raw(&c->disk, m->index);
+	if (fetch_tells(&log, index))
+		record = disk_raw(&c->disk, index);
 	/* It is garbled. */
 	if (record.len > RECORD_MAX)
 		record.len = 0;
-	node_put_fetched(&w, &(struct node_fetched){m->index, record});
+	node_put_fetched(&w, &(struct node_fetched){index, record});
 	disk_read_end(&c->disk);
-	peers_say(peers_find(c, from), true, &w);
+	peers_say(p, true, &w);
+}
+
+/* Members that have asked. */
+static void answer_members(struct cluster *c)
+{
+	struct asked now;
+
+	for (unsigned i = 0; i < c->peers.count; i++) {
+		struct peer *p = c->peers.list[i];
+		if (asked_turn(&p->records_asked, outlet_queued(&p->bulk), &now))
+			tell_record(c, p, now.index);
+		if (asked_turn(&p->holes_asked, outlet_queued(&p->bulk), &now))
+			tell_holes(c, p, &now);
+	}
 }
 
 void node_fetched(struct cluster *c, struct raft_id from, const struct node_fetched *m)
@@ -591,6 +605,7 @@ static void ask_again(struct cluster *c)
 void node_turn(struct cluster *c)
 {
 	serve_reads(c);
+	answer_members(c);
 	relieve(c);
 	ask_again(c);
 	/* At least once in an election timeout: by raft_due(). */

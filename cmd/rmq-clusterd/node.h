@@ -28,14 +28,12 @@ void node_message(struct cluster *c, const struct raft_message *m, const struct 
 /* The connection with this peer was lost. */
 void node_reset(struct cluster *c, struct raft_id id);
 
-/* Messages of core/host/relief.h that came from a member.  False: a correct one does not send it. */
-void node_want_holes(struct cluster *c, struct raft_id from, const struct node_want_holes *m);
+/* HOLES of core/host/relief.h that came from a member.  False: a correct one does not send it. */
 bool node_holes(struct cluster *c, struct raft_id from, const struct node_holes *m);
 
 /* Record `index` is bad on this disk: fetch_want(). */
 bool node_wants(struct cluster *c, uint64_t index);
-/* What members ask for, and answer. */
-void node_fetch(struct cluster *c, struct raft_id from, const struct node_fetch *m);
+/* What a member answers. */
 void node_fetched(struct cluster *c, struct raft_id from, const struct node_fetched *m);
 
 /* What core/host/engine.h asks for; queue_round_done() is told of rounds. */
@@ -56,7 +54,7 @@ bool node_holes_wanted(const struct cluster *c);
  */
 enum rmq_error node_found(struct cluster *c);
 
-/* The end of a turn: serves reads, arms the clock. */
+/* The end of a turn: serves reads, answers members that have asked, arms the clock. */
 void node_turn(struct cluster *c);
 
 #endif

@@ -239,6 +239,11 @@ void outlet_deinit(struct outlet *o)
 	o->welcomed = false;
 }
 
+size_t outlet_queued(const struct outlet *o)
+{
+	return o->conn ? link_conn_queued(o->conn) : 0;
+}
+
 bool outlet_send(struct outlet *o, const struct slice *pieces, size_t count)
 {
 	return o->conn && o->welcomed && link_conn_send(o->conn, pieces, count) == RMQ_E_OK;

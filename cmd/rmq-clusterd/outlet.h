@@ -33,6 +33,8 @@ void outlet_init(struct outlet *o, struct peer *p, enum link_role role);
 void outlet_move(struct outlet *o, const char *address);
 void outlet_deinit(struct outlet *o);
 
+/* Bytes that wait for the link; 0: it is not up. */
+size_t outlet_queued(const struct outlet *o);
 /* Sends whole frames.  False: they are lost, as it is not up or has no room. */
 bool outlet_send(struct outlet *o, const struct slice *pieces, size_t count);
 

@@ -5,6 +5,7 @@
 #ifndef RMQ_CLUSTERD_PEERS_H
 #define RMQ_CLUSTERD_PEERS_H
 
+#include "core/host/asked.h"
 #include "core/host/cluster_room.h"
 #include "core/host/crashes.h"
 #include "core/host/health.h"
@@ -26,9 +27,10 @@ struct peer {
 	struct inlet *in_node, *in_bulk; /* the newest that said HELLO; NULL: none */
 	/* As it has reported. */
 	struct disk_room room;
-	uint32_t flags;			    /* enum node_state_flag */
-	struct health_link records, theirs; /* over `bulk`, over `in_bulk` */
-	uint64_t heard_bytes;		    /* over in_bulk, when it was looked at last */
+	uint32_t flags;				 /* enum node_state_flag */
+	struct health_link records, theirs;	 /* over `bulk`, over `in_bulk` */
+	uint64_t heard_bytes;			 /* over in_bulk, when it was looked at last */
+	struct asked records_asked, holes_asked; /* FETCH, WANT_HOLES: not answered yet */
 	bool was_up;
 	enum trouble trouble;	    /* as of the last turn */
 	bool removed_us;	    /* it has told this node that it was removed */
