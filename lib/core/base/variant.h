@@ -164,7 +164,7 @@
 	X(TAKES_ALL, "a follower takes what its disk has no room for", \
 	    "nodes do not catch up|a full disk does not catch up") \
 	X(LEADS_ALL, "a leader appends what its disk has no room for", \
-	    "nodes do not catch up|a full disk does not catch up") \
+	    "nodes do not catch up|a full disk does not catch up|it could run") \
 	X(HOLES_UNWANTED, "nobody asks for a checkpoint when a member waits for room", \
 	    "a full disk does not catch up") \
 	X(UNRELIEVED, "a follower that is full makes holes only by the ENDs that it has", \
