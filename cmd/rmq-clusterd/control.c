@@ -9,11 +9,9 @@
 #include <unistd.h>
 
 #include "core/host/control.h"
-#include "sys/net/socket.h"
+#include "sys/net/listener.h"
 #include "sys/process/log.h"
 
-/* Who is in the socket's group may ask. */
-#define SOCKET_MODE 0660
 #define RETRY_MS    1000
 #define FRAME_SMALL (FRAME_HEADER_SIZE + 16 + TEXT_MAX) /* RESULT, ERROR, WELCOME */
 
@@ -57,10 +55,7 @@ struct request {
 struct control {
 	uv_loop_t *loop;
 	struct cluster *cluster;
-	struct socket_address address;
-	struct socket_file file;
-	int fd;
-	uv_poll_t poll;
+	struct listener listener;
 	uv_timer_t retry; /* accepting */
 	unsigned open_handles;
 	TAILQ_HEAD(asker_head, asker) askers;
@@ -479,30 +474,31 @@ static void asker_new(struct control *c, int fd)
 	asker_settle(a);
 }
 
-static void on_connection(uv_poll_t *poll, int status, int events);
+static bool is_full(void *arg)
+{
+	(void)arg; /* whoever is one too many is told so */
+	return false;
+}
+
+static void on_accept(void *arg, int fd)
+{
+	asker_new(arg, fd);
+}
 
 static void on_retry(uv_timer_t *timer)
 {
 	struct control *c = timer->data;
-	uv_poll_start(&c->poll, UV_READABLE, on_connection);
+	listener_resume(&c->listener);
 }
 
-static void on_connection(uv_poll_t *poll, int status, int events)
+/* Who connects waits. */
+static void on_exhausted(void *arg, int error)
 {
-	struct control *c = poll->data;
+	struct control *c = arg;
 
-	(void)status, (void)events;
-	int fd = accept4(c->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd >= 0) {
-		asker_new(c, fd);
-		return;
-	}
-	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
-		return;
-	/* The system is out of something: who connects waits. */
 	if (log_rate_allows(&c->peers, uv_now(c->loop)))
-		log_error("control socket: %s", strerror(errno));
-	uv_poll_stop(&c->poll);
+		log_error("control socket: %s", strerror(error));
+	listener_pause(&c->listener);
 	uv_timer_start(&c->retry, on_retry, RETRY_MS, 0);
 }
 
@@ -526,9 +522,7 @@ enum rmq_error control_open(struct control **control, uv_loop_t *loop, struct cl
 
 	if (!c)
 		return reason_set(why, RMQ_E_LIMIT, "out of memory");
-	enum rmq_error err = socket_address_path(&c->address, path, &what);
-	if (!err)
-		err = socket_listen(&c->address, SOCKET_MODE, &c->fd, &c->file, &what);
+	enum rmq_error err = listener_open(&c->listener, path, &what);
 	if (err) {
 		free(c);
 		return reason_set(why, err, errno ? "%s: %s" : "%s", what, strerror(errno));
@@ -536,11 +530,10 @@ enum rmq_error control_open(struct control **control, uv_loop_t *loop, struct cl
 	c->loop = loop;
 	c->cluster = cluster;
 	TAILQ_INIT(&c->askers);
-	uv_poll_init(loop, &c->poll, c->fd);
-	c->poll.data = c;
 	uv_timer_init(loop, &c->retry);
 	c->retry.data = c;
-	uv_poll_start(&c->poll, UV_READABLE, on_connection);
+	listener_start(
+	    &c->listener, loop, &(struct listener_host){c, is_full, on_accept, on_exhausted});
 	cluster_watch(cluster, on_change, c);
 	*control = c;
 	return RMQ_E_OK;
@@ -564,10 +557,6 @@ void control_close(struct control *c)
 		asker_flush(a);
 		asker_end(a);
 	}
-	uv_poll_stop(&c->poll);
-	close(c->fd);
-	socket_unlink(&c->address, &c->file);
-	c->open_handles = 2;
-	uv_close((uv_handle_t *)&c->poll, on_closed);
+	c->open_handles = 1 + listener_end(&c->listener, on_closed);
 	uv_close((uv_handle_t *)&c->retry, on_closed);
 }

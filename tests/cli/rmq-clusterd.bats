@@ -127,6 +127,26 @@ logged() {
 	asks status
 }
 
+@test "clusterd: a socket that is removed is made anew, as often as need be" {
+	settings
+	node
+	asks init
+	wait_until 20 asks is-available --timeout 1s
+	for i in 1 2; do
+		rm cluster.sock queue.sock
+		wait_until 20 test -S cluster.sock
+		wait_until 20 test -S queue.sock
+		assert_equal "$(stat -c %a cluster.sock)" 660
+		run -0 asks is-available --timeout 1s
+		rmq-send -S unix:queue.sock jobs "after $i"
+	done
+	assert_equal "$(grep -c 'cluster.sock: the socket was removed, and is made anew' log)" 2
+	kill "$NODE"
+	status_of "$NODE"
+	assert_success
+	[ ! -e cluster.sock ]
+}
+
 @test "clusterd: SIGTERM ends it with 0, and its sockets are gone" {
 	settings
 	node

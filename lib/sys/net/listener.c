@@ -304,6 +304,20 @@ void listener_resume(struct listener *l)
 		uv_poll_start(&l->polls[i], UV_READABLE, on_connection);
 }
 
+unsigned listener_end(struct listener *l, uv_close_cb closed)
+{
+	unsigned polls = (unsigned)l->count;
+
+	listener_close(l);
+	for (unsigned i = 0; i < polls; i++) {
+		l->polls[i].data = l->host.arg;
+		uv_close((uv_handle_t *)&l->polls[i], closed);
+	}
+	l->watch.data = l->host.arg;
+	uv_close((uv_handle_t *)&l->watch, closed);
+	return polls + 1;
+}
+
 void listener_close(struct listener *l)
 {
 	listener_pause(l);

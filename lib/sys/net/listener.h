@@ -71,4 +71,10 @@ void listener_resume(struct listener *l);
 /* For good: closes, and removes what is ours. */
 void listener_close(struct listener *l);
 
+/*
+ * The same after listener_start(), in a loop that goes on: `closed` is told of each of its handles, whose
+ * data is the host's arg.  How many they are.
+ */
+unsigned listener_end(struct listener *l, uv_close_cb closed);
+
 #endif
