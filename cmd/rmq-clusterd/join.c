@@ -6,14 +6,19 @@
 
 #include "state.h"
 
-static void next(struct cluster *c, uint64_t pause_ms);
 static void wake(struct cluster *c, uint64_t ms);
+
+static void end_ask(struct join_ask *a)
+{
+	if (a->dialer)
+		link_dialer_free(a->dialer);
+	a->dialer = NULL;
+}
 
 static void hang_up(struct join *j)
 {
-	if (j->dialer)
-		link_dialer_free(j->dialer);
-	j->dialer = NULL;
+	for (unsigned i = 0; i < CONFIG_SEEDS_MAX; i++)
+		end_ask(&j->asks[i]);
 }
 
 void join_cancel(struct cluster *c)
@@ -50,15 +55,15 @@ static void remember(struct cluster *c, const char *who, const char *why, bool f
 
 /* ---- one seed ---- */
 
-static const struct config_seed *asked(const struct join *j)
+static const struct config_seed *asked(const struct join_ask *a)
 {
-	return &j->seeds.seeds[j->next % j->seeds.count];
+	return &a->cluster->join.seeds.seeds[a->at];
 }
 
 /* It has not answered: as the settings name it, and what to look at. */
-static void not_reached(struct cluster *c, enum rmq_error err, const char *why)
+static void not_reached(struct join_ask *a, enum rmq_error err, const char *why)
 {
-	const struct config_seed *seed = asked(&c->join);
+	const struct config_seed *seed = asked(a);
 	char address[SOCKET_HOST_TEXT_SIZE], who[RAFT_NAME_MAX + 1 + sizeof(address)],
 	    text[TEXT_MAX + 1];
 
@@ -68,7 +73,8 @@ static void not_reached(struct cluster *c, enum rmq_error err, const char *why)
 	    err == RMQ_E_DENIED
 		? "compare its key with known-nodes here, and admit this node there"
 		: "look at this address, and whether rmq-clusterd runs there");
-	remember(c, who, text, false);
+	remember(a->cluster, who, text, false);
+	end_ask(a);
 }
 
 static void put_join(struct cluster *c, struct writer *w)
@@ -107,7 +113,7 @@ static void put_members(struct cluster *c, struct writer *w)
  */
 static void on_up(void *arg, struct link_conn *conn)
 {
-	struct cluster *c = arg;
+	struct cluster *c = ((struct join_ask *)arg)->cluster;
 	uint8_t frame[NODE_SMALL_MAX];
 	struct writer w = writer_of(frame, sizeof(frame));
 
@@ -117,62 +123,57 @@ static void on_up(void *arg, struct link_conn *conn)
 	(void)err; /* `down` comes */
 }
 
-static void joined(struct cluster *c, struct slice payload)
+static void joined(struct join_ask *a, struct slice payload)
 {
+	struct cluster *c = a->cluster;
 	struct node_joined m;
 	struct raft_config config;
 
 	if (!node_joined_decode(payload, &m) || raft_config_decode(m.config, &config) ||
 	    !raft_config_find(&config, c->id)) {
-		remember(c, asked(&c->join)->name, "its answer is not a membership", false);
-		next(c, JOIN_PAUSE_MS);
+		remember(c, asked(a)->name, "its answer is not a membership", false);
+		end_ask(a);
 		return;
 	}
 	if (joining_let_in(&c->join.joining, c->join.seeds.count, cluster_now(c)) &&
 	    !c->join.lost)
-		log_notice("let in by %s", asked(&c->join)->name);
+		log_notice("let in by %s", asked(a)->name);
 	c->join.refused[0] = c->join.why[0] = '\0';
 	c->join.final = false;
 	peers_hint(c, m.config_index, &config);
 	hang_up(&c->join);
-	/* The leader calls; if it does not, it is asked again. */
-	next(c, JOINING_TRY_MS);
+	/* The leader calls; if it does not, the next one is asked. */
+	wake(c, JOINING_TRY_MS);
 }
 
 static void on_frame(void *arg, struct link_conn *conn, const struct frame *f)
 {
-	struct cluster *c = arg;
+	struct join_ask *a = arg;
 	struct node_refused m;
 	char text[TEXT_MAX + 1];
 
 	(void)conn;
 	if (f->type == NODE_TYPE_JOINED) {
-		joined(c, f->payload);
+		joined(a, f->payload);
 		return;
 	}
 	if (f->type == NODE_TYPE_REFUSED && node_refused_decode(f->payload, &m)) {
 		memcpy(text, m.text.data, m.text.len);
 		text[m.text.len] = '\0';
-		remember(c, asked(&c->join)->name, text, m.code == RMQ_E_EXISTS);
+		remember(a->cluster, asked(a)->name, text, m.code == RMQ_E_EXISTS);
 	}
-	next(c, JOIN_PAUSE_MS);
+	end_ask(a);
 }
 
 static void on_down(void *arg, struct link_conn *conn, enum rmq_error err, const char *why)
 {
-	struct cluster *c = arg;
-
 	(void)conn;
-	not_reached(c, err, why);
-	next(c, JOIN_PAUSE_MS);
+	not_reached(arg, err, why);
 }
 
 static void on_failed(void *arg, enum rmq_error err, const char *why)
 {
-	struct cluster *c = arg;
-
-	not_reached(c, err, why);
-	next(c, JOIN_PAUSE_MS);
+	not_reached(arg, err, why);
 }
 
 struct link_dialer *join_dial(
@@ -190,20 +191,26 @@ struct link_dialer *join_dial(
 	return dialer;
 }
 
-static void ask(struct cluster *c)
+/* Nobody, if the next one may still answer. */
+static void ask_next(struct cluster *c)
 {
 	struct join *j = &c->join;
+	unsigned at = j->next++ % j->seeds.count;
+	struct join_ask *a = &j->asks[at];
 
-	hang_up(j);
-	j->dialer = join_dial(c, asked(j),
+	if (a->dialer && cluster_now(c) < a->until_ms)
+		return;
+	end_ask(a);
+	*a = (struct join_ask){c, at, NULL, cluster_now(c) + JOINING_TRY_MS};
+	a->dialer = join_dial(c, asked(a),
 	    (struct link_dialer_options){
 		.events = {.up = on_up, .frame = on_frame, .down = on_down},
 		.failed = on_failed,
-		.arg = c,
+		.arg = a,
 	    });
 }
 
-/* ---- one after the other ---- */
+/* ---- in turn ---- */
 
 static void give_up(struct cluster *c)
 {
@@ -228,13 +235,13 @@ static void on_timer(uv_timer_t *timer)
 		give_up(c);
 		return;
 	}
-	/* The one that is asked does not answer. */
-	c->join.next += c->join.dialer != NULL;
-	if (joining_asks(&c->join.joining, !raft_id_none(c->status.leader), cluster_now(c)))
-		ask(c);
-	else
+	if (joining_asks(&c->join.joining, !raft_id_none(c->status.leader), cluster_now(c))) {
+		ask_next(c);
+		wake(c, JOIN_PAUSE_MS);
+	} else {
 		hang_up(&c->join);
-	wake(c, JOINING_TRY_MS);
+		wake(c, JOINING_TRY_MS);
+	}
 }
 
 /* After that time, or when it is too late. */
@@ -244,14 +251,6 @@ static void wake(struct cluster *c, uint64_t ms)
 	uint64_t left = until > now ? until - now : 0;
 
 	uv_timer_start(&c->join.timer, on_timer, ms < left ? ms : left, 0);
-}
-
-/* The next seed, after a pause. */
-static void next(struct cluster *c, uint64_t pause_ms)
-{
-	hang_up(&c->join);
-	c->join.next++;
-	wake(c, pause_ms);
 }
 
 /* Also not one that may not be one: it would lose what it holds. */
@@ -265,10 +264,11 @@ static enum rmq_error may_join(struct cluster *c, struct reason *why)
 	return RMQ_E_OK;
 }
 
-static enum rmq_error check_keys(const struct join *j, struct reason *why)
+static enum rmq_error check_keys(
+    const struct join *j, const struct config_seeds *seeds, struct reason *why)
 {
-	for (unsigned i = 0; i < j->seeds.count; i++) {
-		const char *name = j->seeds.seeds[i].name;
+	for (unsigned i = 0; i < seeds->count; i++) {
+		const char *name = seeds->seeds[i].name;
 		if (!known_nodes_by_name(&j->known, name))
 			return reason_set(why, RMQ_E_CONFIG,
 			    "known-nodes: the key of the seed %s is missing", name);
@@ -276,18 +276,20 @@ static enum rmq_error check_keys(const struct join *j, struct reason *why)
 	return RMQ_E_OK;
 }
 
-static void begin(struct cluster *c, bool by_command)
+static void begin(struct cluster *c, const struct config_seeds *seeds, bool by_command)
 {
 	struct join *j = &c->join;
 
+	hang_up(j);
+	j->seeds = *seeds;
 	j->asking = true;
 	j->by_command = by_command;
 	joining_begin(&j->joining, c->config.join_timeout, cluster_now(c));
 	j->next = 0;
 	j->final = false;
 	j->refused[0] = j->why[0] = '\0';
-	ask(c);
-	wake(c, JOINING_TRY_MS);
+	ask_next(c);
+	wake(c, JOIN_PAUSE_MS);
 	cluster_changed(c);
 }
 
@@ -344,13 +346,9 @@ enum rmq_error join_begin(struct cluster *c, const char *address, struct reason 
 		return err;
 	if (seeds.count == 0)
 		return reason_set(why, RMQ_E_CONFIG, "no seeds are configured");
-	struct config_seeds old = j->seeds;
-	j->seeds = seeds;
-	err = check_keys(j, why);
-	if (err)
-		j->seeds = old;
-	else if (!j->asking || address[0])
-		begin(c, true);
+	err = check_keys(j, &seeds, why);
+	if (!err && (!j->asking || address[0]))
+		begin(c, &seeds, true);
 	if (!err && peers_member(c))
 		lost(c, address);
 	return err;
@@ -378,11 +376,10 @@ int join_open(struct cluster *c)
 	j->timer.data = c;
 	j->led_ms = cluster_now(c);
 	drop_self(c);
-	j->seeds = c->config.seeds;
 	if (c->config.known_nodes[0])
 		err = known_nodes_read(&j->known, c->config.known_nodes, &why);
 	if (!err)
-		err = check_keys(j, &why);
+		err = check_keys(j, &c->config.seeds, &why);
 	if (err)
 		log_error("%s", why.text);
 	return err ? error_exit(err) : 0;
@@ -392,12 +389,12 @@ void join_start(struct cluster *c)
 {
 	struct reason why = {""};
 
-	if (peers_member(c) || c->join.seeds.count == 0)
+	if (peers_member(c) || c->config.seeds.count == 0)
 		return;
 	if (may_join(c, &why))
 		remember(c, "does not join", why.text, true);
 	else
-		begin(c, false);
+		begin(c, &c->config.seeds, false);
 }
 
 /* All whom it knows may be gone, or not know it. */
@@ -409,10 +406,9 @@ static void ask_if_lost(struct cluster *c)
 	if (j->asking || c->config.seeds.count == 0 ||
 	    !members_lost(&c->peers.members, j->led_ms, cluster_now(c)))
 		return;
-	j->seeds = c->config.seeds;
-	if (check_keys(j, &why))
+	if (check_keys(j, &c->config.seeds, &why))
 		return;
-	begin(c, false);
+	begin(c, &c->config.seeds, false);
 	lost(c, "");
 }
 

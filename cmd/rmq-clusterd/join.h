@@ -1,6 +1,7 @@
 /*
- * A node that is not a member yet asks seeds, one after the other, to take it in, until its own
- * log says that it is a member.  A node never forms a cluster by itself.  A member that hears of
+ * A node that is not a member yet asks seeds to take it in, until its own log says that it is a
+ * member.  They are asked in turn, one each JOIN_PAUSE_MS, whether or not those before have answered:
+ * one that is silent holds up nobody.  A node never forms a cluster by itself.  A member that hears of
  * no leader asks the seeds who the members are, until it hears of one.
  */
 #ifndef RMQ_CLUSTERD_JOIN_H
@@ -19,17 +20,25 @@ struct cluster;
 /* So long is waited before the next seed is asked. */
 #define JOIN_PAUSE_MS 250
 
+/* A seed that is asked. */
+struct join_ask {
+	struct cluster *cluster;
+	unsigned at;		    /* of the seeds */
+	struct link_dialer *dialer; /* NULL: it is not */
+	uint64_t until_ms;	    /* then it is asked anew */
+};
+
 struct join {
 	struct known_nodes known; /* keys of seeds */
 	struct config_seeds seeds;
 	bool asking;
 	struct joining joining;
+	struct join_ask asks[CONFIG_SEEDS_MAX];
 	unsigned next;	 /* of the seeds */
 	bool lost;	 /* it is a member that hears of no leader: it asks for the members */
 	uint64_t led_ms; /* when a leader was known last */
 	/* an administrator waits for it; otherwise the time-out ends the process */
 	bool by_command;
-	struct link_dialer *dialer;
 	uv_timer_t timer;
 	char refused[TEXT_MAX + 1]; /* what a seed said, or why none is asked; "" */
 	char why[TEXT_MAX + 1];	    /* that, without the seed's name */
