@@ -187,8 +187,8 @@ static const char *lacks_room(const struct cluster *c)
 static const char *problem(const struct cluster *c)
 {
 	static const char *(*const problems[])(const struct cluster *c) = {refused,
-	    supervisor_problem, lacks_room, watchdog_problem, forgot, another_is_down,
-	    nobody_leads, another_is_ill};
+	    supervisor_problem, lacks_room, watchdog_problem, forgot, node_lacking,
+	    another_is_down, nobody_leads, another_is_ill};
 	const char *text = NULL;
 
 	for (size_t i = 0; !text && i < sizeof(problems) / sizeof(problems[0]); i++)

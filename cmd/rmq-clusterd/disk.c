@@ -263,8 +263,9 @@ enum rmq_error disk_read(
 	assert(index <= d->stored);
 	read_begin(d);
 	enum rmq_error err = replica_log_read(d->reader, index, d->stored, bytes, &found, &bad);
-	if (is_bad(err) && bad > 0 && node_wants(d->cluster, bad)) {
+	if (is_bad(err) && bad > 0 && node_lacks(d->cluster, bad)) {
 		read_end(d);
+		out->bad = bad;
 		return RMQ_E_BUSY;
 	}
 	if (err)

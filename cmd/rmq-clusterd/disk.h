@@ -72,7 +72,7 @@ struct intake_room disk_intake(const struct disk *d);
 
 /*
  * replica_log_read() from `index` on, which is stored; payloads are borrowed until disk_read_end().
- * RMQ_E_BUSY: a record that comes first is being mended.  Dies if it cannot be read.
+ * RMQ_E_BUSY: record records->bad comes first, and is bad.  Dies if it cannot be read.
  */
 enum rmq_error disk_read(struct disk *d, uint64_t index, uint32_t bytes,
     struct reads_records *records) __attribute__((warn_unused_result));

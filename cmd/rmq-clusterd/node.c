@@ -390,6 +390,7 @@ static void serve_reads(struct cluster *c)
 {
 	struct reads_host host = {.arg = c,
 	    .tail = &c->tail,
+	    .term = cluster_leads(c) ? c->status.term : 0,
 	    .stored = c->disk.stored,
 	    .truncates = c->stored_seq < c->truncate_seq,
 	    .disk = read_disk,
@@ -407,11 +408,37 @@ bool node_wants(struct cluster *c, uint64_t index)
 	enum fetch_state old = c->fetch.state;
 	bool waits = c->disk.mends && fetch_want(&c->fetch, &log, index, cluster_now(c));
 
-	if (old == FETCH_NONE && c->fetch.state == FETCH_ASKS)
+	if (old == FETCH_NONE && c->fetch.state == FETCH_ASKS && index != c->fetch.given_up)
 		log_error("%s: record %" PRIu64
 			  ": its bytes are bad on this disk; asking the other nodes for it",
 		    c->disk.directory, index);
 	return waits;
+}
+
+bool node_lacks(struct cluster *c, uint64_t index)
+{
+	struct engine_state log = state(c);
+
+	return node_wants(c, index) || fetch_possible(&log, index);
+}
+
+const char *node_lacking(const struct cluster *c)
+{
+	static char text[TEXT_MAX + 1];
+	const struct reads_one *one;
+	unsigned at = 0;
+
+	while ((one = reads_bad(&c->reads, &at)) != NULL) {
+		const struct peer *p = peers_find(c, one->id);
+		if (!p || one->bad != c->fetch.given_up)
+			continue;
+		snprintf(text, sizeof(text),
+		    "record %" PRIu64 " is bad on this disk and on no other node that answers; "
+		    "%.63s cannot catch up: see Damaged records in rmq-cluster(7)",
+		    one->bad, p->member.name);
+		return text;
+	}
+	return NULL;
 }
 
 static void tell_record(struct cluster *c, struct peer *p, uint64_t index)
@@ -501,6 +528,7 @@ static void fetch_records(struct cluster *c)
 	enum fetch_action a = FETCH_NOTHING;
 
 	do {
+		uint64_t given_up = c->fetch.given_up;
 		struct fetch_seen seen = {.peers = ids,
 		    .count = has_records(c, ids),
 		    .room = disk_intake(&c->disk),
@@ -514,13 +542,15 @@ static void fetch_records(struct cluster *c)
 			mend(c);
 		else if (a == FETCH_DONE)
 			say_mended(c);
-		else if (a == FETCH_FAILED)
+		else if (a == FETCH_FAILED && c->fetch.index != given_up)
 			log_error("%s: record %" PRIu64
 				  ": no node that answers has it as it should be",
 			    c->disk.directory, c->fetch.index);
 		/* Those who want it are told in their turn. */
-		if (a == FETCH_DONE || a == FETCH_FAILED)
+		if (a == FETCH_DONE || a == FETCH_FAILED) {
 			cluster_more(c);
+			cluster_changed(c);
+		}
 	} while (a == FETCH_MEND || a == FETCH_DONE);
 }
 

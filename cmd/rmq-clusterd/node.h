@@ -33,6 +33,10 @@ bool node_holes(struct cluster *c, struct raft_id from, const struct node_holes 
 
 /* Record `index` is bad on this disk: fetch_want(). */
 bool node_wants(struct cluster *c, uint64_t index);
+/* The same for who can wait.  False: it can never be had. */
+bool node_lacks(struct cluster *c, uint64_t index);
+/* What a peer waits for, and no node has; NULL: nothing. */
+const char *node_lacking(const struct cluster *c);
 /* What a member answers. */
 void node_fetched(struct cluster *c, struct raft_id from, const struct node_fetched *m);
 

@@ -192,7 +192,9 @@ static enum rmq_error read_disk(void *arg, const struct reads_one *r, struct rea
 	out->count = node_log(&s->c->sim, s->node, &s->node->disk, &a, out->runs, &bad);
 	if (out->count > 0 || bad == 0)
 		return RMQ_E_OK;
-	s->dies = !wants(s, bad);
+	struct engine_state log = engine_of(s);
+	s->dies = !wants(s, bad) && !fetch_possible(&log, bad);
+	out->bad = bad;
 	return RMQ_E_BUSY;
 }
 
@@ -214,8 +216,11 @@ static void send_read(void *arg, const struct reads_one *r, const struct reads_r
 static void serve_reads(struct site *s)
 {
 	struct sim *sim = &s->c->sim;
+	struct raft_status st;
+	raft_status(s->node->raft, &st);
 	struct reads_host host = {.arg = s,
 	    .tail = &s->tail,
+	    .term = st.role == RAFT_LEADER ? st.term : 0,
 	    .stored = s->node->disk.last,
 	    .truncates = s->node->stored_seq < s->truncate_seq,
 	    .disk = read_disk,

@@ -144,13 +144,33 @@ static void what_nobody_has_is_given_up(void **state)
 	does(FETCH_FAILED);
 	does(FETCH_NOTHING);
 	assert_false(wants(7));
-	/* Who wants another one waits until who wanted this one knows. */
+	/* Another one does not wait for it. */
 	assert_true(wants(8));
-	seen.now_ms += FETCH_PATIENCE * PATIENCE;
-	does(FETCH_NOTHING);
-	assert_true(wants(8));
+	assert_false(wants(7));
 	seen.count = 3;
 	asks(0);
+}
+
+/* Other nodes may be there by then. */
+static void what_was_given_up_is_asked_for_again(void **state)
+{
+	(void)state;
+	assert_true(wants(7));
+	seen.now_ms += FETCH_PATIENCE * PATIENCE;
+	does(FETCH_FAILED);
+	assert_int_equal(fetch.given_up, 7);
+	seen.now_ms += FETCH_PATIENCE * PATIENCE - 1;
+	assert_false(wants(7));
+	seen.now_ms++;
+	assert_true(wants(7));
+	asks(0);
+	assert_int_equal(fetch.given_up, 7);
+	answers(0, record(7, TERM));
+	does(FETCH_MEND);
+	fetch_writes(&fetch, 1);
+	seen.stored = 1;
+	does(FETCH_DONE);
+	assert_int_equal(fetch.given_up, 0);
 }
 
 static void only_what_is_committed_is_wanted_and_told(void **state)
@@ -163,7 +183,7 @@ static void only_what_is_committed_is_wanted_and_told(void **state)
 	assert_false(fetch_tells(&node, 0));
 }
 
-static void a_disk_without_room_is_not_written_to(void **state)
+static void what_a_disk_has_no_room_for_waits(void **state)
 {
 	(void)state;
 	assert_true(wants(7));
@@ -171,10 +191,10 @@ static void a_disk_without_room_is_not_written_to(void **state)
 	answers(0, record(7, TERM));
 	seen.room = (struct intake_room){0, {0, 0, 0}};
 	does(FETCH_NOTHING);
+	seen.now_ms += 2 * FETCH_PATIENCE * PATIENCE;
+	does(FETCH_NOTHING);
+	assert_true(wants(7));
 	seen.room = INTAKE_ENOUGH;
-	seen.now_ms += PATIENCE;
-	asks(1);
-	answers(1, record(7, TERM));
 	does(FETCH_MEND);
 }
 
@@ -197,8 +217,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {T(a_record_is_fetched_written_and_good_again),
 	    T(what_is_not_that_record_is_not_taken), T(who_does_not_answer_is_not_waited_for),
-	    T(what_nobody_has_is_given_up), T(only_what_is_committed_is_wanted_and_told),
-	    T(a_disk_without_room_is_not_written_to),
+	    T(what_nobody_has_is_given_up), T(what_was_given_up_is_asked_for_again),
+	    T(only_what_is_committed_is_wanted_and_told), T(what_a_disk_has_no_room_for_waits),
 	    T(a_disk_that_turns_it_bad_again_is_not_written_to_again)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

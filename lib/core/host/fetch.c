@@ -4,13 +4,18 @@
 
 #include "core/base/variant.h"
 
+bool fetch_possible(const struct engine_state *log, uint64_t index)
+{
+	return index <= log->agreed;
+}
+
 bool fetch_want(
     struct fetch *f, const struct engine_state *log, uint64_t index, uint64_t now_ms)
 {
 	/* A disk that gives back what it likes is not written to for ever. */
-	if (index > log->agreed || index == f->mended)
+	if (!fetch_possible(log, index) || index == f->mended)
 		return false;
-	if (f->index == index && f->state == FETCH_GIVEN_UP)
+	if (index == f->given_up && now_ms < f->again_ms)
 		return false;
 	if (f->state == FETCH_NONE) {
 		f->index = index;
@@ -24,9 +29,12 @@ bool fetch_want(
 
 static enum fetch_action ask(struct fetch *f, const struct fetch_seen *seen)
 {
-	if (seen->now_ms - f->since_ms >= (uint64_t)FETCH_PATIENCE * seen->patience_ms) {
-		f->state = FETCH_GIVEN_UP;
-		f->since_ms = seen->now_ms;
+	uint64_t patience = (uint64_t)FETCH_PATIENCE * seen->patience_ms;
+
+	if (seen->now_ms - f->since_ms >= patience) {
+		f->state = FETCH_NONE;
+		f->given_up = f->index;
+		f->again_ms = seen->now_ms + patience;
 		return FETCH_FAILED;
 	}
 	if (f->asked_ms > 0 && seen->now_ms < f->asked_ms + seen->patience_ms)
@@ -61,22 +69,15 @@ enum fetch_action fetch_turn(struct fetch *f, const struct fetch_seen *seen)
 	case FETCH_ASKS:
 		return ask(f, seen);
 	case FETCH_HAS:
-		if (fits(f, seen))
-			return FETCH_MEND;
-		/* Its disk is full: as if nobody had it. */
-		f->state = FETCH_ASKS;
-		return ask(f, seen);
+		return fits(f, seen) ? FETCH_MEND : FETCH_NOTHING;
 	case FETCH_WRITES:
 		if (seen->stored < f->transaction)
 			break;
 		f->state = FETCH_NONE;
 		f->mended = f->index;
+		if (f->given_up == f->index)
+			f->given_up = 0;
 		return FETCH_DONE;
-	case FETCH_GIVEN_UP:
-		/* Who wants it is told so meanwhile; later it may be to be had. */
-		if (seen->now_ms - f->since_ms >= (uint64_t)FETCH_PATIENCE * seen->patience_ms)
-			f->state = FETCH_NONE;
-		break;
 	}
 	return FETCH_NOTHING;
 }

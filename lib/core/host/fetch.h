@@ -9,8 +9,10 @@
  *
  * Only what is committed is fetched: it is the same on all nodes that hold it.  Members are asked
  * one after the other until one has it whole, and again from the first one on, for so long
- * as FETCH_PATIENCE says.  Who reads asks in each turn, until the record is good or can no longer be
- * waited for.  One record is fetched at a time; the others wait for it.
+ * as FETCH_PATIENCE says.  Who reads asks in each turn, until the record is good or is given up.  Who
+ * can wait goes on asking: after a while it is fetched anew, as other nodes may be there then.
+ * One record is fetched at a time; the others wait for it.  What was fetched waits for room on
+ * this node's disk.
  */
 #ifndef RMQ_CORE_HOST_FETCH_H
 #define RMQ_CORE_HOST_FETCH_H
@@ -25,13 +27,12 @@
 struct fetch {
 	uint64_t index; /* is wanted, or was; 0: none was */
 	enum fetch_state {
-		FETCH_NONE,    /* nothing is wanted */
-		FETCH_ASKS,    /* the others */
-		FETCH_HAS,     /* what is to be written */
-		FETCH_WRITES,  /* it is under way to the disk */
-		FETCH_GIVEN_UP /* no node has it */
+		FETCH_NONE,  /* nothing is wanted */
+		FETCH_ASKS,  /* the others */
+		FETCH_HAS,   /* what is to be written */
+		FETCH_WRITES /* it is under way to the disk */
 	} state;
-	uint64_t since_ms; /* it is wanted, or given up */
+	uint64_t since_ms; /* it is wanted */
 	uint64_t asked_ms; /* the newest question; 0: none */
 	uint64_t round_ms; /* the first one of this round */
 	unsigned next;	   /* of those that can be asked */
@@ -39,13 +40,19 @@ struct fetch {
 	struct raft_id from;  /* who had it */
 	uint64_t transaction; /* it is stored with this one */
 	uint64_t mended;      /* the newest one that was */
+	uint64_t
+	    given_up; /* the newest one that no node had; 0: none, or it was mended since */
+	uint64_t again_ms; /* then it is fetched anew */
 	struct raft_run run;
 	uint8_t record[RECORD_MAX];
 };
 
+/* Whether record `index` can ever be had from another node. */
+bool fetch_possible(const struct engine_state *log, uint64_t index);
+
 /*
  * A reader has found that record `index` is bad.  True: it is being fetched, or waits until
- * another one is: to be read again in a later turn.  False: it is not to be had.
+ * another one is: to be read again in a later turn.  False: it is not to be had now.
  */
 bool fetch_want(struct fetch *f, const struct engine_state *log, uint64_t index,
     uint64_t now_ms) __attribute__((warn_unused_result));

@@ -14,7 +14,7 @@ void reads_want(struct reads *r, const struct raft_action *a)
 	/* Reads of peers that are members no more may have the places. */
 	if (!place)
 		place = &r->list[0];
-	*place = (struct reads_one){true, a->id, a->index, a->term, a->bytes};
+	*place = (struct reads_one){true, a->id, a->index, a->term, a->bytes, 0};
 }
 
 /* Holes of the tail from `index` on. */
@@ -53,9 +53,12 @@ static bool read_tail(
 /* False: not now. */
 static bool serve(struct reads *r, struct reads_one *one, const struct reads_host *host)
 {
-	if (!read_tail(host->tail, one, &r->records) &&
-	    (one->index > host->stored || host->truncates ||
-		host->disk(host->arg, one, &r->records)))
+	r->records.bad = 0;
+	bool read = read_tail(host->tail, one, &r->records) ||
+		    (one->index <= host->stored && !host->truncates &&
+			!host->disk(host->arg, one, &r->records));
+	one->bad = read ? 0 : r->records.bad;
+	if (!read)
 		return false;
 	struct reads_one served = *one;
 	one->wanted = false;
@@ -71,9 +74,22 @@ bool reads_turn(struct reads *r, const struct reads_host *host)
 	for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++) {
 		struct reads_one *one = &r->list[i];
 		unsigned n = 0;
+		/* Nobody waits for it any more. */
+		if (one->term != host->term)
+			*one = (struct reads_one){0};
 		while (one->wanted && n < READS_IN_TURN && serve(r, one, host))
 			n++;
 		left |= n == READS_IN_TURN && one->wanted;
 	}
 	return left;
+}
+
+const struct reads_one *reads_bad(const struct reads *r, unsigned *from)
+{
+	while (*from < RAFT_MEMBERS_MAX) {
+		const struct reads_one *one = &r->list[(*from)++];
+		if (one->wanted && one->bad > 0)
+			return one;
+	}
+	return NULL;
 }
