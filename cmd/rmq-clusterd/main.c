@@ -196,6 +196,17 @@ static void start(struct cluster *c)
 	join_start(c);
 }
 
+/* While all are open that may be, there are some for the queue daemon's sockets. */
+static void raise_descriptors(struct cluster *c)
+{
+	rlim_t now;
+	struct reason why;
+	enum rmq_error err = startup_descriptors(DESCRIPTORS_MIN, &c->nofile, &now, &why);
+
+	if (err)
+		fail(err, &why);
+}
+
 static int run(struct cluster *c)
 {
 	uv_run(&c->loop, UV_RUN_DEFAULT);
@@ -221,8 +232,8 @@ int main(int argc, char **argv)
 	log_init(PROGRAM, o.common.verbosity);
 	signal(SIGPIPE, SIG_IGN);
 	sigprocmask(SIG_BLOCK, NULL, &c->mask);
-	if (sodium_init() < 0 || getrlimit(RLIMIT_NOFILE, &c->nofile) != 0 ||
-	    uv_loop_init(&c->loop) != 0) {
+	raise_descriptors(c);
+	if (sodium_init() < 0 || uv_loop_init(&c->loop) != 0) {
 		log_error("cannot start");
 		return error_exit(RMQ_E_IO);
 	}

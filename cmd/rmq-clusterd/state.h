@@ -41,6 +41,8 @@
 #include "sys/process/log.h"
 
 #define CLUSTER_SIGNALS 4
+/* Descriptors: of who asks, of strangers, of known addresses that have not said HELLO; links and all else. */
+#define DESCRIPTORS_MIN (CONTROL_CONNECTIONS_MAX + 2 * ARRIVALS_OPEN_MAX + 64)
 
 struct cluster {
 	uv_loop_t loop;

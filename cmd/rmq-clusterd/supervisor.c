@@ -363,6 +363,29 @@ static int spawn(struct cluster *c, int journal, int ready)
 	return child_spawn(&spec, &c->supervisor.pid);
 }
 
+static void close_pair(int a, int b)
+{
+	close(a);
+	close(b);
+}
+
+/* Another node may have what it takes. */
+static void not_started(struct cluster *c, int error)
+{
+	struct supervisor *s = &c->supervisor;
+	struct rlimit limit;
+	char advice[TEXT_MAX + 1] = "";
+
+	if (error == EMFILE && getrlimit(RLIMIT_NOFILE, &limit) == 0)
+		snprintf(advice, sizeof(advice),
+		    ": the limit is %ju: raise it (ulimit -n, LimitNOFILE=)",
+		    (uintmax_t)limit.rlim_cur);
+	s->pid = 0;
+	log_error(PROGRAM " %s",
+	    failure(s, "could not be started: %s%.100s", strerror(error), advice));
+	failed(c, KEEPER_DIED, true);
+}
+
 static void start(struct cluster *c)
 {
 	struct supervisor *s = &c->supervisor;
@@ -370,22 +393,20 @@ static void start(struct cluster *c)
 
 	s->why = NULL;
 	int err = socket_wide_pair(journal);
-	if (!err && pipe2(ready, O_CLOEXEC) != 0)
+	if (!err && pipe2(ready, O_CLOEXEC) != 0) {
 		err = errno;
-	if (err) {
-		log_error("cannot run " PROGRAM ": %s", strerror(err));
-		cluster_die(c, error_exit(RMQ_E_IO));
+		close_pair(journal[0], journal[1]);
 	}
-	int error = spawn(c, journal[1], ready[1]);
+	if (err) {
+		not_started(c, err);
+		return;
+	}
+	err = spawn(c, journal[1], ready[1]);
 	close(journal[1]);
 	close(ready[1]);
-	if (error) {
-		log_error("cannot run " PROGRAM ": %s", strerror(error));
-		(void)failure(s, "could not be started: %s", strerror(error));
-		close(journal[0]);
-		close(ready[0]);
-		s->pid = 0;
-		failed(c, KEEPER_DIED, true);
+	if (err) {
+		close_pair(journal[0], ready[0]);
+		not_started(c, err);
 		return;
 	}
 	s->queue = queue_open(c, journal[0], &err);

@@ -34,6 +34,7 @@
 #define GATE_PASS_BYTES (16u << 10)
 /* Descriptors for other things than clients and streams. */
 #define GATE_DESCRIPTORS_RESERVE 64
+#define GATE_DESCRIPTORS_MIN	 (GATE_DESCRIPTORS_RESERVE + 2 * 8)
 #define GATE_CLIENTS_MAX	 16384u
 /* Links of one other gate: it has one, and those that it has lost may not be known to be dead.
  */

@@ -105,14 +105,14 @@ static void read_settings(struct config *config, const struct options *o)
 
 static uint64_t raise_descriptors(void)
 {
-	struct rlimit limit;
+	struct rlimit was;
+	rlim_t now;
+	struct reason why;
+	enum rmq_error err = startup_descriptors(GATE_DESCRIPTORS_MIN, &was, &now, &why);
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-		log_error("getrlimit: %s", strerror(errno));
-		exit(error_exit(RMQ_E_IO));
-	}
-	struct rlimit raised = {limit.rlim_max, limit.rlim_max};
-	return setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur;
+	if (err)
+		fail(err, &why);
+	return now;
 }
 
 static void open_listener(struct gate *g)

@@ -165,18 +165,13 @@ static void make_directory(struct server *s, const char *directory)
 
 static void raise_descriptors(struct server *s)
 {
-	if (getrlimit(RLIMIT_NOFILE, &s->nofile) != 0) {
-		log_error("getrlimit: %s", strerror(errno));
-		exit(error_exit(RMQ_E_IO));
-	}
-	struct rlimit raised = {s->nofile.rlim_max, s->nofile.rlim_max};
-	s->nofile_now =
-	    setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : s->nofile.rlim_cur;
-	if (s->nofile_now < DESCRIPTORS_MIN) {
-		log_error("the limit of open files is %ju: raise it to %d at least "
-			  "(ulimit -n, LimitNOFILE=)",
-		    (uintmax_t)s->nofile_now, DESCRIPTORS_MIN);
-		exit(error_exit(RMQ_E_CONFIG));
+	struct reason why;
+	enum rmq_error err =
+	    startup_descriptors(DESCRIPTORS_MIN, &s->nofile, &s->nofile_now, &why);
+
+	if (err) {
+		log_error("%s", why.text);
+		exit(error_exit(err));
 	}
 }
 

@@ -110,6 +110,38 @@ logged() {
 	[ ! -e n1 ]
 }
 
+@test "clusterd: a limit of open files that is too low is named at the start: 78" {
+	settings
+	local limit
+	for limit in 20 255; do
+		run -78 bash -c "ulimit -n $limit; exec rmq-clusterd -c n1.conf -d n1 --init" 3>&-
+		assert_output "rmq-clusterd: the limit of open files is $limit: raise it to 256 at least \
+(ulimit -n, LimitNOFILE=)"
+	done
+	[ ! -e n1 ]
+	ulimit -n 256
+	node
+	asks init
+	wait_until 20 asks is-available --timeout 1s
+}
+
+# Its own limit is lowered while it runs.
+@test "clusterd: a queue daemon that cannot be started for lack of descriptors is told with the limit" {
+	settings
+	node
+	local open=("/proc/$NODE/fd"/*) limits limit
+	limits=$(prlimit --pid "$NODE" --nofile -o SOFT,HARD --noheadings | tr -s ' ' :)
+	# Enough for who asks, and not for the queue daemon's socket.
+	limit=$((${#open[@]} + 2))
+	prlimit --pid "$NODE" --nofile="$limit:"
+	asks init
+	wait_until 20 logged "rmq-queued could not be started: Too many open files: the limit is $limit: raise it (ulimit -n, LimitNOFILE=)"
+	run asks status -o problem
+	assert_output --partial "it could not be started: Too many open files: the limit is $limit: raise it"
+	prlimit --pid "$NODE" --nofile="${limits#:}"
+	wait_until 30 asks is-available --timeout 1s
+}
+
 @test "clusterd: the seeds' keys must be known, 78" {
 	settings
 	run -78 rmq-clusterd -c n1.conf -d n1 --init --seeds n2@127.0.0.1:7401

@@ -345,6 +345,14 @@ anon_kib() {
 	exec 8>&-
 }
 
+@test "rmq-gated: a limit of open files that is too low is named at the start: 78" {
+	node n1
+	run -78 bash -c "ulimit -n 79; exec rmq-gated --name n1 --key n1.key --control n1.ctl \
+		--gate-listen 127.0.0.1:${PORT[n1]} --socket n1.sock" 3>&-
+	assert_output "rmq-gated: the limit of open files is 79: raise it to 80 at least \
+(ulimit -n, LimitNOFILE=)"
+}
+
 @test "rmq-gated: out of descriptors, clients wait until others end" {
 	node n1
 	members n1 n1

@@ -36,6 +36,20 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+enum rmq_error startup_descriptors(
+    rlim_t least, struct rlimit *was, rlim_t *now, struct reason *why)
+{
+	if (getrlimit(RLIMIT_NOFILE, was) != 0)
+		return reason_set(why, RMQ_E_IO, "getrlimit: %s", strerror(errno));
+	struct rlimit raised = {was->rlim_max, was->rlim_max};
+	*now = setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : was->rlim_cur;
+	if (*now >= least)
+		return RMQ_E_OK;
+	return reason_set(why, RMQ_E_CONFIG,
+	    "the limit of open files is %ju: raise it to %ju at least (ulimit -n, LimitNOFILE=)",
+	    (uintmax_t)*now, (uintmax_t)least);
+}
+
 /* ---- stdout ---- */
 
 static struct {

@@ -11,12 +11,24 @@
  *    ends, by that signal, at the end of a line whose next the reader does not take.  When
  *    writing fails, a line that was written in part is cut off (outlet.h), and nothing
  *    follows it.
+ *
+ * A daemon raises its limit of open files as well.
  */
 #ifndef RMQ_SYS_PROCESS_STARTUP_H
 #define RMQ_SYS_PROCESS_STARTUP_H
 
+#include <sys/resource.h>
+
+#include "sys/process/reason.h"
+
 /* To be called first, before any thread and any use of stdout. */
 void startup(void);
+/*
+ * The limit of open files is raised to the most that is allowed, *now; *was: what children are to begin
+ * with.  RMQ_E_CONFIG: that is less than `least`; *why names the limit and says what to do.
+ */
+enum rmq_error startup_descriptors(rlim_t least, struct rlimit *was, rlim_t *now,
+    struct reason *why) __attribute__((warn_unused_result));
 /* What is written to stdout is records that end in this byte, not lines. */
 void startup_separator(char separator);
 /*
