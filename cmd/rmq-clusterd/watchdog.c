@@ -146,6 +146,9 @@ static const char *gate_text(const struct cluster *c, enum gates_trouble trouble
 	switch (trouble) {
 	case GATES_WELL:
 		return NULL;
+	case GATES_MISSING:
+		return "rmq-gated of this node has not reported since rmq-clusterd was started, "
+		       "and those of other nodes run: start it";
 	case GATES_SILENT:
 		return "rmq-gated of this node hangs, or has ended and was not told to: start it "
 		       "anew; if this node is to have none, stop it then with SIGTERM";
@@ -297,7 +300,8 @@ void watchdog_turn(struct cluster *c)
 	    .has = c->disk.stored,
 	    .told = leader ? leader->room.index : 0,
 	    .refuses = c->intake.waits && !cluster_leads(c),
-	    .served = leader && (leader->flags & NODE_STATE_SERVES)};
+	    .served = leader && (leader->flags & NODE_STATE_SERVES),
+	    .gates_wanted = c->config.roles & RAFT_BROKER};
 
 	look_at_members(c, &seen);
 	for (unsigned i = 0; i < n; i++) {

@@ -584,11 +584,41 @@ static void a_node_whose_gate_reports_no_more_or_does_not_reach_serves_no_client
 	assert_int_equal(gates_trouble(&ended), GATES_WELL);
 	assert_true(gates_serve(&ended));
 	assert_int_equal(gates_flags(&ended), 0);
-	gates_turn(&ended, true, ended.clock + 10 * BOUND);
+	gates_turn(&ended, true, true, ended.clock + 10 * BOUND);
 	assert_int_equal(gates_trouble(&ended), GATES_WELL);
 	/* Nobody serves: there is nothing to be reached. */
 	seen.served = false;
 	assert_int_equal(pass(STEP), HEALTH_NOTHING);
+	assert_int_equal(gates_trouble(&health.gates), GATES_WELL);
+}
+
+static void a_gate_that_never_reported_is_missed_where_those_of_other_nodes_run(void **state)
+{
+	(void)state;
+	seen.log.leads = false;
+	seen.served = true;
+	seen.gates_wanted = true;
+	/* Perhaps this cluster has none. */
+	assert_int_equal(pass(2 * GATES_MISSING_BOUNDS * BOUND), HEALTH_NOTHING);
+	assert_int_equal(gates_trouble(&health.gates), GATES_WELL);
+	seen.gates.running = 1;
+	assert_int_equal(pass(GATES_MISSING_BOUNDS * BOUND - STEP), HEALTH_NOTHING);
+	assert_int_equal(gates_trouble(&health.gates), GATES_WELL);
+	assert_int_equal(pass(2 * STEP), HEALTH_NOTHING);
+	assert_int_equal(gates_trouble(&health.gates), GATES_MISSING);
+	assert_false(gates_serve(&health.gates));
+	gates_report(&health.gates, true, true);
+	assert_int_equal(pass(STEP), HEALTH_NOTHING);
+	assert_int_equal(gates_trouble(&health.gates), GATES_WELL);
+	assert_true(gates_serve(&health.gates));
+}
+
+static void a_node_that_may_not_lead_needs_no_gate(void **state)
+{
+	(void)state;
+	seen.log.leads = false;
+	seen.gates.running = 1;
+	assert_int_equal(pass(2 * GATES_MISSING_BOUNDS * BOUND), HEALTH_NOTHING);
 	assert_int_equal(gates_trouble(&health.gates), GATES_WELL);
 }
 
@@ -641,6 +671,8 @@ int main(void)
 	    T(a_gate_that_most_reach_or_that_is_started_anew_in_time_is_well),
 	    T(a_node_that_was_not_reached_says_so_until_it_is_or_its_gate_begins_anew),
 	    T(a_node_whose_gate_reports_no_more_or_does_not_reach_serves_no_clients),
+	    T(a_gate_that_never_reported_is_missed_where_those_of_other_nodes_run),
+	    T(a_node_that_may_not_lead_needs_no_gate),
 	    T(who_can_be_reached_leads_before_who_has_room),
 	    T(candidates_begin_after_this_node_and_go_round),
 	    T(who_could_take_over_and_has_room_leads_next_then_who_is_furthest)};

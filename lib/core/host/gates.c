@@ -17,13 +17,18 @@ void gates_report(struct gates *g, bool begins, bool reaches)
 	if (begins || !runs(g))
 		g->unreached = 0;
 	g->known = true;
+	g->ended = false;
 	g->reaches = reaches;
 	g->heard = g->clock;
 }
 
 void gates_end(struct gates *g)
 {
-	*g = (struct gates){.bound = g->bound, .clock = g->clock, .lost = g->clock};
+	*g = (struct gates){.bound = g->bound,
+	    .clock = g->clock,
+	    .lost = g->clock,
+	    .alone = g->clock,
+	    .ended = true};
 }
 
 static bool unreached(const struct gates *g)
@@ -31,9 +36,11 @@ static bool unreached(const struct gates *g)
 	return g->unreached > 0 && g->clock - g->unreached < GATES_UNREACHED_BOUNDS * g->bound;
 }
 
-void gates_turn(struct gates *g, bool served, uint64_t clock)
+void gates_turn(struct gates *g, bool served, bool wanted, uint64_t clock)
 {
 	g->clock = clock;
+	if (g->known || g->ended || !wanted)
+		g->alone = clock;
 	if (!served || g->reaches || !runs(g))
 		g->lost = clock;
 }
@@ -55,6 +62,8 @@ enum gates_trouble gates_trouble(const struct gates *g)
 {
 	if (g->known && !runs(g))
 		return GATES_SILENT;
+	if (g->clock - g->alone >= GATES_MISSING_BOUNDS * g->bound)
+		return GATES_MISSING;
 	if (runs(g) && g->clock - g->lost >= g->bound)
 		return GATES_LOST;
 	return unreached(g) ? GATES_UNREACHED : GATES_WELL;
@@ -64,7 +73,7 @@ bool gates_serve(const struct gates *g)
 {
 	enum gates_trouble t = gates_trouble(g);
 
-	return t != GATES_SILENT && t != GATES_LOST;
+	return t != GATES_SILENT && t != GATES_LOST && t != GATES_MISSING;
 }
 
 uint32_t gates_flags(const struct gates *g)

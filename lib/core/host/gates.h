@@ -10,8 +10,10 @@
  * it is reached as the leader, or until its gate was started anew or reports again after a
  * silence.  So if all gates are ill, leadership goes to each node once, and not round.
  *
- * A node whose gate has never reported, or was told to end, has none, and that is no illness:
- * clients may use the socket of the queue daemon.
+ * A node whose gate has never reported, or was told to end, has none, and may lead as well as others:
+ * clients may use the socket of the queue daemon.  But if gates of other nodes run, then one that was
+ * never told to end should: after GATES_MISSING_BOUNDS it is missed, and clients of this node
+ * are not served.
  *
  * Times are health.h's clock of turns, in ms, and `bound` is health_bound().
  */
@@ -22,15 +24,18 @@
 #include <stdint.h>
 
 #define GATES_UNREACHED_BOUNDS 100
+#define GATES_MISSING_BOUNDS   5
 
 /* What a node knows of its own gate. */
 struct gates {
 	uint64_t bound;
 	uint64_t clock; /* of the last turn */
 	bool known;	/* it has reported */
+	bool ended;	/* it was told to end, and has not reported since */
 	bool reaches;	/* it does, as it reported last */
 	uint64_t heard; /* when it reported last */
 	uint64_t lost;	/* since then it does not reach the gate of a node that serves */
+	uint64_t alone; /* since then it has not reported, and those of other nodes run */
 	/* When this node led and most gates did not reach it; 0: never. */
 	uint64_t unreached;
 };
@@ -48,8 +53,11 @@ void gates_report(struct gates *g, bool begins, bool reaches);
 /* It was told to end: there is none. */
 void gates_end(struct gates *g);
 
-/* A turn.  served: another node leads, and confirms lines. */
-void gates_turn(struct gates *g, bool served, uint64_t clock);
+/*
+ * A turn.  served: another node leads, and confirms lines.  wanted: this node may lead, and gates of
+ * others run.
+ */
+void gates_turn(struct gates *g, bool served, bool wanted, uint64_t clock);
 
 /* Whether most of those that run do not reach the leader's. */
 bool gates_miss(const struct gates_count *others);
@@ -58,6 +66,7 @@ void gates_led(struct gates *g, const struct gates_count *others, bool most);
 
 enum gates_trouble {
 	GATES_WELL,
+	GATES_MISSING,	 /* it has not reported since this node was started */
 	GATES_SILENT,	 /* it has reported, and not within the bound */
 	GATES_LOST,	 /* it has not reached the gate of the node that serves for the bound */
 	GATES_UNREACHED, /* when this node led, lately, most gates did not reach it */

@@ -193,7 +193,8 @@ enum health_action health_turn(
 	if (feeds(h, seen))
 		h->lacks.goal = 0;
 	(void)overdue(h, &h->lacks, seen->has, seen->told > seen->has ? seen->has + 1 : 0);
-	gates_turn(&h->gates, seen->served, h->clock);
+	bool wanted = seen->gates_wanted && seen->gates.running > 0;
+	gates_turn(&h->gates, seen->served, wanted, h->clock);
 	if (!seen->lingers)
 		h->lingers = 0;
 	else if (h->lingers == 0)

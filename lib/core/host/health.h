@@ -77,6 +77,7 @@ struct health_seen {
 	bool fed;		  /* health_passes() of what the leader sends to this node */
 	bool refuses;		  /* intake.h: it does not take that, its disk has no room */
 	struct gates_count gates; /* those of other nodes that are up */
+	bool gates_wanted;	  /* this node has the role of one that may lead */
 	bool gated;		  /* gates may reach a voter that could take over at once */
 	bool served;		  /* another node leads, and confirms lines */
 };
