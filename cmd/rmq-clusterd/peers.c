@@ -119,18 +119,29 @@ const struct peer *peers_leader(const struct cluster *c)
 	return p && peers_up(p) ? p : NULL;
 }
 
+/* Where it says that it is, if it is linked elsewhere; and its gate, if that was not reached. */
+static void probe(struct peer *p)
+{
+	const char *place = member_advertised(peers_member_of(p));
+	bool elsewhere = p->node.welcomed && strcmp(place, p->node.at) != 0;
+	bool unreached = p->flags & NODE_STATE_UNREACHED;
+
+	probe_turn(&p->place, p, LINK_JOIN, elsewhere ? place : "");
+	probe_turn(&p->gate, p, LINK_GATE, unreached ? p->member.gate : "");
+}
+
 /* A silence makes no event. */
 static void note_up(struct cluster *c)
 {
 	for (unsigned i = 0; i < c->peers.count; i++) {
 		struct peer *p = c->peers.list[i];
-		probe_turn(p);
+		probe(p);
 		struct trouble_seen seen = {.signs = signs_of(p),
 		    .up = peers_up(p),
 		    .heard = p->room.index,
 		    .room = p->room.bytes,
 		    .flags = p->flags,
-		    .astray = p->probe.failed,
+		    .astray = p->place.failed,
 		    .is_explicit = c->config.explicit_create};
 		enum trouble t = trouble_turn(peers_member_of(p), &seen, cluster_now(c));
 		if (seen.up != p->was_up || t != p->trouble)
@@ -174,7 +185,8 @@ static void close_peer(struct cluster *c, struct peer *p)
 {
 	outlet_deinit(&p->node);
 	outlet_deinit(&p->bulk);
-	probe_end(p);
+	probe_end(&p->place);
+	probe_end(&p->gate);
 	if (p->in_node)
 		inlet_close(p->in_node);
 	if (p->in_bulk)
@@ -354,13 +366,14 @@ uint64_t peers_due(const struct cluster *c)
 	return worth_telling(c, news) ? news : c->peers.state_ms + MEMBER_TELL_MS;
 }
 
-/* Whether it is where it says is for it alone. */
+/* Whether it and its gate are where it says is for it alone. */
 static void tell_state(struct peer *p, struct node_state now)
 {
 	uint8_t frame[NODE_SMALL_MAX];
 	struct writer w = writer_of(frame, sizeof(frame));
 
 	now.flags |= p->trouble == TROUBLE_ASTRAY ? NODE_STATE_ASTRAY : 0;
+	now.flags |= p->gate.answered ? NODE_STATE_FINDS : 0;
 	node_put_state(&w, &now);
 	peers_say(p, false, &w);
 }

@@ -23,7 +23,7 @@ struct peer {
 	struct cluster *cluster;
 	struct raft_member member;
 	struct outlet node, bulk;
-	struct probe probe;
+	struct probe place, gate;	 /* see probe.h */
 	struct inlet *in_node, *in_bulk; /* the newest that said HELLO; NULL: none */
 	/* As it has reported. */
 	struct disk_room room;

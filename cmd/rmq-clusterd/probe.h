@@ -1,7 +1,8 @@
 /*
- * Asks whether a member answers where it says that it is, if it is linked elsewhere: at an address
- * of this node's seeds, or at an older one.  That link hides a wrong `advertise`, and nodes that
- * come later have no other address.  What comes of it is for people: see core/host/troubles.h.
+ * Asks whether anybody with a member's key answers at an address that it has given: where it says
+ * that it is, if it is linked elsewhere, at an address of this node's seeds or at an older one; and
+ * where its gate is, if it says that others do not reach that.  The first hides a wrong `advertise`
+ * from all but the nodes that come later.  What comes of it: core/host/troubles.h and gates.h.
  */
 #ifndef RMQ_CLUSTERD_PROBE_H
 #define RMQ_CLUSTERD_PROBE_H
@@ -11,15 +12,18 @@
 
 struct peer;
 
+/* All zeros to begin with. */
 struct probe {
 	char
 	    address[RAFT_ADDRESS_MAX + 1]; /* that it is about; "": there is no reason to ask */
 	struct link_dialer *dialer;	   /* NULL: it has answered, or see above */
-	bool failed;			   /* it did not answer there the last time */
+	bool answered;
+	bool failed; /* it did not answer the last time */
 };
 
-/* The end of a turn. */
-void probe_turn(struct peer *p);
-void probe_end(struct peer *p);
+/* The end of a turn: whether `p` answers there in that role; "": there is no reason to ask. */
+void probe_turn(
+    struct probe *q, const struct peer *p, enum link_role role, const char *address);
+void probe_end(struct probe *q);
 
 #endif

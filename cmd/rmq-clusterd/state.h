@@ -6,7 +6,7 @@
  *	node.c	     the host of Raft (core/raft/raft.h): events in, actions out
  *	disk.c	     this node's journal, a child, and reading from its directory
  *	peers.c	     links to the other nodes; inlet.c what comes in, outlet.c what goes out
- *	probe.c	     whether a member is where it says
+ *	probe.c	     whether a member, or its gate, is where it says
  *	join.c	     asking seeds to be taken in; census.c whether they know a cluster
  *	supervisor.c the queue daemon, a child of the leader
  *	queue.c	     the queue daemon's socket

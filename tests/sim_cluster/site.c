@@ -966,6 +966,14 @@ static bool reaches(const struct site *s)
 	       !leader->node->cut_to[s->node->slot];
 }
 
+/* Whether the node of `s` finds the gate of that one, which says that it was not reached. */
+static bool finds(const struct site *s, const struct site *other)
+{
+	return (s->flags[other->node->slot] & NODE_STATE_UNREACHED) &&
+	       other->gate == GATE_WELL && !s->node->cut_to[other->node->slot] &&
+	       !other->node->cut_to[s->node->slot];
+}
+
 static void gate_turn(struct site *s)
 {
 	struct cluster *c = s->c;
@@ -975,7 +983,8 @@ static void gate_turn(struct site *s)
 		if (c->sites[i].linked[s->node->slot] && !is_cut_off(&c->sites[i], s->node))
 			c->sites[i].flags[s->node->slot] =
 			    gates_flags(&s->health.gates) |
-			    (keeper_fails(&s->keeper, c->sim.now) ? NODE_STATE_FAILS : 0);
+			    (keeper_fails(&s->keeper, c->sim.now) ? NODE_STATE_FAILS : 0) |
+			    (finds(s, &c->sites[i]) ? NODE_STATE_FINDS : 0);
 }
 
 /* ---- its start and its end ---- */

@@ -545,6 +545,22 @@ static void a_node_that_was_not_reached_says_so_until_it_is_or_its_gate_begins_a
 	assert_int_equal(pass(2 * BOUND), HEALTH_NOTHING);
 	gates_report(&health.gates, false, true);
 	assert_int_equal(gates_trouble(&health.gates), GATES_WELL);
+	/* It answers one of three, and then two. */
+	for (unsigned finding = 1; finding <= 2; finding++) {
+		seen.log.leads = true;
+		seen.gates = (struct gates_count){.running = 3};
+		for (unsigned ms = 0; ms < 2 * BOUND; ms += STEP) {
+			gates_report(&health.gates, false, false);
+			assert_int_equal(pass(STEP), HEALTH_NOTHING);
+		}
+		seen.log.leads = false;
+		seen.gates.finding = finding;
+		assert_int_equal(pass(STEP), HEALTH_NOTHING);
+		assert_int_equal(
+		    (gates_flags(&health.gates) & NODE_STATE_UNREACHED) == 0, finding == 2);
+	}
+	seen.log.leads = true;
+	seen.gates = (struct gates_count){.running = 2};
 	/* And it does not for ever. */
 	seen.gates.reaching = 0;
 	assert_int_equal(pass(2 * BOUND), HEALTH_NOTHING);

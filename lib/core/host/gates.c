@@ -53,6 +53,12 @@ void gates_led(struct gates *g, const struct gates_count *others, bool most)
 		g->unreached = 0;
 }
 
+void gates_followed(struct gates *g, const struct gates_count *others)
+{
+	if (others->finding > 0 && 2 * others->finding >= others->running)
+		g->unreached = 0;
+}
+
 bool gates_miss(const struct gates_count *others)
 {
 	return 2 * others->reaching < others->running;
@@ -87,6 +93,7 @@ void gates_add(struct gates_count *n, uint32_t flags)
 {
 	n->running += (flags & NODE_STATE_GATE) != 0;
 	n->reaching += (flags & NODE_STATE_REACHES) != 0;
+	n->finding += (flags & NODE_STATE_FINDS) != 0;
 }
 
 bool gates_open(uint32_t flags, bool any)

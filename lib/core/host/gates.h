@@ -8,7 +8,9 @@
  *
  * A node whose gate was not reached while it led says so for GATES_UNREACHED_BOUNDS, or until
  * it is reached as the leader, or until its gate was started anew or reports again after a
- * silence.  So if all gates are ill, leadership goes to each node once, and not round.
+ * silence.  So if all gates are ill, leadership goes to each node once, and not round.  Gates dial
+ * that of the leader alone; so the other nodes themselves look whether such a gate answers, and
+ * tell its node: it says so no more when it answers most of them.
  *
  * A node whose gate has never reported, or was told to end, has none, and may lead as well as others:
  * clients may use the socket of the queue daemon.  But if gates of other nodes run, then one that was
@@ -40,10 +42,12 @@ struct gates {
 	uint64_t unreached;
 };
 
-/* Gates of other nodes, as the leader counts them. */
+/* Gates of other nodes, as a node counts them. */
 struct gates_count {
 	unsigned running;
 	unsigned reaching; /* the leader's gate */
+	unsigned
+	    finding; /* their nodes find the gate of the one that counts: NODE_STATE_FINDS */
 };
 
 void gates_init(struct gates *g, uint64_t bound);
@@ -63,6 +67,9 @@ void gates_turn(struct gates *g, bool served, bool wanted, uint64_t clock);
 bool gates_miss(const struct gates_count *others);
 /* A turn of a leader; most: that has lasted for the bound. */
 void gates_led(struct gates *g, const struct gates_count *others, bool most);
+
+/* A turn of a node that does not lead. */
+void gates_followed(struct gates *g, const struct gates_count *others);
 
 enum gates_trouble {
 	GATES_WELL,

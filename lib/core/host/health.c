@@ -200,6 +200,7 @@ enum health_action health_turn(
 	else if (h->lingers == 0)
 		h->lingers = h->clock;
 	if (!seen->log.leads) {
+		gates_followed(&h->gates, &seen->gates);
 		forget(h);
 		(void)happens(h, HEALTH_FOLLOWS);
 	}

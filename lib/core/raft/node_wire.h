@@ -76,6 +76,7 @@ enum node_state_flag {
 	NODE_STATE_FAILS = 128, /* lately, when it led, its queue daemon could not run */
 	NODE_STATE_EXPLICIT = 256, /* its setting `create` is `explicit` */
 	NODE_STATE_ASTRAY = 512, /* the receiver does not answer it where it says that it is */
+	NODE_STATE_FINDS = 1024, /* the receiver has NODE_STATE_UNREACHED, and its gate answers */
 };
 #define NODE_STATE(F) F(u64, index) F(u64, bytes) F(u32, flags)
 /*
