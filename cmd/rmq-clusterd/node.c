@@ -522,6 +522,16 @@ static unsigned has_records(const struct cluster *c, struct raft_id ids[MEMBERS_
 	return n;
 }
 
+_Noreturn static void broken(struct cluster *c)
+{
+	log_error(
+	    "%s: record %" PRIu64 ": its bytes are bad on this disk, as were those of %d "
+	    "other records in the last hour, which were mended: this disk does not keep what "
+	    "it is given: replace it",
+	    c->disk.directory, c->fetch.index, FETCH_MENDS_MAX);
+	cluster_die(c, error_exit(RMQ_E_CORRUPT));
+}
+
 static void fetch_records(struct cluster *c)
 {
 	struct raft_id ids[MEMBERS_LINKS_MAX];
@@ -546,6 +556,8 @@ static void fetch_records(struct cluster *c)
 			log_error("%s: record %" PRIu64
 				  ": no node that answers has it as it should be",
 			    c->disk.directory, c->fetch.index);
+		else if (a == FETCH_BROKEN)
+			broken(c);
 		/* Those who want it are told in their turn. */
 		if (a == FETCH_DONE || a == FETCH_FAILED) {
 			cluster_more(c);

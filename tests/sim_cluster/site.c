@@ -305,6 +305,8 @@ static void fetch_records(struct site *s)
 		else if (a == FETCH_FAILED && sim->quiet &&
 			 sim->now > s->c->calm_at + 2ull * FETCH_PATIENCE * sim->election_ms)
 			check_given_up(s);
+		else if (a == FETCH_BROKEN)
+			trace_fail("node %u: its disk is given up", s->node->slot);
 	} while (a == FETCH_ASK || a == FETCH_MEND || a == FETCH_DONE);
 }
 
@@ -1481,8 +1483,7 @@ static void on_down(struct sim *sim, struct node *n)
 	s->intake = (struct intake){0};
 	s->relief = (struct relief){0};
 	s->reads = (struct reads){0};
-	s->fetch.state = FETCH_NONE;
-	s->fetch.mended = 0;
+	s->fetch = (struct fetch){0};
 	s->truncate_seq = 0;
 	s->dies = false;
 	memset(s->heard, 0, sizeof(s->heard));

@@ -198,17 +198,41 @@ static void what_a_disk_has_no_room_for_waits(void **state)
 	does(FETCH_MEND);
 }
 
-static void a_disk_that_turns_it_bad_again_is_not_written_to_again(void **state)
+static void mended(uint64_t index)
 {
-	(void)state;
-	assert_true(wants(7));
-	asks(0);
-	answers(0, record(7, TERM));
+	assert_true(wants(index));
+	does(FETCH_ASK);
+	answers(0, record(index, TERM));
 	does(FETCH_MEND);
 	fetch_writes(&fetch, 1);
 	seen.stored = 1;
 	does(FETCH_DONE);
+}
+
+static void a_disk_that_turns_it_bad_at_once_is_not_written_to_again(void **state)
+{
+	(void)state;
+	mended(7);
+	seen.now_ms += FETCH_PATIENCE * PATIENCE - 1;
 	assert_false(wants(7));
+	/* Later it is bad for another reason. */
+	seen.now_ms++;
+	mended(7);
+	assert_false(wants(7));
+}
+
+static void a_disk_that_goes_on_turning_records_bad_is_given_up(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < FETCH_MENDS_MAX; i++)
+		mended(1 + i % 5);
+	assert_true(wants(7));
+	does(FETCH_BROKEN);
+	/* A disk that turns some bad now and then is not. */
+	seen.now_ms += FETCH_MENDS_MS;
+	does(FETCH_FAILED);
+	mended(8);
+	mended(9);
 }
 
 #define T(name) cmocka_unit_test_setup(name, setup)
@@ -219,6 +243,7 @@ int main(void)
 	    T(what_is_not_that_record_is_not_taken), T(who_does_not_answer_is_not_waited_for),
 	    T(what_nobody_has_is_given_up), T(what_was_given_up_is_asked_for_again),
 	    T(only_what_is_committed_is_wanted_and_told), T(what_a_disk_has_no_room_for_waits),
-	    T(a_disk_that_turns_it_bad_again_is_not_written_to_again)};
+	    T(a_disk_that_turns_it_bad_at_once_is_not_written_to_again),
+	    T(a_disk_that_goes_on_turning_records_bad_is_given_up)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

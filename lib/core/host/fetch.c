@@ -12,8 +12,10 @@ bool fetch_possible(const struct engine_state *log, uint64_t index)
 bool fetch_want(
     struct fetch *f, const struct engine_state *log, uint64_t index, uint64_t now_ms)
 {
-	/* A disk that gives back what it likes is not written to for ever. */
-	if (!fetch_possible(log, index) || index == f->mended)
+	if (!fetch_possible(log, index))
+		return false;
+	/* The disk has not kept what it was given just now. */
+	if (index == f->mended && now_ms < f->bad_again_ms)
 		return false;
 	if (index == f->given_up && now_ms < f->again_ms)
 		return false;
@@ -27,14 +29,20 @@ bool fetch_want(
 	return true;
 }
 
+static uint64_t patience(const struct fetch_seen *seen)
+{
+	return (uint64_t)FETCH_PATIENCE * seen->patience_ms;
+}
+
 static enum fetch_action ask(struct fetch *f, const struct fetch_seen *seen)
 {
-	uint64_t patience = (uint64_t)FETCH_PATIENCE * seen->patience_ms;
 
-	if (seen->now_ms - f->since_ms >= patience) {
+	if (f->mends >= FETCH_MENDS_MAX && seen->now_ms - f->mends_ms < FETCH_MENDS_MS)
+		return FETCH_BROKEN;
+	if (seen->now_ms - f->since_ms >= patience(seen)) {
 		f->state = FETCH_NONE;
 		f->given_up = f->index;
-		f->again_ms = seen->now_ms + patience;
+		f->again_ms = seen->now_ms + patience(seen);
 		return FETCH_FAILED;
 	}
 	if (f->asked_ms > 0 && seen->now_ms < f->asked_ms + seen->patience_ms)
@@ -52,6 +60,20 @@ static enum fetch_action ask(struct fetch *f, const struct fetch_seen *seen)
 	if (f->round_ms == 0)
 		f->round_ms = seen->now_ms;
 	return FETCH_ASK;
+}
+
+static void done(struct fetch *f, const struct fetch_seen *seen)
+{
+	f->state = FETCH_NONE;
+	f->mended = f->index;
+	f->bad_again_ms = seen->now_ms + patience(seen);
+	if (f->given_up == f->index)
+		f->given_up = 0;
+	if (f->mends == 0 || seen->now_ms - f->mends_ms >= FETCH_MENDS_MS) {
+		f->mends = 0;
+		f->mends_ms = seen->now_ms;
+	}
+	f->mends++;
 }
 
 static bool fits(const struct fetch *f, const struct fetch_seen *seen)
@@ -73,10 +95,7 @@ enum fetch_action fetch_turn(struct fetch *f, const struct fetch_seen *seen)
 	case FETCH_WRITES:
 		if (seen->stored < f->transaction)
 			break;
-		f->state = FETCH_NONE;
-		f->mended = f->index;
-		if (f->given_up == f->index)
-			f->given_up = 0;
+		done(f, seen);
 		return FETCH_DONE;
 	}
 	return FETCH_NOTHING;

@@ -22,6 +22,9 @@
 
 /* It is waited for as many times what an answer takes. */
 #define FETCH_PATIENCE 10
+/* A disk that goes on giving back bad bytes is not written to for ever: so many records in so long. */
+#define FETCH_MENDS_MAX 1000
+#define FETCH_MENDS_MS	3600000
 
 /* All zeros to begin with. */
 struct fetch {
@@ -37,9 +40,12 @@ struct fetch {
 	uint64_t round_ms; /* the first one of this round */
 	unsigned next;	   /* of those that can be asked */
 	struct raft_id asked;
-	struct raft_id from;  /* who had it */
-	uint64_t transaction; /* it is stored with this one */
-	uint64_t mended;      /* the newest one that was */
+	struct raft_id from;   /* who had it */
+	uint64_t transaction;  /* it is stored with this one */
+	uint64_t mended;       /* the newest one that was; 0: none */
+	uint64_t bad_again_ms; /* until then it is not mended again */
+	unsigned mends;	       /* that many were, since … */
+	uint64_t mends_ms;
 	uint64_t
 	    given_up; /* the newest one that no node had; 0: none, or it was mended since */
 	uint64_t again_ms; /* then it is fetched anew */
@@ -69,10 +75,11 @@ struct fetch_seen {
 
 enum fetch_action {
 	FETCH_NOTHING,
-	FETCH_ASK,   /* f->asked for f->index */
-	FETCH_MEND,  /* f->run, with fetch_payload(); then tell fetch_writes() */
-	FETCH_DONE,  /* f->index is good again, as f->from had it */
-	FETCH_FAILED /* f->index is given up */
+	FETCH_ASK,    /* f->asked for f->index */
+	FETCH_MEND,   /* f->run, with fetch_payload(); then tell fetch_writes() */
+	FETCH_DONE,   /* f->index is good again, as f->from had it */
+	FETCH_FAILED, /* f->index is given up */
+	FETCH_BROKEN  /* so is this disk: FETCH_MENDS_MAX; the node is to end */
 };
 
 /* The end of a turn; until it says FETCH_NOTHING.  A turn comes at least each patience_ms. */
