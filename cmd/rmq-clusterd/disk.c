@@ -297,6 +297,18 @@ struct slice disk_raw(struct disk *d, uint64_t index)
 	return err || found != index ? slice_of(NULL, 0) : value;
 }
 
+unsigned disk_marked(struct disk *d, uint64_t index)
+{
+	unsigned kind = 0;
+
+	read_begin(d);
+	enum rmq_error err = store_reader_marked(d->reader, index, &kind);
+	if (err)
+		cannot_read(d, index, err);
+	read_end(d);
+	return kind;
+}
+
 bool disk_is_bad(struct disk *d, uint64_t index)
 {
 	struct record_header h;

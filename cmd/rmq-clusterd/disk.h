@@ -80,6 +80,8 @@ void disk_read_end(struct disk *d);
 
 /* A record as it stands there, unchecked, borrowed until disk_read_end(); empty: a hole. */
 struct slice disk_raw(struct disk *d, uint64_t index);
+/* What the directory says of its kind: store_reader_marked(). */
+unsigned disk_marked(struct disk *d, uint64_t index);
 /* Whether there is one and its bytes are bad, which were good when this process looked before or not. */
 bool disk_is_bad(struct disk *d, uint64_t index);
 

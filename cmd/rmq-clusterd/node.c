@@ -474,7 +474,10 @@ static void answer_members(struct cluster *c)
 
 void node_fetched(struct cluster *c, struct raft_id from, const struct node_fetched *m)
 {
-	fetch_answered(&c->fetch, from, m->index, m->record, raft_term_at(c->raft, m->index));
+	struct fetch_known known = {
+	    raft_term_at(c->raft, m->index), disk_marked(&c->disk, m->index)};
+
+	fetch_answered(&c->fetch, from, m->index, m->record, &known);
 }
 
 static void ask_for_record(struct cluster *c)

@@ -249,7 +249,10 @@ static void ask_for_record(struct site *s)
 		if (!sim->quiet && prng_chance(&sim->prng, 100))
 			bytes[prng_below(&sim->prng, sizeof(bytes))] ^= 1;
 	}
-	fetch_answered(&s->fetch, n->id, index, record, raft_term_at(s->node->raft, index));
+	unsigned kind = s->node->disk.log[index].kind;
+	struct fetch_known known = {.term = raft_term_at(s->node->raft, index),
+	    .marked = kind == RECORD_CONFIG || kind == RECORD_END ? kind : 0};
+	fetch_answered(&s->fetch, n->id, index, record, &known);
 }
 
 static void mend_record(struct site *s)

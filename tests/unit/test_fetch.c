@@ -15,22 +15,29 @@
 static struct fetch fetch;
 static struct fetch_seen seen;
 static struct engine_state node;
+static struct fetch_known known;
 static const struct raft_id peers[] = {{{1}}, {{2}}, {{3}}};
 
 static uint8_t bytes[RECORD_MAX];
 
 /* As it stands on a disk: a payload of 5 bytes. */
-static struct slice record(uint64_t index, uint64_t term)
+static struct slice record_of(enum record_kind kind, uint64_t index, uint64_t term)
 {
 	memcpy(bytes + RECORD_HEADER_SIZE, "hello", 5);
-	record_seal(bytes, &(struct record_header){RECORD_EVENTS, index, term}, 5);
+	record_seal(bytes, &(struct record_header){kind, index, term}, 5);
 	return slice_of(bytes, RECORD_HEADER_SIZE + 5);
+}
+
+static struct slice record(uint64_t index, uint64_t term)
+{
+	return record_of(RECORD_EVENTS, index, term);
 }
 
 static int setup(void **state)
 {
 	(void)state;
 	memset(&fetch, 0, sizeof(fetch));
+	known = (struct fetch_known){.term = TERM};
 	node = (struct engine_state){.agreed = 10, .committed = 9};
 	seen = (struct fetch_seen){.peers = peers,
 	    .count = 3,
@@ -59,7 +66,7 @@ static void asks(unsigned peer)
 
 static void answers(unsigned peer, struct slice r)
 {
-	fetch_answered(&fetch, peers[peer], fetch.index, r, TERM);
+	fetch_answered(&fetch, peers[peer], fetch.index, r, &known);
 }
 
 /* ---- tests ---- */
@@ -115,6 +122,20 @@ static void what_is_not_that_record_is_not_taken(void **state)
 	does(FETCH_NOTHING);
 	/* One that was asked long ago has it. */
 	answers(0, record(7, TERM));
+	does(FETCH_MEND);
+}
+
+static void a_record_of_another_kind_is_not_taken(void **state)
+{
+	(void)state;
+	assert_true(wants(7));
+	asks(0);
+	answers(0, record_of(RECORD_CONFIG, 7, TERM));
+	asks(1);
+	known.marked = RECORD_END;
+	answers(1, record_of(RECORD_EVENTS, 7, TERM));
+	asks(2);
+	answers(2, record_of(RECORD_END, 7, TERM));
 	does(FETCH_MEND);
 }
 
@@ -240,8 +261,9 @@ static void a_disk_that_goes_on_turning_records_bad_is_given_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {T(a_record_is_fetched_written_and_good_again),
-	    T(what_is_not_that_record_is_not_taken), T(who_does_not_answer_is_not_waited_for),
-	    T(what_nobody_has_is_given_up), T(what_was_given_up_is_asked_for_again),
+	    T(what_is_not_that_record_is_not_taken), T(a_record_of_another_kind_is_not_taken),
+	    T(who_does_not_answer_is_not_waited_for), T(what_nobody_has_is_given_up),
+	    T(what_was_given_up_is_asked_for_again),
 	    T(only_what_is_committed_is_wanted_and_told), T(what_a_disk_has_no_room_for_waits),
 	    T(a_disk_that_turns_it_bad_at_once_is_not_written_to_again),
 	    T(a_disk_that_goes_on_turning_records_bad_is_given_up)};

@@ -569,6 +569,13 @@ static enum rmq_error get(uint64_t index, const char *payload)
 	return err;
 }
 
+static unsigned marked(uint64_t index)
+{
+	unsigned kind = 99;
+	assert_int_equal(store_reader_marked(reader, index, &kind), RMQ_E_OK);
+	return kind;
+}
+
 static void a_bad_record_is_replaced_and_no_other_one(void **state)
 {
 	struct store_state before;
@@ -583,6 +590,9 @@ static void a_bad_record_is_replaced_and_no_other_one(void **state)
 	load();
 	assert_int_equal(get(1, ""), RMQ_E_CORRUPT);
 	assert_int_equal(get(2, ""), RMQ_E_CORRUPT);
+	assert_int_equal(marked(1), 0);
+	assert_int_equal(marked(2), RECORD_END);
+	assert_int_equal(marked(9), 0);
 	assert_int_equal(store_reader_state(reader, &before), RMQ_E_OK);
 	unload();
 	start();

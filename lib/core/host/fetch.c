@@ -112,40 +112,42 @@ void fetch_writes(struct fetch *f, uint64_t transaction)
 	f->transaction = transaction;
 }
 
-/* Whether it is the record of this index and term. */
-static bool open_answer(
-    struct slice record, uint64_t index, uint64_t term, struct record_header *h, size_t *len)
+/* Whether it is the record of this index, by all that is known of it. */
+static bool open_answer(struct slice record, uint64_t index, const struct fetch_known *known,
+    struct record_header *h, size_t *len)
 {
 	struct slice payload;
 
 	if (RMQ_VARIANT(FETCH_UNVERIFIED) && record.len >= RECORD_HEADER_SIZE) {
-		*h = (struct record_header){(enum record_kind)record.data[1], index, term};
+		*h = (struct record_header){
+		    (enum record_kind)record.data[1], index, known->term};
 		*len = record.len - RECORD_HEADER_SIZE;
 		return true;
 	}
 	if (record_open(record, index, h, &payload) ||
-	    (h->term != term && !RMQ_VARIANT(FETCH_UNCOMMITTED)))
+	    !record_kind_fits(h->kind, known->marked) ||
+	    (h->term != known->term && !RMQ_VARIANT(FETCH_UNCOMMITTED)))
 		return false;
 	*len = payload.len;
 	return true;
 }
 
-void fetch_answered(
-    struct fetch *f, struct raft_id from, uint64_t index, struct slice record, uint64_t term)
+void fetch_answered(struct fetch *f, struct raft_id from, uint64_t index, struct slice record,
+    const struct fetch_known *known)
 {
 	struct record_header h;
 	size_t len;
 
 	if (f->state != FETCH_ASKS || index != f->index)
 		return;
-	if (record.len > RECORD_MAX || !open_answer(record, index, term, &h, &len)) {
+	if (record.len > RECORD_MAX || !open_answer(record, index, known, &h, &len)) {
 		if (raft_id_eq(from, f->asked))
 			f->asked_ms = 0;
 		return;
 	}
 	memcpy(f->record, record.data, record.len);
 	f->run = (struct raft_run){.first = index,
-	    .term = term,
+	    .term = known->term,
 	    .count = 1,
 	    .bytes = (uint32_t)len,
 	    .kind = (uint8_t)h.kind};

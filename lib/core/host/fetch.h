@@ -5,7 +5,7 @@
  *	this node                        another member
  *	FETCH 7                   ->
  *	                          <-     FETCHED 7: the record as it is on its disk
- *	(checksum, index and term are right: RAFT_EVENT_MEND)
+ *	(checksum, index, term and kind are right: RAFT_EVENT_MEND)
  *
  * Only what is committed is fetched: it is the same on all nodes that hold it.  Members are asked
  * one after the other until one has it whole, and again from the first one on, for so long
@@ -90,12 +90,18 @@ struct slice fetch_payload(const struct fetch *f);
 /* It is written when this transaction is stored. */
 void fetch_writes(struct fetch *f, uint64_t transaction);
 
+/* What this node knows of a record that is bad here. */
+struct fetch_known {
+	uint64_t term;	 /* of its log there */
+	unsigned marked; /* as record_kind_fits() */
+};
+
 /*
- * An answer.  `term` is that of this node's log at `index`.  What is not wanted has no effect; after
- * one that is empty, or not the record, the next member is asked.
+ * An answer.  What is not wanted has no effect; after one that is empty, or not the record, the next
+ * member is asked.
  */
-void fetch_answered(
-    struct fetch *f, struct raft_id from, uint64_t index, struct slice record, uint64_t term);
+void fetch_answered(struct fetch *f, struct raft_id from, uint64_t index, struct slice record,
+    const struct fetch_known *known);
 
 /* Whether a node that is asked for this record tells what it has. */
 bool fetch_tells(const struct engine_state *log, uint64_t index);

@@ -25,6 +25,12 @@ const char *record_kind_name(unsigned kind)
 	return NULL;
 }
 
+/* A CONFIG is in the list; an END of before there was one is not. */
+bool record_kind_fits(unsigned kind, unsigned marked)
+{
+	return marked ? kind == marked : kind != RECORD_CONFIG;
+}
+
 void record_seal(uint8_t *record, const struct record_header *h, size_t payload_len)
 {
 	assert(payload_len <= RECORD_PAYLOAD_MAX);

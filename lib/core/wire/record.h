@@ -55,6 +55,12 @@ enum rmq_error record_open(struct slice value, uint64_t index, struct record_hea
 enum rmq_error record_peek(struct slice value, uint64_t index, struct record_header *h,
     struct slice *payload) __attribute__((warn_unused_result));
 
+/*
+ * Whether a record of this kind can stand at an index for which the list of CONFIG and END records
+ * that a directory keeps says `marked`; 0: it says nothing.
+ */
+bool record_kind_fits(unsigned kind, unsigned marked);
+
 /* The kind's name in lower case, NULL for an unknown one. */
 const char *record_kind_name(unsigned kind);
 

@@ -714,8 +714,7 @@ static enum rmq_error check_place(struct store *s, const struct record_header *h
 		rc = marked_kind(s, h->index, &kind);
 	if (rc)
 		return fail(s, "data.mdb", rc);
-	if (term != h->term || (kind != 0 && kind != h->kind) ||
-	    (kind == 0 && h->kind == RECORD_CONFIG))
+	if (term != h->term || !record_kind_fits(h->kind, kind))
 		return reason_set(&s->why, RMQ_E_PROTOCOL,
 		    "record %llu is of another term or kind", (unsigned long long)h->index);
 	return RMQ_E_OK;

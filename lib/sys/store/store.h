@@ -112,6 +112,13 @@ enum rmq_error store_reader_config(struct store_reader *r, uint64_t from,
 enum rmq_error store_reader_checkpoint(struct store_reader *r, uint64_t from,
     struct record_header *h, struct slice *payload) __attribute__((warn_unused_result));
 
+/*
+ * The kind of the record at `index` if it is a CONFIG or an END, as that index of their own says, even
+ * if the record itself is bad; else 0.
+ */
+enum rmq_error store_reader_marked(struct store_reader *r, uint64_t index, unsigned *kind)
+    __attribute__((warn_unused_result));
+
 /* How the data file is used, as of begin.  Walks the list of free pages. */
 struct store_pages {
 	uint64_t page_size; /* bytes */

@@ -241,6 +241,22 @@ enum rmq_error store_reader_checkpoint(
 	return next_marked(r, RECORD_END, from, h, payload);
 }
 
+enum rmq_error store_reader_marked(struct store_reader *r, uint64_t index, unsigned *kind)
+{
+	uint64_t found = 0;
+	MDB_val value;
+	enum rmq_error err =
+	    r->env.has_marks ? seek(r, r->env.marks, index, &found, &value) : RMQ_E_NOTHING;
+
+	if (err && err != RMQ_E_NOTHING)
+		return err;
+	bool there = !err && found == index;
+	if (there && value.mv_size != 1)
+		return RMQ_E_CORRUPT;
+	*kind = there ? *(const uint8_t *)value.mv_data : 0;
+	return RMQ_E_OK;
+}
+
 enum rmq_error store_reader_pages(struct store_reader *r, struct store_pages *pages)
 {
 	return store_env_pages(&r->env, r->txn, pages);
