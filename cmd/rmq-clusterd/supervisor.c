@@ -110,7 +110,8 @@ const char *supervisor_failure(const struct cluster *c)
 {
 	static char text[2 * TEXT_MAX];
 
-	if (!c->supervisor.keeper.failed)
+	/* As the others see it. */
+	if (!keeper_fails(&c->supervisor.keeper, cluster_now(c)))
 		return NULL;
 	snprintf(text, sizeof(text), PROGRAM " could not run on this node when it led: it %s",
 	    c->supervisor.failure);

@@ -605,6 +605,15 @@ void directed_what_is_not_received_is_told_from_what_is_not_stored(struct sim *s
 	net.deaf = N(2);
 	directed_pass(s, ALL, 100 * s->election_ms);
 	must(directed_status(s, 0).received == last + 1);
+	/* What a peer says that it has received and was never sent counts for nothing. */
+	directed_pass(s, N(0), s->beat_ms + 1);
+	directed_deliver(s, 0, 1);
+	struct packet *lie = directed_take(s, 1, 0, RAFT_APPENDED);
+	must(lie != NULL);
+	lie->m.received = UINT64_MAX;
+	node_deliver(s, lie);
+	must(directed_propose(s, 0, 100) == RMQ_E_OK);
+	must(directed_status(s, 0).received == last + 1);
 }
 
 /* ---- what is stored ---- */

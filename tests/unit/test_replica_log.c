@@ -551,6 +551,23 @@ static void rot(const char *bytes, size_t len, int at, char to)
 	assert_true(found > 0);
 }
 
+/* Where the record `from` stands in the data file, `to` is written: both of a payload like this. */
+static void forge(struct record_header from, struct record_header to, const char *payload)
+{
+	uint8_t old[RECORD_HEADER_SIZE + 64], new[sizeof(old)];
+	size_t len = RECORD_HEADER_SIZE + strlen(payload);
+
+	memcpy(old + RECORD_HEADER_SIZE, payload, len - RECORD_HEADER_SIZE);
+	memcpy(new, old, len);
+	record_seal(old, &from, len - RECORD_HEADER_SIZE);
+	record_seal(new, &to, len - RECORD_HEADER_SIZE);
+	for (int i = 0; i < RECORD_HEADER_SIZE; i++) {
+		if (old[i] != new[i])
+			rot((const char *)old, len, i, (char)new[i]);
+		old[i] = new[i];
+	}
+}
+
 static void send_mend(uint64_t seq, struct raft_run mend, const char *payload)
 {
 	struct raft_store s = {.seq = seq, .term = 5, .commit = 3, .mend = &mend};
@@ -611,6 +628,36 @@ static void a_bad_record_is_replaced_and_no_other_one(void **state)
 	assert_int_equal(store_reader_state(reader, &after), RMQ_E_OK);
 	assert_int_equal(after.records, before.records);
 	assert_int_equal(after.bytes, before.bytes + strlen("longer than it was") - 4);
+	unload();
+}
+
+static void a_record_of_another_term_than_the_log_is_bad(void **state)
+{
+	static struct replica_log_runs runs;
+	uint64_t bad;
+	(void)state;
+	start();
+	STORE((.seq = 1, .term = 5, .commit = 3), record(1, 4, RECORD_EVENTS),
+	    record(2, 4, RECORD_EVENTS), record(3, 5, RECORD_EVENTS));
+	wait_stored(1);
+	assert_int_equal(stop(), 0);
+	forge((struct record_header){RECORD_EVENTS, 2, 4},
+	    (struct record_header){RECORD_EVENTS, 2, 5}, "bbbb");
+	load();
+	assert_int_equal(get(2, "bbbb"), RMQ_E_OK);
+	assert_int_equal(replica_log_read(reader, 1, 3, 99, &runs, &bad), RMQ_E_OK);
+	assert_int_equal(runs.count, 1);
+	assert_int_equal(bad, 2);
+	assert_int_equal(replica_log_read(reader, 2, 3, 99, &runs, &bad), RMQ_E_CORRUPT);
+	assert_int_equal(bad, 2);
+	unload();
+	start();
+	send_mend(1, record(2, 4, RECORD_EVENTS), "bbbb");
+	wait_stored(1);
+	assert_int_equal(stop(), 0);
+	load();
+	assert_int_equal(replica_log_read(reader, 1, 3, 99, &runs, &bad), RMQ_E_OK);
+	assert_int_equal(runs.count, 3);
 	unload();
 }
 
@@ -682,6 +729,7 @@ int main(void)
 	    TEST(what_fits_is_told_with_what_is_stored),
 	    TEST(the_newest_checkpoint_may_become_a_hole),
 	    TEST(a_bad_record_is_replaced_and_no_other_one),
+	    TEST(a_record_of_another_term_than_the_log_is_bad),
 	    TEST(what_replaces_a_record_is_committed_and_of_its_term_and_kind),
 	    TEST(a_bad_record_may_become_a_hole),
 	};

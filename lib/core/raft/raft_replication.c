@@ -317,7 +317,8 @@ static void acknowledged(struct raft *r, struct raft_peer *p, uint64_t index, ui
 		p->moved = r->now;
 		p->patience_ms = r->election_ms;
 	}
-	p->received = received;
+	/* No peer has received what was never sent. */
+	p->received = received < r->last ? received : r->last;
 	arrived(r, p);
 	if (p->match >= p->goal) {
 		p->level_at = p->goal_at;

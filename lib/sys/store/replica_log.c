@@ -136,10 +136,30 @@ static uint64_t put_holes(struct replica_log_runs *runs, uint64_t first, uint64_
 	return first;
 }
 
+/* A stretch of the log: indexes up to before `end` are of this term. */
+struct stretch {
+	uint64_t term;
+	uint64_t end;
+};
+
+/* store_reader_next(), whose record has the term that the log has there. */
+static enum rmq_error next_record(struct store_reader *r, uint64_t from, struct stretch *in,
+    struct record_header *h, struct slice *payload)
+{
+	enum rmq_error err = store_reader_next(r, from, h, payload);
+
+	if (!err && h->index >= in->end)
+		err = store_reader_term_at(r, h->index, &in->term, &in->end);
+	if (!err && h->term != in->term)
+		err = RMQ_E_CORRUPT;
+	return err == RMQ_E_NOTHING && h->index > 0 ? RMQ_E_CORRUPT : err;
+}
+
 enum rmq_error replica_log_read(struct store_reader *r, uint64_t index, uint64_t last,
     uint32_t bytes, struct replica_log_runs *runs, uint64_t *bad)
 {
 	struct store_state state;
+	struct stretch in = {0, 0};
 	uint64_t at = index, sum = 0;
 	runs->count = 0;
 	*bad = 0;
@@ -150,7 +170,7 @@ enum rmq_error replica_log_read(struct store_reader *r, uint64_t index, uint64_t
 	while (at < end && runs->count < RAFT_RUNS_MAX) {
 		struct record_header h;
 		struct slice payload;
-		err = store_reader_next(r, at, &h, &payload);
+		err = next_record(r, at, &in, &h, &payload);
 		if (err && err != RMQ_E_NOTHING && h.index == 0)
 			return err;
 		bool there = err != RMQ_E_NOTHING && h.index < end;

@@ -25,7 +25,8 @@ void replica_log_begin_free(struct raft_begin *b);
  * (but at least one run), RAFT_RUNS_MAX runs, nothing after `last`.  Payloads are borrowed
  * until store_reader_end(); a run of holes has none, terms of holes and configurations are not
  * set.  *count is 0 if the log does not reach `index`.  RMQ_E_CORRUPT, RMQ_E_VERSION: of the
- * record at *bad, if that comes first; else what comes before it is given.
+ * record at *bad, if that comes first; else what comes before it is given.  One whose term is not the
+ * log's is bad.
  */
 struct replica_log_runs {
 	unsigned count;

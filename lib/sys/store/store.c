@@ -682,34 +682,12 @@ enum rmq_error store_append_holes(struct store *s, uint64_t count, uint64_t term
 	return term == s->boundary_term ? RMQ_E_OK : store_put_term(s, first, term);
 }
 
-/* The term of the newest boundary at or below the index. */
-static int term_at(struct store *s, uint64_t index, uint64_t *term)
-{
-	uint8_t key_bytes[STORE_KEY_SIZE];
-	MDB_val key = {STORE_KEY_SIZE, key_bytes};
-	MDB_val value;
-	MDB_cursor *cursor;
-	int rc = mdb_cursor_open(s->txn, s->env.terms, &cursor);
-	if (rc)
-		return rc;
-	store_env_key(key_bytes, index + 1);
-	rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-	if (!rc || rc == MDB_NOTFOUND)
-		rc = mdb_cursor_get(cursor, &key, &value, rc ? MDB_LAST : MDB_PREV);
-	if (!rc && value.mv_size != sizeof(*term))
-		rc = MDB_CORRUPTED;
-	if (!rc)
-		*term = load_u64(value.mv_data);
-	mdb_cursor_close(cursor);
-	return rc;
-}
-
 /* Whether it can be the record of its index. */
 static enum rmq_error check_place(struct store *s, const struct record_header *h)
 {
-	uint64_t term;
+	uint64_t term, end;
 	unsigned kind = 0;
-	int rc = term_at(s, h->index, &term);
+	int rc = store_env_term(&s->env, s->txn, h->index, &term, &end);
 	if (!rc && s->env.has_marks)
 		rc = marked_kind(s, h->index, &kind);
 	if (rc)
@@ -732,11 +710,12 @@ enum rmq_error store_mend(
 	enum rmq_error err = store_raw(s, h->index, &old);
 	if (err == RMQ_E_NOTHING)
 		return RMQ_E_OK;
-	if (err || !record_open(old, h->index, &found, &bytes))
-		return err;
-	err = check_place(s, h);
+	if (!err)
+		err = check_place(s, h);
 	if (err)
 		return err;
+	if (!record_open(old, h->index, &found, &bytes) && found.term == h->term)
+		return RMQ_E_OK;
 	size_t old_len = old.len;
 	store_env_key(key_bytes, h->index);
 	int rc = mdb_put(s->txn, s->env.log, &key, &value, MDB_RESERVE);

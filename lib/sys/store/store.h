@@ -97,6 +97,10 @@ enum rmq_error store_reader_state(struct store_reader *r, struct store_state *st
 enum rmq_error store_reader_term(struct store_reader *r, uint64_t from, uint64_t *index,
     uint64_t *term) __attribute__((warn_unused_result));
 
+/* The log's term at `index`, and at those before *end. */
+enum rmq_error store_reader_term_at(struct store_reader *r, uint64_t index, uint64_t *term,
+    uint64_t *end) __attribute__((warn_unused_result));
+
 /* What a node of a cluster keeps, as of begin. */
 enum rmq_error store_reader_replica(struct store_reader *r, struct store_replica *replica)
     __attribute__((warn_unused_result));
@@ -239,7 +243,7 @@ enum rmq_error store_append_holes(struct store *s, uint64_t count, uint64_t term
 
 /*
  * Puts this record, payload of at most RECORD_PAYLOAD_MAX, in the place of the one of its index if
- * that is bad (record_open()); *mended says whether it did.  A good one stays, and so does a hole.
+ * that is bad (record_open(), or of another term); *mended says whether it did.  A good one stays, and so does a hole.
  * RMQ_E_PROTOCOL (expected): the log has another term, or another kind, there.
  */
 enum rmq_error store_mend(struct store *s, const struct record_header *h, struct slice payload,

@@ -496,3 +496,29 @@ enum rmq_error store_env_pages(
 	free(pinned.ids);
 	return err;
 }
+
+/* That of the newest boundary at or below the index. */
+int store_env_term(
+    const struct store_env *e, MDB_txn *txn, uint64_t index, uint64_t *term, uint64_t *end)
+{
+	uint8_t key_bytes[STORE_KEY_SIZE];
+	MDB_val key = {STORE_KEY_SIZE, key_bytes};
+	MDB_val value;
+	MDB_cursor *cursor;
+	int rc = mdb_cursor_open(txn, e->terms, &cursor);
+	if (rc)
+		return rc;
+	*end = UINT64_MAX;
+	store_env_key(key_bytes, index + 1);
+	rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+	if (!rc && !store_env_index(&key, end))
+		rc = MDB_CORRUPTED;
+	else if (!rc || rc == MDB_NOTFOUND)
+		rc = mdb_cursor_get(cursor, &key, &value, rc ? MDB_LAST : MDB_PREV);
+	if (!rc && value.mv_size != sizeof(*term))
+		rc = MDB_CORRUPTED;
+	if (!rc)
+		*term = load_u64(value.mv_data);
+	mdb_cursor_close(cursor);
+	return rc;
+}

@@ -82,4 +82,8 @@ enum rmq_error store_env_put_replica(const struct store_env *e, MDB_txn *txn,
 enum rmq_error store_env_pages(const struct store_env *e, MDB_txn *txn,
     struct store_pages *pages) __attribute__((warn_unused_result));
 
+/* The log's term at `index`, and at those before *end.  LMDB's error code. */
+int store_env_term(const struct store_env *e, MDB_txn *txn, uint64_t index, uint64_t *term,
+    uint64_t *end) __attribute__((warn_unused_result));
+
 #endif

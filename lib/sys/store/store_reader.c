@@ -201,6 +201,14 @@ enum rmq_error store_reader_term(
 	return RMQ_E_OK;
 }
 
+enum rmq_error store_reader_term_at(
+    struct store_reader *r, uint64_t index, uint64_t *term, uint64_t *end)
+{
+	int rc = store_env_term(&r->env, r->txn, index, term, end);
+
+	return rc ? store_env_error(rc) : RMQ_E_OK;
+}
+
 enum rmq_error store_reader_replica(struct store_reader *r, struct store_replica *replica)
 {
 	return store_env_replica(&r->env, r->txn, replica);
