@@ -40,6 +40,8 @@
 	X(a_slow_link_is_sent_what_it_carries_soon) \
 	X(a_link_that_becomes_slow_is_sent_less) \
 	X(records_on_their_way_are_word_of_the_leader) \
+	X(bytes_alone_are_not_word_of_the_leader_for_long) \
+	X(a_leader_that_asks_for_votes_leads_no_more) \
 	X(a_peer_that_takes_nothing_is_left_in_peace) \
 	X(who_was_silent_is_served_at_once) \
 	X(a_refusal_waits_for_its_term) \

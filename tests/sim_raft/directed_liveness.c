@@ -285,6 +285,40 @@ void directed_records_on_their_way_are_word_of_the_leader(struct sim *s)
 	must(would_vote(s, 2, 1));
 }
 
+/* For these ms nothing of node 0 comes but bytes of a message that never ends. */
+static void drip(struct sim *s, uint64_t ms)
+{
+	struct raft_event e = {.type = RAFT_EVENT_HEARD, .id = s->nodes[0].id};
+	while (ms-- > 0) {
+		for (unsigned i = 1; i < 3 && s->now % s->beat_ms == 0; i++)
+			(void)!node_step(s, &s->nodes[i], &e);
+		directed_pass(s, N(1) | N(2), 1);
+	}
+}
+
+void directed_bytes_alone_are_not_word_of_the_leader_for_long(struct sim *s)
+{
+	directed_begin(s, 3);
+	uint64_t term = directed_status(s, 0).term;
+	drip(s, 2 * s->election_ms);
+	must(directed_status(s, 1).term == term && directed_status(s, 2).term == term);
+	drip(s, 8 * s->election_ms);
+	must(directed_status(s, 1).serving || directed_status(s, 2).serving);
+}
+
+/* Its heartbeats of before come just before. */
+void directed_a_leader_that_asks_for_votes_leads_no_more(struct sim *s)
+{
+	directed_begin(s, 3);
+	directed_pass(s, N(0), 5 * s->election_ms);
+	must(directed_status(s, 0).role == RAFT_PRECANDIDATE);
+	directed_deliver(s, 0, 1);
+	must(raft_id_none(directed_status(s, 1).leader));
+	struct packet *answer = directed_take(s, 1, 0, RAFT_PREVOTED);
+	must(answer && answer->m.ok);
+	packet_free(answer);
+}
+
 /* It answers heartbeats; but what holds records is stuck on the way to it, for long. */
 void directed_a_peer_that_takes_nothing_is_left_in_peace(struct sim *s)
 {

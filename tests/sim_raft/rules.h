@@ -61,6 +61,10 @@
 	X(WINDOW_WIDE, "a_slow_link_is_sent_what_it_carries_soon", \
 	    "a directed schedule went another way at line") \
 	X(RECORDS_UNHEARD, "records_on_their_way_are_word_of_the_leader", \
+	    "a directed schedule went another way at line") \
+	X(HEARD_FOR_EVER, "bytes_alone_are_not_word_of_the_leader_for_long", \
+	    "a directed schedule went another way at line") \
+	X(LEADER_WAITED_FOR, "a_leader_that_asks_for_votes_leads_no_more", \
 	    "a directed schedule went another way at line")
 /* clang-format on */
 

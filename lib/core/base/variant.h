@@ -38,7 +38,9 @@
 	X(DIED_UNCOVERED, "holes are made as the leader has them, without its cover") \
 	X(SENT_AGAIN, "records that are late are sent again, behind their first copies") \
 	X(WINDOW_WIDE, "more is sent at once than a slow link carries in long") \
-	X(RECORDS_UNHEARD, "records that are on their way are no word of the leader")
+	X(RECORDS_UNHEARD, "records that are on their way are no word of the leader") \
+	X(HEARD_FOR_EVER, "they are for as long as bytes come") \
+	X(LEADER_WAITED_FOR, "a leader that stands for election again is waited for")
 
 /* Those of the queue core, for tests/sim. */
 #define RMQ_QUEUE_VARIANTS(X) \

@@ -51,8 +51,9 @@
  * Elections: pre-vote [9.6], refused within the *minimum* election timeout of the last
  * word from a leader; check-quorum [6.2]; transfer [3.10].  Records that are on their way from
  * the leader are such a word, and are answered as one: on a slow link heartbeats wait behind
- * them.  A node whose connection from the
- * leader was lost no longer hears it: it asks for pre-votes soon, and repeatedly for one
+ * them.  That ends some election timeouts after its last whole message: a leader whose link hardly
+ * carries anything is replaced.  A leader that asks for pre-votes leads no more, and is not waited
+ * for, whatever of its bytes still come.  A node whose connection from the leader was lost no longer hears it: it asks for pre-votes soon, and repeatedly for one
  * election timeout, and gives its own at once.  Nodes that still hear the leader refuse.  A
  * node whose host says that it is ill abstains: it gives up leadership and does not ask for it,
  * not even when leadership is transferred to it.  A node whose disk has forgotten what it had

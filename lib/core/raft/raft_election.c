@@ -183,6 +183,12 @@ void raft_election_stored(struct raft *r)
 
 static void on_prevote(struct raft *r, const struct raft_message *m)
 {
+	/* It leads no more: who asks for a newer term did so after it had led in this one. */
+	if (r->role == RAFT_FOLLOWER && m->term > r->term && raft_id_eq(m->from, r->leader) &&
+	    !RMQ_VARIANT(LEADER_WAITED_FOR)) {
+		r->leader = (struct raft_id){{0}};
+		r->heard = 0;
+	}
 	bool quiet =
 	    r->role != RAFT_LEADER && (!r->heard || r->now - r->heard >= r->election_ms);
 	bool ok = votes(r) && quiet && m->term > r->term && up_to_date(r, m->place);

@@ -11,6 +11,13 @@
 #define PROBE_BYTES RECORD_FILL
 /* A peer that takes nothing is asked after 1, 2, 4, … of these many election timeouts. */
 #define PATIENCE_MAX 32
+/*
+ * Bytes are word of the leader for so many election timeouts after its last whole message.  A link has
+ * as much under way as it carries in one (see Flow), and a record of any size: one that carries a
+ * fifth of the largest in an election timeout is still well.  The bytes of a leader that is not may
+ * come for ever.
+ */
+#define HEARD_MAX 6
 
 bool raft_replication_serving(const struct raft *r)
 {
@@ -484,8 +491,11 @@ static void refuse(struct raft *r, struct raft_place prev)
 /* It does not stand for election, nor does the leader step down, while records come. */
 void raft_replication_heard(struct raft *r, struct raft_id peer)
 {
+	uint64_t until = r->appended + HEARD_MAX * (uint64_t)r->election_ms;
 	if (r->role != RAFT_FOLLOWER || !raft_id_eq(r->leader, peer) ||
 	    RMQ_VARIANT(RECORDS_UNHEARD))
+		return;
+	if (r->now >= until && !RMQ_VARIANT(HEARD_FOR_EVER))
 		return;
 	raft_election_delay(r);
 	r->heard = r->now;
@@ -573,7 +583,7 @@ void raft_replication_append(struct raft *r, const struct raft_message *m)
 	raft_election_follow(r, m->term, m->from);
 	r->soon_until = 0;
 	raft_election_delay(r);
-	r->heard = r->now;
+	r->heard = r->appended = r->now;
 	if (m->round > r->round)
 		r->round = m->round;
 	const struct raft_place *prev = &m->place;

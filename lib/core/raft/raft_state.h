@@ -94,6 +94,7 @@ struct raft {
 	bool member;	      /* was one, by a committed configuration */
 	uint64_t election_at; /* follower or candidate: when to campaign */
 	uint64_t heard;	      /* follower: last word of a leader; 0: never */
+	uint64_t appended;    /* follower: the leader's last APPEND */
 	uint64_t soon_until;  /* the leader's connection was lost: ask often till then */
 	uint64_t verified;    /* compared with this leader's log in this term */
 	struct raft_place
