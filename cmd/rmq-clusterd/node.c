@@ -150,6 +150,11 @@ enum rmq_error node_event(struct cluster *c, const struct raft_event *e)
 	return step(c, e, &(struct source){0});
 }
 
+void node_happens(struct cluster *c, const struct raft_event *e)
+{
+	(void)!node_event(c, e);
+}
+
 void node_forgot(struct cluster *c)
 {
 	if (c->status.forgot)
@@ -157,15 +162,12 @@ void node_forgot(struct cluster *c)
 	log_error(
 	    "neither votes nor stands for election, as its disk has forgotten what it had "
 	    "stored");
-	enum rmq_error err = node_event(c, &(struct raft_event){.type = RAFT_EVENT_FORGOT});
-	(void)err; /* it is never refused */
+	node_happens(c, &(struct raft_event){.type = RAFT_EVENT_FORGOT});
 }
 
 void node_told(struct cluster *c, struct raft_id id, uint64_t term)
 {
-	enum rmq_error err = node_event(
-	    c, &(struct raft_event){.type = RAFT_EVENT_TOLD, .id = id, .term = term});
-	(void)err; /* it is never refused */
+	node_happens(c, &(struct raft_event){.type = RAFT_EVENT_TOLD, .id = id, .term = term});
 }
 
 void node_message(
@@ -184,9 +186,7 @@ void node_message(
 
 void node_reset(struct cluster *c, struct raft_id id)
 {
-	enum rmq_error err =
-	    node_event(c, &(struct raft_event){.type = RAFT_EVENT_RESET, .id = id});
-	(void)err;
+	node_happens(c, &(struct raft_event){.type = RAFT_EVENT_RESET, .id = id});
 }
 
 /* ---- relief of a full disk ---- */
@@ -351,9 +351,7 @@ void node_stored(struct cluster *c, uint64_t seq)
 			founded(c);
 		return;
 	}
-	enum rmq_error err =
-	    node_event(c, &(struct raft_event){.type = RAFT_EVENT_STORED, .seq = seq});
-	(void)err;
+	node_happens(c, &(struct raft_event){.type = RAFT_EVENT_STORED, .seq = seq});
 }
 
 /* ---- reads ---- */
@@ -626,15 +624,14 @@ static void hear_records(struct cluster *c)
 	uint64_t before = leader->heard_bytes;
 	leader->heard_bytes = link_conn_received(leader->in_bulk->conn);
 	if (leader->heard_bytes > before)
-		(void)!node_event(c, &e);
+		node_happens(c, &e);
 }
 
 static void on_tick(uv_timer_t *timer)
 {
 	struct cluster *c = timer->data;
 	hear_records(c);
-	enum rmq_error err = node_event(c, &(struct raft_event){.type = RAFT_EVENT_TICK});
-	(void)err;
+	node_happens(c, &(struct raft_event){.type = RAFT_EVENT_TICK});
 }
 
 /* The disk has room for what it had none for, or some of that may have died. */
@@ -643,7 +640,7 @@ static void ask_again(struct cluster *c)
 	struct intake_room room = disk_intake(&c->disk);
 
 	if (intake_asks(&c->intake, &room, c->status.cover.index))
-		(void)!node_event(c, &(struct raft_event){.type = RAFT_EVENT_AGAIN});
+		node_happens(c, &(struct raft_event){.type = RAFT_EVENT_AGAIN});
 	cluster_waits(c);
 }
 

@@ -17,6 +17,8 @@ void node_close(struct cluster *c);
 
 /* An event without payloads. */
 enum rmq_error node_event(struct cluster *c, const struct raft_event *e);
+/* One that is never refused, or whose refusal means nothing. */
+void node_happens(struct cluster *c, const struct raft_event *e);
 /* A member knows that this node's directory was put back to an older state. */
 void node_forgot(struct cluster *c);
 /* A member came, and was in this term after this process began. */

@@ -1,6 +1,5 @@
 #include "watchdog.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "node.h"
@@ -88,12 +87,6 @@ bool watchdog_successor(const struct cluster *c)
 
 /* ---- this node ---- */
 
-static void event(struct cluster *c, enum raft_event_type type)
-{
-	enum rmq_error err = node_event(c, &(struct raft_event){.type = type});
-	(void)err; /* it is never refused */
-}
-
 static void act(struct cluster *c, enum health_action a)
 {
 	const char *why = health_text(c->watchdog.health.illness);
@@ -107,11 +100,11 @@ static void act(struct cluster *c, enum health_action a)
 		break;
 	case HEALTH_STEP_DOWN:
 		log_error("steps down, and does not stand for election: %s", why);
-		event(c, RAFT_EVENT_ABSTAIN);
+		node_happens(c, &(struct raft_event){.type = RAFT_EVENT_ABSTAIN});
 		break;
 	case HEALTH_STAND:
 		log_notice("stands for election again");
-		event(c, RAFT_EVENT_STAND);
+		node_happens(c, &(struct raft_event){.type = RAFT_EVENT_STAND});
 		break;
 	}
 }
@@ -183,41 +176,38 @@ static void tell_gate(struct cluster *c)
 	cluster_changed(c);
 }
 
+/* It is so now; what is to be said when that changes, NULL: nothing. */
+static void note(struct cluster *c, bool *was, bool is, const char *begins, const char *ends)
+{
+	if (is == *was)
+		return;
+	*was = is;
+	if (is && begins)
+		log_error("%s: %s", c->disk.directory, begins);
+	else if (!is && ends)
+		log_notice("%s: %s", c->disk.directory, ends);
+	cluster_changed(c);
+}
+
 /* What has changed is said once. */
 static void tell(struct cluster *c)
 {
 	struct watchdog *w = &c->watchdog;
-	bool confirms = health_confirms(&w->health), hangs = health_hangs(&w->health),
-	     has_room = health_has_room(&w->health);
-	bool unable = health_unable(&w->health), starves = health_starves(&w->health) && !hangs;
+	const struct health *h = &w->health;
 
 	tell_gate(c);
-	if (hangs && !w->hangs)
-		log_error("%s: the disk has stored nothing for %" PRIu64 " ms",
-		    c->disk.directory, health_bound(&w->health));
-	else if (!hangs && w->hangs)
-		log_notice("%s: the disk stores again", c->disk.directory);
-	if (starves && !w->starves)
-		log_error(
-		    "none of the records that this node lacks has been stored for %" PRIu64
-		    " ms",
-		    health_bound(&w->health));
-	else if (!starves && w->starves)
-		log_notice("records that this node lacks are stored again");
-	if (unable && !w->unable)
-		log_error(
-		    "rmq-queued was killed and does not end: the kernel waits, for its disk "
-		    "as a rule");
-	else if (!unable && w->unable)
-		log_notice("rmq-queued that was killed has ended");
-	if (confirms != w->confirms || hangs != w->hangs || has_room != w->has_room ||
-	    unable != w->unable || starves != w->starves)
-		cluster_changed(c);
-	w->confirms = confirms;
-	w->has_room = has_room;
-	w->hangs = hangs;
-	w->starves = starves;
-	w->unable = unable;
+	note(c, &w->confirms, health_confirms(h), NULL, NULL);
+	note(c, &w->has_room, health_has_room(h), NULL, NULL);
+	note(c, &w->hangs, health_hangs(h),
+	    "the disk has stored nothing for two election timeouts and a second",
+	    "the disk stores again");
+	note(c, &w->starves, health_starves(h) && !w->hangs,
+	    "none of the records that this node lacks has been stored for two election "
+	    "timeouts and a second",
+	    "records that this node lacks are stored again");
+	note(c, &w->unable, health_unable(h),
+	    "rmq-queued was killed and does not end: the kernel waits, for its disk as a rule",
+	    "rmq-queued that was killed has ended");
 }
 
 /* One that was told to end has a bound of its own. */

@@ -51,10 +51,19 @@ static bool votes(void *arg, struct raft_id id)
 	return id.bytes[0] != forgetful;
 }
 
+static enum rmq_error agrees(void *arg, const char *name)
+{
+	(void)arg, (void)name;
+	return RMQ_E_OK;
+}
+
 static enum commands_verdict removal(const char *name, uint64_t term, uint64_t now_ms)
 {
-	struct commands_peers peers = {NULL, append, stores, votes, NULL};
-	return commands_majority(&life, &config, name, term, &peers, now_ms, text);
+	struct commands_peers peers = {NULL, append, stores, votes, agrees};
+	struct raft_status log = {.config = &config, .term = term};
+	struct commands_removal r = {.name = name, .log = &log};
+	enum rmq_error code;
+	return command_remove(&life, &r, &peers, now_ms, &code, text);
 }
 
 static void a_removal_waits_for_the_disks_of_those_who_are_left(void **state)

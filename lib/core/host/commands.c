@@ -123,9 +123,10 @@ static struct count count_voters(const struct command_life *l, const struct raft
 	return c;
 }
 
-enum commands_verdict commands_majority(struct command_life *l,
-    const struct raft_config *config, const char *name, uint64_t term,
-    const struct commands_peers *peers, uint64_t now_ms, char *text)
+/* Whether enough of those that are left store; on COMMANDS_STOP, *text names those that do not. */
+static enum commands_verdict majority(struct command_life *l, const struct raft_config *config,
+    const char *name, uint64_t term, const struct commands_peers *peers, uint64_t now_ms,
+    char *text)
 {
 	if (RMQ_VARIANT(REMOVED_UNCHECKED) || !raft_config_find_name(config, name))
 		return COMMANDS_MAY;
@@ -161,7 +162,7 @@ enum commands_verdict command_remove(struct command_life *l, const struct comman
 		return COMMANDS_HOLD;
 	}
 	if (!r->forced)
-		v = commands_majority(l, log->config, r->name, log->term, peers, now_ms, text);
+		v = majority(l, log->config, r->name, log->term, peers, now_ms, text);
 	if (v != COMMANDS_MAY) {
 		*code = RMQ_VARIANT(REFUSED_IS_DONE) ? RMQ_E_NOTHING : RMQ_E_REFUSED;
 		return v;

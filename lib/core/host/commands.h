@@ -16,7 +16,7 @@
  *	ANSWER         ended      ended      ended     ended      ended    ended   ended
  *	LATE           ended      ended      ended     ended      ended    ended   -
  *
- * And which changes are taken, see commands_majority(); which new clusters, see founding.h.
+ * And which changes are taken, see command_remove(); which new clusters, see founding.h.
  */
 #ifndef RMQ_CORE_HOST_COMMANDS_H
 #define RMQ_CORE_HOST_COMMANDS_H
@@ -143,25 +143,17 @@ void commands_add_name(char names[TEXT_MAX + 1], const char *name);
 #define COMMANDS_STORE_MS 3000
 
 /*
- * The leader tries a removal.  COMMANDS_HOLD: not now, it is tried again; COMMANDS_MAY: it is
- * proposed, or was so before; COMMANDS_STOP: it ends with *code, and text[TEXT_MAX + 1].  There,
- * RMQ_E_NOTHING means that there is no such member, and nothing else: see command_removed().
+ * The leader tries a removal.  A majority of the remaining voters must store a record that is
+ * appended after it was asked: otherwise nothing could be committed any more, the removal itself
+ * included.  Their answers are not enough: a node whose disk is full or hangs answers, too.  A node
+ * that is not a member, and the last voter, are left to consensus.
+ *
+ * COMMANDS_HOLD: not now, it is tried again; COMMANDS_MAY: it is proposed, or was so before;
+ * COMMANDS_STOP: it ends with *code, and text[TEXT_MAX + 1].  There, RMQ_E_NOTHING means that there
+ * is no such member, and nothing else: see command_removed().
  */
 enum commands_verdict command_remove(struct command_life *l, const struct commands_removal *r,
     const struct commands_peers *peers, uint64_t now_ms, enum rmq_error *code, char *text)
-    __attribute__((warn_unused_result));
-
-/*
- * Of that: whether the member `name` may be removed by the leader of `term`.  A majority of the
- * remaining voters must store a record that is appended after this was asked: otherwise nothing
- * could be committed any more, the removal itself included.  Their answers are not enough: a
- * node whose disk is full or hangs answers, too.  On COMMANDS_STOP, text[TEXT_MAX + 1] names
- * those that do not store it.  A node that is not a member, and the last voter, are left to
- * consensus.
- */
-enum commands_verdict commands_majority(struct command_life *l,
-    const struct raft_config *config, const char *name, uint64_t term,
-    const struct commands_peers *peers, uint64_t now_ms, char *text)
     __attribute__((warn_unused_result));
 
 #endif
