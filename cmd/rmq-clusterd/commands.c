@@ -524,6 +524,12 @@ static void look(struct cluster *c, struct command *m)
 			go_on(c, m);
 		}
 		break;
+	case COMMAND_PASSED_ON:
+		/* One that stands still never answers.  To hand over twice is not harmless. */
+		if (m->type != NODE_COMMAND_TRANSFER && !raft_id_none(c->status.leader) &&
+		    !raft_id_eq(c->status.leader, m->leader))
+			event(c, m, COMMAND_LOST);
+		break;
 	case COMMAND_COMMITS:
 		if (leads ? c->status.commit >= m->config_index : c->status.gone && removes(m))
 			end(c, m, RMQ_E_OK, "");

@@ -58,7 +58,7 @@ enum command_event {
 	COMMAND_JOIN,
 	COMMAND_UNLED, /* the node that it was passed on to does not lead, and has not tried it */
 	COMMAND_LOST, /* the leader to whom it was passed on, or this node's leadership, and not
-			   to whom it was to go */
+			   to whom it was to go; another node leads */
 	COMMAND_ANSWER, /* it is done, or refused */
 	COMMAND_LATE,	/* the deadline has passed */
 	COMMAND_EVENTS
