@@ -151,9 +151,12 @@ static const char *forgot(const struct cluster *c)
 	if (!c->status.forgot)
 		return NULL;
 	snprintf(text, sizeof(text),
-	    "this node does not vote, as its data directory was put back to an older state; it may "
-	    "when all others are up and another one leads, see rmq-cluster transfer; or remove it: "
+	    "this node does not vote, as its data directory was put back to an older state; %s"
 	    "rmq-cluster leave %.63s",
+	    c->status.changed
+		? "members have changed since, so it never will: remove it: "
+		: "it may when all others are up and another one leads, see rmq-cluster "
+		  "transfer; or remove it: ",
 	    c->config.name);
 	return text;
 }

@@ -587,7 +587,8 @@ static void promote(struct cluster *c)
 		struct raft_id id = config->members[i].id;
 		const struct peer *p = peers_find(c, id);
 		if (raft_id_none(id) || (config->members[i].flags & RAFT_VOTER) ||
-		    !raft_peer_status(c->raft, id, &s) || !s.level || !p || p->room.index == 0)
+		    !raft_peer_status(c->raft, id, &s) || !s.level || !p ||
+		    p->room.index == 0 || p->flags & NODE_STATE_FORGOT)
 			continue;
 		/* One at a time: a step ends what is borrowed here. */
 		char name[RAFT_NAME_MAX + 1];

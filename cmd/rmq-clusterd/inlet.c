@@ -75,7 +75,8 @@ void inlet_refuse(struct inlet *i, enum rmq_error code, const char *text)
 	uint8_t frame[NODE_SMALL_MAX];
 	struct writer w = writer_of(frame, sizeof(frame));
 
-	node_put_refused(&w, &(struct node_refused){(uint8_t)code, slice_str(text)});
+	node_put_refused(&w,
+	    &(struct node_refused){(uint8_t)code, slice_str(text), i->cluster->status.term});
 	enum rmq_error err = link_conn_send(i->conn, &(struct slice){frame, w.len}, 1);
 	(void)err;
 	link_conn_close(i->conn);
@@ -120,8 +121,8 @@ static enum rmq_error check_identity(struct inlet *i, const struct node_hello *m
 	struct members_hello h = {
 	    .key = link_conn_peer(i->conn),
 	    .boot = m->boot,
-	    .term = m->term,
-	    .last = m->last,
+	    .begun = {m->last, m->term},
+	    .forgot = m->flags & NODE_HELLO_FORGOT,
 	    .accepted_ms = link_conn_accepted_ms(i->conn),
 	};
 	char text[TEXT_MAX + 1];
@@ -149,8 +150,8 @@ static void send_welcome(struct inlet *i)
 	uint64_t index;
 
 	raft_config_encode(&w, peers_told(i->cluster, &index));
-	node_put_welcome(&f, &(struct node_welcome){
-				 NODE_VERSION, NODE_FEATURES, index, slice_of(config, w.len)});
+	node_put_welcome(&f, &(struct node_welcome){NODE_VERSION, NODE_FEATURES,
+				 i->cluster->status.term, index, slice_of(config, w.len)});
 	assert(!w.full && !f.full);
 	enum rmq_error err = link_conn_send(i->conn, &(struct slice){frame, f.len}, 1);
 	(void)err; /* `down` comes */
@@ -213,7 +214,8 @@ static void hello(struct inlet *i, struct slice payload)
 	i->peer = p;
 	peers_member_of(p)->alive_ms = cluster_now(c);
 	replace(p, i, another);
-	node_told(c, p->member.id, m.term);
+	if (another && m.flags & NODE_HELLO_FORGOT)
+		node_lost(c, p->member.id);
 	send_welcome(i);
 	cluster_changed(c);
 	if (p->node.dialer)
@@ -230,7 +232,7 @@ static void deliver(struct inlet *i, struct raft_message *m)
 
 	m->from = i->peer->member.id;
 	m->to = c->id;
-	member_heard(peers_member_of(i->peer), m, cluster_now(c));
+	member_heard(peers_member_of(i->peer), m);
 	node_message(c, m, i->pieces);
 }
 
@@ -263,6 +265,7 @@ static void take_state(struct inlet *i, const struct node_state *m)
 	struct peer *p = i->peer;
 
 	p->room = (struct disk_room){m->bytes, m->index};
+	member_keeps(peers_member_of(p), (struct raft_place){m->kept, m->term});
 	if (p->flags != m->flags)
 		cluster_changed(i->cluster);
 	if (m->flags & ~(unsigned)p->flags & NODE_STATE_SERVES)

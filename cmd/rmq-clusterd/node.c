@@ -155,19 +155,23 @@ void node_happens(struct cluster *c, const struct raft_event *e)
 	(void)!node_event(c, e);
 }
 
-void node_forgot(struct cluster *c)
+void node_forgot(struct cluster *c, uint64_t term)
 {
-	if (c->status.forgot)
-		return;
-	log_error(
-	    "neither votes nor stands for election, as its disk has forgotten what it had "
-	    "stored");
-	node_happens(c, &(struct raft_event){.type = RAFT_EVENT_FORGOT});
+	if (!c->status.forgot)
+		log_error("neither votes nor stands for election, as its disk has forgotten "
+			  "what it had stored");
+	node_happens(c, &(struct raft_event){.type = RAFT_EVENT_FORGOT, .term = term});
 }
 
-void node_told(struct cluster *c, struct raft_id id, uint64_t term)
+void node_let_in(struct cluster *c, struct raft_id id, uint64_t term)
 {
-	node_happens(c, &(struct raft_event){.type = RAFT_EVENT_TOLD, .id = id, .term = term});
+	node_happens(
+	    c, &(struct raft_event){.type = RAFT_EVENT_LET_IN, .id = id, .term = term});
+}
+
+void node_lost(struct cluster *c, struct raft_id id)
+{
+	node_happens(c, &(struct raft_event){.type = RAFT_EVENT_LOST, .id = id});
 }
 
 void node_message(
@@ -680,6 +684,7 @@ void node_open(struct cluster *c)
 	tail_begin(&c->tail, begin.last);
 	raft_status(c->raft, &c->status);
 	c->shown = c->status;
+	c->begun = (struct raft_place){begin.last, begin.term};
 	replica_log_begin_free(&begin);
 }
 

@@ -19,10 +19,12 @@ void node_close(struct cluster *c);
 enum rmq_error node_event(struct cluster *c, const struct raft_event *e);
 /* One that is never refused, or whose refusal means nothing. */
 void node_happens(struct cluster *c, const struct raft_event *e);
-/* A member knows that this node's directory was put back to an older state. */
-void node_forgot(struct cluster *c);
-/* A member came, and was in this term after this process began. */
-void node_told(struct cluster *c, struct raft_id id, uint64_t term);
+/* A member, in this term, knows that this node's directory was put back to an older state. */
+void node_forgot(struct cluster *c, uint64_t term);
+/* A member, in this term, has let this process in. */
+void node_let_in(struct cluster *c, struct raft_id id, uint64_t term);
+/* A member's directory was put back to an older state: it knows, and has come. */
+void node_lost(struct cluster *c, struct raft_id id);
 
 /* A message of a peer; pieces[i] is the payload of its runs[i]. */
 void node_message(struct cluster *c, const struct raft_message *m, const struct piece *pieces);

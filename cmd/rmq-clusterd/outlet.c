@@ -24,10 +24,11 @@ static void send_hello(struct outlet *o)
 			       .from = slice_of(c->id.bytes, RAFT_ID_SIZE),
 			       .to = slice_of(p->member.id.bytes, RAFT_ID_SIZE),
 			       .boot = c->boot,
-			       .term = c->status.term,
-			       .last = c->status.last.index,
+			       .term = c->begun.term,
+			       .last = c->begun.index,
 			       .election_ms = (uint32_t)c->config.election_timeout,
 			       .heartbeat_ms = (uint32_t)c->config.heartbeat,
+			       .flags = c->status.forgot ? NODE_HELLO_FORGOT : 0,
 			   });
 	assert(!w.full);
 	enum rmq_error err = link_conn_send(o->conn, &(struct slice){frame, w.len}, 1);
@@ -68,6 +69,7 @@ static void welcome(struct outlet *o, struct slice payload)
 	/* What was sent into the void is sent again at once. */
 	if (cluster_leads(c))
 		node_reset(c, p->member.id);
+	node_let_in(c, p->member.id, m.term);
 	peers_hint(c, m.config_index, &config);
 	if (o == &p->node) {
 		peers_tell_places(p);
@@ -100,7 +102,7 @@ static void refused(struct outlet *o, struct slice payload)
 	p->removed_us |= m.code == RMQ_E_DENIED;
 	remember(p, text);
 	if (m.code == RMQ_E_CORRUPT)
-		node_forgot(p->cluster);
+		node_forgot(p->cluster, m.term);
 }
 
 /* One line for each time that it is away, with the place that was tried last. */

@@ -380,7 +380,8 @@ static void tell_state(struct peer *p, struct node_state now)
 
 void peers_turn(struct cluster *c)
 {
-	struct node_state now = {c->disk.room.index, c->disk.room.bytes, watchdog_flags(c)};
+	struct node_state now = {c->disk.room.index, c->disk.room.bytes, watchdog_flags(c),
+	    c->status.kept.term, c->status.kept.index};
 
 	peers_follow(c);
 	if (c->members_changed) {

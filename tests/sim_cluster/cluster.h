@@ -121,7 +121,6 @@ struct cluster {
 	    sparing; /* a checkpoint is due by as much dead as on a real node: more than is sent */
 	bool little; /* the others have room, and too little to lead for that */
 	struct call *calls;
-	uint64_t boots;
 	struct raft_config config;	    /* the newest that is committed */
 	bool removed[NODES][UINT8_MAX + 1]; /* by slot and incarnation: ever, by a majority */
 	unsigned breaks;		    /* in permille */

@@ -293,6 +293,12 @@ void illness_run_on_one(struct cluster *c)
 	unsigned slots[NODES] = {0}, gone, n = voters(c, slots, &gone);
 	struct site *s = site_serving(c);
 
+	/* What is full may wait for a checkpoint, which only a queue daemon makes. */
+	for (unsigned i = 0; i + 1 < n && c->sites[slots[n - 1]].intake.waits; i++) {
+		unsigned full = slots[n - 1];
+		slots[n - 1] = slots[i];
+		slots[i] = full;
+	}
 	for (unsigned i = 0; i + 1 < n; i++)
 		c->sites[slots[i]].start = (int)prng_range(p, EXITS_READING, CRASHES_READY);
 	trace("runs on one", slots[n - 1], n, gone, 0);

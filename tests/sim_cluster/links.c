@@ -283,12 +283,12 @@ static void take_hello(struct cluster *c, struct call *call)
 	struct sim_link *l = link_to(s, call->from_id);
 	struct member_link *is = members_find(&s->links.members, call->from_id);
 	uint8_t key[RAFT_KEY_SIZE] = {(uint8_t)(call->from + 1)};
+	struct raft_status st;
 	struct members_hello h = {.key = key,
 	    .from = call->from_id,
 	    .to = call->to_id,
 	    .boot = call->from_boot,
-	    .term = call->term,
-	    .last = call->last,
+	    .begun = call->begun,
 	    .accepted_ms = call->accepted_ms};
 	char why[TEXT_MAX + 1];
 	h.calls =
@@ -310,6 +310,8 @@ static void take_hello(struct cluster *c, struct call *call)
 		l->roles[r].dial_at = 0;
 	if (was && (h.another || call->role == NODE_LINK))
 		reset(s, call->from_id);
+	raft_status(s->node->raft, &st);
+	call->term = st.term;
 	call->config = *members_told(&s->links.members, &call->index);
 	call->state = CALL_WELCOME;
 	call->at = delayed(c);
@@ -375,6 +377,9 @@ static void take_welcome(struct cluster *c, struct call *call)
 	raft_status(s->node->raft, &st);
 	if (st.role == RAFT_LEADER)
 		reset(s, call->to_id);
+	(void)!node_step(&c->sim, s->node,
+	    &(struct raft_event){
+		.type = RAFT_EVENT_LET_IN, .id = call->to_id, .term = call->term});
 	s->links.changed |= members_hint(&s->links.members, call->index, &call->config);
 	s->links.tell_at = 0;
 	if (call->role == NODE_LINK && runs(to, call->to_boot))
@@ -393,7 +398,6 @@ static void go_on(struct cluster *c, struct call *call)
 {
 	bool at_caller = call->state != CALL_HELLO;
 	struct site *s = &c->sites[at_caller ? call->from : call->to];
-	struct raft_status st;
 	if (!runs(s, at_caller ? call->from_boot : call->to_boot) ||
 	    (at_caller && !runs(&c->sites[call->to], call->to_boot))) {
 		call_ends(c, call);
@@ -409,9 +413,7 @@ static void go_on(struct cluster *c, struct call *call)
 	} else if (call->state == CALL_HELLO) {
 		take_hello(c, call);
 	} else {
-		raft_status(s->node->raft, &st);
-		call->term = st.term;
-		call->last = st.last.index;
+		call->begun = s->node->begun;
 		call->state = CALL_HELLO;
 		call->at = delayed(c);
 	}
@@ -431,14 +433,18 @@ static bool reaches(const struct site *s, const struct sim_link *l)
 static void tell_alive(struct site *s)
 {
 	struct links *l = &s->links;
+	struct raft_status st;
 	if (s->c->sim.now < l->tell_at)
 		return;
 	l->tell_at = s->c->sim.now + MEMBER_TELL_MS;
+	raft_status(s->node->raft, &st);
 	for (unsigned i = 0; i < l->count; i++) {
 		struct site *to = site_of(s->c, l->list[i].id);
 		struct member_link *is = members_find(&to->links.members, s->node->id);
-		if (is && reaches(s, &l->list[i]))
-			is->alive_ms = s->c->sim.now;
+		if (!is || !reaches(s, &l->list[i]))
+			continue;
+		is->alive_ms = s->c->sim.now;
+		member_keeps(is, st.kept);
 	}
 }
 
@@ -562,7 +568,7 @@ void links_turn(struct site *s)
 	struct raft_status st;
 	raft_status(s->node->raft, &st);
 	if (l->boot == 0) {
-		*l = (struct links){.boot = ++c->boots, .led_ms = c->sim.now};
+		*l = (struct links){.boot = s->node->boot, .led_ms = c->sim.now};
 		l->members.self = s->node->id;
 		l->members.key[0] = (uint8_t)(s->node->slot + 1);
 	}
@@ -603,15 +609,17 @@ bool links_can_send(struct sim *sim, struct node *n, const struct raft_message *
 	return to && to->boot && !to->ends_at && runs(site_of(c, m->to), to->boot);
 }
 
-void links_heard(struct sim *sim, struct node *n, const struct raft_message *m)
+/* What a process sends comes to one that has taken its HELLO, till that takes another one's. */
+bool links_heard(struct sim *sim, struct node *n, const struct packet *p)
 {
 	struct cluster *c = sim->arg;
-	struct member_link *l = members_find(&c->sites[n->slot].links.members, m->from);
-	if (!c->sites[n->slot].links.boot || !l)
-		return;
-	member_heard(l, m, sim->now);
-	if (!raft_message_bulk(m))
+	struct member_link *l = members_find(&c->sites[n->slot].links.members, p->m.from);
+	if (!c->sites[n->slot].links.boot || !l || l->boot != p->boot)
+		return false;
+	member_heard(l, &p->m);
+	if (!raft_message_bulk(&p->m))
 		l->alive_ms = sim->now;
+	return true;
 }
 
 /* ---- faults ---- */

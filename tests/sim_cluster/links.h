@@ -17,6 +17,7 @@ struct cluster;
 struct sim;
 struct site;
 struct node;
+struct packet;
 
 #define LINKS_ROLES 2 /* NODE, BULK */
 
@@ -62,8 +63,8 @@ struct call {
 	enum { CALL_ACCEPTED, CALL_HELLO, CALL_WELCOME, CALL_OVER } state;
 	uint64_t accepted_ms;
 	uint64_t at;
-	uint64_t term, last; /* HELLO */
-	uint64_t index;	     /* WELCOME */
+	struct raft_place begun; /* HELLO */
+	uint64_t term, index;	 /* WELCOME */
 	struct raft_config config;
 };
 
@@ -84,6 +85,6 @@ void links_committed(struct cluster *c, const struct raft_config *is);
 /* ---- of struct host ---- */
 void links_down(struct site *s);
 bool links_can_send(struct sim *sim, struct node *n, const struct raft_message *m);
-void links_heard(struct sim *sim, struct node *n, const struct raft_message *m);
+bool links_heard(struct sim *sim, struct node *n, const struct packet *p);
 
 #endif

@@ -86,7 +86,8 @@ void check_disk(struct sim *s, struct node *n, const struct disk *d)
 		if (!killed(s, i, d->last))
 			sim_broken(s, "a covered disk without the END of a hole", i, n->slot);
 	}
-	if (!raft_id_none(d->vote) && !raft_id_forgot(d->vote) && d->term < TERMS) {
+	uint64_t index;
+	if (!raft_id_none(d->vote) && !raft_id_forgot(d->vote, &index) && d->term < TERMS) {
 		struct raft_id *v = &s->votes[d->term][n->slot][n->incarnation % 8];
 		if (raft_id_none(*v))
 			*v = d->vote;

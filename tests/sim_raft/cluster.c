@@ -114,6 +114,8 @@ static void abstain(struct sim *s, struct node *n, bool abstains)
 void sim_fault(struct sim *s)
 {
 	struct node *n = sim_any(s);
+	if (meet_is_spared(s, n))
+		return;
 	switch (prng_below(&s->prng, 10)) {
 	case 0:
 	case 1:
@@ -233,29 +235,6 @@ static void rot(struct sim *s)
 	r->bad = n->view.log[i].bad = prng_chance(&s->prng, 500) ? REC_ROTTEN : REC_MISPLACED;
 }
 
-/*
- * Two nodes are connected anew.  Once in some seeds a node's directory is put back to an older
- * state, as one of the others sees and says; no other one has lost its own.
- */
-static void visit(struct sim *s)
-{
-	struct node *n = sim_any(s), *from = sim_any(s);
-	if (s->host)
-		return;
-	if (n != from && node_runs(s, n) && from->raft && !from->cut_to[n->slot] &&
-	    prng_chance(&s->prng, 50))
-		node_hello(s, n, from);
-	if (s->quiet || s->wipes == 0 || s->rots || !n->raft || !s->put_backs)
-		return;
-	if (prng_chance(&s->prng, 20))
-		node_copy(n);
-	/* It has voted meanwhile. */
-	if (n->old && n->disk.term > n->old->term && prng_chance(&s->prng, s->put_backs)) {
-		s->wipes = s->put_backs = 0;
-		node_put_back(s, n);
-	}
-}
-
 static void deliver(struct sim *s)
 {
 	struct packet **at = &s->packets;
@@ -299,7 +278,7 @@ void sim_millisecond(struct sim *s)
 		node_turn(s, n);
 		if (n->ops && n->sync_at <= s->now && n->full_until <= s->now) {
 			/* A sync that fails ends the process. */
-			if (!s->quiet && prng_chance(&s->prng, 1)) {
+			if (!s->quiet && !meet_is_spared(s, n) && prng_chance(&s->prng, 1)) {
 				node_crash(s, n);
 				continue;
 			}
@@ -314,7 +293,8 @@ void sim_millisecond(struct sim *s)
 	reset(s);
 	relieve(s);
 	rot(s);
-	visit(s);
+	if (!s->host)
+		meet_millisecond(s);
 }
 
 void sim_calm(struct sim *s)
@@ -350,9 +330,6 @@ static const char *missing(struct sim *s, uint64_t *a, uint64_t *b)
 		if (!n->raft)
 			return "a node does not catch up";
 		raft_status(n->raft, &other);
-		/* Its leader counts on what it has forgotten, until there is another one. */
-		if (other.forgot)
-			continue;
 		*b = other.commit;
 		if (other.commit + 20 < st.commit)
 			return "a node does not catch up";
@@ -410,6 +387,7 @@ void sim_end(struct sim *s)
 	for (unsigned i = 0; i < NODES; i++) {
 		free(s->nodes[i].before);
 		free(s->nodes[i].old);
+		free(s->nodes[i].members);
 	}
 	for (unsigned i = 0; i < VALUES; i++) {
 		free(s->value[i].config);

@@ -152,6 +152,14 @@ void directed_widen(struct sim *s, unsigned slot)
 	}
 }
 
+void directed_let_in(struct sim *s, unsigned slot, unsigned voters)
+{
+	for (unsigned i = 0; i < voters; i++) {
+		if (i != slot && s->nodes[i].raft)
+			meet_lets_in(s, &s->nodes[slot], &s->nodes[i]);
+	}
+}
+
 /* Only its own clock goes on so far that it is its turn. */
 void directed_elect(struct sim *s, unsigned slot, unsigned set)
 {
@@ -174,6 +182,8 @@ void directed_begin(struct sim *s, unsigned voters)
 	s->election_ms = ELECTION;
 	s->beat_ms = BEAT;
 	node_first(s, voters);
+	for (unsigned i = 0; i < voters; i++)
+		directed_let_in(s, i, voters);
 	directed_elect(s, 0, ALL);
 	directed_pass(s, ALL, BEAT);
 	must(directed_status(s, 0).serving);

@@ -24,6 +24,7 @@
 	X(a_leader_that_slept_commits_nothing_and_ends_no_barrier) \
 	X(a_node_that_forgot_elects_nobody) \
 	X(a_node_that_forgot_votes_again_for_leaders_after_the_next) \
+	X(a_node_that_forgot_acknowledges_nothing_to_leaders_of_the_past) \
 	X(barriers_share_a_round) \
 	X(a_round_that_was_lost_is_repeated) \
 	X(a_single_voter_ends_a_barrier_at_once)
@@ -99,6 +100,8 @@ void directed_widen(struct sim *s, unsigned slot);
 void directed_pass(struct sim *s, unsigned set, uint64_t ms);
 /* What is under way from these to those is lost. */
 void directed_lose(struct sim *s, unsigned from, unsigned to);
+/* The voters that run have taken its HELLO. */
+void directed_let_in(struct sim *s, unsigned slot, unsigned voters);
 /* This node campaigns among these until it leads. */
 void directed_elect(struct sim *s, unsigned slot, unsigned set);
 /* A record of so many bytes. */

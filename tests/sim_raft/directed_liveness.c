@@ -70,7 +70,7 @@ static uint64_t wait_for_leader(struct sim *s, uint64_t limit)
 	return s->now - began;
 }
 
-/* Its peers notice within 20 ms; messages and disks take up to 3 ms each. */
+/* Its peers notice within 20 ms, after all that it has sent; messages and disks take up to 3 ms each. */
 static void fail_over(struct sim *s, unsigned voters)
 {
 	s->quiet = true;
@@ -87,7 +87,7 @@ static void fail_over(struct sim *s, unsigned voters)
 	s->by_hand = false;
 	leader->up_at = UINT64_MAX;
 	for (unsigned i = 0; i < NODES; i++)
-		at[i] = s->now + prng_below(&s->prng, 20);
+		at[i] = s->now + prng_range(&s->prng, 4, 20);
 	while (!node_leader(s)) {
 		for (unsigned i = 0; i < NODES; i++) {
 			struct raft_event e = {.type = RAFT_EVENT_RESET, .id = leader->id};

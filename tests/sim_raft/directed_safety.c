@@ -134,6 +134,7 @@ void directed_a_vote_outlives_a_crash(struct sim *s)
 	must(voted(s, 1, 0));
 	node_crash(s, &s->nodes[1]);
 	node_start(s, &s->nodes[1]);
+	directed_let_in(s, 1, 3);
 	ask_for_vote(s, 2, 1, 9);
 	must(!voted(s, 1, 2));
 	ask_for_vote(s, 0, 1, 9);
@@ -367,14 +368,16 @@ void directed_a_node_that_forgot_elects_nobody(struct sim *s)
 void directed_a_node_that_forgot_votes_again_for_leaders_after_the_next(struct sim *s)
 {
 	directed_begin(s, 3);
+	node_crash(s, &s->nodes[2]);
+	node_start(s, &s->nodes[2]);
 	must(directed_change(s, 2, RAFT_EVENT_FORGOT, 2) == RMQ_E_OK);
-	node_hello(s, &s->nodes[2], &s->nodes[0]);
+	meet_lets_in(s, &s->nodes[2], &s->nodes[0]);
 	directed_pass(s, ALL, 2 * s->election_ms);
 	must(directed_change(s, 0, RAFT_EVENT_TRANSFER, 1) == RMQ_E_OK);
 	directed_pass(s, ALL, 2 * s->election_ms);
 	must(directed_status(s, 1).serving && directed_status(s, 2).forgot);
 	/* That one was in this term when it was heard first. */
-	node_hello(s, &s->nodes[2], &s->nodes[1]);
+	meet_lets_in(s, &s->nodes[2], &s->nodes[1]);
 	directed_pass(s, ALL, 2 * s->election_ms);
 	must(directed_status(s, 2).forgot);
 	/* It hears the next one, and gets none of its records. */
@@ -388,6 +391,27 @@ void directed_a_node_that_forgot_votes_again_for_leaders_after_the_next(struct s
 	must(!directed_status(s, 2).forgot);
 	directed_pass(s, N(1) | N(2), 6 * s->election_ms);
 	must(directed_status(s, 1).serving || directed_status(s, 2).serving);
+}
+
+/* One that was cut off leads on; what was committed since is on one disk only. */
+void directed_a_node_that_forgot_acknowledges_nothing_to_leaders_of_the_past(struct sim *s)
+{
+	directed_begin(s, 3);
+	node_copy(&s->nodes[2]);
+	s->nodes[0].skew -= 3 * (int64_t)s->election_ms;
+	directed_elect(s, 1, N(1) | N(2));
+	must(directed_propose(s, 1, 100) == RMQ_E_OK);
+	directed_pass(s, N(1) | N(2), s->beat_ms);
+	must(directed_status(s, 1).commit == directed_status(s, 1).last.index);
+	directed_lose(s, ALL, ALL);
+	node_put_back(s, &s->nodes[2]);
+	node_start(s, &s->nodes[2]);
+	struct raft_event e = {.type = RAFT_EVENT_FORGOT, .term = directed_status(s, 1).term};
+	must(node_step(s, &s->nodes[2], &e) == RMQ_E_OK);
+	must(directed_status(s, 0).serving);
+	must(directed_propose(s, 0, 100) == RMQ_E_OK);
+	directed_pass(s, N(0) | N(2), 2 * s->beat_ms);
+	must(!directed_status(s, 0).serving);
 }
 
 static unsigned count(struct sim *s, unsigned to, enum raft_message_type type)

@@ -143,7 +143,7 @@ static void millisecond(struct sim *s)
 	work(s);
 }
 
-static uint64_t run(uint64_t seed, uint64_t totals[4])
+static uint64_t run(uint64_t seed, uint64_t totals[5])
 {
 	struct sim *s = calloc(1, sizeof(*s));
 	sim_begin(s, seed);
@@ -163,6 +163,7 @@ static uint64_t run(uint64_t seed, uint64_t totals[4])
 	totals[1] += s->elections;
 	totals[2] += s->holes;
 	totals[3] += s->changes;
+	totals[4] += s->told_back;
 	uint64_t hash = s->hash;
 	sim_end(s);
 	free(s);
@@ -171,17 +172,18 @@ static uint64_t run(uint64_t seed, uint64_t totals[4])
 
 static void run_seeds(uint64_t first, uint64_t count, bool trace)
 {
-	uint64_t totals[4] = {0};
+	uint64_t totals[5] = {0};
 	for (uint64_t seed = first; seed < first + count; seed++) {
 		uint64_t hash = run(seed, totals);
 		if (trace)
 			printf("%llu %016llx\n", (unsigned long long)seed,
 			    (unsigned long long)hash);
 	}
-	printf("%llu seeds: %llu records, %llu elections, %llu holes, %llu changes\n",
+	printf("%llu seeds: %llu records, %llu elections, %llu holes, %llu changes, "
+	       "%llu directories put back\n",
 	    (unsigned long long)count, (unsigned long long)totals[0],
 	    (unsigned long long)totals[1], (unsigned long long)totals[2],
-	    (unsigned long long)totals[3]);
+	    (unsigned long long)totals[3], (unsigned long long)totals[4]);
 }
 
 static const struct {

@@ -104,10 +104,9 @@ void node_start(struct sim *s, struct node *n)
 	n->barrier = n->barrier_count = 0;
 	n->leader_commit = 0;
 	n->gone = false;
-	memset(n->words, 0, sizeof(n->words));
+	n->begun = (struct raft_place){d->last, d->term};
+	meet_begin(s, n);
 	n->raft = raft_new(&b, node_clock(s, n));
-	if (n->lives > 0)
-		(void)!node_step(s, n, &(struct raft_event){.type = RAFT_EVENT_FORGOT});
 	if (s->host)
 		s->host->up(s, n);
 }
@@ -260,15 +259,6 @@ void node_put_back(struct sim *s, struct node *n)
 {
 	node_crash(s, n);
 	n->disk = *n->old;
-	n->lives++;
-}
-
-void node_hello(struct sim *s, struct node *n, const struct node *from)
-{
-	struct raft_status st;
-	raft_status(from->raft, &st);
-	(void)!node_step(s, n,
-	    &(struct raft_event){.type = RAFT_EVENT_TOLD, .id = from->id, .term = st.term});
 }
 
 static void check_flying(struct sim *s, struct node *n, struct raft_id to)
@@ -328,7 +318,7 @@ static uint64_t carried(struct sim *s, struct node *n, const struct raft_message
 
 static void post(struct sim *s, struct node *n, const struct raft_message *m)
 {
-	if (s->host && !s->host->can_send(s, n, m))
+	if (!(s->host ? s->host->can_send(s, n, m) : meet_can_send(s, n, m->to)))
 		return;
 	check_message(s, n, m);
 	check_flying(s, n, m->to);
@@ -342,7 +332,7 @@ static void post(struct sim *s, struct node *n, const struct raft_message *m)
 			continue;
 		struct packet *p = calloc(1, sizeof(*p));
 		p->m = over_wire(s, m);
-		p->life = n->lives;
+		p->boot = n->boot;
 		p->at = carried(s, n, m);
 		if (!s->by_hand)
 			p->at += prng_range(&s->prng, 1, s->quiet ? 3 : s->delay_max);
@@ -481,7 +471,7 @@ static void last_step(
 {
 	const struct raft_action *actions;
 	size_t count;
-	if (s->quiet || s->by_hand || !prng_chance(&s->prng, s->cuts)) {
+	if (s->quiet || s->by_hand || meet_is_spared(s, n) || !prng_chance(&s->prng, s->cuts)) {
 		(void)!step(s, n, e, from);
 		return;
 	}
@@ -490,38 +480,14 @@ static void last_step(
 	node_crash(s, n);
 }
 
-/* Whether it lets the sender in, which must have what it has said before. */
-static bool lets_in(struct sim *s, struct node *n, const struct packet *p)
-{
-	const struct node *from = &s->nodes[p->m.from.bytes[0] - 1];
-	const struct raft_message *m = &p->m;
-	struct word *w = &n->words[from->slot];
-	bool new = p->life > w->life && p->life == from->lives;
-	if (new && from->raft &&
-	    (from->view.term < w->term ||
-		(from->view.term == w->term && from->view.last < w->index)))
-		return false;
-	if (new)
-		w->life = p->life;
-	if (m->type == RAFT_PREVOTE || m->type == RAFT_PREVOTED || m->type == RAFT_REMOVED)
-		return true;
-	if (m->term > w->term)
-		*w = (struct word){.term = m->term, .life = w->life};
-	if (m->type == RAFT_APPENDED && m->ok && m->term == w->term &&
-	    m->place.index > w->index)
-		w->index = m->place.index;
-	return true;
-}
-
 void node_deliver(struct sim *s, struct packet *p)
 {
 	struct node *n = &s->nodes[p->m.to.bytes[0] - 1];
-	bool here = n->raft && raft_id_eq(n->id, p->m.to) && lets_in(s, n, p);
+	bool here = n->raft && raft_id_eq(n->id, p->m.to) &&
+		    (s->host ? s->host->heard(s, n, p) : meet_heard(s, n, p));
 	if (here && (!s->host || s->host->takes(s, n, p))) {
 		if (p->m.type == RAFT_APPEND && p->m.commit > n->leader_commit)
 			n->leader_commit = p->m.commit;
-		if (s->host)
-			s->host->heard(s, n, &p->m);
 		struct raft_event e = {.type = RAFT_EVENT_MESSAGE, .message = &p->m};
 		last_step(s, n, &e, p);
 	}

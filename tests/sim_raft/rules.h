@@ -53,6 +53,11 @@
 	    "two votes in a term, on disk") \
 	X(FORGOTTEN_UNFILLED, "a_node_that_forgot_votes_again_for_leaders_after_the_next", \
 	    "a directed schedule went another way at line") \
+	X(FORGOTTEN_ACKS, "a_node_that_forgot_acknowledges_nothing_to_leaders_of_the_past", \
+	    "state machine safety: committed is something else") \
+	X(LOST_COUNTED, "", "a node does not catch up") \
+	X(NEW_VOTES, "", "two votes in a term", "two votes in a term, on disk", \
+	    "a leader lacks a committed record") \
 	X(DIED_UNCHECKED, "", "a hole above the own commit index") \
 	X(DIED_UNCOVERED, "", "a covered disk without the END of a hole", \
 	    "a hole on disk before its cover") \

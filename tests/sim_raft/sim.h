@@ -6,6 +6,7 @@
 #define SIM_RAFT_H
 
 #include "core/base/variant.h"
+#include "core/host/members.h"
 #include "core/raft/raft.h"
 
 #include "../sim/prng.h"
@@ -71,14 +72,13 @@ struct node {
 	unsigned place;	     /* its address */
 	struct disk *before; /* a known-bad variant: as it was before the newest STORE */
 	struct disk *old;    /* a copy of it; NULL: none */
-	unsigned lives;	     /* so often its disk was put back to that */
-	/* What this process has heard of each of the others: members_hello(). */
-	struct word {
-		uint64_t term, index;
-		unsigned life;
-	} words[NODES];
-	struct disk disk; /* durable */
-	struct disk view; /* with what is not synced yet */
+	bool was_put_back;   /* to that */
+	struct members *members;
+	uint64_t boot;		   /* of this process */
+	struct raft_place begun;   /* what it began with */
+	uint64_t let_in_by[NODES]; /* processes that have taken its HELLO; 0: none */
+	struct disk disk;	   /* durable */
+	struct disk view;	   /* with what is not synced yet */
 	struct op *ops, **ops_end;
 	uint64_t sync_at, paused_until, full_until, up_at;
 	int64_t skew;
@@ -109,7 +109,7 @@ struct node {
 struct packet {
 	struct packet *next;
 	uint64_t at;
-	unsigned life; /* of its sender */
+	uint64_t boot; /* of its sender */
 	struct raft_message m;
 	struct raft_run *runs;
 	uint32_t *values;
@@ -149,8 +149,8 @@ struct host {
 	void (*committed)(struct sim *s, uint64_t index);
 	/* Whether it can send this now. */
 	bool (*can_send)(struct sim *s, struct node *n, const struct raft_message *m);
-	/* A message has come, and is about to be taken. */
-	void (*heard)(struct sim *s, struct node *n, const struct raft_message *m);
+	/* A message has come; false: over a connection that is gone. */
+	bool (*heard)(struct sim *s, struct node *n, const struct packet *p);
 	/* Cuts a message to what the node takes of it; false: it is lost. */
 	bool (*takes)(struct sim *s, struct node *n, struct packet *p);
 	/* Whether the disk has room for the STORE; else it waits, and all after it. */
@@ -181,8 +181,12 @@ struct sim {
 	unsigned loss, duplicate, delay_max, faults, wipes, put_backs, changing;
 	const struct node *spared; /* no change of membership concerns it; NULL: none */
 	struct node *rots;	   /* records on its disk go bad; NULL: on nobody's */
-	unsigned cuts;		   /* nodes die between two actions of a step */
-	unsigned busy;		   /* the hosts: READs are late, a quarter of that are lost */
+	/* Its directory was put back, and it was not told yet, which this one can; NULL: no. */
+	struct node *put_back, *knows;
+	uint64_t told_at; /* from then on */
+	uint64_t boots, told_back;
+	unsigned cuts; /* nodes die between two actions of a step */
+	unsigned busy; /* the hosts: READs are late, a quarter of that are lost */
 	uint64_t hash;
 	uint64_t proposed, elections, holes, changes;
 };
@@ -223,8 +227,6 @@ void node_wipe(struct sim *s, struct node *n);
 /* Its disk is copied; and it crashes, and its disk is as it was then. */
 void node_copy(struct node *n);
 void node_put_back(struct sim *s, struct node *n);
-/* Node `from` says HELLO to it. */
-void node_hello(struct sim *s, struct node *n, const struct node *from);
 enum rmq_error node_step(struct sim *s, struct node *n, struct raft_event *e);
 /*
  * What a disk holds from `index` on, as RAFT_READ wants it, up to a record that is bad: *bad, 0: there is
@@ -253,6 +255,17 @@ void node_member(const struct node *n, struct raft_member *m);
 uint64_t node_clock(const struct sim *s, const struct node *n);
 void packet_free(struct packet *p);
 bool node_sync(struct sim *s, struct node *n);
+
+/* ---- meet.c ---- */
+void meet_begin(struct sim *s, struct node *n);
+void meet_millisecond(struct sim *s);
+bool meet_can_send(const struct sim *s, const struct node *n, struct raft_id to);
+/* A message has come; false: it comes over a connection that is gone. */
+bool meet_heard(const struct sim *s, struct node *n, const struct packet *p);
+/* Node `by` lets it in. */
+void meet_lets_in(struct sim *s, struct node *n, const struct node *by);
+/* Whether nothing happens to it, as a node that was put back would never be told. */
+bool meet_is_spared(const struct sim *s, const struct node *n);
 
 /* ---- check.c ---- */
 void check_made(struct sim *s, uint64_t index, uint64_t prev_term, struct rec rec);

@@ -139,7 +139,8 @@ static void of_another_cluster_nothing_is_believed(void **state)
 	assert_false(members_hint(&m, 9, &c));
 }
 
-static enum rmq_error hello(unsigned key, uint64_t term, uint64_t last, uint64_t accepted_ms)
+static enum rmq_error hello_of(
+    unsigned key, uint64_t boot, uint64_t term, uint64_t last, uint64_t accepted_ms)
 {
 	uint8_t bytes[RAFT_KEY_SIZE] = {(uint8_t)key};
 
@@ -147,11 +148,15 @@ static enum rmq_error hello(unsigned key, uint64_t term, uint64_t last, uint64_t
 	    &(struct members_hello){.key = bytes,
 		.from = id_of(key),
 		.to = id_of(1),
-		.boot = 5,
-		.term = term,
-		.last = last,
+		.boot = boot,
+		.begun = {last, term},
 		.accepted_ms = accepted_ms},
 	    "n1", why);
+}
+
+static enum rmq_error hello(unsigned key, uint64_t term, uint64_t last, uint64_t accepted_ms)
+{
+	return hello_of(key, 5, term, last, accepted_ms);
 }
 
 static void who_was_removed_is_told_so_only_if_that_is_committed(void **state)
@@ -173,34 +178,79 @@ static void who_was_removed_is_told_so_only_if_that_is_committed(void **state)
 	assert_null(strstr(why, "removed"));
 }
 
-static void heard(unsigned from, uint64_t term, uint64_t index, uint64_t now_ms)
+static void heard(unsigned from, uint64_t term, uint64_t index)
 {
 	const struct raft_message message = {
 	    .type = RAFT_APPENDED, .term = term, .ok = true, .place = {index, term}};
 
-	member_heard(members_find(&m, id_of(from)), &message, now_ms);
+	member_heard(members_find(&m, id_of(from)), &message);
 }
 
-static void a_hello_knows_what_was_heard_before_its_connection(void **state)
+static void a_process_begins_with_what_those_before_it_have_said(void **state)
 {
 	(void)state;
 	log_is(1, N(1) | N(2), true);
-	heard(2, 3, 10, 1000);
-	assert_int_equal(hello(2, 3, 9, 1001), RMQ_E_CORRUPT);
+	assert_int_equal(hello_of(2, 5, 3, 5, 1000), RMQ_E_OK);
+	heard(2, 3, 10);
+	assert_int_equal(hello_of(2, 6, 3, 9, 1001), RMQ_E_CORRUPT);
 	assert_non_null(strstr(why, "older state"));
-	assert_int_equal(hello(2, 2, 50, 1001), RMQ_E_CORRUPT);
-	assert_int_equal(hello(2, 3, 10, 1001), RMQ_E_OK);
+	assert_int_equal(hello_of(2, 6, 2, 50, 1001), RMQ_E_CORRUPT);
+	/* It holds all by now, and is asked what it began with: also over its other connection. */
+	heard(2, 3, 11);
+	assert_int_equal(hello_of(2, 5, 3, 5, 1002), RMQ_E_OK);
+	assert_int_equal(hello_of(2, 6, 3, 11, 1003), RMQ_E_OK);
+	/* What the one before that had said counts for ever. */
+	heard(2, 3, 12);
+	assert_int_equal(hello_of(2, 6, 3, 11, 1004), RMQ_E_OK);
+	assert_int_equal(hello_of(2, 7, 3, 11, 1005), RMQ_E_CORRUPT);
 	/* A newer term may have cut its log. */
-	assert_int_equal(hello(2, 4, 5, 1001), RMQ_E_OK);
-	/* What came in the same millisecond, or later, may be newer than the HELLO. */
-	assert_int_equal(hello(2, 3, 9, 1000), RMQ_E_OK);
-	for (unsigned i = 0; i < 100; i++)
-		heard(2, 3, 11 + i, 2000 + 100 * i);
-	assert_int_equal(hello(2, 3, 110, 20000), RMQ_E_OK);
-	assert_int_equal(hello(2, 3, 109, 20000), RMQ_E_CORRUPT);
-	/* A handshake is shorter than what is remembered apart. */
-	assert_int_equal(hello(2, 3, 10, 11900 - 5000), RMQ_E_CORRUPT);
-	assert_int_equal(hello(2, 3, 11 + 49, 11900 - 5000), RMQ_E_OK);
+	assert_int_equal(hello_of(2, 7, 4, 5, 1006), RMQ_E_OK);
+	assert_int_equal(hello_of(2, 8, 3, 11, 1007), RMQ_E_CORRUPT);
+}
+
+static void what_a_leader_keeps_is_known_by_what_it_says(void **state)
+{
+	(void)state;
+	log_is(1, N(1) | N(2), true);
+	assert_int_equal(hello_of(2, 5, 3, 5, 1000), RMQ_E_OK);
+	member_keeps(members_find(&m, id_of(2)), (struct raft_place){20, 3});
+	member_keeps(members_find(&m, id_of(2)), (struct raft_place){0, 0});
+	assert_int_equal(hello_of(2, 6, 3, 19, 1001), RMQ_E_CORRUPT);
+	assert_int_equal(hello_of(2, 6, 3, 20, 1001), RMQ_E_OK);
+}
+
+static void who_knows_that_it_has_forgotten_is_let_in(void **state)
+{
+	uint8_t key[RAFT_KEY_SIZE] = {2};
+	struct members_hello h = {.key = key,
+	    .from = id_of(2),
+	    .to = id_of(1),
+	    .boot = 6,
+	    .begun = {9, 3},
+	    .accepted_ms = 1001};
+
+	(void)state;
+	log_is(1, N(1) | N(2), true);
+	assert_int_equal(hello_of(2, 5, 3, 5, 1000), RMQ_E_OK);
+	heard(2, 3, 10);
+	assert_int_equal(members_hello(&m, &h, "n1", why), RMQ_E_CORRUPT);
+	h.forgot = true;
+	assert_int_equal(members_hello(&m, &h, "n1", why), RMQ_E_OK);
+	/* It is another process than the one that had it all. */
+	assert_true(h.another);
+	assert_int_equal(members_hello(&m, &h, "n1", why), RMQ_E_OK);
+	assert_false(h.another);
+}
+
+static void the_hello_of_a_process_that_has_ended_may_come_late(void **state)
+{
+	(void)state;
+	log_is(1, N(1) | N(2), true);
+	assert_int_equal(hello_of(2, 6, 3, 10, 1001), RMQ_E_OK);
+	heard(2, 3, 15);
+	assert_int_equal(hello_of(2, 5, 3, 9, 1000), RMQ_E_BUSY);
+	assert_null(strstr(why, "older state"));
+	assert_int_equal(hello_of(2, 6, 3, 10, 1002), RMQ_E_OK);
 }
 
 static void a_prevote_says_nothing_of_the_disk(void **state)
@@ -209,7 +259,7 @@ static void a_prevote_says_nothing_of_the_disk(void **state)
 
 	(void)state;
 	log_is(1, N(1) | N(2), true);
-	member_heard(members_find(&m, id_of(2)), &message, 1000);
+	member_heard(members_find(&m, id_of(2)), &message);
 	assert_int_equal(hello(2, 1, 1, 2000), RMQ_E_OK);
 }
 
@@ -224,6 +274,7 @@ static void another_process_is_refused_while_one_is_linked(void **state)
 	h.calls = h.answers = true;
 	assert_int_equal(members_hello(&m, &h, "n1", why), RMQ_E_OK);
 	h.boot = 6;
+	h.accepted_ms = 1;
 	assert_int_equal(members_hello(&m, &h, "n1", why), RMQ_E_BUSY);
 	assert_non_null(strstr(why, "n2 runs already"));
 	h.answers = false;
@@ -336,7 +387,10 @@ int main(void)
 	    T(a_hint_adds_links_and_cuts_none),
 	    T(of_another_cluster_nothing_is_believed),
 	    T(who_was_removed_is_told_so_only_if_that_is_committed),
-	    T(a_hello_knows_what_was_heard_before_its_connection),
+	    T(a_process_begins_with_what_those_before_it_have_said),
+	    T(what_a_leader_keeps_is_known_by_what_it_says),
+	    T(who_knows_that_it_has_forgotten_is_let_in),
+	    T(the_hello_of_a_process_that_has_ended_may_come_late),
 	    T(a_prevote_says_nothing_of_the_disk),
 	    T(another_process_is_refused_while_one_is_linked),
 	    T(all_addresses_are_tried_what_it_said_first),

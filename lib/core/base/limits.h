@@ -165,7 +165,8 @@ struct space_limits {
 #define RAFT_WINDOW_BYTES  (4u << 20) /* sent to one peer and not acknowledged */
 #define RAFT_WINDOW	   64	      /* the same, in messages */
 #define RAFT_LINK_BYTES	   (48u << 10) /* the same, not received: at least, on the slowest link */
-#define RAFT_HOLES_MAX	   5461	       /* ranges in one HOLE: as many as fit into an END */
+#define RAFT_NEW_TIMEOUTS  4 /* election timeouts that a new process waits for others to vote */
+#define RAFT_HOLES_MAX	   5461 /* ranges in one HOLE: as many as fit into an END */
 
 /* TCP connections whose peers have not said who they are, see core/link/arrivals.h. */
 #define ARRIVALS_OPEN_MAX      64 /* of all strangers, and so many of known addresses */

@@ -34,6 +34,9 @@
 	X(FORGOT_UNSTORED, "who is told that it has forgotten knows that only as long as it runs") \
 	X(FORGOTTEN_UNTOLD, "it votes again though others may hold a vote that it forgot") \
 	X(FORGOTTEN_UNFILLED, "it votes again before it holds what it had stored") \
+	X(FORGOTTEN_ACKS, "it acknowledges records to leaders of the past") \
+	X(LOST_COUNTED, "a leader counts on what it has forgotten") \
+	X(NEW_VOTES, "a node votes before those have let it in who know its disk") \
 	X(DIED_UNCHECKED, "what died at the leader becomes holes where the log is another one") \
 	X(DIED_UNCOVERED, "holes are made as the leader has them, without its cover") \
 	X(SENT_AGAIN, "records that are late are sent again, behind their first copies") \
@@ -152,7 +155,9 @@
 	    "makes no cluster") \
 	X(UP_BY_LINKS, "a member whose links are up is up, however long it says nothing", \
 	    "is up for") \
-	X(HELLO_LATE, "a HELLO is compared with what came after it was made", "older than it was") \
+	X(HELLO_LATE, "the HELLO of a process that has ended counts", "older than it was") \
+	X(HELLO_OF_SAME, "what a process says counts against what it began with", \
+	    "older than it was") \
 	X(DISK_FORGETS, "a restart loses what was durable last", "older than it was") \
 	X(DEADLY_RESTARTED, "what a record kills on two nodes is started again", \
 	    "is started again") \

@@ -346,45 +346,33 @@ bool member_up(const struct member_link *l, const struct member_signs *s, uint64
 
 /* ---- who calls ---- */
 
-void member_heard(struct member_link *l, const struct raft_message *m, uint64_t now_ms)
+/* Whether a disk that holds this lacks some of that. */
+static bool lacks(struct raft_place is, struct raft_place that)
 {
-	struct member_word *newest = l->word_count > 0 ? &l->words[l->word_count - 1] : NULL;
-	struct member_word word = newest ? *newest : (struct member_word){0};
-
-	/* These do not say that their term is durable. */
-	if (m->type == RAFT_PREVOTE || m->type == RAFT_PREVOTED || m->type == RAFT_REMOVED)
-		return;
-	if (m->term > word.term) {
-		word.term = m->term;
-		word.index = 0;
-	}
-	if (m->type == RAFT_APPENDED && m->ok && m->term == word.term &&
-	    m->place.index > word.index)
-		word.index = m->place.index;
-	if (newest && word.term == newest->term && word.index == newest->index)
-		return;
-	word.heard_ms = now_ms;
-	if (newest && now_ms - newest->since_ms < MEMBER_WORDS_MS) {
-		*newest = word;
-		return;
-	}
-	word.since_ms = now_ms;
-	if (l->word_count == MEMBER_WORDS)
-		memmove(l->words, l->words + 1, --l->word_count * sizeof(l->words[0]));
-	l->words[l->word_count++] = word;
+	return is.term < that.term || (is.term == that.term && is.index < that.index);
 }
 
-/* Whether its state is older than what it had said when this connection was accepted. */
+void member_keeps(struct member_link *l, struct raft_place kept)
+{
+	if (lacks(l->said, kept))
+		l->said = kept;
+}
+
+void member_heard(struct member_link *l, const struct raft_message *m)
+{
+	bool acknowledges = m->type == RAFT_APPENDED && m->ok;
+
+	/* These do not say that their term is durable. */
+	if (m->type != RAFT_PREVOTE && m->type != RAFT_PREVOTED && m->type != RAFT_REMOVED)
+		member_keeps(
+		    l, (struct raft_place){acknowledges ? m->place.index : 0, m->term});
+}
+
+/* Whether its process began with less than those before it had said. */
 static bool forgot(const struct member_link *l, const struct members_hello *h)
 {
-	unsigned i = l->word_count;
-
-	while (i > 0 && l->words[i - 1].heard_ms >= h->accepted_ms && !RMQ_VARIANT(HELLO_LATE))
-		i--;
-	if (i == 0)
-		return false;
-	const struct member_word *w = &l->words[i - 1];
-	return h->term < w->term || (h->term == w->term && h->last < w->index);
+	return lacks(h->begun, l->said_before) ||
+	       ((h->another || RMQ_VARIANT(HELLO_OF_SAME)) && lacks(h->begun, l->said));
 }
 
 enum rmq_error members_hello(
@@ -415,6 +403,11 @@ enum rmq_error members_hello(
 	}
 	/* If it cannot be reached itself, the older process is gone and its links are dead. */
 	h->another = l->boot != h->boot;
+	if (h->another && l->boot != 0 && h->accepted_ms <= l->boot_ms &&
+	    !RMQ_VARIANT(HELLO_LATE)) {
+		snprintf(why, cap, "%s has begun anew since", name);
+		return RMQ_E_BUSY;
+	}
 	if (h->calls && h->answers && h->another) {
 		snprintf(why, cap,
 		    "%s runs already: if this lasts, two processes have copies of one data "
@@ -422,13 +415,19 @@ enum rmq_error members_hello(
 		    name);
 		return RMQ_E_BUSY;
 	}
-	if (forgot(l, h)) {
+	if (!h->forgot && forgot(l, h)) {
 		snprintf(why, cap,
 		    "the data directory of %s was put back to an older state; remove it: "
 		    "rmq-cluster leave %s",
 		    name, name);
 		return RMQ_E_CORRUPT;
 	}
-	l->boot = h->boot;
+	if (h->another) {
+		if (lacks(l->said_before, l->said))
+			l->said_before = l->said;
+		l->said = (struct raft_place){0, 0};
+		l->boot = h->boot;
+		l->boot_ms = h->accepted_ms;
+	}
 	return RMQ_E_OK;
 }

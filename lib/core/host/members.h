@@ -13,9 +13,11 @@
  * settings.  They are tried one after the other.  The address that a member gives for itself is
  * passed on to all linked members.
  *
- * Records that a member has reported to be on its disk it has for ever.  A HELLO is made after
- * its connection was accepted, so it must have at least what that member reported before; a
- * later report, over its other connection or from a later process, may be newer.
+ * What a member has reported to be on its disk it has for ever, so each of its processes must begin
+ * with at least what those before it have reported, by Raft or in STATE.  HELLO says what its
+ * process began with, since by now it may hold more, from a node that does not know what is missing.
+ * The HELLO of a process that has ended may still come: its connection was accepted before that
+ * of the newest one.
  */
 #ifndef RMQ_CORE_HOST_MEMBERS_H
 #define RMQ_CORE_HOST_MEMBERS_H
@@ -31,19 +33,6 @@
 #define MEMBERS_REMOVED_TEXT \
 	"was removed from the cluster; with a new data directory it can be admitted again"
 
-/* What it has said of its disk: that it is in `term`, and has the log of it up to `index`. */
-struct member_word {
-	uint64_t heard_ms; /* the newest of it */
-	uint64_t since_ms;
-	uint64_t term;
-	uint64_t index;
-};
-
-/* Enough to tell what was heard before a handshake of LINK_HANDSHAKE_MS from what came later.
- */
-#define MEMBER_WORDS	8
-#define MEMBER_WORDS_MS 1000
-
 enum member_place {
 	MEMBER_SAID,  /* by itself */
 	MEMBER_HEARD, /* from another member */
@@ -55,13 +44,15 @@ struct member_link {
 	struct raft_member member; /* as the newest configuration that has it says */
 	char places[MEMBER_PLACES][RAFT_ADDRESS_MAX + 1]; /* ""; none */
 	bool was;	   /* a member by a configuration that is committed */
-	uint64_t boot;	   /* of the process whose HELLO was taken; 0: none */
+	uint64_t boot;	   /* of the process whose HELLO was taken last; 0: none */
+	uint64_t boot_ms;  /* when the first connection of it was accepted */
 	uint64_t alive_ms; /* when the newest frame came over its NODE link */
 	uint64_t
 	    one_way_ms; /* since then messages go one way only: see troubles.h; 0: they do not */
 	uint64_t astray_ms; /* since then it is not where it says: see troubles.h; 0: it is */
-	struct member_word words[MEMBER_WORDS]; /* oldest first */
-	unsigned word_count;
+	/* What it has said of its disk: it is in this term, and has the log of it up to here.  This
+	 * process, and those before it. */
+	struct raft_place said, said_before;
 };
 
 struct members_view {
@@ -189,7 +180,8 @@ struct members_hello {
 	const uint8_t *key;
 	struct raft_id from, to;
 	uint64_t boot;
-	uint64_t term, last;
+	struct raft_place begun; /* its process: its term, and the index of its last record */
+	bool forgot; /* it knows that it has forgotten what it had stored, and acts so */
 	uint64_t accepted_ms; /* when its connection was */
 	/* As far as this node knows, of the process before: */
 	bool calls;   /* a link is up that it has dialled */
@@ -201,12 +193,14 @@ struct members_hello {
 /*
  * Whether it is the node that it was: neither a new directory, nor a copy, nor an old state.
  * Else `why` says why not, TEXT_MAX + 1 bytes.  RMQ_E_CORRUPT: it has forgotten what it had
- * stored; RMQ_E_DENIED: it was removed; both are certain.
+ * stored, and is let in when it knows; RMQ_E_DENIED: it was removed; both are certain.
  */
 enum rmq_error members_hello(struct members *m, struct members_hello *h, const char *self_name,
     char *why) __attribute__((warn_unused_result));
 
 /* A message of Raft has come from it. */
-void member_heard(struct member_link *l, const struct raft_message *m, uint64_t now_ms);
+void member_heard(struct member_link *l, const struct raft_message *m);
+/* It says what it keeps, as in raft_status. */
+void member_keeps(struct member_link *l, struct raft_place kept);
 
 #endif

@@ -39,20 +39,23 @@
 
 /*
  * from, to: incarnations, RAFT_ID_SIZE bytes; boot: random, made when the process started;
- * term, last: the sender's term and the index of its last record.  Times are settings that
- * must be equal everywhere.
+ * term, last: the sender's term and the index of its last record when the process started; flags: enum
+ * node_hello_flag.  Times are settings that must be equal everywhere.
  */
+enum node_hello_flag {
+	NODE_HELLO_FORGOT = 1, /* RAFT_EVENT_FORGOT has been told to it */
+};
 /* clang-format off */
 #define NODE_HELLO(F) \
 	F(u16, newest) F(u16, oldest) F(u64, features) F(str, from) F(str, to) F(u64, boot) F(u64, term) F(u64, last) \
-	F(u32, election_ms) F(u32, heartbeat_ms)
+	F(u32, election_ms) F(u32, heartbeat_ms) F(u8, flags)
 /*
- * The version that is spoken, the sender's features, the newest configuration that it knows to
+ * The version that is spoken, the sender's features and term, the newest configuration that it knows to
  * be committed (raft_config.h), and where it stands; 0: it knows of none.
  */
-#define NODE_WELCOME(F) F(u16, version) F(u64, features) F(u64, config_index) F(rest, config)
-/* The last frame. */
-#define NODE_REFUSED(F) F(u8, code) F(str, text)
+#define NODE_WELCOME(F) F(u16, version) F(u64, features) F(u64, term) F(u64, config_index) F(rest, config)
+/* The last frame.  term: the sender's; 0: it has none. */
+#define NODE_REFUSED(F) F(u8, code) F(str, text) F(u64, term)
 /* type: enum raft_message_type, but APPEND.  index_term: in APPENDED, if ok, what is received. */
 #define NODE_MESSAGE(F) \
 	F(u8, type) F(u8, ok) F(u64, term) F(u64, index) F(u64, index_term) F(u64, round)
@@ -63,7 +66,8 @@
 #define NODE_RUN(F) F(u64, first) F(u64, term) F(u32, count) F(u8, kind) F(rest, payload)
 /*
  * So many bytes of new messages fit on the sender's disk after record `index`.  flags: enum
- * node_state_flag; a bit that the receiver does not know says nothing to it.
+ * node_state_flag; a bit that the receiver does not know says nothing to it.  term, kept: what it keeps, as
+ * in raft_status.
  */
 enum node_state_flag {
 	NODE_STATE_SERVES = 1,	/* it leads, and lines are confirmed there */
@@ -78,7 +82,7 @@ enum node_state_flag {
 	NODE_STATE_ASTRAY = 512, /* the receiver does not answer it where it says that it is */
 	NODE_STATE_FINDS = 1024, /* the receiver has NODE_STATE_UNREACHED, and its gate answers */
 };
-#define NODE_STATE(F) F(u64, index) F(u64, bytes) F(u32, flags)
+#define NODE_STATE(F) F(u64, index) F(u64, bytes) F(u32, flags) F(u64, term) F(u64, kept)
 /*
  * To the leader: do it and send RESULT with the same `req`.  command: enum node_command; the
  * rest is about whom, as in JOIN and raft_config.h, what does not matter is empty.

@@ -273,10 +273,13 @@ static enum rmq_error dispatch(struct raft *r, const struct raft_event *e)
 		raft_election_abstain(r, e->type == RAFT_EVENT_ABSTAIN);
 		break;
 	case RAFT_EVENT_FORGOT:
-		raft_election_forgot(r);
+		raft_election_forgot(r, e->term);
 		break;
-	case RAFT_EVENT_TOLD:
-		raft_election_told(r, e->id, e->term);
+	case RAFT_EVENT_LET_IN:
+		raft_election_let_in(r, e->id, e->term);
+		break;
+	case RAFT_EVENT_LOST:
+		raft_replication_lost(r, e->id);
 		break;
 	case RAFT_EVENT_HEARD:
 		raft_replication_heard(r, e->id);
@@ -319,7 +322,9 @@ void raft_status(const struct raft *r, struct raft_status *s)
 	    .gone = r->gone,
 	    .abstains = r->abstains,
 	    .forgot = r->forgot,
+	    .changed = r->forgot && !raft_election_same_members(r),
 	    .term = r->term,
+	    .kept = raft_replication_kept(r),
 	    .commit = r->commit,
 	    .last = {r->last, raft_term_at(r, r->last)},
 	    .cover = r->cover,
@@ -362,8 +367,10 @@ struct raft *raft_new(const struct raft_begin *b, uint64_t now_ms)
 	r->random = b->seed;
 	r->now = now_ms;
 	r->term = b->term;
-	r->forgot = raft_id_forgot(b->vote);
+	uint64_t begun_index;
+	r->forgot = raft_id_forgot(b->vote, &begun_index);
 	r->vote = r->forgot ? (struct raft_id){{0}} : b->vote;
+	r->forgot_term = b->term;
 	r->commit = b->commit;
 	r->cover = b->cover;
 	r->last = r->durable = b->last;
@@ -374,7 +381,7 @@ struct raft *raft_new(const struct raft_begin *b, uint64_t now_ms)
 	raft_membership_committed(r, 0);
 	r->actions.count = 0;
 	raft_membership_peers(r);
-	r->begun_index = raft_membership_index(r);
+	r->begun_index = r->forgot ? begun_index : raft_membership_index(r);
 	raft_election_begin(r);
 	raft_status(r, &r->shown);
 	return r;

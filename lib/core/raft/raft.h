@@ -56,12 +56,20 @@
  * for, whatever of its bytes still come.  A node whose connection from the leader was lost no longer hears it: it asks for pre-votes soon, and repeatedly for one
  * election timeout, and gives its own at once.  Nodes that still hear the leader refuse.  A
  * node whose host says that it is ill abstains: it gives up leadership and does not ask for it,
- * not even when leadership is transferred to it.  A node whose disk has forgotten what it had
- * stored counts for nobody: it is not counted on to know what is committed, nor for whom it has
- * voted, so it neither votes nor stands.  It does again when it holds a record of a term that is
- * newer than all that the other members were in after it began: its forgotten votes are for
+ * not even when leadership is transferred to it.
+ *
+ * A disk that has forgotten what it had stored, as its directory was put back to an older state.
+ * Only others can know it: by what a process of this node had said is stored, and what the next one
+ * began with (host/members.h).  So a process that begins neither votes nor stands before all
+ * other voters have let it in, or RAFT_NEW_TIMEOUTS election timeouts have passed: some voter may
+ * be gone for long.  A node that is told that it has forgotten takes over the term of who tells it,
+ * so that it acknowledges nothing to leaders of the past, and counts for nobody: neither as
+ * knowing what is committed nor for whom it has voted, so it neither votes nor stands.  Its
+ * leader counts anew what it has.  It votes again when it holds a record of a term that is newer
+ * than all that the other members were in when they let it in: its forgotten votes are for
  * older terms, the leader was elected without it, so has all that was ever committed, and what
- * that leader lacks nobody counts any more as stored here.
+ * that leader lacks nobody counts any more as stored here.  If members have come or gone since
+ * it began, one of them may hold a vote, and it never votes again.
  *
  * Barriers [6.4]: a leader counts rounds of heartbeats; messages carry the newest, and answers
  * repeat it.  A barrier is done when a majority has answered, in this term, a round that began
@@ -201,10 +209,14 @@ enum raft_event_type {
 	RAFT_EVENT_ABSTAIN, /* this node is ill: it leads no more and does not campaign, until
 			       STAND; it follows and votes */
 	RAFT_EVENT_STAND,
-	RAFT_EVENT_FORGOT, /* this node's disk is older than what it had said is stored: it
-			      gives no vote and does not campaign, nor after a restart; it follows */
-	RAFT_EVENT_TOLD, /* id, term: that peer was in this term, or in a newer one, after this
-			    node began: only the first one counts */
+	RAFT_EVENT_FORGOT, /* term: of a peer by whom this node's disk is older than what it had
+			      said is stored: it gives no vote and does not campaign, nor after a
+			      restart; it follows */
+	RAFT_EVENT_LET_IN, /* id, term: that peer, in this term, has compared what this process
+			      began with with what it knows of this node's disk, or is told that it has
+			      forgotten.  Only the first one counts */
+	RAFT_EVENT_LOST, /* id: the disk of that peer has forgotten what it had stored: if this node
+			    leads, it counts anew what the peer has */
 	RAFT_EVENT_DIED, /* message: from, term and cover of the leader; ranges: are holes there, as
 			    it says, and all below its cover.  They become holes here, as far as
 			    this log is known to be the leader's, and committed */
@@ -246,7 +258,7 @@ enum raft_action_type {
 struct raft_store {
 	uint64_t seq;
 	uint64_t term;
-	/* In term; raft_id_forgot(): for nobody, nor in later ones, see RAFT_EVENT_FORGOT. */
+	/* In term; raft_id_of_forgot(): for nobody, nor in later ones, see RAFT_EVENT_FORGOT. */
 	struct raft_id vote;
 	uint64_t commit;
 	struct raft_place cover;
@@ -295,7 +307,11 @@ struct raft_status {
 	bool gone;
 	bool abstains; /* see RAFT_EVENT_ABSTAIN */
 	bool forgot;   /* see RAFT_EVENT_FORGOT */
+	bool changed;  /* forgot: members have come or gone since, and it does not vote again */
 	uint64_t term;
+	/* This node's disk is in this term, and has the log of its leader up to this index, or
+	 * all up to there if it leads.  Zeros: the term is not stored yet. */
+	struct raft_place kept;
 	uint64_t commit;
 	struct raft_place last;
 	struct raft_place cover;

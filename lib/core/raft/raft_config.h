@@ -98,17 +98,23 @@ static inline bool raft_id_none(struct raft_id id)
 	return raft_id_eq(id, (struct raft_id){{0}});
 }
 
-/* No node's: a vote for it is for nobody, in this term and later ones. */
-static inline struct raft_id raft_id_of_forgot(void)
+/*
+ * No node's: a vote for it is for nobody, in this term and later ones.  It holds the index of the
+ * configuration with which the node began that was told so.
+ */
+static inline struct raft_id raft_id_of_forgot(uint64_t config_index)
 {
 	struct raft_id id;
-	memset(id.bytes, 0xff, RAFT_ID_SIZE);
+	memset(id.bytes, 0xff, RAFT_ID_SIZE - 8);
+	store_u64(id.bytes + RAFT_ID_SIZE - 8, config_index);
 	return id;
 }
 
-static inline bool raft_id_forgot(struct raft_id id)
+/* *config_index: as above. */
+static inline bool raft_id_forgot(struct raft_id id, uint64_t *config_index)
 {
-	return raft_id_eq(id, raft_id_of_forgot());
+	*config_index = load_u64(id.bytes + RAFT_ID_SIZE - 8);
+	return raft_id_eq(id, raft_id_of_forgot(*config_index));
 }
 
 #endif

@@ -30,8 +30,22 @@ static bool is_self(const struct raft *r, const struct raft_peer *p)
 void raft_election_begin(struct raft *r)
 {
 	raft_election_delay(r);
+	r->new_until = r->now + RAFT_NEW_TIMEOUTS * r->election_ms;
 	if (raft_membership_may_lead(r) && raft_membership_majority(r, is_self))
 		r->election_at = r->now;
+}
+
+/* Whether somebody may still say that this node's disk has forgotten what it had stored. */
+static bool is_new(const struct raft *r)
+{
+	if (r->now >= r->new_until || RMQ_VARIANT(NEW_VOTES))
+		return false;
+	for (unsigned i = 0; i < r->peer_count; i++) {
+		const struct raft_peer *p = &r->peers[i];
+		if (!is_self(r, p) && !p->let_in && raft_membership_voter(r, p->id))
+			return true;
+	}
+	return false;
 }
 
 /* A change of term or role forgets everything that was computed for the old one. */
@@ -95,12 +109,13 @@ static void campaign(struct raft *r)
 /* Whether this node stands for election at all. */
 static bool stands(const struct raft *r)
 {
-	return !r->gone && !r->forgot && (!r->abstains || RMQ_VARIANT(ABSTAIN_CAMPAIGNS));
+	return !r->gone && !r->forgot && !is_new(r) &&
+	       (!r->abstains || RMQ_VARIANT(ABSTAIN_CAMPAIGNS));
 }
 
 static bool votes(const struct raft *r)
 {
-	return !r->forgot || RMQ_VARIANT(FORGOTTEN_VOTES);
+	return (!r->forgot || RMQ_VARIANT(FORGOTTEN_VOTES)) && !is_new(r);
 }
 
 static void precampaign(struct raft *r)
@@ -123,9 +138,14 @@ static bool recent(const struct raft *r, const struct raft_peer *p)
 	return is_self(r, p) || r->now - p->heard < r->election_ms;
 }
 
+bool raft_election_same_members(const struct raft *r)
+{
+	return raft_membership_index(r) == r->begun_index;
+}
+
 /*
  * Whether all votes that this node has forgotten were for terms before this one.  Members that
- * came or went meanwhile may hold one, and not be among those that told.
+ * came or went meanwhile may hold one, and not be among those that let it in.
  */
 static bool votes_are_old(const struct raft *r)
 {
@@ -133,10 +153,10 @@ static bool votes_are_old(const struct raft *r)
 		return true;
 	for (unsigned i = 0; i < r->peer_count; i++) {
 		const struct raft_peer *p = &r->peers[i];
-		if (!is_self(r, p) && (!p->told || p->told_term >= r->term))
+		if (!is_self(r, p) && (!p->let_in || p->told_term >= r->term))
 			return false;
 	}
-	return raft_membership_index(r) == r->begun_index;
+	return r->term > r->forgot_term && raft_election_same_members(r);
 }
 
 /* Whether this node holds all that the leader had when it was elected. */
@@ -308,8 +328,15 @@ void raft_election_abstain(struct raft *r, bool abstains)
 		raft_election_follow(r, r->term, (struct raft_id){{0}});
 }
 
+/* Of an older term than a peer's: what a leader of the past wants acknowledged is not. */
+static void take_over(struct raft *r, uint64_t term)
+{
+	if (term > r->term && !RMQ_VARIANT(FORGOTTEN_ACKS))
+		raft_election_follow(r, term, (struct raft_id){{0}});
+}
+
 /* A vote that is not durable yet is not told any more. */
-void raft_election_forgot(struct raft *r)
+void raft_election_forgot(struct raft *r, uint64_t term)
 {
 	if (!r->forgot)
 		raft_dirty(r);
@@ -317,22 +344,25 @@ void raft_election_forgot(struct raft *r)
 	if (r->role != RAFT_FOLLOWER)
 		raft_election_follow(r, r->term, (struct raft_id){{0}});
 	r->voted = (struct raft_id){{0}};
+	take_over(r, term);
+	r->forgot_term = r->term;
 }
 
 struct raft_id raft_election_vote(const struct raft *r)
 {
 	if (r->forgot && !RMQ_VARIANT(FORGOT_UNSTORED))
-		return raft_id_of_forgot();
+		return raft_id_of_forgot(r->begun_index);
 	return RMQ_VARIANT(VOTE_FORGOTTEN) ? (struct raft_id){{0}} : r->vote;
 }
 
 /* It may have got a vote of this node in any term up to then, and asks for none in an older one. */
-void raft_election_told(struct raft *r, struct raft_id id, uint64_t term)
+void raft_election_let_in(struct raft *r, struct raft_id id, uint64_t term)
 {
 	struct raft_peer *p = raft_peer(r, id);
 
-	if (!p || p->told)
+	if (!p || p->let_in)
 		return;
-	p->told = true;
+	p->let_in = true;
 	p->told_term = term;
+	take_over(r, term);
 }

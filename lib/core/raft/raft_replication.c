@@ -44,6 +44,19 @@ void raft_replication_reset(struct raft *r, struct raft_peer *p)
 	p->window = RAFT_LINK_BYTES;
 }
 
+/* What it has acknowledged in this term has been counted, and nobody is elected without it. */
+void raft_replication_lost(struct raft *r, struct raft_id id)
+{
+	struct raft_peer *p = raft_peer(r, id);
+	if (r->role != RAFT_LEADER || !p || raft_id_eq(id, r->id) || RMQ_VARIANT(LOST_COUNTED))
+		return;
+	p->match = p->received = p->level_at = 0;
+	p->goal = r->commit;
+	p->goal_at = r->now;
+	p->next = r->last + 1;
+	raft_replication_reset(r, p);
+}
+
 static void append_noop(struct raft *r)
 {
 	raft_append(r, &(struct raft_run){.term = r->term, .count = 1, .kind = RECORD_NOOP});
@@ -457,13 +470,26 @@ void raft_replication_go_on(struct raft *r)
 
 /* ---- follower ---- */
 
+/* What is durable here and was compared with the leader's log in this term. */
+static uint64_t compared(const struct raft *r)
+{
+	return r->verified < r->durable ? r->verified : r->durable;
+}
+
+struct raft_place raft_replication_kept(const struct raft *r)
+{
+	if (r->stored < r->term_seq)
+		return (struct raft_place){0, 0};
+	return (struct raft_place){r->role == RAFT_LEADER ? r->durable : compared(r), r->term};
+}
+
 static void answer(struct raft *r)
 {
 	if (raft_id_none(r->leader) || r->role != RAFT_FOLLOWER)
 		return;
 	if (r->stored < r->term_seq && !RMQ_VARIANT(ACK_EARLY))
 		return;
-	uint64_t index = r->verified < r->durable ? r->verified : r->durable;
+	uint64_t index = compared(r);
 	if (RMQ_VARIANT(ACK_EARLY))
 		index = r->verified;
 	if (RMQ_VARIANT(ACK_UNVERIFIED))

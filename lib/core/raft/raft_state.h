@@ -34,8 +34,8 @@ struct raft_flight {
 struct raft_peer {
 	struct raft_id id;
 	bool granted;	    /* its vote or pre-vote */
-	bool told;	    /* RAFT_EVENT_TOLD */
-	uint64_t told_term; /* as told first */
+	bool let_in;	    /* RAFT_EVENT_LET_IN */
+	uint64_t told_term; /* as it said then */
 	uint64_t heard;	    /* when it last answered this leader */
 	uint64_t match;	    /* acknowledged in this term */
 	uint64_t received;  /* as it says: compared, but not durable there */
@@ -90,7 +90,10 @@ struct raft {
 	bool gone;
 	bool abstains;	      /* does not campaign */
 	bool forgot;	      /* does not campaign nor vote */
-	uint64_t begun_index; /* of the newest configuration, when this node began */
+	uint64_t begun_index; /* of the newest configuration, when this process began; forgot:
+				 when the one began that was told so first */
+	uint64_t forgot_term; /* forgot: this process may have voted in it and those before */
+	uint64_t new_until;   /* before that all other voters have to let it in */
 	bool member;	      /* was one, by a committed configuration */
 	uint64_t election_at; /* follower or candidate: when to campaign */
 	uint64_t heard;	      /* follower: last word of a leader; 0: never */
@@ -190,10 +193,12 @@ void raft_election_stored(struct raft *r);
 void raft_election_message(struct raft *r, const struct raft_message *m);
 void raft_election_reset(struct raft *r, struct raft_id peer);
 void raft_election_abstain(struct raft *r, bool abstains);
-void raft_election_forgot(struct raft *r);
+void raft_election_forgot(struct raft *r, uint64_t term);
 /* What is to be stored as its vote. */
 struct raft_id raft_election_vote(const struct raft *r);
-void raft_election_told(struct raft *r, struct raft_id peer, uint64_t term);
+void raft_election_let_in(struct raft *r, struct raft_id peer, uint64_t term);
+/* Whether it may vote again if it holds all. */
+bool raft_election_same_members(const struct raft *r);
 
 /* ---- raft_replication.c ---- */
 
@@ -204,6 +209,7 @@ enum rmq_error raft_replication_barrier(struct raft *r, uint64_t seq);
 void raft_replication_append(struct raft *r, const struct raft_message *m);
 void raft_replication_appended(struct raft *r, const struct raft_message *m);
 void raft_replication_reset(struct raft *r, struct raft_peer *p);
+void raft_replication_lost(struct raft *r, struct raft_id peer);
 void raft_replication_again(struct raft *r);
 void raft_replication_heard(struct raft *r, struct raft_id peer);
 enum rmq_error raft_replication_read(struct raft *r, const struct raft_event *e);
@@ -220,5 +226,6 @@ void raft_replication_go_on(struct raft *r);
 bool raft_replication_serving(const struct raft *r);
 /* As in raft_status. */
 uint64_t raft_replication_received(const struct raft *r);
+struct raft_place raft_replication_kept(const struct raft *r);
 
 #endif

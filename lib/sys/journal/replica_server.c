@@ -68,7 +68,8 @@ static const char *check_txn(const struct replica_server *v, const struct journa
 	if (m->term < state->term || m->term > INT64_MAX)
 		return "TXN of a term that is over";
 	/* That it has forgotten its votes, and later that this is over, is no vote. */
-	bool forgot = raft_id_forgot(old->vote) || raft_id_forgot(v->vote);
+	uint64_t index;
+	bool forgot = raft_id_forgot(old->vote, &index) || raft_id_forgot(v->vote, &index);
 	if (m->term == state->term && !raft_id_none(old->vote) && !forgot &&
 	    !raft_id_eq(old->vote, v->vote))
 		return "TXN with a second vote in one term";

@@ -1,0 +1,188 @@
+/*
+ * Who lets whom in, by the shipped members (core/host/members.h): a process sends only to those
+ * that have taken its HELLO, which is never late here (sim_cluster has late ones).  And in some
+ * seeds, a directory that is put back to an older state, as at least one of the others knows.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sim.h"
+
+#define MEET_CHANCE 100 /* permille a ms: two nodes are connected */
+#define TELL_CHANCE 30	/* the same: a node says what it keeps, as in STATE */
+#define LATE_MS	    350 /* RAFT_NEW_TIMEOUTS, less what clocks and chance take */
+
+/* Those who know it best live on, till it has been told. */
+bool meet_is_spared(const struct sim *s, const struct node *n)
+{
+	return n == s->put_back || (s->put_back && n == s->knows);
+}
+
+void meet_begin(struct sim *s, struct node *n)
+{
+	n->boot = ++s->boots;
+	if (s->host)
+		return;
+	n->members = n->members ? n->members : malloc(sizeof(*n->members));
+	*n->members = (struct members){.self = n->id};
+	n->members->key[0] = (uint8_t)(n->slot + 1);
+	memset(n->let_in_by, 0, sizeof(n->let_in_by));
+}
+
+/* They are as the log says by now. */
+static void follow(struct node *n)
+{
+	struct members_effect effects[MEMBERS_EFFECTS_MAX];
+	struct raft_status st;
+	raft_status(n->raft, &st);
+	if (members_log(n->members, &st))
+		(void)!members_update(n->members, effects);
+}
+
+bool meet_can_send(const struct sim *s, const struct node *n, struct raft_id to)
+{
+	unsigned slot = to.bytes[0] - 1u;
+	return s->by_hand || (s->nodes[slot].raft && n->let_in_by[slot] == s->nodes[slot].boot);
+}
+
+/* What an older process has sent is lost, once the next one has come. */
+bool meet_heard(const struct sim *s, struct node *n, const struct packet *p)
+{
+	if (s->by_hand)
+		return true;
+	struct member_link *l = members_find(n->members, p->m.from);
+	if (!l || l->boot != p->boot)
+		return false;
+	member_heard(l, &p->m);
+	return true;
+}
+
+void meet_lets_in(struct sim *s, struct node *n, const struct node *by)
+{
+	struct raft_status st;
+	raft_status(by->raft, &st);
+	n->let_in_by[by->slot] = by->boot;
+	(void)!node_step(s, n,
+	    &(struct raft_event){.type = RAFT_EVENT_LET_IN, .id = by->id, .term = st.term});
+}
+
+/* Who knows less of the members is told. */
+static void hint(struct node *to, struct node *from)
+{
+	struct members_effect effects[MEMBERS_EFFECTS_MAX];
+	uint64_t index;
+	const struct raft_config *told = members_told(from->members, &index);
+	if (told && members_hint(to->members, index, told))
+		(void)!members_update(to->members, effects);
+}
+
+static void hello(struct sim *s, struct node *n, struct node *at)
+{
+	const uint8_t key[RAFT_KEY_SIZE] = {(uint8_t)(n->slot + 1)};
+	char why[TEXT_MAX + 1];
+	struct raft_status st;
+	raft_status(n->raft, &st);
+	struct members_hello h = {.key = key,
+	    .from = n->id,
+	    .to = at->id,
+	    .boot = n->boot,
+	    .begun = n->begun,
+	    .forgot = st.forgot,
+	    .accepted_ms = s->now};
+	hint(n, at);
+	hint(at, n);
+	enum rmq_error err = members_hello(at->members, &h, "", why);
+	raft_status(at->raft, &st);
+	if (err == RMQ_E_CORRUPT && !n->was_put_back)
+		sim_broken(s, "a node is taken for older than it was", n->slot, at->slot);
+	if (err == RMQ_E_CORRUPT && s->now >= s->told_at)
+		(void)!node_step(
+		    s, n, &(struct raft_event){.type = RAFT_EVENT_FORGOT, .term = st.term});
+	if (err)
+		return;
+	if (h.another && h.forgot)
+		(void)!node_step(
+		    s, at, &(struct raft_event){.type = RAFT_EVENT_LOST, .id = n->id});
+	meet_lets_in(s, n, at);
+}
+
+/* Whether another one that runs has heard more of this node than its old directory holds. */
+static struct node *knower(struct sim *s, const struct node *n)
+{
+	for (unsigned i = 0; i < NODES; i++) {
+		struct node *o = &s->nodes[i];
+		if (o == n || !node_runs(s, o))
+			continue;
+		const struct member_link *l = members_find(o->members, n->id);
+		if (l && l->boot == n->boot &&
+		    (l->said.term > n->old->term ||
+			(l->said.term == n->old->term && l->said.index > n->old->last)))
+			return o;
+	}
+	return NULL;
+}
+
+/* Once in some seeds; no other node has lost its own. */
+static void put_back(struct sim *s)
+{
+	struct node *n = sim_any(s);
+	if (s->quiet || s->wipes == 0 || s->rots || !s->put_backs || !node_runs(s, n))
+		return;
+	if (prng_chance(&s->prng, 20))
+		node_copy(n);
+	if (!n->old || !prng_chance(&s->prng, s->put_backs))
+		return;
+	s->knows = knower(s, n);
+	if (!s->knows)
+		return;
+	s->wipes = s->put_backs = 0;
+	s->put_back = n;
+	n->was_put_back = true;
+	node_put_back(s, n);
+	s->told_at = n->up_at + prng_below(&s->prng, LATE_MS);
+}
+
+/* It has been told, or holds a newer state by now. */
+static void watch(struct sim *s)
+{
+	struct raft_status st;
+	if (!s->put_back)
+		return;
+	s->put_back->cut_to[s->knows->slot] = s->knows->cut_to[s->put_back->slot] = false;
+	if (!s->put_back->raft)
+		return;
+	raft_status(s->put_back->raft, &st);
+	if (!st.forgot)
+		return;
+	s->told_back++;
+	s->put_back = s->knows = NULL;
+}
+
+/* Two nodes are connected anew, or one tells another what it keeps. */
+void meet_millisecond(struct sim *s)
+{
+	for (unsigned i = 0; i < NODES; i++) {
+		if (s->nodes[i].raft)
+			follow(&s->nodes[i]);
+	}
+	for (unsigned i = 0; i < NODES * NODES; i++) {
+		struct node *n = &s->nodes[i / NODES], *at = &s->nodes[i % NODES];
+		struct raft_status st;
+		if (n == at || !node_runs(s, n) || !node_runs(s, at) || n->cut_to[at->slot] ||
+		    at->cut_to[n->slot])
+			continue;
+		bool meets = prng_chance(&s->prng, MEET_CHANCE);
+		if (!meets && !prng_chance(&s->prng, TELL_CHANCE))
+			continue;
+		struct member_link *l = members_find(at->members, n->id);
+		if (!meet_can_send(s, n, at->id) || !l || l->boot != n->boot) {
+			if (meets)
+				hello(s, n, at);
+			continue;
+		}
+		raft_status(n->raft, &st);
+		member_keeps(l, st.kept);
+	}
+	put_back(s);
+	watch(s);
+}
