@@ -219,27 +219,6 @@ logged() {
 	wait_until 20 asks is-available --timeout 1s
 }
 
-@test "clusterd: without descriptors for a queue daemon the node ends, with 74" {
-	settings
-	# Without descriptors leaks cannot be looked for, and that has a status of its own.
-	export ASAN_OPTIONS=detect_leaks=0
-	# In a process group of its own.
-	mkfifo ready
-	setsid "${BIN:+$BIN/}rmq-clusterd" -c n1.conf -d n1 --init --ready-fd 9 \
-		>>log 2>&1 3>&- 9>ready </dev/null &
-	NODE=$!
-	STARTED+=("$NODE")
-	read -r -t 20 _ <ready
-	asks init
-	wait_until 20 logged "rmq-queued accepts clients"
-	prlimit --pid "$NODE" --nofile=3:3
-	kill -KILL "$(pgrep -P "$NODE" -x rmq-queued)"
-	local ended=0
-	wait "$NODE" || ended=$?
-	[ "$ended" -eq 74 ]
-	logged "cannot run rmq-queued: Too many open files"
-}
-
 @test "clusterd: a queue daemon that cannot be run is named, and tried again" {
 	settings
 	mkdir bin

@@ -178,7 +178,7 @@
 	    "nodes do not catch up|a full disk does not catch up|a member is not up") \
 	X(FETCH_UNVERIFIED, "a record is taken as a peer has it, good or bad", "log matching") \
 	X(FETCH_UNCOMMITTED, "a record is taken from a peer for which it is not committed", \
-	    "log matching")
+	    "log matching|is read, and it is bad")
 
 /* Those that are found in minutes only. */
 #define RMQ_HOST_RARE_VARIANTS(X) \
