@@ -232,7 +232,7 @@ static void deliver(struct inlet *i, struct raft_message *m)
 
 	m->from = i->peer->member.id;
 	m->to = c->id;
-	member_heard(peers_member_of(i->peer), m);
+	member_heard(peers_member_of(i->peer), m, raft_term_at(c->raft, m->place.index));
 	node_message(c, m, i->pieces);
 }
 

@@ -684,7 +684,6 @@ void node_open(struct cluster *c)
 	tail_begin(&c->tail, begin.last);
 	raft_status(c->raft, &c->status);
 	c->shown = c->status;
-	c->begun = (struct raft_place){begin.last, begin.term};
 	replica_log_begin_free(&begin);
 }
 

@@ -62,7 +62,6 @@ struct cluster {
 	struct raft *raft;
 	struct raft_status status;	   /* as of the last step */
 	struct raft_status shown;	   /* as of the last time that it changed */
-	struct raft_place begun;	   /* the log, as this process found it */
 	uint64_t committed;		   /* committed, and stored here */
 	bool was_available, was_caught_up; /* in the turn before */
 	uint64_t sent_seq;		   /* of the newest STORE */

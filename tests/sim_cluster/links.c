@@ -398,6 +398,7 @@ static void go_on(struct cluster *c, struct call *call)
 {
 	bool at_caller = call->state != CALL_HELLO;
 	struct site *s = &c->sites[at_caller ? call->from : call->to];
+	struct raft_status st;
 	if (!runs(s, at_caller ? call->from_boot : call->to_boot) ||
 	    (at_caller && !runs(&c->sites[call->to], call->to_boot))) {
 		call_ends(c, call);
@@ -413,7 +414,8 @@ static void go_on(struct cluster *c, struct call *call)
 	} else if (call->state == CALL_HELLO) {
 		take_hello(c, call);
 	} else {
-		call->begun = s->node->begun;
+		raft_status(s->node->raft, &st);
+		call->begun = st.begun;
 		call->state = CALL_HELLO;
 		call->at = delayed(c);
 	}
@@ -616,7 +618,7 @@ bool links_heard(struct sim *sim, struct node *n, const struct packet *p)
 	struct member_link *l = members_find(&c->sites[n->slot].links.members, p->m.from);
 	if (!c->sites[n->slot].links.boot || !l || l->boot != p->boot)
 		return false;
-	member_heard(l, &p->m);
+	member_heard(l, &p->m, raft_term_at(n->raft, p->m.place.index));
 	if (!raft_message_bulk(&p->m))
 		l->alive_ms = sim->now;
 	return true;

@@ -25,6 +25,9 @@
 	X(a_node_that_forgot_elects_nobody) \
 	X(a_node_that_forgot_votes_again_for_leaders_after_the_next) \
 	X(a_node_that_forgot_acknowledges_nothing_to_leaders_of_the_past) \
+	X(the_tail_of_an_older_leader_does_not_hide_what_was_forgotten) \
+	X(a_node_that_forgot_is_filled_also_if_nothing_new_comes) \
+	X(a_node_that_votes_again_may_be_linked_anew) \
 	X(barriers_share_a_round) \
 	X(a_round_that_was_lost_is_repeated) \
 	X(a_single_voter_ends_a_barrier_at_once)

@@ -414,6 +414,66 @@ void directed_a_node_that_forgot_acknowledges_nothing_to_leaders_of_the_past(str
 	must(!directed_status(s, 0).serving);
 }
 
+/* It stored the new leader's term, and was copied before its own tail was cut off. */
+void directed_the_tail_of_an_older_leader_does_not_hide_what_was_forgotten(struct sim *s)
+{
+	cut_off_with_a_tail(s);
+	must(meet_hello(s, &s->nodes[0], &s->nodes[1]) == RMQ_E_OK);
+	beat(s, 1);
+	directed_deliver(s, 1, 0);
+	directed_sync(s, 0);
+	directed_lose(s, ALL, ALL);
+	must(s->nodes[0].disk.term == directed_status(s, 1).term);
+	node_copy(&s->nodes[0]);
+	node_crash(s, &s->nodes[2]);
+	must(directed_propose(s, 1, 100) == RMQ_E_OK);
+	directed_pass(s, N(0) | N(1), 2 * s->election_ms);
+	must(directed_status(s, 1).commit == directed_status(s, 1).last.index);
+	must(directed_status(s, 0).last.index < s->nodes[0].old->last);
+	meet_tells(&s->nodes[0], &s->nodes[1]);
+	node_put_back(s, &s->nodes[0]);
+	s->nodes[0].was_put_back = true;
+	node_start(s, &s->nodes[0]);
+	s->now++;
+	must(meet_hello(s, &s->nodes[0], &s->nodes[1]) == RMQ_E_CORRUPT);
+}
+
+/* Slot 2 is put back to before five records that it had, as slots 0, which leads, and 1 know. */
+static void put_back(struct sim *s)
+{
+	directed_begin(s, 3);
+	must(meet_hello(s, &s->nodes[2], &s->nodes[0]) == RMQ_E_OK);
+	must(meet_hello(s, &s->nodes[2], &s->nodes[1]) == RMQ_E_OK);
+	node_copy(&s->nodes[2]);
+	for (unsigned i = 0; i < 5; i++)
+		must(directed_propose(s, 0, 100) == RMQ_E_OK);
+	directed_pass(s, ALL, 2 * s->election_ms);
+	meet_tells(&s->nodes[2], &s->nodes[0]);
+	meet_tells(&s->nodes[2], &s->nodes[1]);
+	node_put_back(s, &s->nodes[2]);
+	s->nodes[2].was_put_back = true;
+	node_start(s, &s->nodes[2]);
+	must(meet_hello(s, &s->nodes[2], &s->nodes[0]) == RMQ_E_CORRUPT);
+	must(meet_hello(s, &s->nodes[2], &s->nodes[0]) == RMQ_E_OK);
+	must(meet_hello(s, &s->nodes[2], &s->nodes[1]) == RMQ_E_OK);
+}
+
+void directed_a_node_that_forgot_is_filled_also_if_nothing_new_comes(struct sim *s)
+{
+	put_back(s);
+	directed_pass(s, ALL, 2 * s->election_ms);
+	must(directed_status(s, 2).last.index == directed_status(s, 0).last.index);
+}
+
+void directed_a_node_that_votes_again_may_be_linked_anew(struct sim *s)
+{
+	put_back(s);
+	must(directed_change(s, 0, RAFT_EVENT_TRANSFER, 1) == RMQ_E_OK);
+	directed_pass(s, ALL, 6 * s->election_ms);
+	must(!directed_status(s, 2).forgot);
+	must(meet_hello(s, &s->nodes[2], &s->nodes[0]) == RMQ_E_OK);
+}
+
 static unsigned count(struct sim *s, unsigned to, enum raft_message_type type)
 {
 	unsigned n = 0;

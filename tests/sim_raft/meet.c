@@ -8,9 +8,10 @@
 
 #include "sim.h"
 
-#define MEET_CHANCE 100 /* permille a ms: two nodes are connected */
-#define TELL_CHANCE 30	/* the same: a node says what it keeps, as in STATE */
-#define LATE_MS	    350 /* RAFT_NEW_TIMEOUTS, less what clocks and chance take */
+#define MEET_CHANCE  100 /* permille a ms: two nodes are connected */
+#define TELL_CHANCE  30	 /* the same: a node says what it keeps, as in STATE */
+#define BREAK_CHANCE 20	 /* the same, of those: their connection breaks */
+#define LATE_MS	     350 /* RAFT_NEW_TIMEOUTS, less what clocks and chance take */
 
 /* Those who know it best live on, till it has been told. */
 bool meet_is_spared(const struct sim *s, const struct node *n)
@@ -53,7 +54,7 @@ bool meet_heard(const struct sim *s, struct node *n, const struct packet *p)
 	struct member_link *l = members_find(n->members, p->m.from);
 	if (!l || l->boot != p->boot)
 		return false;
-	member_heard(l, &p->m);
+	member_heard(l, &p->m, raft_term_at(n->raft, p->m.place.index));
 	return true;
 }
 
@@ -76,7 +77,7 @@ static void hint(struct node *to, struct node *from)
 		(void)!members_update(to->members, effects);
 }
 
-static void hello(struct sim *s, struct node *n, struct node *at)
+enum rmq_error meet_hello(struct sim *s, struct node *n, struct node *at)
 {
 	const uint8_t key[RAFT_KEY_SIZE] = {(uint8_t)(n->slot + 1)};
 	char why[TEXT_MAX + 1];
@@ -86,9 +87,11 @@ static void hello(struct sim *s, struct node *n, struct node *at)
 	    .from = n->id,
 	    .to = at->id,
 	    .boot = n->boot,
-	    .begun = n->begun,
+	    .begun = st.begun,
 	    .forgot = st.forgot,
 	    .accepted_ms = s->now};
+	follow(n);
+	follow(at);
 	hint(n, at);
 	hint(at, n);
 	enum rmq_error err = members_hello(at->members, &h, "", why);
@@ -99,11 +102,21 @@ static void hello(struct sim *s, struct node *n, struct node *at)
 		(void)!node_step(
 		    s, n, &(struct raft_event){.type = RAFT_EVENT_FORGOT, .term = st.term});
 	if (err)
-		return;
+		return err;
 	if (h.another && h.forgot)
 		(void)!node_step(
 		    s, at, &(struct raft_event){.type = RAFT_EVENT_LOST, .id = n->id});
 	meet_lets_in(s, n, at);
+	return RMQ_E_OK;
+}
+
+void meet_tells(struct node *n, struct node *at)
+{
+	struct member_link *l = members_find(at->members, n->id);
+	struct raft_status st;
+	raft_status(n->raft, &st);
+	if (l && l->boot == n->boot)
+		member_keeps(l, st.kept);
 }
 
 /* Whether another one that runs has heard more of this node than its old directory holds. */
@@ -114,9 +127,11 @@ static struct node *knower(struct sim *s, const struct node *n)
 		if (o == n || !node_runs(s, o))
 			continue;
 		const struct member_link *l = members_find(o->members, n->id);
+		bool made = n->old->log[n->old->last].term == n->old->term;
+		uint64_t last = made ? n->old->last : 0;
 		if (l && l->boot == n->boot &&
 		    (l->said.term > n->old->term ||
-			(l->said.term == n->old->term && l->said.index > n->old->last)))
+			(l->said.term == n->old->term && l->said.index > last)))
 			return o;
 	}
 	return NULL;
@@ -167,7 +182,6 @@ void meet_millisecond(struct sim *s)
 	}
 	for (unsigned i = 0; i < NODES * NODES; i++) {
 		struct node *n = &s->nodes[i / NODES], *at = &s->nodes[i % NODES];
-		struct raft_status st;
 		if (n == at || !node_runs(s, n) || !node_runs(s, at) || n->cut_to[at->slot] ||
 		    at->cut_to[n->slot])
 			continue;
@@ -177,11 +191,12 @@ void meet_millisecond(struct sim *s)
 		struct member_link *l = members_find(at->members, n->id);
 		if (!meet_can_send(s, n, at->id) || !l || l->boot != n->boot) {
 			if (meets)
-				hello(s, n, at);
+				(void)!meet_hello(s, n, at);
 			continue;
 		}
-		raft_status(n->raft, &st);
-		member_keeps(l, st.kept);
+		if (!s->quiet && prng_chance(&s->prng, BREAK_CHANCE))
+			n->let_in_by[at->slot] = 0;
+		meet_tells(n, at);
 	}
 	put_back(s);
 	watch(s);

@@ -104,7 +104,6 @@ void node_start(struct sim *s, struct node *n)
 	n->barrier = n->barrier_count = 0;
 	n->leader_commit = 0;
 	n->gone = false;
-	n->begun = (struct raft_place){d->last, d->term};
 	meet_begin(s, n);
 	n->raft = raft_new(&b, node_clock(s, n));
 	if (s->host)

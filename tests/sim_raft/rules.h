@@ -56,6 +56,10 @@
 	X(FORGOTTEN_ACKS, "a_node_that_forgot_acknowledges_nothing_to_leaders_of_the_past", \
 	    "state machine safety: committed is something else") \
 	X(LOST_COUNTED, "", "a node does not catch up") \
+	X(TAIL_COUNTS, "the_tail_of_an_older_leader_does_not_hide_what_was_forgotten", \
+	    "a directed schedule went another way at line") \
+	X(HEALED_FORGETS, "a_node_that_votes_again_may_be_linked_anew", \
+	    "a directed schedule went another way at line") \
 	X(NEW_VOTES, "", "two votes in a term", "two votes in a term, on disk", \
 	    "a leader lacks a committed record") \
 	X(DIED_UNCHECKED, "", "a hole above the own commit index") \

@@ -75,7 +75,6 @@ struct node {
 	bool was_put_back;   /* to that */
 	struct members *members;
 	uint64_t boot;		   /* of this process */
-	struct raft_place begun;   /* what it began with */
 	uint64_t let_in_by[NODES]; /* processes that have taken its HELLO; 0: none */
 	struct disk disk;	   /* durable */
 	struct disk view;	   /* with what is not synced yet */
@@ -262,6 +261,9 @@ void meet_millisecond(struct sim *s);
 bool meet_can_send(const struct sim *s, const struct node *n, struct raft_id to);
 /* A message has come; false: it comes over a connection that is gone. */
 bool meet_heard(const struct sim *s, struct node *n, const struct packet *p);
+/* It says HELLO to another, and what it keeps. */
+enum rmq_error meet_hello(struct sim *s, struct node *n, struct node *at);
+void meet_tells(struct node *n, struct node *at);
 /* Node `by` lets it in. */
 void meet_lets_in(struct sim *s, struct node *n, const struct node *by);
 /* Whether nothing happens to it, as a node that was put back would never be told. */

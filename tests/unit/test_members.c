@@ -183,7 +183,7 @@ static void heard(unsigned from, uint64_t term, uint64_t index)
 	const struct raft_message message = {
 	    .type = RAFT_APPENDED, .term = term, .ok = true, .place = {index, term}};
 
-	member_heard(members_find(&m, id_of(from)), &message);
+	member_heard(members_find(&m, id_of(from)), &message, term);
 }
 
 static void a_process_begins_with_what_those_before_it_have_said(void **state)
@@ -217,6 +217,19 @@ static void what_a_leader_keeps_is_known_by_what_it_says(void **state)
 	member_keeps(members_find(&m, id_of(2)), (struct raft_place){0, 0});
 	assert_int_equal(hello_of(2, 6, 3, 19, 1001), RMQ_E_CORRUPT);
 	assert_int_equal(hello_of(2, 6, 3, 20, 1001), RMQ_E_OK);
+}
+
+/* They may be cut off later, and others come in their places. */
+static void records_of_older_terms_do_not_count_as_kept(void **state)
+{
+	const struct raft_message message = {
+	    .type = RAFT_APPENDED, .term = 3, .ok = true, .place = {10, 0}};
+
+	(void)state;
+	log_is(1, N(1) | N(2), true);
+	assert_int_equal(hello_of(2, 5, 3, 5, 1000), RMQ_E_OK);
+	member_heard(members_find(&m, id_of(2)), &message, 2);
+	assert_int_equal(hello_of(2, 6, 3, 0, 1001), RMQ_E_OK);
 }
 
 static void who_knows_that_it_has_forgotten_is_let_in(void **state)
@@ -259,7 +272,7 @@ static void a_prevote_says_nothing_of_the_disk(void **state)
 
 	(void)state;
 	log_is(1, N(1) | N(2), true);
-	member_heard(members_find(&m, id_of(2)), &message);
+	member_heard(members_find(&m, id_of(2)), &message, 9);
 	assert_int_equal(hello(2, 1, 1, 2000), RMQ_E_OK);
 }
 
@@ -389,6 +402,7 @@ int main(void)
 	    T(who_was_removed_is_told_so_only_if_that_is_committed),
 	    T(a_process_begins_with_what_those_before_it_have_said),
 	    T(what_a_leader_keeps_is_known_by_what_it_says),
+	    T(records_of_older_terms_do_not_count_as_kept),
 	    T(who_knows_that_it_has_forgotten_is_let_in),
 	    T(the_hello_of_a_process_that_has_ended_may_come_late),
 	    T(a_prevote_says_nothing_of_the_disk),

@@ -36,6 +36,8 @@
 	X(FORGOTTEN_UNFILLED, "it votes again before it holds what it had stored") \
 	X(FORGOTTEN_ACKS, "it acknowledges records to leaders of the past") \
 	X(LOST_COUNTED, "a leader counts on what it has forgotten") \
+	X(TAIL_COUNTS, "records of older terms count as stored for the leader of this one") \
+	X(HEALED_FORGETS, "who votes again says that it began with what was put back") \
 	X(NEW_VOTES, "a node votes before those have let it in who know its disk") \
 	X(DIED_UNCHECKED, "what died at the leader becomes holes where the log is another one") \
 	X(DIED_UNCOVERED, "holes are made as the leader has them, without its cover") \

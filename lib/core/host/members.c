@@ -358,9 +358,10 @@ void member_keeps(struct member_link *l, struct raft_place kept)
 		l->said = kept;
 }
 
-void member_heard(struct member_link *l, const struct raft_message *m)
+void member_heard(struct member_link *l, const struct raft_message *m, uint64_t term)
 {
-	bool acknowledges = m->type == RAFT_APPENDED && m->ok;
+	bool acknowledges =
+	    m->type == RAFT_APPENDED && m->ok && (term == m->term || RMQ_VARIANT(TAIL_COUNTS));
 
 	/* These do not say that their term is durable. */
 	if (m->type != RAFT_PREVOTE && m->type != RAFT_PREVOTED && m->type != RAFT_REMOVED)

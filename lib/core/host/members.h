@@ -50,8 +50,7 @@ struct member_link {
 	uint64_t
 	    one_way_ms; /* since then messages go one way only: see troubles.h; 0: they do not */
 	uint64_t astray_ms; /* since then it is not where it says: see troubles.h; 0: it is */
-	/* What it has said of its disk: it is in this term, and has the log of it up to here.  This
-	 * process, and those before it. */
+	/* What it has said that it keeps (as in raft_status): this process, and those before it. */
 	struct raft_place said, said_before;
 };
 
@@ -180,7 +179,7 @@ struct members_hello {
 	const uint8_t *key;
 	struct raft_id from, to;
 	uint64_t boot;
-	struct raft_place begun; /* its process: its term, and the index of its last record */
+	struct raft_place begun; /* as in raft_status */
 	bool forgot; /* it knows that it has forgotten what it had stored, and acts so */
 	uint64_t accepted_ms; /* when its connection was */
 	/* As far as this node knows, of the process before: */
@@ -198,8 +197,11 @@ struct members_hello {
 enum rmq_error members_hello(struct members *m, struct members_hello *h, const char *self_name,
     char *why) __attribute__((warn_unused_result));
 
-/* A message of Raft has come from it. */
-void member_heard(struct member_link *l, const struct raft_message *m);
+/*
+ * A message of Raft has come from it.  term: of the record here up to which it acknowledges.  Only
+ * those of the message's own term count: those before may be another leader's, and cut off later.
+ */
+void member_heard(struct member_link *l, const struct raft_message *m, uint64_t term);
 /* It says what it keeps, as in raft_status. */
 void member_keeps(struct member_link *l, struct raft_place kept);
 

@@ -39,7 +39,7 @@
 
 /*
  * from, to: incarnations, RAFT_ID_SIZE bytes; boot: random, made when the process started;
- * term, last: the sender's term and the index of its last record when the process started; flags: enum
+ * term, last: what the process began with, as in raft_status; flags: enum
  * node_hello_flag.  Times are settings that must be equal everywhere.
  */
 enum node_hello_flag {

@@ -325,6 +325,7 @@ void raft_status(const struct raft *r, struct raft_status *s)
 	    .changed = r->forgot && !raft_election_same_members(r),
 	    .term = r->term,
 	    .kept = raft_replication_kept(r),
+	    .begun = r->begun,
 	    .commit = r->commit,
 	    .last = {r->last, raft_term_at(r, r->last)},
 	    .cover = r->cover,
@@ -381,6 +382,7 @@ struct raft *raft_new(const struct raft_begin *b, uint64_t now_ms)
 	raft_membership_committed(r, 0);
 	r->actions.count = 0;
 	raft_membership_peers(r);
+	r->begun = raft_replication_begun(r);
 	r->begun_index = r->forgot ? begun_index : raft_membership_index(r);
 	raft_election_begin(r);
 	raft_status(r, &r->shown);

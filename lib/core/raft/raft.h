@@ -309,9 +309,13 @@ struct raft_status {
 	bool forgot;   /* see RAFT_EVENT_FORGOT */
 	bool changed;  /* forgot: members have come or gone since, and it does not vote again */
 	uint64_t term;
-	/* This node's disk is in this term, and has the log of its leader up to this index, or
-	 * all up to there if it leads.  Zeros: the term is not stored yet. */
+	/* This node's disk is in this term, and has the records of its leader up to this index,
+	 * or its own if it leads; index 0: none that were made in this term.  Zeros: the term is
+	 * not stored yet. */
 	struct raft_place kept;
+	/* The same of what this process began with, or held when it knew no more that it had
+	 * forgotten; all records of the term, as nobody cuts them off before it is over. */
+	struct raft_place begun;
 	uint64_t commit;
 	struct raft_place last;
 	struct raft_place cover;

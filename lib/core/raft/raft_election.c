@@ -30,7 +30,9 @@ static bool is_self(const struct raft *r, const struct raft_peer *p)
 void raft_election_begin(struct raft *r)
 {
 	raft_election_delay(r);
-	r->new_until = r->now + RAFT_NEW_TIMEOUTS * r->election_ms;
+	/* A directory that holds nothing can have forgotten nothing. */
+	if (r->term > 0 || r->last > 0)
+		r->new_until = r->now + RAFT_NEW_TIMEOUTS * r->election_ms;
 	if (raft_membership_may_lead(r) && raft_membership_majority(r, is_self))
 		r->election_at = r->now;
 }
@@ -172,6 +174,9 @@ void raft_election_tick(struct raft *r)
 {
 	if (r->forgot && is_filled(r) && votes_are_old(r)) {
 		r->forgot = false;
+		/* Else it would be told again that it has, when a link is made anew. */
+		if (!RMQ_VARIANT(HEALED_FORGETS))
+			r->begun = raft_replication_kept(r);
 		/* In this term there is none for anybody else. */
 		r->vote = r->id;
 		raft_dirty(r);
@@ -355,14 +360,35 @@ struct raft_id raft_election_vote(const struct raft *r)
 	return RMQ_VARIANT(VOTE_FORGOTTEN) ? (struct raft_id){{0}} : r->vote;
 }
 
+/* The place of one that let this node in before it was a member here; -1: it did not. */
+static int stranger(const struct raft *r, struct raft_id id)
+{
+	for (unsigned i = 0; i < r->stranger_count && i < RAFT_MEMBERS_MAX; i++) {
+		if (raft_id_eq(r->strangers[i].id, id))
+			return (int)i;
+	}
+	return -1;
+}
+
 /* It may have got a vote of this node in any term up to then, and asks for none in an older one. */
 void raft_election_let_in(struct raft *r, struct raft_id id, uint64_t term)
 {
 	struct raft_peer *p = raft_peer(r, id);
 
-	if (!p || p->let_in)
-		return;
-	p->let_in = true;
-	p->told_term = term;
+	if (!p && stranger(r, id) < 0)
+		r->strangers[r->stranger_count++ % RAFT_MEMBERS_MAX] =
+		    (struct raft_let_in){id, term};
+	if (p && !p->let_in) {
+		p->let_in = true;
+		p->told_term = term;
+	}
 	take_over(r, term);
+}
+
+void raft_election_joined(const struct raft *r, struct raft_peer *p)
+{
+	int at = stranger(r, p->id);
+
+	p->let_in = at >= 0;
+	p->told_term = at >= 0 ? r->strangers[at].term : 0;
 }

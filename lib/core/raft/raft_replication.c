@@ -53,7 +53,8 @@ void raft_replication_lost(struct raft *r, struct raft_id id)
 	p->match = p->received = p->level_at = 0;
 	p->goal = r->commit;
 	p->goal_at = r->now;
-	p->next = r->last + 1;
+	/* It says where to go on, also if nothing new comes. */
+	p->next = r->last;
 	raft_replication_reset(r, p);
 }
 
@@ -480,7 +481,15 @@ struct raft_place raft_replication_kept(const struct raft *r)
 {
 	if (r->stored < r->term_seq)
 		return (struct raft_place){0, 0};
-	return (struct raft_place){r->role == RAFT_LEADER ? r->durable : compared(r), r->term};
+	uint64_t index = r->role == RAFT_LEADER ? r->durable : compared(r);
+	bool made = raft_term_at(r, index) == r->term || RMQ_VARIANT(TAIL_COUNTS);
+	return (struct raft_place){made ? index : 0, r->term};
+}
+
+struct raft_place raft_replication_begun(const struct raft *r)
+{
+	bool made = raft_term_at(r, r->last) == r->term || RMQ_VARIANT(TAIL_COUNTS);
+	return (struct raft_place){made ? r->last : 0, r->term};
 }
 
 static void answer(struct raft *r)

@@ -64,6 +64,12 @@ struct raft_pending {
 	uint64_t last;
 };
 
+/* RAFT_EVENT_LET_IN. */
+struct raft_let_in {
+	struct raft_id id;
+	uint64_t term;
+};
+
 /* A record of kind CONFIG. */
 struct raft_change {
 	uint64_t index;
@@ -92,14 +98,18 @@ struct raft {
 	bool forgot;	      /* does not campaign nor vote */
 	uint64_t begun_index; /* of the newest configuration, when this process began; forgot:
 				 when the one began that was told so first */
+	struct raft_place begun; /* as in raft_status */
 	uint64_t forgot_term; /* forgot: this process may have voted in it and those before */
 	uint64_t new_until;   /* before that all other voters have to let it in */
-	bool member;	      /* was one, by a committed configuration */
-	uint64_t election_at; /* follower or candidate: when to campaign */
-	uint64_t heard;	      /* follower: last word of a leader; 0: never */
-	uint64_t appended;    /* follower: the leader's last APPEND */
-	uint64_t soon_until;  /* the leader's connection was lost: ask often till then */
-	uint64_t verified;    /* compared with this leader's log in this term */
+	/* Those that were no members by this log when they let it in; a ring. */
+	struct raft_let_in strangers[RAFT_MEMBERS_MAX];
+	unsigned stranger_count; /* ever */
+	bool member;		 /* was one, by a committed configuration */
+	uint64_t election_at;	 /* follower or candidate: when to campaign */
+	uint64_t heard;		 /* follower: last word of a leader; 0: never */
+	uint64_t appended;	 /* follower: the leader's last APPEND */
+	uint64_t soon_until;	 /* the leader's connection was lost: ask often till then */
+	uint64_t verified;	 /* compared with this leader's log in this term */
 	struct raft_place
 	    refused;	   /* index 0: none; a refusal that waits for the term's STORE */
 	uint64_t reported; /* COMMITTED so far */
@@ -197,6 +207,8 @@ void raft_election_forgot(struct raft *r, uint64_t term);
 /* What is to be stored as its vote. */
 struct raft_id raft_election_vote(const struct raft *r);
 void raft_election_let_in(struct raft *r, struct raft_id peer, uint64_t term);
+/* One that has become a member may have let this node in before. */
+void raft_election_joined(const struct raft *r, struct raft_peer *p);
 /* Whether it may vote again if it holds all. */
 bool raft_election_same_members(const struct raft *r);
 
@@ -227,5 +239,7 @@ bool raft_replication_serving(const struct raft *r);
 /* As in raft_status. */
 uint64_t raft_replication_received(const struct raft *r);
 struct raft_place raft_replication_kept(const struct raft *r);
+/* The same of a process that begins. */
+struct raft_place raft_replication_begun(const struct raft *r);
 
 #endif
