@@ -172,8 +172,6 @@
 	    "is told to end, and leads on") \
 	X(TAKES_ALL, "a follower takes what its disk has no room for", \
 	    "nodes do not catch up|a full disk does not catch up") \
-	X(LEADS_ALL, "a leader appends what its disk has no room for", \
-	    "nodes do not catch up|a full disk does not catch up|it could run") \
 	X(HOLES_UNWANTED, "nobody asks for a checkpoint when a member waits for room", \
 	    "a full disk does not catch up") \
 	X(UNRELIEVED, "a follower that is full makes holes only by the ENDs that it has", \
@@ -184,6 +182,8 @@
 
 /* Those that are found in minutes only. */
 #define RMQ_HOST_RARE_VARIANTS(X) \
+	X(LEADS_ALL, "a leader appends what its disk has no room for", \
+	    "nodes do not catch up|a full disk does not catch up") \
 	X(REMOVED_UNSTORED, "a member is removed though too few of the others store any more", \
 	    "after a removal nothing is committed") \
 	X(FULL_LEADS, "a leader whose disk is full leads on", "illness stops") \
