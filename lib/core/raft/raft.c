@@ -398,6 +398,7 @@ void raft_free(struct raft *r)
 	free(r->changes.items);
 	free(r->terms.items);
 	free(r->pending.items);
+	free(r->let_in.items);
 	free(r->runs.items);
 	free(r->holes.items);
 	free(r->actions.items);

@@ -53,8 +53,8 @@
  * the leader are such a word, and are answered as one: on a slow link heartbeats wait behind
  * them.  That ends some election timeouts after its last whole message: a leader whose link hardly
  * carries anything is replaced.  A leader that asks for pre-votes leads no more, and is not waited
- * for, whatever of its bytes still come.  A node whose connection from the leader was lost no longer hears it: it asks for pre-votes soon, and repeatedly for one
- * election timeout, and gives its own at once.  Nodes that still hear the leader refuse.  A
+ * for, whatever of its bytes still come.  A node whose connection from the leader was lost no
+ * longer hears it: it asks for pre-votes soon, and repeatedly for one election timeout, and gives its own at once.  Nodes that still hear the leader refuse.  A
  * node whose host says that it is ill abstains: it gives up leadership and does not ask for it,
  * not even when leadership is transferred to it.
  *

@@ -37,6 +37,16 @@ void raft_election_begin(struct raft *r)
 		r->election_at = r->now;
 }
 
+/* NULL: it has not let this process in. */
+static const struct raft_let_in *let_in(const struct raft *r, struct raft_id id)
+{
+	for (size_t i = 0; i < r->let_in.count; i++) {
+		if (raft_id_eq(r->let_in.items[i].id, id))
+			return &r->let_in.items[i];
+	}
+	return NULL;
+}
+
 /* Whether somebody may still say that this node's disk has forgotten what it had stored. */
 static bool is_new(const struct raft *r)
 {
@@ -44,7 +54,7 @@ static bool is_new(const struct raft *r)
 		return false;
 	for (unsigned i = 0; i < r->peer_count; i++) {
 		const struct raft_peer *p = &r->peers[i];
-		if (!is_self(r, p) && !p->let_in && raft_membership_voter(r, p->id))
+		if (!is_self(r, p) && !let_in(r, p->id) && raft_membership_voter(r, p->id))
 			return true;
 	}
 	return false;
@@ -154,8 +164,8 @@ static bool votes_are_old(const struct raft *r)
 	if (RMQ_VARIANT(FORGOTTEN_UNTOLD))
 		return true;
 	for (unsigned i = 0; i < r->peer_count; i++) {
-		const struct raft_peer *p = &r->peers[i];
-		if (!is_self(r, p) && (!p->let_in || p->told_term >= r->term))
+		const struct raft_let_in *told = let_in(r, r->peers[i].id);
+		if (!is_self(r, &r->peers[i]) && (!told || told->term >= r->term))
 			return false;
 	}
 	return r->term > r->forgot_term && raft_election_same_members(r);
@@ -360,35 +370,10 @@ struct raft_id raft_election_vote(const struct raft *r)
 	return RMQ_VARIANT(VOTE_FORGOTTEN) ? (struct raft_id){{0}} : r->vote;
 }
 
-/* The place of one that let this node in before it was a member here; -1: it did not. */
-static int stranger(const struct raft *r, struct raft_id id)
-{
-	for (unsigned i = 0; i < r->stranger_count && i < RAFT_MEMBERS_MAX; i++) {
-		if (raft_id_eq(r->strangers[i].id, id))
-			return (int)i;
-	}
-	return -1;
-}
-
 /* It may have got a vote of this node in any term up to then, and asks for none in an older one. */
 void raft_election_let_in(struct raft *r, struct raft_id id, uint64_t term)
 {
-	struct raft_peer *p = raft_peer(r, id);
-
-	if (!p && stranger(r, id) < 0)
-		r->strangers[r->stranger_count++ % RAFT_MEMBERS_MAX] =
-		    (struct raft_let_in){id, term};
-	if (p && !p->let_in) {
-		p->let_in = true;
-		p->told_term = term;
-	}
+	if (!let_in(r, id))
+		raft_push(&r->let_in, ((struct raft_let_in){id, term}));
 	take_over(r, term);
-}
-
-void raft_election_joined(const struct raft *r, struct raft_peer *p)
-{
-	int at = stranger(r, p->id);
-
-	p->let_in = at >= 0;
-	p->told_term = at >= 0 ? r->strangers[at].term : 0;
 }

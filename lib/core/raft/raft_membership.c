@@ -82,7 +82,6 @@ void raft_membership_peers(struct raft *r)
 		    .goal = r->commit,
 		    .goal_at = r->now};
 		raft_replication_reset(r, p);
-		raft_election_joined(r, p);
 		for (unsigned j = 0; j < olds; j++) {
 			if (raft_id_eq(old[j].id, p->id))
 				*p = old[j];

@@ -477,19 +477,23 @@ static uint64_t compared(const struct raft *r)
 	return r->verified < r->durable ? r->verified : r->durable;
 }
 
+/* Up to an index, if the record there was made in this term. */
+static struct raft_place made(const struct raft *r, uint64_t index)
+{
+	bool is = raft_term_at(r, index) == r->term || RMQ_VARIANT(TAIL_COUNTS);
+	return (struct raft_place){is ? index : 0, r->term};
+}
+
 struct raft_place raft_replication_kept(const struct raft *r)
 {
 	if (r->stored < r->term_seq)
 		return (struct raft_place){0, 0};
-	uint64_t index = r->role == RAFT_LEADER ? r->durable : compared(r);
-	bool made = raft_term_at(r, index) == r->term || RMQ_VARIANT(TAIL_COUNTS);
-	return (struct raft_place){made ? index : 0, r->term};
+	return made(r, r->role == RAFT_LEADER ? r->durable : compared(r));
 }
 
 struct raft_place raft_replication_begun(const struct raft *r)
 {
-	bool made = raft_term_at(r, r->last) == r->term || RMQ_VARIANT(TAIL_COUNTS);
-	return (struct raft_place){made ? r->last : 0, r->term};
+	return made(r, r->last);
 }
 
 static void answer(struct raft *r)

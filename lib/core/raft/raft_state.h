@@ -33,13 +33,11 @@ struct raft_flight {
 
 struct raft_peer {
 	struct raft_id id;
-	bool granted;	    /* its vote or pre-vote */
-	bool let_in;	    /* RAFT_EVENT_LET_IN */
-	uint64_t told_term; /* as it said then */
-	uint64_t heard;	    /* when it last answered this leader */
-	uint64_t match;	    /* acknowledged in this term */
-	uint64_t received;  /* as it says: compared, but not durable there */
-	uint64_t goal;	    /* the commit index at goal_at: to be acknowledged */
+	bool granted;	   /* its vote or pre-vote */
+	uint64_t heard;	   /* when it last answered this leader */
+	uint64_t match;	   /* acknowledged in this term */
+	uint64_t received; /* as it says: compared, but not durable there */
+	uint64_t goal;	   /* the commit index at goal_at: to be acknowledged */
 	uint64_t goal_at;
 	uint64_t level_at;    /* it holds all that was committed then; 0: not known */
 	uint64_t next;	      /* the next record to send */
@@ -64,7 +62,7 @@ struct raft_pending {
 	uint64_t last;
 };
 
-/* RAFT_EVENT_LET_IN. */
+/* The first RAFT_EVENT_LET_IN of a node. */
 struct raft_let_in {
 	struct raft_id id;
 	uint64_t term;
@@ -101,15 +99,14 @@ struct raft {
 	struct raft_place begun; /* as in raft_status */
 	uint64_t forgot_term; /* forgot: this process may have voted in it and those before */
 	uint64_t new_until;   /* before that all other voters have to let it in */
-	/* Those that were no members by this log when they let it in; a ring. */
-	struct raft_let_in strangers[RAFT_MEMBERS_MAX];
-	unsigned stranger_count; /* ever */
-	bool member;		 /* was one, by a committed configuration */
-	uint64_t election_at;	 /* follower or candidate: when to campaign */
-	uint64_t heard;		 /* follower: last word of a leader; 0: never */
-	uint64_t appended;	 /* follower: the leader's last APPEND */
-	uint64_t soon_until;	 /* the leader's connection was lost: ask often till then */
-	uint64_t verified;	 /* compared with this leader's log in this term */
+	RAFT_LIST(struct raft_let_in)
+	let_in;		      /* also by those that are no members by this log */
+	bool member;	      /* was one, by a committed configuration */
+	uint64_t election_at; /* follower or candidate: when to campaign */
+	uint64_t heard;	      /* follower: last word of a leader; 0: never */
+	uint64_t appended;    /* follower: the leader's last APPEND */
+	uint64_t soon_until;  /* the leader's connection was lost: ask often till then */
+	uint64_t verified;    /* compared with this leader's log in this term */
 	struct raft_place
 	    refused;	   /* index 0: none; a refusal that waits for the term's STORE */
 	uint64_t reported; /* COMMITTED so far */
@@ -207,8 +204,6 @@ void raft_election_forgot(struct raft *r, uint64_t term);
 /* What is to be stored as its vote. */
 struct raft_id raft_election_vote(const struct raft *r);
 void raft_election_let_in(struct raft *r, struct raft_id peer, uint64_t term);
-/* One that has become a member may have let this node in before. */
-void raft_election_joined(const struct raft *r, struct raft_peer *p);
 /* Whether it may vote again if it holds all. */
 bool raft_election_same_members(const struct raft *r);
 

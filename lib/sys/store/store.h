@@ -243,7 +243,8 @@ enum rmq_error store_append_holes(struct store *s, uint64_t count, uint64_t term
 
 /*
  * Puts this record, payload of at most RECORD_PAYLOAD_MAX, in the place of the one of its index if
- * that is bad (record_open(), or of another term); *mended says whether it did.  A good one stays, and so does a hole.
+ * that is bad (record_open(), or of another term); *mended says whether it did.  A good one stays,
+ * and so does a hole.
  * RMQ_E_PROTOCOL (expected): the log has another term, or another kind, there.
  */
 enum rmq_error store_mend(struct store *s, const struct record_header *h, struct slice payload,
