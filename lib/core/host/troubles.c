@@ -4,32 +4,30 @@
 #include "core/host/health.h"
 #include "core/raft/node_wire.h"
 
-/* Whether messages go one way, and have for long.  One that is silent may hang. */
-static bool one_way(struct member_link *l, const struct trouble_seen *seen, uint64_t now_ms)
+/* Whether it is so, and has been for long; *since: 0: it is not. */
+static bool lasts(uint64_t *since, bool is, uint64_t now_ms)
+{
+	if (!is)
+		*since = 0;
+	else if (*since == 0)
+		*since = now_ms;
+	return *since > 0 && now_ms - *since >= MEMBER_UP_MS;
+}
+
+/* Whether messages go one way.  One that is silent may hang. */
+static bool one_way(
+    const struct member_link *l, const struct trouble_seen *seen, uint64_t now_ms)
 {
 	bool silent = seen->signs.calls && now_ms - l->alive_ms >= MEMBER_UP_MS;
 
-	if (silent || seen->signs.calls == seen->signs.answers)
-		l->one_way_ms = 0;
-	else if (l->one_way_ms == 0)
-		l->one_way_ms = now_ms;
-	return l->one_way_ms > 0 && now_ms - l->one_way_ms >= MEMBER_UP_MS;
-}
-
-/* Whether it lasts. */
-static bool astray(struct member_link *l, const struct trouble_seen *seen, uint64_t now_ms)
-{
-	if (!seen->astray || !seen->up)
-		l->astray_ms = 0;
-	else if (l->astray_ms == 0)
-		l->astray_ms = now_ms;
-	return l->astray_ms > 0 && now_ms - l->astray_ms >= MEMBER_UP_MS;
+	return !silent && seen->signs.calls != seen->signs.answers;
 }
 
 enum trouble trouble_turn(
     struct member_link *l, const struct trouble_seen *seen, uint64_t now_ms)
 {
-	bool lame = one_way(l, seen, now_ms), strays = astray(l, seen, now_ms);
+	bool lame = lasts(&l->one_way_ms, one_way(l, seen, now_ms), now_ms);
+	bool strays = lasts(&l->astray_ms, seen->astray && seen->up, now_ms);
 
 	if (seen->flags & NODE_STATE_FORGOT)
 		return TROUBLE_FORGOT;
