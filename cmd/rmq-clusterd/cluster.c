@@ -410,8 +410,7 @@ static void on_turn(uv_prepare_t *prepare)
 
 	peers_follow(c);
 	if (c->founding_seq == 0) {
-		c->room = cluster_leads(c) ? node_room(c) : 0;
-		c->holes_wanted = cluster_leads(c) && node_holes_wanted(c);
+		node_look_at_room(c);
 		make_holes(c);
 		supervisor_turn(c);
 		watchdog_turn(c);

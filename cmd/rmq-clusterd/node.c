@@ -476,6 +476,8 @@ static void answer_members(struct cluster *c)
 
 void node_fetched(struct cluster *c, struct raft_id from, const struct node_fetched *m)
 {
+	if (!fetch_awaits(&c->fetch, m->index))
+		return;
 	struct fetch_known known = {
 	    raft_term_at(c->raft, m->index), disk_marked(&c->disk, m->index)};
 
@@ -573,45 +575,40 @@ static void fetch_records(struct cluster *c)
 
 /* ---- room ---- */
 
-static struct voter_room member_room(const struct cluster *c, struct raft_id id)
+/* *level: as in raft_peer_status. */
+static struct voter_room member_room(const struct cluster *c, struct raft_id id, bool *level)
 {
 	const struct peer *p = peers_find(c, id);
 	struct raft_peer_status s;
 
+	*level = true;
 	if (raft_id_eq(id, c->id))
 		return (struct voter_room){c->disk.room, true, 0};
 	if (!p || !raft_peer_status(c->raft, id, &s))
 		return (struct voter_room){0};
+	*level = s.level;
 	return (struct voter_room){p->room, s.match > 0, cluster_now(c) - s.heard_at};
 }
 
-uint64_t node_room(const struct cluster *c)
+void node_look_at_room(struct cluster *c)
 {
 	struct voter_room voters[RAFT_MEMBERS_MAX];
 	unsigned n = 0;
-	const struct raft_config *config = c->status.config;
+	const struct raft_config *config = cluster_leads(c) ? c->status.config : NULL;
+	uint64_t patience = c->config.election_timeout;
 
+	c->room = 0;
+	c->holes_wanted = false;
 	for (unsigned i = 0; config && i < config->count; i++) {
 		const struct raft_id id = config->members[i].id;
+		bool level;
+		struct voter_room m = member_room(c, id, &level);
+		c->holes_wanted |= member_waits_for_room(&m, level, patience);
 		if (raft_config_is_voter(config, id))
-			voters[n++] = member_room(c, id);
+			voters[n++] = m;
 	}
-	return cluster_room(voters, n, &c->disk.room, &c->tail, c->config.election_timeout);
-}
-
-bool node_holes_wanted(const struct cluster *c)
-{
-	const struct raft_config *config = c->status.config;
-	bool wanted = false;
-
-	for (unsigned i = 0; config && i < config->count && !wanted; i++) {
-		struct raft_id id = config->members[i].id;
-		struct voter_room m = member_room(c, id);
-		struct raft_peer_status s;
-		wanted = raft_peer_status(c->raft, id, &s) &&
-			 member_waits_for_room(&m, s.level, c->config.election_timeout);
-	}
-	return wanted;
+	if (config)
+		c->room = cluster_room(voters, n, &c->disk.room, &c->tail, patience);
 }
 
 /* ---- life ---- */

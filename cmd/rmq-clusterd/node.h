@@ -50,10 +50,8 @@ struct engine node_engine(struct cluster *c);
 /* The journal has stored all transactions up to this one. */
 void node_stored(struct cluster *c, uint64_t seq);
 
-/* How many bytes of new messages the cluster may be given. */
-uint64_t node_room(const struct cluster *c);
-/* Whether one of its other members waits for room, member_waits_for_room(). */
-bool node_holes_wanted(const struct cluster *c);
+/* How many bytes of new messages the cluster may be given, and whether a member waits for room. */
+void node_look_at_room(struct cluster *c);
 
 /*
  * Begins to make a cluster of this node alone, whose log goes on from what is stored; it is made

@@ -36,7 +36,6 @@ static uint64_t patience(const struct fetch_seen *seen)
 
 static enum fetch_action ask(struct fetch *f, const struct fetch_seen *seen)
 {
-
 	if (f->mends >= FETCH_MENDS_MAX && seen->now_ms - f->mends_ms < FETCH_MENDS_MS)
 		return FETCH_BROKEN;
 	if (seen->now_ms - f->since_ms >= patience(seen)) {
@@ -132,13 +131,18 @@ static bool open_answer(struct slice record, uint64_t index, const struct fetch_
 	return true;
 }
 
+bool fetch_awaits(const struct fetch *f, uint64_t index)
+{
+	return f->state == FETCH_ASKS && index == f->index;
+}
+
 void fetch_answered(struct fetch *f, struct raft_id from, uint64_t index, struct slice record,
     const struct fetch_known *known)
 {
 	struct record_header h;
 	size_t len;
 
-	if (f->state != FETCH_ASKS || index != f->index)
+	if (!fetch_awaits(f, index))
 		return;
 	if (record.len > RECORD_MAX || !open_answer(record, index, known, &h, &len)) {
 		if (raft_id_eq(from, f->asked))

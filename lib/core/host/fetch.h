@@ -96,8 +96,10 @@ struct fetch_known {
 	unsigned marked; /* as record_kind_fits() */
 };
 
+/* Whether an answer about this record is to be looked at. */
+bool fetch_awaits(const struct fetch *f, uint64_t index);
 /*
- * An answer.  What is not wanted has no effect; after one that is empty, or not the record, the next
+ * An answer.  What is not awaited has no effect; after one that is empty, or not the record, the next
  * member is asked.
  */
 void fetch_answered(struct fetch *f, struct raft_id from, uint64_t index, struct slice record,
