@@ -88,19 +88,19 @@ static enum rmq_error take_end(int option, struct recv_options *o, struct reason
 {
 	switch (option) {
 	case '1':
-		o->count = 1;
+		o->end.count = 1;
 		return RMQ_E_OK;
 	case 'n':
-		if (units_count(optarg, 1, UINT64_MAX / 2, &o->count))
+		if (units_count(optarg, 1, UINT64_MAX / 2, &o->end.count))
 			return RMQ_E_OK;
 		return bad_value(why, "--count", "a number of at least 1");
 	case OPT_DRAIN:
-		o->drain = optarg ? DRAIN_ALL : DRAIN_HERE;
+		o->end.drain = optarg ? DRAIN_ALL : DRAIN_HERE;
 		if (!optarg || strcmp(optarg, "all") == 0)
 			return RMQ_E_OK;
 		return bad_value(why, "--drain", "all");
 	case OPT_WAIT:
-		if (units_duration(optarg, &o->wait_ms))
+		if (units_duration(optarg, &o->end.wait_ms))
 			return RMQ_E_OK;
 		return bad_value(why, "--wait", "a duration");
 	}
@@ -204,7 +204,8 @@ static int finish(const struct receiver *r)
 		return error_exit(r->code);
 	if (r->bad > 0)
 		return error_exit(RMQ_E_BAD_DATA);
-	if (!came && o->wait_ms != UNITS_INFINITY && o->drain == DRAIN_NO && !signals_caught())
+	if (!came && o->end.wait_ms != UNITS_INFINITY && o->end.drain == DRAIN_NO &&
+	    !signals_caught())
 		return error_exit(RMQ_E_NOTHING);
 	return 0;
 }
@@ -212,7 +213,7 @@ static int finish(const struct receiver *r)
 int main(int argc, char **argv)
 {
 	struct recv_options o = {
-	    .count = UINT64_MAX, .wait_ms = UNITS_INFINITY, .separator = '\n'};
+	    .end = {.count = UINT64_MAX, .wait_ms = UNITS_INFINITY}, .separator = '\n'};
 	struct reason why;
 	static struct receiver r;
 
@@ -226,9 +227,8 @@ int main(int argc, char **argv)
 		fputs(o.common.help ? usage_text : "rmq-recv " RMQ_VERSION "\n", stdout);
 		return fflush(stdout) ? error_exit(RMQ_E_IO) : 0;
 	}
-	bool ends = o.count != UINT64_MAX || o.drain != DRAIN_NO || o.wait_ms != UNITS_INFINITY;
 	if (o.common.timeout_ms == UNITS_INFINITY - 1)
-		o.common.timeout_ms = ends ? 30000 : UNITS_INFINITY;
+		o.common.timeout_ms = supply_for_ever(&o.end) ? UNITS_INFINITY : 30000;
 	int error = output_open(&r.out, STDOUT_FILENO);
 	if (error || !signals_init()) {
 		fprintf(

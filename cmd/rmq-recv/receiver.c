@@ -22,25 +22,7 @@
 #define READER_WAIT_MS	 500 /* for a reader that takes nothing, at the end */
 #define RELEASE_MAX_MS	 10000
 
-/* ---- supply ---- */
-
-static void note_supply(struct receiver *r, enum supply supply)
-{
-	if (r->supply != SUPPLY_ENDED)
-		r->supply = supply;
-}
-
-static bool is_idle(const struct receiver *r)
-{
-	return r->supply == SUPPLY_IDLE || r->supply == SUPPLY_DRAINED;
-}
-
 /* ---- errors ---- */
-
-static void settling_free(struct settling *b)
-{
-	free(b->entries);
-}
 
 static void end_with(struct receiver *r, enum rmq_error code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -63,62 +45,27 @@ static void end_memory(struct receiver *r)
 
 /* ---- settling ---- */
 
-/* Adds a range; one that goes on from the last one is merged with it. */
-static void settling_add(
+static void settle(
     struct receiver *r, struct settling *b, uint64_t lease, uint64_t first, uint32_t count)
 {
-	struct settle_entry *last = b->count > 0 ? &b->entries[b->count - 1] : NULL;
-	if (count == 0)
-		return;
-	if (last && last->lease == lease && last->first + last->count == first) {
-		last->count += count;
-		return;
-	}
-	if (b->count == b->cap) {
-		size_t cap = b->cap ? b->cap * 2 : 64;
-		struct settle_entry *entries = realloc(b->entries, cap * sizeof(*entries));
-		if (!entries) {
-			end_memory(r);
-			return;
-		}
-		b->entries = entries;
-		b->cap = cap;
-	}
-	b->entries[b->count++] = (struct settle_entry){lease, first, count};
-}
-
-static void settling_flush(struct receiver *r, struct settling *b, struct mono_time now)
-{
-	size_t at = 0;
-	while (at < b->count && client_has_room(r->io.client)) {
-		size_t n = b->count - at;
-		if (n > SETTLE_ENTRIES_MAX)
-			n = SETTLE_ENTRIES_MAX;
-		struct client_settlement s = {.queue = slice_str(r->o->queue),
-		    .verb = b->verb,
-		    .flags = b->flags,
-		    .ms = b->verb == VERB_TOUCH ? r->lease_ms : 0,
-		    .why = slice_str(b->why ? b->why : "")};
-		/* Only the last command of a batch says that it is done. */
-		if (b == r->ahead && at + n == b->count)
-			s.tag = (void *)(uintptr_t)r->batch;
-		client_settle(r->io.client, now, &s, b->entries + at, (uint32_t)n);
-		at += n;
-	}
-	b->count -= at;
-	memmove(b->entries, b->entries + at, b->count * sizeof(*b->entries));
-	/* Messages that come from here on are named by a later command. */
-	if (b == r->ahead && at > 0 && b->count == 0)
-		r->batch++;
+	if (!settling_add(b, lease, first, count))
+		end_memory(r);
 }
 
 static void flush_settling(struct receiver *r)
 {
 	struct settling *all[] = {&r->settle, &r->touch, &r->fail, &r->bury, &r->release};
 	struct mono_time now = clock_mono();
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if (all[i]->count > 0)
-			settling_flush(r, all[i], now);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		/* Only the last command of a batch says that it is done. */
+		void *tag = all[i] == r->ahead ? (void *)(uintptr_t)r->batch : NULL;
+		all[i]->ms = all[i]->verb == VERB_TOUCH ? r->lease_ms : 0;
+		/* Messages that come from here on are named by a later command. */
+		if (all[i]->count > 0 &&
+		    settling_flush(all[i], r->io.client, slice_str(r->o->queue), now, tag) &&
+		    tag)
+			r->batch++;
+	}
 }
 
 /* Whether a message is in hand until the reader has taken it out of the pipe. */
@@ -140,7 +87,7 @@ static void acknowledge(struct receiver *r)
 		if (read)
 			r->kept_up += upto - s->settled;
 		if (r->o->ack != ACK_MANUAL)
-			settling_add(
+			settle(
 			    r, &r->settle, s->lease, s->first + s->settled, upto - s->settled);
 		segments_settled(&r->in_hand, s, upto);
 		if (!all)
@@ -175,7 +122,7 @@ static void enter(struct receiver *r, enum phase phase)
 		return;
 	/* All that was asked for has come: there is nothing to be called off. */
 	if (phase == ENDING && client_credit_messages(r->io.client, r->sub) == 0)
-		note_supply(r, SUPPLY_ENDED);
+		supply_note(&r->supply, SUPPLY_ENDED);
 	else
 		client_unsubscribe(r->io.client, r->sub);
 }
@@ -295,7 +242,7 @@ static void send_ahead(struct receiver *r)
 		if (s->batch > 0)
 			continue;
 		s->batch = r->batch;
-		settling_add(r, r->ahead, s->lease, s->first, s->count);
+		settle(r, r->ahead, s->lease, s->first, s->count);
 		if (r->o->ack == ACK_NONE)
 			segments_settled(&r->in_hand, s, s->count);
 	}
@@ -324,8 +271,7 @@ static void touch_untaken(struct receiver *r)
 			continue;
 		/* What is left of it to be printed waits for this one. */
 		s->batch = r->batch;
-		settling_add(
-		    r, r->ahead, s->lease, s->first + s->settled, s->count - s->settled);
+		settle(r, r->ahead, s->lease, s->first + s->settled, s->count - s->settled);
 	}
 }
 
@@ -447,15 +393,15 @@ static bool take_bad(struct receiver *r, const struct client_delivery *d, uint32
 {
 	unsigned long long seq = d->first_seq + i;
 	if (r->o->skip_bad) {
-		settling_add(r, &r->bury, d->lease, seq, 1);
+		settle(r, &r->bury, d->lease, seq, 1);
 		r->bad++;
 		if (!r->o->common.quiet)
 			fprintf(stderr, "rmq-recv: %s: message %llu holds the separator\n",
 			    r->o->queue, seq);
 		return true;
 	}
-	settling_add(r, &r->fail, d->lease, seq, 1);
-	settling_add(r, &r->release, d->lease, seq + 1, d->count - i - 1);
+	settle(r, &r->fail, d->lease, seq, 1);
+	settle(r, &r->release, d->lease, seq + 1, d->count - i - 1);
 	end_with(
 	    r, RMQ_E_BAD_DATA, "message %llu holds the separator (use -0, -j or --raw)", seq);
 	return false;
@@ -485,14 +431,15 @@ static void on_deliver(void *arg, const struct client_delivery *d)
 {
 	struct receiver *r = arg;
 	struct client_delivery part = *d;
-	uint64_t wanted = r->o->count == UINT64_MAX ? UINT64_MAX : r->o->count - r->taken;
+	uint64_t wanted =
+	    r->o->end.count == UINT64_MAX ? UINT64_MAX : r->o->end.count - r->taken;
 	r->heard = clock_mono();
-	note_supply(r, SUPPLY_UNKNOWN);
+	supply_note(&r->supply, SUPPLY_UNKNOWN);
 	if (r->phase != RUNNING || r->code)
 		wanted = 0;
 	if (wanted < d->count) {
 		uint32_t keep = (uint32_t)wanted;
-		settling_add(r, &r->release, d->lease, d->first_seq + keep, d->count - keep);
+		settle(r, &r->release, d->lease, d->first_seq + keep, d->count - keep);
 		part.count = keep;
 		if (d->ends && keep > 0)
 			part.blob.len = load_u16(d->ends + 2 * (size_t)(keep - 1)) - d->base;
@@ -557,7 +504,7 @@ static void on_subscribed(void *arg, uint32_t sub, uint32_t lease_ms)
 {
 	struct receiver *r = arg;
 	(void)sub;
-	note_supply(r, SUPPLY_UNKNOWN);
+	supply_note(&r->supply, SUPPLY_UNKNOWN);
 	r->lease_ms = lease_ms;
 	r->heard = r->touched_at = clock_mono();
 }
@@ -566,7 +513,7 @@ static void on_sub_failed(void *arg, uint32_t sub, enum rmq_error code, struct s
 {
 	struct receiver *r = arg;
 	(void)sub;
-	note_supply(r, SUPPLY_ENDED);
+	supply_note(&r->supply, SUPPLY_ENDED);
 	end_with(r, code, "%.*s", text.len ? (int)text.len : (int)strlen(error_text(code)),
 	    text.len ? (const char *)text.data : error_text(code));
 }
@@ -575,14 +522,14 @@ static void on_idle(void *arg, uint32_t sub, uint64_t leased, uint64_t delayed)
 {
 	struct receiver *r = arg;
 	(void)sub;
-	note_supply(r, leased == 0 && delayed == 0 ? SUPPLY_DRAINED : SUPPLY_IDLE);
+	supply_note(&r->supply, leased == 0 && delayed == 0 ? SUPPLY_DRAINED : SUPPLY_IDLE);
 }
 
 static void on_unsubscribed(void *arg, uint32_t sub)
 {
 	struct receiver *r = arg;
 	(void)sub;
-	note_supply(r, SUPPLY_ENDED);
+	supply_note(&r->supply, SUPPLY_ENDED);
 }
 
 static void on_fatal(void *arg, enum rmq_error code, struct slice text)
@@ -629,12 +576,6 @@ static bool nothing_in_hand(const struct receiver *r)
 		   0;
 }
 
-/* Whether it matters that nothing is ready: the daemon is not asked in vain. */
-static bool wants_idle(const struct receiver *r)
-{
-	return r->o->drain != DRAIN_NO || r->o->wait_ms != UNITS_INFINITY;
-}
-
 static void give_credit(struct receiver *r)
 {
 	if (r->phase != RUNNING || r->code || r->supply == SUPPLY_ENDED)
@@ -644,8 +585,8 @@ static void give_credit(struct receiver *r)
 	int64_t given_bytes = client_credit_bytes(r->io.client, r->sub);
 	int64_t target = r->prefetch, room = target - given - (int64_t)held(r);
 	int64_t bytes = (int64_t)PREFETCH_BYTES - given_bytes - (int64_t)r->in_hand.bytes;
-	if (r->o->count != UINT64_MAX) {
-		int64_t left = (int64_t)(r->o->count - r->taken) - given;
+	if (r->o->end.count != UINT64_MAX) {
+		int64_t left = (int64_t)(r->o->end.count - r->taken) - given;
 		room = left < room ? left : room;
 	}
 	if (room < 0)
@@ -655,12 +596,12 @@ static void give_credit(struct receiver *r)
 	bool few = room > 0 && (room >= target / 4 || given <= 0);
 	bool short_of_bytes = bytes >= PREFETCH_BYTES / 4 && given + room > 0;
 	/* Every CREDIT is answered with IDLE if nothing is ready: this is how to ask. */
-	bool asks = wants_idle(r) && r->supply == SUPPLY_UNKNOWN && nothing_in_hand(r) &&
-		    given + room > 0;
+	bool asks = supply_wants_idle(&r->o->end) && r->supply == SUPPLY_UNKNOWN &&
+		    nothing_in_hand(r) && given + room > 0;
 	if (!few && !short_of_bytes && !asks)
 		return;
 	if (r->supply == SUPPLY_UNKNOWN)
-		note_supply(r, SUPPLY_ASKED);
+		supply_note(&r->supply, SUPPLY_ASKED);
 	if (room == 0 && bytes == 0)
 		bytes = 1;
 	client_credit(r->io.client, r->sub, (uint32_t)room, (uint32_t)bytes);
@@ -668,30 +609,22 @@ static void give_credit(struct receiver *r)
 
 /* ---- phases ---- */
 
-/* Whether the time of --wait runs: nothing is there to be taken, or nothing may be. */
-static bool waits(const struct receiver *r)
+static struct supply_view view(const struct receiver *r, struct mono_time now)
 {
-	bool full = r->o->ack == ACK_MANUAL && r->supply != SUPPLY_ENDED &&
-		    client_credit_messages(r->io.client, r->sub) == 0;
-	return r->o->wait_ms != UNITS_INFINITY && (is_idle(r) || full);
-}
-
-static bool waited_enough(const struct receiver *r, struct mono_time now)
-{
-	return waits(r) && now.ms - r->heard.ms >= r->o->wait_ms;
+	return (struct supply_view){.supply = r->supply,
+	    .taken = r->taken,
+	    .quiet_ms = now.ms - r->heard.ms,
+	    .nothing_in_hand = nothing_in_hand(r),
+	    .full = r->o->ack == ACK_MANUAL && r->supply != SUPPLY_ENDED &&
+		    client_credit_messages(r->io.client, r->sub) == 0,
+	    .welcomed = client_welcomed(r->io.client)};
 }
 
 /* RUNNING: whether no more messages are to be taken. */
 static bool is_over(const struct receiver *r, struct mono_time now)
 {
-	if (r->code || (r->taken >= r->o->count && nothing_in_hand(r)))
-		return true;
-	if (waited_enough(r, now) && nothing_in_hand(r) && client_welcomed(r->io.client))
-		return true;
-	if (!is_idle(r) || !nothing_in_hand(r) || !client_welcomed(r->io.client))
-		return false;
-	return r->o->drain == DRAIN_HERE ||
-	       (r->o->drain == DRAIN_ALL && r->supply == SUPPLY_DRAINED);
+	struct supply_view v = view(r, now);
+	return r->code || supply_is_over(&r->o->end, &v);
 }
 
 /* ENDING: what came before a bad message is printed, in other cases nothing more. */
@@ -721,7 +654,7 @@ static void release_all(struct receiver *r)
 	bool keeps = r->o->ack == ACK_MANUAL && r->flow != FLOW_UNREAD;
 	for (struct segment *s = r->in_hand.head; s; s = s->next) {
 		uint32_t from = keeps ? segment_whole(s) : s->settled;
-		settling_add(r, &r->release, s->lease, s->first + from, s->count - from);
+		settle(r, &r->release, s->lease, s->first + from, s->count - from);
 	}
 	segments_deinit(&r->in_hand);
 	flush_settling(r);
@@ -731,9 +664,7 @@ static void on_signal(struct receiver *r)
 {
 	int signal = signals_caught();
 	r->signalled = true;
-	bool forever = r->o->count == UINT64_MAX && r->o->drain == DRAIN_NO &&
-		       r->o->wait_ms == UNITS_INFINITY;
-	if (signal != SIGTERM || !forever)
+	if (signal != SIGTERM || !supply_for_ever(&r->o->end))
 		r->signal = signal;
 	enter(r, STOPPING);
 }
@@ -789,8 +720,9 @@ static int next_timer(const struct receiver *r, int timeout_ms)
 		timeout_ms = client_io_sooner(timeout_ms, READER_WAIT_MS / 10);
 	if (r->phase == RELEASING)
 		timeout_ms = client_io_sooner(timeout_ms, RELEASE_MAX_MS);
-	if (r->phase == RUNNING && waits(r)) {
-		uint64_t end = r->heard.ms + r->o->wait_ms;
+	struct supply_view v = view(r, now);
+	if (r->phase == RUNNING && supply_waits(&r->o->end, &v)) {
+		uint64_t end = r->heard.ms + r->o->end.wait_ms;
 		if (end > now.ms)
 			timeout_ms = client_io_sooner(timeout_ms, end - now.ms);
 	}
@@ -822,23 +754,9 @@ static void turn(struct receiver *r)
 /* What the daemon may hold for this session is given back, also by a new connection. */
 static void say_bye(struct receiver *r)
 {
-	int timeout_ms;
 	r->phase = PARTING;
-	r->phase_at = clock_mono();
-	client_bye(r->io.client);
-	struct pollfd p[2] = {client_io_prepare(&r->io, &timeout_ms)};
-	while (
-	    !client_ended(r->io.client) && clock_mono().ms - r->phase_at.ms < RELEASE_MAX_MS) {
-		p[1] = (struct pollfd){r->signalled ? -1 : signals_fd(), POLLIN, 0};
-		if (poll(p, 2, client_io_sooner(timeout_ms, RELEASE_MAX_MS / 10)) < 0)
-			continue;
-		if (p[1].revents) {
-			on_signal(r);
-			break;
-		}
-		client_io_turn(&r->io, p[0].revents);
-		p[0] = client_io_prepare(&r->io, &timeout_ms);
-	}
+	if (!client_io_bye(&r->io, r->signalled ? -1 : signals_fd(), RELEASE_MAX_MS))
+		on_signal(r);
 }
 
 void receiver_run(struct receiver *r)
@@ -890,7 +808,7 @@ enum rmq_error receiver_open(
 	struct mono_time now = clock_mono();
 	r->sub = client_subscribe(r->io.client, now, slice_str(o->queue),
 	    (uint8_t)((o->no_create ? SUBSCRIBE_NO_CREATE : 0) |
-		      (wants_idle(r) ? SUBSCRIBE_IDLE : 0) | SUBSCRIBE_STARTS),
+		      (supply_wants_idle(&r->o->end) ? SUBSCRIBE_IDLE : 0) | SUBSCRIBE_STARTS),
 	    o->lease_ms);
 	r->heard = now;
 	give_credit(r);
@@ -902,9 +820,9 @@ void receiver_close(struct receiver *r)
 	client_io_close(&r->io);
 	segments_deinit(&r->in_hand);
 	text_deinit(&r->formatted);
-	settling_free(&r->settle);
-	settling_free(&r->release);
-	settling_free(&r->fail);
-	settling_free(&r->bury);
-	settling_free(&r->touch);
+	free(r->settle.entries);
+	free(r->release.entries);
+	free(r->fail.entries);
+	free(r->bury.entries);
+	free(r->touch.entries);
 }

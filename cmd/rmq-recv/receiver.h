@@ -12,20 +12,19 @@
 
 #include "core/client/envelope.h"
 #include "segment.h"
+#include "settling.h"
+#include "supply.h"
 #include "sys/client/client_io.h"
 #include "sys/client/client_options.h"
 #include "sys/stream/output.h"
 
 enum ack { ACK_DEFAULT, ACK_READ, ACK_WRITE, ACK_SYNC, ACK_NONE, ACK_MANUAL };
 enum format { FORMAT_LINES, FORMAT_JSON, FORMAT_FIELDS, FORMAT_RAW };
-enum drain { DRAIN_NO, DRAIN_HERE, DRAIN_ALL };
 
 struct recv_options {
 	const char *queue;
 	struct client_options common;
-	uint64_t count;	  /* UINT64_MAX: no end */
-	uint64_t wait_ms; /* UNITS_INFINITY: none */
-	enum drain drain;
+	struct supply_end end;
 	uint32_t lease_ms; /* 0: the queue's */
 	uint32_t prefetch; /* 0: adaptive */
 	bool no_create;
@@ -36,29 +35,7 @@ struct recv_options {
 	char separator;
 };
 
-/* Settlements of one kind that are to be sent: ranges, merged. */
-struct settling {
-	enum settle_verb verb;
-	uint8_t flags;
-	const char *why;
-	struct settle_entry *entries;
-	size_t count;
-	size_t cap;
-};
-
 enum phase { RUNNING, ENDING, STOPPING, RELEASING, PARTING, DEAD };
-
-/*
- * What is known of the messages that the daemon has for us.  A message, and a new connection, make
- * it UNKNOWN again; nothing changes ENDED.
- */
-enum supply {
-	SUPPLY_UNKNOWN,
-	SUPPLY_ASKED,	/* CREDIT was given since: the daemon says IDLE if there is none */
-	SUPPLY_IDLE,	/* none is ready; some are leased or delayed, for anyone */
-	SUPPLY_DRAINED, /* there are none at all */
-	SUPPLY_ENDED	/* no more come: the subscription is at its end */
-};
 
 enum flow { FLOW_READY, FLOW_BLOCKED, FLOW_UNREAD /* the reader of the pipe is gone */ };
 

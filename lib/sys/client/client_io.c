@@ -294,3 +294,21 @@ void client_io_wait(struct client_io *io, int extra_fd, uint64_t most_ms)
 	if (poll(p, 2, client_io_sooner(timeout_ms, most_ms)) > 0)
 		client_io_turn(io, p[0].revents);
 }
+
+bool client_io_bye(struct client_io *io, int extra_fd, uint64_t most_ms)
+{
+	uint64_t until_ms = clock_mono().ms + most_ms;
+	int timeout_ms;
+	client_bye(io->client);
+	struct pollfd p[2] = {client_io_prepare(io, &timeout_ms), {extra_fd, POLLIN, 0}};
+	while (!client_ended(io->client) && clock_mono().ms < until_ms) {
+		p[1].revents = 0;
+		if (poll(p, 2, client_io_sooner(timeout_ms, most_ms / 10)) < 0)
+			continue;
+		if (p[1].revents)
+			return false;
+		client_io_turn(io, p[0].revents);
+		p[0] = client_io_prepare(io, &timeout_ms);
+	}
+	return true;
+}

@@ -61,6 +61,12 @@ void client_io_turn(struct client_io *io, short revents);
 /* The same for a program that waits for nothing else: one turn, at most so long. */
 void client_io_wait(struct client_io *io, int extra_fd, uint64_t most_ms);
 
+/*
+ * Ends the session, on a new connection if need be, within so many ms.  False: `extra_fd` (-1:
+ * none) became readable before that.
+ */
+bool client_io_bye(struct client_io *io, int extra_fd, uint64_t most_ms);
+
 /* The shorter of two times for poll(2), of which -1 is for ever. */
 int client_io_sooner(int a_ms, uint64_t b_ms);
 

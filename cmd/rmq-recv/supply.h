@@ -1,0 +1,52 @@
+/* What is known of the messages that the daemon has for us, and whether that is the end. */
+#ifndef RMQ_RECV_SUPPLY_H
+#define RMQ_RECV_SUPPLY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * A message, and a new connection, make it UNKNOWN again; nothing changes ENDED.
+ */
+enum supply {
+	SUPPLY_UNKNOWN,
+	SUPPLY_ASKED,	/* CREDIT was given since: the daemon says IDLE if there is none */
+	SUPPLY_IDLE,	/* none is ready; some are leased or delayed, for anyone */
+	SUPPLY_DRAINED, /* there are none at all */
+	SUPPLY_ENDED	/* no more come: the subscription is at its end */
+};
+
+enum drain { DRAIN_NO, DRAIN_HERE, DRAIN_ALL };
+
+/* When a receiver is to end. */
+struct supply_end {
+	uint64_t count;	  /* UINT64_MAX: no end */
+	uint64_t wait_ms; /* UNITS_INFINITY: none */
+	enum drain drain;
+};
+
+/* How things are. */
+struct supply_view {
+	enum supply supply;
+	uint64_t taken;	   /* messages, so far */
+	uint64_t quiet_ms; /* … since the last one, or since the subscription */
+	bool nothing_in_hand;
+	bool full;     /* nothing may be taken, for others have to settle first */
+	bool welcomed; /* the daemon has answered on this connection */
+};
+
+void supply_note(enum supply *s, enum supply what);
+
+/* Whether nothing but a signal ends it. */
+bool supply_for_ever(const struct supply_end *end);
+
+/* Whether it matters that nothing is ready: the daemon is not asked in vain. */
+bool supply_wants_idle(const struct supply_end *end);
+
+/* Whether the time of --wait runs: nothing is there to be taken, or nothing may be. */
+bool supply_waits(const struct supply_end *end, const struct supply_view *v);
+
+/* Whether no more messages are to be taken. */
+bool supply_is_over(const struct supply_end *end, const struct supply_view *v);
+
+#endif
