@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/text.h"
+#include "core/base/units.h"
 #include "sys/process/clock.h"
 #include "sys/process/log.h"
 #include "sys/process/signals.h"
@@ -86,12 +87,29 @@ static void on_peek_end(void *arg, uint32_t req, enum rmq_error code, bool more,
 	a->waiting = false;
 }
 
+static void on_watched(void *arg, uint32_t req, enum rmq_error code, uint64_t messages)
+{
+	(void)req, (void)messages;
+	if (code)
+		fail_slice(arg, code, slice_of(NULL, 0));
+	((struct admin *)arg)->waiting = false;
+}
+
+static void fail_unmet(struct admin *a)
+{
+	char within[UNITS_TEXT_MAX];
+	units_print_duration(within, a->common.timeout_ms);
+	admin_fail(a, RMQ_E_UNMET, "not %s within %s (--timeout)", a->until, within);
+}
+
 static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 {
 	struct admin *a = arg;
 	if (code == RMQ_E_NO_DAEMON)
 		admin_fail(a, code, "%s at %s (%s)", error_text(code), a->io.target,
 		    a->io.error ? strerror(a->io.error_number) : "in time");
+	else if (code == RMQ_E_UNMET)
+		fail_unmet(a);
 	else
 		fail_slice(a, code, text);
 	a->waiting = false;
@@ -108,6 +126,7 @@ enum rmq_error admin_open(struct admin *a)
 	    .list_end = on_list_end,
 	    .peeked = on_peeked,
 	    .peek_end = on_peek_end,
+	    .watched = on_watched,
 	    .fatal = on_fatal};
 	log_init("rmq-queue", a->common.quiet ? -1 : a->common.verbose);
 	enum rmq_error err = client_io_open(&a->io, a->common.servers, &config, &host, &why);
@@ -168,5 +187,13 @@ enum rmq_error admin_peek(
 {
 	a->about = queue;
 	client_peek(a->io.client, clock_mono(), slice_str(queue), states, from, limit);
+	return wait_answer(a);
+}
+
+enum rmq_error admin_watch(
+    struct admin *a, const char *queue, enum watch_for what, uint64_t messages)
+{
+	a->about = queue;
+	client_watch(a->io.client, clock_mono(), slice_str(queue), what, messages);
 	return wait_answer(a);
 }

@@ -14,6 +14,7 @@ struct admin {
 	bool waiting;
 	enum rmq_error code;
 	const char *about; /* what a failure is about: a queue's name, NULL: nothing */
+	const char *until; /* the condition that is waited for */
 	void (*row)(void *arg, const struct wire_listed *row);
 	void (*message)(void *arg, const struct client_delivery *d);
 	void *arg;
@@ -42,6 +43,10 @@ enum rmq_error admin_list(struct admin *a, const char *glob)
 /* Messages from `from` on, by a->message; a->more and a->next say how to go on. */
 enum rmq_error admin_peek(struct admin *a, const char *queue, uint8_t states, uint64_t from,
     uint32_t limit) __attribute__((warn_unused_result));
+
+/* Until the queue holds fewer, or more, messages; RMQ_E_UNMET: it did not in time. */
+enum rmq_error admin_watch(struct admin *a, const char *queue, enum watch_for what,
+    uint64_t messages) __attribute__((warn_unused_result));
 
 /* Prints "rmq-queue: ABOUT: text" and returns the code. */
 enum rmq_error admin_fail(struct admin *a, enum rmq_error code, const char *format, ...)

@@ -254,6 +254,30 @@ static enum rmq_error run_peek(struct admin *a, struct request *q)
 	return err;
 }
 
+/* "empty", "below=N", "above=N" */
+static bool parse_condition(const char *text, enum watch_for *what, uint64_t *messages)
+{
+	*what = strncmp(text, "above=", 6) == 0 ? WATCH_ABOVE : WATCH_BELOW;
+	*messages = 1;
+	if (strcmp(text, "empty") == 0)
+		return true;
+	/* No queue holds fewer than none. */
+	return (*what == WATCH_ABOVE || strncmp(text, "below=", 6) == 0) &&
+	       units_count(text + 6, *what == WATCH_BELOW, UINT64_MAX / 2, messages);
+}
+
+static enum rmq_error run_wait(struct admin *a, struct request *q)
+{
+	enum watch_for what;
+	uint64_t messages;
+	if (!parse_condition(q->words[1], &what, &messages))
+		return admin_fail(a, RMQ_E_USAGE,
+		    "'%s' is not a condition: empty, below=N with N from 1, or above=N",
+		    q->words[1]);
+	a->until = q->words[1];
+	return admin_watch(a, q->words[0], what, messages);
+}
+
 /* ---- the table ---- */
 
 /* What a sub-command runs with. */
@@ -276,6 +300,7 @@ RUN(rm)
 RUN(purge)
 RUN(peek)
 RUN(stat)
+RUN(wait)
 #undef RUN
 
 static const struct subcommand command_list[] = {
@@ -298,6 +323,9 @@ static const struct subcommand command_list[] = {
     {"stat", "[--watch DUR] [-o FIELD,...] [-j] [QUEUE]",
 	"print counters since the queue was made, again every DUR", "+o:j" CLIENT_OPTIONS_SHORT,
 	stat_options, 0, 1, do_stat},
+    {"wait", "QUEUE empty|below=N|above=N",
+	"wait until the queue holds no, fewer or more messages, ready, leased or delayed",
+	"+" CLIENT_OPTIONS_SHORT, plain_options, 2, 2, do_wait},
 };
 
 static bool take_option(void *arg, int option, const char *value);

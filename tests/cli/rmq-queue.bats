@@ -196,6 +196,64 @@ bats_require_minimum_version 1.5.0
 	done
 }
 
+# waiting_for QUEUE CONDITION: in the background, its pid in WAITER, and the daemon knows.
+waiting_for() {
+	rmq-queue wait --timeout 20s "$@" 2>log 3>&- &
+	WAITER=$!
+	STARTED+=("$WAITER")
+}
+
+@test "rmq-queue: wait ends when the queue holds no message, leased ones too" {
+	start_queue q
+	seq 3 | rmq-send jobs
+	run rmq-recv -n 2 --ack manual -o receipt,body jobs
+	receipts=$output
+	waiting_for jobs empty
+	run rmq-queue wait --timeout 100ms jobs empty
+	assert_failure 1
+	assert_output "rmq-queue: jobs: not empty within 100ms (--timeout)"
+	[ "$(timeout 10 rmq-recv -1 jobs)" = 3 ]
+	run rmq-queue wait --timeout 100ms jobs below=2
+	assert_failure 1
+	kill -0 "$WAITER"
+	rmq-ack <<<"$receipts"
+	status_of "$WAITER"
+	assert_success
+	rmq-queue wait jobs empty
+}
+
+@test "rmq-queue: wait below and above count all messages, through a restart of the daemon" {
+	start_queue q
+	rmq-send jobs 1 2 3
+	rmq-queue wait jobs above=2
+	rmq-queue wait jobs below=4
+	waiting_for jobs above=3
+	stop_queue
+	start_queue q
+	rmq-send jobs 4
+	status_of "$WAITER"
+	assert_success
+}
+
+@test "rmq-queue: wait for no queue is 66, for a bad condition 64, without a daemon 69" {
+	local condition
+	start_queue q
+	run rmq-queue wait jobs empty
+	assert_failure 66
+	assert_output "rmq-queue: jobs: no such queue"
+	for condition in full below=0 below= above=x empty=1; do
+		run rmq-queue wait jobs "$condition"
+		assert_failure 64
+	done
+	rmq-send jobs 1
+	waiting_for jobs empty
+	rmq-queue rm --force jobs
+	status_of "$WAITER"
+	assert_failure 66
+	run rmq-queue wait -S unix:none --timeout 100ms jobs empty
+	assert_failure 69
+}
+
 @test "rmq-queue: show of no queue is 66, of no field 64" {
 	start_queue q
 	run rmq-queue show jobs

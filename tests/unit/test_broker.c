@@ -590,6 +590,72 @@ static void no_lease_ends_before_what_was_sent_is_heard(void **state)
 	expect(1, WIRE_TYPE_LEASE_ENDED);
 }
 
+static void expect_watched(unsigned conn, uint32_t req, enum rmq_error code, uint64_t messages)
+{
+	EXPECT(conn, WATCHED, watched, m);
+	assert_int_equal(m.req, req);
+	assert_int_equal(m.code, code);
+	assert_int_equal(m.messages, messages);
+	expect_nothing(conn);
+}
+
+static void who_watches_a_queue_is_told_once_it_is_so(void **state)
+{
+	(void)state;
+	sent_and_subscribed(2, 2);
+	EXPECT(1, DELIVER, deliver, d);
+	hello(2, 0, 0);
+	/* What is leased is in the queue. */
+	INPUT(2, watch, 1, WATCH_BELOW, 1, slice_str("q"));
+	run();
+	expect_nothing(2);
+	settle(1, 2, VERB_SETTLE, 0, 0, d.lease, d.first_seq, 1);
+	run();
+	expect_nothing(2);
+	settle(1, 3, VERB_SETTLE, 0, 0, d.lease, d.first_seq + 1, 1);
+	begin();
+	broker_flush(w.broker);
+	/* Not before the settlement is stored. */
+	expect_nothing(2);
+	store();
+	expect_watched(2, 1, RMQ_E_OK, 0);
+	/* A further one takes the place of the one before. */
+	INPUT(2, watch, 2, WATCH_ABOVE, 0, slice_str("q"));
+	INPUT(2, watch, 3, WATCH_ABOVE, 2, slice_str("q"));
+	run();
+	w.out_len[1] = 0;
+	send_lines(1, 4, "q", 2);
+	run();
+	expect_nothing(2);
+	send_lines(1, 5, "q", 1);
+	run();
+	expect_watched(2, 3, RMQ_E_OK, 3);
+	/* What is so already is told at once. */
+	INPUT(2, watch, 4, WATCH_ABOVE, 2, slice_str("q"));
+	run();
+	expect_watched(2, 4, RMQ_E_OK, 3);
+}
+
+static void a_watch_of_no_queue_or_one_that_goes_is_told_so(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	hello(2, 0, 0);
+	INPUT(2, watch, 1, WATCH_BELOW, 1, slice_str("q"));
+	run();
+	expect_watched(2, 1, RMQ_E_NO_QUEUE, 0);
+	send_lines(1, 1, "q", 1);
+	INPUT(2, watch, 2, WATCH_BELOW, 1, slice_str("q"));
+	run();
+	expect_nothing(2);
+	INPUT(1, queue_remove, 2, 0, REMOVE_FORCE, slice_str("q"));
+	run();
+	expect_watched(2, 2, RMQ_E_NO_QUEUE, 0);
+	INPUT(2, watch, 3, 3, 1, slice_str("q"));
+	run();
+	assert_true(w.closed[2]);
+}
+
 static void wall_clock_jumps_do_not_end_leases(void **state)
 {
 	(void)state;
@@ -5527,6 +5593,8 @@ static const struct CMUnitTest tests[] = {
     TEST(a_probe_gives_the_journal_one_barrier_to_answer),
     TEST(an_extension_counts_from_when_it_was_read),
     TEST(no_lease_ends_before_what_was_sent_is_heard),
+    TEST(who_watches_a_queue_is_told_once_it_is_so),
+    TEST(a_watch_of_no_queue_or_one_that_goes_is_told_so),
     TEST(wall_clock_jumps_do_not_end_leases),
     TEST(a_wall_clock_that_is_set_back_lengthens_no_back_off),
     TEST(an_old_receipt_is_stale_and_deletes_nothing),

@@ -39,7 +39,8 @@
 	X(JOURNAL_LOST,  25, 74, "journal failed") \
 	X(INTERRUPTED,   26, 75, "interrupted") \
 	X(DISK_FULL,     27, 75, "disk is full") \
-	X(REFUSED,       28,  1, "refused")
+	X(REFUSED,       28,  1, "refused") \
+	X(UNMET,         29,  1, "condition is not met")
 /* clang-format on */
 
 enum rmq_error {

@@ -50,6 +50,7 @@ struct broker *broker_new(const struct broker_host *host)
 	TAILQ_INIT(&b->ended);
 	TAILQ_INIT(&b->errands);
 	TAILQ_INIT(&b->waiting_room);
+	TAILQ_INIT(&b->watching);
 	TAILQ_INIT(&b->fresh);
 	TAILQ_INIT(&b->waiting);
 	TAILQ_INIT(&b->busy);
@@ -539,6 +540,7 @@ void broker_disconnect(struct broker *b, uint64_t id)
 		broker_sub_free(b, sub);
 	conn_drop_handouts(c);
 	stop_waiting(c);
+	broker_watch_end(b, c);
 	if (b->put_off.conn == id)
 		broker_forget_put_off(b);
 	if (c->session) {
@@ -760,6 +762,7 @@ void broker_flush(struct broker *b)
 	broker_grant(b);
 	forget_idle(b);
 	wake_waiting(b);
+	broker_watch_step(b);
 	close_sessions(b);
 	broker_checkpoint_step(b);
 	broker_end_record(b);

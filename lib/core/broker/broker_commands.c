@@ -1441,6 +1441,15 @@ static void on_peek(struct broker *b, struct conn *c, const struct wire_peek *m)
 	broker_peek(b, c, m);
 }
 
+static void on_watch(struct broker *b, struct conn *c, const struct wire_watch *m)
+{
+	if (m->what < WATCH_BELOW || m->what > WATCH_ABOVE) {
+		broker_refuse(b, c, RMQ_E_VERSION, "unknown condition in WATCH");
+		return;
+	}
+	broker_watch(b, c, m);
+}
+
 /* ---- the session ---- */
 
 void broker_session_left(struct broker *b, struct session *s)

@@ -10,6 +10,7 @@
  *	broker_lost.c	records that cannot be read
  *	broker_unfinished.c	large messages of which not all pieces have come
  *	broker_errands.c	what may take more than one turn
+ *	broker_watch.c	clients that wait for a queue to hold fewer messages, or more
  *	broker_gaps.c	recovery around records whose events are gone
  */
 #ifndef RMQ_CORE_BROKER_BROKER_STATE_H
@@ -121,9 +122,16 @@ struct conn {
 	size_t owed;	     /* bytes of frames for it that wait here */
 	uint64_t refused;    /* this SEND's pieces are passed over up to its first one */
 	uint64_t part_bytes; /* of the newest large message, as far as it was delivered */
-	bool stalled;	     /* its first handout waits for a record in flight */
-	bool closed;	     /* the host was told to close it */
-	bool errand; /* what it asked for is under way: no more frames of it are taken */
+	TAILQ_ENTRY(conn) watching; /* while watch.what is not 0 */
+	struct {
+		uint32_t req;
+		uint32_t queue;
+		uint64_t messages;
+		uint8_t what;
+	} watch;
+	bool stalled; /* its first handout waits for a record in flight */
+	bool closed;  /* the host was told to close it */
+	bool errand;  /* what it asked for is under way: no more frames of it are taken */
 };
 RB_HEAD(conn_tree, conn);
 
@@ -239,6 +247,8 @@ struct broker {
 	struct recent recent_conns;
 	struct recent recent_sessions;
 	struct waiting_list waiting_room; /* in the journal */
+	TAILQ_HEAD(, conn) watching;
+	uint32_t watching_count;
 	TAILQ_HEAD(, queue) roomy;
 
 	/* the record that is being written */
@@ -409,6 +419,13 @@ void broker_grant(struct broker *b);
 void broker_hand_again(struct broker *b, struct subscription *sub);
 void broker_peek(struct broker *b, struct conn *c, const struct wire_peek *m);
 void broker_credit(struct broker *b, struct conn *c, const struct wire_credit *m);
+
+/* ---- broker_watch.c ---- */
+
+void broker_watch(struct broker *b, struct conn *c, const struct wire_watch *m);
+void broker_watch_end(struct broker *b, struct conn *c);
+/* Tells those who wait for what is so now. */
+void broker_watch_step(struct broker *b);
 
 /* ---- broker_expiry.c ---- */
 

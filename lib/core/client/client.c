@@ -460,6 +460,18 @@ void client_input(struct client *c, struct mono_time now, struct slice in, size_
 
 /* ---- timers ---- */
 
+/* Whether all that it waits for is that something becomes so. */
+static bool only_watches(const struct client *c)
+{
+	bool watches = false;
+	for (size_t i = 0; i < REQUESTS_MAX; i++) {
+		if (c->requests[i].req && !c->requests[i].watch)
+			return false;
+		watches |= c->requests[i].req != 0;
+	}
+	return watches && !c->oldest;
+}
+
 static void give_up_waiting(struct client *c)
 {
 	enum rmq_error code = RMQ_E_TIMEOUT;
@@ -467,6 +479,8 @@ static void give_up_waiting(struct client *c)
 		code = c->blocked_code;
 	else if (c->state != READY)
 		code = RMQ_E_NO_DAEMON;
+	else if (only_watches(c) && !c->ping_out)
+		code = RMQ_E_UNMET;
 	client_give_up(c, code, slice_of(NULL, 0));
 }
 

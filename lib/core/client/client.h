@@ -142,8 +142,9 @@ struct client_host {
 	/* next: where a further request would go on. */
 	void (*peek_end)(
 	    void *arg, uint32_t req, enum rmq_error code, bool more, uint64_t next);
+	void (*watched)(void *arg, uint32_t req, enum rmq_error code, uint64_t messages);
 	/*
-	 * The client has given up: NO_DAEMON, TIMEOUT, FULL, PAUSED (no progress in time),
+	 * The client has given up: NO_DAEMON, TIMEOUT, UNMET (of client_watch()), FULL, PAUSED (no progress in time),
 	 * UNKNOWN_SESSION, VERSION, PROTOCOL, DENIED….  Once; nothing is sent any more.
 	 */
 	void (*fatal)(void *arg, enum rmq_error code, struct slice text);
@@ -325,6 +326,14 @@ uint32_t client_list(struct client *c, struct mono_time now, struct slice after,
     struct slice glob, uint32_t limit);
 uint32_t client_peek(struct client *c, struct mono_time now, struct slice queue, uint8_t states,
     uint64_t from, uint32_t limit);
+
+/*
+ * Until the queue holds fewer, or more, than so many messages in all states: then watched(), with
+ * how many these are, or an error.  If it is not so within timeout_ms, and a daemon could have said
+ * so, fatal(UNMET).
+ */
+uint32_t client_watch(struct client *c, struct mono_time now, struct slice queue,
+    enum watch_for what, uint64_t messages);
 
 /* ---- the end ---- */
 

@@ -457,6 +457,16 @@ uint32_t client_peek(struct client *c, struct mono_time now, struct slice queue,
 	return r->req;
 }
 
+uint32_t client_watch(struct client *c, struct mono_time now, struct slice queue,
+    enum watch_for what, uint64_t messages)
+{
+	struct request *r = request_new(c, queue);
+	r->watch = (uint8_t)what;
+	r->from = messages;
+	client_note_asking(c, now);
+	return r->req;
+}
+
 static struct request *request_find(struct client *c, uint32_t req)
 {
 	for (size_t i = 0; req && i < REQUESTS_MAX; i++)
@@ -562,6 +572,17 @@ void client_on_peek_end(struct client *c, struct mono_time now, const struct wir
 	if (c->host.peek_end)
 		c->host.peek_end(
 		    c->host.arg, m->req, client_code(m->code), m->more != 0, m->next);
+}
+
+void client_on_watched(struct client *c, struct mono_time now, const struct wire_watched *m)
+{
+	struct request *r = request_find(c, m->req);
+	if (!r)
+		return;
+	c->progress = now;
+	request_end(r);
+	if (c->host.watched)
+		c->host.watched(c->host.arg, m->req, client_code(m->code), m->messages);
 }
 
 /* ---- the connection ---- */

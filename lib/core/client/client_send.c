@@ -117,7 +117,10 @@ static void put_requests(struct client *c)
 		if (!r->req || r->sent)
 			continue;
 		r->sent = true;
-		if (r->peek)
+		if (r->watch)
+			PUT(c, watch, r->req, r->watch, r->from,
+			    slice_of(r->name, r->name_len));
+		else if (r->peek)
 			PUT(c, peek, r->req, r->states, r->from, r->limit,
 			    slice_of(r->name, r->name_len));
 		else

@@ -136,6 +136,12 @@ enum { REMOVE_FORCE = 1 };
 enum { STATE_READY = 1, STATE_LEASED = 2, STATE_DELAYED = 4, STATES = 7 };
 /* Messages from sequence number `from` on in one of the states, at most `limit`. */
 #define WIRE_PEEK(F) F(u32, req) F(u8, states) F(u64, from) F(u32, limit) F(str, queue)
+enum watch_for { WATCH_BELOW = 1, WATCH_ABOVE = 2 };
+/*
+ * Asks to be told once the queue holds fewer, or more, than `messages` in all states.  One at a
+ * time on a connection: it takes the place of an earlier one.
+ */
+#define WIRE_WATCH(F) F(u32, req) F(u8, what) F(u64, messages) F(str, queue)
 /* Ends the session: nothing of it is remembered. */
 #define WIRE_BYE(F) F(u64, answered)
 
@@ -208,6 +214,8 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	F(tags, tags) F(rest, data)
 /* next: the sequence number to go on from; code: NO_QUEUE. */
 #define WIRE_PEEK_END(F) F(u32, req) F(u8, code) F(u8, more) F(u64, next)
+/* It is so; or code: NO_QUEUE, also of one that was removed, LIMIT.  messages: in all states. */
+#define WIRE_WATCHED(F) F(u32, req) F(u8, code) F(u64, messages)
 /* The last frame of a connection. */
 #define WIRE_ERROR(F) F(u8, code) F(str, text)
 
@@ -229,7 +237,8 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(14, BYE,          bye,          WIRE_BYE) \
 	X(16, STARTED,      started,      WIRE_STARTED) \
 	X(17, SETTLE_SEND,  settle_send,  WIRE_SETTLE_SEND) \
-	X(18, PING,         ping,         WIRE_PING)
+	X(18, PING,         ping,         WIRE_PING) \
+	X(30, WATCH,        watch,        WIRE_WATCH)
 
 /* In front of HELLO; only the connection's owner looks at it, the broker knows none. */
 #define WIRE_GATE_FRAMES(X) \
@@ -259,7 +268,8 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(84, ERROR,        error,        WIRE_ERROR) \
 	X(85, SETTLE_SENT,  settle_sent,  WIRE_SETTLE_SENT) \
 	X(86, LIST_AT,      list_at,      WIRE_LIST_AT) \
-	X(87, PONG,         pong,         WIRE_PONG)
+	X(87, PONG,         pong,         WIRE_PONG) \
+	X(99, WATCHED,      watched,      WIRE_WATCHED)
 /* clang-format on */
 
 enum wire_type {
