@@ -205,7 +205,7 @@ struct peeking {
 	struct admin *admin;
 	struct request *request;
 	struct text line;
-	struct attribute_cursor headers;
+	struct envelope_cursors cursors;
 };
 
 static void on_message(void *arg, const struct client_delivery *d)
@@ -213,7 +213,7 @@ static void on_message(void *arg, const struct client_delivery *d)
 	struct peeking *p = arg;
 	struct request *q = p->request;
 	for (uint32_t i = 0; i < d->count && q->limit > 0; i++, q->limit--) {
-		struct envelope e = envelope_of(d, slice_str(q->words[0]), i, &p->headers);
+		struct envelope e = envelope_of(d, slice_str(q->words[0]), i, &p->cursors);
 		bool shown = !p->admin->json && (!p->admin->fields || q->fields.body);
 		p->line.len = 0;
 		if (p->admin->json)

@@ -331,7 +331,7 @@ static bool is_printable(const struct receiver *r, struct slice body)
 static void format(struct receiver *r, const struct client_delivery *d, uint32_t i)
 {
 	struct text *t = &r->formatted;
-	struct envelope e = envelope_of(d, slice_str(r->o->queue), i, &r->headers);
+	struct envelope e = envelope_of(d, slice_str(r->o->queue), i, &r->cursors);
 	switch (r->o->format) {
 	case FORMAT_RAW:
 		text_put_slice(t, e.body);

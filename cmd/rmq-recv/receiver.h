@@ -47,7 +47,7 @@ struct receiver {
 	struct output out;
 	struct segments in_hand;
 	struct text formatted;
-	struct attribute_cursor headers; /* of what is formatted */
+	struct envelope_cursors cursors; /* of what is formatted */
 	struct settling settle, release, fail, bury, touch;
 	struct settling *ahead; /* must be durable before the print; NULL: nothing */
 	uint32_t sub;

@@ -9,15 +9,36 @@
 #include <unistd.h>
 
 #include "core/base/text.h"
+#include "envelope_line.h"
+#include "sys/process/clock.h"
+
+/* An envelope of the largest message: each byte of it may be an escape of six, or more for headers. */
+#define ENVELOPE_MAX (6ull * MESSAGE_MAX + (1u << 20))
 
 #define INPUT_TOO_LARGE "message is larger than 16 MiB, the most that any queue takes"
 
 static_assert(MESSAGE_MAX == 16u << 20, "the text says so");
 
+/* Bytes of the attributes that messages with these labels have at most. */
+static uint32_t attributes_max(struct input *in, const struct labels *l)
+{
+	struct attribute_table t = {0};
+	labels_put(l, &t, 0);
+	labels_put_times(in->labels, &t, clock_wall());
+	uint32_t size = (uint32_t)attribute_table_size(&t);
+	attribute_table_deinit(&t);
+	return size;
+}
+
 void input_init(struct input *in)
 {
 	splitter_init(&in->splitter, (uint8_t)in->separator);
 	in->ended = in->words != NULL;
+	in->reserve = attributes_max(in, in->labels);
+	if (in->envelopes)
+		in->splitter.record_max = ENVELOPE_MAX;
+	if (!input_is_named(in))
+		in->splitter.reserve = in->reserve;
 }
 
 void input_deinit(struct input *in)
@@ -27,7 +48,9 @@ void input_deinit(struct input *in)
 	sendbuf_free(in->content);
 	sendbuf_free(in->file);
 	text_deinit(&in->content_names);
-	free(in->path);
+	text_deinit(&in->record);
+	labels_deinit(&in->own);
+	attribute_table_deinit(&in->table);
 }
 
 bool input_wants(const struct input *in)
@@ -35,7 +58,15 @@ bool input_wants(const struct input *in)
 	if (in->ended)
 		return false;
 	const struct sendbuf *b = in->kind == INPUT_WHOLE ? NULL : in->splitter.buf;
-	return !b || b->filled < SENDBUF_CAP;
+	return !b || b->filled < sendbuf_cap(b);
+}
+
+static struct sendbuf *new_buf(const struct input *in)
+{
+	struct sendbuf *b = sendbuf_new();
+	if (b)
+		b->reserved = in->reserve;
+	return b;
 }
 
 static void chain_push(struct sendbuf **first, struct sendbuf *b)
@@ -51,9 +82,9 @@ static struct sendbuf *file_space(struct input *in)
 	struct sendbuf *b = in->file;
 	while (b && b->next)
 		b = b->next;
-	if (b && b->filled < SENDBUF_CAP)
+	if (b && b->filled < sendbuf_cap(b))
 		return b;
-	b = sendbuf_new();
+	b = new_buf(in);
 	if (b)
 		chain_push(&in->file, b);
 	return b;
@@ -75,7 +106,7 @@ static ssize_t file_read(struct input *in, int fd)
 		errno = ENOMEM;
 		return -1;
 	}
-	ssize_t n = read(fd, sendbuf_blob(b) + b->filled, SENDBUF_CAP - b->filled);
+	ssize_t n = read(fd, sendbuf_blob(b) + b->filled, sendbuf_cap(b) - b->filled);
 	if (n > 0)
 		b->filled += (uint32_t)n;
 	return n;
@@ -120,7 +151,7 @@ static bool file_end(struct input *in)
 	struct sendbuf *b = in->file;
 	if (file_len(in) > MESSAGE_MAX)
 		return false;
-	if (!b->next && b->filled <= BATCH_BODY_MAX) {
+	if (!b->next && sendbuf_fits(b, b->filled + 1)) {
 		sendbuf_blob(b)[b->filled++] = (uint8_t)in->separator;
 		sendbuf_push(b, b->filled);
 		return true;
@@ -192,7 +223,7 @@ static enum input_result words_next(struct input *in, struct sendbuf **out, cons
 	struct sendbuf *b = NULL;
 	for (; *in->words; in->words++) {
 		struct slice word = slice_str(*in->words);
-		if (!b && !(b = sendbuf_new()))
+		if (!b && !(b = new_buf(in)))
 			return INPUT_NO_MEMORY;
 		if (sendbuf_append(b, word, (uint8_t)in->separator))
 			continue;
@@ -206,10 +237,10 @@ static enum input_result words_next(struct input *in, struct sendbuf **out, cons
 		}
 		*out = NULL;
 		for (size_t at = 0; at < word.len; at += b->filled) {
-			if (!(b = sendbuf_new()))
+			if (!(b = new_buf(in)))
 				return INPUT_NO_MEMORY;
-			size_t left = word.len - at;
-			b->filled = left < SENDBUF_CAP ? (uint32_t)left : SENDBUF_CAP;
+			size_t left = word.len - at, cap = sendbuf_cap(b);
+			b->filled = (uint32_t)(left < cap ? left : cap);
 			b->blob_len = b->filled;
 			b->large = true;
 			memcpy(sendbuf_blob(b), word.data + at, b->filled);
@@ -233,41 +264,58 @@ static enum input_result name_bad(struct input *in)
 	return INPUT_BAD;
 }
 
-/* The next name, in in->path. */
+static uint32_t names_count(const struct input *in)
+{
+	return in->names->large ? 1 : in->names->count;
+}
+
+/* The records that are not looked at yet, one at least. */
+static enum input_result names_refill(struct input *in, bool flush, const char **why)
+{
+	if (in->names && in->name == names_count(in)) {
+		sendbuf_free(in->names);
+		in->names = NULL;
+		in->name = 0;
+	}
+	return in->names ? INPUT_PARCEL : split_next(in, flush, &in->names, why);
+}
+
+static void put_blob(struct text *out, const struct sendbuf *b, size_t from, size_t to)
+{
+	text_put(out, b->bytes + SENDBUF_BLOB + from, to - from);
+}
+
+/* The next name, in in->record. */
 static enum input_result name_next(struct input *in, bool flush, const char **why)
 {
-	struct slice name;
+	in->record.len = 0;
 	if (in->words) {
 		if (!*in->words)
 			return INPUT_END;
-		name = slice_str(*in->words++);
+		text_put_str(&in->record, *in->words++);
 	} else {
-		if (in->names && in->name == in->names->count) {
-			sendbuf_free(in->names);
-			in->names = NULL;
-			in->name = 0;
-		}
-		if (!in->names) {
-			enum input_result r = split_next(in, flush, &in->names, why);
-			if (r != INPUT_PARCEL)
-				return r;
-		}
+		enum input_result r = names_refill(in, flush, why);
+		if (r != INPUT_PARCEL)
+			return r;
 		if (in->names->large) {
-			sendbuf_free(in->names);
-			in->names = NULL;
-			*why = "file name is too long";
-			return INPUT_BAD;
-		}
-		struct batch_view v = sendbuf_view(in->names);
-		name = batch_body(&v, in->name++);
-		if (memchr(name.data, 0, name.len)) {
-			*why = "there is a NUL in the file name (-0: names end in NUL)";
-			return name_bad(in);
+			for (const struct sendbuf *b = in->names; b; b = b->next)
+				put_blob(&in->record, b, 0, b->blob_len);
+			in->name++;
+		} else {
+			struct batch_view v = sendbuf_view(in->names);
+			text_put_slice(&in->record, batch_body(&v, in->name++));
 		}
 	}
-	free(in->path);
-	in->path = strndup((const char *)name.data, name.len);
-	return in->path ? INPUT_PARCEL : INPUT_NO_MEMORY;
+	text_put_char(&in->record, 0);
+	if (in->record.failed)
+		return INPUT_NO_MEMORY;
+	in->record.len--;
+	return INPUT_PARCEL;
+}
+
+static struct slice record_of(const struct input *in)
+{
+	return slice_of(in->record.data, in->record.len);
 }
 
 void input_about_file(char out[INPUT_WHY_MAX], struct slice name, const char *what)
@@ -277,11 +325,14 @@ void input_about_file(char out[INPUT_WHY_MAX], struct slice name, const char *wh
 	text_tame(out, strlen(out));
 }
 
-/* Says of the file that was named last what is wrong. */
+/* Says of what was named last what is wrong. */
 static enum input_result file_bad(struct input *in, const char *what, const char **why)
 {
-	input_about_file(in->why, slice_str(in->path), what);
-	*why = in->why;
+	if (in->files) {
+		input_about_file(in->why, record_of(in), what);
+		what = in->why;
+	}
+	*why = what;
 	sendbuf_free(in->file);
 	in->file = NULL;
 	return name_bad(in);
@@ -290,7 +341,15 @@ static enum input_result file_bad(struct input *in, const char *what, const char
 static enum input_result file_load(struct input *in, const char **why)
 {
 	ssize_t n = 0;
-	int fd = open(in->path, O_RDONLY | O_CLOEXEC);
+	if (in->record.len > BATCH_BODY_MAX) {
+		*why = "file name is too long";
+		return name_bad(in);
+	}
+	if (memchr(in->record.data, 0, in->record.len)) {
+		*why = "there is a NUL in the file name (-0: names end in NUL)";
+		return name_bad(in);
+	}
+	int fd = open(in->record.data, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return file_bad(in, strerror(errno), why);
 	while ((n = file_read(in, fd)) > 0 && file_len(in) <= MESSAGE_MAX)
@@ -302,6 +361,42 @@ static enum input_result file_load(struct input *in, const char **why)
 	return file_end(in) ? INPUT_PARCEL : file_bad(in, INPUT_TOO_LARGE, why);
 }
 
+/* Copies a message to `in->file`. */
+static bool file_copy(struct input *in, struct slice body)
+{
+	for (size_t at = 0, n; at < body.len || !in->file; at += n) {
+		struct sendbuf *b = file_space(in);
+		if (!b)
+			return false;
+		n = sendbuf_cap(b) - b->filled;
+		if (n > body.len - at)
+			n = body.len - at;
+		if (n > 0)
+			memcpy(sendbuf_blob(b) + b->filled, body.data + at, n);
+		b->filled += (uint32_t)n;
+	}
+	return true;
+}
+
+static enum input_result envelope_load(struct input *in, const char **why)
+{
+	struct text body = {0};
+	enum input_result r = INPUT_PARCEL;
+	labels_clear(&in->own);
+	const char *what = envelope_read(record_of(in), &in->own, &body, in->why);
+	if (!what)
+		what = labels_overlay(&in->own, in->labels);
+	in->reserve = attributes_max(in, &in->own);
+	if (!what && body.len > MESSAGE_MAX)
+		what = INPUT_TOO_LARGE;
+	if (what)
+		r = file_bad(in, what, why);
+	else if (!file_copy(in, slice_of(body.data, body.len)) || !file_end(in))
+		r = INPUT_NO_MEMORY;
+	text_deinit(&body);
+	return r;
+}
+
 static enum input_result give_content(struct input *in, struct parcel *out)
 {
 	out->buf = in->content;
@@ -311,26 +406,48 @@ static enum input_result give_content(struct input *in, struct parcel *out)
 	return INPUT_PARCEL;
 }
 
-/* Puts the file that was read into the content that is put together; true: give that. */
+/* Appends the message that was read to the content, if both fit; false: it did not. */
+static bool file_append(struct input *in)
+{
+	struct batch_view v = sendbuf_view(in->file);
+	size_t values = in->table.values.len, entries = in->table.entries.len;
+	uint32_t reserved = in->content->reserved;
+	if (in->envelopes) {
+		labels_put(&in->own, &in->table, in->content->count);
+		size_t size = attribute_table_size(&in->table) + LABELS_TIMES_SIZE;
+		in->content->reserved = 0;
+		if (!sendbuf_reserve(in->content, size))
+			goto full;
+	}
+	if (sendbuf_append(in->content, batch_body(&v, 0), (uint8_t)in->separator))
+		return true;
+full:
+	in->content->reserved = reserved;
+	in->table.values.len = values;
+	in->table.entries.len = entries;
+	return false;
+}
+
+/* Puts what was read into the content that is put together; true: give that. */
 static bool file_join(struct input *in)
 {
-	if (in->content && (in->file->large || in->content->large))
-		return true;
-	if (in->content) {
-		struct batch_view v = sendbuf_view(in->file);
-		if (!sendbuf_append(in->content, batch_body(&v, 0), (uint8_t)in->separator))
-			return true;
-		sendbuf_free(in->file);
-	} else {
+	if (!in->content) {
 		in->content = in->file;
+		attribute_table_clear(&in->table);
+		if (in->envelopes)
+			labels_put(&in->own, &in->table, 0);
+	} else if (in->file->large || in->content->large || !file_append(in)) {
+		return true;
+	} else {
+		sendbuf_free(in->file);
 	}
 	in->file = NULL;
-	text_put(&in->content_names, in->path, strlen(in->path));
+	text_put(&in->content_names, in->record.data, in->record.len);
 	text_put_char(&in->content_names, in->separator);
 	return false;
 }
 
-static enum input_result files_next(
+static enum input_result named_next(
     struct input *in, bool flush, struct parcel *out, const char **why)
 {
 	if (in->bad) {
@@ -343,7 +460,7 @@ static enum input_result files_next(
 			return give_content(in, out);
 		enum input_result r = name_next(in, flush, why);
 		if (r == INPUT_PARCEL)
-			r = file_load(in, why);
+			r = in->files ? file_load(in, why) : envelope_load(in, why);
 		if (r == INPUT_PARCEL)
 			continue;
 		/* All that is before a bad record, or at hand, goes first. */
@@ -355,16 +472,40 @@ static enum input_result files_next(
 	}
 }
 
+/* Gives what is in the parcel its attributes. */
+static bool label(struct input *in, struct sendbuf *b)
+{
+	uint8_t list[SENDBUF_ATTRIBUTES_MAX];
+	struct writer w = writer_of(list, sizeof(list));
+	if (!in->envelopes) {
+		attribute_table_clear(&in->table);
+		labels_put(in->labels, &in->table, ATTRIBUTE_ALL);
+	}
+	labels_put_times(in->labels, &in->table, clock_wall());
+	if (attribute_table_failed(&in->table))
+		return false;
+	attribute_table_write(&in->table, b->large ? 1 : b->count, &w);
+	assert(!w.full);
+	return w.len == 0 || sendbuf_set_attributes(b, slice_of(list, w.len));
+}
+
 enum input_result input_next(struct input *in, bool flush, struct parcel *out, const char **why)
 {
+	enum input_result r;
 	*out = (struct parcel){0};
-	if (in->files)
-		return files_next(in, flush, out, why);
-	if (in->kind == INPUT_WHOLE)
-		return whole_next(in, out, why);
-	if (in->words)
-		return words_next(in, &out->buf, why);
-	return split_next(in, flush, &out->buf, why);
+	if (input_is_named(in))
+		r = named_next(in, flush, out, why);
+	else if (in->kind == INPUT_WHOLE)
+		r = whole_next(in, out, why);
+	else if (in->words)
+		r = words_next(in, &out->buf, why);
+	else
+		r = split_next(in, flush, &out->buf, why);
+	if (r != INPUT_PARCEL || label(in, out->buf))
+		return r;
+	sendbuf_free(out->buf);
+	text_deinit(&out->names);
+	return INPUT_NO_MEMORY;
 }
 
 void input_skip(struct input *in)
@@ -373,7 +514,7 @@ void input_skip(struct input *in)
 		splitter_skip(&in->splitter);
 	else if (in->require_newline && in->ended)
 		in->cut = true;
-	else if (in->words && !in->files && *in->words)
+	else if (in->words && !input_is_named(in) && *in->words)
 		in->words++;
 	else if (in->skip_name && in->words)
 		in->words++;
@@ -388,32 +529,40 @@ uint64_t input_waiting(const struct input *in)
 {
 	uint64_t n = in->splitter.buf ? in->splitter.buf->count : 0;
 	if (in->names)
-		n += in->names->count - in->name;
+		n += names_count(in) - in->name;
 	if (in->content)
 		n += in->content->count;
 	for (char **word = in->words; word && *word; word++)
 		n++;
-	return n + (in->file && in->files);
+	return n + (in->file && input_is_named(in));
 }
 
-static void put_blob(struct text *out, const struct sendbuf *b, size_t from, size_t to)
+/* Records that were not looked at. */
+static void names_rest(const struct input *in, struct text *out)
 {
-	text_put(out, b->bytes + SENDBUF_BLOB + from, to - from);
+	if (in->names->large) {
+		for (const struct sendbuf *b = in->name ? NULL : in->names; b; b = b->next)
+			put_blob(out, b, 0, b->blob_len);
+		if (!in->name)
+			text_put_char(out, in->separator);
+		return;
+	}
+	struct batch_view v = sendbuf_view(in->names);
+	put_blob(out, in->names, in->name < v.count ? batch_begin(&v, in->name) : v.blob_len,
+	    v.blob_len);
 }
 
 void input_rest(const struct input *in, struct text *out)
 {
 	const struct splitter *s = &in->splitter;
 	text_put(out, in->content_names.data, in->content_names.len);
-	if (in->files && in->file) {
-		text_put_str(out, in->path);
+	if (input_is_named(in) && in->file) {
+		text_put_slice(out, record_of(in));
 		text_put_char(out, in->separator);
 	}
-	if (in->names) {
-		struct batch_view v = sendbuf_view(in->names);
-		put_blob(out, in->names, batch_begin(&v, in->name), v.blob_len);
-	}
-	for (const struct sendbuf *b = in->files ? NULL : in->file; b; b = b->next)
+	if (in->names)
+		names_rest(in, out);
+	for (const struct sendbuf *b = input_is_named(in) ? NULL : in->file; b; b = b->next)
 		put_blob(out, b, 0, b->filled);
 	for (const struct sendbuf *b = s->large; b; b = b->next)
 		put_blob(out, b, 0, b->blob_len);

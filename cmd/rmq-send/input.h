@@ -1,12 +1,13 @@
 /*
  * Where the messages of rmq-send come from: the records of stdin, all of it, words of the
- * command line, or files that records or words name.  Gives them in parcels, each what
- * one SEND holds.
+ * command line, files that records or words name, or envelopes that these are.  Gives them in
+ * parcels, each what one SEND holds.
  */
 #ifndef RMQ_SEND_INPUT_H
 #define RMQ_SEND_INPUT_H
 
 #include "core/base/text.h"
+#include "core/client/labels.h"
 #include "core/client/splitter.h"
 
 #define INPUT_WHY_MAX 512
@@ -15,7 +16,9 @@ enum input_kind { INPUT_RECORDS, INPUT_WHOLE };
 
 struct input {
 	enum input_kind kind;
-	bool files; /* what is given are names of files with the messages */
+	bool files;		     /* what is given are names of files with the messages */
+	bool envelopes;		     /* … lines as rmq-recv -j prints them */
+	const struct labels *labels; /* of all messages */
 	bool require_newline;
 	char separator;
 	char **words;	   /* NULL: stdin; else up to a NULL */
@@ -25,20 +28,29 @@ struct input {
 	bool cut;	   /* a record that is not whole is not taken (any more) */
 	bool unterminated; /* it was taken: the input's last byte was not a separator */
 	bool skip_record;  /* the splitter is inside of a record that is too large */
-	bool skip_name;	   /* files: the next name is the bad one */
-	const char *bad;   /* files: a name; reported after what is put together */
+	bool skip_name;	   /* the next name is the bad one */
+	const char *bad;   /* a name; reported after what is put together */
 	char why[INPUT_WHY_MAX];
 	struct splitter splitter;
-	/* files: names that were not opened yet, and what is being put together */
+	uint32_t reserve; /* bytes for the attributes of the next message */
+	/* Named (input_is_named()): records that were not looked at, and what is put together. */
 	struct sendbuf *names;
 	uint32_t name;
 	struct sendbuf *content;
+	struct attribute_table table; /* of its messages */
 	struct text content_names;
 	struct sendbuf *file; /* read, and not part of a parcel yet */
-	char *path;
+	struct labels own;    /* … what it says of itself, and the labels of all */
+	struct text record;   /* that named it, without separator, and a NUL */
 };
 
-/* Its holder owns buf (a batch or pieces), and with files the records that named them. */
+/* Whether the records are not the messages, but stand for them: names of files, or envelopes. */
+static inline bool input_is_named(const struct input *in)
+{
+	return in->files || in->envelopes;
+}
+
+/* Its holder owns buf (a batch or pieces), and if they are named the records that stand for them. */
 struct parcel {
 	struct sendbuf *buf;
 	struct text names;

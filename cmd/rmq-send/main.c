@@ -30,6 +30,9 @@ enum {
 
 static const struct option longs[] = {{"null", no_argument, NULL, '0'},
     {"whole", no_argument, NULL, 'w'}, {"files", no_argument, NULL, OPT_FILES},
+    {"envelopes", no_argument, NULL, 'J'}, {"header", required_argument, NULL, 'H'},
+    {"priority", required_argument, NULL, 'p'}, {"key", required_argument, NULL, 'k'},
+    {"delay", required_argument, NULL, 'd'}, {"expire", required_argument, NULL, 'e'},
     {"require-newline", no_argument, NULL, OPT_REQUIRE_NEWLINE},
     {"skip-bad", no_argument, NULL, OPT_SKIP_BAD}, {"print-ids", no_argument, NULL, 'i'},
     {"pass", no_argument, NULL, OPT_PASS}, {"unsent", required_argument, NULL, OPT_UNSENT},
@@ -45,6 +48,12 @@ static const char usage_text[] =
     "  -0, --null            records end in NUL\n"
     "  -w, --whole           all of stdin is one message\n"
     "      --files           each argument or record names a file to be sent\n"
+    "  -J, --envelopes       lines are envelopes, as of rmq-recv -j\n"
+    "  -H, --header NAME=VALUE  a header of each message; repeatable\n"
+    "  -p, --priority N      0 to 9; 9 comes first (4)\n"
+    "  -k, --key KEY         one message of a key at a time, in order\n"
+    "  -d, --delay DUR|TIME  not before\n"
+    "  -e, --expire DUR|TIME not after\n"
     "      --require-newline a last line without its newline is bad\n"
     "      --skip-bad        skip bad records, 65 at the end\n"
     "  -i, --print-ids       print the id of each message as it is stored\n"
@@ -68,8 +77,59 @@ static int usage(const char *why)
 struct line {
 	struct send_options *o;
 	struct input *in;
+	struct labels *labels;
 	bool progress;
 };
+
+static enum rmq_error take_header(struct labels *labels, struct reason *why)
+{
+	const char *equals = strchr(optarg, '=');
+	if (!equals)
+		return reason_set(why, RMQ_E_USAGE, "--header: '%s' is not NAME=VALUE", optarg);
+	const char *what = headers_put(&labels->headers,
+	    slice_of(optarg, (size_t)(equals - optarg)), slice_str(equals + 1));
+	return what ? reason_set(why, RMQ_E_USAGE, "--header: %s", what) : RMQ_E_OK;
+}
+
+static enum rmq_error take_moment(const char *name, struct moment *m, struct reason *why)
+{
+	if (moment_parse(optarg, m))
+		return RMQ_E_OK;
+	return reason_set(why, RMQ_E_USAGE,
+	    "--%s: '%s' is not a duration (90s, 2h; 10 years at most) or a time (@EPOCH, "
+	    "RFC 3339)",
+	    name, optarg);
+}
+
+/* What is said about all messages. */
+static enum rmq_error take_label(struct labels *labels, int option, struct reason *why)
+{
+	uint64_t n;
+	switch (option) {
+	case 'H':
+		return take_header(labels, why);
+	case 'p':
+		if (!units_count(optarg, 0, PRIORITY_MAX, &n))
+			return reason_set(why, RMQ_E_USAGE,
+			    "--priority: '%s' is not from 0 to %d", optarg, PRIORITY_MAX);
+		labels->has_priority = true;
+		labels->priority = (uint8_t)n;
+		return RMQ_E_OK;
+	case 'k':
+		if (!attribute_is_key(slice_str(optarg)))
+			return reason_set(why, RMQ_E_USAGE,
+			    "--key: a key is 1 to 255 bytes of UTF-8 without control "
+			    "characters");
+		labels->key.len = 0;
+		text_put_str(&labels->key, optarg);
+		return RMQ_E_OK;
+	case 'd':
+		return take_moment("delay", &labels->delay, why);
+	case 'e':
+		return take_moment("expire", &labels->expire, why);
+	}
+	return RMQ_E_USAGE;
+}
 
 static enum rmq_error take_option(void *arg, int option, struct reason *why)
 {
@@ -83,6 +143,9 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 		return RMQ_E_OK;
 	case 'w':
 		in->kind = INPUT_WHOLE;
+		return RMQ_E_OK;
+	case 'J':
+		in->envelopes = true;
 		return RMQ_E_OK;
 	case OPT_FILES:
 		in->files = true;
@@ -121,7 +184,7 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 		l->progress = true;
 		return RMQ_E_OK;
 	}
-	return RMQ_E_USAGE;
+	return take_label(l->labels, option, why);
 }
 
 /* Whether somebody has put records there, so that none need to be arguments. */
@@ -135,8 +198,8 @@ static bool stdin_has_records(void)
 static enum rmq_error parse(int argc, char **argv, struct line *l, struct reason *why)
 {
 	struct input *in = l->in;
-	struct client_line line = {
-	    argc, argv, "+0wi" CLIENT_OPTIONS_SHORT, longs, take_option, l, NULL, false, NULL};
+	struct client_line line = {argc, argv, "+0wiJH:p:k:d:e:" CLIENT_OPTIONS_SHORT, longs,
+	    take_option, l, NULL, false, NULL};
 	enum rmq_error err = client_options_line(&l->o->common, &line, why);
 	if (err || !line.queue)
 		return err;
@@ -155,6 +218,9 @@ static enum rmq_error parse(int argc, char **argv, struct line *l, struct reason
 		    line.late);
 	if (in->files && in->kind == INPUT_WHOLE)
 		return reason_set(why, RMQ_E_USAGE, "--whole and --files exclude each other");
+	if (in->envelopes && (in->files || in->kind == INPUT_WHOLE))
+		return reason_set(why, RMQ_E_USAGE, "--envelopes and --%s exclude each other",
+		    in->files ? "files" : "whole");
 	return RMQ_E_OK;
 }
 
@@ -216,8 +282,9 @@ static const char *unit_of(const struct input *in)
 int main(int argc, char **argv)
 {
 	struct send_options o = {.window = CLIENT_WINDOW};
-	struct input in = {.separator = '\n'};
-	struct line line = {&o, &in, false};
+	struct labels labels = {0};
+	struct input in = {.separator = '\n', .labels = &labels};
+	struct line line = {&o, &in, &labels, false};
 	struct reason why;
 	static struct sender s;
 	struct unsent unsent;
@@ -257,5 +324,6 @@ int main(int argc, char **argv)
 	int status = finish(&s, &unsent);
 	sender_close(&s);
 	input_deinit(&in);
+	labels_deinit(&labels);
 	return status;
 }

@@ -15,7 +15,7 @@
 struct freight {
 	uint64_t first;	   /* number of its first record, from 1 */
 	uint32_t removed;  /* bad records that were taken out of it */
-	struct text names; /* with files: the records that named them */
+	struct text names; /* the records that stand for them, if they are named */
 };
 
 static void freight_free(struct freight *f)
@@ -75,7 +75,7 @@ static void put_records(
     struct sender *s, struct text *out, const struct client_command *cmd, uint32_t from)
 {
 	const struct freight *f = cmd->tag;
-	if (s->in->files) {
+	if (input_is_named(s->in)) {
 		size_t at = name_at(&f->names, s->in->separator, from);
 		text_put(out, f->names.data + at, f->names.len - at);
 		return;
@@ -149,16 +149,18 @@ static enum client_verdict refuse_record(
 	uint64_t record = f->first + f->removed + at;
 	size_t from = 0, to = 0;
 	char about[INPUT_WHY_MAX];
-	if (s->in->files) {
+	if (input_is_named(s->in)) {
 		from = name_at(&f->names, s->in->separator, at);
 		to = name_at(&f->names, s->in->separator, at + 1);
+	}
+	if (s->in->files) {
 		input_about_file(about, slice_of(f->names.data + from, to - from - 1), why);
 		why = about;
 	}
 	if (s->o->skip_bad) {
 		s->bad++;
 		s->bad_record(s, record, why);
-		if (s->in->files) {
+		if (input_is_named(s->in)) {
 			memmove(f->names.data + from, f->names.data + to, f->names.len - to);
 			f->names.len -= to - from;
 		}
@@ -173,7 +175,7 @@ static enum client_verdict refuse_record(
 	stop_at(s, record, RMQ_E_TOO_LARGE, why);
 	if (s->o->unsent)
 		put_records(s, &s->refused, cmd, at);
-	if (s->in->files)
+	if (input_is_named(s->in))
 		f->names.len = from;
 	client_remove(s->io.client, cmd, at, messages(cmd) - at);
 	if (at == 0)

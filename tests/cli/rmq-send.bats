@@ -309,7 +309,7 @@ open_sender() {
 		run rmq-send -- "$name" hello
 		assert_failure 64
 	done
-	for name in --delay=1s --topic --resume=x --window=0 --window=257 --timeout=x; do
+	for name in --delay=x --topic --resume=x --window=0 --window=257 --timeout=x; do
 		run rmq-send "$name" jobs hello
 		assert_failure 64
 	done
@@ -610,4 +610,96 @@ open_sender() {
 	# 97 bytes, a separator and an end of 2 bytes each: 645 fit into a batch.
 	run -0 sh -c 'rmq-journal stat q | sed -n "s/^records[[:space:]]*//p"'
 	[ "$output" -le 316 ] || fail "$output records"
+}
+
+# headers QUEUE: what rmq-recv would show of each message.
+headers() {
+	rmq-queue peek -o headers,body "$@"
+}
+
+@test "rmq-send: -H gives each message headers, the last of a name counts" {
+	start_queue q
+	printf 'one\ntwo\n' | rmq-send -H from=shell -H "to=you und ich" -H from=me=you lines
+	run headers lines
+	assert_output "$(printf '{"from":"me=you","to":"you und ich"}\t%s\n' one two)"
+	rmq-send -H a=1 words one two
+	run headers words
+	assert_output "$(printf '{"a":"1"}\t%s\n' one two)"
+	head -c 150000 /dev/zero | tr '\0' x >large
+	rmq-send -H a=2 -w words <large
+	echo large | rmq-send -H a=3 --files words
+	run rmq-recv --drain -j words
+	assert_line --index 2 --partial '"headers":{"a":"2"}'
+	assert_line --index 3 --partial '"headers":{"a":"3"}'
+}
+
+@test "rmq-send: headers that are none are a usage error" {
+	start_queue q
+	run -64 rmq-send -H novalue q x
+	assert_output "rmq-send: --header: 'novalue' is not NAME=VALUE"
+	run -64 rmq-send -H =x q x
+	assert_output "rmq-send: --header: a header's name has 1 to 255 bytes"
+	run -64 rmq-send -H "a=$(printf 'b\nc')" q x
+	assert_output "rmq-send: --header: a header is UTF-8 without control characters"
+	run -64 rmq-send -H $'a=\xff' q x
+	assert_output "rmq-send: --header: a header is UTF-8 without control characters"
+	run -64 rmq-send -H "a=$(printf '%4096d' 0)" q x
+	assert_output --partial "more than 4096 bytes"
+	run -66 rmq-queue show q
+}
+
+@test "rmq-send: priorities, keys and times that are none are a usage error" {
+	start_queue q
+	run -64 rmq-send -p 11 q x
+	assert_output "rmq-send: --priority: '11' is not from 0 to 9"
+	run -64 rmq-send -p -1 q x
+	run -64 rmq-send -d -1 q x
+	assert_output "rmq-send: --delay: '-1' is not a duration (90s, 2h; 10 years at most) or a time (@EPOCH, RFC 3339)"
+	run -64 rmq-send -d infinity q x
+	run -64 rmq-send -e 2026-13-01T00:00:00Z q x
+	run -64 rmq-send -k '' q x
+	run -64 rmq-send -k "$(printf '%256d' 0)" q x
+	assert_output "rmq-send: --key: a key is 1 to 255 bytes of UTF-8 without control characters"
+	run -66 rmq-queue show q
+}
+
+@test "rmq-send: -J sends what rmq-recv -j prints, and the same comes out" {
+	start_queue q
+	printf 'plain\n\n"quoted\\"\ttab\nnot \xff utf-8\n' | rmq-send from
+	rmq-send -H a=1 -H 'b=\"x' from with
+	rmq-send -H a=1 from same
+	printf 'two\nlines\0and a NUL' | rmq-send -w from
+	rmq-queue create to --max-message 16M
+	rmq-queue create from2 --max-message 16M
+	head -c 300000 /dev/urandom | rmq-send -H c=3 -w from2
+	rmq-queue peek -j from >lines
+	rmq-queue peek -j from2 >>lines
+	rmq-send -J to <lines
+	rmq-queue peek -j to | sed 's/.*"priority"/"priority"/' >got
+	sed 's/.*"priority"/"priority"/' lines | cmp - got
+	# Options count more, and what is not there is as for any message.
+	rmq-send -J -H a=2 other '{"body":"x","headers":{"a":"1","c":"3"},"more":[1]}' '{"body":"y"}' \
+		'{"priority":null,"key":null,"headers":null,"body64":"eg=="}'
+	run headers other
+	assert_output "$(printf '{"a":"2","c":"3"}\tx\n{"a":"2"}\ty\n{"a":"2"}\tz')"
+}
+
+@test "rmq-send: -J: an envelope that does not parse is 65 with its line number, --skip-bad goes on" {
+	start_queue q
+	printf '%s\n' '{"body":"a"}' '{"body"' '{"body":"c"}' >in
+	run -65 rmq-send -J --unsent rest jobs <in
+	assert_output "rmq-send: jobs: line 2: not an envelope: ':' expected near end of file: 1 of 3 lines stored"
+	[ "$(cat rest)" = "$(tail -n +2 in)" ]
+	local bad=('' '[]' '7' '{}' '{"body":1}' '{"body":"a","body64":"YQ=="}' '{"body64":"*"}'
+		'{"body":"a","body":"b"}' '{"body":"a","key":""}' '{"body":"a","key":7}'
+		'{"body":"a","priority":11}' '{"body":"a","priority":"4"}' '{"body":"a","headers":[]}'
+		'{"body":"a","headers":{"x":1}}' '{"body":"a","headers":{"x":"\n"}}' '{"body":"a"}{}'
+		'{"body":"\ud800"}')
+	printf '%s\n' "${bad[@]}" '{"body":"last"}' >in
+	run -65 rmq-send -J --skip-bad some <in
+	[ "$(grep -c '^rmq-send: some: line [0-9]*: ' <<<"$output")" = ${#bad[@]} ]
+	run bodies some
+	assert_output last
+	run -64 rmq-send -J -w q </dev/null
+	run -64 rmq-send -J --files q </dev/null
 }

@@ -549,7 +549,7 @@ static struct sendbuf *large_message(struct actor *a, struct note *n, uint32_t q
 		b->large = true;
 		if (at == 0)
 			l->all[n->items[0].line].attributes = give_attributes(a, b);
-		uint32_t most = sendbuf_piece_max(b);
+		uint32_t most = sendbuf_cap(b);
 		b->blob_len = b->filled = len - at < most ? len - at : most;
 		memcpy(sendbuf_blob(b), body + at, b->blob_len);
 	}

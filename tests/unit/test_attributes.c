@@ -7,7 +7,8 @@
 
 #include <cmocka.h>
 
-#include "core/wire/batch.h"
+#include "core/client/labels.h"
+#include "core/client/sendbuf.h"
 
 static uint8_t bytes[BATCH_MAX], value_bytes[BATCH_MAX];
 
@@ -255,6 +256,156 @@ static void the_first_even_attribute_is_told(void **state)
 	assert_null(attribute_name(12));
 }
 
+static struct slice table_list(struct attribute_table *t, uint32_t count)
+{
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	attribute_table_write(t, count, &w);
+	assert_false(w.full);
+	assert_true(w.len <= attribute_table_size(t));
+	assert_int_equal(attributes_check(slice_of(bytes, w.len), count), RMQ_E_OK);
+	return slice_of(bytes, w.len);
+}
+
+static void what_all_messages_have_stands_once(void **state)
+{
+	struct attribute_table t = {0};
+	struct slice value;
+	(void)state;
+	for (uint32_t i = 0; i < 3; i++) {
+		attribute_table_put(&t, i, ATTRIBUTE_HEADERS, header("a", "1"));
+		if (i != 1)
+			attribute_table_put(&t, i, ATTRIBUTE_PRIORITY, slice_of("\x07", 1));
+		attribute_table_put(&t, i, ATTRIBUTE_KEY, slice_of("abc" + i, 1));
+	}
+	attribute_table_put(&t, ATTRIBUTE_ALL, ATTRIBUTE_EXPIRE_AT, slice_of("12345678", 8));
+	struct slice list = table_list(&t, 3);
+	assert_true(tags_find(list, ATTRIBUTE_HEADERS, &value));
+	assert_true(tags_find(list, ATTRIBUTE_EXPIRE_AT, &value));
+	assert_true(attributes_find(list, ATTRIBUTE_PRIORITY, 2, &value));
+	assert_false(attributes_find(list, ATTRIBUTE_PRIORITY, 1, &value));
+	assert_true(attributes_find(list, ATTRIBUTE_KEY, 2, &value));
+	assert_int_equal(value.data[0], 'c');
+	attribute_table_clear(&t);
+	assert_int_equal(table_list(&t, 3).len, 0);
+	attribute_table_deinit(&t);
+}
+
+static void a_message_that_is_removed_takes_its_attributes_with_it(void **state)
+{
+	struct attribute_table t = {0};
+	struct sendbuf *b = sendbuf_new();
+	struct slice value;
+	(void)state;
+	for (uint32_t i = 0; i < 4; i++) {
+		if (i != 2)
+			attribute_table_put(&t, i, ATTRIBUTE_KEY, slice_of("abcd" + i, 1));
+		if (i == 1)
+			attribute_table_put(&t, i, ATTRIBUTE_PRIORITY, slice_of("\x07", 1));
+		assert_true(sendbuf_reserve(b, attribute_table_size(&t)));
+		assert_true(sendbuf_append(b, slice_of("wxyz" + i, 1), '\n'));
+	}
+	assert_true(sendbuf_set_attributes(b, table_list(&t, 4)));
+	sendbuf_remove(b, 1, 1);
+	sendbuf_seal(b, 0, 0, slice_str("jobs"), NO_TAGS);
+	struct batch_view v;
+	assert_int_equal(batch_parse(sendbuf_batch(b), &v), RMQ_E_OK);
+	assert_int_equal(v.count, 3);
+	assert_true(attributes_find(v.attributes, ATTRIBUTE_KEY, 2, &value));
+	assert_int_equal(value.data[0], 'd');
+	assert_false(attributes_find(v.attributes, ATTRIBUTE_KEY, 1, &value));
+	/* Nobody has it any more. */
+	for (uint32_t i = 0; i < 3; i++)
+		assert_false(attributes_find(v.attributes, ATTRIBUTE_PRIORITY, i, &value));
+	sendbuf_free(b);
+	attribute_table_deinit(&t);
+}
+
+static void attributes_that_leave_no_room_are_refused(void **state)
+{
+	struct sendbuf *b = sendbuf_new();
+	static uint8_t body[BATCH_BODY_MAX];
+	(void)state;
+	assert_true(sendbuf_reserve(b, 100));
+	assert_false(sendbuf_append(b, slice_of(body, BATCH_BODY_MAX - 99), '\n'));
+	assert_true(sendbuf_append(b, slice_of(body, BATCH_BODY_MAX - 100), '\n'));
+	assert_false(sendbuf_reserve(b, 101));
+	assert_false(sendbuf_reserve(b, SENDBUF_ATTRIBUTES_MAX + 1));
+	sendbuf_free(b);
+}
+
+static void headers_are_kept_in_order_and_the_last_of_a_name_counts(void **state)
+{
+	struct text t = {0};
+	struct slice name, value;
+	char big[HEADERS_BYTES_MAX];
+	(void)state;
+	assert_null(headers_put(&t, slice_str("b"), slice_str("1")));
+	assert_null(headers_put(&t, slice_str("c"), slice_str("2")));
+	assert_null(headers_put(&t, slice_str("a"), slice_str("3")));
+	assert_null(headers_put(&t, slice_str("b"), slice_str("longer")));
+	assert_int_equal(check(ATTRIBUTE_HEADERS, slice_of(t.data, t.len)), RMQ_E_OK);
+	struct reader r = reader_of(slice_of(t.data, t.len));
+	for (int i = 0; i < 3; i++) {
+		static const char *const values[] = {"3", "longer", "2"};
+		assert_true(headers_next(&r, &name, &value));
+		assert_int_equal(name.data[0], "abc"[i]);
+		assert_true(slice_eq(value, slice_str(values[i])));
+	}
+	size_t len = t.len;
+	memset(big, 'x', sizeof(big));
+	assert_non_null(headers_put(&t, slice_str("d"), slice_of(big, sizeof(big))));
+	assert_non_null(headers_put(&t, slice_str(""), slice_str("1")));
+	assert_non_null(headers_put(&t, slice_of(big, 256), slice_str("1")));
+	assert_non_null(headers_put(&t, slice_str("d"), slice_str("a\nb")));
+	assert_non_null(headers_put(&t, slice_str("d"), slice_str("\xff")));
+	assert_int_equal(t.len, len);
+	/* Exactly as much as there may be. */
+	assert_null(headers_put(
+	    &t, slice_str("d"), slice_of(big, HEADERS_BYTES_MAX - t.len - 1 - 1 - 2)));
+	assert_int_equal(t.len, HEADERS_BYTES_MAX);
+	text_deinit(&t);
+}
+
+static void labels_become_attributes_of_a_moment(void **state)
+{
+	struct labels l = {0}, over = {0};
+	struct attribute_table t = {0};
+	struct slice value;
+	(void)state;
+	assert_true(moment_parse("90s", &over.delay));
+	assert_true(moment_parse("@2000000000", &over.expire));
+	assert_false(moment_parse("infinity", &over.delay));
+	assert_false(moment_parse("-1", &over.delay));
+	assert_false(moment_parse("4000d", &over.delay));
+	over.has_priority = true;
+	over.priority = PRIORITY_DEFAULT;
+	l.has_priority = true;
+	l.priority = 7;
+	text_put_str(&l.key, "mine");
+	assert_null(headers_put(&l.headers, slice_str("a"), slice_str("1")));
+	assert_null(headers_put(&over.headers, slice_str("a"), slice_str("2")));
+	assert_null(labels_overlay(&l, &over));
+	labels_put(&l, &t, 0);
+	labels_put_times(&l, &t, (struct wall_time){1000});
+	struct slice list = table_list(&t, 1);
+	assert_true(tags_find(list, ATTRIBUTE_HEADERS, &value));
+	assert_int_equal(value.data[value.len - 1], '2');
+	assert_true(tags_find(list, ATTRIBUTE_KEY, &value));
+	assert_true(tags_find(list, ATTRIBUTE_DELAY_UNTIL, &value));
+	assert_int_equal(load_u64(value.data), 91000);
+	assert_true(tags_find(list, ATTRIBUTE_EXPIRE_AT, &value));
+	assert_int_equal(load_u64(value.data), 2000000000000);
+	/* That is what a message without one has. */
+	assert_false(tags_find(list, ATTRIBUTE_PRIORITY, &value));
+	labels_clear(&l);
+	attribute_table_clear(&t);
+	labels_put(&l, &t, 0);
+	assert_int_equal(attribute_table_size(&t), 0);
+	labels_deinit(&l);
+	labels_deinit(&over);
+	attribute_table_deinit(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +418,11 @@ int main(void)
 	    cmocka_unit_test(a_batch_without_attributes_has_no_byte_for_them),
 	    cmocka_unit_test(a_cut_batch_is_refused),
 	    cmocka_unit_test(the_first_even_attribute_is_told),
+	    cmocka_unit_test(what_all_messages_have_stands_once),
+	    cmocka_unit_test(a_message_that_is_removed_takes_its_attributes_with_it),
+	    cmocka_unit_test(attributes_that_leave_no_room_are_refused),
+	    cmocka_unit_test(headers_are_kept_in_order_and_the_last_of_a_name_counts),
+	    cmocka_unit_test(labels_become_attributes_of_a_moment),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

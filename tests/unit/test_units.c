@@ -167,11 +167,43 @@ static void a_list_of_fields_has_the_body_last(void **state)
 	assert_false(envelope_fields_parse(&f, "ids"));
 }
 
+static void times_are_read_in_both_forms(void **state)
+{
+	static const struct {
+		uint64_t ms;
+		const char *text;
+	} good[] = {{0, "@0"}, {1795440000250, "@1795440000.25"},
+	    {951782400123, "2000-02-29T00:00:00.123Z"},
+	    {1795440000000, "2026-11-23T14:20:00+01:00"},
+	    {1795440000000, "2026-11-23 07:50:00-05:30"},
+	    {4107542400000, "2100-03-01t00:00:00z"}, {60000, "1970-01-01T00:00:60Z"}};
+	static const char *const bad[] = {"", "@", "@-1", "@1x", "@1.", "@99999999999999",
+	    "2026-11-23", "2026-11-23T13:20Z", "2026-11-23T13:20:00", "2026-13-01T00:00:00Z",
+	    "2026-02-29T00:00:00Z", "2026-11-23T24:00:00Z", "2026-11-23T13:20:00Zx",
+	    "2026-11-23T13:20:00+1", "2026-11-23T13:20:00+01:00x", "1969-12-31T23:59:59Z",
+	    "1970-01-01T00:00:00+01:00", "2026-00-10T00:00:00Z", "2026-01-00T00:00:00Z"};
+	struct wall_time t;
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_true(units_time(good[i].text, &t));
+		assert_int_equal(t.ms, good[i].ms);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(units_time(bad[i], &t));
+	for (uint64_t day = 0; day < 100000; day++) {
+		char text[UNITS_TEXT_MAX];
+		units_print_time(text, (struct wall_time){day * 86400000});
+		assert_true(units_time(text, &t));
+		assert_int_equal(t.ms, day * 86400000);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(durations_are_read_in_their_units),
 	    cmocka_unit_test(durations_are_printed_as_they_are_read),
 	    cmocka_unit_test(sizes_count_in_1024s), cmocka_unit_test(times_are_printed_in_utc),
+	    cmocka_unit_test(times_are_read_in_both_forms),
 	    cmocka_unit_test(receipts_are_read_as_they_are_printed),
 	    cmocka_unit_test(strings_are_json_whatever_is_in_them),
 	    cmocka_unit_test(headers_are_an_object_of_json),

@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DURATION_MAX ((uint64_t)INT64_MAX)
+#define DURATION_MAX	 ((uint64_t)INT64_MAX)
+#define TIME_SECONDS_MAX 253402300799 /* the end of year 9999 */
 
 static const struct unit {
 	const char *name;
@@ -119,6 +120,100 @@ static void civil(uint64_t days, unsigned *year, unsigned *month, unsigned *day)
 	*day = (unsigned)(doy - (153 * mp + 2) / 5 + 1);
 	*month = (unsigned)(mp < 10 ? mp + 3 : mp - 9);
 	*year = (unsigned)(yoe + era * 400 + (*month <= 2));
+}
+
+/* The same the other way round. */
+static uint64_t days_of(uint64_t year, uint64_t month, uint64_t day)
+{
+	uint64_t y = year - (month <= 2), era = y / 400, yoe = y % 400;
+	uint64_t doy = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+	return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
+}
+
+/* Two or four digits, and what must follow them: one of `after`, which is passed over. */
+static bool part(const char **text, int width, const char *after, uint64_t *n)
+{
+	uint64_t v = 0;
+	for (int i = 0; i < width; i++, (*text)++) {
+		if (**text < '0' || **text > '9')
+			return false;
+		v = v * 10 + (uint64_t)(**text - '0');
+	}
+	*n = v;
+	if (!*after)
+		return true;
+	return **text && strchr(after, *(*text)++) != NULL;
+}
+
+/* "Z", "+01:00": minutes that the clock which was read is before UTC. */
+static bool zone(const char *text, int64_t *minutes)
+{
+	uint64_t hour, minute;
+	bool west = *text == '-';
+	*minutes = 0;
+	if (*text == 'Z' || *text == 'z')
+		return text[1] == 0;
+	if (*text != '+' && !west)
+		return false;
+	text++;
+	if (!part(&text, 2, ":", &hour) || !part(&text, 2, "", &minute) || *text || hour > 23 ||
+	    minute > 59)
+		return false;
+	*minutes = (int64_t)(hour * 60 + minute) * (west ? -1 : 1);
+	return true;
+}
+
+static bool rfc3339(const char *text, int64_t *ms)
+{
+	uint64_t year, month, day, hour, minute, second, fraction = 0;
+	unsigned y, m, d;
+	int64_t before;
+	if (!part(&text, 4, "-", &year) || !part(&text, 2, "-", &month) ||
+	    !part(&text, 2, "Tt ", &day) || !part(&text, 2, ":", &hour) ||
+	    !part(&text, 2, ":", &minute) || !part(&text, 2, "", &second) || year < 1970 ||
+	    month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 ||
+	    second > 60)
+		return false;
+	uint64_t days = days_of(year, month, day);
+	civil(days, &y, &m, &d);
+	if (m != month || d != day)
+		return false;
+	if (*text == '.') {
+		text++;
+		if (!thousandths(&text, &fraction))
+			return false;
+	}
+	if (!zone(text, &before))
+		return false;
+	uint64_t s = ((days * 24 + hour) * 60 + minute) * 60 + second;
+	*ms = (int64_t)(s * 1000 + fraction) - before * 60000;
+	return true;
+}
+
+bool units_time(const char *text, struct wall_time *t)
+{
+	uint64_t seconds, fraction = 0;
+	int64_t ms;
+	if (*text != '@') {
+		if (!rfc3339(text, &ms))
+			return false;
+	} else {
+		text++;
+		if (!digits(&text, &seconds) || seconds > TIME_SECONDS_MAX)
+			return false;
+		if (*text == '.') {
+			text++;
+			if (!thousandths(&text, &fraction))
+				return false;
+		}
+		if (*text)
+			return false;
+		ms = (int64_t)(seconds * 1000 + fraction);
+	}
+	if (ms < 0)
+		return false;
+	t->ms = (uint64_t)ms;
+	return true;
 }
 
 size_t units_print_time(char out[UNITS_TEXT_MAX], struct wall_time t)

@@ -3,6 +3,7 @@
  *
  *	duration	250ms 0.5s 30s 5m 2h 7d, bare: seconds; 0; infinity
  *	size		bare: bytes; 64K 1M 2G (powers of 1024)
+ *	time		@EPOCH, in seconds; RFC 3339: 2026-11-23T13:18:16Z, …16.25+01:00
  */
 #ifndef RMQ_CORE_BASE_UNITS_H
 #define RMQ_CORE_BASE_UNITS_H
@@ -18,6 +19,8 @@
 /* False: not a duration, or one that is too long for 63 bits of milliseconds. */
 bool units_duration(const char *text, uint64_t *ms) __attribute__((warn_unused_result));
 bool units_size(const char *text, uint64_t *bytes) __attribute__((warn_unused_result));
+/* False: not a time, or not from 1970 to 9999. */
+bool units_time(const char *text, struct wall_time *t) __attribute__((warn_unused_result));
 /* Decimal digits only, min <= n <= max. */
 bool units_count(const char *text, uint64_t min, uint64_t max, uint64_t *n)
     __attribute__((warn_unused_result));

@@ -7,13 +7,19 @@
 #include "core/wire/attributes.h"
 #include "core/wire/receipt.h"
 
-#define PRIORITY_DEFAULT 4
-
 struct envelope envelope_of(const struct client_delivery *d, struct slice queue, uint32_t i,
-    struct attribute_cursor *cursor)
+    struct envelope_cursors *cursors)
 {
-	struct slice headers;
-	(void)client_next_attribute(d, cursor, ATTRIBUTE_HEADERS, i, &headers);
+	struct slice headers = {0}, key = {0}, priority;
+	uint8_t lane = PRIORITY_DEFAULT;
+	if (d->attributes.len > 0) {
+		(void)client_next_attribute(
+		    d, &cursors->headers, ATTRIBUTE_HEADERS, i, &headers);
+		(void)client_next_attribute(d, &cursors->key, ATTRIBUTE_KEY, i, &key);
+		if (client_next_attribute(
+			d, &cursors->priority, ATTRIBUTE_PRIORITY, i, &priority))
+			lane = priority.data[0];
+	}
 	return (struct envelope){.queue = queue,
 	    .seq = d->first_seq + i,
 	    .lease = d->lease,
@@ -23,6 +29,8 @@ struct envelope envelope_of(const struct client_delivery *d, struct slice queue,
 	    .failures = d->failures,
 	    .state = d->state,
 	    .note = d->note,
+	    .priority = lane,
+	    .key = key,
 	    .headers = headers,
 	    .body = client_body(d, i)};
 }
@@ -155,14 +163,27 @@ static void put_until(struct text *out, const struct envelope *e, bool json)
 
 static void put_priority(struct text *out, const struct envelope *e, bool json)
 {
-	(void)e, (void)json;
-	text_put_u64(out, PRIORITY_DEFAULT);
+	(void)json;
+	text_put_u64(out, e->priority);
+}
+
+/* A field is one word between tabs: control characters become blanks. */
+static void put_tame(struct text *out, struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		text_put_char(out, s.data[i] < 0x20 ? ' ' : (char)s.data[i]);
+	if (s.len == 0)
+		text_put_char(out, '-');
 }
 
 static void put_key(struct text *out, const struct envelope *e, bool json)
 {
-	(void)e;
-	put_word(out, json, "");
+	if (!json)
+		put_tame(out, e->key);
+	else if (e->key.len > 0)
+		envelope_put_string(out, e->key);
+	else
+		text_put_str(out, "null");
 }
 
 /* As JSON also between tabs: that is one word without control characters. */
@@ -197,17 +218,12 @@ static void put_state(struct text *out, const struct envelope *e, bool json)
 	put_word(out, json, word);
 }
 
-/* A field is one word between tabs: control characters in a reason become blanks. */
 static void put_note(struct text *out, const struct envelope *e, bool json)
 {
-	if (json) {
+	if (json)
 		envelope_put_string(out, e->note);
-		return;
-	}
-	for (size_t i = 0; i < e->note.len; i++)
-		text_put_char(out, e->note.data[i] < 0x20 ? ' ' : (char)e->note.data[i]);
-	if (e->note.len == 0)
-		text_put_char(out, '-');
+	else
+		put_tame(out, e->note);
 }
 
 static void put_body(struct text *out, const struct envelope *e, bool json)

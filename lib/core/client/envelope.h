@@ -23,13 +23,20 @@ struct envelope {
 	uint32_t failures;
 	uint8_t state; /* STATE_*, 0: not told */
 	struct slice note;
+	uint8_t priority;
+	struct slice key;     /* empty: none */
 	struct slice headers; /* value of ATTRIBUTE_HEADERS; empty: none */
 	struct slice body;
 };
 
-/* Message i of a delivery; `headers`: where those of the one before were. */
+/* Where the attributes of the message before were; begins as zeros. */
+struct envelope_cursors {
+	struct attribute_cursor headers, priority, key;
+};
+
+/* Message i of a delivery. */
 struct envelope envelope_of(const struct client_delivery *d, struct slice queue, uint32_t i,
-    struct attribute_cursor *headers);
+    struct envelope_cursors *cursors);
 
 /* Both append, without anything after it. */
 void envelope_put_json(struct text *out, const struct envelope *e);

@@ -24,14 +24,27 @@ void sendbuf_free(struct sendbuf *b)
 	}
 }
 
+bool sendbuf_reserve(struct sendbuf *b, size_t bytes)
+{
+	if (bytes > SENDBUF_ATTRIBUTES_MAX || b->filled + bytes > SENDBUF_CAP ||
+	    (b->count > 0 && batch_size(b->count, b->blob_len) + bytes > BATCH_MAX))
+		return false;
+	b->reserved = (uint32_t)bytes;
+	return true;
+}
+
 bool sendbuf_set_attributes(struct sendbuf *b, struct slice list)
 {
-	assert(b->filled == 0 && !b->attributes.data && list.len <= CHUNK_ATTRIBUTES_MAX);
+	assert(list.len <= b->reserved || b->filled == 0);
+	assert(list.len <= (b->large ? CHUNK_ATTRIBUTES_MAX : SENDBUF_ATTRIBUTES_MAX));
 	uint8_t *copy = malloc(list.len + 1);
 	if (!copy)
 		return false;
-	memcpy(copy, list.data, list.len);
+	if (list.len > 0)
+		memcpy(copy, list.data, list.len);
+	free((void *)(uintptr_t)b->attributes.data);
 	b->attributes = slice_of(copy, list.len);
+	b->reserved = (uint32_t)list.len;
 	return true;
 }
 
@@ -122,6 +135,13 @@ void sendbuf_remove(struct sendbuf *b, uint32_t from, uint32_t count)
 	assert(!b->large && from + count <= v.count);
 	if (count == 0)
 		return;
+	if (b->attributes.len > 0) {
+		uint8_t list[SENDBUF_ATTRIBUTES_MAX];
+		struct writer w = writer_of(list, sizeof(list));
+		attributes_without(&w, b->attributes, from, count);
+		memcpy((void *)(uintptr_t)b->attributes.data, list, w.len);
+		b->attributes.len = w.len;
+	}
 	uint32_t begin = batch_begin(&v, from), end = batch_end(&v, from + count - 1);
 	uint8_t *blob = sendbuf_blob(b), *ends = b->bytes + b->ends;
 	memmove(blob + begin, blob + end, b->blob_len - end);

@@ -15,16 +15,19 @@
 /* Frame header, n, answered, flags, part, queue, and further queues. */
 #define SENDBUF_HEAD \
 	(FRAME_HEADER_SIZE + 8 + 8 + 1 + 4 + 1 + NAME_FULL_MAX + 2 + 4 + SEND_FURTHER_MAX)
-#define SENDBUF_ENDS (SENDBUF_HEAD + 4 + CHUNK_ATTRIBUTES_MAX + BATCH_HEADER_SIZE)
-#define SENDBUF_BLOB (SENDBUF_ENDS + 2 * BATCH_MESSAGES_MAX)
-#define SENDBUF_CAP  BATCH_MAX
+/* Attributes of one buffer. */
+#define SENDBUF_ATTRIBUTES_MAX 16384
+#define SENDBUF_ENDS	       (SENDBUF_HEAD + 4 + SENDBUF_ATTRIBUTES_MAX + BATCH_HEADER_SIZE)
+#define SENDBUF_BLOB	       (SENDBUF_ENDS + 2 * BATCH_MESSAGES_MAX)
+#define SENDBUF_CAP	       BATCH_MAX
 
 static_assert(SENDBUF_CAP == CHUNK_MAX, "a blob holds a batch or a piece");
 
 struct sendbuf {
 	struct sendbuf *next;	 /* the next piece of a large message */
 	bool large;		 /* a piece: the blob is its bytes, without a separator */
-	struct slice attributes; /* owned; of all its messages */
+	struct slice attributes; /* owned; of its messages */
+	uint32_t reserved;	 /* bytes for them, >= attributes.len */
 	uint32_t count;		 /* messages in the batch */
 	uint32_t blob_len;	 /* bytes of the blob in the batch, or in the piece */
 	uint32_t filled;	 /* bytes of the blob that were read, >= blob_len */
@@ -43,25 +46,29 @@ static inline uint8_t *sendbuf_blob(struct sendbuf *b)
 	return b->bytes + SENDBUF_BLOB;
 }
 
-/*
- * A list (attributes.h) of what all its messages have, or, in the first piece, the large message;
- * CHUNK_ATTRIBUTES_MAX at most.  While nothing is in it.  It is copied; false: out of memory.
- */
-bool sendbuf_set_attributes(struct sendbuf *b, struct slice list)
-    __attribute__((warn_unused_result));
-
-/* Bytes of a large message that fit into this piece. */
-static inline uint32_t sendbuf_piece_max(const struct sendbuf *b)
+/* Bytes that its blob may hold: of a large message, or records to be split. */
+static inline uint32_t sendbuf_cap(const struct sendbuf *b)
 {
-	return CHUNK_MAX - (uint32_t)b->attributes.len;
+	return SENDBUF_CAP - b->reserved;
 }
 
 /* Whether one more message may end at offset `end` of the blob. */
 static inline bool sendbuf_fits(const struct sendbuf *b, uint32_t end)
 {
 	return b->count < BATCH_MESSAGES_MAX &&
-	       batch_size(b->count + 1u, end) + b->attributes.len <= BATCH_MAX;
+	       batch_size(b->count + 1u, end) + b->reserved <= BATCH_MAX;
 }
+
+/* Keeps so many bytes for attributes; false: what is in it leaves no room, and nothing changed. */
+bool sendbuf_reserve(struct sendbuf *b, size_t bytes) __attribute__((warn_unused_result));
+
+/*
+ * The attributes (attributes.h) of its messages, or, in the first piece, of the large message: then
+ * CHUNK_ATTRIBUTES_MAX at most.  They take no more than was reserved, or nothing is in it yet.  The
+ * list is copied; false: out of memory.
+ */
+bool sendbuf_set_attributes(struct sendbuf *b, struct slice list)
+    __attribute__((warn_unused_result));
 
 /* The next message ends, with its separator, at offset `end` of the blob; it must fit. */
 static inline void sendbuf_push(struct sendbuf *b, uint32_t end)

@@ -10,7 +10,7 @@
 
 void splitter_init(struct splitter *s, uint8_t separator)
 {
-	*s = (struct splitter){.separator = separator};
+	*s = (struct splitter){.separator = separator, .record_max = MESSAGE_MAX};
 }
 
 void splitter_deinit(struct splitter *s)
@@ -20,10 +20,18 @@ void splitter_deinit(struct splitter *s)
 	*s = (struct splitter){0};
 }
 
+static struct sendbuf *new_buf(const struct splitter *s)
+{
+	struct sendbuf *b = sendbuf_new();
+	if (b)
+		b->reserved = s->reserve;
+	return b;
+}
+
 static bool need_buf(struct splitter *s)
 {
 	if (!s->buf)
-		s->buf = sendbuf_new();
+		s->buf = new_buf(s);
 	return s->buf != NULL;
 }
 
@@ -31,13 +39,13 @@ uint8_t *splitter_space(struct splitter *s, size_t *len)
 {
 	if (!need_buf(s))
 		return NULL;
-	*len = SENDBUF_CAP - s->buf->filled;
+	*len = sendbuf_cap(s->buf) - s->buf->filled;
 	return sendbuf_blob(s->buf) + s->buf->filled;
 }
 
 void splitter_fill(struct splitter *s, size_t len)
 {
-	assert(len <= SENDBUF_CAP - s->buf->filled);
+	assert(len <= sendbuf_cap(s->buf) - s->buf->filled);
 	s->buf->filled += (uint32_t)len;
 }
 
@@ -47,7 +55,7 @@ static bool cut(struct splitter *s, uint32_t from, struct sendbuf **out)
 	struct sendbuf *b = s->buf, *next = NULL;
 	uint32_t left = b->filled - from;
 	if (left > 0) {
-		next = sendbuf_new();
+		next = new_buf(s);
 		if (!next)
 			return false;
 		memcpy(sendbuf_blob(next), sendbuf_blob(b) + from, left);
@@ -102,11 +110,11 @@ static enum splitter_result next_of_large(struct splitter *s, struct sendbuf **o
 	uint8_t *end = memchr(blob + s->scanned, s->separator, b->filled - s->scanned);
 	uint32_t len = end ? (uint32_t)(end - blob) : b->filled;
 	s->scanned = len;
-	if (s->large_len + len > MESSAGE_MAX)
+	if (s->large_len + len > s->record_max)
 		return SPLITTER_TOO_LARGE;
 	if (end)
 		return add_piece(s, len, len + 1) ? take_large(s, out) : SPLITTER_NO_MEMORY;
-	if (b->filled == SENDBUF_CAP && !add_piece(s, len, len))
+	if (b->filled == sendbuf_cap(b) && !add_piece(s, len, len))
 		return SPLITTER_NO_MEMORY;
 	return SPLITTER_MORE;
 }
@@ -158,9 +166,9 @@ enum splitter_result splitter_next(struct splitter *s, bool flush, struct sendbu
 		return next_of_large(s, out);
 	bool fits = scan(s);
 	struct sendbuf *b = s->buf;
-	if (b->count > 0 && (!fits || flush || b->filled == SENDBUF_CAP))
+	if (b->count > 0 && (!fits || flush || b->filled == sendbuf_cap(b)))
 		return take_batch(s, out);
-	if (b->count == 0 && (!fits || b->filled == SENDBUF_CAP))
+	if (b->count == 0 && (!fits || b->filled == sendbuf_cap(b)))
 		return next_of_large(s, out);
 	return SPLITTER_MORE;
 }

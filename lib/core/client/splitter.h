@@ -13,6 +13,8 @@
 
 struct splitter {
 	uint8_t separator;
+	uint32_t reserve;      /* bytes for attributes, in each buffer */
+	uint64_t record_max;   /* bytes of a record */
 	bool skipping;	       /* the rest of a record that is too large is passed over */
 	struct sendbuf *buf;   /* being filled; NULL: none yet */
 	uint32_t scanned;      /* no separator in [blob_len, scanned) of it */
@@ -24,10 +26,11 @@ struct splitter {
 enum splitter_result {
 	SPLITTER_MORE,	    /* nothing complete: more input is needed */
 	SPLITTER_BATCH,	    /* *out is a batch, or the pieces of one large message */
-	SPLITTER_TOO_LARGE, /* a record is longer than MESSAGE_MAX */
+	SPLITTER_TOO_LARGE, /* a record is longer than record_max */
 	SPLITTER_NO_MEMORY
 };
 
+/* record_max is MESSAGE_MAX, and reserve 0; the caller may set others before the first byte. */
 void splitter_init(struct splitter *s, uint8_t separator);
 void splitter_deinit(struct splitter *s);
 

@@ -1,5 +1,7 @@
 #include "core/wire/attributes.h"
 
+#include <assert.h>
+
 #include "core/base/name.h"
 #include "core/base/utf8.h"
 
@@ -70,6 +72,44 @@ static bool valid_headers(struct slice s)
 		last = name;
 	}
 	return !r.bad && s.len > 0 && s.len <= HEADERS_BYTES_MAX;
+}
+
+const char *headers_put(struct text *headers, struct slice name, struct slice value)
+{
+	struct slice n, v;
+	struct reader r = reader_of(slice_of(headers->data, headers->len));
+	size_t at = 0, instead = 0, size = 1 + name.len + 2 + value.len;
+	if (name.len == 0 || name.len > UINT8_MAX)
+		return "a header's name has 1 to 255 bytes";
+	if (!is_text(name) || !is_text(value))
+		return "a header is UTF-8 without control characters";
+	while (headers_next(&r, &n, &v)) {
+		int order = slice_cmp(n, name);
+		if (order == 0)
+			instead = 1 + n.len + 2 + v.len;
+		if (order >= 0)
+			break;
+		at = headers->len - reader_left(&r);
+	}
+	if (headers->len - instead + size > HEADERS_BYTES_MAX)
+		return "all headers together, names and values, are more than 4096 bytes";
+	if (!text_reserve(headers, size))
+		return "out of memory";
+	char *p = headers->data + at;
+	memmove(p + size, p + instead, headers->len - at - instead);
+	struct writer w = writer_of((uint8_t *)p, size);
+	put_str(&w, name);
+	put_u16(&w, (uint16_t)value.len);
+	put_rest(&w, value);
+	headers->len += size - instead;
+	return NULL;
+}
+
+static_assert(HEADERS_BYTES_MAX == 4096, "the text says so");
+
+bool attribute_is_key(struct slice value)
+{
+	return valid_opaque(value) && is_text(value);
 }
 
 /* What is not known is carried as it is. */
@@ -145,16 +185,30 @@ size_t attributes_shared(struct slice list)
 	return bytes;
 }
 
-static void each_copy(struct writer *w, const struct tag *t, uint32_t from, uint32_t count)
+/* Messages [from, end) of a list, which is to begin with message `first`. */
+static void each_put(
+    struct writer *w, struct slice each, uint32_t from, uint32_t end, uint32_t first)
 {
-	struct reader r = reader_of(t->value);
+	struct reader r = reader_of(each);
 	struct tag one;
+	while (tags_next(&r, &one) && one.tag < end)
+		if (one.tag >= from)
+			tags_put(w, (uint16_t)(one.tag - first), one.value);
+}
+
+/* Messages [from, end), or with `but` all others. */
+static void each_copy(
+    struct writer *w, const struct tag *t, uint32_t from, uint32_t end, bool but)
+{
 	size_t begin = w->len;
 	tags_put(w, t->tag, slice_of("", 0));
 	size_t body = w->len;
-	while (tags_next(&r, &one) && one.tag < from + count)
-		if (one.tag >= from)
-			tags_put(w, (uint16_t)(one.tag - from), one.value);
+	if (but) {
+		each_put(w, t->value, 0, from, 0);
+		each_put(w, t->value, end, UINT32_MAX, end - from);
+	} else {
+		each_put(w, t->value, from, end, from);
+	}
 	if (w->full)
 		return;
 	if (w->len == body)
@@ -163,16 +217,27 @@ static void each_copy(struct writer *w, const struct tag *t, uint32_t from, uint
 		store_u16(w->p + body - 2, (uint16_t)(w->len - body));
 }
 
-void attributes_copy(struct writer *w, struct slice list, uint32_t from, uint32_t count)
+static void list_copy(
+    struct writer *w, struct slice list, uint32_t from, uint32_t end, bool but)
 {
 	struct reader r = reader_of(list);
 	struct tag t;
 	while (tags_next(&r, &t)) {
 		if (t.tag & ATTRIBUTE_EACH)
-			each_copy(w, &t, from, count);
+			each_copy(w, &t, from, end, but);
 		else
 			tags_put(w, t.tag, t.value);
 	}
+}
+
+void attributes_copy(struct writer *w, struct slice list, uint32_t from, uint32_t count)
+{
+	list_copy(w, list, from, from + count, false);
+}
+
+void attributes_without(struct writer *w, struct slice list, uint32_t from, uint32_t count)
+{
+	list_copy(w, list, from, from + count, true);
 }
 
 static struct attribute_cursor cursor_of(struct slice list, uint16_t tag)

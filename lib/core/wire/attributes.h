@@ -13,6 +13,7 @@
 #define RMQ_CORE_WIRE_ATTRIBUTES_H
 
 #include "core/base/tags.h"
+#include "core/base/text.h"
 
 #define ATTRIBUTE_EACH 0x8000u
 
@@ -20,6 +21,7 @@
 /* Those that all messages of a batch share: they go out with each piece of it. */
 #define ATTRIBUTES_SHARED_MAX 8192
 #define PRIORITY_MAX	      9
+#define PRIORITY_DEFAULT      4 /* of a message that has none */
 
 /*
  * Tag, name, kind of the value:
@@ -64,6 +66,9 @@ size_t attributes_shared(struct slice list);
 /* Writes the list of messages [from, from + count) of a checked one; it is no longer than that. */
 void attributes_copy(struct writer *w, struct slice list, uint32_t from, uint32_t count);
 
+/* The same of all messages but these. */
+void attributes_without(struct writer *w, struct slice list, uint32_t from, uint32_t count);
+
 /* The attribute of message i in a checked list; false: it has none. */
 bool attributes_find(struct slice list, uint16_t tag, uint32_t i, struct slice *value);
 
@@ -83,5 +88,14 @@ bool attributes_next(struct attribute_cursor *c, struct slice list, uint16_t tag
 
 /* The next pair of a checked value of ATTRIBUTE_HEADERS; false after the last one. */
 bool headers_next(struct reader *r, struct slice *name, struct slice *value);
+
+/*
+ * Puts a pair in its place in such a value, instead of one of the same name.  NULL, or what is wrong
+ * with it, and nothing changed.
+ */
+const char *headers_put(struct text *headers, struct slice name, struct slice value);
+
+/* Whether a client may give it as a key: 1 to 255 bytes of UTF-8 without control characters. */
+bool attribute_is_key(struct slice value);
 
 #endif
