@@ -1,6 +1,5 @@
 #include "admin.h"
 
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,17 +14,18 @@
 enum rmq_error admin_fail(struct admin *a, enum rmq_error code, const char *format, ...)
 {
 	va_list ap;
-	char text[LINE_MAX];
+	char *text = a->why;
 	if (a->code)
 		return a->code;
 	a->code = code;
 	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
+	vsnprintf(text, sizeof(a->why), format, ap);
 	va_end(ap);
 	/* One line, whatever words it repeats. */
 	text_tame(text, strlen(text));
-	fprintf(stderr, "rmq-queue: %s%s%s\n", a->about ? a->about : "", a->about ? ": " : "",
-	    text);
+	if (!a->keeps)
+		fprintf(stderr, "rmq-queue: %s%s%s\n", a->about ? a->about : "",
+		    a->about ? ": " : "", text);
 	return code;
 }
 

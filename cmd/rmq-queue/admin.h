@@ -2,6 +2,8 @@
 #ifndef RMQ_QUEUE_ADMIN_H
 #define RMQ_QUEUE_ADMIN_H
 
+#include <limits.h>
+
 #include "core/client/envelope.h"
 #include "sys/client/client_io.h"
 #include "sys/client/client_options.h"
@@ -13,6 +15,9 @@ struct admin {
 	const char *fields; /* -o, NULL: not given */
 	bool waiting;
 	enum rmq_error code;
+	int status; /* the program's, if nothing else failed */
+	bool keeps; /* why it failed is kept in `why`, and not printed */
+	char why[LINE_MAX];
 	const char *about; /* what a failure is about: a queue's name, NULL: nothing */
 	const char *until; /* the condition that is waited for */
 	void (*row)(void *arg, const struct wire_listed *row);
@@ -48,7 +53,7 @@ enum rmq_error admin_peek(struct admin *a, const char *queue, uint8_t states, ui
 enum rmq_error admin_watch(struct admin *a, const char *queue, enum watch_for what,
     uint64_t messages) __attribute__((warn_unused_result));
 
-/* Prints "rmq-queue: ABOUT: text" and returns the code. */
+/* Prints "rmq-queue: ABOUT: text", or keeps the text, and returns the code. */
 enum rmq_error admin_fail(struct admin *a, enum rmq_error code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -73,6 +73,18 @@ static void put_duration(struct text *out, uint64_t ms)
 	text_put(out, text, units_print_duration(text, ms));
 }
 
+bool columns_put_dead_letter(struct text *out, const struct wire_listed *row)
+{
+	/* "-" on the wire is none; none given: the queue's own, if it can have one. */
+	if (slice_eq(row->dead_letter, slice_str("-")) ||
+	    (row->dead_letter.len == 0 && name_is_dead(row->queue)))
+		return false;
+	text_put_slice(out, row->dead_letter.len > 0 ? row->dead_letter : row->queue);
+	if (row->dead_letter.len == 0)
+		text_put_str(out, NAME_DEAD_SUFFIX);
+	return true;
+}
+
 static const char *name(unsigned column)
 {
 	return columns[column].name;
@@ -95,16 +107,8 @@ static enum table_kind put(struct text *out, unsigned column, const void *of)
 		put_duration(out, row->backoff_max_ms);
 		return TABLE_TEXT;
 	case DEAD_LETTER:
-		/* "-" on the wire is none; none given: the queue's own, if it can have one. */
-		if (slice_eq(row->dead_letter, slice_str("-")) ||
-		    (row->dead_letter.len == 0 && name_is_dead(row->queue))) {
+		if (!columns_put_dead_letter(out, row))
 			text_put_str(out, "none");
-		} else if (row->dead_letter.len > 0) {
-			text_put_slice(out, row->dead_letter);
-		} else {
-			text_put_slice(out, row->queue);
-			text_put_str(out, NAME_DEAD_SUFFIX);
-		}
 		return TABLE_TEXT;
 	case LIMIT:
 		if (number(column, row) == 0) {

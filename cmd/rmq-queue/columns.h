@@ -5,6 +5,9 @@
 #include "core/client/table.h"
 #include "core/wire/wire.h"
 
+/* Puts the name of its dead-letter queue; false: it has none. */
+bool columns_put_dead_letter(struct text *out, const struct wire_listed *row);
+
 extern const struct table_columns columns_of_queue;
 
 #endif

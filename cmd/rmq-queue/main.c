@@ -5,9 +5,12 @@
 #include <unistd.h>
 
 #include "admin.h"
+#include "check.h"
 #include "columns.h"
 #include "core/base/name.h"
 #include "core/base/units.h"
+#include "http.h"
+#include "metrics.h"
 #include "sys/process/subcommands.h"
 #include "sys/process/signals.h"
 #include "sys/process/startup.h"
@@ -22,8 +25,15 @@ enum {
 	OPT_FORCE,
 	OPT_STATE,
 	OPT_FROM,
-	OPT_WATCH
+	OPT_WATCH,
+	OPT_MAX_READY,
+	OPT_MAX_AGE,
+	OPT_MAX_DEAD,
+	OPT_FORMAT,
+	OPT_HTTP
 };
+
+#define REQUEST_MS 10000 /* for the whole of a request */
 
 /* What the options of a sub-command said. */
 struct request {
@@ -32,6 +42,9 @@ struct request {
 	uint8_t states;
 	uint64_t from;
 	uint64_t limit;
+	struct check check;
+	bool http; /* metrics */
+	struct http_request request;
 	uint64_t watch_ms; /* stat: again after so long; 0: once */
 	char separator;
 	struct envelope_fields fields;
@@ -56,6 +69,13 @@ static const struct option setting_options[] = {
 static const struct option remove_options[] = {
     {"force", no_argument, NULL, OPT_FORCE}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 static const struct option plain_options[] = {CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+static const struct option check_options[] = {
+    {"max-ready", required_argument, NULL, OPT_MAX_READY},
+    {"max-age", required_argument, NULL, OPT_MAX_AGE},
+    {"max-dead", required_argument, NULL, OPT_MAX_DEAD},
+    {"format", required_argument, NULL, OPT_FORMAT}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+static const struct option metrics_options[] = {
+    {"http", no_argument, NULL, OPT_HTTP}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 static const struct option peek_options[] = {{"count", required_argument, NULL, 'n'},
     {"state", required_argument, NULL, OPT_STATE}, {"from", required_argument, NULL, OPT_FROM},
     {"null", no_argument, NULL, '0'}, OUTPUT_OPTIONS, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
@@ -278,6 +298,45 @@ static enum rmq_error run_wait(struct admin *a, struct request *q)
 	return admin_watch(a, q->words[0], what, messages);
 }
 
+/* The answer is what ends the program, see main(). */
+static enum rmq_error run_check(struct admin *a, struct request *q)
+{
+	a->status = check_run(a, &q->check, q->words[0]);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error run_metrics(struct admin *a, struct request *q)
+{
+	struct text out = {0}, answer = {0};
+	bool head = q->request.head;
+	enum rmq_error err = a->code ? a->code : metrics_put(a, &out);
+	if (!q->http) {
+		print_text(&out);
+		return err;
+	}
+	if (err)
+		http_put(&answer, 503, "text/plain", slice_str(a->why), head);
+	else
+		http_put(&answer, 200, METRICS_TYPE, slice_of(out.data, out.len), head);
+	print_text(&answer);
+	text_deinit(&out);
+	return RMQ_E_OK;
+}
+
+/* The request is read before the daemon is asked; false: it has its answer, if it needs one. */
+static bool take_request(struct request *q)
+{
+	struct text answer = {0};
+	q->request = http_read(STDIN_FILENO, REQUEST_MS);
+	if (q->request.status == 200)
+		return true;
+	if (q->request.status != 0)
+		http_put(&answer, q->request.status, "text/plain", slice_of(NULL, 0),
+		    q->request.head);
+	print_text(&answer);
+	return false;
+}
+
 /* ---- the table ---- */
 
 /* What a sub-command runs with. */
@@ -301,6 +360,8 @@ RUN(purge)
 RUN(peek)
 RUN(stat)
 RUN(wait)
+RUN(check)
+RUN(metrics)
 #undef RUN
 
 static const struct subcommand command_list[] = {
@@ -326,6 +387,12 @@ static const struct subcommand command_list[] = {
     {"wait", "QUEUE empty|below=N|above=N",
 	"wait until the queue holds no, fewer or more messages, ready, leased or delayed",
 	"+" CLIENT_OPTIONS_SHORT, plain_options, 2, 2, do_wait},
+    {"check",
+	"[--max-ready [N,]N] [--max-age [DUR,]DUR] [--max-dead [N,]N] [--format FORMAT] QUEUE",
+	"answer a monitor: 0 ok, 1 warning, 2 critical, 3 unknown", "+" CLIENT_OPTIONS_SHORT,
+	check_options, 1, 1, do_check},
+    {"metrics", "[--http]", "print metrics of all queues, or answer an HTTP request for them",
+	"+" CLIENT_OPTIONS_SHORT, metrics_options, 0, 0, do_metrics},
 };
 
 static bool take_option(void *arg, int option, const char *value);
@@ -413,6 +480,13 @@ static const char *values_of(int option)
 		return "some of ready,leased,delayed";
 	case OPT_WATCH:
 		return "a duration from 1ms to 24d";
+	case OPT_MAX_READY:
+	case OPT_MAX_DEAD:
+		return "a number, critical if there are more, or two: WARNING,CRITICAL";
+	case OPT_MAX_AGE:
+		return "a duration, critical if it is longer, or two: WARNING,CRITICAL";
+	case OPT_FORMAT:
+		return "nagios, json or text";
 	case 'n':
 		return "a number of at least 1";
 	}
@@ -462,6 +536,17 @@ static bool take_option(void *arg, int option, const char *value)
 	case OPT_WATCH:
 		return units_duration(value, &q->watch_ms) && q->watch_ms > 0 &&
 		       q->watch_ms <= INT32_MAX;
+	case OPT_MAX_READY:
+		return check_limit_parse(&q->check.ready, value, false);
+	case OPT_MAX_AGE:
+		return check_limit_parse(&q->check.age_ms, value, true);
+	case OPT_MAX_DEAD:
+		return check_limit_parse(&q->check.dead, value, false);
+	case OPT_FORMAT:
+		return check_format_parse(&q->check.format, value);
+	case OPT_HTTP:
+		q->http = a->keeps = true;
+		return true;
 	case OPT_FROM:
 		return units_count(value, 0, UINT64_MAX / 2, &q->from);
 	}
@@ -479,11 +564,15 @@ static enum rmq_error run(struct program *p, const struct subcommand_line *line)
 		return admin_fail(a, RMQ_E_USAGE, "'%s' is not a queue name", line->words[0]);
 	if (!signals_init())
 		return admin_fail(a, RMQ_E_IO, "%s", strerror(errno));
-	enum rmq_error err = admin_open(a);
-	if (err)
-		return err;
-	err = line->command->run(p);
-	admin_close(a);
+	if (p->request.http && !take_request(&p->request))
+		return RMQ_E_OK;
+	a->keeps |= line->command->run == do_check;
+	bool opened = !admin_open(a);
+	if (!opened && !a->keeps)
+		return a->code;
+	enum rmq_error err = line->command->run(p);
+	if (opened)
+		admin_close(a);
 	/* What went before a failure is printed too. */
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		a->about = NULL;
@@ -497,6 +586,7 @@ int main(int argc, char **argv)
 	struct program p = {.request = {.states = STATE_READY | STATE_LEASED | STATE_DELAYED,
 				.limit = 10,
 				.separator = '\n'}};
+	check_init(&p.request.check);
 	struct subcommand_line line;
 	struct reason why;
 	struct text usage = {0};
@@ -516,6 +606,9 @@ int main(int argc, char **argv)
 	}
 	subcommands_free(&line);
 	if (!err && fflush(stdout) != 0)
-		return error_exit(RMQ_E_IO);
-	return error_exit(err);
+		err = RMQ_E_IO;
+	/* A monitor knows no other status. */
+	if (err && line.command && line.command->run == do_check)
+		return CHECK_UNKNOWN;
+	return err ? error_exit(err) : p.admin.status;
 }

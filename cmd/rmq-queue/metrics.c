@@ -1,0 +1,129 @@
+#include "metrics.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct queue_row {
+	struct wire_listed row; /* without its slices */
+	uint64_t lost;
+	uint64_t unfinished;
+	size_t name_len;
+	char name[NAME_FULL_MAX];
+};
+
+struct rows {
+	struct queue_row *row;
+	size_t count, cap;
+	bool failed;
+};
+
+static void on_row(void *arg, const struct wire_listed *row)
+{
+	struct rows *rows = arg;
+	if (rows->count == rows->cap) {
+		size_t cap = rows->cap ? 2 * rows->cap : 64;
+		struct queue_row *grown = realloc(rows->row, cap * sizeof(*grown));
+		rows->failed |= !grown;
+		if (!grown)
+			return;
+		rows->row = grown;
+		rows->cap = cap;
+	}
+	struct queue_row *r = &rows->row[rows->count++];
+	r->row = *row;
+	r->lost = tags_find_u64(row->tags, LISTED_TAG_LOST);
+	r->unfinished = tags_find_u64(row->tags, LISTED_TAG_UNFINISHED);
+	r->name_len = row->queue.len < sizeof(r->name) ? row->queue.len : sizeof(r->name);
+	memcpy(r->name, row->queue.data, r->name_len);
+}
+
+static void put_family(
+    struct text *out, const char *name, const char *type, const char *unit, const char *help)
+{
+	text_put_str(out, "# TYPE ");
+	text_put_str(out, name);
+	text_put_char(out, ' ');
+	text_put_str(out, type);
+	if (unit[0]) {
+		text_put_str(out, "\n# UNIT ");
+		text_put_str(out, name);
+		text_put_char(out, ' ');
+		text_put_str(out, unit);
+	}
+	text_put_str(out, "\n# HELP ");
+	text_put_str(out, name);
+	text_put_char(out, ' ');
+	text_put_str(out, help);
+	text_put_char(out, '\n');
+}
+
+/* The name of a queue holds nothing that would have to be escaped. */
+static void put_sample(struct text *out, const char *name, const struct queue_row *r,
+    const char *state, uint64_t n)
+{
+	text_put_str(out, name);
+	text_put_str(out, "{queue=\"");
+	text_put(out, r->name, r->name_len);
+	if (state) {
+		text_put_str(out, "\",state=\"");
+		text_put_str(out, state);
+	}
+	text_put_str(out, "\"} ");
+	text_put_u64(out, n);
+	text_put_char(out, '\n');
+}
+
+/* X(name, suffix of samples, type, unit, help, value) */
+#define FAMILIES(X) \
+	X("rmq_queue_bytes", "", "gauge", "bytes", \
+	    "Size of all messages in the queue, with their attributes.", r->row.bytes) \
+	X("rmq_queue_unfinished_bytes", "", "gauge", "bytes", \
+	    "Bytes of large messages of which a part is still to come.", r->unfinished) \
+	X("rmq_queue_receivers", "", "gauge", "", "Current subscriptions.", r->row.receivers) \
+	X("rmq_queue_sent", "_total", "counter", "", "Messages sent.", r->row.sent) \
+	X("rmq_queue_delivered", "_total", "counter", "", "Leases handed out.", \
+	    r->row.delivered) \
+	X("rmq_queue_settled", "_total", "counter", "", "Messages settled.", r->row.settled) \
+	X("rmq_queue_failed", "_total", "counter", "", "Failures of messages.", r->row.failed) \
+	X("rmq_queue_dead", "_total", "counter", "", "Messages that became dead letters.", \
+	    r->row.dead) \
+	X("rmq_queue_lost", "_total", "counter", "", \
+	    "Messages set aside because their journal record could not be read.", r->lost)
+
+static void put_all(struct text *out, const struct rows *rows)
+{
+	const struct queue_row *r, *end = rows->row + rows->count;
+	static const char messages[] = "rmq_queue_messages", limit[] = "rmq_queue_max_bytes";
+
+	put_family(out, messages, "gauge", "", "Messages in the queue, by state.");
+	for (r = rows->row; r < end; r++) {
+		put_sample(out, messages, r, "ready", r->row.ready);
+		put_sample(out, messages, r, "leased", r->row.leased);
+		put_sample(out, messages, r, "delayed", r->row.delayed);
+	}
+#define X(name, suffix, type, unit, help, value) \
+	put_family(out, name, type, unit, help); \
+	for (r = rows->row; r < end; r++) \
+		put_sample(out, name suffix, r, NULL, value);
+	FAMILIES(X)
+#undef X
+	put_family(out, limit, "gauge", "bytes", "Largest size of the queue, where it is set.");
+	for (r = rows->row; r < end; r++)
+		if (r->row.max_bytes > 0)
+			put_sample(out, limit, r, NULL, r->row.max_bytes);
+	text_put_str(out, "# EOF\n");
+}
+
+enum rmq_error metrics_put(struct admin *a, struct text *out)
+{
+	struct rows rows = {0};
+	a->row = on_row;
+	a->arg = &rows;
+	enum rmq_error err = admin_list(a, "*");
+	if (!err)
+		put_all(out, &rows);
+	free(rows.row);
+	if (rows.failed || out->failed)
+		return admin_fail(a, RMQ_E_LIMIT, "out of memory");
+	return err;
+}
