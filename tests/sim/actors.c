@@ -1,9 +1,11 @@
 #include "actors.h"
 
 #include "checks.h"
+#include "daemon.h"
 #include "trace.h"
 
 #include "core/client/client.h"
+#include "core/wire/attributes.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -14,8 +16,9 @@ enum kind { SENDER, RECEIVER, ACKER, ADMIN };
 /* Of these, the second half are the dead-letter queues of the first. */
 static const char *const names[NAMES] = {
     "jobs", "mail", "x", "jobs.dead", "mail.dead", "x.dead"};
-#define LIVE_NAMES 3
-#define HELD_MAX   4000
+#define LIVE_NAMES	3
+#define HELD_MAX	4000
+#define BATCH_LINES_MAX 40
 /* Clients are processes of these users. */
 #define ACTORS_UID   1000
 #define ACTORS_USERS 3
@@ -234,10 +237,11 @@ static void on_unsubscribed(void *arg, uint32_t sub)
 static void check_attributes(
     const struct actor *a, const struct client_delivery *d, uint32_t i, uint32_t line)
 {
-	static const uint16_t tags[] = {ATTRIBUTE_HEADERS, ATTRIBUTE_REPLY_TOPIC, 51};
+	static const uint16_t tags[] = {ATTRIBUTE_HEADERS, ATTRIBUTE_DELAY_UNTIL,
+	    ATTRIBUTE_REPLY_TOPIC, ATTRIBUTE_PRIORITY, 51};
 	uint8_t bytes[LINE_ATTRIBUTES_MAX];
-	uint32_t which = a->w->lines.all[line].attributes;
-	struct slice list = which > 0 ? lines_attributes(which, bytes) : NO_TAGS;
+	const struct line_state *l = &a->w->lines.all[line];
+	struct slice list = lines_attributes(l->attributes, &l->lane, bytes);
 	for (size_t k = 0; k < sizeof(tags) / sizeof(tags[0]); k++) {
 		struct slice was, is;
 		bool had = tags_find(list, tags[k], &was);
@@ -522,16 +526,39 @@ static uint32_t line_new(struct actor *a, uint32_t len, uint32_t queues)
 	return line;
 }
 
-/* Sometimes gives it attributes; which ones, 0: none. */
-static uint32_t give_attributes(struct actor *a, struct sendbuf *b)
+static struct line_lane random_lane(struct actor *a)
+{
+	struct prng *p = &a->w->prng;
+	struct line_lane lane = {.priority = LINE_NO_PRIORITY};
+	if (prng_chance(p, 500))
+		lane.priority = (uint8_t)prng_range(p, 0, PRIORITY_MAX);
+	if (prng_chance(p, 300))
+		lane.until_ms =
+		    daemon_wall(&a->w->daemons[0]).ms + prng_range(p, 1, 4000) - 1000;
+	return lane;
+}
+
+/* Sometimes gives new lines attributes: those that they share, and those that each has. */
+static void give_attributes(
+    struct actor *a, struct sendbuf *b, const uint32_t *lines, uint32_t count)
 {
 	uint8_t list[LINE_ATTRIBUTES_MAX];
-	if (!prng_chance(&a->w->prng, 200))
-		return 0;
-	uint32_t which = (uint32_t)prng_range(&a->w->prng, 1, 1000);
-	bool ok = sendbuf_set_attributes(b, lines_attributes(which, list));
+	struct line_lane shared = {.priority = LINE_NO_PRIORITY};
+	struct prng *p = &a->w->prng;
+	uint32_t which = prng_chance(p, 200) ? (uint32_t)prng_range(p, 1, 1000) : 0;
+	bool laned = prng_chance(p, a->w->weather.laned), each = laned && prng_chance(p, 500);
+	if (laned && !each)
+		shared = random_lane(a);
+	for (uint32_t i = 0; i < count; i++) {
+		struct line_state *l = &a->w->lines.all[lines[i]];
+		l->attributes = which;
+		l->lane = each ? random_lane(a) : shared;
+	}
+	struct slice all = lines_attributes(which, &shared, list);
+	if (each)
+		all = lines_lanes(&a->w->lines, lines, count, all.len, list);
+	bool ok = all.len == 0 || sendbuf_set_attributes(b, all);
 	assert(ok);
-	return which;
 }
 
 static struct sendbuf *large_message(struct actor *a, struct note *n, uint32_t queues)
@@ -548,7 +575,7 @@ static struct sendbuf *large_message(struct actor *a, struct note *n, uint32_t q
 		assert(b);
 		b->large = true;
 		if (at == 0)
-			l->all[n->items[0].line].attributes = give_attributes(a, b);
+			give_attributes(a, b, &n->items[0].line, 1);
 		uint32_t most = sendbuf_cap(b);
 		b->blob_len = b->filled = len - at < most ? len - at : most;
 		memcpy(sendbuf_blob(b), body + at, b->blob_len);
@@ -564,14 +591,17 @@ static struct sendbuf *batch(
 	struct lines *l = &a->w->lines;
 	struct sendbuf *b = sendbuf_new();
 	uint8_t body[512];
-	assert(b);
-	uint32_t attributes = give_attributes(a, b);
+	uint32_t lines[BATCH_LINES_MAX];
+	assert(b && count <= BATCH_LINES_MAX);
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t len = (uint32_t)prng_range(
 		    &a->w->prng, LINE_MIN, prng_chance(&a->w->prng, 100) ? 500 : 40);
-		items[i].line = line_new(a, len, queues);
-		l->all[items[i].line].attributes = attributes;
-		lines_body(l, items[i].line, body);
+		items[i].line = lines[i] = line_new(a, len, queues);
+	}
+	give_attributes(a, b, lines, count);
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t len = l->all[lines[i]].len;
+		lines_body(l, lines[i], body);
 		if (!sendbuf_append(b, slice_of(body, len), '\n'))
 			trace_fail("a line does not fit into a batch");
 	}

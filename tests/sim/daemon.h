@@ -21,7 +21,8 @@ struct daemon {
 	bool up;
 	uint64_t lease_base_ms, boot_base_ms; /* lease time = base + boot - boot_base */
 	uint64_t wall_base_ms;
-	int64_t wall_offset_ms; /* what its wall clock is ahead of boot time */
+	int64_t wall_offset_ms;	 /* what its wall clock is ahead of boot time, */
+	int64_t wall_highest_ms; /* and what it was at most */
 	uint64_t term;
 	uint64_t turn_ms; /* boot time of the last turn */
 	uint64_t paused_until;

@@ -20,7 +20,7 @@ uint32_t lines_new(struct lines *l, uint32_t len)
 		l->all = realloc(l->all, l->cap * sizeof(*l->all));
 		assert(l->all);
 	}
-	l->all[l->count] = (struct line_state){.len = len};
+	l->all[l->count] = (struct line_state){.len = len, .lane.priority = LINE_NO_PRIORITY};
 	return l->count++;
 }
 
@@ -47,7 +47,8 @@ void lines_body(const struct lines *l, uint32_t line, uint8_t *body)
 }
 
 /* One header, sometimes a topic, and one that nobody knows. */
-struct slice lines_attributes(uint32_t which, uint8_t list[LINE_ATTRIBUTES_MAX])
+struct slice lines_attributes(
+    uint32_t which, const struct line_lane *lane, uint8_t list[LINE_ATTRIBUTES_MAX])
 {
 	uint8_t pair[64], value[40];
 	struct writer w = writer_of(list, LINE_ATTRIBUTES_MAX),
@@ -57,11 +58,49 @@ struct slice lines_attributes(uint32_t which, uint8_t list[LINE_ATTRIBUTES_MAX])
 	put_str(&p, slice_of("h", 1));
 	put_u16(&p, (uint16_t)len);
 	put_rest(&p, slice_of(value, len));
-	tags_put(&w, ATTRIBUTE_HEADERS, slice_of(p.p, p.len));
-	if (which % 2 == 0)
+	if (which > 0)
+		tags_put(&w, ATTRIBUTE_HEADERS, slice_of(p.p, p.len));
+	tags_put_u64(&w, ATTRIBUTE_DELAY_UNTIL, lane->until_ms);
+	if (which > 0 && which % 2 == 0)
 		tags_put(&w, ATTRIBUTE_REPLY_TOPIC, slice_of("t", 1));
-	tags_put(&w, 51, slice_of(&which, sizeof(which)));
+	if (lane->priority != LINE_NO_PRIORITY)
+		tags_put(&w, ATTRIBUTE_PRIORITY, slice_of(&lane->priority, 1));
+	if (which > 0)
+		tags_put(&w, 51, slice_of(&which, sizeof(which)));
 	assert(!w.full && !p.full);
+	return slice_of(w.p, w.len);
+}
+
+/* Begins the list of an attribute that messages have each; end_each() ends it. */
+static size_t begin_each(struct writer *w, uint16_t tag)
+{
+	tags_put(w, tag | ATTRIBUTE_EACH, slice_of("", 0));
+	return w->len;
+}
+
+static void end_each(struct writer *w, size_t begin)
+{
+	if (w->len > begin)
+		store_u16(w->p + begin - 2, (uint16_t)(w->len - begin));
+	else
+		w->len -= 4;
+}
+
+struct slice lines_lanes(const struct lines *l, const uint32_t *lines, uint32_t count,
+    size_t len, uint8_t list[LINE_ATTRIBUTES_MAX])
+{
+	struct writer w = writer_of(list, LINE_ATTRIBUTES_MAX);
+	w.len = len;
+	size_t begin = begin_each(&w, ATTRIBUTE_DELAY_UNTIL);
+	for (uint32_t i = 0; i < count; i++)
+		tags_put_u64(&w, (uint16_t)i, l->all[lines[i]].lane.until_ms);
+	end_each(&w, begin);
+	begin = begin_each(&w, ATTRIBUTE_PRIORITY);
+	for (uint32_t i = 0; i < count; i++)
+		if (l->all[lines[i]].lane.priority != LINE_NO_PRIORITY)
+			tags_put(&w, (uint16_t)i, slice_of(&l->all[lines[i]].lane.priority, 1));
+	end_each(&w, begin);
+	assert(!w.full);
 	return slice_of(w.p, w.len);
 }
 

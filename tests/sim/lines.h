@@ -22,12 +22,20 @@ struct line_copy {
 	uint32_t first_queue;
 };
 
+/* When and in which order a message was asked to be handed out. */
+#define LINE_NO_PRIORITY 255
+struct line_lane {
+	uint64_t until_ms; /* wall clock; 0: at once */
+	uint8_t priority;
+};
+
 struct line_state {
 	uint32_t len;
 	uint32_t attributes; /* which ones it has; 0: none */
-	uint32_t sender;     /* which process wrote it, */
-	uint32_t wanted;     /* and to how many queues */
-	uint32_t stored;     /* in how many it was stored */
+	struct line_lane lane;
+	uint32_t sender; /* which process wrote it, */
+	uint32_t wanted; /* and to how many queues */
+	uint32_t stored; /* in how many it was stored */
 	struct line_copy copy[LINE_COPIES];
 	bool settles; /* it is stored together with a settlement */
 	bool sent;    /* its sender was told that it is stored */
@@ -46,9 +54,13 @@ void lines_free(struct lines *l);
 uint32_t lines_new(struct lines *l, uint32_t len);
 /* Writes its body, l->all[line].len bytes. */
 void lines_body(const struct lines *l, uint32_t line, uint8_t *body);
-/* Attributes number `which`, not 0, of a batch or a large message, as a list. */
-#define LINE_ATTRIBUTES_MAX 128
-struct slice lines_attributes(uint32_t which, uint8_t list[LINE_ATTRIBUTES_MAX]);
+/* Attributes number `which` (0: none) and this lane, of a batch or a large message, as a list. */
+#define LINE_ATTRIBUTES_MAX 1024
+struct slice lines_attributes(
+    uint32_t which, const struct line_lane *lane, uint8_t list[LINE_ATTRIBUTES_MAX]);
+/* The list with the lanes of these lines after it, each its own: no attribute in both ways. */
+struct slice lines_lanes(const struct lines *l, const uint32_t *lines, uint32_t count,
+    size_t len, uint8_t list[LINE_ATTRIBUTES_MAX]);
 /* Whose body this is, byte for byte; UINT32_MAX: nobody's. */
 uint32_t lines_recognise(const struct lines *l, struct slice body);
 

@@ -117,7 +117,10 @@ static void pause_somebody(struct world *w)
 static void jump(struct world *w)
 {
 	int64_t by = (int64_t)prng_range(&w->prng, 1, 7200000);
-	w->daemons[0].wall_offset_ms += prng_chance(&w->prng, 500) ? by : -by;
+	struct daemon *d = &w->daemons[0];
+	d->wall_offset_ms += prng_chance(&w->prng, 500) ? by : -by;
+	if (d->wall_offset_ms > d->wall_highest_ms)
+		d->wall_highest_ms = d->wall_offset_ms;
 	trace("jump", (uint64_t)w->daemons[0].wall_offset_ms, 0, 0, 0);
 }
 
@@ -334,6 +337,8 @@ static void begin_calm(struct world *w)
 		start(w);
 	jm_tell_room(&w->journal);
 	w->daemons[0].paused_until = 0;
+	/* A clock that was set back is put right: what waits for it would wait for hours. */
+	w->daemons[0].wall_offset_ms = w->daemons[0].wall_highest_ms;
 	actors_wake(w);
 }
 

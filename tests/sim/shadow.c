@@ -177,8 +177,10 @@ static struct shadow_message *add(
 		assert(q->messages);
 	}
 	struct shadow_message *m = &q->messages[used];
-	*m = (struct shadow_message){
-	    .line = line, .copy = (uint8_t)copy, .time_ms = r->h.wall.ms};
+	*m = (struct shadow_message){.line = line,
+	    .copy = (uint8_t)copy,
+	    .priority = PRIORITY_DEFAULT,
+	    .time_ms = r->h.wall.ms};
 	r->s->lines->all[line].copy[copy].queue = q->id;
 	r->s->lines->all[line].copy[copy].seq = q->next_seq;
 	q->next_seq++;
@@ -207,7 +209,15 @@ static void stored(struct reading *r, struct shadow_queue *q, uint32_t copy, str
 	r->settles = l->settles;
 	l->copy[copy].first_seq = q->next_seq;
 	l->copy[copy].first_queue = q->id;
-	place(r->s, add(r, q, line, copy), records, n);
+	struct shadow_message *m = add(r, q, line, copy);
+	place(r->s, m, records, n);
+	if (l->lane.priority != LINE_NO_PRIORITY)
+		m->priority = l->lane.priority;
+	if (l->lane.until_ms > r->h.wall.ms) {
+		set_state(q, m, SHADOW_DELAYED);
+		m->until_ms = l->lane.until_ms;
+		m->by_wall = true;
+	}
 }
 
 /* In all of the queues that it is for, by one event. */
@@ -603,13 +613,19 @@ static void nobody_trusts(struct reading *r, struct shadow_queue *q, uint64_t se
 		    U(seq), U(m->lease));
 }
 
-/* First come, first served: nothing older that may be handed out is passed over. */
-static void check_order(struct reading *r, struct shadow_queue *q, uint64_t first)
+/*
+ * First come, first served in each lane, and higher lanes first: nothing that may be handed out is
+ * passed over.
+ */
+static void check_order(struct reading *r, struct shadow_queue *q, uint64_t seq)
 {
-	for (uint64_t seq = q->low; seq < first && seq < q->next_seq; seq++) {
-		struct shadow_message *m = shadow_message(q, seq);
-		if (m->state == SHADOW_READY)
-			FAIL(r, "%s:%llu is handed out before %llu", q->name, U(first), U(seq));
+	const struct shadow_message *m = shadow_message(q, seq);
+	for (uint64_t other = q->low; other < q->next_seq; other++) {
+		const struct shadow_message *o = shadow_message(q, other);
+		if (o->state == SHADOW_READY && other != seq &&
+		    (o->priority > m->priority || (o->priority == m->priority && other < seq)))
+			FAIL(r, "%s:%llu, priority %u, is handed out before %llu, priority %u",
+			    q->name, U(seq), m->priority, U(other), o->priority);
 	}
 }
 
@@ -620,8 +636,8 @@ static void apply_lease(struct reading *r, const struct event_lease *e)
 	if (e->lease <= s->lease)
 		FAIL(r, "lease number %llu after %llu", U(e->lease), U(s->lease));
 	note_lease(s, e->lease, e->queue);
+	const struct shadow_message *first = NULL;
 	check_owned(r, e->session);
-	check_order(r, q, e->first);
 	for (uint64_t seq = e->first; seq < e->first + e->span && seq < q->next_seq; seq++) {
 		struct shadow_message *m = shadow_message(q, seq);
 		if (!m || !shadow_live(m))
@@ -631,6 +647,12 @@ static void apply_lease(struct reading *r, const struct event_lease *e)
 		if (m->state == SHADOW_DELAYED)
 			FAIL(
 			    r, "%s:%llu is handed out before its delay ended", q->name, U(seq));
+		if (!first)
+			check_order(r, q, seq);
+		else if (m->priority != first->priority)
+			FAIL(r, "%s:%llu is leased with messages of another priority", q->name,
+			    U(seq));
+		first = m;
 		trace("  lease", e->lease_ms, seq, e->lease, e->session);
 		nobody_trusts(r, q, seq, m, "LEASE");
 		set_state(q, m, SHADOW_LEASED);
@@ -710,13 +732,19 @@ static void check_expired(
 	nobody_trusts(r, q, seq, m, "EXPIRE");
 }
 
+/* What is due at about the same time may be due together, a little later. */
+static uint64_t with_bucket(uint64_t delay_ms)
+{
+	return delay_ms + delay_ms / 32;
+}
+
 /* Both run by lease time, whatever any wall clock says. */
 static void check_delay(const struct reading *r, const struct shadow_queue *q, uint64_t seq,
     const struct shadow_message *m, const struct change *c)
 {
 	uint64_t delay_ms = c->until_ms - r->h.lease.ms, back_off_ms = q->backoff_min_ms;
 	if (c->verb == VERB_RELEASE) {
-		if (c->until_ms != 0 && delay_ms > r->s->delay_ms)
+		if (c->until_ms != 0 && delay_ms > with_bucket(r->s->delay_ms))
 			FAIL(r, "%s:%llu is given back for %llu ms, which nobody asked for",
 			    q->name, U(seq), U(delay_ms));
 		return;
@@ -725,7 +753,7 @@ static void check_delay(const struct reading *r, const struct shadow_queue *q, u
 		back_off_ms *= 2;
 	if (back_off_ms > q->backoff_max_ms)
 		back_off_ms = q->backoff_max_ms;
-	if (delay_ms != back_off_ms)
+	if (delay_ms < back_off_ms || delay_ms > with_bucket(back_off_ms))
 		FAIL(r, "%s:%llu backs off for %llu ms after %u failures, not for %llu",
 		    q->name, U(seq), U(delay_ms), m->failures + 1, U(back_off_ms));
 }
@@ -736,6 +764,7 @@ static void give_back(struct shadow_queue *q, struct shadow_message *m, enum sha
 {
 	set_state(q, m, state);
 	m->until_ms = until_ms;
+	m->by_wall = false;
 	if (counted)
 		m->failures += !q->is_dead;
 	else
@@ -849,9 +878,10 @@ static void apply_wake(struct reading *r, const struct event_wake *e)
 		struct shadow_message *m = shadow_message(q, seq);
 		if (!m || !shadow_live(m))
 			continue;
-		if (m->state != SHADOW_DELAYED || m->until_ms > r->h.lease.ms)
+		uint64_t now_ms = m->by_wall ? r->h.wall.ms : r->h.lease.ms;
+		if (m->state != SHADOW_DELAYED || m->until_ms > now_ms)
 			FAIL(r, "%s:%llu wakes in state %d, at %llu instead of %llu", q->name,
-			    U(seq), m->state, U(r->h.lease.ms), U(m->until_ms));
+			    U(seq), m->state, U(now_ms), U(m->until_ms));
 		set_state(q, m, SHADOW_READY);
 	}
 }
@@ -910,6 +940,7 @@ static void arrives_dead(struct reading *r, struct shadow_queue *q, const struct
 		    from ? from->name : "?", U(seq));
 	uint64_t time_ms = old->time_ms;
 	uint32_t queue = from->id, failures = old->failures;
+	uint8_t priority = old->priority;
 	if (dead_queue(r->s, from) != q)
 		FAIL(r, "%s:%llu becomes a dead letter in %s", from->name, U(seq), q->name);
 	list_push(&r->arrived, line);
@@ -918,6 +949,7 @@ static void arrives_dead(struct reading *r, struct shadow_queue *q, const struct
 		FAIL(r, "a dead letter comes with %u failures", e->failures);
 	m->failures = e->failures;
 	m->time_ms = time_ms;
+	m->priority = priority;
 	m->from = queue;
 	m->from_seq = seq;
 	place(r->s, m, records, n);

@@ -51,7 +51,9 @@ struct shadow_message {
 	uint64_t started_ms; /* when the daemon was told: lease time */
 	uint64_t session;    /* its holder */
 	uint64_t end;	     /* of the lease: lease time, ms */
-	uint64_t until_ms;   /* of the delay: lease time */
+	uint64_t until_ms;   /* of the delay: lease time, … */
+	bool by_wall;	     /* … or, since it was sent, wall clock */
+	uint8_t priority;
 	uint64_t time_ms;
 	uint64_t asked[5]; /* by settle_verb: the lease under which some client asked for it */
 	uint32_t from;	   /* of a dead letter: the queue that it was in, */

@@ -67,6 +67,7 @@ void world_init(struct world *w, uint64_t seed, unsigned daemons)
 	/* By numbers of its own, so that it leaves the rest of a seed as it is. */
 	struct prng own = {.state = ~seed};
 	w->weather.rot = rate(&own, 6);
+	w->weather.laned = rate(&own, 500);
 	w->space.turn_steps = (uint32_t)prng_range(&own, 1, 40);
 	rmq_small_limits = prng_chance(&own, 400);
 	w->weather.wedge = rate(&own, 4);
@@ -82,7 +83,7 @@ void world_init(struct world *w, uint64_t seed, unsigned daemons)
 	assert(w->daemons);
 	for (unsigned i = 0; i < daemons; i++) {
 		w->daemons[i].w = w;
-		w->daemons[i].wall_offset_ms = WORLD_WALL_MS;
+		w->daemons[i].wall_offset_ms = w->daemons[i].wall_highest_ms = WORLD_WALL_MS;
 	}
 }
 

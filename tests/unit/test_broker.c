@@ -4459,6 +4459,210 @@ static void expect_failed(uint64_t conn, enum rmq_error code, const char *text)
 	assert_true(slice_eq(m.text, slice_str(text)));
 }
 
+/* Sends "a" to "q" with this attribute. */
+static void send_with(uint64_t n, uint16_t tag, struct slice value)
+{
+	uint8_t bytes[64];
+	struct writer batch = writer_of(bytes, sizeof(bytes));
+	put_u16(&batch, 1);
+	put_u16(&batch, (uint16_t)(4 + value.len));
+	tags_put(&batch, tag, value);
+	put_u16(&batch, 2);
+	put_rest(&batch, slice_str("a\n"));
+	INPUT(1, send, n, n - 1, 0, 0, slice_str("q"), NO_TAGS, slice_of(bytes, batch.len));
+}
+
+static void send_delayed(uint64_t n, uint64_t until_ms)
+{
+	uint8_t value[8];
+	store_u64(value, until_ms);
+	send_with(n, ATTRIBUTE_DELAY_UNTIL, slice_of(value, sizeof(value)));
+}
+
+static void a_delayed_message_is_handed_out_at_its_time_by_the_wall_clock(void **state)
+{
+	(void)state;
+	uint64_t due = w.wall_ms + 31;
+	hello(1, 0, 0);
+	send_delayed(1, due);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	subscribe(1, "q", 10);
+	assert_int_equal(broker_due_ms(w.broker), 31);
+	broker_checkpoint(w.broker);
+	run();
+	restart();
+	hello(1, 0, 0);
+	subscribe(1, "q", 10);
+	INPUT(1, peek, 1, STATE_DELAYED, 0, 10, slice_str("q"));
+	run();
+	EXPECT(1, PEEKED, peeked, p);
+	assert_int_equal(p.until_ms, due);
+	expect(1, WIRE_TYPE_PEEK_END);
+	w.lease_ms += 100000;
+	w.wall_ms = due - 1;
+	run();
+	expect_nothing(1);
+	w.wall_ms = due;
+	run();
+	EXPECT(1, DELIVER, deliver, d);
+	assert_int_equal(d.first_seq, 1);
+	assert_int_equal(d.attempt, 1);
+}
+
+static void a_delay_that_is_past_is_none_and_one_of_more_than_ten_years_is_refused(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	send_delayed(1, w.wall_ms + DELAY_MS_MAX + 1);
+	expect_failed(
+	    1, RMQ_E_USAGE, "its delay is too long: a message may wait for at most 3650 days");
+	send_delayed(1, w.wall_ms);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	subscribe(1, "q", 10);
+	expect(1, WIRE_TYPE_DELIVER);
+}
+
+static void a_clock_that_is_set_forward_is_noticed_and_one_set_back_is_waited_for(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	send_delayed(1, w.wall_ms + 3600000);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	subscribe(1, "q", 10);
+	assert_int_equal(broker_due_ms(w.broker), WALL_LOOK_MS);
+	w.wall_ms -= 800000;
+	run();
+	expect_nothing(1);
+	w.wall_ms += 7200000;
+	run();
+	expect(1, WIRE_TYPE_DELIVER);
+}
+
+static void messages_that_are_due_together_are_one_range_and_one_event(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	for (uint64_t n = 1; n <= 1000; n++) {
+		send_delayed(n, w.wall_ms + 9000 + n);
+		run();
+		expect(1, WIRE_TYPE_SENT);
+	}
+	const struct queue *q = broker_queue_named(w.broker, slice_str("q"));
+	uint32_t ranges = 0;
+	struct range *r;
+	RB_FOREACH (r, range_tree, (struct range_tree *)(uintptr_t)&q->ranges)
+		ranges++;
+	assert_in_range(ranges, 1, 11);
+	uint64_t appended = w.appended;
+	w.wall_ms += 10000;
+	run();
+	assert_int_equal(w.appended, appended + 1);
+	assert_int_equal(q->live[STATE_READY], 1000);
+	assert_null(RB_NEXT(range_tree, NULL, RB_ROOT(&q->ranges)));
+}
+
+static void times_are_rounded_up_a_little_and_whole_seconds_stay(void **state)
+{
+	(void)state;
+	assert_int_equal(lanes_bucket(1000, 1000), 1000);
+	assert_int_equal(lanes_bucket(1319, 1000), 1319);
+	assert_int_equal(lanes_bucket(1321, 1000), 1330);
+	assert_int_equal(lanes_bucket(5001, 1000), 5100);
+	assert_int_equal(lanes_bucket(100000, 1000), 100000);
+	assert_int_equal(lanes_bucket(100001, 1000), 101000);
+	assert_int_equal(lanes_bucket(UINT64_MAX, 1000), UINT64_MAX);
+}
+
+static void higher_priorities_are_handed_out_first(void **state)
+{
+	static const uint8_t priorities[] = {0, 9, 5, 9, 3}, order[] = {9, 9, 5, 4, 3, 0};
+	static const uint64_t seqs[] = {2, 4, 3, 6, 5, 1};
+	(void)state;
+	hello(1, 0, 0);
+	for (uint64_t i = 0; i < 5; i++) {
+		send_with(i + 1, ATTRIBUTE_PRIORITY, slice_of(&priorities[i], 1));
+		run();
+		expect(1, WIRE_TYPE_SENT);
+	}
+	sent_lines(1, 6, "q", 1);
+	broker_checkpoint(w.broker);
+	run();
+	restart();
+	hello(1, 0, 0);
+	subscribe(1, "q", 10);
+	for (size_t i = 0; i < 6; i++) {
+		struct slice attributes, priority;
+		EXPECT(1, DELIVER, deliver, d);
+		assert_int_equal(d.first_seq, seqs[i]);
+		bool has = tags_find(d.tags, DELIVER_TAG_ATTRIBUTES, &attributes) &&
+			   attributes_find(attributes, ATTRIBUTE_PRIORITY, 0, &priority);
+		assert_int_equal(has ? priority.data[0] : PRIORITY_DEFAULT, order[i]);
+	}
+	expect_nothing(1);
+}
+
+/* Messages 0 and 2 of three have priority 9, message 1 a delay: their numbers are in order. */
+static void a_batch_of_mixed_attributes_keeps_its_numbers(void **state)
+{
+	uint8_t bytes[128], delay[16], priority[16], until[8];
+	struct writer batch = writer_of(bytes, sizeof(bytes));
+	struct writer d = writer_of(delay, sizeof(delay)),
+		      p = writer_of(priority, sizeof(priority));
+	(void)state;
+	store_u64(until, w.wall_ms + 10);
+	tags_put(&d, 1, slice_of(until, 8));
+	tags_put(&p, 0, slice_of("\x9", 1));
+	tags_put(&p, 2, slice_of("\x9", 1));
+	hello(1, 0, 0);
+	put_u16(&batch, 3);
+	put_u16(&batch, (uint16_t)(8 + d.len + p.len));
+	tags_put(&batch, ATTRIBUTE_DELAY_UNTIL | ATTRIBUTE_EACH, slice_of(delay, d.len));
+	tags_put(&batch, ATTRIBUTE_PRIORITY | ATTRIBUTE_EACH, slice_of(priority, p.len));
+	for (uint16_t i = 1; i <= 3; i++)
+		put_u16(&batch, (uint16_t)(2 * i));
+	put_rest(&batch, slice_str("a\nb\nc\n"));
+	INPUT(1, send, 1, 0, 0, 0, slice_str("q"), NO_TAGS, slice_of(bytes, batch.len));
+	run();
+	EXPECT(1, SENT, sent, m);
+	assert_int_equal(m.count, 3);
+	subscribe(1, "q", 10);
+	EXPECT(1, DELIVER, deliver, first);
+	EXPECT(1, DELIVER, deliver, third);
+	assert_int_equal(first.first_seq, 1);
+	assert_int_equal(third.first_seq, 3);
+	expect_nothing(1);
+	w.wall_ms += 10;
+	run();
+	EXPECT(1, DELIVER, deliver, second);
+	assert_int_equal(second.first_seq, 2);
+}
+
+static void a_dead_letter_keeps_its_priority(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	sent_lines(1, 1, "q", 1);
+	send_with(2, ATTRIBUTE_PRIORITY, slice_of("\x9", 1));
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	subscribe(1, "q", 2);
+	EXPECT(1, DELIVER, deliver, urgent);
+	EXPECT(1, DELIVER, deliver, plain);
+	settle(1, 3, VERB_DEAD, 0, 0, plain.lease, plain.first_seq, 1);
+	settle(1, 4, VERB_DEAD, 0, 0, urgent.lease, urgent.first_seq, 1);
+	run();
+	broker_checkpoint(w.broker);
+	run();
+	restart();
+	hello(1, 0, 0);
+	subscribe(1, "q.dead", 1);
+	EXPECT(1, DELIVER, deliver, d);
+	assert_int_equal(d.first_seq, 2);
+}
+
 static void an_even_attribute_that_is_not_known_refuses_the_command_by_name(void **state)
 {
 	(void)state;
@@ -4860,11 +5064,11 @@ static void attributes_of_a_large_message_are_in_its_first_piece(void **state)
 	/* One that would have to be acted on: the pieces after it are passed over. */
 	hello(1, 0, 0);
 	struct writer tags = writer_of(bytes, sizeof(bytes));
-	tags_put(&tags, SEND_TAG_ATTRIBUTES, slice_of("\6\0\1\0\7", 5));
+	tags_put(&tags, SEND_TAG_ATTRIBUTES, slice_of("\12\0\1\0\7", 5));
 	INPUT(1, send, 1, 0, SEND_CHUNK | SEND_MORE, 0, q, slice_of(tags.p, tags.len),
 	    slice_of(piece, 1));
 	INPUT(1, send, 1, 0, SEND_CHUNK, 1, q, NO_TAGS, slice_of(piece, 1));
-	expect_failed(1, RMQ_E_VERSION, "this daemon does not know attribute priority");
+	expect_failed(1, RMQ_E_VERSION, "this daemon does not know attribute id");
 	expect_nothing(1);
 }
 
@@ -4908,12 +5112,8 @@ static void an_attribute_that_has_to_be_acted_on_is_refused_by_name(void **state
 		struct slice value;
 		const char *text;
 	} cases[] = {
-	    {ATTRIBUTE_DELAY_UNTIL, {(const uint8_t *)"12345678", 8},
-		"this daemon does not know attribute delay-until"},
 	    {ATTRIBUTE_EXPIRE_AT, {(const uint8_t *)"12345678", 8},
 		"this daemon does not know attribute expire-at"},
-	    {ATTRIBUTE_PRIORITY, {(const uint8_t *)"\x07", 1},
-		"this daemon does not know attribute priority"},
 	    {ATTRIBUTE_KEY, {(const uint8_t *)"k", 1},
 		"this daemon does not know attribute key"},
 	    {ATTRIBUTE_ID, {(const uint8_t *)"i", 1}, "this daemon does not know attribute id"},
@@ -5726,6 +5926,14 @@ static const struct CMUnitTest tests[] = {
     TEST(the_largest_message_is_taken_and_a_byte_more_is_not),
     TEST(an_attribute_that_has_to_be_acted_on_is_refused_by_name),
     TEST(numbers_of_leases_are_not_used_again_after_a_restart),
+    TEST(a_delayed_message_is_handed_out_at_its_time_by_the_wall_clock),
+    TEST(a_delay_that_is_past_is_none_and_one_of_more_than_ten_years_is_refused),
+    TEST(a_clock_that_is_set_forward_is_noticed_and_one_set_back_is_waited_for),
+    TEST(messages_that_are_due_together_are_one_range_and_one_event),
+    TEST(times_are_rounded_up_a_little_and_whole_seconds_stay),
+    TEST(higher_priorities_are_handed_out_first),
+    TEST(a_batch_of_mixed_attributes_keeps_its_numbers),
+    TEST(a_dead_letter_keeps_its_priority),
 };
 
 int main(void)

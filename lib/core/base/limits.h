@@ -78,6 +78,7 @@ extern bool rmq_small_limits;
 #define BACKOFF_MIN_MS_DEFAULT 1000
 #define BACKOFF_MAX_MS_DEFAULT (10u * 60 * 1000)
 #define DELAY_MS_MAX	       (10ull * 365 * 24 * 3600 * 1000)
+#define WALL_LOOK_MS	       1000 /* a delay by the wall clock: how long it may be set unnoticed */
 
 /* Memory: the most that one daemon keeps. */
 #define OF_ONE(all)		((all) - (all) / 8) /* so many of them are one user's at most */

@@ -94,6 +94,11 @@
 	X(MOVE_UNSHARED, "what moves is not shared any more") \
 	X(SHARED_RUNS_ON, "a run goes on in events of other queues than its first one's") \
 	X(SEVERAL_APART, "a large message comes to those of its queues from which it has not gone") \
+	X(DELAY_UNSEEN, "messages are handed out before their time") \
+	X(DELAY_FORGOTTEN, "a checkpoint forgets that a delay ends by the wall clock") \
+	X(PRIORITY_UNSEEN, "what is older is handed out before what has a higher priority") \
+	X(PRIORITY_FORGOTTEN, "a checkpoint forgets priorities") \
+	X(PRIORITY_OF_DEAD, "dead letters lose their priority") \
 	X(SETTLE_SEND_APART, "what is settled and sent in one command is in two records")
 
 /*

@@ -786,6 +786,10 @@ uint64_t broker_due_ms(const struct broker *b)
 	struct range *r = RB_MIN(timer_tree, (struct timer_tree *)(uintptr_t)&b->timers.delays);
 	if (r)
 		due = min_u64(due, until(b->lease_now.ms, r->until_ms));
+	/* The wall clock may be set: it is looked at again soon. */
+	r = RB_MIN(timer_tree, (struct timer_tree *)(uintptr_t)&b->timers.walls);
+	if (r)
+		due = min_u64(due, min_u64(WALL_LOOK_MS, until(b->wall_now.ms, r->until_ms)));
 	if (!TAILQ_EMPTY(&b->idle))
 		due = min_u64(due, until(b->lease_now.ms,
 				       TAILQ_FIRST(&b->idle)->idle_since_ms + SESSION_IDLE_MS));
@@ -917,8 +921,9 @@ static void add_batches(struct digest *d, struct queue *q)
 static bool same_state(const struct range *a, const struct range *b)
 {
 	return a->state == b->state && a->attempt == b->attempt && a->failures == b->failures &&
-	       a->lease == b->lease && range_until(a) == range_until(b) &&
-	       range_holder(a) == range_holder(b) && range_detached(a) == range_detached(b);
+	       a->priority == b->priority && a->by_wall == b->by_wall && a->lease == b->lease &&
+	       range_until(a) == range_until(b) && range_holder(a) == range_holder(b) &&
+	       range_detached(a) == range_detached(b);
 }
 
 static void add_state(struct digest *d, const struct range *r, uint64_t live)
@@ -928,6 +933,7 @@ static void add_state(struct digest *d, const struct range *r, uint64_t live)
 	add_u64(d, r->failures);
 	add_u64(d, r->lease);
 	add_u64(d, range_until(r));
+	add_u64(d, (uint64_t)r->by_wall << 8 | r->priority);
 	const struct session *s = range_holder(r);
 	add_u64(d, s ? s->id : 0);
 	add_u64(d, range_detached(r));

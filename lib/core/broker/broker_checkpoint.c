@@ -32,7 +32,7 @@
 #define DEAD_LIST_MAX (RECORD_FILL - EVENTS_HEADER_SIZE - END_OVERHEAD)
 /* What a checkpoint takes, but for what its queues, batches, ranges and sessions do: at most. */
 #define FIXED_PART_MAX	 (END_OVERHEAD + GROUPS * (2 * 9 + EVENTS_HEADER_SIZE))
-#define PENDING_PART_MAX 48 /* but for its locations */
+#define PENDING_PART_MAX (48 + 4 + LANE_ATTRIBUTES_MAX) /* but for its locations */
 /* What a piece takes more: its end, its queue once more, a batch and a range that are cut. */
 #define PIECE_PART_MAX (2 * NAME_FULL_MAX + 416)
 
@@ -158,10 +158,16 @@ static void write_range(
 	if (!queue_any_live(q, first, end))
 		return;
 	const struct session *s = range_holder(r);
-	broker_emit_part_range(
-	    b, &(struct event_part_range){q->id, r->state,
-		   range_detached(r) ? SETTLE_DETACH : 0, first, end - first, r->attempt,
-		   r->failures, r->lease, s ? s->id : 0, r->lease_ms, range_until(r), NO_TAGS});
+	uint8_t list[EVENT_PRIORITY_SIZE + 4];
+	struct writer tags = writer_of(list, sizeof(list));
+	if (!RMQ_VARIANT(PRIORITY_FORGOTTEN))
+		event_priority_put(&tags, r->priority);
+	if (r->by_wall && !RMQ_VARIANT(DELAY_FORGOTTEN))
+		tags_put(&tags, PART_RANGE_TAG_WALL, NO_TAGS);
+	broker_emit_part_range(b,
+	    &(struct event_part_range){q->id, r->state, range_detached(r) ? SETTLE_DETACH : 0,
+		first, end - first, r->attempt, r->failures, r->lease, s ? s->id : 0,
+		r->lease_ms, range_until(r), slice_of(tags.p, tags.len)});
 }
 
 static void write_settings(struct broker *b, const struct queue *q)
@@ -181,13 +187,20 @@ static void write_settings(struct broker *b, const struct queue *q)
 static void write_pending(struct broker *b, const struct queue *q)
 {
 	uint8_t locations[CHUNKS_MAX * EVENT_LOCATION_SIZE];
-	uint8_t place[EVENT_PLACE_TAGS_MAX];
+	uint8_t place[EVENT_PLACE_TAGS_MAX], asked[LANE_ATTRIBUTES_MAX];
+	uint8_t list[EVENT_PLACE_TAGS_MAX + 4 + LANE_ATTRIBUTES_MAX];
 	struct pending *p;
-	TAILQ_FOREACH (p, &q->unfinished, of_queue)
+	TAILQ_FOREACH (p, &q->unfinished, of_queue) {
+		struct writer tags = writer_of(list, sizeof(list));
+		struct slice attributes = lane_attributes(&p->lane, asked);
+		if (attributes.len > 0)
+			tags_put(&tags, PART_PENDING_TAG_ATTRIBUTES, attributes);
+		put_rest(&tags, event_place_tags(&(struct event_origin){0}, p->shares, place));
 		broker_emit_part_pending(
 		    b, &(struct event_part_pending){q->id, p->session, p->n, p->bytes,
-			   event_place_tags(&(struct event_origin){0}, p->shares, place),
+			   slice_of(tags.p, tags.len),
 			   large_locations(p->large, locations, sizeof(locations))});
+	}
 }
 
 static void write_answer(struct broker *b, const struct session *s, const struct answer *a)

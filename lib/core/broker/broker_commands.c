@@ -520,17 +520,28 @@ static void fail_attribute(struct broker *b, struct conn *c, uint64_t n, uint16_
 	fail_text(b, c, n, RMQ_E_VERSION, 0, text);
 }
 
+/* Whether the daemon can act on these attributes; if not, command n has failed. */
+static bool attributes_known(
+    struct broker *b, struct conn *c, uint64_t n, struct slice attributes, uint32_t count)
+{
+	uint16_t refused = attributes_refused(attributes);
+	uint32_t far = refused ? count : lanes_too_far(attributes, count, b->wall_now);
+	if (refused)
+		fail_attribute(b, c, n, refused);
+	if (far < count)
+		fail_text(b, c, n, RMQ_E_USAGE, far,
+		    "its delay is too long: a message may wait for at most 3650 days");
+	return !refused && far == count;
+}
+
 /* Whether a batch may have these attributes; if not, command n has failed. */
 static bool attributes_fit(
-    struct broker *b, struct conn *c, uint64_t n, struct slice attributes)
+    struct broker *b, struct conn *c, uint64_t n, struct slice attributes, uint32_t count)
 {
-	uint16_t even = attributes_first_even(attributes);
 	size_t shared = attributes_shared(attributes);
 	char text[TEXT_MAX + 1];
-	if (even) {
-		fail_attribute(b, c, n, even);
+	if (!attributes_known(b, c, n, attributes, count))
 		return false;
-	}
 	if (shared <= ATTRIBUTES_SHARED_MAX)
 		return true;
 	snprintf(text, sizeof(text),
@@ -681,7 +692,7 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad batch");
 		return;
 	}
-	if (!attributes_fit(b, c, m->n, batch.attributes))
+	if (!attributes_fit(b, c, m->n, batch.attributes, batch.count))
 		return;
 	if (!all_take(b, c, m, &queues, &batch))
 		return;
@@ -756,10 +767,7 @@ static bool all_take_piece(struct broker *b, struct conn *c, const struct wire_s
 static bool first_piece(struct broker *b, struct conn *c, const struct wire_send *m,
     const struct send_queues *queues, struct slice attributes, struct targets *t)
 {
-	uint16_t even = attributes_first_even(attributes);
-	if (even)
-		fail_attribute(b, c, m->n, even);
-	if (even || !all_take(b, c, m, queues, NULL))
+	if (!attributes_known(b, c, m->n, attributes, 1) || !all_take(b, c, m, queues, NULL))
 		return false;
 	broker_drop_unfinished(b, c->session->id);
 	make_queues(b, c, queues, t);
@@ -1004,7 +1012,8 @@ static void emit_verdict(struct broker *b, struct conn *c, struct queue *q,
     const struct wire_settle *m, struct verdict *v)
 {
 	uint64_t now_ms = RMQ_VARIANT(DELAY_BY_WALL) ? b->wall_now.ms : b->lease_now.ms;
-	uint64_t id = c->session->id, until = m->ms > 0 ? now_ms + m->ms : 0;
+	uint64_t id = c->session->id;
+	uint64_t until = m->ms > 0 ? lanes_bucket(now_ms + m->ms, now_ms) : 0;
 	uint32_t stale = (uint32_t)(v->stale.len / SETTLE_ENTRY_SIZE);
 	broker_name_owner(b, c->session);
 	/* All in one record, so that the command is either taken or had no effect. */
@@ -1259,7 +1268,7 @@ static void settle_send(struct broker *b, struct conn *c, const struct wire_sett
 	if (!take_or(b, c, m->n, m->answered, answer_settle_sent))
 		return;
 	broker_drop_unfinished(b, c->session->id);
-	if (!attributes_fit(b, c, m->n, batch.attributes))
+	if (!attributes_fit(b, c, m->n, batch.attributes, batch.count))
 		return;
 	if (!q) {
 		fail_queue(b, c, m->n, RMQ_E_NO_QUEUE, m->queue);

@@ -364,7 +364,7 @@ static enum rmq_error brought_by(struct broker *b, const struct event_place *at,
 	    !event_further_find(tags, &out->further))
 		return RMQ_E_CORRUPT;
 	/* Journaled by a newer daemon, which acts on it. */
-	if (attributes_first_even(out->batch.attributes))
+	if (attributes_refused(out->batch.attributes))
 		return RMQ_E_VERSION;
 	if (out->batch.attributes.len > 0)
 		at->record->plain = false;
@@ -391,7 +391,10 @@ static enum rmq_error arrive(struct broker *b, const struct event_place *at,
 	queue_adds_of(q, e->set);
 	queue_add_batch(q, at->record, t->first_seq, count, batch_weight(&e->batch), e->offset,
 	    0, e->shares);
-	queue_add_ready(q, t->first_seq, count, count, 0, 0);
+	if (e->batch.attributes.len == 0)
+		queue_add_ready(q, t->first_seq, count, count, 0, 0);
+	else
+		lanes_add(q, t->first_seq, count, e->batch.attributes, 0, at->wall);
 	broker_busy(b, q);
 	return RMQ_E_OK;
 }
@@ -417,7 +420,7 @@ static enum rmq_error apply_send(
 
 /* The next piece of a large message for so many queues comes to one of them. */
 static enum rmq_error piece_comes(struct broker *b, const struct event_place *at,
-    const struct event_chunk *e, uint32_t queue, uint16_t shares)
+    const struct event_chunk *e, uint32_t queue, uint16_t shares, struct slice attributes)
 {
 	struct queue *q = broker_queue(b, queue);
 	uint16_t offset;
@@ -440,6 +443,7 @@ static enum rmq_error piece_comes(struct broker *b, const struct event_place *at
 		*p = (struct pending){
 		    .queue = q, .session = e->session, .n = e->n, .shares = shares};
 		p->large = large_new(1);
+		p->lane = lane_asked(attributes, 0);
 		broker_unfinished_add(b, p, at->lease);
 	}
 	if (e->part >= CHUNKS_MAX)
@@ -456,20 +460,21 @@ static enum rmq_error piece_comes(struct broker *b, const struct event_place *at
 static enum rmq_error apply_chunk(
     struct broker *b, const struct event_place *at, const struct event_chunk *e)
 {
-	struct slice attributes, queues;
+	struct slice attributes = NO_TAGS, queues;
 	if (!event_chunk_queues(e->tags, &queues))
 		return RMQ_E_CORRUPT;
 	if (tags_find(e->tags, CHUNK_TAG_ATTRIBUTES, &attributes)) {
 		if (e->part > 0 || attributes_check(attributes, 1))
 			return RMQ_E_CORRUPT;
-		if (attributes_first_even(attributes))
+		if (attributes_refused(attributes))
 			return RMQ_E_VERSION;
 	}
 	uint16_t shares = (uint16_t)(1 + queues.len / 4);
-	enum rmq_error err = piece_comes(b, at, e, e->queue, shares);
+	enum rmq_error err = piece_comes(b, at, e, e->queue, shares, attributes);
 	for (size_t i = 0; !err && i < queues.len; i += 4) {
 		uint32_t queue = load_u32(queues.data + i);
-		err = queue != e->queue ? piece_comes(b, at, e, queue, shares) : RMQ_E_CORRUPT;
+		err = queue != e->queue ? piece_comes(b, at, e, queue, shares, attributes)
+					: RMQ_E_CORRUPT;
 	}
 	return err;
 }
@@ -505,8 +510,9 @@ static enum rmq_error large_comes(struct broker *b, const struct event_place *at
 	q->counts.sent++;
 	/* The batch charges the records before the pending message lets go of them. */
 	queue_add_large(q, large, seq, p->bytes, at->wall.ms, p->shares);
+	struct lane lane = lane_at(&p->lane, at->wall);
 	broker_drop_pending(b, p);
-	queue_add_ready(q, seq, 1, 1, 0, 0);
+	queue_add_new(q, seq, 1, &lane);
 	broker_busy(b, q);
 	return RMQ_E_OK;
 }
@@ -941,13 +947,17 @@ static enum rmq_error apply_dead(
 	broker_gap_until(b, q, e->first_seq);
 	if (!q || e->first_seq != q->next_seq)
 		return RMQ_E_CORRUPT;
+	uint8_t priority;
 	struct batch *batch = batch_at_location(b, q, e);
-	if (!batch || !(batch = set_origin(q, batch, e->note, e->tags)))
+	if (!event_priority_find(e->tags, &priority) || !batch ||
+	    !(batch = set_origin(q, batch, e->note, e->tags)))
 		return RMQ_E_CORRUPT;
 	queue_batch_join(q, batch);
 	q->next_seq += e->count;
 	q->counts.sent += e->count;
-	queue_add_ready(q, e->first_seq, e->count, e->count, 0, e->failures);
+	struct range *r = queue_add_range(q, e->first_seq, e->count, e->count);
+	r->priority = priority;
+	queue_make_ready(q, r, 0, e->failures);
 	broker_busy(b, q);
 	return RMQ_E_OK;
 }
@@ -1056,8 +1066,8 @@ static enum rmq_error moved(struct broker *b, const struct event_place *at,
 		q = broker_gap_queue(b, t->queue);
 	if (!q)
 		return RMQ_E_CORRUPT;
-	broker_gap_moved(b, q, t->first_seq, t->first_seq + e->batch.count,
-	    batch_weight(&e->batch), at->record, e->offset, e->shares);
+	broker_gap_moved(b, q, t->first_seq, t->first_seq + e->batch.count, &e->batch, at,
+	    e->offset, e->shares);
 	uint64_t below = wanted_below(b, t->queue);
 	if (comes_later(b, q, t->first_seq))
 		return RMQ_E_OK;
@@ -1227,9 +1237,14 @@ static enum rmq_error apply_part_range(
 	if (live == 0 || (over && over->first < e->first + e->span) ||
 	    (e->state == STATE_LEASED && e->span > LEASE_SPAN_MAX))
 		return RMQ_E_CORRUPT;
+	uint8_t priority;
+	bool by_wall = tags_find(e->tags, PART_RANGE_TAG_WALL, &(struct slice){0});
+	if (!event_priority_find(e->tags, &priority) || (by_wall && e->state != STATE_DELAYED))
+		return RMQ_E_CORRUPT;
 	if (e->flags & ~SETTLE_DETACH)
 		return RMQ_E_VERSION;
 	struct range *r = queue_add_range(q, e->first, e->span, live);
+	r->priority = priority;
 	r->failures = e->failures;
 	r->detached = e->flags & SETTLE_DETACH;
 	switch (e->state) {
@@ -1237,8 +1252,12 @@ static enum rmq_error apply_part_range(
 		queue_make_ready(q, r, e->attempt, e->failures);
 		break;
 	case STATE_DELAYED:
-		queue_make_delayed(
-		    q, r, (struct lease_time){e->until_ms}, e->attempt, e->failures);
+		if (by_wall)
+			queue_make_waiting(
+			    q, r, (struct wall_time){e->until_ms}, e->attempt, e->failures);
+		else
+			queue_make_delayed(
+			    q, r, (struct lease_time){e->until_ms}, e->attempt, e->failures);
 		break;
 	case STATE_LEASED:
 		queue_make_leased(q, r, e->session ? session_of(b, e->session) : NULL, e->lease,
@@ -1257,6 +1276,12 @@ static enum rmq_error apply_part_pending(
 	struct queue *q = broker_queue(b, e->queue);
 	uint16_t shares = event_shares_find(e->tags);
 	bool known = q && broker_unfinished(b, q, e->session);
+	struct slice attributes = NO_TAGS;
+	if (tags_find(e->tags, PART_PENDING_TAG_ATTRIBUTES, &attributes) &&
+	    attributes_check(attributes, 1))
+		return RMQ_E_CORRUPT;
+	if (attributes_refused(attributes))
+		return RMQ_E_VERSION;
 	struct large *large = q && !known && shares > 0 ? large_at(b, e->location) : NULL;
 	if (!large)
 		return RMQ_E_CORRUPT;
@@ -1267,6 +1292,7 @@ static enum rmq_error apply_part_pending(
 	    .bytes = e->bytes,
 	    .weight = large_weight(large, shares),
 	    .shares = shares,
+	    .lane = lane_asked(attributes, 0),
 	    .large = large};
 	for (uint32_t i = 0; i < large->parts; i++)
 		ledger_add(&b->ledger, large->part[i].record, 1, 0);

@@ -88,15 +88,18 @@ static void bury_run(struct broker *b, struct queue *dead, struct range *r, stru
     uint64_t first, uint32_t count, struct slice why)
 {
 	uint8_t location[CHUNKS_MAX * EVENT_LOCATION_SIZE], entry[SETTLE_ENTRY_SIZE];
-	uint8_t place[EVENT_PLACE_TAGS_MAX];
+	uint8_t place[EVENT_PLACE_TAGS_MAX], list[EVENT_PRIORITY_SIZE + EVENT_PLACE_TAGS_MAX];
+	struct writer tags = writer_of(list, sizeof(list));
+	if (!RMQ_VARIANT(PRIORITY_OF_DEAD))
+		event_priority_put(&tags, r->priority);
+	put_rest(&tags, event_place_tags(&(struct event_origin){first, queue_name(r->queue)},
+			    m->shares, place));
 	/* In a queue that counts them they begin anew: it has its own limit. */
 	bool kept = dead->is_dead || RMQ_VARIANT(DEAD_INHERITS);
 	uint32_t failures = kept ? r->failures + 1 : 0;
 	struct event_dead e = {dead->id, dead->next_seq, count, failures, b->wall_now.ms,
 	    m->is_large ? m->large->bytes : batch_bytes_of(m, count), why,
-	    event_place_tags(
-		&(struct event_origin){first, queue_name(r->queue)}, m->shares, place),
-	    location_of(m, first, location, sizeof(location))};
+	    slice_of(tags.p, tags.len), location_of(m, first, location, sizeof(location))};
 	if (m->is_large)
 		e.time_ms = m->large->time_ms;
 	r = queue_isolate(r->queue, r, first, count);
@@ -186,7 +189,8 @@ bool broker_is_last(const struct range *r)
 uint64_t broker_back_off(const struct broker *b, const struct range *r)
 {
 	uint64_t now_ms = RMQ_VARIANT(BACK_OFF_BY_WALL) ? b->wall_now.ms : b->lease_now.ms;
-	return now_ms + policy_backoff_ms(&r->queue->settings, r->failures + 1);
+	uint64_t until_ms = now_ms + policy_backoff_ms(&r->queue->settings, r->failures + 1);
+	return lanes_bucket(until_ms, now_ms);
 }
 
 void broker_fail(struct broker *b, struct range *r, struct slice why, uint8_t ended)
@@ -208,6 +212,19 @@ void broker_fail(struct broker *b, struct range *r, struct slice why, uint8_t en
 	    &(struct event_expire){q->id, broker_back_off(b, r), NO_TAGS, entry_of(r, entry)});
 }
 
+/* Wakes what is due by then: so many steps of it. */
+static void wake(struct broker *b, struct timer_tree *delays, uint64_t now_ms, uint64_t steps)
+{
+	struct range *r;
+	for (uint64_t end = b->work + steps; b->work < end;) {
+		r = RB_MIN(timer_tree, delays);
+		if (!r || r->until_ms > now_ms)
+			break;
+		broker_works(b, 1);
+		broker_emit_wake(b, &(struct event_wake){r->queue->id, r->first, r->span});
+	}
+}
+
 void broker_expire(struct broker *b)
 {
 	struct range *r;
@@ -226,13 +243,8 @@ void broker_expire(struct broker *b)
 			break;
 		broker_fail(b, r, slice_str("lease expired"), ENDED_EXPIRED);
 	}
-	for (end = b->work + steps; b->work < end;) {
-		r = RB_MIN(timer_tree, &b->timers.delays);
-		if (!r || r->until_ms > b->lease_now.ms)
-			break;
-		broker_works(b, 1);
-		broker_emit_wake(b, &(struct event_wake){r->queue->id, r->first, r->span});
-	}
+	wake(b, &b->timers.delays, b->lease_now.ms, steps);
+	wake(b, &b->timers.walls, b->wall_now.ms, steps);
 }
 
 void broker_holder_died(struct broker *b, uint64_t id)

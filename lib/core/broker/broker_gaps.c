@@ -113,7 +113,8 @@ uint64_t broker_gap_left(struct broker *b, struct queue *q, uint64_t first, uint
 }
 
 void broker_gap_moved(struct broker *b, struct queue *q, uint64_t first, uint64_t end,
-    uint32_t bytes, struct record *r, uint16_t offset, uint16_t shares)
+    const struct batch_view *batch, const struct event_place *at, uint16_t offset,
+    uint16_t shares)
 {
 	broker_gap_until(b, q, end);
 	size_t n = broker_may_miss(b, q->id) ? b->gaps.count : 0;
@@ -122,9 +123,9 @@ void broker_gap_moved(struct broker *b, struct queue *q, uint64_t first, uint64_
 		if (!take(&b->gaps, i, q->id, &from, &to))
 			continue;
 		uint32_t count = (uint32_t)(to - from);
-		queue_revive(q, r, from, count,
-		    (uint32_t)((uint64_t)bytes * count / (end - first)), offset,
-		    (uint16_t)(from - first), shares);
+		uint64_t bytes = (uint64_t)batch_weight(batch) * count / (end - first);
+		queue_revive(q, at->record, from, count, (uint32_t)bytes, offset,
+		    (uint16_t)(from - first), shares, batch->attributes, at->wall);
 		broker_busy(b, q);
 	}
 }

@@ -444,8 +444,9 @@ static void peek_run(struct broker *b, const struct conn *c, const struct wire_p
 	h->at = first;
 	h->end = end;
 	/* Lease time is shown as the wall clock that it amounts to. */
-	h->stamp =
-	    r->state == STATE_READY ? 0 : range_until(r) - b->lease_now.ms + b->wall_now.ms;
+	h->stamp = r->state == STATE_READY ? 0
+		   : r->by_wall		   ? r->until_ms
+					   : range_until(r) - b->lease_now.ms + b->wall_now.ms;
 	broker_hand(b, c->id, h);
 }
 

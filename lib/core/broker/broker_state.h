@@ -405,7 +405,8 @@ void broker_gap_until(struct broker *b, struct queue *q, uint64_t end);
 uint64_t broker_gap_left(struct broker *b, struct queue *q, uint64_t first, uint64_t end);
 /* A batch at this place holds messages [first, end), all live: those that were gone come back. */
 void broker_gap_moved(struct broker *b, struct queue *q, uint64_t first, uint64_t end,
-    uint32_t bytes, struct record *r, uint16_t offset, uint16_t shares);
+    const struct batch_view *batch, const struct event_place *at, uint16_t offset,
+    uint16_t shares);
 /* Record `index` is gone.  RMQ_E_CORRUPT: it is one that recovery cannot do without. */
 enum rmq_error broker_gap(struct broker *b, uint64_t index) __attribute__((warn_unused_result));
 /* Recovery ends: nothing is given out again that a record that is gone may have given out. */

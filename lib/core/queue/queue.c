@@ -6,6 +6,7 @@
 #include "core/base/bits.h"
 #include "core/base/memory.h"
 #include "core/base/name.h"
+#include "core/base/variant.h"
 #include "core/queue/session.h"
 #include "core/wire/event.h"
 #include "core/wire/wire.h"
@@ -25,6 +26,14 @@ static int batch_compare(const struct batch *a, const struct batch *b)
 static int range_compare(const struct range *a, const struct range *b)
 {
 	return a->first < b->first ? -1 : a->first > b->first;
+}
+
+/* In the order in which they are handed out. */
+static int ready_compare(const struct range *a, const struct range *b)
+{
+	if (a->priority != b->priority && !RMQ_VARIANT(PRIORITY_UNSEEN))
+		return a->priority > b->priority ? -1 : 1;
+	return range_compare(a, b);
 }
 
 /* By time; what is due at the same time in a fixed order, so that runs repeat. */
@@ -47,7 +56,7 @@ static int holding_compare(const struct range *a, const struct range *b)
 
 RB_GENERATE(batch_tree, batch, by_seq, batch_compare)
 RB_GENERATE(range_tree, range, by_seq, range_compare)
-RB_GENERATE(ready_tree, range, by_state, range_compare)
+RB_GENERATE(ready_tree, range, by_state, ready_compare)
 RB_GENERATE(timer_tree, range, by_state, timer_compare)
 RB_GENERATE(holding_tree, range, held, holding_compare)
 
@@ -55,6 +64,7 @@ void timers_init(struct timers *t)
 {
 	RB_INIT(&t->leases);
 	RB_INIT(&t->delays);
+	RB_INIT(&t->walls);
 }
 
 struct queue *queue_new(
@@ -695,9 +705,15 @@ struct range *queue_add_range(struct queue *q, uint64_t first, uint64_t span, ui
 	r->first = first;
 	r->span = span;
 	r->live = live;
+	r->priority = PRIORITY_DEFAULT;
 	RB_INSERT(range_tree, &q->ranges, r);
 	q->ledger->part_bytes += RANGE_PART_MAX;
 	return r;
+}
+
+static struct timer_tree *delays_of(const struct queue *q, const struct range *r)
+{
+	return r->by_wall ? &q->timers->walls : &q->timers->delays;
 }
 
 /* Takes r out of what its state put it into. */
@@ -713,7 +729,7 @@ static void leave_state(struct queue *q, struct range *r)
 		range_detach(r);
 		break;
 	case STATE_DELAYED:
-		RB_REMOVE(timer_tree, &q->timers->delays, r);
+		RB_REMOVE(timer_tree, delays_of(q, r), r);
 		break;
 	}
 	r->state = 0;
@@ -734,7 +750,7 @@ static void enter_state(struct queue *q, struct range *r, uint8_t state)
 			session_holds(r->session, r);
 		break;
 	case STATE_DELAYED:
-		RB_INSERT(timer_tree, &q->timers->delays, r);
+		RB_INSERT(timer_tree, delays_of(q, r), r);
 		break;
 	}
 }
@@ -798,10 +814,13 @@ struct range *queue_isolate(struct queue *q, struct range *r, uint64_t first, ui
 	return r;
 }
 
-static bool same_ready(const struct range *a, const struct range *b)
+/* Whether both are ready or delayed, and the same in all else. */
+static bool same_state(const struct range *a, const struct range *b)
 {
-	return a && b && a->state == STATE_READY && b->state == STATE_READY &&
-	       a->attempt == b->attempt && a->failures == b->failures;
+	return a && b && a->state == b->state && a->state != STATE_LEASED &&
+	       a->attempt == b->attempt && a->failures == b->failures &&
+	       a->priority == b->priority && a->until_ms == b->until_ms &&
+	       a->by_wall == b->by_wall;
 }
 
 /* Right joins left; what lies between them is settled. */
@@ -811,7 +830,17 @@ static void range_merge(struct queue *q, struct range *left, struct range *right
 	left->span = right->first + right->span - left->first;
 	range_free(q, right);
 	left->live += live;
-	q->live[STATE_READY] += live;
+	q->live[left->state] += live;
+}
+
+static void merge_neighbours(struct queue *q, struct range *r)
+{
+	struct range *prev = RB_PREV(range_tree, &q->ranges, r);
+	struct range *next = RB_NEXT(range_tree, &q->ranges, r);
+	if (same_state(r, next))
+		range_merge(q, r, next);
+	if (same_state(prev, r))
+		range_merge(q, prev, r);
 }
 
 void queue_make_ready(struct queue *q, struct range *r, uint32_t attempt, uint32_t failures)
@@ -823,16 +852,12 @@ void queue_make_ready(struct queue *q, struct range *r, uint32_t attempt, uint32
 	r->lease = 0;
 	r->until_ms = 0;
 	r->detached = false;
+	r->by_wall = false;
 	enter_state(q, r, STATE_READY);
-	struct range *prev = RB_PREV(range_tree, &q->ranges, r);
-	struct range *next = RB_NEXT(range_tree, &q->ranges, r);
-	if (same_ready(r, next))
-		range_merge(q, r, next);
-	if (same_ready(prev, r))
-		range_merge(q, prev, r);
+	merge_neighbours(q, r);
 }
 
-void queue_make_delayed(struct queue *q, struct range *r, struct lease_time until,
+static void make_delayed(struct queue *q, struct range *r, uint64_t until_ms, bool by_wall,
     uint32_t attempt, uint32_t failures)
 {
 	if (r->state)
@@ -841,8 +866,22 @@ void queue_make_delayed(struct queue *q, struct range *r, struct lease_time unti
 	r->failures = failures;
 	r->lease = 0;
 	r->detached = false;
-	r->until_ms = until.ms;
+	r->until_ms = until_ms;
+	r->by_wall = by_wall;
 	enter_state(q, r, STATE_DELAYED);
+	merge_neighbours(q, r);
+}
+
+void queue_make_delayed(struct queue *q, struct range *r, struct lease_time until,
+    uint32_t attempt, uint32_t failures)
+{
+	make_delayed(q, r, until.ms, false, attempt, failures);
+}
+
+void queue_make_waiting(struct queue *q, struct range *r, struct wall_time until,
+    uint32_t attempt, uint32_t failures)
+{
+	make_delayed(q, r, until.ms, true, attempt, failures);
 }
 
 void queue_make_leased(struct queue *q, struct range *r, struct session *s, uint64_t lease,
@@ -855,6 +894,7 @@ void queue_make_leased(struct queue *q, struct range *r, struct session *s, uint
 	r->lease_ms = lease_ms;
 	r->unstarted = UINT64_MAX;
 	r->until_ms = until.ms;
+	r->by_wall = false;
 	r->attempt = attempt;
 	enter_state(q, r, STATE_LEASED);
 }
@@ -872,6 +912,16 @@ void queue_add_ready(struct queue *q, uint64_t first, uint64_t span, uint64_t li
 	queue_make_ready(q, queue_add_range(q, first, span, live), attempt, failures);
 }
 
+void queue_add_new(struct queue *q, uint64_t first, uint64_t count, const struct lane *lane)
+{
+	struct range *r = queue_add_range(q, first, count, count);
+	r->priority = lane->priority;
+	if (lane->until_ms > 0)
+		queue_make_waiting(q, r, (struct wall_time){lane->until_ms}, 0, 0);
+	else
+		queue_make_ready(q, r, 0, 0);
+}
+
 void queue_drop_range(struct queue *q, struct range *r)
 {
 	uint64_t first = r->first, end = r->first + r->span;
@@ -880,7 +930,7 @@ void queue_drop_range(struct queue *q, struct range *r)
 	range_free(q, r);
 	drop_span(q, first, end);
 	/* As recovery from a checkpoint puts them together. */
-	if (same_ready(prev, next))
+	if (same_state(prev, next))
 		range_merge(q, prev, next);
 }
 
@@ -896,7 +946,8 @@ void queue_drop_below(struct queue *q, uint64_t seq)
 }
 
 void queue_revive(struct queue *q, struct record *r, uint64_t first, uint32_t count,
-    uint32_t bytes, uint16_t offset, uint16_t slot, uint16_t shares)
+    uint32_t bytes, uint16_t offset, uint16_t slot, uint16_t shares, struct slice attributes,
+    struct wall_time now)
 {
 	uint64_t at = first, end = first + count, to;
 	q->newest = NULL;
@@ -908,7 +959,8 @@ void queue_revive(struct queue *q, struct record *r, uint64_t first, uint32_t co
 		uint64_t stop = !over ? end : spans ? over->first + over->span : over->first;
 		to = stop < end ? stop : end;
 		if (!spans) {
-			queue_add_ready(q, at, to - at, to - at, 0, 0);
+			lanes_add(q, at, (uint32_t)(to - at), attributes,
+			    (uint32_t)(slot + (at - first)), now);
 			continue;
 		}
 		over->live += to - at;

@@ -6,7 +6,7 @@
  * of a bitmap.
  *
  * Ranges say who: each live message is in exactly one range, and all live messages of
- * a range are in the same state.  Ranges may span settled messages, so that an untouched
+ * a range are in the same state and have the same priority.  Ranges may span settled messages, so that an untouched
  * backlog is one range, whatever was settled in it.  A leased range spans at most
  * LEASE_SPAN_MAX, as the entries of settlements do.
  *
@@ -22,6 +22,7 @@
 
 #include "core/base/limits.h"
 #include "core/base/time.h"
+#include "core/queue/lanes.h"
 #include "core/queue/ledger.h"
 #include "core/queue/policy.h"
 #include "core/wire/wire.h"
@@ -110,15 +111,19 @@ struct range {
 	uint64_t span;
 	uint64_t live;
 	uint64_t lease;
-	uint64_t until_ms; /* leased, delayed: lease time */
+	uint64_t until_ms; /* leased, delayed: lease time, or if by_wall wall clock */
 	/* leased: those from here on have not reached the reader; in memory only */
 	uint64_t unstarted;
 	uint32_t lease_ms;
 	uint32_t attempt;
 	uint32_t failures;
 	uint8_t state; /* STATE_* */
+	uint8_t priority;
 	bool detached; /* leased: not extended with its session */
+	bool by_wall;  /* delayed since they were sent */
 };
+
+static_assert(sizeof(struct range) <= 176, "leases and delays are kept small");
 
 RB_HEAD(batch_tree, batch);
 RB_HEAD(range_tree, range);
@@ -130,6 +135,7 @@ RB_HEAD(holding_tree, range);
 struct timers {
 	struct timer_tree leases;
 	struct timer_tree delays;
+	struct timer_tree walls; /* delays that end by the wall clock */
 };
 
 /* A large message of which not all pieces have come. */
@@ -144,6 +150,7 @@ struct pending {
 	uint32_t bytes;	    /* of its body */
 	uint32_t weight;    /* … and its attributes: what it counts for in its queue */
 	uint16_t shares;    /* so many queues it is for; it is one of these in each of them */
+	struct lane lane;   /* as it was asked for */
 	struct large *large;
 };
 RB_HEAD(pending_tree, pending);
@@ -272,10 +279,11 @@ bool queue_relocate(struct queue *q, uint64_t first, uint32_t count, uint32_t by
 
 /*
  * Messages [first, first + count), which were not known, are live and at (offset, slot) in r: in
- * the state of the ranges that span them, or ready.
+ * the state of the ranges that span them, or new, with attributes of the event at that place.
  */
 void queue_revive(struct queue *q, struct record *r, uint64_t first, uint32_t count,
-    uint32_t bytes, uint16_t offset, uint16_t slot, uint16_t shares);
+    uint32_t bytes, uint16_t offset, uint16_t slot, uint16_t shares, struct slice attributes,
+    struct wall_time now);
 
 /* ---- ranges ---- */
 
@@ -284,7 +292,9 @@ struct range *queue_range_at(struct queue *q, uint64_t seq);
 struct range *queue_range_next(struct range *r);
 struct range *queue_first_ready(struct queue *q);
 
-/* New messages: ready, never handed out. */
+/* New messages, in this lane. */
+void queue_add_new(struct queue *q, uint64_t first, uint64_t count, const struct lane *lane);
+/* Messages that are ready, of no priority. */
 void queue_add_ready(struct queue *q, uint64_t first, uint64_t span, uint64_t live,
     uint32_t attempt, uint32_t failures);
 /* A range that is in no tree by state yet; recovery. */
@@ -296,9 +306,12 @@ struct range *queue_add_range(struct queue *q, uint64_t first, uint64_t span, ui
  */
 struct range *queue_isolate(struct queue *q, struct range *r, uint64_t first, uint64_t span);
 
-/* Changes of state; each ends the state before.  make_ready may merge r and frees it then. */
+/* Changes of state; each ends the state before.  Ready and delayed ones may merge: r is gone then. */
 void queue_make_ready(struct queue *q, struct range *r, uint32_t attempt, uint32_t failures);
 void queue_make_delayed(struct queue *q, struct range *r, struct lease_time until,
+    uint32_t attempt, uint32_t failures);
+/* The same up to a wall clock time, for messages that were just sent. */
+void queue_make_waiting(struct queue *q, struct range *r, struct wall_time until,
     uint32_t attempt, uint32_t failures);
 void queue_make_leased(struct queue *q, struct range *r, struct session *s, uint64_t lease,
     struct lease_time until, uint32_t lease_ms, uint32_t attempt);
@@ -318,7 +331,7 @@ uint32_t large_weight(const struct large *large, uint16_t shares);
 
 RB_PROTOTYPE(batch_tree, batch, by_seq, batch_compare)
 RB_PROTOTYPE(range_tree, range, by_seq, range_compare)
-RB_PROTOTYPE(ready_tree, range, by_state, range_compare)
+RB_PROTOTYPE(ready_tree, range, by_state, ready_compare)
 RB_PROTOTYPE(timer_tree, range, by_state, timer_compare)
 RB_PROTOTYPE(holding_tree, range, held, holding_compare)
 

@@ -175,6 +175,18 @@ uint16_t attributes_first_even(struct slice list)
 	return 0;
 }
 
+uint16_t attributes_refused(struct slice list)
+{
+	struct reader r = reader_of(list);
+	struct tag t;
+	while (tags_next(&r, &t)) {
+		uint16_t tag = (uint16_t)(t.tag & ~ATTRIBUTE_EACH);
+		if (tag % 2 == 0 && tag != ATTRIBUTE_DELAY_UNTIL && tag != ATTRIBUTE_PRIORITY)
+			return tag;
+	}
+	return 0;
+}
+
 size_t attributes_shared(struct slice list)
 {
 	struct reader r = reader_of(list);
@@ -264,6 +276,16 @@ bool attributes_next(struct attribute_cursor *c, struct slice list, uint16_t tag
 	bool has = c->has_one && c->one.tag == i;
 	*value = has ? c->one.value : c->shared;
 	return has || c->is_shared;
+}
+
+uint32_t attributes_run(struct attribute_cursor *c, struct slice list, uint16_t tag, uint32_t i,
+    uint32_t end, struct slice *value)
+{
+	if (!attributes_next(c, list, tag, i, value))
+		*value = slice_of("", 0);
+	if (!c->has_one || c->one.tag >= end)
+		return end;
+	return c->one.tag == i ? i + 1 : c->one.tag;
 }
 
 bool attributes_find(struct slice list, uint16_t tag, uint32_t i, struct slice *value)

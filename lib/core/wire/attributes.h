@@ -59,6 +59,8 @@ enum rmq_error attributes_check(struct slice list, uint32_t count)
 
 /* The first even attribute of a checked list, 0: none, all are only carried. */
 uint16_t attributes_first_even(struct slice list);
+/* The first one on which this code cannot act, though it must; 0: none. */
+uint16_t attributes_refused(struct slice list);
 
 /* Bytes of those in a checked list that all messages share. */
 size_t attributes_shared(struct slice list);
@@ -85,6 +87,13 @@ struct attribute_cursor {
 };
 bool attributes_next(struct attribute_cursor *c, struct slice list, uint16_t tag, uint32_t i,
     struct slice *value);
+
+/*
+ * The same for a run of messages, from i on and before `end`, that have one entry: where it ends.
+ * An empty value: they have none.
+ */
+uint32_t attributes_run(struct attribute_cursor *c, struct slice list, uint16_t tag, uint32_t i,
+    uint32_t end, struct slice *value);
 
 /* The next pair of a checked value of ATTRIBUTE_HEADERS; false after the last one. */
 bool headers_next(struct reader *r, struct slice *name, struct slice *value);

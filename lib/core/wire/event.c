@@ -86,6 +86,24 @@ bool event_origin_find(struct slice tags, struct event_origin *o)
 	       (event_origin_decode(value, o) && name_valid(o->queue));
 }
 
+void event_priority_put(struct writer *w, uint8_t priority)
+{
+	if (priority != PRIORITY_DEFAULT)
+		tags_put(w, EVENT_TAG_PRIORITY, slice_of(&priority, 1));
+}
+
+bool event_priority_find(struct slice tags, uint8_t *priority)
+{
+	struct slice value;
+	*priority = PRIORITY_DEFAULT;
+	if (!tags_find(tags, EVENT_TAG_PRIORITY, &value))
+		return true;
+	if (value.len != 1 || value.data[0] > PRIORITY_MAX)
+		return false;
+	*priority = value.data[0];
+	return true;
+}
+
 void event_maker_put(struct writer *w, const struct event_maker *m)
 {
 	uint8_t value[EVENT_MAKER_MAX];

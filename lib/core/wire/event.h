@@ -262,6 +262,10 @@ const char *event_name(unsigned type);
 	X(PART_PENDING, EVENT_TAG_SHARES, shares) \
 	X(START, START_TAG_SECRET, secret) \
 	X(PART_START, START_TAG_SECRET, secret) \
+	X(PART_RANGE, EVENT_TAG_PRIORITY, priority) \
+	X(DEAD, EVENT_TAG_PRIORITY, priority) \
+	X(PART_RANGE, PART_RANGE_TAG_WALL, wall) \
+	X(PART_PENDING, PART_PENDING_TAG_ATTRIBUTES, attributes) \
 	X(CHUNK, CHUNK_TAG_ATTRIBUTES, attributes) \
 	X(CHUNK, CHUNK_TAG_QUEUES, queues) \
 	X(DEAD, EVENT_TAG_ORIGIN, origin) \
@@ -356,6 +360,18 @@ uint16_t event_shares_find(struct slice tags);
 #define EVENT_PLACE_TAGS_MAX (EVENT_ORIGIN_MAX + 4 + 2)
 struct slice event_place_tags(
     const struct event_origin *o, uint16_t shares, uint8_t bytes[EVENT_PLACE_TAGS_MAX]);
+
+/* PART_RANGE, DEAD: u8, the messages' priority; not there: PRIORITY_DEFAULT. */
+#define EVENT_TAG_PRIORITY  2
+#define EVENT_PRIORITY_SIZE (4 + 1)
+/* Writes the tag, unless it is the default. */
+void event_priority_put(struct writer *w, uint8_t priority);
+/* What the tags say; false: no priority. */
+bool event_priority_find(struct slice tags, uint8_t *priority);
+/* PART_RANGE: empty, until_ms is wall clock. */
+#define PART_RANGE_TAG_WALL 4
+/* PART_PENDING: those of the message's attributes that are acted upon (attributes.h). */
+#define PART_PENDING_TAG_ATTRIBUTES 2
 
 /* PART_QUEUE: u64, messages that were lost; not there: none. */
 #define PART_QUEUE_TAG_LOST 1

@@ -1,0 +1,112 @@
+#include "core/queue/lanes.h"
+
+#include <assert.h>
+
+#include "core/base/limits.h"
+#include "core/base/variant.h"
+#include "core/queue/queue.h"
+
+uint64_t lanes_bucket(uint64_t until_ms, uint64_t now_ms)
+{
+	uint64_t bucket = 1, far = until_ms > now_ms ? until_ms - now_ms : 0;
+	while (bucket < 1000 && bucket * 10 <= far / 32)
+		bucket *= 10;
+	uint64_t rest = until_ms % bucket;
+	return rest > 0 && until_ms < UINT64_MAX - bucket ? until_ms + (bucket - rest)
+							  : until_ms;
+}
+
+struct lane lane_at(const struct lane *asked, struct wall_time now)
+{
+	struct lane l = *asked;
+	if (l.until_ms <= now.ms || RMQ_VARIANT(DELAY_UNSEEN))
+		l.until_ms = 0;
+	else
+		l.until_ms = lanes_bucket(l.until_ms, now.ms);
+	return l;
+}
+
+struct lane_walk lanes_of(
+    struct slice attributes, uint32_t from, uint32_t count, struct wall_time now)
+{
+	return (struct lane_walk){attributes, now, from, from + count, {.tag = 0}, {.tag = 0}};
+}
+
+static struct lane lane_of(struct slice delay, struct slice priority)
+{
+	return (struct lane){delay.len > 0 ? load_u64(delay.data) : 0,
+	    priority.len > 0 ? priority.data[0] : PRIORITY_DEFAULT};
+}
+
+/* The lane of the messages from i on, and where it ends. */
+static uint32_t lane_run(struct lane_walk *w, uint32_t i, struct lane *lane)
+{
+	struct slice delay, priority;
+	uint32_t end =
+	    attributes_run(&w->delay, w->attributes, ATTRIBUTE_DELAY_UNTIL, i, w->end, &delay);
+	end =
+	    attributes_run(&w->priority, w->attributes, ATTRIBUTE_PRIORITY, i, end, &priority);
+	struct lane asked = lane_of(delay, priority);
+	*lane = lane_at(&asked, w->now);
+	return end;
+}
+
+static bool same_lane(const struct lane *a, const struct lane *b)
+{
+	return a->until_ms == b->until_ms && a->priority == b->priority;
+}
+
+uint32_t lanes_next(struct lane_walk *w, struct lane *lane)
+{
+	uint32_t begin = w->at;
+	struct lane next;
+	if (w->at == w->end)
+		return 0;
+	w->at = lane_run(w, w->at, lane);
+	while (w->at < w->end) {
+		uint32_t end = lane_run(w, w->at, &next);
+		if (!same_lane(lane, &next))
+			break;
+		w->at = end;
+	}
+	return w->at - begin;
+}
+
+struct lane lane_asked(struct slice attributes, uint32_t i)
+{
+	struct slice delay = {0}, priority = {0};
+	(void)attributes_find(attributes, ATTRIBUTE_DELAY_UNTIL, i, &delay);
+	(void)attributes_find(attributes, ATTRIBUTE_PRIORITY, i, &priority);
+	return lane_of(delay, priority);
+}
+
+struct slice lane_attributes(const struct lane *lane, uint8_t bytes[LANE_ATTRIBUTES_MAX])
+{
+	struct writer w = writer_of(bytes, LANE_ATTRIBUTES_MAX);
+	tags_put_u64(&w, ATTRIBUTE_DELAY_UNTIL, lane->until_ms);
+	if (lane->priority != PRIORITY_DEFAULT)
+		tags_put(&w, ATTRIBUTE_PRIORITY, slice_of(&lane->priority, 1));
+	assert(!w.full);
+	return slice_of(w.p, w.len);
+}
+
+uint32_t lanes_too_far(struct slice attributes, uint32_t count, struct wall_time now)
+{
+	struct lane_walk w = lanes_of(attributes, 0, count, now);
+	struct lane lane;
+	uint32_t n, at = 0;
+	for (; (n = lanes_next(&w, &lane)) > 0; at += n)
+		if (lane.until_ms > now.ms && lane.until_ms - now.ms > DELAY_MS_MAX)
+			return at;
+	return count;
+}
+
+void lanes_add(struct queue *q, uint64_t first, uint32_t count, struct slice attributes,
+    uint32_t from, struct wall_time now)
+{
+	struct lane_walk w = lanes_of(attributes, from, count, now);
+	struct lane lane;
+	uint32_t n;
+	for (uint64_t at = first; (n = lanes_next(&w, &lane)) > 0; at += n)
+		queue_add_new(q, at, n, &lane);
+}
