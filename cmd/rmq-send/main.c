@@ -22,6 +22,7 @@ enum {
 	OPT_SKIP_BAD,
 	OPT_PASS,
 	OPT_UNSENT,
+	OPT_WAIT,
 	OPT_NO_WAIT,
 	OPT_NO_CREATE,
 	OPT_WINDOW,
@@ -36,7 +37,7 @@ static const struct option longs[] = {{"null", no_argument, NULL, '0'},
     {"require-newline", no_argument, NULL, OPT_REQUIRE_NEWLINE},
     {"skip-bad", no_argument, NULL, OPT_SKIP_BAD}, {"print-ids", no_argument, NULL, 'i'},
     {"pass", no_argument, NULL, OPT_PASS}, {"unsent", required_argument, NULL, OPT_UNSENT},
-    {"no-wait", no_argument, NULL, OPT_NO_WAIT},
+    {"wait", no_argument, NULL, OPT_WAIT}, {"no-wait", no_argument, NULL, OPT_NO_WAIT},
     {"no-create", no_argument, NULL, OPT_NO_CREATE},
     {"window", required_argument, NULL, OPT_WINDOW},
     {"progress", no_argument, NULL, OPT_PROGRESS}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
@@ -59,6 +60,7 @@ static const char usage_text[] =
     "  -i, --print-ids       print the id of each message as it is stored\n"
     "      --pass            print each record as it is stored\n"
     "      --unsent FILE     on failure, gets what is not known to be stored\n"
+    "      --wait            stay until each message is settled; 65: some are dead letters\n"
     "      --no-wait         75 at once when the queue is full\n"
     "      --no-create       66 instead of making the queue\n"
     "      --window N        batches in flight (16)\n"
@@ -168,6 +170,9 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 			    why, RMQ_E_USAGE, "--unsent: '' is not a file's name");
 		o->unsent = optarg;
 		return RMQ_E_OK;
+	case OPT_WAIT:
+		o->wait = true;
+		return RMQ_E_OK;
 	case OPT_NO_WAIT:
 		o->no_wait = true;
 		return RMQ_E_OK;
@@ -233,6 +238,14 @@ static void bad_record(const struct sender *s, uint64_t record, const char *why)
 	    (unsigned long long)record, why);
 }
 
+static void dead_letter(void *arg, uint64_t seq)
+{
+	const struct sender *s = arg;
+	progress_clear();
+	fprintf(stderr, "rmq-send: %s:%llu: is a dead letter\n", s->o->queue,
+	    (unsigned long long)seq);
+}
+
 static void account(const struct sender *s, const char *why)
 {
 	char unknown[64] = "";
@@ -254,12 +267,15 @@ static int finish(struct sender *s, struct unsent *unsent)
 		status = error_exit(RMQ_E_TIMEOUT);
 	if (!status && s->bad > 0)
 		status = error_exit(RMQ_E_BAD_DATA);
+	if (!status && s->waiter.dead > 0)
+		status = error_exit(RMQ_E_BAD_DATA);
 	if (s->code || s->signal)
 		account(s, s->code ? s->why : error_text(RMQ_E_INTERRUPTED));
 	else if (s->bad > 0 && !s->o->common.quiet)
 		account(s, "bad records");
 	int error = 0;
-	if (s->code || s->signal)
+	/* While it waits, all is stored. */
+	if ((s->code || s->signal) && s->waiter.phase == WAITER_NOT)
 		error = unsent_keep(unsent, s);
 	else
 		unsent_drop(unsent);
@@ -313,6 +329,8 @@ int main(int argc, char **argv)
 	input_init(&in);
 	log_init("rmq-send", o.common.quiet ? -1 : o.common.verbose);
 	s.bad_record = bad_record;
+	s.waiter.arg = &s;
+	s.waiter.dead_letter = dead_letter;
 	enum rmq_error err = sender_open(&s, &o, &in, &why);
 	if (err) {
 		fprintf(stderr, "rmq-send: %s\n", why.text);

@@ -120,6 +120,8 @@ static void on_sent(
 	struct sender *s = arg;
 	struct text records = {0};
 	s->stored += count;
+	if (s->o->wait)
+		waiter_stored(&s->waiter, first_seq, count);
 	if (s->o->pass) {
 		put_records(s, &records, cmd, 0);
 		if (s->in->kind == INPUT_WHOLE)
@@ -209,6 +211,29 @@ static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 	s->dead = true;
 }
 
+/* ---- --wait ---- */
+
+static void on_watched(void *arg, uint32_t req, enum rmq_error code, uint64_t next)
+{
+	struct sender *s = arg;
+	(void)req;
+	if (!code) {
+		waiter_watched(&s->waiter, clock_mono(), next);
+		return;
+	}
+	stop(s, code, "%s",
+	    code == RMQ_E_NO_QUEUE ? "the queue was removed with messages that were waited for"
+				   : "too many clients wait for messages to be settled");
+	s->waiter.phase = WAITER_DONE;
+}
+
+static void on_buried(void *arg, uint32_t req, uint64_t next, struct slice runs)
+{
+	struct sender *s = arg;
+	(void)req;
+	waiter_buried(&s->waiter, clock_mono(), next, runs);
+}
+
 /* ---- the run ---- */
 
 enum rmq_error sender_open(
@@ -216,15 +241,22 @@ enum rmq_error sender_open(
 {
 	struct client_config config = {
 	    .window = o->window, .timeout_ms = o->common.timeout_ms, .no_wait = o->no_wait};
-	struct client_host host = {
-	    .arg = s, .sent = on_sent, .failed = on_failed, .fatal = on_fatal};
+	struct client_host host = {.arg = s,
+	    .sent = on_sent,
+	    .failed = on_failed,
+	    .fatal = on_fatal,
+	    .watched = on_watched,
+	    .buried = on_buried};
 	int separator = in->kind == INPUT_WHOLE ? -1 : (unsigned char)in->separator;
 	int error = printer_open(&s->printer, STDOUT_FILENO, separator);
 	if (error && (o->print_ids || o->pass))
 		return reason_set(why, RMQ_E_IO, "standard output: %s", strerror(error));
 	s->o = o;
 	s->in = in;
-	return client_io_open(&s->io, o->common.servers, &config, &host, why);
+	enum rmq_error err = client_io_open(&s->io, o->common.servers, &config, &host, why);
+	s->waiter.client = s->io.client;
+	s->waiter.queue = o->queue;
+	return err;
 }
 
 void sender_close(struct sender *s)
@@ -237,6 +269,7 @@ void sender_close(struct sender *s)
 	client_io_close(&s->io);
 	printer_deinit(&s->printer);
 	text_deinit(&s->refused);
+	waiter_deinit(&s->waiter);
 }
 
 static void send_parcel(struct sender *s, struct parcel *p)
@@ -298,7 +331,8 @@ static void on_signal(struct sender *s)
 {
 	s->signal = signals_caught();
 	input_stop(s->in);
-	if (client_blocked(s->io.client) || !client_welcomed(s->io.client))
+	if (client_blocked(s->io.client) || !client_welcomed(s->io.client) ||
+	    waiter_is_busy(&s->waiter))
 		stop(s, RMQ_E_INTERRUPTED, "%s", error_text(RMQ_E_INTERRUPTED));
 }
 
@@ -313,7 +347,16 @@ static void printed(struct sender *s, int error)
 
 static bool is_done(const struct sender *s)
 {
-	return (s->over || s->code) && client_unanswered(s->io.client) == 0;
+	return (s->over || s->code) && client_unanswered(s->io.client) == 0 &&
+	       !waiter_is_busy(&s->waiter);
+}
+
+/* All is stored: whether there is more to wait for. */
+static bool goes_on_waiting(struct sender *s)
+{
+	if (s->o->wait && !s->code && !s->signal && s->waiter.phase == WAITER_NOT)
+		waiter_begin(&s->waiter, clock_mono());
+	return waiter_is_busy(&s->waiter);
 }
 
 static void turn(struct sender *s, bool *flush)
@@ -349,7 +392,7 @@ static void turn(struct sender *s, bool *flush)
 void sender_run(struct sender *s, void (*progress)(const struct sender *s))
 {
 	bool flush = s->in->ended;
-	while (!s->dead && !is_done(s) && !(s->signal && s->code)) {
+	while (!s->dead && (!is_done(s) || goes_on_waiting(s)) && !(s->signal && s->code)) {
 		turn(s, &flush);
 		if (progress)
 			progress(s);

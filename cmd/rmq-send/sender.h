@@ -6,6 +6,7 @@
 #include "sys/client/client_io.h"
 #include "sys/client/client_options.h"
 #include "sys/stream/printer.h"
+#include "waiter.h"
 
 struct send_options {
 	const char *queue;
@@ -16,6 +17,7 @@ struct send_options {
 	bool no_create;
 	bool print_ids;
 	bool pass;
+	bool wait;
 	const char *unsent; /* file, NULL: none */
 	const char *unit;   /* what a record is called: "lines" */
 };
@@ -35,10 +37,11 @@ struct sender {
 	int signal;
 	struct printer printer; /* of ids, and of records that are passed on */
 	struct text refused;	/* records that the daemon refused, for --unsent */
+	struct waiter waiter;
 	void (*bad_record)(const struct sender *s, uint64_t record, const char *why);
 };
 
-/* Runs until everything is stored, or it cannot be.  RMQ_E_USAGE: *why. */
+/* Runs until everything is stored (and settled, if that is asked for), or it cannot be.  RMQ_E_USAGE: *why. */
 enum rmq_error sender_open(struct sender *s, const struct send_options *o, struct input *in,
     struct reason *why) __attribute__((warn_unused_result));
 void sender_run(struct sender *s, void (*progress)(const struct sender *s));

@@ -703,3 +703,72 @@ headers() {
 	run -64 rmq-send -J -w q </dev/null
 	run -64 rmq-send -J --files q </dev/null
 }
+
+# holds QUEUE FIELD N
+holds() {
+	[ "$(rmq-queue show "$1" "$2" 2>/dev/null)" = "$3" ]
+}
+
+@test "rmq-send: --wait stays until each message is settled, through a crash of the daemon" {
+	start_queue q
+	start rmq-send --wait jobs one two three
+	local sender=$!
+	wait_until 20 holds jobs ready 3
+	run rmq-recv -n 2 jobs
+	assert_output "$(printf 'one\ntwo')"
+	kill_queue
+	start_queue q
+	kill -0 "$sender"
+	run rmq-recv -1 jobs
+	assert_output three
+	status_of "$sender"
+	assert_success
+	[ ! -s log ]
+}
+
+@test "rmq-send: --wait is 65 if some are dead letters, and names them; others' do not count" {
+	start_queue q
+	rmq-send jobs before
+	start rmq-send --wait jobs one two three
+	local sender=$!
+	wait_until 20 holds jobs ready 4
+	rmq-send jobs after
+	rmq-recv --ack manual -n 5 -o receipt jobs >receipts
+	sed -n '1p;3p;5p' receipts | rmq-ack --dead=bad
+	# What is given back is not settled.
+	sed -n 4p receipts | rmq-ack --release
+	kill -0 "$sender"
+	sed -n 2p receipts | rmq-ack
+	run rmq-recv -1 jobs
+	assert_output three
+	status_of "$sender"
+	assert_failure 65
+	run cat log
+	assert_output "rmq-send: jobs:3: is a dead letter"
+}
+
+@test "rmq-send: --wait ends by a signal, when the queue goes, and when its daemon stays away" {
+	start_queue q
+	start rmq-send --wait --unsent rest jobs one
+	local sender=$!
+	wait_until 20 holds jobs ready 1
+	# With its time-out it waits for a daemon only.
+	RMQ_TIMEOUT=0.3 start rmq-send --wait jobs two
+	local other=$!
+	wait_until 20 holds jobs ready 2
+	kill -TERM "$sender"
+	status_of "$sender"
+	assert_failure 143
+	[ ! -e rest ]
+	rmq-send jobs </dev/null
+	kill -0 "$other"
+	start rmq-send --wait gone one
+	sender=$!
+	wait_until 20 holds gone ready 1
+	rmq-queue rm --force gone
+	status_of "$sender"
+	assert_failure 66
+	kill_queue
+	status_of "$other"
+	assert_failure 75
+}

@@ -651,9 +651,105 @@ static void a_watch_of_no_queue_or_one_that_goes_is_told_so(void **state)
 	INPUT(1, queue_remove, 2, 0, REMOVE_FORCE, slice_str("q"));
 	run();
 	expect_watched(2, 2, RMQ_E_NO_QUEUE, 0);
-	INPUT(2, watch, 3, 3, 1, slice_str("q"));
+	INPUT(2, watch, 3, 4, 1, slice_str("q"));
 	run();
 	assert_true(w.closed[2]);
+}
+
+static void who_waits_for_a_message_to_be_gone_is_told_the_next_that_is_not(void **state)
+{
+	(void)state;
+	sent_and_subscribed(4, 4);
+	EXPECT(1, DELIVER, deliver, d);
+	hello(2, 0, 0);
+	INPUT(2, watch, 1, WATCH_GONE, 2, slice_str("q"));
+	settle(1, 2, VERB_SETTLE, 0, 0, d.lease, 1, 1);
+	run();
+	expect_nothing(2);
+	settle(1, 3, VERB_SETTLE, 0, 0, d.lease, 3, 1);
+	settle(1, 4, VERB_DEAD, 0, 0, d.lease, 2, 1);
+	begin();
+	broker_flush(w.broker);
+	expect_nothing(2);
+	store();
+	expect_watched(2, 1, RMQ_E_OK, 4);
+	/* What is gone, or never was, is not there. */
+	INPUT(2, watch, 2, WATCH_GONE, 1, slice_str("q"));
+	run();
+	expect_watched(2, 2, RMQ_E_OK, 4);
+	INPUT(2, watch, 3, WATCH_GONE, 9, slice_str("q"));
+	run();
+	expect_watched(2, 3, RMQ_E_OK, 5);
+}
+
+/* The answer says so many runs, and that is all. */
+static void expect_buried(uint32_t req, uint32_t count, const uint64_t *runs)
+{
+	EXPECT(2, BURIED_ARE, buried_are, m);
+	assert_int_equal(m.req, req);
+	assert_int_equal(m.next, 0);
+	assert_int_equal(m.runs.len, count * BURIED_RUN_SIZE);
+	struct reader r = reader_of(m.runs);
+	for (uint32_t i = 0; i < count; i++) {
+		assert_int_equal(get_u64(&r), runs[2 * i]);
+		assert_int_equal(get_u32(&r), runs[2 * i + 1]);
+	}
+	expect_nothing(2);
+}
+
+static void which_messages_are_dead_letters_is_told(void **state)
+{
+	(void)state;
+	sent_and_subscribed(8, 8);
+	EXPECT(1, DELIVER, deliver, d);
+	hello(2, 0, 0);
+	INPUT(2, buried, 1, 1, 9, 0, slice_str("q"), NO_TAGS);
+	run();
+	expect_buried(1, 0, NULL);
+	settle(1, 2, VERB_DEAD, 0, 0, d.lease, 2, 3);
+	settle(1, 3, VERB_DEAD, 0, 0, d.lease, 7, 1);
+	settle(1, 4, VERB_SETTLE, 0, 0, d.lease, 5, 1);
+	run();
+	INPUT(2, buried, 2, 1, 9, 0, slice_str("q"), NO_TAGS);
+	run();
+	expect_buried(2, 2, (const uint64_t[]){2, 3, 7, 1});
+	INPUT(2, buried, 3, 3, 7, 0, slice_str("q"), NO_TAGS);
+	run();
+	expect_buried(3, 1, (const uint64_t[]){3, 2});
+	/* From a number of the dead-letter queue on. */
+	INPUT(2, buried, 4, 1, 9, 3, slice_str("q"), NO_TAGS);
+	run();
+	expect_buried(4, 2, (const uint64_t[]){4, 1, 7, 1});
+	INPUT(2, buried, 5, 1, 9, 0, slice_str("q.dead"), NO_TAGS);
+	INPUT(2, buried, 6, 9, 1, UINT64_MAX, slice_str("q"), NO_TAGS);
+	INPUT(2, buried, 7, 0, UINT64_MAX, 0, slice_str("none"), NO_TAGS);
+	run();
+	for (uint32_t req = 5; req <= 7; req++) {
+		EXPECT(2, BURIED_ARE, buried_are, m);
+		assert_int_equal(m.req, req);
+		assert_int_equal(m.runs.len, 0);
+	}
+}
+
+static void dead_letters_are_told_a_page_at_a_time(void **state)
+{
+	(void)state;
+	uint64_t from = 0, seen = 0;
+	sent_and_subscribed(1000, 1000);
+	EXPECT(1, DELIVER, deliver, d);
+	hello(2, 0, 0);
+	for (uint64_t n = 2; n < 502; n++)
+		settle(1, n, VERB_DEAD, 0, 0, d.lease, 2 * n, 1);
+	run();
+	do {
+		INPUT(2, buried, 1, 1, 1001, from, slice_str("q"), NO_TAGS);
+		run();
+		EXPECT(2, BURIED_ARE, buried_are, m);
+		assert_true(m.runs.len <= (size_t)BURIED_RUNS_MAX * BURIED_RUN_SIZE);
+		seen += m.runs.len / BURIED_RUN_SIZE;
+		from = m.next;
+	} while (from > 0);
+	assert_int_equal(seen, 499);
 }
 
 static void wall_clock_jumps_do_not_end_leases(void **state)
@@ -5795,6 +5891,9 @@ static const struct CMUnitTest tests[] = {
     TEST(no_lease_ends_before_what_was_sent_is_heard),
     TEST(who_watches_a_queue_is_told_once_it_is_so),
     TEST(a_watch_of_no_queue_or_one_that_goes_is_told_so),
+    TEST(who_waits_for_a_message_to_be_gone_is_told_the_next_that_is_not),
+    TEST(which_messages_are_dead_letters_is_told),
+    TEST(dead_letters_are_told_a_page_at_a_time),
     TEST(wall_clock_jumps_do_not_end_leases),
     TEST(a_wall_clock_that_is_set_back_lengthens_no_back_off),
     TEST(an_old_receipt_is_stale_and_deletes_nothing),

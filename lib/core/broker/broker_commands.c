@@ -1452,11 +1452,16 @@ static void on_peek(struct broker *b, struct conn *c, const struct wire_peek *m)
 
 static void on_watch(struct broker *b, struct conn *c, const struct wire_watch *m)
 {
-	if (m->what < WATCH_BELOW || m->what > WATCH_ABOVE) {
+	if (m->what < WATCH_BELOW || m->what > WATCH_GONE) {
 		broker_refuse(b, c, RMQ_E_VERSION, "unknown condition in WATCH");
 		return;
 	}
 	broker_watch(b, c, m);
+}
+
+static void on_buried(struct broker *b, struct conn *c, const struct wire_buried *m)
+{
+	broker_buried(b, c, m);
 }
 
 /* ---- the session ---- */

@@ -10,7 +10,7 @@
  *	broker_lost.c	records that cannot be read
  *	broker_unfinished.c	large messages of which not all pieces have come
  *	broker_errands.c	what may take more than one turn
- *	broker_watch.c	clients that wait for a queue to hold fewer messages, or more
+ *	broker_watch.c	clients that wait for messages to be gone, or for more
  *	broker_gaps.c	recovery around records whose events are gone
  */
 #ifndef RMQ_CORE_BROKER_BROKER_STATE_H
@@ -424,6 +424,8 @@ void broker_credit(struct broker *b, struct conn *c, const struct wire_credit *m
 /* ---- broker_watch.c ---- */
 
 void broker_watch(struct broker *b, struct conn *c, const struct wire_watch *m);
+/* Tells which messages are dead letters. */
+void broker_buried(struct broker *b, struct conn *c, const struct wire_buried *w);
 void broker_watch_end(struct broker *b, struct conn *c);
 /* Tells those who wait for what is so now. */
 void broker_watch_step(struct broker *b);

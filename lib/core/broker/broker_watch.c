@@ -1,6 +1,7 @@
 /*
- * Clients that wait until a queue holds fewer messages than a number, or more: at the end of each
- * turn all of them are looked at, so their number has a limit.
+ * Clients that wait until a queue holds fewer messages than a number, or more, or one of them no
+ * longer: at the end of each turn all of them are looked at, so their number has a limit.  And what
+ * became of messages that are gone, as far as their dead-letter queue knows.
  */
 #include "core/broker/broker_state.h"
 
@@ -37,22 +38,86 @@ void broker_watch(struct broker *b, struct conn *c, const struct wire_watch *m)
 	b->watching_count++;
 }
 
-static bool is_so(const struct conn *c, uint64_t messages)
+static bool is_so(const struct conn *c, struct queue *q)
 {
-	return c->watch.what == WATCH_BELOW ? messages < c->watch.messages
-					    : messages > c->watch.messages;
+	uint64_t n = c->watch.messages;
+	switch (c->watch.what) {
+	case WATCH_BELOW:
+		return queue_total(q) < n;
+	case WATCH_ABOVE:
+		return queue_total(q) > n;
+	}
+	return !queue_any_live(q, n, n + 1);
+}
+
+static uint64_t told_of(const struct conn *c, struct queue *q)
+{
+	uint64_t n = c->watch.messages;
+	if (c->watch.what != WATCH_GONE)
+		return queue_total(q);
+	return n < q->next_seq ? queue_first_live(q, n, q->next_seq) : q->next_seq;
 }
 
 void broker_watch_step(struct broker *b)
 {
 	struct conn *c, *next;
 	for (c = TAILQ_FIRST(&b->watching); c; c = next) {
-		const struct queue *q = broker_queue(b, c->watch.queue);
+		struct queue *q = broker_queue(b, c->watch.queue);
 		next = TAILQ_NEXT(c, watching);
 		broker_works(b, 1);
-		if (q && !is_so(c, queue_total(q)))
+		if (q && !is_so(c, q))
 			continue;
-		tell(b, c, q ? RMQ_E_OK : RMQ_E_NO_QUEUE, q ? queue_total(q) : 0);
+		tell(b, c, q ? RMQ_E_OK : RMQ_E_NO_QUEUE, q ? told_of(c, q) : 0);
 		broker_watch_end(b, c);
 	}
+}
+
+/* ---- dead letters of messages that are gone ---- */
+
+/* Puts the numbers of those of m that were in [w->first, w->end) of the queue; where it is full. */
+static uint64_t put_buried(
+    const struct batch *m, uint64_t at, const struct wire_buried *w, struct writer *runs)
+{
+	uint64_t end, to = m->first + m->count;
+	for (; (at = batch_run(m, at, to, &end)) < to; at = end) {
+		uint64_t first = batch_origin_seq(m, at), last = first + (end - at);
+		if (runs->len == (size_t)BURIED_RUNS_MAX * BURIED_RUN_SIZE)
+			return at;
+		if (first < w->first)
+			first = w->first;
+		if (last > w->end)
+			last = w->end;
+		if (first >= last)
+			continue;
+		put_u64(runs, first);
+		put_u32(runs, (uint32_t)(last - first));
+	}
+	return to;
+}
+
+void broker_buried(struct broker *b, struct conn *c, const struct wire_buried *w)
+{
+	uint8_t bytes[64 + 256 * BURIED_RUN_SIZE], list[256 * BURIED_RUN_SIZE];
+	char name[NAME_FULL_MAX + 8];
+	struct writer runs = writer_of(list, sizeof(list)),
+		      out = writer_of(bytes, sizeof(bytes));
+	const struct queue *q = broker_queue_named(b, w->queue);
+	struct queue *dead = q ? broker_queue_named(b, broker_dead_name(q, name)) : NULL;
+	struct batch *m = dead ? queue_batch_at(dead, w->from) : NULL;
+	uint64_t at = w->from;
+	uint32_t looks = 0;
+	for (; m && looks < PEEK_LOOKS_MAX; looks++) {
+		const struct origin *o = batch_origin(m);
+		if (at < m->first)
+			at = m->first;
+		bool of_it = o && slice_eq(slice_str(o->queue), w->queue);
+		at = of_it ? put_buried(m, at, w, &runs) : m->first + m->count;
+		if (at < m->first + m->count)
+			break;
+		m = queue_batch_next(m);
+	}
+	broker_works(b, looks);
+	wire_put_buried_are(&out,
+	    &(struct wire_buried_are){w->req, m ? at : 0, NO_TAGS, slice_of(runs.p, runs.len)});
+	broker_send(b, c->id, &out);
 }

@@ -83,6 +83,12 @@ static bool owes_bye(const struct client *c)
 	return c->bye && !c->bye_sent && c->has_subscribed && !RMQ_VARIANT(BYE_UNSAID);
 }
 
+/* Whether it may take as long as it likes: the daemon has it, and what it is for is others' to do. */
+static bool is_patient(const struct client *c, const struct request *r)
+{
+	return r->watch == WATCH_GONE && r->sent && c->state == READY;
+}
+
 static bool asks(const struct client *c)
 {
 	if (c->oldest || owes_bye(c))
@@ -93,7 +99,7 @@ static bool asks(const struct client *c)
 			return true;
 	}
 	for (size_t i = 0; i < REQUESTS_MAX; i++)
-		if (c->requests[i].req)
+		if (c->requests[i].req && !is_patient(c, &c->requests[i]))
 			return true;
 	return false;
 }
@@ -153,10 +159,14 @@ static uint64_t greeting_due_ms(const struct client *c)
 	return c->greeted.ms + GREETING_MS;
 }
 
+/* Whether the daemon owes it nothing now, and may say something at any time. */
 static bool is_subscribed(const struct client *c)
 {
 	for (size_t i = 0; i < SUBSCRIPTIONS_MAX; i++)
 		if (c->subs[i].used)
+			return true;
+	for (size_t i = 0; i < REQUESTS_MAX; i++)
+		if (c->requests[i].req && is_patient(c, &c->requests[i]))
 			return true;
 	return false;
 }

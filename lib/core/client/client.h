@@ -143,6 +143,8 @@ struct client_host {
 	void (*peek_end)(
 	    void *arg, uint32_t req, enum rmq_error code, bool more, uint64_t next);
 	void (*watched)(void *arg, uint32_t req, enum rmq_error code, uint64_t messages);
+	/* runs: BURIED_RUN_SIZE each.  next: where a further request would go on; 0: that is all. */
+	void (*buried)(void *arg, uint32_t req, uint64_t next, struct slice runs);
 	/*
 	 * The client has given up: NO_DAEMON, TIMEOUT, UNMET (of client_watch()), FULL, PAUSED (no progress in time),
 	 * UNKNOWN_SESSION, VERSION, PROTOCOL, DENIED….  Once; nothing is sent any more.
@@ -334,6 +336,14 @@ uint32_t client_peek(struct client *c, struct mono_time now, struct slice queue,
  */
 uint32_t client_watch(struct client *c, struct mono_time now, struct slice queue,
     enum watch_for what, uint64_t messages);
+/*
+ * WATCH_GONE: until the queue does not hold message number `messages`: then watched(), with the number
+ * of the first one after it that it holds.  That has no end while a daemon is there.
+ */
+
+/* Which of messages [first, end) of the queue are dead letters: by buried(). */
+uint32_t client_buried(struct client *c, struct mono_time now, struct slice queue,
+    uint64_t first, uint64_t end, uint64_t from);
 
 /* ---- the end ---- */
 

@@ -467,6 +467,18 @@ uint32_t client_watch(struct client *c, struct mono_time now, struct slice queue
 	return r->req;
 }
 
+uint32_t client_buried(struct client *c, struct mono_time now, struct slice queue,
+    uint64_t first, uint64_t end, uint64_t from)
+{
+	struct request *r = request_new(c, queue);
+	r->buried = true;
+	r->first = first;
+	r->end = end;
+	r->from = from;
+	client_note_asking(c, now);
+	return r->req;
+}
+
 static struct request *request_find(struct client *c, uint32_t req)
 {
 	for (size_t i = 0; req && i < REQUESTS_MAX; i++)
@@ -583,6 +595,21 @@ void client_on_watched(struct client *c, struct mono_time now, const struct wire
 	request_end(r);
 	if (c->host.watched)
 		c->host.watched(c->host.arg, m->req, client_code(m->code), m->messages);
+}
+
+void client_on_buried_are(
+    struct client *c, struct mono_time now, const struct wire_buried_are *m)
+{
+	struct request *r = request_find(c, m->req);
+	if (!r)
+		return;
+	c->progress = now;
+	request_end(r);
+	if (m->runs.len % BURIED_RUN_SIZE != 0)
+		client_give_up(
+		    c, RMQ_E_PROTOCOL, slice_str("the daemon sent a bad BURIED_ARE"));
+	else if (c->host.buried)
+		c->host.buried(c->host.arg, m->req, m->next, m->runs);
 }
 
 /* ---- the connection ---- */

@@ -117,7 +117,10 @@ static void put_requests(struct client *c)
 		if (!r->req || r->sent)
 			continue;
 		r->sent = true;
-		if (r->watch)
+		if (r->buried)
+			PUT(c, buried, r->req, r->first, r->end, r->from,
+			    slice_of(r->name, r->name_len), NO_TAGS);
+		else if (r->watch)
 			PUT(c, watch, r->req, r->watch, r->from,
 			    slice_of(r->name, r->name_len));
 		else if (r->peek)

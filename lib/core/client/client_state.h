@@ -44,19 +44,21 @@ struct subscription {
 	struct assembly large;
 };
 
-/* A LIST, PEEK or WATCH that is not at its end. */
+/* A LIST, PEEK, WATCH or BURIED that is not at its end. */
 struct request {
 	uint32_t req; /* 0: free */
 	bool sent;
 	bool peek;
-	uint8_t watch;	      /* enum watch_for; 0: it is none */
+	uint8_t watch; /* enum watch_for; 0: it is none */
+	bool buried;
 	char name[UINT8_MAX]; /* glob, or queue */
 	size_t name_len;
 	char after[NAME_FULL_MAX];
 	size_t after_len;
 	bool cut; /* the daemon has not looked at all names for it */
 	uint8_t states;
-	uint64_t from; /* WATCH: messages */
+	uint64_t from;	     /* WATCH: messages */
+	uint64_t first, end; /* BURIED */
 	uint32_t limit;
 	struct assembly large;
 };

@@ -136,12 +136,17 @@ enum { REMOVE_FORCE = 1 };
 enum { STATE_READY = 1, STATE_LEASED = 2, STATE_DELAYED = 4, STATES = 7 };
 /* Messages from sequence number `from` on in one of the states, at most `limit`. */
 #define WIRE_PEEK(F) F(u32, req) F(u8, states) F(u64, from) F(u32, limit) F(str, queue)
-enum watch_for { WATCH_BELOW = 1, WATCH_ABOVE = 2 };
+enum watch_for { WATCH_BELOW = 1, WATCH_ABOVE = 2, WATCH_GONE = 3 };
 /*
- * Asks to be told once the queue holds fewer, or more, than `messages` in all states.  One at a
- * time on a connection: it takes the place of an earlier one.
+ * Asks to be told once the queue holds fewer, or more, than `messages` in all states, or not message
+ * number `messages`.  One at a time on a connection: it takes the place of an earlier one.
  */
 #define WIRE_WATCH(F) F(u32, req) F(u8, what) F(u64, messages) F(str, queue)
+/*
+ * Asks which messages [first, end) of the queue are dead letters, as far as the queue's dead-letter
+ * queue has them from its number `from` on.
+ */
+#define WIRE_BURIED(F) F(u32, req) F(u64, first) F(u64, end) F(u64, from) F(str, queue) F(tags, tags)
 /* Ends the session: nothing of it is remembered. */
 #define WIRE_BYE(F) F(u64, answered)
 
@@ -214,8 +219,17 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	F(tags, tags) F(rest, data)
 /* next: the sequence number to go on from; code: NO_QUEUE. */
 #define WIRE_PEEK_END(F) F(u32, req) F(u8, code) F(u8, more) F(u64, next)
-/* It is so; or code: NO_QUEUE, also of one that was removed, LIMIT.  messages: in all states. */
+/*
+ * It is so; or code: NO_QUEUE, also of one that was removed, LIMIT.  messages: in all states; GONE:
+ * the first one after that which the queue holds, or its next one.
+ */
 #define WIRE_WATCHED(F) F(u32, req) F(u8, code) F(u64, messages)
+/*
+ * runs: BURIED_RUN_SIZE each: u64 number that a message had in its queue, u32 how many follow one
+ * another.  next: to go on from; 0: that is all.
+ */
+#define WIRE_BURIED_ARE(F) F(u32, req) F(u64, next) F(tags, tags) F(rest, runs)
+#define BURIED_RUN_SIZE    12
 /* The last frame of a connection. */
 #define WIRE_ERROR(F) F(u8, code) F(str, text)
 
@@ -238,6 +252,7 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(16, STARTED,      started,      WIRE_STARTED) \
 	X(17, SETTLE_SEND,  settle_send,  WIRE_SETTLE_SEND) \
 	X(18, PING,         ping,         WIRE_PING) \
+	X(27, BURIED,       buried,       WIRE_BURIED) \
 	X(30, WATCH,        watch,        WIRE_WATCH)
 
 /* In front of HELLO; only the connection's owner looks at it, the broker knows none. */
@@ -269,6 +284,7 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(85, SETTLE_SENT,  settle_sent,  WIRE_SETTLE_SENT) \
 	X(86, LIST_AT,      list_at,      WIRE_LIST_AT) \
 	X(87, PONG,         pong,         WIRE_PONG) \
+	X(96, BURIED_ARE,   buried_are,   WIRE_BURIED_ARE) \
 	X(99, WATCHED,      watched,      WIRE_WATCHED)
 /* clang-format on */
 

@@ -1,0 +1,42 @@
+/* --wait: until none of the messages that were stored is in the queue any more. */
+#ifndef RMQ_SEND_WAITER_H
+#define RMQ_SEND_WAITER_H
+
+#include "core/base/text.h"
+#include "core/client/client.h"
+
+enum waiter_phase {
+	WAITER_NOT,  /* messages are still being stored */
+	WAITER_LAST, /* the last one is in the queue, for all that is known: most go before it */
+	WAITER_EACH, /* one after the other, those that are gone passed over */
+	WAITER_DEAD, /* which of them are dead letters */
+	WAITER_DONE
+};
+
+/* Zeroed memory but for the client, the queue and the callback. */
+struct waiter {
+	struct client *client;
+	const char *queue;
+	void *arg;
+	void (*dead_letter)(void *arg, uint64_t seq);
+	enum waiter_phase phase;
+	struct text runs; /* struct waiter_run, ascending */
+	size_t at;	  /* the one that is waited for */
+	uint64_t dead;	  /* letters */
+};
+
+void waiter_deinit(struct waiter *w);
+/* These were stored. */
+void waiter_stored(struct waiter *w, uint64_t first, uint32_t count);
+/* All were. */
+void waiter_begin(struct waiter *w, struct mono_time now);
+static inline bool waiter_is_busy(const struct waiter *w)
+{
+	return w->phase != WAITER_NOT && w->phase != WAITER_DONE;
+}
+
+/* The client's callbacks. */
+void waiter_watched(struct waiter *w, struct mono_time now, uint64_t next);
+void waiter_buried(struct waiter *w, struct mono_time now, uint64_t next, struct slice runs);
+
+#endif
