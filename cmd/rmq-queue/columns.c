@@ -14,6 +14,7 @@ enum kind {
 	LIMIT,
 	LOST,
 	UNFINISHED,
+	MORE,
 	/* of settings */
 	KIND_OF_LEASE = DURATION,
 	KIND_OF_MAX_ATTEMPTS = COUNT,
@@ -26,7 +27,7 @@ enum kind {
 static const struct {
 	const char *name;
 	enum kind kind;
-	size_t offset;
+	size_t offset; /* MORE: its bit */
 	size_t size;
 } columns[] = {
 #define COLUMN(name, kind, member) \
@@ -34,23 +35,20 @@ static const struct {
 		name, kind, offsetof(struct wire_listed, member), \
 		    sizeof(((struct wire_listed *)0)->member) \
 	}
-    COLUMN("queue", NAME, queue),
-    COLUMN("ready", COUNT, ready),
-    COLUMN("leased", COUNT, leased),
-    COLUMN("delayed", COUNT, delayed),
-    COLUMN("bytes", COUNT, bytes),
-    COLUMN("receivers", COUNT, receivers),
-    COLUMN("sent", COUNT, sent),
-    COLUMN("delivered", COUNT, delivered),
-    COLUMN("settled", COUNT, settled),
-    COLUMN("failed", COUNT, failed),
-    COLUMN("dead", COUNT, dead),
-    COLUMN("next-seq", COUNT, next_seq),
+    COLUMN("queue", NAME, queue), COLUMN("ready", COUNT, ready),
+    COLUMN("leased", COUNT, leased), COLUMN("delayed", COUNT, delayed),
+    COLUMN("bytes", COUNT, bytes), COLUMN("receivers", COUNT, receivers),
+    COLUMN("sent", COUNT, sent), COLUMN("delivered", COUNT, delivered),
+    COLUMN("settled", COUNT, settled), COLUMN("failed", COUNT, failed),
+    COLUMN("dead", COUNT, dead), COLUMN("next-seq", COUNT, next_seq),
 #define X(NAME, word, member) COLUMN(word, KIND_OF_##NAME, member),
     SETTING_WORDS(X)
 #undef X
 	COLUMN("lost", LOST, tags),
     COLUMN("unfinished", UNFINISHED, tags),
+#define X(NAME, tag, bit, standard, word, member) {word, MORE, bit, 0},
+    MORE_SETTINGS(X)
+#undef X
 #undef COLUMN
 };
 
@@ -83,6 +81,16 @@ bool columns_put_dead_letter(struct text *out, const struct wire_listed *row)
 	if (row->dead_letter.len == 0)
 		text_put_str(out, NAME_DEAD_SUFFIX);
 	return true;
+}
+
+static void put_more(struct text *out, uint32_t bit, struct slice tags)
+{
+	struct more_settings more;
+	char text[UNITS_TEXT_MAX] = "-";
+	/* Of a daemon that has others, too, these cannot be said. */
+	if (!more_settings_find(tags, LISTED_TAG_SETTINGS, &more))
+		more_settings_print(text, bit, &more);
+	text_put_str(out, text);
 }
 
 static const char *name(unsigned column)
@@ -122,6 +130,9 @@ static enum table_kind put(struct text *out, unsigned column, const void *of)
 	case UNFINISHED:
 		text_put_u64(out, tags_find_u64(row->tags, LISTED_TAG_UNFINISHED));
 		return TABLE_NUMBER;
+	case MORE:
+		put_more(out, (uint32_t)columns[column].offset, row->tags);
+		return TABLE_TEXT;
 	case COUNT:
 		break;
 	}

@@ -22,6 +22,13 @@ enum {
 	OPT_MAX_BYTES,
 	OPT_MAX_MESSAGE,
 	OPT_DEAD_LETTER,
+	OPT_EXPIRE,
+	OPT_DEDUP,
+	OPT_MAX_INFLIGHT,
+	OPT_RATE,
+	OPT_DISPATCH,
+	OPT_IN,
+	OPT_OUT,
 	OPT_FORCE,
 	OPT_STATE,
 	OPT_FROM,
@@ -65,7 +72,14 @@ static const struct option table_options[] = {
 static const struct option stat_options[] = {{"watch", required_argument, NULL, OPT_WATCH},
     OUTPUT_OPTIONS, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 static const struct option setting_options[] = {
-    SETTING_WORDS(SETTING_OPTION) CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+    SETTING_WORDS(SETTING_OPTION){"expire", required_argument, NULL, OPT_EXPIRE},
+    {"dedup", required_argument, NULL, OPT_DEDUP},
+    {"max-inflight", required_argument, NULL, OPT_MAX_INFLIGHT},
+    {"rate", required_argument, NULL, OPT_RATE},
+    {"dispatch", required_argument, NULL, OPT_DISPATCH}, CLIENT_OPTIONS_LONG,
+    {NULL, 0, NULL, 0}};
+static const struct option pause_options[] = {{"in", no_argument, NULL, OPT_IN},
+    {"out", no_argument, NULL, OPT_OUT}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 static const struct option remove_options[] = {
     {"force", no_argument, NULL, OPT_FORCE}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 static const struct option plain_options[] = {CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
@@ -80,12 +94,13 @@ static const struct option peek_options[] = {{"count", required_argument, NULL, 
     {"state", required_argument, NULL, OPT_STATE}, {"from", required_argument, NULL, OPT_FROM},
     {"null", no_argument, NULL, '0'}, OUTPUT_OPTIONS, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 
-#define LS_COLUMNS			   "queue,ready,leased,delayed,bytes,receivers"
-#define STAT_COLUMNS			   "queue,sent,delivered,settled,failed,dead,lost"
-#define SETTING_COLUMN(NAME, word, member) "," word
+#define LS_COLUMNS					    "queue,ready,leased,delayed,bytes,receivers"
+#define STAT_COLUMNS					    "queue,sent,delivered,settled,failed,dead,lost"
+#define SETTING_COLUMN(NAME, word, member)		    "," word
+#define MORE_COLUMN(NAME, tag, bit, standard, word, member) "," word
 #define SHOW_COLUMNS \
 	"queue,ready,leased,delayed,bytes,receivers,sent,delivered,settled,failed,dead," \
-	"next-seq" SETTING_WORDS(SETTING_COLUMN) ",lost,unfinished"
+	"next-seq" SETTING_WORDS(SETTING_COLUMN) ",lost,unfinished" MORE_SETTINGS(MORE_COLUMN)
 
 /* ---- sub-commands ---- */
 
@@ -207,6 +222,25 @@ static enum rmq_error run_set(struct admin *a, struct request *q)
 	if (q->settings.mask == 0)
 		return admin_fail(a, RMQ_E_USAGE, "set: no setting is given");
 	return admin_change(a, WIRE_TYPE_QUEUE_SET, q->words[0], 0, &q->settings);
+}
+
+/* Of neither --in nor --out both are meant. */
+static enum rmq_error set_paused(struct admin *a, struct request *q, bool paused)
+{
+	if (q->settings.mask == 0)
+		q->settings.mask = SETTING_PAUSED_IN | SETTING_PAUSED_OUT;
+	q->settings.more.paused_in = q->settings.more.paused_out = paused;
+	return admin_change(a, WIRE_TYPE_QUEUE_SET, q->words[0], 0, &q->settings);
+}
+
+static enum rmq_error run_pause(struct admin *a, struct request *q)
+{
+	return set_paused(a, q, true);
+}
+
+static enum rmq_error run_resume(struct admin *a, struct request *q)
+{
+	return set_paused(a, q, false);
 }
 
 static enum rmq_error run_rm(struct admin *a, struct request *q)
@@ -355,6 +389,8 @@ RUN(ls)
 RUN(show)
 RUN(create)
 RUN(set)
+RUN(pause)
+RUN(resume)
 RUN(rm)
 RUN(purge)
 RUN(peek)
@@ -374,6 +410,10 @@ static const struct subcommand command_list[] = {
 	1, 1, do_create},
     {"set", "SETTING... QUEUE", "change settings", "+" CLIENT_OPTIONS_SHORT, setting_options, 1,
 	1, do_set},
+    {"pause", "[--in] [--out] QUEUE", "no sending in, no handing out; both",
+	"+" CLIENT_OPTIONS_SHORT, pause_options, 1, 1, do_pause},
+    {"resume", "[--in] [--out] QUEUE", "end a pause", "+" CLIENT_OPTIONS_SHORT, pause_options,
+	1, 1, do_resume},
     {"rm", "[--force] QUEUE", "remove a queue; 1 if it holds messages",
 	"+" CLIENT_OPTIONS_SHORT, remove_options, 1, 1, do_rm},
     {"purge", "QUEUE", "delete all messages", "+" CLIENT_OPTIONS_SHORT, plain_options, 1, 1,
@@ -401,7 +441,9 @@ static const char *values_of(int option);
 static const struct subcommands commands = {"rmq-queue", command_list,
     sizeof(command_list) / sizeof(command_list[0]), take_option,
     "settings: --lease DUR --max-attempts N --backoff MIN,MAX --max-bytes SIZE\n"
-    "          --max-message SIZE --dead-letter QUEUE|none\n"
+    "          --max-message SIZE --dead-letter QUEUE|none --expire DUR|none\n"
+    "          --dedup DUR|none --max-inflight N|none --rate N/s|m|h|none\n"
+    "          --dispatch fair|round-robin|key\n"
     "  -S, --server ADDR,... contact points (RMQ_SERVERS)\n"
     "      --timeout DUR     longest time without an answer (30s)\n"
     "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n",
@@ -421,6 +463,23 @@ static bool take_backoff(struct client_settings *s, const char *text)
 	return units_duration(min, &s->backoff_min_ms) &&
 	       units_duration(comma + 1, &s->backoff_max_ms) &&
 	       s->backoff_min_ms <= s->backoff_max_ms && s->backoff_max_ms <= DELAY_MS_MAX;
+}
+
+static uint32_t more_of(int option)
+{
+	switch (option) {
+	case OPT_EXPIRE:
+		return SETTING_EXPIRE;
+	case OPT_DEDUP:
+		return SETTING_DEDUP;
+	case OPT_MAX_INFLIGHT:
+		return SETTING_MAX_INFLIGHT;
+	case OPT_RATE:
+		return SETTING_RATE;
+	case OPT_DISPATCH:
+		return SETTING_DISPATCH;
+	}
+	return 0;
 }
 
 static bool take_setting(int option, const char *value, struct client_settings *s)
@@ -457,6 +516,9 @@ static bool take_setting(int option, const char *value, struct client_settings *
 		s->dead_letter = slice_str(strcmp(value, "none") == 0 ? "-" : value);
 		s->mask |= SETTING_DEAD_LETTER;
 		break;
+	default:
+		ok = more_settings_parse(value, more_of(option), &s->more);
+		s->mask |= more_of(option);
 	}
 	return ok;
 }
@@ -476,6 +538,15 @@ static const char *values_of(int option)
 		return "a size from 1 to 16M, such as 4096 or 64K";
 	case OPT_DEAD_LETTER:
 		return "a queue's name, or none";
+	case OPT_EXPIRE:
+	case OPT_DEDUP:
+		return "a duration up to 3650d, or none";
+	case OPT_MAX_INFLIGHT:
+		return "a number from 1 to 4294967295, or none";
+	case OPT_RATE:
+		return "a rate N/s, N/m or N/h with N from 1 to 10000000, or none";
+	case OPT_DISPATCH:
+		return "fair, round-robin or key";
 	case OPT_STATE:
 		return "some of ready,leased,delayed";
 	case OPT_WATCH:
@@ -528,6 +599,12 @@ static bool take_option(void *arg, int option, const char *value)
 		return true;
 	case 'n':
 		return units_count(value, 1, UINT64_MAX / 2, &q->limit);
+	case OPT_IN:
+		q->settings.mask |= SETTING_PAUSED_IN;
+		return true;
+	case OPT_OUT:
+		q->settings.mask |= SETTING_PAUSED_OUT;
+		return true;
 	case OPT_FORCE:
 		q->force = true;
 		return true;

@@ -525,6 +525,13 @@ static void on_idle(void *arg, uint32_t sub, uint64_t leased, uint64_t delayed)
 	supply_note(&r->supply, leased == 0 && delayed == 0 ? SUPPLY_DRAINED : SUPPLY_IDLE);
 }
 
+static void on_held_back(void *arg, uint32_t sub)
+{
+	struct receiver *r = arg;
+	(void)sub;
+	supply_note(&r->supply, SUPPLY_HELD_BACK);
+}
+
 static void on_unsubscribed(void *arg, uint32_t sub)
 {
 	struct receiver *r = arg;
@@ -787,6 +794,7 @@ enum rmq_error receiver_open(
 	    .deliver = on_deliver,
 	    .lease_ended = on_lease_ended,
 	    .idle = on_idle,
+	    .held_back = on_held_back,
 	    .unsubscribed = on_unsubscribed,
 	    .fatal = on_fatal};
 	r->o = o;

@@ -25,7 +25,8 @@ static bool is_idle(const struct supply_view *v)
 
 bool supply_waits(const struct supply_end *end, const struct supply_view *v)
 {
-	return end->wait_ms != UNITS_INFINITY && (is_idle(v) || v->full);
+	bool none = is_idle(v) || v->supply == SUPPLY_HELD_BACK || v->full;
+	return end->wait_ms != UNITS_INFINITY && none;
 }
 
 bool supply_is_over(const struct supply_end *end, const struct supply_view *v)

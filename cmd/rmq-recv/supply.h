@@ -10,10 +10,11 @@
  */
 enum supply {
 	SUPPLY_UNKNOWN,
-	SUPPLY_ASKED,	/* CREDIT was given since: the daemon says IDLE if there is none */
-	SUPPLY_IDLE,	/* none is ready; some are leased or delayed, for anyone */
-	SUPPLY_DRAINED, /* there are none at all */
-	SUPPLY_ENDED	/* no more come: the subscription is at its end */
+	SUPPLY_ASKED,	  /* CREDIT was given since: the daemon says IDLE if there is none */
+	SUPPLY_IDLE,	  /* none is ready; some are leased or delayed, for anyone */
+	SUPPLY_HELD_BACK, /* some are ready, and the queue's limits hold them back */
+	SUPPLY_DRAINED,	  /* there are none at all */
+	SUPPLY_ENDED	  /* no more come: the subscription is at its end */
 };
 
 enum drain { DRAIN_NO, DRAIN_HERE, DRAIN_ALL };

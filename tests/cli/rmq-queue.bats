@@ -65,12 +65,13 @@ bats_require_minimum_version 1.5.0
 	start_queue q
 	rmq-queue create plain
 	rmq-queue create --lease 1500ms --max-attempts 3 --backoff 250ms,1h --max-bytes 3M \
-		--max-message 16M --dead-letter plain odd
+		--max-message 16M --dead-letter plain --expire 1h --dedup none --max-inflight 7 --rate 3/s \
+		--dispatch round-robin odd
 	rmq-queue create --dead-letter none none
 	rmq-queue create plain.dead
 	for queue in plain odd none plain.dead; do
 		rmq-queue show "$queue" >before
-		for setting in $(rmq-queue show "$queue" | cut -f 1 | sed -n '/^lease$/,/^dead-letter$/p'); do
+		for setting in $(rmq-queue show "$queue" | cut -f 1 | sed -n '/^lease$/,/^dead-letter$/p; /^expire$/,/^rate$/p; /^dispatch$/p'); do
 			value=$(rmq-queue show "$queue" "$setting")
 			rmq-queue set "--$setting" "$value" "$queue"
 		done
@@ -284,7 +285,7 @@ waiting_for() {
 
 @test "rmq-queue: bad names, values and commands are 64; no daemon is 69" {
 	local args
-	for args in "" "nonsense" "create" "create a/b" "create --lease x a" "create --expire 1s a" \
+	for args in "" "nonsense" "create" "create a/b" "create --lease x a" "create --expire 0 a" \
 		"create --backoff 2s,1s a" "create --max-message 17M a" "rm a b" "bind a b"; do
 		run rmq-queue $args
 		assert_failure 64

@@ -367,6 +367,21 @@ static void put_frame(struct writer *w, unsigned conn, struct writer *made)
 
 #define SESSION(i) (1ull << 32 | (i))
 
+/* A queue, made by client 0; with limits: at most 3 leased, 9 a second. */
+static void seed_queue(struct writer *out, struct slice q, bool limits)
+{
+	uint8_t made[256];
+	struct writer f = writer_of(made, sizeof(made)), w = *out;
+	struct slice none = slice_of(NULL, 0);
+	struct slice tags = slice_of("\2\0\30\0\6\0\10\0\3\0\0\0\0\0\0\0"
+				     "\10\0\10\0\350\3\0\0\11\0\0\0",
+	    28);
+	uint32_t mask = SETTING_MAX_INFLIGHT | SETTING_RATE | SETTING_PAUSED_IN;
+	FRAME(0, queue_create, 1, 0, SETTING_MAX_ATTEMPTS | (limits ? mask : 0), q, 0, 2, 0, 0,
+	    0, 0, none, limits ? tags : NO_TAGS);
+	*out = w;
+}
+
 /* Two clients, one queue, and the life of its messages, `variant` bits say with what. */
 static void seed_life(fuzz_add *add, unsigned variant)
 {
@@ -381,7 +396,7 @@ static void seed_life(fuzz_add *add, unsigned variant)
 
 	FRAME(0, hello, WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS);
 	FRAME(1, hello, WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS);
-	FRAME(0, queue_create, 1, 0, SETTING_MAX_ATTEMPTS, q, 0, 2, 0, 0, 0, 0, none, NO_TAGS);
+	seed_queue(&w, q, variant & 2);
 	FRAME(0, send, 2, 0, 0, 0, q, NO_TAGS, batch);
 	FRAME(0, send, 3, 1, 0, 0, q, variant & 4 ? more : NO_TAGS, batch);
 	bool several = variant == 5;

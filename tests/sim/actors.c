@@ -330,7 +330,8 @@ static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 		/* Pieces of a large message alone make no session known. */
 		if (se && se->owned)
 			trace_fail("a session that is on disk is unknown");
-	} else if (code != RMQ_E_FULL && code != RMQ_E_DISK_FULL && code != RMQ_E_TIMEOUT) {
+	} else if (code != RMQ_E_FULL && code != RMQ_E_PAUSED && code != RMQ_E_DISK_FULL &&
+		   code != RMQ_E_TIMEOUT) {
 		trace_fail("a client gives up: %s: %.*s", error_text(code), (int)text.len,
 		    (const char *)text.data);
 	}
@@ -868,6 +869,27 @@ static struct slice dead_letter(struct prng *p)
 	return i < NAMES ? name_of((unsigned)i) : slice_str(i == NAMES ? "-" : "");
 }
 
+/* Some queues have limits, and some are paused for a while. */
+static void limits(struct prng *p, struct client_settings *s)
+{
+	s->more = more_settings_default();
+	if (prng_chance(p, 200)) {
+		s->mask |= SETTING_MAX_INFLIGHT;
+		s->more.max_inflight = prng_chance(p, 300) ? 0 : prng_range(p, 1, 20);
+	}
+	if (prng_chance(p, 200)) {
+		s->mask |= SETTING_RATE;
+		s->more.rate = prng_chance(p, 300) ? 0
+						   : rate_of((uint32_t)prng_range(p, 1, 400),
+							 (uint32_t)prng_range(p, 100, 3000));
+	}
+	if (prng_chance(p, 150)) {
+		s->mask |= SETTING_PAUSED_IN | SETTING_PAUSED_OUT;
+		s->more.paused_in = prng_chance(p, 300);
+		s->more.paused_out = prng_chance(p, 300);
+	}
+}
+
 static void settings(struct actor *a, struct client_settings *s)
 {
 	struct prng *p = &a->w->prng;
@@ -882,12 +904,15 @@ static void settings(struct actor *a, struct client_settings *s)
 	};
 	if (prng_chance(p, 300))
 		s->mask |= SETTING_DEAD_LETTER;
+	limits(p, s);
 }
 
 /* In the calm: a batch that is longer than its queue's limit must not wait for ever. */
 static void unlimit(struct actor *a)
 {
-	struct client_settings s = {.mask = SETTING_MAX_BYTES};
+	struct client_settings s = {.mask = SETTING_MAX_BYTES | SETTING_MAX_INFLIGHT |
+					    SETTING_RATE | SETTING_PAUSED_IN |
+					    SETTING_PAUSED_OUT};
 	for (; a->unlimited < NAMES; a->unlimited++)
 		client_queue(a->client, mono(a), WIRE_TYPE_QUEUE_SET, name_of(a->unlimited), 0,
 		    &s, note_new(a, 99, 0));

@@ -47,6 +47,7 @@ static void free_queue(struct shadow_queue *q)
 	if (q) {
 		free(q->messages);
 		free(q->history);
+		free(q->handed);
 	}
 	free(q);
 }
@@ -427,9 +428,16 @@ static const struct shadow_queue *dead_queue(
 }
 
 static void set(struct reading *r, struct shadow_queue *q, uint32_t max_attempts,
-    uint64_t backoff_min_ms, uint64_t backoff_max_ms, struct slice dead_letter)
+    uint64_t backoff_min_ms, uint64_t backoff_max_ms, struct slice dead_letter,
+    struct slice tags)
 {
 	const struct shadow_queue *at = q;
+	uint64_t rate = q->more.rate;
+	if (more_settings_find(tags, EVENT_TAG_SETTINGS, &q->more) ||
+	    !more_settings_valid(&q->more))
+		FAIL(r, "%s has settings that there are not", q->name);
+	if (q->more.rate != rate)
+		q->handed_count = 0;
 	assert(dead_letter.len <= NAME_FULL_MAX);
 	q->max_attempts = max_attempts;
 	q->backoff_min_ms = backoff_min_ms;
@@ -462,13 +470,15 @@ static void apply_create(struct reading *r, const struct event_create *e)
 	q->is_dead = name_is_dead(e->name);
 	q->base = q->next_seq = q->low = 1;
 	s->queues[e->queue] = q;
-	set(r, q, e->max_attempts, e->backoff_min_ms, e->backoff_max_ms, e->dead_letter);
+	set(r, q, e->max_attempts, e->backoff_min_ms, e->backoff_max_ms, e->dead_letter,
+	    e->tags);
 }
 
 static void apply_set(struct reading *r, const struct event_set *e)
 {
 	struct shadow_queue *q = queue_by_id(r, e->queue);
-	set(r, q, e->max_attempts, e->backoff_min_ms, e->backoff_max_ms, e->dead_letter);
+	set(r, q, e->max_attempts, e->backoff_min_ms, e->backoff_max_ms, e->dead_letter,
+	    e->tags);
 }
 
 static void apply_purge(struct reading *r, const struct event_purge *e)
@@ -629,8 +639,34 @@ static void check_order(struct reading *r, struct shadow_queue *q, uint64_t seq)
 	}
 }
 
+/* So many messages were handed out at once: the queue's limits allowed it. */
+static void check_limits(struct reading *r, struct shadow_queue *q, uint64_t messages)
+{
+	uint64_t now = r->h.lease.ms, number = q->more.rate >> 32;
+	uint64_t period_ms = (uint32_t)q->more.rate, sum = messages;
+	if (q->more.paused_out)
+		FAIL(r, "%s is handed out while it is paused", q->name);
+	if (q->more.max_inflight > 0 && q->now.in[SHADOW_LEASED] > q->more.max_inflight)
+		FAIL(r, "%s: %llu messages are leased, at most %llu may be", q->name,
+		    U(q->now.in[SHADOW_LEASED]), U(q->more.max_inflight));
+	if (number == 0)
+		return;
+	for (size_t i = q->handed_count; i > 0 && q->handed[i - 1].at + period_ms > now; i--)
+		sum += q->handed[i - 1].messages;
+	if (sum > number)
+		FAIL(r, "%s: %llu messages are handed out in %llu ms, at most %llu may be",
+		    q->name, U(sum), U(period_ms), U(number));
+	if (q->handed_count == q->handed_cap) {
+		q->handed_cap = q->handed_cap * 2 + 8;
+		q->handed = realloc(q->handed, q->handed_cap * sizeof(*q->handed));
+		assert(q->handed);
+	}
+	q->handed[q->handed_count++] = (struct shadow_handed){now, messages};
+}
+
 static void apply_lease(struct reading *r, const struct event_lease *e)
 {
+	uint64_t messages = 0;
 	struct shadow *s = r->s;
 	struct shadow_queue *q = queue_by_id(r, e->queue);
 	if (e->lease <= s->lease)
@@ -662,7 +698,9 @@ static void apply_lease(struct reading *r, const struct event_lease *e)
 		m->session = e->session;
 		m->lease_ms = e->lease_ms;
 		m->end = r->h.lease.ms + e->lease_ms;
+		messages++;
 	}
+	check_limits(r, q, messages);
 }
 
 static void apply_extend(struct reading *r, const struct event_extend *e)

@@ -70,6 +70,12 @@ struct shadow_counts {
 	uint64_t in[SHADOW_DELAYED + 1];
 };
 
+/* Messages that were handed out at once. */
+struct shadow_handed {
+	uint64_t at; /* lease time */
+	uint64_t messages;
+};
+
 struct shadow_queue {
 	uint32_t id;
 	bool removed;
@@ -89,6 +95,9 @@ struct shadow_queue {
 	struct shadow_counts now;
 	struct shadow_counts *history; /* after each event that changed something */
 	size_t history_count, history_cap;
+	struct more_settings more;
+	struct shadow_handed *handed; /* under the rate that it has now */
+	size_t handed_count, handed_cap;
 };
 
 struct shadow_answer {

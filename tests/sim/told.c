@@ -219,6 +219,14 @@ static void check_idle(struct world *w, struct link *l, struct slice payload)
 	s->told_of = m.leased + m.delayed;
 }
 
+static void check_held_back(struct link *l, struct slice payload)
+{
+	struct wire_held_back m;
+	const struct sub *s = wire_held_back_decode(payload, &m) ? sub_find(l, m.sub) : NULL;
+	if (!s || !(s->flags & SUBSCRIBE_IDLE) || s->messages <= 0)
+		trace_fail("HELD_BACK for a subscription without credit, or that is not told");
+}
+
 static void check_idle_told(
     const struct link *l, const struct shadow_queue *q, const struct sub *s)
 {
@@ -256,6 +264,9 @@ void told_frame(struct world *w, struct link *l, const struct frame *f)
 		break;
 	case WIRE_TYPE_IDLE:
 		check_idle(w, l, f->payload);
+		break;
+	case WIRE_TYPE_HELD_BACK:
+		check_held_back(l, f->payload);
 		break;
 	case WIRE_TYPE_SUB_FAILED:
 		if (wire_sub_failed_decode(f->payload, &failed))

@@ -89,6 +89,21 @@ bool units_size(const char *text, uint64_t *bytes)
 	return true;
 }
 
+bool units_rate(const char *text, uint32_t *number, uint32_t *period_ms)
+{
+	uint64_t n;
+	if (!digits(&text, &n) || n == 0 || n > UINT32_MAX || *text++ != '/')
+		return false;
+	for (size_t i = 0; i < DURATIONS; i++) {
+		if (durations[i].ms > 3600 * 1000u || strcmp(text, durations[i].name) != 0)
+			continue;
+		*number = (uint32_t)n;
+		*period_ms = (uint32_t)durations[i].ms;
+		return *period_ms >= 1000;
+	}
+	return false;
+}
+
 bool units_count(const char *text, uint64_t min, uint64_t max, uint64_t *n)
 {
 	uint64_t v;
@@ -109,6 +124,15 @@ size_t units_print_duration(char out[UNITS_TEXT_MAX], uint64_t ms)
 		i++;
 	return (size_t)snprintf(out, UNITS_TEXT_MAX, "%llu%s",
 	    (unsigned long long)(ms / durations[i].ms), durations[i].name);
+}
+
+size_t units_print_rate(char out[UNITS_TEXT_MAX], uint32_t number, uint32_t period_ms)
+{
+	char period[UNITS_TEXT_MAX];
+	units_print_duration(period, period_ms);
+	/* "1s" is written as "s". */
+	return (size_t)snprintf(out, UNITS_TEXT_MAX, "%u/%.8s", number,
+	    period[0] == '1' && period[1] > '9' ? period + 1 : period);
 }
 
 /* Days since 1970 as a date of the Gregorian calendar, by eras of 400 years from 1 March. */

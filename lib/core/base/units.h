@@ -21,6 +21,9 @@ bool units_duration(const char *text, uint64_t *ms) __attribute__((warn_unused_r
 bool units_size(const char *text, uint64_t *bytes) __attribute__((warn_unused_result));
 /* False: not a time, or not from 1970 to 9999. */
 bool units_time(const char *text, struct wall_time *t) __attribute__((warn_unused_result));
+/* N/s, N/m or N/h: so many in a period of so many ms.  false: not that, or N is 0. */
+bool units_rate(const char *text, uint32_t *number, uint32_t *period_ms)
+    __attribute__((warn_unused_result));
 /* Decimal digits only, min <= n <= max. */
 bool units_count(const char *text, uint64_t min, uint64_t max, uint64_t *n)
     __attribute__((warn_unused_result));
@@ -28,6 +31,7 @@ bool units_count(const char *text, uint64_t min, uint64_t max, uint64_t *n)
 #define UNITS_TEXT_MAX 32
 /* The same the other way round, in the largest unit that is exact: "90s", "2h", "250ms". */
 size_t units_print_duration(char out[UNITS_TEXT_MAX], uint64_t ms);
+size_t units_print_rate(char out[UNITS_TEXT_MAX], uint32_t number, uint32_t period_ms);
 /* RFC 3339 in UTC with milliseconds: "2026-11-23T13:18:16.250Z". */
 size_t units_print_time(char out[UNITS_TEXT_MAX], struct wall_time t);
 

@@ -57,6 +57,10 @@
 	X(PARTS_UNCUT, "recovery takes the first piece of a queue for its whole part") \
 	X(SESSIONS_CUT_OFF, "recovery passes over what sessions did after their piece") \
 	X(PARTS_AT_END, "recovery takes parts as if they were made at END") \
+	X(PAUSE_LEAKS, "a paused queue is handed out") \
+	X(INFLIGHT_PASSED, "more messages are leased at once than the queue allows") \
+	X(RATE_UNCOUNTED, "hand-outs do not count for the queue's rate") \
+	X(RATE_FORGOTTEN, "a checkpoint has not what was handed out lately") \
 	X(LEASE_REUSED, "lease numbers begin anew after a recovery") \
 	X(SESSIONS_BY_TERM, "session ids begin anew when the journal is opened in the same term") \
 	X(DUE_BY_OWN, "a checkpoint is due by the records of the one before") \

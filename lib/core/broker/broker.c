@@ -27,9 +27,17 @@ static int queue_id_compare(const struct queue *a, const struct queue *b)
 	return a->id < b->id ? -1 : a->id > b->id;
 }
 
+static int throttle_compare(const struct queue *a, const struct queue *b)
+{
+	if (a->throttled_ms != b->throttled_ms)
+		return a->throttled_ms < b->throttled_ms ? -1 : 1;
+	return queue_id_compare(a, b);
+}
+
 RB_GENERATE(conn_tree, conn, by_id, conn_compare)
 RB_GENERATE(queue_name_tree, queue, by_name, queue_name_compare)
 RB_GENERATE(queue_id_tree, queue, by_id, queue_id_compare)
+RB_GENERATE(throttle_tree, queue, by_throttle, throttle_compare)
 
 /* ---- life ---- */
 
@@ -41,6 +49,7 @@ struct broker *broker_new(const struct broker_host *host)
 	b->host = *host;
 	RB_INIT(&b->queues_by_name);
 	RB_INIT(&b->queues_by_id);
+	RB_INIT(&b->throttled);
 	RB_INIT(&b->sessions);
 	RB_INIT(&b->conns);
 	RB_INIT(&b->pendings);
@@ -200,6 +209,36 @@ void broker_busy(struct broker *b, struct queue *q)
 		return;
 	q->is_busy = true;
 	TAILQ_INSERT_TAIL(&b->busy, q, busy);
+}
+
+void broker_throttle(struct broker *b, struct queue *q, struct lease_time until)
+{
+	broker_unthrottle(b, q);
+	q->throttled_ms = until.ms;
+	RB_INSERT(throttle_tree, &b->throttled, q);
+}
+
+void broker_unthrottle(struct broker *b, struct queue *q)
+{
+	if (q->throttled_ms > 0)
+		RB_REMOVE(throttle_tree, &b->throttled, q);
+	q->throttled_ms = 0;
+}
+
+static uint64_t throttled_until(const struct broker *b)
+{
+	const struct queue *q =
+	    RB_MIN(throttle_tree, (struct throttle_tree *)(uintptr_t)&b->throttled);
+	return q ? q->throttled_ms : UINT64_MAX;
+}
+
+static void end_throttles(struct broker *b)
+{
+	while (throttled_until(b) <= b->lease_now.ms) {
+		struct queue *q = RB_MIN(throttle_tree, &b->throttled);
+		broker_unthrottle(b, q);
+		broker_busy(b, q);
+	}
 }
 
 /* ---- effects ---- */
@@ -759,6 +798,7 @@ void broker_flush(struct broker *b)
 	broker_errands_step(b);
 	broker_expire(b);
 	broker_expire_unfinished(b);
+	end_throttles(b);
 	broker_grant(b);
 	forget_idle(b);
 	wake_waiting(b);
@@ -790,6 +830,8 @@ uint64_t broker_due_ms(const struct broker *b)
 	r = RB_MIN(timer_tree, (struct timer_tree *)(uintptr_t)&b->timers.walls);
 	if (r)
 		due = min_u64(due, min_u64(WALL_LOOK_MS, until(b->wall_now.ms, r->until_ms)));
+	if (!RB_EMPTY(&b->throttled))
+		due = min_u64(due, until(b->lease_now.ms, throttled_until(b)));
 	if (!TAILQ_EMPTY(&b->idle))
 		due = min_u64(due, until(b->lease_now.ms,
 				       TAILQ_FIRST(&b->idle)->idle_since_ms + SESSION_IDLE_MS));
@@ -971,6 +1013,10 @@ static void add_queue(struct digest *d, struct queue *q)
 	add_u64(d, q->settings.backoff_max_ms);
 	add_u64(d, q->settings.max_bytes);
 	add_u64(d, q->settings.max_message);
+#define X(NAME, tag, bit, standard, word, member) add_u64(d, q->settings.more.member);
+	MORE_SETTINGS(X)
+#undef X
+	add_u64(d, q->rate_full);
 	add_u64(d, q->next_seq);
 	add_u64(d, q->counts.sent);
 	add_u64(d, q->counts.delivered);

@@ -174,10 +174,13 @@ static void write_settings(struct broker *b, const struct queue *q)
 {
 	const struct queue_settings *s = &q->settings;
 	const struct queue_counts *n = &q->counts;
-	uint8_t bytes[TAG_U64_SIZE + EVENT_MAKER_MAX];
+	uint8_t bytes[2 * TAG_U64_SIZE + MORE_SETTINGS_BYTES + EVENT_MAKER_MAX];
 	struct writer tags = writer_of(bytes, sizeof(bytes));
 	tags_put_u64(&tags, PART_QUEUE_TAG_LOST, n->lost);
+	more_settings_put(&tags, EVENT_TAG_SETTINGS, &s->more, SETTING_ALL);
 	broker_put_maker(&tags, q->maker);
+	if (!RMQ_VARIANT(RATE_FORGOTTEN))
+		tags_put_u64(&tags, PART_QUEUE_TAG_RATE, q->rate_full);
 	broker_emit_part_queue(
 	    b, &(struct event_part_queue){q->id, queue_name(q), SETTINGS_OF(s),
 		   slice_str(s->dead_letter), q->next_seq, n->sent, n->delivered, n->settled,

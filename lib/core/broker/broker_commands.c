@@ -134,12 +134,14 @@ static void fail_unknown(
 
 /* ---- queues ---- */
 
-const struct queue_settings broker_default_settings = {
-    .lease_ms = LEASE_MS_DEFAULT,
+const struct queue_settings broker_default_settings = {.lease_ms = LEASE_MS_DEFAULT,
     .max_attempts = MAX_ATTEMPTS_DEFAULT,
     .backoff_min_ms = BACKOFF_MIN_MS_DEFAULT,
     .backoff_max_ms = BACKOFF_MAX_MS_DEFAULT,
     .max_message = MESSAGE_MAX_DEFAULT,
+#define X(NAME, tag, bit, standard, word, member) .more.member = (standard),
+    MORE_SETTINGS(X)
+#undef X
 };
 
 /* Whether `more` queues are too many, or too many of this maker's. */
@@ -163,8 +165,9 @@ void broker_put_maker(struct writer *tags, const struct owner *maker)
 static void emit_create(struct broker *b, struct slice name, const struct queue_settings *s,
     const struct owner *maker)
 {
-	uint8_t bytes[EVENT_MAKER_MAX];
+	uint8_t bytes[MORE_SETTINGS_BYTES + EVENT_MAKER_MAX];
 	struct writer tags = writer_of(bytes, sizeof(bytes));
+	more_settings_put(&tags, EVENT_TAG_SETTINGS, &s->more, SETTING_ALL);
 	broker_put_maker(&tags, maker);
 	broker_emit_create(b, &(struct event_create){b->next_queue, name, SETTINGS_OF(s),
 				  slice_str(s->dead_letter), slice_of(tags.p, tags.len)});
@@ -206,9 +209,10 @@ static const char *why_not(const struct owner *o, enum rmq_error code, char text
 }
 
 /* The settings that result when those in `mask` are taken from the frame. */
-static bool merge_settings(
-    struct queue_settings *s, uint32_t mask, const struct wire_queue_create *m)
+static bool merge_settings(struct queue_settings *s, const struct wire_queue_create *m,
+    const struct more_settings *more)
 {
+	uint32_t mask = m->mask;
 	if (mask & SETTING_LEASE)
 		s->lease_ms = m->lease_ms;
 	if (mask & SETTING_MAX_ATTEMPTS)
@@ -221,6 +225,11 @@ static bool merge_settings(
 		s->max_bytes = m->max_bytes;
 	if (mask & SETTING_MAX_MESSAGE)
 		s->max_message = m->max_message;
+#define X(NAME, tag, bit, standard, word, member) \
+	if (mask & (bit)) \
+		s->more.member = more->member;
+	MORE_SETTINGS(X)
+#undef X
 	bool is_name =
 	    m->dead_letter.len <= NAME_FULL_MAX &&
 	    (m->dead_letter.len == 0 || !memchr(m->dead_letter.data, '\0', m->dead_letter.len));
@@ -278,25 +287,38 @@ void broker_taken(struct broker *b, struct conn *c, uint64_t n)
 	answer(b, c, n);
 }
 
+/* Whether all settings of the frame are known here, then `more` has those of the tag; if not, it has been answered. */
+static bool settings_known(struct broker *b, struct conn *c, const struct wire_queue_create *m,
+    struct more_settings *more)
+{
+	enum rmq_error err = more_settings_find(m->tags, QUEUE_TAG_SETTINGS, more);
+	if (err == RMQ_E_VERSION || (m->mask & ~(uint32_t)SETTING_ALL))
+		fail_unknown(b, c, m->n, m->answered, "unknown setting");
+	else if (err)
+		broker_refuse(b, c, err, "bad settings");
+	else
+		return true;
+	return false;
+}
+
 static void on_queue_create(struct broker *b, struct conn *c, const struct wire_queue_create *m)
 {
 	struct queue_settings s = broker_default_settings;
 	struct queue *q = broker_queue_named(b, m->queue);
+	struct more_settings more;
 	char text[TEXT_MAX + 1];
 	enum rmq_error err;
-	if (m->mask & ~(uint32_t)SETTING_ALL) {
-		fail_unknown(b, c, m->n, m->answered, "unknown setting");
+	if (!settings_known(b, c, m, &more))
 		return;
-	}
 	if (!take(b, c, m->n, m->answered))
 		return;
 	if (!name_valid(m->queue)) {
 		fail(b, c, m->n, RMQ_E_USAGE, 0);
-	} else if (!merge_settings(&s, m->mask, m)) {
+	} else if (!merge_settings(&s, m, &more)) {
 		fail(b, c, m->n, RMQ_E_CONFIG, 0);
 	} else if (goes_round(b, m->queue, s.dead_letter)) {
 		fail_round(b, c, m->n);
-	} else if (q && memcmp(&q->settings, &s, sizeof(s)) != 0) {
+	} else if (q && !policy_same(&q->settings, &s)) {
 		fail_exists(b, c, m->n, &q->settings, &s);
 	} else if (!q && (err = may_make(b, c))) {
 		fail_text(b, c, m->n, err, 0, why_not(c->owner, err, text));
@@ -311,12 +333,11 @@ static void on_queue_create(struct broker *b, struct conn *c, const struct wire_
 static void on_queue_set(struct broker *b, struct conn *c, const struct wire_queue_set *m)
 {
 	struct wire_queue_create create = {
-	    m->n, m->answered, m->mask, m->queue, SETTINGS_OF(m), m->dead_letter, NO_TAGS};
+	    m->n, m->answered, m->mask, m->queue, SETTINGS_OF(m), m->dead_letter, m->tags};
 	struct queue *q = broker_queue_named(b, m->queue);
-	if (m->mask & ~(uint32_t)SETTING_ALL) {
-		fail_unknown(b, c, m->n, m->answered, "unknown setting");
+	struct more_settings more;
+	if (!settings_known(b, c, &create, &more))
 		return;
-	}
 	if (!take(b, c, m->n, m->answered))
 		return;
 	if (!q) {
@@ -324,7 +345,7 @@ static void on_queue_set(struct broker *b, struct conn *c, const struct wire_que
 		return;
 	}
 	struct queue_settings s = q->settings;
-	if (!merge_settings(&s, m->mask, &create)) {
+	if (!merge_settings(&s, &create, &more)) {
 		fail(b, c, m->n, RMQ_E_CONFIG, 0);
 		return;
 	}
@@ -332,9 +353,12 @@ static void on_queue_set(struct broker *b, struct conn *c, const struct wire_que
 		fail_round(b, c, m->n);
 		return;
 	}
+	uint8_t bytes[MORE_SETTINGS_BYTES];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
+	more_settings_put(&tags, EVENT_TAG_SETTINGS, &s.more, SETTING_ALL);
 	broker_reserve(b, 1024);
-	broker_emit_set(
-	    b, &(struct event_set){q->id, SETTINGS_OF(&s), slice_str(s.dead_letter), NO_TAGS});
+	broker_emit_set(b, &(struct event_set){q->id, SETTINGS_OF(&s), slice_str(s.dead_letter),
+			       slice_of(tags.p, tags.len)});
 	broker_taken(b, c, m->n);
 }
 
@@ -411,14 +435,18 @@ static struct queue *list_from(const struct broker *b, struct slice after, struc
 static void answer_row(struct broker *b, struct conn *c, uint32_t req, const struct queue *q)
 {
 	const struct queue_settings *s = &q->settings;
-	uint8_t bytes[2 * TAG_U64_SIZE];
+	uint8_t bytes[2 * TAG_U64_SIZE + MORE_SETTINGS_BYTES], row[2 * FRAME_SMALL];
 	struct writer tags = writer_of(bytes, sizeof(bytes));
+	struct writer w = writer_of(row, sizeof(row));
 	tags_put_u64(&tags, LISTED_TAG_LOST, q->counts.lost);
 	tags_put_u64(&tags, LISTED_TAG_UNFINISHED, q->unfinished_bytes);
-	ANSWER(b, c, listed, req, queue_name(q), SETTINGS_OF(s), slice_str(s->dead_letter),
-	    q->live[STATE_READY], q->live[STATE_LEASED], q->live[STATE_DELAYED], q->bytes,
-	    q->next_seq, q->counts.sent, q->counts.delivered, q->counts.settled,
-	    q->counts.failed, q->counts.dead, q->receivers, slice_of(tags.p, tags.len));
+	more_settings_put(&tags, LISTED_TAG_SETTINGS, &s->more, SETTING_ALL);
+	wire_put_listed(&w,
+	    &(struct wire_listed){req, queue_name(q), SETTINGS_OF(s), slice_str(s->dead_letter),
+		q->live[STATE_READY], q->live[STATE_LEASED], q->live[STATE_DELAYED], q->bytes,
+		q->next_seq, q->counts.sent, q->counts.delivered, q->counts.settled,
+		q->counts.failed, q->counts.dead, q->receivers, slice_of(tags.p, tags.len)});
+	broker_send(b, c->id, &w);
 }
 
 static bool begins_with(struct slice name, struct slice prefix)
@@ -468,7 +496,7 @@ static uint64_t unfinished_of_others(
 }
 
 /*
- * Whether q takes more (else FULL) and the journal has room for so many bytes (else DISK_FULL);
+ * Whether q takes more (else FULL, or PAUSED) and the journal has room for so many bytes (else DISK_FULL);
  * if not, c waits for it: a message of which `before` bytes came already comes again as a whole,
  * and would be refused again at this piece.
  */
@@ -479,6 +507,8 @@ static enum rmq_error want_room(
 	if (!full && len + FRAME_SMALL <= broker_room_left(b))
 		return RMQ_E_OK;
 	broker_wait(b, c, full ? q : NULL, before + len + FRAME_SMALL);
+	if (full && q->settings.more.paused_in)
+		return RMQ_E_PAUSED;
 	return full ? RMQ_E_FULL : RMQ_E_DISK_FULL;
 }
 
@@ -501,6 +531,8 @@ static const char *why_not_sent(const struct broker *b, const struct conn *c, st
     enum rmq_error code, char text[TEXT_MAX + 1])
 {
 	const struct queue *q = broker_queue_named(b, name);
+	if (code == RMQ_E_PAUSED)
+		return "queue is paused: rmq-queue resume lets it take messages";
 	if (code != RMQ_E_FULL || !q)
 		return why_not(c->owner, code, text);
 	snprintf(text, TEXT_MAX + 1, "%s (max-bytes %llu)", error_text(code),

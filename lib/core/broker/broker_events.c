@@ -12,7 +12,7 @@
 #include "core/base/name.h"
 #include "core/base/variant.h"
 
-#define QUEUE_PART_MAX 128
+#define QUEUE_PART_MAX (140 + MORE_SETTINGS_BYTES)
 
 /* ---- the open record ---- */
 
@@ -154,17 +154,21 @@ static void taken(struct broker *b, const struct event_place *at, uint64_t id, u
 		session_taken(doer(b, at, id), n, first_seq, count, stale);
 }
 
-static bool settings_set(struct queue_settings *s, uint32_t lease_ms, uint32_t max_attempts,
-    uint64_t backoff_min_ms, uint64_t backoff_max_ms, uint64_t max_bytes, uint32_t max_message,
-    struct slice dead_letter)
+static enum rmq_error settings_set(struct queue_settings *s, uint32_t lease_ms,
+    uint32_t max_attempts, uint64_t backoff_min_ms, uint64_t backoff_max_ms, uint64_t max_bytes,
+    uint32_t max_message, struct slice dead_letter, struct slice tags)
 {
+	struct more_settings more;
+	enum rmq_error err = more_settings_find(tags, EVENT_TAG_SETTINGS, &more);
+	if (err)
+		return err == RMQ_E_VERSION ? err : RMQ_E_CORRUPT;
 	if (dead_letter.len > NAME_FULL_MAX)
-		return false;
+		return RMQ_E_CORRUPT;
 	*s = (struct queue_settings){lease_ms, max_attempts, backoff_min_ms, backoff_max_ms,
-	    max_bytes, max_message, {0}};
+	    max_bytes, max_message, {0}, more};
 	if (dead_letter.len > 0)
 		memcpy(s->dead_letter, dead_letter.data, dead_letter.len);
-	return policy_valid(s);
+	return policy_valid(s) ? RMQ_E_OK : RMQ_E_CORRUPT;
 }
 
 /* What q takes in a checkpoint, at most, but for what is in it. */
@@ -212,9 +216,8 @@ static enum rmq_error apply_create(
 		b->next_queue = e->queue + 1;
 	if (!queue_wants(b, at, e->queue))
 		return RMQ_E_OK;
-	if (!settings_set(&settings, SETTINGS_OF(e), e->dead_letter))
-		return RMQ_E_CORRUPT;
-	return add_queue(b, e->queue, e->name, &settings, e->tags, &q);
+	enum rmq_error err = settings_set(&settings, SETTINGS_OF(e), e->dead_letter, e->tags);
+	return err ? err : add_queue(b, e->queue, e->name, &settings, e->tags, &q);
 }
 
 static enum rmq_error apply_set(
@@ -226,11 +229,17 @@ static enum rmq_error apply_set(
 		return RMQ_E_OK;
 	if (!q)
 		q = broker_gap_queue(b, e->queue);
-	if (!q || !settings_set(&settings, SETTINGS_OF(e), e->dead_letter))
-		return RMQ_E_CORRUPT;
+	enum rmq_error err = settings_set(&settings, SETTINGS_OF(e), e->dead_letter, e->tags);
+	if (err || !q)
+		return err ? err : RMQ_E_CORRUPT;
 	b->ledger.part_bytes -= queue_part_bytes(q);
+	if (settings.more.rate != q->settings.more.rate)
+		q->rate_full = policy_rate_changed(&settings, q->rate_full, at->lease);
 	q->settings = settings;
 	b->ledger.part_bytes += queue_part_bytes(q);
+	/* Limits may have changed. */
+	broker_unthrottle(b, q);
+	broker_busy(b, q);
 	broker_roomy(b, q);
 	return RMQ_E_OK;
 }
@@ -255,6 +264,7 @@ static void remove_queue(struct broker *b, struct queue *q)
 	b->ledger.part_bytes -= queue_part_bytes(q);
 	if (q->is_busy)
 		TAILQ_REMOVE(&b->busy, q, busy);
+	broker_unthrottle(b, q);
 	broker_queue_free(b, q);
 }
 
@@ -270,14 +280,14 @@ static enum rmq_error apply_remove(
 	return RMQ_E_OK;
 }
 
-/* The queue lost messages: what waits for room or for it to be empty may go on. */
+/* The queue lost messages: what waits for room, fewer leases or for it to be empty may go on. */
 static void lost_some(struct broker *b, struct queue *q)
 {
 	broker_roomy(b, q);
-	if (queue_total(q) == 0) {
+	if (queue_total(q) == 0)
 		q->idle_due = true;
+	if (queue_total(q) == 0 || q->settings.more.max_inflight > 0)
 		broker_busy(b, q);
-	}
 }
 
 /* The live messages of r are no longer held under its lease, and were not settled. */
@@ -571,6 +581,9 @@ static void make_leased(struct broker *b, const struct event_place *at, struct q
     struct range *r, const struct event_lease *e)
 {
 	q->counts.delivered += r->live;
+	if (q->settings.more.rate > 0 && !RMQ_VARIANT(RATE_UNCOUNTED))
+		q->rate_full =
+		    policy_rate_after(&q->settings, q->rate_full, at->lease, r->live);
 	queue_make_leased(q, r, session_of(b, e->session), e->lease,
 	    (struct lease_time){at->lease.ms + e->lease_ms}, e->lease_ms,
 	    r->attempt + counts(q));
@@ -808,6 +821,8 @@ static enum rmq_error apply_expire(
 		queue_make_delayed(w.q, r, (struct lease_time){e->until_ms}, r->attempt,
 		    r->failures + counts(w.q));
 	}
+	if (!w.err)
+		broker_busy(b, w.q);
 	return w.err;
 }
 
@@ -1168,15 +1183,16 @@ static enum rmq_error apply_part_queue(
 	(void)at;
 	struct queue_settings settings;
 	struct queue *q;
-	if (!settings_set(&settings, SETTINGS_OF(e), e->dead_letter))
-		return RMQ_E_CORRUPT;
+	enum rmq_error err = settings_set(&settings, SETTINGS_OF(e), e->dead_letter, e->tags);
+	if (err)
+		return err;
 	/* The last piece of a queue that is cut has it again. */
 	q = b->pause.on && b->pause.queue == e->queue ? broker_queue(b, e->queue) : NULL;
-	enum rmq_error err =
-	    q ? RMQ_E_OK : add_queue(b, e->queue, e->name, &settings, e->tags, &q);
+	err = q ? RMQ_E_OK : add_queue(b, e->queue, e->name, &settings, e->tags, &q);
 	if (err)
 		return err;
 	q->settings = settings;
+	q->rate_full = tags_find_u64(e->tags, PART_QUEUE_TAG_RATE);
 	q->next_seq = e->next_seq;
 	q->counts = (struct queue_counts){e->sent, e->delivered, e->settled, e->failed, e->dead,
 	    tags_find_u64(e->tags, PART_QUEUE_TAG_LOST)};

@@ -98,6 +98,7 @@ static void line_up(struct subscription *sub)
 	q->hungry_count += hungry - sub->is_hungry;
 	/* Without credit it was told nothing. */
 	sub->idle_due |= hungry && !sub->is_hungry;
+	sub->held_back_due |= hungry && !sub->is_hungry;
 	sub->is_hungry = hungry;
 }
 
@@ -124,7 +125,8 @@ static void hand_range(struct broker *b, struct subscription *sub, uint64_t leas
 	broker_hand(b, sub->conn->id, h);
 }
 
-static void grant_one(
+/* Gives how many messages were handed out. */
+static uint64_t grant_one(
     struct broker *b, struct subscription *sub, struct range *r, uint64_t share)
 {
 	struct queue *q = sub->queue;
@@ -143,6 +145,7 @@ static void grant_one(
 	sub->messages -= t.messages;
 	sub->reserved += (int64_t)t.bytes;
 	line_up(sub);
+	return t.messages;
 }
 
 static void tell_idle(struct broker *b, struct queue *q)
@@ -170,6 +173,51 @@ static uint64_t share_of(const struct queue *q)
 	return (q->live[STATE_READY] + n - 1) / n;
 }
 
+/* So many more messages may be leased now. */
+static uint64_t may_hand_out(const struct broker *b, const struct queue *q)
+{
+	const struct more_settings *s = &q->settings.more;
+	uint64_t leased = q->live[STATE_LEASED], may = UINT64_MAX;
+	if (s->paused_out && !RMQ_VARIANT(PAUSE_LEAKS))
+		return 0;
+	if (s->max_inflight > 0 && !RMQ_VARIANT(INFLIGHT_PASSED))
+		may = s->max_inflight > leased ? s->max_inflight - leased : 0;
+	if (s->rate > 0)
+		may =
+		    min_u64(may, policy_rate_allows(&q->settings, q->rate_full, b->lease_now));
+	return may;
+}
+
+/* As tell_idle(), but what is ready may not be handed out: each is told once for its credit. */
+static void tell_held_back(struct broker *b, struct queue *q)
+{
+	struct subscription *sub;
+	uint8_t bytes[64];
+	if (q->idle_wanted == 0)
+		return;
+	TAILQ_FOREACH (sub, &q->hungry, hungry) {
+		struct writer w = writer_of(bytes, sizeof(bytes));
+		if (!sub->wants_idle || !sub->held_back_due)
+			continue;
+		sub->held_back_due = false;
+		wire_put_held_back(&w, &(struct wire_held_back){sub->id});
+		broker_send(b, sub->conn->id, &w);
+	}
+}
+
+/*
+ * A limit lets nothing through.  Of the rate it is known until when; the others end with a lease or
+ * a setting.
+ */
+static void hold_back(struct broker *b, struct queue *q)
+{
+	const struct queue_settings *s = &q->settings;
+	if (s->more.rate > 0 && !s->more.paused_out &&
+	    policy_rate_allows(s, q->rate_full, b->lease_now) == 0)
+		broker_throttle(b, q, policy_rate_due(s, q->rate_full));
+	tell_held_back(b, q);
+}
+
 void broker_grant(struct broker *b)
 {
 	struct queue *q;
@@ -179,16 +227,18 @@ void broker_grant(struct broker *b)
 		struct subscription *sub;
 		TAILQ_REMOVE(&b->busy, q, busy);
 		q->is_busy = false;
-		uint64_t share = share_of(q);
+		uint64_t share = share_of(q), may = may_hand_out(b, q);
 		if (RMQ_VARIANT(IDLE_EARLY))
 			tell_idle(b, q);
 		while ((r = queue_first_ready(q)) && (sub = TAILQ_FIRST(&q->hungry)) &&
-		       b->work < end)
-			grant_one(b, sub, r, share);
+		       may > 0 && b->work < end)
+			may -= grant_one(b, sub, r, min_u64(share, may));
 		if (!r)
 			tell_idle(b, q);
-		else if (sub)
+		else if (sub && may > 0)
 			broker_busy(b, q);
+		else if (sub)
+			hold_back(b, q);
 		q->idle_due = q->idle_due && r;
 	}
 }
@@ -304,7 +354,7 @@ void broker_credit(struct broker *b, struct conn *c, const struct wire_credit *m
 		return;
 	sub->messages += m->messages;
 	sub->bytes += m->bytes;
-	sub->idle_due = true;
+	sub->idle_due = sub->held_back_due = true;
 	credit_changed(b, sub);
 }
 

@@ -83,7 +83,8 @@ struct subscription {
 	bool starts;	       /* its client says what reaches the reader */
 	bool is_hungry;
 	bool wants_idle;
-	bool idle_due; /* is to be told when nothing is ready */
+	bool idle_due;	    /* is to be told when nothing is ready */
+	bool held_back_due; /* … or when what is may not be handed out */
 };
 
 /* What is gone through in pieces, see broker_errands.c. */
@@ -150,6 +151,7 @@ TAILQ_HEAD(effect_list, effect);
 
 RB_HEAD(queue_name_tree, queue);
 RB_HEAD(queue_id_tree, queue);
+RB_HEAD(throttle_tree, queue);
 
 struct checkpoint {
 	bool active;
@@ -263,6 +265,8 @@ struct broker {
 	struct effect_list fresh;   /* of this turn */
 	struct effect_list waiting; /* for the journal, in order */
 	TAILQ_HEAD(, queue) busy;
+	struct throttle_tree
+	    throttled; /* by the time at which their rate lets something through */
 
 	/* room for new messages */
 	uint64_t room;
@@ -301,6 +305,7 @@ struct broker {
 RB_PROTOTYPE(conn_tree, conn, by_id, conn_compare)
 RB_PROTOTYPE(queue_name_tree, queue, by_name, queue_name_compare)
 RB_PROTOTYPE(queue_id_tree, queue, by_id, queue_id_compare)
+RB_PROTOTYPE(throttle_tree, queue, by_throttle, throttle_compare)
 
 /* ---- broker.c ---- */
 
@@ -313,6 +318,9 @@ struct queue *broker_queue(const struct broker *b, uint32_t id);
 void broker_queue_free(struct broker *b, struct queue *q);
 /* Something may be handed out from the queue in this turn. */
 void broker_busy(struct broker *b, struct queue *q);
+/* Its rate lets something through at that time (lease time), or it is not asked any more. */
+void broker_throttle(struct broker *b, struct queue *q, struct lease_time until);
+void broker_unthrottle(struct broker *b, struct queue *q);
 /* Effects: frames (copied) for a connection, and a handout (taken). */
 void broker_send(struct broker *b, uint64_t conn, const struct writer *w);
 void broker_hand(struct broker *b, uint64_t conn, struct handout *h);

@@ -134,6 +134,8 @@ struct client_host {
 	    uint64_t first, uint32_t count);
 	/* Credit is left and nothing is ready. */
 	void (*idle)(void *arg, uint32_t sub, uint64_t leased, uint64_t delayed);
+	/* Credit is left and messages are ready, but limits of the queue hold them back. */
+	void (*held_back)(void *arg, uint32_t sub);
 	/* Nothing more is delivered for it. */
 	void (*unsubscribed)(void *arg, uint32_t sub);
 	void (*listed)(void *arg, const struct wire_listed *row);
@@ -318,6 +320,7 @@ uint64_t client_held(const struct client *c);
 struct client_settings {
 	uint32_t mask;
 	QUEUE_SETTINGS(CODEC_MEMBER_)
+	struct more_settings more;
 };
 const struct client_command *client_queue(struct client *c, struct mono_time now,
     enum wire_type type, struct slice queue, uint8_t flags, const struct client_settings *s,

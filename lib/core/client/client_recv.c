@@ -419,6 +419,13 @@ void client_on_idle(struct client *c, struct mono_time now, const struct wire_id
 		c->host.idle(c->host.arg, m->sub, m->leased, m->delayed);
 }
 
+void client_on_held_back(struct client *c, struct mono_time now, const struct wire_held_back *m)
+{
+	c->progress = now;
+	if (sub_find(c, m->sub) && c->host.held_back)
+		c->host.held_back(c->host.arg, m->sub);
+}
+
 /* ---- asking ---- */
 
 static struct request *request_new(struct client *c, struct slice name)

@@ -552,6 +552,10 @@ static void put_settings(
 {
 	/* CREATE and SET have the same fields. */
 	struct wire_queue_create m = {.mask = s->mask, .queue = queue};
+	uint8_t bytes[MORE_SETTINGS_BYTES];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
+	more_settings_put(&tags, QUEUE_TAG_SETTINGS, &s->more, s->mask);
+	m.tags = slice_of(tags.p, tags.len);
 #define X(kind, name) m.name = s->name;
 	QUEUE_SETTINGS(X)
 #undef X

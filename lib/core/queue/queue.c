@@ -110,6 +110,8 @@ uint64_t queue_total(const struct queue *q)
 uint64_t queue_room(const struct queue *q)
 {
 	uint64_t most = q->settings.max_bytes;
+	if (q->settings.more.paused_in)
+		return 0;
 	if (most == 0)
 		return UINT64_MAX;
 	return most > q->bytes ? most - q->bytes : 0;

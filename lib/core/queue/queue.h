@@ -201,6 +201,9 @@ struct queue {
 	struct pending_list unfinished;
 	struct queue_settings settings;
 	struct queue_counts counts;
+	uint64_t rate_full;	     /* of the rate's bucket (policy.h) */
+	RB_ENTRY(queue) by_throttle; /* its rate lets nothing through until then */
+	uint64_t throttled_ms;	     /* lease time; 0: it does */
 	char name[];
 };
 
@@ -213,9 +216,9 @@ void queue_free(struct queue *q);
 
 struct slice queue_name(const struct queue *q);
 uint64_t queue_total(const struct queue *q);
-/* Whether it holds max_bytes or more: it may pass the limit by one batch, not starve one. */
+/* Whether it holds max_bytes or more, by which it may pass the limit by one batch, or is paused. */
 bool queue_is_full(const struct queue *q);
-/* Bytes until then; UINT64_MAX: there is no limit. */
+/* Bytes until then; 0: it is; UINT64_MAX: there is no limit. */
 uint64_t queue_room(const struct queue *q);
 
 /* ---- batches ---- */

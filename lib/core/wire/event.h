@@ -273,7 +273,11 @@ const char *event_name(unsigned type);
 	X(PART_LARGE, EVENT_TAG_ORIGIN, origin) \
 	X(CREATE, EVENT_TAG_MAKER, maker) \
 	X(PART_QUEUE, EVENT_TAG_MAKER, maker) \
-	X(PART_QUEUE, PART_QUEUE_TAG_LOST, lost)
+	X(PART_QUEUE, PART_QUEUE_TAG_LOST, lost) \
+	X(PART_QUEUE, PART_QUEUE_TAG_RATE, rate) \
+	X(CREATE, EVENT_TAG_SETTINGS, settings) \
+	X(SET, EVENT_TAG_SETTINGS, settings) \
+	X(PART_QUEUE, EVENT_TAG_SETTINGS, settings)
 
 /*
  * START and PART_START: SESSION_SECRET_SIZE bytes of which tokens are made (owner.h).  Of the first
@@ -375,6 +379,11 @@ bool event_priority_find(struct slice tags, uint8_t *priority);
 
 /* PART_QUEUE: u64, messages that were lost; not there: none. */
 #define PART_QUEUE_TAG_LOST 1
+/* PART_QUEUE: u64, when the hand-outs have no more effect on the queue's rate (policy.h). */
+#define PART_QUEUE_TAG_RATE 4
+
+/* CREATE, SET, PART_QUEUE: further settings (more_settings.h). */
+#define EVENT_TAG_SETTINGS 2
 
 /* The name of a tag that events of this type know, NULL: they do not. */
 const char *event_tag_name(unsigned type, unsigned tag);

@@ -20,6 +20,7 @@
 #include "core/base/tags.h"
 #include "core/base/version.h"
 #include "core/wire/frame.h"
+#include "core/wire/more_settings.h"
 
 #define WIRE_MAGIC 0x31716d72u /* "rmq1" */
 
@@ -111,8 +112,7 @@ enum {
 	SETTING_BACKOFF = 4,
 	SETTING_MAX_BYTES = 8,
 	SETTING_MAX_MESSAGE = 16,
-	SETTING_DEAD_LETTER = 32,
-	SETTING_ALL = 63
+	SETTING_DEAD_LETTER = 32 /* … and those of more_settings.h */
 };
 /* X(NAME, word, member): as people name them, in rmq-queue(1). */
 #define SETTING_WORDS(X) \
@@ -197,6 +197,8 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	F(u32, sub) F(u8, why) F(u64, lease) F(u64, first_seq) F(u32, count)
 /* Credit is left and nothing is ready; leased (by anyone) and delayed are counts. */
 #define WIRE_IDLE(F)         F(u32, sub) F(u64, leased) F(u64, delayed)
+/* Credit is left and messages are ready, but a limit of the queue, or a pause, holds them back. */
+#define WIRE_HELD_BACK(F)    F(u32, sub)
 #define WIRE_UNSUBSCRIBED(F) F(u32, sub)
 /* A SEND that was refused with FULL may be tried again. */
 #define WIRE_ROOM(F) F(u64, bytes)
@@ -284,6 +286,7 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(85, SETTLE_SENT,  settle_sent,  WIRE_SETTLE_SENT) \
 	X(86, LIST_AT,      list_at,      WIRE_LIST_AT) \
 	X(87, PONG,         pong,         WIRE_PONG) \
+	X(91, HELD_BACK,    held_back,    WIRE_HELD_BACK) \
 	X(96, BURIED_ARE,   buried_are,   WIRE_BURIED_ARE) \
 	X(99, WATCHED,      watched,      WIRE_WATCHED)
 /* clang-format on */
@@ -359,6 +362,11 @@ const char *wire_name(unsigned type);
 #define WELCOME_TAG_TOKEN 1
 #define HELLO_TAG_TOKEN	  1
 
+/* QUEUE_CREATE, QUEUE_SET: further settings of those in `mask` (more_settings.h). */
+#define QUEUE_TAG_SETTINGS 2
+/* LISTED: the same of all. */
+#define LISTED_TAG_SETTINGS 5
+
 /* LISTED: u64, messages that were lost, and what unfinished large ones count for; not there: none. */
 #define LISTED_TAG_LOST	      1
 #define LISTED_TAG_UNFINISHED 3
@@ -374,7 +382,10 @@ const char *wire_name(unsigned type);
 	X(SEND, SEND_TAG_ATTRIBUTES, attributes) \
 	X(SEND, SEND_TAG_QUEUES, queues) \
 	X(LISTED, LISTED_TAG_LOST, lost) \
-	X(LISTED, LISTED_TAG_UNFINISHED, unfinished)
+	X(LISTED, LISTED_TAG_UNFINISHED, unfinished) \
+	X(LISTED, LISTED_TAG_SETTINGS, settings) \
+	X(QUEUE_CREATE, QUEUE_TAG_SETTINGS, settings) \
+	X(QUEUE_SET, QUEUE_TAG_SETTINGS, settings)
 
 /* The name of a tag that frames of this type know, NULL: they do not. */
 const char *wire_tag_name(unsigned type, unsigned tag);

@@ -1,0 +1,90 @@
+# What a queue lets through: limits on hand-outs, and pauses.
+
+load common
+
+bats_require_minimum_version 1.5.0
+
+@test "limits: further settings are set, shown, kept by a restart and taken back" {
+	start_queue q
+	rmq-queue create --expire 2h --dedup 1m --max-inflight 3 --rate 5/m --dispatch key jobs
+	run rmq-queue show jobs expire dedup max-inflight rate dispatch paused-in paused-out
+	assert_output "$(printf '%s\n' 2h 1m 3 5/m key no no)"
+	run rmq-queue create --expire 2h --dedup 1m --max-inflight 3 --rate 6/m --dispatch key jobs
+	assert_failure 73
+	assert_output "rmq-queue: jobs: exists already, and differs: rate is 5/m, not 6/m"
+	rmq-queue pause --out jobs
+	stop_queue
+	start_queue q
+	run rmq-queue show jobs expire dedup max-inflight rate dispatch paused-in paused-out
+	assert_output "$(printf '%s\n' 2h 1m 3 5/m key no yes)"
+	rmq-queue set --expire none --dedup 10m --max-inflight none --rate none --dispatch fair jobs
+	rmq-queue resume jobs
+	rmq-queue create jobs
+	run rmq-queue set --rate 0/s jobs
+	assert_failure 64
+	assert_output "rmq-queue: set: '0/s' is not a valid value for --rate, which takes a rate N/s, N/m or N/h with N from 1 to 10000000, or none"
+}
+
+@test "limits: no more messages are leased at once than max-inflight, over all receivers" {
+	start_queue q
+	rmq-queue create --max-inflight 3 jobs
+	seq 10 | rmq-send jobs
+	rmq-recv -n 2 --ack manual -o receipt jobs >two
+	rmq-recv --ack manual --wait 100ms -o receipt jobs >third
+	[ "$(wc -l <third)" -eq 1 ]
+	[ "$(rmq-queue show jobs leased)" -eq 3 ]
+	run rmq-recv -1 --wait 0 jobs
+	assert_failure 1
+	# One is settled, and another one is handed out to who waits.
+	rmq-recv -1 jobs >next &
+	rmq-ack <third
+	wait $!
+	assert_equal "$(cat next)" 4
+	rmq-queue set --max-inflight none jobs
+	assert_equal "$(rmq-recv --drain jobs | wc -l)" 6
+}
+
+@test "limits: a rate is kept over all receivers, and over a restart" {
+	start_queue q
+	rmq-queue create --rate 2/h jobs
+	seq 5 | rmq-send jobs
+	assert_equal "$(rmq-recv -1 jobs)" 1
+	run rmq-recv -1 --wait 100ms jobs
+	assert_failure 1
+	stop_queue
+	start_queue q
+	run rmq-recv -1 --wait 100ms jobs
+	assert_failure 1
+	rmq-recv --drain jobs >rest &
+	rmq-queue set --rate 100/s jobs
+	wait $!
+	assert_equal "$(cat rest)" "$(seq 2 5)"
+}
+
+@test "limits: a queue that is paused takes nothing in or hands nothing out, until it is resumed" {
+	start_queue q
+	rmq-send jobs one
+	rmq-queue pause jobs
+	run rmq-send --no-wait jobs two
+	assert_failure 75
+	assert_output --partial "jobs: queue is paused: rmq-queue resume lets it take messages"
+	run rmq-send --timeout 100ms jobs two
+	assert_failure 75
+	run rmq-recv -1 --wait 100ms jobs
+	assert_failure 1
+	rmq-queue resume --out jobs
+	assert_equal "$(rmq-recv -1 jobs)" one
+	rmq-send jobs two &
+	sender=$!
+	rmq-recv -1 jobs >two &
+	receiver=$!
+	rmq-queue resume jobs
+	wait $sender $receiver
+	assert_equal "$(cat two)" two
+	# What was leased before may be settled.
+	rmq-send jobs three
+	receipt=$(rmq-recv -1 --ack manual -o receipt jobs)
+	rmq-queue pause jobs
+	rmq-ack "$receipt"
+	[ "$(rmq-queue show jobs leased)" -eq 0 ]
+}
