@@ -7,6 +7,7 @@
 
 #include "core/base/units.h"
 #include "receiver.h"
+#include "worker.h"
 #include "sys/client/client_options.h"
 #include "sys/process/heap.h"
 #include "sys/process/log.h"
@@ -32,11 +33,12 @@ static const struct option longs[] = {{"count", required_argument, NULL, 'n'},
     {"skip-bad", no_argument, NULL, OPT_SKIP_BAD}, {"null", no_argument, NULL, '0'},
     {"json", no_argument, NULL, 'j'}, {"output", required_argument, NULL, 'o'},
     {"raw", no_argument, NULL, OPT_RAW}, {"ack", required_argument, NULL, OPT_ACK},
-    CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+    WORK_OPTIONS_LONG, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 
 static const char usage_text[] =
-    "usage: rmq-recv [OPTION]... QUEUE\n"
+    "usage: rmq-recv [OPTION]... QUEUE [[--] COMMAND [ARG]...]\n"
     "Prints the messages of QUEUE, a line each, and settles them when they are taken.\n"
+    "With COMMAND, runs it for each message, the body on its stdin, and settles by its exit.\n"
     "\n"
     "  -n, --count N         end after N messages\n"
     "  -1                    end after one\n"
@@ -51,7 +53,7 @@ static const char usage_text[] =
     "  -o, --output FIELD,.. print fields, tab-separated, body last\n"
     "      --raw             print bodies and nothing else\n"
     "      --ack MODE        settled when read (default on a pipe), write (default else),\n"
-    "                        sync; none: before the write; manual: by rmq-ack\n"
+    "                        sync; none: before the write; manual: by rmq-ack\n" WORK_OPTIONS_HELP
     "  -S, --server ADDR,... contact points (RMQ_SERVERS)\n"
     "      --timeout DUR     longest time without an answer (30s, or infinity)\n"
     "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n";
@@ -121,6 +123,8 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 	struct recv_options *o = arg;
 	uint64_t n;
 	enum rmq_error err = take_end(option, o, why);
+	if (err == RMQ_E_NOTHING)
+		err = work_options_take(&o->work, option, optarg, why);
 	if (err != RMQ_E_NOTHING)
 		return err;
 	switch (option) {
@@ -130,9 +134,10 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 		o->lease_ms = (uint32_t)n;
 		return RMQ_E_OK;
 	case OPT_PREFETCH:
-		if (!units_count(optarg, 1, GRANT_MESSAGES_MAX * 16u, &n))
+		if (!units_count(optarg, 0, GRANT_MESSAGES_MAX * 16u, &n))
 			return bad_value(why, "--prefetch", "a number from 1 to 131072");
-		o->prefetch = (uint32_t)n;
+		o->prefetch_none = n == 0;
+		o->prefetch = o->work.config.prefetch = (uint32_t)n;
 		return RMQ_E_OK;
 	case OPT_NO_CREATE:
 		o->no_create = true;
@@ -142,6 +147,7 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 		return RMQ_E_OK;
 	case '0':
 		o->separator = 0;
+		o->separator_given = true;
 		return RMQ_E_OK;
 	case 'j':
 		return take_format(o, FORMAT_JSON, why);
@@ -161,17 +167,48 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 	return RMQ_E_USAGE;
 }
 
+/* What goes with COMMAND, or without it, only. */
+static enum rmq_error check(struct recv_options *o, struct reason *why)
+{
+	struct work_options *w = &o->work;
+	bool printed = o->format == FORMAT_FIELDS || o->format == FORMAT_RAW;
+	enum rmq_error err = work_options_check(w, why);
+	if (err)
+		return err;
+	if (!w->command && o->prefetch_none)
+		return reason_set(
+		    why, RMQ_E_USAGE, "--prefetch: '0' is not a number from 1 to 131072");
+	if (!w->command)
+		return o->format == FORMAT_RAW && o->separator == 0
+			   ? reason_set(why, RMQ_E_USAGE, "-0 and --raw exclude each other")
+			   : RMQ_E_OK;
+	if (printed || o->ack != ACK_DEFAULT)
+		return reason_set(why, RMQ_E_USAGE, "%s does not go with COMMAND",
+		    o->ack != ACK_DEFAULT     ? "--ack"
+		    : o->format == FORMAT_RAW ? "--raw"
+					      : "-o");
+	if (o->separator_given && !w->form.several)
+		return reason_set(why, RMQ_E_USAGE, "-0 goes with --batch");
+	w->form.envelopes = o->format == FORMAT_JSON;
+	w->form.separator = o->separator;
+	w->form.argv = w->command;
+	return RMQ_E_OK;
+}
+
 static enum rmq_error parse(int argc, char **argv, struct recv_options *o, struct reason *why)
 {
-	struct client_line line = {argc, argv, "+n:10jo:" CLIENT_OPTIONS_SHORT, longs,
-	    take_option, o, NULL, false, NULL};
+	struct client_line line = {argc, argv,
+	    "+n:10jo:" WORK_OPTIONS_SHORT CLIENT_OPTIONS_SHORT, longs, take_option, o, NULL,
+	    false, NULL};
 	enum rmq_error err = client_options_line(&o->common, &line, why);
 	o->queue = line.queue;
-	if (!err && line.queue && optind < argc)
-		err = reason_set(why, RMQ_E_USAGE, "'%s': it takes one QUEUE", argv[optind]);
-	if (!err && line.queue && o->format == FORMAT_RAW && o->separator == 0)
-		err = reason_set(why, RMQ_E_USAGE, "-0 and --raw exclude each other");
-	return err;
+	if (err || !line.queue)
+		return err;
+	if (optind < argc)
+		o->work.command = argv + optind;
+	else if (line.dashes)
+		return reason_set(why, RMQ_E_USAGE, "no COMMAND after --");
+	return check(o, why);
 }
 
 /* What depends on what stdout is. */
@@ -210,15 +247,53 @@ static int finish(const struct receiver *r)
 	return 0;
 }
 
+/* Without COMMAND. */
+static int receive(struct recv_options *o)
+{
+	static struct receiver r;
+	struct reason why;
+	int error = output_open(&r.out, STDOUT_FILENO);
+	if (error) {
+		fprintf(stderr, "rmq-recv: standard output: %s\n", strerror(error));
+		return error_exit(RMQ_E_IO);
+	}
+	enum rmq_error err = settle_defaults(o, &r.out, &why);
+	if (!err)
+		err = receiver_open(&r, o, &why);
+	if (err) {
+		fprintf(stderr, "rmq-recv: %s\n", why.text);
+		return error_exit(err);
+	}
+	receiver_run(&r);
+	int status = finish(&r);
+	receiver_close(&r);
+	return status;
+}
+
+static int work(const struct recv_options *o)
+{
+	static struct worker w;
+	struct reason why;
+	int status;
+	if (worker_open(&w, o, &status, &why)) {
+		fprintf(stderr, "rmq-recv: %s\n", why.text);
+		return status;
+	}
+	worker_run(&w);
+	status = worker_finish(&w);
+	worker_close(&w);
+	return status;
+}
+
 int main(int argc, char **argv)
 {
 	struct recv_options o = {
 	    .end = {.count = UINT64_MAX, .wait_ms = UNITS_INFINITY}, .separator = '\n'};
 	struct reason why;
-	static struct receiver r;
 
 	heap_keep();
 	startup();
+	work_options_init(&o.work);
 	if (client_options_init(&o.common, UNITS_INFINITY - 1, &why))
 		return usage(why.text);
 	if (parse(argc, argv, &o, &why))
@@ -229,25 +304,13 @@ int main(int argc, char **argv)
 	}
 	if (o.common.timeout_ms == UNITS_INFINITY - 1)
 		o.common.timeout_ms = supply_for_ever(&o.end) ? UNITS_INFINITY : 30000;
-	int error = output_open(&r.out, STDOUT_FILENO);
-	if (error || !signals_init()) {
-		fprintf(
-		    stderr, "rmq-recv: standard output: %s\n", strerror(error ? error : errno));
+	if (!signals_init()) {
+		fprintf(stderr, "rmq-recv: %s\n", strerror(errno));
 		return error_exit(RMQ_E_IO);
 	}
 	/* A closed stdout is noticed by the error, so that what is in hand can be given back.
 	 */
 	signal(SIGPIPE, SIG_IGN);
 	log_init("rmq-recv", o.common.quiet ? -1 : o.common.verbose);
-	enum rmq_error err = settle_defaults(&o, &r.out, &why);
-	if (!err)
-		err = receiver_open(&r, &o, &why);
-	if (err) {
-		fprintf(stderr, "rmq-recv: %s\n", why.text);
-		return error_exit(err);
-	}
-	receiver_run(&r);
-	int status = finish(&r);
-	receiver_close(&r);
-	return status;
+	return o.work.command ? work(&o) : receive(&o);
 }

@@ -17,6 +17,7 @@
 #include "sys/client/client_io.h"
 #include "sys/client/client_options.h"
 #include "sys/stream/output.h"
+#include "work_options.h"
 
 enum ack { ACK_DEFAULT, ACK_READ, ACK_WRITE, ACK_SYNC, ACK_NONE, ACK_MANUAL };
 enum format { FORMAT_LINES, FORMAT_JSON, FORMAT_FIELDS, FORMAT_RAW };
@@ -27,12 +28,15 @@ struct recv_options {
 	struct supply_end end;
 	uint32_t lease_ms; /* 0: the queue's */
 	uint32_t prefetch; /* 0: adaptive */
+	bool prefetch_none;
 	bool no_create;
 	bool skip_bad;
 	enum ack ack;
 	enum format format;
 	struct envelope_fields fields;
 	char separator;
+	bool separator_given;
+	struct work_options work;
 };
 
 enum phase { RUNNING, ENDING, STOPPING, RELEASING, PARTING, DEAD };

@@ -1,0 +1,858 @@
+#include "worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/base/units.h"
+#include "core/wire/receipt.h"
+#include "sys/process/clock.h"
+#include "sys/process/log.h"
+#include "sys/process/signals.h"
+#include "sys/process/startup.h"
+
+#define WINDOW		16 /* commands in flight */
+#define SETTLING	2  /* … of which so many settle: what ends meanwhile goes together */
+#define PREFETCH_BYTES	(4u << 20)
+#define PARTING_MAX_MS	10000
+#define DESCRIPTORS	16 /* besides those of runs */
+#define DESCRIPTORS_RUN 6
+
+/* ---- errors ---- */
+
+static void end_with(struct worker *w, enum rmq_error code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void end_with(struct worker *w, enum rmq_error code, const char *format, ...)
+{
+	va_list ap;
+	if (w->code)
+		return;
+	w->code = code;
+	va_start(ap, format);
+	vsnprintf(w->why, sizeof(w->why), format, ap);
+	va_end(ap);
+}
+
+static void end_memory(struct worker *w)
+{
+	end_with(w, RMQ_E_LIMIT, "out of memory");
+	w->phase = WORKER_DEAD;
+}
+
+static struct slice queue_of(const struct worker *w)
+{
+	return slice_str(w->o->queue);
+}
+
+/* ---- settling ---- */
+
+static void add(
+    struct worker *w, struct settling *b, uint64_t lease, uint64_t first, uint32_t count)
+{
+	if (!settling_add(b, lease, first, count))
+		end_memory(w);
+}
+
+static void add_all(struct worker *w, struct settling *b, const struct jobs *jobs)
+{
+	for (const struct job *j = jobs->head; j; j = j->next)
+		if (!j->gone)
+			add(w, b, j->envelope.lease, j->envelope.seq, 1);
+}
+
+/* What waits for a run is given back. */
+static void release_waiting(struct worker *w)
+{
+	w->taken -= w->waiting.count;
+	add_all(w, &w->release, &w->waiting);
+	jobs_free(&w->waiting);
+}
+
+static void flush_settling(struct worker *w)
+{
+	struct settling *all[] = {&w->settle, &w->fail, &w->bury, &w->release};
+	struct mono_time now = clock_mono();
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i]->count > 0 && client_unanswered(w->io.client) < SETTLING)
+			(void)settling_flush(all[i], w->io.client, queue_of(w), now, NULL);
+}
+
+/* One command of its own, for a delay or a reason of its own.  False: it has nothing to say. */
+static bool settle_apart(
+    struct worker *w, struct settling *b, const struct jobs *jobs, struct outcome *tag)
+{
+	struct client_settlement s = {.queue = queue_of(w),
+	    .verb = b->verb,
+	    .ms = b->ms,
+	    .why = slice_str(b->why ? b->why : ""),
+	    .tag = tag};
+	add_all(w, b, jobs);
+	bool any = b->count > 0;
+	if (any)
+		client_settle(w->io.client, clock_mono(), &s, b->entries, (uint32_t)b->count);
+	free(b->entries);
+	return any;
+}
+
+/* ---- outcomes ---- */
+
+/* Counts what has become of the messages; the longest delay of those that are given back. */
+static uint64_t note(struct worker *w, const struct outcome *o)
+{
+	uint64_t delay_ms = 0;
+	for (const struct job *j = o->jobs.head; j; j = j->next) {
+		if (j->gone)
+			continue;
+		uint64_t ms = work_note(
+		    &w->work, o->verdict, o->code, j->envelope.seq, j->envelope.failures);
+		if (ms > delay_ms)
+			delay_ms = ms;
+	}
+	return delay_ms;
+}
+
+/* It is final. */
+static void close_outcome(struct worker *w, struct outcome *o)
+{
+	char id[RECEIPT_MAX];
+	for (const struct job *j = o->jobs.head; j; j = j->next) {
+		receipt_print_id(id, j->envelope.queue, j->envelope.seq);
+		if (o->signal)
+			log_info(
+			    "%s: signal %d: %s", id, o->signal, work_verdict_name(o->verdict));
+		else
+			log_info("%s: exit %d: %s", id, o->code, work_verdict_name(o->verdict));
+	}
+	jobs_free(&o->jobs);
+	(void)w;
+}
+
+static void fail_outcome(struct worker *w, struct outcome *o)
+{
+	o->verdict = WORK_FAIL;
+	(void)note(w, o);
+	add_all(w, &w->fail, &o->jobs);
+	close_outcome(w, o);
+}
+
+/* The daemon has to say first whether there is a queue for them. */
+static void bury(struct worker *w, const struct outcome *o, const char *why)
+{
+	struct settling b = {.verb = VERB_DEAD, .why = why};
+	struct outcome *tag = malloc(sizeof(*tag));
+	if (!tag) {
+		end_memory(w);
+		return;
+	}
+	*tag = *o;
+	if (settle_apart(w, &b, &tag->jobs, tag))
+		return;
+	close_outcome(w, tag);
+	free(tag);
+}
+
+static const char *reason(const struct run *r, const struct outcome *o, char text[TEXT_MAX + 1])
+{
+	const char *last = run_reason(r);
+	snprintf(text, TEXT_MAX + 1, "exit status %d", o->code);
+	return *last ? last : text;
+}
+
+/* Acts on the verdict; takes the messages. */
+static void act(struct worker *w, const struct run *r, struct outcome *o)
+{
+	char text[TEXT_MAX + 1];
+	struct settling retry = {.verb = VERB_RELEASE};
+	switch (o->verdict) {
+	case WORK_DEAD:
+		bury(w, o, reason(r, o, text));
+		return;
+	case WORK_FAIL:
+		fail_outcome(w, o);
+		return;
+	case WORK_RETRY:
+		retry.ms = note(w, o);
+		(void)settle_apart(w, &retry, &o->jobs, NULL);
+		break;
+	case WORK_SETTLE:
+		(void)note(w, o);
+		add_all(w, &w->settle, &o->jobs);
+		break;
+	case WORK_STOP:
+	case WORK_RELEASE:
+	case WORK_DISCARD:
+		/* Of those that are discarded some may be held still. */
+		(void)note(w, o);
+		add_all(w, &w->release, &o->jobs);
+		break;
+	}
+	close_outcome(w, o);
+}
+
+static void say_worn(struct worker *w)
+{
+	if (w->work.worn)
+		end_with(w, RMQ_E_TIMEOUT, "%llu runs of %s have failed in a row",
+		    (unsigned long long)w->work.fails, w->o->work.command[0]);
+}
+
+static void judge(struct worker *w, struct run *r)
+{
+	struct mono_time now = clock_mono();
+	struct work_ended ended = {.lost = r->lost,
+	    .late = r->late,
+	    .too_much = r->too_much,
+	    .asked = w->signalled || w->unread};
+	if (WIFSIGNALED(r->status))
+		ended.signal = WTERMSIG(r->status);
+	else
+		ended.code = WEXITSTATUS(r->status);
+	struct outcome o = {.jobs = r->jobs,
+	    .verdict = work_judge(&w->work, &ended),
+	    .began = r->began_wall,
+	    .took_ms = now.ms - r->began.ms,
+	    .code = ended.code,
+	    .signal = ended.signal};
+	r->jobs = (struct jobs){0};
+	r->pid = 0;
+	work_end(&w->work, r->slot, now);
+	act(w, r, &o);
+	say_worn(w);
+}
+
+static void judge_all(struct worker *w)
+{
+	for (uint32_t i = 0; i < w->o->work.config.parallel; i++)
+		if (w->runs[i].pid && w->runs[i].reaped)
+			judge(w, &w->runs[i]);
+}
+
+/* ---- runs ---- */
+
+static void enter(struct worker *w, enum worker_phase phase)
+{
+	if (phase <= w->phase)
+		return;
+	w->phase = phase;
+	release_waiting(w);
+	if (w->supply == SUPPLY_ENDED)
+		return;
+	if (client_credit_messages(w->io.client, w->sub) == 0)
+		supply_note(&w->supply, SUPPLY_ENDED);
+	else
+		client_unsubscribe(w->io.client, w->sub);
+}
+
+/*
+ * Without a subscription a new connection would not be told what is held: one without credit
+ * stays for as long as there are runs.
+ */
+static void stay_subscribed(struct worker *w)
+{
+	if (w->work.running > 0)
+		w->sub = client_subscribe(w->io.client, clock_mono(), queue_of(w),
+		    SUBSCRIBE_NO_CREATE | SUBSCRIBE_STARTS, w->o->lease_ms);
+}
+
+/* COMMAND cannot be run: the worker stops, and eats nothing. */
+static void unstartable(struct worker *w, struct run *r, int error)
+{
+	struct work_ended ended = {.unstartable = true, .code = spawn_exit(error)};
+	struct outcome o = {.jobs = r->jobs, .code = ended.code};
+	if (!w->work.stopped)
+		log_error("%s: %s: %s", w->o->queue, w->o->work.command[0], strerror(error));
+	r->pid = 0;
+	o.verdict = work_judge(&w->work, &ended);
+	r->jobs = (struct jobs){0};
+	work_end(&w->work, r->slot, clock_mono());
+	act(w, r, &o);
+	enter(w, WORKER_ENDING);
+}
+
+/* Its stdin, or -I its arguments (*argv, to be freed).  -1: errno. */
+static int pass(struct worker *w, const struct run *r, char ***argv)
+{
+	w->input.len = 0;
+	for (const struct job *j = r->jobs.head; j; j = j->next) {
+		struct envelope e = j->envelope;
+		e.until.ms = clock_wall().ms + w->lease_ms;
+		payload_put(&w->input, &w->form, &e);
+	}
+	errno = ENOMEM;
+	if (w->input.failed)
+		return -1;
+	if (!w->form.replace)
+		return payload_stdin(&w->input);
+	*argv = payload_argv(&w->form, &w->input);
+	return *argv ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
+}
+
+static void start_run(struct worker *w, struct run *r)
+{
+	struct run_files files = {.out = -1, .err = -1};
+	uint64_t max_time_ms = w->o->work.max_time_ms;
+	bool ends = max_time_ms != UNITS_INFINITY;
+	char **argv = NULL;
+	r->began = clock_mono();
+	r->began_wall = clock_wall();
+	uint64_t deadline = ends ? (r->began_wall.ms + max_time_ms) / 1000 : 0;
+	int input = pass(w, r, &argv), error = input < 0 ? errno : 0;
+	if (!error && !environment_set(&w->environment, queue_of(w),
+			  w->form.several ? NULL : &r->jobs.head->envelope, deadline))
+		error = ENOMEM;
+	w->spawn.path = w->path.data;
+	w->spawn.argv = argv ? argv : w->o->work.command;
+	w->spawn.envp = w->environment.vars;
+	if (!error)
+		error = run_start(r, &w->spawn, input, &files);
+	if (input >= 0)
+		close(input);
+	free(argv);
+	if (error)
+		unstartable(w, r, error);
+	else if (ends)
+		r->term_at.ms = r->began.ms + max_time_ms;
+}
+
+/* Whether nobody else can be given the first so many of those that wait. */
+static bool vouched(const struct worker *w, uint64_t count, struct mono_time now)
+{
+	for (const struct job *j = w->waiting.head; count-- > 0; j = j->next)
+		if (!client_vouches(w->io.client, j->envelope.lease, j->envelope.seq, now))
+			return false;
+	return true;
+}
+
+/* Takes messages for a run, and says so.  NULL: none starts now. */
+static struct run *prepare(struct worker *w, struct mono_time now)
+{
+	bool more = w->taken < w->o->end.count;
+	if (w->phase != WORKER_RUNNING || !w->waiting.head || !client_has_room(w->io.client))
+		return NULL;
+	uint32_t count =
+	    work_takes(&w->work, now, w->waiting.count, w->waiting.head->came, more);
+	if (count == 0 || !vouched(w, count, now))
+		return NULL;
+	uint32_t slot = work_start(&w->work, now);
+	struct run *r = &w->runs[slot];
+	r->slot = slot;
+	jobs_move(&w->waiting, &r->jobs, count);
+	for (const struct job *j = r->jobs.head; j; j = j->next)
+		client_started(
+		    w->io.client, queue_of(w), j->envelope.lease, j->envelope.seq, 1);
+	return r;
+}
+
+/* All that may start now; the daemon hears of it first. */
+static void start_runs(struct worker *w)
+{
+	struct mono_time now = clock_mono();
+	struct run *r;
+	uint32_t first = w->work.running;
+	if (w->waiting.head && work_is_stale(&w->work, now, w->waiting.head->came))
+		release_waiting(w);
+	while ((r = prepare(w, now)))
+		r->pid = -1;
+	if (w->work.running == first)
+		return;
+	client_io_flush(&w->io);
+	for (uint32_t i = 0; i < w->o->work.config.parallel; i++)
+		if (w->runs[i].pid == -1)
+			start_run(w, &w->runs[i]);
+}
+
+static void reap(struct worker *w)
+{
+	struct signalfd_siginfo info;
+	pid_t pid;
+	int status;
+	while (read(w->children, &info, sizeof(info)) > 0)
+		;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		for (uint32_t i = 0; i < w->o->work.config.parallel; i++)
+			if (w->runs[i].pid == pid)
+				run_reaped(&w->runs[i], status, printer_text(&w->errors));
+}
+
+/* ---- messages ---- */
+
+/* The message cannot be passed to COMMAND; false: it ends here. */
+static bool take_bad(
+    struct worker *w, const struct client_delivery *d, uint32_t i, const char *why)
+{
+	unsigned long long seq = d->first_seq + i;
+	if (w->o->skip_bad) {
+		add(w, &w->bury, d->lease, seq, 1);
+		w->bad++;
+		if (!w->o->common.quiet)
+			fprintf(
+			    stderr, "rmq-recv: %s: message %llu %s\n", w->o->queue, seq, why);
+		return true;
+	}
+	add(w, &w->fail, d->lease, seq, 1);
+	add(w, &w->release, d->lease, seq + 1, d->count - i - 1);
+	end_with(w, RMQ_E_BAD_DATA, "message %llu %s", seq, why);
+	return false;
+}
+
+static void on_deliver(void *arg, const struct client_delivery *d)
+{
+	struct worker *w = arg;
+	uint64_t wanted =
+	    w->o->end.count == UINT64_MAX ? UINT64_MAX : w->o->end.count - w->taken;
+	w->heard = clock_mono();
+	supply_note(&w->supply, SUPPLY_UNKNOWN);
+	if (w->phase != WORKER_RUNNING || w->code)
+		wanted = 0;
+	uint32_t keep = wanted < d->count ? (uint32_t)wanted : d->count;
+	add(w, &w->release, d->lease, d->first_seq + keep, d->count - keep);
+	for (uint32_t i = 0; i < keep; i++) {
+		struct envelope e = envelope_of(d, queue_of(w), i, &w->cursors);
+		const char *why = payload_bad(&w->form, e.body);
+		if (why && !take_bad(w, d, i, why))
+			return;
+		if (why)
+			continue;
+		w->taken++;
+		if (!jobs_add(&w->waiting, &e, w->heard)) {
+			end_memory(w);
+			return;
+		}
+	}
+}
+
+/* The run has a message that was settled by COMMAND itself, or that is someone else's now. */
+static void take_from_run(struct worker *w, struct run *r, enum lease_end why, uint64_t lease,
+    uint64_t first, uint32_t count)
+{
+	for (struct job *j = r->jobs.head; j; j = j->next) {
+		struct envelope *e = &j->envelope;
+		if (j->gone || e->lease != lease || e->seq < first || e->seq - first >= count)
+			continue;
+		j->gone = true;
+		if (why == ENDED_SETTLED || why == ENDED_RELEASED) {
+			(void)work_note(&w->work,
+			    why == ENDED_SETTLED ? WORK_SETTLE : WORK_RETRY, 0, e->seq, 0);
+		} else {
+			log_notice("%s:%llu: its lease has ended: the run is ended",
+			    w->o->queue, (unsigned long long)e->seq);
+			r->lost = true;
+			run_terminate(r, clock_mono());
+		}
+	}
+}
+
+static void on_lease_ended(
+    void *arg, uint32_t sub, enum lease_end why, uint64_t lease, uint64_t first, uint32_t count)
+{
+	struct worker *w = arg;
+	(void)sub;
+	w->taken -= jobs_cut(&w->waiting, lease, first, count);
+	for (uint32_t i = 0; i < w->o->work.config.parallel; i++)
+		if (w->runs[i].pid)
+			take_from_run(w, &w->runs[i], why, lease, first, count);
+}
+
+/* ---- what the client says ---- */
+
+static void on_done(void *arg, const struct client_command *cmd, struct slice stale)
+{
+	struct worker *w = arg;
+	struct outcome *o = cmd->tag;
+	(void)stale;
+	if (!o)
+		return;
+	(void)note(w, o);
+	close_outcome(w, o);
+	free(o);
+}
+
+static enum client_verdict on_failed(void *arg, const struct client_command *cmd,
+    enum rmq_error code, uint32_t at, struct slice text)
+{
+	struct worker *w = arg;
+	struct outcome *o = cmd->tag;
+	(void)at;
+	if (o) {
+		log_notice("%s: no dead letter could be made, it is a failure: %.*s",
+		    w->o->queue, text.len ? (int)text.len : (int)strlen(error_text(code)),
+		    text.len ? (const char *)text.data : error_text(code));
+		fail_outcome(w, o);
+		free(o);
+	} else if (code != RMQ_E_NO_QUEUE) {
+		/* A queue that is gone has nothing to be settled. */
+		end_with(w, code, "%.*s",
+		    text.len ? (int)text.len : (int)strlen(error_text(code)),
+		    text.len ? (const char *)text.data : error_text(code));
+	}
+	return CLIENT_DROP;
+}
+
+static void on_subscribed(void *arg, uint32_t sub, uint32_t lease_ms)
+{
+	struct worker *w = arg;
+	(void)sub;
+	supply_note(&w->supply, SUPPLY_UNKNOWN);
+	w->lease_ms = lease_ms;
+	w->heard = clock_mono();
+	/* Its settings, of the queue that is there now. */
+	if (!w->listing)
+		(void)client_list(w->io.client, w->heard, slice_of(NULL, 0), queue_of(w), 1);
+	w->listing = true;
+}
+
+static void on_listed(void *arg, const struct wire_listed *row)
+{
+	struct worker *w = arg;
+	work_settings(&w->work, row->backoff_min_ms, row->backoff_max_ms, row->max_attempts);
+}
+
+static void on_list_end(void *arg, uint32_t req, bool more)
+{
+	struct worker *w = arg;
+	(void)req, (void)more;
+	w->listing = false;
+}
+
+static void on_sub_failed(void *arg, uint32_t sub, enum rmq_error code, struct slice text)
+{
+	struct worker *w = arg;
+	(void)sub;
+	supply_note(&w->supply, SUPPLY_ENDED);
+	end_with(w, code, "%.*s", text.len ? (int)text.len : (int)strlen(error_text(code)),
+	    text.len ? (const char *)text.data : error_text(code));
+}
+
+static void on_idle(void *arg, uint32_t sub, uint64_t leased, uint64_t delayed)
+{
+	struct worker *w = arg;
+	(void)sub;
+	supply_note(&w->supply, leased == 0 && delayed == 0 ? SUPPLY_DRAINED : SUPPLY_IDLE);
+}
+
+static void on_unsubscribed(void *arg, uint32_t sub)
+{
+	struct worker *w = arg;
+	(void)sub;
+	supply_note(&w->supply, SUPPLY_ENDED);
+	stay_subscribed(w);
+}
+
+static void on_fatal(void *arg, enum rmq_error code, struct slice text)
+{
+	struct worker *w = arg;
+	w->phase = WORKER_DEAD;
+	if (code == RMQ_E_NO_DAEMON)
+		end_with(w, code, "%s at %s (%s)", error_text(code), w->io.target,
+		    w->io.error ? strerror(w->io.error_number) : "in time");
+	else
+		end_with(w, code, "%.*s", (int)text.len, (const char *)text.data);
+}
+
+/* ---- credit ---- */
+
+static bool nothing_in_hand(const struct worker *w)
+{
+	return w->waiting.count == 0 && w->work.running == 0 &&
+	       client_unanswered(w->io.client) == 0 &&
+	       w->settle.count + w->fail.count + w->bury.count + w->release.count == 0;
+}
+
+static void give_credit(struct worker *w)
+{
+	if (w->phase != WORKER_RUNNING || w->code || w->supply == SUPPLY_ENDED)
+		return;
+	int64_t given = client_credit_messages(w->io.client, w->sub);
+	int64_t given_bytes = client_credit_bytes(w->io.client, w->sub);
+	int64_t target = work_wanted(&w->work, clock_mono());
+	int64_t room = target - given - (int64_t)w->waiting.count;
+	int64_t bytes = (int64_t)PREFETCH_BYTES - given_bytes - (int64_t)w->waiting.bytes;
+	if (w->o->end.count != UINT64_MAX) {
+		int64_t left = (int64_t)(w->o->end.count - w->taken) - given;
+		room = left < room ? left : room;
+	}
+	if (room < 0)
+		room = 0;
+	if (bytes < 0)
+		bytes = 0;
+	bool few = room > 0 && (room >= target / 4 || given <= 0);
+	bool short_of_bytes = bytes >= PREFETCH_BYTES / 4 && given + room > 0;
+	/* Every CREDIT is answered with IDLE if nothing is ready: this is how to ask. */
+	bool asks = supply_wants_idle(&w->o->end) && w->supply == SUPPLY_UNKNOWN &&
+		    nothing_in_hand(w) && given + room > 0;
+	if (!few && !short_of_bytes && !asks)
+		return;
+	if (w->supply == SUPPLY_UNKNOWN)
+		supply_note(&w->supply, SUPPLY_ASKED);
+	if (room == 0 && bytes == 0)
+		bytes = 1;
+	client_credit(w->io.client, w->sub, (uint32_t)room, (uint32_t)bytes);
+}
+
+/* ---- the end ---- */
+
+static struct supply_view view(const struct worker *w, struct mono_time now)
+{
+	return (struct supply_view){.supply = w->supply,
+	    .taken = w->taken,
+	    .quiet_ms = now.ms - w->heard.ms,
+	    .nothing_in_hand = nothing_in_hand(w),
+	    .welcomed = client_welcomed(w->io.client)};
+}
+
+static void on_signal(struct worker *w)
+{
+	int signal = signals_caught();
+	w->signalled = true;
+	if (signal != SIGTERM || !supply_for_ever(&w->o->end))
+		w->signal = signal;
+	enter(w, WORKER_ENDING);
+}
+
+/* Whoever read what the runs print is gone: so are they, one after the other. */
+static void on_unread(struct worker *w)
+{
+	w->unread = true;
+	w->signal = SIGPIPE;
+	enter(w, WORKER_ENDING);
+}
+
+static void end_runs(struct worker *w)
+{
+	for (uint32_t i = 0; i < w->o->work.config.parallel; i++)
+		run_terminate(&w->runs[i], clock_mono());
+}
+
+/* true: all is done. */
+static bool advance(struct worker *w)
+{
+	struct mono_time now = clock_mono();
+	struct supply_view v = view(w, now);
+	if (w->phase == WORKER_DEAD) {
+		end_runs(w);
+		return w->work.running == 0;
+	}
+	if (w->phase == WORKER_RUNNING &&
+	    (w->code || w->work.stopped || supply_is_over(&w->o->end, &v))) {
+		w->drained = w->supply == SUPPLY_DRAINED;
+		enter(w, WORKER_ENDING);
+	}
+	return w->phase == WORKER_ENDING && w->supply == SUPPLY_ENDED && nothing_in_hand(w);
+}
+
+/* ---- the loop ---- */
+
+static int next_timer(struct worker *w, int timeout_ms)
+{
+	struct mono_time now = clock_mono();
+	struct mono_time came = w->waiting.head ? w->waiting.head->came : now;
+	struct supply_view v = view(w, now);
+	uint64_t due = UINT64_MAX;
+	if (w->phase == WORKER_RUNNING)
+		timeout_ms = client_io_sooner(
+		    timeout_ms, work_due_ms(&w->work, now, w->waiting.count, came));
+	for (uint32_t i = 0; i < w->o->work.config.parallel; i++) {
+		uint64_t at = run_tick(&w->runs[i], now).ms;
+		due = at < due ? at : due;
+	}
+	if (due < UINT64_MAX)
+		timeout_ms = client_io_sooner(timeout_ms, due > now.ms ? due - now.ms : 0);
+	if (w->phase == WORKER_RUNNING && supply_waits(&w->o->end, &v)) {
+		uint64_t end = w->heard.ms + w->o->end.wait_ms;
+		if (end > now.ms)
+			timeout_ms = client_io_sooner(timeout_ms, end - now.ms);
+	}
+	/* Without a connection, the subscription's end is told before the wait. */
+	if (w->phase == WORKER_ENDING && w->supply == SUPPLY_ENDED && nothing_in_hand(w))
+		return 0;
+	return timeout_ms;
+}
+
+static void read_runs(struct worker *w)
+{
+	for (uint32_t i = 0; i < w->o->work.config.parallel; i++)
+		if (w->runs[i].pid && !printer_is_behind(&w->errors))
+			run_read(&w->runs[i], printer_text(&w->errors));
+	/* What nobody takes of it is lost to them, not to us. */
+	(void)!printer_write(&w->errors);
+}
+
+static void turn(struct worker *w)
+{
+	int timeout_ms;
+	struct pollfd *p = w->polls;
+	p[0] = client_io_prepare(&w->io, &timeout_ms);
+	bool watched = output_notices_close(&w->out) && !w->unread && w->phase != WORKER_DEAD;
+	p[1] = (struct pollfd){w->signalled ? -1 : signals_fd(), POLLIN, 0};
+	p[2] = (struct pollfd){w->children, POLLIN, 0};
+	p[3] = (struct pollfd){watched ? w->out.fd : -1, 0, 0};
+	p[4] = printer_poll(&w->errors);
+	size_t n = 5;
+	for (uint32_t i = 0; i < w->o->work.config.parallel; i++)
+		if (w->runs[i].pid)
+			n += run_poll(&w->runs[i], p + n, !printer_is_behind(&w->errors));
+	if (w->phase == WORKER_DEAD) {
+		p[0].fd = -1;
+		timeout_ms = -1;
+	}
+	if (poll(p, n, next_timer(w, timeout_ms)) < 0)
+		return;
+	if (p[1].revents)
+		on_signal(w);
+	read_runs(w);
+	if (p[2].revents)
+		reap(w);
+	/* What a run did itself with rmq-ack has come by its end. */
+	if (w->phase != WORKER_DEAD)
+		client_io_turn(&w->io, p[0].revents);
+	if (p[3].revents & (POLLERR | POLLHUP | POLLNVAL))
+		on_unread(w);
+}
+
+void worker_run(struct worker *w)
+{
+	do {
+		turn(w);
+		judge_all(w);
+		start_runs(w);
+		flush_settling(w);
+		give_credit(w);
+	} while (!advance(w));
+	(void)!printer_finish(&w->errors);
+	if (w->phase != WORKER_DEAD &&
+	    !client_io_bye(&w->io, w->signalled ? -1 : signals_fd(), PARTING_MAX_MS))
+		on_signal(w);
+}
+
+int worker_finish(struct worker *w)
+{
+	if (w->code)
+		log_error("%s: %s", w->o->queue, w->why);
+	if (w->signal)
+		signals_die(w->signal);
+	if (w->code)
+		return error_exit(w->code);
+	int status = work_exit(&w->work, w->drained);
+	if (status)
+		return status;
+	if (w->bad > 0)
+		return error_exit(RMQ_E_BAD_DATA);
+	if (w->taken == 0 && w->o->end.wait_ms != UNITS_INFINITY &&
+	    w->o->end.drain == DRAIN_NO && !w->signalled)
+		return error_exit(RMQ_E_NOTHING);
+	return 0;
+}
+
+/* ---- life ---- */
+
+static int open_children(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static enum rmq_error open_client(struct worker *w, struct reason *why)
+{
+	const struct recv_options *o = w->o;
+	struct client_config config = {.window = WINDOW, .timeout_ms = o->common.timeout_ms};
+	struct client_host host = {.arg = w,
+	    .done = on_done,
+	    .failed = on_failed,
+	    .subscribed = on_subscribed,
+	    .sub_failed = on_sub_failed,
+	    .deliver = on_deliver,
+	    .lease_ended = on_lease_ended,
+	    .idle = on_idle,
+	    .unsubscribed = on_unsubscribed,
+	    .listed = on_listed,
+	    .list_end = on_list_end,
+	    .fatal = on_fatal};
+	enum rmq_error err = client_io_open(&w->io, o->common.servers, &config, &host, why);
+	if (err)
+		return err;
+	w->heard = clock_mono();
+	w->sub = client_subscribe(w->io.client, w->heard, queue_of(w),
+	    (uint8_t)((o->no_create ? SUBSCRIBE_NO_CREATE : 0) |
+		      (supply_wants_idle(&o->end) ? SUBSCRIBE_IDLE : 0) | SUBSCRIBE_STARTS),
+	    o->lease_ms);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error open_memory(struct worker *w, struct reason *why)
+{
+	struct work_config config = w->o->work.config;
+	config.seed = clock_mono().ms << 20 ^ (uint64_t)getpid();
+	w->runs = calloc(config.parallel, sizeof(*w->runs));
+	w->polls = calloc(5 + (size_t)config.parallel * RUN_POLLS, sizeof(*w->polls));
+	if (!work_init(&w->work, &config) || !w->runs || !w->polls ||
+	    !environment_init(&w->environment, w->o->common.servers))
+		return reason_set(why, RMQ_E_LIMIT, "out of memory");
+	for (uint32_t i = 0; i < config.parallel; i++)
+		w->runs[i].out = w->runs[i].err = w->runs[i].errors = -1;
+	return RMQ_E_OK;
+}
+
+enum rmq_error worker_open(
+    struct worker *w, const struct recv_options *o, int *status, struct reason *why)
+{
+	rlim_t least = DESCRIPTORS + (rlim_t)DESCRIPTORS_RUN * o->work.config.parallel, now;
+	*w = (struct worker){.o = o,
+	    .form = o->work.form,
+	    .children = -1,
+	    .settle = {.verb = VERB_SETTLE},
+	    .release = {.verb = VERB_RELEASE},
+	    .fail = {.verb = VERB_RELEASE, .flags = SETTLE_COUNTED},
+	    .bury = {.verb = VERB_DEAD, .why = "cannot be passed to the command"}};
+	int error = spawn_find(o->work.command[0], &w->path);
+	*status = spawn_exit(error);
+	if (error)
+		return reason_set(
+		    why, RMQ_E_NOTHING, "%s: %s", o->work.command[0], strerror(error));
+	enum rmq_error err = startup_descriptors(least, &w->nofile, &now, why);
+	w->spawn.nofile = &w->nofile;
+	if (!err)
+		err = open_memory(w, why);
+	error = err ? 0 : printer_open(&w->errors, STDERR_FILENO, -1);
+	if (!err && !error)
+		error = output_open(&w->out, STDOUT_FILENO);
+	if (!err && !error && (w->children = open_children()) < 0)
+		error = errno;
+	if (error)
+		err = reason_set(why, RMQ_E_IO, "%s", strerror(error));
+	if (!err)
+		err = open_client(w, why);
+	*status = error_exit(err);
+	if (!err)
+		give_credit(w);
+	return err;
+}
+
+void worker_close(struct worker *w)
+{
+	client_io_close(&w->io);
+	for (uint32_t i = 0; i < w->o->work.config.parallel; i++)
+		run_deinit(&w->runs[i]);
+	free(w->runs);
+	free(w->polls);
+	jobs_free(&w->waiting);
+	work_deinit(&w->work);
+	environment_deinit(&w->environment);
+	text_deinit(&w->path);
+	text_deinit(&w->input);
+	printer_deinit(&w->errors);
+	free(w->settle.entries);
+	free(w->release.entries);
+	free(w->fail.entries);
+	free(w->bury.entries);
+	if (w->children >= 0)
+		close(w->children);
+}
