@@ -275,6 +275,9 @@ static void take_more(struct reading *r, uint64_t n, uint32_t stale)
 	struct shadow_session *se = shadow_session(r->s, r->due_session);
 	if (n != r->due_n)
 		check_due(r);
+	if (stale > 0)
+		FAIL(r, "session %llu has sent with %llu what came of a lease that is over",
+		    U(r->due_session), U(n));
 	se->answers[n - 1].event = EVENT_TYPE_SETTLE;
 	se->answers[n - 1].stale += stale;
 	r->due_session = 0;

@@ -103,7 +103,8 @@
 	X(PRIORITY_UNSEEN, "what is older is handed out before what has a higher priority") \
 	X(PRIORITY_FORGOTTEN, "a checkpoint forgets priorities") \
 	X(PRIORITY_OF_DEAD, "dead letters lose their priority") \
-	X(SETTLE_SEND_APART, "what is settled and sent in one command is in two records")
+	X(SETTLE_SEND_APART, "what is settled and sent in one command is in two records") \
+	X(STALE_SENDS, "what came of a lease that is over is sent")
 
 /*
  * Those of a node between its queue daemon and consensus, for tests/sim_cluster; with the rules

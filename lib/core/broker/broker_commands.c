@@ -1321,6 +1321,11 @@ static void settle_send(struct broker *b, struct conn *c, const struct wire_sett
 	}
 	if (!judged(b, c, q, s, RECORD_PAYLOAD_MAX - FRAME_SMALL - data.len, &v))
 		return;
+	/* What came of a lease that is over is not to be seen. */
+	if (v.stale.len > 0 && !RMQ_VARIANT(STALE_SENDS)) {
+		fail(b, c, m->n, RMQ_E_STALE, 0);
+		return;
+	}
 	tell_holders(b, c, q, s, &v.good);
 	emit_settle_send(b, c, q, m, data, &v);
 }
