@@ -187,8 +187,8 @@ static enum rmq_error check(struct recv_options *o, struct reason *why)
 		    o->ack != ACK_DEFAULT     ? "--ack"
 		    : o->format == FORMAT_RAW ? "--raw"
 					      : "-o");
-	if (o->separator_given && !w->form.several)
-		return reason_set(why, RMQ_E_USAGE, "-0 goes with --batch");
+	if (o->separator_given && !w->form.several && !w->to)
+		return reason_set(why, RMQ_E_USAGE, "-0 goes with --batch or --to");
 	w->form.envelopes = o->format == FORMAT_JSON;
 	w->form.separator = o->separator;
 	w->form.argv = w->command;

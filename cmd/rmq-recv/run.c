@@ -36,6 +36,7 @@ int run_start(struct run *r, struct spawn *s, int input, const struct run_files 
 	int out = -1, err = -1, error = 0;
 	r->out = r->err = -1;
 	r->errors = files->err;
+	r->keeps_output = files->keeps_output;
 	if (files->keeps_output)
 		error = open_pipe(&r->out, &out);
 	if (!error && files->err < 0)
@@ -51,6 +52,7 @@ int run_start(struct run *r, struct spawn *s, int input, const struct run_files 
 		r->pid = 0;
 		close_fd(&r->out);
 		close_fd(&r->err);
+		close_fd(&r->errors);
 		return error;
 	}
 	r->term_at = r->kill_at = never;

@@ -24,9 +24,10 @@ struct run {
 	pid_t pid; /* 0: there is none */
 	uint32_t slot;
 	struct jobs jobs;
-	int out;		 /* its stdout, to be read; -1: it is not */
-	int err;		 /* its stderr, likewise */
-	int errors;		 /* --results: the file of its stderr; -1: none */
+	int out;    /* its stdout, to be read; -1: it is not */
+	int err;    /* its stderr, likewise */
+	int errors; /* --results: the file of its stderr; -1: none */
+	bool keeps_output;
 	struct text output;	 /* what has come from `out` */
 	size_t output_most;	 /* more than that is too much */
 	struct text errors_part; /* what has come from `err` and was not passed on */

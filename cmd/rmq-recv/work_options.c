@@ -1,5 +1,6 @@
 #include "work_options.h"
 
+#include "core/base/name.h"
 #include "core/base/units.h"
 
 void work_options_init(struct work_options *o)
@@ -37,13 +38,14 @@ static enum rmq_error take_duration(
 enum rmq_error work_options_take(
     struct work_options *o, int option, const char *arg, struct reason *why)
 {
-	static const char *const names[] = {
-	    "--batch", "--linger", "--max-time", "--max-fails", "--on-exit"};
+	static const char *const names[] = {"--batch", "--linger", "--max-time", "--max-fails",
+	    "--on-exit", "--to", "--joblog", "--results"};
 	enum rmq_error err = RMQ_E_OK;
 	const char *name = option == 'P'   ? "-P"
 			   : option == 'I' ? "-I"
 			   : option == 'l' ? "-l"
-			   : option >= WORK_OPTION_BATCH && option <= WORK_OPTION_ON_EXIT
+			   : option == 'w' ? "-w"
+			   : option >= WORK_OPTION_BATCH && option <= WORK_OPTION_RESULTS
 			       ? names[option - WORK_OPTION_BATCH]
 			       : NULL;
 	if (!name)
@@ -75,6 +77,19 @@ enum rmq_error work_options_take(
 	case 'I':
 		o->form.replace = arg;
 		return *arg ? RMQ_E_OK : bad(why, name, arg, "a string to be replaced");
+	case 'w':
+		o->whole = true;
+		return RMQ_E_OK;
+	case WORK_OPTION_TO:
+		o->to = arg;
+		return name_valid(slice_str(arg)) ? RMQ_E_OK
+						  : bad(why, name, arg, "a queue name");
+	case WORK_OPTION_JOBLOG:
+		o->joblog = arg;
+		return RMQ_E_OK;
+	case WORK_OPTION_RESULTS:
+		o->results = arg;
+		return RMQ_E_OK;
 	default:
 		o->form.newline = true;
 		return RMQ_E_OK;
@@ -98,5 +113,7 @@ enum rmq_error work_options_check(struct work_options *o, struct reason *why)
 		return exclude(why, "-I", "-l");
 	if (!o->form.several && o->config.linger_ms > 0)
 		return reason_set(why, RMQ_E_USAGE, "--linger goes with --batch");
+	if (o->whole && !o->to)
+		return reason_set(why, RMQ_E_USAGE, "-w goes with --to");
 	return RMQ_E_OK;
 }

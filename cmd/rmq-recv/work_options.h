@@ -13,6 +13,10 @@ struct work_options {
 	struct work_config config;
 	struct payload_form form;
 	uint64_t max_time_ms; /* UNITS_INFINITY: none */
+	const char *to;	      /* queue for what runs print; NULL: it is not kept */
+	bool whole;	      /* all that a run prints is one message */
+	const char *joblog;   /* NULL: none */
+	const char *results;  /* directory; NULL: none */
 	const char *given;    /* the first of these options that was given, NULL: none */
 };
 
@@ -21,10 +25,13 @@ enum {
 	WORK_OPTION_LINGER,
 	WORK_OPTION_MAX_TIME,
 	WORK_OPTION_MAX_FAILS,
-	WORK_OPTION_ON_EXIT
+	WORK_OPTION_ON_EXIT,
+	WORK_OPTION_TO,
+	WORK_OPTION_JOBLOG,
+	WORK_OPTION_RESULTS
 };
 
-#define WORK_OPTIONS_SHORT "P:I:l"
+#define WORK_OPTIONS_SHORT "P:I:lw"
 /* clang-format off */
 #define WORK_OPTIONS_LONG \
 	{"parallel", required_argument, NULL, 'P'}, \
@@ -33,6 +40,10 @@ enum {
 	{"max-time", required_argument, NULL, WORK_OPTION_MAX_TIME}, \
 	{"max-fails", required_argument, NULL, WORK_OPTION_MAX_FAILS}, \
 	{"on-exit", required_argument, NULL, WORK_OPTION_ON_EXIT}, \
+	{"to", required_argument, NULL, WORK_OPTION_TO}, \
+	{"whole", no_argument, NULL, 'w'}, \
+	{"joblog", required_argument, NULL, WORK_OPTION_JOBLOG}, \
+	{"results", required_argument, NULL, WORK_OPTION_RESULTS}, \
 	{"newline", no_argument, NULL, 'l'}
 #define WORK_OPTIONS_HELP \
 	"With COMMAND:\n" \
@@ -44,7 +55,11 @@ enum {
 	"      --on-exit CODE,..=VERDICT\n" \
 	"                        settle, dead, retry[:DUR], fail or stop for these statuses\n" \
 	"  -I STR                the body stands for STR in the ARGs, stdin is /dev/null\n" \
-	"  -l, --newline         end the body with a newline\n"
+	"  -l, --newline         end the body with a newline\n" \
+	"      --to QUEUE        send each line that a run prints there as its message is settled\n" \
+	"  -w, --whole           … all that it prints as one message\n" \
+	"      --joblog FILE     append a line for each message that a run had\n" \
+	"      --results DIR     stdout and stderr of each run are files ID.out, ID.err in DIR\n"
 /* clang-format on */
 
 void work_options_init(struct work_options *o);

@@ -16,9 +16,9 @@
 #include "sys/process/log.h"
 #include "sys/process/signals.h"
 #include "sys/process/startup.h"
+#include "verdict.h"
 
 #define WINDOW		16 /* commands in flight */
-#define SETTLING	2  /* … of which so many settle: what ends meanwhile goes together */
 #define PREFETCH_BYTES	(4u << 20)
 #define PARTING_MAX_MS	10000
 #define DESCRIPTORS	16 /* besides those of runs */
@@ -26,9 +26,7 @@
 
 /* ---- errors ---- */
 
-static void end_with(struct worker *w, enum rmq_error code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-static void end_with(struct worker *w, enum rmq_error code, const char *format, ...)
+void worker_end_with(struct worker *w, enum rmq_error code, const char *format, ...)
 {
 	va_list ap;
 	if (w->code)
@@ -39,9 +37,9 @@ static void end_with(struct worker *w, enum rmq_error code, const char *format, 
 	va_end(ap);
 }
 
-static void end_memory(struct worker *w)
+void worker_end_memory(struct worker *w)
 {
-	end_with(w, RMQ_E_LIMIT, "out of memory");
+	worker_end_with(w, RMQ_E_LIMIT, "out of memory");
 	w->phase = WORKER_DEAD;
 }
 
@@ -50,156 +48,23 @@ static struct slice queue_of(const struct worker *w)
 	return slice_str(w->o->queue);
 }
 
-/* ---- settling ---- */
-
-static void add(
-    struct worker *w, struct settling *b, uint64_t lease, uint64_t first, uint32_t count)
-{
-	if (!settling_add(b, lease, first, count))
-		end_memory(w);
-}
-
-static void add_all(struct worker *w, struct settling *b, const struct jobs *jobs)
-{
-	for (const struct job *j = jobs->head; j; j = j->next)
-		if (!j->gone)
-			add(w, b, j->envelope.lease, j->envelope.seq, 1);
-}
-
-/* What waits for a run is given back. */
-static void release_waiting(struct worker *w)
-{
-	w->taken -= w->waiting.count;
-	add_all(w, &w->release, &w->waiting);
-	jobs_free(&w->waiting);
-}
-
-static void flush_settling(struct worker *w)
-{
-	struct settling *all[] = {&w->settle, &w->fail, &w->bury, &w->release};
-	struct mono_time now = clock_mono();
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if (all[i]->count > 0 && client_unanswered(w->io.client) < SETTLING)
-			(void)settling_flush(all[i], w->io.client, queue_of(w), now, NULL);
-}
-
-/* One command of its own, for a delay or a reason of its own.  False: it has nothing to say. */
-static bool settle_apart(
-    struct worker *w, struct settling *b, const struct jobs *jobs, struct outcome *tag)
-{
-	struct client_settlement s = {.queue = queue_of(w),
-	    .verb = b->verb,
-	    .ms = b->ms,
-	    .why = slice_str(b->why ? b->why : ""),
-	    .tag = tag};
-	add_all(w, b, jobs);
-	bool any = b->count > 0;
-	if (any)
-		client_settle(w->io.client, clock_mono(), &s, b->entries, (uint32_t)b->count);
-	free(b->entries);
-	return any;
-}
-
-/* ---- outcomes ---- */
-
-/* Counts what has become of the messages; the longest delay of those that are given back. */
-static uint64_t note(struct worker *w, const struct outcome *o)
-{
-	uint64_t delay_ms = 0;
-	for (const struct job *j = o->jobs.head; j; j = j->next) {
-		if (j->gone)
-			continue;
-		uint64_t ms = work_note(
-		    &w->work, o->verdict, o->code, j->envelope.seq, j->envelope.failures);
-		if (ms > delay_ms)
-			delay_ms = ms;
-	}
-	return delay_ms;
-}
-
-/* It is final. */
-static void close_outcome(struct worker *w, struct outcome *o)
-{
-	char id[RECEIPT_MAX];
-	for (const struct job *j = o->jobs.head; j; j = j->next) {
-		receipt_print_id(id, j->envelope.queue, j->envelope.seq);
-		if (o->signal)
-			log_info(
-			    "%s: signal %d: %s", id, o->signal, work_verdict_name(o->verdict));
-		else
-			log_info("%s: exit %d: %s", id, o->code, work_verdict_name(o->verdict));
-	}
-	jobs_free(&o->jobs);
-	(void)w;
-}
-
-static void fail_outcome(struct worker *w, struct outcome *o)
-{
-	o->verdict = WORK_FAIL;
-	(void)note(w, o);
-	add_all(w, &w->fail, &o->jobs);
-	close_outcome(w, o);
-}
-
-/* The daemon has to say first whether there is a queue for them. */
-static void bury(struct worker *w, const struct outcome *o, const char *why)
-{
-	struct settling b = {.verb = VERB_DEAD, .why = why};
-	struct outcome *tag = malloc(sizeof(*tag));
-	if (!tag) {
-		end_memory(w);
-		return;
-	}
-	*tag = *o;
-	if (settle_apart(w, &b, &tag->jobs, tag))
-		return;
-	close_outcome(w, tag);
-	free(tag);
-}
-
-static const char *reason(const struct run *r, const struct outcome *o, char text[TEXT_MAX + 1])
-{
-	const char *last = run_reason(r);
-	snprintf(text, TEXT_MAX + 1, "exit status %d", o->code);
-	return *last ? last : text;
-}
-
-/* Acts on the verdict; takes the messages. */
-static void act(struct worker *w, const struct run *r, struct outcome *o)
-{
-	char text[TEXT_MAX + 1];
-	struct settling retry = {.verb = VERB_RELEASE};
-	switch (o->verdict) {
-	case WORK_DEAD:
-		bury(w, o, reason(r, o, text));
-		return;
-	case WORK_FAIL:
-		fail_outcome(w, o);
-		return;
-	case WORK_RETRY:
-		retry.ms = note(w, o);
-		(void)settle_apart(w, &retry, &o->jobs, NULL);
-		break;
-	case WORK_SETTLE:
-		(void)note(w, o);
-		add_all(w, &w->settle, &o->jobs);
-		break;
-	case WORK_STOP:
-	case WORK_RELEASE:
-	case WORK_DISCARD:
-		/* Of those that are discarded some may be held still. */
-		(void)note(w, o);
-		add_all(w, &w->release, &o->jobs);
-		break;
-	}
-	close_outcome(w, o);
-}
-
 static void say_worn(struct worker *w)
 {
 	if (w->work.worn)
-		end_with(w, RMQ_E_TIMEOUT, "%llu runs of %s have failed in a row",
+		worker_end_with(w, RMQ_E_TIMEOUT, "%llu runs of %s have failed in a row",
 		    (unsigned long long)w->work.fails, w->o->work.command[0]);
+}
+
+/* What it has printed, if that is to be sent. */
+static struct sendbuf *output_of(
+    const struct worker *w, struct run *r, struct work_ended *ended)
+{
+	struct sendbuf *batch = NULL;
+	if (!w->o->work.to || work_verdict(&w->work, ended) != WORK_SETTLE)
+		return NULL;
+	if (!verdict_batch(w, &r->output, &batch))
+		ended->too_much = true;
+	return batch;
 }
 
 static void judge(struct worker *w, struct run *r)
@@ -213,16 +78,26 @@ static void judge(struct worker *w, struct run *r)
 		ended.signal = WTERMSIG(r->status);
 	else
 		ended.code = WEXITSTATUS(r->status);
+	struct sendbuf *batch = output_of(w, r, &ended);
 	struct outcome o = {.jobs = r->jobs,
 	    .verdict = work_judge(&w->work, &ended),
 	    .began = r->began_wall,
 	    .took_ms = now.ms - r->began.ms,
 	    .code = ended.code,
-	    .signal = ended.signal};
+	    .signal = ended.signal,
+	    .reason = run_reason(r),
+	    .batch = batch};
+	if (ended.too_much && !ended.lost)
+		log_notice("%s:%llu: its output is more than --to can send at once: %u bytes, "
+			   "%u lines",
+		    w->o->queue, (unsigned long long)r->jobs.head->envelope.seq, BATCH_MAX,
+		    BATCH_MESSAGES_MAX);
 	r->jobs = (struct jobs){0};
 	r->pid = 0;
 	work_end(&w->work, r->slot, now);
-	act(w, r, &o);
+	if (!results_keep(&w->results, r, o.jobs.head))
+		worker_end_with(w, RMQ_E_IO, "--results: %s", strerror(errno));
+	verdict_act(w, &o);
 	say_worn(w);
 }
 
@@ -240,7 +115,7 @@ static void enter(struct worker *w, enum worker_phase phase)
 	if (phase <= w->phase)
 		return;
 	w->phase = phase;
-	release_waiting(w);
+	verdict_release_waiting(w);
 	if (w->supply == SUPPLY_ENDED)
 		return;
 	if (client_credit_messages(w->io.client, w->sub) == 0)
@@ -260,19 +135,24 @@ static void stay_subscribed(struct worker *w)
 		    SUBSCRIBE_NO_CREATE | SUBSCRIBE_STARTS, w->o->lease_ms);
 }
 
+/* Nothing was run, and nothing has become of its messages. */
+static void call_off(struct worker *w, struct run *r, enum work_verdict verdict, int code)
+{
+	struct outcome o = {.jobs = r->jobs, .verdict = verdict, .code = code, .reason = ""};
+	r->pid = 0;
+	r->jobs = (struct jobs){0};
+	work_end(&w->work, r->slot, clock_mono());
+	verdict_act(w, &o);
+	enter(w, WORKER_ENDING);
+}
+
 /* COMMAND cannot be run: the worker stops, and eats nothing. */
 static void unstartable(struct worker *w, struct run *r, int error)
 {
 	struct work_ended ended = {.unstartable = true, .code = spawn_exit(error)};
-	struct outcome o = {.jobs = r->jobs, .code = ended.code};
 	if (!w->work.stopped)
 		log_error("%s: %s: %s", w->o->queue, w->o->work.command[0], strerror(error));
-	r->pid = 0;
-	o.verdict = work_judge(&w->work, &ended);
-	r->jobs = (struct jobs){0};
-	work_end(&w->work, r->slot, clock_mono());
-	act(w, r, &o);
-	enter(w, WORKER_ENDING);
+	call_off(w, r, work_judge(&w->work, &ended), ended.code);
 }
 
 /* Its stdin, or -I its arguments (*argv, to be freed).  -1: errno. */
@@ -295,7 +175,7 @@ static int pass(struct worker *w, const struct run *r, char ***argv)
 
 static void start_run(struct worker *w, struct run *r)
 {
-	struct run_files files = {.out = -1, .err = -1};
+	struct run_files files = {.keeps_output = w->o->work.to, .out = -1, .err = -1};
 	uint64_t max_time_ms = w->o->work.max_time_ms;
 	bool ends = max_time_ms != UNITS_INFINITY;
 	char **argv = NULL;
@@ -309,12 +189,19 @@ static void start_run(struct worker *w, struct run *r)
 	w->spawn.path = w->path.data;
 	w->spawn.argv = argv ? argv : w->o->work.command;
 	w->spawn.envp = w->environment.vars;
-	if (!error)
+	bool kept = error || results_open(&w->results, &files, r->jobs.head);
+	if (!kept)
+		worker_end_with(w, RMQ_E_IO, "--results: %s", strerror(errno));
+	else if (!error)
 		error = run_start(r, &w->spawn, input, &files);
 	if (input >= 0)
 		close(input);
+	if (files.out >= 0)
+		close(files.out);
 	free(argv);
-	if (error)
+	if (!kept)
+		call_off(w, r, WORK_RELEASE, 0);
+	else if (error)
 		unstartable(w, r, error);
 	else if (ends)
 		r->term_at.ms = r->began.ms + max_time_ms;
@@ -356,7 +243,7 @@ static void start_runs(struct worker *w)
 	struct run *r;
 	uint32_t first = w->work.running;
 	if (w->waiting.head && work_is_stale(&w->work, now, w->waiting.head->came))
-		release_waiting(w);
+		verdict_release_waiting(w);
 	while ((r = prepare(w, now)))
 		r->pid = -1;
 	if (w->work.running == first)
@@ -388,16 +275,16 @@ static bool take_bad(
 {
 	unsigned long long seq = d->first_seq + i;
 	if (w->o->skip_bad) {
-		add(w, &w->bury, d->lease, seq, 1);
+		verdict_add(w, &w->bury, d->lease, seq, 1);
 		w->bad++;
 		if (!w->o->common.quiet)
 			fprintf(
 			    stderr, "rmq-recv: %s: message %llu %s\n", w->o->queue, seq, why);
 		return true;
 	}
-	add(w, &w->fail, d->lease, seq, 1);
-	add(w, &w->release, d->lease, seq + 1, d->count - i - 1);
-	end_with(w, RMQ_E_BAD_DATA, "message %llu %s", seq, why);
+	verdict_add(w, &w->fail, d->lease, seq, 1);
+	verdict_add(w, &w->release, d->lease, seq + 1, d->count - i - 1);
+	worker_end_with(w, RMQ_E_BAD_DATA, "message %llu %s", seq, why);
 	return false;
 }
 
@@ -411,7 +298,7 @@ static void on_deliver(void *arg, const struct client_delivery *d)
 	if (w->phase != WORKER_RUNNING || w->code)
 		wanted = 0;
 	uint32_t keep = wanted < d->count ? (uint32_t)wanted : d->count;
-	add(w, &w->release, d->lease, d->first_seq + keep, d->count - keep);
+	verdict_add(w, &w->release, d->lease, d->first_seq + keep, d->count - keep);
 	for (uint32_t i = 0; i < keep; i++) {
 		struct envelope e = envelope_of(d, queue_of(w), i, &w->cursors);
 		const char *why = payload_bad(&w->form, e.body);
@@ -421,7 +308,7 @@ static void on_deliver(void *arg, const struct client_delivery *d)
 			continue;
 		w->taken++;
 		if (!jobs_add(&w->waiting, &e, w->heard)) {
-			end_memory(w);
+			worker_end_memory(w);
 			return;
 		}
 	}
@@ -463,34 +350,28 @@ static void on_lease_ended(
 
 static void on_done(void *arg, const struct client_command *cmd, struct slice stale)
 {
-	struct worker *w = arg;
-	struct outcome *o = cmd->tag;
 	(void)stale;
-	if (!o)
-		return;
-	(void)note(w, o);
-	close_outcome(w, o);
-	free(o);
+	if (cmd->tag)
+		verdict_done(arg, cmd->tag);
+}
+
+static void on_settle_sent(void *arg, const struct client_command *cmd, uint64_t first_seq,
+    uint32_t count, struct slice stale)
+{
+	(void)first_seq, (void)count;
+	on_done(arg, cmd, stale);
 }
 
 static enum client_verdict on_failed(void *arg, const struct client_command *cmd,
     enum rmq_error code, uint32_t at, struct slice text)
 {
-	struct worker *w = arg;
-	struct outcome *o = cmd->tag;
+	struct slice why = text.len > 0 ? text : slice_str(error_text(code));
 	(void)at;
-	if (o) {
-		log_notice("%s: no dead letter could be made, it is a failure: %.*s",
-		    w->o->queue, text.len ? (int)text.len : (int)strlen(error_text(code)),
-		    text.len ? (const char *)text.data : error_text(code));
-		fail_outcome(w, o);
-		free(o);
-	} else if (code != RMQ_E_NO_QUEUE) {
+	if (cmd->tag)
+		verdict_refused(arg, cmd->tag, code, why);
+	else if (code != RMQ_E_NO_QUEUE)
 		/* A queue that is gone has nothing to be settled. */
-		end_with(w, code, "%.*s",
-		    text.len ? (int)text.len : (int)strlen(error_text(code)),
-		    text.len ? (const char *)text.data : error_text(code));
-	}
+		worker_end_with(arg, code, "%.*s", (int)why.len, (const char *)why.data);
 	return CLIENT_DROP;
 }
 
@@ -525,7 +406,8 @@ static void on_sub_failed(void *arg, uint32_t sub, enum rmq_error code, struct s
 	struct worker *w = arg;
 	(void)sub;
 	supply_note(&w->supply, SUPPLY_ENDED);
-	end_with(w, code, "%.*s", text.len ? (int)text.len : (int)strlen(error_text(code)),
+	worker_end_with(w, code, "%.*s",
+	    text.len ? (int)text.len : (int)strlen(error_text(code)),
 	    text.len ? (const char *)text.data : error_text(code));
 }
 
@@ -549,10 +431,10 @@ static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 	struct worker *w = arg;
 	w->phase = WORKER_DEAD;
 	if (code == RMQ_E_NO_DAEMON)
-		end_with(w, code, "%s at %s (%s)", error_text(code), w->io.target,
+		worker_end_with(w, code, "%s at %s (%s)", error_text(code), w->io.target,
 		    w->io.error ? strerror(w->io.error_number) : "in time");
 	else
-		end_with(w, code, "%.*s", (int)text.len, (const char *)text.data);
+		worker_end_with(w, code, "%.*s", (int)text.len, (const char *)text.data);
 }
 
 /* ---- credit ---- */
@@ -688,7 +570,8 @@ static void turn(struct worker *w)
 	int timeout_ms;
 	struct pollfd *p = w->polls;
 	p[0] = client_io_prepare(&w->io, &timeout_ms);
-	bool watched = output_notices_close(&w->out) && !w->unread && w->phase != WORKER_DEAD;
+	bool watched = !w->o->work.to && !w->o->work.results && output_notices_close(&w->out) &&
+		       !w->unread && w->phase != WORKER_DEAD;
 	p[1] = (struct pollfd){w->signalled ? -1 : signals_fd(), POLLIN, 0};
 	p[2] = (struct pollfd){w->children, POLLIN, 0};
 	p[3] = (struct pollfd){watched ? w->out.fd : -1, 0, 0};
@@ -721,7 +604,7 @@ void worker_run(struct worker *w)
 		turn(w);
 		judge_all(w);
 		start_runs(w);
-		flush_settling(w);
+		verdict_flush(w);
 		give_credit(w);
 	} while (!advance(w));
 	(void)!printer_finish(&w->errors);
@@ -766,6 +649,7 @@ static enum rmq_error open_client(struct worker *w, struct reason *why)
 	struct client_config config = {.window = WINDOW, .timeout_ms = o->common.timeout_ms};
 	struct client_host host = {.arg = w,
 	    .done = on_done,
+	    .settle_sent = on_settle_sent,
 	    .failed = on_failed,
 	    .subscribed = on_subscribed,
 	    .sub_failed = on_sub_failed,
@@ -796,8 +680,10 @@ static enum rmq_error open_memory(struct worker *w, struct reason *why)
 	if (!work_init(&w->work, &config) || !w->runs || !w->polls ||
 	    !environment_init(&w->environment, w->o->common.servers))
 		return reason_set(why, RMQ_E_LIMIT, "out of memory");
-	for (uint32_t i = 0; i < config.parallel; i++)
+	for (uint32_t i = 0; i < config.parallel; i++) {
 		w->runs[i].out = w->runs[i].err = w->runs[i].errors = -1;
+		w->runs[i].output_most = BATCH_MAX;
+	}
 	return RMQ_E_OK;
 }
 
@@ -829,6 +715,8 @@ enum rmq_error worker_open(
 	if (error)
 		err = reason_set(why, RMQ_E_IO, "%s", strerror(error));
 	if (!err)
+		err = results_init(&w->results, &o->work, why);
+	if (!err)
 		err = open_client(w, why);
 	*status = error_exit(err);
 	if (!err)
@@ -844,6 +732,7 @@ void worker_close(struct worker *w)
 	free(w->runs);
 	free(w->polls);
 	jobs_free(&w->waiting);
+	results_deinit(&w->results);
 	work_deinit(&w->work);
 	environment_deinit(&w->environment);
 	text_deinit(&w->path);

@@ -12,18 +12,9 @@
 #include "environment.h"
 #include "payload.h"
 #include "receiver.h"
+#include "results.h"
 #include "run.h"
 #include "sys/stream/printer.h"
-
-/* What a run has come to; freed once the daemon has answered. */
-struct outcome {
-	struct jobs jobs;
-	enum work_verdict verdict;
-	struct wall_time began;
-	uint64_t took_ms;
-	int code;
-	int signal;
-};
 
 enum worker_phase { WORKER_RUNNING, WORKER_ENDING, WORKER_DEAD };
 
@@ -46,6 +37,7 @@ struct worker {
 	struct text input;
 	struct envelope_cursors cursors;
 	struct settling settle, release, fail, bury;
+	struct results results;
 	struct printer errors; /* stderr of the runs, on its way to ours */
 	struct output out;     /* our stdout, of which only the end is of interest */
 	int children;	       /* readable when one has ended */
@@ -69,5 +61,10 @@ void worker_run(struct worker *w);
 /* Says why it failed.  The exit status; it may die by a signal instead. */
 int worker_finish(struct worker *w);
 void worker_close(struct worker *w);
+
+/* It ends with this error, if it has none yet. */
+void worker_end_with(struct worker *w, enum rmq_error code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void worker_end_memory(struct worker *w);
 
 #endif

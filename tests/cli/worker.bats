@@ -551,3 +551,135 @@ quick_queue() {
 	[ "$(cat out)" = ab ]
 	[ "$(counts jobs)" = "0 0 0" ]
 }
+
+@test "worker: --to sends each line that a run prints, as its message is settled" {
+	start_queue q
+	rmq-send jobs a b c
+	# shellcheck disable=SC2016
+	worker --drain --to out jobs sh -c 'x=$(cat); [ $x = b ] || printf "%s1\n\n%s2" $x $x'
+	[ "$(timeout 10 rmq-recv --drain out | paste -sd' ')" = "a1  a2 c1  c2" ]
+	[ "$(counts jobs)" = "0 0 0" ]
+	# Both in one record.
+	rmq-journal dump q | jq -e -s 'any([.events[]?.event] | index("send") and index("settle"))'
+}
+
+@test "worker: --to with -w is one message, also an empty one, and with -0 ends at NUL" {
+	start_queue q
+	rmq-send jobs a
+	worker -1 --to out -w jobs printf 'x\ny\n'
+	rmq-send jobs a
+	worker -1 --to out -w jobs true
+	rmq-send jobs a
+	worker -1 --to out -0 jobs printf 'p\nq\0r'
+	timeout 10 rmq-recv --drain -0 out >got
+	printf 'x\ny\n\0\0p\nq\0r\0' >want
+	cmp got want
+}
+
+@test "worker: --to sends nothing of a run that fails" {
+	start_queue q
+	quick_queue jobs
+	rmq-send jobs a
+	# shellcheck disable=SC2016
+	worker --drain=all --to out jobs sh -c 'echo try $RMQ_MSG_ATTEMPT; [ $RMQ_MSG_ATTEMPT -eq 3 ]'
+	[ "$(timeout 10 rmq-recv --drain out)" = "try 3" ]
+	rmq-send jobs b
+	run worker -1 --to out jobs sh -c 'echo no; exit 65'
+	assert_failure 65
+	[ "$(counts out)" = "0 0 0" ]
+}
+
+@test "worker: more output than --to can send at once is a failure that says so" {
+	start_queue q
+	quick_queue jobs
+	local what
+	rmq-send jobs a
+	for what in 'seq 4097' 'head -c 64512 /dev/zero' 'cat /dev/zero'; do
+		# shellcheck disable=SC2086
+		run worker -1 --to out jobs $what
+		assert_failure 75
+		assert_output --partial "rmq-recv: jobs:1: its output is more than --to can send at once: 64512 bytes, 4096 lines"
+	done
+	[ "$(rmq-queue peek -o failures jobs)" = 3 ]
+	# All of that is allowed.
+	worker -1 --to out jobs seq 4096
+	[ "$(counts out)" = "4096 0 0" ]
+	# What the queue does not take is a failure as well.
+	rmq-queue create --max-message 3 small
+	rmq-send jobs b
+	run worker -1 --to small jobs echo four
+	assert_failure 75
+	assert_output --partial "the queue's --max-message is 3"
+}
+
+@test "worker: --to a queue that is full waits, to one that may not be made is 66" {
+	start_queue q
+	rmq-send jobs a
+	run worker -1 --no-create --to none jobs echo x
+	assert_failure 66
+	assert_output --partial "no such queue: none"
+	[ "$(rmq-queue peek -o failures,state jobs)" = "$(printf '0\tready')" ]
+	rmq-queue create --max-bytes 5 full
+	rmq-send full 12345
+	start worker -1 --to full jobs echo x
+	local pid=$!
+	wait_until 10 grep -q 'queue is full: full' log
+	[ "$(timeout 10 rmq-recv -1 full)" = 12345 ]
+	wait $pid
+	[ "$(timeout 10 rmq-recv -1 full)" = x ]
+	run worker -S unix:none --to . jobs true
+	assert_failure 64
+	run worker -S unix:none -w jobs true
+	assert_failure 64
+}
+
+@test "worker: the output of a run whose lease is over is discarded" {
+	start_queue q
+	rmq-send jobs a b
+	# shellcheck disable=SC2016
+	worker -n 2 --batch 2 --to out jobs sh -c 'cat; until [ -e go ]; do sleep 0.01; done' 3>&- 2>log &
+	local pid=$!
+	STARTED+=($pid)
+	becomes jobs "0 2 0"
+	rmq-ack --release --delay 1h "$(rmq-queue peek -j jobs | jq -r 'select(.body == "a").receipt')"
+	becomes jobs "0 1 1"
+	touch go
+	wait $pid || :
+	[ "$(rmq-queue ls out | wc -l)" -eq 0 ]
+	[ "$(counts jobs)" = "1 0 1" ]
+	[ "$(rmq-queue peek -o failures jobs | sort -u)" = 0 ]
+}
+
+@test "worker: --joblog has a line for each message that a run had" {
+	start_queue q
+	quick_queue jobs
+	rmq-send jobs $'a\n' b c d
+	run worker -n 2 --joblog log.tsv jobs sh -c 'read -r x; [ "$x" = a ] || kill -9 $$'
+	worker -1 --on-exit 9=settle --joblog log.tsv jobs sh -c 'exit 9'
+	worker -n 2 --batch 2 --to out --joblog log.tsv jobs cat
+	[ "$(cut -f 1,2,5- log.tsv)" = "$(printf '%s\n' $'jobs:1\t1\t0\t0\tsettle' $'jobs:2\t1\t0\t9\tfail' \
+		$'jobs:2\t2\t9\t0\tsettle' $'jobs:3\t1\t0\t0\tsettle' $'jobs:4\t1\t0\t0\tsettle')" ]
+	awk -F '\t' 'NF != 7 || ($3 " " $4) !~ /^[0-9]+\.[0-9][0-9][0-9] [0-9]+\.[0-9][0-9][0-9]$/ { exit 1 }' log.tsv
+	rmq-send jobs e
+	run worker -1 --joblog none/log jobs true
+	assert_failure 74
+	[ "$(counts jobs)" = "1 0 0" ]
+}
+
+@test "worker: --results keeps what each run prints, and the reason of dead letters" {
+	start_queue q
+	rmq-send jobs a b
+	mkdir results
+	run worker -1 --results results jobs sh -c 'cat; echo oops >&2; exit 65'
+	assert_failure 65
+	assert_output ''
+	[ "$(cat results/jobs:1.out)" = a ]
+	[ "$(cat results/jobs:1.err)" = oops ]
+	[ "$(rmq-queue peek -o note jobs.dead)" = "jobs:1 oops" ]
+	worker -1 --to out --results results jobs cat
+	[ "$(cat results/jobs:2.out)" = b ]
+	[ ! -s results/jobs:2.err ]
+	[ "$(timeout 10 rmq-recv --drain out)" = b ]
+	run worker -1 --results none jobs true
+	assert_failure 74
+}

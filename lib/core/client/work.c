@@ -228,7 +228,7 @@ void work_end(struct work *w, uint32_t slot, struct mono_time now)
 
 /* ---- verdicts ---- */
 
-static enum work_verdict verdict_of(const struct work *w, const struct work_ended *e)
+enum work_verdict work_verdict(const struct work *w, const struct work_ended *e)
 {
 	bool passed_on = e->code == EXIT_HUP || e->code == EXIT_INT || e->code == EXIT_TERM;
 	if (e->lost)
@@ -246,7 +246,7 @@ static enum work_verdict verdict_of(const struct work *w, const struct work_ende
 
 enum work_verdict work_judge(struct work *w, const struct work_ended *e)
 {
-	enum work_verdict verdict = verdict_of(w, e);
+	enum work_verdict verdict = work_verdict(w, e);
 	if (verdict == WORK_FAIL)
 		w->fails++;
 	else if (verdict == WORK_SETTLE || verdict == WORK_DEAD)

@@ -133,7 +133,9 @@ struct work_ended {
 	bool asked;	  /* the worker itself was told to end */
 };
 
-/* What becomes of its messages.  Also counts failures in a row, and may stop the worker. */
+/* What becomes of its messages. */
+enum work_verdict work_verdict(const struct work *w, const struct work_ended *e);
+/* The same for one that has ended now.  Also counts failures in a row, and may stop the worker. */
 enum work_verdict work_judge(struct work *w, const struct work_ended *e);
 
 /*
