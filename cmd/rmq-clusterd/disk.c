@@ -158,6 +158,7 @@ int disk_open(struct disk *d, struct cluster *c, const char *directory)
 
 int disk_start(struct disk *d)
 {
+	store_watch_start(&d->watch, &d->cluster->loop, d->directory, d->reader);
 	return journal_link_start(&d->link, &d->cluster->loop);
 }
 

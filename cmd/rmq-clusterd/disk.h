@@ -14,6 +14,7 @@
 #include "core/raft/raft.h"
 #include "sys/journal/journal_link.h"
 #include "sys/store/store.h"
+#include "sys/store/store_watch.h"
 
 struct cluster;
 
@@ -28,6 +29,7 @@ struct disk {
 	struct cluster *cluster;
 	struct journal_link link;
 	struct store_reader *reader;
+	struct store_watch watch;
 	char directory[PATH_MAX];
 	bool mends;    /* the journal can: MEND */
 	bool alone;    /* it holds a queue of one node, of no cluster yet */

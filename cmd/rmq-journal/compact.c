@@ -6,7 +6,6 @@
 
 int command_compact(int argc, char **argv)
 {
-	struct store *s;
 	struct findings found = {0};
 	struct reason why = {""};
 	int status;
@@ -20,12 +19,7 @@ int command_compact(int argc, char **argv)
 		err = reason_set(&why, RMQ_E_CORRUPT, "not compacted");
 	if (!err) {
 		guard_directory(words[0]);
-		err = store_open(words[0], &s, &why);
+		err = store_compact(words[0], &why);
 	}
-	if (err)
-		return report(words[0], err, &why);
-	err = store_compact(s);
-	status = err ? report(words[0], err, store_reason(s)) : 0;
-	store_close(s);
-	return status;
+	return err ? report(words[0], err, &why) : 0;
 }

@@ -927,6 +927,7 @@ static int start_loop(struct server *s, int signal_fd)
 	if (err)
 		return err;
 	s->signals.data = s;
+	store_watch_start(&s->watch, &s->loop, s->directory, s->reader);
 	err = uv_poll_start(&s->signals, UV_READABLE, on_signal);
 	return err ? err : journal_link_start(&s->journal, &s->loop);
 }

@@ -25,6 +25,7 @@
 #include "sys/net/listener.h"
 #include "sys/process/log.h"
 #include "sys/store/store.h"
+#include "sys/store/store_watch.h"
 
 /* Bytes of records not stored yet: reading stops above the first, and goes on below the second. */
 #define INFLIGHT_HIGH_BYTES (8u << 20)
@@ -59,6 +60,7 @@ struct server {
 	struct broker *broker;
 	struct journal_link journal;
 	struct store_reader *reader;
+	struct store_watch watch;
 	struct listener listener;
 	struct holders holders;
 	const char *directory; /* for messages */

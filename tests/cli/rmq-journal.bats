@@ -166,8 +166,8 @@ offset_of() {
 	assert_equal "$stderr" 'rmq-journal: q: is in use by another process'
 	rm q/lock.mdb
 	run -75 feed 'text no'
-	run -75 rmq-journal compact q
 	run -75 rmq-journal verify --quarantine q
+	run -0 rmq-journal compact q
 	feed_say text yes
 	feed_stop
 	assert_equal "$(rmq-journal dump q | jq -r '.events[].batch[]')" yes
@@ -603,6 +603,53 @@ child_of() {
 	run -0 rmq-journal diff before q
 	run -0 rmq-journal verify q
 	run -0 feed 'text more'
+}
+
+@test "journal compact: beside a daemon in use, which loses nothing and goes on in the new file" {
+	cat >use <<-'END'
+	pids="$PPID $(pgrep -P "$PPID" rmq-journal)"
+	awk 'BEGIN { for (i = 0; i < 20000; i++) printf "%d %01000d\n", i, i }' >lines
+	rmq-send first <lines
+	rmq-recv -n 19000 first >taken
+	(rmq-send --window 1 --pass second <lines >sent; echo $? >status) &
+	rmq-recv -n 20000 second >received &
+	until [ -s status ]; do
+		rmq-journal compact q || exit
+		echo >>times
+	done
+	wait
+	rmq-recv --drain=all first >>taken
+	rmq-journal compact q || exit
+	# Nobody has an old file open, though nothing is done any more.
+	for i in $(seq 200); do
+		# shellcheck disable=SC2046
+		held=$(readlink $(printf '/proc/%s/fd/* ' $pids) | grep -c 'data.mdb.*deleted')
+		[ "$held" -gt 0 ] || break
+		sleep 0.02
+	done
+	echo "held $held"
+	END
+	run -0 rmq-queued -d q -- sh use
+	assert_output 'held 0'
+	[ "$(wc -l <times)" -gt 0 ]
+	cmp lines taken
+	cmp lines sent
+	cmp lines received
+	run -0 rmq-journal verify q
+}
+
+@test "journal compact: without space for a copy it says so and changes nothing" {
+	[ "$(id -u)" -eq 0 ] || skip 'needs root, to mount a small file system'
+	mkdir small
+	mount -t tmpfs -o size=24m tmpfs small 2>/dev/null || skip 'cannot mount a tmpfs here'
+	MOUNTED=$PWD/small
+	rmq-journal init small/q
+	journal_feed small/q <<<'events 200 60000'
+	rmq-journal dump small/q | md5sum >before
+	run -74 --separate-stderr rmq-journal compact small/q
+	assert_equal "${stderr%% it needs*}" 'rmq-journal: small/q: no space for a copy:'
+	[ ! -e small/q/data.mdb.compact ]
+	rmq-journal dump small/q | md5sum | diff before -
 }
 
 @test "journal diff: names what is in one only, or differs" {

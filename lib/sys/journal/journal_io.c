@@ -6,12 +6,16 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "sys/store/store_watch.h"
+
 /* Together with the rest of a big frame, the beginning of the next one is read. */
 #define READ_AHEAD 4096
 
-void journal_io_init(struct journal_io *io, int fd, struct reason *why)
+void journal_io_init(struct journal_io *io, int fd, int watch, struct reason *why)
 {
 	io->fd = fd;
+	io->watch = watch;
+	io->poked = false;
 	io->why = why;
 	io->eof = false;
 	io->refused = RMQ_E_OK;
@@ -38,12 +42,14 @@ bool journal_io_gone(struct journal_io *io, int timeout_ms)
 
 bool journal_io_readable(struct journal_io *io, int timeout_ms)
 {
-	struct pollfd p = {io->fd, POLLIN, 0};
+	struct pollfd p[] = {{io->fd, POLLIN, 0}, {io->watch, POLLIN, 0}};
 	int n;
 	do
-		n = poll(&p, 1, timeout_ms);
+		n = poll(p, 2, timeout_ms);
 	while (n < 0 && errno == EINTR);
-	return n > 0;
+	if (n > 0 && p[1].revents)
+		io->poked = store_watch_take(io->watch);
+	return n > 0 && p[0].revents;
 }
 
 /*

@@ -14,6 +14,9 @@
 struct journal_io {
 	int fd;
 	struct reason *why; /* of a failure */
+	int watch;	    /* a store_watch_open() */
+	bool
+	    poked; /* it had something; the owner is to commit, and so to go on in a new file */
 	bool eof;
 	/* what the opener did wrong: it is told once all before it is stored */
 	enum rmq_error refused;
@@ -26,12 +29,12 @@ struct journal_io {
 	uint8_t out_buffer[JOURNAL_IO_OUT];
 };
 
-void journal_io_init(struct journal_io *io, int fd, struct reason *why);
+void journal_io_init(struct journal_io *io, int fd, int watch, struct reason *why);
 
 /* Notes it, and returns RMQ_E_NOTHING. */
 enum rmq_error journal_io_refuse(struct journal_io *io, enum rmq_error code, const char *text);
 
-/* Whether something can be read within so many ms; -1: for ever. */
+/* Whether something can be read within so many ms, -1: for ever; or until it is poked. */
 bool journal_io_readable(struct journal_io *io, int timeout_ms);
 
 /* Whether the other end was closed within so many ms. */

@@ -15,11 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "sys/journal/journal_io.h"
 #include "sys/journal/replica_server.h"
 #include "sys/process/clock.h"
 #include "sys/store/room.h"
+#include "sys/store/store_watch.h"
 
 #define BARRIERS_MAX	      1024 /* answered with one commit */
 #define HOLES_MAX	      64 /* frames that wait; no input is taken while there are more */
@@ -256,11 +258,11 @@ static enum rmq_error take_other(struct server *v, const struct journal_io_frame
  * Takes one frame.  RMQ_E_NOTHING: there is none that can be taken now (or ever: io->eof,
  * io->refused).
  */
-static enum rmq_error take_frame(struct server *v, bool wait)
+static enum rmq_error take_frame(struct server *v)
 {
 	struct journal_io_frame f;
 	enum rmq_error err = journal_io_next(
-	    v->io, JOURNAL_TYPE_APPEND, JOURNAL_APPEND_HEAD - FRAME_HEADER_SIZE, wait, &f);
+	    v->io, JOURNAL_TYPE_APPEND, JOURNAL_APPEND_HEAD - FRAME_HEADER_SIZE, false, &f);
 	if (err)
 		return err;
 	return f.big ? take_append(v, &f) : take_other(v, &f);
@@ -308,26 +310,25 @@ static bool commit_is_full(const struct server *v)
 	       v->barriers == BARRIERS_MAX || v->holes == HOLES_MAX;
 }
 
-/* Waits until something can be read, or the room is to be looked at again. */
+/* Waits until something can be read, or the room is to be looked at again, or we are poked. */
 static bool wait_until_due(struct server *v)
 {
 	uint64_t now = clock_mono().ms;
 	uint64_t due = room_due_ms(&v->room);
-	return journal_io_readable(v->io, now < due ? (int)(due - now) + 1 : 0);
+	int ms = due == UINT64_MAX ? -1 : now < due ? (int)(due - now) + 1 : 0;
+	return journal_io_readable(v->io, ms);
 }
 
 /* Waits for the first frame unless there is other work, then takes all that is there. */
 static enum rmq_error gather(struct server *v)
 {
 	bool idle = v->holes == 0;
-	bool limited = room_due_ms(&v->room) != UINT64_MAX;
 	v->waits = false;
 	while (!commit_is_full(v)) {
-		enum rmq_error err = take_frame(v, idle && !limited);
+		enum rmq_error err = take_frame(v);
 		if (v->waits)
 			return err == RMQ_E_NOTHING ? RMQ_E_OK : err;
-		if (err == RMQ_E_NOTHING && idle && limited && !v->io->eof && !v->io->refused) {
-			limited = false;
+		if (err == RMQ_E_NOTHING && idle && !v->io->eof && !v->io->refused) {
 			if (!wait_until_due(v))
 				return RMQ_E_OK;
 			continue;
@@ -339,11 +340,22 @@ static enum rmq_error gather(struct server *v)
 	return RMQ_E_OK;
 }
 
+/* Also without records: readers know by a commit that there is a new file. */
+static enum rmq_error follow(struct server *v)
+{
+	unsigned switches = store_switches(v->store);
+	v->io->poked = false;
+	enum rmq_error err = begin_commit(v);
+	if (!err && store_switches(v->store) != switches)
+		store_set_term(v->store, store_state(v->store)->term);
+	return err;
+}
+
 static enum rmq_error commit(struct server *v)
 {
 	bool appends = v->last_n > v->stored_n;
-	enum rmq_error err = RMQ_E_OK;
-	if (v->holes > 0) {
+	enum rmq_error err = v->io->poked ? follow(v) : RMQ_E_OK;
+	if (!err && v->holes > 0) {
 		err = begin_commit(v);
 		if (!err)
 			err = dig(v, appends ? HOLES_PER_COMMIT : HOLES_PER_IDLE_COMMIT);
@@ -401,8 +413,9 @@ static enum rmq_error answer(struct server *v)
 	if (room_is_low(&v->room, v->store))
 		err = journal_io_send(v->io);
 	uint64_t now = clock_mono().ms;
-	if (!err && (v->spent_pages > 0 || v->freed_bytes > 0 || v->waits || v->reserved ||
-			now >= room_due_ms(&v->room)))
+	bool other_file = v->room.switches != store_switches(v->store);
+	if (!err && (other_file || v->spent_pages > 0 || v->freed_bytes > 0 || v->waits ||
+			v->reserved || now >= room_due_ms(&v->room)))
 		err = update_room(v, now);
 	if (!err)
 		err = journal_io_send(v->io);
@@ -554,7 +567,8 @@ enum rmq_error journal_serve(int fd, struct store *s, const char *directory,
 	struct journal_io *io = malloc(sizeof(*io));
 	if (!io)
 		return reason_set(why, RMQ_E_IO, "out of memory");
-	journal_io_init(io, fd, why);
+	int watch = store_watch_open(directory);
+	journal_io_init(io, fd, watch, why);
 	enum rmq_error err = serve_opener(io, s, directory, waits);
 	if (io->refused) {
 		*why = io->refusal;
@@ -562,6 +576,8 @@ enum rmq_error journal_serve(int fd, struct store *s, const char *directory,
 	} else if (err == RMQ_E_NOTHING) {
 		err = RMQ_E_OK;
 	}
+	if (watch >= 0)
+		close(watch);
 	free(io);
 	return err;
 }

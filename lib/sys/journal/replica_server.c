@@ -339,8 +339,8 @@ static void tell_fits(struct replica_server *v)
 static enum rmq_error look_at_room(struct replica_server *v)
 {
 	uint64_t now = clock_mono().ms;
-	if (v->spent_pages > 0 || v->freed || v->begun || v->reserved ||
-	    now >= room_due_ms(&v->room)) {
+	if (v->room.switches != store_switches(v->store) || v->spent_pages > 0 || v->freed ||
+	    v->begun || v->reserved || now >= room_due_ms(&v->room)) {
 		enum rmq_error err =
 		    room_update(&v->room, v->store, v->spent_pages, v->freed, now);
 		if (err)
@@ -412,12 +412,27 @@ static enum rmq_error open_replica(
 	return journal_io_send(v->io);
 }
 
+/* Also without records: readers know by a commit that there is a new file. */
+static enum rmq_error follow(struct replica_server *v)
+{
+	unsigned switches = store_switches(v->store);
+	v->io->poked = false;
+	enum rmq_error err = store_begun(v->store) ? RMQ_E_OK : store_begin(v->store);
+	if (err)
+		return store_failed(v, err);
+	if (store_switches(v->store) != switches)
+		store_set_term(v->store, store_state(v->store)->term);
+	return RMQ_E_OK;
+}
+
 static enum rmq_error serve(
     struct replica_server *v, const struct journal_io_frame *open, const char *directory)
 {
 	enum rmq_error err = open_replica(v, open, directory);
 	while (!err && !v->io->refused) {
 		err = gather(v);
+		if (!err && v->io->poked)
+			err = follow(v);
 		if (!err && store_begun(v->store)) {
 			err = store_commit(v->store);
 			if (err)

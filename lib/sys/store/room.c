@@ -1,5 +1,7 @@
 #include "sys/store/room.h"
 
+#include <string.h>
+
 #define MIB ((uint64_t)1 << 20)
 
 #define COMMIT_MAX	 (4 * MIB)
@@ -198,6 +200,12 @@ enum rmq_error room_update(
 	enum rmq_error err = RMQ_E_OK;
 	for (int i = 0; i < ROOM_KINDS; i++)
 		r->free_pages[i] -= at_most(spent, r->free_pages[i]);
+	if (r->switches != store_switches(s)) {
+		r->switches = store_switches(s);
+		memset(r->free_pages, 0, sizeof(r->free_pages));
+		r->try_after_ms = 0;
+		freed = true;
+	}
 	r->stale = r->stale || spent > 0 || freed;
 	if (now_ms >= r->readers_after_ms) {
 		store_check_readers(s);

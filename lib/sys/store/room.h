@@ -34,6 +34,7 @@ struct room {
 	uint64_t kept;	    /* bytes that are to be kept back, whatever the file's size */
 	bool short_of_disk; /* it gave less than was wanted */
 	bool stale;	    /* pages may have been freed since the walk */
+	unsigned switches;  /* store_switches() when last looked */
 };
 
 /*

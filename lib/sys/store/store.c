@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -25,9 +26,11 @@ struct store {
 	struct store_state state;
 	struct store_replica replica;
 	struct reason why;
+	char *dir;
 	int dir_fd;
-	int identity_fd; /* holds the lock */
-	int data_fd;	 /* for pre-writing */
+	int identity_fd;   /* holds the lock */
+	int data_fd;	   /* for pre-writing; locked while a commit is open */
+	unsigned switches; /* to another data file */
 	uint64_t file_bytes;
 	uint64_t map_bytes; /* no page beyond it can be used */
 	uint64_t last_page;
@@ -163,6 +166,20 @@ enum rmq_error store_create(const char *dir, struct reason *why)
 	return err;
 }
 
+/* What a compaction has left that was killed. */
+static void remove_new_file(const struct store *s)
+{
+	struct stat st, named;
+	int fd = openat(s->dir_fd, STORE_NEW_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 &&
+	    fstatat(s->dir_fd, STORE_NEW_FILE, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    st.st_ino == named.st_ino)
+		unlinkat(s->dir_fd, STORE_NEW_FILE, 0);
+	close(fd);
+}
+
 /* Sets boundary_term. */
 static int newest_boundary(struct store *s, MDB_txn *txn)
 {
@@ -206,6 +223,11 @@ static enum rmq_error read_state(struct store *s)
 	return rc ? fail(s, "data.mdb", rc) : RMQ_E_OK;
 }
 
+static enum rmq_error replaced(struct store *s)
+{
+	return reason_set(&s->why, RMQ_E_IO, "data.mdb was removed or replaced while in use");
+}
+
 /*
  * How far LMDB's pages go, and the file.  What is written to a file without a name is lost when
  * we end: the name must still lead to it.
@@ -218,29 +240,39 @@ static enum rmq_error measure(struct store *s)
 		return reason_set(&s->why, RMQ_E_IO, "data.mdb: %s", strerror(errno));
 	if (fstatat(s->dir_fd, STORE_DATA_FILE, &named, AT_SYMLINK_NOFOLLOW) != 0 ||
 	    named.st_dev != st.st_dev || named.st_ino != st.st_ino)
-		return reason_set(
-		    &s->why, RMQ_E_IO, "data.mdb was removed or replaced while in use");
+		return replaced(s);
 	s->last_page = info.me_last_pgno;
 	s->map_bytes = info.me_mapsize;
 	s->file_bytes = (uint64_t)st.st_size;
 	return RMQ_E_OK;
 }
 
-static enum rmq_error open_in(struct store *s, const char *dir)
+static enum rmq_error open_data(struct store *s, const struct identity *id)
 {
-	struct identity id;
-	enum rmq_error err = store_env_identity(s->dir_fd, true, &id, &s->identity_fd, &s->why);
-	if (!err)
-		err = store_env_open(&s->env, dir, s->dir_fd, 0, &id, &s->why);
+	enum rmq_error err = store_env_open(&s->env, s->dir, s->dir_fd, 0, id, &s->why);
 	if (err)
 		return err;
 	s->data_fd = openat(s->dir_fd, STORE_DATA_FILE, O_WRONLY | O_CLOEXEC);
-	s->zeros = calloc(1, ZEROS_BYTES);
-	if (s->data_fd < 0 || !s->zeros)
+	if (s->data_fd < 0)
 		return reason_set(&s->why, RMQ_E_IO, "data.mdb: %s", strerror(errno));
-	store_check_readers(s);
 	err = read_state(s);
 	return err ? err : measure(s);
+}
+
+static enum rmq_error open_in(struct store *s)
+{
+	struct identity id;
+	enum rmq_error err = store_env_identity(s->dir_fd, true, &id, &s->identity_fd, &s->why);
+	if (err)
+		return err;
+	remove_new_file(s);
+	s->zeros = calloc(1, ZEROS_BYTES);
+	if (!s->zeros)
+		return reason_set(&s->why, RMQ_E_IO, "out of memory");
+	err = open_data(s, &id);
+	if (!err)
+		store_check_readers(s);
+	return err;
 }
 
 enum rmq_error store_open(const char *dir, struct store **store, struct reason *why)
@@ -257,7 +289,8 @@ enum rmq_error store_open(const char *dir, struct store **store, struct reason *
 	s->dir_fd = dir_fd;
 	s->identity_fd = -1;
 	s->data_fd = -1;
-	err = open_in(s, dir);
+	s->dir = strdup(dir);
+	err = s->dir ? open_in(s) : reason_set(&s->why, RMQ_E_IO, "out of memory");
 	if (err) {
 		if (why)
 			*why = s->why;
@@ -275,6 +308,8 @@ static void forget_commit(struct store *s)
 	if (s->txn)
 		mdb_txn_abort(s->txn);
 	s->cursor = NULL;
+	if (s->txn && s->data_fd >= 0)
+		(void)flock(s->data_fd, LOCK_UN);
 	s->txn = NULL;
 	s->record = NULL;
 	s->changed = false;
@@ -292,6 +327,7 @@ void store_close(struct store *s)
 	if (s->identity_fd >= 0)
 		close(s->identity_fd);
 	close(s->dir_fd);
+	free(s->dir);
 	free(s);
 }
 
@@ -397,13 +433,83 @@ enum rmq_error store_next(struct store *s, uint64_t from, uint64_t *index, struc
 
 /* ---- commits ---- */
 
+unsigned store_switches(const struct store *s)
+{
+	return s->switches;
+}
+
 bool store_begun(const struct store *s)
 {
 	return s->txn;
 }
 
+/* Whether data.mdb is another file now; if so, the one that is open is ours no more. */
+static enum rmq_error look_at_name(struct store *s, bool *other)
+{
+	struct stat st, named;
+	if (fstat(s->data_fd, &st) != 0)
+		return reason_set(&s->why, RMQ_E_IO, "data.mdb: %s", strerror(errno));
+	if (fstatat(s->dir_fd, STORE_DATA_FILE, &named, AT_SYMLINK_NOFOLLOW) != 0)
+		return replaced(s);
+	*other = named.st_dev != st.st_dev || named.st_ino != st.st_ino;
+	return RMQ_E_OK;
+}
+
+/*
+ * A compaction has put another file in the place of ours, or somebody something.  If it holds
+ * what ours does it is as good, once its name is durable.
+ */
+static enum rmq_error switch_file(struct store *s)
+{
+	struct store_state state = s->state;
+	struct store_replica replica = s->replica;
+	struct identity id = s->env.identity;
+	store_env_close(&s->env);
+	close(s->data_fd);
+	s->data_fd = -1;
+	enum rmq_error err = open_data(s, &id);
+	if (err)
+		return err;
+	if (s->state.next != state.next || s->state.term != state.term ||
+	    s->state.checkpoint != state.checkpoint || s->state.records != state.records ||
+	    s->state.bytes != state.bytes || s->replica.present != replica.present ||
+	    s->replica.commit != replica.commit ||
+	    s->replica.cover_index != replica.cover_index ||
+	    s->replica.cover_term != replica.cover_term ||
+	    !raft_id_eq(s->replica.vote, replica.vote))
+		return replaced(s);
+	if (fsync(s->dir_fd) != 0)
+		return reason_set(&s->why, RMQ_E_IO, "fsync: %s", strerror(errno));
+	s->switches++;
+	return RMQ_E_OK;
+}
+
+/* From now until it is unlocked no compaction switches files: what we commit stays. */
+static enum rmq_error lock_data(struct store *s)
+{
+	for (;;) {
+		bool other;
+		if (flock(s->data_fd, LOCK_EX) != 0) {
+			if (errno == EINTR)
+				continue;
+			return reason_set(
+			    &s->why, RMQ_E_IO, "data.mdb: flock: %s", strerror(errno));
+		}
+		enum rmq_error err = look_at_name(s, &other);
+		if (!err && other)
+			err = switch_file(s);
+		else if (!err)
+			return RMQ_E_OK;
+		if (err)
+			return err;
+	}
+}
+
 enum rmq_error store_begin(struct store *s)
 {
+	enum rmq_error err = lock_data(s);
+	if (err)
+		return err;
 	int rc = mdb_txn_begin(s->env.env, NULL, 0, &s->txn);
 	if (rc) {
 		s->txn = NULL;
@@ -749,6 +855,7 @@ enum rmq_error store_commit(struct store *s)
 	int rc = mdb_txn_commit(s->txn);
 	s->txn = NULL;
 	s->changed = false;
+	(void)flock(s->data_fd, LOCK_UN);
 	return rc ? fail(s, "data.mdb", rc) : measure(s);
 }
 
@@ -849,31 +956,4 @@ void store_check_readers(struct store *s)
 {
 	int dead;
 	(void)mdb_reader_check(s->env.env, &dead);
-}
-
-enum rmq_error store_compact(struct store *s)
-{
-	static const char name[] = "data.mdb.compact";
-	unlinkat(s->dir_fd, name, 0);
-	int fd = openat(s->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return reason_set(&s->why, RMQ_E_IO, "%s: %s", name, strerror(errno));
-	struct stat old;
-	int rc = mdb_env_copyfd2(s->env.env, fd, MDB_CP_COMPACT);
-	/* Whoever does it: the file stays its owner's. */
-	if (!rc && (fstat(s->data_fd, &old) != 0 || fchown(fd, old.st_uid, old.st_gid) != 0 ||
-		       fchmod(fd, old.st_mode & 07777) != 0))
-		rc = errno;
-	if (!rc && fsync(fd) != 0)
-		rc = errno;
-	close(fd);
-	if (!rc && renameat(s->dir_fd, name, s->dir_fd, STORE_DATA_FILE) != 0)
-		rc = errno;
-	if (rc) {
-		unlinkat(s->dir_fd, name, 0);
-		return fail(s, name, rc);
-	}
-	if (fsync(s->dir_fd) != 0)
-		return reason_set(&s->why, RMQ_E_IO, "fsync: %s", strerror(errno));
-	return RMQ_E_OK;
 }

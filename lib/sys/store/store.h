@@ -63,10 +63,17 @@ void store_reader_close(struct store_reader *r);
 /*
  * Between begin and end, the reader sees the log as of begin, and what it is given stays
  * valid.  Keep it short: pages that are freed meanwhile cannot be used again.  begin is
- * a handful of memory accesses, no system call.  end without begin is legal.
+ * a handful of memory accesses, no system call, unless the data file was replaced by a
+ * compaction: then it opens the new one.  end without begin is legal.
  */
 enum rmq_error store_reader_begin(struct store_reader *r) __attribute__((warn_unused_result));
 void store_reader_end(struct store_reader *r);
+
+/*
+ * Opens the data file that is there now, if it was replaced, at once instead of with the next begin.
+ * The reader must not be begun.
+ */
+enum rmq_error store_reader_follow(struct store_reader *r) __attribute__((warn_unused_result));
 
 /*
  * Record `index`: header and payload, borrowed until store_reader_end().  The checksum
@@ -290,10 +297,20 @@ enum rmq_error store_disk(struct store *s, uint64_t *total, uint64_t *available)
 /* Forgets readers whose process is gone. */
 void store_check_readers(struct store *s);
 
+/* How often a compaction has put another data file in the place of ours: pages are counted anew. */
+unsigned store_switches(const struct store *s);
+
+/* ---- compaction ---- */
+
 /*
- * Replaces the data file by one without free pages, durably, outside of a commit.  Nothing may
- * be done after it but store_close().
+ * Replaces the data file of DIR by one without free pages, durably; also beside an owner, who goes
+ * on in the new one with its next store_begin(), and waits no longer for it than for the last few
+ * records, and beside readers, who do so with their next store_reader_begin().  After an error, or
+ * a crash at any point, the directory is what it was.  RMQ_E_CORRUPT, RMQ_E_VERSION: a record is
+ * bad; RMQ_E_BUSY: another compaction is at it; RMQ_E_IO, also if the disk has too little space
+ * for a copy, which is checked first.
  */
-enum rmq_error store_compact(struct store *s) __attribute__((warn_unused_result));
+enum rmq_error store_compact(const char *dir, struct reason *why)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -305,6 +305,36 @@ enum rmq_error store_env_open(struct store_env *e, const char *dir, int dir_fd, 
 	return err;
 }
 
+enum rmq_error store_env_open_new(
+    struct store_env *e, const char *dir, uint64_t bytes, MDB_txn **txn, struct reason *why)
+{
+	char path[4096];
+	MDB_stat stat;
+	uint64_t size = (bytes + bytes / 2) / MAP_STEP * MAP_STEP + 64 * MAP_STEP;
+	*e = (struct store_env){0};
+	if (snprintf(path, sizeof(path), "%s/" STORE_NEW_FILE, dir) >= (int)sizeof(path))
+		return reason_set(why, RMQ_E_USAGE, "name is too long");
+	int rc = mdb_env_create(&e->env);
+	if (rc) {
+		e->env = NULL;
+		return reason_set(why, RMQ_E_IO, "%s", mdb_strerror(rc));
+	}
+	mdb_env_set_assert(e->env, on_assert);
+	mdb_env_set_mapsize(e->env, size < STORE_MAP_BYTES ? (size_t)size : STORE_MAP_BYTES);
+	mdb_env_set_maxdbs(e->env, DATABASES);
+	rc = mdb_env_open(
+	    e->env, path, MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC | MDB_NOTLS, 0600);
+	if (!rc)
+		rc = mdb_env_stat(e->env, &stat);
+	if (!rc)
+		rc = mdb_txn_begin(e->env, NULL, 0, txn);
+	if (rc)
+		return lmdb_reason(why, STORE_NEW_FILE, rc);
+	e->page_size = stat.ms_psize;
+	rc = open_databases(e, *txn, MDB_CREATE);
+	return rc ? lmdb_reason(why, STORE_NEW_FILE, rc) : RMQ_E_OK;
+}
+
 void store_env_close(struct store_env *e)
 {
 	if (e->env)

@@ -11,6 +11,7 @@
 
 #define STORE_DATA_FILE "data.mdb"
 #define STORE_LOCK_FILE "lock.mdb"
+#define STORE_NEW_FILE	"data.mdb.compact" /* what is to be data.mdb, while it is made */
 #define STORE_MARKS	"marks"
 
 /*
@@ -67,6 +68,14 @@ enum rmq_error store_env_identity(int dir_fd, bool lock, struct identity *id, in
 enum rmq_error store_env_open(struct store_env *e, const char *dir, int dir_fd, unsigned flags,
     const struct identity *id, struct reason *why) __attribute__((warn_unused_result));
 void store_env_close(struct store_env *e);
+
+/*
+ * The environment of an empty STORE_NEW_FILE of the directory, for at most so many bytes or the
+ * half more, which nobody else uses: it has no lock file, and its commits are not durable.  *txn
+ * has made its databases.
+ */
+enum rmq_error store_env_open_new(struct store_env *e, const char *dir, uint64_t bytes,
+    MDB_txn **txn, struct reason *why) __attribute__((warn_unused_result));
 
 /* As of the transaction. */
 enum rmq_error store_env_state(const struct store_env *e, MDB_txn *txn,

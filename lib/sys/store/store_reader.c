@@ -1,5 +1,7 @@
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "sys/store/store_env.h"
@@ -12,6 +14,7 @@
 
 struct store_reader {
 	struct store_env env;
+	char *dir;
 	MDB_txn *txn; /* kept for the next begin */
 	MDB_cursor *cursor;
 	bool begun;
@@ -29,7 +32,7 @@ enum rmq_error store_reader_open(
 	if (err)
 		return err;
 	struct store_reader *r = calloc(1, sizeof(*r));
-	if (!r)
+	if (!r || !(r->dir = strdup(dir)))
 		err = reason_set(why, RMQ_E_IO, "out of memory");
 	if (!err)
 		err = store_env_identity(dir_fd, false, &id, NULL, why);
@@ -37,6 +40,8 @@ enum rmq_error store_reader_open(
 		err = store_env_open(&r->env, dir, dir_fd, MDB_RDONLY, &id, why);
 	close(dir_fd);
 	if (err) {
+		if (r)
+			free(r->dir);
 		free(r);
 		return err;
 	}
@@ -44,15 +49,23 @@ enum rmq_error store_reader_open(
 	return RMQ_E_OK;
 }
 
-void store_reader_close(struct store_reader *r)
+static void forget_txn(struct store_reader *r)
 {
-	if (!r)
-		return;
 	if (r->cursor)
 		mdb_cursor_close(r->cursor);
 	if (r->txn)
 		mdb_txn_abort(r->txn);
+	r->cursor = NULL;
+	r->txn = NULL;
+}
+
+void store_reader_close(struct store_reader *r)
+{
+	if (!r)
+		return;
+	forget_txn(r);
 	store_env_close(&r->env);
+	free(r->dir);
 	free(r);
 }
 
@@ -72,19 +85,64 @@ static int first_begin(struct store_reader *r)
 	return rc;
 }
 
+static int begin(struct store_reader *r)
+{
+	if (!r->txn)
+		return first_begin(r);
+	int rc = mdb_txn_renew(r->txn);
+	return rc ? rc : mdb_cursor_renew(r->txn, r->cursor);
+}
+
+/*
+ * Whether something was committed that is not in our file: a compaction has put another one in
+ * its place, see store_compact.c.
+ */
+static bool is_behind(const struct store_reader *r)
+{
+	MDB_envinfo info;
+	return mdb_env_info(r->env.env, &info) == 0 && mdb_txn_id(r->txn) > info.me_last_txnid;
+}
+
+enum rmq_error store_reader_follow(struct store_reader *r)
+{
+	struct stat st, named;
+	mdb_filehandle_t fd;
+	int dir_fd;
+	enum rmq_error err = store_env_dir(r->dir, &dir_fd, NULL);
+	if (err)
+		return err;
+	bool open = r->env.env && !mdb_env_get_fd(r->env.env, &fd) && fstat(fd, &st) == 0;
+	if (open && fstatat(dir_fd, STORE_DATA_FILE, &named, AT_SYMLINK_NOFOLLOW) != 0)
+		err = RMQ_E_IO;
+	if (!err && !(open && st.st_dev == named.st_dev && st.st_ino == named.st_ino)) {
+		struct identity id = r->env.identity;
+		forget_txn(r);
+		store_env_close(&r->env);
+		memset(r->verified, 0, sizeof(r->verified));
+		err = store_env_open(&r->env, r->dir, dir_fd, MDB_RDONLY, &id, NULL);
+	}
+	close(dir_fd);
+	return err;
+}
+
 enum rmq_error store_reader_begin(struct store_reader *r)
 {
-	int rc;
-	if (!r->txn) {
-		rc = first_begin(r);
-	} else {
-		rc = mdb_txn_renew(r->txn);
-		if (!rc)
-			rc = mdb_cursor_renew(r->txn, r->cursor);
+	/* It is not, if one could not be followed. */
+	enum rmq_error err = r->env.env ? store_env_error(begin(r)) : store_reader_follow(r);
+	if (!err && r->txn && !is_behind(r)) {
+		r->last.index = 0;
+		r->begun = true;
+		return RMQ_E_OK;
 	}
-	r->begun = rc == 0;
+	if (r->txn)
+		mdb_txn_reset(r->txn);
+	if (!err)
+		err = store_reader_follow(r);
+	if (!err)
+		err = store_env_error(begin(r));
 	r->last.index = 0;
-	return store_env_error(rc);
+	r->begun = !err;
+	return err;
 }
 
 void store_reader_end(struct store_reader *r)
