@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/name.h"
 #include "core/base/units.h"
 #include "progress.h"
 #include "sender.h"
@@ -23,6 +24,7 @@ enum {
 	OPT_PASS,
 	OPT_UNSENT,
 	OPT_WAIT,
+	OPT_RESUME,
 	OPT_NO_WAIT,
 	OPT_NO_CREATE,
 	OPT_WINDOW,
@@ -37,7 +39,8 @@ static const struct option longs[] = {{"null", no_argument, NULL, '0'},
     {"require-newline", no_argument, NULL, OPT_REQUIRE_NEWLINE},
     {"skip-bad", no_argument, NULL, OPT_SKIP_BAD}, {"print-ids", no_argument, NULL, 'i'},
     {"pass", no_argument, NULL, OPT_PASS}, {"unsent", required_argument, NULL, OPT_UNSENT},
-    {"wait", no_argument, NULL, OPT_WAIT}, {"no-wait", no_argument, NULL, OPT_NO_WAIT},
+    {"resume", required_argument, NULL, OPT_RESUME}, {"wait", no_argument, NULL, OPT_WAIT},
+    {"no-wait", no_argument, NULL, OPT_NO_WAIT},
     {"no-create", no_argument, NULL, OPT_NO_CREATE},
     {"window", required_argument, NULL, OPT_WINDOW},
     {"progress", no_argument, NULL, OPT_PROGRESS}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
@@ -60,6 +63,7 @@ static const char usage_text[] =
     "  -i, --print-ids       print the id of each message as it is stored\n"
     "      --pass            print each record as it is stored\n"
     "      --unsent FILE     on failure, gets what is not known to be stored\n"
+    "      --resume NAME     pass over the records that NAME has stored here before\n"
     "      --wait            stay until each message is settled; 65: some are dead letters\n"
     "      --no-wait         75 at once when the queue is full\n"
     "      --no-create       66 instead of making the queue\n"
@@ -169,6 +173,12 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 			return reason_set(
 			    why, RMQ_E_USAGE, "--unsent: '' is not a file's name");
 		o->unsent = optarg;
+		return RMQ_E_OK;
+	case OPT_RESUME:
+		if (!name_valid(slice_str(optarg)))
+			return reason_set(why, RMQ_E_USAGE,
+			    "--resume: '%s' is not a name (as of a queue)", optarg);
+		o->resume = optarg;
 		return RMQ_E_OK;
 	case OPT_WAIT:
 		o->wait = true;

@@ -211,6 +211,71 @@ static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 	s->dead = true;
 }
 
+/* ---- --resume ---- */
+
+static void on_position(void *arg, uint32_t req, uint64_t at)
+{
+	struct sender *s = arg;
+	(void)req;
+	s->placed = true;
+	s->passed = at;
+}
+
+/* What is told of a record that an earlier run has stored: it has no id any more. */
+static void print_passed(struct sender *s, struct slice record)
+{
+	struct text *out = printer_text(&s->printer);
+	if (!s->o->print_ids && !s->o->pass)
+		return;
+	if (s->o->print_ids)
+		text_put_char(out, '-');
+	if (s->o->print_ids && s->o->pass)
+		text_put_char(out, '\t');
+	if (s->o->pass)
+		text_put_slice(out, record);
+	text_put_char(out, s->in->separator);
+}
+
+/* Takes the first n records out of a parcel; false: nothing is left of it, and it is freed. */
+static bool pass_over(struct sender *s, struct parcel *p, uint32_t n)
+{
+	struct client_command cmd = {.buf = p->buf};
+	struct freight f = {.names = p->names};
+	struct text records = {0};
+	cmd.tag = &f;
+	put_records(s, &records, &cmd, 0);
+	const char *at = records.data;
+	for (uint32_t i = 0; i < n; i++) {
+		size_t left = records.len - (size_t)(at - records.data);
+		const char *end = memchr(at, s->in->separator, left);
+		/* That of a large message may hold the separator. */
+		if (!end || p->buf->large)
+			end = records.data + records.len - 1;
+		print_passed(s, slice_of(at, (size_t)(end - at)));
+		at = end + 1;
+	}
+	text_deinit(&records);
+	s->read += n;
+	s->stored += n;
+	if (n == messages(&cmd)) {
+		sendbuf_free(p->buf);
+		text_deinit(&p->names);
+		return false;
+	}
+	sendbuf_remove(p->buf, 0, n);
+	if (input_is_named(s->in))
+		text_shift(&p->names, name_at(&p->names, s->in->separator, n));
+	return true;
+}
+
+/* The same of what earlier runs have stored. */
+static bool pass_stored(struct sender *s, struct parcel *p)
+{
+	uint32_t count = p->buf->large ? 1 : p->buf->count;
+	uint64_t stored = s->passed > s->read ? s->passed - s->read : 0;
+	return stored == 0 || pass_over(s, p, stored < count ? (uint32_t)stored : count);
+}
+
 /* ---- --wait ---- */
 
 static void on_watched(void *arg, uint32_t req, enum rmq_error code, uint64_t next)
@@ -245,6 +310,7 @@ enum rmq_error sender_open(
 	    .sent = on_sent,
 	    .failed = on_failed,
 	    .fatal = on_fatal,
+	    .position = on_position,
 	    .watched = on_watched,
 	    .buried = on_buried};
 	int separator = in->kind == INPUT_WHOLE ? -1 : (unsigned char)in->separator;
@@ -254,6 +320,10 @@ enum rmq_error sender_open(
 	s->o = o;
 	s->in = in;
 	enum rmq_error err = client_io_open(&s->io, o->common.servers, &config, &host, why);
+	s->placed = !o->resume;
+	if (!err && o->resume)
+		(void)client_position(
+		    s->io.client, clock_mono(), slice_str(o->queue), slice_str(o->resume));
 	s->waiter.client = s->io.client;
 	s->waiter.queue = o->queue;
 	return err;
@@ -283,8 +353,16 @@ static void send_parcel(struct sender *s, struct parcel *p)
 	f->first = s->read + 1;
 	f->names = p->names;
 	uint8_t flags = s->o->no_create ? SEND_NO_CREATE : 0;
-	const struct client_command *cmd =
-	    client_send(s->io.client, clock_mono(), slice_str(s->o->queue), flags, p->buf, f);
+	struct slice queue = slice_str(s->o->queue);
+	const struct client_command *cmd;
+	if (s->o->resume) {
+		uint64_t count = p->buf->large ? 1 : p->buf->count;
+		struct client_place place = {slice_str(s->o->resume), s->read, s->read + count};
+		cmd = client_send_placed(
+		    s->io.client, clock_mono(), queue, &place, flags, p->buf, f);
+	} else {
+		cmd = client_send(s->io.client, clock_mono(), queue, flags, p->buf, f);
+	}
 	if (cmd)
 		s->read += messages(cmd);
 }
@@ -292,7 +370,7 @@ static void send_parcel(struct sender *s, struct parcel *p)
 /* More is sent only while what was stored so far can be told. */
 static bool takes(const struct sender *s)
 {
-	return client_has_room(s->io.client) && !printer_is_behind(&s->printer);
+	return s->placed && client_has_room(s->io.client) && !printer_is_behind(&s->printer);
 }
 
 /* Gives the client as much as it takes.  Whether something waits for being flushed. */
@@ -303,7 +381,8 @@ static bool take_input(struct sender *s, bool flush)
 	while (!s->code && !s->over && takes(s)) {
 		switch (input_next(s->in, flush, &p, &why)) {
 		case INPUT_PARCEL:
-			send_parcel(s, &p);
+			if (pass_stored(s, &p))
+				send_parcel(s, &p);
 			break;
 		case INPUT_MORE:
 			return input_waiting(s->in) > 0;
@@ -314,6 +393,12 @@ static bool take_input(struct sender *s, bool flush)
 			stop(s, RMQ_E_LIMIT, "out of memory");
 			break;
 		case INPUT_BAD:
+			/* It was skipped by an earlier run. */
+			if (s->read < s->passed) {
+				s->read++;
+				input_skip(s->in);
+				break;
+			}
 			if (!s->o->skip_bad) {
 				stop_at(s, s->read + 1, RMQ_E_BAD_DATA, why);
 				break;

@@ -18,6 +18,7 @@ struct send_options {
 	bool print_ids;
 	bool pass;
 	bool wait;
+	const char *resume; /* name of the input, NULL: none */
 	const char *unsent; /* file, NULL: none */
 	const char *unit;   /* what a record is called: "lines" */
 };
@@ -28,6 +29,8 @@ struct sender {
 	struct input *in;
 	uint64_t read; /* records that were given to the client, or were bad */
 	uint64_t stored;
+	bool placed;	 /* it is known how many records of the input are stored already */
+	uint64_t passed; /* … these, which are passed over */
 	uint64_t bad;
 	uint64_t bad_at;     /* number of the bad record that ended it */
 	enum rmq_error code; /* why it ends early, RMQ_E_OK: it does not */

@@ -772,3 +772,74 @@ holds() {
 	status_of "$other"
 	assert_failure 75
 }
+
+@test "rmq-send: --resume passes over what its name has stored here, whatever ended the run before" {
+	start_queue q
+	seq 1 20000 >in
+	# A signal in the middle, then a crash of the daemon, then the end.
+	head -n 5000 in | rmq-send --resume import jobs
+	mkfifo slow
+	exec 7<>slow
+	rmq-send --resume import --pass jobs <slow >passed 2>log 3>&- 7>&- &
+	local sender=$!
+	STARTED+=("$sender")
+	head -n 7000 in >&7
+	wait_until 20 eval '[ "$(wc -l <passed)" = 7000 ]'
+	kill -KILL "$sender"
+	wait "$sender" || :
+	exec 7>&-
+	kill_queue
+	start_queue q
+	rmq-send --resume import --pass jobs <in >passed
+	cmp in passed
+	rmq-send --resume import jobs <in
+	rmq-recv --drain jobs | cmp - in
+	# Another name, or another queue, is another input.
+	head -n 3 in | rmq-send --resume other jobs
+	head -n 3 in | rmq-send --resume import jobs2
+	[ "$(rmq-queue show jobs ready)" = 3 ]
+	[ "$(rmq-queue show jobs2 ready)" = 3 ]
+	run -64 rmq-send --resume a/b jobs x
+}
+
+@test "rmq-send: --resume counts records, bad ones too; words, files, envelopes and large ones" {
+	start_queue q
+	rmq-queue create jobs --max-message 100
+	local long
+	long=$(printf '%200d' 0)
+	run -65 rmq-send --resume a --skip-bad jobs one "$long" three
+	run -65 rmq-send --resume a --skip-bad jobs one "$long" three "$long" five
+	refute_output --partial "message 2"
+	run bodies jobs
+	assert_output "$(printf '%s\n' one three five)"
+	printf '%s\n' '{"body":"a"}' '{' '{"body":"c","priority":7}' >in
+	run -65 rmq-send -J --skip-bad --resume a js <in
+	echo '{"body":"d","headers":{"x":"1"}}' >>in
+	run -0 rmq-send -J --skip-bad --resume a js <in
+	run rmq-queue peek -o priority,headers,body js
+	assert_output "$(printf '4\t-\ta\n7\t-\tc\n4\t{"x":"1"}\td')"
+	head -c 300000 /dev/zero | tr '\0' x >one
+	echo two >two
+	run -66 rmq-send --files --resume f --no-create fs one
+	rmq-send --files --resume f fs one
+	run rmq-send --files --resume f -i --pass fs one two
+	assert_output "$(printf -- '-\tone\nfs:2\ttwo')"
+	printf large | cat one - | rmq-send -w --resume w ws
+	printf large | cat one - | rmq-send -w --resume w ws
+	[ "$(rmq-queue show ws ready)" = 1 ]
+}
+
+@test "rmq-send: --resume: two runs at once store each record once" {
+	start_queue q
+	seq 1 30000 >in
+	rmq-send --resume a jobs <in 2>>log 3>&- &
+	STARTED+=($!)
+	local one=$! first second=0
+	rmq-send --resume a jobs <in || second=$?
+	status_of "$one"
+	first=$status
+	[[ $first = 0 || $first = 75 ]]
+	[[ $second = 0 || $second = 75 ]]
+	rmq-send --resume a jobs <in
+	rmq-recv --drain jobs | cmp - in
+}

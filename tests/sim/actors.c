@@ -2,6 +2,7 @@
 
 #include "checks.h"
 #include "daemon.h"
+#include "imports.h"
 #include "trace.h"
 
 #include "core/client/client.h"
@@ -51,6 +52,7 @@ struct actor {
 	bool no_wait;
 	bool leaving; /* has said good-bye */
 	bool asking;  /* a list or a peek is unanswered */
+	bool imports; /* a sender: it sends the input that has a name, and nothing else */
 	bool fatal;
 	uint64_t session;   /* as the last WELCOME said */
 	unsigned unlimited; /* the administrator in the calm: queues without a limit now */
@@ -202,7 +204,9 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 	if (cmd->type == WIRE_TYPE_SETTLE_SEND)
 		keep_held(a, n);
 	note_free(a, n);
-	return CLIENT_DROP;
+	/* What comes after it in the input is not sent without it: the run ends. */
+	a->fatal |= a->imports;
+	return a->imports ? CLIENT_STOP : CLIENT_DROP;
 }
 
 static struct sub *sub_find(struct actor *a, uint32_t id)
@@ -321,6 +325,14 @@ static void on_peeked(void *arg, const struct client_delivery *d)
 	}
 }
 
+static void on_position(void *arg, uint32_t req, uint64_t at)
+{
+	struct actor *a = arg;
+	(void)req;
+	trace("position", a->number, at, 0, 0);
+	import_placed(a->w->import, a->w, name_of(0), at);
+}
+
 static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 {
 	struct actor *a = arg;
@@ -363,6 +375,7 @@ static void start(struct actor *a)
 	    .list_end = on_list_end,
 	    .peeked = on_peeked,
 	    .peek_end = on_peek_end,
+	    .position = on_position,
 	    .fatal = on_fatal,
 	};
 	a->client = client_new(&config, &host);
@@ -374,6 +387,12 @@ static void start(struct actor *a)
 	a->session = 0;
 	a->life = ++w->lives;
 	a->paused_until = 0;
+	if (!a->imports)
+		return;
+	if (w->import->sender == 0)
+		w->import->sender = a->life;
+	w->import->placed = false;
+	client_position(a->client, mono(a), name_of(0), slice_str(IMPORT_NAME));
 }
 
 static void hang_up(struct actor *a)
@@ -409,12 +428,14 @@ void actors_make(struct world *w)
 	w->actors_count = senders + receivers + 2;
 	w->actors = calloc(w->actors_count, sizeof(*w->actors));
 	w->receipts = calloc(1, sizeof(*w->receipts));
-	assert(w->actors && w->receipts);
+	w->import = calloc(1, sizeof(*w->import));
+	assert(w->actors && w->receipts && w->import);
 	for (unsigned i = 0; i < w->actors_count; i++) {
 		struct actor *a = &w->actors[i];
 		a->w = w;
 		a->number = i;
 		a->kind = i == 0 ? ADMIN : i == 1 ? ACKER : i < 2 + senders ? SENDER : RECEIVER;
+		a->imports = a->kind == SENDER && i == 4;
 		start(a);
 	}
 }
@@ -430,6 +451,8 @@ void actors_free(struct world *w)
 	}
 	free(w->actors);
 	free(w->receipts);
+	import_free(w->import);
+	free(w->import);
 }
 
 /* ---- its connection ---- */
@@ -609,10 +632,51 @@ static struct sendbuf *batch(
 	return b;
 }
 
+/* Sends the next records: again, those that the run before may have sent. */
+static void import_step(struct actor *a)
+{
+	struct world *w = a->w;
+	struct import *im = w->import;
+	uint8_t body[512];
+	uint32_t count = (uint32_t)prng_range(&w->prng, 1, 10), n = 0;
+	bool over = w->lines.count >= w->lines_goal;
+	if (w->draining || !im->placed || !client_has_room(a->client) ||
+	    (over && !import_has_more(im)))
+		return;
+	struct client_place place = {slice_str(IMPORT_NAME), im->next, im->next};
+	struct note *note = note_new(a, 0, count);
+	struct sendbuf *b = sendbuf_new();
+	assert(b);
+	for (; n < count && (import_has_more(im) || !over); n++) {
+		uint32_t line = import_next(
+		    im, import_has_more(im)
+			    ? IMPORT_GONE
+			    : line_new(a, (uint32_t)prng_range(&w->prng, LINE_MIN, 40), 1));
+		struct line_state *l = &w->lines.all[line];
+		note->items[n].line = line;
+		l->refused = false;
+		l->sender = im->sender;
+		l->lane.priority = LINE_NO_PRIORITY;
+		lines_body(&w->lines, line, body);
+		if (!sendbuf_append(b, slice_of(body, l->len), '\n'))
+			trace_fail("a line does not fit into a batch");
+	}
+	note->count = n;
+	place.after = im->next;
+	trace("import", a->number, place.before, place.after, 0);
+	client_send_placed(a->client, mono(a), name_of(0), &place, 0, b, note);
+	/* The run is killed, and another one begins at once. */
+	a->fatal |= !w->calm && prng_chance(&w->prng, 30);
+}
+
 static void sender_step(struct actor *a)
 {
 	struct world *w = a->w;
 	struct prng *p = &w->prng;
+	if (a->imports) {
+		import_step(a);
+		return;
+	}
 	if (w->draining || w->lines.count >= w->lines_goal || !client_has_room(a->client))
 		return;
 	bool large = prng_chance(p, w->weather.large);

@@ -100,6 +100,7 @@ struct world {
 	unsigned actors_count;
 	uint32_t lives;	       /* of them so far */
 	struct pool *receipts; /* that receivers detached */
+	struct import *import; /* what one of the senders sends, if there are many */
 	uint32_t lines_goal;   /* so many messages are written in all */
 };
 

@@ -752,6 +752,62 @@ static void dead_letters_are_told_a_page_at_a_time(void **state)
 	assert_int_equal(seen, 499);
 }
 
+static void send_record(uint64_t n, uint64_t before, uint64_t after)
+{
+	uint8_t value[SEND_RESUME_MAX], list[4 + SEND_RESUME_MAX], bytes[64];
+	struct writer v = writer_of(value, sizeof(value)), t = writer_of(list, sizeof(list)),
+		      w_ = writer_of(bytes, sizeof(bytes));
+	put_u64(&v, before);
+	put_u64(&v, after);
+	put_rest(&v, slice_str("in"));
+	tags_put(&t, SEND_TAG_RESUME, slice_of(v.p, v.len));
+	put_u16(&w_, 1);
+	put_u16(&w_, 0);
+	put_u16(&w_, 2);
+	put_rest(&w_, slice_str("x\n"));
+	INPUT(1, send, n, n - 1, 0, 0, slice_str("q"), slice_of(t.p, t.len),
+	    slice_of(w_.p, w_.len));
+}
+
+static void expect_position(uint32_t req, uint64_t at)
+{
+	INPUT(1, position, req, slice_str("q"), slice_str("in"), NO_TAGS);
+	run();
+	EXPECT(1, POSITION_IS, position_is, m);
+	assert_int_equal(m.req, req);
+	assert_int_equal(m.at, at);
+}
+
+static void an_input_has_a_position_that_no_run_goes_behind(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	expect_position(1, 0);
+	send_record(1, 0, 3);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	expect_position(2, 3);
+	/* Another run has sent these. */
+	send_record(2, 2, 4);
+	run();
+	EXPECT(1, FAILED, failed, m);
+	assert_int_equal(m.code, RMQ_E_BUSY);
+	expect_position(3, 3);
+	/* Records between may have been bad. */
+	send_record(2, 5, 6);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	expect_position(4, 6);
+	INPUT(1, queue_remove, 3, 2, REMOVE_FORCE, slice_str("q"));
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	expect_position(5, 0);
+	/* Records that are none. */
+	send_record(4, 6, 6);
+	run();
+	assert_true(w.closed[1]);
+}
+
 static void wall_clock_jumps_do_not_end_leases(void **state)
 {
 	(void)state;
@@ -5905,6 +5961,7 @@ static const struct CMUnitTest tests[] = {
     TEST(no_lease_ends_before_what_was_sent_is_heard),
     TEST(who_watches_a_queue_is_told_once_it_is_so),
     TEST(a_watch_of_no_queue_or_one_that_goes_is_told_so),
+    TEST(an_input_has_a_position_that_no_run_goes_behind),
     TEST(who_waits_for_a_message_to_be_gone_is_told_the_next_that_is_not),
     TEST(which_messages_are_dead_letters_is_told),
     TEST(dead_letters_are_told_a_page_at_a_time),

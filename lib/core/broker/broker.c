@@ -1025,6 +1025,11 @@ static void add_queue(struct digest *d, struct queue *q)
 	add_u64(d, q->counts.dead);
 	add_u64(d, q->counts.lost);
 	add_u64(d, q->unfinished_bytes);
+	const struct position *at;
+	TAILQ_FOREACH (at, &q->positions.by_age, by_age) {
+		add(d, at->name, strlen(at->name));
+		add_u64(d, at->at);
+	}
 	TAILQ_FOREACH (p, &q->unfinished, of_queue)
 		unfinished += p->shares * p->n + p->large->parts;
 	add_u64(d, unfinished);

@@ -187,6 +187,15 @@ static void write_settings(struct broker *b, const struct queue *q)
 		   n->failed, n->dead, slice_of(tags.p, tags.len)});
 }
 
+static void write_positions(struct broker *b, const struct queue *q)
+{
+	const struct position *p;
+	TAILQ_FOREACH (p, &q->positions.by_age, by_age)
+		if (!RMQ_VARIANT(POSITION_FORGOTTEN))
+			broker_emit_part_position(b, &(struct event_part_position){q->id, p->at,
+							 slice_str(p->name), NO_TAGS});
+}
+
 static void write_pending(struct broker *b, const struct queue *q)
 {
 	uint8_t locations[CHUNKS_MAX * EVENT_LOCATION_SIZE];
@@ -307,6 +316,7 @@ static bool write_queue(struct broker *b, struct queue *q, uint64_t bytes)
 		write_settings(b, q);
 	if (!goes_on) {
 		write_pending(b, q);
+		write_positions(b, q);
 		k->fresh = q->next_seq;
 	}
 	for (m = queue_batch_at(q, from); m && m->first < to; m = queue_batch_next(m))

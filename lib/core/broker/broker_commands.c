@@ -714,22 +714,48 @@ static void emit_send(
 				t->queue[0]->next_seq, next_numbers(t, list), m->data});
 }
 
+/* Whether the queue's position in the input is not after these records; if so, the command has failed. */
+static bool resumes(
+    struct broker *b, struct conn *c, const struct wire_send *m, const struct resume *r)
+{
+	struct wire_failed failed;
+	char text[TEXT_MAX + 1];
+	if (broker_may_resume(broker_queue_named(b, m->queue), r, m->n, &failed, text))
+		return true;
+	ANSWER(b, c, failed, failed.n, failed.code, failed.at, failed.text);
+	return false;
+}
+
+/* The position that the queue's input has come to with the message, in the same record. */
+static void emit_position(struct broker *b, const struct queue *q, const struct resume *r)
+{
+	if (r->name.len == 0)
+		return;
+	broker_emit_position(b, &(struct event_position){q->id, r->after, r->name, NO_TAGS});
+	broker_reserve_end(b);
+}
+
 static void send_batch(struct broker *b, struct conn *c, const struct wire_send *m)
 {
 	struct batch_view batch;
 	struct send_queues queues;
 	struct targets targets;
+	struct resume resume;
 	if (batch_parse(m->data, &batch) || !queues_of(m, &queues) ||
+	    !broker_resume_of(m, &resume) ||
 	    tags_find(m->tags, SEND_TAG_ATTRIBUTES, &(struct slice){0})) {
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad batch");
 		return;
 	}
 	if (!attributes_fit(b, c, m->n, batch.attributes, batch.count))
 		return;
-	if (!all_take(b, c, m, &queues, &batch))
+	if (!resumes(b, c, m, &resume) || !all_take(b, c, m, &queues, &batch))
 		return;
 	make_queues(b, c, &queues, &targets);
+	if (resume.name.len > 0)
+		broker_reserve(b, m->data.len + FRAME_SMALL);
 	emit_send(b, c, m, &targets);
+	emit_position(b, targets.queue[0], &resume);
 	answer(b, c, m->n);
 }
 
@@ -829,7 +855,9 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 	struct slice attributes;
 	uint8_t list[NUMBERS_MAX];
 	uint64_t before = 0;
-	if (!piece_valid(m, &queues, &attributes) || piece_too_short(m, queues.count)) {
+	struct resume resume;
+	if (!piece_valid(m, &queues, &attributes) || piece_too_short(m, queues.count) ||
+	    !broker_resume_of(m, &resume)) {
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad piece of a message");
 		return;
 	}
@@ -837,8 +865,9 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 	if (m->part > 0 && c->refused == m->n)
 		return;
 	c->refused = 0;
-	bool taken = m->part == 0 ? first_piece(b, c, m, &queues, attributes, &t)
-				  : next_piece(b, c, m, &t, &before);
+	bool taken = resumes(b, c, m, &resume) &&
+		     (m->part == 0 ? first_piece(b, c, m, &queues, attributes, &t)
+				   : next_piece(b, c, m, &t, &before));
 	uint64_t bytes = before + m->data.len;
 	if (!taken) {
 		piece_refused(b, c, m);
@@ -853,9 +882,12 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 	if (m->flags & SEND_MORE)
 		return;
 	broker_name_owner(b, c->session);
+	if (resume.name.len > 0)
+		broker_reserve(b, FRAME_SMALL);
 	broker_emit_send_chunked(
 	    b, &(struct event_send_chunked){t.queue[0]->id, c->session->id, m->n,
 		   t.queue[0]->next_seq, m->part + 1, (uint32_t)bytes, next_numbers(&t, list)});
+	emit_position(b, t.queue[0], &resume);
 	answer(b, c, m->n);
 }
 
@@ -1494,6 +1526,11 @@ static void on_watch(struct broker *b, struct conn *c, const struct wire_watch *
 		return;
 	}
 	broker_watch(b, c, m);
+}
+
+static void on_position(struct broker *b, struct conn *c, const struct wire_position *m)
+{
+	broker_position(b, c, m);
 }
 
 static void on_buried(struct broker *b, struct conn *c, const struct wire_buried *m)

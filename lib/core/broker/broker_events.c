@@ -545,6 +545,20 @@ static enum rmq_error apply_send_chunked(
 	return err;
 }
 
+static enum rmq_error apply_position(
+    struct broker *b, const struct event_place *at, const struct event_position *e)
+{
+	struct queue *q = broker_queue(b, e->queue);
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	if (!q)
+		q = broker_gap_queue(b, e->queue);
+	if (!q || !name_valid(e->name))
+		return RMQ_E_CORRUPT;
+	positions_set(&q->positions, e->name, e->at);
+	return RMQ_E_OK;
+}
+
 static enum rmq_error apply_chunks_dropped(
     struct broker *b, const struct event_place *at, const struct event_chunks_dropped *e)
 {
@@ -1196,6 +1210,17 @@ static enum rmq_error apply_part_queue(
 	q->next_seq = e->next_seq;
 	q->counts = (struct queue_counts){e->sent, e->delivered, e->settled, e->failed, e->dead,
 	    tags_find_u64(e->tags, PART_QUEUE_TAG_LOST)};
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_part_position(
+    struct broker *b, const struct event_place *at, const struct event_part_position *e)
+{
+	(void)at;
+	struct queue *q = broker_queue(b, e->queue);
+	if (!q || !name_valid(e->name))
+		return RMQ_E_CORRUPT;
+	positions_set(&q->positions, e->name, e->at);
 	return RMQ_E_OK;
 }
 

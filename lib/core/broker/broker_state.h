@@ -10,6 +10,7 @@
  *	broker_lost.c	records that cannot be read
  *	broker_unfinished.c	large messages of which not all pieces have come
  *	broker_errands.c	what may take more than one turn
+ *	broker_resume.c	inputs that are sent in several runs
  *	broker_watch.c	clients that wait for messages to be gone, or for more
  *	broker_gaps.c	recovery around records whose events are gone
  */
@@ -428,6 +429,21 @@ void broker_grant(struct broker *b);
 void broker_hand_again(struct broker *b, struct subscription *sub);
 void broker_peek(struct broker *b, struct conn *c, const struct wire_peek *m);
 void broker_credit(struct broker *b, struct conn *c, const struct wire_credit *m);
+
+/* ---- broker_resume.c ---- */
+
+/* What a SEND says of its input; name empty: nothing. */
+struct resume {
+	uint64_t before;
+	uint64_t after;
+	struct slice name;
+};
+/* false: it cannot be. */
+bool broker_resume_of(const struct wire_send *m, struct resume *r);
+/* Whether q (NULL: it is not there yet) has no more of the input; if not, why command n fails. */
+bool broker_may_resume(struct queue *q, const struct resume *r, uint64_t n,
+    struct wire_failed *failed, char text[TEXT_MAX + 1]);
+void broker_position(struct broker *b, struct conn *c, const struct wire_position *m);
 
 /* ---- broker_watch.c ---- */
 

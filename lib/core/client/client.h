@@ -48,6 +48,7 @@ struct client_command {
 	/* The client's own: */
 	struct slice queue;
 	struct slice further; /* further queues that the batch is for */
+	struct slice resume;  /* where it is in its input */
 	uint8_t flags;
 	bool staged;
 	uint32_t bytes;
@@ -145,6 +146,7 @@ struct client_host {
 	void (*peek_end)(
 	    void *arg, uint32_t req, enum rmq_error code, bool more, uint64_t next);
 	void (*watched)(void *arg, uint32_t req, enum rmq_error code, uint64_t messages);
+	void (*position)(void *arg, uint32_t req, uint64_t at);
 	/* runs: BURIED_RUN_SIZE each.  next: where a further request would go on; 0: that is all. */
 	void (*buried)(void *arg, uint32_t req, uint64_t next, struct slice runs);
 	/*
@@ -239,6 +241,24 @@ const struct client_command *client_send(struct client *c, struct mono_time now,
  */
 const struct client_command *client_send_all(struct client *c, struct mono_time now,
     const struct slice *queues, uint32_t count, uint8_t flags, struct sendbuf *buf, void *tag);
+
+/* Of records before + 1 to `after` of an input of this name. */
+struct client_place {
+	struct slice name;
+	uint64_t before;
+	uint64_t after;
+};
+/*
+ * The same as client_send(), if no more than `before` records of the input are stored in the queue;
+ * else it is refused with BUSY.
+ */
+const struct client_command *client_send_placed(struct client *c, struct mono_time now,
+    struct slice queue, const struct client_place *place, uint8_t flags, struct sendbuf *buf,
+    void *tag);
+
+/* How many records of the input are stored there: by position(). */
+uint32_t client_position(
+    struct client *c, struct mono_time now, struct slice queue, struct slice name);
 
 /*
  * Removes messages from the refused SEND, within failed(), before CLIENT_REPEAT or CLIENT_LAST.

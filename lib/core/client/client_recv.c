@@ -486,6 +486,18 @@ uint32_t client_buried(struct client *c, struct mono_time now, struct slice queu
 	return r->req;
 }
 
+uint32_t client_position(
+    struct client *c, struct mono_time now, struct slice queue, struct slice name)
+{
+	struct request *r = request_new(c, queue);
+	assert(name.len <= sizeof(r->after));
+	memcpy(r->after, name.data, name.len);
+	r->after_len = name.len;
+	r->position = true;
+	client_note_asking(c, now);
+	return r->req;
+}
+
 static struct request *request_find(struct client *c, uint32_t req)
 {
 	for (size_t i = 0; req && i < REQUESTS_MAX; i++)
@@ -617,6 +629,18 @@ void client_on_buried_are(
 		    c, RMQ_E_PROTOCOL, slice_str("the daemon sent a bad BURIED_ARE"));
 	else if (c->host.buried)
 		c->host.buried(c->host.arg, m->req, m->next, m->runs);
+}
+
+void client_on_position_is(
+    struct client *c, struct mono_time now, const struct wire_position_is *m)
+{
+	struct request *r = request_find(c, m->req);
+	if (!r)
+		return;
+	c->progress = now;
+	request_end(r);
+	if (c->host.position)
+		c->host.position(c->host.arg, m->req, m->at);
 }
 
 /* ---- the connection ---- */

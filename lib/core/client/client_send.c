@@ -117,7 +117,10 @@ static void put_requests(struct client *c)
 		if (!r->req || r->sent)
 			continue;
 		r->sent = true;
-		if (r->buried)
+		if (r->position)
+			PUT(c, position, r->req, slice_of(r->name, r->name_len),
+			    slice_of(r->after, r->after_len), NO_TAGS);
+		else if (r->buried)
 			PUT(c, buried, r->req, r->first, r->end, r->from,
 			    slice_of(r->name, r->name_len), NO_TAGS);
 		else if (r->watch)
@@ -418,9 +421,41 @@ static void seal(struct client_command *cmd)
 	uint32_t part = 0;
 	cmd->bytes = 0;
 	for (struct sendbuf *b = cmd->buf; b; b = b->next) {
-		sendbuf_seal(b, cmd->flags, part++, cmd->queue, cmd->further);
+		sendbuf_seal_placed(
+		    b, cmd->flags, part++, cmd->queue, cmd->further, cmd->resume);
 		cmd->bytes += (uint32_t)sendbuf_frame(b).len;
 	}
+}
+
+static const struct client_command *send_command(struct client *c, struct mono_time now,
+    struct client_command *cmd, uint8_t flags, struct sendbuf *buf)
+{
+	cmd->flags = flags;
+	cmd->buf = buf;
+	seal(cmd);
+	push(c, cmd);
+	client_note_asking(c, now);
+	return cmd;
+}
+
+const struct client_command *client_send_placed(struct client *c, struct mono_time now,
+    struct slice queue, const struct client_place *place, uint8_t flags, struct sendbuf *buf,
+    void *tag)
+{
+	uint8_t value[SEND_RESUME_MAX];
+	struct writer w = writer_of(value, sizeof(value));
+	put_u64(&w, place->before);
+	put_u64(&w, place->after);
+	put_rest(&w, place->name);
+	assert(!w.full && place->after > place->before && place->name.len > 0);
+	struct client_command *cmd = command_new(c, WIRE_TYPE_SEND, w.len, queue, tag);
+	if (!cmd) {
+		sendbuf_free(buf);
+		return NULL;
+	}
+	memcpy(cmd->frame, value, w.len);
+	cmd->resume = slice_of(cmd->frame, w.len);
+	return send_command(c, now, cmd, flags, buf);
 }
 
 const struct client_command *client_send_all(struct client *c, struct mono_time now,
@@ -441,12 +476,7 @@ const struct client_command *client_send_all(struct client *c, struct mono_time 
 	cmd->further = slice_of(cmd->frame, further.len);
 	if (further.len > 0)
 		memcpy(cmd->frame, list, further.len);
-	cmd->flags = flags;
-	cmd->buf = buf;
-	seal(cmd);
-	push(c, cmd);
-	client_note_asking(c, now);
-	return cmd;
+	return send_command(c, now, cmd, flags, buf);
 }
 
 const struct client_command *client_send(struct client *c, struct mono_time now,

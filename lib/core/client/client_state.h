@@ -51,6 +51,7 @@ struct request {
 	bool peek;
 	uint8_t watch; /* enum watch_for; 0: it is none */
 	bool buried;
+	bool position;	      /* of the input `after` */
 	char name[UINT8_MAX]; /* glob, or queue */
 	size_t name_len;
 	char after[NAME_FULL_MAX];

@@ -83,10 +83,10 @@ static size_t put_batch_head(struct sendbuf *b)
 	return (size_t)(b->bytes + SENDBUF_BLOB - batch);
 }
 
-void sendbuf_seal(
-    struct sendbuf *b, uint8_t flags, uint32_t part, struct slice queue, struct slice further)
+void sendbuf_seal_placed(struct sendbuf *b, uint8_t flags, uint32_t part, struct slice queue,
+    struct slice further, struct slice resume)
 {
-	uint8_t list[4 + CHUNK_ATTRIBUTES_MAX + 4 + SEND_FURTHER_MAX];
+	uint8_t list[4 + CHUNK_ATTRIBUTES_MAX + 4 + SEND_FURTHER_MAX + 4 + SEND_RESUME_MAX];
 	struct writer tags = writer_of(list, sizeof(list));
 	size_t batch = 0;
 	if (b->large) {
@@ -100,6 +100,8 @@ void sendbuf_seal(
 	}
 	if (further.len > 0 && part == 0)
 		tags_put(&tags, SEND_TAG_QUEUES, further);
+	if (resume.len > 0)
+		tags_put(&tags, SEND_TAG_RESUME, resume);
 	size_t head = FRAME_HEADER_SIZE + 8 + 8 + 1 + 4 + 1 + queue.len + 2 + tags.len;
 	uint8_t *p = b->bytes + SENDBUF_BLOB - batch - head;
 	b->begin = (uint32_t)(p - b->bytes);

@@ -12,9 +12,10 @@
 #include "core/wire/batch.h"
 #include "core/wire/wire.h"
 
-/* Frame header, n, answered, flags, part, queue, and further queues. */
+/* Frame header, n, answered, flags, part, queue, further queues, and a position. */
 #define SENDBUF_HEAD \
-	(FRAME_HEADER_SIZE + 8 + 8 + 1 + 4 + 1 + NAME_FULL_MAX + 2 + 4 + SEND_FURTHER_MAX)
+	(FRAME_HEADER_SIZE + 8 + 8 + 1 + 4 + 1 + NAME_FULL_MAX + 2 + 4 + SEND_FURTHER_MAX + \
+	    4 + SEND_RESUME_MAX)
 /* Attributes of one buffer. */
 #define SENDBUF_ATTRIBUTES_MAX 16384
 #define SENDBUF_ENDS	       (SENDBUF_HEAD + 4 + SENDBUF_ATTRIBUTES_MAX + BATCH_HEADER_SIZE)
@@ -87,10 +88,15 @@ struct batch_view sendbuf_view(const struct sendbuf *b);
 /*
  * Puts what stands before the blob; once the messages are complete, and again
  * when some were removed.  flags: SEND_*; SEND_CHUNK and SEND_MORE are set by it.  further:
- * SEND_TAG_QUEUES of a batch, empty: it is for one queue.
+ * SEND_TAG_QUEUES of a batch, empty: it is for one queue.  resume: SEND_TAG_RESUME, empty: none.
  */
-void sendbuf_seal(
-    struct sendbuf *b, uint8_t flags, uint32_t part, struct slice queue, struct slice further);
+void sendbuf_seal_placed(struct sendbuf *b, uint8_t flags, uint32_t part, struct slice queue,
+    struct slice further, struct slice resume);
+static inline void sendbuf_seal(
+    struct sendbuf *b, uint8_t flags, uint32_t part, struct slice queue, struct slice further)
+{
+	sendbuf_seal_placed(b, flags, part, queue, further, NO_TAGS);
+}
 
 /* The number, and the newest number whose answer is known: of a sealed frame. */
 void sendbuf_stamp(struct sendbuf *b, uint64_t n, uint64_t answered);

@@ -84,6 +84,7 @@ struct queue *queue_new(
 	TAILQ_INIT(&q->subs);
 	TAILQ_INIT(&q->waiting);
 	TAILQ_INIT(&q->unfinished);
+	positions_init(&q->positions, &ledger->part_bytes);
 	return q;
 }
 
@@ -92,6 +93,7 @@ void queue_free(struct queue *q)
 	if (!q)
 		return;
 	queue_drop_below(q, UINT64_MAX);
+	positions_deinit(&q->positions);
 	assert(RB_EMPTY(&q->batches));
 	assert(TAILQ_EMPTY(&q->subs) && TAILQ_EMPTY(&q->waiting));
 	free(q);

@@ -25,6 +25,7 @@
 #include "core/queue/lanes.h"
 #include "core/queue/ledger.h"
 #include "core/queue/policy.h"
+#include "core/queue/positions.h"
 #include "core/wire/wire.h"
 
 struct conn;
@@ -199,6 +200,7 @@ struct queue {
 	uint64_t bytes;	   /* of live messages, about */
 	uint64_t unfinished_bytes; /* of large messages that have not come as a whole */
 	struct pending_list unfinished;
+	struct positions positions;
 	struct queue_settings settings;
 	struct queue_counts counts;
 	uint64_t rate_full;	     /* of the rate's bucket (policy.h) */

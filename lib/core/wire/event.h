@@ -89,6 +89,8 @@
  * in record `index`, which cannot be read.
  */
 #define EVENT_LOST(F) F(u32, queue) F(u64, first) F(u64, span) F(u64, index) F(tags, tags)
+/* So many records of the input of this name are stored in the queue. */
+#define EVENT_POSITION(F) F(u32, queue) F(u64, at) F(str, name) F(tags, tags)
 
 /* Only in checkpoints (records PART, END). */
 #define EVENT_PART_GROUP(F) F(u32, group) F(u8, last)
@@ -126,6 +128,8 @@
  * on.  PART_QUEUE stands again before the last piece of a queue that is cut.
  */
 #define EVENT_PART_PAUSE(F) F(u32, queue) F(u64, below) F(tags, tags)
+/* In order of their age, before the queue's messages. */
+#define EVENT_PART_POSITION(F) F(u32, queue) F(u64, at) F(str, name) F(tags, tags)
 
 /*      type NAME            name            fields */
 #define EVENTS(X) \
@@ -153,6 +157,7 @@
 	X(22, START,          start,          EVENT_START) \
 	X(23, SESSION_OWNER,  session_owner,  EVENT_SESSION_OWNER) \
 	X(24, LOST,           lost,           EVENT_LOST) \
+	X(38, POSITION,       position,       EVENT_POSITION) \
 	X(64, PART_GROUP,     part_group,     EVENT_PART_GROUP) \
 	X(65, PART_GLOBAL,    part_global,    EVENT_PART_GLOBAL) \
 	X(66, PART_SESSION,   part_session,   EVENT_PART_SESSION) \
@@ -166,6 +171,7 @@
 	X(74, END_DEAD,       end_dead,       EVENT_END_DEAD) \
 	X(75, PART_START,     part_start,     EVENT_PART_START) \
 	X(76, PART_OWNER,     part_owner,     EVENT_PART_OWNER) \
+	X(88, PART_POSITION,  part_position,  EVENT_PART_POSITION) \
 	X(77, PART_PAUSE,     part_pause,     EVENT_PART_PAUSE)
 
 enum event_type {

@@ -147,6 +147,8 @@ enum watch_for { WATCH_BELOW = 1, WATCH_ABOVE = 2, WATCH_GONE = 3 };
  * queue has them from its number `from` on.
  */
 #define WIRE_BURIED(F) F(u32, req) F(u64, first) F(u64, end) F(u64, from) F(str, queue) F(tags, tags)
+/* Asks how many records of the input `name` are stored in the queue: see SEND_TAG_RESUME. */
+#define WIRE_POSITION(F) F(u32, req) F(str, queue) F(str, name) F(tags, tags)
 /* Ends the session: nothing of it is remembered. */
 #define WIRE_BYE(F) F(u64, answered)
 
@@ -232,6 +234,7 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
  */
 #define WIRE_BURIED_ARE(F) F(u32, req) F(u64, next) F(tags, tags) F(rest, runs)
 #define BURIED_RUN_SIZE    12
+#define WIRE_POSITION_IS(F) F(u32, req) F(u64, at) F(tags, tags)
 /* The last frame of a connection. */
 #define WIRE_ERROR(F) F(u8, code) F(str, text)
 
@@ -255,6 +258,7 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(17, SETTLE_SEND,  settle_send,  WIRE_SETTLE_SEND) \
 	X(18, PING,         ping,         WIRE_PING) \
 	X(27, BURIED,       buried,       WIRE_BURIED) \
+	X(28, POSITION,     position,     WIRE_POSITION) \
 	X(30, WATCH,        watch,        WIRE_WATCH)
 
 /* In front of HELLO; only the connection's owner looks at it, the broker knows none. */
@@ -288,6 +292,7 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(87, PONG,         pong,         WIRE_PONG) \
 	X(91, HELD_BACK,    held_back,    WIRE_HELD_BACK) \
 	X(96, BURIED_ARE,   buried_are,   WIRE_BURIED_ARE) \
+	X(97, POSITION_IS,  position_is,  WIRE_POSITION_IS) \
 	X(99, WATCHED,      watched,      WIRE_WATCHED)
 /* clang-format on */
 
@@ -355,7 +360,14 @@ const char *wire_name(unsigned type);
  * each a str, SEND_QUEUES_MAX with the first, none twice.  They are sent to all of them, or to none,
  * and stored once.
  */
-#define SEND_TAG_QUEUES	 4
+#define SEND_TAG_QUEUES 4
+/*
+ * SEND to one queue, in each piece: u64 before, u64 after, rest name: its messages are of records
+ * `before` + 1 to `after` of an input of this name.  It is refused with BUSY if more than `before` are
+ * stored.
+ */
+#define SEND_TAG_RESUME	 8
+#define SEND_RESUME_MAX	 (8 + 8 + NAME_FULL_MAX)
 #define SEND_FURTHER_MAX ((SEND_QUEUES_MAX - 1) * (1 + NAME_FULL_MAX))
 
 /* WELCOME: SESSION_TOKEN_SIZE bytes, without which nobody goes on with the session.  HELLO: the same again. */
@@ -381,6 +393,7 @@ const char *wire_name(unsigned type);
 	X(PEEKED_PART, DELIVER_TAG_ATTRIBUTES, attributes) \
 	X(SEND, SEND_TAG_ATTRIBUTES, attributes) \
 	X(SEND, SEND_TAG_QUEUES, queues) \
+	X(SEND, SEND_TAG_RESUME, resume) \
 	X(LISTED, LISTED_TAG_LOST, lost) \
 	X(LISTED, LISTED_TAG_UNFINISHED, unfinished) \
 	X(LISTED, LISTED_TAG_SETTINGS, settings) \

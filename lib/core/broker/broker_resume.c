@@ -1,0 +1,47 @@
+/*
+ * An input with a name that is sent in several runs: the position that it has come to in its queue
+ * is in the record of the messages, so a run that goes on after another one sends each once.
+ */
+#include "core/broker/broker_state.h"
+
+#include <stdio.h>
+
+#include "core/base/name.h"
+#include "core/base/variant.h"
+
+bool broker_resume_of(const struct wire_send *m, struct resume *r)
+{
+	struct slice value;
+	*r = (struct resume){0};
+	if (!tags_find(m->tags, SEND_TAG_RESUME, &value))
+		return true;
+	struct reader in = reader_of(value);
+	r->before = get_u64(&in);
+	r->after = get_u64(&in);
+	r->name = get_rest(&in);
+	return !in.bad && name_valid(r->name) && r->after > r->before &&
+	       !tags_find(m->tags, SEND_TAG_QUEUES, &value);
+}
+
+bool broker_may_resume(struct queue *q, const struct resume *r, uint64_t n,
+    struct wire_failed *failed, char text[TEXT_MAX + 1])
+{
+	uint64_t at = q && r->name.len > 0 ? positions_find(&q->positions, r->name) : 0;
+	if (at <= r->before || RMQ_VARIANT(POSITION_UNCHECKED))
+		return true;
+	snprintf(text, TEXT_MAX + 1,
+	    "%llu records of %.*s are stored already: somebody else sends it, too: try again",
+	    (unsigned long long)at, (int)r->name.len, (const char *)r->name.data);
+	*failed = (struct wire_failed){n, RMQ_E_BUSY, 0, slice_str(text)};
+	return false;
+}
+
+void broker_position(struct broker *b, struct conn *c, const struct wire_position *m)
+{
+	uint8_t bytes[64];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	struct queue *q = broker_queue_named(b, m->queue);
+	uint64_t at = q ? positions_find(&q->positions, m->name) : 0;
+	wire_put_position_is(&w, &(struct wire_position_is){m->req, at, NO_TAGS});
+	broker_send(b, c->id, &w);
+}

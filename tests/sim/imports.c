@@ -1,0 +1,55 @@
+#include "imports.h"
+
+#include "trace.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+static void add(struct import *im, uint32_t line)
+{
+	if (im->count == im->cap) {
+		im->cap = im->cap ? 2 * im->cap : 64;
+		im->records = realloc(im->records, im->cap * sizeof(*im->records));
+		assert(im->records);
+	}
+	im->records[im->count++] = line;
+}
+
+void import_placed(struct import *im, const struct world *w, struct slice queue, uint64_t at)
+{
+	const struct shadow_queue *q = shadow_queue(&w->shadow, queue);
+	while (im->count < at)
+		add(im, IMPORT_GONE);
+	for (uint32_t i = (uint32_t)at; i < im->count; i++) {
+		uint32_t line = im->records[i];
+		const struct line_state *l = line == IMPORT_GONE ? NULL : &w->lines.all[line];
+		bool here = l && l->stored > 0 && q && l->copy[0].first_queue == q->id;
+		if (here && l->sent)
+			trace_fail("record %u of an input was sent, and its queue has %llu", i,
+			    (unsigned long long)at);
+		/* Those that were in a queue that was removed are not sent again. */
+		if (!l || (l->stored > 0 && !here)) {
+			im->count = i;
+			break;
+		}
+	}
+	im->next = (uint32_t)at;
+	im->placed = true;
+}
+
+bool import_has_more(const struct import *im)
+{
+	return im->next < im->count;
+}
+
+uint32_t import_next(struct import *im, uint32_t fresh)
+{
+	if (im->next == im->count)
+		add(im, fresh);
+	return im->records[im->next++];
+}
+
+void import_free(struct import *im)
+{
+	free(im->records);
+}
