@@ -1,5 +1,6 @@
 /* rmq-recv: prints the messages of a queue.  See rmq-recv(1). */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +23,7 @@ enum {
 	OPT_NO_CREATE,
 	OPT_SKIP_BAD,
 	OPT_RAW,
+	OPT_INTO,
 	OPT_ACK
 };
 
@@ -32,8 +34,9 @@ static const struct option longs[] = {{"count", required_argument, NULL, 'n'},
     {"no-create", no_argument, NULL, OPT_NO_CREATE},
     {"skip-bad", no_argument, NULL, OPT_SKIP_BAD}, {"null", no_argument, NULL, '0'},
     {"json", no_argument, NULL, 'j'}, {"output", required_argument, NULL, 'o'},
-    {"raw", no_argument, NULL, OPT_RAW}, {"ack", required_argument, NULL, OPT_ACK},
-    WORK_OPTIONS_LONG, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+    {"raw", no_argument, NULL, OPT_RAW}, {"into", required_argument, NULL, OPT_INTO},
+    {"ack", required_argument, NULL, OPT_ACK}, WORK_OPTIONS_LONG, CLIENT_OPTIONS_LONG,
+    {NULL, 0, NULL, 0}};
 
 static const char usage_text[] =
     "usage: rmq-recv [OPTION]... QUEUE [[--] COMMAND [ARG]...]\n"
@@ -52,11 +55,15 @@ static const char usage_text[] =
     "  -j, --json            print envelopes\n"
     "  -o, --output FIELD,.. print fields, tab-separated, body last\n"
     "      --raw             print bodies and nothing else\n"
+    "      --into DIR        each message becomes a file of DIR; its path is printed\n"
     "      --ack MODE        settled when read (default on a pipe), write (default else),\n"
     "                        sync; none: before the write; manual: by rmq-ack\n" WORK_OPTIONS_HELP
     "  -S, --server ADDR,... contact points (RMQ_SERVERS)\n"
     "      --timeout DUR     longest time without an answer (30s, or infinity)\n"
     "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n";
+
+#define INTO_PREFETCH \
+	256 /* files are synced one after the other, and nothing else is done meanwhile */
 
 static int usage(const char *why)
 {
@@ -113,7 +120,8 @@ static enum rmq_error take_format(
     struct recv_options *o, enum format format, struct reason *why)
 {
 	if (o->format != FORMAT_LINES && o->format != format)
-		return reason_set(why, RMQ_E_USAGE, "-j, -o and --raw exclude each other");
+		return reason_set(
+		    why, RMQ_E_USAGE, "-j, -o, --raw and --into exclude each other");
 	o->format = format;
 	return RMQ_E_OK;
 }
@@ -153,6 +161,9 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 		return take_format(o, FORMAT_JSON, why);
 	case OPT_RAW:
 		return take_format(o, FORMAT_RAW, why);
+	case OPT_INTO:
+		o->into = optarg;
+		return take_format(o, FORMAT_INTO, why);
 	case 'o':
 		err = take_format(o, FORMAT_FIELDS, why);
 		if (err)
@@ -171,22 +182,23 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 static enum rmq_error check(struct recv_options *o, struct reason *why)
 {
 	struct work_options *w = &o->work;
-	bool printed = o->format == FORMAT_FIELDS || o->format == FORMAT_RAW;
+	static const char *const printed[] = {
+	    [FORMAT_FIELDS] = "-o", [FORMAT_RAW] = "--raw", [FORMAT_INTO] = "--into"};
+	const char *other = o->ack != ACK_DEFAULT ? "--ack" : printed[o->format];
 	enum rmq_error err = work_options_check(w, why);
 	if (err)
 		return err;
 	if (!w->command && o->prefetch_none)
 		return reason_set(
 		    why, RMQ_E_USAGE, "--prefetch: '0' is not a number from 1 to 131072");
+	if (!w->command && o->into && o->ack != ACK_DEFAULT)
+		return reason_set(why, RMQ_E_USAGE, "--into and --ack exclude each other");
 	if (!w->command)
 		return o->format == FORMAT_RAW && o->separator == 0
 			   ? reason_set(why, RMQ_E_USAGE, "-0 and --raw exclude each other")
 			   : RMQ_E_OK;
-	if (printed || o->ack != ACK_DEFAULT)
-		return reason_set(why, RMQ_E_USAGE, "%s does not go with COMMAND",
-		    o->ack != ACK_DEFAULT     ? "--ack"
-		    : o->format == FORMAT_RAW ? "--raw"
-					      : "-o");
+	if (other)
+		return reason_set(why, RMQ_E_USAGE, "%s does not go with COMMAND", other);
 	if (o->separator_given && !w->form.several && !w->to)
 		return reason_set(why, RMQ_E_USAGE, "-0 goes with --batch or --to");
 	w->form.envelopes = o->format == FORMAT_JSON;
@@ -215,6 +227,14 @@ static enum rmq_error parse(int argc, char **argv, struct recv_options *o, struc
 static enum rmq_error settle_defaults(
     struct recv_options *o, const struct output *out, struct reason *why)
 {
+	/* A path that is printed is that of a message that is settled. */
+	if (o->into) {
+		o->ack = ACK_NONE;
+		o->prefetch = o->prefetch ? o->prefetch : INTO_PREFETCH;
+		o->into_fd = open(o->into, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (o->into_fd < 0)
+			return reason_set(why, RMQ_E_IO, "%s: %s", o->into, strerror(errno));
+	}
 	if (o->ack == ACK_DEFAULT)
 		o->ack = out->kind == OUTPUT_PIPE ? ACK_READ : ACK_WRITE;
 	if (o->ack == ACK_READ && out->kind != OUTPUT_PIPE)

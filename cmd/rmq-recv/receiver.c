@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "core/base/units.h"
+#include "core/wire/receipt.h"
+#include "into.h"
 #include "sys/process/clock.h"
 #include "sys/process/signals.h"
 
@@ -328,6 +330,14 @@ static bool is_printable(const struct receiver *r, struct slice body)
 	return !shown || body.len == 0 || !memchr(body.data, r->o->separator, body.len);
 }
 
+static void put_path(struct text *t, const char *dir, const struct envelope *e)
+{
+	char id[RECEIPT_MAX];
+	text_put_str(t, dir);
+	text_put_char(t, '/');
+	text_put(t, id, receipt_print_id(id, e->queue, e->seq));
+}
+
 static void format(struct receiver *r, const struct client_delivery *d, uint32_t i)
 {
 	struct text *t = &r->formatted;
@@ -336,6 +346,9 @@ static void format(struct receiver *r, const struct client_delivery *d, uint32_t
 	case FORMAT_RAW:
 		text_put_slice(t, e.body);
 		return;
+	case FORMAT_INTO:
+		put_path(t, r->o->into, &e);
+		break;
 	case FORMAT_LINES:
 		text_put_slice(t, e.body);
 		break;
@@ -350,11 +363,25 @@ static void format(struct receiver *r, const struct client_delivery *d, uint32_t
 	text_put_char(t, r->o->separator);
 }
 
+/* --into: they are files before anything else.  False: it ends here, and they go back. */
+static bool store(
+    struct receiver *r, const struct client_delivery *d, uint32_t from, uint32_t to)
+{
+	if (r->o->format != FORMAT_INTO)
+		return true;
+	int error = into_store(r->o->into_fd, slice_str(r->o->queue), d, from, to);
+	if (error == 0)
+		return true;
+	settle(r, &r->release, d->lease, d->first_seq + from, to - from);
+	end_with(r, RMQ_E_IO, "%s: %s", r->o->into, strerror(error));
+	return false;
+}
+
 /* Messages [from, to) of the delivery as one segment. */
 static void take_formatted(
     struct receiver *r, const struct client_delivery *d, uint32_t from, uint32_t to)
 {
-	if (from == to)
+	if (from == to || !store(r, d, from, to))
 		return;
 	r->formatted.len = 0;
 	struct segment *s =

@@ -20,7 +20,7 @@
 #include "work_options.h"
 
 enum ack { ACK_DEFAULT, ACK_READ, ACK_WRITE, ACK_SYNC, ACK_NONE, ACK_MANUAL };
-enum format { FORMAT_LINES, FORMAT_JSON, FORMAT_FIELDS, FORMAT_RAW };
+enum format { FORMAT_LINES, FORMAT_JSON, FORMAT_FIELDS, FORMAT_RAW, FORMAT_INTO };
 
 struct recv_options {
 	const char *queue;
@@ -34,6 +34,8 @@ struct recv_options {
 	enum ack ack;
 	enum format format;
 	struct envelope_fields fields;
+	const char *into; /* FORMAT_INTO: the directory, … */
+	int into_fd;	  /* … open */
 	char separator;
 	bool separator_given;
 	struct work_options work;

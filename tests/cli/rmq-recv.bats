@@ -603,3 +603,51 @@ receiver_of_large_ones() {
 	exec 8<&-
 	[ "$(rmq-queue show jobs leased failed | paste -sd' ')" = "0 0" ]
 }
+
+@test "rmq-recv: --into makes a file of each message, settles it and prints its path" {
+	start_queue q
+	seq 300 | rmq-send jobs
+	head -c 900000 /dev/urandom >large
+	rmq-send -w jobs <large
+	rmq-send jobs '' $'two\nlines'
+	mkdir dir
+	timeout 30 rmq-recv --drain --into dir jobs >paths
+	[ "$(counts jobs)" = "0 0 0" ]
+	cmp paths <(seq -f 'dir/jobs:%g' 303)
+	[ "$(ls -A dir | wc -l)" -eq 303 ]
+	cmp large dir/jobs:301
+	[ ! -s dir/jobs:302 ]
+	[ "$(cat dir/jobs:303)" = $'two\nlines' ]
+	[ "$(cat dir/jobs:7)" = 7 ]
+	rmq-send jobs x
+	[ "$(timeout 10 rmq-recv -1 -0 --into dir jobs | tr '\0' '|')" = 'dir/jobs:304|' ]
+	run timeout 10 rmq-recv -1 --into none jobs
+	assert_failure 74
+	assert_output "rmq-recv: none: No such file or directory"
+	run rmq-recv -S unix:none --into dir --ack read jobs
+	assert_failure 64
+	run rmq-recv -S unix:none --into dir jobs true
+	assert_failure 64
+}
+
+@test "rmq-recv: --into syncs each file and then the directory before a message is settled" {
+	command -v strace >/dev/null || skip "needs strace"
+	start_queue q
+	rmq-send jobs a b
+	mkdir dir
+	timeout 30 strace -f -o calls -e trace=fsync,renameat,sendmsg,write,pwritev2 rmq-recv -n 2 --into dir jobs
+	# The first settlement comes after the sync of the directory.
+	[ "$(grep -n 'fsync' calls | tail -1 | cut -d: -f1)" -lt "$(grep -n 'dir/jobs:' calls | head -1 | cut -d: -f1)" ]
+	[ "$(grep -c 'fsync(.* = 0' calls)" -ge 3 ]
+}
+
+@test "rmq-recv: --into on a full disk gives back what is not stored" {
+	small_disk small 40k
+	start_queue q
+	head -c 100000 /dev/zero | rmq-send -w jobs
+	run timeout 10 rmq-recv --drain --into small jobs
+	assert_failure 74
+	assert_output "rmq-recv: jobs: small: No space left on device"
+	[ "$(rmq-queue peek -o failures,state jobs)" = "$(printf '0\tready')" ]
+	[ -z "$(ls -A small)" ]
+}
