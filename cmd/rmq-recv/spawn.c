@@ -39,7 +39,7 @@ static __attribute__((noinline)) void become(const struct spawn *s, pid_t parent
 	for (int fd = 0; fd < 3; fd++)
 		if (s->fds[fd] >= 0 && dup2(s->fds[fd], fd) < 0)
 			return;
-	if (setrlimit(RLIMIT_NOFILE, s->nofile) != 0)
+	if (s->nofile && setrlimit(RLIMIT_NOFILE, s->nofile) != 0)
 		return;
 	reset_signals();
 	execvpe(s->path, s->argv, s->envp);

@@ -17,8 +17,8 @@ struct spawn {
 	const char *path; /* with a '/' */
 	char *const *argv;
 	char *const *envp;
-	int fds[3]; /* what becomes its 0, 1 and 2; -1: ours */
-	const struct rlimit *nofile;
+	int fds[3];		     /* what becomes its 0, 1 and 2; -1: ours */
+	const struct rlimit *nofile; /* NULL: ours */
 };
 
 /* 0 once the program runs, *pid is its id; else the errno of what failed. */

@@ -704,7 +704,8 @@ enum rmq_error worker_open(
 		return reason_set(
 		    why, RMQ_E_NOTHING, "%s: %s", o->work.command[0], strerror(error));
 	enum rmq_error err = startup_descriptors(least, &w->nofile, &now, why);
-	w->spawn.nofile = &w->nofile;
+	/* A supervisor may have forbidden to change it: then it is as it was. */
+	w->spawn.nofile = now > w->nofile.rlim_cur ? &w->nofile : NULL;
 	if (!err)
 		err = open_memory(w, why);
 	error = err ? 0 : printer_open(&w->errors, STDERR_FILENO, -1);
