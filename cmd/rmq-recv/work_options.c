@@ -39,13 +39,13 @@ enum rmq_error work_options_take(
     struct work_options *o, int option, const char *arg, struct reason *why)
 {
 	static const char *const names[] = {"--batch", "--linger", "--max-time", "--max-fails",
-	    "--on-exit", "--to", "--joblog", "--results"};
+	    "--on-exit", "--to", "--joblog", "--results", "--rate"};
 	enum rmq_error err = RMQ_E_OK;
 	const char *name = option == 'P'   ? "-P"
 			   : option == 'I' ? "-I"
 			   : option == 'l' ? "-l"
 			   : option == 'w' ? "-w"
-			   : option >= WORK_OPTION_BATCH && option <= WORK_OPTION_RESULTS
+			   : option >= WORK_OPTION_BATCH && option <= WORK_OPTION_RATE
 			       ? names[option - WORK_OPTION_BATCH]
 			       : NULL;
 	if (!name)
@@ -84,6 +84,10 @@ enum rmq_error work_options_take(
 		o->to = arg;
 		return name_valid(slice_str(arg)) ? RMQ_E_OK
 						  : bad(why, name, arg, "a queue name");
+	case WORK_OPTION_RATE:
+		return units_rate(arg, &o->config.rate, &o->config.rate_ms)
+			   ? RMQ_E_OK
+			   : bad(why, name, arg, "a rate, as 10/s, 10/m or 10/h");
 	case WORK_OPTION_JOBLOG:
 		o->joblog = arg;
 		return RMQ_E_OK;

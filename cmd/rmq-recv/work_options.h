@@ -28,7 +28,8 @@ enum {
 	WORK_OPTION_ON_EXIT,
 	WORK_OPTION_TO,
 	WORK_OPTION_JOBLOG,
-	WORK_OPTION_RESULTS
+	WORK_OPTION_RESULTS,
+	WORK_OPTION_RATE
 };
 
 #define WORK_OPTIONS_SHORT "P:I:lw"
@@ -43,6 +44,7 @@ enum {
 	{"to", required_argument, NULL, WORK_OPTION_TO}, \
 	{"whole", no_argument, NULL, 'w'}, \
 	{"joblog", required_argument, NULL, WORK_OPTION_JOBLOG}, \
+	{"rate", required_argument, NULL, WORK_OPTION_RATE}, \
 	{"results", required_argument, NULL, WORK_OPTION_RESULTS}, \
 	{"newline", no_argument, NULL, 'l'}
 #define WORK_OPTIONS_HELP \
@@ -50,6 +52,7 @@ enum {
 	"  -P, --parallel N      runs at a time (1)\n" \
 	"      --batch N         up to N messages for one run, as lines (-0, -j) on its stdin\n" \
 	"      --linger DUR      wait so long to fill a batch (0)\n" \
+	"      --rate N/s|m|h    start so many runs, and no more\n" \
 	"      --max-time DUR    TERM to a run's process group, KILL 10 s later (infinity)\n" \
 	"      --max-fails N     end with 75 after N failures in a row\n" \
 	"      --on-exit CODE,..=VERDICT\n" \

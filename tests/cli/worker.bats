@@ -72,7 +72,7 @@ quick_queue() {
 	local bad
 	for bad in '-P 0' '-P x' '-P 4097' '--batch 0' '--batch 2049' '--linger 1s' '--max-time 0' \
 		'--max-fails 0' '--on-exit 1' '--on-exit 300=dead' '--batch 2 -I {}' '--batch 2 -l' \
-		'-l -I {}' '-0' '--raw' '--ack write' '-o id' '--batch 2 --linger x'; do
+		'--rate 5' '--rate 0/s' '--rate 5/d' '-l -I {}' '-0' '--raw' '--ack write' '-o id' '--batch 2 --linger x'; do
 		# shellcheck disable=SC2086
 		run worker -S unix:none $bad jobs true
 		assert_failure 64
@@ -682,4 +682,20 @@ quick_queue() {
 	[ "$(timeout 10 rmq-recv --drain out)" = b ]
 	run worker -1 --results none jobs true
 	assert_failure 74
+}
+
+@test "worker: --rate starts so many runs, and leases no more than they take" {
+	start_queue q
+	seq 20 | rmq-send jobs
+	local began=${EPOCHREALTIME/[.,]/} took
+	worker -n 11 -P 4 --rate 10/s jobs true
+	took=$((${EPOCHREALTIME/[.,]/} - began))
+	# Ten distances of 100 ms.
+	((took >= 950000))
+	start rmq-recv --rate 1/h jobs true
+	becomes jobs "8 0 0"
+	kill -TERM $!
+	status_of $!
+	assert_success
+	[ "$(rmq-queue show jobs delivered)" = 12 ]
 }

@@ -123,7 +123,7 @@ static uint64_t us(struct mono_time t)
 
 static uint64_t interval_us(const struct work *w)
 {
-	return w->config.rate ? w->config.rate_ms * 1000 / w->config.rate : 0;
+	return w->config.rate ? w->config.rate_ms * 1000ull / w->config.rate : 0;
 }
 
 /* So many runs may start up to WORK_AHEAD_MS from now. */

@@ -54,8 +54,8 @@ struct work_config {
 	uint32_t parallel; /* runs at a time, 1 … WORK_PARALLEL_MAX */
 	uint32_t batch;	   /* messages for one run, >= 1 */
 	uint64_t linger_ms;
-	uint64_t rate; /* so many runs may start in rate_ms; 0: no limit */
-	uint64_t rate_ms;
+	uint32_t rate; /* so many runs may start in rate_ms; 0: no limit */
+	uint32_t rate_ms;
 	uint32_t prefetch;  /* messages leased ahead, or WORK_PREFETCH_ADAPTS */
 	uint64_t max_fails; /* in a row; 0: no limit */
 	uint64_t seed;	    /* for jitter */
