@@ -159,6 +159,7 @@ fuzz:
 format:
 	clang-format-14 -i $$(find cmd lib tests -name '*.[ch]')
 
+EXAMPLES := backup.sh crawl.sh hosts.sh
 install: all
 	$(INSTALL) -d '$(DESTDIR)$(BINDIR)'
 	$(if $(BINS),$(INSTALL) -m 755 $(BINS) '$(DESTDIR)$(BINDIR)')
@@ -166,7 +167,7 @@ install: all
 		dir='$(DESTDIR)$(MANDIR)'/man$${page##*.} && $(INSTALL) -d "$$dir" && \
 		$(INSTALL) -m 644 $$page "$$dir" || exit 1; done
 	$(INSTALL) -d '$(DESTDIR)$(DOCDIR)/examples'
-	$(INSTALL) -m 644 contrib/examples/backup.sh '$(DESTDIR)$(DOCDIR)/examples'
+	$(INSTALL) -m 644 $(EXAMPLES:%=contrib/examples/%) '$(DESTDIR)$(DOCDIR)/examples'
 
 # A unit names its program by its path: systemd has a search path of its own.
 UNITS_ALL := $(wildcard contrib/systemd/*.service contrib/systemd/*.socket)
@@ -181,7 +182,7 @@ install-systemd:
 uninstall:
 	for name in $(PROGRAMS); do rm -f '$(DESTDIR)$(BINDIR)'/$$name; done
 	for page in $(notdir $(MAN)); do rm -f '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$$page; done
-	rm -f '$(DESTDIR)$(DOCDIR)/examples/backup.sh'
+	for name in $(EXAMPLES); do rm -f '$(DESTDIR)$(DOCDIR)/examples'/$$name; done
 	for unit in $(notdir $(UNITS_ALL)); do rm -f '$(DESTDIR)$(UNITDIR)'/$$unit; done
 	rm -f '$(DESTDIR)$(SYSUSERSDIR)/rmq.conf' '$(DESTDIR)$(TMPFILESDIR)/rmq.conf'
 

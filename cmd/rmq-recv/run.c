@@ -155,7 +155,8 @@ static void read_errors(struct run *r, struct text *errors)
 void run_read(struct run *r, struct text *errors)
 {
 	read_output(r);
-	read_errors(r, errors);
+	if (errors)
+		read_errors(r, errors);
 }
 
 /* The end of the file that its stderr was. */

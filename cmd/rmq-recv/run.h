@@ -59,7 +59,10 @@ int run_start(struct run *r, struct spawn *s, int input, const struct run_files 
 #define RUN_POLLS 2
 size_t run_poll(const struct run *r, struct pollfd *p, bool read_errors);
 
-/* Reads what is in its pipes, without waiting; what comes from stderr is appended to `errors`. */
+/*
+ * Reads what is in its pipes, without waiting; what comes from stderr is appended to `errors`.
+ * NULL: that stays where it is.
+ */
 void run_read(struct run *r, struct text *errors);
 
 /* Sends SIGTERM, and SIGKILL RUN_KILL_MS later, to its process group. */

@@ -216,6 +216,21 @@ static bool vouched(const struct worker *w, uint64_t count, struct mono_time now
 	return true;
 }
 
+/* Messages that follow each other under one lease are named together. */
+static void say_started(struct worker *w, const struct jobs *jobs)
+{
+	const struct job *j = jobs->head;
+	while (j) {
+		const struct envelope *first = &j->envelope;
+		uint32_t count = 0;
+		for (; j && j->envelope.lease == first->lease &&
+		       j->envelope.seq == first->seq + count;
+		     j = j->next)
+			count++;
+		client_started(w->io.client, queue_of(w), first->lease, first->seq, count);
+	}
+}
+
 /* Takes messages for a run, and says so.  NULL: none starts now. */
 static struct run *prepare(struct worker *w, struct mono_time now)
 {
@@ -230,9 +245,7 @@ static struct run *prepare(struct worker *w, struct mono_time now)
 	struct run *r = &w->runs[slot];
 	r->slot = slot;
 	jobs_move(&w->waiting, &r->jobs, count);
-	for (const struct job *j = r->jobs.head; j; j = j->next)
-		client_started(
-		    w->io.client, queue_of(w), j->envelope.lease, j->envelope.seq, 1);
+	say_started(w, &r->jobs);
 	return r;
 }
 
@@ -559,8 +572,9 @@ static int next_timer(struct worker *w, int timeout_ms)
 static void read_runs(struct worker *w)
 {
 	for (uint32_t i = 0; i < w->o->work.config.parallel; i++)
-		if (w->runs[i].pid && !printer_is_behind(&w->errors))
-			run_read(&w->runs[i], printer_text(&w->errors));
+		if (w->runs[i].pid)
+			run_read(&w->runs[i],
+			    printer_is_behind(&w->errors) ? NULL : printer_text(&w->errors));
 	/* What nobody takes of it is lost to them, not to us. */
 	(void)!printer_write(&w->errors);
 }
@@ -621,6 +635,9 @@ int worker_finish(struct worker *w)
 		signals_die(w->signal);
 	if (w->code)
 		return error_exit(w->code);
+	/* Who ends a worker that was to run for ever wants to know of no message. */
+	if (w->signalled && !w->work.stopped)
+		return 0;
 	int status = work_exit(&w->work, w->drained);
 	if (status)
 		return status;

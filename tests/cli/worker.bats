@@ -53,6 +53,10 @@ quick_queue() {
 	rmq-send jobs c d
 	worker -1 jobs sh -c 'exec <&-'
 	[ "$(worker -1 jobs sh -c 'cat /dev/stdin /dev/stdin')" = dd ]
+	# It has the descriptors that we have, and none of the worker's.
+	rmq-send jobs e
+	# shellcheck disable=SC2016
+	[ "$(worker -1 jobs sh -c 'ls /proc/$$/fd')" = "$(timeout 9 sh -c 'ls /proc/$$/fd')" ]
 	[ "$(counts jobs)" = "0 0 0" ]
 }
 
@@ -698,4 +702,34 @@ quick_queue() {
 	status_of $!
 	assert_success
 	[ "$(rmq-queue show jobs delivered)" = 12 ]
+}
+
+@test "worker: one for ever exits with 0 on SIGTERM, whatever became of messages" {
+	start_queue q
+	rmq-send jobs a
+	start rmq-recv jobs sh -c 'exit 65'
+	local pid=$!
+	wait_until 10 eval '[ "$(rmq-queue show jobs dead)" = 1 ]'
+	kill -TERM $pid
+	status_of $pid
+	assert_success
+}
+
+@test "worker: stderr that nobody reads holds up the runs that write to it, and no others" {
+	start_queue q
+	rmq-send jobs loud quiet quiet
+	mkfifo err
+	sleep 100 <err 3>&- &
+	STARTED+=($!)
+	# shellcheck disable=SC2016
+	timeout 30 rmq-recv --drain -P 2 -l --to out jobs sh -c 'read -r x; [ $x = quiet ] || seq 200000 >&2; echo $x' 2>err 3>&- &
+	local pid=$!
+	STARTED+=($pid)
+	becomes out "2 0 0"
+	[ "$(counts jobs)" = "0 1 0" ]
+	timeout 20 cat err >all &
+	STARTED+=($!)
+	status_of $pid
+	assert_success
+	[ "$(timeout 10 rmq-recv --drain out | tail -1)" = loud ]
 }
