@@ -129,6 +129,8 @@ static void read_output(struct run *r)
 /* Passes on whole lines, so that those of several runs do not mix; `all`: and what is left. */
 static void pass_lines(struct run *r, struct text *errors, bool all)
 {
+	if (r->errors_part.len == 0)
+		return;
 	const char *end = memrchr(r->errors_part.data, '\n', r->errors_part.len);
 	size_t len = end ? (size_t)(end - r->errors_part.data) + 1 : 0;
 	if (all || r->errors_part.len - len > LINE_BYTES)

@@ -131,7 +131,8 @@ static void bury(struct worker *w, struct outcome *o)
 bool verdict_batch(const struct worker *w, const struct text *output, struct sendbuf **batch)
 {
 	const struct work_options *o = &w->o->work;
-	const uint8_t *p = (const uint8_t *)output->data, *end = p + output->len;
+	const uint8_t *p = (const uint8_t *)(output->len ? output->data : ""),
+		      *end = p + output->len;
 	uint8_t separator = (uint8_t)w->o->separator;
 	if (output->len == 0 && !o->whole)
 		return true;

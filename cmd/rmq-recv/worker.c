@@ -397,7 +397,7 @@ static void on_subscribed(void *arg, uint32_t sub, uint32_t lease_ms)
 	w->heard = clock_mono();
 	/* Its settings, of the queue that is there now. */
 	if (!w->listing)
-		(void)client_list(w->io.client, w->heard, slice_of(NULL, 0), queue_of(w), 1);
+		(void)client_list(w->io.client, w->heard, slice_str(""), queue_of(w), 1);
 	w->listing = true;
 }
 
