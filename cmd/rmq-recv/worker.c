@@ -431,6 +431,13 @@ static void on_idle(void *arg, uint32_t sub, uint64_t leased, uint64_t delayed)
 	supply_note(&w->supply, leased == 0 && delayed == 0 ? SUPPLY_DRAINED : SUPPLY_IDLE);
 }
 
+static void on_held_back(void *arg, uint32_t sub)
+{
+	struct worker *w = arg;
+	(void)sub;
+	supply_note(&w->supply, SUPPLY_HELD_BACK);
+}
+
 static void on_unsubscribed(void *arg, uint32_t sub)
 {
 	struct worker *w = arg;
@@ -673,6 +680,7 @@ static enum rmq_error open_client(struct worker *w, struct reason *why)
 	    .deliver = on_deliver,
 	    .lease_ended = on_lease_ended,
 	    .idle = on_idle,
+	    .held_back = on_held_back,
 	    .unsubscribed = on_unsubscribed,
 	    .listed = on_listed,
 	    .list_end = on_list_end,

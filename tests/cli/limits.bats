@@ -61,6 +61,16 @@ bats_require_minimum_version 1.5.0
 	assert_equal "$(cat rest)" "$(seq 2 5)"
 }
 
+@test "limits: a worker that polls a queue whose limits hold back what is ready ends with 1" {
+	start_queue q
+	rmq-queue create --rate 1/h jobs
+	rmq-send jobs one two
+	rmq-recv --wait 100ms jobs cat >out
+	assert_equal "$(cat out)" one
+	run rmq-recv --wait 0 jobs cat
+	assert_failure 1
+}
+
 @test "limits: a queue that is paused takes nothing in or hands nothing out, until it is resumed" {
 	start_queue q
 	rmq-send jobs one
