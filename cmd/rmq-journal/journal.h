@@ -24,6 +24,8 @@
 	X(backup, "[--since N] [--force] DIR > FILE", \
 	    "copy records while the journal is in use") \
 	X(restore, "[--force] DIR < FILE", "make a data directory from a backup") \
+	X(replay, "--until TIME [--force] DIR < FILE", \
+	    "make one as it was at that time") \
 	X(compact, "DIR", "give free pages back to the file system") \
 	X(diff, "DIR DIR2", "print the records that differ")
 /* clang-format on */

@@ -27,9 +27,11 @@ struct mending {
 	struct broker_host host;
 	struct broker *broker;
 	struct reason *why;
-	bool holes;	      /* records that are not there are bad, too */
-	uint64_t newest_bad;  /* that was met; 0: none */
-	uint64_t lost_in;     /* the record that is told of */
+	bool holes;			 /* records that are not there are bad, too … */
+	const struct known_holes *known; /* … but these */
+	bool only_if_whole;		 /* if something is lost nothing is done */
+	uint64_t newest_bad;		 /* that was met; 0: none */
+	uint64_t lost_in;		 /* the record that is told of */
 	uint64_t first_n;     /* appended, and the broker not told: its number, … */
 	uint64_t first_index; /* … its index, … */
 	uint32_t appended;    /* … and how many */
@@ -57,6 +59,27 @@ static bool is_bad(const struct mending *m, uint64_t index)
 	return f->count > 0 && bsearch(&index, f->bad, f->count, sizeof(index), compare);
 }
 
+bool known_holes_add(struct known_holes *k, uint64_t first, uint64_t count)
+{
+	struct known_hole *more = realloc(k->ranges, (k->count + 1) * sizeof(*more));
+	if (!more)
+		return false;
+	k->ranges = more;
+	k->ranges[k->count++] = (struct known_hole){first, count};
+	return true;
+}
+
+/* The first index at `index` or after it that is no known hole. */
+static uint64_t after_known(const struct mending *m, uint64_t index)
+{
+	for (size_t i = 0; m->known && i < m->known->count; i++) {
+		const struct known_hole *h = &m->known->ranges[i];
+		if (index >= h->first && index - h->first < h->count)
+			index = h->first + h->count;
+	}
+	return index;
+}
+
 static enum rmq_error log_next(
     void *arg, uint64_t index, uint64_t *found, enum record_kind *kind, struct slice *payload)
 {
@@ -66,9 +89,10 @@ static enum rmq_error log_next(
 	enum rmq_error err = store_next(m->store, index, found, &value);
 	if (err)
 		return err;
-	bool hole = m->holes && *found > index;
+	uint64_t expected = after_known(m, index);
+	bool hole = m->holes && *found > expected;
 	if (hole)
-		*found = index;
+		*found = expected;
 	err =
 	    hole || is_bad(m, *found) ? RMQ_E_CORRUPT : record_open(value, *found, &h, payload);
 	if (!err)
@@ -204,6 +228,27 @@ static void tell_lost(
 	print_lost(((struct mending *)arg)->lost_in, queue, first, last, messages);
 }
 
+/* Whether all events, and all bodies, are there. */
+static enum rmq_error check_whole(struct mending *m)
+{
+	uint64_t index = 0;
+	struct slice value;
+	enum rmq_error err = RMQ_E_OK;
+	bool whole = m->newest_bad == 0;
+	for (; whole && broker_holds_bodies(m->broker, index, &index); index++) {
+		err = store_raw(m->store, index, &value);
+		if (err && err != RMQ_E_NOTHING)
+			return store_failed(m, err);
+		whole = !err;
+	}
+	if (whole)
+		return RMQ_E_OK;
+	return reason_set(m->why, RMQ_E_BAD_DATA,
+	    "the backup does not have all that counted at that time, as it was taken later: take "
+	    "one of before that time and the increments since, or use --force to see what is "
+	    "there");
+}
+
 /* Messages whose bodies were in bad records, or in ones that are gone without a trace. */
 static enum rmq_error lose_bodies(struct mending *m)
 {
@@ -288,6 +333,8 @@ static enum rmq_error change(struct mending *m)
 	if (err)
 		return store_failed(m, err);
 	err = recover(m);
+	if (!err && m->only_if_whole)
+		return check_whole(m);
 	if (!err)
 		err = save_all(m);
 	if (!err)
@@ -336,4 +383,23 @@ enum rmq_error mend_holes(const char *dir, struct reason *why)
 
 	return mend_all(
 	    &(struct mending){.dir = dir, .found = &none, .why = why, .holes = true});
+}
+
+enum rmq_error mend_cut(
+    const char *dir, const struct known_holes *known, bool force, struct reason *why)
+{
+	static const struct findings none = {0};
+	struct mending m = {.dir = dir,
+	    .found = &none,
+	    .why = why,
+	    .holes = true,
+	    .known = known,
+	    .only_if_whole = true};
+	enum rmq_error err = mend_all(&m);
+
+	if (err != RMQ_E_BAD_DATA || !force)
+		return err;
+	m = (struct mending){
+	    .dir = dir, .found = &none, .why = why, .holes = true, .known = known};
+	return mend_all(&m);
 }

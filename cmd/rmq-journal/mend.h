@@ -20,4 +20,22 @@ enum rmq_error mend(const char *dir, const struct findings *f, struct reason *wh
 enum rmq_error mend_holes(const char *dir, struct reason *why)
     __attribute__((warn_unused_result));
 
+/* Indexes without a record that say nothing; in ascending order. */
+struct known_holes {
+	struct known_hole {
+		uint64_t first, count;
+	} * ranges; /* free(3) */
+	size_t count;
+};
+
+/* False: out of memory. */
+bool known_holes_add(struct known_holes *k, uint64_t first, uint64_t count);
+
+/*
+ * For a log that was cut: whether it has all that counts at its end, but for the known holes.  If
+ * not, RMQ_E_BAD_DATA, or with `force` as mend_holes().
+ */
+enum rmq_error mend_cut(const char *dir, const struct known_holes *known, bool force,
+    struct reason *why) __attribute__((warn_unused_result));
+
 #endif

@@ -3,6 +3,11 @@
  * directory already, and moves it there when it is whole.
  * Records that died while a backup was taken, or between one and the next, are deleted
  * where an END says so.  The last record says that there was a restore, and when.
+ *
+ * replay does the same with the log up to the first record that was made after a time.  Records
+ * that a later END declared dead may not be in the backup, though they count at that time.  So an
+ * END whose checkpoint has gone in this way is left out, the older one before it is the newest, and
+ * what is missing after that, and was not left out here, is found by mend_cut().
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,11 +19,13 @@
 #include <xxhash.h>
 
 #include "backup_format.h"
+#include "core/base/units.h"
 #include "core/wire/event.h"
 #include "core/wire/journal_wire.h"
 #include "journal.h"
 #include "mend.h"
 #include "sys/process/clock.h"
+#include "sys/process/log.h"
 #include "sys/store/empty_dir.h"
 #include "sys/store/store.h"
 #include "sys/stream/io.h"
@@ -32,9 +39,14 @@ struct restore {
 	struct store *store;
 	struct reason *why;
 	XXH3_state_t *hash;
-	bool begun;   /* within a file: after its HEADER, before its END */
-	bool any;     /* a file was complete */
-	bool force;   /* also if it is not whole */
+	bool begun;		/* within a file: after its HEADER, before its END */
+	bool any;		/* a file was complete */
+	bool force;		/* also if it is not whole */
+	struct wall_time until; /* UINT64_MAX: all of it */
+	uint64_t cut;		/* index of the first record that is too late; 0: none yet */
+	uint64_t seen;		/* index of the newest record that came */
+	uint64_t seen_ms;	/* … that is kept, and has a time: that time */
+	struct known_holes known;
 	bool partial; /* the log of this file is not whole */
 	uint8_t incarnation[INCARNATION_BYTES];
 	uint64_t records;	 /* in this file */
@@ -131,6 +143,50 @@ static enum rmq_error put_record(
 	return err ? store_failed(r, err) : RMQ_E_OK;
 }
 
+/* Wall clock of a record, 0 if it has none. */
+static uint64_t time_of(const struct record_header *h, struct slice payload)
+{
+	struct events_header times;
+	struct event_iter it;
+	if (h->kind == RECORD_RESTORED && payload.len >= 8)
+		return load_u64(payload.data);
+	if (h->kind != RECORD_EVENTS && h->kind != RECORD_PART && h->kind != RECORD_END)
+		return 0;
+	return events_open(payload, &times, &it) ? 0 : times.wall.ms;
+}
+
+/* Whether the first part of each group is there. */
+static bool is_whole(struct restore *r, struct slice payload)
+{
+	struct events_header times;
+	struct event_iter it;
+	struct event e;
+	struct event_end_parts m;
+	enum rmq_error err = events_open(payload, &times, &it);
+	while (!err && (err = event_next(&it, &e)) == RMQ_E_OK) {
+		if (e.type != EVENT_TYPE_END_PARTS)
+			continue;
+		if (!event_end_parts_decode(e.body, &m))
+			return false;
+		struct reader parts = reader_of(m.parts);
+		while (reader_left(&parts) >= 8) {
+			struct slice ignored;
+			uint64_t index = get_u64(&parts);
+			if (index > 0 && store_raw(r->store, index, &ignored))
+				return false;
+		}
+	}
+	return err == RMQ_E_NOTHING;
+}
+
+/* What is not stored, and is no loss. */
+static enum rmq_error leave_out(struct restore *r, uint64_t first, uint64_t count)
+{
+	return known_holes_add(&r->known, first, count)
+		   ? RMQ_E_OK
+		   : reason_set(r->why, RMQ_E_IO, "out of memory");
+}
+
 static enum rmq_error take_record(struct restore *r, struct slice value)
 {
 	struct record_header h;
@@ -146,11 +202,20 @@ static enum rmq_error take_record(struct restore *r, struct slice value)
 	r->previous = h.index;
 	r->records++;
 	/* Backups may overlap. */
-	if (h.index < store_state(r->store)->next)
+	if (h.index <= r->seen)
 		return RMQ_E_OK;
+	r->seen = h.index;
+	uint64_t time_ms = time_of(&h, payload);
+	if (r->cut == 0 && time_ms > r->until.ms)
+		r->cut = h.index;
+	if (r->cut > 0)
+		return RMQ_E_OK;
+	r->seen_ms = time_ms ? time_ms : r->seen_ms;
 	/* One node alone has no cluster: it becomes a hole. */
 	if (h.kind == RECORD_CONFIG)
-		return RMQ_E_OK;
+		return leave_out(r, h.index, 1);
+	if (h.kind == RECORD_END && r->until.ms != UINT64_MAX && !is_whole(r, payload))
+		return leave_out(r, h.index, 1);
 	if (h.term < r->boundary_term || h.term > NUMBER_MAX || h.index < r->boundary_index)
 		return bad(r, "backup is garbled");
 	if (h.term > r->boundary_term) {
@@ -165,7 +230,7 @@ static enum rmq_error take_term(struct restore *r, struct slice payload)
 	struct backup_term m;
 	if (!backup_term_decode(payload, &m) || m.index > NUMBER_MAX || m.term > NUMBER_MAX)
 		return bad(r, "backup is garbled");
-	if (m.term <= r->boundary_term && m.index <= r->boundary_index)
+	if ((m.term <= r->boundary_term && m.index <= r->boundary_index) || r->cut > 0)
 		return RMQ_E_OK;
 	if (m.term <= r->boundary_term || m.index <= r->boundary_index)
 		return bad(r, "backup is garbled");
@@ -280,7 +345,16 @@ static enum rmq_error finish(struct restore *r)
 	uint64_t term = larger(larger(larger(r->term, state->term), r->boundary_term), 1);
 	uint64_t next = larger(larger(r->next, state->next), r->boundary_index);
 	struct record_header h = {RECORD_RESTORED, next, term};
-	enum rmq_error err = store_reserve(r->store, &h, 8, &payload);
+	enum rmq_error err = RMQ_E_OK;
+	if (r->until.ms != UINT64_MAX && state->records == 0)
+		return bad(r, "there is nothing of that time in the backup: take an older one");
+	/* But before the cut each one that is missing may be missed. */
+	uint64_t first = r->cut ? r->cut : state->next;
+	if (next > first)
+		err = leave_out(r, first, next - first);
+	if (err)
+		return err;
+	err = store_reserve(r->store, &h, 8, &payload);
 	if (!err) {
 		store_u64(payload, clock_wall().ms);
 		err = store_seal(r->store);
@@ -290,7 +364,16 @@ static enum rmq_error finish(struct restore *r)
 	return err ? store_failed(r, err) : RMQ_E_OK;
 }
 
-static enum rmq_error fill(const char *dir, bool force, bool *partial, struct reason *why)
+/* What is wanted, and what has become of it. */
+struct wanted {
+	bool force;
+	struct wall_time until;
+	bool partial;
+	uint64_t last_ms;
+	struct known_holes known;
+};
+
+static enum rmq_error fill(const char *dir, struct wanted *w, struct reason *why)
 {
 	struct restore *r = calloc(1, sizeof(*r));
 	XXH3_state_t *hash = XXH3_createState();
@@ -299,14 +382,17 @@ static enum rmq_error fill(const char *dir, bool force, bool *partial, struct re
 		err = store_open(dir, &r->store, why);
 	if (!err) {
 		r->why = why;
-		r->force = force;
+		r->force = w->force;
+		r->until = w->until;
 		r->hash = hash;
 		XXH3_64bits_reset(hash);
 		err = store_begin(r->store);
 		err = err ? store_failed(r, err) : read_backups(r);
 		if (!err)
 			err = finish(r);
-		*partial = r->partial;
+		w->partial = r->partial;
+		w->known = r->known;
+		w->last_ms = r->seen_ms;
 		store_close(r->store);
 	}
 	XXH3_freeState(hash);
@@ -393,10 +479,17 @@ static enum rmq_error move_to(const char *made, const char *dir, struct reason *
 	return sync_parent(dir, why);
 }
 
-static enum rmq_error restore(const char *dir, bool force, struct reason *why)
+static enum rmq_error mend_made(const char *made, const struct wanted *w, struct reason *why)
+{
+	if (w->until.ms != UINT64_MAX)
+		return mend_cut(made, &w->known, w->force, why);
+	return w->partial ? mend_holes(made, why) : RMQ_E_OK;
+}
+
+static enum rmq_error restore(const char *dir, struct wanted *w, struct reason *why)
 {
 	char made[4096];
-	bool there, partial = false;
+	bool there;
 	size_t len = strlen(dir);
 	enum rmq_error err = check_target(dir, &there, why);
 	if (err)
@@ -410,9 +503,10 @@ static enum rmq_error restore(const char *dir, bool force, struct reason *why)
 	err = store_create(made, why);
 	if (err)
 		return err;
-	err = fill(made, force, &partial, why);
-	if (!err && partial)
-		err = mend_holes(made, why);
+	err = fill(made, w, why);
+	if (!err)
+		err = mend_made(made, w, why);
+	free(w->known.ranges);
 	if (!err)
 		err = there ? move_into(made, dir, why) : move_to(made, dir, why);
 	if (err || there)
@@ -420,22 +514,50 @@ static enum rmq_error restore(const char *dir, bool force, struct reason *why)
 	return err;
 }
 
+enum { OPTION_FORCE = OPTION_LONG, OPTION_UNTIL };
+
 static bool set_option(int letter, const char *value, void *state)
 {
-	(void)letter, (void)value;
-	return *(bool *)state = true;
+	struct wanted *w = state;
+	if (letter == OPTION_UNTIL)
+		return units_time(value, &w->until) && w->until.ms != UINT64_MAX;
+	return w->force = true;
 }
 
 int command_restore(int argc, char **argv)
 {
-	static const struct option options[] = {{"force", no_argument, NULL, OPTION_LONG}, {0}};
+	static const struct option options[] = {
+	    {"force", no_argument, NULL, OPTION_FORCE}, {0}};
+	struct wanted w = {.until = {UINT64_MAX}};
 	struct reason why = {""};
-	bool force = false;
 	int status;
 	char **words =
-	    command_words(argc, argv, "restore", options, set_option, &force, 1, &status);
+	    command_words(argc, argv, "restore", options, set_option, &w, 1, &status);
 	if (!words)
 		return status;
-	enum rmq_error err = restore(words[0], force, &why);
+	enum rmq_error err = restore(words[0], &w, &why);
 	return err ? report(words[0], err, &why) : 0;
+}
+
+int command_replay(int argc, char **argv)
+{
+	static const struct option options[] = {{"force", no_argument, NULL, OPTION_FORCE},
+	    {"until", required_argument, NULL, OPTION_UNTIL}, {0}};
+	struct wanted w = {.until = {UINT64_MAX}};
+	struct reason why = {""};
+	char text[UNITS_TEXT_MAX];
+	int status;
+	char **words = command_words(argc, argv, "replay", options, set_option, &w, 1, &status);
+	if (!words)
+		return status;
+	if (w.until.ms == UINT64_MAX) {
+		log_error("replay: --until TIME is missing: restore makes all of a backup");
+		return error_exit(RMQ_E_USAGE);
+	}
+	enum rmq_error err = restore(words[0], &w, &why);
+	if (err)
+		return report(words[0], err, &why);
+	units_print_time(text, (struct wall_time){w.last_ms});
+	log_notice("%s: as of %s", words[0], text);
+	return 0;
 }

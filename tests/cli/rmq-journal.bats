@@ -82,7 +82,7 @@ offset_of() {
 
 @test "journal: --help lists every command" {
 	run -0 rmq-journal --help
-	for command in init serve stat dump verify backup restore compact diff; do
+	for command in init serve stat dump verify backup restore replay compact diff; do
 		assert_line --regexp "^  $command "
 	done
 	run -0 rmq-journal --version
