@@ -138,7 +138,7 @@ $(B)/fuzz/fuzz_restore: $(filter-out %/main.o,$(call obj,$(wildcard cmd/rmq-jour
 
 # ---- tests: each tests/NAME/run prints TAP for $(MODE); `sh tests/run` runs them all ----
 
-check: check-unit check-sim check-sim_raft check-sim_cluster check-cli check-cluster check-crash check-fuzz check-man check-lint
+check: check-unit check-sim check-sim_raft check-sim_cluster check-cli check-cluster check-crash check-fuzz check-man check-lint check-deb
 check-%: tests
 	@MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check $*
 check-pure: $(call obj,$(CORE))
@@ -179,6 +179,10 @@ install-systemd:
 	$(INSTALL) -m 644 contrib/systemd/rmq.sysusers '$(DESTDIR)$(SYSUSERSDIR)/rmq.conf'
 	$(INSTALL) -m 644 contrib/systemd/rmq.tmpfiles '$(DESTDIR)$(TMPFILESDIR)/rmq.conf'
 
+# Debian packages, into $(B)/deb.
+deb:
+	sh contrib/debian/build '$(B)/deb' '$(VERSION)'
+
 uninstall:
 	for name in $(PROGRAMS); do rm -f '$(DESTDIR)$(BINDIR)'/$$name; done
 	for page in $(notdir $(MAN)); do rm -f '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$$page; done
@@ -195,7 +199,7 @@ help:
 	@echo '  all                  programs, into build/MODE/bin (the default)'
 	@echo '  tests                programs and tests'
 	@echo '  check                every check below, in this MODE (all modes: sh tests/run)'
-	@echo '  check-unit -sim -sim_raft -sim_cluster -cli -cluster -crash -fuzz -man -lint -pure'
+	@echo '  check-unit -sim -sim_raft -sim_cluster -cli -cluster -crash -fuzz -man -lint -deb -pure'
 	@echo '  lint                 the rules of tests/lint, clang-format without changing anything among them'
 	@echo '  check-long           simulation, crashes and fuzzing for longer'
 	@echo '  bench                measures; figures are ratios to a ceiling of the same run'
@@ -203,10 +207,11 @@ help:
 	@echo '  fuzz                 libFuzzer on each decoder, FUZZ_SECONDS=60 each'
 	@echo '  format               clang-format in place'
 	@echo '  install uninstall    PREFIX=/usr/local DESTDIR='
+	@echo '  deb                  Debian packages, into build/MODE/deb'
 	@echo '  install-systemd      units, user and directories from contrib/systemd'
 	@echo '  clean                removes build/'
 
 .PHONY: all fuzzers tests check check-pure check-long lint bench bench-cluster fuzz format install \
-	install-systemd uninstall clean help FORCE
+	install-systemd deb uninstall clean help FORCE
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
