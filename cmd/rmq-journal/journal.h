@@ -17,7 +17,7 @@
 #define JOURNAL_COMMANDS(X) \
 	X(init, "DIR", "make a data directory") \
 	X(serve, "DIR", "speak the journal protocol on standard input") \
-	X(stat, "[-j] DIR...", \
+	X(stat, "[-j] [--queues] DIR...", \
 	    "print facts about it; of several, which to keep") \
 	X(dump, "[--from N] [--follow] DIR", "print records as JSON lines") \
 	X(verify, "[--quarantine] DIR", "check every record; set bad ones aside") \

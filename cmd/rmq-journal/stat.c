@@ -8,6 +8,8 @@
 #include "config_json.h"
 #include "cover.h"
 #include "journal.h"
+#include "queues.h"
+#include "sys/process/log.h"
 #include "sys/store/store.h"
 
 /* Of one moment. */
@@ -140,10 +142,18 @@ static void print_lines(
 #undef X
 }
 
+enum { OPTION_QUEUES = OPTION_LONG };
+
+struct stat_options {
+	bool json;
+	bool queues;
+};
+
 static bool set_option(int letter, const char *value, void *state)
 {
+	struct stat_options *o = state;
 	(void)value;
-	*(bool *)state = letter == 'j';
+	*(letter == 'j' ? &o->json : &o->queues) = true;
 	return true;
 }
 
@@ -236,27 +246,42 @@ static int compare(char **words, bool json)
 	return finish_stdout(err ? report(about, err, &why) : 0);
 }
 
+static int stat_queues(const char *dir, bool json)
+{
+	struct reason why = {""};
+	guard_directory(dir);
+	enum rmq_error err = print_queues(dir, json, &why);
+	return finish_stdout(err ? report(dir, err, &why) : 0);
+}
+
 int command_stat(int argc, char **argv)
 {
-	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {0}};
-	bool json = false;
+	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+	    {"queues", no_argument, NULL, OPTION_QUEUES}, {0}};
+	struct stat_options o = {0};
 	int status;
 	char incarnation[IDENTITY_TEXT_SIZE];
 	struct numbers n;
 	struct identity id;
 	struct reason why = {""};
 	char **words =
-	    command_words(argc, argv, "stat", options, set_option, &json, WORDS_SOME, &status);
+	    command_words(argc, argv, "stat", options, set_option, &o, WORDS_SOME, &status);
 	if (!words)
 		return status;
+	if (words[1] && o.queues) {
+		log_error("stat: --queues takes one directory");
+		return error_exit(RMQ_E_USAGE);
+	}
 	if (words[1])
-		return compare(words, json);
+		return compare(words, o.json);
+	if (o.queues)
+		return stat_queues(words[0], o.json);
 	guard_directory(words[0]);
 	enum rmq_error err = read_numbers(words[0], &n, &id, &why);
 	if (err)
 		return report(words[0], err, &why);
 	identity_text(&id, incarnation);
-	if (json)
+	if (o.json)
 		print_json(&n, &id, incarnation, NULL);
 	else
 		print_lines(&n, &id, incarnation);

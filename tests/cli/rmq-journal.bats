@@ -592,6 +592,30 @@ child_of() {
 	[ ! -e gap ]
 }
 
+@test "journal stat --queues: what each queue takes of the disk, beside a daemon or without" {
+	cat >use <<-'END'
+	seq -f %099.0f 50000 | rmq-send many
+	rmq-recv -n 30000 many >/dev/null
+	head -c 900000 /dev/zero | rmq-send -w large
+	rmq-queue create nothing
+	rmq-queue ls -o queue,ready,bytes
+	rmq-journal stat --queues q
+	END
+	run -0 rmq-queued -d q -- sh use
+	assert_line --index 0 --regexp $'^large\t1\t900000$'
+	assert_line --index 3 --regexp $'^large\t1\t900000\t90[0-9]{4}$'
+	assert_line --index 4 --regexp $'^many\t20000\t20[0-9]{5}\t2[0-9]{6}$'
+	assert_line --index 5 $'nothing\t0\t0\t0'
+	# A record counts once, and those that hold no message for nobody.
+	run -0 --separate-stderr rmq-journal stat -j --queues q
+	sum=$(jq -s 'map(.disk) | add' <<<"$output")
+	bytes=$(stat_of q record_bytes)
+	[ "$sum" -le "$bytes" ]
+	[ "$sum" -ge $((bytes - bytes / 20)) ]
+	run -64 rmq-journal stat --queues q q
+	run -78 rmq-journal stat --queues .
+}
+
 # ---- compact, diff ----
 
 @test "journal compact: gives free pages back and changes no record" {

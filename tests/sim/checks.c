@@ -392,6 +392,28 @@ static enum rmq_error whole_next(void *journal, uint64_t index, uint64_t *found,
 	return whole_read(journal, index, kind, payload);
 }
 
+static void add_use(
+    void *arg, struct slice queue, uint64_t messages, uint64_t bytes, uint64_t disk)
+{
+	if (messages == 0 && (bytes > 0 || disk > 0))
+		trace_fail("%.*s: is empty and takes %llu bytes, %llu on disk", (int)queue.len,
+		    (const char *)queue.data, U(bytes), U(disk));
+	*(uint64_t *)arg += disk;
+}
+
+/* What the queues take of the disk is not more than what was ever written. */
+static void check_use(struct broker *b, struct journal_model *j, uint64_t last)
+{
+	uint64_t used = 0, written = 0;
+	broker_use(b, add_use, &used);
+	for (uint64_t i = 1; i <= last; i++) {
+		const struct jm_record *r = jm_read(j, i);
+		written += r ? RECORD_HEADER_SIZE + r->len : 0;
+	}
+	if (used > written)
+		trace_fail("queues take %llu bytes of %llu", U(used), U(written));
+}
+
 uint64_t checks_recover(struct journal_model *j, uint64_t end, uint64_t last, bool whole)
 {
 	struct broker_host host = {
@@ -405,6 +427,8 @@ uint64_t checks_recover(struct journal_model *j, uint64_t end, uint64_t last, bo
 	if (err)
 		trace_fail("%s: record %llu: %s", whole ? "replay of everything" : "recovery",
 		    U(at), error_text(err));
+	if (whole)
+		check_use(b, j, last);
 	uint64_t digest = broker_digest(b);
 	broker_free(b);
 	return digest;

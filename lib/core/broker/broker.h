@@ -78,6 +78,15 @@ void broker_set_space(struct broker *b, const struct space_limits *limits);
 void broker_create_explicitly(struct broker *b);
 
 /*
+ * Tells of each queue, by name: its messages, their bytes, and bytes of records that stay on the disk for
+ * them.  It looks at all batches.
+ */
+void broker_use(struct broker *b,
+    void (*tell)(
+	void *arg, struct slice queue, uint64_t messages, uint64_t bytes, uint64_t disk),
+    void *arg);
+
+/*
  * Rebuilds the state from the newest checkpoint (0: none) and every record after it
  * up to `last`.  Once, before anything else.  RMQ_E_CORRUPT, RMQ_E_VERSION: the record *at
  * is not one that this code can have written, or know.
