@@ -159,7 +159,8 @@ fuzz:
 format:
 	clang-format-14 -i $$(find cmd lib tests -name '*.[ch]')
 
-EXAMPLES := backup.sh crawl.sh hosts.sh
+EXAMPLES := backup.sh crawl.sh csv-import.sh hosts.sh log-ship.sh rmq-webhook.socket rmq-webhook@.service \
+	sendmail.sh webhook.sh
 install: all
 	$(INSTALL) -d '$(DESTDIR)$(BINDIR)'
 	$(if $(BINS),$(INSTALL) -m 755 $(BINS) '$(DESTDIR)$(BINDIR)')

@@ -1,9 +1,11 @@
 #!/usr/bin/env bats
-# The recipes in contrib/examples that run workers do what they say.
+# The recipes in contrib/examples do what they say.
 
 load common
 
 bats_require_minimum_version 1.5.0
+
+EXAMPLES=$BATS_TEST_DIRNAME/../../contrib/examples
 
 recipe() {
 	timeout 60 dash "$BATS_TEST_DIRNAME/../../contrib/examples/$1" "${@:2}"
@@ -81,4 +83,224 @@ END
 	run recipe hosts.sh upgrade 'do it' </dev/null
 	assert_failure 65
 	assert_output "$(printf 'hosts:3 exit status 3\tbroken')"
+}
+
+@test "sendmail.sh: mails are stored as they are, and delivered by a command that may fail at first" {
+	start_queue q
+	cp "$EXAMPLES/sendmail.sh" sendmail
+	chmod 755 sendmail
+	rmq-queue create --backoff 20ms,1s mail
+	printf 'Subject: a\n\n.\nlast' | ./sendmail -oi -oem -f me@here -- a@there 'b c@there' '*'
+	printf 'Subject: b\n\ntext\n.\nno more\n' | ./sendmail -F 'A Name' root
+	printf 'To: x\n' | ./sendmail -ti -fme
+	cat >mta <<-'END'
+		#!/bin/sh
+		printf '%s|' "$@" >>got
+		cat >>got
+		echo >>got
+		[ -e down ] || { : >down; exit 75; }
+		[ "$4" != root ] || exit 67
+	END
+	chmod 755 mta
+	run timeout 30 rmq-recv --drain=all --on-exit 64,67,68,77=dead mail ./sendmail --deliver ./mta
+	assert_failure 65
+	sort got >sorted
+	sort <<-END | diff - sorted
+		-f|me@here|--|a@there|b|c@there|*|Subject: a
+
+		.
+		last
+		-f|me@here|--|a@there|b|c@there|*|Subject: a
+
+		.
+		last
+		-f|$(id -un)|--|root|Subject: b
+
+		text
+
+		-f|me|-t|--|To: x
+
+	END
+	[ "$(rmq-queue show mail.dead ready)" -eq 1 ]
+}
+
+@test "sendmail.sh: what it cannot do, or is not stored, is an exit status that mail programs know" {
+	start_queue q
+	run sh "$EXAMPLES/sendmail.sh" -bs
+	assert_failure 64
+	run sh "$EXAMPLES/sendmail.sh" -Z root
+	assert_failure 64
+	run sh "$EXAMPLES/sendmail.sh" </dev/null
+	assert_failure 64
+	rmq-queue create --max-message 10 mail
+	run sh "$EXAMPLES/sendmail.sh" root <<<"more than ten bytes"
+	assert_failure 65
+	RMQ_SERVERS=unix:none RMQ_TIMEOUT=100ms run sh "$EXAMPLES/sendmail.sh" root <<<x
+	assert_failure 75
+}
+
+# posted REQUEST [QUEUE]: the first line of what webhook.sh answers to it.
+posted() {
+	printf "$1" | timeout 10 bash "$EXAMPLES/webhook.sh" "${2:-hooks}" | tr -d '\r' | head -n 1
+}
+
+@test "webhook.sh: 202 when the body is stored, exactly, with its headers; else why not" {
+	start_queue q
+	local end='\r\n\r\n' bad
+	[ "$(posted "POST /a?b HTTP/1.1\r\nContent-length:9\r\nX-Id:  x: y \r\nCookie: no${end}one\0two\n\nmore")" = \
+		"HTTP/1.1 202 Accepted" ]
+	rmq-recv -1 --raw hooks | cmp - <(printf 'one\0two\n\n')
+	posted "POST / HTTP/1.0\nContent-Type: text/x\nX-Id: y\nContent-Length: 0\n\n"
+	[ "$(rmq-recv -1 -o headers,body hooks)" = \
+		"$(printf '{"content-type":"text/x","path":"/","x-id":"y"}\t')" ]
+	[ "$(posted "GET / HTTP/1.1$end")" = "HTTP/1.1 405 Method Not Allowed" ]
+	[ "$(posted "POST / HTTP/1.1\r\nContent-Length: 16777217$end")" = "HTTP/1.1 413 Content Too Large" ]
+	[ "$(posted "POST / HTTP/1.1\r\nTransfer-Encoding: chunked${end}0$end")" = "HTTP/1.1 411 Length Required" ]
+	for bad in 'POST / HTTP/1.1' 'POST / HTTP/1.1\r\nA: b' "POST /$end" "$end" '\0\n' \
+		"POST / HTTP/1.1\r\nContent-Length: 5${end}four" \
+		"POST / HTTP/1.1\r\nX-A: \1\r\nContent-Length: 4${end}four"; do
+		[ "$(posted "$bad")" = "HTTP/1.1 400 Bad Request" ]
+	done
+	[ "$(posted "$(printf 'POST / HTTP/1.1\r\nX: %05000d' 0)$end")" = \
+		"HTTP/1.1 431 Request Header Fields Too Large" ]
+	[ -z "$(posted '')" ]
+	rmq-queue create --max-message 3 small
+	[ "$(posted "POST / HTTP/1.1\r\nContent-Length: 4${end}four" small)" = "HTTP/1.1 413 Content Too Large" ]
+	export RMQ_SERVERS=unix:none RMQ_TIMEOUT=100ms
+	[ "$(posted "POST / HTTP/1.1\r\nContent-Length: 4${end}four")" = "HTTP/1.1 503 Service Unavailable" ]
+	RMQ_SERVERS=unix:q.sock; unset RMQ_TIMEOUT
+	[ "$(rmq-queue show hooks ready)" -eq 0 ]
+}
+
+@test "webhook.sh: curl posts through a socket unit, a megabyte too" {
+	command -v curl systemd-socket-activate >/dev/null || skip "needs curl and systemd"
+	start_queue q
+	local port
+	port=$(/usr/bin/python3 -c 'import socket; print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])')
+	start systemd-socket-activate -a --inetd -l "127.0.0.1:$port" -E PATH -E RMQ_SERVERS \
+		"$(command -v bash)" "$EXAMPLES/webhook.sh" hooks
+	post() {
+		curl -sS --max-time 20 -o answer -w '%{http_code}\n' -H 'Content-Type: text/plain' \
+			--data-binary "$@" "http://127.0.0.1:$port/x"
+	}
+	wait_until 10 post small
+	rmq-recv --drain hooks
+	head -c 1048576 /dev/urandom >body
+	[ "$(post @body)" = 202 ]
+	rmq-recv -1 --raw hooks | cmp - body
+	head -c 1048577 /dev/zero >body
+	[ "$(post @body)" = 413 ]
+	head -c 20M /dev/zero >body
+	[ "$(post @body -H 'Expect:')" = 413 ]
+	[ "$(rmq-queue show hooks ready)" -eq 0 ]
+}
+
+@test "webhook.sh: systemd accepts its units" {
+	command -v systemd-analyze >/dev/null || skip "needs systemd"
+	cp "$EXAMPLES"/rmq-webhook* .
+	sed -i "s|^ExecStart=[^ ]*|ExecStart=$(command -v rmq-send)|" rmq-webhook@.service
+	run systemd-analyze verify --man=no ./rmq-webhook*
+	refute_output --partial webhook
+	systemd-analyze security --no-pager --offline=true --threshold=5 ./rmq-webhook@.service
+}
+
+# ship: log-ship.sh in a process group of its own, which is killed by unship.
+ship() {
+	setsid sh "$EXAMPLES/log-ship.sh" log logs 0.1 >>out 2>>err </dev/null 3>&- &
+	SHIP=$!
+	STARTED+=(-"$SHIP")
+}
+
+unship() {
+	kill -KILL -"$SHIP"
+	wait "$SHIP" || :
+}
+
+stored() { # N
+	[ "$(rmq-queue show logs ready)" -eq "$1" ]
+}
+
+@test "log-ship.sh: each line once, through kills and rotations, and no part of one" {
+	start_queue q
+	rmq-queue create --max-message 20 logs
+	ship
+	seq 1 3 >log
+	wait_until 10 stored 3
+	unship
+	seq 4 5 >>log
+	printf 6 >>log
+	ship
+	wait_until 10 stored 5
+	echo " is whole" >>log
+	wait_until 10 stored 6
+	# The first lines in the new file come before the last ones in the old file.
+	mv log log.1
+	seq 100 101 >log
+	wait_until 10 stored 8
+	seq 7 8 >>log.1
+	echo "a line that is too large" >>log
+	unship
+	seq 102 103 >>log
+	printf cut >>log
+	mv log.1 log.2
+	mv log log.1
+	seq 200 201 >log
+	ship
+	wait_until 10 stored 12
+	kill -TERM -"$SHIP"
+	wait "$SHIP" || :
+	[ "$(rmq-recv --drain logs | paste -sd' ')" = \
+		"1 2 3 4 5 6 is whole 100 101 102 103 200 201" ]
+	grep -q 'too large' err
+}
+
+@test "log-ship.sh: what is written to the old file after a rotation is not lost" {
+	start_queue q
+	echo 1 >log
+	ship
+	wait_until 10 stored 1
+	mv log log.1
+	echo 3 >log
+	wait_until 10 stored 2
+	echo 2 >>log.1
+	unship
+	ship
+	wait_until 10 stored 3
+	[ "$(rmq-recv --drain logs | paste -sd' ')" = "1 3 2" ]
+	kill -TERM -"$SHIP"
+}
+
+@test "log-ship.sh: without a daemon it ends with 75, and leaves nothing behind" {
+	echo 1 >log
+	RMQ_SERVERS=unix:none RMQ_TIMEOUT=50ms ship
+	status_of "$SHIP"
+	assert_failure 75
+	wait_until 10 eval "! pgrep -r R,S,D -g $SHIP"
+}
+
+@test "csv-import.sh: killed and run again, each row is there once, and once it is done" {
+	start_queue q
+	{ echo id,name; seq 1200 | sed 's/.*/&,a name of & with something more about it and more than that/'; } >people.csv
+	rmq-queue create --backoff 10ms,1s --max-bytes 50K rows
+	# The queue is full when a half of them is there.
+	setsid sh "$EXAMPLES/csv-import.sh" people.csv rows 3>&- &
+	local import=$!
+	STARTED+=(-$import)
+	wait_until 10 eval '[ "$(rmq-queue show rows ready)" -gt 0 ]'
+	kill -KILL -$import
+	status_of $import
+	assert_failure 137
+	[ "$(rmq-queue show rows ready)" -lt 1200 ]
+	rmq-recv -P 2 --batch 200 -j --to orders rows jq -c '[.headers.columns, .body] |
+		map(split(",")) | transpose | map({(.[0]): .[1]}) | add' 3>&- 2>err &
+	local worker=$!
+	STARTED+=("$worker")
+	sh "$EXAMPLES/csv-import.sh" people.csv rows
+	kill -KILL "$worker"
+	sh "$EXAMPLES/csv-import.sh" people.csv rows
+	rmq-recv --drain=all -P 2 --batch 200 -j --to orders rows jq -c '[.headers.columns, .body] |
+		map(split(",")) | transpose | map({(.[0]): .[1]}) | add'
+	[ "$(rmq-queue show orders ready)" -eq 1200 ]
+	rmq-recv --drain orders | sort >got
+	seq 1200 | sed 's/.*/{"id":"&","name":"a name of & with something more about it and more than that"}/' | sort | cmp - got
 }
