@@ -829,6 +829,14 @@ holds() {
 	[ "$(rmq-queue show ws ready)" = 1 ]
 }
 
+@test "rmq-send: --resume: a last line that was not complete is sent whole by a later run" {
+	start_queue q
+	run rmq-send --resume n --require-newline --skip-bad jobs < <(printf 'a\nb')
+	assert_failure 65
+	printf 'a\nbc\n' | rmq-send --resume n --require-newline --skip-bad jobs
+	[ "$(rmq-recv --drain jobs | paste -sd' ')" = "a bc" ]
+}
+
 @test "rmq-send: --resume: two runs at once store each record once" {
 	start_queue q
 	seq 1 30000 >in

@@ -567,6 +567,13 @@ quick_queue() {
 	rmq-journal dump q | jq -e -s 'any([.events[]?.event] | index("send") and index("settle"))'
 }
 
+@test "worker: --to its own queue is more work for it" {
+	start_queue q
+	rmq-send jobs 4
+	worker --drain=all -P 2 -l --to jobs jobs awk '{ while ($1-- > 1) print $1 }'
+	[ "$(rmq-queue stat -o sent,settled,failed jobs)" = "$(printf '8\t8\t0')" ]
+}
+
 @test "worker: --to with -w is one message, also an empty one, and with -0 ends at NUL" {
 	start_queue q
 	rmq-send jobs a
