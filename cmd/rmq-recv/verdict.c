@@ -40,15 +40,14 @@ void verdict_flush(struct worker *w)
 	struct mono_time now = clock_mono();
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (all[i]->count > 0 && client_unanswered(w->io.client) < SETTLING)
-			(void)settling_flush(
-			    all[i], w->io.client, slice_str(w->o->queue), now, NULL);
+			(void)settling_flush(all[i], w->io.client, worker_queue(w), now, NULL);
 }
 
 /* One command of its own, for a delay or a reason of its own.  False: it has nothing to say. */
 static bool settle_apart(
     struct worker *w, struct settling *b, const struct jobs *jobs, struct outcome *tag)
 {
-	struct client_settlement s = {.queue = slice_str(w->o->queue),
+	struct client_settlement s = {.queue = worker_queue(w),
 	    .verb = b->verb,
 	    .ms = b->ms,
 	    .why = slice_str(b->why ? b->why : ""),
@@ -184,7 +183,7 @@ static void settle_and_send(struct worker *w, struct outcome *o)
 		return;
 	add_all(w, &entries, &kept->jobs);
 	sendbuf_seal(kept->batch, 0, 0, target, NO_TAGS);
-	client_settle_send(w->io.client, clock_mono(), slice_str(w->o->queue), entries.entries,
+	client_settle_send(w->io.client, clock_mono(), worker_queue(w), entries.entries,
 	    (uint32_t)entries.count, target, w->o->no_create ? SEND_NO_CREATE : 0,
 	    sendbuf_batch(kept->batch), kept);
 	free(entries.entries);

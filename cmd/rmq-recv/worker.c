@@ -48,6 +48,11 @@ static struct slice queue_of(const struct worker *w)
 	return slice_str(w->o->queue);
 }
 
+struct slice worker_queue(const struct worker *w)
+{
+	return queue_of(w);
+}
+
 static void say_worn(struct worker *w)
 {
 	if (w->work.worn)

@@ -62,6 +62,9 @@ void worker_run(struct worker *w);
 int worker_finish(struct worker *w);
 void worker_close(struct worker *w);
 
+/* The queue that its messages come from. */
+struct slice worker_queue(const struct worker *w);
+
 /* It ends with this error, if it has none yet. */
 void worker_end_with(struct worker *w, enum rmq_error code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
