@@ -536,11 +536,29 @@ static void end_runs(struct worker *w)
 		run_terminate(&w->runs[i], clock_mono());
 }
 
+/*
+ * Whether it has to end though the daemon has not heard all: it was told to, or stops, and no run
+ * is left.  What it holds comes back then as that of one that has died.
+ */
+static bool has_tried(struct worker *w, struct mono_time now)
+{
+	bool asked = w->signalled || w->unread || w->work.stopped || w->code;
+	if (w->phase != WORKER_ENDING || !asked || w->work.running > 0)
+		return false;
+	if (w->parting_at.ms == 0)
+		w->parting_at = now;
+	return now.ms - w->parting_at.ms >= PARTING_MAX_MS;
+}
+
 /* true: all is done. */
 static bool advance(struct worker *w)
 {
 	struct mono_time now = clock_mono();
 	struct supply_view v = view(w, now);
+	if (has_tried(w, now)) {
+		w->phase = WORKER_DEAD;
+		return true;
+	}
 	if (w->phase == WORKER_DEAD) {
 		end_runs(w);
 		return w->work.running == 0;
@@ -575,6 +593,8 @@ static int next_timer(struct worker *w, int timeout_ms)
 		if (end > now.ms)
 			timeout_ms = client_io_sooner(timeout_ms, end - now.ms);
 	}
+	if (w->parting_at.ms > 0)
+		timeout_ms = client_io_sooner(timeout_ms, PARTING_MAX_MS / 10);
 	/* Without a connection, the subscription's end is told before the wait. */
 	if (w->phase == WORKER_ENDING && w->supply == SUPPLY_ENDED && nothing_in_hand(w))
 		return 0;

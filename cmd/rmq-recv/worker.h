@@ -45,8 +45,9 @@ struct worker {
 	uint64_t taken;
 	uint64_t bad; /* messages that could not be passed */
 	bool drained;
-	bool listing; /* the queue's settings are asked for */
-	bool unread;  /* our stdout has no reader any more */
+	struct mono_time parting_at; /* since then only the daemon is waited for; 0: not yet */
+	bool listing;		     /* the queue's settings are asked for */
+	bool unread;		     /* our stdout has no reader any more */
 
 	enum rmq_error code;
 	char why[512];

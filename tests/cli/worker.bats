@@ -740,3 +740,18 @@ quick_queue() {
 	assert_success
 	[ "$(timeout 10 rmq-recv --drain out | tail -1)" = loud ]
 }
+
+# This takes the ten seconds in which a daemon may come back.
+@test "worker: one that is told to end does so though no daemon can be reached any more" {
+	start_queue q
+	rmq-send jobs a b
+	start rmq-recv --prefetch 1 jobs sh -c "$UNTIL_GO"
+	local pid=$!
+	becomes jobs "0 2 0"
+	kill_queue
+	kill -TERM $pid
+	touch go
+	wait_until 20 has_ended $pid
+	status_of $pid
+	assert_success
+}
