@@ -382,6 +382,11 @@ static void seed_queue(struct writer *out, struct slice q, bool limits)
 	*out = w;
 }
 
+/* Messages 1 and 2, and 300 from 3 on. */
+static const uint8_t seq_ranges[2 * SEQ_RANGE_SIZE] = {
+    [0] = 1, [8] = 2, [12] = 3, [20] = 44, 1};
+#define SEQ_RANGES slice_of(seq_ranges, sizeof(seq_ranges))
+
 /* Two clients, one queue, and the life of its messages, `variant` bits say with what. */
 static void seed_life(fuzz_add *add, unsigned variant)
 {
@@ -426,6 +431,8 @@ static void seed_life(fuzz_add *add, unsigned variant)
 	put_u8(&w, 2);
 	FRAME(0, list, 1, 10, none, slice_str("*"));
 	FRAME(0, peek, 2, 7, 0, 100, q);
+	FRAME(0, transfer, 3, TRANSFER_HOME, 2, q, none, NO_TAGS, SEQ_RANGES);
+	FRAME(0, watch, 4, variant & 1 ? WATCH_BELOW : WATCH_ABOVE, 1, q);
 	put_u8(&w, 2);
 	put_u8(&w, 0x10);
 	put_u16(&w, 60000);

@@ -314,6 +314,12 @@ static void on_peek_end(void *arg, uint32_t req, enum rmq_error code, bool more,
 	on_list_end(arg, req, more);
 }
 
+static void on_transferred(void *arg, const struct wire_transferred *m, enum rmq_error code)
+{
+	trace("transferred", code, m->moved, m->kept, m->next);
+	on_list_end(arg, m->req, false);
+}
+
 static void on_peeked(void *arg, const struct client_delivery *d)
 {
 	struct actor *a = arg;
@@ -376,6 +382,7 @@ static void start(struct actor *a)
 	    .peeked = on_peeked,
 	    .peek_end = on_peek_end,
 	    .position = on_position,
+	    .transferred = on_transferred,
 	    .fatal = on_fatal,
 	};
 	a->client = client_new(&config, &host);
@@ -1003,6 +1010,25 @@ static bool disturb(struct actor *a)
 	return false;
 }
 
+/* Moves messages from one queue to another, or what is dead in it back to where it came from. */
+static void transfer(struct actor *a, unsigned name)
+{
+	struct prng *p = &a->w->prng;
+	struct seq_range ranges[3];
+	uint32_t count = (uint32_t)prng_range(p, 1, 3);
+	uint64_t at = prng_chance(p, 500) ? 1 : prng_below(p, 50);
+	uint8_t flags = prng_chance(p, 600) ? TRANSFER_HOME : 0;
+	bool any = flags && prng_chance(p, 700);
+	for (uint32_t i = 0; i < count; i++) {
+		ranges[i] = (struct seq_range){at, (uint32_t)prng_range(p, 1, 300)};
+		at += ranges[i].count + prng_below(p, 4);
+	}
+	a->asking = true;
+	client_transfer(a->client, mono(a), name_of(name),
+	    any ? slice_str("") : name_of((unsigned)prng_below(p, NAMES)), flags,
+	    (uint32_t)prng_range(p, 1, 3), ranges, count);
+}
+
 static void admin_step(struct actor *a)
 {
 	struct prng *p = &a->w->prng;
@@ -1021,6 +1047,8 @@ static void admin_step(struct actor *a)
 		client_queue(a->client, mono(a),
 		    purge ? WIRE_TYPE_QUEUE_PURGE : WIRE_TYPE_QUEUE_REMOVE, name_of(name),
 		    !purge && prng_chance(p, 500) ? REMOVE_FORCE : 0, NULL, note_new(a, 99, 0));
+	} else if (prng_chance(p, 300)) {
+		transfer(a, (unsigned)prng_below(p, NAMES));
 	} else if (prng_chance(p, 300)) {
 		a->asking = true;
 		client_list(a->client, mono(a), slice_str(""), slice_str("*"), 10);

@@ -203,6 +203,7 @@ void checks_asked(struct world *w, struct link *l, const struct frame *f)
 	struct wire_settle_send both;
 	struct wire_queue_purge purge;
 	struct wire_queue_remove rm;
+	struct wire_transfer transfer;
 	if (f->type == WIRE_TYPE_SETTLE && wire_settle_decode(f->payload, &settle) &&
 	    settle.verb >= VERB_SETTLE && settle.verb <= VERB_TOUCH) {
 		shadow_asked(&w->shadow, settle.queue, settle.verb, settle.entries);
@@ -221,6 +222,8 @@ void checks_asked(struct world *w, struct link *l, const struct frame *f)
 		l->purge_queue = q ? q->id : 0;
 		l->purge_below = q ? q->next_seq : 0;
 	}
+	if (f->type == WIRE_TYPE_TRANSFER && wire_transfer_decode(f->payload, &transfer))
+		shadow_transfer_asked(&w->shadow, &transfer);
 	if (f->type == WIRE_TYPE_QUEUE_REMOVE && wire_queue_remove_decode(f->payload, &rm) &&
 	    (rm.flags & REMOVE_FORCE))
 		shadow_purge_asked(&w->shadow, rm.queue);
@@ -232,7 +235,10 @@ void checks_asked(struct world *w, struct link *l, const struct frame *f)
 static void check_note(struct world *w, const struct shadow_message *m, struct slice note)
 {
 	char from[NAME_FULL_MAX + 32] = "";
-	if (m->from)
+	if (m->redrives && !m->from) {
+		snprintf(from, sizeof(from), "redriven %u time%s", m->redrives,
+		    m->redrives > 1 ? "s" : "");
+	} else if (m->from)
 		snprintf(from, sizeof(from), "%s:%llu ", w->shadow.queues[m->from]->name,
 		    U(m->from_seq));
 	size_t len = strlen(from);

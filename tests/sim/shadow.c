@@ -420,6 +420,13 @@ void shadow_purge_asked(struct shadow *s, struct slice queue)
 	s->purge_asked[name_slot(queue)] = true;
 }
 
+void shadow_transfer_asked(struct shadow *s, const struct wire_transfer *f)
+{
+	s->transfer_asked[name_slot(f->queue)] = true;
+	if ((f->flags & TRANSFER_HOME) && f->most > s->redrives_most)
+		s->redrives_most = f->most;
+}
+
 /* Where the queue's dead letters go; NULL: nowhere, or no such queue is there yet. */
 static const struct shadow_queue *dead_queue(
     const struct shadow *s, const struct shadow_queue *q)
@@ -966,10 +973,84 @@ static void apply_bury(struct reading *r, const struct event_bury *e)
 	}
 }
 
+/*
+ * A message comes from another queue, and is what it was there: ready.  If it is a dead letter that goes
+ * back, then to the queue of the name that it came from, and not more often than somebody asked for.
+ */
+static void arrives_taken(struct reading *r, struct shadow_queue *q, const struct event_dead *e,
+    const struct event_taken_from *t, uint32_t line, const uint64_t *records, uint32_t n)
+{
+	struct event_origin o;
+	uint32_t redrives;
+	struct shadow_queue *from = queue_by_id(r, t->queue);
+	uint64_t seq = t->seq + (q->next_seq - e->first_seq);
+	const struct shadow_message *at = shadow_message(from, seq);
+	if (!at || !shadow_live(at) || line == UINT32_MAX || at->line != line || from == q)
+		FAIL(
+		    r, "%s:%llu is moved to %s, and is not there", from->name, U(seq), q->name);
+	struct shadow_message old = *at;
+	if (old.state != SHADOW_READY)
+		FAIL(r, "%s:%llu is moved in state %d", from->name, U(seq), old.state);
+	if (!r->s->transfer_asked[name_slot(slice_of(from->name, from->name_len))])
+		FAIL(r, "%s:%llu is moved, but nobody asked for it", from->name, U(seq));
+	if (!event_origin_find(e->tags, &o) || !event_redrives_find(e->tags, &redrives))
+		FAIL(r, "bad tags of what is moved");
+	bool home = redrives == old.redrives + 1;
+	const struct shadow_queue *came = old.from ? r->s->queues[old.from] : NULL;
+	if (!home && redrives != old.redrives)
+		FAIL(r, "%s:%llu was redriven %u times, not %u", from->name, U(seq),
+		    old.redrives, redrives);
+	if (home && old.redrives >= r->s->redrives_most)
+		FAIL(r, "%s:%llu goes back too often", from->name, U(seq));
+	if (home && came && strcmp(came->name, q->name) != 0)
+		FAIL(r, "%s:%llu goes back to %s, it came from %s", from->name, U(seq), q->name,
+		    came->name);
+	if (!home && came &&
+	    (!slice_eq(o.queue, slice_of(came->name, came->name_len)) ||
+		o.seq + (seq - t->seq) != old.from_seq))
+		FAIL(r, "%s:%llu is not what it was any more", from->name, U(seq));
+	if (e->failures != (q->is_dead ? old.failures : 0))
+		FAIL(r, "what is moved comes with %u failures", e->failures);
+	list_push(&r->arrived, line);
+	struct shadow_message *m = add(r, q, line, old.copy);
+	m->failures = e->failures;
+	m->time_ms = old.time_ms;
+	m->priority = old.priority;
+	m->redrives = redrives;
+	m->from = home ? 0 : old.from;
+	m->from_seq = home ? 0 : old.from_seq;
+	place(r->s, m, records, n);
+}
+
+static void apply_drop(struct reading *r, const struct event_drop *e)
+{
+	struct shadow_queue *q = queue_by_id(r, e->queue);
+	struct reader in = reader_of(e->ranges);
+	if (e->why != DROP_MOVED)
+		FAIL(r, "DROP for no known reason");
+	while (reader_left(&in) > 0) {
+		struct seq_range run = seq_range_get(&in);
+		for (uint64_t seq = run.first; seq < run.first + run.count; seq++) {
+			struct shadow_message *m = shadow_message(q, seq);
+			if (!m || m->state != SHADOW_READY)
+				FAIL(r, "%s:%llu leaves in state %d", q->name, U(seq),
+				    m ? m->state : -1);
+			list_push(&r->buried, m->line);
+			gone(r->s, q, m, SHADOW_MOVED);
+		}
+	}
+}
+
 static void arrives_dead(struct reading *r, struct shadow_queue *q, const struct event_dead *e,
     uint32_t line, const uint64_t *records, uint32_t n)
 {
 	struct event_origin o;
+	struct event_taken_from t;
+	uint32_t redrives;
+	if (event_taken_find(e->tags, &t)) {
+		arrives_taken(r, q, e, &t, line, records, n);
+		return;
+	}
 	if (!event_origin_find(e->tags, &o) || o.queue.len == 0)
 		FAIL(r, "DEAD says nothing of where from");
 	uint64_t seq = o.seq + (q->next_seq - e->first_seq);
@@ -982,6 +1063,8 @@ static void arrives_dead(struct reading *r, struct shadow_queue *q, const struct
 	uint64_t time_ms = old->time_ms;
 	uint32_t queue = from->id, failures = old->failures;
 	uint8_t priority = old->priority;
+	if (!event_redrives_find(e->tags, &redrives) || redrives != old->redrives)
+		FAIL(r, "%s:%llu forgets that it was redriven", from->name, U(seq));
 	if (dead_queue(r->s, from) != q)
 		FAIL(r, "%s:%llu becomes a dead letter in %s", from->name, U(seq), q->name);
 	list_push(&r->arrived, line);
@@ -993,6 +1076,7 @@ static void arrives_dead(struct reading *r, struct shadow_queue *q, const struct
 	m->priority = priority;
 	m->from = queue;
 	m->from_seq = seq;
+	m->redrives = redrives;
 	place(r->s, m, records, n);
 }
 
@@ -1232,7 +1316,7 @@ static void apply_end_dead(struct reading *r, const struct event_end_dead *e)
 		X(WAKE, wake) X(BURY, bury) X(DEAD, dead) X(EXTEND, extend) \
 		    X(SESSION_CLOSE, session_close) X(SESSION_FORGET, session_forget) \
 			X(SESSION_OWNER, session_owner) \
-			X(START, start) X(LOST, lost) X(MOVE, move) X(END_PARTS, end_parts) \
+			X(START, start) X(LOST, lost) X(DROP, drop) X(MOVE, move) X(END_PARTS, end_parts) \
 			    X(END_DEAD, end_dead)
 /* clang-format on */
 

@@ -25,6 +25,7 @@ enum shadow_state {
 	SHADOW_PURGED, /* or its queue was removed */
 	SHADOW_BURIED, /* it is in a dead-letter queue now */
 	SHADOW_LOST,   /* its body could not be read */
+	SHADOW_MOVED,  /* to another queue */
 };
 
 /* A lease of a message is over. */
@@ -58,6 +59,7 @@ struct shadow_message {
 	uint64_t asked[5]; /* by settle_verb: the lease under which some client asked for it */
 	uint32_t from;	   /* of a dead letter: the queue that it was in, */
 	uint64_t from_seq; /* … and its number there */
+	uint32_t redrives; /* so often it went back from a dead-letter queue */
 	uint64_t *records; /* where the body is: one record, or one for each piece */
 	uint32_t pieces;
 	struct shadow_end *ends; /* rising leases */
@@ -169,6 +171,8 @@ struct shadow {
 	struct shadow_moving moving;
 	uint64_t delay_ms; /* the longest that a client asked for with VERB_RELEASE */
 	bool purge_asked[SHADOW_NAME_SLOTS]; /* by a hash of the queue's name */
+	bool transfer_asked[SHADOW_NAME_SLOTS];
+	uint32_t redrives_most; /* that anybody asked for */
 	void *arg;
 	/* Whether some client still trusts its hold on the message under `lease`. */
 	bool (*trusted)(void *arg, const struct shadow_queue *q, uint64_t seq, uint64_t lease);
@@ -191,6 +195,7 @@ struct shadow_session *shadow_session(const struct shadow *s, uint64_t id);
 void shadow_asked(
     struct shadow *s, struct slice queue, enum settle_verb verb, struct slice entries);
 void shadow_purge_asked(struct shadow *s, struct slice queue);
+void shadow_transfer_asked(struct shadow *s, const struct wire_transfer *f);
 /* What a daemon reads at that lease time: it is for what the session holds. */
 void shadow_started(
     struct shadow *s, uint64_t session, const struct wire_started *f, uint64_t lease_ms);

@@ -1240,6 +1240,130 @@ static void settle_send_does_both_or_neither(void **state)
 	expect(1, WIRE_TYPE_DONE);
 }
 
+/* ---- to another queue ---- */
+
+static void transfer(uint8_t flags, uint32_t most, const char *queue, const char *target,
+    uint64_t first, uint32_t count)
+{
+	uint8_t bytes[SEQ_RANGE_SIZE];
+	struct writer r = writer_of(bytes, sizeof(bytes));
+	seq_range_put(&r, &(struct seq_range){first, count});
+	INPUT(1, transfer, 7, flags, most, slice_str(queue), slice_str(target), NO_TAGS,
+	    slice_of(bytes, r.len));
+	run();
+}
+
+static struct wire_transferred transferred(enum rmq_error code, uint64_t moved, uint64_t kept)
+{
+	EXPECT(1, TRANSFERRED, transferred, m);
+	assert_int_equal(m.req, 7);
+	assert_int_equal(m.code, code);
+	assert_int_equal(m.moved, moved);
+	assert_int_equal(m.kept, kept);
+	expect_nothing(1);
+	return m;
+}
+
+static void messages_move_unless_somebody_holds_them(void **state)
+{
+	(void)state;
+	sent_and_subscribed(5, 2);
+	EXPECT(1, DELIVER, deliver, d);
+	assert_int_equal(d.count, 2);
+	INPUT(1, queue_create, 2, 1, 0, slice_str("other"), 0, 0, 0, 0, 0, 0, slice_str(""),
+	    NO_TAGS);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	transfer(0, 0, "q", "other", 1, UINT32_MAX);
+	assert_int_equal(transferred(RMQ_E_OK, 3, 0).more, 0);
+	expect_counts(1, "q", 0, 2);
+	expect_counts(1, "other", 3, 0);
+	/* Again there is nothing left. */
+	transfer(0, 0, "q", "other", 1, UINT32_MAX);
+	transferred(RMQ_E_OK, 0, 0);
+	uint64_t digest = broker_digest(w.broker);
+	restart();
+	assert_int_equal(broker_digest(w.broker), digest);
+	hello(1, 0, 0);
+	transfer(0, 0, "other", "nowhere", 1, 1);
+	transferred(RMQ_E_NO_QUEUE, 0, 0);
+	transfer(0, 0, "other", "other", 1, 1);
+	transferred(RMQ_E_USAGE, 0, 0);
+	transfer(0, 0, "nowhere", "q", 1, 1);
+	transferred(RMQ_E_NO_QUEUE, 0, 0);
+	INPUT(1, transfer, 7, 0, 0, slice_str("q"), slice_str("other"), NO_TAGS,
+	    slice_str("short"));
+	run();
+	assert_true(w.closed[1]);
+}
+
+static void what_moves_stops_where_there_is_no_room(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	sent_lines(1, 1, "q", 2);
+	sent_lines(1, 2, "q", 2);
+	INPUT(1, queue_create, 3, 2, SETTING_MAX_BYTES, slice_str("small"), 0, 0, 0, 0, 1, 0,
+	    slice_str(""), NO_TAGS);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	transfer(0, 0, "q", "small", 1, UINT32_MAX);
+	struct wire_transferred m = transferred(RMQ_E_FULL, 2, 0);
+	assert_int_equal(m.more, 1);
+	assert_int_equal(m.next, 3);
+}
+
+/* The one message of the queue is buried by a receiver. */
+static void bury_one(uint64_t n)
+{
+	INPUT(1, subscribe, 1, 0, 0, slice_str("q"), NO_TAGS);
+	INPUT(1, credit, 1, 1, 1000, n);
+	run();
+	expect(1, WIRE_TYPE_SUBSCRIBED);
+	EXPECT(1, DELIVER, deliver, d);
+	settle(1, n, VERB_DEAD, 0, 0, d.lease, d.first_seq, 1);
+	INPUT(1, unsubscribe, 1);
+	run();
+	w.out_len[1] = 0;
+}
+
+static void a_dead_letter_goes_back_so_often_and_no_more(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	sent_lines(1, 1, "q", 1);
+	bury_one(2);
+	/* It did not come from there. */
+	transfer(TRANSFER_HOME, 2, "q.dead", "other", 1, 9);
+	transferred(RMQ_E_OK, 0, 0);
+	transfer(TRANSFER_HOME, 2, "q.dead", "q", 1, 9);
+	transferred(RMQ_E_OK, 1, 0);
+	INPUT(1, peek, 1, STATE_READY, 0, 10, slice_str("q"));
+	run();
+	EXPECT(1, PEEKED, peeked, back);
+	assert_int_equal(back.failures, 0);
+	assert_true(slice_eq(back.note, slice_str("redriven 1 time")));
+	expect(1, WIRE_TYPE_PEEK_END);
+	bury_one(3);
+	/* How often is known after a checkpoint, too. */
+	broker_checkpoint(w.broker);
+	run();
+	restart();
+	hello(1, 0, 0);
+	transfer(TRANSFER_HOME, 2, "q.dead", "", 1, 9);
+	transferred(RMQ_E_OK, 1, 0);
+	bury_one(1);
+	transfer(TRANSFER_HOME, 2, "q.dead", "", 1, 9);
+	transferred(RMQ_E_OK, 0, 1);
+	/* Nor does it to a queue that is gone. */
+	INPUT(1, queue_remove, 2, 1, 0, slice_str("q"));
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	transfer(TRANSFER_HOME, 9, "q.dead", "", 1, 9);
+	transferred(RMQ_E_OK, 0, 1);
+	expect_counts(1, "q.dead", 1, 0);
+}
+
 static void settle_send_with_entries_that_are_not_there_is_malformed(void **state)
 {
 	static const uint32_t counts[] = {0, 1, SETTLE_SEND_ENTRIES_MAX + 1, UINT32_MAX};
@@ -5979,6 +6103,9 @@ static const struct CMUnitTest tests[] = {
     TEST(the_answer_to_settle_send_has_both_also_behind_a_checkpoint),
     TEST(what_came_of_a_lease_that_is_over_is_not_sent),
     TEST(settle_send_does_both_or_neither),
+    TEST(messages_move_unless_somebody_holds_them),
+    TEST(what_moves_stops_where_there_is_no_room),
+    TEST(a_dead_letter_goes_back_so_often_and_no_more),
     TEST(settle_send_with_entries_that_are_not_there_is_malformed),
     TEST(counted_failures_of_one_command_are_in_one_record),
     TEST(released_uncounted_raises_nothing),

@@ -113,6 +113,10 @@ extern bool rmq_small_limits;
 #define GRANT_BYTES_MAX	   LIMIT(1u << 20, 300)
 #define LIST_ROWS_MAX	   LIMIT(256, 3) /* rows in one answer to LIST or PEEK */
 
+/* One TRANSFER: ranges that it names, and runs of messages that it moves. */
+#define TRANSFER_RANGES_MAX 256
+#define TRANSFER_RUNS_MAX   LIMIT(256, 3)
+
 #define SEND_WINDOW (8u << 20) /* bytes of unanswered SENDs of one session */
 
 /* Gates: clients' connections carried to another node. */

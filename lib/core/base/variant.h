@@ -74,6 +74,9 @@
 	X(POSITION_UNCHECKED, "records of an input are stored that another run has stored") \
 	X(POSITION_FORGOTTEN, "a checkpoint does not know how far an input has come") \
 	X(NOTE_OF_FIRST, "dead letters that were buried together have the first one's note") \
+	X(TRANSFER_APART, "what is moved comes and leaves in two records") \
+	X(TRANSFER_LEASED, "messages are moved from under their holder") \
+	X(REDRIVES_FORGOTTEN, "a dead letter forgets how often it went back") \
 	X(PURGE_HALF, "a purge is answered with its first piece") \
 	X(HELD_HALF, "what a session holds that ends is given back or fails in a first piece only") \
 	X(EXTEND_FORGOTTEN, "an EXTEND does not move the end of what its session holds") \

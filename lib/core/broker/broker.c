@@ -921,6 +921,7 @@ static void add_origin(struct digest *d, const struct batch *m, uint64_t at)
 	add(d, o->queue, strlen(o->queue));
 	add(d, o->reason, strlen(o->reason));
 	add_u64(d, batch_origin_seq(m, at));
+	add_u64(d, o->redrives);
 }
 
 /* Whether message `at` of m, the next one after `before`, is where a batch with it has it. */

@@ -128,7 +128,7 @@ static void write_batch(
 	struct slice note = slice_str(o ? o->reason : "");
 	struct slice tags = event_place_tags(
 	    &(struct event_origin){batch_origin_seq(m, first), slice_str(o ? o->queue : "")},
-	    m->shares, place);
+	    m->shares, o ? o->redrives : 0, place);
 	uint8_t locations[CHUNKS_MAX * EVENT_LOCATION_SIZE];
 	uint8_t live[8192];
 	size_t live_len = m->bits ? ((size_t)count + 7) / 8 : 0;
@@ -207,7 +207,8 @@ static void write_pending(struct broker *b, const struct queue *q)
 		struct slice attributes = lane_attributes(&p->lane, asked);
 		if (attributes.len > 0)
 			tags_put(&tags, PART_PENDING_TAG_ATTRIBUTES, attributes);
-		put_rest(&tags, event_place_tags(&(struct event_origin){0}, p->shares, place));
+		put_rest(
+		    &tags, event_place_tags(&(struct event_origin){0}, p->shares, 0, place));
 		broker_emit_part_pending(
 		    b, &(struct event_part_pending){q->id, p->session, p->n, p->bytes,
 			   slice_of(tags.p, tags.len),

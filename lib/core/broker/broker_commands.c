@@ -1519,6 +1519,15 @@ static void on_peek(struct broker *b, struct conn *c, const struct wire_peek *m)
 	broker_peek(b, c, m);
 }
 
+static void on_transfer(struct broker *b, struct conn *c, const struct wire_transfer *m)
+{
+	if (m->flags & ~TRANSFER_FLAGS) {
+		broker_refuse(b, c, RMQ_E_VERSION, "unknown flag of TRANSFER");
+		return;
+	}
+	broker_transfer(b, c, m);
+}
+
 static void on_watch(struct broker *b, struct conn *c, const struct wire_watch *m)
 {
 	if (m->what < WATCH_BELOW || m->what > WATCH_GONE) {

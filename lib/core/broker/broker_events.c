@@ -910,6 +910,38 @@ static enum rmq_error apply_lost(
 	return RMQ_E_OK;
 }
 
+static enum rmq_error apply_drop(
+    struct broker *b, const struct event_place *at, const struct event_drop *e)
+{
+	struct queue *q = broker_queue(b, e->queue);
+	struct reader ranges = reader_of(e->ranges);
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	if (e->why < DROP_EXPIRED || e->why > DROP_MOVED)
+		return RMQ_E_VERSION;
+	if (!q)
+		q = broker_gap_queue(b, e->queue);
+	if (!q || e->ranges.len == 0 || e->ranges.len % SEQ_RANGE_SIZE != 0)
+		return RMQ_E_CORRUPT;
+	while (reader_left(&ranges) > 0) {
+		struct seq_range run = seq_range_get(&ranges);
+		struct range *r;
+		if (run.first > SEQ_MAX)
+			return RMQ_E_CORRUPT;
+		uint64_t from = run.first, end = from + run.count;
+		broker_gap_until(b, q, end);
+		end = min_u64(end, wanted_below(b, q->id));
+		broker_gap_left(b, q, from, end);
+		while ((r = next_live(q, &from, end))) {
+			if (r->state == STATE_LEASED)
+				voids(b, r, false);
+			queue_drop_range(q, r);
+		}
+	}
+	lost_some(b, q);
+	return RMQ_E_OK;
+}
+
 /* The pieces of a large message, each at a location; NULL: not so many, or none. */
 static struct large *large_at(struct broker *b, struct slice location)
 {
@@ -958,10 +990,11 @@ static struct batch *set_origin(
     struct queue *q, struct batch *batch, struct slice note, struct slice tags)
 {
 	struct event_origin o;
-	if (!event_origin_find(tags, &o))
+	uint32_t redrives;
+	if (!event_origin_find(tags, &o) || !event_redrives_find(tags, &redrives))
 		return NULL;
-	if (note.len > 0 || o.queue.len > 0)
-		batch = queue_batch_came(q, batch, o.queue, o.seq, note);
+	if (note.len > 0 || o.queue.len > 0 || redrives > 0)
+		batch = queue_batch_came(q, batch, o.queue, o.seq, note, redrives);
 	return batch;
 }
 

@@ -83,29 +83,47 @@ struct slice broker_dead_name(const struct queue *q, char name[NAME_FULL_MAX + 8
 	return slice_str(name);
 }
 
+void broker_arrive(struct broker *b, struct queue *to, const struct range *r,
+    const struct batch *m, uint64_t first, uint32_t count, const struct arrival *a)
+{
+	uint8_t location[CHUNKS_MAX * EVENT_LOCATION_SIZE];
+	uint8_t place[EVENT_PLACE_TAGS_MAX], value[EVENT_TAKEN_SIZE];
+	uint8_t list[EVENT_PRIORITY_SIZE + EVENT_PLACE_TAGS_MAX + EVENT_TAKEN_SIZE];
+	struct writer tags = writer_of(list, sizeof(list));
+	if (!RMQ_VARIANT(PRIORITY_OF_DEAD))
+		event_priority_put(&tags, r->priority);
+	put_rest(&tags, event_place_tags(&a->origin, m->shares, a->redrives, place));
+	if (a->taken) {
+		struct writer v = writer_of(value, sizeof(value));
+		event_taken_from_encode(&v, &(struct event_taken_from){r->queue->id, first});
+		tags_put(&tags, EVENT_TAG_TAKEN, slice_of(v.p, v.len));
+	}
+	assert(!tags.full);
+	struct event_dead e = {to->id, to->next_seq, count, a->failures, b->wall_now.ms,
+	    m->is_large ? m->large->bytes : batch_bytes_of(m, count), a->note,
+	    slice_of(tags.p, tags.len), location_of(m, first, location, sizeof(location))};
+	if (m->is_large)
+		e.time_ms = m->large->time_ms;
+	/* The event by which they leave is in the same record: in one queue or the other, never
+	 * in neither. */
+	broker_reserve(b, 1024 + e.location.len);
+	broker_emit_dead(b, &e);
+}
+
 /* One run of consecutive live messages of r, within m, becomes dead letters. */
 static void bury_run(struct broker *b, struct queue *dead, struct range *r, struct batch *m,
     uint64_t first, uint32_t count, struct slice why)
 {
-	uint8_t location[CHUNKS_MAX * EVENT_LOCATION_SIZE], entry[SETTLE_ENTRY_SIZE];
-	uint8_t place[EVENT_PLACE_TAGS_MAX], list[EVENT_PRIORITY_SIZE + EVENT_PLACE_TAGS_MAX];
-	struct writer tags = writer_of(list, sizeof(list));
-	if (!RMQ_VARIANT(PRIORITY_OF_DEAD))
-		event_priority_put(&tags, r->priority);
-	put_rest(&tags, event_place_tags(&(struct event_origin){first, queue_name(r->queue)},
-			    m->shares, place));
+	uint8_t entry[SETTLE_ENTRY_SIZE];
+	const struct origin *o = batch_origin(m);
 	/* In a queue that counts them they begin anew: it has its own limit. */
 	bool kept = dead->is_dead || RMQ_VARIANT(DEAD_INHERITS);
-	uint32_t failures = kept ? r->failures + 1 : 0;
-	struct event_dead e = {dead->id, dead->next_seq, count, failures, b->wall_now.ms,
-	    m->is_large ? m->large->bytes : batch_bytes_of(m, count), why,
-	    slice_of(tags.p, tags.len), location_of(m, first, location, sizeof(location))};
-	if (m->is_large)
-		e.time_ms = m->large->time_ms;
+	struct arrival a = {.origin = {first, queue_name(r->queue)},
+	    .note = why,
+	    .failures = kept ? r->failures + 1 : 0,
+	    .redrives = o && !RMQ_VARIANT(REDRIVES_FORGOTTEN) ? o->redrives : 0};
 	r = queue_isolate(r->queue, r, first, count);
-	/* Both events in one record: in one queue or the other, never in neither. */
-	broker_reserve(b, 1024 + e.location.len);
-	broker_emit_dead(b, &e);
+	broker_arrive(b, dead, r, m, first, count, &a);
 	broker_emit_bury(b, &(struct event_bury){r->queue->id, NO_TAGS, entry_of(r, entry)});
 }
 

@@ -61,7 +61,9 @@ struct queue *broker_gap_dead_queue(struct broker *b, uint32_t id, struct slice 
 	char name[NAME_FULL_MAX + 8];
 	struct event_origin o;
 	struct queue *from = NULL;
-	if (!broker_queue(b, id) && broker_may_miss(b, id) && event_origin_find(tags, &o))
+	struct event_taken_from taken;
+	if (!broker_queue(b, id) && broker_may_miss(b, id) && event_origin_find(tags, &o) &&
+	    !event_taken_find(tags, &taken))
 		from = broker_queue_named(b, o.queue);
 	struct slice dead = from ? broker_dead_name(from, name) : slice_of(NULL, 0);
 	if (dead.len == 0 || broker_queue_named(b, dead) || make_queue(b, id, dead))

@@ -10,6 +10,7 @@
  *	broker_lost.c	records that cannot be read
  *	broker_unfinished.c	large messages of which not all pieces have come
  *	broker_errands.c	what may take more than one turn
+ *	broker_transfer.c	messages that are moved to another queue, or back from a dead one
  *	broker_resume.c	inputs that are sent in several runs
  *	broker_watch.c	clients that wait for messages to be gone, or for more
  *	broker_gaps.c	recovery around records whose events are gone
@@ -430,6 +431,10 @@ void broker_hand_again(struct broker *b, struct subscription *sub);
 void broker_peek(struct broker *b, struct conn *c, const struct wire_peek *m);
 void broker_credit(struct broker *b, struct conn *c, const struct wire_credit *m);
 
+/* ---- broker_transfer.c ---- */
+
+void broker_transfer(struct broker *b, struct conn *c, const struct wire_transfer *m);
+
 /* ---- broker_resume.c ---- */
 
 /* What a SEND says of its input; name empty: nothing. */
@@ -471,6 +476,20 @@ bool broker_in_flight(struct queue *q, uint64_t first, uint64_t end);
 /* The queue that takes these as dead letters now, made if need be; NULL: there is none. */
 struct queue *broker_dead_queue(
     struct broker *b, struct queue *q, uint64_t first, uint64_t end);
+/* How messages come to another queue. */
+struct arrival {
+	struct event_origin origin; /* without a queue's name: nothing is said of it */
+	struct slice note;
+	uint32_t failures;
+	uint32_t redrives;
+	bool taken; /* they are no new dead letters */
+};
+/*
+ * Messages [first, first + count) of r, all of them live and in m, come to another queue, too; in the
+ * same record the caller lets them leave r's.
+ */
+void broker_arrive(struct broker *b, struct queue *to, const struct range *r,
+    const struct batch *m, uint64_t first, uint32_t count, const struct arrival *a);
 /* The leased range becomes dead letters; more of them than its limit may be in `dead` then. */
 void broker_bury(struct broker *b, struct queue *dead, struct range *r, struct slice why);
 /* The leased range is ready again as if it had never been handed out. */

@@ -145,6 +145,8 @@ struct client_host {
 	/* next: where a further request would go on. */
 	void (*peek_end)(
 	    void *arg, uint32_t req, enum rmq_error code, bool more, uint64_t next);
+	/* m->code stands in `code`. */
+	void (*transferred)(void *arg, const struct wire_transferred *m, enum rmq_error code);
 	void (*watched)(void *arg, uint32_t req, enum rmq_error code, uint64_t messages);
 	void (*position)(void *arg, uint32_t req, uint64_t at);
 	/* runs: BURIED_RUN_SIZE each.  next: where a further request would go on; 0: that is all. */
@@ -351,6 +353,14 @@ uint32_t client_list(struct client *c, struct mono_time now, struct slice after,
     struct slice glob, uint32_t limit);
 uint32_t client_peek(struct client *c, struct mono_time now, struct slice queue, uint8_t states,
     uint64_t from, uint32_t limit);
+
+/*
+ * Moves ready messages, as TRANSFER says (wire.h): then transferred().  It may be asked twice when the
+ * connection is lost, and `moved` does not tell those that went the first time.
+ */
+uint32_t client_transfer(struct client *c, struct mono_time now, struct slice queue,
+    struct slice target, uint8_t flags, uint32_t most, const struct seq_range *ranges,
+    uint32_t count);
 
 /*
  * Until the queue holds fewer, or more, than so many messages in all states: then watched(), with

@@ -452,6 +452,30 @@ uint32_t client_list(struct client *c, struct mono_time now, struct slice after,
 	return r->req;
 }
 
+uint32_t client_transfer(struct client *c, struct mono_time now, struct slice queue,
+    struct slice target, uint8_t flags, uint32_t most, const struct seq_range *ranges,
+    uint32_t count)
+{
+	struct request *r = request_new(c, queue);
+	struct writer w = writer_of(malloc(count * SEQ_RANGE_SIZE), count * SEQ_RANGE_SIZE);
+	assert(count > 0 && count <= TRANSFER_RANGES_MAX && target.len <= sizeof(r->after));
+	if (!w.p) {
+		client_give_up_memory(c);
+		return r->req;
+	}
+	for (uint32_t i = 0; i < count; i++)
+		seq_range_put(&w, &ranges[i]);
+	r->ranges = w.p;
+	r->ranges_len = w.len;
+	r->flags = flags;
+	r->limit = most;
+	if (target.len > 0)
+		memcpy(r->after, target.data, target.len);
+	r->after_len = target.len;
+	client_note_asking(c, now);
+	return r->req;
+}
+
 uint32_t client_peek(struct client *c, struct mono_time now, struct slice queue, uint8_t states,
     uint64_t from, uint32_t limit)
 {
@@ -509,6 +533,7 @@ static struct request *request_find(struct client *c, uint32_t req)
 static void request_end(struct request *r)
 {
 	assembly_reset(&r->large);
+	free(r->ranges);
 	*r = (struct request){0};
 }
 
@@ -605,6 +630,18 @@ void client_on_peek_end(struct client *c, struct mono_time now, const struct wir
 		    c->host.arg, m->req, client_code(m->code), m->more != 0, m->next);
 }
 
+void client_on_transferred(
+    struct client *c, struct mono_time now, const struct wire_transferred *m)
+{
+	struct request *r = request_find(c, m->req);
+	if (!r)
+		return;
+	c->progress = now;
+	request_end(r);
+	if (c->host.transferred)
+		c->host.transferred(c->host.arg, m, client_code(m->code));
+}
+
 void client_on_watched(struct client *c, struct mono_time now, const struct wire_watched *m)
 {
 	struct request *r = request_find(c, m->req);
@@ -650,7 +687,7 @@ void client_recv_free(struct client *c)
 	for (size_t i = 0; i < SUBSCRIPTIONS_MAX; i++)
 		assembly_reset(&c->subs[i].large);
 	for (size_t i = 0; i < REQUESTS_MAX; i++)
-		assembly_reset(&c->requests[i].large);
+		request_end(&c->requests[i]);
 	held_deinit(&c->held);
 }
 

@@ -110,6 +110,19 @@ static void put_subscriptions(struct client *c, struct mono_time now)
 	}
 }
 
+static void put_transfer(struct client *c, const struct request *r)
+{
+	size_t len = CONTROL_FRAME_MAX + r->ranges_len;
+	if (!control_room(c, len))
+		return;
+	struct writer w = writer_of(c->control.bytes + c->control.len, len);
+	wire_put_transfer(&w,
+	    &(struct wire_transfer){r->req, r->flags, r->limit, slice_of(r->name, r->name_len),
+		slice_of(r->after, r->after_len), NO_TAGS, slice_of(r->ranges, r->ranges_len)});
+	assert(!w.full);
+	c->control.len += w.len;
+}
+
 static void put_requests(struct client *c)
 {
 	for (size_t i = 0; i < REQUESTS_MAX; i++) {
@@ -117,7 +130,9 @@ static void put_requests(struct client *c)
 		if (!r->req || r->sent)
 			continue;
 		r->sent = true;
-		if (r->position)
+		if (r->ranges)
+			put_transfer(c, r);
+		else if (r->position)
 			PUT(c, position, r->req, slice_of(r->name, r->name_len),
 			    slice_of(r->after, r->after_len), NO_TAGS);
 		else if (r->buried)

@@ -44,7 +44,7 @@ struct subscription {
 	struct assembly large;
 };
 
-/* A LIST, PEEK, WATCH or BURIED that is not at its end. */
+/* A LIST, PEEK, WATCH, BURIED or TRANSFER that is not at its end. */
 struct request {
 	uint32_t req; /* 0: free */
 	bool sent;
@@ -58,7 +58,10 @@ struct request {
 	size_t after_len;
 	bool cut; /* the daemon has not looked at all names for it */
 	uint8_t states;
-	uint64_t from;	     /* WATCH: messages */
+	uint64_t from;	 /* WATCH: messages */
+	uint8_t *ranges; /* TRANSFER; NULL: it is none */
+	size_t ranges_len;
+	uint8_t flags;
 	uint64_t first, end; /* BURIED */
 	uint32_t limit;
 	struct assembly large;

@@ -190,7 +190,7 @@ uint64_t batch_part_bytes(const struct batch *b)
 	const struct origin *o = batch_origin(b);
 	return BATCH_PART_MAX + (b->bits ? ((uint64_t)b->count + 7) / 8 : 0) +
 	       (b->is_large ? (uint64_t)b->large->parts * EVENT_LOCATION_SIZE : 0) +
-	       (o ? strlen(o->reason) + EVENT_ORIGIN_MAX : 0);
+	       (o ? strlen(o->reason) + EVENT_PLACE_TAGS_MAX : 0);
 }
 
 /* Charges the records for a batch that was made, or discharges them. */
@@ -208,9 +208,10 @@ static void batch_charge(struct queue *q, struct batch *b)
 		ledger_add(q->ledger, b->large->part[i].record, 1, 0);
 }
 
-static struct origin *origin_new(struct slice queue, struct slice reason)
+static struct origin *origin_new(struct slice queue, struct slice reason, uint32_t redrives)
 {
 	struct origin *o = memory_new(sizeof(*o) + queue.len + 1 + reason.len + 1);
+	o->redrives = redrives;
 	o->reason = o->queue + queue.len + 1;
 	if (queue.len > 0)
 		memcpy(o->queue, queue.data, queue.len);
@@ -232,9 +233,10 @@ static void origin_drop(struct origin *o)
 		free(o);
 }
 
-static bool origin_is(const struct origin *o, struct slice queue, struct slice reason)
+static bool origin_is(
+    const struct origin *o, struct slice queue, struct slice reason, uint32_t redrives)
 {
-	return o && slice_eq(slice_str(o->queue), queue) &&
+	return o && o->redrives == redrives && slice_eq(slice_str(o->queue), queue) &&
 	       slice_eq(slice_str(o->reason), reason);
 }
 
@@ -370,22 +372,24 @@ static struct batch *batch_set_came(struct queue *q, struct batch *b, struct cam
 	return dead;
 }
 
-struct batch *queue_batch_came(
-    struct queue *q, struct batch *b, struct slice from, uint64_t seq, struct slice reason)
+struct batch *queue_batch_came(struct queue *q, struct batch *b, struct slice from,
+    uint64_t seq, struct slice reason, uint32_t redrives)
 {
 	struct batch *before = RB_PREV(batch_tree, &q->batches, b);
-	for (uint32_t i = 1;
-	     before && i < ORIGIN_LOOKS && !origin_is(batch_origin(before), from, reason); i++)
+	for (uint32_t i = 1; before && i < ORIGIN_LOOKS &&
+			     !origin_is(batch_origin(before), from, reason, redrives);
+	     i++)
 		before = RB_PREV(batch_tree, &q->batches, before);
-	bool known = before && origin_is(batch_origin(before), from, reason);
-	struct origin *o = known ? before->came->origin : origin_new(from, reason);
-	return batch_set_came(q, b, (struct came){o, seq - b->first});
+	bool known = before && origin_is(batch_origin(before), from, reason, redrives);
+	struct origin *o = known ? before->came->origin : origin_new(from, reason, redrives);
+	return batch_set_came(q, b, (struct came){o, from.len > 0 ? seq - b->first : 0});
 }
 
 bool batch_same_origin(const struct batch *a, const struct batch *b)
 {
 	const struct origin *o = batch_origin(b), *other = batch_origin(a);
-	return other == o || (o && origin_is(other, slice_str(o->queue), slice_str(o->reason)));
+	return other == o ||
+	       (o && origin_is(other, slice_str(o->queue), slice_str(o->reason), o->redrives));
 }
 
 /* Whether b's messages follow those of a, here and in the queue that they came from. */

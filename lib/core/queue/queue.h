@@ -45,9 +45,13 @@ struct large {
 	} part[];
 };
 
-/* Of dead letters: the queue that they were in, and why they left it.  Batches share it. */
+/*
+ * Of dead letters: the queue that they were in, and why they left it; of what is back from a dead-letter
+ * queue: no name, and a reason that says so.  Batches share it.
+ */
 struct origin {
-	uint32_t batches; /* that have it */
+	uint32_t batches;  /* that have it */
+	uint32_t redrives; /* so often they were given back from a dead-letter queue */
 	char *reason; /* after the queue's name; if that is empty, all that is said of each */
 	char queue[];
 };
@@ -55,7 +59,8 @@ struct origin {
 /* Where dead letters came from. */
 struct came {
 	struct origin *origin;
-	uint64_t further; /* message `seq` of the batch was seq + further there */
+	uint64_t
+	    further; /* message `seq` of the batch was seq + further there; 0: no name of it */
 };
 
 /* A batch's slots fit into a u16. */
@@ -246,8 +251,8 @@ struct batch *queue_batch_next(struct batch *b);
  * b, just added, holds dead letters: message `seq` of queue `from` and those that follow it,
  * and why.  Takes b, and gives what it is now.
  */
-struct batch *queue_batch_came(
-    struct queue *q, struct batch *b, struct slice from, uint64_t seq, struct slice reason);
+struct batch *queue_batch_came(struct queue *q, struct batch *b, struct slice from,
+    uint64_t seq, struct slice reason, uint32_t redrives);
 /* b, just added, joins the dead letters before it if they were its neighbours there, too. */
 void queue_batch_join(struct queue *q, struct batch *b);
 /*

@@ -61,10 +61,10 @@ enum rmq_error event_check_tags(unsigned type, struct slice tags)
 	return err == RMQ_E_PROTOCOL ? RMQ_E_CORRUPT : err;
 }
 
-struct slice event_place_tags(
-    const struct event_origin *o, uint16_t shares, uint8_t bytes[EVENT_PLACE_TAGS_MAX])
+struct slice event_place_tags(const struct event_origin *o, uint16_t shares, uint32_t redrives,
+    uint8_t bytes[EVENT_PLACE_TAGS_MAX])
 {
-	uint8_t value[EVENT_ORIGIN_MAX], number[2];
+	uint8_t value[EVENT_ORIGIN_MAX], number[4];
 	struct writer v = writer_of(value, sizeof(value));
 	struct writer w = writer_of(bytes, EVENT_PLACE_TAGS_MAX);
 	if (o->queue.len > 0) {
@@ -73,7 +73,10 @@ struct slice event_place_tags(
 	}
 	store_u16(number, shares);
 	if (shares > 1)
-		tags_put(&w, EVENT_TAG_SHARES, slice_of(number, sizeof(number)));
+		tags_put(&w, EVENT_TAG_SHARES, slice_of(number, 2));
+	store_u32(number, redrives);
+	if (redrives > 0)
+		tags_put(&w, EVENT_TAG_REDRIVES, slice_of(number, sizeof(number)));
 	assert(!w.full && !v.full);
 	return slice_of(w.p, w.len);
 }
@@ -102,6 +105,24 @@ bool event_priority_find(struct slice tags, uint8_t *priority)
 		return false;
 	*priority = value.data[0];
 	return true;
+}
+
+bool event_redrives_find(struct slice tags, uint32_t *redrives)
+{
+	struct slice value;
+	*redrives = 0;
+	if (!tags_find(tags, EVENT_TAG_REDRIVES, &value))
+		return true;
+	if (value.len != 4)
+		return false;
+	*redrives = load_u32(value.data);
+	return true;
+}
+
+bool event_taken_find(struct slice tags, struct event_taken_from *t)
+{
+	struct slice value;
+	return tags_find(tags, EVENT_TAG_TAKEN, &value) && event_taken_from_decode(value, t);
 }
 
 void event_maker_put(struct writer *w, const struct event_maker *m)

@@ -92,6 +92,13 @@
 /* So many records of the input of this name are stored in the queue. */
 #define EVENT_POSITION(F) F(u32, queue) F(u64, at) F(str, name) F(tags, tags)
 
+/*
+ * Messages leave the queue, and are not settled.  ranges: seq_range.  MOVED: they came to another one
+ * by the DEAD before it in the same record.
+ */
+enum drop_why { DROP_EXPIRED = 1, DROP_REPLACED = 2, DROP_CANCELLED = 3, DROP_MOVED = 4 };
+#define EVENT_DROP(F) F(u32, queue) F(u8, why) F(tags, tags) F(rest, ranges)
+
 /* Only in checkpoints (records PART, END). */
 #define EVENT_PART_GROUP(F) F(u32, group) F(u8, last)
 #define EVENT_PART_GLOBAL(F) F(u32, next_queue) F(u64, lease) F(u64, forgotten) F(tags, tags)
@@ -158,6 +165,7 @@
 	X(23, SESSION_OWNER,  session_owner,  EVENT_SESSION_OWNER) \
 	X(24, LOST,           lost,           EVENT_LOST) \
 	X(38, POSITION,       position,       EVENT_POSITION) \
+	X(25, DROP,           drop,           EVENT_DROP) \
 	X(64, PART_GROUP,     part_group,     EVENT_PART_GROUP) \
 	X(65, PART_GLOBAL,    part_global,    EVENT_PART_GLOBAL) \
 	X(66, PART_SESSION,   part_session,   EVENT_PART_SESSION) \
@@ -274,6 +282,10 @@ const char *event_name(unsigned type);
 	X(PART_PENDING, PART_PENDING_TAG_ATTRIBUTES, attributes) \
 	X(CHUNK, CHUNK_TAG_ATTRIBUTES, attributes) \
 	X(CHUNK, CHUNK_TAG_QUEUES, queues) \
+	X(DEAD, EVENT_TAG_REDRIVES, redrives) \
+	X(PART_BATCH, EVENT_TAG_REDRIVES, redrives) \
+	X(PART_LARGE, EVENT_TAG_REDRIVES, redrives) \
+	X(DEAD, EVENT_TAG_TAKEN, taken) \
 	X(DEAD, EVENT_TAG_ORIGIN, origin) \
 	X(PART_BATCH, EVENT_TAG_ORIGIN, origin) \
 	X(PART_LARGE, EVENT_TAG_ORIGIN, origin) \
@@ -363,13 +375,29 @@ bool event_same_queues(struct slice a, struct slice b);
 /* What the tags say; 0: no number of queues that share. */
 uint16_t event_shares_find(struct slice tags);
 
+/* DEAD and PARTs: u32, how often they went back from a dead-letter queue; not there: never. */
+#define EVENT_TAG_REDRIVES 12
+/* What the tags say; false: no number. */
+bool event_redrives_find(struct slice tags, uint32_t *redrives);
+
 /*
- * The list of tags that says where from messages came, and how many share the bytes, in `bytes`.
- * Nothing of an origin without a queue's name, nor of one share.
+ * The list of tags that says where from messages came, how often they went back there, and how many
+ * share the bytes, in `bytes`.  Nothing of an origin without a queue's name, nor of one share.
  */
-#define EVENT_PLACE_TAGS_MAX (EVENT_ORIGIN_MAX + 4 + 2)
-struct slice event_place_tags(
-    const struct event_origin *o, uint16_t shares, uint8_t bytes[EVENT_PLACE_TAGS_MAX]);
+#define EVENT_PLACE_TAGS_MAX (EVENT_ORIGIN_MAX + 4 + 2 + 4 + 4)
+struct slice event_place_tags(const struct event_origin *o, uint16_t shares, uint32_t redrives,
+    uint8_t bytes[EVENT_PLACE_TAGS_MAX]);
+
+/*
+ * DEAD: these are no new dead letters, but messages that were taken out of a queue, whose number this
+ * is, from message `seq` on; the DROP after it says so, too.
+ */
+#define EVENT_TAG_TAKEN	    21
+#define EVENT_TAKEN_FROM(F) F(u32, queue) F(u64, seq)
+CODEC_MESSAGE(event, taken_from, EVENT_TAKEN_FROM)
+#define EVENT_TAKEN_SIZE (4 + 4 + 8)
+/* What the tags say; false: they were not taken. */
+bool event_taken_find(struct slice tags, struct event_taken_from *t);
 
 /* PART_RANGE, DEAD: u8, the messages' priority; not there: PRIORITY_DEFAULT. */
 #define EVENT_TAG_PRIORITY  2

@@ -136,6 +136,17 @@ enum { REMOVE_FORCE = 1 };
 enum { STATE_READY = 1, STATE_LEASED = 2, STATE_DELAYED = 4, STATES = 7 };
 /* Messages from sequence number `from` on in one of the states, at most `limit`. */
 #define WIRE_PEEK(F) F(u32, req) F(u8, states) F(u64, from) F(u32, limit) F(str, queue)
+/*
+ * Ready messages of `queue` go to `target`, unleased and as if they were new there.  ranges: u64
+ * first, u32 count each, TRANSFER_RANGES_MAX at most, ascending.  TRANSFER_HOME: dead letters go back to
+ * where they came from, only those that came from `target` unless it is empty, and not those for
+ * which this was done `most` times.  Done again, it finds what is left.
+ */
+enum { TRANSFER_HOME = 1, TRANSFER_FLAGS = 1 };
+#define WIRE_TRANSFER(F) \
+	F(u32, req) F(u8, flags) F(u32, most) F(str, queue) F(str, target) F(tags, tags) \
+	F(rest, ranges)
+
 enum watch_for { WATCH_BELOW = 1, WATCH_ABOVE = 2, WATCH_GONE = 3 };
 /*
  * Asks to be told once the queue holds fewer, or more, than `messages` in all states, or not message
@@ -224,6 +235,12 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 /* next: the sequence number to go on from; code: NO_QUEUE. */
 #define WIRE_PEEK_END(F) F(u32, req) F(u8, code) F(u8, more) F(u64, next)
 /*
+ * So many messages went; `kept` stay for good: their queue is gone, or it was done too often.  more: go
+ * on from message `next`; code: why not to, or NO_QUEUE, USAGE.
+ */
+#define WIRE_TRANSFERRED(F) \
+	F(u32, req) F(u8, code) F(u64, moved) F(u64, kept) F(u8, more) F(u64, next) F(str, text)
+/*
  * It is so; or code: NO_QUEUE, also of one that was removed, LIMIT.  messages: in all states; GONE:
  * the first one after that which the queue holds, or its next one.
  */
@@ -257,6 +274,7 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(16, STARTED,      started,      WIRE_STARTED) \
 	X(17, SETTLE_SEND,  settle_send,  WIRE_SETTLE_SEND) \
 	X(18, PING,         ping,         WIRE_PING) \
+	X(25, TRANSFER,     transfer,     WIRE_TRANSFER) \
 	X(27, BURIED,       buried,       WIRE_BURIED) \
 	X(28, POSITION,     position,     WIRE_POSITION) \
 	X(30, WATCH,        watch,        WIRE_WATCH)
@@ -291,6 +309,7 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(86, LIST_AT,      list_at,      WIRE_LIST_AT) \
 	X(87, PONG,         pong,         WIRE_PONG) \
 	X(91, HELD_BACK,    held_back,    WIRE_HELD_BACK) \
+	X(94, TRANSFERRED,  transferred,  WIRE_TRANSFERRED) \
 	X(96, BURIED_ARE,   buried_are,   WIRE_BURIED_ARE) \
 	X(97, POSITION_IS,  position_is,  WIRE_POSITION_IS) \
 	X(99, WATCHED,      watched,      WIRE_WATCHED)
@@ -335,6 +354,27 @@ static inline struct settle_entry settle_entry_get(struct reader *r)
 {
 	struct settle_entry e;
 	e.lease = get_u64(r);
+	e.first = get_u64(r);
+	e.count = get_u32(r);
+	return e;
+}
+
+/* One range in a TRANSFER or DROP: messages [first, first + count). */
+#define SEQ_RANGE_SIZE 12
+struct seq_range {
+	uint64_t first;
+	uint32_t count;
+};
+
+static inline void seq_range_put(struct writer *w, const struct seq_range *e)
+{
+	put_u64(w, e->first);
+	put_u32(w, e->count);
+}
+
+static inline struct seq_range seq_range_get(struct reader *r)
+{
+	struct seq_range e;
 	e.first = get_u64(r);
 	e.count = get_u32(r);
 	return e;
