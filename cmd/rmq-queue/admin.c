@@ -87,6 +87,20 @@ static void on_peek_end(void *arg, uint32_t req, enum rmq_error code, bool more,
 	a->waiting = false;
 }
 
+static void on_transferred(void *arg, const struct wire_transferred *m, enum rmq_error code)
+{
+	struct admin *a = arg;
+	bool later = code == RMQ_E_FULL || code == RMQ_E_DISK_FULL || code == RMQ_E_PAUSED;
+	a->full = later ? code : RMQ_E_OK;
+	if (code && !a->full)
+		fail_slice(a, code, m->text);
+	a->moved = m->moved;
+	a->kept = m->kept;
+	a->more = m->more;
+	a->next = m->next;
+	a->waiting = false;
+}
+
 static void on_watched(void *arg, uint32_t req, enum rmq_error code, uint64_t messages)
 {
 	(void)req, (void)messages;
@@ -126,6 +140,7 @@ enum rmq_error admin_open(struct admin *a)
 	    .list_end = on_list_end,
 	    .peeked = on_peeked,
 	    .peek_end = on_peek_end,
+	    .transferred = on_transferred,
 	    .watched = on_watched,
 	    .fatal = on_fatal};
 	log_init("rmq-queue", a->common.quiet ? -1 : a->common.verbose);
@@ -142,13 +157,20 @@ void admin_close(struct admin *a)
 	client_io_close(&a->io);
 }
 
+static void die(const struct admin *a)
+{
+	if (a->leave)
+		a->leave();
+	startup_die();
+}
+
 static enum rmq_error wait_answer(struct admin *a)
 {
 	a->waiting = true;
 	while (a->waiting) {
 		client_io_wait(&a->io, signals_fd(), CLIENT_FOREVER);
 		if (signals_caught())
-			startup_die();
+			die(a);
 	}
 	return a->code;
 }
@@ -159,7 +181,7 @@ enum rmq_error admin_pause(struct admin *a, uint64_t ms)
 	while (!a->code && (now = clock_mono().ms) < end) {
 		client_io_wait(&a->io, signals_fd(), end - now);
 		if (signals_caught())
-			startup_die();
+			die(a);
 	}
 	return a->code;
 }
@@ -195,5 +217,14 @@ enum rmq_error admin_watch(
 {
 	a->about = queue;
 	client_watch(a->io.client, clock_mono(), slice_str(queue), what, messages);
+	return wait_answer(a);
+}
+
+enum rmq_error admin_transfer(struct admin *a, const char *queue, struct slice target,
+    uint8_t flags, uint32_t most, const struct seq_range *ranges, uint32_t count)
+{
+	a->about = queue;
+	client_transfer(
+	    a->io.client, clock_mono(), slice_str(queue), target, flags, most, ranges, count);
 	return wait_answer(a);
 }

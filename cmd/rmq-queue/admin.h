@@ -18,8 +18,9 @@ struct admin {
 	int status; /* the program's, if nothing else failed */
 	bool keeps; /* why it failed is kept in `why`, and not printed */
 	char why[LINE_MAX];
-	const char *about; /* what a failure is about: a queue's name, NULL: nothing */
-	const char *until; /* the condition that is waited for */
+	const char *about;   /* what a failure is about: a queue's name, NULL: nothing */
+	void (*leave)(void); /* before a signal ends the program; NULL: nothing */
+	const char *until;   /* the condition that is waited for */
 	void (*row)(void *arg, const struct wire_listed *row);
 	void (*message)(void *arg, const struct client_delivery *d);
 	void *arg;
@@ -28,6 +29,9 @@ struct admin {
 	uint64_t rows; /* so far */
 	bool more;     /* of the answer just got */
 	uint64_t next;
+	uint64_t moved; /* of the newest answer to admin_transfer() */
+	uint64_t kept;
+	enum rmq_error full; /* there was no room for message `next` */
 };
 
 /* The first failure is printed and kept in a->code; nothing more is asked then. */
@@ -48,6 +52,11 @@ enum rmq_error admin_list(struct admin *a, const char *glob)
 /* Messages from `from` on, by a->message; a->more and a->next say how to go on. */
 enum rmq_error admin_peek(struct admin *a, const char *queue, uint8_t states, uint64_t from,
     uint32_t limit) __attribute__((warn_unused_result));
+
+/* What TRANSFER says (wire.h); a->moved and what follows it is the answer, with a->more and a->next. */
+enum rmq_error admin_transfer(struct admin *a, const char *queue, struct slice target,
+    uint8_t flags, uint32_t most, const struct seq_range *ranges, uint32_t count)
+    __attribute__((warn_unused_result));
 
 /* Until the queue holds fewer, or more, messages; RMQ_E_UNMET: it did not in time. */
 enum rmq_error admin_watch(struct admin *a, const char *queue, enum watch_for what,

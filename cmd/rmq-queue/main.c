@@ -7,10 +7,14 @@
 #include "admin.h"
 #include "check.h"
 #include "columns.h"
+#include "count.h"
 #include "core/base/name.h"
 #include "core/base/units.h"
 #include "http.h"
 #include "metrics.h"
+#include "top.h"
+#include "transfer.h"
+#include "why.h"
 #include "sys/process/subcommands.h"
 #include "sys/process/signals.h"
 #include "sys/process/startup.h"
@@ -37,7 +41,12 @@ enum {
 	OPT_MAX_AGE,
 	OPT_MAX_DEAD,
 	OPT_FORMAT,
-	OPT_HTTP
+	OPT_HTTP,
+	OPT_BY,
+	OPT_MATCH,
+	OPT_REDRIVE_RATE,
+	OPT_DRY_RUN,
+	OPT_MAX_REDRIVES
 };
 
 #define REQUEST_MS 10000 /* for the whole of a request */
@@ -49,7 +58,10 @@ struct request {
 	uint8_t states;
 	uint64_t from;
 	uint64_t limit;
+	bool counted; /* -n was given */
 	struct check check;
+	struct count_by by;
+	struct redrive redrive;
 	bool http; /* metrics */
 	struct http_request request;
 	uint64_t watch_ms; /* stat: again after so long; 0: once */
@@ -71,6 +83,8 @@ static const struct option table_options[] = {
     OUTPUT_OPTIONS, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 static const struct option stat_options[] = {{"watch", required_argument, NULL, OPT_WATCH},
     OUTPUT_OPTIONS, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+static const struct option top_options[] = {
+    {"watch", required_argument, NULL, OPT_WATCH}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 static const struct option setting_options[] = {
     SETTING_WORDS(SETTING_OPTION){"expire", required_argument, NULL, OPT_EXPIRE},
     {"dedup", required_argument, NULL, OPT_DEDUP},
@@ -88,6 +102,14 @@ static const struct option check_options[] = {
     {"max-age", required_argument, NULL, OPT_MAX_AGE},
     {"max-dead", required_argument, NULL, OPT_MAX_DEAD},
     {"format", required_argument, NULL, OPT_FORMAT}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+static const struct option count_options[] = {{"by", required_argument, NULL, OPT_BY},
+    OUTPUT_OPTIONS, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+static const struct option redrive_options[] = {{"match", required_argument, NULL, OPT_MATCH},
+    {"count", required_argument, NULL, 'n'},
+    {"rate", required_argument, NULL, OPT_REDRIVE_RATE},
+    {"dry-run", no_argument, NULL, OPT_DRY_RUN},
+    {"max-redrives", required_argument, NULL, OPT_MAX_REDRIVES}, CLIENT_OPTIONS_LONG,
+    {NULL, 0, NULL, 0}};
 static const struct option metrics_options[] = {
     {"http", no_argument, NULL, OPT_HTTP}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 static const struct option peek_options[] = {{"count", required_argument, NULL, 'n'},
@@ -104,14 +126,23 @@ static const struct option peek_options[] = {{"count", required_argument, NULL, 
 
 /* ---- sub-commands ---- */
 
-static enum rmq_error open_table(struct admin *a, struct request *q, const char *columns)
+static enum rmq_error open_table_of(
+    struct admin *a, struct request *q, const struct table_columns *from, const char *columns)
 {
-	if (!table_init(&q->table, &columns_of_queue, a->fields ? a->fields : columns))
-		return admin_fail(a, RMQ_E_USAGE,
-		    "'%s' is not a list of the fields " SHOW_COLUMNS, a->fields);
+	if (!table_init(&q->table, from, a->fields ? a->fields : columns))
+		return admin_fail(
+		    a, RMQ_E_USAGE, "'%s' is not a list of the fields %s", a->fields, columns);
 	q->table.json = a->json;
 	q->table.aligned = !a->json && !a->fields && isatty(STDOUT_FILENO);
 	return RMQ_E_OK;
+}
+
+static enum rmq_error open_table(struct admin *a, struct request *q, const char *columns)
+{
+	if (a->fields && !table_init(&q->table, &columns_of_queue, a->fields))
+		return admin_fail(a, RMQ_E_USAGE,
+		    "'%s' is not a list of the fields " SHOW_COLUMNS, a->fields);
+	return open_table_of(a, q, &columns_of_queue, columns);
 }
 
 static void print_text(struct text *out)
@@ -332,6 +363,49 @@ static enum rmq_error run_wait(struct admin *a, struct request *q)
 	return admin_watch(a, q->words[0], what, messages);
 }
 
+static enum rmq_error run_count(struct admin *a, struct request *q)
+{
+	struct text out = {0};
+	if (q->by.what == COUNT_NONE)
+		return admin_fail(
+		    a, RMQ_E_USAGE, "count: --by reason|key|header:NAME is not given");
+	enum rmq_error err = open_table_of(a, q, &columns_of_count, "value,messages");
+	if (!err)
+		err = count_run(a, &q->by, q->words[0], &q->table, &out);
+	print_text(&out);
+	return err;
+}
+
+static enum rmq_error run_why(struct admin *a, struct request *q)
+{
+	struct text out = {0};
+	enum rmq_error err = open_table_of(a, q, &columns_of_why, WHY_COLUMNS);
+	if (!err)
+		err = why_run(a, q->words[0], &q->table, &out);
+	print_text(&out);
+	return err;
+}
+
+static enum rmq_error run_move(struct admin *a, struct request *q)
+{
+	if (!name_valid(slice_str(q->words[1])))
+		return admin_fail(a, RMQ_E_USAGE, "'%s' is not a queue name", q->words[1]);
+	return transfer_move(a, q->words[0], q->words[1]);
+}
+
+static enum rmq_error run_redrive(struct admin *a, struct request *q)
+{
+	if (q->counted)
+		q->redrive.limit = q->limit;
+	return transfer_redrive(a, &q->redrive, q->words[0]);
+}
+
+static enum rmq_error run_top(struct admin *a, struct request *q)
+{
+	return top_run(
+	    a, q->words_count > 0 ? q->words[0] : "*", q->watch_ms > 0 ? q->watch_ms : 1000);
+}
+
 /* The answer is what ends the program, see main(). */
 static enum rmq_error run_check(struct admin *a, struct request *q)
 {
@@ -397,6 +471,11 @@ RUN(peek)
 RUN(stat)
 RUN(wait)
 RUN(check)
+RUN(why)
+RUN(top)
+RUN(count)
+RUN(move)
+RUN(redrive)
 RUN(metrics)
 #undef RUN
 
@@ -427,6 +506,19 @@ static const struct subcommand command_list[] = {
     {"wait", "QUEUE empty|below=N|above=N",
 	"wait until the queue holds no, fewer or more messages, ready, leased or delayed",
 	"+" CLIENT_OPTIONS_SHORT, plain_options, 2, 2, do_wait},
+    {"count", "--by reason|key|header:NAME [-o FIELD,...] [-j] QUEUE",
+	"count messages by a value", "+o:j" CLIENT_OPTIONS_SHORT, count_options, 1, 1,
+	do_count},
+    {"move", "QUEUE QUEUE", "move the ready messages of one queue to another",
+	"+" CLIENT_OPTIONS_SHORT, plain_options, 2, 2, do_move},
+    {"redrive",
+	"[--match NAME=VALUE] [-n N] [--rate N/s|m|h] [--dry-run] [--max-redrives N] QUEUE",
+	"put dead letters back where they came from", "+n:" CLIENT_OPTIONS_SHORT,
+	redrive_options, 1, 1, do_redrive},
+    {"top", "[--watch DUR] [GLOB]", "show queues on a terminal, drawn anew every DUR (1s)",
+	"+" CLIENT_OPTIONS_SHORT, top_options, 0, 1, do_top},
+    {"why", "[-o FIELD,...] [-j] ID", "say where a message is, or what became of it",
+	"+o:j" CLIENT_OPTIONS_SHORT, table_options, 1, 1, do_why},
     {"check",
 	"[--max-ready [N,]N] [--max-age [DUR,]DUR] [--max-dead [N,]N] [--format FORMAT] QUEUE",
 	"answer a monitor: 0 ok, 1 warning, 2 critical, 3 unknown", "+" CLIENT_OPTIONS_SHORT,
@@ -558,6 +650,12 @@ static const char *values_of(int option)
 		return "a duration, critical if it is longer, or two: WARNING,CRITICAL";
 	case OPT_FORMAT:
 		return "nagios, json or text";
+	case OPT_BY:
+		return "reason, key, or header: and a name";
+	case OPT_MATCH:
+		return "a header, NAME=VALUE";
+	case OPT_REDRIVE_RATE:
+		return "a number in a time, such as 10/s, 600/m or 5000/h";
 	case 'n':
 		return "a number of at least 1";
 	}
@@ -585,6 +683,7 @@ static bool take_option(void *arg, int option, const char *value)
 {
 	struct admin *a = &((struct program *)arg)->admin;
 	struct request *q = &((struct program *)arg)->request;
+	uint64_t most;
 
 	switch (option) {
 	case 'j':
@@ -598,6 +697,7 @@ static bool take_option(void *arg, int option, const char *value)
 		startup_separator(q->separator);
 		return true;
 	case 'n':
+		q->counted = true;
 		return units_count(value, 1, UINT64_MAX / 2, &q->limit);
 	case OPT_IN:
 		q->settings.mask |= SETTING_PAUSED_IN;
@@ -621,6 +721,21 @@ static bool take_option(void *arg, int option, const char *value)
 		return check_limit_parse(&q->check.dead, value, false);
 	case OPT_FORMAT:
 		return check_format_parse(&q->check.format, value);
+	case OPT_BY:
+		return count_by_parse(&q->by, value);
+	case OPT_MATCH:
+		q->redrive.match = value;
+		return strchr(value, '=') && value[0] != '=';
+	case OPT_REDRIVE_RATE:
+		return units_rate(value, &q->redrive.rate, &q->redrive.rate_period);
+	case OPT_DRY_RUN:
+		q->redrive.dry_run = true;
+		return true;
+	case OPT_MAX_REDRIVES:
+		if (!units_count(value, 1, UINT32_MAX, &most))
+			return false;
+		q->redrive.most = (uint32_t)most;
+		return true;
 	case OPT_HTTP:
 		q->http = a->keeps = true;
 		return true;
@@ -636,8 +751,9 @@ static enum rmq_error run(struct program *p, const struct subcommand_line *line)
 
 	p->request.words = line->words;
 	p->request.words_count = line->words_count;
-	/* But for ls and stat, which take globs, the first word is a queue's name. */
-	if (line->command->words_min > 0 && !name_valid(slice_str(line->words[0])))
+	/* But for ls and stat, which take globs, and ids, the first word is a queue's name. */
+	if (line->command->words_min > 0 && line->command->run != do_why &&
+	    !name_valid(slice_str(line->words[0])))
 		return admin_fail(a, RMQ_E_USAGE, "'%s' is not a queue name", line->words[0]);
 	if (!signals_init())
 		return admin_fail(a, RMQ_E_IO, "%s", strerror(errno));
@@ -664,6 +780,7 @@ int main(int argc, char **argv)
 				.limit = 10,
 				.separator = '\n'}};
 	check_init(&p.request.check);
+	redrive_init(&p.request.redrive);
 	struct subcommand_line line;
 	struct reason why;
 	struct text usage = {0};

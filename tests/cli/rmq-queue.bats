@@ -255,6 +255,43 @@ waiting_for() {
 	assert_failure 69
 }
 
+# on_terminal COMMAND…: in the background, its pid in TOP, what it writes in ./screen.
+on_terminal() {
+	rm -f pid screen
+	start script -qfc "echo \$\$ >pid; stty -a >before; exec $*" screen
+	wait_until 10 test -s pid
+	TOP=$(cat pid)
+}
+
+@test "rmq-queue: top shows queues on a terminal, with what was before, and restores it" {
+	start_queue q
+	seq 7 | rmq-send jobs
+	rmq-queue create empty
+	LANG=C.UTF-8 LC_ALL= on_terminal rmq-queue top --watch 50ms
+	wait_until 10 grep -q $'jobs  *7 .*\u2588\u2588' screen
+	grep -q $'empty  *0' screen
+	# With most ready messages first.
+	[ "$(grep -n -m 1 jobs screen | cut -d: -f 1)" -lt "$(grep -n -m 1 empty screen | cut -d: -f 1)" ]
+	rmq-recv -n 7 jobs
+	wait_until 10 grep -q $'jobs  *0 .*\u2588\u2581' screen
+	grep -qF $'\e[?1049h\e[?25l' screen
+	run ! grep -qF $'\e[?1049l' screen
+	kill "$TOP"
+	wait_until 10 grep -qF $'\e[?25h\e[?1049l' screen
+	LC_ALL=C on_terminal "rmq-queue top 'j*'"
+	wait_until 10 grep -q 'jobs  *0 ' screen
+	run ! grep -q empty screen
+	stop_queue
+	kill -HUP "$TOP"
+	wait_until 10 has_ended "$TOP"
+}
+
+@test "rmq-queue: top without a terminal is 64, and says what to use" {
+	start_queue q
+	run -64 rmq-queue top
+	assert_output "rmq-queue: top: standard output is no terminal: use rmq-queue stat --watch, or metrics"
+}
+
 @test "rmq-queue: show of no queue is 66, of no field 64" {
 	start_queue q
 	run rmq-queue show jobs

@@ -1,0 +1,309 @@
+#include "top.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "core/base/units.h"
+#include "sys/process/clock.h"
+#include "sys/stream/io.h"
+
+#define POINTS	     40 /* of a sparkline */
+#define POINTS_LEAST 4	/* less is not worth it */
+#define NAME_WIDTH   18
+#define NUMBER_WIDTH 7
+/* The other screen, without a cursor; and back. */
+#define ENTER "\033[?1049h\033[?25l"
+#define LEAVE "\033[?25h\033[?1049l"
+
+/* A queue, as it was seen last, and how many were ready before. */
+struct seen {
+	size_t name_len;
+	char name[NAME_FULL_MAX];
+	uint64_t ready, leased, delayed, sent, settled, failed;
+	uint32_t receivers;
+	uint64_t sent_rate, settled_rate, failed_rate; /* a second */
+	uint64_t points[POINTS];
+	unsigned count; /* of points */
+};
+
+struct list {
+	struct seen *all; /* by name */
+	size_t count, cap;
+};
+
+struct top {
+	struct list now, before;
+	size_t at; /* in `before`: names up to there were passed */
+	uint64_t passed_ms;
+	bool failed;
+	bool utf8;
+	struct text out;
+};
+
+/* ---- the terminal ---- */
+
+static struct termios kept;
+static volatile sig_atomic_t changed; /* `kept` is how the terminal was */
+static volatile sig_atomic_t entered;
+
+static void leave(void)
+{
+	/* There is nobody to tell of an error. */
+	ssize_t n = entered ? write(STDOUT_FILENO, LEAVE, sizeof(LEAVE) - 1) : 0;
+	(void)n;
+	entered = 0;
+	if (changed)
+		tcsetattr(STDOUT_FILENO, TCSANOW, &kept);
+}
+
+/* ^Z: the shell finds the terminal as it was; when we go on, all is drawn anew. */
+static void on_stop(int signal)
+{
+	int number = errno;
+	(void)signal;
+	leave();
+	raise(SIGSTOP);
+	errno = number;
+}
+
+static void enter(struct text *out)
+{
+	struct termios quiet = kept;
+	if (entered)
+		return;
+	quiet.c_lflag &= ~(tcflag_t)ECHO;
+	if (changed)
+		tcsetattr(STDOUT_FILENO, TCSANOW, &quiet);
+	text_put_str(out, ENTER);
+	entered = 1;
+}
+
+static struct winsize window(void)
+{
+	struct winsize size = {0};
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0 ||
+	    size.ws_col == 0) {
+		size.ws_row = 24;
+		size.ws_col = 80;
+	}
+	return size;
+}
+
+static bool is_utf8(void)
+{
+	static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const char *value = getenv(names[i]);
+		if (value && *value)
+			return strcasestr(value, "utf-8") || strcasestr(value, "utf8");
+	}
+	return false;
+}
+
+/* ---- what is seen ---- */
+
+static uint64_t rate(uint64_t now, uint64_t before, uint64_t ms)
+{
+	return now > before && ms > 0 ? (now - before) * 1000 / ms : 0;
+}
+
+/* What was seen of the queue before; rows come by name. */
+static const struct seen *seen_before(struct top *t, struct slice name)
+{
+	for (; t->at < t->before.count; t->at++) {
+		const struct seen *s = &t->before.all[t->at];
+		int order = slice_cmp(slice_of(s->name, s->name_len), name);
+		if (order >= 0)
+			return order == 0 ? s : NULL;
+	}
+	return NULL;
+}
+
+static void on_row(void *arg, const struct wire_listed *row)
+{
+	struct top *t = arg;
+	if (t->now.count == t->now.cap) {
+		size_t cap = t->now.cap ? 2 * t->now.cap : 64;
+		struct seen *grown = realloc(t->now.all, cap * sizeof(*grown));
+		t->failed |= !grown;
+		if (!grown)
+			return;
+		t->now.all = grown;
+		t->now.cap = cap;
+	}
+	struct seen *s = &t->now.all[t->now.count++];
+	const struct seen *before = seen_before(t, row->queue);
+	*s = before ? *before : (struct seen){0};
+	s->name_len = row->queue.len < sizeof(s->name) ? row->queue.len : sizeof(s->name);
+	memcpy(s->name, row->queue.data, s->name_len);
+	/* Of a queue that is new here nothing is known of the time before. */
+	s->sent_rate = before ? rate(row->sent, s->sent, t->passed_ms) : 0;
+	s->settled_rate = before ? rate(row->settled, s->settled, t->passed_ms) : 0;
+	s->failed_rate = before ? rate(row->failed, s->failed, t->passed_ms) : 0;
+	s->ready = row->ready;
+	s->leased = row->leased;
+	s->delayed = row->delayed;
+	s->sent = row->sent;
+	s->settled = row->settled;
+	s->failed = row->failed;
+	s->receivers = row->receivers;
+	if (s->count == POINTS)
+		memmove(s->points, s->points + 1, (POINTS - 1) * sizeof(s->points[0]));
+	s->count -= s->count == POINTS;
+	s->points[s->count++] = row->ready;
+}
+
+static int more_ready_first(const void *x, const void *y)
+{
+	const struct seen *a = *(const struct seen *const *)x;
+	const struct seen *b = *(const struct seen *const *)y;
+	if (a->ready != b->ready)
+		return a->ready > b->ready ? -1 : 1;
+	return slice_cmp(slice_of(a->name, a->name_len), slice_of(b->name, b->name_len));
+}
+
+/* ---- drawing ---- */
+
+static void put_spark(struct top *t, const struct seen *s, unsigned room)
+{
+	static const char *const blocks[] = {
+	    "\u2581", "\u2582", "\u2583", "\u2584", "\u2585", "\u2586", "\u2587", "\u2588"};
+	static const char *const marks[] = {"_", ".", ":", "-", "=", "+", "*", "#"};
+	unsigned first = s->count > room ? s->count - room : 0;
+	uint64_t most = 1;
+	for (unsigned i = first; i < s->count; i++)
+		most = s->points[i] > most ? s->points[i] : most;
+	for (unsigned i = first; i < s->count; i++) {
+		unsigned level = (unsigned)((double)s->points[i] * 7 / (double)most);
+		text_put_str(&t->out, t->utf8 ? blocks[level] : marks[level]);
+	}
+}
+
+/* Numbers of many digits in thousands and so on, so that columns stay. */
+static void put_number(struct text *out, uint64_t n, int width)
+{
+	static const char units[] = " kMGTPE";
+	char text[32];
+	unsigned unit = 0;
+	for (; n >= 100000 && unit + 2 < sizeof(units); unit++)
+		n /= 1000;
+	int len = unit > 0 ? snprintf(text, sizeof(text), "%llu%c", (unsigned long long)n,
+				 units[unit])
+			   : snprintf(text, sizeof(text), "%llu", (unsigned long long)n);
+	for (int i = len; i < width; i++)
+		text_put_char(out, ' ');
+	text_put(out, text, (size_t)len);
+}
+
+/* As much of it as fits into a line of the screen. */
+static void put_line(struct top *t, const struct seen *s, unsigned columns)
+{
+	const uint64_t numbers[] = {s->ready, s->leased, s->delayed, s->receivers, s->sent_rate,
+	    s->settled_rate, s->failed_rate};
+	size_t name = s->name_len < NAME_WIDTH ? s->name_len : NAME_WIDTH;
+	unsigned used = NAME_WIDTH;
+	text_put(&t->out, s->name, name);
+	for (; name < NAME_WIDTH; name++)
+		text_put_char(&t->out, ' ');
+	for (size_t i = 0;
+	     i < sizeof(numbers) / sizeof(numbers[0]) && used + NUMBER_WIDTH <= columns;
+	     i++, used += NUMBER_WIDTH)
+		put_number(&t->out, numbers[i], NUMBER_WIDTH);
+	if (used + 2 + POINTS_LEAST <= columns) {
+		text_put_str(&t->out, "  ");
+		put_spark(t, s, columns - used - 2);
+	}
+	text_put_str(&t->out, "\033[K\n");
+}
+
+static void put_heading(struct top *t, uint64_t queues, unsigned columns)
+{
+	static const char heading[] =
+	    "QUEUE               READY LEASED  DELAY  RECVS SENT/S DONE/S"
+	    " FAIL/S  READY WAS";
+	char now[UNITS_TEXT_MAX], line[128];
+	size_t len = units_print_time(now, clock_wall());
+	int n = snprintf(line, sizeof(line), "rmq-queue top  %.*s  %llu queues", (int)len, now,
+	    (unsigned long long)queues);
+	text_put(&t->out, line, (unsigned)n < columns ? (size_t)n : columns);
+	text_put_str(&t->out, "\033[K\n\033[7m");
+	text_put(
+	    &t->out, heading, sizeof(heading) - 1 < columns ? sizeof(heading) - 1 : columns);
+	text_put_str(&t->out, "\033[0m\033[K\n");
+}
+
+static enum rmq_error draw(struct admin *a, struct top *t)
+{
+	struct winsize size = window();
+	size_t rows = size.ws_row > 3 ? size.ws_row - 3u : 1;
+	struct seen **sorted = malloc((t->now.count + 1) * sizeof(struct seen *));
+	if (!sorted)
+		return admin_fail(a, RMQ_E_LIMIT, "out of memory");
+	for (size_t i = 0; i < t->now.count; i++)
+		sorted[i] = &t->now.all[i];
+	qsort(sorted, t->now.count, sizeof(struct seen *), more_ready_first);
+	t->out.len = 0;
+	enter(&t->out);
+	text_put_str(&t->out, "\033[H");
+	put_heading(t, t->now.count, size.ws_col);
+	for (size_t i = 0; i < t->now.count && i < rows; i++)
+		put_line(t, sorted[i], size.ws_col);
+	text_put_str(&t->out, "\033[J");
+	free(sorted);
+	int number = io_write(STDOUT_FILENO, t->out.data, t->out.len);
+	return number ? admin_fail(a, RMQ_E_IO, "standard output: %s", strerror(number))
+		      : RMQ_E_OK;
+}
+
+static enum rmq_error go_on(struct admin *a, struct top *t, const char *glob, uint64_t every_ms)
+{
+	enum rmq_error err = RMQ_E_OK;
+	uint64_t asked = 0;
+	while (!err) {
+		struct list spare = t->before;
+		uint64_t now = clock_mono().ms;
+		t->before = t->now;
+		t->now = spare;
+		t->now.count = 0;
+		t->at = 0;
+		t->passed_ms = now - asked;
+		asked = now;
+		err = admin_list(a, glob);
+		if (!err && t->failed)
+			err = admin_fail(a, RMQ_E_LIMIT, "out of memory");
+		if (!err)
+			err = draw(a, t);
+		if (!err)
+			err = admin_pause(a, every_ms);
+	}
+	return err;
+}
+
+enum rmq_error top_run(struct admin *a, const char *glob, uint64_t every_ms)
+{
+	struct top t = {.utf8 = is_utf8()};
+	struct sigaction stop = {.sa_handler = on_stop};
+	if (!isatty(STDOUT_FILENO))
+		return admin_fail(a, RMQ_E_USAGE,
+		    "top: standard output is no terminal: use rmq-queue stat --watch, or metrics");
+	a->row = on_row;
+	a->arg = &t;
+	a->leave = leave;
+	a->keeps = true;
+	changed = tcgetattr(STDOUT_FILENO, &kept) == 0;
+	sigaction(SIGTSTP, &stop, NULL);
+	enum rmq_error err = go_on(a, &t, glob, every_ms);
+	leave();
+	/* What was said meanwhile would have been on the other screen. */
+	fprintf(stderr, "rmq-queue: %s\n", a->why);
+	free(t.now.all);
+	free(t.before.all);
+	text_deinit(&t.out);
+	return err;
+}

@@ -1,0 +1,185 @@
+#!/usr/bin/env bats
+# rmq-queue: what is done with dead letters and with messages in bulk: count, move, redrive.
+
+load common
+
+bats_require_minimum_version 1.5.0
+
+# bury QUEUE WHY: all ready messages of the queue become dead letters.
+bury() {
+	rmq-recv --drain --ack manual -o receipt "$1" | rmq-ack --dead="$2"
+}
+
+@test "rmq-queue count: by reason, key and header, the most frequent first, as table and JSON" {
+	start_queue q
+	rmq-send -H kind=mail jobs 1 2 3
+	rmq-send -H kind=sms jobs 4
+	rmq-send jobs 5
+	run rmq-queue count --by header:kind jobs
+	assert_output "$(printf 'mail\t3\n-\t1\nsms\t1')"
+	rmq-ack --dead=odd "$(rmq-recv -1 --ack manual -o receipt jobs)"
+	bury jobs broken
+	run rmq-queue count --by reason jobs.dead
+	assert_output "$(printf 'broken\t4\nodd\t1')"
+	run rmq-queue count --by reason -o messages jobs.dead
+	assert_output "$(printf '4\n1')"
+	run rmq-queue count --by reason -j jobs.dead
+	assert_line --index 0 '{"value":"broken","messages":4}'
+	run rmq-queue count --by key jobs.dead
+	assert_output "$(printf -- '-\t5')"
+	run -64 rmq-queue count jobs
+	run -64 rmq-queue count --by nonsense jobs
+	run -64 rmq-queue count --by key -o nonsense jobs
+	run -66 rmq-queue count --by key nope
+}
+
+@test "rmq-queue count: more messages than one answer holds, also large ones" {
+	start_queue q
+	seq 1000 | rmq-send -H a=b jobs
+	head -c 200000 /dev/zero | tr '\0' x | rmq-send -w -H a=c jobs
+	run rmq-queue count --by header:a jobs
+	assert_output "$(printf 'b\t1000\nc\t1')"
+}
+
+@test "rmq-queue move: all that is ready goes, in order, and keeps its attributes" {
+	start_queue q
+	seq 3000 | rmq-send -H kind=mail jobs
+	rmq-queue create other
+	run rmq-queue move jobs other
+	assert_success
+	assert_output "rmq-queue: jobs: 3000 messages moved"
+	[ "$(rmq-queue show jobs ready)" = 0 ]
+	[ "$(rmq-queue show other ready)" = 3000 ]
+	rmq-recv -n 2999 other | cmp - <(seq 2999)
+	[ "$(rmq-queue count --by header:kind other)" = "$(printf 'mail\t1')" ]
+	kill_queue
+	start_queue q
+	[ "$(rmq-queue peek other)" = 3000 ]
+	[ "$(rmq-queue show jobs ready)" = 0 ]
+}
+
+@test "rmq-queue move: what is leased stays, 75; no queue is 66, its own 64, a full one 75" {
+	start_queue q
+	rmq-send jobs 1 2
+	rmq-queue create other
+	timeout 10 rmq-recv -1 --ack manual jobs
+	run -75 rmq-queue move jobs other
+	assert_line "rmq-queue: jobs: 1 message moved"
+	assert_line "rmq-queue: jobs: 1 messages stay: they are leased or delayed"
+	run -66 rmq-queue move jobs nope
+	assert_output "rmq-queue: jobs: no such queue to move messages to"
+	run -66 rmq-queue move nope other
+	run -64 rmq-queue move other other
+	run -64 rmq-queue move other a/b
+	run -64 rmq-queue move other
+	rmq-queue create --max-bytes 1 full
+	rmq-send full x
+	run -75 rmq-queue move --timeout 200ms other full
+	assert_output --partial "is full"
+	# It goes on when there is room.
+	rmq-queue move other full 3>&- &
+	mover=$!
+	STARTED+=("$mover")
+	rmq-queue purge full
+	status_of "$mover"
+	assert_success
+	[ "$(rmq-queue peek full)" = 2 ]
+}
+
+@test "rmq-queue redrive: dead letters go back where they came from, and only so often" {
+	start_queue q
+	rmq-send jobs 1 2 3
+	bury jobs broken
+	run rmq-queue redrive jobs
+	assert_output "rmq-queue: jobs.dead: 3 messages redriven"
+	run rmq-queue peek -j -n 1 jobs
+	[ "$(jq -r '[.body, .failures, .note] | join(",")' <<<"$output")" = "1,0,redriven 1 time" ]
+	bury jobs again
+	rmq-queue redrive -q --max-redrives 2 jobs
+	bury jobs again
+	run rmq-queue redrive --max-redrives 2 jobs
+	assert_output "rmq-queue: jobs.dead: 0 messages redriven, 3 stay: redriven 2 times already, or their queue is gone"
+	kill_queue
+	start_queue q
+	# Once more by default, and with that no more.
+	rmq-queue redrive -q jobs
+	[ "$(rmq-queue show jobs ready)" = 3 ]
+	bury jobs again
+	rmq-queue redrive -q jobs
+	[ "$(rmq-queue show jobs.dead ready)" = 3 ]
+}
+
+@test "rmq-queue redrive: from a shared dead-letter queue only its own, or each to its own" {
+	start_queue q
+	rmq-queue create --dead-letter graves.dead a
+	rmq-queue create --dead-letter graves.dead b
+	rmq-send a 1 2
+	rmq-send b 3
+	bury a x
+	bury b x
+	run rmq-queue redrive --dry-run graves.dead
+	assert_output "$(printf 'graves.dead:1\ta\ngraves.dead:2\ta\ngraves.dead:3\tb')"
+	rmq-queue redrive -q a
+	[ "$(rmq-queue show a ready) $(rmq-queue show b ready)" = "2 0" ]
+	bury a x
+	rmq-queue redrive -q graves.dead
+	[ "$(rmq-queue show a ready) $(rmq-queue show b ready)" = "2 1" ]
+	bury b x
+	rmq-queue rm b
+	run rmq-queue redrive graves.dead
+	assert_output --partial "0 messages redriven, 1 stay"
+	run -66 rmq-queue redrive b
+	rmq-queue create --dead-letter none none
+	run -66 rmq-queue redrive none
+	assert_output "rmq-queue: none: has no dead-letter queue"
+	rmq-queue create fresh
+	rmq-queue redrive -q fresh
+}
+
+@test "rmq-queue redrive: --match, -n and --rate choose, --dry-run only says" {
+	start_queue q
+	rmq-send -H kind=mail jobs 1
+	rmq-send -H kind=sms jobs 2
+	rmq-send -H kind=mail jobs 3 4
+	bury jobs x
+	run rmq-queue redrive --dry-run --match kind=mail -n 2 jobs
+	assert_output "$(printf 'jobs.dead:1\tjobs\njobs.dead:3\tjobs')"
+	[ "$(rmq-queue show jobs ready)" = 0 ]
+	rmq-queue redrive -q --match kind=mail -n 2 jobs
+	[ "$(rmq-queue peek jobs | paste -sd,)" = "1,3" ]
+	begin=${EPOCHREALTIME/[.,]/}
+	rmq-queue redrive -q --rate 10/s jobs
+	[ "$(rmq-queue peek jobs | paste -sd,)" = "1,3,2,4" ]
+	((${EPOCHREALTIME/[.,]/} - begin >= 100000))
+	for bad in "--match kind" "--match =x" "-n 0" "--rate 5" "--rate 0/s" "--max-redrives 0"; do
+		run -64 rmq-queue redrive $bad jobs
+	done
+}
+
+@test "rmq-queue why: says where a message is, or that it is dead or gone" {
+	start_queue q
+	rmq-send jobs 1 2 3
+	run rmq-queue why jobs:2
+	assert_line "$(printf 'state\tready')"
+	assert_line "$(printf 'attempt\t0')"
+	assert_line "$(printf 'receipt\t-')"
+	receipt=$(timeout 10 rmq-recv -1 --ack manual -o receipt jobs)
+	run rmq-queue why -o state,receipt jobs:1
+	assert_output "$(printf 'state\tleased\nreceipt\t%s' "$receipt")"
+	rmq-ack --dead=odd "$receipt"
+	run rmq-queue why -o state,dead-letter,note jobs:1
+	assert_output "$(printf 'state\tdead\ndead-letter\tjobs.dead:1\nnote\tjobs:1 odd')"
+	rmq-ack --fail "$(rmq-recv -1 --ack manual -o receipt jobs)"
+	run rmq-queue why -j jobs:2
+	[ "$(jq -c '[.state, .failures, (.until | length)]' <<<"$output")" = '["delayed",1,24]' ]
+	timeout 10 rmq-recv -1 jobs
+	run rmq-queue why jobs:3
+	assert_line "$(printf 'state\tgone')"
+	assert_line "$(printf 'time\t-')"
+	run -66 rmq-queue why jobs:4
+	assert_output "rmq-queue: jobs:4: no such message: no message has had this number yet"
+	run -66 rmq-queue why nope:1
+	for bad in jobs jobs: jobs:x jobs:0 :1 a/b:1; do
+		run -64 rmq-queue why "$bad"
+	done
+}
