@@ -247,15 +247,55 @@ static enum rmq_error measure(struct store *s)
 	return RMQ_E_OK;
 }
 
+/* Whether data.mdb is another file now; if so, the one that is open is ours no more. */
+static enum rmq_error look_at_name(struct store *s, bool *other)
+{
+	struct stat st, named;
+	if (fstat(s->data_fd, &st) != 0)
+		return reason_set(&s->why, RMQ_E_IO, "data.mdb: %s", strerror(errno));
+	if (fstatat(s->dir_fd, STORE_DATA_FILE, &named, AT_SYMLINK_NOFOLLOW) != 0)
+		return replaced(s);
+	*other = named.st_dev != st.st_dev || named.st_ino != st.st_ino;
+	return RMQ_E_OK;
+}
+
+/* As long as it is locked, and has the name, no compaction puts another file in its place. */
+static enum rmq_error lock_file(struct store *s, bool *other)
+{
+	while (flock(s->data_fd, LOCK_EX) != 0)
+		if (errno != EINTR)
+			return reason_set(
+			    &s->why, RMQ_E_IO, "data.mdb: flock: %s", strerror(errno));
+	return look_at_name(s, other);
+}
+
+/*
+ * It is locked on return, and before LMDB opens it, which it does twice and by its name: else what
+ * we write could go to a file that a compaction replaces meanwhile, or half of it.  One that was
+ * killed has not made the name durable.
+ */
 static enum rmq_error open_data(struct store *s, const struct identity *id)
 {
-	enum rmq_error err = store_env_open(&s->env, s->dir, s->dir_fd, 0, id, &s->why);
-	if (err)
-		return err;
-	s->data_fd = openat(s->dir_fd, STORE_DATA_FILE, O_WRONLY | O_CLOEXEC);
-	if (s->data_fd < 0)
-		return reason_set(&s->why, RMQ_E_IO, "data.mdb: %s", strerror(errno));
-	err = read_state(s);
+	enum rmq_error err = RMQ_E_OK;
+	int error = 0;
+	for (bool other = true; !err && !error && other;) {
+		if (s->data_fd >= 0)
+			close(s->data_fd);
+		s->data_fd =
+		    openat(s->dir_fd, STORE_DATA_FILE, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+		error = s->data_fd < 0 ? errno : 0;
+		if (!error)
+			err = lock_file(s, &other);
+	}
+	/* If it cannot be opened, this says more of why. */
+	if (!err)
+		err = store_env_open(&s->env, s->dir, s->dir_fd, 0, id, &s->why);
+	if (!err && error)
+		err = reason_set(&s->why, RMQ_E_IO, "data.mdb: %s", strerror(error));
+	if (!err && fsync(s->dir_fd) != 0)
+		err = reason_set(&s->why, RMQ_E_IO, "fsync: %s", strerror(errno));
+	if (!err)
+		err = read_state(s);
 	return err ? err : measure(s);
 }
 
@@ -270,9 +310,11 @@ static enum rmq_error open_in(struct store *s)
 	if (!s->zeros)
 		return reason_set(&s->why, RMQ_E_IO, "out of memory");
 	err = open_data(s, &id);
-	if (!err)
-		store_check_readers(s);
-	return err;
+	if (err)
+		return err;
+	(void)flock(s->data_fd, LOCK_UN);
+	store_check_readers(s);
+	return RMQ_E_OK;
 }
 
 enum rmq_error store_open(const char *dir, struct store **store, struct reason *why)
@@ -443,21 +485,9 @@ bool store_begun(const struct store *s)
 	return s->txn;
 }
 
-/* Whether data.mdb is another file now; if so, the one that is open is ours no more. */
-static enum rmq_error look_at_name(struct store *s, bool *other)
-{
-	struct stat st, named;
-	if (fstat(s->data_fd, &st) != 0)
-		return reason_set(&s->why, RMQ_E_IO, "data.mdb: %s", strerror(errno));
-	if (fstatat(s->dir_fd, STORE_DATA_FILE, &named, AT_SYMLINK_NOFOLLOW) != 0)
-		return replaced(s);
-	*other = named.st_dev != st.st_dev || named.st_ino != st.st_ino;
-	return RMQ_E_OK;
-}
-
 /*
  * A compaction has put another file in the place of ours, or somebody something.  If it holds
- * what ours does it is as good, once its name is durable.
+ * what ours does it is as good.  It is locked on return.
  */
 static enum rmq_error switch_file(struct store *s)
 {
@@ -465,8 +495,6 @@ static enum rmq_error switch_file(struct store *s)
 	struct store_replica replica = s->replica;
 	struct identity id = s->env.identity;
 	store_env_close(&s->env);
-	close(s->data_fd);
-	s->data_fd = -1;
 	enum rmq_error err = open_data(s, &id);
 	if (err)
 		return err;
@@ -478,8 +506,6 @@ static enum rmq_error switch_file(struct store *s)
 	    s->replica.cover_term != replica.cover_term ||
 	    !raft_id_eq(s->replica.vote, replica.vote))
 		return replaced(s);
-	if (fsync(s->dir_fd) != 0)
-		return reason_set(&s->why, RMQ_E_IO, "fsync: %s", strerror(errno));
 	s->switches++;
 	return RMQ_E_OK;
 }
@@ -487,22 +513,9 @@ static enum rmq_error switch_file(struct store *s)
 /* From now until it is unlocked no compaction switches files: what we commit stays. */
 static enum rmq_error lock_data(struct store *s)
 {
-	for (;;) {
-		bool other;
-		if (flock(s->data_fd, LOCK_EX) != 0) {
-			if (errno == EINTR)
-				continue;
-			return reason_set(
-			    &s->why, RMQ_E_IO, "data.mdb: flock: %s", strerror(errno));
-		}
-		enum rmq_error err = look_at_name(s, &other);
-		if (!err && other)
-			err = switch_file(s);
-		else if (!err)
-			return RMQ_E_OK;
-		if (err)
-			return err;
-	}
+	bool other;
+	enum rmq_error err = lock_file(s, &other);
+	return err || !other ? err : switch_file(s);
 }
 
 enum rmq_error store_begin(struct store *s)

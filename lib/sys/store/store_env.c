@@ -97,7 +97,7 @@ enum rmq_error store_env_identity(
 }
 
 /* An empty file would be opened as a new, empty environment: a data loss without a word. */
-static enum rmq_error check_file(int dir_fd, uint64_t at_least, struct reason *why)
+static enum rmq_error check_file(int dir_fd, struct reason *why)
 {
 	struct stat st;
 	if (fstatat(dir_fd, STORE_DATA_FILE, &st, 0) != 0)
@@ -108,6 +108,15 @@ static enum rmq_error check_file(int dir_fd, uint64_t at_least, struct reason *w
 		return reason_set(why, RMQ_E_CORRUPT, "data.mdb is not a regular file");
 	if (st.st_size == 0)
 		return reason_set(why, RMQ_E_CORRUPT, "data.mdb is empty");
+	return RMQ_E_OK;
+}
+
+/* Of the file that is open: another one may have its name by now, see store_compact.c. */
+static enum rmq_error check_size(int fd, uint64_t at_least, struct reason *why)
+{
+	struct stat st;
+	if (fstat(fd, &st) != 0)
+		return reason_set(why, RMQ_E_IO, "data.mdb: %s", strerror(errno));
 	if ((uint64_t)st.st_size < at_least)
 		return reason_set(why, RMQ_E_CORRUPT,
 		    "data.mdb is truncated: it has %llu bytes of %llu",
@@ -255,7 +264,7 @@ static enum rmq_error open_env(
     struct store_env *e, const char *dir, int dir_fd, unsigned flags, struct reason *why)
 {
 	bool create = flags & MDB_CREATE;
-	enum rmq_error err = create ? RMQ_E_OK : check_file(dir_fd, 1, why);
+	enum rmq_error err = create ? RMQ_E_OK : check_file(dir_fd, why);
 	if (!err)
 		err = claim_lock_file(dir_fd, why);
 	if (err)
@@ -290,7 +299,7 @@ static enum rmq_error open_env(
 	if (mdb_env_stat(e->env, &stat) || mdb_env_info(e->env, &info))
 		return reason_set(why, RMQ_E_IO, "data.mdb cannot be read");
 	e->page_size = stat.ms_psize;
-	return check_file(dir_fd, ((uint64_t)info.me_last_pgno + 1) * e->page_size, why);
+	return check_size(fd, ((uint64_t)info.me_last_pgno + 1) * e->page_size, why);
 }
 
 enum rmq_error store_env_open(struct store_env *e, const char *dir, int dir_fd, unsigned flags,
