@@ -81,10 +81,11 @@ static struct view look(struct store_reader *r)
 	return v;
 }
 
-/* 'c': compacts; 'b': begins to read; 'l': looks; 'e': ends. */
+/* 'c': compacts; 'b': begins to read; 'l': looks; 'e': ends; 'o': owns, and begins a commit. */
 _Noreturn static void help(int fd)
 {
 	struct store_reader *r = NULL;
+	struct store *s = NULL;
 	char letter;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while (read(fd, &letter, 1) == 1) {
@@ -99,6 +100,10 @@ _Noreturn static void help(int fd)
 			v = look(r);
 		if (letter == 'e')
 			store_reader_end(r);
+		if (letter == 'o')
+			v.err = store_open(dir, &s, NULL);
+		if (letter == 'o' && !v.err)
+			v.err = store_begin(s);
 		if (write(fd, &v, sizeof(v)) != sizeof(v))
 			_exit(1);
 	}
@@ -349,6 +354,70 @@ static void one_that_was_killed_leaves_nothing_for_long(void **state)
 	store_close(s);
 }
 
+/* LMDB sets its number of transactions back to that of the file that the next owner has open. */
+static void an_owner_that_died_within_a_commit_keeps_no_reader_in_the_old_file(void **state)
+{
+	(void)state;
+	struct store *s = owner();
+	for (unsigned i = 0; i < 40; i++)
+		append(s, 1, 100);
+	store_close(s);
+	sees(early, s = owner(), "at first");
+	store_close(s);
+	assert_int_equal(tell(late, 'o').err, RMQ_E_OK);
+	assert_int_equal(kill(late.pid, SIGKILL), 0);
+	assert_int_equal(waitpid(late.pid, NULL, 0), late.pid);
+	close(late.fd);
+	late = start();
+	assert_int_equal(tell(compactor, 'c').err, RMQ_E_OK);
+	s = owner();
+	for (unsigned i = 0; i < 4; i++) {
+		append(s, 1, 100);
+		sees(early, s, "after a commit of the next owner");
+	}
+	store_close(s);
+}
+
+static bool waits_for_a_lock(pid_t pid)
+{
+	char line[256], wanted[64];
+	bool found = false;
+	FILE *f = fopen("/proc/locks", "r");
+	assert_non_null(f);
+	snprintf(wanted, sizeof(wanted), "WRITE %d ", (int)pid);
+	while (fgets(line, sizeof(line), f))
+		found = found || (strstr(line, "-> FLOCK") && strstr(line, wanted));
+	fclose(f);
+	return found;
+}
+
+/* Of records that are looked for after a truncation. */
+static void an_index_that_the_owner_makes_meanwhile_is_copied(void **state)
+{
+	(void)state;
+	struct view v;
+	uint8_t *payload;
+	struct store *s = owner();
+	append(s, 3, 10);
+	assert_int_equal(store_begin(s), RMQ_E_OK);
+	assert_int_equal(write(compactor.fd, "c", 1), 1);
+	while (!waits_for_a_lock(compactor.pid))
+		;
+	assert_int_equal(store_make_replica(s), RMQ_E_OK);
+	struct record_header h = {RECORD_END, store_state(s)->next, 1};
+	assert_int_equal(store_reserve(s, &h, 0, &payload), RMQ_E_OK);
+	assert_int_equal(store_seal(s), RMQ_E_OK);
+	assert_int_equal(store_commit(s), RMQ_E_OK);
+	assert_int_equal(read(compactor.fd, &v, sizeof(v)), sizeof(v));
+	assert_int_equal(v.err, RMQ_E_OK);
+	assert_int_equal(store_begin(s), RMQ_E_OK);
+	assert_int_equal(store_switches(s), 1);
+	assert_int_equal(store_truncate(s, h.index), RMQ_E_OK);
+	assert_int_equal(store_state(s)->checkpoint, 0);
+	assert_int_equal(store_commit(s), RMQ_E_OK);
+	store_close(s);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -360,6 +429,8 @@ int main(void)
 	    TEST(free_pages_are_given_back_and_pages_ahead_are_kept),
 	    TEST(another_file_under_the_name_ends_the_owner),
 	    TEST(a_lock_file_that_was_removed_is_noticed),
+	    TEST(an_owner_that_died_within_a_commit_keeps_no_reader_in_the_old_file),
+	    TEST(an_index_that_the_owner_makes_meanwhile_is_copied),
 	    TEST(one_that_was_killed_leaves_nothing_for_long),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,6 +60,7 @@ struct compaction {
 	uint64_t last; /* index up to which all is copied */
 	uint64_t bytes;
 	size_t uncommitted;
+	bool switched;	/* the new file has its name; what has the old one is another's */
 	bool owned;	/* by another process */
 	uint64_t ahead; /* bytes for its next commit: 0 if not owned */
 };
@@ -347,12 +348,13 @@ static int copy_tables(struct compaction *c)
 	int rc = copy_table(c, c->from.meta, c->to.meta);
 	if (!rc)
 		rc = copy_table(c, c->from.terms, c->to.terms);
-	if (!rc && c->from.has_marks) {
-		rc = mdb_dbi_open(c->txn, STORE_MARKS, MDB_CREATE, &c->to.marks);
-		if (!rc)
-			rc = copy_table(c, c->from.marks, c->to.marks);
-	}
-	return rc;
+	/* The owner may have made it since we began. */
+	if (!rc)
+		rc = mdb_dbi_open(c->snapshot, STORE_MARKS, 0, &c->from.marks);
+	if (rc)
+		return rc == MDB_NOTFOUND ? 0 : rc;
+	rc = mdb_dbi_open(c->txn, STORE_MARKS, MDB_CREATE, &c->to.marks);
+	return rc ? rc : copy_table(c, c->from.marks, c->to.marks);
 }
 
 /* A transaction that changes nothing. */
@@ -405,6 +407,7 @@ static enum rmq_error switch_files(struct compaction *c)
 	    fchmod(c->new_fd, old.st_mode & 07777) != 0 || fsync(c->new_fd) != 0 ||
 	    renameat(c->dir_fd, STORE_NEW_FILE, c->dir_fd, STORE_DATA_FILE) != 0)
 		return failed(c, STORE_NEW_FILE, errno);
+	c->switched = true;
 	if (fsync(c->dir_fd) != 0)
 		return reason_set(c->why, RMQ_E_IO, "fsync: %s", strerror(errno));
 	return RMQ_E_OK;
@@ -569,7 +572,7 @@ enum rmq_error store_compact(const char *dir, struct reason *why)
 		mdb_txn_abort(c.txn);
 	store_env_close(&c.to);
 	store_env_close(&c.from);
-	if (err && c.new_fd >= 0)
+	if (err && c.new_fd >= 0 && !c.switched)
 		unlinkat(c.dir_fd, STORE_NEW_FILE, 0);
 	int fds[] = {c.new_fd, c.old_fd, c.identity_fd, c.dir_fd};
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)

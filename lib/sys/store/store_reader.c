@@ -95,12 +95,15 @@ static int begin(struct store_reader *r)
 
 /*
  * Whether something was committed that is not in our file: a compaction has put another one in
- * its place, see store_compact.c.
+ * its place, see store_compact.c.  Also if our file has more than the one transaction that is being
+ * committed now: when an owner has died within a commit, LMDB sets the number back to the new file's.
  */
 static bool is_behind(const struct store_reader *r)
 {
 	MDB_envinfo info;
-	return mdb_env_info(r->env.env, &info) == 0 && mdb_txn_id(r->txn) > info.me_last_txnid;
+	uint64_t newest = mdb_txn_id(r->txn);
+	return mdb_env_info(r->env.env, &info) == 0 &&
+	       (newest > info.me_last_txnid || newest + 1 < info.me_last_txnid);
 }
 
 enum rmq_error store_reader_follow(struct store_reader *r)
