@@ -304,3 +304,32 @@ stored() { # N
 	rmq-recv --drain orders | sort >got
 	seq 1200 | sed 's/.*/{"id":"&","name":"a name of & with something more about it and more than that"}/' | sort | cmp - got
 }
+
+@test "nightly.sh: what failed has another chance in later nights, and then no more" {
+	start_queue q
+	rmq-queue create --max-attempts 1 jobs
+	cat >work <<-'END'
+		#!/bin/sh
+		read -r n || :
+		echo "$n" >>done
+		[ "$n" != 2 ] || [ -e mended ] || exit 1
+		[ "$n" != 3 ] || { echo no such customer >&2; exit 65; }
+	END
+	chmod 755 work
+	seq 3 | rmq-send jobs
+	run --separate-stderr recipe nightly.sh jobs ./work
+	assert_failure 65
+	[ "$(sort <<<"$output")" = "$(printf 'no such customer\t1\ntoo many failures\t1')" ]
+	touch mended
+	for _ in 2 3 4; do
+		run --separate-stderr recipe nightly.sh jobs ./work
+		assert_failure 65
+		assert_output "$(printf 'no such customer\t1')"
+	done
+	rmq-send jobs 4
+	recipe nightly.sh jobs ./work
+	recipe nightly.sh jobs ./work
+	[ "$(sort done | uniq -c | tr -s ' ' | paste -sd,)" = " 1 1, 2 2, 4 3, 1 4" ]
+	run recipe nightly.sh nowhere ./work
+	assert_failure 66
+}
