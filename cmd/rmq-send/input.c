@@ -34,10 +34,10 @@ void input_init(struct input *in)
 {
 	splitter_init(&in->splitter, (uint8_t)in->separator);
 	in->ended = in->words != NULL;
-	in->reserve = attributes_max(in, in->labels);
+	in->reserve = attributes_max(in, in->labels) + (in->id.used ? 4 + RECORD_ID_SIZE : 0);
 	if (in->envelopes)
 		in->splitter.record_max = ENVELOPE_MAX;
-	if (!input_is_named(in))
+	if (!input_is_read(in))
 		in->splitter.reserve = in->reserve;
 }
 
@@ -168,6 +168,8 @@ static bool file_end(struct input *in)
 	return true;
 }
 
+static enum input_result file_label(struct input *in, const char **why);
+
 static enum input_result whole_next(struct input *in, struct parcel *out, const char **why)
 {
 	if (in->done)
@@ -181,6 +183,12 @@ static enum input_result whole_next(struct input *in, struct parcel *out, const 
 		*why = INPUT_TOO_LARGE;
 		return INPUT_BAD;
 	}
+	/* There is no record that it would be instead of. */
+	in->words = NULL;
+	if (file_label(in, why) != INPUT_PARCEL)
+		return INPUT_BAD;
+	attribute_table_clear(&in->table);
+	labels_put(&in->own, &in->table, 0);
 	out->buf = in->file;
 	in->file = NULL;
 	return INPUT_PARCEL;
@@ -358,7 +366,9 @@ static enum input_result file_load(struct input *in, const char **why)
 	close(fd);
 	if (n < 0)
 		return file_bad(in, strerror(error), why);
-	return file_end(in) ? INPUT_PARCEL : file_bad(in, INPUT_TOO_LARGE, why);
+	if (!file_end(in))
+		return file_bad(in, INPUT_TOO_LARGE, why);
+	return file_label(in, why);
 }
 
 /* Copies a message to `in->file`. */
@@ -378,6 +388,52 @@ static bool file_copy(struct input *in, struct slice body)
 	return true;
 }
 
+/* What it says of itself: its id, and the labels of all; NULL, or what is wrong. */
+static const char *own_labels(struct input *in, struct slice body)
+{
+	uint8_t id[RECORD_ID_SIZE];
+	const char *why = labels_overlay(&in->own, in->labels);
+	if (!why && in->id.used) {
+		why = record_id(&in->id, body, id);
+		in->own.id.len = 0;
+		text_put(&in->own.id, id, sizeof(id));
+	}
+	return why;
+}
+
+/* The same of a message that was read; the list is of one. */
+static enum input_result file_label(struct input *in, const char **why)
+{
+	struct text body = {0};
+	const char *what = NULL;
+	if (!in->id.used || in->envelopes)
+		return INPUT_PARCEL;
+	labels_clear(&in->own);
+	if (in->file->large) {
+		for (const struct sendbuf *b = in->file; b; b = b->next)
+			put_blob(&body, b, 0, b->blob_len);
+		what = body.failed ? "out of memory"
+				   : own_labels(in, slice_of(body.data, body.len));
+		text_deinit(&body);
+	} else {
+		struct batch_view v = sendbuf_view(in->file);
+		what = own_labels(in, batch_body(&v, 0));
+	}
+	return what ? file_bad(in, what, why) : INPUT_PARCEL;
+}
+
+static bool file_copy(struct input *in, struct slice body);
+
+/* A record that is the message. */
+static enum input_result record_load(struct input *in, const char **why)
+{
+	if (in->record.len > MESSAGE_MAX)
+		return file_bad(in, INPUT_TOO_LARGE, why);
+	if (!file_copy(in, record_of(in)) || !file_end(in))
+		return INPUT_NO_MEMORY;
+	return file_label(in, why);
+}
+
 static enum input_result envelope_load(struct input *in, const char **why)
 {
 	struct text body = {0};
@@ -385,7 +441,7 @@ static enum input_result envelope_load(struct input *in, const char **why)
 	labels_clear(&in->own);
 	const char *what = envelope_read(record_of(in), &in->own, &body, in->why);
 	if (!what)
-		what = labels_overlay(&in->own, in->labels);
+		what = own_labels(in, slice_of(body.data, body.len));
 	in->reserve = attributes_max(in, &in->own);
 	if (!what && body.len > MESSAGE_MAX)
 		what = INPUT_TOO_LARGE;
@@ -406,13 +462,19 @@ static enum input_result give_content(struct input *in, struct parcel *out)
 	return INPUT_PARCEL;
 }
 
+/* Whether each message has attributes of its own. */
+static bool has_own(const struct input *in)
+{
+	return in->envelopes || in->id.used;
+}
+
 /* Appends the message that was read to the content, if both fit; false: it did not. */
 static bool file_append(struct input *in)
 {
 	struct batch_view v = sendbuf_view(in->file);
 	size_t values = in->table.values.len, entries = in->table.entries.len;
 	uint32_t reserved = in->content->reserved;
-	if (in->envelopes) {
+	if (has_own(in)) {
 		labels_put(&in->own, &in->table, in->content->count);
 		size_t size = attribute_table_size(&in->table) + LABELS_TIMES_SIZE;
 		in->content->reserved = 0;
@@ -434,7 +496,7 @@ static bool file_join(struct input *in)
 	if (!in->content) {
 		in->content = in->file;
 		attribute_table_clear(&in->table);
-		if (in->envelopes)
+		if (has_own(in))
 			labels_put(&in->own, &in->table, 0);
 	} else if (in->file->large || in->content->large || !file_append(in)) {
 		return true;
@@ -442,6 +504,8 @@ static bool file_join(struct input *in)
 		sendbuf_free(in->file);
 	}
 	in->file = NULL;
+	if (!input_is_named(in))
+		return false;
 	text_put(&in->content_names, in->record.data, in->record.len);
 	text_put_char(&in->content_names, in->separator);
 	return false;
@@ -460,7 +524,9 @@ static enum input_result named_next(
 			return give_content(in, out);
 		enum input_result r = name_next(in, flush, why);
 		if (r == INPUT_PARCEL)
-			r = in->files ? file_load(in, why) : envelope_load(in, why);
+			r = in->files	    ? file_load(in, why)
+			    : in->envelopes ? envelope_load(in, why)
+					    : record_load(in, why);
 		if (r == INPUT_PARCEL)
 			continue;
 		/* All that is before a bad record, or at hand, goes first. */
@@ -477,7 +543,7 @@ static bool label(struct input *in, struct sendbuf *b)
 {
 	uint8_t list[SENDBUF_ATTRIBUTES_MAX];
 	struct writer w = writer_of(list, sizeof(list));
-	if (!in->envelopes) {
+	if (!has_own(in)) {
 		attribute_table_clear(&in->table);
 		labels_put(in->labels, &in->table, ATTRIBUTE_ALL);
 	}
@@ -493,7 +559,7 @@ enum input_result input_next(struct input *in, bool flush, struct parcel *out, c
 {
 	enum input_result r;
 	*out = (struct parcel){0};
-	if (input_is_named(in))
+	if (in->kind != INPUT_WHOLE && input_is_read(in))
 		r = named_next(in, flush, out, why);
 	else if (in->kind == INPUT_WHOLE)
 		r = whole_next(in, out, why);
@@ -514,7 +580,7 @@ void input_skip(struct input *in)
 		splitter_skip(&in->splitter);
 	else if (in->require_newline && in->ended)
 		in->cut = true;
-	else if (in->words && !input_is_named(in) && *in->words)
+	else if (in->words && !input_is_read(in) && *in->words)
 		in->words++;
 	else if (in->skip_name && in->words)
 		in->words++;
@@ -534,7 +600,7 @@ uint64_t input_waiting(const struct input *in)
 		n += in->content->count;
 	for (char **word = in->words; word && *word; word++)
 		n++;
-	return n + (in->file && input_is_named(in));
+	return n + (in->file && in->kind != INPUT_WHOLE && input_is_read(in));
 }
 
 /* Records that were not looked at. */
@@ -556,13 +622,19 @@ void input_rest(const struct input *in, struct text *out)
 {
 	const struct splitter *s = &in->splitter;
 	text_put(out, in->content_names.data, in->content_names.len);
-	if (input_is_named(in) && in->file) {
+	if (in->content && !input_is_named(in))
+		for (const struct sendbuf *b = in->content; b; b = b->next)
+			put_blob(out, b, 0, b->blob_len);
+	if (in->content && in->content->large && !input_is_named(in))
+		text_put_char(out, in->separator);
+	if (in->kind != INPUT_WHOLE && input_is_read(in) && in->file) {
 		text_put_slice(out, record_of(in));
 		text_put_char(out, in->separator);
 	}
 	if (in->names)
 		names_rest(in, out);
-	for (const struct sendbuf *b = input_is_named(in) ? NULL : in->file; b; b = b->next)
+	for (const struct sendbuf *b = in->kind != INPUT_WHOLE ? NULL : in->file; b;
+	     b = b->next)
 		put_blob(out, b, 0, b->filled);
 	for (const struct sendbuf *b = s->large; b; b = b->next)
 		put_blob(out, b, 0, b->blob_len);

@@ -9,6 +9,7 @@
 #include "core/base/text.h"
 #include "core/client/labels.h"
 #include "core/client/splitter.h"
+#include "record_id.h"
 
 #define INPUT_WHY_MAX 512
 
@@ -19,6 +20,7 @@ struct input {
 	bool files;		     /* what is given are names of files with the messages */
 	bool envelopes;		     /* … lines as rmq-recv -j prints them */
 	const struct labels *labels; /* of all messages */
+	struct record_id id;	     /* how each gets one */
 	bool require_newline;
 	char separator;
 	char **words;	   /* NULL: stdin; else up to a NULL */
@@ -48,6 +50,12 @@ struct input {
 static inline bool input_is_named(const struct input *in)
 {
 	return in->files || in->envelopes;
+}
+
+/* Whether each record is looked at, not only where it ends. */
+static inline bool input_is_read(const struct input *in)
+{
+	return input_is_named(in) || in->id.used;
 }
 
 /* Its holder owns buf (a batch or pieces), and if they are named the records that stand for them. */

@@ -25,6 +25,7 @@ enum {
 	OPT_UNSENT,
 	OPT_WAIT,
 	OPT_RESUME,
+	OPT_ID_FROM,
 	OPT_NO_WAIT,
 	OPT_NO_CREATE,
 	OPT_WINDOW,
@@ -39,6 +40,7 @@ static const struct option longs[] = {{"null", no_argument, NULL, '0'},
     {"require-newline", no_argument, NULL, OPT_REQUIRE_NEWLINE},
     {"skip-bad", no_argument, NULL, OPT_SKIP_BAD}, {"print-ids", no_argument, NULL, 'i'},
     {"pass", no_argument, NULL, OPT_PASS}, {"unsent", required_argument, NULL, OPT_UNSENT},
+    {"id-from", required_argument, NULL, OPT_ID_FROM},
     {"resume", required_argument, NULL, OPT_RESUME}, {"wait", no_argument, NULL, OPT_WAIT},
     {"no-wait", no_argument, NULL, OPT_NO_WAIT},
     {"no-create", no_argument, NULL, OPT_NO_CREATE},
@@ -64,6 +66,7 @@ static const char usage_text[] =
     "      --pass            print each record as it is stored\n"
     "      --unsent FILE     on failure, gets what is not known to be stored\n"
     "      --resume NAME     pass over the records that NAME has stored here before\n"
+    "      --id-from hash|json:.PATH  do not store again what was stored lately\n"
     "      --wait            stay until each message is settled; 65: some are dead letters\n"
     "      --no-wait         75 at once when the queue is full\n"
     "      --no-create       66 instead of making the queue\n"
@@ -174,6 +177,11 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 			    why, RMQ_E_USAGE, "--unsent: '' is not a file's name");
 		o->unsent = optarg;
 		return RMQ_E_OK;
+	case OPT_ID_FROM:
+		if (!record_id_parse(optarg, &in->id))
+			return reason_set(why, RMQ_E_USAGE,
+			    "--id-from: '%s' is not hash or json:.path", optarg);
+		return RMQ_E_OK;
 	case OPT_RESUME:
 		if (!name_valid(slice_str(optarg)))
 			return reason_set(why, RMQ_E_USAGE,
@@ -283,6 +291,9 @@ static int finish(struct sender *s, struct unsent *unsent)
 		account(s, s->code ? s->why : error_text(RMQ_E_INTERRUPTED));
 	else if (s->bad > 0 && !s->o->common.quiet)
 		account(s, "bad records");
+	if (s->known > 0 && !s->o->common.quiet)
+		fprintf(stderr, "rmq-send: %s: %llu %ss had been stored before\n", s->o->queue,
+		    (unsigned long long)s->known, s->o->unit);
 	int error = 0;
 	/* While it waits, all is stored. */
 	if ((s->code || s->signal) && s->waiter.phase == WAITER_NOT)

@@ -119,6 +119,10 @@ static void on_sent(
 {
 	struct sender *s = arg;
 	struct text records = {0};
+	if (count == 0) {
+		freight_free(cmd->tag);
+		return;
+	}
 	s->stored += count;
 	if (s->o->wait)
 		waiter_stored(&s->waiter, first_seq, count);
@@ -236,6 +240,33 @@ static void print_passed(struct sender *s, struct slice record)
 	text_put_char(out, s->in->separator);
 }
 
+/* Records [at, at + count) of a command are stored already, by their ids. */
+static void on_known(void *arg, const struct client_command *cmd, uint32_t at, uint32_t count)
+{
+	struct sender *s = arg;
+	struct freight *f = cmd->tag;
+	struct text records = {0};
+	put_records(s, &records, cmd, at);
+	const char *p = records.data, *end = records.data + records.len;
+	for (uint32_t i = 0; i < count; i++) {
+		const char *sep = memchr(p, s->in->separator, (size_t)(end - p));
+		if (!sep || cmd->buf->large)
+			sep = end - 1;
+		print_passed(s, slice_of(p, (size_t)(sep - p)));
+		p = sep + 1;
+	}
+	text_deinit(&records);
+	if (input_is_named(s->in)) {
+		size_t from = name_at(&f->names, s->in->separator, at);
+		size_t to = name_at(&f->names, s->in->separator, at + count);
+		memmove(f->names.data + from, f->names.data + to, f->names.len - to);
+		f->names.len -= to - from;
+	}
+	f->removed += count;
+	s->known += count;
+	s->stored += count;
+}
+
 /* Takes the first n records out of a parcel; false: nothing is left of it, and it is freed. */
 static bool pass_over(struct sender *s, struct parcel *p, uint32_t n)
 {
@@ -310,6 +341,7 @@ enum rmq_error sender_open(
 	    .sent = on_sent,
 	    .failed = on_failed,
 	    .fatal = on_fatal,
+	    .known = on_known,
 	    .position = on_position,
 	    .watched = on_watched,
 	    .buried = on_buried};

@@ -30,6 +30,7 @@ struct sender {
 	uint64_t read; /* records that were given to the client, or were bad */
 	uint64_t stored;
 	bool placed;	 /* it is known how many records of the input are stored already */
+	uint64_t known;	 /* records that had been stored before, by their ids */
 	uint64_t passed; /* … these, which are passed over */
 	uint64_t bad;
 	uint64_t bad_at;     /* number of the bad record that ended it */

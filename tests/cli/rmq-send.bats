@@ -851,3 +851,77 @@ holds() {
 	rmq-send --resume a jobs <in
 	rmq-recv --drain jobs | cmp - in
 }
+
+@test "rmq-send: --id-from hash: what was stored lately is not stored again, and is counted" {
+	start_queue q
+	run -0 --separate-stderr rmq-send --id-from hash -i --pass jobs <<<$'one\ntwo\none'
+	[ "$stderr" = "rmq-send: jobs: 1 lines had been stored before" ]
+	assert_output "$(printf -- '-\tone\njobs:1\tone\njobs:2\ttwo')"
+	kill_queue
+	start_queue q
+	run -0 rmq-send -q --id-from hash --pass jobs <<<$'two\nthree\none'
+	assert_output "$(printf 'two\none\nthree')"
+	run bodies jobs
+	assert_output "$(printf 'one\ntwo\nthree')"
+	# Files, large ones, words, all of stdin.
+	head -c 300000 /dev/zero >large
+	rmq-send -q --id-from hash --files files large large
+	rmq-send -q --id-from hash -w files <large
+	[ "$(rmq-queue show files ready)" = 1 ]
+	rmq-send -q --id-from hash words a b a
+	run bodies words
+	assert_output "$(printf 'a\nb')"
+	# Without the setting, none is remembered; and only for as long as it says.
+	rmq-queue create none --dedup none
+	rmq-send --id-from hash none a a
+	[ "$(rmq-queue show none ready)" = 2 ]
+	rmq-queue create short --dedup 1ms
+	rmq-send --id-from hash short a
+	again() {
+		rmq-send -q --id-from hash short a
+		holds short ready 2
+	}
+	wait_until 20 again
+}
+
+@test "rmq-send: --id-from json: a path, 65 with the line number where there is nothing" {
+	start_queue q
+	printf '%s\n' '{"a":{"b":[1,"x"]},"c":1}' '{"a":{"b":[2,"x"]}}' '{"a":{"b":[2,"y"]}}' >in
+	rmq-send -q --id-from 'json:.a.b[1]' jobs <in
+	run bodies jobs
+	assert_output "$(sed -n '1p;3p' in)"
+	echo '{"a":7}' >>in
+	run -65 rmq-send --id-from 'json:.a.b[1]' jobs2 <in
+	assert_line "rmq-send: jobs2: line 4: there is nothing at the path of --id-from: 3 of 4 lines stored"
+	echo 'no json' >in
+	run -65 rmq-send --id-from json:.a jobs <in
+	assert_output --partial "line 1: it is not JSON"
+	printf '%s\n' '{"body":"{\"k\":1}","priority":7}' '{"body":"{\"k\":1,\"m\":2}"}' >in
+	rmq-send -qJ --id-from json:.k js <in
+	run rmq-queue peek -o priority,body js
+	assert_output "$(printf '7\t{"k":1}')"
+	local bad
+	for bad in json: json:a json:.a. json:.a[ json:.a[x] md5 ''; do
+		run -64 rmq-send --id-from "$bad" jobs x
+	done
+}
+
+@test "rmq-send: -p is handed out first, and -d not before its time" {
+	start_queue q
+	rmq-send jobs plain
+	rmq-send -p 9 jobs first
+	rmq-send -p 0 jobs last
+	rmq-send -d 1h jobs later
+	rmq-send -d @1000000000 jobs past
+	[ "$(rmq-queue show jobs delayed)" = 1 ]
+	run rmq-recv --drain -o priority,body jobs
+	assert_output "$(printf '9\tfirst\n4\tplain\n4\tpast\n0\tlast')"
+	local until
+	until=$(rmq-queue peek --state delayed -o until jobs)
+	((($(date -d "$until" +%s) - $(date +%s)) > 3500))
+	local from=${EPOCHREALTIME/[.,]/}
+	rmq-send -d 200ms soon x
+	run rmq-recv -1 soon
+	assert_output x
+	((${EPOCHREALTIME/[.,]/} - from >= 200000))
+}

@@ -339,6 +339,19 @@ static void on_position(void *arg, uint32_t req, uint64_t at)
 	import_placed(a->w->import, a->w, name_of(0), at);
 }
 
+/* They are stored, and not once more. */
+static void on_known(void *arg, const struct client_command *cmd, uint32_t at, uint32_t count)
+{
+	struct actor *a = arg;
+	struct note *n = cmd->tag;
+	trace("known", a->number, at, count, 0);
+	for (uint32_t i = at; i < at + count; i++)
+		if (a->w->lines.all[n->items[i].line].stored == 0)
+			trace_fail("a message is known that was never stored");
+	n->count -= count;
+	memmove(n->items + at, n->items + at + count, (n->count - at) * sizeof(*n->items));
+}
+
 static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 {
 	struct actor *a = arg;
@@ -383,6 +396,7 @@ static void start(struct actor *a)
 	    .peek_end = on_peek_end,
 	    .position = on_position,
 	    .transferred = on_transferred,
+	    .known = on_known,
 	    .fatal = on_fatal,
 	};
 	a->client = client_new(&config, &host);
@@ -639,21 +653,65 @@ static struct sendbuf *batch(
 	return b;
 }
 
+/* Each of the lines has its number as its id. */
+static void give_ids(struct sendbuf *b, const struct held *items, uint32_t count)
+{
+	uint8_t each[BATCH_LINES_MAX * 8], list[sizeof(each) + 4];
+	struct writer e = writer_of(each, sizeof(each)), w = writer_of(list, sizeof(list));
+	for (uint32_t i = 0; i < count; i++) {
+		uint8_t id[4];
+		store_u32(id, items[i].line);
+		tags_put(&e, (uint16_t)i, slice_of(id, sizeof(id)));
+	}
+	tags_put(&w, ATTRIBUTE_ID | ATTRIBUTE_EACH, slice_of(e.p, e.len));
+	bool ok = sendbuf_set_attributes(b, slice_of(w.p, w.len));
+	assert(!e.full && !w.full && ok);
+}
+
+static struct sendbuf *import_batch(struct actor *a, const struct note *n)
+{
+	struct sendbuf *b = sendbuf_new();
+	uint8_t body[512];
+	assert(b);
+	give_ids(b, n->items, n->count);
+	for (uint32_t i = 0; i < n->count; i++) {
+		const struct line_state *l = &a->w->lines.all[n->items[i].line];
+		lines_body(&a->w->lines, n->items[i].line, body);
+		if (!sendbuf_append(b, slice_of(body, l->len), '\n'))
+			trace_fail("a line does not fit into a batch");
+	}
+	return b;
+}
+
+/* Sends what is stored once more, without a word of where it is in the input: its ids are known. */
+static void import_again(struct actor *a)
+{
+	struct note *n = note_new(a, 0, IMPORT_AGAIN);
+	n->count = import_stored(a->w->import, a->w, name_of(0), &n->items[0].line,
+	    sizeof(n->items[0]), IMPORT_AGAIN);
+	trace("import again", a->number, n->count, 0, 0);
+	if (n->count > 0)
+		client_send(a->client, mono(a), name_of(0), 0, import_batch(a, n), n);
+	else
+		note_free(a, n);
+}
+
 /* Sends the next records: again, those that the run before may have sent. */
 static void import_step(struct actor *a)
 {
 	struct world *w = a->w;
 	struct import *im = w->import;
-	uint8_t body[512];
 	uint32_t count = (uint32_t)prng_range(&w->prng, 1, 10), n = 0;
 	bool over = w->lines.count >= w->lines_goal;
 	if (w->draining || !im->placed || !client_has_room(a->client) ||
 	    (over && !import_has_more(im)))
 		return;
+	if (prng_chance(&w->prng, 100)) {
+		import_again(a);
+		return;
+	}
 	struct client_place place = {slice_str(IMPORT_NAME), im->next, im->next};
 	struct note *note = note_new(a, 0, count);
-	struct sendbuf *b = sendbuf_new();
-	assert(b);
 	for (; n < count && (import_has_more(im) || !over); n++) {
 		uint32_t line = import_next(
 		    im, import_has_more(im)
@@ -664,14 +722,12 @@ static void import_step(struct actor *a)
 		l->refused = false;
 		l->sender = im->sender;
 		l->lane.priority = LINE_NO_PRIORITY;
-		lines_body(&w->lines, line, body);
-		if (!sendbuf_append(b, slice_of(body, l->len), '\n'))
-			trace_fail("a line does not fit into a batch");
 	}
 	note->count = n;
 	place.after = im->next;
 	trace("import", a->number, place.before, place.after, 0);
-	client_send_placed(a->client, mono(a), name_of(0), &place, 0, b, note);
+	client_send_placed(
+	    a->client, mono(a), name_of(0), &place, 0, import_batch(a, note), note);
 	/* The run is killed, and another one begins at once. */
 	a->fatal |= !w->calm && prng_chance(&w->prng, 30);
 }
@@ -989,6 +1045,12 @@ static void unlimit(struct actor *a)
 		    &s, note_new(a, 99, 0));
 }
 
+/* Whether the queue is one to which an input is sent: what it knows of it must not be forgotten. */
+static bool is_kept(const struct world *w, unsigned name)
+{
+	return w->import->sender > 0 && name == 0;
+}
+
 /* Purges or removes one of several queues that a large message is on its way to, if there is one. */
 static bool disturb(struct actor *a)
 {
@@ -1000,7 +1062,7 @@ static bool disturb(struct actor *a)
 			continue;
 		unsigned name =
 		    (n->items[0].name + (unsigned)prng_below(p, n->several)) % LIVE_NAMES;
-		bool purge = prng_chance(p, 800);
+		bool purge = prng_chance(p, 800) || is_kept(w, name);
 		trace("disturb", a->number, name, purge, 0);
 		client_queue(a->client, mono(a),
 		    purge ? WIRE_TYPE_QUEUE_PURGE : WIRE_TYPE_QUEUE_REMOVE, name_of(name), 0,
@@ -1043,7 +1105,7 @@ static void admin_step(struct actor *a)
 	trace("admin", a->number, name, 0, 0);
 	settings(a, &s);
 	if (prng_chance(p, a->w->weather.admin)) {
-		bool purge = prng_chance(p, 500);
+		bool purge = prng_chance(p, 500) || is_kept(a->w, name);
 		client_queue(a->client, mono(a),
 		    purge ? WIRE_TYPE_QUEUE_PURGE : WIRE_TYPE_QUEUE_REMOVE, name_of(name),
 		    !purge && prng_chance(p, 500) ? REMOVE_FORCE : 0, NULL, note_new(a, 99, 0));
@@ -1112,9 +1174,15 @@ void actors_wake(struct world *w)
 		w->actors[i].paused_until = 0;
 }
 
+/* Whether there are records that the run which sends them now has not sent, or may not have. */
+static bool import_is_left(const struct world *w)
+{
+	return w->import->sender > 0 && (!w->import->placed || import_has_more(w->import));
+}
+
 bool actors_done(const struct world *w)
 {
-	if (w->lines.count < w->lines_goal)
+	if (w->lines.count < w->lines_goal || import_is_left(w))
 		return false;
 	for (unsigned i = 0; i < w->actors_count; i++)
 		if (client_unanswered(w->actors[i].client) > 0)
@@ -1124,7 +1192,7 @@ bool actors_done(const struct world *w)
 
 bool actors_ready(const struct world *w)
 {
-	if (w->lines.count < w->lines_goal || w->receipts->count > 0)
+	if (w->lines.count < w->lines_goal || w->receipts->count > 0 || import_is_left(w))
 		return true;
 	for (unsigned i = 0; i < w->actors_count; i++) {
 		const struct actor *a = &w->actors[i];

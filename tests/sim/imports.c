@@ -15,6 +15,12 @@ static void add(struct import *im, uint32_t line)
 	im->records[im->count++] = line;
 }
 
+static bool is_here(const struct world *w, const struct shadow_queue *q, uint32_t line)
+{
+	const struct line_state *l = line == IMPORT_GONE ? NULL : &w->lines.all[line];
+	return l && q && l->stored > 0 && l->copy[0].first_queue == q->id;
+}
+
 void import_placed(struct import *im, const struct world *w, struct slice queue, uint64_t at)
 {
 	const struct shadow_queue *q = shadow_queue(&w->shadow, queue);
@@ -23,7 +29,7 @@ void import_placed(struct import *im, const struct world *w, struct slice queue,
 	for (uint32_t i = (uint32_t)at; i < im->count; i++) {
 		uint32_t line = im->records[i];
 		const struct line_state *l = line == IMPORT_GONE ? NULL : &w->lines.all[line];
-		bool here = l && l->stored > 0 && q && l->copy[0].first_queue == q->id;
+		bool here = is_here(w, q, line);
 		if (here && l->sent)
 			trace_fail("record %u of an input was sent, and its queue has %llu", i,
 			    (unsigned long long)at);
@@ -35,6 +41,22 @@ void import_placed(struct import *im, const struct world *w, struct slice queue,
 	}
 	im->next = (uint32_t)at;
 	im->placed = true;
+}
+
+uint32_t import_stored(const struct import *im, const struct world *w, struct slice queue,
+    uint32_t *lines, size_t stride, uint32_t most)
+{
+	const struct shadow_queue *q = shadow_queue(&w->shadow, queue);
+	uint32_t from = im->next > most ? im->next - most : 0, n = 0;
+	for (uint32_t i = from; i < im->next; i++) {
+		uint32_t line = im->records[i];
+		if (!is_here(w, q, line) || !w->lines.all[line].sent)
+			continue;
+		*lines = line;
+		lines = (uint32_t *)(void *)((uint8_t *)lines + stride);
+		n++;
+	}
+	return n;
 }
 
 bool import_has_more(const struct import *im)

@@ -24,6 +24,10 @@ void import_placed(struct import *im, const struct world *w, struct slice queue,
 /* The line of record `next`, which is passed; IMPORT_GONE: it has none yet, and is given `fresh`. */
 uint32_t import_next(struct import *im, uint32_t fresh);
 bool import_has_more(const struct import *im);
+/* Up to `most` of its newest lines that were sent, and are stored in this queue, oldest first. */
+uint32_t import_stored(const struct import *im, const struct world *w, struct slice queue,
+    uint32_t *lines, size_t stride, uint32_t most);
+#define IMPORT_AGAIN 10
 void import_free(struct import *im);
 
 #endif

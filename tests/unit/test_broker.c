@@ -778,6 +778,56 @@ static void expect_position(uint32_t req, uint64_t at)
 	assert_int_equal(m.at, at);
 }
 
+/* One message for each byte, which is its id. */
+static void send_ids(uint64_t n, const char *ids)
+{
+	uint8_t each[256], bytes[512];
+	struct writer e = writer_of(each, sizeof(each)), m = writer_of(bytes, sizeof(bytes));
+	size_t count = strlen(ids);
+	for (size_t i = 0; i < count; i++)
+		tags_put(&e, (uint16_t)i, slice_of(ids + i, 1));
+	put_u16(&m, (uint16_t)count);
+	put_u16(&m, (uint16_t)(4 + e.len));
+	tags_put(&m, ATTRIBUTE_ID | ATTRIBUTE_EACH, slice_of(e.p, e.len));
+	for (size_t i = 0; i < count; i++)
+		put_u16(&m, (uint16_t)(2 * (i + 1)));
+	for (size_t i = 0; i < count; i++)
+		put_rest(&m, slice_str("x\n"));
+	assert_false(m.full);
+	INPUT(1, send, n, n - 1, 0, 0, slice_str("q"), NO_TAGS, slice_of(m.p, m.len));
+	run();
+}
+
+static void expect_known(uint64_t n, const char *runs, size_t len)
+{
+	EXPECT(1, KNOWN, known, m);
+	assert_int_equal(m.n, n);
+	assert_int_equal(m.runs.len, len);
+	assert_memory_equal(m.runs.data, runs, len);
+}
+
+static void a_message_whose_id_is_known_is_not_stored_again(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	send_ids(1, "abc");
+	expect(1, WIRE_TYPE_SENT);
+	/* Also not one that the batch has twice. */
+	send_ids(2, "xbcya");
+	expect_known(2, "\1\0\2\0\4\0\1\0", 8);
+	send_ids(2, "xyx");
+	expect_known(2, "\2\0\1\0", 4);
+	send_ids(2, "xy");
+	EXPECT(1, SENT, sent, m);
+	assert_int_equal(m.first_seq, 4);
+	send_ids(3, "y");
+	expect_known(3, "\0\0\1\0", 4);
+	/* It was sent so long ago. */
+	w.lease_ms += 600000;
+	send_ids(3, "y");
+	expect(1, WIRE_TYPE_SENT);
+}
+
 static void an_input_has_a_position_that_no_run_goes_behind(void **state)
 {
 	(void)state;
@@ -5354,11 +5404,11 @@ static void attributes_of_a_large_message_are_in_its_first_piece(void **state)
 	/* One that would have to be acted on: the pieces after it are passed over. */
 	hello(1, 0, 0);
 	struct writer tags = writer_of(bytes, sizeof(bytes));
-	tags_put(&tags, SEND_TAG_ATTRIBUTES, slice_of("\12\0\1\0\7", 5));
+	tags_put(&tags, SEND_TAG_ATTRIBUTES, slice_of("\14\0\1\0\7", 5));
 	INPUT(1, send, 1, 0, SEND_CHUNK | SEND_MORE, 0, q, slice_of(tags.p, tags.len),
 	    slice_of(piece, 1));
 	INPUT(1, send, 1, 0, SEND_CHUNK, 1, q, NO_TAGS, slice_of(piece, 1));
-	expect_failed(1, RMQ_E_VERSION, "this daemon does not know attribute id");
+	expect_failed(1, RMQ_E_VERSION, "this daemon does not know attribute 12");
 	expect_nothing(1);
 }
 
@@ -5406,7 +5456,6 @@ static void an_attribute_that_has_to_be_acted_on_is_refused_by_name(void **state
 		"this daemon does not know attribute expire-at"},
 	    {ATTRIBUTE_KEY, {(const uint8_t *)"k", 1},
 		"this daemon does not know attribute key"},
-	    {ATTRIBUTE_ID, {(const uint8_t *)"i", 1}, "this daemon does not know attribute id"},
 	    {1000, {(const uint8_t *)"?", 1}, "this daemon does not know attribute 1000"},
 	};
 	hello(1, 0, 0);
@@ -6085,6 +6134,7 @@ static const struct CMUnitTest tests[] = {
     TEST(no_lease_ends_before_what_was_sent_is_heard),
     TEST(who_watches_a_queue_is_told_once_it_is_so),
     TEST(a_watch_of_no_queue_or_one_that_goes_is_told_so),
+    TEST(a_message_whose_id_is_known_is_not_stored_again),
     TEST(an_input_has_a_position_that_no_run_goes_behind),
     TEST(who_waits_for_a_message_to_be_gone_is_told_the_next_that_is_not),
     TEST(which_messages_are_dead_letters_is_told),

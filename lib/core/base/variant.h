@@ -71,6 +71,8 @@
 	X(SESSIONS_REVIVED, "recovery keeps sessions that the sessions' part does not name") \
 	X(STALE_SETTLES, "a receipt of an old lease settles") \
 	X(STARTED_UNCOUNTED, "the end of a lease is no failure of what has reached its reader") \
+	X(IDS_UNCHECKED, "a message is stored again though its id is known") \
+	X(IDS_FORGOTTEN, "a checkpoint does not know ids of what was sent") \
 	X(POSITION_UNCHECKED, "records of an input are stored that another run has stored") \
 	X(POSITION_FORGOTTEN, "a checkpoint does not know how far an input has come") \
 	X(NOTE_OF_FIRST, "dead letters that were buried together have the first one's note") \

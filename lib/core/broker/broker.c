@@ -1026,6 +1026,11 @@ static void add_queue(struct digest *d, struct queue *q)
 	add_u64(d, q->counts.dead);
 	add_u64(d, q->counts.lost);
 	add_u64(d, q->unfinished_bytes);
+	const struct id *id;
+	TAILQ_FOREACH (id, &q->ids.by_age, by_age) {
+		add_u64(d, id->hash);
+		add_u64(d, id->ms);
+	}
 	const struct position *at;
 	TAILQ_FOREACH (at, &q->positions.by_age, by_age) {
 		add(d, at->name, strlen(at->name));

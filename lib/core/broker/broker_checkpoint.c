@@ -196,6 +196,23 @@ static void write_positions(struct broker *b, const struct queue *q)
 							 slice_str(p->name), NO_TAGS});
 }
 
+static void write_ids(struct broker *b, const struct queue *q)
+{
+	uint8_t bytes[16 * 256];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	const struct id *id;
+	TAILQ_FOREACH (id, &q->ids.by_age, by_age) {
+		put_u64(&w, id->hash);
+		put_u64(&w, id->ms);
+		if (w.len < sizeof(bytes) && TAILQ_NEXT(id, by_age))
+			continue;
+		if (!RMQ_VARIANT(IDS_FORGOTTEN))
+			broker_emit_part_ids(
+			    b, &(struct event_part_ids){q->id, NO_TAGS, slice_of(w.p, w.len)});
+		w.len = 0;
+	}
+}
+
 static void write_pending(struct broker *b, const struct queue *q)
 {
 	uint8_t locations[CHUNKS_MAX * EVENT_LOCATION_SIZE];
@@ -318,6 +335,7 @@ static bool write_queue(struct broker *b, struct queue *q, uint64_t bytes)
 	if (!goes_on) {
 		write_pending(b, q);
 		write_positions(b, q);
+		write_ids(b, q);
 		k->fresh = q->next_seq;
 	}
 	for (m = queue_batch_at(q, from); m && m->first < to; m = queue_batch_next(m))

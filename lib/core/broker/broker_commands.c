@@ -732,7 +732,6 @@ static void emit_position(struct broker *b, const struct queue *q, const struct 
 	if (r->name.len == 0)
 		return;
 	broker_emit_position(b, &(struct event_position){q->id, r->after, r->name, NO_TAGS});
-	broker_reserve_end(b);
 }
 
 static void send_batch(struct broker *b, struct conn *c, const struct wire_send *m)
@@ -751,12 +750,18 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 		return;
 	if (!resumes(b, c, m, &resume) || !all_take(b, c, m, &queues, &batch))
 		return;
-	make_queues(b, c, &queues, &targets);
-	if (resume.name.len > 0)
-		broker_reserve(b, m->data.len + FRAME_SMALL);
-	emit_send(b, c, m, &targets);
-	emit_position(b, targets.queue[0], &resume);
-	answer(b, c, m->n);
+	struct id_hashes *ids = broker_ids_of(b, batch.attributes, batch.count);
+	if (!broker_ids_known(b, c, m->n, broker_queue_named(b, m->queue), ids, batch.count)) {
+		make_queues(b, c, &queues, &targets);
+		if (resume.name.len > 0 || ids)
+			broker_reserve(b, m->data.len + 8 * (size_t)batch.count + FRAME_SMALL);
+		emit_send(b, c, m, &targets);
+		broker_emit_hashes(b, targets.queue[0], ids, batch.count);
+		emit_position(b, targets.queue[0], &resume);
+		broker_reserve_end(b);
+		answer(b, c, m->n);
+	}
+	free(ids);
 }
 
 /* ---- large messages ---- */
@@ -869,7 +874,16 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 		     (m->part == 0 ? first_piece(b, c, m, &queues, attributes, &t)
 				   : next_piece(b, c, m, &t, &before));
 	uint64_t bytes = before + m->data.len;
+	struct id_hashes *ids = NULL;
+	if (taken && m->part == 0)
+		c->piece_id = broker_id_hash(b, attributes, 0);
+	if (taken && c->piece_id && (m->part == 0 || !(m->flags & SEND_MORE))) {
+		ids = memory_new(sizeof(*ids));
+		ids->of[0] = c->piece_id;
+		taken = !broker_ids_known(b, c, m->n, t.queue[0], ids, 1);
+	}
 	if (!taken) {
+		free(ids);
 		piece_refused(b, c, m);
 		return;
 	}
@@ -879,14 +893,19 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 		return;
 	}
 	emit_piece(b, c, &t, m, attributes);
-	if (m->flags & SEND_MORE)
+	if (m->flags & SEND_MORE) {
+		free(ids);
 		return;
+	}
 	broker_name_owner(b, c->session);
-	if (resume.name.len > 0)
+	if (resume.name.len > 0 || c->piece_id)
 		broker_reserve(b, FRAME_SMALL);
 	broker_emit_send_chunked(
 	    b, &(struct event_send_chunked){t.queue[0]->id, c->session->id, m->n,
 		   t.queue[0]->next_seq, m->part + 1, (uint32_t)bytes, next_numbers(&t, list)});
+	if (ids)
+		broker_emit_hashes(b, t.queue[0], ids, 1);
+	free(ids);
 	emit_position(b, t.queue[0], &resume);
 	answer(b, c, m->n);
 }

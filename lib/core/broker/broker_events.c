@@ -559,6 +559,22 @@ static enum rmq_error apply_position(
 	return RMQ_E_OK;
 }
 
+static enum rmq_error apply_ids(
+    struct broker *b, const struct event_place *at, const struct event_ids *e)
+{
+	struct queue *q = broker_queue(b, e->queue);
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	if (!q)
+		q = broker_gap_queue(b, e->queue);
+	if (!q || e->hashes.len % 8 != 0)
+		return RMQ_E_CORRUPT;
+	for (size_t i = 0; i < e->hashes.len; i += 8)
+		ids_add(&q->ids, load_u64(e->hashes.data + i), at->lease.ms,
+		    q->settings.more.dedup_ms);
+	return RMQ_E_OK;
+}
+
 static enum rmq_error apply_chunks_dropped(
     struct broker *b, const struct event_place *at, const struct event_chunks_dropped *e)
 {
@@ -1254,6 +1270,19 @@ static enum rmq_error apply_part_position(
 	if (!q || !name_valid(e->name))
 		return RMQ_E_CORRUPT;
 	positions_set(&q->positions, e->name, e->at);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_part_ids(
+    struct broker *b, const struct event_place *at, const struct event_part_ids *e)
+{
+	(void)at;
+	struct queue *q = broker_queue(b, e->queue);
+	if (!q || e->ids.len % 16 != 0)
+		return RMQ_E_CORRUPT;
+	for (size_t i = 0; i < e->ids.len; i += 16)
+		ids_add(&q->ids, load_u64(e->ids.data + i), load_u64(e->ids.data + i + 8),
+		    UINT64_MAX);
 	return RMQ_E_OK;
 }
 

@@ -11,6 +11,7 @@
  *	broker_unfinished.c	large messages of which not all pieces have come
  *	broker_errands.c	what may take more than one turn
  *	broker_transfer.c	messages that are moved to another queue, or back from a dead one
+ *	broker_ids.c	messages that are not stored again
  *	broker_resume.c	inputs that are sent in several runs
  *	broker_watch.c	clients that wait for messages to be gone, or for more
  *	broker_gaps.c	recovery around records whose events are gone
@@ -121,9 +122,10 @@ struct conn {
 	TAILQ_HEAD(, subscription) subs;
 	uint32_t subs_count;
 	struct handout_list handouts;
-	uint32_t grants;     /* of new leases among those that wait, here or for the journal */
-	size_t owed;	     /* bytes of frames for it that wait here */
-	uint64_t refused;    /* this SEND's pieces are passed over up to its first one */
+	uint32_t grants;   /* of new leases among those that wait, here or for the journal */
+	size_t owed;	   /* bytes of frames for it that wait here */
+	uint64_t piece_id; /* hash of the id of the large message that is on its way; 0: none */
+	uint64_t refused;  /* this SEND's pieces are passed over up to its first one */
 	uint64_t part_bytes; /* of the newest large message, as far as it was delivered */
 	TAILQ_ENTRY(conn) watching; /* while watch.what is not 0 */
 	struct {
@@ -449,6 +451,23 @@ bool broker_resume_of(const struct wire_send *m, struct resume *r);
 bool broker_may_resume(struct queue *q, const struct resume *r, uint64_t n,
     struct wire_failed *failed, char text[TEXT_MAX + 1]);
 void broker_position(struct broker *b, struct conn *c, const struct wire_position *m);
+
+/* ---- broker_ids.c ---- */
+
+/* Of the messages of one SEND; 0: it has no id. */
+struct id_hashes {
+	uint64_t of[BATCH_MESSAGES_MAX];
+};
+uint64_t broker_id_hash(const struct broker *b, struct slice attributes, uint32_t i);
+/* NULL: none has an id; else the caller's to free. */
+struct id_hashes *broker_ids_of(
+    const struct broker *b, struct slice attributes, uint32_t count);
+/* Whether some were sent to q (NULL: it is not there yet) before; then command n has failed. */
+bool broker_ids_known(struct broker *b, struct conn *c, uint64_t n, struct queue *q,
+    const struct id_hashes *h, uint32_t count);
+/* Journals them, if the queue remembers any. */
+void broker_emit_hashes(
+    struct broker *b, const struct queue *q, const struct id_hashes *h, uint32_t count);
 
 /* ---- broker_watch.c ---- */
 

@@ -148,6 +148,11 @@ struct client_host {
 	/* m->code stands in `code`. */
 	void (*transferred)(void *arg, const struct wire_transferred *m, enum rmq_error code);
 	void (*watched)(void *arg, uint32_t req, enum rmq_error code, uint64_t messages);
+	/*
+	 * These of a SEND have ids that were stored before, and are taken out of it after this.  If
+	 * nothing is left, sent() comes with no messages.
+	 */
+	void (*known)(void *arg, const struct client_command *cmd, uint32_t at, uint32_t count);
 	void (*position)(void *arg, uint32_t req, uint64_t at);
 	/* runs: BURIED_RUN_SIZE each.  next: where a further request would go on; 0: that is all. */
 	void (*buried)(void *arg, uint32_t req, uint64_t next, struct slice runs);

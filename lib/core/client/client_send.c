@@ -795,6 +795,50 @@ void client_on_failed(struct client *c, struct mono_time now, const struct wire_
 	refused(c, now, client_code(m->code), m->at, m->text);
 }
 
+/* Takes messages out that are known; false: they are none of the command's. */
+static bool take_out_known(struct client *c, struct client_command *cmd, struct slice runs)
+{
+	struct reader r = reader_of(runs);
+	uint32_t gone = 0;
+	while (reader_left(&r) > 0) {
+		uint32_t at = get_u16(&r), count = get_u16(&r);
+		uint32_t all = cmd->buf->large ? 1 : cmd->buf->count;
+		if (r.bad || count == 0 || at < gone || at - gone + count > all)
+			return false;
+		if (c->host.known)
+			c->host.known(c->host.arg, cmd, at - gone, count);
+		client_remove(c, cmd, at - gone, count);
+		gone += count;
+	}
+	return gone > 0;
+}
+
+void client_on_known(struct client *c, struct mono_time now, const struct wire_known *m)
+{
+	struct client_command *cmd = c->oldest;
+	if (m->n <= c->answered)
+		return;
+	if (!cmd || !cmd->staged || cmd->type != WIRE_TYPE_SEND || m->n != c->answered + 1) {
+		if (!c->refused)
+			client_give_up(c, RMQ_E_PROTOCOL, slice_str("KNOWN of no SEND"));
+		return;
+	}
+	for (struct client_command *i = cmd; i; i = i->next)
+		i->flown = false;
+	go_back(c);
+	c->refused = true;
+	goes_on(c, now);
+	if (!take_out_known(c, cmd, m->runs)) {
+		client_give_up(c, RMQ_E_PROTOCOL, slice_str("the daemon sent a bad KNOWN"));
+		return;
+	}
+	if (cmd->buf->count > 0)
+		return;
+	if (c->host.sent)
+		c->host.sent(c->host.arg, cmd, 0, 0);
+	command_free(unlink_behind(c, NULL));
+}
+
 void client_on_room(struct client *c, struct mono_time now, const struct wire_room *m)
 {
 	(void)now, (void)m;

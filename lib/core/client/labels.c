@@ -7,13 +7,14 @@ void labels_deinit(struct labels *l)
 {
 	text_deinit(&l->headers);
 	text_deinit(&l->key);
+	text_deinit(&l->id);
 }
 
 void labels_clear(struct labels *l)
 {
-	struct labels empty = {.headers = l->headers, .key = l->key};
-	empty.headers.len = empty.key.len = 0;
-	empty.headers.failed = empty.key.failed = false;
+	struct labels empty = {.headers = l->headers, .key = l->key, .id = l->id};
+	empty.headers.len = empty.key.len = empty.id.len = 0;
+	empty.headers.failed = empty.key.failed = empty.id.failed = false;
 	*l = empty;
 }
 
@@ -65,6 +66,8 @@ void labels_put(const struct labels *l, struct attribute_table *t, uint32_t mess
 	if (l->key.len > 0)
 		attribute_table_put(
 		    t, message, ATTRIBUTE_KEY, slice_of(l->key.data, l->key.len));
+	if (l->id.len > 0)
+		attribute_table_put(t, message, ATTRIBUTE_ID, slice_of(l->id.data, l->id.len));
 }
 
 static void put_time(

@@ -19,6 +19,7 @@ struct moment {
 struct labels {
 	struct text headers;
 	struct text key; /* empty: none */
+	struct text id;	 /* empty: none */
 	bool has_priority;
 	uint8_t priority;
 	struct moment delay;

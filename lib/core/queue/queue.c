@@ -85,6 +85,7 @@ struct queue *queue_new(
 	TAILQ_INIT(&q->waiting);
 	TAILQ_INIT(&q->unfinished);
 	positions_init(&q->positions, &ledger->part_bytes);
+	ids_init(&q->ids, &ledger->part_bytes);
 	return q;
 }
 
@@ -94,6 +95,7 @@ void queue_free(struct queue *q)
 		return;
 	queue_drop_below(q, UINT64_MAX);
 	positions_deinit(&q->positions);
+	ids_deinit(&q->ids);
 	assert(RB_EMPTY(&q->batches));
 	assert(TAILQ_EMPTY(&q->subs) && TAILQ_EMPTY(&q->waiting));
 	free(q);

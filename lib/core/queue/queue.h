@@ -23,6 +23,7 @@
 #include "core/base/limits.h"
 #include "core/base/time.h"
 #include "core/queue/lanes.h"
+#include "core/queue/ids.h"
 #include "core/queue/ledger.h"
 #include "core/queue/policy.h"
 #include "core/queue/positions.h"
@@ -206,6 +207,7 @@ struct queue {
 	uint64_t unfinished_bytes; /* of large messages that have not come as a whole */
 	struct pending_list unfinished;
 	struct positions positions;
+	struct ids ids;
 	struct queue_settings settings;
 	struct queue_counts counts;
 	uint64_t rate_full;	     /* of the rate's bucket (policy.h) */

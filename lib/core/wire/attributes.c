@@ -181,7 +181,8 @@ uint16_t attributes_refused(struct slice list)
 	struct tag t;
 	while (tags_next(&r, &t)) {
 		uint16_t tag = (uint16_t)(t.tag & ~ATTRIBUTE_EACH);
-		if (tag % 2 == 0 && tag != ATTRIBUTE_DELAY_UNTIL && tag != ATTRIBUTE_PRIORITY)
+		if (tag % 2 == 0 && tag != ATTRIBUTE_DELAY_UNTIL && tag != ATTRIBUTE_PRIORITY &&
+		    tag != ATTRIBUTE_ID)
 			return tag;
 	}
 	return 0;

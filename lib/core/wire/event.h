@@ -89,7 +89,9 @@
  * in record `index`, which cannot be read.
  */
 #define EVENT_LOST(F) F(u32, queue) F(u64, first) F(u64, span) F(u64, index) F(tags, tags)
+/* Hashes (u64) of ids of messages that are sent to the queue now: in the record of these. */
 /* So many records of the input of this name are stored in the queue. */
+#define EVENT_IDS(F)	  F(u32, queue) F(tags, tags) F(rest, hashes)
 #define EVENT_POSITION(F) F(u32, queue) F(u64, at) F(str, name) F(tags, tags)
 
 /*
@@ -135,7 +137,8 @@ enum drop_why { DROP_EXPIRED = 1, DROP_REPLACED = 2, DROP_CANCELLED = 3, DROP_MO
  * on.  PART_QUEUE stands again before the last piece of a queue that is cut.
  */
 #define EVENT_PART_PAUSE(F) F(u32, queue) F(u64, below) F(tags, tags)
-/* In order of their age, before the queue's messages. */
+/* In order of their age, before the queue's messages.  ids: u64 hash, u64 lease time. */
+#define EVENT_PART_IDS(F)      F(u32, queue) F(tags, tags) F(rest, ids)
 #define EVENT_PART_POSITION(F) F(u32, queue) F(u64, at) F(str, name) F(tags, tags)
 
 /*      type NAME            name            fields */
@@ -164,6 +167,7 @@ enum drop_why { DROP_EXPIRED = 1, DROP_REPLACED = 2, DROP_CANCELLED = 3, DROP_MO
 	X(22, START,          start,          EVENT_START) \
 	X(23, SESSION_OWNER,  session_owner,  EVENT_SESSION_OWNER) \
 	X(24, LOST,           lost,           EVENT_LOST) \
+	X(39, IDS,            ids,            EVENT_IDS) \
 	X(38, POSITION,       position,       EVENT_POSITION) \
 	X(25, DROP,           drop,           EVENT_DROP) \
 	X(64, PART_GROUP,     part_group,     EVENT_PART_GROUP) \
@@ -179,6 +183,7 @@ enum drop_why { DROP_EXPIRED = 1, DROP_REPLACED = 2, DROP_CANCELLED = 3, DROP_MO
 	X(74, END_DEAD,       end_dead,       EVENT_END_DEAD) \
 	X(75, PART_START,     part_start,     EVENT_PART_START) \
 	X(76, PART_OWNER,     part_owner,     EVENT_PART_OWNER) \
+	X(89, PART_IDS,       part_ids,       EVENT_PART_IDS) \
 	X(88, PART_POSITION,  part_position,  EVENT_PART_POSITION) \
 	X(77, PART_PAUSE,     part_pause,     EVENT_PART_PAUSE)
 

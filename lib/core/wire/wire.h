@@ -251,6 +251,12 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
  */
 #define WIRE_BURIED_ARE(F) F(u32, req) F(u64, next) F(tags, tags) F(rest, runs)
 #define BURIED_RUN_SIZE    12
+/*
+ * Command n, a SEND, was refused: KNOWN_RUN_SIZE each: u16 message, u16 how many from there on have
+ * ids that were sent before.  The others may be sent.
+ */
+#define WIRE_KNOWN(F)  F(u64, n) F(tags, tags) F(rest, runs)
+#define KNOWN_RUN_SIZE 4
 #define WIRE_POSITION_IS(F) F(u32, req) F(u64, at) F(tags, tags)
 /* The last frame of a connection. */
 #define WIRE_ERROR(F) F(u8, code) F(str, text)
@@ -312,6 +318,7 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(94, TRANSFERRED,  transferred,  WIRE_TRANSFERRED) \
 	X(96, BURIED_ARE,   buried_are,   WIRE_BURIED_ARE) \
 	X(97, POSITION_IS,  position_is,  WIRE_POSITION_IS) \
+	X(98, KNOWN,        known,        WIRE_KNOWN) \
 	X(99, WATCHED,      watched,      WIRE_WATCHED)
 /* clang-format on */
 
