@@ -52,6 +52,9 @@ uint32_t import_stored(const struct import *im, const struct world *w, struct sl
 		uint32_t line = im->records[i];
 		if (!is_here(w, q, line) || !w->lines.all[line].sent)
 			continue;
+		/* Its id may be forgotten before what is sent now is taken. */
+		if (w->shadow.lease_ms - w->lines.all[line].stored_ms > q->more.dedup_ms / 2)
+			continue;
 		*lines = line;
 		lines = (uint32_t *)(void *)((uint8_t *)lines + stride);
 		n++;

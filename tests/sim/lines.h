@@ -33,9 +33,10 @@ struct line_state {
 	uint32_t len;
 	uint32_t attributes; /* which ones it has; 0: none */
 	struct line_lane lane;
-	uint32_t sender; /* which process wrote it, */
-	uint32_t wanted; /* and to how many queues */
-	uint32_t stored; /* in how many it was stored */
+	uint32_t sender;    /* which process wrote it, */
+	uint32_t wanted;    /* and to how many queues */
+	uint32_t stored;    /* in how many it was stored */
+	uint64_t stored_ms; /* when it was, lease time */
 	struct line_copy copy[LINE_COPIES];
 	bool settles; /* it is stored together with a settlement */
 	bool sent;    /* its sender was told that it is stored */

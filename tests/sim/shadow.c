@@ -208,6 +208,7 @@ static void stored(struct reading *r, struct shadow_queue *q, uint32_t copy, str
 		FAIL(r, "line %u is stored in %u queues, it is for %u", line, l->stored,
 		    l->wanted);
 	r->settles = l->settles;
+	l->stored_ms = r->h.lease.ms;
 	l->copy[copy].first_seq = q->next_seq;
 	l->copy[copy].first_queue = q->id;
 	struct shadow_message *m = add(r, q, line, copy);
