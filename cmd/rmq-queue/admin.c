@@ -39,7 +39,9 @@ static void fail_slice(struct admin *a, enum rmq_error code, struct slice text)
 static void on_done(void *arg, const struct client_command *cmd, struct slice stale)
 {
 	struct admin *a = arg;
-	(void)cmd, (void)stale;
+	(void)cmd;
+	a->stale.len = 0;
+	text_put_slice(&a->stale, stale);
 	a->waiting = false;
 }
 
@@ -226,5 +228,14 @@ enum rmq_error admin_transfer(struct admin *a, const char *queue, struct slice t
 	a->about = queue;
 	client_transfer(
 	    a->io.client, clock_mono(), slice_str(queue), target, flags, most, ranges, count);
+	return wait_answer(a);
+}
+
+enum rmq_error admin_cancel(
+    struct admin *a, const char *queue, const uint64_t *messages, uint32_t count)
+{
+	a->about = queue;
+	if (!client_cancel(a->io.client, clock_mono(), slice_str(queue), messages, count, NULL))
+		return admin_fail(a, RMQ_E_LIMIT, "out of memory");
 	return wait_answer(a);
 }

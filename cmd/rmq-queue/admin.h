@@ -29,7 +29,8 @@ struct admin {
 	uint64_t rows; /* so far */
 	bool more;     /* of the answer just got */
 	uint64_t next;
-	uint64_t moved; /* of the newest answer to admin_transfer() */
+	struct text stale; /* of the newest change: what it did not find */
+	uint64_t moved;	   /* of the newest answer to admin_transfer() */
 	uint64_t kept;
 	enum rmq_error full; /* there was no room for message `next` */
 };
@@ -44,6 +45,10 @@ enum rmq_error admin_pause(struct admin *a, uint64_t ms) __attribute__((warn_unu
 /* A change; RMQ_E_OK once it is durable.  What failed was printed. */
 enum rmq_error admin_change(struct admin *a, enum wire_type type, const char *queue,
     uint8_t flags, const struct client_settings *s) __attribute__((warn_unused_result));
+
+/* Messages, rising, leave the queue; a->stale has those that were not there, as settle_entry. */
+enum rmq_error admin_cancel(struct admin *a, const char *queue, const uint64_t *messages,
+    uint32_t count) __attribute__((warn_unused_result));
 
 /* Every queue that matches, by a->row. */
 enum rmq_error admin_list(struct admin *a, const char *glob)

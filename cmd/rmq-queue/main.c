@@ -1,10 +1,12 @@
 /* rmq-queue: administration of queues.  See rmq-queue(1). */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "admin.h"
+#include "cancel.h"
 #include "check.h"
 #include "columns.h"
 #include "count.h"
@@ -386,6 +388,11 @@ static enum rmq_error run_why(struct admin *a, struct request *q)
 	return err;
 }
 
+static enum rmq_error run_cancel(struct admin *a, struct request *q)
+{
+	return cancel_run(a, q->words, q->words_count);
+}
+
 static enum rmq_error run_move(struct admin *a, struct request *q)
 {
 	if (!name_valid(slice_str(q->words[1])))
@@ -471,6 +478,7 @@ RUN(peek)
 RUN(stat)
 RUN(wait)
 RUN(check)
+RUN(cancel)
 RUN(why)
 RUN(top)
 RUN(count)
@@ -519,6 +527,8 @@ static const struct subcommand command_list[] = {
 	"+" CLIENT_OPTIONS_SHORT, top_options, 0, 1, do_top},
     {"why", "[-o FIELD,...] [-j] ID", "say where a message is, or what became of it",
 	"+o:j" CLIENT_OPTIONS_SHORT, table_options, 1, 1, do_why},
+    {"cancel", "ID...", "delete messages, also those that somebody holds",
+	"+" CLIENT_OPTIONS_SHORT, plain_options, 1, INT_MAX, do_cancel},
     {"check",
 	"[--max-ready [N,]N] [--max-age [DUR,]DUR] [--max-dead [N,]N] [--format FORMAT] QUEUE",
 	"answer a monitor: 0 ok, 1 warning, 2 critical, 3 unknown", "+" CLIENT_OPTIONS_SHORT,
@@ -745,6 +755,11 @@ static bool take_option(void *arg, int option, const char *value)
 	return take_setting(option, value, &q->settings);
 }
 
+static bool takes_ids(const struct subcommand_line *line)
+{
+	return line->command->run == do_why || line->command->run == do_cancel;
+}
+
 static enum rmq_error run(struct program *p, const struct subcommand_line *line)
 {
 	struct admin *a = &p->admin;
@@ -752,7 +767,7 @@ static enum rmq_error run(struct program *p, const struct subcommand_line *line)
 	p->request.words = line->words;
 	p->request.words_count = line->words_count;
 	/* But for ls and stat, which take globs, and ids, the first word is a queue's name. */
-	if (line->command->words_min > 0 && line->command->run != do_why &&
+	if (line->command->words_min > 0 && !takes_ids(line) &&
 	    !name_valid(slice_str(line->words[0])))
 		return admin_fail(a, RMQ_E_USAGE, "'%s' is not a queue name", line->words[0]);
 	if (!signals_init())

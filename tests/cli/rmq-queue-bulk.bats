@@ -183,3 +183,24 @@ bury() {
 		run -64 rmq-queue why "$bad"
 	done
 }
+
+@test "rmq-queue cancel: messages are gone, also leased ones; others are named, 66" {
+	start_queue q
+	rmq-send jobs 1 2 3 4
+	rmq-send other 1
+	receipt=$(timeout 10 rmq-recv -1 --ack manual -o receipt jobs)
+	rmq-queue cancel jobs:3 other:1 jobs:1 jobs:3
+	[ "$(rmq-queue peek jobs | paste -sd,)" = "2,4" ]
+	[ "$(rmq-queue show other ready)" = 0 ]
+	run -1 rmq-ack "$receipt"
+	run -66 rmq-queue cancel jobs:3 jobs:4 jobs:9
+	assert_line "rmq-queue: jobs:3: no such message"
+	assert_line "rmq-queue: jobs:9: no such message"
+	[ "$(rmq-queue peek jobs)" = 2 ]
+	run -66 rmq-queue cancel nope:1
+	for bad in jobs jobs:x :1 "jobs:2 jobs"; do
+		run -64 rmq-queue cancel $bad
+	done
+	[ "$(rmq-queue peek jobs)" = 2 ]
+	run -64 rmq-queue cancel
+}

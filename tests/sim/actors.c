@@ -199,7 +199,8 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 	struct note *n = cmd->tag;
 	(void)text;
 	trace("failed", a->number, cmd->type, code, at);
-	for (uint32_t i = 0; i < n->count && n->verb == 0; i++)
+	/* A run of an import sends what an earlier one may have stored in a queue that is gone. */
+	for (uint32_t i = 0; i < n->count && n->verb == 0 && !a->imports; i++)
 		a->w->lines.all[n->items[i].line].refused = true;
 	if (cmd->type == WIRE_TYPE_SETTLE_SEND)
 		keep_held(a, n);
@@ -242,7 +243,7 @@ static void check_attributes(
     const struct actor *a, const struct client_delivery *d, uint32_t i, uint32_t line)
 {
 	static const uint16_t tags[] = {ATTRIBUTE_HEADERS, ATTRIBUTE_DELAY_UNTIL,
-	    ATTRIBUTE_REPLY_TOPIC, ATTRIBUTE_PRIORITY, 51};
+	    ATTRIBUTE_REPLY_TOPIC, ATTRIBUTE_EXPIRE_AT, ATTRIBUTE_PRIORITY, ATTRIBUTE_KEY, 51};
 	uint8_t bytes[LINE_ATTRIBUTES_MAX];
 	const struct line_state *l = &a->w->lines.all[line];
 	struct slice list = lines_attributes(l->attributes, &l->lane, bytes);
@@ -580,6 +581,11 @@ static struct line_lane random_lane(struct actor *a)
 	if (prng_chance(p, 300))
 		lane.until_ms =
 		    daemon_wall(&a->w->daemons[0]).ms + prng_range(p, 1, 4000) - 1000;
+	if (prng_chance(p, 300))
+		lane.expire_ms =
+		    daemon_wall(&a->w->daemons[0]).ms + prng_range(p, 1, 8000) - 500;
+	if (prng_chance(p, a->w->weather.keyed))
+		lane.key = (uint8_t)prng_range(p, 1, LINE_KEYS);
 	return lane;
 }
 
@@ -756,6 +762,11 @@ static void sender_step(struct actor *a)
 	n->several = large && several ? shares : 0;
 	n->items[0].name = (uint8_t)name;
 	uint8_t flags = prng_chance(p, 50) ? SEND_NO_CREATE : 0;
+	if (prng_chance(p, w->weather.keyed / 2)) {
+		flags |= SEND_REPLACE;
+		for (uint32_t i = 0; i < count; i++)
+			w->lines.all[n->items[i].line].replaces = true;
+	}
 	trace("send", a->number, name, n->items[0].line, count);
 	client_send_all(a->client, mono(a), queues, shares, flags, buf, n);
 }
@@ -1072,6 +1083,19 @@ static bool disturb(struct actor *a)
 	return false;
 }
 
+/* Some that may be there, and that may be leased. */
+static void cancel(struct actor *a, unsigned name)
+{
+	struct prng *p = &a->w->prng;
+	const struct shadow_queue *q = shadow_queue(&a->w->shadow, name_of(name));
+	uint64_t messages[8], seq = prng_range(p, 1, 1 + (q ? q->next_seq : 0));
+	uint32_t count = (uint32_t)prng_range(p, 1, 8);
+	for (uint32_t i = 0; i < count; i++, seq += prng_range(p, 1, 3))
+		messages[i] = seq;
+	trace("cancel", a->number, name, messages[0], count);
+	client_cancel(a->client, mono(a), name_of(name), messages, count, note_new(a, 99, 0));
+}
+
 /* Moves messages from one queue to another, or what is dead in it back to where it came from. */
 static void transfer(struct actor *a, unsigned name)
 {
@@ -1109,6 +1133,8 @@ static void admin_step(struct actor *a)
 		client_queue(a->client, mono(a),
 		    purge ? WIRE_TYPE_QUEUE_PURGE : WIRE_TYPE_QUEUE_REMOVE, name_of(name),
 		    !purge && prng_chance(p, 500) ? REMOVE_FORCE : 0, NULL, note_new(a, 99, 0));
+	} else if (prng_chance(p, 300)) {
+		cancel(a, name);
 	} else if (prng_chance(p, 300)) {
 		transfer(a, (unsigned)prng_below(p, NAMES));
 	} else if (prng_chance(p, 300)) {

@@ -203,7 +203,10 @@ void checks_asked(struct world *w, struct link *l, const struct frame *f)
 	struct wire_settle_send both;
 	struct wire_queue_purge purge;
 	struct wire_queue_remove rm;
+	struct wire_cancel cancel;
 	struct wire_transfer transfer;
+	if (f->type == WIRE_TYPE_CANCEL && wire_cancel_decode(f->payload, &cancel))
+		shadow_cancel_asked(&w->shadow, cancel.queue, cancel.messages);
 	if (f->type == WIRE_TYPE_SETTLE && wire_settle_decode(f->payload, &settle) &&
 	    settle.verb >= VERB_SETTLE && settle.verb <= VERB_TOUCH) {
 		shadow_asked(&w->shadow, settle.queue, settle.verb, settle.entries);

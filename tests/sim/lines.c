@@ -63,8 +63,11 @@ struct slice lines_attributes(
 	tags_put_u64(&w, ATTRIBUTE_DELAY_UNTIL, lane->until_ms);
 	if (which > 0 && which % 2 == 0)
 		tags_put(&w, ATTRIBUTE_REPLY_TOPIC, slice_of("t", 1));
+	tags_put_u64(&w, ATTRIBUTE_EXPIRE_AT, lane->expire_ms);
 	if (lane->priority != LINE_NO_PRIORITY)
 		tags_put(&w, ATTRIBUTE_PRIORITY, slice_of(&lane->priority, 1));
+	if (lane->key > 0)
+		tags_put(&w, ATTRIBUTE_KEY, slice_of(&lane->key, 1));
 	if (which > 0)
 		tags_put(&w, 51, slice_of(&which, sizeof(which)));
 	assert(!w.full && !p.full);
@@ -95,10 +98,19 @@ struct slice lines_lanes(const struct lines *l, const uint32_t *lines, uint32_t 
 	for (uint32_t i = 0; i < count; i++)
 		tags_put_u64(&w, (uint16_t)i, l->all[lines[i]].lane.until_ms);
 	end_each(&w, begin);
+	begin = begin_each(&w, ATTRIBUTE_EXPIRE_AT);
+	for (uint32_t i = 0; i < count; i++)
+		tags_put_u64(&w, (uint16_t)i, l->all[lines[i]].lane.expire_ms);
+	end_each(&w, begin);
 	begin = begin_each(&w, ATTRIBUTE_PRIORITY);
 	for (uint32_t i = 0; i < count; i++)
 		if (l->all[lines[i]].lane.priority != LINE_NO_PRIORITY)
 			tags_put(&w, (uint16_t)i, slice_of(&l->all[lines[i]].lane.priority, 1));
+	end_each(&w, begin);
+	begin = begin_each(&w, ATTRIBUTE_KEY);
+	for (uint32_t i = 0; i < count; i++)
+		if (l->all[lines[i]].lane.key > 0)
+			tags_put(&w, (uint16_t)i, slice_of(&l->all[lines[i]].lane.key, 1));
 	end_each(&w, begin);
 	assert(!w.full);
 	return slice_of(w.p, w.len);

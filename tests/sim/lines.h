@@ -25,14 +25,18 @@ struct line_copy {
 /* When and in which order a message was asked to be handed out. */
 #define LINE_NO_PRIORITY 255
 struct line_lane {
-	uint64_t until_ms; /* wall clock; 0: at once */
+	uint64_t until_ms;  /* wall clock; 0: at once */
+	uint64_t expire_ms; /* wall clock; 0: never */
 	uint8_t priority;
+	uint8_t key; /* 1 to LINE_KEYS; 0: none */
 };
+#define LINE_KEYS 6
 
 struct line_state {
 	uint32_t len;
 	uint32_t attributes; /* which ones it has; 0: none */
 	struct line_lane lane;
+	bool replaces;	    /* older ones of its key */
 	uint32_t sender;    /* which process wrote it, */
 	uint32_t wanted;    /* and to how many queues */
 	uint32_t stored;    /* in how many it was stored */

@@ -215,6 +215,10 @@ static void stored(struct reading *r, struct shadow_queue *q, uint32_t copy, str
 	place(r->s, m, records, n);
 	if (l->lane.priority != LINE_NO_PRIORITY)
 		m->priority = l->lane.priority;
+	m->expire_ms = l->lane.expire_ms;
+	m->key = l->lane.key;
+	q->has_keys |= m->key > 0;
+	m->born = r->index;
 	if (l->lane.until_ms > r->h.wall.ms) {
 		set_state(q, m, SHADOW_DELAYED);
 		m->until_ms = l->lane.until_ms;
@@ -634,6 +638,39 @@ static void nobody_trusts(struct reading *r, struct shadow_queue *q, uint64_t se
 		    U(seq), U(m->lease));
 }
 
+static struct shadow_message *message_of(const struct shadow_queue *q, uint64_t seq)
+{
+	return shadow_message((struct shadow_queue *)(uintptr_t)q, seq);
+}
+
+/* The oldest message of its key that is before it; 0: there is none. */
+static uint64_t older_of_key(const struct shadow_queue *q, uint64_t seq)
+{
+	const struct shadow_message *m = message_of(q, seq);
+	for (uint64_t other = q->low; m->key > 0 && other < seq; other++) {
+		const struct shadow_message *o = message_of(q, other);
+		if (shadow_live(o) && o->key == m->key)
+			return other;
+	}
+	return 0;
+}
+
+uint64_t shadow_ready(const struct shadow_queue *q)
+{
+	bool seen[LINE_KEYS + 1] = {false};
+	uint64_t n = 0;
+	if (!q->has_keys)
+		return q->now.in[SHADOW_READY];
+	for (uint64_t seq = q->low; seq < q->next_seq; seq++) {
+		const struct shadow_message *m = message_of(q, seq);
+		if (!shadow_live(m))
+			continue;
+		n += m->state == SHADOW_READY && !(m->key > 0 && seen[m->key]);
+		seen[m->key] = true;
+	}
+	return n;
+}
+
 /*
  * First come, first served in each lane, and higher lanes first: nothing that may be handed out is
  * passed over.
@@ -644,7 +681,9 @@ static void check_order(struct reading *r, struct shadow_queue *q, uint64_t seq)
 	for (uint64_t other = q->low; other < q->next_seq; other++) {
 		const struct shadow_message *o = shadow_message(q, other);
 		if (o->state == SHADOW_READY && other != seq &&
-		    (o->priority > m->priority || (o->priority == m->priority && other < seq)))
+		    (o->priority > m->priority ||
+			(o->priority == m->priority && other < seq)) &&
+		    older_of_key(q, other) == 0)
 			FAIL(r, "%s:%llu, priority %u, is handed out before %llu, priority %u",
 			    q->name, U(seq), m->priority, U(other), o->priority);
 	}
@@ -694,6 +733,11 @@ static void apply_lease(struct reading *r, const struct event_lease *e)
 		if (m->state == SHADOW_DELAYED)
 			FAIL(
 			    r, "%s:%llu is handed out before its delay ended", q->name, U(seq));
+		if (m->expire_ms != 0 && m->expire_ms <= r->h.wall.ms)
+			FAIL(r, "%s:%llu is handed out after it has expired", q->name, U(seq));
+		if (older_of_key(q, seq) > 0)
+			FAIL(r, "%s:%llu is handed out before %llu of the same key", q->name,
+			    U(seq), U(older_of_key(q, seq)));
 		if (!first)
 			check_order(r, q, seq);
 		else if (m->priority != first->priority)
@@ -839,6 +883,8 @@ static void change_one(struct reading *r, struct shadow_queue *q, uint64_t seq,
 	if (c->verb != 0 && !c->unasked && m->asked[c->verb] != e->lease)
 		FAIL(r, "%s:%llu: nobody asked for verb %d under %llu", q->name, U(seq),
 		    c->verb, U(e->lease));
+	/* Whoever held it when this record was begun. */
+	m->changed = r->index;
 	switch (c->verb) {
 	case VERB_SETTLE:
 		ended(r, m, c->session, 1u << ENDED_SETTLED);
@@ -1017,29 +1063,12 @@ static void arrives_taken(struct reading *r, struct shadow_queue *q, const struc
 	m->failures = e->failures;
 	m->time_ms = old.time_ms;
 	m->priority = old.priority;
+	m->key = old.key;
+	q->has_keys |= old.key > 0;
 	m->redrives = redrives;
 	m->from = home ? 0 : old.from;
 	m->from_seq = home ? 0 : old.from_seq;
 	place(r->s, m, records, n);
-}
-
-static void apply_drop(struct reading *r, const struct event_drop *e)
-{
-	struct shadow_queue *q = queue_by_id(r, e->queue);
-	struct reader in = reader_of(e->ranges);
-	if (e->why != DROP_MOVED)
-		FAIL(r, "DROP for no known reason");
-	while (reader_left(&in) > 0) {
-		struct seq_range run = seq_range_get(&in);
-		for (uint64_t seq = run.first; seq < run.first + run.count; seq++) {
-			struct shadow_message *m = shadow_message(q, seq);
-			if (!m || m->state != SHADOW_READY)
-				FAIL(r, "%s:%llu leaves in state %d", q->name, U(seq),
-				    m ? m->state : -1);
-			list_push(&r->buried, m->line);
-			gone(r->s, q, m, SHADOW_MOVED);
-		}
-	}
 }
 
 static void arrives_dead(struct reading *r, struct shadow_queue *q, const struct event_dead *e,
@@ -1063,7 +1092,7 @@ static void arrives_dead(struct reading *r, struct shadow_queue *q, const struct
 		    from ? from->name : "?", U(seq));
 	uint64_t time_ms = old->time_ms;
 	uint32_t queue = from->id, failures = old->failures;
-	uint8_t priority = old->priority;
+	uint8_t priority = old->priority, key = old->key;
 	if (!event_redrives_find(e->tags, &redrives) || redrives != old->redrives)
 		FAIL(r, "%s:%llu forgets that it was redriven", from->name, U(seq));
 	if (dead_queue(r->s, from) != q)
@@ -1075,6 +1104,8 @@ static void arrives_dead(struct reading *r, struct shadow_queue *q, const struct
 	m->failures = e->failures;
 	m->time_ms = time_ms;
 	m->priority = priority;
+	m->key = key;
+	q->has_keys |= key > 0;
 	m->from = queue;
 	m->from_seq = seq;
 	m->redrives = redrives;
@@ -1193,6 +1224,94 @@ static void apply_lost(struct reading *r, const struct event_lost *e)
 	}
 	if (lost == 0)
 		FAIL(r, "LOST takes nothing");
+}
+
+/* ---- dropped messages ---- */
+
+static size_t cancel_slot(struct slice queue, uint64_t seq)
+{
+	return (name_slot(queue) * 1024 + seq) % SHADOW_CANCEL_SLOTS;
+}
+
+/* Whether a newer one of its key, sent in this record, is to replace it. */
+static bool replacing(const struct reading *r, struct shadow_queue *q, uint64_t seq)
+{
+	const struct shadow_message *m = shadow_message(q, seq);
+	for (uint64_t other = seq + 1; m->key > 0 && other < q->next_seq; other++) {
+		const struct shadow_message *o = shadow_message(q, other);
+		if (o->key == m->key && o->born == r->index &&
+		    r->s->lines->all[o->line].replaces)
+			return true;
+	}
+	return false;
+}
+
+/* What was sent in this record and replaces others has: nothing that nobody holds is left. */
+static void check_replaced(struct reading *r)
+{
+	for (size_t i = 0; i < r->s->queues_count; i++) {
+		struct shadow_queue *q = r->s->queues[i];
+		if (!q || q->removed || q->next_seq == q->base ||
+		    shadow_message(q, q->next_seq - 1)->born != r->index)
+			continue;
+		for (uint64_t seq = q->low; seq < q->next_seq; seq++) {
+			const struct shadow_message *m = shadow_message(q, seq);
+			if (shadow_live(m) && m->state != SHADOW_LEASED &&
+			    m->changed != r->index && replacing(r, q, seq))
+				FAIL(r, "%s:%llu is not replaced", q->name, U(seq));
+		}
+	}
+}
+
+static void drop_one(struct reading *r, struct shadow_queue *q, uint64_t seq, uint8_t why)
+{
+	struct shadow_message *m = shadow_message(q, seq);
+	if (!m || !shadow_live(m))
+		return;
+	if (why == DROPPED_EXPIRED &&
+	    (m->expire_ms == 0 || m->expire_ms > r->h.wall.ms || m->state == SHADOW_LEASED))
+		FAIL(r, "%s:%llu is dropped at %llu in state %d, it expires at %llu", q->name,
+		    U(seq), U(r->h.wall.ms), m->state, U(m->expire_ms));
+	if (why == DROPPED_REPLACED && (m->state == SHADOW_LEASED || !replacing(r, q, seq)))
+		FAIL(r, "%s:%llu is replaced in state %d", q->name, U(seq), m->state);
+	if (why == DROPPED_CANCELLED &&
+	    !r->s->cancel_asked[cancel_slot(slice_of(q->name, q->name_len), seq)])
+		FAIL(r, "%s:%llu is cancelled, but nobody asked for it", q->name, U(seq));
+	ended(r, m, 0, 1u << ENDED_GONE);
+	gone(r->s, q, m, SHADOW_PURGED);
+}
+
+/* To another queue, in the same record. */
+static void moved_one(struct reading *r, struct shadow_queue *q, uint64_t seq)
+{
+	struct shadow_message *m = shadow_message(q, seq);
+	if (!m || m->state != SHADOW_READY)
+		FAIL(r, "%s:%llu leaves in state %d", q->name, U(seq), m ? m->state : -1);
+	list_push(&r->buried, m->line);
+	gone(r->s, q, m, SHADOW_MOVED);
+}
+
+static void apply_drop(struct reading *r, const struct event_drop *e)
+{
+	struct shadow_queue *q = queue_by_id(r, e->queue);
+	struct reader in = reader_of(e->ranges);
+	if (e->why == 0 || e->why >= DROPPED_WHYS)
+		FAIL(r, "messages are dropped: why %u", e->why);
+	while (reader_left(&in) > 0) {
+		uint64_t first = get_u64(&in), count = get_u32(&in);
+		for (uint64_t seq = first; seq < first + count; seq++)
+			if (e->why == DROPPED_MOVED)
+				moved_one(r, q, seq);
+			else
+				drop_one(r, q, seq, e->why);
+	}
+}
+
+void shadow_cancel_asked(struct shadow *s, struct slice queue, struct slice messages)
+{
+	struct reader in = reader_of(messages);
+	while (reader_left(&in) >= 8)
+		s->cancel_asked[cancel_slot(queue, get_u64(&in))] = true;
 }
 
 /* ---- space ---- */
@@ -1328,15 +1447,19 @@ static void note_counts(struct reading *r)
 		struct shadow_queue *q = r->s->queues[i];
 		const struct shadow_counts *last =
 		    q && q->history_count > 0 ? &q->history[q->history_count - 1] : NULL;
-		if (!q || (last && memcmp(last->in, q->now.in, sizeof(q->now.in)) == 0))
+		if (!q)
+			continue;
+		struct shadow_counts now = q->now;
+		now.in[SHADOW_READY] = shadow_ready(q);
+		if (last && memcmp(last->in, now.in, sizeof(now.in)) == 0)
 			continue;
 		if (q->history_count == q->history_cap) {
 			q->history_cap = q->history_cap ? 2 * q->history_cap : 16;
 			q->history = realloc(q->history, q->history_cap * sizeof(*q->history));
 			assert(q->history);
 		}
-		q->now.made = r->h.lease.ms;
-		q->history[q->history_count++] = q->now;
+		now.made = r->h.lease.ms;
+		q->history[q->history_count++] = now;
 	}
 }
 
@@ -1384,6 +1507,7 @@ void shadow_apply(struct shadow *s, uint64_t index, const struct jm_record *rec)
 		FAIL(&r, "events are cut");
 	check_due(&r);
 	check_buried(&r);
+	check_replaced(&r);
 }
 
 void shadow_asked(

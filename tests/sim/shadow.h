@@ -54,6 +54,10 @@ struct shadow_message {
 	uint64_t end;	     /* of the lease: lease time, ms */
 	uint64_t until_ms;   /* of the delay: lease time, … */
 	bool by_wall;	     /* … or, since it was sent, wall clock */
+	uint64_t expire_ms;  /* wall clock; 0: never */
+	uint64_t born;	     /* index of the record in which it was sent */
+	uint64_t changed;    /* of the newest record that settles, ends or touches its lease */
+	uint8_t key;	     /* 0: none */
 	uint8_t priority;
 	uint64_t time_ms;
 	uint64_t asked[5]; /* by settle_verb: the lease under which some client asked for it */
@@ -81,7 +85,8 @@ struct shadow_handed {
 struct shadow_queue {
 	uint32_t id;
 	bool removed;
-	bool is_dead; /* a dead-letter queue */
+	bool is_dead;  /* a dead-letter queue */
+	bool has_keys; /* some message had one */
 	uint8_t name_len;
 	char name[NAME_FULL_MAX + 1];
 	uint32_t max_attempts;
@@ -126,7 +131,8 @@ struct shadow_session {
 	uint32_t pieces_count;
 };
 
-#define SHADOW_NAME_SLOTS 64
+#define SHADOW_NAME_SLOTS   64
+#define SHADOW_CANCEL_SLOTS 8192
 
 /* The record with this payload ended leases while an EXTEND of the session was not read. */
 struct shadow_unread {
@@ -170,6 +176,8 @@ struct shadow {
 	uint32_t small_record; /* limit of the daemon, see SPACE_LIMITS */
 	struct shadow_moving moving;
 	uint64_t delay_ms; /* the longest that a client asked for with VERB_RELEASE */
+	bool cancel_asked
+	    [SHADOW_CANCEL_SLOTS];	     /* by a hash of the queue's name, and the number */
 	bool purge_asked[SHADOW_NAME_SLOTS]; /* by a hash of the queue's name */
 	bool transfer_asked[SHADOW_NAME_SLOTS];
 	uint32_t redrives_most; /* that anybody asked for */
@@ -194,6 +202,9 @@ struct shadow_session *shadow_session(const struct shadow *s, uint64_t id);
 /* A client asked for this; from now on an event may do it. */
 void shadow_asked(
     struct shadow *s, struct slice queue, enum settle_verb verb, struct slice entries);
+/* Messages that may be handed out: they wait for no older one of their key. */
+uint64_t shadow_ready(const struct shadow_queue *q);
+void shadow_cancel_asked(struct shadow *s, struct slice queue, struct slice messages);
 void shadow_purge_asked(struct shadow *s, struct slice queue);
 void shadow_transfer_asked(struct shadow *s, const struct wire_transfer *f);
 /* What a daemon reads at that lease time: it is for what the session holds. */

@@ -231,7 +231,7 @@ static void check_idle_told(
     const struct link *l, const struct shadow_queue *q, const struct sub *s)
 {
 	if (!s->on || s->ends || !(s->flags & SUBSCRIBE_IDLE) || !is_of(q, s) ||
-	    s->messages <= 0 || s->bytes <= 0 || q->now.in[SHADOW_READY] > 0)
+	    s->messages <= 0 || s->bytes <= 0 || shadow_ready(q) > 0)
 		return;
 	if (s->asked || !s->told)
 		trace_fail(

@@ -68,6 +68,7 @@ void world_init(struct world *w, uint64_t seed, unsigned daemons)
 	struct prng own = {.state = ~seed};
 	w->weather.rot = rate(&own, 6);
 	w->weather.laned = rate(&own, 500);
+	w->weather.keyed = rate(&own, 800);
 	w->space.turn_steps = (uint32_t)prng_range(&own, 1, 40);
 	rmq_small_limits = prng_chance(&own, 400);
 	w->weather.wedge = rate(&own, 4);

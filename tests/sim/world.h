@@ -61,7 +61,8 @@ struct weather {
 	unsigned rot;	  /* a record with bodies cannot be read any more */
 	unsigned large;	  /* messages in chunks, of 1000 batches */
 	unsigned shared;  /* to several queues, of 1000 */
-	unsigned laned;	  /* with priorities and delays, of 1000 */
+	unsigned laned;	  /* with priorities, delays, expiry, of 1000 */
+	unsigned keyed;	  /* of those, with keys */
 	unsigned intrude; /* somebody names another's session */
 	unsigned admin;	  /* rm and purge, of 1000 commands of the administrator */
 };

@@ -4854,7 +4854,7 @@ static void a_delay_that_is_past_is_none_and_one_of_more_than_ten_years_is_refus
 {
 	(void)state;
 	hello(1, 0, 0);
-	send_delayed(1, w.wall_ms + DELAY_MS_MAX + 1);
+	send_delayed(1, w.wall_ms + DELAY_MS_MAX + 1001);
 	expect_failed(
 	    1, RMQ_E_USAGE, "its delay is too long: a message may wait for at most 3650 days");
 	send_delayed(1, w.wall_ms);
@@ -5001,6 +5001,234 @@ static void a_dead_letter_keeps_its_priority(void **state)
 	subscribe(1, "q.dead", 1);
 	EXPECT(1, DELIVER, deliver, d);
 	assert_int_equal(d.first_seq, 2);
+}
+
+static void send_expiring(uint64_t n, uint64_t at_ms)
+{
+	uint8_t value[8];
+	store_u64(value, at_ms);
+	send_with(n, ATTRIBUTE_EXPIRE_AT, slice_of(value, sizeof(value)));
+	run();
+	expect(1, WIRE_TYPE_SENT);
+}
+
+static uint64_t left_in(const char *queue)
+{
+	return queue_total(broker_queue_named(w.broker, slice_str(queue)));
+}
+
+static void what_has_expired_is_not_handed_out_and_leaves_its_queue(void **state)
+{
+	(void)state;
+	uint64_t at = w.wall_ms + 50;
+	hello(1, 0, 0);
+	send_expiring(1, at);
+	send_expiring(2, at + 1);
+	sent_lines(1, 3, "q", 1);
+	broker_checkpoint(w.broker);
+	run();
+	restart();
+	hello(1, 0, 0);
+	assert_int_equal(left_in("q"), 3);
+	assert_int_equal(broker_due_ms(w.broker), 50);
+	w.wall_ms = at;
+	subscribe(1, "q", 10);
+	EXPECT(1, DELIVER, deliver, second);
+	assert_int_equal(second.first_seq, 2);
+	EXPECT(1, DELIVER, deliver, third);
+	assert_int_equal(third.first_seq, 3);
+	w.wall_ms = at + 1000;
+	settle(1, 1, VERB_RELEASE, 0, 0, second.lease, 2, 1);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	assert_int_equal(left_in("q"), 1);
+	assert_int_equal(recovered_digest(), broker_digest(w.broker));
+}
+
+/* Its holder may settle it still. */
+static void what_expires_while_it_is_held_stays_with_its_holder(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	send_expiring(1, w.wall_ms + 50);
+	subscribe(1, "q", 10);
+	EXPECT(1, DELIVER, deliver, d);
+	w.wall_ms += 5000;
+	run();
+	expect_nothing(1);
+	settle(1, 2, VERB_SETTLE, 0, 0, d.lease, 1, 1);
+	run();
+	EXPECT(1, DONE, done, m);
+	assert_int_equal(m.stale.len, 0);
+	assert_int_equal(broker_due_ms(w.broker), UINT64_MAX);
+}
+
+static void a_queue_says_when_its_messages_expire_and_its_dead_queue_for_dead_letters(
+    void **state)
+{
+	(void)state;
+	sent_and_subscribed(2, 1);
+	EXPECT(1, DELIVER, deliver, d);
+	settle(1, 2, VERB_DEAD, 0, 0, d.lease, 1, 1);
+	run();
+	struct queue *q = broker_queue_named(w.broker, slice_str("q"));
+	struct queue *dead = broker_queue_named(w.broker, slice_str("q.dead"));
+	q->settings.more.expire_ms = 700;
+	dead->settings.more.expire_ms = 900;
+	expect(1, WIRE_TYPE_DONE);
+	sent_lines(1, 3, "q", 2);
+	w.wall_ms += 699;
+	run();
+	assert_int_equal(left_in("q"), 3);
+	w.wall_ms += 1;
+	run();
+	/* What was there before the setting stays. */
+	assert_int_equal(left_in("q"), 1);
+	assert_int_equal(left_in("q.dead"), 1);
+}
+
+static void cancel(uint64_t n, uint64_t a, uint64_t b)
+{
+	uint8_t bytes[16];
+	store_u64(bytes, a);
+	store_u64(bytes + 8, b);
+	INPUT(1, cancel, n, n - 1, slice_str("q"), NO_TAGS, slice_of(bytes, b ? 16 : 8));
+	run();
+}
+
+static void a_cancelled_message_is_gone_and_its_holder_is_told(void **state)
+{
+	(void)state;
+	sent_and_subscribed(3, 1);
+	EXPECT(1, DELIVER, deliver, d);
+	assert_int_equal(d.first_seq, 1);
+	cancel(2, 1, 3);
+	EXPECT(1, LEASE_ENDED, lease_ended, ended);
+	assert_int_equal(ended.why, ENDED_GONE);
+	assert_int_equal(ended.first_seq, 1);
+	EXPECT(1, DONE, done, all);
+	assert_int_equal(all.stale.len, 0);
+	assert_int_equal(left_in("q"), 1);
+	cancel(3, 3, 9);
+	EXPECT(1, DONE, done, none);
+	assert_int_equal(none.stale.len, 2 * SETTLE_ENTRY_SIZE);
+	/* The same answer again, also after a restart. */
+	cancel(3, 3, 9);
+	EXPECT(1, DONE, done, again);
+	assert_int_equal(again.stale.len, 2 * SETTLE_ENTRY_SIZE);
+	settle(1, 4, VERB_SETTLE, 0, 0, d.lease, 1, 1);
+	run();
+	EXPECT(1, DONE, done, late);
+	assert_int_equal(late.stale.len, SETTLE_ENTRY_SIZE);
+	assert_int_equal(recovered_digest(), broker_digest(w.broker));
+	cancel(5, 3, 3);
+	EXPECT(1, ERROR, error, e);
+	assert_int_equal(e.code, RMQ_E_PROTOCOL);
+}
+
+static void send_keyed(uint64_t n, const char *key, uint8_t flags)
+{
+	uint8_t bytes[64];
+	struct writer batch = writer_of(bytes, sizeof(bytes));
+	put_u16(&batch, 1);
+	put_u16(&batch, (uint16_t)(4 + strlen(key)));
+	tags_put(&batch, ATTRIBUTE_KEY, slice_str(key));
+	put_u16(&batch, 2);
+	put_rest(&batch, slice_str("a\n"));
+	INPUT(1, send, n, n - 1, flags, 0, slice_str("q"), NO_TAGS, slice_of(bytes, batch.len));
+	run();
+	expect(1, WIRE_TYPE_SENT);
+}
+
+static void expect_delivered(uint64_t seq, uint64_t *lease)
+{
+	EXPECT(1, DELIVER, deliver, d);
+	assert_int_equal(d.first_seq, seq);
+	assert_int_equal(d.count, 1);
+	*lease = d.lease;
+}
+
+static void one_message_of_a_key_is_leased_at_a_time_and_in_order(void **state)
+{
+	uint64_t a, b, lease;
+	(void)state;
+	hello(1, 0, 0);
+	send_keyed(1, "a", 0);
+	send_keyed(2, "a", 0);
+	send_keyed(3, "b", 0);
+	sent_lines(1, 4, "q", 1);
+	send_keyed(5, "a", 0);
+	broker_checkpoint(w.broker);
+	run();
+	restart();
+	hello(1, 0, 0);
+	subscribe(1, "q", 100);
+	expect_delivered(1, &a);
+	expect_delivered(3, &b);
+	expect_delivered(4, &lease);
+	expect_nothing(1);
+	/* One in back-off holds the rest. */
+	settle(1, 1, VERB_RELEASE, SETTLE_COUNTED, 0, a, 1, 1);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	expect_nothing(1);
+	w.lease_ms += 1000;
+	run();
+	expect_delivered(1, &a);
+	expect_nothing(1);
+	settle(1, 2, VERB_SETTLE, 0, 0, a, 1, 1);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	expect_delivered(2, &a);
+	expect_nothing(1);
+	settle(1, 3, VERB_DEAD, 0, 0, a, 2, 1);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	expect_delivered(5, &a);
+	assert_int_equal(recovered_digest(), broker_digest(w.broker));
+}
+
+static void what_waits_for_its_key_holds_up_no_other_and_nothing_is_left_of_keys(void **state)
+{
+	uint64_t lease = 0;
+	(void)state;
+	hello(1, 0, 0);
+	subscribe(1, "q", 1000);
+	send_keyed(1, "a", 0);
+	expect_delivered(1, &lease);
+	for (uint64_t n = 2; n <= 200; n++)
+		send_keyed(n, "a", 0);
+	const struct queue *q = broker_queue_named(w.broker, slice_str("q"));
+	send_keyed(201, "b", 0);
+	expect_delivered(201, &lease);
+	assert_int_equal(q->live[STATE_LEASED], 2);
+	INPUT(1, queue_purge, 202, 201, slice_str("q"));
+	run();
+	assert_null(q->keys);
+	assert_null(RB_ROOT(&q->ranges));
+}
+
+static void the_newest_of_a_key_replaces_those_that_nobody_holds(void **state)
+{
+	uint64_t lease;
+	(void)state;
+	hello(1, 0, 0);
+	send_keyed(1, "a", 0);
+	subscribe(1, "q", 100);
+	expect_delivered(1, &lease);
+	send_keyed(2, "a", SEND_REPLACE);
+	send_keyed(3, "b", SEND_REPLACE);
+	uint64_t b;
+	expect_delivered(3, &b);
+	send_keyed(4, "a", SEND_REPLACE);
+	assert_int_equal(left_in("q"), 3);
+	settle(1, 5, VERB_SETTLE, 0, 0, lease, 1, 1);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	expect_delivered(4, &lease);
+	const struct queue *q = broker_queue_named(w.broker, slice_str("q"));
+	assert_int_equal(q->counts.dropped[DROPPED_REPLACED], 1);
+	assert_int_equal(recovered_digest(), broker_digest(w.broker));
 }
 
 static void an_even_attribute_that_is_not_known_refuses_the_command_by_name(void **state)
@@ -5452,10 +5680,6 @@ static void an_attribute_that_has_to_be_acted_on_is_refused_by_name(void **state
 		struct slice value;
 		const char *text;
 	} cases[] = {
-	    {ATTRIBUTE_EXPIRE_AT, {(const uint8_t *)"12345678", 8},
-		"this daemon does not know attribute expire-at"},
-	    {ATTRIBUTE_KEY, {(const uint8_t *)"k", 1},
-		"this daemon does not know attribute key"},
 	    {1000, {(const uint8_t *)"?", 1}, "this daemon does not know attribute 1000"},
 	};
 	hello(1, 0, 0);
@@ -6282,6 +6506,13 @@ static const struct CMUnitTest tests[] = {
     TEST(higher_priorities_are_handed_out_first),
     TEST(a_batch_of_mixed_attributes_keeps_its_numbers),
     TEST(a_dead_letter_keeps_its_priority),
+    TEST(what_has_expired_is_not_handed_out_and_leaves_its_queue),
+    TEST(what_expires_while_it_is_held_stays_with_its_holder),
+    TEST(a_queue_says_when_its_messages_expire_and_its_dead_queue_for_dead_letters),
+    TEST(a_cancelled_message_is_gone_and_its_holder_is_told),
+    TEST(one_message_of_a_key_is_leased_at_a_time_and_in_order),
+    TEST(what_waits_for_its_key_holds_up_no_other_and_nothing_is_left_of_keys),
+    TEST(the_newest_of_a_key_replaces_those_that_nobody_holds),
 };
 
 int main(void)

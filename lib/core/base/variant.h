@@ -110,6 +110,17 @@
 	X(PRIORITY_UNSEEN, "what is older is handed out before what has a higher priority") \
 	X(PRIORITY_FORGOTTEN, "a checkpoint forgets priorities") \
 	X(PRIORITY_OF_DEAD, "dead letters lose their priority") \
+	X(KEYS_UNSEEN, "two messages of a key are leased at a time") \
+	X(KEYS_FORGOTTEN, "a checkpoint forgets the keys of messages") \
+	X(KEYS_OF_DEAD, "dead letters lose their keys") \
+	X(REPLACE_LEASED, "what is replaced is taken from its holder") \
+	X(REPLACE_APART, "what is replaced goes in another record than what replaces it") \
+	X(EXPIRY_UNSEEN, "messages are handed out after they have expired") \
+	X(EXPIRY_OF_HELD, "what is held when it expires is handed out again") \
+	X(EXPIRY_FORGOTTEN, "a checkpoint forgets when messages expire") \
+	X(EXPIRY_OF_ALL, "what is held when it expires is taken from its holder") \
+	X(CANCEL_UNTOLD, "a holder is not told that what it holds was cancelled") \
+	X(CANCEL_NEIGHBOUR, "what is cancelled takes the message after it along") \
 	X(SETTLE_SEND_APART, "what is settled and sent in one command is in two records") \
 	X(STALE_SENDS, "what came of a lease that is over is sent")
 

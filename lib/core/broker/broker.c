@@ -797,6 +797,7 @@ void broker_flush(struct broker *b)
 {
 	broker_errands_step(b);
 	broker_expire(b);
+	broker_drop_expired(b);
 	broker_expire_unfinished(b);
 	end_throttles(b);
 	broker_grant(b);
@@ -832,6 +833,9 @@ uint64_t broker_due_ms(const struct broker *b)
 		due = min_u64(due, min_u64(WALL_LOOK_MS, until(b->wall_now.ms, r->until_ms)));
 	if (!RB_EMPTY(&b->throttled))
 		due = min_u64(due, until(b->lease_now.ms, throttled_until(b)));
+	const struct expiry *x = expiry_due((struct timers *)(uintptr_t)&b->timers);
+	if (x)
+		due = min_u64(due, min_u64(WALL_LOOK_MS, until(b->wall_now.ms, x->at_ms)));
 	if (!TAILQ_EMPTY(&b->idle))
 		due = min_u64(due, until(b->lease_now.ms,
 				       TAILQ_FIRST(&b->idle)->idle_since_ms + SESSION_IDLE_MS));
@@ -999,6 +1003,32 @@ static void add_ranges(struct digest *d, struct queue *q)
 		add_state(d, run, live);
 }
 
+/* The same of runs that expire at one time. */
+static void add_expiries(struct digest *d, struct queue *q)
+{
+	struct expiry *x, *run = NULL;
+	uint64_t live = 0;
+	for (x = expiry_from(q, 0); x; x = expiry_next(x)) {
+		if (run && run->at_ms != x->at_ms) {
+			add_u64(d, live);
+			live = 0;
+		}
+		if (!run || run->at_ms != x->at_ms)
+			add_u64(d, x->at_ms);
+		run = x;
+		live += x->live;
+	}
+	add_u64(d, live);
+}
+
+static void add_keys(struct digest *d, struct queue *q)
+{
+	for (uint64_t at = 0, end; (at = keys_run(q, at, 1, &end)) > 0; at = end) {
+		add_u64(d, at);
+		add_u64(d, keys_of(q, at));
+	}
+}
+
 static void add_queue(struct digest *d, struct queue *q)
 {
 	const struct pending *p;
@@ -1041,6 +1071,10 @@ static void add_queue(struct digest *d, struct queue *q)
 	add_u64(d, unfinished);
 	add_batches(d, q);
 	add_ranges(d, q);
+	add_expiries(d, q);
+	add_keys(d, q);
+	for (int why = 0; why < DROPPED_WHYS; why++)
+		add_u64(d, q->counts.dropped[why]);
 }
 
 uint64_t broker_digest(const struct broker *cb)

@@ -31,8 +31,10 @@
 #define END_OVERHEAD  (GROUPS * 8 + 256)
 #define DEAD_LIST_MAX (RECORD_FILL - EVENTS_HEADER_SIZE - END_OVERHEAD)
 /* What a checkpoint takes, but for what its queues, batches, ranges and sessions do: at most. */
-#define FIXED_PART_MAX	 (END_OVERHEAD + GROUPS * (2 * 9 + EVENTS_HEADER_SIZE))
-#define PENDING_PART_MAX (48 + 4 + LANE_ATTRIBUTES_MAX) /* but for its locations */
+#define FIXED_PART_MAX (END_OVERHEAD + GROUPS * (2 * 9 + EVENTS_HEADER_SIZE))
+#define PART_KEYS_MAX  2048 /* messages in one PART_KEYS */
+#define PENDING_PART_MAX \
+	(48 + TAG_U64_SIZE + 4 + LANE_ATTRIBUTES_MAX) /* but for its locations */
 /* What a piece takes more: its end, its queue once more, a batch and a range that are cut. */
 #define PIECE_PART_MAX (2 * NAME_FULL_MAX + 416)
 
@@ -170,17 +172,57 @@ static void write_range(
 		r->lease_ms, range_until(r), slice_of(tags.p, tags.len)});
 }
 
+static void write_keys(struct broker *b, struct queue *q, uint64_t from, uint64_t to)
+{
+	uint8_t bytes[8 * PART_KEYS_MAX];
+	uint64_t end, at = from;
+	for (; (at = keys_run(q, at, PART_KEYS_MAX, &end)) > 0 && at < to; at = end) {
+		struct writer w = writer_of(bytes, sizeof(bytes));
+		uint64_t first = at;
+		for (; at < min_u64(end, to); at++)
+			put_u64(&w, keys_of(q, at));
+		if (!RMQ_VARIANT(KEYS_FORGOTTEN))
+			broker_emit_part_keys(b, &(struct event_part_keys){q->id, first,
+						     NO_TAGS, slice_of(w.p, w.len)});
+	}
+}
+
+static void write_expiry(
+    struct broker *b, struct queue *q, const struct expiry *x, uint64_t from, uint64_t to)
+{
+	uint64_t first = from > x->first ? from : x->first, end = min_u64(to, x->end);
+	if (queue_any_live(q, first, end) && !RMQ_VARIANT(EXPIRY_FORGOTTEN))
+		broker_emit_part_expiry(b,
+		    &(struct event_part_expiry){q->id, first, end - first, x->at_ms, NO_TAGS});
+}
+
+#define QUEUE_DROPPED_SIZE (4 + 8 * (DROPPED_WHYS - 1))
+static void put_dropped(struct writer *tags, const struct queue_counts *n)
+{
+	uint8_t bytes[8 * DROPPED_WHYS];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	uint64_t sum = 0;
+	for (int why = DROPPED_EXPIRED; why < DROPPED_WHYS; why++) {
+		put_u64(&w, n->dropped[why]);
+		sum += n->dropped[why];
+	}
+	if (sum > 0)
+		tags_put(tags, PART_QUEUE_TAG_DROPPED, slice_of(w.p, w.len));
+}
+
 static void write_settings(struct broker *b, const struct queue *q)
 {
 	const struct queue_settings *s = &q->settings;
 	const struct queue_counts *n = &q->counts;
-	uint8_t bytes[2 * TAG_U64_SIZE + MORE_SETTINGS_BYTES + EVENT_MAKER_MAX];
+	uint8_t bytes[2 * TAG_U64_SIZE + MORE_SETTINGS_BYTES + EVENT_MAKER_MAX +
+		      QUEUE_DROPPED_SIZE];
 	struct writer tags = writer_of(bytes, sizeof(bytes));
 	tags_put_u64(&tags, PART_QUEUE_TAG_LOST, n->lost);
 	more_settings_put(&tags, EVENT_TAG_SETTINGS, &s->more, SETTING_ALL);
 	broker_put_maker(&tags, q->maker);
 	if (!RMQ_VARIANT(RATE_FORGOTTEN))
 		tags_put_u64(&tags, PART_QUEUE_TAG_RATE, q->rate_full);
+	put_dropped(&tags, n);
 	broker_emit_part_queue(
 	    b, &(struct event_part_queue){q->id, queue_name(q), SETTINGS_OF(s),
 		   slice_str(s->dead_letter), q->next_seq, n->sent, n->delivered, n->settled,
@@ -217,13 +259,14 @@ static void write_pending(struct broker *b, const struct queue *q)
 {
 	uint8_t locations[CHUNKS_MAX * EVENT_LOCATION_SIZE];
 	uint8_t place[EVENT_PLACE_TAGS_MAX], asked[LANE_ATTRIBUTES_MAX];
-	uint8_t list[EVENT_PLACE_TAGS_MAX + 4 + LANE_ATTRIBUTES_MAX];
+	uint8_t list[EVENT_PLACE_TAGS_MAX + TAG_U64_SIZE + 4 + LANE_ATTRIBUTES_MAX];
 	struct pending *p;
 	TAILQ_FOREACH (p, &q->unfinished, of_queue) {
 		struct writer tags = writer_of(list, sizeof(list));
 		struct slice attributes = lane_attributes(&p->lane, asked);
 		if (attributes.len > 0)
 			tags_put(&tags, PART_PENDING_TAG_ATTRIBUTES, attributes);
+		tags_put_u64(&tags, EVENT_TAG_KEYS, p->lane.key);
 		put_rest(
 		    &tags, event_place_tags(&(struct event_origin){0}, p->shares, 0, place));
 		broker_emit_part_pending(
@@ -304,11 +347,13 @@ static uint64_t piece_end(struct queue *q, uint64_t from, uint64_t bytes)
 {
 	struct batch *m = queue_batch_at(q, from);
 	struct range *r = queue_range_at(q, from);
+	struct expiry *x = expiry_from(q, from);
 	uint64_t taken = 0, to = from;
 	while (m && r) {
 		uint64_t batch_end = m->first + m->count, range_end = r->first + r->span;
 		if (taken >= bytes || batch_in_flight(m))
 			return to;
+		uint64_t before = to;
 		to = min_u64(batch_end, range_end);
 		if (batch_end == to) {
 			taken += batch_part_bytes(m);
@@ -318,6 +363,11 @@ static uint64_t piece_end(struct queue *q, uint64_t from, uint64_t bytes)
 			taken += RANGE_PART_MAX;
 			r = queue_range_next(r);
 		}
+		/* It may go on after a batch and a range. */
+		for (; x && x->end <= to; x = expiry_next(x))
+			taken += EXPIRY_PART_MAX;
+		if (q->keys)
+			taken += 8 * (to - before);
 	}
 	return UINT64_MAX;
 }
@@ -340,6 +390,9 @@ static bool write_queue(struct broker *b, struct queue *q, uint64_t bytes)
 	}
 	for (m = queue_batch_at(q, from); m && m->first < to; m = queue_batch_next(m))
 		write_batch(b, q, m, from, to);
+	write_keys(b, q, from, to);
+	for (struct expiry *x = expiry_from(q, from); x && x->first < to; x = expiry_next(x))
+		write_expiry(b, q, x, from, to);
 	for (r = queue_range_at(q, from); r && r->first < to; r = queue_range_next(r))
 		write_range(b, q, r, from, to);
 	k->below = to;

@@ -409,6 +409,44 @@ static void on_queue_purge(struct broker *b, struct conn *c, const struct wire_q
 			     .at = q->next_seq});
 }
 
+static bool rising(struct slice messages)
+{
+	uint64_t last = 0;
+	struct reader in = reader_of(messages);
+	while (reader_left(&in) >= 8) {
+		uint64_t seq = get_u64(&in);
+		if (seq <= last || seq > SEQ_MAX)
+			return false;
+		last = seq;
+	}
+	return messages.len > 0 && messages.len % 8 == 0 && messages.len / 8 <= CANCEL_MAX;
+}
+
+/* What is not there is the answer, as that of a settlement. */
+static void on_cancel(struct broker *b, struct conn *c, const struct wire_cancel *m)
+{
+	struct queue *q = broker_queue_named(b, m->queue);
+	size_t most = m->messages.len / 8 * SETTLE_ENTRY_SIZE;
+	if (!rising(m->messages)) {
+		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad CANCEL");
+		return;
+	}
+	if (!take(b, c, m->n, m->answered))
+		return;
+	if (!q || c->session->answers_bytes + most > SESSION_STALE_MAX ||
+	    c->session->owner->stale_bytes + most > OWNER_STALE_MAX) {
+		fail(b, c, m->n, q ? RMQ_E_LIMIT : RMQ_E_NO_QUEUE, 0);
+		return;
+	}
+	struct writer missing = writer_of(b->verdict, sizeof(b->verdict));
+	broker_name_owner(b, c->session);
+	broker_cancel(b, q, m->messages, &missing);
+	broker_emit_settle(b, &(struct event_settle){q->id, c->session->id, m->n,
+				  (uint32_t)(missing.len / SETTLE_ENTRY_SIZE), NO_TAGS,
+				  slice_of(missing.p, missing.len)});
+	answer(b, c, m->n);
+}
+
 /* What every name that matches begins with. */
 static struct slice glob_prefix(struct slice glob)
 {
@@ -734,6 +772,32 @@ static void emit_position(struct broker *b, const struct queue *q, const struct 
 	broker_emit_position(b, &(struct event_position){q->id, r->after, r->name, NO_TAGS});
 }
 
+static void next_seqs(const struct targets *t, uint64_t first[SEND_QUEUES_MAX])
+{
+	for (uint32_t i = 0; i < t->count; i++)
+		first[i] = t->queue[i]->next_seq;
+}
+
+static_assert(BATCH_MAX + 8 * BATCH_MESSAGES_MAX + REPLACED_MAX * REPLACED_BYTES +
+		      4 * FRAME_SMALL + EVENTS_HEADER_SIZE <=
+		  RECORD_PAYLOAD_MAX,
+    "a batch, its ids and what it replaces fit into a record");
+
+/* What the event takes that drops them. */
+static size_t room_to_replace(bool replaces)
+{
+	return replaces ? REPLACED_MAX * REPLACED_BYTES + 3 * FRAME_SMALL : 0;
+}
+
+/* In the record of the messages that were sent to these queues. */
+static void replace_older(struct broker *b, const struct targets *t,
+    const uint64_t first[SEND_QUEUES_MAX], uint32_t count)
+{
+	uint32_t left = REPLACED_MAX;
+	for (uint32_t i = 0; i < t->count; i++)
+		broker_replace(b, t->queue[i], first[i], count, &left);
+}
+
 static void send_batch(struct broker *b, struct conn *c, const struct wire_send *m)
 {
 	struct batch_view batch;
@@ -753,11 +817,17 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 	struct id_hashes *ids = broker_ids_of(b, batch.attributes, batch.count);
 	if (!broker_ids_known(b, c, m->n, broker_queue_named(b, m->queue), ids, batch.count)) {
 		make_queues(b, c, &queues, &targets);
-		if (resume.name.len > 0 || ids)
-			broker_reserve(b, m->data.len + 8 * (size_t)batch.count + FRAME_SMALL);
+		bool replaces = m->flags & SEND_REPLACE;
+		uint64_t first[SEND_QUEUES_MAX];
+		next_seqs(&targets, first);
+		if (resume.name.len > 0 || ids || replaces)
+			broker_reserve(b, m->data.len + 8 * (size_t)batch.count + FRAME_SMALL +
+					      room_to_replace(replaces));
 		emit_send(b, c, m, &targets);
 		broker_emit_hashes(b, targets.queue[0], ids, batch.count);
 		emit_position(b, targets.queue[0], &resume);
+		if (replaces)
+			replace_older(b, &targets, first, batch.count);
 		broker_reserve_end(b);
 		answer(b, c, m->n);
 	}
@@ -898,8 +968,11 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 		return;
 	}
 	broker_name_owner(b, c->session);
-	if (resume.name.len > 0 || c->piece_id)
-		broker_reserve(b, FRAME_SMALL);
+	bool replaces = m->flags & SEND_REPLACE;
+	uint64_t first[SEND_QUEUES_MAX];
+	next_seqs(&t, first);
+	if (resume.name.len > 0 || c->piece_id || replaces)
+		broker_reserve(b, FRAME_SMALL + room_to_replace(replaces));
 	broker_emit_send_chunked(
 	    b, &(struct event_send_chunked){t.queue[0]->id, c->session->id, m->n,
 		   t.queue[0]->next_seq, m->part + 1, (uint32_t)bytes, next_numbers(&t, list)});
@@ -907,6 +980,9 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 		broker_emit_hashes(b, t.queue[0], ids, 1);
 	free(ids);
 	emit_position(b, t.queue[0], &resume);
+	if (replaces)
+		replace_older(b, &t, first, 1);
+	broker_reserve_end(b);
 	answer(b, c, m->n);
 }
 
@@ -1707,6 +1783,7 @@ static bool tags_known(
 	case WIRE_TYPE_SETTLE_SEND:
 	case WIRE_TYPE_QUEUE_CREATE:
 	case WIRE_TYPE_QUEUE_SET:
+	case WIRE_TYPE_CANCEL:
 		fail_unknown(b, c, load_u64(p), load_u64(p + 8), text);
 		break;
 	case WIRE_TYPE_SUBSCRIBE:

@@ -284,6 +284,9 @@ static enum rmq_error apply_remove(
 static void lost_some(struct broker *b, struct queue *q)
 {
 	broker_roomy(b, q);
+	/* What waited for one of its key may be handed out. */
+	if (q->keys)
+		broker_busy(b, q);
 	if (queue_total(q) == 0)
 		q->idle_due = true;
 	if (queue_total(q) == 0 || q->settings.more.max_inflight > 0)
@@ -401,7 +404,7 @@ static enum rmq_error arrive(struct broker *b, const struct event_place *at,
 	queue_adds_of(q, e->set);
 	queue_add_batch(q, at->record, t->first_seq, count, batch_weight(&e->batch), e->offset,
 	    0, e->shares);
-	if (e->batch.attributes.len == 0)
+	if (e->batch.attributes.len == 0 && q->settings.more.expire_ms == 0)
 		queue_add_ready(q, t->first_seq, count, count, 0, 0);
 	else
 		lanes_add(q, t->first_seq, count, e->batch.attributes, 0, at->wall);
@@ -521,6 +524,7 @@ static enum rmq_error large_comes(struct broker *b, const struct event_place *at
 	/* The batch charges the records before the pending message lets go of them. */
 	queue_add_large(q, large, seq, p->bytes, at->wall.ms, p->shares);
 	struct lane lane = lane_at(&p->lane, at->wall);
+	lane = lane_in(q, &lane, at->wall);
 	broker_drop_pending(b, p);
 	queue_add_new(q, seq, 1, &lane);
 	broker_busy(b, q);
@@ -930,25 +934,23 @@ static enum rmq_error apply_drop(
     struct broker *b, const struct event_place *at, const struct event_drop *e)
 {
 	struct queue *q = broker_queue(b, e->queue);
-	struct reader ranges = reader_of(e->ranges);
+	struct reader in = reader_of(e->ranges);
+	struct range *r;
 	if (!queue_wants(b, at, e->queue))
 		return RMQ_E_OK;
-	if (e->why < DROP_EXPIRED || e->why > DROP_MOVED)
-		return RMQ_E_VERSION;
 	if (!q)
 		q = broker_gap_queue(b, e->queue);
-	if (!q || e->ranges.len == 0 || e->ranges.len % SEQ_RANGE_SIZE != 0)
+	if (!q || e->why == 0 || e->why >= DROPPED_WHYS || e->ranges.len == 0)
 		return RMQ_E_CORRUPT;
-	while (reader_left(&ranges) > 0) {
-		struct seq_range run = seq_range_get(&ranges);
-		struct range *r;
-		if (run.first > SEQ_MAX)
+	while (reader_left(&in) > 0) {
+		uint64_t from = get_u64(&in), count = get_u32(&in);
+		if (in.bad || count == 0 || count > UINT64_MAX - from)
 			return RMQ_E_CORRUPT;
-		uint64_t from = run.first, end = from + run.count;
+		uint64_t end = min_u64(from + count, wanted_below(b, q->id));
 		broker_gap_until(b, q, end);
-		end = min_u64(end, wanted_below(b, q->id));
-		broker_gap_left(b, q, from, end);
+		q->counts.dropped[e->why] += broker_gap_left(b, q, from, end);
 		while ((r = next_live(q, &from, end))) {
+			q->counts.dropped[e->why] += r->live;
 			if (r->state == STATE_LEASED)
 				voids(b, r, false);
 			queue_drop_range(q, r);
@@ -1014,6 +1016,22 @@ static struct batch *set_origin(
 	return batch;
 }
 
+/* The keys of dead letters; false: not one for each. */
+static bool add_keys(struct queue *q, uint64_t first, uint32_t count, struct slice tags)
+{
+	struct slice list;
+	if (!tags_find(tags, EVENT_TAG_KEYS, &list))
+		return true;
+	if (list.len != (size_t)count * 8)
+		return false;
+	uint64_t *keys = memory_new(list.len);
+	for (uint32_t i = 0; i < count; i++)
+		keys[i] = load_u64(list.data + 8 * (size_t)i);
+	keys_add(q, first, count, keys);
+	free(keys);
+	return true;
+}
+
 static enum rmq_error apply_dead(
     struct broker *b, const struct event_place *at, const struct event_dead *e)
 {
@@ -1033,6 +1051,12 @@ static enum rmq_error apply_dead(
 	queue_batch_join(q, batch);
 	q->next_seq += e->count;
 	q->counts.sent += e->count;
+	/* Its own time is over for a dead letter; how long it is kept is its queue's affair. */
+	struct lane lane = lane_in(q, &(struct lane){.priority = priority}, at->wall);
+	if (lane.expire_ms > 0)
+		expiry_add(q, e->first_seq, e->count, e->count, lane.expire_ms);
+	if (!add_keys(q, e->first_seq, e->count, e->tags))
+		return RMQ_E_CORRUPT;
 	struct range *r = queue_add_range(q, e->first_seq, e->count, e->count);
 	r->priority = priority;
 	queue_make_ready(q, r, 0, e->failures);
@@ -1258,7 +1282,12 @@ static enum rmq_error apply_part_queue(
 	q->rate_full = tags_find_u64(e->tags, PART_QUEUE_TAG_RATE);
 	q->next_seq = e->next_seq;
 	q->counts = (struct queue_counts){e->sent, e->delivered, e->settled, e->failed, e->dead,
-	    tags_find_u64(e->tags, PART_QUEUE_TAG_LOST)};
+	    tags_find_u64(e->tags, PART_QUEUE_TAG_LOST), {0}};
+	struct slice dropped = NO_TAGS;
+	(void)tags_find(e->tags, PART_QUEUE_TAG_DROPPED, &dropped);
+	struct reader in = reader_of(dropped);
+	for (int why = DROPPED_EXPIRED; why < DROPPED_WHYS && reader_left(&in) > 0; why++)
+		q->counts.dropped[why] = get_u64(&in);
 	return RMQ_E_OK;
 }
 
@@ -1372,6 +1401,42 @@ static enum rmq_error apply_part_range(
 	return RMQ_E_OK;
 }
 
+static enum rmq_error apply_part_keys(
+    struct broker *b, const struct event_place *at, const struct event_part_keys *e)
+{
+	(void)at;
+	struct queue *q = broker_queue(b, e->queue);
+	uint32_t count = (uint32_t)(e->keys.len / 8);
+	uint64_t end = 0, next = q ? keys_run(q, e->first, 1, &end) : 0;
+	if (!q || count == 0 || e->keys.len % 8 != 0 || e->first > SEQ_MAX ||
+	    (next > 0 && next < e->first + count))
+		return RMQ_E_CORRUPT;
+	uint64_t *keys = memory_new(e->keys.len);
+	bool good = true;
+	for (uint32_t i = 0; i < count; i++) {
+		keys[i] = load_u64(e->keys.data + 8 * (size_t)i);
+		good &= keys[i] == 0 || queue_any_live(q, e->first + i, e->first + i + 1);
+	}
+	if (good)
+		keys_add(q, e->first, count, keys);
+	free(keys);
+	return good ? RMQ_E_OK : RMQ_E_CORRUPT;
+}
+
+static enum rmq_error apply_part_expiry(
+    struct broker *b, const struct event_place *at, const struct event_part_expiry *e)
+{
+	(void)at;
+	struct queue *q = broker_queue(b, e->queue);
+	struct expiry *x = q ? expiry_from(q, e->first) : NULL;
+	uint64_t live = q ? queue_count_live(q, e->first, e->span) : 0;
+	if (live == 0 || e->span > UINT64_MAX - e->first ||
+	    (x && x->first < e->first + e->span))
+		return RMQ_E_CORRUPT;
+	expiry_add(q, e->first, e->span, live, e->at_ms);
+	return RMQ_E_OK;
+}
+
 static enum rmq_error apply_part_pending(
     struct broker *b, const struct event_place *at, const struct event_part_pending *e)
 {
@@ -1397,6 +1462,7 @@ static enum rmq_error apply_part_pending(
 	    .shares = shares,
 	    .lane = lane_asked(attributes, 0),
 	    .large = large};
+	p->lane.key = tags_find_u64(e->tags, EVENT_TAG_KEYS);
 	for (uint32_t i = 0; i < large->parts; i++)
 		ledger_add(&b->ledger, large->part[i].record, 1, 0);
 	broker_unfinished_add(b, p, at->lease);

@@ -83,15 +83,33 @@ struct slice broker_dead_name(const struct queue *q, char name[NAME_FULL_MAX + 8
 	return slice_str(name);
 }
 
+static void put_keys(struct writer *tags, struct queue *q, uint64_t first, uint32_t count)
+{
+	uint8_t bytes[8 * DEAD_KEYS_MAX];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	bool any = false;
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t key = keys_of(q, first + i);
+		any |= key > 0;
+		put_u64(&w, key);
+	}
+	assert(!w.full);
+	if (any)
+		tags_put(tags, EVENT_TAG_KEYS, slice_of(w.p, w.len));
+}
+
 void broker_arrive(struct broker *b, struct queue *to, const struct range *r,
     const struct batch *m, uint64_t first, uint32_t count, const struct arrival *a)
 {
 	uint8_t location[CHUNKS_MAX * EVENT_LOCATION_SIZE];
 	uint8_t place[EVENT_PLACE_TAGS_MAX], value[EVENT_TAKEN_SIZE];
-	uint8_t list[EVENT_PRIORITY_SIZE + EVENT_PLACE_TAGS_MAX + EVENT_TAKEN_SIZE];
+	uint8_t list[EVENT_PRIORITY_SIZE + 4 + 8 * DEAD_KEYS_MAX + EVENT_PLACE_TAGS_MAX +
+		     EVENT_TAKEN_SIZE];
 	struct writer tags = writer_of(list, sizeof(list));
 	if (!RMQ_VARIANT(PRIORITY_OF_DEAD))
 		event_priority_put(&tags, r->priority);
+	if (r->queue->keys && !RMQ_VARIANT(KEYS_OF_DEAD))
+		put_keys(&tags, r->queue, first, count);
 	put_rest(&tags, event_place_tags(&a->origin, m->shares, a->redrives, place));
 	if (a->taken) {
 		struct writer v = writer_of(value, sizeof(value));
@@ -106,7 +124,7 @@ void broker_arrive(struct broker *b, struct queue *to, const struct range *r,
 		e.time_ms = m->large->time_ms;
 	/* The event by which they leave is in the same record: in one queue or the other, never
 	 * in neither. */
-	broker_reserve(b, 1024 + e.location.len);
+	broker_reserve(b, 1024 + e.location.len + e.tags.len);
 	broker_emit_dead(b, &e);
 }
 
@@ -156,6 +174,8 @@ void broker_bury(struct broker *b, struct queue *dead, struct range *r, struct s
 			first = m->first + m->count;
 			continue;
 		}
+		if (q->keys)
+			run_end = min_u64(run_end, at + DEAD_KEYS_MAX);
 		r = queue_range_at(q, at);
 		assert(r && r->lease == lease);
 		bury_run(b, dead, r, m, at, (uint32_t)(run_end - at), why);

@@ -222,10 +222,16 @@ void broker_grant(struct broker *b)
 {
 	struct queue *q;
 	uint64_t end = b->work + b->ledger.limits.turn_steps;
+	TAILQ_HEAD(, queue) later = TAILQ_HEAD_INITIALIZER(later);
 	while (b->work < end && (q = TAILQ_FIRST(&b->busy))) {
 		struct range *r;
 		struct subscription *sub;
 		TAILQ_REMOVE(&b->busy, q, busy);
+		/* What has expired goes first: the next turn goes on with that. */
+		if (!RB_EMPTY(&q->expiries) && broker_any_expired(b)) {
+			TAILQ_INSERT_TAIL(&later, q, busy);
+			continue;
+		}
 		q->is_busy = false;
 		uint64_t share = share_of(q), may = may_hand_out(b, q);
 		if (RMQ_VARIANT(IDLE_EARLY))
@@ -241,6 +247,7 @@ void broker_grant(struct broker *b)
 			hold_back(b, q);
 		q->idle_due = q->idle_due && r;
 	}
+	TAILQ_CONCAT(&b->busy, &later, busy);
 }
 
 void broker_hand_again(struct broker *b, struct subscription *sub)

@@ -14,6 +14,7 @@
  *	broker_ids.c	messages that are not stored again
  *	broker_resume.c	inputs that are sent in several runs
  *	broker_watch.c	clients that wait for messages to be gone, or for more
+ *	broker_drop.c	messages that expire or are cancelled
  *	broker_gaps.c	recovery around records whose events are gone
  */
 #ifndef RMQ_CORE_BROKER_BROKER_STATE_H
@@ -504,7 +505,8 @@ struct arrival {
 	bool taken; /* they are no new dead letters */
 };
 /*
- * Messages [first, first + count) of r, all of them live and in m, come to another queue, too; in the
+ * Messages [first, first + count) of r, all of them live and in m, and DEAD_KEYS_MAX at most if its
+ * queue has keys, come to another queue, too; in the
  * same record the caller lets them leave r's.
  */
 void broker_arrive(struct broker *b, struct queue *to, const struct range *r,
@@ -517,6 +519,28 @@ void broker_give_back(struct broker *b, struct range *r);
 void broker_tell_ended(struct broker *b, const struct range *r, uint8_t why);
 /* Tells the holders of messages [first, end) that these are gone. */
 void broker_tell_gone(struct broker *b, struct queue *q, uint64_t first, uint64_t end);
+
+/* ---- broker_drop.c ---- */
+
+/* Drops what has expired: a turn's share of it. */
+void broker_drop_expired(struct broker *b);
+/* Whether some is left. */
+bool broker_any_expired(struct broker *b);
+/*
+ * The messages of q (u64 each, rising) leave it, and their holders are told; those that are not
+ * there go into `missing` as settle_entry.  At most CANCEL_MAX: their event fits into a record.
+ */
+void broker_cancel(
+    struct broker *b, struct queue *q, struct slice messages, struct writer *missing);
+
+/*
+ * Messages [first, first + count) of q, which were just sent, replace older ones of their keys that
+ * nobody has leased: as many as *left says, in the same record if it has room for *left of
+ * REPLACED_BYTES.
+ */
+#define REPLACED_BYTES 12
+void broker_replace(
+    struct broker *b, struct queue *q, uint64_t first, uint32_t count, uint32_t *left);
 
 /* ---- broker_commands.c ---- */
 

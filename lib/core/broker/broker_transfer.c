@@ -108,7 +108,7 @@ static void take_run(struct broker *b, const struct transfer *t, struct queue *t
 	if (RMQ_VARIANT(TRANSFER_APART))
 		broker_end_record(b);
 	broker_emit_drop(
-	    b, &(struct event_drop){t->from->id, DROP_MOVED, NO_TAGS, slice_of(w.p, w.len)});
+	    b, &(struct event_drop){t->from->id, DROPPED_MOVED, NO_TAGS, slice_of(w.p, w.len)});
 }
 
 static bool stop(struct transfer *t, uint64_t at, enum rmq_error code)
@@ -154,6 +154,8 @@ static bool transfer_range(struct broker *b, struct transfer *t, uint64_t at, ui
 			continue;
 		first = batch_run(m, first, limit, &run_end);
 		at = min_u64(limit, first < limit ? run_end : m->first + m->count);
+		if (t->from->keys && first < limit)
+			at = min_u64(at, first + DEAD_KEYS_MAX);
 		if (first < limit && !go(b, t, r, m, first, at))
 			return false;
 	}

@@ -353,6 +353,13 @@ const struct client_command *client_queue(struct client *c, struct mono_time now
     enum wire_type type, struct slice queue, uint8_t flags, const struct client_settings *s,
     void *tag);
 
+/*
+ * Messages of the queue (rising, CANCEL_MAX at most) leave it, whoever holds them; done() has those
+ * that were not there as entries of lease 0.  NULL: out of memory.
+ */
+const struct client_command *client_cancel(struct client *c, struct mono_time now,
+    struct slice queue, const uint64_t *messages, uint32_t count, void *tag);
+
 /* Rows come by listed() and peeked(), then list_end() and peek_end().  One at a time. */
 uint32_t client_list(struct client *c, struct mono_time now, struct slice after,
     struct slice glob, uint32_t limit);

@@ -634,6 +634,26 @@ const struct client_command *client_queue(struct client *c, struct mono_time now
 	return cmd;
 }
 
+const struct client_command *client_cancel(struct client *c, struct mono_time now,
+    struct slice queue, const uint64_t *messages, uint32_t count, void *tag)
+{
+	size_t cap = CONTROL_FRAME_MAX + 8 * (size_t)count;
+	struct client_command *cmd = command_new(c, WIRE_TYPE_CANCEL, cap, queue, tag);
+	if (!cmd)
+		return NULL;
+	struct writer w = writer_of(cmd->frame, cap);
+	size_t begin = frame_begin(&w, WIRE_TYPE_CANCEL);
+	wire_cancel_encode(&w, &(struct wire_cancel){0, 0, queue, NO_TAGS, slice_of(NULL, 0)});
+	for (uint32_t i = 0; i < count; i++)
+		put_u64(&w, messages[i]);
+	frame_end(&w, begin);
+	assert(!w.full);
+	cmd->len = cmd->bytes = (uint32_t)w.len;
+	push(c, cmd);
+	client_note_asking(c, now);
+	return cmd;
+}
+
 /* ---- answers ---- */
 
 /* Whether n is the oldest command and was sent; a repeated answer is passed over. */

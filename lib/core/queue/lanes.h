@@ -1,6 +1,6 @@
 /*
  * Lanes: what the attributes of messages ask of their queue.  A queue hands out messages of
- * a higher priority first, and none before its time.
+ * a higher priority first, and none before its time or after it expires.
  */
 #ifndef RMQ_CORE_QUEUE_LANES_H
 #define RMQ_CORE_QUEUE_LANES_H
@@ -14,7 +14,9 @@
 struct queue;
 
 struct lane {
-	uint64_t until_ms; /* delayed up to this wall clock time; 0: not */
+	uint64_t until_ms;  /* delayed up to this wall clock time; 0: not */
+	uint64_t expire_ms; /* handed out up to this wall clock time; 0: it does not expire */
+	uint64_t key;	    /* of one message alone (keys.h); 0: none */
 	uint8_t priority;
 };
 
@@ -25,10 +27,10 @@ struct lane {
  */
 uint64_t lanes_bucket(uint64_t until_ms, uint64_t now_ms);
 
-/* The lane of message i, exactly as its attributes (checked) say. */
+/* The lane of message i, with its key, exactly as its attributes (checked) say. */
 struct lane lane_asked(struct slice attributes, uint32_t i);
-/* The attributes that say so, in `bytes`. */
-#define LANE_ATTRIBUTES_MAX (4 + 8 + 4 + 1)
+/* The attributes that say so, but for the key, in `bytes`. */
+#define LANE_ATTRIBUTES_MAX (4 + 8 + 4 + 8 + 4 + 1)
 struct slice lane_attributes(const struct lane *lane, uint8_t bytes[LANE_ATTRIBUTES_MAX]);
 /* What that comes to at this time: a delay ends with its bucket, or is over. */
 struct lane lane_at(const struct lane *asked, struct wall_time now);
@@ -38,7 +40,7 @@ struct lane_walk {
 	struct slice attributes;
 	struct wall_time now;
 	uint32_t at, end;
-	struct attribute_cursor delay, priority;
+	struct attribute_cursor delay, expire, priority;
 };
 struct lane_walk lanes_of(
     struct slice attributes, uint32_t from, uint32_t count, struct wall_time now);
@@ -47,6 +49,9 @@ uint32_t lanes_next(struct lane_walk *w, struct lane *lane);
 
 /* The first of so many messages whose delay is longer than DELAY_MS_MAX; `count`: there is none. */
 uint32_t lanes_too_far(struct slice attributes, uint32_t count, struct wall_time now);
+
+/* The lane that a message has in q now: it may expire by the queue's setting. */
+struct lane lane_in(const struct queue *q, const struct lane *lane, struct wall_time now);
 
 /* Messages [first, first + count), all live, are new in q; message `from` of the batch is first. */
 void lanes_add(struct queue *q, uint64_t first, uint32_t count, struct slice attributes,

@@ -65,6 +65,7 @@ void timers_init(struct timers *t)
 	RB_INIT(&t->leases);
 	RB_INIT(&t->delays);
 	RB_INIT(&t->walls);
+	RB_INIT(&t->expiries);
 }
 
 struct queue *queue_new(
@@ -80,6 +81,7 @@ struct queue *queue_new(
 	RB_INIT(&q->batches);
 	RB_INIT(&q->ranges);
 	RB_INIT(&q->ready);
+	RB_INIT(&q->expiries);
 	TAILQ_INIT(&q->hungry);
 	TAILQ_INIT(&q->subs);
 	TAILQ_INIT(&q->waiting);
@@ -732,11 +734,14 @@ static void leave_state(struct queue *q, struct range *r)
 	q->live[r->state] -= r->live;
 	switch (r->state) {
 	case STATE_READY:
-		RB_REMOVE(ready_tree, &q->ready, r);
+		if (!r->waits)
+			RB_REMOVE(ready_tree, &q->ready, r);
 		break;
 	case STATE_LEASED:
 		RB_REMOVE(timer_tree, &q->timers->leases, r);
 		range_detach(r);
+		if (!RB_EMPTY(&q->expiries))
+			expiry_return(q, r->first, r->first + r->span);
 		break;
 	case STATE_DELAYED:
 		RB_REMOVE(timer_tree, delays_of(q, r), r);
@@ -752,7 +757,8 @@ static void enter_state(struct queue *q, struct range *r, uint8_t state)
 	q->live[state] += r->live;
 	switch (state) {
 	case STATE_READY:
-		RB_INSERT(ready_tree, &q->ready, r);
+		if (!r->waits)
+			RB_INSERT(ready_tree, &q->ready, r);
 		break;
 	case STATE_LEASED:
 		RB_INSERT(timer_tree, &q->timers->leases, r);
@@ -830,7 +836,7 @@ static bool same_state(const struct range *a, const struct range *b)
 	return a && b && a->state == b->state && a->state != STATE_LEASED &&
 	       a->attempt == b->attempt && a->failures == b->failures &&
 	       a->priority == b->priority && a->until_ms == b->until_ms &&
-	       a->by_wall == b->by_wall;
+	       a->by_wall == b->by_wall && a->waits == b->waits;
 }
 
 /* Right joins left; what lies between them is settled. */
@@ -853,10 +859,12 @@ static void merge_neighbours(struct queue *q, struct range *r)
 		range_merge(q, prev, r);
 }
 
-void queue_make_ready(struct queue *q, struct range *r, uint32_t attempt, uint32_t failures)
+static void make_ready(
+    struct queue *q, struct range *r, uint32_t attempt, uint32_t failures, bool waits)
 {
 	if (r->state)
 		leave_state(q, r);
+	r->waits = waits;
 	r->attempt = attempt;
 	r->failures = failures;
 	r->lease = 0;
@@ -865,6 +873,57 @@ void queue_make_ready(struct queue *q, struct range *r, uint32_t attempt, uint32
 	r->by_wall = false;
 	enter_state(q, r, STATE_READY);
 	merge_neighbours(q, r);
+}
+
+/* Where messages of [at, end), the first of which is live, stop to be as it is, waiting or not. */
+static uint64_t same_wait(struct queue *q, uint64_t at, uint64_t end)
+{
+	bool waits = keys_wait(q, at);
+	struct batch *b = queue_batch_at(q, at);
+	uint64_t run_end = at;
+	for (; b && b->first < end; b = queue_batch_next(b)) {
+		uint64_t seq = at;
+		while ((seq = batch_run(b, seq, end, &run_end)) < end)
+			for (; seq < run_end; seq++)
+				if (keys_wait(q, seq) != waits)
+					return seq;
+	}
+	return end;
+}
+
+/* Messages [at, end) of one range, each as its key says. */
+static void make_ready_keyed(
+    struct queue *q, uint64_t at, uint64_t end, uint32_t attempt, uint32_t failures)
+{
+	while (at < end) {
+		uint64_t first = queue_first_live(q, at, end);
+		if (first == end)
+			return;
+		uint64_t stop = same_wait(q, first, end);
+		struct range *r = queue_range_at(q, first);
+		bool waits = keys_wait(q, first);
+		uint64_t from = at > r->first ? at : r->first;
+		make_ready(q, queue_isolate(q, r, from, stop - from), attempt, failures, waits);
+		at = stop;
+	}
+}
+
+void queue_make_ready(struct queue *q, struct range *r, uint32_t attempt, uint32_t failures)
+{
+	if (q->keys)
+		make_ready_keyed(q, r->first, r->first + r->span, attempt, failures);
+	else
+		make_ready(q, r, attempt, failures, false);
+}
+
+/* Message seq is the oldest of its key now. */
+static void unwait(struct queue *q, uint64_t seq)
+{
+	struct range *r = queue_range_at(q, seq);
+	if (!r || r->first > seq || r->state != STATE_READY || !r->waits)
+		return;
+	r = queue_isolate(q, r, seq, 1);
+	make_ready(q, r, r->attempt, r->failures, false);
 }
 
 static void make_delayed(struct queue *q, struct range *r, uint64_t until_ms, bool by_wall,
@@ -878,6 +937,7 @@ static void make_delayed(struct queue *q, struct range *r, uint64_t until_ms, bo
 	r->detached = false;
 	r->until_ms = until_ms;
 	r->by_wall = by_wall;
+	r->waits = false;
 	enter_state(q, r, STATE_DELAYED);
 	merge_neighbours(q, r);
 }
@@ -926,6 +986,10 @@ void queue_add_new(struct queue *q, uint64_t first, uint64_t count, const struct
 {
 	struct range *r = queue_add_range(q, first, count, count);
 	r->priority = lane->priority;
+	if (lane->key > 0)
+		keys_add(q, first, 1, &lane->key);
+	if (lane->expire_ms > 0)
+		expiry_add(q, first, count, count, lane->expire_ms);
 	if (lane->until_ms > 0)
 		queue_make_waiting(q, r, (struct wall_time){lane->until_ms}, 0, 0);
 	else
@@ -937,20 +1001,31 @@ void queue_drop_range(struct queue *q, struct range *r)
 	uint64_t first = r->first, end = r->first + r->span;
 	struct range *prev = RB_PREV(range_tree, &q->ranges, r);
 	struct range *next = RB_NEXT(range_tree, &q->ranges, r);
+	uint64_t *oldest = NULL;
+	size_t count = 0;
+	if (!RB_EMPTY(&q->expiries))
+		expiry_leave(q, first, end);
+	if (q->keys)
+		oldest = keys_leave(q, first, end, &count);
 	range_free(q, r);
 	drop_span(q, first, end);
 	/* As recovery from a checkpoint puts them together. */
 	if (same_state(prev, next))
 		range_merge(q, prev, next);
+	for (size_t i = 0; i < count; i++)
+		unwait(q, oldest[i]);
+	free(oldest);
+	if (q->keys)
+		keys_tidy(q);
 }
 
 void queue_drop_below(struct queue *q, uint64_t seq)
 {
-	struct range *r, *next;
-	for (r = RB_MIN(range_tree, &q->ranges); r && r->first < seq; r = next) {
+	struct range *r;
+	/* What waited for one that leaves may join others. */
+	while ((r = RB_MIN(range_tree, &q->ranges)) && r->first < seq) {
 		if (r->first + r->span > seq)
 			r = queue_isolate(q, r, r->first, seq - r->first);
-		next = RB_NEXT(range_tree, &q->ranges, r);
 		queue_drop_range(q, r);
 	}
 }

@@ -22,11 +22,14 @@
 
 #include "core/base/limits.h"
 #include "core/base/time.h"
+#include "core/queue/expiry.h"
+#include "core/queue/keys.h"
 #include "core/queue/lanes.h"
 #include "core/queue/ids.h"
 #include "core/queue/ledger.h"
 #include "core/queue/policy.h"
 #include "core/queue/positions.h"
+#include "core/wire/event.h"
 #include "core/wire/wire.h"
 
 struct conn;
@@ -126,8 +129,9 @@ struct range {
 	uint32_t failures;
 	uint8_t state; /* STATE_* */
 	uint8_t priority;
-	bool detached; /* leased: not extended with its session */
-	bool by_wall;  /* delayed since they were sent */
+	bool detached : 1; /* leased: not extended with its session */
+	bool by_wall : 1;  /* delayed since they were sent */
+	bool waits : 1;	   /* ready: for older messages of their keys */
 };
 
 static_assert(sizeof(struct range) <= 176, "leases and delays are kept small");
@@ -143,6 +147,7 @@ struct timers {
 	struct timer_tree leases;
 	struct timer_tree delays;
 	struct timer_tree walls; /* delays that end by the wall clock */
+	struct expiry_timers expiries;
 };
 
 /* A large message of which not all pieces have come. */
@@ -169,7 +174,8 @@ struct queue_counts {
 	uint64_t settled;
 	uint64_t failed;
 	uint64_t dead;
-	uint64_t lost; /* their bodies could not be read */
+	uint64_t lost;			/* their bodies could not be read */
+	uint64_t dropped[DROPPED_WHYS]; /* by why, see event.h */
 };
 
 struct queue {
@@ -192,6 +198,8 @@ struct queue {
 	struct batch *newest; /* the one that was added last, while it is as added */
 	uint64_t newest_set; /* the queues that share what `newest` ends with; 0: it is alone */
 	struct range_tree ranges;
+	struct expiry_tree expiries;
+	struct keys *keys;	    /* NULL: no message has one */
 	struct range *recent_range; /* looked up last, or NULL */
 	struct batch *recent_batch;
 	struct ready_tree ready;

@@ -181,8 +181,7 @@ uint16_t attributes_refused(struct slice list)
 	struct tag t;
 	while (tags_next(&r, &t)) {
 		uint16_t tag = (uint16_t)(t.tag & ~ATTRIBUTE_EACH);
-		if (tag % 2 == 0 && tag != ATTRIBUTE_DELAY_UNTIL && tag != ATTRIBUTE_PRIORITY &&
-		    tag != ATTRIBUTE_ID)
+		if (tag % 2 == 0 && !attribute_name(tag))
 			return tag;
 	}
 	return 0;

@@ -93,6 +93,18 @@
 /* So many records of the input of this name are stored in the queue. */
 #define EVENT_IDS(F)	  F(u32, queue) F(tags, tags) F(rest, hashes)
 #define EVENT_POSITION(F) F(u32, queue) F(u64, at) F(str, name) F(tags, tags)
+/*
+ * Messages of `ranges` (drop_range) leave the queue, as far as they are live, without being settled.
+ * DROPPED_MOVED: to where the DEAD before this one in the same record says.
+ */
+enum dropped {
+	DROPPED_EXPIRED = 1,
+	DROPPED_REPLACED = 2,
+	DROPPED_CANCELLED = 3,
+	DROPPED_MOVED = 4,
+	DROPPED_WHYS /* one more than the highest */
+};
+#define EVENT_DROP(F) F(u32, queue) F(u8, why) F(tags, tags) F(rest, ranges)
 
 /*
  * Messages leave the queue, and are not settled.  ranges: seq_range.  MOVED: they came to another one
@@ -141,6 +153,11 @@ enum drop_why { DROP_EXPIRED = 1, DROP_REPLACED = 2, DROP_CANCELLED = 3, DROP_MO
 #define EVENT_PART_IDS(F)      F(u32, queue) F(tags, tags) F(rest, ids)
 #define EVENT_PART_POSITION(F) F(u32, queue) F(u64, at) F(str, name) F(tags, tags)
 
+/* Messages from `first` on have these keys (keys.h), u64 each; 0: none, or it is gone. */
+#define EVENT_PART_KEYS(F) F(u32, queue) F(u64, first) F(tags, tags) F(rest, keys)
+/* Messages [first, first + span) expire then (wall clock), as far as they are live. */
+#define EVENT_PART_EXPIRY(F) F(u32, queue) F(u64, first) F(u64, span) F(u64, at_ms) F(tags, tags)
+
 /*      type NAME            name            fields */
 #define EVENTS(X) \
 	X(1,  CREATE,         create,         EVENT_CREATE) \
@@ -185,7 +202,9 @@ enum drop_why { DROP_EXPIRED = 1, DROP_REPLACED = 2, DROP_CANCELLED = 3, DROP_MO
 	X(76, PART_OWNER,     part_owner,     EVENT_PART_OWNER) \
 	X(89, PART_IDS,       part_ids,       EVENT_PART_IDS) \
 	X(88, PART_POSITION,  part_position,  EVENT_PART_POSITION) \
-	X(77, PART_PAUSE,     part_pause,     EVENT_PART_PAUSE)
+	X(77, PART_PAUSE,     part_pause,     EVENT_PART_PAUSE) \
+	X(80, PART_KEYS,      part_keys,      EVENT_PART_KEYS) \
+	X(81, PART_EXPIRY,    part_expiry,    EVENT_PART_EXPIRY)
 
 enum event_type {
 #define X(type, NAME, name, FIELDS) EVENT_TYPE_##NAME = type,
@@ -284,6 +303,8 @@ const char *event_name(unsigned type);
 	X(PART_RANGE, EVENT_TAG_PRIORITY, priority) \
 	X(DEAD, EVENT_TAG_PRIORITY, priority) \
 	X(PART_RANGE, PART_RANGE_TAG_WALL, wall) \
+	X(DEAD, EVENT_TAG_KEYS, keys) \
+	X(PART_PENDING, EVENT_TAG_KEYS, key) \
 	X(PART_PENDING, PART_PENDING_TAG_ATTRIBUTES, attributes) \
 	X(CHUNK, CHUNK_TAG_ATTRIBUTES, attributes) \
 	X(CHUNK, CHUNK_TAG_QUEUES, queues) \
@@ -296,6 +317,7 @@ const char *event_name(unsigned type);
 	X(PART_LARGE, EVENT_TAG_ORIGIN, origin) \
 	X(CREATE, EVENT_TAG_MAKER, maker) \
 	X(PART_QUEUE, EVENT_TAG_MAKER, maker) \
+	X(PART_QUEUE, PART_QUEUE_TAG_DROPPED, dropped) \
 	X(PART_QUEUE, PART_QUEUE_TAG_LOST, lost) \
 	X(PART_QUEUE, PART_QUEUE_TAG_RATE, rate) \
 	X(CREATE, EVENT_TAG_SETTINGS, settings) \
@@ -411,6 +433,9 @@ bool event_taken_find(struct slice tags, struct event_taken_from *t);
 void event_priority_put(struct writer *w, uint8_t priority);
 /* What the tags say; false: no priority. */
 bool event_priority_find(struct slice tags, uint8_t *priority);
+/* DEAD: u64 for each message, its key; 0: none.  PART_PENDING: u64, that of the message. */
+#define EVENT_TAG_KEYS 4
+#define DEAD_KEYS_MAX  512
 /* PART_RANGE: empty, until_ms is wall clock. */
 #define PART_RANGE_TAG_WALL 4
 /* PART_PENDING: those of the message's attributes that are acted upon (attributes.h). */
@@ -423,6 +448,17 @@ bool event_priority_find(struct slice tags, uint8_t *priority);
 
 /* CREATE, SET, PART_QUEUE: further settings (more_settings.h). */
 #define EVENT_TAG_SETTINGS 2
+
+/* A range in DROP. */
+#define DROP_RANGE_SIZE 12
+static inline void drop_range_put(struct writer *w, uint64_t first, uint32_t count)
+{
+	put_u64(w, first);
+	put_u32(w, count);
+}
+
+/* PART_QUEUE: u64 each, how many were dropped, by why from DROPPED_EXPIRED on; not there: none. */
+#define PART_QUEUE_TAG_DROPPED 5
 
 /* The name of a tag that events of this type know, NULL: they do not. */
 const char *event_tag_name(unsigned type, unsigned tag);

@@ -51,7 +51,7 @@ static inline bool wire_hello_versions(struct slice payload, struct versions *v)
 	return true;
 }
 
-enum { SEND_NO_CREATE = 1, SEND_CHUNK = 2, SEND_MORE = 4, SEND_FLAGS = 7 };
+enum { SEND_NO_CREATE = 1, SEND_CHUNK = 2, SEND_MORE = 4, SEND_REPLACE = 8, SEND_FLAGS = 15 };
 /*
  * data: a batch, or with SEND_CHUNK piece number `part` of one large message;
  * all pieces have the same n, SEND_MORE is on all but the last.
@@ -130,6 +130,8 @@ enum {
 enum { REMOVE_FORCE = 1 };
 #define WIRE_QUEUE_REMOVE(F) F(u64, n) F(u64, answered) F(u8, flags) F(str, queue)
 #define WIRE_QUEUE_PURGE(F)  F(u64, n) F(u64, answered) F(str, queue)
+/* Messages, u64 each, rising, leave the queue, whoever holds them. */
+#define WIRE_CANCEL(F) F(u64, n) F(u64, answered) F(str, queue) F(tags, tags) F(rest, messages)
 
 /* Queues whose name matches glob and sorts after `after`, at most `limit`. */
 #define WIRE_LIST(F) F(u32, req) F(u32, limit) F(str, after) F(str, glob)
@@ -283,6 +285,7 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(25, TRANSFER,     transfer,     WIRE_TRANSFER) \
 	X(27, BURIED,       buried,       WIRE_BURIED) \
 	X(28, POSITION,     position,     WIRE_POSITION) \
+	X(22, CANCEL,       cancel,       WIRE_CANCEL) \
 	X(30, WATCH,        watch,        WIRE_WATCH)
 
 /* In front of HELLO; only the connection's owner looks at it, the broker knows none. */

@@ -1,0 +1,154 @@
+/*
+ * Messages that leave their queue without being settled: those that expire, are replaced by a newer
+ * one of their key, or cancelled.
+ *
+ * An entry of expiry.h is gone through once its time has come.  What is leased then stays with its
+ * holder; when that gives it back, or fails, the entry is due again.  Nothing of a queue with
+ * expiries is handed out while any is due.
+ */
+#include "core/broker/broker_state.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "core/base/memory.h"
+#include "core/base/variant.h"
+
+#define DROP_RANGES_MAX 1024 /* in one event */
+
+static void put_run(struct writer *w, uint64_t first, uint64_t end)
+{
+	while (first < end) {
+		uint32_t count = (uint32_t)min_u64(end - first, UINT32_MAX);
+		drop_range_put(w, first, count);
+		first += count;
+	}
+}
+
+static void emit_drop(
+    struct broker *b, const struct queue *q, enum dropped why, const struct writer *w)
+{
+	assert(!w->full);
+	if (w->len > 0)
+		broker_emit_drop(b,
+		    &(struct event_drop){q->id, (uint8_t)why, NO_TAGS, slice_of(w->p, w->len)});
+}
+
+/* ---- what expires ---- */
+
+static struct expiry *due(struct broker *b)
+{
+	struct expiry *x = expiry_due(&b->timers);
+	return x && x->at_ms <= b->wall_now.ms && !RMQ_VARIANT(EXPIRY_UNSEEN) ? x : NULL;
+}
+
+bool broker_any_expired(struct broker *b)
+{
+	return due(b) != NULL;
+}
+
+/* Where a piece of [from, to) ends that takes a step for each batch. */
+static uint64_t piece_end(
+    struct broker *b, struct queue *q, uint64_t from, uint64_t to, uint64_t end)
+{
+	struct batch *m = queue_batch_at(q, from);
+	for (uint64_t at = from; m && m->first < to; m = queue_batch_next(m)) {
+		if (at > from && b->work >= end)
+			return at;
+		broker_works(b, 1);
+		at = min_u64(to, m->first + m->count);
+	}
+	return to;
+}
+
+/* Goes on with an entry until so much work is done. */
+static void expire(struct broker *b, struct expiry *x, uint64_t end)
+{
+	uint8_t bytes[DROP_RANGES_MAX * DROP_RANGE_SIZE];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	struct queue *q = x->queue;
+	uint64_t at = x->next, stop = x->end;
+	while (at < stop && b->work < end && w.cap - w.len >= 2 * DROP_RANGE_SIZE) {
+		struct range *r = queue_range_at(q, at);
+		if (!r || r->first >= stop) {
+			at = stop;
+			break;
+		}
+		uint64_t from = at > r->first ? at : r->first;
+		at = min_u64(stop, r->first + r->span);
+		broker_works(b, 1);
+		if (r->state == STATE_LEASED && !RMQ_VARIANT(EXPIRY_OF_ALL))
+			continue;
+		at = piece_end(b, q, from, min_u64(at, from + UINT32_MAX), end);
+		if (queue_any_live(q, from, at))
+			put_run(&w, from, at);
+	}
+	/* Before it is gone with the last of its messages. */
+	expiry_passed(x, at);
+	emit_drop(b, q, DROPPED_EXPIRED, &w);
+}
+
+void broker_drop_expired(struct broker *b)
+{
+	uint64_t end = b->work + b->ledger.limits.turn_steps;
+	struct expiry *x;
+	while (b->work < end && (x = due(b)))
+		expire(b, x, end);
+}
+
+/* ---- what is replaced ---- */
+
+static bool may_replace(struct queue *q, uint64_t seq)
+{
+	const struct range *r = queue_range_at(q, seq);
+	return r && r->first <= seq &&
+	       (r->state != STATE_LEASED || RMQ_VARIANT(REPLACE_LEASED)) &&
+	       queue_any_live(q, seq, seq + 1);
+}
+
+void broker_replace(
+    struct broker *b, struct queue *q, uint64_t first, uint32_t count, uint32_t *left)
+{
+	uint8_t *bytes = memory_new((size_t)*left * DROP_RANGE_SIZE + 1);
+	struct writer w = writer_of(bytes, (size_t)*left * DROP_RANGE_SIZE);
+	if (RMQ_VARIANT(REPLACE_APART))
+		broker_end_record(b);
+	for (uint64_t seq = first; seq < first + count; seq++) {
+		uint64_t key = keys_of(q, seq);
+		/* Of several in this batch the newest replaces the others, too. */
+		if (key == 0 || keys_newest(q, key) != seq)
+			continue;
+		uint64_t old = keys_oldest(q, key);
+		for (; old<seq && * left> 0; old = keys_next(q, old)) {
+			broker_works(b, 1);
+			--*left;
+			if (may_replace(q, old))
+				drop_range_put(&w, old, 1);
+		}
+	}
+	emit_drop(b, q, DROPPED_REPLACED, &w);
+	free(bytes);
+}
+
+/* ---- what is cancelled ---- */
+
+void broker_cancel(
+    struct broker *b, struct queue *q, struct slice messages, struct writer *missing)
+{
+	uint8_t bytes[CANCEL_MAX * DROP_RANGE_SIZE];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	struct reader in = reader_of(messages);
+	while (reader_left(&in) > 0) {
+		uint64_t seq = get_u64(&in);
+		broker_works(b, 1);
+		if (!queue_any_live(q, seq, seq + 1)) {
+			settle_entry_put(missing, &(struct settle_entry){0, seq, 1});
+			continue;
+		}
+		if (!RMQ_VARIANT(CANCEL_UNTOLD))
+			broker_tell_gone(b, q, seq, seq + 1);
+		drop_range_put(&w, seq, RMQ_VARIANT(CANCEL_NEIGHBOUR) ? 2 : 1);
+	}
+	broker_reserve(b, 1024 + w.len + missing->len);
+	emit_drop(b, q, DROPPED_CANCELLED, &w);
+}

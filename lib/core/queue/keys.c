@@ -1,0 +1,292 @@
+#include "core/queue/keys.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <xxhash.h>
+
+#include "core/base/memory.h"
+#include "core/base/variant.h"
+#include "core/queue/queue.h"
+
+#define BUCKETS_MIN 16
+
+struct key {
+	RB_ENTRY(key) in_bucket;
+	uint64_t hash;
+	uint64_t oldest;
+	uint64_t newest;
+	struct link *last; /* of `newest` */
+};
+
+/* A message. */
+struct link {
+	struct key *key;    /* NULL: it has none */
+	uint64_t next : 63; /* of its key; 0: none */
+	uint64_t gone : 1;
+};
+
+struct keyed {
+	RB_ENTRY(keyed) by_seq;
+	uint64_t first;
+	uint32_t count;
+	uint32_t chained; /* in some chain */
+	struct link link[];
+};
+
+/* A hash may be made up by a sender: a bucket is a tree. */
+RB_HEAD(key_tree, key);
+RB_HEAD(keyed_tree, keyed);
+
+struct keys {
+	struct keyed_tree runs;
+	struct keyed *recent;
+	struct key_tree *buckets;
+	size_t buckets_count; /* a power of 2 */
+	size_t count;
+};
+
+static int key_compare(const struct key *a, const struct key *b)
+{
+	return a->hash < b->hash ? -1 : a->hash > b->hash;
+}
+
+static int keyed_compare(const struct keyed *a, const struct keyed *b)
+{
+	return a->first < b->first ? -1 : a->first > b->first;
+}
+
+RB_PROTOTYPE(key_tree, key, in_bucket, key_compare)
+RB_PROTOTYPE(keyed_tree, keyed, by_seq, keyed_compare)
+RB_GENERATE(key_tree, key, in_bucket, key_compare)
+RB_GENERATE(keyed_tree, keyed, by_seq, keyed_compare)
+
+uint64_t keys_hash(struct slice key)
+{
+	uint64_t hash = XXH3_64bits(key.data, key.len);
+	return hash ? hash : 1;
+}
+
+/* ---- the table ---- */
+
+static struct key_tree *bucket(const struct keys *k, uint64_t hash)
+{
+	return &k->buckets[hash & (k->buckets_count - 1)];
+}
+
+static void grow(struct keys *k)
+{
+	size_t before = k->buckets_count;
+	struct key_tree *old = k->buckets;
+	struct key *key;
+	k->buckets_count = before ? 2 * before : BUCKETS_MIN;
+	k->buckets = memory_new(k->buckets_count * sizeof(*k->buckets));
+	for (size_t i = 0; i < before; i++) {
+		while ((key = RB_ROOT(&old[i]))) {
+			RB_REMOVE(key_tree, &old[i], key);
+			RB_INSERT(key_tree, bucket(k, key->hash), key);
+		}
+	}
+	free(old);
+}
+
+static struct key *find(const struct keys *k, uint64_t hash)
+{
+	struct key *key = k ? RB_ROOT(bucket(k, hash)) : NULL;
+	while (key && key->hash != hash)
+		key = hash < key->hash ? RB_LEFT(key, in_bucket) : RB_RIGHT(key, in_bucket);
+	return key;
+}
+
+static struct key *find_or_add(struct keys *k, uint64_t hash)
+{
+	struct key *key = find(k, hash);
+	if (key)
+		return key;
+	if (k->count >= k->buckets_count)
+		grow(k);
+	key = memory_new(sizeof(*key));
+	key->hash = hash;
+	RB_INSERT(key_tree, bucket(k, hash), key);
+	k->count++;
+	return key;
+}
+
+/* ---- messages ---- */
+
+static struct keyed *run_from(struct queue *q, uint64_t seq)
+{
+	struct keyed *r = q->keys ? q->keys->recent : NULL, *found = NULL;
+	if (r && r->first <= seq && seq < r->first + r->count)
+		return r;
+	r = q->keys ? RB_ROOT(&q->keys->runs) : NULL;
+	while (r) {
+		if (r->first + r->count > seq) {
+			found = r;
+			r = RB_LEFT(r, by_seq);
+		} else {
+			r = RB_RIGHT(r, by_seq);
+		}
+	}
+	if (found)
+		q->keys->recent = found;
+	return found;
+}
+
+static struct link *link_of(struct queue *q, uint64_t seq)
+{
+	struct keyed *r = run_from(q, seq);
+	struct link *l = r && r->first <= seq ? &r->link[seq - r->first] : NULL;
+	return l && l->key && !l->gone ? l : NULL;
+}
+
+static void run_free(struct queue *q, struct keyed *r)
+{
+	RB_REMOVE(keyed_tree, &q->keys->runs, r);
+	if (q->keys->recent == r)
+		q->keys->recent = NULL;
+	q->ledger->part_bytes -= KEYS_PART_MAX + 8 * (uint64_t)r->count;
+	free(r);
+}
+
+static void chain(struct keys *k, struct keyed *r, uint32_t i, uint64_t hash)
+{
+	struct key *key = find_or_add(k, hash);
+	uint64_t seq = r->first + i;
+	if (key->last && seq <= key->newest)
+		return;
+	if (key->last)
+		key->last->next = seq & (UINT64_MAX >> 1);
+	else
+		key->oldest = seq;
+	key->newest = seq;
+	key->last = &r->link[i];
+	r->link[i].key = key;
+	r->chained++;
+}
+
+void keys_add(struct queue *q, uint64_t first, uint32_t count, const uint64_t *hashes)
+{
+	uint32_t i = 0;
+	while (i < count && hashes[i] == 0)
+		i++;
+	if (i == count || RMQ_VARIANT(KEYS_UNSEEN))
+		return;
+	if (!q->keys) {
+		q->keys = memory_new(sizeof(*q->keys));
+		RB_INIT(&q->keys->runs);
+		grow(q->keys);
+	}
+	struct keyed *r = memory_new(sizeof(*r) + count * sizeof(r->link[0]));
+	r->first = first;
+	r->count = count;
+	RB_INSERT(keyed_tree, &q->keys->runs, r);
+	q->ledger->part_bytes += KEYS_PART_MAX + 8 * (uint64_t)count;
+	for (; i < count; i++)
+		if (hashes[i] > 0)
+			chain(q->keys, r, i, hashes[i]);
+	if (r->chained == 0)
+		run_free(q, r);
+}
+
+uint64_t keys_of(struct queue *q, uint64_t seq)
+{
+	const struct link *l = link_of(q, seq);
+	return l ? l->key->hash : 0;
+}
+
+bool keys_wait(struct queue *q, uint64_t seq)
+{
+	const struct link *l = link_of(q, seq);
+	return l && l->key->oldest != seq;
+}
+
+/* The oldest message of the key is gone: on to the next that is not.  NULL: the key is gone, too. */
+static struct key *advance(struct queue *q, struct key *key)
+{
+	struct keys *k = q->keys;
+	while (key->oldest > 0) {
+		struct keyed *r = run_from(q, key->oldest);
+		struct link *l = &r->link[key->oldest - r->first];
+		if (!l->gone)
+			return key;
+		key->oldest = l->next;
+		l->key = NULL;
+		if (--r->chained == 0)
+			run_free(q, r);
+	}
+	RB_REMOVE(key_tree, bucket(k, key->hash), key);
+	k->count--;
+	free(key);
+	return NULL;
+}
+
+uint64_t *keys_leave(struct queue *q, uint64_t first, uint64_t end, size_t *count)
+{
+	uint64_t *oldest = NULL, at = first, run_end;
+	size_t cap = 0, n = 0;
+	*count = 0;
+	/* Those that go, and are the oldest of their key. */
+	for (; (at = keys_run(q, at, UINT32_MAX, &run_end)) > 0 && at < end; at = run_end) {
+		for (; at < run_end && at < end; at++) {
+			struct link *l = link_of(q, at);
+			if (!l || !queue_any_live(q, at, at + 1))
+				continue;
+			l->gone = true;
+			if (l->key->oldest != at)
+				continue;
+			oldest = memory_grow(oldest, n, &cap, sizeof(*oldest));
+			oldest[n++] = at;
+		}
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct keyed *r = run_from(q, oldest[i]);
+		struct key *key = advance(q, r->link[oldest[i] - r->first].key);
+		if (key)
+			oldest[(*count)++] = key->oldest;
+	}
+	return oldest;
+}
+
+void keys_tidy(struct queue *q)
+{
+	if (!q->keys || q->keys->count > 0)
+		return;
+	assert(RB_EMPTY(&q->keys->runs));
+	free(q->keys->buckets);
+	free(q->keys);
+	q->keys = NULL;
+}
+
+uint64_t keys_oldest(struct queue *q, uint64_t hash)
+{
+	const struct key *key = find(q->keys, hash);
+	return key ? key->oldest : 0;
+}
+
+uint64_t keys_newest(struct queue *q, uint64_t hash)
+{
+	const struct key *key = find(q->keys, hash);
+	return key ? key->newest : 0;
+}
+
+uint64_t keys_next(struct queue *q, uint64_t seq)
+{
+	const struct keyed *r = run_from(q, seq);
+	return r->link[seq - r->first].next;
+}
+
+uint64_t keys_run(struct queue *q, uint64_t from, uint32_t most, uint64_t *end)
+{
+	struct keyed *r = run_from(q, from);
+	for (; r; r = RB_NEXT(keyed_tree, NULL, r)) {
+		uint64_t at = from > r->first ? from : r->first, stop = r->first + r->count;
+		while (
+		    at < stop && !(r->link[at - r->first].key && !r->link[at - r->first].gone))
+			at++;
+		if (at == stop)
+			continue;
+		*end = at + most < stop ? at + most : stop;
+		return at;
+	}
+	return 0;
+}
