@@ -28,6 +28,7 @@ enum {
 	OPT_ID_FROM,
 	OPT_NO_WAIT,
 	OPT_NO_CREATE,
+	OPT_REPLACE,
 	OPT_WINDOW,
 	OPT_PROGRESS
 };
@@ -44,6 +45,7 @@ static const struct option longs[] = {{"null", no_argument, NULL, '0'},
     {"resume", required_argument, NULL, OPT_RESUME}, {"wait", no_argument, NULL, OPT_WAIT},
     {"no-wait", no_argument, NULL, OPT_NO_WAIT},
     {"no-create", no_argument, NULL, OPT_NO_CREATE},
+    {"replace", no_argument, NULL, OPT_REPLACE},
     {"window", required_argument, NULL, OPT_WINDOW},
     {"progress", no_argument, NULL, OPT_PROGRESS}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 
@@ -58,6 +60,7 @@ static const char usage_text[] =
     "  -H, --header NAME=VALUE  a header of each message; repeatable\n"
     "  -p, --priority N      0 to 9; 9 comes first (4)\n"
     "  -k, --key KEY         one message of a key at a time, in order\n"
+    "      --replace         older ones of that key that nobody holds are deleted\n"
     "  -d, --delay DUR|TIME  not before\n"
     "  -e, --expire DUR|TIME not after\n"
     "      --require-newline a last line without its newline is bad\n"
@@ -140,6 +143,28 @@ static enum rmq_error take_label(struct labels *labels, int option, struct reaso
 	return RMQ_E_USAGE;
 }
 
+/* The switch in o that the option sets, NULL: it is none. */
+static bool *switch_of(struct send_options *o, int option)
+{
+	switch (option) {
+	case OPT_WAIT:
+		return &o->wait;
+	case OPT_NO_WAIT:
+		return &o->no_wait;
+	case OPT_REPLACE:
+		return &o->replace;
+	case OPT_NO_CREATE:
+		return &o->no_create;
+	case OPT_SKIP_BAD:
+		return &o->skip_bad;
+	case 'i':
+		return &o->print_ids;
+	case OPT_PASS:
+		return &o->pass;
+	}
+	return NULL;
+}
+
 static enum rmq_error take_option(void *arg, int option, struct reason *why)
 {
 	struct line *l = arg;
@@ -162,15 +187,6 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 	case OPT_REQUIRE_NEWLINE:
 		in->require_newline = true;
 		return RMQ_E_OK;
-	case OPT_SKIP_BAD:
-		o->skip_bad = true;
-		return RMQ_E_OK;
-	case 'i':
-		o->print_ids = true;
-		return RMQ_E_OK;
-	case OPT_PASS:
-		o->pass = true;
-		return RMQ_E_OK;
 	case OPT_UNSENT:
 		if (!*optarg)
 			return reason_set(
@@ -188,15 +204,6 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 			    "--resume: '%s' is not a name (as of a queue)", optarg);
 		o->resume = optarg;
 		return RMQ_E_OK;
-	case OPT_WAIT:
-		o->wait = true;
-		return RMQ_E_OK;
-	case OPT_NO_WAIT:
-		o->no_wait = true;
-		return RMQ_E_OK;
-	case OPT_NO_CREATE:
-		o->no_create = true;
-		return RMQ_E_OK;
 	case OPT_WINDOW:
 		if (!units_count(optarg, 1, SESSION_WINDOW, &n))
 			return reason_set(why, RMQ_E_USAGE,
@@ -207,7 +214,10 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 		l->progress = true;
 		return RMQ_E_OK;
 	}
-	return take_label(l->labels, option, why);
+	bool *on = switch_of(o, option);
+	if (on)
+		*on = true;
+	return on ? RMQ_E_OK : take_label(l->labels, option, why);
 }
 
 /* Whether somebody has put records there, so that none need to be arguments. */
@@ -241,6 +251,8 @@ static enum rmq_error parse(int argc, char **argv, struct line *l, struct reason
 		    line.late);
 	if (in->files && in->kind == INPUT_WHOLE)
 		return reason_set(why, RMQ_E_USAGE, "--whole and --files exclude each other");
+	if (l->o->replace && l->labels->key.len == 0 && !in->envelopes)
+		return reason_set(why, RMQ_E_USAGE, "--replace needs --key, or --envelopes");
 	if (in->envelopes && (in->files || in->kind == INPUT_WHOLE))
 		return reason_set(why, RMQ_E_USAGE, "--envelopes and --%s exclude each other",
 		    in->files ? "files" : "whole");

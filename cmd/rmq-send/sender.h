@@ -15,6 +15,7 @@ struct send_options {
 	bool skip_bad;
 	bool no_wait;
 	bool no_create;
+	bool replace;
 	bool print_ids;
 	bool pass;
 	bool wait;

@@ -309,7 +309,7 @@ open_sender() {
 		run rmq-send -- "$name" hello
 		assert_failure 64
 	done
-	for name in --delay=x --topic --resume=x --window=0 --window=257 --timeout=x; do
+	for name in --delay=x --priority=10 --id-from=x --replace --window=0 --window=257 --timeout=x; do
 		run rmq-send "$name" jobs hello
 		assert_failure 64
 	done

@@ -237,7 +237,7 @@ uint64_t client_due_ms(const struct client *c, struct mono_time now);
  */
 bool client_has_room(const struct client *c);
 
-/* Sends a batch or a chain of pieces, which it takes.  flags: SEND_NO_CREATE or 0. */
+/* Sends a batch or a chain of pieces, which it takes.  flags: SEND_NO_CREATE, SEND_REPLACE. */
 const struct client_command *client_send(struct client *c, struct mono_time now,
     struct slice queue, uint8_t flags, struct sendbuf *buf, void *tag);
 
