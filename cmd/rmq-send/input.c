@@ -19,7 +19,10 @@
 
 static_assert(MESSAGE_MAX == 16u << 20, "the text says so");
 
-/* Bytes of the attributes that messages with these labels have at most. */
+/*
+ * Bytes of the attributes that messages with these labels have at most; and, for a topic, those that
+ * a batch or piece has less.
+ */
 static uint32_t attributes_max(struct input *in, const struct labels *l)
 {
 	struct attribute_table t = {0};
@@ -27,7 +30,7 @@ static uint32_t attributes_max(struct input *in, const struct labels *l)
 	labels_put_times(in->labels, &t, clock_wall());
 	uint32_t size = (uint32_t)attribute_table_size(&t);
 	attribute_table_deinit(&t);
-	return size;
+	return size + (in->topic ? BATCH_MAX - TOPIC_DATA_MAX : 0);
 }
 
 void input_init(struct input *in)
@@ -478,6 +481,11 @@ static bool file_append(struct input *in)
 		labels_put(&in->own, &in->table, in->content->count);
 		size_t size = attribute_table_size(&in->table) + LABELS_TIMES_SIZE;
 		in->content->reserved = 0;
+		if (in->topic && in->content->count > 0 &&
+		    batch_size(in->content->count + 1u, in->content->blob_len + v.blob_len) +
+			    size >
+			TOPIC_DATA_MAX)
+			goto full;
 		if (!sendbuf_reserve(in->content, size))
 			goto full;
 	}

@@ -22,6 +22,7 @@ struct input {
 	const struct labels *labels; /* of all messages */
 	struct record_id id;	     /* how each gets one */
 	bool require_newline;
+	bool topic; /* parcels are for a topic: TOPIC_DATA_MAX of data at most */
 	char separator;
 	char **words;	   /* NULL: stdin; else up to a NULL */
 	bool ended;	   /* nothing more is to be read from stdin */

@@ -8,6 +8,7 @@
 #include <malloc.h>
 #include <cmocka.h>
 
+#include "core/base/name.h"
 #include "core/broker/broker_state.h"
 #include "core/queue/queue.h"
 #include "core/wire/journal_wire.h"
@@ -6069,6 +6070,321 @@ static void a_send_names_a_bounded_number_of_queues_and_none_twice(void **state)
 	assert_int_equal(bodies_left(), BATCH_MESSAGES_MAX);
 }
 
+/* ---- topics ---- */
+
+static void bind_to(uint64_t n, const char *queue, const char *pattern)
+{
+	INPUT(1, bind, n, n - 1, BIND_CREATE, slice_str(queue), slice_str(pattern), NO_TAGS);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+}
+
+static void send_topic(uint64_t n, uint8_t flags, const char *topic, struct slice batch)
+{
+	INPUT(1, send, n, n - 1, SEND_TOPIC | flags, 0, slice_str(topic), NO_TAGS, batch);
+	run();
+}
+
+static void expect_code(uint64_t conn, uint8_t code)
+{
+	EXPECT(conn, FAILED, failed, m);
+	assert_int_equal(m.code, code);
+}
+
+/* Each once, though q is bound in two ways; stored once; also after a restart, with or without parts. */
+static void each_queue_bound_to_a_topic_gets_a_message_once(void **state)
+{
+	(void)state;
+	for (int parts = 0; parts < 2; parts++) {
+		hello(1, 0, 0);
+		bind_to(1, "q", "news.*");
+		bind_to(2, "q", "news.#");
+		bind_to(3, "r", "news.eu");
+		bind_to(4, "s", "other.#");
+		bind_to(5, "q", "news.#");
+		if (parts)
+			checkpoint();
+		uint64_t digest = broker_digest(w.broker);
+		restart();
+		assert_int_equal(broker_digest(w.broker), digest);
+		hello(1, 0, 0);
+		uint64_t records = w.last;
+		send_topic(1, 0, "news.eu", lines(3));
+		EXPECT(1, SENT, sent, m);
+		assert_int_equal(m.count, 3);
+		assert_int_equal(bodies_left(), 3);
+		assert_int_equal(w.last, records + 1);
+		expect_counts(1, "q", 3, 0);
+		expect_counts(1, "r", 3, 0);
+		expect_counts(1, "s", 0, 0);
+		digest = broker_digest(w.broker);
+		restart();
+		assert_int_equal(broker_digest(w.broker), digest);
+		hello(1, 0, 0);
+		subscribe_as(1, 1, "q", 9);
+		expect_lines(1, 1, 1, 3, 0);
+		expect_nothing(1);
+		teardown(NULL);
+		setup(NULL);
+	}
+}
+
+static void a_topic_that_leads_to_no_queue_is_refused_unless_it_may(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	send_topic(1, 0, "news.eu", lines(1));
+	expect_code(1, RMQ_E_UNROUTED);
+	send_topic(1, SEND_ALLOW_UNROUTED, "news.eu", lines(1));
+	expect(1, WIRE_TYPE_DONE);
+	/* Again, as after a lost answer. */
+	send_topic(1, SEND_ALLOW_UNROUTED, "news.eu", lines(1));
+	expect(1, WIRE_TYPE_DONE);
+	bind_to(2, "q", "news.eu");
+	INPUT(1, unbind, 3, 2, 0, slice_str("q"), slice_str("news.*"), NO_TAGS);
+	run();
+	expect_code(1, RMQ_E_NO_BINDING);
+	INPUT(1, unbind, 3, 2, 0, slice_str("x"), slice_str("news.*"), NO_TAGS);
+	run();
+	expect_code(1, RMQ_E_NO_QUEUE);
+	INPUT(1, unbind, 3, 2, 0, slice_str("q"), slice_str("news.eu"), NO_TAGS);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	send_topic(4, 0, "news.eu", lines(1));
+	expect_code(1, RMQ_E_UNROUTED);
+	/* The bindings of a queue go with it. */
+	bind_to(4, "q", "news.eu");
+	INPUT(1, queue_remove, 5, 4, REMOVE_FORCE, slice_str("q"));
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	send_topic(6, 0, "news.eu", lines(1));
+	expect_code(1, RMQ_E_UNROUTED);
+	send_topic(6, 0, "news..eu", lines(1));
+	expect_code(1, RMQ_E_USAGE);
+	checkpoint();
+	uint64_t digest = broker_digest(w.broker);
+	restart();
+	assert_int_equal(broker_digest(w.broker), digest);
+}
+
+static void a_bind_is_refused_as_a_whole(void **state)
+{
+	char pattern[16];
+	(void)state;
+	hello(1, 0, 0);
+	INPUT(1, bind, 1, 0, 0, slice_str("q"), slice_str("a"), NO_TAGS);
+	run();
+	expect_code(1, RMQ_E_NO_QUEUE);
+	INPUT(1, bind, 1, 0, BIND_CREATE, slice_str("q"), slice_str("a.#.b"), NO_TAGS);
+	run();
+	expect_code(1, RMQ_E_USAGE);
+	INPUT(1, bind, 1, 0, 2, slice_str("q"), slice_str("a"), NO_TAGS);
+	run();
+	expect_code(1, RMQ_E_VERSION);
+	assert_null(broker_queue_named(w.broker, slice_str("q")));
+	for (uint64_t n = 1; n <= QUEUE_BINDINGS_MAX; n++) {
+		snprintf(pattern, sizeof(pattern), "a.%llu", (unsigned long long)n);
+		bind_to(n, "q", pattern);
+	}
+	INPUT(1, bind, QUEUE_BINDINGS_MAX + 1, QUEUE_BINDINGS_MAX, 0, slice_str("q"),
+	    slice_str("b"), NO_TAGS);
+	run();
+	expect_code(1, RMQ_E_LIMIT);
+	/* All are told, in pieces. */
+	uint32_t rows = 0;
+	char last[16] = "";
+	for (bool more = true; more;) {
+		INPUT(1, bindings, 5, 100, slice_str("q"), slice_str(""), slice_str(last),
+		    NO_TAGS);
+		run();
+		while (w.out[1][4] == WIRE_TYPE_BOUND) {
+			EXPECT(1, BOUND, bound, row);
+			assert_true(slice_cmp(row.pattern, slice_str(last)) > 0);
+			snprintf(last, sizeof(last), "%.*s", (int)row.pattern.len,
+			    (const char *)row.pattern.data);
+			rows++;
+		}
+		EXPECT(1, BINDINGS_END, bindings_end, end);
+		assert_int_equal(end.code, RMQ_E_OK);
+		more = end.more;
+	}
+	assert_int_equal(rows, QUEUE_BINDINGS_MAX);
+	INPUT(1, bindings, 6, 100, slice_str("x"), slice_str(""), slice_str(""), NO_TAGS);
+	run();
+	EXPECT(1, BINDINGS_END, bindings_end, none);
+	assert_int_equal(none.code, RMQ_E_NO_QUEUE);
+	checkpoint();
+	uint64_t digest = broker_digest(w.broker);
+	restart();
+	assert_int_equal(broker_digest(w.broker), digest);
+}
+
+/* A body for 1024 queues is stored once; what is for one more comes to none. */
+static void a_topic_leads_to_a_bounded_number_of_queues(void **state)
+{
+	char name[16];
+	uint64_t n = 1;
+	(void)state;
+	hello(1, 0, 0);
+	for (; n <= SHARES_MAX; n++) {
+		snprintf(name, sizeof(name), "q%llu", (unsigned long long)n);
+		bind_to(n, name, "all.#");
+	}
+	uint8_t *large = calloc(1, BATCH_MAX);
+	struct writer b = writer_of(large, BATCH_MAX);
+	put_u16(&b, 1);
+	put_u16(&b, 0);
+	put_u16(&b, TOPIC_DATA_MAX - 6);
+	memset(large + 6, 'x', TOPIC_DATA_MAX - 7);
+	large[TOPIC_DATA_MAX - 1] = '\n';
+	uint64_t records = w.last;
+	send_topic(n++, 0, "all.of.them", slice_of(large, TOPIC_DATA_MAX));
+	expect(1, WIRE_TYPE_SENT);
+	assert_int_equal(w.last, records + 1);
+	send_topic(n++, 0, "all", lines(2));
+	expect(1, WIRE_TYPE_SENT);
+	expect_counts(1, "q1", 3, 0);
+	expect_counts(1, "q1024", 3, 0);
+	bind_to(n++, "one-more", "all.#");
+	send_topic(n, 0, "all", lines(2));
+	expect_code(1, RMQ_E_LIMIT);
+	expect_counts(1, "q1", 3, 0);
+	checkpoint();
+	uint64_t digest = broker_digest(w.broker);
+	restart();
+	assert_int_equal(broker_digest(w.broker), digest);
+	/* More data than an event has place for beside so many names is refused before it is looked at. */
+	hello(1, 0, 0);
+	send_topic(1, 0, "all", slice_of(large, TOPIC_DATA_MAX + 1));
+	assert_true(w.closed[1]);
+	free(large);
+}
+
+static void a_large_message_comes_to_the_queues_of_its_topic(void **state)
+{
+	uint8_t *piece = calloc(1, TOPIC_DATA_MAX);
+	struct slice topic = slice_str("a.b"), data = slice_of(piece, TOPIC_DATA_MAX);
+	(void)state;
+	hello(1, 0, 0);
+	bind_to(1, "r", "a.*");
+	bind_to(2, "q", "a.#");
+	uint8_t flags = SEND_TOPIC | SEND_CHUNK;
+	INPUT(1, send, 3, 2, flags | SEND_MORE, 0, topic, NO_TAGS, data);
+	/* Another command: it is given up. */
+	bind_to(3, "late", "a.#");
+	INPUT(1, send, 4, 3, flags | SEND_MORE, 0, topic, NO_TAGS, data);
+	/* A binding of now is of no account for what has begun to come. */
+	hello(2, 0, 0);
+	INPUT(2, bind, 1, 0, BIND_CREATE, slice_str("later"), slice_str("a.#"), NO_TAGS);
+	INPUT(1, send, 4, 3, flags, 1, topic, NO_TAGS, slice_of(piece, 5));
+	run();
+	w.out_len[2] = 0;
+	EXPECT(1, SENT, sent, m);
+	assert_int_equal(m.n, 4);
+	expect_counts(1, "q", 1, 0);
+	expect_counts(1, "r", 1, 0);
+	expect_counts(1, "late", 1, 0);
+	expect_counts(1, "later", 0, 0);
+	uint64_t digest = broker_digest(w.broker);
+	restart();
+	assert_int_equal(broker_digest(w.broker), digest);
+	hello(1, 0, 0);
+	INPUT(1, send, 1, 0, flags | SEND_MORE, 0, slice_str("x"), NO_TAGS, data);
+	INPUT(1, send, 1, 0, flags, 1, slice_str("x"), NO_TAGS, slice_of(piece, 5));
+	run();
+	expect_code(1, RMQ_E_UNROUTED);
+	expect_nothing(1);
+	flags |= SEND_ALLOW_UNROUTED;
+	INPUT(1, send, 1, 0, flags | SEND_MORE, 0, slice_str("x"), NO_TAGS, data);
+	INPUT(1, send, 1, 0, flags, 1, slice_str("x"), NO_TAGS, slice_of(piece, 5));
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	free(piece);
+}
+
+/* ---- ephemeral subscriptions ---- */
+
+static void subscribe_ephemeral(uint64_t conn, uint8_t flags)
+{
+	INPUT(
+	    conn, subscribe, 2, SUBSCRIBE_EPHEMERAL | flags, 10000, slice_str("a.*"), NO_TAGS);
+	run();
+}
+
+static struct queue *ephemeral(uint64_t session)
+{
+	char name[NAME_EPHEMERAL_MAX];
+	return broker_queue_named(w.broker, name_of_ephemeral(name, session, 2));
+}
+
+static void an_ephemeral_subscription_ends_with_its_session(void **state)
+{
+	enum { BYE, DIED, VANISHED, RESTARTED, WAYS };
+	(void)state;
+	for (int way = 0; way < WAYS; way++) {
+		hello(1, 0, 0);
+		uint64_t session = hello(2, 0, 0);
+		subscribe_ephemeral(2, 0);
+		expect(2, WIRE_TYPE_SUBSCRIBED);
+		INPUT(2, credit, 2, 1, 1 << 20, 7);
+		send_topic(1, 0, "a.b", lines(2));
+		expect(1, WIRE_TYPE_SENT);
+		EXPECT(2, DELIVER, deliver, d);
+		assert_int_equal(d.count, 1);
+		if (way == BYE) {
+			INPUT(2, bye, 0);
+		} else if (way == DIED) {
+			broker_disconnect(w.broker, 2);
+			broker_holder_died(w.broker, session);
+		} else {
+			broker_disconnect(w.broker, 2);
+			checkpoint();
+			if (way == RESTARTED)
+				restart();
+			w.lease_ms += EPHEMERAL_IDLE_MS - 1;
+			begin();
+			run();
+			assert_non_null(ephemeral(session));
+			w.lease_ms++;
+		}
+		begin();
+		run();
+		run();
+		assert_null(ephemeral(session));
+		teardown(NULL);
+		setup(NULL);
+	}
+}
+
+static void an_ephemeral_subscription_is_gone_on_with_and_never_made_anew_unseen(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	uint64_t session = hello(2, 0, 0);
+	subscribe_ephemeral(2, 0);
+	expect(2, WIRE_TYPE_SUBSCRIBED);
+	send_topic(1, 0, "a.b", lines(1));
+	expect(1, WIRE_TYPE_SENT);
+	for (int times = 0; times < 2; times++) {
+		broker_disconnect(w.broker, 2);
+		if (times > 0) {
+			w.lease_ms += EPHEMERAL_IDLE_MS;
+			begin();
+			run();
+			run();
+		}
+		hello(2, session, 0);
+		subscribe_ephemeral(2, SUBSCRIBE_NO_CREATE);
+		if (times == 0) {
+			expect(2, WIRE_TYPE_SUBSCRIBED);
+			assert_int_equal(queue_total(ephemeral(session)), 1);
+		} else {
+			EXPECT(2, SUB_FAILED, sub_failed, f);
+			assert_int_equal(f.code, RMQ_E_NO_QUEUE);
+		}
+	}
+}
+
 /* Piece `part` of message n, for q and s and u if it is the first one. */
 static void piece_for_three(uint64_t n, uint32_t part, bool last)
 {
@@ -6486,6 +6802,13 @@ static const struct CMUnitTest tests[] = {
     TEST(a_piece_for_several_queues_is_no_small_one),
     TEST(a_first_piece_that_is_too_large_makes_no_queue),
     TEST(a_send_names_a_bounded_number_of_queues_and_none_twice),
+    TEST(each_queue_bound_to_a_topic_gets_a_message_once),
+    TEST(a_topic_that_leads_to_no_queue_is_refused_unless_it_may),
+    TEST(a_bind_is_refused_as_a_whole),
+    TEST(a_topic_leads_to_a_bounded_number_of_queues),
+    TEST(a_large_message_comes_to_the_queues_of_its_topic),
+    TEST(an_ephemeral_subscription_ends_with_its_session),
+    TEST(an_ephemeral_subscription_is_gone_on_with_and_never_made_anew_unseen),
     TEST(a_gap_costs_all_queues_that_shared_what_was_in_it),
     TEST(a_bad_record_costs_all_queues_that_share_it),
     TEST(attributes_of_a_large_message_stay_with_it),

@@ -40,7 +40,9 @@
 	X(INTERRUPTED,   26, 75, "interrupted") \
 	X(DISK_FULL,     27, 75, "disk is full") \
 	X(REFUSED,       28,  1, "refused") \
-	X(UNMET,         29,  1, "condition is not met")
+	X(UNMET,         29,  1, "condition is not met") \
+	X(UNROUTED,      30, 66, "no queue is bound to the topic") \
+	X(NO_BINDING,    31, 66, "queue is not bound to the pattern")
 /* clang-format on */
 
 enum rmq_error {

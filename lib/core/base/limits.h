@@ -53,6 +53,12 @@ extern bool rmq_small_limits;
 #define BATCH_MESSAGES_MAX 4096
 #define BATCH_HEADER_SIZE  4
 #define SEND_QUEUES_MAX	   64 /* that one SEND names; its batch is stored once */
+/*
+ * Queues that share a batch or a large message: as many as a topic may lead to.  So that an event has
+ * place to name them, what is sent to a topic is in batches and pieces of less data.
+ */
+#define SHARES_MAX     1024u
+#define TOPIC_DATA_MAX 49152
 /* One piece of a message that does not fit into a batch; the first one includes its attributes. */
 #define CHUNK_MAX	     64512
 #define CHUNK_ATTRIBUTES_MAX 8192
@@ -60,7 +66,7 @@ extern bool rmq_small_limits;
 #define CHUNK_SEVERAL_MIN   32768
 #define MESSAGE_MAX	    (16u << 20)
 #define MESSAGE_MAX_DEFAULT (1u << 20)
-#define CHUNKS_MAX	    (MESSAGE_MAX / CHUNK_MAX + 1)
+#define CHUNKS_MAX	    (MESSAGE_MAX / TOPIC_DATA_MAX + 1)
 
 /* The highest sequence number that a frame or a receipt may name: no queue ever reaches it. */
 #define SEQ_MAX (UINT64_MAX / 2)
@@ -69,6 +75,8 @@ extern bool rmq_small_limits;
 #define NAME_DEAD_SUFFIX ".dead"
 #define NAME_FULL_MAX	 128
 #define TEXT_MAX	 255 /* reasons and error texts */
+#define TOPIC_MAX	 128 /* a topic, or a pattern */
+#define TOPIC_WORDS_MAX	 12  /* words in it */
 
 /* Queue settings and their defaults. */
 #define LEASE_MS_DEFAULT       30000
@@ -83,7 +91,11 @@ extern bool rmq_small_limits;
 /* Memory: the most that one daemon keeps. */
 #define OF_ONE(all)		((all) - (all) / 8) /* so many of them are one user's at most */
 #define QUEUES_MAX		262144
-#define QUEUES_OF_ONE		OF_ONE(QUEUES_MAX) /* made by one user */
+#define QUEUES_OF_ONE		OF_ONE(QUEUES_MAX)    /* made by one user */
+#define BINDINGS_MAX		LIMIT(65536u, 12u)    /* of queues to patterns */
+#define BINDINGS_OF_ONE		OF_ONE(BINDINGS_MAX)  /* of the queues that one user made */
+#define QUEUE_BINDINGS_MAX	LIMIT(256u, 3u)	      /* of one queue */
+#define TOPIC_QUEUES_MAX	LIMIT(SHARES_MAX, 4u) /* that a topic may lead to */
 #define SESSIONS_MAX		LIMIT(65536, 12)
 #define SESSION_SECRET_SIZE	16    /* bytes that make tokens, of one journal */
 #define SESSION_TOKEN_SIZE	16    /* bytes that show that a client was issued its session */
@@ -109,8 +121,9 @@ extern bool rmq_small_limits;
 #define BURIED_RUNS_MAX	   LIMIT(256, 2)     /* in one answer to BURIED */
 #define WATCHES_MAX	   LIMIT(1024, 3)    /* clients that wait for what a queue holds */
 #define LIST_WORK	   LIMIT(4096, 4) /* steps for one LIST: names, and more for a long glob */
-#define LIST_GLOB_STEP	   16 /* a glob so many times as long costs the square of that */
-#define SUBSCRIPTIONS_MAX  16 /* of one session */
+#define LIST_GLOB_STEP	   16	 /* a glob so many times as long costs the square of that */
+#define SUBSCRIPTIONS_MAX  16	 /* of one session */
+#define EPHEMERAL_IDLE_MS  60000 /* an ephemeral subscription whose receiver has vanished ends */
 #define LEASE_SPAN_MAX	   LIMIT(UINT32_MAX, 20) /* from a lease's first to its last message */
 #define GRANT_MESSAGES_MAX LIMIT(8192, 7)	 /* in one lease */
 #define GRANT_BYTES_MAX	   LIMIT(1u << 20, 300)
@@ -143,6 +156,8 @@ extern bool rmq_small_limits;
 #define TURN_BYTES  (128u << 10)
 #define PARTS_TURNS 4 /* so many turns' parts of a checkpoint that are not stored */
 #define TURN_STEPS  4096
+/* A record with more live messages than this, counted in each queue, does not move yet: it would take long. */
+#define MOVE_LIVE_MAX (SEND_QUEUES_MAX * BATCH_MESSAGES_MAX)
 
 /*
  * Space: when records move and when checkpoints are made.  Bytes unless they say otherwise.
@@ -204,11 +219,13 @@ struct space_limits {
 static_assert(BATCH_MAX + 512 <= RECORD_FILL, "a full batch fits into an ordinary record");
 static_assert(BATCH_MAX + SEND_QUEUES_MAX * 12 + 128 <= RECORD_FILL,
     "a full batch for as many queues as may be fits into an ordinary record");
-static_assert(MESSAGE_MAX + CHUNK_ATTRIBUTES_MAX <= CHUNKS_MAX * CHUNK_MAX,
+static_assert(TOPIC_DATA_MAX + SHARES_MAX * 12 + 128 <= RECORD_FILL,
+    "an event for as many queues as a topic may lead to fits into an ordinary record");
+static_assert(MESSAGE_MAX + CHUNK_ATTRIBUTES_MAX <= CHUNKS_MAX * TOPIC_DATA_MAX,
     "the largest message and its attributes are not too many pieces");
 static_assert(CHUNK_MAX + SEND_QUEUES_MAX * 4 + 128 <= RECORD_FILL,
     "a full piece for as many queues as may be fits into an ordinary record");
-static_assert(CHUNK_SEVERAL_MIN <= CHUNK_MAX - CHUNK_ATTRIBUTES_MAX,
+static_assert(CHUNK_SEVERAL_MIN <= TOPIC_DATA_MAX - CHUNK_ATTRIBUTES_MAX,
     "a first piece with attributes is not too short");
 static_assert(RECORD_FILL <= UINT16_MAX, "offsets in an ordinary record are u16");
 static_assert(BATCH_MAX + SETTLE_SEND_ENTRIES_MAX * 20 + 512 <= RECORD_PAYLOAD_MAX,

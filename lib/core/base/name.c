@@ -1,5 +1,7 @@
 #include "core/base/name.h"
 
+#include <stdio.h>
+
 #include "core/base/limits.h"
 
 static bool word_char(uint8_t c)
@@ -34,6 +36,13 @@ bool name_valid(struct slice name)
 bool name_valid_node(struct slice name)
 {
 	return is_word(name, RAFT_NAME_MAX);
+}
+
+struct slice name_of_ephemeral(char name[NAME_EPHEMERAL_MAX], uint64_t session, uint32_t sub)
+{
+	int len =
+	    snprintf(name, NAME_EPHEMERAL_MAX, "sub-%llu-%u", (unsigned long long)session, sub);
+	return slice_of(name, (size_t)len);
 }
 
 bool name_matches(struct slice name, struct slice glob)

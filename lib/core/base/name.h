@@ -15,4 +15,8 @@ bool name_is_dead(struct slice name);
 /* Whether `name` matches a glob of literal characters, `*` and `?`, anchored. */
 bool name_matches(struct slice name, struct slice glob);
 
+/* The queue of a session's ephemeral subscription: "sub-SESSION-SUB". */
+#define NAME_EPHEMERAL_MAX 40
+struct slice name_of_ephemeral(char name[NAME_EPHEMERAL_MAX], uint64_t session, uint32_t sub);
+
 #endif

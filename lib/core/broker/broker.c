@@ -55,6 +55,7 @@ struct broker *broker_new(const struct broker_host *host)
 	RB_INIT(&b->pendings);
 	TAILQ_INIT(&b->pendings_by_age);
 	TAILQ_INIT(&b->idle);
+	TAILQ_INIT(&b->deserted);
 	TAILQ_INIT(&b->closing);
 	TAILQ_INIT(&b->ended);
 	TAILQ_INIT(&b->errands);
@@ -116,6 +117,7 @@ void broker_free(struct broker *b)
 		RB_REMOVE(queue_id_tree, &b->queues_by_id, q);
 		broker_queue_free(b, q);
 	}
+	bindings_deinit(&b->bindings);
 	broker_forget_put_off(b);
 	effects_free(&b->fresh);
 	effects_free(&b->waiting);
@@ -134,6 +136,7 @@ void broker_start(struct broker *b, uint64_t term, const uint8_t secret[SESSION_
 		b->start = (uint32_t)term;
 	memcpy(b->fresh_secret, secret, sizeof(b->fresh_secret));
 	broker_make_holes_again(b);
+	broker_find_ephemerals(b);
 }
 
 struct slice broker_secret_tags(uint8_t list[4 + SESSION_SECRET_SIZE], const uint8_t *secret)
@@ -459,16 +462,19 @@ void broker_session_idle(struct broker *b, struct session *s)
 {
 	TAILQ_INSERT_TAIL(&b->idle, s, idle);
 	session_is_idle(s);
+	broker_desert(b, s);
 }
 
 void broker_session_busy(struct broker *b, struct session *s)
 {
 	TAILQ_REMOVE(&b->idle, s, idle);
 	session_is_busy(s);
+	broker_undesert(b, s);
 }
 
 void broker_session_remove(struct broker *b, struct session *s)
 {
+	broker_end_ephemerals(b, s);
 	RB_REMOVE(session_tree, &b->sessions, s);
 	recent_drop(&b->recent_sessions, s->id);
 	b->sessions_count--;
@@ -524,6 +530,9 @@ void broker_sub_free(struct broker *b, struct subscription *sub)
 void broker_queue_free(struct broker *b, struct queue *q)
 {
 	q->maker->queues--;
+	q->maker->bindings -= q->bindings_count;
+	bindings_remove_queue(&b->bindings, q);
+	broker_ephemeral_gone(b, q);
 	owner_drop(&b->owners, q->maker);
 	queue_free(q);
 }
@@ -801,6 +810,7 @@ void broker_flush(struct broker *b)
 	broker_expire_unfinished(b);
 	end_throttles(b);
 	broker_grant(b);
+	broker_expire_ephemerals(b);
 	forget_idle(b);
 	wake_waiting(b);
 	broker_watch_step(b);
@@ -839,6 +849,8 @@ uint64_t broker_due_ms(const struct broker *b)
 	if (!TAILQ_EMPTY(&b->idle))
 		due = min_u64(due, until(b->lease_now.ms,
 				       TAILQ_FIRST(&b->idle)->idle_since_ms + SESSION_IDLE_MS));
+	if (!TAILQ_EMPTY(&b->deserted))
+		due = min_u64(due, until(b->lease_now.ms, broker_ephemerals_until(b)));
 	if (broker_errands_wait(b) || broker_checkpoint_goes_on(b))
 		due = 0;
 	return due;
@@ -1032,6 +1044,7 @@ static void add_keys(struct digest *d, struct queue *q)
 static void add_queue(struct digest *d, struct queue *q)
 {
 	const struct pending *p;
+	struct binding *bound;
 	uint64_t unfinished = 0; /* in any order */
 	add(d, q->name, strlen(q->name));
 	add(d, q->settings.dead_letter, strlen(q->settings.dead_letter));
@@ -1069,6 +1082,10 @@ static void add_queue(struct digest *d, struct queue *q)
 	TAILQ_FOREACH (p, &q->unfinished, of_queue)
 		unfinished += p->shares * p->n + p->large->parts;
 	add_u64(d, unfinished);
+	RB_FOREACH (bound, binding_tree, &q->bindings)
+		add(d, bound->pattern, bound->len + 0u);
+	add_u64(d, q->bindings_count);
+	add_u64(d, q->ephemeral);
 	add_batches(d, q);
 	add_ranges(d, q);
 	add_expiries(d, q);

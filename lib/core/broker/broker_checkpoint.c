@@ -255,6 +255,17 @@ static void write_ids(struct broker *b, const struct queue *q)
 	}
 }
 
+static void write_bindings(struct broker *b, const struct queue *q)
+{
+	struct binding *at = binding_after(q, slice_of("", 0));
+	if (q->ephemeral)
+		broker_emit_part_ephemeral(
+		    b, &(struct event_part_ephemeral){q->id, q->ephemeral, NO_TAGS});
+	for (; at && !RMQ_VARIANT(BINDINGS_UNWRITTEN); at = binding_next(at))
+		broker_emit_part_binding(
+		    b, &(struct event_part_binding){q->id, binding_pattern(at), NO_TAGS});
+}
+
 static void write_pending(struct broker *b, const struct queue *q)
 {
 	uint8_t locations[CHUNKS_MAX * EVENT_LOCATION_SIZE];
@@ -383,6 +394,7 @@ static bool write_queue(struct broker *b, struct queue *q, uint64_t bytes)
 	if (!goes_on || to == UINT64_MAX)
 		write_settings(b, q);
 	if (!goes_on) {
+		write_bindings(b, q);
 		write_pending(b, q);
 		write_positions(b, q);
 		write_ids(b, q);

@@ -12,6 +12,7 @@
 
 #include "core/base/memory.h"
 #include "core/base/name.h"
+#include "core/base/topic.h"
 #include "core/base/variant.h"
 
 #define FRAME_SMALL 512 /* every answer but those with entries fits */
@@ -40,6 +41,12 @@ static void fail(struct broker *b, struct conn *c, uint64_t n, enum rmq_error co
 void broker_fail_command(struct broker *b, struct conn *c, uint64_t n, enum rmq_error code)
 {
 	fail(b, c, n, code, 0);
+}
+
+void broker_fail_text(
+    struct broker *b, struct conn *c, uint64_t n, enum rmq_error code, const char *text)
+{
+	fail_text(b, c, n, code, 0, text);
 }
 
 /* Of the two queues that a command is about, this is the one that it fails for. */
@@ -124,6 +131,11 @@ static bool take(struct broker *b, struct conn *c, uint64_t n, uint64_t answered
 	return true;
 }
 
+bool broker_take(struct broker *b, struct conn *c, uint64_t n, uint64_t answered)
+{
+	return take(b, c, n, answered);
+}
+
 /* Command n asks for something that a newer daemon may know. */
 static void fail_unknown(
     struct broker *b, struct conn *c, uint64_t n, uint64_t answered, const char *text)
@@ -173,17 +185,22 @@ static void emit_create(struct broker *b, struct slice name, const struct queue_
 				  slice_str(s->dead_letter), slice_of(tags.p, tags.len)});
 }
 
+struct queue *broker_queue_make_as(struct broker *b, struct slice name,
+    const struct queue_settings *s, const struct owner *maker)
+{
+	emit_create(b, name, s, maker);
+	return broker_queue_named(b, name);
+}
+
 struct queue *broker_queue_make(struct broker *b, struct slice name, const struct owner *maker)
 {
 	struct queue *q = broker_queue_named(b, name);
 	if (q || !name_valid(name) || broker_queues_full(b, maker))
 		return q;
-	emit_create(b, name, &broker_default_settings, maker);
-	return broker_queue_named(b, name);
+	return broker_queue_make_as(b, name, &broker_default_settings, maker);
 }
 
-/* What keeps the connection from having another queue made; RMQ_E_OK: nothing. */
-static enum rmq_error may_make(const struct broker *b, const struct conn *c)
+enum rmq_error broker_may_make(const struct broker *b, const struct conn *c)
 {
 	if (broker_queues_full(b, c->owner))
 		return RMQ_E_LIMIT;
@@ -206,6 +223,12 @@ static const char *why_not(const struct owner *o, enum rmq_error code, char text
 		    "of %u in all: remove some",
 		    o->uid, o->queues, QUEUES_MAX);
 	return text;
+}
+
+void broker_fail_make(struct broker *b, struct conn *c, uint64_t n, enum rmq_error code)
+{
+	char text[TEXT_MAX + 1];
+	fail_text(b, c, n, code, 0, why_not(c->owner, code, text));
 }
 
 /* The settings that result when those in `mask` are taken from the frame. */
@@ -320,7 +343,7 @@ static void on_queue_create(struct broker *b, struct conn *c, const struct wire_
 		fail_round(b, c, m->n);
 	} else if (q && !policy_same(&q->settings, &s)) {
 		fail_exists(b, c, m->n, &q->settings, &s);
-	} else if (!q && (err = may_make(b, c))) {
+	} else if (!q && (err = broker_may_make(b, c))) {
 		fail_text(b, c, m->n, err, 0, why_not(c->owner, err, text));
 	} else {
 		broker_reserve(b, 1024);
@@ -657,13 +680,13 @@ static bool piece_fits(struct broker *b, struct conn *c, const struct wire_send 
 	return false;
 }
 
-/* The queues that a SEND names, its own first. */
+/* The queues that a SEND is for, its own first. */
 struct send_queues {
 	uint32_t count;
-	struct slice name[SEND_QUEUES_MAX];
+	struct slice name[SHARES_MAX];
 };
 
-/* false: more than may be, one of them twice, or it cannot be read. */
+/* Those that it names.  false: more than may be, one of them twice, or it cannot be read. */
 static bool queues_of(const struct wire_send *m, struct send_queues *t)
 {
 	struct slice further = {0};
@@ -682,6 +705,34 @@ static bool queues_of(const struct wire_send *m, struct send_queues *t)
 	return !named || t->count > 1;
 }
 
+/* The queues that its topic leads to now; if it can go to none, the command has failed. */
+static bool queues_of_topic(
+    struct broker *b, struct conn *c, const struct wire_send *m, struct send_queues *t)
+{
+	char text[TEXT_MAX + 1];
+	const char *fault = topic_fault(m->queue);
+	struct matched found;
+	t->count = 0;
+	if (fault) {
+		snprintf(text, sizeof(text), "it is not a topic: %s", fault);
+		fail_text(b, c, m->n, RMQ_E_USAGE, 0, text);
+		return false;
+	}
+	bindings_match(&b->bindings, m->queue, &found);
+	broker_works(b, found.steps);
+	if (found.count > TOPIC_QUEUES_MAX) {
+		snprintf(text, sizeof(text),
+		    "the topic leads to more than %u queues: unbind some", TOPIC_QUEUES_MAX);
+		fail_text(b, c, m->n, RMQ_E_LIMIT, 0, text);
+		return false;
+	}
+	for (; t->count < found.count; t->count++)
+		t->name[t->count] = queue_name(found.queue[t->count]);
+	if (t->count == 0 && !(m->flags & SEND_ALLOW_UNROUTED))
+		fail(b, c, m->n, RMQ_E_UNROUTED, 0);
+	return t->count > 0 || (m->flags & SEND_ALLOW_UNROUTED);
+}
+
 /*
  * Whether all of them take the batch, or (NULL) the first piece of a message; if not, the
  * command has failed, and none was made.
@@ -691,15 +742,16 @@ static bool all_take(struct broker *b, struct conn *c, const struct wire_send *m
 {
 	char text[TEXT_MAX + 1];
 	uint32_t missing = 0;
+	bool named = t->count > 1 || (m->flags & SEND_TOPIC);
+	size_t len = m->tags.len + m->data.len + (t->count - 1) * (size_t)EVENT_TARGET_SIZE;
 	broker_works(b, t->count - 1);
 	for (uint32_t i = 0; i < t->count; i++) {
 		const struct queue *q = broker_queue_named(b, t->name[i]);
-		enum rmq_error err =
-		    may_send(b, c, t->name[i], m->flags, m->tags.len + m->data.len);
+		enum rmq_error err = may_send(b, c, t->name[i], m->flags, len);
 		missing += !q;
 		if (!err && !q && too_many_queues(b, c->owner, missing))
 			err = RMQ_E_LIMIT;
-		if (err && t->count > 1)
+		if (err && named)
 			fail_queue(b, c, m->n, err, t->name[i]);
 		else if (err)
 			fail_text(
@@ -798,6 +850,17 @@ static void replace_older(struct broker *b, const struct targets *t,
 		broker_replace(b, t->queue[i], first[i], count, &left);
 }
 
+/* A topic leads to other queues at other times: what was stored lately is a queue's to know. */
+static bool topic_with_ids(
+    struct broker *b, struct conn *c, const struct wire_send *m, struct id_hashes *ids)
+{
+	if (!ids || !(m->flags & SEND_TOPIC))
+		return false;
+	free(ids);
+	fail_text(b, c, m->n, RMQ_E_USAGE, 0, "a message to a topic has no id");
+	return true;
+}
+
 static void send_batch(struct broker *b, struct conn *c, const struct wire_send *m)
 {
 	struct batch_view batch;
@@ -806,15 +869,24 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 	struct resume resume;
 	if (batch_parse(m->data, &batch) || !queues_of(m, &queues) ||
 	    !broker_resume_of(m, &resume) ||
+	    (m->flags & SEND_TOPIC && (m->data.len > TOPIC_DATA_MAX || queues.count > 1 || resume.name.len > 0)) ||
 	    tags_find(m->tags, SEND_TAG_ATTRIBUTES, &(struct slice){0})) {
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad batch");
 		return;
 	}
 	if (!attributes_fit(b, c, m->n, batch.attributes, batch.count))
 		return;
+	if (m->flags & SEND_TOPIC && !queues_of_topic(b, c, m, &queues))
+		return;
+	if (queues.count == 0) {
+		broker_taken(b, c, m->n);
+		return;
+	}
 	if (!resumes(b, c, m, &resume) || !all_take(b, c, m, &queues, &batch))
 		return;
 	struct id_hashes *ids = broker_ids_of(b, batch.attributes, batch.count);
+	if (topic_with_ids(b, c, m, ids))
+		return;
 	if (!broker_ids_known(b, c, m->n, broker_queue_named(b, m->queue), ids, batch.count)) {
 		make_queues(b, c, &queues, &targets);
 		bool replaces = m->flags & SEND_REPLACE;
@@ -822,6 +894,7 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 		next_seqs(&targets, first);
 		if (resume.name.len > 0 || ids || replaces)
 			broker_reserve(b, m->data.len + 8 * (size_t)batch.count + FRAME_SMALL +
+					      targets.count * (size_t)EVENT_TARGET_SIZE +
 					      room_to_replace(replaces));
 		emit_send(b, c, m, &targets);
 		broker_emit_hashes(b, targets.queue[0], ids, batch.count);
@@ -847,13 +920,16 @@ static bool piece_valid(
 		return false;
 	if (!queues_of(m, queues) || (m->part > 0 && queues->count > 1))
 		return false;
-	return m->data.len > 0 && m->data.len + attributes->len <= CHUNK_MAX;
+	uint32_t most = m->flags & SEND_TOPIC ? TOPIC_DATA_MAX : CHUNK_MAX;
+	return m->data.len > 0 && m->data.len + attributes->len <= most &&
+	       (queues->count == 1 || !(m->flags & SEND_TOPIC));
 }
 
 /* Each queue of a message keeps where each of its pieces is: these are bounded by its size. */
 static bool piece_too_short(const struct wire_send *m, uint32_t queues)
 {
-	return queues > 1 && (m->flags & SEND_MORE) && m->data.len < CHUNK_SEVERAL_MIN;
+	return (queues > 1 || (m->flags & SEND_TOPIC)) && (m->flags & SEND_MORE) &&
+	       m->data.len < CHUNK_SEVERAL_MIN;
 }
 
 static void emit_piece(struct broker *b, const struct conn *c, const struct targets *t,
@@ -886,7 +962,7 @@ static bool all_take_piece(struct broker *b, struct conn *c, const struct wire_s
 	for (uint32_t i = 0; i < t->count; i++) {
 		enum rmq_error err = want_room(b, c, t->queue[i], p->weight,
 		    m->data.len + t->count * (size_t)EVENT_TARGET_SIZE);
-		if (err && t->count > 1)
+		if (err && (t->count > 1 || (m->flags & SEND_TOPIC)))
 			fail_queue(b, c, m->n, err, queue_name(t->queue[i]));
 		else if (err)
 			fail(b, c, m->n, err, 0);
@@ -911,8 +987,11 @@ static bool first_piece(struct broker *b, struct conn *c, const struct wire_send
 static bool next_piece(struct broker *b, struct conn *c, const struct wire_send *m,
     struct targets *t, uint64_t *before)
 {
-	const struct queue *q = broker_queue_named(b, m->queue);
+	const struct queue *q = m->flags & SEND_TOPIC ? NULL : broker_queue_named(b, m->queue);
 	const struct pending *p = q ? broker_unfinished(b, q, c->session->id) : NULL;
+	/* Of those that its topic led to, the first is its own. */
+	if (m->flags & SEND_TOPIC)
+		p = broker_unfinished_of(b, c->session->id);
 	if (!p || p->n != m->n || p->large->parts != m->part ||
 	    !broker_unfinished_queues(b, p, t)) {
 		/* Those before it went with one of their queues. */
@@ -932,7 +1011,8 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 	uint64_t before = 0;
 	struct resume resume;
 	if (!piece_valid(m, &queues, &attributes) || piece_too_short(m, queues.count) ||
-	    !broker_resume_of(m, &resume)) {
+	    !broker_resume_of(m, &resume) ||
+	    (m->flags & SEND_TOPIC && resume.name.len > 0)) {
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad piece of a message");
 		return;
 	}
@@ -940,6 +1020,22 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 	if (m->part > 0 && c->refused == m->n)
 		return;
 	c->refused = 0;
+	if (m->flags & SEND_TOPIC && m->part == 0) {
+		struct id_hashes *id = broker_ids_of(b, attributes, 1);
+		bool no = topic_with_ids(b, c, m, id);
+		if (!id)
+			no = !queues_of_topic(b, c, m, &queues);
+		if (no) {
+			piece_refused(b, c, m);
+			return;
+		}
+		c->unrouted = queues.count == 0 ? m->n : 0;
+	}
+	if (c->unrouted == m->n) {
+		if (!(m->flags & SEND_MORE))
+			broker_taken(b, c, m->n);
+		return;
+	}
 	bool taken = resumes(b, c, m, &resume) &&
 		     (m->part == 0 ? first_piece(b, c, m, &queues, attributes, &t)
 				   : next_piece(b, c, m, &t, &before));
@@ -958,6 +1054,7 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 		return;
 	}
 	if (piece_too_short(m, t.count)) {
+		free(ids);
 		broker_refuse(b, c, RMQ_E_PROTOCOL,
 		    "a piece of a message for several queues is too short");
 		return;
@@ -1496,25 +1593,25 @@ static void on_ping(struct broker *b, struct conn *c, const struct wire_ping *m)
 
 /* ---- receiving ---- */
 
-static enum rmq_error subscribe_check(
-    const struct broker *b, const struct conn *c, const struct wire_subscribe *m)
+static enum rmq_error subscribe_check(const struct broker *b, const struct conn *c,
+    const struct wire_subscribe *m, const struct queue *q)
 {
-	struct queue *q = broker_queue_named(b, m->queue);
 	struct subscription *sub;
+	bool ephemeral = m->flags & SUBSCRIBE_EPHEMERAL;
 	if (m->flags & ~SUBSCRIBE_FLAGS)
 		return RMQ_E_VERSION;
-	if (!name_valid(m->queue))
+	if (!ephemeral && !name_valid(m->queue))
 		return RMQ_E_USAGE;
-	if (!q && (b->explicit_create || (m->flags & SUBSCRIBE_NO_CREATE)))
+	if (!q && ((b->explicit_create && !ephemeral) || (m->flags & SUBSCRIBE_NO_CREATE)))
 		return RMQ_E_NO_QUEUE;
 	if (c->subs_count >= SUBSCRIPTIONS_MAX)
 		return RMQ_E_LIMIT;
 	if (m->lease_ms != 0 && (m->lease_ms < LEASE_MS_MIN || m->lease_ms > LEASE_MS_MAX))
 		return RMQ_E_USAGE;
 	TAILQ_FOREACH (sub, &c->subs, of_conn)
-		if (sub->queue == q || sub->id == m->sub)
+		if ((q && sub->queue == q) || sub->id == m->sub)
 			return RMQ_E_USAGE;
-	return q ? RMQ_E_OK : may_make(b, c);
+	return q ? RMQ_E_OK : broker_may_make(b, c);
 }
 
 /*
@@ -1539,11 +1636,21 @@ static void shorten_lease(struct broker *b, const struct session *s, struct subs
 
 static void on_subscribe(struct broker *b, struct conn *c, const struct wire_subscribe *m)
 {
-	enum rmq_error err = subscribe_check(b, c, m);
-	char text[TEXT_MAX + 1];
+	char text[TEXT_MAX + 1], name[NAME_EPHEMERAL_MAX];
+	bool ephemeral = m->flags & SUBSCRIBE_EPHEMERAL;
+	struct queue *q = broker_queue_named(
+	    b, ephemeral ? name_of_ephemeral(name, c->session->id, m->sub) : m->queue);
+	enum rmq_error err = subscribe_check(b, c, m, q);
+	const char *why = NULL;
+	if (!err && ephemeral)
+		err = broker_ephemeral(b, c, m, &q, text, &why);
+	else if (!err)
+		q = broker_queue_make(b, m->queue, c->owner);
 	if (err) {
-		const char *why = err == RMQ_E_VERSION ? "unknown flag of SUBSCRIBE"
-						       : why_not(c->owner, err, text);
+		if (err == RMQ_E_VERSION)
+			why = "unknown flag of SUBSCRIBE";
+		else if (!why)
+			why = why_not(c->owner, err, text);
 		if (err == RMQ_E_LIMIT && c->subs_count >= SUBSCRIPTIONS_MAX)
 			why = "a session has at most 16 subscriptions";
 		ANSWER(b, c, sub_failed, m->sub, (uint8_t)err, slice_str(why));
@@ -1553,7 +1660,7 @@ static void on_subscribe(struct broker *b, struct conn *c, const struct wire_sub
 	sub->id = m->sub;
 	sub->conn = c;
 	sub->starts = m->flags & SUBSCRIBE_STARTS;
-	sub->queue = broker_queue_make(b, m->queue, c->owner);
+	sub->queue = q;
 	sub->lease_ms = m->lease_ms ? m->lease_ms : sub->queue->settings.lease_ms;
 	sub->wants_idle = m->flags & SUBSCRIBE_IDLE;
 	sub->queue->idle_wanted += sub->wants_idle;
@@ -1646,6 +1753,7 @@ static void on_buried(struct broker *b, struct conn *c, const struct wire_buried
 
 void broker_session_left(struct broker *b, struct session *s)
 {
+	broker_end_ephemerals(b, s);
 	if (s->durable) {
 		s->is_closing = true;
 		TAILQ_INSERT_TAIL(&b->closing, s, closing);
@@ -1744,6 +1852,23 @@ static void on_hello(struct broker *b, struct conn *c, const struct wire_hello *
 	answer_welcome(b, c, s, m);
 }
 
+/* ---- topics ---- */
+
+static void on_bind(struct broker *b, struct conn *c, const struct wire_bind *m)
+{
+	broker_bind(b, c, m);
+}
+
+static void on_unbind(struct broker *b, struct conn *c, const struct wire_unbind *m)
+{
+	broker_unbind(b, c, m);
+}
+
+static void on_bindings(struct broker *b, struct conn *c, const struct wire_bindings *m)
+{
+	broker_bindings(b, c, m);
+}
+
 /* ---- dispatch ---- */
 
 /* A SEND's tags: its pieces after one that was refused are passed over. */
@@ -1784,6 +1909,8 @@ static bool tags_known(
 	case WIRE_TYPE_QUEUE_CREATE:
 	case WIRE_TYPE_QUEUE_SET:
 	case WIRE_TYPE_CANCEL:
+	case WIRE_TYPE_BIND:
+	case WIRE_TYPE_UNBIND:
 		fail_unknown(b, c, load_u64(p), load_u64(p + 8), text);
 		break;
 	case WIRE_TYPE_SUBSCRIBE:

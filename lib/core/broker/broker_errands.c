@@ -82,6 +82,19 @@ static bool remove_queue(struct broker *b, struct errand *e, struct queue *q, ui
 	return true;
 }
 
+/* The queue of an ephemeral subscription that has ended. */
+static bool end_queue(struct broker *b, struct errand *e, uint64_t steps)
+{
+	struct queue *q = broker_queue(b, e->queue);
+	if (!q)
+		return true;
+	if (!broker_drop_unfinished_in(b, q, steps) || !empty(b, q, e, steps))
+		return false;
+	broker_end_subscriptions(b, q);
+	broker_emit_remove(b, &(struct event_remove){q->id});
+	return true;
+}
+
 /* Of a connection.  Whether it is over, also since nobody waits for it any more. */
 static bool command_step(struct broker *b, struct errand *e, uint64_t steps)
 {
@@ -138,6 +151,8 @@ static bool step(struct broker *b, struct errand *e, uint64_t steps)
 	case ERRAND_LEAVE:
 	case ERRAND_DIED:
 		return held_step(b, e, steps);
+	case ERRAND_END:
+		return end_queue(b, e, steps);
 	case ERRAND_DELIVER:
 		b->host.deliverable(b->host.arg, e->conn);
 	}
@@ -149,6 +164,11 @@ static void add(struct broker *b, struct errand e)
 	struct errand *kept = memory_new(sizeof(*kept));
 	*kept = e;
 	TAILQ_INSERT_TAIL(&b->errands, kept, link);
+}
+
+void broker_errand_later(struct broker *b, struct errand e)
+{
+	add(b, e);
 }
 
 void broker_errand(struct broker *b, struct errand e)

@@ -10,9 +10,11 @@
 
 #include "core/base/memory.h"
 #include "core/base/name.h"
+#include "core/base/topic.h"
 #include "core/base/variant.h"
 
-#define QUEUE_PART_MAX (140 + MORE_SETTINGS_BYTES)
+#define QUEUE_PART_MAX	   (140 + MORE_SETTINGS_BYTES)
+#define EPHEMERAL_PART_MAX 18
 
 /* ---- the open record ---- */
 
@@ -68,7 +70,8 @@ static void before_event(struct broker *b, uint8_t type)
 
 static void after_event(struct broker *b, uint8_t type, size_t len)
 {
-	if (type == EVENT_TYPE_SEND || type == EVENT_TYPE_CHUNK || type == EVENT_TYPE_CREATE)
+	if (type == EVENT_TYPE_SEND || type == EVENT_TYPE_CHUNK || type == EVENT_TYPE_CREATE ||
+	    type == EVENT_TYPE_BIND)
 		b->sent_bytes += len;
 	if (type == EVENT_TYPE_CHUNK)
 		broker_end_record(b);
@@ -174,8 +177,8 @@ static enum rmq_error settings_set(struct queue_settings *s, uint32_t lease_ms,
 /* What q takes in a checkpoint, at most, but for what is in it. */
 static uint64_t queue_part_bytes(const struct queue *q)
 {
-	return QUEUE_PART_MAX + EVENT_MAKER_MAX + strlen(q->name) +
-	       strlen(q->settings.dead_letter);
+	return QUEUE_PART_MAX + EPHEMERAL_PART_MAX + EVENT_MAKER_MAX + strlen(q->name) +
+	       strlen(q->settings.dead_letter) + bindings_part_bytes(q);
 }
 
 static void remove_queue(struct broker *b, struct queue *q);
@@ -277,6 +280,62 @@ static enum rmq_error apply_remove(
 	if (!q)
 		return broker_may_miss(b, e->queue) ? RMQ_E_OK : RMQ_E_CORRUPT;
 	remove_queue(b, q);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error bind_to(struct broker *b, struct queue *q, struct slice pattern)
+{
+	if (!q || pattern_fault(pattern))
+		return RMQ_E_CORRUPT;
+	/* The UNBIND of one that was there is missing. */
+	if (binding_find(q, pattern))
+		return broker_may_miss(b, q->id) ? RMQ_E_OK : RMQ_E_CORRUPT;
+	b->ledger.part_bytes -= queue_part_bytes(q);
+	bindings_add(&b->bindings, q, pattern);
+	q->maker->bindings++;
+	b->ledger.part_bytes += queue_part_bytes(q);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_bind(
+    struct broker *b, const struct event_place *at, const struct event_bind *e)
+{
+	struct queue *q = broker_queue(b, e->queue);
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	return bind_to(b, q ? q : broker_gap_queue(b, e->queue), e->pattern);
+}
+
+static enum rmq_error apply_unbind(
+    struct broker *b, const struct event_place *at, const struct event_unbind *e)
+{
+	struct queue *q = broker_queue(b, e->queue);
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	struct binding *bound = q ? binding_find(q, e->pattern) : NULL;
+	if (!bound)
+		return broker_may_miss(b, e->queue) ? RMQ_E_OK : RMQ_E_CORRUPT;
+	b->ledger.part_bytes -= queue_part_bytes(q);
+	bindings_remove(&b->bindings, bound);
+	q->maker->bindings--;
+	b->ledger.part_bytes += queue_part_bytes(q);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_ephemeral(
+    struct broker *b, const struct event_place *at, const struct event_ephemeral *e)
+{
+	struct queue *q = broker_queue(b, e->queue);
+	struct session *s = session_wants(b, at, e->session) ? doer(b, at, e->session) : NULL;
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	if (!q)
+		q = broker_gap_queue(b, e->queue);
+	if (!q || e->session == 0)
+		return RMQ_E_CORRUPT;
+	q->ephemeral = e->session;
+	if (at->index == 0)
+		broker_ephemeral_of(b, s, q);
 	return RMQ_E_OK;
 }
 
@@ -1312,6 +1371,24 @@ static enum rmq_error apply_part_ids(
 	for (size_t i = 0; i < e->ids.len; i += 16)
 		ids_add(&q->ids, load_u64(e->ids.data + i), load_u64(e->ids.data + i + 8),
 		    UINT64_MAX);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_part_binding(
+    struct broker *b, const struct event_place *at, const struct event_part_binding *e)
+{
+	(void)at;
+	return bind_to(b, broker_queue(b, e->queue), e->pattern);
+}
+
+static enum rmq_error apply_part_ephemeral(
+    struct broker *b, const struct event_place *at, const struct event_part_ephemeral *e)
+{
+	(void)at;
+	struct queue *q = broker_queue(b, e->queue);
+	if (!q || e->session == 0)
+		return RMQ_E_CORRUPT;
+	q->ephemeral = e->session;
 	return RMQ_E_OK;
 }
 

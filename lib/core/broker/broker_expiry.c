@@ -287,8 +287,10 @@ void broker_expire(struct broker *b)
 
 void broker_holder_died(struct broker *b, uint64_t id)
 {
-	const struct session *s = broker_session_find(b, id);
-	if (s && !s->is_leaving)
-		broker_errand(
-		    b, (struct errand){.kind = ERRAND_DIED, .session = id, .lease = b->lease});
+	struct session *s = broker_session_find(b, id);
+	if (!s || s->is_leaving)
+		return;
+	broker_end_ephemerals(b, s);
+	broker_errand(
+	    b, (struct errand){.kind = ERRAND_DIED, .session = id, .lease = b->lease});
 }

@@ -142,13 +142,13 @@ static void add_move(struct moves *m, const struct piece *const *sharing, uint32
  */
 static bool share_event(struct moves *m, const struct piece *p, const struct piece *end)
 {
-	const struct piece *sharing[SEND_QUEUES_MAX];
+	const struct piece *sharing[SHARES_MAX];
 	uint32_t count = 0, at = 0;
 	while (p < end || count > 0) {
 		if (count == 0)
 			at = p->slot;
 		for (; p < end && p->slot == at; p++) {
-			if (count == SEND_QUEUES_MAX)
+			if (count == SHARES_MAX)
 				return false;
 			sharing[count++] = p;
 		}
@@ -248,6 +248,10 @@ enum rmq_error broker_move(struct broker *b, uint64_t index, struct slice payloa
 	enum rmq_error err = RMQ_E_OK;
 	if (!r || r->chunk)
 		return RMQ_E_OK;
+	if (r->live > MOVE_LIVE_MAX) {
+		ledger_keep(&b->ledger, r);
+		return RMQ_E_OK;
+	}
 	struct pieces p = {memory_new(r->live * sizeof(*p.all)), 0};
 	ledger_keep(&b->ledger, r);
 	LIST_FOREACH (m, &r->batches, in_record)

@@ -15,6 +15,7 @@
  *	broker_resume.c	inputs that are sent in several runs
  *	broker_watch.c	clients that wait for messages to be gone, or for more
  *	broker_drop.c	messages that expire or are cancelled
+ *	broker_topics.c	which queues are bound to which topics
  *	broker_gaps.c	recovery around records whose events are gone
  */
 #ifndef RMQ_CORE_BROKER_BROKER_STATE_H
@@ -97,6 +98,7 @@ enum errand_kind {
 	ERRAND_REMOVE,
 	ERRAND_LEAVE,	/* a client has ended: what it holds is given back */
 	ERRAND_DIED,	/* a client's process died: what it holds fails */
+	ERRAND_END,	/* an ephemeral subscription has ended: its queue goes */
 	ERRAND_DELIVER, /* the host is to go on with a connection's deliveries */
 };
 
@@ -127,6 +129,7 @@ struct conn {
 	size_t owed;	   /* bytes of frames for it that wait here */
 	uint64_t piece_id; /* hash of the id of the large message that is on its way; 0: none */
 	uint64_t refused;  /* this SEND's pieces are passed over up to its first one */
+	uint64_t unrouted; /* this large message's topic leads to no queue, as it may */
 	uint64_t part_bytes; /* of the newest large message, as far as it was delivered */
 	TAILQ_ENTRY(conn) watching; /* while watch.what is not 0 */
 	struct {
@@ -220,6 +223,7 @@ struct broker {
 	TAILQ_HEAD(, queue) groups[CHECKPOINT_GROUPS];
 	uint32_t queues_count;
 	uint32_t next_queue;
+	struct bindings bindings;
 	struct session_tree sessions;
 	uint64_t lease;	    /* highest lease number */
 	uint64_t forgotten; /* highest session that was forgotten */
@@ -246,6 +250,7 @@ struct broker {
 	uint32_t session_counter;
 	struct session_list idle;
 	struct owner_tree owners;
+	struct session_list deserted; /* the one that has been so longest first */
 	struct session_list closing;
 	uint32_t closing_count;
 	struct session_list ended; /* not known any more, but in ranges that they held */
@@ -550,8 +555,13 @@ extern const struct queue_settings broker_default_settings;
 bool broker_queues_full(const struct broker *b, const struct owner *maker);
 /* Writes the tag of an event that says who made a queue, if that is known. */
 void broker_put_maker(struct writer *tags, const struct owner *maker);
+/* What keeps the connection from having another queue made; RMQ_E_OK: nothing. */
+enum rmq_error broker_may_make(const struct broker *b, const struct conn *c);
 /* A queue of that name, made for `maker` with defaults if there is none; NULL: may not be made. */
 struct queue *broker_queue_make(struct broker *b, struct slice name, const struct owner *maker);
+/* A queue of that name, with these settings: there is none, and it may be made. */
+struct queue *broker_queue_make_as(struct broker *b, struct slice name,
+    const struct queue_settings *s, const struct owner *maker);
 /* Takes the frame that was put off, if what it waits for is stored. */
 void broker_go_on(struct broker *b);
 /* It is not taken. */
@@ -562,12 +572,14 @@ void broker_forget_put_off(struct broker *b);
 /* The queues that a SEND is for: its own, then the further ones by their numbers. */
 struct targets {
 	uint32_t count;
-	struct queue *queue[SEND_QUEUES_MAX];
+	struct queue *queue[SHARES_MAX];
 };
 
 /* The unfinished large message of a session in a queue, or NULL. */
 struct pending *broker_unfinished(
     const struct broker *b, const struct queue *q, uint64_t session);
+/* Of a session's message, the one in the queue with the lowest number; or NULL. */
+struct pending *broker_unfinished_of(const struct broker *b, uint64_t session);
 /* The queues that its message is for, its own first; false: it has gone from one of them. */
 bool broker_unfinished_queues(
     const struct broker *b, const struct pending *first, struct targets *t);
@@ -589,13 +601,50 @@ void broker_expire_unfinished(struct broker *b);
 /* The command is taken, and answered. */
 void broker_taken(struct broker *b, struct conn *c, uint64_t n);
 void broker_fail_command(struct broker *b, struct conn *c, uint64_t n, enum rmq_error code);
+/* The same, and what is wrong, for people. */
+void broker_fail_text(
+    struct broker *b, struct conn *c, uint64_t n, enum rmq_error code, const char *text);
+/* The same for what broker_may_make() said. */
+void broker_fail_make(struct broker *b, struct conn *c, uint64_t n, enum rmq_error code);
+/* Whether command n is to be carried out now; if not, it has been answered. */
+bool broker_take(struct broker *b, struct conn *c, uint64_t n, uint64_t answered);
 /* Nobody waits for room in q, or receives from it, any more: it is removed. */
 void broker_end_subscriptions(struct broker *b, struct queue *q);
 /* The session's client has ended, and nothing that it holds is attached to it. */
 void broker_session_left(struct broker *b, struct session *s);
 
+/* ---- broker_topics.c ---- */
+
+void broker_bind(struct broker *b, struct conn *c, const struct wire_bind *m);
+void broker_unbind(struct broker *b, struct conn *c, const struct wire_unbind *m);
+void broker_bindings(struct broker *b, struct conn *c, const struct wire_bindings *m);
+/*
+ * *q: the queue of that ephemeral subscription of the connection; made if it is NULL.  An error may be
+ * explained, in `text` or elsewhere: *why.
+ */
+enum rmq_error broker_ephemeral(struct broker *b, struct conn *c,
+    const struct wire_subscribe *m, struct queue **q, char text[TEXT_MAX + 1], const char **why)
+    __attribute__((warn_unused_result));
+/* q ends with s. */
+void broker_ephemeral_of(struct broker *b, struct session *s, struct queue *q);
+/* q goes: it is in no session's list. */
+void broker_ephemeral_gone(struct broker *b, struct queue *q);
+/* The session is over, or its client is: its ephemeral subscriptions end. */
+void broker_end_ephemerals(struct broker *b, struct session *s);
+/* Recovery is over: each ephemeral queue is in its session's list, or ends. */
+void broker_find_ephemerals(struct broker *b);
+/* The session has no connection, or one again, or is over. */
+void broker_desert(struct broker *b, struct session *s);
+void broker_undesert(struct broker *b, struct session *s);
+/* Those whose clients have vanished end. */
+void broker_expire_ephemerals(struct broker *b);
+/* Lease time at which the next one does; UINT64_MAX: there is none. */
+uint64_t broker_ephemerals_until(const struct broker *b);
+
 /* ---- broker_errands.c ---- */
 
+/* It is done in the next turns. */
+void broker_errand_later(struct broker *b, struct errand e);
 /* Does the first piece at once; the rest goes on in the next turns. */
 void broker_errand(struct broker *b, struct errand e);
 /* The rest of the connection's deliveries is for the next turn. */

@@ -40,8 +40,7 @@ struct pending *broker_unfinished(
 	return p;
 }
 
-/* Of this session in the queue with the lowest number, or NULL. */
-static struct pending *first_of(const struct broker *b, uint64_t session)
+struct pending *broker_unfinished_of(const struct broker *b, uint64_t session)
 {
 	struct pending *p = RB_ROOT(&b->pendings), *found = NULL;
 	while (p) {
@@ -55,13 +54,13 @@ static struct pending *first_of(const struct broker *b, uint64_t session)
 bool broker_unfinished_queues(
     const struct broker *b, const struct pending *first, struct targets *t)
 {
-	struct pending *p = first_of(b, first->session);
+	struct pending *p = broker_unfinished_of(b, first->session);
 	t->queue[0] = first->queue;
 	t->count = 1;
 	for (; p && p->session == first->session; p = RB_NEXT(pending_tree, &b->pendings, p)) {
 		if (p == first || p->n != first->n || p->large->parts != first->large->parts)
 			continue;
-		assert(t->count < SEND_QUEUES_MAX);
+		assert(t->count < SHARES_MAX);
 		t->queue[t->count++] = p->queue;
 	}
 	return t->count == first->shares || RMQ_VARIANT(SEVERAL_APART);
@@ -128,7 +127,7 @@ static void drop(struct broker *b, const struct pending *p)
 void broker_drop_unfinished(struct broker *b, uint64_t session)
 {
 	struct pending *p;
-	while ((p = first_of(b, session)))
+	while ((p = broker_unfinished_of(b, session)))
 		drop(b, p);
 }
 

@@ -110,7 +110,10 @@ static inline bool client_next_attribute(const struct client_delivery *d,
 
 struct client_host {
 	void *arg;
-	/* A SEND is stored: messages first_seq … first_seq + count - 1. */
+	/*
+	 * A SEND is stored: messages first_seq … first_seq + count - 1.  first_seq 0: its topic leads to
+	 * no queue, as it may (SEND_ALLOW_UNROUTED).
+	 */
 	void (*sent)(
 	    void *arg, const struct client_command *cmd, uint64_t first_seq, uint32_t count);
 	/* Another command is done.  stale: settle_entry, held by someone else by now. */
@@ -142,6 +145,9 @@ struct client_host {
 	void (*listed)(void *arg, const struct wire_listed *row);
 	void (*list_end)(void *arg, uint32_t req, bool more);
 	void (*peeked)(void *arg, const struct client_delivery *d);
+	void (*bound)(void *arg, struct slice queue, struct slice pattern);
+	/* code: OK, or NO_QUEUE. */
+	void (*bindings_end)(void *arg, uint32_t req, enum rmq_error code);
 	/* next: where a further request would go on. */
 	void (*peek_end)(
 	    void *arg, uint32_t req, enum rmq_error code, bool more, uint64_t next);
@@ -237,7 +243,10 @@ uint64_t client_due_ms(const struct client *c, struct mono_time now);
  */
 bool client_has_room(const struct client *c);
 
-/* Sends a batch or a chain of pieces, which it takes.  flags: SEND_NO_CREATE, SEND_REPLACE. */
+/*
+ * Sends a batch or a chain of pieces, which it takes.  flags: SEND_NO_CREATE, SEND_REPLACE; or SEND_TOPIC, `queue`
+ * is a topic then and buf has TOPIC_DATA_MAX of data at most, with SEND_ALLOW_UNROUTED or not.
+ */
 const struct client_command *client_send(struct client *c, struct mono_time now,
     struct slice queue, uint8_t flags, struct sendbuf *buf, void *tag);
 
@@ -287,9 +296,13 @@ bool client_blocked(const struct client *c);
 
 /* ---- receiving ---- */
 
-/* lease_ms 0: the queue's.  Returns the subscription's number. */
+/*
+ * lease_ms 0: the queue's.  Returns the subscription's number.  SUBSCRIBE_EPHEMERAL: `queue` is a pattern;
+ * the queue is client_queue_of() from subscribed() on.
+ */
 uint32_t client_subscribe(struct client *c, struct mono_time now, struct slice queue,
     uint8_t flags, uint32_t lease_ms);
+struct slice client_queue_of(const struct client *c, uint32_t sub);
 /* This many more messages and bytes of bodies (with separators) may be handed out. */
 void client_credit(struct client *c, uint32_t sub, uint32_t messages, uint32_t bytes);
 /* How much of the credit is unused; less than 0: more came than was asked for. */
@@ -359,6 +372,11 @@ const struct client_command *client_queue(struct client *c, struct mono_time now
  */
 const struct client_command *client_cancel(struct client *c, struct mono_time now,
     struct slice queue, const uint64_t *messages, uint32_t count, void *tag);
+/* type: BIND (flags: BIND_CREATE or 0) or UNBIND. */
+const struct client_command *client_bind(struct client *c, struct mono_time now,
+    enum wire_type type, struct slice queue, struct slice pattern, uint8_t flags, void *tag);
+/* All bindings, or (queue not empty) this one's, by bound(), then bindings_end(). */
+uint32_t client_bindings(struct client *c, struct mono_time now, struct slice queue);
 
 /* Rows come by listed() and peeked(), then list_end() and peek_end().  One at a time. */
 uint32_t client_list(struct client *c, struct mono_time now, struct slice after,

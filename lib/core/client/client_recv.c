@@ -20,8 +20,14 @@ uint32_t client_subscribe(struct client *c, struct mono_time now, struct slice q
 		assert(++i < SUBSCRIPTIONS_MAX);
 	struct subscription *s = &c->subs[i];
 	*s = (struct subscription){.used = true, .flags = flags, .asked_lease_ms = lease_ms};
-	memcpy(s->name, queue.data, queue.len);
-	s->name_len = queue.len;
+	if (flags & SUBSCRIBE_EPHEMERAL) {
+		assert(queue.len <= sizeof(s->pattern));
+		memcpy(s->pattern, queue.data, queue.len);
+		s->pattern_len = queue.len;
+	} else {
+		memcpy(s->name, queue.data, queue.len);
+		s->name_len = queue.len;
+	}
 	client_note_asking(c, now);
 	return i;
 }
@@ -29,6 +35,13 @@ uint32_t client_subscribe(struct client *c, struct mono_time now, struct slice q
 static struct subscription *sub_find(struct client *c, uint32_t sub)
 {
 	return sub < SUBSCRIPTIONS_MAX && c->subs[sub].used ? &c->subs[sub] : NULL;
+}
+
+struct slice client_queue_of(const struct client *c, uint32_t sub)
+{
+	const struct subscription *s = &c->subs[sub];
+	assert(sub < SUBSCRIPTIONS_MAX && s->used);
+	return slice_of(s->name, s->name_len);
 }
 
 void client_credit(struct client *c, uint32_t sub, uint32_t messages, uint32_t bytes)
@@ -73,6 +86,9 @@ void client_on_subscribed(
 		return;
 	c->progress = now;
 	s->confirmed = true;
+	/* What comes back after this is no other one: messages may be missing then. */
+	if (s->flags & SUBSCRIBE_EPHEMERAL)
+		s->flags |= SUBSCRIBE_NO_CREATE;
 	s->lease_ms = m->lease_ms;
 	if (c->lease_min_ms == 0 || m->lease_ms < c->lease_min_ms)
 		c->lease_min_ms = m->lease_ms;
@@ -522,6 +538,14 @@ uint32_t client_position(
 	return r->req;
 }
 
+uint32_t client_bindings(struct client *c, struct mono_time now, struct slice queue)
+{
+	struct request *r = request_new(c, queue);
+	r->bindings = true;
+	client_note_asking(c, now);
+	return r->req;
+}
+
 static struct request *request_find(struct client *c, uint32_t req)
 {
 	for (size_t i = 0; req && i < REQUESTS_MAX; i++)
@@ -549,6 +573,46 @@ void client_on_listed(struct client *c, struct mono_time now, const struct wire_
 	r->limit -= r->limit > 0;
 	if (c->host.listed)
 		c->host.listed(c->host.arg, m);
+}
+
+/* Where to go on; false: not a request for bindings, or no place. */
+static bool bindings_at(struct request *r, struct slice after, struct slice pattern)
+{
+	if (!r || !r->bindings || after.len > sizeof(r->after) ||
+	    pattern.len > sizeof(r->pattern))
+		return false;
+	if (after.len > 0)
+		memcpy(r->after, after.data, after.len);
+	r->after_len = after.len;
+	if (pattern.len > 0)
+		memcpy(r->pattern, pattern.data, pattern.len);
+	r->pattern_len = pattern.len;
+	return true;
+}
+
+void client_on_bound(struct client *c, struct mono_time now, const struct wire_bound *m)
+{
+	if (!bindings_at(request_find(c, m->req), m->queue, m->pattern))
+		return;
+	c->progress = now;
+	if (c->host.bound)
+		c->host.bound(c->host.arg, m->queue, m->pattern);
+}
+
+void client_on_bindings_end(
+    struct client *c, struct mono_time now, const struct wire_bindings_end *m)
+{
+	struct request *r = request_find(c, m->req);
+	if (!bindings_at(r, m->after, m->pattern))
+		return;
+	c->progress = now;
+	if (m->more) {
+		r->sent = false;
+		return;
+	}
+	request_end(r);
+	if (c->host.bindings_end)
+		c->host.bindings_end(c->host.arg, m->req, client_code(m->code));
 }
 
 void client_on_list_at(struct client *c, struct mono_time now, const struct wire_list_at *m)

@@ -15,6 +15,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "core/base/name.h"
+
 #define ROOM_RETRY_MS 500
 
 /* ---- frames out ---- */
@@ -84,6 +86,24 @@ void client_started(
 		PUT(c, started, lease, first, count, queue);
 }
 
+static struct slice subscribes_to(const struct subscription *s)
+{
+	return s->flags & SUBSCRIBE_EPHEMERAL ? slice_of(s->pattern, s->pattern_len)
+					      : slice_of(s->name, s->name_len);
+}
+
+/* The queue of an ephemeral subscription is named by the session. */
+static void name_ephemeral(struct client *c, uint32_t i)
+{
+	struct subscription *s = &c->subs[i];
+	char name[NAME_EPHEMERAL_MAX];
+	if (!(s->flags & SUBSCRIBE_EPHEMERAL))
+		return;
+	struct slice is = name_of_ephemeral(name, c->session, i);
+	memcpy(s->name, is.data, is.len);
+	s->name_len = is.len;
+}
+
 static void put_subscriptions(struct client *c, struct mono_time now)
 {
 	/* BYE ends them all. */
@@ -96,8 +116,9 @@ static void put_subscriptions(struct client *c, struct mono_time now)
 		if (!s->announced && s->ending)
 			continue;
 		if (!s->announced) {
-			PUT(c, subscribe, i, s->flags, s->asked_lease_ms,
-			    slice_of(s->name, s->name_len), NO_TAGS);
+			name_ephemeral(c, i);
+			PUT(c, subscribe, i, s->flags, s->asked_lease_ms, subscribes_to(s),
+			    NO_TAGS);
 			s->announced = c->has_subscribed = true;
 			put_started(c, i);
 		}
@@ -141,6 +162,10 @@ static void put_requests(struct client *c)
 		else if (r->watch)
 			PUT(c, watch, r->req, r->watch, r->from,
 			    slice_of(r->name, r->name_len));
+		else if (r->bindings)
+			PUT(c, bindings, r->req, UINT32_MAX, slice_of(r->name, r->name_len),
+			    slice_of(r->after, r->after_len),
+			    slice_of(r->pattern, r->pattern_len), NO_TAGS);
 		else if (r->peek)
 			PUT(c, peek, r->req, r->states, r->from, r->limit,
 			    slice_of(r->name, r->name_len));
@@ -654,6 +679,24 @@ const struct client_command *client_cancel(struct client *c, struct mono_time no
 	return cmd;
 }
 
+const struct client_command *client_bind(struct client *c, struct mono_time now,
+    enum wire_type type, struct slice queue, struct slice pattern, uint8_t flags, void *tag)
+{
+	struct client_command *cmd = command_new(c, type, CONTROL_FRAME_MAX, queue, tag);
+	if (!cmd)
+		return NULL;
+	struct writer w = writer_of(cmd->frame, CONTROL_FRAME_MAX);
+	/* BIND and UNBIND have the same fields. */
+	size_t begin = frame_begin(&w, (uint8_t)type);
+	wire_bind_encode(&w, &(struct wire_bind){0, 0, flags, queue, pattern, NO_TAGS});
+	frame_end(&w, begin);
+	assert(!w.full);
+	cmd->len = (uint32_t)w.len;
+	push(c, cmd);
+	client_note_asking(c, now);
+	return cmd;
+}
+
 /* ---- answers ---- */
 
 /* Whether n is the oldest command and was sent; a repeated answer is passed over. */
@@ -702,15 +745,27 @@ static void tell_done(struct client *c, const struct client_command *cmd, struct
 		c->host.done(c->host.arg, cmd, stale);
 }
 
+/* A SEND is done, and came to no queue. */
+static void unrouted(struct client *c, const struct client_command *cmd)
+{
+	if (c->send_window < c->config.window)
+		c->send_window++;
+	if (c->host.sent)
+		c->host.sent(c->host.arg, cmd, 0, cmd->buf->large ? 1 : cmd->buf->count);
+}
+
 void client_on_done(struct client *c, struct mono_time now, const struct wire_done *m)
 {
 	if (!is_answer(c, m->n))
 		return;
 	struct client_command *cmd = answer(c, now);
-	if (sends(cmd) || m->stale.len % SETTLE_ENTRY_SIZE != 0)
+	if (cmd->flags & SEND_ALLOW_UNROUTED && m->stale.len == 0) {
+		unrouted(c, cmd);
+	} else if (sends(cmd) || m->stale.len % SETTLE_ENTRY_SIZE != 0) {
 		client_give_up(c, RMQ_E_PROTOCOL, slice_str("DONE in answer to a SEND"));
-	else
+	} else {
 		tell_done(c, cmd, m->stale);
+	}
 	command_free(cmd);
 }
 

@@ -34,6 +34,8 @@ struct subscription {
 	bool end_sent;
 	char name[NAME_FULL_MAX];
 	size_t name_len;
+	char pattern[TOPIC_MAX]; /* of an ephemeral one; its name is known with the session */
+	size_t pattern_len;
 	uint8_t flags;
 	uint32_t asked_lease_ms;
 	uint32_t lease_ms;
@@ -56,6 +58,9 @@ struct request {
 	size_t name_len;
 	char after[NAME_FULL_MAX];
 	size_t after_len;
+	bool bindings;
+	char pattern[TOPIC_MAX]; /* … of queue `after`, after which it goes on */
+	size_t pattern_len;
 	bool cut; /* the daemon has not looked at all names for it */
 	uint8_t states;
 	uint64_t from;	 /* WATCH: messages */

@@ -82,6 +82,7 @@ struct queue *queue_new(
 	RB_INIT(&q->ranges);
 	RB_INIT(&q->ready);
 	RB_INIT(&q->expiries);
+	RB_INIT(&q->bindings);
 	TAILQ_INIT(&q->hungry);
 	TAILQ_INIT(&q->subs);
 	TAILQ_INIT(&q->waiting);
@@ -98,7 +99,7 @@ void queue_free(struct queue *q)
 	queue_drop_below(q, UINT64_MAX);
 	positions_deinit(&q->positions);
 	ids_deinit(&q->ids);
-	assert(RB_EMPTY(&q->batches));
+	assert(RB_EMPTY(&q->batches) && RB_EMPTY(&q->bindings));
 	assert(TAILQ_EMPTY(&q->subs) && TAILQ_EMPTY(&q->waiting));
 	free(q);
 }
@@ -315,7 +316,7 @@ struct batch *queue_add_batch(struct queue *q, struct record *r, uint64_t first,
 	batch_set_bytes(b, bytes);
 	b->offset = offset;
 	b->slot = slot;
-	b->shares = shares & 127;
+	b->shares = shares & 2047;
 	RB_INSERT(batch_tree, &q->batches, b);
 	batch_charge(q, b);
 	q->newest = b;
@@ -345,7 +346,7 @@ struct batch *queue_add_large(struct queue *q, struct large *large, uint64_t seq
 	b->live = 1;
 	large->bytes = bytes;
 	large->time_ms = time_ms;
-	b->shares = shares & 127;
+	b->shares = shares & 2047;
 	large->weight = large_weight(large, shares);
 	RB_INSERT(batch_tree, &q->batches, b);
 	batch_charge(q, b);

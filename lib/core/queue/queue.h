@@ -22,6 +22,7 @@
 
 #include "core/base/limits.h"
 #include "core/base/time.h"
+#include "core/queue/bindings.h"
 #include "core/queue/expiry.h"
 #include "core/queue/keys.h"
 #include "core/queue/lanes.h"
@@ -70,7 +71,7 @@ struct came {
 /* A batch's slots fit into a u16. */
 #define BATCH_COUNT_MAX 60000
 /* What a record holds is less. */
-#define BATCH_BYTES_MAX ((1u << 23) - 1)
+#define BATCH_BYTES_MAX ((1u << 19) - 1)
 
 /* There is one for each 64 KiB of a backlog, and for each run of dead letters: kept small. */
 struct batch {
@@ -82,9 +83,9 @@ struct batch {
 	};
 	uint64_t *bits; /* owned; which messages are live; NULL: all */
 	uint64_t first;
-	uint32_t queue;	     /* its number */
-	uint32_t bytes : 23; /* of all count messages, with their attributes; large: there */
-	uint32_t shares : 7; /* so many queues had its messages when they were put there */
+	uint32_t queue;	      /* its number */
+	uint32_t bytes : 19;  /* of all count messages, with their attributes; large: there */
+	uint32_t shares : 11; /* so many queues had its messages when they were put there */
 	uint32_t is_large : 1;
 	uint32_t is_dead : 1; /* dead letters: there is `came` */
 	uint16_t count;	      /* BATCH_COUNT_MAX at most */
@@ -95,7 +96,7 @@ struct batch {
 };
 
 static_assert(RECORD_PAYLOAD_MAX <= BATCH_BYTES_MAX, "a batch's size fits");
-static_assert(SEND_QUEUES_MAX < 1 << 7, "the number of queues that share a batch fits");
+static_assert(SHARES_MAX < 1 << 11, "the number of queues that share a batch fits");
 static_assert(
     sizeof(struct batch) <= 88, "a backlog of 100 million messages is 160,000 batches");
 
@@ -192,6 +193,12 @@ struct queue {
 	uint32_t in_checkpoint; /* number of the newest one that has it as a whole */
 	uint32_t receivers;
 	struct owner *maker;
+	uint64_t ephemeral; /* the session that it ends with; 0: none */
+	bool is_of_session; /* it is in that one's list */
+	TAILQ_ENTRY(queue) of_session;
+	struct binding_tree bindings;
+	uint32_t bindings_count;
+	uint64_t matched; /* the newest match that found it, see bindings.c */
 	struct timers *timers;
 	struct ledger *ledger;
 	struct batch_tree batches;

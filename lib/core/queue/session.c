@@ -22,6 +22,7 @@ struct session *session_new(uint64_t id, struct owner *owner, uint64_t *part_byt
 	RB_INIT(&s->held);
 	s->part_bytes = part_bytes;
 	*part_bytes += SESSION_PART_MAX + owner->node_len;
+	TAILQ_INIT(&s->ephemerals);
 	TAILQ_INIT(&s->answers);
 	return s;
 }

@@ -34,7 +34,10 @@ struct session {
 	TAILQ_ENTRY(session) idle;     /* while no connection is here */
 	TAILQ_ENTRY(session) of_owner; /* the same, of its owner's */
 	struct owner *owner;
-	TAILQ_ENTRY(session) closing; /* while is_closing */
+	TAILQ_ENTRY(session) closing;	/* while is_closing */
+	TAILQ_ENTRY(session) deserted;	/* while is_deserted */
+	TAILQ_HEAD(, queue) ephemerals; /* queues that end with it */
+	uint32_t ephemerals_count;
 	uint64_t id;
 	uint64_t last;		/* highest number taken */
 	uint64_t idle_since_ms; /* lease time */
@@ -53,7 +56,8 @@ struct session {
 	bool in_doubt;	 /* recovery: the sessions' part is read, and has not named it yet */
 	bool is_leaving; /* its client has ended, and what it holds is being given back */
 	bool is_closing;
-	bool has_ended; /* it is not known any more, and is freed when no range names it */
+	bool is_deserted; /* no connection is here, and it has ephemerals */
+	bool has_ended;	  /* it is not known any more, and is freed when no range names it */
 };
 
 RB_HEAD(session_tree, session);

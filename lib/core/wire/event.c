@@ -173,7 +173,7 @@ uint16_t event_shares_find(struct slice tags)
 	if (!tags_find(tags, EVENT_TAG_SHARES, &value))
 		return 1;
 	uint16_t shares = value.len == 2 ? load_u16(value.data) : 0;
-	return shares > 1 && shares <= SEND_QUEUES_MAX ? shares : 0;
+	return shares > 1 && shares <= SHARES_MAX ? shares : 0;
 }
 
 enum rmq_error events_open(struct slice payload, struct events_header *h, struct event_iter *it)
@@ -336,7 +336,7 @@ bool event_brings_messages(struct slice payload)
 
 	while (!err && !(err = event_next(&it, &e)))
 		if (e.type == EVENT_TYPE_SEND || e.type == EVENT_TYPE_CHUNK ||
-		    e.type == EVENT_TYPE_CREATE)
+		    e.type == EVENT_TYPE_CREATE || e.type == EVENT_TYPE_BIND)
 			return true;
 	return err != RMQ_E_NOTHING;
 }

@@ -106,12 +106,11 @@ enum dropped {
 };
 #define EVENT_DROP(F) F(u32, queue) F(u8, why) F(tags, tags) F(rest, ranges)
 
-/*
- * Messages leave the queue, and are not settled.  ranges: seq_range.  MOVED: they came to another one
- * by the DEAD before it in the same record.
- */
-enum drop_why { DROP_EXPIRED = 1, DROP_REPLACED = 2, DROP_CANCELLED = 3, DROP_MOVED = 4 };
-#define EVENT_DROP(F) F(u32, queue) F(u8, why) F(tags, tags) F(rest, ranges)
+/* What comes to a topic that the pattern matches comes to the queue; no longer. */
+#define EVENT_BIND(F)   F(u32, queue) F(str, pattern) F(tags, tags)
+#define EVENT_UNBIND(F) F(u32, queue) F(str, pattern) F(tags, tags)
+/* The queue ends with the session: it is an ephemeral subscription of it. */
+#define EVENT_EPHEMERAL(F) F(u32, queue) F(u64, session) F(tags, tags)
 
 /* Only in checkpoints (records PART, END). */
 #define EVENT_PART_GROUP(F) F(u32, group) F(u8, last)
@@ -149,8 +148,12 @@ enum drop_why { DROP_EXPIRED = 1, DROP_REPLACED = 2, DROP_CANCELLED = 3, DROP_MO
  * on.  PART_QUEUE stands again before the last piece of a queue that is cut.
  */
 #define EVENT_PART_PAUSE(F) F(u32, queue) F(u64, below) F(tags, tags)
+/* After its PART_QUEUE: what the queue is bound to, and the session that it ends with. */
+#define EVENT_PART_BINDING(F)	F(u32, queue) F(str, pattern) F(tags, tags)
+#define EVENT_PART_EPHEMERAL(F) F(u32, queue) F(u64, session) F(tags, tags)
 /* In order of their age, before the queue's messages.  ids: u64 hash, u64 lease time. */
 #define EVENT_PART_IDS(F)      F(u32, queue) F(tags, tags) F(rest, ids)
+/* In order of their age, before the queue's messages. */
 #define EVENT_PART_POSITION(F) F(u32, queue) F(u64, at) F(str, name) F(tags, tags)
 
 /* Messages from `first` on have these keys (keys.h), u64 each; 0: none, or it is gone. */
@@ -184,6 +187,9 @@ enum drop_why { DROP_EXPIRED = 1, DROP_REPLACED = 2, DROP_CANCELLED = 3, DROP_MO
 	X(22, START,          start,          EVENT_START) \
 	X(23, SESSION_OWNER,  session_owner,  EVENT_SESSION_OWNER) \
 	X(24, LOST,           lost,           EVENT_LOST) \
+	X(26, BIND,           bind,           EVENT_BIND) \
+	X(27, UNBIND,         unbind,         EVENT_UNBIND) \
+	X(28, EPHEMERAL,      ephemeral,      EVENT_EPHEMERAL) \
 	X(39, IDS,            ids,            EVENT_IDS) \
 	X(38, POSITION,       position,       EVENT_POSITION) \
 	X(25, DROP,           drop,           EVENT_DROP) \
@@ -204,7 +210,9 @@ enum drop_why { DROP_EXPIRED = 1, DROP_REPLACED = 2, DROP_CANCELLED = 3, DROP_MO
 	X(88, PART_POSITION,  part_position,  EVENT_PART_POSITION) \
 	X(77, PART_PAUSE,     part_pause,     EVENT_PART_PAUSE) \
 	X(80, PART_KEYS,      part_keys,      EVENT_PART_KEYS) \
-	X(81, PART_EXPIRY,    part_expiry,    EVENT_PART_EXPIRY)
+	X(81, PART_EXPIRY,    part_expiry,    EVENT_PART_EXPIRY) \
+	X(78, PART_BINDING,   part_binding,   EVENT_PART_BINDING) \
+	X(79, PART_EPHEMERAL, part_ephemeral, EVENT_PART_EPHEMERAL)
 
 enum event_type {
 #define X(type, NAME, name, FIELDS) EVENT_TYPE_##NAME = type,
@@ -345,7 +353,7 @@ bool event_origin_find(struct slice tags, struct event_origin *o);
 #define CHUNK_TAG_ATTRIBUTES 2
 /* CHUNK: u32 each, further queues that it comes to, ascending; in each piece the same. */
 #define CHUNK_TAG_QUEUES     4
-#define CHUNK_QUEUES_MAX     ((SEND_QUEUES_MAX - 1) * 4)
+#define CHUNK_QUEUES_MAX     ((SHARES_MAX - 1) * 4)
 /* The list in the tags, empty: none; false: it is none. */
 bool event_chunk_queues(struct slice tags, struct slice *queues);
 /* Bytes of a CHUNK for so many queues in which it names the further ones. */
@@ -371,7 +379,7 @@ bool event_maker_find(struct slice tags, struct event_maker *m);
  */
 #define EVENT_TAG_FURTHER 2
 #define EVENT_TARGET_SIZE 12
-#define EVENT_FURTHER_MAX ((SEND_QUEUES_MAX - 1) * EVENT_TARGET_SIZE)
+#define EVENT_FURTHER_MAX ((SHARES_MAX - 1) * EVENT_TARGET_SIZE)
 struct event_target {
 	uint32_t queue;
 	uint64_t first_seq;

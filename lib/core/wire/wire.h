@@ -51,7 +51,20 @@ static inline bool wire_hello_versions(struct slice payload, struct versions *v)
 	return true;
 }
 
-enum { SEND_NO_CREATE = 1, SEND_CHUNK = 2, SEND_MORE = 4, SEND_REPLACE = 8, SEND_FLAGS = 15 };
+/*
+ * SEND_TOPIC: `queue` is a topic: the messages are for all queues that are bound to it when they
+ * come (of a large one: when its first piece comes), and `data` and attributes have TOPIC_DATA_MAX
+ * bytes at most.  SEND_ALLOW_UNROUTED: it is answered with DONE if there is none.
+ */
+enum {
+	SEND_NO_CREATE = 1,
+	SEND_CHUNK = 2,
+	SEND_MORE = 4,
+	SEND_REPLACE = 8,
+	SEND_TOPIC = 16,
+	SEND_ALLOW_UNROUTED = 32,
+	SEND_FLAGS = 63
+};
 /*
  * data: a batch, or with SEND_CHUNK piece number `part` of one large message;
  * all pieces have the same n, SEND_MORE is on all but the last.
@@ -80,6 +93,8 @@ enum { SETTLE_COUNTED = 1, SETTLE_DETACH = 2 };
 	F(u32, entries) F(tags, tags) F(rest, data)
 
 /*
+ * SUBSCRIBE_EPHEMERAL: `queue` is a pattern.  The subscription has a queue of its own, which is bound to
+ * it, is named name_of_ephemeral() and ends with the session.  With SUBSCRIBE_NO_CREATE it must be there.
  * SUBSCRIBE_IDLE: IDLE is wanted.  SUBSCRIBE_STARTS: STARTED says what reaches the reader;
  * without it all that is handed out does.
  */
@@ -87,7 +102,8 @@ enum {
 	SUBSCRIBE_NO_CREATE = 1,
 	SUBSCRIBE_IDLE = 2,
 	SUBSCRIBE_STARTS = 4,
-	SUBSCRIBE_FLAGS = 7
+	SUBSCRIBE_EPHEMERAL = 8,
+	SUBSCRIBE_FLAGS = 15
 };
 /* sub: the client's number for it.  lease_ms 0: the queue's. */
 #define WIRE_SUBSCRIBE(F) \
@@ -132,9 +148,21 @@ enum { REMOVE_FORCE = 1 };
 #define WIRE_QUEUE_PURGE(F)  F(u64, n) F(u64, answered) F(str, queue)
 /* Messages, u64 each, rising, leave the queue, whoever holds them. */
 #define WIRE_CANCEL(F) F(u64, n) F(u64, answered) F(str, queue) F(tags, tags) F(rest, messages)
+/* The queue gets what is sent to topics that match, from now on; no longer.  BIND_CREATE: a queue that does not exist is made. */
+enum { BIND_CREATE = 1 };
+#define WIRE_BIND(F) \
+	F(u64, n) F(u64, answered) F(u8, flags) F(str, queue) F(str, pattern) F(tags, tags)
+#define WIRE_UNBIND(F) \
+	F(u64, n) F(u64, answered) F(u8, flags) F(str, queue) F(str, pattern) F(tags, tags)
 
 /* Queues whose name matches glob and sorts after `after`, at most `limit`. */
 #define WIRE_LIST(F) F(u32, req) F(u32, limit) F(str, after) F(str, glob)
+/*
+ * Bindings of the queue of that name ("": of all queues), by queue and pattern, at most `limit`; of all
+ * queues those after (after, pattern).
+ */
+#define WIRE_BINDINGS(F) \
+	F(u32, req) F(u32, limit) F(str, queue) F(str, after) F(str, pattern) F(tags, tags)
 enum { STATE_READY = 1, STATE_LEASED = 2, STATE_DELAYED = 4, STATES = 7 };
 /* Messages from sequence number `from` on in one of the states, at most `limit`. */
 #define WIRE_PEEK(F) F(u32, req) F(u8, states) F(u64, from) F(u32, limit) F(str, queue)
@@ -225,6 +253,10 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 #define WIRE_LIST_END(F) F(u32, req) F(u8, more)
 /* In front of LIST_END: no more names are looked at for this LIST, go on after this one. */
 #define WIRE_LIST_AT(F) F(u32, req) F(str, after) F(tags, tags)
+#define WIRE_BOUND(F) F(u32, req) F(str, queue) F(str, pattern) F(tags, tags)
+/* code: NO_QUEUE.  more: there may be further ones, after (after, pattern). */
+#define WIRE_BINDINGS_END(F) \
+	F(u32, req) F(u8, code) F(u8, more) F(str, after) F(str, pattern) F(tags, tags)
 /* As DELIVER, one state; until_ms: when the lease (wall clock, about) or the delay ends. */
 #define WIRE_PEEKED(F) \
 	F(u32, req) F(u8, state) F(u64, lease) F(u64, first_seq) F(u32, attempt) F(u32, failures) \
@@ -282,6 +314,9 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(16, STARTED,      started,      WIRE_STARTED) \
 	X(17, SETTLE_SEND,  settle_send,  WIRE_SETTLE_SEND) \
 	X(18, PING,         ping,         WIRE_PING) \
+	X(19, BIND,         bind,         WIRE_BIND) \
+	X(20, UNBIND,       unbind,       WIRE_UNBIND) \
+	X(21, BINDINGS,     bindings,     WIRE_BINDINGS) \
 	X(25, TRANSFER,     transfer,     WIRE_TRANSFER) \
 	X(27, BURIED,       buried,       WIRE_BURIED) \
 	X(28, POSITION,     position,     WIRE_POSITION) \
@@ -317,6 +352,8 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(85, SETTLE_SENT,  settle_sent,  WIRE_SETTLE_SENT) \
 	X(86, LIST_AT,      list_at,      WIRE_LIST_AT) \
 	X(87, PONG,         pong,         WIRE_PONG) \
+	X(88, BOUND,        bound,        WIRE_BOUND) \
+	X(89, BINDINGS_END, bindings_end, WIRE_BINDINGS_END) \
 	X(91, HELD_BACK,    held_back,    WIRE_HELD_BACK) \
 	X(94, TRANSFERRED,  transferred,  WIRE_TRANSFERRED) \
 	X(96, BURIED_ARE,   buried_are,   WIRE_BURIED_ARE) \

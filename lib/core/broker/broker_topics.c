@@ -1,0 +1,276 @@
+/*
+ * Topics: which queues are bound to which patterns.  A binding is an event, so what a topic leads to is
+ * known when a message comes, and the event of the message names the queues: no later change of
+ * bindings concerns it.
+ */
+#include "core/broker/broker_state.h"
+
+#include <stdio.h>
+
+#include "core/base/name.h"
+#include "core/base/topic.h"
+
+/* A binding and the queue that may have to be made for it. */
+#define BIND_ROOM 1024
+
+#define ANSWER(b, c, name, ...) \
+	do { \
+		uint8_t bytes_[512]; \
+		struct writer w_ = writer_of(bytes_, sizeof(bytes_)); \
+		wire_put_##name(&w_, &(struct wire_##name){__VA_ARGS__}); \
+		broker_send(b, (c)->id, &w_); \
+	} while (0)
+
+/* What keeps it from being a pattern, in text; NULL: it is one. */
+static const char *no_pattern(struct slice pattern, char text[TEXT_MAX + 1])
+{
+	const char *fault = pattern_fault(pattern);
+	if (fault)
+		snprintf(text, TEXT_MAX + 1, "it is not a pattern: %s", fault);
+	return fault ? text : NULL;
+}
+
+/* Why there may not be one more of q (NULL: of a queue that this owner makes); NULL: it may. */
+static const char *no_place(const struct broker *b, const struct owner *o,
+    const struct queue *q, char text[TEXT_MAX + 1])
+{
+	if (q && q->bindings_count >= QUEUE_BINDINGS_MAX)
+		snprintf(text, TEXT_MAX + 1,
+		    "the queue is bound to %u patterns, as many as it may: unbind some",
+		    QUEUE_BINDINGS_MAX);
+	else if (owner_known(o) && o->bindings >= BINDINGS_OF_ONE)
+		snprintf(text, TEXT_MAX + 1,
+		    "queues of user %u have %u bindings, as many as one user's may of %u in "
+		    "all: unbind some",
+		    o->uid, o->bindings, BINDINGS_MAX);
+	else if (b->bindings.count >= BINDINGS_MAX)
+		snprintf(text, TEXT_MAX + 1,
+		    "there are %u bindings, and no more may be made: unbind some",
+		    BINDINGS_MAX);
+	else
+		return NULL;
+	return text;
+}
+
+void broker_bind(struct broker *b, struct conn *c, const struct wire_bind *m)
+{
+	struct queue *q = broker_queue_named(b, m->queue);
+	enum rmq_error err = RMQ_E_OK;
+	char text[TEXT_MAX + 1];
+	if (!broker_take(b, c, m->n, m->answered))
+		return;
+	if (m->flags & ~BIND_CREATE) {
+		broker_fail_text(b, c, m->n, RMQ_E_VERSION, "unknown flag of BIND");
+		return;
+	}
+	if (no_pattern(m->pattern, text)) {
+		broker_fail_text(b, c, m->n, RMQ_E_USAGE, text);
+		return;
+	}
+	if (!name_valid(m->queue))
+		err = RMQ_E_USAGE;
+	else if (!q && (b->explicit_create || !(m->flags & BIND_CREATE)))
+		err = RMQ_E_NO_QUEUE;
+	if (err) {
+		broker_fail_command(b, c, m->n, err);
+		return;
+	}
+	if (q && binding_find(q, m->pattern)) {
+		broker_taken(b, c, m->n);
+		return;
+	}
+	if (no_place(b, q ? q->maker : c->owner, q, text)) {
+		broker_fail_text(b, c, m->n, RMQ_E_LIMIT, text);
+		return;
+	}
+	if (!q)
+		err = broker_may_make(b, c);
+	if (!err && broker_room_left(b) < BIND_ROOM)
+		err = RMQ_E_DISK_FULL;
+	if (err) {
+		broker_fail_make(b, c, m->n, err);
+		return;
+	}
+	broker_reserve(b, BIND_ROOM);
+	q = broker_queue_make(b, m->queue, c->owner);
+	broker_emit_bind(b, &(struct event_bind){q->id, m->pattern, NO_TAGS});
+	broker_taken(b, c, m->n);
+}
+
+void broker_unbind(struct broker *b, struct conn *c, const struct wire_unbind *m)
+{
+	struct queue *q = broker_queue_named(b, m->queue);
+	if (!broker_take(b, c, m->n, m->answered))
+		return;
+	if (m->flags != 0)
+		broker_fail_text(b, c, m->n, RMQ_E_VERSION, "unknown flag of UNBIND");
+	else if (!q || !binding_find(q, m->pattern))
+		broker_fail_command(b, c, m->n, q ? RMQ_E_NO_BINDING : RMQ_E_NO_QUEUE);
+	else {
+		broker_reserve(b, BIND_ROOM);
+		broker_emit_unbind(b, &(struct event_unbind){q->id, m->pattern, NO_TAGS});
+		broker_taken(b, c, m->n);
+	}
+}
+
+/* The rows of a queue after a pattern, as long as there are *rows.  Whether that is all. */
+static bool answer_rows(struct broker *b, struct conn *c, const struct wire_bindings *m,
+    const struct queue *q, struct slice *pattern, uint32_t *rows)
+{
+	struct binding *at = binding_after(q, *pattern);
+	for (; at && *rows > 0; at = binding_next(at), --*rows) {
+		*pattern = binding_pattern(at);
+		ANSWER(b, c, bound, m->req, queue_name(q), *pattern, NO_TAGS);
+		broker_works(b, 1);
+	}
+	return !at;
+}
+
+/* The queue with this name or the next one after it. */
+static struct queue *queue_from(const struct broker *b, struct slice name)
+{
+	struct queue *q = RB_ROOT(&b->queues_by_name), *found = NULL;
+	while (q) {
+		bool before = slice_cmp(queue_name(q), name) < 0;
+		if (!before)
+			found = q;
+		q = before ? RB_RIGHT(q, by_name) : RB_LEFT(q, by_name);
+	}
+	return found;
+}
+
+void broker_bindings(struct broker *b, struct conn *c, const struct wire_bindings *m)
+{
+	bool one = m->queue.len > 0, all = true;
+	struct queue *q = one ? broker_queue_named(b, m->queue) : queue_from(b, m->after);
+	uint32_t rows = m->limit < LIST_ROWS_MAX ? m->limit : LIST_ROWS_MAX, left = LIST_WORK;
+	struct slice after = m->after, pattern = m->pattern;
+	uint8_t code = one && !q ? RMQ_E_NO_QUEUE : RMQ_E_OK;
+	for (; q; q = one ? NULL : RB_NEXT(queue_name_tree, &b->queues_by_name, q)) {
+		all = left-- > 0;
+		if (!all)
+			break;
+		if (!one && !slice_eq(queue_name(q), m->after))
+			pattern = slice_of("", 0);
+		after = queue_name(q);
+		broker_works(b, 1);
+		all = answer_rows(b, c, m, q, &pattern, &rows);
+		if (!all)
+			break;
+	}
+	ANSWER(b, c, bindings_end, m->req, code, !all, after, pattern, NO_TAGS);
+}
+
+/* ---- ephemeral subscriptions ---- */
+
+enum rmq_error broker_ephemeral(struct broker *b, struct conn *c,
+    const struct wire_subscribe *m, struct queue **q, char text[TEXT_MAX + 1], const char **why)
+{
+	struct session *s = c->session;
+	struct queue_settings settings = broker_default_settings;
+	char bytes[NAME_EPHEMERAL_MAX];
+	struct slice name = name_of_ephemeral(bytes, s->id, m->sub);
+	if ((*why = no_pattern(m->queue, text)))
+		return RMQ_E_USAGE;
+	if (*q && (*q)->ephemeral == s->id && binding_find(*q, m->queue)) {
+		if ((*q)->is_of_session)
+			return RMQ_E_OK;
+		*why = "the subscription has ended";
+		return RMQ_E_NO_QUEUE;
+	}
+	if (*q)
+		return RMQ_E_EXISTS;
+	if (s->ephemerals_count >= SUBSCRIPTIONS_MAX) {
+		*why = "a session has at most 16 ephemeral subscriptions";
+		return RMQ_E_LIMIT;
+	}
+	if ((*why = no_place(b, c->owner, NULL, text)))
+		return RMQ_E_LIMIT;
+	if (broker_room_left(b) < BIND_ROOM)
+		return RMQ_E_DISK_FULL;
+	broker_name_owner(b, s);
+	broker_reserve(b, BIND_ROOM);
+	/* Dead letters would be left when it ends. */
+	settings.dead_letter[0] = '-';
+	*q = broker_queue_make_as(b, name, &settings, c->owner);
+	broker_emit_ephemeral(b, &(struct event_ephemeral){(*q)->id, s->id, NO_TAGS});
+	broker_emit_bind(b, &(struct event_bind){(*q)->id, m->queue, NO_TAGS});
+	return RMQ_E_OK;
+}
+
+void broker_ephemeral_of(struct broker *b, struct session *s, struct queue *q)
+{
+	TAILQ_INSERT_TAIL(&s->ephemerals, q, of_session);
+	s->ephemerals_count++;
+	q->is_of_session = true;
+	broker_desert(b, s);
+}
+
+static void take_out(struct broker *b, struct session *s, struct queue *q)
+{
+	TAILQ_REMOVE(&s->ephemerals, q, of_session);
+	q->is_of_session = false;
+	if (--s->ephemerals_count == 0)
+		broker_undesert(b, s);
+}
+
+void broker_ephemeral_gone(struct broker *b, struct queue *q)
+{
+	struct session *s = q->is_of_session ? broker_session_find(b, q->ephemeral) : NULL;
+	if (s)
+		take_out(b, s, q);
+}
+
+static void end_later(struct broker *b, const struct queue *q)
+{
+	broker_errand_later(
+	    b, (struct errand){.kind = ERRAND_END, .queue = q->id, .at = UINT64_MAX});
+}
+
+void broker_end_ephemerals(struct broker *b, struct session *s)
+{
+	struct queue *q;
+	while ((q = TAILQ_FIRST(&s->ephemerals))) {
+		take_out(b, s, q);
+		end_later(b, q);
+	}
+}
+
+void broker_find_ephemerals(struct broker *b)
+{
+	struct queue *q;
+	RB_FOREACH (q, queue_id_tree, &b->queues_by_id) {
+		struct session *s = q->ephemeral ? broker_session_find(b, q->ephemeral) : NULL;
+		if (s && !q->is_of_session)
+			broker_ephemeral_of(b, s, q);
+		else if (q->ephemeral && !s)
+			end_later(b, q);
+	}
+}
+
+void broker_desert(struct broker *b, struct session *s)
+{
+	if (s->conn || s->is_deserted || s->ephemerals_count == 0)
+		return;
+	s->is_deserted = true;
+	TAILQ_INSERT_TAIL(&b->deserted, s, deserted);
+}
+
+void broker_undesert(struct broker *b, struct session *s)
+{
+	if (s->is_deserted)
+		TAILQ_REMOVE(&b->deserted, s, deserted);
+	s->is_deserted = false;
+}
+
+uint64_t broker_ephemerals_until(const struct broker *b)
+{
+	const struct session *s = TAILQ_FIRST(&b->deserted);
+	return s ? s->idle_since_ms + EPHEMERAL_IDLE_MS : UINT64_MAX;
+}
+
+void broker_expire_ephemerals(struct broker *b)
+{
+	while (broker_ephemerals_until(b) <= b->lease_now.ms)
+		broker_end_ephemerals(b, TAILQ_FIRST(&b->deserted));
+}
