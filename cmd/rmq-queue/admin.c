@@ -72,6 +72,21 @@ static void on_list_end(void *arg, uint32_t req, bool more)
 	a->waiting = false;
 }
 
+static void on_bound(void *arg, struct slice queue, struct slice pattern)
+{
+	struct admin *a = arg;
+	a->bound(a->arg, queue, pattern);
+}
+
+static void on_bindings_end(void *arg, uint32_t req, enum rmq_error code)
+{
+	struct admin *a = arg;
+	(void)req;
+	if (code)
+		fail_slice(a, code, slice_of(NULL, 0));
+	a->waiting = false;
+}
+
 static void on_peeked(void *arg, const struct client_delivery *d)
 {
 	struct admin *a = arg;
@@ -140,6 +155,8 @@ enum rmq_error admin_open(struct admin *a)
 	    .failed = on_failed,
 	    .listed = on_listed,
 	    .list_end = on_list_end,
+	    .bound = on_bound,
+	    .bindings_end = on_bindings_end,
 	    .peeked = on_peeked,
 	    .peek_end = on_peek_end,
 	    .transferred = on_transferred,
@@ -193,6 +210,22 @@ enum rmq_error admin_change(struct admin *a, enum wire_type type, const char *qu
 {
 	a->about = queue;
 	client_queue(a->io.client, clock_mono(), type, slice_str(queue), flags, s, NULL);
+	return wait_answer(a);
+}
+
+enum rmq_error admin_bind(
+    struct admin *a, enum wire_type type, const char *queue, const char *pattern)
+{
+	a->about = queue;
+	client_bind(
+	    a->io.client, clock_mono(), type, slice_str(queue), slice_str(pattern), 0, NULL);
+	return wait_answer(a);
+}
+
+enum rmq_error admin_bindings(struct admin *a, const char *queue)
+{
+	a->about = queue;
+	client_bindings(a->io.client, clock_mono(), slice_str(queue ? queue : ""));
 	return wait_answer(a);
 }
 

@@ -22,6 +22,7 @@ struct admin {
 	void (*leave)(void); /* before a signal ends the program; NULL: nothing */
 	const char *until;   /* the condition that is waited for */
 	void (*row)(void *arg, const struct wire_listed *row);
+	void (*bound)(void *arg, struct slice queue, struct slice pattern);
 	void (*message)(void *arg, const struct client_delivery *d);
 	void *arg;
 	char last[NAME_FULL_MAX]; /* queue of the newest row */
@@ -49,6 +50,14 @@ enum rmq_error admin_change(struct admin *a, enum wire_type type, const char *qu
 /* Messages, rising, leave the queue; a->stale has those that were not there, as settle_entry. */
 enum rmq_error admin_cancel(struct admin *a, const char *queue, const uint64_t *messages,
     uint32_t count) __attribute__((warn_unused_result));
+
+/* Binds the queue to the pattern, or no longer (type BIND, UNBIND); as admin_change(). */
+enum rmq_error admin_bind(struct admin *a, enum wire_type type, const char *queue,
+    const char *pattern) __attribute__((warn_unused_result));
+
+/* Every binding of the queue, or (NULL) of all, by a->bound. */
+enum rmq_error admin_bindings(struct admin *a, const char *queue)
+    __attribute__((warn_unused_result));
 
 /* Every queue that matches, by a->row. */
 enum rmq_error admin_list(struct admin *a, const char *glob)

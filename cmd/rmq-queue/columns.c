@@ -141,3 +141,17 @@ static enum table_kind put(struct text *out, unsigned column, const void *of)
 }
 
 const struct table_columns columns_of_queue = {sizeof(columns) / sizeof(columns[0]), name, put};
+
+static const char *binding_name(unsigned column)
+{
+	return column == 0 ? "queue" : "pattern";
+}
+
+static enum table_kind put_binding(struct text *out, unsigned column, const void *row)
+{
+	const struct binding_row *r = row;
+	text_put_slice(out, column == 0 ? r->queue : r->pattern);
+	return TABLE_TEXT;
+}
+
+const struct table_columns columns_of_binding = {2, binding_name, put_binding};

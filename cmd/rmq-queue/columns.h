@@ -10,4 +10,11 @@ bool columns_put_dead_letter(struct text *out, const struct wire_listed *row);
 
 extern const struct table_columns columns_of_queue;
 
+/* What it shows of a binding. */
+struct binding_row {
+	struct slice queue;
+	struct slice pattern;
+};
+extern const struct table_columns columns_of_binding;
+
 #endif

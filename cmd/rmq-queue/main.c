@@ -11,6 +11,7 @@
 #include "columns.h"
 #include "count.h"
 #include "core/base/name.h"
+#include "core/base/topic.h"
 #include "core/base/units.h"
 #include "http.h"
 #include "metrics.h"
@@ -118,6 +119,7 @@ static const struct option peek_options[] = {{"count", required_argument, NULL, 
     {"state", required_argument, NULL, OPT_STATE}, {"from", required_argument, NULL, OPT_FROM},
     {"null", no_argument, NULL, '0'}, OUTPUT_OPTIONS, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 
+#define BINDING_COLUMNS					    "queue,pattern"
 #define LS_COLUMNS					    "queue,ready,leased,delayed,bytes,receivers"
 #define STAT_COLUMNS					    "queue,sent,delivered,settled,failed,dead,lost"
 #define SETTING_COLUMN(NAME, word, member)		    "," word
@@ -452,6 +454,50 @@ static bool take_request(struct request *q)
 	return false;
 }
 
+static enum rmq_error bind_or_not(struct admin *a, struct request *q, enum wire_type type)
+{
+	const char *fault = pattern_fault(slice_str(q->words[1]));
+	if (fault)
+		return admin_fail(
+		    a, RMQ_E_USAGE, "'%s' is not a pattern: %s", q->words[1], fault);
+	return admin_bind(a, type, q->words[0], q->words[1]);
+}
+
+static enum rmq_error run_bind(struct admin *a, struct request *q)
+{
+	return bind_or_not(a, q, WIRE_TYPE_BIND);
+}
+
+static enum rmq_error run_unbind(struct admin *a, struct request *q)
+{
+	return bind_or_not(a, q, WIRE_TYPE_UNBIND);
+}
+
+static void on_bound(void *arg, struct slice queue, struct slice pattern)
+{
+	struct binding_row row = {queue, pattern};
+	struct text out = {0};
+	table_row(&((struct request *)arg)->table, &out, &row);
+	print_text(&out);
+}
+
+static enum rmq_error run_bindings(struct admin *a, struct request *q)
+{
+	struct text out = {0};
+	if (q->words_count > 0 && !name_valid(slice_str(q->words[0])))
+		return admin_fail(a, RMQ_E_USAGE, "'%s' is not a queue name", q->words[0]);
+	enum rmq_error err = open_table_of(a, q, &columns_of_binding, BINDING_COLUMNS);
+	a->bound = on_bound;
+	a->arg = q;
+	if (!err)
+		err = admin_bindings(a, q->words_count > 0 ? q->words[0] : NULL);
+	if (!err) {
+		table_end(&q->table, &out);
+		print_text(&out);
+	}
+	return err;
+}
+
 /* ---- the table ---- */
 
 /* What a sub-command runs with. */
@@ -477,6 +523,9 @@ RUN(purge)
 RUN(peek)
 RUN(stat)
 RUN(wait)
+RUN(bind)
+RUN(unbind)
+RUN(bindings)
 RUN(check)
 RUN(cancel)
 RUN(why)
@@ -535,6 +584,12 @@ static const struct subcommand command_list[] = {
 	check_options, 1, 1, do_check},
     {"metrics", "[--http]", "print metrics of all queues, or answer an HTTP request for them",
 	"+" CLIENT_OPTIONS_SHORT, metrics_options, 0, 0, do_metrics},
+    {"bind", "QUEUE PATTERN", "send the queue what comes to topics that match",
+	"+" CLIENT_OPTIONS_SHORT, plain_options, 2, 2, do_bind},
+    {"unbind", "QUEUE PATTERN", "no longer", "+" CLIENT_OPTIONS_SHORT, plain_options, 2, 2,
+	do_unbind},
+    {"bindings", "[-o FIELD,...] [-j] [QUEUE]", "list bindings", "+o:j" CLIENT_OPTIONS_SHORT,
+	table_options, 0, 1, do_bindings},
 };
 
 static bool take_option(void *arg, int option, const char *value);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/name.h"
 #include "core/base/units.h"
 #include "receiver.h"
 #include "worker.h"
@@ -21,6 +22,7 @@ enum {
 	OPT_LEASE,
 	OPT_PREFETCH,
 	OPT_NO_CREATE,
+	OPT_AS,
 	OPT_SKIP_BAD,
 	OPT_RAW,
 	OPT_INTO,
@@ -31,12 +33,12 @@ static const struct option longs[] = {{"count", required_argument, NULL, 'n'},
     {"drain", optional_argument, NULL, OPT_DRAIN}, {"wait", required_argument, NULL, OPT_WAIT},
     {"lease", required_argument, NULL, OPT_LEASE},
     {"prefetch", required_argument, NULL, OPT_PREFETCH},
-    {"no-create", no_argument, NULL, OPT_NO_CREATE},
-    {"skip-bad", no_argument, NULL, OPT_SKIP_BAD}, {"null", no_argument, NULL, '0'},
-    {"json", no_argument, NULL, 'j'}, {"output", required_argument, NULL, 'o'},
-    {"raw", no_argument, NULL, OPT_RAW}, {"into", required_argument, NULL, OPT_INTO},
-    {"ack", required_argument, NULL, OPT_ACK}, WORK_OPTIONS_LONG, CLIENT_OPTIONS_LONG,
-    {NULL, 0, NULL, 0}};
+    {"no-create", no_argument, NULL, OPT_NO_CREATE}, {"topic", no_argument, NULL, 't'},
+    {"as", required_argument, NULL, OPT_AS}, {"skip-bad", no_argument, NULL, OPT_SKIP_BAD},
+    {"null", no_argument, NULL, '0'}, {"json", no_argument, NULL, 'j'},
+    {"output", required_argument, NULL, 'o'}, {"raw", no_argument, NULL, OPT_RAW},
+    {"into", required_argument, NULL, OPT_INTO}, {"ack", required_argument, NULL, OPT_ACK},
+    WORK_OPTIONS_LONG, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 
 static const char usage_text[] =
     "usage: rmq-recv [OPTION]... QUEUE [[--] COMMAND [ARG]...]\n"
@@ -50,6 +52,8 @@ static const char usage_text[] =
     "      --lease DUR       length of leases (the queue's); they are extended while held\n"
     "      --prefetch N      messages leased ahead (as many as the output takes)\n"
     "      --no-create       66 instead of making the queue\n"
+    "  -t, --topic           QUEUE is a pattern: what comes to topics that match, from now on\n"
+    "      --as NAME         with -t: also while it does not run, in the queue NAME\n"
     "      --skip-bad        dead-letter what cannot be printed, 65 at the end\n"
     "  -0, --null            end messages with NUL\n"
     "  -j, --json            print envelopes\n"
@@ -150,6 +154,14 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 	case OPT_NO_CREATE:
 		o->no_create = true;
 		return RMQ_E_OK;
+	case 't':
+		o->common.names = NAMES_PATTERN;
+		return RMQ_E_OK;
+	case OPT_AS:
+		if (!name_valid(slice_str(optarg)))
+			return bad_value(why, "--as", "a queue name");
+		o->as = optarg;
+		return RMQ_E_OK;
 	case OPT_SKIP_BAD:
 		o->skip_bad = true;
 		return RMQ_E_OK;
@@ -210,12 +222,20 @@ static enum rmq_error check(struct recv_options *o, struct reason *why)
 static enum rmq_error parse(int argc, char **argv, struct recv_options *o, struct reason *why)
 {
 	struct client_line line = {argc, argv,
-	    "+n:10jo:" WORK_OPTIONS_SHORT CLIENT_OPTIONS_SHORT, longs, take_option, o, NULL,
+	    "+tn:10jo:" WORK_OPTIONS_SHORT CLIENT_OPTIONS_SHORT, longs, take_option, o, NULL,
 	    false, NULL};
 	enum rmq_error err = client_options_line(&o->common, &line, why);
 	o->queue = line.queue;
 	if (err || !line.queue)
 		return err;
+	bool topic = o->common.names == NAMES_PATTERN;
+	if (o->as && !topic)
+		return reason_set(why, RMQ_E_USAGE, "--as needs --topic");
+	o->ephemeral = topic && !o->as;
+	if (o->as) {
+		o->pattern = o->queue;
+		o->queue = o->as;
+	}
 	if (optind < argc)
 		o->work.command = argv + optind;
 	else if (line.dashes)

@@ -11,6 +11,7 @@
 #include "core/base/units.h"
 #include "core/wire/receipt.h"
 #include "into.h"
+#include "source.h"
 #include "sys/process/clock.h"
 #include "sys/process/signals.h"
 
@@ -64,8 +65,7 @@ static void flush_settling(struct receiver *r)
 		all[i]->ms = all[i]->verb == VERB_TOUCH ? r->lease_ms : 0;
 		/* Messages that come from here on are named by a later command. */
 		if (all[i]->count > 0 &&
-		    settling_flush(all[i], r->io.client, slice_str(r->o->queue), now, tag) &&
-		    tag)
+		    settling_flush(all[i], r->io.client, r->source.queue, now, tag) && tag)
 			r->batch++;
 	}
 }
@@ -194,8 +194,7 @@ static void say_started(struct receiver *r, struct segment *s, size_t len)
 	if (upto == from)
 		return;
 	s->started = upto;
-	client_started(
-	    r->io.client, slice_str(r->o->queue), s->lease, s->first + from, upto - from);
+	client_started(r->io.client, r->source.queue, s->lease, s->first + from, upto - from);
 	client_io_flush(&r->io);
 }
 
@@ -341,7 +340,7 @@ static void put_path(struct text *t, const char *dir, const struct envelope *e)
 static void format(struct receiver *r, const struct client_delivery *d, uint32_t i)
 {
 	struct text *t = &r->formatted;
-	struct envelope e = envelope_of(d, slice_str(r->o->queue), i, &r->cursors);
+	struct envelope e = envelope_of(d, r->source.queue, i, &r->cursors);
 	switch (r->o->format) {
 	case FORMAT_RAW:
 		text_put_slice(t, e.body);
@@ -369,7 +368,7 @@ static bool store(
 {
 	if (r->o->format != FORMAT_INTO)
 		return true;
-	int error = into_store(r->o->into_fd, slice_str(r->o->queue), d, from, to);
+	int error = into_store(r->o->into_fd, r->source.queue, d, from, to);
 	if (error == 0)
 		return true;
 	settle(r, &r->release, d->lease, d->first_seq + from, to - from);
@@ -530,7 +529,7 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 static void on_subscribed(void *arg, uint32_t sub, uint32_t lease_ms)
 {
 	struct receiver *r = arg;
-	(void)sub;
+	source_subscribed(&r->source, r->io.client, sub);
 	supply_note(&r->supply, SUPPLY_UNKNOWN);
 	r->lease_ms = lease_ms;
 	r->heard = r->touched_at = clock_mono();
@@ -841,10 +840,7 @@ enum rmq_error receiver_open(
 	if (err)
 		return err;
 	struct mono_time now = clock_mono();
-	r->sub = client_subscribe(r->io.client, now, slice_str(o->queue),
-	    (uint8_t)((o->no_create ? SUBSCRIBE_NO_CREATE : 0) |
-		      (supply_wants_idle(&r->o->end) ? SUBSCRIBE_IDLE : 0) | SUBSCRIBE_STARTS),
-	    o->lease_ms);
+	r->sub = source_subscribe(&r->source, r->io.client, now, o);
 	r->heard = now;
 	give_credit(r);
 	return RMQ_E_OK;

@@ -22,8 +22,18 @@
 enum ack { ACK_DEFAULT, ACK_READ, ACK_WRITE, ACK_SYNC, ACK_NONE, ACK_MANUAL };
 enum format { FORMAT_LINES, FORMAT_JSON, FORMAT_FIELDS, FORMAT_RAW, FORMAT_INTO };
 
+/* See source.h. */
+struct source {
+	struct slice
+	    queue; /* its name; of an ephemeral one its pattern, until it is subscribed to */
+	char own[NAME_FULL_MAX];
+};
+
 struct recv_options {
-	const char *queue;
+	const char *queue;   /* or, of an ephemeral subscription, its pattern */
+	const char *as;	     /* --as, NULL: not given */
+	const char *pattern; /* that the queue is to be bound to; NULL: none */
+	bool ephemeral;
 	struct client_options common;
 	struct supply_end end;
 	uint32_t lease_ms; /* 0: the queue's */
@@ -49,6 +59,7 @@ enum synced { SYNCED, UNSYNCED, SYNC_FAILED };
 
 struct receiver {
 	const struct recv_options *o;
+	struct source source;
 	struct client_io io;
 	struct output out;
 	struct segments in_hand;

@@ -12,6 +12,7 @@
 
 #include "core/base/units.h"
 #include "core/wire/receipt.h"
+#include "source.h"
 #include "sys/process/clock.h"
 #include "sys/process/log.h"
 #include "sys/process/signals.h"
@@ -43,14 +44,9 @@ void worker_end_memory(struct worker *w)
 	w->phase = WORKER_DEAD;
 }
 
-static struct slice queue_of(const struct worker *w)
-{
-	return slice_str(w->o->queue);
-}
-
 struct slice worker_queue(const struct worker *w)
 {
-	return queue_of(w);
+	return w->source.queue;
 }
 
 static void say_worn(struct worker *w)
@@ -136,7 +132,7 @@ static void enter(struct worker *w, enum worker_phase phase)
 static void stay_subscribed(struct worker *w)
 {
 	if (w->work.running > 0)
-		w->sub = client_subscribe(w->io.client, clock_mono(), queue_of(w),
+		w->sub = client_subscribe(w->io.client, clock_mono(), worker_queue(w),
 		    SUBSCRIBE_NO_CREATE | SUBSCRIBE_STARTS, w->o->lease_ms);
 }
 
@@ -188,7 +184,7 @@ static void start_run(struct worker *w, struct run *r)
 	r->began_wall = clock_wall();
 	uint64_t deadline = ends ? (r->began_wall.ms + max_time_ms) / 1000 : 0;
 	int input = pass(w, r, &argv), error = input < 0 ? errno : 0;
-	if (!error && !environment_set(&w->environment, queue_of(w),
+	if (!error && !environment_set(&w->environment, worker_queue(w),
 			  w->form.several ? NULL : &r->jobs.head->envelope, deadline))
 		error = ENOMEM;
 	w->spawn.path = w->path.data;
@@ -232,7 +228,7 @@ static void say_started(struct worker *w, const struct jobs *jobs)
 		       j->envelope.seq == first->seq + count;
 		     j = j->next)
 			count++;
-		client_started(w->io.client, queue_of(w), first->lease, first->seq, count);
+		client_started(w->io.client, worker_queue(w), first->lease, first->seq, count);
 	}
 }
 
@@ -318,7 +314,7 @@ static void on_deliver(void *arg, const struct client_delivery *d)
 	uint32_t keep = wanted < d->count ? (uint32_t)wanted : d->count;
 	verdict_add(w, &w->release, d->lease, d->first_seq + keep, d->count - keep);
 	for (uint32_t i = 0; i < keep; i++) {
-		struct envelope e = envelope_of(d, queue_of(w), i, &w->cursors);
+		struct envelope e = envelope_of(d, worker_queue(w), i, &w->cursors);
 		const char *why = payload_bad(&w->form, e.body);
 		if (why && !take_bad(w, d, i, why))
 			return;
@@ -396,13 +392,13 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 static void on_subscribed(void *arg, uint32_t sub, uint32_t lease_ms)
 {
 	struct worker *w = arg;
-	(void)sub;
+	source_subscribed(&w->source, w->io.client, sub);
 	supply_note(&w->supply, SUPPLY_UNKNOWN);
 	w->lease_ms = lease_ms;
 	w->heard = clock_mono();
 	/* Its settings, of the queue that is there now. */
 	if (!w->listing)
-		(void)client_list(w->io.client, w->heard, slice_str(""), queue_of(w), 1);
+		(void)client_list(w->io.client, w->heard, slice_str(""), worker_queue(w), 1);
 	w->listing = true;
 }
 
@@ -714,10 +710,7 @@ static enum rmq_error open_client(struct worker *w, struct reason *why)
 	if (err)
 		return err;
 	w->heard = clock_mono();
-	w->sub = client_subscribe(w->io.client, w->heard, queue_of(w),
-	    (uint8_t)((o->no_create ? SUBSCRIBE_NO_CREATE : 0) |
-		      (supply_wants_idle(&o->end) ? SUBSCRIBE_IDLE : 0) | SUBSCRIBE_STARTS),
-	    o->lease_ms);
+	w->sub = source_subscribe(&w->source, w->io.client, w->heard, o);
 	return RMQ_E_OK;
 }
 

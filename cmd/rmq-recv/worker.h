@@ -45,6 +45,7 @@ struct worker {
 	uint64_t taken;
 	uint64_t bad; /* messages that could not be passed */
 	bool drained;
+	struct source source;
 	struct mono_time parting_at; /* since then only the daemon is waited for; 0: not yet */
 	bool listing;		     /* the queue's settings are asked for */
 	bool unread;		     /* our stdout has no reader any more */

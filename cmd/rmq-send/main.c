@@ -29,6 +29,7 @@ enum {
 	OPT_NO_WAIT,
 	OPT_NO_CREATE,
 	OPT_REPLACE,
+	OPT_ALLOW_UNROUTED,
 	OPT_WINDOW,
 	OPT_PROGRESS
 };
@@ -46,6 +47,8 @@ static const struct option longs[] = {{"null", no_argument, NULL, '0'},
     {"no-wait", no_argument, NULL, OPT_NO_WAIT},
     {"no-create", no_argument, NULL, OPT_NO_CREATE},
     {"replace", no_argument, NULL, OPT_REPLACE},
+    {"topic", no_argument, NULL, 't'},
+    {"allow-unrouted", no_argument, NULL, OPT_ALLOW_UNROUTED},
     {"window", required_argument, NULL, OPT_WINDOW},
     {"progress", no_argument, NULL, OPT_PROGRESS}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
 
@@ -73,6 +76,8 @@ static const char usage_text[] =
     "      --wait            stay until each message is settled; 65: some are dead letters\n"
     "      --no-wait         75 at once when the queue is full\n"
     "      --no-create       66 instead of making the queue\n"
+    "  -t, --topic           QUEUE is a topic: for each queue that is bound to it\n"
+    "      --allow-unrouted  0 though no queue is bound to the topic (66)\n"
     "      --window N        batches in flight (16)\n"
     "      --progress        show progress on the terminal\n"
     "  -S, --server ADDR,... contact points (RMQ_SERVERS)\n"
@@ -155,6 +160,8 @@ static bool *switch_of(struct send_options *o, int option)
 		return &o->replace;
 	case OPT_NO_CREATE:
 		return &o->no_create;
+	case OPT_ALLOW_UNROUTED:
+		return &o->allow_unrouted;
 	case OPT_SKIP_BAD:
 		return &o->skip_bad;
 	case 'i':
@@ -204,6 +211,10 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 			    "--resume: '%s' is not a name (as of a queue)", optarg);
 		o->resume = optarg;
 		return RMQ_E_OK;
+	case 't':
+		o->topic = in->topic = true;
+		o->common.names = NAMES_TOPIC;
+		return RMQ_E_OK;
 	case OPT_WINDOW:
 		if (!units_count(optarg, 1, SESSION_WINDOW, &n))
 			return reason_set(why, RMQ_E_USAGE,
@@ -231,7 +242,7 @@ static bool stdin_has_records(void)
 static enum rmq_error parse(int argc, char **argv, struct line *l, struct reason *why)
 {
 	struct input *in = l->in;
-	struct client_line line = {argc, argv, "+0wiJH:p:k:d:e:" CLIENT_OPTIONS_SHORT, longs,
+	struct client_line line = {argc, argv, "+0twiJH:p:k:d:e:" CLIENT_OPTIONS_SHORT, longs,
 	    take_option, l, NULL, false, NULL};
 	enum rmq_error err = client_options_line(&l->o->common, &line, why);
 	if (err || !line.queue)
@@ -256,6 +267,16 @@ static enum rmq_error parse(int argc, char **argv, struct line *l, struct reason
 	if (in->envelopes && (in->files || in->kind == INPUT_WHOLE))
 		return reason_set(why, RMQ_E_USAGE, "--envelopes and --%s exclude each other",
 		    in->files ? "files" : "whole");
+	if (l->o->allow_unrouted && !l->o->topic)
+		return reason_set(why, RMQ_E_USAGE, "--allow-unrouted needs --topic");
+	/* It has a number of its own in each queue that it comes to. */
+	if (l->o->topic &&
+	    (l->o->print_ids || l->o->wait || l->o->resume || in->id.from != RECORD_ID_NONE))
+		return reason_set(why, RMQ_E_USAGE, "--topic and %s exclude each other",
+		    l->o->wait	   ? "--wait"
+		    : l->o->resume ? "--resume"
+		    : l->o->print_ids ? "--print-ids"
+				      : "--id-from");
 	return RMQ_E_OK;
 }
 

@@ -16,6 +16,8 @@ struct send_options {
 	bool no_wait;
 	bool no_create;
 	bool replace;
+	bool topic; /* `queue` is one */
+	bool allow_unrouted;
 	bool print_ids;
 	bool pass;
 	bool wait;

@@ -323,7 +323,7 @@ on_terminal() {
 @test "rmq-queue: bad names, values and commands are 64; no daemon is 69" {
 	local args
 	for args in "" "nonsense" "create" "create a/b" "create --lease x a" "create --expire 0 a" \
-		"create --backoff 2s,1s a" "create --max-message 17M a" "rm a b" "bind a b"; do
+		"create --backoff 2s,1s a" "create --max-message 17M a" "rm a b" "bind a" "bind a b.#.c"; do
 		run rmq-queue $args
 		assert_failure 64
 	done

@@ -499,7 +499,7 @@ receiver_of_large_ones() {
 	assert_failure 66
 	[ -z "$(rmq-queue ls)" ]
 	local option
-	for option in --parallel=2 --topic --ack=never --count=0 --lease=1ms --drain=some; do
+	for option in --parallel=2 --ack=never --count=0 --lease=1ms --drain=some; do
 		run timeout 10 rmq-recv "$option" jobs
 		assert_failure 64
 	done

@@ -869,7 +869,8 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 	struct resume resume;
 	if (batch_parse(m->data, &batch) || !queues_of(m, &queues) ||
 	    !broker_resume_of(m, &resume) ||
-	    (m->flags & SEND_TOPIC && (m->data.len > TOPIC_DATA_MAX || queues.count > 1 || resume.name.len > 0)) ||
+	    (m->flags & SEND_TOPIC &&
+		(m->data.len > TOPIC_DATA_MAX || queues.count > 1 || resume.name.len > 0)) ||
 	    tags_find(m->tags, SEND_TAG_ATTRIBUTES, &(struct slice){0})) {
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad batch");
 		return;
@@ -1011,8 +1012,7 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 	uint64_t before = 0;
 	struct resume resume;
 	if (!piece_valid(m, &queues, &attributes) || piece_too_short(m, queues.count) ||
-	    !broker_resume_of(m, &resume) ||
-	    (m->flags & SEND_TOPIC && resume.name.len > 0)) {
+	    !broker_resume_of(m, &resume) || (m->flags & SEND_TOPIC && resume.name.len > 0)) {
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad piece of a message");
 		return;
 	}

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "core/base/name.h"
+#include "core/base/topic.h"
 #include "core/base/units.h"
 
 enum rmq_error client_options_init(
@@ -74,6 +75,21 @@ static enum rmq_error take_all(
 	return RMQ_E_OK;
 }
 
+static enum rmq_error check_name(enum client_names names, const char *name, struct reason *why)
+{
+	const char *fault = NULL;
+	if (names == NAMES_QUEUE)
+		return name_valid(slice_str(name))
+			   ? RMQ_E_OK
+			   : reason_set(why, RMQ_E_USAGE, "'%s' is not a queue name", name);
+	fault = names == NAMES_TOPIC ? topic_fault(slice_str(name))
+				     : pattern_fault(slice_str(name));
+	if (!fault)
+		return RMQ_E_OK;
+	return reason_set(why, RMQ_E_USAGE, "'%s' is not a %s: %s", name,
+	    names == NAMES_TOPIC ? "topic" : "pattern", fault);
+}
+
 enum rmq_error client_options_line(
     struct client_options *o, struct client_line *l, struct reason *why)
 {
@@ -95,8 +111,6 @@ enum rmq_error client_options_line(
 		l->late = l->argv[behind];
 	if (err || o->help || o->version)
 		return err;
-	if (!name_valid(slice_str(queue)))
-		return reason_set(why, RMQ_E_USAGE, "'%s' is not a queue name", queue);
 	l->queue = queue;
-	return RMQ_E_OK;
+	return check_name(o->names, queue, why);
 }

@@ -20,6 +20,9 @@
 		"version", no_argument, NULL, 'V' \
 	}
 
+/* What QUEUE is. */
+enum client_names { NAMES_QUEUE, NAMES_TOPIC, NAMES_PATTERN };
+
 struct client_options {
 	const char *servers; /* a list of addresses; NULL: the default */
 	uint64_t timeout_ms; /* UNITS_INFINITY: none */
@@ -27,6 +30,7 @@ struct client_options {
 	int verbose;
 	bool help;
 	bool version;
+	enum client_names names;
 };
 
 /* The environment's values, else the given time-out.  RMQ_E_USAGE: *why names the variable. */
@@ -54,9 +58,10 @@ struct client_line {
 	enum rmq_error (*take)(void *arg, int option, struct reason *why);
 	void *arg;
 	/* Set by client_options_line(): */
-	const char *queue; /* a valid name, or NULL: help or the version is asked for */
-	bool dashes;	   /* "--" came after it */
-	const char *late;  /* the first option after it, NULL: none */
+	const char *
+	    queue; /* a valid name (or topic, or pattern), or NULL: help or the version is asked for */
+	bool dashes;	  /* "--" came after it */
+	const char *late; /* the first option after it, NULL: none */
 };
 
 /* Reads QUEUE and the options; optind is then at the first word after them. */
