@@ -271,7 +271,7 @@ static enum rmq_error parse(int argc, char **argv, struct line *l, struct reason
 		return reason_set(why, RMQ_E_USAGE, "--allow-unrouted needs --topic");
 	/* It has a number of its own in each queue that it comes to. */
 	if (l->o->topic &&
-	    (l->o->print_ids || l->o->wait || l->o->resume || in->id.from != RECORD_ID_NONE))
+	    (l->o->print_ids || l->o->wait || l->o->resume || in->id.used))
 		return reason_set(why, RMQ_E_USAGE, "--topic and %s exclude each other",
 		    l->o->wait	   ? "--wait"
 		    : l->o->resume ? "--resume"

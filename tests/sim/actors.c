@@ -20,6 +20,7 @@ static const char *const names[NAMES] = {
 #define LIVE_NAMES	3
 #define HELD_MAX	4000
 #define BATCH_LINES_MAX 40
+#define SEVERAL_MAX	3 /* queues that a SEND names */
 /* Clients are processes of these users. */
 #define ACTORS_UID   1000
 #define ACTORS_USERS 3
@@ -738,6 +739,19 @@ static void import_step(struct actor *a)
 	a->fatal |= !w->calm && prng_chance(&w->prng, 30);
 }
 
+static void send_to_topic(struct actor *a)
+{
+	struct prng *p = &a->w->prng;
+	uint32_t count = (uint32_t)prng_range(p, 1, 40);
+	struct note *n = note_new(a, 0, count);
+	unsigned topic = (unsigned)prng_below(p, LINE_TOPICS);
+	struct sendbuf *buf = batch(a, n->items, count, 0);
+	for (uint32_t i = 0; i < count; i++)
+		a->w->lines.all[n->items[i].line].topic = (uint8_t)(topic + 1);
+	trace("topic", a->number, topic, n->items[0].line, count);
+	client_send(a->client, mono(a), slice_str(line_topics[topic]), SEND_TOPIC, buf, n);
+}
+
 static void sender_step(struct actor *a)
 {
 	struct world *w = a->w;
@@ -748,13 +762,17 @@ static void sender_step(struct actor *a)
 	}
 	if (w->draining || w->lines.count >= w->lines_goal || !client_has_room(a->client))
 		return;
+	if (w->weather.topics > 0 && prng_chance(p, w->weather.topics)) {
+		send_to_topic(a);
+		return;
+	}
 	bool large = prng_chance(p, w->weather.large);
 	uint32_t count = large || prng_chance(p, 400) ? 1 : (uint32_t)prng_range(p, 1, 40);
 	struct note *n = note_new(a, 0, count);
 	unsigned name = (unsigned)prng_below(p, LIVE_NAMES);
-	struct slice queues[LINE_COPIES];
+	struct slice queues[SEVERAL_MAX];
 	bool several = prng_chance(p, large ? 500 : w->weather.shared);
-	uint32_t shares = several ? (uint32_t)prng_range(p, 2, LINE_COPIES) : 1;
+	uint32_t shares = several ? (uint32_t)prng_range(p, 2, SEVERAL_MAX) : 1;
 	for (uint32_t i = 0; i < shares; i++)
 		queues[i] = name_of((name + i) % LIVE_NAMES);
 	struct sendbuf *buf =
@@ -1127,6 +1145,14 @@ static void admin_step(struct actor *a)
 	if (a->asking || client_unanswered(a->client) > 0 || disturb(a) || !prng_chance(p, 200))
 		return;
 	trace("admin", a->number, name, 0, 0);
+	if (a->w->weather.topics > 0 && prng_chance(p, 500)) {
+		bool bind = prng_chance(p, 600);
+		const char *pattern = line_patterns[prng_below(p, LINE_PATTERNS)];
+		client_bind(a->client, mono(a), bind ? WIRE_TYPE_BIND : WIRE_TYPE_UNBIND,
+		    name_of(name), slice_str(pattern),
+		    bind && prng_chance(p, 500) ? BIND_CREATE : 0, note_new(a, 99, 0));
+		return;
+	}
 	settings(a, &s);
 	if (prng_chance(p, a->w->weather.admin)) {
 		bool purge = prng_chance(p, 500) || is_kept(a->w, name);

@@ -7,6 +7,10 @@
 #include <assert.h>
 #include <stdlib.h>
 
+const char *const line_topics[LINE_TOPICS] = {"a.b", "a.c.d", "x", "a"};
+const char *const line_patterns[LINE_PATTERNS] = {"a.*", "a.#", "#", "*.b", "a.c.*"};
+const uint8_t line_matches[LINE_TOPICS] = {1 | 2 | 4 | 8, 2 | 4 | 16, 4, 2 | 4};
+
 void lines_free(struct lines *l)
 {
 	free(l->all);

@@ -12,7 +12,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LINE_COPIES 3
+#define LINE_COPIES 6 /* as there are names of queues */
+
+/* Topics that messages are sent to, and patterns that queues are bound to. */
+#define LINE_TOPICS   4
+#define LINE_PATTERNS 5
+extern const char *const line_topics[LINE_TOPICS];
+extern const char *const line_patterns[LINE_PATTERNS];
+/* For each topic the patterns that match it, as bits. */
+extern const uint8_t line_matches[LINE_TOPICS];
 
 /* Each of the queues that a message is sent to has it for itself: */
 struct line_copy {
@@ -42,9 +50,10 @@ struct line_state {
 	uint32_t stored;    /* in how many it was stored */
 	uint64_t stored_ms; /* when it was, lease time */
 	struct line_copy copy[LINE_COPIES];
-	bool settles; /* it is stored together with a settlement */
-	bool sent;    /* its sender was told that it is stored */
-	bool refused; /* its sender was told that it is not */
+	uint8_t topic; /* the number of its topic + 1; 0: it was sent to queues */
+	bool settles;  /* it is stored together with a settlement */
+	bool sent;     /* its sender was told that it is stored */
+	bool refused;  /* its sender was told that it is not */
 };
 
 struct lines {

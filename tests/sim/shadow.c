@@ -517,6 +517,67 @@ static void apply_remove(struct reading *r, const struct event_remove *e)
 	q->removed = true;
 }
 
+/* ---- topics ---- */
+
+static uint8_t pattern_bit(struct reading *r, struct slice pattern)
+{
+	for (unsigned i = 0; i < LINE_PATTERNS; i++)
+		if (slice_eq(pattern, slice_str(line_patterns[i])))
+			return (uint8_t)(1u << i);
+	FAIL(r, "a pattern that nobody gave");
+}
+
+static void apply_bind(struct reading *r, const struct event_bind *e)
+{
+	struct shadow_queue *q = queue_by_id(r, e->queue);
+	uint8_t bit = pattern_bit(r, e->pattern);
+	if (q->bound & bit)
+		FAIL(r, "%s is bound again to the same pattern", q->name);
+	q->bound |= bit;
+}
+
+static void apply_unbind(struct reading *r, const struct event_unbind *e)
+{
+	struct shadow_queue *q = queue_by_id(r, e->queue);
+	uint8_t bit = pattern_bit(r, e->pattern);
+	if (!(q->bound & bit))
+		FAIL(r, "%s is not bound to the pattern", q->name);
+	q->bound = (uint8_t)(q->bound & ~bit);
+}
+
+/* What was sent to a topic is for each queue that is bound now, once, and for no other one. */
+static void expect_topic(struct reading *r, const struct event_send *e, struct slice further,
+    const struct batch_view *v)
+{
+	struct lines *lines = r->s->lines;
+	uint32_t line = lines_recognise(lines, batch_body(v, 0)), wanted = 0;
+	uint8_t topic = line != UINT32_MAX ? lines->all[line].topic : 0;
+	uint32_t named = 1 + (uint32_t)(further.len / EVENT_TARGET_SIZE);
+	if (topic == 0)
+		return;
+	for (size_t i = 0; i < r->s->queues_count; i++) {
+		const struct shadow_queue *q = r->s->queues[i];
+		uint32_t times = q && e->queue == q->id;
+		if (!q || q->removed)
+			continue;
+		for (size_t at = 0; at < further.len; at += EVENT_TARGET_SIZE)
+			times += load_u32(further.data + at) == q->id;
+		bool bound = q->bound & line_matches[topic - 1];
+		if (times != bound)
+			FAIL(r, "%s gets what is sent to %s %u times, bound or not: %u",
+			    q->name, line_topics[topic - 1], times, bound);
+		wanted += bound;
+	}
+	if (wanted != named)
+		FAIL(r, "a SEND names %u queues, %u are bound", named, wanted);
+	for (uint32_t i = 0; i < v->count; i++) {
+		line = lines_recognise(lines, batch_body(v, i));
+		if (line == UINT32_MAX || lines->all[line].topic != topic)
+			FAIL(r, "a line for another topic");
+		lines->all[line].wanted = wanted;
+	}
+}
+
 /* ---- messages come ---- */
 
 static void send_to(
@@ -540,6 +601,7 @@ static void apply_send(struct reading *r, const struct event_send *e)
 		FAIL(r, "SEND names no further queues");
 	take(r, e->session, e->n,
 	    (struct shadow_answer){EVENT_TYPE_SEND, e->first_seq, v.count, 0});
+	expect_topic(r, e, further, &v);
 	struct reader more = reader_of(further);
 	send_to(r, &t, 0, &v);
 	for (uint32_t copy = 1; reader_left(&more) > 0; copy++) {
@@ -1429,6 +1491,7 @@ static void apply_end_dead(struct reading *r, const struct event_end_dead *e)
 	X(REMOVE, remove) \
 	X(PURGE, purge) \
 	X(TAKEN, taken) \
+	X(BIND, bind) X(UNBIND, unbind) \
 	X(SEND, send) \
 	X(CHUNK, chunk) \
 	X(SEND_CHUNKED, send_chunked) X(CHUNKS_DROPPED, chunks_dropped) X(LEASE, lease) \

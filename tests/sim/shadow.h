@@ -87,6 +87,7 @@ struct shadow_queue {
 	bool removed;
 	bool is_dead;  /* a dead-letter queue */
 	bool has_keys; /* some message had one */
+	uint8_t bound; /* to these line_patterns, as bits */
 	uint8_t name_len;
 	char name[NAME_FULL_MAX + 1];
 	uint32_t max_attempts;

@@ -72,6 +72,7 @@ void world_init(struct world *w, uint64_t seed, unsigned daemons)
 	w->space.turn_steps = (uint32_t)prng_range(&own, 1, 40);
 	rmq_small_limits = prng_chance(&own, 400);
 	w->weather.wedge = rate(&own, 4);
+	w->weather.topics = prng_chance(&own, 300) ? 500 : 0;
 	w->boot_ms = START_BOOT_MS;
 	w->lines_goal = (uint32_t)prng_range(&w->prng, 50, 1200);
 	w->shadow.small_record = w->space.small_record;

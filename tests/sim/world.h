@@ -63,6 +63,7 @@ struct weather {
 	unsigned shared;  /* to several queues, of 1000 */
 	unsigned laned;	  /* with priorities, delays, expiry, of 1000 */
 	unsigned keyed;	  /* of those, with keys */
+	unsigned topics;  /* to a topic, of 1000 batches */
 	unsigned intrude; /* somebody names another's session */
 	unsigned admin;	  /* rm and purge, of 1000 commands of the administrator */
 };

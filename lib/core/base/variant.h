@@ -104,7 +104,8 @@
 	X(SHARED_ONCE, "a record is named dead once one of the queues that share it is done") \
 	X(MOVE_UNSHARED, "what moves is not shared any more") \
 	X(SHARED_RUNS_ON, "a run goes on in events of other queues than its first one's") \
-	X(TOPIC_TWICE, "a queue that is bound to a topic in two ways gets a message twice") \
+	X(TOPIC_FIRST, "what is sent to a topic comes to one of the queues that are bound") \
+	X(UNBOUND_STILL, "a queue gets what comes to a topic after it was unbound") \
 	X(BINDINGS_UNWRITTEN, "checkpoints have no bindings") \
 	X(SEVERAL_APART, "a large message comes to those of its queues from which it has not gone") \
 	X(DELAY_UNSEEN, "messages are handed out before their time") \

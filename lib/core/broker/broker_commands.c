@@ -726,6 +726,8 @@ static bool queues_of_topic(
 		fail_text(b, c, m->n, RMQ_E_LIMIT, 0, text);
 		return false;
 	}
+	if (RMQ_VARIANT(TOPIC_FIRST) && found.count > 1)
+		found.count = 1;
 	for (; t->count < found.count; t->count++)
 		t->name[t->count] = queue_name(found.queue[t->count]);
 	if (t->count == 0 && !(m->flags & SEND_ALLOW_UNROUTED))

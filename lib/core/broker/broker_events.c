@@ -315,6 +315,8 @@ static enum rmq_error apply_unbind(
 	struct binding *bound = q ? binding_find(q, e->pattern) : NULL;
 	if (!bound)
 		return broker_may_miss(b, e->queue) ? RMQ_E_OK : RMQ_E_CORRUPT;
+	if (RMQ_VARIANT(UNBOUND_STILL))
+		return RMQ_E_OK;
 	b->ledger.part_bytes -= queue_part_bytes(q);
 	bindings_remove(&b->bindings, bound);
 	q->maker->bindings--;

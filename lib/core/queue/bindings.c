@@ -5,7 +5,6 @@
 
 #include "core/base/memory.h"
 #include "core/base/topic.h"
-#include "core/base/variant.h"
 #include "core/queue/queue.h"
 
 /* What a binding takes in a checkpoint, but for its pattern: header, queue, lengths. */
@@ -181,7 +180,7 @@ static void take(struct bindings *s, const struct binding *b, struct matched *m)
 {
 	for (; b && !is_full(m); b = LIST_NEXT(b, at_node)) {
 		m->steps++;
-		if (b->queue->matched == s->matches && !RMQ_VARIANT(TOPIC_TWICE))
+		if (b->queue->matched == s->matches)
 			continue;
 		b->queue->matched = s->matches;
 		m->queue[m->count++] = b->queue;
