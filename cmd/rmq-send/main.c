@@ -46,8 +46,7 @@ static const struct option longs[] = {{"null", no_argument, NULL, '0'},
     {"resume", required_argument, NULL, OPT_RESUME}, {"wait", no_argument, NULL, OPT_WAIT},
     {"no-wait", no_argument, NULL, OPT_NO_WAIT},
     {"no-create", no_argument, NULL, OPT_NO_CREATE},
-    {"replace", no_argument, NULL, OPT_REPLACE},
-    {"topic", no_argument, NULL, 't'},
+    {"replace", no_argument, NULL, OPT_REPLACE}, {"topic", no_argument, NULL, 't'},
     {"allow-unrouted", no_argument, NULL, OPT_ALLOW_UNROUTED},
     {"window", required_argument, NULL, OPT_WINDOW},
     {"progress", no_argument, NULL, OPT_PROGRESS}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
@@ -270,11 +269,10 @@ static enum rmq_error parse(int argc, char **argv, struct line *l, struct reason
 	if (l->o->allow_unrouted && !l->o->topic)
 		return reason_set(why, RMQ_E_USAGE, "--allow-unrouted needs --topic");
 	/* It has a number of its own in each queue that it comes to. */
-	if (l->o->topic &&
-	    (l->o->print_ids || l->o->wait || l->o->resume || in->id.used))
+	if (l->o->topic && (l->o->print_ids || l->o->wait || l->o->resume || in->id.used))
 		return reason_set(why, RMQ_E_USAGE, "--topic and %s exclude each other",
-		    l->o->wait	   ? "--wait"
-		    : l->o->resume ? "--resume"
+		    l->o->wait	      ? "--wait"
+		    : l->o->resume    ? "--resume"
 		    : l->o->print_ids ? "--print-ids"
 				      : "--id-from");
 	return RMQ_E_OK;

@@ -384,10 +384,10 @@ static void send_parcel(struct sender *s, struct parcel *p)
 	}
 	f->first = s->read + 1;
 	f->names = p->names;
-	uint8_t flags = (uint8_t)((s->o->no_create ? SEND_NO_CREATE : 0) |
-				  (s->o->replace ? SEND_REPLACE : 0) |
-				  (s->o->topic ? SEND_TOPIC : 0) |
-				  (s->o->allow_unrouted ? SEND_ALLOW_UNROUTED : 0));
+	uint8_t flags =
+	    (uint8_t)((s->o->no_create ? SEND_NO_CREATE : 0) |
+		      (s->o->replace ? SEND_REPLACE : 0) | (s->o->topic ? SEND_TOPIC : 0) |
+		      (s->o->allow_unrouted ? SEND_ALLOW_UNROUTED : 0));
 	struct slice queue = slice_str(s->o->queue);
 	const struct client_command *cmd;
 	if (s->o->resume) {

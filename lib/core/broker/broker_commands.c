@@ -826,12 +826,6 @@ static void emit_position(struct broker *b, const struct queue *q, const struct 
 	broker_emit_position(b, &(struct event_position){q->id, r->after, r->name, NO_TAGS});
 }
 
-static void next_seqs(const struct targets *t, uint64_t first[SEND_QUEUES_MAX])
-{
-	for (uint32_t i = 0; i < t->count; i++)
-		first[i] = t->queue[i]->next_seq;
-}
-
 static_assert(BATCH_MAX + 8 * BATCH_MESSAGES_MAX + REPLACED_MAX * REPLACED_BYTES +
 		      4 * FRAME_SMALL + EVENTS_HEADER_SIZE <=
 		  RECORD_PAYLOAD_MAX,
@@ -843,13 +837,12 @@ static size_t room_to_replace(bool replaces)
 	return replaces ? REPLACED_MAX * REPLACED_BYTES + 3 * FRAME_SMALL : 0;
 }
 
-/* In the record of the messages that were sent to these queues. */
-static void replace_older(struct broker *b, const struct targets *t,
-    const uint64_t first[SEND_QUEUES_MAX], uint32_t count)
+/* In the record of so many messages that were just sent to these queues. */
+static void replace_older(struct broker *b, const struct targets *t, uint32_t count)
 {
 	uint32_t left = REPLACED_MAX;
 	for (uint32_t i = 0; i < t->count; i++)
-		broker_replace(b, t->queue[i], first[i], count, &left);
+		broker_replace(b, t->queue[i], t->queue[i]->next_seq - count, count, &left);
 }
 
 /* A topic leads to other queues at other times: what was stored lately is a queue's to know. */
@@ -893,8 +886,6 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 	if (!broker_ids_known(b, c, m->n, broker_queue_named(b, m->queue), ids, batch.count)) {
 		make_queues(b, c, &queues, &targets);
 		bool replaces = m->flags & SEND_REPLACE;
-		uint64_t first[SEND_QUEUES_MAX];
-		next_seqs(&targets, first);
 		if (resume.name.len > 0 || ids || replaces)
 			broker_reserve(b, m->data.len + 8 * (size_t)batch.count + FRAME_SMALL +
 					      targets.count * (size_t)EVENT_TARGET_SIZE +
@@ -903,7 +894,7 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 		broker_emit_hashes(b, targets.queue[0], ids, batch.count);
 		emit_position(b, targets.queue[0], &resume);
 		if (replaces)
-			replace_older(b, &targets, first, batch.count);
+			replace_older(b, &targets, batch.count);
 		broker_reserve_end(b);
 		answer(b, c, m->n);
 	}
@@ -1005,12 +996,33 @@ static bool next_piece(struct broker *b, struct conn *c, const struct wire_send 
 	return all_take_piece(b, c, m, t, p);
 }
 
+/* The last piece of a message has come: it is one now. */
+static void whole(struct broker *b, struct conn *c, const struct wire_send *m,
+    const struct targets *t, uint32_t bytes, const struct id_hashes *ids,
+    const struct resume *resume)
+{
+	uint8_t list[NUMBERS_MAX];
+	broker_name_owner(b, c->session);
+	bool replaces = m->flags & SEND_REPLACE;
+	if (resume->name.len > 0 || c->piece_id || replaces)
+		broker_reserve(b, FRAME_SMALL + room_to_replace(replaces));
+	broker_emit_send_chunked(
+	    b, &(struct event_send_chunked){t->queue[0]->id, c->session->id, m->n,
+		   t->queue[0]->next_seq, m->part + 1, bytes, next_numbers(t, list)});
+	if (ids)
+		broker_emit_hashes(b, t->queue[0], ids, 1);
+	emit_position(b, t->queue[0], resume);
+	if (replaces)
+		replace_older(b, t, 1);
+	broker_reserve_end(b);
+	answer(b, c, m->n);
+}
+
 static void send_chunk(struct broker *b, struct conn *c, const struct wire_send *m)
 {
 	struct send_queues queues;
 	struct targets t = {0};
 	struct slice attributes;
-	uint8_t list[NUMBERS_MAX];
 	uint64_t before = 0;
 	struct resume resume;
 	if (!piece_valid(m, &queues, &attributes) || piece_too_short(m, queues.count) ||
@@ -1066,23 +1078,8 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 		free(ids);
 		return;
 	}
-	broker_name_owner(b, c->session);
-	bool replaces = m->flags & SEND_REPLACE;
-	uint64_t first[SEND_QUEUES_MAX];
-	next_seqs(&t, first);
-	if (resume.name.len > 0 || c->piece_id || replaces)
-		broker_reserve(b, FRAME_SMALL + room_to_replace(replaces));
-	broker_emit_send_chunked(
-	    b, &(struct event_send_chunked){t.queue[0]->id, c->session->id, m->n,
-		   t.queue[0]->next_seq, m->part + 1, (uint32_t)bytes, next_numbers(&t, list)});
-	if (ids)
-		broker_emit_hashes(b, t.queue[0], ids, 1);
+	whole(b, c, m, &t, (uint32_t)bytes, ids, &resume);
 	free(ids);
-	emit_position(b, t.queue[0], &resume);
-	if (replaces)
-		replace_older(b, &t, first, 1);
-	broker_reserve_end(b);
-	answer(b, c, m->n);
 }
 
 static void on_send(struct broker *b, struct conn *c, const struct wire_send *m)
