@@ -159,7 +159,7 @@ fuzz:
 format:
 	clang-format-14 -i $$(find cmd lib tests -name '*.[ch]')
 
-EXAMPLES := backup.sh crawl.sh csv-import.sh hosts.sh log-ship.sh nightly.sh rmq-webhook.socket rmq-webhook@.service \
+EXAMPLES := backup.sh crawl.sh csv-import.sh debounce.sh hosts.sh log-ship.sh nightly.sh rmq-webhook.socket rmq-webhook@.service \
 	sendmail.sh webhook.sh
 install: all
 	$(INSTALL) -d '$(DESTDIR)$(BINDIR)'

@@ -333,3 +333,31 @@ stored() { # N
 	run recipe nightly.sh nowhere ./work
 	assert_failure 66
 }
+
+@test "debounce.sh: a burst of lines is one message, and one that comes while it is at work another" {
+	start_queue q
+	mkfifo changes
+	exec 7<>changes
+	start sh -c "exec sh '$EXAMPLES/debounce.sh' build 300ms <changes 7>&-"
+	yes src | head -n 500 >&7
+	echo doc >&7
+	# Not before its time.
+	run rmq-recv -1 --wait 0 build
+	assert_failure 1
+	cat >make <<-'END'
+		#!/bin/sh
+		echo "$1" >>made
+		until [ -e go ]; do sleep 0.01; done
+	END
+	chmod 755 make
+	start rmq-recv -P 4 -I {} build ./make {}
+	wait_until 10 eval '[ "$(sort made 2>/dev/null | paste -sd" ")" = "doc src" ]'
+	printf '%s\n' src src >&7
+	exec 7>&-
+	wait_until 10 eval '[ "$(rmq-queue show build sent)" -ge 503 ]'
+	wait_until 10 eval '[ "$(rmq-queue show build ready leased delayed | paste -sd" ")" = "1 2 0" ] ||
+		[ "$(rmq-queue show build ready leased delayed | paste -sd" ")" = "0 2 1" ]'
+	touch go
+	wait_until 10 eval '[ "$(sort made | paste -sd" ")" = "doc src src" ]'
+	rmq-queue wait --timeout 10s build empty
+}
