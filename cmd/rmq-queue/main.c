@@ -600,7 +600,7 @@ static const struct subcommands commands = {"rmq-queue", command_list,
     "settings: --lease DUR --max-attempts N --backoff MIN,MAX --max-bytes SIZE\n"
     "          --max-message SIZE --dead-letter QUEUE|none --expire DUR|none\n"
     "          --dedup DUR|none --max-inflight N|none --rate N/s|m|h|none\n"
-    "          --dispatch fair|round-robin|key\n"
+    "          --dispatch fair|round-robin\n"
     "  -S, --server ADDR,... contact points (RMQ_SERVERS)\n"
     "      --timeout DUR     longest time without an answer (30s)\n"
     "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n",
@@ -703,7 +703,7 @@ static const char *values_of(int option)
 	case OPT_RATE:
 		return "a rate N/s, N/m or N/h with N from 1 to 10000000, or none";
 	case OPT_DISPATCH:
-		return "fair, round-robin or key";
+		return "fair or round-robin";
 	case OPT_STATE:
 		return "some of ready,leased,delayed";
 	case OPT_WATCH:

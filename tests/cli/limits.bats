@@ -6,17 +6,17 @@ bats_require_minimum_version 1.5.0
 
 @test "limits: further settings are set, shown, kept by a restart and taken back" {
 	start_queue q
-	rmq-queue create --expire 2h --dedup 1m --max-inflight 3 --rate 5/m --dispatch key jobs
+	rmq-queue create --expire 2h --dedup 1m --max-inflight 3 --rate 5/m --dispatch round-robin jobs
 	run rmq-queue show jobs expire dedup max-inflight rate dispatch paused-in paused-out
-	assert_output "$(printf '%s\n' 2h 1m 3 5/m key no no)"
-	run rmq-queue create --expire 2h --dedup 1m --max-inflight 3 --rate 6/m --dispatch key jobs
+	assert_output "$(printf '%s\n' 2h 1m 3 5/m round-robin no no)"
+	run rmq-queue create --expire 2h --dedup 1m --max-inflight 3 --rate 6/m --dispatch round-robin jobs
 	assert_failure 73
 	assert_output "rmq-queue: jobs: exists already, and differs: rate is 5/m, not 6/m"
 	rmq-queue pause --out jobs
 	stop_queue
 	start_queue q
 	run rmq-queue show jobs expire dedup max-inflight rate dispatch paused-in paused-out
-	assert_output "$(printf '%s\n' 2h 1m 3 5/m key no yes)"
+	assert_output "$(printf '%s\n' 2h 1m 3 5/m round-robin no yes)"
 	rmq-queue set --expire none --dedup 10m --max-inflight none --rate none --dispatch fair jobs
 	rmq-queue resume jobs
 	rmq-queue create jobs
@@ -97,4 +97,21 @@ bats_require_minimum_version 1.5.0
 	rmq-queue pause jobs
 	rmq-ack "$receipt"
 	[ "$(rmq-queue show jobs leased)" -eq 0 ]
+}
+
+@test "limits: --dispatch round-robin gives each receiver that waits one message in turn" {
+	start_queue q
+	rmq-queue create --dispatch round-robin jobs
+	start rmq-recv --ack manual -o body jobs
+	wait_until 10 receivers 1
+	rmq-recv -n 3 --ack manual -o body jobs >second &
+	second=$!
+	wait_until 10 receivers 2
+	seq 6 | rmq-send jobs
+	wait $second
+	assert_equal "$(paste -sd ' ' second)" "2 4 6"
+}
+
+receivers() {
+	[ "$(rmq-queue show jobs receivers)" -eq "$1" ]
 }

@@ -81,7 +81,7 @@ static void further_settings_are_written_as_they_are_read(void **state)
 	    {SETTING_DEDUP, "none"}, {SETTING_MAX_INFLIGHT, "17"},
 	    {SETTING_MAX_INFLIGHT, "none"}, {SETTING_RATE, "5/s"}, {SETTING_RATE, "300/m"},
 	    {SETTING_RATE, "1/h"}, {SETTING_RATE, "none"}, {SETTING_DISPATCH, "fair"},
-	    {SETTING_DISPATCH, "round-robin"}, {SETTING_DISPATCH, "key"}},
+	    {SETTING_DISPATCH, "round-robin"}},
 	  bad[] = {{SETTING_EXPIRE, "0"}, {SETTING_EXPIRE, "infinity"}, {SETTING_RATE, "0/s"},
 	      {SETTING_RATE, "5"}, {SETTING_RATE, "5/d"}, {SETTING_RATE, "5/ms"},
 	      {SETTING_RATE, "10000001/s"}, {SETTING_RATE, "-1/s"}, {SETTING_MAX_INFLIGHT, "0"},
@@ -108,7 +108,7 @@ static void a_list_has_what_is_not_the_default_and_an_unknown_setting_is_refused
 	(void)state;
 	more_settings_put(&w, 2, &s, SETTING_ALL);
 	assert_int_equal(w.len, 0);
-	s = (struct more_settings){1, 0, 2, rate_of(3, 1000), 1, 1, DISPATCH_KEY};
+	s = (struct more_settings){1, 0, 2, rate_of(3, 1000), 1, 1, DISPATCH_ROUND_ROBIN};
 	more_settings_put(&w, 2, &s, SETTING_ALL);
 	assert_int_equal(w.len, MORE_SETTINGS_BYTES);
 	assert_int_equal(more_settings_find(slice_of(w.p, w.len), 2, &back), RMQ_E_OK);

@@ -166,9 +166,14 @@ static void tell_idle(struct broker *b, struct queue *q)
 	}
 }
 
-/* What is ready is divided among those that wait for it, so that one does not take all. */
+/*
+ * What is ready is divided among those that wait for it, so that one does not take all; or each of them
+ * gets one message in turn.
+ */
 static uint64_t share_of(const struct queue *q)
 {
+	if (q->settings.more.dispatch == DISPATCH_ROUND_ROBIN)
+		return 1;
 	uint64_t n = q->hungry_count > 0 ? q->hungry_count : 1;
 	return (q->live[STATE_READY] + n - 1) / n;
 }

@@ -39,8 +39,8 @@ enum {
 	    SETTING_ALL = 8191 /* with those of wire.h */
 };
 
-/* Which receiver gets what is ready: whose turn it is by credit, each in turn, by its key. */
-enum { DISPATCH_FAIR, DISPATCH_ROUND_ROBIN, DISPATCH_KEY, DISPATCHES };
+/* Which receiver gets what is ready: each of them a share, or each of them one message in turn. */
+enum { DISPATCH_FAIR, DISPATCH_ROUND_ROBIN, DISPATCHES };
 
 struct more_settings {
 #define X(NAME, tag, bit, standard, word, member) uint64_t member;
