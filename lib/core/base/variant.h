@@ -73,7 +73,6 @@
 	X(STARTED_UNCOUNTED, "the end of a lease is no failure of what has reached its reader") \
 	X(IDS_UNCHECKED, "a message is stored again though its id is known") \
 	X(IDS_FORGOTTEN, "a checkpoint does not know ids of what was sent") \
-	X(POSITION_UNCHECKED, "records of an input are stored that another run has stored") \
 	X(POSITION_FORGOTTEN, "a checkpoint does not know how far an input has come") \
 	X(NOTE_OF_FIRST, "dead letters that were buried together have the first one's note") \
 	X(TRANSFER_APART, "what is moved comes and leaves in two records") \
@@ -107,7 +106,6 @@
 	X(TOPIC_FIRST, "what is sent to a topic comes to one of the queues that are bound") \
 	X(UNBOUND_STILL, "a queue gets what comes to a topic after it was unbound") \
 	X(BINDINGS_UNWRITTEN, "checkpoints have no bindings") \
-	X(SEVERAL_APART, "a large message comes to those of its queues from which it has not gone") \
 	X(DELAY_UNSEEN, "messages are handed out before their time") \
 	X(DELAY_FORGOTTEN, "a checkpoint forgets that a delay ends by the wall clock") \
 	X(PRIORITY_UNSEEN, "what is older is handed out before what has a higher priority") \
@@ -225,7 +223,13 @@
 	X(SPENT_LEADS, "a leader whose disk has no room for any record leads on", \
 	    "illness stops")
 
-#define RMQ_VARIANTS_LIST(X) RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)
+/* The same of the queue core. */
+#define RMQ_QUEUE_RARE_VARIANTS(X) \
+	X(POSITION_UNCHECKED, "records of an input are stored that another run has stored") \
+	X(SEVERAL_APART, "a large message comes to those of its queues from which it has not gone")
+
+#define RMQ_VARIANTS_LIST(X) \
+	RMQ_QUEUE_VARIANTS(X) RMQ_QUEUE_RARE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)
 /* clang-format on */
 
 #ifdef RMQ_VARIANTS
