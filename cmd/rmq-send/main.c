@@ -350,7 +350,7 @@ static const char *unit_of(const struct input *in)
 int main(int argc, char **argv)
 {
 	struct send_options o = {.window = CLIENT_WINDOW};
-	struct labels labels = {0};
+	static struct labels labels;
 	struct input in = {.separator = '\n', .labels = &labels};
 	struct line line = {&o, &in, &labels, false};
 	struct reason why;

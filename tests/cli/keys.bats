@@ -74,10 +74,18 @@ holds() {
 
 @test "expiry: who holds a message when it expires may settle it" {
 	start_queue q
-	rmq-send -e 100ms jobs held
-	receipt=$(rmq-recv -1 --ack manual -o receipt jobs)
-	rmq-send -e 100ms jobs other
-	wait_until 5 holds jobs 1
-	rmq-ack "$receipt"
+	rmq-recv -1 --ack manual -o receipt jobs >receipt &
+	local receiver=$!
+	wait_until 10 receives jobs
+	rmq-send -e 500ms jobs held
+	wait "$receiver"
+	rmq-send -e 500ms jobs other
+	wait_until 10 holds jobs 1
+	rmq-ack "$(cat receipt)"
 	wait_until 5 holds jobs 0
+}
+
+# receives QUEUE: somebody does.
+receives() {
+	[ "$(rmq-queue show "$1" receivers)" = 1 ]
 }

@@ -297,6 +297,14 @@ static void nodes_turn(struct cluster *c)
 	}
 }
 
+/* A record may have gone bad since its node had its turn. */
+static void queue_turn(struct cluster *c, unsigned i)
+{
+	site_looks(&c->sites[i]);
+	if (daemon_ready(&c->world.daemons[i]))
+		daemon_turn(&c->world.daemons[i]);
+}
+
 static void queue_step(struct cluster *c)
 {
 	struct world *w = &c->world;
@@ -304,7 +312,7 @@ static void queue_step(struct cluster *c)
 	case 0:
 		for (unsigned i = 0; i < NODES; i++)
 			if (daemon_ready(&w->daemons[i]))
-				daemon_turn(&w->daemons[i]);
+				queue_turn(c, i);
 		break;
 	case 1:
 		net_move(&w->net, &w->prng, w->boot_ms);

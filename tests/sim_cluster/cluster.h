@@ -170,6 +170,8 @@ void site_begin(struct site *s);
 void site_free(struct site *s);
 /* A turn of the cluster daemon: starts the queue daemon, takes what it said, answers. */
 void site_turn(struct site *s);
+/* Its queue daemon comes upon a record that has gone bad, if one has. */
+void site_looks(struct site *s);
 /* Its disk has so many bytes for new messages, from now on. */
 void site_disk(struct site *s, uint64_t bytes);
 /* SIGTERM; once more: no effect. */

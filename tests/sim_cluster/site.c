@@ -501,6 +501,12 @@ static bool waits_for_record(struct site *s)
 	return s->bad > 0;
 }
 
+void site_looks(struct site *s)
+{
+	if (s->daemon->up)
+		(void)waits_for_record(s);
+}
+
 static void take_opened(struct site *s, const struct journal_opened *m)
 {
 	struct journal_model *j = &s->journal;
@@ -1379,8 +1385,7 @@ void site_turn(struct site *s)
 	if (s->c->sim.quiet || prng_chance(p, 100))
 		make_holes(s);
 	serve_reads(s);
-	if (s->daemon->up)
-		(void)waits_for_record(s);
+	site_looks(s);
 	if (s->opened) {
 		if (s->c->sim.quiet || prng_chance(p, 600))
 			read_some(s);
