@@ -25,7 +25,7 @@ holds() {
 
 @test "keys: one that failed holds the rest of its key until its back-off is over" {
 	start_queue q
-	rmq-queue create --backoff 300ms,300ms jobs
+	rmq-queue create --backoff 2s,2s jobs
 	rmq-send -k a jobs a1 a2
 	rmq-ack --fail "$(rmq-recv -1 --ack manual -o receipt jobs)"
 	run rmq-recv -1 --wait 0 jobs
