@@ -144,7 +144,7 @@ check-%: tests
 check-pure: $(call obj,$(CORE))
 	NM='$(NM)' sh tests/lint/pure $^
 check-long: tests
-	RMQ_LONG=1 MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check sim sim_raft sim_cluster crash cluster fuzz
+	RMQ_LONG=1 MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check cli sim sim_raft sim_cluster crash cluster fuzz
 lint: tests
 	@MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check lint
 bench: all $(BENCHES)

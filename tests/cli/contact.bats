@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# modes: release
 # How clients find the queue daemon: contact points, redirects, NOT_YET.
 
 bats_require_minimum_version 1.5.0

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# modes: release
 # The recipes in contrib/examples do what they say.
 
 load common

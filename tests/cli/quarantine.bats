@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# modes: release
 # rmq-journal verify --quarantine: bad records are set aside, and a daemon starts on what is left.
 
 load common

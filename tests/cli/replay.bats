@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# modes: release
 # rmq-journal replay: a queue as it was at a time.
 
 load common

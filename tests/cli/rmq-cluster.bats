@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# modes: release
 # rmq-cluster: every promise of rmq-cluster(1), and what the control socket does with bad input.
 # The node is made up (fakenode.c), its control socket is rmq-clusterd's.
 

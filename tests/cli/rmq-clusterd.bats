@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# modes: release
 # rmq-clusterd by itself: options, what it needs, its sockets and its children.  Clusters of
 # several nodes are in tests/cluster.
 

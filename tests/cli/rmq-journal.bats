@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# modes: release
 # rmq-journal as its users meet it: people, and the queue daemon (journal_feed plays it).
 
 load /usr/lib/bats/bats-support/load

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# modes: release
 # rmq-keygen: keys are made once, kept from others, and shown.
 
 bats_require_minimum_version 1.5.0

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# modes: release
 # rmq-queue check and metrics, as monitors use them: a plugin of Nagios, a parser of OpenMetrics, and a
 # real Prometheus with our alerts, which is asked what our dashboard asks.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# modes: release
 # The queue daemon: every promise of rmq-queued(1), and what it does with bad input.
 
 bats_require_minimum_version 1.5.0

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# modes: release
 # What all programs do the same, whoever starts them: descriptors that are closed or
 # non-blocking, signals that are ignored or blocked.
 

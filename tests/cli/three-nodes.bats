@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# modes: release
 # contrib/examples/three-nodes.sh does what it says.
 
 load common
