@@ -505,7 +505,7 @@ receiver_of_large_ones() {
 	done
 	run rmq-recv a/b
 	assert_failure 64
-	run rmq-recv jobs cat
+	run timeout 10 rmq-recv --batch=2 jobs
 	assert_failure 64
 	run rmq-recv
 	assert_failure 64
