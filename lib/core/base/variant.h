@@ -146,8 +146,6 @@
 	X(ROOM_OF_DEAD, "the last word of a voter that is gone counts as its room", \
 	    "room for") \
 	X(ROOM_ELSEWHERE, "the leader takes in what its own disk has no room for", "room for") \
-	X(ROOM_LEVEL_UNTOLD, "room that is used up and freed again is not told anew", \
-	    "senders wait for room") \
 	X(ROOM_UNTOLD, "room that comes back is told with the next record only", \
 	    "the calm does not end|room for") \
 	X(QUEUE_OUTLIVES, "the queue daemon lives on when leadership goes", "the disk|record") \
@@ -211,6 +209,8 @@
 
 /* Those that are found in minutes only. */
 #define RMQ_HOST_RARE_VARIANTS(X) \
+	X(ROOM_LEVEL_UNTOLD, "room that is used up and freed again is not told anew", \
+	    "senders wait for room") \
 	X(LEADS_ALL, "a leader appends what its disk has no room for", \
 	    "nodes do not catch up|a full disk does not catch up") \
 	X(REMOVED_UNSTORED, "a member is removed though too few of the others store any more", \
