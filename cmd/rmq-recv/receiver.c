@@ -19,7 +19,6 @@
 #define PREFETCH_MIN	 8
 #define PREFETCH_GROWTH	 8
 #define PREFETCH_MAX	 32768
-#define PREFETCH_BYTES	 (4u << 20)
 #define BLOCKED_MS	 50 /* output that takes nothing for so long is slow */
 #define READ_POLL_MAX_MS 128
 #define READER_WAIT_MS	 500 /* for a reader that takes nothing, at the end */
@@ -609,39 +608,6 @@ static bool nothing_in_hand(const struct receiver *r)
 		   0;
 }
 
-static void give_credit(struct receiver *r)
-{
-	if (r->phase != RUNNING || r->code || r->supply == SUPPLY_ENDED)
-		return;
-	adapt_prefetch(r);
-	int64_t given = client_credit_messages(r->io.client, r->sub);
-	int64_t given_bytes = client_credit_bytes(r->io.client, r->sub);
-	int64_t target = r->prefetch, room = target - given - (int64_t)held(r);
-	int64_t bytes = (int64_t)PREFETCH_BYTES - given_bytes - (int64_t)r->in_hand.bytes;
-	if (r->o->end.count != UINT64_MAX) {
-		int64_t left = (int64_t)(r->o->end.count - r->taken) - given;
-		room = left < room ? left : room;
-	}
-	if (room < 0)
-		room = 0;
-	if (bytes < 0)
-		bytes = 0;
-	bool few = room > 0 && (room >= target / 4 || given <= 0);
-	bool short_of_bytes = bytes >= PREFETCH_BYTES / 4 && given + room > 0;
-	/* Every CREDIT is answered with IDLE if nothing is ready: this is how to ask. */
-	bool asks = supply_wants_idle(&r->o->end) && r->supply == SUPPLY_UNKNOWN &&
-		    nothing_in_hand(r) && given + room > 0;
-	if (!few && !short_of_bytes && !asks)
-		return;
-	if (r->supply == SUPPLY_UNKNOWN)
-		supply_note(&r->supply, SUPPLY_ASKED);
-	if (room == 0 && bytes == 0)
-		bytes = 1;
-	client_credit(r->io.client, r->sub, (uint32_t)room, (uint32_t)bytes);
-}
-
-/* ---- phases ---- */
-
 static struct supply_view view(const struct receiver *r, struct mono_time now)
 {
 	return (struct supply_view){.supply = r->supply,
@@ -652,6 +618,24 @@ static struct supply_view view(const struct receiver *r, struct mono_time now)
 		    client_credit_messages(r->io.client, r->sub) == 0,
 	    .welcomed = client_welcomed(r->io.client)};
 }
+
+static void give_credit(struct receiver *r)
+{
+	uint32_t messages, bytes;
+	if (r->phase != RUNNING || r->code || r->supply == SUPPLY_ENDED)
+		return;
+	adapt_prefetch(r);
+	struct supply_view here = view(r, clock_mono());
+	struct supply_stock stock = {.target = r->prefetch,
+	    .held = held(r),
+	    .bytes = r->in_hand.bytes,
+	    .given = client_credit_messages(r->io.client, r->sub),
+	    .given_bytes = client_credit_bytes(r->io.client, r->sub)};
+	if (supply_credit(&r->o->end, &here, &stock, &r->supply, &messages, &bytes))
+		client_credit(r->io.client, r->sub, messages, bytes);
+}
+
+/* ---- phases ---- */
 
 /* RUNNING: whether no more messages are to be taken. */
 static bool is_over(const struct receiver *r, struct mono_time now)

@@ -29,6 +29,34 @@ bool supply_waits(const struct supply_end *end, const struct supply_view *v)
 	return end->wait_ms != UNITS_INFINITY && none;
 }
 
+bool supply_credit(const struct supply_end *end, const struct supply_view *v,
+    const struct supply_stock *stock, enum supply *supply, uint32_t *messages, uint32_t *bytes)
+{
+	int64_t target = stock->target, given = stock->given;
+	int64_t room = target - given - (int64_t)stock->held;
+	int64_t size = (int64_t)PREFETCH_BYTES - stock->given_bytes - (int64_t)stock->bytes;
+	if (end->count != UINT64_MAX) {
+		int64_t left = (int64_t)(end->count - v->taken) - given;
+		room = left < room ? left : room;
+	}
+	if (room < 0)
+		room = 0;
+	if (size < 0)
+		size = 0;
+	bool few = room > 0 && (room >= target / 4 || given <= 0);
+	bool short_of_bytes = size >= PREFETCH_BYTES / 4 && given + room > 0;
+	/* Every CREDIT is answered with IDLE if nothing is ready: this is how to ask. */
+	bool asks = supply_wants_idle(end) && v->supply == SUPPLY_UNKNOWN &&
+		    v->nothing_in_hand && given + room > 0;
+	if (!few && !short_of_bytes && !asks)
+		return false;
+	if (*supply == SUPPLY_UNKNOWN)
+		supply_note(supply, SUPPLY_ASKED);
+	*messages = (uint32_t)room;
+	*bytes = room == 0 && size == 0 ? 1 : (uint32_t)size;
+	return true;
+}
+
 bool supply_is_over(const struct supply_end *end, const struct supply_view *v)
 {
 	if (!v->nothing_in_hand)

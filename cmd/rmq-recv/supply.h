@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define PREFETCH_BYTES (4u << 20) /* of bodies, ahead */
+
 /*
  * A message, and a new connection, make it UNKNOWN again; nothing changes ENDED.
  */
@@ -36,6 +38,15 @@ struct supply_view {
 	bool welcomed; /* the daemon has answered on this connection */
 };
 
+/* What is here, or may come. */
+struct supply_stock {
+	uint32_t target;     /* messages that are wanted ahead */
+	uint64_t held;	     /* messages that are here, */
+	uint64_t bytes;	     /* and their size */
+	int64_t given;	     /* credit that the daemon has: messages, */
+	int64_t given_bytes; /* and bytes */
+};
+
 void supply_note(enum supply *s, enum supply what);
 
 /* Whether nothing but a signal ends it. */
@@ -46,6 +57,10 @@ bool supply_wants_idle(const struct supply_end *end);
 
 /* Whether the time of --wait runs: nothing is there to be taken, or nothing may be. */
 bool supply_waits(const struct supply_end *end, const struct supply_view *v);
+
+/* Whether the daemon is to be given so much more credit now; *supply then says that it was asked. */
+bool supply_credit(const struct supply_end *end, const struct supply_view *v,
+    const struct supply_stock *stock, enum supply *supply, uint32_t *messages, uint32_t *bytes);
 
 /* Whether no more messages are to be taken. */
 bool supply_is_over(const struct supply_end *end, const struct supply_view *v);

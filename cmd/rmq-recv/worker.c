@@ -20,7 +20,6 @@
 #include "verdict.h"
 
 #define WINDOW		16 /* commands in flight */
-#define PREFETCH_BYTES	(4u << 20)
 #define PARTING_MAX_MS	10000
 #define DESCRIPTORS	16 /* besides those of runs */
 #define DESCRIPTORS_RUN 6
@@ -467,39 +466,6 @@ static bool nothing_in_hand(const struct worker *w)
 	       w->settle.count + w->fail.count + w->bury.count + w->release.count == 0;
 }
 
-static void give_credit(struct worker *w)
-{
-	if (w->phase != WORKER_RUNNING || w->code || w->supply == SUPPLY_ENDED)
-		return;
-	int64_t given = client_credit_messages(w->io.client, w->sub);
-	int64_t given_bytes = client_credit_bytes(w->io.client, w->sub);
-	int64_t target = work_wanted(&w->work, clock_mono());
-	int64_t room = target - given - (int64_t)w->waiting.count;
-	int64_t bytes = (int64_t)PREFETCH_BYTES - given_bytes - (int64_t)w->waiting.bytes;
-	if (w->o->end.count != UINT64_MAX) {
-		int64_t left = (int64_t)(w->o->end.count - w->taken) - given;
-		room = left < room ? left : room;
-	}
-	if (room < 0)
-		room = 0;
-	if (bytes < 0)
-		bytes = 0;
-	bool few = room > 0 && (room >= target / 4 || given <= 0);
-	bool short_of_bytes = bytes >= PREFETCH_BYTES / 4 && given + room > 0;
-	/* Every CREDIT is answered with IDLE if nothing is ready: this is how to ask. */
-	bool asks = supply_wants_idle(&w->o->end) && w->supply == SUPPLY_UNKNOWN &&
-		    nothing_in_hand(w) && given + room > 0;
-	if (!few && !short_of_bytes && !asks)
-		return;
-	if (w->supply == SUPPLY_UNKNOWN)
-		supply_note(&w->supply, SUPPLY_ASKED);
-	if (room == 0 && bytes == 0)
-		bytes = 1;
-	client_credit(w->io.client, w->sub, (uint32_t)room, (uint32_t)bytes);
-}
-
-/* ---- the end ---- */
-
 static struct supply_view view(const struct worker *w, struct mono_time now)
 {
 	return (struct supply_view){.supply = w->supply,
@@ -508,6 +474,24 @@ static struct supply_view view(const struct worker *w, struct mono_time now)
 	    .nothing_in_hand = nothing_in_hand(w),
 	    .welcomed = client_welcomed(w->io.client)};
 }
+
+static void give_credit(struct worker *w)
+{
+	struct mono_time now = clock_mono();
+	uint32_t messages, bytes;
+	if (w->phase != WORKER_RUNNING || w->code || w->supply == SUPPLY_ENDED)
+		return;
+	struct supply_view here = view(w, now);
+	struct supply_stock stock = {.target = work_wanted(&w->work, now),
+	    .held = w->waiting.count,
+	    .bytes = w->waiting.bytes,
+	    .given = client_credit_messages(w->io.client, w->sub),
+	    .given_bytes = client_credit_bytes(w->io.client, w->sub)};
+	if (supply_credit(&w->o->end, &here, &stock, &w->supply, &messages, &bytes))
+		client_credit(w->io.client, w->sub, messages, bytes);
+}
+
+/* ---- the end ---- */
 
 static void on_signal(struct worker *w)
 {
