@@ -88,8 +88,9 @@ void waiter_buried(struct waiter *w, struct mono_time now, uint64_t next, struct
 {
 	struct reader r = reader_of(runs);
 	while (reader_left(&r) > 0) {
-		uint64_t seq = get_u64(&r), end = seq + get_u32(&r);
-		for (; seq < end; seq++) {
+		struct seq_range dead = seq_range_get(&r);
+		uint64_t seq = dead.first;
+		for (; seq < dead.first + dead.count; seq++) {
 			if (!is_ours(w, seq))
 				continue;
 			w->dead++;

@@ -689,7 +689,7 @@ static void expect_buried(uint32_t req, uint32_t count, const uint64_t *runs)
 	EXPECT(2, BURIED_ARE, buried_are, m);
 	assert_int_equal(m.req, req);
 	assert_int_equal(m.next, 0);
-	assert_int_equal(m.runs.len, count * BURIED_RUN_SIZE);
+	assert_int_equal(m.runs.len, count * SEQ_RANGE_SIZE);
 	struct reader r = reader_of(m.runs);
 	for (uint32_t i = 0; i < count; i++) {
 		assert_int_equal(get_u64(&r), runs[2 * i]);
@@ -746,8 +746,8 @@ static void dead_letters_are_told_a_page_at_a_time(void **state)
 		INPUT(2, buried, 1, 1, 1001, from, slice_str("q"), NO_TAGS);
 		run();
 		EXPECT(2, BURIED_ARE, buried_are, m);
-		assert_true(m.runs.len <= (size_t)BURIED_RUNS_MAX * BURIED_RUN_SIZE);
-		seen += m.runs.len / BURIED_RUN_SIZE;
+		assert_true(m.runs.len <= (size_t)BURIED_RUNS_MAX * SEQ_RANGE_SIZE);
+		seen += m.runs.len / SEQ_RANGE_SIZE;
 		from = m.next;
 	} while (from > 0);
 	assert_int_equal(seen, 499);

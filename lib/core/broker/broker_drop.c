@@ -20,7 +20,7 @@ static void put_run(struct writer *w, uint64_t first, uint64_t end)
 {
 	while (first < end) {
 		uint32_t count = (uint32_t)min_u64(end - first, UINT32_MAX);
-		drop_range_put(w, first, count);
+		seq_range_put(w, &(struct seq_range){first, count});
 		first += count;
 	}
 }
@@ -64,11 +64,11 @@ static uint64_t piece_end(
 /* Goes on with an entry until so much work is done. */
 static void expire(struct broker *b, struct expiry *x, uint64_t end)
 {
-	uint8_t bytes[DROP_RANGES_MAX * DROP_RANGE_SIZE];
+	uint8_t bytes[DROP_RANGES_MAX * SEQ_RANGE_SIZE];
 	struct writer w = writer_of(bytes, sizeof(bytes));
 	struct queue *q = x->queue;
 	uint64_t at = x->next, stop = x->end;
-	while (at < stop && b->work < end && w.cap - w.len >= 2 * DROP_RANGE_SIZE) {
+	while (at < stop && b->work < end && w.cap - w.len >= 2 * SEQ_RANGE_SIZE) {
 		struct range *r = queue_range_at(q, at);
 		if (!r || r->first >= stop) {
 			at = stop;
@@ -109,8 +109,8 @@ static bool may_replace(struct queue *q, uint64_t seq)
 void broker_replace(
     struct broker *b, struct queue *q, uint64_t first, uint32_t count, uint32_t *left)
 {
-	uint8_t *bytes = memory_new((size_t)*left * DROP_RANGE_SIZE + 1);
-	struct writer w = writer_of(bytes, (size_t)*left * DROP_RANGE_SIZE);
+	uint8_t *bytes = memory_new((size_t)*left * SEQ_RANGE_SIZE + 1);
+	struct writer w = writer_of(bytes, (size_t)*left * SEQ_RANGE_SIZE);
 	if (RMQ_VARIANT(REPLACE_APART))
 		broker_end_record(b);
 	for (uint64_t seq = first; seq < first + count; seq++) {
@@ -123,7 +123,7 @@ void broker_replace(
 			broker_works(b, 1);
 			--*left;
 			if (may_replace(q, old))
-				drop_range_put(&w, old, 1);
+				seq_range_put(&w, &(struct seq_range){old, 1});
 		}
 	}
 	emit_drop(b, q, DROPPED_REPLACED, &w);
@@ -135,7 +135,7 @@ void broker_replace(
 void broker_cancel(
     struct broker *b, struct queue *q, struct slice messages, struct writer *missing)
 {
-	uint8_t bytes[CANCEL_MAX * DROP_RANGE_SIZE];
+	uint8_t bytes[CANCEL_MAX * SEQ_RANGE_SIZE];
 	struct writer w = writer_of(bytes, sizeof(bytes));
 	struct reader in = reader_of(messages);
 	while (reader_left(&in) > 0) {
@@ -147,7 +147,8 @@ void broker_cancel(
 		}
 		if (!RMQ_VARIANT(CANCEL_UNTOLD))
 			broker_tell_gone(b, q, seq, seq + 1);
-		drop_range_put(&w, seq, RMQ_VARIANT(CANCEL_NEIGHBOUR) ? 2 : 1);
+		seq_range_put(
+		    &w, &(struct seq_range){seq, RMQ_VARIANT(CANCEL_NEIGHBOUR) ? 2 : 1});
 	}
 	broker_reserve(b, 1024 + w.len + missing->len);
 	emit_drop(b, q, DROPPED_CANCELLED, &w);

@@ -1004,10 +1004,11 @@ static enum rmq_error apply_drop(
 	if (!q || e->why == 0 || e->why >= DROPPED_WHYS || e->ranges.len == 0)
 		return RMQ_E_CORRUPT;
 	while (reader_left(&in) > 0) {
-		uint64_t from = get_u64(&in), count = get_u32(&in);
-		if (in.bad || count == 0 || count > UINT64_MAX - from)
+		struct seq_range run = seq_range_get(&in);
+		uint64_t from = run.first;
+		if (in.bad || run.count == 0 || run.count > UINT64_MAX - from)
 			return RMQ_E_CORRUPT;
-		uint64_t end = min_u64(from + count, wanted_below(b, q->id));
+		uint64_t end = min_u64(from + run.count, wanted_below(b, q->id));
 		broker_gap_until(b, q, end);
 		q->counts.dropped[e->why] += broker_gap_left(b, q, from, end);
 		while ((r = next_live(q, &from, end))) {

@@ -543,7 +543,7 @@ void broker_cancel(
  * nobody has leased: as many as *left says, in the same record if it has room for *left of
  * REPLACED_BYTES.
  */
-#define REPLACED_BYTES 12
+#define REPLACED_BYTES SEQ_RANGE_SIZE
 void broker_replace(
     struct broker *b, struct queue *q, uint64_t first, uint32_t count, uint32_t *left);
 

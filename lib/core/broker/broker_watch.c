@@ -81,7 +81,7 @@ static uint64_t put_buried(
 	uint64_t end, to = m->first + m->count;
 	for (; (at = batch_run(m, at, to, &end)) < to; at = end) {
 		uint64_t first = batch_origin_seq(m, at), last = first + (end - at);
-		if (runs->len == (size_t)BURIED_RUNS_MAX * BURIED_RUN_SIZE)
+		if (runs->len == (size_t)BURIED_RUNS_MAX * SEQ_RANGE_SIZE)
 			return at;
 		if (first < w->first)
 			first = w->first;
@@ -89,15 +89,14 @@ static uint64_t put_buried(
 			last = w->end;
 		if (first >= last)
 			continue;
-		put_u64(runs, first);
-		put_u32(runs, (uint32_t)(last - first));
+		seq_range_put(runs, &(struct seq_range){first, (uint32_t)(last - first)});
 	}
 	return to;
 }
 
 void broker_buried(struct broker *b, struct conn *c, const struct wire_buried *w)
 {
-	uint8_t bytes[64 + 256 * BURIED_RUN_SIZE], list[256 * BURIED_RUN_SIZE];
+	uint8_t bytes[64 + 256 * SEQ_RANGE_SIZE], list[256 * SEQ_RANGE_SIZE];
 	char name[NAME_FULL_MAX + 8];
 	struct writer runs = writer_of(list, sizeof(list)),
 		      out = writer_of(bytes, sizeof(bytes));

@@ -160,7 +160,7 @@ struct client_host {
 	 */
 	void (*known)(void *arg, const struct client_command *cmd, uint32_t at, uint32_t count);
 	void (*position)(void *arg, uint32_t req, uint64_t at);
-	/* runs: BURIED_RUN_SIZE each.  next: where a further request would go on; 0: that is all. */
+	/* runs: seq_range each.  next: where a further request would go on; 0: that is all. */
 	void (*buried)(void *arg, uint32_t req, uint64_t next, struct slice runs);
 	/*
 	 * The client has given up: NO_DAEMON, TIMEOUT, UNMET (of client_watch()), FULL, PAUSED (no progress in time),

@@ -725,7 +725,7 @@ void client_on_buried_are(
 		return;
 	c->progress = now;
 	request_end(r);
-	if (m->runs.len % BURIED_RUN_SIZE != 0)
+	if (m->runs.len % SEQ_RANGE_SIZE != 0)
 		client_give_up(
 		    c, RMQ_E_PROTOCOL, slice_str("the daemon sent a bad BURIED_ARE"));
 	else if (c->host.buried)

@@ -94,7 +94,7 @@
 #define EVENT_IDS(F)	  F(u32, queue) F(tags, tags) F(rest, hashes)
 #define EVENT_POSITION(F) F(u32, queue) F(u64, at) F(str, name) F(tags, tags)
 /*
- * Messages of `ranges` (drop_range) leave the queue, as far as they are live, without being settled.
+ * Messages of `ranges` (seq_range) leave the queue, as far as they are live, without being settled.
  * DROPPED_MOVED: to where the DEAD before this one in the same record says.
  */
 enum dropped {
@@ -456,14 +456,6 @@ bool event_priority_find(struct slice tags, uint8_t *priority);
 
 /* CREATE, SET, PART_QUEUE: further settings (more_settings.h). */
 #define EVENT_TAG_SETTINGS 2
-
-/* A range in DROP. */
-#define DROP_RANGE_SIZE 12
-static inline void drop_range_put(struct writer *w, uint64_t first, uint32_t count)
-{
-	put_u64(w, first);
-	put_u32(w, count);
-}
 
 /* PART_QUEUE: u64 each, how many were dropped, by why from DROPPED_EXPIRED on; not there: none. */
 #define PART_QUEUE_TAG_DROPPED 5

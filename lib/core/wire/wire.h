@@ -280,11 +280,10 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
  */
 #define WIRE_WATCHED(F) F(u32, req) F(u8, code) F(u64, messages)
 /*
- * runs: BURIED_RUN_SIZE each: u64 number that a message had in its queue, u32 how many follow one
+ * runs: seq_range each: the number that a message had in its queue, and how many follow one
  * another.  next: to go on from; 0: that is all.
  */
 #define WIRE_BURIED_ARE(F) F(u32, req) F(u64, next) F(tags, tags) F(rest, runs)
-#define BURIED_RUN_SIZE    12
 /*
  * Command n, a SEND, was refused: KNOWN_RUN_SIZE each: u16 message, u16 how many from there on have
  * ids that were sent before.  The others may be sent.
@@ -406,7 +405,7 @@ static inline struct settle_entry settle_entry_get(struct reader *r)
 	return e;
 }
 
-/* One range in a TRANSFER or DROP: messages [first, first + count). */
+/* One range in TRANSFER, DROP or BURIED_ARE: messages [first, first + count). */
 #define SEQ_RANGE_SIZE 12
 struct seq_range {
 	uint64_t first;
