@@ -241,17 +241,18 @@ static void a_cut_batch_is_refused(void **state)
 	}
 }
 
-static void the_first_even_attribute_is_told(void **state)
+static void the_first_attribute_that_cannot_be_acted_on_is_told(void **state)
 {
 	uint8_t each[16];
 	struct writer e = writer_of(each, sizeof(each));
 	(void)state;
 	put_each(&e, 0, "k");
-	assert_int_equal(attributes_first_even(slice_of("", 0)), 0);
-	assert_int_equal(attributes_first_even(list_of(3, slice_str("x"))), 0);
-	assert_int_equal(attributes_first_even(list_of(8, slice_str("x"))), 8);
+	assert_int_equal(attributes_refused(slice_of("", 0)), 0);
+	assert_int_equal(attributes_refused(list_of(3, slice_str("x"))), 0);
+	assert_int_equal(attributes_refused(list_of(8, slice_str("x"))), 0);
+	assert_int_equal(attributes_refused(list_of(12, slice_str("x"))), 12);
 	assert_int_equal(
-	    attributes_first_even(list_of(8 | ATTRIBUTE_EACH, slice_of(each, e.len))), 8);
+	    attributes_refused(list_of(12 | ATTRIBUTE_EACH, slice_of(each, e.len))), 12);
 	assert_string_equal(attribute_name(8), "key");
 	assert_null(attribute_name(12));
 }
@@ -417,7 +418,7 @@ int main(void)
 	    cmocka_unit_test(a_part_of_a_batch_keeps_its_attributes),
 	    cmocka_unit_test(a_batch_without_attributes_has_no_byte_for_them),
 	    cmocka_unit_test(a_cut_batch_is_refused),
-	    cmocka_unit_test(the_first_even_attribute_is_told),
+	    cmocka_unit_test(the_first_attribute_that_cannot_be_acted_on_is_told),
 	    cmocka_unit_test(what_all_messages_have_stands_once),
 	    cmocka_unit_test(a_message_that_is_removed_takes_its_attributes_with_it),
 	    cmocka_unit_test(attributes_that_leave_no_room_are_refused),

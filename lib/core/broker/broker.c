@@ -198,6 +198,19 @@ struct queue *broker_queue_named(const struct broker *b, struct slice name)
 	return NULL;
 }
 
+struct queue *broker_queue_from(const struct broker *b, struct slice after, struct slice from)
+{
+	struct queue *q = RB_ROOT(&b->queues_by_name), *found = NULL;
+	while (q) {
+		bool before = (after.len > 0 && slice_cmp(queue_name(q), after) <= 0) ||
+			      slice_cmp(queue_name(q), from) < 0;
+		if (!before)
+			found = q;
+		q = before ? RB_RIGHT(q, by_name) : RB_LEFT(q, by_name);
+	}
+	return found;
+}
+
 struct queue *broker_queue(const struct broker *b, uint32_t id)
 {
 	struct queue *q = RB_ROOT(&b->queues_by_id);

@@ -15,16 +15,6 @@
 #include "core/base/topic.h"
 #include "core/base/variant.h"
 
-#define FRAME_SMALL 512 /* every answer but those with entries fits */
-
-#define ANSWER(b, c, name, ...) \
-	do { \
-		uint8_t bytes_[FRAME_SMALL]; \
-		struct writer w_ = writer_of(bytes_, sizeof(bytes_)); \
-		wire_put_##name(&w_, &(struct wire_##name){__VA_ARGS__}); \
-		broker_send(b, (c)->id, &w_); \
-	} while (0)
-
 /* ---- numbered commands ---- */
 
 static void fail_text(struct broker *b, struct conn *c, uint64_t n, enum rmq_error code,
@@ -479,20 +469,6 @@ static struct slice glob_prefix(struct slice glob)
 	return slice_of(glob.data, len);
 }
 
-/* The first queue whose name sorts after `after`, and not before `from`. */
-static struct queue *list_from(const struct broker *b, struct slice after, struct slice from)
-{
-	struct queue *q = RB_ROOT(&b->queues_by_name), *found = NULL;
-	while (q) {
-		bool before = (after.len > 0 && slice_cmp(queue_name(q), after) <= 0) ||
-			      slice_cmp(queue_name(q), from) < 0;
-		if (!before)
-			found = q;
-		q = before ? RB_RIGHT(q, by_name) : RB_LEFT(q, by_name);
-	}
-	return found;
-}
-
 static void answer_row(struct broker *b, struct conn *c, uint32_t req, const struct queue *q)
 {
 	const struct queue_settings *s = &q->settings;
@@ -519,7 +495,7 @@ static bool begins_with(struct slice name, struct slice prefix)
 static void on_list(struct broker *b, struct conn *c, const struct wire_list *m)
 {
 	struct slice prefix = glob_prefix(m->glob), last = m->after;
-	struct queue *q = list_from(b, m->after, prefix);
+	struct queue *q = broker_queue_from(b, m->after, prefix);
 	uint32_t rows = m->limit < LIST_ROWS_MAX ? m->limit : LIST_ROWS_MAX;
 	uint64_t long_one = m->glob.len / LIST_GLOB_STEP;
 	uint64_t each = 1 + long_one * long_one, steps = 0;

@@ -344,13 +344,11 @@ static enum rmq_error apply_ephemeral(
 /* The queue lost messages: what waits for room, fewer leases or for it to be empty may go on. */
 static void lost_some(struct broker *b, struct queue *q)
 {
+	bool empty = queue_total(q) == 0;
 	broker_roomy(b, q);
+	q->idle_due |= empty;
 	/* What waited for one of its key may be handed out. */
-	if (q->keys)
-		broker_busy(b, q);
-	if (queue_total(q) == 0)
-		q->idle_due = true;
-	if (queue_total(q) == 0 || q->settings.more.max_inflight > 0)
+	if (empty || q->keys || q->settings.more.max_inflight > 0)
 		broker_busy(b, q);
 }
 

@@ -13,29 +13,29 @@
 /* Those of one SEND: open addressing, twice as many places. */
 #define PLACES (2 * BATCH_MESSAGES_MAX)
 
+/* Nobody can choose an id that has the hash of another. */
+static uint64_t hash_of(const struct broker *b, struct slice id)
+{
+	uint64_t hash = XXH3_64bits_withSeed(id.data, id.len, load_u64(b->secret));
+	return hash ? hash : 1;
+}
+
 uint64_t broker_id_hash(const struct broker *b, struct slice attributes, uint32_t i)
 {
 	struct slice id;
-	if (!attributes_find(attributes, ATTRIBUTE_ID, i, &id))
-		return 0;
-	/* Nobody can choose an id that has the hash of another. */
-	uint64_t hash = XXH3_64bits_withSeed(id.data, id.len, load_u64(b->secret));
-	return hash ? hash : 1;
+	return attributes_find(attributes, ATTRIBUTE_ID, i, &id) ? hash_of(b, id) : 0;
 }
 
 struct id_hashes *broker_ids_of(const struct broker *b, struct slice attributes, uint32_t count)
 {
 	struct attribute_cursor cursor = {0};
 	struct slice id;
-	struct id_hashes *h = NULL;
-	for (uint32_t i = 0; i < count && attributes.len > 0; i++) {
-		if (!attributes_next(&cursor, attributes, ATTRIBUTE_ID, i, &id))
-			continue;
-		if (!h)
-			h = memory_new(sizeof(*h));
-		uint64_t hash = XXH3_64bits_withSeed(id.data, id.len, load_u64(b->secret));
-		h->of[i] = hash ? hash : 1;
-	}
+	if (!attributes_has(attributes, ATTRIBUTE_ID))
+		return NULL;
+	struct id_hashes *h = memory_new(sizeof(*h));
+	for (uint32_t i = 0; i < count; i++)
+		if (attributes_next(&cursor, attributes, ATTRIBUTE_ID, i, &id))
+			h->of[i] = hash_of(b, id);
 	return h;
 }
 

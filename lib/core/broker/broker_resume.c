@@ -38,10 +38,7 @@ bool broker_may_resume(struct queue *q, const struct resume *r, uint64_t n,
 
 void broker_position(struct broker *b, struct conn *c, const struct wire_position *m)
 {
-	uint8_t bytes[64];
-	struct writer w = writer_of(bytes, sizeof(bytes));
 	struct queue *q = broker_queue_named(b, m->queue);
 	uint64_t at = q ? positions_find(&q->positions, m->name) : 0;
-	wire_put_position_is(&w, &(struct wire_position_is){m->req, at, NO_TAGS});
-	broker_send(b, c->id, &w);
+	ANSWER(b, c, position_is, m->req, at, NO_TAGS);
 }

@@ -317,6 +317,17 @@ RB_PROTOTYPE(queue_name_tree, queue, by_name, queue_name_compare)
 RB_PROTOTYPE(queue_id_tree, queue, by_id, queue_id_compare)
 RB_PROTOTYPE(throttle_tree, queue, by_throttle, throttle_compare)
 
+#define FRAME_SMALL 512 /* every answer but those with entries fits */
+
+/* Sends the connection a frame. */
+#define ANSWER(b, c, name, ...) \
+	do { \
+		uint8_t bytes_[FRAME_SMALL]; \
+		struct writer w_ = writer_of(bytes_, sizeof(bytes_)); \
+		wire_put_##name(&w_, &(struct wire_##name){__VA_ARGS__}); \
+		broker_send(b, (c)->id, &w_); \
+	} while (0)
+
 /* ---- broker.c ---- */
 
 struct conn *broker_conn(struct broker *b, uint64_t id);
@@ -324,6 +335,8 @@ struct conn *broker_conn(struct broker *b, uint64_t id);
 struct session *broker_session_find(struct broker *b, uint64_t id);
 struct queue *broker_queue_named(const struct broker *b, struct slice name);
 struct queue *broker_queue(const struct broker *b, uint32_t id);
+/* The first queue whose name sorts after `after`, and not before `from`. */
+struct queue *broker_queue_from(const struct broker *b, struct slice after, struct slice from);
 /* Frees a queue that is in no tree any more. */
 void broker_queue_free(struct broker *b, struct queue *q);
 /* Something may be handed out from the queue in this turn. */

@@ -13,14 +13,6 @@
 /* A binding and the queue that may have to be made for it. */
 #define BIND_ROOM 1024
 
-#define ANSWER(b, c, name, ...) \
-	do { \
-		uint8_t bytes_[512]; \
-		struct writer w_ = writer_of(bytes_, sizeof(bytes_)); \
-		wire_put_##name(&w_, &(struct wire_##name){__VA_ARGS__}); \
-		broker_send(b, (c)->id, &w_); \
-	} while (0)
-
 /* What keeps it from being a pattern, in text; NULL: it is one. */
 static const char *no_pattern(struct slice pattern, char text[TEXT_MAX + 1])
 {
@@ -126,23 +118,11 @@ static bool answer_rows(struct broker *b, struct conn *c, const struct wire_bind
 	return !at;
 }
 
-/* The queue with this name or the next one after it. */
-static struct queue *queue_from(const struct broker *b, struct slice name)
-{
-	struct queue *q = RB_ROOT(&b->queues_by_name), *found = NULL;
-	while (q) {
-		bool before = slice_cmp(queue_name(q), name) < 0;
-		if (!before)
-			found = q;
-		q = before ? RB_RIGHT(q, by_name) : RB_LEFT(q, by_name);
-	}
-	return found;
-}
-
 void broker_bindings(struct broker *b, struct conn *c, const struct wire_bindings *m)
 {
 	bool one = m->queue.len > 0, all = true;
-	struct queue *q = one ? broker_queue_named(b, m->queue) : queue_from(b, m->after);
+	struct queue *q = one ? broker_queue_named(b, m->queue)
+			      : broker_queue_from(b, slice_of(NULL, 0), m->after);
 	uint32_t rows = m->limit < LIST_ROWS_MAX ? m->limit : LIST_ROWS_MAX, left = LIST_WORK;
 	struct slice after = m->after, pattern = m->pattern;
 	uint8_t code = one && !q ? RMQ_E_NO_QUEUE : RMQ_E_OK;

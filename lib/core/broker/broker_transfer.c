@@ -28,12 +28,8 @@ struct transfer {
 
 static void answer(struct broker *b, struct conn *c, const struct transfer *t)
 {
-	uint8_t bytes[512];
-	struct writer w = writer_of(bytes, sizeof(bytes));
-	wire_put_transferred(
-	    &w, &(struct wire_transferred){t->ask->req, (uint8_t)t->code, t->moved, t->kept,
-		    t->more, t->next, slice_str(t->why ? t->why : "")});
-	broker_send(b, c->id, &w);
+	ANSWER(b, c, transferred, t->ask->req, (uint8_t)t->code, t->moved, t->kept, t->more,
+	    t->next, slice_str(t->why ? t->why : ""));
 }
 
 static bool ranges_valid(struct slice ranges)

@@ -7,10 +7,7 @@
 
 static void tell(struct broker *b, struct conn *c, enum rmq_error code, uint64_t messages)
 {
-	uint8_t bytes[64];
-	struct writer w = writer_of(bytes, sizeof(bytes));
-	wire_put_watched(&w, &(struct wire_watched){c->watch.req, (uint8_t)code, messages});
-	broker_send(b, c->id, &w);
+	ANSWER(b, c, watched, c->watch.req, (uint8_t)code, messages);
 }
 
 void broker_watch_end(struct broker *b, struct conn *c)

@@ -131,8 +131,7 @@ static void add_keys(
 	struct attribute_cursor c = {.tag = 0};
 	struct slice key;
 	uint64_t hash = 0;
-	if (!tags_find(attributes, ATTRIBUTE_KEY, &key) &&
-	    !tags_find(attributes, ATTRIBUTE_KEY | ATTRIBUTE_EACH, &key))
+	if (!attributes_has(attributes, ATTRIBUTE_KEY))
 		return;
 	uint64_t *hashes = memory_new(count * sizeof(*hashes));
 	for (uint32_t i = 0, end = 0; i < count; i++) {

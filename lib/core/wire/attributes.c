@@ -165,16 +165,6 @@ enum rmq_error attributes_check(struct slice list, uint32_t count)
 	return r.bad ? RMQ_E_PROTOCOL : RMQ_E_OK;
 }
 
-uint16_t attributes_first_even(struct slice list)
-{
-	struct reader r = reader_of(list);
-	struct tag t;
-	while (tags_next(&r, &t))
-		if (t.tag % 2 == 0)
-			return (uint16_t)(t.tag & ~ATTRIBUTE_EACH);
-	return 0;
-}
-
 uint16_t attributes_refused(struct slice list)
 {
 	struct reader r = reader_of(list);
@@ -286,6 +276,12 @@ uint32_t attributes_run(struct attribute_cursor *c, struct slice list, uint16_t 
 	if (!c->has_one || c->one.tag >= end)
 		return end;
 	return c->one.tag == i ? i + 1 : c->one.tag;
+}
+
+bool attributes_has(struct slice list, uint16_t tag)
+{
+	struct slice value;
+	return tags_find(list, tag, &value) || tags_find(list, tag | ATTRIBUTE_EACH, &value);
 }
 
 bool attributes_find(struct slice list, uint16_t tag, uint32_t i, struct slice *value)

@@ -57,9 +57,7 @@ const char *attribute_name(unsigned tag);
 enum rmq_error attributes_check(struct slice list, uint32_t count)
     __attribute__((warn_unused_result));
 
-/* The first even attribute of a checked list, 0: none, all are only carried. */
-uint16_t attributes_first_even(struct slice list);
-/* The first one on which this code cannot act, though it must; 0: none. */
+/* The first attribute of a checked list on which this code cannot act, though it must; 0: none. */
 uint16_t attributes_refused(struct slice list);
 
 /* Bytes of those in a checked list that all messages share. */
@@ -70,6 +68,9 @@ void attributes_copy(struct writer *w, struct slice list, uint32_t from, uint32_
 
 /* The same of all messages but these. */
 void attributes_without(struct writer *w, struct slice list, uint32_t from, uint32_t count);
+
+/* Whether some message of a checked list has the attribute. */
+bool attributes_has(struct slice list, uint16_t tag);
 
 /* The attribute of message i in a checked list; false: it has none. */
 bool attributes_find(struct slice list, uint16_t tag, uint32_t i, struct slice *value);
