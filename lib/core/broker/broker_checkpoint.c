@@ -196,7 +196,6 @@ static void write_expiry(
 		    &(struct event_part_expiry){q->id, first, end - first, x->at_ms, NO_TAGS});
 }
 
-#define QUEUE_DROPPED_SIZE (4 + 8 * (DROPPED_WHYS - 1))
 static void put_dropped(struct writer *tags, const struct queue_counts *n)
 {
 	uint8_t bytes[8 * DROPPED_WHYS];

@@ -13,7 +13,8 @@
 #include "core/base/topic.h"
 #include "core/base/variant.h"
 
-#define QUEUE_PART_MAX	   (140 + MORE_SETTINGS_BYTES)
+/* PART_QUEUE without names and its maker. */
+#define QUEUE_PART_MAX	   (96 + 2 * TAG_U64_SIZE + MORE_SETTINGS_BYTES + QUEUE_DROPPED_SIZE)
 #define EPHEMERAL_PART_MAX 18
 
 /* ---- the open record ---- */

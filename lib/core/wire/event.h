@@ -459,6 +459,7 @@ bool event_priority_find(struct slice tags, uint8_t *priority);
 
 /* PART_QUEUE: u64 each, how many were dropped, by why from DROPPED_EXPIRED on; not there: none. */
 #define PART_QUEUE_TAG_DROPPED 5
+#define QUEUE_DROPPED_SIZE     (4 + 8 * (DROPPED_WHYS - 1))
 
 /* The name of a tag that events of this type know, NULL: they do not. */
 const char *event_tag_name(unsigned type, unsigned tag);
