@@ -97,10 +97,7 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 	struct settler *a = arg;
 	struct load *l = cmd->tag;
 	(void)at;
-	bool told = text.len > 0;
-	fail(a, code, "%s: %.*s", l->queue,
-	    told ? (int)text.len : (int)strlen(error_text(code)),
-	    told ? (const char *)text.data : error_text(code));
+	fail(a, code, "%s: %.*s", l->queue, (int)text.len, (const char *)text.data);
 	load_free(l);
 	return CLIENT_DROP;
 }
@@ -108,12 +105,10 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 {
 	struct settler *a = arg;
+	char why[CLIENT_IO_WHY_MAX];
 	a->dead = true;
-	if (code == RMQ_E_NO_DAEMON)
-		fail(a, code, "%s at %s (%s)", error_text(code), a->io.target,
-		    a->io.error ? strerror(a->io.error_number) : "in time");
-	else
-		fail(a, code, "%.*s", (int)text.len, (const char *)text.data);
+	text = client_io_why(&a->io, code, text, why);
+	fail(a, code, "%.*s", (int)text.len, (const char *)text.data);
 }
 
 /* ---- receipts ---- */

@@ -136,13 +136,11 @@ static void fail_unmet(struct admin *a)
 static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 {
 	struct admin *a = arg;
-	if (code == RMQ_E_NO_DAEMON)
-		admin_fail(a, code, "%s at %s (%s)", error_text(code), a->io.target,
-		    a->io.error ? strerror(a->io.error_number) : "in time");
-	else if (code == RMQ_E_UNMET)
+	char why[CLIENT_IO_WHY_MAX];
+	if (code == RMQ_E_UNMET)
 		fail_unmet(a);
 	else
-		fail_slice(a, code, text);
+		fail_slice(a, code, client_io_why(&a->io, code, text, why));
 	a->waiting = false;
 }
 

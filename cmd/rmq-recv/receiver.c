@@ -519,9 +519,7 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 	(void)cmd, (void)at;
 	/* A queue that is gone has nothing to be settled. */
 	if (code != RMQ_E_NO_QUEUE && r->phase < RELEASING)
-		end_with(r, code, "%.*s",
-		    text.len ? (int)text.len : (int)strlen(error_text(code)),
-		    text.len ? (const char *)text.data : error_text(code));
+		end_with(r, code, "%.*s", (int)text.len, (const char *)text.data);
 	return CLIENT_DROP;
 }
 
@@ -539,8 +537,7 @@ static void on_sub_failed(void *arg, uint32_t sub, enum rmq_error code, struct s
 	struct receiver *r = arg;
 	(void)sub;
 	supply_note(&r->supply, SUPPLY_ENDED);
-	end_with(r, code, "%.*s", text.len ? (int)text.len : (int)strlen(error_text(code)),
-	    text.len ? (const char *)text.data : error_text(code));
+	end_with(r, code, "%.*s", (int)text.len, (const char *)text.data);
 }
 
 static void on_idle(void *arg, uint32_t sub, uint64_t leased, uint64_t delayed)
@@ -567,16 +564,14 @@ static void on_unsubscribed(void *arg, uint32_t sub)
 static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 {
 	struct receiver *r = arg;
+	char why[CLIENT_IO_WHY_MAX];
 	bool parting = r->phase == PARTING;
 	r->phase = DEAD;
 	/* All that was asked for is done: what may be leased still comes back in its time. */
 	if (parting)
 		return;
-	if (code == RMQ_E_NO_DAEMON)
-		end_with(r, code, "%s at %s (%s)", error_text(code), r->io.target,
-		    r->io.error ? strerror(r->io.error_number) : "in time");
-	else
-		end_with(r, code, "%.*s", (int)text.len, (const char *)text.data);
+	text = client_io_why(&r->io, code, text, why);
+	end_with(r, code, "%.*s", (int)text.len, (const char *)text.data);
 }
 
 /* ---- credit ---- */

@@ -378,13 +378,12 @@ static void on_settle_sent(void *arg, const struct client_command *cmd, uint64_t
 static enum client_verdict on_failed(void *arg, const struct client_command *cmd,
     enum rmq_error code, uint32_t at, struct slice text)
 {
-	struct slice why = text.len > 0 ? text : slice_str(error_text(code));
 	(void)at;
 	if (cmd->tag)
-		verdict_refused(arg, cmd->tag, code, why);
+		verdict_refused(arg, cmd->tag, code, text);
 	else if (code != RMQ_E_NO_QUEUE)
 		/* A queue that is gone has nothing to be settled. */
-		worker_end_with(arg, code, "%.*s", (int)why.len, (const char *)why.data);
+		worker_end_with(arg, code, "%.*s", (int)text.len, (const char *)text.data);
 	return CLIENT_DROP;
 }
 
@@ -419,9 +418,7 @@ static void on_sub_failed(void *arg, uint32_t sub, enum rmq_error code, struct s
 	struct worker *w = arg;
 	(void)sub;
 	supply_note(&w->supply, SUPPLY_ENDED);
-	worker_end_with(w, code, "%.*s",
-	    text.len ? (int)text.len : (int)strlen(error_text(code)),
-	    text.len ? (const char *)text.data : error_text(code));
+	worker_end_with(w, code, "%.*s", (int)text.len, (const char *)text.data);
 }
 
 static void on_idle(void *arg, uint32_t sub, uint64_t leased, uint64_t delayed)
@@ -449,12 +446,10 @@ static void on_unsubscribed(void *arg, uint32_t sub)
 static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 {
 	struct worker *w = arg;
+	char why[CLIENT_IO_WHY_MAX];
 	w->phase = WORKER_DEAD;
-	if (code == RMQ_E_NO_DAEMON)
-		worker_end_with(w, code, "%s at %s (%s)", error_text(code), w->io.target,
-		    w->io.error ? strerror(w->io.error_number) : "in time");
-	else
-		worker_end_with(w, code, "%.*s", (int)text.len, (const char *)text.data);
+	text = client_io_why(&w->io, code, text, why);
+	worker_end_with(w, code, "%.*s", (int)text.len, (const char *)text.data);
 }
 
 /* ---- credit ---- */

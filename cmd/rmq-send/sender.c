@@ -139,10 +139,8 @@ static void on_sent(
 	freight_free(cmd->tag);
 }
 
-static const char *explain(char out[TEXT_MAX + 1], enum rmq_error code, struct slice text)
+static const char *explain(char out[TEXT_MAX + 1], struct slice text)
 {
-	if (text.len == 0)
-		return error_text(code);
 	memcpy(out, text.data, text.len);
 	out[text.len] = 0;
 	return out;
@@ -194,7 +192,7 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 {
 	struct sender *s = arg;
 	char buf[TEXT_MAX + 1];
-	const char *why = explain(buf, code, text);
+	const char *why = explain(buf, text);
 	if (error_exit(code) == error_exit(RMQ_E_BAD_DATA) && at < messages(cmd))
 		return refuse_record(s, cmd, at, why);
 	stop(s, code, "%s", why);
@@ -205,7 +203,7 @@ static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 {
 	struct sender *s = arg;
 	char buf[TEXT_MAX + 1];
-	const char *why = explain(buf, code, text);
+	const char *why = explain(buf, text);
 	if (code == RMQ_E_NO_DAEMON && s->io.error)
 		stop(s, code, "%s at %s (%s)", why, s->io.target, strerror(s->io.error_number));
 	else if (code == RMQ_E_NO_DAEMON)

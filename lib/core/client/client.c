@@ -25,7 +25,7 @@ void client_give_up(struct client *c, enum rmq_error code, struct slice text)
 	c->dead = true;
 	c->hang_up = true;
 	if (c->host.fatal)
-		c->host.fatal(c->host.arg, code, text.len ? text : slice_str(error_text(code)));
+		c->host.fatal(c->host.arg, code, client_text(code, text));
 }
 
 void client_fail(struct client *c, enum rmq_error code, struct slice text)

@@ -108,6 +108,7 @@ static inline bool client_next_attribute(const struct client_delivery *d,
 	return attributes_next(c, d->attributes, tag, d->slot + i, value);
 }
 
+/* Texts of errors are never empty. */
 struct client_host {
 	void *arg;
 	/*

@@ -103,10 +103,11 @@ void client_on_sub_failed(
 	/* If UNSUBSCRIBE is under way, its answer is the end: the number is in use up to it. */
 	if (!s || s->end_sent)
 		return;
+	enum rmq_error code = client_code(m->code);
 	c->progress = now;
 	sub_end(s);
 	if (c->host.sub_failed)
-		c->host.sub_failed(c->host.arg, m->sub, client_code(m->code), m->text);
+		c->host.sub_failed(c->host.arg, m->sub, code, client_text(code, m->text));
 }
 
 void client_on_unsubscribed(

@@ -568,6 +568,17 @@ static void settle_held(struct client *c, struct mono_time now,
 		client_give_up_memory(c);
 }
 
+/* Its frame is in w. */
+static const struct client_command *issue(
+    struct client *c, struct mono_time now, struct client_command *cmd, const struct writer *w)
+{
+	assert(!w->full);
+	cmd->len = (uint32_t)w->len;
+	push(c, cmd);
+	client_note_asking(c, now);
+	return cmd;
+}
+
 const struct client_command *client_settle(struct client *c, struct mono_time now,
     const struct client_settlement *s, const struct settle_entry *entries, uint32_t count)
 {
@@ -586,11 +597,7 @@ const struct client_command *client_settle(struct client *c, struct mono_time no
 		settle_held(c, now, s, &entries[i]);
 	}
 	frame_end(&w, begin);
-	assert(!w.full);
-	cmd->len = (uint32_t)w.len;
-	push(c, cmd);
-	client_note_asking(c, now);
-	return cmd;
+	return issue(c, now, cmd, &w);
 }
 
 const struct client_command *client_settle_send(struct client *c, struct mono_time now,
@@ -610,11 +617,8 @@ const struct client_command *client_settle_send(struct client *c, struct mono_ti
 		settle_entry_put(&w, &entries[i]);
 	put_rest(&w, batch);
 	frame_end(&w, begin);
-	assert(!w.full);
-	cmd->len = cmd->bytes = (uint32_t)w.len;
-	push(c, cmd);
-	client_note_asking(c, now);
-	return cmd;
+	cmd->bytes = (uint32_t)w.len;
+	return issue(c, now, cmd, &w);
 }
 
 static void put_settings(
@@ -652,11 +656,7 @@ const struct client_command *client_queue(struct client *c, struct mono_time now
 	default:
 		put_settings(&w, type, queue, s);
 	}
-	assert(!w.full);
-	cmd->len = (uint32_t)w.len;
-	push(c, cmd);
-	client_note_asking(c, now);
-	return cmd;
+	return issue(c, now, cmd, &w);
 }
 
 const struct client_command *client_cancel(struct client *c, struct mono_time now,
@@ -672,11 +672,8 @@ const struct client_command *client_cancel(struct client *c, struct mono_time no
 	for (uint32_t i = 0; i < count; i++)
 		put_u64(&w, messages[i]);
 	frame_end(&w, begin);
-	assert(!w.full);
-	cmd->len = cmd->bytes = (uint32_t)w.len;
-	push(c, cmd);
-	client_note_asking(c, now);
-	return cmd;
+	cmd->bytes = (uint32_t)w.len;
+	return issue(c, now, cmd, &w);
 }
 
 const struct client_command *client_bind(struct client *c, struct mono_time now,
@@ -690,11 +687,7 @@ const struct client_command *client_bind(struct client *c, struct mono_time now,
 	size_t begin = frame_begin(&w, (uint8_t)type);
 	wire_bind_encode(&w, &(struct wire_bind){0, 0, flags, queue, pattern, NO_TAGS});
 	frame_end(&w, begin);
-	assert(!w.full);
-	cmd->len = (uint32_t)w.len;
-	push(c, cmd);
-	client_note_asking(c, now);
-	return cmd;
+	return issue(c, now, cmd, &w);
 }
 
 /* ---- answers ---- */
@@ -823,13 +816,14 @@ static void refused(
     struct client *c, struct mono_time now, enum rmq_error code, uint32_t at, struct slice text)
 {
 	struct client_command *cmd = c->oldest;
+	text = client_text(code, text);
 	for (struct client_command *i = cmd; i; i = i->next)
 		i->flown = false;
 	go_back(c);
 	c->refused = true;
 	if (sends(cmd) && !c->config.no_wait &&
 	    (code == RMQ_E_FULL || code == RMQ_E_DISK_FULL || code == RMQ_E_PAUSED)) {
-		block(c, now, code, text.len > 0 ? text : slice_str(error_text(code)));
+		block(c, now, code, text);
 		return;
 	}
 	goes_on(c, now);

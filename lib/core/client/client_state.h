@@ -180,6 +180,12 @@ static inline enum rmq_error client_code(uint8_t code)
 	return error_known(code) ? (enum rmq_error)code : RMQ_E_BUG;
 }
 
+/* What is said of it: an empty text is the code's own. */
+static inline struct slice client_text(enum rmq_error code, struct slice text)
+{
+	return text.len > 0 ? text : slice_str(error_text(code));
+}
+
 /* Frames of the daemon: each in the file that owns what it is about. */
 #define X(type, NAME, name, FIELDS) \
 	void client_on_##name( \

@@ -167,6 +167,16 @@ static bool write_out(struct client_io *io, struct mono_time now)
 	return false;
 }
 
+struct slice client_io_why(const struct client_io *io, enum rmq_error code, struct slice text,
+    char out[CLIENT_IO_WHY_MAX])
+{
+	if (code != RMQ_E_NO_DAEMON)
+		return text;
+	snprintf(out, CLIENT_IO_WHY_MAX, "%s at %s (%s)", error_text(code), io->target,
+	    io->error ? strerror(io->error_number) : "in time");
+	return slice_str(out);
+}
+
 int client_io_sooner(int a_ms, uint64_t b_ms)
 {
 	int b = b_ms > INT_MAX ? INT_MAX : (int)b_ms;

@@ -67,6 +67,14 @@ void client_io_wait(struct client_io *io, int extra_fd, uint64_t most_ms);
  */
 bool client_io_bye(struct client_io *io, int extra_fd, uint64_t most_ms);
 
+/*
+ * Why the client has given up, for its host's fatal(): of NO_DAEMON which contact point did not answer,
+ * and why; in `out`, or what the client said.
+ */
+#define CLIENT_IO_WHY_MAX (SOCKET_PATH_MAX + 256)
+struct slice client_io_why(const struct client_io *io, enum rmq_error code, struct slice text,
+    char out[CLIENT_IO_WHY_MAX]);
+
 /* The shorter of two times for poll(2), of which -1 is for ever. */
 int client_io_sooner(int a_ms, uint64_t b_ms);
 
