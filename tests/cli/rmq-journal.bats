@@ -2,8 +2,7 @@
 # modes: release
 # rmq-journal as its users meet it: people, and the queue daemon (journal_feed plays it).
 
-load /usr/lib/bats/bats-support/load
-load /usr/lib/bats/bats-assert/load
+load common
 
 setup() {
 	bats_require_minimum_version 1.5.0
@@ -542,12 +541,9 @@ child_of() {
 }
 
 @test "journal restore: an empty directory stays what it is: a mount point, with lost+found, of its owner" {
-	[ "$(id -u)" -eq 0 ] || skip 'needs root, to mount a small file system'
+	small_disk small 24m
 	feed 'text one'
 	rmq-journal backup q >b
-	mkdir small
-	mount -t tmpfs -o size=24m tmpfs small 2>/dev/null || skip 'cannot mount a tmpfs here'
-	MOUNTED=$PWD/small
 	mkdir small/lost+found small/restoring # the one of an attempt that was killed
 	: >small/data.mdb
 	chown 65534:65534 small
@@ -561,10 +557,7 @@ child_of() {
 }
 
 @test "journal restore: a disk that is full is named as that, 74" {
-	[ "$(id -u)" -eq 0 ] || skip 'needs root, to mount a small file system'
-	mkdir small
-	mount -t tmpfs -o size=1m tmpfs small 2>/dev/null || skip 'cannot mount a tmpfs here'
-	MOUNTED=$PWD/small
+	small_disk small 1m
 	feed 'events 4000 400000'
 	rmq-journal backup q >b
 	[ "$(stat -c %s b)" -gt 1500000 ]
@@ -664,10 +657,7 @@ child_of() {
 }
 
 @test "journal compact: without space for a copy it says so and changes nothing" {
-	[ "$(id -u)" -eq 0 ] || skip 'needs root, to mount a small file system'
-	mkdir small
-	mount -t tmpfs -o size=24m tmpfs small 2>/dev/null || skip 'cannot mount a tmpfs here'
-	MOUNTED=$PWD/small
+	small_disk small 24m
 	rmq-journal init small/q
 	journal_feed small/q <<<'events 200 60000'
 	rmq-journal dump small/q | md5sum >before
@@ -701,10 +691,7 @@ child_of() {
 }
 
 @test "journal: on a full disk there is no room for messages, but for draining, and then there is" {
-	[ "$(id -u)" -eq 0 ] || skip 'needs root, to mount a small file system'
-	mkdir small
-	mount -t tmpfs -o size=24m tmpfs small 2>/dev/null || skip 'cannot mount a tmpfs here'
-	MOUNTED=$PWD/small
+	small_disk small 24m
 	rmq-journal init small/q
 	printf '%s\n' 'fill 60000' 'settle 500' 'fill 60000' >lines
 	run -0 journal_feed small/q <lines
@@ -721,10 +708,7 @@ child_of() {
 }
 
 @test "journal: where the reserve is used up what comes waits, in words, until there is space" {
-	[ "$(id -u)" -eq 0 ] || skip 'needs root, to mount a small file system'
-	mkdir small
-	mount -t tmpfs -o size=40m tmpfs small 2>/dev/null || skip 'cannot mount a tmpfs here'
-	MOUNTED=$PWD/small
+	small_disk small 40m
 	rmq-journal init small/q
 	journal_feed small/q <<<'text first'
 	dd if=/dev/zero of=small/others bs=64k status=none 2>/dev/null || true
@@ -921,10 +905,7 @@ child_of() {
 }
 
 @test "journal: on a full disk a transaction waits, but a vote is stored, and so are holes" {
-	[ "$(id -u)" -eq 0 ] || skip 'needs root, to mount a small file system'
-	mkdir small
-	mount -t tmpfs -o size=24m tmpfs small 2>/dev/null || skip 'cannot mount a tmpfs here'
-	MOUNTED=$PWD/small
+	small_disk small 24m
 	rmq-journal init small/q
 	count=$(replica_feed small/q fill | wc -l)
 	[ "$count" -gt 200 ]

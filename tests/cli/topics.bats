@@ -147,16 +147,21 @@ holds() {
 	[ "$(rmq-queue show many ready)" = 1 ]
 }
 
-@test "topics: an ephemeral subscription gets what comes while it runs, and ends with it" {
-	start_queue q
+# listen: $LISTENER has an ephemeral subscription to news.#, and has received a message.
+listen() {
 	rmq-recv -t 'news.#' >out 2>err 3>&- &
-	local pid=$!
-	STARTED+=("$pid")
+	LISTENER=$!
+	STARTED+=("$LISTENER")
 	wait_until 10 subscribed
 	rmq-send -t news.eu one
 	wait_until 10 grep -qx one out
-	kill -TERM "$pid"
-	wait "$pid"
+}
+
+@test "topics: an ephemeral subscription gets what comes while it runs, and ends with it" {
+	start_queue q
+	listen
+	kill -TERM "$LISTENER"
+	wait "$LISTENER"
 	wait_until 10 holds ""
 	run rmq-send -t news.eu two
 	assert_failure 66
@@ -164,13 +169,8 @@ holds() {
 
 @test "topics: … also when it is killed" {
 	start_queue q
-	rmq-recv -t 'news.#' >out 2>err 3>&- &
-	local pid=$!
-	STARTED+=("$pid")
-	wait_until 10 subscribed
-	rmq-send -t news.eu one
-	wait_until 10 grep -qx one out
-	kill -KILL "$pid"
+	listen
+	kill -KILL "$LISTENER"
 	wait_until 10 holds ""
 }
 
