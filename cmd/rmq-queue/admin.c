@@ -29,6 +29,12 @@ enum rmq_error admin_fail(struct admin *a, enum rmq_error code, const char *form
 	return code;
 }
 
+enum rmq_error admin_no_queue(struct admin *a, const char *queue)
+{
+	a->about = queue;
+	return admin_fail(a, RMQ_E_NO_QUEUE, "%s", error_text(RMQ_E_NO_QUEUE));
+}
+
 static void fail_slice(struct admin *a, enum rmq_error code, struct slice text)
 {
 	struct slice t = text.len ? text : slice_str(error_text(code));

@@ -79,5 +79,7 @@ enum rmq_error admin_watch(struct admin *a, const char *queue, enum watch_for wh
 /* Prints "rmq-queue: ABOUT: text", or keeps the text, and returns the code. */
 enum rmq_error admin_fail(struct admin *a, enum rmq_error code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* … that there is no such queue. */
+enum rmq_error admin_no_queue(struct admin *a, const char *queue);
 
 #endif

@@ -4,20 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/name.h"
-#include "core/base/units.h"
+#include "core/wire/receipt.h"
 
 struct message {
 	struct slice queue;
 	uint64_t seq;
 };
-
-static bool parse(const char *id, struct message *m)
-{
-	const char *colon = strchr(id, ':');
-	m->queue = slice_of(id, colon ? (size_t)(colon - id) : 0);
-	return colon && name_valid(m->queue) && units_count(colon + 1, 1, SEQ_MAX, &m->seq);
-}
 
 static int compare(const void *x, const void *y)
 {
@@ -57,7 +49,7 @@ enum rmq_error cancel_run(struct admin *a, char **ids, int count)
 	enum rmq_error err = m ? RMQ_E_OK : admin_fail(a, RMQ_E_LIMIT, "out of memory");
 	/* All are read before any goes. */
 	for (int i = 0; !err && i < count; i++)
-		if (!parse(ids[i], &m[i]))
+		if (!receipt_parse_id(slice_str(ids[i]), &m[i].queue, &m[i].seq))
 			err = admin_fail(
 			    a, RMQ_E_USAGE, "'%s' is not an id, QUEUE:NUMBER", ids[i]);
 	if (!err)

@@ -95,7 +95,7 @@ static enum rmq_error ask(struct admin *a, struct found *f)
 	enum rmq_error err = admin_list(a, f->queue);
 	a->about = f->queue;
 	if (!err && a->rows == 0)
-		return admin_fail(a, RMQ_E_NO_QUEUE, "%s", error_text(RMQ_E_NO_QUEUE));
+		return admin_no_queue(a, f->queue);
 	if (!err && f->ready > 0)
 		err = admin_peek(a, f->queue, STATE_READY, 0, 1);
 	text_put_char(&f->dead_letter, '\0');

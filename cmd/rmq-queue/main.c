@@ -189,10 +189,8 @@ static enum rmq_error print_stat(struct admin *a, struct request *q)
 	a->rows = 0;
 	enum rmq_error err =
 	    print_table(a, q, STAT_COLUMNS, q->words_count > 0 ? q->words[0] : "*");
-	if (!err && q->words_count > 0 && a->rows == 0) {
-		a->about = q->words[0];
-		return admin_fail(a, RMQ_E_NO_QUEUE, "%s", error_text(RMQ_E_NO_QUEUE));
-	}
+	if (!err && q->words_count > 0 && a->rows == 0)
+		err = admin_no_queue(a, q->words[0]);
 	return err;
 }
 
@@ -242,7 +240,7 @@ static enum rmq_error run_show(struct admin *a, struct request *q)
 		err = admin_list(a, q->words[0]);
 	a->about = q->words[0];
 	if (!err && a->rows == 0)
-		err = admin_fail(a, RMQ_E_NO_QUEUE, "%s", error_text(RMQ_E_NO_QUEUE));
+		err = admin_no_queue(a, q->words[0]);
 	text_deinit(&columns);
 	return err;
 }

@@ -222,12 +222,6 @@ static enum rmq_error ask(struct admin *a, const char *queue, struct asked *q)
 	return admin_list(a, queue);
 }
 
-static enum rmq_error no_queue(struct admin *a, const char *queue)
-{
-	a->about = queue;
-	return admin_fail(a, RMQ_E_NO_QUEUE, "%s", error_text(RMQ_E_NO_QUEUE));
-}
-
 /* What was done, for people. */
 static void tell(const struct transfer *t, const char *did)
 {
@@ -251,7 +245,7 @@ enum rmq_error transfer_move(struct admin *a, const char *queue, const char *tar
 	t.target = slice_str(target);
 	enum rmq_error err = ask(a, queue, &q);
 	if (!err && q.next_seq == 0)
-		err = no_queue(a, queue);
+		err = admin_no_queue(a, queue);
 	t.end = q.next_seq;
 	/* An empty queue is moved as well: its target has to be there. */
 	if (!err && t.end == 1)
@@ -282,7 +276,7 @@ enum rmq_error transfer_redrive(struct admin *a, const struct redrive *how, cons
 	}
 	enum rmq_error err = ask(a, queue, &q);
 	if (!err && q.next_seq == 0)
-		err = no_queue(a, queue);
+		err = admin_no_queue(a, queue);
 	if (!err && !name_is_dead(slice_str(queue))) {
 		t.target = slice_str(queue);
 		t.from = q.dead_letter.data;

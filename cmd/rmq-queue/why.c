@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "columns.h"
-#include "core/base/name.h"
 #include "core/base/units.h"
 #include "core/wire/receipt.h"
 
@@ -24,14 +23,13 @@ struct why {
 
 static bool parse_id(struct why *w, const char *id)
 {
-	const char *colon = strchr(id, ':');
-	size_t len = colon ? (size_t)(colon - id) : sizeof(w->queue);
-	if (len >= sizeof(w->queue) || !name_valid(slice_of(id, len)))
+	struct slice queue;
+	if (!receipt_parse_id(slice_str(id), &queue, &w->seq))
 		return false;
-	memcpy(w->queue, id, len);
-	w->queue[len] = '\0';
+	memcpy(w->queue, queue.data, queue.len);
+	w->queue[queue.len] = '\0';
 	w->id = id;
-	return units_count(colon + 1, 1, SEQ_MAX, &w->seq);
+	return true;
 }
 
 static void on_row(void *arg, const struct wire_listed *row)
@@ -85,7 +83,7 @@ static enum rmq_error look(struct why *w)
 	text_put_char(&w->dead_queue, '\0');
 	a->about = w->queue;
 	if (!err && w->next_seq == 0)
-		return admin_fail(a, RMQ_E_NO_QUEUE, "%s", error_text(RMQ_E_NO_QUEUE));
+		return admin_no_queue(a, w->queue);
 	a->about = w->id;
 	if (!err && w->seq >= w->next_seq)
 		return admin_fail(a, RMQ_E_NO_MESSAGE, "%s: no message has had this number yet",

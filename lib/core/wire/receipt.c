@@ -22,12 +22,20 @@ static bool take_number(struct slice *text, uint64_t *n)
 	return true;
 }
 
+bool receipt_parse_id(struct slice text, struct slice *queue, uint64_t *seq)
+{
+	uint64_t n;
+	if (!take_number(&text, &n) || n == 0 || n > SEQ_MAX || !name_valid(text))
+		return false;
+	*queue = text;
+	*seq = n;
+	return true;
+}
+
 bool receipt_parse(struct slice text, struct receipt *r)
 {
 	struct receipt out;
-	out.queue = text;
-	if (!take_number(&out.queue, &out.lease) || !take_number(&out.queue, &out.seq) ||
-	    out.seq == 0 || out.seq > SEQ_MAX || !name_valid(out.queue))
+	if (!take_number(&text, &out.lease) || !receipt_parse_id(text, &out.queue, &out.seq))
 		return false;
 	*r = out;
 	return true;

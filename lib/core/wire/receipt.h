@@ -18,6 +18,9 @@ struct receipt {
 /* The longest one, with a NUL. */
 #define RECEIPT_MAX (NAME_FULL_MAX + 2 * 21 + 1)
 
+/* An id; *queue is borrowed. */
+bool receipt_parse_id(struct slice text, struct slice *queue, uint64_t *seq)
+    __attribute__((warn_unused_result));
 bool receipt_parse(struct slice text, struct receipt *r) __attribute__((warn_unused_result));
 
 /* Both return the length. */
