@@ -181,7 +181,7 @@ static enum client_verdict refuse_record(
 		put_records(s, &s->refused, cmd, at);
 	if (input_is_named(s->in))
 		f->names.len = from;
-	client_remove(s->io.client, cmd, at, messages(cmd) - at);
+	client_cut(s->io.client, cmd, at);
 	if (at == 0)
 		freight_free(f);
 	return CLIENT_LAST;

@@ -829,6 +829,30 @@ holds() {
 	[ "$(rmq-queue show ws ready)" = 1 ]
 }
 
+@test "rmq-send: --resume goes on at a bad line, and not after what was cut off with it" {
+	start_queue q
+	rmq-queue create jobs --max-message 10
+	printf '%s\n' one two longer-than-it-may-be three four five >in
+	run -65 rmq-send --resume import jobs <in
+	assert_output --partial "2 of 6 lines stored"
+	rmq-queue set jobs --max-message 100
+	rmq-send --resume import jobs <in
+	rmq-recv --drain jobs | cmp - in
+}
+
+@test "rmq-send: --resume with --id-from passes over what another input had stored, at its end too" {
+	start_queue q
+	printf '%s\n' a b c d >in
+	head -n 3 in | rmq-send --id-from hash jobs
+	run -0 rmq-send --resume first --id-from hash jobs < <(head -n 2 in)
+	assert_output --partial "2 lines had been stored before"
+	# The time of the ids is over: only the position tells.
+	rmq-queue set jobs --dedup 0
+	rmq-send --resume first --id-from hash jobs <in
+	run bodies jobs
+	assert_output "$(printf '%s\n' a b c c d)"
+}
+
 @test "rmq-send: --resume: a last line that was not complete is sent whole by a later run" {
 	start_queue q
 	run rmq-send --resume n --require-newline --skip-bad jobs < <(printf 'a\nb')

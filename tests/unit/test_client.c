@@ -60,7 +60,9 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 {
 	(void)arg, (void)text;
 	tell("failed %s %d at %d; ", (const char *)cmd->tag, code, (int)at);
-	if (remove_count)
+	if (remove_count && verdict == CLIENT_LAST)
+		client_cut(client, cmd, remove_from);
+	else if (remove_count)
 		client_remove(client, cmd, remove_from, remove_count);
 	return verdict;
 }
@@ -465,6 +467,49 @@ static void a_stop_sends_what_was_in_front_and_shelves_the_rest(void **state)
 	DAEMON(8, sent, 1, 1, 1);
 	assert_story("failed abc 6 at 1; sent abc at 1 x1; ");
 	assert_string_equal((const char *)client_shelf(client)->tag, "d");
+}
+
+/* The place in its input that the oldest SEND names. */
+static struct client_place place_of_oldest(void)
+{
+	struct slice frame = sendbuf_frame(client_oldest(client)->buf), value;
+	struct wire_send m;
+	assert_true(wire_send_decode(slice_of(frame.data + 8, frame.len - 8), &m));
+	assert_true(tags_find(m.tags, SEND_TAG_RESUME, &value));
+	return (struct client_place){
+	    slice_of(NULL, 0), load_u64(value.data), load_u64(value.data + 8)};
+}
+
+/* "abc" is records 11 to 13 of its input, and the second one is too large. */
+static struct client_place place_after(enum client_verdict what, uint32_t removed)
+{
+	struct client_place place = {slice_str("in"), 10, 13};
+	struct sendbuf *b = sendbuf_new();
+	for (const char *p = "abc"; *p; p++)
+		assert_true(sendbuf_append(b, slice_of((const uint8_t *)p, 1), '\n'));
+	static char tag[] = "abc";
+	client_send_placed(client, NOW(5), slice_str("q"), &place, 0, b, tag);
+	begin(5);
+	expect_frames(5, "SEND#1/0 ");
+	on_failed_remove(what, 1, removed);
+	DAEMON(6, failed, 1, RMQ_E_TOO_LARGE, 1, {0});
+	return place_of_oldest();
+}
+
+static void what_is_taken_out_is_passed_in_its_input(void **state)
+{
+	(void)state;
+	struct client_place place = place_after(CLIENT_REPEAT, 1);
+	assert_int_equal(place.before, 10);
+	assert_int_equal(place.after, 13);
+}
+
+static void what_is_cut_off_is_not_passed_in_its_input(void **state)
+{
+	(void)state;
+	struct client_place place = place_after(CLIENT_LAST, 2);
+	assert_int_equal(place.before, 10);
+	assert_int_equal(place.after, 11);
 }
 
 static void a_first_bad_message_leaves_nothing_to_send(void **state)
@@ -1338,6 +1383,8 @@ int main(void)
 	    T(a_full_queue_ends_it_after_the_timeout), T(no_wait_fails_at_once_when_full),
 	    T(a_message_that_is_too_large_is_taken_out_and_what_is_behind_stays),
 	    T(a_stop_sends_what_was_in_front_and_shelves_the_rest),
+	    T(what_is_taken_out_is_passed_in_its_input),
+	    T(what_is_cut_off_is_not_passed_in_its_input),
 	    T(a_first_bad_message_leaves_nothing_to_send),
 	    T(a_half_written_frame_is_ended_before_the_repeat),
 	    T(large_messages_go_in_pieces_and_wait_for_their_room),

@@ -832,14 +832,36 @@ static bool topic_with_ids(
 	return true;
 }
 
+/* All records up to there were stored earlier, by their ids: only how far the input has come is new. */
+static bool only_position(
+    struct broker *b, struct conn *c, const struct wire_send *m, const struct resume *r)
+{
+	const struct queue *q = broker_queue_named(b, m->queue);
+	if (m->data.len > 0 || r->name.len == 0)
+		return false;
+	if (!resumes(b, c, m, r))
+		return true;
+	broker_reserve(b, 2 * FRAME_SMALL);
+	if (q)
+		emit_position(b, q, r);
+	broker_taken(b, c, m->n);
+	broker_reserve_end(b);
+	return true;
+}
+
 static void send_batch(struct broker *b, struct conn *c, const struct wire_send *m)
 {
 	struct batch_view batch;
 	struct send_queues queues;
 	struct targets targets;
 	struct resume resume;
+	if (!broker_resume_of(m, &resume)) {
+		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad position");
+		return;
+	}
+	if (only_position(b, c, m, &resume))
+		return;
 	if (batch_parse(m->data, &batch) || !queues_of(m, &queues) ||
-	    !broker_resume_of(m, &resume) ||
 	    (m->flags & SEND_TOPIC &&
 		(m->data.len > TOPIC_DATA_MAX || queues.count > 1 || resume.name.len > 0)) ||
 	    tags_find(m->tags, SEND_TAG_ATTRIBUTES, &(struct slice){0})) {

@@ -278,11 +278,16 @@ uint32_t client_position(
     struct client *c, struct mono_time now, struct slice queue, struct slice name);
 
 /*
- * Removes messages from the refused SEND, within failed(), before CLIENT_REPEAT or CLIENT_LAST.
- * A SEND with no messages left counts as dropped.
+ * Removes messages from the refused SEND, within failed(), before CLIENT_REPEAT: a place in an
+ * input counts them as passed.  A SEND with no messages left counts as dropped.
  */
 void client_remove(
     struct client *c, const struct client_command *cmd, uint32_t from, uint32_t count);
+/*
+ * Removes message `from` and all after it, before CLIENT_LAST: the input has come no further than
+ * to them.
+ */
+void client_cut(struct client *c, const struct client_command *cmd, uint32_t from);
 
 /* The oldest unanswered command; the others follow by `next`. */
 const struct client_command *client_oldest(const struct client *c);

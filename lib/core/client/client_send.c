@@ -525,6 +525,12 @@ const struct client_command *client_send(struct client *c, struct mono_time now,
 	return client_send_all(c, now, &queue, 1, flags, buf, tag);
 }
 
+/* Nothing is left of a SEND, nor is a place in an input to be told. */
+static bool is_empty(const struct client_command *cmd)
+{
+	return cmd->buf && !cmd->buf->large && cmd->buf->count == 0 && cmd->resume.len == 0;
+}
+
 void client_remove(
     struct client *c, const struct client_command *which, uint32_t from, uint32_t count)
 {
@@ -534,11 +540,21 @@ void client_remove(
 		sendbuf_free(cmd->buf->next);
 		cmd->buf->next = NULL;
 		cmd->buf->large = false;
+		cmd->buf->blob_len = 0;
 	} else {
 		sendbuf_remove(cmd->buf, from, count);
 	}
-	if (cmd->buf->count > 0)
+	if (!is_empty(cmd))
 		seal(cmd);
+}
+
+void client_cut(struct client *c, const struct client_command *which, uint32_t from)
+{
+	struct client_command *cmd = c->oldest;
+	/* No further than what stays; what was known stays known where it is sent again. */
+	if (cmd->resume.len > 0)
+		store_u64(cmd->frame + 8, load_u64(cmd->frame) + from);
+	client_remove(c, which, from, cmd->buf->large ? 1 : cmd->buf->count - from);
 }
 
 /* Takes the oldest command (unless it is `kept`) and all after it off the list. */
@@ -752,7 +768,8 @@ void client_on_done(struct client *c, struct mono_time now, const struct wire_do
 	if (!is_answer(c, m->n))
 		return;
 	struct client_command *cmd = answer(c, now);
-	if (cmd->flags & SEND_ALLOW_UNROUTED && m->stale.len == 0) {
+	bool only_place = cmd->resume.len > 0 && cmd->buf->count == 0;
+	if ((cmd->flags & SEND_ALLOW_UNROUTED || only_place) && m->stale.len == 0) {
 		unrouted(c, cmd);
 	} else if (sends(cmd) || m->stale.len % SETTLE_ENTRY_SIZE != 0) {
 		client_give_up(c, RMQ_E_PROTOCOL, slice_str("DONE in answer to a SEND"));
@@ -901,7 +918,7 @@ void client_on_known(struct client *c, struct mono_time now, const struct wire_k
 		client_give_up(c, RMQ_E_PROTOCOL, slice_str("the daemon sent a bad KNOWN"));
 		return;
 	}
-	if (cmd->buf->count > 0)
+	if (!is_empty(cmd))
 		return;
 	if (c->host.sent)
 		c->host.sent(c->host.arg, cmd, 0, 0);

@@ -71,7 +71,6 @@ struct batch_view sendbuf_view(const struct sendbuf *b)
 /* What stands between the frame's fields and the bodies of a batch; its length. */
 static size_t put_batch_head(struct sendbuf *b)
 {
-	assert(b->count > 0);
 	uint8_t *ends = b->bytes + SENDBUF_BLOB - 2 * (size_t)b->count;
 	uint8_t *batch = ends - b->attributes.len - BATCH_HEADER_SIZE;
 	memmove(ends, b->bytes + b->ends, 2 * (size_t)b->count);
@@ -95,7 +94,7 @@ void sendbuf_seal_placed(struct sendbuf *b, uint8_t flags, uint32_t part, struct
 			flags |= SEND_MORE;
 		if (b->attributes.len > 0)
 			tags_put(&tags, SEND_TAG_ATTRIBUTES, b->attributes);
-	} else {
+	} else if (b->count > 0) {
 		batch = put_batch_head(b);
 	}
 	if (further.len > 0 && part == 0)
