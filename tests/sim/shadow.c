@@ -839,6 +839,7 @@ struct change {
 	enum settle_verb verb; /* 0: EXPIRE */
 	uint64_t session;      /* whose command it is */
 	bool unasked;	       /* RELEASE: not by a command */
+	bool sends;	       /* SETTLE: of a SETTLE_SEND */
 	uint8_t flags;
 	uint32_t lease_ms;
 	uint64_t until_ms;
@@ -930,8 +931,12 @@ static void change_one(struct reading *r, struct shadow_queue *q, uint64_t seq,
     const struct settle_entry *e, const struct change *c)
 {
 	struct shadow_message *m = shadow_message(q, seq);
-	if (!m || !shadow_live(m))
+	if (!m || !shadow_live(m)) {
+		if (c->sends)
+			FAIL(
+			    r, "what came of %s:%llu is sent when it is gone", q->name, U(seq));
 		return;
+	}
 	if (m->state != SHADOW_LEASED || m->lease != e->lease)
 		FAIL(r, "%s:%llu changed under lease %llu, which is not its lease %llu",
 		    q->name, U(seq), U(e->lease), U(m->lease));
@@ -994,13 +999,17 @@ static void change_all(struct reading *r, uint32_t queue, struct slice entries, 
 
 static void apply_settle(struct reading *r, const struct event_settle *e)
 {
-	if (r->due_session != 0 && r->due_session == e->session)
+	bool sends = r->due_session != 0 && r->due_session == e->session;
+	if (sends && e->entries.len == 0)
+		FAIL(r, "session %llu has sent with %llu what came of nothing", U(e->session),
+		    U(e->n));
+	if (sends)
 		take_more(r, e->n, e->stale);
 	else
 		take(r, e->session, e->n,
 		    (struct shadow_answer){EVENT_TYPE_SETTLE, 0, 0, e->stale});
 	change_all(r, e->queue, e->entries, e->stale,
-	    &(struct change){.verb = VERB_SETTLE, .session = e->session});
+	    &(struct change){.verb = VERB_SETTLE, .session = e->session, .sends = sends});
 }
 
 static void apply_release(struct reading *r, const struct event_release *e)

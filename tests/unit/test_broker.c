@@ -1246,6 +1246,34 @@ static void what_came_of_a_lease_that_is_over_is_not_sent(void **state)
 	expect_counts(1, "out", 2, 0);
 }
 
+/* Also when nothing tells any more that the lease had ended otherwise. */
+static void what_came_of_a_message_that_is_gone_is_not_sent(void **state)
+{
+	(void)state;
+	uint64_t session = hello(1, 0, 0);
+	sent_lines(1, 1, "q", 1);
+	subscribe(1, "q", 1);
+	EXPECT(1, DELIVER, deliver, d);
+	broker_disconnect(w.broker, 1);
+	w.lease_ms += 10001;
+	run();
+	w.lease_ms += 5000;
+	run();
+	hello(2, 0, 0);
+	subscribe(2, "q", 1);
+	EXPECT(2, DELIVER, deliver, again);
+	settle_send(2, 1, 0, "out", again.lease, 1, small_batch());
+	run();
+	expect(2, WIRE_TYPE_SETTLE_SENT);
+	broker_checkpoint(w.broker);
+	run();
+	restart();
+	hello(1, session, 1);
+	settle_send(1, 2, 0, "out", d.lease, 1, small_batch());
+	expect_refused(2, RMQ_E_STALE, "receipt is stale");
+	expect_counts(1, "out", 2, 0);
+}
+
 static void settle_send_does_both_or_neither(void **state)
 {
 	(void)state;
@@ -6692,6 +6720,7 @@ static const struct CMUnitTest tests[] = {
     TEST(a_full_batch_and_as_many_settlements_are_one_record),
     TEST(the_answer_to_settle_send_has_both_also_behind_a_checkpoint),
     TEST(what_came_of_a_lease_that_is_over_is_not_sent),
+    TEST(what_came_of_a_message_that_is_gone_is_not_sent),
     TEST(settle_send_does_both_or_neither),
     TEST(messages_move_unless_somebody_holds_them),
     TEST(what_moves_stops_where_there_is_no_room),

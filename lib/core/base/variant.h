@@ -123,7 +123,8 @@
 	X(CANCEL_UNTOLD, "a holder is not told that what it holds was cancelled") \
 	X(CANCEL_NEIGHBOUR, "what is cancelled takes the message after it along") \
 	X(SETTLE_SEND_APART, "what is settled and sent in one command is in two records") \
-	X(STALE_SENDS, "what came of a lease that is over is sent")
+	X(STALE_SENDS, "what came of a lease that is over is sent") \
+	X(GONE_SENDS, "what came of a message that is gone is sent")
 
 /*
  * Those of a node between its queue daemon and consensus, for tests/sim_cluster; with the rules

@@ -1108,6 +1108,7 @@ static void on_send(struct broker *b, struct conn *c, const struct wire_send *m)
 struct verdict {
 	uint32_t others; /* ranges that are not held under the entry's lease */
 	uint32_t gaps;	 /* steps that looked for what is gone */
+	bool sends;	 /* what comes of the messages is sent, so none of them may be gone */
 	struct writer stale;
 	struct writer good;
 	struct writer failing; /* counted failures that reach max_attempts, or VERB_DEAD */
@@ -1309,9 +1310,9 @@ static void put_gaps(struct broker *b, struct queue *q, const struct settle_entr
 }
 
 /*
- * What is gone: nobody can give it back or touch it; else it is done already by this lease,
- * unless this lease is known to have ended otherwise.  What became a dead letter then is where
- * a failure would bring it.
+ * What is gone: nobody can give it back or touch it, nor send what came of it; else it is done
+ * already by this lease, unless this lease is known to have ended otherwise.  What became a dead
+ * letter then is where a failure would bring it.
  */
 static void judge_gone(struct broker *b, struct queue *q, const struct wire_settle *m,
     const struct settle_entry *e, struct verdict *v)
@@ -1320,7 +1321,8 @@ static void judge_gone(struct broker *b, struct queue *q, const struct wire_sett
 	bool fails =
 	    m->verb == VERB_DEAD || (m->verb == VERB_RELEASE && (m->flags & SETTLE_COUNTED));
 	const struct voided_run *r;
-	if (m->verb != VERB_SETTLE && !fails) {
+	bool sends = v->sends && !RMQ_VARIANT(GONE_SENDS);
+	if (sends || (m->verb != VERB_SETTLE && !fails)) {
 		put_gaps(b, q, e, at, end, v);
 		return;
 	}
@@ -1385,18 +1387,19 @@ static void judge(
  * be looked at, and the command has failed: an entry can come to several parts.
  */
 static bool judged(struct broker *b, struct conn *c, struct queue *q,
-    const struct wire_settle *m, size_t most, struct verdict *v)
+    const struct wire_settle *m, bool sends, size_t most, struct verdict *v)
 {
 	size_t cap = sizeof(b->verdict) / 3;
 	uint8_t *memory = b->verdict;
-	*v = (struct verdict){0, 0, writer_of(memory, cap), writer_of(memory + cap, cap),
+	*v = (struct verdict){0, 0, sends, writer_of(memory, cap), writer_of(memory + cap, cap),
 	    writer_of(memory + 2 * cap, cap)};
 	judge(b, q, m, v);
 	bool kept = v->stale.len == 0 ||
 		    (c->session->answers_bytes + v->stale.len <= SESSION_STALE_MAX &&
 			c->session->owner->stale_bytes + v->stale.len <= OWNER_STALE_MAX);
-	if (v->others > SETTLE_OTHERS_MAX || v->stale.full || v->good.full || v->failing.full ||
-	    !kept || v->stale.len + v->good.len + v->failing.len > most) {
+	if (v->others > SETTLE_OTHERS_MAX || (sends && v->gaps > SETTLE_OTHERS_MAX) ||
+	    v->stale.full || v->good.full || v->failing.full || !kept ||
+	    v->stale.len + v->good.len + v->failing.len > most) {
 		fail(b, c, m->n, RMQ_E_LIMIT, 0);
 		return false;
 	}
@@ -1407,7 +1410,7 @@ static void settle(
     struct broker *b, struct conn *c, struct queue *q, const struct wire_settle *m)
 {
 	struct verdict v;
-	if (!judged(b, c, q, m, RECORD_FILL - FRAME_SMALL, &v))
+	if (!judged(b, c, q, m, false, RECORD_FILL - FRAME_SMALL, &v))
 		return;
 	if (RMQ_VARIANT(ENDED_UNJUDGED))
 		tell_holders(b, c, q, m, &v.failing);
@@ -1540,7 +1543,7 @@ static void settle_send(struct broker *b, struct conn *c, const struct wire_sett
 		fail_queue(b, c, m->n, err, m->target);
 		return;
 	}
-	if (!judged(b, c, q, s, RECORD_PAYLOAD_MAX - FRAME_SMALL - data.len, &v))
+	if (!judged(b, c, q, s, true, RECORD_PAYLOAD_MAX - FRAME_SMALL - data.len, &v))
 		return;
 	/* What came of a lease that is over is not to be seen. */
 	if (v.stale.len > 0 && !RMQ_VARIANT(STALE_SENDS)) {
