@@ -11,29 +11,26 @@
 
 enum { OPT_RELEASE = 256, OPT_FAIL, OPT_DELAY, OPT_DEAD, OPT_TOUCH, OPT_PASS, OPT_SKIP_BAD };
 
-static const struct option longs[] = {{"release", no_argument, NULL, OPT_RELEASE},
-    {"fail", no_argument, NULL, OPT_FAIL}, {"delay", required_argument, NULL, OPT_DELAY},
-    {"dead", optional_argument, NULL, OPT_DEAD}, {"touch", required_argument, NULL, OPT_TOUCH},
-    {"pass", no_argument, NULL, OPT_PASS}, {"skip-bad", no_argument, NULL, OPT_SKIP_BAD},
-    CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+static const struct option_row rows[] = {
+    {OPT_RELEASE, "release", NULL, NULL, NULL, "give back, not counted as a failure"},
+    {OPT_FAIL, "fail", NULL, NULL, NULL,
+	"give back as failed: after the queue's back-off, and to the dead-letter queue after its "
+	"last attempt"},
+    {OPT_DELAY, "delay", "DUR", NULL, NULL, "with --release, --fail: ready only after DUR"},
+    {OPT_DEAD, "dead", "[=WHY]", NULL, NULL, "move to the dead-letter queue"},
+    {OPT_TOUCH, "touch", "DUR", NULL, NULL, "let the lease run at least DUR from now"},
+    {OPT_PASS, "pass", NULL, NULL, NULL, "print each line once its receipt is settled"},
+    {OPT_SKIP_BAD, "skip-bad", NULL, NULL, NULL,
+	"skip lines that are not receipts, 65 at the end"},
+    {0}};
 
-static const char usage_text[] =
-    "usage: rmq-ack [--release [--delay DUR] | --fail [--delay DUR] | --dead[=WHY] |\n"
-    "               --touch DUR] [OPTION]... [RECEIPT]...\n"
+static const struct option_table program = {"rmq-ack",
+    "[--release [--delay DUR] | --fail [--delay DUR] | --dead[=WHY] |\n"
+    "               --touch DUR] [OPTION]...",
+    "[[--] RECEIPT...]",
     "Settles messages by receipts: arguments, or lines of stdin (an envelope, or a line\n"
-    "whose first word is the receipt).\n"
-    "\n"
-    "      --release         give back, not counted as a failure\n"
-    "      --fail            give back as failed: after the queue's back-off, and to the\n"
-    "                        dead-letter queue after its last attempt\n"
-    "      --delay DUR       with --release, --fail: ready only after DUR\n"
-    "      --dead[=WHY]      move to the dead-letter queue\n"
-    "      --touch DUR       let the lease run at least DUR from now\n"
-    "      --pass            print each line once its receipt is settled\n"
-    "      --skip-bad        skip lines that are not receipts, 65 at the end\n"
-    "  -S, --server ADDR,... contact points (RMQ_SERVERS)\n"
-    "      --timeout DUR     longest time without progress (30s)\n"
-    "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n";
+    "whose first word is the receipt).\n",
+    {rows, client_options, options_of_all, NULL}, NULL};
 
 static int usage(const char *why)
 {
@@ -85,10 +82,12 @@ static enum rmq_error parse(struct ack_options *o, int argc, char **argv, struct
 {
 	bool delayed = false;
 	int option, verbs = 0;
+	struct option_parser parser;
 	enum rmq_error err = client_options_init(&o->common, 30000, why);
 	o->how.verb = VERB_SETTLE;
-	while (!err && (option = getopt_long(
-			    argc, argv, "+" CLIENT_OPTIONS_SHORT, longs, NULL)) != -1) {
+	options_parser(&parser, &program, true);
+	while (!err &&
+	       (option = getopt_long(argc, argv, parser.letters, parser.longs, NULL)) != -1) {
 		delayed |= option == OPT_DELAY;
 		verbs += option == OPT_RELEASE || option == OPT_FAIL || option == OPT_DEAD ||
 			 option == OPT_TOUCH;
@@ -115,12 +114,12 @@ int main(int argc, char **argv)
 	struct reason why;
 
 	startup();
+	if (options_rows_asked(&program, argc, argv))
+		return 0;
 	if (parse(&o, argc, argv, &why))
 		return why.text[0] ? usage(why.text) : error_exit(RMQ_E_USAGE);
-	if (o.common.help || o.common.version) {
-		fputs(o.common.help ? usage_text : "rmq-ack " RMQ_VERSION "\n", stdout);
-		return fflush(stdout) ? error_exit(RMQ_E_IO) : 0;
-	}
+	if (o.common.help || o.common.version)
+		return error_exit(options_print(&program, NULL, o.common.help));
 	if (!signals_init()) {
 		fprintf(stderr, "rmq-ack: %s\n", strerror(errno));
 		return error_exit(RMQ_E_IO);

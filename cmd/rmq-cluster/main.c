@@ -32,7 +32,9 @@ struct program {
 #define NODE_COLUMNS \
 	"name,role,leader,available,serving,queue-socket,members,voters,up,term,commit,last," \
 	"problem,cluster,id,key"
-#define MEMBER_COLUMNS "name,role,up,behind,address,gate"
+#define MORE_NODE_COLUMNS   ",caught-up"
+#define MEMBER_COLUMNS	    "name,role,up,behind,address,gate"
+#define MORE_MEMBER_COLUMNS ",voter,broker,match,id,key"
 
 static void print_text(struct text *out)
 {
@@ -312,44 +314,65 @@ static enum rmq_error run_is_available(void *arg)
 
 /* ---- the table ---- */
 
-#define OUTPUT_OPTIONS \
-	{"output", required_argument, NULL, 'o'}, \
+#define OUTPUT_ROWS(fields) \
+	{'o', "output", "FIELD,...", fields, NULL, "print these fields, separated by tabs"}, \
 	{ \
-		"json", no_argument, NULL, 'j' \
+		'j', "json", NULL, NULL, NULL, "print JSON objects, a line each" \
 	}
 
-static const struct option plain_options[] = {CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
-static const struct option table_options[] = {
-    OUTPUT_OPTIONS, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
-static const struct option init_options[] = {
-    {"new", no_argument, NULL, OPT_NEW}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
-static const struct option leave_options[] = {{"wait", no_argument, NULL, OPT_WAIT},
-    {"force", no_argument, NULL, OPT_FORCE}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+static const struct option_row no_rows[] = {{0}};
+static const struct option_row node_rows[] = {OUTPUT_ROWS(NODE_COLUMNS MORE_NODE_COLUMNS), {0}};
+static const struct option_row member_rows[] = {
+    OUTPUT_ROWS(MEMBER_COLUMNS MORE_MEMBER_COLUMNS), {0}};
+static const struct option_row init_rows[] = {
+    {OPT_NEW, "new", NULL, NULL, NULL, "do not ask its seeds whether they know a cluster"},
+    {0}};
+static const struct option_row leave_rows[] = {
+    {OPT_WAIT, "wait", NULL, NULL, NULL, "until this node knows that it is done"},
+    {OPT_FORCE, "force", NULL, NULL, NULL, "begin though too few voters store records now"},
+    {0}};
+/* In the place of client_options. */
+static const struct option_row cluster_rows[] = {
+    {'S', "server", "unix:PATH", NULL, NULL, "the control socket of rmq-clusterd"},
+    {CLIENT_OPTION_TIMEOUT, "timeout", "DUR", NULL, "30s", "longest time to wait"}, {0}};
 
-#define PLAIN "+" CLIENT_OPTIONS_SHORT, plain_options
-#define TABLE "+o:j" CLIENT_OPTIONS_SHORT, table_options
+#define COMMAND(name, words, help, rows, min, max, run) \
+	{ \
+		{name, NULL, words, help, {rows, cluster_rows, options_of_all, NULL}, NULL}, \
+		    min, max, run \
+	}
 static const struct subcommand command_list[] = {
-    {"init", "[--new]", "make a cluster with this node; once, on one node",
-	"+" CLIENT_OPTIONS_SHORT, init_options, 0, 0, run_init},
-    {"admit", "NAME KEY", "let the node with this public key join", PLAIN, 2, 2, run_admit},
-    {"join", "[ADDR]", "make this node a member, through ADDR or its seeds", PLAIN, 0, 1,
-	run_join},
-    {"leave", "[--wait] [--force] [NODE]", "remove a node, or this one, for good",
-	"+" CLIENT_OPTIONS_SHORT, leave_options, 0, 1, run_leave},
-    {"transfer", "[NODE]", "hand leadership to a node, or to the best", PLAIN, 0, 1,
-	run_transfer},
-    {"status", "[-o FIELD,...] [-j]", "what this node knows", TABLE, 0, 0, run_status},
-    {"members", "[-o FIELD,...] [-j]", "a row for each member", TABLE, 0, 0, run_members},
-    {"leader", "", "print the leader's name; 69 if none is known", PLAIN, 0, 0, run_leader},
-    {"is-leader", "", "0 if this node leads, else 1", PLAIN, 0, 0, run_is_leader},
-    {"is-available", "", "0 if the cluster takes messages, else 1", PLAIN, 0, 0,
-	run_is_available},
-    {"wait", "CONDITION",
-	"until self-up, leader, available, caught-up, up=N or removed=NODE; else 1", PLAIN, 1,
-	1, run_wait},
+    COMMAND("init", "", "make a cluster with this node; once, on one node", init_rows, 0, 0,
+	run_init),
+    COMMAND("admit", "NAME KEY", "let the node with this public key join", no_rows, 2, 2,
+	run_admit),
+    COMMAND("join", "[ADDR]", "make this node a member, through ADDR or its seeds", no_rows, 0,
+	1, run_join),
+    COMMAND(
+	"leave", "[NODE]", "remove a node, or this one, for good", leave_rows, 0, 1, run_leave),
+    COMMAND("transfer", "[NODE]", "hand leadership to a node, or to the best", no_rows, 0, 1,
+	run_transfer),
+    COMMAND("status", "", "what this node knows", node_rows, 0, 0, run_status),
+    COMMAND("members", "", "a row for each member", member_rows, 0, 0, run_members),
+    COMMAND("leader", "", "print the leader's name; 69 if none is known", no_rows, 0, 0,
+	run_leader),
+    COMMAND("is-leader", "", "0 if this node leads, else 1", no_rows, 0, 0, run_is_leader),
+    COMMAND("is-available", "", "0 if the cluster takes messages, else 1", no_rows, 0, 0,
+	run_is_available),
+    COMMAND("wait", "self-up|leader|available|caught-up|up=N|removed=NODE",
+	"wait until it is so; 1: it is not so in time", no_rows, 1, 1, run_wait),
 };
-#undef PLAIN
-#undef TABLE
+#undef COMMAND
+#define COMMANDS (sizeof(command_list) / sizeof(command_list[0]))
+
+static const struct option_table *command_at(size_t i)
+{
+	return i < COMMANDS ? &command_list[i].table : NULL;
+}
+
+static const struct option_table program = {"rmq-cluster", "COMMAND [OPTION]...",
+    "[ARGUMENT]...", "Administration of a cluster.\n", {cluster_rows, options_of_all, NULL},
+    command_at};
 
 static bool take_option(void *arg, int option, const char *value)
 {
@@ -367,12 +390,8 @@ static bool take_option(void *arg, int option, const char *value)
 	return true;
 }
 
-static const struct subcommands commands = {"rmq-cluster", command_list,
-    sizeof(command_list) / sizeof(command_list[0]), take_option,
-    "  -S, --server unix:PATH  the control socket of rmq-clusterd\n"
-    "      --timeout DUR       longest time to wait (RMQ_TIMEOUT, 30s)\n"
-    "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n",
-    NULL};
+static const struct subcommands commands = {
+    &program, command_list, COMMANDS, take_option, NULL};
 
 static enum rmq_error run(struct program *p)
 {
@@ -390,23 +409,19 @@ int main(int argc, char **argv)
 {
 	struct program p = {.json = false};
 	struct reason why;
-	struct text usage = {0};
 
 	startup();
+	if (options_rows_asked(&program, argc, argv))
+		return 0;
 	/* It is where clients of queues go, and no control socket. */
 	unsetenv("RMQ_SERVERS");
 	enum rmq_error err =
 	    subcommands_parse(&commands, argc, argv, &p.ask.common, 30000, &p, &p.line, &why);
 	if (err && why.text[0])
 		ask_fail(err, "%s", why.text);
-	if (!err && p.line.help) {
-		subcommands_usage(&commands, &usage);
-		print_text(&usage);
-	} else if (!err && p.line.version) {
-		puts("rmq-cluster " RMQ_VERSION);
-	} else if (!err) {
-		err = run(&p);
-	}
+	if (!err)
+		err = p.line.help || p.line.version ? subcommands_print(&commands, &p.line)
+						    : run(&p);
 	subcommands_free(&p.line);
 	if (!err && fflush(stdout) != 0)
 		return error_exit(RMQ_E_IO);

@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -23,13 +22,6 @@
 	(CONFIG_BIT(name) | CONFIG_BIT(key) | CONFIG_BIT(listen) | CONFIG_BIT(advertise) | \
 	    CONFIG_BIT(gate_advertise))
 
-static const char usage[] =
-    "usage: " PROGRAM " -d DIR [--init] [-c FILE] [--SETTING VALUE...] [--ready-fd N] [-qv]\n"
-    "  -d, --dir DIR       the data directory of this node\n"
-    "      --init          make DIR if it is absent or empty\n"
-    "  -c, --config FILE   settings, see rmq.conf(5); each is an option as "
-    "well\n" DAEMON_OPTIONS_HELP;
-
 struct options {
 	const char *directory;
 	const char *config;
@@ -39,12 +31,16 @@ struct options {
 
 enum { OPTION_INIT = 256 };
 
-static const struct option own_options[] = {
-    {"dir", required_argument, NULL, 'd'},
-    {"init", no_argument, NULL, OPTION_INIT},
-    {"config", required_argument, NULL, 'c'},
-    {NULL, 0, NULL, 0},
-};
+static const struct option_row rows[] = {
+    {'d', "dir", "DIR", NULL, NULL, "the data directory of this node"},
+    {OPTION_INIT, "init", NULL, NULL, NULL, "make DIR if it is absent or empty"},
+    {'c', "config", "FILE", NULL, NULL, "settings, see rmq.conf(5); each is an option as well"},
+    {0}};
+
+static const struct option_table program = {PROGRAM,
+    "-d DIR [--init] [-c FILE] [--SETTING VALUE]... [OPTION]...", "",
+    "Runs a node of a cluster; its leader runs the queue daemon.\n",
+    {rows, daemon_options, options_of_all, config_rows}, NULL};
 
 _Noreturn static void bad_usage(const char *what)
 {
@@ -60,18 +56,12 @@ _Noreturn static void fail(enum rmq_error err, const struct reason *why)
 	exit(error_exit(err));
 }
 
-_Noreturn static void print_and_exit(const char *text, bool settings)
+_Noreturn static void print_and_exit(bool help)
 {
-	struct text more = {0};
-
-	text_put_str(&more, text);
-	if (settings)
-		config_help(&more);
-	if (fwrite(more.data, 1, more.len, stdout) != more.len || fflush(stdout) != 0) {
+	if (options_print(&program, NULL, help)) {
 		log_error("stdout: %s", strerror(errno));
 		exit(error_exit(RMQ_E_IO));
 	}
-	text_deinit(&more);
 	exit(0);
 }
 
@@ -97,14 +87,14 @@ static struct options parse(int argc, char **argv, struct config *config)
 {
 	struct options o = {0};
 	struct reason why = {""};
-	const struct daemon_parser parser = {"d:c:", own_options, config, take_option, &o};
+	const struct daemon_parser parser = {&program, false, config, take_option, &o};
 
 	if (daemon_options_parse(&o.common, argc, argv, &parser, &why))
 		bad_usage(why.text);
 	if (o.common.help)
-		print_and_exit(usage, true);
+		print_and_exit(true);
 	if (o.common.version)
-		print_and_exit(PROGRAM " " RMQ_VERSION "\n", false);
+		print_and_exit(false);
 	if (optind < argc) {
 		(void)reason_set(&why, RMQ_E_USAGE, "unexpected argument: %s", argv[optind]);
 		bad_usage(why.text);
@@ -225,6 +215,8 @@ int main(int argc, char **argv)
 	struct cluster *c = &cluster;
 
 	startup();
+	if (options_rows_asked(&program, argc, argv))
+		return 0;
 	heap_keep();
 	log_init(PROGRAM, 0);
 	config_init(&c->config);

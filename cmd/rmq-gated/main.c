@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -19,20 +18,19 @@
 /* What this daemon cannot do without. */
 #define SETTINGS_WANTED (CONFIG_BIT(name) | CONFIG_BIT(key) | CONFIG_BIT(gate_listen))
 
-static const char usage[] =
-    "usage: " PROGRAM " [-c FILE] [--SETTING VALUE...] [--ready-fd N] [-qv]\n"
-    "  -c, --config FILE   settings, see rmq.conf(5); each is an option as "
-    "well\n" DAEMON_OPTIONS_HELP;
-
 struct options {
 	const char *config;
 	struct daemon_options common;
 };
 
-static const struct option own_options[] = {
-    {"config", required_argument, NULL, 'c'},
-    {NULL, 0, NULL, 0},
-};
+static const struct option_row rows[] = {
+    {'c', "config", "FILE", NULL, NULL, "settings, see rmq.conf(5); each is an option as well"},
+    {0}};
+
+static const struct option_table program = {PROGRAM,
+    "[-c FILE] [--SETTING VALUE]... [OPTION]...", "",
+    "Brings clients to the queue daemon of a cluster, wherever it runs.\n",
+    {rows, daemon_options, options_of_all, config_rows}, NULL};
 
 _Noreturn static void bad_usage(const char *what)
 {
@@ -48,18 +46,12 @@ _Noreturn static void fail(enum rmq_error err, const struct reason *why)
 	exit(error_exit(err));
 }
 
-_Noreturn static void print_and_exit(const char *text, bool settings)
+_Noreturn static void print_and_exit(bool help)
 {
-	struct text more = {0};
-
-	text_put_str(&more, text);
-	if (settings)
-		config_help(&more);
-	if (fwrite(more.data, 1, more.len, stdout) != more.len || fflush(stdout) != 0) {
+	if (options_print(&program, NULL, help)) {
 		log_error("stdout: %s", strerror(errno));
 		exit(error_exit(RMQ_E_IO));
 	}
-	text_deinit(&more);
 	exit(0);
 }
 
@@ -75,14 +67,14 @@ static struct options parse(int argc, char **argv, struct config *config)
 {
 	struct options o = {0};
 	struct reason why = {""};
-	const struct daemon_parser parser = {"c:", own_options, config, take_option, &o};
+	const struct daemon_parser parser = {&program, false, config, take_option, &o};
 
 	if (daemon_options_parse(&o.common, argc, argv, &parser, &why))
 		bad_usage(why.text);
 	if (o.common.help)
-		print_and_exit(usage, true);
+		print_and_exit(true);
 	if (o.common.version)
-		print_and_exit(PROGRAM " " RMQ_VERSION "\n", false);
+		print_and_exit(false);
 	if (optind < argc) {
 		(void)reason_set(&why, RMQ_E_USAGE, "unexpected argument: %s", argv[optind]);
 		bad_usage(why.text);
@@ -177,6 +169,8 @@ int main(int argc, char **argv)
 	struct gate *g = &gate;
 
 	startup();
+	if (options_rows_asked(&program, argc, argv))
+		return 0;
 	heap_keep();
 	log_init(PROGRAM, 0);
 	config_init(&g->config);

@@ -219,16 +219,16 @@ static bool set_option(int letter, const char *value, void *state)
 	return parse_index(value, &w->since) && w->since < UINT64_MAX;
 }
 
+const struct option_row backup_rows[] = {
+    {OPTION_SINCE, "since", "N", NULL, NULL, "only what came after record N"},
+    {OPTION_FORCE, "force", NULL, NULL, NULL, "also of a log that is not complete"}, {0}};
+
 int command_backup(int argc, char **argv)
 {
-	static const struct option options[] = {
-	    {"since", required_argument, NULL, OPTION_SINCE},
-	    {"force", no_argument, NULL, OPTION_FORCE}, {0}};
 	struct wanted wanted = {.since = 0};
 	struct reason why = {""};
 	int status;
-	char **words =
-	    command_words(argc, argv, "backup", options, set_option, &wanted, 1, &status);
+	char **words = command_words(argc, argv, "backup", set_option, &wanted, 1, &status);
 	if (!words)
 		return status;
 	if (isatty(STDOUT_FILENO)) {

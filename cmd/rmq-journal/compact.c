@@ -4,12 +4,14 @@
 #include "sys/store/store.h"
 #include "verify.h"
 
+const struct option_row compact_rows[] = {{0}};
+
 int command_compact(int argc, char **argv)
 {
 	struct findings found = {0};
 	struct reason why = {""};
 	int status;
-	char **words = command_words(argc, argv, "compact", NULL, NULL, NULL, 1, &status);
+	char **words = command_words(argc, argv, "compact", NULL, NULL, 1, &status);
 	if (!words)
 		return status;
 	/* LMDB copies what it finds, and what is damaged may make it write anywhere. */

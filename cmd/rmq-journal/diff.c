@@ -52,6 +52,8 @@ static enum rmq_error compare(struct side *a, struct side *b, uint64_t *next, bo
 	return RMQ_E_OK;
 }
 
+const struct option_row diff_rows[] = {{0}};
+
 int command_diff(int argc, char **argv)
 {
 	struct side side[2];
@@ -60,7 +62,7 @@ int command_diff(int argc, char **argv)
 	bool differ = false;
 	int status;
 	enum rmq_error err = RMQ_E_OK;
-	char **words = command_words(argc, argv, "diff", NULL, NULL, NULL, 2, &status);
+	char **words = command_words(argc, argv, "diff", NULL, NULL, 2, &status);
 	if (!words)
 		return status;
 	for (int i = 0; i < 2; i++) {

@@ -124,15 +124,16 @@ static bool set_option(int letter, const char *value, void *state)
 	return true;
 }
 
+const struct option_row dump_rows[] = {{FROM, "from", "N", NULL, NULL, "from record N on"},
+    {FOLLOW, "follow", NULL, NULL, NULL, "go on with records as they are stored"}, {0}};
+
 int command_dump(int argc, char **argv)
 {
-	static const struct option options[] = {{"from", required_argument, NULL, FROM},
-	    {"follow", no_argument, NULL, FOLLOW}, {0}};
 	struct dump_options o = {.from = 1};
 	struct store_reader *r;
 	struct reason why = {""};
 	int status;
-	char **words = command_words(argc, argv, "dump", options, set_option, &o, 1, &status);
+	char **words = command_words(argc, argv, "dump", set_option, &o, 1, &status);
 	if (!words)
 		return status;
 	guard_directory(words[0]);

@@ -2,35 +2,34 @@
 #ifndef RMQ_JOURNAL_JOURNAL_H
 #define RMQ_JOURNAL_JOURNAL_H
 
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "core/base/error.h"
+#include "sys/process/options.h"
 #include "sys/process/reason.h"
 
 /*
- * Every sub-command, from one table: usage, help and dispatch.
- *	name, what follows it, what it does
+ * Every sub-command: usage, help, completion and dispatch come from here, and from its options.
+ *	name, usage of options (NULL: any), what follows them, what it does
  */
 /* clang-format off */
 #define JOURNAL_COMMANDS(X) \
-	X(init, "DIR", "make a data directory") \
-	X(serve, "DIR", "speak the journal protocol on standard input") \
-	X(stat, "[-j] [--queues] DIR...", \
-	    "print facts about it; of several, which to keep") \
-	X(dump, "[--from N] [--follow] DIR", "print records as JSON lines") \
-	X(verify, "[--quarantine] DIR", "check every record; set bad ones aside") \
-	X(backup, "[--since N] [--force] DIR > FILE", \
-	    "copy records while the journal is in use") \
-	X(restore, "[--force] DIR < FILE", "make a data directory from a backup") \
-	X(replay, "--until TIME [--force] DIR < FILE", \
-	    "make one as it was at that time") \
-	X(compact, "DIR", "give free pages back to the file system") \
-	X(diff, "DIR DIR2", "print the records that differ")
+	X(init, NULL, "DIR", "make a data directory") \
+	X(serve, NULL, "DIR", "speak the journal protocol on standard input") \
+	X(stat, NULL, "DIR...", "print facts about it; of several, which to keep") \
+	X(dump, NULL, "DIR", "print records as JSON lines") \
+	X(verify, NULL, "DIR", "check every record; set bad ones aside") \
+	X(backup, NULL, "DIR >FILE", "copy records while the journal is in use") \
+	X(restore, NULL, "DIR <FILE", "make a data directory from a backup") \
+	X(replay, "--until TIME [OPTION]...", "DIR <FILE", "make one as it was at that time") \
+	X(compact, NULL, "DIR", "give free pages back to the file system") \
+	X(diff, NULL, "DIR DIR2", "print the records that differ")
 /* clang-format on */
 
-#define X(name, args, what) int command_##name(int argc, char **argv);
+#define X(name, usage, words, help) \
+	int command_##name(int argc, char **argv); \
+	extern const struct option_row name##_rows[];
 JOURNAL_COMMANDS(X)
 #undef X
 
@@ -44,15 +43,14 @@ int report(const char *object, enum rmq_error err, const struct reason *why);
 enum rmq_error name_record(struct reason *why, enum rmq_error err, uint64_t index);
 
 /*
- * Parses the options of a sub-command.  `options`, which ends with a row of zeros and may be
- * NULL, are its own, beside those of all commands: `set` is told each one's letter and value
- * and returns false if the value is wrong.  Then there have to be as many words as `words`; one
+ * Parses the options of a sub-command: `set` is told the code of each of its own rows that is
+ * given, and its value, and returns false if that is wrong.  Then there have to be as many words as `words`; one
  * or more, ended by NULL, if it is WORDS_SOME. Returns the first word, or NULL: *exit_status
  * says how to end (0 after --help).
  */
 #define OPTION_LONG 256 /* from here on: values of options without a letter */
 #define WORDS_SOME  (-1)
-char **command_words(int argc, char **argv, const char *name, const struct option *options,
+char **command_words(int argc, char **argv, const char *name,
     bool (*set)(int letter, const char *value, void *state), void *state, int words,
     int *exit_status);
 

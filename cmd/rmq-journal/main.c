@@ -1,5 +1,4 @@
 /* rmq-journal: the journal of a queue, and tools for its data directory. */
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,38 +11,40 @@
 #include "sys/store/guard.h"
 
 static const struct subcommand {
-	const char *name;
-	const char *args;
-	const char *what;
+	struct option_table table;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-#define X(name, args, what) {#name, args, what, command_##name},
+#define X(name, usage, words, help) \
+	{{#name, usage, words, help, {name##_rows, options_of_all, NULL}, NULL}, \
+	    command_##name},
     JOURNAL_COMMANDS(X)
 #undef X
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
-static void print_help(FILE *f)
+static const struct option_table *command_at(size_t i)
 {
-	fprintf(f, "usage: rmq-journal COMMAND [OPTION...] DIR\n\n");
-	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(f, "  %-8s %-32s %s\n", commands[i].name, commands[i].args,
-		    commands[i].what);
-	fprintf(f, "\nOptions: -h --help, -V --version, -q --quiet, -v --verbose; see "
-		   "rmq-journal(1).\n");
+	return i < COMMANDS ? &commands[i].table : NULL;
 }
+
+static const struct option_table program = {"rmq-journal", "COMMAND [OPTION]...", "DIR...",
+    "Tools for the data directory of a queue.  See rmq-journal(1).\n", {options_of_all, NULL},
+    command_at};
 
 static int print_usage(const struct subcommand *c)
 {
-	fprintf(stderr, "usage: rmq-journal %s %s\n", c ? c->name : "COMMAND",
-	    c ? c->args : "[OPTION...] DIR (see rmq-journal --help)");
+	struct text usage = {0};
+	options_usage(&usage, &program, c ? &c->table : NULL);
+	fprintf(stderr, "%.*s (see rmq-journal %s%s--help)\n", (int)usage.len, usage.data,
+	    c ? c->table.name : "", c ? " " : "");
+	text_deinit(&usage);
 	return error_exit(RMQ_E_USAGE);
 }
 
 static const struct subcommand *find(const char *name)
 {
 	for (size_t i = 0; i < COMMANDS; i++)
-		if (strcmp(commands[i].name, name) == 0)
+		if (strcmp(commands[i].table.name, name) == 0)
 			return &commands[i];
 	return NULL;
 }
@@ -92,80 +93,53 @@ int finish_stdout(int status)
 	return error_exit(RMQ_E_IO);
 }
 
-static int print_version(void)
+/* Help or the version. */
+static int print(const struct subcommand *c, bool help)
 {
-	puts("rmq-journal " RMQ_VERSION);
-	return finish_stdout(0);
+	if (options_print(&program, c ? &c->table : NULL, help) == RMQ_E_OK)
+		return 0;
+	return finish_stdout(error_exit(RMQ_E_IO));
 }
 
-/* A sub-command's own options and those of all, as getopt_long(3) wants them. */
-#define OPTIONS_MAX 16
-struct all_options {
-	struct option options[OPTIONS_MAX];
-	char letters[2 * OPTIONS_MAX + 1];
-};
-
-static void all_options(struct all_options *all, const struct option *own)
-{
-	static const struct option common[] = {{"help", no_argument, NULL, 'h'},
-	    {"version", no_argument, NULL, 'V'}, {"quiet", no_argument, NULL, 'q'},
-	    {"verbose", no_argument, NULL, 'v'}, {0}};
-	const struct option *lists[] = {common, own};
-	size_t n = 0, len = 0;
-	memset(all, 0, sizeof(*all));
-	for (size_t i = 0; i < 2; i++)
-		for (const struct option *o = lists[i]; o && o->name; o++) {
-			assert(n + 1 < OPTIONS_MAX);
-			all->options[n++] = *o;
-			if (o->val >= OPTION_LONG)
-				continue;
-			all->letters[len++] = (char)o->val;
-			if (o->has_arg)
-				all->letters[len++] = ':';
-		}
-}
-
-char **command_words(int argc, char **argv, const char *name, const struct option *options,
+char **command_words(int argc, char **argv, const char *name,
     bool (*set)(int letter, const char *value, void *state), void *state, int words,
     int *exit_status)
 {
-	struct all_options all;
+	const struct subcommand *c = find(name);
+	struct option_parser parser;
 	int letter, verbosity = 0;
-	all_options(&all, options);
+	options_parser(&parser, &c->table, false);
 	opterr = 0;
-	while ((letter = getopt_long(argc, argv, all.letters, all.options, NULL)) != -1) {
-		if (letter == 'h')
-			print_help(stdout);
+	while ((letter = getopt_long(argc, argv, parser.letters, parser.longs, NULL)) != -1) {
 		if (letter == 'h' || letter == 'V') {
-			*exit_status = letter == 'V' ? print_version() : finish_stdout(0);
+			*exit_status = print(c, letter == 'h');
 			return NULL;
 		}
 		if (letter == 'q' || letter == 'v') {
 			verbosity += letter == 'v' ? 1 : -1;
 		} else if (letter == '?' || !set(letter, optarg, state)) {
-			*exit_status = print_usage(find(name));
+			*exit_status = print_usage(c);
 			return NULL;
 		}
 	}
 	log_init("rmq-journal", verbosity);
 	if (words == WORDS_SOME ? argc > optind : argc - optind == words)
 		return argv + optind;
-	*exit_status = print_usage(find(name));
+	*exit_status = print_usage(c);
 	return NULL;
 }
 
 int main(int argc, char **argv)
 {
 	startup();
+	if (options_rows_asked(&program, argc, argv))
+		return 0;
 	heap_keep();
 	log_init("rmq-journal", 0);
 	const char *word = argc > 1 ? argv[1] : "";
-	if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0) {
-		print_help(stdout);
-		return finish_stdout(0);
-	}
-	if (strcmp(word, "-V") == 0 || strcmp(word, "--version") == 0)
-		return print_version();
+	bool help = strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0;
+	if (help || strcmp(word, "-V") == 0 || strcmp(word, "--version") == 0)
+		return print(NULL, help);
 	const struct subcommand *c = find(word);
 	return c ? c->run(argc - 1, argv + 1) : print_usage(NULL);
 }

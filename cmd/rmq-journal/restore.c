@@ -524,15 +524,21 @@ static bool set_option(int letter, const char *value, void *state)
 	return w->force = true;
 }
 
+const struct option_row restore_rows[] = {
+    {OPTION_FORCE, "force", NULL, NULL, NULL, "though the log of the backup is not complete"},
+    {0}};
+
+const struct option_row replay_rows[] = {
+    {OPTION_UNTIL, "until", "TIME", NULL, NULL, "@SECONDS, or as RFC 3339 has it"},
+    {OPTION_FORCE, "force", NULL, NULL, NULL, "though the log of the backup is not complete"},
+    {0}};
+
 int command_restore(int argc, char **argv)
 {
-	static const struct option options[] = {
-	    {"force", no_argument, NULL, OPTION_FORCE}, {0}};
 	struct wanted w = {.until = {UINT64_MAX}};
 	struct reason why = {""};
 	int status;
-	char **words =
-	    command_words(argc, argv, "restore", options, set_option, &w, 1, &status);
+	char **words = command_words(argc, argv, "restore", set_option, &w, 1, &status);
 	if (!words)
 		return status;
 	enum rmq_error err = restore(words[0], &w, &why);
@@ -541,13 +547,11 @@ int command_restore(int argc, char **argv)
 
 int command_replay(int argc, char **argv)
 {
-	static const struct option options[] = {{"force", no_argument, NULL, OPTION_FORCE},
-	    {"until", required_argument, NULL, OPTION_UNTIL}, {0}};
 	struct wanted w = {.until = {UINT64_MAX}};
 	struct reason why = {""};
 	char text[UNITS_TEXT_MAX];
 	int status;
-	char **words = command_words(argc, argv, "replay", options, set_option, &w, 1, &status);
+	char **words = command_words(argc, argv, "replay", set_option, &w, 1, &status);
 	if (!words)
 		return status;
 	if (w.until.ms == UINT64_MAX) {

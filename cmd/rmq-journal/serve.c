@@ -55,11 +55,13 @@ static int serve(const char *dir)
 	return ended;
 }
 
+const struct option_row serve_rows[] = {{0}};
+
 int command_serve(int argc, char **argv)
 {
 	struct stat st;
 	int status;
-	char **words = command_words(argc, argv, "serve", NULL, NULL, NULL, 1, &status);
+	char **words = command_words(argc, argv, "serve", NULL, NULL, 1, &status);
 	if (!words)
 		return status;
 	if (fstat(STDIN_FILENO, &st) != 0 || !S_ISSOCK(st.st_mode)) {

@@ -254,18 +254,18 @@ static int stat_queues(const char *dir, bool json)
 	return finish_stdout(err ? report(dir, err, &why) : 0);
 }
 
+const struct option_row stat_rows[] = {{'j', "json", NULL, NULL, NULL, "print JSON"},
+    {OPTION_QUEUES, "queues", NULL, NULL, NULL, "how much room each queue takes"}, {0}};
+
 int command_stat(int argc, char **argv)
 {
-	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-	    {"queues", no_argument, NULL, OPTION_QUEUES}, {0}};
 	struct stat_options o = {0};
 	int status;
 	char incarnation[IDENTITY_TEXT_SIZE];
 	struct numbers n;
 	struct identity id;
 	struct reason why = {""};
-	char **words =
-	    command_words(argc, argv, "stat", options, set_option, &o, WORDS_SOME, &status);
+	char **words = command_words(argc, argv, "stat", set_option, &o, WORDS_SOME, &status);
 	if (!words)
 		return status;
 	if (words[1] && o.queues) {

@@ -324,17 +324,17 @@ static int conclude(const char *dir, bool aside, const struct findings *f)
 	return report(dir, RMQ_E_CORRUPT, &why);
 }
 
+const struct option_row verify_rows[] = {
+    {OPTION_LONG, "quarantine", NULL, NULL, NULL, "set bad records aside"}, {0}};
+
 int command_verify(int argc, char **argv)
 {
-	static const struct option options[] = {
-	    {"quarantine", no_argument, NULL, OPTION_LONG}, {0}};
 	bool aside = false;
 	struct findings f = {0};
 	struct reason why = {""};
 	enum rmq_error err = RMQ_E_OK;
 	int status;
-	char **words =
-	    command_words(argc, argv, "verify", options, set_option, &aside, 1, &status);
+	char **words = command_words(argc, argv, "verify", set_option, &aside, 1, &status);
 	if (!words)
 		return status;
 	if (aside)

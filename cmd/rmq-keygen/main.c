@@ -1,25 +1,20 @@
 /* rmq-keygen: makes and shows keys.  See rmq-keygen(1). */
 #include <errno.h>
-#include <getopt.h>
 #include <sodium.h>
 #include <stdio.h>
 
 #include "sys/net/keyfile.h"
 #include "sys/process/log.h"
+#include "sys/process/options.h"
 #include "sys/process/startup.h"
 
-static const struct option longs[] = {{"public", no_argument, NULL, 'y'},
-    {"fingerprint", no_argument, NULL, 'l'}, {"quiet", no_argument, NULL, 'q'},
-    {"verbose", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
+static const struct option_row rows[] = {
+    {'y', "public", NULL, NULL, NULL, "print the public key of FILE"},
+    {'l', "fingerprint", NULL, NULL, NULL, "print its fingerprint"}, {0}};
 
-static const char usage_text[] =
-    "usage: rmq-keygen [-y | -l] FILE\n"
-    "Makes a secret key in FILE, which must not exist, and prints its public key.\n"
-    "\n"
-    "  -y, --public          print the public key of FILE\n"
-    "  -l, --fingerprint     print its fingerprint\n"
-    "  -q, --quiet  -v, --verbose  -h, --help  -V, --version";
+static const struct option_table program = {"rmq-keygen", "[-y | -l]", "FILE",
+    "Makes a secret key in FILE, which must not exist, and prints its public key.\n",
+    {rows, options_of_all, NULL}, NULL};
 
 static int usage(void)
 {
@@ -27,9 +22,10 @@ static int usage(void)
 	return error_exit(RMQ_E_USAGE);
 }
 
-static int print(const char *line)
+/* The exit status, after stdout was written to. */
+static int finish(bool done)
 {
-	if (puts(line) >= 0 && fflush(stdout) == 0)
+	if (done)
 		return 0;
 	log_error("standard output: %s", strerror(errno));
 	return error_exit(RMQ_E_IO);
@@ -57,15 +53,19 @@ static int run(const char *path, int letter)
 	else
 		key_print(pair.key, text);
 	keypair_wipe(&pair);
-	return print(text);
+	return finish(puts(text) >= 0 && fflush(stdout) == 0);
 }
 
 int main(int argc, char **argv)
 {
+	struct option_parser parser;
 	int option, letter = 0;
 	startup();
+	if (options_rows_asked(&program, argc, argv))
+		return 0;
 	log_init("rmq-keygen", 0);
-	while ((option = getopt_long(argc, argv, "ylqvhV", longs, NULL)) != -1) {
+	options_parser(&parser, &program, false);
+	while ((option = getopt_long(argc, argv, parser.letters, parser.longs, NULL)) != -1) {
 		switch (option) {
 		case 'y':
 		case 'l':
@@ -77,9 +77,8 @@ int main(int argc, char **argv)
 		case 'v':
 			break;
 		case 'h':
-			return print(usage_text);
 		case 'V':
-			return print("rmq-keygen " RMQ_VERSION);
+			return finish(!options_print(&program, NULL, option == 'h'));
 		default:
 			return usage();
 		}

@@ -75,51 +75,8 @@ struct request {
 	int words_count;
 };
 
-#define SETTING_OPTION(NAME, word, member) {word, required_argument, NULL, OPT_##NAME},
-#define OUTPUT_OPTIONS \
-	{"output", required_argument, NULL, 'o'}, \
-	{ \
-		"json", no_argument, NULL, 'j' \
-	}
-
-static const struct option table_options[] = {
-    OUTPUT_OPTIONS, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
-static const struct option stat_options[] = {{"watch", required_argument, NULL, OPT_WATCH},
-    OUTPUT_OPTIONS, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
-static const struct option top_options[] = {
-    {"watch", required_argument, NULL, OPT_WATCH}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
-static const struct option setting_options[] = {
-    SETTING_WORDS(SETTING_OPTION){"expire", required_argument, NULL, OPT_EXPIRE},
-    {"dedup", required_argument, NULL, OPT_DEDUP},
-    {"max-inflight", required_argument, NULL, OPT_MAX_INFLIGHT},
-    {"rate", required_argument, NULL, OPT_RATE},
-    {"dispatch", required_argument, NULL, OPT_DISPATCH}, CLIENT_OPTIONS_LONG,
-    {NULL, 0, NULL, 0}};
-static const struct option pause_options[] = {{"in", no_argument, NULL, OPT_IN},
-    {"out", no_argument, NULL, OPT_OUT}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
-static const struct option remove_options[] = {
-    {"force", no_argument, NULL, OPT_FORCE}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
-static const struct option plain_options[] = {CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
-static const struct option check_options[] = {
-    {"max-ready", required_argument, NULL, OPT_MAX_READY},
-    {"max-age", required_argument, NULL, OPT_MAX_AGE},
-    {"max-dead", required_argument, NULL, OPT_MAX_DEAD},
-    {"format", required_argument, NULL, OPT_FORMAT}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
-static const struct option count_options[] = {{"by", required_argument, NULL, OPT_BY},
-    OUTPUT_OPTIONS, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
-static const struct option redrive_options[] = {{"match", required_argument, NULL, OPT_MATCH},
-    {"count", required_argument, NULL, 'n'},
-    {"rate", required_argument, NULL, OPT_REDRIVE_RATE},
-    {"dry-run", no_argument, NULL, OPT_DRY_RUN},
-    {"max-redrives", required_argument, NULL, OPT_MAX_REDRIVES}, CLIENT_OPTIONS_LONG,
-    {NULL, 0, NULL, 0}};
-static const struct option metrics_options[] = {
-    {"http", no_argument, NULL, OPT_HTTP}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
-static const struct option peek_options[] = {{"count", required_argument, NULL, 'n'},
-    {"state", required_argument, NULL, OPT_STATE}, {"from", required_argument, NULL, OPT_FROM},
-    {"null", no_argument, NULL, '0'}, OUTPUT_OPTIONS, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
-
 #define BINDING_COLUMNS					    "queue,pattern"
+#define COUNT_COLUMNS					    "value,messages"
 #define LS_COLUMNS					    "queue,ready,leased,delayed,bytes,receivers"
 #define STAT_COLUMNS					    "queue,sent,delivered,settled,failed,dead,lost"
 #define SETTING_COLUMN(NAME, word, member)		    "," word
@@ -127,6 +84,73 @@ static const struct option peek_options[] = {{"count", required_argument, NULL, 
 #define SHOW_COLUMNS \
 	"queue,ready,leased,delayed,bytes,receivers,sent,delivered,settled,failed,dead," \
 	"next-seq" SETTING_WORDS(SETTING_COLUMN) ",lost,unfinished" MORE_SETTINGS(MORE_COLUMN)
+
+/* ---- options ---- */
+
+/* Of what prints a table of these fields. */
+#define OUTPUT_ROWS(fields) \
+	{'o', "output", "FIELD,...", fields, NULL, "print these fields, separated by tabs"}, \
+	{ \
+		'j', "json", NULL, NULL, NULL, "print JSON objects, a line each" \
+	}
+
+static const struct option_row no_rows[] = {{0}};
+static const struct option_row queue_rows[] = {OUTPUT_ROWS(SHOW_COLUMNS), {0}};
+static const struct option_row why_rows[] = {OUTPUT_ROWS(WHY_COLUMNS), {0}};
+static const struct option_row binding_rows[] = {OUTPUT_ROWS(BINDING_COLUMNS), {0}};
+static const struct option_row stat_rows[] = {
+    {OPT_WATCH, "watch", "DUR", NULL, NULL, "again every DUR"}, OUTPUT_ROWS(SHOW_COLUMNS), {0}};
+static const struct option_row top_rows[] = {
+    {OPT_WATCH, "watch", "DUR", NULL, "1s", "drawn anew every DUR"}, {0}};
+static const struct option_row setting_rows[] = {
+    {OPT_LEASE, "lease", "DUR", NULL, "30s", "length of a lease, 100ms to 7d"},
+    {OPT_MAX_ATTEMPTS, "max-attempts", "N", NULL, "16",
+	"failures until a message becomes a dead letter"},
+    {OPT_BACKOFF, "backoff", "MIN,MAX", NULL, "1s,10m",
+	"delay after the first failure, doubled with each, and the longest"},
+    {OPT_MAX_BYTES, "max-bytes", "SIZE|none", NULL, "none", "largest size of all messages"},
+    {OPT_MAX_MESSAGE, "max-message", "SIZE", NULL, "1M", "largest size of one message"},
+    {OPT_DEAD_LETTER, "dead-letter", "QUEUE|none", NULL, "QUEUE.dead", "where dead letters go"},
+    {OPT_EXPIRE, "expire", "DUR|none", NULL, "none", "when messages expire, once sent"},
+    {OPT_DEDUP, "dedup", "DUR|none", NULL, "10m", "how long ids of messages are remembered"},
+    {OPT_MAX_INFLIGHT, "max-inflight", "N|none", NULL, "none",
+	"messages leased at a time, by all receivers together"},
+    {OPT_RATE, "rate", "N/s|m|h|none", "none", "none", "messages handed out in that time"},
+    {OPT_DISPATCH, "dispatch", "fair|round-robin", NULL, "fair",
+	"a share for each receiver, or one message in turn"},
+    {0}};
+static const struct option_row pause_rows[] = {{OPT_IN, "in", NULL, NULL, NULL, "sending in"},
+    {OPT_OUT, "out", NULL, NULL, NULL, "handing out"}, {0}};
+static const struct option_row remove_rows[] = {
+    {OPT_FORCE, "force", NULL, NULL, NULL, "with its messages"}, {0}};
+static const struct option_row check_rows[] = {
+    {OPT_MAX_READY, "max-ready", "[N,]N", NULL, NULL,
+	"messages ready: more are critical; of two numbers, a warning and critical"},
+    {OPT_MAX_AGE, "max-age", "[DUR,]DUR", NULL, NULL, "age of the oldest ready message"},
+    {OPT_MAX_DEAD, "max-dead", "[N,]N", NULL, NULL, "dead letters"},
+    {OPT_FORMAT, "format", "nagios|json|text", NULL, "nagios", "how to answer"}, {0}};
+static const struct option_row count_rows[] = {
+    {OPT_BY, "by", "reason|key|header:NAME", NULL, NULL, "the value to count by"},
+    OUTPUT_ROWS(COUNT_COLUMNS), {0}};
+static const struct option_row redrive_rows[] = {
+    {OPT_MATCH, "match", "NAME=VALUE", NULL, NULL, "only those with this header"},
+    {'n', "count", "N", NULL, NULL, "N of them, the oldest"},
+    {OPT_REDRIVE_RATE, "rate", "N/s|m|h", "RATE", NULL, "no faster than this"},
+    {OPT_DRY_RUN, "dry-run", NULL, NULL, NULL, "print ids, and move nothing"},
+    {OPT_MAX_REDRIVES, "max-redrives", "N", NULL, "3", "one that went back so often stays"},
+    {0}};
+static const struct option_row metrics_rows[] = {
+    {OPT_HTTP, "http", NULL, NULL, NULL, "answer the HTTP request on stdin"}, {0}};
+static const struct option_row peek_rows[] = {
+    {'n', "count", "N", NULL, "10", "how many messages"},
+    {OPT_STATE, "state", "STATE,...", "ready,leased,delayed", "all", "only in these states"},
+    {OPT_FROM, "from", "SEQ", NULL, NULL, "from this number on"},
+    {'0', "null", NULL, NULL, NULL, "end messages with NUL"},
+    {'o', "output", "FIELD,...", ENVELOPE_FIELD_WORDS, NULL,
+	"print fields, tab-separated, body last"},
+    {'j', "json", NULL, NULL, NULL, "print envelopes"}, {0}};
+
+/* ---- sub-commands ---- */
 
 /* ---- sub-commands ---- */
 
@@ -371,7 +395,7 @@ static enum rmq_error run_count(struct admin *a, struct request *q)
 	if (q->by.what == COUNT_NONE)
 		return admin_fail(
 		    a, RMQ_E_USAGE, "count: --by reason|key|header:NAME is not given");
-	enum rmq_error err = open_table_of(a, q, &columns_of_count, "value,messages");
+	enum rmq_error err = open_table_of(a, q, &columns_of_count, COUNT_COLUMNS);
 	if (!err)
 		err = count_run(a, &q->by, q->words[0], &q->table, &out);
 	print_text(&out);
@@ -534,77 +558,64 @@ RUN(redrive)
 RUN(metrics)
 #undef RUN
 
+#define COMMAND(name, words, help, rows, min, max) \
+	{ \
+		{#name, NULL, words, help, {rows, client_options, options_of_all, NULL}, \
+		    NULL}, \
+		    min, max, do_##name \
+	}
 static const struct subcommand command_list[] = {
-    {"ls", "[-o FIELD,...] [-j] [GLOB]", "list queues", "+o:j" CLIENT_OPTIONS_SHORT,
-	table_options, 0, 1, do_ls},
-    {"show", "[-o FIELD,...] [-j] QUEUE [FIELD...]",
-	"print settings and counts; of FIELDs only the values", "+o:j" CLIENT_OPTIONS_SHORT,
-	table_options, 1, TABLE_COLUMNS_MAX, do_show},
-    {"create", "[SETTING...] QUEUE", "make a queue", "+" CLIENT_OPTIONS_SHORT, setting_options,
-	1, 1, do_create},
-    {"set", "SETTING... QUEUE", "change settings", "+" CLIENT_OPTIONS_SHORT, setting_options, 1,
-	1, do_set},
-    {"pause", "[--in] [--out] QUEUE", "no sending in, no handing out; both",
-	"+" CLIENT_OPTIONS_SHORT, pause_options, 1, 1, do_pause},
-    {"resume", "[--in] [--out] QUEUE", "end a pause", "+" CLIENT_OPTIONS_SHORT, pause_options,
-	1, 1, do_resume},
-    {"rm", "[--force] QUEUE", "remove a queue; 1 if it holds messages",
-	"+" CLIENT_OPTIONS_SHORT, remove_options, 1, 1, do_rm},
-    {"purge", "QUEUE", "delete all messages", "+" CLIENT_OPTIONS_SHORT, plain_options, 1, 1,
-	do_purge},
-    {"peek", "[-n N] [--state STATE,...] [--from SEQ] [-0] [-j] [-o FIELD,...] QUEUE",
-	"print messages without leasing them", "+n:0o:j" CLIENT_OPTIONS_SHORT, peek_options, 1,
-	1, do_peek},
-    {"stat", "[--watch DUR] [-o FIELD,...] [-j] [QUEUE]",
-	"print counters since the queue was made, again every DUR", "+o:j" CLIENT_OPTIONS_SHORT,
-	stat_options, 0, 1, do_stat},
-    {"wait", "QUEUE empty|below=N|above=N",
+    COMMAND(ls, "[GLOB]", "list queues", queue_rows, 0, 1),
+    COMMAND(show, "QUEUE [FIELD]...", "print settings and counts; of FIELDs only the values",
+	queue_rows, 1, TABLE_COLUMNS_MAX),
+    COMMAND(create, "QUEUE", "make a queue", setting_rows, 1, 1),
+    COMMAND(set, "QUEUE", "change settings", setting_rows, 1, 1),
+    COMMAND(pause, "QUEUE", "no sending in, no handing out; both", pause_rows, 1, 1),
+    COMMAND(resume, "QUEUE", "end a pause", pause_rows, 1, 1),
+    COMMAND(rm, "QUEUE", "remove a queue; 1 if it holds messages", remove_rows, 1, 1),
+    COMMAND(purge, "QUEUE", "delete all messages", no_rows, 1, 1),
+    COMMAND(peek, "QUEUE", "print messages without leasing them", peek_rows, 1, 1),
+    COMMAND(stat, "[QUEUE]", "print counters since the queue was made", stat_rows, 0, 1),
+    COMMAND(wait, "QUEUE empty|below=N|above=N",
 	"wait until the queue holds no, fewer or more messages, ready, leased or delayed",
-	"+" CLIENT_OPTIONS_SHORT, plain_options, 2, 2, do_wait},
-    {"count", "--by reason|key|header:NAME [-o FIELD,...] [-j] QUEUE",
-	"count messages by a value", "+o:j" CLIENT_OPTIONS_SHORT, count_options, 1, 1,
-	do_count},
-    {"move", "QUEUE QUEUE", "move the ready messages of one queue to another",
-	"+" CLIENT_OPTIONS_SHORT, plain_options, 2, 2, do_move},
-    {"redrive",
-	"[--match NAME=VALUE] [-n N] [--rate N/s|m|h] [--dry-run] [--max-redrives N] QUEUE",
-	"put dead letters back where they came from", "+n:" CLIENT_OPTIONS_SHORT,
-	redrive_options, 1, 1, do_redrive},
-    {"top", "[--watch DUR] [GLOB]", "show queues on a terminal, drawn anew every DUR (1s)",
-	"+" CLIENT_OPTIONS_SHORT, top_options, 0, 1, do_top},
-    {"why", "[-o FIELD,...] [-j] ID", "say where a message is, or what became of it",
-	"+o:j" CLIENT_OPTIONS_SHORT, table_options, 1, 1, do_why},
-    {"cancel", "ID...", "delete messages, also those that somebody holds",
-	"+" CLIENT_OPTIONS_SHORT, plain_options, 1, INT_MAX, do_cancel},
-    {"check",
-	"[--max-ready [N,]N] [--max-age [DUR,]DUR] [--max-dead [N,]N] [--format FORMAT] QUEUE",
-	"answer a monitor: 0 ok, 1 warning, 2 critical, 3 unknown", "+" CLIENT_OPTIONS_SHORT,
-	check_options, 1, 1, do_check},
-    {"metrics", "[--http]", "print metrics of all queues, or answer an HTTP request for them",
-	"+" CLIENT_OPTIONS_SHORT, metrics_options, 0, 0, do_metrics},
-    {"bind", "QUEUE PATTERN", "send the queue what comes to topics that match",
-	"+" CLIENT_OPTIONS_SHORT, plain_options, 2, 2, do_bind},
-    {"unbind", "QUEUE PATTERN", "no longer", "+" CLIENT_OPTIONS_SHORT, plain_options, 2, 2,
-	do_unbind},
-    {"bindings", "[-o FIELD,...] [-j] [QUEUE]", "list bindings", "+o:j" CLIENT_OPTIONS_SHORT,
-	table_options, 0, 1, do_bindings},
+	no_rows, 2, 2),
+    {{"count", "--by reason|key|header:NAME [OPTION]...", "QUEUE", "count messages by a value",
+	 {count_rows, client_options, options_of_all, NULL}, NULL},
+	1, 1, do_count},
+    COMMAND(
+	move, "QUEUE QUEUE", "move the ready messages of one queue to another", no_rows, 2, 2),
+    COMMAND(redrive, "QUEUE", "put dead letters back where they came from", redrive_rows, 1, 1),
+    COMMAND(top, "[GLOB]", "show queues on a terminal, again and again", top_rows, 0, 1),
+    COMMAND(why, "ID", "say where a message is, or what became of it", why_rows, 1, 1),
+    COMMAND(cancel, "ID...", "delete messages, also those that somebody holds", no_rows, 1,
+	INT_MAX),
+    COMMAND(check, "QUEUE", "answer a monitor: 0 ok, 1 warning, 2 critical, 3 unknown",
+	check_rows, 1, 1),
+    COMMAND(metrics, "", "print metrics of all queues, or answer an HTTP request for them",
+	metrics_rows, 0, 0),
+    COMMAND(
+	bind, "QUEUE PATTERN", "send the queue what comes to topics that match", no_rows, 2, 2),
+    COMMAND(unbind, "QUEUE PATTERN", "end that", no_rows, 2, 2),
+    COMMAND(bindings, "[QUEUE]", "list bindings", binding_rows, 0, 1),
 };
+#undef COMMAND
+#define COMMANDS (sizeof(command_list) / sizeof(command_list[0]))
+
+static const struct option_table *command_at(size_t i)
+{
+	return i < COMMANDS ? &command_list[i].table : NULL;
+}
+
+static const struct option_table program = {"rmq-queue", "COMMAND [OPTION]...", "[ARGUMENT]...",
+    "Administration of queues.\n", {client_options, options_of_all, NULL}, command_at};
 
 static bool take_option(void *arg, int option, const char *value);
 static const char *values_of(int option);
 
-static const struct subcommands commands = {"rmq-queue", command_list,
-    sizeof(command_list) / sizeof(command_list[0]), take_option,
-    "settings: --lease DUR --max-attempts N --backoff MIN,MAX --max-bytes SIZE\n"
-    "          --max-message SIZE --dead-letter QUEUE|none --expire DUR|none\n"
-    "          --dedup DUR|none --max-inflight N|none --rate N/s|m|h|none\n"
-    "          --dispatch fair|round-robin\n"
-    "  -S, --server ADDR,... contact points (RMQ_SERVERS)\n"
-    "      --timeout DUR     longest time without an answer (30s)\n"
-    "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n",
-    values_of};
+static const struct subcommands commands = {
+    &program, command_list, COMMANDS, take_option, values_of};
 
-/* ---- options ---- */
+/* ---- values of options ---- */
 
 static bool take_backoff(struct client_settings *s, const char *text)
 {
@@ -851,21 +862,17 @@ int main(int argc, char **argv)
 	redrive_init(&p.request.redrive);
 	struct subcommand_line line;
 	struct reason why;
-	struct text usage = {0};
 
 	startup();
+	if (options_rows_asked(&program, argc, argv))
+		return 0;
 	enum rmq_error err =
 	    subcommands_parse(&commands, argc, argv, &p.admin.common, 30000, &p, &line, &why);
 	if (err && why.text[0])
 		admin_fail(&p.admin, err, "%s", why.text);
-	if (!err && line.help) {
-		subcommands_usage(&commands, &usage);
-		print_text(&usage);
-	} else if (!err && line.version) {
-		puts("rmq-queue " RMQ_VERSION);
-	} else if (!err) {
-		err = run(&p, &line);
-	}
+	if (!err)
+		err = line.help || line.version ? subcommands_print(&commands, &line)
+						: run(&p, &line);
 	subcommands_free(&line);
 	if (!err && fflush(stdout) != 0)
 		err = RMQ_E_IO;

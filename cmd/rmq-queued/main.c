@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <malloc.h>
 #include <signal.h>
@@ -24,20 +23,6 @@
 /* Memory at the heap's end that is kept: buffers of frames come and go with each turn. */
 #define HEAP_KEPT_BYTES (4 << 20)
 
-static const char usage[] =
-    "usage: " PROGRAM " -d DIR [--init] [-l PATH] [--ready-fd N] [-qv] [-- COMMAND [ARG...]]\n"
-    "       " PROGRAM " --journal-fd N [--node NAME] [-l PATH] [--ready-fd N] [-qv]\n"
-    "  -d, --dir DIR       the journal's data directory\n"
-    "      --init          make DIR if it is absent or empty\n"
-    "      --create WHEN   auto: a queue is made when it is first named (the default);\n"
-    "                      explicit: by rmq-queue create only\n"
-    "      --journal-fd N  the journal is at the other end of descriptor N, a socket\n"
-    "      --node NAME     this node's name, by which its users are known\n"
-    "  -l, --listen PATH   the socket for clients (default $XDG_RUNTIME_DIR/rmq/rmq.sock if\n"
-    "                      that directory exists, else /run/rmq/rmq.sock; with COMMAND a\n"
-    "                      private one)\n" DAEMON_OPTIONS_HELP
-    "COMMAND runs with RMQ_SERVERS set; the daemon ends after it, with its status.\n";
-
 struct options {
 	const char *directory;
 	const char *listen;
@@ -51,15 +36,25 @@ struct options {
 
 enum { OPTION_INIT = 256, OPTION_JOURNAL_FD, OPTION_CREATE, OPTION_NODE };
 
-static const struct option long_options[] = {
-    {"dir", required_argument, NULL, 'd'},
-    {"init", no_argument, NULL, OPTION_INIT},
-    {"create", required_argument, NULL, OPTION_CREATE},
-    {"journal-fd", required_argument, NULL, OPTION_JOURNAL_FD},
-    {"node", required_argument, NULL, OPTION_NODE},
-    {"listen", required_argument, NULL, 'l'},
-    {NULL, 0, NULL, 0},
-};
+static const struct option_row rows[] = {
+    {'d', "dir", "DIR", NULL, NULL, "the journal's data directory"},
+    {OPTION_INIT, "init", NULL, NULL, NULL, "make DIR if it is absent or empty"},
+    {OPTION_CREATE, "create", "auto|explicit", NULL, "auto",
+	"make a queue when it is first named, or by rmq-queue create only"},
+    {OPTION_JOURNAL_FD, "journal-fd", "N", NULL, NULL,
+	"the journal is at the other end of descriptor N, a socket"},
+    {OPTION_NODE, "node", "NAME", NULL, NULL, "this node's name, by which its users are known"},
+    {'l', "listen", "PATH", NULL, NULL,
+	"the socket for clients (default $XDG_RUNTIME_DIR/rmq/rmq.sock if that directory exists, "
+	"else /run/rmq/rmq.sock; with COMMAND a private one)"},
+    {0}};
+
+static const struct option_table program = {PROGRAM, "-d DIR [--init] [OPTION]...",
+    "[[--] COMMAND [ARG]...]",
+    "       " PROGRAM " --journal-fd N [--node NAME] [OPTION]...\n"
+    "Keeps queues.  COMMAND runs with RMQ_SERVERS set; the daemon ends after it, with its\n"
+    "status.\n",
+    {rows, daemon_options, options_of_all, NULL}, NULL};
 
 _Noreturn static void bad_usage(const char *what)
 {
@@ -83,9 +78,9 @@ static enum rmq_error parse_socket(
 	return err;
 }
 
-_Noreturn static void print_and_exit(const char *text)
+_Noreturn static void print_and_exit(bool help)
 {
-	if (fputs(text, stdout) == EOF || fflush(stdout) != 0) {
+	if (options_print(&program, NULL, help)) {
 		log_error("stdout: %s", strerror(errno));
 		exit(error_exit(RMQ_E_IO));
 	}
@@ -137,14 +132,14 @@ static struct options parse(int argc, char **argv)
 {
 	struct options o = {.journal_fd = -1};
 	struct reason why = {""};
-	const struct daemon_parser parser = {"+d:l:", long_options, NULL, take_option, &o};
+	const struct daemon_parser parser = {&program, true, NULL, take_option, &o};
 
 	if (daemon_options_parse(&o.common, argc, argv, &parser, &why))
 		bad_usage(why.text);
 	if (o.common.help)
-		print_and_exit(usage);
+		print_and_exit(true);
 	if (o.common.version)
-		print_and_exit(PROGRAM " " RMQ_VERSION "\n");
+		print_and_exit(false);
 	if (optind < argc)
 		o.command = argv + optind;
 	else if (strcmp(argv[optind - 1], "--") == 0)
@@ -279,6 +274,8 @@ int main(int argc, char **argv)
 	struct server *s = &server;
 
 	startup();
+	if (options_rows_asked(&program, argc, argv))
+		return 0;
 	heap_keep();
 	log_init(PROGRAM, 0);
 	struct options o = parse(argc, argv);

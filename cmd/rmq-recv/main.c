@@ -29,42 +29,39 @@ enum {
 	OPT_ACK
 };
 
-static const struct option longs[] = {{"count", required_argument, NULL, 'n'},
-    {"drain", optional_argument, NULL, OPT_DRAIN}, {"wait", required_argument, NULL, OPT_WAIT},
-    {"lease", required_argument, NULL, OPT_LEASE},
-    {"prefetch", required_argument, NULL, OPT_PREFETCH},
-    {"no-create", no_argument, NULL, OPT_NO_CREATE}, {"topic", no_argument, NULL, 't'},
-    {"as", required_argument, NULL, OPT_AS}, {"skip-bad", no_argument, NULL, OPT_SKIP_BAD},
-    {"null", no_argument, NULL, '0'}, {"json", no_argument, NULL, 'j'},
-    {"output", required_argument, NULL, 'o'}, {"raw", no_argument, NULL, OPT_RAW},
-    {"into", required_argument, NULL, OPT_INTO}, {"ack", required_argument, NULL, OPT_ACK},
-    WORK_OPTIONS_LONG, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+static const struct option_row rows[] = {
+    {'n', "count", "N", NULL, NULL, "end after N messages"},
+    {'1', NULL, NULL, NULL, NULL, "end after one"},
+    {OPT_DRAIN, "drain", "[=all]", NULL, NULL,
+	"end when nothing is ready (all: nor leased or in back-off)"},
+    {OPT_WAIT, "wait", "DUR", NULL, NULL, "end when none came for DUR; 1 if none came at all"},
+    {OPT_LEASE, "lease", "DUR", NULL, "the queue's",
+	"length of leases; they are extended while held"},
+    {OPT_PREFETCH, "prefetch", "N", NULL, "as many as the output takes",
+	"messages leased ahead"},
+    {OPT_NO_CREATE, "no-create", NULL, NULL, NULL, "66 instead of making the queue"},
+    {'t', "topic", NULL, NULL, NULL,
+	"QUEUE is a pattern: what comes to topics that match, from now on"},
+    {OPT_AS, "as", "NAME", "QUEUE", NULL,
+	"with -t: also while it does not run, in the queue NAME"},
+    {OPT_SKIP_BAD, "skip-bad", NULL, NULL, NULL,
+	"dead-letter what cannot be printed, 65 at the end"},
+    {'0', "null", NULL, NULL, NULL, "end messages with NUL"},
+    {'j', "json", NULL, NULL, NULL, "print envelopes"},
+    {'o', "output", "FIELD,...", ENVELOPE_FIELD_WORDS, NULL,
+	"print fields, tab-separated, body last"},
+    {OPT_RAW, "raw", NULL, NULL, NULL, "print bodies and nothing else"},
+    {OPT_INTO, "into", "DIR", NULL, NULL,
+	"each message becomes a file of DIR; its path is printed"},
+    {OPT_ACK, "ack", "MODE", "read|write|sync|none|manual", "read on a pipe, else write",
+	"when messages are settled: read, write, sync (taken, written, synced), none (before the "
+	"write) or manual (by rmq-ack)"},
+    {0}};
 
-static const char usage_text[] =
-    "usage: rmq-recv [OPTION]... QUEUE [[--] COMMAND [ARG]...]\n"
+static const struct option_table program = {"rmq-recv", NULL, "QUEUE [[--] COMMAND [ARG]...]",
     "Prints the messages of QUEUE, a line each, and settles them when they are taken.\n"
-    "With COMMAND, runs it for each message, the body on its stdin, and settles by its exit.\n"
-    "\n"
-    "  -n, --count N         end after N messages\n"
-    "  -1                    end after one\n"
-    "      --drain[=all]     end when nothing is ready (all: nor leased or in back-off)\n"
-    "      --wait DUR        end when none came for DUR; 1 if none came at all\n"
-    "      --lease DUR       length of leases (the queue's); they are extended while held\n"
-    "      --prefetch N      messages leased ahead (as many as the output takes)\n"
-    "      --no-create       66 instead of making the queue\n"
-    "  -t, --topic           QUEUE is a pattern: what comes to topics that match, from now on\n"
-    "      --as NAME         with -t: also while it does not run, in the queue NAME\n"
-    "      --skip-bad        dead-letter what cannot be printed, 65 at the end\n"
-    "  -0, --null            end messages with NUL\n"
-    "  -j, --json            print envelopes\n"
-    "  -o, --output FIELD,.. print fields, tab-separated, body last\n"
-    "      --raw             print bodies and nothing else\n"
-    "      --into DIR        each message becomes a file of DIR; its path is printed\n"
-    "      --ack MODE        settled when read (default on a pipe), write (default else),\n"
-    "                        sync; none: before the write; manual: by rmq-ack\n" WORK_OPTIONS_HELP
-    "  -S, --server ADDR,... contact points (RMQ_SERVERS)\n"
-    "      --timeout DUR     longest time without an answer (30s, or infinity)\n"
-    "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n";
+    "With COMMAND, runs it for each message, the body on its stdin, and settles by its exit.\n",
+    {rows, work_option_rows, client_options, options_of_all}, NULL};
 
 #define INTO_PREFETCH \
 	256 /* files are synced one after the other, and nothing else is done meanwhile */
@@ -221,9 +218,7 @@ static enum rmq_error check(struct recv_options *o, struct reason *why)
 
 static enum rmq_error parse(int argc, char **argv, struct recv_options *o, struct reason *why)
 {
-	struct client_line line = {argc, argv,
-	    "+tn:10jo:" WORK_OPTIONS_SHORT CLIENT_OPTIONS_SHORT, longs, take_option, o, NULL,
-	    false, NULL};
+	struct client_line line = {argc, argv, &program, take_option, o, NULL, false, NULL};
 	enum rmq_error err = client_options_line(&o->common, &line, why);
 	o->queue = line.queue;
 	if (err || !line.queue)
@@ -333,15 +328,15 @@ int main(int argc, char **argv)
 
 	heap_keep();
 	startup();
+	if (options_rows_asked(&program, argc, argv))
+		return 0;
 	work_options_init(&o.work);
 	if (client_options_init(&o.common, UNITS_INFINITY - 1, &why))
 		return usage(why.text);
 	if (parse(argc, argv, &o, &why))
 		return why.text[0] ? usage(why.text) : error_exit(RMQ_E_USAGE);
-	if (o.common.help || o.common.version) {
-		fputs(o.common.help ? usage_text : "rmq-recv " RMQ_VERSION "\n", stdout);
-		return fflush(stdout) ? error_exit(RMQ_E_IO) : 0;
-	}
+	if (o.common.help || o.common.version)
+		return error_exit(options_print(&program, NULL, o.common.help));
 	if (o.common.timeout_ms == UNITS_INFINITY - 1)
 		o.common.timeout_ms = supply_for_ever(&o.end) ? UNITS_INFINITY : 30000;
 	if (!signals_init()) {

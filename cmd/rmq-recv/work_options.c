@@ -3,6 +3,30 @@
 #include "core/base/name.h"
 #include "core/base/units.h"
 
+const struct option_row work_option_rows[] = {{0, NULL, NULL, NULL, NULL, "With COMMAND:"},
+    {'P', "parallel", "N", NULL, "1", "runs at a time"},
+    {WORK_OPTION_BATCH, "batch", "N", NULL, NULL,
+	"up to N messages for one run, as lines (-0, -j) on its stdin"},
+    {WORK_OPTION_LINGER, "linger", "DUR", NULL, "0", "wait so long to fill a batch"},
+    {WORK_OPTION_RATE, "rate", "N/s|m|h", "RATE", NULL, "start so many runs, and no more"},
+    {WORK_OPTION_MAX_TIME, "max-time", "DUR", NULL, "infinity",
+	"TERM to a run's process group, KILL 10 s later"},
+    {WORK_OPTION_MAX_FAILS, "max-fails", "N", NULL, NULL,
+	"end with 75 after N failures in a row"},
+    {WORK_OPTION_ON_EXIT, "on-exit", "CODE,...=VERDICT",
+	"settle|dead|retry|retry:DUR|fail|stop", NULL,
+	"settle, dead, retry[:DUR], fail or stop for these statuses"},
+    {'I', NULL, "STR", NULL, NULL, "the body stands for STR in the ARGs, stdin is /dev/null"},
+    {'l', "newline", NULL, NULL, NULL, "end the body with a newline"},
+    {WORK_OPTION_TO, "to", "QUEUE", NULL, NULL,
+	"send each line that a run prints there as its message is settled"},
+    {'w', "whole", NULL, NULL, NULL, "with --to: all that it prints as one message"},
+    {WORK_OPTION_JOBLOG, "joblog", "FILE", NULL, NULL,
+	"append a line for each message that a run had"},
+    {WORK_OPTION_RESULTS, "results", "DIR", NULL, NULL,
+	"stdout and stderr of each run are files ID.out, ID.err in DIR"},
+    {0, NULL, NULL, NULL, NULL, "Of all clients:"}, {0}};
+
 void work_options_init(struct work_options *o)
 {
 	*o = (struct work_options){.max_time_ms = UNITS_INFINITY};

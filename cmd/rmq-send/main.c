@@ -34,54 +34,41 @@ enum {
 	OPT_PROGRESS
 };
 
-static const struct option longs[] = {{"null", no_argument, NULL, '0'},
-    {"whole", no_argument, NULL, 'w'}, {"files", no_argument, NULL, OPT_FILES},
-    {"envelopes", no_argument, NULL, 'J'}, {"header", required_argument, NULL, 'H'},
-    {"priority", required_argument, NULL, 'p'}, {"key", required_argument, NULL, 'k'},
-    {"delay", required_argument, NULL, 'd'}, {"expire", required_argument, NULL, 'e'},
-    {"require-newline", no_argument, NULL, OPT_REQUIRE_NEWLINE},
-    {"skip-bad", no_argument, NULL, OPT_SKIP_BAD}, {"print-ids", no_argument, NULL, 'i'},
-    {"pass", no_argument, NULL, OPT_PASS}, {"unsent", required_argument, NULL, OPT_UNSENT},
-    {"id-from", required_argument, NULL, OPT_ID_FROM},
-    {"resume", required_argument, NULL, OPT_RESUME}, {"wait", no_argument, NULL, OPT_WAIT},
-    {"no-wait", no_argument, NULL, OPT_NO_WAIT},
-    {"no-create", no_argument, NULL, OPT_NO_CREATE},
-    {"replace", no_argument, NULL, OPT_REPLACE}, {"topic", no_argument, NULL, 't'},
-    {"allow-unrouted", no_argument, NULL, OPT_ALLOW_UNROUTED},
-    {"window", required_argument, NULL, OPT_WINDOW},
-    {"progress", no_argument, NULL, OPT_PROGRESS}, CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+static const struct option_row rows[] = {{'0', "null", NULL, NULL, NULL, "records end in NUL"},
+    {'w', "whole", NULL, NULL, NULL, "all of stdin is one message"},
+    {OPT_FILES, "files", NULL, NULL, NULL, "each argument or record names a file to be sent"},
+    {'J', "envelopes", NULL, NULL, NULL, "lines are envelopes, as of rmq-recv -j"},
+    {'H', "header", "NAME=VALUE", NULL, NULL, "a header of each message; repeatable"},
+    {'p', "priority", "N", "0|1|2|3|4|5|6|7|8|9", "4", "0 to 9; 9 comes first"},
+    {'k', "key", "KEY", NULL, NULL, "one message of a key at a time, in order"},
+    {OPT_REPLACE, "replace", NULL, NULL, NULL,
+	"older ones of that key that nobody holds are deleted"},
+    {'d', "delay", "DUR|TIME", NULL, NULL, "not before"},
+    {'e', "expire", "DUR|TIME", NULL, NULL, "not after"},
+    {OPT_REQUIRE_NEWLINE, "require-newline", NULL, NULL, NULL,
+	"a last line without its newline is bad"},
+    {OPT_SKIP_BAD, "skip-bad", NULL, NULL, NULL, "skip bad records, 65 at the end"},
+    {'i', "print-ids", NULL, NULL, NULL, "print the id of each message as it is stored"},
+    {OPT_PASS, "pass", NULL, NULL, NULL, "print each record as it is stored"},
+    {OPT_UNSENT, "unsent", "FILE", NULL, NULL,
+	"on failure, gets what is not known to be stored"},
+    {OPT_RESUME, "resume", "NAME", NULL, NULL,
+	"pass over the records that NAME has stored here before"},
+    {OPT_ID_FROM, "id-from", "hash|json:.PATH", NULL, NULL,
+	"do not store again what was stored lately"},
+    {OPT_WAIT, "wait", NULL, NULL, NULL,
+	"stay until each message is settled; 65: some are dead letters"},
+    {OPT_NO_WAIT, "no-wait", NULL, NULL, NULL, "75 at once when the queue is full"},
+    {OPT_NO_CREATE, "no-create", NULL, NULL, NULL, "66 instead of making the queue"},
+    {'t', "topic", NULL, NULL, NULL, "QUEUE is a topic: for each queue that is bound to it"},
+    {OPT_ALLOW_UNROUTED, "allow-unrouted", NULL, NULL, NULL,
+	"0 though no queue is bound to the topic (66)"},
+    {OPT_WINDOW, "window", "N", NULL, "16", "batches in flight"},
+    {OPT_PROGRESS, "progress", NULL, NULL, NULL, "show a progress bar"}, {0}};
 
-static const char usage_text[] =
-    "usage: rmq-send [OPTION]... QUEUE [[--] MESSAGE...]\n"
-    "Stores the arguments, or each line of stdin, durably in QUEUE.  Exit 0: all are stored.\n"
-    "\n"
-    "  -0, --null            records end in NUL\n"
-    "  -w, --whole           all of stdin is one message\n"
-    "      --files           each argument or record names a file to be sent\n"
-    "  -J, --envelopes       lines are envelopes, as of rmq-recv -j\n"
-    "  -H, --header NAME=VALUE  a header of each message; repeatable\n"
-    "  -p, --priority N      0 to 9; 9 comes first (4)\n"
-    "  -k, --key KEY         one message of a key at a time, in order\n"
-    "      --replace         older ones of that key that nobody holds are deleted\n"
-    "  -d, --delay DUR|TIME  not before\n"
-    "  -e, --expire DUR|TIME not after\n"
-    "      --require-newline a last line without its newline is bad\n"
-    "      --skip-bad        skip bad records, 65 at the end\n"
-    "  -i, --print-ids       print the id of each message as it is stored\n"
-    "      --pass            print each record as it is stored\n"
-    "      --unsent FILE     on failure, gets what is not known to be stored\n"
-    "      --resume NAME     pass over the records that NAME has stored here before\n"
-    "      --id-from hash|json:.PATH  do not store again what was stored lately\n"
-    "      --wait            stay until each message is settled; 65: some are dead letters\n"
-    "      --no-wait         75 at once when the queue is full\n"
-    "      --no-create       66 instead of making the queue\n"
-    "  -t, --topic           QUEUE is a topic: for each queue that is bound to it\n"
-    "      --allow-unrouted  0 though no queue is bound to the topic (66)\n"
-    "      --window N        batches in flight (16)\n"
-    "      --progress        show progress on the terminal\n"
-    "  -S, --server ADDR,... contact points (RMQ_SERVERS)\n"
-    "      --timeout DUR     longest time without progress (30s)\n"
-    "  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n";
+static const struct option_table program = {"rmq-send", NULL, "QUEUE [[--] MESSAGE...]",
+    "Stores the arguments, or each line of stdin, durably in QUEUE.  Exit 0: all are stored.\n",
+    {rows, client_options, options_of_all, NULL}, NULL};
 
 static int usage(const char *why)
 {
@@ -241,8 +228,7 @@ static bool stdin_has_records(void)
 static enum rmq_error parse(int argc, char **argv, struct line *l, struct reason *why)
 {
 	struct input *in = l->in;
-	struct client_line line = {argc, argv, "+0twiJH:p:k:d:e:" CLIENT_OPTIONS_SHORT, longs,
-	    take_option, l, NULL, false, NULL};
+	struct client_line line = {argc, argv, &program, take_option, l, NULL, false, NULL};
 	enum rmq_error err = client_options_line(&l->o->common, &line, why);
 	if (err || !line.queue)
 		return err;
@@ -359,14 +345,14 @@ int main(int argc, char **argv)
 
 	heap_keep();
 	startup();
+	if (options_rows_asked(&program, argc, argv))
+		return 0;
 	if (client_options_init(&o.common, 30000, &why))
 		return usage(why.text);
 	if (parse(argc, argv, &line, &why))
 		return why.text[0] ? usage(why.text) : error_exit(RMQ_E_USAGE);
-	if (o.common.help || o.common.version) {
-		fputs(o.common.help ? usage_text : "rmq-send " RMQ_VERSION "\n", stdout);
-		return fflush(stdout) ? error_exit(RMQ_E_IO) : 0;
-	}
+	if (o.common.help || o.common.version)
+		return error_exit(options_print(&program, NULL, o.common.help));
 	o.unit = unit_of(&in);
 	/* Before anything is sent: a file that cannot be written is of no use afterwards. */
 	int error = unsent_open(&unsent, o.unsent);

@@ -89,6 +89,15 @@ offset_of() {
 	assert_output --regexp '^rmq-journal [0-9]'
 }
 
+@test "journal: COMMAND --help is that command's usage and options" {
+	run -0 rmq-journal dump --help
+	assert_line --index 0 "usage: rmq-journal dump [OPTION]... DIR"
+	assert_line --regexp '^ +--from N '
+	refute_line --partial "--since"
+	run -64 --separate-stderr rmq-journal dump
+	assert_equal "$stderr" "usage: rmq-journal dump [OPTION]... DIR (see rmq-journal dump --help)"
+}
+
 @test "journal: no command, an unknown one, or a wrong number of words is 64" {
 	run -64 rmq-journal
 	run -64 rmq-journal frobnicate q

@@ -405,3 +405,15 @@ ended_by_a_signal() {
 		assert_output --partial "'a?b?[31m'"
 	done
 }
+
+@test "rmq-queue: COMMAND --help is that command's usage and options, --help the commands" {
+	run -0 rmq-queue peek --help
+	assert_line --index 0 "usage: rmq-queue peek [OPTION]... QUEUE"
+	assert_line --regexp '^ +--state STATE,'
+	refute_line --partial "--max-attempts"
+	run -0 rmq-queue --help
+	assert_line --regexp '^  peek QUEUE '
+	refute_line --partial "--state"
+	run -64 rmq-queue peek a b
+	assert_output "rmq-queue: usage: rmq-queue peek [OPTION]... QUEUE"
+}

@@ -239,10 +239,11 @@ static void put_body(struct text *out, const struct envelope *e, bool json)
 static const struct {
 	const char *name;
 	void (*put)(struct text *out, const struct envelope *e, bool json);
-} fields[] = {{"id", put_id}, {"queue", put_queue}, {"seq", put_seq}, {"time", put_time},
-    {"attempt", put_attempt}, {"failures", put_failures}, {"receipt", put_receipt},
-    {"until", put_until}, {"priority", put_priority}, {"key", put_key},
-    {"headers", put_headers}, {"state", put_state}, {"note", put_note}, {"body", put_body}};
+} fields[] = {
+#define X(name) {#name, put_##name},
+    ENVELOPE_FIELDS(X)
+#undef X
+};
 
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
 

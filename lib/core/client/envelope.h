@@ -41,6 +41,15 @@ struct envelope envelope_of(const struct client_delivery *d, struct slice queue,
 /* Both append, without anything after it. */
 void envelope_put_json(struct text *out, const struct envelope *e);
 
+/* The fields, by their names; put_##name() in envelope.c puts it. */
+/* clang-format off */
+#define ENVELOPE_FIELDS(X) \
+	X(id) X(queue) X(seq) X(time) X(attempt) X(failures) X(receipt) X(until) X(priority) X(key) \
+	X(headers) X(state) X(note) X(body)
+/* clang-format on */
+#define ENVELOPE_FIELD_WORD(name) "," #name
+#define ENVELOPE_FIELD_WORDS	  ENVELOPE_FIELDS(ENVELOPE_FIELD_WORD) /* ",id,queue,..." */
+
 #define ENVELOPE_FIELDS_MAX 16
 struct envelope_fields {
 	uint8_t field[ENVELOPE_FIELDS_MAX];

@@ -6,6 +6,11 @@
 #include "core/base/topic.h"
 #include "core/base/units.h"
 
+const struct option_row client_options[] = {
+    {'S', "server", "ADDR,...", NULL, "RMQ_SERVERS", "contact points: unix:/PATH"},
+    {CLIENT_OPTION_TIMEOUT, "timeout", "DUR", NULL, "30s", "longest time without an answer"},
+    {0}};
+
 enum rmq_error client_options_init(
     struct client_options *o, uint64_t timeout_ms, struct reason *why)
 {
@@ -47,11 +52,10 @@ enum rmq_error client_options_take(
 	return RMQ_E_NOTHING;
 }
 
-int client_options_next(
-    int argc, char **argv, const char *letters, const struct option *longs, bool *dashes)
+int client_options_next(int argc, char **argv, const struct option_parser *p, bool *dashes)
 {
 	int before = optind;
-	int option = getopt_long(argc, argv, letters, longs, NULL);
+	int option = getopt_long(argc, argv, p->letters, p->longs, NULL);
 	if (option == -1 && optind > before)
 		*dashes = true;
 	return option;
@@ -61,9 +65,10 @@ int client_options_next(
 static enum rmq_error take_all(
     struct client_options *o, const struct client_line *l, bool *dashes, struct reason *why)
 {
+	struct option_parser parser;
 	int option;
-	while ((option = client_options_next(l->argc, l->argv, l->letters, l->longs, dashes)) !=
-	       -1) {
+	options_parser(&parser, l->table, true);
+	while ((option = client_options_next(l->argc, l->argv, &parser, dashes)) != -1) {
 		enum rmq_error err = client_options_take(o, option, optarg, why);
 		if (err == RMQ_E_NOTHING) {
 			why->text[0] = 0;

@@ -2,23 +2,16 @@
 #ifndef RMQ_SYS_CLIENT_CLIENT_OPTIONS_H
 #define RMQ_SYS_CLIENT_CLIENT_OPTIONS_H
 
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "sys/process/options.h"
 #include "sys/process/reason.h"
 
 #define CLIENT_OPTION_TIMEOUT 1000
 
-#define CLIENT_OPTIONS_SHORT "S:qvhV"
-#define CLIENT_OPTIONS_LONG \
-	{"server", required_argument, NULL, 'S'}, \
-	    {"timeout", required_argument, NULL, CLIENT_OPTION_TIMEOUT}, \
-	    {"quiet", no_argument, NULL, 'q'}, {"verbose", no_argument, NULL, 'v'}, \
-	    {"help", no_argument, NULL, 'h'}, \
-	{ \
-		"version", no_argument, NULL, 'V' \
-	}
+/* Their rows, beside options_of_all. */
+extern const struct option_row client_options[];
 
 /* What QUEUE is. */
 enum client_names { NAMES_QUEUE, NAMES_TOPIC, NAMES_PATTERN };
@@ -45,15 +38,13 @@ enum rmq_error client_options_take(struct client_options *o, int option, const c
  * getopt_long() that ends at the first word that is not an option, and says whether it
  * was ended by "--" (*dashes is then set).
  */
-int client_options_next(
-    int argc, char **argv, const char *letters, const struct option *longs, bool *dashes);
+int client_options_next(int argc, char **argv, const struct option_parser *p, bool *dashes);
 
 /* A command line that names one QUEUE, with options before it and after it. */
 struct client_line {
 	int argc;
 	char **argv;
-	const char *letters;
-	const struct option *longs;
+	const struct option_table *table;
 	/* Takes an option of the program's own.  *why empty: getopt_long() has complained. */
 	enum rmq_error (*take)(void *arg, int option, struct reason *why);
 	void *arg;

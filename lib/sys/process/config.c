@@ -136,13 +136,9 @@ static bool parse_seeds(struct config_seeds *seeds, const char *value, const cha
 
 /* ---- settings ---- */
 
-static const struct setting {
-	const char *name;
-	const char *standard;
-	const char *value;
-	const char *help;
-} settings[] = {
-#define X(member, setting, kind, standard, value, help) {setting, standard, value, help},
+const struct option_row config_rows[CONFIG_SETTINGS_COUNT + 1] = {
+#define X(member, setting, kind, standard, value, help) \
+	{CONFIG_OPTION + CONFIG_SETTING_##member, setting, value, NULL, standard, help},
     CONFIG_SETTINGS(X)
 #undef X
 };
@@ -184,33 +180,14 @@ void config_init(struct config *c)
 
 /* ---- options ---- */
 
-void config_options(struct option options[CONFIG_SETTINGS_COUNT])
-{
-	for (int i = 0; i < CONFIG_SETTINGS_COUNT; i++)
-		options[i] = (struct option){
-		    settings[i].name, required_argument, NULL, CONFIG_OPTION + i};
-}
-
-void config_help(struct text *help)
-{
-	for (int i = 0; i < CONFIG_SETTINGS_COUNT; i++) {
-		const struct setting *s = &settings[i];
-		char option[64], line[256];
-		(void)snprintf(option, sizeof(option), "--%s %s", s->name, s->value);
-		(void)snprintf(line, sizeof(line), "      %-30s  %s%s%s%s\n", option, s->help,
-		    s->standard ? " (" : "", s->standard ? s->standard : "",
-		    s->standard ? ")" : "");
-		text_put_str(help, line);
-	}
-}
-
 enum rmq_error config_option(struct config *c, int value, const char *arg, struct reason *why)
 {
 	const char *what;
 	assert(value >= CONFIG_OPTION && value < CONFIG_OPTION + CONFIG_SETTINGS_COUNT);
 	enum config_setting setting = (enum config_setting)(value - CONFIG_OPTION);
 	if (!set(c, setting, arg, &what))
-		return reason_set(why, RMQ_E_USAGE, "--%s: %s", settings[setting].name, what);
+		return reason_set(
+		    why, RMQ_E_USAGE, "--%s: %s", config_rows[setting].name, what);
 	c->given_as_option |= UINT64_C(1) << setting;
 	return RMQ_E_OK;
 }
@@ -220,7 +197,7 @@ enum rmq_error config_option(struct config *c, int value, const char *arg, struc
 static int setting_of(const char *name)
 {
 	for (int i = 0; i < CONFIG_SETTINGS_COUNT; i++)
-		if (strcmp(settings[i].name, name) == 0)
+		if (strcmp(config_rows[i].name, name) == 0)
 			return i;
 	return -1;
 }
@@ -282,7 +259,7 @@ enum rmq_error config_parse(
 
 static enum rmq_error wrong(struct reason *why, enum config_setting setting, const char *what)
 {
-	return reason_set(why, RMQ_E_CONFIG, "%s: %s", settings[setting].name, what);
+	return reason_set(why, RMQ_E_CONFIG, "%s: %s", config_rows[setting].name, what);
 }
 
 static bool given(const struct config *c, enum config_setting setting)
@@ -293,7 +270,7 @@ static bool given(const struct config *c, enum config_setting setting)
 /* The default of a socket is a name in the directory for sockets. */
 static bool set_default(struct config *c, enum config_setting setting, const char **why)
 {
-	const char *standard = settings[setting].standard;
+	const char *standard = config_rows[setting].standard;
 	switch (setting) {
 	case CONFIG_SETTING_control:
 		return socket_address_runtime(&c->control, standard, why) == RMQ_E_OK;
@@ -329,9 +306,9 @@ enum rmq_error config_check(struct config *c, uint64_t wanted, struct reason *wh
 		enum config_setting setting = (enum config_setting)i;
 		if (given(c, setting))
 			continue;
-		if (settings[i].standard && !set_default(c, setting, &what))
+		if (config_rows[i].standard && !set_default(c, setting, &what))
 			return wrong(why, setting, what);
-		if (!settings[i].standard && ((wanted & ~addresses) >> i & 1))
+		if (!config_rows[i].standard && ((wanted & ~addresses) >> i & 1))
 			return wrong(why, setting, "is missing");
 	}
 	/* Clients are told it, wherever they are. */

@@ -9,13 +9,13 @@
 #ifndef RMQ_SYS_PROCESS_CONFIG_H
 #define RMQ_SYS_PROCESS_CONFIG_H
 
-#include <getopt.h>
 #include <limits.h>
 #include <stdbool.h>
 
 #include "core/base/limits.h"
 #include "core/base/text.h"
 #include "sys/net/socket.h"
+#include "sys/process/options.h"
 #include "sys/process/reason.h"
 
 #define CONFIG_SEEDS_MAX RAFT_MEMBERS_MAX
@@ -92,18 +92,14 @@ struct config {
 	((((c)->given_in_file | (c)->given_as_option) & CONFIG_BIT(member)) != 0)
 
 /*
- * Order of use: config_init(); config_options() for getopt_long(), whose values from
- * CONFIG_OPTION on are given to config_option(); config_read() if there is a file;
- * config_check().
+ * Order of use: config_init(); config_rows for the parser, whose codes from CONFIG_OPTION on are
+ * given to config_option(); config_read() if there is a file; config_check().
  */
 void config_init(struct config *c);
 
 #define CONFIG_OPTION 1000
-/* Puts the options of all settings to `options`, CONFIG_SETTINGS_COUNT of them. */
-void config_options(struct option options[CONFIG_SETTINGS_COUNT]);
-
-/* Appends to a program's help: a line for each option. */
-void config_help(struct text *help);
+/* An option for each setting, in their order; a row of zeros ends them. */
+extern const struct option_row config_rows[CONFIG_SETTINGS_COUNT + 1];
 
 /* `value` is what getopt_long() gave back.  RMQ_E_USAGE: "--NAME: text". */
 enum rmq_error config_option(struct config *c, int value, const char *arg, struct reason *why)

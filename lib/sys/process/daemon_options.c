@@ -1,6 +1,5 @@
 #include "sys/process/daemon_options.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -27,15 +26,9 @@ enum rmq_error daemon_options_fd(
 
 enum { OPTION_READY_FD = 900 };
 
-static const struct option common_options[] = {
-    {"ready-fd", required_argument, NULL, OPTION_READY_FD},
-    {"quiet", no_argument, NULL, 'q'},
-    {"verbose", no_argument, NULL, 'v'},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},
-};
-#define COMMON_LETTERS "qvhV"
-#define COMMON_COUNT   (sizeof(common_options) / sizeof(common_options[0]))
+const struct option_row daemon_options[] = {{OPTION_READY_FD, "ready-fd", "N", NULL, NULL,
+						"write a newline to descriptor N when ready"},
+    {0}};
 
 static enum rmq_error take(
     struct daemon_options *o, int option, const struct daemon_parser *p, struct reason *why)
@@ -64,22 +57,12 @@ static enum rmq_error take(
 enum rmq_error daemon_options_parse(struct daemon_options *o, int argc, char **argv,
     const struct daemon_parser *p, struct reason *why)
 {
-	struct option all[COMMON_COUNT + DAEMON_OPTIONS_OWN_MAX + CONFIG_SETTINGS_COUNT + 1] = {
-	    0};
-	char letters[64];
-	size_t count = 0;
+	struct option_parser parser;
 	int c;
 
 	*o = (struct daemon_options){.ready_fd = -1};
-	(void)snprintf(letters, sizeof(letters), "%s" COMMON_LETTERS, p->letters);
-	memcpy(all, common_options, sizeof(common_options));
-	while (p->options[count].name)
-		count++;
-	assert(count <= DAEMON_OPTIONS_OWN_MAX);
-	memcpy(all + COMMON_COUNT, p->options, count * sizeof(all[0]));
-	if (p->config)
-		config_options(all + COMMON_COUNT + count);
-	while ((c = getopt_long(argc, argv, letters, all, NULL)) != -1) {
+	options_parser(&parser, p->table, p->ordered);
+	while ((c = getopt_long(argc, argv, parser.letters, parser.longs, NULL)) != -1) {
 		why->text[0] = '\0';
 		if (c == '?' || take(o, c, p, why))
 			return RMQ_E_USAGE;

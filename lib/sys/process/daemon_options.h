@@ -2,16 +2,14 @@
 #ifndef RMQ_SYS_PROCESS_DAEMON_OPTIONS_H
 #define RMQ_SYS_PROCESS_DAEMON_OPTIONS_H
 
-#include <getopt.h>
 #include <stdbool.h>
 
 #include "sys/process/config.h"
+#include "sys/process/options.h"
 #include "sys/process/reason.h"
 
-/* Their lines of a usage text. */
-#define DAEMON_OPTIONS_HELP \
-	"      --ready-fd N    write a newline to descriptor N when ready\n" \
-	"  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n"
+/* Their rows, beside options_of_all. */
+extern const struct option_row daemon_options[];
 
 struct daemon_options {
 	int ready_fd;  /* -1: none */
@@ -22,15 +20,13 @@ struct daemon_options {
 
 /* What a daemon takes besides; borrowed for the call. */
 struct daemon_parser {
-	const char *letters; /* as getopt_long() wants them: "d:c:" */
-	const struct option
-	    *options; /* DAEMON_OPTIONS_OWN_MAX at most; one without a name ends them */
-	struct config *config; /* each of its settings is an option as well; NULL: none is */
+	const struct option_table *table;
+	bool ordered;	       /* options end at the first word */
+	struct config *config; /* of a table with config_rows; else NULL */
 	/* An option of its own.  RMQ_E_USAGE: *why says what is wrong with it. */
 	enum rmq_error (*take)(void *arg, int option, const char *value, struct reason *why);
 	void *arg;
 };
-#define DAEMON_OPTIONS_OWN_MAX 8
 
 /*
  * Takes a command line; optind is the first word after the options.  It ends early at --help and

@@ -6,7 +6,7 @@
 static const struct subcommand *find(const struct subcommands *c, const char *name)
 {
 	for (size_t i = 0; i < c->count; i++)
-		if (strcmp(c->list[i].name, name) == 0)
+		if (strcmp(c->list[i].table.name, name) == 0)
 			return &c->list[i];
 	return NULL;
 }
@@ -22,7 +22,7 @@ static enum rmq_error take_option(const struct subcommands *c,
 	if (err != RMQ_E_NOTHING || c->take(arg, option, optarg))
 		return err == RMQ_E_NOTHING ? RMQ_E_OK : err;
 	return reason_set(why, RMQ_E_USAGE, "%s: '%s' is not a valid value for %s%s%s",
-	    line->command->name, optarg,
+	    line->command->table.name, optarg,
 	    argv[optind - 1] == optarg ? argv[optind - 2] : argv[optind - 1],
 	    c->values_of ? ", which takes " : "", c->values_of ? c->values_of(option) : "");
 }
@@ -31,11 +31,11 @@ static enum rmq_error take_option(const struct subcommands *c,
 static enum rmq_error parse_front(const struct subcommands *c, int argc, char **argv,
     struct client_options *common, struct subcommand_line *line, struct reason *why)
 {
-	static const struct option longs[] = {CLIENT_OPTIONS_LONG, {NULL, 0, NULL, 0}};
+	struct option_parser parser;
 	int option;
 
-	while (
-	    (option = getopt_long(argc, argv, "+" CLIENT_OPTIONS_SHORT, longs, NULL)) != -1) {
+	options_parser(&parser, c->program, true);
+	while ((option = getopt_long(argc, argv, parser.letters, parser.longs, NULL)) != -1) {
 		enum rmq_error err = take_option(c, line, common, option, argv, NULL, why);
 		if (err)
 			return err;
@@ -52,19 +52,29 @@ static enum rmq_error parse_front(const struct subcommands *c, int argc, char **
 	return RMQ_E_OK;
 }
 
+static enum rmq_error wrong_words(
+    const struct subcommands *c, const struct subcommand *cmd, struct reason *why)
+{
+	struct text usage = {0};
+	options_usage(&usage, c->program, &cmd->table);
+	(void)reason_set(why, RMQ_E_USAGE, "%.*s", (int)usage.len, usage.data);
+	text_deinit(&usage);
+	return RMQ_E_USAGE;
+}
+
 static enum rmq_error parse_command(const struct subcommands *c, int argc, char **argv,
     struct client_options *common, void *arg, struct subcommand_line *line, struct reason *why)
 {
 	const struct subcommand *cmd = line->command;
+	struct option_parser parser;
 	bool dashes = false;
 
+	options_parser(&parser, &cmd->table, true);
 	line->words = calloc((size_t)argc, sizeof(*line->words));
 	if (!line->words)
 		return reason_set(why, RMQ_E_LIMIT, "out of memory");
 	for (optind++; optind < argc;) {
-		int option =
-		    dashes ? -1
-			   : client_options_next(argc, argv, cmd->letters, cmd->longs, &dashes);
+		int option = dashes ? -1 : client_options_next(argc, argv, &parser, &dashes);
 		if (option == -1) {
 			if (optind < argc)
 				line->words[line->words_count++] = argv[optind++];
@@ -78,8 +88,7 @@ static enum rmq_error parse_command(const struct subcommands *c, int argc, char 
 	line->version = common->version;
 	if (!line->help && !line->version &&
 	    (line->words_count < cmd->words_min || line->words_count > cmd->words_max))
-		return reason_set(
-		    why, RMQ_E_USAGE, "usage: %s %s %s", c->program, cmd->name, cmd->arguments);
+		return wrong_words(c, cmd, why);
 	return RMQ_E_OK;
 }
 
@@ -102,19 +111,9 @@ void subcommands_free(struct subcommand_line *line)
 	line->words = NULL;
 }
 
-void subcommands_usage(const struct subcommands *c, struct text *out)
+enum rmq_error subcommands_print(
+    const struct subcommands *c, const struct subcommand_line *line)
 {
-	text_put_str(out, "usage: ");
-	text_put_str(out, c->program);
-	text_put_str(out, " COMMAND [OPTION]... [ARGUMENT]...\n");
-	for (size_t i = 0; i < c->count; i++) {
-		text_put_str(out, "  ");
-		text_put_str(out, c->list[i].name);
-		text_put_str(out, " ");
-		text_put_str(out, c->list[i].arguments);
-		text_put_str(out, "\n         ");
-		text_put_str(out, c->list[i].help);
-		text_put_str(out, "\n");
-	}
-	text_put_str(out, c->usage);
+	return options_print(
+	    c->program, line->command ? &line->command->table : NULL, line->help);
 }

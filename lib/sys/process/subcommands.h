@@ -13,11 +13,7 @@
 #include "sys/client/client_options.h"
 
 struct subcommand {
-	const char *name;
-	const char *arguments; /* as usage shows them */
-	const char *help;
-	const char *letters;	    /* of options, as for getopt(3), with a "+" in front */
-	const struct option *longs; /* with CLIENT_OPTIONS_LONG among them */
+	struct option_table table; /* with the options of the program among them */
 	int words_min;
 	int words_max;
 	enum rmq_error (*run)(void *arg); /* of the program */
@@ -25,18 +21,17 @@ struct subcommand {
 
 /* A program's. */
 struct subcommands {
-	const char *program;
+	const struct option_table *program; /* its options are those of all its sub-commands */
 	const struct subcommand *list;
 	size_t count;
 	/* Takes an option that is not a client's; false: its value is not valid. */
 	bool (*take)(void *arg, int option, const char *value);
-	const char *usage; /* lines after those of the commands */
 	/* What are valid values of that option, for messages; may be NULL. */
 	const char *(*values_of)(int option);
 };
 
 struct subcommand_line {
-	const struct subcommand *command; /* NULL: only help or version is asked for */
+	const struct subcommand *command; /* NULL: only help or version of all is asked for */
 	bool help;
 	bool version;
 	char **words; /* borrowed from argv */
@@ -54,7 +49,8 @@ enum rmq_error subcommands_parse(const struct subcommands *c, int argc, char **a
 /* Frees what subcommands_parse() made, also after a failure. */
 void subcommands_free(struct subcommand_line *line);
 
-/* What --help prints. */
-void subcommands_usage(const struct subcommands *c, struct text *out);
+/* Prints the help that is asked for, or the version.  RMQ_E_IO: see errno. */
+enum rmq_error subcommands_print(const struct subcommands *c,
+    const struct subcommand_line *line) __attribute__((warn_unused_result));
 
 #endif
