@@ -656,19 +656,27 @@ static uint32_t counts(const struct queue *q)
 }
 
 /*
- * The next part of a range, from *at on and before `end`, with live messages; *at is after
- * it then.  NULL: there is none.
+ * The range of the next part, [*from, *at) then, that has live messages, from *at on and before
+ * `end`.  NULL: there is none.
  */
-static struct range *next_live(struct queue *q, uint64_t *at, uint64_t end)
+static struct range *next_part(struct queue *q, uint64_t *from, uint64_t *at, uint64_t end)
 {
 	struct range *r;
 	while (*at < end && (r = queue_range_at(q, *at)) && r->first < end) {
-		uint64_t from = *at > r->first ? *at : r->first;
+		*from = *at > r->first ? *at : r->first;
 		*at = min_u64(end, r->first + r->span);
-		if (queue_any_live(q, from, *at))
-			return queue_isolate(q, r, from, *at - from);
+		if (queue_any_live(q, *from, *at))
+			return r;
 	}
 	return NULL;
+}
+
+/* The same, as a range of its own. */
+static struct range *next_live(struct queue *q, uint64_t *at, uint64_t end)
+{
+	uint64_t from;
+	struct range *r = next_part(q, &from, at, end);
+	return r ? queue_isolate(q, r, from, *at - from) : NULL;
 }
 
 static void make_leased(struct broker *b, const struct event_place *at, struct queue *q,
@@ -781,10 +789,11 @@ static bool entry_begin(struct entry_walk *w)
 	return !w->err;
 }
 
-static struct range *entry_next(struct entry_walk *w)
+/* The range that has the next part, [*from, w->at) then. */
+static struct range *entry_part(struct entry_walk *w, uint64_t *from)
 {
 	while (w->at < w->end || entry_begin(w)) {
-		struct range *r = next_live(w->q, &w->at, w->end);
+		struct range *r = next_part(w->q, from, &w->at, w->end);
 		if (!r) {
 			w->at = w->end;
 			continue;
@@ -795,12 +804,20 @@ static struct range *entry_next(struct entry_walk *w)
 			w->err = RMQ_E_CORRUPT;
 			return NULL;
 		}
+		r = queue_isolate(w->q, r, *from, w->at - *from);
 		w->q->counts.delivered += r->live;
 		queue_make_leased(
 		    w->q, r, NULL, w->lease, w->b->lease_now, 0, r->attempt + counts(w->q));
 		return r;
 	}
 	return NULL;
+}
+
+static struct range *entry_next(struct entry_walk *w)
+{
+	uint64_t from;
+	struct range *r = entry_part(w, &from);
+	return r ? queue_isolate(w->q, r, from, w->at - from) : NULL;
 }
 
 /* What the settling events have in common. */
@@ -840,12 +857,15 @@ static enum rmq_error apply_settle(
 {
 	struct entry_walk w;
 	struct range *r;
+	uint64_t from;
 	if (!settlement_begin(b, at, SETTLEMENT_OF(e), &w))
 		return w.err;
 	w.left = w.q ? &w.q->counts.settled : NULL;
-	while ((r = entry_next(&w))) {
-		w.q->counts.settled += r->live;
-		queue_drop_range(w.q, r);
+	/* Not cut out: whatever the order in which a lease is settled, it costs one range. */
+	while ((r = entry_part(&w, &from))) {
+		uint64_t before = w.q->live[STATE_LEASED];
+		queue_drop(w.q, r, from, w.at);
+		w.q->counts.settled += before - w.q->live[STATE_LEASED];
 	}
 	if (!w.err)
 		lost_some(b, w.q);

@@ -997,18 +997,38 @@ void queue_add_new(struct queue *q, uint64_t first, uint64_t count, const struct
 		queue_make_ready(q, r, 0, 0);
 }
 
-void queue_drop_range(struct queue *q, struct range *r)
+/* So many messages of [first, end), which are not all of r's, are its messages no more. */
+static void range_lose(
+    struct queue *q, struct range *r, uint64_t first, uint64_t end, uint64_t gone)
 {
-	uint64_t first = r->first, end = r->first + r->span;
-	struct range *prev = RB_PREV(range_tree, &q->ranges, r);
-	struct range *next = RB_NEXT(range_tree, &q->ranges, r);
+	q->live[r->state] -= gone;
+	r->live -= gone;
+	/* Ranges are apart: no tree's order changes. */
+	if (end == r->first + r->span) {
+		r->span = first - r->first;
+	} else if (first == r->first) {
+		r->first = end;
+		r->span -= end - first;
+	}
+}
+
+void queue_drop(struct queue *q, struct range *r, uint64_t first, uint64_t end)
+{
+	uint64_t gone =
+	    end - first == r->span ? r->live : queue_count_live(q, first, end - first);
+	bool all = gone == r->live;
+	struct range *prev = all ? RB_PREV(range_tree, &q->ranges, r) : NULL;
+	struct range *next = all ? RB_NEXT(range_tree, &q->ranges, r) : NULL;
 	uint64_t *oldest = NULL;
 	size_t count = 0;
 	if (!RB_EMPTY(&q->expiries))
 		expiry_leave(q, first, end);
 	if (q->keys)
 		oldest = keys_leave(q, first, end, &count);
-	range_free(q, r);
+	if (all)
+		range_free(q, r);
+	else
+		range_lose(q, r, first, end, gone);
 	drop_span(q, first, end);
 	/* As recovery from a checkpoint puts them together. */
 	if (same_state(prev, next))
@@ -1020,14 +1040,18 @@ void queue_drop_range(struct queue *q, struct range *r)
 		keys_tidy(q);
 }
 
+void queue_drop_range(struct queue *q, struct range *r)
+{
+	queue_drop(q, r, r->first, r->first + r->span);
+}
+
 void queue_drop_below(struct queue *q, uint64_t seq)
 {
 	struct range *r;
 	/* What waited for one that leaves may join others. */
 	while ((r = RB_MIN(range_tree, &q->ranges)) && r->first < seq) {
-		if (r->first + r->span > seq)
-			r = queue_isolate(q, r, r->first, seq - r->first);
-		queue_drop_range(q, r);
+		uint64_t end = r->first + r->span;
+		queue_drop(q, r, r->first, end < seq ? end : seq);
 	}
 }
 

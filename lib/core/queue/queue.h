@@ -346,7 +346,12 @@ void queue_extend(struct queue *q, struct range *r, struct lease_time until);
 /* The holder is no longer known. */
 void range_detach(struct range *r);
 
-/* The range's messages leave the queue. */
+/*
+ * Those of r's messages that are in [first, end), within it, leave the queue.  r stays one range
+ * if it has others: it may span what is settled, and is gone if not.
+ */
+void queue_drop(struct queue *q, struct range *r, uint64_t first, uint64_t end);
+/* All of the range's messages. */
 void queue_drop_range(struct queue *q, struct range *r);
 /* All messages below seq leave the queue. */
 void queue_drop_below(struct queue *q, uint64_t seq);
