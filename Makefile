@@ -148,7 +148,7 @@ check-long: tests
 lint: tests
 	@MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check lint
 bench: all $(BENCHES)
-	MODE=$(MODE) RMQ_BUILD='$(abspath $(B))' sh tests/bench/bench
+	MODE=$(MODE) RMQ_BUILD='$(abspath $(B))' sh tests/bench/bench $(PARTS)
 bench-cluster: all $(BENCHES)
 	MODE=$(MODE) RMQ_BUILD='$(abspath $(B))' bash tests/bench/cluster
 fuzz:
@@ -203,7 +203,7 @@ help:
 	@echo '  check-unit -sim -sim_raft -sim_cluster -cli -cluster -crash -fuzz -man -lint -deb -pure'
 	@echo '  lint                 the rules of tests/lint, clang-format without changing anything among them'
 	@echo '  check-long           simulation, crashes and fuzzing for longer'
-	@echo '  bench                measures; figures are ratios to a ceiling of the same run'
+	@echo '  bench [PARTS=...]    measures; figures are ratios to a ceiling of the same run'
 	@echo '  bench-cluster        the same for a cluster of three nodes on this machine'
 	@echo '  fuzz                 libFuzzer on each decoder, FUZZ_SECONDS=60 each'
 	@echo '  format               clang-format in place'

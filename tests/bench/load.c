@@ -10,6 +10,8 @@
  *						ms until DELIVER: median, p99
  *	load bury SOCKET QUEUE COUNT		makes a dead letter of each of COUNT messages, one
  *						entry each: messages/s
+ *	load random SOCKET QUEUE COUNT		leases COUNT messages, and then settles them in random
+ *						order, one entry each: messages/s
  *	load queues SOCKET COUNT		makes so many queues: queues/s
  *	load sparse SOCKET QUEUE EVERY COUNT	settles all of COUNT messages but each
  *						EVERYth, which it gives back: messages/s
@@ -36,6 +38,7 @@
 #define QUEUES_FLIGHT 128
 #define BODY_SIZE     99
 #define ENTRIES	      1024 /* in one settlement; each may come to several ranges */
+#define RANDOM_FLIGHT 8	   /* settlements that are not answered */
 
 struct conn {
 	int fd;
@@ -58,10 +61,11 @@ struct load {
 	struct wire_credit owed;   /* sparse: for what was dealt with since the last answer */
 	struct settle_entry *kept; /* sparse: what is given back */
 	size_t kept_len;
-	struct conn *sender;   /* arrive */
-	struct conn *receiver; /* arrive */
-	double sent_s;	       /* when the newest message was sent */
-	double *ms;	       /* confirm, arrive: of each message */
+	struct settle_entry *all; /* random: the messages */
+	struct conn *sender;	  /* arrive */
+	struct conn *receiver;	  /* arrive */
+	double sent_s;		  /* when the newest message was sent */
+	double *ms;		  /* confirm, arrive: of each message */
 	void (*begin)(struct load *, struct conn *);
 	void (*frame)(struct load *, struct conn *, const struct frame *);
 };
@@ -466,6 +470,60 @@ static void sparse_frame(struct load *l, struct conn *c, const struct frame *f)
 	}
 }
 
+/* ---- random ---- */
+
+static void random_begin(struct load *l, struct conn *c)
+{
+	l->all = calloc(l->want, sizeof *l->all);
+	if (l->all == NULL)
+		err(70, "calloc");
+	subscribe(l, c, BATCH_MESSAGES_MAX * 4);
+}
+
+/* A sequence that is the same each time (xorshift64). */
+static void shuffle(struct settle_entry *e, uint64_t count)
+{
+	uint64_t x = 88172645463325252u;
+	for (uint64_t i = count; i > 1; i--) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		struct settle_entry swap = e[x % i];
+		e[x % i] = e[i - 1];
+		e[i - 1] = swap;
+	}
+}
+
+static void random_settle(struct load *l, struct conn *c)
+{
+	uint8_t entries[SETTLE_ENTRY_SIZE * ENTRIES];
+	while (l->done < l->want && l->unanswered < RANDOM_FLIGHT) {
+		struct writer w = writer_of(entries, sizeof entries);
+		for (; l->done < l->want && w.len < sizeof entries; l->done++)
+			settle_entry_put(&w, &l->all[l->done]);
+		settle(l, c, VERB_SETTLE, slice_of(entries, w.len));
+	}
+}
+
+static void random_frame(struct load *l, struct conn *c, const struct frame *f)
+{
+	struct wire_deliver d;
+	bool more = f->type != WIRE_TYPE_UNSUBSCRIBED && delivered(l, c, f, &d);
+	if (!more && l->begun == l->want)
+		random_settle(l, c);
+	if (!more)
+		return;
+	for (uint64_t seq = d.first_seq; seq < d.first_seq + d.count && l->begun < l->want;
+	     seq++)
+		l->all[l->begun++] = (struct settle_entry){d.lease, seq, 1};
+	if (l->begun < l->want) {
+		credit_again(c, &d);
+		return;
+	}
+	wire_put_unsubscribe(&c->out, &(struct wire_unsubscribe){.sub = 1});
+	shuffle(l->all, l->want);
+}
+
 /* ---- stall ---- */
 
 static _Noreturn void stall(const char *path, const char *queue)
@@ -513,6 +571,7 @@ static const struct {
     {"confirm", 1, true, send_one, send_frame},
     {"arrive", 2, true, arrive_begin, arrive_frame},
     {"bury", 1, false, bury_begin, bury_frame},
+    {"random", 1, false, random_begin, random_frame},
     {"queues", 1, false, queues_begin, queues_frame},
 };
 
@@ -520,7 +579,7 @@ static int usage(void)
 {
 	fprintf(stderr, "usage: load send|receive SOCKET QUEUE CONNS COUNT\n"
 			"       load sparse SOCKET QUEUE EVERY COUNT\n"
-			"       load confirm|arrive|bury SOCKET QUEUE COUNT\n"
+			"       load confirm|arrive|bury|random SOCKET QUEUE COUNT\n"
 			"       load queues SOCKET COUNT\n"
 			"       load stall SOCKET QUEUE\n");
 	return 64;
@@ -548,6 +607,7 @@ static int run(int argc, char **argv, size_t i)
 		err(70, "calloc");
 	report(&l, load_run(&l, argv[2], conns));
 	free(l.kept);
+	free(l.all);
 	free(l.ms);
 	return 0;
 }
