@@ -116,7 +116,7 @@ static const struct option_row setting_rows[] = {
     {OPT_MAX_INFLIGHT, "max-inflight", "N|none", NULL, "none",
 	"messages leased at a time, by all receivers together"},
     {OPT_RATE, "rate", "N/s|m|h|none", "none", "none", "messages handed out in that time"},
-    {OPT_DISPATCH, "dispatch", "fair|round-robin", NULL, "fair",
+    {OPT_DISPATCH, "dispatch", "fair|round-robin|key", NULL, "fair",
 	"a share for each receiver, or one message in turn"},
     {0}};
 static const struct option_row pause_rows[] = {{OPT_IN, "in", NULL, NULL, NULL, "sending in"},
@@ -712,7 +712,7 @@ static const char *values_of(int option)
 	case OPT_RATE:
 		return "a rate N/s, N/m or N/h with N from 1 to 10000000, or none";
 	case OPT_DISPATCH:
-		return "fair or round-robin";
+		return "fair, round-robin or key";
 	case OPT_STATE:
 		return "some of ready,leased,delayed";
 	case OPT_WATCH:

@@ -112,6 +112,43 @@ bats_require_minimum_version 1.5.0
 	assert_equal "$(paste -sd ' ' second)" "2 4 6"
 }
 
+# Sends a message of each of twelve keys, and waits until there have been N.
+send_keys() {
+	seq 12 | sed 's/.*/{"key":"&","body":"x"}/' | rmq-send -J jobs
+	wait_until 10 printed "$1"
+}
+
+printed() {
+	[ "$(cat first second | wc -l)" -eq "$1" ]
+}
+
+@test "limits: --dispatch key gives the messages of a key to one receiver, until that leaves" {
+	start_queue q
+	rmq-queue create --dispatch key jobs
+	rmq-recv -o key,body jobs >first 2>>log 3>&- &
+	STARTED+=($!)
+	wait_until 10 receivers 1
+	rmq-recv -o key,body jobs >second 2>>log 3>&- &
+	second=$!
+	STARTED+=($second)
+	wait_until 10 receivers 2
+	send_keys 12
+	sort first >first.keys
+	sort second >second.keys
+	[ -s first.keys ] && [ -s second.keys ]
+	assert_equal "$(cat first second | sort -u | wc -l)" 12
+	send_keys 24
+	assert_equal "$(sort -u first)" "$(cat first.keys)"
+	assert_equal "$(sort -u second)" "$(cat second.keys)"
+	# Its keys are given to the other, which keeps its own.
+	kill "$second"
+	wait "$second" || :
+	wait_until 10 receivers 1
+	send_keys 36
+	assert_equal "$(sort -u first | wc -l)" 12
+	assert_equal "$(sort -u second)" "$(cat second.keys)"
+}
+
 receivers() {
 	[ "$(rmq-queue show jobs receivers)" -eq "$1" ]
 }

@@ -1026,8 +1026,9 @@ static struct slice dead_letter(struct prng *p)
 }
 
 /* Some queues have limits, and some are paused for a while. */
-static void limits(struct prng *p, struct client_settings *s)
+static void limits(struct actor *a, struct client_settings *s)
 {
+	struct prng *p = &a->w->prng;
 	s->more = more_settings_default();
 	if (prng_chance(p, 200)) {
 		s->mask |= SETTING_MAX_INFLIGHT;
@@ -1043,6 +1044,12 @@ static void limits(struct prng *p, struct client_settings *s)
 		s->mask |= SETTING_PAUSED_IN | SETTING_PAUSED_OUT;
 		s->more.paused_in = prng_chance(p, 300);
 		s->more.paused_out = prng_chance(p, 300);
+	}
+	if (a->w->weather.by_key > 0 && prng_chance(&a->w->own, a->w->weather.by_key)) {
+		s->mask |= SETTING_DISPATCH;
+		s->more.dispatch = prng_chance(&a->w->own, 800)
+				       ? DISPATCH_KEY
+				       : prng_below(&a->w->own, DISPATCHES);
 	}
 }
 
@@ -1060,7 +1067,7 @@ static void settings(struct actor *a, struct client_settings *s)
 	};
 	if (prng_chance(p, 300))
 		s->mask |= SETTING_DEAD_LETTER;
-	limits(p, s);
+	limits(a, s);
 }
 
 /* In the calm: a batch that is longer than its queue's limit must not wait for ever. */

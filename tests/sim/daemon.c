@@ -2,6 +2,7 @@
 
 #include "actors.h"
 #include "checks.h"
+#include "receivers.h"
 #include "told.h"
 #include "trace.h"
 
@@ -137,6 +138,7 @@ static void host_append(void *arg, uint64_t n, enum record_kind kind, struct sli
 			trace_fail("%llu bytes of new messages, room for %llu",
 			    (unsigned long long)used, (unsigned long long)d->room_bytes);
 		note_unread(d, payload);
+		receivers_appended(d->w, payload);
 	} else {
 		new_bytes_since(d, n, 0);
 	}

@@ -151,6 +151,8 @@ static void place(
 
 static void set_state(struct shadow_queue *q, struct shadow_message *m, enum shadow_state state)
 {
+	if (m->state == SHADOW_LEASED && state != SHADOW_SETTLED)
+		receivers_missed(q, m->session);
 	q->now.in[m->state]--;
 	if (state <= SHADOW_DELAYED)
 		q->now.in[state]++;
@@ -447,12 +449,14 @@ static void set(struct reading *r, struct shadow_queue *q, uint32_t max_attempts
     struct slice tags)
 {
 	const struct shadow_queue *at = q;
-	uint64_t rate = q->more.rate;
+	uint64_t rate = q->more.rate, dispatch = q->more.dispatch;
 	if (more_settings_find(tags, EVENT_TAG_SETTINGS, &q->more) ||
 	    !more_settings_valid(&q->more))
 		FAIL(r, "%s has settings that there are not", q->name);
 	if (q->more.rate != rate)
 		q->handed_count = 0;
+	if (q->more.dispatch != dispatch)
+		receivers_forget(q);
 	assert(dead_letter.len <= NAME_FULL_MAX);
 	q->max_attempts = max_attempts;
 	q->backoff_min_ms = backoff_min_ms;
@@ -735,7 +739,7 @@ uint64_t shadow_ready(const struct shadow_queue *q)
 
 /*
  * First come, first served in each lane, and higher lanes first: nothing that may be handed out is
- * passed over.
+ * passed over; but what may be for another receiver.
  */
 static void check_order(struct reading *r, struct shadow_queue *q, uint64_t seq)
 {
@@ -745,7 +749,8 @@ static void check_order(struct reading *r, struct shadow_queue *q, uint64_t seq)
 		if (o->state == SHADOW_READY && other != seq &&
 		    (o->priority > m->priority ||
 			(o->priority == m->priority && other < seq)) &&
-		    older_of_key(q, other) == 0)
+		    older_of_key(q, other) == 0 &&
+		    !(o->key > 0 && q->more.dispatch == DISPATCH_KEY))
 			FAIL(r, "%s:%llu, priority %u, is handed out before %llu, priority %u",
 			    q->name, U(seq), m->priority, U(other), o->priority);
 	}
@@ -779,6 +784,7 @@ static void check_limits(struct reading *r, struct shadow_queue *q, uint64_t mes
 static void apply_lease(struct reading *r, const struct event_lease *e)
 {
 	uint64_t messages = 0;
+	const char *wrong;
 	struct shadow *s = r->s;
 	struct shadow_queue *q = queue_by_id(r, e->queue);
 	if (e->lease <= s->lease)
@@ -805,6 +811,9 @@ static void apply_lease(struct reading *r, const struct event_lease *e)
 		else if (m->priority != first->priority)
 			FAIL(r, "%s:%llu is leased with messages of another priority", q->name,
 			    U(seq));
+		if (m->key > 0 && q->more.dispatch == DISPATCH_KEY &&
+		    (wrong = receivers_leased(s->arg, q, m->key, e->session, e->lease)))
+			FAIL(r, "%s:%llu is handed out: %s", q->name, U(seq), wrong);
 		first = m;
 		trace("  lease", e->lease_ms, seq, e->lease, e->session);
 		nobody_trusts(r, q, seq, m, "LEASE");

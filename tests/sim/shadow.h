@@ -10,6 +10,7 @@
 
 #include "journal_model.h"
 #include "lines.h"
+#include "receivers.h"
 
 #include "core/wire/event.h"
 
@@ -104,6 +105,7 @@ struct shadow_queue {
 	struct shadow_counts *history; /* after each event that changed something */
 	size_t history_count, history_cap;
 	struct more_settings more;
+	struct receivers receivers;
 	struct shadow_handed *handed; /* under the rate that it has now */
 	size_t handed_count, handed_cap;
 };

@@ -20,6 +20,7 @@ struct sub {
 	uint8_t name_len;
 	char name[NAME_FULL_MAX];
 	uint64_t since_ms;	 /* lease time */
+	uint64_t joined;	 /* the moment of the first CREDIT; 0: none yet */
 	uint64_t asked_ms;	 /* of the newest CREDIT */
 	bool asked;		 /* no IDLE has told how it was then, or later */
 	bool told;		 /* an IDLE has left */
@@ -34,6 +35,7 @@ struct sub {
 
 struct told {
 	uint64_t welcome_ms; /* lease time */
+	uint64_t heard;	     /* the moment of the newest frame */
 	struct sub subs[SUBSCRIPTIONS_MAX];
 };
 
@@ -83,6 +85,8 @@ static void on_credit(struct link *l, const struct wire_credit *m)
 		return;
 	s->asked_ms = daemon_lease_now(l->daemon).ms;
 	s->asked = true;
+	if (s->joined == 0)
+		s->joined = l->told->heard;
 	s->messages += m->messages;
 	s->bytes += m->bytes;
 }
@@ -93,6 +97,7 @@ void told_asked(struct link *l, const struct frame *f)
 	struct wire_unsubscribe unsubscribe;
 	struct wire_credit credit;
 	struct sub *s;
+	told_of(l)->heard = ++l->daemon->w->moment;
 	if (f->type == WIRE_TYPE_SUBSCRIBE && wire_subscribe_decode(f->payload, &subscribe))
 		on_subscribe(l, &subscribe);
 	if (f->type == WIRE_TYPE_CREDIT && wire_credit_decode(f->payload, &credit))
@@ -101,6 +106,25 @@ void told_asked(struct link *l, const struct frame *f)
 	    wire_unsubscribe_decode(f->payload, &unsubscribe) &&
 	    (s = sub_find(l, unsubscribe.sub)))
 		s->ends = true;
+}
+
+uint64_t told_joined(
+    const struct world *w, const struct shadow_queue *q, uint64_t session, uint64_t *heard)
+{
+	*heard = 0;
+	for (size_t i = 0; i < w->net.count; i++) {
+		const struct link *l = w->net.links[i];
+		if (l->session != session || l->daemon_closed || l->down.closed || !l->told)
+			continue;
+		for (unsigned k = 0; k < SUBSCRIPTIONS_MAX; k++) {
+			const struct sub *s = &l->told->subs[k];
+			if (!s->on || s->ends || !is_of(q, s))
+				continue;
+			*heard = l->told->heard;
+			return s->joined;
+		}
+	}
+	return 0;
 }
 
 /* ---- LEASE_ENDED ---- */

@@ -17,6 +17,12 @@ void told_asked(struct link *l, const struct frame *f);
 void told_frame(struct world *w, struct link *l, const struct frame *f);
 /* A delivery that leaves it, with so many bytes of bodies, of the newest state on disk. */
 void told_delivery(struct world *w, struct link *l, const struct delivery *d, uint64_t bytes);
+/*
+ * When the session asked the daemon that runs for the queue's messages, in moments of the world; 0: it
+ * has no subscription.  *heard: when it was heard last.
+ */
+uint64_t told_joined(
+    const struct world *w, const struct shadow_queue *q, uint64_t session, uint64_t *heard);
 /* The daemon has nothing more to do, and all that it made is on disk. */
 void told_all(struct world *w, const struct daemon *d);
 

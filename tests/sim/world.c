@@ -64,7 +64,6 @@ void world_init(struct world *w, uint64_t seed, unsigned daemons)
 	w->prng.state = seed;
 	w->weather = random_weather(&w->prng);
 	w->space = random_space(&w->prng);
-	/* By numbers of its own, so that it leaves the rest of a seed as it is. */
 	struct prng own = {.state = ~seed};
 	w->weather.rot = rate(&own, 6);
 	w->weather.laned = rate(&own, 500);
@@ -73,6 +72,12 @@ void world_init(struct world *w, uint64_t seed, unsigned daemons)
 	rmq_small_limits = prng_chance(&own, 400);
 	w->weather.wedge = rate(&own, 4);
 	w->weather.topics = prng_chance(&own, 300) ? 500 : 0;
+	if (prng_chance(&own, 250)) {
+		w->weather.by_key = (unsigned)prng_range(&own, 300, 1000);
+		w->weather.laned += 300;
+		w->weather.keyed += 500;
+	}
+	w->own = own;
 	w->boot_ms = START_BOOT_MS;
 	w->lines_goal = (uint32_t)prng_range(&w->prng, 50, 1200);
 	w->shadow.small_record = w->space.small_record;
@@ -96,6 +101,7 @@ void world_deinit(struct world *w)
 		daemon_free(&w->daemons[i]);
 	free(w->daemons);
 	net_free(&w->net);
+	free(w->given);
 	shadow_free(&w->shadow);
 	lines_free(&w->lines);
 	jm_free(&w->journal);

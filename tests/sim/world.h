@@ -65,6 +65,7 @@ struct weather {
 	unsigned keyed;	  /* of those, with keys */
 	unsigned topics;  /* to a topic, of 1000 batches */
 	unsigned intrude; /* somebody names another's session */
+	unsigned by_key;  /* queues that hand out by key, of 1000 settings */
 	unsigned admin;	  /* rm and purge, of 1000 commands of the administrator */
 };
 
@@ -73,10 +74,12 @@ struct pool;
 
 struct world {
 	struct prng prng;
+	struct prng own; /* of what came later: it leaves the rest of a seed as it is */
 	struct weather weather;
 	struct space_limits space; /* small, so that a short run crosses them */
 	enum world_variant variant;
 	uint64_t boot_ms;
+	uint64_t moment; /* counts frames that daemons take */
 	bool calm;
 	bool still;	     /* the daemon is left to itself */
 	bool draining;	     /* nothing is done but what drains the queues */
@@ -88,6 +91,8 @@ struct world {
 	uint64_t term; /* of the newest committed record; 0 on one machine */
 	struct shadow shadow;
 	struct lines lines;
+	uint64_t *given; /* at which moment, by lease: see receivers.h */
+	size_t given_cap;
 	struct net net;
 	struct daemon *daemons;
 	unsigned daemons_count;

@@ -5273,6 +5273,150 @@ static void what_waits_for_its_key_holds_up_no_other_and_nothing_is_left_of_keys
 	assert_null(RB_ROOT(&q->ranges));
 }
 
+/* "q" hands out so from now on. */
+static void set_dispatch(uint64_t conn, uint64_t n, uint64_t how)
+{
+	uint8_t bytes[64];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
+	struct more_settings s = more_settings_default();
+	s.dispatch = how;
+	more_settings_put(&tags, 2, &s, SETTING_DISPATCH);
+	INPUT(conn, queue_set, n, n - 1, SETTING_DISPATCH, slice_str("q"), 0, 0, 0, 0, 0, 0,
+	    slice_str(""), slice_of(tags.p, tags.len));
+	run();
+	expect(conn, WIRE_TYPE_DONE);
+}
+
+/* Sends one message of each of so many keys, "k0" and so on. */
+static void send_keys(uint64_t n, int count)
+{
+	char key[8];
+	for (int i = 0; i < count; i++) {
+		snprintf(key, sizeof(key), "k%d", i);
+		send_keyed(n + (uint64_t)i, key, 0);
+	}
+}
+
+/* What the connection was given of KEYED messages from `first` on, as bits; it settles them. */
+#define KEYED 40
+static uint64_t taken_of(uint64_t conn, uint64_t *n, uint64_t first)
+{
+	uint64_t bits = 0, before = *n;
+	while (w.out_len[conn] > 0) {
+		EXPECT(conn, DELIVER, deliver, d);
+		for (uint64_t seq = d.first_seq; seq < d.first_seq + d.count; seq++)
+			bits |= 1ull << (seq - first);
+		settle(conn, ++*n, VERB_SETTLE, 0, 0, d.lease, d.first_seq, d.count);
+	}
+	run();
+	for (; before < *n; before++)
+		expect(conn, WIRE_TYPE_DONE);
+	return bits;
+}
+
+/* "q", empty, hands out by key; connection 1 has given two commands, and messages begin with 2. */
+static void dispatched_by_key(void)
+{
+	for (uint64_t conn = 1; conn <= 3; conn++)
+		hello(conn, 0, 0);
+	sent_lines(1, 1, "q", 1);
+	set_dispatch(1, 2, DISPATCH_KEY);
+	INPUT(1, queue_purge, 3, 2, slice_str("q"));
+	run();
+	expect(1, WIRE_TYPE_DONE);
+}
+
+static void a_key_goes_to_the_same_receiver_until_that_leaves(void **state)
+{
+	uint64_t all = (1ull << KEYED) - 1, n[4] = {0}, before = 0;
+	(void)state;
+	dispatched_by_key();
+	subscribe(2, "q", 1000);
+	subscribe(3, "q", 1000);
+	for (uint64_t round = 0; round < 3; round++) {
+		send_keys(4 + round * KEYED, KEYED);
+		uint64_t one = taken_of(2, &n[2], 2 + round * KEYED);
+		uint64_t other = taken_of(3, &n[3], 2 + round * KEYED);
+		assert_true(one != 0 && other != 0 && (one ^ other) == all);
+		assert_true(round == 0 || one == before);
+		before = one;
+	}
+	INPUT(3, unsubscribe, 1);
+	run();
+	expect(3, WIRE_TYPE_UNSUBSCRIBED);
+	send_keys(4 + 3 * KEYED, KEYED);
+	assert_true(taken_of(2, &n[2], 2 + 3 * KEYED) == all);
+}
+
+static void what_waits_for_its_receiver_holds_up_no_other(void **state)
+{
+	uint64_t all = (1ull << KEYED) - 1, n[4] = {0};
+	(void)state;
+	dispatched_by_key();
+	subscribe(2, "q", 1);
+	subscribe(3, "q", 1000);
+	const struct queue *q = broker_queue_named(w.broker, slice_str("q"));
+	send_keys(4, KEYED);
+	uint64_t given = taken_of(3, &n[3], 2), one = taken_of(2, &n[2], 2);
+	assert_true(given != 0 && (one & (one - 1)) == 0 && (given & one) == 0);
+	assert_non_null(by_key_any(q));
+	assert_int_equal(recovered_digest(), broker_digest(w.broker));
+	/* What has no key goes to who asks. */
+	sent_lines(1, 4 + KEYED, "q", 1);
+	EXPECT(3, DELIVER, deliver, d);
+	assert_int_equal(d.first_seq, 2 + KEYED);
+	/* In the order of the queue, once it asks. */
+	INPUT(2, credit, 1, 2, 1 << 20, 8);
+	run();
+	uint64_t next = taken_of(2, &n[2], 2), left = all ^ given ^ one;
+	left ^= left & -left;
+	assert_true((all ^ given ^ one ^ next) == (left ^ (left & -left)));
+	/* It leaves, and what waits for it goes to the other. */
+	broker_disconnect(w.broker, 2);
+	run();
+	assert_true(taken_of(3, &n[3], 2) == (all ^ given ^ one ^ next));
+	assert_null(by_key_any(q));
+}
+
+static void who_does_not_extend_its_leases_gets_no_keys_until_it_is_heard(void **state)
+{
+	uint64_t all = (1ull << KEYED) - 1, n[4] = {0};
+	(void)state;
+	dispatched_by_key();
+	subscribe(2, "q", 1000);
+	subscribe(3, "q", 1000);
+	send_keys(4, KEYED);
+	uint64_t one = taken_of(3, &n[3], 2);
+	w.out_len[2] = 0;
+	w.lease_ms += 10000;
+	INPUT(3, credit, 1, 0, 0, 8);
+	run();
+	expect(2, WIRE_TYPE_LEASE_ENDED);
+	w.out_len[2] = 0;
+	w.lease_ms += 1000;
+	run();
+	assert_true(taken_of(3, &n[3], 2) == (all ^ one));
+	expect_nothing(2);
+	INPUT(2, credit, 1, 0, 0, 8);
+	run();
+	send_keys(4 + KEYED, KEYED);
+	assert_true(taken_of(3, &n[3], 2 + KEYED) == one);
+}
+
+static void what_was_put_aside_is_given_to_any_once_the_queue_is_fair(void **state)
+{
+	uint64_t all = (1ull << KEYED) - 1, n[4] = {0};
+	(void)state;
+	dispatched_by_key();
+	subscribe(2, "q", 1);
+	subscribe(3, "q", 1000);
+	send_keys(4, KEYED);
+	uint64_t given = taken_of(3, &n[3], 2) | taken_of(2, &n[2], 2);
+	assert_true(given != all);
+	set_dispatch(1, 4 + KEYED, DISPATCH_FAIR);
+	assert_true(taken_of(3, &n[3], 2) == (all ^ given));
+}
+
 static void the_newest_of_a_key_replaces_those_that_nobody_holds(void **state)
 {
 	uint64_t lease;
@@ -6901,6 +7045,10 @@ static const struct CMUnitTest tests[] = {
     TEST(a_cancelled_message_is_gone_and_its_holder_is_told),
     TEST(one_message_of_a_key_is_leased_at_a_time_and_in_order),
     TEST(what_waits_for_its_key_holds_up_no_other_and_nothing_is_left_of_keys),
+    TEST(a_key_goes_to_the_same_receiver_until_that_leaves),
+    TEST(what_waits_for_its_receiver_holds_up_no_other),
+    TEST(who_does_not_extend_its_leases_gets_no_keys_until_it_is_heard),
+    TEST(what_was_put_aside_is_given_to_any_once_the_queue_is_fair),
     TEST(the_newest_of_a_key_replaces_those_that_nobody_holds),
 };
 

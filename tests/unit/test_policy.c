@@ -81,7 +81,7 @@ static void further_settings_are_written_as_they_are_read(void **state)
 	    {SETTING_DEDUP, "none"}, {SETTING_MAX_INFLIGHT, "17"},
 	    {SETTING_MAX_INFLIGHT, "none"}, {SETTING_RATE, "5/s"}, {SETTING_RATE, "300/m"},
 	    {SETTING_RATE, "1/h"}, {SETTING_RATE, "none"}, {SETTING_DISPATCH, "fair"},
-	    {SETTING_DISPATCH, "round-robin"}},
+	    {SETTING_DISPATCH, "round-robin"}, {SETTING_DISPATCH, "key"}},
 	  bad[] = {{SETTING_EXPIRE, "0"}, {SETTING_EXPIRE, "infinity"}, {SETTING_RATE, "0/s"},
 	      {SETTING_RATE, "5"}, {SETTING_RATE, "5/d"}, {SETTING_RATE, "5/ms"},
 	      {SETTING_RATE, "10000001/s"}, {SETTING_RATE, "-1/s"}, {SETTING_MAX_INFLIGHT, "0"},

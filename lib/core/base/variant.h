@@ -59,6 +59,8 @@
 	X(PARTS_AT_END, "recovery takes parts as if they were made at END") \
 	X(PAUSE_LEAKS, "a paused queue is handed out") \
 	X(INFLIGHT_PASSED, "more messages are leased at once than the queue allows") \
+	X(KEYS_TO_ANY, "a queue that hands out by key gives a message to whoever asks first") \
+	X(KEYS_RESHUFFLED, "all keys change hands with the number of receivers") \
 	X(RATE_UNCOUNTED, "hand-outs do not count for the queue's rate") \
 	X(RATE_FORGOTTEN, "a checkpoint has not what was handed out lately") \
 	X(LEASE_REUSED, "lease numbers begin anew after a recovery") \

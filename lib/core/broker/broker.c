@@ -527,11 +527,7 @@ struct subscription *broker_sub(const struct conn *c, uint32_t id)
 
 void broker_sub_free(struct broker *b, struct subscription *sub)
 {
-	(void)b;
-	if (sub->is_hungry) {
-		TAILQ_REMOVE(&sub->queue->hungry, sub, hungry);
-		sub->queue->hungry_count--;
-	}
+	broker_line_out(b, sub);
 	sub->queue->idle_wanted -= sub->wants_idle;
 	TAILQ_REMOVE(&sub->queue->subs, sub, of_queue);
 	sub->queue->receivers--;

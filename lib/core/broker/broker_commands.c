@@ -1664,6 +1664,7 @@ static void on_subscribe(struct broker *b, struct conn *c, const struct wire_sub
 	sub->lease_ms = m->lease_ms ? m->lease_ms : sub->queue->settings.lease_ms;
 	sub->wants_idle = m->flags & SUBSCRIBE_IDLE;
 	sub->queue->idle_wanted += sub->wants_idle;
+	key_receiver_init(&sub->by_key, sub, c->session->id);
 	shorten_lease(b, c->session, sub);
 	TAILQ_INSERT_TAIL(&c->subs, sub, of_conn);
 	c->subs_count++;
@@ -1989,6 +1990,8 @@ void broker_frame(struct broker *b, uint64_t conn, const struct frame *f)
 	if (!c || c->closed)
 		return;
 	assert(!c->errand);
+	if (c->missed)
+		broker_heard_again(b, c);
 	take_frame(b, c, f);
 	if (waits || b->put_off.conn == 0)
 		return;

@@ -279,6 +279,8 @@ void broker_expire(struct broker *b)
 		}
 		if (until > b->heard.ms && !RMQ_VARIANT(EXPIRE_UNHEARD))
 			break;
+		if (range_holder(r) && r->session->conn)
+			broker_missed(b, r->session->conn, r->queue);
 		broker_fail(b, r, slice_str("lease expired"), ENDED_EXPIRED);
 	}
 	wake(b, &b->timers.delays, b->lease_now.ms, steps);

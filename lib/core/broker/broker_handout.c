@@ -96,10 +96,37 @@ static void line_up(struct subscription *sub)
 	if (hungry)
 		TAILQ_INSERT_TAIL(&q->hungry, sub, hungry);
 	q->hungry_count += hungry - sub->is_hungry;
+	by_key_asks(q, &sub->by_key, hungry);
 	/* Without credit it was told nothing. */
 	sub->idle_due |= hungry && !sub->is_hungry;
 	sub->held_back_due |= hungry && !sub->is_hungry;
 	sub->is_hungry = hungry;
+}
+
+/* What is put aside may go to another receiver now. */
+static void join(struct broker *b, struct subscription *sub)
+{
+	broker_works(b, by_key_join(sub->queue, &sub->by_key));
+	if (by_key_any(sub->queue))
+		broker_busy(b, sub->queue);
+}
+
+static void leave(struct broker *b, struct subscription *sub)
+{
+	broker_works(b, by_key_leave(sub->queue, &sub->by_key));
+	if (by_key_any(sub->queue))
+		broker_busy(b, sub->queue);
+}
+
+void broker_line_out(struct broker *b, struct subscription *sub)
+{
+	struct queue *q = sub->queue;
+	if (sub->is_hungry) {
+		TAILQ_REMOVE(&q->hungry, sub, hungry);
+		q->hungry_count--;
+	}
+	by_key_asks(q, &sub->by_key, false);
+	leave(b, sub);
 }
 
 static struct handout *handout_new(size_t frames_len)
@@ -193,6 +220,102 @@ static uint64_t may_hand_out(const struct broker *b, const struct queue *q)
 	return may;
 }
 
+/* ---- which receiver ---- */
+
+/* What is handed out next: so many messages of r, from its first live one on. */
+struct offer {
+	struct subscription *sub;
+	struct range *r;
+	uint64_t most;
+};
+
+/* How many of r's first messages sub may have by their keys, up to `most`. */
+static uint64_t run_for(
+    struct broker *b, const struct range *r, const struct subscription *sub, uint64_t most)
+{
+	struct queue *q = r->queue;
+	uint64_t n = 0, at = r->first, end = r->first + r->span, key;
+	/* All keys are its. */
+	if ((q->by_key.present_count == 1 && sub->by_key.is_present) ||
+	    RMQ_VARIANT(KEYS_TO_ANY))
+		return most;
+	for (; n < most && (at = queue_first_live(q, at, end)) < end; at++, n++)
+		if ((key = keys_of(q, at)) > 0 && by_key_receiver(q, key) != &sub->by_key)
+			break;
+	broker_works(b, n * (16 + q->by_key.present_count) / 16);
+	return n;
+}
+
+/*
+ * Each receiver gets what it may have in the order of the queue.  What comes first, and is of a key whose
+ * receiver does not ask, is put aside on the way: each message once, so no hand-out comes by it again.
+ */
+static bool next_by_key(
+    struct broker *b, struct queue *q, uint64_t most, uint64_t end, struct offer *o)
+{
+	struct key_receiver *to = NULL;
+	while (!TAILQ_EMPTY(&q->hungry) && b->work < end) {
+		struct range *r = queue_first_ready(q), *aside = by_key_first(q, &to);
+		if (aside && (!r || range_order(aside, r) < 0)) {
+			*o = (struct offer){to->sub, aside, 1};
+			return true;
+		}
+		if (!r)
+			return false;
+		uint64_t seq = queue_first_live(q, r->first, r->first + r->span);
+		uint64_t key = RMQ_VARIANT(KEYS_TO_ANY) ? 0 : keys_of(q, seq);
+		to = key > 0 ? by_key_receiver(q, key) : &TAILQ_FIRST(&q->hungry)->by_key;
+		broker_works(b, 1);
+		if (to && to->asks) {
+			most = min_u64(most, min_u64(to->sub->messages, GRANT_MESSAGES_MAX));
+			*o = (struct offer){to->sub, r, run_for(b, r, to->sub, most)};
+			return true;
+		}
+		queue_put_aside(q, seq, by_key_group(key));
+	}
+	return false;
+}
+
+static bool next_offer(
+    struct broker *b, struct queue *q, uint64_t most, uint64_t end, struct offer *o)
+{
+	if (q->keys && q->settings.more.dispatch == DISPATCH_KEY)
+		return next_by_key(b, q, most, end, o);
+	*o = (struct offer){TAILQ_FIRST(&q->hungry), queue_first_ready(q), most};
+	return o->sub && o->r;
+}
+
+/* What was put aside is not, once the queue hands out otherwise. */
+static void take_back(struct broker *b, struct queue *q, uint64_t end)
+{
+	struct range *r;
+	while (
+	    q->settings.more.dispatch != DISPATCH_KEY && b->work < end && (r = by_key_any(q))) {
+		broker_works(b, 1);
+		queue_take_back(q, r);
+	}
+}
+
+void broker_missed(struct broker *b, struct conn *c, const struct queue *q)
+{
+	struct subscription *sub;
+	TAILQ_FOREACH (sub, &c->subs, of_conn) {
+		if (sub->queue != q || !sub->by_key.is_present)
+			continue;
+		leave(b, sub);
+		c->missed = true;
+	}
+}
+
+void broker_heard_again(struct broker *b, struct conn *c)
+{
+	struct subscription *sub;
+	c->missed = false;
+	TAILQ_FOREACH (sub, &c->subs, of_conn)
+		if (sub->has_asked)
+			join(b, sub);
+}
+
 /* As tell_idle(), but what is ready may not be handed out: each is told once for its credit. */
 static void tell_held_back(struct broker *b, struct queue *q)
 {
@@ -229,8 +352,7 @@ void broker_grant(struct broker *b)
 	uint64_t end = b->work + b->ledger.limits.turn_steps;
 	TAILQ_HEAD(, queue) later = TAILQ_HEAD_INITIALIZER(later);
 	while (b->work < end && (q = TAILQ_FIRST(&b->busy))) {
-		struct range *r;
-		struct subscription *sub;
+		struct offer o;
 		TAILQ_REMOVE(&b->busy, q, busy);
 		/* What has expired goes first: the next turn goes on with that. */
 		if (!RB_EMPTY(&q->expiries) && broker_any_expired(b)) {
@@ -241,16 +363,18 @@ void broker_grant(struct broker *b)
 		uint64_t share = share_of(q), may = may_hand_out(b, q);
 		if (RMQ_VARIANT(IDLE_EARLY))
 			tell_idle(b, q);
-		while ((r = queue_first_ready(q)) && (sub = TAILQ_FIRST(&q->hungry)) &&
-		       may > 0 && b->work < end)
-			may -= grant_one(b, sub, r, min_u64(share, may));
-		if (!r)
+		take_back(b, q, end);
+		while (
+		    may > 0 && b->work < end && next_offer(b, q, min_u64(share, may), end, &o))
+			may -= grant_one(b, o.sub, o.r, o.most);
+		bool any = queue_first_ready(q) || by_key_any(q);
+		if (!any)
 			tell_idle(b, q);
-		else if (sub && may > 0)
+		else if (!TAILQ_EMPTY(&q->hungry) && may > 0 && b->work >= end)
 			broker_busy(b, q);
-		else if (sub)
+		else if (!TAILQ_EMPTY(&q->hungry))
 			hold_back(b, q);
-		q->idle_due = q->idle_due && r;
+		q->idle_due = q->idle_due && any;
 	}
 	TAILQ_CONCAT(&b->busy, &later, busy);
 }
@@ -367,6 +491,10 @@ void broker_credit(struct broker *b, struct conn *c, const struct wire_credit *m
 	sub->messages += m->messages;
 	sub->bytes += m->bytes;
 	sub->idle_due = sub->held_back_due = true;
+	if (!sub->has_asked) {
+		sub->has_asked = true;
+		join(b, sub);
+	}
 	credit_changed(b, sub);
 }
 

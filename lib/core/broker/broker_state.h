@@ -81,12 +81,14 @@ struct subscription {
 	struct queue *queue;
 	uint32_t id;
 	uint32_t lease_ms;
+	struct key_receiver by_key;
 	struct handout *again; /* what is handed again, while it is under way */
 	uint64_t messages;     /* credit left */
 	int64_t bytes;	       /* the same, less what was really sent */
 	int64_t reserved;      /* bytes of handouts under way, as estimated */
 	bool starts;	       /* its client says what reaches the reader */
 	bool is_hungry;
+	bool has_asked; /* it was given credit */
 	bool wants_idle;
 	bool idle_due;	    /* is to be told when nothing is ready */
 	bool held_back_due; /* … or when what is may not be handed out */
@@ -141,6 +143,7 @@ struct conn {
 	bool stalled; /* its first handout waits for a record in flight */
 	bool closed;  /* the host was told to close it */
 	bool errand;  /* what it asked for is under way: no more frames of it are taken */
+	bool missed;  /* a lease of it has run out, and nothing has come since */
 };
 RB_HEAD(conn_tree, conn);
 
@@ -451,6 +454,11 @@ void broker_grant(struct broker *b);
 void broker_hand_again(struct broker *b, struct subscription *sub);
 void broker_peek(struct broker *b, struct conn *c, const struct wire_peek *m);
 void broker_credit(struct broker *b, struct conn *c, const struct wire_credit *m);
+/* A lease of the connection's session in q has run out: keys go to others until it is heard again. */
+void broker_missed(struct broker *b, struct conn *c, const struct queue *q);
+void broker_heard_again(struct broker *b, struct conn *c);
+/* A subscription has ended: it gets nothing any more. */
+void broker_line_out(struct broker *b, struct subscription *sub);
 
 /* ---- broker_transfer.c ---- */
 

@@ -29,7 +29,7 @@ static int range_compare(const struct range *a, const struct range *b)
 }
 
 /* In the order in which they are handed out. */
-static int ready_compare(const struct range *a, const struct range *b)
+int range_order(const struct range *a, const struct range *b)
 {
 	if (a->priority != b->priority && !RMQ_VARIANT(PRIORITY_UNSEEN))
 		return a->priority > b->priority ? -1 : 1;
@@ -56,7 +56,7 @@ static int holding_compare(const struct range *a, const struct range *b)
 
 RB_GENERATE(batch_tree, batch, by_seq, batch_compare)
 RB_GENERATE(range_tree, range, by_seq, range_compare)
-RB_GENERATE(ready_tree, range, by_state, ready_compare)
+RB_GENERATE(ready_tree, range, by_state, range_order)
 RB_GENERATE(timer_tree, range, by_state, timer_compare)
 RB_GENERATE(holding_tree, range, held, holding_compare)
 
@@ -83,6 +83,7 @@ struct queue *queue_new(
 	RB_INIT(&q->ready);
 	RB_INIT(&q->expiries);
 	RB_INIT(&q->bindings);
+	by_key_init(&q->by_key);
 	TAILQ_INIT(&q->hungry);
 	TAILQ_INIT(&q->subs);
 	TAILQ_INIT(&q->waiting);
@@ -99,7 +100,7 @@ void queue_free(struct queue *q)
 	queue_drop_below(q, UINT64_MAX);
 	positions_deinit(&q->positions);
 	ids_deinit(&q->ids);
-	assert(RB_EMPTY(&q->batches) && RB_EMPTY(&q->bindings));
+	assert(RB_EMPTY(&q->batches) && RB_EMPTY(&q->bindings) && RB_EMPTY(&q->by_key.groups));
 	assert(TAILQ_EMPTY(&q->subs) && TAILQ_EMPTY(&q->waiting));
 	free(q);
 }
@@ -737,6 +738,8 @@ static void leave_state(struct queue *q, struct range *r)
 	case STATE_READY:
 		if (!r->waits)
 			RB_REMOVE(ready_tree, &q->ready, r);
+		else if (r->aside)
+			by_key_leave_range(q, r);
 		break;
 	case STATE_LEASED:
 		RB_REMOVE(timer_tree, &q->timers->leases, r);
@@ -760,6 +763,8 @@ static void enter_state(struct queue *q, struct range *r, uint8_t state)
 	case STATE_READY:
 		if (!r->waits)
 			RB_INSERT(ready_tree, &q->ready, r);
+		else if (r->aside)
+			by_key_enter(q, r);
 		break;
 	case STATE_LEASED:
 		RB_INSERT(timer_tree, &q->timers->leases, r);
@@ -837,7 +842,7 @@ static bool same_state(const struct range *a, const struct range *b)
 	return a && b && a->state == b->state && a->state != STATE_LEASED &&
 	       a->attempt == b->attempt && a->failures == b->failures &&
 	       a->priority == b->priority && a->until_ms == b->until_ms &&
-	       a->by_wall == b->by_wall && a->waits == b->waits;
+	       a->by_wall == b->by_wall && a->waits == b->waits && !a->aside && !b->aside;
 }
 
 /* Right joins left; what lies between them is settled. */
@@ -921,9 +926,24 @@ void queue_make_ready(struct queue *q, struct range *r, uint32_t attempt, uint32
 static void unwait(struct queue *q, uint64_t seq)
 {
 	struct range *r = queue_range_at(q, seq);
-	if (!r || r->first > seq || r->state != STATE_READY || !r->waits)
+	if (!r || r->first > seq || r->state != STATE_READY || !r->waits || r->aside)
 		return;
 	r = queue_isolate(q, r, seq, 1);
+	make_ready(q, r, r->attempt, r->failures, false);
+}
+
+void queue_put_aside(struct queue *q, uint64_t seq, uint32_t group)
+{
+	struct range *r = queue_isolate(q, queue_range_at(q, seq), seq, 1);
+	assert(r->state == STATE_READY && !r->waits && group < KEY_GROUPS);
+	leave_state(q, r);
+	r->waits = r->aside = true;
+	r->group = group & (KEY_GROUPS - 1);
+	enter_state(q, r, STATE_READY);
+}
+
+void queue_take_back(struct queue *q, struct range *r)
+{
 	make_ready(q, r, r->attempt, r->failures, false);
 }
 

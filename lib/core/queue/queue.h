@@ -23,6 +23,7 @@
 #include "core/base/limits.h"
 #include "core/base/time.h"
 #include "core/queue/bindings.h"
+#include "core/queue/by_key.h"
 #include "core/queue/expiry.h"
 #include "core/queue/keys.h"
 #include "core/queue/lanes.h"
@@ -132,7 +133,9 @@ struct range {
 	uint8_t priority;
 	bool detached : 1; /* leased: not extended with its session */
 	bool by_wall : 1;  /* delayed since they were sent */
-	bool waits : 1;	   /* ready: for older messages of their keys */
+	bool waits : 1;	   /* ready: for older messages of their keys; or */
+	bool aside : 1;	   /* for its receiver (by_key.h), in this group */
+	uint16_t group : 12;
 };
 
 static_assert(sizeof(struct range) <= 176, "leases and delays are kept small");
@@ -206,7 +209,8 @@ struct queue {
 	uint64_t newest_set; /* the queues that share what `newest` ends with; 0: it is alone */
 	struct range_tree ranges;
 	struct expiry_tree expiries;
-	struct keys *keys;	    /* NULL: no message has one */
+	struct keys *keys; /* NULL: no message has one */
+	struct by_key by_key;
 	struct range *recent_range; /* looked up last, or NULL */
 	struct batch *recent_batch;
 	struct ready_tree ready;
@@ -318,6 +322,8 @@ void queue_revive(struct queue *q, struct record *r, uint64_t first, uint32_t co
 struct range *queue_range_at(struct queue *q, uint64_t seq);
 struct range *queue_range_next(struct range *r);
 struct range *queue_first_ready(struct queue *q);
+/* In which order ready ranges are handed out: < 0, a comes first. */
+int range_order(const struct range *a, const struct range *b);
 
 /* New messages, in this lane. */
 void queue_add_new(struct queue *q, uint64_t first, uint64_t count, const struct lane *lane);
@@ -332,6 +338,13 @@ struct range *queue_add_range(struct queue *q, uint64_t first, uint64_t span, ui
  * is left of r without a live message is freed.
  */
 struct range *queue_isolate(struct queue *q, struct range *r, uint64_t first, uint64_t span);
+
+/*
+ * The first message, seq, of what is ready is put aside for the receiver of its group, and taken
+ * back.  The state is as before to all but queue_first_ready().
+ */
+void queue_put_aside(struct queue *q, uint64_t seq, uint32_t group);
+void queue_take_back(struct queue *q, struct range *r);
 
 /* Changes of state; each ends the state before.  Ready and delayed ones may merge: r is gone then. */
 void queue_make_ready(struct queue *q, struct range *r, uint32_t attempt, uint32_t failures);
@@ -363,7 +376,7 @@ uint32_t large_weight(const struct large *large, uint16_t shares);
 
 RB_PROTOTYPE(batch_tree, batch, by_seq, batch_compare)
 RB_PROTOTYPE(range_tree, range, by_seq, range_compare)
-RB_PROTOTYPE(ready_tree, range, by_state, ready_compare)
+RB_PROTOTYPE(ready_tree, range, by_state, range_order)
 RB_PROTOTYPE(timer_tree, range, by_state, timer_compare)
 RB_PROTOTYPE(holding_tree, range, held, holding_compare)
 

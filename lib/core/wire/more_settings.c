@@ -71,7 +71,7 @@ enum rmq_error more_settings_find(struct slice tags, uint16_t tag, struct more_s
 	return RMQ_E_OK;
 }
 
-static const char *const dispatches[DISPATCHES] = {"fair", "round-robin"};
+static const char *const dispatches[DISPATCHES] = {"fair", "round-robin", "key"};
 
 static void print_or_none(
     char out[UNITS_TEXT_MAX], uint64_t value, size_t (*print)(char[UNITS_TEXT_MAX], uint64_t))

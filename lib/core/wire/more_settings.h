@@ -39,8 +39,11 @@ enum {
 	    SETTING_ALL = 8191 /* with those of wire.h */
 };
 
-/* Which receiver gets what is ready: each of them a share, or each of them one message in turn. */
-enum { DISPATCH_FAIR, DISPATCH_ROUND_ROBIN, DISPATCHES };
+/*
+ * Which receiver gets what is ready: each of them a share; each of them one message in turn; all
+ * messages of a key one of them (by_key.h), and the others as in fair.
+ */
+enum { DISPATCH_FAIR, DISPATCH_ROUND_ROBIN, DISPATCH_KEY, DISPATCHES };
 
 struct more_settings {
 #define X(NAME, tag, bit, standard, word, member) uint64_t member;
