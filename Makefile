@@ -5,6 +5,9 @@ PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
 MANDIR ?= $(PREFIX)/share/man
 DOCDIR ?= $(PREFIX)/share/doc/rmq
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 # Where systemd looks: below other prefixes it does not.
 SYSTEMD := $(if $(filter /usr /usr/local,$(PREFIX)),$(PREFIX)/lib,/etc)
 UNITDIR ?= $(SYSTEMD)/systemd/system
@@ -12,6 +15,7 @@ SYSUSERSDIR ?= $(SYSTEMD)/sysusers.d
 TMPFILESDIR ?= $(SYSTEMD)/tmpfiles.d
 PKG_CONFIG ?= pkg-config
 INSTALL ?= install
+AWK ?= awk
 NM ?= nm
 CFLAGS ?= -O2 -g
 FUZZ_SECONDS ?= 60
@@ -48,11 +52,14 @@ CRASHES := $(patsubst tests/crash/%.c,$(B)/crash/%,$(filter-out %/recorder.c,$(w
 	$(B)/crash/recorder.so
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 MAN := $(wildcard man/*.[1-8])
+SHELLS := bash zsh fish
+COMPLETIONS := $(foreach shell,$(SHELLS),$(PROGRAMS:%=$(B)/completions/$(shell)/%))
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 all: $(BINS)
+completions: $(COMPLETIONS)
 fuzzers: $(FUZZERS)
-tests: all $(B)/librmq.a $(UNITS) $(HELPERS) $(CLUSTER) $(SIM) $(SIM_RAFT) $(SIM_CLUSTER) $(CRASHES) fuzzers
+tests: all completions $(B)/librmq.a $(UNITS) $(HELPERS) $(CLUSTER) $(SIM) $(SIM_RAFT) $(SIM_CLUSTER) $(CRASHES) fuzzers
 
 # What all objects are made with; written anew, and they too, when it changes.
 COMPILED := $(strip $(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) $(LDFLAGS))
@@ -77,6 +84,18 @@ $(B)/bin/$(1): $(call obj,$(wildcard cmd/$(1)/*.c)) $(B)/librmq.a
 	$$(LINK) -o $$@ $$^ $$(LIBS)
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
+
+# Completion for shells, from the program's own table of options.
+define completion
+$(B)/completions/$(1)/%: $(B)/bin/% contrib/completions/rows.awk contrib/completions/$(1).awk \
+		contrib/completions/common.$(1)
+	@mkdir -p $$(@D)
+	$$< --option-rows >$$@.rows
+	$(AWK) -v common=contrib/completions/common.$(1) -f contrib/completions/rows.awk \
+		-f contrib/completions/$(1).awk $$@.rows >$$@
+	@rm $$@.rows
+endef
+$(foreach s,$(SHELLS),$(eval $(call completion,$(s))))
 
 $(B)/unit/%: $(B)/tests/unit/%.o $(B)/librmq.a
 	@mkdir -p $(@D)
@@ -161,12 +180,17 @@ format:
 
 EXAMPLES := backup.sh crawl.sh csv-import.sh debounce.sh hosts.sh log-ship.sh nightly.sh rmq-webhook.socket rmq-webhook@.service \
 	sendmail.sh webhook.sh
-install: all
+install: all completions
 	$(INSTALL) -d '$(DESTDIR)$(BINDIR)'
 	$(if $(BINS),$(INSTALL) -m 755 $(BINS) '$(DESTDIR)$(BINDIR)')
 	for page in $(MAN); do \
 		dir='$(DESTDIR)$(MANDIR)'/man$${page##*.} && $(INSTALL) -d "$$dir" && \
 		$(INSTALL) -m 644 $$page "$$dir" || exit 1; done
+	$(INSTALL) -d '$(DESTDIR)$(BASHDIR)' '$(DESTDIR)$(ZSHDIR)' '$(DESTDIR)$(FISHDIR)'
+	for name in $(PROGRAMS); do \
+		$(INSTALL) -m 644 $(B)/completions/bash/$$name '$(DESTDIR)$(BASHDIR)'/$$name && \
+		$(INSTALL) -m 644 $(B)/completions/zsh/$$name '$(DESTDIR)$(ZSHDIR)'/_$$name && \
+		$(INSTALL) -m 644 $(B)/completions/fish/$$name '$(DESTDIR)$(FISHDIR)'/$$name.fish || exit 1; done
 	$(INSTALL) -d '$(DESTDIR)$(DOCDIR)/examples'
 	$(INSTALL) -m 644 $(EXAMPLES:%=contrib/examples/%) '$(DESTDIR)$(DOCDIR)/examples'
 
@@ -186,6 +210,8 @@ deb:
 
 uninstall:
 	for name in $(PROGRAMS); do rm -f '$(DESTDIR)$(BINDIR)'/$$name; done
+	for name in $(PROGRAMS); do rm -f '$(DESTDIR)$(BASHDIR)'/$$name '$(DESTDIR)$(ZSHDIR)'/_$$name \
+		'$(DESTDIR)$(FISHDIR)'/$$name.fish; done
 	for page in $(notdir $(MAN)); do rm -f '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$$page; done
 	for name in $(EXAMPLES); do rm -f '$(DESTDIR)$(DOCDIR)/examples'/$$name; done
 	for unit in $(notdir $(UNITS_ALL)); do rm -f '$(DESTDIR)$(UNITDIR)'/$$unit; done
@@ -198,6 +224,7 @@ help:
 	@echo 'make [MODE=release|asan|tsan|cov] [CFLAGS=…] [WERROR=-Werror] [TARGET…]'
 	@echo '  B=DIR                what is built goes there: for a source that is read-only'
 	@echo '  all                  programs, into build/MODE/bin (the default)'
+	@echo '  completions          for bash, zsh and fish, into build/MODE/completions'
 	@echo '  tests                programs and tests'
 	@echo '  check                every check below, in this MODE (all modes: sh tests/run)'
 	@echo '  check-unit -sim -sim_raft -sim_cluster -cli -cluster -crash -fuzz -man -lint -deb -pure'
@@ -212,7 +239,7 @@ help:
 	@echo '  install-systemd      units, user and directories from contrib/systemd'
 	@echo '  clean                removes build/'
 
-.PHONY: all fuzzers tests check check-pure check-long lint bench bench-cluster fuzz format install \
+.PHONY: all completions fuzzers tests check check-pure check-long lint bench bench-cluster fuzz format install \
 	install-systemd deb uninstall clean help FORCE
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

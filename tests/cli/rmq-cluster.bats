@@ -533,3 +533,11 @@ key_of() {
 	[ "$(on 2 members -o name)" = n2 ]
 	on 2 wait available
 }
+
+@test "rmq-cluster: names of nodes are completed" {
+	start_three
+	printf '%s\n' 'rmq-cluster -S unix:cluster.sock leave ' 'rmq-cluster --server=unix:cluster.sock transfer n' >lines
+	run -0 bash "$BATS_TEST_DIRNAME/complete.bash" \
+		"$(dirname "$(command -v rmq-cluster)")/../completions/bash" <lines
+	assert_output "$(printf 'n1 n2 n3\nn1 n2 n3')"
+}
