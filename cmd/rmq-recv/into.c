@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "core/wire/receipt.h"
@@ -38,29 +39,68 @@ static int begin(
 	return error;
 }
 
+/* Not over another file, on file systems without RENAME_NOREPLACE too.  0, or errno. */
+static int rename_new(int dir, const char *name, const char *id)
+{
+	if (renameat2(dir, name, dir, id, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL)
+		return errno;
+	return linkat(dir, name, dir, id, 0) == 0 && unlinkat(dir, name, 0) == 0 ? 0 : errno;
+}
+
+/* Whether the file has just this body: 0, EEXIST, or errno. */
+static int same(int dir, const char *id, struct slice body)
+{
+	char buf[65536];
+	size_t at = 0;
+	ssize_t n = 0;
+	int fd = openat(dir, id, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return errno;
+	while (at <= body.len && (n = io_read(fd, buf, sizeof(buf))) > 0) {
+		if ((size_t)n > body.len - at || memcmp(buf, body.data + at, (size_t)n) != 0)
+			break;
+		at += (size_t)n;
+	}
+	int error = n < 0 ? errno : n == 0 && at == body.len ? 0 : EEXIST;
+	close(fd);
+	return error;
+}
+
 static int end(int dir, struct slice queue, const struct client_delivery *d, uint32_t i, int fd)
 {
 	char name[NAME_SIZE], id[RECEIPT_MAX];
 	temporary(name, queue, d, i);
 	receipt_print_id(id, queue, d->first_seq + i);
-	if (fsync(fd) != 0 || renameat(dir, name, dir, id) != 0)
+	if (fsync(fd) != 0)
 		return errno;
-	return 0;
+	int error = rename_new(dir, name, id);
+	if (error != EEXIST)
+		return error;
+	/* The message came here before, and was not settled; or its number was another one's. */
+	error = same(dir, id, client_body(d, i));
+	if (!error)
+		(void)unlinkat(dir, name, 0);
+	return error;
 }
 
-static int store(
-    int dir, struct slice queue, const struct client_delivery *d, uint32_t from, uint32_t count)
+static int store(int dir, struct slice queue, const struct client_delivery *d, uint32_t from,
+    uint32_t count, uint32_t *at)
 {
 	int fds[TOGETHER], error = 0;
 	uint32_t open = 0;
 	char name[NAME_SIZE];
 	for (uint32_t i = 0; i < count && !error; i++) {
+		*at = from + i;
 		error = begin(dir, queue, d, from + i, &fds[i]);
 		open += fds[i] >= 0;
 	}
 	for (uint32_t i = 0; i < open; i++) {
-		if (!error)
-			error = end(dir, queue, d, from + i, fds[i]);
+		if (!error) {
+			*at = from + i;
+			error = end(dir, queue, d, *at, fds[i]);
+		}
 		close(fds[i]);
 		if (!error)
 			continue;
@@ -70,12 +110,13 @@ static int store(
 	return error;
 }
 
-int into_store(
-    int dir, struct slice queue, const struct client_delivery *d, uint32_t from, uint32_t to)
+int into_store(int dir, struct slice queue, const struct client_delivery *d, uint32_t from,
+    uint32_t to, uint32_t *at)
 {
 	int error = 0;
 	for (; from < to && !error; from += TOGETHER)
-		error = store(dir, queue, d, from, to - from < TOGETHER ? to - from : TOGETHER);
+		error =
+		    store(dir, queue, d, from, to - from < TOGETHER ? to - from : TOGETHER, at);
 	if (!error && fsync(dir) != 0)
 		error = errno;
 	return error;

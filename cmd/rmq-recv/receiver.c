@@ -367,11 +367,18 @@ static bool store(
 {
 	if (r->o->format != FORMAT_INTO)
 		return true;
-	int error = into_store(r->o->into_fd, r->source.queue, d, from, to);
+	char id[RECEIPT_MAX];
+	uint32_t at = from;
+	int error = into_store(r->o->into_fd, r->source.queue, d, from, to, &at);
 	if (error == 0)
 		return true;
 	settle(r, &r->release, d->lease, d->first_seq + from, to - from);
-	end_with(r, RMQ_E_IO, "%s: %s", r->o->into, strerror(error));
+	receipt_print_id(id, r->source.queue, d->first_seq + at);
+	if (error == EEXIST)
+		end_with(r, RMQ_E_EXISTS, "%s/%s: %s: move that file away", r->o->into, id,
+		    error_text(RMQ_E_EXISTS));
+	else
+		end_with(r, RMQ_E_IO, "%s: %s", r->o->into, strerror(error));
 	return false;
 }
 

@@ -630,12 +630,30 @@ receiver_of_large_ones() {
 	assert_failure 64
 }
 
+@test "rmq-recv: --into overwrites no file of another message" {
+	start_queue q
+	mkdir dir
+	rmq-send jobs first same
+	rmq-recv --drain --into dir jobs >/dev/null
+	rmq-queue rm jobs
+	rmq-send jobs second same
+	run timeout 10 rmq-recv --drain --into dir jobs
+	assert_failure 73
+	assert_output "rmq-recv: jobs: dir/jobs:1: exists already, and differs: move that file away"
+	[ "$(cat dir/jobs:1)" = first ]
+	[ "$(ls -A dir | paste -sd' ')" = "jobs:1 jobs:2" ]
+	[ "$(rmq-queue show jobs ready failed | paste -sd' ')" = "2 0" ]
+	mv dir/jobs:1 .
+	timeout 10 rmq-recv --drain --into dir jobs | cmp - <(printf '%s\n' dir/jobs:1 dir/jobs:2)
+	[ "$(cat dir/jobs:1)" = second ]
+}
+
 @test "rmq-recv: --into syncs each file and then the directory before a message is settled" {
 	strace -D -qq -o probe true || skip "strace is missing or may not trace"
 	start_queue q
 	rmq-send jobs a b
 	mkdir dir
-	ASAN_OPTIONS=detect_leaks=0 timeout 30 strace -f -o calls -e trace=fsync,renameat,sendmsg,write,pwritev2 \
+	ASAN_OPTIONS=detect_leaks=0 timeout 30 strace -f -o calls -e trace=fsync,renameat2,sendmsg,write,pwritev2 \
 		rmq-recv -n 2 --into dir jobs
 	# The first settlement comes after the sync of the directory.
 	[ "$(grep -n 'fsync' calls | tail -1 | cut -d: -f1)" -lt "$(grep -n 'dir/jobs:' calls | head -1 | cut -d: -f1)" ]
