@@ -198,6 +198,14 @@ static void refused_output(
 		fail(w, o);
 		return;
 	}
+	/* There is no room, and the worker ends: nothing has come of them. */
+	if (code == RMQ_E_FULL || code == RMQ_E_DISK_FULL || code == RMQ_E_PAUSED) {
+		log_notice("%s: the output is not sent, its message goes back: %.*s",
+		    w->o->work.to, (int)text.len, (const char *)text.data);
+		o->verdict = WORK_RELEASE;
+		verdict_act(w, o);
+		return;
+	}
 	if (code != RMQ_E_STALE)
 		worker_end_with(w, code, "%.*s", (int)text.len, (const char *)text.data);
 	discard(w, o);

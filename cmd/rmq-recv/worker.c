@@ -21,7 +21,9 @@
 
 #define WINDOW		16 /* commands in flight */
 #define PARTING_MAX_MS	10000
-#define DESCRIPTORS	16 /* besides those of runs */
+#define PARTING_ROOM_MS 2000
+#define SMALL_BODY	4096 /* what fits wherever COMMAND does */
+#define DESCRIPTORS	16   /* besides those of runs */
 #define DESCRIPTORS_RUN 6
 
 /* ---- errors ---- */
@@ -155,6 +157,37 @@ static void unstartable(struct worker *w, struct run *r, int error)
 	call_off(w, r, work_judge(&w->work, &ended), ended.code);
 }
 
+/* The message cannot be passed to COMMAND; false: it ends here. */
+static bool take_bad(struct worker *w, uint64_t lease, uint64_t seq, const char *why)
+{
+	if (!w->o->skip_bad) {
+		verdict_add(w, &w->fail, lease, seq, 1);
+		worker_end_with(
+		    w, RMQ_E_BAD_DATA, "message %llu %s", (unsigned long long)seq, why);
+		return false;
+	}
+	verdict_add(w, &w->bury, lease, seq, 1);
+	w->bad++;
+	if (!w->o->common.quiet)
+		fprintf(stderr, "rmq-recv: %s: message %llu %s\n", w->o->queue,
+		    (unsigned long long)seq, why);
+	return true;
+}
+
+/* Nothing was run: the message is at fault, for its length, or COMMAND is. */
+static void not_started(struct worker *w, struct run *r, int error)
+{
+	if (error != E2BIG || !w->form.replace || w->input.len < SMALL_BODY) {
+		unstartable(w, r, error);
+		return;
+	}
+	const struct envelope *e = &r->jobs.head->envelope;
+	(void)take_bad(w, e->lease, e->seq, "is too long for all arguments together");
+	jobs_free(&r->jobs);
+	r->pid = 0;
+	work_end(&w->work, r->slot, clock_mono());
+}
+
 /* Its stdin, or -I its arguments (*argv, to be freed).  -1: errno. */
 static int pass(struct worker *w, const struct run *r, char ***argv)
 {
@@ -202,7 +235,7 @@ static void start_run(struct worker *w, struct run *r)
 	if (!kept)
 		call_off(w, r, WORK_RELEASE, 0);
 	else if (error)
-		unstartable(w, r, error);
+		not_started(w, r, error);
 	else if (ends)
 		r->term_at.ms = r->began.ms + max_time_ms;
 }
@@ -282,25 +315,6 @@ static void reap(struct worker *w)
 
 /* ---- messages ---- */
 
-/* The message cannot be passed to COMMAND; false: it ends here. */
-static bool take_bad(
-    struct worker *w, const struct client_delivery *d, uint32_t i, const char *why)
-{
-	unsigned long long seq = d->first_seq + i;
-	if (w->o->skip_bad) {
-		verdict_add(w, &w->bury, d->lease, seq, 1);
-		w->bad++;
-		if (!w->o->common.quiet)
-			fprintf(
-			    stderr, "rmq-recv: %s: message %llu %s\n", w->o->queue, seq, why);
-		return true;
-	}
-	verdict_add(w, &w->fail, d->lease, seq, 1);
-	verdict_add(w, &w->release, d->lease, seq + 1, d->count - i - 1);
-	worker_end_with(w, RMQ_E_BAD_DATA, "message %llu %s", seq, why);
-	return false;
-}
-
 static void on_deliver(void *arg, const struct client_delivery *d)
 {
 	struct worker *w = arg;
@@ -315,8 +329,10 @@ static void on_deliver(void *arg, const struct client_delivery *d)
 	for (uint32_t i = 0; i < keep; i++) {
 		struct envelope e = envelope_of(d, worker_queue(w), i, &w->cursors);
 		const char *why = payload_bad(&w->form, e.body);
-		if (why && !take_bad(w, d, i, why))
+		if (why && !take_bad(w, d->lease, e.seq, why)) {
+			verdict_add(w, &w->release, d->lease, e.seq + 1, d->count - i - 1);
 			return;
+		}
 		if (why)
 			continue;
 		w->taken++;
@@ -513,7 +529,8 @@ static void end_runs(struct worker *w)
 
 /*
  * Whether it has to end though the daemon has not heard all: it was told to, or stops, and no run
- * is left.  What it holds comes back then as that of one that has died.
+ * is left.  What waits for room that long goes back; what it holds at the end comes back as that of
+ * one that has died.
  */
 static bool has_tried(struct worker *w, struct mono_time now)
 {
@@ -522,6 +539,8 @@ static bool has_tried(struct worker *w, struct mono_time now)
 		return false;
 	if (w->parting_at.ms == 0)
 		w->parting_at = now;
+	if (now.ms - w->parting_at.ms >= PARTING_ROOM_MS)
+		client_wait_no_more(w->io.client);
 	return now.ms - w->parting_at.ms >= PARTING_MAX_MS;
 }
 

@@ -600,6 +600,39 @@ quick_queue() {
 	[ "$(counts out)" = "0 0 0" ]
 }
 
+# It waits 2 s for room.
+@test "worker: told to end while --to finds no room, it gives its messages back, and none has failed" {
+	start_queue q
+	rmq-queue create out
+	rmq-queue pause --in out
+	rmq-send jobs a b c
+	rmq-recv --to out jobs sh -c 'cat; echo >>ran' 2>log 3>&- &
+	local worker=$!
+	STARTED+=("$worker")
+	wait_until 10 test -s ran
+	kill -TERM "$worker"
+	wait "$worker"
+	[ "$(rmq-queue show jobs ready failed | paste -sd' ')" = "3 0" ]
+	run cat log
+	assert_output --partial "out: the output is not sent, its message goes back: "
+	refute_output --partial "there is room"
+	[ "$(counts out)" = "0 0 0" ]
+}
+
+@test "worker: -I: a body that is too long for all arguments together is the message's fault" {
+	start_queue q
+	head -c 100000 /dev/zero | tr '\0' x | rmq-send -w jobs
+	rmq-send jobs small
+	run -65 bash -c 'ulimit -s 1024; timeout 30 rmq-recv --drain --skip-bad -I {} jobs echo {} {} {}'
+	assert_line "rmq-recv: jobs: message 1 is too long for all arguments together"
+	assert_line "small small small"
+	[ "$(rmq-queue show jobs.dead ready)" = 1 ]
+	# COMMAND itself is too long: nothing is eaten.
+	rmq-send jobs x
+	run -126 bash -c 'ulimit -s 1024; timeout 30 rmq-recv --drain --skip-bad -I {} jobs echo {} $(head -c 300000 /dev/zero | tr "\0" "x" | fold -w 100000)'
+	[ "$(counts jobs)" = "1 0 0" ]
+}
+
 @test "worker: more output than --to can send at once is a failure that says so" {
 	start_queue q
 	quick_queue jobs

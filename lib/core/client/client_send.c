@@ -429,6 +429,12 @@ bool client_blocked(const struct client *c)
 	return c->blocked;
 }
 
+void client_wait_no_more(struct client *c)
+{
+	c->config.no_wait = true;
+	c->blocked = false;
+}
+
 uint32_t client_unanswered(const struct client *c)
 {
 	return c->unanswered;

@@ -237,8 +237,9 @@ static uint64_t tell_waiting(struct client_io *io, struct mono_time now)
 	bool same = io->said == w.what && io->said_since.ms == w.since.ms;
 	if (io->said && same)
 		return CLIENT_FOREVER;
-	/* One that is lost, or given up, has not come. */
-	if (io->said && client_welcomed(io->client) && !client_dead(io->client))
+	/* One that is lost, given up, or waited for still, has not come. */
+	if (io->said && io->said != w.what && client_welcomed(io->client) &&
+	    !client_dead(io->client))
 		say_goes_on(io);
 	io->said = CLIENT_WAITS_NOT;
 	if (!w.what)
