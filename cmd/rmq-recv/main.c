@@ -37,8 +37,8 @@ static const struct option_row rows[] = {
     {OPT_WAIT, "wait", "DUR", NULL, NULL, "end when none came for DUR; 1 if none came at all"},
     {OPT_LEASE, "lease", "DUR", NULL, "the queue's",
 	"length of leases; they are extended while held"},
-    {OPT_PREFETCH, "prefetch", "N", NULL, "as many as the output takes",
-	"messages leased ahead"},
+    {OPT_PREFETCH, "prefetch", "N", NULL, NULL,
+	"messages leased ahead (as many as the output takes)"},
     {OPT_NO_CREATE, "no-create", NULL, NULL, NULL, "66 instead of making the queue"},
     {'t', "topic", NULL, NULL, NULL,
 	"QUEUE is a pattern: what comes to topics that match, from now on"},
@@ -53,9 +53,9 @@ static const struct option_row rows[] = {
     {OPT_RAW, "raw", NULL, NULL, NULL, "print bodies and nothing else"},
     {OPT_INTO, "into", "DIR", NULL, NULL,
 	"each message becomes a file of DIR; its path is printed"},
-    {OPT_ACK, "ack", "MODE", "read|write|sync|none|manual", "read on a pipe, else write",
-	"when messages are settled: read, write, sync (taken, written, synced), none (before the "
-	"write) or manual (by rmq-ack)"},
+    {OPT_ACK, "ack", "MODE", "read|write|sync|none|manual", NULL,
+	"settled when read (default on a pipe), write (default else), sync; none: before the "
+	"write; manual: by rmq-ack"},
     {0}};
 
 static const struct option_table program = {"rmq-recv", NULL, "QUEUE [[--] COMMAND [ARG]...]",
