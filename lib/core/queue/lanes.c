@@ -109,6 +109,8 @@ uint32_t lanes_too_far(struct slice attributes, uint32_t count, struct wall_time
 	struct lane_walk w = lanes_of(attributes, 0, count, now);
 	struct lane lane;
 	uint32_t n, at = 0;
+	if (attributes.len == 0)
+		return count;
 	for (; (n = lanes_next(&w, &lane)) > 0; at += n)
 		/* It is rounded up. */
 		if (lane.until_ms > now.ms && lane.until_ms - now.ms > DELAY_MS_MAX + 1000)
