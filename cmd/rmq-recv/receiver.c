@@ -305,7 +305,8 @@ static void offer(struct receiver *r, struct segment *s, const void *bytes)
  * Whether the blob can be printed as it is: each message is followed by the separator
  * that is wanted, and none holds it.  A function of its own: its loop wants the registers.
  */
-__attribute__((noinline)) static bool is_plain(const struct receiver *r, const struct client_delivery *d)
+__attribute__((noinline)) static bool is_plain(
+    const struct receiver *r, const struct client_delivery *d)
 {
 	if (r->o->format != FORMAT_LINES || !d->ends)
 		return false;

@@ -11,6 +11,16 @@ bool tags_next(struct reader *r, struct tag *t)
 	return !r->bad;
 }
 
+void tags_skip(struct reader *r, uint32_t tag)
+{
+	while (reader_left(r) >= 4 && load_u16(r->p) < tag) {
+		size_t len = 4 + (size_t)load_u16(r->p + 2);
+		if (len > reader_left(r))
+			return;
+		r->p += len;
+	}
+}
+
 bool tags_find(struct slice tags, uint16_t tag, struct slice *value)
 {
 	struct reader r = reader_of(tags);

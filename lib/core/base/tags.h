@@ -27,6 +27,9 @@ struct tag {
 /* The next entry of a list; false after the last one, or (r->bad) if the list is truncated. */
 bool tags_next(struct reader *r, struct tag *t);
 
+/* Passes over entries before `tag`; a truncated one is left. */
+void tags_skip(struct reader *r, uint32_t tag);
+
 /* The value of a tag in a list that was checked; false: it is not there. */
 bool tags_find(struct slice tags, uint16_t tag, struct slice *value);
 

@@ -73,6 +73,8 @@ static enum rmq_error find_pieces(const struct batch *m, struct slice payload, s
 	enum rmq_error err = event_run_open(payload, m->offset, m->slot, m->count, &run);
 	while (!err && !(err = event_run_next(&run, &at))) {
 		uint64_t end = 0, stop = seq + at.count, from = seq;
+		if (attributes_check(at.batch.attributes, at.batch.count))
+			return RMQ_E_CORRUPT;
 		while ((from = batch_run(m, from, stop, &end)) < stop) {
 			p->all[p->count++] =
 			    (struct piece){from, m->queue, at.slot + (uint32_t)(from - seq),

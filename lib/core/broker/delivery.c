@@ -79,6 +79,9 @@ enum rmq_error delivery_next(struct delivery_cursor *c, struct delivery_frame *f
 	attributes_copy(&attributes, m.batch.attributes, m.slot, m.count);
 	assert(!attributes.full);
 	f->attributes = slice_of(c->memory, attributes.len);
+	/* Not all of a long list for each message that goes out alone. */
+	if (attributes_check(f->attributes, m.count))
+		return RMQ_E_CORRUPT;
 	f->looked = m.batch.attributes.len;
 	if (d->peek)
 		wire_put_peeked(

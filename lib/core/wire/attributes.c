@@ -193,9 +193,9 @@ static void each_put(
 {
 	struct reader r = reader_of(each);
 	struct tag one;
+	tags_skip(&r, from);
 	while (tags_next(&r, &one) && one.tag < end)
-		if (one.tag >= from)
-			tags_put(w, (uint16_t)(one.tag - first), one.value);
+		tags_put(w, (uint16_t)(one.tag - first), one.value);
 }
 
 /* Messages [from, end), or with `but` all others. */
@@ -260,9 +260,11 @@ bool attributes_next(struct attribute_cursor *c, struct slice list, uint16_t tag
 	if (c->list.data != list.data || c->list.len != list.len || c->tag != tag ||
 	    i < c->next)
 		*c = cursor_of(list, tag);
-	c->next = i + 1;
-	while (c->has_one && c->one.tag < i)
+	c->next = i;
+	if (c->has_one && c->one.tag < i) {
+		tags_skip(&c->each, i);
 		c->has_one = tags_next(&c->each, &c->one);
+	}
 	bool has = c->has_one && c->one.tag == i;
 	*value = has ? c->one.value : c->shared;
 	return has || c->is_shared;

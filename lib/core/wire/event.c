@@ -295,8 +295,7 @@ enum rmq_error event_run_next(struct event_run *run, struct event_messages *m)
 		m->count = m->batch.count - run->slot;
 		if (m->count > run->wanted)
 			m->count = run->wanted;
-		if (!batch_holds(&m->batch, m->slot, m->count) ||
-		    attributes_check(m->batch.attributes, m->batch.count))
+		if (!batch_holds(&m->batch, m->slot, m->count))
 			return RMQ_E_CORRUPT;
 		m->time_ms = time_ms;
 		run->slot = 0;

@@ -472,7 +472,8 @@ enum rmq_error event_check_tags(unsigned type, struct slice tags)
  * Messages where they are stored: some of one SEND or MOVE event.  Give the location,
  * and how many messages are wanted from there on: a run may go on in the following
  * SEND and MOVE events of the same queues in the same record, and `count` says how many
- * of it this event holds.  RMQ_E_CORRUPT if the bytes are not what they should be.
+ * of it this event holds.  RMQ_E_CORRUPT if the bytes are not what they should be; attributes
+ * are not looked at.
  */
 struct event_messages {
 	struct batch_view batch;
