@@ -117,7 +117,7 @@ static const struct option_row setting_rows[] = {
 	"messages leased at a time, by all receivers together"},
     {OPT_RATE, "rate", "N/s|m|h|none", "none", "none", "messages handed out in that time"},
     {OPT_DISPATCH, "dispatch", "fair|round-robin|key", NULL, "fair",
-	"a share for each receiver, or one message in turn"},
+	"a share for each receiver, one message in turn, or whole keys"},
     {0}};
 static const struct option_row pause_rows[] = {{OPT_IN, "in", NULL, NULL, NULL, "sending in"},
     {OPT_OUT, "out", NULL, NULL, NULL, "handing out"}, {0}};
