@@ -5440,6 +5440,77 @@ static void the_newest_of_a_key_replaces_those_that_nobody_holds(void **state)
 	assert_int_equal(recovered_digest(), broker_digest(w.broker));
 }
 
+/* So many messages: the key of each is its number modulo `keys`, and `delay_ms` is that of all. */
+static void send_of_keys(
+    uint64_t n, uint32_t count, uint32_t keys, uint64_t delay_ms, uint8_t flags)
+{
+	static uint8_t bytes[BATCH_MAX], each[6 * BATCH_MESSAGES_MAX];
+	struct writer batch = writer_of(bytes, sizeof(bytes)),
+		      e = writer_of(each, sizeof(each));
+	for (uint32_t i = 0; i < count; i++) {
+		put_u16(&e, (uint16_t)i);
+		put_u16(&e, 2);
+		put_u16(&e, (uint16_t)(1 + i % keys));
+	}
+	put_u16(&batch, (uint16_t)count);
+	put_u16(&batch, (uint16_t)((delay_ms > 0 ? 12 : 0) + 4 + e.len));
+	if (delay_ms > 0)
+		tags_put_u64(&batch, ATTRIBUTE_DELAY_UNTIL, w.wall_ms + delay_ms);
+	tags_put(&batch, ATTRIBUTE_KEY | ATTRIBUTE_EACH, slice_of(each, e.len));
+	for (uint32_t i = 1; i <= count; i++)
+		put_u16(&batch, (uint16_t)i);
+	for (uint32_t i = 0; i < count; i++)
+		put_u8(&batch, '\n');
+	assert_false(batch.full || e.full);
+	INPUT(1, send, n, n - 1, flags, 0, slice_str("q"), NO_TAGS, slice_of(bytes, batch.len));
+	run();
+	EXPECT(1, SENT, sent, m);
+	assert_int_equal(m.count, count);
+}
+
+static void a_full_batch_replaces_all_that_is_older(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	/* Of one key, of some, and of as many as there are messages. */
+	for (uint64_t n = 1; n <= 3; n++) {
+		send_of_keys(n, 4096, 1, 3600000, SEND_REPLACE);
+		assert_int_equal(left_in("q"), 1);
+	}
+	send_of_keys(4, 4096, 3000, 3600000, SEND_REPLACE);
+	send_of_keys(5, 4096, 3000, 3600000, SEND_REPLACE);
+	assert_int_equal(left_in("q"), 3000);
+	send_of_keys(6, 4096, 4096, 3600000, SEND_REPLACE);
+	send_of_keys(7, 4096, 4096, 3600000, SEND_REPLACE);
+	assert_int_equal(left_in("q"), 4096);
+	assert_int_equal(recovered_digest(), broker_digest(w.broker));
+}
+
+static void a_key_whose_oldest_message_is_held_is_replaced_for_ever(void **state)
+{
+	uint64_t lease, n = 1;
+	(void)state;
+	hello(1, 0, 0);
+	subscribe(1, "q", 3600000);
+	send_keyed(n++, "a", 0);
+	expect_delivered(1, &lease);
+	for (; n <= 10; n++)
+		send_keyed(n, "a", SEND_REPLACE);
+	uint64_t part_bytes = w.broker->ledger.part_bytes;
+	for (; n <= 5000; n++) {
+		uint64_t work = broker_work(w.broker);
+		send_keyed(n, "a", SEND_REPLACE);
+		assert_true(broker_work(w.broker) - work < 10);
+	}
+	assert_int_equal(left_in("q"), 2);
+	assert_true(w.broker->ledger.part_bytes <= part_bytes);
+	settle(1, n, VERB_SETTLE, 0, 0, lease, 1, 1);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	expect_delivered(n - 1, &lease);
+	assert_int_equal(recovered_digest(), broker_digest(w.broker));
+}
+
 static void an_even_attribute_that_is_not_known_refuses_the_command_by_name(void **state)
 {
 	(void)state;
@@ -7050,6 +7121,8 @@ static const struct CMUnitTest tests[] = {
     TEST(who_does_not_extend_its_leases_gets_no_keys_until_it_is_heard),
     TEST(what_was_put_aside_is_given_to_any_once_the_queue_is_fair),
     TEST(the_newest_of_a_key_replaces_those_that_nobody_holds),
+    TEST(a_full_batch_replaces_all_that_is_older),
+    TEST(a_key_whose_oldest_message_is_held_is_replaced_for_ever),
 };
 
 int main(void)

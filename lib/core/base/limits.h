@@ -104,7 +104,7 @@ extern bool rmq_small_limits;
 #define SESSION_IDLE_MS		(3600u * 1000)
 #define SETTLE_ENTRIES_MAX	2048		 /* ranges in one settlement */
 #define CANCEL_MAX		2048		 /* messages in one CANCEL */
-#define REPLACED_MAX		3900		 /* older ones looked at for one SEND_REPLACE */
+#define REPLACED_MAX		4096		 /* older ones that one SEND_REPLACE replaces */
 #define SETTLE_SEND_ENTRIES_MAX 4096		 /* the same, with a batch */
 #define VOIDED_MAX		LIMIT(16384, 20) /* runs of messages whose receipts are known to be void */
 #define SETTLE_OTHERS_MAX \

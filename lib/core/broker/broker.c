@@ -1044,7 +1044,7 @@ static void add_expiries(struct digest *d, struct queue *q)
 
 static void add_keys(struct digest *d, struct queue *q)
 {
-	for (uint64_t at = 0, end; (at = keys_run(q, at, 1, &end)) > 0; at = end) {
+	for (uint64_t at = 0, end; (at = keys_run(q, at, UINT64_MAX, 1, &end)) > 0; at = end) {
 		add_u64(d, at);
 		add_u64(d, keys_of(q, at));
 	}

@@ -176,10 +176,10 @@ static void write_keys(struct broker *b, struct queue *q, uint64_t from, uint64_
 {
 	uint8_t bytes[8 * PART_KEYS_MAX];
 	uint64_t end, at = from;
-	for (; (at = keys_run(q, at, PART_KEYS_MAX, &end)) > 0 && at < to; at = end) {
+	for (; (at = keys_run(q, at, to, PART_KEYS_MAX, &end)) > 0; at = end) {
 		struct writer w = writer_of(bytes, sizeof(bytes));
 		uint64_t first = at;
-		for (; at < min_u64(end, to); at++)
+		for (; at < end; at++)
 			put_u64(&w, keys_of(q, at));
 		if (!RMQ_VARIANT(KEYS_FORGOTTEN))
 			broker_emit_part_keys(b, &(struct event_part_keys){q->id, first,

@@ -803,20 +803,33 @@ static void emit_position(struct broker *b, const struct queue *q, const struct 
 }
 
 static_assert(BATCH_MAX + 8 * BATCH_MESSAGES_MAX + REPLACED_MAX * REPLACED_BYTES +
-		      4 * FRAME_SMALL + EVENTS_HEADER_SIZE <=
+		      REPLACED_HEAD + FRAME_SMALL + EVENTS_HEADER_SIZE <=
 		  RECORD_PAYLOAD_MAX,
     "a batch, its ids and what it replaces fit into a record");
+static_assert(TOPIC_DATA_MAX + SHARES_MAX * (EVENT_TARGET_SIZE + REPLACED_HEAD) +
+		      REPLACED_MAX * REPLACED_BYTES + FRAME_SMALL + EVENTS_HEADER_SIZE <=
+		  RECORD_PAYLOAD_MAX,
+    "so do a batch for a topic and what it replaces");
+static_assert(REPLACED_MAX >= BATCH_MESSAGES_MAX, "each of a batch may replace another one");
 
-/* What the event takes that drops them. */
-static size_t room_to_replace(bool replaces)
+/* So many older messages are replaced in each of several queues, or in one, at most. */
+static uint32_t replaced_most(uint32_t queues)
 {
-	return replaces ? REPLACED_MAX * REPLACED_BYTES + 3 * FRAME_SMALL : 0;
+	return queues > 1 ? REPLACED_MAX / 2 : REPLACED_MAX;
+}
+
+/* What the events take that drop them. */
+static size_t room_to_replace(bool replaces, uint32_t queues)
+{
+	return replaces ? replaced_most(queues) * (size_t)REPLACED_BYTES +
+			      queues * (size_t)REPLACED_HEAD
+			: 0;
 }
 
 /* In the record of so many messages that were just sent to these queues. */
 static void replace_older(struct broker *b, const struct targets *t, uint32_t count)
 {
-	uint32_t left = REPLACED_MAX;
+	uint32_t left = replaced_most(t->count);
 	for (uint32_t i = 0; i < t->count; i++)
 		broker_replace(b, t->queue[i], t->queue[i]->next_seq - count, count, &left);
 }
@@ -887,7 +900,7 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 		if (resume.name.len > 0 || ids || replaces)
 			broker_reserve(b, m->data.len + 8 * (size_t)batch.count + FRAME_SMALL +
 					      targets.count * (size_t)EVENT_TARGET_SIZE +
-					      room_to_replace(replaces));
+					      room_to_replace(replaces, targets.count));
 		emit_send(b, c, m, &targets);
 		broker_emit_hashes(b, targets.queue[0], ids, batch.count);
 		emit_position(b, targets.queue[0], &resume);
@@ -1003,7 +1016,8 @@ static void whole(struct broker *b, struct conn *c, const struct wire_send *m,
 	broker_name_owner(b, c->session);
 	bool replaces = m->flags & SEND_REPLACE;
 	if (resume->name.len > 0 || c->piece_id || replaces)
-		broker_reserve(b, FRAME_SMALL + room_to_replace(replaces));
+		broker_reserve(b, FRAME_SMALL + t->count * (size_t)EVENT_TARGET_SIZE +
+				      room_to_replace(replaces, t->count));
 	broker_emit_send_chunked(
 	    b, &(struct event_send_chunked){t->queue[0]->id, c->session->id, m->n,
 		   t->queue[0]->next_seq, m->part + 1, bytes, next_numbers(t, list)});

@@ -106,11 +106,24 @@ static bool may_replace(struct queue *q, uint64_t seq)
 	       queue_any_live(q, seq, seq + 1);
 }
 
+/* Goes on with a run that ends before seq, if seq follows it. */
+static void put_replaced(struct writer *w, struct seq_range *run, uint64_t seq)
+{
+	if (run->count > 0 && run->first + run->count == seq) {
+		run->count++;
+		return;
+	}
+	if (run->count > 0)
+		seq_range_put(w, run);
+	*run = (struct seq_range){seq, 1};
+}
+
 void broker_replace(
     struct broker *b, struct queue *q, uint64_t first, uint32_t count, uint32_t *left)
 {
-	uint8_t *bytes = memory_new((size_t)*left * SEQ_RANGE_SIZE + 1);
-	struct writer w = writer_of(bytes, (size_t)*left * SEQ_RANGE_SIZE);
+	uint8_t *bytes = memory_new((size_t)*left * REPLACED_BYTES + 1);
+	struct writer w = writer_of(bytes, (size_t)*left * REPLACED_BYTES);
+	struct seq_range run = {0, 0};
 	if (RMQ_VARIANT(REPLACE_APART))
 		broker_end_record(b);
 	for (uint64_t seq = first; seq < first + count; seq++) {
@@ -118,14 +131,19 @@ void broker_replace(
 		/* Of several in this batch the newest replaces the others, too. */
 		if (key == 0 || keys_newest(q, key) != seq)
 			continue;
-		uint64_t old = keys_oldest(q, key);
-		for (; old<seq && * left> 0; old = keys_next(q, old)) {
+		uint64_t at = keys_oldest(q, key);
+		while (at<seq && * left> 0) {
 			broker_works(b, 1);
-			--*left;
-			if (may_replace(q, old))
-				seq_range_put(&w, &(struct seq_range){old, 1});
+			/* Of a key one is leased at most. */
+			if (may_replace(q, at)) {
+				put_replaced(&w, &run, at);
+				--*left;
+			}
+			at = keys_next(q, at);
 		}
 	}
+	if (run.count > 0)
+		seq_range_put(&w, &run);
 	emit_drop(b, q, DROPPED_REPLACED, &w);
 	free(bytes);
 }

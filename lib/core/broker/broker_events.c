@@ -1506,9 +1506,9 @@ static enum rmq_error apply_part_keys(
 	(void)at;
 	struct queue *q = broker_queue(b, e->queue);
 	uint32_t count = (uint32_t)(e->keys.len / 8);
-	uint64_t end = 0, next = q ? keys_run(q, e->first, 1, &end) : 0;
+	uint64_t end;
 	if (!q || count == 0 || e->keys.len % 8 != 0 || e->first > SEQ_MAX ||
-	    (next > 0 && next < e->first + count))
+	    keys_run(q, e->first, e->first + count, 1, &end) > 0)
 		return RMQ_E_CORRUPT;
 	uint64_t *keys = memory_new(e->keys.len);
 	bool good = true;

@@ -561,10 +561,11 @@ void broker_cancel(
 
 /*
  * Messages [first, first + count) of q, which were just sent, replace older ones of their keys that
- * nobody has leased: as many as *left says, in the same record if it has room for *left of
- * REPLACED_BYTES.
+ * nobody has leased: as many as *left says, in the same record if it has room for REPLACED_HEAD and
+ * *left of REPLACED_BYTES.
  */
 #define REPLACED_BYTES SEQ_RANGE_SIZE
+#define REPLACED_HEAD  16
 void broker_replace(
     struct broker *b, struct queue *q, uint64_t first, uint32_t count, uint32_t *left);
 

@@ -20,9 +20,9 @@ struct key {
 
 /* A message. */
 struct link {
-	struct key *key;    /* NULL: it has none */
-	uint64_t next : 63; /* of its key; 0: none */
-	uint64_t gone : 1;
+	struct key *key; /* NULL: it has none, or is gone */
+	uint64_t prev;	 /* of its key; 0: it is the oldest */
+	uint64_t next;	 /* 0: it is the newest */
 };
 
 struct keyed {
@@ -136,7 +136,7 @@ static struct link *link_of(struct queue *q, uint64_t seq)
 {
 	struct keyed *r = run_from(q, seq);
 	struct link *l = r && r->first <= seq ? &r->link[seq - r->first] : NULL;
-	return l && l->key && !l->gone ? l : NULL;
+	return l && l->key ? l : NULL;
 }
 
 static void run_free(struct queue *q, struct keyed *r)
@@ -155,12 +155,12 @@ static void chain(struct keys *k, struct keyed *r, uint32_t i, uint64_t hash)
 	if (key->last && seq <= key->newest)
 		return;
 	if (key->last)
-		key->last->next = seq & (UINT64_MAX >> 1);
+		key->last->next = seq;
 	else
 		key->oldest = seq;
+	r->link[i] = (struct link){key, key->newest, 0};
 	key->newest = seq;
 	key->last = &r->link[i];
-	r->link[i].key = key;
 	r->chained++;
 }
 
@@ -200,49 +200,58 @@ bool keys_wait(struct queue *q, uint64_t seq)
 	return l && l->key->oldest != seq;
 }
 
-/* The oldest message of the key is gone: on to the next that is not.  NULL: the key is gone, too. */
-static struct key *advance(struct queue *q, struct key *key)
+static void key_free(struct keys *k, struct key *key)
 {
-	struct keys *k = q->keys;
-	while (key->oldest > 0) {
-		struct keyed *r = run_from(q, key->oldest);
-		struct link *l = &r->link[key->oldest - r->first];
-		if (!l->gone)
-			return key;
-		key->oldest = l->next;
-		l->key = NULL;
-		if (--r->chained == 0)
-			run_free(q, r);
-	}
 	RB_REMOVE(key_tree, bucket(k, key->hash), key);
 	k->count--;
 	free(key);
-	return NULL;
+}
+
+/* Takes l, a link of run r, out of its chain.  The key's oldest message if that is another one now; 0: not. */
+static uint64_t unchain(struct queue *q, struct keyed *r, struct link *l)
+{
+	struct key *key = l->key;
+	struct link *prev = l->prev > 0 ? link_of(q, l->prev) : NULL;
+	struct link *next = l->next > 0 ? link_of(q, l->next) : NULL;
+	uint64_t oldest = prev ? 0 : l->next;
+	if (prev)
+		prev->next = l->next;
+	else
+		key->oldest = l->next;
+	if (next)
+		next->prev = l->prev;
+	else
+		key->newest = l->prev;
+	if (!next)
+		key->last = prev;
+	if (!prev && !next)
+		key_free(q->keys, key);
+	l->key = NULL;
+	r->chained--;
+	return oldest;
 }
 
 uint64_t *keys_leave(struct queue *q, uint64_t first, uint64_t end, size_t *count)
 {
-	uint64_t *oldest = NULL, at = first, run_end;
-	size_t cap = 0, n = 0;
+	uint64_t *oldest = NULL;
+	size_t cap = 0;
+	struct keyed *r = run_from(q, first), *next;
 	*count = 0;
-	/* Those that go, and are the oldest of their key. */
-	for (; (at = keys_run(q, at, UINT32_MAX, &run_end)) > 0 && at < end; at = run_end) {
-		for (; at < run_end && at < end; at++) {
-			struct link *l = link_of(q, at);
-			if (!l || !queue_any_live(q, at, at + 1))
+	for (; r && r->first < end; r = next) {
+		uint64_t at = first > r->first ? first : r->first;
+		uint64_t stop = r->first + r->count < end ? r->first + r->count : end;
+		for (; at < stop && r->chained > 0; at++) {
+			struct link *l = &r->link[at - r->first];
+			uint64_t now = l->key ? unchain(q, r, l) : 0;
+			/* It may leave as well. */
+			if (now < end)
 				continue;
-			l->gone = true;
-			if (l->key->oldest != at)
-				continue;
-			oldest = memory_grow(oldest, n, &cap, sizeof(*oldest));
-			oldest[n++] = at;
+			oldest = memory_grow(oldest, *count, &cap, sizeof(*oldest));
+			oldest[(*count)++] = now;
 		}
-	}
-	for (size_t i = 0; i < n; i++) {
-		struct keyed *r = run_from(q, oldest[i]);
-		struct key *key = advance(q, r->link[oldest[i] - r->first].key);
-		if (key)
-			oldest[(*count)++] = key->oldest;
+		next = RB_NEXT(keyed_tree, NULL, r);
+		if (r->chained == 0)
+			run_free(q, r);
 	}
 	return oldest;
 }
@@ -275,17 +284,18 @@ uint64_t keys_next(struct queue *q, uint64_t seq)
 	return r->link[seq - r->first].next;
 }
 
-uint64_t keys_run(struct queue *q, uint64_t from, uint32_t most, uint64_t *end)
+uint64_t keys_run(struct queue *q, uint64_t from, uint64_t to, uint32_t most, uint64_t *end)
 {
 	struct keyed *r = run_from(q, from);
-	for (; r; r = RB_NEXT(keyed_tree, NULL, r)) {
+	for (; r && r->first < to; r = RB_NEXT(keyed_tree, NULL, r)) {
 		uint64_t at = from > r->first ? from : r->first, stop = r->first + r->count;
-		while (
-		    at < stop && !(r->link[at - r->first].key && !r->link[at - r->first].gone))
+		if (stop > to)
+			stop = to;
+		while (at < stop && !r->link[at - r->first].key)
 			at++;
 		if (at == stop)
 			continue;
-		*end = at + most < stop ? at + most : stop;
+		*end = stop - at > most ? at + most : stop;
 		return at;
 	}
 	return 0;

@@ -1,10 +1,10 @@
 /*
  * Keys: of the live messages of a key only the oldest may be handed out, whatever state it is in.
  *
- * A key is a hash of 64 bits; keys with the same one wait for each other.  Its messages are a
- * chain from the oldest one on.  There is an entry of two words for each message of a run in which
- * some have a key, for as long as one of them is in a chain, and nothing in a queue without keys.
- * A message that leaves from the middle of its chain is passed over when the chain comes to it.
+ * A key is a hash of 64 bits; keys with the same one wait for each other.  Its live messages are a
+ * chain from the oldest one on, which each leaves at once, wherever it is.  There is an entry of three
+ * words for each message of a run in which some have a key, for as long as one of them is in a chain,
+ * and nothing in a queue without keys.
  */
 #ifndef RMQ_CORE_QUEUE_KEYS_H
 #define RMQ_CORE_QUEUE_KEYS_H
@@ -30,23 +30,20 @@ void keys_add(struct queue *q, uint64_t first, uint32_t count, const uint64_t *h
 uint64_t keys_of(struct queue *q, uint64_t seq);
 /* Whether message seq waits for an older one of its key. */
 bool keys_wait(struct queue *q, uint64_t seq);
-/*
- * Messages [first, end), as far as they are live, are about to leave: those that are the oldest of
- * their key now.  To be freed.
- */
+/* None of messages [first, end) stays: those that are the oldest of their key now.  To be freed. */
 uint64_t *keys_leave(struct queue *q, uint64_t first, uint64_t end, size_t *count);
 /* If no message has a key any more, q has no keys. */
 void keys_tidy(struct queue *q);
-/* The messages of a key, rising: the oldest, and the one after `seq`; 0: none.  Some may be gone. */
+/* The messages of a key, rising: the oldest, and the one after `seq`; 0: none. */
 uint64_t keys_oldest(struct queue *q, uint64_t hash);
 uint64_t keys_next(struct queue *q, uint64_t seq);
 /* The newest one. */
 uint64_t keys_newest(struct queue *q, uint64_t hash);
 /*
- * A run of at most `most` messages, the first of them at `from` or after it and with a key: where
- * it begins; *end: where it ends.  0: there is none.
+ * A run of at most `most` messages of [from, to), the first of them with a key: where it begins;
+ * *end: where it ends.  0: there is none.
  */
-uint64_t keys_run(struct queue *q, uint64_t from, uint32_t most, uint64_t *end);
+uint64_t keys_run(struct queue *q, uint64_t from, uint64_t to, uint32_t most, uint64_t *end);
 
 #define KEYS_PART_MAX 40 /* what a run takes in a checkpoint, and 8 bytes for each message */
 
