@@ -72,7 +72,7 @@ static const char *read_priority(const json_t *priority, struct labels *l)
 	return NULL;
 }
 
-const char *envelope_read(
+const char *envelope_read_any(
     struct slice line, struct labels *labels, struct text *body, char why[ENVELOPE_WHY_MAX])
 {
 	json_error_t error;
@@ -94,4 +94,12 @@ const char *envelope_read(
 		what = read_headers(json_object_get(root, "headers"), labels);
 	json_decref(root);
 	return what;
+}
+
+const char *envelope_read(
+    struct slice line, struct labels *labels, struct text *body, char why[ENVELOPE_WHY_MAX])
+{
+	if (envelope_read_simple(line, labels, body))
+		return NULL;
+	return envelope_read_any(line, labels, body, why);
 }
