@@ -124,6 +124,19 @@ static void on_transferred(void *arg, const struct wire_transferred *m, enum rmq
 	a->waiting = false;
 }
 
+static void on_history(
+    void *arg, uint32_t req, enum rmq_error code, struct slice place, struct slice entries)
+{
+	struct admin *a = arg;
+	(void)req;
+	if (code && code != RMQ_E_NO_QUEUE)
+		fail_slice(a, code, slice_of(NULL, 0));
+	a->place.len = 0;
+	text_put_slice(&a->place, place);
+	text_put_slice(&a->entries, entries);
+	a->waiting = false;
+}
+
 static void on_watched(void *arg, uint32_t req, enum rmq_error code, uint64_t messages)
 {
 	(void)req, (void)messages;
@@ -165,6 +178,7 @@ enum rmq_error admin_open(struct admin *a)
 	    .peek_end = on_peek_end,
 	    .transferred = on_transferred,
 	    .watched = on_watched,
+	    .history = on_history,
 	    .fatal = on_fatal};
 	log_init("rmq-queue", a->common.quiet ? -1 : a->common.verbose);
 	enum rmq_error err = client_io_open(&a->io, a->common.servers, &config, &host, &why);
@@ -249,6 +263,18 @@ enum rmq_error admin_peek(
 	a->about = queue;
 	client_peek(a->io.client, clock_mono(), slice_str(queue), states, from, limit);
 	return wait_answer(a);
+}
+
+enum rmq_error admin_history(struct admin *a, const char *queue, uint64_t seq)
+{
+	a->about = queue;
+	a->place.len = 0;
+	do
+		client_history(a->io.client, clock_mono(), slice_str(queue), seq,
+		    slice_of(a->place.data, a->place.len));
+	while (!wait_answer(a) && a->place.len > 0);
+	text_deinit(&a->place);
+	return a->code;
 }
 
 enum rmq_error admin_watch(

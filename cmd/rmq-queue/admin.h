@@ -33,6 +33,8 @@ struct admin {
 	struct text stale; /* of the newest change: what it did not find */
 	uint64_t moved;	   /* of the newest answer to admin_transfer() */
 	uint64_t kept;
+	struct text place;   /* of the newest answer to admin_history() */
+	struct text entries; /* … of all of them */
 	enum rmq_error full; /* there was no room for message `next` */
 };
 
@@ -70,6 +72,13 @@ enum rmq_error admin_peek(struct admin *a, const char *queue, uint8_t states, ui
 /* What TRANSFER says (wire.h); a->moved and what follows it is the answer, with a->more and a->next. */
 enum rmq_error admin_transfer(struct admin *a, const char *queue, struct slice target,
     uint8_t flags, uint32_t most, const struct seq_range *ranges, uint32_t count)
+    __attribute__((warn_unused_result));
+
+/*
+ * All that is known to have happened to the message, history_entry in a->entries, the caller's to free;
+ * nothing, also if there is no such queue.
+ */
+enum rmq_error admin_history(struct admin *a, const char *queue, uint64_t seq)
     __attribute__((warn_unused_result));
 
 /* Until the queue holds fewer, or more, messages; RMQ_E_UNMET: it did not in time. */

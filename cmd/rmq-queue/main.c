@@ -586,7 +586,7 @@ static const struct subcommand command_list[] = {
 	move, "QUEUE QUEUE", "move the ready messages of one queue to another", no_rows, 2, 2),
     COMMAND(redrive, "QUEUE", "put dead letters back where they came from", redrive_rows, 1, 1),
     COMMAND(top, "[GLOB]", "show queues on a terminal, again and again", top_rows, 0, 1),
-    COMMAND(why, "ID", "say where a message is, or what became of it", why_rows, 1, 1),
+    COMMAND(why, "ID", "say where a message is, and what has happened to it", why_rows, 1, 1),
     COMMAND(cancel, "ID...", "delete messages, also those that somebody holds", no_rows, 1,
 	INT_MAX),
     COMMAND(check, "QUEUE", "answer a monitor: 0 ok, 1 warning, 2 critical, 3 unknown",

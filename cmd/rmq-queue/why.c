@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "columns.h"
+#include "life.h"
 #include "core/base/units.h"
 #include "core/wire/receipt.h"
 
@@ -81,9 +82,10 @@ static enum rmq_error look(struct why *w)
 	a->arg = w;
 	enum rmq_error err = admin_list(a, w->queue);
 	text_put_char(&w->dead_queue, '\0');
-	a->about = w->queue;
+	if (!err && !a->fields)
+		err = admin_history(a, w->queue, w->seq);
 	if (!err && w->next_seq == 0)
-		return admin_no_queue(a, w->queue);
+		return a->entries.len > 0 ? err : admin_no_queue(a, w->queue);
 	a->about = w->id;
 	if (!err && w->seq >= w->next_seq)
 		return admin_fail(a, RMQ_E_NO_MESSAGE, "%s: no message has had this number yet",
@@ -183,10 +185,16 @@ enum rmq_error why_run(struct admin *a, const char *id, struct table *table, str
 	if (!parse_id(&w, id))
 		return admin_fail(a, RMQ_E_USAGE, "'%s' is not an id, QUEUE:NUMBER", id);
 	enum rmq_error err = look(&w);
-	if (!err && table->json)
+	struct slice life = slice_of(a->entries.data, a->entries.len);
+	if (!err && table->json) {
 		table_row(table, out, &w);
-	else if (!err)
+		if (!a->fields)
+			life_json(out, life);
+	} else if (!err) {
 		table_lines(table, out, &w);
+		life_lines(out, life);
+	}
+	text_deinit(&a->entries);
 	text_deinit(&w.note);
 	text_deinit(&w.dead_queue);
 	return err;

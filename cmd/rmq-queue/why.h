@@ -1,4 +1,4 @@
-/* rmq-queue why: where a message is, or what became of it, as far as the daemon knows. */
+/* rmq-queue why: where a message is, and what has happened to it, as far as the daemon knows. */
 #ifndef RMQ_QUEUE_WHY_H
 #define RMQ_QUEUE_WHY_H
 

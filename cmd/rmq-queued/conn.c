@@ -26,7 +26,7 @@
 static uint8_t scratch[READ_BYTES];
 
 enum conn_event {
-	CONN_ASKS,     /* LIST or PEEK was taken */
+	CONN_ASKS,     /* LIST, PEEK or HISTORY was taken */
 	CONN_ANSWERED, /* the end of its answer was given to the connection */
 	CONN_DEAF,     /* a write says that the peer reads no more */
 	CONN_CLOSES,   /* the broker or the server wants its end */
@@ -191,14 +191,15 @@ void conn_close(struct conn *c)
 	conn_patience(c);
 }
 
-/* Whether the end of an answer to LIST or PEEK is in these frames. */
+/* Whether the end of an answer to LIST, PEEK or HISTORY is in these frames. */
 static bool ends_answer(struct slice frames)
 {
 	struct frame f;
 	size_t used;
 
 	while (frame_parse(frames, &f, &used) == RMQ_E_OK && used > 0) {
-		if (f.type == WIRE_TYPE_LIST_END || f.type == WIRE_TYPE_PEEK_END)
+		if (f.type == WIRE_TYPE_LIST_END || f.type == WIRE_TYPE_PEEK_END ||
+		    f.type == WIRE_TYPE_HISTORY_IS)
 			return true;
 		frames = slice_of(frames.data + used, frames.len - used);
 	}
@@ -399,7 +400,8 @@ static void note_frame(struct conn *c, const struct frame *f)
 			refuse(c, err);
 		return;
 	}
-	if (f->type == WIRE_TYPE_LIST || f->type == WIRE_TYPE_PEEK)
+	if (f->type == WIRE_TYPE_LIST || f->type == WIRE_TYPE_PEEK ||
+	    f->type == WIRE_TYPE_HISTORY)
 		step(c, CONN_ASKS);
 	else if (f->type == WIRE_TYPE_BYE && c->stage == CONN_GREETED)
 		c->stage = CONN_PARTED;

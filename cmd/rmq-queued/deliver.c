@@ -121,6 +121,20 @@ static size_t deliver_one(
 	server_untrustworthy(s, d->index, err);
 }
 
+/* A record that cannot be read is passed over: it is only looked at. */
+static enum rmq_error next_record(
+    void *arg, uint64_t index, uint64_t *found, enum record_kind *kind, struct slice *payload)
+{
+	struct record_header h;
+
+	enum rmq_error err = server_next(arg, index, &h, payload);
+	if (!err || h.index > 0)
+		*found = h.index;
+	if (!err)
+		*kind = h.kind;
+	return err;
+}
+
 /* True: there is more for it, and it could take more. */
 static bool deliver_conn(struct server *s, struct conn *c, struct round *r)
 {
@@ -135,6 +149,13 @@ static bool deliver_conn(struct server *s, struct conn *c, struct round *r)
 		if (!broker_next_delivery(s->broker, c->id, &d)) {
 			c->delivering = false;
 			break;
+		}
+		if (d.history) {
+			struct broker_log log = {s, NULL, next_record};
+			size_t read = broker_history(s->broker, c->id, &log);
+			r->bytes += read;
+			bytes += read;
+			continue;
 		}
 		size_t before = gather.conn == c ? gather.bytes : 0;
 		size_t cost = deliver_one(s, c, &d, r);

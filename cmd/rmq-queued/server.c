@@ -278,6 +278,15 @@ enum rmq_error server_read(
 	return err;
 }
 
+enum rmq_error server_next(
+    struct server *s, uint64_t index, struct record_header *h, struct slice *payload)
+{
+	guard_on();
+	enum rmq_error err = store_reader_next(s->reader, index, h, payload);
+	guard_off();
+	return err;
+}
+
 bool server_mend(struct server *s, uint64_t index, enum rmq_error err)
 {
 	if (!s->opened.mends || (err != RMQ_E_CORRUPT && err != RMQ_E_VERSION))
@@ -774,9 +783,7 @@ static enum rmq_error log_next(
 	struct log *log = arg;
 	struct record_header h;
 	log_goes_on(log);
-	guard_on();
-	enum rmq_error err = store_reader_next(log->server->reader, index, &h, payload);
-	guard_off();
+	enum rmq_error err = server_next(log->server, index, &h, payload);
 	log->unread = err != RMQ_E_OK;
 	if (err && h.index > 0)
 		*found = h.index;

@@ -153,6 +153,9 @@ void server_read_end(struct server *s);
 /* As store_reader_get(). */
 enum rmq_error server_read(
     struct server *s, uint64_t index, struct record_header *h, struct slice *payload);
+/* As store_reader_next(). */
+enum rmq_error server_next(
+    struct server *s, uint64_t index, struct record_header *h, struct slice *payload);
 
 /*
  * Reading record `index` gave this error: in a cluster, waits until it is good on disk again, as the

@@ -184,6 +184,63 @@ bury() {
 	done
 }
 
+# life ID: what happened to it, word by word
+life() {
+	rmq-queue why -j "$1" | jq -r '[.history[] | .what + (if .failures > 0 then (.failures | tostring) else "" end)] | join(" ")'
+}
+
+@test "rmq-queue why: tells the life of a message that fails twice and is a dead letter then" {
+	start_queue q
+	rmq-queue create jobs --max-attempts 2 --backoff 1ms,1ms
+	rmq-send jobs one
+	for _ in 1 2; do
+		rmq-ack --fail "$(timeout 10 rmq-recv -1 --ack manual -o receipt jobs)"
+	done
+	[ "$(life jobs:1)" = "sent leased extended failed1 delay-over1 leased1 extended1 dead-lettered1" ]
+	[ "$(rmq-queue why -j jobs:1 | jq -r '.history[-1] | .message + " " + .note + " " + .state')" = "jobs.dead:1 too many failures gone" ]
+	[ "$(rmq-queue why -j jobs:1 | jq -r '[.history[].time] | . == sort')" = true ]
+	[ "$(life jobs.dead:1)" = "arrived2" ]
+	rmq-queue redrive -q jobs
+	[ "$(rmq-queue why jobs.dead:1 | tail -n 1 | cut -f 2,3)" = "$(printf 'moved\tto jobs:2, redriven 1 time')" ]
+	run rmq-queue why jobs:2
+	assert_line --regexp "^[0-9TZ:.-]+	arrived	from jobs\.dead:1, redriven 1 time$"
+	assert_line "$(printf 'state\tready')"
+}
+
+@test "rmq-queue why: tells how a message ended, also that of a queue that is gone" {
+	start_queue q
+	rmq-send jobs settled
+	rmq-send -e 1ms jobs expired
+	rmq-send -k k jobs replaced
+	rmq-send -k k --replace -d 1h jobs cancelled
+	timeout 10 rmq-recv -1 jobs
+	[ "$(life jobs:1)" = "sent leased settled" ]
+	rmq-queue wait jobs below=2
+	[ "$(life jobs:2)" = "sent expired" ]
+	[ "$(life jobs:3)" = "sent replaced" ]
+	rmq-queue cancel jobs:4
+	[ "$(rmq-queue why jobs:4 | tail -n 2 | cut -f 2)" = "$(printf 'sent\ncancelled')" ]
+	[ "$(rmq-queue why -o state jobs:4)" = "$(printf 'state\tgone')" ]
+	[ "$(rmq-queue why -j -o state jobs:4)" = '{"state":"gone"}' ]
+	rmq-send jobs removed
+	rmq-queue rm --force jobs
+	[ "$(life jobs:5)" = "sent queue-removed" ]
+	run -66 rmq-queue why nope:1
+	assert_output "rmq-queue: nope: no such queue"
+}
+
+@test "rmq-queue why: a life begins with the newest checkpoint" {
+	start_queue q
+	rmq-send jobs one two
+	receipt=$(timeout 10 rmq-recv -1 --ack manual --lease 1h -o receipt jobs)
+	stop_queue
+	start_queue q
+	[ "$(rmq-queue why jobs:1 | tail -n 1 | cut -f 2,3 | cut -d , -f 1-3)" = "$(printf 'checkpoint\tleased, lease 1, attempt 1')" ]
+	rmq-ack "$receipt"
+	[ "$(life jobs:1)" = "checkpoint settled" ]
+	[ "$(life jobs:2)" = "checkpoint" ]
+}
+
 @test "rmq-queue cancel: messages are gone, also leased ones; others are named, 66" {
 	start_queue q
 	rmq-send jobs 1 2 3 4

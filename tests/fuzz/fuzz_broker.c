@@ -202,8 +202,13 @@ static void deliver(struct world *w)
 {
 	struct delivery d;
 	for (size_t i = 0; i < CONNS; i++)
-		while (w->conns[i] && broker_next_delivery(w->broker, w->conns[i], &d))
-			check_delivery(w, &d);
+		while (w->conns[i] && broker_next_delivery(w->broker, w->conns[i], &d)) {
+			if (d.history)
+				assert(broker_history(w->broker, w->conns[i], &around_log) <=
+				       2 * HISTORY_BYTES_MAX + RECORD_PAYLOAD_MAX);
+			else
+				check_delivery(w, &d);
+		}
 }
 
 static void give_frame(struct world *w, unsigned which, struct reader *r)
@@ -391,13 +396,13 @@ static const uint8_t seq_ranges[2 * SEQ_RANGE_SIZE] = {
 static void seed_life(fuzz_add *add, unsigned variant)
 {
 	static uint8_t made[1024 + CHUNK_SEVERAL_MIN], piece[CHUNK_SEVERAL_MIN];
-	struct writer f = writer_of(made, sizeof(made)),
-		      w = writer_of(seed_bytes, sizeof(seed_bytes));
-	struct slice q = slice_str("jobs"), none = slice_of(NULL, 0);
-	struct slice more = slice_of("\4\0\5\0\4more", 9);
+	struct writer f = writer_of(made, sizeof(made));
+	struct writer w = writer_of(seed_bytes, sizeof(seed_bytes));
+	struct slice q = slice_str("jobs"), none = slice_of(NULL, 0),
+		     more = slice_of("\4\0\5\0\4more", 9);
 	struct slice batch = slice_of("\3\0\0\0\2\0\4\0\6\0a\nb\nc\n", 16);
-	uint8_t entry[SETTLE_ENTRY_SIZE];
-	struct writer e = writer_of(entry, sizeof(entry));
+	uint8_t entry[SETTLE_ENTRY_SIZE], both[SETTLE_ENTRY_SIZE + 16];
+	struct writer e = writer_of(entry, sizeof(entry)), d = writer_of(both, sizeof(both));
 
 	FRAME(0, hello, WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS);
 	FRAME(1, hello, WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS);
@@ -421,8 +426,6 @@ static void seed_life(fuzz_add *add, unsigned variant)
 	uint8_t verb = (uint8_t)(1 + variant / 2 % 4);
 	FRAME(1, settle, 1, 0, verb, verb == VERB_RELEASE ? SETTLE_COUNTED : 0, 100, 78, q,
 	    slice_str("why"), NO_TAGS, slice_of(entry, e.len));
-	uint8_t both[SETTLE_ENTRY_SIZE + 16];
-	struct writer d = writer_of(both, sizeof(both));
 	settle_entry_put(&d, &(struct settle_entry){1, 3, 2});
 	put_rest(&d, batch);
 	FRAME(1, settle_send, 2, 1, 0, 78, q, variant & 2 ? slice_str("done") : q, 1, NO_TAGS,
@@ -432,6 +435,7 @@ static void seed_life(fuzz_add *add, unsigned variant)
 	FRAME(0, list, 1, 10, none, slice_str("*"));
 	FRAME(0, peek, 2, 7, 0, 100, q);
 	FRAME(0, transfer, 3, TRANSFER_HOME, 2, q, none, NO_TAGS, SEQ_RANGES);
+	FRAME(0, history, 5, 1 + variant % 4, q, none, NO_TAGS);
 	FRAME(0, watch, 4, variant & 1 ? WATCH_BELOW : WATCH_ABOVE, 1, q);
 	put_u8(&w, 2);
 	put_u8(&w, 0x10);

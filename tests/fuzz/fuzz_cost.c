@@ -156,7 +156,10 @@ static void pull(struct world *w, struct client *c)
 	uint64_t work = broker_work(w->broker);
 	c->deliverable = false;
 	while (c->conn && broker_next_delivery(w->broker, c->conn, &d)) {
-		broker_delivered(w->broker, c->conn, &d, d.count);
+		if (d.history)
+			broker_history(w->broker, c->conn, &empty_log);
+		else
+			broker_delivered(w->broker, c->conn, &d, d.count);
 		assert(broker_work(w->broker) - work <= TURN_STEPS + 1);
 		work = broker_work(w->broker);
 	}

@@ -3,6 +3,7 @@
 #include "checks.h"
 #include "daemon.h"
 #include "imports.h"
+#include "lives.h"
 #include "trace.h"
 
 #include "core/client/client.h"
@@ -52,7 +53,7 @@ struct actor {
 	bool direct; /* its death can be proven */
 	bool no_wait;
 	bool leaving; /* has said good-bye */
-	bool asking;  /* a list or a peek is unanswered */
+	bool asking;  /* a list, a peek or a life is unanswered */
 	bool imports; /* a sender: it sends the input that has a name, and nothing else */
 	bool fatal;
 	uint64_t session;   /* as the last WELCOME said */
@@ -61,6 +62,7 @@ struct actor {
 	struct held *held;
 	uint32_t held_count;
 	struct note *notes; /* of its unanswered commands */
+	struct life life_asked;
 };
 
 /* What a command was about. */
@@ -322,6 +324,15 @@ static void on_transferred(void *arg, const struct wire_transferred *m, enum rmq
 	on_list_end(arg, m->req, false);
 }
 
+static void on_history(
+    void *arg, uint32_t req, enum rmq_error code, struct slice place, struct slice entries)
+{
+	struct actor *a = arg;
+	trace("history", a->number, code, place.len, entries.len);
+	lives_told(&a->life_asked, a->w, place, entries);
+	on_list_end(arg, req, false);
+}
+
 static void on_peeked(void *arg, const struct client_delivery *d)
 {
 	struct actor *a = arg;
@@ -398,6 +409,7 @@ static void start(struct actor *a)
 	    .peek_end = on_peek_end,
 	    .position = on_position,
 	    .transferred = on_transferred,
+	    .history = on_history,
 	    .known = on_known,
 	    .fatal = on_fatal,
 	};
@@ -436,6 +448,7 @@ static void restart(struct actor *a)
 	client_free(a->client);
 	while (a->notes)
 		note_free(a, a->notes);
+	lives_free(&a->life_asked);
 	free(a->held);
 	a->held = NULL;
 	a->held_count = 0;
@@ -470,6 +483,7 @@ void actors_free(struct world *w)
 		client_free(a->client);
 		while (a->notes)
 			note_free(a, a->notes);
+		lives_free(&a->life_asked);
 		free(a->held);
 	}
 	free(w->actors);
@@ -1140,6 +1154,31 @@ static void transfer(struct actor *a, unsigned name)
 	    (uint32_t)prng_range(p, 1, 3), ranges, count);
 }
 
+/* Asks what happened to a message, or for what happened then. */
+static void ask_life(struct actor *a)
+{
+	struct life *l = &a->life_asked;
+	a->asking = true;
+	client_history(a->client, mono(a), slice_of(l->name, l->name_len), l->seq,
+	    slice_of(l->place, l->place_len));
+}
+
+/* Looks at messages, or asks what happened to the first one. */
+static void look(struct actor *a, unsigned name)
+{
+	struct prng *p = &a->w->prng;
+	uint8_t states = (uint8_t)prng_range(p, 1, 7);
+	uint64_t from = prng_below(p, 50);
+	uint32_t limit = (uint32_t)prng_range(p, 1, 30);
+	a->asking = true;
+	if (limit % 3 == 0) {
+		client_peek(a->client, mono(a), name_of(name), states, from, limit);
+		return;
+	}
+	lives_ask(&a->life_asked, a->w, name_of(name), from + 1);
+	ask_life(a);
+}
+
 static void admin_step(struct actor *a)
 {
 	struct prng *p = &a->w->prng;
@@ -1149,6 +1188,8 @@ static void admin_step(struct actor *a)
 		unlimit(a);
 		return;
 	}
+	if (!a->asking && a->life_asked.asked)
+		ask_life(a);
 	if (a->asking || client_unanswered(a->client) > 0 || disturb(a) || !prng_chance(p, 200))
 		return;
 	trace("admin", a->number, name, 0, 0);
@@ -1174,9 +1215,7 @@ static void admin_step(struct actor *a)
 		a->asking = true;
 		client_list(a->client, mono(a), slice_str(""), slice_str("*"), 10);
 	} else if (prng_chance(p, 400)) {
-		a->asking = true;
-		client_peek(a->client, mono(a), name_of(name), (uint8_t)prng_range(p, 1, 7),
-		    prng_below(p, 50), (uint32_t)prng_range(p, 1, 30));
+		look(a, name);
 	} else {
 		client_queue(a->client, mono(a),
 		    prng_chance(p, 500) ? WIRE_TYPE_QUEUE_CREATE : WIRE_TYPE_QUEUE_SET,

@@ -537,6 +537,14 @@ static void make_space(struct daemon *d)
 		move(d, index, false);
 }
 
+/* As daemon_next(), but it says which record has gone bad. */
+static enum rmq_error look(void *journal, uint64_t index, uint64_t *found,
+    enum record_kind *kind, struct slice *payload)
+{
+	enum rmq_error err = daemon_next(journal, index, found, kind, payload);
+	return !err && jm_read(journal, *found)->rotten ? RMQ_E_CORRUPT : err;
+}
+
 static void pull(struct link *l)
 {
 	static uint8_t memory[BATCH_MAX];
@@ -550,6 +558,11 @@ static void pull(struct link *l)
 		if (!broker_next_delivery(b, l->id, &d)) {
 			l->deliverable = false;
 			return;
+		}
+		if (d.history) {
+			struct broker_log log = {l->daemon->journal, daemon_read, look};
+			broker_history(b, l->id, &log);
+			continue;
 		}
 		const struct jm_record *r = jm_read(l->daemon->journal, d.index);
 		trace("pull", l->id, d.target, d.lease, d.first_seq);

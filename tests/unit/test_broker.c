@@ -43,6 +43,7 @@ struct world {
 	bool closed[CONNS];
 	bool deliverable[CONNS];
 	bool stands[CONNS]; /* it reads nothing that would have to be fetched */
+	size_t looked;	    /* bytes read for the newest HISTORY */
 	bool digs_nothing;  /* HOLE is lost: the daemon is killed before it is done */
 	uint8_t token[SESSION_TOKEN_SIZE]; /* of the newest WELCOME */
 	char lost[256];			   /* runs that were told as lost */
@@ -170,6 +171,14 @@ static void on_lost(
 	    (const char *)queue.data, (int)first, (int)last, (int)messages);
 }
 
+/* As log_next(), but it says which record has gone bad. */
+static enum rmq_error look(
+    void *arg, uint64_t index, uint64_t *found, enum record_kind *kind, struct slice *payload)
+{
+	enum rmq_error err = log_next(arg, index, found, kind, payload);
+	return !err && w.log[*found].rotten ? RMQ_E_CORRUPT : err;
+}
+
 static void pull(uint64_t conn)
 {
 	static uint8_t memory[BATCH_MAX];
@@ -177,6 +186,11 @@ static void pull(uint64_t conn)
 	struct delivery_cursor c;
 	struct delivery_frame f;
 	while (broker_next_delivery(w.broker, conn, &d)) {
+		if (d.history) {
+			struct broker_log log = {NULL, NULL, look};
+			w.looked = broker_history(w.broker, conn, &log);
+			continue;
+		}
 		assert_true(d.index > 0 && d.index <= w.last && !w.log[d.index].hole);
 		if (w.log[d.index].rotten) {
 			broker_undelivered(w.broker, conn, &d);
@@ -6349,6 +6363,219 @@ static void a_send_names_a_bounded_number_of_queues_and_none_twice(void **state)
 	assert_int_equal(bodies_left(), BATCH_MESSAGES_MAX);
 }
 
+/* ---- histories ---- */
+
+/* What has happened to the message, a word for each entry; *frames: so many were asked for. */
+static const char *life(const char *queue, uint64_t seq, unsigned *frames)
+{
+	static char words[8192];
+	uint8_t place[HISTORY_PLACE_MAX];
+	size_t len = 0;
+	uint64_t time = 0;
+	words[0] = '\0';
+	for (*frames = 0;; ++*frames) {
+		struct history_entry e;
+		INPUT(1, history, 9, seq, slice_str(queue), slice_of(place, len), NO_TAGS);
+		assert_false(broker_wants_frame(w.broker, 1));
+		run();
+		assert_true(broker_wants_frame(w.broker, 1));
+		EXPECT(1, HISTORY_IS, history_is, m);
+		assert_int_equal(m.req, 9);
+		struct reader r = reader_of(m.entries);
+		while (reader_left(&r) > 0) {
+			history_entry_get(&r, &e);
+			assert_false(r.bad);
+			assert_true(e.time_ms >= time || e.what == HISTORY_UNKNOWN);
+			time = e.time_ms;
+			assert_true(strlen(words) + 64 < sizeof(words));
+			sprintf(words + strlen(words), "%s%s", words[0] ? " " : "",
+			    history_word(e.what));
+			if (e.queue.len > 0)
+				sprintf(words + strlen(words), "(%.*s:%u)", (int)e.queue.len,
+				    (const char *)e.queue.data, (unsigned)e.seq);
+			if (e.what == HISTORY_FAILED || e.what == HISTORY_ENDED)
+				sprintf(words + strlen(words), "%u", (unsigned)e.failures);
+		}
+		len = m.place.len;
+		if (len == 0)
+			return m.code == RMQ_E_NO_QUEUE ? "no queue" : words;
+		assert_true(len <= sizeof(place));
+		memcpy(place, m.place.data, len);
+	}
+}
+
+static void expect_life(const char *queue, uint64_t seq, const char *words)
+{
+	unsigned frames;
+	assert_string_equal(life(queue, seq, &frames), words);
+}
+
+static void checkpointed(void)
+{
+	broker_checkpoint(w.broker);
+	run();
+}
+
+static void the_life_of_a_message_is_told_from_its_sending_to_its_end(void **state)
+{
+	(void)state;
+	sent_and_subscribed(3, 3);
+	EXPECT(1, DELIVER, deliver, d);
+	expect_life("q", 1, "sent leased");
+	settle(1, 2, VERB_SETTLE, 0, 0, d.lease, 1, 1);
+	settle(1, 3, VERB_TOUCH, 0, 20000, d.lease, 2, 1);
+	settle(1, 4, VERB_RELEASE, 0, 1000, d.lease, 2, 1);
+	run();
+	for (int i = 0; i < 3; i++)
+		expect(1, WIRE_TYPE_DONE);
+	expect_life("q", 1, "sent leased settled");
+	expect_life("q", 2, "sent leased extended released");
+	w.lease_ms += 1000;
+	w.wall_ms += 1000;
+	run();
+	expect_life("q", 2, "sent leased extended released delay-over");
+	w.lease_ms += 9000;
+	w.wall_ms += 9000;
+	run();
+	expect(1, WIRE_TYPE_LEASE_ENDED);
+	expect_life("q", 3, "sent leased lease-ended1");
+	cancel(5, 2, 0);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	expect_life("q", 2, "sent leased extended released delay-over cancelled");
+	expect_life("q", 4, "");
+	expect_life("nope", 1, "no queue");
+	restart();
+	hello(1, 0, 0);
+	expect_life("q", 1, "sent leased settled");
+}
+
+static void a_dead_letter_and_what_comes_back_of_it_name_each_other(void **state)
+{
+	(void)state;
+	sent_and_subscribed(1, 1);
+	EXPECT(1, DELIVER, deliver, d);
+	settle(1, 2, VERB_DEAD, 0, 0, d.lease, 1, 1);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	expect_life("q", 1, "sent leased dead-lettered(q.dead:1)");
+	expect_life("q.dead", 1, "arrived(q:1)");
+	uint8_t bytes[SEQ_RANGE_SIZE];
+	struct writer range = writer_of(bytes, sizeof(bytes));
+	seq_range_put(&range, &(struct seq_range){1, 1});
+	INPUT(1, transfer, 3, TRANSFER_HOME, 3, slice_str("q.dead"), slice_str(""), NO_TAGS,
+	    slice_of(bytes, range.len));
+	run();
+	expect(1, WIRE_TYPE_TRANSFERRED);
+	expect_life("q.dead", 1, "arrived(q:1) moved(q:2)");
+	expect_life("q", 2, "arrived(q.dead:1)");
+}
+
+static void a_life_begins_with_the_newest_checkpoint(void **state)
+{
+	(void)state;
+	sent_and_subscribed(5, 4);
+	EXPECT(1, DELIVER, deliver, d);
+	settle(1, 2, VERB_SETTLE, 0, 0, d.lease, 2, 1);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	checkpointed();
+	expect_life("q", 1, "checkpoint");
+	/* These cover message 2, which is not there any more. */
+	settle(1, 3, VERB_RELEASE, 0, 0, d.lease, 1, 3);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	expect_life("q", 1, "checkpoint released");
+	expect_life("q", 2, "");
+	expect_life("q", 5, "checkpoint");
+	sent_lines(1, 4, "q", 1);
+	expect_life("q", 6, "sent");
+	INPUT(1, queue_purge, 5, 4, slice_str("q"));
+	run();
+	expect(1, WIRE_TYPE_LEASE_ENDED);
+	expect(1, WIRE_TYPE_DONE);
+	expect_life("q", 3, "checkpoint released purged");
+	expect_life("q", 6, "sent purged");
+	restart();
+	hello(1, 0, 0);
+	expect_life("q", 3, "checkpoint released purged");
+}
+
+static void a_queue_that_is_gone_is_found_by_its_name(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	sent_lines(1, 1, "q", 2);
+	checkpointed();
+	INPUT(1, queue_remove, 2, 1, REMOVE_FORCE, slice_str("q"));
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	expect_life("q", 1, "checkpoint queue-removed");
+	sent_lines(1, 3, "q", 1);
+	expect_life("q", 1, "sent");
+}
+
+static void what_cannot_be_read_is_passed_over_in_a_life(void **state)
+{
+	(void)state;
+	sent_and_subscribed(1, 1);
+	uint64_t before = w.last;
+	EXPECT(1, DELIVER, deliver, d);
+	settle(1, 2, VERB_TOUCH, 0, 20000, d.lease, 1, 1);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	assert_int_equal(w.last, before + 1);
+	w.log[w.last].rotten = true;
+	settle(1, 3, VERB_SETTLE, 0, 0, d.lease, 1, 1);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	expect_life("q", 1, "sent leased unknown settled");
+	w.log[w.last].rotten = false;
+}
+
+static void a_life_is_read_in_bounded_pieces(void **state)
+{
+	(void)state;
+	static uint8_t big[BATCH_MAX];
+	unsigned frames;
+	hello(1, 0, 0);
+	sent_lines(1, 1, "q", 1);
+	struct writer b = writer_of(big, sizeof(big));
+	put_u16(&b, 1);
+	put_u16(&b, 0);
+	put_u16(&b, 60000);
+	memset(big + b.len, 'x', 60000);
+	for (uint64_t n = 2; n < 2 + 4 * (HISTORY_BYTES_MAX / 60000); n++) {
+		INPUT(1, send, n, n - 1, 0, 0, slice_str("other"), NO_TAGS,
+		    slice_of(big, b.len + 60000));
+		run();
+		expect(1, WIRE_TYPE_SENT);
+	}
+	assert_string_equal(life("q", 1, &frames), "sent");
+	assert_in_range(frames, 3, 5);
+	assert_true(w.looked <= HISTORY_BYTES_MAX + 2 * RECORD_PAYLOAD_MAX);
+	/* It goes on in front of what a checkpoint has left. */
+	INPUT(1, history, 9, 1, slice_str("q"), NO_TAGS, NO_TAGS);
+	run();
+	EXPECT(1, HISTORY_IS, history_is, m);
+	assert_true(m.place.len > 0);
+	uint8_t place[HISTORY_PLACE_MAX];
+	memcpy(place, m.place.data, m.place.len);
+	checkpointed();
+	INPUT(1, history, 9, 1, slice_str("q"), slice_of(place, m.place.len), NO_TAGS);
+	run();
+	EXPECT(1, HISTORY_IS, history_is, m2);
+	struct history_entry e;
+	struct reader r = reader_of(m2.entries);
+	history_entry_get(&r, &e);
+	assert_int_equal(e.what, HISTORY_UNKNOWN);
+	/* A place that cannot be one. */
+	INPUT(1, history, 9, 1, slice_str("q"), slice_of(place, 3), NO_TAGS);
+	run();
+	expect(1, WIRE_TYPE_ERROR);
+	assert_true(w.closed[1]);
+}
+
 /* ---- topics ---- */
 
 static void bind_to(uint64_t n, const char *queue, const char *pattern)
@@ -7113,6 +7340,12 @@ static const struct CMUnitTest tests[] = {
     TEST(what_has_expired_is_not_handed_out_and_leaves_its_queue),
     TEST(what_expires_while_it_is_held_stays_with_its_holder),
     TEST(a_queue_says_when_its_messages_expire_and_its_dead_queue_for_dead_letters),
+    TEST(the_life_of_a_message_is_told_from_its_sending_to_its_end),
+    TEST(a_dead_letter_and_what_comes_back_of_it_name_each_other),
+    TEST(a_life_begins_with_the_newest_checkpoint),
+    TEST(a_queue_that_is_gone_is_found_by_its_name),
+    TEST(what_cannot_be_read_is_passed_over_in_a_life),
+    TEST(a_life_is_read_in_bounded_pieces),
     TEST(a_cancelled_message_is_gone_and_its_holder_is_told),
     TEST(one_message_of_a_key_is_leased_at_a_time_and_in_order),
     TEST(what_waits_for_its_key_holds_up_no_other_and_nothing_is_left_of_keys),

@@ -116,10 +116,11 @@ extern bool rmq_small_limits;
 #define OWED_MAX	   LIMIT(64u << 10, 300) /* bytes of frames that a connection did not take */
 #define TURN_WORK	   LIMIT(65536, 50)	 /* steps of frames in one turn */
 #define PEEK_LOOKS_MAX	   LIMIT(4096, 5)	 /* ranges and batches looked at for one PEEK */
-#define IDS_MAX		   LIMIT(262144, 30) /* hashes of ids that a queue remembers */
-#define POSITIONS_MAX	   LIMIT(256, 4)     /* inputs with names, of one queue */
-#define BURIED_RUNS_MAX	   LIMIT(256, 2)     /* in one answer to BURIED */
-#define WATCHES_MAX	   LIMIT(1024, 3)    /* clients that wait for what a queue holds */
+#define IDS_MAX		   LIMIT(262144, 30)	 /* hashes of ids that a queue remembers */
+#define POSITIONS_MAX	   LIMIT(256, 4)	 /* inputs with names, of one queue */
+#define BURIED_RUNS_MAX	   LIMIT(256, 2)	 /* in one answer to BURIED */
+#define HISTORY_BYTES_MAX  LIMIT(1u << 20, 4000) /* of records that are read for one HISTORY */
+#define WATCHES_MAX	   LIMIT(1024, 3)	 /* clients that wait for what a queue holds */
 #define LIST_WORK	   LIMIT(4096, 4) /* steps for one LIST: names, and more for a long glob */
 #define LIST_GLOB_STEP	   16	 /* a glob so many times as long costs the square of that */
 #define SUBSCRIPTIONS_MAX  16	 /* of one session */

@@ -57,6 +57,8 @@
 	X(PARTS_UNCUT, "recovery takes the first piece of a queue for its whole part") \
 	X(SESSIONS_CUT_OFF, "recovery passes over what sessions did after their piece") \
 	X(PARTS_AT_END, "recovery takes parts as if they were made at END") \
+	X(HISTORY_CUT, "a message's history does not say that it was settled") \
+	X(HISTORY_SHADOWS, "it tells what covers the number of a message that is not there") \
 	X(PAUSE_LEAKS, "a paused queue is handed out") \
 	X(INFLIGHT_PASSED, "more messages are leased at once than the queue allows") \
 	X(KEYS_TO_ANY, "a queue that hands out by key gives a message to whoever asks first") \

@@ -888,6 +888,7 @@ void broker_stored(struct broker *b, uint64_t first_n, uint32_t count, uint64_t 
 		broker_checkpoint_stored(b, first_n + i, first_index + i);
 	}
 	b->stored_n += count;
+	b->newest_index = first_index + count - 1;
 	release_all(b);
 	if (moved)
 		wake_stalled(b);

@@ -205,6 +205,11 @@ uint64_t broker_starved(const struct broker *b);
  * call into the broker.  See delivery.h for making frames of it.
  */
 bool broker_next_delivery(struct broker *b, uint64_t conn, struct delivery *d);
+/*
+ * For a delivery that is none but d->history: reads some of the log for what happened to a message,
+ * and sends that.  How many bytes were read.
+ */
+size_t broker_history(struct broker *b, uint64_t conn, const struct broker_log *log);
 /* The delivery taken had this many bytes, with attributes: its receiver's credit is charged. */
 void broker_delivered(
     struct broker *b, uint64_t conn, const struct delivery *d, uint64_t bytes);

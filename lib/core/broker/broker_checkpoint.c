@@ -633,6 +633,7 @@ void broker_checkpoint_stored(struct broker *b, uint64_t n, uint64_t index)
 		return;
 	if (k->end_made && n == k->end_n) {
 		k->active = false;
+		memcpy(b->part_index, k->group_index, sizeof(b->part_index));
 		make_holes(b, index);
 		return;
 	}
@@ -824,6 +825,7 @@ enum rmq_error broker_recover(struct broker *b, const struct broker_log *log,
 		index++;
 	}
 	settle_down(b, first);
+	b->newest_index = last;
 	if (RMQ_VARIANT(LEASE_REUSED))
 		b->lease = 0;
 	return is_consistent(b) ? RMQ_E_OK : RMQ_E_CORRUPT;

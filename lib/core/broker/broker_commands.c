@@ -1759,6 +1759,11 @@ static void on_position(struct broker *b, struct conn *c, const struct wire_posi
 	broker_position(b, c, m);
 }
 
+static void on_history(struct broker *b, struct conn *c, const struct wire_history *m)
+{
+	broker_ask_history(b, c, m);
+}
+
 static void on_buried(struct broker *b, struct conn *c, const struct wire_buried *m)
 {
 	broker_buried(b, c, m);

@@ -129,7 +129,7 @@ void broker_line_out(struct broker *b, struct subscription *sub)
 	leave(b, sub);
 }
 
-static struct handout *handout_new(size_t frames_len)
+struct handout *broker_handout_new(size_t frames_len)
 {
 	return memory_new(sizeof(struct handout) + frames_len);
 }
@@ -138,7 +138,7 @@ static struct handout *handout_new(size_t frames_len)
 static void hand_range(struct broker *b, struct subscription *sub, uint64_t lease,
     uint64_t first, uint64_t span, const struct take *paid, uint64_t stamp)
 {
-	struct handout *h = handout_new(0);
+	struct handout *h = broker_handout_new(0);
 	h->grant = true;
 	sub->conn->grants++;
 	h->target = sub->id;
@@ -381,7 +381,7 @@ void broker_grant(struct broker *b)
 
 void broker_hand_again(struct broker *b, struct subscription *sub)
 {
-	struct handout *h = handout_new(0);
+	struct handout *h = broker_handout_new(0);
 	h->again = true;
 	h->target = sub->id;
 	h->queue = sub->queue->id;
@@ -438,7 +438,7 @@ static void credit_changed(struct broker *b, struct subscription *sub)
 }
 
 /* The handout is finished: from now on only what was really sent counts. */
-static void handout_free(struct broker *b, struct conn *c, struct handout *h)
+void broker_handout_done(struct broker *b, struct conn *c, struct handout *h)
 {
 	struct subscription *sub =
 	    h->reserved > 0 || h->again ? broker_sub(c, h->target) : NULL;
@@ -601,14 +601,18 @@ bool broker_next_delivery(struct broker *b, uint64_t id, struct delivery *d)
 	struct conn *c = broker_conn(b, id);
 	struct handout *h;
 	while (c && !c->closed && (h = TAILQ_FIRST(&c->handouts))) {
+		if (h->history) {
+			*d = (struct delivery){.history = true};
+			return true;
+		}
 		if (h->frames_len > 0) {
 			broker_handed_frames(b, c, h);
-			handout_free(b, c, h);
+			broker_handout_done(b, c, h);
 			continue;
 		}
 		int got = handout_next(b, c, h, d);
 		if (got == 0) {
-			handout_free(b, c, h);
+			broker_handout_done(b, c, h);
 			continue;
 		}
 		c->stalled = got < 0;
@@ -623,7 +627,7 @@ bool broker_next_delivery(struct broker *b, uint64_t id, struct delivery *d)
 static void peek_run(struct broker *b, const struct conn *c, const struct wire_peek *m,
     const struct range *r, uint64_t first, uint64_t end)
 {
-	struct handout *h = handout_new(0);
+	struct handout *h = broker_handout_new(0);
 	h->peek = true;
 	h->target = m->req;
 	h->queue = r->queue->id;

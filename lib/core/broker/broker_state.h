@@ -14,6 +14,7 @@
  *	broker_ids.c	messages that are not stored again
  *	broker_resume.c	inputs that are sent in several runs
  *	broker_watch.c	clients that wait for messages to be gone, or for more
+ *	broker_history.c	what has happened to a message
  *	broker_drop.c	messages that expire or are cancelled
  *	broker_topics.c	which queues are bound to which topics
  *	broker_gaps.c	recovery around records whose events are gone
@@ -53,8 +54,9 @@ struct event_place {
 struct handout {
 	TAILQ_ENTRY(handout) link;
 	bool peek;
-	bool again; /* all that the session held in the queue under `lease` and before it */
-	bool grant; /* of a new lease */
+	bool again;   /* all that the session held in the queue under `lease` and before it */
+	bool grant;   /* of a new lease */
+	bool history; /* `frames` is what is asked for: broker_history.c */
 	uint8_t state;
 	uint32_t target; /* number of the subscription or request */
 	uint32_t queue;
@@ -301,7 +303,9 @@ struct broker {
 	} put_off;
 
 	struct checkpoint ckpt;
-	uint64_t part_index[GROUPS]; /* recovery: what each part knows */
+	uint64_t part_index
+	    [GROUPS]; /* where the parts of the newest checkpoint are; 0: there is none */
+	uint64_t newest_index; /* of what is stored */
 	/* recovery: what the part that is read knows so far, if it goes on (PART_PAUSE) */
 	struct {
 		bool on;
@@ -453,6 +457,10 @@ void broker_grant(struct broker *b);
 /* Hands everything that a session holds in a queue to a new subscription of it. */
 void broker_hand_again(struct broker *b, struct subscription *sub);
 void broker_peek(struct broker *b, struct conn *c, const struct wire_peek *m);
+/* With room for `len` bytes of frames. */
+struct handout *broker_handout_new(size_t len);
+/* The connection's first handout is finished. */
+void broker_handout_done(struct broker *b, struct conn *c, struct handout *h);
 void broker_credit(struct broker *b, struct conn *c, const struct wire_credit *m);
 /* A lease of the connection's session in q has run out: keys go to others until it is heard again. */
 void broker_missed(struct broker *b, struct conn *c, const struct queue *q);
@@ -504,6 +512,10 @@ void broker_buried(struct broker *b, struct conn *c, const struct wire_buried *w
 void broker_watch_end(struct broker *b, struct conn *c);
 /* Tells those who wait for what is so now. */
 void broker_watch_step(struct broker *b);
+
+/* ---- broker_history.c ---- */
+
+void broker_ask_history(struct broker *b, struct conn *c, const struct wire_history *m);
 
 /* ---- broker_expiry.c ---- */
 

@@ -10,6 +10,7 @@
 #include "core/wire/event.h"
 
 struct delivery {
+	bool history;	 /* nothing else counts: broker_history() */
 	bool peek;	 /* PEEKED frames, else DELIVER */
 	bool large;	 /* one piece of a large message */
 	uint8_t state;	 /* peek: STATE_* */

@@ -161,6 +161,9 @@ struct client_host {
 	 */
 	void (*known)(void *arg, const struct client_command *cmd, uint32_t at, uint32_t count);
 	void (*position)(void *arg, uint32_t req, uint64_t at);
+	/* code and entries: as HISTORY_IS says; place: to go on from, empty: that is all. */
+	void (*history)(void *arg, uint32_t req, enum rmq_error code, struct slice place,
+	    struct slice entries);
 	/* runs: seq_range each.  next: where a further request would go on; 0: that is all. */
 	void (*buried)(void *arg, uint32_t req, uint64_t next, struct slice runs);
 	/*
@@ -412,6 +415,12 @@ uint32_t client_watch(struct client *c, struct mono_time now, struct slice queue
  * of the first one after it that it holds.  That has no end while a daemon is there.
  */
 
+/*
+ * What has happened to message `seq` of the queue, from `place` on (empty: from the beginning): by
+ * history().
+ */
+uint32_t client_history(struct client *c, struct mono_time now, struct slice queue,
+    uint64_t seq, struct slice place);
 /* Which of messages [first, end) of the queue are dead letters: by buried(). */
 uint32_t client_buried(struct client *c, struct mono_time now, struct slice queue,
     uint64_t first, uint64_t end, uint64_t from);

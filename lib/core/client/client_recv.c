@@ -527,6 +527,20 @@ uint32_t client_buried(struct client *c, struct mono_time now, struct slice queu
 	return r->req;
 }
 
+uint32_t client_history(struct client *c, struct mono_time now, struct slice queue,
+    uint64_t seq, struct slice place)
+{
+	struct request *r = request_new(c, queue);
+	assert(place.len <= sizeof(r->after));
+	if (place.len > 0)
+		memcpy(r->after, place.data, place.len);
+	r->after_len = place.len;
+	r->history = true;
+	r->from = seq;
+	client_note_asking(c, now);
+	return r->req;
+}
+
 uint32_t client_position(
     struct client *c, struct mono_time now, struct slice queue, struct slice name)
 {
@@ -731,6 +745,26 @@ void client_on_buried_are(
 		    c, RMQ_E_PROTOCOL, slice_str("the daemon sent a bad BURIED_ARE"));
 	else if (c->host.buried)
 		c->host.buried(c->host.arg, m->req, m->next, m->runs);
+}
+
+void client_on_history_is(
+    struct client *c, struct mono_time now, const struct wire_history_is *m)
+{
+	struct request *r = request_find(c, m->req);
+	struct reader entries = reader_of(m->entries);
+	struct history_entry e;
+	if (!r)
+		return;
+	c->progress = now;
+	request_end(r);
+	while (reader_left(&entries) > 0 && !entries.bad)
+		history_entry_get(&entries, &e);
+	if (entries.bad || m->place.len > HISTORY_PLACE_MAX)
+		client_give_up(
+		    c, RMQ_E_PROTOCOL, slice_str("the daemon sent a bad HISTORY_IS"));
+	else if (c->host.history)
+		c->host.history(
+		    c->host.arg, m->req, client_code(m->code), m->place, m->entries);
 }
 
 void client_on_position_is(

@@ -156,6 +156,9 @@ static void put_requests(struct client *c)
 		else if (r->position)
 			PUT(c, position, r->req, slice_of(r->name, r->name_len),
 			    slice_of(r->after, r->after_len), NO_TAGS);
+		else if (r->history)
+			PUT(c, history, r->req, r->from, slice_of(r->name, r->name_len),
+			    slice_of(r->after, r->after_len), NO_TAGS);
 		else if (r->buried)
 			PUT(c, buried, r->req, r->first, r->end, r->from,
 			    slice_of(r->name, r->name_len), NO_TAGS);

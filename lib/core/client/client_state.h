@@ -46,13 +46,14 @@ struct subscription {
 	struct assembly large;
 };
 
-/* A LIST, PEEK, WATCH, BURIED or TRANSFER that is not at its end. */
+/* A LIST, PEEK, WATCH, BURIED, HISTORY or TRANSFER that is not at its end. */
 struct request {
 	uint32_t req; /* 0: free */
 	bool sent;
 	bool peek;
 	uint8_t watch; /* enum watch_for; 0: it is none */
 	bool buried;
+	bool history;	      /* from place `after` */
 	bool position;	      /* of the input `after` */
 	char name[UINT8_MAX]; /* glob, or queue */
 	size_t name_len;

@@ -25,3 +25,15 @@ const char *wire_tag_name(unsigned type, unsigned tag)
 	}
 	return NULL;
 }
+
+const char *history_word(unsigned what)
+{
+	switch (what) {
+#define X(code, NAME, word) \
+	case code: \
+		return word;
+		HISTORY_WHATS(X)
+#undef X
+	}
+	return NULL;
+}

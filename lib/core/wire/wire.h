@@ -190,6 +190,11 @@ enum watch_for { WATCH_BELOW = 1, WATCH_ABOVE = 2, WATCH_GONE = 3 };
 #define WIRE_BURIED(F) F(u32, req) F(u64, first) F(u64, end) F(u64, from) F(str, queue) F(tags, tags)
 /* Asks how many records of the input `name` are stored in the queue: see SEND_TAG_RESUME. */
 #define WIRE_POSITION(F) F(u32, req) F(str, queue) F(str, name) F(tags, tags)
+/*
+ * Asks what has happened to message `seq` of the queue, as far back as the newest checkpoint.  place:
+ * empty, or that of the answer before, to go on from there.
+ */
+#define WIRE_HISTORY(F) F(u32, req) F(u64, seq) F(str, queue) F(str, place) F(tags, tags)
 /* Ends the session: nothing of it is remembered. */
 #define WIRE_BYE(F) F(u64, answered)
 
@@ -291,6 +296,11 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 #define WIRE_KNOWN(F)  F(u64, n) F(tags, tags) F(rest, runs)
 #define KNOWN_RUN_SIZE 4
 #define WIRE_POSITION_IS(F) F(u32, req) F(u64, at) F(tags, tags)
+/*
+ * entries: history_entry, oldest first.  place: to go on from, empty: that is all.  code: NO_QUEUE: none
+ * of that name was found either.
+ */
+#define WIRE_HISTORY_IS(F) F(u32, req) F(u8, code) F(str, place) F(tags, tags) F(rest, entries)
 /* The last frame of a connection. */
 #define WIRE_ERROR(F) F(u8, code) F(str, text)
 
@@ -320,7 +330,8 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(27, BURIED,       buried,       WIRE_BURIED) \
 	X(28, POSITION,     position,     WIRE_POSITION) \
 	X(22, CANCEL,       cancel,       WIRE_CANCEL) \
-	X(30, WATCH,        watch,        WIRE_WATCH)
+	X(30, WATCH,        watch,        WIRE_WATCH) \
+	X(31, HISTORY,      history,      WIRE_HISTORY)
 
 /* In front of HELLO; only the connection's owner looks at it, the broker knows none. */
 #define WIRE_GATE_FRAMES(X) \
@@ -358,7 +369,8 @@ enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_REL
 	X(96, BURIED_ARE,   buried_are,   WIRE_BURIED_ARE) \
 	X(97, POSITION_IS,  position_is,  WIRE_POSITION_IS) \
 	X(98, KNOWN,        known,        WIRE_KNOWN) \
-	X(99, WATCHED,      watched,      WIRE_WATCHED)
+	X(99, WATCHED,      watched,      WIRE_WATCHED) \
+	X(100, HISTORY_IS,  history_is,   WIRE_HISTORY_IS)
 /* clang-format on */
 
 enum wire_type {
@@ -425,6 +437,51 @@ static inline struct seq_range seq_range_get(struct reader *r)
 	e.count = get_u32(r);
 	return e;
 }
+
+/*
+ * One entry of a message's history: what happened, when (wall clock), and what it came to.  state: STATE_*
+ * from then on; 0: it left the queue.  lease: that it is, or was, held under; 0: none.  until_ms: of its
+ * lease or delay (wall clock, about); 0: none.  times: EXTENDED: how often, one after the other.
+ * queue, seq: which message it was before (ARRIVED), or is now (BURIED, MOVED); "" if that is not
+ * known.  note: why.  record: the record of the journal that says so.
+ */
+/* clang-format off */
+#define HISTORY_ENTRY(F) \
+	F(u8, what) F(u64, time_ms) F(u8, state) F(u64, lease) F(u64, until_ms) F(u32, attempt) \
+	F(u32, failures) F(u32, times) F(str, queue) F(u64, seq) F(str, note) F(u64, record) \
+	F(tags, tags)
+#define HISTORY_WHATS(X) \
+	X(1,  FOUND,     "checkpoint")    /* as it was in the newest checkpoint */ \
+	X(2,  SENT,      "sent") \
+	X(3,  ARRIVED,   "arrived")       /* from another queue */ \
+	X(4,  LEASED,    "leased") \
+	X(5,  EXTENDED,  "extended") \
+	X(6,  RELEASED,  "released")      /* given back, not counted */ \
+	X(7,  FAILED,    "failed")        /* given back, counted, or its holder died */ \
+	X(8,  ENDED,     "lease-ended")   /* a failure, too */ \
+	X(9,  WOKEN,     "delay-over") \
+	X(10, SETTLED,   "settled") \
+	X(11, BURIED,    "dead-lettered") \
+	X(12, EXPIRED,   "expired")       /* the message */ \
+	X(13, REPLACED,  "replaced") \
+	X(14, CANCELLED, "cancelled") \
+	X(15, MOVED,     "moved")         /* to another queue */ \
+	X(16, PURGED,    "purged")        /* also before its queue is removed */ \
+	X(17, LOST,      "lost")          /* its body cannot be read */ \
+	X(18, REMOVED,   "queue-removed") \
+	X(19, UNKNOWN,   "unknown")       /* what happened then cannot be read, or not any more */
+enum history_what {
+#define X(code, NAME, word) HISTORY_##NAME = code,
+	HISTORY_WHATS(X)
+#undef X
+};
+/* clang-format on */
+CODEC_MESSAGE(history, entry, HISTORY_ENTRY)
+#define HISTORY_PLACE_MAX 96 /* bytes of a place */
+#define HISTORY_ENTRY_MAX (1 + 8 + 1 + 8 + 8 + 4 + 4 + 4 + 1 + NAME_FULL_MAX + 8 + 256 + 8 + 2)
+
+/* Its word; NULL for an unknown one. */
+const char *history_word(unsigned what);
 
 /* The frame's name, NULL for an unknown type. */
 const char *wire_name(unsigned type);
