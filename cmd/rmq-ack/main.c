@@ -85,7 +85,7 @@ static enum rmq_error parse(struct ack_options *o, int argc, char **argv, struct
 	struct option_parser parser;
 	enum rmq_error err = client_options_init(&o->common, 30000, why);
 	o->how.verb = VERB_SETTLE;
-	options_parser(&parser, &program, true);
+	options_parser(&parser, &program, false);
 	while (!err &&
 	       (option = getopt_long(argc, argv, parser.letters, parser.longs, NULL)) != -1) {
 		delayed |= option == OPT_DELAY;

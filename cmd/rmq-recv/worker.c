@@ -540,7 +540,7 @@ static bool has_tried(struct worker *w, struct mono_time now)
 	if (w->parting_at.ms == 0)
 		w->parting_at = now;
 	if (now.ms - w->parting_at.ms >= PARTING_ROOM_MS)
-		client_wait_no_more(w->io.client);
+		client_io_wait_no_more(&w->io);
 	return now.ms - w->parting_at.ms >= PARTING_MAX_MS;
 }
 

@@ -74,6 +74,15 @@ receipts() {
 	assert_failure 64
 }
 
+@test "rmq-ack: options may stand after the receipts" {
+	start_queue q
+	rmq-send jobs a b
+	timeout 10 rmq-recv -n 2 --ack manual -o receipt jobs >list
+	rmq-ack "$(head -n 1 list)" --release
+	run -64 rmq-ack "$(tail -n 1 list)" --no-such-option
+	[ "$(rmq-queue show jobs ready leased settled | paste -sd' ')" = "1 1 0" ]
+}
+
 @test "rmq-ack: --dead moves to the dead-letter queue, with the reason" {
 	start_queue q
 	receipts 1 >r

@@ -258,7 +258,7 @@ bool attributes_next(struct attribute_cursor *c, struct slice list, uint16_t tag
     struct slice *value)
 {
 	if (c->list.data != list.data || c->list.len != list.len || c->tag != tag ||
-	    i < c->next)
+	    i + 1 < c->next)
 		*c = cursor_of(list, tag);
 	c->next = i;
 	if (c->has_one && c->one.tag < i) {

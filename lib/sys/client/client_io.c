@@ -230,6 +230,13 @@ static void say_goes_on(const struct client_io *io)
 		log_notice("the daemon at unix:%s answers", io->target);
 }
 
+void client_io_wait_no_more(struct client_io *io)
+{
+	client_wait_no_more(io->client);
+	if (io->said == CLIENT_WAITS_ROOM)
+		io->said = CLIENT_WAITS_NOT;
+}
+
 /* Says what is waited for, and that it came.  How long until it has to be said. */
 static uint64_t tell_waiting(struct client_io *io, struct mono_time now)
 {

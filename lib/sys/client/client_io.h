@@ -75,6 +75,9 @@ bool client_io_bye(struct client_io *io, int extra_fd, uint64_t most_ms);
 struct slice client_io_why(const struct client_io *io, enum rmq_error code, struct slice text,
     char out[CLIENT_IO_WHY_MAX]);
 
+/* client_wait_no_more(): what room was waited for has not come. */
+void client_io_wait_no_more(struct client_io *io);
+
 /* The shorter of two times for poll(2), of which -1 is for ever. */
 int client_io_sooner(int a_ms, uint64_t b_ms);
 
