@@ -32,6 +32,12 @@ static int cancel_some(
 	memcpy(queue, m[0].queue.data, m[0].queue.len);
 	queue[m[0].queue.len] = '\0';
 	*err = admin_cancel(a, queue, seqs, n);
+	/* It was named; those of other queues go all the same. */
+	if (*err == RMQ_E_NO_QUEUE) {
+		*err = RMQ_E_OK;
+		*missing += n;
+		return i;
+	}
 	struct reader r = reader_of(slice_of(a->stale.data, a->stale.len));
 	while (!*err && reader_left(&r) >= SETTLE_ENTRY_SIZE) {
 		struct settle_entry e = settle_entry_get(&r);

@@ -255,6 +255,11 @@ life() {
 	assert_line "rmq-queue: jobs:9: no such message"
 	[ "$(rmq-queue peek jobs)" = 2 ]
 	run -66 rmq-queue cancel nope:1
+	# What is missing holds up no other.
+	rmq-send zzz a
+	run -66 rmq-queue cancel nope:1 zzz:1
+	assert_output "rmq-queue: nope: no such queue"
+	[ "$(rmq-queue show zzz ready)" = 0 ]
 	for bad in jobs jobs:x :1 "jobs:2 jobs"; do
 		run -64 rmq-queue cancel $bad
 	done
