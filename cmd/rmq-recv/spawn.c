@@ -29,7 +29,11 @@ static void reset_signals(void)
 /* In the child.  Returns only on failure. */
 static __attribute__((noinline)) void become(const struct spawn *s, pid_t parent)
 {
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || setpgid(0, 0) != 0)
+	/*
+	 * A session, and so a process group, of its own: without a terminal, what would ask there
+	 * fails at once.  As a background group of our session it would be stopped for ever.
+	 */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || setsid() < 0)
 		return;
 	/* The parent may have died before the line above. */
 	if (getppid() != parent) {

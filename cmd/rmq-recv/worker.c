@@ -622,7 +622,8 @@ static void turn(struct worker *w)
 			n += run_poll(&w->runs[i], p + n, !printer_is_behind(&w->errors));
 	if (w->phase == WORKER_DEAD) {
 		p[0].fd = -1;
-		timeout_ms = -1;
+		/* It may have died a moment ago, with no run whose end would wake us. */
+		timeout_ms = w->work.running > 0 ? -1 : 0;
 	}
 	if (poll(p, n, next_timer(w, timeout_ms)) < 0)
 		return;

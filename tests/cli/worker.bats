@@ -788,3 +788,30 @@ quick_queue() {
 	status_of $pid
 	assert_success
 }
+
+@test "worker: one that has nothing to do ends when its time for the daemon or for room is over" {
+	start_queue q
+	rmq-queue create full
+	rmq-queue pause --in full
+	rmq-send jobs a
+	run timeout 20 rmq-recv --drain --timeout 500ms --to full jobs echo x
+	assert_failure 75
+	rmq-queue create idle
+	start rmq-recv --timeout 500ms idle true
+	local pid=$!
+	wait_until 10 eval '[ "$(rmq-queue show idle receivers)" -ge 1 ]'
+	kill_queue
+	wait_until 10 has_ended $pid
+	status_of $pid
+	assert_failure 69
+}
+
+@test "worker: a run has no terminal, so that what asks there fails and does not wait" {
+	start_queue q
+	quick_queue jobs --max-attempts 1
+	rmq-send jobs a
+	run timeout 20 script -qec "rmq-recv -1 jobs sh -c 'read -r x </dev/tty'" /dev/null </dev/null
+	assert_failure 65
+	assert_output --partial "/dev/tty"
+	[ "$(counts jobs.dead)" = "1 0 0" ]
+}
