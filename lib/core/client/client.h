@@ -304,6 +304,7 @@ const struct client_command *client_shelf(const struct client *c);
 bool client_blocked(const struct client *c);
 /* From now on it waits for no room: what finds none is refused, as with no_wait. */
 void client_wait_no_more(struct client *c);
+bool client_waits_no_more(const struct client *c);
 
 /* ---- receiving ---- */
 

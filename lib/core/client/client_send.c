@@ -438,6 +438,11 @@ void client_wait_no_more(struct client *c)
 	c->blocked = false;
 }
 
+bool client_waits_no_more(const struct client *c)
+{
+	return c->config.no_wait;
+}
+
 uint32_t client_unanswered(const struct client *c)
 {
 	return c->unanswered;

@@ -245,8 +245,9 @@ static uint64_t tell_waiting(struct client_io *io, struct mono_time now)
 	if (io->said && same)
 		return CLIENT_FOREVER;
 	/* One that is lost, given up, or waited for still, has not come. */
-	if (io->said && io->said != w.what && client_welcomed(io->client) &&
-	    !client_dead(io->client))
+	bool given_up = client_dead(io->client) ||
+			(io->said == CLIENT_WAITS_ROOM && client_waits_no_more(io->client));
+	if (io->said && io->said != w.what && client_welcomed(io->client) && !given_up)
 		say_goes_on(io);
 	io->said = CLIENT_WAITS_NOT;
 	if (!w.what)
