@@ -214,12 +214,19 @@ resolves() {
 		      - { series: 'rmq_queue_bytes{queue="full"}', values: '90x60' }
 		      - { series: 'rmq_queue_max_bytes{queue="full"}', values: '100x60' }
 		      - { series: 'rmq_queue_dead_total{queue="moves"}', values: '0x20 1x40' }
+		      - { series: 'rmq_queue_dead_total{queue="new"}', values: '_ _ 5x60' }
+		      - { series: 'rmq_queue_messages{queue="new.dead",state="ready"}', values: '_ _ 4x60' }
+		      - { series: 'rmq_queue_messages{queue="new.dead",state="leased"}', values: '_ _ 1x60' }
+		      - { series: 'rmq_queue_messages{queue="none.dead",state="ready"}', values: '0x60' }
+		      - { series: 'rmq_queue_delivered_total{queue="new.dead"}', values: '0x60' }
 		    alert_rule_test:
 		      - { alertname: RmqDown, eval_time: 5m, exp_alerts: [{ exp_labels: { severity: critical, job: rmq, instance: a }, exp_annotations: { summary: "rmq on a gives no metrics" } }] }
 		      - { alertname: RmqQueueStands, eval_time: 30m, exp_alerts: [{ exp_labels: { severity: warning, queue: stands }, exp_annotations: { summary: "stands: messages are ready, and nobody takes any" } }] }
 		      - { alertname: RmqQueueNearlyFull, eval_time: 30m, exp_alerts: [{ exp_labels: { severity: warning, queue: full }, exp_annotations: { summary: "full holds 90B, near its max-bytes; senders will wait" } }] }
-		      - { alertname: RmqDeadLetters, eval_time: 15m, exp_alerts: [] }
-		      - { alertname: RmqDeadLetters, eval_time: 25m, exp_alerts: [{ exp_labels: { severity: warning, queue: moves }, exp_annotations: { summary: "moves: messages became dead letters; see rmq-queue peek moves.dead" } }] }
+		      - { alertname: RmqDeadLetters, eval_time: 1m, exp_alerts: [] }
+		      - { alertname: RmqDeadLetters, eval_time: 60m, exp_alerts: [{ exp_labels: { severity: warning, queue: new.dead }, exp_annotations: { summary: "new.dead: 5 dead letters; see rmq-queue peek new.dead, and redrive or purge" } }] }
+		      - { alertname: RmqMessagesDie, eval_time: 15m, exp_alerts: [] }
+		      - { alertname: RmqMessagesDie, eval_time: 25m, exp_alerts: [{ exp_labels: { severity: warning, queue: moves }, exp_annotations: { summary: "moves: messages became dead letters, in the dead-letter queue that rmq-queue show moves names" } }] }
 		      - { alertname: RmqMessagesFail, eval_time: 50m, exp_alerts: [] }
 	END
 	run promtool test rules alerts.yml
