@@ -27,7 +27,7 @@ mkdir -p "$1"
 exec rmq-recv --drain=all -P "${2:-4}" -l --max-time 65s --joblog "$1/log" urls sh -c '
 	IFS= read -r url
 	page=$1/${RMQ_MSG_ID##*:}
-	status=$(curl -sSL --proto =http,https --max-time 60 -o "$page.part" -w "%{http_code}" -- "$url")
+	status=$(curl -gsSL --proto =http,https --max-time 60 -o "$page.part" -w "%{http_code}" -- "$url")
 	case $? in
 	0) ;;
 	1 | 3) exit 65 ;;		# not a URL of the kind that is allowed

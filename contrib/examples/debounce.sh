@@ -12,5 +12,18 @@
 # once more, after it and never beside it.
 #
 # By hand it is: rmq-send -k src/ -d 2s --replace build src/
+#
+# The key of a line that cannot be one (longer than 255 bytes, not UTF-8) is its SHA-256.  An empty
+# line is no message.
 set -eu
-jq -Rc --unbuffered '{key: ., body: .}' | rmq-send -J -d "$2" --replace "$1"
+
+[ $# -eq 2 ] || { echo "usage: COMMAND | debounce.sh QUEUE DELAY" >&2; exit 64; }
+perl -MDigest::SHA=sha256_hex -MMIME::Base64=encode_base64 -ne '
+	BEGIN { $| = 1 }
+	chomp;
+	next if $_ eq "";
+	my ($body, $text) = (encode_base64($_, ""), $_);
+	$_ = sha256_hex($_) if length > 255 || !utf8::decode($text) || $text =~ /[[:cntrl:]]/;
+	s/(["\\])/\\$1/g;
+	print qq({"key":"$_","body64":"$body"}\n);
+' | rmq-send -J -d "$2" --replace --skip-bad "$1"

@@ -16,6 +16,8 @@
 # A line that is larger than the queue's --max-message is named on stderr and left out, one without
 # its end is not sent yet.  Ends with 75 if no daemon answers for 30 s; the next run goes on.
 set -eu
+
+[ $# -eq 2 ] || [ $# -eq 3 ] || { echo "usage: log-ship.sh LOG QUEUE [SECONDS]" >&2; exit 64; }
 log=$1 queue=$2 seconds=${3:-1}
 
 identity() {

@@ -16,6 +16,8 @@
 #
 # Exits 0 if all is done, 65 if there are dead letters, 75 if something is left; else as rmq-recv(1).
 set -eu
+
+[ $# -ge 2 ] || { echo "usage: nightly.sh QUEUE COMMAND [ARG...]" >&2; exit 64; }
 queue=$1
 shift
 

@@ -17,6 +17,8 @@
 # Answers: 202 stored; 503 not stored, or nobody can say: send it again; 413 larger than the queue
 # takes; 405 not POST; 411 no length; 400, 408, 431 not a request, too slow, too many headers.
 set -u
+
+[ $# -eq 1 ] || { echo "usage: webhook.sh QUEUE" >&2; exit 64; }
 LC_ALL=C
 queue=$1
 max=16777216 # no queue takes more

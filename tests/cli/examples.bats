@@ -40,17 +40,28 @@ END
 	PORT=$(cat port)
 }
 
+@test "the recipes say in a line how they are used" {
+	local script
+	for script in "$EXAMPLES"/*.sh; do
+		case ${script##*/} in sendmail.sh | three-nodes.sh) continue ;; esac
+		run timeout 10 "$(sed -n '1s/^#!//p' "$script")" "$script"
+		assert_failure 64
+		[ "${#lines[@]}" -eq 1 ]
+		assert_output --partial 'usage: '
+	done
+}
+
 @test "crawl.sh downloads, tries again what may work later, and names what does not" {
 	command -v curl >/dev/null || skip "needs curl"
 	start_queue q
 	web_server
 	rmq-queue create --backoff 10ms,10ms urls
-	printf 'http://127.0.0.1:%d/%s\n' "$PORT" a "$PORT" once "$PORT" gone | rmq-send urls
+	printf 'http://127.0.0.1:%d/%s\n' "$PORT" 'a[1-3]{b,c}' "$PORT" once "$PORT" gone | rmq-send urls
 	rmq-send urls ftp://127.0.0.1/x
 	unset http_proxy https_proxy
 	run recipe crawl.sh pages 2
 	assert_failure 65
-	[ "$(cat pages/1)" = 'page /a' ]
+	[ "$(cat pages/1)" = 'page /a[1-3]{b,c}' ]
 	[ "$(cat pages/2)" = 'page /once' ]
 	[ ! -e pages/3 ]
 	[ "$(rmq-queue peek -o note urls.dead | sort | head -1)" = "urls:3 HTTP status 404" ]
@@ -84,6 +95,10 @@ END
 	run recipe hosts.sh upgrade 'do it' </dev/null
 	assert_failure 65
 	assert_output "$(printf 'hosts:3 exit status 3\tbroken')"
+	# The command is as it was given, and an empty line no host.
+	run recipe hosts.sh other 'find -exec rm {} +' <<<$'\n  \ngood'
+	assert_success
+	[ "$(cat other/hosts:3.out)" = 'good: find -exec rm {} +' ]
 }
 
 @test "sendmail.sh: mails are stored as they are, and delivered by a command that may fail at first" {
@@ -306,6 +321,31 @@ stored() { # N
 	seq 1200 | sed 's/.*/{"id":"&","name":"a name of & with something more about it and more than that"}/' | sort | cmp - got
 }
 
+@test "csv-import.sh: lines that end in CR LF, a file without a newline, and one that is none" {
+	start_queue q
+	printf 'id,name\r\n1,a\r\n2,b\r\n' >excel.csv
+	recipe csv-import.sh excel.csv rows
+	recipe csv-import.sh excel.csv rows
+	[ "$(rmq-recv --drain -j rows | jq -r '.headers.columns + " " + .body' | paste -sd' ')" = 'id,name 1,a id,name 2,b' ]
+	seq 50000 >large.csv
+	rmq-queue pause --in rows
+	run env RMQ_TIMEOUT=200ms dash "$EXAMPLES/csv-import.sh" large.csv rows
+	assert_failure 75
+	rmq-queue resume rows
+	printf id,name >first.csv
+	recipe csv-import.sh first.csv rows
+	[ "$(rmq-queue show rows sent)" = 2 ]
+	printf 'id\tname\n1\ta\n' >table.tsv
+	printf 'caf\351\n1\n' >latin.csv
+	: >empty.csv
+	local file
+	for file in table.tsv latin.csv empty.csv; do
+		run recipe csv-import.sh $file rows
+		assert_failure 65
+		assert_output --partial "csv-import.sh: $file: "
+	done
+}
+
 @test "nightly.sh: what failed has another chance in later nights, and then no more" {
 	start_queue q
 	rmq-queue create --max-attempts 1 jobs
@@ -361,4 +401,17 @@ stored() { # N
 	touch go
 	wait_until 10 eval '[ "$(sort made | paste -sd" ")" = "doc src src" ]'
 	rmq-queue wait --timeout 10s build empty
+}
+
+@test "debounce.sh: a line that cannot be a key is a message as any other" {
+	start_queue q
+	local long
+	long=$(printf '%0300d' 0)
+	{
+		printf '\n%s1\n%s2\n%s1\n' "$long" "$long" "$long"
+		printf 'caf\351\ncaf\350\ncaf\351\n'
+		printf 'a"b\\c\na\tb\na"b\\c\n'
+	} | recipe debounce.sh build 0
+	rmq-recv --drain --raw build | tr -d '\n' >got
+	printf '%s' "${long}2${long}1" $'caf\350' $'caf\351' $'a\tb' 'a"b\c' | cmp - got
 }
