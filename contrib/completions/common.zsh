@@ -1,7 +1,7 @@
-# The names that $@ prints, one a line; quickly, or none.
+# The names that $@ prints, one a line; quickly, or none.  $server is what was given before a sub-command.
 _rmq_ask() {
-	local server=${opt_args[--server]:-${opt_args[-S]:-}}
-	"$@" -q --timeout 300ms ${server:+-S} ${server:+${server//\\:/:}} 2>/dev/null </dev/null
+	local at=${opt_args[--server]:-${opt_args[-S]:-$server}}
+	"$@" -q --timeout 300ms ${at:+-S} ${at:+${at//\\:/:}} 2>/dev/null </dev/null
 }
 
 # Adds the words; see the head of rows.awk.

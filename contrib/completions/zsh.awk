@@ -8,7 +8,7 @@ function generate(	f, part, k) {
 	print_common()
 	print ""
 	print f "() {"
-	print "\tlocal context state state_descr line curcontext=$curcontext"
+	print "\tlocal context state state_descr line server curcontext=$curcontext"
 	print "\tlocal -A opt_args"
 	if (parts == 1) {
 		if (runs[0])
@@ -24,6 +24,7 @@ function generate(	f, part, k) {
 		print "\t\t_describe -t commands command commands"
 		print "\t\treturn"
 		print "\tfi"
+		print "\tserver=${opt_args[--server]:-${opt_args[-S]}}"
 		print "\tcase $words[1] in"
 		for (part = 1; part < parts; part++) {
 			print "\t" name[part] ")"

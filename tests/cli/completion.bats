@@ -31,6 +31,8 @@ cases() {
 		rmq-queue -S $RMQ_SERVERS pe|peek
 		rmq-queue peek --st|--state
 		rmq-queue peek jo|jobs
+		rmq-queue -S unix:absent peek jo|
+		rmq-send --server unix:absent jo|
 		rmq-queue peek jobs --forc|
 		rmq-queue wait jobs |above= below= empty
 		rmq-queue show jobs lea|lease leased
