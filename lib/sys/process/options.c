@@ -38,7 +38,7 @@ static bool is_letter(int code)
 
 static bool is_optional(const struct option_row *row)
 {
-	return row->value && row->value[0] == '[';
+	return row->value && strncmp(row->value, "[=", 2) == 0;
 }
 
 void options_parser(struct option_parser *p, const struct option_table *t, bool ordered)

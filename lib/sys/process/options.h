@@ -4,14 +4,15 @@
  *
  * What an argument is, is written as --help prints it:
  *
- *	N DUR FILE	in capitals: stands for something.  Shells complete FILE, DIR, QUEUE, NODE and
- *			COMMAND
+ *	N DUR FILE	in capitals: stands for something.  Shells complete FILE, PATH, DIR, QUEUE, GLOB
+ *			(queues, too), NODE, FIELD (as the option that takes a list of them), COMMAND
  *	auto|none	one of these; DUR|none: also that word; header:NAME: begins so
  *	FIELD,...	a list
  *	A=B		shells complete only what comes after the last "="
  *	[=all]		may be left out; else after "="
  *
- * and the words of a command line likewise: "QUEUE [FIELD]...", "QUEUE [[--] COMMAND [ARG]...]".
+ * and the words of a command line likewise: "QUEUE [FIELD]...", "QUEUE [[--] COMMAND [ARG]...]", where
+ * no options come after the word at "[--]".
  */
 #ifndef RMQ_SYS_PROCESS_OPTIONS_H
 #define RMQ_SYS_PROCESS_OPTIONS_H
@@ -70,8 +71,8 @@ enum rmq_error options_print(const struct option_table *program,
     const struct option_table *command, bool help) __attribute__((warn_unused_result));
 
 /*
- * Whether the only argument is --option-rows, from which contrib/completion is made: the table is
- * then printed, a line for each row, tab-separated:
+ * Whether the only argument is --option-rows: then the table is printed, of which contrib/completions
+ * makes completions, a line for each row, tab-separated:
  *
  *	program	NAME	WORDS
  *	command	NAME	WORDS	HELP
