@@ -328,10 +328,13 @@ static void on_due(uv_timer_t *timer);
 static void arm_due(struct server *s)
 {
 	uint64_t due_ms = broker_due_ms(s->broker);
-	if (due_ms == UINT64_MAX)
+	if (due_ms == UINT64_MAX || due_ms == 0)
 		uv_timer_stop(&s->due);
 	else
 		uv_timer_start(&s->due, on_due, due_ms, 0);
+	/* A timer of 0 would run again before anything is read. */
+	if (due_ms == 0)
+		server_wake(s);
 }
 
 static void throttle(struct server *s)

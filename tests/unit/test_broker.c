@@ -5525,6 +5525,79 @@ static void a_key_whose_oldest_message_is_held_is_replaced_for_ever(void **state
 	assert_int_equal(recovered_digest(), broker_digest(w.broker));
 }
 
+/* Messages that leave a state at most in one turn, until none is in it. */
+static uint64_t most_leave(const uint64_t *live)
+{
+	uint64_t most = 0;
+	for (int turns = 0; *live > 0; turns++) {
+		uint64_t before = *live;
+		begin();
+		broker_heard(w.broker, (struct lease_time){w.lease_ms});
+		broker_flush(w.broker);
+		most = before - *live > most ? before - *live : most;
+		store();
+		assert_true(turns < 1000);
+	}
+	return most;
+}
+
+#define KEYED_SENT   40000u
+#define KEYED_BATCH  4000u
+#define KEYED_LEFT   (KEYED_SENT - 3)
+#define SOME_OF_TURN (TURN_STEPS + BATCH_MESSAGES_MAX)
+
+/* 40,000 delayed messages with keys, some of which wait for others; the first ones are gone. */
+static struct queue *keyed_in_queue(uint32_t keys, uint64_t *n)
+{
+	hello(1, 0, 0);
+	for (*n = 1; *n <= KEYED_SENT / KEYED_BATCH; ++*n)
+		send_of_keys(*n, KEYED_BATCH, keys, 1000, 0);
+	/* The range begins with what is gone. */
+	cancel(*n, 2, 3);
+	expect(1, WIRE_TYPE_DONE);
+	cancel(++*n, 1, 0);
+	expect(1, WIRE_TYPE_DONE);
+	++*n;
+	return broker_queue_named(w.broker, slice_str("q"));
+}
+
+static void keyed_messages_that_are_due_together_take_many_turns(void **state)
+{
+	uint64_t n;
+	(void)state;
+	struct queue *q = keyed_in_queue(1999, &n);
+	w.wall_ms += 2000;
+	w.lease_ms += 2000;
+	assert_true(most_leave(&q->live[STATE_DELAYED]) <= SOME_OF_TURN);
+	assert_int_equal(q->live[STATE_READY], KEYED_LEFT);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+}
+
+static void keyed_messages_that_go_together_take_many_turns(void **state)
+{
+	uint64_t n;
+	(void)state;
+	struct queue *q = keyed_in_queue(1, &n);
+	INPUT(1, queue_purge, n, n - 1, slice_str("q"));
+	assert_true(q->live[STATE_DELAYED] >= KEYED_LEFT - SOME_OF_TURN);
+	assert_true(most_leave(&q->live[STATE_DELAYED]) <= SOME_OF_TURN);
+	expect(1, WIRE_TYPE_DONE);
+	assert_null(q->keys);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+}
+
+static void keyed_messages_that_expire_together_take_many_turns(void **state)
+{
+	uint64_t n;
+	(void)state;
+	struct queue *q = keyed_in_queue(1, &n);
+	expiry_add(q, 4, KEYED_LEFT, KEYED_LEFT, w.wall_ms + 500);
+	w.wall_ms += 500;
+	assert_true(most_leave(&q->live[STATE_DELAYED]) <= SOME_OF_TURN);
+	assert_int_equal(q->counts.dropped[DROPPED_EXPIRED], KEYED_LEFT);
+	assert_null(q->keys);
+}
+
 static void an_even_attribute_that_is_not_known_refuses_the_command_by_name(void **state)
 {
 	(void)state;
@@ -7356,6 +7429,9 @@ static const struct CMUnitTest tests[] = {
     TEST(the_newest_of_a_key_replaces_those_that_nobody_holds),
     TEST(a_full_batch_replaces_all_that_is_older),
     TEST(a_key_whose_oldest_message_is_held_is_replaced_for_ever),
+    TEST(keyed_messages_that_are_due_together_take_many_turns),
+    TEST(keyed_messages_that_go_together_take_many_turns),
+    TEST(keyed_messages_that_expire_together_take_many_turns),
 };
 
 int main(void)

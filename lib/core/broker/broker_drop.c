@@ -47,16 +47,28 @@ bool broker_any_expired(struct broker *b)
 	return due(b) != NULL;
 }
 
-/* Where a piece of [from, to) ends that takes a step for each batch. */
-static uint64_t piece_end(
+uint64_t broker_goes_to(
+    struct broker *b, struct queue *q, uint64_t from, uint64_t to, uint64_t end)
+{
+	uint64_t left = end > b->work + 1 ? end - b->work - 1 : 1;
+	if (q->keys && to - from > left)
+		to = from + left;
+	broker_works_on(b, q, to - from);
+	return to;
+}
+
+uint64_t broker_piece_end(
     struct broker *b, struct queue *q, uint64_t from, uint64_t to, uint64_t end)
 {
 	struct batch *m = queue_batch_at(q, from);
 	for (uint64_t at = from; m && m->first < to; m = queue_batch_next(m)) {
+		uint64_t begin = at > m->first ? at : m->first;
+		uint64_t batch_end = min_u64(to, m->first + m->count);
 		if (at > from && b->work >= end)
 			return at;
-		broker_works(b, 1);
-		at = min_u64(to, m->first + m->count);
+		at = broker_goes_to(b, q, begin, batch_end, end);
+		if (at < batch_end)
+			return at;
 	}
 	return to;
 }
@@ -79,7 +91,7 @@ static void expire(struct broker *b, struct expiry *x, uint64_t end)
 		broker_works(b, 1);
 		if (r->state == STATE_LEASED && !RMQ_VARIANT(EXPIRY_OF_ALL))
 			continue;
-		at = piece_end(b, q, from, min_u64(at, from + UINT32_MAX), end);
+		at = broker_piece_end(b, q, from, min_u64(at, from + UINT32_MAX), end);
 		if (queue_any_live(q, from, at))
 			put_run(&w, from, at);
 	}

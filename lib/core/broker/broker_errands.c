@@ -22,7 +22,7 @@ static uint64_t runs_most(const struct range *r, const struct batch *m)
 
 /*
  * Messages before this are a piece of q: so many steps or little more, one for each range and
- * batch.  `below`: all are, or all that are below it.
+ * batch, and with keys one for each message.  `below`: all are, or all that are below it.
  */
 static uint64_t piece_end(struct broker *b, struct queue *q, uint64_t below, uint64_t steps)
 {
@@ -31,10 +31,16 @@ static uint64_t piece_end(struct broker *b, struct queue *q, uint64_t below, uin
 	uint64_t to = 0, end = b->work + steps;
 	while (m && r && to < below) {
 		uint64_t batch_end = m->first + m->count, range_end = r->first + r->span;
+		uint64_t from = m->first > r->first ? m->first : r->first;
+		uint64_t stop = min_u64(batch_end, range_end);
 		if (b->work >= end)
 			return to;
-		to = min_u64(batch_end, range_end);
-		broker_works(b, 1 + runs_most(r, m));
+		if (to > from)
+			from = to;
+		broker_works(b, runs_most(r, m));
+		to = from < stop ? broker_goes_to(b, q, from, stop, end) : stop;
+		if (to < stop)
+			return min_u64(to, below);
 		if (batch_end == to)
 			m = queue_batch_next(m);
 		if (range_end == to)
@@ -122,13 +128,14 @@ static bool held_step(struct broker *b, struct errand *e, uint64_t steps)
 	uint64_t end = b->work + steps;
 	struct range *r;
 	while (s && (r = session_held_next(s, e->queue, e->at))) {
-		if (b->work >= end && !RMQ_VARIANT(HELD_HALF))
+		bool late = b->work >= end;
+		if (late && !RMQ_VARIANT(HELD_HALF))
 			return false;
-		broker_works(b, 1);
+		broker_works_on(b, r->queue, r->live);
 		/* What becomes of r is no matter to the others. */
 		e->queue = r->queue->id;
 		e->at = r->first + r->span;
-		if (r->detached || r->lease > e->lease || b->work > end)
+		if (r->detached || r->lease > e->lease || late)
 			continue;
 		if (e->kind == ERRAND_LEAVE)
 			broker_give_back(b, r);

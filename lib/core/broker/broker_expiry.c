@@ -258,8 +258,14 @@ static void wake(struct broker *b, struct timer_tree *delays, uint64_t now_ms, u
 		r = RB_MIN(timer_tree, delays);
 		if (!r || r->until_ms > now_ms)
 			break;
-		broker_works(b, 1);
-		broker_emit_wake(b, &(struct event_wake){r->queue->id, r->first, r->span});
+		uint64_t first = r->first, to = first + r->span;
+		/* Without keys they are one range, before and after. */
+		if (r->queue->keys)
+			to = broker_piece_end(
+			    b, r->queue, queue_first_live(r->queue, first, to), to, end);
+		else
+			broker_works(b, 1);
+		broker_emit_wake(b, &(struct event_wake){r->queue->id, first, to - first});
 	}
 }
 
@@ -272,11 +278,12 @@ void broker_expire(struct broker *b)
 		if (!r || r->until_ms > b->lease_now.ms)
 			break;
 		uint64_t until = range_until(r);
-		broker_works(b, 1);
 		if (until > r->until_ms) {
+			broker_works(b, 1);
 			queue_extend(r->queue, r, (struct lease_time){until});
 			continue;
 		}
+		broker_works_on(b, r->queue, r->live);
 		if (until > b->heard.ms && !RMQ_VARIANT(EXPIRE_UNHEARD))
 			break;
 		if (range_holder(r) && r->session->conn)

@@ -359,6 +359,17 @@ static inline void broker_works(struct broker *b, uint64_t steps)
 {
 	b->work += steps;
 }
+/* The same for so many messages that leave a state together: with keys each is looked at, else none is. */
+static inline void broker_works_on(struct broker *b, const struct queue *q, uint64_t messages)
+{
+	broker_works(b, q->keys ? 1 + messages : 1);
+}
+/* Messages [from, to) of a batch of q, or what of them may leave until so much work is done: where these end. */
+uint64_t broker_goes_to(
+    struct broker *b, struct queue *q, uint64_t from, uint64_t to, uint64_t end);
+/* The same of messages that may be of several batches, and leave a range together. */
+uint64_t broker_piece_end(
+    struct broker *b, struct queue *q, uint64_t from, uint64_t to, uint64_t end);
 /* The frames of a handout leave. */
 void broker_handed_frames(struct broker *b, struct conn *c, const struct handout *h);
 /* Breaks the rule that effects wait: only for a known-bad variant. */
