@@ -4,6 +4,7 @@
 
 #include "core/base/name.h"
 #include "core/base/units.h"
+#include "core/wire/event.h"
 
 enum kind {
 	NAME,
@@ -15,6 +16,7 @@ enum kind {
 	LOST,
 	UNFINISHED,
 	MORE,
+	DROPPED,
 	/* of settings */
 	KIND_OF_LEASE = DURATION,
 	KIND_OF_MAX_ATTEMPTS = COUNT,
@@ -27,7 +29,7 @@ enum kind {
 static const struct {
 	const char *name;
 	enum kind kind;
-	size_t offset; /* MORE: its bit */
+	size_t offset; /* MORE: its bit; DROPPED: why */
 	size_t size;
 } columns[] = {
 #define COLUMN(name, kind, member) \
@@ -35,12 +37,18 @@ static const struct {
 		name, kind, offsetof(struct wire_listed, member), \
 		    sizeof(((struct wire_listed *)0)->member) \
 	}
-    COLUMN("queue", NAME, queue), COLUMN("ready", COUNT, ready),
-    COLUMN("leased", COUNT, leased), COLUMN("delayed", COUNT, delayed),
-    COLUMN("bytes", COUNT, bytes), COLUMN("receivers", COUNT, receivers),
-    COLUMN("sent", COUNT, sent), COLUMN("delivered", COUNT, delivered),
-    COLUMN("settled", COUNT, settled), COLUMN("failed", COUNT, failed),
-    COLUMN("dead", COUNT, dead), COLUMN("next-seq", COUNT, next_seq),
+    COLUMN("queue", NAME, queue),
+    COLUMN("ready", COUNT, ready),
+    COLUMN("leased", COUNT, leased),
+    COLUMN("delayed", COUNT, delayed),
+    COLUMN("bytes", COUNT, bytes),
+    COLUMN("receivers", COUNT, receivers),
+    COLUMN("sent", COUNT, sent),
+    COLUMN("delivered", COUNT, delivered),
+    COLUMN("settled", COUNT, settled),
+    COLUMN("failed", COUNT, failed),
+    COLUMN("dead", COUNT, dead),
+    COLUMN("next-seq", COUNT, next_seq),
 #define X(NAME, word, member) COLUMN(word, KIND_OF_##NAME, member),
     SETTING_WORDS(X)
 #undef X
@@ -50,6 +58,10 @@ static const struct {
     MORE_SETTINGS(X)
 #undef X
 #undef COLUMN
+	{"expired", DROPPED, DROPPED_EXPIRED, 0},
+    {"replaced", DROPPED, DROPPED_REPLACED, 0},
+    {"cancelled", DROPPED, DROPPED_CANCELLED, 0},
+    {"moved", DROPPED, DROPPED_MOVED, 0},
 };
 
 static uint64_t number(unsigned column, const struct wire_listed *row)
@@ -129,6 +141,10 @@ static enum table_kind put(struct text *out, unsigned column, const void *of)
 		return TABLE_NUMBER;
 	case UNFINISHED:
 		text_put_u64(out, tags_find_u64(row->tags, LISTED_TAG_UNFINISHED));
+		return TABLE_NUMBER;
+	case DROPPED:
+		text_put_u64(
+		    out, wire_listed_dropped(row->tags, (unsigned)columns[column].offset));
 		return TABLE_NUMBER;
 	case MORE:
 		put_more(out, (uint32_t)columns[column].offset, row->tags);

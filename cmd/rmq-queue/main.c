@@ -75,15 +75,17 @@ struct request {
 	int words_count;
 };
 
+#define DROPPED_COLUMNS					    ",expired,replaced,cancelled,moved"
 #define BINDING_COLUMNS					    "queue,pattern"
 #define COUNT_COLUMNS					    "value,messages"
 #define LS_COLUMNS					    "queue,ready,leased,delayed,bytes,receivers"
-#define STAT_COLUMNS					    "queue,sent,delivered,settled,failed,dead,lost"
+#define STAT_COLUMNS					    "queue,sent,delivered,settled,failed,dead,lost" DROPPED_COLUMNS
 #define SETTING_COLUMN(NAME, word, member)		    "," word
 #define MORE_COLUMN(NAME, tag, bit, standard, word, member) "," word
 #define SHOW_COLUMNS \
 	"queue,ready,leased,delayed,bytes,receivers,sent,delivered,settled,failed,dead," \
-	"next-seq" SETTING_WORDS(SETTING_COLUMN) ",lost,unfinished" MORE_SETTINGS(MORE_COLUMN)
+	"next-seq" SETTING_WORDS(SETTING_COLUMN) ",lost,unfinished" MORE_SETTINGS(MORE_COLUMN) \
+	    DROPPED_COLUMNS
 
 /* ---- options ---- */
 

@@ -3,10 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/wire/event.h"
+
 struct queue_row {
 	struct wire_listed row; /* without its slices */
 	uint64_t lost;
 	uint64_t unfinished;
+	uint64_t dropped[DROPPED_WHYS];
 	size_t name_len;
 	char name[NAME_FULL_MAX];
 };
@@ -33,6 +36,8 @@ static void on_row(void *arg, const struct wire_listed *row)
 	r->row = *row;
 	r->lost = tags_find_u64(row->tags, LISTED_TAG_LOST);
 	r->unfinished = tags_find_u64(row->tags, LISTED_TAG_UNFINISHED);
+	for (unsigned why = DROPPED_EXPIRED; why < DROPPED_WHYS; why++)
+		r->dropped[why] = wire_listed_dropped(row->tags, why);
 	r->name_len = row->queue.len < sizeof(r->name) ? row->queue.len : sizeof(r->name);
 	memcpy(r->name, row->queue.data, r->name_len);
 }
@@ -59,14 +64,16 @@ static void put_family(
 
 /* The name of a queue holds nothing that would have to be escaped. */
 static void put_sample(struct text *out, const char *name, const struct queue_row *r,
-    const char *state, uint64_t n)
+    const char *label, const char *of, uint64_t n)
 {
 	text_put_str(out, name);
 	text_put_str(out, "{queue=\"");
 	text_put(out, r->name, r->name_len);
-	if (state) {
-		text_put_str(out, "\",state=\"");
-		text_put_str(out, state);
+	if (label) {
+		text_put_str(out, "\",");
+		text_put_str(out, label);
+		text_put_str(out, "=\"");
+		text_put_str(out, of);
 	}
 	text_put_str(out, "\"} ");
 	text_put_u64(out, n);
@@ -90,6 +97,20 @@ static void put_sample(struct text *out, const char *name, const struct queue_ro
 	X("rmq_queue_lost", "_total", "counter", "", \
 	    "Messages set aside because their journal record could not be read.", r->lost)
 
+static void put_dropped(struct text *out, const struct rows *rows)
+{
+	static const char *const reasons[DROPPED_WHYS] = {[DROPPED_EXPIRED] = "expired",
+	    [DROPPED_REPLACED] = "replaced",
+	    [DROPPED_CANCELLED] = "cancelled",
+	    [DROPPED_MOVED] = "moved"};
+	put_family(out, "rmq_queue_dropped", "counter", "",
+	    "Messages that left the queue without being settled, by reason.");
+	for (const struct queue_row *r = rows->row; r < rows->row + rows->count; r++)
+		for (unsigned why = DROPPED_EXPIRED; why < DROPPED_WHYS; why++)
+			put_sample(out, "rmq_queue_dropped_total", r, "reason", reasons[why],
+			    r->dropped[why]);
+}
+
 static void put_all(struct text *out, const struct rows *rows)
 {
 	const struct queue_row *r, *end = rows->row + rows->count;
@@ -97,20 +118,21 @@ static void put_all(struct text *out, const struct rows *rows)
 
 	put_family(out, messages, "gauge", "", "Messages in the queue, by state.");
 	for (r = rows->row; r < end; r++) {
-		put_sample(out, messages, r, "ready", r->row.ready);
-		put_sample(out, messages, r, "leased", r->row.leased);
-		put_sample(out, messages, r, "delayed", r->row.delayed);
+		put_sample(out, messages, r, "state", "ready", r->row.ready);
+		put_sample(out, messages, r, "state", "leased", r->row.leased);
+		put_sample(out, messages, r, "state", "delayed", r->row.delayed);
 	}
 #define X(name, suffix, type, unit, help, value) \
 	put_family(out, name, type, unit, help); \
 	for (r = rows->row; r < end; r++) \
-		put_sample(out, name suffix, r, NULL, value);
+		put_sample(out, name suffix, r, NULL, NULL, value);
 	FAMILIES(X)
 #undef X
+	put_dropped(out, rows);
 	put_family(out, limit, "gauge", "bytes", "Largest size of the queue, where it is set.");
 	for (r = rows->row; r < end; r++)
 		if (r->row.max_bytes > 0)
-			put_sample(out, limit, r, NULL, r->row.max_bytes);
+			put_sample(out, limit, r, NULL, NULL, r->row.max_bytes);
 	text_put_str(out, "# EOF\n");
 }
 

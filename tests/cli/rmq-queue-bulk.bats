@@ -158,6 +158,7 @@ bury() {
 
 @test "rmq-queue why: says where a message is, or that it is dead or gone" {
 	start_queue q
+	rmq-queue create --backoff 1h,1h jobs
 	rmq-send jobs 1 2 3
 	run rmq-queue why jobs:2
 	assert_line "$(printf 'state\tready')"
@@ -222,6 +223,9 @@ life() {
 	[ "$(rmq-queue why jobs:4 | tail -n 2 | cut -f 2)" = "$(printf 'sent\ncancelled')" ]
 	[ "$(rmq-queue why -o state jobs:4)" = "$(printf 'state\tgone')" ]
 	[ "$(rmq-queue why -j -o state jobs:4)" = '{"state":"gone"}' ]
+	run rmq-queue stat -j jobs
+	[ "$(jq -c '[.sent, .settled, .expired, .replaced, .cancelled, .moved]' <<<"$output")" = "[4,1,1,1,1,0]" ]
+	[ "$(rmq-queue show jobs expired moved | paste -sd ' ')" = "1 0" ]
 	rmq-send jobs removed
 	rmq-queue rm --force jobs
 	[ "$(life jobs:5)" = "sent queue-removed" ]

@@ -64,6 +64,9 @@ TOP=$BATS_TEST_DIRNAME/../..
 	seq 5 | rmq-send jobs
 	rmq-queue create --max-bytes 1M other.queue-1
 	timeout 10 rmq-recv -n 2 jobs
+	rmq-send -k k jobs old
+	rmq-send -k k --replace jobs new
+	rmq-queue cancel jobs:7
 	rmq-queue metrics >metrics
 	run /usr/bin/python3 - empty metrics <<-'END'
 		import sys
@@ -83,12 +86,16 @@ TOP=$BATS_TEST_DIRNAME/../..
 		rmq_queue_bytes jobs 6
 		rmq_queue_unfinished_bytes jobs 0
 		rmq_queue_receivers jobs 0
-		rmq_queue_sent_total jobs 5
+		rmq_queue_sent_total jobs 7
 		rmq_queue_delivered_total jobs 2
 		rmq_queue_settled_total jobs 2
 		rmq_queue_failed_total jobs 0
 		rmq_queue_dead_total jobs 0
 		rmq_queue_lost_total jobs 0
+		rmq_queue_dropped_total jobs expired 0
+		rmq_queue_dropped_total jobs replaced 1
+		rmq_queue_dropped_total jobs cancelled 1
+		rmq_queue_dropped_total jobs moved 0
 		rmq_queue_max_bytes other.queue-1 1048576
 	END
 	)"

@@ -170,7 +170,7 @@ bats_require_minimum_version 1.5.0
 	start_queue q
 	seq 10 | rmq-send jobs
 	timeout 10 rmq-recv -n 4 jobs
-	[ "$(rmq-queue stat jobs)" = "$(printf 'jobs\t10\t4\t4\t0\t0\t0')" ]
+	[ "$(rmq-queue stat jobs)" = "$(printf 'jobs\t10\t4\t4\t0\t0\t0\t0\t0\t0\t0')" ]
 	run rmq-queue stat nope
 	assert_failure 66
 }

@@ -196,7 +196,7 @@ static void write_expiry(
 		    &(struct event_part_expiry){q->id, first, end - first, x->at_ms, NO_TAGS});
 }
 
-static void put_dropped(struct writer *tags, const struct queue_counts *n)
+void broker_put_dropped(struct writer *tags, uint16_t tag, const struct queue_counts *n)
 {
 	uint8_t bytes[8 * DROPPED_WHYS];
 	struct writer w = writer_of(bytes, sizeof(bytes));
@@ -206,7 +206,7 @@ static void put_dropped(struct writer *tags, const struct queue_counts *n)
 		sum += n->dropped[why];
 	}
 	if (sum > 0)
-		tags_put(tags, PART_QUEUE_TAG_DROPPED, slice_of(w.p, w.len));
+		tags_put(tags, tag, slice_of(w.p, w.len));
 }
 
 static void write_settings(struct broker *b, const struct queue *q)
@@ -221,7 +221,7 @@ static void write_settings(struct broker *b, const struct queue *q)
 	broker_put_maker(&tags, q->maker);
 	if (!RMQ_VARIANT(RATE_FORGOTTEN))
 		tags_put_u64(&tags, PART_QUEUE_TAG_RATE, q->rate_full);
-	put_dropped(&tags, n);
+	broker_put_dropped(&tags, PART_QUEUE_TAG_DROPPED, n);
 	broker_emit_part_queue(
 	    b, &(struct event_part_queue){q->id, queue_name(q), SETTINGS_OF(s),
 		   slice_str(s->dead_letter), q->next_seq, n->sent, n->delivered, n->settled,

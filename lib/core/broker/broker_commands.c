@@ -472,12 +472,14 @@ static struct slice glob_prefix(struct slice glob)
 static void answer_row(struct broker *b, struct conn *c, uint32_t req, const struct queue *q)
 {
 	const struct queue_settings *s = &q->settings;
-	uint8_t bytes[2 * TAG_U64_SIZE + MORE_SETTINGS_BYTES], row[2 * FRAME_SMALL];
+	uint8_t bytes[2 * TAG_U64_SIZE + MORE_SETTINGS_BYTES + QUEUE_DROPPED_SIZE];
+	uint8_t row[2 * FRAME_SMALL];
 	struct writer tags = writer_of(bytes, sizeof(bytes));
 	struct writer w = writer_of(row, sizeof(row));
 	tags_put_u64(&tags, LISTED_TAG_LOST, q->counts.lost);
 	tags_put_u64(&tags, LISTED_TAG_UNFINISHED, q->unfinished_bytes);
 	more_settings_put(&tags, LISTED_TAG_SETTINGS, &s->more, SETTING_ALL);
+	broker_put_dropped(&tags, LISTED_TAG_DROPPED, &q->counts);
 	wire_put_listed(&w,
 	    &(struct wire_listed){req, queue_name(q), SETTINGS_OF(s), slice_str(s->dead_letter),
 		q->live[STATE_READY], q->live[STATE_LEASED], q->live[STATE_DELAYED], q->bytes,

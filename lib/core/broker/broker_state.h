@@ -703,6 +703,8 @@ void broker_errands_free(struct broker *b);
 
 /* Numbers of leases and starts that may have been given out by then are not used again. */
 void broker_numbers_jump(struct broker *b, struct wall_time wall, bool leases);
+/* Writes the tagged field that says how many messages were dropped, if any were. */
+void broker_put_dropped(struct writer *tags, uint16_t tag, const struct queue_counts *n);
 /* Begins the checkpoint that is wanted or due, and goes on with it. */
 void broker_checkpoint_step(struct broker *b);
 /* Whether the next turn has more of it to do, whatever the journal answers. */

@@ -526,6 +526,19 @@ const char *wire_name(unsigned type);
 #define LISTED_TAG_LOST	      1
 #define LISTED_TAG_UNFINISHED 3
 
+/*
+ * LISTED: u64 each, messages that left the queue without being settled, by why (enum dropped in event.h)
+ * from 1 on; not there: none.
+ */
+#define LISTED_TAG_DROPPED 7
+static inline uint64_t wire_listed_dropped(struct slice tags, unsigned why)
+{
+	struct slice list;
+	if (!tags_find(tags, LISTED_TAG_DROPPED, &list) || list.len < 8 * (size_t)why)
+		return 0;
+	return load_u64(list.data + 8 * (size_t)(why - 1));
+}
+
 /* Tagged fields that frames know (tags.h): frame, tag, name of the field. */
 #define WIRE_TAGS(X) \
 	X(HELLO, HELLO_TAG_TOKEN, token) \
@@ -540,6 +553,7 @@ const char *wire_name(unsigned type);
 	X(LISTED, LISTED_TAG_LOST, lost) \
 	X(LISTED, LISTED_TAG_UNFINISHED, unfinished) \
 	X(LISTED, LISTED_TAG_SETTINGS, settings) \
+	X(LISTED, LISTED_TAG_DROPPED, dropped) \
 	X(QUEUE_CREATE, QUEUE_TAG_SETTINGS, settings) \
 	X(QUEUE_SET, QUEUE_TAG_SETTINGS, settings)
 
