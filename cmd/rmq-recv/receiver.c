@@ -503,7 +503,8 @@ static void on_lease_ended(
 			    "back\n",
 			    r->o->queue);
 	}
-	if (r->o->common.verbose && why != ENDED_SETTLED && why != ENDED_RELEASED)
+	if (r->o->common.verbose && why != ENDED_SETTLED && why != ENDED_RELEASED &&
+	    why != ENDED_DEAD)
 		fprintf(stderr, "rmq-recv: %s: lease %llu of %u messages has ended\n",
 		    r->o->queue, (unsigned long long)lease, count);
 }

@@ -352,9 +352,12 @@ static void take_from_run(struct worker *w, struct run *r, enum lease_end why, u
 		if (j->gone || e->lease != lease || e->seq < first || e->seq - first >= count)
 			continue;
 		j->gone = true;
-		if (why == ENDED_SETTLED || why == ENDED_RELEASED) {
+		if (why == ENDED_SETTLED || why == ENDED_RELEASED || why == ENDED_DEAD) {
 			(void)work_note(&w->work,
-			    why == ENDED_SETTLED ? WORK_SETTLE : WORK_RETRY, 0, e->seq, 0);
+			    why == ENDED_SETTLED ? WORK_SETTLE
+			    : why == ENDED_DEAD	 ? WORK_DEAD
+						 : WORK_RETRY,
+			    0, e->seq, 0);
 		} else {
 			log_notice("%s:%llu: its lease has ended: the run is ended",
 			    w->o->queue, (unsigned long long)e->seq);

@@ -327,6 +327,7 @@ quick_queue() {
 	assert_failure 75
 	# shellcheck disable=SC2016
 	run worker -1 jobs sh -c 'rmq-ack --dead=why "$RMQ_MSG_RECEIPT"; exit 3'
+	assert_failure 65
 	[ "$(rmq-queue peek -o seq,failures jobs)" = "$(printf '2\t1')" ]
 	[ "$(rmq-queue peek -o note jobs.dead)" = "jobs:3 why" ]
 }

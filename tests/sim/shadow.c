@@ -405,11 +405,11 @@ static void ended(struct reading *r, struct shadow_message *m, uint64_t by, unsi
 }
 
 /* By time, or by a client that said that it failed: which of both is not told by the event. */
-static void ended_by_failure(struct reading *r, struct shadow_message *m)
+static void ended_by_failure(struct reading *r, struct shadow_message *m, enum lease_end told)
 {
 	bool asked = m->asked[VERB_RELEASE] == m->lease || m->asked[VERB_DEAD] == m->lease;
-	ended(r, m, asked ? SHADOW_SOMEBODY : 0,
-	    1u << ENDED_EXPIRED | (asked ? 1u << ENDED_RELEASED : 0));
+	ended(
+	    r, m, asked ? SHADOW_SOMEBODY : 0, 1u << ENDED_EXPIRED | (asked ? 1u << told : 0));
 }
 
 /* ---- queues ---- */
@@ -985,7 +985,7 @@ static void change_one(struct reading *r, struct shadow_queue *q, uint64_t seq,
 		break;
 	default:
 		check_expired(r, q, seq, m);
-		ended_by_failure(r, m);
+		ended_by_failure(r, m, ENDED_RELEASED);
 		check_delay(r, q, seq, m, c);
 		give_back(q, m, SHADOW_DELAYED, c->until_ms, true);
 	}
@@ -1085,7 +1085,7 @@ static void bury_one(struct reading *r, struct shadow_queue *q, uint64_t seq, ui
 		check_expired(r, q, seq, m);
 	trace("  bury", q->id, seq, lease, m->line);
 	list_push(&r->buried, m->line);
-	ended_by_failure(r, m);
+	ended_by_failure(r, m, ENDED_DEAD);
 	gone(r->s, q, m, SHADOW_BURIED);
 }
 

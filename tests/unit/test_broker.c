@@ -987,6 +987,19 @@ static void what_is_gone_and_was_not_settled_by_this_receipt_is_stale(void **sta
 	expect_stale(10, "001");
 }
 
+static void who_holds_what_another_makes_a_dead_letter_is_told_so(void **state)
+{
+	(void)state;
+	sent_and_subscribed(1, 1);
+	EXPECT(1, DELIVER, deliver, d);
+	hello(2, 0, 0);
+	settle(2, 1, VERB_DEAD, 0, 0, d.lease, 1, 1);
+	run();
+	expect(2, WIRE_TYPE_DONE);
+	EXPECT(1, LEASE_ENDED, lease_ended, ended);
+	assert_int_equal(ended.why, ENDED_DEAD);
+}
+
 static void a_refused_settlement_has_no_effect(void **state)
 {
 	(void)state;
@@ -7263,6 +7276,7 @@ static const struct CMUnitTest tests[] = {
     TEST(an_old_receipt_is_stale_and_deletes_nothing),
     TEST(a_receipt_that_never_was_or_gives_back_what_is_gone_is_stale),
     TEST(what_is_gone_and_was_not_settled_by_this_receipt_is_stale),
+    TEST(who_holds_what_another_makes_a_dead_letter_is_told_so),
     TEST(a_refused_settlement_has_no_effect),
     TEST(dead_letters_in_a_queue_that_counts_begin_anew),
     TEST(dead_letters_do_not_go_round),

@@ -1141,16 +1141,16 @@ static bool buries(const struct range *r, const struct wire_settle *m)
 	       (m->verb == VERB_RELEASE && (m->flags & SETTLE_COUNTED) && broker_is_last(r));
 }
 
-/* Tells the holder, if it is another session, that messages of its lease are settled. */
+/* Tells the holder, if it is another session, what becomes of messages of its lease. */
 static void tell_holder(struct broker *b, const struct conn *c, const struct range *r,
-    const struct wire_settle *m, uint64_t from, uint64_t to)
+    enum lease_end why, uint64_t from, uint64_t to)
 {
 	struct range part = *r;
-	if (r->session == c->session || m->verb == VERB_TOUCH)
+	if (r->session == c->session)
 		return;
 	part.first = from;
 	part.span = to - from;
-	broker_tell_ended(b, &part, m->verb == VERB_SETTLE ? ENDED_SETTLED : ENDED_RELEASED);
+	broker_tell_ended(b, &part, (uint8_t)why);
 }
 
 static void judge_entry(struct broker *b, struct queue *q, const struct wire_settle *m,
@@ -1197,16 +1197,17 @@ static void judge_entry(struct broker *b, struct queue *q, const struct wire_set
 static void tell_holders(struct broker *b, const struct conn *c, struct queue *q,
     const struct wire_settle *m, const struct writer *entries)
 {
+	enum lease_end why = m->verb == VERB_SETTLE ? ENDED_SETTLED : ENDED_RELEASED;
 	struct reader in = reader_of(slice_of(entries->p, entries->len));
 	struct range *r;
-	while (reader_left(&in) > 0) {
+	while (reader_left(&in) > 0 && m->verb != VERB_TOUCH) {
 		struct settle_entry e = settle_entry_get(&in);
 		uint64_t at = e.first, end = e.first + e.count;
 		while (at < end && (r = queue_range_at(q, at)) && r->first < end) {
 			uint64_t from = at > r->first ? at : r->first;
 			at = min_u64(end, r->first + r->span);
 			if (queue_any_live(q, from, at))
-				tell_holder(b, c, r, m, from, at);
+				tell_holder(b, c, r, why, from, at);
 		}
 	}
 }
@@ -1243,8 +1244,8 @@ static void put_off(struct broker *b, const struct conn *c)
 }
 
 /* Dead letters, as far as their queue takes them; of a RELEASE the others fail. */
-static void bury_failing(
-    struct broker *b, struct queue *q, const struct wire_settle *m, struct verdict *v)
+static void bury_failing(struct broker *b, const struct conn *c, struct queue *q,
+    const struct wire_settle *m, struct verdict *v)
 {
 	struct reader in = reader_of(slice_of(v->failing.p, v->failing.len));
 	struct slice why = m->verb == VERB_DEAD ? m->why : slice_str("too many failures");
@@ -1257,6 +1258,9 @@ static void bury_failing(
 		if (!dead || m->verb != VERB_DEAD)
 			dead = broker_dead_queue(b, q, e.first, e.first + e.count);
 		assert(dead || m->verb != VERB_DEAD);
+		if (!RMQ_VARIANT(ENDED_UNJUDGED))
+			tell_holder(b, c, r, dead ? ENDED_DEAD : ENDED_RELEASED, e.first,
+			    e.first + e.count);
 		if (dead)
 			broker_bury(b, dead, queue_isolate(q, r, e.first, e.count), why);
 		else
@@ -1446,9 +1450,7 @@ static void settle(
 		put_off(b, c);
 	} else {
 		tell_holders(b, c, q, m, &v.good);
-		if (!RMQ_VARIANT(ENDED_UNJUDGED))
-			tell_holders(b, c, q, m, &v.failing);
-		bury_failing(b, q, m, &v);
+		bury_failing(b, c, q, m, &v);
 		emit_verdict(b, c, q, m, &v);
 	}
 }

@@ -240,7 +240,13 @@ enum watch_for { WATCH_BELOW = 1, WATCH_ABOVE = 2, WATCH_GONE = 3 };
 #define WIRE_PONG(F) F(u64, stamp)
 /* The session no longer holds these: ENDED_*.  sub: NO_SUBSCRIPTION if it ended before. */
 #define NO_SUBSCRIPTION UINT32_MAX
-enum lease_end { ENDED_SETTLED = 1, ENDED_EXPIRED = 2, ENDED_GONE = 3, ENDED_RELEASED = 4 };
+enum lease_end {
+	ENDED_SETTLED = 1,
+	ENDED_EXPIRED = 2,
+	ENDED_GONE = 3,
+	ENDED_RELEASED = 4,
+	ENDED_DEAD = 5 /* they are dead letters now, as somebody asked */
+};
 #define WIRE_LEASE_ENDED(F) \
 	F(u32, sub) F(u8, why) F(u64, lease) F(u64, first_seq) F(u32, count)
 /* Credit is left and nothing is ready; leased (by anyone) and delayed are counts. */
