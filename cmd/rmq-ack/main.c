@@ -27,7 +27,7 @@ static const struct option_row rows[] = {
 static const struct option_table program = {"rmq-ack",
     "[--release [--delay DUR] | --fail [--delay DUR] | --dead[=WHY] |\n"
     "               --touch DUR] [OPTION]...",
-    "[[--] RECEIPT...]",
+    "[RECEIPT]...",
     "Settles messages by receipts: arguments, or lines of stdin (an envelope, or a line\n"
     "whose first word is the receipt).\n",
     {rows, client_options, options_of_all, NULL}, NULL};

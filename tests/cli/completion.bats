@@ -46,6 +46,7 @@ cases() {
 		rmq-clusterd --roles |broker none
 		rmq-keygen --fin|--fingerprint
 		rmq-ack --to|--touch
+		rmq-ack q:1:2 --pa|--pass
 	END
 	case $1 in
 	bash)
