@@ -15,6 +15,7 @@ struct found {
 	const char *queue;
 	struct text dead_letter; /* the name of its dead-letter queue; empty: none */
 	uint64_t ready, leased, delayed;
+	struct more_settings more; /* whether it is paused */
 	bool dead_known;
 	uint64_t dead;
 	bool age_known; /* there is a ready message */
@@ -70,6 +71,8 @@ static void on_queue(void *arg, const struct wire_listed *row)
 	f->ready = row->ready;
 	f->leased = row->leased;
 	f->delayed = row->delayed;
+	if (more_settings_find(row->tags, LISTED_TAG_SETTINGS, &f->more))
+		f->more = more_settings_default();
 	columns_put_dead_letter(&f->dead_letter, row);
 }
 
@@ -166,6 +169,10 @@ static void put_counts(struct text *out, const struct found *f)
 		text_put_u64(out, f->dead);
 		text_put_str(out, " dead");
 	}
+	if (f->more.paused_in || f->more.paused_out)
+		text_put_str(out, ", paused");
+	if (f->more.paused_in != f->more.paused_out)
+		text_put_str(out, f->more.paused_in ? " in" : " out");
 }
 
 static void put_nagios(struct text *out, const struct found *f)

@@ -1,8 +1,10 @@
 #include "http.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "sys/process/clock.h"
@@ -60,6 +62,32 @@ struct http_request http_read(int fd, uint64_t timeout_ms)
 	bytes[len] = '\0';
 	*(char *)memchr(bytes, '\n', len) = '\0';
 	return judge(bytes);
+}
+
+static ssize_t send_some(int fd, struct slice bytes)
+{
+	ssize_t n = send(fd, bytes.data, bytes.len, MSG_DONTWAIT);
+	return n < 0 && errno == ENOTSOCK ? write(fd, bytes.data, bytes.len) : n;
+}
+
+bool http_send(int fd, struct slice answer, uint64_t timeout_ms)
+{
+	uint64_t until_ms = clock_mono().ms + timeout_ms;
+	while (answer.len > 0) {
+		uint64_t now_ms = clock_mono().ms;
+		struct pollfd p = {fd, POLLOUT, 0};
+		errno = ETIMEDOUT;
+		if (now_ms >= until_ms)
+			return false;
+		if (poll(&p, 1, (int)(until_ms - now_ms)) <= 0)
+			continue;
+		ssize_t n = send_some(fd, answer);
+		if (n > 0)
+			answer = slice_of(answer.data + n, answer.len - (size_t)n);
+		else if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return false;
+	}
+	return true;
 }
 
 static const char *reason_of(int status)

@@ -17,6 +17,13 @@ struct http_request {
 struct http_request http_read(int fd, uint64_t timeout_ms);
 
 /* Puts an answer, after which the connection ends. */
+/*
+ * Writes the answer, or 0 and errno: ETIMEDOUT if the reader has not taken all in that time.
+ * Only a socket has that limit.
+ */
+bool http_send(int fd, struct slice answer, uint64_t timeout_ms)
+    __attribute__((warn_unused_result));
+
 void http_put(struct text *out, int status, const char *type, struct slice body, bool head);
 
 #endif

@@ -52,7 +52,10 @@ enum {
 	OPT_MAX_REDRIVES
 };
 
-#define REQUEST_MS 10000 /* for the whole of a request */
+#define REQUEST_MS	 10000 /* for the whole of a request, and for the whole of its answer */
+#define TIMEOUT_UNSET	 (UNITS_INFINITY - 1)
+#define TIMEOUT_MS	 30000
+#define TIMEOUT_CHECK_MS 10000 /* for those who ask for a monitor wait no longer */
 
 /* What the options of a sub-command said. */
 struct request {
@@ -446,6 +449,17 @@ static enum rmq_error run_check(struct admin *a, struct request *q)
 	return RMQ_E_OK;
 }
 
+static enum rmq_error send_answer(struct admin *a, struct text *answer)
+{
+	bool sent = http_send(STDOUT_FILENO, slice_of(answer->data, answer->len), REQUEST_MS);
+	int error = errno;
+	text_deinit(answer);
+	a->about = NULL;
+	a->keeps = false;
+	return sent ? RMQ_E_OK
+		    : admin_fail(a, RMQ_E_IO, "standard output: %s", strerror(error));
+}
+
 static enum rmq_error run_metrics(struct admin *a, struct request *q)
 {
 	struct text out = {0}, answer = {0};
@@ -459,13 +473,12 @@ static enum rmq_error run_metrics(struct admin *a, struct request *q)
 		http_put(&answer, 503, "text/plain", slice_str(a->why), head);
 	else
 		http_put(&answer, 200, METRICS_TYPE, slice_of(out.data, out.len), head);
-	print_text(&answer);
 	text_deinit(&out);
-	return RMQ_E_OK;
+	return send_answer(a, &answer);
 }
 
 /* The request is read before the daemon is asked; false: it has its answer, if it needs one. */
-static bool take_request(struct request *q)
+static bool take_request(struct admin *a, struct request *q)
 {
 	struct text answer = {0};
 	q->request = http_read(STDIN_FILENO, REQUEST_MS);
@@ -474,7 +487,7 @@ static bool take_request(struct request *q)
 	if (q->request.status != 0)
 		http_put(&answer, q->request.status, "text/plain", slice_of(NULL, 0),
 		    q->request.head);
-	print_text(&answer);
+	(void)send_answer(a, &answer);
 	return false;
 }
 
@@ -838,9 +851,12 @@ static enum rmq_error run(struct program *p, const struct subcommand_line *line)
 		return admin_fail(a, RMQ_E_USAGE, "'%s' is not a queue name", line->words[0]);
 	if (!signals_init())
 		return admin_fail(a, RMQ_E_IO, "%s", strerror(errno));
-	if (p->request.http && !take_request(&p->request))
-		return RMQ_E_OK;
-	a->keeps |= line->command->run == do_check;
+	if (p->request.http && !take_request(a, &p->request))
+		return a->code;
+	bool checks = line->command->run == do_check;
+	a->keeps |= checks;
+	if (a->common.timeout_ms == TIMEOUT_UNSET)
+		a->common.timeout_ms = checks ? TIMEOUT_CHECK_MS : TIMEOUT_MS;
 	bool opened = !admin_open(a);
 	if (!opened && !a->keeps)
 		return a->code;
@@ -868,8 +884,8 @@ int main(int argc, char **argv)
 	startup();
 	if (options_rows_asked(&program, argc, argv))
 		return 0;
-	enum rmq_error err =
-	    subcommands_parse(&commands, argc, argv, &p.admin.common, 30000, &p, &line, &why);
+	enum rmq_error err = subcommands_parse(
+	    &commands, argc, argv, &p.admin.common, TIMEOUT_UNSET, &p, &line, &why);
 	if (err && why.text[0])
 		admin_fail(&p.admin, err, "%s", why.text);
 	if (!err)

@@ -10,6 +10,7 @@ struct queue_row {
 	uint64_t lost;
 	uint64_t unfinished;
 	uint64_t dropped[DROPPED_WHYS];
+	struct more_settings more;
 	size_t name_len;
 	char name[NAME_FULL_MAX];
 };
@@ -38,6 +39,8 @@ static void on_row(void *arg, const struct wire_listed *row)
 	r->unfinished = tags_find_u64(row->tags, LISTED_TAG_UNFINISHED);
 	for (unsigned why = DROPPED_EXPIRED; why < DROPPED_WHYS; why++)
 		r->dropped[why] = wire_listed_dropped(row->tags, why);
+	if (more_settings_find(row->tags, LISTED_TAG_SETTINGS, &r->more))
+		r->more = more_settings_default();
 	r->name_len = row->queue.len < sizeof(r->name) ? row->queue.len : sizeof(r->name);
 	memcpy(r->name, row->queue.data, r->name_len);
 }
@@ -114,7 +117,8 @@ static void put_dropped(struct text *out, const struct rows *rows)
 static void put_all(struct text *out, const struct rows *rows)
 {
 	const struct queue_row *r, *end = rows->row + rows->count;
-	static const char messages[] = "rmq_queue_messages", limit[] = "rmq_queue_max_bytes";
+	static const char messages[] = "rmq_queue_messages", limit[] = "rmq_queue_max_bytes",
+			  paused[] = "rmq_queue_paused";
 
 	put_family(out, messages, "gauge", "", "Messages in the queue, by state.");
 	for (r = rows->row; r < end; r++) {
@@ -133,6 +137,12 @@ static void put_all(struct text *out, const struct rows *rows)
 	for (r = rows->row; r < end; r++)
 		if (r->row.max_bytes > 0)
 			put_sample(out, limit, r, NULL, NULL, r->row.max_bytes);
+	put_family(
+	    out, paused, "gauge", "", "1: the queue takes no messages in, or hands none out.");
+	for (r = rows->row; r < end; r++) {
+		put_sample(out, paused, r, "direction", "in", r->more.paused_in);
+		put_sample(out, paused, r, "direction", "out", r->more.paused_out);
+	}
 	text_put_str(out, "# EOF\n");
 }
 

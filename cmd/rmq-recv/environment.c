@@ -67,6 +67,19 @@ static void put_number(struct text *t, const char *name, uint64_t n)
 	    (size_t)snprintf(digits, sizeof(digits), "%llu", (unsigned long long)n));
 }
 
+/* Of two variables of a name, programs take one or the other: the last header is the only one. */
+static bool drop_same(struct environment *e, size_t count)
+{
+	const char *var = e->vars[count];
+	size_t name = (size_t)(strchr(var, '=') - var) + 1;
+	for (size_t i = e->ours; i < count; i++)
+		if (strncmp(e->vars[i], var, name) == 0) {
+			e->vars[i] = e->vars[count];
+			return true;
+		}
+	return false;
+}
+
 /* Upper case; what no name of a variable may hold becomes `_`. */
 static void put_headers(struct text *t, struct slice headers)
 {
@@ -117,7 +130,8 @@ bool environment_set(struct environment *e, struct slice queue, const struct env
 	     var += strlen(var) + 1) {
 		if (!room(e, count))
 			return false;
-		e->vars[count++] = var;
+		e->vars[count] = var;
+		count += !drop_same(e, count);
 	}
 	e->vars[count] = NULL;
 	return true;

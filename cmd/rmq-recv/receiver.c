@@ -760,6 +760,10 @@ static void turn(struct receiver *r)
 	bool watched = output_notices_close(&r->out) && r->phase < RELEASING;
 	p[1] = (struct pollfd){watched ? r->out.fd : -1, printing ? POLLOUT : 0, 0};
 	p[2] = (struct pollfd){r->signalled ? -1 : signals_fd(), POLLIN, 0};
+	struct supply_view v = view(r, clock_mono());
+	if (r->phase == RUNNING)
+		timeout_ms = client_io_sooner(
+		    timeout_ms, supply_tell(&v, r->o->queue, &r->said_held_back));
 	if (poll(p, 3, next_timer(r, timeout_ms)) < 0)
 		return;
 	if (p[2].revents)

@@ -70,6 +70,7 @@ struct receiver {
 	uint32_t sub;
 	enum supply supply;
 	struct mono_time heard; /* of a message, or of the subscription */
+	bool said_held_back;
 	enum phase phase;
 	struct mono_time phase_at; /* it began then */
 	uint32_t lease_ms;

@@ -1,6 +1,9 @@
 #include "supply.h"
 
 #include "core/base/units.h"
+#include "sys/process/log.h"
+
+#define PATIENCE_MS 1000
 
 void supply_note(enum supply *s, enum supply what)
 {
@@ -55,6 +58,20 @@ bool supply_credit(const struct supply_end *end, const struct supply_view *v,
 	*messages = (uint32_t)room;
 	*bytes = room == 0 && size == 0 ? 1 : (uint32_t)size;
 	return true;
+}
+
+uint64_t supply_tell(const struct supply_view *v, const char *queue, bool *said)
+{
+	if (*said || v->supply != SUPPLY_HELD_BACK || !v->nothing_in_hand)
+		return UINT64_MAX;
+	if (v->quiet_ms < PATIENCE_MS)
+		return PATIENCE_MS - v->quiet_ms;
+	log_notice(
+	    "waiting: %s: its messages are not handed out: it is paused (rmq-queue resume), or "
+	    "its rate or max-inflight is used up",
+	    queue);
+	*said = true;
+	return UINT64_MAX;
 }
 
 bool supply_is_over(const struct supply_end *end, const struct supply_view *v)

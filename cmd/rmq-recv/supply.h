@@ -62,6 +62,12 @@ bool supply_waits(const struct supply_end *end, const struct supply_view *v);
 bool supply_credit(const struct supply_end *end, const struct supply_view *v,
     const struct supply_stock *stock, enum supply *supply, uint32_t *messages, uint32_t *bytes);
 
+/*
+ * Says once that messages are ready which the queue does not hand out, when none has come for a
+ * second.  How long until then: UINT64_MAX: not to be said.
+ */
+uint64_t supply_tell(const struct supply_view *v, const char *queue, bool *said);
+
 /* Whether no more messages are to be taken. */
 bool supply_is_over(const struct supply_end *end, const struct supply_view *v);
 

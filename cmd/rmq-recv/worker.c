@@ -628,6 +628,10 @@ static void turn(struct worker *w)
 		/* It may have died a moment ago, with no run whose end would wake us. */
 		timeout_ms = w->work.running > 0 ? -1 : 0;
 	}
+	struct supply_view v = view(w, clock_mono());
+	if (w->phase == WORKER_RUNNING)
+		timeout_ms = client_io_sooner(
+		    timeout_ms, supply_tell(&v, w->o->queue, &w->said_held_back));
 	if (poll(p, n, next_timer(w, timeout_ms)) < 0)
 		return;
 	if (p[1].revents)

@@ -24,6 +24,7 @@ struct worker {
 	uint32_t sub;
 	enum supply supply;
 	struct mono_time heard;
+	bool said_held_back;
 	enum worker_phase phase;
 	struct work work;
 	struct payload_form form;

@@ -30,6 +30,50 @@ TOP=$BATS_TEST_DIRNAME/../..
 	assert_output '["jobs","critical",2,4,1,"4 ready, more than 3","number"]'
 }
 
+@test "rmq-queue check, metrics: a queue that is paused is said to be" {
+	start_queue q
+	rmq-queue create jobs
+	rmq-queue pause --out jobs
+	run -0 rmq-queue check --format text jobs
+	assert_output "jobs: ok: 0 ready, 0 leased, 0 delayed, 0 dead, paused out"
+	run -0 rmq-queue metrics
+	assert_line 'rmq_queue_paused{queue="jobs",direction="in"} 0'
+	assert_line 'rmq_queue_paused{queue="jobs",direction="out"} 1'
+	rmq-queue pause jobs
+	run -0 rmq-queue check --format text jobs
+	assert_output "jobs: ok: 0 ready, 0 leased, 0 delayed, 0 dead, paused"
+}
+
+# This takes the ten seconds of both.
+@test "rmq-queue: check and metrics --http wait 10 s for a daemon, or a reader, that does nothing" {
+	start_queue q
+	local i
+	for i in $(seq 60); do rmq-queue create "queue$i"; done
+	cat >reader.py <<-'END'
+		import socket, subprocess, sys
+		ours, theirs = socket.socketpair()
+		theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+		p = subprocess.Popen(["rmq-queue", "metrics", "--http"], stdin=theirs, stdout=theirs)
+		theirs.close()
+		ours.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+		ours.recv(1, socket.MSG_PEEK)
+		open("begun", "w")
+		sys.exit(p.wait(20))
+	END
+	start python3 reader.py
+	local reader=$!
+	wait_until 10 test -e begun
+	kill -STOP "$QUEUE_PID"
+	run timeout 20 rmq-queue check queue1
+	kill -CONT "$QUEUE_PID"
+	assert_failure 2
+	assert_output --partial "RMQ CRITICAL - queue1: "
+	status_of $reader
+	assert_failure 74
+	run cat log
+	assert_output --partial 'rmq-queue: standard output: Connection timed out'
+}
+
 @test "rmq-queue check: --max-age is about the oldest message that is ready" {
 	start_queue q
 	rmq-send jobs old
@@ -97,6 +141,8 @@ TOP=$BATS_TEST_DIRNAME/../..
 		rmq_queue_dropped_total jobs cancelled 1
 		rmq_queue_dropped_total jobs moved 0
 		rmq_queue_max_bytes other.queue-1 1048576
+		rmq_queue_paused in jobs 0
+		rmq_queue_paused out jobs 0
 	END
 	)"
 	run -69 --separate-stderr rmq-queue metrics -S unix:none --timeout 100ms

@@ -670,3 +670,21 @@ receiver_of_large_ones() {
 	[ "$(rmq-queue peek -o failures,state jobs)" = "$(printf '0\tready')" ]
 	[ -z "$(ls -A small)" ]
 }
+
+# It says so after a second.
+@test "rmq-recv --drain says that it waits for a queue that is paused" {
+	start_queue q
+	rmq-send jobs a
+	rmq-queue pause --out jobs
+	start timeout 20 rmq-recv --drain jobs
+	local printing=$!
+	start timeout 20 rmq-recv --drain jobs cat
+	local worker=$!
+	wait_until 10 eval '[ "$(grep -c "waiting: jobs: its messages are not handed out: it is paused (rmq-queue resume)" log)" -eq 2 ]'
+	rmq-queue resume jobs
+	status_of $printing
+	assert_success
+	status_of $worker
+	assert_success
+	[ "$(cat out)" = a ]
+}

@@ -304,6 +304,9 @@ quick_queue() {
 	grep -qx 'RMQ_OTHER=kept' got
 	! grep -q '=old$' got
 	! grep -q DEADLINE got
+	# Names that have become the same are one variable, that of the last in byte order.
+	rmq-send -H a-b=1 -H A_b=2 -H ab=3 jobs a
+	[ "$(worker -1 jobs env | grep '^RMQ_HEADER' | sort | paste -sd' ')" = 'RMQ_HEADER_AB=3 RMQ_HEADER_A_B=1' ]
 }
 
 @test "worker: -S is what COMMAND finds in RMQ_SERVERS" {
