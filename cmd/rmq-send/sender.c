@@ -199,6 +199,24 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 	return CLIENT_STOP;
 }
 
+static bool on_split(void *arg, const struct client_command *cmd, uint32_t at, void **tag)
+{
+	struct sender *s = arg;
+	struct freight *rest = cmd->tag, *f = calloc(1, sizeof(*f));
+	if (!f)
+		return false;
+	f->first = rest->first;
+	f->removed = rest->removed;
+	rest->first += at;
+	if (input_is_named(s->in)) {
+		size_t names = name_at(&rest->names, s->in->separator, at);
+		text_put(&f->names, rest->names.data, names);
+		text_shift(&rest->names, names);
+	}
+	*tag = f;
+	return true;
+}
+
 static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 {
 	struct sender *s = arg;
@@ -338,6 +356,7 @@ enum rmq_error sender_open(
 	struct client_host host = {.arg = s,
 	    .sent = on_sent,
 	    .failed = on_failed,
+	    .split = on_split,
 	    .fatal = on_fatal,
 	    .known = on_known,
 	    .position = on_position,

@@ -35,6 +35,23 @@ holds() {
 	holds "$(printf 'mail\t0\nnone\t0\nweb\t1')"
 }
 
+@test "topics: messages whose attributes differ come to many queues in the order of their lines" {
+	start_queue q
+	for i in 1 2 3 4 5 6 7 8 9; do
+		rmq-queue create "q$i"
+		rmq-queue bind "q$i" 'news.#'
+	done
+	seq 5000 >lines
+	awk '{ printf "{\"body\":\"%s\",\"key\":\"k%s\"}\n", $1, $1 }' lines >input
+	run rmq-send -J -t news.eu <input
+	assert_success
+	holds "$(for i in 1 2 3 4 5 6 7 8 9; do printf 'q%s\t5000\n' $i; done)"
+	rmq-recv --drain q1 >got
+	cmp got lines
+	rmq-recv --drain q9 >got
+	cmp got lines
+}
+
 @test "topics: bindings survive the daemon, and go with their queue" {
 	start_queue q
 	rmq-queue create a

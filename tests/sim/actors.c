@@ -195,6 +195,20 @@ static void keep_held(struct actor *a, const struct note *n)
 		a->w->lines.all[n->items[n->count + i].line].refused = true;
 }
 
+static bool on_split(void *arg, const struct client_command *cmd, uint32_t at, void **tag)
+{
+	struct actor *a = arg;
+	struct note *rest = cmd->tag, *n = note_new(a, 0, at);
+	trace("split", a->number, at, rest->count, 0);
+	memcpy(n->items, rest->items, at * sizeof(n->items[0]));
+	rest->count -= at;
+	uint8_t name = rest->items[0].name;
+	memmove(rest->items, rest->items + at, rest->count * sizeof(n->items[0]));
+	rest->items[0].name = name;
+	*tag = n;
+	return true;
+}
+
 static enum client_verdict on_failed(void *arg, const struct client_command *cmd,
     enum rmq_error code, uint32_t at, struct slice text)
 {
@@ -400,6 +414,7 @@ static void start(struct actor *a)
 	    .done = on_done,
 	    .settle_sent = on_settle_sent,
 	    .failed = on_failed,
+	    .split = on_split,
 	    .sub_failed = on_sub_failed,
 	    .deliver = on_deliver,
 	    .lease_ended = on_lease_ended,

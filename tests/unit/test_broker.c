@@ -5072,6 +5072,50 @@ static void a_batch_of_mixed_attributes_keeps_its_numbers(void **state)
 	assert_int_equal(second.first_seq, 2);
 }
 
+/* Each second one has a priority: a range each, in each of nine queues. */
+static void a_batch_that_makes_too_many_ranges_says_how_many_messages_may_be_sent(void **state)
+{
+	static uint8_t bytes[BATCH_MAX], priority[5 * BATCH_MESSAGES_MAX];
+	uint8_t names[64], list[80];
+	uint32_t count[] = {BATCH_MESSAGES_MAX, SEND_RANGES_MAX / 9};
+	struct writer q = writer_of(names, sizeof(names)), tags = writer_of(list, sizeof(list));
+	(void)state;
+	hello(1, 0, 0);
+	for (char name[] = "q1"; name[1] < '9'; name[1]++)
+		put_str(&q, slice_str(name));
+	tags_put(&tags, SEND_TAG_QUEUES, slice_of(q.p, q.len));
+	for (int i = 0; i < 2; i++) {
+		struct writer batch = writer_of(bytes, sizeof(bytes));
+		struct writer p = writer_of(priority, sizeof(priority));
+		for (uint32_t at = 0; at < count[i]; at += 2) {
+			put_u16(&p, (uint16_t)at);
+			put_u16(&p, 1);
+			put_u8(&p, 9);
+		}
+		put_u16(&batch, (uint16_t)count[i]);
+		put_u16(&batch, (uint16_t)(4 + p.len));
+		tags_put(
+		    &batch, ATTRIBUTE_PRIORITY | ATTRIBUTE_EACH, slice_of(priority, p.len));
+		for (uint32_t at = 1; at <= count[i]; at++)
+			put_u16(&batch, (uint16_t)at);
+		for (uint32_t at = 0; at < count[i]; at++)
+			put_u8(&batch, '\n');
+		uint64_t work = broker_work(w.broker);
+		INPUT(1, send, 1, 0, 0, 0, slice_str("q"), slice_of(list, tags.len),
+		    slice_of(bytes, batch.len));
+		run();
+		assert_true(broker_work(w.broker) - work <= SEND_RANGES_MAX + 20);
+		if (i > 0)
+			break;
+		EXPECT(1, FAILED, failed, failed);
+		assert_int_equal(failed.code, RMQ_E_LIMIT);
+		assert_int_equal(failed.at, count[1]);
+	}
+	EXPECT(1, SENT, sent, m);
+	assert_int_equal(m.count, count[1]);
+	assert_int_equal(queue_total(broker_queue_named(w.broker, slice_str("q8"))), count[1]);
+}
+
 static void a_dead_letter_keeps_its_priority(void **state)
 {
 	(void)state;
@@ -7423,6 +7467,7 @@ static const struct CMUnitTest tests[] = {
     TEST(times_are_rounded_up_a_little_and_whole_seconds_stay),
     TEST(higher_priorities_are_handed_out_first),
     TEST(a_batch_of_mixed_attributes_keeps_its_numbers),
+    TEST(a_batch_that_makes_too_many_ranges_says_how_many_messages_may_be_sent),
     TEST(a_dead_letter_keeps_its_priority),
     TEST(what_has_expired_is_not_handed_out_and_leaves_its_queue),
     TEST(what_expires_while_it_is_held_stays_with_its_holder),

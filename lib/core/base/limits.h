@@ -89,22 +89,25 @@ extern bool rmq_small_limits;
 #define WALL_LOOK_MS	       1000 /* a delay by the wall clock: how long it may be set unnoticed */
 
 /* Memory: the most that one daemon keeps. */
-#define OF_ONE(all)		((all) - (all) / 8) /* so many of them are one user's at most */
-#define QUEUES_MAX		262144
-#define QUEUES_OF_ONE		OF_ONE(QUEUES_MAX)    /* made by one user */
-#define BINDINGS_MAX		LIMIT(65536u, 12u)    /* of queues to patterns */
-#define BINDINGS_OF_ONE		OF_ONE(BINDINGS_MAX)  /* of the queues that one user made */
-#define QUEUE_BINDINGS_MAX	LIMIT(256u, 3u)	      /* of one queue */
-#define TOPIC_QUEUES_MAX	LIMIT(SHARES_MAX, 4u) /* that a topic may lead to */
-#define SESSIONS_MAX		LIMIT(65536, 12)
-#define SESSION_SECRET_SIZE	16    /* bytes that make tokens, of one journal */
-#define SESSION_TOKEN_SIZE	16    /* bytes that show that a client was issued its session */
-#define UNFINISHED_MS		30000 /* from one piece of a large message to the next */
-#define SESSION_WINDOW		256   /* unanswered commands of one session */
-#define SESSION_IDLE_MS		(3600u * 1000)
-#define SETTLE_ENTRIES_MAX	2048		 /* ranges in one settlement */
-#define CANCEL_MAX		2048		 /* messages in one CANCEL */
-#define REPLACED_MAX		4096		 /* older ones that one SEND_REPLACE replaces */
+#define OF_ONE(all)	    ((all) - (all) / 8) /* so many of them are one user's at most */
+#define QUEUES_MAX	    262144
+#define QUEUES_OF_ONE	    OF_ONE(QUEUES_MAX)	  /* made by one user */
+#define BINDINGS_MAX	    LIMIT(65536u, 12u)	  /* of queues to patterns */
+#define BINDINGS_OF_ONE	    OF_ONE(BINDINGS_MAX)  /* of the queues that one user made */
+#define QUEUE_BINDINGS_MAX  LIMIT(256u, 3u)	  /* of one queue */
+#define TOPIC_QUEUES_MAX    LIMIT(SHARES_MAX, 4u) /* that a topic may lead to */
+#define SESSIONS_MAX	    LIMIT(65536, 12)
+#define SESSION_SECRET_SIZE 16	  /* bytes that make tokens, of one journal */
+#define SESSION_TOKEN_SIZE  16	  /* bytes that show that a client was issued its session */
+#define UNFINISHED_MS	    30000 /* from one piece of a large message to the next */
+#define SESSION_WINDOW	    256	  /* unanswered commands of one session */
+#define SESSION_IDLE_MS	    (3600u * 1000)
+#define SETTLE_ENTRIES_MAX  2048 /* ranges in one settlement */
+#define CANCEL_MAX	    2048 /* messages in one CANCEL */
+#define REPLACED_MAX	    4096 /* older ones that one SEND_REPLACE replaces */
+/* Ranges that one SEND makes, about, or messages that it replaces, in several queues together. */
+#define SEND_RANGES_MAX		LIMIT(8192u, 24u)
+#define SEND_REPLACED_MAX	LIMIT(REPLACED_MAX, 24)
 #define SETTLE_SEND_ENTRIES_MAX 4096		 /* the same, with a batch */
 #define VOIDED_MAX		LIMIT(16384, 20) /* runs of messages whose receipts are known to be void */
 #define SETTLE_OTHERS_MAX \

@@ -812,26 +812,50 @@ static_assert(TOPIC_DATA_MAX + SHARES_MAX * (EVENT_TARGET_SIZE + REPLACED_HEAD) 
 		      REPLACED_MAX * REPLACED_BYTES + FRAME_SMALL + EVENTS_HEADER_SIZE <=
 		  RECORD_PAYLOAD_MAX,
     "so do a batch for a topic and what it replaces");
+static_assert(BATCH_MAX + 8 * BATCH_MESSAGES_MAX / 2 +
+		      SEND_QUEUES_MAX * (EVENT_TARGET_SIZE + REPLACED_HEAD) +
+		      REPLACED_MAX * REPLACED_BYTES + FRAME_SMALL + EVENTS_HEADER_SIZE <=
+		  RECORD_PAYLOAD_MAX,
+    "and one for several queues, which has half as many messages then");
 static_assert(REPLACED_MAX >= BATCH_MESSAGES_MAX, "each of a batch may replace another one");
 
-/* So many older messages are replaced in each of several queues, or in one, at most. */
-static uint32_t replaced_most(uint32_t queues)
+/*
+ * Whether a batch makes no more ranges in its queues, and replaces no more, than one may; if not, the
+ * command has failed, and its client sends as many at once as may be.
+ */
+static bool few_enough(struct broker *b, struct conn *c, const struct wire_send *m,
+    const struct batch_view *batch, uint32_t queues)
 {
-	return queues > 1 ? REPLACED_MAX / 2 : REPLACED_MAX;
+	bool replaces =
+	    m->flags & SEND_REPLACE && attributes_has(batch->attributes, ATTRIBUTE_KEY);
+	uint32_t most = (replaces ? SEND_REPLACED_MAX : SEND_RANGES_MAX) / queues;
+	char text[TEXT_MAX + 1];
+	if (queues == 1)
+		most = BATCH_MESSAGES_MAX;
+	uint32_t ranges = most > 0 ? most : 1;
+	uint32_t at = lanes_within(batch->attributes, batch->count, b->wall_now, &ranges);
+	broker_works(b, (ranges - 1) * (uint64_t)queues);
+	if (at >= batch->count)
+		return true;
+	snprintf(text, sizeof(text),
+	    "these messages, as their attributes differ, are too many for %u queues at once: "
+	    "send %u",
+	    queues, at);
+	fail_text(b, c, m->n, RMQ_E_LIMIT, at, text);
+	return false;
 }
 
 /* What the events take that drop them. */
 static size_t room_to_replace(bool replaces, uint32_t queues)
 {
-	return replaces ? replaced_most(queues) * (size_t)REPLACED_BYTES +
-			      queues * (size_t)REPLACED_HEAD
+	return replaces ? REPLACED_MAX * (size_t)REPLACED_BYTES + queues * (size_t)REPLACED_HEAD
 			: 0;
 }
 
 /* In the record of so many messages that were just sent to these queues. */
 static void replace_older(struct broker *b, const struct targets *t, uint32_t count)
 {
-	uint32_t left = replaced_most(t->count);
+	uint32_t left = REPLACED_MAX;
 	for (uint32_t i = 0; i < t->count; i++)
 		broker_replace(b, t->queue[i], t->queue[i]->next_seq - count, count, &left);
 }
@@ -891,7 +915,8 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 		broker_taken(b, c, m->n);
 		return;
 	}
-	if (!resumes(b, c, m, &resume) || !all_take(b, c, m, &queues, &batch))
+	if (!resumes(b, c, m, &resume) || !few_enough(b, c, m, &batch, queues.count) ||
+	    !all_take(b, c, m, &queues, &batch))
 		return;
 	struct id_hashes *ids = broker_ids_of(b, batch.attributes, batch.count);
 	if (topic_with_ids(b, c, m, ids))

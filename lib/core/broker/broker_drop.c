@@ -133,8 +133,7 @@ static void put_replaced(struct writer *w, struct seq_range *run, uint64_t seq)
 void broker_replace(
     struct broker *b, struct queue *q, uint64_t first, uint32_t count, uint32_t *left)
 {
-	uint8_t *bytes = memory_new((size_t)*left * REPLACED_BYTES + 1);
-	struct writer w = writer_of(bytes, (size_t)*left * REPLACED_BYTES);
+	struct writer w = writer_of(b->verdict, sizeof(b->verdict));
 	struct seq_range run = {0, 0};
 	if (RMQ_VARIANT(REPLACE_APART))
 		broker_end_record(b);
@@ -157,7 +156,6 @@ void broker_replace(
 	if (run.count > 0)
 		seq_range_put(&w, &run);
 	emit_drop(b, q, DROPPED_REPLACED, &w);
-	free(bytes);
 }
 
 /* ---- what is cancelled ---- */

@@ -128,6 +128,11 @@ struct client_host {
 	 */
 	enum client_verdict (*failed)(void *arg, const struct client_command *cmd,
 	    enum rmq_error code, uint32_t at, struct slice text);
+	/*
+	 * A SEND of a batch has come to more than the daemon takes at once: its first `at` messages
+	 * are another command before it, with this tag.  false: they cannot be; and it is refused.
+	 */
+	bool (*split)(void *arg, const struct client_command *cmd, uint32_t at, void **tag);
 	/* Also after each reconnection. */
 	void (*subscribed)(void *arg, uint32_t sub, uint32_t lease_ms);
 	/* The subscription no longer exists. */

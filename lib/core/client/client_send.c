@@ -843,6 +843,43 @@ static void block(
 	c->blocked_until.ms = now.ms + ROOM_RETRY_MS + client_random(c) % (ROOM_RETRY_MS / 2);
 }
 
+/* The first `at` messages of the oldest command, which is refused as a whole, go before the others. */
+static bool split(struct client *c, struct client_command *cmd, uint32_t at)
+{
+	void *tag;
+	struct slice head = cmd->resume.len > 0 ? cmd->resume : cmd->further;
+	if (!c->host.split || !c->host.split(c->host.arg, cmd, at, &tag))
+		return false;
+	struct client_command *first =
+	    command_new(c, WIRE_TYPE_SEND, head.len, cmd->queue, tag);
+	if (!first)
+		return true;
+	if (head.len > 0)
+		memcpy(first->frame, head.data, head.len);
+	head.data = first->frame;
+	first->flags = cmd->flags;
+	if (cmd->resume.len > 0) {
+		first->resume = head;
+		store_u64(first->frame + 8, load_u64(cmd->frame) + at);
+		store_u64(cmd->frame, load_u64(cmd->frame) + at);
+	} else {
+		first->further = head;
+	}
+	first->buf = sendbuf_split(cmd->buf, at);
+	if (first->buf) {
+		seal(first);
+		seal(cmd);
+	} else {
+		client_give_up_memory(c);
+	}
+	first->next = cmd;
+	c->oldest = c->tx = first;
+	c->unanswered++;
+	/* What follows is refused as well, mostly. */
+	c->send_window = 1;
+	return true;
+}
+
 static void refused(
     struct client *c, struct mono_time now, enum rmq_error code, uint32_t at, struct slice text)
 {
@@ -858,6 +895,9 @@ static void refused(
 		return;
 	}
 	goes_on(c, now);
+	if (code == RMQ_E_LIMIT && at > 0 && cmd->type == WIRE_TYPE_SEND && !cmd->buf->large &&
+	    at < cmd->buf->count && split(c, cmd, at))
+		return;
 	/* The host may add commands after it, but the oldest stays the oldest. */
 	enum client_verdict verdict = CLIENT_DROP;
 	if (c->host.failed)

@@ -153,3 +153,21 @@ void sendbuf_remove(struct sendbuf *b, uint32_t from, uint32_t count)
 	b->blob_len -= end - begin;
 	b->filled = b->blob_len;
 }
+
+struct sendbuf *sendbuf_split(struct sendbuf *b, uint32_t count)
+{
+	struct sendbuf *first = malloc(sizeof(*first));
+	assert(!b->large && count > 0 && count < b->count);
+	if (!first)
+		return NULL;
+	memcpy(first, b, offsetof(struct sendbuf, bytes) + SENDBUF_BLOB + b->blob_len);
+	first->next = NULL;
+	first->attributes = NO_TAGS;
+	if (b->attributes.len > 0 && !sendbuf_set_attributes(first, b->attributes)) {
+		free(first);
+		return NULL;
+	}
+	sendbuf_remove(first, count, b->count - count);
+	sendbuf_remove(b, 0, count);
+	return first;
+}

@@ -105,6 +105,9 @@ void sendbuf_stamp(struct sendbuf *b, uint64_t n, uint64_t answered);
 struct slice sendbuf_frame(const struct sendbuf *b);
 struct slice sendbuf_batch(const struct sendbuf *b);
 
+/* The first `count` messages of a batch, which are not all, leave b for the result; NULL: out of memory. */
+struct sendbuf *sendbuf_split(struct sendbuf *b, uint32_t count);
+
 /* Takes messages [from, from + count) out; seal it again. */
 void sendbuf_remove(struct sendbuf *b, uint32_t from, uint32_t count);
 

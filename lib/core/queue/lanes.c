@@ -118,6 +118,24 @@ uint32_t lanes_too_far(struct slice attributes, uint32_t count, struct wall_time
 	return count;
 }
 
+uint32_t lanes_within(
+    struct slice attributes, uint32_t count, struct wall_time now, uint32_t *ranges)
+{
+	struct lane_walk w = lanes_of(attributes, 0, count, now);
+	struct lane lane;
+	uint32_t n, at = 0, most = *ranges;
+	*ranges = 1;
+	if (attributes.len == 0)
+		return count;
+	if (attributes_has(attributes, ATTRIBUTE_KEY)) {
+		*ranges = count < most ? count : most;
+		return *ranges;
+	}
+	for (*ranges = 0; *ranges < most && (n = lanes_next(&w, &lane)) > 0; ++*ranges)
+		at += n;
+	return at;
+}
+
 struct lane lane_in(const struct queue *q, const struct lane *lane, struct wall_time now)
 {
 	struct lane l = *lane;

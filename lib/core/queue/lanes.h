@@ -50,6 +50,13 @@ uint32_t lanes_next(struct lane_walk *w, struct lane *lane);
 /* The first of so many messages whose delay is longer than DELAY_MS_MAX; `count`: there is none. */
 uint32_t lanes_too_far(struct slice attributes, uint32_t count, struct wall_time now);
 
+/*
+ * So many of a batch's messages, from the first one on, make *ranges at most in a queue: with keys
+ * each may be one.  *ranges: as many as these make.
+ */
+uint32_t lanes_within(
+    struct slice attributes, uint32_t count, struct wall_time now, uint32_t *ranges);
+
 /* The lane that a message has in q now: it may expire by the queue's setting. */
 struct lane lane_in(const struct queue *q, const struct lane *lane, struct wall_time now);
 
