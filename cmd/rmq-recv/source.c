@@ -11,9 +11,12 @@ uint32_t source_subscribe(
 		flags |= SUBSCRIBE_NO_CREATE;
 	if (supply_wants_idle(&o->end))
 		flags |= SUBSCRIBE_IDLE;
-	if (o->pattern)
+	/* BIND makes it; if it is gone later, one made anew would not be bound. */
+	if (o->pattern) {
 		client_bind(c, now, WIRE_TYPE_BIND, s->queue, slice_str(o->pattern),
 		    o->no_create ? 0 : BIND_CREATE, NULL);
+		flags |= SUBSCRIBE_NO_CREATE;
+	}
 	/* There is none before. */
 	if (o->ephemeral)
 		flags = (uint8_t)((flags | SUBSCRIBE_EPHEMERAL) & ~SUBSCRIBE_NO_CREATE);

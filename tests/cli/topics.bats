@@ -217,6 +217,37 @@ listen() {
 	seq 100 | cmp - two
 }
 
+@test "topics: a receiver of a durable subscription that is removed meanwhile ends, and does not wait for ever" {
+	start_queue q
+	rmq-recv -t 'news.#' --as mine >one 2>err 3>&- &
+	local receiver=$!
+	STARTED+=("$receiver")
+	wait_until 10 subscribed
+	rmq-send -t news.eu one
+	wait_until 10 grep -qx one one
+	kill -STOP "$receiver"
+	kill_queue
+	start_queue q
+	rmq-queue rm --force mine
+	kill -CONT "$receiver"
+	status_of "$receiver"
+	assert_failure 66
+	grep -q "mine: no such queue" err
+	run rmq-queue ls
+	assert_output ""
+}
+
+@test "topics: nobody takes the name of an ephemeral subscription" {
+	start_queue q
+	run rmq-queue create sub-1-0
+	assert_failure 64
+	assert_output "rmq-queue: sub-1-0: names like this one are for ephemeral subscriptions"
+	run rmq-send sub-1-0 x
+	assert_failure 64
+	run rmq-recv --wait 0 sub-1-0
+	assert_failure 64
+}
+
 subscribed() {
 	rmq-queue bindings -o pattern | grep -qx 'news.#'
 }

@@ -180,6 +180,11 @@ static void a_match_is_bounded_whatever_is_bound(void **state)
 	bindings_match(&set, slice_str("a.a.a.a.a.a.a.a.a.a.a.a"), &m);
 	assert_int_equal(m.count, QUEUES);
 	assert_int_equal(m.steps, (2u << TOPIC_WORDS_MAX) - 1 + (1u << TOPIC_WORDS_MAX));
+	/* One more binding than may match, and it is not looked at to the end. */
+	bindings_add(&set, queues[0], slice_str("#"));
+	bindings_match(&set, slice_str("a.a.a.a.a.a.a.a.a.a.a.a"), &m);
+	assert_int_equal(m.bindings, TOPIC_BINDINGS_MAX + 1);
+	bindings_remove(&set, binding_find(queues[0], slice_str("#")));
 	/* What does not go on costs nothing more. */
 	bindings_match(&set, slice_str("b.b.b.b.b.b.b.b.b.b.b.a"), &m);
 	assert_true(m.steps < 40);

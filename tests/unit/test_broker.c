@@ -651,6 +651,34 @@ static void who_watches_a_queue_is_told_once_it_is_so(void **state)
 	expect_watched(2, 4, RMQ_E_OK, 3);
 }
 
+static void watch(uint64_t conn)
+{
+	INPUT(conn, watch, 1, WATCH_BELOW, 1, slice_str("q"));
+	run();
+}
+
+/* Those of one user do not take all places; one that ends gives its place back. */
+static void one_user_does_not_take_all_places_to_watch(void **state)
+{
+	(void)state;
+	for (uint64_t conn = 1; conn <= 3; conn++) {
+		come(conn, "", conn < 3 ? 1000 : 1001, 0, 0);
+		welcomed(conn);
+	}
+	sent_lines(1, 1, "q", 1);
+	/* As if further connections of this user watched. */
+	broker_conn(w.broker, 1)->owner->watches = WATCHES_OF_ONE - 1;
+	watch(1);
+	expect_nothing(1);
+	watch(2);
+	expect_watched(2, 1, RMQ_E_LIMIT, 0);
+	watch(3);
+	expect_nothing(3);
+	broker_disconnect(w.broker, 1);
+	watch(2);
+	expect_nothing(2);
+}
+
 static void a_watch_of_no_queue_or_one_that_goes_is_told_so(void **state)
 {
 	(void)state;
@@ -1140,6 +1168,19 @@ static struct slice small_batch(void)
 	return slice_of(bytes, sizeof(bytes));
 }
 
+/* One message with an id. */
+static struct slice batch_with_id(void)
+{
+	static uint8_t bytes[32];
+	struct writer m = writer_of(bytes, sizeof(bytes));
+	put_u16(&m, 1);
+	put_u16(&m, 4 + 2);
+	tags_put(&m, ATTRIBUTE_ID, slice_str("id"));
+	put_u16(&m, 2);
+	put_rest(&m, slice_str("x\n"));
+	return slice_of(m.p, m.len);
+}
+
 /* Settles `count` single messages of "q" from the first on, and sends a batch to `target`. */
 static void settle_send(uint64_t conn, uint64_t n, uint8_t flags, const char *target,
     uint64_t lease, uint32_t count, struct slice batch)
@@ -1327,6 +1368,8 @@ static void settle_send_does_both_or_neither(void **state)
 	    "message is too large: it has 52220 bytes, the queue's --max-message is 1");
 	settle_send(1, 5, SEND_CHUNK, "out", d.lease, 2, small_batch());
 	expect_refused(5, RMQ_E_VERSION, "unknown flag of SETTLE_SEND");
+	settle_send(1, 5, 0, "out", d.lease, 2, batch_with_id());
+	expect_refused(5, RMQ_E_USAGE, "a message of SETTLE_SEND has no id");
 	broker_room(w.broker, 0, 0);
 	broker_room(w.broker, w.last - w.base, 100);
 	settle_send(1, 5, 0, "out", d.lease, 2, small_batch());
@@ -6992,6 +7035,45 @@ static void an_ephemeral_subscription_ends_with_its_session(void **state)
 	}
 }
 
+/* Nobody takes the name of one that is to come, neither by a command nor as dead letters. */
+static void names_of_ephemeral_subscriptions_are_reserved(void **state)
+{
+	const struct slice name = slice_str("sub-4294967297-0");
+	(void)state;
+	hello(1, 0, 0);
+	create(1, 1, "sub-%u-0", 7);
+	expect_refused(
+	    1, RMQ_E_RESERVED, "names like this one are for ephemeral subscriptions");
+	INPUT(1, send, 1, 0, 0, 0, name, NO_TAGS, lines(1));
+	expect_refused(
+	    1, RMQ_E_RESERVED, "names like this one are for ephemeral subscriptions");
+	INPUT(1, bind, 1, 0, BIND_CREATE, name, slice_str("a"), NO_TAGS);
+	expect_refused(
+	    1, RMQ_E_RESERVED, "names like this one are for ephemeral subscriptions");
+	INPUT(1, queue_create, 1, 0, SETTING_DEAD_LETTER, slice_str("q"), 0, 0, 0, 0, 0, 0,
+	    name, NO_TAGS);
+	expect_refused(1, RMQ_E_CONFIG, "bad configuration");
+	INPUT(1, subscribe, 1, 0, 10000, name, NO_TAGS);
+	run();
+	EXPECT(1, SUB_FAILED, sub_failed, m);
+	assert_int_equal(m.code, RMQ_E_RESERVED);
+	assert_null(broker_queue_named(w.broker, name));
+	/* What only looks like one is free. */
+	create(1, 1, "sub-%u", 7);
+	create(1, 2, "sub-%u-x", 7);
+	create(1, 3, "xsub-%u-1", 7);
+	run();
+	for (int i = 0; i < 3; i++)
+		expect(1, WIRE_TYPE_DONE);
+	/* One that is there takes messages. */
+	uint64_t session = hello(2, 0, 0);
+	subscribe_ephemeral(2, 0);
+	char bytes[NAME_EPHEMERAL_MAX];
+	INPUT(1, send, 4, 3, 0, 0, name_of_ephemeral(bytes, session, 2), NO_TAGS, lines(1));
+	run();
+	expect(1, WIRE_TYPE_SENT);
+}
+
 static void an_ephemeral_subscription_is_gone_on_with_and_never_made_anew_unseen(void **state)
 {
 	(void)state;
@@ -7309,6 +7391,7 @@ static const struct CMUnitTest tests[] = {
     TEST(an_extension_counts_from_when_it_was_read),
     TEST(no_lease_ends_before_what_was_sent_is_heard),
     TEST(who_watches_a_queue_is_told_once_it_is_so),
+    TEST(one_user_does_not_take_all_places_to_watch),
     TEST(a_watch_of_no_queue_or_one_that_goes_is_told_so),
     TEST(a_message_whose_id_is_known_is_not_stored_again),
     TEST(an_input_has_a_position_that_no_run_goes_behind),
@@ -7446,6 +7529,7 @@ static const struct CMUnitTest tests[] = {
     TEST(a_topic_leads_to_a_bounded_number_of_queues),
     TEST(a_large_message_comes_to_the_queues_of_its_topic),
     TEST(an_ephemeral_subscription_ends_with_its_session),
+    TEST(names_of_ephemeral_subscriptions_are_reserved),
     TEST(an_ephemeral_subscription_is_gone_on_with_and_never_made_anew_unseen),
     TEST(a_gap_costs_all_queues_that_shared_what_was_in_it),
     TEST(a_bad_record_costs_all_queues_that_share_it),

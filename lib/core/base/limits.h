@@ -91,11 +91,12 @@ extern bool rmq_small_limits;
 /* Memory: the most that one daemon keeps. */
 #define OF_ONE(all)	    ((all) - (all) / 8) /* so many of them are one user's at most */
 #define QUEUES_MAX	    262144
-#define QUEUES_OF_ONE	    OF_ONE(QUEUES_MAX)	  /* made by one user */
-#define BINDINGS_MAX	    LIMIT(65536u, 12u)	  /* of queues to patterns */
-#define BINDINGS_OF_ONE	    OF_ONE(BINDINGS_MAX)  /* of the queues that one user made */
-#define QUEUE_BINDINGS_MAX  LIMIT(256u, 3u)	  /* of one queue */
-#define TOPIC_QUEUES_MAX    LIMIT(SHARES_MAX, 4u) /* that a topic may lead to */
+#define QUEUES_OF_ONE	    OF_ONE(QUEUES_MAX)	   /* made by one user */
+#define BINDINGS_MAX	    LIMIT(65536u, 12u)	   /* of queues to patterns */
+#define BINDINGS_OF_ONE	    OF_ONE(BINDINGS_MAX)   /* of the queues that one user made */
+#define QUEUE_BINDINGS_MAX  LIMIT(256u, 3u)	   /* of one queue */
+#define TOPIC_QUEUES_MAX    LIMIT(SHARES_MAX, 4u)  /* that a topic may lead to */
+#define TOPIC_BINDINGS_MAX  (4 * TOPIC_QUEUES_MAX) /* that may match a topic */
 #define SESSIONS_MAX	    LIMIT(65536, 12)
 #define SESSION_SECRET_SIZE 16	  /* bytes that make tokens, of one journal */
 #define SESSION_TOKEN_SIZE  16	  /* bytes that show that a client was issued its session */
@@ -123,7 +124,8 @@ extern bool rmq_small_limits;
 #define POSITIONS_MAX	   LIMIT(256, 4)	 /* inputs with names, of one queue */
 #define BURIED_RUNS_MAX	   LIMIT(256, 2)	 /* in one answer to BURIED */
 #define HISTORY_BYTES_MAX  LIMIT(1u << 20, 4000) /* of records that are read for one HISTORY */
-#define WATCHES_MAX	   LIMIT(1024, 3)	 /* clients that wait for what a queue holds */
+#define WATCHES_MAX	   LIMIT(1024u, 3u)	 /* clients that wait for what a queue holds */
+#define WATCHES_OF_ONE	   OF_ONE(WATCHES_MAX)	 /* of one user */
 #define LIST_WORK	   LIMIT(4096, 4) /* steps for one LIST: names, and more for a long glob */
 #define LIST_GLOB_STEP	   16	 /* a glob so many times as long costs the square of that */
 #define SUBSCRIPTIONS_MAX  16	 /* of one session */

@@ -38,6 +38,27 @@ bool name_valid_node(struct slice name)
 	return is_word(name, RAFT_NAME_MAX);
 }
 
+/* The first digits; `name` begins after them then. */
+static bool skip_digits(struct slice *name)
+{
+	size_t n = 0;
+	while (n < name->len && name->data[n] >= '0' && name->data[n] <= '9')
+		n++;
+	*name = slice_of(name->data + n, name->len - n);
+	return n > 0;
+}
+
+bool name_is_ephemeral(struct slice name)
+{
+	if (name.len < 4 || memcmp(name.data, "sub-", 4) != 0)
+		return false;
+	name = slice_of(name.data + 4, name.len - 4);
+	if (!skip_digits(&name) || name.len == 0 || name.data[0] != '-')
+		return false;
+	name = slice_of(name.data + 1, name.len - 1);
+	return skip_digits(&name) && name.len == 0;
+}
+
 struct slice name_of_ephemeral(char name[NAME_EPHEMERAL_MAX], uint64_t session, uint32_t sub)
 {
 	int len =

@@ -17,6 +17,7 @@ bool name_matches(struct slice name, struct slice glob);
 
 /* The queue of a session's ephemeral subscription: "sub-SESSION-SUB". */
 #define NAME_EPHEMERAL_MAX 40
+bool name_is_ephemeral(struct slice name);
 struct slice name_of_ephemeral(char name[NAME_EPHEMERAL_MAX], uint64_t session, uint32_t sub);
 
 #endif

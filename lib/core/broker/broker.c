@@ -569,10 +569,13 @@ void broker_owner(struct broker *b, uint64_t conn, struct slice node, uint32_t u
 	struct conn *c = broker_conn(b, conn);
 	if (!c)
 		return;
+	bool watches = c->watch.what != 0;
 	c->owner->conns--;
+	c->owner->watches -= watches;
 	owner_drop(&b->owners, c->owner);
 	c->owner = owner_use(&b->owners, node, uid);
 	c->owner->conns++;
+	c->owner->watches += watches;
 }
 
 uint32_t broker_owner_connections(struct broker *b, uint64_t conn)

@@ -190,6 +190,14 @@ struct queue *broker_queue_make(struct broker *b, struct slice name, const struc
 	return broker_queue_make_as(b, name, &broker_default_settings, maker);
 }
 
+enum rmq_error broker_may_name(const struct broker *b, struct slice name)
+{
+	if (!name_valid(name))
+		return RMQ_E_USAGE;
+	return name_is_ephemeral(name) && !broker_queue_named(b, name) ? RMQ_E_RESERVED
+								       : RMQ_E_OK;
+}
+
 enum rmq_error broker_may_make(const struct broker *b, const struct conn *c)
 {
 	if (broker_queues_full(b, c->owner))
@@ -325,8 +333,8 @@ static void on_queue_create(struct broker *b, struct conn *c, const struct wire_
 		return;
 	if (!take(b, c, m->n, m->answered))
 		return;
-	if (!name_valid(m->queue)) {
-		fail(b, c, m->n, RMQ_E_USAGE, 0);
+	if ((err = broker_may_name(b, m->queue))) {
+		fail(b, c, m->n, err, 0);
 	} else if (!merge_settings(&s, m, &more)) {
 		fail(b, c, m->n, RMQ_E_CONFIG, 0);
 	} else if (goes_round(b, m->queue, s.dead_letter)) {
@@ -556,10 +564,10 @@ static enum rmq_error may_send(
     struct broker *b, struct conn *c, struct slice name, uint8_t flags, size_t len)
 {
 	struct queue *q = broker_queue_named(b, name);
-	if (!name_valid(name))
-		return RMQ_E_USAGE;
 	if (!q && (b->explicit_create || (flags & SEND_NO_CREATE)))
-		return RMQ_E_NO_QUEUE;
+		return name_valid(name) ? RMQ_E_NO_QUEUE : RMQ_E_USAGE;
+	if (!q && broker_may_name(b, name))
+		return broker_may_name(b, name);
 	if (!q && broker_queues_full(b, c->owner))
 		return RMQ_E_LIMIT;
 	return want_room(b, c, q, 0, len);
@@ -701,6 +709,12 @@ static bool queues_of_topic(
 	if (found.count > TOPIC_QUEUES_MAX) {
 		snprintf(text, sizeof(text),
 		    "the topic leads to more than %u queues: unbind some", TOPIC_QUEUES_MAX);
+		fail_text(b, c, m->n, RMQ_E_LIMIT, 0, text);
+		return false;
+	}
+	if (found.bindings > TOPIC_BINDINGS_MAX) {
+		snprintf(text, sizeof(text),
+		    "more than %u bindings match the topic: unbind some", TOPIC_BINDINGS_MAX);
 		fail_text(b, c, m->n, RMQ_E_LIMIT, 0, text);
 		return false;
 	}
@@ -868,6 +882,16 @@ static bool topic_with_ids(
 		return false;
 	free(ids);
 	fail_text(b, c, m->n, RMQ_E_USAGE, 0, "a message to a topic has no id");
+	return true;
+}
+
+/* A result is stored with its settlement or not at all: of ids nothing could be passed over. */
+static bool result_with_ids(
+    struct broker *b, struct conn *c, uint64_t n, struct slice attributes)
+{
+	if (!attributes_has(attributes, ATTRIBUTE_ID))
+		return false;
+	fail_text(b, c, n, RMQ_E_USAGE, 0, "a message of SETTLE_SEND has no id");
 	return true;
 }
 
@@ -1567,7 +1591,8 @@ static void settle_send(struct broker *b, struct conn *c, const struct wire_sett
 	if (!take_or(b, c, m->n, m->answered, answer_settle_sent))
 		return;
 	broker_drop_unfinished(b, c->session->id);
-	if (!attributes_fit(b, c, m->n, batch.attributes, batch.count))
+	if (!attributes_fit(b, c, m->n, batch.attributes, batch.count) ||
+	    result_with_ids(b, c, m->n, batch.attributes))
 		return;
 	if (!q) {
 		fail_queue(b, c, m->n, RMQ_E_NO_QUEUE, m->queue);
@@ -1647,6 +1672,8 @@ static enum rmq_error subscribe_check(const struct broker *b, const struct conn 
 		return RMQ_E_USAGE;
 	if (!q && ((b->explicit_create && !ephemeral) || (m->flags & SUBSCRIBE_NO_CREATE)))
 		return RMQ_E_NO_QUEUE;
+	if (!ephemeral && broker_may_name(b, m->queue))
+		return broker_may_name(b, m->queue);
 	if (c->subs_count >= SUBSCRIPTIONS_MAX)
 		return RMQ_E_LIMIT;
 	if (m->lease_ms != 0 && (m->lease_ms < LEASE_MS_MIN || m->lease_ms > LEASE_MS_MAX))

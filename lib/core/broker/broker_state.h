@@ -601,6 +601,8 @@ bool broker_queues_full(const struct broker *b, const struct owner *maker);
 /* Writes the tag of an event that says who made a queue, if that is known. */
 void broker_put_maker(struct writer *tags, const struct owner *maker);
 /* What keeps the connection from having another queue made; RMQ_E_OK: nothing. */
+/* Whether a client may name this queue, which is made if need be. */
+enum rmq_error broker_may_name(const struct broker *b, struct slice name);
 enum rmq_error broker_may_make(const struct broker *b, const struct conn *c);
 /* A queue of that name, made for `maker` with defaults if there is none; NULL: may not be made. */
 struct queue *broker_queue_make(struct broker *b, struct slice name, const struct owner *maker);

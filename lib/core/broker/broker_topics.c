@@ -47,7 +47,7 @@ static const char *no_place(const struct broker *b, const struct owner *o,
 void broker_bind(struct broker *b, struct conn *c, const struct wire_bind *m)
 {
 	struct queue *q = broker_queue_named(b, m->queue);
-	enum rmq_error err = RMQ_E_OK;
+	enum rmq_error err;
 	char text[TEXT_MAX + 1];
 	if (!broker_take(b, c, m->n, m->answered))
 		return;
@@ -59,10 +59,10 @@ void broker_bind(struct broker *b, struct conn *c, const struct wire_bind *m)
 		broker_fail_text(b, c, m->n, RMQ_E_USAGE, text);
 		return;
 	}
-	if (!name_valid(m->queue))
-		err = RMQ_E_USAGE;
-	else if (!q && (b->explicit_create || !(m->flags & BIND_CREATE)))
+	if (!q && name_valid(m->queue) && (b->explicit_create || !(m->flags & BIND_CREATE)))
 		err = RMQ_E_NO_QUEUE;
+	else
+		err = broker_may_name(b, m->queue);
 	if (err) {
 		broker_fail_command(b, c, m->n, err);
 		return;

@@ -16,6 +16,7 @@ void broker_watch_end(struct broker *b, struct conn *c)
 		return;
 	TAILQ_REMOVE(&b->watching, c, watching);
 	b->watching_count--;
+	c->owner->watches--;
 	c->watch.what = 0;
 }
 
@@ -24,7 +25,8 @@ void broker_watch(struct broker *b, struct conn *c, const struct wire_watch *m)
 	const struct queue *q = broker_queue_named(b, m->queue);
 	broker_watch_end(b, c);
 	c->watch.req = m->req;
-	if (!q || b->watching_count >= WATCHES_MAX) {
+	if (!q || b->watching_count >= WATCHES_MAX ||
+	    (owner_known(c->owner) && c->owner->watches >= WATCHES_OF_ONE)) {
 		tell(b, c, q ? RMQ_E_LIMIT : RMQ_E_NO_QUEUE, 0);
 		return;
 	}
@@ -33,6 +35,7 @@ void broker_watch(struct broker *b, struct conn *c, const struct wire_watch *m)
 	c->watch.what = m->what;
 	TAILQ_INSERT_TAIL(&b->watching, c, watching);
 	b->watching_count++;
+	c->owner->watches++;
 }
 
 static bool is_so(const struct conn *c, struct queue *q)

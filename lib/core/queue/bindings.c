@@ -173,13 +173,14 @@ uint64_t bindings_part_bytes(const struct queue *q)
 
 static bool is_full(const struct matched *m)
 {
-	return m->count > TOPIC_QUEUES_MAX;
+	return m->count > TOPIC_QUEUES_MAX || m->bindings > TOPIC_BINDINGS_MAX;
 }
 
 static void take(struct bindings *s, const struct binding *b, struct matched *m)
 {
 	for (; b && !is_full(m); b = LIST_NEXT(b, at_node)) {
 		m->steps++;
+		m->bindings++;
 		if (b->queue->matched == s->matches)
 			continue;
 		b->queue->matched = s->matches;
@@ -211,7 +212,7 @@ static int queue_compare(const void *x, const void *y)
 
 void bindings_match(struct bindings *s, struct slice topic, struct matched *m)
 {
-	m->steps = m->count = 0;
+	m->steps = m->bindings = m->count = 0;
 	s->matches++;
 	walk(s, s->root, topic, m);
 	if (m->count > 1)

@@ -53,9 +53,13 @@ struct binding *binding_next(struct binding *b);
 /* What its bindings take in a checkpoint. */
 uint64_t bindings_part_bytes(const struct queue *q);
 
-/* Each queue that a topic leads to, once, by number; if there are more, TOPIC_QUEUES_MAX + 1 of them. */
+/*
+ * Each queue that a topic leads to, once, by number; if there are more, TOPIC_QUEUES_MAX + 1 of
+ * them, and if more bindings match than TOPIC_BINDINGS_MAX, those of so many and one.
+ */
 struct matched {
 	uint64_t steps; /* nodes and bindings that were looked at */
+	uint32_t bindings;
 	uint32_t count;
 	struct queue *queue[SHARES_MAX + 1];
 };

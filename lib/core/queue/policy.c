@@ -22,7 +22,8 @@ bool policy_valid(const struct queue_settings *s)
 	       s->max_attempts > 0 && s->backoff_min_ms <= s->backoff_max_ms &&
 	       s->backoff_max_ms <= DELAY_MS_MAX && s->max_message <= MESSAGE_MAX &&
 	       more_settings_valid(&s->more) &&
-	       (dead.len == 0 || strcmp(s->dead_letter, "-") == 0 || name_valid(dead));
+	       (dead.len == 0 || strcmp(s->dead_letter, "-") == 0 ||
+		   (name_valid(dead) && !name_is_ephemeral(dead)));
 }
 
 bool policy_same(const struct queue_settings *a, const struct queue_settings *b)
