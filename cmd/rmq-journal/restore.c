@@ -519,8 +519,14 @@ enum { OPTION_FORCE = OPTION_LONG, OPTION_UNTIL };
 static bool set_option(int letter, const char *value, void *state)
 {
 	struct wanted *w = state;
-	if (letter == OPTION_UNTIL)
-		return units_time(value, &w->until) && w->until.ms != UINT64_MAX;
+	if (letter == OPTION_UNTIL) {
+		bool ok = units_time(value, &w->until) && w->until.ms != UINT64_MAX;
+		if (!ok)
+			log_error("replay: --until: '%s' is not a time: @SECONDS, or as "
+				  "2026-11-23T13:18:16Z",
+			    value);
+		return ok;
+	}
 	return w->force = true;
 }
 

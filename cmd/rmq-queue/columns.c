@@ -95,14 +95,20 @@ bool columns_put_dead_letter(struct text *out, const struct wire_listed *row)
 	return true;
 }
 
-static void put_more(struct text *out, uint32_t bit, struct slice tags)
+static enum table_kind put_more(struct text *out, uint32_t bit, struct slice tags)
 {
 	struct more_settings more;
-	char text[UNITS_TEXT_MAX] = "-";
+	char text[UNITS_TEXT_MAX];
 	/* Of a daemon that has others, too, these cannot be said. */
-	if (!more_settings_find(tags, LISTED_TAG_SETTINGS, &more))
-		more_settings_print(text, bit, &more);
+	if (more_settings_find(tags, LISTED_TAG_SETTINGS, &more)) {
+		text_put_char(out, '-');
+		return TABLE_NONE;
+	}
+	more_settings_print(text, bit, &more);
 	text_put_str(out, text);
+	if (bit == SETTING_MAX_INFLIGHT)
+		return more.max_inflight > 0 ? TABLE_NUMBER : TABLE_NONE;
+	return bit == SETTING_PAUSED_IN || bit == SETTING_PAUSED_OUT ? TABLE_YES : TABLE_TEXT;
 }
 
 static const char *name(unsigned column)
@@ -133,7 +139,7 @@ static enum table_kind put(struct text *out, unsigned column, const void *of)
 	case LIMIT:
 		if (number(column, row) == 0) {
 			text_put_str(out, "none");
-			return TABLE_TEXT;
+			return TABLE_NONE;
 		}
 		break;
 	case LOST:
@@ -147,8 +153,7 @@ static enum table_kind put(struct text *out, unsigned column, const void *of)
 		    out, wire_listed_dropped(row->tags, (unsigned)columns[column].offset));
 		return TABLE_NUMBER;
 	case MORE:
-		put_more(out, (uint32_t)columns[column].offset, row->tags);
-		return TABLE_TEXT;
+		return put_more(out, (uint32_t)columns[column].offset, row->tags);
 	case COUNT:
 		break;
 	}

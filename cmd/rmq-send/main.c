@@ -11,6 +11,7 @@
 #include "progress.h"
 #include "sender.h"
 #include "sys/client/client_options.h"
+#include "sys/process/clock.h"
 #include "sys/process/heap.h"
 #include "sys/process/log.h"
 #include "sys/process/signals.h"
@@ -252,6 +253,18 @@ static enum rmq_error parse(int argc, char **argv, struct line *l, struct reason
 	if (in->envelopes && (in->files || in->kind == INPUT_WHOLE))
 		return reason_set(why, RMQ_E_USAGE, "--envelopes and --%s exclude each other",
 		    in->files ? "files" : "whole");
+	if (l->o->wait && l->o->no_wait)
+		return reason_set(why, RMQ_E_USAGE, "--wait and --no-wait exclude each other");
+	/* The numbers of what an earlier run has stored are not known: none would be waited for. */
+	if (l->o->wait && (l->o->resume || in->id.used))
+		return reason_set(why, RMQ_E_USAGE,
+		    "--wait and %s exclude each other: what an earlier run stored is not "
+		    "waited for",
+		    l->o->resume ? "--resume" : "--id-from");
+	if (labels_expire_first(l->labels, clock_wall()))
+		return reason_set(why, RMQ_E_USAGE,
+		    "the messages would expire before they are due: --expire must be after "
+		    "--delay");
 	if (l->o->allow_unrouted && !l->o->topic)
 		return reason_set(why, RMQ_E_USAGE, "--allow-unrouted needs --topic");
 	/* It has a number of its own in each queue that it comes to. */

@@ -57,6 +57,9 @@ holds() {
 	assert_equal "$stderr" \
 		'rmq-journal: never: there is nothing of that time in the backup: take an older one'
 	[ ! -e never ]
+	run -64 rmq-journal replay --until yesterday never <backup
+	assert_line --index 0 \
+		"rmq-journal: replay: --until: 'yesterday' is not a time: @SECONDS, or as 2026-11-23T13:18:16Z"
 }
 
 @test "replay: what is gone since that time is not made up: 65, and with --force it is told" {

@@ -85,10 +85,14 @@ bats_require_minimum_version 1.5.0
 @test "rmq-queue: -j is obeyed with fields, and -j -o of peek is 64" {
 	start_queue q
 	rmq-send jobs one
-	run rmq-queue show -j jobs ready max-bytes
+	run rmq-queue show -j jobs ready max-bytes max-inflight paused-in paused-out
 	assert_success
-	run jq -c '[.ready, ."max-bytes"]' <<<"$output"
-	assert_output '[1,"none"]'
+	run jq -c '[.ready, ."max-bytes", ."max-inflight", ."paused-in", ."paused-out"]' <<<"$output"
+	assert_output '[1,null,null,false,false]'
+	rmq-queue set --max-bytes 2G --max-inflight 3 jobs
+	rmq-queue pause --in jobs
+	run rmq-queue show -j jobs max-bytes max-inflight paused-in
+	assert_output '{"max-bytes":2147483648,"max-inflight":3,"paused-in":true}'
 	run rmq-queue peek -j -o body jobs
 	assert_failure 64
 }

@@ -726,6 +726,22 @@ holds() {
 	[ ! -s log ]
 }
 
+@test "rmq-send: --wait, --expire and --delay that cannot go together are refused" {
+	run rmq-send --wait --no-wait jobs one
+	assert_failure 64
+	assert_output "rmq-send: --wait and --no-wait exclude each other"
+	run rmq-send --wait --resume in jobs one
+	assert_failure 64
+	assert_output "rmq-send: --wait and --resume exclude each other: what an earlier run stored is not waited for"
+	run rmq-send --wait --id-from hash jobs one
+	assert_failure 64
+	run rmq-send -e 5 -d 10 jobs one
+	assert_failure 64
+	assert_output "rmq-send: the messages would expire before they are due: --expire must be after --delay"
+	run rmq-send -e 1h -d @4000000000 jobs one
+	assert_failure 64
+}
+
 @test "rmq-send: --wait is 65 if some are dead letters, and names them; others' do not count" {
 	start_queue q
 	rmq-send jobs before

@@ -855,6 +855,25 @@ static void who_waits_for_messages_asks_less_often(void **state)
 	assert_true(client_hangs_up(client));
 }
 
+/* What has not become so yet is no missing answer, as long as the daemon answers PING. */
+static void who_watches_waits_for_no_answer(void **state)
+{
+	(void)state;
+	begin_pinged(2);
+	uint32_t req = client_watch(client, NOW(5), slice_str("q"), WATCH_BELOW, 1);
+	begin(5);
+	expect_frames(5, "WATCH ");
+	assert_int_equal(client_waiting(client).what, CLIENT_WAITS_NOT);
+	tick_at(1005);
+	expect_frames(1005, "PING ");
+	assert_int_equal(client_waiting(client).what, CLIENT_WAITS_ANSWER);
+	assert_int_equal(client_waiting(client).since.ms, 1005);
+	DAEMON(1006, pong, 1005);
+	assert_int_equal(client_waiting(client).what, CLIENT_WAITS_NOT);
+	DAEMON(1007, watched, req, RMQ_E_OK, 0);
+	assert_int_equal(client_waiting(client).what, CLIENT_WAITS_NOT);
+}
+
 static void the_only_daemon_is_asked_and_not_left(void **state)
 {
 	(void)state;
@@ -1400,6 +1419,7 @@ int main(void)
 	    T(a_contact_point_that_does_not_answer_is_left_for_the_next_one),
 	    T(a_daemon_that_owes_an_answer_and_says_nothing_is_asked_and_left),
 	    T(a_daemon_that_answers_is_stayed_with), T(who_waits_for_messages_asks_less_often),
+	    T(who_watches_waits_for_no_answer), T(who_stood_still_reads_before_it_leaves),
 	    T(the_only_daemon_is_asked_and_not_left), T(who_stood_still_reads_before_it_leaves),
 	    T(a_daemon_that_knows_no_ping_is_not_asked),
 	    T(a_redirected_client_asks_its_contact_point_after_silence),

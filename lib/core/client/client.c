@@ -260,13 +260,27 @@ bool client_welcomed(const struct client *c)
 	return c->state == READY;
 }
 
+/* Whether all that it waits for is that something becomes so. */
+static bool only_watches(const struct client *c)
+{
+	bool watches = false;
+	for (size_t i = 0; i < REQUESTS_MAX; i++) {
+		if (c->requests[i].req && !c->requests[i].watch)
+			return false;
+		watches |= c->requests[i].req != 0;
+	}
+	return watches && !c->oldest;
+}
+
 struct client_waiting client_waiting(const struct client *c)
 {
 	struct client_waiting w = {CLIENT_WAITS_NOT, c->progress, {NULL, 0}, ""};
-	if (c->dead || (!c->asking && !c->ping_out))
+	/* What has not become so yet is no missing answer. */
+	bool asks = c->asking && !(c->state == READY && only_watches(c));
+	if (c->dead || (!asks && !c->ping_out))
 		return w;
 	w.what = CLIENT_WAITS_ANSWER;
-	if (!c->asking) {
+	if (!asks) {
 		w.since = c->pinged;
 	} else if (c->state != READY) {
 		w.what = CLIENT_WAITS_DAEMON;
@@ -469,18 +483,6 @@ void client_input(struct client *c, struct mono_time now, struct slice in, size_
 }
 
 /* ---- timers ---- */
-
-/* Whether all that it waits for is that something becomes so. */
-static bool only_watches(const struct client *c)
-{
-	bool watches = false;
-	for (size_t i = 0; i < REQUESTS_MAX; i++) {
-		if (c->requests[i].req && !c->requests[i].watch)
-			return false;
-		watches |= c->requests[i].req != 0;
-	}
-	return watches && !c->oldest;
-}
 
 static void give_up_waiting(struct client *c)
 {

@@ -70,13 +70,24 @@ void labels_put(const struct labels *l, struct attribute_table *t, uint32_t mess
 		attribute_table_put(t, message, ATTRIBUTE_ID, slice_of(l->id.data, l->id.len));
 }
 
+static uint64_t at_ms(const struct moment *m, struct wall_time now)
+{
+	return m->kind == MOMENT_AT ? m->ms : now.ms + m->ms;
+}
+
+bool labels_expire_first(const struct labels *l, struct wall_time now)
+{
+	return l->delay.kind && l->expire.kind &&
+	       at_ms(&l->expire, now) <= at_ms(&l->delay, now);
+}
+
 static void put_time(
     struct attribute_table *t, uint16_t tag, const struct moment *m, struct wall_time now)
 {
 	uint8_t bytes[8];
 	if (m->kind == MOMENT_NONE)
 		return;
-	store_u64(bytes, m->kind == MOMENT_AT ? m->ms : now.ms + m->ms);
+	store_u64(bytes, at_ms(m, now));
 	attribute_table_put(t, ATTRIBUTE_ALL, tag, slice_of(bytes, sizeof(bytes)));
 }
 

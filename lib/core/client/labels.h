@@ -39,6 +39,9 @@ bool moment_parse(const char *text, struct moment *m) __attribute__((warn_unused
  */
 const char *labels_overlay(struct labels *l, const struct labels *over);
 
+/* Whether what is sent now would never be handed out: it expires before its delay is over. */
+bool labels_expire_first(const struct labels *l, struct wall_time now);
+
 /* Puts them all but the times. */
 void labels_put(const struct labels *l, struct attribute_table *t, uint32_t message);
 #define LABELS_TIMES_SIZE (2 * (4 + 8)) /* at most, of a list */

@@ -42,7 +42,7 @@ static void put_json(const struct table *t, struct text *out, const void *row)
 		text_put_str(out, "\":");
 		value.len = 0;
 		enum table_kind kind = t->from->put(&value, t->column[i], row);
-		if (value.len == 0)
+		if (value.len == 0 || kind == TABLE_NONE)
 			text_put_str(out, "null");
 		else if (kind == TABLE_YES)
 			text_put_str(out, value.data[0] == 'y' ? "true" : "false");

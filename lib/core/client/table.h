@@ -9,8 +9,11 @@
 
 #define TABLE_COLUMNS_MAX 32
 
-/* TABLE_YES: "yes" or "no", in JSON true or false.  Numbers are aligned on the right. */
-enum table_kind { TABLE_TEXT, TABLE_NUMBER, TABLE_YES };
+/*
+ * TABLE_YES: "yes" or "no", in JSON true or false.  TABLE_NONE: in JSON null.  Numbers are aligned on
+ * the right.
+ */
+enum table_kind { TABLE_TEXT, TABLE_NUMBER, TABLE_YES, TABLE_NONE };
 
 /* What rows are made of.  Columns are numbered from 0. */
 struct table_columns {
