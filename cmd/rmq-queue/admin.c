@@ -110,7 +110,8 @@ static void on_peek_end(void *arg, uint32_t req, enum rmq_error code, bool more,
 	a->waiting = false;
 }
 
-static void on_transferred(void *arg, const struct wire_transferred *m, enum rmq_error code)
+static void on_transferred(
+    void *arg, const struct wire_transferred *m, enum rmq_error code, bool again)
 {
 	struct admin *a = arg;
 	bool later = code == RMQ_E_FULL || code == RMQ_E_DISK_FULL || code == RMQ_E_PAUSED;
@@ -118,6 +119,7 @@ static void on_transferred(void *arg, const struct wire_transferred *m, enum rmq
 	if (code && !a->full)
 		fail_slice(a, code, m->text);
 	a->moved = m->moved;
+	a->again = again;
 	a->kept = m->kept;
 	a->more = m->more;
 	a->next = m->next;

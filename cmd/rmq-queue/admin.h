@@ -33,6 +33,7 @@ struct admin {
 	struct text stale; /* of the newest change: what it did not find */
 	uint64_t moved;	   /* of the newest answer to admin_transfer() */
 	uint64_t kept;
+	bool again; /* it does not tell what an earlier answer told, which may have been lost */
 	struct text place;   /* of the newest answer to admin_history() */
 	struct text entries; /* … of all of them */
 	enum rmq_error full; /* there was no room for message `next` */

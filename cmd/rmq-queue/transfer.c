@@ -20,6 +20,7 @@ struct transfer {
 	uint64_t end; /* those that come from here on are not meant */
 	uint64_t moved;
 	uint64_t kept;
+	bool unsure; /* an answer was lost: there may be more of them */
 	/* those of a page that are meant */
 	struct seq_range ranges[TRANSFER_RANGES_MAX];
 	uint32_t count;
@@ -50,6 +51,14 @@ static void cut_ranges(struct transfer *t, uint64_t next)
 	t->count = kept;
 }
 
+static uint64_t in_ranges(const struct transfer *t)
+{
+	uint64_t n = 0;
+	for (uint32_t i = 0; i < t->count; i++)
+		n += t->ranges[i].count;
+	return n;
+}
+
 /* All that is in t->ranges, as the daemon has room for it. */
 static enum rmq_error send_ranges(struct transfer *t)
 {
@@ -57,16 +66,20 @@ static enum rmq_error send_ranges(struct transfer *t)
 	uint64_t progress = clock_mono().ms;
 	enum rmq_error err = RMQ_E_OK;
 	while (!err && t->count > 0) {
+		uint64_t named = in_ranges(t);
 		err = admin_transfer(
 		    a, t->from, t->target, t->flags, t->how->most, t->ranges, t->count);
 		if (err)
 			break;
 		t->moved += a->moved;
 		t->kept += a->kept;
-		t->left -= a->moved < t->left ? a->moved : t->left;
 		if (a->moved > 0)
 			progress = clock_mono().ms;
 		cut_ranges(t, a->more ? a->next : UINT64_MAX);
+		/* Each that may have gone counts: no more go than are wanted. */
+		uint64_t gone = a->again ? named - in_ranges(t) : a->moved;
+		t->left -= gone < t->left ? gone : t->left;
+		t->unsure |= a->again;
 		if (!a->full)
 			continue;
 		if (a->common.timeout_ms != CLIENT_FOREVER &&
@@ -227,12 +240,14 @@ static void tell(const struct transfer *t, const char *did)
 {
 	if (t->admin->common.quiet)
 		return;
-	fprintf(stderr, "rmq-queue: %s: %llu %s %s", t->from, (unsigned long long)t->moved,
-	    t->moved == 1 ? "message" : "messages", did);
+	fprintf(stderr, "rmq-queue: %s: %s%llu %s %s", t->from, t->unsure ? "at least " : "",
+	    (unsigned long long)t->moved, t->moved == 1 ? "message" : "messages", did);
 	if (t->kept > 0)
 		fprintf(stderr,
 		    ", %llu stay: redriven %u times already, or their queue is gone",
 		    (unsigned long long)t->kept, t->how->most);
+	if (t->unsure)
+		fputs(", more if the daemon did so before the connection was lost", stderr);
 	fputc('\n', stderr);
 }
 

@@ -86,6 +86,35 @@ bury() {
 	[ "$(rmq-queue peek full)" = 2 ]
 }
 
+# losing TYPE COMMAND…: by a connection that loses the first frame of this type.
+losing() {
+	local type=$1
+	shift
+	rm -f lost.sock
+	loser lost.sock "${RMQ_SERVERS#unix:}" "$type" >loser.log 2>&1 3>&- &
+	STARTED+=($!)
+	wait_until 5 test -S lost.sock
+	status=0
+	RMQ_SERVERS=unix:lost.sock "$@" >told 2>&1 || status=$?
+	output=$(cat told)
+}
+
+@test "rmq-queue redrive, move: when an answer is lost, no more go than are wanted, and it is said so" {
+	local transferred=94
+	start_queue q
+	seq 600 | rmq-send -q jobs
+	bury jobs broken
+	losing "$transferred" rmq-queue redrive -n 10 jobs
+	assert_success
+	assert_output "rmq-queue: jobs.dead: at least 0 messages redriven, more if the daemon did so before the connection was lost"
+	[ "$(rmq-queue show jobs ready)" = 10 ]
+	rmq-queue create other
+	losing "$transferred" rmq-queue move jobs other
+	assert_success
+	assert_output --partial "jobs: at least 0 messages moved, more if"
+	[ "$(rmq-queue show other ready)" = 10 ]
+}
+
 @test "rmq-queue redrive: dead letters go back where they came from, and only so often" {
 	start_queue q
 	rmq-send jobs 1 2 3

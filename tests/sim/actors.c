@@ -332,8 +332,10 @@ static void on_peek_end(void *arg, uint32_t req, enum rmq_error code, bool more,
 	on_list_end(arg, req, more);
 }
 
-static void on_transferred(void *arg, const struct wire_transferred *m, enum rmq_error code)
+static void on_transferred(
+    void *arg, const struct wire_transferred *m, enum rmq_error code, bool again)
 {
+	(void)again;
 	trace("transferred", code, m->moved, m->kept, m->next);
 	on_list_end(arg, m->req, false);
 }

@@ -158,7 +158,9 @@ struct client_host {
 	void (*peek_end)(
 	    void *arg, uint32_t req, enum rmq_error code, bool more, uint64_t next);
 	/* m->code stands in `code`. */
-	void (*transferred)(void *arg, const struct wire_transferred *m, enum rmq_error code);
+	/* again: an earlier answer may have been lost, and what it told is not told in this one. */
+	void (*transferred)(
+	    void *arg, const struct wire_transferred *m, enum rmq_error code, bool again);
 	void (*watched)(void *arg, uint32_t req, enum rmq_error code, uint64_t messages);
 	/*
 	 * These of a SEND have ids that were stored before, and are taken out of it after this.  If
@@ -402,8 +404,8 @@ uint32_t client_peek(struct client *c, struct mono_time now, struct slice queue,
     uint64_t from, uint32_t limit);
 
 /*
- * Moves ready messages, as TRANSFER says (wire.h): then transferred().  It may be asked twice when the
- * connection is lost, and `moved` does not tell those that went the first time.
+ * Moves ready messages, as TRANSFER says (wire.h): then transferred().  When the connection is lost it
+ * is asked again, and no other messages go than those named.
  */
 uint32_t client_transfer(struct client *c, struct mono_time now, struct slice queue,
     struct slice target, uint8_t flags, uint32_t most, const struct seq_range *ranges,

@@ -716,9 +716,10 @@ void client_on_transferred(
 	if (!r)
 		return;
 	c->progress = now;
+	bool again = r->again;
 	request_end(r);
 	if (c->host.transferred)
-		c->host.transferred(c->host.arg, m, client_code(m->code));
+		c->host.transferred(c->host.arg, m, client_code(m->code), again);
 }
 
 void client_on_watched(struct client *c, struct mono_time now, const struct wire_watched *m)
@@ -798,6 +799,7 @@ void client_recv_disconnected(struct client *c)
 		assembly_reset(&s->large);
 	}
 	for (size_t i = 0; i < REQUESTS_MAX; i++) {
+		c->requests[i].again |= c->requests[i].sent;
 		c->requests[i].sent = c->requests[i].cut = false;
 		assembly_reset(&c->requests[i].large);
 	}

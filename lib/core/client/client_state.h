@@ -50,6 +50,7 @@ struct subscription {
 struct request {
 	uint32_t req; /* 0: free */
 	bool sent;
+	bool again; /* it was sent on an earlier connection, too */
 	bool peek;
 	uint8_t watch; /* enum watch_for; 0: it is none */
 	bool buried;
