@@ -241,7 +241,7 @@ listen() {
 	start_queue q
 	run rmq-queue create sub-1-0
 	assert_failure 64
-	assert_output "rmq-queue: sub-1-0: names like this one are for ephemeral subscriptions"
+	assert_output "rmq-queue: sub-1-0: name is for ephemeral subscriptions"
 	run rmq-send sub-1-0 x
 	assert_failure 64
 	run rmq-recv --wait 0 sub-1-0

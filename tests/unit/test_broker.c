@@ -7042,14 +7042,11 @@ static void names_of_ephemeral_subscriptions_are_reserved(void **state)
 	(void)state;
 	hello(1, 0, 0);
 	create(1, 1, "sub-%u-0", 7);
-	expect_refused(
-	    1, RMQ_E_RESERVED, "names like this one are for ephemeral subscriptions");
+	expect_refused(1, RMQ_E_RESERVED, "name is for ephemeral subscriptions");
 	INPUT(1, send, 1, 0, 0, 0, name, NO_TAGS, lines(1));
-	expect_refused(
-	    1, RMQ_E_RESERVED, "names like this one are for ephemeral subscriptions");
+	expect_refused(1, RMQ_E_RESERVED, "name is for ephemeral subscriptions");
 	INPUT(1, bind, 1, 0, BIND_CREATE, name, slice_str("a"), NO_TAGS);
-	expect_refused(
-	    1, RMQ_E_RESERVED, "names like this one are for ephemeral subscriptions");
+	expect_refused(1, RMQ_E_RESERVED, "name is for ephemeral subscriptions");
 	INPUT(1, queue_create, 1, 0, SETTING_DEAD_LETTER, slice_str("q"), 0, 0, 0, 0, 0, 0,
 	    name, NO_TAGS);
 	expect_refused(1, RMQ_E_CONFIG, "bad configuration");

@@ -43,7 +43,7 @@
 	X(UNMET,         29,  1, "condition is not met") \
 	X(UNROUTED,      30, 66, "no queue is bound to the topic") \
 	X(NO_BINDING,    31, 66, "queue is not bound to the pattern") \
-	X(RESERVED,      32, 64, "names like this one are for ephemeral subscriptions")
+	X(RESERVED,      32, 64, "name is for ephemeral subscriptions")
 /* clang-format on */
 
 enum rmq_error {
