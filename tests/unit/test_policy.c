@@ -62,6 +62,18 @@ static void the_next_hand_out_is_allowed_when_it_is_due_and_not_before(void **st
 	assert_int_equal(policy_rate_allows(&s, full, due), 1);
 }
 
+/* The bucket's sums are for periods that are longer than a turn may be late. */
+static void no_queue_has_a_rate_of_a_period_that_is_too_short(void **state)
+{
+	(void)state;
+	struct queue_settings s = with_rate(1, RATE_PERIOD_MS_MIN);
+	assert_true(more_settings_valid(&s.more));
+	s = with_rate(1, RATE_PERIOD_MS_MIN - 1);
+	assert_false(more_settings_valid(&s.more));
+	s = with_rate(1, 1);
+	assert_false(more_settings_valid(&s.more));
+}
+
 static void a_queue_that_gets_a_higher_rate_does_not_wait_for_the_old_one(void **state)
 {
 	struct queue_settings slow = with_rate(1, 3600000), fast = with_rate(10, 1000);
@@ -126,6 +138,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(no_period_has_more_hand_outs_than_the_rate),
 	    cmocka_unit_test(the_next_hand_out_is_allowed_when_it_is_due_and_not_before),
+	    cmocka_unit_test(no_queue_has_a_rate_of_a_period_that_is_too_short),
 	    cmocka_unit_test(a_queue_that_gets_a_higher_rate_does_not_wait_for_the_old_one),
 	    cmocka_unit_test(further_settings_are_written_as_they_are_read),
 	    cmocka_unit_test(

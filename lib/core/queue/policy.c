@@ -39,6 +39,7 @@ bool policy_same(const struct queue_settings *a, const struct queue_settings *b)
 
 /* Of a second's rate the burst is what a turn that comes late by so much has to hand out. */
 #define RATE_LATE_MS 20
+static_assert(RATE_LATE_MS < RATE_PERIOD_MS_MIN, "a burst is a part of the number");
 
 struct bucket {
 	uint64_t burst;
