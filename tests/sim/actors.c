@@ -460,6 +460,9 @@ static void hang_up(struct actor *a)
 static void restart(struct actor *a)
 {
 	trace("restart", a->number, a->kind, a->leaving, a->fatal);
+	/* What a run has sent may come after the next one was told where it begins. */
+	if (a->link && a->imports && prng_chance(&a->w->own, 500))
+		a->link->stalled_until = a->w->boot_ms + prng_range(&a->w->own, 10, 3000);
 	if (a->link)
 		hang_up(a);
 	client_free(a->client);
@@ -483,6 +486,7 @@ void actors_make(struct world *w)
 	w->receipts = calloc(1, sizeof(*w->receipts));
 	w->import = calloc(1, sizeof(*w->import));
 	assert(w->actors && w->receipts && w->import);
+	w->import->no_ids = prng_chance(&w->own, 600);
 	for (unsigned i = 0; i < w->actors_count; i++) {
 		struct actor *a = &w->actors[i];
 		a->w = w;
@@ -711,7 +715,8 @@ static struct sendbuf *import_batch(struct actor *a, const struct note *n)
 	struct sendbuf *b = sendbuf_new();
 	uint8_t body[512];
 	assert(b);
-	give_ids(b, n->items, n->count);
+	if (!a->w->import->no_ids)
+		give_ids(b, n->items, n->count);
 	for (uint32_t i = 0; i < n->count; i++) {
 		const struct line_state *l = &a->w->lines.all[n->items[i].line];
 		lines_body(&a->w->lines, n->items[i].line, body);
@@ -745,7 +750,8 @@ static void import_step(struct actor *a)
 	    (over && !import_has_more(im)))
 		return;
 	if (prng_chance(&w->prng, 100)) {
-		import_again(a);
+		if (!im->no_ids)
+			import_again(a);
 		return;
 	}
 	struct client_place place = {slice_str(IMPORT_NAME), im->next, im->next};
@@ -768,6 +774,7 @@ static void import_step(struct actor *a)
 	    a->client, mono(a), name_of(0), &place, 0, import_batch(a, note), note);
 	/* The run is killed, and another one begins at once. */
 	a->fatal |= !w->calm && prng_chance(&w->prng, 30);
+	a->fatal |= !w->calm && im->no_ids && prng_chance(&w->own, 70);
 }
 
 static void send_to_topic(struct actor *a)
@@ -818,6 +825,8 @@ static void sender_step(struct actor *a)
 	}
 	trace("send", a->number, name, n->items[0].line, count);
 	client_send_all(a->client, mono(a), queues, shares, flags, buf, n);
+	if (a->link && n->several > 0)
+		a->link->trickles = true;
 }
 
 /* ---- receivers ---- */
@@ -1125,8 +1134,13 @@ static bool disturb(struct actor *a)
 	struct prng *p = &w->prng;
 	for (unsigned i = 0; i < w->actors_count; i++) {
 		const struct note *n = w->actors[i].notes;
-		if (!n || n->several == 0 || !prng_chance(p, 300))
+		struct link *l = w->actors[i].link;
+		if (!n || n->several == 0 ||
+		    (!prng_chance(p, 300) && !prng_chance(&w->own, 500)))
 			continue;
+		/* Perhaps while some of its pieces have not come yet. */
+		if (l && prng_chance(&w->own, 500))
+			l->stalled_until = w->boot_ms + prng_range(&w->own, 10, 1000);
 		unsigned name =
 		    (n->items[0].name + (unsigned)prng_below(p, n->several)) % LIVE_NAMES;
 		bool purge = prng_chance(p, 800) || is_kept(w, name);

@@ -14,6 +14,7 @@ struct import {
 	uint32_t count, cap;
 	uint32_t next; /* the record to be sent next */
 	bool placed;   /* the queue has said so */
+	bool no_ids;   /* its records have none: only the position says what was sent before */
 	uint32_t
 	    sender; /* the first process: all records are in the order in which it has them */
 };

@@ -10,9 +10,6 @@ static const struct runner_variant variants[] = {
 #define X(NAME, text) {#NAME, text, NULL, false},
     WORLD_VARIANTS(X) RMQ_QUEUE_VARIANTS(X)
 #undef X
-#define X(NAME, text) {#NAME, text, NULL, true},
-	RMQ_QUEUE_RARE_VARIANTS(X)
-#undef X
 };
 
 static const struct {
@@ -23,7 +20,7 @@ static const struct {
     WORLD_VARIANTS(X)
 #undef X
 #define X(NAME, text) {WORLD_SOUND, RMQ_VARIANT_##NAME},
-	RMQ_QUEUE_VARIANTS(X) RMQ_QUEUE_RARE_VARIANTS(X)
+	RMQ_QUEUE_VARIANTS(X)
 #undef X
 };
 

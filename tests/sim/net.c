@@ -110,7 +110,7 @@ void net_move(struct net *n, struct prng *p, uint64_t now_ms)
 		return;
 	if (s == &l->up)
 		l->arrived_ms = now_ms;
-	arrive(s, prng_chance(p, 700) ? len : (size_t)prng_range(p, 1, len));
+	arrive(s, prng_chance(p, 700) && !l->trickles ? len : (size_t)prng_range(p, 1, len));
 }
 
 void net_move_all(struct net *n, uint64_t now_ms)

@@ -47,6 +47,7 @@ struct link {
 	/* nothing gets through until the client hangs up: to it the daemon stands still */
 	bool wedged;
 	uint64_t arrived_ms; /* boot time at which the daemon got its newest bytes */
+	bool trickles;	     /* little of what is under way comes at once */
 	bool deaf;	     /* it was not read, as its client does not read */
 	bool accepted;	     /* the daemon knows of it */
 	bool daemon_closed;  /* the daemon's side has ended */

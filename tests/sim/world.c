@@ -77,6 +77,8 @@ void world_init(struct world *w, uint64_t seed, unsigned daemons)
 		w->weather.laned += 300;
 		w->weather.keyed += 500;
 	}
+	if (prng_chance(&own, 150))
+		w->weather.large += 150;
 	w->own = own;
 	w->boot_ms = START_BOOT_MS;
 	w->lines_goal = (uint32_t)prng_range(&w->prng, 50, 1200);

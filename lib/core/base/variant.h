@@ -75,6 +75,9 @@
 	X(SESSIONS_REVIVED, "recovery keeps sessions that the sessions' part does not name") \
 	X(STALE_SETTLES, "a receipt of an old lease settles") \
 	X(STARTED_UNCOUNTED, "the end of a lease is no failure of what has reached its reader") \
+	X(POSITION_UNCHECKED, "records of an input are stored that another run has stored") \
+	X(SEVERAL_APART, \
+	    "a large message comes to those of its queues from which it has not gone") \
 	X(IDS_UNCHECKED, "a message is stored again though its id is known") \
 	X(IDS_FORGOTTEN, "a checkpoint does not know ids of what was sent") \
 	X(POSITION_FORGOTTEN, "a checkpoint does not know how far an input has come") \
@@ -228,13 +231,8 @@
 	X(SPENT_LEADS, "a leader whose disk has no room for any record leads on", \
 	    "illness stops")
 
-/* The same of the queue core. */
-#define RMQ_QUEUE_RARE_VARIANTS(X) \
-	X(POSITION_UNCHECKED, "records of an input are stored that another run has stored") \
-	X(SEVERAL_APART, "a large message comes to those of its queues from which it has not gone")
-
 #define RMQ_VARIANTS_LIST(X) \
-	RMQ_QUEUE_VARIANTS(X) RMQ_QUEUE_RARE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)
+	RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)
 /* clang-format on */
 
 #ifdef RMQ_VARIANTS
