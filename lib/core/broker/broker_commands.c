@@ -1097,6 +1097,8 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 	if (m->part > 0 && c->refused == m->n)
 		return;
 	c->refused = 0;
+	if (m->part == 0)
+		c->unrouted = 0;
 	if (m->flags & SEND_TOPIC && m->part == 0) {
 		struct id_hashes *id = broker_ids_of(b, attributes, 1);
 		bool no = topic_with_ids(b, c, m, id);
