@@ -5159,6 +5159,48 @@ static void a_batch_that_makes_too_many_ranges_says_how_many_messages_may_be_sen
 	assert_int_equal(queue_total(broker_queue_named(w.broker, slice_str("q8"))), count[1]);
 }
 
+static void priorities_that_alternate_share_a_range(void **state)
+{
+	uint64_t count = 2 * MIXED_SPAN_MAX, held[20], leases[20];
+	(void)state;
+	hello(1, 0, 0);
+	for (uint64_t i = 0; i < count; i++) {
+		uint8_t priority = (uint8_t)(i % 10);
+		send_with(i + 1, ATTRIBUTE_PRIORITY, slice_of(&priority, 1));
+		run();
+		expect(1, WIRE_TYPE_SENT);
+	}
+	const struct queue *q = broker_queue_named(w.broker, slice_str("q"));
+	assert_int_equal(ranges_of(q), 2);
+	broker_checkpoint(w.broker);
+	run();
+	assert_int_equal(recovered_digest(), broker_digest(w.broker));
+	/* The oldest of the highest first. */
+	subscribe(1, "q", 20);
+	for (uint64_t i = 0; i < 20; i++) {
+		EXPECT(1, DELIVER, deliver, d);
+		held[i] = d.first_seq;
+		leases[i] = d.lease;
+		assert_int_equal(d.count, 1);
+		assert_int_equal(d.first_seq, 10 * (i + 1));
+	}
+	broker_checkpoint(w.broker);
+	run();
+	assert_int_equal(recovered_digest(), broker_digest(w.broker));
+	/* What is settled, or given back, leaves the ranges as they were. */
+	for (uint64_t i = 0; i < 20; i++) {
+		settle(1, count + i + 1, i % 2 ? VERB_SETTLE : VERB_RELEASE, 0, 0, leases[i],
+		    held[i], 1);
+		run();
+		expect(1, WIRE_TYPE_DONE);
+	}
+	assert_int_equal(q->live[STATE_READY], count - 10);
+	assert_in_range(ranges_of(q), 2, 4);
+	broker_checkpoint(w.broker);
+	run();
+	assert_int_equal(recovered_digest(), broker_digest(w.broker));
+}
+
 static void a_dead_letter_keeps_its_priority(void **state)
 {
 	(void)state;
@@ -7549,6 +7591,7 @@ static const struct CMUnitTest tests[] = {
     TEST(higher_priorities_are_handed_out_first),
     TEST(a_batch_of_mixed_attributes_keeps_its_numbers),
     TEST(a_batch_that_makes_too_many_ranges_says_how_many_messages_may_be_sent),
+    TEST(priorities_that_alternate_share_a_range),
     TEST(a_dead_letter_keeps_its_priority),
     TEST(what_has_expired_is_not_handed_out_and_leaves_its_queue),
     TEST(what_expires_while_it_is_held_stays_with_its_holder),

@@ -131,7 +131,9 @@ extern bool rmq_small_limits;
 #define SUBSCRIPTIONS_MAX  16	 /* of one session */
 #define EPHEMERAL_IDLE_MS  60000 /* an ephemeral subscription whose receiver has vanished ends */
 #define LEASE_SPAN_MAX	   LIMIT(UINT32_MAX, 20) /* from a lease's first to its last message */
-#define GRANT_MESSAGES_MAX LIMIT(8192, 7)	 /* in one lease */
+#define MIXED_BYTES_MAX	   512
+#define MIXED_SPAN_MAX	   LIMIT(MIXED_BYTES_MAX, 24) /* it is looked through (mixed.h) */
+#define GRANT_MESSAGES_MAX LIMIT(8192, 7)	      /* in one lease */
 #define GRANT_BYTES_MAX	   LIMIT(1u << 20, 300)
 #define LIST_ROWS_MAX	   LIMIT(256, 3) /* rows in one answer to LIST or PEEK */
 

@@ -117,6 +117,7 @@
 	X(DELAY_FORGOTTEN, "a checkpoint forgets that a delay ends by the wall clock") \
 	X(PRIORITY_UNSEEN, "what is older is handed out before what has a higher priority") \
 	X(PRIORITY_FORGOTTEN, "a checkpoint forgets priorities") \
+	X(MIX_FORGOTTEN, "a checkpoint forgets those of a range that has several") \
 	X(PRIORITY_OF_DEAD, "dead letters lose their priority") \
 	X(KEYS_UNSEEN, "two messages of a key are leased at a time") \
 	X(KEYS_FORGOTTEN, "a checkpoint forgets the keys of messages") \

@@ -1014,18 +1014,28 @@ static void add_state(struct digest *d, const struct range *r, uint64_t live)
 /* Equal states may be cut into ranges differently: so many live messages are in this one. */
 static void add_ranges(struct digest *d, struct queue *q)
 {
-	struct range *r, *run = NULL;
+	struct range *r, run, part;
 	uint64_t live = 0;
 	RB_FOREACH (r, range_tree, &q->ranges) {
-		if (run && !same_state(run, r)) {
-			add_state(d, run, live);
-			live = 0;
+		uint64_t end = r->first + r->span, to;
+		for (uint64_t at = r->first; at < end; at = to) {
+			to = mixed_run(r, at, end);
+			part = *r;
+			part.live =
+			    range_is_mixed(r) ? queue_count_live(q, at, to - at) : r->live;
+			if (part.live == 0)
+				continue;
+			part.priority = mixed_priority(r, queue_first_live(q, at, end));
+			if (live > 0 && !same_state(&run, &part)) {
+				add_state(d, &run, live);
+				live = 0;
+			}
+			run = part;
+			live += part.live;
 		}
-		run = r;
-		live += r->live;
 	}
-	if (run)
-		add_state(d, run, live);
+	if (live > 0)
+		add_state(d, &run, live);
 }
 
 /* The same of runs that expire at one time. */

@@ -160,12 +160,15 @@ static void write_range(
 	if (!queue_any_live(q, first, end))
 		return;
 	const struct session *s = range_holder(r);
-	uint8_t list[EVENT_PRIORITY_SIZE + 4];
+	uint8_t list[EVENT_PRIORITY_SIZE + 4 + MIXED_PART_MAX];
 	struct writer tags = writer_of(list, sizeof(list));
-	if (!RMQ_VARIANT(PRIORITY_FORGOTTEN))
+	if (!range_is_mixed(r) && !RMQ_VARIANT(PRIORITY_FORGOTTEN))
 		event_priority_put(&tags, r->priority);
 	if (r->by_wall && !RMQ_VARIANT(DELAY_FORGOTTEN))
 		tags_put(&tags, PART_RANGE_TAG_WALL, NO_TAGS);
+	if (range_is_mixed(r) && !RMQ_VARIANT(MIX_FORGOTTEN))
+		tags_put(&tags, PART_RANGE_TAG_MIX,
+		    slice_of(r->mix + (first - r->first), end - first));
 	broker_emit_part_range(b,
 	    &(struct event_part_range){q->id, r->state, range_detached(r) ? SETTLE_DETACH : 0,
 		first, end - first, r->attempt, r->failures, r->lease, s ? s->id : 0,
@@ -370,7 +373,7 @@ static uint64_t piece_end(struct queue *q, uint64_t from, uint64_t bytes)
 			m = queue_batch_next(m);
 		}
 		if (range_end == to) {
-			taken += RANGE_PART_MAX;
+			taken += RANGE_PART_MAX + (range_is_mixed(r) ? MIXED_PART_MAX : 0);
 			r = queue_range_next(r);
 		}
 		/* It may go on after a batch and a range. */

@@ -656,15 +656,15 @@ static uint32_t counts(const struct queue *q)
 }
 
 /*
- * The range of the next part, [*from, *at) then, that has live messages, from *at on and before
- * `end`.  NULL: there is none.
+ * The range of the next part, [*from, *at) then, that has live messages, of one priority, from *at
+ * on and before `end`.  NULL: there is none.
  */
 static struct range *next_part(struct queue *q, uint64_t *from, uint64_t *at, uint64_t end)
 {
 	struct range *r;
 	while (*at < end && (r = queue_range_at(q, *at)) && r->first < end) {
 		*from = *at > r->first ? *at : r->first;
-		*at = min_u64(end, r->first + r->span);
+		*at = mixed_run(r, *from, min_u64(end, r->first + r->span));
 		if (queue_any_live(q, *from, *at))
 			return r;
 	}
@@ -721,15 +721,15 @@ static enum rmq_error apply_lease(
 		return lease_around(b, at, e);
 	struct range *r = q ? queue_range_at(q, e->first) : NULL;
 	if (!r || r->state != STATE_READY || e->span == 0 || e->span > LEASE_SPAN_MAX ||
-	    e->first < r->first)
+	    e->first < r->first || e->first > SEQ_MAX)
 		return RMQ_E_CORRUPT;
-	uint64_t span = e->span, range_end = r->first + r->span;
-	/* What is settled before the cut may be in no range. */
-	if (span > below - e->first)
-		span = min_u64(below, range_end) - e->first;
-	if (span > range_end - e->first)
-		return RMQ_E_CORRUPT;
-	make_leased(b, at, q, queue_isolate(q, r, e->first, span), e);
+	uint64_t seq = e->first, end = min_u64(e->first + e->span, below);
+	/* One range, but where a recovery has joined ranges of several priorities otherwise. */
+	while ((r = next_live(q, &seq, end))) {
+		if (r->state != STATE_READY)
+			return RMQ_E_CORRUPT;
+		make_leased(b, at, q, r, e);
+	}
 	return RMQ_E_OK;
 }
 
@@ -1469,6 +1469,7 @@ static enum rmq_error apply_part_range(
 	    (e->state == STATE_LEASED && e->span > LEASE_SPAN_MAX))
 		return RMQ_E_CORRUPT;
 	uint8_t priority;
+	struct slice mix;
 	bool by_wall = tags_find(e->tags, PART_RANGE_TAG_WALL, &(struct slice){0});
 	if (!event_priority_find(e->tags, &priority) || (by_wall && e->state != STATE_DELAYED))
 		return RMQ_E_CORRUPT;
@@ -1476,6 +1477,9 @@ static enum rmq_error apply_part_range(
 		return RMQ_E_VERSION;
 	struct range *r = queue_add_range(q, e->first, e->span, live);
 	r->priority = priority;
+	if (tags_find(e->tags, PART_RANGE_TAG_MIX, &mix) &&
+	    (e->state == STATE_LEASED || !mixed_set(r, mix)))
+		return RMQ_E_CORRUPT;
 	r->failures = e->failures;
 	r->detached = e->flags & SETTLE_DETACH;
 	switch (e->state) {

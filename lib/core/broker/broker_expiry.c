@@ -107,7 +107,7 @@ void broker_arrive(struct broker *b, struct queue *to, const struct range *r,
 		     EVENT_TAKEN_SIZE];
 	struct writer tags = writer_of(list, sizeof(list));
 	if (!RMQ_VARIANT(PRIORITY_OF_DEAD))
-		event_priority_put(&tags, r->priority);
+		event_priority_put(&tags, mixed_priority(r, first));
 	if (r->queue->keys && !RMQ_VARIANT(KEYS_OF_DEAD))
 		put_keys(&tags, r->queue, first, count);
 	put_rest(&tags, event_place_tags(&a->origin, m->shares, a->redrives, place));

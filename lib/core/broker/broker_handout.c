@@ -62,9 +62,9 @@ static struct take take_from(
     struct broker *broker, struct range *r, uint64_t messages, uint64_t bytes)
 {
 	uint64_t end = r->first + r->span, run_end = 0;
-	struct take t = {.first = queue_first_live(r->queue, r->first, end)};
+	struct take t = {.first = mixed_first(r)};
 	struct batch *b = queue_batch_at(r->queue, t.first);
-	end = t.first + min_u64(end - t.first, LEASE_SPAN_MAX);
+	end = mixed_run(r, t.first, t.first + min_u64(end - t.first, LEASE_SPAN_MAX));
 	for (; b && b->first < end; b = queue_batch_next(b)) {
 		uint64_t at = b->first;
 		broker_works(broker, 1);
@@ -231,10 +231,11 @@ struct offer {
 
 /* How many of r's first messages sub may have by their keys, up to `most`. */
 static uint64_t run_for(
-    struct broker *b, const struct range *r, const struct subscription *sub, uint64_t most)
+    struct broker *b, struct range *r, const struct subscription *sub, uint64_t most)
 {
 	struct queue *q = r->queue;
-	uint64_t n = 0, at = r->first, end = r->first + r->span, key;
+	uint64_t n = 0, at = mixed_first(r), key;
+	uint64_t end = mixed_run(r, at, r->first + r->span);
 	/* All keys are its. */
 	if ((q->by_key.present_count == 1 && sub->by_key.is_present) ||
 	    RMQ_VARIANT(KEYS_TO_ANY))
@@ -262,7 +263,7 @@ static bool next_by_key(
 		}
 		if (!r)
 			return false;
-		uint64_t seq = queue_first_live(q, r->first, r->first + r->span);
+		uint64_t seq = mixed_first(r);
 		uint64_t key = RMQ_VARIANT(KEYS_TO_ANY) ? 0 : keys_of(q, seq);
 		to = key > 0 ? by_key_receiver(q, key) : &TAILQ_FIRST(&q->hungry)->by_key;
 		broker_works(b, 1);

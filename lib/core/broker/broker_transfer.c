@@ -140,7 +140,7 @@ static bool transfer_range(struct broker *b, struct transfer *t, uint64_t at, ui
 	struct range *r;
 	while ((r = queue_range_at(t->from, at)) && r->first < end && at < end) {
 		uint64_t first = at > r->first ? at : r->first, run_end;
-		uint64_t limit = min_u64(end, r->first + r->span);
+		uint64_t limit = mixed_run(r, first, min_u64(end, r->first + r->span));
 		struct batch *m = queue_batch_at(t->from, first);
 		if (b->work >= t->end_work)
 			return stop(t, first, RMQ_E_OK);

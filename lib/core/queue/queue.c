@@ -744,6 +744,7 @@ static void leave_state(struct queue *q, struct range *r)
 	case STATE_LEASED:
 		RB_REMOVE(timer_tree, &q->timers->leases, r);
 		range_detach(r);
+		r->mix = NULL;
 		if (!RB_EMPTY(&q->expiries))
 			expiry_return(q, r->first, r->first + r->span);
 		break;
@@ -791,7 +792,21 @@ static void range_free(struct queue *q, struct range *r)
 	if (q->recent_range == r)
 		q->recent_range = NULL;
 	q->ledger->part_bytes -= RANGE_PART_MAX;
+	mixed_free(r);
 	free(r);
+}
+
+/* Some messages have left r, or come: it may be of another priority now. */
+static void look_again(struct queue *q, struct range *r)
+{
+	bool listed = r->state == STATE_READY && !r->waits;
+	if (!range_is_mixed(r))
+		return;
+	if (listed)
+		RB_REMOVE(ready_tree, &q->ready, r);
+	mixed_look(r);
+	if (listed)
+		RB_INSERT(ready_tree, &q->ready, r);
 }
 
 /* Cuts r at seq, strictly inside of it, and gives the right side, in the same state. */
@@ -809,8 +824,11 @@ static struct range *range_split(struct queue *q, struct range *r, uint64_t seq)
 	right->span = r->span - left_span;
 	right->live = r->live - left_live;
 	q->live[r->state] -= right->live;
+	mixed_split(r, right);
 	r->span = left_span;
 	r->live = left_live;
+	look_again(q, r);
+	mixed_look(right);
 	RB_INSERT(range_tree, &q->ranges, right);
 	q->ledger->part_bytes += RANGE_PART_MAX;
 	enter_state(q, right, r->state);
@@ -836,21 +854,28 @@ struct range *queue_isolate(struct queue *q, struct range *r, uint64_t first, ui
 	return r;
 }
 
-/* Whether both are ready or delayed, and the same in all else. */
-static bool same_state(const struct range *a, const struct range *b)
+/* Whether both, b after a, are ready or delayed, and the same in all else. */
+static bool may_join(const struct range *a, const struct range *b)
 {
 	return a && b && a->state == b->state && a->state != STATE_LEASED &&
 	       a->attempt == b->attempt && a->failures == b->failures &&
-	       a->priority == b->priority && a->until_ms == b->until_ms &&
-	       a->by_wall == b->by_wall && a->waits == b->waits && !a->aside && !b->aside;
+	       a->until_ms == b->until_ms && a->by_wall == b->by_wall && a->waits == b->waits &&
+	       !a->aside && !b->aside && mixed_may_join(a, b);
 }
 
 /* Right joins left; what lies between them is settled. */
 static void range_merge(struct queue *q, struct range *left, struct range *right)
 {
 	uint64_t live = right->live;
+	bool rises =
+	    left->state == STATE_READY && !left->waits && right->priority > left->priority;
+	if (rises)
+		RB_REMOVE(ready_tree, &q->ready, left);
+	mixed_join(left, right);
 	left->span = right->first + right->span - left->first;
 	range_free(q, right);
+	if (rises)
+		RB_INSERT(ready_tree, &q->ready, left);
 	left->live += live;
 	q->live[left->state] += live;
 }
@@ -859,9 +884,9 @@ static void merge_neighbours(struct queue *q, struct range *r)
 {
 	struct range *prev = RB_PREV(range_tree, &q->ranges, r);
 	struct range *next = RB_NEXT(range_tree, &q->ranges, r);
-	if (same_state(r, next))
+	if (may_join(r, next))
 		range_merge(q, r, next);
-	if (same_state(prev, r))
+	if (may_join(prev, r))
 		range_merge(q, prev, r);
 }
 
@@ -978,6 +1003,7 @@ void queue_make_waiting(struct queue *q, struct range *r, struct wall_time until
 void queue_make_leased(struct queue *q, struct range *r, struct session *s, uint64_t lease,
     struct lease_time until, uint32_t lease_ms, uint32_t attempt)
 {
+	assert(!range_is_mixed(r));
 	if (r->state)
 		leave_state(q, r);
 	r->session = s;
@@ -1027,6 +1053,7 @@ static void range_lose(
 	if (end == r->first + r->span) {
 		r->span = first - r->first;
 	} else if (first == r->first) {
+		mixed_shift(r, end - first);
 		r->first = end;
 		r->span -= end - first;
 	}
@@ -1050,8 +1077,10 @@ void queue_drop(struct queue *q, struct range *r, uint64_t first, uint64_t end)
 	else
 		range_lose(q, r, first, end, gone);
 	drop_span(q, first, end);
+	if (!all)
+		look_again(q, r);
 	/* As recovery from a checkpoint puts them together. */
-	if (same_state(prev, next))
+	if (may_join(prev, next))
 		range_merge(q, prev, next);
 	for (size_t i = 0; i < count; i++)
 		unwait(q, oldest[i]);
@@ -1095,5 +1124,6 @@ void queue_revive(struct queue *q, struct record *r, uint64_t first, uint32_t co
 		}
 		over->live += to - at;
 		q->live[over->state] += to - at;
+		look_again(q, over);
 	}
 }

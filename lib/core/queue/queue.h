@@ -5,8 +5,8 @@
  * large message in several).  Settled messages shorten a batch, or, in its middle, clear bits
  * of a bitmap.
  *
- * Ranges say who: each live message is in exactly one range, and all live messages of
- * a range are in the same state and have the same priority.  Ranges may span settled messages, so that an untouched
+ * Ranges say who: each live message is in exactly one range, and all live messages of a range
+ * are in the same state and, but in mixed ranges, have the same priority.  Ranges may span settled messages, so that an untouched
  * backlog is one range, whatever was settled in it.  A leased range spans at most
  * LEASE_SPAN_MAX, as the entries of settlements do.
  *
@@ -29,6 +29,7 @@
 #include "core/queue/lanes.h"
 #include "core/queue/ids.h"
 #include "core/queue/ledger.h"
+#include "core/queue/mixed.h"
 #include "core/queue/policy.h"
 #include "core/queue/positions.h"
 #include "core/wire/event.h"
@@ -124,8 +125,11 @@ struct range {
 	uint64_t live;
 	uint64_t lease;
 	uint64_t until_ms; /* leased, delayed: lease time, or if by_wall wall clock */
-	/* leased: those from here on have not reached the reader; in memory only */
-	uint64_t unstarted;
+	union {
+		/* leased: those from here on have not reached the reader; in memory only */
+		uint64_t unstarted;
+		uint8_t *mix; /* others: of each message its priority (mixed.h); or NULL */
+	};
 	uint32_t lease_ms;
 	uint32_t attempt;
 	uint32_t failures;
@@ -137,6 +141,12 @@ struct range {
 	bool aside : 1;	   /* for its receiver (by_key.h), in this group */
 	uint16_t group : 12;
 };
+
+/* Whether its messages are of several priorities. */
+static inline bool range_is_mixed(const struct range *r)
+{
+	return r->state != STATE_LEASED && r->mix;
+}
 
 static_assert(sizeof(struct range) <= 176, "leases and delays are kept small");
 
@@ -289,7 +299,8 @@ uint32_t batch_live_bytes(const struct batch *b);
 uint32_t batch_bytes_of(const struct batch *b, uint64_t messages);
 /* What it takes in a checkpoint, at most. */
 uint64_t batch_part_bytes(const struct batch *b);
-#define RANGE_PART_MAX 80 /* the same of a range */
+#define RANGE_PART_MAX 80		     /* the same of a range */
+#define MIXED_PART_MAX (4 + MIXED_BYTES_MAX) /* what it takes more if it is mixed */
 /* Whether both are dead letters of one queue and for one reason, or none is one. */
 bool batch_same_origin(const struct batch *a, const struct batch *b);
 /* Takes bits (live messages) for a batch that was just added; recovery only. */

@@ -311,6 +311,7 @@ const char *event_name(unsigned type);
 	X(PART_RANGE, EVENT_TAG_PRIORITY, priority) \
 	X(DEAD, EVENT_TAG_PRIORITY, priority) \
 	X(PART_RANGE, PART_RANGE_TAG_WALL, wall) \
+	X(PART_RANGE, PART_RANGE_TAG_MIX, priorities) \
 	X(DEAD, EVENT_TAG_KEYS, keys) \
 	X(PART_PENDING, EVENT_TAG_KEYS, key) \
 	X(PART_PENDING, PART_PENDING_TAG_ATTRIBUTES, attributes) \
@@ -446,6 +447,8 @@ bool event_priority_find(struct slice tags, uint8_t *priority);
 #define DEAD_KEYS_MAX  512
 /* PART_RANGE: empty, until_ms is wall clock. */
 #define PART_RANGE_TAG_WALL 4
+/* PART_RANGE, not of leased ones: of each message of the span its priority, a u8, if they differ. */
+#define PART_RANGE_TAG_MIX 6
 /* PART_PENDING: those of the message's attributes that are acted upon (attributes.h). */
 #define PART_PENDING_TAG_ATTRIBUTES 2
 
