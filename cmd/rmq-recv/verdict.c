@@ -122,7 +122,7 @@ static void bury(struct worker *w, struct outcome *o)
 	if (!kept || settle_apart(w, &b, &kept->jobs, kept))
 		return;
 	conclude(w, kept);
-	free(kept);
+	verdict_free(kept);
 }
 
 /* ---- output ---- */
@@ -244,11 +244,18 @@ void verdict_act(struct worker *w, struct outcome *o)
 	conclude(w, o);
 }
 
+void verdict_free(struct outcome *o)
+{
+	jobs_free(&o->jobs);
+	sendbuf_free(o->batch);
+	free(o);
+}
+
 void verdict_done(struct worker *w, struct outcome *o)
 {
 	(void)note(w, o);
 	conclude(w, o);
-	free(o);
+	verdict_free(o);
 }
 
 void verdict_refused(
@@ -261,5 +268,5 @@ void verdict_refused(
 		    w->o->queue, (int)text.len, (const char *)text.data);
 		fail(w, o);
 	}
-	free(o);
+	verdict_free(o);
 }

@@ -31,6 +31,8 @@ void verdict_done(struct worker *w, struct outcome *o);
 void verdict_refused(
     struct worker *w, struct outcome *o, enum rmq_error code, struct slice text);
 
+void verdict_free(struct outcome *o);
+
 /* Given back, or failed, without a run. */
 void verdict_add(
     struct worker *w, struct settling *b, uint64_t lease, uint64_t first, uint32_t count);

@@ -774,8 +774,18 @@ enum rmq_error worker_open(
 	return err;
 }
 
+/* Those whose answer has not come. */
+static void free_outcomes(struct worker *w)
+{
+	const struct client_command *cmd = w->io.client ? client_oldest(w->io.client) : NULL;
+	for (; cmd; cmd = cmd->next)
+		if (cmd->tag)
+			verdict_free(cmd->tag);
+}
+
 void worker_close(struct worker *w)
 {
+	free_outcomes(w);
 	client_io_close(&w->io);
 	for (uint32_t i = 0; i < w->o->work.config.parallel; i++)
 		run_deinit(&w->runs[i]);

@@ -59,11 +59,11 @@ holds() {
 	rmq-send -e 100ms jobs short
 	rmq-send -e @1 jobs past
 	rmq-send -e 1h jobs long
-	rmq-send -d 1h -e 100ms jobs never
 	wait_until 5 holds jobs 1
 	assert_equal "$(rmq-recv --drain jobs)" long
 	rmq-queue create --expire 100ms brief
 	rmq-send brief one two
+	rmq-send -d 1h brief never
 	wait_until 5 holds brief 0
 	# A dead-letter queue keeps its messages for as long as its own setting says.
 	rmq-queue create --expire 100ms jobs.dead
