@@ -16,11 +16,16 @@ struct freight {
 	uint64_t first;	   /* number of its first record, from 1 */
 	uint32_t removed;  /* bad records that were taken out of it */
 	struct text names; /* the records that stand for them, if they are named */
+	/* What is printed of records that were known, and how many of the others each comes after. */
+	struct text known;
+	struct text known_after; /* uint32_t each */
 };
 
 static void freight_free(struct freight *f)
 {
 	text_deinit(&f->names);
+	text_deinit(&f->known);
+	text_deinit(&f->known_after);
 	free(f);
 }
 
@@ -94,24 +99,64 @@ static void put_records(
 
 /* ---- answers ---- */
 
-static void print_ids(struct sender *s, const struct client_command *cmd, uint64_t first_seq,
-    const struct text *records)
+/* What was known of a command, in its place among what is stored. */
+struct known_walk {
+	const char *line;
+	size_t at; /* in known_after */
+};
+
+/* Those that come after so many others. */
+static void print_known(
+    struct sender *s, const struct freight *f, struct known_walk *w, uint32_t after)
+{
+	const char *end = f->known.data + f->known.len, *from = w->line;
+	uint32_t place;
+	for (; w->at < f->known_after.len; w->at += sizeof(place)) {
+		memcpy(&place, f->known_after.data + w->at, sizeof(place));
+		if (place > after)
+			break;
+		const char *sep = memchr(w->line, s->in->separator, (size_t)(end - w->line));
+		w->line = sep ? sep + 1 : end;
+	}
+	if (w->line > from)
+		text_put(printer_text(&s->printer), from, (size_t)(w->line - from));
+}
+
+static void print_one(struct sender *s, uint64_t seq, struct slice record)
 {
 	struct text *out = printer_text(&s->printer);
 	char id[RECEIPT_MAX];
+	if (s->o->print_ids)
+		text_put(out, id, receipt_print_id(id, slice_str(s->o->queue), seq));
+	if (s->o->print_ids && s->o->pass)
+		text_put_char(out, '\t');
+	if (s->o->pass)
+		text_put_slice(out, record);
+	text_put_char(out, s->in->separator);
+}
+
+/* In the order of the input. */
+static void print_sent(struct sender *s, const struct client_command *cmd, uint64_t first_seq,
+    const struct text *records)
+{
+	const struct freight *f = cmd->tag;
+	struct known_walk known = {f->known.data, 0};
 	const char *p = records->data, *end = records->data + records->len;
-	for (uint32_t i = 0; i < messages(cmd); i++) {
-		size_t len = receipt_print_id(id, slice_str(s->o->queue), first_seq + i);
-		text_put(out, id, len);
-		if (s->o->pass) {
-			const char *sep = memchr(p, s->in->separator, (size_t)(end - p));
-			size_t record = (size_t)((sep ? sep : end) - p);
-			text_put_char(out, '\t');
-			text_put(out, p, record);
-			p += record + 1;
-		}
-		text_put_char(out, s->in->separator);
+	/* A large one may hold the separator, and is all that its command has. */
+	bool plain = s->o->pass && !s->o->print_ids && f->known.len == 0;
+	if (plain)
+		text_put(printer_text(&s->printer), records->data, records->len);
+	for (uint32_t i = 0; i < messages(cmd) && !plain; i++) {
+		const char *sep = p ? memchr(p, s->in->separator, (size_t)(end - p)) : NULL;
+		size_t len = p ? (size_t)((sep ? sep : end) - p) : 0;
+		print_known(s, f, &known, i);
+		print_one(s, first_seq + i, slice_of(p, len));
+		if (p)
+			p += len + 1;
 	}
+	if (f->known.len > 0)
+		text_put(printer_text(&s->printer), known.line,
+		    (size_t)(f->known.data + f->known.len - known.line));
 }
 
 static void on_sent(
@@ -119,24 +164,29 @@ static void on_sent(
 {
 	struct sender *s = arg;
 	struct text records = {0};
-	if (count == 0) {
-		freight_free(cmd->tag);
-		return;
-	}
 	s->stored += count;
-	if (s->o->wait)
+	if (s->o->wait && count > 0)
 		waiter_stored(&s->waiter, first_seq, count);
-	if (s->o->pass) {
+	if (s->o->pass && count > 0) {
 		put_records(s, &records, cmd, 0);
 		if (s->in->kind == INPUT_WHOLE)
 			records.len--;
 	}
-	if (s->o->print_ids)
-		print_ids(s, cmd, first_seq, &records);
-	else if (s->o->pass)
-		text_put(printer_text(&s->printer), records.data, records.len);
+	if (s->o->print_ids || s->o->pass)
+		print_sent(s, cmd, first_seq, &records);
 	text_deinit(&records);
 	freight_free(cmd->tag);
+}
+
+/* Record `at` of the others is taken out. */
+static void known_move_up(struct freight *f, uint32_t at)
+{
+	uint32_t place;
+	for (size_t i = 0; i < f->known_after.len; i += sizeof(place)) {
+		memcpy(&place, f->known_after.data + i, sizeof(place));
+		place -= place > at;
+		memcpy(f->known_after.data + i, &place, sizeof(place));
+	}
 }
 
 static const char *explain(char out[TEXT_MAX + 1], struct slice text)
@@ -169,6 +219,7 @@ static enum client_verdict refuse_record(
 			f->names.len -= to - from;
 		}
 		f->removed++;
+		known_move_up(f, at);
 		if (messages(cmd) == 1) {
 			freight_free(f);
 			return CLIENT_DROP;
@@ -242,9 +293,8 @@ static void on_position(void *arg, uint32_t req, uint64_t at)
 }
 
 /* What is told of a record that an earlier run has stored: it has no id any more. */
-static void print_passed(struct sender *s, struct slice record)
+static void print_passed(const struct sender *s, struct text *out, struct slice record)
 {
-	struct text *out = printer_text(&s->printer);
 	if (!s->o->print_ids && !s->o->pass)
 		return;
 	if (s->o->print_ids)
@@ -268,7 +318,8 @@ static void on_known(void *arg, const struct client_command *cmd, uint32_t at, u
 		const char *sep = memchr(p, s->in->separator, (size_t)(end - p));
 		if (!sep || cmd->buf->large)
 			sep = end - 1;
-		print_passed(s, slice_of(p, (size_t)(sep - p)));
+		print_passed(s, &f->known, slice_of(p, (size_t)(sep - p)));
+		text_put(&f->known_after, (const char *)&at, sizeof(at));
 		p = sep + 1;
 	}
 	text_deinit(&records);
@@ -298,7 +349,7 @@ static bool pass_over(struct sender *s, struct parcel *p, uint32_t n)
 		/* That of a large message may hold the separator. */
 		if (!end || p->buf->large)
 			end = records.data + records.len - 1;
-		print_passed(s, slice_of(at, (size_t)(end - at)));
+		print_passed(s, printer_text(&s->printer), slice_of(at, (size_t)(end - at)));
 		at = end + 1;
 	}
 	text_deinit(&records);

@@ -896,11 +896,16 @@ holds() {
 	start_queue q
 	run -0 --separate-stderr rmq-send --id-from hash -i --pass jobs <<<$'one\ntwo\none'
 	[ "$stderr" = "rmq-send: jobs: 1 lines had been stored before" ]
-	assert_output "$(printf -- '-\tone\njobs:1\tone\njobs:2\ttwo')"
+	assert_output "$(printf -- 'jobs:1\tone\njobs:2\ttwo\n-\tone')"
 	kill_queue
 	start_queue q
 	run -0 rmq-send -q --id-from hash --pass jobs <<<$'two\nthree\none'
-	assert_output "$(printf 'two\none\nthree')"
+	assert_output "$(printf 'two\nthree\none')"
+	# Long inputs too: each line has its own answer.
+	seq 1 3000 | sed 'n;n;s/.*/same/' >mixed
+	rmq-send -q --id-from hash -i --pass mixed <mixed >answers
+	cut -f 2 answers | cmp - mixed
+	[ "$(grep -c '^-' answers)" = 999 ]
 	run bodies jobs
 	assert_output "$(printf 'one\ntwo\nthree')"
 	# Files, large ones, words, all of stdin.
