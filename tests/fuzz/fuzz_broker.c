@@ -464,8 +464,55 @@ static void seed_life(fuzz_add *add, unsigned variant)
 	add(w.p, w.len);
 }
 
+/* A queue that hands out by key, to two clients, and is bound to topics; one has a subscription of its own. */
+static void seed_topics_and_keys(fuzz_add *add)
+{
+	static uint8_t made[1024];
+	struct writer f = writer_of(made, sizeof(made)),
+		      w = writer_of(seed_bytes, sizeof(seed_bytes));
+	struct slice q = slice_str("jobs"), none = slice_of(NULL, 0);
+	struct slice news = slice_str("news.eu"), any = slice_str("news.*");
+	struct slice by_key = slice_of("\2\0\14\0\16\0\10\0\2\0\0\0\0\0\0\0", 16);
+	struct slice input = slice_of("\6\0\25\0\0\0\0\0\0\0\0\0\3\0\0\0\0\0\0\0input", 25);
+	struct slice batch = slice_of("\1\0\5\0\10\0\1\0k\2\0a\n", 13);
+	uint8_t messages[16] = {1, [8] = 2};
+
+	for (unsigned i = 0; i < 3; i++)
+		FRAME(i, hello, WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS);
+	FRAME(0, queue_create, 1, 0, SETTING_DISPATCH, q, 0, 0, 0, 0, 0, 0, none, by_key);
+	FRAME(0, bind, 2, 1, 0, q, any, NO_TAGS);
+	FRAME(0, bind, 3, 2, BIND_CREATE, slice_str("more"), slice_str("#"), NO_TAGS);
+	FRAME(0, bindings, 1, 10, none, none, none, NO_TAGS);
+	FRAME(1, subscribe, 0, 0, 0, q, NO_TAGS);
+	FRAME(1, credit, 0, 1, 1000, 77);
+	FRAME(2, subscribe, 0, SUBSCRIBE_STARTS, 0, q, NO_TAGS);
+	FRAME(2, credit, 0, 10, 1000, 77);
+	FRAME(2, subscribe, 1, SUBSCRIBE_EPHEMERAL, 0, any, NO_TAGS);
+	FRAME(0, send, 4, 3, SEND_TOPIC, 0, news, NO_TAGS, batch);
+	FRAME(0, send, 5, 4, 0, 0, q, NO_TAGS, batch);
+	FRAME(0, send, 6, 5, SEND_REPLACE, 0, q, NO_TAGS, batch);
+	FRAME(0, send, 7, 6, 0, 0, slice_str("more"), input, batch);
+	FRAME(0, position, 2, slice_str("more"), slice_str("input"), NO_TAGS);
+	put_u8(&w, 2);
+	put_u8(&w, 2);
+	FRAME(2, started, 1, 1, 1, q);
+	FRAME(2, ping, 78);
+	FRAME(0, cancel, 8, 7, q, NO_TAGS, slice_of(messages, sizeof(messages)));
+	FRAME(0, buried, 3, 1, 3, 1, q, NO_TAGS);
+	put_u8(&w, 0x10);
+	put_u16(&w, 60000);
+	put_u8(&w, 2);
+	FRAME(0, unbind, 9, 8, 0, q, any, NO_TAGS);
+	FRAME(1, unsubscribe, 0);
+	FRAME(2, bye, 0);
+	put_u8(&w, 2);
+	assert(!w.full);
+	add(w.p, w.len);
+}
+
 void fuzz_seeds(fuzz_add *add)
 {
+	seed_topics_and_keys(add);
 	for (unsigned variant = 0; variant < 16; variant++)
 		seed_life(add, variant);
 }
