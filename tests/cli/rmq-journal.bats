@@ -415,7 +415,8 @@ child_of() {
 }
 
 @test "journal verify: whose reading process is killed knows nothing of the record it was at, 74" {
-	feed 'events 1000 10'
+	# So many that it is at work still when a loaded machine comes to look.
+	feed 'events 20000 10'
 	cp q/data.mdb before.mdb
 	rmq-journal verify --quarantine q >out 2>err 3>&- &
 	verify=$!
