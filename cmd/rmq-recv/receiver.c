@@ -729,7 +729,7 @@ static bool advance(struct receiver *r)
 
 /* ---- the loop ---- */
 
-static int next_timer(const struct receiver *r, int timeout_ms)
+static int next_timer(struct receiver *r, int timeout_ms)
 {
 	struct mono_time now = clock_mono();
 	const struct segment *head = r->in_hand.head;
@@ -744,11 +744,9 @@ static int next_timer(const struct receiver *r, int timeout_ms)
 	if (r->phase == RELEASING)
 		timeout_ms = client_io_sooner(timeout_ms, RELEASE_MAX_MS);
 	struct supply_view v = view(r, now);
-	if (r->phase == RUNNING && supply_waits(&r->o->end, &v)) {
-		uint64_t end = r->heard.ms + r->o->end.wait_ms;
-		if (end > now.ms)
-			timeout_ms = client_io_sooner(timeout_ms, end - now.ms);
-	}
+	if (r->phase == RUNNING)
+		timeout_ms = client_io_sooner(
+		    timeout_ms, supply_tick(&r->o->end, &v, r->o->queue, &r->said_held_back));
 	return timeout_ms;
 }
 
@@ -760,10 +758,6 @@ static void turn(struct receiver *r)
 	bool watched = output_notices_close(&r->out) && r->phase < RELEASING;
 	p[1] = (struct pollfd){watched ? r->out.fd : -1, printing ? POLLOUT : 0, 0};
 	p[2] = (struct pollfd){r->signalled ? -1 : signals_fd(), POLLIN, 0};
-	struct supply_view v = view(r, clock_mono());
-	if (r->phase == RUNNING)
-		timeout_ms = client_io_sooner(
-		    timeout_ms, supply_tell(&v, r->o->queue, &r->said_held_back));
 	if (poll(p, 3, next_timer(r, timeout_ms)) < 0)
 		return;
 	if (p[2].revents)

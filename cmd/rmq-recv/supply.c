@@ -26,7 +26,8 @@ static bool is_idle(const struct supply_view *v)
 	return v->supply == SUPPLY_IDLE || v->supply == SUPPLY_DRAINED;
 }
 
-bool supply_waits(const struct supply_end *end, const struct supply_view *v)
+/* Whether the time of --wait runs: nothing is there to be taken, or nothing may be. */
+static bool waits(const struct supply_end *end, const struct supply_view *v)
 {
 	bool none = is_idle(v) || v->supply == SUPPLY_HELD_BACK || v->full;
 	return end->wait_ms != UNITS_INFINITY && none;
@@ -60,7 +61,8 @@ bool supply_credit(const struct supply_end *end, const struct supply_view *v,
 	return true;
 }
 
-uint64_t supply_tell(const struct supply_view *v, const char *queue, bool *said)
+/* Says it once, after a while.  How long until then. */
+static uint64_t tell_held_back(const struct supply_view *v, const char *queue, bool *said)
 {
 	if (*said || v->supply != SUPPLY_HELD_BACK || !v->nothing_in_hand)
 		return UINT64_MAX;
@@ -74,6 +76,15 @@ uint64_t supply_tell(const struct supply_view *v, const char *queue, bool *said)
 	return UINT64_MAX;
 }
 
+uint64_t supply_tick(
+    const struct supply_end *end, const struct supply_view *v, const char *queue, bool *said)
+{
+	uint64_t due_ms = tell_held_back(v, queue, said);
+	if (waits(end, v) && end->wait_ms > v->quiet_ms && end->wait_ms - v->quiet_ms < due_ms)
+		due_ms = end->wait_ms - v->quiet_ms;
+	return due_ms;
+}
+
 bool supply_is_over(const struct supply_end *end, const struct supply_view *v)
 {
 	if (!v->nothing_in_hand)
@@ -82,7 +93,7 @@ bool supply_is_over(const struct supply_end *end, const struct supply_view *v)
 		return true;
 	if (!v->welcomed)
 		return false;
-	if (supply_waits(end, v) && v->quiet_ms >= end->wait_ms)
+	if (waits(end, v) && v->quiet_ms >= end->wait_ms)
 		return true;
 	return is_idle(v) && (end->drain == DRAIN_HERE ||
 				 (end->drain == DRAIN_ALL && v->supply == SUPPLY_DRAINED));

@@ -55,18 +55,16 @@ bool supply_for_ever(const struct supply_end *end);
 /* Whether it matters that nothing is ready: the daemon is not asked in vain. */
 bool supply_wants_idle(const struct supply_end *end);
 
-/* Whether the time of --wait runs: nothing is there to be taken, or nothing may be. */
-bool supply_waits(const struct supply_end *end, const struct supply_view *v);
-
 /* Whether the daemon is to be given so much more credit now; *supply then says that it was asked. */
 bool supply_credit(const struct supply_end *end, const struct supply_view *v,
     const struct supply_stock *stock, enum supply *supply, uint32_t *messages, uint32_t *bytes);
 
 /*
  * Says once that messages are ready which the queue does not hand out, when none has come for a
- * second.  How long until then: UINT64_MAX: not to be said.
+ * second.  Milliseconds until that, or the end of --wait, is due; UINT64_MAX: neither.
  */
-uint64_t supply_tell(const struct supply_view *v, const char *queue, bool *said);
+uint64_t supply_tick(
+    const struct supply_end *end, const struct supply_view *v, const char *queue, bool *said);
 
 /* Whether no more messages are to be taken. */
 bool supply_is_over(const struct supply_end *end, const struct supply_view *v);

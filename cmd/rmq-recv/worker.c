@@ -585,11 +585,9 @@ static int next_timer(struct worker *w, int timeout_ms)
 	}
 	if (due < UINT64_MAX)
 		timeout_ms = client_io_sooner(timeout_ms, due > now.ms ? due - now.ms : 0);
-	if (w->phase == WORKER_RUNNING && supply_waits(&w->o->end, &v)) {
-		uint64_t end = w->heard.ms + w->o->end.wait_ms;
-		if (end > now.ms)
-			timeout_ms = client_io_sooner(timeout_ms, end - now.ms);
-	}
+	if (w->phase == WORKER_RUNNING)
+		timeout_ms = client_io_sooner(
+		    timeout_ms, supply_tick(&w->o->end, &v, w->o->queue, &w->said_held_back));
 	if (w->parting_at.ms > 0)
 		timeout_ms = client_io_sooner(timeout_ms, PARTING_MAX_MS / 10);
 	/* Without a connection, the subscription's end is told before the wait. */
@@ -628,10 +626,6 @@ static void turn(struct worker *w)
 		/* It may have died a moment ago, with no run whose end would wake us. */
 		timeout_ms = w->work.running > 0 ? -1 : 0;
 	}
-	struct supply_view v = view(w, clock_mono());
-	if (w->phase == WORKER_RUNNING)
-		timeout_ms = client_io_sooner(
-		    timeout_ms, supply_tell(&v, w->o->queue, &w->said_held_back));
 	if (poll(p, n, next_timer(w, timeout_ms)) < 0)
 		return;
 	if (p[1].revents)
