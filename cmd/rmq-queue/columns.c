@@ -16,7 +16,7 @@ enum kind {
 	LOST,
 	UNFINISHED,
 	MORE,
-	DROPPED,
+	DROPS,
 	/* of settings */
 	KIND_OF_LEASE = DURATION,
 	KIND_OF_MAX_ATTEMPTS = COUNT,
@@ -29,7 +29,7 @@ enum kind {
 static const struct {
 	const char *name;
 	enum kind kind;
-	size_t offset; /* MORE: its bit; DROPPED: why */
+	size_t offset; /* MORE: its bit; DROPS: why */
 	size_t size;
 } columns[] = {
 #define COLUMN(name, kind, member) \
@@ -37,18 +37,12 @@ static const struct {
 		name, kind, offsetof(struct wire_listed, member), \
 		    sizeof(((struct wire_listed *)0)->member) \
 	}
-    COLUMN("queue", NAME, queue),
-    COLUMN("ready", COUNT, ready),
-    COLUMN("leased", COUNT, leased),
-    COLUMN("delayed", COUNT, delayed),
-    COLUMN("bytes", COUNT, bytes),
-    COLUMN("receivers", COUNT, receivers),
-    COLUMN("sent", COUNT, sent),
-    COLUMN("delivered", COUNT, delivered),
-    COLUMN("settled", COUNT, settled),
-    COLUMN("failed", COUNT, failed),
-    COLUMN("dead", COUNT, dead),
-    COLUMN("next-seq", COUNT, next_seq),
+    COLUMN("queue", NAME, queue), COLUMN("ready", COUNT, ready),
+    COLUMN("leased", COUNT, leased), COLUMN("delayed", COUNT, delayed),
+    COLUMN("bytes", COUNT, bytes), COLUMN("receivers", COUNT, receivers),
+    COLUMN("sent", COUNT, sent), COLUMN("delivered", COUNT, delivered),
+    COLUMN("settled", COUNT, settled), COLUMN("failed", COUNT, failed),
+    COLUMN("dead", COUNT, dead), COLUMN("next-seq", COUNT, next_seq),
 #define X(NAME, word, member) COLUMN(word, KIND_OF_##NAME, member),
     SETTING_WORDS(X)
 #undef X
@@ -58,10 +52,9 @@ static const struct {
     MORE_SETTINGS(X)
 #undef X
 #undef COLUMN
-	{"expired", DROPPED, DROPPED_EXPIRED, 0},
-    {"replaced", DROPPED, DROPPED_REPLACED, 0},
-    {"cancelled", DROPPED, DROPPED_CANCELLED, 0},
-    {"moved", DROPPED, DROPPED_MOVED, 0},
+#define X(code, NAME, word) {word, DROPS, code, 0},
+	DROPPED(X)
+#undef X
 };
 
 static uint64_t number(unsigned column, const struct wire_listed *row)
@@ -148,7 +141,7 @@ static enum table_kind put(struct text *out, unsigned column, const void *of)
 	case UNFINISHED:
 		text_put_u64(out, tags_find_u64(row->tags, LISTED_TAG_UNFINISHED));
 		return TABLE_NUMBER;
-	case DROPPED:
+	case DROPS:
 		text_put_u64(
 		    out, wire_listed_dropped(row->tags, (unsigned)columns[column].offset));
 		return TABLE_NUMBER;

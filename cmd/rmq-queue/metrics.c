@@ -102,10 +102,11 @@ static void put_sample(struct text *out, const char *name, const struct queue_ro
 
 static void put_dropped(struct text *out, const struct rows *rows)
 {
-	static const char *const reasons[DROPPED_WHYS] = {[DROPPED_EXPIRED] = "expired",
-	    [DROPPED_REPLACED] = "replaced",
-	    [DROPPED_CANCELLED] = "cancelled",
-	    [DROPPED_MOVED] = "moved"};
+	static const char *const reasons[DROPPED_WHYS] = {
+#define X(code, NAME, word) [code] = word,
+	    DROPPED(X)
+#undef X
+	};
 	put_family(out, "rmq_queue_dropped", "counter", "",
 	    "Messages that left the queue without being settled, by reason.");
 	for (const struct queue_row *r = rows->row; r < rows->row + rows->count; r++)

@@ -519,10 +519,10 @@ static void held_event(struct history *x, const struct event *e)
 static void dropped(struct history *x, const struct event_drop *m)
 {
 	static const enum history_what whats[DROPPED_WHYS] = {
-	    [DROPPED_EXPIRED] = HISTORY_EXPIRED,
-	    [DROPPED_REPLACED] = HISTORY_REPLACED,
-	    [DROPPED_CANCELLED] = HISTORY_CANCELLED,
-	    [DROPPED_MOVED] = HISTORY_MOVED};
+#define X(code, NAME, word) [code] = HISTORY_##NAME,
+	    DROPPED(X)
+#undef X
+	};
 	struct reader r = reader_of(m->ranges);
 	bool has = false;
 	while (reader_left(&r) >= SEQ_RANGE_SIZE) {

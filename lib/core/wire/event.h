@@ -97,11 +97,15 @@
  * Messages of `ranges` (seq_range) leave the queue, as far as they are live, without being settled.
  * DROPPED_MOVED: to where the DEAD before this one in the same record says.
  */
+#define DROPPED(X) \
+	X(1, EXPIRED, "expired") \
+	X(2, REPLACED, "replaced") \
+	X(3, CANCELLED, "cancelled") \
+	X(4, MOVED, "moved")
 enum dropped {
-	DROPPED_EXPIRED = 1,
-	DROPPED_REPLACED = 2,
-	DROPPED_CANCELLED = 3,
-	DROPPED_MOVED = 4,
+#define X(code, NAME, word) DROPPED_##NAME = code,
+	DROPPED(X)
+#undef X
 	DROPPED_WHYS /* one more than the highest */
 };
 #define EVENT_DROP(F) F(u32, queue) F(u8, why) F(tags, tags) F(rest, ranges)
