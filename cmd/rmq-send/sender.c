@@ -122,17 +122,26 @@ static void print_known(
 		text_put(printer_text(&s->printer), from, (size_t)(w->line - from));
 }
 
-static void print_one(struct sender *s, uint64_t seq, struct slice record)
+/* What -i and --pass print of a record. */
+static void put_told(
+    const struct sender *s, struct text *out, struct slice id, struct slice record)
 {
-	struct text *out = printer_text(&s->printer);
-	char id[RECEIPT_MAX];
+	if (!s->o->print_ids && !s->o->pass)
+		return;
 	if (s->o->print_ids)
-		text_put(out, id, receipt_print_id(id, slice_str(s->o->queue), seq));
+		text_put_slice(out, id);
 	if (s->o->print_ids && s->o->pass)
 		text_put_char(out, '\t');
 	if (s->o->pass)
 		text_put_slice(out, record);
 	text_put_char(out, s->in->separator);
+}
+
+static void print_one(struct sender *s, uint64_t seq, struct slice record)
+{
+	char id[RECEIPT_MAX];
+	size_t len = receipt_print_id(id, slice_str(s->o->queue), seq);
+	put_told(s, printer_text(&s->printer), slice_of(id, len), record);
 }
 
 /* In the order of the input. */
@@ -292,18 +301,10 @@ static void on_position(void *arg, uint32_t req, uint64_t at)
 	s->passed = at;
 }
 
-/* What is told of a record that an earlier run has stored: it has no id any more. */
-static void print_passed(const struct sender *s, struct text *out, struct slice record)
+/* A record that an earlier run has stored has no id any more. */
+static void put_passed(const struct sender *s, struct text *out, struct slice record)
 {
-	if (!s->o->print_ids && !s->o->pass)
-		return;
-	if (s->o->print_ids)
-		text_put_char(out, '-');
-	if (s->o->print_ids && s->o->pass)
-		text_put_char(out, '\t');
-	if (s->o->pass)
-		text_put_slice(out, record);
-	text_put_char(out, s->in->separator);
+	put_told(s, out, slice_str("-"), record);
 }
 
 /* Records [at, at + count) of a command are stored already, by their ids. */
@@ -318,7 +319,7 @@ static void on_known(void *arg, const struct client_command *cmd, uint32_t at, u
 		const char *sep = memchr(p, s->in->separator, (size_t)(end - p));
 		if (!sep || cmd->buf->large)
 			sep = end - 1;
-		print_passed(s, &f->known, slice_of(p, (size_t)(sep - p)));
+		put_passed(s, &f->known, slice_of(p, (size_t)(sep - p)));
 		text_put(&f->known_after, (const char *)&at, sizeof(at));
 		p = sep + 1;
 	}
@@ -349,7 +350,7 @@ static bool pass_over(struct sender *s, struct parcel *p, uint32_t n)
 		/* That of a large message may hold the separator. */
 		if (!end || p->buf->large)
 			end = records.data + records.len - 1;
-		print_passed(s, printer_text(&s->printer), slice_of(at, (size_t)(end - at)));
+		put_passed(s, printer_text(&s->printer), slice_of(at, (size_t)(end - at)));
 		at = end + 1;
 	}
 	text_deinit(&records);
