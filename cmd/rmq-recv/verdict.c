@@ -77,6 +77,13 @@ static uint64_t note(struct worker *w, const struct outcome *o)
 	return delay_ms;
 }
 
+static void let_go(struct outcome *o)
+{
+	jobs_free(&o->jobs);
+	sendbuf_free(o->batch);
+	o->batch = NULL;
+}
+
 /* It is final. */
 static void conclude(struct worker *w, struct outcome *o)
 {
@@ -88,9 +95,7 @@ static void conclude(struct worker *w, struct outcome *o)
 	}
 	if (!results_log(&w->results, o))
 		worker_end_with(w, RMQ_E_IO, "%s: %s", w->o->work.joblog, strerror(errno));
-	jobs_free(&o->jobs);
-	sendbuf_free(o->batch);
-	o->batch = NULL;
+	let_go(o);
 }
 
 static void fail(struct worker *w, struct outcome *o)
@@ -246,8 +251,7 @@ void verdict_act(struct worker *w, struct outcome *o)
 
 void verdict_free(struct outcome *o)
 {
-	jobs_free(&o->jobs);
-	sendbuf_free(o->batch);
+	let_go(o);
 	free(o);
 }
 
