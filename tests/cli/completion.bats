@@ -49,22 +49,11 @@ cases() {
 		rmq-ack q:1:2 --pa|--pass
 	END
 	case $1 in
-	bash)
+	bash | zsh)
 		cat <<-END
 			rmq-recv --ack=r|read
 			rmq-recv --drain=|all
-			rmq-recv -o id,rec|id,receipt
-			rmq-recv --on-exit 3,4=se|settle
-			rmq-journal dump du|dump.d
-			rmq-keygen -y fi|file
-			rmq-send --unsent=fi|file
-		END
-		;;
-	zsh)
-		cat <<-END
-			rmq-recv --ack=r|read
-			rmq-recv --drain=|all
-			rmq-recv -o id,rec|receipt
+			rmq-recv -o id,rec|$([ "$1" = bash ] && echo id,)receipt
 			rmq-recv --on-exit 3,4=se|settle
 			rmq-journal dump du|dump.d
 			rmq-keygen -y fi|file
