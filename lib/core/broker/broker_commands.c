@@ -566,8 +566,9 @@ static enum rmq_error may_send(
 	struct queue *q = broker_queue_named(b, name);
 	if (!q && (b->explicit_create || (flags & SEND_NO_CREATE)))
 		return name_valid(name) ? RMQ_E_NO_QUEUE : RMQ_E_USAGE;
-	if (!q && broker_may_name(b, name))
-		return broker_may_name(b, name);
+	enum rmq_error err = q ? RMQ_E_OK : broker_may_name(b, name);
+	if (err)
+		return err;
 	if (!q && broker_queues_full(b, c->owner))
 		return RMQ_E_LIMIT;
 	return want_room(b, c, q, 0, len);
@@ -1674,8 +1675,9 @@ static enum rmq_error subscribe_check(const struct broker *b, const struct conn 
 		return RMQ_E_USAGE;
 	if (!q && ((b->explicit_create && !ephemeral) || (m->flags & SUBSCRIBE_NO_CREATE)))
 		return RMQ_E_NO_QUEUE;
-	if (!ephemeral && broker_may_name(b, m->queue))
-		return broker_may_name(b, m->queue);
+	enum rmq_error err = ephemeral ? RMQ_E_OK : broker_may_name(b, m->queue);
+	if (err)
+		return err;
 	if (c->subs_count >= SUBSCRIPTIONS_MAX)
 		return RMQ_E_LIMIT;
 	if (m->lease_ms != 0 && (m->lease_ms < LEASE_MS_MIN || m->lease_ms > LEASE_MS_MAX))

@@ -58,8 +58,8 @@ struct history {
 	struct history_place *p; /* ask.p */
 	uint32_t counts; /* what a hand-out adds to `attempt` and a failure to `failures` */
 	struct writer entries;
-	size_t
-	    newest; /* where the newest entry begins, if it is EXTENDED, and how often; 0 times: not */
+	/* where the newest entry begins, if it is EXTENDED, and how often; 0 times: it is not */
+	size_t newest;
 	uint32_t times;
 	bool cut; /* no room for all of the record */
 	/* the record that is read */

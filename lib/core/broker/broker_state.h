@@ -303,8 +303,8 @@ struct broker {
 	} put_off;
 
 	struct checkpoint ckpt;
-	uint64_t part_index
-	    [GROUPS]; /* where the parts of the newest checkpoint are; 0: there is none */
+	/* where the parts of the newest checkpoint are; 0: there is none */
+	uint64_t part_index[GROUPS];
 	uint64_t newest_index; /* of what is stored */
 	/* recovery: what the part that is read knows so far, if it goes on (PART_PAUSE) */
 	struct {

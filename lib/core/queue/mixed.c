@@ -42,10 +42,16 @@ uint64_t mixed_run(struct range *r, uint64_t at, uint64_t end)
 	return first < end ? find(r, first, end, mixed_priority(r, first), false) : end;
 }
 
+/* Of one priority, both. */
+static bool are_alike(const struct range *left, const struct range *right)
+{
+	return !range_is_mixed(left) && !range_is_mixed(right) &&
+	       left->priority == right->priority;
+}
+
 bool mixed_may_join(const struct range *left, const struct range *right)
 {
-	return (!range_is_mixed(left) && !range_is_mixed(right) &&
-		   left->priority == right->priority) ||
+	return are_alike(left, right) ||
 	       right->first + right->span - left->first <= MIXED_SPAN_MAX;
 }
 
@@ -66,8 +72,7 @@ void mixed_free(struct range *r)
 
 void mixed_join(struct range *left, const struct range *right)
 {
-	if (!range_is_mixed(left) && !range_is_mixed(right) &&
-	    left->priority == right->priority)
+	if (are_alike(left, right))
 		return;
 	uint64_t gap = right->first - left->first, span = gap + right->span;
 	assert(span <= MIXED_SPAN_MAX);
