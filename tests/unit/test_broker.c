@@ -6791,6 +6791,53 @@ static void a_life_is_read_in_bounded_pieces(void **state)
 	assert_true(w.closed[1]);
 }
 
+/* The part of a group is in several records: what is sent between them, to a queue that is written. */
+static void a_life_that_begins_while_the_checkpoint_is_made_is_told(void **state)
+{
+	const struct space_limits limits = {.turn_bytes = 400,
+	    .turn_steps = TURN_STEPS,
+	    .log_enough = 1 << 30,
+	    .dead_enough = 1 << 30};
+	char name[16];
+	uint64_t n = 1;
+	unsigned cuts = 0;
+	bool sent = false;
+	(void)state;
+	hello(1, 0, 0);
+	/* The last one is in the group of the first. */
+	for (unsigned i = 1; i <= CHECKPOINT_GROUPS + 1; i++) {
+		snprintf(name, sizeof(name), "q%u", i);
+		sent_lines(1, n++, name, 1);
+	}
+	for (int i = 0; i < 60; i++)
+		sent_lines(1, n++, name, 16);
+	broker_set_space(w.broker, &limits);
+	broker_checkpoint(w.broker);
+	while (broker_checkpointing(w.broker)) {
+		const struct checkpoint *k = &w.broker->ckpt;
+		begin();
+		broker_flush(w.broker);
+		cuts += k->paused && k->queue == CHECKPOINT_GROUPS + 1;
+		if (cuts == 3 && !sent) {
+			INPUT(1, send, n, n - 1, 0, 0, slice_str("q1"), NO_TAGS, lines(1));
+			n++;
+			INPUT(1, send, n, n - 1, 0, 0, slice_str(name), NO_TAGS, lines(1));
+			n++;
+			sent = true;
+		}
+		store();
+	}
+	run();
+	assert_true(sent);
+	expect(1, WIRE_TYPE_SENT);
+	expect(1, WIRE_TYPE_SENT);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+	expect_life("q1", 1, "checkpoint");
+	expect_life("q1", 2, "sent");
+	/* Of this one a later piece of the part tells. */
+	expect_life(name, 1 + 60 * 16 + 1, "checkpoint");
+}
+
 /* ---- topics ---- */
 
 static void bind_to(uint64_t n, const char *queue, const char *pattern)
@@ -7111,6 +7158,33 @@ static void names_of_ephemeral_subscriptions_are_reserved(void **state)
 	INPUT(1, send, 4, 3, 0, 0, name_of_ephemeral(bytes, session, 2), NO_TAGS, lines(1));
 	run();
 	expect(1, WIRE_TYPE_SENT);
+}
+
+/* A journal of a version that allowed it: rules for what is asked are none for what is journaled. */
+static void a_dead_letter_setting_that_is_refused_now_is_read(void **state)
+{
+	const struct slice name = slice_str("sub-x-1");
+	(void)state;
+	hello(1, 0, 0);
+	INPUT(1, queue_create, 1, 0, SETTING_DEAD_LETTER, slice_str("q"), 0, 0, 0, 0, 0, 0,
+	    name, NO_TAGS);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	uint8_t *at = memmem(w.log[w.last].payload, w.log[w.last].len, name.data, name.len);
+	assert_non_null(at);
+	at[4] = '7';
+	restart();
+	const struct queue *q = broker_queue_named(w.broker, slice_str("q"));
+	assert_non_null(q);
+	assert_string_equal(q->settings.dead_letter, "sub-7-1");
+	/* Its other settings can be changed. */
+	hello(1, 0, 0);
+	INPUT(1, queue_set, 1, 0, SETTING_MAX_ATTEMPTS, slice_str("q"), 0, 3, 0, 0, 0, 0,
+	    NO_TAGS, NO_TAGS);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	assert_int_equal(q->settings.max_attempts, 3);
+	assert_string_equal(q->settings.dead_letter, "sub-7-1");
 }
 
 static void an_ephemeral_subscription_is_gone_on_with_and_never_made_anew_unseen(void **state)
@@ -7569,6 +7643,7 @@ static const struct CMUnitTest tests[] = {
     TEST(a_large_message_comes_to_the_queues_of_its_topic),
     TEST(an_ephemeral_subscription_ends_with_its_session),
     TEST(names_of_ephemeral_subscriptions_are_reserved),
+    TEST(a_dead_letter_setting_that_is_refused_now_is_read),
     TEST(an_ephemeral_subscription_is_gone_on_with_and_never_made_anew_unseen),
     TEST(a_gap_costs_all_queues_that_shared_what_was_in_it),
     TEST(a_bad_record_costs_all_queues_that_share_it),
@@ -7602,6 +7677,7 @@ static const struct CMUnitTest tests[] = {
     TEST(a_queue_that_is_gone_is_found_by_its_name),
     TEST(what_cannot_be_read_is_passed_over_in_a_life),
     TEST(a_life_is_read_in_bounded_pieces),
+    TEST(a_life_that_begins_while_the_checkpoint_is_made_is_told),
     TEST(a_cancelled_message_is_gone_and_its_holder_is_told),
     TEST(one_message_of_a_key_is_leased_at_a_time_and_in_order),
     TEST(what_waits_for_its_key_holds_up_no_other_and_nothing_is_left_of_keys),

@@ -150,7 +150,8 @@ extern bool rmq_small_limits;
 #define GATE_STREAMS_MAX  8192u
 
 /* Checkpoints. */
-#define CHECKPOINT_GROUPS 256 /* groups of queues; one more holds the sessions */
+#define CHECKPOINT_GROUPS     LIMIT(256u, 2u) /* groups of queues; one more holds the sessions */
+#define CHECKPOINT_GROUPS_MAX 256	      /* … whatever the limits */
 
 /*
  * The least room that the journal keeps from new messages, for the records that drain a queue; the

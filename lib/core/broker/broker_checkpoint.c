@@ -592,14 +592,14 @@ static bool sweep(struct broker *b, uint64_t first)
 static void write_end(struct broker *b, uint64_t first)
 {
 	struct checkpoint *k = &b->ckpt;
-	uint8_t parts[GROUPS * 8];
+	uint8_t parts[GROUPS_MAX * 8];
 	for (uint32_t g = 0; g < GROUPS; g++)
 		store_u64(parts + 8 * g, k->group_index[g]);
 	ledger_parts_end(&b->ledger);
 	broker_end_record(b);
 	broker_begin_record(b, RECORD_END);
 	broker_emit_end_parts(
-	    b, &(struct event_end_parts){first, slice_of(parts, sizeof(parts))});
+	    b, &(struct event_end_parts){first, slice_of(parts, (size_t)GROUPS * 8)});
 	broker_emit_end_dead(b, &(struct event_end_dead){slice_of(k->dead, k->dead_len)});
 	k->end_n = b->open->n;
 	k->end_made = true;

@@ -252,14 +252,14 @@ static bool merge_settings(struct queue_settings *s, const struct wire_queue_cre
 	MORE_SETTINGS(X)
 #undef X
 	bool is_name =
-	    m->dead_letter.len <= NAME_FULL_MAX &&
+	    m->dead_letter.len <= NAME_FULL_MAX && !name_is_ephemeral(m->dead_letter) &&
 	    (m->dead_letter.len == 0 || !memchr(m->dead_letter.data, '\0', m->dead_letter.len));
 	if ((mask & SETTING_DEAD_LETTER) && is_name) {
 		memset(s->dead_letter, 0, sizeof(s->dead_letter));
 		if (m->dead_letter.len > 0)
 			memcpy(s->dead_letter, m->dead_letter.data, m->dead_letter.len);
 	}
-	return is_name && policy_valid(s);
+	return (is_name || !(mask & SETTING_DEAD_LETTER)) && policy_valid(s);
 }
 
 /* A queue's dead letters so far as they are followed: longer ways than that are refused. */

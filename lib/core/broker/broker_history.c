@@ -25,6 +25,7 @@
 
 enum phase {
 	BEFORE, /* the part that knows it, or not, is still to come */
+	NAMED,	/* … has named its queue, and may yet name it */
 	ABSENT, /* … did not have it: it may have been sent later */
 	THERE,
 	GONE,
@@ -312,21 +313,25 @@ static void part_event(struct history *x, const struct event *e)
 		struct event_part_large large;
 		struct event_part_range range;
 		struct event_part_group group;
+		struct event_part_pause pause;
 	} m;
 	switch (e->type) {
 	case EVENT_TYPE_PART_QUEUE:
-		if (event_part_queue_decode(e->body, &m.queue))
-			queue_found(x, m.queue.queue, m.queue.name);
+		if (!event_part_queue_decode(e->body, &m.queue))
+			return;
+		queue_found(x, m.queue.queue, m.queue.name);
+		if (p->phase == BEFORE && m.queue.queue == p->queue)
+			p->phase = NAMED;
 		return;
 	case EVENT_TYPE_PART_BATCH:
-		if (p->phase == BEFORE && event_part_batch_decode(e->body, &m.batch) &&
+		if (p->phase == NAMED && event_part_batch_decode(e->body, &m.batch) &&
 		    m.batch.queue == p->queue &&
 		    covers(m.batch.first_seq, m.batch.count, seq) &&
 		    is_live(m.batch.live, seq - m.batch.first_seq))
 			p->phase = THERE;
 		return;
 	case EVENT_TYPE_PART_LARGE:
-		if (p->phase == BEFORE && event_part_large_decode(e->body, &m.large) &&
+		if (p->phase == NAMED && event_part_large_decode(e->body, &m.large) &&
 		    m.large.queue == p->queue && m.large.seq == seq)
 			p->phase = THERE;
 		return;
@@ -336,8 +341,14 @@ static void part_event(struct history *x, const struct event *e)
 		    covers(m.range.first, m.range.span, seq))
 			range_found(x, &m.range);
 		return;
+	case EVENT_TYPE_PART_PAUSE:
+		/* Events count from here on, if what is to come is about others. */
+		if (p->phase == NAMED && event_part_pause_decode(e->body, &m.pause) &&
+		    (m.pause.queue != p->queue || m.pause.below > seq))
+			p->phase = ABSENT;
+		return;
 	case EVENT_TYPE_PART_GROUP:
-		if (p->phase == BEFORE && p->queue > 0 &&
+		if (p->phase < ABSENT && p->queue > 0 &&
 		    event_part_group_decode(e->body, &m.group) && m.group.last &&
 		    m.group.group == p->queue % CHECKPOINT_GROUPS)
 			p->phase = ABSENT;

@@ -31,6 +31,7 @@
 /* Group of the sessions, after those of the queues. */
 #define SESSION_GROUP CHECKPOINT_GROUPS
 #define GROUPS	      (CHECKPOINT_GROUPS + 1)
+#define GROUPS_MAX    (CHECKPOINT_GROUPS_MAX + 1)
 
 static inline uint64_t min_u64(uint64_t a, uint64_t b)
 {
@@ -170,7 +171,7 @@ struct checkpoint {
 	bool active;
 	bool wanted;
 	bool end_made;
-	uint64_t todo[(GROUPS + 63) / 64];
+	uint64_t todo[(GROUPS_MAX + 63) / 64];
 	uint32_t left;	/* groups in todo */
 	bool holding;	/* all that are left have records in flight */
 	uint32_t count; /* of checkpoints begun */
@@ -179,8 +180,8 @@ struct checkpoint {
 	uint32_t queue; /* … with this queue, from `below` on; 0: with the next one */
 	uint64_t below; /* … of the sessions: with this one */
 	uint64_t fresh; /* what is from here on came after its first piece */
-	uint64_t group_n[GROUPS];
-	uint64_t group_index[GROUPS]; /* 0: not stored yet */
+	uint64_t group_n[GROUPS_MAX];
+	uint64_t group_index[GROUPS_MAX]; /* 0: not stored yet */
 	uint64_t end_n;
 	uint64_t recovered; /* index of the END that recovery began with; 0: none */
 	uint8_t *dead;	    /* ranges named by END, for HOLE */
@@ -225,7 +226,7 @@ struct broker {
 	/* durable state */
 	struct queue_name_tree queues_by_name;
 	struct queue_id_tree queues_by_id;
-	TAILQ_HEAD(, queue) groups[CHECKPOINT_GROUPS];
+	TAILQ_HEAD(, queue) groups[CHECKPOINT_GROUPS_MAX];
 	uint32_t queues_count;
 	uint32_t next_queue;
 	struct bindings bindings;
@@ -304,7 +305,7 @@ struct broker {
 
 	struct checkpoint ckpt;
 	/* where the parts of the newest checkpoint are; 0: there is none */
-	uint64_t part_index[GROUPS];
+	uint64_t part_index[GROUPS_MAX];
 	uint64_t newest_index; /* of what is stored */
 	/* recovery: what the part that is read knows so far, if it goes on (PART_PAUSE) */
 	struct {

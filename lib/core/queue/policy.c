@@ -22,8 +22,7 @@ bool policy_valid(const struct queue_settings *s)
 	       s->max_attempts > 0 && s->backoff_min_ms <= s->backoff_max_ms &&
 	       s->backoff_max_ms <= DELAY_MS_MAX && s->max_message <= MESSAGE_MAX &&
 	       more_settings_valid(&s->more) &&
-	       (dead.len == 0 || strcmp(s->dead_letter, "-") == 0 ||
-		   (name_valid(dead) && !name_is_ephemeral(dead)));
+	       (dead.len == 0 || strcmp(s->dead_letter, "-") == 0 || name_valid(dead));
 }
 
 bool policy_same(const struct queue_settings *a, const struct queue_settings *b)
@@ -39,7 +38,6 @@ bool policy_same(const struct queue_settings *a, const struct queue_settings *b)
 
 /* Of a second's rate the burst is what a turn that comes late by so much has to hand out. */
 #define RATE_LATE_MS 20
-static_assert(RATE_LATE_MS < RATE_PERIOD_MS_MIN, "a burst is a part of the number");
 
 struct bucket {
 	uint64_t burst;
@@ -49,7 +47,9 @@ struct bucket {
 static struct bucket bucket_of(const struct queue_settings *s)
 {
 	uint64_t number = s->more.rate >> 32, period_ms = (uint32_t)s->more.rate;
-	uint64_t burst = number * RATE_LATE_MS / period_ms;
+	uint64_t burst = number * RATE_LATE_MS / period_ms, half = (number + 1) / 2;
+	if (burst > half)
+		burst = half;
 	if (burst == 0)
 		burst = 1;
 	uint64_t others = number - burst + 1;

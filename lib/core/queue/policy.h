@@ -20,7 +20,10 @@ struct queue_settings {
 	struct more_settings more;
 };
 
-/* Whether each setting has an allowed value, and they fit together. */
+/*
+ * Whether each setting has an allowed value, and they fit together.  What is journaled is judged by
+ * it, too: it may not become stricter.
+ */
 bool policy_valid(const struct queue_settings *s) __attribute__((warn_unused_result));
 
 /*

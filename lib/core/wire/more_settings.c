@@ -158,9 +158,8 @@ bool more_settings_parse(const char *text, uint32_t bit, struct more_settings *s
 bool more_settings_valid(const struct more_settings *s)
 {
 	uint32_t number = (uint32_t)(s->rate >> 32), period_ms = (uint32_t)s->rate;
-	bool rate = s->rate == 0 ||
-		    (number > 0 && number <= RATE_MAX && period_ms >= RATE_PERIOD_MS_MIN &&
-			period_ms <= RATE_PERIOD_MS_MAX);
+	bool rate = s->rate == 0 || (number > 0 && number <= RATE_MAX && period_ms > 0 &&
+					period_ms <= RATE_PERIOD_MS_MAX);
 	return rate && s->expire_ms <= DELAY_MS_MAX && s->dedup_ms <= DELAY_MS_MAX &&
 	       s->max_inflight <= UINT32_MAX && s->paused_in <= 1 && s->paused_out <= 1 &&
 	       s->dispatch < DISPATCHES;

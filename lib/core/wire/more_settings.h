@@ -53,7 +53,6 @@ struct more_settings {
 
 /* rate: hand-outs in a period, and how long that may be. */
 #define RATE_MAX	   10000000u
-#define RATE_PERIOD_MS_MIN 100u
 #define RATE_PERIOD_MS_MAX 3600000u
 static inline uint64_t rate_of(uint32_t number, uint32_t period_ms)
 {
