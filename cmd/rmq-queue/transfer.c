@@ -17,7 +17,8 @@ struct transfer {
 	const char *from;
 	struct slice target; /* redrive: only those that came from it; empty: all */
 	uint8_t flags;
-	uint64_t end; /* those that come from here on are not meant */
+	uint32_t max_message; /* move: of the queue that they go to */
+	uint64_t end;	      /* those that come from here on are not meant */
 	uint64_t moved;
 	uint64_t kept;
 	bool unsure; /* an answer was lost: there may be more of them */
@@ -108,7 +109,7 @@ static enum rmq_error send_all(struct transfer *t)
 	return err;
 }
 
-/* ---- those that match ---- */
+/* ---- those that match, or are small enough ---- */
 
 static bool matches(const struct transfer *t, const struct envelope *e)
 {
@@ -164,9 +165,14 @@ static void on_message(void *arg, const struct client_delivery *d)
 	     i++) {
 		struct envelope e = envelope_of(d, slice_str(t->from), i, &t->cursors);
 		struct slice home = home_of(t, e.note);
-		bool ours = t->target.len == 0 || slice_eq(home, t->target);
+		bool redriven = t->flags & TRANSFER_HOME;
+		bool ours = !redriven || t->target.len == 0 || slice_eq(home, t->target);
 		if (e.seq >= t->end || !ours || !matches(t, &e))
 			continue;
+		if (!redriven && e.body.len > t->max_message) {
+			t->kept++;
+			continue;
+		}
 		pick(t, e.seq);
 		if (t->how->dry_run)
 			print_one(t, &e, home);
@@ -214,6 +220,7 @@ static enum rmq_error send_picked(struct transfer *t)
 struct asked {
 	uint64_t next_seq;
 	uint64_t waiting; /* not ready */
+	uint32_t max_message;
 	struct text dead_letter;
 };
 
@@ -222,6 +229,7 @@ static void on_row(void *arg, const struct wire_listed *row)
 	struct asked *q = arg;
 	q->next_seq = row->next_seq;
 	q->waiting = row->leased + row->delayed;
+	q->max_message = row->max_message;
 	q->dead_letter.len = 0;
 	columns_put_dead_letter(&q->dead_letter, row);
 	text_put_char(&q->dead_letter, '\0');
@@ -242,7 +250,7 @@ static void tell(const struct transfer *t, const char *did)
 		return;
 	fprintf(stderr, "rmq-queue: %s: %s%llu %s %s", t->from, t->unsure ? "at least " : "",
 	    (unsigned long long)t->moved, t->moved == 1 ? "message" : "messages", did);
-	if (t->kept > 0)
+	if (t->kept > 0 && t->flags & TRANSFER_HOME)
 		fprintf(stderr,
 		    ", %llu stay: redriven %u times already, or their queue is gone",
 		    (unsigned long long)t->kept, t->how->most);
@@ -254,7 +262,7 @@ static void tell(const struct transfer *t, const char *did)
 enum rmq_error transfer_move(struct admin *a, const char *queue, const char *target)
 {
 	struct redrive how;
-	struct asked q = {0};
+	struct asked q = {0}, to = {0};
 	redrive_init(&how);
 	struct transfer t = {.admin = a, .how = &how, .from = queue, .left = UINT64_MAX};
 	t.target = slice_str(target);
@@ -266,9 +274,18 @@ enum rmq_error transfer_move(struct admin *a, const char *queue, const char *tar
 	if (!err && t.end == 1)
 		t.end++;
 	if (!err)
-		err = send_all(&t);
+		err = ask(a, target, &to);
+	t.max_message = to.max_message;
+	/* The daemon knows the size of what is in pieces; of others only a look at them tells. */
+	if (!err)
+		err = to.next_seq == 0 || t.max_message >= BATCH_MAX ? send_all(&t)
+								     : send_picked(&t);
 	if (!err)
 		tell(&t, "moved");
+	if (!err && t.kept > 0)
+		err = admin_fail(a, RMQ_E_TOO_LARGE,
+		    "%llu messages stay: they are larger than --max-message of %s, %u bytes",
+		    (unsigned long long)t.kept, target, t.max_message);
 	if (!err)
 		err = ask(a, queue, &q);
 	if (!err && q.waiting > 0)
@@ -276,6 +293,7 @@ enum rmq_error transfer_move(struct admin *a, const char *queue, const char *tar
 		    admin_fail(a, RMQ_E_BUSY, "%llu messages stay: they are leased or delayed",
 			(unsigned long long)q.waiting);
 	text_deinit(&q.dead_letter);
+	text_deinit(&to.dead_letter);
 	return err;
 }
 

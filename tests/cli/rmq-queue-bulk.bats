@@ -50,12 +50,23 @@ bury() {
 	assert_output "rmq-queue: jobs: 3000 messages moved"
 	[ "$(rmq-queue show jobs ready)" = 0 ]
 	[ "$(rmq-queue show other ready)" = 3000 ]
-	rmq-recv -n 2999 other | cmp - <(seq 2999)
+	# What is too large for it stays, in pieces or in a batch.
+	head -c 200000 /dev/zero | rmq-send -w jobs
+	rmq-queue create --max-message 150K no-pieces
+	run -65 rmq-queue move jobs no-pieces
+	assert_line "rmq-queue: jobs: 0 messages moved"
+	assert_line "rmq-queue: jobs: 1 messages stay: they are larger than --max-message of no-pieces, 153600 bytes"
+	rmq-queue create --max-message 3 short
+	run -65 rmq-queue move other short
+	assert_line "rmq-queue: other: 999 messages moved"
+	assert_line --partial "2001 messages stay"
+	[ "$(rmq-queue peek -n 1 other)" = 1000 ]
+	rmq-recv -n 2000 other | cmp - <(seq 1000 2999)
 	[ "$(rmq-queue count --by header:kind other)" = "$(printf 'mail\t1')" ]
 	kill_queue
 	start_queue q
 	[ "$(rmq-queue peek other)" = 3000 ]
-	[ "$(rmq-queue show jobs ready)" = 0 ]
+	[ "$(rmq-queue show jobs ready)" = 1 ]
 }
 
 @test "rmq-queue move: what is leased stays, 75; no queue is 66, its own 64, a full one 75" {

@@ -1136,6 +1136,8 @@ static void arrives_taken(struct reading *r, struct shadow_queue *q, const struc
 	    (!slice_eq(o.queue, slice_of(came->name, came->name_len)) ||
 		o.seq + (seq - t->seq) != old.from_seq))
 		FAIL(r, "%s:%llu is not what it was any more", from->name, U(seq));
+	if (tags_find_u64(e->tags, EVENT_TAG_EXPIRE) != old.expire_ms)
+		FAIL(r, "%s:%llu expires otherwise when it is moved", from->name, U(seq));
 	if (e->failures != (q->is_dead ? old.failures : 0))
 		FAIL(r, "what is moved comes with %u failures", e->failures);
 	list_push(&r->arrived, line);
@@ -1145,6 +1147,7 @@ static void arrives_taken(struct reading *r, struct shadow_queue *q, const struc
 	m->priority = old.priority;
 	m->key = old.key;
 	q->has_keys |= old.key > 0;
+	m->expire_ms = old.expire_ms;
 	m->redrives = redrives;
 	m->from = home ? 0 : old.from;
 	m->from_seq = home ? 0 : old.from_seq;

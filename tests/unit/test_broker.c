@@ -5266,6 +5266,99 @@ static void what_has_expired_is_not_handed_out_and_leaves_its_queue(void **state
 	assert_int_equal(recovered_digest(), broker_digest(w.broker));
 }
 
+static void create_queue(uint64_t n, const char *name, uint32_t max_message)
+{
+	INPUT(1, queue_create, n, n - 1, max_message ? SETTING_MAX_MESSAGE : 0, slice_str(name),
+	    0, 0, 0, 0, 0, max_message, slice_str(""), NO_TAGS);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+}
+
+static void what_is_moved_expires_as_it_was_sent(void **state)
+{
+	(void)state;
+	uint64_t at = w.wall_ms + 50;
+	hello(1, 0, 0);
+	send_expiring(1, at);
+	send_expiring(2, at + 100);
+	sent_lines(1, 3, "q", 1);
+	create_queue(4, "other", 0);
+	broker_checkpoint(w.broker);
+	run();
+	restart();
+	hello(1, 0, 0);
+	transfer(0, 0, "q", "other", 1, 9);
+	transferred(RMQ_E_OK, 3, 0);
+	assert_int_equal(recovered_digest(), broker_digest(w.broker));
+	broker_checkpoint(w.broker);
+	run();
+	restart();
+	hello(1, 0, 0);
+	/* And back. */
+	transfer(0, 0, "other", "q", 1, 9);
+	transferred(RMQ_E_OK, 3, 0);
+	w.wall_ms = at;
+	run();
+	assert_int_equal(left_in("q"), 2);
+	w.wall_ms = at + 100000;
+	run();
+	assert_int_equal(left_in("q"), 1);
+}
+
+static void what_expires_by_its_queue_does_so_by_the_one_it_is_moved_to(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	sent_lines(1, 1, "q", 1);
+	broker_queue_named(w.broker, slice_str("q"))->settings.more.expire_ms = 700;
+	sent_lines(1, 2, "q", 1);
+	create_queue(3, "other", 0);
+	transfer(0, 0, "q", "other", 1, 9);
+	transferred(RMQ_E_OK, 2, 0);
+	w.wall_ms += 5000;
+	run();
+	assert_int_equal(left_in("other"), 2);
+	transfer(0, 0, "other", "q", 1, 9);
+	transferred(RMQ_E_OK, 2, 0);
+	w.wall_ms += 699;
+	run();
+	assert_int_equal(left_in("q"), 2);
+	w.wall_ms += 1;
+	run();
+	assert_int_equal(left_in("q"), 0);
+}
+
+static void a_dead_letter_that_is_back_does_not_expire_as_it_was_sent(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	send_expiring(1, w.wall_ms + 50);
+	bury_one(2);
+	w.wall_ms += 5000;
+	run();
+	transfer(TRANSFER_HOME, 2, "q.dead", "", 1, 9);
+	transferred(RMQ_E_OK, 1, 0);
+	run();
+	assert_int_equal(left_in("q"), 1);
+}
+
+static void what_is_too_large_for_the_queue_that_it_is_moved_to_stays(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	send_large(1, 1, 2);
+	run();
+	w.out_len[1] = 0;
+	sent_lines(1, 2, "q", 1);
+	create_queue(3, "small", 2 * CHUNK_MAX - 1);
+	create_queue(4, "fits", 2 * CHUNK_MAX);
+	transfer(0, 0, "q", "small", 1, 9);
+	transferred(RMQ_E_OK, 1, 1);
+	assert_int_equal(left_in("q"), 1);
+	transfer(0, 0, "q", "fits", 1, 9);
+	transferred(RMQ_E_OK, 1, 0);
+}
+
 /* Its holder may settle it still. */
 static void what_expires_while_it_is_held_stays_with_its_holder(void **state)
 {
@@ -5733,7 +5826,7 @@ static void keyed_messages_that_expire_together_take_many_turns(void **state)
 	uint64_t n;
 	(void)state;
 	struct queue *q = keyed_in_queue(1, &n);
-	expiry_add(q, 4, KEYED_LEFT, KEYED_LEFT, w.wall_ms + 500);
+	expiry_add(q, 4, KEYED_LEFT, KEYED_LEFT, w.wall_ms + 500, true);
 	w.wall_ms += 500;
 	assert_true(most_leave(&q->live[STATE_DELAYED]) <= SOME_OF_TURN);
 	assert_int_equal(q->counts.dropped[DROPPED_EXPIRED], KEYED_LEFT);
@@ -7669,6 +7762,10 @@ static const struct CMUnitTest tests[] = {
     TEST(priorities_that_alternate_share_a_range),
     TEST(a_dead_letter_keeps_its_priority),
     TEST(what_has_expired_is_not_handed_out_and_leaves_its_queue),
+    TEST(what_is_moved_expires_as_it_was_sent),
+    TEST(what_expires_by_its_queue_does_so_by_the_one_it_is_moved_to),
+    TEST(a_dead_letter_that_is_back_does_not_expire_as_it_was_sent),
+    TEST(what_is_too_large_for_the_queue_that_it_is_moved_to_stays),
     TEST(what_expires_while_it_is_held_stays_with_its_holder),
     TEST(a_queue_says_when_its_messages_expire_and_its_dead_queue_for_dead_letters),
     TEST(the_life_of_a_message_is_told_from_its_sending_to_its_end),

@@ -126,6 +126,8 @@
 	X(REPLACE_APART, "what is replaced goes in another record than what replaces it") \
 	X(EXPIRY_UNSEEN, "messages are handed out after they have expired") \
 	X(EXPIRY_OF_HELD, "what is held when it expires is handed out again") \
+	X(EXPIRY_STAYS_BEHIND, "a message that is moved forgets when it expires") \
+	X(EXPIRY_DISOWNED, "a checkpoint forgets who said when messages expire") \
 	X(EXPIRY_FORGOTTEN, "a checkpoint forgets when messages expire") \
 	X(EXPIRY_OF_ALL, "what is held when it expires is taken from its holder") \
 	X(CANCEL_UNTOLD, "a holder is not told that what it holds was cancelled") \

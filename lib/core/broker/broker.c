@@ -1044,12 +1044,15 @@ static void add_expiries(struct digest *d, struct queue *q)
 	struct expiry *x, *run = NULL;
 	uint64_t live = 0;
 	for (x = expiry_from(q, 0); x; x = expiry_next(x)) {
-		if (run && run->at_ms != x->at_ms) {
+		bool same = run && run->at_ms == x->at_ms && run->own == x->own;
+		if (run && !same) {
 			add_u64(d, live);
 			live = 0;
 		}
-		if (!run || run->at_ms != x->at_ms)
+		if (!same) {
 			add_u64(d, x->at_ms);
+			add_u64(d, x->own);
+		}
 		run = x;
 		live += x->live;
 	}

@@ -194,9 +194,14 @@ static void write_expiry(
     struct broker *b, struct queue *q, const struct expiry *x, uint64_t from, uint64_t to)
 {
 	uint64_t first = from > x->first ? from : x->first, end = min_u64(to, x->end);
+	uint8_t bytes[4];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
+	if (x->own && !RMQ_VARIANT(EXPIRY_DISOWNED))
+		tags_put(&tags, PART_EXPIRY_TAG_OWN, NO_TAGS);
 	if (queue_any_live(q, first, end) && !RMQ_VARIANT(EXPIRY_FORGOTTEN))
-		broker_emit_part_expiry(b,
-		    &(struct event_part_expiry){q->id, first, end - first, x->at_ms, NO_TAGS});
+		broker_emit_part_expiry(
+		    b, &(struct event_part_expiry){
+			   q->id, first, end - first, x->at_ms, slice_of(tags.p, tags.len)});
 }
 
 void broker_put_dropped(struct writer *tags, uint16_t tag, const struct queue_counts *n)

@@ -1132,10 +1132,12 @@ static enum rmq_error apply_dead(
 	queue_batch_join(q, batch);
 	q->next_seq += e->count;
 	q->counts.sent += e->count;
-	/* Its own time is over for a dead letter; how long it is kept is its queue's affair. */
-	struct lane lane = lane_in(q, &(struct lane){.priority = priority}, at->wall);
+	struct lane lane = lane_in(q,
+	    &(struct lane){
+		.expire_ms = tags_find_u64(e->tags, EVENT_TAG_EXPIRE), .priority = priority},
+	    at->wall);
 	if (lane.expire_ms > 0)
-		expiry_add(q, e->first_seq, e->count, e->count, lane.expire_ms);
+		expiry_add(q, e->first_seq, e->count, e->count, lane.expire_ms, !lane.by_queue);
 	if (!add_keys(q, e->first_seq, e->count, e->tags))
 		return RMQ_E_CORRUPT;
 	struct range *r = queue_add_range(q, e->first_seq, e->count, e->count);
@@ -1533,10 +1535,12 @@ static enum rmq_error apply_part_expiry(
 	struct queue *q = broker_queue(b, e->queue);
 	struct expiry *x = q ? expiry_from(q, e->first) : NULL;
 	uint64_t live = q ? queue_count_live(q, e->first, e->span) : 0;
+	struct slice own;
 	if (live == 0 || e->span > UINT64_MAX - e->first ||
 	    (x && x->first < e->first + e->span))
 		return RMQ_E_CORRUPT;
-	expiry_add(q, e->first, e->span, live, e->at_ms);
+	expiry_add(q, e->first, e->span, live, e->at_ms,
+	    tags_find(e->tags, PART_EXPIRY_TAG_OWN, &own));
 	return RMQ_E_OK;
 }
 

@@ -104,13 +104,14 @@ void broker_arrive(struct broker *b, struct queue *to, const struct range *r,
 	uint8_t location[CHUNKS_MAX * EVENT_LOCATION_SIZE];
 	uint8_t place[EVENT_PLACE_TAGS_MAX], value[EVENT_TAKEN_SIZE];
 	uint8_t list[EVENT_PRIORITY_SIZE + 4 + 8 * DEAD_KEYS_MAX + EVENT_PLACE_TAGS_MAX +
-		     EVENT_TAKEN_SIZE];
+		     TAG_U64_SIZE + EVENT_TAKEN_SIZE];
 	struct writer tags = writer_of(list, sizeof(list));
 	if (!RMQ_VARIANT(PRIORITY_OF_DEAD))
 		event_priority_put(&tags, mixed_priority(r, first));
 	if (r->queue->keys && !RMQ_VARIANT(KEYS_OF_DEAD))
 		put_keys(&tags, r->queue, first, count);
 	put_rest(&tags, event_place_tags(&a->origin, m->shares, a->redrives, place));
+	tags_put_u64(&tags, EVENT_TAG_EXPIRE, a->expire_ms);
 	if (a->taken) {
 		struct writer v = writer_of(value, sizeof(value));
 		event_taken_from_encode(&v, &(struct event_taken_from){r->queue->id, first});

@@ -552,7 +552,8 @@ struct arrival {
 	struct slice note;
 	uint32_t failures;
 	uint32_t redrives;
-	bool taken; /* they are no new dead letters */
+	bool taken;	    /* they are no new dead letters */
+	uint64_t expire_ms; /* as they were sent, all of them; 0: they were not sent so */
 };
 /*
  * Messages [first, first + count) of r, all of them live and in m, and DEAD_KEYS_MAX at most if its

@@ -65,8 +65,13 @@ static struct queue *destination(
     struct broker *b, struct transfer *t, const struct batch *m, uint64_t messages)
 {
 	const struct origin *o = batch_origin(m);
-	if (!(t->ask->flags & TRANSFER_HOME))
-		return t->to;
+	if (!(t->ask->flags & TRANSFER_HOME)) {
+		/* What is not large nobody knows without a look at the bodies. */
+		if (!m->is_large || m->large->bytes <= t->to->settings.max_message)
+			return t->to;
+		t->kept += messages;
+		return NULL;
+	}
 	struct slice home = home_of(t->from, m);
 	if (t->ask->target.len > 0 && !slice_eq(home, t->ask->target))
 		return NULL;
@@ -89,6 +94,9 @@ static void take_run(struct broker *b, const struct transfer *t, struct queue *t
 	    .failures = to->is_dead ? r->failures : 0,
 	    .redrives = o ? o->redrives : 0,
 	    .taken = true};
+	uint64_t end = first + count;
+	if (!RMQ_VARIANT(EXPIRY_STAYS_BEHIND))
+		a.expire_ms = expiry_own(t->from, first, &end);
 	if (o)
 		a.origin =
 		    (struct event_origin){batch_origin_seq(m, first), slice_str(o->queue)};
@@ -152,6 +160,9 @@ static bool transfer_range(struct broker *b, struct transfer *t, uint64_t at, ui
 		at = min_u64(limit, first < limit ? run_end : m->first + m->count);
 		if (t->from->keys && first < limit)
 			at = min_u64(at, first + DEAD_KEYS_MAX);
+		/* What expires at one time. */
+		if (first < limit)
+			(void)expiry_own(t->from, first, &at);
 		if (first < limit && !go(b, t, r, m, first, at))
 			return false;
 	}

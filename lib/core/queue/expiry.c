@@ -43,12 +43,13 @@ static void expiry_free(struct expiry *x)
 	free(x);
 }
 
-void expiry_add(struct queue *q, uint64_t first, uint64_t count, uint64_t live, uint64_t at_ms)
+void expiry_add(
+    struct queue *q, uint64_t first, uint64_t count, uint64_t live, uint64_t at_ms, bool own)
 {
 	struct expiry *x = RB_MAX(expiry_tree, &q->expiries);
 	if (live == 0)
 		return;
-	if (x && x->end == first && x->at_ms == at_ms) {
+	if (x && x->end == first && x->at_ms == at_ms && x->own == own) {
 		x->end += count;
 		x->live += live;
 		set_timed(x, true);
@@ -60,6 +61,7 @@ void expiry_add(struct queue *q, uint64_t first, uint64_t count, uint64_t live, 
 	x->end = first + count;
 	x->live = live;
 	x->at_ms = at_ms;
+	x->own = own;
 	RB_INSERT(expiry_tree, &q->expiries, x);
 	q->ledger->part_bytes += EXPIRY_PART_MAX;
 	set_timed(x, true);
@@ -77,6 +79,15 @@ struct expiry *expiry_from(struct queue *q, uint64_t seq)
 		}
 	}
 	return found;
+}
+
+uint64_t expiry_own(struct queue *q, uint64_t first, uint64_t *end)
+{
+	const struct expiry *x = expiry_from(q, first);
+	bool in = x && x->first <= first;
+	if (x && *end > (in ? x->end : x->first))
+		*end = in ? x->end : x->first;
+	return in && x->own ? x->at_ms : 0;
 }
 
 struct expiry *expiry_next(struct expiry *x)

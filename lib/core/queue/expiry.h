@@ -26,6 +26,7 @@ struct expiry {
 	uint64_t at_ms; /* wall clock */
 	uint64_t next;	/* those before this were gone through at that time; in memory only */
 	bool timed;
+	bool own; /* as they were sent; else by the setting of the queue */
 };
 RB_HEAD(expiry_tree, expiry);
 RB_HEAD(expiry_timers, expiry);
@@ -34,7 +35,13 @@ RB_HEAD(expiry_timers, expiry);
 #define EXPIRY_PART_MAX 48
 
 /* Messages [first, first + count), so many of them live and in no entry yet, expire then. */
-void expiry_add(struct queue *q, uint64_t first, uint64_t count, uint64_t live, uint64_t at_ms);
+void expiry_add(
+    struct queue *q, uint64_t first, uint64_t count, uint64_t live, uint64_t at_ms, bool own);
+/*
+ * When message `first` expires, as it was sent; 0: it was not sent so.  *end, at most what it was:
+ * those before it do so, too.
+ */
+uint64_t expiry_own(struct queue *q, uint64_t first, uint64_t *end);
 /* Messages [first, end) are about to leave the queue, as far as they are live. */
 void expiry_leave(struct queue *q, uint64_t first, uint64_t end);
 /* They are not leased any more. */

@@ -39,9 +39,9 @@ static struct lane lane_of(struct slice delay, struct slice expire, struct slice
 {
 	/* No message of today expires at the beginning of time. */
 	uint64_t expire_ms = expire.len > 0 ? load_u64(expire.data) : 0;
-	return (struct lane){delay.len > 0 ? load_u64(delay.data) : 0,
-	    expire.len > 0 && expire_ms == 0 ? 1 : expire_ms, 0,
-	    priority.len > 0 ? priority.data[0] : PRIORITY_DEFAULT};
+	return (struct lane){.until_ms = delay.len > 0 ? load_u64(delay.data) : 0,
+	    .expire_ms = expire.len > 0 && expire_ms == 0 ? 1 : expire_ms,
+	    .priority = priority.len > 0 ? priority.data[0] : PRIORITY_DEFAULT};
 }
 
 /* The lane of the messages from i on, and where it ends. */
@@ -139,7 +139,8 @@ uint32_t lanes_within(
 struct lane lane_in(const struct queue *q, const struct lane *lane, struct wall_time now)
 {
 	struct lane l = *lane;
-	if (l.expire_ms == 0 && q->settings.more.expire_ms > 0)
+	l.by_queue = l.expire_ms == 0 && q->settings.more.expire_ms > 0;
+	if (l.by_queue)
 		l.expire_ms = now.ms + q->settings.more.expire_ms;
 	return l;
 }

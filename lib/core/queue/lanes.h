@@ -18,6 +18,7 @@ struct lane {
 	uint64_t expire_ms; /* handed out up to this wall clock time; 0: it does not expire */
 	uint64_t key;	    /* of one message alone (keys.h); 0: none */
 	uint8_t priority;
+	bool by_queue; /* it expires by the setting of its queue */
 };
 
 /*

@@ -1036,7 +1036,7 @@ void queue_add_new(struct queue *q, uint64_t first, uint64_t count, const struct
 	if (lane->key > 0)
 		keys_add(q, first, 1, &lane->key);
 	if (lane->expire_ms > 0)
-		expiry_add(q, first, count, count, lane->expire_ms);
+		expiry_add(q, first, count, count, lane->expire_ms, !lane->by_queue);
 	if (lane->until_ms > 0)
 		queue_make_waiting(q, r, (struct wall_time){lane->until_ms}, 0, 0);
 	else

@@ -324,6 +324,8 @@ const char *event_name(unsigned type);
 	X(DEAD, EVENT_TAG_REDRIVES, redrives) \
 	X(PART_BATCH, EVENT_TAG_REDRIVES, redrives) \
 	X(PART_LARGE, EVENT_TAG_REDRIVES, redrives) \
+	X(DEAD, EVENT_TAG_EXPIRE, expire) \
+	X(PART_EXPIRY, PART_EXPIRY_TAG_OWN, own) \
 	X(DEAD, EVENT_TAG_TAKEN, taken) \
 	X(DEAD, EVENT_TAG_ORIGIN, origin) \
 	X(PART_BATCH, EVENT_TAG_ORIGIN, origin) \
@@ -438,6 +440,11 @@ CODEC_MESSAGE(event, taken_from, EVENT_TAKEN_FROM)
 #define EVENT_TAKEN_SIZE (4 + 4 + 8)
 /* What the tags say; false: they were not taken. */
 bool event_taken_find(struct slice tags, struct event_taken_from *t);
+
+/* DEAD: u64, wall clock at which the messages expire, as they were sent; not there: they were not so. */
+#define EVENT_TAG_EXPIRE 14
+/* PART_EXPIRY: empty, as they were sent; else by the setting of their queue. */
+#define PART_EXPIRY_TAG_OWN 1
 
 /* PART_RANGE, DEAD: u8, the messages' priority; not there: PRIORITY_DEFAULT. */
 #define EVENT_TAG_PRIORITY  2
