@@ -203,8 +203,14 @@ static void refused_output(
 		fail(w, o);
 		return;
 	}
-	/* There is no room, and the worker ends: nothing has come of them. */
+	/*
+	 * There is no room, and the worker ends, or does now, as none came in time: nothing has
+	 * come of them.
+	 */
 	if (code == RMQ_E_FULL || code == RMQ_E_DISK_FULL || code == RMQ_E_PAUSED) {
+		if (!worker_is_told_to_end(w))
+			worker_end_with(
+			    w, code, "%.*s", (int)text.len, (const char *)text.data);
 		log_notice("%s: the output is not sent, its message goes back: %.*s",
 		    w->o->work.to, (int)text.len, (const char *)text.data);
 		o->verdict = WORK_RELEASE;

@@ -45,6 +45,11 @@ void worker_end_memory(struct worker *w)
 	w->phase = WORKER_DEAD;
 }
 
+bool worker_is_told_to_end(const struct worker *w)
+{
+	return w->signalled || w->unread || w->work.stopped || w->code;
+}
+
 struct slice worker_queue(const struct worker *w)
 {
 	return w->source.queue;
@@ -537,8 +542,7 @@ static void end_runs(struct worker *w)
  */
 static bool has_tried(struct worker *w, struct mono_time now)
 {
-	bool asked = w->signalled || w->unread || w->work.stopped || w->code;
-	if (w->phase != WORKER_ENDING || !asked || w->work.running > 0)
+	if (w->phase != WORKER_ENDING || !worker_is_told_to_end(w) || w->work.running > 0)
 		return false;
 	if (w->parting_at.ms == 0)
 		w->parting_at = now;

@@ -68,6 +68,9 @@ void worker_close(struct worker *w);
 /* The queue that its messages come from. */
 struct slice worker_queue(const struct worker *w);
 
+/* By a signal, by who reads its output, or since it stops or fails: not as it has done all. */
+bool worker_is_told_to_end(const struct worker *w);
+
 /* It ends with this error, if it has none yet. */
 void worker_end_with(struct worker *w, enum rmq_error code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

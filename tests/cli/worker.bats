@@ -800,6 +800,9 @@ quick_queue() {
 	rmq-send jobs a
 	run timeout 20 rmq-recv --drain --timeout 500ms --to full jobs echo x
 	assert_failure 75
+	assert_output --partial "jobs: queue is paused: full"
+	# Nothing was at fault, and nothing is left to a lease.
+	[ "$(rmq-queue peek -o failures,state jobs)" = "$(printf '0\tready')" ]
 	rmq-queue create idle
 	start rmq-recv --timeout 500ms idle true
 	local pid=$!

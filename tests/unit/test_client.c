@@ -426,6 +426,25 @@ static void a_full_queue_ends_it_after_the_timeout(void **state)
 	assert_story("fatal 14; ");
 }
 
+/* It may hold messages, which are to be given back. */
+static void a_receiver_is_refused_after_the_timeout_when_it_is_full(void **state)
+{
+	(void)state;
+	(void)client_subscribe(client, NOW(1), slice_str("in"), 0, 0);
+	send_text(5, "a");
+	begin(5);
+	expect_frames(5, "SEND#1/0 SUBSCRIBE ");
+	DAEMON(6, failed, 1, RMQ_E_FULL, 0, {0});
+	client_tick(client, NOW(29000));
+	expect_frames(29000, "SEND#1/0 ");
+	DAEMON(29001, failed, 1, RMQ_E_FULL, 0, {0});
+	assert_story("");
+	client_tick(client, NOW(30005));
+	expect_frames(30005, "SEND#1/0 ");
+	DAEMON(30006, failed, 1, RMQ_E_FULL, 0, {0});
+	assert_story("failed a 14 at 0; ");
+}
+
 static void no_wait_fails_at_once_when_full(void **state)
 {
 	(void)state;
@@ -1399,7 +1418,9 @@ int main(void)
 	    T(unanswered_commands_are_repeated_with_their_numbers),
 	    T(a_full_queue_is_waited_for_and_everything_behind_repeated),
 	    T(out_of_order_in_answer_to_the_oldest_command_ends_it),
-	    T(a_full_queue_ends_it_after_the_timeout), T(no_wait_fails_at_once_when_full),
+	    T(a_full_queue_ends_it_after_the_timeout),
+	    T(a_receiver_is_refused_after_the_timeout_when_it_is_full),
+	    T(no_wait_fails_at_once_when_full),
 	    T(a_message_that_is_too_large_is_taken_out_and_what_is_behind_stays),
 	    T(a_stop_sends_what_was_in_front_and_shelves_the_rest),
 	    T(what_is_taken_out_is_passed_in_its_input),

@@ -484,6 +484,19 @@ void client_input(struct client *c, struct mono_time now, struct slice in, size_
 
 /* ---- timers ---- */
 
+/*
+ * Whether no room has come in time for a client that may hold messages: it does not give up, as these
+ * would have failed then.  What finds none is refused, and the host can give them back.
+ */
+static bool waits_no_longer(struct client *c, struct mono_time now)
+{
+	if (!c->no_room[0] || c->state != READY || !c->has_subscribed || c->config.no_wait)
+		return false;
+	client_wait_no_more(c);
+	c->progress = now;
+	return true;
+}
+
 static void give_up_waiting(struct client *c)
 {
 	enum rmq_error code = RMQ_E_TIMEOUT;
@@ -501,7 +514,7 @@ void client_tick(struct client *c, struct mono_time now)
 	client_note_asking(c, now);
 	if (c->dead)
 		return;
-	if (now.ms >= deadline_ms(c)) {
+	if (now.ms >= deadline_ms(c) && !waits_no_longer(c, now)) {
 		give_up_waiting(c);
 		return;
 	}

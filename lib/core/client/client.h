@@ -30,11 +30,15 @@
 struct client;
 
 struct client_config {
-	uint32_t servers;    /* contact points, >= 1: targets are 0 … servers - 1 */
-	uint32_t window;     /* numbered commands in flight, 1 … SESSION_WINDOW */
-	uint64_t timeout_ms; /* longest time without progress while a request is unanswered */
-	uint64_t seed;	     /* for jitter */
-	bool no_wait;	     /* FULL or PAUSED ends it, instead of waiting */
+	uint32_t servers; /* contact points, >= 1: targets are 0 … servers - 1 */
+	uint32_t window;  /* numbered commands in flight, 1 … SESSION_WINDOW */
+	/*
+	 * Longest time without progress while a request is unanswered.  If that is for want of
+	 * room, one that has subscribed is as after client_wait_no_more() then.
+	 */
+	uint64_t timeout_ms;
+	uint64_t seed; /* for jitter */
+	bool no_wait;  /* FULL or PAUSED ends it, instead of waiting */
 };
 
 /* A numbered command.  The client owns it until its answer. */
