@@ -255,12 +255,6 @@ static enum rmq_error parse(int argc, char **argv, struct line *l, struct reason
 		    in->files ? "files" : "whole");
 	if (l->o->wait && l->o->no_wait)
 		return reason_set(why, RMQ_E_USAGE, "--wait and --no-wait exclude each other");
-	/* The numbers of what an earlier run has stored are not known: none would be waited for. */
-	if (l->o->wait && (l->o->resume || in->id.used))
-		return reason_set(why, RMQ_E_USAGE,
-		    "--wait and %s exclude each other: what an earlier run stored is not "
-		    "waited for",
-		    l->o->resume ? "--resume" : "--id-from");
 	if (labels_expire_first(l->labels, clock_wall()))
 		return reason_set(why, RMQ_E_USAGE,
 		    "the messages would expire before they are due: --expire must be after "
@@ -324,6 +318,11 @@ static int finish(struct sender *s, struct unsent *unsent)
 	if (s->known > 0 && !s->o->common.quiet)
 		fprintf(stderr, "rmq-send: %s: %llu %ss had been stored before\n", s->o->queue,
 		    (unsigned long long)s->known, s->o->unit);
+	if (s->not_waited > 0 && !s->o->common.quiet && !s->code && !s->signal)
+		fprintf(stderr,
+		    "rmq-send: %s: %llu %ss that had been stored before are not waited for: "
+		    "their numbers are not known\n",
+		    s->o->queue, (unsigned long long)s->not_waited, s->o->unit);
 	int error = 0;
 	/* While it waits, all is stored. */
 	if ((s->code || s->signal) && s->waiter.phase == WAITER_NOT)

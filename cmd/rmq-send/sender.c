@@ -175,7 +175,7 @@ static void on_sent(
 	struct text records = {0};
 	s->stored += count;
 	if (s->o->wait && count > 0)
-		waiter_stored(&s->waiter, first_seq, count);
+		waiter_add(&s->waiter, first_seq, first_seq + count);
 	if (s->o->pass && count > 0) {
 		put_records(s, &records, cmd, 0);
 		if (s->in->kind == INPUT_WHOLE)
@@ -293,12 +293,15 @@ static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 
 /* ---- --resume ---- */
 
-static void on_position(void *arg, uint32_t req, uint64_t at)
+static void on_position(void *arg, uint32_t req, uint64_t at, struct seq_span sent)
 {
 	struct sender *s = arg;
 	(void)req;
 	s->placed = true;
 	s->passed = at;
+	s->passed_sent = sent;
+	if (s->o->wait)
+		waiter_add(&s->waiter, sent.first, sent.end);
 }
 
 /* A record that an earlier run has stored has no id any more. */
@@ -307,10 +310,29 @@ static void put_passed(const struct sender *s, struct text *out, struct slice re
 	put_told(s, out, slice_str("-"), record);
 }
 
+/* Of a twin the other one is sent, and waited for. */
+static void wait_for_known(struct sender *s, uint32_t count, struct slice numbers)
+{
+	struct reader r = reader_of(numbers);
+	if (!s->o->wait)
+		return;
+	if (numbers.len == 0)
+		s->not_waited += count;
+	while (reader_left(&r) > 0) {
+		struct seq_range e = seq_range_get(&r);
+		if (e.first == 0)
+			s->not_waited += e.count;
+		else if (e.first != KNOWN_SENT_WITH)
+			waiter_add(&s->waiter, e.first, e.first + e.count);
+	}
+}
+
 /* Records [at, at + count) of a command are stored already, by their ids. */
-static void on_known(void *arg, const struct client_command *cmd, uint32_t at, uint32_t count)
+static void on_known(void *arg, const struct client_command *cmd, uint32_t at, uint32_t count,
+    struct slice numbers)
 {
 	struct sender *s = arg;
+	wait_for_known(s, count, numbers);
 	struct freight *f = cmd->tag;
 	struct text records = {0};
 	put_records(s, &records, cmd, at);
@@ -356,6 +378,8 @@ static bool pass_over(struct sender *s, struct parcel *p, uint32_t n)
 	text_deinit(&records);
 	s->read += n;
 	s->stored += n;
+	if (s->o->wait && s->passed_sent.first == 0)
+		s->not_waited += n;
 	if (n == messages(&cmd)) {
 		sendbuf_free(p->buf);
 		text_deinit(&p->names);
@@ -545,6 +569,8 @@ static bool goes_on_waiting(struct sender *s)
 {
 	if (s->o->wait && !s->code && !s->signal && s->waiter.phase == WAITER_NOT)
 		waiter_begin(&s->waiter, clock_mono());
+	if (s->waiter.runs.failed)
+		stop(s, RMQ_E_LIMIT, "out of memory");
 	return waiter_is_busy(&s->waiter);
 }
 

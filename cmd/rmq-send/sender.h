@@ -35,6 +35,9 @@ struct sender {
 	bool placed;	 /* it is known how many records of the input are stored already */
 	uint64_t known;	 /* records that had been stored before, by their ids */
 	uint64_t passed; /* … these, which are passed over */
+	struct seq_span passed_sent;
+	uint64_t
+	    not_waited; /* records that were stored before, and nobody knows as which messages */
 	uint64_t bad;
 	uint64_t bad_at;     /* number of the bad record that ended it */
 	enum rmq_error code; /* why it ends early, RMQ_E_OK: it does not */

@@ -1,6 +1,9 @@
 #include "waiter.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#define TIDY_MIN 1024 /* runs */
 
 struct waiter_run {
 	uint64_t first;
@@ -24,16 +27,49 @@ static struct waiter_run run(const struct waiter *w, size_t i)
 	return r;
 }
 
-void waiter_stored(struct waiter *w, uint64_t first, uint32_t n)
+/* In order, and the last one grows if it can. */
+static void put(struct waiter *w, struct waiter_run r)
 {
-	struct waiter_run r = {first, first + n};
-	if (n == 0)
-		return;
-	if (count(w) > 0 && run(w, count(w) - 1).end == first) {
-		r.first = run(w, count(w) - 1).first;
-		w->runs.len -= sizeof(r);
+	if (count(w) > 0) {
+		struct waiter_run last = run(w, count(w) - 1);
+		if (last.first <= r.first && r.first <= last.end) {
+			r.first = last.first;
+			r.end = r.end > last.end ? r.end : last.end;
+			w->runs.len -= sizeof(r);
+		} else if (r.first < last.first) {
+			w->untidy = true;
+		}
 	}
 	text_put(&w->runs, &r, sizeof(r));
+}
+
+static int by_first(const void *a, const void *b)
+{
+	const struct waiter_run *one = a, *other = b;
+	return one->first < other->first ? -1 : one->first > other->first;
+}
+
+/* What is known by ids comes in any order, and maybe often. */
+static void tidy(struct waiter *w)
+{
+	size_t n = count(w);
+	if (!w->untidy)
+		return;
+	qsort(w->runs.data, n, sizeof(struct waiter_run), by_first);
+	w->runs.len = 0;
+	for (size_t i = 0; i < n; i++)
+		put(w, run(w, i));
+	w->untidy = false;
+	w->tidy_at = 2 * count(w);
+}
+
+void waiter_add(struct waiter *w, uint64_t first, uint64_t end)
+{
+	if (first >= end)
+		return;
+	put(w, (struct waiter_run){first, end});
+	if (count(w) >= TIDY_MIN && count(w) >= w->tidy_at)
+		tidy(w);
 }
 
 static void watch(struct waiter *w, struct mono_time now, uint64_t seq)
@@ -49,6 +85,7 @@ static void ask_dead(struct waiter *w, struct mono_time now, uint64_t from)
 
 void waiter_begin(struct waiter *w, struct mono_time now)
 {
+	tidy(w);
 	w->phase = count(w) > 0 ? WAITER_LAST : WAITER_DONE;
 	if (count(w) > 0)
 		watch(w, now, run(w, count(w) - 1).end - 1);

@@ -1,4 +1,4 @@
-/* --wait: until none of the messages that were stored is in the queue any more. */
+/* --wait: until none of the messages that are waited for is in the queue any more. */
 #ifndef RMQ_SEND_WAITER_H
 #define RMQ_SEND_WAITER_H
 
@@ -20,14 +20,16 @@ struct waiter {
 	void *arg;
 	void (*dead_letter)(void *arg, uint64_t seq);
 	enum waiter_phase phase;
-	struct text runs; /* struct waiter_run, ascending */
-	size_t at;	  /* the one that is waited for */
-	uint64_t dead;	  /* letters */
+	struct text runs; /* struct waiter_run; ascending unless: */
+	bool untidy;
+	size_t tidy_at; /* … so many of them are put in order */
+	size_t at;	/* the one that is waited for */
+	uint64_t dead;	/* letters */
 };
 
 void waiter_deinit(struct waiter *w);
-/* These were stored. */
-void waiter_stored(struct waiter *w, uint64_t first, uint32_t count);
+/* Messages [first, end) are waited for. */
+void waiter_add(struct waiter *w, uint64_t first, uint64_t end);
 /* All were. */
 void waiter_begin(struct waiter *w, struct mono_time now);
 static inline bool waiter_is_busy(const struct waiter *w)

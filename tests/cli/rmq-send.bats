@@ -730,11 +730,6 @@ holds() {
 	run rmq-send --wait --no-wait jobs one
 	assert_failure 64
 	assert_output "rmq-send: --wait and --no-wait exclude each other"
-	run rmq-send --wait --resume in jobs one
-	assert_failure 64
-	assert_output "rmq-send: --wait and --resume exclude each other: what an earlier run stored is not waited for"
-	run rmq-send --wait --id-from hash jobs one
-	assert_failure 64
 	run rmq-send -e 5 -d 10 jobs one
 	assert_failure 64
 	assert_output "rmq-send: the messages would expire before they are due: --expire must be after --delay"
@@ -761,6 +756,38 @@ holds() {
 	assert_failure 65
 	run cat log
 	assert_output "rmq-send: jobs:3: is a dead letter"
+}
+
+@test "rmq-send: --wait: what an earlier run stored under the same name, or by its id, is waited for too" {
+	start_queue q
+	printf '%s\n' one two | rmq-send --resume in jobs
+	rmq-send jobs other
+	start rmq-send --wait --resume in jobs one two three
+	local resumed=$!
+	rmq-send --id-from hash ids a b c
+	start rmq-send --wait --id-from hash ids b b d
+	local known=$!
+	wait_until 20 holds jobs ready 4
+	wait_until 20 holds ids ready 4
+	run rmq-recv -n 1 jobs
+	assert_output one
+	run -0 rmq-recv -n 2 jobs
+	rmq-recv -n 1 --ack manual -o receipt jobs | rmq-ack
+	rmq-recv -n 4 --ack manual -o receipt ids >receipts
+	sed -n '1p;3p;4p' receipts | rmq-ack
+	kill -0 "$known"
+	sed -n 2p receipts | rmq-ack --dead
+	status_of "$resumed"
+	assert_success
+	status_of "$known"
+	assert_failure 65
+	run cat log
+	assert_line "rmq-send: ids:2: is a dead letter"
+	# All is gone, so nothing is waited for, but the dead letter is one still.
+	run -0 rmq-send --wait --resume in jobs one two three
+	assert_output ""
+	run -65 rmq-send --wait -q --id-from hash ids b
+	assert_output "rmq-send: ids:2: is a dead letter"
 }
 
 @test "rmq-send: --wait ends by a signal, when the queue goes, and when its daemon stays away" {

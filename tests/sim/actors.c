@@ -360,23 +360,34 @@ static void on_peeked(void *arg, const struct client_delivery *d)
 	}
 }
 
-static void on_position(void *arg, uint32_t req, uint64_t at)
+static void on_position(void *arg, uint32_t req, uint64_t at, struct seq_span sent)
 {
 	struct actor *a = arg;
 	(void)req;
-	trace("position", a->number, at, 0, 0);
-	import_placed(a->w->import, a->w, name_of(0), at);
+	trace("position", a->number, at, sent.first, sent.end);
+	import_placed(a->w->import, a->w, name_of(0), at, sent);
 }
 
 /* They are stored, and not once more. */
-static void on_known(void *arg, const struct client_command *cmd, uint32_t at, uint32_t count)
+static void on_known(void *arg, const struct client_command *cmd, uint32_t at, uint32_t count,
+    struct slice numbers)
 {
 	struct actor *a = arg;
 	struct note *n = cmd->tag;
-	trace("known", a->number, at, count, 0);
-	for (uint32_t i = at; i < at + count; i++)
-		if (a->w->lines.all[n->items[i].line].stored == 0)
+	struct reader r = reader_of(numbers);
+	struct seq_range e = {0, 0};
+	trace("known", a->number, at, count, numbers.len);
+	for (uint32_t i = at; i < at + count; i++) {
+		const struct line_state *l = &a->w->lines.all[n->items[i].line];
+		if (l->stored == 0)
 			trace_fail("a message is known that was never stored");
+		if (e.count == 0)
+			e = seq_range_get(&r);
+		/* Each message that has an id here is one of a batch in which all have. */
+		if (e.first++ != l->copy[0].first_seq)
+			trace_fail("a message is known as another one");
+		e.count--;
+	}
 	n->count -= count;
 	memmove(n->items + at, n->items + at + count, (n->count - at) * sizeof(*n->items));
 }

@@ -21,9 +21,24 @@ static bool is_here(const struct world *w, const struct shadow_queue *q, uint32_
 	return l && q && l->stored > 0 && l->copy[0].first_queue == q->id;
 }
 
-void import_placed(struct import *im, const struct world *w, struct slice queue, uint64_t at)
+/* What the queue has of it is waited for. */
+static void check_sent(const struct import *im, const struct world *w,
+    const struct shadow_queue *q, uint64_t at, struct seq_span sent)
+{
+	for (uint32_t i = 0; i < at && i < im->count; i++) {
+		if (!is_here(w, q, im->records[i]))
+			continue;
+		uint64_t seq = w->lines.all[im->records[i]].copy[0].first_seq;
+		if (seq < sent.first || seq >= sent.end)
+			trace_fail("record %u of an input is not among what was sent", i);
+	}
+}
+
+void import_placed(struct import *im, const struct world *w, struct slice queue, uint64_t at,
+    struct seq_span sent)
 {
 	const struct shadow_queue *q = shadow_queue(&w->shadow, queue);
+	check_sent(im, w, q, at, sent);
 	while (im->count < at)
 		add(im, IMPORT_GONE);
 	for (uint32_t i = (uint32_t)at; i < im->count; i++) {

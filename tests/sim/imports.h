@@ -20,8 +20,9 @@ struct import {
 };
 #define IMPORT_GONE UINT32_MAX
 
-/* The queue has so many records of it; the next process goes on there. */
-void import_placed(struct import *im, const struct world *w, struct slice queue, uint64_t at);
+/* The queue has so many records of it, as these messages; the next process goes on there. */
+void import_placed(struct import *im, const struct world *w, struct slice queue, uint64_t at,
+    struct seq_span sent);
 /* The line of record `next`, which is passed; IMPORT_GONE: it has none yet, and is given `fresh`. */
 uint32_t import_next(struct import *im, uint32_t fresh);
 bool import_has_more(const struct import *im);

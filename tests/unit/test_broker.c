@@ -812,23 +812,27 @@ static void send_record(uint64_t n, uint64_t before, uint64_t after)
 	    slice_of(w_.p, w_.len));
 }
 
-static void expect_position(uint32_t req, uint64_t at)
+static void expect_position(uint32_t req, uint64_t at, uint64_t first, uint64_t end)
 {
 	INPUT(1, position, req, slice_str("q"), slice_str("in"), NO_TAGS);
 	run();
 	EXPECT(1, POSITION_IS, position_is, m);
 	assert_int_equal(m.req, req);
 	assert_int_equal(m.at, at);
+	struct seq_span sent = seq_span_find(m.tags, POSITION_IS_TAG_NUMBERS);
+	assert_int_equal(sent.first, first);
+	assert_int_equal(sent.end, end);
 }
 
-/* One message for each byte, which is its id. */
+/* One message for each byte, which is its id; of '.' none. */
 static void send_ids(uint64_t n, const char *ids)
 {
 	uint8_t each[256], bytes[512];
 	struct writer e = writer_of(each, sizeof(each)), m = writer_of(bytes, sizeof(bytes));
 	size_t count = strlen(ids);
 	for (size_t i = 0; i < count; i++)
-		tags_put(&e, (uint16_t)i, slice_of(ids + i, 1));
+		if (ids[i] != '.')
+			tags_put(&e, (uint16_t)i, slice_of(ids + i, 1));
 	put_u16(&m, (uint16_t)count);
 	put_u16(&m, (uint16_t)(4 + e.len));
 	tags_put(&m, ATTRIBUTE_ID | ATTRIBUTE_EACH, slice_of(e.p, e.len));
@@ -841,13 +845,25 @@ static void send_ids(uint64_t n, const char *ids)
 	run();
 }
 
-static void expect_known(uint64_t n, const char *runs, size_t len)
+/* numbers: first and count of each; they end with 0, 0. */
+static void expect_known(uint64_t n, const char *runs, size_t len, const uint64_t *numbers)
 {
+	struct slice list;
 	EXPECT(1, KNOWN, known, m);
 	assert_int_equal(m.n, n);
 	assert_int_equal(m.runs.len, len);
 	assert_memory_equal(m.runs.data, runs, len);
+	assert_true(tags_find(m.tags, KNOWN_TAG_NUMBERS, &list));
+	struct reader r = reader_of(list);
+	for (; numbers[1] > 0; numbers += 2) {
+		struct seq_range e = seq_range_get(&r);
+		assert_int_equal(e.first, numbers[0]);
+		assert_int_equal(e.count, numbers[1]);
+	}
+	assert_int_equal(reader_left(&r), 0);
+	assert_false(r.bad);
 }
+#define NUMBERED_AS(...) ((const uint64_t[]){__VA_ARGS__, 0, 0})
 
 static void a_message_whose_id_is_known_is_not_stored_again(void **state)
 {
@@ -857,17 +873,30 @@ static void a_message_whose_id_is_known_is_not_stored_again(void **state)
 	expect(1, WIRE_TYPE_SENT);
 	/* Also not one that the batch has twice. */
 	send_ids(2, "xbcya");
-	expect_known(2, "\1\0\2\0\4\0\1\0", 8);
+	expect_known(2, "\1\0\2\0\4\0\1\0", 8, NUMBERED_AS(2, 2, 1, 1));
 	send_ids(2, "xyx");
-	expect_known(2, "\2\0\1\0", 4);
+	expect_known(2, "\2\0\1\0", 4, NUMBERED_AS(KNOWN_SENT_WITH, 1));
 	send_ids(2, "xy");
 	EXPECT(1, SENT, sent, m);
 	assert_int_equal(m.first_seq, 4);
 	send_ids(3, "y");
-	expect_known(3, "\0\0\1\0", 4);
+	expect_known(3, "\0\0\1\0", 4, NUMBERED_AS(5, 1));
+	restart();
+	hello(1, 0, 0);
+	send_ids(1, "xabayy");
+	expect_known(1, "\0\0\6\0", 4, NUMBERED_AS(4, 1, 1, 2, 1, 1, 5, 1, 5, 1));
+	/* Where some have none, it is not known whose each is. */
+	send_ids(1, "p.q");
+	expect(1, WIRE_TYPE_SENT);
+	send_ids(2, "pqrrr");
+	expect_known(2, "\0\0\2\0\3\0\2\0", 8, NUMBERED_AS(0, 2, KNOWN_SENT_WITH, 2));
+	restart();
+	hello(1, 0, 0);
+	send_ids(1, "bq");
+	expect_known(1, "\0\0\2\0", 4, NUMBERED_AS(2, 1, 0, 1));
 	/* It was sent so long ago. */
 	w.lease_ms += 600000;
-	send_ids(3, "y");
+	send_ids(1, "y");
 	expect(1, WIRE_TYPE_SENT);
 }
 
@@ -875,30 +904,75 @@ static void an_input_has_a_position_that_no_run_goes_behind(void **state)
 {
 	(void)state;
 	hello(1, 0, 0);
-	expect_position(1, 0);
+	expect_position(1, 0, 0, 0);
 	send_record(1, 0, 3);
 	run();
 	expect(1, WIRE_TYPE_SENT);
-	expect_position(2, 3);
+	expect_position(2, 3, 1, 2);
 	/* Another run has sent these. */
 	send_record(2, 2, 4);
 	run();
 	EXPECT(1, FAILED, failed, m);
 	assert_int_equal(m.code, RMQ_E_BUSY);
-	expect_position(3, 3);
-	/* Records between may have been bad. */
-	send_record(2, 5, 6);
+	expect_position(3, 3, 1, 2);
+	/* Records between may have been bad, and messages of others come between. */
+	send_ids(2, "zz");
+	expect(1, WIRE_TYPE_KNOWN);
+	send_ids(2, "yz");
+	expect(1, WIRE_TYPE_SENT);
+	send_record(3, 5, 6);
 	run();
 	expect(1, WIRE_TYPE_SENT);
-	expect_position(4, 6);
-	INPUT(1, queue_remove, 3, 2, REMOVE_FORCE, slice_str("q"));
+	expect_position(4, 6, 1, 5);
+	INPUT(1, queue_remove, 4, 3, REMOVE_FORCE, slice_str("q"));
 	run();
 	expect(1, WIRE_TYPE_DONE);
-	expect_position(5, 0);
+	expect_position(5, 0, 0, 0);
 	/* Records that are none. */
-	send_record(4, 6, 6);
+	send_record(5, 6, 6);
 	run();
 	assert_true(w.closed[1]);
+}
+
+/* All records up to there were known by their ids: a SEND of nothing. */
+static void send_no_record(uint64_t n, uint64_t before, uint64_t after)
+{
+	uint8_t value[SEND_RESUME_MAX], list[4 + SEND_RESUME_MAX];
+	struct writer v = writer_of(value, sizeof(value)), t = writer_of(list, sizeof(list));
+	put_u64(&v, before);
+	put_u64(&v, after);
+	put_rest(&v, slice_str("in"));
+	tags_put(&t, SEND_TAG_RESUME, slice_of(v.p, v.len));
+	INPUT(1, send, n, n - 1, 0, 0, slice_str("q"), slice_of(t.p, t.len), NO_TAGS);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+}
+
+static void a_position_knows_from_its_first_to_its_last_message_through_a_restart(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	send_ids(1, "ab");
+	expect(1, WIRE_TYPE_SENT);
+	send_no_record(2, 0, 2);
+	expect_position(1, 2, 3, 3);
+	send_ids(3, "c");
+	expect(1, WIRE_TYPE_SENT);
+	send_record(4, 2, 3);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	expect_position(2, 3, 4, 5);
+	send_ids(5, "d");
+	expect(1, WIRE_TYPE_SENT);
+	send_no_record(6, 3, 4);
+	expect_position(3, 4, 4, 5);
+	restart();
+	hello(1, 0, 0);
+	expect_position(4, 4, 4, 5);
+	send_record(1, 4, 5);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	expect_position(5, 5, 4, 7);
 }
 
 static void wall_clock_jumps_do_not_end_leases(void **state)
@@ -7601,6 +7675,7 @@ static const struct CMUnitTest tests[] = {
     TEST(a_watch_of_no_queue_or_one_that_goes_is_told_so),
     TEST(a_message_whose_id_is_known_is_not_stored_again),
     TEST(an_input_has_a_position_that_no_run_goes_behind),
+    TEST(a_position_knows_from_its_first_to_its_last_message_through_a_restart),
     TEST(who_waits_for_a_message_to_be_gone_is_told_the_next_that_is_not),
     TEST(which_messages_are_dead_letters_is_told),
     TEST(dead_letters_are_told_a_page_at_a_time),

@@ -55,6 +55,19 @@ static void on_settle_sent(void *arg, const struct client_command *cmd, uint64_t
 	on_done(arg, cmd, stale);
 }
 
+static void on_known(void *arg, const struct client_command *cmd, uint32_t at, uint32_t count,
+    struct slice numbers)
+{
+	(void)arg;
+	struct reader r = reader_of(numbers);
+	tell("known %s %d x%d:", (const char *)cmd->tag, (int)at, (int)count);
+	while (reader_left(&r) > 0) {
+		struct seq_range e = seq_range_get(&r);
+		tell(" %d x%d", (int)e.first, (int)e.count);
+	}
+	tell("; ");
+}
+
 static enum client_verdict on_failed(void *arg, const struct client_command *cmd,
     enum rmq_error code, uint32_t at, struct slice text)
 {
@@ -122,6 +135,7 @@ static const struct client_host host = {.sent = on_sent,
     .done = on_done,
     .settle_sent = on_settle_sent,
     .failed = on_failed,
+    .known = on_known,
     .deliver = on_deliver,
     .lease_ended = on_lease_ended,
     .unsubscribed = on_unsubscribed,
@@ -592,6 +606,47 @@ static void large_messages_go_in_pieces_and_wait_for_their_room(void **state)
 	expect_frames(6, "SEND#2/1[0+] SEND#2/1[1+] SEND#2/1[2] ");
 	DAEMON(7, sent, 2, 2, 1);
 	assert_story("sent a at 1 x1; sent large at 2 x1; ");
+}
+
+/* Of "abcd" a and b, and d, are known, as these so many messages. */
+static void known_of(const char *numbers, size_t len)
+{
+	uint8_t list[64];
+	struct writer w = writer_of(list, sizeof(list));
+	begin_one("abcd");
+	if (len > 0)
+		tags_put(&w, KNOWN_TAG_NUMBERS, slice_of(numbers, len));
+	DAEMON(6, known, 1, slice_of(w.p, w.len),
+	    slice_of("\0\0\2\0"
+		     "\3\0\1\0",
+		8));
+}
+
+static void what_is_known_is_taken_out_and_told_with_its_numbers(void **state)
+{
+	(void)state;
+	known_of("\7\0\0\0\0\0\0\0\2\0\0\0"
+		 "\5\0\0\0\0\0\0\0\1\0\0\0",
+	    24);
+	assert_story("known abcd 0 x2: 7 x2; known abcd 1 x1: 5 x1; ");
+	expect_frames(6, "SEND#1/0 ");
+	DAEMON(7, sent, 1, 8, 1);
+	assert_story("sent abcd at 8 x1; ");
+}
+
+static void a_daemon_may_know_no_numbers_of_what_is_known(void **state)
+{
+	(void)state;
+	known_of("", 0);
+	assert_story("known abcd 0 x2:; known abcd 1 x1:; ");
+}
+
+static void numbers_that_are_not_of_what_is_known_are_refused(void **state)
+{
+	(void)state;
+	/* They go on in the next run. */
+	known_of("\7\0\0\0\0\0\0\0\3\0\0\0", 12);
+	assert_story("fatal 22; ");
 }
 
 static void an_unknown_session_is_fatal_only_if_a_send_may_have_been_taken(void **state)
@@ -1467,6 +1522,8 @@ int main(void)
 	    T(what_a_refused_settlement_names_is_given_back),
 	    T(a_bye_that_was_not_written_is_said_again),
 	    T(the_daemon_is_waited_for_no_longer_than_the_timeout_to_say_bye),
-	    T(garbage_is_fatal)};
+	    T(what_is_known_is_taken_out_and_told_with_its_numbers),
+	    T(a_daemon_may_know_no_numbers_of_what_is_known),
+	    T(numbers_that_are_not_of_what_is_known_are_refused), T(garbage_is_fatal)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -80,6 +80,8 @@
 	    "a large message comes to those of its queues from which it has not gone") \
 	X(IDS_UNCHECKED, "a message is stored again though its id is known") \
 	X(IDS_FORGOTTEN, "a checkpoint does not know ids of what was sent") \
+	X(IDS_RENUMBERED, "after a checkpoint an id is another message's") \
+	X(POSITION_OF_ONE_RUN, "which messages of an input earlier runs sent is forgotten") \
 	X(POSITION_FORGOTTEN, "a checkpoint does not know how far an input has come") \
 	X(NOTE_OF_FIRST, "dead letters that were buried together have the first one's note") \
 	X(TRANSFER_APART, "what is moved comes and leaves in two records") \

@@ -1099,11 +1099,14 @@ static void add_queue(struct digest *d, struct queue *q)
 	TAILQ_FOREACH (id, &q->ids.by_age, by_age) {
 		add_u64(d, id->hash);
 		add_u64(d, id->ms);
+		add_u64(d, id->seq);
 	}
 	const struct position *at;
 	TAILQ_FOREACH (at, &q->positions.by_age, by_age) {
 		add(d, at->name, strlen(at->name));
 		add_u64(d, at->at);
+		add_u64(d, at->sent.first);
+		add_u64(d, at->sent.end);
 	}
 	TAILQ_FOREACH (p, &q->unfinished, of_queue)
 		unfinished += p->shares * p->n + p->large->parts;

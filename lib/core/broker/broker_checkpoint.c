@@ -239,26 +239,33 @@ static void write_settings(struct broker *b, const struct queue *q)
 static void write_positions(struct broker *b, const struct queue *q)
 {
 	const struct position *p;
+	uint8_t list[TAG_SPAN_SIZE];
 	TAILQ_FOREACH (p, &q->positions.by_age, by_age)
 		if (!RMQ_VARIANT(POSITION_FORGOTTEN))
-			broker_emit_part_position(b, &(struct event_part_position){q->id, p->at,
-							 slice_str(p->name), NO_TAGS});
+			broker_emit_part_position(
+			    b, &(struct event_part_position){q->id, p->at, slice_str(p->name),
+				   seq_span_tags(list, POSITION_TAG_NUMBERS, &p->sent)});
 }
 
 static void write_ids(struct broker *b, const struct queue *q)
 {
-	uint8_t bytes[16 * 256];
-	struct writer w = writer_of(bytes, sizeof(bytes));
+	uint8_t bytes[16 * 256], numbers[8 * 256], list[4 + 8 * 256];
+	struct writer w = writer_of(bytes, sizeof(bytes)),
+		      n = writer_of(numbers, sizeof(numbers));
 	const struct id *id;
 	TAILQ_FOREACH (id, &q->ids.by_age, by_age) {
 		put_u64(&w, id->hash);
 		put_u64(&w, id->ms);
+		put_u64(&n, id->seq + RMQ_VARIANT(IDS_RENUMBERED));
 		if (w.len < sizeof(bytes) && TAILQ_NEXT(id, by_age))
 			continue;
+		struct writer tags = writer_of(list, sizeof(list));
+		tags_put(&tags, PART_IDS_TAG_NUMBERS, slice_of(n.p, n.len));
 		if (!RMQ_VARIANT(IDS_FORGOTTEN))
 			broker_emit_part_ids(
-			    b, &(struct event_part_ids){q->id, NO_TAGS, slice_of(w.p, w.len)});
-		w.len = 0;
+			    b, &(struct event_part_ids){
+				   q->id, slice_of(tags.p, tags.len), slice_of(w.p, w.len)});
+		w.len = n.len = 0;
 	}
 }
 

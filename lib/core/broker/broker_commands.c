@@ -811,14 +811,6 @@ static bool resumes(
 	return false;
 }
 
-/* The position that the queue's input has come to with the message, in the same record. */
-static void emit_position(struct broker *b, const struct queue *q, const struct resume *r)
-{
-	if (r->name.len == 0)
-		return;
-	broker_emit_position(b, &(struct event_position){q->id, r->after, r->name, NO_TAGS});
-}
-
 static_assert(BATCH_MAX + 8 * BATCH_MESSAGES_MAX + REPLACED_MAX * REPLACED_BYTES +
 		      REPLACED_HEAD + FRAME_SMALL + EVENTS_HEADER_SIZE <=
 		  RECORD_PAYLOAD_MAX,
@@ -907,7 +899,7 @@ static bool only_position(
 		return true;
 	broker_reserve(b, 2 * FRAME_SMALL);
 	if (q)
-		emit_position(b, q, r);
+		broker_emit_resume(b, q, r, 0);
 	broker_taken(b, c, m->n);
 	broker_reserve_end(b);
 	return true;
@@ -955,7 +947,8 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 					      room_to_replace(replaces, targets.count));
 		emit_send(b, c, m, &targets);
 		broker_emit_hashes(b, targets.queue[0], ids, batch.count);
-		emit_position(b, targets.queue[0], &resume);
+		if (resume.name.len > 0)
+			broker_emit_resume(b, targets.queue[0], &resume, batch.count);
 		if (replaces)
 			replace_older(b, &targets, batch.count);
 		broker_reserve_end(b);
@@ -1075,7 +1068,8 @@ static void whole(struct broker *b, struct conn *c, const struct wire_send *m,
 		   t->queue[0]->next_seq, m->part + 1, bytes, next_numbers(t, list)});
 	if (ids)
 		broker_emit_hashes(b, t->queue[0], ids, 1);
-	emit_position(b, t->queue[0], resume);
+	if (resume->name.len > 0)
+		broker_emit_resume(b, t->queue[0], resume, 1);
 	if (replaces)
 		replace_older(b, t, 1);
 	broker_reserve_end(b);

@@ -619,7 +619,8 @@ static enum rmq_error apply_position(
 		q = broker_gap_queue(b, e->queue);
 	if (!q || !name_valid(e->name))
 		return RMQ_E_CORRUPT;
-	positions_set(&q->positions, e->name, e->at);
+	struct seq_span sent = seq_span_find(e->tags, POSITION_TAG_NUMBERS);
+	positions_set(&q->positions, e->name, e->at, &sent);
 	return RMQ_E_OK;
 }
 
@@ -633,9 +634,10 @@ static enum rmq_error apply_ids(
 		q = broker_gap_queue(b, e->queue);
 	if (!q || e->hashes.len % 8 != 0)
 		return RMQ_E_CORRUPT;
+	uint64_t first = tags_find_u64(e->tags, IDS_TAG_FIRST);
 	for (size_t i = 0; i < e->hashes.len; i += 8)
 		ids_add(&q->ids, load_u64(e->hashes.data + i), at->lease.ms,
-		    q->settings.more.dedup_ms);
+		    first > 0 ? first + i / 8 : 0, q->settings.more.dedup_ms);
 	return RMQ_E_OK;
 }
 
@@ -1381,7 +1383,8 @@ static enum rmq_error apply_part_position(
 	struct queue *q = broker_queue(b, e->queue);
 	if (!q || !name_valid(e->name))
 		return RMQ_E_CORRUPT;
-	positions_set(&q->positions, e->name, e->at);
+	struct seq_span sent = seq_span_find(e->tags, POSITION_TAG_NUMBERS);
+	positions_set(&q->positions, e->name, e->at, &sent);
 	return RMQ_E_OK;
 }
 
@@ -1392,9 +1395,12 @@ static enum rmq_error apply_part_ids(
 	struct queue *q = broker_queue(b, e->queue);
 	if (!q || e->ids.len % 16 != 0)
 		return RMQ_E_CORRUPT;
+	struct slice numbers;
+	bool numbered =
+	    tags_find(e->tags, PART_IDS_TAG_NUMBERS, &numbers) && numbers.len == e->ids.len / 2;
 	for (size_t i = 0; i < e->ids.len; i += 16)
 		ids_add(&q->ids, load_u64(e->ids.data + i), load_u64(e->ids.data + i + 8),
-		    UINT64_MAX);
+		    numbered ? load_u64(numbers.data + i / 2) : 0, UINT64_MAX);
 	return RMQ_E_OK;
 }
 

@@ -39,15 +39,82 @@ struct id_hashes *broker_ids_of(const struct broker *b, struct slice attributes,
 	return h;
 }
 
-/* Whether it is there already; it is then. */
-static bool place(uint64_t *places, uint64_t hash)
+/* What is said of a SEND. */
+struct known {
+	uint64_t places[PLACES];  /* ids of those of its messages that were not sent before */
+	uint32_t run;		  /* so many before the one that is looked at are known */
+	struct seq_range numbers; /* … and of these so many, the last ones: which they are */
+	size_t runs_len, numbers_len;
+	uint8_t runs[BATCH_MESSAGES_MAX / 2 * KNOWN_RUN_SIZE + KNOWN_RUN_SIZE];
+	uint8_t ranges[BATCH_MESSAGES_MAX * SEQ_RANGE_SIZE];
+};
+
+static bool was_sent(
+    const struct broker *b, struct queue *q, uint64_t hash, uint64_t dedup_ms, uint64_t *seq)
+{
+	const struct id *id = q ? ids_find(&q->ids, hash, b->lease_now.ms, dedup_ms) : NULL;
+	if (id)
+		*seq = id->seq;
+	return id;
+}
+
+/* Whether another one of the batch has it. */
+static bool is_twin(uint64_t *places, uint64_t hash, uint64_t *seq)
 {
 	uint32_t at = (uint32_t)(hash % PLACES);
 	while (places[at] && places[at] != hash)
 		at = (at + 1) % PLACES;
+	*seq = KNOWN_SENT_WITH;
 	bool there = places[at] == hash;
 	places[at] = hash;
 	return there;
+}
+
+static void put_numbers(struct known *k)
+{
+	struct writer w = writer_of(k->ranges, sizeof(k->ranges));
+	w.len = k->numbers_len;
+	if (k->numbers.count > 0)
+		seq_range_put(&w, &k->numbers);
+	k->numbers_len = w.len;
+	k->numbers.count = 0;
+}
+
+static bool is_number(uint64_t seq)
+{
+	return seq > 0 && seq != KNOWN_SENT_WITH;
+}
+
+/* Message i of the batch is message seq of the queue, if it is known. */
+static void known_put(struct known *k, uint32_t i, bool known, uint64_t seq)
+{
+	struct seq_range *r = &k->numbers;
+	struct writer w = writer_of(k->runs, sizeof(k->runs));
+	bool follows = is_number(r->first) ? seq == r->first + r->count : seq == r->first;
+	if (!known || !follows)
+		put_numbers(k);
+	if (known && r->count++ == 0)
+		r->first = seq;
+	w.len = k->runs_len;
+	if (!known && k->run > 0) {
+		put_u16(&w, (uint16_t)(i - k->run));
+		put_u16(&w, (uint16_t)k->run);
+	}
+	k->runs_len = w.len;
+	k->run = known ? k->run + 1 : 0;
+}
+
+static void known_send(struct broker *b, struct conn *c, uint64_t n, const struct known *k)
+{
+	size_t cap = FRAME_SMALL + k->runs_len + k->numbers_len;
+	uint8_t *list = memory_new(4 + k->numbers_len), *bytes = memory_new(cap);
+	struct writer tags = writer_of(list, 4 + k->numbers_len), w = writer_of(bytes, cap);
+	tags_put(&tags, KNOWN_TAG_NUMBERS, slice_of(k->ranges, k->numbers_len));
+	wire_put_known(&w, &(struct wire_known){
+			       n, slice_of(tags.p, tags.len), slice_of(k->runs, k->runs_len)});
+	broker_send(b, c->id, &w);
+	free(list);
+	free(bytes);
 }
 
 bool broker_ids_known(struct broker *b, struct conn *c, uint64_t n, struct queue *q,
@@ -57,38 +124,26 @@ bool broker_ids_known(struct broker *b, struct conn *c, uint64_t n, struct queue
 	    q ? q->settings.more.dedup_ms : broker_default_settings.more.dedup_ms;
 	if (!h || dedup_ms == 0 || RMQ_VARIANT(IDS_UNCHECKED))
 		return false;
-	uint64_t *places = memory_new(PLACES * sizeof(*places));
-	size_t cap = 64 + (size_t)count * KNOWN_RUN_SIZE;
-	uint8_t *list = memory_new(cap), *bytes = memory_new(cap);
-	struct writer runs = writer_of(list, cap), w = writer_of(bytes, cap);
-	uint32_t run = 0;
+	struct known *k = memory_new(sizeof(*k));
 	broker_works(b, count / 16 + 1);
 	for (uint32_t i = 0; i <= count; i++) {
+		uint64_t seq = 0;
 		bool known = i < count && h->of[i] &&
-			     ((q && ids_find(&q->ids, h->of[i], b->lease_now.ms, dedup_ms)) ||
-				 place(places, h->of[i]));
-		if (!known && run > 0) {
-			put_u16(&runs, (uint16_t)(i - run));
-			put_u16(&runs, (uint16_t)run);
-		}
-		run = known ? run + 1 : 0;
+			     (was_sent(b, q, h->of[i], dedup_ms, &seq) ||
+				 is_twin(k->places, h->of[i], &seq));
+		known_put(k, i, known, seq);
 	}
-	if (runs.len > 0) {
-		wire_put_known(
-		    &w, &(struct wire_known){n, NO_TAGS, slice_of(runs.p, runs.len)});
-		broker_send(b, c->id, &w);
-	}
-	bool any = runs.len > 0;
-	free(places);
-	free(list);
-	free(bytes);
+	bool any = k->runs_len > 0;
+	if (any)
+		known_send(b, c, n, k);
+	free(k);
 	return any;
 }
 
 void broker_emit_hashes(
     struct broker *b, const struct queue *q, const struct id_hashes *h, uint32_t count)
 {
-	uint8_t *bytes;
+	uint8_t *bytes, list[TAG_U64_SIZE];
 	if (!h || q->settings.more.dedup_ms == 0)
 		return;
 	bytes = memory_new((size_t)count * 8);
@@ -96,6 +151,9 @@ void broker_emit_hashes(
 	for (uint32_t i = 0; i < count; i++)
 		if (h->of[i])
 			put_u64(&w, h->of[i]);
-	broker_emit_ids(b, &(struct event_ids){q->id, NO_TAGS, slice_of(w.p, w.len)});
+	/* Where some have none, it is not known whose each is. */
+	bool each = w.len == 8 * (size_t)count;
+	struct slice tags = tags_of_u64(list, IDS_TAG_FIRST, each ? q->next_seq - count : 0);
+	broker_emit_ids(b, &(struct event_ids){q->id, tags, slice_of(w.p, w.len)});
 	free(bytes);
 }

@@ -494,6 +494,9 @@ struct resume {
 };
 /* false: it cannot be. */
 bool broker_resume_of(const struct wire_send *m, struct resume *r);
+/* The position that it comes to with so many messages that were just sent to the queue. */
+void broker_emit_resume(
+    struct broker *b, const struct queue *q, const struct resume *r, uint32_t count);
 /* Whether q (NULL: it is not there yet) has no more of the input; if not, why command n fails. */
 bool broker_may_resume(struct queue *q, const struct resume *r, uint64_t n,
     struct wire_failed *failed, char text[TEXT_MAX + 1]);

@@ -168,10 +168,13 @@ struct client_host {
 	void (*watched)(void *arg, uint32_t req, enum rmq_error code, uint64_t messages);
 	/*
 	 * These of a SEND have ids that were stored before, and are taken out of it after this.  If
-	 * nothing is left, sent() comes with no messages.
+	 * nothing is left, sent() comes with no messages.  numbers: seq_range each, as in
+	 * KNOWN_TAG_NUMBERS; empty: none is known.
 	 */
-	void (*known)(void *arg, const struct client_command *cmd, uint32_t at, uint32_t count);
-	void (*position)(void *arg, uint32_t req, uint64_t at);
+	void (*known)(void *arg, const struct client_command *cmd, uint32_t at, uint32_t count,
+	    struct slice numbers);
+	/* sent: the messages that they are, and what was sent between them. */
+	void (*position)(void *arg, uint32_t req, uint64_t at, struct seq_span sent);
 	/* code and entries: as HISTORY_IS says; place: to go on from, empty: that is all. */
 	void (*history)(void *arg, uint32_t req, enum rmq_error code, struct slice place,
 	    struct slice entries);

@@ -777,7 +777,8 @@ void client_on_position_is(
 	c->progress = now;
 	request_end(r);
 	if (c->host.position)
-		c->host.position(c->host.arg, m->req, m->at);
+		c->host.position(c->host.arg, m->req, m->at,
+		    seq_span_find(m->tags, POSITION_IS_TAG_NUMBERS));
 }
 
 /* ---- the connection ---- */

@@ -935,18 +935,36 @@ void client_on_failed(struct client *c, struct mono_time now, const struct wire_
 	refused(c, now, client_code(m->code), m->at, m->text);
 }
 
-/* Takes messages out that are known; false: they are none of the command's. */
-static bool take_out_known(struct client *c, struct client_command *cmd, struct slice runs)
+/* The numbers of the next so many messages; false: there are others. */
+static bool numbers_of(struct reader *numbers, uint64_t count, struct slice *some)
 {
-	struct reader r = reader_of(runs);
+	const uint8_t *from = numbers->p;
+	while (count > 0) {
+		struct seq_range e = seq_range_get(numbers);
+		if (numbers->bad || e.count == 0 || e.count > count)
+			return false;
+		count -= e.count;
+	}
+	*some = slice_of(from, (size_t)(numbers->p - from));
+	return true;
+}
+
+/* Takes messages out that are known; false: they are none of the command's. */
+static bool take_out_known(
+    struct client *c, struct client_command *cmd, const struct wire_known *m)
+{
+	struct slice ranges = slice_of(NULL, 0), some;
+	bool numbered = tags_find(m->tags, KNOWN_TAG_NUMBERS, &ranges);
+	struct reader r = reader_of(m->runs), numbers = reader_of(ranges);
 	uint32_t gone = 0;
 	while (reader_left(&r) > 0) {
 		uint32_t at = get_u16(&r), count = get_u16(&r);
 		uint32_t all = cmd->buf->large ? 1 : cmd->buf->count;
-		if (r.bad || count == 0 || at < gone || at - gone + count > all)
+		if (r.bad || count == 0 || at < gone || at - gone + count > all ||
+		    !numbers_of(&numbers, numbered ? count : 0, &some))
 			return false;
 		if (c->host.known)
-			c->host.known(c->host.arg, cmd, at - gone, count);
+			c->host.known(c->host.arg, cmd, at - gone, count, some);
 		client_remove(c, cmd, at - gone, count);
 		gone += count;
 	}
@@ -968,7 +986,7 @@ void client_on_known(struct client *c, struct mono_time now, const struct wire_k
 	go_back(c);
 	c->refused = true;
 	goes_on(c, now);
-	if (!take_out_known(c, cmd, m->runs)) {
+	if (!take_out_known(c, cmd, m)) {
 		client_give_up(c, RMQ_E_PROTOCOL, slice_str("the daemon sent a bad KNOWN"));
 		return;
 	}

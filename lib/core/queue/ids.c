@@ -5,7 +5,7 @@
 #include "core/base/limits.h"
 #include "core/base/memory.h"
 
-#define ID_PART_MAX 17 /* its entry, and of what stands before the entries */
+#define ID_PART_MAX 25 /* its entry, and of what stands before the entries */
 
 static int id_compare(const struct id *a, const struct id *b)
 {
@@ -45,13 +45,13 @@ static struct id *find(struct ids *ids, uint64_t hash)
 	return RB_FIND(id_tree, &ids->by_hash, &wanted);
 }
 
-bool ids_find(struct ids *ids, uint64_t hash, uint64_t now_ms, uint64_t dedup_ms)
+const struct id *ids_find(struct ids *ids, uint64_t hash, uint64_t now_ms, uint64_t dedup_ms)
 {
 	const struct id *id = find(ids, hash);
-	return id && now_ms - id->ms < dedup_ms;
+	return id && now_ms - id->ms < dedup_ms ? id : NULL;
 }
 
-void ids_add(struct ids *ids, uint64_t hash, uint64_t ms, uint64_t dedup_ms)
+void ids_add(struct ids *ids, uint64_t hash, uint64_t ms, uint64_t seq, uint64_t dedup_ms)
 {
 	struct id *id = find(ids, hash);
 	if (id)
@@ -62,6 +62,7 @@ void ids_add(struct ids *ids, uint64_t hash, uint64_t ms, uint64_t dedup_ms)
 	id = memory_new(sizeof(*id));
 	id->hash = hash;
 	id->ms = ms;
+	id->seq = seq;
 	RB_INSERT(id_tree, &ids->by_hash, id);
 	TAILQ_INSERT_TAIL(&ids->by_age, id, by_age);
 	*ids->part_bytes += ID_PART_MAX;

@@ -6,7 +6,7 @@
 #include "core/base/limits.h"
 #include "core/base/memory.h"
 
-#define POSITION_PART_MAX 32 /* but for its name */
+#define POSITION_PART_MAX (32 + TAG_SPAN_SIZE) /* but for its name */
 
 static int position_compare(const struct position *a, const struct position *b)
 {
@@ -40,7 +40,7 @@ void positions_deinit(struct positions *p)
 		forget(p, one);
 }
 
-static struct position *find(struct positions *p, struct slice name)
+static struct position *find(const struct positions *p, struct slice name)
 {
 	struct position *one = RB_ROOT(&p->by_name);
 	while (one) {
@@ -52,13 +52,13 @@ static struct position *find(struct positions *p, struct slice name)
 	return one;
 }
 
-uint64_t positions_find(struct positions *p, struct slice name)
+const struct position *positions_find(const struct positions *p, struct slice name)
 {
-	const struct position *one = find(p, name);
-	return one ? one->at : 0;
+	return find(p, name);
 }
 
-void positions_set(struct positions *p, struct slice name, uint64_t at)
+void positions_set(
+    struct positions *p, struct slice name, uint64_t at, const struct seq_span *sent)
 {
 	struct position *one = find(p, name);
 	if (one) {
@@ -74,4 +74,5 @@ void positions_set(struct positions *p, struct slice name, uint64_t at)
 	}
 	TAILQ_INSERT_TAIL(&p->by_age, one, by_age);
 	one->at = at;
+	one->sent = *sent;
 }

@@ -1,7 +1,7 @@
 /*
  * How many records of an input are stored in a queue, by the input's name: what --resume of
  * rmq-send(1) passes over.  There are POSITIONS_MAX of one queue; the one that was set longest ago
- * makes room for another.
+ * makes room for another.  And which messages these records are, for its --wait.
  */
 #ifndef RMQ_CORE_QUEUE_POSITIONS_H
 #define RMQ_CORE_QUEUE_POSITIONS_H
@@ -10,12 +10,13 @@
 #include <sys/tree.h>
 #include <stdint.h>
 
-#include "core/base/codec.h"
+#include "core/wire/wire.h"
 
 struct position {
 	RB_ENTRY(position) by_name;
 	TAILQ_ENTRY(position) by_age;
 	uint64_t at;
+	struct seq_span sent; /* from the first to the last message of its records */
 	char name[];
 };
 RB_HEAD(position_tree, position);
@@ -29,9 +30,10 @@ struct positions {
 
 void positions_init(struct positions *p, uint64_t *part_bytes);
 void positions_deinit(struct positions *p);
-/* 0: nothing is known of that name. */
-uint64_t positions_find(struct positions *p, struct slice name);
+/* NULL: nothing is known of that name. */
+const struct position *positions_find(const struct positions *p, struct slice name);
 /* The name is a queue's (name.h). */
-void positions_set(struct positions *p, struct slice name, uint64_t at);
+void positions_set(
+    struct positions *p, struct slice name, uint64_t at, const struct seq_span *sent);
 
 #endif

@@ -310,6 +310,10 @@ const char *event_name(unsigned type);
 	X(PART_BATCH, EVENT_TAG_SHARES, shares) \
 	X(PART_LARGE, EVENT_TAG_SHARES, shares) \
 	X(PART_PENDING, EVENT_TAG_SHARES, shares) \
+	X(IDS, IDS_TAG_FIRST, first) \
+	X(PART_IDS, PART_IDS_TAG_NUMBERS, numbers) \
+	X(POSITION, POSITION_TAG_NUMBERS, numbers) \
+	X(PART_POSITION, POSITION_TAG_NUMBERS, numbers) \
 	X(START, START_TAG_SECRET, secret) \
 	X(PART_START, START_TAG_SECRET, secret) \
 	X(PART_RANGE, EVENT_TAG_PRIORITY, priority) \
@@ -338,6 +342,19 @@ const char *event_name(unsigned type);
 	X(CREATE, EVENT_TAG_SETTINGS, settings) \
 	X(SET, EVENT_TAG_SETTINGS, settings) \
 	X(PART_QUEUE, EVENT_TAG_SETTINGS, settings)
+
+/*
+ * IDS: u64, the message that has the first id; each of those after it has the next one.  PART_IDS: u64
+ * each, the messages of `ids`, 0: not known.  Not there: none is known.
+ */
+#define IDS_TAG_FIRST	     1
+#define PART_IDS_TAG_NUMBERS 1
+
+/*
+ * POSITION and PART_POSITION: seq_span: the messages of the input from its first to its last one, and
+ * those that were sent between them; not there: they are not known, and never will be.
+ */
+#define POSITION_TAG_NUMBERS 1
 
 /*
  * START and PART_START: SESSION_SECRET_SIZE bytes of which tokens are made (owner.h).  Of the first

@@ -444,6 +444,35 @@ static inline struct seq_range seq_range_get(struct reader *r)
 	return e;
 }
 
+/* Messages [first, end) of a queue, as the value of a tag.  first 0: they are not known. */
+#define SEQ_SPAN_SIZE 16
+#define TAG_SPAN_SIZE (4 + SEQ_SPAN_SIZE)
+struct seq_span {
+	uint64_t first;
+	uint64_t end;
+};
+
+/* A list of this tag; none if they are not known. */
+static inline struct slice seq_span_tags(
+    uint8_t bytes[TAG_SPAN_SIZE], uint16_t tag, const struct seq_span *s)
+{
+	struct writer w = writer_of(bytes, TAG_SPAN_SIZE);
+	uint8_t value[SEQ_SPAN_SIZE];
+	store_u64(value, s->first);
+	store_u64(value + 8, s->end);
+	if (s->first > 0)
+		tags_put(&w, tag, slice_of(value, sizeof(value)));
+	return slice_of(w.p, w.len);
+}
+
+static inline struct seq_span seq_span_find(struct slice tags, uint16_t tag)
+{
+	struct slice value;
+	if (!tags_find(tags, tag, &value) || value.len != SEQ_SPAN_SIZE)
+		return (struct seq_span){0, 0};
+	return (struct seq_span){load_u64(value.data), load_u64(value.data + 8)};
+}
+
 /*
  * One entry of a message's history: what happened, when (wall clock), and what it came to.  state: STATE_*
  * from then on; 0: it left the queue.  lease: that it is, or was, held under; 0: none.  until_ms: of its
@@ -523,6 +552,19 @@ const char *wire_name(unsigned type);
 #define WELCOME_TAG_TOKEN 1
 #define HELLO_TAG_TOKEN	  1
 
+/*
+ * KNOWN: seq_range each, none across two runs: which messages of the queue those of `runs` are, in turn.
+ * first: 0: that is not known; KNOWN_SENT_WITH: they are others of this SEND, which has their ids twice.
+ */
+#define KNOWN_TAG_NUMBERS 1
+#define KNOWN_SENT_WITH	  UINT64_MAX
+
+/*
+ * POSITION_IS: seq_span: the messages that the input's records are, and what was sent between them; not
+ * there: they are not known.
+ */
+#define POSITION_IS_TAG_NUMBERS 1
+
 /* QUEUE_CREATE, QUEUE_SET: further settings of those in `mask` (more_settings.h). */
 #define QUEUE_TAG_SETTINGS 2
 /* LISTED: the same of all. */
@@ -556,6 +598,8 @@ static inline uint64_t wire_listed_dropped(struct slice tags, unsigned why)
 	X(SEND, SEND_TAG_ATTRIBUTES, attributes) \
 	X(SEND, SEND_TAG_QUEUES, queues) \
 	X(SEND, SEND_TAG_RESUME, resume) \
+	X(KNOWN, KNOWN_TAG_NUMBERS, numbers) \
+	X(POSITION_IS, POSITION_IS_TAG_NUMBERS, numbers) \
 	X(LISTED, LISTED_TAG_LOST, lost) \
 	X(LISTED, LISTED_TAG_UNFINISHED, unfinished) \
 	X(LISTED, LISTED_TAG_SETTINGS, settings) \
