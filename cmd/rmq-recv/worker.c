@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/base/name.h"
 #include "core/base/units.h"
 #include "core/wire/receipt.h"
 #include "source.h"
@@ -275,8 +276,15 @@ static struct run *prepare(struct worker *w, struct mono_time now)
 	bool more = w->taken < w->o->end.count;
 	if (w->phase != WORKER_RUNNING || !w->waiting.head || !client_has_room(w->io.client))
 		return NULL;
-	uint32_t count =
-	    work_takes(&w->work, now, w->waiting.count, w->waiting.head->came, more);
+	uint32_t fits = 0, most = w->o->work.config.batch;
+	const struct job *j = w->waiting.head;
+	/* Which try is the last one the queue's settings say. */
+	for (; j && !(w->listing && j->envelope.failures > 0) &&
+	       work_joins(&w->work, fits, &most, j->envelope.failures);
+	     j = j->next)
+		fits++;
+	/* If another is there and does not join them, nothing is to be waited for. */
+	uint32_t count = work_takes(&w->work, now, fits, w->waiting.head->came, more && !j);
 	if (count == 0 || !vouched(w, count, now))
 		return NULL;
 	uint32_t slot = work_start(&w->work, now);
@@ -427,7 +435,9 @@ static void on_subscribed(void *arg, uint32_t sub, uint32_t lease_ms)
 static void on_listed(void *arg, const struct wire_listed *row)
 {
 	struct worker *w = arg;
-	work_settings(&w->work, row->backoff_min_ms, row->backoff_max_ms, row->max_attempts);
+	bool dead = name_is_dead(worker_queue(w));
+	work_settings(
+	    &w->work, row->backoff_min_ms, row->backoff_max_ms, dead ? 0 : row->max_attempts);
 }
 
 static void on_list_end(void *arg, uint32_t req, bool more)

@@ -420,6 +420,23 @@ quick_queue() {
 	[ "$(counts jobs)" = "0 0 0" ]
 }
 
+@test "worker: a message that spoils its batch becomes a dead letter alone" {
+	start_queue q
+	quick_queue jobs --max-attempts 3
+	{ seq 9; echo bad; seq 11 20; } | rmq-send jobs
+	run worker --drain=all --batch 20 jobs sh -c '! grep -q bad'
+	assert_failure 65
+	[ "$(timeout 10 rmq-recv --wait 0 jobs.dead)" = bad ]
+	[ "$(counts jobs)" = "0 0 0" ]
+	# There nothing is a last try.
+	seq 20 | rmq-send jobs
+	rmq-queue purge jobs.dead
+	run worker --drain --batch 20 jobs sh -c 'exit 65'
+	run worker --drain --batch 20 jobs.dead sh -c 'wc -l >n'
+	assert_success
+	[ "$(cat n)" = 20 ]
+}
+
 @test "worker: --linger waits to fill a batch, and not longer" {
 	start_queue q
 	start worker -n 5 --batch 3 --linger 20s jobs paste -sd' '

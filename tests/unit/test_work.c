@@ -257,6 +257,43 @@ static void a_batch_starts_when_it_is_full_or_has_lingered(void **state)
 	work_deinit(&w);
 }
 
+/* How many of those with these failures the next run has. */
+static uint32_t joined(const char *failures)
+{
+	uint32_t most = w.config.batch, n = 0;
+	while (failures[n] && work_joins(&w, n, &most, (uint32_t)(failures[n] - '0')))
+		n++;
+	return n;
+}
+
+static void what_has_failed_has_fewer_neighbours_each_time_and_none_the_last_time(void **state)
+{
+	struct work_config c = plain();
+	(void)state;
+	c.batch = 8;
+	begin(&c);
+	work_settings(&w, 1000, 2000, 9);
+	assert_int_equal(joined("0000000000"), 8);
+	assert_int_equal(joined("11111111"), 4);
+	assert_int_equal(joined("22222222"), 2);
+	assert_int_equal(joined("7777"), 1);
+	assert_int_equal(joined("0100000"), 4);
+	assert_int_equal(joined("0000100"), 4);
+	assert_int_equal(joined("0001000"), 4);
+	work_settings(&w, 1000, 2000, 3);
+	assert_int_equal(joined("2000"), 1);
+	assert_int_equal(joined("0200"), 1);
+	/* Each is the last try there. */
+	work_settings(&w, 1000, 2000, 1);
+	assert_int_equal(joined("0000000000"), 8);
+	/* What is dead does not become so. */
+	work_settings(&w, 1000, 2000, 0);
+	assert_int_equal(joined("9999999999"), 8);
+	(void)work_note(&w, WORK_FAIL, 1, 1, 9);
+	assert_int_equal(work_exit(&w, false), 75);
+	work_deinit(&w);
+}
+
 static void a_rate_holds_over_time_and_no_burst_makes_good(void **state)
 {
 	struct work_config c = plain();
@@ -304,6 +341,8 @@ int main(void)
 	    cmocka_unit_test(nothing_is_leased_before_a_run_can_take_it),
 	    cmocka_unit_test(short_runs_have_messages_leased_ahead_until_one_takes_long),
 	    cmocka_unit_test(a_batch_starts_when_it_is_full_or_has_lingered),
+	    cmocka_unit_test(
+		what_has_failed_has_fewer_neighbours_each_time_and_none_the_last_time),
 	    cmocka_unit_test(a_rate_holds_over_time_and_no_burst_makes_good),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -161,6 +161,26 @@ uint32_t work_wanted(const struct work *w, struct mono_time now)
 	return want < UINT32_MAX ? (uint32_t)want : UINT32_MAX;
 }
 
+/* Whether a further failure makes a dead letter of a message. */
+static bool is_last(const struct work *w, uint32_t failures)
+{
+	return w->max_attempts > 0 && failures + 1 >= w->max_attempts;
+}
+
+bool work_joins(const struct work *w, uint32_t count, uint32_t *most, uint32_t failures)
+{
+	uint32_t own = w->config.batch;
+	if (w->max_attempts > 0 && failures > 0)
+		own = failures < 32 && !is_last(w, failures) ? own >> failures : 1;
+	if (own == 0)
+		own = 1;
+	if (count >= *most || count >= own)
+		return false;
+	if (own < *most)
+		*most = own;
+	return true;
+}
+
 uint32_t work_takes(const struct work *w, struct mono_time now, uint64_t waiting,
     struct mono_time since, bool more)
 {
@@ -290,7 +310,7 @@ uint64_t work_note(
     struct work *w, enum work_verdict verdict, int code, uint64_t seq, uint32_t failures)
 {
 	struct work_note *n = note_of(w, seq);
-	bool known = n->seq == seq, last = failures + 1 >= w->max_attempts;
+	bool known = n->seq == seq, last = is_last(w, failures);
 	if (verdict == WORK_DEAD || (verdict == WORK_FAIL && last))
 		w->dead++;
 	if (verdict == WORK_RETRY || (verdict == WORK_FAIL && !last)) {

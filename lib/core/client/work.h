@@ -93,12 +93,22 @@ bool work_init(struct work *w, const struct work_config *config)
     __attribute__((warn_unused_result));
 void work_deinit(struct work *w);
 
-/* The queue's settings, which are the defaults until they are known. */
+/*
+ * The queue's settings, which are the defaults until they are known.  max_attempts 0: it counts none,
+ * as a dead-letter queue.
+ */
 void work_settings(
     struct work *w, uint64_t backoff_min_ms, uint64_t backoff_max_ms, uint32_t max_attempts);
 
 /* How many messages may be leased and not started at `now`. */
 uint32_t work_wanted(const struct work *w, struct mono_time now);
+
+/*
+ * Whether a message that has failed so often before goes into the run that `count` others are for.
+ * *most, the batch's size at first, is lowered: what has failed has fewer neighbours each time, and
+ * none the last time, so that no message becomes a dead letter by the fault of others.
+ */
+bool work_joins(const struct work *w, uint32_t count, uint32_t *most, uint32_t failures);
 
 /*
  * How many of `waiting` messages, the first of which came at `since`, the next run takes now;
