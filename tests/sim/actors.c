@@ -70,8 +70,9 @@ struct note {
 	struct note *next;
 	uint32_t verb; /* 0: a SEND */
 	uint32_t count;
-	uint32_t
-	    several;   /* SEND: of a large message to so many queues, from items[0].name on */
+	/* SEND: of a large message to so many queues, from items[0].name on; of a topic: to any */
+	uint32_t several;
+	uint8_t topic; /* its number + 1 */
 	uint32_t sent; /* VERB_SETTLE: so many lines after what is settled, sent with it */
 	struct held items[]; /* SEND: only the lines */
 };
@@ -659,6 +660,7 @@ static void give_attributes(
 	assert(ok);
 }
 
+/* To a topic: for no queue that is known yet. */
 static struct sendbuf *large_message(struct actor *a, struct note *n, uint32_t queues)
 {
 	struct lines *l = &a->w->lines;
@@ -674,7 +676,7 @@ static struct sendbuf *large_message(struct actor *a, struct note *n, uint32_t q
 		b->large = true;
 		if (at == 0)
 			give_attributes(a, b, &n->items[0].line, 1);
-		uint32_t most = sendbuf_cap(b);
+		uint32_t most = sendbuf_cap(b) - (queues == 0 ? CHUNK_MAX - TOPIC_DATA_MAX : 0);
 		b->blob_len = b->filled = len - at < most ? len - at : most;
 		memcpy(sendbuf_blob(b), body + at, b->blob_len);
 	}
@@ -791,14 +793,19 @@ static void import_step(struct actor *a)
 static void send_to_topic(struct actor *a)
 {
 	struct prng *p = &a->w->prng;
-	uint32_t count = (uint32_t)prng_range(p, 1, 40);
+	bool large = prng_chance(&a->w->later, a->w->weather.large_topics);
+	uint32_t count = large ? 1 : (uint32_t)prng_range(p, 1, 40);
 	struct note *n = note_new(a, 0, count);
 	unsigned topic = (unsigned)prng_below(p, LINE_TOPICS);
-	struct sendbuf *buf = batch(a, n->items, count, 0);
+	struct sendbuf *buf = large ? large_message(a, n, 0) : batch(a, n->items, count, 0);
+	n->topic = (uint8_t)(topic + 1);
+	n->several = large ? LIVE_NAMES : 0;
 	for (uint32_t i = 0; i < count; i++)
 		a->w->lines.all[n->items[i].line].topic = (uint8_t)(topic + 1);
 	trace("topic", a->number, topic, n->items[0].line, count);
 	client_send(a->client, mono(a), slice_str(line_topics[topic]), SEND_TOPIC, buf, n);
+	if (a->link && large)
+		a->link->trickles = true;
 }
 
 static void sender_step(struct actor *a)
@@ -1138,7 +1145,52 @@ static bool is_kept(const struct world *w, unsigned name)
 	return w->import->sender > 0 && name == 0;
 }
 
-/* Purges or removes one of several queues that a large message is on its way to, if there is one. */
+/* The queue is bound, or is not bound any more, to this pattern. */
+static void bind(struct actor *a, unsigned name, bool binds, unsigned pattern)
+{
+	client_bind(a->client, mono(a), binds ? WIRE_TYPE_BIND : WIRE_TYPE_UNBIND,
+	    name_of(name), slice_str(line_patterns[pattern]),
+	    binds && prng_chance(&a->w->prng, a->w->weather.large_topics ? 800 : 500)
+		? BIND_CREATE
+		: 0,
+	    note_new(a, 99, 0));
+}
+
+/* Where large messages are sent to topics, most queues are bound to some pattern. */
+static bool wants_binding(struct world *w, unsigned name)
+{
+	const struct shadow_queue *q = shadow_queue(&w->shadow, name_of(name));
+	return w->weather.large_topics > 0 && (!q || !q->bound) && prng_chance(&w->later, 300);
+}
+
+/* Patterns by which the topic leads to the queue. */
+static uint8_t leads(const struct world *w, unsigned name, uint8_t topic)
+{
+	const struct shadow_queue *q = shadow_queue(&w->shadow, name_of(name));
+	return (q ? q->bound : 0) & line_matches[topic - 1];
+}
+
+/* One of them does so no more. */
+static void unbind(struct actor *a, unsigned name, uint8_t topic)
+{
+	unsigned pattern = (unsigned)prng_below(&a->w->later, LINE_PATTERNS);
+	while (!(leads(a->w, name, topic) >> pattern & 1))
+		pattern = (pattern + 1) % LINE_PATTERNS;
+	bind(a, name, false, pattern);
+}
+
+/* A message to a topic once its first piece has come, which says for which queues it is. */
+static bool may_disturb(struct world *w, const struct note *n, const struct link *l)
+{
+	if (!n->topic)
+		return prng_chance(&w->prng, 300) || prng_chance(&w->own, 500);
+	return l && l->unfinished;
+}
+
+/*
+ * Purges, removes or (of a topic) unbinds one of several queues that a large message is on its way to, if
+ * there is one.
+ */
 static bool disturb(struct actor *a)
 {
 	struct world *w = a->w;
@@ -1146,16 +1198,23 @@ static bool disturb(struct actor *a)
 	for (unsigned i = 0; i < w->actors_count; i++) {
 		const struct note *n = w->actors[i].notes;
 		struct link *l = w->actors[i].link;
-		if (!n || n->several == 0 ||
-		    (!prng_chance(p, 300) && !prng_chance(&w->own, 500)))
+		while (n && n->several == 0)
+			n = n->next;
+		if (!n || !may_disturb(w, n, l))
 			continue;
 		/* Perhaps while some of its pieces have not come yet. */
-		if (l && prng_chance(&w->own, 500))
+		if (l && !n->topic && prng_chance(&w->own, 500))
 			l->stalled_until = w->boot_ms + prng_range(&w->own, 10, 1000);
 		unsigned name =
 		    (n->items[0].name + (unsigned)prng_below(p, n->several)) % LIVE_NAMES;
+		if (n->topic && !leads(w, name, n->topic))
+			continue;
 		bool purge = prng_chance(p, 800) || is_kept(w, name);
-		trace("disturb", a->number, name, purge, 0);
+		trace("disturb", a->number, name, purge, n->topic);
+		if (n->topic && prng_chance(&w->later, 700)) {
+			unbind(a, name, n->topic);
+			return true;
+		}
 		client_queue(a->client, mono(a),
 		    purge ? WIRE_TYPE_QUEUE_PURGE : WIRE_TYPE_QUEUE_REMOVE, name_of(name), 0,
 		    NULL, note_new(a, 99, 0));
@@ -1232,15 +1291,17 @@ static void admin_step(struct actor *a)
 	}
 	if (!a->asking && a->life_asked.asked)
 		ask_life(a);
-	if (a->asking || client_unanswered(a->client) > 0 || disturb(a) || !prng_chance(p, 200))
+	if (a->asking || client_unanswered(a->client) > 0 || disturb(a))
+		return;
+	if (wants_binding(a->w, name)) {
+		bind(a, name, true, (unsigned)prng_below(&a->w->later, LINE_PATTERNS));
+		return;
+	}
+	if (!prng_chance(p, 200))
 		return;
 	trace("admin", a->number, name, 0, 0);
 	if (a->w->weather.topics > 0 && prng_chance(p, 500)) {
-		bool bind = prng_chance(p, 600);
-		const char *pattern = line_patterns[prng_below(p, LINE_PATTERNS)];
-		client_bind(a->client, mono(a), bind ? WIRE_TYPE_BIND : WIRE_TYPE_UNBIND,
-		    name_of(name), slice_str(pattern),
-		    bind && prng_chance(p, 500) ? BIND_CREATE : 0, note_new(a, 99, 0));
+		bind(a, name, prng_chance(p, 600), (unsigned)prng_below(p, LINE_PATTERNS));
 		return;
 	}
 	settings(a, &s);

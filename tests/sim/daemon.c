@@ -391,13 +391,25 @@ static void take_answers(struct daemon *d)
 	}
 }
 
+/* Between the pieces of a message to a topic bindings may change. */
+static void note_piece(struct link *l, const struct wire_send *m)
+{
+	struct world *w = l->daemon->w;
+	l->unfinished = (m->flags & SEND_TOPIC) && (m->flags & SEND_MORE) &&
+			shadow_bound(&w->shadow, m->queue) > 1;
+	if (l->unfinished && !w->calm)
+		l->stalled_until = w->boot_ms + prng_range(&w->later, 10, 1000);
+}
+
 /* Keeps a SEND, to be repeated. */
 static void keep_send(struct link *l, const struct frame *f)
 {
 	struct wire_send m;
 	bytes_consume(&l->kept, bytes_all(&l->kept).len);
-	if (f->type != WIRE_TYPE_SEND || !wire_send_decode(f->payload, &m) ||
-	    (m.flags & SEND_CHUNK))
+	if (f->type != WIRE_TYPE_SEND || !wire_send_decode(f->payload, &m))
+		return;
+	note_piece(l, &m);
+	if (m.flags & SEND_CHUNK)
 		return;
 	bytes_push(&l->kept, f->payload);
 	l->kept_n = m.n;

@@ -13,6 +13,8 @@ const uint8_t line_matches[LINE_TOPICS] = {1 | 2 | 4 | 8, 2 | 4 | 16, 4, 2 | 4};
 
 void lines_free(struct lines *l)
 {
+	for (uint32_t i = 0; i < l->count; i++)
+		free(l->all[i].copy);
 	free(l->all);
 }
 
@@ -120,15 +122,30 @@ struct slice lines_lanes(const struct lines *l, const uint32_t *lines, uint32_t 
 	return slice_of(w.p, w.len);
 }
 
-uint32_t lines_recognise(const struct lines *l, struct slice body)
+struct line_copy *lines_stored(struct lines *l, uint32_t line)
 {
-	uint8_t small[512];
+	struct line_state *s = &l->all[line];
+	s->copy = realloc(s->copy, (s->stored + 1) * sizeof(*s->copy));
+	assert(s->copy);
+	s->copy[s->stored] = (struct line_copy){0};
+	return &s->copy[s->stored++];
+}
+
+uint32_t lines_begun(const struct lines *l, struct slice body)
+{
 	uint32_t line = 0;
 	if (body.len < LINE_MIN || body.data[0] != 'm')
 		return UINT32_MAX;
 	for (int i = 1; i < LINE_MIN; i++)
 		line = line * 32 + (uint32_t)(body.data[i] - '@');
-	if (line >= l->count || l->all[line].len != body.len)
+	return line < l->count ? line : UINT32_MAX;
+}
+
+uint32_t lines_recognise(const struct lines *l, struct slice body)
+{
+	uint8_t small[512];
+	uint32_t line = lines_begun(l, body);
+	if (line == UINT32_MAX || l->all[line].len != body.len)
 		return UINT32_MAX;
 	uint8_t *want = body.len <= sizeof(small) ? small : malloc(body.len);
 	assert(want);

@@ -12,8 +12,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LINE_COPIES 6 /* as there are names of queues */
-
 /* Topics that messages are sent to, and patterns that queues are bound to. */
 #define LINE_TOPICS   4
 #define LINE_PATTERNS 5
@@ -44,16 +42,16 @@ struct line_state {
 	uint32_t len;
 	uint32_t attributes; /* which ones it has; 0: none */
 	struct line_lane lane;
-	bool replaces;	    /* older ones of its key */
-	uint32_t sender;    /* which process wrote it, */
-	uint32_t wanted;    /* and to how many queues */
-	uint32_t stored;    /* in how many it was stored */
-	uint64_t stored_ms; /* when it was, lease time */
-	struct line_copy copy[LINE_COPIES];
-	uint8_t topic; /* the number of its topic + 1; 0: it was sent to queues */
-	bool settles;  /* it is stored together with a settlement */
-	bool sent;     /* its sender was told that it is stored */
-	bool refused;  /* its sender was told that it is not */
+	bool replaces;		/* older ones of its key */
+	uint32_t sender;	/* which process wrote it, */
+	uint32_t wanted;	/* and to how many queues */
+	uint32_t stored;	/* in how many it was stored */
+	uint64_t stored_ms;	/* when it was, lease time */
+	struct line_copy *copy; /* `stored` of them */
+	uint8_t topic;		/* the number of its topic + 1; 0: it was sent to queues */
+	bool settles;		/* it is stored together with a settlement */
+	bool sent;		/* its sender was told that it is stored */
+	bool refused;		/* its sender was told that it is not */
 };
 
 struct lines {
@@ -75,6 +73,10 @@ struct slice lines_attributes(
 /* The list with the lanes of these lines after it, each its own: no attribute in both ways. */
 struct slice lines_lanes(const struct lines *l, const uint32_t *lines, uint32_t count,
     size_t len, uint8_t list[LINE_ATTRIBUTES_MAX]);
+/* One more queue has got it; its copy there. */
+struct line_copy *lines_stored(struct lines *l, uint32_t line);
+/* Whose body begins like this; UINT32_MAX: nobody's. */
+uint32_t lines_begun(const struct lines *l, struct slice body);
 /* Whose body this is, byte for byte; UINT32_MAX: nobody's. */
 uint32_t lines_recognise(const struct lines *l, struct slice body);
 

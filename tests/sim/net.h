@@ -48,12 +48,13 @@ struct link {
 	bool wedged;
 	uint64_t arrived_ms; /* boot time at which the daemon got its newest bytes */
 	bool trickles;	     /* little of what is under way comes at once */
-	bool deaf;	     /* it was not read, as its client does not read */
-	bool accepted;	     /* the daemon knows of it */
-	bool daemon_closed;  /* the daemon's side has ended */
-	bool client_closed;  /* the client's side has ended */
-	bool deliverable;    /* the daemon has deliveries for it */
-	struct bytes kept;   /* the last SEND that the daemon took in */
+	bool unfinished;    /* pieces of a message to a topic have come, and not the last one */
+	bool deaf;	    /* it was not read, as its client does not read */
+	bool accepted;	    /* the daemon knows of it */
+	bool daemon_closed; /* the daemon's side has ended */
+	bool client_closed; /* the client's side has ended */
+	bool deliverable;   /* the daemon has deliveries for it */
+	struct bytes kept;  /* the last SEND that the daemon took in */
 	uint64_t kept_n;
 	/* Command that purges, or 0: of this queue the messages below are gone with its answer. */
 	uint64_t purge_n;

@@ -79,6 +79,17 @@ struct shadow_queue *shadow_queue(const struct shadow *s, struct slice name)
 	return NULL;
 }
 
+unsigned shadow_bound(const struct shadow *s, struct slice topic)
+{
+	unsigned t = 0, n = 0;
+	while (t < LINE_TOPICS && !slice_eq(topic, slice_str(line_topics[t])))
+		t++;
+	for (size_t i = 0; t < LINE_TOPICS && i < s->queues_count; i++)
+		n += s->queues[i] && !s->queues[i]->removed &&
+		     (s->queues[i]->bound & line_matches[t]);
+	return n;
+}
+
 struct shadow_message *shadow_message(struct shadow_queue *q, uint64_t seq)
 {
 	if (!q || seq < q->base || seq >= q->next_seq)
@@ -204,15 +215,16 @@ static void stored(struct reading *r, struct shadow_queue *q, uint32_t copy, str
 	if (line == UINT32_MAX)
 		FAIL(r, "a body that nobody wrote");
 	struct line_state *l = &r->s->lines->all[line];
-	if (l->stored++ != copy)
+	if (l->stored != copy)
 		FAIL(r, "line %u is stored twice", line);
+	struct line_copy *c = lines_stored(r->s->lines, line);
 	if (l->stored > l->wanted)
 		FAIL(r, "line %u is stored in %u queues, it is for %u", line, l->stored,
 		    l->wanted);
 	r->settles = l->settles;
 	l->stored_ms = r->h.lease.ms;
-	l->copy[copy].first_seq = q->next_seq;
-	l->copy[copy].first_queue = q->id;
+	c->first_seq = q->next_seq;
+	c->first_queue = q->id;
 	struct shadow_message *m = add(r, q, line, copy);
 	place(r->s, m, records, n);
 	if (l->lane.priority != LINE_NO_PRIORITY)
@@ -550,36 +562,57 @@ static void apply_unbind(struct reading *r, const struct event_unbind *e)
 }
 
 /* What was sent to a topic is for each queue that is bound now, once, and for no other one. */
-static void expect_topic(struct reading *r, const struct event_send *e, struct slice further,
-    const struct batch_view *v)
+static void check_topic(
+    struct reading *r, uint8_t topic, const uint32_t *queues, uint32_t count)
 {
-	struct lines *lines = r->s->lines;
-	uint32_t line = lines_recognise(lines, batch_body(v, 0)), wanted = 0;
-	uint8_t topic = line != UINT32_MAX ? lines->all[line].topic : 0;
-	uint32_t named = 1 + (uint32_t)(further.len / EVENT_TARGET_SIZE);
-	if (topic == 0)
-		return;
+	uint32_t wanted = 0;
 	for (size_t i = 0; i < r->s->queues_count; i++) {
 		const struct shadow_queue *q = r->s->queues[i];
-		uint32_t times = q && e->queue == q->id;
+		uint32_t times = 0;
 		if (!q || q->removed)
 			continue;
-		for (size_t at = 0; at < further.len; at += EVENT_TARGET_SIZE)
-			times += load_u32(further.data + at) == q->id;
+		for (uint32_t k = 0; k < count; k++)
+			times += queues[k] == q->id;
 		bool bound = q->bound & line_matches[topic - 1];
 		if (times != bound)
 			FAIL(r, "%s gets what is sent to %s %u times, bound or not: %u",
 			    q->name, line_topics[topic - 1], times, bound);
 		wanted += bound;
 	}
-	if (wanted != named)
-		FAIL(r, "a SEND names %u queues, %u are bound", named, wanted);
+	if (wanted != count)
+		FAIL(r, "a SEND names %u queues, %u are bound", count, wanted);
+}
+
+static void expect_topic(struct reading *r, const struct event_send *e, struct slice further,
+    const struct batch_view *v)
+{
+	struct lines *lines = r->s->lines;
+	uint32_t queues[SEND_QUEUES_MAX] = {e->queue}, count = 1;
+	uint32_t line = lines_begun(lines, batch_body(v, 0));
+	uint8_t topic = line != UINT32_MAX ? lines->all[line].topic : 0;
+	if (topic == 0)
+		return;
+	for (size_t at = 0; at < further.len; at += EVENT_TARGET_SIZE)
+		queues[count++] = load_u32(further.data + at);
+	check_topic(r, topic, queues, count);
 	for (uint32_t i = 0; i < v->count; i++) {
-		line = lines_recognise(lines, batch_body(v, i));
+		line = lines_begun(lines, batch_body(v, i));
 		if (line == UINT32_MAX || lines->all[line].topic != topic)
 			FAIL(r, "a line for another topic");
-		lines->all[line].wanted = wanted;
+		lines->all[line].wanted = count;
 	}
+}
+
+/* The first piece of a large message says which queues it is for. */
+static void expect_large(
+    struct reading *r, struct slice piece, const uint32_t *queues, uint32_t count)
+{
+	struct lines *lines = r->s->lines;
+	uint32_t line = lines_begun(lines, piece);
+	if (line == UINT32_MAX || lines->all[line].topic == 0)
+		return;
+	check_topic(r, lines->all[line].topic, queues, count);
+	lines->all[line].wanted = count;
 }
 
 /* ---- messages come ---- */
@@ -629,10 +662,11 @@ static void apply_chunk(struct reading *r, const struct event_chunk *e)
 		queues[shares++] = load_u32(further.data + at);
 	for (uint32_t i = 0; i < shares; i++)
 		queue_by_id(r, queues[i]);
-	if (e->part == 0)
+	if (e->part == 0) {
 		drop_pending(se);
-	else if (se->pending_n != e->n || se->pending_shares != shares ||
-		 memcmp(se->pending_queues, queues, shares * sizeof(queues[0])) != 0)
+		expect_large(r, e->data, queues, shares);
+	} else if (se->pending_n != e->n || se->pending_shares != shares ||
+		   memcmp(se->pending_queues, queues, shares * sizeof(queues[0])) != 0)
 		FAIL(r, "a piece of another message");
 	if (e->part != se->pieces_count)
 		FAIL(r, "piece %u after %u", e->part, se->pieces_count);

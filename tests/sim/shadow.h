@@ -194,6 +194,8 @@ void shadow_apply(struct shadow *s, uint64_t index, const struct jm_record *r);
 
 /* The queue of this name that is not removed; NULL: there is none. */
 struct shadow_queue *shadow_queue(const struct shadow *s, struct slice name);
+/* To how many queues a topic leads. */
+unsigned shadow_bound(const struct shadow *s, struct slice topic);
 struct shadow_message *shadow_message(struct shadow_queue *q, uint64_t seq);
 bool shadow_live(const struct shadow_message *m);
 /* The queue that the lease is in, NULL: none that is on disk. */

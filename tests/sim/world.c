@@ -80,6 +80,12 @@ void world_init(struct world *w, uint64_t seed, unsigned daemons)
 	if (prng_chance(&own, 150))
 		w->weather.large += 150;
 	w->own = own;
+	struct prng later = {.state = seed * 7 + 1};
+	if (prng_chance(&later, 200)) {
+		w->weather.topics = 500;
+		w->weather.large_topics = 300;
+	}
+	w->later = later;
 	w->boot_ms = START_BOOT_MS;
 	w->lines_goal = (uint32_t)prng_range(&w->prng, 50, 1200);
 	w->shadow.small_record = w->space.small_record;

@@ -57,16 +57,17 @@ struct weather {
 	unsigned commit;
 	unsigned checkpoint;
 	unsigned move;
-	unsigned still;	  /* nobody asks anything */
-	unsigned rot;	  /* a record with bodies cannot be read any more */
-	unsigned large;	  /* messages in chunks, of 1000 batches */
-	unsigned shared;  /* to several queues, of 1000 */
-	unsigned laned;	  /* with priorities, delays, expiry, of 1000 */
-	unsigned keyed;	  /* of those, with keys */
-	unsigned topics;  /* to a topic, of 1000 batches */
-	unsigned intrude; /* somebody names another's session */
-	unsigned by_key;  /* queues that hand out by key, of 1000 settings */
-	unsigned admin;	  /* rm and purge, of 1000 commands of the administrator */
+	unsigned still;	       /* nobody asks anything */
+	unsigned rot;	       /* a record with bodies cannot be read any more */
+	unsigned large;	       /* messages in chunks, of 1000 batches */
+	unsigned shared;       /* to several queues, of 1000 */
+	unsigned laned;	       /* with priorities, delays, expiry, of 1000 */
+	unsigned keyed;	       /* of those, with keys */
+	unsigned topics;       /* to a topic, of 1000 batches */
+	unsigned large_topics; /* of those, large messages */
+	unsigned intrude;      /* somebody names another's session */
+	unsigned by_key;       /* queues that hand out by key, of 1000 settings */
+	unsigned admin;	       /* rm and purge, of 1000 commands of the administrator */
 };
 
 struct actor;
@@ -74,7 +75,8 @@ struct pool;
 
 struct world {
 	struct prng prng;
-	struct prng own; /* of what came later: it leaves the rest of a seed as it is */
+	/* Of what came later, and later still: it leaves the rest of a seed as it is. */
+	struct prng own, later;
 	struct weather weather;
 	struct space_limits space; /* small, so that a short run crosses them */
 	enum world_variant variant;

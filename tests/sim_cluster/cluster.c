@@ -141,7 +141,8 @@ struct cluster *cluster_new(uint64_t seed, enum world_variant world)
 	c->away_at = prng_chance(&w->prng, 200) ? prng_range(&w->prng, 1, 2000) : 0;
 	c->back_at = c->away_at + 3000;
 	if (prng_chance(&w->prng, 300))
-		c->level = w->weather.large ? LEVEL_LARGE : LEVEL_BATCHES;
+		c->level =
+		    w->weather.large || w->weather.large_topics ? LEVEL_LARGE : LEVEL_BATCHES;
 	for (unsigned i = 0; i < NODES; i++)
 		site_disk(&c->sites[i], room_again(c));
 	links_committed(c, c->sim.value[1].config);
@@ -509,7 +510,7 @@ static void send_slowly(struct cluster *c)
 	for (unsigned i = 0; i < NODES; i++)
 		if (c->sites[i].capacity == UINT64_MAX)
 			site_disk(&c->sites[i], c->level);
-	w->weather.large = 0;
+	w->weather.large = w->weather.large_topics = 0;
 	trace("slowly", w->lines.count, 0, 0, 0);
 	for (unsigned i = 0; i < SLOW_BATCHES; i++) {
 		w->lines_goal = w->lines.count + 1;

@@ -113,6 +113,7 @@
 	X(MOVE_UNSHARED, "what moves is not shared any more") \
 	X(SHARED_RUNS_ON, "a run goes on in events of other queues than its first one's") \
 	X(TOPIC_FIRST, "what is sent to a topic comes to one of the queues that are bound") \
+	X(TOPIC_AT_LAST, "a large message comes to those that are bound at its last piece") \
 	X(UNBOUND_STILL, "a queue gets what comes to a topic after it was unbound") \
 	X(BINDINGS_UNWRITTEN, "checkpoints have no bindings") \
 	X(DELAY_UNSEEN, "messages are handed out before their time") \

@@ -1052,6 +1052,20 @@ static bool next_piece(struct broker *b, struct conn *c, const struct wire_send 
 	return all_take_piece(b, c, m, t, p);
 }
 
+/* Known-bad: those that are not bound any more when the last piece comes do not get it. */
+static void keep_bound(struct broker *b, struct slice topic, struct targets *t)
+{
+	struct matched found;
+	uint32_t kept = 0;
+	bindings_match(&b->bindings, topic, &found);
+	for (uint32_t i = 0; i < t->count; i++)
+		for (uint32_t k = 0; k < found.count; k++)
+			if (found.queue[k] == t->queue[i])
+				t->queue[kept++] = t->queue[i];
+	if (kept > 0)
+		t->count = kept;
+}
+
 /* The last piece of a message has come: it is one now. */
 static void whole(struct broker *b, struct conn *c, const struct wire_send *m,
     const struct targets *t, uint32_t bytes, const struct id_hashes *ids,
@@ -1138,6 +1152,8 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 		free(ids);
 		return;
 	}
+	if (RMQ_VARIANT(TOPIC_AT_LAST) && m->flags & SEND_TOPIC)
+		keep_bound(b, m->queue, &t);
 	whole(b, c, m, &t, (uint32_t)bytes, ids, &resume);
 	free(ids);
 }
