@@ -5275,6 +5275,53 @@ static void priorities_that_alternate_share_a_range(void **state)
 	assert_int_equal(recovered_digest(), broker_digest(w.broker));
 }
 
+/* Where a delay ends, or what it is about goes, priorities make no difference. */
+static void priorities_that_alternate_wake_and_expire_as_one_range(void **state)
+{
+	const uint8_t *mix[3];
+	uint8_t until[8];
+	uint64_t count = 3 * MIXED_SPAN_MAX;
+	(void)state;
+	hello(1, 0, 0);
+	store_u64(until, w.wall_ms + 1000);
+	for (uint64_t i = 0; i < count; i++) {
+		uint8_t list[64], bytes[128], priority = (uint8_t)(i % 2);
+		struct writer tags = writer_of(list, sizeof(list));
+		struct writer batch = writer_of(bytes, sizeof(bytes));
+		tags_put(&tags, ATTRIBUTE_DELAY_UNTIL, slice_of(until, sizeof(until)));
+		tags_put(&tags, ATTRIBUTE_PRIORITY, slice_of(&priority, 1));
+		put_u16(&batch, 1);
+		put_u16(&batch, (uint16_t)tags.len);
+		put_rest(&batch, slice_of(list, tags.len));
+		put_u16(&batch, 2);
+		put_rest(&batch, slice_str("a\n"));
+		INPUT(1, send, i + 1, i, 0, 0, slice_str("q"), NO_TAGS,
+		    slice_of(bytes, batch.len));
+		run();
+		expect(1, WIRE_TYPE_SENT);
+	}
+	struct queue *q = broker_queue_named(w.broker, slice_str("q"));
+	assert_int_equal(ranges_of(q), 3);
+	for (size_t i = 0; i < 3; i++)
+		mix[i] = queue_range_at(q, 1 + i * MIXED_SPAN_MAX)->mix;
+	w.wall_ms += 1000;
+	begin();
+	run();
+	assert_int_equal(q->live[STATE_READY], count);
+	assert_int_equal(ranges_of(q), 3);
+	/* They are as they were, and not made anew of pieces. */
+	for (size_t i = 0; i < 3; i++)
+		assert_ptr_equal(queue_range_at(q, 1 + i * MIXED_SPAN_MAX)->mix, mix[i]);
+	/* All but the first and the last go. */
+	expiry_add(q, 2, count - 2, (uint32_t)count - 2, w.wall_ms + 500, true);
+	w.wall_ms += 500;
+	begin();
+	run();
+	assert_int_equal(q->counts.dropped[DROPPED_EXPIRED], count - 2);
+	assert_int_equal(q->live[STATE_READY], 2);
+	assert_in_range(ranges_of(q), 1, 2);
+}
+
 static void a_dead_letter_keeps_its_priority(void **state)
 {
 	(void)state;
@@ -7835,6 +7882,7 @@ static const struct CMUnitTest tests[] = {
     TEST(a_batch_of_mixed_attributes_keeps_its_numbers),
     TEST(a_batch_that_makes_too_many_ranges_says_how_many_messages_may_be_sent),
     TEST(priorities_that_alternate_share_a_range),
+    TEST(priorities_that_alternate_wake_and_expire_as_one_range),
     TEST(a_dead_letter_keeps_its_priority),
     TEST(what_has_expired_is_not_handed_out_and_leaves_its_queue),
     TEST(what_is_moved_expires_as_it_was_sent),

@@ -658,15 +658,15 @@ static uint32_t counts(const struct queue *q)
 }
 
 /*
- * The range of the next part, [*from, *at) then, that has live messages, of one priority, from *at
- * on and before `end`.  NULL: there is none.
+ * The range of the next part, [*from, *at) then, that has live messages from *at on and before
+ * `end`.  NULL: there is none.
  */
 static struct range *next_part(struct queue *q, uint64_t *from, uint64_t *at, uint64_t end)
 {
 	struct range *r;
 	while (*at < end && (r = queue_range_at(q, *at)) && r->first < end) {
 		*from = *at > r->first ? *at : r->first;
-		*at = mixed_run(r, *from, min_u64(end, r->first + r->span));
+		*at = min_u64(end, r->first + r->span);
 		if (queue_any_live(q, *from, *at))
 			return r;
 	}
@@ -679,6 +679,17 @@ static struct range *next_live(struct queue *q, uint64_t *at, uint64_t end)
 	uint64_t from;
 	struct range *r = next_part(q, &from, at, end);
 	return r ? queue_isolate(q, r, from, *at - from) : NULL;
+}
+
+/* … of one priority, as what is leased has to be. */
+static struct range *next_alike(struct queue *q, uint64_t *at, uint64_t end)
+{
+	uint64_t from;
+	struct range *r = next_part(q, &from, at, end);
+	if (!r)
+		return NULL;
+	*at = mixed_run(r, from, *at);
+	return queue_isolate(q, r, from, *at - from);
 }
 
 static void make_leased(struct broker *b, const struct event_place *at, struct queue *q,
@@ -703,7 +714,7 @@ static enum rmq_error lease_around(
 	if (!q || e->span > LEASE_SPAN_MAX)
 		return RMQ_E_CORRUPT;
 	broker_gap_until(b, q, end);
-	while ((r = next_live(q, &seq, end)))
+	while ((r = next_alike(q, &seq, end)))
 		make_leased(b, at, q, r, e);
 	return RMQ_E_OK;
 }
@@ -727,7 +738,7 @@ static enum rmq_error apply_lease(
 		return RMQ_E_CORRUPT;
 	uint64_t seq = e->first, end = min_u64(e->first + e->span, below);
 	/* One range, but where a recovery has joined ranges of several priorities otherwise. */
-	while ((r = next_live(q, &seq, end))) {
+	while ((r = next_alike(q, &seq, end))) {
 		if (r->state != STATE_READY)
 			return RMQ_E_CORRUPT;
 		make_leased(b, at, q, r, e);
@@ -806,6 +817,7 @@ static struct range *entry_part(struct entry_walk *w, uint64_t *from)
 			w->err = RMQ_E_CORRUPT;
 			return NULL;
 		}
+		w->at = mixed_run(r, *from, w->at);
 		r = queue_isolate(w->q, r, *from, w->at - *from);
 		w->q->counts.delivered += r->live;
 		queue_make_leased(
