@@ -52,6 +52,7 @@ void input_deinit(struct input *in)
 	sendbuf_free(in->file);
 	text_deinit(&in->content_names);
 	text_deinit(&in->record);
+	text_deinit(&in->dropped);
 	labels_deinit(&in->own);
 	attribute_table_deinit(&in->table);
 }
@@ -344,6 +345,9 @@ static enum input_result file_bad(struct input *in, const char *what, const char
 		what = in->why;
 	}
 	*why = what;
+	/* It is all of the input, and no record names it. */
+	if (in->kind == INPUT_WHOLE)
+		return INPUT_BAD;
 	sendbuf_free(in->file);
 	in->file = NULL;
 	return name_bad(in);
@@ -582,18 +586,38 @@ enum input_result input_next(struct input *in, bool flush, struct parcel *out, c
 	return INPUT_NO_MEMORY;
 }
 
+/* Bytes of a message that was read or put together: the separator is not of it. */
+static void put_file(const struct input *in, struct text *out)
+{
+	for (const struct sendbuf *b = in->file; b; b = b->next)
+		put_blob(out, b, 0, b->filled - (b->count > 0));
+}
+
+void input_bad(const struct input *in, struct text *out)
+{
+	if (in->kind == INPUT_WHOLE) {
+		put_file(in, out);
+		return;
+	}
+	if (in->skip_name)
+		text_put_slice(out, record_of(in));
+	else if (in->words && *in->words)
+		text_put_str(out, *in->words);
+	else
+		return;
+	text_put_char(out, in->separator);
+}
+
 void input_skip(struct input *in)
 {
 	if (in->skip_record)
 		splitter_skip(&in->splitter);
-	else if (in->require_newline && in->ended)
-		in->cut = true;
-	else if (in->words && !input_is_read(in) && *in->words)
-		in->words++;
-	else if (in->skip_name && in->words)
+	else if (in->words && (in->skip_name || *in->words))
 		in->words++;
 	else if (in->skip_name)
 		in->name++;
+	else if (in->require_newline && in->ended)
+		in->cut = true;
 	in->skip_record = in->skip_name = false;
 	sendbuf_free(in->file);
 	in->file = NULL;
@@ -641,9 +665,8 @@ void input_rest(const struct input *in, struct text *out)
 	}
 	if (in->names)
 		names_rest(in, out);
-	for (const struct sendbuf *b = in->kind != INPUT_WHOLE ? NULL : in->file; b;
-	     b = b->next)
-		put_blob(out, b, 0, b->filled);
+	if (in->kind == INPUT_WHOLE)
+		put_file(in, out);
 	for (const struct sendbuf *b = s->large; b; b = b->next)
 		put_blob(out, b, 0, b->blob_len);
 	if (s->buf)

@@ -45,6 +45,7 @@ struct input {
 	struct sendbuf *file; /* read, and not part of a parcel yet */
 	struct labels own;    /* … what it says of itself, and the labels of all */
 	struct text record;   /* that named it, without separator, and a NUL */
+	struct text dropped;  /* of a record that was too large and is skipped */
 };
 
 /* Whether the records are not the messages, but stand for them: names of files, or envelopes. */
@@ -91,6 +92,8 @@ void input_stop(struct input *in);
 enum input_result input_next(
     struct input *in, bool flush, struct parcel *out, const char **why);
 void input_skip(struct input *in);
+/* Before it is skipped, the bad record, ended if it is not all of the input; of one that is in `dropped` or stays nothing. */
+void input_bad(const struct input *in, struct text *out);
 
 /* Records that are at hand, whole, and in no parcel; words and names of files, bad ones too. */
 uint64_t input_waiting(const struct input *in);

@@ -324,8 +324,9 @@ static int finish(struct sender *s, struct unsent *unsent)
 		    "their numbers are not known\n",
 		    s->o->queue, (unsigned long long)s->not_waited, s->o->unit);
 	int error = 0;
-	/* While it waits, all is stored. */
-	if ((s->code || s->signal) && s->waiter.phase == WAITER_NOT)
+	/* While it waits, all is stored that is not bad. */
+	if (((s->code || s->signal) && s->waiter.phase == WAITER_NOT) ||
+	    skipped_any(&s->skipped))
 		error = unsent_keep(unsent, s);
 	else
 		unsent_drop(unsent);
@@ -381,7 +382,7 @@ int main(int argc, char **argv)
 	s.bad_record = bad_record;
 	s.waiter.arg = &s;
 	s.waiter.dead_letter = dead_letter;
-	enum rmq_error err = sender_open(&s, &o, &in, &why);
+	enum rmq_error err = sender_open(&s, &o, &in, unsent.fd, &why);
 	if (err) {
 		fprintf(stderr, "rmq-send: %s\n", why.text);
 		unsent_drop(&unsent);

@@ -76,25 +76,35 @@ static size_t name_at(const struct text *names, char separator, uint32_t i)
 	return (size_t)(p - names->data);
 }
 
-static void put_records(
-    struct sender *s, struct text *out, const struct client_command *cmd, uint32_t from)
+/* Records [from, to). */
+static void put_some(struct sender *s, struct text *out, const struct client_command *cmd,
+    uint32_t from, uint32_t to)
 {
 	const struct freight *f = cmd->tag;
+	if (from >= to)
+		return;
 	if (input_is_named(s->in)) {
 		size_t at = name_at(&f->names, s->in->separator, from);
-		text_put(out, f->names.data + at, f->names.len - at);
+		size_t end = name_at(&f->names, s->in->separator, to);
+		text_put(out, f->names.data + at, end - at);
 		return;
 	}
 	if (!cmd->buf->large) {
 		struct batch_view v = sendbuf_view(cmd->buf);
-		uint32_t begin = from < v.count ? batch_begin(&v, from) : v.blob_len;
-		text_put(out, v.blob + begin, v.blob_len - begin);
+		uint32_t begin = batch_begin(&v, from);
+		uint32_t end = to < v.count ? batch_begin(&v, to) : v.blob_len;
+		text_put(out, v.blob + begin, end - begin);
 		return;
 	}
-	for (const struct sendbuf *b = cmd->buf; b && from == 0; b = b->next)
+	for (const struct sendbuf *b = cmd->buf; b; b = b->next)
 		text_put(out, b->bytes + SENDBUF_BLOB, b->blob_len);
-	if (from == 0)
-		text_put_char(out, s->in->separator);
+	text_put_char(out, s->in->separator);
+}
+
+static void put_records(
+    struct sender *s, struct text *out, const struct client_command *cmd, uint32_t from)
+{
+	put_some(s, out, cmd, from, messages(cmd));
 }
 
 /* ---- answers ---- */
@@ -223,6 +233,10 @@ static enum client_verdict refuse_record(
 	if (s->o->skip_bad) {
 		s->bad++;
 		s->bad_record(s, record, why);
+		struct text bad = {0};
+		put_some(s, &bad, cmd, at, at + 1);
+		skipped_put(&s->skipped, record, slice_of(bad.data, bad.len));
+		text_deinit(&bad);
 		if (input_is_named(s->in)) {
 			memmove(f->names.data + from, f->names.data + to, f->names.len - to);
 			f->names.len -= to - from;
@@ -424,8 +438,8 @@ static void on_buried(void *arg, uint32_t req, uint64_t next, struct slice runs)
 
 /* ---- the run ---- */
 
-enum rmq_error sender_open(
-    struct sender *s, const struct send_options *o, struct input *in, struct reason *why)
+enum rmq_error sender_open(struct sender *s, const struct send_options *o, struct input *in,
+    int unsent, struct reason *why)
 {
 	struct client_config config = {
 	    .window = o->window, .timeout_ms = o->common.timeout_ms, .no_wait = o->no_wait};
@@ -444,6 +458,11 @@ enum rmq_error sender_open(
 		return reason_set(why, RMQ_E_IO, "standard output: %s", strerror(error));
 	s->o = o;
 	s->in = in;
+	s->skipped.fd = o->skip_bad ? unsent : -1;
+	s->skipped.separator = in->separator;
+	s->skipped.whole = in->kind == INPUT_WHOLE;
+	if (s->skipped.fd >= 0)
+		in->splitter.dropped = &in->dropped;
 	enum rmq_error err = client_io_open(&s->io, o->common.servers, &config, &host, why);
 	s->placed = !o->resume;
 	if (!err && o->resume)
@@ -464,6 +483,7 @@ void sender_close(struct sender *s)
 	client_io_close(&s->io);
 	printer_deinit(&s->printer);
 	text_deinit(&s->refused);
+	skipped_deinit(&s->skipped);
 	waiter_deinit(&s->waiter);
 }
 
@@ -498,7 +518,41 @@ static void send_parcel(struct sender *s, struct parcel *p)
 /* More is sent only while what was stored so far can be told. */
 static bool takes(const struct sender *s)
 {
-	return s->placed && client_has_room(s->io.client) && !printer_is_behind(&s->printer);
+	return s->placed && client_has_room(s->io.client) && !printer_is_behind(&s->printer) &&
+	       !skipped_is_full(&s->skipped);
+}
+
+/* A bad record is passed over. */
+static void skip(struct sender *s, const char *why)
+{
+	struct text bad = {0};
+	/* It was skipped by an earlier run. */
+	s->passes_bad = s->read++ < s->passed;
+	if (!s->passes_bad) {
+		s->bad++;
+		s->bad_record(s, s->read, why);
+		input_bad(s->in, &bad);
+		skipped_put(&s->skipped, s->read, slice_of(bad.data, bad.len));
+	}
+	text_deinit(&bad);
+	input_skip(s->in);
+}
+
+/* What is dropped of a bad record while the input looks for its end. */
+static void keep_dropped(struct sender *s)
+{
+	struct text *t = &s->in->dropped;
+	if (t->len > 0 && !s->passes_bad)
+		skipped_put(&s->skipped, s->read, slice_of(t->data, t->len));
+	t->len = 0;
+}
+
+/* The first record whose answer is not there. */
+static uint64_t first_unanswered(const struct sender *s)
+{
+	const struct client_command *cmd = client_oldest(s->io.client);
+	const struct freight *f = cmd ? cmd->tag : NULL;
+	return f ? f->first : UINT64_MAX;
 }
 
 /* Gives the client as much as it takes.  Whether something waits for being flushed. */
@@ -507,7 +561,9 @@ static bool take_input(struct sender *s, bool flush)
 	struct parcel p;
 	const char *why;
 	while (!s->code && !s->over && takes(s)) {
-		switch (input_next(s->in, flush, &p, &why)) {
+		enum input_result r = input_next(s->in, flush, &p, &why);
+		keep_dropped(s);
+		switch (r) {
 		case INPUT_PARCEL:
 			if (pass_stored(s, &p))
 				send_parcel(s, &p);
@@ -521,19 +577,10 @@ static bool take_input(struct sender *s, bool flush)
 			stop(s, RMQ_E_LIMIT, "out of memory");
 			break;
 		case INPUT_BAD:
-			/* It was skipped by an earlier run. */
-			if (s->read < s->passed) {
-				s->read++;
-				input_skip(s->in);
-				break;
-			}
-			if (!s->o->skip_bad) {
+			if (s->o->skip_bad || s->read < s->passed)
+				skip(s, why);
+			else
 				stop_at(s, s->read + 1, RMQ_E_BAD_DATA, why);
-				break;
-			}
-			s->bad++;
-			s->bad_record(s, ++s->read, why);
-			input_skip(s->in);
 			break;
 		}
 	}
@@ -579,6 +626,8 @@ static void turn(struct sender *s, bool *flush)
 	int timeout_ms;
 	/* First, as what waits for it may keep input from being taken. */
 	printed(s, printer_write(&s->printer));
+	if (!client_shelf(s->io.client))
+		skipped_write(&s->skipped, first_unanswered(s));
 	bool waiting = take_input(s, *flush);
 	struct pollfd p[4] = {client_io_prepare(&s->io, &timeout_ms)};
 	bool reads = !s->code && !s->over && input_wants(s->in);
@@ -659,23 +708,57 @@ static int copy_stdin(int fd)
 	}
 }
 
+/* What is unconfirmed of a command, and in their places the bad records that were skipped before its last one. */
+static void put_unconfirmed(
+    struct sender *s, struct text *out, const struct client_command *cmd)
+{
+	const struct freight *f = cmd->tag;
+	struct slice bytes;
+	uint64_t number, gone = 0;
+	uint32_t at = 0, to;
+	while (skipped_next(&s->skipped, f->first + messages(cmd) + gone, &number, &bytes)) {
+		/* Of those in the command, `gone` come before it. */
+		to = number > f->first + gone ? (uint32_t)(number - f->first - gone) : 0;
+		gone += number >= f->first;
+		put_some(s, out, cmd, at, to);
+		at = to > at ? to : at;
+		text_put_slice(out, bytes);
+	}
+	put_records(s, out, cmd, at);
+}
+
+/* The input's last record may have had no separator, or there are none. */
+static bool is_bare(const struct sender *s, const struct text *t)
+{
+	bool bare = s->in->kind == INPUT_WHOLE || s->in->unterminated;
+	/* All is stored or written but what ends a bad record. */
+	if (t->len == skipped_held(&s->skipped).len && s->skipped.last != s->read)
+		return false;
+	return bare && t->len > 0;
+}
+
 int sender_write_unsent(struct sender *s, int fd)
 {
 	struct text t = {0};
+	struct slice bytes;
+	uint64_t number;
 	const struct client_command *lists[] = {
 	    client_oldest(s->io.client), client_shelf(s->io.client)};
+	if (!lists[0] && !lists[1])
+		skipped_write(&s->skipped, UINT64_MAX);
+	text_put_slice(&t, skipped_held(&s->skipped));
 	for (size_t i = 0; i < 2; i++) {
 		for (const struct client_command *cmd = lists[i]; cmd; cmd = cmd->next)
-			put_records(s, &t, cmd, 0);
+			put_unconfirmed(s, &t, cmd);
 		if (i == 0)
 			text_put(&t, s->refused.data, s->refused.len);
 	}
-	/* The input's last record may have had no separator, or there are none. */
-	bool bare = s->in->kind == INPUT_WHOLE || s->in->unterminated;
-	if (bare && t.len > 0)
+	while (skipped_next(&s->skipped, UINT64_MAX, &number, &bytes))
+		text_put_slice(&t, bytes);
+	if (is_bare(s, &t))
 		t.len--;
 	input_rest(s->in, &t);
-	int error = write_text(fd, &t);
+	int error = s->skipped.error ? s->skipped.error : write_text(fd, &t);
 	text_deinit(&t);
 	if (!error && !s->in->words && !s->in->eof)
 		error = copy_stdin(fd);

@@ -6,6 +6,7 @@
 #include "sys/client/client_io.h"
 #include "sys/client/client_options.h"
 #include "sys/stream/printer.h"
+#include "skipped.h"
 #include "waiter.h"
 
 struct send_options {
@@ -47,13 +48,19 @@ struct sender {
 	int signal;
 	struct printer printer; /* of ids, and of records that are passed on */
 	struct text refused;	/* records that the daemon refused, for --unsent */
+	struct skipped skipped;
+	bool passes_bad; /* what is skipped was skipped by an earlier run */
 	struct waiter waiter;
 	void (*bad_record)(const struct sender *s, uint64_t record, const char *why);
 };
 
+/*
+ * unsent: where the bad records go that are skipped, -1: nowhere; sender_write_unsent() is called for it in
+ * the end if there were any.
+ */
 /* Runs until everything is stored (and settled, if that is asked for), or it cannot be.  RMQ_E_USAGE: *why. */
 enum rmq_error sender_open(struct sender *s, const struct send_options *o, struct input *in,
-    struct reason *why) __attribute__((warn_unused_result));
+    int unsent, struct reason *why) __attribute__((warn_unused_result));
 void sender_run(struct sender *s, void (*progress)(const struct sender *s));
 void sender_close(struct sender *s);
 

@@ -288,6 +288,59 @@ open_sender() {
 	[ ! -e rest ]
 }
 
+@test "rmq-send: --unsent has the bad records that --skip-bad passed over, in their places" {
+	start_queue q
+	rmq-queue create --max-message 3 jobs
+	# All else is stored; the last one has no newline.
+	run -65 rmq-send -q --skip-bad --unsent rest jobs < <(printf 'a\nlong1\nb\nlong2\nlong3')
+	printf 'long1\nlong2\nlong3' | cmp - rest
+	run -65 rmq-send -q --skip-bad --unsent rest jobs < <(printf 'long1\nlong2\nb')
+	printf 'long1\nlong2\n' | cmp - rest
+	run -65 rmq-send -q --skip-bad --require-newline --unsent rest jobs < <(printf 'long1\nb\nc')
+	printf 'long1\nc' | cmp - rest
+	echo a >f1
+	run -65 rmq-send -q --skip-bad --unsent rest --files jobs none f1 "$(printf 'no\nfile')"
+	printf 'none\nno\nfile\n' | cmp - rest
+	run -65 rmq-send -q -J --skip-bad --unsent rest jobs < <(printf '{"body":"x"}\n{}\n{"body":"y"}\n[]')
+	printf '{}\n[]' | cmp - rest
+	run -65 rmq-send -q -w --id-from json:.a --skip-bad --unsent rest jobs < <(printf 'x\n')
+	printf 'x\n' | cmp - rest
+	run -65 rmq-send -q -w --id-from json:.a --unsent rest jobs < <(printf 'x\n')
+	printf 'x\n' | cmp - rest
+	# Also those that are larger than what is read at a time, and than any message.
+	{ head -c 17000000 /dev/zero | tr '\0' x; printf '\na\n'; head -c 17000000 /dev/zero; } >in
+	run -65 rmq-send -q --skip-bad --unsent rest jobs <in
+	grep -avx a in | head -c 34000001 | cmp - rest
+}
+
+@test "rmq-send: --unsent has bad records that were skipped among those that are not confirmed" {
+	printf '%s\n' '{"body":"a"}' '{}' '{"body":"b"}' '[]' >lines
+	run rmq-send -q -S unix:none --timeout 0 -J --skip-bad --unsent rest jobs <lines
+	assert_failure 75
+	cmp lines rest
+	start_queue q
+	rmq-queue create --max-message 3 jobs
+	loser lost.sock "${RMQ_SERVERS#unix:}" 67 >loser.log 2>&1 3>&- &
+	STARTED+=($!)
+	wait_until 10 [ -S lost.sock ]
+	open_sender -S unix:lost.sock --timeout 0 --skip-bad --unsent rest jobs
+	echo long0 >&7
+	wait_until 10 grep -q 'line 1' log
+	# The daemon has refused the bad ones of the batch, and then its answer is lost.
+	rm lost.sock
+	printf '%s\n' long1 a b long2 long3 c long4 >&7
+	exec 7>&-
+	status_of "$SENDER"
+	assert_failure 75
+	printf '%s\n' long0 long1 a b long2 long3 c long4 | cmp - rest
+}
+
+@test "rmq-send: a record that is bad is skipped once, whatever the last one has to end in" {
+	start_queue q
+	run -65 timeout 10 rmq-send -q --files --skip-bad --require-newline jobs none
+	run -65 timeout 10 rmq-send -q --files --skip-bad --require-newline jobs < <(printf 'none\n')
+}
+
 @test "rmq-send: --pass gives each record once it is stored, -i its id" {
 	start_queue q
 	[ "$(printf 'a\nb\n' | rmq-send --pass jobs)" = "$(printf 'a\nb')" ]

@@ -126,8 +126,11 @@ static bool skipped(struct splitter *s)
 	uint8_t *blob = sendbuf_blob(b);
 	uint8_t *end = memchr(blob, s->separator, b->filled);
 	b->blob_len = 0;
+	uint32_t len = end ? (uint32_t)(end - blob) + 1 : b->filled;
 	s->skipping = end == NULL;
-	if (!cut(s, end ? (uint32_t)(end - blob) + 1 : b->filled, &dropped))
+	if (s->dropped)
+		text_put(s->dropped, blob, len);
+	if (!cut(s, len, &dropped))
 		return false;
 	sendbuf_free(dropped);
 	return true;
@@ -175,6 +178,8 @@ enum splitter_result splitter_next(struct splitter *s, bool flush, struct sendbu
 
 void splitter_skip(struct splitter *s)
 {
+	for (const struct sendbuf *b = s->dropped ? s->large : NULL; b; b = b->next)
+		text_put(s->dropped, b->bytes + SENDBUF_BLOB, b->blob_len);
 	sendbuf_free(s->large);
 	s->large = s->large_last = NULL;
 	s->large_len = 0;

@@ -9,6 +9,7 @@
 #ifndef RMQ_CORE_CLIENT_SPLITTER_H
 #define RMQ_CORE_CLIENT_SPLITTER_H
 
+#include "core/base/text.h"
 #include "core/client/sendbuf.h"
 
 struct splitter {
@@ -16,6 +17,7 @@ struct splitter {
 	uint32_t reserve;      /* bytes for attributes, in each buffer */
 	uint64_t record_max;   /* bytes of a record */
 	bool skipping;	       /* the rest of a record that is too large is passed over */
+	struct text *dropped;  /* NULL, or gets its bytes, with the separator */
 	struct sendbuf *buf;   /* being filled; NULL: none yet */
 	uint32_t scanned;      /* no separator in [blob_len, scanned) of it */
 	struct sendbuf *large; /* pieces of an unfinished large record, before `buf` */
@@ -30,7 +32,7 @@ enum splitter_result {
 	SPLITTER_NO_MEMORY
 };
 
-/* record_max is MESSAGE_MAX, and reserve 0; the caller may set others before the first byte. */
+/* record_max is MESSAGE_MAX, reserve 0 and dropped NULL; the caller may set others before the first byte. */
 void splitter_init(struct splitter *s, uint8_t separator);
 void splitter_deinit(struct splitter *s);
 
