@@ -126,8 +126,8 @@ static void on_transferred(
 	a->waiting = false;
 }
 
-static void on_history(
-    void *arg, uint32_t req, enum rmq_error code, struct slice place, struct slice entries)
+static void on_history(void *arg, uint32_t req, enum rmq_error code, struct slice place,
+    const struct history_waits *waits, struct slice entries)
 {
 	struct admin *a = arg;
 	(void)req;
@@ -135,6 +135,7 @@ static void on_history(
 		fail_slice(a, code, slice_of(NULL, 0));
 	a->place.len = 0;
 	text_put_slice(&a->place, place);
+	a->waits = *waits;
 	text_put_slice(&a->entries, entries);
 	a->waiting = false;
 }

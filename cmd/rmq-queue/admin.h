@@ -34,9 +34,10 @@ struct admin {
 	uint64_t moved;	   /* of the newest answer to admin_transfer() */
 	uint64_t kept;
 	bool again; /* it does not tell what an earlier answer told, which may have been lost */
-	struct text place;   /* of the newest answer to admin_history() */
-	struct text entries; /* … of all of them */
-	enum rmq_error full; /* there was no room for message `next` */
+	struct text place;	    /* of the newest answer to admin_history() */
+	struct text entries;	    /* … of all of them */
+	struct history_waits waits; /* of the newest */
+	enum rmq_error full;	    /* there was no room for message `next` */
 };
 
 /* The first failure is printed and kept in a->code; nothing more is asked then. */

@@ -7,6 +7,10 @@
 #include "core/base/units.h"
 #include "core/wire/receipt.h"
 
+static const char *const names[] = {"id", "state", "time", "attempt", "failures", "receipt",
+    "until", "dead-letter", "note", "waits"};
+enum { ID, STATE, TIME, ATTEMPT, FAILURES, RECEIPT, UNTIL, DEAD_LETTER, NOTE, WAITS, COLUMNS };
+
 struct why {
 	struct admin *admin;
 	const char *id;
@@ -82,7 +86,7 @@ static enum rmq_error look(struct why *w)
 	a->arg = w;
 	enum rmq_error err = admin_list(a, w->queue);
 	text_put_char(&w->dead_queue, '\0');
-	if (!err && !a->fields)
+	if (!err && (!a->fields || strstr(a->fields, names[WAITS])))
 		err = admin_history(a, w->queue, w->seq);
 	if (!err && w->next_seq == 0)
 		return a->entries.len > 0 ? err : admin_no_queue(a, w->queue);
@@ -108,10 +112,6 @@ static enum rmq_error look(struct why *w)
 
 /* ---- the table ---- */
 
-static const char *const names[] = {
-    "id", "state", "time", "attempt", "failures", "receipt", "until", "dead-letter", "note"};
-enum { ID, STATE, TIME, ATTEMPT, FAILURES, RECEIPT, UNTIL, DEAD_LETTER, NOTE, COLUMNS };
-
 static const char *name(unsigned column)
 {
 	return names[column];
@@ -133,6 +133,45 @@ static void put_time(struct text *out, struct wall_time t)
 	char text[UNITS_TEXT_MAX];
 	if (t.ms > 0)
 		text_put(out, text, units_print_time(text, t));
+}
+
+/* For an older message of its key. */
+static void put_key(struct text *out, const struct why *w, const struct history_waits *waits)
+{
+	char text[RECEIPT_MAX];
+	struct receipt r = {slice_str(w->queue), waits->seq, waits->lease};
+	text_put_str(out, "key: ");
+	text_put(out, text, receipt_print_id(text, slice_str(w->queue), waits->seq));
+	text_put_str(out, waits->state == STATE_LEASED	  ? " is leased, receipt "
+			  : waits->state == STATE_DELAYED ? " is delayed"
+							  : " comes first");
+	if (waits->state == STATE_LEASED)
+		text_put(out, text, receipt_print(text, &r));
+}
+
+/* A word, and what more is known of it. */
+static void put_waits(struct text *out, const struct why *w)
+{
+	static const char *const words[] = {[WAITS_DELAY] = "delay: it was sent with one",
+	    [WAITS_BACK_OFF] = "back-off: it was given back, or failed",
+	    [WAITS_PAUSED] = "paused: the queue hands out nothing",
+	    [WAITS_INFLIGHT] = "max-inflight: the limit is reached, ",
+	    [WAITS_RATE] = "rate: that of the queue, until ",
+	    [WAITS_RECEIVER] = "receiver: there is none",
+	    [WAITS_CREDIT] = "receiver: none asks for more",
+	    [WAITS_ITS_RECEIVER] = "receiver: that of its key asks for no more",
+	    [WAITS_TURN] = "turn: others come first"};
+	const struct history_waits *waits = &w->admin->waits;
+	if (w->dead || waits->why == 0 || waits->why >= sizeof(words) / sizeof(*words))
+		return;
+	if (waits->why == WAITS_KEY)
+		put_key(out, w, waits);
+	else
+		text_put_str(out, words[waits->why]);
+	if (waits->why == WAITS_INFLIGHT)
+		text_put_u64(out, waits->limit);
+	if (waits->why == WAITS_RATE)
+		put_time(out, (struct wall_time){waits->until_ms});
 }
 
 static enum table_kind put(struct text *out, unsigned column, const void *row)
@@ -172,6 +211,9 @@ static enum table_kind put(struct text *out, unsigned column, const void *row)
 	case UNTIL:
 		put_time(out, w->e.until);
 		return TABLE_TEXT;
+	case WAITS:
+		put_waits(out, w);
+		return TABLE_TEXT;
 	}
 	text_put(out, w->note.data, w->note.len);
 	return TABLE_TEXT;
@@ -192,7 +234,8 @@ enum rmq_error why_run(struct admin *a, const char *id, struct table *table, str
 			life_json(out, life);
 	} else if (!err) {
 		table_lines(table, out, &w);
-		life_lines(out, life);
+		if (!a->fields)
+			life_lines(out, life);
 	}
 	text_deinit(&a->entries);
 	text_deinit(&w.note);

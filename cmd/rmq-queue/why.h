@@ -5,7 +5,7 @@
 #include "admin.h"
 #include "core/client/table.h"
 
-#define WHY_COLUMNS "id,state,time,attempt,failures,receipt,until,dead-letter,note"
+#define WHY_COLUMNS "id,state,time,attempt,failures,receipt,until,dead-letter,note,waits"
 
 extern const struct table_columns columns_of_why;
 

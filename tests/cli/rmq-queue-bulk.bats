@@ -225,6 +225,30 @@ losing() {
 	done
 }
 
+@test "rmq-queue why: says what a message waits for" {
+	start_queue q
+	rmq-send -k a jobs 1 2
+	rmq-send -d 1h jobs 3
+	rmq-send jobs 4
+	[ "$(rmq-queue why -o waits jobs:1)" = "$(printf 'waits\treceiver: there is none')" ]
+	receipt=$(timeout 10 rmq-recv -1 --ack manual -o receipt jobs)
+	run rmq-queue why jobs:2
+	assert_line "$(printf 'waits\tkey: jobs:1 is leased, receipt %s' "$receipt")"
+	[ "$(rmq-queue why -j jobs:1 | jq .waits)" = null ]
+	[ "$(rmq-queue why -j jobs:3 | jq -r .waits)" = "delay: it was sent with one" ]
+	rmq-queue set --max-inflight 1 --rate 1/h jobs
+	[ "$(rmq-queue why -j jobs:4 | jq -r .waits)" = "max-inflight: the limit is reached, 1" ]
+	rmq-ack --release --delay 1h "$receipt"
+	[ "$(rmq-queue why -j jobs:2 | jq -r .waits)" = "key: jobs:1 is delayed" ]
+	[ "$(rmq-queue why -j jobs:1 | jq -r .waits)" = "back-off: it was given back, or failed" ]
+	timeout 10 rmq-recv -1 jobs
+	rmq-send jobs 5
+	run rmq-queue why -o waits jobs:5
+	assert_output --regexp "rate: that of the queue, until 20.*Z"
+	rmq-queue pause jobs
+	[ "$(rmq-queue why -j jobs:5 | jq -r .waits)" = "paused: the queue hands out nothing" ]
+}
+
 # life ID: what happened to it, word by word
 life() {
 	rmq-queue why -j "$1" | jq -r '[.history[] | .what + (if .failures > 0 then (.failures | tostring) else "" end)] | join(" ")'

@@ -341,11 +341,12 @@ static void on_transferred(
 	on_list_end(arg, m->req, false);
 }
 
-static void on_history(
-    void *arg, uint32_t req, enum rmq_error code, struct slice place, struct slice entries)
+static void on_history(void *arg, uint32_t req, enum rmq_error code, struct slice place,
+    const struct history_waits *waits, struct slice entries)
 {
 	struct actor *a = arg;
 	trace("history", a->number, code, place.len, entries.len);
+	trace("  waits", waits->why, waits->seq, waits->lease, waits->until_ms);
 	lives_told(&a->life_asked, a->w, place, entries);
 	on_list_end(arg, req, false);
 }

@@ -6879,6 +6879,56 @@ static void the_life_of_a_message_is_told_from_its_sending_to_its_end(void **sta
 	expect_life("q", 1, "sent leased settled");
 }
 
+/* What message seq of q waits for now. */
+static struct history_waits waits(uint64_t seq)
+{
+	struct history_waits m = {0};
+	struct slice value;
+	INPUT(1, history, 9, seq, slice_str("q"), NO_TAGS, NO_TAGS);
+	run();
+	EXPECT(1, HISTORY_IS, history_is, is);
+	assert_int_equal(is.place.len, 0);
+	if (tags_find(is.tags, HISTORY_IS_TAG_WAITS, &value))
+		assert_true(history_waits_decode(value, &m));
+	return m;
+}
+
+static void what_a_message_waits_for_is_told(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	send_keyed(1, "a", 0);
+	send_keyed(2, "a", 0);
+	sent_lines(1, 3, "q", 1);
+	assert_int_equal(waits(1).why, WAITS_RECEIVER);
+	assert_int_equal(waits(9).why, 0);
+	subscribe(1, "q", 1);
+	EXPECT(1, DELIVER, deliver, d);
+	assert_int_equal(waits(1).why, 0);
+	struct history_waits w2 = waits(2);
+	assert_int_equal(w2.why, WAITS_KEY);
+	assert_int_equal(w2.seq, 1);
+	assert_int_equal(w2.state, STATE_LEASED);
+	assert_int_equal(w2.lease, d.lease);
+	assert_int_equal(w2.until_ms, w.wall_ms + 10000);
+	assert_int_equal(waits(3).why, WAITS_CREDIT);
+	struct more_settings *s = &broker_queue_named(w.broker, slice_str("q"))->settings.more;
+	s->max_inflight = 1;
+	assert_int_equal(waits(3).why, WAITS_INFLIGHT);
+	assert_int_equal(waits(3).limit, 1);
+	s->paused_out = true;
+	assert_int_equal(waits(2).why, WAITS_PAUSED);
+	s->paused_out = false;
+	settle(1, 4, VERB_RELEASE, 0, 5000, d.lease, 1, 1);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	struct history_waits w1 = waits(1);
+	assert_int_equal(w1.why, WAITS_BACK_OFF);
+	assert_int_equal(w1.until_ms, w.wall_ms + 5000);
+	assert_int_equal(waits(2).state, STATE_DELAYED);
+	assert_int_equal(waits(2).until_ms, w1.until_ms);
+}
+
 static void a_dead_letter_and_what_comes_back_of_it_name_each_other(void **state)
 {
 	(void)state;
@@ -7892,6 +7942,7 @@ static const struct CMUnitTest tests[] = {
     TEST(what_expires_while_it_is_held_stays_with_its_holder),
     TEST(a_queue_says_when_its_messages_expire_and_its_dead_queue_for_dead_letters),
     TEST(the_life_of_a_message_is_told_from_its_sending_to_its_end),
+    TEST(what_a_message_waits_for_is_told),
     TEST(a_dead_letter_and_what_comes_back_of_it_name_each_other),
     TEST(a_life_begins_with_the_newest_checkpoint),
     TEST(a_queue_that_is_gone_is_found_by_its_name),

@@ -51,6 +51,7 @@ struct history_ask {
 	size_t name_len;
 	char name[NAME_FULL_MAX];
 	struct history_place p;
+	struct history_waits waits; /* when it was asked */
 };
 
 struct history {
@@ -85,6 +86,8 @@ void broker_ask_history(struct broker *b, struct conn *c, const struct wire_hist
 		return;
 	}
 	memcpy(ask.name, m->queue.data, m->queue.len);
+	/* The answer comes after the events that made it so. */
+	broker_waits(b, broker_queue_named(b, m->queue), m->seq, &ask.waits);
 	h = broker_handout_new(sizeof(ask));
 	h->history = true;
 	memcpy(h->frames, &ask, sizeof(ask));
@@ -687,18 +690,22 @@ static size_t read_on(struct history *x, const struct broker_log *log)
 
 static void answer(const struct history *x, uint64_t conn)
 {
-	uint8_t bytes[ENTRIES_BYTES + 256], place[128];
+	uint8_t bytes[ENTRIES_BYTES + 256], place[128], waits[64], list[64];
 	const struct history_place *p = x->p;
 	struct writer w = writer_of(bytes, sizeof(bytes)), at = writer_of(place, sizeof(place));
+	struct writer v = writer_of(waits, sizeof(waits)), tags = writer_of(list, sizeof(list));
 	bool more = p->at <= p->end && p->phase != GONE;
 	enum rmq_error code =
 	    p->queue > 0 || more || x->entries.len > 0 ? RMQ_E_OK : RMQ_E_NO_QUEUE;
 	if (more)
 		history_place_encode(&at, p);
+	history_waits_encode(&v, &x->ask.waits);
+	if (x->ask.waits.why > 0)
+		tags_put(&tags, HISTORY_IS_TAG_WAITS, slice_of(v.p, v.len));
 	wire_put_history_is(
 	    &w, &(struct wire_history_is){x->ask.req, (uint8_t)code, slice_of(at.p, at.len),
-		    NO_TAGS, slice_of(x->entries.p, x->entries.len)});
-	assert(!at.full && !w.full);
+		    slice_of(tags.p, tags.len), slice_of(x->entries.p, x->entries.len)});
+	assert(!at.full && !tags.full && !w.full);
 	x->b->host.send(x->b->host.arg, conn, slice_of(w.p, w.len));
 }
 

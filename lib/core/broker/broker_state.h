@@ -15,6 +15,7 @@
  *	broker_resume.c	inputs that are sent in several runs
  *	broker_watch.c	clients that wait for messages to be gone, or for more
  *	broker_history.c	what has happened to a message
+ *	broker_waits.c		why one is not handed out
  *	broker_drop.c	messages that expire or are cancelled
  *	broker_topics.c	which queues are bound to which topics
  *	broker_gaps.c	recovery around records whose events are gone
@@ -531,6 +532,12 @@ void broker_watch_step(struct broker *b);
 /* ---- broker_history.c ---- */
 
 void broker_ask_history(struct broker *b, struct conn *c, const struct wire_history *m);
+
+/* ---- broker_waits.c ---- */
+
+/* What message seq of q waits for; 0: nothing, as it is leased, or not there.  q may be NULL. */
+void broker_waits(
+    const struct broker *b, struct queue *q, uint64_t seq, struct history_waits *w);
 
 /* ---- broker_expiry.c ---- */
 

@@ -175,9 +175,9 @@ struct client_host {
 	    struct slice numbers);
 	/* sent: the messages that they are, and what was sent between them. */
 	void (*position)(void *arg, uint32_t req, uint64_t at, struct seq_span sent);
-	/* code and entries: as HISTORY_IS says; place: to go on from, empty: that is all. */
+	/* code, waits and entries: as HISTORY_IS says; place: to go on from, empty: that is all. */
 	void (*history)(void *arg, uint32_t req, enum rmq_error code, struct slice place,
-	    struct slice entries);
+	    const struct history_waits *waits, struct slice entries);
 	/* runs: seq_range each.  next: where a further request would go on; 0: that is all. */
 	void (*buried)(void *arg, uint32_t req, uint64_t next, struct slice runs);
 	/*

@@ -754,10 +754,15 @@ void client_on_history_is(
 	struct request *r = request_find(c, m->req);
 	struct reader entries = reader_of(m->entries);
 	struct history_entry e;
+	struct history_waits waits;
+	struct slice value;
 	if (!r)
 		return;
 	c->progress = now;
 	request_end(r);
+	if (!tags_find(m->tags, HISTORY_IS_TAG_WAITS, &value) ||
+	    !history_waits_decode(value, &waits))
+		waits = (struct history_waits){0};
 	while (reader_left(&entries) > 0 && !entries.bad)
 		history_entry_get(&entries, &e);
 	if (entries.bad || m->place.len > HISTORY_PLACE_MAX)
@@ -765,7 +770,7 @@ void client_on_history_is(
 		    c, RMQ_E_PROTOCOL, slice_str("the daemon sent a bad HISTORY_IS"));
 	else if (c->host.history)
 		c->host.history(
-		    c->host.arg, m->req, client_code(m->code), m->place, m->entries);
+		    c->host.arg, m->req, client_code(m->code), m->place, &waits, m->entries);
 }
 
 void client_on_position_is(

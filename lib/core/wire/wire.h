@@ -518,6 +518,34 @@ CODEC_MESSAGE(history, entry, HISTORY_ENTRY)
 /* Its word; NULL for an unknown one. */
 const char *history_word(unsigned what);
 
+/*
+ * HISTORY_IS: what the message waits for; not there: for nothing, it is leased or gone.  limit: that
+ * is reached.  seq, state, lease, until_ms: KEY: the message that goes first, as it is.  until_ms:
+ * when it is over (wall clock, about), 0: that is not known.
+ */
+/* clang-format off */
+#define HISTORY_IS_TAG_WAITS 1
+#define HISTORY_WAITS(F) \
+	F(u8, why) F(u64, limit) F(u64, seq) F(u8, state) F(u64, lease) F(u64, until_ms)
+#define WAITS_WHYS(X) \
+	X(1,  DELAY)        /* it was sent with one */ \
+	X(2,  BACK_OFF)     /* after it was given back, or has failed */ \
+	X(3,  KEY)          /* for an older message of its key */ \
+	X(4,  PAUSED)       /* the queue hands out nothing */ \
+	X(5,  INFLIGHT)     /* the queue's limit max-inflight is reached */ \
+	X(6,  RATE)         /* … or that of its rate */ \
+	X(7,  RECEIVER)     /* there is none */ \
+	X(8,  CREDIT)       /* no receiver asks for more */ \
+	X(9,  ITS_RECEIVER) /* that of its key does not */ \
+	X(10, TURN)         /* others come first */
+enum history_waits_why {
+#define X(code, NAME) WAITS_##NAME = code,
+	WAITS_WHYS(X)
+#undef X
+};
+/* clang-format on */
+CODEC_MESSAGE(history, waits, HISTORY_WAITS)
+
 /* The frame's name, NULL for an unknown type. */
 const char *wire_name(unsigned type);
 
@@ -600,6 +628,7 @@ static inline uint64_t wire_listed_dropped(struct slice tags, unsigned why)
 	X(SEND, SEND_TAG_RESUME, resume) \
 	X(KNOWN, KNOWN_TAG_NUMBERS, numbers) \
 	X(POSITION_IS, POSITION_IS_TAG_NUMBERS, numbers) \
+	X(HISTORY_IS, HISTORY_IS_TAG_WAITS, waits) \
 	X(LISTED, LISTED_TAG_LOST, lost) \
 	X(LISTED, LISTED_TAG_UNFINISHED, unfinished) \
 	X(LISTED, LISTED_TAG_SETTINGS, settings) \
