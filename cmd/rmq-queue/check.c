@@ -5,9 +5,11 @@
 
 #include "columns.h"
 #include "core/base/units.h"
+#include "core/wire/attributes.h"
 #include "sys/process/clock.h"
 
-#define SOME_BEFORE "; "
+#define SOME_BEFORE   "; "
+#define AGE_PAGES_MAX 17 /* of one message, and then of LIST_ROWS_MAX */
 
 /* What was found. */
 struct found {
@@ -19,6 +21,7 @@ struct found {
 	bool dead_known;
 	uint64_t dead;
 	bool age_known; /* there is a ready message */
+	bool age_found; /* … and none is older: those that come are not delayed, and younger */
 	uint64_t age_ms;
 	bool known; /* the queue was there, and what is said of it was asked */
 	enum check_status status;
@@ -82,12 +85,37 @@ static void on_dead(void *arg, const struct wire_listed *row)
 	f->dead = row->ready + row->leased + row->delayed;
 }
 
+/* A message ages from its sending on, or from the end of the delay that it was sent with. */
 static void on_oldest(void *arg, const struct client_delivery *d)
 {
 	struct found *f = arg;
+	struct slice delay;
 	uint64_t now = clock_wall().ms;
-	f->age_known = true;
-	f->age_ms = now > d->time.ms ? now - d->time.ms : 0;
+	for (uint32_t i = 0; i < d->count && !f->age_found; i++) {
+		bool delayed =
+		    attributes_find(d->attributes, ATTRIBUTE_DELAY_UNTIL, d->slot + i, &delay);
+		uint64_t since = delayed ? load_u64(delay.data) : 0;
+		if (since < d->time.ms)
+			since = d->time.ms;
+		if (since < now && now - since > f->age_ms)
+			f->age_ms = now - since;
+		f->age_known = true;
+		f->age_found = !delayed;
+	}
+}
+
+/* Those that were delayed may be older than those before them. */
+static enum rmq_error ask_age(struct admin *a, struct found *f)
+{
+	enum rmq_error err = RMQ_E_OK;
+	a->next = 0;
+	for (unsigned page = 0; !err && page < AGE_PAGES_MAX; page++) {
+		err =
+		    admin_peek(a, f->queue, STATE_READY, a->next, page > 0 ? LIST_ROWS_MAX : 1);
+		if (f->age_found || !a->more)
+			break;
+	}
+	return err;
 }
 
 static enum rmq_error ask(struct admin *a, struct found *f)
@@ -100,7 +128,7 @@ static enum rmq_error ask(struct admin *a, struct found *f)
 	if (!err && a->rows == 0)
 		return admin_no_queue(a, f->queue);
 	if (!err && f->ready > 0)
-		err = admin_peek(a, f->queue, STATE_READY, 0, 1);
+		err = ask_age(a, f);
 	text_put_char(&f->dead_letter, '\0');
 	f->dead_known = f->dead_letter.len > 1 && !f->dead_letter.failed;
 	a->row = on_dead;

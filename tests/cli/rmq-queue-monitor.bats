@@ -82,6 +82,21 @@ TOP=$BATS_TEST_DIRNAME/../..
 	assert_output --regexp '^jobs: critical: [0-9a-z]+ old is the oldest, more than 50ms$'
 	timeout 10 rmq-recv -1 jobs
 	run -0 rmq-queue check --max-age 50ms jobs
+	# A delay is no age; what was sent after it, without one, may be older then.
+	age() { rmq-queue check --format json delayed | jq .age_ms; }
+	ms() { echo $(($(date +%s%N) / 1000000)); }
+	local before
+	before=$(ms)
+	rmq-send -d 300ms delayed 1
+	wait_until 10 eval '[ "$(rmq-queue show delayed ready)" = 1 ]'
+	[ "$(age)" -le $(($(ms) - before - 300)) ]
+	rmq-queue purge delayed
+	rmq-send -d 300ms delayed 1
+	rmq-send delayed 2
+	before=$(ms)
+	wait_until 10 eval '[ "$(rmq-queue show delayed ready)" = 2 ]'
+	before=$(($(ms) - before))
+	[ "$(age)" -ge "$before" ]
 }
 
 @test "rmq-queue check: no daemon is critical, no queue and bad options are unknown; all on stdout" {

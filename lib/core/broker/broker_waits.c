@@ -45,8 +45,7 @@ static void waits_in_queue(
 	} else if (s->rate > 0 &&
 		   policy_rate_allows(&q->settings, q->rate_full, b->lease_now) == 0) {
 		w->why = WAITS_RATE;
-		w->until_ms =
-		    wall_of(b, policy_rate_due(&q->settings, q->rate_full).ms);
+		w->until_ms = wall_of(b, policy_rate_due(&q->settings, q->rate_full).ms);
 	} else if (TAILQ_EMPTY(&q->subs)) {
 		w->why = WAITS_RECEIVER;
 	} else if (TAILQ_EMPTY(&q->hungry)) {
