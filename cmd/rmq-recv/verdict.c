@@ -218,7 +218,7 @@ static void refused_output(
 		return;
 	}
 	if (code != RMQ_E_STALE)
-		worker_end_with(w, code, "%.*s", (int)text.len, (const char *)text.data);
+		worker_end_about(w, code, text, w->o->work.to);
 	discard(w, o);
 }
 

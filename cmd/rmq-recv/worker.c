@@ -40,6 +40,25 @@ void worker_end_with(struct worker *w, enum rmq_error code, const char *format, 
 	va_end(ap);
 }
 
+void worker_end_about(
+    struct worker *w, enum rmq_error code, struct slice text, const char *about)
+{
+	const char *queues[] = {w->o->queue, about};
+	size_t len = text.len;
+	if (w->code)
+		return;
+	for (size_t i = 0; i < 2; i++) {
+		size_t n = strlen(queues[i]);
+		if (text.len <= n + 2 || memcmp(text.data + text.len - n, queues[i], n) != 0 ||
+		    memcmp(text.data + text.len - n - 2, ": ", 2) != 0)
+			continue;
+		about = queues[i];
+		len = text.len - n - 2;
+	}
+	w->about = about;
+	worker_end_with(w, code, "%.*s", (int)len, (const char *)text.data);
+}
+
 void worker_end_memory(struct worker *w)
 {
 	worker_end_with(w, RMQ_E_LIMIT, "out of memory");
@@ -672,7 +691,7 @@ void worker_run(struct worker *w)
 int worker_finish(struct worker *w)
 {
 	if (w->code)
-		log_error("%s: %s", w->o->queue, w->why);
+		log_error("%s: %s", w->about ? w->about : w->o->queue, w->why);
 	if (w->signal)
 		signals_die(w->signal);
 	if (w->code)

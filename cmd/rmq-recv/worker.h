@@ -53,6 +53,7 @@ struct worker {
 
 	enum rmq_error code;
 	char why[512];
+	const char *about; /* what it says is of, NULL: the queue */
 	bool signalled;
 	int signal; /* to die by */
 };
@@ -74,6 +75,9 @@ bool worker_is_told_to_end(const struct worker *w);
 /* It ends with this error, if it has none yet. */
 void worker_end_with(struct worker *w, enum rmq_error code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same with a text of the daemon, about that queue unless it ends with the name of the other one. */
+void worker_end_about(
+    struct worker *w, enum rmq_error code, struct slice text, const char *about);
 void worker_end_memory(struct worker *w);
 
 #endif

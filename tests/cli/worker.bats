@@ -682,7 +682,7 @@ quick_queue() {
 	rmq-send jobs a
 	run worker -1 --no-create --to none jobs echo x
 	assert_failure 66
-	assert_output --partial "no such queue: none"
+	assert_output --partial "rmq-recv: none: no such queue"
 	[ "$(rmq-queue peek -o failures,state jobs)" = "$(printf '0\tready')" ]
 	rmq-queue create --max-bytes 5 full
 	rmq-send full 12345
