@@ -25,10 +25,10 @@ static const struct option_row rows[] = {
     {0}};
 
 static const struct option_table program = {"rmq-ack",
-    "[--release [--delay DUR] | --fail [--delay DUR] | --dead[=WHY] |\n"
-    "               --touch DUR] [OPTION]...",
+    "[--release [--delay DUR] | --fail [--delay DUR] | --dead[=WHY] | --touch DUR] "
+    "[OPTION]...",
     "[RECEIPT]...",
-    "Settles messages by receipts: arguments, or lines of stdin (an envelope, or a line\n"
+    "Settles messages by receipts: arguments, or lines of stdin (an envelope, or a line "
     "whose first word is the receipt).\n",
     {rows, client_options, options_of_all, NULL}, NULL};
 

@@ -52,7 +52,7 @@ static const struct option_row rows[] = {
 static const struct option_table program = {PROGRAM, "-d DIR [--init] [OPTION]...",
     "[[--] COMMAND [ARG]...]",
     "       " PROGRAM " --journal-fd N [--node NAME] [OPTION]...\n"
-    "Keeps queues.  COMMAND runs with RMQ_SERVERS set; the daemon ends after it, with its\n"
+    "Keeps queues.  COMMAND runs with RMQ_SERVERS set; the daemon ends after it, with its "
     "status.\n",
     {rows, daemon_options, options_of_all, NULL}, NULL};
 

@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HELP_COLUMN 26
-#define HELP_WIDTH  80
+#define HELP_COLUMN   26
+#define HELP_WIDTH    80
+#define HELP_LINE_MAX 400 /* before it is folded */
 
 const struct option_row options_of_all[] = {
     {'q', "quiet", NULL, NULL, NULL, "say only why it fails"},
@@ -68,10 +69,9 @@ void options_parser(struct option_parser *p, const struct option_table *t, bool 
 
 /* ---- help ---- */
 
-/* Puts `text` from that column on, which the line has reached; words that do not fit go below. */
-static void put_folded(struct text *out, size_t column, const char *text)
+/* Puts `text`, from column `at` on, which the line has reached; words that do not fit go below, from `column` on. */
+static void put_folded_from(struct text *out, size_t at, size_t column, const char *text)
 {
-	size_t at = column;
 	while (*text) {
 		size_t len = strcspn(text, " ");
 		if (at > column && at + 1 + len > HELP_WIDTH) {
@@ -87,6 +87,30 @@ static void put_folded(struct text *out, size_t column, const char *text)
 		text += len + (text[len] == ' ');
 	}
 	text_put_char(out, '\n');
+}
+
+static void put_folded(struct text *out, size_t column, const char *text)
+{
+	put_folded_from(out, column, column, text);
+}
+
+/* Lines, each of which is folded if it does not fit. */
+static void put_lines(struct text *out, const char *lines)
+{
+	while (*lines) {
+		size_t len = strcspn(lines, "\n");
+		char line[HELP_LINE_MAX + 1];
+		assert(len < sizeof(line));
+		memcpy(line, lines, len);
+		line[len] = '\0';
+		if (len > HELP_WIDTH) {
+			put_folded(out, 0, line);
+		} else {
+			text_put_str(out, line);
+			text_put_char(out, '\n');
+		}
+		lines += len + (lines[len] == '\n');
+	}
 }
 
 /* A line of two columns; the left one, which was put from `from` on, may be too long. */
@@ -165,6 +189,8 @@ void options_usage(
     struct text *out, const struct option_table *program, const struct option_table *command)
 {
 	const struct option_table *t = command ? command : program;
+	char line[HELP_LINE_MAX + 1];
+	size_t begin = out->len;
 	text_put_str(out, "usage: ");
 	text_put_str(out, program->name);
 	if (command) {
@@ -172,9 +198,10 @@ void options_usage(
 		text_put_str(out, command->name);
 	}
 	text_put_char(out, ' ');
-	text_put_str(out, t->usage ? t->usage : "[OPTION]...");
-	text_put_str(out, *t->words ? " " : "");
-	text_put_str(out, t->words);
+	snprintf(line, sizeof(line), "%s%s%s", t->usage ? t->usage : "[OPTION]...",
+	    *t->words ? " " : "", t->words);
+	put_folded(out, out->len - begin, line);
+	out->len--;
 }
 
 static void put_help(
@@ -186,7 +213,7 @@ static void put_help(
 		text_put_char(out, (char)toupper((unsigned char)command->help[0]));
 		put_folded(out, 0, command->help + 1);
 	} else {
-		text_put_str(out, program->help);
+		put_lines(out, program->help);
 	}
 	text_put_char(out, '\n');
 	if (!command && program->command) {
