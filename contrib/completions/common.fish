@@ -13,9 +13,14 @@ function __rmq_ask
     command -q $argv[1]; and command $argv -q --timeout 300ms $server 2>/dev/null </dev/null
 end
 
-# What completes a word, of the given ones; see the head of rows.awk.
+# What completes a word, of the given ones; see the head of rows.awk.  In front of them may be the
+# option whose argument it is: -o, which may stand in the same word.
 function __rmq_words
     set -l word (string replace -r '^--[a-z-]*=' '' -- (commandline -ct))
+    if string match -q -- '-?' $argv[1]
+        set word (string replace -r -- "^-[A-Za-z0-9]*?"(string sub -s 2 -- $argv[1]) '' $word)
+        set -e argv[1]
+    end
     string match -q -- '-*' "$word"; and return
     set -l before
     switch $argv[1]

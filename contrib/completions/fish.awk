@@ -45,9 +45,10 @@ function print_part(f, part,	i, k, from, where) {
 function argument(part, i) {
 	if (value[part, i] == "")
 		return ""
-	return (optional[part, i] ? " " : " -r ") (completes[part, i] == "" ? "-f" : choice(completes[part, i]))
+	return (optional[part, i] ? " " : " -r ") (completes[part, i] == "" ? "-f" : \
+		choice((letter[part, i] == "" ? "" : "-" letter[part, i] " ") completes[part, i]))
 }
 
 function choice(words) {
-	return words == "@file" ? "-F" : "-f -a '(__rmq_words " words ")'"
+	return words ~ /@file$/ ? "-F" : "-f -a '(__rmq_words " words ")'"
 }

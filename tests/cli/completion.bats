@@ -65,6 +65,7 @@ cases() {
 			rmq-recv --ack=r|--ack=read
 			rmq-recv --drain=|--drain=all
 			rmq-recv -o id,rec|id,receipt
+			rmq-recv -oid,rec|-oid,receipt
 			rmq-recv --on-exit 3,4=se|3,4=settle
 			rmq-journal dump du|dump.d/
 			rmq-keygen -y fi|file
