@@ -113,8 +113,7 @@ int main(int argc, char **argv)
 	struct ack_options o = {.pass = false};
 	struct reason why;
 
-	startup();
-	if (options_rows_asked(&program, argc, argv))
+	if (!startup(&program, argc, argv))
 		return 0;
 	if (parse(&o, argc, argv, &why))
 		return why.text[0] ? usage(why.text) : error_exit(RMQ_E_USAGE);

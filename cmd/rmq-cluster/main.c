@@ -410,8 +410,7 @@ int main(int argc, char **argv)
 	struct program p = {.json = false};
 	struct reason why;
 
-	startup();
-	if (options_rows_asked(&program, argc, argv))
+	if (!startup(&program, argc, argv))
 		return 0;
 	/* It is where clients of queues go, and no control socket. */
 	unsetenv("RMQ_SERVERS");

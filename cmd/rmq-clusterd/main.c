@@ -214,8 +214,7 @@ int main(int argc, char **argv)
 	static struct cluster cluster;
 	struct cluster *c = &cluster;
 
-	startup();
-	if (options_rows_asked(&program, argc, argv))
+	if (!startup(&program, argc, argv))
 		return 0;
 	heap_keep();
 	log_init(PROGRAM, 0);

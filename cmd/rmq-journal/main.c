@@ -131,8 +131,7 @@ char **command_words(int argc, char **argv, const char *name,
 
 int main(int argc, char **argv)
 {
-	startup();
-	if (options_rows_asked(&program, argc, argv))
+	if (!startup(&program, argc, argv))
 		return 0;
 	heap_keep();
 	log_init("rmq-journal", 0);

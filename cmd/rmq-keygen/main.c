@@ -60,8 +60,7 @@ int main(int argc, char **argv)
 {
 	struct option_parser parser;
 	int option, letter = 0;
-	startup();
-	if (options_rows_asked(&program, argc, argv))
+	if (!startup(&program, argc, argv))
 		return 0;
 	log_init("rmq-keygen", 0);
 	options_parser(&parser, &program, false);

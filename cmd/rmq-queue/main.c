@@ -881,8 +881,7 @@ int main(int argc, char **argv)
 	struct subcommand_line line;
 	struct reason why;
 
-	startup();
-	if (options_rows_asked(&program, argc, argv))
+	if (!startup(&program, argc, argv))
 		return 0;
 	enum rmq_error err = subcommands_parse(
 	    &commands, argc, argv, &p.admin.common, TIMEOUT_UNSET, &p, &line, &why);

@@ -273,8 +273,7 @@ int main(int argc, char **argv)
 	static struct server server;
 	struct server *s = &server;
 
-	startup();
-	if (options_rows_asked(&program, argc, argv))
+	if (!startup(&program, argc, argv))
 		return 0;
 	heap_keep();
 	log_init(PROGRAM, 0);

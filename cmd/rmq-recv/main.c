@@ -327,8 +327,7 @@ int main(int argc, char **argv)
 	struct reason why;
 
 	heap_keep();
-	startup();
-	if (options_rows_asked(&program, argc, argv))
+	if (!startup(&program, argc, argv))
 		return 0;
 	work_options_init(&o.work);
 	if (client_options_init(&o.common, UNITS_INFINITY - 1, &why))

@@ -357,8 +357,7 @@ int main(int argc, char **argv)
 	struct unsent unsent;
 
 	heap_keep();
-	startup();
-	if (options_rows_asked(&program, argc, argv))
+	if (!startup(&program, argc, argv))
 		return 0;
 	if (client_options_init(&o.common, 30000, &why))
 		return usage(why.text);

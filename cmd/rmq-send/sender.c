@@ -76,6 +76,17 @@ static size_t name_at(const struct text *names, char separator, uint32_t i)
 	return (size_t)(p - names->data);
 }
 
+/* Records [at, at + count) are no longer of it. */
+static void take_names_out(struct sender *s, struct freight *f, uint32_t at, uint32_t count)
+{
+	if (!input_is_named(s->in))
+		return;
+	size_t from = name_at(&f->names, s->in->separator, at);
+	size_t to = name_at(&f->names, s->in->separator, at + count);
+	memmove(f->names.data + from, f->names.data + to, f->names.len - to);
+	f->names.len -= to - from;
+}
+
 /* Records [from, to). */
 static void put_some(struct sender *s, struct text *out, const struct client_command *cmd,
     uint32_t from, uint32_t to)
@@ -237,10 +248,7 @@ static enum client_verdict refuse_record(
 		put_some(s, &bad, cmd, at, at + 1);
 		skipped_put(&s->skipped, record, slice_of(bad.data, bad.len));
 		text_deinit(&bad);
-		if (input_is_named(s->in)) {
-			memmove(f->names.data + from, f->names.data + to, f->names.len - to);
-			f->names.len -= to - from;
-		}
+		take_names_out(s, f, at, 1);
 		f->removed++;
 		known_move_up(f, at);
 		if (messages(cmd) == 1) {
@@ -294,14 +302,9 @@ static bool on_split(void *arg, const struct client_command *cmd, uint32_t at, v
 static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 {
 	struct sender *s = arg;
-	char buf[TEXT_MAX + 1];
-	const char *why = explain(buf, text);
-	if (code == RMQ_E_NO_DAEMON && s->io.error)
-		stop(s, code, "%s at %s (%s)", why, s->io.target, strerror(s->io.error_number));
-	else if (code == RMQ_E_NO_DAEMON)
-		stop(s, code, "%s at %s in time", why, s->io.target);
-	else
-		stop(s, code, "%s", why);
+	char why[CLIENT_IO_WHY_MAX];
+	text = client_io_why(&s->io, code, text, why);
+	stop(s, code, "%.*s", (int)text.len, (const char *)text.data);
 	s->dead = true;
 }
 
@@ -360,12 +363,7 @@ static void on_known(void *arg, const struct client_command *cmd, uint32_t at, u
 		p = sep + 1;
 	}
 	text_deinit(&records);
-	if (input_is_named(s->in)) {
-		size_t from = name_at(&f->names, s->in->separator, at);
-		size_t to = name_at(&f->names, s->in->separator, at + count);
-		memmove(f->names.data + from, f->names.data + to, f->names.len - to);
-		f->names.len -= to - from;
-	}
+	take_names_out(s, f, at, count);
 	f->removed += count;
 	s->known += count;
 	s->stored += count;

@@ -679,7 +679,7 @@ static void scan_all(void)
 
 int main(int argc, char **argv)
 {
-	startup();
+	(void)!startup(NULL, argc, argv);
 	a.scan = argc > 1 && strcmp(argv[1], "-s") == 0;
 	if (argc != 6)
 		errx(64, "usage: actor [-s] SERVERS QUEUE NAME [SEED] FILE");

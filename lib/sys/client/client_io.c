@@ -172,8 +172,12 @@ struct slice client_io_why(const struct client_io *io, enum rmq_error code, stru
 {
 	if (code != RMQ_E_NO_DAEMON)
 		return text;
-	snprintf(out, CLIENT_IO_WHY_MAX, "%s at %s (%s)", error_text(code), io->target,
-	    io->error ? strerror(io->error_number) : "in time");
+	const char *what = error_text(code);
+	if (io->error)
+		snprintf(out, CLIENT_IO_WHY_MAX, "%s at %s (%s)", what, io->target,
+		    strerror(io->error_number));
+	else
+		snprintf(out, CLIENT_IO_WHY_MAX, "%s at %s in time", what, io->target);
 	return slice_str(out);
 }
 

@@ -143,9 +143,10 @@ static void replace_stdout(void)
 	stdout = f;
 }
 
-void startup(void)
+bool startup(const struct option_table *program, int argc, char **argv)
 {
 	open_descriptors();
 	reset_signals();
 	replace_stdout();
+	return !program || !options_rows_asked(program, argc, argv);
 }

@@ -19,10 +19,15 @@
 
 #include <sys/resource.h>
 
+#include "sys/process/options.h"
 #include "sys/process/reason.h"
 
-/* To be called first, before any thread and any use of stdout. */
-void startup(void);
+/*
+ * To be called first, before any thread and any use of stdout.  False: the program was asked for the rows
+ * of its options (options.h; NULL: it has no table), and has nothing else to do.
+ */
+bool startup(const struct option_table *program, int argc, char **argv)
+    __attribute__((warn_unused_result));
 /*
  * The limit of open files is raised to the most that is allowed, *now; *was: what children are to begin
  * with.  RMQ_E_CONFIG: that is less than `least`; *why names the limit and says what to do.
