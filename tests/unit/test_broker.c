@@ -2388,6 +2388,64 @@ static void the_sessions_part_stands_in_pieces(void **state)
 	expect(3, WIRE_TYPE_ERROR);
 }
 
+/* So many messages, each with a number of its own as its id. */
+static void send_numbers(uint64_t n, uint32_t from, uint32_t count)
+{
+	static uint8_t each[BATCH_MAX], bytes[BATCH_MAX];
+	struct writer e = writer_of(each, sizeof(each)), m = writer_of(bytes, sizeof(bytes));
+	for (uint32_t i = 0; i < count; i++) {
+		uint8_t id[4];
+		store_u32(id, from + i);
+		tags_put(&e, (uint16_t)i, slice_of(id, sizeof(id)));
+	}
+	put_u16(&m, (uint16_t)count);
+	put_u16(&m, (uint16_t)(4 + e.len));
+	tags_put(&m, ATTRIBUTE_ID | ATTRIBUTE_EACH, slice_of(e.p, e.len));
+	for (uint32_t i = 0; i < count; i++)
+		put_u16(&m, (uint16_t)(2 * (i + 1)));
+	for (uint32_t i = 0; i < count; i++)
+		put_rest(&m, slice_str("x\n"));
+	assert_false(m.full);
+	INPUT(1, send, n, n - 1, 0, 0, slice_str("q"), NO_TAGS, slice_of(m.p, m.len));
+}
+
+/* What is sent between its pieces is found again, and what is forgotten then is not. */
+static void the_ids_of_a_queue_are_no_long_turn(void **state)
+{
+	enum { IDS = 6000, EACH = 1000, PIECE = 10000 };
+	const struct space_limits limits = {.turn_bytes = PIECE, .turn_steps = TURN_STEPS};
+	uint32_t n = 0, turns = 0;
+	(void)state;
+	hello(1, 0, 0);
+	for (; n < IDS / EACH; n++) {
+		send_numbers(n + 1, n * EACH, EACH);
+		run();
+		w.lease_ms += 60000;
+	}
+	broker_set_space(w.broker, &limits);
+	broker_checkpoint(w.broker);
+	for (; broker_checkpointing(w.broker); turns++) {
+		uint64_t last = w.appended;
+		begin();
+		/* By the second of these, the first ones of all are too old. */
+		if (turns == 3 || turns == 5) {
+			assert_true(broker_wants_frame(w.broker, 1));
+			send_numbers(n + 1, n * EACH, EACH);
+			n++;
+			w.lease_ms += 250000;
+		}
+		broker_flush(w.broker);
+		assert_true(parts_behind(last) <= PIECE + RECORD_MAX / 2);
+		store();
+	}
+	assert_true(turns > IDS * 16 / (PIECE + RECORD_MAX / 2));
+	run();
+	w.out_len[1] = 0;
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+	const struct ids *ids = &broker_queue_named(w.broker, slice_str("q"))->ids;
+	assert_int_equal(ids_count(ids), IDS + EACH);
+}
+
 /* As long as all of its answers take, and no longer. */
 static void the_sessions_part_is_no_long_turn(void **state)
 {
@@ -7825,6 +7883,7 @@ static const struct CMUnitTest tests[] = {
     TEST(parts_of_a_checkpoint_wait_until_others_are_stored),
     TEST(a_backlog_costs_168_bytes_a_record),
     TEST(the_sessions_part_stands_in_pieces),
+    TEST(the_ids_of_a_queue_are_no_long_turn),
     TEST(the_sessions_part_is_no_long_turn),
     TEST(the_list_of_dead_records_is_no_long_turn),
     TEST(dead_letters_that_come_one_by_one_cost_little_memory),

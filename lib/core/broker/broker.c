@@ -1095,11 +1095,10 @@ static void add_queue(struct digest *d, struct queue *q)
 	add_u64(d, q->counts.dead);
 	add_u64(d, q->counts.lost);
 	add_u64(d, q->unfinished_bytes);
-	const struct id *id;
-	TAILQ_FOREACH (id, &q->ids.by_age, by_age) {
-		add_u64(d, id->hash);
-		add_u64(d, id->ms);
-		add_u64(d, id->seq);
+	for (uint32_t n = q->ids.first; n != q->ids.end; n++) {
+		add_u64(d, ids_at(&q->ids, n)->hash);
+		add_u64(d, ids_at(&q->ids, n)->ms);
+		add_u64(d, ids_at(&q->ids, n)->seq);
 	}
 	const struct position *at;
 	TAILQ_FOREACH (at, &q->positions.by_age, by_age) {

@@ -13,6 +13,8 @@
  *  - Recovery reads the log from the first part on.  For each group, what lies in front
  *    of its part is passed over, and what lies after is applied.  Between pieces, only to what
  *    the pieces in front have: the next ones know the rest as it is then.
+ *  - Ids come after all messages of their queue, the newest first: what comes between pieces is in
+ *    events, and what is forgotten meanwhile is the oldest, which later pieces lack.
  *  - Records become holes only after END is stored, and only those that it names.
  *  - A checkpoint that is not asked for writes less than it frees, or a quarter of the log that
  *    it makes good for; what it writes itself makes none due.  So a broker that nobody asks
@@ -33,6 +35,8 @@
 /* What a checkpoint takes, but for what its queues, batches, ranges and sessions do: at most. */
 #define FIXED_PART_MAX (END_OVERHEAD + GROUPS * (2 * 9 + EVENTS_HEADER_SIZE))
 #define PART_KEYS_MAX  2048 /* messages in one PART_KEYS */
+#define PART_IDS_MOST  256  /* ids in one PART_IDS */
+#define PART_IDS       LIMIT(PART_IDS_MOST, 3u)
 #define PENDING_PART_MAX \
 	(48 + TAG_U64_SIZE + 4 + LANE_ATTRIBUTES_MAX) /* but for its locations */
 /* What a piece takes more: its end, its queue once more, a batch and a range that are cut. */
@@ -93,6 +97,11 @@ bool broker_checkpoint_due(const struct broker *b)
 }
 
 /* ---- writing parts ---- */
+
+static uint64_t written(const struct broker *b)
+{
+	return b->ckpt.part_bytes + (b->open ? b->w.len : 0);
+}
 
 static bool group_at_rest(const struct broker *b, uint32_t group)
 {
@@ -247,17 +256,24 @@ static void write_positions(struct broker *b, const struct queue *q)
 				   seq_span_tags(list, POSITION_TAG_NUMBERS, &p->sent)});
 }
 
-static void write_ids(struct broker *b, const struct queue *q)
+/* Writes the newest of those that are left: so many bytes and one event more at most.  Whether that is all. */
+static bool write_ids(struct broker *b, struct queue *q, uint64_t bytes)
 {
-	uint8_t bytes[16 * 256], numbers[8 * 256], list[4 + 8 * 256];
-	struct writer w = writer_of(bytes, sizeof(bytes)),
+	uint8_t entries[16 * PART_IDS_MOST], numbers[8 * PART_IDS_MOST],
+	    list[4 + sizeof(numbers)];
+	const struct ids *ids = &q->ids;
+	struct checkpoint *k = &b->ckpt;
+	uint64_t end = written(b) + bytes;
+	struct writer w = writer_of(entries, 16 * PART_IDS),
 		      n = writer_of(numbers, sizeof(numbers));
-	const struct id *id;
-	TAILQ_FOREACH (id, &q->ids.by_age, by_age) {
+	/* Of those that are there still, which may be none of them. */
+	uint32_t left = k->ids_end - ids->first <= ids_count(ids) ? k->ids_end - ids->first : 0;
+	for (; left > 0; left--) {
+		const struct id *id = ids_at(ids, ids->first + left - 1);
 		put_u64(&w, id->hash);
 		put_u64(&w, id->ms);
 		put_u64(&n, id->seq + RMQ_VARIANT(IDS_RENUMBERED));
-		if (w.len < sizeof(bytes) && TAILQ_NEXT(id, by_age))
+		if (w.len < w.cap && left > 1)
 			continue;
 		struct writer tags = writer_of(list, sizeof(list));
 		tags_put(&tags, PART_IDS_TAG_NUMBERS, slice_of(n.p, n.len));
@@ -266,7 +282,12 @@ static void write_ids(struct broker *b, const struct queue *q)
 			    b, &(struct event_part_ids){
 				   q->id, slice_of(tags.p, tags.len), slice_of(w.p, w.len)});
 		w.len = n.len = 0;
+		if (written(b) >= end)
+			break;
 	}
+	left = left > 0 && !RMQ_VARIANT(IDS_CUT_OFF) ? left - 1 : 0;
+	k->ids_end = ids->first + left;
+	return left == 0;
 }
 
 static void write_bindings(struct broker *b, const struct queue *q)
@@ -337,11 +358,6 @@ static void write_session(struct broker *b, const struct session *s)
 		write_answer(b, s, a);
 }
 
-static uint64_t written(const struct broker *b)
-{
-	return b->ckpt.part_bytes + (b->open ? b->w.len : 0);
-}
-
 /* Writes sessions: so many bytes and one session more at most.  Whether all are written. */
 static bool write_sessions(struct broker *b, uint64_t bytes)
 {
@@ -397,8 +413,8 @@ static uint64_t piece_end(struct queue *q, uint64_t from, uint64_t bytes)
 	return UINT64_MAX;
 }
 
-/* Writes a piece of q, or all.  Whether all of it is written. */
-static bool write_queue(struct broker *b, struct queue *q, uint64_t bytes)
+/* Writes q but for its ids: a piece of it, or all.  Whether all of that is written. */
+static bool write_messages(struct broker *b, struct queue *q, uint64_t bytes)
 {
 	struct checkpoint *k = &b->ckpt;
 	bool goes_on = k->queue == q->id;
@@ -411,7 +427,6 @@ static bool write_queue(struct broker *b, struct queue *q, uint64_t bytes)
 		write_bindings(b, q);
 		write_pending(b, q);
 		write_positions(b, q);
-		write_ids(b, q);
 		k->fresh = q->next_seq;
 	}
 	for (m = queue_batch_at(q, from); m && m->first < to; m = queue_batch_next(m))
@@ -422,10 +437,22 @@ static bool write_queue(struct broker *b, struct queue *q, uint64_t bytes)
 	for (r = queue_range_at(q, from); r && r->first < to; r = queue_range_next(r))
 		write_range(b, q, r, from, to);
 	k->below = to;
-	k->queue = to == UINT64_MAX ? 0 : q->id;
-	if (to == UINT64_MAX)
-		q->in_checkpoint = k->count;
+	k->ids_end = q->ids.end;
 	return to == UINT64_MAX;
+}
+
+/* Writes a piece of q, or all.  Whether all of it is written. */
+static bool write_queue(struct broker *b, struct queue *q, uint64_t bytes)
+{
+	struct checkpoint *k = &b->ckpt;
+	uint64_t end = written(b) + bytes;
+	bool only_ids = k->queue == q->id && k->below == UINT64_MAX;
+	bool all = (only_ids || write_messages(b, q, bytes)) &&
+		   write_ids(b, q, end > written(b) ? end - written(b) : 0);
+	k->queue = all ? 0 : q->id;
+	if (all)
+		q->in_checkpoint = k->count;
+	return all;
 }
 
 /* Whether something of q can be written: what comes next is not in flight. */
@@ -539,7 +566,7 @@ static void write_parts(struct broker *b)
 	}
 	broker_end_record(b);
 	/* What still comes to a queue that is cut, or to the sessions, is written last, too. */
-	bool fresh = is_cut(k) && k->below >= k->fresh;
+	bool fresh = is_cut(k) && k->below >= k->fresh && k->below < UINT64_MAX;
 	k->holding = k->left > 0 && (!any || fresh || (k->holding && !k->paused));
 }
 

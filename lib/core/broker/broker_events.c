@@ -634,10 +634,11 @@ static enum rmq_error apply_ids(
 		q = broker_gap_queue(b, e->queue);
 	if (!q || e->hashes.len % 8 != 0)
 		return RMQ_E_CORRUPT;
+	ids_forget(&q->ids, at->lease.ms, q->settings.more.dedup_ms);
 	uint64_t first = tags_find_u64(e->tags, IDS_TAG_FIRST);
 	for (size_t i = 0; i < e->hashes.len; i += 8)
-		ids_add(&q->ids, load_u64(e->hashes.data + i), at->lease.ms,
-		    first > 0 ? first + i / 8 : 0, q->settings.more.dedup_ms);
+		ids_add(&q->ids, (struct id){load_u64(e->hashes.data + i), at->lease.ms,
+				     first > 0 ? first + i / 8 : 0});
 	return RMQ_E_OK;
 }
 
@@ -1410,9 +1411,14 @@ static enum rmq_error apply_part_ids(
 	struct slice numbers;
 	bool numbered =
 	    tags_find(e->tags, PART_IDS_TAG_NUMBERS, &numbers) && numbers.len == e->ids.len / 2;
-	for (size_t i = 0; i < e->ids.len; i += 16)
-		ids_add(&q->ids, load_u64(e->ids.data + i), load_u64(e->ids.data + i + 8),
-		    numbered ? load_u64(numbers.data + i / 2) : 0, UINT64_MAX);
+	for (size_t i = 0; i < e->ids.len; i += 16) {
+		struct id id = {load_u64(e->ids.data + i), load_u64(e->ids.data + i + 8),
+		    numbered ? load_u64(numbers.data + i / 2) : 0};
+		if (RMQ_VARIANT(IDS_TURNED))
+			ids_add(&q->ids, id);
+		else
+			ids_add_older(&q->ids, id);
+	}
 	return RMQ_E_OK;
 }
 

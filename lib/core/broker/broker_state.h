@@ -179,8 +179,9 @@ struct checkpoint {
 	bool paused;	/* the part of `group` goes on, … */
 	uint32_t group;
 	uint32_t queue; /* … with this queue, from `below` on; 0: with the next one */
-	uint64_t below; /* … of the sessions: with this one */
-	uint64_t fresh; /* what is from here on came after its first piece */
+	uint64_t below; /* … of the sessions: with this one; UINT64_MAX: only ids are left */
+	uint32_t ids_end; /* … of the queue: those with lower numbers (ids.h) */
+	uint64_t fresh;	  /* what is from here on came after its first piece */
 	uint64_t group_n[GROUPS_MAX];
 	uint64_t group_index[GROUPS_MAX]; /* 0: not stored yet */
 	uint64_t end_n;

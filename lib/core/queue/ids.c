@@ -1,70 +1,133 @@
 #include "core/queue/ids.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/base/limits.h"
 #include "core/base/memory.h"
 
 #define ID_PART_MAX 25 /* its entry, and of what stands before the entries */
-
-static int id_compare(const struct id *a, const struct id *b)
-{
-	return a->hash < b->hash ? -1 : a->hash > b->hash;
-}
-
-RB_PROTOTYPE(id_tree, id, by_hash, id_compare)
-RB_GENERATE(id_tree, id, by_hash, id_compare)
+#define PLACES_MIN  8
+#define NUMBER_MID  (1u << 31)
 
 void ids_init(struct ids *ids, uint64_t *part_bytes)
 {
-	RB_INIT(&ids->by_hash);
-	TAILQ_INIT(&ids->by_age);
-	ids->count = 0;
-	ids->part_bytes = part_bytes;
-}
-
-static void forget(struct ids *ids, struct id *id)
-{
-	RB_REMOVE(id_tree, &ids->by_hash, id);
-	TAILQ_REMOVE(&ids->by_age, id, by_age);
-	*ids->part_bytes -= ID_PART_MAX;
-	ids->count--;
-	free(id);
+	*ids = (struct ids){.first = NUMBER_MID, .end = NUMBER_MID, .part_bytes = part_bytes};
 }
 
 void ids_deinit(struct ids *ids)
 {
-	struct id *id;
-	while ((id = TAILQ_FIRST(&ids->by_age)))
-		forget(ids, id);
+	*ids->part_bytes -= ID_PART_MAX * (uint64_t)ids_count(ids);
+	free(ids->ring);
 }
 
-static struct id *find(struct ids *ids, uint64_t hash)
+static bool is_there(const struct ids *ids, uint32_t n)
 {
-	struct id wanted = {.hash = hash};
-	return RB_FIND(id_tree, &ids->by_hash, &wanted);
+	return n - ids->first < ids_count(ids);
 }
 
-const struct id *ids_find(struct ids *ids, uint64_t hash, uint64_t now_ms, uint64_t dedup_ms)
+static uint32_t place_of(const struct ids *ids, uint32_t n)
+{
+	return n & (ids->places - 1);
+}
+
+static uint32_t *chain_of(const struct ids *ids, uint64_t hash)
+{
+	return &ids->newest[hash & (ids->places - 1)];
+}
+
+static void put_newest(struct ids *ids, uint32_t n, struct id id)
+{
+	uint32_t *chain = chain_of(ids, id.hash);
+	ids->ring[place_of(ids, n)] = id;
+	ids->older[place_of(ids, n)] = *chain;
+	*chain = n;
+}
+
+/* Each number in a chain, and that after it, is lower than the one before: so chains end. */
+static void resize(struct ids *ids, uint32_t places)
+{
+	struct ids old = *ids;
+	ids->ring = memory_new(places * (sizeof(struct id) + 2 * sizeof(uint32_t)));
+	ids->older = (uint32_t *)(void *)(ids->ring + places);
+	ids->newest = ids->older + places;
+	ids->places = places;
+	for (uint32_t i = 0; i < places; i++)
+		ids->newest[i] = ids->first - 1;
+	for (uint32_t n = old.first; n != old.end; n++)
+		put_newest(ids, n, *ids_at(&old, n));
+	free(old.ring);
+}
+
+static void make_room(struct ids *ids)
+{
+	if (ids_count(ids) == ids->places)
+		resize(ids, ids->places > 0 ? 2 * ids->places : PLACES_MIN);
+}
+
+static const struct id *find(const struct ids *ids, uint64_t hash)
+{
+	if (!ids->ring)
+		return NULL;
+	uint32_t n = *chain_of(ids, hash);
+	while (is_there(ids, n) && ids_at(ids, n)->hash != hash)
+		n = ids->older[place_of(ids, n)];
+	return is_there(ids, n) ? ids_at(ids, n) : NULL;
+}
+
+const struct id *ids_find(
+    const struct ids *ids, uint64_t hash, uint64_t now_ms, uint64_t dedup_ms)
 {
 	const struct id *id = find(ids, hash);
 	return id && now_ms - id->ms < dedup_ms ? id : NULL;
 }
 
-void ids_add(struct ids *ids, uint64_t hash, uint64_t ms, uint64_t seq, uint64_t dedup_ms)
+static void forget_oldest(struct ids *ids)
 {
-	struct id *id = find(ids, hash);
-	if (id)
-		forget(ids, id);
-	while ((id = TAILQ_FIRST(&ids->by_age)) &&
-	       (ids->count >= IDS_MAX || ms - id->ms >= dedup_ms))
-		forget(ids, id);
-	id = memory_new(sizeof(*id));
-	id->hash = hash;
-	id->ms = ms;
-	id->seq = seq;
-	RB_INSERT(id_tree, &ids->by_hash, id);
-	TAILQ_INSERT_TAIL(&ids->by_age, id, by_age);
+	ids->first++;
+	*ids->part_bytes -= ID_PART_MAX;
+}
+
+void ids_forget(struct ids *ids, uint64_t now_ms, uint64_t dedup_ms)
+{
+	uint32_t places = ids->places;
+	while (ids_count(ids) > 0 && now_ms - ids_at(ids, ids->first)->ms >= dedup_ms)
+		forget_oldest(ids);
+	if (ids_count(ids) == 0) {
+		free(ids->ring);
+		ids->ring = NULL;
+		ids->places = 0;
+		return;
+	}
+	/* There is time until it grows or shrinks again. */
+	while (places > PLACES_MIN && ids_count(ids) < places / 8 * 3)
+		places /= 2;
+	if (places < ids->places)
+		resize(ids, places);
+}
+
+bool ids_add(struct ids *ids, struct id id)
+{
+	bool full = ids_count(ids) >= IDS_MAX;
+	if (full)
+		forget_oldest(ids);
+	make_room(ids);
+	put_newest(ids, ids->end++, id);
 	*ids->part_bytes += ID_PART_MAX;
-	ids->count++;
+	return full;
+}
+
+void ids_add_older(struct ids *ids, struct id id)
+{
+	if (ids_count(ids) >= IDS_MAX || find(ids, id.hash))
+		return;
+	make_room(ids);
+	uint32_t n = ids->first - 1, *at = chain_of(ids, id.hash);
+	while (is_there(ids, *at))
+		at = &ids->older[place_of(ids, *at)];
+	ids->older[place_of(ids, n)] = n - 1;
+	ids->ring[place_of(ids, n)] = id;
+	*at = n;
+	ids->first = n;
+	*ids->part_bytes += ID_PART_MAX;
 }

@@ -149,13 +149,13 @@ enum dropped {
 /*
  * The part of a group goes on in a later record, with events between.  What it has not named
  * yet comes there, as it is then: other queues, and messages of `queue` (0: none) from `below`
- * on.  PART_QUEUE stands again before the last piece of a queue that is cut.
+ * on (UINT64_MAX: none, but ids).  PART_QUEUE stands again before the last piece of a queue that is cut.
  */
 #define EVENT_PART_PAUSE(F) F(u32, queue) F(u64, below) F(tags, tags)
 /* After its PART_QUEUE: what the queue is bound to, and the session that it ends with. */
 #define EVENT_PART_BINDING(F)	F(u32, queue) F(str, pattern) F(tags, tags)
 #define EVENT_PART_EPHEMERAL(F) F(u32, queue) F(u64, session) F(tags, tags)
-/* In order of their age, before the queue's messages.  ids: u64 hash, u64 lease time. */
+/* After the queue's messages, the newest first.  ids: u64 hash, u64 lease time. */
 #define EVENT_PART_IDS(F)      F(u32, queue) F(tags, tags) F(rest, ids)
 /* In order of their age, before the queue's messages. */
 #define EVENT_PART_POSITION(F) F(u32, queue) F(u64, at) F(str, name) F(tags, tags)
