@@ -5,6 +5,7 @@
 #include "imports.h"
 #include "lives.h"
 #include "trace.h"
+#include "watches.h"
 
 #include "core/client/client.h"
 #include "core/wire/attributes.h"
@@ -31,14 +32,17 @@ static const char *const names[NAMES] = {
 struct held {
 	uint64_t seq, lease;
 	uint32_t line;
-	uint8_t name;
+	unsigned name;
 	bool ended; /* its lease, while a SETTLE_SEND of it had no answer */
 };
 
 struct sub {
 	uint32_t id;
-	uint8_t name;
+	unsigned name;
 	bool on;
+	bool ephemeral;
+	bool confirmed; /* ephemeral: it is in this queue */
+	uint32_t queue;
 };
 
 struct actor {
@@ -63,6 +67,10 @@ struct actor {
 	uint32_t held_count;
 	struct note *notes; /* of its unanswered commands */
 	struct life life_asked;
+	struct watch watch;
+	unsigned
+	    sent_name; /* a sender: the newest that it knows to be stored, if sent_seq is not 0 */
+	uint64_t sent_seq;
 };
 
 /* What a command was about. */
@@ -91,6 +99,25 @@ static struct mono_time mono(const struct actor *a)
 static struct slice name_of(unsigned i)
 {
 	return slice_str(names[i]);
+}
+
+/* The same of an ephemeral subscription. */
+static struct slice queue_of(const struct world *w, unsigned i)
+{
+	return i < NAMES ? name_of(i) : slice_str(w->sub_names[i - NAMES]);
+}
+
+static unsigned sub_name_number(struct world *w, struct slice name)
+{
+	for (unsigned i = 0; i < w->sub_names_count; i++)
+		if (slice_eq(name, slice_str(w->sub_names[i])))
+			return NAMES + i;
+	size_t size = (w->sub_names_count + 1) * sizeof(*w->sub_names);
+	w->sub_names = realloc(w->sub_names, size);
+	assert(w->sub_names && name.len < NAME_EPHEMERAL_MAX);
+	memcpy(w->sub_names[w->sub_names_count], name.data, name.len);
+	w->sub_names[w->sub_names_count][name.len] = 0;
+	return NAMES + w->sub_names_count++;
 }
 
 unsigned actors_name_number(struct slice name)
@@ -137,6 +164,10 @@ static void on_sent(
 		checks_sent(a->w, n->items[i].line, first_seq + i);
 		a->w->lines.all[n->items[i].line].sent = true;
 	}
+	if (count > 0 && !n->topic) {
+		a->sent_name = n->items[0].name;
+		a->sent_seq = first_seq + count - 1;
+	}
 	note_free(a, n);
 }
 
@@ -163,7 +194,7 @@ static void on_done(void *arg, const struct client_command *cmd, struct slice st
 	trace("done", a->number, n->verb, n->count, stale.len);
 	for (uint32_t i = 0; i < n->count; i++)
 		if (n->verb == VERB_SETTLE && !is_stale(stale, &n->items[i]))
-			checks_settled(a->w, name_of(n->items[i].name), n->items[i].line,
+			checks_settled(a->w, queue_of(a->w, n->items[i].name), n->items[i].line,
 			    n->items[i].seq, n->items[i].lease);
 	note_free(a, n);
 }
@@ -203,7 +234,7 @@ static bool on_split(void *arg, const struct client_command *cmd, uint32_t at, v
 	trace("split", a->number, at, rest->count, 0);
 	memcpy(n->items, rest->items, at * sizeof(n->items[0]));
 	rest->count -= at;
-	uint8_t name = rest->items[0].name;
+	unsigned name = rest->items[0].name;
 	memmove(rest->items, rest->items + at, rest->count * sizeof(n->items[0]));
 	rest->items[0].name = name;
 	*tag = n;
@@ -246,9 +277,40 @@ static void sub_off(struct actor *a, uint32_t id)
 static void on_sub_failed(void *arg, uint32_t sub, enum rmq_error code, struct slice text)
 {
 	struct actor *a = arg;
+	const struct sub *s = sub_find(a, sub);
 	(void)text;
 	trace("sub_failed", a->number, sub, code, 0);
+	if (s && s->confirmed && code != RMQ_E_NO_QUEUE)
+		trace_fail("an ephemeral subscription ends: %s", error_text(code));
+	/* As rmq-recv does, which has nothing more to receive. */
+	if (s && s->confirmed && !a->leaving) {
+		a->leaving = true;
+		client_bye(a->client);
+	}
 	sub_off(arg, sub);
+}
+
+/* An ephemeral one goes on in the same queue: what came meanwhile would be missing in another. */
+static void on_subscribed(void *arg, uint32_t sub, uint32_t lease_ms)
+{
+	struct actor *a = arg;
+	const struct shadow *sh = &a->w->shadow;
+	struct sub *s = sub_find(a, sub);
+	size_t i = sh->queues_count;
+	(void)lease_ms;
+	if (!s || !s->ephemeral)
+		return;
+	struct slice name = client_queue_of(a->client, sub);
+	while (i > 0 &&
+	       (!sh->queues[i - 1] || !slice_eq(name, slice_str(sh->queues[i - 1]->name))))
+		i--;
+	if (i == 0)
+		trace_fail("an ephemeral subscription begins that is not on disk");
+	if (s->confirmed && s->queue != i - 1)
+		trace_fail("%s goes on in another queue", sh->queues[i - 1]->name);
+	s->name = sub_name_number(a->w, name);
+	s->confirmed = true;
+	s->queue = (uint32_t)(i - 1);
 }
 
 static void on_unsubscribed(void *arg, uint32_t sub)
@@ -282,7 +344,7 @@ static void on_deliver(void *arg, const struct client_delivery *d)
 	if (!s)
 		trace_fail("a delivery for no subscription");
 	if (prng_chance(&a->w->prng, 500))
-		client_started(a->client, name_of(s->name), d->lease, d->first_seq,
+		client_started(a->client, queue_of(a->w, s->name), d->lease, d->first_seq,
 		    (uint32_t)prng_range(&a->w->prng, 1, d->count));
 	a->held = realloc(a->held, (a->held_count + d->count) * sizeof(*a->held));
 	assert(a->held);
@@ -298,7 +360,7 @@ static void on_deliver(void *arg, const struct client_delivery *d)
 				    "a receiver is given a message twice under lease %llu",
 				    (unsigned long long)h.lease);
 		if (client_vouches(a->client, h.lease, h.seq, mono(a)))
-			checks_held(a->w, name_of(h.name), h.line, h.seq, h.lease);
+			checks_held(a->w, queue_of(a->w, h.name), h.line, h.seq, h.lease);
 		a->held[a->held_count++] = h;
 	}
 }
@@ -339,6 +401,15 @@ static void on_transferred(
 	(void)again;
 	trace("transferred", code, m->moved, m->kept, m->next);
 	on_list_end(arg, m->req, false);
+}
+
+static void on_watched(void *arg, uint32_t req, enum rmq_error code, uint64_t messages)
+{
+	struct actor *a = arg;
+	trace("watched", a->number, code, messages, a->watch.what);
+	if (!a->watch.on || a->watch.req != req)
+		trace_fail("a client is told twice what it waits for");
+	a->watch.on = false;
 }
 
 static void on_history(void *arg, uint32_t req, enum rmq_error code, struct slice place,
@@ -430,6 +501,7 @@ static void start(struct actor *a)
 	    .settle_sent = on_settle_sent,
 	    .failed = on_failed,
 	    .split = on_split,
+	    .subscribed = on_subscribed,
 	    .sub_failed = on_sub_failed,
 	    .deliver = on_deliver,
 	    .lease_ended = on_lease_ended,
@@ -440,6 +512,7 @@ static void start(struct actor *a)
 	    .position = on_position,
 	    .transferred = on_transferred,
 	    .history = on_history,
+	    .watched = on_watched,
 	    .known = on_known,
 	    .fatal = on_fatal,
 	};
@@ -449,7 +522,8 @@ static void start(struct actor *a)
 	a->direct = prng_chance(&w->prng, 500);
 	a->fatal = a->leaving = a->asking = false;
 	a->unlimited = 0;
-	a->session = 0;
+	a->session = a->sent_seq = 0;
+	a->watch.on = false;
 	a->life = ++w->lives;
 	a->paused_until = 0;
 	if (!a->imports)
@@ -859,8 +933,7 @@ static void subscribe(struct actor *a, unsigned name, uint8_t flags)
 			continue;
 		uint32_t lease_ms =
 		    prng_chance(p, 500) ? 0 : (uint32_t)prng_range(p, 100, 2000);
-		s->name = (uint8_t)name;
-		s->on = true;
+		*s = (struct sub){.name = name, .on = true};
 		if (prng_chance(p, 500))
 			flags |= SUBSCRIBE_STARTS;
 		if (prng_chance(p, 500))
@@ -869,6 +942,24 @@ static void subscribe(struct actor *a, unsigned name, uint8_t flags)
 		trace("subscribe", a->number, name, s->id, lease_ms);
 		return;
 	}
+}
+
+/* What comes to a pattern from now on, in a queue of its own. */
+static void subscribe_to_pattern(struct actor *a)
+{
+	struct prng *p = &a->w->later;
+	const char *pattern = line_patterns[prng_below(p, LINE_PATTERNS)];
+	uint8_t flags =
+	    (uint8_t)(SUBSCRIBE_EPHEMERAL | (prng_chance(p, 500) ? SUBSCRIBE_STARTS : 0) |
+		      (prng_chance(p, 500) ? SUBSCRIBE_IDLE : 0));
+	unsigned i = 0;
+	while (i < SUBSCRIPTIONS_MAX && a->subs[i].on)
+		i++;
+	if (i == SUBSCRIPTIONS_MAX)
+		return;
+	a->subs[i] = (struct sub){.on = true, .ephemeral = true};
+	a->subs[i].id = client_subscribe(a->client, mono(a), slice_str(pattern), flags, 0);
+	trace("subscribe to", a->number, a->subs[i].id, flags, 0);
 }
 
 static void give_credit(struct actor *a, struct sub *s)
@@ -888,7 +979,7 @@ static void take_out(struct note *note, struct settle_entry *entries, struct hel
     uint32_t *count, uint32_t at)
 {
 	uint32_t n = 0;
-	uint8_t name = list[at].name;
+	unsigned name = list[at].name;
 	for (uint32_t i = at; i < *count && n < note->count; i++) {
 		if (list[i].name != name)
 			continue;
@@ -916,7 +1007,7 @@ static void settle(struct actor *a, struct held *list, uint32_t *count, uint32_t
 	struct settle_entry entries[TAKEN_MAX];
 	struct client_settlement s = *how;
 	struct note *note = note_new(a, s.verb, want < TAKEN_MAX ? want : TAKEN_MAX);
-	s.queue = name_of(list[at].name);
+	s.queue = queue_of(a->w, list[at].name);
 	s.tag = note;
 	take_out(note, entries, list, count, at);
 	trace("settle", a->number, s.verb, entries[0].first, note->count);
@@ -940,8 +1031,8 @@ static void settle_and_send(struct actor *a, uint32_t at, uint32_t want)
 		a->w->lines.all[note->items[note->count + i].line].settles = true;
 	sendbuf_seal(buf, 0, 0, name_of(to), NO_TAGS);
 	trace("settle_send", a->number, to, entries[0].first, note->count);
-	client_settle_send(a->client, mono(a), name_of(from), entries, note->count, name_of(to),
-	    flags, sendbuf_batch(buf), note);
+	client_settle_send(a->client, mono(a), queue_of(a->w, from), entries, note->count,
+	    name_of(to), flags, sendbuf_batch(buf), note);
 	sendbuf_free(buf);
 }
 
@@ -1006,7 +1097,7 @@ static void work(struct actor *a)
 		}
 		return;
 	}
-	checks_held(a->w, name_of(h->name), h->line, h->seq, h->lease);
+	checks_held(a->w, queue_of(a->w, h->name), h->line, h->seq, h->lease);
 	if (!a->w->calm && prng_chance(p, 100)) {
 		touch(a, at);
 		return;
@@ -1029,7 +1120,7 @@ static void subscribe_all(struct actor *a)
 		const struct shadow_queue *q = shadow_queue(&a->w->shadow, name_of(n));
 		bool on = false;
 		for (unsigned i = 0; i < SUBSCRIPTIONS_MAX; i++)
-			on |= a->subs[i].on && a->subs[i].name == n;
+			on |= a->subs[i].on && !a->subs[i].ephemeral && a->subs[i].name == n;
 		if (q && q->live > 0 && !on)
 			subscribe(a, n, SUBSCRIBE_NO_CREATE);
 	}
@@ -1043,10 +1134,12 @@ static void receiver_step(struct actor *a)
 	if (a->w->calm)
 		subscribe_all(a);
 	struct sub *s = &a->subs[prng_below(p, a->w->calm ? SUBSCRIPTIONS_MAX : 3)];
-	if (!s->on && !a->w->calm && prng_chance(p, 500))
+	if (!s->on && !a->w->calm && prng_chance(&a->w->later, a->w->weather.ephemeral))
+		subscribe_to_pattern(a);
+	else if (!s->on && !a->w->calm && prng_chance(p, 500))
 		subscribe(
 		    a, (unsigned)prng_below(p, prng_chance(p, 700) ? LIVE_NAMES : NAMES), 0);
-	else if (s->on && !a->w->calm && prng_chance(p, 20))
+	else if (s->on && !s->ephemeral && !a->w->calm && prng_chance(p, 20))
 		client_unsubscribe(a->client, s->id);
 	else if (s->on && a->held_count < HELD_MAX)
 		give_credit(a, s);
@@ -1190,9 +1283,9 @@ static bool may_disturb(struct world *w, const struct note *n, const struct link
 
 /*
  * Purges, removes or (of a topic) unbinds one of several queues that a large message is on its way to, if
- * there is one.
+ * there is one; of a topic also while another command is unanswered.
  */
-static bool disturb(struct actor *a)
+static bool disturb(struct actor *a, bool busy)
 {
 	struct world *w = a->w;
 	struct prng *p = &w->prng;
@@ -1201,7 +1294,7 @@ static bool disturb(struct actor *a)
 		struct link *l = w->actors[i].link;
 		while (n && n->several == 0)
 			n = n->next;
-		if (!n || !may_disturb(w, n, l))
+		if (!n || (!n->topic && busy) || !may_disturb(w, n, l))
 			continue;
 		/* Perhaps while some of its pieces have not come yet. */
 		if (l && !n->topic && prng_chance(&w->own, 500))
@@ -1292,7 +1385,8 @@ static void admin_step(struct actor *a)
 	}
 	if (!a->asking && a->life_asked.asked)
 		ask_life(a);
-	if (a->asking || client_unanswered(a->client) > 0 || disturb(a))
+	bool busy = a->asking || client_unanswered(a->client) > 0;
+	if (disturb(a, busy) || busy)
 		return;
 	if (wants_binding(a->w, name)) {
 		bind(a, name, true, (unsigned)prng_below(&a->w->later, LINE_PATTERNS));
@@ -1327,6 +1421,26 @@ static void admin_step(struct actor *a)
 	}
 }
 
+/* ---- who waits for a queue ---- */
+
+/* As rmq-send --wait and rmq-queue wait do; one of them at a time. */
+static void watch_step(struct actor *a)
+{
+	struct world *w = a->w;
+	struct prng *p = &w->later;
+	bool gone = a->kind == SENDER && !a->imports && a->sent_seq > 0 && prng_chance(p, 700);
+	unsigned name = gone ? a->sent_name : (unsigned)prng_below(p, LIVE_NAMES);
+	struct watch *it = &a->watch;
+	if (w->calm || it->on || a->kind == RECEIVER || !prng_chance(p, w->weather.watched))
+		return;
+	*it = (struct watch){.on = true, .name_len = (uint8_t)name_of(name).len};
+	memcpy(it->name, names[name], it->name_len);
+	it->what = gone ? WATCH_GONE : prng_chance(p, 800) ? WATCH_BELOW : WATCH_ABOVE;
+	it->messages = gone ? a->sent_seq : prng_range(p, 1, 20);
+	it->req = client_watch(a->client, mono(a), name_of(name), it->what, it->messages);
+	trace("watch", a->number, it->what, name, it->messages);
+}
+
 /* ---- all of them ---- */
 
 static void step(struct actor *a)
@@ -1334,6 +1448,7 @@ static void step(struct actor *a)
 	if (a->paused_until > a->w->boot_ms)
 		return;
 	if (!a->leaving && !a->fatal) {
+		watch_step(a);
 		switch (a->kind) {
 		case SENDER:
 			sender_step(a);
@@ -1387,7 +1502,8 @@ bool actors_done(const struct world *w)
 	if (w->lines.count < w->lines_goal || import_is_left(w))
 		return false;
 	for (unsigned i = 0; i < w->actors_count; i++)
-		if (client_unanswered(w->actors[i].client) > 0)
+		if (client_unanswered(w->actors[i].client) > 0 ||
+		    (w->actors[i].watch.on && watches_met(w, &w->actors[i].watch)))
 			return false;
 	return true;
 }

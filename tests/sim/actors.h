@@ -2,10 +2,11 @@
  * The clients: each is a process with the client core in it, a clock of its own, and at
  * most one connection.
  *
- *	sender		sends batches of new lines, also to several queues, and large messages
- *	receiver	subscribes, gives credit now and then, settles, also together with
- *			lines that it sends, releases (counted or not, with or without
- *			delay), buries, touches, or detaches what it holds
+ *	sender		sends batches of new lines, also to several queues and to topics, and large
+ *			messages, and waits until some are gone
+ *	receiver	subscribes, also to patterns, gives credit now and then, settles, also
+ *			together with lines that it sends, releases (counted or not, with or
+ *			without delay), buries, touches, or detaches what it holds
  *	acker		settles by receipts that receivers detached
  *	administrator	creates, sets, removes, purges, lists and peeks
  *

@@ -451,15 +451,19 @@ static void check_order(const struct world *w)
 	struct {
 		uint64_t seq;
 		uint32_t queue;
-	} *newest = calloc((w->lives + 1) * (size_t)ACTORS_NAMES, sizeof(*newest));
+	} * newest;
+	size_t width = ACTORS_NAMES + w->shadow.queues_count;
+	newest = calloc((w->lives + 1) * width, sizeof(*newest));
 	assert(newest);
 	for (uint32_t i = 0; i < w->lines.count; i++) {
 		const struct line_state *l = &w->lines.all[i];
 		for (uint32_t k = 0; k < l->stored; k++) {
 			const struct line_copy *c = &l->copy[k];
 			const struct shadow_queue *q = w->shadow.queues[c->first_queue];
-			size_t at = l->sender * (size_t)ACTORS_NAMES +
-				    actors_name_number(slice_of(q->name, q->name_len));
+			size_t at =
+			    l->sender * width +
+			    (q->ephemeral ? ACTORS_NAMES + q->id
+					  : actors_name_number(slice_of(q->name, q->name_len)));
 			if (newest[at].queue > c->first_queue ||
 			    (newest[at].queue == c->first_queue &&
 				newest[at].seq >= c->first_seq))

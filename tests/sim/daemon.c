@@ -2,6 +2,7 @@
 
 #include "actors.h"
 #include "checks.h"
+#include "ephemerals.h"
 #include "receivers.h"
 #include "told.h"
 #include "trace.h"
@@ -139,6 +140,7 @@ static void host_append(void *arg, uint64_t n, enum record_kind kind, struct sli
 			    (unsigned long long)used, (unsigned long long)d->room_bytes);
 		note_unread(d, payload);
 		receivers_appended(d->w, payload);
+		ephemerals_appended(d, payload);
 	} else {
 		new_bytes_since(d, n, 0);
 	}
@@ -484,6 +486,7 @@ static void take_end(struct link *l)
 	if (!l->down.closed && !end_arrived(l))
 		return;
 	trace("disconnect", l->id, l->session, l->died_session, 0);
+	ephemerals_left(l);
 	broker_disconnect(b, l->id);
 	if (l->died_session) {
 		shadow_died(&w->shadow, l->died_session);

@@ -124,12 +124,6 @@ static void jump(struct world *w)
 	trace("jump", (uint64_t)w->daemons[0].wall_offset_ms, 0, 0, 0);
 }
 
-static void leap(struct world *w)
-{
-	w->boot_ms += prng_range(&w->prng, 50, 3000);
-	trace("leap", w->boot_ms, 0, 0, 0);
-}
-
 static void change_room(struct world *w)
 {
 	struct journal_model *j = &w->journal;
@@ -246,8 +240,9 @@ static bool fault(struct world *w)
 		void (*happens)(struct world *);
 	} faults[] = {{t->crash, crash}, {t->cut, world_cut}, {t->stall, world_stall},
 	    {t->wedge, world_wedge}, {t->pause, pause_somebody}, {t->jump, jump},
-	    {t->leap, leap}, {t->full, change_room}, {t->taken, others}, {t->hang, hang_disk},
-	    {t->death, die}, {t->still, still}, {t->intrude, world_intrude}, {t->rot, rot}};
+	    {t->leap, world_leap}, {t->full, change_room}, {t->taken, others},
+	    {t->hang, hang_disk}, {t->death, die}, {t->still, still},
+	    {t->intrude, world_intrude}, {t->rot, rot}};
 	uint64_t at = prng_below(&w->prng, 1000);
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
 		if (at < faults[i].rate) {

@@ -24,6 +24,7 @@ struct reading {
 	uint64_t begin;		     /* of END: its first part */
 	uint64_t due_session, due_n; /* the next event is to be SETTLE of this; 0: any event */
 	bool settles;		     /* the newest message is of a SETTLE_SEND */
+	const struct shadow_queue *sub; /* made here, with the name of an ephemeral one */
 	/* lines that BURY took, and that DEAD brought: the same ones at the record's end */
 	struct line_list buried, arrived;
 };
@@ -501,6 +502,8 @@ static void apply_create(struct reading *r, const struct event_create *e)
 	q->is_dead = name_is_dead(e->name);
 	q->base = q->next_seq = q->low = 1;
 	s->queues[e->queue] = q;
+	if (name_is_ephemeral(e->name))
+		r->sub = q;
 	set(r, q, e->max_attempts, e->backoff_min_ms, e->backoff_max_ms, e->dead_letter,
 	    e->tags);
 }
@@ -515,7 +518,8 @@ static void apply_set(struct reading *r, const struct event_set *e)
 static void apply_purge(struct reading *r, const struct event_purge *e)
 {
 	struct shadow_queue *q = queue_by_id(r, e->queue);
-	if (q->live > 0 && !r->s->purge_asked[name_slot(slice_of(q->name, q->name_len))])
+	if (q->live > 0 && !q->ephemeral &&
+	    !r->s->purge_asked[name_slot(slice_of(q->name, q->name_len))])
 		FAIL(r, "%s is purged, but nobody asked for it", q->name);
 	for (uint64_t seq = q->low; seq < e->below && seq < q->next_seq; seq++) {
 		struct shadow_message *m = shadow_message(q, seq);
@@ -559,6 +563,22 @@ static void apply_unbind(struct reading *r, const struct event_unbind *e)
 	if (!(q->bound & bit))
 		FAIL(r, "%s is not bound to the pattern", q->name);
 	q->bound = (uint8_t)(q->bound & ~bit);
+}
+
+/* It has the name of one, and one binding. */
+static void apply_ephemeral(struct reading *r, const struct event_ephemeral *e)
+{
+	struct shadow_queue *q = queue_by_id(r, e->queue);
+	check_owned(r, e->session);
+	if (q != r->sub)
+		FAIL(r, "%s becomes an ephemeral subscription", q->name);
+	q->ephemeral = e->session;
+}
+
+static void check_sub(struct reading *r)
+{
+	if (r->sub && (!r->sub->ephemeral || !r->sub->bound))
+		FAIL(r, "%s is no ephemeral subscription, or is not bound", r->sub->name);
 }
 
 /* What was sent to a topic is for each queue that is bound now, once, and for no other one. */
@@ -888,7 +908,7 @@ struct change {
 	uint64_t until_ms;
 };
 
-static bool proven_dead(const struct shadow *s, uint64_t session)
+bool shadow_is_dead(const struct shadow *s, uint64_t session)
 {
 	unsigned n = s->dead_count < 64 ? s->dead_count : 64;
 	for (unsigned i = 0; i < n; i++)
@@ -920,7 +940,7 @@ bool shadow_said_bye(const struct shadow *s, uint64_t session)
 static void check_expired(
     struct reading *r, struct shadow_queue *q, uint64_t seq, struct shadow_message *m)
 {
-	if (proven_dead(r->s, m->session) || m->asked[VERB_RELEASE] == m->lease)
+	if (shadow_is_dead(r->s, m->session) || m->asked[VERB_RELEASE] == m->lease)
 		return;
 	if (m->end > r->h.lease.ms)
 		FAIL(r, "%s:%llu expires at %llu, its lease %llu ends at %llu", q->name, U(seq),
@@ -1546,7 +1566,7 @@ static void apply_end_dead(struct reading *r, const struct event_end_dead *e)
 	X(REMOVE, remove) \
 	X(PURGE, purge) \
 	X(TAKEN, taken) \
-	X(BIND, bind) X(UNBIND, unbind) \
+	X(BIND, bind) X(UNBIND, unbind) X(EPHEMERAL, ephemeral) \
 	X(SEND, send) \
 	X(CHUNK, chunk) \
 	X(SEND_CHUNKED, send_chunked) X(CHUNKS_DROPPED, chunks_dropped) X(LEASE, lease) \
@@ -1569,6 +1589,7 @@ static void note_counts(struct reading *r)
 			continue;
 		struct shadow_counts now = q->now;
 		now.in[SHADOW_READY] = shadow_ready(q);
+		now.in[SHADOW_TOTAL] = q->live;
 		if (last && memcmp(last->in, now.in, sizeof(now.in)) == 0)
 			continue;
 		if (q->history_count == q->history_cap) {
@@ -1626,6 +1647,7 @@ void shadow_apply(struct shadow *s, uint64_t index, const struct jm_record *rec)
 	check_due(&r);
 	check_buried(&r);
 	check_replaced(&r);
+	check_sub(&r);
 }
 
 void shadow_asked(

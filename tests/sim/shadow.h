@@ -28,6 +28,7 @@ enum shadow_state {
 	SHADOW_LOST,   /* its body could not be read */
 	SHADOW_MOVED,  /* to another queue */
 };
+#define SHADOW_TOTAL (SHADOW_DELAYED + 1) /* in all live states */
 
 /* A lease of a message is over. */
 struct shadow_end {
@@ -74,7 +75,7 @@ struct shadow_message {
 /* How many messages of a queue are in each state that is live, from lease time `made` on. */
 struct shadow_counts {
 	uint64_t made;
-	uint64_t in[SHADOW_DELAYED + 1];
+	uint64_t in[SHADOW_TOTAL + 1];
 };
 
 /* Messages that were handed out at once. */
@@ -86,9 +87,10 @@ struct shadow_handed {
 struct shadow_queue {
 	uint32_t id;
 	bool removed;
-	bool is_dead;  /* a dead-letter queue */
-	bool has_keys; /* some message had one */
-	uint8_t bound; /* to these line_patterns, as bits */
+	bool is_dead;	    /* a dead-letter queue */
+	bool has_keys;	    /* some message had one */
+	uint64_t ephemeral; /* the session that it ends with; 0: none */
+	uint8_t bound;	    /* to these line_patterns, as bits */
 	uint8_t name_len;
 	char name[NAME_FULL_MAX + 1];
 	uint32_t max_attempts;
@@ -219,5 +221,6 @@ uint64_t shadow_record_hash(struct slice payload);
 void shadow_bye(struct shadow *s, uint64_t session);
 bool shadow_said_bye(const struct shadow *s, uint64_t session);
 void shadow_died(struct shadow *s, uint64_t session);
+bool shadow_is_dead(const struct shadow *s, uint64_t session);
 
 #endif

@@ -1,7 +1,9 @@
 #include "told.h"
 
 #include "daemon.h"
+#include "ephemerals.h"
 #include "trace.h"
+#include "watches.h"
 
 #include "core/base/name.h"
 
@@ -37,6 +39,7 @@ struct told {
 	uint64_t welcome_ms; /* lease time */
 	uint64_t heard;	     /* the moment of the newest frame */
 	struct sub subs[SUBSCRIPTIONS_MAX];
+	struct watch watch;
 };
 
 static struct told *told_of(struct link *l)
@@ -64,18 +67,22 @@ static bool is_of(const struct shadow_queue *q, const struct sub *s)
 
 static void on_subscribe(struct link *l, const struct wire_subscribe *m)
 {
+	char name[NAME_EPHEMERAL_MAX];
+	struct slice queue = m->flags & SUBSCRIBE_EPHEMERAL
+				 ? name_of_ephemeral(name, l->session, m->sub)
+				 : m->queue;
 	struct sub *s = sub_find(l, m->sub);
 	for (unsigned i = 0; !s && i < SUBSCRIPTIONS_MAX; i++)
 		if (!told_of(l)->subs[i].on)
 			s = &l->told->subs[i];
-	if (!s || m->queue.len > sizeof(s->name))
+	if (!s || queue.len > sizeof(s->name))
 		trace_fail("a client subscribes too often");
 	*s = (struct sub){.on = true,
 	    .id = m->sub,
 	    .flags = m->flags,
-	    .name_len = (uint8_t)m->queue.len,
+	    .name_len = (uint8_t)queue.len,
 	    .since_ms = daemon_lease_now(l->daemon).ms};
-	memcpy(s->name, m->queue.data, m->queue.len);
+	memcpy(s->name, queue.data, queue.len);
 }
 
 static void on_credit(struct link *l, const struct wire_credit *m)
@@ -96,12 +103,19 @@ void told_asked(struct link *l, const struct frame *f)
 	struct wire_subscribe subscribe;
 	struct wire_unsubscribe unsubscribe;
 	struct wire_credit credit;
+	struct wire_watch watch;
+	struct wire_hello hello;
 	struct sub *s;
 	told_of(l)->heard = ++l->daemon->w->moment;
+	if (f->type == WIRE_TYPE_HELLO && wire_hello_decode(f->payload, &hello))
+		ephemerals_back(l, hello.session);
 	if (f->type == WIRE_TYPE_SUBSCRIBE && wire_subscribe_decode(f->payload, &subscribe))
 		on_subscribe(l, &subscribe);
 	if (f->type == WIRE_TYPE_CREDIT && wire_credit_decode(f->payload, &credit))
 		on_credit(l, &credit);
+	if (f->type == WIRE_TYPE_WATCH && wire_watch_decode(f->payload, &watch))
+		watches_asked(
+		    l->daemon->w, &l->told->watch, &watch, daemon_lease_now(l->daemon).ms);
 	if (f->type == WIRE_TYPE_UNSUBSCRIBE &&
 	    wire_unsubscribe_decode(f->payload, &unsubscribe) &&
 	    (s = sub_find(l, unsubscribe.sub)))
@@ -283,6 +297,7 @@ void told_frame(struct world *w, struct link *l, const struct frame *f)
 {
 	struct wire_sub_failed failed;
 	struct wire_unsubscribed unsubscribed;
+	struct wire_watched watched;
 	switch (f->type) {
 	case WIRE_TYPE_WELCOME:
 		told_of(l)->welcome_ms = daemon_lease_now(l->daemon).ms;
@@ -292,6 +307,10 @@ void told_frame(struct world *w, struct link *l, const struct frame *f)
 		break;
 	case WIRE_TYPE_IDLE:
 		check_idle(w, l, f->payload);
+		break;
+	case WIRE_TYPE_WATCHED:
+		if (wire_watched_decode(f->payload, &watched))
+			watches_told(w, &told_of(l)->watch, &watched);
 		break;
 	case WIRE_TYPE_HELD_BACK:
 		check_held_back(l, f->payload);
@@ -349,10 +368,14 @@ static bool is_served(const struct link *l, const struct daemon *d)
 
 void told_all(struct world *w, const struct daemon *d)
 {
+	ephemerals_all(w, d);
 	for (size_t i = 0; i < w->net.count; i++) {
 		const struct link *l = w->net.links[i];
 		if (!is_served(l, d))
 			continue;
+		if (l->told->watch.on && watches_met(w, &l->told->watch))
+			trace_fail("link %llu: nobody is told that %.*s is as it waited for",
+			    U(l->id), l->told->watch.name_len, l->told->watch.name);
 		for (size_t k = 0; k < w->shadow.queues_count; k++) {
 			struct shadow_queue *q = w->shadow.queues[k];
 			if (!q)

@@ -2,6 +2,7 @@
 
 #include "actors.h"
 #include "daemon.h"
+#include "ephemerals.h"
 #include "trace.h"
 
 #include "core/wire/event.h"
@@ -85,6 +86,11 @@ void world_init(struct world *w, uint64_t seed, unsigned daemons)
 		w->weather.topics = 500;
 		w->weather.large_topics = 300;
 	}
+	if (prng_chance(&later, 150)) {
+		w->weather.topics = 500;
+		w->weather.ephemeral = 400;
+	}
+	w->weather.watched = prng_chance(&later, 300) ? (unsigned)prng_range(&later, 5, 50) : 0;
 	w->later = later;
 	w->boot_ms = START_BOOT_MS;
 	w->lines_goal = (uint32_t)prng_range(&w->prng, 50, 1200);
@@ -105,6 +111,8 @@ void world_init(struct world *w, uint64_t seed, unsigned daemons)
 void world_deinit(struct world *w)
 {
 	actors_free(w);
+	ephemerals_free(w);
+	free(w->sub_names);
 	for (unsigned i = 0; i < w->daemons_count; i++)
 		daemon_free(&w->daemons[i]);
 	free(w->daemons);
@@ -144,6 +152,33 @@ uint64_t world_parts(const struct world *w)
 static struct link *random_link(struct world *w)
 {
 	return w->net.count ? w->net.links[prng_below(&w->prng, w->net.count)] : NULL;
+}
+
+/* Before a long leap many connections break, and daemons that run notice that. */
+static void leave_for_long(struct world *w)
+{
+	for (size_t i = 0; i < w->net.count; i++) {
+		struct link *l = w->net.links[i];
+		if (prng_chance(&w->later, 500)) {
+			l->arrived_ms = w->boot_ms;
+			net_break(l, &w->later);
+		}
+	}
+	net_move_all(&w->net, w->boot_ms);
+	for (unsigned i = 0; i < w->daemons_count; i++)
+		if (daemon_ready(&w->daemons[i]))
+			daemon_turn(&w->daemons[i]);
+}
+
+void world_leap(struct world *w)
+{
+	uint64_t ms = prng_range(&w->prng, 50, 3000);
+	if (w->weather.ephemeral > 0 && prng_chance(&w->later, 200)) {
+		leave_for_long(w);
+		ms += EPHEMERAL_IDLE_MS;
+	}
+	w->boot_ms += ms;
+	trace("leap", w->boot_ms, 0, 0, 0);
 }
 
 void world_cut(struct world *w)

@@ -17,6 +17,7 @@
 #include "shadow.h"
 
 #include "core/base/limits.h"
+#include "core/base/name.h"
 
 /*      name                   what is broken, in the world around the core */
 #define WORLD_VARIANTS(X) \
@@ -64,6 +65,8 @@ struct weather {
 	unsigned laned;	       /* with priorities, delays, expiry, of 1000 */
 	unsigned keyed;	       /* of those, with keys */
 	unsigned topics;       /* to a topic, of 1000 batches */
+	unsigned ephemeral;    /* of 1000 subscriptions, to patterns */
+	unsigned watched;      /* how often a client waits for what a queue holds */
 	unsigned large_topics; /* of those, large messages */
 	unsigned intrude;      /* somebody names another's session */
 	unsigned by_key;       /* queues that hand out by key, of 1000 settings */
@@ -71,6 +74,7 @@ struct weather {
 };
 
 struct actor;
+struct ephemerals;
 struct pool;
 
 struct world {
@@ -107,8 +111,11 @@ struct world {
 	    struct world *w, unsigned server, struct slice address, uint64_t clock_ms);
 	struct actor *actors;
 	unsigned actors_count;
-	uint32_t lives;	       /* of them so far */
-	struct pool *receipts; /* that receivers detached */
+	uint32_t lives;			       /* of them so far */
+	struct pool *receipts;		       /* that receivers detached */
+	struct ephemerals *ephemerals;	       /* NULL: none yet */
+	char (*sub_names)[NAME_EPHEMERAL_MAX]; /* of their queues */
+	unsigned sub_names_count;
 	struct import *import; /* what one of the senders sends, if there are many */
 	uint32_t lines_goal;   /* so many messages are written in all */
 };
@@ -120,6 +127,8 @@ void world_deinit(struct world *w);
 /* Records that the parts of the newest checkpoint take. */
 uint64_t world_parts(const struct world *w);
 
+/* Time goes on, and nobody does anything: now and then so long that those who are away are gone. */
+void world_leap(struct world *w);
 /* A client's connection breaks; one stops for a while. */
 void world_cut(struct world *w);
 void world_stall(struct world *w);

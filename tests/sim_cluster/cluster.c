@@ -202,8 +202,7 @@ static void jump(struct cluster *c)
 /* Clients and queue daemons see time pass in which Raft does nothing. */
 static void leap(struct cluster *c)
 {
-	c->world.boot_ms += prng_range(&c->world.prng, 50, 3000);
-	trace("leap", c->world.boot_ms, 0, 0, 0);
+	world_leap(&c->world);
 }
 
 /* Disks fill up, or are emptied: most of them, or a few. */

@@ -21,7 +21,15 @@
 	    "in front of part") \
 	X(PARTS_AT_END, "recovery takes parts as if they were made at END", \
 	    "recovery|record|replica") \
-	X(END_KILLS_LIVE, "END declares records dead that hold live bodies", "live bodies")
+	X(END_KILLS_LIVE, "END declares records dead that hold live bodies", "live bodies") \
+	X(TOPIC_FIRST, "what is sent to a topic comes to one of the queues that are bound", \
+	    "bound or not") \
+	X(EPHEMERAL_EARLY, "an ephemeral subscription ends with its connection", \
+	    "has been away|its receiver is connected") \
+	X(WATCH_EARLY, "who waits for a queue is told while messages are leased", \
+	    "it never was") \
+	X(WATCH_FORGOTTEN, "a client that waits for one does not ask again after a failover", \
+	    "the calm does not end|illness stops")
 
 #define SHOW(NAME, text, rule)	    {#NAME, text, rule, false},
 #define SHOW_RARE(NAME, text, rule) {#NAME, text, rule, true},

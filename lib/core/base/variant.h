@@ -116,6 +116,12 @@
 	X(SHARED_RUNS_ON, "a run goes on in events of other queues than its first one's") \
 	X(TOPIC_FIRST, "what is sent to a topic comes to one of the queues that are bound") \
 	X(TOPIC_AT_LAST, "a large message comes to those that are bound at its last piece") \
+	X(EPHEMERAL_EARLY, "an ephemeral subscription ends with its connection") \
+	X(EPHEMERAL_STAYS, "its queue outlives its receiver") \
+	X(EPHEMERAL_FORGOTTEN, "a checkpoint forgets that a queue is one") \
+	X(EPHEMERAL_REMADE, "one that has ended is made anew when its receiver comes back") \
+	X(WATCH_EARLY, "who waits for a queue is told while messages are leased") \
+	X(WATCH_FORGOTTEN, "a client that waits for one does not ask again after a reconnection") \
 	X(UNBOUND_STILL, "a queue gets what comes to a topic after it was unbound") \
 	X(BINDINGS_UNWRITTEN, "checkpoints have no bindings") \
 	X(DELAY_UNSEEN, "messages are handed out before their time") \

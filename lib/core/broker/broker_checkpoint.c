@@ -293,7 +293,7 @@ static bool write_ids(struct broker *b, struct queue *q, uint64_t bytes)
 static void write_bindings(struct broker *b, const struct queue *q)
 {
 	struct binding *at = binding_after(q, slice_of("", 0));
-	if (q->ephemeral)
+	if (q->ephemeral && !RMQ_VARIANT(EPHEMERAL_FORGOTTEN))
 		broker_emit_part_ephemeral(
 		    b, &(struct event_part_ephemeral){q->id, q->ephemeral, NO_TAGS});
 	for (; at && !RMQ_VARIANT(BINDINGS_UNWRITTEN); at = binding_next(at))

@@ -9,6 +9,7 @@
 
 #include "core/base/name.h"
 #include "core/base/topic.h"
+#include "core/base/variant.h"
 
 /* A binding and the queue that may have to be made for it. */
 #define BIND_ROOM 1024
@@ -203,6 +204,8 @@ void broker_ephemeral_gone(struct broker *b, struct queue *q)
 
 static void end_later(struct broker *b, const struct queue *q)
 {
+	if (RMQ_VARIANT(EPHEMERAL_STAYS))
+		return;
 	broker_errand_later(
 	    b, (struct errand){.kind = ERRAND_END, .queue = q->id, .at = UINT64_MAX});
 }
@@ -246,7 +249,8 @@ void broker_undesert(struct broker *b, struct session *s)
 uint64_t broker_ephemerals_until(const struct broker *b)
 {
 	const struct session *s = TAILQ_FIRST(&b->deserted);
-	return s ? s->idle_since_ms + EPHEMERAL_IDLE_MS : UINT64_MAX;
+	uint64_t idle_ms = RMQ_VARIANT(EPHEMERAL_EARLY) ? 0 : EPHEMERAL_IDLE_MS;
+	return s ? s->idle_since_ms + idle_ms : UINT64_MAX;
 }
 
 void broker_expire_ephemerals(struct broker *b)

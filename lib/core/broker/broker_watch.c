@@ -5,6 +5,8 @@
  */
 #include "core/broker/broker_state.h"
 
+#include "core/base/variant.h"
+
 static void tell(struct broker *b, struct conn *c, enum rmq_error code, uint64_t messages)
 {
 	ANSWER(b, c, watched, c->watch.req, (uint8_t)code, messages);
@@ -43,7 +45,8 @@ static bool is_so(const struct conn *c, struct queue *q)
 	uint64_t n = c->watch.messages;
 	switch (c->watch.what) {
 	case WATCH_BELOW:
-		return queue_total(q) < n;
+		return queue_total(q) - (RMQ_VARIANT(WATCH_EARLY) ? q->live[STATE_LEASED] : 0) <
+		       n;
 	case WATCH_ABOVE:
 		return queue_total(q) > n;
 	}

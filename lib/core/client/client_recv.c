@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "core/base/variant.h"
+
 static void assembly_reset(struct assembly *a)
 {
 	free(a->bytes);
@@ -87,7 +89,7 @@ void client_on_subscribed(
 	c->progress = now;
 	s->confirmed = true;
 	/* What comes back after this is no other one: messages may be missing then. */
-	if (s->flags & SUBSCRIBE_EPHEMERAL)
+	if (s->flags & SUBSCRIBE_EPHEMERAL && !RMQ_VARIANT(EPHEMERAL_REMADE))
 		s->flags |= SUBSCRIBE_NO_CREATE;
 	s->lease_ms = m->lease_ms;
 	if (c->lease_min_ms == 0 || m->lease_ms < c->lease_min_ms)
@@ -806,7 +808,8 @@ void client_recv_disconnected(struct client *c)
 	}
 	for (size_t i = 0; i < REQUESTS_MAX; i++) {
 		c->requests[i].again |= c->requests[i].sent;
-		c->requests[i].sent = c->requests[i].cut = false;
+		c->requests[i].sent = RMQ_VARIANT(WATCH_FORGOTTEN) && c->requests[i].watch;
+		c->requests[i].cut = false;
 		assembly_reset(&c->requests[i].large);
 	}
 	held_disconnect(&c->held);
