@@ -1,8 +1,10 @@
 #include "spawn.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -26,14 +28,25 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/*
+ * What would ask on a terminal fails at once then; as a background group of its session it would be
+ * stopped for ever.  No new session: the leader of one gets the next terminal that it opens, a serial
+ * line say, whose bytes would be its signals.
+ */
+static bool leave_terminal(void)
+{
+	int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return errno != EMFILE && errno != ENFILE && errno != ENOMEM;
+	bool left = ioctl(fd, TIOCNOTTY) == 0;
+	close(fd);
+	return left;
+}
+
 /* In the child.  Returns only on failure. */
 static __attribute__((noinline)) void become(const struct spawn *s, pid_t parent)
 {
-	/*
-	 * A session, and so a process group, of its own: without a terminal, what would ask there
-	 * fails at once.  As a background group of our session it would be stopped for ever.
-	 */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || setsid() < 0)
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || setpgid(0, 0) != 0 || !leave_terminal())
 		return;
 	/* The parent may have died before the line above. */
 	if (getppid() != parent) {

@@ -10,8 +10,8 @@
 #include "core/base/text.h"
 
 /*
- * The program is the leader of a session of its own, without a terminal, gets the signals that we
- * were started with, and SIGKILL when we die.  Descriptors that are not FD_CLOEXEC are inherited.
+ * The program is the leader of a process group of its own, without a terminal, gets the signals that
+ * we were started with, and SIGKILL when we die.  Descriptors that are not FD_CLOEXEC are inherited.
  */
 struct spawn {
 	const char *path; /* with a '/' */

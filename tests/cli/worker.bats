@@ -838,4 +838,17 @@ quick_queue() {
 	assert_failure 65
 	assert_output --partial "/dev/tty"
 	[ "$(counts jobs.dead)" = "1 0 0" ]
+	# Nor does it get one that it opens, as that of a serial line.
+	cat >work <<-'END'
+		#!/usr/bin/perl
+		my ($unlock, $number) = (pack("i", 0), pack("i", 0));
+		open(my $line, "+<", "/dev/ptmx") or die "/dev/ptmx: $!";
+		ioctl($line, 0x40045431, $unlock) && ioctl($line, 0x80045430, $number) or die "pty: $!";
+		open(my $device, "+<", "/dev/pts/" . unpack("i", $number)) or die "pts: $!";
+		exit(open(my $terminal, "<", "/dev/tty") ? 65 : 0);
+	END
+	chmod 755 work
+	rmq-send jobs a a
+	timeout 20 script -qec "rmq-recv -1 jobs ./work" /dev/null </dev/null
+	timeout 20 setsid -w rmq-recv -1 jobs ./work
 }
