@@ -38,7 +38,8 @@ function generate(	f, part, i, all) {
 	print "\tlocal takes=" quoted(taking " ") " commands=" quoted(command_names())
 	print "\t_rmq_complete " f
 	print "}"
-	print "complete -F " f " " name[0]
+	print "# Where it offers nothing, bash offers the names of files, as that of a message may be."
+	print "complete -o bashdefault -o default -F " f " " name[0]
 }
 
 # With a value that may be left out: with each that there is, too.

@@ -1,20 +1,26 @@
 # Sets at[] and line[] to the words up to the cursor, of which the last is being written, and where
-# they begin in COMP_WORDS: bash splits them at = and : too.
+# they begin in COMP_WORDS: bash splits them at = and : too.  Redirections are none of them; redirected
+# is not empty if the cursor is in one.
 _rmq_split() {
-	local rest=${COMP_LINE:0:COMP_POINT} i before
-	line=() at=()
+	local rest=${COMP_LINE:0:COMP_POINT} i before word
+	line=() at=() redirected=
 	for ((i = 0; i <= COMP_CWORD; i++)); do
 		before=$rest
 		rest=${rest#"${rest%%[![:space:]]*}"}
-		if ((i == 0)) || [[ $rest != "$before" ]]; then
-			line+=("") at+=("$i")
+		word=${COMP_WORDS[i]}
+		((i < COMP_CWORD)) || word=$rest
+		if [[ $word == [\<\>]* ]]; then
+			[[ $rest != "$before" || ! ${line[-1]} || ${line[-1]} == *[!0-9]* ]] ||
+				unset 'line[-1]' 'at[-1]'
+			redirected=operator
+		elif [[ $redirected == operator ]]; then
+			redirected=file
+		elif [[ ! $redirected || $rest != "$before" ]]; then
+			redirected=
+			((i > 0)) && [[ $rest == "$before" ]] || line+=("") at+=("$i")
+			line[-1]+=$word
 		fi
-		if ((i == COMP_CWORD)); then
-			line[-1]+=$rest
-		else
-			line[-1]+=${COMP_WORDS[i]}
-			rest=${rest#"${COMP_WORDS[i]}"}
-		fi
+		rest=${rest#"$word"}
 	done
 }
 
@@ -54,9 +60,10 @@ _rmq_words() {
 # Completes for the program whose functions begin with $1.
 _rmq_complete() {
 	local line at options positions ordered runs repeats words server= command= option= ended=
-	local i word count=0 current before=
+	local i word count=0 current before= redirected
 	COMPREPLY=()
 	_rmq_split
+	[[ ! $redirected ]] || return
 	"$1_part" ""
 	for ((i = 1; i < ${#line[@]} - 1; i++)); do
 		word=${line[i]}

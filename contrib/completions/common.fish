@@ -51,14 +51,22 @@ end
 # The words before the cursor that are no options; $argv are the options that take an argument.
 function __rmq_words_before
     set -l words (commandline -opc)
-    set -e words[1]
+    for place in (__rmq_places $argv)
+        printf '%s\n' $words[$place]
+    end
+end
+
+# Their places among the words before the cursor.
+function __rmq_places
+    set -l words (commandline -opc)
     set -l skip 0
     set -l ended 0
-    for word in $words
+    for place in (seq 2 (count $words))
+        set -l word $words[$place]
         if test $skip = 1
             set skip 0
         else if test $ended = 1
-            echo -- $word
+            echo $place
         else if test "$word" = --
             set ended 1
         else if string match -q -- '--*' $word
@@ -73,7 +81,16 @@ function __rmq_words_before
                 set -e letters[1]
             end
         else
-            echo $word
+            echo $place
         end
     end
+end
+
+# Completes the command that begins with word $argv[1] of those that are no options.
+function __rmq_run
+    set -l words (commandline -opc)
+    set -l places (__rmq_places $argv[2..-1])
+    set -l run (commandline -ct)
+    set -q places[$argv[1]]; and set -p run $words[$places[$argv[1]]..-1]
+    __fish_complete_subcommand --commandline $run
 end

@@ -36,7 +36,7 @@ function print_part(f, part,	i, k, from, where) {
 	for (k = 1; k <= positions[part]; k++) {
 		from = where (k - 1) " " (k == positions[part] && (repeats[part] || runs[part]) ? 999 : k - 1) "' "
 		if (runs[part] && k == positions[part])
-			print from "-a '(__fish_complete_subcommand --fcs-skip=" k taking ")'"
+			print from "-a '(__rmq_run " k taking ")'"
 		else if (position[part, k] != "")
 			print from choice(position[part, k])
 	}

@@ -15,7 +15,7 @@ _sort_or_not() {
 complete -F _sort_or_not sort-or-not
 while IFS= read -r COMP_LINE; do
 	COMP_POINT=${#COMP_LINE} COMP_TYPE=9 COMP_KEY=9
-	read -ra COMP_WORDS <<<"$(sed 's/[=:]/ & /g' <<<"$COMP_LINE")"
+	read -ra COMP_WORDS <<<"$(sed 's/[=:<>]/ & /g' <<<"$COMP_LINE")"
 	[[ $COMP_LINE != *' ' ]] || COMP_WORDS+=('')
 	COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
 	function=$(complete -p "${COMP_WORDS[0]}")

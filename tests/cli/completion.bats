@@ -24,6 +24,7 @@ cases() {
 		rmq-recv jobs sort-or-|sort-or-not
 		rmq-recv jobs --wait 5 sort-or-not --r|--random --reverse
 		rmq-recv jobs -- sort-or-not --re|--reverse
+		rmq-recv --on-exit 3=dead jobs sort-or-not --ra|--random
 		rmq-recv jobs sort-or-not --ac|
 		rmq-queued -d dir sort-or-not --re|--reverse
 		rmq-queued --create |auto explicit
@@ -51,6 +52,7 @@ cases() {
 	case $1 in
 	bash | zsh)
 		cat <<-END
+			rmq-send jobs <file 2>errors --pr|--print-ids --priority --progress
 			rmq-recv --ack=r|read
 			rmq-recv --drain=|all
 			rmq-recv -o id,rec|$([ "$1" = bash ] && echo id,)receipt
@@ -100,6 +102,37 @@ offers() {
 
 @test "completion: bash offers options, values, queues, and what COMMAND completes" {
 	offers bash bash
+}
+
+# On a terminal, as these come from readline.
+@test "completion: bash offers files for a redirection, a message, and what has a blank in its name" {
+	export HOME=$PWD
+	mkdir "my dir"
+	touch file "my file"
+	cat >rc <<-'END'
+		PS1= HISTFILE=
+		for file in "$COMPLETIONS"/*; do . "$file"; done
+		told() { echo "$READLINE_LINE" >>told; READLINE_LINE=; }
+		bind -x '"\C-e": told'
+		bind -x '"\C-x": exit'
+	END
+	COMPLETIONS=$(dirname "$(command -v rmq-send)")/../completions/bash
+	export COMPLETIONS
+	cat >lines <<-'END'
+		rmq-send jobs <fi|le
+		rmq-send jobs < fi|le
+		rmq-send <file --resu|me
+		rmq-journal backup d >fi|le
+		rmq-send --files jobs fi|le
+		rmq-send --unsent my\ f|ile 
+		rmq-send --unsent "my f|ile" 
+		rmq-recv --into=my\ d|ir/
+	END
+	{
+		cut -d'|' -f1 lines | while IFS= read -r line; do printf '%s\t\005' "$line"; done
+		printf '\030'
+	} | timeout 10 script -qec 'bash --rcfile rc -i' /dev/null >/dev/null
+	diff -u <(tr -d "|" <lines) <(sed "s/ \$//" told)
 }
 
 @test "completion: zsh offers options, values, queues, and what COMMAND completes" {
