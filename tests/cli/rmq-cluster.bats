@@ -291,7 +291,8 @@ TRANSFER n2"
 	assert_success
 	assert_line --index 0 "usage: rmq-cluster COMMAND [OPTION]... [ARGUMENT]..."
 	run -0 rmq-cluster wait -h
-	assert_line --index 0 --regexp "^usage: rmq-cluster wait .*removed=NODE$"
+	assert_line --index 0 "usage: rmq-cluster wait [OPTION]..."
+	assert_line --index 1 --regexp "^ *self-up.*removed=NODE$"
 	run -0 rmq-cluster -h wait
 	assert_line --index 0 "usage: rmq-cluster COMMAND [OPTION]... [ARGUMENT]..."
 }
