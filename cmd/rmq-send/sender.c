@@ -310,7 +310,7 @@ static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 
 /* ---- --resume ---- */
 
-static void on_position(void *arg, uint32_t req, uint64_t at, struct seq_span sent)
+static void on_position(void *arg, uint32_t req, uint64_t at, struct input_sent sent)
 {
 	struct sender *s = arg;
 	(void)req;
@@ -384,7 +384,9 @@ static bool pass_over(struct sender *s, struct parcel *p, uint32_t n)
 		/* That of a large message may hold the separator. */
 		if (!end || p->buf->large)
 			end = records.data + records.len - 1;
-		put_passed(s, printer_text(&s->printer), slice_of(at, (size_t)(end - at)));
+		if (s->read + i >= s->passed_sent.skipped)
+			put_passed(
+			    s, printer_text(&s->printer), slice_of(at, (size_t)(end - at)));
 		at = end + 1;
 	}
 	text_deinit(&records);

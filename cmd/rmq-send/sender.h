@@ -36,7 +36,7 @@ struct sender {
 	bool placed;	 /* it is known how many records of the input are stored already */
 	uint64_t known;	 /* records that had been stored before, by their ids */
 	uint64_t passed; /* … these, which are passed over */
-	struct seq_span passed_sent;
+	struct input_sent passed_sent;
 	uint64_t
 	    not_waited; /* records that were stored before, and nobody knows as which messages */
 	uint64_t bad;

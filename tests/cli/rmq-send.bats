@@ -925,6 +925,31 @@ holds() {
 	[ "$(rmq-queue show ws ready)" = 1 ]
 }
 
+@test "rmq-send: --resume --pass prints nothing of what may have been skipped as bad, so that it can be removed" {
+	start_queue q
+	rmq-queue create --max-message 10 jobs
+	echo one >one
+	printf 'x%.0s' {1..20} >big
+	echo two >two
+	echo three >three
+	echo four >four
+	# The first run is killed before anybody has read what it prints.
+	printf '%s\0' one big missing two | rmq-send -0 --files --resume a --skip-bad jobs || [ $? -eq 65 ]
+	printf '%s\0' one big missing two three | rmq-send -0 --files --resume a jobs
+	# What could not be read can be now.
+	echo late >missing
+	printf '%s\0' one big missing two three four |
+		rmq-send -0 --files --resume a --skip-bad --pass -i jobs | tr '\0\t' '|=' >passed
+	[ "$(cat passed)" = '-=two|-=three|jobs:4=four|' ]
+	printf '%s\0' one big missing two three four |
+		rmq-send -0 --files --resume a --pass jobs | xargs -0r rm --
+	[ -e big ] && [ -e missing ] && [ -e one ] && [ ! -e two ] && [ ! -e four ]
+	# What was known by its id is stored.
+	run -0 rmq-send -q --id-from hash --resume b -i --pass ids a b a c
+	run -0 rmq-send -q --id-from hash --resume b -i --pass ids a b a c
+	[ "$output" = $'-\ta\n-\tb\n-\ta\n-\tc' ]
+}
+
 @test "rmq-send: --resume goes on at a bad line, and not after what was cut off with it" {
 	start_queue q
 	rmq-queue create jobs --max-message 10

@@ -433,7 +433,7 @@ static void on_peeked(void *arg, const struct client_delivery *d)
 	}
 }
 
-static void on_position(void *arg, uint32_t req, uint64_t at, struct seq_span sent)
+static void on_position(void *arg, uint32_t req, uint64_t at, struct input_sent sent)
 {
 	struct actor *a = arg;
 	(void)req;
@@ -827,6 +827,11 @@ static void import_again(struct actor *a)
 		note_free(a, n);
 }
 
+static uint32_t import_line(struct actor *a)
+{
+	return line_new(a, (uint32_t)prng_range(&a->w->prng, LINE_MIN, 40), 1);
+}
+
 /* Sends the next records: again, those that the run before may have sent. */
 static void import_step(struct actor *a)
 {
@@ -844,16 +849,25 @@ static void import_step(struct actor *a)
 	}
 	struct client_place place = {slice_str(IMPORT_NAME), im->next, im->next};
 	struct note *note = note_new(a, 0, count);
-	for (; n < count && (import_has_more(im) || !over); n++) {
-		uint32_t line = import_next(
-		    im, import_has_more(im)
-			    ? IMPORT_GONE
-			    : line_new(a, (uint32_t)prng_range(&w->prng, LINE_MIN, 40), 1));
+	while (n < count && (import_has_more(im) || !over)) {
+		uint32_t line = import_has_more(im)	   ? IMPORT_GONE
+				: prng_chance(&w->own, 20) ? IMPORT_BAD
+							   : import_line(a);
+		line = import_next(im, line);
+		/* Bad for the input, or refused by the daemon. */
+		if (line == IMPORT_BAD) {
+			place.before += n == 0;
+			continue;
+		}
 		struct line_state *l = &w->lines.all[line];
-		note->items[n].line = line;
+		note->items[n++].line = line;
 		l->refused = false;
 		l->sender = im->sender;
 		l->lane.priority = LINE_NO_PRIORITY;
+	}
+	if (n == 0) {
+		note_free(a, note);
+		return;
 	}
 	note->count = n;
 	place.after = im->next;

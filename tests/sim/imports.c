@@ -17,15 +17,18 @@ static void add(struct import *im, uint32_t line)
 
 static bool is_here(const struct world *w, const struct shadow_queue *q, uint32_t line)
 {
-	const struct line_state *l = line == IMPORT_GONE ? NULL : &w->lines.all[line];
+	const struct line_state *l = line >= IMPORT_BAD ? NULL : &w->lines.all[line];
 	return l && q && l->stored > 0 && l->copy[0].first_queue == q->id;
 }
 
 /* What the queue has of it is waited for. */
 static void check_sent(const struct import *im, const struct world *w,
-    const struct shadow_queue *q, uint64_t at, struct seq_span sent)
+    const struct shadow_queue *q, uint64_t at, struct input_sent sent)
 {
 	for (uint32_t i = 0; i < at && i < im->count; i++) {
+		if (im->records[i] == IMPORT_BAD && i >= sent.skipped)
+			trace_fail(
+			    "record %u of an input was skipped, and passes for stored", i);
 		if (!is_here(w, q, im->records[i]))
 			continue;
 		uint64_t seq = w->lines.all[im->records[i]].copy[0].first_seq;
@@ -35,7 +38,7 @@ static void check_sent(const struct import *im, const struct world *w,
 }
 
 void import_placed(struct import *im, const struct world *w, struct slice queue, uint64_t at,
-    struct seq_span sent)
+    struct input_sent sent)
 {
 	const struct shadow_queue *q = shadow_queue(&w->shadow, queue);
 	check_sent(im, w, q, at, sent);
@@ -43,6 +46,8 @@ void import_placed(struct import *im, const struct world *w, struct slice queue,
 		add(im, IMPORT_GONE);
 	for (uint32_t i = (uint32_t)at; i < im->count; i++) {
 		uint32_t line = im->records[i];
+		if (line == IMPORT_BAD)
+			continue;
 		const struct line_state *l = line == IMPORT_GONE ? NULL : &w->lines.all[line];
 		bool here = is_here(w, q, line);
 		if (here && l->sent)

@@ -19,10 +19,11 @@ struct import {
 	    sender; /* the first process: all records are in the order in which it has them */
 };
 #define IMPORT_GONE UINT32_MAX
+#define IMPORT_BAD  (UINT32_MAX - 1) /* one that is skipped */
 
 /* The queue has so many records of it, as these messages; the next process goes on there. */
 void import_placed(struct import *im, const struct world *w, struct slice queue, uint64_t at,
-    struct seq_span sent);
+    struct input_sent sent);
 /* The line of record `next`, which is passed; IMPORT_GONE: it has none yet, and is given `fresh`. */
 uint32_t import_next(struct import *im, uint32_t fresh);
 bool import_has_more(const struct import *im);

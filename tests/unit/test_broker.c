@@ -795,21 +795,28 @@ static void dead_letters_are_told_a_page_at_a_time(void **state)
 	assert_int_equal(seen, 499);
 }
 
-static void send_record(uint64_t n, uint64_t before, uint64_t after)
+/* One message, of these records, of which others are known. */
+static void send_known(uint64_t n, uint64_t before, uint64_t after, uint64_t known)
 {
-	uint8_t value[SEND_RESUME_MAX], list[4 + SEND_RESUME_MAX], bytes[64];
+	uint8_t value[SEND_RESUME_MAX], list[4 + SEND_RESUME_MAX + TAG_U64_SIZE], bytes[64];
 	struct writer v = writer_of(value, sizeof(value)), t = writer_of(list, sizeof(list)),
 		      w_ = writer_of(bytes, sizeof(bytes));
 	put_u64(&v, before);
 	put_u64(&v, after);
 	put_rest(&v, slice_str("in"));
 	tags_put(&t, SEND_TAG_RESUME, slice_of(v.p, v.len));
+	tags_put_u64(&t, SEND_TAG_KNOWN, known);
 	put_u16(&w_, 1);
 	put_u16(&w_, 0);
 	put_u16(&w_, 2);
 	put_rest(&w_, slice_str("x\n"));
 	INPUT(1, send, n, n - 1, 0, 0, slice_str("q"), slice_of(t.p, t.len),
 	    slice_of(w_.p, w_.len));
+}
+
+static void send_record(uint64_t n, uint64_t before, uint64_t after)
+{
+	send_known(n, before, after, 0);
 }
 
 static void expect_position(uint32_t req, uint64_t at, uint64_t first, uint64_t end)
@@ -819,7 +826,7 @@ static void expect_position(uint32_t req, uint64_t at, uint64_t first, uint64_t 
 	EXPECT(1, POSITION_IS, position_is, m);
 	assert_int_equal(m.req, req);
 	assert_int_equal(m.at, at);
-	struct seq_span sent = seq_span_find(m.tags, POSITION_IS_TAG_NUMBERS);
+	struct input_sent sent = input_sent_find(m.tags, at);
 	assert_int_equal(sent.first, first);
 	assert_int_equal(sent.end, end);
 }
@@ -973,6 +980,44 @@ static void a_position_knows_from_its_first_to_its_last_message_through_a_restar
 	run();
 	expect(1, WIRE_TYPE_SENT);
 	expect_position(5, 5, 4, 7);
+}
+
+static void sends_and_some_are_skipped(
+    uint64_t n, uint64_t before, uint64_t after, uint64_t known, uint64_t skipped)
+{
+	send_known(n, before, after, known);
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	INPUT(1, position, 1, slice_str("q"), slice_str("in"), NO_TAGS);
+	run();
+	EXPECT(1, POSITION_IS, position_is, m);
+	assert_int_equal(m.at, after);
+	assert_int_equal(input_sent_find(m.tags, m.at).skipped, skipped);
+}
+
+static void a_position_knows_after_which_record_all_are_stored(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	sends_and_some_are_skipped(1, 0, 1, 0, 0);
+	sends_and_some_are_skipped(2, 1, 4, 2, 0);
+	/* One of them was refused. */
+	sends_and_some_are_skipped(3, 4, 6, 0, 6);
+	sends_and_some_are_skipped(4, 6, 7, 0, 6);
+	restart();
+	hello(1, 0, 0);
+	/* One before them was bad for the sender. */
+	sends_and_some_are_skipped(1, 8, 9, 0, 8);
+	sends_and_some_are_skipped(2, 9, 12, 1, 12);
+	sends_and_some_are_skipped(3, 12, 13, 0, 12);
+	restart();
+	hello(1, 0, 0);
+	sends_and_some_are_skipped(1, 13, 14, 0, 12);
+	/* Nothing is known of the records before these. */
+	INPUT(1, queue_remove, 2, 1, REMOVE_FORCE, slice_str("q"));
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	sends_and_some_are_skipped(3, 14, 15, 0, 14);
 }
 
 static void wall_clock_jumps_do_not_end_leases(void **state)
@@ -7831,6 +7876,7 @@ static const struct CMUnitTest tests[] = {
     TEST(a_message_whose_id_is_known_is_not_stored_again),
     TEST(an_input_has_a_position_that_no_run_goes_behind),
     TEST(a_position_knows_from_its_first_to_its_last_message_through_a_restart),
+    TEST(a_position_knows_after_which_record_all_are_stored),
     TEST(who_waits_for_a_message_to_be_gone_is_told_the_next_that_is_not),
     TEST(which_messages_are_dead_letters_is_told),
     TEST(dead_letters_are_told_a_page_at_a_time),

@@ -55,6 +55,13 @@ static void on_settle_sent(void *arg, const struct client_command *cmd, uint64_t
 	on_done(arg, cmd, stale);
 }
 
+static bool on_split(void *arg, const struct client_command *cmd, uint32_t at, void **tag)
+{
+	(void)arg, (void)cmd, (void)at;
+	*tag = (char *)(uintptr_t) "first part";
+	return true;
+}
+
 static void on_known(void *arg, const struct client_command *cmd, uint32_t at, uint32_t count,
     struct slice numbers)
 {
@@ -136,6 +143,7 @@ static const struct client_host host = {.sent = on_sent,
     .settle_sent = on_settle_sent,
     .failed = on_failed,
     .known = on_known,
+    .split = on_split,
     .deliver = on_deliver,
     .lease_ended = on_lease_ended,
     .unsubscribed = on_unsubscribed,
@@ -543,6 +551,40 @@ static void what_is_cut_off_is_not_passed_in_its_input(void **state)
 	struct client_place place = place_after(CLIENT_LAST, 2);
 	assert_int_equal(place.before, 10);
 	assert_int_equal(place.after, 11);
+}
+
+/* How many of the records of the oldest SEND it says to be known. */
+static uint64_t known_of_oldest(void)
+{
+	struct slice frame = sendbuf_frame(client_oldest(client)->buf);
+	struct wire_send m;
+	assert_true(wire_send_decode(slice_of(frame.data + 8, frame.len - 8), &m));
+	return tags_find_u64(m.tags, SEND_TAG_KNOWN);
+}
+
+static void the_daemon_learns_what_was_known_and_what_was_bad(void **state)
+{
+	(void)state;
+	(void)place_after(CLIENT_REPEAT, 1);
+	assert_int_equal(known_of_oldest(), 0);
+	expect_frames(6, "SEND#1/0 ");
+	DAEMON(7, known, 1, NO_TAGS, slice_of("\1\0\1\0", 4));
+	assert_int_equal(known_of_oldest(), 1);
+}
+
+/* Which of the two parts of a SEND has no bad record is not known: neither says that it is that. */
+static void both_parts_of_a_send_lack_what_was_bad(void **state)
+{
+	(void)state;
+	(void)place_after(CLIENT_REPEAT, 1);
+	expect_frames(6, "SEND#1/0 ");
+	DAEMON(7, failed, 1, RMQ_E_LIMIT, 1, {0});
+	assert_int_equal(place_of_oldest().after, 11);
+	assert_int_equal(known_of_oldest(), 1);
+	expect_frames(8, "SEND#1/0 ");
+	DAEMON(9, sent, 1, 1, 1);
+	assert_int_equal(place_of_oldest().before, 11);
+	assert_int_equal(known_of_oldest(), 0);
 }
 
 static void a_first_bad_message_leaves_nothing_to_send(void **state)
@@ -1480,6 +1522,8 @@ int main(void)
 	    T(a_stop_sends_what_was_in_front_and_shelves_the_rest),
 	    T(what_is_taken_out_is_passed_in_its_input),
 	    T(what_is_cut_off_is_not_passed_in_its_input),
+	    T(the_daemon_learns_what_was_known_and_what_was_bad),
+	    T(both_parts_of_a_send_lack_what_was_bad),
 	    T(a_first_bad_message_leaves_nothing_to_send),
 	    T(a_half_written_frame_is_ended_before_the_repeat),
 	    T(large_messages_go_in_pieces_and_wait_for_their_room),

@@ -84,6 +84,7 @@
 	X(IDS_FORGOTTEN, "a checkpoint does not know ids of what was sent") \
 	X(IDS_RENUMBERED, "after a checkpoint an id is another message's") \
 	X(POSITION_OF_ONE_RUN, "which messages of an input earlier runs sent is forgotten") \
+	X(POSITION_ALL_STORED, "records of an input that were skipped as bad pass for stored") \
 	X(POSITION_FORGOTTEN, "a checkpoint does not know how far an input has come") \
 	X(NOTE_OF_FIRST, "dead letters that were buried together have the first one's note") \
 	X(TRANSFER_APART, "what is moved comes and leaves in two records") \

@@ -248,12 +248,12 @@ static void write_settings(struct broker *b, const struct queue *q)
 static void write_positions(struct broker *b, const struct queue *q)
 {
 	const struct position *p;
-	uint8_t list[TAG_SPAN_SIZE];
+	uint8_t list[INPUT_SENT_TAGS_SIZE];
 	TAILQ_FOREACH (p, &q->positions.by_age, by_age)
 		if (!RMQ_VARIANT(POSITION_FORGOTTEN))
 			broker_emit_part_position(
 			    b, &(struct event_part_position){q->id, p->at, slice_str(p->name),
-				   seq_span_tags(list, POSITION_TAG_NUMBERS, &p->sent)});
+				   input_sent_tags(list, &p->sent)});
 }
 
 /* Writes the newest of those that are left: so many bytes and one event more at most.  Whether that is all. */

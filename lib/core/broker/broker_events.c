@@ -619,7 +619,7 @@ static enum rmq_error apply_position(
 		q = broker_gap_queue(b, e->queue);
 	if (!q || !name_valid(e->name))
 		return RMQ_E_CORRUPT;
-	struct seq_span sent = seq_span_find(e->tags, POSITION_TAG_NUMBERS);
+	struct input_sent sent = input_sent_find(e->tags, e->at);
 	positions_set(&q->positions, e->name, e->at, &sent);
 	return RMQ_E_OK;
 }
@@ -1396,7 +1396,7 @@ static enum rmq_error apply_part_position(
 	struct queue *q = broker_queue(b, e->queue);
 	if (!q || !name_valid(e->name))
 		return RMQ_E_CORRUPT;
-	struct seq_span sent = seq_span_find(e->tags, POSITION_TAG_NUMBERS);
+	struct input_sent sent = input_sent_find(e->tags, e->at);
 	positions_set(&q->positions, e->name, e->at, &sent);
 	return RMQ_E_OK;
 }

@@ -19,6 +19,7 @@ bool broker_resume_of(const struct wire_send *m, struct resume *r)
 	r->before = get_u64(&in);
 	r->after = get_u64(&in);
 	r->name = get_rest(&in);
+	r->known = tags_find_u64(m->tags, SEND_TAG_KNOWN);
 	return !in.bad && name_valid(r->name) && r->after > r->before &&
 	       !tags_find(m->tags, SEND_TAG_QUEUES, &value);
 }
@@ -37,12 +38,25 @@ bool broker_may_resume(struct queue *q, const struct resume *r, uint64_t n,
 	return false;
 }
 
+/* Up to which record some are stored nowhere, now that so many messages of the SEND are. */
+static uint64_t skipped(const struct position *p, const struct resume *r, uint32_t count)
+{
+	uint64_t others = r->after - r->before - count;
+	if (RMQ_VARIANT(POSITION_ALL_STORED))
+		return 0;
+	if (others != r->known)
+		return r->after;
+	if (r->before > (p ? p->at : 0))
+		return r->before;
+	return p ? p->sent.skipped : 0;
+}
+
 void broker_emit_resume(
     struct broker *b, const struct queue *q, const struct resume *r, uint32_t count)
 {
-	uint8_t list[TAG_SPAN_SIZE];
-	struct seq_span sent = {q->next_seq - count, q->next_seq};
+	uint8_t list[INPUT_SENT_TAGS_SIZE];
 	const struct position *p = positions_find(&q->positions, r->name);
+	struct input_sent sent = {q->next_seq - count, q->next_seq, 0};
 	if (p && count == 0)
 		sent = p->sent;
 	/* Those that came first are not known any more: neither are all. */
@@ -50,16 +64,16 @@ void broker_emit_resume(
 		sent.first = p->sent.first;
 	else if (p && p->sent.first == 0)
 		sent.first = 0;
-	broker_emit_position(b, &(struct event_position){q->id, r->after, r->name,
-				    seq_span_tags(list, POSITION_TAG_NUMBERS, &sent)});
+	sent.skipped = skipped(p, r, count);
+	broker_emit_position(b,
+	    &(struct event_position){q->id, r->after, r->name, input_sent_tags(list, &sent)});
 }
 
 void broker_position(struct broker *b, struct conn *c, const struct wire_position *m)
 {
 	struct queue *q = broker_queue_named(b, m->queue);
 	const struct position *p = q ? positions_find(&q->positions, m->name) : NULL;
-	uint8_t list[TAG_SPAN_SIZE];
-	struct slice tags =
-	    p ? seq_span_tags(list, POSITION_IS_TAG_NUMBERS, &p->sent) : NO_TAGS;
+	uint8_t list[INPUT_SENT_TAGS_SIZE];
+	struct slice tags = p ? input_sent_tags(list, &p->sent) : NO_TAGS;
 	ANSWER(b, c, position_is, m->req, p ? p->at : 0, tags);
 }

@@ -492,6 +492,7 @@ void broker_transfer(struct broker *b, struct conn *c, const struct wire_transfe
 struct resume {
 	uint64_t before;
 	uint64_t after;
+	uint64_t known; /* of them, stored before */
 	struct slice name;
 };
 /* false: it cannot be. */

@@ -53,6 +53,7 @@ struct client_command {
 	struct slice queue;
 	struct slice further; /* further queues that the batch is for */
 	struct slice resume;  /* where it is in its input */
+	uint32_t known; /* records of that which are no messages of it, as they are stored */
 	uint8_t flags;
 	bool staged;
 	uint32_t bytes;
@@ -174,7 +175,7 @@ struct client_host {
 	void (*known)(void *arg, const struct client_command *cmd, uint32_t at, uint32_t count,
 	    struct slice numbers);
 	/* sent: the messages that they are, and what was sent between them. */
-	void (*position)(void *arg, uint32_t req, uint64_t at, struct seq_span sent);
+	void (*position)(void *arg, uint32_t req, uint64_t at, struct input_sent sent);
 	/* code, waits and entries: as HISTORY_IS says; place: to go on from, empty: that is all. */
 	void (*history)(void *arg, uint32_t req, enum rmq_error code, struct slice place,
 	    const struct history_waits *waits, struct slice entries);

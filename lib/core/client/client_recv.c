@@ -784,8 +784,7 @@ void client_on_position_is(
 	c->progress = now;
 	request_end(r);
 	if (c->host.position)
-		c->host.position(c->host.arg, m->req, m->at,
-		    seq_span_find(m->tags, POSITION_IS_TAG_NUMBERS));
+		c->host.position(c->host.arg, m->req, m->at, input_sent_find(m->tags, m->at));
 }
 
 /* ---- the connection ---- */

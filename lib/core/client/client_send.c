@@ -476,7 +476,7 @@ static void seal(struct client_command *cmd)
 	cmd->bytes = 0;
 	for (struct sendbuf *b = cmd->buf; b; b = b->next) {
 		sendbuf_seal_placed(
-		    b, cmd->flags, part++, cmd->queue, cmd->further, cmd->resume);
+		    b, cmd->flags, part++, cmd->queue, cmd->further, cmd->resume, cmd->known);
 		cmd->bytes += (uint32_t)sendbuf_frame(b).len;
 	}
 }
@@ -562,12 +562,21 @@ void client_remove(
 		seal(cmd);
 }
 
+/* Records in its place in the input that it does not have, and that are not stored. */
+static uint32_t lacks(const struct client_command *cmd)
+{
+	uint64_t records = load_u64(cmd->frame + 8) - load_u64(cmd->frame);
+	return (uint32_t)(records - (cmd->buf->large ? 1 : cmd->buf->count) - cmd->known);
+}
+
 void client_cut(struct client *c, const struct client_command *which, uint32_t from)
 {
 	struct client_command *cmd = c->oldest;
 	/* No further than what stays; what was known stays known where it is sent again. */
-	if (cmd->resume.len > 0)
+	if (cmd->resume.len > 0) {
+		cmd->known = lacks(cmd);
 		store_u64(cmd->frame + 8, load_u64(cmd->frame) + from);
+	}
 	client_remove(c, which, from, cmd->buf->large ? 1 : cmd->buf->count - from);
 }
 
@@ -860,6 +869,8 @@ static bool split(struct client *c, struct client_command *cmd, uint32_t at)
 	first->flags = cmd->flags;
 	if (cmd->resume.len > 0) {
 		first->resume = head;
+		/* Which of the two lacks them is not known: the daemon takes it that both do. */
+		first->known = lacks(cmd);
 		store_u64(first->frame + 8, load_u64(cmd->frame) + at);
 		store_u64(cmd->frame, load_u64(cmd->frame) + at);
 	} else {
@@ -965,6 +976,7 @@ static bool take_out_known(
 			return false;
 		if (c->host.known)
 			c->host.known(c->host.arg, cmd, at - gone, count, some);
+		cmd->known += cmd->resume.len > 0 ? count : 0;
 		client_remove(c, cmd, at - gone, count);
 		gone += count;
 	}

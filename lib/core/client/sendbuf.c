@@ -83,9 +83,10 @@ static size_t put_batch_head(struct sendbuf *b)
 }
 
 void sendbuf_seal_placed(struct sendbuf *b, uint8_t flags, uint32_t part, struct slice queue,
-    struct slice further, struct slice resume)
+    struct slice further, struct slice resume, uint32_t known)
 {
-	uint8_t list[4 + CHUNK_ATTRIBUTES_MAX + 4 + SEND_FURTHER_MAX + 4 + SEND_RESUME_MAX];
+	uint8_t list[4 + CHUNK_ATTRIBUTES_MAX + 4 + SEND_FURTHER_MAX + 4 + SEND_RESUME_MAX +
+		     TAG_U64_SIZE];
 	struct writer tags = writer_of(list, sizeof(list));
 	size_t batch = 0;
 	if (b->large) {
@@ -101,6 +102,7 @@ void sendbuf_seal_placed(struct sendbuf *b, uint8_t flags, uint32_t part, struct
 		tags_put(&tags, SEND_TAG_QUEUES, further);
 	if (resume.len > 0)
 		tags_put(&tags, SEND_TAG_RESUME, resume);
+	tags_put_u64(&tags, SEND_TAG_KNOWN, known);
 	size_t head = FRAME_HEADER_SIZE + 8 + 8 + 1 + 4 + 1 + queue.len + 2 + tags.len;
 	uint8_t *p = b->bytes + SENDBUF_BLOB - batch - head;
 	b->begin = (uint32_t)(p - b->bytes);

@@ -15,7 +15,7 @@
 /* Frame header, n, answered, flags, part, queue, further queues, and a position. */
 #define SENDBUF_HEAD \
 	(FRAME_HEADER_SIZE + 8 + 8 + 1 + 4 + 1 + NAME_FULL_MAX + 2 + 4 + SEND_FURTHER_MAX + \
-	    4 + SEND_RESUME_MAX)
+	    4 + SEND_RESUME_MAX + TAG_U64_SIZE)
 /* Attributes of one buffer. */
 #define SENDBUF_ATTRIBUTES_MAX 16384
 #define SENDBUF_ENDS	       (SENDBUF_HEAD + 4 + SENDBUF_ATTRIBUTES_MAX + BATCH_HEADER_SIZE)
@@ -88,14 +88,15 @@ struct batch_view sendbuf_view(const struct sendbuf *b);
 /*
  * Puts what stands before the blob; once the messages are complete, and again
  * when some were removed.  flags: SEND_*; SEND_CHUNK and SEND_MORE are set by it.  further:
- * SEND_TAG_QUEUES of a batch, empty: it is for one queue.  resume: SEND_TAG_RESUME, empty: none.
+ * SEND_TAG_QUEUES of a batch, empty: it is for one queue.  resume: SEND_TAG_RESUME, empty: none;
+ * known: SEND_TAG_KNOWN.
  */
 void sendbuf_seal_placed(struct sendbuf *b, uint8_t flags, uint32_t part, struct slice queue,
-    struct slice further, struct slice resume);
+    struct slice further, struct slice resume, uint32_t known);
 static inline void sendbuf_seal(
     struct sendbuf *b, uint8_t flags, uint32_t part, struct slice queue, struct slice further)
 {
-	sendbuf_seal_placed(b, flags, part, queue, further, NO_TAGS);
+	sendbuf_seal_placed(b, flags, part, queue, further, NO_TAGS, 0);
 }
 
 /* The number, and the newest number whose answer is known: of a sealed frame. */

@@ -6,7 +6,7 @@
 #include "core/base/limits.h"
 #include "core/base/memory.h"
 
-#define POSITION_PART_MAX (32 + TAG_SPAN_SIZE) /* but for its name */
+#define POSITION_PART_MAX (32 + INPUT_SENT_TAGS_SIZE) /* but for its name */
 
 static int position_compare(const struct position *a, const struct position *b)
 {
@@ -58,7 +58,7 @@ const struct position *positions_find(const struct positions *p, struct slice na
 }
 
 void positions_set(
-    struct positions *p, struct slice name, uint64_t at, const struct seq_span *sent)
+    struct positions *p, struct slice name, uint64_t at, const struct input_sent *sent)
 {
 	struct position *one = find(p, name);
 	if (one) {

@@ -16,7 +16,7 @@ struct position {
 	RB_ENTRY(position) by_name;
 	TAILQ_ENTRY(position) by_age;
 	uint64_t at;
-	struct seq_span sent; /* from the first to the last message of its records */
+	struct input_sent sent;
 	char name[];
 };
 RB_HEAD(position_tree, position);
@@ -34,6 +34,6 @@ void positions_deinit(struct positions *p);
 const struct position *positions_find(const struct positions *p, struct slice name);
 /* The name is a queue's (name.h). */
 void positions_set(
-    struct positions *p, struct slice name, uint64_t at, const struct seq_span *sent);
+    struct positions *p, struct slice name, uint64_t at, const struct input_sent *sent);
 
 #endif

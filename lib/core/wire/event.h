@@ -312,8 +312,10 @@ const char *event_name(unsigned type);
 	X(PART_PENDING, EVENT_TAG_SHARES, shares) \
 	X(IDS, IDS_TAG_FIRST, first) \
 	X(PART_IDS, PART_IDS_TAG_NUMBERS, numbers) \
-	X(POSITION, POSITION_TAG_NUMBERS, numbers) \
-	X(PART_POSITION, POSITION_TAG_NUMBERS, numbers) \
+	X(POSITION, INPUT_TAG_NUMBERS, numbers) \
+	X(POSITION, INPUT_TAG_SKIPPED, skipped) \
+	X(PART_POSITION, INPUT_TAG_NUMBERS, numbers) \
+	X(PART_POSITION, INPUT_TAG_SKIPPED, skipped) \
 	X(START, START_TAG_SECRET, secret) \
 	X(PART_START, START_TAG_SECRET, secret) \
 	X(PART_RANGE, EVENT_TAG_PRIORITY, priority) \
@@ -349,12 +351,6 @@ const char *event_name(unsigned type);
  */
 #define IDS_TAG_FIRST	     1
 #define PART_IDS_TAG_NUMBERS 1
-
-/*
- * POSITION and PART_POSITION: seq_span: the messages of the input from its first to its last one, and
- * those that were sent between them; not there: they are not known, and never will be.
- */
-#define POSITION_TAG_NUMBERS 1
 
 /*
  * START and PART_START: SESSION_SECRET_SIZE bytes of which tokens are made (owner.h).  Of the first

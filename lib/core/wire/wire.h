@@ -444,33 +444,48 @@ static inline struct seq_range seq_range_get(struct reader *r)
 	return e;
 }
 
-/* Messages [first, end) of a queue, as the value of a tag.  first 0: they are not known. */
-#define SEQ_SPAN_SIZE 16
-#define TAG_SPAN_SIZE (4 + SEQ_SPAN_SIZE)
-struct seq_span {
+/*
+ * What is known of the records of an input that are passed over.  Tags of POSITION_IS, and of the
+ * events POSITION and PART_POSITION: INPUT_TAG_NUMBERS: u64 first, u64 end; not there: not known.
+ * INPUT_TAG_SKIPPED: u64; not there: all may have been skipped.
+ */
+#define INPUT_TAG_NUMBERS    1
+#define INPUT_TAG_SKIPPED    3
+#define INPUT_SENT_TAGS_SIZE (4 + 8 + 8 + 4 + 8)
+struct input_sent {
+	/* Their messages are [first, end) of the queue, and others between them; first 0: not known. */
 	uint64_t first;
 	uint64_t end;
+	/* Of records 1 to `skipped` some are stored nowhere, as they were bad; 0: all are stored. */
+	uint64_t skipped;
 };
 
-/* A list of this tag; none if they are not known. */
-static inline struct slice seq_span_tags(
-    uint8_t bytes[TAG_SPAN_SIZE], uint16_t tag, const struct seq_span *s)
+static inline struct slice input_sent_tags(
+    uint8_t bytes[INPUT_SENT_TAGS_SIZE], const struct input_sent *s)
 {
-	struct writer w = writer_of(bytes, TAG_SPAN_SIZE);
-	uint8_t value[SEQ_SPAN_SIZE];
+	struct writer w = writer_of(bytes, INPUT_SENT_TAGS_SIZE);
+	uint8_t value[16];
 	store_u64(value, s->first);
 	store_u64(value + 8, s->end);
 	if (s->first > 0)
-		tags_put(&w, tag, slice_of(value, sizeof(value)));
+		tags_put(&w, INPUT_TAG_NUMBERS, slice_of(value, sizeof(value)));
+	store_u64(value, s->skipped);
+	tags_put(&w, INPUT_TAG_SKIPPED, slice_of(value, 8));
 	return slice_of(w.p, w.len);
 }
 
-static inline struct seq_span seq_span_find(struct slice tags, uint16_t tag)
+/* Of `at` records. */
+static inline struct input_sent input_sent_find(struct slice tags, uint64_t at)
 {
 	struct slice value;
-	if (!tags_find(tags, tag, &value) || value.len != SEQ_SPAN_SIZE)
-		return (struct seq_span){0, 0};
-	return (struct seq_span){load_u64(value.data), load_u64(value.data + 8)};
+	struct input_sent s = {0, 0, at};
+	if (tags_find(tags, INPUT_TAG_NUMBERS, &value) && value.len == 16) {
+		s.first = load_u64(value.data);
+		s.end = load_u64(value.data + 8);
+	}
+	if (tags_find(tags, INPUT_TAG_SKIPPED, &value) && value.len == 8)
+		s.skipped = load_u64(value.data);
+	return s;
 }
 
 /*
@@ -572,8 +587,13 @@ const char *wire_name(unsigned type);
  * `before` + 1 to `after` of an input of this name.  It is refused with BUSY if more than `before` are
  * stored.
  */
-#define SEND_TAG_RESUME	 8
-#define SEND_RESUME_MAX	 (8 + 8 + NAME_FULL_MAX)
+#define SEND_TAG_RESUME 8
+#define SEND_RESUME_MAX (8 + 8 + NAME_FULL_MAX)
+/*
+ * With that: u64: so many of these records are not among its messages, as they were stored before, by
+ * their ids; not there: none.  Others that are not among them are bad, and stored nowhere.
+ */
+#define SEND_TAG_KNOWN	 9
 #define SEND_FURTHER_MAX ((SEND_QUEUES_MAX - 1) * (1 + NAME_FULL_MAX))
 
 /* WELCOME: SESSION_TOKEN_SIZE bytes, without which nobody goes on with the session.  HELLO: the same again. */
@@ -586,12 +606,6 @@ const char *wire_name(unsigned type);
  */
 #define KNOWN_TAG_NUMBERS 1
 #define KNOWN_SENT_WITH	  UINT64_MAX
-
-/*
- * POSITION_IS: seq_span: the messages that the input's records are, and what was sent between them; not
- * there: they are not known.
- */
-#define POSITION_IS_TAG_NUMBERS 1
 
 /* QUEUE_CREATE, QUEUE_SET: further settings of those in `mask` (more_settings.h). */
 #define QUEUE_TAG_SETTINGS 2
@@ -626,8 +640,10 @@ static inline uint64_t wire_listed_dropped(struct slice tags, unsigned why)
 	X(SEND, SEND_TAG_ATTRIBUTES, attributes) \
 	X(SEND, SEND_TAG_QUEUES, queues) \
 	X(SEND, SEND_TAG_RESUME, resume) \
+	X(SEND, SEND_TAG_KNOWN, known) \
 	X(KNOWN, KNOWN_TAG_NUMBERS, numbers) \
-	X(POSITION_IS, POSITION_IS_TAG_NUMBERS, numbers) \
+	X(POSITION_IS, INPUT_TAG_NUMBERS, numbers) \
+	X(POSITION_IS, INPUT_TAG_SKIPPED, skipped) \
 	X(HISTORY_IS, HISTORY_IS_TAG_WAITS, waits) \
 	X(LISTED, LISTED_TAG_LOST, lost) \
 	X(LISTED, LISTED_TAG_UNFINISHED, unfinished) \
