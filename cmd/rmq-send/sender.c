@@ -522,6 +522,29 @@ static bool takes(const struct sender *s)
 	       !skipped_is_full(&s->skipped);
 }
 
+/* The first record whose answer is not there. */
+static uint64_t first_unanswered(const struct sender *s)
+{
+	const struct client_command *cmd = client_oldest(s->io.client);
+	const struct freight *f = cmd ? cmd->tag : NULL;
+	return f ? f->first : UINT64_MAX;
+}
+
+/* Those of which all before them are stored. */
+static void write_skipped(struct sender *s)
+{
+	if (!client_shelf(s->io.client))
+		skipped_write(&s->skipped, first_unanswered(s));
+}
+
+/* Of the newest record.  Where nothing is in flight no answer would make room for more. */
+static void keep_skipped(struct sender *s, struct slice bytes)
+{
+	skipped_put(&s->skipped, s->read, bytes);
+	if (skipped_is_full(&s->skipped))
+		write_skipped(s);
+}
+
 /* A bad record is passed over. */
 static void skip(struct sender *s, const char *why)
 {
@@ -532,7 +555,7 @@ static void skip(struct sender *s, const char *why)
 		s->bad++;
 		s->bad_record(s, s->read, why);
 		input_bad(s->in, &bad);
-		skipped_put(&s->skipped, s->read, slice_of(bad.data, bad.len));
+		keep_skipped(s, slice_of(bad.data, bad.len));
 	}
 	text_deinit(&bad);
 	input_skip(s->in);
@@ -543,16 +566,8 @@ static void keep_dropped(struct sender *s)
 {
 	struct text *t = &s->in->dropped;
 	if (t->len > 0 && !s->passes_bad)
-		skipped_put(&s->skipped, s->read, slice_of(t->data, t->len));
+		keep_skipped(s, slice_of(t->data, t->len));
 	t->len = 0;
-}
-
-/* The first record whose answer is not there. */
-static uint64_t first_unanswered(const struct sender *s)
-{
-	const struct client_command *cmd = client_oldest(s->io.client);
-	const struct freight *f = cmd ? cmd->tag : NULL;
-	return f ? f->first : UINT64_MAX;
 }
 
 /* Gives the client as much as it takes.  Whether something waits for being flushed. */
@@ -626,8 +641,7 @@ static void turn(struct sender *s, bool *flush)
 	int timeout_ms;
 	/* First, as what waits for it may keep input from being taken. */
 	printed(s, printer_write(&s->printer));
-	if (!client_shelf(s->io.client))
-		skipped_write(&s->skipped, first_unanswered(s));
+	write_skipped(s);
 	bool waiting = take_input(s, *flush);
 	struct pollfd p[4] = {client_io_prepare(&s->io, &timeout_ms)};
 	bool reads = !s->code && !s->over && input_wants(s->in);

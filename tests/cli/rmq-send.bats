@@ -311,6 +311,10 @@ open_sender() {
 	{ head -c 17000000 /dev/zero | tr '\0' x; printf '\na\n'; head -c 17000000 /dev/zero; } >in
 	run -65 rmq-send -q --skip-bad --unsent rest jobs <in
 	grep -avx a in | head -c 34000001 | cmp - rest
+	# And more of them than are kept in memory.
+	# shellcheck disable=SC2046
+	run -65 timeout 20 rmq-send -q --files --skip-bad --unsent rest jobs $(seq -f %0120.0f 10000)
+	seq -f %0120.0f 10000 | cmp - rest
 }
 
 @test "rmq-send: --unsent has bad records that were skipped among those that are not confirmed" {
