@@ -769,8 +769,8 @@ static struct sendbuf *batch(
 	uint32_t lines[BATCH_LINES_MAX];
 	assert(b && count <= BATCH_LINES_MAX);
 	for (uint32_t i = 0; i < count; i++) {
-		uint32_t len = (uint32_t)prng_range(
-		    &a->w->prng, LINE_MIN, prng_chance(&a->w->prng, 100) ? 500 : 40);
+		uint32_t len = (uint32_t)prng_range(&a->w->prng, LINE_MIN,
+		    prng_chance(&a->w->prng, a->w->weather.long_lines) ? 500 : 40);
 		items[i].line = lines[i] = line_new(a, len, queues);
 	}
 	give_attributes(a, b, lines, count);

@@ -37,6 +37,7 @@ static struct weather random_weather(struct prng *p)
 	    .checkpoint = rate(p, 80),
 	    .move = rate(p, 300),
 	    .still = rate(p, 6),
+	    .long_lines = 100,
 	    .large = rate(p, 60),
 	    .shared = rate(p, 400),
 	    .admin = rate(p, 150),

@@ -60,6 +60,7 @@ struct weather {
 	unsigned move;
 	unsigned still;	       /* nobody asks anything */
 	unsigned rot;	       /* a record with bodies cannot be read any more */
+	unsigned long_lines;   /* of 1000 */
 	unsigned large;	       /* messages in chunks, of 1000 batches */
 	unsigned shared;       /* to several queues, of 1000 */
 	unsigned laned;	       /* with priorities, delays, expiry, of 1000 */

@@ -510,6 +510,9 @@ static void send_slowly(struct cluster *c)
 		if (c->sites[i].capacity == UINT64_MAX)
 			site_disk(&c->sites[i], c->level);
 	w->weather.large = w->weather.large_topics = 0;
+	/* What is written at a time takes a small part of the room, which so stays as it was told. */
+	w->weather.long_lines = 1000;
+	w->weather.checkpoint = w->weather.move = 0;
 	trace("slowly", w->lines.count, 0, 0, 0);
 	for (unsigned i = 0; i < SLOW_BATCHES; i++) {
 		w->lines_goal = w->lines.count + 1;

@@ -119,6 +119,7 @@ struct cluster {
 	unsigned ill;		      /* bits of the slots that have it */
 	bool
 	    sparing; /* a checkpoint is due by as much dead as on a real node: more than is sent */
+	bool tight;  /* whose disk is full has no reserve worth the name */
 	bool little; /* the others have room, and too little to lead for that */
 	struct call *calls;
 	struct raft_config config;	    /* the newest that is committed */
@@ -136,12 +137,13 @@ struct cluster {
 /* More than the largest message needs. */
 #define LEVEL_BATCHES 20000
 #define LEVEL_LARGE   600000
-#define LEVEL_SLOW    10000
+#define LEVEL_SLOW    70000
 #define ROOM_LITTLE   (4u << 20) /* more than all that is sent, and not HEALTH_BETTER_BYTES */
 /* Of a disk that is full: for records without new messages, and for those that Raft makes. */
 #define RESERVE_MIN   10000
 #define RESERVE_MAX   50000
-#define RESERVE_SPENT 1000 /* soon */
+#define RESERVE_SPENT 1000  /* soon */
+#define RESERVE_TIGHT 12000 /* of a follower: for a checkpoint, once what it holds is gone */
 /* And for a state that is nearly empty, its checkpoints, and what is not worth one. */
 #define RESERVE_AMPLE 150000
 #define RESERVE_SPARE 5000

@@ -32,6 +32,7 @@ static void fill(struct cluster *c, struct node *n)
 {
 	struct site *s = &c->sites[n->slot];
 	uint64_t reserve = c->little	? RESERVE_SPENT
+			   : c->tight	? RESERVE_TIGHT
 			   : c->sparing ? RESERVE_AMPLE
 					: prng_range(&c->sim.prng, RESERVE_MIN, RESERVE_MAX);
 	if (s->capacity == UINT64_MAX)
@@ -208,7 +209,7 @@ static unsigned voters(struct cluster *c, unsigned slots[NODES], unsigned *gone)
 /* Those that are well may have not much more room than one that is full. */
 static void share_room(struct cluster *c)
 {
-	c->little = !c->sparing && prng_chance(&c->sim.prng, 600);
+	c->little = !c->sparing && !c->tight && prng_chance(&c->sim.prng, 600);
 	for (unsigned i = 0; i < NODES && (c->little || c->level > 0); i++)
 		site_disk(&c->sites[i], c->little ? ROOM_LITTLE : ROOM_ENOUGH);
 	c->level = 0;
@@ -224,8 +225,12 @@ void illness_begin(struct cluster *c)
 	c->illness = illnesses[prng_below(p, sizeof(illnesses) / sizeof(*illnesses))].name;
 	if (c->sparing && prng_chance(p, 500))
 		c->illness = full_name;
+	/* Followers only, which need not have room for anything. */
+	c->tight = !c->sparing && prng_chance(&c->world.later, 150);
+	if (c->tight)
+		c->illness = full_name;
 	for (uint64_t i = prng_range(p, 1, most - gone); i > 0; i--)
-		c->ill |= 1u << slots[i - 1];
+		c->ill |= 1u << slots[c->tight ? n - i : i - 1];
 	if (c->illness == full_name)
 		share_room(c);
 	c->went_on_at = c->sim.now;
@@ -258,7 +263,7 @@ void illness_end(struct cluster *c)
 	sim_heal(&c->sim);
 	c->illness = NULL;
 	c->ill = 0;
-	c->little = false;
+	c->little = c->tight = false;
 }
 
 /*

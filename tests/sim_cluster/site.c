@@ -286,6 +286,20 @@ static void check_given_up(const struct site *s)
 	}
 }
 
+/* Those that hold another record there are asked first. */
+static void add_peer(
+    const struct site *s, const struct node *peer, struct raft_id peers[NODES], unsigned *count)
+{
+	uint64_t index = s->fetch.index;
+	const struct disk *d = &peer->disk;
+	bool other = index > 0 && index <= d->last &&
+		     d->log[index].term != s->node->disk.log[index].term;
+	unsigned at = other ? 0 : *count;
+	memmove(peers + at + 1, peers + at, (*count - at) * sizeof(*peers));
+	peers[at] = peer->id;
+	++*count;
+}
+
 static void fetch_records(struct site *s)
 {
 	struct sim *sim = &s->c->sim;
@@ -299,7 +313,7 @@ static void fetch_records(struct site *s)
 		    .patience_ms = sim->election_ms};
 		for (unsigned i = 0; i < NODES; i++)
 			if (s->linked[i] && &sim->nodes[i] != s->node)
-				peers[seen.count++] = sim->nodes[i].id;
+				add_peer(s, &sim->nodes[i], peers, &seen.count);
 		a = fetch_turn(&s->fetch, &seen);
 		if (a == FETCH_ASK)
 			ask_for_record(s);

@@ -200,11 +200,17 @@ static void relieve(struct sim *s)
 		sim_broken(s, "holes of a leader are refused", n->slot, l->slot);
 }
 
-/* One of which another node holds another one, not committed; 0: there is none. */
+/*
+ * One of which another node holds another one, not committed; 0: there is none.  A host may ask that node
+ * for it, as soon as it reaches it.
+ */
 static uint64_t disputed(const struct sim *s, const struct node *n)
 {
 	for (unsigned i = 0; i < NODES; i++) {
 		const struct disk *d = &s->nodes[i].disk;
+		if (s->host &&
+		    (!s->nodes[i].raft || s->nodes[i].cut_to[n->slot] || n->cut_to[i]))
+			continue;
 		uint64_t at = d->last < n->disk.commit ? d->last : n->disk.commit;
 		if (at > 0 && d->log[at].term != n->disk.log[at].term)
 			return at;

@@ -224,16 +224,16 @@
 	    "nodes do not catch up|a full disk does not catch up") \
 	X(HOLES_UNWANTED, "nobody asks for a checkpoint when a member waits for room", \
 	    "a full disk does not catch up") \
-	X(FETCH_UNVERIFIED, "a record is taken as a peer has it, good or bad", "log matching")
-
-/* Those that are found in minutes only. */
-#define RMQ_HOST_RARE_VARIANTS(X) \
+	X(FETCH_UNVERIFIED, "a record is taken as a peer has it, good or bad", "log matching") \
 	X(FETCH_UNCOMMITTED, "a record is taken from a peer for which it is not committed", \
 	    "log matching|is read, and it is bad") \
 	X(UNRELIEVED, "a follower that is full makes holes only by the ENDs that it has", \
 	    "nodes do not catch up|a full disk does not catch up|a member is not up") \
 	X(ROOM_LEVEL_UNTOLD, "room that is used up and freed again is not told anew", \
-	    "senders wait for room") \
+	    "senders wait for room")
+
+/* Those that are found in minutes only. */
+#define RMQ_HOST_RARE_VARIANTS(X) \
 	X(LEADS_ALL, "a leader appends what its disk has no room for", \
 	    "nodes do not catch up|a full disk does not catch up") \
 	X(REMOVED_UNSTORED, "a member is removed though too few of the others store any more", \
