@@ -519,7 +519,7 @@ static bool file_join(struct input *in)
 	if (!input_is_named(in))
 		return false;
 	text_put(&in->content_names, in->record.data, in->record.len);
-	text_put_char(&in->content_names, in->separator);
+	text_put_char(&in->content_names, input_name_end(in));
 	return false;
 }
 
@@ -635,6 +635,15 @@ uint64_t input_waiting(const struct input *in)
 	return n + (in->file && in->kind != INPUT_WHOLE && input_is_read(in));
 }
 
+void input_put_names(const struct input *in, struct text *out, struct slice names)
+{
+	size_t at = out->len;
+	text_put_slice(out, names);
+	for (; in->words && at < out->len; at++)
+		if (out->data[at] == '\0')
+			out->data[at] = in->separator;
+}
+
 /* Records that were not looked at. */
 static void names_rest(const struct input *in, struct text *out)
 {
@@ -653,7 +662,7 @@ static void names_rest(const struct input *in, struct text *out)
 void input_rest(const struct input *in, struct text *out)
 {
 	const struct splitter *s = &in->splitter;
-	text_put(out, in->content_names.data, in->content_names.len);
+	input_put_names(in, out, slice_of(in->content_names.data, in->content_names.len));
 	if (in->content && !input_is_named(in))
 		for (const struct sendbuf *b = in->content; b; b = b->next)
 			put_blob(out, b, 0, b->blob_len);

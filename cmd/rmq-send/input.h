@@ -54,6 +54,14 @@ static inline bool input_is_named(const struct input *in)
 	return in->files || in->envelopes;
 }
 
+/* What ends each in a list of them: words may hold the separator. */
+static inline char input_name_end(const struct input *in)
+{
+	return in->words ? '\0' : in->separator;
+}
+/* Some of such a list, each with the separator after it. */
+void input_put_names(const struct input *in, struct text *out, struct slice names);
+
 /* Whether each record is looked at, not only where it ends. */
 static inline bool input_is_read(const struct input *in)
 {

@@ -16,16 +16,21 @@ struct freight {
 	uint64_t first;	   /* number of its first record, from 1 */
 	uint32_t removed;  /* bad records that were taken out of it */
 	struct text names; /* the records that stand for them, if they are named */
-	/* What is printed of records that were known, and how many of the others each comes after. */
+	/* What is printed of records that were known, in the order of the input. */
 	struct text known;
-	struct text known_after; /* uint32_t each */
+	struct text known_records; /* struct known_record each */
+};
+
+struct known_record {
+	uint32_t after; /* so many of the others */
+	uint32_t len;	/* of what is printed of it */
 };
 
 static void freight_free(struct freight *f)
 {
 	text_deinit(&f->names);
 	text_deinit(&f->known);
-	text_deinit(&f->known_after);
+	text_deinit(&f->known_records);
 	free(f);
 }
 
@@ -68,11 +73,11 @@ static uint32_t messages(const struct client_command *cmd)
 /* ---- records of a command, as the input had them ---- */
 
 /* Where record i begins in a list of names. */
-static size_t name_at(const struct text *names, char separator, uint32_t i)
+static size_t name_at(const struct sender *s, const struct text *names, uint32_t i)
 {
 	const char *p = names->data;
 	while (i-- > 0)
-		p = (const char *)memchr(p, separator, names->len) + 1;
+		p = (const char *)memchr(p, input_name_end(s->in), names->len) + 1;
 	return (size_t)(p - names->data);
 }
 
@@ -81,8 +86,8 @@ static void take_names_out(struct sender *s, struct freight *f, uint32_t at, uin
 {
 	if (!input_is_named(s->in))
 		return;
-	size_t from = name_at(&f->names, s->in->separator, at);
-	size_t to = name_at(&f->names, s->in->separator, at + count);
+	size_t from = name_at(s, &f->names, at);
+	size_t to = name_at(s, &f->names, at + count);
 	memmove(f->names.data + from, f->names.data + to, f->names.len - to);
 	f->names.len -= to - from;
 }
@@ -95,9 +100,9 @@ static void put_some(struct sender *s, struct text *out, const struct client_com
 	if (from >= to)
 		return;
 	if (input_is_named(s->in)) {
-		size_t at = name_at(&f->names, s->in->separator, from);
-		size_t end = name_at(&f->names, s->in->separator, to);
-		text_put(out, f->names.data + at, end - at);
+		size_t at = name_at(s, &f->names, from);
+		size_t end = name_at(s, &f->names, to);
+		input_put_names(s->in, out, slice_of(f->names.data + at, end - at));
 		return;
 	}
 	if (!cmd->buf->large) {
@@ -118,30 +123,42 @@ static void put_records(
 	put_some(s, out, cmd, from, messages(cmd));
 }
 
-/* ---- answers ---- */
-
-/* What was known of a command, in its place among what is stored. */
-struct known_walk {
-	const char *line;
-	size_t at; /* in known_after */
+/* One after the other, whatever is in them. */
+struct record_walk {
+	const struct client_command *cmd;
+	uint32_t at;
+	size_t name;
+	struct text large;
 };
 
-/* Those that come after so many others. */
-static void print_known(
-    struct sender *s, const struct freight *f, struct known_walk *w, uint32_t after)
+static struct record_walk walk_from(
+    struct sender *s, const struct client_command *cmd, uint32_t at)
 {
-	const char *end = f->known.data + f->known.len, *from = w->line;
-	uint32_t place;
-	for (; w->at < f->known_after.len; w->at += sizeof(place)) {
-		memcpy(&place, f->known_after.data + w->at, sizeof(place));
-		if (place > after)
-			break;
-		const char *sep = memchr(w->line, s->in->separator, (size_t)(end - w->line));
-		w->line = sep ? sep + 1 : end;
-	}
-	if (w->line > from)
-		text_put(printer_text(&s->printer), from, (size_t)(w->line - from));
+	const struct freight *f = cmd->tag;
+	return (struct record_walk){
+	    cmd, at, input_is_named(s->in) ? name_at(s, &f->names, at) : 0, {0}};
 }
+
+/* Without what ends it. */
+static struct slice walk_next(struct sender *s, struct record_walk *w)
+{
+	const struct freight *f = w->cmd->tag;
+	if (input_is_named(s->in)) {
+		const char *p = f->names.data + w->name;
+		const char *end = memchr(p, input_name_end(s->in), f->names.len - w->name);
+		w->name += (size_t)(end - p) + 1;
+		return slice_of(p, (size_t)(end - p));
+	}
+	if (!w->cmd->buf->large) {
+		struct batch_view v = sendbuf_view(w->cmd->buf);
+		return batch_body(&v, w->at++);
+	}
+	for (const struct sendbuf *b = w->cmd->buf; b; b = b->next)
+		text_put(&w->large, b->bytes + SENDBUF_BLOB, b->blob_len);
+	return slice_of(w->large.data, w->large.len);
+}
+
+/* ---- answers ---- */
 
 /* What -i and --pass print of a record. */
 static void put_told(
@@ -155,7 +172,9 @@ static void put_told(
 		text_put_char(out, '\t');
 	if (s->o->pass)
 		text_put_slice(out, record);
-	text_put_char(out, s->in->separator);
+	/* All of the input ends as it does. */
+	if (s->o->print_ids || s->in->kind != INPUT_WHOLE)
+		text_put_char(out, s->in->separator);
 }
 
 static void print_one(struct sender *s, uint64_t seq, struct slice record)
@@ -165,58 +184,77 @@ static void print_one(struct sender *s, uint64_t seq, struct slice record)
 	put_told(s, printer_text(&s->printer), slice_of(id, len), record);
 }
 
-/* In the order of the input. */
-static void print_sent(struct sender *s, const struct client_command *cmd, uint64_t first_seq,
-    const struct text *records)
+static struct known_record *known_records(const struct freight *f, size_t *count)
+{
+	*count = f->known_records.len / sizeof(struct known_record);
+	return (struct known_record *)(void *)f->known_records.data;
+}
+
+/* In the order of the input: what was known, in its place among what is stored. */
+static void print_sent(
+    struct sender *s, const struct client_command *cmd, uint64_t first_seq, uint32_t count)
 {
 	const struct freight *f = cmd->tag;
-	struct known_walk known = {f->known.data, 0};
-	const char *p = records->data, *end = records->data + records->len;
-	/* A large one may hold the separator, and is all that its command has. */
-	bool plain = s->o->pass && !s->o->print_ids && f->known.len == 0;
-	if (plain)
-		text_put(printer_text(&s->printer), records->data, records->len);
-	for (uint32_t i = 0; i < messages(cmd) && !plain; i++) {
-		const char *sep = p ? memchr(p, s->in->separator, (size_t)(end - p)) : NULL;
-		size_t len = p ? (size_t)((sep ? sep : end) - p) : 0;
-		print_known(s, f, &known, i);
-		print_one(s, first_seq + i, slice_of(p, len));
-		if (p)
-			p += len + 1;
+	struct text *out = printer_text(&s->printer);
+	const char *line = f->known.data;
+	size_t n, next = 0;
+	const struct known_record *k = known_records(f, &n);
+	struct record_walk w = walk_from(s, cmd, 0);
+	for (uint32_t i = 0; i <= count; i++) {
+		for (; next < n && (i == count || k[next].after <= i); line += k[next++].len)
+			text_put(out, line, k[next].len);
+		if (i < count)
+			print_one(s, first_seq + i,
+			    s->o->pass ? walk_next(s, &w) : slice_of(NULL, 0));
 	}
-	if (f->known.len > 0)
-		text_put(printer_text(&s->printer), known.line,
-		    (size_t)(f->known.data + f->known.len - known.line));
+	text_deinit(&w.large);
+}
+
+/* The end of a command, of which so many are stored from first_seq on. */
+static void print_and_free(
+    struct sender *s, const struct client_command *cmd, uint64_t first_seq, uint32_t count)
+{
+	struct freight *f = cmd->tag;
+	if (s->o->pass && !s->o->print_ids && f->known.len == 0 && s->in->kind != INPUT_WHOLE)
+		put_some(s, printer_text(&s->printer), cmd, 0, count);
+	else if (s->o->print_ids || s->o->pass)
+		print_sent(s, cmd, first_seq, count);
+	freight_free(f);
 }
 
 static void on_sent(
     void *arg, const struct client_command *cmd, uint64_t first_seq, uint32_t count)
 {
 	struct sender *s = arg;
-	struct text records = {0};
 	s->stored += count;
 	if (s->o->wait && count > 0)
 		waiter_add(&s->waiter, first_seq, first_seq + count);
-	if (s->o->pass && count > 0) {
-		put_records(s, &records, cmd, 0);
-		if (s->in->kind == INPUT_WHOLE)
-			records.len--;
-	}
-	if (s->o->print_ids || s->o->pass)
-		print_sent(s, cmd, first_seq, &records);
-	text_deinit(&records);
-	freight_free(cmd->tag);
+	print_and_free(s, cmd, first_seq, count);
 }
 
-/* Record `at` of the others is taken out. */
-static void known_move_up(struct freight *f, uint32_t at)
+/* Records [at, at + count) of the others are taken out. */
+static void known_move_up(struct freight *f, uint32_t at, uint32_t count)
 {
-	uint32_t place;
-	for (size_t i = 0; i < f->known_after.len; i += sizeof(place)) {
-		memcpy(&place, f->known_after.data + i, sizeof(place));
-		place -= place > at;
-		memcpy(f->known_after.data + i, &place, sizeof(place));
+	size_t n;
+	struct known_record *k = known_records(f, &n);
+	for (; n > 0 && k[n - 1].after > at; n--)
+		k[n - 1].after = k[n - 1].after - at < count ? at : k[n - 1].after - count;
+}
+
+/* Those that come after `at` of the others or more go to another one, which has no others before. */
+static void known_split(struct freight *from, struct freight *to, uint32_t at)
+{
+	size_t n, len = from->known.len;
+	struct known_record *k = known_records(from, &n);
+	for (; n > 0 && k[n - 1].after >= at; n--) {
+		k[n - 1].after -= at;
+		len -= k[n - 1].len;
 	}
+	text_put(&to->known, from->known.data + len, from->known.len - len);
+	text_put(&to->known_records, (const char *)(k + n),
+	    from->known_records.len - n * sizeof(*k));
+	from->known.len = len;
+	from->known_records.len = n * sizeof(*k);
 }
 
 static const char *explain(char out[TEXT_MAX + 1], struct slice text)
@@ -234,8 +272,8 @@ static enum client_verdict refuse_record(
 	size_t from = 0, to = 0;
 	char about[INPUT_WHY_MAX];
 	if (input_is_named(s->in)) {
-		from = name_at(&f->names, s->in->separator, at);
-		to = name_at(&f->names, s->in->separator, at + 1);
+		from = name_at(s, &f->names, at);
+		to = name_at(s, &f->names, at + 1);
 	}
 	if (s->in->files) {
 		input_about_file(about, slice_of(f->names.data + from, to - from - 1), why);
@@ -250,9 +288,9 @@ static enum client_verdict refuse_record(
 		text_deinit(&bad);
 		take_names_out(s, f, at, 1);
 		f->removed++;
-		known_move_up(f, at);
+		known_move_up(f, at, 1);
 		if (messages(cmd) == 1) {
-			freight_free(f);
+			print_and_free(s, cmd, 0, 0);
 			return CLIENT_DROP;
 		}
 		client_remove(s->io.client, cmd, at, 1);
@@ -265,7 +303,7 @@ static enum client_verdict refuse_record(
 		f->names.len = from;
 	client_cut(s->io.client, cmd, at);
 	if (at == 0)
-		freight_free(f);
+		print_and_free(s, cmd, 0, 0);
 	return CLIENT_LAST;
 }
 
@@ -284,14 +322,19 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 static bool on_split(void *arg, const struct client_command *cmd, uint32_t at, void **tag)
 {
 	struct sender *s = arg;
-	struct freight *rest = cmd->tag, *f = calloc(1, sizeof(*f));
+	struct freight *rest = cmd->tag, *f = calloc(1, sizeof(*f)), later = {0};
 	if (!f)
 		return false;
+	known_split(rest, &later, at);
+	f->known = rest->known;
+	f->known_records = rest->known_records;
+	rest->known = later.known;
+	rest->known_records = later.known_records;
 	f->first = rest->first;
 	f->removed = rest->removed;
 	rest->first += at;
 	if (input_is_named(s->in)) {
-		size_t names = name_at(&rest->names, s->in->separator, at);
+		size_t names = name_at(s, &rest->names, at);
 		text_put(&f->names, rest->names.data, names);
 		text_shift(&rest->names, names);
 	}
@@ -350,19 +393,30 @@ static void on_known(void *arg, const struct client_command *cmd, uint32_t at, u
 {
 	struct sender *s = arg;
 	wait_for_known(s, count, numbers);
-	struct freight *f = cmd->tag;
-	struct text records = {0};
-	put_records(s, &records, cmd, at);
-	const char *p = records.data, *end = records.data + records.len;
-	for (uint32_t i = 0; i < count; i++) {
-		const char *sep = memchr(p, s->in->separator, (size_t)(end - p));
-		if (!sep || cmd->buf->large)
-			sep = end - 1;
-		put_passed(s, &f->known, slice_of(p, (size_t)(sep - p)));
-		text_put(&f->known_after, (const char *)&at, sizeof(at));
-		p = sep + 1;
+	struct freight *f = cmd->tag, later = {0};
+	struct record_walk w = walk_from(s, cmd, at);
+	/* Some of those known before may be between and after these. */
+	known_split(f, &later, at + 1);
+	size_t n, next = 0;
+	const struct known_record *k = known_records(&later, &n);
+	const char *line = later.known.data;
+	for (uint32_t i = 0; i <= count; i++) {
+		for (; next < n && (i == count || k[next].after < i); line += k[next++].len) {
+			struct known_record r = k[next];
+			r.after = at + (r.after + 1 > count ? r.after + 1 - count : 0);
+			text_put(&f->known, line, r.len);
+			text_put(&f->known_records, (const char *)&r, sizeof(r));
+		}
+		if (i == count)
+			break;
+		size_t len = f->known.len;
+		put_passed(s, &f->known, walk_next(s, &w));
+		struct known_record r = {at, (uint32_t)(f->known.len - len)};
+		text_put(&f->known_records, (const char *)&r, sizeof(r));
 	}
-	text_deinit(&records);
+	text_deinit(&w.large);
+	text_deinit(&later.known);
+	text_deinit(&later.known_records);
 	take_names_out(s, f, at, count);
 	f->removed += count;
 	s->known += count;
@@ -374,22 +428,14 @@ static bool pass_over(struct sender *s, struct parcel *p, uint32_t n)
 {
 	struct client_command cmd = {.buf = p->buf};
 	struct freight f = {.names = p->names};
-	struct text records = {0};
 	cmd.tag = &f;
-	put_records(s, &records, &cmd, 0);
-	const char *at = records.data;
+	struct record_walk w = walk_from(s, &cmd, 0);
 	for (uint32_t i = 0; i < n; i++) {
-		size_t left = records.len - (size_t)(at - records.data);
-		const char *end = memchr(at, s->in->separator, left);
-		/* That of a large message may hold the separator. */
-		if (!end || p->buf->large)
-			end = records.data + records.len - 1;
+		struct slice record = walk_next(s, &w);
 		if (s->read + i >= s->passed_sent.skipped)
-			put_passed(
-			    s, printer_text(&s->printer), slice_of(at, (size_t)(end - at)));
-		at = end + 1;
+			put_passed(s, printer_text(&s->printer), record);
 	}
-	text_deinit(&records);
+	text_deinit(&w.large);
 	s->read += n;
 	s->stored += n;
 	if (s->o->wait && s->passed_sent.first == 0)
@@ -401,7 +447,7 @@ static bool pass_over(struct sender *s, struct parcel *p, uint32_t n)
 	}
 	sendbuf_remove(p->buf, 0, n);
 	if (input_is_named(s->in))
-		text_shift(&p->names, name_at(&p->names, s->in->separator, n));
+		text_shift(&p->names, name_at(s, &p->names, n));
 	return true;
 }
 

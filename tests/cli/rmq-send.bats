@@ -929,6 +929,44 @@ holds() {
 	[ "$(rmq-queue show ws ready)" = 1 ]
 }
 
+@test "rmq-send: --pass keeps the order of the input while another run stores the same ids" {
+	start_queue q
+	# Most rounds have a batch some of which are known at first, and more of it when it is sent again.
+	for i in {1..8}; do
+		seq $((i * 10000)) $((i * 10000 + 3000)) >in
+		awk 'NR % 50 == 7' in | rmq-send -q --id-from hash jobs
+		awk 'NR % 3 == 0 { a[n++] = $0 } END { for (i = n - 1; i >= 0; i--) print a[i] }' in >other
+		rmq-send -q --id-from hash jobs <other 3>&- &
+		rmq-send -q --id-from hash --pass jobs <in >passed
+		wait $!
+		cmp in passed
+	done
+}
+
+@test "rmq-send: -i and --pass print a record that holds the separator whole, with its own id" {
+	start_queue q
+	run -0 rmq-send -i --pass jobs -- $'a\nb' c
+	[ "$output" = $'jobs:1\ta\nb\njobs:2\tc' ]
+	printf 'x\ny\nz\n' >whole
+	[ "$(rmq-send -w -i --pass jobs <whole)" = $'jobs:3\tx\ny\nz' ]
+	# What is known, or was stored by an earlier run, too.
+	for i in 1 2; do
+		rmq-send -qw --id-from hash --pass ids <whole | cmp - whole
+		rmq-send -w --resume r --pass jobs <whole | cmp - whole
+		run -0 rmq-send -q --id-from hash --pass ids -- $'a\nb' c
+		[ "$output" = $'a\nb\nc' ]
+	done
+	touch $'f\nx' g
+	run -0 rmq-send --files -i --pass files -- $'f\nx' g
+	[ "$output" = $'files:1\tf\nx\nfiles:2\tg' ]
+	# Which name is a bad record's is known as well.
+	rmq-queue create --max-message 5 few
+	echo long enough >g
+	run -65 --separate-stderr rmq-send --files --pass --skip-bad --unsent rest few -- $'f\nx' g $'f\nx'
+	[ "$output" = $'f\nx\nf\nx' ]
+	[ "$(cat rest)" = g ]
+}
+
 @test "rmq-send: --resume --pass prints nothing of what may have been skipped as bad, so that it can be removed" {
 	start_queue q
 	rmq-queue create --max-message 10 jobs
