@@ -2039,23 +2039,23 @@ static void pieces_of_a_message_are_refused_once(void **state)
 #define FRAGMENTS 6000
 
 /*
- * Of 12000 messages of "q", each second one has been released with a delay: so many delayed
- * ranges, and as many that are leased.  The number of connection 1's newest command.
+ * Of the messages of "q", which are leased, each second one, so many, has been settled, or released with a delay.
+ * The number of connection 1's newest command.
  */
-static uint64_t fragmented(void)
+static uint64_t fragmented_by(uint8_t verb, size_t all)
 {
-	static struct settle_entry odd[FRAGMENTS];
+	static struct settle_entry odd[10 * 2000];
 	static uint8_t bytes[SETTLE_ENTRIES_MAX * SETTLE_ENTRY_SIZE];
 	uint64_t n = 0;
 	size_t count = 0;
 	hello(1, 0, 0);
-	for (int i = 0; i < 3; i++) {
+	for (size_t i = 0; i < all; i += 2000) {
 		send_lines(1, ++n, "q", 4000);
 		run();
 		expect(1, WIRE_TYPE_SENT);
 	}
-	subscribe(1, "q", 12000);
-	while (count < FRAGMENTS) {
+	subscribe(1, "q", 2 * (uint32_t)all);
+	while (count < all) {
 		EXPECT(1, DELIVER, deliver, d);
 		for (uint64_t i = 0; i < d.count; i++)
 			if ((d.first_seq + i) % 2)
@@ -2067,13 +2067,19 @@ static uint64_t fragmented(void)
 		for (size_t i = at; i < at + 2000; i++)
 			settle_entry_put(&e, &odd[i]);
 		n++;
-		INPUT(1, settle, n, n - 1, VERB_RELEASE, 0, 100000000, 1, slice_str("q"),
-		    slice_str(""), NO_TAGS, slice_of(bytes, e.len));
+		INPUT(1, settle, n, n - 1, verb, 0, 100000000, 1, slice_str("q"), slice_str(""),
+		    NO_TAGS, slice_of(bytes, e.len));
 		run();
 		expect(1, WIRE_TYPE_DONE);
 	}
 	w.out_len[1] = 0;
 	return n;
+}
+
+/* So many delayed ranges, and as many that are leased. */
+static uint64_t fragmented(void)
+{
+	return fragmented_by(VERB_RELEASE, FRAGMENTS);
 }
 
 /* Lease after lease of one message in another queue. */
@@ -2876,7 +2882,7 @@ static void purge_in_pieces(uint64_t n, bool with_its_queue)
 	assert_true(longest_turn(&turns) <= 2 * TURN_STEPS + 2);
 	assert_true(turns > 1);
 	assert_true(broker_wants_frame(w.broker, 1));
-	expect(2, WIRE_TYPE_SENT);
+	expect(2, with_its_queue ? WIRE_TYPE_FAILED : WIRE_TYPE_SENT);
 	for (int i = 0; i < FRAGMENTS; i++)
 		expect(1, WIRE_TYPE_LEASE_ENDED);
 	if (with_its_queue)
@@ -3018,6 +3024,51 @@ static void the_death_of_who_held_much_is_no_long_turn(void **state)
 	assert_true(longest_turn(&turns) <= 2 * TURN_STEPS + 2);
 	assert_true(turns > 1);
 	assert_int_equal(broker_queue_named(w.broker, slice_str("q"))->live[STATE_LEASED], 0);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+}
+
+/* Each message that is left of ten leases becomes a dead letter by itself. */
+static void leases_with_gaps_that_are_buried_are_no_long_turn(void **state)
+{
+	(void)state;
+	int turns;
+	uint64_t n = fragmented_by(VERB_SETTLE, 20000);
+	struct queue *q = broker_queue_named(w.broker, slice_str("q"));
+	INPUT(1, queue_set, n + 1, n, SETTING_MAX_ATTEMPTS, slice_str("q"), 0, 1, 0, 0, 0, 0,
+	    NO_TAGS, NO_TAGS);
+	run();
+	w.lease_ms += 20000;
+	begin();
+	broker_heard(w.broker, (struct lease_time){w.lease_ms});
+	/* What expires is looked for twice in a turn. */
+	assert_true(longest_turn(&turns) <= 4 * TURN_STEPS);
+	assert_true(turns > 2);
+	assert_int_equal(q->counts.dead, 20000);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+}
+
+/* … and no frame makes that of any number of leases. */
+static void a_settlement_buries_a_bounded_number_of_runs(void **state)
+{
+	static uint8_t bytes[SETTLE_ENTRIES_MAX * SETTLE_ENTRY_SIZE];
+	struct writer e = writer_of(bytes, sizeof(bytes));
+	(void)state;
+	uint64_t n = fragmented_by(VERB_SETTLE, 20000);
+	struct queue *q = broker_queue_named(w.broker, slice_str("q"));
+	for (struct range *r = queue_range_at(q, 0); r; r = queue_range_next(r))
+		settle_entry_put(
+		    &e, &(struct settle_entry){r->lease, r->first, (uint32_t)r->span});
+	for (int i = 0; i < 2; i++) {
+		size_t len = i ? e.len / 2 / SETTLE_ENTRY_SIZE * SETTLE_ENTRY_SIZE : e.len;
+		INPUT(1, settle, n + 1, n, VERB_DEAD, 0, 0, 1, slice_str("q"), slice_str(""),
+		    NO_TAGS, slice_of(bytes, len));
+		run();
+		if (i == 0) {
+			EXPECT(1, FAILED, failed, m);
+			assert_int_equal(m.code, RMQ_E_LIMIT);
+		}
+	}
+	assert_in_range(q->counts.dead, 1, BURY_RUNS_MAX);
 	assert_int_equal(broker_digest(w.broker), recovered_digest());
 }
 
@@ -6057,6 +6108,68 @@ static void keyed_messages_that_expire_together_take_many_turns(void **state)
 	assert_null(q->keys);
 }
 
+/* Of a batch of which one message is left no more is kept than for that one. */
+static void keys_take_memory_for_the_messages_that_are_left(void **state)
+{
+	uint64_t n;
+	(void)state;
+	struct queue *q = keyed_in_queue(1999, &n);
+	for (uint64_t first = 1; first < KEYED_SENT; first += KEYED_BATCH) {
+		uint64_t gone = first == 1 ? 3 : 0, count = KEYED_BATCH - 1 - gone;
+		expiry_add(q, first + gone, count, count, w.wall_ms + 500, true);
+	}
+	w.wall_ms += 500;
+	begin();
+	run();
+	assert_int_equal(queue_total(q), KEYED_SENT / KEYED_BATCH);
+	assert_in_range(w.broker->ledger.part_bytes, 1, 16384);
+	for (uint64_t at = KEYED_BATCH; at <= KEYED_SENT; at += KEYED_BATCH)
+		assert_true(keys_of(q, at) > 0);
+	/* The chains are whole. */
+	w.wall_ms += 1000;
+	w.lease_ms += 1000;
+	(void)most_leave(&q->live[STATE_DELAYED]);
+	subscribe(1, "q", 100);
+	run();
+	broker_checkpoint(w.broker);
+	run();
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+}
+
+/* It would never be empty. */
+static void what_is_sent_to_a_queue_that_is_being_removed_waits(void **state)
+{
+	const struct space_limits limits = {.turn_bytes = TURN_BYTES, .turn_steps = 4};
+	(void)state;
+	hello(1, 0, 0);
+	hello(2, 0, 0);
+	send_of_keys(1, 40, 3, 0, 0);
+	INPUT(1, bind, 2, 1, 0, slice_str("q"), slice_str("a"), NO_TAGS);
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	broker_set_space(w.broker, &limits);
+	INPUT(2, queue_remove, 1, 0, REMOVE_FORCE, slice_str("q"));
+	assert_false(broker_wants_frame(w.broker, 2));
+	INPUT(1, send, 3, 2, SEND_TOPIC, 0, slice_str("a"), NO_TAGS, lines(1));
+	INPUT(1, send, 3, 2, 0, 0, slice_str("q"), NO_TAGS, lines(1));
+	expect_failed(1, RMQ_E_UNROUTED, "no queue is bound to the topic");
+	expect_failed(1, RMQ_E_FULL, "queue is being removed");
+	expect(2, WIRE_TYPE_DONE);
+	expect(1, WIRE_TYPE_ROOM);
+	send_of_keys(3, 40, 3, 0, 0);
+	/* Whoever removes it is gone before it has: then it stays. */
+	INPUT(2, queue_remove, 2, 1, REMOVE_FORCE, slice_str("q"));
+	INPUT(1, send, 4, 3, 0, 0, slice_str("q"), NO_TAGS, lines(1));
+	begin();
+	broker_disconnect(w.broker, 2);
+	expect_failed(1, RMQ_E_FULL, "queue is being removed");
+	expect(1, WIRE_TYPE_ROOM);
+	INPUT(1, send, 4, 3, 0, 0, slice_str("q"), NO_TAGS, lines(1));
+	run();
+	expect(1, WIRE_TYPE_SENT);
+	assert_true(queue_total(broker_queue_named(w.broker, slice_str("q"))) > 1);
+}
+
 static void an_even_attribute_that_is_not_known_refuses_the_command_by_name(void **state)
 {
 	(void)state;
@@ -7948,6 +8061,8 @@ static const struct CMUnitTest tests[] = {
     TEST(what_is_settled_between_the_pieces_of_a_purge_is_done),
     TEST(a_client_that_ends_and_held_much_is_no_long_turn),
     TEST(the_death_of_who_held_much_is_no_long_turn),
+    TEST(leases_with_gaps_that_are_buried_are_no_long_turn),
+    TEST(a_settlement_buries_a_bounded_number_of_runs),
     TEST(subscribing_with_much_held_is_no_long_turn),
     TEST(the_end_of_a_session_that_is_named_by_much_is_no_long_turn),
     TEST(one_user_does_not_make_all_queues),
@@ -8064,6 +8179,8 @@ static const struct CMUnitTest tests[] = {
     TEST(the_newest_of_a_key_replaces_those_that_nobody_holds),
     TEST(a_full_batch_replaces_all_that_is_older),
     TEST(a_key_whose_oldest_message_is_held_is_replaced_for_ever),
+    TEST(keys_take_memory_for_the_messages_that_are_left),
+    TEST(what_is_sent_to_a_queue_that_is_being_removed_waits),
     TEST(keyed_messages_that_are_due_together_take_many_turns),
     TEST(keyed_messages_that_go_together_take_many_turns),
     TEST(keyed_messages_that_expire_together_take_many_turns),

@@ -111,6 +111,7 @@ extern bool rmq_small_limits;
 #define SEND_REPLACED_MAX	LIMIT(REPLACED_MAX, 24)
 #define SETTLE_SEND_ENTRIES_MAX 4096		 /* the same, with a batch */
 #define VOIDED_MAX		LIMIT(16384, 20) /* runs of messages whose receipts are known to be void */
+#define BURY_RUNS_MAX		16384 /* runs of messages that one settlement makes dead letters, about */
 #define SETTLE_OTHERS_MAX \
 	LIMIT(4096, 6) /* ranges held by others that one settlement runs into */
 #define SESSION_STALE_MAX \

@@ -583,6 +583,8 @@ static const char *why_not_sent(const struct broker *b, const struct conn *c, st
 		return "queue is paused: rmq-queue resume lets it take messages";
 	if (code != RMQ_E_FULL || !q)
 		return why_not(c->owner, code, text);
+	if (q->ends)
+		return "queue is being removed";
 	snprintf(text, TEXT_MAX + 1, "%s (max-bytes %llu)", error_text(code),
 	    (unsigned long long)q->settings.max_bytes);
 	return text;
@@ -1186,6 +1188,7 @@ static void on_send(struct broker *b, struct conn *c, const struct wire_send *m)
 struct verdict {
 	uint32_t others; /* ranges that are not held under the entry's lease */
 	uint32_t gaps;	 /* steps that looked for what is gone */
+	uint64_t buried; /* runs of messages that become dead letters, at most */
 	bool sends;	 /* what comes of the messages is sent, so none of them may be gone */
 	struct writer stale;
 	struct writer good;
@@ -1223,8 +1226,8 @@ static void judge_entry(struct broker *b, struct queue *q, const struct wire_set
 	/* Each failure has a back-off of its own: those are not joined. */
 	bool joins = m->verb != VERB_RELEASE || !(m->flags & SETTLE_COUNTED);
 	struct range *r;
-	while (at < end && v->others <= SETTLE_OTHERS_MAX && (r = queue_range_at(q, at)) &&
-	       r->first < end) {
+	while (at < end && v->others <= SETTLE_OTHERS_MAX && v->buried <= BURY_RUNS_MAX &&
+	       (r = queue_range_at(q, at)) && r->first < end) {
 		uint64_t from = at > r->first ? at : r->first;
 		uint64_t to = end < r->first + r->span ? end : r->first + r->span;
 		at = to;
@@ -1244,6 +1247,7 @@ static void judge_entry(struct broker *b, struct queue *q, const struct wire_set
 			continue;
 		}
 		if (buries(r, m)) {
+			v->buried += broker_bury_works(b, q, from, to);
 			put_entry(&v->failing, r->lease, from, to - from);
 			continue;
 		}
@@ -1473,15 +1477,15 @@ static bool judged(struct broker *b, struct conn *c, struct queue *q,
 {
 	size_t cap = sizeof(b->verdict) / 3;
 	uint8_t *memory = b->verdict;
-	*v = (struct verdict){0, 0, sends, writer_of(memory, cap), writer_of(memory + cap, cap),
-	    writer_of(memory + 2 * cap, cap)};
+	*v = (struct verdict){0, 0, 0, sends, writer_of(memory, cap),
+	    writer_of(memory + cap, cap), writer_of(memory + 2 * cap, cap)};
 	judge(b, q, m, v);
 	bool kept = v->stale.len == 0 ||
 		    (c->session->answers_bytes + v->stale.len <= SESSION_STALE_MAX &&
 			c->session->owner->stale_bytes + v->stale.len <= OWNER_STALE_MAX);
-	if (v->others > SETTLE_OTHERS_MAX || (sends && v->gaps > SETTLE_OTHERS_MAX) ||
-	    v->stale.full || v->good.full || v->failing.full || !kept ||
-	    v->stale.len + v->good.len + v->failing.len > most) {
+	if (v->others > SETTLE_OTHERS_MAX || v->buried > BURY_RUNS_MAX ||
+	    (sends && v->gaps > SETTLE_OTHERS_MAX) || v->stale.full || v->good.full ||
+	    v->failing.full || !kept || v->stale.len + v->good.len + v->failing.len > most) {
 		fail(b, c, m->n, RMQ_E_LIMIT, 0);
 		return false;
 	}

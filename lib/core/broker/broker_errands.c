@@ -14,12 +14,6 @@
 
 /* ---- a queue's messages go ---- */
 
-/* What the end of a lease costs: each run of live messages is told apart. */
-static uint64_t runs_most(const struct range *r, const struct batch *m)
-{
-	return r->state == STATE_LEASED && m->bits ? min_u64(m->count - m->live, r->live) : 0;
-}
-
 /*
  * Messages before this are a piece of q: so many steps or little more, one for each range and
  * batch, and with keys one for each message.  `below`: all are, or all that are below it.
@@ -37,7 +31,9 @@ static uint64_t piece_end(struct broker *b, struct queue *q, uint64_t below, uin
 			return to;
 		if (to > from)
 			from = to;
-		broker_works(b, runs_most(r, m));
+		/* Of a lease each run of live messages is told apart. */
+		broker_works(
+		    b, r->state == STATE_LEASED ? min_u64(batch_runs_most(m), r->live) : 0);
 		to = from < stop ? broker_goes_to(b, q, from, stop, end) : stop;
 		if (to < stop)
 			return min_u64(to, below);
@@ -71,11 +67,21 @@ static bool purge(struct broker *b, struct errand *e, struct queue *q, uint64_t 
 	return true;
 }
 
+/* More is left of q, which is to go, than one turn empties: what came meanwhile could outrun it. */
+static bool goes_on(struct broker *b, struct queue *q, const struct errand *e)
+{
+	if (e->at > 0 && !q->ends) {
+		q->ends = true;
+		broker_unbind_all(b, q);
+	}
+	return false;
+}
+
 static bool remove_queue(struct broker *b, struct errand *e, struct queue *q, uint64_t steps)
 {
 	struct conn *c = broker_conn(b, e->conn);
 	if (!broker_drop_unfinished_in(b, q, steps) || !empty(b, q, e, steps))
-		return false;
+		return goes_on(b, q, e);
 	/* Sent while the unfinished ones went. */
 	if (e->at == 0 && queue_total(q) > 0) {
 		broker_fail_command(b, c, e->n, RMQ_E_NOT_EMPTY);
@@ -95,10 +101,17 @@ static bool end_queue(struct broker *b, struct errand *e, uint64_t steps)
 	if (!q)
 		return true;
 	if (!broker_drop_unfinished_in(b, q, steps) || !empty(b, q, e, steps))
-		return false;
+		return goes_on(b, q, e);
 	broker_end_subscriptions(b, q);
 	broker_emit_remove(b, &(struct event_remove){q->id});
 	return true;
+}
+
+/* Nobody waits for its end any more. */
+static void stays(struct broker *b, struct queue *q)
+{
+	q->ends = false;
+	broker_roomy(b, q);
 }
 
 /* Of a connection.  Whether it is over, also since nobody waits for it any more. */
@@ -107,8 +120,11 @@ static bool command_step(struct broker *b, struct errand *e, uint64_t steps)
 	struct conn *c = broker_conn(b, e->conn);
 	struct queue *q = broker_queue(b, e->queue);
 	bool done = true;
-	if (!c || c->closed)
+	if (!c || c->closed) {
+		if (q && e->kind == ERRAND_REMOVE)
+			stays(b, q);
 		return true;
+	}
 	if (!q)
 		broker_fail_command(b, c, e->n, RMQ_E_NO_QUEUE);
 	else if (e->kind == ERRAND_PURGE)
@@ -131,7 +147,10 @@ static bool held_step(struct broker *b, struct errand *e, uint64_t steps)
 		bool late = b->work >= end;
 		if (late && !RMQ_VARIANT(HELD_HALF))
 			return false;
-		broker_works_on(b, r->queue, r->live);
+		if (e->kind == ERRAND_DIED)
+			r = broker_fail_piece(b, r, end);
+		else
+			broker_works_on(b, r->queue, r->live);
 		/* What becomes of r is no matter to the others. */
 		e->queue = r->queue->id;
 		e->at = r->first + r->span;

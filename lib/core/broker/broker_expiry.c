@@ -164,6 +164,34 @@ struct queue *broker_dead_queue(struct broker *b, struct queue *q, uint64_t firs
 	return dead && !queue_is_full(dead) ? dead : NULL;
 }
 
+uint64_t broker_bury_works(struct broker *b, struct queue *q, uint64_t first, uint64_t end)
+{
+	uint64_t runs = 0;
+	struct batch *m = queue_batch_at(q, first);
+	for (; m && m->first < end; m = queue_batch_next(m))
+		runs += 1 + min_u64(batch_runs_most(m), end - first);
+	broker_works(b, runs);
+	return runs;
+}
+
+struct range *broker_fail_piece(struct broker *b, struct range *r, uint64_t end)
+{
+	struct queue *q = r->queue;
+	uint64_t stop = r->first + r->span, to = stop;
+	broker_works_on(b, q, r->live);
+	if (!broker_is_last(r))
+		return r;
+	for (struct batch *m = queue_batch_at(q, r->first); m && m->first < to;
+	     m = queue_batch_next(m)) {
+		uint64_t cost = 1 + min_u64(batch_runs_most(m), r->live);
+		if (b->work + cost > end && queue_any_live(q, r->first, m->first))
+			to = m->first;
+		else
+			broker_works(b, cost);
+	}
+	return to < stop ? queue_isolate(q, r, r->first, to - r->first) : r;
+}
+
 void broker_bury(struct broker *b, struct queue *dead, struct range *r, struct slice why)
 {
 	struct queue *q = r->queue;
@@ -284,9 +312,9 @@ void broker_expire(struct broker *b)
 			queue_extend(r->queue, r, (struct lease_time){until});
 			continue;
 		}
-		broker_works_on(b, r->queue, r->live);
 		if (until > b->heard.ms && !RMQ_VARIANT(EXPIRE_UNHEARD))
 			break;
+		r = broker_fail_piece(b, r, end);
 		if (range_holder(r) && r->session->conn)
 			broker_missed(b, r->session->conn, r->queue);
 		broker_fail(b, r, slice_str("lease expired"), ENDED_EXPIRED);

@@ -576,6 +576,10 @@ void broker_arrive(struct broker *b, struct queue *to, const struct range *r,
     const struct batch *m, uint64_t first, uint32_t count, const struct arrival *a);
 /* The leased range becomes dead letters; more of them than its limit may be in `dead` then. */
 void broker_bury(struct broker *b, struct queue *dead, struct range *r, struct slice why);
+/* Counts what burying messages [first, end) costs: how many runs they are at most. */
+uint64_t broker_bury_works(struct broker *b, struct queue *q, uint64_t first, uint64_t end);
+/* Counts what broker_fail() costs; if it is more than is left to `end`, r is cut: its first piece. */
+struct range *broker_fail_piece(struct broker *b, struct range *r, uint64_t end);
 /* The leased range is ready again as if it had never been handed out. */
 void broker_give_back(struct broker *b, struct range *r);
 /* Tells the holder of r that its lease ended. */
@@ -678,6 +682,8 @@ void broker_session_left(struct broker *b, struct session *s);
 
 void broker_bind(struct broker *b, struct conn *c, const struct wire_bind *m);
 void broker_unbind(struct broker *b, struct conn *c, const struct wire_unbind *m);
+/* q gets nothing by a topic from now on. */
+void broker_unbind_all(struct broker *b, struct queue *q);
 void broker_bindings(struct broker *b, struct conn *c, const struct wire_bindings *m);
 /*
  * *q: the queue of that ephemeral subscription of the connection; made if it is NULL.  An error may be

@@ -106,6 +106,20 @@ void broker_unbind(struct broker *b, struct conn *c, const struct wire_unbind *m
 	}
 }
 
+void broker_unbind_all(struct broker *b, struct queue *q)
+{
+	struct binding *a;
+	while ((a = binding_after(q, slice_of("", 0)))) {
+		char pattern[TOPIC_MAX];
+		size_t len = a->len;
+		memcpy(pattern, a->pattern, len);
+		broker_works(b, 1);
+		broker_reserve(b, BIND_ROOM);
+		broker_emit_unbind(
+		    b, &(struct event_unbind){q->id, slice_of(pattern, len), NO_TAGS});
+	}
+}
+
 /* The rows of a queue after a pattern, as long as there are *rows.  Whether that is all. */
 static bool answer_rows(struct broker *b, struct conn *c, const struct wire_bindings *m,
     const struct queue *q, struct slice *pattern, uint32_t *rows)

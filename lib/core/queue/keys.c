@@ -139,12 +139,47 @@ static struct link *link_of(struct queue *q, uint64_t seq)
 	return l && l->key ? l : NULL;
 }
 
-static void run_free(struct queue *q, struct keyed *r)
+static struct keyed *run_new(struct queue *q, uint64_t first, uint32_t count)
 {
+	struct keyed *r = memory_new(sizeof(*r) + count * sizeof(r->link[0]));
+	r->first = first;
+	r->count = count;
+	RB_INSERT(keyed_tree, &q->keys->runs, r);
+	q->ledger->part_bytes += KEYS_PART_MAX + 8 * (uint64_t)count;
+	return r;
+}
+
+/* Links [from, to) of a run, each in a chain, are a run of their own. */
+static void run_piece(struct queue *q, const struct keyed *old, uint32_t from, uint32_t to)
+{
+	struct keyed *r = run_new(q, old->first + from, to - from);
+	r->chained = r->count;
+	for (uint32_t i = 0; i < r->count; i++) {
+		const struct link *l = &old->link[from + i];
+		r->link[i] = *l;
+		if (l->key->last == l)
+			l->key->last = &r->link[i];
+	}
+}
+
+/* Runs without gaps take less than one of which less than one message in SPARSE is in a chain. */
+#define SPARSE 8
+
+/* Messages of r have left their chains: it is cut if few are left, and is gone with the last one. */
+static void run_look(struct queue *q, struct keyed *r)
+{
+	if (r->chained * SPARSE >= r->count)
+		return;
 	RB_REMOVE(keyed_tree, &q->keys->runs, r);
 	if (q->keys->recent == r)
 		q->keys->recent = NULL;
 	q->ledger->part_bytes -= KEYS_PART_MAX + 8 * (uint64_t)r->count;
+	for (uint32_t i = 0, to; r->chained > 0 && i < r->count; i = to + 1) {
+		for (to = i; to < r->count && r->link[to].key; to++)
+			;
+		if (to > i)
+			run_piece(q, r, i, to);
+	}
 	free(r);
 }
 
@@ -176,16 +211,11 @@ void keys_add(struct queue *q, uint64_t first, uint32_t count, const uint64_t *h
 		RB_INIT(&q->keys->runs);
 		grow(q->keys);
 	}
-	struct keyed *r = memory_new(sizeof(*r) + count * sizeof(r->link[0]));
-	r->first = first;
-	r->count = count;
-	RB_INSERT(keyed_tree, &q->keys->runs, r);
-	q->ledger->part_bytes += KEYS_PART_MAX + 8 * (uint64_t)count;
+	struct keyed *r = run_new(q, first, count);
 	for (; i < count; i++)
 		if (hashes[i] > 0)
 			chain(q->keys, r, i, hashes[i]);
-	if (r->chained == 0)
-		run_free(q, r);
+	run_look(q, r);
 }
 
 uint64_t keys_of(struct queue *q, uint64_t seq)
@@ -250,8 +280,7 @@ uint64_t *keys_leave(struct queue *q, uint64_t first, uint64_t end, size_t *coun
 			oldest[(*count)++] = now;
 		}
 		next = RB_NEXT(keyed_tree, NULL, r);
-		if (r->chained == 0)
-			run_free(q, r);
+		run_look(q, r);
 	}
 	return oldest;
 }

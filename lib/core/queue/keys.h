@@ -3,8 +3,8 @@
  *
  * A key is a hash of 64 bits; keys with the same one wait for each other.  Its live messages are a
  * chain from the oldest one on, which each leaves at once, wherever it is.  There is an entry of three
- * words for each message of a run in which some have a key, for as long as one of them is in a chain,
- * and nothing in a queue without keys.
+ * words for each message of a run in which some have a key; a run of which few are left in a chain is cut
+ * where they are, so that memory is bounded by these.  Nothing in a queue without keys.
  */
 #ifndef RMQ_CORE_QUEUE_KEYS_H
 #define RMQ_CORE_QUEUE_KEYS_H

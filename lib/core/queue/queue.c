@@ -118,7 +118,7 @@ uint64_t queue_total(const struct queue *q)
 uint64_t queue_room(const struct queue *q)
 {
 	uint64_t most = q->settings.max_bytes;
-	if (q->settings.more.paused_in)
+	if (q->settings.more.paused_in || q->ends)
 		return 0;
 	if (most == 0)
 		return UINT64_MAX;

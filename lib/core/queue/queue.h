@@ -202,6 +202,7 @@ struct queue {
 	bool is_roomy;
 	bool idle_due; /* it became empty: tell its receivers */
 	bool is_dead;  /* a dead-letter queue: counts no attempts */
+	bool ends;     /* it is being removed, in several turns: it takes no messages */
 	uint32_t id;
 	uint32_t in_checkpoint; /* number of the newest one that has it as a whole */
 	uint32_t receivers;
@@ -291,6 +292,11 @@ void queue_batch_join(struct queue *q, struct batch *b);
  * Returns `to` if there is none.
  */
 uint64_t batch_run(const struct batch *b, uint64_t from, uint64_t to, uint64_t *end);
+/* Runs of live messages in it beyond the first one: no more than these. */
+static inline uint64_t batch_runs_most(const struct batch *b)
+{
+	return b->bits ? b->count - b->live : 0;
+}
 /* Whether some of its bytes are in a record that is not stored yet. */
 bool batch_in_flight(const struct batch *b);
 /* Bytes of the batch's live messages, about. */
