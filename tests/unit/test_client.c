@@ -587,6 +587,38 @@ static void both_parts_of_a_send_lack_what_was_bad(void **state)
 	assert_int_equal(known_of_oldest(), 0);
 }
 
+/* A daemon that runs an older program takes no SEND that only says how far its input has come. */
+static void an_older_daemon_need_not_know_how_far_an_input_has_come(void **state)
+{
+	(void)state;
+	(void)place_after(CLIENT_REPEAT, 1);
+	expect_frames(6, "SEND#1/0 ");
+	DAEMON(7, known, 1, NO_TAGS, slice_of("\0\0\2\0", 4));
+	expect_frames(7, "SEND#1/0 ");
+	DAEMON(8, error, RMQ_E_PROTOCOL, slice_str("bad batch"));
+	story[0] = 0;
+	client_disconnected(client, NOW(8));
+	assert_story("sent abc at 0 x0; ");
+	assert_int_equal(client_unanswered(client), 0);
+	/* It is not asked again. */
+	struct client_place place = {slice_str("in"), 13, 14};
+	struct sendbuf *b = sendbuf_new();
+	assert_true(sendbuf_append(b, slice_str("d"), '\n'));
+	client_send_placed(
+	    client, NOW(1009), slice_str("q"), &place, 0, b, (char *)(uintptr_t) "d");
+	connect_at(1009);
+	expect_frames(1009, "HELLO(9,0) ");
+	welcome(1009, 9, 0);
+	expect_frames(1009, "SEND#1/0 ");
+	DAEMON(1010, known, 1, NO_TAGS, slice_of("\0\0\1\0", 4));
+	assert_int_equal(client_unanswered(client), 0);
+	/* Other errors are none of that. */
+	send_text(1011, "e");
+	expect_frames(1011, "SEND#1/0 ");
+	DAEMON(1012, error, RMQ_E_PROTOCOL, slice_str("bad batch"));
+	assert_non_null(strstr(story, "fatal"));
+}
+
 static void a_first_bad_message_leaves_nothing_to_send(void **state)
 {
 	(void)state;
@@ -1524,6 +1556,7 @@ int main(void)
 	    T(what_is_cut_off_is_not_passed_in_its_input),
 	    T(the_daemon_learns_what_was_known_and_what_was_bad),
 	    T(both_parts_of_a_send_lack_what_was_bad),
+	    T(an_older_daemon_need_not_know_how_far_an_input_has_come),
 	    T(a_first_bad_message_leaves_nothing_to_send),
 	    T(a_half_written_frame_is_ended_before_the_repeat),
 	    T(large_messages_go_in_pieces_and_wait_for_their_room),

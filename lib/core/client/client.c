@@ -399,6 +399,9 @@ void client_on_error(struct client *c, struct mono_time now, const struct wire_e
 		break;
 	case RMQ_E_VERSION:
 	case RMQ_E_PROTOCOL:
+		if (!client_place_refused(c))
+			client_give_up(c, code, m->text);
+		break;
 	case RMQ_E_DENIED:
 	case RMQ_E_USAGE:
 	case RMQ_E_BUG:

@@ -545,6 +545,12 @@ static bool is_empty(const struct client_command *cmd)
 	return cmd->buf && !cmd->buf->large && cmd->buf->count == 0 && cmd->resume.len == 0;
 }
 
+/* What it told of is stored: only the place in an input is left. */
+static bool only_place(const struct client_command *cmd)
+{
+	return cmd->buf && !cmd->buf->large && cmd->buf->count == 0 && cmd->resume.len > 0;
+}
+
 void client_remove(
     struct client *c, const struct client_command *which, uint32_t from, uint32_t count)
 {
@@ -791,8 +797,7 @@ void client_on_done(struct client *c, struct mono_time now, const struct wire_do
 	if (!is_answer(c, m->n))
 		return;
 	struct client_command *cmd = answer(c, now);
-	bool only_place = cmd->resume.len > 0 && cmd->buf->count == 0;
-	if ((cmd->flags & SEND_ALLOW_UNROUTED || only_place) && m->stale.len == 0) {
+	if ((cmd->flags & SEND_ALLOW_UNROUTED || only_place(cmd)) && m->stale.len == 0) {
 		unrouted(c, cmd);
 	} else if (sends(cmd) || m->stale.len % SETTLE_ENTRY_SIZE != 0) {
 		client_give_up(c, RMQ_E_PROTOCOL, slice_str("DONE in answer to a SEND"));
@@ -983,6 +988,14 @@ static bool take_out_known(
 	return gone > 0;
 }
 
+/* All messages of the oldest SEND were known. */
+static void nothing_left(struct client *c)
+{
+	if (c->host.sent)
+		c->host.sent(c->host.arg, c->oldest, 0, 0);
+	command_free(unlink_behind(c, NULL));
+}
+
 void client_on_known(struct client *c, struct mono_time now, const struct wire_known *m)
 {
 	struct client_command *cmd = c->oldest;
@@ -1002,11 +1015,16 @@ void client_on_known(struct client *c, struct mono_time now, const struct wire_k
 		client_give_up(c, RMQ_E_PROTOCOL, slice_str("the daemon sent a bad KNOWN"));
 		return;
 	}
-	if (!is_empty(cmd))
-		return;
-	if (c->host.sent)
-		c->host.sent(c->host.arg, cmd, 0, 0);
-	command_free(unlink_behind(c, NULL));
+	if (is_empty(cmd) || (c->no_places && only_place(cmd)))
+		nothing_left(c);
+}
+
+bool client_place_refused(struct client *c)
+{
+	if (c->no_places || !c->oldest || !c->oldest->staged || !only_place(c->oldest))
+		return false;
+	c->no_places = true;
+	return true;
 }
 
 void client_on_room(struct client *c, struct mono_time now, const struct wire_room *m)
@@ -1049,4 +1067,6 @@ void client_send_disconnected(struct client *c)
 	c->blocked = false;
 	c->no_room[0] = '\0';
 	go_back(c);
+	if (c->no_places && c->oldest && only_place(c->oldest))
+		nothing_left(c);
 }

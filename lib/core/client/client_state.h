@@ -123,6 +123,7 @@ struct client {
 	uint32_t send_window; /* commands in flight before another SEND may go */
 	bool refused; /* on this connection: answers to what was in flight then may follow */
 	bool stopped;
+	bool no_places; /* the daemon knows no SEND that only tells a place in an input */
 	struct client_command *shelf; /* given up, oldest first */
 	bool blocked;		      /* a SEND was refused for want of room */
 	enum rmq_error blocked_code;
@@ -202,6 +203,11 @@ void client_send_free(struct client *c);
 void client_send_hello(struct client *c);
 /* Nothing is in flight any more. */
 void client_send_disconnected(struct client *c);
+/*
+ * Whether an ERROR may be an older program's to a SEND of no messages: what it tells stays untold, so
+ * a later run comes to records that are known again, and the client goes on with another connection.
+ */
+bool client_place_refused(struct client *c);
 
 /* ---- client_recv.c ---- */
 
