@@ -123,11 +123,23 @@ static void one_more_than_may_be_takes_the_place_of_the_oldest(void **state)
 	assert_int_equal(ids.places, IDS_MAX);
 }
 
+/* A step or two each: not as many as there are. */
+static void a_checkpoint_of_many_is_read_at_once(void **state)
+{
+	(void)state;
+	for (uint64_t i = IDS_MAX; i > 0; i--)
+		ids_add_older(&ids, (struct id){i * 0x9e3779b97f4a7c15, i, i});
+	assert_int_equal(ids_count(&ids), IDS_MAX);
+	for (uint64_t i = 1; i <= IDS_MAX; i++)
+		assert_non_null(ids_find(&ids, i * 0x9e3779b97f4a7c15, IDS_MAX, UINT64_MAX));
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {T(what_was_added_is_found_until_it_is_forgotten),
-	    T(older_ones_come_later), T(one_more_than_may_be_takes_the_place_of_the_oldest)};
+	    T(older_ones_come_later), T(a_checkpoint_of_many_is_read_at_once),
+	    T(one_more_than_may_be_takes_the_place_of_the_oldest)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

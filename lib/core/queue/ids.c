@@ -44,7 +44,13 @@ static void put_newest(struct ids *ids, uint32_t n, struct id id)
 	*chain = n;
 }
 
-/* Each number in a chain, and that after it, is lower than the one before: so chains end. */
+/* Not the number of an id while n is that of one. */
+static uint32_t none_near(uint32_t n)
+{
+	return n - NUMBER_MID / 2;
+}
+
+/* Each number in a chain is lower than the one before: so chains end. */
 static void resize(struct ids *ids, uint32_t places)
 {
 	struct ids old = *ids;
@@ -53,7 +59,7 @@ static void resize(struct ids *ids, uint32_t places)
 	ids->newest = ids->older + places;
 	ids->places = places;
 	for (uint32_t i = 0; i < places; i++)
-		ids->newest[i] = ids->first - 1;
+		ids->newest[i] = none_near(ids->first);
 	for (uint32_t n = old.first; n != old.end; n++)
 		put_newest(ids, n, *ids_at(&old, n));
 	free(old.ring);
@@ -125,7 +131,7 @@ void ids_add_older(struct ids *ids, struct id id)
 	uint32_t n = ids->first - 1, *at = chain_of(ids, id.hash);
 	while (is_there(ids, *at))
 		at = &ids->older[place_of(ids, *at)];
-	ids->older[place_of(ids, n)] = n - 1;
+	ids->older[place_of(ids, n)] = none_near(n);
 	ids->ring[place_of(ids, n)] = id;
 	*at = n;
 	ids->first = n;
