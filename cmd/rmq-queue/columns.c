@@ -13,8 +13,7 @@ enum kind {
 	BACKOFF,
 	DEAD_LETTER,
 	LIMIT,
-	LOST,
-	UNFINISHED,
+	TAG,
 	MORE,
 	DROPS,
 	/* of settings */
@@ -29,7 +28,7 @@ enum kind {
 static const struct {
 	const char *name;
 	enum kind kind;
-	size_t offset; /* MORE: its bit; DROPS: why */
+	size_t offset; /* MORE: its bit; DROPS: why; TAG: which */
 	size_t size;
 } columns[] = {
 #define COLUMN(name, kind, member) \
@@ -46,8 +45,9 @@ static const struct {
 #define X(NAME, word, member) COLUMN(word, KIND_OF_##NAME, member),
     SETTING_WORDS(X)
 #undef X
-	COLUMN("lost", LOST, tags),
-    COLUMN("unfinished", UNFINISHED, tags),
+	{"lost", TAG, LISTED_TAG_LOST, 0},
+    {"unfinished", TAG, LISTED_TAG_UNFINISHED, 0}, {"ids", TAG, LISTED_TAG_IDS, 0},
+    {"ids-early", TAG, LISTED_TAG_IDS_EARLY, 0},
 #define X(NAME, tag, bit, standard, word, member) {word, MORE, bit, 0},
     MORE_SETTINGS(X)
 #undef X
@@ -135,11 +135,8 @@ static enum table_kind put(struct text *out, unsigned column, const void *of)
 			return TABLE_NONE;
 		}
 		break;
-	case LOST:
-		text_put_u64(out, tags_find_u64(row->tags, LISTED_TAG_LOST));
-		return TABLE_NUMBER;
-	case UNFINISHED:
-		text_put_u64(out, tags_find_u64(row->tags, LISTED_TAG_UNFINISHED));
+	case TAG:
+		text_put_u64(out, tags_find_u64(row->tags, (uint16_t)columns[column].offset));
 		return TABLE_NUMBER;
 	case DROPS:
 		text_put_u64(

@@ -9,6 +9,8 @@ struct queue_row {
 	struct wire_listed row; /* without its slices */
 	uint64_t lost;
 	uint64_t unfinished;
+	uint64_t ids;
+	uint64_t ids_early;
 	uint64_t dropped[DROPPED_WHYS];
 	struct more_settings more;
 	size_t name_len;
@@ -37,6 +39,8 @@ static void on_row(void *arg, const struct wire_listed *row)
 	r->row = *row;
 	r->lost = tags_find_u64(row->tags, LISTED_TAG_LOST);
 	r->unfinished = tags_find_u64(row->tags, LISTED_TAG_UNFINISHED);
+	r->ids = tags_find_u64(row->tags, LISTED_TAG_IDS);
+	r->ids_early = tags_find_u64(row->tags, LISTED_TAG_IDS_EARLY);
 	for (unsigned why = DROPPED_EXPIRED; why < DROPPED_WHYS; why++)
 		r->dropped[why] = wire_listed_dropped(row->tags, why);
 	if (more_settings_find(row->tags, LISTED_TAG_SETTINGS, &r->more))
@@ -89,6 +93,9 @@ static void put_sample(struct text *out, const char *name, const struct queue_ro
 	    "Size of all messages in the queue, with their attributes.", r->row.bytes) \
 	X("rmq_queue_unfinished_bytes", "", "gauge", "bytes", \
 	    "Bytes of large messages of which a part is still to come.", r->unfinished) \
+	X("rmq_queue_ids", "", "gauge", "", "Ids of messages that are remembered.", r->ids) \
+	X("rmq_queue_ids_early", "_total", "counter", "", \
+	    "Ids that were forgotten before their time, for newer ones.", r->ids_early) \
 	X("rmq_queue_receivers", "", "gauge", "", "Current subscriptions.", r->row.receivers) \
 	X("rmq_queue_sent", "_total", "counter", "", "Messages sent.", r->row.sent) \
 	X("rmq_queue_delivered", "_total", "counter", "", "Leases handed out.", \

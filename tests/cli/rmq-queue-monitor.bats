@@ -144,6 +144,8 @@ TOP=$BATS_TEST_DIRNAME/../..
 		rmq_queue_messages jobs delayed 0
 		rmq_queue_bytes jobs 6
 		rmq_queue_unfinished_bytes jobs 0
+		rmq_queue_ids jobs 0
+		rmq_queue_ids_early_total jobs 0
 		rmq_queue_receivers jobs 0
 		rmq_queue_sent_total jobs 7
 		rmq_queue_delivered_total jobs 2

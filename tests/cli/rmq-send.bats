@@ -1044,6 +1044,7 @@ holds() {
 	run -0 --separate-stderr rmq-send --id-from hash -i --pass jobs <<<$'one\ntwo\none'
 	[ "$stderr" = "rmq-send: jobs: 1 lines had been stored before" ]
 	assert_output "$(printf -- 'jobs:1\tone\njobs:2\ttwo\n-\tone')"
+	assert_equal "$(rmq-queue show jobs ids ids-early | xargs)" "2 0"
 	kill_queue
 	start_queue q
 	run -0 rmq-send -q --id-from hash --pass jobs <<<$'two\nthree\none'

@@ -759,30 +759,6 @@ static struct sendbuf *large_message(struct actor *a, struct note *n, uint32_t q
 	return first;
 }
 
-/* So many new lines for so many queues, put down in `items`. */
-static struct sendbuf *batch(
-    struct actor *a, struct held *items, uint32_t count, uint32_t queues)
-{
-	struct lines *l = &a->w->lines;
-	struct sendbuf *b = sendbuf_new();
-	uint8_t body[512];
-	uint32_t lines[BATCH_LINES_MAX];
-	assert(b && count <= BATCH_LINES_MAX);
-	for (uint32_t i = 0; i < count; i++) {
-		uint32_t len = (uint32_t)prng_range(&a->w->prng, LINE_MIN,
-		    prng_chance(&a->w->prng, a->w->weather.long_lines) ? 500 : 40);
-		items[i].line = lines[i] = line_new(a, len, queues);
-	}
-	give_attributes(a, b, lines, count);
-	for (uint32_t i = 0; i < count; i++) {
-		uint32_t len = l->all[lines[i]].len;
-		lines_body(l, lines[i], body);
-		if (!sendbuf_append(b, slice_of(body, len), '\n'))
-			trace_fail("a line does not fit into a batch");
-	}
-	return b;
-}
-
 /* Each of the lines has its number as its id. */
 static void give_ids(struct sendbuf *b, const struct held *items, uint32_t count)
 {
@@ -796,6 +772,32 @@ static void give_ids(struct sendbuf *b, const struct held *items, uint32_t count
 	tags_put(&w, ATTRIBUTE_ID | ATTRIBUTE_EACH, slice_of(e.p, e.len));
 	bool ok = sendbuf_set_attributes(b, slice_of(w.p, w.len));
 	assert(!e.full && !w.full && ok);
+}
+
+/* So many new lines for so many queues, put down in `items`. */
+static struct sendbuf *batch(
+    struct actor *a, struct held *items, uint32_t count, uint32_t queues, bool ids)
+{
+	struct lines *l = &a->w->lines;
+	struct sendbuf *b = sendbuf_new();
+	uint8_t body[512];
+	uint32_t lines[BATCH_LINES_MAX];
+	assert(b && count <= BATCH_LINES_MAX);
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t len = (uint32_t)prng_range(&a->w->prng, LINE_MIN,
+		    prng_chance(&a->w->prng, a->w->weather.long_lines) ? 500 : 40);
+		items[i].line = lines[i] = line_new(a, len, queues);
+	}
+	give_attributes(a, b, lines, count);
+	if (ids && b->attributes.len == 0)
+		give_ids(b, items, count);
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t len = l->all[lines[i]].len;
+		lines_body(l, lines[i], body);
+		if (!sendbuf_append(b, slice_of(body, len), '\n'))
+			trace_fail("a line does not fit into a batch");
+	}
+	return b;
 }
 
 static struct sendbuf *import_batch(struct actor *a, const struct note *n)
@@ -886,7 +888,8 @@ static void send_to_topic(struct actor *a)
 	uint32_t count = large ? 1 : (uint32_t)prng_range(p, 1, 40);
 	struct note *n = note_new(a, 0, count);
 	unsigned topic = (unsigned)prng_below(p, LINE_TOPICS);
-	struct sendbuf *buf = large ? large_message(a, n, 0) : batch(a, n->items, count, 0);
+	struct sendbuf *buf =
+	    large ? large_message(a, n, 0) : batch(a, n->items, count, 0, false);
 	n->topic = (uint8_t)(topic + 1);
 	n->several = large ? LIVE_NAMES : 0;
 	for (uint32_t i = 0; i < count; i++)
@@ -920,8 +923,11 @@ static void sender_step(struct actor *a)
 	uint32_t shares = several ? (uint32_t)prng_range(p, 2, SEVERAL_MAX) : 1;
 	for (uint32_t i = 0; i < shares; i++)
 		queues[i] = name_of((name + i) % LIVE_NAMES);
+	/* What the queue of the inputs knows must not make room for these. */
+	bool ids = shares == 1 && name > 0 && w->weather.ids > 0 &&
+		   prng_chance(&w->ids, w->weather.ids);
 	struct sendbuf *buf =
-	    large ? large_message(a, n, shares) : batch(a, n->items, count, shares);
+	    large ? large_message(a, n, shares) : batch(a, n->items, count, shares, ids);
 	n->several = large && several ? shares : 0;
 	n->items[0].name = (uint8_t)name;
 	uint8_t flags = prng_chance(p, 50) ? SEND_NO_CREATE : 0;
@@ -1040,7 +1046,7 @@ static void settle_and_send(struct actor *a, uint32_t at, uint32_t want)
 	note->count = want < TAKEN_MAX ? want : TAKEN_MAX;
 	take_out(note, entries, a->held, &a->held_count, at);
 	note->sent = lines;
-	struct sendbuf *buf = batch(a, note->items + note->count, lines, 1);
+	struct sendbuf *buf = batch(a, note->items + note->count, lines, 1, false);
 	for (uint32_t i = 0; i < lines; i++)
 		a->w->lines.all[note->items[note->count + i].line].settles = true;
 	sendbuf_seal(buf, 0, 0, name_of(to), NO_TAGS);
@@ -1242,9 +1248,13 @@ static void unlimit(struct actor *a)
 	struct client_settings s = {.mask = SETTING_MAX_BYTES | SETTING_MAX_INFLIGHT |
 					    SETTING_RATE | SETTING_PAUSED_IN |
 					    SETTING_PAUSED_OUT};
-	for (; a->unlimited < NAMES; a->unlimited++)
+	for (; a->unlimited < NAMES; a->unlimited++) {
+		/* Nor what waits for ids to be forgotten. */
+		if (a->w->weather.ids > 0 && a->unlimited > 0)
+			s.mask |= SETTING_DEDUP;
 		client_queue(a->client, mono(a), WIRE_TYPE_QUEUE_SET, name_of(a->unlimited), 0,
 		    &s, note_new(a, 99, 0));
+	}
 }
 
 /* Whether the queue is one to which an input is sent: what it knows of it must not be forgotten. */
@@ -1414,6 +1424,10 @@ static void admin_step(struct actor *a)
 		return;
 	}
 	settings(a, &s);
+	if (a->w->weather.ids > 0 && name > 0) {
+		s.mask |= SETTING_DEDUP;
+		s.more.dedup_ms = prng_range(&a->w->ids, 0, 8) * 1000;
+	}
 	if (prng_chance(p, a->w->weather.admin)) {
 		bool purge = prng_chance(p, 500) || is_kept(a->w, name);
 		client_queue(a->client, mono(a),

@@ -673,6 +673,8 @@ void daemon_turn(struct daemon *d)
 	}
 	make_space(d);
 	broker_flush(b);
+	if (broker_ids(b) > IDS_OF_ALL)
+		trace_fail("%u ids are remembered, and may be %u", broker_ids(b), IDS_OF_ALL);
 	if (w->variant == WORLD_MOVE_KILLS && d->moved)
 		jm_kill(d->journal, d->moved);
 	d->moved = 0;

@@ -93,6 +93,9 @@ void world_init(struct world *w, uint64_t seed, unsigned daemons)
 	}
 	w->weather.watched = prng_chance(&later, 300) ? (unsigned)prng_range(&later, 5, 50) : 0;
 	w->later = later;
+	w->ids.state = seed * 11 + 3;
+	w->weather.ids =
+	    prng_chance(&w->ids, 300) ? (unsigned)prng_range(&w->ids, 100, 1000) : 0;
 	w->boot_ms = START_BOOT_MS;
 	w->lines_goal = (uint32_t)prng_range(&w->prng, 50, 1200);
 	w->shadow.small_record = w->space.small_record;

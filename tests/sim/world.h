@@ -69,6 +69,7 @@ struct weather {
 	unsigned ephemeral;    /* of 1000 subscriptions, to patterns */
 	unsigned watched;      /* how often a client waits for what a queue holds */
 	unsigned large_topics; /* of those, large messages */
+	unsigned ids;	       /* with ids, of 1000 batches */
 	unsigned intrude;      /* somebody names another's session */
 	unsigned by_key;       /* queues that hand out by key, of 1000 settings */
 	unsigned admin;	       /* rm and purge, of 1000 commands of the administrator */
@@ -81,7 +82,7 @@ struct pool;
 struct world {
 	struct prng prng;
 	/* Of what came later, and later still: it leaves the rest of a seed as it is. */
-	struct prng own, later;
+	struct prng own, later, ids;
 	struct weather weather;
 	struct space_limits space; /* small, so that a short run crosses them */
 	enum world_variant variant;

@@ -2478,7 +2478,7 @@ static void the_ids_of_a_queue_are_no_long_turn(void **state)
 	for (; broker_checkpointing(w.broker); turns++) {
 		uint64_t last = w.appended;
 		begin();
-		/* By the second of these, the first ones of all are too old. */
+		/* By the second of these, the first ones of all are too old, and more soon after it. */
 		if (turns == 3 || turns == 5) {
 			assert_true(broker_wants_frame(w.broker, 1));
 			send_numbers(n + 1, n * EACH, EACH);
@@ -2494,7 +2494,97 @@ static void the_ids_of_a_queue_are_no_long_turn(void **state)
 	w.out_len[1] = 0;
 	assert_int_equal(broker_digest(w.broker), recovered_digest());
 	const struct ids *ids = &broker_queue_named(w.broker, slice_str("q"))->ids;
-	assert_int_equal(ids_count(ids), IDS + EACH);
+	assert_int_equal(ids_count(ids), 3 * EACH);
+}
+
+static void expect_full_of_ids(uint64_t n, const char *why)
+{
+	EXPECT(1, FAILED, failed, m);
+	assert_int_equal(m.n, n);
+	assert_int_equal(m.code, RMQ_E_FULL);
+	assert_true(slice_eq(m.text, slice_str(why)));
+}
+
+/* Nothing is forgotten for them: who sends waits until time has passed, or a queue is gone. */
+static void ids_beyond_what_one_user_or_all_may_have_are_full(void **state)
+{
+	(void)state;
+	come(1, "", 7, 0, 0);
+	expect(1, WIRE_TYPE_WELCOME);
+	send_ids(1, "abc");
+	expect(1, WIRE_TYPE_SENT);
+	struct owner *maker = broker_queue_named(w.broker, slice_str("q"))->maker;
+	assert_int_equal(maker->ids, 3);
+	assert_int_equal(broker_ids(w.broker), 3);
+	maker->ids += IDS_OF_ONE - 4;
+	send_ids(2, "de");
+	expect_full_of_ids(2,
+	    "the queues of user 7 remember 3670015 ids, and one user's may remember "
+	    "3670016 of 4194304 in all: shorten their --dedup, or remove some");
+	send_ids(2, "d");
+	expect(1, WIRE_TYPE_SENT);
+	maker->ids -= IDS_OF_ONE - 4;
+	w.broker->ids_count += IDS_OF_ALL - 4;
+	send_ids(3, "e");
+	expect_full_of_ids(3,
+	    "queues remember 4194304 ids, and may remember 4194304: shorten their "
+	    "--dedup, or remove some");
+	/* What is known is so all the same, and what has no id needs none. */
+	send_ids(3, "b");
+	expect_known(3, "\0\0\1\0", 4, NUMBERED_AS(2, 1));
+	sent_lines(1, 3, "q", 1);
+	send_ids(4, "e");
+	expect(1, WIRE_TYPE_FAILED);
+	/* Nobody sends to the queue any more. */
+	w.lease_ms += 600000 + 600000 / 8;
+	run();
+	assert_int_equal(broker_ids(w.broker), IDS_OF_ALL);
+	w.lease_ms += 1;
+	run();
+	expect(1, WIRE_TYPE_ROOM);
+	assert_int_equal(broker_ids(w.broker), IDS_OF_ALL - 4);
+	assert_int_equal(maker->ids, 0);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
+	send_ids(4, "e");
+	expect(1, WIRE_TYPE_SENT);
+	/* So it is with a shorter time, or without the queue. */
+	INPUT(1, queue_remove, 5, 4, REMOVE_FORCE, slice_str("q"));
+	run();
+	expect(1, WIRE_TYPE_DONE);
+	assert_int_equal(broker_ids(w.broker), IDS_OF_ALL - 4);
+}
+
+/* What a queue forgets for newer ones is counted, also where a checkpoint has them in pieces. */
+static void ids_that_are_forgotten_early_are_counted(void **state)
+{
+	enum { EACH = 2048, PIECE = 100000, MORE = 3 };
+	const struct space_limits limits = {.turn_bytes = PIECE, .turn_steps = TURN_STEPS};
+	uint32_t n = 0;
+	(void)state;
+	hello(1, 0, 0);
+	for (; n < IDS_MAX / EACH; n++) {
+		send_numbers(n + 1, n * EACH, EACH);
+		run();
+		w.out_len[1] = 0;
+	}
+	const struct queue *q = broker_queue_named(w.broker, slice_str("q"));
+	assert_int_equal(q->counts.ids_early, 0);
+	broker_set_space(w.broker, &limits);
+	broker_checkpoint(w.broker);
+	for (uint32_t turns = 0; broker_checkpointing(w.broker); turns++) {
+		begin();
+		if (turns % 10 == 5 && n < IDS_MAX / EACH + MORE) {
+			send_numbers(n + 1, n * EACH, EACH);
+			n++;
+		}
+		broker_flush(w.broker);
+		store();
+		w.out_len[1] = 0;
+	}
+	run();
+	assert_int_equal(q->counts.ids_early, MORE * EACH);
+	assert_int_equal(ids_count(&q->ids), IDS_MAX);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
 }
 
 /* As long as all of its answers take, and no longer. */
@@ -8043,6 +8133,8 @@ static const struct CMUnitTest tests[] = {
     TEST(a_backlog_costs_168_bytes_a_record),
     TEST(the_sessions_part_stands_in_pieces),
     TEST(the_ids_of_a_queue_are_no_long_turn),
+    TEST(ids_beyond_what_one_user_or_all_may_have_are_full),
+    TEST(ids_that_are_forgotten_early_are_counted),
     TEST(the_sessions_part_is_no_long_turn),
     TEST(the_list_of_dead_records_is_no_long_turn),
     TEST(dead_letters_that_come_one_by_one_cost_little_memory),

@@ -121,9 +121,11 @@ extern bool rmq_small_limits;
 #define OWED_MAX	   LIMIT(64u << 10, 300) /* bytes of frames that a connection did not take */
 #define TURN_WORK	   LIMIT(65536, 50)	 /* steps of frames in one turn */
 #define PEEK_LOOKS_MAX	   LIMIT(4096, 5)	 /* ranges and batches looked at for one PEEK */
-#define IDS_MAX		   LIMIT(262144, 30)	 /* hashes of ids that a queue remembers */
-#define POSITIONS_MAX	   LIMIT(256, 4)	 /* inputs with names, of one queue */
-#define BURIED_RUNS_MAX	   LIMIT(256, 2)	 /* in one answer to BURIED */
+#define IDS_MAX		   LIMIT(262144u, 30u)	    /* hashes of ids that a queue remembers */
+#define IDS_OF_ALL	   LIMIT(16 * 262144u, 50u) /* … that all queues do */
+#define IDS_OF_ONE	   OF_ONE(IDS_OF_ALL)	    /* … that queues which one user made do */
+#define POSITIONS_MAX	   LIMIT(256, 4)	    /* inputs with names, of one queue */
+#define BURIED_RUNS_MAX	   LIMIT(256, 2)	    /* in one answer to BURIED */
 #define HISTORY_BYTES_MAX  LIMIT(1u << 20, 4000) /* of records that are read for one HISTORY */
 #define WATCHES_MAX	   LIMIT(1024u, 3u)	 /* clients that wait for what a queue holds */
 #define WATCHES_OF_ONE	   OF_ONE(WATCHES_MAX)	 /* of one user */

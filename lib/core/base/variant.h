@@ -81,6 +81,8 @@
 	X(IDS_UNCHECKED, "a message is stored again though its id is known") \
 	X(IDS_CUT_OFF, "of a queue's ids a checkpoint has those of the first piece") \
 	X(IDS_TURNED, "ids of a checkpoint are remembered in the wrong order") \
+	X(IDS_REVIVED, "ids that were forgotten come back when a daemon starts") \
+	X(IDS_UNBOUNDED, "queues remember more ids together than they may") \
 	X(IDS_FORGOTTEN, "a checkpoint does not know ids of what was sent") \
 	X(IDS_RENUMBERED, "after a checkpoint an id is another message's") \
 	X(POSITION_OF_ONE_RUN, "which messages of an input earlier runs sent is forgotten") \

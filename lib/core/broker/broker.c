@@ -60,6 +60,7 @@ struct broker *broker_new(const struct broker_host *host)
 	TAILQ_INIT(&b->ended);
 	TAILQ_INIT(&b->errands);
 	TAILQ_INIT(&b->waiting_room);
+	TAILQ_INIT(&b->waiting_ids);
 	TAILQ_INIT(&b->watching);
 	TAILQ_INIT(&b->fresh);
 	TAILQ_INIT(&b->waiting);
@@ -540,6 +541,7 @@ void broker_queue_free(struct broker *b, struct queue *q)
 {
 	q->maker->queues--;
 	q->maker->bindings -= q->bindings_count;
+	broker_ids_gone(b, q);
 	bindings_remove_queue(&b->bindings, q);
 	broker_ephemeral_gone(b, q);
 	owner_drop(&b->owners, q->maker);
@@ -699,15 +701,24 @@ void broker_holes_wanted(struct broker *b, bool wanted)
 	b->holes_wanted = wanted;
 }
 
-void broker_wait(struct broker *b, struct conn *c, struct queue *q, size_t bytes)
+static void wait_in(struct conn *c, struct waiting_list *in, size_t wants)
 {
-	struct waiting_list *in = q ? &q->waiting : &b->waiting_room;
-	c->wants = bytes;
+	c->wants = wants;
 	if (c->waits_in == in)
 		return;
 	stop_waiting(c);
 	c->waits_in = in;
 	TAILQ_INSERT_TAIL(in, c, waiting);
+}
+
+void broker_wait(struct broker *b, struct conn *c, struct queue *q, size_t bytes)
+{
+	wait_in(c, q ? &q->waiting : &b->waiting_room, bytes);
+}
+
+void broker_wait_for_ids(struct broker *b, struct conn *c, uint32_t ids)
+{
+	wait_in(c, &b->waiting_ids, ids);
 }
 
 void broker_roomy(struct broker *b, struct queue *q)
@@ -750,6 +761,11 @@ static void wake_waiting(struct broker *b)
 		room -= c->wants;
 		tell_room(b, c);
 	}
+	for (room = b->ids_forgotten; room > 0 && (c = TAILQ_FIRST(&b->waiting_ids));) {
+		room -= min_u64(room, c->wants);
+		tell_room(b, c);
+	}
+	b->ids_forgotten = 0;
 	while ((q = TAILQ_FIRST(&b->roomy))) {
 		TAILQ_REMOVE(&b->roomy, q, roomy);
 		q->is_roomy = false;
@@ -819,6 +835,7 @@ void broker_flush(struct broker *b)
 	broker_errands_step(b);
 	broker_expire(b);
 	broker_drop_expired(b);
+	broker_forget_ids(b);
 	broker_expire_unfinished(b);
 	end_throttles(b);
 	broker_grant(b);
@@ -855,6 +872,8 @@ uint64_t broker_due_ms(const struct broker *b)
 		due = min_u64(due, min_u64(WALL_LOOK_MS, until(b->wall_now.ms, r->until_ms)));
 	if (!RB_EMPTY(&b->throttled))
 		due = min_u64(due, until(b->lease_now.ms, throttled_until(b)));
+	if (broker_ids_until(b) != UINT64_MAX)
+		due = min_u64(due, until(b->lease_now.ms, broker_ids_until(b)));
 	const struct expiry *x = expiry_due((struct timers *)(uintptr_t)&b->timers);
 	if (x)
 		due = min_u64(due, min_u64(WALL_LOOK_MS, until(b->wall_now.ms, x->at_ms)));
@@ -1094,6 +1113,7 @@ static void add_queue(struct digest *d, struct queue *q)
 	add_u64(d, q->counts.failed);
 	add_u64(d, q->counts.dead);
 	add_u64(d, q->counts.lost);
+	add_u64(d, q->counts.ids_early);
 	add_u64(d, q->unfinished_bytes);
 	for (uint32_t n = q->ids.first; n != q->ids.end; n++) {
 		add_u64(d, ids_at(&q->ids, n)->hash);

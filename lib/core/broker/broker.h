@@ -251,6 +251,8 @@ uint64_t broker_inflight_bytes(const struct broker *b);
 /* Whether any record, barrier or effect is outstanding. */
 bool broker_pending(const struct broker *b);
 
+/* Ids that are remembered, in all queues. */
+uint32_t broker_ids(const struct broker *b);
 /*
  * A digest of the whole durable state (queues, messages, leases, sessions), equal for
  * equal states: a replay of the same records gives the same.  For tests.

@@ -480,7 +480,7 @@ static struct slice glob_prefix(struct slice glob)
 static void answer_row(struct broker *b, struct conn *c, uint32_t req, const struct queue *q)
 {
 	const struct queue_settings *s = &q->settings;
-	uint8_t bytes[2 * TAG_U64_SIZE + MORE_SETTINGS_BYTES + QUEUE_DROPPED_SIZE];
+	uint8_t bytes[4 * TAG_U64_SIZE + MORE_SETTINGS_BYTES + QUEUE_DROPPED_SIZE];
 	uint8_t row[2 * FRAME_SMALL];
 	struct writer tags = writer_of(bytes, sizeof(bytes));
 	struct writer w = writer_of(row, sizeof(row));
@@ -488,6 +488,8 @@ static void answer_row(struct broker *b, struct conn *c, uint32_t req, const str
 	tags_put_u64(&tags, LISTED_TAG_UNFINISHED, q->unfinished_bytes);
 	more_settings_put(&tags, LISTED_TAG_SETTINGS, &s->more, SETTING_ALL);
 	broker_put_dropped(&tags, LISTED_TAG_DROPPED, &q->counts);
+	tags_put_u64(&tags, LISTED_TAG_IDS, ids_count(&q->ids));
+	tags_put_u64(&tags, LISTED_TAG_IDS_EARLY, q->counts.ids_early);
 	wire_put_listed(&w,
 	    &(struct wire_listed){req, queue_name(q), SETTINGS_OF(s), slice_str(s->dead_letter),
 		q->live[STATE_READY], q->live[STATE_LEASED], q->live[STATE_DELAYED], q->bytes,
@@ -940,7 +942,9 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 	struct id_hashes *ids = broker_ids_of(b, batch.attributes, batch.count);
 	if (topic_with_ids(b, c, m, ids))
 		return;
-	if (!broker_ids_known(b, c, m->n, broker_queue_named(b, m->queue), ids, batch.count)) {
+	struct queue *q = broker_queue_named(b, m->queue);
+	if (!broker_ids_known(b, c, m->n, q, ids, batch.count) &&
+	    broker_ids_fit(b, c, m->n, q, ids, batch.count)) {
 		make_queues(b, c, &queues, &targets);
 		bool replaces = m->flags & SEND_REPLACE;
 		if (resume.name.len > 0 || ids || replaces)
@@ -1136,7 +1140,8 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 	if (taken && c->piece_id && (m->part == 0 || !(m->flags & SEND_MORE))) {
 		ids = memory_new(sizeof(*ids));
 		ids->of[0] = c->piece_id;
-		taken = !broker_ids_known(b, c, m->n, t.queue[0], ids, 1);
+		taken = !broker_ids_known(b, c, m->n, t.queue[0], ids, 1) &&
+			broker_ids_fit(b, c, m->n, t.queue[0], ids, 1);
 	}
 	if (!taken) {
 		free(ids);

@@ -14,7 +14,7 @@
 #include "core/base/variant.h"
 
 /* PART_QUEUE without names and its maker. */
-#define QUEUE_PART_MAX	   (96 + 2 * TAG_U64_SIZE + MORE_SETTINGS_BYTES + QUEUE_DROPPED_SIZE)
+#define QUEUE_PART_MAX	   (96 + 3 * TAG_U64_SIZE + MORE_SETTINGS_BYTES + QUEUE_DROPPED_SIZE)
 #define EPHEMERAL_PART_MAX 18
 
 /* ---- the open record ---- */
@@ -224,6 +224,14 @@ static enum rmq_error apply_create(
 	return err ? err : add_queue(b, e->queue, e->name, &settings, e->tags, &q);
 }
 
+/* Those that are too old by then. */
+static void forget_ids(struct broker *b, struct queue *q, struct lease_time now)
+{
+	uint32_t before = ids_count(&q->ids);
+	ids_forget(&q->ids, now.ms, q->settings.more.dedup_ms);
+	broker_ids_changed(b, q, before);
+}
+
 static enum rmq_error apply_set(
     struct broker *b, const struct event_place *at, const struct event_set *e)
 {
@@ -241,6 +249,7 @@ static enum rmq_error apply_set(
 		q->rate_full = policy_rate_changed(&settings, q->rate_full, at->lease);
 	q->settings = settings;
 	b->ledger.part_bytes += queue_part_bytes(q);
+	forget_ids(b, q, at->lease);
 	/* Limits may have changed. */
 	broker_unthrottle(b, q);
 	broker_busy(b, q);
@@ -634,11 +643,27 @@ static enum rmq_error apply_ids(
 		q = broker_gap_queue(b, e->queue);
 	if (!q || e->hashes.len % 8 != 0)
 		return RMQ_E_CORRUPT;
-	ids_forget(&q->ids, at->lease.ms, q->settings.more.dedup_ms);
+	forget_ids(b, q, at->lease);
+	uint32_t before = ids_count(&q->ids);
 	uint64_t first = tags_find_u64(e->tags, IDS_TAG_FIRST);
 	for (size_t i = 0; i < e->hashes.len; i += 8)
-		ids_add(&q->ids, (struct id){load_u64(e->hashes.data + i), at->lease.ms,
-				     first > 0 ? first + i / 8 : 0});
+		q->counts.ids_early +=
+		    ids_add(&q->ids, (struct id){load_u64(e->hashes.data + i), at->lease.ms,
+					 first > 0 ? first + i / 8 : 0});
+	broker_ids_changed(b, q, before);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_ids_past(
+    struct broker *b, const struct event_place *at, const struct event_ids_past *e)
+{
+	struct queue *q = broker_queue(b, e->queue);
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	if (!q)
+		return broker_may_miss(b, e->queue) ? RMQ_E_OK : RMQ_E_CORRUPT;
+	if (at->index == 0 || !RMQ_VARIANT(IDS_REVIVED))
+		forget_ids(b, q, at->lease);
 	return RMQ_E_OK;
 }
 
@@ -1380,7 +1405,8 @@ static enum rmq_error apply_part_queue(
 	q->rate_full = tags_find_u64(e->tags, PART_QUEUE_TAG_RATE);
 	q->next_seq = e->next_seq;
 	q->counts = (struct queue_counts){e->sent, e->delivered, e->settled, e->failed, e->dead,
-	    tags_find_u64(e->tags, PART_QUEUE_TAG_LOST), {0}};
+	    tags_find_u64(e->tags, PART_QUEUE_TAG_LOST),
+	    tags_find_u64(e->tags, PART_QUEUE_TAG_IDS_EARLY), {0}};
 	struct slice dropped = NO_TAGS;
 	(void)tags_find(e->tags, PART_QUEUE_TAG_DROPPED, &dropped);
 	struct reader in = reader_of(dropped);
@@ -1404,21 +1430,24 @@ static enum rmq_error apply_part_position(
 static enum rmq_error apply_part_ids(
     struct broker *b, const struct event_place *at, const struct event_part_ids *e)
 {
-	(void)at;
 	struct queue *q = broker_queue(b, e->queue);
 	if (!q || e->ids.len % 16 != 0)
 		return RMQ_E_CORRUPT;
+	uint32_t before = ids_count(&q->ids);
 	struct slice numbers;
 	bool numbered =
 	    tags_find(e->tags, PART_IDS_TAG_NUMBERS, &numbers) && numbers.len == e->ids.len / 2;
 	for (size_t i = 0; i < e->ids.len; i += 16) {
 		struct id id = {load_u64(e->ids.data + i), load_u64(e->ids.data + i + 8),
 		    numbered ? load_u64(numbers.data + i / 2) : 0};
+		if (id.ms > at->lease.ms)
+			return RMQ_E_CORRUPT;
 		if (RMQ_VARIANT(IDS_TURNED))
 			ids_add(&q->ids, id);
 		else
 			ids_add_older(&q->ids, id);
 	}
+	broker_ids_changed(b, q, before);
 	return RMQ_E_OK;
 }
 

@@ -5,6 +5,7 @@
  */
 #include "core/broker/broker_state.h"
 
+#include <stdio.h>
 #include <xxhash.h>
 
 #include "core/base/memory.h"
@@ -117,11 +118,15 @@ static void known_send(struct broker *b, struct conn *c, uint64_t n, const struc
 	free(bytes);
 }
 
+static uint64_t dedup_of(const struct queue *q)
+{
+	return (q ? &q->settings : &broker_default_settings)->more.dedup_ms;
+}
+
 bool broker_ids_known(struct broker *b, struct conn *c, uint64_t n, struct queue *q,
     const struct id_hashes *h, uint32_t count)
 {
-	uint64_t dedup_ms =
-	    q ? q->settings.more.dedup_ms : broker_default_settings.more.dedup_ms;
+	uint64_t dedup_ms = dedup_of(q);
 	if (!h || dedup_ms == 0 || RMQ_VARIANT(IDS_UNCHECKED))
 		return false;
 	struct known *k = memory_new(sizeof(*k));
@@ -138,6 +143,133 @@ bool broker_ids_known(struct broker *b, struct conn *c, uint64_t n, struct queue
 		known_send(b, c, n, k);
 	free(k);
 	return any;
+}
+
+/* ---- how many there may be ---- */
+
+static int ids_compare(const struct queue *a, const struct queue *b)
+{
+	if (a->ids_due_ms != b->ids_due_ms)
+		return a->ids_due_ms < b->ids_due_ms ? -1 : 1;
+	return a->id < b->id ? -1 : a->id > b->id;
+}
+
+RB_GENERATE(ids_tree, queue, by_ids, ids_compare)
+
+/*
+ * When those that came first are too old, and an eighth of that time more: so they are forgotten many
+ * at a time, by few events.  A queue that is sent more forgets without.
+ */
+static uint64_t due(const struct queue *q)
+{
+	uint64_t dedup_ms = dedup_of(q);
+	return ids_at(&q->ids, q->ids.first)->ms + dedup_ms + dedup_ms / 8 + 1;
+}
+
+static void not_due(struct broker *b, struct queue *q)
+{
+	if (q->ids_due_ms > 0)
+		RB_REMOVE(ids_tree, &b->queues_by_ids, q);
+	q->ids_due_ms = 0;
+}
+
+/* It may be due before some are too old, and never after. */
+static void set_due(struct broker *b, struct queue *q)
+{
+	if (ids_count(&q->ids) == 0) {
+		not_due(b, q);
+	} else if (q->ids_due_ms == 0 || due(q) < q->ids_due_ms) {
+		not_due(b, q);
+		q->ids_due_ms = due(q);
+		RB_INSERT(ids_tree, &b->queues_by_ids, q);
+	}
+}
+
+void broker_ids_changed(struct broker *b, struct queue *q, uint32_t before)
+{
+	uint32_t count = ids_count(&q->ids);
+	b->ids_count += count - before;
+	q->maker->ids += count - before;
+	if (count < before)
+		b->ids_forgotten += before - count;
+	broker_works(b, (count < before ? before - count : count - before) / 16);
+	set_due(b, q);
+}
+
+void broker_ids_gone(struct broker *b, struct queue *q)
+{
+	not_due(b, q);
+	b->ids_count -= ids_count(&q->ids);
+	q->maker->ids -= ids_count(&q->ids);
+	b->ids_forgotten += ids_count(&q->ids);
+}
+
+uint32_t broker_ids(const struct broker *b)
+{
+	return b->ids_count;
+}
+
+uint64_t broker_ids_until(const struct broker *b)
+{
+	const struct queue *q =
+	    RB_MIN(ids_tree, (struct ids_tree *)(uintptr_t)&b->queues_by_ids);
+	return q ? q->ids_due_ms : UINT64_MAX;
+}
+
+void broker_forget_ids(struct broker *b)
+{
+	uint64_t end = b->work + b->ledger.limits.turn_steps;
+	while (b->work < end && broker_ids_until(b) <= b->lease_now.ms) {
+		struct queue *q = RB_MIN(ids_tree, &b->queues_by_ids);
+		broker_works(b, 1);
+		not_due(b, q);
+		if (due(q) > b->lease_now.ms)
+			set_due(b, q);
+		else
+			broker_emit_ids_past(b, &(struct event_ids_past){q->id, NO_TAGS});
+	}
+}
+
+/* Whether the queues of this user remember too many ids if they remember so many more. */
+static bool too_many_of_one(const struct owner *maker, uint32_t more)
+{
+	return owner_known(maker) && maker->ids + more > IDS_OF_ONE;
+}
+
+static void fail_full(
+    struct broker *b, struct conn *c, uint64_t n, const struct owner *maker, uint32_t more)
+{
+	char text[TEXT_MAX + 1];
+	if (too_many_of_one(maker, more))
+		snprintf(text, sizeof(text),
+		    "the queues of user %u remember %u ids, and one user's may remember %u of "
+		    "%u in all: shorten their --dedup, or remove some",
+		    maker->uid, maker->ids, IDS_OF_ONE, IDS_OF_ALL);
+	else
+		snprintf(text, sizeof(text),
+		    "queues remember %u ids, and may remember %u: shorten their --dedup, or "
+		    "remove some",
+		    b->ids_count, IDS_OF_ALL);
+	broker_fail_text(b, c, n, RMQ_E_FULL, text);
+}
+
+bool broker_ids_fit(struct broker *b, struct conn *c, uint64_t n, struct queue *q,
+    const struct id_hashes *h, uint32_t count)
+{
+	const struct owner *maker = q ? q->maker : c->owner;
+	uint32_t more = 0, has = q ? ids_count(&q->ids) : 0;
+	for (uint32_t i = 0; h && i < count; i++)
+		more += h->of[i] != 0;
+	if (dedup_of(q) == 0 || RMQ_VARIANT(IDS_UNBOUNDED))
+		return true;
+	/* The queue's own make room for others. */
+	if (more > IDS_MAX - has)
+		more = IDS_MAX - has;
+	if (more == 0 || (b->ids_count + more <= IDS_OF_ALL && !too_many_of_one(maker, more)))
+		return true;
+	broker_wait_for_ids(b, c, more);
+	fail_full(b, c, n, maker, more);
+	return false;
 }
 
 void broker_emit_hashes(

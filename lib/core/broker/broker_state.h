@@ -167,6 +167,7 @@ TAILQ_HEAD(effect_list, effect);
 RB_HEAD(queue_name_tree, queue);
 RB_HEAD(queue_id_tree, queue);
 RB_HEAD(throttle_tree, queue);
+RB_HEAD(ids_tree, queue);
 
 struct checkpoint {
 	bool active;
@@ -232,6 +233,8 @@ struct broker {
 	uint32_t queues_count;
 	uint32_t next_queue;
 	struct bindings bindings;
+	struct ids_tree queues_by_ids; /* those that remember some, by when some are too old */
+	uint32_t ids_count;	       /* of all of them */
 	struct session_tree sessions;
 	uint64_t lease;	    /* highest lease number */
 	uint64_t forgotten; /* highest session that was forgotten */
@@ -267,6 +270,8 @@ struct broker {
 	struct recent recent_conns;
 	struct recent recent_sessions;
 	struct waiting_list waiting_room; /* in the journal */
+	struct waiting_list waiting_ids;  /* for ids to be forgotten */
+	uint64_t ids_forgotten;		  /* in this turn */
 	TAILQ_HEAD(, conn) watching;
 	uint32_t watching_count;
 	TAILQ_HEAD(, queue) roomy;
@@ -326,6 +331,7 @@ RB_PROTOTYPE(conn_tree, conn, by_id, conn_compare)
 RB_PROTOTYPE(queue_name_tree, queue, by_name, queue_name_compare)
 RB_PROTOTYPE(queue_id_tree, queue, by_id, queue_id_compare)
 RB_PROTOTYPE(throttle_tree, queue, by_throttle, throttle_compare)
+RB_PROTOTYPE(ids_tree, queue, by_ids, ids_compare)
 
 #define FRAME_SMALL 512 /* every answer but those with entries fits */
 
@@ -386,6 +392,8 @@ void broker_sub_free(struct broker *b, struct subscription *s);
 void broker_session_remove(struct broker *b, struct session *s);
 /* The connection's SEND of so many bytes waits for room in q (NULL: in the journal). */
 void broker_wait(struct broker *b, struct conn *c, struct queue *q, size_t bytes);
+/* The same with so many ids, until others are forgotten. */
+void broker_wait_for_ids(struct broker *b, struct conn *c, uint32_t ids);
 /* Messages left q, or it may hold more now. */
 void broker_roomy(struct broker *b, struct queue *q);
 /* All that wait for room in q may try again. */
@@ -518,6 +526,17 @@ struct id_hashes *broker_ids_of(
 /* Whether some were sent to q (NULL: it is not there yet) before; then command n has failed. */
 bool broker_ids_known(struct broker *b, struct conn *c, uint64_t n, struct queue *q,
     const struct id_hashes *h, uint32_t count);
+/* Whether so many more may be remembered; if not, command n has failed, and c waits. */
+bool broker_ids_fit(struct broker *b, struct conn *c, uint64_t n, struct queue *q,
+    const struct id_hashes *h, uint32_t count);
+/* q had so many ids before. */
+void broker_ids_changed(struct broker *b, struct queue *q, uint32_t before);
+/* q is freed. */
+void broker_ids_gone(struct broker *b, struct queue *q);
+/* Ids of queues that are not sent to are forgotten in their time; a turn's share of them. */
+void broker_forget_ids(struct broker *b);
+/* Lease time at which some may be; UINT64_MAX: there are none. */
+uint64_t broker_ids_until(const struct broker *b);
 /* Journals them, if the queue remembers any. */
 void broker_emit_hashes(
     struct broker *b, const struct queue *q, const struct id_hashes *h, uint32_t count);

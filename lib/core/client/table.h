@@ -7,7 +7,7 @@
 
 #include "core/base/text.h"
 
-#define TABLE_COLUMNS_MAX 32
+#define TABLE_COLUMNS_MAX 40
 
 /*
  * TABLE_YES: "yes" or "no", in JSON true or false.  TABLE_NONE: in JSON null.  Numbers are aligned on

@@ -30,6 +30,7 @@ struct owner {
 	uint32_t conns;
 	uint32_t queues;	  /* that it has made */
 	uint32_t bindings;	  /* of these */
+	uint32_t ids;		  /* that these remember */
 	uint32_t watches;	  /* of its connections */
 	size_t stale_bytes;	  /* of stale entries in the answers of its sessions */
 	struct session_list idle; /* the one that has been so longest first */

@@ -189,6 +189,7 @@ struct queue_counts {
 	uint64_t failed;
 	uint64_t dead;
 	uint64_t lost;			/* their bodies could not be read */
+	uint64_t ids_early;		/* ids that were forgotten before their time */
 	uint64_t dropped[DROPPED_WHYS]; /* by why, see event.h */
 };
 
@@ -238,6 +239,8 @@ struct queue {
 	struct pending_list unfinished;
 	struct positions positions;
 	struct ids ids;
+	RB_ENTRY(queue) by_ids;
+	uint64_t ids_due_ms; /* lease time at which some may be too old; 0: it has none */
 	struct queue_settings settings;
 	struct queue_counts counts;
 	uint64_t rate_full;	     /* of the rate's bucket (policy.h) */

@@ -92,6 +92,8 @@
 /* Hashes (u64) of ids of messages that are sent to the queue now: in the record of these. */
 /* So many records of the input of this name are stored in the queue. */
 #define EVENT_IDS(F)	  F(u32, queue) F(tags, tags) F(rest, hashes)
+/* Ids of the queue that are as old as its `dedup` now are forgotten. */
+#define EVENT_IDS_PAST(F) F(u32, queue) F(tags, tags)
 #define EVENT_POSITION(F) F(u32, queue) F(u64, at) F(str, name) F(tags, tags)
 /*
  * Messages of `ranges` (seq_range) leave the queue, as far as they are live, without being settled.
@@ -195,6 +197,7 @@ enum dropped {
 	X(27, UNBIND,         unbind,         EVENT_UNBIND) \
 	X(28, EPHEMERAL,      ephemeral,      EVENT_EPHEMERAL) \
 	X(39, IDS,            ids,            EVENT_IDS) \
+	X(40, IDS_PAST,       ids_past,       EVENT_IDS_PAST) \
 	X(38, POSITION,       position,       EVENT_POSITION) \
 	X(25, DROP,           drop,           EVENT_DROP) \
 	X(64, PART_GROUP,     part_group,     EVENT_PART_GROUP) \
@@ -340,6 +343,7 @@ const char *event_name(unsigned type);
 	X(PART_QUEUE, EVENT_TAG_MAKER, maker) \
 	X(PART_QUEUE, PART_QUEUE_TAG_DROPPED, dropped) \
 	X(PART_QUEUE, PART_QUEUE_TAG_LOST, lost) \
+	X(PART_QUEUE, PART_QUEUE_TAG_IDS_EARLY, ids_early) \
 	X(PART_QUEUE, PART_QUEUE_TAG_RATE, rate) \
 	X(CREATE, EVENT_TAG_SETTINGS, settings) \
 	X(SET, EVENT_TAG_SETTINGS, settings) \
@@ -486,7 +490,9 @@ bool event_priority_find(struct slice tags, uint8_t *priority);
 
 /* PART_QUEUE: u64 each, how many were dropped, by why from DROPPED_EXPIRED on; not there: none. */
 #define PART_QUEUE_TAG_DROPPED 5
-#define QUEUE_DROPPED_SIZE     (4 + 8 * (DROPPED_WHYS - 1))
+/* PART_QUEUE: u64, ids that were forgotten before their time; not there: none. */
+#define PART_QUEUE_TAG_IDS_EARLY 7
+#define QUEUE_DROPPED_SIZE	 (4 + 8 * (DROPPED_WHYS - 1))
 
 /* The name of a tag that events of this type know, NULL: they do not. */
 const char *event_tag_name(unsigned type, unsigned tag);

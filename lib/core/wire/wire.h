@@ -616,6 +616,10 @@ const char *wire_name(unsigned type);
 #define LISTED_TAG_LOST	      1
 #define LISTED_TAG_UNFINISHED 3
 
+/* LISTED: u64, ids that are remembered, and those that were forgotten before their time; not there: none. */
+#define LISTED_TAG_IDS	     9
+#define LISTED_TAG_IDS_EARLY 11
+
 /*
  * LISTED: u64 each, messages that left the queue without being settled, by why (enum dropped in event.h)
  * from 1 on; not there: none.
@@ -649,6 +653,8 @@ static inline uint64_t wire_listed_dropped(struct slice tags, unsigned why)
 	X(LISTED, LISTED_TAG_UNFINISHED, unfinished) \
 	X(LISTED, LISTED_TAG_SETTINGS, settings) \
 	X(LISTED, LISTED_TAG_DROPPED, dropped) \
+	X(LISTED, LISTED_TAG_IDS, ids) \
+	X(LISTED, LISTED_TAG_IDS_EARLY, ids_early) \
 	X(QUEUE_CREATE, QUEUE_TAG_SETTINGS, settings) \
 	X(QUEUE_SET, QUEUE_TAG_SETTINGS, settings)
 
