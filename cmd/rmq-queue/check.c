@@ -184,8 +184,24 @@ static void put_perfdata(
 	text_put_str(out, ";0");
 }
 
-static void put_counts(struct text *out, const struct found *f)
+static void put_paused(struct text *out, const struct found *f, const char *before)
 {
+	if (!f->more.paused_in && !f->more.paused_out)
+		return;
+	text_put_str(out, before);
+	text_put_str(out, "paused");
+	if (f->more.paused_in != f->more.paused_out)
+		text_put_str(out, f->more.paused_in ? " in" : " out");
+}
+
+/* What is wrong, or how much there is of what. */
+static void put_found(struct text *out, const struct found *f)
+{
+	if (f->problems.len > 0) {
+		text_put(out, f->problems.data, f->problems.len);
+		put_paused(out, f, SOME_BEFORE);
+		return;
+	}
 	text_put_u64(out, f->ready);
 	text_put_str(out, " ready, ");
 	text_put_u64(out, f->leased);
@@ -197,10 +213,7 @@ static void put_counts(struct text *out, const struct found *f)
 		text_put_u64(out, f->dead);
 		text_put_str(out, " dead");
 	}
-	if (f->more.paused_in || f->more.paused_out)
-		text_put_str(out, ", paused");
-	if (f->more.paused_in != f->more.paused_out)
-		text_put_str(out, f->more.paused_in ? " in" : " out");
+	put_paused(out, f, ", ");
 }
 
 static void put_nagios(struct text *out, const struct found *f)
@@ -211,10 +224,7 @@ static void put_nagios(struct text *out, const struct found *f)
 	text_put_str(out, " - ");
 	text_put_str(out, f->queue);
 	text_put_str(out, ": ");
-	if (f->problems.len > 0)
-		text_put(out, f->problems.data, f->problems.len);
-	else
-		put_counts(out, f);
+	put_found(out, f);
 	if (f->known) {
 		text_put_str(out, " |");
 		put_perfdata(out, "ready", f->ready, &f->check->ready, false);
@@ -235,10 +245,7 @@ static void put_text(struct text *out, const struct found *f)
 	text_put_str(out, ": ");
 	text_put_str(out, words[f->status]);
 	text_put_str(out, ": ");
-	if (f->problems.len > 0)
-		text_put(out, f->problems.data, f->problems.len);
-	else
-		put_counts(out, f);
+	put_found(out, f);
 	text_put_char(out, '\n');
 }
 
@@ -249,6 +256,12 @@ static void put_member(struct text *out, const char *name, bool known, uint64_t 
 		text_put_u64(out, n);
 	else
 		text_put_str(out, "null");
+}
+
+static void put_flag(struct text *out, const char *name, bool known, bool flag)
+{
+	text_put_str(out, name);
+	text_put_str(out, !known ? "null" : flag ? "true" : "false");
 }
 
 static void put_json(struct text *out, const struct found *f)
@@ -264,6 +277,8 @@ static void put_json(struct text *out, const struct found *f)
 	put_member(out, ",\"delayed\":", f->known, f->delayed);
 	put_member(out, ",\"age_ms\":", f->known && f->age_known, f->age_ms);
 	put_member(out, ",\"dead\":", f->known && f->dead_known, f->dead);
+	put_flag(out, ",\"paused_in\":", f->known, f->more.paused_in);
+	put_flag(out, ",\"paused_out\":", f->known, f->more.paused_out);
 	text_put_str(out, ",\"problem\":");
 	if (f->problems.len > 0)
 		envelope_put_string(out, slice_of(f->problems.data, f->problems.len));

@@ -49,7 +49,10 @@ static int rename_new(int dir, const char *name, const char *id)
 	return linkat(dir, name, dir, id, 0) == 0 && unlinkat(dir, name, 0) == 0 ? 0 : errno;
 }
 
-/* Whether the file has just this body: 0, EEXIST, or errno. */
+/*
+ * Whether it is a file with just this body: 0, EEXIST, or errno.  What is no file, or may not be read, has
+ * to be moved away, too.
+ */
 static int same(int dir, const char *id, struct slice body)
 {
 	char buf[65536];
@@ -57,13 +60,13 @@ static int same(int dir, const char *id, struct slice body)
 	ssize_t n = 0;
 	int fd = openat(dir, id, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
-		return errno;
+		return errno == ELOOP || errno == EACCES || errno == ENXIO ? EEXIST : errno;
 	while (at <= body.len && (n = io_read(fd, buf, sizeof(buf))) > 0) {
 		if ((size_t)n > body.len - at || memcmp(buf, body.data + at, (size_t)n) != 0)
 			break;
 		at += (size_t)n;
 	}
-	int error = n < 0 ? errno : n == 0 && at == body.len ? 0 : EEXIST;
+	int error = n == 0 && at == body.len ? 0 : n < 0 && errno != EISDIR ? errno : EEXIST;
 	close(fd);
 	return error;
 }

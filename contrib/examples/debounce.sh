@@ -18,12 +18,19 @@
 set -eu
 
 [ $# -eq 2 ] || { echo "usage: COMMAND | debounce.sh QUEUE DELAY" >&2; exit 64; }
-perl -MDigest::SHA=sha256_hex -MMIME::Base64=encode_base64 -ne '
-	BEGIN { $| = 1 }
-	chomp;
-	next if $_ eq "";
-	my ($body, $text) = (encode_base64($_, ""), $_);
-	$_ = sha256_hex($_) if length > 255 || !utf8::decode($text) || $text =~ /[[:cntrl:]]/;
-	s/(["\\])/\\$1/g;
-	print qq({"key":"$_","body64":"$body"}\n);
-' | rmq-send -J -d "$2" --replace --skip-bad "$1"
+
+# Lines are bytes, whatever PERL_UNICODE says.  What cannot be read to its end must not seem to have
+# been; 141: rmq-send has ended before.
+messages() {
+	perl -C0 -MDigest::SHA=sha256_hex -MMIME::Base64=encode_base64 -ne '
+		BEGIN { $| = 1 }
+		chomp;
+		next if $_ eq "";
+		my ($body, $text) = (encode_base64($_, ""), $_);
+		$_ = sha256_hex($_) if length > 255 || !utf8::decode($text) || $text =~ /[[:cntrl:]]/;
+		s/(["\\])/\\$1/g;
+		print qq({"key":"$_","body64":"$body"}\n);
+	' || [ $? -eq 141 ] || kill $$
+}
+
+messages | rmq-send -J -d "$2" --replace --skip-bad "$1"

@@ -23,7 +23,8 @@ shift
 
 rmq-queue redrive -q --max-redrives 3 "$queue"
 status=0
-timeout 6h rmq-recv -P "$(nproc)" --drain=all --max-time 30m "$queue" "$@" || status=$?
+# In the foreground, so that Ctrl-C reaches rmq-recv; what it runs is not for timeout to end.
+timeout --foreground 6h rmq-recv -P "$(nproc)" --drain=all --max-time 30m "$queue" "$@" || status=$?
 [ $status -ne 124 ] || status=75
 [ $status -ne 65 ] || rmq-queue count --by reason "$queue.dead"
 exit $status

@@ -124,8 +124,8 @@ offers() {
 		rmq-send <file --resu|me
 		rmq-journal backup d >fi|le
 		rmq-send --files jobs fi|le
-		rmq-send --unsent my\ f|ile 
-		rmq-send --unsent "my f|ile" 
+		rmq-send --unsent my\ f|ile
+		rmq-send --unsent "my f|ile"
 		rmq-recv --into=my\ d|ir/
 	END
 	{

@@ -375,6 +375,23 @@ stored() { # N
 	assert_failure 66
 }
 
+@test "nightly.sh: Ctrl-C ends it with the runs of the moment" {
+	start_queue q
+	seq 40 | rmq-send jobs
+	mkfifo keys
+	exec 7<>keys
+	printf '#!/bin/sh\n>begun; sleep 0.3' >work
+	chmod 755 work
+	echo "dash '$EXAMPLES/nightly.sh' jobs ./work" >night
+	start sh -c 'exec env --default-signal=INT script -qec "sh night" /dev/null <keys 7>&-'
+	local pid=$!
+	wait_until 10 [ -e begun ]
+	printf '\003' >&7
+	wait_until 20 has_ended "$pid"
+	exec 7>&-
+	[ "$(rmq-queue show jobs ready)" -ge 20 ]
+}
+
 @test "debounce.sh: a burst of lines is one message, and one that comes while it is at work another" {
 	start_queue q
 	mkfifo changes
@@ -411,7 +428,12 @@ stored() { # N
 		printf '\n%s1\n%s2\n%s1\n' "$long" "$long" "$long"
 		printf 'caf\351\ncaf\350\ncaf\351\n'
 		printf 'a"b\\c\na\tb\na"b\\c\n'
-	} | recipe debounce.sh build 0
+	} | PERL_UNICODE=SDA recipe debounce.sh build 0
 	rmq-recv --drain --raw build | tr -d '\n' >got
 	printf '%s' "${long}2${long}1" $'caf\350' $'caf\351' $'a\tb' 'a"b\c' | cmp - got
+	# What perl does not read is not done.
+	mkdir bin
+	ln -s "$(command -v rmq-send)" bin
+	PATH=$PWD/bin run /bin/dash "$EXAMPLES/debounce.sh" build 0 <<<a
+	assert_failure 143
 }

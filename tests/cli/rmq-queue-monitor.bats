@@ -39,9 +39,17 @@ TOP=$BATS_TEST_DIRNAME/../..
 	run -0 rmq-queue metrics
 	assert_line 'rmq_queue_paused{queue="jobs",direction="in"} 0'
 	assert_line 'rmq_queue_paused{queue="jobs",direction="out"} 1'
+	rmq-send jobs a
+	run -2 rmq-queue check --max-ready 0 jobs
+	assert_output --partial "RMQ CRITICAL - jobs: 1 ready, more than 0; paused out |"
+	run -2 rmq-queue check --format text --max-ready 0 jobs
+	assert_output "jobs: critical: 1 ready, more than 0; paused out"
+	run -2 rmq-queue check --format json --max-ready 0 jobs
+	run jq -c '[.problem, .paused_in, .paused_out]' <<<"$output"
+	assert_output '["1 ready, more than 0",false,true]'
 	rmq-queue pause jobs
 	run -0 rmq-queue check --format text jobs
-	assert_output "jobs: ok: 0 ready, 0 leased, 0 delayed, 0 dead, paused"
+	assert_output "jobs: ok: 1 ready, 0 leased, 0 delayed, 0 dead, paused"
 }
 
 # This takes the ten seconds of both.
@@ -278,6 +286,10 @@ resolves() {
 		      - { series: 'up{job="rmq",instance="a"}', values: '0x10' }
 		      - { series: 'rmq_queue_messages{queue="stands",state="ready"}', values: '5x60' }
 		      - { series: 'rmq_queue_delivered_total{queue="stands"}', values: '7x60' }
+		      - { series: 'rmq_queue_messages{queue="paused",state="ready"}', values: '5x100' }
+		      - { series: 'rmq_queue_delivered_total{queue="paused"}', values: '0x100' }
+		      - { series: 'rmq_queue_paused{queue="paused",direction="out"}', values: '1x100' }
+		      - { series: 'rmq_queue_paused{queue="paused",direction="in"}', values: '0x100' }
 		      - { series: 'rmq_queue_messages{queue="moves",state="ready"}', values: '5x60' }
 		      - { series: 'rmq_queue_delivered_total{queue="moves"}', values: '0+60x60' }
 		      - { series: 'rmq_queue_failed_total{queue="moves"}', values: '0+1x60' }
@@ -292,6 +304,8 @@ resolves() {
 		    alert_rule_test:
 		      - { alertname: RmqDown, eval_time: 5m, exp_alerts: [{ exp_labels: { severity: critical, job: rmq, instance: a }, exp_annotations: { summary: "rmq on a gives no metrics" } }] }
 		      - { alertname: RmqQueueStands, eval_time: 30m, exp_alerts: [{ exp_labels: { severity: warning, queue: stands }, exp_annotations: { summary: "stands: messages are ready, and nobody takes any" } }] }
+		      - { alertname: RmqQueuePaused, eval_time: 50m, exp_alerts: [] }
+		      - { alertname: RmqQueuePaused, eval_time: 70m, exp_alerts: [{ exp_labels: { severity: warning, queue: paused, direction: out }, exp_annotations: { summary: "paused is paused (out); see rmq-queue resume" } }] }
 		      - { alertname: RmqQueueNearlyFull, eval_time: 30m, exp_alerts: [{ exp_labels: { severity: warning, queue: full }, exp_annotations: { summary: "full holds 90B, near its max-bytes; senders will wait" } }] }
 		      - { alertname: RmqDeadLetters, eval_time: 1m, exp_alerts: [] }
 		      - { alertname: RmqDeadLetters, eval_time: 60m, exp_alerts: [{ exp_labels: { severity: warning, queue: new.dead }, exp_annotations: { summary: "new.dead: 5 dead letters; see rmq-queue peek new.dead, and redrive or purge" } }] }

@@ -646,6 +646,18 @@ receiver_of_large_ones() {
 	mv dir/jobs:1 .
 	timeout 10 rmq-recv --drain --into dir jobs | cmp - <(printf '%s\n' dir/jobs:1 dir/jobs:2)
 	[ "$(cat dir/jobs:1)" = second ]
+	# Nor what is no file.
+	mkdir dir/jobs:3
+	ln -s second dir/jobs:4
+	rmq-send jobs third
+	run timeout 10 rmq-recv --drain --into dir jobs
+	assert_failure 73
+	assert_output --partial "dir/jobs:3: exists already"
+	rmdir dir/jobs:3
+	rmq-send jobs fourth
+	run timeout 10 rmq-recv --drain --into dir jobs
+	assert_failure 73
+	assert_output --partial "dir/jobs:4: exists already"
 }
 
 @test "rmq-recv: --into syncs each file and then the directory before a message is settled" {
