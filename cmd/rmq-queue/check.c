@@ -8,8 +8,13 @@
 #include "core/wire/attributes.h"
 #include "sys/process/clock.h"
 
-#define SOME_BEFORE   "; "
-#define AGE_PAGES_MAX 17 /* of one message, and then of LIST_ROWS_MAX */
+#define SOME_BEFORE "; "
+/* What is looked at for the age: messages, and bytes of them. */
+#define AGE_MESSAGES_MAX 4096
+#define AGE_BYTES_MAX	 (4u << 20)
+/* A message a page at first, as it may be large. */
+#define AGE_PAGE_FIRST 1
+#define AGE_PAGE_MORE  16
 
 /* What was found. */
 struct found {
@@ -22,6 +27,7 @@ struct found {
 	uint64_t dead;
 	bool age_known; /* there is a ready message */
 	bool age_found; /* … and none is older: those that come are not delayed, and younger */
+	uint64_t age_messages, age_bytes; /* that were looked at */
 	uint64_t age_ms;
 	bool known; /* the queue was there, and what is said of it was asked */
 	enum check_status status;
@@ -91,6 +97,8 @@ static void on_oldest(void *arg, const struct client_delivery *d)
 	struct found *f = arg;
 	struct slice delay;
 	uint64_t now = clock_wall().ms;
+	f->age_messages += d->count;
+	f->age_bytes += d->blob.len;
 	for (uint32_t i = 0; i < d->count && !f->age_found; i++) {
 		bool delayed =
 		    attributes_find(d->attributes, ATTRIBUTE_DELAY_UNTIL, d->slot + i, &delay);
@@ -104,17 +112,24 @@ static void on_oldest(void *arg, const struct client_delivery *d)
 	}
 }
 
+/* A page may be empty: the daemon looks at so much for one, and all of that may be not ready. */
+static bool goes_on(const struct found *f)
+{
+	const struct check_limit *l = &f->check->age_ms;
+	return !f->age_known ||
+	       (!f->age_found && f->age_ms <= l->critical &&
+		   f->age_messages < AGE_MESSAGES_MAX && f->age_bytes < AGE_BYTES_MAX);
+}
+
 /* Those that were delayed may be older than those before them. */
 static enum rmq_error ask_age(struct admin *a, struct found *f)
 {
 	enum rmq_error err = RMQ_E_OK;
 	a->next = 0;
-	for (unsigned page = 0; !err && page < AGE_PAGES_MAX; page++) {
-		err =
-		    admin_peek(a, f->queue, STATE_READY, a->next, page > 0 ? LIST_ROWS_MAX : 1);
-		if (f->age_found || !a->more)
-			break;
-	}
+	do
+		err = admin_peek(a, f->queue, STATE_READY, a->next,
+		    f->age_known ? AGE_PAGE_MORE : AGE_PAGE_FIRST);
+	while (!err && a->more && goes_on(f));
 	return err;
 }
 

@@ -226,7 +226,7 @@ void illness_begin(struct cluster *c)
 	if (c->sparing && prng_chance(p, 500))
 		c->illness = full_name;
 	/* Followers only, which need not have room for anything. */
-	c->tight = !c->sparing && prng_chance(&c->world.later, 150);
+	c->tight = !c->sparing && prng_chance(&c->world.later, 50);
 	if (c->tight)
 		c->illness = full_name;
 	for (uint64_t i = prng_range(p, 1, most - gone); i > 0; i--)

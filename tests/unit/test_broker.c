@@ -359,7 +359,7 @@ static struct wire_welcome welcomed(uint64_t conn)
 }
 
 /* A connection of this owner; HELLO with the newest token, if there was one. */
-static void come(
+static void comes(
     uint64_t conn, const char *node, uint32_t uid, uint64_t session, uint64_t answered)
 {
 	uint8_t list[4 + sizeof(w.token)];
@@ -372,6 +372,12 @@ static void come(
 	tags_put(&tags, HELLO_TAG_TOKEN, slice_of(w.token, sizeof(w.token)));
 	INPUT(conn, hello, WIRE_HELLO_VERSIONS, session, answered,
 	    session ? slice_of(tags.p, tags.len) : NO_TAGS);
+}
+
+static void come(
+    uint64_t conn, const char *node, uint32_t uid, uint64_t session, uint64_t answered)
+{
+	comes(conn, node, uid, session, answered);
 	run();
 }
 
@@ -5975,6 +5981,14 @@ static void what_waits_for_its_receiver_holds_up_no_other(void **state)
 	assert_true(given != 0 && (one & (one - 1)) == 0 && (given & one) == 0);
 	assert_non_null(by_key_any(q));
 	assert_int_equal(recovered_digest(), broker_digest(w.broker));
+	struct history_waits why;
+	for (uint64_t i = 0; i < KEYED; i++) {
+		if (((given | one) >> i & 1))
+			continue;
+		broker_waits(
+		    w.broker, broker_queue_named(w.broker, slice_str("q")), 2 + i, &why);
+		assert_int_equal(why.why, WAITS_ITS_RECEIVER);
+	}
 	/* What has no key goes to who asks. */
 	sent_lines(1, 4 + KEYED, "q", 1);
 	EXPECT(3, DELIVER, deliver, d);
@@ -7757,6 +7771,46 @@ static void a_dead_letter_setting_that_is_refused_now_is_read(void **state)
 	assert_string_equal(q->settings.dead_letter, "sub-7-1");
 }
 
+/* Its queue takes several turns to go, and its receiver comes back meanwhile, or after a restart. */
+static void who_comes_back_while_an_ephemeral_subscription_ends_is_told(void **state)
+{
+	const struct space_limits limits = {.turn_bytes = TURN_BYTES, .turn_steps = 1};
+	(void)state;
+	hello(1, 0, 0);
+	for (uint64_t restarts = 0; restarts < 2; restarts++) {
+		uint64_t session = hello(2, 0, 0);
+		subscribe_ephemeral(2, 0);
+		expect(2, WIRE_TYPE_SUBSCRIBED);
+		for (uint64_t n = 1; n <= 20; n++) {
+			send_topic(20 * restarts + n, 0, "a.b", lines(1));
+			expect(1, WIRE_TYPE_SENT);
+		}
+		broker_disconnect(w.broker, 2);
+		run();
+		broker_set_space(w.broker, &limits);
+		w.lease_ms += 61000;
+		while (ephemeral(session)->bindings_count > 0) {
+			begin();
+			broker_flush(w.broker);
+			store();
+		}
+		if (restarts > 0) {
+			restart();
+			broker_set_space(w.broker, &limits);
+			begin();
+		}
+		comes(2, "", OWNER_UNKNOWN, session, 0);
+		INPUT(2, subscribe, 2, SUBSCRIBE_EPHEMERAL, 10000, slice_str("a.*"), NO_TAGS);
+		run();
+		expect(2, WIRE_TYPE_WELCOME);
+		EXPECT(2, SUB_FAILED, sub_failed, m);
+		assert_int_equal(m.code, RMQ_E_NO_QUEUE);
+		assert_null(ephemeral(session));
+		broker_disconnect(w.broker, 2);
+		run();
+	}
+}
+
 static void an_ephemeral_subscription_is_gone_on_with_and_never_made_anew_unseen(void **state)
 {
 	(void)state;
@@ -8221,6 +8275,7 @@ static const struct CMUnitTest tests[] = {
     TEST(an_ephemeral_subscription_ends_with_its_session),
     TEST(names_of_ephemeral_subscriptions_are_reserved),
     TEST(a_dead_letter_setting_that_is_refused_now_is_read),
+    TEST(who_comes_back_while_an_ephemeral_subscription_ends_is_told),
     TEST(an_ephemeral_subscription_is_gone_on_with_and_never_made_anew_unseen),
     TEST(a_gap_costs_all_queues_that_shared_what_was_in_it),
     TEST(a_bad_record_costs_all_queues_that_share_it),

@@ -167,11 +167,14 @@ enum rmq_error broker_ephemeral(struct broker *b, struct conn *c,
 	struct slice name = name_of_ephemeral(bytes, s->id, m->sub);
 	if ((*why = no_pattern(m->queue, text)))
 		return RMQ_E_USAGE;
-	if (*q && (*q)->ephemeral == s->id && binding_find(*q, m->queue)) {
-		if ((*q)->is_of_session)
+	if (*q && (*q)->ephemeral == s->id) {
+		if ((*q)->is_of_session && binding_find(*q, m->queue))
 			return RMQ_E_OK;
-		*why = "the subscription has ended";
-		return RMQ_E_NO_QUEUE;
+		/* Its end has begun, here or before a restart: see broker_unbind_all(). */
+		if (!(*q)->is_of_session || (*q)->bindings_count == 0) {
+			*why = "the subscription has ended";
+			return RMQ_E_NO_QUEUE;
+		}
 	}
 	if (*q)
 		return RMQ_E_EXISTS;
@@ -238,10 +241,11 @@ void broker_find_ephemerals(struct broker *b)
 	struct queue *q;
 	RB_FOREACH (q, queue_id_tree, &b->queues_by_id) {
 		struct session *s = q->ephemeral ? broker_session_find(b, q->ephemeral) : NULL;
-		if (s && !q->is_of_session)
-			broker_ephemeral_of(b, s, q);
-		else if (q->ephemeral && !s)
+		bool ends = q->ephemeral && (!s || q->bindings_count == 0);
+		if (ends)
 			end_later(b, q);
+		else if (s && !q->is_of_session)
+			broker_ephemeral_of(b, s, q);
 	}
 }
 

@@ -65,7 +65,7 @@ void broker_waits(
 		w->until_ms = until_of(b, r);
 	} else if (r->state == STATE_READY && q->settings.more.paused_out) {
 		w->why = WAITS_PAUSED;
-	} else if (r->state == STATE_READY && r->waits) {
+	} else if (r->state == STATE_READY && r->waits && !r->aside) {
 		waits_for_key(b, q, seq, w);
 	} else if (r->state == STATE_READY) {
 		waits_in_queue(b, q, w);
