@@ -13,8 +13,8 @@
 
 /* What belongs to a SEND here: its tag. */
 struct freight {
-	uint64_t first;	   /* number of its first record, from 1 */
-	uint32_t removed;  /* bad records that were taken out of it */
+	uint64_t first; /* number of its first record, from 1 */
+	uint32_t bad;	/* records that were taken out of it as such, from what comes first */
 	struct text names; /* the records that stand for them, if they are named */
 	/* What is printed of records that were known, in the order of the input. */
 	struct text known;
@@ -25,6 +25,22 @@ struct known_record {
 	uint32_t after; /* so many of the others */
 	uint32_t len;	/* of what is printed of it */
 };
+
+static struct known_record *known_records(const struct freight *f, size_t *count)
+{
+	*count = f->known_records.len / sizeof(struct known_record);
+	return (struct known_record *)(void *)f->known_records.data;
+}
+
+/* The number of the record that is message `at` of it. */
+static uint64_t number_of(const struct freight *f, uint32_t at)
+{
+	size_t n, before = 0;
+	const struct known_record *k = known_records(f, &n);
+	while (before < n && k[before].after <= at)
+		before++;
+	return f->first + f->bad + before + at;
+}
 
 static void freight_free(struct freight *f)
 {
@@ -184,12 +200,6 @@ static void print_one(struct sender *s, uint64_t seq, struct slice record)
 	put_told(s, printer_text(&s->printer), slice_of(id, len), record);
 }
 
-static struct known_record *known_records(const struct freight *f, size_t *count)
-{
-	*count = f->known_records.len / sizeof(struct known_record);
-	return (struct known_record *)(void *)f->known_records.data;
-}
-
 /* In the order of the input: what was known, in its place among what is stored. */
 static void print_sent(
     struct sender *s, const struct client_command *cmd, uint64_t first_seq, uint32_t count)
@@ -268,7 +278,7 @@ static enum client_verdict refuse_record(
     struct sender *s, const struct client_command *cmd, uint32_t at, const char *why)
 {
 	struct freight *f = cmd->tag;
-	uint64_t record = f->first + f->removed + at;
+	uint64_t record = number_of(f, at);
 	size_t from = 0, to = 0;
 	char about[INPUT_WHY_MAX];
 	if (input_is_named(s->in)) {
@@ -284,10 +294,13 @@ static enum client_verdict refuse_record(
 		s->bad_record(s, record, why);
 		struct text bad = {0};
 		put_some(s, &bad, cmd, at, at + 1);
+		/* All of the input ends as it does. */
+		if (s->in->kind == INPUT_WHOLE && bad.len > 0)
+			bad.len--;
 		skipped_put(&s->skipped, record, slice_of(bad.data, bad.len));
 		text_deinit(&bad);
 		take_names_out(s, f, at, 1);
-		f->removed++;
+		f->bad++;
 		known_move_up(f, at, 1);
 		if (messages(cmd) == 1) {
 			print_and_free(s, cmd, 0, 0);
@@ -331,8 +344,9 @@ static bool on_split(void *arg, const struct client_command *cmd, uint32_t at, v
 	rest->known = later.known;
 	rest->known_records = later.known_records;
 	f->first = rest->first;
-	f->removed = rest->removed;
-	rest->first += at;
+	f->bad = rest->bad;
+	rest->first = number_of(f, at);
+	rest->bad = 0;
 	if (input_is_named(s->in)) {
 		size_t names = name_at(s, &rest->names, at);
 		text_put(&f->names, rest->names.data, names);
@@ -418,7 +432,6 @@ static void on_known(void *arg, const struct client_command *cmd, uint32_t at, u
 	text_deinit(&later.known);
 	text_deinit(&later.known_records);
 	take_names_out(s, f, at, count);
-	f->removed += count;
 	s->known += count;
 	s->stored += count;
 }
@@ -774,15 +787,20 @@ static void put_unconfirmed(
 {
 	const struct freight *f = cmd->tag;
 	struct slice bytes;
-	uint64_t number, gone = 0;
-	uint32_t at = 0, to;
-	while (skipped_next(&s->skipped, f->first + messages(cmd) + gone, &number, &bytes)) {
-		/* Of those in the command, `gone` come before it. */
-		to = number > f->first + gone ? (uint32_t)(number - f->first - gone) : 0;
-		gone += number >= f->first;
+	uint32_t at = 0, to = 0, all = messages(cmd);
+	uint64_t number, next = f->first;
+	size_t n, known = 0;
+	const struct known_record *k = known_records(f, &n);
+	while (skipped_next(&s->skipped, f->first + f->bad + n + all, &number, &bytes)) {
+		for (; next < number && to < all; next++)
+			if (known < n && k[known].after <= to)
+				known++;
+			else
+				to++;
 		put_some(s, out, cmd, at, to);
-		at = to > at ? to : at;
+		at = to;
 		text_put_slice(out, bytes);
+		next += number >= next;
 	}
 	put_records(s, out, cmd, at);
 }

@@ -25,17 +25,39 @@ static size_t count(const struct skipped *k)
 	return k->records.len / sizeof(struct skipped_record);
 }
 
+static void put_record(struct skipped *k, size_t i, struct skipped_record r)
+{
+	memcpy(k->records.data + i * sizeof(r), &r, sizeof(r));
+}
+
 void skipped_put(struct skipped *k, uint64_t number, struct slice bytes)
 {
 	if (k->fd < 0 || k->error)
 		return;
+	size_t n = count(k), i = n, from, len = k->bytes.len;
+	while (i > 0 && record(k, i - 1).number > number)
+		i--;
+	bool goes_on = i > 0 && record(k, i - 1).number == number;
+	from = i > 0 ? record(k, i - 1).end : 0;
 	text_put_slice(&k->bytes, bytes);
-	if (count(k) > 0 && record(k, count(k) - 1).number == number)
-		k->records.len -= sizeof(struct skipped_record);
-	struct skipped_record r = {number, k->bytes.len};
-	text_put(&k->records, &r, sizeof(r));
-	if (k->bytes.failed || k->records.failed)
+	if (!goes_on)
+		text_put(
+		    &k->records, &(struct skipped_record){0}, sizeof(struct skipped_record));
+	if (k->bytes.failed || k->records.failed) {
 		k->error = ENOMEM;
+		return;
+	}
+	/* What comes after it makes room. */
+	if (bytes.len > 0) {
+		memmove(k->bytes.data + from + bytes.len, k->bytes.data + from, len - from);
+		memcpy(k->bytes.data + from, bytes.data, bytes.len);
+	}
+	for (size_t at = n; at > i; at--) {
+		struct skipped_record later = record(k, at - 1);
+		later.end += bytes.len;
+		put_record(k, at - goes_on, later);
+	}
+	put_record(k, i - goes_on, (struct skipped_record){number, from + bytes.len});
 }
 
 bool skipped_is_full(const struct skipped *k)
@@ -74,7 +96,7 @@ void skipped_write(struct skipped *k, uint64_t number)
 	for (size_t i = 0; i < count(k); i++) {
 		struct skipped_record r = record(k, i);
 		r.end -= len;
-		memcpy(k->records.data + i * sizeof(r), &r, sizeof(r));
+		put_record(k, i, r);
 	}
 }
 

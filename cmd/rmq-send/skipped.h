@@ -26,7 +26,10 @@ struct skipped_record {
 };
 
 void skipped_deinit(struct skipped *k);
-/* Some more bytes of this record, the last of them with what ends it, if anything does. */
+/*
+ * Some more bytes of this record, the last of them with what ends it, if anything does.  The daemon may
+ * refuse it after later ones were found bad here.
+ */
 void skipped_put(struct skipped *k, uint64_t number, struct slice bytes);
 /* Whether no more should come now. */
 bool skipped_is_full(const struct skipped *k);

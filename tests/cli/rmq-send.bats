@@ -299,6 +299,7 @@ open_sender() {
 	run -65 rmq-send -q --skip-bad --require-newline --unsent rest jobs < <(printf 'long1\nb\nc')
 	printf 'long1\nc' | cmp - rest
 	echo a >f1
+	echo long >big
 	run -65 rmq-send -q --skip-bad --unsent rest --files jobs none f1 "$(printf 'no\nfile')"
 	printf 'none\nno\nfile\n' | cmp - rest
 	run -65 rmq-send -q -J --skip-bad --unsent rest jobs < <(printf '{"body":"x"}\n{}\n{"body":"y"}\n[]')
@@ -307,6 +308,18 @@ open_sender() {
 	printf 'x\n' | cmp - rest
 	run -65 rmq-send -q -w --id-from json:.a --unsent rest jobs < <(printf 'x\n')
 	printf 'x\n' | cmp - rest
+	# The daemon refuses some after later ones were found bad here.
+	run -65 rmq-send -q --files --skip-bad --unsent rest jobs big missing f1
+	printf 'big\nmissing\n' | cmp - rest
+	run -65 rmq-send -q -J --skip-bad --unsent rest jobs \
+		'{"body":"long1"}' '{}' '{"body":"long2"}' '[]' '{"body":"x"}'
+	printf '%s\n' '{"body":"long1"}' '{}' '{"body":"long2"}' '[]' | cmp - rest
+	# All of the input has nothing after it.
+	for n in 4 70000; do
+		head -c $n /dev/zero >in
+		run -65 rmq-send -q -w --skip-bad --unsent rest jobs <in
+		cmp in rest
+	done
 	# Also those that are larger than what is read at a time, and than any message.
 	{ head -c 17000000 /dev/zero | tr '\0' x; printf '\na\n'; head -c 17000000 /dev/zero; } >in
 	run -65 rmq-send -q --skip-bad --unsent rest jobs <in
@@ -337,6 +350,22 @@ open_sender() {
 	status_of "$SENDER"
 	assert_failure 75
 	printf '%s\n' long0 long1 a b long2 long3 c long4 | cmp - rest
+	# The same where some were known by their ids.
+	rmq-send --id-from hash jobs a b
+	loser lost.sock "${RMQ_SERVERS#unix:}" 67 >loser.log 2>&1 3>&- &
+	STARTED+=($!)
+	wait_until 10 [ -S lost.sock ]
+	rm in
+	printf '%s\n' a b long1 c b long2 d >lines
+	open_sender -S unix:lost.sock --timeout 0 --id-from hash --skip-bad --unsent rest jobs
+	echo longer >&7
+	wait_until 10 grep -q 'line 1: .* 6 bytes' log
+	rm lost.sock
+	cat lines >&7
+	exec 7>&-
+	status_of "$SENDER"
+	assert_failure 75
+	printf '%s\n' longer long1 c long2 d | cmp - rest
 }
 
 @test "rmq-send: a record that is bad is skipped once, whatever the last one has to end in" {
