@@ -289,11 +289,17 @@ static void say_started(struct worker *w, const struct jobs *jobs)
 	}
 }
 
+/* Whether a run would be in vain, or what comes of it had to wait: for room, or for answers. */
+static bool is_held_up(const struct worker *w)
+{
+	return client_lacks_room(w->io.client) || !client_has_room(w->io.client);
+}
+
 /* Takes messages for a run, and says so.  NULL: none starts now. */
 static struct run *prepare(struct worker *w, struct mono_time now)
 {
 	bool more = w->taken < w->o->end.count;
-	if (w->phase != WORKER_RUNNING || !w->waiting.head || !client_has_room(w->io.client))
+	if (w->phase != WORKER_RUNNING || !w->waiting.head || is_held_up(w))
 		return NULL;
 	uint32_t fits = 0, most = w->o->work.config.batch;
 	const struct job *j = w->waiting.head;
@@ -527,7 +533,8 @@ static void give_credit(struct worker *w)
 {
 	struct mono_time now = clock_mono();
 	uint32_t messages, bytes;
-	if (w->phase != WORKER_RUNNING || w->code || w->supply == SUPPLY_ENDED)
+	if (w->phase != WORKER_RUNNING || w->code || w->supply == SUPPLY_ENDED ||
+	    client_lacks_room(w->io.client))
 		return;
 	struct supply_view here = view(w, now);
 	struct supply_stock stock = {.target = work_wanted(&w->work, now),

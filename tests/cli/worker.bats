@@ -814,12 +814,13 @@ quick_queue() {
 	start_queue q
 	rmq-queue create full
 	rmq-queue pause --in full
-	rmq-send jobs a
-	run timeout 20 rmq-recv --drain --timeout 500ms --to full jobs echo x
+	seq 30 | rmq-send jobs
+	run timeout 20 rmq-recv --drain --timeout 500ms --to full jobs sh -c 'echo x | tee -a ran'
 	assert_failure 75
 	assert_output --partial "jobs: queue is paused: full"
-	# Nothing was at fault, and nothing is left to a lease.
-	[ "$(rmq-queue peek -o failures,state jobs)" = "$(printf '0\tready')" ]
+	# No run was begun in vain, nothing was at fault, and nothing is left to a lease.
+	[ "$(wc -l <ran)" -le 6 ]
+	[ "$(rmq-queue peek -n 30 -o failures,state jobs | sort | uniq -c)" = "$(printf '%7d 0\tready' 30)" ]
 	rmq-queue create idle
 	start rmq-recv --timeout 500ms idle true
 	local pid=$!

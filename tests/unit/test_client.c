@@ -1196,6 +1196,64 @@ static void what_is_refused_to_be_settled_and_sent_is_held_on(void **state)
 	assert_int_equal(client_held(client), 1);
 }
 
+/* The time runs from when room was first missing, whatever comes in meanwhile. */
+static void what_comes_in_does_not_lengthen_the_wait_for_room(void **state)
+{
+	(void)state;
+	setup_config(&(struct client_config){1, 16, 3000, 7, false});
+	subscribe(100, 100);
+	delivery(200, 7, 1, 100, "a");
+	story[0] = 0;
+	settle_send(1000);
+	expect_frames(1000, "SETTLE_SEND#1/0(q,out,28) ");
+	assert_false(client_lacks_room(client));
+	DAEMON(1000, failed, 1, RMQ_E_FULL, 0, {0});
+	for (uint64_t t = 1100; t < 4000; t += 100) {
+		struct slice pieces[CLIENT_PIECES];
+		client_tick(client, NOW(t));
+		size_t count = client_output(client, NOW(t), pieces, CLIENT_PIECES);
+		for (size_t i = 0; i < count; i++)
+			client_wrote(client, pieces[i].len);
+		assert_true(client_lacks_room(client));
+		if (!client_blocked(client))
+			DAEMON(t + 50, failed, 1, RMQ_E_FULL, 0, {0});
+		DAEMON(t + 50, idle, 0, 0, 0);
+	}
+	assert_story("");
+	assert_true(client_blocked(client));
+	client_tick(client, NOW(4000));
+	expect_frames(4000, "SETTLE_SEND#1/0(q,out,28) ");
+	DAEMON(4010, failed, 1, RMQ_E_FULL, 0, {0});
+	assert_story("failed s 14 at 0; ");
+	/* No run is begun for one that is as full. */
+	assert_true(client_lacks_room(client));
+}
+
+static void room_that_comes_at_the_last_moment_is_waited_for_again_the_next_time(void **state)
+{
+	(void)state;
+	setup_config(&(struct client_config){1, 16, 3000, 7, false});
+	subscribe(100, 100);
+	delivery(200, 7, 1, 100, "abc");
+	story[0] = 0;
+	settle_send(1000);
+	expect_frames(1000, "SETTLE_SEND#1/0(q,out,28) ");
+	DAEMON(1000, failed, 1, RMQ_E_FULL, 0, {0});
+	DAEMON(3990, room, 100);
+	expect_frames(3990, "EXTEND SETTLE_SEND#1/0(q,out,28) ");
+	/* The daemon has the whole time for its answer. */
+	client_tick(client, NOW(6980));
+	DAEMON(6985, settle_sent, 1, 5, 1, NO_TAGS, NO_TAGS);
+	assert_story("sent s at 5 x1; done s stale 0; ");
+	assert_false(client_lacks_room(client));
+	settle_send(7000);
+	expect_frames(7000, "EXTEND SETTLE_SEND#2/1(q,out,28) ");
+	DAEMON(7000, failed, 2, RMQ_E_FULL, 0, {0});
+	assert_true(client_blocked(client));
+	client_tick(client, NOW(9990));
+	assert_story("");
+}
+
 static void leases_go_on_also_while_a_new_connection_waits_for_room(void **state)
 {
 	(void)state;
@@ -1549,6 +1607,8 @@ int main(void)
 	    T(out_of_order_in_answer_to_the_oldest_command_ends_it),
 	    T(a_full_queue_ends_it_after_the_timeout),
 	    T(a_receiver_is_refused_after_the_timeout_when_it_is_full),
+	    T(what_comes_in_does_not_lengthen_the_wait_for_room),
+	    T(room_that_comes_at_the_last_moment_is_waited_for_again_the_next_time),
 	    T(no_wait_fails_at_once_when_full),
 	    T(a_message_that_is_too_large_is_taken_out_and_what_is_behind_stays),
 	    T(a_stop_sends_what_was_in_front_and_shelves_the_rest),

@@ -116,7 +116,9 @@ void client_note_asking(struct client *c, struct mono_time now)
 static uint64_t deadline_ms(const struct client *c)
 {
 	uint64_t limit = c->config.timeout_ms;
-	if (!c->asking || limit == CLIENT_FOREVER || c->dead)
+	/* For want of room it does not give up if it may hold messages, as these would have failed then. */
+	if (!c->asking || limit == CLIENT_FOREVER || c->dead ||
+	    (c->blocked && c->has_subscribed))
 		return CLIENT_FOREVER;
 	if (limit == 0 && c->state == APART && c->tries < c->config.servers)
 		return CLIENT_FOREVER;
@@ -288,6 +290,7 @@ struct client_waiting client_waiting(const struct client *c)
 		w.why = c->sent_away;
 	} else if (c->no_room[0] && c->oldest) {
 		w.what = CLIENT_WAITS_ROOM;
+		w.since = c->room_since;
 		w.queue = c->oldest->queue;
 		w.why = c->no_room;
 	}
@@ -487,19 +490,6 @@ void client_input(struct client *c, struct mono_time now, struct slice in, size_
 
 /* ---- timers ---- */
 
-/*
- * Whether no room has come in time for a client that may hold messages: it does not give up, as these
- * would have failed then.  What finds none is refused, and the host can give them back.
- */
-static bool waits_no_longer(struct client *c, struct mono_time now)
-{
-	if (!c->no_room[0] || c->state != READY || !c->has_subscribed || c->config.no_wait)
-		return false;
-	client_wait_no_more(c);
-	c->progress = now;
-	return true;
-}
-
 static void give_up_waiting(struct client *c)
 {
 	enum rmq_error code = RMQ_E_TIMEOUT;
@@ -517,7 +507,7 @@ void client_tick(struct client *c, struct mono_time now)
 	client_note_asking(c, now);
 	if (c->dead)
 		return;
-	if (now.ms >= deadline_ms(c) && !waits_no_longer(c, now)) {
+	if (now.ms >= deadline_ms(c)) {
 		give_up_waiting(c);
 		return;
 	}
@@ -530,7 +520,7 @@ void client_tick(struct client *c, struct mono_time now)
 	if (c->silent || now.ms >= greeting_due_ms(c))
 		c->hang_up = true;
 	if (c->blocked && now.ms >= c->blocked_until.ms)
-		c->blocked = false;
+		client_try_again(c, now);
 	client_recv_tick(c, now);
 }
 

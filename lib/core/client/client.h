@@ -33,8 +33,8 @@ struct client_config {
 	uint32_t servers; /* contact points, >= 1: targets are 0 … servers - 1 */
 	uint32_t window;  /* numbered commands in flight, 1 … SESSION_WINDOW */
 	/*
-	 * Longest time without progress while a request is unanswered.  If that is for want of
-	 * room, one that has subscribed is as after client_wait_no_more() then.
+	 * Longest time without progress while a request is unanswered.  One that has subscribed does
+	 * not give up for want of room: when there has been none so long, what finds none is refused.
 	 */
 	uint64_t timeout_ms;
 	uint64_t seed; /* for jitter */
@@ -317,9 +317,10 @@ const struct client_command *client_shelf(const struct client *c);
 
 /* Whether a SEND waits for room. */
 bool client_blocked(const struct client *c);
+/* Whether one does, or is tried again, or was refused as it found none, and none was stored since. */
+bool client_lacks_room(const struct client *c);
 /* From now on it waits for no room: what finds none is refused, as with no_wait. */
 void client_wait_no_more(struct client *c);
-bool client_waits_no_more(const struct client *c);
 
 /* ---- receiving ---- */
 

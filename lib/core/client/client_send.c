@@ -438,9 +438,17 @@ void client_wait_no_more(struct client *c)
 	c->blocked = false;
 }
 
-bool client_waits_no_more(const struct client *c)
+bool client_lacks_room(const struct client *c)
 {
-	return c->config.no_wait;
+	return c->room_since.ms > 0;
+}
+
+void client_try_again(struct client *c, struct mono_time now)
+{
+	/* The daemon has the whole time again to answer. */
+	if (c->blocked && c->has_subscribed)
+		c->progress = now;
+	c->blocked = false;
 }
 
 uint32_t client_unanswered(const struct client *c)
@@ -758,6 +766,8 @@ static struct client_command *answer(struct client *c, struct mono_time now)
 {
 	c->answered++;
 	goes_on(c, now);
+	if (sends(c->oldest))
+		c->room_since.ms = 0;
 	return unlink_behind(c, NULL);
 }
 
@@ -840,6 +850,15 @@ void client_on_settle_sent(
 	command_free(cmd);
 }
 
+/* When one that has subscribed waits for room no longer. */
+static uint64_t patience_ends_ms(const struct client *c)
+{
+	uint64_t limit = c->config.timeout_ms;
+	if (!c->has_subscribed || limit == CLIENT_FOREVER)
+		return CLIENT_FOREVER;
+	return c->room_since.ms + limit;
+}
+
 /*
  * A SEND finds no room: it is repeated when there may be some, and alone, since those after
  * it went in vain as well.  Each that is taken then lets one more go.
@@ -848,6 +867,8 @@ static void block(
     struct client *c, struct mono_time now, enum rmq_error code, struct slice text)
 {
 	c->blocked = true;
+	if (c->room_since.ms == 0)
+		c->room_since = now;
 	snprintf(
 	    c->no_room, sizeof(c->no_room), "%.*s", (int)text.len, (const char *)text.data);
 	c->send_window = 1;
@@ -855,6 +876,14 @@ static void block(
 	c->resubscribe = false;
 	c->blocked_code = code;
 	c->blocked_until.ms = now.ms + ROOM_RETRY_MS + client_random(c) % (ROOM_RETRY_MS / 2);
+	if (c->blocked_until.ms > patience_ends_ms(c))
+		c->blocked_until.ms = patience_ends_ms(c);
+}
+
+/* Whether it waits for room, of which there is none; if not, the host is told. */
+static bool waits_for_room(const struct client *c, struct mono_time now)
+{
+	return !c->config.no_wait && (c->room_since.ms == 0 || now.ms < patience_ends_ms(c));
 }
 
 /* The first `at` messages of the oldest command, which is refused as a whole, go before the others. */
@@ -905,12 +934,15 @@ static void refused(
 		i->flown = false;
 	go_back(c);
 	c->refused = true;
-	if (sends(cmd) && !c->config.no_wait &&
-	    (code == RMQ_E_FULL || code == RMQ_E_DISK_FULL || code == RMQ_E_PAUSED)) {
+	bool no_room = sends(cmd) &&
+		       (code == RMQ_E_FULL || code == RMQ_E_DISK_FULL || code == RMQ_E_PAUSED);
+	if (no_room && waits_for_room(c, now)) {
 		block(c, now, code, text);
 		return;
 	}
 	goes_on(c, now);
+	if (sends(cmd) && !no_room)
+		c->room_since.ms = 0;
 	if (code == RMQ_E_LIMIT && at > 0 && cmd->type == WIRE_TYPE_SEND && !cmd->buf->large &&
 	    at < cmd->buf->count && split(c, cmd, at))
 		return;
@@ -1029,8 +1061,8 @@ bool client_place_refused(struct client *c)
 
 void client_on_room(struct client *c, struct mono_time now, const struct wire_room *m)
 {
-	(void)now, (void)m;
-	c->blocked = false;
+	(void)m;
+	client_try_again(c, now);
 }
 
 /* ---- the connection ---- */

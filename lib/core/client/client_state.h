@@ -130,6 +130,7 @@ struct client {
 	char no_room[TEXT_MAX +
 		     1]; /* why the oldest was, which is tried again; "": it was not */
 	struct mono_time blocked_until;
+	struct mono_time room_since; /* it has been missing; 0: it was not, or it came */
 
 	bool resubscribe;
 	struct client_command *resubscribe_behind;
@@ -201,6 +202,8 @@ WIRE_DAEMON_FRAMES(X)
 void client_send_free(struct client *c);
 /* The first frame on a new connection. */
 void client_send_hello(struct client *c);
+/* What found no room goes again. */
+void client_try_again(struct client *c, struct mono_time now);
 /* Nothing is in flight any more. */
 void client_send_disconnected(struct client *c);
 /*

@@ -250,7 +250,7 @@ static uint64_t tell_waiting(struct client_io *io, struct mono_time now)
 		return CLIENT_FOREVER;
 	/* One that is lost, given up, or waited for still, has not come. */
 	bool given_up = client_dead(io->client) ||
-			(io->said == CLIENT_WAITS_ROOM && client_waits_no_more(io->client));
+			(io->said == CLIENT_WAITS_ROOM && client_lacks_room(io->client));
 	if (io->said && io->said != w.what && client_welcomed(io->client) && !given_up)
 		say_goes_on(io);
 	io->said = CLIENT_WAITS_NOT;
