@@ -838,7 +838,7 @@ static void expect_position(uint32_t req, uint64_t at, uint64_t first, uint64_t 
 }
 
 /* One message for each byte, which is its id; of '.' none. */
-static void send_ids(uint64_t n, const char *ids)
+static void send_ids_to(const char *queue, uint64_t n, const char *ids)
 {
 	uint8_t each[256], bytes[512];
 	struct writer e = writer_of(each, sizeof(each)), m = writer_of(bytes, sizeof(bytes));
@@ -854,8 +854,13 @@ static void send_ids(uint64_t n, const char *ids)
 	for (size_t i = 0; i < count; i++)
 		put_rest(&m, slice_str("x\n"));
 	assert_false(m.full);
-	INPUT(1, send, n, n - 1, 0, 0, slice_str("q"), NO_TAGS, slice_of(m.p, m.len));
+	INPUT(1, send, n, n - 1, 0, 0, slice_str(queue), NO_TAGS, slice_of(m.p, m.len));
 	run();
+}
+
+static void send_ids(uint64_t n, const char *ids)
+{
+	send_ids_to("q", n, ids);
 }
 
 /* numbers: first and count of each; they end with 0, 0. */
@@ -2542,10 +2547,10 @@ static void ids_beyond_what_one_user_or_all_may_have_are_full(void **state)
 	send_ids(4, "e");
 	expect(1, WIRE_TYPE_FAILED);
 	/* Nobody sends to the queue any more. */
-	w.lease_ms += 600000 + 600000 / 8;
+	w.lease_ms += 600000 - 1;
 	run();
 	assert_int_equal(broker_ids(w.broker), IDS_OF_ALL);
-	w.lease_ms += 1;
+	w.lease_ms += 600000 / 8 + 2;
 	run();
 	expect(1, WIRE_TYPE_ROOM);
 	assert_int_equal(broker_ids(w.broker), IDS_OF_ALL - 4);
@@ -2553,11 +2558,41 @@ static void ids_beyond_what_one_user_or_all_may_have_are_full(void **state)
 	assert_int_equal(broker_digest(w.broker), recovered_digest());
 	send_ids(4, "e");
 	expect(1, WIRE_TYPE_SENT);
+	/* What is past its time makes room at once for what is sent there. */
+	w.broker->ids_count += 3;
+	w.lease_ms += 600000;
+	send_ids(5, "f");
+	expect(1, WIRE_TYPE_SENT);
+	w.broker->ids_count -= 3;
 	/* So it is with a shorter time, or without the queue. */
-	INPUT(1, queue_remove, 5, 4, REMOVE_FORCE, slice_str("q"));
+	INPUT(1, queue_remove, 6, 5, REMOVE_FORCE, slice_str("q"));
 	run();
 	expect(1, WIRE_TYPE_DONE);
 	assert_int_equal(broker_ids(w.broker), IDS_OF_ALL - 4);
+}
+
+/* Of queues that were sent to one after another, ids are forgotten together. */
+static void ids_of_many_queues_are_forgotten_in_few_records(void **state)
+{
+	(void)state;
+	hello(1, 0, 0);
+	for (unsigned i = 0; i < 100; i++) {
+		char name[16];
+		snprintf(name, sizeof(name), "q%u", i);
+		w.lease_ms++;
+		send_ids_to(name, i + 1, "a");
+		expect(1, WIRE_TYPE_SENT);
+	}
+	assert_int_equal(broker_ids(w.broker), 100);
+	uint64_t records = w.last;
+	for (int i = 0; i < 12; i++) {
+		w.lease_ms += 60000;
+		begin();
+		run();
+	}
+	assert_int_equal(broker_ids(w.broker), 0);
+	assert_in_range(w.last - records, 1, 4);
+	assert_int_equal(broker_digest(w.broker), recovered_digest());
 }
 
 /* What a queue forgets for newer ones is counted, also where a checkpoint has them in pieces. */
@@ -8188,6 +8223,7 @@ static const struct CMUnitTest tests[] = {
     TEST(the_sessions_part_stands_in_pieces),
     TEST(the_ids_of_a_queue_are_no_long_turn),
     TEST(ids_beyond_what_one_user_or_all_may_have_are_full),
+    TEST(ids_of_many_queues_are_forgotten_in_few_records),
     TEST(ids_that_are_forgotten_early_are_counted),
     TEST(the_sessions_part_is_no_long_turn),
     TEST(the_list_of_dead_records_is_no_long_turn),

@@ -1126,6 +1126,7 @@ static void add_queue(struct digest *d, struct queue *q)
 		add_u64(d, at->at);
 		add_u64(d, at->sent.first);
 		add_u64(d, at->sent.end);
+		add_u64(d, at->sent.skipped);
 	}
 	TAILQ_FOREACH (p, &q->unfinished, of_queue)
 		unfinished += p->shares * p->n + p->large->parts;

@@ -156,14 +156,20 @@ static int ids_compare(const struct queue *a, const struct queue *b)
 
 RB_GENERATE(ids_tree, queue, by_ids, ids_compare)
 
+/* When those that came first are too old. */
+static uint64_t past(const struct queue *q)
+{
+	return ids_at(&q->ids, q->ids.first)->ms + dedup_of(q);
+}
+
 /*
- * When those that came first are too old, and an eighth of that time more: so they are forgotten many
- * at a time, by few events.  A queue that is sent more forgets without.
+ * … and an eighth of that time more, at most: so they are forgotten many at a time, and those of many
+ * queues together, by few events and records.  A queue that is sent more forgets without.
  */
 static uint64_t due(const struct queue *q)
 {
-	uint64_t dedup_ms = dedup_of(q);
-	return ids_at(&q->ids, q->ids.first)->ms + dedup_ms + dedup_ms / 8 + 1;
+	uint64_t step = dedup_of(q) / 8 + 1;
+	return (past(q) / step + 1) * step;
 }
 
 static void not_due(struct broker *b, struct queue *q)
@@ -253,19 +259,33 @@ static void fail_full(
 	broker_fail_text(b, c, n, RMQ_E_FULL, text);
 }
 
+/* How many more there are if q, which may be NULL, gets so many: its own make room for others. */
+static uint32_t rise(const struct queue *q, uint32_t more)
+{
+	uint32_t room = IDS_MAX - (q ? ids_count(&q->ids) : 0);
+	return more < room ? more : room;
+}
+
+static bool may_rise(const struct broker *b, const struct owner *maker, uint32_t more)
+{
+	return more == 0 ||
+	       (b->ids_count + more <= IDS_OF_ALL && !too_many_of_one(maker, more));
+}
+
 bool broker_ids_fit(struct broker *b, struct conn *c, uint64_t n, struct queue *q,
     const struct id_hashes *h, uint32_t count)
 {
 	const struct owner *maker = q ? q->maker : c->owner;
-	uint32_t more = 0, has = q ? ids_count(&q->ids) : 0;
+	uint32_t more = 0;
 	for (uint32_t i = 0; h && i < count; i++)
 		more += h->of[i] != 0;
-	if (dedup_of(q) == 0 || RMQ_VARIANT(IDS_UNBOUNDED))
+	if (dedup_of(q) == 0 || RMQ_VARIANT(IDS_UNBOUNDED) || may_rise(b, maker, rise(q, more)))
 		return true;
-	/* The queue's own make room for others. */
-	if (more > IDS_MAX - has)
-		more = IDS_MAX - has;
-	if (more == 0 || (b->ids_count + more <= IDS_OF_ALL && !too_many_of_one(maker, more)))
+	/* It would forget these with the SEND. */
+	if (q && ids_count(&q->ids) > 0 && past(q) <= b->lease_now.ms)
+		broker_emit_ids_past(b, &(struct event_ids_past){q->id, NO_TAGS});
+	more = rise(q, more);
+	if (may_rise(b, maker, more))
 		return true;
 	broker_wait_for_ids(b, c, more);
 	fail_full(b, c, n, maker, more);
