@@ -301,6 +301,26 @@ static void account(const struct sender *s, const char *why)
 	    (unsigned long long)s->stored, (unsigned long long)all, s->o->unit, unknown);
 }
 
+static int skipped_before(void *arg, char separator)
+{
+	return unsent_carry(arg, separator);
+}
+
+/* 0, or errno. */
+static int end_unsent(struct sender *s, struct unsent *unsent)
+{
+	/* While it waits, all is stored that is not bad. */
+	bool failed = (s->code || s->signal) && s->waiter.phase == WAITER_NOT;
+	bool only_bad = sender_keeps_only_bad(s);
+	if (skipped_any(&s->skipped) || (failed && !only_bad))
+		return unsent_keep(unsent, s);
+	if (failed || s->passed_sent.skipped > 0)
+		unsent_leave(unsent);
+	else
+		unsent_drop(unsent);
+	return 0;
+}
+
 /* Says what happened and gives the exit status. */
 static int finish(struct sender *s, struct unsent *unsent)
 {
@@ -309,12 +329,17 @@ static int finish(struct sender *s, struct unsent *unsent)
 		status = error_exit(RMQ_E_TIMEOUT);
 	if (!status && s->bad > 0)
 		status = error_exit(RMQ_E_BAD_DATA);
-	if (!status && s->waiter.dead > 0)
+	if (!status && (s->waiter.dead > 0 || s->passed_sent.skipped > 0))
 		status = error_exit(RMQ_E_BAD_DATA);
 	if (s->code || s->signal)
 		account(s, s->code ? s->why : error_text(RMQ_E_INTERRUPTED));
 	else if (s->bad > 0 && !s->o->common.quiet)
 		account(s, "bad records");
+	if (s->passed_sent.skipped > 0 && !s->o->common.quiet && !s->code && !s->signal)
+		fprintf(stderr,
+		    "rmq-send: %s: some of the first %llu %ss are not stored: earlier runs "
+		    "skipped them as bad\n",
+		    s->o->queue, (unsigned long long)s->passed_sent.skipped, s->o->unit);
 	if (s->known > 0 && !s->o->common.quiet)
 		fprintf(stderr, "rmq-send: %s: %llu %ss had been stored before\n", s->o->queue,
 		    (unsigned long long)s->known, s->o->unit);
@@ -323,13 +348,7 @@ static int finish(struct sender *s, struct unsent *unsent)
 		    "rmq-send: %s: %llu %ss that had been stored before are not waited for: "
 		    "their numbers are not known\n",
 		    s->o->queue, (unsigned long long)s->not_waited, s->o->unit);
-	int error = 0;
-	/* While it waits, all is stored that is not bad. */
-	if (((s->code || s->signal) && s->waiter.phase == WAITER_NOT) ||
-	    skipped_any(&s->skipped))
-		error = unsent_keep(unsent, s);
-	else
-		unsent_drop(unsent);
+	int error = end_unsent(s, unsent);
 	if (error)
 		fprintf(stderr, "rmq-send: %s: %s\n", s->o->unsent, strerror(error));
 	if (s->signal)
@@ -379,6 +398,8 @@ int main(int argc, char **argv)
 	input_init(&in);
 	log_init("rmq-send", o.common.quiet ? -1 : o.common.verbose);
 	s.bad_record = bad_record;
+	s.skipped_before = skipped_before;
+	s.arg = &unsent;
 	s.waiter.arg = &s;
 	s.waiter.dead_letter = dead_letter;
 	enum rmq_error err = sender_open(&s, &o, &in, unsent.fd, &why);

@@ -374,6 +374,8 @@ static void on_position(void *arg, uint32_t req, uint64_t at, struct input_sent 
 	s->placed = true;
 	s->passed = at;
 	s->passed_sent = sent;
+	if (sent.skipped > 0 && s->skipped.fd >= 0)
+		s->skipped.error = s->skipped_before(s->arg, s->in->separator);
 	if (s->o->wait)
 		waiter_add(&s->waiter, sent.first, sent.end);
 }
@@ -754,6 +756,11 @@ enum rmq_error sender_code(const struct sender *s)
 	return s->bad_at > 0 && !whole ? RMQ_E_TIMEOUT : s->code;
 }
 
+bool sender_keeps_only_bad(const struct sender *s)
+{
+	return s->o->resume && (s->o->skip_bad || s->passed_sent.skipped > 0);
+}
+
 uint64_t sender_unknown(const struct sender *s)
 {
 	uint64_t n = 0;
@@ -822,10 +829,11 @@ int sender_write_unsent(struct sender *s, int fd)
 	uint64_t number;
 	const struct client_command *lists[] = {
 	    client_oldest(s->io.client), client_shelf(s->io.client)};
-	if (!lists[0] && !lists[1])
+	bool only_bad = sender_keeps_only_bad(s);
+	if (only_bad || (!lists[0] && !lists[1]))
 		skipped_write(&s->skipped, UINT64_MAX);
 	text_put_slice(&t, skipped_held(&s->skipped));
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 2 && !only_bad; i++) {
 		for (const struct client_command *cmd = lists[i]; cmd; cmd = cmd->next)
 			put_unconfirmed(s, &t, cmd);
 		if (i == 0)
@@ -835,10 +843,12 @@ int sender_write_unsent(struct sender *s, int fd)
 		text_put_slice(&t, bytes);
 	if (is_bare(s, &t))
 		t.len--;
-	input_rest(s->in, &t);
+	/* In the end that is a last record without its end. */
+	if (!only_bad || (s->over && !s->signal))
+		input_rest(s->in, &t);
 	int error = s->skipped.error ? s->skipped.error : write_text(fd, &t);
 	text_deinit(&t);
-	if (!error && !s->in->words && !s->in->eof)
+	if (!error && !only_bad && !s->in->words && !s->in->eof)
 		error = copy_stdin(fd);
 	return error;
 }

@@ -52,6 +52,9 @@ struct sender {
 	bool passes_bad; /* what is skipped was skipped by an earlier run */
 	struct waiter waiter;
 	void (*bad_record)(const struct sender *s, uint64_t record, const char *why);
+	/* Some of those that are passed over were skipped as bad: what has these stays.  0, or errno. */
+	int (*skipped_before)(void *arg, char separator);
+	void *arg;
 };
 
 /*
@@ -66,10 +69,12 @@ void sender_close(struct sender *s);
 
 /* Why it ended, or RMQ_E_OK.  Bad data only if all before the bad record is stored. */
 enum rmq_error sender_code(const struct sender *s);
+/* Whether --unsent gets only bad records: a later run sends all else. */
+bool sender_keeps_only_bad(const struct sender *s);
 /* Records that were sent and may or may not be stored. */
 uint64_t sender_unknown(const struct sender *s);
 
-/* Writes all that is not known to be stored, and the rest of stdin; 0, or errno. */
+/* Writes all that is not known to be stored, and the rest of stdin, or only what was bad; 0, or errno. */
 int sender_write_unsent(struct sender *s, int fd);
 
 #endif

@@ -67,7 +67,7 @@ bool skipped_is_full(const struct skipped *k)
 
 bool skipped_any(const struct skipped *k)
 {
-	return k->last > 0 || k->records.len > 0;
+	return k->last > 0 || k->records.len > 0 || k->error;
 }
 
 struct slice skipped_held(const struct skipped *k)

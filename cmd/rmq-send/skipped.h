@@ -33,7 +33,7 @@ void skipped_deinit(struct skipped *k);
 void skipped_put(struct skipped *k, uint64_t number, struct slice bytes);
 /* Whether no more should come now. */
 bool skipped_is_full(const struct skipped *k);
-/* Whether there have been any. */
+/* Whether there have been any, or it is not known. */
 bool skipped_any(const struct skipped *k);
 /* Writes those before record `number`. */
 void skipped_write(struct skipped *k, uint64_t number);

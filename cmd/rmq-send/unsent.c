@@ -153,15 +153,39 @@ int unsent_keep(struct unsent *u, struct sender *s)
 	return error;
 }
 
+int unsent_carry(struct unsent *u, char separator)
+{
+	static char buf[65536];
+	char last = separator;
+	int error = 0;
+	ssize_t n = 1;
+	if (!u->path)
+		return 0;
+	int fd = open(u->path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : errno;
+	while (!error && n > 0) {
+		n = io_read(fd, buf, sizeof(buf));
+		error = n < 0 ? errno : io_write(u->fd, buf, (size_t)n);
+		last = n > 0 ? buf[n - 1] : last;
+	}
+	close(fd);
+	return error || last == separator ? error : io_write(u->fd, &separator, 1);
+}
+
 void unsent_drop(struct unsent *u)
 {
 	struct stat st;
+	if (u->path && lstat(u->path, &st) == 0 && S_ISREG(st.st_mode))
+		unlink(u->path);
+	unsent_leave(u);
+}
+
+void unsent_leave(struct unsent *u)
+{
 	if (u->fd < 0)
 		return;
-	if (u->path) {
+	if (u->path)
 		unlink(u->temporary);
-		if (lstat(u->path, &st) == 0 && S_ISREG(st.st_mode))
-			unlink(u->path);
-	}
 	done(u);
 }

@@ -944,7 +944,7 @@ holds() {
 	printf '%s\n' '{"body":"a"}' '{' '{"body":"c","priority":7}' >in
 	run -65 rmq-send -J --skip-bad --resume a js <in
 	echo '{"body":"d","headers":{"x":"1"}}' >>in
-	run -0 rmq-send -J --skip-bad --resume a js <in
+	run -65 rmq-send -J --skip-bad --resume a js <in
 	run rmq-queue peek -o priority,headers,body js
 	assert_output "$(printf '4\t-\ta\n7\t-\tc\n4\t{"x":"1"}\td')"
 	head -c 300000 /dev/zero | tr '\0' x >one
@@ -1006,19 +1006,47 @@ holds() {
 	echo four >four
 	# The first run is killed before anybody has read what it prints.
 	printf '%s\0' one big missing two | rmq-send -0 --files --resume a --skip-bad jobs || [ $? -eq 65 ]
-	printf '%s\0' one big missing two three | rmq-send -0 --files --resume a jobs
+	printf '%s\0' one big missing two three | rmq-send -0 --files --resume a jobs || [ $? -eq 65 ]
 	# What could not be read can be now.
 	echo late >missing
 	printf '%s\0' one big missing two three four |
-		rmq-send -0 --files --resume a --skip-bad --pass -i jobs | tr '\0\t' '|=' >passed
+		{ rmq-send -0 --files --resume a --skip-bad --pass -i jobs || [ $? -eq 65 ]; } |
+		tr '\0\t' '|=' >passed
 	[ "$(cat passed)" = '-=two|-=three|jobs:4=four|' ]
 	printf '%s\0' one big missing two three four |
-		rmq-send -0 --files --resume a --pass jobs | xargs -0r rm --
+		{ rmq-send -0 --files --resume a --pass jobs || [ $? -eq 65 ]; } | xargs -0r rm --
 	[ -e big ] && [ -e missing ] && [ -e one ] && [ ! -e two ] && [ ! -e four ]
 	# What was known by its id is stored.
 	run -0 rmq-send -q --id-from hash --resume b -i --pass ids a b a c
 	run -0 rmq-send -q --id-from hash --resume b -i --pass ids a b a c
 	[ "$output" = $'-\ta\n-\tb\n-\ta\n-\tc' ]
+}
+
+@test "rmq-send: --resume --skip-bad --unsent: FILE has the bad records of all runs, and 65 tells of them" {
+	start_queue q
+	rmq-queue create --max-message 5 jobs
+	rmq-queue create --max-bytes 1 full
+	printf '%s\n' a longer1 b >in
+	local tries=0
+	until rmq-send --resume in --skip-bad --unsent bad jobs <in || [ $? -eq 65 ]; do ((tries++ < 9)); done
+	for more in --skip-bad --window=1; do
+		run -65 rmq-send --resume in --unsent bad "$more" jobs <in
+		assert_output "rmq-send: jobs: some of the first 3 lines are not stored: earlier runs skipped them as bad"
+		echo longer1 | cmp - bad
+	done
+	# Those of a later run come after them, and one that stores nothing takes nothing away.
+	printf '%s\n' longer2 c d >>in
+	run -75 rmq-send -q -S unix:none --timeout 0 --resume in --skip-bad --unsent bad jobs <in
+	echo longer1 | cmp - bad
+	run -65 rmq-send --resume in --skip-bad --unsent bad jobs <in
+	printf '%s\n' longer1 longer2 | cmp - bad
+	# What is not stored is for a later run; so is a bad one after all that is stored.
+	run -65 rmq-send -q --resume cut --require-newline --skip-bad --unsent rest jobs < <(printf 'a\nb')
+	printf b | cmp - rest
+	run -75 rmq-send -q --no-wait -J --resume full --skip-bad --unsent bad2 full '{"body":"a"}' '{}' '{"body":"b"}'
+	[ "$(cat bad2)" = '{}' ]
+	run -0 rmq-send --resume cut --skip-bad --unsent rest jobs < <(printf 'a\nbc\n')
+	[ ! -e rest ]
 }
 
 @test "rmq-send: --resume goes on at a bad line, and not after what was cut off with it" {
