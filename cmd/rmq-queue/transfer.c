@@ -85,11 +85,12 @@ static enum rmq_error send_ranges(struct transfer *t)
 			continue;
 		if (a->common.timeout_ms != CLIENT_FOREVER &&
 		    clock_mono().ms - progress >= a->common.timeout_ms)
-			return admin_fail(a, a->full, "%s, %llu messages were moved",
+			return admin_fail(a, a->full, "%s, %llu %s moved",
 			    a->full == RMQ_E_FULL     ? "the queue that they go to is full"
 			    : a->full == RMQ_E_PAUSED ? "the queue that they go to is paused"
 						      : error_text(a->full),
-			    (unsigned long long)t->moved);
+			    (unsigned long long)t->moved,
+			    t->moved == 1 ? "message was" : "messages were");
 		err = admin_pause(a, FULL_PAUSE_MS);
 	}
 	return err;
@@ -251,18 +252,34 @@ static void tell(const struct transfer *t, const char *did)
 	fprintf(stderr, "rmq-queue: %s: %s%llu %s %s", t->from, t->unsure ? "at least " : "",
 	    (unsigned long long)t->moved, t->moved == 1 ? "message" : "messages", did);
 	if (t->kept > 0 && t->flags & TRANSFER_HOME)
-		fprintf(stderr,
-		    ", %llu stay: redriven %u times already, or their queue is gone",
-		    (unsigned long long)t->kept, t->how->most);
+		fprintf(stderr, ", %llu %s: redriven %u times already, or %s queue is gone",
+		    (unsigned long long)t->kept, t->kept == 1 ? "stays" : "stay", t->how->most,
+		    t->kept == 1 ? "its" : "their");
 	if (t->unsure)
 		fputs(", more if the daemon did so before the connection was lost", stderr);
 	fputc('\n', stderr);
+}
+
+/* Says that some stay; if that was said of others, too, the first status stays. */
+static enum rmq_error stay(
+    struct admin *a, enum rmq_error code, uint64_t count, const char *what_they_are)
+{
+	enum rmq_error before = a->code;
+	if (count == 0)
+		return before;
+	a->code = RMQ_E_OK;
+	(void)admin_fail(a, code, "%llu %s %s", (unsigned long long)count,
+	    count == 1 ? "message stays: it is" : "messages stay: they are", what_they_are);
+	if (before)
+		a->code = before;
+	return a->code;
 }
 
 enum rmq_error transfer_move(struct admin *a, const char *queue, const char *target)
 {
 	struct redrive how;
 	struct asked q = {0}, to = {0};
+	char larger[NAME_FULL_MAX + 80];
 	redrive_init(&how);
 	struct transfer t = {.admin = a, .how = &how, .from = queue, .left = UINT64_MAX};
 	t.target = slice_str(target);
@@ -282,16 +299,14 @@ enum rmq_error transfer_move(struct admin *a, const char *queue, const char *tar
 								     : send_picked(&t);
 	if (!err)
 		tell(&t, "moved");
-	if (!err && t.kept > 0)
-		err = admin_fail(a, RMQ_E_TOO_LARGE,
-		    "%llu messages stay: they are larger than --max-message of %s, %u bytes",
-		    (unsigned long long)t.kept, target, t.max_message);
 	if (!err)
 		err = ask(a, queue, &q);
-	if (!err && q.waiting > 0)
-		err =
-		    admin_fail(a, RMQ_E_BUSY, "%llu messages stay: they are leased or delayed",
-			(unsigned long long)q.waiting);
+	snprintf(larger, sizeof(larger), "larger than --max-message of %s, %u bytes", target,
+	    t.max_message);
+	if (!err)
+		err = stay(a, RMQ_E_TOO_LARGE, t.kept, larger);
+	if (!err || err == RMQ_E_TOO_LARGE)
+		err = stay(a, RMQ_E_BUSY, q.waiting, "leased or delayed");
 	text_deinit(&q.dead_letter);
 	text_deinit(&to.dead_letter);
 	return err;

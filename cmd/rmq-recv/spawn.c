@@ -38,7 +38,8 @@ static bool leave_terminal(void)
 	int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return errno != EMFILE && errno != ENFILE && errno != ENOMEM;
-	bool left = ioctl(fd, TIOCNOTTY) == 0;
+	/* A terminal that has just gone away, or is this session's no more, is left already. */
+	bool left = ioctl(fd, TIOCNOTTY) == 0 || errno == EIO || errno == ENOTTY;
 	close(fd);
 	return left;
 }

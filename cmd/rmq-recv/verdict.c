@@ -209,8 +209,7 @@ static void refused_output(
 	 */
 	if (code == RMQ_E_FULL || code == RMQ_E_DISK_FULL || code == RMQ_E_PAUSED) {
 		if (!worker_is_told_to_end(w))
-			worker_end_with(
-			    w, code, "%.*s", (int)text.len, (const char *)text.data);
+			worker_end_about(w, code, text, w->o->work.to);
 		log_notice("%s: the output is not sent, its message goes back: %.*s",
 		    w->o->work.to, (int)text.len, (const char *)text.data);
 		o->verdict = WORK_RELEASE;

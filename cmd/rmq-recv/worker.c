@@ -77,7 +77,10 @@ struct slice worker_queue(const struct worker *w)
 
 static void say_worn(struct worker *w)
 {
-	if (w->work.worn)
+	if (w->work.worn && w->work.fails == 1)
+		worker_end_with(
+		    w, RMQ_E_TIMEOUT, "a run of %s has failed", w->o->work.command[0]);
+	else if (w->work.worn)
 		worker_end_with(w, RMQ_E_TIMEOUT, "%llu runs of %s have failed in a row",
 		    (unsigned long long)w->work.fails, w->o->work.command[0]);
 }
@@ -309,7 +312,8 @@ static struct run *prepare(struct worker *w, struct mono_time now)
 	     j = j->next)
 		fits++;
 	/* If another is there and does not join them, nothing is to be waited for. */
-	uint32_t count = work_takes(&w->work, now, fits, w->waiting.head->came, more && !j);
+	uint32_t count =
+	    work_takes(&w->work, now, fits, most, w->waiting.head->came, more && !j);
 	if (count == 0 || !vouched(w, count, now))
 		return NULL;
 	uint32_t slot = work_start(&w->work, now);

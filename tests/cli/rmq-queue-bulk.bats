@@ -50,12 +50,15 @@ bury() {
 	assert_output "rmq-queue: jobs: 3000 messages moved"
 	[ "$(rmq-queue show jobs ready)" = 0 ]
 	[ "$(rmq-queue show other ready)" = 3000 ]
-	# What is too large for it stays, in pieces or in a batch.
+	# What is too large for it stays, in pieces or in a batch; so does what is leased.
+	rmq-send jobs x
+	timeout 10 rmq-recv -1 --ack manual jobs
 	head -c 200000 /dev/zero | rmq-send -w jobs
 	rmq-queue create --max-message 150K no-pieces
 	run -65 rmq-queue move jobs no-pieces
 	assert_line "rmq-queue: jobs: 0 messages moved"
-	assert_line "rmq-queue: jobs: 1 messages stay: they are larger than --max-message of no-pieces, 153600 bytes"
+	assert_line "rmq-queue: jobs: 1 message stays: it is larger than --max-message of no-pieces, 153600 bytes"
+	assert_line "rmq-queue: jobs: 1 message stays: it is leased or delayed"
 	rmq-queue create --max-message 3 short
 	run -65 rmq-queue move other short
 	assert_line "rmq-queue: other: 999 messages moved"
@@ -76,7 +79,7 @@ bury() {
 	timeout 10 rmq-recv -1 --ack manual jobs
 	run -75 rmq-queue move jobs other
 	assert_line "rmq-queue: jobs: 1 message moved"
-	assert_line "rmq-queue: jobs: 1 messages stay: they are leased or delayed"
+	assert_line "rmq-queue: jobs: 1 message stays: it is leased or delayed"
 	run -66 rmq-queue move jobs nope
 	assert_output "rmq-queue: jobs: no such queue to move messages to"
 	run -66 rmq-queue move nope other
@@ -167,7 +170,7 @@ losing() {
 	bury b x
 	rmq-queue rm b
 	run rmq-queue redrive graves.dead
-	assert_output --partial "0 messages redriven, 1 stay"
+	assert_output --partial "0 messages redriven, 1 stays: redriven"
 	run -66 rmq-queue redrive b
 	rmq-queue create --dead-letter none none
 	run -66 rmq-queue redrive none

@@ -386,6 +386,8 @@ quick_queue() {
 	assert_failure 75
 	assert_output "rmq-recv: jobs: 3 runs of false have failed in a row"
 	[ "$(counts jobs)" = "6 0 3" ]
+	run worker --drain --max-fails 1 jobs false
+	assert_output "rmq-recv: jobs: a run of false has failed"
 }
 
 @test "worker: --batch passes up to so many messages as lines, with one verdict for all" {
@@ -817,7 +819,7 @@ quick_queue() {
 	seq 30 | rmq-send jobs
 	run timeout 20 rmq-recv --drain --timeout 500ms --to full jobs sh -c 'echo x | tee -a ran'
 	assert_failure 75
-	assert_output --partial "jobs: queue is paused: full"
+	assert_line "rmq-recv: full: queue is paused"
 	# No run was begun in vain, nothing was at fault, and nothing is left to a lease.
 	[ "$(wc -l <ran)" -le 6 ]
 	[ "$(rmq-queue peek -n 30 -o failures,state jobs | sort | uniq -c)" = "$(printf '%7d 0\tready' 30)" ]
@@ -852,4 +854,13 @@ quick_queue() {
 	rmq-send jobs a a
 	timeout 20 script -qec "rmq-recv -1 jobs ./work" /dev/null </dev/null
 	timeout 20 setsid -w rmq-recv -1 jobs ./work
+	# One that goes away at that moment is left, too.
+	if strace -D -qq -o probe true; then
+		cat >hung-up <<-'END'
+			exec strace -f -qq -o calls -e trace=ioctl -e inject=ioctl:error=EIO rmq-recv -1 jobs true
+		END
+		rmq-send jobs a
+		ASAN_OPTIONS=detect_leaks=0 timeout 20 script -qec "sh hung-up" /dev/null </dev/null
+		grep -q TIOCNOTTY calls
+	fi
 }

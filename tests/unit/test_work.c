@@ -65,7 +65,7 @@ static void a_command_that_cannot_run_stops_the_worker(void **state)
 		assert_int_equal(judged((struct work_ended){.code = code}), WORK_STOP);
 		assert_true(w.stopped);
 		assert_int_equal(work_wanted(&w, at(0)), 0);
-		assert_int_equal(work_takes(&w, at(0), 5, at(0), true), 0);
+		assert_int_equal(work_takes(&w, at(0), 5, 1, at(0), true), 0);
 		/* The first one says why. */
 		(void)judged((struct work_ended){.unstartable = true, .code = 126});
 		assert_int_equal(work_exit(&w, false), code);
@@ -201,7 +201,7 @@ static void nothing_is_leased_before_a_run_can_take_it(void **state)
 	uint32_t a = work_start(&w, at(0)), b = work_start(&w, at(1));
 	assert_int_not_equal(a, b);
 	assert_int_equal(work_wanted(&w, at(1)), 0);
-	assert_int_equal(work_takes(&w, at(1), 100, at(1), false), 0);
+	assert_int_equal(work_takes(&w, at(1), 100, 10, at(1), false), 0);
 	work_end(&w, a, at(500));
 	assert_int_equal(work_wanted(&w, at(500)), 10);
 	work_deinit(&w);
@@ -247,13 +247,17 @@ static void a_batch_starts_when_it_is_full_or_has_lingered(void **state)
 	c.batch = 10;
 	c.linger_ms = 300;
 	begin(&c);
-	assert_int_equal(work_takes(&w, at(0), 0, at(0), true), 0);
-	assert_int_equal(work_takes(&w, at(0), 12, at(0), true), 10);
-	assert_int_equal(work_takes(&w, at(299), 9, at(0), true), 0);
+	assert_int_equal(work_takes(&w, at(0), 0, 10, at(0), true), 0);
+	assert_int_equal(work_takes(&w, at(0), 12, 10, at(0), true), 10);
+	assert_int_equal(work_takes(&w, at(299), 9, 10, at(0), true), 0);
 	assert_int_equal(work_due_ms(&w, at(250), 9, at(0)), 50);
-	assert_int_equal(work_takes(&w, at(300), 9, at(0), true), 9);
+	assert_int_equal(work_takes(&w, at(300), 9, 10, at(0), true), 9);
 	/* Nothing more comes. */
-	assert_int_equal(work_takes(&w, at(0), 9, at(0), false), 9);
+	assert_int_equal(work_takes(&w, at(0), 9, 10, at(0), false), 9);
+	/* Who may have no neighbours waits for none. */
+	uint32_t most = 10;
+	assert_true(work_joins(&w, 0, &most, MAX_ATTEMPTS_DEFAULT - 1));
+	assert_int_equal(work_takes(&w, at(0), 1, most, at(0), true), 1);
 	work_deinit(&w);
 }
 
@@ -306,7 +310,7 @@ static void a_rate_holds_over_time_and_no_burst_makes_good(void **state)
 	for (uint64_t t = 0; t < 10000; t++) {
 		unsigned now = 0;
 		/* Nothing is there for two seconds. */
-		while ((t < 3000 || t >= 5000) && work_takes(&w, at(t), 1, at(t), true)) {
+		while ((t < 3000 || t >= 5000) && work_takes(&w, at(t), 1, 1, at(t), true)) {
 			work_end(&w, work_start(&w, at(t)), at(t));
 			now++;
 		}
@@ -318,7 +322,7 @@ static void a_rate_holds_over_time_and_no_burst_makes_good(void **state)
 	/* 100 ms from one to the next, and leasing begins 50 ms before. */
 	uint64_t t = 20000;
 	for (int i = 0; i < 2; i++) {
-		while (!work_takes(&w, at(t), 1, at(t), true))
+		while (!work_takes(&w, at(t), 1, 1, at(t), true))
 			t++;
 		work_end(&w, work_start(&w, at(t)), at(t));
 	}

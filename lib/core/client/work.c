@@ -181,16 +181,16 @@ bool work_joins(const struct work *w, uint32_t count, uint32_t *most, uint32_t f
 	return true;
 }
 
-uint32_t work_takes(const struct work *w, struct mono_time now, uint64_t waiting,
+uint32_t work_takes(const struct work *w, struct mono_time now, uint32_t waiting, uint32_t most,
     struct mono_time since, bool more)
 {
 	if (w->stopped || w->running == w->config.parallel || us(now) < w->next_us)
 		return 0;
-	if (waiting >= w->config.batch)
-		return w->config.batch;
+	if (waiting >= most)
+		return most;
 	if (more && now.ms - since.ms < w->config.linger_ms)
 		return 0;
-	return (uint32_t)waiting;
+	return waiting;
 }
 
 bool work_is_stale(const struct work *w, struct mono_time now, struct mono_time since)

@@ -111,10 +111,10 @@ uint32_t work_wanted(const struct work *w, struct mono_time now);
 bool work_joins(const struct work *w, uint32_t count, uint32_t *most, uint32_t failures);
 
 /*
- * How many of `waiting` messages, the first of which came at `since`, the next run takes now;
- * 0: none starts now.  more: others may still come.
+ * How many of `waiting` messages, the first of which came at `since`, the next run takes now, and no
+ * more than `most`; 0: none starts now.  more: others may still come.
  */
-uint32_t work_takes(const struct work *w, struct mono_time now, uint64_t waiting,
+uint32_t work_takes(const struct work *w, struct mono_time now, uint32_t waiting, uint32_t most,
     struct mono_time since, bool more);
 
 /* Whether a message that came at `since` and has not started is to be given back. */
