@@ -87,9 +87,8 @@ struct request {
 #define MORE_COLUMN(NAME, tag, bit, standard, word, member) "," word
 #define SHOW_COLUMNS \
 	"queue,ready,leased,delayed,bytes,receivers,sent,delivered,settled,failed,dead," \
-	"next-seq" SETTING_WORDS( \
-	    SETTING_COLUMN) ",lost,unfinished,ids,ids-early" MORE_SETTINGS(MORE_COLUMN) \
-	    DROPPED_COLUMNS
+	"next-seq" SETTING_WORDS(SETTING_COLUMN) ",lost,unfinished" MORE_SETTINGS(MORE_COLUMN) \
+	    DROPPED_COLUMNS ",ids,ids-early"
 
 /* ---- options ---- */
 

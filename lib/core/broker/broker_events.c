@@ -1442,10 +1442,7 @@ static enum rmq_error apply_part_ids(
 		    numbered ? load_u64(numbers.data + i / 2) : 0};
 		if (id.ms > at->lease.ms)
 			return RMQ_E_CORRUPT;
-		/* They were written oldest first, once. */
-		bool newer =
-		    ids_count(&q->ids) > 0 && id.ms > ids_at(&q->ids, q->ids.end - 1)->ms;
-		if (newer || RMQ_VARIANT(IDS_TURNED))
+		if (RMQ_VARIANT(IDS_TURNED))
 			ids_add(&q->ids, id);
 		else
 			ids_add_older(&q->ids, id);

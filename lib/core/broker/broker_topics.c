@@ -99,6 +99,9 @@ void broker_unbind(struct broker *b, struct conn *c, const struct wire_unbind *m
 		broker_fail_text(b, c, m->n, RMQ_E_VERSION, "unknown flag of UNBIND");
 	else if (!q || !binding_find(q, m->pattern))
 		broker_fail_command(b, c, m->n, q ? RMQ_E_NO_BINDING : RMQ_E_NO_QUEUE);
+	else if (q->ephemeral && q->bindings_count == 1)
+		broker_fail_text(b, c, m->n, RMQ_E_RESERVED,
+		    "it is the binding of an ephemeral subscription, which ends with its receiver");
 	else {
 		broker_reserve(b, BIND_ROOM);
 		broker_emit_unbind(b, &(struct event_unbind){q->id, m->pattern, NO_TAGS});
