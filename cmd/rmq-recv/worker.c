@@ -295,7 +295,8 @@ static void say_started(struct worker *w, const struct jobs *jobs)
 /* Whether a run would be in vain, or what comes of it had to wait: for room, or for answers. */
 static bool is_held_up(const struct worker *w)
 {
-	return client_lacks_room(w->io.client) || !client_has_room(w->io.client);
+	/* Which try is the last one, and so what a run comes to, the queue's settings say. */
+	return client_lacks_room(w->io.client) || !client_has_room(w->io.client) || w->listing;
 }
 
 /* Takes messages for a run, and says so.  NULL: none starts now. */
@@ -306,11 +307,9 @@ static struct run *prepare(struct worker *w, struct mono_time now)
 		return NULL;
 	uint32_t fits = 0, most = w->o->work.config.batch;
 	const struct job *j = w->waiting.head;
-	/* Which try is the last one the queue's settings say. */
-	for (; j && !(w->listing && j->envelope.failures > 0) &&
-	       work_joins(&w->work, fits, &most, j->envelope.failures);
-	     j = j->next)
+	for (; j && work_joins(&w->work, fits, &most, j->envelope.failures); j = j->next)
 		fits++;
+	w->work.most = most;
 	/* If another is there and does not join them, nothing is to be waited for. */
 	uint32_t count =
 	    work_takes(&w->work, now, fits, most, w->waiting.head->came, more && !j);
@@ -621,8 +620,8 @@ static int next_timer(struct worker *w, int timeout_ms)
 	struct supply_view v = view(w, now);
 	uint64_t due = UINT64_MAX;
 	if (w->phase == WORKER_RUNNING)
-		timeout_ms = client_io_sooner(
-		    timeout_ms, work_due_ms(&w->work, now, w->waiting.count, came));
+		timeout_ms = client_io_sooner(timeout_ms,
+		    work_due_ms(&w->work, now, is_held_up(w) ? 0 : w->waiting.count, came));
 	for (uint32_t i = 0; i < w->o->work.config.parallel; i++) {
 		uint64_t at = run_tick(&w->runs[i], now).ms;
 		due = at < due ? at : due;

@@ -758,7 +758,7 @@ enum rmq_error sender_code(const struct sender *s)
 
 bool sender_keeps_only_bad(const struct sender *s)
 {
-	return s->o->resume && (s->o->skip_bad || s->passed_sent.skipped > 0);
+	return s->o->resume && s->o->skip_bad;
 }
 
 uint64_t sender_unknown(const struct sender *s)

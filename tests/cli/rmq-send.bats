@@ -1040,6 +1040,12 @@ holds() {
 	echo longer1 | cmp - bad
 	run -65 rmq-send --resume in --skip-bad --unsent bad jobs <in
 	printf '%s\n' longer1 longer2 | cmp - bad
+	# Without --skip-bad what is not stored comes after them: it may be a pipe's.
+	cp bad both
+	rmq-queue pause --in jobs
+	run -75 rmq-send -q --no-wait --resume in --unsent both jobs < <(cat in; seq 2)
+	rmq-queue resume jobs
+	printf '%s\n' longer1 longer2 1 2 | cmp - both
 	# What is not stored is for a later run; so is a bad one after all that is stored.
 	run -65 rmq-send -q --resume cut --require-newline --skip-bad --unsent rest jobs < <(printf 'a\nb')
 	printf b | cmp - rest

@@ -410,10 +410,10 @@ quick_queue() {
 @test "worker: --batch with -0, with -j, and with a body that holds the separator" {
 	start_queue q
 	quick_queue jobs
-	rmq-send jobs a $'b\nc'
+	rmq-send jobs $'b\nc'
 	run worker -n 2 --batch 2 jobs cat
 	assert_failure 65
-	assert_output --partial "message 2 holds the separator (use -0 or -j)"
+	assert_output --partial "message 1 holds the separator (use -0 or -j)"
 	becomes jobs "1 0 0"
 	rmq-send jobs d
 	[ "$(worker -n 2 --batch 2 -0 jobs sh -c 'tr "\0" "|"')" = $'b\nc|d|' ]
@@ -430,6 +430,11 @@ quick_queue() {
 	assert_failure 65
 	[ "$(timeout 10 rmq-recv --wait 0 jobs.dead)" = bad ]
 	[ "$(counts jobs)" = "0 0 0" ]
+	# No more are leased than a run may have.
+	quick_queue tired --max-attempts 2
+	seq 5 | rmq-send tired
+	run worker --drain=all --batch 5 tired sh -c 'sleep 0.21; false'
+	[ "$(rmq-queue show tired delivered)" -le 15 ]
 	# There nothing is a last try.
 	seq 20 | rmq-send jobs
 	rmq-queue purge jobs.dead

@@ -115,8 +115,9 @@ static void may_end(struct daemon *d, uint32_t queue)
 	struct shadow *s = &d->w->shadow;
 	const struct shadow_queue *q = queue < s->queues_count ? s->queues[queue] : NULL;
 	uint64_t session = q ? q->ephemeral : 0;
-	if (session == 0 || shadow_said_bye(s, session) || shadow_is_dead(s, session) ||
-	    is_gone(d->w, session))
+	/* Not bound any more: its end has begun, maybe in front of a crash. */
+	if (session == 0 || q->bound == 0 || shadow_said_bye(s, session) ||
+	    shadow_is_dead(s, session) || is_gone(d->w, session))
 		return;
 	if (is_here(d, session))
 		trace_fail("%s ends while its receiver is connected", q->name);
@@ -136,6 +137,7 @@ void ephemerals_appended(struct daemon *d, struct slice payload)
 		struct event_session_close closed;
 		struct event_session_forget forgotten;
 		struct event_purge purge;
+		struct event_unbind unbind;
 		struct event_remove rm;
 		if (e.type == EVENT_TYPE_SESSION_CLOSE &&
 		    event_session_close_decode(e.body, &closed))
@@ -145,6 +147,8 @@ void ephemerals_appended(struct daemon *d, struct slice payload)
 			note_gone(d->w, forgotten.session);
 		else if (e.type == EVENT_TYPE_PURGE && event_purge_decode(e.body, &purge))
 			may_end(d, purge.queue);
+		else if (e.type == EVENT_TYPE_UNBIND && event_unbind_decode(e.body, &unbind))
+			may_end(d, unbind.queue);
 		else if (e.type == EVENT_TYPE_REMOVE && event_remove_decode(e.body, &rm))
 			may_end(d, rm.queue);
 	}

@@ -94,7 +94,8 @@ bool work_rules_parse(struct work_rules *r, const char *text)
 bool work_init(struct work *w, const struct work_config *config)
 {
 	assert(config->parallel > 0 && config->parallel <= WORK_PARALLEL_MAX);
-	*w = (struct work){.config = *config, .random = config->seed | 1};
+	*w =
+	    (struct work){.config = *config, .most = config->batch, .random = config->seed | 1};
 	w->average_us = WORK_QUICK_MS * 1000;
 	work_settings(w, BACKOFF_MIN_MS_DEFAULT, BACKOFF_MAX_MS_DEFAULT, MAX_ATTEMPTS_DEFAULT);
 	w->since = calloc(config->parallel, sizeof(*w->since));
@@ -152,7 +153,7 @@ static uint64_t ahead(const struct work *w, struct mono_time now)
 
 uint32_t work_wanted(const struct work *w, struct mono_time now)
 {
-	uint64_t batch = w->config.batch, soon = starts_soon(w, now);
+	uint64_t batch = w->most, soon = starts_soon(w, now);
 	uint64_t want = (w->config.parallel - w->running) * batch + ahead(w, now);
 	if (w->stopped)
 		return 0;

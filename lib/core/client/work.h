@@ -73,6 +73,7 @@ struct work {
 	struct work_config config;
 	struct mono_time *since; /* by slot, when its run started; 0: it is free */
 	uint32_t running;
+	uint32_t most;	     /* messages of a run: fewer than a batch while they have failed */
 	uint32_t average_us; /* of runs */
 	uint64_t next_us;    /* no run starts before that */
 	uint64_t fails;	     /* in a row */
