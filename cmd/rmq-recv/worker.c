@@ -309,7 +309,6 @@ static struct run *prepare(struct worker *w, struct mono_time now)
 	const struct job *j = w->waiting.head;
 	for (; j && work_joins(&w->work, fits, &most, j->envelope.failures); j = j->next)
 		fits++;
-	w->work.most = most;
 	/* If another is there and does not join them, nothing is to be waited for. */
 	uint32_t count =
 	    work_takes(&w->work, now, fits, most, w->waiting.head->came, more && !j);

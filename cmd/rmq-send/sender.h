@@ -59,11 +59,11 @@ struct sender {
 
 /*
  * unsent: where the bad records go that are skipped, -1: nowhere; sender_write_unsent() is called for it in
- * the end if there were any.
+ * the end if there were any.  RMQ_E_USAGE: *why.
  */
-/* Runs until everything is stored (and settled, if that is asked for), or it cannot be.  RMQ_E_USAGE: *why. */
 enum rmq_error sender_open(struct sender *s, const struct send_options *o, struct input *in,
     int unsent, struct reason *why) __attribute__((warn_unused_result));
+/* Until everything is stored (and settled, if that is asked for), or it cannot be. */
 void sender_run(struct sender *s, void (*progress)(const struct sender *s));
 void sender_close(struct sender *s);
 

@@ -32,8 +32,8 @@ static uint64_t piece_end(struct broker *b, struct queue *q, uint64_t below, uin
 		if (to > from)
 			from = to;
 		/* Of a lease each run of live messages is told apart. */
-		broker_works(
-		    b, r->state == STATE_LEASED ? min_u64(batch_runs_most(m), r->live) : 0);
+		if (r->state == STATE_LEASED)
+			broker_works(b, batch_runs_most(m, r->live));
 		to = from < stop ? broker_goes_to(b, q, from, stop, end) : stop;
 		if (to < stop)
 			return min_u64(to, below);
@@ -67,21 +67,24 @@ static bool purge(struct broker *b, struct errand *e, struct queue *q, uint64_t 
 	return true;
 }
 
-/* More is left of q, which is to go, than one turn empties: what came meanwhile could outrun it. */
-static bool goes_on(struct broker *b, struct queue *q, const struct errand *e)
+/* Empties q, which is to go.  Whether it may be removed with the event that is made next. */
+static bool empty_to_remove(
+    struct broker *b, struct queue *q, const struct errand *e, uint64_t steps)
 {
-	if (e->at > 0 && !q->ends) {
+	bool done = broker_drop_unfinished_in(b, q, steps) && empty(b, q, e, steps);
+	/* More is left than one turn empties: what came meanwhile could outrun it. */
+	if (!done && e->at > 0 && !q->ends) {
 		q->ends = true;
 		broker_unbind_all(b, q);
 	}
-	return false;
+	return done;
 }
 
 static bool remove_queue(struct broker *b, struct errand *e, struct queue *q, uint64_t steps)
 {
 	struct conn *c = broker_conn(b, e->conn);
-	if (!broker_drop_unfinished_in(b, q, steps) || !empty(b, q, e, steps))
-		return goes_on(b, q, e);
+	if (!empty_to_remove(b, q, e, steps))
+		return false;
 	/* Sent while the unfinished ones went. */
 	if (e->at == 0 && queue_total(q) > 0) {
 		broker_fail_command(b, c, e->n, RMQ_E_NOT_EMPTY);
@@ -100,8 +103,8 @@ static bool end_queue(struct broker *b, struct errand *e, uint64_t steps)
 	struct queue *q = broker_queue(b, e->queue);
 	if (!q)
 		return true;
-	if (!broker_drop_unfinished_in(b, q, steps) || !empty(b, q, e, steps))
-		return goes_on(b, q, e);
+	if (!empty_to_remove(b, q, e, steps))
+		return false;
 	broker_end_subscriptions(b, q);
 	broker_emit_remove(b, &(struct event_remove){q->id});
 	return true;

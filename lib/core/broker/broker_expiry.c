@@ -169,7 +169,7 @@ uint64_t broker_bury_works(struct broker *b, struct queue *q, uint64_t first, ui
 	uint64_t runs = 0;
 	struct batch *m = queue_batch_at(q, first);
 	for (; m && m->first < end; m = queue_batch_next(m))
-		runs += 1 + min_u64(batch_runs_most(m), end - first);
+		runs += 1 + batch_runs_most(m, end - first);
 	broker_works(b, runs);
 	return runs;
 }
@@ -183,7 +183,7 @@ struct range *broker_fail_piece(struct broker *b, struct range *r, uint64_t end)
 		return r;
 	for (struct batch *m = queue_batch_at(q, r->first); m && m->first < to;
 	     m = queue_batch_next(m)) {
-		uint64_t cost = 1 + min_u64(batch_runs_most(m), r->live);
+		uint64_t cost = 1 + batch_runs_most(m, r->live);
 		if (b->work + cost > end && queue_any_live(q, r->first, m->first))
 			to = m->first;
 		else

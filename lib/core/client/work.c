@@ -182,9 +182,10 @@ bool work_joins(const struct work *w, uint32_t count, uint32_t *most, uint32_t f
 	return true;
 }
 
-uint32_t work_takes(const struct work *w, struct mono_time now, uint32_t waiting, uint32_t most,
+uint32_t work_takes(struct work *w, struct mono_time now, uint32_t waiting, uint32_t most,
     struct mono_time since, bool more)
 {
+	w->most = most;
 	if (w->stopped || w->running == w->config.parallel || us(now) < w->next_us)
 		return 0;
 	if (waiting >= most)

@@ -73,7 +73,7 @@ struct work {
 	struct work_config config;
 	struct mono_time *since; /* by slot, when its run started; 0: it is free */
 	uint32_t running;
-	uint32_t most;	     /* messages of a run: fewer than a batch while they have failed */
+	uint32_t most;	     /* messages of a run, see work_takes() */
 	uint32_t average_us; /* of runs */
 	uint64_t next_us;    /* no run starts before that */
 	uint64_t fails;	     /* in a row */
@@ -113,9 +113,10 @@ bool work_joins(const struct work *w, uint32_t count, uint32_t *most, uint32_t f
 
 /*
  * How many of `waiting` messages, the first of which came at `since`, the next run takes now, and no
- * more than `most`; 0: none starts now.  more: others may still come.
+ * more than `most`; 0: none starts now.  more: others may still come.  So many are wanted for a run from
+ * now on.
  */
-uint32_t work_takes(const struct work *w, struct mono_time now, uint32_t waiting, uint32_t most,
+uint32_t work_takes(struct work *w, struct mono_time now, uint32_t waiting, uint32_t most,
     struct mono_time since, bool more);
 
 /* Whether a message that came at `since` and has not started is to be given back. */

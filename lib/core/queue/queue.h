@@ -295,10 +295,11 @@ void queue_batch_join(struct queue *q, struct batch *b);
  * Returns `to` if there is none.
  */
 uint64_t batch_run(const struct batch *b, uint64_t from, uint64_t to, uint64_t *end);
-/* Runs of live messages in it beyond the first one: no more than these. */
-static inline uint64_t batch_runs_most(const struct batch *b)
+/* Runs of live messages in it beyond the first one, if so many are looked at: no more than these. */
+static inline uint64_t batch_runs_most(const struct batch *b, uint64_t messages)
 {
-	return b->bits ? b->count - b->live : 0;
+	uint64_t gone = b->bits ? b->count - b->live : 0;
+	return gone < messages ? gone : messages;
 }
 /* Whether some of its bytes are in a record that is not stored yet. */
 bool batch_in_flight(const struct batch *b);
