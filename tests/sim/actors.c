@@ -1405,6 +1405,9 @@ static void admin_step(struct actor *a)
 	struct client_settings s;
 	if (a->w->calm) {
 		unlimit(a);
+		/* And again, as a queue may be made anew. */
+		if (client_unanswered(a->client) == 0 && prng_chance(p, 20))
+			a->unlimited = 0;
 		return;
 	}
 	if (!a->asking && a->life_asked.asked)

@@ -7855,10 +7855,13 @@ static void an_ephemeral_subscription_is_gone_on_with_and_never_made_anew_unseen
 	expect(2, WIRE_TYPE_SUBSCRIBED);
 	send_topic(1, 0, "a.b", lines(1));
 	expect(1, WIRE_TYPE_SENT);
-	/* Nobody else ends it. */
+	/* Nobody else ends it, nor puts another binding in place of its own. */
 	INPUT(1, unbind, 2, 1, 0, queue_name(ephemeral(session)), slice_str("a.*"), NO_TAGS);
 	expect_failed(1, RMQ_E_RESERVED,
-	    "it is the binding of an ephemeral subscription, which ends with its receiver");
+	    "it is the queue of an ephemeral subscription: its receiver alone binds it");
+	INPUT(1, bind, 2, 1, 0, queue_name(ephemeral(session)), slice_str("b.*"), NO_TAGS);
+	expect_failed(1, RMQ_E_RESERVED,
+	    "it is the queue of an ephemeral subscription: its receiver alone binds it");
 	for (int times = 0; times < 2; times++) {
 		broker_disconnect(w.broker, 2);
 		if (times > 0) {

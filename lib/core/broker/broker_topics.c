@@ -14,6 +14,10 @@
 /* A binding and the queue that may have to be made for it. */
 #define BIND_ROOM 1024
 
+/* Its binding is the one that its receiver asked for, for as long as that lives. */
+static const char of_ephemeral[] =
+    "it is the queue of an ephemeral subscription: its receiver alone binds it";
+
 /* What keeps it from being a pattern, in text; NULL: it is one. */
 static const char *no_pattern(struct slice pattern, char text[TEXT_MAX + 1])
 {
@@ -68,6 +72,10 @@ void broker_bind(struct broker *b, struct conn *c, const struct wire_bind *m)
 		broker_fail_command(b, c, m->n, err);
 		return;
 	}
+	if (q && q->ephemeral) {
+		broker_fail_text(b, c, m->n, RMQ_E_RESERVED, of_ephemeral);
+		return;
+	}
 	if (q && binding_find(q, m->pattern)) {
 		broker_taken(b, c, m->n);
 		return;
@@ -99,9 +107,8 @@ void broker_unbind(struct broker *b, struct conn *c, const struct wire_unbind *m
 		broker_fail_text(b, c, m->n, RMQ_E_VERSION, "unknown flag of UNBIND");
 	else if (!q || !binding_find(q, m->pattern))
 		broker_fail_command(b, c, m->n, q ? RMQ_E_NO_BINDING : RMQ_E_NO_QUEUE);
-	else if (q->ephemeral && q->bindings_count == 1)
-		broker_fail_text(b, c, m->n, RMQ_E_RESERVED,
-		    "it is the binding of an ephemeral subscription, which ends with its receiver");
+	else if (q->ephemeral)
+		broker_fail_text(b, c, m->n, RMQ_E_RESERVED, of_ephemeral);
 	else {
 		broker_reserve(b, BIND_ROOM);
 		broker_emit_unbind(b, &(struct event_unbind){q->id, m->pattern, NO_TAGS});
