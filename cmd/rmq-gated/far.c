@@ -21,7 +21,7 @@ void far_begin(struct stream *s)
 	uint8_t bytes[RAFT_NAME_MAX + 64];
 	struct writer w = writer_of(bytes, sizeof(bytes));
 
-	wire_put_behalf(&w, &(struct wire_behalf){slice_str(s->link->peer), s->uid});
+	wire_put_behalf(&w, &(struct wire_behalf){slice_str(s->link->peer), s->uid, NO_TAGS});
 	if (stream_put(s, slice_of(bytes, w.len)))
 		far_connect(s);
 	else

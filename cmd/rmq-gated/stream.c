@@ -466,7 +466,7 @@ bool gate_link_open(struct gate_link *l, struct stream *s)
 		return false;
 	join_link(s, l, l->newest + 1);
 	stream_enter(s, ASKED);
-	LINK_SEND(l, open, s->id, GATE_VERSION, s->uid);
+	LINK_SEND(l, open, s->id, GATE_VERSION, s->uid, NO_TAGS);
 	s->flow.may_send -= (uint32_t)s->hello_len;
 	send_data(l, s->id, slice_of(s->hello, s->hello_len));
 	stream_watch(s);
@@ -483,7 +483,7 @@ bool gate_link_probe(struct gate_link *l)
 		l->taken = taken;
 	l->heard = false;
 	if (!l->ending && l->newest < UINT32_MAX)
-		LINK_SEND(l, open, ++l->newest, GATE_VERSION_NONE, 0);
+		LINK_SEND(l, open, ++l->newest, GATE_VERSION_NONE, 0, NO_TAGS);
 	return answers;
 }
 
@@ -553,6 +553,13 @@ static enum rmq_error on_close(struct gate_link *l, const struct gate_close *m)
 		return m->stream > l->newest ? RMQ_E_PROTOCOL : RMQ_E_OK;
 	stream_ended(s, error_known(m->code) ? (enum rmq_error)m->code : RMQ_E_NO_DAEMON);
 	return RMQ_E_OK;
+}
+
+/* Only gates say it, to clients. */
+static enum rmq_error on_contacts(struct gate_link *l, const struct gate_contacts *m)
+{
+	(void)l, (void)m;
+	return RMQ_E_PROTOCOL;
 }
 
 enum rmq_error gate_link_frame(struct gate_link *l, const struct frame *f)

@@ -275,7 +275,8 @@ static uint8_t out[2 * FRAME_PAYLOAD_MAX];
 static void do_behalf(char **arg)
 {
 	struct writer w = writer_of(out, sizeof(out));
-	wire_put_behalf(&w, &(struct wire_behalf){slice_str(arg[0]), (uint32_t)number(arg[1])});
+	wire_put_behalf(
+	    &w, &(struct wire_behalf){slice_str(arg[0]), (uint32_t)number(arg[1]), NO_TAGS});
 	put(out, w.len);
 }
 

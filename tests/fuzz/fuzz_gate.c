@@ -190,7 +190,8 @@ void fuzz_seeds(fuzz_add *add)
 		put_u8(&w, (uint8_t)first);
 		for (uint32_t id = 1; id <= CLIENTS; id++) {
 			if (!(first & 1))
-				gate_put_open(&w, &(struct gate_open){id, GATE_VERSION, 1000});
+				gate_put_open(
+				    &w, &(struct gate_open){id, GATE_VERSION, 1000, NO_TAGS});
 			put_bulk(&w, id, 100);
 			if (id == 2)
 				frame_end(&w, frame_begin(&w, SERVED));
@@ -198,7 +199,8 @@ void fuzz_seeds(fuzz_add *add)
 		}
 		for (int i = 0; i < 8; i++)
 			put_bulk(&w, 1, GATE_WINDOW_FIRST - 100);
-		gate_put_open(&w, &(struct gate_open){CLIENTS + 1, GATE_VERSION_NONE, 0});
+		gate_put_open(
+		    &w, &(struct gate_open){CLIENTS + 1, GATE_VERSION_NONE, 0, NO_TAGS});
 		gate_put_close(&w, &(struct gate_close){2, RMQ_E_NO_DAEMON});
 		put_bulk(&w, 2, 10);
 		gate_put_close(&w, &(struct gate_close){3, RMQ_E_VERSION});

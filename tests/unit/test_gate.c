@@ -16,6 +16,7 @@ static uint8_t buffer[FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX];
 #define VALUE_u8(name)	  .name = 0xef,
 #define VALUE_u32(name)	  .name = 0x89abcdef,
 #define VALUE_rest(name)  .name = {(const uint8_t *)"bytes", 5},
+#define VALUE_tags(name)  .name = {(const uint8_t *)"\2\0\1\0x", 5},
 #define VALUE(kind, name) VALUE_##kind(name)
 
 static void each_frame_is_decoded_whole_or_not_at_all(void **state)

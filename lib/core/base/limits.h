@@ -30,7 +30,7 @@ extern bool rmq_small_limits;
 #define JOURNAL_FEATURES  0
 #define JOURNAL_PLACE	  64 /* records: where an opener reads is told no more exactly */
 #define LINK_VERSION	  1  /* encrypted links between machines */
-#define GATE_VERSION	  1  /* what gates say to each other */
+#define GATE_VERSION	  2  /* what gates, and clients with keys, say to a gate */
 #define GATE_VERSION_NONE 0  /* what none of them speaks */
 #define CONTROL_VERSION	  1  /* asking rmq-clusterd */
 

@@ -11,6 +11,11 @@
  *	initiator   17	an empty DATA record: message 1 was no repetition
  *	both	     n	records, at most NOISE_RECORD_MAX: bytes, u8 kind, tag
  *
+ * An initiator that does not know the responder's key yet sends LINK_WHO instead of a role, and
+ * nothing else.  It is answered with a u16 length and a link_who, in clear, and the end of the
+ * connection.  That proves nothing: whoever asked compares the key with what he has been told, or
+ * trusts it at first and holds it to that from then on.
+ *
  * The kinds are DATA, with bytes of the stream, and CLOSE, without: the end of the sender's
  * stream, and the last record.  A connection that ends without it was cut.  The prologue is
  * made of the fields of LINK_PROLOGUE: a peer that expects another version, cluster, role or
@@ -44,6 +49,13 @@
 #define LINK_PROLOGUE(F) \
 	F(u32, magic) F(u16, version) F(u8, role) F(str, cluster) F(str, responder)
 CODEC_MESSAGE(link, prologue, LINK_PROLOGUE)
+/* key: KEY_SIZE bytes; name: the responder's; cluster: its id, empty if there is none. */
+#define LINK_WHO 0x3f /* '?' */
+#define LINK_WHO_IS(F) \
+	F(u32, magic) F(u16, version) F(str, key) F(str, name) F(str, cluster) F(tags, tags)
+CODEC_MESSAGE(link, who, LINK_WHO_IS)
+#define LINK_WHO_MAX 512 /* bytes of one */
+
 #define LINK_PROLOGUE_MAX (4 + 2 + 1 + 2 * (1 + UINT8_MAX))
 
 /*      role   code cluster  what the initiator is to the responder */

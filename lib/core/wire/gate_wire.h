@@ -1,7 +1,7 @@
 /*
- * Gate to gate, version 1: clients' connections carried over one encrypted link (role GATE),
- * from the node where the client is to the node where the queue is.  Every frame from one
- * table, as in wire.h, which also says how to bump it: with GATE_VERSION.
+ * To a gate, version 2: clients' connections carried over one encrypted link: from the gate of the
+ * node where the clients are (role GATE), or from a client that has a key (role CLIENT).  Every frame
+ * from one table, as in wire.h, which also says how to bump it: with GATE_VERSION.
  *
  * A stream is one client's connection, a stream of bytes in each direction.  Only the side that
  * dialled opens streams; their numbers rise, and none is used twice on a link.  Bytes are sent
@@ -20,11 +20,19 @@
 #define RMQ_CORE_WIRE_GATE_WIRE_H
 
 #include "core/base/codec.h"
+#include "core/base/tags.h"
 #include "core/wire/frame.h"
 
-/* uid: of the client's process, on the machine that opens the stream. */
+/*
+ * uid: of the client's process, on the machine that opens the stream.  GATE_TAG_CLIENT: the client is
+ * no process there, but has shown a key, and this is its name; GATE_TAG_RIGHTS: what it may do
+ * (core/queue/rights.h), if it is restricted.  On a link of role CLIENT neither uid nor tags mean
+ * anything: its key says who it is.
+ */
+#define GATE_TAG_CLIENT 2
+#define GATE_TAG_RIGHTS 4
 /* clang-format off */
-#define GATE_OPEN(F)   F(u32, stream) F(u16, version) F(u32, uid)
+#define GATE_OPEN(F)   F(u32, stream) F(u16, version) F(u32, uid) F(tags, tags)
 #define GATE_DATA(F)   F(u32, stream) F(rest, bytes)
 #define GATE_CREDIT(F) F(u32, stream) F(u32, bytes)
 /*
@@ -32,13 +40,20 @@
  * RMQ_E_LIMIT: too many streams; RMQ_E_VERSION: of another version.
  */
 #define GATE_CLOSE(F) F(u32, stream) F(u8, code)
+/*
+ * From a gate to a client, at first and when they have changed: the cluster's gates, itself included,
+ * gate_contact each.  To one of them a client may be redirected.
+ */
+#define GATE_CONTACTS(F) F(tags, tags) F(rest, contacts)
+#define GATE_CONTACT(F)	 F(str, address) F(str, name) F(str, key)
 
 /*      type NAME      name      fields */
 #define GATE_FRAMES(X) \
 	X(1,  OPEN,    open,    GATE_OPEN) \
 	X(2,  DATA,    data,    GATE_DATA) \
 	X(3,  CREDIT,  credit,  GATE_CREDIT) \
-	X(4,  CLOSE,   close,   GATE_CLOSE)
+	X(4,  CLOSE,   close,   GATE_CLOSE) \
+	X(5,  CONTACTS, contacts, GATE_CONTACTS)
 /* clang-format on */
 
 enum gate_type {
@@ -57,6 +72,10 @@ enum gate_type {
 	}
 GATE_FRAMES(X)
 #undef X
+CODEC_MESSAGE(gate, contact, GATE_CONTACT)
+
+/* Tagged fields that frames know (tags.h): frame, tag, name of the field. */
+#define GATE_TAGS(X) X(OPEN, GATE_TAG_CLIENT, client) X(OPEN, GATE_TAG_RIGHTS, rights)
 
 #define GATE_DATA_HEAD (FRAME_HEADER_SIZE + 4) /* of DATA, before the bytes */
 #define GATE_DATA_MAX  (64000)		       /* bytes in one DATA that is sent */

@@ -200,8 +200,15 @@ enum watch_for { WATCH_BELOW = 1, WATCH_ABOVE = 2, WATCH_GONE = 3 };
 
 /* ---- from a gate ---- */
 
-/* This connection carries a client of user `uid` on machine `node`. */
-#define WIRE_BEHALF(F) F(str, node) F(u32, uid)
+/*
+ * This connection carries a client of user `uid` on machine `node`; or one with a key, then `node` is
+ * BEHALF_KEY and its name, and uid is 0.  BEHALF_TAG_RIGHTS: what it may do (core/queue/rights.h);
+ * not there: all.
+ */
+#define WIRE_BEHALF(F)	  F(str, node) F(u32, uid) F(tags, tags)
+#define BEHALF_KEY	  "key:"
+#define BEHALF_NAME_MAX	  (RAFT_NAME_MAX - (sizeof(BEHALF_KEY) - 1))
+#define BEHALF_TAG_RIGHTS 2
 
 /* ---- from the daemon ---- */
 
@@ -599,6 +606,14 @@ const char *wire_name(unsigned type);
 /* WELCOME: SESSION_TOKEN_SIZE bytes, without which nobody goes on with the session.  HELLO: the same again. */
 #define WELCOME_TAG_TOKEN 1
 #define HELLO_TAG_TOKEN	  1
+/* HELLO: u64 of HELLO_HOW; not there: 0. */
+#define HELLO_TAG_HOW 3
+enum {
+	/* Who holds this connection is not the client, so its death does not prove the client's. */
+	HELLO_FAR = 1,
+	/* Where REDIRECT led to cannot be reached: a gate relays instead. */
+	HELLO_RELAY = 2
+};
 
 /*
  * KNOWN: seq_range each, none across two runs: which messages of the queue those of `runs` are, in turn.
@@ -636,6 +651,8 @@ static inline uint64_t wire_listed_dropped(struct slice tags, unsigned why)
 /* Tagged fields that frames know (tags.h): frame, tag, name of the field. */
 #define WIRE_TAGS(X) \
 	X(HELLO, HELLO_TAG_TOKEN, token) \
+	X(HELLO, HELLO_TAG_HOW, how) \
+	X(BEHALF, BEHALF_TAG_RIGHTS, rights) \
 	X(WELCOME, WELCOME_TAG_TOKEN, token) \
 	X(DELIVER, DELIVER_TAG_ATTRIBUTES, attributes) \
 	X(PEEKED, DELIVER_TAG_ATTRIBUTES, attributes) \
