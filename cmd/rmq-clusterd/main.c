@@ -20,7 +20,7 @@
 /* What this daemon cannot do without. */
 #define SETTINGS_WANTED \
 	(CONFIG_BIT(name) | CONFIG_BIT(key) | CONFIG_BIT(listen) | CONFIG_BIT(advertise) | \
-	    CONFIG_BIT(gate_advertise))
+	    CONFIG_BIT(gate_advertise) | CONFIG_BIT(control))
 
 struct options {
 	const char *directory;

@@ -63,6 +63,7 @@ static void every_setting_can_be_set_in_the_file_and_as_an_option(void **state)
 	    [CONFIG_SETTING_election_timeout] = "0.4s",
 	    [CONFIG_SETTING_heartbeat] = "50ms",
 	    [CONFIG_SETTING_explicit_create] = "explicit",
+	    [CONFIG_SETTING_rights] = "/etc/rmq/rights",
 	    [CONFIG_SETTING_control] = "c",
 	    [CONFIG_SETTING_queue_socket] = "q",
 	    [CONFIG_SETTING_socket] = "s",
@@ -129,12 +130,26 @@ static void what_is_not_set_has_its_default(void **state)
 	assert_string_equal(config.queue_socket.path, "/run/rmq/queue.sock");
 	assert_string_equal(config.socket.path, "/run/rmq/rmq.sock");
 	assert_string_equal(config.gate_listen.host, "0.0.0.0");
-	assert_int_equal(config.gate_listen.port, 7402);
+	assert_int_equal(config.gate_listen.port, 7411);
 	assert_string_equal(config.advertise.host, "192.0.2.1");
 	assert_int_equal(config.advertise.port, 7401);
 	assert_string_equal(config.gate_advertise.host, "");
 	assert_false(config_given(&config, advertise));
 	assert_true(config_given(&config, listen));
+}
+
+static void without_a_control_socket_the_queue_is_where_clients_look_for_it(void **state)
+{
+	(void)state;
+	assert_int_equal(with("control = none"), RMQ_E_OK);
+	assert_string_equal(config.control.path, "");
+	assert_string_equal(config.queue_socket.path, "/run/rmq/rmq.sock");
+	assert_int_equal(with("control = none\nqueue-socket = /q"), RMQ_E_OK);
+	assert_string_equal(config.queue_socket.path, "/q");
+	assert_int_equal(parse("control = none\n"), RMQ_E_OK);
+	assert_int_equal(config_check(&config, CONFIG_BIT(control), &why), RMQ_E_CONFIG);
+	assert_string_equal(
+	    why.text, "control: only rmq-gated does without one, in front of a single node");
 }
 
 static void an_option_overrides_the_file_which_must_be_right_all_the_same(void **state)
@@ -321,6 +336,7 @@ int main(void)
 	    cmocka_unit_test(every_setting_can_be_set_in_the_file_and_as_an_option),
 	    cmocka_unit_test(clients_can_use_the_queue_socket_from_anywhere),
 	    cmocka_unit_test(what_is_not_set_has_its_default),
+	    cmocka_unit_test(without_a_control_socket_the_queue_is_where_clients_look_for_it),
 	    cmocka_unit_test(an_option_overrides_the_file_which_must_be_right_all_the_same),
 	    cmocka_unit_test(errors_name_file_line_and_setting),
 	    cmocka_unit_test(what_is_missing_or_does_not_fit_is_named),

@@ -38,6 +38,15 @@ static bool parse_socket(struct socket_address *a, const char *value, const char
 	return socket_address_path(a, value, why) == RMQ_E_OK;
 }
 
+/* An empty path: none. */
+static bool parse_control(struct socket_address *a, const char *value, const char **why)
+{
+	if (strcmp(value, "none") != 0)
+		return parse_socket(a, value, why);
+	a->path[0] = '\0';
+	return true;
+}
+
 static bool parse_host(struct socket_host *h, const char *value, const char **why)
 {
 	return socket_host_parse(h, value, why) == RMQ_E_OK;
@@ -147,6 +156,7 @@ const struct option_row config_rows[CONFIG_SETTINGS_COUNT + 1] = {
 #define TARGET_name(m)	   (m)
 #define TARGET_path(m)	   (m)
 #define TARGET_socket(m)   &(m)
+#define TARGET_control(m)  &(m)
 #define TARGET_host(m)	   &(m)
 #define TARGET_seeds(m)	   &(m)
 #define TARGET_roles(m)	   &(m)
@@ -275,6 +285,9 @@ static bool set_default(struct config *c, enum config_setting setting, const cha
 	case CONFIG_SETTING_control:
 		return socket_address_runtime(&c->control, standard, why) == RMQ_E_OK;
 	case CONFIG_SETTING_queue_socket:
+		/* Its control socket tells where the queue is; without one it is where clients look. */
+		if (!c->control.path[0])
+			standard = config_rows[CONFIG_SETTING_socket].standard;
 		return socket_address_runtime(&c->queue_socket, standard, why) == RMQ_E_OK;
 	case CONFIG_SETTING_socket:
 		return socket_address_runtime(&c->socket, standard, why) == RMQ_E_OK;
@@ -311,6 +324,9 @@ enum rmq_error config_check(struct config *c, uint64_t wanted, struct reason *wh
 		if (!config_rows[i].standard && ((wanted & ~addresses) >> i & 1))
 			return wrong(why, setting, "is missing");
 	}
+	if (!c->control.path[0] && (wanted & CONFIG_BIT(control)))
+		return wrong(why, CONFIG_SETTING_control,
+		    "only rmq-gated does without one, in front of a single node");
 	/* Clients are told it, wherever they are. */
 	if (socket_address_absolute(&c->queue_socket, &what))
 		return wrong(why, CONFIG_SETTING_queue_socket, what);

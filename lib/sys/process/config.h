@@ -33,11 +33,13 @@ struct config_seeds {
 /*
  * Kinds of values, as members of struct config.  Absent ones are zeros.  A duration is in
  * milliseconds, maybe UNITS_INFINITY; an interval is one from CONFIG_INTERVAL_MIN_MS to
- * CONFIG_INTERVAL_MAX_MS; roles are a set of RAFT_BROKER; create is whether it is explicit.
+ * CONFIG_INTERVAL_MAX_MS; roles are a set of RAFT_BROKER; create is whether it is explicit; control
+ * is a socket, with an empty path if the value is "none".
  */
 #define CONFIG_MEMBER_name(member)     char member[RAFT_NAME_MAX + 1];
 #define CONFIG_MEMBER_path(member)     char member[PATH_MAX];
 #define CONFIG_MEMBER_socket(member)   struct socket_address member;
+#define CONFIG_MEMBER_control(member)  struct socket_address member;
 #define CONFIG_MEMBER_host(member)     struct socket_host member;
 #define CONFIG_MEMBER_seeds(member)    struct config_seeds member;
 #define CONFIG_MEMBER_roles(member)    unsigned member;
@@ -56,7 +58,7 @@ struct config_seeds {
 	X(known_nodes,      "known-nodes",      path,     NULL,      "FILE", "public keys of the seeds") \
 	X(listen,           "listen",           host,     "0.0.0.0:7401", "HOST:PORT", "where nodes reach it") \
 	X(advertise,        "advertise",        host,     NULL,      "HOST:PORT", "the same, as others see it") \
-	X(gate_listen,      "gate-listen",      host,     "0.0.0.0:7402", "HOST:PORT", "where gates reach its gate") \
+	X(gate_listen,      "gate-listen",      host,     "0.0.0.0:7411", "HOST:PORT", "where gates and clients reach its gate") \
 	X(gate_advertise,   "gate-advertise",   host,     NULL,      "HOST:PORT", "the same, as others see it") \
 	X(seeds,            "seeds",            seeds,    NULL,      "NAME@HOST:PORT,...", "nodes that it asks to let it in") \
 	X(join_timeout,     "join-timeout",     duration, "infinity", "DURATION", "how long to ask them") \
@@ -64,7 +66,8 @@ struct config_seeds {
 	X(election_timeout, "election-timeout", interval, "500ms",   "DURATION", "silence of a leader; the same on all nodes") \
 	X(heartbeat,        "heartbeat",        interval, "100ms",   "DURATION", "how often a leader is heard; the same on all nodes") \
 	X(explicit_create,  "create",           create,   "auto",    "auto|explicit", "when a queue is made; the same on all nodes") \
-	X(control,          "control",          socket,   "cluster.sock", "PATH", "socket for administration") \
+	X(rights,           "rights",           path,     NULL,      "FILE", "what clients may do") \
+	X(control,          "control",          control,  "cluster.sock", "PATH|none", "socket for administration") \
 	X(queue_socket,     "queue-socket",     socket,   "queue.sock", "PATH", "socket of the queue daemon") \
 	X(socket,           "socket",           socket,   "rmq.sock", "PATH", "socket for clients")
 /* clang-format on */
@@ -120,8 +123,9 @@ enum rmq_error config_parse(struct config *c, struct slice bytes, const char *pa
 /*
  * Completes it: defaults; `advertise` and `gate_advertise` are what `listen` and `gate_listen`
  * are if those name one address; sockets are where socket_address_runtime() has them;
- * the path of `queue_socket` becomes an absolute one.  RMQ_E_CONFIG: one of the set `wanted` is
- * missing, or values do not fit each other; *why names the setting.
+ * the path of `queue_socket` becomes an absolute one.  Without a control socket, `queue_socket` is by
+ * itself the one where rmq-queued listens.  RMQ_E_CONFIG: one of the set `wanted` is missing (a
+ * control socket also if it is "none"), or values do not fit each other; *why names the setting.
  */
 enum rmq_error config_check(struct config *c, uint64_t wanted, struct reason *why)
     __attribute__((warn_unused_result));
