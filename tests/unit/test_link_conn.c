@@ -680,6 +680,49 @@ static void other_first_bytes_are_dropped_when_they_can_be_told(void **state)
 	close(r.fd);
 }
 
+static void ask_who(struct raw *r, const char *bytes)
+{
+	*r = (struct raw){.fd = raw_connect(link_listener_port(listener), 1)};
+	raw_send(r, bytes, strlen(bytes));
+}
+
+static void assert_refused(struct raw *r, const char *bytes)
+{
+	ask_who(r, bytes);
+	wait_until(closed(r->fd));
+	assert_string_equal(b.why, "it does not speak the link protocol of rmq");
+	close(r->fd);
+}
+
+static void who_asks_where_clients_may_come_is_told_the_key(void **state)
+{
+	struct link_listener_options o = listening();
+	struct link_who who;
+	struct raw r;
+	(void)state;
+	assert_refused(&r, "?");
+	o.roles |= LINK_ROLE_BIT(LINK_CLIENT);
+	listen_with(&o);
+	assert_refused(&r, "??");
+	ask_who(&r, "?");
+	wait_until(raw_received(&r, LINK_LENGTH_SIZE) &&
+		   r.in_len == LINK_LENGTH_SIZE + (size_t)load_u16(r.in));
+	assert_true(link_who_decode(
+	    slice_of(r.in + LINK_LENGTH_SIZE, r.in_len - LINK_LENGTH_SIZE), &who));
+	assert_int_equal(who.magic, LINK_MAGIC);
+	assert_int_equal(who.version, LINK_VERSION);
+	assert_true(slice_eq(who.key, slice_of(key_b, KEY_SIZE)));
+	assert_true(slice_eq(who.name, slice_str("node-b")));
+	assert_true(slice_eq(who.cluster, slice_str("cluster")));
+	/* It counts as one that has not said who it is, until it is over. */
+	wait_until(closed(r.fd));
+	assert_int_equal(link_listener_open(listener), 1);
+	close(r.fd);
+	wait_until(link_listener_open(listener) == 0);
+	assert_int_equal(b.refusals, 2);
+	assert_int_equal(b.ups + b.asked, 0);
+}
+
 /* A byte at each tick of 5 ms: all of it would take half a second. */
 static bool closed_or_fed(struct raw *r, unsigned *last, size_t *sent)
 {
@@ -1179,6 +1222,7 @@ int main(void)
 	    TEST(a_handshake_cut_at_any_byte_leaves_nothing),
 	    TEST(a_reply_cut_at_any_byte_is_a_failure),
 	    TEST(other_first_bytes_are_dropped_when_they_can_be_told),
+	    TEST(who_asks_where_clients_may_come_is_told_the_key),
 	    TEST(a_slow_handshake_ends_at_an_absolute_deadline),
 	    TEST(a_bad_record_or_frame_ends_the_connection),
 	    TEST(eight_of_one_address_are_half_open),

@@ -339,6 +339,14 @@ static void on_close_timeout(uv_timer_t *timer)
 	link_conn_cut(timer->data);
 }
 
+/* Nothing more is queued: it is over once all has left, or after a while. */
+static void close_soon(struct link_conn *c)
+{
+	c->state = LINK_CONN_CLOSING;
+	uv_timer_start(&c->timer, on_close_timeout, LINK_CLOSE_MS, 0);
+	link_conn_flush(c);
+}
+
 void link_conn_close(struct link_conn *c)
 {
 	uint8_t record[LINK_OVERHEAD];
@@ -348,14 +356,12 @@ void link_conn_close(struct link_conn *c)
 		link_conn_cut(c);
 	if (c->state != LINK_CONN_UP)
 		return;
-	c->state = LINK_CONN_CLOSING;
 	STAILQ_FOREACH (b, &c->blocks, entry)
 		if (!seal(c, b))
 			break;
 	if (!c->broken && link_close(&c->link, &w) == RMQ_E_OK)
 		send_raw(c, slice_of(record, w.len));
-	uv_timer_start(&c->timer, on_close_timeout, LINK_CLOSE_MS, 0);
-	link_conn_flush(c);
+	close_soon(c);
 	const struct link_owner *owner = c->owner;
 	c->owner = NULL;
 	if (owner)
@@ -389,9 +395,12 @@ static bool block_ready(struct link_conn *c, struct link_block **b, size_t room)
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 {
+	static char unheard[LINK_PLAIN_MAX];
 	struct link_conn *c = handle->data;
 	(void)suggested;
-	if (c->state == LINK_CONN_NEW)
+	if (c->state == LINK_CONN_CLOSING)
+		*buffer = uv_buf_init(unheard, sizeof(unheard));
+	else if (c->state == LINK_CONN_NEW)
 		*buffer = uv_buf_init((char *)c->first + c->first_len,
 		    (unsigned)(first_wanted(c) - c->first_len));
 	else if (block_ready(c, &c->raw, LINK_STEP_MAX))
@@ -541,6 +550,32 @@ static enum rmq_error respond(struct link_conn *c)
 	return err;
 }
 
+/* Whoever may be a client may ask. */
+static bool asks_who(const struct link_conn *c)
+{
+	return c->known && !c->begun && c->first_len == 1 && c->first[0] == LINK_WHO &&
+	       (c->roles & LINK_ROLE_BIT(LINK_CLIENT));
+}
+
+/* It is the owner's until it is over, in a moment: it still counts. */
+static void tell_who(struct link_conn *c)
+{
+	const struct link_net *net = c->net;
+	uint8_t bytes[LINK_LENGTH_SIZE + LINK_WHO_MAX];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	const struct link_who who = {.magic = LINK_MAGIC,
+	    .version = LINK_VERSION,
+	    .key = slice_of(net->own.key, KEY_SIZE),
+	    .name = slice_of(net->name, net->name_len),
+	    .cluster = slice_of(net->cluster, net->cluster_len)};
+	put_u16(&w, 0);
+	link_who_encode(&w, &who);
+	assert(!w.full);
+	store_u16(bytes, (uint16_t)(w.len - LINK_LENGTH_SIZE));
+	send_raw(c, slice_of(bytes, w.len));
+	close_soon(c);
+}
+
 static enum rmq_error initiate(struct link_conn *c)
 {
 	uint8_t ephemeral[KEY_SIZE], first[LINK_FIRST_SIZE];
@@ -557,6 +592,10 @@ static enum rmq_error initiate(struct link_conn *c)
 
 static void handshake(struct link_conn *c)
 {
+	if (asks_who(c)) {
+		tell_who(c);
+		return;
+	}
 	size_t used = 0;
 	enum rmq_error err = c->begun ? RMQ_E_OK : respond(c);
 	if (!err && c->begun)
@@ -593,7 +632,9 @@ void link_conn_introduced(struct link_conn *c)
 static void read_end(struct link_conn *c, int status)
 {
 	bool eof = status == UV_EOF || status == UV_ECONNRESET;
-	if (c->state == LINK_CONN_NEW)
+	if (c->state == LINK_CONN_CLOSING)
+		conn_over(c, RMQ_E_OK, "closed");
+	else if (c->state == LINK_CONN_NEW)
 		conn_over(c, c->known ? RMQ_E_INTERRUPTED : RMQ_E_DENIED,
 		    !eof       ? uv_strerror(status)
 		    : c->known ? "gone before it proved its key"

@@ -6,7 +6,8 @@
  *			for its first message if the host wants to hear that (`greets`)
  *	number		by the rules of core/link/arrivals.h: of one address and of all, at
  *			a time and each second; further ones are closed at once
- *	bytes		only the lengths of core/link/link.h; the only answer is message 2
+ *	bytes		only the lengths of core/link/link.h; the only answers are message 2, and, if
+ *			clients are served, to LINK_WHO
  *
  * A stranger is dropped silently, and reported to the host, so that it can log a line.
  */
