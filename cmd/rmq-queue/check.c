@@ -12,14 +12,13 @@
 /* What is looked at for the age: messages, and bytes of them. */
 #define AGE_MESSAGES_MAX 4096
 #define AGE_BYTES_MAX	 (4u << 20)
-/* A message a page at first, as it may be large. */
-#define AGE_PAGE_FIRST 1
-#define AGE_PAGE_MORE  16
+#define AGE_PAGE_MAX	 16
 
 /* What was found. */
 struct found {
 	const struct check *check;
 	const char *queue;
+	uint64_t max_message;
 	struct text dead_letter; /* the name of its dead-letter queue; empty: none */
 	uint64_t ready, leased, delayed;
 	struct more_settings more; /* whether it is paused */
@@ -77,6 +76,7 @@ bool check_format_parse(enum check_format *f, const char *text)
 static void on_queue(void *arg, const struct wire_listed *row)
 {
 	struct found *f = arg;
+	f->max_message = row->max_message;
 	f->ready = row->ready;
 	f->leased = row->leased;
 	f->delayed = row->delayed;
@@ -121,14 +121,22 @@ static bool goes_on(const struct found *f)
 		   f->age_messages < AGE_MESSAGES_MAX && f->age_bytes < AGE_BYTES_MAX);
 }
 
+/* Messages in a page: the first is most often all that is wanted, and large ones are many bytes. */
+static uint32_t page(const struct found *f)
+{
+	uint64_t fit = AGE_BYTES_MAX / (f->max_message + 1);
+	if (!f->age_known || fit == 0)
+		return 1;
+	return fit < AGE_PAGE_MAX ? (uint32_t)fit : AGE_PAGE_MAX;
+}
+
 /* Those that were delayed may be older than those before them. */
 static enum rmq_error ask_age(struct admin *a, struct found *f)
 {
 	enum rmq_error err = RMQ_E_OK;
 	a->next = 0;
 	do
-		err = admin_peek(a, f->queue, STATE_READY, a->next,
-		    f->age_known ? AGE_PAGE_MORE : AGE_PAGE_FIRST);
+		err = admin_peek(a, f->queue, STATE_READY, a->next, page(f));
 	while (!err && a->more && goes_on(f));
 	return err;
 }

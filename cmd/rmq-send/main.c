@@ -312,12 +312,8 @@ static int end_unsent(struct sender *s, struct unsent *unsent)
 	/* While it waits, all is stored that is not bad. */
 	bool failed = (s->code || s->signal) && s->waiter.phase == WAITER_NOT;
 	bool only_bad = sender_keeps_only_bad(s);
-	if (skipped_any(&s->skipped) || (failed && !only_bad)) {
-		/* With --skip-bad it is there already. */
-		bool before = s->passed_sent.skipped > 0 && !s->o->skip_bad;
-		int error = before ? unsent_carry(unsent, s->in->separator) : 0;
-		return error ? error : unsent_keep(unsent, s);
-	}
+	if (skipped_any(&s->skipped) || (failed && !only_bad))
+		return unsent_keep(unsent, s);
 	if (failed || s->passed_sent.skipped > 0)
 		unsent_leave(unsent);
 	else
@@ -409,7 +405,7 @@ int main(int argc, char **argv)
 	enum rmq_error err = sender_open(&s, &o, &in, unsent.fd, &why);
 	if (err) {
 		fprintf(stderr, "rmq-send: %s\n", why.text);
-		unsent_drop(&unsent);
+		unsent_leave(&unsent);
 		return error_exit(err);
 	}
 	sender_run(&s, progress_wanted(&o, line.progress) ? progress_show : NULL);

@@ -616,7 +616,9 @@ static void skip(struct sender *s, const char *why)
 		s->bad++;
 		s->bad_record(s, s->read, why);
 		input_bad(s->in, &bad);
-		keep_skipped(s, slice_of(bad.data, bad.len));
+		/* A line that is not complete yet is for a later run. */
+		if (bad.len > 0 || !sender_keeps_only_bad(s))
+			keep_skipped(s, slice_of(bad.data, bad.len));
 	}
 	text_deinit(&bad);
 	input_skip(s->in);
@@ -758,7 +760,7 @@ enum rmq_error sender_code(const struct sender *s)
 
 bool sender_keeps_only_bad(const struct sender *s)
 {
-	return s->o->resume && s->o->skip_bad;
+	return s->o->resume && (s->o->skip_bad || s->passed_sent.skipped > 0);
 }
 
 uint64_t sender_unknown(const struct sender *s)
@@ -843,8 +845,7 @@ int sender_write_unsent(struct sender *s, int fd)
 		text_put_slice(&t, bytes);
 	if (is_bare(s, &t))
 		t.len--;
-	/* In the end that is a last record without its end. */
-	if (!only_bad || (s->over && !s->signal))
+	if (!only_bad)
 		input_rest(s->in, &t);
 	int error = s->skipped.error ? s->skipped.error : write_text(fd, &t);
 	text_deinit(&t);

@@ -110,7 +110,8 @@ int unsent_open(struct unsent *u, const char *path)
 		u->fd = open(path, O_WRONLY | O_CLOEXEC);
 		return u->fd < 0 ? errno : 0;
 	}
-	if (exists && access(path, W_OK) != 0)
+	/* What it holds may have to stay in it. */
+	if (exists && access(path, R_OK | W_OK) != 0)
 		return errno;
 	u->path = resolve(path);
 	if (!u->path || asprintf(&u->temporary, "%s.XXXXXX", u->path) < 0)
