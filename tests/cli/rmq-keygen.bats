@@ -117,11 +117,50 @@ line='^rmq1:[A-Za-z0-9+/]{43}=$'
 @test "keygen: no such file is 78, no such folder 74, wrong words are 64" {
 	run -78 rmq-keygen -y nothing
 	run -74 rmq-keygen nothing/key
-	run -64 rmq-keygen
 	run -64 rmq-keygen one two
 	run -64 rmq-keygen -y -l key
 	run -64 rmq-keygen --what key
 	assert_equal "$(ls -A)" ""
+}
+
+@test "keygen: without a file it is the key of clients, in a folder of mode 0700" {
+	mkdir home
+	umask 0
+	export HOME=$PWD/home
+	unset XDG_CONFIG_HOME RMQ_KEYFILE
+	run -78 rmq-keygen -y
+	assert_output "rmq-keygen: $HOME/.config/rmq/key: bad configuration: No such file or directory; rmq-keygen makes it"
+	run -0 rmq-keygen
+	assert_output --regexp "$line"
+	made=$output
+	assert_equal "$(stat -c %a home/.config home/.config/rmq home/.config/rmq/key | xargs)" '700 700 600'
+	run -0 rmq-keygen -y
+	assert_output "$made"
+	run -0 rmq-keygen -l "$HOME/.config/rmq/key"
+	fingerprint=$output
+	run -0 rmq-keygen -l
+	assert_output "$fingerprint"
+	run -73 rmq-keygen
+	# The other places, and which comes first; a relative XDG_CONFIG_HOME is none.
+	XDG_CONFIG_HOME=relative run -0 rmq-keygen -y
+	assert_output "$made"
+	export XDG_CONFIG_HOME=$PWD/xdg
+	run -0 rmq-keygen
+	refute_output "$made"
+	cmp <(rmq-keygen -y) <(rmq-keygen -y xdg/rmq/key)
+	RMQ_KEYFILE=a/b/mine run -0 rmq-keygen
+	assert_equal "$(stat -c %a a a/b a/b/mine | xargs)" '700 700 600'
+	HOME='' XDG_CONFIG_HOME='' run -78 rmq-keygen
+	assert_output 'rmq-keygen: bad configuration: RMQ_KEYFILE, XDG_CONFIG_HOME and HOME are not set; name a FILE'
+}
+
+@test "keygen: on a terminal it says what to do with the key of clients" {
+	export HOME=$PWD XDG_CONFIG_HOME='' RMQ_KEYFILE=''
+	run -0 timeout 10 script -qec 'rmq-keygen >out' /dev/null </dev/null
+	assert_output --partial "is in $HOME/.config/rmq/key"
+	assert_output --partial "send,recv queue=\"jobs.*\" $(cat out) NAME"
+	run -0 timeout 10 script -qec 'rmq-keygen node.key >out; RMQ_KEYFILE=other rmq-keygen -q >out' /dev/null </dev/null
+	assert_output ''
 }
 
 @test "keygen: an error of its stdout is 74, and the key stays" {
@@ -132,7 +171,7 @@ line='^rmq1:[A-Za-z0-9+/]{43}=$'
 
 @test "keygen: help and version" {
 	run -0 rmq-keygen --help
-	assert_line --index 0 'usage: rmq-keygen [-y | -l] FILE'
+	assert_line --index 0 'usage: rmq-keygen [-y | -l] [FILE]'
 	run -0 rmq-keygen -V
 	assert_output --regexp '^rmq-keygen [0-9.]+$'
 }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sys/process/user_file.h"
 #include "sys/stream/io.h"
 
 #define VERSION_WORD "1"
@@ -55,22 +56,6 @@ static bool write_pair(int fd, const struct keypair *pair)
 	return done;
 }
 
-/* The folder's list of files, durably. */
-static bool sync_folder(const char *path)
-{
-	char folder[PATH_MAX] = ".";
-	const char *slash = strrchr(path, '/');
-	if (slash)
-		snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path) + 1, path);
-	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool done = fd >= 0 && fsync(fd) == 0;
-	int error = errno;
-	if (fd >= 0)
-		close(fd);
-	errno = error;
-	return done;
-}
-
 /* A link, other than a rename, never takes the place of a file. */
 enum rmq_error keyfile_create(const char *path, const struct keypair *pair, struct reason *why)
 {
@@ -86,7 +71,7 @@ enum rmq_error keyfile_create(const char *path, const struct keypair *pair, stru
 		err = failed(why);
 	close(fd);
 	unlink(temporary);
-	if (!err && !sync_folder(path)) {
+	if (!err && !user_file_sync(path)) {
 		err = failed(why);
 		unlink(path);
 	}

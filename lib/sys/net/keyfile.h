@@ -8,6 +8,10 @@
 #include "core/link/key.h"
 #include "sys/process/reason.h"
 
+/* Where a client's key is: in RMQ_KEYFILE, see user_file_find(). */
+#define KEYFILE_VARIABLE "RMQ_KEYFILE"
+#define KEYFILE_NAME	 "key"
+
 /* A new, random one.  A program calls sodium_init() before. */
 void keypair_make(struct keypair *pair);
 
