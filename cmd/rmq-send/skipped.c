@@ -7,67 +7,88 @@
 
 #define FULL (1u << 20)
 
-void skipped_deinit(struct skipped *k)
+static void list_deinit(struct skipped_list *l)
 {
-	text_deinit(&k->bytes);
-	text_deinit(&k->records);
+	text_deinit(&l->bytes);
+	text_deinit(&l->records);
 }
 
-static struct skipped_record record(const struct skipped *k, size_t i)
+void skipped_deinit(struct skipped *k)
+{
+	list_deinit(&k->here);
+	list_deinit(&k->refused);
+}
+
+static size_t count(const struct skipped_list *l)
+{
+	return l->records.len / sizeof(struct skipped_record);
+}
+
+static struct skipped_record record(const struct skipped_list *l, size_t i)
 {
 	struct skipped_record r;
-	memcpy(&r, k->records.data + i * sizeof(r), sizeof(r));
+	memcpy(&r, l->records.data + i * sizeof(r), sizeof(r));
 	return r;
 }
 
-static size_t count(const struct skipped *k)
+/* Where the bytes of a record begin. */
+static size_t begin(const struct skipped_list *l, size_t i)
 {
-	return k->records.len / sizeof(struct skipped_record);
+	return i > 0 ? record(l, i - 1).end : 0;
 }
 
-static void put_record(struct skipped *k, size_t i, struct skipped_record r)
+static size_t bytes_left(const struct skipped_list *l)
 {
-	memcpy(k->records.data + i * sizeof(r), &r, sizeof(r));
+	return l->bytes.len - begin(l, l->at);
+}
+
+/* Forgets what was taken, once it is most of it. */
+static void forget_taken(struct skipped_list *l)
+{
+	size_t taken = begin(l, l->at), n = count(l) - l->at;
+	if (l->at <= n)
+		return;
+	text_shift(&l->bytes, taken);
+	text_shift(&l->records, l->at * sizeof(struct skipped_record));
+	l->at = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct skipped_record r = record(l, i);
+		r.end -= taken;
+		memcpy(l->records.data + i * sizeof(r), &r, sizeof(r));
+	}
+}
+
+/* Whether a record of that number comes after all of the list, or goes on with its last one. */
+static bool follows(const struct skipped_list *l, uint64_t number)
+{
+	return count(l) == l->at || record(l, count(l) - 1).number <= number;
 }
 
 void skipped_put(struct skipped *k, uint64_t number, struct slice bytes)
 {
+	struct skipped_list *l = follows(&k->here, number) ? &k->here : &k->refused;
+	size_t n = count(l);
 	if (k->fd < 0 || k->error)
 		return;
-	size_t n = count(k), i = n, from, len = k->bytes.len;
-	while (i > 0 && record(k, i - 1).number > number)
-		i--;
-	bool goes_on = i > 0 && record(k, i - 1).number == number;
-	from = i > 0 ? record(k, i - 1).end : 0;
-	text_put_slice(&k->bytes, bytes);
-	if (!goes_on)
-		text_put(
-		    &k->records, &(struct skipped_record){0}, sizeof(struct skipped_record));
-	if (k->bytes.failed || k->records.failed) {
+	bool goes_on = n > l->at && record(l, n - 1).number == number;
+	struct skipped_record r = {number, l->bytes.len + bytes.len};
+	text_put_slice(&l->bytes, bytes);
+	if (goes_on)
+		memcpy(l->records.data + (n - 1) * sizeof(r), &r, sizeof(r));
+	else
+		text_put(&l->records, &r, sizeof(r));
+	if (l->bytes.failed || l->records.failed)
 		k->error = ENOMEM;
-		return;
-	}
-	/* What comes after it makes room. */
-	if (bytes.len > 0) {
-		memmove(k->bytes.data + from + bytes.len, k->bytes.data + from, len - from);
-		memcpy(k->bytes.data + from, bytes.data, bytes.len);
-	}
-	for (size_t at = n; at > i; at--) {
-		struct skipped_record later = record(k, at - 1);
-		later.end += bytes.len;
-		put_record(k, at - goes_on, later);
-	}
-	put_record(k, i - goes_on, (struct skipped_record){number, from + bytes.len});
 }
 
 bool skipped_is_full(const struct skipped *k)
 {
-	return k->bytes.len >= FULL;
+	return bytes_left(&k->here) + bytes_left(&k->refused) >= FULL;
 }
 
 bool skipped_any(const struct skipped *k)
 {
-	return k->last > 0 || k->records.len > 0 || k->error;
+	return k->last > 0 || k->here.records.len > 0 || k->refused.records.len > 0 || k->error;
 }
 
 struct slice skipped_held(const struct skipped *k)
@@ -75,38 +96,45 @@ struct slice skipped_held(const struct skipped *k)
 	return slice_of(&k->separator, k->held);
 }
 
-void skipped_write(struct skipped *k, uint64_t number)
-{
-	size_t n = 0, len;
-	while (n < count(k) && record(k, n).number < number)
-		n++;
-	if (n == 0)
-		return;
-	struct slice held = skipped_held(k);
-	len = record(k, n - 1).end;
-	k->last = record(k, n - 1).number;
-	bool ends = !k->whole && len > 0 && k->bytes.data[len - 1] == k->separator;
-	if (!k->error)
-		k->error = io_write(k->fd, held.data, held.len);
-	if (!k->error)
-		k->error = io_write(k->fd, k->bytes.data, len - ends);
-	k->held = ends;
-	text_shift(&k->bytes, len);
-	text_shift(&k->records, n * sizeof(struct skipped_record));
-	for (size_t i = 0; i < count(k); i++) {
-		struct skipped_record r = record(k, i);
-		r.end -= len;
-		put_record(k, i, r);
-	}
-}
-
 bool skipped_next(struct skipped *k, uint64_t number, uint64_t *which, struct slice *bytes)
 {
-	if (k->at == count(k) || record(k, k->at).number >= number)
+	struct skipped_list *lists[] = {&k->here, &k->refused}, *next = NULL;
+	*which = number;
+	for (size_t i = 0; i < 2; i++) {
+		struct skipped_list *l = lists[i];
+		if (l->at < count(l) && record(l, l->at).number < *which) {
+			*which = record(l, l->at).number;
+			next = l;
+		}
+	}
+	if (!next)
 		return false;
-	size_t from = k->at > 0 ? record(k, k->at - 1).end : 0;
-	struct skipped_record r = record(k, k->at++);
-	*which = r.number;
-	*bytes = slice_of(k->bytes.data + from, r.end - from);
+	size_t from = begin(next, next->at), end = record(next, next->at).end;
+	*bytes = slice_of(next->bytes.data + from, end - from);
+	next->at++;
 	return true;
+}
+
+void skipped_write(struct skipped *k, uint64_t number)
+{
+	struct text out = {0};
+	struct slice bytes;
+	uint64_t which;
+	text_put_slice(&out, skipped_held(k));
+	size_t held = out.len;
+	bool any = false;
+	while (skipped_next(k, number, &which, &bytes)) {
+		text_put_slice(&out, bytes);
+		k->last = which;
+		any = true;
+	}
+	if (any) {
+		k->held = !k->whole && out.len > held && out.data[out.len - 1] == k->separator;
+		if (!k->error)
+			k->error =
+			    out.failed ? ENOMEM : io_write(k->fd, out.data, out.len - k->held);
+		forget_taken(&k->here);
+		forget_taken(&k->refused);
+	}
+	text_deinit(&out);
 }

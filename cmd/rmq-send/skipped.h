@@ -15,9 +15,12 @@ struct skipped {
 	bool held;  /* what ends the last one that was written, which may be the input's last */
 	uint64_t last; /* its number */
 	int error;     /* of writing, 0: none */
-	struct text bytes;
-	struct text records; /* struct skipped_record, ascending, of what is in `bytes` */
-	size_t at;	     /* of them: those before are taken */
+	/* Of each the numbers ascend: what the daemon refuses is before what was found bad here meanwhile. */
+	struct skipped_list {
+		struct text bytes;
+		struct text records; /* struct skipped_record, of what is in `bytes` */
+		size_t at;	     /* of them: those before are taken */
+	} here, refused;
 };
 
 struct skipped_record {
