@@ -9,7 +9,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "core/base/name.h"
 #include "core/wire/wire.h"
 #include "deliver.h"
 #include "server.h"
@@ -357,7 +356,7 @@ void conn_judge_owner(struct conn *c)
 	    server_end_silent(s, c->id))
 		return;
 	snprintf(text, sizeof(text),
-	    "%u connections are as many as one user may have, of %u that the limit of open files "
+	    "%u connections are as many as one user or key may have, of %u that the limit of open files "
 	    "(ulimit -n, LimitNOFILE=) allows",
 	    s->conns_of_one, s->conns_max);
 	conn_refuse(c, RMQ_E_LIMIT, text);
@@ -370,10 +369,18 @@ void conn_judge_owner(struct conn *c)
 static enum rmq_error take_behalf(struct conn *c, struct slice payload)
 {
 	struct wire_behalf m;
+	struct slice rights = RIGHTS_UNRESTRICTED;
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
+	uint16_t unknown;
 
-	if (!wire_behalf_decode(payload, &m) || !name_valid_node(m.node))
+	if (!wire_behalf_decode(payload, &m) || !wire_behalf_node_valid(m.node) ||
+	    (wire_behalf_key(m.node).len > 0 && m.uid != 0))
+		return RMQ_E_PROTOCOL;
+	enum rmq_error err = tags_check(m.tags, WIRE_TYPE_BEHALF, wire_tag_name, &unknown);
+	if (err)
+		return err;
+	if (tags_find(m.tags, BEHALF_TAG_RIGHTS, &rights) && !rights_valid(rights))
 		return RMQ_E_PROTOCOL;
 	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 ||
 	    (peer.uid != geteuid() && peer.uid != 0))
@@ -381,10 +388,21 @@ static enum rmq_error take_behalf(struct conn *c, struct slice payload)
 	log_debug("connection %llu: for user %u of %.*s", (unsigned long long)c->id, m.uid,
 	    (int)m.node.len, (const char *)m.node.data);
 	broker_owner(c->server->broker, c->id, m.node, m.uid);
+	broker_rights(c->server->broker, c->id, rights);
 	if (c->holder)
 		holder_drop(c->holder);
 	conn_judge_owner(c);
 	return RMQ_E_OK;
+}
+
+/* The same if the client says that it is not at the other end. */
+static void note_hello(struct conn *c, struct slice payload)
+{
+	struct wire_hello m;
+
+	if (c->holder && wire_hello_decode(payload, &m) &&
+	    (tags_find_u64(m.tags, HELLO_TAG_HOW) & HELLO_FAR))
+		holder_drop(c->holder);
 }
 
 static void note_frame(struct conn *c, const struct frame *f)
@@ -400,8 +418,10 @@ static void note_frame(struct conn *c, const struct frame *f)
 			refuse(c, err);
 		return;
 	}
-	if (f->type == WIRE_TYPE_LIST || f->type == WIRE_TYPE_PEEK ||
-	    f->type == WIRE_TYPE_HISTORY)
+	if (f->type == WIRE_TYPE_HELLO)
+		note_hello(c, f->payload);
+	else if (f->type == WIRE_TYPE_LIST || f->type == WIRE_TYPE_PEEK ||
+		 f->type == WIRE_TYPE_HISTORY)
 		step(c, CONN_ASKS);
 	else if (f->type == WIRE_TYPE_BYE && c->stage == CONN_GREETED)
 		c->stage = CONN_PARTED;

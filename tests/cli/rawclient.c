@@ -6,6 +6,9 @@
  * Actions, in turn; each frame that comes is printed as a line `NAME field=value …`:
  *
  *	behalf NODE UID       BEHALF, as a gate
+ *	granted NODE UID VERB:KIND:GLOB,…
+ *	                      the same with rights: send, recv or admin; queue or topic
+ *	far                   from here on, HELLO says that the client is not at the other end
  *	hello SESSION         HELLO, 0: a new session; NUMBER:TOKEN: one to go on with
  *	send N QUEUE BODY     SEND of one message as number N
  *	header N QUEUE NAME VALUE BODY
@@ -53,6 +56,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/queue/rights.h"
 #include "core/wire/batch.h"
 #include "core/wire/control_wire.h"
 #include "core/wire/wire.h"
@@ -64,6 +68,7 @@ static struct socket_address address;
 static int fd = -1;
 static unsigned slow_ms;
 static bool control;
+static bool far;
 static uint8_t in[4 * FRAME_PAYLOAD_MAX];
 static size_t in_len;
 
@@ -272,6 +277,39 @@ static uint64_t number(const char *text)
 
 static uint8_t out[2 * FRAME_PAYLOAD_MAX];
 
+static unsigned right_of(const char *word)
+{
+	return strcmp(word, "send") == 0   ? RIGHT_SEND
+	       : strcmp(word, "recv") == 0 ? RIGHT_RECV
+					   : RIGHT_ADMIN;
+}
+
+static void do_granted(char **arg)
+{
+	uint8_t bytes[1024], list[1024], value[1024];
+	struct writer w = writer_of(bytes, sizeof(bytes)), tags = writer_of(list, sizeof(list)),
+		      rights = writer_of(value, sizeof(value));
+	char verb[8], kind[8], glob[64], *at = arg[2];
+	int used = 0;
+
+	for (; sscanf(at, "%7[^:]:%7[^:]:%63[^,]%n", verb, kind, glob, &used) == 3;
+	     at += used + (at[used] == ','))
+		rights_entry_encode(
+		    &rights, &(struct rights_entry){(uint16_t)right_of(verb),
+				 strcmp(kind, "topic") == 0 ? RIGHTS_TOPIC : RIGHTS_QUEUE,
+				 slice_str(glob)});
+	tags_put(&tags, BEHALF_TAG_RIGHTS, slice_of(value, rights.len));
+	wire_put_behalf(&w, &(struct wire_behalf){slice_str(arg[0]), (uint32_t)number(arg[1]),
+				slice_of(list, tags.len)});
+	put(bytes, w.len);
+}
+
+static void do_far(char **arg)
+{
+	(void)arg;
+	far = true;
+}
+
 static void do_behalf(char **arg)
 {
 	struct writer w = writer_of(out, sizeof(out));
@@ -292,12 +330,13 @@ static size_t bytes_of(const char *text, uint8_t *bytes, size_t cap)
 
 static void do_hello(char **arg)
 {
-	uint8_t token[SESSION_TOKEN_SIZE], list[4 + sizeof(token)];
+	uint8_t token[SESSION_TOKEN_SIZE], list[4 + sizeof(token) + TAG_U64_SIZE];
 	struct writer w = writer_of(out, sizeof(out)), tags = writer_of(list, sizeof(list));
 	const char *colon = strchr(arg[0], ':');
 	if (colon)
 		tags_put(&tags, HELLO_TAG_TOKEN,
 		    slice_of(token, bytes_of(colon + 1, token, sizeof(token))));
+	tags_put_u64(&tags, HELLO_TAG_HOW, far ? HELLO_FAR : 0);
 	wire_put_hello(&w, &(struct wire_hello){WIRE_HELLO_VERSIONS, number(arg[0]), 0,
 			       slice_of(tags.p, tags.len)});
 	put(out, w.len);
@@ -556,6 +595,8 @@ static const struct {
 	void (*run)(char **arg);
 } actions[] = {
     {"behalf", 2, do_behalf},
+    {"granted", 3, do_granted},
+    {"far", 0, do_far},
     {"hello", 1, do_hello},
     {"send", 3, do_send},
     {"header", 5, do_header},

@@ -734,7 +734,7 @@ hold_connections() {
 	hold_connections 16 behalf n1 1000
 	run "$RAWCLIENT" q.sock behalf n1 1000 eof
 	assert_success
-	assert_output "ERROR code=20 text=16 connections are as many as one user may have, of 18 that \
+	assert_output "ERROR code=20 text=16 connections are as many as one user or key may have, of 18 that \
 the limit of open files (ulimit -n, LimitNOFILE=) allows
 eof"
 	run "$RAWCLIENT" q.sock behalf n1 1001 hello 0 expect WELCOME
@@ -904,28 +904,66 @@ turn_bytes_max() {
 
 @test "rmq-queued: the death of who speaks on behalf of a client elsewhere releases nothing" {
 	start_queue q
-	hello send 1 far one send 2 near two expect SENT expect SENT bye eof
+	hello send 1 far one send 2 near two send 3 farther three expect SENT expect SENT \
+		expect SENT bye eof
 	mkfifo hold
 	"$RAWCLIENT" q.sock behalf n2 1000 hello 0 subscribe 1 far credit 1 1 expect DELIVER \
 		wait <hold >relayed &
 	local relay=$!
 	STARTED+=($relay)
+	# One that says itself that it is not the client.
+	"$RAWCLIENT" q.sock far hello 0 subscribe 1 farther credit 1 1 expect DELIVER \
+		wait <hold >stdio &
+	local stdio=$!
+	STARTED+=($stdio)
 	"$RAWCLIENT" q.sock hello 0 subscribe 1 near credit 1 1 expect DELIVER wait <hold >held &
 	local holder=$!
 	STARTED+=($holder)
 	exec 8>hold
 	wait_until 20 logged DELIVER relayed
 	wait_until 20 logged DELIVER held
-	kill -9 "$relay"
-	wait "$relay" || :
+	wait_until 20 logged DELIVER stdio
+	kill -9 "$relay" "$stdio"
+	wait "$relay" "$stdio" || :
 	kill -9 "$holder"
 	# The later death has been noticed: so has the earlier one.
 	run hello subscribe 1 near credit 1 1 expect DELIVER
 	assert_success
-	run hello subscribe 1 far credit 1 1 expect IDLE
-	assert_success
-	assert_line --partial "IDLE sub=1 leased=1 delayed=0"
+	local queue
+	for queue in far farther; do
+		run hello subscribe 1 $queue credit 1 1 expect IDLE
+		assert_success
+		assert_line --partial "IDLE sub=1 leased=1 delayed=0"
+	done
 	exec 8>&-
+}
+
+@test "rmq-queued: a client with a key may do what its gate says, and its session is the key's" {
+	start_queue q
+	hello send 1 jobs one send 2 mail two expect SENT expect SENT bye eof
+	web() { run "$RAWCLIENT" q.sock granted key:web 0 send:queue:jobs,recv:topic:a.* "$@"; }
+	web hello 0 send 1 mail three expect FAILED send 1 none three expect FAILED list 1 \
+		expect LIST_END send 1 jobs three expect SENT
+	assert_line 'FAILED n=1 code=23 at=0 text=right "send" on queue mail is missing'
+	assert_line 'FAILED n=1 code=23 at=0 text=right "send" on queue none is missing'
+	assert_line --regexp "^LISTED .*queue=jobs .*ready=1"
+	refute_line --partial "queue=mail"
+	local session
+	session=$(session_of behalf key:web 0)
+	stop_queue && start_queue q
+	run "$RAWCLIENT" q.sock behalf key:worker 0 hello "$session" eof
+	assert_line --partial "ERROR code=18"
+	web hello "$session" bye eof
+	assert_line --regexp "^WELCOME .*session=${session%:*} .*last=1"
+	# What no gate says: a key that is a user, no name, and a kind of right that there is none of.
+	local bad
+	for bad in "granted key:web 1 send:queue:jobs" "granted key:we/b 0 send:queue:jobs" \
+		"granted key:web 0 send:queue:a/b" "granted n1 0 send:queue:a/b"; do
+		# shellcheck disable=SC2086
+		run "$RAWCLIENT" q.sock $bad eof
+		assert_output "ERROR code=22 text=protocol violation
+eof"
+	done
 }
 
 @test "rmq-queued: nobody goes on with the session of another user, whichever node he comes by" {

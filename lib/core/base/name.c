@@ -66,7 +66,13 @@ struct slice name_of_ephemeral(char name[NAME_EPHEMERAL_MAX], uint64_t session, 
 	return slice_of(name, (size_t)len);
 }
 
-bool name_matches(struct slice name, struct slice glob)
+static bool one_matches(uint8_t c, uint8_t g, bool wild)
+{
+	return g == c || (g == '?' && !(wild && (c == '*' || c == '#')));
+}
+
+/* With `wild`, `?` of the glob stands for no wildcard of a pattern. */
+static bool matches(struct slice name, struct slice glob, bool wild)
 {
 	size_t n = 0, g = 0, star = SIZE_MAX, mark = 0;
 
@@ -74,8 +80,7 @@ bool name_matches(struct slice name, struct slice glob)
 		if (g < glob.len && glob.data[g] == '*') {
 			star = g++;
 			mark = n;
-		} else if (g < glob.len &&
-			   (glob.data[g] == '?' || glob.data[g] == name.data[n])) {
+		} else if (g < glob.len && one_matches(name.data[n], glob.data[g], wild)) {
 			g++;
 			n++;
 		} else if (star != SIZE_MAX) {
@@ -88,4 +93,18 @@ bool name_matches(struct slice name, struct slice glob)
 	while (g < glob.len && glob.data[g] == '*')
 		g++;
 	return g == glob.len;
+}
+
+bool name_matches(struct slice name, struct slice glob)
+{
+	return matches(name, glob, false);
+}
+
+bool name_pattern_within(struct slice pattern, struct slice glob)
+{
+	/* What stands for the rest of a topic may stand for nothing, and then has no dot before it. */
+	struct slice least = pattern;
+	if (least.len > 2 && memcmp(least.data + least.len - 2, ".#", 2) == 0)
+		least.len -= 2;
+	return matches(pattern, glob, true) && matches(least, glob, true);
 }

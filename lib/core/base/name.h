@@ -14,6 +14,11 @@ bool name_is_dead(struct slice name);
 
 /* Whether `name` matches a glob of literal characters, `*` and `?`, anchored. */
 bool name_matches(struct slice name, struct slice glob);
+/*
+ * Whether all topics that match a pattern (topic.h) match the glob, as far as the two texts show it:
+ * a wildcard of the pattern must be covered by `*` of the glob.
+ */
+bool name_pattern_within(struct slice pattern, struct slice glob);
 
 /* The queue of a session's ephemeral subscription: "sub-SESSION-SUB". */
 #define NAME_EPHEMERAL_MAX 40

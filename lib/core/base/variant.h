@@ -49,6 +49,7 @@
 
 /* Those of the queue core, for tests/sim. */
 #define RMQ_QUEUE_VARIANTS(X) \
+	X(RIGHTS_UNASKED, "what a connection may do is not asked") \
 	X(EFFECT_EARLY, "an effect leaves before its event is durable") \
 	X(DUPLICATE_EARLY, "a repeated command is answered before it is durable") \
 	X(GAP, "a gap in the numbers of a session is accepted") \

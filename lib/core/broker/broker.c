@@ -616,6 +616,7 @@ void broker_disconnect(struct broker *b, uint64_t id)
 	recent_drop(&b->recent_conns, id);
 	c->owner->conns--;
 	owner_drop(&b->owners, c->owner);
+	free(c->rights);
 	free(c);
 }
 

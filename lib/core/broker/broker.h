@@ -25,6 +25,7 @@
 #include "core/base/time.h"
 #include "core/broker/delivery.h"
 #include "core/queue/owner.h"
+#include "core/queue/rights.h"
 #include "core/wire/event.h"
 #include "core/wire/frame.h"
 #include "core/wire/record.h"
@@ -150,6 +151,11 @@ void broker_connect(struct broker *b, uint64_t conn);
  * idle ones loses the one that has been idle longest.
  */
 void broker_owner(struct broker *b, uint64_t conn, struct slice node, uint32_t uid);
+/*
+ * What it may do, in front of HELLO, too: a list (core/queue/rights.h) that is valid, and copied.  What it does
+ * not grant is denied with the same answer whether such a queue exists or not.  Without a call, all.
+ */
+void broker_rights(struct broker *b, uint64_t conn, struct slice list);
 /* The number of connections of this one's owner, itself included. */
 uint32_t broker_owner_connections(struct broker *b, uint64_t conn);
 bool broker_same_owner(struct broker *b, uint64_t conn, uint64_t other);

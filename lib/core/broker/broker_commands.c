@@ -44,6 +44,11 @@ static void fail_queue(
     struct broker *b, struct conn *c, uint64_t n, enum rmq_error code, struct slice name)
 {
 	char text[TEXT_MAX + 1];
+	/* That of a topic, which may lead anywhere. */
+	if (!broker_may_see(c, name)) {
+		fail(b, c, n, code, 0);
+		return;
+	}
 	snprintf(text, sizeof(text), "%s: %.*s", error_text(code), (int)name.len,
 	    (const char *)name.data);
 	fail_text(b, c, n, code, 0, text);
@@ -126,12 +131,19 @@ bool broker_take(struct broker *b, struct conn *c, uint64_t n, uint64_t answered
 	return take(b, c, n, answered);
 }
 
-/* Command n asks for something that a newer daemon may know. */
+/* Command n is not looked at any further. */
+static void fail_unseen(struct broker *b, struct conn *c, uint64_t n, uint64_t answered,
+    enum rmq_error code, const char *text)
+{
+	if (take(b, c, n, answered))
+		fail_text(b, c, n, code, 0, text);
+}
+
+/* It asks for something that a newer daemon may know. */
 static void fail_unknown(
     struct broker *b, struct conn *c, uint64_t n, uint64_t answered, const char *text)
 {
-	if (take(b, c, n, answered))
-		fail_text(b, c, n, RMQ_E_VERSION, 0, text);
+	fail_unseen(b, c, n, answered, RMQ_E_VERSION, text);
 }
 
 /* ---- queues ---- */
@@ -208,6 +220,7 @@ enum rmq_error broker_may_make(const struct broker *b, const struct conn *c)
 /* For people: why no queue may be made for o. */
 static const char *why_not(const struct owner *o, enum rmq_error code, char text[TEXT_MAX + 1])
 {
+	char title[OWNER_TITLE_SIZE];
 	if (code != RMQ_E_LIMIT)
 		return error_text(code);
 	if (!owner_known(o) || o->queues < QUEUES_OF_ONE)
@@ -217,9 +230,8 @@ static const char *why_not(const struct owner *o, enum rmq_error code, char text
 		    QUEUES_MAX);
 	else
 		snprintf(text, TEXT_MAX + 1,
-		    "user %u has made %u queues, as many as one user may "
-		    "of %u in all: remove some",
-		    o->uid, o->queues, QUEUES_MAX);
+		    "%s has made %u queues, as many as one %s may of %u in all: remove some",
+		    owner_title(o, title), o->queues, owner_kind(o), QUEUES_MAX);
 	return text;
 }
 
@@ -503,25 +515,25 @@ static bool begins_with(struct slice name, struct slice prefix)
 	return name.len >= prefix.len && slice_eq(slice_of(name.data, prefix.len), prefix);
 }
 
-/* A glob may match none of many names: so many steps are made for one LIST. */
+/* A glob, or rights, may match none of many names: so many steps are made for one LIST. */
 static void on_list(struct broker *b, struct conn *c, const struct wire_list *m)
 {
-	struct slice prefix = glob_prefix(m->glob), last = m->after;
-	struct queue *q = broker_queue_from(b, m->after, prefix);
+	struct slice prefix = glob_prefix(m->glob), last = broker_place_of(c, m->after);
+	struct queue *q = broker_queue_from(b, last, prefix);
 	uint32_t rows = m->limit < LIST_ROWS_MAX ? m->limit : LIST_ROWS_MAX;
 	uint64_t long_one = m->glob.len / LIST_GLOB_STEP;
-	uint64_t each = 1 + long_one * long_one, steps = 0;
+	uint64_t each = 1 + long_one * long_one + broker_rights_steps(c), steps = 0;
 	bool more = false;
 	for (; q && begins_with(queue_name(q), prefix);
 	     q = RB_NEXT(queue_name_tree, &b->queues_by_name, q)) {
-		more = steps + each > LIST_WORK;
+		more = steps > 0 && steps + each > LIST_WORK;
 		if (more) {
-			ANSWER(b, c, list_at, m->req, last, NO_TAGS);
+			ANSWER(b, c, list_at, m->req, broker_place_tell(c, last), NO_TAGS);
 			break;
 		}
 		steps += each;
 		last = queue_name(q);
-		if (!name_matches(last, m->glob))
+		if (!name_matches(last, m->glob) || !broker_may_see(c, last))
 			continue;
 		more = rows == 0;
 		if (more)
@@ -1936,13 +1948,20 @@ static void on_hello(struct broker *b, struct conn *c, const struct wire_hello *
 		broker_refuse(b, c, RMQ_E_UNKNOWN_SESSION, error_text(RMQ_E_UNKNOWN_SESSION));
 		return;
 	}
+	char text[TEXT_MAX + 1];
+	if (s && !broker_may_hold(b, c, s, text)) {
+		broker_refuse(b, c, RMQ_E_DENIED, text);
+		return;
+	}
 	if (!s && !(s = broker_session_new(b, c, m->session))) {
 		broker_refuse(b, c, RMQ_E_LIMIT, "too many sessions");
 		return;
 	}
-	/* The client has given up its old connection, if the daemon still sees one. */
-	if (s->conn)
+	/* The client has given up its old connection, if the daemon still sees one: see broker_disconnect(). */
+	if (s->conn) {
+		broker_drop_unfinished(b, s->id);
 		broker_close(b, s->conn);
+	}
 	broker_attach(b, c, s);
 	if (!owner_known(s->owner))
 		broker_session_own(b, s, c->owner);
@@ -1970,9 +1989,9 @@ static void on_bindings(struct broker *b, struct conn *c, const struct wire_bind
 
 /* ---- dispatch ---- */
 
-/* A SEND's tags: its pieces after one that was refused are passed over. */
-static void send_unknown(
-    struct broker *b, struct conn *c, const struct frame *f, const char *text)
+/* The pieces of a SEND after one that was refused are passed over. */
+static void refuse_send(struct broker *b, struct conn *c, const struct frame *f,
+    enum rmq_error code, const char *text)
 {
 	struct wire_send m;
 	if (!wire_send_decode(f->payload, &m) ||
@@ -1980,7 +1999,41 @@ static void send_unknown(
 	    (m.part > 0 && c->refused == m.n))
 		return;
 	c->refused = m.n;
-	fail_unknown(b, c, m.n, m.answered, text);
+	fail_unseen(b, c, m.n, m.answered, code, text);
+}
+
+/* A frame that was decoded is not acted upon: each says so in its own way. */
+static void refuse_frame(struct broker *b, struct conn *c, const struct frame *f,
+    enum rmq_error code, const char *text)
+{
+	const uint8_t *p = f->payload.data;
+	switch (f->type) {
+	case WIRE_TYPE_SEND:
+		refuse_send(b, c, f, code, text);
+		break;
+	case WIRE_TYPE_SETTLE_SEND:
+		if (take_or(b, c, load_u64(p), load_u64(p + 8), answer_settle_sent)) {
+			broker_drop_unfinished(b, c->session->id);
+			fail_text(b, c, load_u64(p), code, 0, text);
+		}
+		break;
+	case WIRE_TYPE_SETTLE:
+	case WIRE_TYPE_QUEUE_CREATE:
+	case WIRE_TYPE_QUEUE_SET:
+	case WIRE_TYPE_QUEUE_REMOVE:
+	case WIRE_TYPE_QUEUE_PURGE:
+	case WIRE_TYPE_CANCEL:
+	case WIRE_TYPE_BIND:
+	case WIRE_TYPE_UNBIND:
+		fail_unseen(b, c, load_u64(p), load_u64(p + 8), code, text);
+		break;
+	case WIRE_TYPE_SUBSCRIBE:
+		ANSWER(b, c, sub_failed, load_u32(p), (uint8_t)code, slice_str(text));
+		break;
+	default:
+		broker_refuse(b, c, code, text);
+		break;
+	}
 }
 
 /* Whether a frame's tagged fields may be acted upon; if not, it has been answered. */
@@ -1989,7 +2042,6 @@ static bool tags_known(
 {
 	uint16_t tag;
 	char text[TEXT_MAX];
-	const uint8_t *p = f->payload.data;
 	enum rmq_error err = tags_check(tags, f->type, wire_tag_name, &tag);
 	if (!err)
 		return true;
@@ -1999,26 +2051,19 @@ static bool tags_known(
 	}
 	snprintf(text, sizeof(text), "attribute %u of %s is not known here", tag,
 	    wire_name(f->type));
-	switch (f->type) {
-	case WIRE_TYPE_SEND:
-		send_unknown(b, c, f, text);
-		break;
-	case WIRE_TYPE_SETTLE:
-	case WIRE_TYPE_SETTLE_SEND:
-	case WIRE_TYPE_QUEUE_CREATE:
-	case WIRE_TYPE_QUEUE_SET:
-	case WIRE_TYPE_CANCEL:
-	case WIRE_TYPE_BIND:
-	case WIRE_TYPE_UNBIND:
-		fail_unknown(b, c, load_u64(p), load_u64(p + 8), text);
-		break;
-	case WIRE_TYPE_SUBSCRIBE:
-		ANSWER(b, c, sub_failed, load_u32(p), (uint8_t)err, slice_str(text));
-		break;
-	default:
-		broker_refuse(b, c, err, text);
-		break;
-	}
+	refuse_frame(b, c, f, err, text);
+	return false;
+}
+
+/* Whether the connection may do what a frame asks for; if not, it has been answered. */
+static bool is_allowed(
+    struct broker *b, struct conn *c, const struct frame *f, const void *message)
+{
+	char text[TEXT_MAX + 1];
+	if (!c->rights || RMQ_VARIANT(RIGHTS_UNASKED) ||
+	    broker_may_do(c, f->type, message, text))
+		return true;
+	refuse_frame(b, c, f, RMQ_E_DENIED, text);
 	return false;
 }
 
@@ -2053,7 +2098,8 @@ static void take_frame(struct broker *b, struct conn *c, const struct frame *f)
 		struct wire_##name m; \
 		if (!wire_##name##_decode(f->payload, &m)) \
 			broker_refuse(b, c, RMQ_E_PROTOCOL, "malformed " #NAME); \
-		else if (tags_known(b, c, f, wire_##name##_tagged(&m))) \
+		else if (tags_known(b, c, f, wire_##name##_tagged(&m)) && \
+			 is_allowed(b, c, f, &m)) \
 			on_##name(b, c, &m); \
 		return; \
 	}

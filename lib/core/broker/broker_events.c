@@ -1230,7 +1230,7 @@ static enum rmq_error apply_session_forget(
 
 static enum rmq_error set_owner(struct broker *b, uint64_t id, uint32_t uid, struct slice node)
 {
-	if (uid == OWNER_UNKNOWN || (node.len > 0 && !name_valid_node(node)))
+	if (uid == OWNER_UNKNOWN || (node.len > 0 && !wire_behalf_node_valid(node)))
 		return RMQ_E_CORRUPT;
 	struct session *s = session_of(b, id);
 	struct owner *o = owner_use(&b->owners, node, uid);

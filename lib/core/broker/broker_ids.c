@@ -245,12 +245,13 @@ static bool too_many_of_one(const struct owner *maker, uint32_t more)
 static void fail_full(
     struct broker *b, struct conn *c, uint64_t n, const struct owner *maker, uint32_t more)
 {
-	char text[TEXT_MAX + 1];
+	char text[TEXT_MAX + 1], title[OWNER_TITLE_SIZE];
 	if (too_many_of_one(maker, more))
 		snprintf(text, sizeof(text),
-		    "the queues of user %u remember %u ids, and one user's may remember %u of "
+		    "the queues of %s remember %u ids, and one %s's may remember %u of "
 		    "%u in all: shorten their --dedup, or remove some",
-		    maker->uid, maker->ids, IDS_OF_ONE, IDS_OF_ALL);
+		    owner_title(maker, title), maker->ids, owner_kind(maker), IDS_OF_ONE,
+		    IDS_OF_ALL);
 	else
 		snprintf(text, sizeof(text),
 		    "queues remember %u ids, and may remember %u: shorten their --dedup, or "

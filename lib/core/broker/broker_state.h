@@ -18,6 +18,7 @@
  *	broker_waits.c		why one is not handed out
  *	broker_drop.c	messages that expire or are cancelled
  *	broker_topics.c	which queues are bound to which topics
+ *	broker_rights.c	what a connection may do
  *	broker_gaps.c	recovery around records whose events are gone
  */
 #ifndef RMQ_CORE_BROKER_BROKER_STATE_H
@@ -127,6 +128,7 @@ struct conn {
 	size_t wants;		       /* so many bytes */
 	uint64_t id;
 	struct owner *owner;
+	struct conn_rights *rights; /* NULL: all */
 	struct session *session;
 	TAILQ_HEAD(, subscription) subs;
 	uint32_t subs_count;
@@ -696,6 +698,30 @@ bool broker_take(struct broker *b, struct conn *c, uint64_t n, uint64_t answered
 void broker_end_subscriptions(struct broker *b, struct queue *q);
 /* The session's client has ended, and nothing that it holds is attached to it. */
 void broker_session_left(struct broker *b, struct session *s);
+
+/* ---- broker_rights.c ---- */
+
+/*
+ * Whether the connection may do what the decoded frame m asks for; if not, `text` says what is missing.  By
+ * names only: the same whether there is such a queue or not.
+ */
+bool broker_may_do(const struct conn *c, unsigned type, const void *m, char text[TEXT_MAX + 1]);
+/* Whether one of the verbs (enum right) is granted to it for a queue of that name. */
+bool broker_granted(const struct conn *c, unsigned verbs, struct slice queue);
+/* Whether it may know that there is such a queue. */
+bool broker_may_see(const struct conn *c, struct slice queue);
+/* Steps that one of these takes, beyond one. */
+uint64_t broker_rights_steps(const struct conn *c);
+/* Whether it may receive from each queue of which s holds messages; if not, `text` says what is missing. */
+bool broker_may_hold(
+    struct broker *b, const struct conn *c, const struct session *s, char text[TEXT_MAX + 1]);
+/*
+ * A name that it is told as the place to go on from, and what such a name stands for: one that it may not
+ * know is kept here, and PLACE_HIDDEN, which is no name, stands for it.
+ */
+#define PLACE_HIDDEN "*"
+struct slice broker_place_tell(struct conn *c, struct slice name);
+struct slice broker_place_of(const struct conn *c, struct slice told);
 
 /* ---- broker_topics.c ---- */
 

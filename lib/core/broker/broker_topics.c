@@ -31,15 +31,16 @@ static const char *no_pattern(struct slice pattern, char text[TEXT_MAX + 1])
 static const char *no_place(const struct broker *b, const struct owner *o,
     const struct queue *q, char text[TEXT_MAX + 1])
 {
+	char title[OWNER_TITLE_SIZE];
 	if (q && q->bindings_count >= QUEUE_BINDINGS_MAX)
 		snprintf(text, TEXT_MAX + 1,
 		    "the queue is bound to %u patterns, as many as it may: unbind some",
 		    QUEUE_BINDINGS_MAX);
 	else if (owner_known(o) && o->bindings >= BINDINGS_OF_ONE)
 		snprintf(text, TEXT_MAX + 1,
-		    "queues of user %u have %u bindings, as many as one user's may of %u in "
+		    "queues of %s have %u bindings, as many as one %s's may of %u in "
 		    "all: unbind some",
-		    o->uid, o->bindings, BINDINGS_MAX);
+		    owner_title(o, title), o->bindings, owner_kind(o), BINDINGS_MAX);
 	else if (b->bindings.count >= BINDINGS_MAX)
 		snprintf(text, TEXT_MAX + 1,
 		    "there are %u bindings, and no more may be made: unbind some",
@@ -146,23 +147,29 @@ static bool answer_rows(struct broker *b, struct conn *c, const struct wire_bind
 void broker_bindings(struct broker *b, struct conn *c, const struct wire_bindings *m)
 {
 	bool one = m->queue.len > 0, all = true;
+	struct slice from = broker_place_of(c, m->after), after = from, pattern = m->pattern;
 	struct queue *q = one ? broker_queue_named(b, m->queue)
-			      : broker_queue_from(b, slice_of(NULL, 0), m->after);
-	uint32_t rows = m->limit < LIST_ROWS_MAX ? m->limit : LIST_ROWS_MAX, left = LIST_WORK;
-	struct slice after = m->after, pattern = m->pattern;
+			      : broker_queue_from(b, slice_of(NULL, 0), from);
+	uint32_t rows = m->limit < LIST_ROWS_MAX ? m->limit : LIST_ROWS_MAX;
+	uint64_t each = 1 + broker_rights_steps(c), steps = 0;
+	if (one && !broker_may_see(c, m->queue))
+		q = NULL;
 	uint8_t code = one && !q ? RMQ_E_NO_QUEUE : RMQ_E_OK;
 	for (; q; q = one ? NULL : RB_NEXT(queue_name_tree, &b->queues_by_name, q)) {
-		all = left-- > 0;
+		all = steps == 0 || steps + each <= LIST_WORK;
 		if (!all)
 			break;
-		if (!one && !slice_eq(queue_name(q), m->after))
+		steps += each;
+		if (!one && !slice_eq(queue_name(q), from))
 			pattern = slice_of("", 0);
 		after = queue_name(q);
-		broker_works(b, 1);
-		all = answer_rows(b, c, m, q, &pattern, &rows);
+		broker_works(b, each);
+		all = !broker_may_see(c, after) || answer_rows(b, c, m, q, &pattern, &rows);
 		if (!all)
 			break;
 	}
+	if (!one)
+		after = broker_place_tell(c, after);
 	ANSWER(b, c, bindings_end, m->req, code, !all, after, pattern, NO_TAGS);
 }
 

@@ -13,6 +13,7 @@
 #include "core/base/variant.h"
 
 struct transfer {
+	const struct conn *conn;
 	const struct wire_transfer *ask;
 	struct queue *from;
 	struct queue *to; /* NULL: each has its own */
@@ -76,6 +77,10 @@ static struct queue *destination(
 	if (t->ask->target.len > 0 && !slice_eq(home, t->ask->target))
 		return NULL;
 	struct queue *to = broker_queue_named(b, home);
+	/* What was sent to the queue of dead letters itself would go where its sender may not send. */
+	broker_works(b, broker_rights_steps(t->conn));
+	if (!broker_granted(t->conn, RIGHT_SEND, home))
+		to = NULL;
 	if (to && to != t->from && (o ? o->redrives : 0) < t->ask->most)
 		return to;
 	t->kept += messages;
@@ -171,7 +176,8 @@ static bool transfer_range(struct broker *b, struct transfer *t, uint64_t at, ui
 
 void broker_transfer(struct broker *b, struct conn *c, const struct wire_transfer *m)
 {
-	struct transfer t = {.ask = m,
+	struct transfer t = {.conn = c,
+	    .ask = m,
 	    .from = broker_queue_named(b, m->queue),
 	    .to = broker_queue_named(b, m->target),
 	    .end_work = b->work + b->ledger.limits.turn_steps};

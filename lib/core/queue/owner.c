@@ -2,13 +2,31 @@
 
 #include <assert.h>
 #include <sodium/crypto_generichash.h>
+#include <stdio.h>
 
 #include "core/base/memory.h"
 #include "core/base/variant.h"
+#include "core/wire/wire.h"
 
 static_assert(SESSION_SECRET_SIZE >= crypto_generichash_KEYBYTES_MIN &&
 		  SESSION_TOKEN_SIZE >= crypto_generichash_BYTES_MIN,
     "keyed BLAKE2b takes a secret and gives a token of that size");
+
+const char *owner_kind(const struct owner *o)
+{
+	return wire_behalf_key(owner_node(o)).len > 0 ? "key" : "user";
+}
+
+const char *owner_title(const struct owner *o, char text[OWNER_TITLE_SIZE])
+{
+	struct slice key = wire_behalf_key(owner_node(o));
+	if (key.len > 0)
+		snprintf(
+		    text, OWNER_TITLE_SIZE, "key %.*s", (int)key.len, (const char *)key.data);
+	else
+		snprintf(text, OWNER_TITLE_SIZE, "user %u", o->uid);
+	return text;
+}
 
 /* The order of the tree. */
 static int compare(const struct owner *o, struct slice node, uint32_t uid)
@@ -62,10 +80,12 @@ void owner_drop(struct owner_tree *owners, struct owner *o)
 void owner_token(const struct owner *o, const uint8_t secret[SESSION_SECRET_SIZE],
     uint64_t session, uint8_t token[SESSION_TOKEN_SIZE])
 {
-	uint8_t bytes[8 + 4];
+	uint8_t bytes[8 + 4 + RAFT_NAME_MAX];
 	struct writer w = writer_of(bytes, sizeof(bytes));
 	put_u64(&w, session);
 	if (!RMQ_VARIANT(SESSION_TAKEN_OVER))
 		put_u32(&w, o->uid);
+	/* A user is the same on each node. */
+	put_rest(&w, wire_behalf_key(owner_node(o)));
 	crypto_generichash(token, SESSION_TOKEN_SIZE, w.p, w.len, secret, SESSION_SECRET_SIZE);
 }

@@ -1,6 +1,7 @@
 /*
  * Owners of sessions: each is a user of a node; the node's name is empty if there is no
- * cluster.  Sessions of one owner count together.
+ * cluster.  Or it is a client with a key, wherever that comes from: then `node` is BEHALF_KEY and the
+ * key's name, and uid is 0.  Sessions of one owner count together.
  *
  * Ids of sessions can be guessed.  So each comes with a token that can only be made with the
  * journal's secret, and that is of no use to another user.  A client with the token can go on
@@ -50,6 +51,11 @@ void owner_drop(struct owner_tree *owners, struct owner *o);
 /* The token for a session of that owner: the same whichever node its client comes by. */
 void owner_token(const struct owner *o, const uint8_t secret[SESSION_SECRET_SIZE],
     uint64_t session, uint8_t token[SESSION_TOKEN_SIZE]);
+
+/* For people: "user" or "key", and "user 1000" or "key NAME". */
+#define OWNER_TITLE_SIZE (RAFT_NAME_MAX + 8)
+const char *owner_kind(const struct owner *o);
+const char *owner_title(const struct owner *o, char text[OWNER_TITLE_SIZE]);
 
 static inline struct slice owner_node(const struct owner *o)
 {

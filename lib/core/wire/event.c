@@ -138,7 +138,7 @@ bool event_maker_find(struct slice tags, struct event_maker *m)
 {
 	struct slice value;
 	return tags_find(tags, EVENT_TAG_MAKER, &value) && event_maker_decode(value, m) &&
-	       (m->node.len == 0 || name_valid_node(m->node));
+	       (m->node.len == 0 || wire_behalf_node_valid(m->node));
 }
 
 bool event_further_find(struct slice tags, struct slice *further)

@@ -1,5 +1,7 @@
 #include "core/wire/wire.h"
 
+#include "core/base/name.h"
+
 const char *wire_name(unsigned type)
 {
 	switch (type) {
@@ -36,4 +38,18 @@ const char *history_word(unsigned what)
 #undef X
 	}
 	return NULL;
+}
+
+struct slice wire_behalf_key(struct slice node)
+{
+	size_t len = sizeof(BEHALF_KEY) - 1;
+	if (node.len < len || memcmp(node.data, BEHALF_KEY, len) != 0)
+		return slice_of(NULL, 0);
+	return slice_of(node.data + len, node.len - len);
+}
+
+bool wire_behalf_node_valid(struct slice node)
+{
+	struct slice key = wire_behalf_key(node);
+	return name_valid_node(node) || (key.len <= BEHALF_NAME_MAX && name_valid_node(key));
 }

@@ -209,6 +209,10 @@ enum watch_for { WATCH_BELOW = 1, WATCH_ABOVE = 2, WATCH_GONE = 3 };
 #define BEHALF_KEY	  "key:"
 #define BEHALF_NAME_MAX	  (RAFT_NAME_MAX - (sizeof(BEHALF_KEY) - 1))
 #define BEHALF_TAG_RIGHTS 2
+/* The name of the key in such a node; empty: there is none. */
+struct slice wire_behalf_key(struct slice node);
+/* Whether it is a node's name, or BEHALF_KEY and a key's. */
+bool wire_behalf_node_valid(struct slice node);
 
 /* ---- from the daemon ---- */
 

@@ -1,0 +1,246 @@
+/*
+ * What a connection may do, if its rights are restricted.  Each frame is asked for before it is acted upon, by
+ * the names in it and nothing else: so neither the answer nor anything that happens tells whether
+ * there is such a queue.
+ */
+#include "core/broker/broker_state.h"
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "core/base/memory.h"
+#include "core/base/name.h"
+#include "core/base/variant.h"
+
+/* Bytes of a list that are looked at in one step, about. */
+#define RIGHTS_STEP 64
+
+struct conn_rights {
+	uint8_t place_len;
+	char place[NAME_FULL_MAX]; /* PLACE_HIDDEN */
+	size_t len;
+	uint8_t list[];
+};
+
+enum need_of {
+	NEED_NOTHING,
+	NEED_QUEUE,
+	NEED_NAMED, /* a queue, if one is named: neither "" nor "-" */
+	NEED_PATTERN,
+	NEED_SENT,     /* the queues of a SEND, or its topic */
+	NEED_RECEIVED, /* the queue of a SUBSCRIBE, or its pattern */
+};
+
+/*
+ * Frame, its field, what that names, and which verbs on it are needed: one of them is enough.  A frame that
+ * has several needs them all; one that has none here is denied.
+ */
+/* clang-format off */
+#define NEEDS(X) \
+	X(HELLO,        hello,        tags,        NOTHING,  0) /* see broker_may_hold() */ \
+	X(SEND,         send,         queue,       SENT,     RIGHT_SEND) \
+	X(SETTLE,       settle,       queue,       QUEUE,    RIGHT_RECV) \
+	X(SETTLE_SEND,  settle_send,  queue,       QUEUE,    RIGHT_RECV) \
+	X(SETTLE_SEND,  settle_send,  target,      QUEUE,    RIGHT_SEND) \
+	X(SUBSCRIBE,    subscribe,    queue,       RECEIVED, RIGHT_RECV) \
+	X(CREDIT,       credit,       sub,         NOTHING,  0) \
+	X(UNSUBSCRIBE,  unsubscribe,  sub,         NOTHING,  0) \
+	X(STARTED,      started,      queue,       NOTHING,  0) /* of what its session holds, … */ \
+	X(EXTEND,       extend,       stamp,       NOTHING,  0) /* … and this as well */ \
+	X(PING,         ping,         stamp,       NOTHING,  0) \
+	X(QUEUE_CREATE, queue_create, queue,       QUEUE,    RIGHT_ADMIN) \
+	X(QUEUE_CREATE, queue_create, dead_letter, NAMED,    RIGHT_SEND) \
+	X(QUEUE_SET,    queue_set,    queue,       QUEUE,    RIGHT_ADMIN) \
+	X(QUEUE_SET,    queue_set,    dead_letter, NAMED,    RIGHT_SEND) \
+	X(QUEUE_REMOVE, queue_remove, queue,       QUEUE,    RIGHT_ADMIN) \
+	X(QUEUE_PURGE,  queue_purge,  queue,       QUEUE,    RIGHT_ADMIN) \
+	X(CANCEL,       cancel,       queue,       QUEUE,    RIGHT_ADMIN) \
+	X(BIND,         bind,         queue,       QUEUE,    RIGHT_ADMIN) \
+	X(BIND,         bind,         pattern,     PATTERN,  RIGHT_RECV) \
+	X(UNBIND,       unbind,       queue,       QUEUE,    RIGHT_ADMIN) \
+	X(LIST,         list,         glob,        NOTHING,  0) /* rows: broker_may_see() */ \
+	X(BINDINGS,     bindings,     queue,       NOTHING,  0) /* … as well */ \
+	X(PEEK,         peek,         queue,       QUEUE,    RIGHT_RECV) \
+	X(HISTORY,      history,      queue,       QUEUE,    RIGHT_RECV) \
+	X(TRANSFER,     transfer,     queue,       QUEUE,    RIGHT_ADMIN) \
+	X(TRANSFER,     transfer,     target,      NAMED,    RIGHT_SEND) \
+	X(WATCH,        watch,        queue,       QUEUE,    RIGHT_SEND | RIGHT_RECV) \
+	X(BURIED,       buried,       queue,       QUEUE,    RIGHT_SEND | RIGHT_RECV) \
+	X(POSITION,     position,     queue,       QUEUE,    RIGHT_SEND) \
+	X(BYE,          bye,          answered,    NOTHING,  0)
+/* clang-format on */
+
+struct need {
+	uint8_t type;
+	uint8_t of;
+	uint8_t verbs;
+	uint8_t at; /* of the field, in the frame's struct */
+};
+
+static const struct need needs[] = {
+#define X(NAME, name, field, of, verbs) \
+	{WIRE_TYPE_##NAME, NEED_##of, verbs, offsetof(struct wire_##name, field)},
+    NEEDS(X)
+#undef X
+};
+
+void broker_rights(struct broker *b, uint64_t conn, struct slice list)
+{
+	struct conn *c = broker_conn(b, conn);
+	if (!c)
+		return;
+	free(c->rights);
+	c->rights = NULL;
+	if (!list.data)
+		return;
+	c->rights = memory_new(sizeof(*c->rights) + list.len);
+	c->rights->len = list.len;
+	memcpy(c->rights->list, list.data, list.len);
+}
+
+static struct slice rights_of(const struct conn *c)
+{
+	return c->rights ? slice_of(c->rights->list, c->rights->len) : RIGHTS_UNRESTRICTED;
+}
+
+uint64_t broker_rights_steps(const struct conn *c)
+{
+	return c->rights ? c->rights->len / RIGHTS_STEP : 0;
+}
+
+/* Whether it is the name of an ephemeral subscription of that session: only it can have that. */
+static bool is_own(const struct session *s, struct slice name)
+{
+	char bytes[NAME_EPHEMERAL_MAX];
+	struct slice begin = name_of_ephemeral(bytes, s->id, 0);
+	begin.len--;
+	return name_is_ephemeral(name) && name.len > begin.len &&
+	       slice_eq(slice_of(name.data, begin.len), begin);
+}
+
+bool broker_granted(const struct conn *c, unsigned verbs, struct slice queue)
+{
+	if (!c->rights || rights_grant(rights_of(c), RIGHTS_QUEUE, verbs, queue))
+		return true;
+	return (verbs & RIGHT_RECV) && c->session && is_own(c->session, queue);
+}
+
+bool broker_may_see(const struct conn *c, struct slice queue)
+{
+	return broker_granted(c, RIGHTS_ALL, queue);
+}
+
+static bool missing(unsigned verbs, const char *of, struct slice name, char text[TEXT_MAX + 1])
+{
+	static const char *const words[RIGHTS_ALL + 1] = {[RIGHT_SEND] = "\"send\"",
+	    [RIGHT_RECV] = "\"recv\"",
+	    [RIGHT_SEND | RIGHT_RECV] = "\"send\" or \"recv\"",
+	    [RIGHT_ADMIN] = "\"admin\""};
+	snprintf(text, TEXT_MAX + 1, "right %s on %s %.*s is missing", words[verbs], of,
+	    (int)name.len, (const char *)name.data);
+	return false;
+}
+
+static bool queue_granted(
+    const struct conn *c, unsigned verbs, struct slice name, char text[TEXT_MAX + 1])
+{
+	return broker_granted(c, verbs, name) || missing(verbs, "queue", name, text);
+}
+
+static bool pattern_granted(
+    const struct conn *c, unsigned verbs, struct slice name, char text[TEXT_MAX + 1])
+{
+	return rights_grant_pattern(rights_of(c), verbs, name) ||
+	       missing(verbs, "topic", name, text);
+}
+
+/* A list that cannot be read is refused later, whatever it grants. */
+static bool sent_granted(
+    const struct conn *c, unsigned verbs, const struct wire_send *m, char text[TEXT_MAX + 1])
+{
+	struct slice further = {0};
+	if (m->flags & SEND_TOPIC)
+		return rights_grant(rights_of(c), RIGHTS_TOPIC, verbs, m->queue) ||
+		       missing(verbs, "topic", m->queue, text);
+	if (!queue_granted(c, verbs, m->queue, text))
+		return false;
+	tags_find(m->tags, SEND_TAG_QUEUES, &further);
+	struct reader r = reader_of(further);
+	for (uint32_t i = 1; i < SEND_QUEUES_MAX && reader_left(&r) > 0; i++) {
+		struct slice name = get_str(&r);
+		if (!r.bad && !queue_granted(c, verbs, name, text))
+			return false;
+	}
+	return true;
+}
+
+static bool granted(
+    const struct conn *c, const struct need *n, const void *m, char text[TEXT_MAX + 1])
+{
+	const struct slice *name = (const void *)((const uint8_t *)m + n->at);
+	switch ((enum need_of)n->of) {
+	case NEED_NOTHING:
+		return true;
+	case NEED_QUEUE:
+		return queue_granted(c, n->verbs, *name, text);
+	case NEED_NAMED:
+		return name->len == 0 || slice_eq(*name, slice_str("-")) ||
+		       queue_granted(c, n->verbs, *name, text);
+	case NEED_PATTERN:
+		return pattern_granted(c, n->verbs, *name, text);
+	case NEED_SENT:
+		return sent_granted(c, n->verbs, m, text);
+	case NEED_RECEIVED:
+		return (((const struct wire_subscribe *)m)->flags & SUBSCRIBE_EPHEMERAL
+			    ? pattern_granted
+			    : queue_granted)(c, n->verbs, *name, text);
+	}
+	return false;
+}
+
+bool broker_may_do(const struct conn *c, unsigned type, const void *m, char text[TEXT_MAX + 1])
+{
+	bool known = false;
+	if (!c->rights)
+		return true;
+	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++) {
+		if (needs[i].type != type)
+			continue;
+		known = true;
+		if (!granted(c, &needs[i], m, text))
+			return false;
+	}
+	if (!known)
+		snprintf(text, TEXT_MAX + 1, "no right lets %s be", wire_name(type));
+	return known;
+}
+
+bool broker_may_hold(
+    struct broker *b, const struct conn *c, const struct session *s, char text[TEXT_MAX + 1])
+{
+	const struct range *r = c->rights ? session_held_next(s, 0, 0) : NULL;
+	for (; r; r = session_held_next(s, r->queue->id + 1, 0)) {
+		struct slice name = queue_name(r->queue);
+		broker_works(b, 1 + broker_rights_steps(c));
+		if (!is_own(s, name) && !queue_granted(c, RIGHT_RECV, name, text))
+			return false;
+	}
+	return true;
+}
+
+struct slice broker_place_tell(struct conn *c, struct slice name)
+{
+	/* What is longer its client has made up. */
+	if (name.len > NAME_FULL_MAX || broker_may_see(c, name))
+		return name;
+	memmove(c->rights->place, name.data, name.len);
+	c->rights->place_len = (uint8_t)name.len;
+	return slice_str(PLACE_HIDDEN);
+}
+
+struct slice broker_place_of(const struct conn *c, struct slice told)
+{
+	if (!c->rights || !slice_eq(told, slice_str(PLACE_HIDDEN)))
+		return told;
+	return slice_of(c->rights->place, c->rights->place_len);
+}
