@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #include "gate.h"
+#include "sys/net/rights_file.h"
 #include "sys/process/daemon_options.h"
 #include "sys/process/heap.h"
 #include "sys/process/ready.h"
@@ -82,6 +83,17 @@ static struct options parse(int argc, char **argv, struct config *config)
 	return o;
 }
 
+/* A file that is wrong is told at the start. */
+static enum rmq_error check_rights(const struct config *config, struct reason *why)
+{
+	struct rights_file f = {.groups_len = 0};
+	enum rmq_error err = RMQ_E_OK;
+	if (config_given(config, rights))
+		err = rights_file_read(&f, config->rights, why);
+	rights_file_deinit(&f);
+	return err;
+}
+
 static void read_settings(struct config *config, const struct options *o)
 {
 	struct reason why = {""};
@@ -91,6 +103,8 @@ static void read_settings(struct config *config, const struct options *o)
 		err = config_read(config, o->config, &why);
 	if (!err)
 		err = config_check(config, SETTINGS_WANTED, &why);
+	if (!err)
+		err = check_rights(config, &why);
 	if (err)
 		fail(err, &why);
 }

@@ -105,6 +105,10 @@ anon_kib() {
 	run rmq-gated -c conf
 	assert_failure 78
 	assert_line --partial "conf:2:"
+	rmq-keygen key >/dev/null
+	echo 'send queue="a"' >rights
+	run -78 rmq-gated --name n1 --key key --rights rights
+	assert_output "rmq-gated: rights:1: who may do it is missing: rmq1:KEY NAME, user:NAME or group:NAME"
 }
 
 @test "rmq-gated: -h and -V print to stdout and exit 0" {

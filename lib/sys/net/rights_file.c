@@ -1,0 +1,289 @@
+#include "sys/net/rights_file.h"
+
+#include <stdlib.h>
+#include <sys/queue.h>
+
+#include "sys/net/rights_line.h"
+#include "sys/stream/lines.h"
+
+/* A line of the file. */
+struct line {
+	STAILQ_ENTRY(line) entry;
+	struct wall_time until;
+	unsigned networks_count;
+	struct rights_network *networks; /* after the entries */
+	size_t len;
+	uint8_t entries[];
+};
+
+/* All lines for one key, user or group. */
+struct rights_of_one {
+	RB_ENTRY(rights_of_one) entry;
+	enum rights_who who;
+	uint8_t key[KEY_SIZE];
+	uint32_t id;
+	char name[BEHALF_NAME_MAX + 1];
+	size_t len; /* bytes of the entries of all lines */
+	STAILQ_HEAD(, line) lines;
+};
+
+static int rights_compare(const struct rights_of_one *a, const struct rights_of_one *b)
+{
+	if (a->who != b->who)
+		return a->who < b->who ? -1 : 1;
+	if (a->id != b->id)
+		return a->id < b->id ? -1 : 1;
+	return memcmp(a->key, b->key, KEY_SIZE);
+}
+
+RB_PROTOTYPE(rights_tree, rights_of_one, entry, rights_compare)
+RB_GENERATE(rights_tree, rights_of_one, entry, rights_compare)
+
+static struct rights_of_one *find(
+    const struct rights_file *f, enum rights_who who, const uint8_t key[KEY_SIZE], uint32_t id)
+{
+	struct rights_of_one wanted = {.who = who, .id = id};
+	if (key)
+		memcpy(wanted.key, key, KEY_SIZE);
+	/* The tree does not change, but the macro is without const. */
+	struct rights_tree all = f->all;
+	return RB_FIND(rights_tree, &all, &wanted);
+}
+
+void rights_file_deinit(struct rights_file *f)
+{
+	struct rights_of_one *one;
+	struct line *l;
+	while ((one = RB_ROOT(&f->all))) {
+		RB_REMOVE(rights_tree, &f->all, one);
+		while ((l = STAILQ_FIRST(&one->lines))) {
+			STAILQ_REMOVE_HEAD(&one->lines, entry);
+			free(l);
+		}
+		free(one);
+	}
+	*f = (struct rights_file){.groups_len = 0};
+}
+
+/* ---- reading ---- */
+
+static enum rmq_error no_memory(struct reason *what)
+{
+	return reason_set(what, RMQ_E_CONFIG, "out of memory");
+}
+
+static enum rmq_error add_line(
+    struct rights_of_one *one, const struct rights_line *l, struct reason *what)
+{
+	size_t networks_size = l->networks_count * sizeof(l->networks[0]);
+	struct line *line = malloc(sizeof(*line) + l->len + networks_size);
+	if (!line)
+		return no_memory(what);
+	line->until = l->until;
+	line->networks_count = l->networks_count;
+	line->networks = (struct rights_network *)(void *)(line->entries + l->len);
+	line->len = l->len;
+	memcpy(line->entries, l->entries, l->len);
+	memcpy(line->networks, l->networks, networks_size);
+	STAILQ_INSERT_TAIL(&one->lines, line, entry);
+	one->len += l->len;
+	return RMQ_E_OK;
+}
+
+static struct rights_of_one *add_one(struct rights_file *f, const struct rights_line *l)
+{
+	struct rights_of_one *one = calloc(1, sizeof(*one));
+	if (!one)
+		return NULL;
+	one->who = l->who;
+	one->id = l->id;
+	memcpy(one->key, l->key, KEY_SIZE);
+	memcpy(one->name, l->name, sizeof(one->name));
+	STAILQ_INIT(&one->lines);
+	RB_INSERT(rights_tree, &f->all, one);
+	return one;
+}
+
+/*
+ * That the answer to each question fits a list of rights, also for a user of all groups.  (That of a
+ * user who has no line is not longer.)
+ */
+static bool fits(struct rights_file *f, const struct rights_of_one *one)
+{
+	if (one->who == RIGHTS_KEY)
+		return one->len <= RIGHTS_MAX;
+	if (one->who == RIGHTS_USER && one->len > f->user_len)
+		f->user_len = one->len;
+	return f->groups_len + f->user_len <= RIGHTS_MAX;
+}
+
+static bool take(void *context, char *text, struct reason *what)
+{
+	struct rights_file *f = context;
+	struct rights_line l;
+	if (rights_line_parse(&l, text, what) != RMQ_E_OK)
+		return false;
+	struct rights_of_one *one = find(f, l.who, l.key, l.id);
+	if (one && strcmp(one->name, l.name) != 0) {
+		(void)reason_set(
+		    what, RMQ_E_CONFIG, "the key has the name '%s' in a line above", one->name);
+		return false;
+	}
+	if (!one)
+		one = add_one(f, &l);
+	if (!one) {
+		(void)no_memory(what);
+		return false;
+	}
+	if (add_line(one, &l, what) != RMQ_E_OK)
+		return false;
+	if (l.who == RIGHTS_GROUP)
+		f->groups_len += l.len;
+	if (fits(f, one))
+		return true;
+	(void)reason_set(what, RMQ_E_CONFIG,
+	    "the rights of %s are longer than %d bytes now: use *",
+	    l.who == RIGHTS_KEY ? "the key" : "a user and all groups together", RIGHTS_MAX);
+	return false;
+}
+
+/* All of it, or nothing. */
+static enum rmq_error finish(
+    struct rights_file *f, struct rights_file *fresh, enum rmq_error err)
+{
+	rights_file_deinit(err ? fresh : f);
+	if (!err)
+		*f = *fresh;
+	return err;
+}
+
+enum rmq_error rights_file_read(struct rights_file *f, const char *path, struct reason *why)
+{
+	struct rights_file fresh = {.groups_len = 0};
+	return finish(f, &fresh, lines_read(path, take, &fresh, why));
+}
+
+enum rmq_error rights_file_parse(
+    struct rights_file *f, struct slice bytes, const char *path, struct reason *why)
+{
+	struct rights_file fresh = {.groups_len = 0};
+	return finish(f, &fresh, lines_parse(bytes, path, take, &fresh, why));
+}
+
+/* ---- asking ---- */
+
+static void answer_begin(struct rights_granted *g)
+{
+	g->name[0] = '\0';
+	g->until.ms = UINT64_MAX;
+	g->len = 0;
+}
+
+/*
+ * Adds what holds now, for a client that comes from there (NULL: it is of this machine).  Whether
+ * there is something that would hold if it were not over.
+ */
+static bool answer_add(struct rights_granted *g, const struct rights_of_one *one,
+    const struct sockaddr *from, struct wall_time now)
+{
+	const struct line *l;
+	bool over = false;
+	STAILQ_FOREACH (l, &one->lines, entry) {
+		if (l->networks_count > 0 &&
+		    !rights_line_from(l->networks, l->networks_count, from))
+			continue;
+		if (now.ms >= l->until.ms) {
+			over = true;
+			continue;
+		}
+		/* That it fits was made sure of: see fits(). */
+		memcpy(g->list + g->len, l->entries, l->len);
+		g->len += l->len;
+		if (l->until.ms < g->until.ms)
+			g->until = l->until;
+	}
+	return over;
+}
+
+bool rights_file_knows(const struct rights_file *f, const uint8_t key[KEY_SIZE])
+{
+	return find(f, RIGHTS_KEY, key, 0) != NULL;
+}
+
+enum rmq_error rights_file_key(const struct rights_file *f, const uint8_t key[KEY_SIZE],
+    const struct sockaddr *from, struct wall_time now, struct rights_granted *g,
+    const char **why)
+{
+	const struct rights_of_one *one = find(f, RIGHTS_KEY, key, 0);
+	answer_begin(g);
+	if (!one) {
+		*why = "its key is not in the file of rights";
+		return RMQ_E_DENIED;
+	}
+	bool over = answer_add(g, one, from, now);
+	memcpy(g->name, one->name, sizeof(g->name));
+	if (g->len > 0)
+		return RMQ_E_OK;
+	*why = over ? "the rights of its key are over (expires=)"
+		    : "its key may not come from that address (from=)";
+	return RMQ_E_DENIED;
+}
+
+static bool of_group(uint32_t id, const gid_t *groups, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (groups[i] == id)
+			return true;
+	return false;
+}
+
+enum rmq_error rights_file_user(const struct rights_file *f, uid_t uid, const gid_t *groups,
+    size_t groups_count, struct wall_time now, struct rights_granted *g, const char **why)
+{
+	struct rights_tree all = f->all;
+	struct rights_of_one *one = find(f, RIGHTS_USER, NULL, uid);
+	bool over = false;
+	answer_begin(g);
+	if (one)
+		over |= answer_add(g, one, NULL, now);
+	/* Groups come last in the tree. */
+	RB_FOREACH_REVERSE(one, rights_tree, &all)
+	{
+		if (one->who != RIGHTS_GROUP)
+			break;
+		if (of_group(one->id, groups, groups_count))
+			over |= answer_add(g, one, NULL, now);
+	}
+	if (g->len > 0)
+		return RMQ_E_OK;
+	*why = over ? "the user's rights are over (expires=)"
+		    : "neither the user nor a group of it is in the file of rights";
+	return RMQ_E_DENIED;
+}
+
+static bool same(enum rmq_error a_err, const struct rights_granted *a, enum rmq_error b_err,
+    const struct rights_granted *b)
+{
+	return a_err == b_err && a->until.ms == b->until.ms && strcmp(a->name, b->name) == 0 &&
+	       slice_eq(rights_granted_list(a), rights_granted_list(b));
+}
+
+bool rights_file_same_key(const struct rights_file *a, const struct rights_file *b,
+    const uint8_t key[KEY_SIZE], const struct sockaddr *from, struct wall_time now)
+{
+	struct rights_granted of_a, of_b;
+	const char *why;
+	enum rmq_error a_err = rights_file_key(a, key, from, now, &of_a, &why);
+	enum rmq_error b_err = rights_file_key(b, key, from, now, &of_b, &why);
+	return same(a_err, &of_a, b_err, &of_b);
+}
+
+bool rights_file_same_user(const struct rights_file *a, const struct rights_file *b, uid_t uid,
+    const gid_t *groups, size_t groups_count, struct wall_time now)
+{
+	struct rights_granted of_a, of_b;
+	const char *why;
+	enum rmq_error a_err = rights_file_user(a, uid, groups, groups_count, now, &of_a, &why);
+	enum rmq_error b_err = rights_file_user(b, uid, groups, groups_count, now, &of_b, &why);
+	return same(a_err, &of_a, b_err, &of_b);
+}
