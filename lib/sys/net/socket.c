@@ -1,5 +1,6 @@
 #include "sys/net/socket.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -264,6 +266,16 @@ enum rmq_error socket_host_parse(struct socket_host *h, const char *text, const 
 	h->host[len] = '\0';
 	h->port = (uint16_t)port;
 	return RMQ_E_OK;
+}
+
+bool socket_host_same(const struct socket_host *a, const struct socket_host *b)
+{
+	struct in6_addr a6, b6;
+	if (a->port != b->port)
+		return false;
+	if (inet_pton(AF_INET6, a->host, &a6) == 1 && inet_pton(AF_INET6, b->host, &b6) == 1)
+		return memcmp(&a6, &b6, sizeof(a6)) == 0;
+	return strcasecmp(a->host, b->host) == 0;
 }
 
 void socket_host_print(const struct socket_host *h, char text[SOCKET_HOST_TEXT_SIZE])

@@ -105,6 +105,9 @@ struct socket_host {
 enum rmq_error socket_host_parse(struct socket_host *h, const char *text, const char **why)
     __attribute__((warn_unused_result));
 
+/* Whether they say the same: names in any case, IPv6 in any form. */
+bool socket_host_same(const struct socket_host *a, const struct socket_host *b);
+
 /* The other way round. */
 void socket_host_print(const struct socket_host *h, char text[SOCKET_HOST_TEXT_SIZE]);
 

@@ -4,8 +4,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "core/base/text.h"
-
 static struct slice trim(struct slice s)
 {
 	static const char blanks[] = " \t\r";
@@ -68,6 +66,17 @@ static enum rmq_error read_all(int fd, struct text *all)
 	}
 }
 
+enum rmq_error lines_load(struct text *all, int fd, const char *path, struct reason *why)
+{
+	enum rmq_error err = read_all(fd, all);
+	if (err)
+		(void)reason_set(why, err, "%s: %s", path,
+		    err == RMQ_E_IO	 ? strerror(errno)
+		    : err == RMQ_E_LIMIT ? "out of memory"
+					 : "the file is too large");
+	return err;
+}
+
 enum rmq_error lines_read(const char *path, lines_take *take, void *context, struct reason *why)
 {
 	struct text all = {0};
@@ -78,10 +87,7 @@ enum rmq_error lines_read(const char *path, lines_take *take, void *context, str
 		    : errno == ENOENT || errno == ENOTDIR ? RMQ_E_CONFIG
 							  : RMQ_E_IO,
 		    "%s: %s", path, strerror(errno));
-	enum rmq_error err = read_all(fd, &all);
-	if (err)
-		(void)reason_set(why, err, "%s: %s", path,
-		    err == RMQ_E_IO ? strerror(errno) : "the file is too large");
+	enum rmq_error err = lines_load(&all, fd, path, why);
 	close(fd);
 	if (!err)
 		err = lines_parse(slice_of(all.data, all.len), path, take, context, why);

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "core/base/codec.h"
+#include "core/base/text.h"
 #include "sys/process/reason.h"
 
 #define LINES_FILE_MAX (1u << 20)
@@ -28,5 +29,9 @@ enum rmq_error lines_read(const char *path, lines_take *take, void *context, str
 /* The same of bytes in memory; `path` is what *why calls them. */
 enum rmq_error lines_parse(struct slice bytes, const char *path, lines_take *take,
     void *context, struct reason *why) __attribute__((warn_unused_result));
+
+/* All bytes of an open file, appended to `all`; limit and errors as of lines_read(). */
+enum rmq_error lines_load(struct text *all, int fd, const char *path, struct reason *why)
+    __attribute__((warn_unused_result));
 
 #endif
