@@ -368,7 +368,7 @@ enum rmq_error settler_open(struct settler *a, const struct ack_options *o, stru
 	    .arg = a, .done = on_done, .failed = on_failed, .fatal = on_fatal};
 
 	a->o = o;
-	enum rmq_error err = client_io_open(&a->io, o->common.servers, &config, &host, why);
+	enum rmq_error err = client_io_open(&a->io, &o->common, &config, &host, why);
 	if (err)
 		return err;
 	int error = printer_open(&a->printer, STDOUT_FILENO, '\n');

@@ -184,7 +184,7 @@ enum rmq_error admin_open(struct admin *a)
 	    .history = on_history,
 	    .fatal = on_fatal};
 	log_init("rmq-queue", a->common.quiet ? -1 : a->common.verbose);
-	enum rmq_error err = client_io_open(&a->io, a->common.servers, &config, &host, &why);
+	enum rmq_error err = client_io_open(&a->io, &a->common, &config, &host, &why);
 	return err ? admin_fail(a, err, "%s", why.text) : RMQ_E_OK;
 }
 

@@ -824,7 +824,7 @@ enum rmq_error receiver_open(
 	r->batch = 1;
 	r->read_poll_ms = 1;
 	r->prefetch = o->prefetch ? o->prefetch : PREFETCH_MIN;
-	enum rmq_error err = client_io_open(&r->io, o->common.servers, &config, &host, why);
+	enum rmq_error err = client_io_open(&r->io, &o->common, &config, &host, why);
 	if (err)
 		return err;
 	struct mono_time now = clock_mono();

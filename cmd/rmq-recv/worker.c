@@ -748,7 +748,7 @@ static enum rmq_error open_client(struct worker *w, struct reason *why)
 	    .listed = on_listed,
 	    .list_end = on_list_end,
 	    .fatal = on_fatal};
-	enum rmq_error err = client_io_open(&w->io, o->common.servers, &config, &host, why);
+	enum rmq_error err = client_io_open(&w->io, &o->common, &config, &host, why);
 	if (err)
 		return err;
 	w->heard = clock_mono();

@@ -524,7 +524,7 @@ enum rmq_error sender_open(struct sender *s, const struct send_options *o, struc
 	s->skipped.whole = in->kind == INPUT_WHOLE;
 	if (s->skipped.fd >= 0)
 		in->splitter.dropped = &in->dropped;
-	enum rmq_error err = client_io_open(&s->io, o->common.servers, &config, &host, why);
+	enum rmq_error err = client_io_open(&s->io, &o->common, &config, &host, why);
 	s->placed = !o->resume;
 	if (!err && o->resume)
 		(void)client_position(

@@ -566,7 +566,8 @@ static void life_begin(void)
 	a.number = a.token = a.held_len = a.said_ms = 0;
 	a.made = a.subscribed = a.unsubscribes = a.unsubscribed = a.said_bye = a.over =
 	    a.looks = false;
-	enum rmq_error error = client_io_open(&a.io, a.servers, &config, &host, &why);
+	enum rmq_error error = client_io_open(
+	    &a.io, &(struct client_options){.servers = a.servers}, &config, &host, &why);
 	if (error)
 		errx(error_exit(error), "%s", why.text);
 	if (!a.scan)

@@ -99,7 +99,7 @@ static void connect_now(struct world *w)
 	if (w->connected || w->fatal || !client_connect(w->client, w->now, &target))
 		return;
 	w->connected = true;
-	client_connected(w->client, w->now);
+	client_connected(w->client, w->now, 0);
 }
 
 static void input(struct world *w, struct slice bytes)

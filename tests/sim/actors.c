@@ -614,7 +614,7 @@ static void connect_now(struct actor *a)
 	}
 	a->link->uid = ACTORS_UID + a->number % ACTORS_USERS;
 	trace("connect", a->number, a->link->id, a->link->uid, 0);
-	client_connected(a->client, mono(a));
+	client_connected(a->client, mono(a), 0);
 }
 
 static void lose(struct actor *a)

@@ -265,7 +265,7 @@ static void connect_at(uint64_t now)
 {
 	struct client_target target;
 	assert_true(client_connect(client, NOW(now), &target));
-	client_connected(client, NOW(now));
+	client_connected(client, NOW(now), 0);
 }
 
 /* A token of which each byte is the session's number. */
@@ -807,12 +807,12 @@ static void redirects_are_followed_and_end(void **state)
 	assert_true(client_connect(client, NOW(5), &target));
 	assert_true(slice_eq(target.address, slice_str("unix:/x")));
 	for (int i = 0; i < 7; i++) {
-		client_connected(client, NOW(5));
+		client_connected(client, NOW(5), 0);
 		DAEMON(5, redirect, slice_str("unix:/x"));
 		client_disconnected(client, NOW(5));
 		assert_true(client_connect(client, NOW(5), &target));
 	}
-	client_connected(client, NOW(5));
+	client_connected(client, NOW(5), 0);
 	DAEMON(5, redirect, slice_str("unix:/x"));
 	client_disconnected(client, NOW(5));
 	assert_false(client_connect(client, NOW(5), &target));
@@ -838,6 +838,67 @@ static void a_redirect_that_leads_nowhere_is_not_the_end(void **state)
 	}
 	connect_at(t);
 	welcome(t, 9, 0);
+}
+
+/* What its HELLO says of how it is connected. */
+static uint64_t hello_how(uint64_t now)
+{
+	struct slice pieces[CLIENT_PIECES];
+	struct frame f;
+	struct wire_hello m;
+	size_t used;
+	assert_true(client_output(client, NOW(now), pieces, CLIENT_PIECES) > 0);
+	assert_int_equal(frame_parse(pieces[0], &f, &used), RMQ_E_OK);
+	assert_int_equal(f.type, WIRE_TYPE_HELLO);
+	assert_true(wire_hello_decode(f.payload, &m));
+	client_wrote(client, 0);
+	return tags_find_u64(m.tags, HELLO_TAG_HOW);
+}
+
+static void who_cannot_go_where_it_is_redirected_has_its_contact_point_relay(void **state)
+{
+	(void)state;
+	struct client_target target;
+	setup_config(&(struct client_config){2, 16, 30000, 7, false});
+	send_text(5, "a");
+	assert_true(client_connect(client, NOW(5), &target));
+	client_connected(client, NOW(5), HELLO_FAR);
+	assert_int_equal(hello_how(5), HELLO_FAR);
+	DAEMON(5, redirect, slice_str("n2:7411"));
+	client_disconnected(client, NOW(5));
+	assert_true(client_connect(client, NOW(5), &target));
+	assert_int_equal(target.address.len, 7);
+	client_unreachable(client, NOW(2005));
+	assert_true(client_connect(client, NOW(2005), &target));
+	assert_int_equal(target.address.len, 0);
+	assert_int_equal(target.server, 0);
+	client_connected(client, NOW(2005), HELLO_FAR);
+	assert_int_equal(hello_how(2005), HELLO_FAR | HELLO_RELAY);
+	/* The next contact point may lead elsewhere. */
+	DAEMON(2005, not_yet, 10);
+	client_disconnected(client, NOW(2005));
+	assert_true(client_connect(client, NOW(2100), &target));
+	assert_int_equal(target.server, 1);
+	client_connected(client, NOW(2100), 0);
+	assert_int_equal(hello_how(2100), 0);
+}
+
+static void contact_points_may_change(void **state)
+{
+	(void)state;
+	struct client_target target;
+	send_text(5, "a");
+	client_contacts(client, 3);
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_true(client_connect(client, NOW(5), &target));
+		assert_int_equal(target.server, i);
+		if (i < 2)
+			client_disconnected(client, NOW(5));
+	}
+	client_contacts(client, 2);
+	client_disconnected(client, NOW(5));
+	assert_true(client_connect(client, NOW(1005), &target));
+	assert_true(target.server < 2);
 }
 
 static void who_is_redirected_and_loses_it_comes_back_at_once_to_its_contact_point(void **state)
@@ -871,7 +932,7 @@ static void a_daemon_that_ends_again_and_again_is_not_asked_at_once_each_time(vo
 		if (!client_connect(client, NOW(t), &target))
 			continue;
 		connections++;
-		client_connected(client, NOW(t));
+		client_connected(client, NOW(t), 0);
 		welcome(t, 9, 0);
 		client_disconnected(client, NOW(t));
 	}
@@ -888,7 +949,7 @@ static void not_yet_is_come_back_to_in_its_time_and_within_200_ms(void **state)
 	client_disconnected(client, NOW(5));
 	assert_false(client_connect(client, NOW(104), &target));
 	assert_true(client_connect(client, NOW(130), &target));
-	client_connected(client, NOW(130));
+	client_connected(client, NOW(130), 0);
 	for (uint64_t t = 130; t < 20000; t += 200) {
 		DAEMON(t, not_yet, 60000);
 		client_disconnected(client, NOW(t));
@@ -911,7 +972,7 @@ static void not_yet_goes_to_the_next_contact_point_and_is_no_progress(void **sta
 		client_tick(client, NOW(t));
 		assert_true(client_connect(client, NOW(t), &target));
 		assert_int_equal(target.server, expected);
-		client_connected(client, NOW(t));
+		client_connected(client, NOW(t), 0);
 		DAEMON(t, not_yet, 50);
 		client_disconnected(client, NOW(t));
 	}
@@ -1625,6 +1686,8 @@ int main(void)
 	    T(no_daemon_is_told_after_the_timeout_and_not_before), T(a_timeout_of_0_tries_once),
 	    T(a_silent_daemon_times_out_and_waiting_for_input_does_not),
 	    T(redirects_are_followed_and_end), T(a_redirect_that_leads_nowhere_is_not_the_end),
+	    T(who_cannot_go_where_it_is_redirected_has_its_contact_point_relay),
+	    T(contact_points_may_change),
 	    T(who_is_redirected_and_loses_it_comes_back_at_once_to_its_contact_point),
 	    T(a_daemon_that_ends_again_and_again_is_not_asked_at_once_each_time),
 	    T(not_yet_is_come_back_to_in_its_time_and_within_200_ms),

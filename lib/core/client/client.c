@@ -139,11 +139,12 @@ bool client_connect(struct client *c, struct mono_time now, struct client_target
 	return true;
 }
 
-void client_connected(struct client *c, struct mono_time now)
+void client_connected(struct client *c, struct mono_time now, unsigned how)
 {
 	assert(c->state == CONNECTING);
 	client_note_asking(c, now);
 	c->state = GREETING;
+	c->how = how;
 	c->greeted = now;
 	client_send_hello(c);
 }
@@ -209,6 +210,7 @@ static void next_contact(struct client *c)
 	c->server = (c->server + 1) % c->config.servers;
 	c->redirect_len = 0;
 	c->redirects = 0;
+	c->relay = false;
 }
 
 /*
@@ -255,6 +257,25 @@ void client_disconnected(struct client *c, struct mono_time now)
 	client_send_disconnected(c);
 	client_recv_disconnected(c);
 	client_note_asking(c, now);
+}
+
+/* The contact point is still the same one: c->server was left when it redirected. */
+void client_unreachable(struct client *c, struct mono_time now)
+{
+	assert(c->state == CONNECTING && c->redirect_len > 0);
+	c->redirect_len = 0;
+	c->relay = true;
+	c->retry_at = now;
+	c->told = true;
+	client_disconnected(c, now);
+}
+
+void client_contacts(struct client *c, uint32_t servers)
+{
+	assert(servers > 0);
+	c->config.servers = servers;
+	if (c->server >= servers)
+		c->server = 0;
 }
 
 bool client_welcomed(const struct client *c)

@@ -207,9 +207,17 @@ struct client_target {
  */
 bool client_connect(struct client *c, struct mono_time now, struct client_target *target)
     __attribute__((warn_unused_result));
-void client_connected(struct client *c, struct mono_time now);
+/* how: HELLO_FAR, if there is another process than the daemon at the other end, or 0. */
+void client_connected(struct client *c, struct mono_time now, unsigned how);
 /* The connection failed, was refused or is lost. */
 void client_disconnected(struct client *c, struct mono_time now);
+/*
+ * None can be made to where it was redirected: it goes back to the contact point that did so, which
+ * shall relay instead (HELLO_RELAY).
+ */
+void client_unreachable(struct client *c, struct mono_time now);
+/* So many contact points there are from now on, >= 1; the first ones are as before. */
+void client_contacts(struct client *c, uint32_t servers);
 /* The host can never connect: the client gives up, with fatal(code, text). */
 void client_fail(struct client *c, enum rmq_error code, struct slice text);
 /* Whether the daemon has answered HELLO on this connection. */

@@ -1078,11 +1078,12 @@ void client_send_free(struct client *c)
 
 void client_send_hello(struct client *c)
 {
-	uint8_t list[4 + SESSION_TOKEN_SIZE];
+	uint8_t list[4 + SESSION_TOKEN_SIZE + TAG_U64_SIZE];
 	struct writer w = writer_of(list, sizeof(list));
 	c->control.len = 0;
 	if (c->has_token)
 		tags_put(&w, HELLO_TAG_TOKEN, slice_of(c->token, sizeof(c->token)));
+	tags_put_u64(&w, HELLO_TAG_HOW, c->how | (c->relay ? HELLO_RELAY : 0));
 	PUT(c, hello, WIRE_HELLO_VERSIONS, c->session, c->answered, slice_of(w.p, w.len));
 }
 

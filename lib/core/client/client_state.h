@@ -103,6 +103,9 @@ struct client {
 	uint32_t redirects;
 	char redirect[UINT8_MAX];
 	size_t redirect_len;
+	bool
+	    relay; /* the contact point is asked to relay: where it leads to cannot be reached */
+	unsigned how; /* HELLO_FAR or 0, of this connection */
 	struct mono_time retry_at;
 	struct mono_time greeted;     /* HELLO was said */
 	struct mono_time quick_after; /* no quick attempt before that */

@@ -9,14 +9,21 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "sys/client/remote.h"
 #include "sys/process/clock.h"
 #include "sys/process/log.h"
 
-#define IN_CAP (256u << 10)
+#define IN_CAP	       (256u << 10)
+#define FINISH_MS      1000 /* for what was written to arrive, at the end */
+#define COMMAND_END_MS 200  /* for a command to end that has closed its connection */
+#define LOST_MS	       60000 /* before it is tried again to go to where it was redirected in vain */
 
-static_assert(IN_CAP >= FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX, "a frame fits");
+static_assert(
+    IN_CAP >= FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX + CLIENT_LINK_FRAME_MAX + LINK_PLAIN_MAX,
+    "a record fits after a part of a frame of each kind");
 
 static enum rmq_error parse_servers(
     struct client_io *io, const char *servers, struct reason *why)
@@ -25,17 +32,33 @@ static enum rmq_error parse_servers(
 	enum rmq_error err;
 	if (!servers) {
 		io->servers_count = 1;
-		err = socket_address_default(&io->servers[0], &text);
+		io->servers[0].kind = ADDRESS_UNIX;
+		err = socket_address_default(&io->servers[0].path, &text);
 		return err ? reason_set(why, err, "%s", text) : RMQ_E_OK;
 	}
 	for (const char *rest = servers; rest;) {
 		if (io->servers_count == CLIENT_IO_SERVERS_MAX)
 			return reason_set(why, RMQ_E_USAGE, "%s: too many addresses", servers);
-		err = socket_address_parse(&io->servers[io->servers_count++], &rest, &text);
+		err = client_address_parse(&io->servers[io->servers_count++], &rest, &text);
 		if (err)
 			return reason_set(why, err, "%s: %s", servers, text);
 	}
 	return RMQ_E_OK;
+}
+
+/* For those who need it: starting up is most of what sending one message costs. */
+static enum rmq_error prepare_remote(
+    struct client_io *io, const struct client_options *o, struct reason *why)
+{
+	bool wanted = false;
+	for (uint32_t i = 0; i < io->servers_count; i++)
+		wanted |= io->servers[i].kind == ADDRESS_HOST;
+	if (!wanted)
+		return RMQ_E_OK;
+	io->remote = remote_new(&io->in);
+	if (!io->remote)
+		return reason_set(why, RMQ_E_LIMIT, "out of memory");
+	return remote_find_files(io->remote, o, why);
 }
 
 /* Differs between processes and in time: all that jitter needs. */
@@ -44,40 +67,88 @@ static uint64_t seed(void)
 	return clock_mono().ms << 24 ^ clock_wall().ms << 8 ^ (uint64_t)getpid();
 }
 
-enum rmq_error client_io_open(struct client_io *io, const char *servers,
+enum rmq_error client_io_open(struct client_io *io, const struct client_options *o,
     const struct client_config *config, const struct client_host *host, struct reason *why)
 {
 	struct client_config c = *config;
-	io->client = NULL;
-	io->servers_count = 0;
+	memset(io, 0, sizeof(*io));
 	io->fd = -1;
-	io->error = RMQ_E_OK;
-	io->in_len = 0;
-	io->target[0] = 0;
-	io->said = CLIENT_WAITS_NOT;
 	io->patience_ms = CLIENT_IO_PATIENCE_MS;
-	enum rmq_error err = parse_servers(io, servers, why);
-	if (err)
+	enum rmq_error err = parse_servers(io, o->servers, why);
+	if (!err)
+		err = prepare_remote(io, o, why);
+	if (err) {
+		client_io_close(io);
 		return err;
-	c.servers = io->servers_count;
+	}
+	io->servers_given = c.servers = io->servers_count;
 	c.seed = seed();
-	io->in = malloc(IN_CAP);
+	io->memory = malloc(CLIENT_LINK_HEAD + IN_CAP);
 	io->client = client_new(&c, host);
-	if (io->in && io->client)
+	if (io->memory && io->client) {
+		io->in = (struct client_link_in){io->memory + CLIENT_LINK_HEAD, IN_CAP, 0, 0};
 		return RMQ_E_OK;
+	}
 	client_io_close(io);
 	return reason_set(why, RMQ_E_LIMIT, "out of memory");
 }
 
+/* ---- the end of a connection ---- */
+
+/* What a command is still to read has to get there before it is ended. */
+static void let_command_end(struct client_io *io)
+{
+	uint64_t until_ms = clock_mono().ms + FINISH_MS, now_ms;
+	(void)shutdown(io->fd, SHUT_WR);
+	while ((now_ms = clock_mono().ms) < until_ms) {
+		struct pollfd p = {io->fd, POLLIN, 0};
+		if (poll(&p, 1, (int)(until_ms - now_ms)) < 0)
+			return;
+		ssize_t n = recv(io->fd, io->in.bytes, io->in.cap, MSG_DONTWAIT);
+		if (n == 0 || (n < 0 && errno != EAGAIN))
+			return;
+	}
+}
+
+/* A command that has ended by itself may say why. */
+static void end_command(struct client_io *io, uint64_t most_ms)
+{
+	int status = command_end(&io->command, most_ms);
+	if (client_welcomed(io->client) || status < 0)
+		return;
+	io->error = RMQ_E_NO_DAEMON;
+	io->error_number = 0;
+	if (WIFSIGNALED(status))
+		snprintf(
+		    io->text, sizeof(io->text), "it was ended by signal %d", WTERMSIG(status));
+	else
+		snprintf(
+		    io->text, sizeof(io->text), "it ended with status %d", WEXITSTATUS(status));
+}
+
+static bool connected(const struct client_io *io)
+{
+	return io->fd >= 0 || (io->remote && remote_state(io->remote) == REMOTE_UP);
+}
+
 void client_io_close(struct client_io *io)
 {
+	/* What was refused or gave up leaves nothing that has to arrive. */
+	bool orderly = io->client && !client_dead(io->client) && !client_hangs_up(io->client);
+	if (io->remote && orderly)
+		remote_finish(io->remote, FINISH_MS);
+	remote_free(io->remote);
+	if (io->command.pid && io->fd >= 0 && orderly)
+		let_command_end(io);
 	if (io->fd >= 0)
 		close(io->fd);
+	(void)command_end(&io->command, orderly ? FINISH_MS : 0);
 	io->fd = -1;
 	client_free(io->client);
-	free(io->in);
+	free(io->memory);
 	io->client = NULL;
-	io->in = NULL;
+	io->remote = NULL;
+	io->memory = NULL;
 }
 
 static void disconnect(struct client_io *io)
@@ -85,56 +156,234 @@ static void disconnect(struct client_io *io)
 	if (io->fd >= 0)
 		close(io->fd);
 	io->fd = -1;
-	io->in_len = 0;
+	if (io->remote)
+		remote_end(io->remote);
+	if (io->command.pid)
+		end_command(io, client_hangs_up(io->client) ? 0 : COMMAND_END_MS);
+	io->in.data = io->in.end = 0;
 	client_disconnected(io->client, clock_mono());
 }
 
-static enum rmq_error find_address(
-    struct client_io *io, const struct client_target *target, struct socket_address *a)
-{
-	char text[UINT8_MAX + 1];
-	const char *list = text, *why;
-	if (target->address.len == 0) {
-		*a = io->servers[target->server];
-		return RMQ_E_OK;
-	}
-	memcpy(text, target->address.data, target->address.len);
-	text[target->address.len] = 0;
-	return socket_address_parse(a, &list, &why);
-}
+/* ---- connecting ---- */
 
 /* Says whom the socket is for: its group is what a user has to be put into. */
-static void fail_denied(struct client_io *io)
+static void fail_denied_unix(struct client_io *io, const char *path)
 {
 	char text[TEXT_MAX + 1];
 	struct stat st;
-	const struct group *group = stat(io->target, &st) == 0 ? getgrgid(st.st_gid) : NULL;
+	const struct group *group = stat(path, &st) == 0 ? getgrgid(st.st_gid) : NULL;
 	int len = group ? snprintf(text, sizeof(text),
-			      "not allowed: unix:%.120s is for members of group %.60s",
-			      io->target, group->gr_name)
-			: snprintf(text, sizeof(text), "not allowed: unix:%.120s", io->target);
+			      "not allowed: unix:%.120s is for members of group %.60s", path,
+			      group->gr_name)
+			: snprintf(text, sizeof(text), "not allowed: unix:%.120s", path);
 	client_fail(io->client, RMQ_E_DENIED, slice_of(text, (size_t)len));
 }
 
+static void fail_at_target(struct client_io *io, enum rmq_error code)
+{
+	char text[CLIENT_IO_WHY_MAX];
+	snprintf(text, sizeof(text), "%s: %s", io->target, io->text);
+	client_fail(io->client, code, slice_str(text));
+}
+
+/* One of several may want us, a single one will not begin to. */
+static bool all_deny(struct client_io *io)
+{
+	return ++io->denied >= io->servers_count;
+}
+
 /* Connecting to a Unix socket takes no time: it works or fails at once. */
+static void connect_unix(
+    struct client_io *io, const struct socket_address *a, struct mono_time now)
+{
+	io->unix_path = true;
+	io->error = socket_connect(a, &io->fd);
+	io->error_number = errno;
+	if (!io->error) {
+		io->denied = 0;
+		client_connected(io->client, now, 0);
+		return;
+	}
+	client_disconnected(io->client, now);
+	if (io->error == RMQ_E_DENIED && all_deny(io))
+		fail_denied_unix(io, a->path);
+}
+
+static void connect_command(struct client_io *io, const char *text, struct mono_time now)
+{
+	io->error_number = command_start(&io->command, text, &io->fd);
+	io->error = io->error_number ? RMQ_E_NO_DAEMON : RMQ_E_OK;
+	if (io->error)
+		client_disconnected(io->client, now);
+	else
+		client_connected(io->client, now, HELLO_FAR);
+}
+
+static struct lost *find_lost(struct client_io *io, const struct socket_host *host)
+{
+	for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++)
+		if (socket_host_same(&io->lost[i].host, host))
+			return &io->lost[i];
+	return NULL;
+}
+
+static void note_lost(
+    struct client_io *io, const struct socket_host *host, struct mono_time now)
+{
+	struct lost *l = find_lost(io, host);
+	if (!l)
+		l = &io->lost[io->lost_next++ % RAFT_MEMBERS_MAX];
+	l->host = *host;
+	l->until.ms = now.ms + LOST_MS;
+}
+
+/* What was told of the cluster's gates are contact points after those that were given. */
+static void take_told(struct client_io *io)
+{
+	size_t count;
+	unsigned changes;
+	const struct pin *told = remote_told(io->remote, &count, &changes);
+	if (changes == io->changes)
+		return;
+	io->changes = changes;
+	io->servers_count = io->servers_given;
+	for (size_t i = 0; i < count && io->servers_count < CLIENT_IO_SERVERS_MAX; i++) {
+		bool known = false;
+		for (uint32_t k = 0; k < io->servers_given; k++)
+			known |= io->servers[k].kind == ADDRESS_HOST &&
+				 socket_host_same(&io->servers[k].host, &told[i].address);
+		if (!known)
+			io->servers[io->servers_count++] = (struct client_address){
+			    .kind = ADDRESS_HOST, .host = told[i].address};
+	}
+	client_contacts(io->client, io->servers_count);
+}
+
+/* Only one of the gates that the contact point's cluster has told may be gone to. */
+static bool find_told(struct client_io *io, const char *text, struct socket_host *host)
+{
+	size_t count;
+	unsigned changes;
+	const char *why;
+	const struct pin *told = remote_told(io->remote, &count, &changes);
+	if (socket_host_parse(host, text, &why) != RMQ_E_OK)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (socket_host_same(&told[i].address, host))
+			return true;
+	return false;
+}
+
+static void begin_remote(
+    struct client_io *io, const struct socket_host *host, bool led, struct mono_time now)
+{
+	socket_host_print(host, io->target);
+	io->dialling = true;
+	io->led = led;
+	remote_begin(io->remote, host, led, now);
+}
+
+/* Goes where a REDIRECT leads, if that is of the contact point's kind. */
+static void follow(
+    struct client_io *io, const struct client_target *target, struct mono_time now)
+{
+	const struct client_address *from = &io->servers[target->server];
+	char text[UINT8_MAX + 1];
+	const char *list = text, *why;
+	struct socket_address path;
+	struct socket_host host;
+	memcpy(text, target->address.data, target->address.len);
+	text[target->address.len] = '\0';
+	if (from->kind == ADDRESS_UNIX) {
+		io->error = socket_address_parse(&path, &list, &why);
+		if (io->error) {
+			client_disconnected(io->client, now);
+			return;
+		}
+		snprintf(io->target, sizeof(io->target), "%s", path.path);
+		connect_unix(io, &path, now);
+		return;
+	}
+	const struct lost *lost = NULL;
+	bool may = from->kind == ADDRESS_HOST && find_told(io, text, &host);
+	if (may)
+		lost = find_lost(io, &host);
+	if (may && !(lost && now.ms < lost->until.ms))
+		begin_remote(io, &host, true, now);
+	else
+		client_unreachable(io->client, now);
+}
+
+static void connect_to(
+    struct client_io *io, const struct client_target *target, struct mono_time now)
+{
+	const struct client_address *a = &io->servers[target->server];
+	io->unix_path = false;
+	if (target->address.len > 0) {
+		follow(io, target, now);
+		return;
+	}
+	switch (a->kind) {
+	case ADDRESS_UNIX:
+		snprintf(io->target, sizeof(io->target), "%s", a->path.path);
+		connect_unix(io, &a->path, now);
+		break;
+	case ADDRESS_EXEC:
+		client_address_print(a, io->target);
+		connect_command(io, a->command, now);
+		break;
+	case ADDRESS_HOST:
+		begin_remote(io, &a->host, false, now);
+		break;
+	}
+}
+
+/* A connection of `remote` could not be made, or is lost. */
+static void remote_failed(struct client_io *io, struct mono_time now)
+{
+	const char *text;
+	bool hopeless, dialling = io->dialling;
+	struct socket_host host;
+	const char *why;
+	if (client_welcomed(io->client))
+		io->denied = 0;
+	io->error = remote_error(io->remote, &text, &hopeless);
+	io->error_number = 0;
+	snprintf(io->text, sizeof(io->text), "%s", text);
+	io->dialling = false;
+	remote_end(io->remote);
+	io->in.data = io->in.end = 0;
+	if (dialling && io->led && !hopeless) {
+		if (socket_host_parse(&host, io->target, &why) == RMQ_E_OK)
+			note_lost(io, &host, now);
+		client_unreachable(io->client, now);
+		return;
+	}
+	client_disconnected(io->client, now);
+	if (hopeless)
+		client_fail(io->client, io->error, slice_str(io->text));
+	else if (io->error == RMQ_E_DENIED && all_deny(io))
+		fail_at_target(io, io->error);
+}
+
 static void try_connect(struct client_io *io, struct mono_time now)
 {
 	struct client_target target;
-	struct socket_address a;
-	while (io->fd < 0 && client_connect(io->client, now, &target)) {
-		io->error = find_address(io, &target, &a);
-		if (!io->error) {
-			memcpy(io->target, a.path, sizeof(a.path));
-			io->error = socket_connect(&a, &io->fd);
-			io->error_number = errno;
+	for (;;) {
+		enum remote_state state = io->remote ? remote_state(io->remote) : REMOTE_IDLE;
+		if (state == REMOTE_OVER) {
+			remote_failed(io, now);
+		} else if (state == REMOTE_UP && io->dialling) {
+			io->dialling = false;
+			io->error = RMQ_E_OK;
+			client_connected(io->client, now, HELLO_FAR);
+			return;
+		} else if (state != REMOTE_IDLE || io->fd >= 0 ||
+			   !client_connect(io->client, now, &target)) {
+			return;
+		} else {
+			connect_to(io, &target, now);
 		}
-		if (!io->error)
-			client_connected(io->client, now);
-		else
-			client_disconnected(io->client, now);
-		/* Another contact point may be ours; a single one will not become so. */
-		if (io->error == RMQ_E_DENIED && io->servers_count == 1)
-			fail_denied(io);
 	}
 }
 
@@ -143,6 +392,8 @@ static bool write_out(struct client_io *io, struct mono_time now)
 {
 	struct slice pieces[CLIENT_PIECES];
 	struct iovec iov[CLIENT_PIECES];
+	if (io->remote && remote_state(io->remote) == REMOTE_UP)
+		return remote_write(io->remote, io->client, now);
 	while (io->fd >= 0) {
 		size_t count = client_output(io->client, now, pieces, CLIENT_PIECES);
 		if (count == 0)
@@ -175,7 +426,7 @@ struct slice client_io_why(const struct client_io *io, enum rmq_error code, stru
 	const char *what = error_text(code);
 	if (io->error)
 		snprintf(out, CLIENT_IO_WHY_MAX, "%s at %s (%s)", what, io->target,
-		    strerror(io->error_number));
+		    io->error_number ? strerror(io->error_number) : io->text);
 	else
 		snprintf(out, CLIENT_IO_WHY_MAX, "%s at %s in time", what, io->target);
 	return slice_str(out);
@@ -195,6 +446,8 @@ static const char *waiting_reason(const struct client_io *io, const char *why)
 	if (!io->error)
 		return why[0] ? why : "it is not ready";
 	switch (io->error_number) {
+	case 0:
+		return io->text;
 	case ENOENT:
 		return "no such file";
 	case ECONNREFUSED:
@@ -206,17 +459,23 @@ static const char *waiting_reason(const struct client_io *io, const char *why)
 	return strerror(io->error_number);
 }
 
+/* A path stands without it where it is said to be no daemon's. */
+static const char *scheme(const struct client_io *io)
+{
+	return io->unix_path ? "unix:" : "";
+}
+
 static void say_waits(const struct client_io *io, const struct client_waiting *w)
 {
 	switch (w->what) {
 	case CLIENT_WAITS_NOT:
 		break;
 	case CLIENT_WAITS_DAEMON:
-		log_notice("waiting for the daemon at unix:%s: %s", io->target,
+		log_notice("waiting for the daemon at %s%s: %s", scheme(io), io->target,
 		    waiting_reason(io, w->why));
 		break;
 	case CLIENT_WAITS_ANSWER:
-		log_notice("waiting for the daemon at unix:%s: no answer", io->target);
+		log_notice("waiting for the daemon at %s%s: no answer", scheme(io), io->target);
 		break;
 	case CLIENT_WAITS_ROOM:
 		log_notice("waiting: %.*s: %s", (int)w->queue.len, (const char *)w->queue.data,
@@ -231,7 +490,7 @@ static void say_goes_on(const struct client_io *io)
 	if (io->said == CLIENT_WAITS_ROOM)
 		log_notice("going on: there is room");
 	else
-		log_notice("the daemon at unix:%s answers", io->target);
+		log_notice("the daemon at %s%s answers", scheme(io), io->target);
 }
 
 void client_io_wait_no_more(struct client_io *io)
@@ -270,18 +529,27 @@ struct pollfd client_io_prepare(struct client_io *io, int *timeout_ms)
 {
 	struct mono_time now = clock_mono();
 	client_tick(io->client, now);
-	if (io->fd >= 0 && client_hangs_up(io->client))
+	if (io->remote)
+		remote_turn(io->remote, 0, now);
+	if (client_hangs_up(io->client) && connected(io))
 		disconnect(io);
 	try_connect(io, now);
 	/* A connection that failed may have been the last one to try. */
 	client_tick(io->client, now);
 	bool full = write_out(io, now);
 	uint64_t told_ms = tell_waiting(io, now), due_ms = client_due_ms(io->client, now);
+	if (told_ms < due_ms)
+		due_ms = told_ms;
+	struct pollfd p = {io->fd, (short)(POLLIN | (full ? POLLOUT : 0)), 0};
+	if (io->remote && io->fd < 0) {
+		uint64_t remote_ms = remote_due_ms(io->remote, now);
+		if (remote_ms < due_ms)
+			due_ms = remote_ms;
+		p = remote_poll(io->remote);
+	}
 	/* A program that was told so just now has to look at it, not to wait. */
-	*timeout_ms = client_dead(io->client)
-			  ? 0
-			  : client_io_sooner(-1, told_ms < due_ms ? told_ms : due_ms);
-	return (struct pollfd){io->fd, (short)(POLLIN | (full ? POLLOUT : 0)), 0};
+	*timeout_ms = client_dead(io->client) ? 0 : client_io_sooner(-1, due_ms);
+	return p;
 }
 
 void client_io_flush(struct client_io *io)
@@ -289,25 +557,56 @@ void client_io_flush(struct client_io *io)
 	(void)write_out(io, clock_mono());
 }
 
+/* Gives the client what has come.  False: it hangs up, and the connection is gone. */
+static bool take_in(struct client_io *io)
+{
+	struct client_link_in *in = &io->in;
+	size_t used;
+	client_input(io->client, clock_mono(), slice_of(in->bytes, in->data), &used);
+	in->data -= used;
+	in->end -= used;
+	if (in->end > 0 && used > 0)
+		memmove(in->bytes, in->bytes + used, in->end);
+	if (!client_hangs_up(io->client))
+		return true;
+	disconnect(io);
+	return false;
+}
+
+static void turn_remote(struct client_io *io, short revents)
+{
+	struct mono_time now = clock_mono();
+	remote_turn(io->remote, revents, now);
+	if (io->dialling && remote_state(io->remote) != REMOTE_COMING)
+		try_connect(io, now);
+	while (remote_state(io->remote) == REMOTE_UP && remote_take(io->remote)) {
+		take_told(io);
+		if (!take_in(io))
+			return;
+	}
+	if (!io->dialling && remote_state(io->remote) == REMOTE_OVER)
+		remote_failed(io, now);
+}
+
 void client_io_turn(struct client_io *io, short revents)
 {
+	struct client_link_in *in = &io->in;
+	if (io->remote && io->fd < 0) {
+		turn_remote(io, revents);
+		return;
+	}
 	if (io->fd < 0 || !(revents & (POLLIN | POLLHUP | POLLERR)))
 		return;
-	ssize_t n = recv(io->fd, io->in + io->in_len, IN_CAP - io->in_len, MSG_DONTWAIT);
+	ssize_t n = recv(io->fd, in->bytes + in->data, in->cap - in->data, MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
 		disconnect(io);
 		return;
 	}
-	size_t used;
-	io->in_len += (size_t)n;
-	client_input(io->client, clock_mono(), slice_of(io->in, io->in_len), &used);
-	io->in_len -= used;
-	if (io->in_len > 0 && used > 0)
-		memmove(io->in, io->in + used, io->in_len);
-	if (client_hangs_up(io->client))
-		disconnect(io);
+	in->data += (size_t)n;
+	in->end = in->data;
+	(void)take_in(io);
 }
 
 void client_io_wait(struct client_io *io, int extra_fd, uint64_t most_ms)

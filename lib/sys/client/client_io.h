@@ -1,5 +1,6 @@
 /*
- * The client core's host: one connection at a time, a receive buffer, the clock.  A
+ * The client core's host: one connection at a time, over a Unix socket, TCP (remote.h) or with a
+ * command (command.h), a receive buffer, the clock.  A
  * program's loop is
  *
  *	client_io_prepare() -> poll(2) with the entry and time it gives -> client_io_turn()
@@ -17,34 +18,56 @@
 #include <poll.h>
 
 #include "core/client/client.h"
-#include "sys/net/socket.h"
+#include "core/link/client_link.h"
+#include "sys/client/client_options.h"
+#include "sys/client/command.h"
+#include "sys/net/client_address.h"
 #include "sys/process/reason.h"
 
-#define CLIENT_IO_SERVERS_MAX 16
+#define CLIENT_IO_SERVERS_MAX 32
 #define CLIENT_IO_PATIENCE_MS 1000
+#define CLIENT_IO_TEXT_MAX    512
+
+struct remote;
 
 struct client_io {
 	struct client *client;
-	struct socket_address servers[CLIENT_IO_SERVERS_MAX];
+	struct client_address servers[CLIENT_IO_SERVERS_MAX];
 	uint32_t servers_count;
-	int fd;		      /* -1: not connected */
-	enum rmq_error error; /* why the newest attempt to connect failed */
-	int error_number;
-	char target[SOCKET_PATH_MAX + 1]; /* of the newest attempt */
-	uint8_t *in;
-	size_t in_len;
+	uint32_t servers_given; /* the first ones, by the user; those after them were told */
+	unsigned changes;	/* of what was told, taken into these */
+	int fd;			/* not of `remote`.  -1: not connected */
+	struct remote *remote;	/* NULL: not needed yet */
+	struct command command;
+	bool dialling;	 /* the client waits for a connection of `remote` */
+	bool led;	 /* … to where it was redirected */
+	uint32_t denied; /* contact points in a row that want nothing to do with us */
+	struct lost {
+		struct socket_host host; /* which cannot be reached */
+		struct mono_time until;
+	} lost[RAFT_MEMBERS_MAX];
+	unsigned lost_next;
+	enum rmq_error error;		       /* why the newest attempt to connect failed */
+	int error_number;		       /* 0: `text` says it */
+	char target[CLIENT_ADDRESS_TEXT_SIZE]; /* of the newest attempt */
+	bool unix_path;			       /* that is a path */
+	char text[CLIENT_IO_TEXT_MAX];
+	uint8_t *memory;
+	struct client_link_in in;
 	enum client_wait said; /* that this is waited for */
 	struct mono_time said_since;
 	uint64_t patience_ms; /* before the next line */
 };
 
 /*
- * servers: a list of addresses, NULL: the default.  `config` needs no seed and no number
- * of servers.  RMQ_E_USAGE: an address is not one; RMQ_E_LIMIT: no memory.
+ * Addresses, and what else it needs to connect, are in *o, of which only the texts are borrowed.
+ * `config` needs no seed and no number of servers.  RMQ_E_USAGE: an address is not one; RMQ_E_CONFIG:
+ * it needs a key, and nobody says where; RMQ_E_LIMIT: no memory.
  */
-enum rmq_error client_io_open(struct client_io *io, const char *servers,
+enum rmq_error client_io_open(struct client_io *io, const struct client_options *o,
     const struct client_config *config, const struct client_host *host, struct reason *why)
     __attribute__((warn_unused_result));
+/* What was written arrives, if that takes not long. */
 void client_io_close(struct client_io *io);
 
 /*
@@ -71,7 +94,7 @@ bool client_io_bye(struct client_io *io, int extra_fd, uint64_t most_ms);
  * Why the client has given up, for its host's fatal(): of NO_DAEMON which contact point did not answer,
  * and why; in `out`, or what the client said.
  */
-#define CLIENT_IO_WHY_MAX (SOCKET_PATH_MAX + 256)
+#define CLIENT_IO_WHY_MAX (CLIENT_ADDRESS_TEXT_SIZE + CLIENT_IO_TEXT_MAX + 64)
 struct slice client_io_why(const struct client_io *io, enum rmq_error code, struct slice text,
     char out[CLIENT_IO_WHY_MAX]);
 

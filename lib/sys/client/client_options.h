@@ -17,8 +17,11 @@ extern const struct option_row client_options[];
 enum client_names { NAMES_QUEUE, NAMES_TOPIC, NAMES_PATTERN };
 
 struct client_options {
-	const char *servers; /* a list of addresses; NULL: the default */
-	uint64_t timeout_ms; /* UNITS_INFINITY: none */
+	const char *servers;	 /* a list of addresses; NULL: the default */
+	uint64_t timeout_ms;	 /* UNITS_INFINITY: none */
+	const char *keyfile;	 /* NULL: where the environment says, see user_file.h */
+	const char *known_nodes; /* likewise */
+	bool accept_new;
 	bool quiet;
 	int verbose;
 	bool help;

@@ -1,20 +1,17 @@
 #include "sys/net/lookup.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 
-#define STACK_SIZE (512u << 10)
+#include "sys/net/lookup_thread.h"
 
 struct lookup {
+	struct lookup_thread thread; /* first */
 	STAILQ_ENTRY(lookup) entry;
 	struct lookups *owner;
-	struct socket_host host;
 	lookup_done *done; /* NULL: nobody waits; of the loop's thread only */
 	void *arg;
-	int status;
-	struct addrinfo *list;
 };
 
 struct lookups {
@@ -29,8 +26,8 @@ struct lookups {
 
 static void answer_free(struct lookup *k)
 {
-	if (k->list)
-		freeaddrinfo(k->list);
+	if (k->thread.list)
+		freeaddrinfo(k->thread.list);
 	free(k);
 }
 
@@ -42,14 +39,11 @@ static void lookups_destroy(struct lookups *l)
 
 /* ---- on its thread ---- */
 
-static void *look_up(void *arg)
+static void on_found(struct lookup_thread *t)
 {
-	struct lookup *k = arg;
+	struct lookup *k = (struct lookup *)t;
 	struct lookups *l = k->owner;
 
-	k->status = socket_host_resolve(&k->host, AI_ADDRCONFIG, &k->list);
-	if (k->status != 0)
-		k->list = NULL;
 	pthread_mutex_lock(&l->lock);
 	l->threads--;
 	bool last = l->closed && l->threads == 0;
@@ -62,27 +56,6 @@ static void *look_up(void *arg)
 	pthread_mutex_unlock(&l->lock);
 	if (last)
 		lookups_destroy(l);
-	return NULL;
-}
-
-/* 0, else errno.  Signals are the loop's. */
-static int thread_begin(struct lookup *k)
-{
-	pthread_attr_t attributes;
-	pthread_t thread;
-	sigset_t all, before;
-
-	int err = pthread_attr_init(&attributes);
-	if (err)
-		return err;
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attributes, STACK_SIZE);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&thread, &attributes, look_up, k);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attributes);
-	return err;
 }
 
 /* ---- in the loop ---- */
@@ -101,9 +74,9 @@ static void on_answered(uv_async_t *async)
 		if (!k)
 			return;
 		if (k->done) {
-			struct addrinfo *list = k->list;
-			k->list = NULL;
-			k->done(k->arg, k->status, list);
+			struct addrinfo *list = k->thread.list;
+			k->thread.list = NULL;
+			k->done(k->arg, k->thread.status, list);
 		}
 		answer_free(k);
 	}
@@ -116,9 +89,10 @@ struct lookup *lookup_begin(
 
 	if (!k)
 		return NULL;
-	*k = (struct lookup){.owner = l, .host = *host, .done = done, .arg = arg};
+	*k = (struct lookup){
+	    .thread = {.host = *host, .done = on_found}, .owner = l, .done = done, .arg = arg};
 	pthread_mutex_lock(&l->lock);
-	bool may = l->threads < LOOKUPS_MAX && thread_begin(k) == 0;
+	bool may = l->threads < LOOKUPS_MAX && lookup_thread_begin(&k->thread) == 0;
 	l->threads += may;
 	pthread_mutex_unlock(&l->lock);
 	if (may)

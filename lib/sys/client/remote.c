@@ -1,0 +1,816 @@
+#include "sys/client/remote.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "sys/client/first_contact.h"
+#include "sys/net/keyfile.h"
+#include "sys/net/link_conn.h"
+#include "sys/net/lookup_thread.h"
+#include "sys/process/clock.h"
+#include "sys/process/log.h"
+#include "sys/process/user_file.h"
+
+#define LOOKUP_MS    5000 /* for name servers to answer */
+#define HANDSHAKE_MS 3000 /* for a gate that has accepted */
+#define RAW_CAP	     (2 * LINK_STEP_MAX)
+#define OUT_CAP	     (2 * CLIENT_LINK_RECORD_MAX)
+#define KEEPALIVE_S  5
+#define CHECKS	     3
+
+/* A look-up, which its thread and we leave in any order: the second one frees it. */
+struct search {
+	struct lookup_thread thread; /* first */
+	atomic_bool left;
+	int answered; /* closed by the thread, when it has the answer */
+};
+
+enum step { NOTHING, LOOKING_UP, CONNECTING, ASKING, SHAKING, OPEN, ENDED };
+
+struct remote {
+	char keyfile[PATH_MAX], known_nodes[PATH_MAX];
+	bool accept_new;
+	struct keypair own;
+	bool has_key;
+	enum step step;
+	struct mono_time deadline; /* of all steps before OPEN */
+
+	struct socket_host host;
+	struct pin pin;
+	bool pinned; /* pin is what we expect there; else nobody knows */
+	bool asks;   /* it is asked who it is, before anything else */
+	bool led;
+	struct search *search;
+	struct addrinfo *list; /* its addresses, */
+	struct addrinfo *at;   /* and the one that is tried */
+	int fd;	   /* the socket, or what tells that a look-up is answered; -1: none */
+	bool full; /* the socket took not all */
+
+	struct client_link link;
+	bool has_link;
+	struct client_link_in *in;
+	uint8_t *raw; /* as it came */
+	size_t raw_at, raw_len;
+	uint8_t *out; /* sealed */
+	size_t out_at, out_len;
+
+	struct pin told[RAFT_MEMBERS_MAX];
+	size_t told_count;
+	unsigned changes;
+
+	enum rmq_error error;
+	bool hopeless;
+	char text[512];
+};
+
+/* Where a file is, that an option may say. */
+static enum rmq_error find_file(char path[PATH_MAX], const char *said, const char *variable,
+    const char *name, struct reason *why)
+{
+	if (!said)
+		return user_file_find(path, variable, name, why);
+	if (strlen(said) >= PATH_MAX)
+		return reason_set(why, RMQ_E_CONFIG, "%s: %s", said, strerror(ENAMETOOLONG));
+	memcpy(path, said, strlen(said) + 1);
+	return RMQ_E_OK;
+}
+
+enum rmq_error remote_find_files(
+    struct remote *r, const struct client_options *o, struct reason *why)
+{
+	r->accept_new = o->accept_new;
+	enum rmq_error err =
+	    find_file(r->keyfile, o->keyfile, KEYFILE_VARIABLE, KEYFILE_NAME, why);
+	return err ? err
+		   : find_file(r->known_nodes, o->known_nodes, PINS_VARIABLE, PINS_NAME, why);
+}
+
+struct remote *remote_new(struct client_link_in *in)
+{
+	struct remote *r = calloc(1, sizeof(*r));
+	if (!r)
+		return NULL;
+	r->in = in;
+	r->fd = -1;
+	r->raw = malloc(RAW_CAP);
+	r->out = malloc(OUT_CAP);
+	if (r->raw && r->out && sodium_init() >= 0)
+		return r;
+	remote_free(r);
+	return NULL;
+}
+
+static void search_leave(struct search *s)
+{
+	if (!atomic_exchange(&s->left, true))
+		return;
+	if (s->thread.list)
+		freeaddrinfo(s->thread.list);
+	free(s);
+}
+
+static void close_socket(struct remote *r)
+{
+	if (r->fd >= 0)
+		close(r->fd);
+	r->fd = -1;
+	r->full = false;
+	r->raw_at = r->raw_len = r->out_at = r->out_len = 0;
+	if (r->has_link)
+		client_link_deinit(&r->link);
+	r->has_link = false;
+}
+
+void remote_end(struct remote *r)
+{
+	close_socket(r);
+	if (r->search)
+		search_leave(r->search);
+	r->search = NULL;
+	if (r->list)
+		freeaddrinfo(r->list);
+	r->list = r->at = NULL;
+	r->step = NOTHING;
+}
+
+void remote_free(struct remote *r)
+{
+	if (!r)
+		return;
+	remote_end(r);
+	free(r->raw);
+	free(r->out);
+	sodium_memzero(r, sizeof(*r));
+	free(r);
+}
+
+static __attribute__((format(printf, 3, 4))) void fail(
+    struct remote *r, enum rmq_error code, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	remote_end(r);
+	r->step = ENDED;
+	r->error = code;
+	(void)vsnprintf(r->text, sizeof(r->text), format, args);
+	va_end(args);
+}
+
+/* What no other contact point would do better. */
+static __attribute__((format(printf, 3, 4))) void give_up(
+    struct remote *r, enum rmq_error code, const char *format, ...)
+{
+	char text[sizeof(r->text)];
+	va_list args;
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	fail(r, code, "%s", text);
+	r->hopeless = true;
+}
+
+static void enter(struct remote *r, enum step step, uint64_t most_ms, struct mono_time now)
+{
+	r->step = step;
+	r->deadline.ms = now.ms + most_ms;
+}
+
+/* ---- the addresses of a name ---- */
+
+static void connect_next(struct remote *r, int error, struct mono_time now);
+
+static void on_answered(struct lookup_thread *t)
+{
+	struct search *s = (struct search *)t;
+	close(s->answered);
+	search_leave(s);
+}
+
+static void begin_search(struct remote *r, struct mono_time now)
+{
+	int fds[2] = {-1, -1};
+	struct search *s = calloc(1, sizeof(*s));
+	int err = !s ? ENOMEM : pipe2(fds, O_CLOEXEC | O_NONBLOCK) == 0 ? 0 : errno;
+	if (!err) {
+		s->thread.host = r->host;
+		s->thread.done = on_answered;
+		s->answered = fds[1];
+		err = lookup_thread_begin(&s->thread);
+	}
+	if (err) {
+		for (int i = 0; i < 2; i++)
+			if (fds[i] >= 0)
+				close(fds[i]);
+		free(s);
+		fail(r, RMQ_E_NO_DAEMON, "%s", strerror(err));
+		return;
+	}
+	r->search = s;
+	r->fd = fds[0];
+	enter(r, LOOKING_UP, r->led ? REMOTE_CONNECT_MS : LOOKUP_MS, now);
+}
+
+static void take_addresses(
+    struct remote *r, int status, struct addrinfo *list, struct mono_time now)
+{
+	if (status != 0) {
+		fail(r, RMQ_E_NO_DAEMON, "%s", gai_strerror(status));
+		return;
+	}
+	r->list = r->at = list;
+	connect_next(r, 0, now);
+}
+
+static void searched(struct remote *r, struct mono_time now)
+{
+	struct search *s = r->search;
+	char c;
+	/* It is closed before the thread leaves; what it has found stood there before that. */
+	if (read(r->fd, &c, 1) < 0)
+		return;
+	close(r->fd);
+	r->fd = -1;
+	r->search = NULL;
+	struct addrinfo *list = s->thread.list;
+	int status = s->thread.status;
+	s->thread.list = NULL;
+	search_leave(s);
+	take_addresses(r, status, list, now);
+}
+
+/* ---- connecting ---- */
+
+/* Options that may fail: without them it only notices later that a gate is gone. */
+static void set_options(int fd)
+{
+	static const struct {
+		int level, name, value;
+	} options[] = {{IPPROTO_TCP, TCP_NODELAY, 1}, {SOL_SOCKET, SO_KEEPALIVE, 1},
+	    {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_S}, {IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_S},
+	    {IPPROTO_TCP, TCP_KEEPCNT, CHECKS},
+	    {IPPROTO_TCP, TCP_USER_TIMEOUT, LINK_USER_TIMEOUT_MS}};
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		(void)setsockopt(fd, options[i].level, options[i].name, &options[i].value,
+		    sizeof(options[i].value));
+}
+
+/* Bytes of the wire that a fresh socket takes at once. */
+static void send_first(struct remote *r, const void *bytes, size_t len)
+{
+	if (send(r->fd, bytes, len, MSG_NOSIGNAL) != (ssize_t)len)
+		fail(r, RMQ_E_NO_DAEMON, "%s", strerror(errno));
+}
+
+static void on_contacts(void *arg, struct slice contacts);
+
+static void shake_hands(struct remote *r)
+{
+	uint8_t ephemeral[KEY_SIZE], first[LINK_FIRST_SIZE];
+	struct writer w = writer_of(first, sizeof(first));
+	struct link_identity id = {.own = &r->own,
+	    .ephemeral = ephemeral,
+	    .responder = slice_str(r->pin.name),
+	    .cluster = slice_of(
+		r->pin.cluster.bytes, raft_id_none(r->pin.cluster) ? 0 : RAFT_ID_SIZE)};
+	randombytes_buf(ephemeral, sizeof(ephemeral));
+	enum rmq_error err = client_link_begin(&r->link, &id, r->pin.key, &w, on_contacts, r);
+	sodium_memzero(ephemeral, sizeof(ephemeral));
+	r->has_link = true;
+	if (err)
+		fail(r, RMQ_E_DENIED, "its key is ours, or not a key");
+	else
+		send_first(r, first, w.len);
+}
+
+static void connected(struct remote *r, struct mono_time now)
+{
+	static const uint8_t who = LINK_WHO;
+	set_options(r->fd);
+	enter(r, r->asks ? ASKING : SHAKING, HANDSHAKE_MS, now);
+	if (r->asks)
+		send_first(r, &who, 1);
+	else
+		shake_hands(r);
+}
+
+/* The addresses of one that it was led to have the time of one. */
+static uint64_t connect_ms(const struct remote *r, struct mono_time now)
+{
+	if (!r->led || r->step != CONNECTING)
+		return REMOTE_CONNECT_MS;
+	return r->deadline.ms > now.ms ? r->deadline.ms - now.ms : 0;
+}
+
+/* Tries r->at and those after it; `error`: why the one before it failed. */
+static void connect_next(struct remote *r, int error, struct mono_time now)
+{
+	uint64_t most_ms = connect_ms(r, now);
+	close_socket(r);
+	for (; r->at; r->at = r->at->ai_next) {
+		r->fd = socket(r->at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		if (r->fd < 0) {
+			error = errno;
+			continue;
+		}
+		if (connect(r->fd, r->at->ai_addr, r->at->ai_addrlen) == 0) {
+			connected(r, now);
+			return;
+		}
+		error = errno;
+		if (error == EINPROGRESS) {
+			enter(r, CONNECTING, most_ms, now);
+			return;
+		}
+		close_socket(r);
+	}
+	fail(r, RMQ_E_NO_DAEMON, "%s", strerror(error));
+}
+
+static void connecting(struct remote *r, struct mono_time now)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+	if (getsockopt(r->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+		error = errno;
+	if (error == 0) {
+		connected(r, now);
+		return;
+	}
+	r->at = r->at->ai_next;
+	connect_next(r, error, now);
+}
+
+/* ---- who is there ---- */
+
+/*
+ * It is not the one that we expect: or it is, and then it is our key that it does not know.  What it
+ * says of itself proves nothing, and has no effect but on this text.
+ */
+static void explain_refusal(struct remote *r, const struct pin *is)
+{
+	char text[KEY_TEXT_SIZE], fingerprint[KEY_FINGERPRINT_SIZE];
+	if (memcmp(is->key, r->pin.key, KEY_SIZE) != 0) {
+		key_fingerprint(is->key, fingerprint);
+		fail(r, RMQ_E_DENIED,
+		    "it has another key than %s says, of fingerprint %s: if that is right, remove "
+		    "its line there",
+		    r->known_nodes, fingerprint);
+	} else if (strcmp(is->name, r->pin.name) != 0 ||
+		   !raft_id_eq(is->cluster, r->pin.cluster)) {
+		fail(r, RMQ_E_DENIED,
+		    "it has another name, or another cluster, than %s says: if that is right, "
+		    "remove its line there",
+		    r->known_nodes);
+	} else {
+		key_print(r->own.key, text);
+		fail(r, RMQ_E_DENIED,
+		    "it does not know our key %s: ask for a line in its rights file", text);
+	}
+}
+
+static void meet(struct remote *r, const struct pin *is, struct mono_time now)
+{
+	struct reason why;
+	enum rmq_error err = first_contact(is, r->known_nodes, r->accept_new, &why);
+	if (err) {
+		if (err == RMQ_E_DENIED)
+			fail(r, err, "%s", why.text);
+		else
+			give_up(r, err, "%s", why.text);
+		return;
+	}
+	r->pin = *is;
+	r->pinned = true;
+	r->asks = false;
+	connect_next(r, 0, now);
+}
+
+static void take_who(struct remote *r, struct slice bytes, struct mono_time now)
+{
+	struct link_who m;
+	struct pin is;
+	const char *wrong = NULL;
+	if (!link_who_decode(bytes, &m) || m.magic != LINK_MAGIC) {
+		fail(r, RMQ_E_NO_DAEMON, "what is there is no gate");
+		return;
+	}
+	if (m.version != LINK_VERSION)
+		wrong = "it speaks another version";
+	else
+		wrong = pin_take(&is, &r->host, m.key, m.name, m.cluster);
+	if (wrong)
+		fail(r, RMQ_E_NO_DAEMON, "what is there is no gate of ours: %s", wrong);
+	else if (r->pinned)
+		explain_refusal(r, &is);
+	else
+		meet(r, &is, now);
+}
+
+/* ---- what comes ---- */
+
+static void cut(struct remote *r, int error, struct mono_time now)
+{
+	if (r->step == OPEN) {
+		fail(r, RMQ_E_NO_DAEMON, "%s",
+		    error ? strerror(error) : "the connection was cut");
+	} else if (error) {
+		fail(r, RMQ_E_NO_DAEMON, "it takes no connection now: %s", strerror(error));
+	} else if (r->step == ASKING) {
+		fail(r, RMQ_E_NO_DAEMON,
+		    r->pinned ? "it ends connections"
+			      : "it serves no clients with keys, or is no gate");
+	} else {
+		/* It has read what we sent, and does not like it. */
+		r->asks = true;
+		connect_next(r, 0, now);
+	}
+}
+
+/* Reads what there is; false: nothing more has come. */
+static bool read_raw(struct remote *r, struct mono_time now)
+{
+	memmove(r->raw, r->raw + r->raw_at, r->raw_len - r->raw_at);
+	r->raw_len -= r->raw_at;
+	r->raw_at = 0;
+	ssize_t n = recv(r->fd, r->raw + r->raw_len, RAW_CAP - r->raw_len, 0);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (n <= 0) {
+		cut(r, n < 0 ? errno : 0, now);
+		return false;
+	}
+	r->raw_len += (size_t)n;
+	return true;
+}
+
+static void asking(struct remote *r, struct mono_time now)
+{
+	if (!read_raw(r, now) || r->raw_len < LINK_LENGTH_SIZE)
+		return;
+	size_t len = load_u16(r->raw);
+	if (len > LINK_WHO_MAX)
+		fail(r, RMQ_E_NO_DAEMON, "what is there is no gate");
+	else if (r->raw_len - LINK_LENGTH_SIZE >= len)
+		take_who(r, slice_of(r->raw + LINK_LENGTH_SIZE, len), now);
+}
+
+/* Puts the host's own errors of the link into words. */
+static void broken(struct remote *r, enum rmq_error err)
+{
+	if (r->step == OPEN)
+		fail(r, RMQ_E_NO_DAEMON, "what came was damaged");
+	else if (err == RMQ_E_DENIED)
+		fail(r, RMQ_E_DENIED, "it cannot prove that it has its key");
+	else
+		fail(r, RMQ_E_NO_DAEMON, "what is there is no gate");
+}
+
+/* The stream or the link is at its end. */
+static void ended(struct remote *r)
+{
+	enum rmq_error code = r->link.code;
+	if (code == RMQ_E_DENIED)
+		fail(r, code,
+		    "it does not let us in: our key has no rights now, or not from here");
+	else if (code)
+		fail(r, RMQ_E_NO_DAEMON, "it has ended the connection: %s", error_text(code));
+	else
+		fail(r, RMQ_E_NO_DAEMON, "it has ended the connection");
+}
+
+bool remote_take(struct remote *r)
+{
+	uint8_t reply[LINK_REPLY_MAX];
+	struct writer answer = writer_of(reply, sizeof(reply));
+	size_t used;
+	if (r->step != OPEN && r->step != SHAKING)
+		return false;
+	if (r->link.over) {
+		ended(r);
+		return false;
+	}
+	if (!client_link_room(r->in))
+		return false;
+	enum rmq_error err = client_link_receive(&r->link,
+	    slice_of(r->raw + r->raw_at, r->raw_len - r->raw_at), &used, r->in, &answer);
+	if (err) {
+		broken(r, err);
+		return false;
+	}
+	r->raw_at += used;
+	if (answer.len > 0) {
+		memcpy(r->out + r->out_len, answer.p, answer.len);
+		r->out_len += answer.len;
+	}
+	return used > 0;
+}
+
+static void shaking(struct remote *r, struct mono_time now)
+{
+	if (!read_raw(r, now))
+		return;
+	while (r->step == SHAKING && !client_link_up(&r->link) && remote_take(r))
+		;
+	if (r->step == SHAKING && client_link_up(&r->link))
+		r->step = OPEN;
+}
+
+void remote_turn(struct remote *r, short revents, struct mono_time now)
+{
+	if (revents & (POLLIN | POLLOUT | POLLHUP | POLLERR)) {
+		switch (r->step) {
+		case LOOKING_UP:
+			searched(r, now);
+			break;
+		case CONNECTING:
+			connecting(r, now);
+			break;
+		case ASKING:
+			asking(r, now);
+			break;
+		case SHAKING:
+			shaking(r, now);
+			break;
+		case OPEN:
+			if (revents & (POLLIN | POLLHUP | POLLERR))
+				(void)read_raw(r, now);
+			break;
+		case NOTHING:
+		case ENDED:
+			break;
+		}
+	}
+	if (remote_state(r) != REMOTE_COMING || now.ms < r->deadline.ms)
+		return;
+	if (r->step == CONNECTING && !r->led) {
+		r->at = r->at->ai_next;
+		connect_next(r, ETIMEDOUT, now);
+	} else {
+		fail(r, RMQ_E_NO_DAEMON,
+		    r->step == LOOKING_UP   ? "name servers do not answer"
+		    : r->step == CONNECTING ? "Connection timed out"
+					    : "it accepts and says nothing");
+	}
+}
+
+/* ---- what goes ---- */
+
+/* Makes records of what the client has to say; false: it has nothing, or no credit. */
+static bool fill(struct remote *r, struct client *client, struct mono_time now)
+{
+	struct slice pieces[CLIENT_PIECES];
+	size_t most, len, count, size;
+	do {
+		uint8_t *record = r->out + r->out_len;
+		uint8_t *place = client_link_record(&r->link, record, r->in->data, &most);
+		len = 0;
+		while (len < most &&
+		       (count = client_output(client, now, pieces, CLIENT_PIECES)) > 0) {
+			size_t before = len;
+			for (size_t i = 0; i < count && len < most; i++) {
+				size_t n =
+				    pieces[i].len < most - len ? pieces[i].len : most - len;
+				memcpy(place + len, pieces[i].data, n);
+				len += n;
+			}
+			client_wrote(client, len - before);
+		}
+		enum rmq_error err = client_link_seal(&r->link, record, place, len, &size);
+		if (err) {
+			fail(r, RMQ_E_NO_DAEMON, "%s", error_text(err));
+			return false;
+		}
+		r->out_len += size;
+	} while (size > 0 && len == most && OUT_CAP - r->out_len >= CLIENT_LINK_RECORD_MAX);
+	return r->out_len > 0;
+}
+
+/* What is sealed; false: not all of it has left. */
+static bool send_out(struct remote *r)
+{
+	while (r->out_at < r->out_len) {
+		ssize_t n =
+		    send(r->fd, r->out + r->out_at, r->out_len - r->out_at, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		/* An error comes again when it is read, after what came before it. */
+		r->full = n < 0 && errno == EAGAIN;
+		if (n < 0)
+			return false;
+		r->out_at += (size_t)n;
+	}
+	r->out_at = r->out_len = 0;
+	r->full = false;
+	return true;
+}
+
+bool remote_write(struct remote *r, struct client *client, struct mono_time now)
+{
+	while (r->step == OPEN && !r->link.over && send_out(r) && fill(r, client, now))
+		;
+	return r->full;
+}
+
+void remote_finish(struct remote *r, uint64_t most_ms)
+{
+	uint64_t until_ms = clock_mono().ms + most_ms, now_ms;
+	bool said = false;
+	while (r->step == OPEN && (now_ms = clock_mono().ms) < until_ms) {
+		if (send_out(r) && !said) {
+			struct writer w = writer_of(r->out, OUT_CAP);
+			if (client_link_close(&r->link, &w) != RMQ_E_OK)
+				break;
+			r->out_len = w.len;
+			said = true;
+			continue;
+		}
+		/* It takes what was sent, and ends the connection then: what it sends is not minded. */
+		struct pollfd p = {r->fd, (short)(POLLIN | (r->full ? POLLOUT : 0)), 0};
+		if (poll(&p, 1, (int)(until_ms - now_ms)) < 0)
+			break;
+		if (p.revents & (POLLIN | POLLHUP | POLLERR)) {
+			ssize_t n = recv(r->fd, r->raw, RAW_CAP, 0);
+			if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+				break;
+		}
+	}
+	remote_end(r);
+}
+
+/* ---- what is known of gates ---- */
+
+/* Each of them replaces what the file says of the same address, if that is of the same cluster. */
+static void keep(struct remote *r, const struct pin *told)
+{
+	struct pins pins = {0};
+	struct reason why;
+	char line[PIN_TEXT_SIZE];
+	if (pins_read(&pins, r->known_nodes, &why) != RMQ_E_OK)
+		return;
+	const struct pin *pin = pins_find(&pins, &told->address);
+	bool stale =
+	    pin && raft_id_eq(pin->cluster, told->cluster) &&
+	    (memcmp(pin->key, told->key, KEY_SIZE) != 0 || strcmp(pin->name, told->name) != 0);
+	pins_deinit(&pins);
+	if (!stale)
+		return;
+	pin_print(told, line);
+	if (pins_replace(r->known_nodes, told, &why) == RMQ_E_OK)
+		log_notice("as its cluster says, known from now on as: %s", line);
+	else
+		log_notice("%s: %s", r->known_nodes, why.text);
+}
+
+static void on_contacts(void *arg, struct slice contacts)
+{
+	struct remote *r = arg;
+	struct reader in = reader_of(contacts);
+	struct gate_contact m;
+	struct pin told[RAFT_MEMBERS_MAX];
+	size_t count = 0;
+	memset(told, 0, sizeof(told));
+	while (reader_left(&in) > 0 && count < RAFT_MEMBERS_MAX) {
+		char text[UINT8_MAX + 1];
+		struct socket_host host;
+		const char *why;
+		gate_contact_get(&in, &m);
+		if (in.bad)
+			return;
+		memcpy(text, m.address.data, m.address.len);
+		text[m.address.len] = '\0';
+		struct slice cluster = slice_of(
+		    r->pin.cluster.bytes, raft_id_none(r->pin.cluster) ? 0 : RAFT_ID_SIZE);
+		if (socket_host_parse(&host, text, &why) == RMQ_E_OK &&
+		    !pin_take(&told[count], &host, m.key, m.name, cluster))
+			count++;
+	}
+	if (count == r->told_count && memcmp(told, r->told, count * sizeof(told[0])) == 0)
+		return;
+	memcpy(r->told, told, sizeof(told));
+	r->told_count = count;
+	r->changes++;
+	for (size_t i = 0; i < count; i++)
+		keep(r, &told[i]);
+}
+
+static const struct pin *find_told(const struct remote *r)
+{
+	for (size_t i = 0; i < r->told_count; i++)
+		if (socket_host_same(&r->told[i].address, &r->host))
+			return &r->told[i];
+	return NULL;
+}
+
+/* What is expected at r->host: as its cluster told, or as the file says. */
+static enum rmq_error find_pin(struct remote *r, struct reason *why)
+{
+	struct pins pins = {0};
+	const struct pin *told = find_told(r);
+	enum rmq_error err = pins_read(&pins, r->known_nodes, why);
+	if (err)
+		return err;
+	const struct pin *pin = pins_find(&pins, &r->host);
+	if (told && (r->led || !pin || raft_id_eq(pin->cluster, told->cluster)))
+		pin = told;
+	r->pinned = pin != NULL;
+	if (pin)
+		r->pin = *pin;
+	pins_deinit(&pins);
+	return RMQ_E_OK;
+}
+
+/* ---- begin ---- */
+
+static bool read_key(struct remote *r)
+{
+	struct reason why;
+	if (r->has_key)
+		return true;
+	enum rmq_error err = keyfile_read(r->keyfile, &r->own, &why);
+	r->has_key = !err;
+	if (err == RMQ_E_CONFIG)
+		give_up(r, err, "there is no key %s: make one: rmq-keygen", r->keyfile);
+	else if (err)
+		give_up(r, err, "%s: %s", r->keyfile, why.text);
+	return !err;
+}
+
+void remote_begin(
+    struct remote *r, const struct socket_host *host, bool led, struct mono_time now)
+{
+	struct addrinfo *list = NULL;
+	struct reason why;
+	remote_end(r);
+	r->error = RMQ_E_OK;
+	r->hopeless = false;
+	r->text[0] = '\0';
+	r->host = *host;
+	r->led = led;
+	r->in->data = r->in->end = 0;
+	if (!read_key(r))
+		return;
+	enum rmq_error err = find_pin(r, &why);
+	if (err) {
+		give_up(r, err, "%s", why.text);
+		return;
+	}
+	r->asks = !r->pinned;
+	if (socket_host_resolve(host, AI_NUMERICHOST, &list) == 0)
+		take_addresses(r, 0, list, now);
+	else
+		begin_search(r, now);
+}
+
+/* ---- questions ---- */
+
+enum remote_state remote_state(const struct remote *r)
+{
+	switch (r->step) {
+	case NOTHING:
+		return REMOTE_IDLE;
+	case OPEN:
+		return REMOTE_UP;
+	case ENDED:
+		return REMOTE_OVER;
+	default:
+		return REMOTE_COMING;
+	}
+}
+
+struct pollfd remote_poll(const struct remote *r)
+{
+	short events = r->step == CONNECTING ? POLLOUT : POLLIN;
+	return (struct pollfd){r->fd, (short)(events | (r->full ? POLLOUT : 0)), 0};
+}
+
+uint64_t remote_due_ms(const struct remote *r, struct mono_time now)
+{
+	if (remote_state(r) != REMOTE_COMING)
+		return CLIENT_FOREVER;
+	return r->deadline.ms > now.ms ? r->deadline.ms - now.ms : 0;
+}
+
+enum rmq_error remote_error(const struct remote *r, const char **text, bool *hopeless)
+{
+	*text = r->text;
+	*hopeless = r->hopeless;
+	return r->error;
+}
+
+const struct pin *remote_told(const struct remote *r, size_t *count, unsigned *changes)
+{
+	*count = r->told_count;
+	*changes = r->changes;
+	return r->told;
+}
