@@ -22,15 +22,16 @@ FUZZ_SECONDS ?= 60
 
 VERSION := 0.1
 B := build/$(MODE)
-PACKAGES := libuv lmdb libxxhash jansson libsodium libbsd-overlay
+PACKAGES := libuv lmdb libxxhash jansson libsodium libbsd-overlay libseccomp
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wwrite-strings -Wcast-qual -Wpointer-arith -Wvla -Wundef -Wno-unused-function
 
 MODE_release :=
-MODE_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-MODE_tsan := -fsanitize=thread
-MODE_cov := --coverage -O0
-MODE_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+# What instruments a program needs files and system calls of its own: no sandbox.
+MODE_asan := -DRMQ_UNCONFINED -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+MODE_tsan := -DRMQ_UNCONFINED -fsanitize=thread
+MODE_cov := -DRMQ_UNCONFINED --coverage -O0
+MODE_fuzz := -DRMQ_UNCONFINED -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 FLAGS := -std=c11 -D_GNU_SOURCE -DRMQ_VERSION='"$(VERSION)"' -iquote lib $(WARN) \
 	-fno-strict-aliasing -fstack-protector-strong -fPIE $(MODE_$(MODE)) \
 	$(shell $(PKG_CONFIG) --cflags $(PACKAGES))
@@ -46,7 +47,8 @@ SIM := $(if $(wildcard tests/sim/*.c),$(B)/sim)
 SIM_RAFT := $(if $(wildcard tests/sim_raft/*.c),$(B)/sim_raft)
 SIM_CLUSTER := $(if $(wildcard tests/sim_cluster/*.c),$(B)/sim_cluster)
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
-HELPERS := $(patsubst tests/cli/%.c,$(B)/cli/%,$(wildcard tests/cli/*.c))
+HELPERS := $(patsubst tests/cli/%.c,$(B)/cli/%,$(filter-out %/trespass.c,$(wildcard tests/cli/*.c))) \
+	$(B)/cli/trespass.so
 CLUSTER := $(if $(wildcard tests/cluster/*.c),$(addprefix $(B)/cluster/,actor flood history))
 CRASHES := $(patsubst tests/crash/%.c,$(B)/crash/%,$(filter-out %/recorder.c,$(wildcard tests/crash/*.c))) \
 	$(B)/crash/recorder.so
@@ -143,7 +145,7 @@ $(B)/crash/%: $(B)/tests/crash/%.o $(B)/librmq.a
 	$(LINK) -o $@ $^ $(LIBS)
 
 # To be preloaded.
-$(B)/crash/recorder.so: tests/crash/recorder.c $(B)/flags
+$(B)/crash/recorder.so $(B)/cli/trespass.so: $(B)/%.so: tests/%.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) $(WERROR) -MMD -MP -fPIC -shared $(LDFLAGS) -o $@ $< -ldl
 

@@ -127,7 +127,8 @@ static void on_lost(void *arg, int status, const char *why)
 	cluster_die(d->cluster, status);
 }
 
-int disk_open(struct disk *d, struct cluster *c, const char *directory)
+int disk_open(
+    struct disk *d, struct cluster *c, const char *directory, enum sandbox_mode sandbox)
 {
 	struct journal_link_host host = {.arg = d, .frame = on_frame, .lost = on_lost};
 	struct child_spec spec = {.mask = &c->mask, .nofile = &c->nofile};
@@ -137,7 +138,8 @@ int disk_open(struct disk *d, struct cluster *c, const char *directory)
 	d->cluster = c;
 	d->fits = INTAKE_ENOUGH;
 	snprintf(d->directory, sizeof(d->directory), "%s", directory);
-	int status = journal_link_spawn(&d->link, &host, directory, &spec);
+	int status =
+	    journal_link_spawn(&d->link, &host, sandbox_option(sandbox), directory, &spec);
 	if (status == 0)
 		status = journal_link_open(&d->link, true, &info);
 	if (status != 0)

@@ -44,8 +44,9 @@ struct disk {
 	bool full;		 /* there may be no room for new messages */
 };
 
-/* Starts the journal of the directory.  0, or an exit status; what is wrong was said. */
-int disk_open(struct disk *d, struct cluster *c, const char *directory);
+/* Starts the journal of the directory, in such a sandbox.  0, or an exit status; what is wrong was said. */
+int disk_open(
+    struct disk *d, struct cluster *c, const char *directory, enum sandbox_mode sandbox);
 /* From now on the loop serves it.  0, or libuv's error. */
 int disk_start(struct disk *d);
 /* Whether all is stored. */

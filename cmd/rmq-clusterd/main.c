@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "control.h"
@@ -146,7 +145,7 @@ static void open_node(struct cluster *c, const struct options *o)
 	int status = o->init ? journal_dir_make(o->directory, &spec) : 0;
 
 	if (status == 0)
-		status = disk_open(&c->disk, c, o->directory);
+		status = disk_open(&c->disk, c, o->directory, o->common.sandbox);
 	if (status != 0)
 		exit(status);
 	tail_init(&c->tail);
@@ -197,6 +196,24 @@ static void raise_descriptors(struct cluster *c)
 		fail(err, &why);
 }
 
+/* The queue daemon, which is started later, is in it too: with its paths, and its own sandbox below. */
+static void confine(struct cluster *c, struct daemon_options *common)
+{
+	struct sandbox box;
+
+	sandbox_init(&box, SANDBOX_CLUSTERD);
+	store_reader_paths(c->disk.directory, &box);
+	/* child_kill() looks at a child there. */
+	sandbox_path(&box, SANDBOX_READ, "/proc");
+	sandbox_around(&box, SANDBOX_SOCKET, c->config.control.path);
+	sandbox_around(&box, SANDBOX_SOCKET, c->config.queue_socket.path);
+	sandbox_names(&box);
+	sandbox_program(&box, SUPERVISOR_PROGRAM);
+	enum rmq_error err = daemon_options_confine(common, &box);
+	if (err)
+		cluster_die(c, error_exit(err));
+}
+
 static int run(struct cluster *c)
 {
 	uv_run(&c->loop, UV_RUN_DEFAULT);
@@ -228,14 +245,15 @@ int main(int argc, char **argv)
 		log_error("cannot start");
 		return error_exit(RMQ_E_IO);
 	}
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-		log_notice("no_new_privs: %s", strerror(errno));
 	randombytes_buf(&c->boot, sizeof(c->boot));
 	read_settings(c, &o);
 	watchdog_open(c);
+	c->supervisor.sandbox = o.common.sandbox;
 	supervisor_open(c);
 	open_node(c, &o);
 	open_sockets(c);
+	/* Before threads look names up. */
+	confine(c, &o.common);
 	start(c);
 	daemon_options_ready(&o.common);
 	log_info("%s: ready", c->disk.directory);

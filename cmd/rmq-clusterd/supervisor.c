@@ -16,7 +16,7 @@
 #include "sys/net/socket.h"
 #include "sys/process/child.h"
 
-#define PROGRAM "rmq-queued"
+#define PROGRAM SUPERVISOR_PROGRAM
 
 /* So long is waited for the end of a process that was killed. */
 #define KILL_MS 100
@@ -347,9 +347,20 @@ static int spawn(struct cluster *c, int journal, int ready)
 	char journal_option[] = "--journal-fd", ready_option[] = "--ready-fd";
 	char listen_option[] = "--listen", create_option[] = "--create", create[] = "explicit";
 	char node_option[] = "--node", node[RAFT_NAME_MAX + 1];
-	char *argv[] = {path, journal_option, journal_fd, ready_option, ready_fd, listen_option,
-	    c->config.queue_socket.path, node_option, node,
-	    c->config.explicit_create ? create_option : NULL, create, NULL};
+	const char *sandbox = sandbox_option(c->supervisor.sandbox);
+	char sandbox_copy[32];
+	char *argv[13] = {path, journal_option, journal_fd, ready_option, ready_fd,
+	    listen_option, c->config.queue_socket.path, node_option, node};
+	int n = 9;
+
+	if (c->config.explicit_create) {
+		argv[n++] = create_option;
+		argv[n++] = create;
+	}
+	if (sandbox) {
+		snprintf(sandbox_copy, sizeof(sandbox_copy), "%s", sandbox);
+		argv[n] = sandbox_copy;
+	}
 	struct child_spec spec = {.argv = argv,
 	    .stdin_fd = journal,
 	    .extra_fd = ready,

@@ -11,14 +11,18 @@
 
 #include "core/host/crashes.h"
 #include "core/host/keeper.h"
+#include "sys/process/sandbox.h"
 
 struct cluster;
 struct queue;
 
 struct supervisor_pipe;
 
+#define SUPERVISOR_PROGRAM "rmq-queued"
+
 struct supervisor {
 	struct keeper keeper;
+	enum sandbox_mode sandbox; /* as ours */
 	struct crashes crashes;
 	pid_t pid;	     /* 0: there is none */
 	pid_t lingers;	     /* one that was killed and has not ended; 0: none */

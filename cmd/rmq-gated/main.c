@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "gate.h"
@@ -177,6 +176,21 @@ static void take_signals(struct gate *g)
 	}
 }
 
+/* Before threads look names up. */
+static void confine(struct gate *g, struct daemon_options *common)
+{
+	struct sandbox box;
+
+	sandbox_init(&box, SANDBOX_GATED);
+	listener_paths(&g->listener, &box);
+	sandbox_names(&box);
+	enum rmq_error err = daemon_options_confine(common, &box);
+	if (!err)
+		return;
+	listener_close(&g->listener);
+	exit(error_exit(err));
+}
+
 int main(int argc, char **argv)
 {
 	static struct gate gate;
@@ -190,8 +204,6 @@ int main(int argc, char **argv)
 	struct options o = parse(argc, argv, &g->config);
 	log_init(PROGRAM, o.common.verbosity);
 	signal(SIGPIPE, SIG_IGN);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-		log_notice("no_new_privs: %s", strerror(errno));
 	read_settings(&g->config, &o);
 	int err = sodium_init() < 0 ? UV_ENOSYS : gate_init(g, raise_descriptors());
 	if (err) {
@@ -201,6 +213,7 @@ int main(int argc, char **argv)
 	open_listener(g);
 	open_peers(g);
 	take_signals(g);
+	confine(g, &o.common);
 	gate_start(g);
 	watch_open(&g->watch, g);
 	daemon_options_ready(&o.common);

@@ -11,6 +11,7 @@
 #include "journal.h"
 #include "sys/journal/journal_server.h"
 #include "sys/process/log.h"
+#include "sys/process/sandbox.h"
 
 /*
  * The opener says when it is over, by closing its end: a signal to the whole process group or
@@ -40,7 +41,20 @@ static int fail(const char *dir, enum rmq_error err, const struct reason *why)
 	return status;
 }
 
-static int serve(const char *dir)
+static enum rmq_error confine(const char *dir, enum sandbox_mode mode, struct reason *why)
+{
+	struct sandbox box;
+	char achieved[SANDBOX_TEXT_SIZE];
+
+	sandbox_init(&box, SANDBOX_JOURNAL);
+	sandbox_path(&box, SANDBOX_KEEP, dir);
+	enum rmq_error err = sandbox_enter(&box, mode, achieved, why);
+	if (!err)
+		log_info("%s: sandbox: %s", dir, achieved);
+	return err;
+}
+
+static int serve(const char *dir, enum sandbox_mode mode)
 {
 	struct store *s;
 	struct reason why = {""};
@@ -48,20 +62,32 @@ static int serve(const char *dir)
 	if (err)
 		return fail(dir, err, &why);
 	char *path = realpath(dir, NULL);
-	err = journal_serve(STDIN_FILENO, s, path ? path : dir, tell_wait, &why);
+	err = confine(dir, mode, &why);
+	if (!err)
+		err = journal_serve(STDIN_FILENO, s, path ? path : dir, tell_wait, &why);
 	free(path);
 	int ended = err ? fail(dir, err, &why) : 0;
 	store_close(s);
 	return ended;
 }
 
-const struct option_row serve_rows[] = {{0}};
+enum { OPTION_SANDBOX = 900 };
+
+const struct option_row serve_rows[] = {
+    {OPTION_SANDBOX, "sandbox", "auto|require|off", NULL, "auto", "as of rmq-queued"}, {0}};
+
+static bool set_option(int letter, const char *value, void *mode)
+{
+	(void)letter;
+	return sandbox_mode_parse(value, mode);
+}
 
 int command_serve(int argc, char **argv)
 {
 	struct stat st;
 	int status;
-	char **words = command_words(argc, argv, "serve", NULL, NULL, 1, &status);
+	enum sandbox_mode mode = SANDBOX_AUTO;
+	char **words = command_words(argc, argv, "serve", set_option, &mode, 1, &status);
 	if (!words)
 		return status;
 	if (fstat(STDIN_FILENO, &st) != 0 || !S_ISSOCK(st.st_mode)) {
@@ -70,5 +96,5 @@ int command_serve(int argc, char **argv)
 	}
 	outlive_signals();
 	guard_directory(words[0]);
-	return serve(words[0]);
+	return serve(words[0], mode);
 }

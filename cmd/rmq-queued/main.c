@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -268,6 +267,21 @@ static void run_command(struct server *s, char **argv)
 	server_command(s, argv);
 }
 
+/* COMMAND runs already: it may be one that opens anything, or gains privileges. */
+static void confine(struct server *s, struct daemon_options *common)
+{
+	struct sandbox box;
+
+	sandbox_init(&box, SANDBOX_QUEUED);
+	store_reader_paths(s->directory, &box);
+	/* child_kill() looks at a child there. */
+	sandbox_path(&box, SANDBOX_READ, "/proc");
+	listener_paths(&s->listener, &box);
+	enum rmq_error err = daemon_options_confine(common, &box);
+	if (err)
+		server_die(s, error_exit(err));
+}
+
 int main(int argc, char **argv)
 {
 	static struct server server;
@@ -282,9 +296,6 @@ int main(int argc, char **argv)
 	mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
 	signal(SIGPIPE, SIG_IGN);
 	sigprocmask(SIG_BLOCK, NULL, &s->mask);
-	/* COMMAND may be one that gains privileges; then only the journal is kept from it. */
-	if (!o.command && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-		log_notice("no_new_privs: %s", strerror(errno));
 	if (sodium_init() < 0) {
 		log_error("cannot start: no random numbers");
 		return error_exit(RMQ_E_IO);
@@ -299,14 +310,15 @@ int main(int argc, char **argv)
 	if (o.journal_fd >= 0)
 		server_open_at(s, o.journal_fd);
 	else
-		server_open(s, o.directory);
+		server_open(s, o.directory, o.common.sandbox);
 	if (o.explicit_create)
 		broker_create_explicitly(s->broker);
 	open_listener(s, &o);
 	server_start(s, take_signals(s));
-	daemon_options_ready(&o.common);
-	log_info("%s: ready", s->directory);
 	if (o.command)
 		run_command(s, o.command);
+	confine(s, &o.common);
+	daemon_options_ready(&o.common);
+	log_info("%s: ready", s->directory);
 	return server_run(s);
 }

@@ -871,13 +871,14 @@ static void open_journal(struct server *s)
 		server_die(s, status);
 }
 
-void server_open(struct server *s, const char *directory)
+void server_open(struct server *s, const char *directory, enum sandbox_mode sandbox)
 {
 	struct child_spec spec = {.mask = &s->mask, .nofile = &s->nofile};
 	struct journal_link_host host = link_host(s);
 
 	s->directory = directory;
-	int status = journal_link_spawn(&s->journal, &host, directory, &spec);
+	int status =
+	    journal_link_spawn(&s->journal, &host, sandbox_option(sandbox), directory, &spec);
 	if (status != 0)
 		server_die(s, status);
 	open_journal(s);

@@ -22,6 +22,7 @@
 #include "holder.h"
 #include "journal.h"
 #include "sys/journal/journal_link.h"
+#include "sys/process/sandbox.h"
 #include "sys/net/listener.h"
 #include "sys/process/log.h"
 #include "sys/store/store.h"
@@ -109,10 +110,10 @@ struct server {
 
 /*
  * Opens the journal of `directory` and rebuilds the state.  s->mask, ->nofile and
- * ->nofile_now are set by the caller.  What fails here or in server_start() ends the
+ * ->nofile_now are set by the caller; `sandbox` is the journal's.  What fails here or in server_start() ends the
  * process.
  */
-void server_open(struct server *s, const char *directory);
+void server_open(struct server *s, const char *directory, enum sandbox_mode sandbox);
 /* The same with the journal at the other end of a socket; it says what the directory is. */
 void server_open_at(struct server *s, int journal_fd);
 

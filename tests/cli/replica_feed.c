@@ -402,7 +402,7 @@ int main(int argc, char **argv)
 	sigprocmask(SIG_BLOCK, NULL, &mask);
 	getrlimit(RLIMIT_NOFILE, &nofile);
 	struct child_spec spec = {.mask = &mask, .nofile = &nofile};
-	if (journal_link_spawn(&journal, &host, argv[1], &spec) == 0 &&
+	if (journal_link_spawn(&journal, &host, NULL, argv[1], &spec) == 0 &&
 	    journal_link_open(&journal, true, &info) == 0 && uv_loop_init(&loop) == 0 &&
 	    journal_link_start(&journal, &loop) == 0)
 		run(argv[2], argv[1]);

@@ -213,7 +213,7 @@ logged() {
 	printf '#!/bin/sh\nprintf "nonsense, and more than a header of it" >&0\nexec sleep 60\n' \
 		>bin/rmq-queued
 	chmod +x bin/rmq-queued
-	BIN=./bin node
+	BIN=./bin node --sandbox=off
 	asks init
 	wait_until 20 logged "rmq-queued was ended: it sent a malformed frame"
 	ln -sf "$(command -v rmq-queued)" bin/rmq-queued
@@ -225,7 +225,7 @@ logged() {
 	mkdir bin
 	cp "$(command -v rmq-clusterd)" "$(command -v rmq-journal)" bin/
 	ln -s /bin/false bin/rmq-queued
-	BIN=./bin node
+	BIN=./bin node --sandbox=off
 	asks init
 	wait_until 20 logged "rmq-queued ended with status 1"
 	run -1 asks is-available

@@ -158,14 +158,15 @@ logged() {
 	[ ! -e absent ]
 }
 
-@test "rmq-queued: NOTIFY_SOCKET is told when it is ready" {
+@test "rmq-queued: NOTIFY_SOCKET is told when it is ready, and in which sandbox" {
 	"$RAWCLIENT" --notify notify >told 3>&- &
 	STARTED+=($!)
 	local teller=$!
 	wait_until 20 test -S notify
 	NOTIFY_SOCKET=$PWD/notify start_queue q
 	wait "$teller"
-	[ "$(cat told)" = READY=1 ]
+	[ "$(head -n 1 told)" = READY=1 ]
+	grep '^STATUS=sandbox: no_new_privs' told
 }
 
 @test "rmq-queued: listens on an inherited socket, and does not remove it" {

@@ -76,9 +76,11 @@ node_settings() {
 }
 
 # node_run I PROGRAM OPTION...: in the background, in its own process group, until it is ready.
+# Programs of $node_bin may be scripts, which need more than a sandbox leaves.
 node_run() {
 	local i=$1 program=$2 ready=$work/n$1/ready.$2 line= inside=()
 	shift 2
+	[ -z "${node_bin:-}" ] || set -- --sandbox=off "$@"
 	[ -z "$nodes_net" ] || inside=(nsenter -t "$(net_pid "$i")" -n --)
 	rm -f "$ready"
 	mkfifo "$ready"

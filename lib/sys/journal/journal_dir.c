@@ -33,7 +33,7 @@ int journal_dir_make(const char *directory, const struct child_spec *spec)
 
 	if (!is_to_be_made(directory))
 		return 0;
-	int error = journal_link_run("init", directory, -1, spec, &pid);
+	int error = journal_link_run("init", NULL, directory, -1, spec, &pid);
 	if (error != 0) {
 		log_error("cannot run rmq-journal: %s", strerror(error));
 		return error_exit(RMQ_E_IO);

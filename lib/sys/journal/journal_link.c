@@ -16,10 +16,10 @@
 #define PROGRAM	   "rmq-journal"
 #define WRITEV_MAX 64
 
-int journal_link_run(const char *verb, const char *directory, int stdin_fd,
+int journal_link_run(const char *verb, const char *option, const char *directory, int stdin_fd,
     const struct child_spec *spec, pid_t *pid)
 {
-	char path[CHILD_PATH_SIZE], verb_copy[16], directory_copy[PATH_MAX];
+	char path[CHILD_PATH_SIZE], verb_copy[16], option_copy[32], directory_copy[PATH_MAX];
 	struct child_spec journal = *spec;
 
 	child_program(path, PROGRAM);
@@ -28,8 +28,16 @@ int journal_link_run(const char *verb, const char *directory, int stdin_fd,
 		(int)sizeof(directory_copy))
 		return ENAMETOOLONG;
 	/* A directory that begins with '-' is no option. */
-	char dashes[] = "--";
-	char *argv[] = {path, verb_copy, dashes, directory_copy, NULL};
+	char dashes[] = "--", *argv[6];
+	int n = 0;
+	argv[n++] = path;
+	argv[n++] = verb_copy;
+	if (option)
+		argv[n++] = option_copy;
+	argv[n++] = dashes;
+	argv[n++] = directory_copy;
+	argv[n] = NULL;
+	snprintf(option_copy, sizeof(option_copy), "%s", option ? option : "");
 	journal.argv = argv;
 	journal.stdin_fd = stdin_fd;
 	journal.servant = true;
@@ -377,7 +385,7 @@ void journal_link_attach(struct journal_link *l, const struct journal_link_host 
 }
 
 int journal_link_spawn(struct journal_link *l, const struct journal_link_host *host,
-    const char *directory, const struct child_spec *spec)
+    const char *option, const char *directory, const struct child_spec *spec)
 {
 	char text[128];
 	int pair[2];
@@ -388,7 +396,7 @@ int journal_link_spawn(struct journal_link *l, const struct journal_link_host *h
 		lose(l, error_exit(RMQ_E_JOURNAL_LOST), strerror(err));
 		return error_exit(RMQ_E_JOURNAL_LOST);
 	}
-	err = journal_link_run("serve", directory, pair[1], spec, &l->pid);
+	err = journal_link_run("serve", option, directory, pair[1], spec, &l->pid);
 	close(pair[1]);
 	l->fd = pair[0];
 	if (err) {

@@ -63,16 +63,16 @@ struct journal_link {
 	uint8_t in[2 * FRAME_PAYLOAD_MAX];
 };
 
-/* Runs `rmq-journal VERB DIR` with `stdin_fd` (-1: ours).  0, else errno. */
-int journal_link_run(const char *verb, const char *directory, int stdin_fd,
+/* Runs `rmq-journal VERB [OPTION] DIR` (NULL: none) with `stdin_fd` (-1: ours).  0, else errno. */
+int journal_link_run(const char *verb, const char *option, const char *directory, int stdin_fd,
     const struct child_spec *spec, pid_t *pid);
 
 /*
- * Begins with `rmq-journal serve DIR` as a child.  0; else an exit status, and host->lost has
+ * Begins with `rmq-journal serve [OPTION] DIR` as a child.  0; else an exit status, and host->lost has
  * been told why.  spec: mask and nofile count.
  */
 int journal_link_spawn(struct journal_link *l, const struct journal_link_host *host,
-    const char *directory, const struct child_spec *spec);
+    const char *option, const char *directory, const struct child_spec *spec);
 
 /* Begins with a connected stream socket, which it takes. */
 void journal_link_attach(struct journal_link *l, const struct journal_link_host *host, int fd);

@@ -304,6 +304,14 @@ void listener_resume(struct listener *l)
 		uv_poll_start(&l->polls[i], UV_READABLE, on_connection);
 }
 
+void listener_paths(const struct listener *l, struct sandbox *s)
+{
+	if (l->bound)
+		sandbox_around(s, SANDBOX_SOCKET, l->address.path);
+	if (l->directory[0])
+		sandbox_around(s, SANDBOX_REMOVE, l->directory);
+}
+
 unsigned listener_end(struct listener *l, uv_close_cb closed)
 {
 	unsigned polls = (unsigned)l->count;

@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "sys/net/socket.h"
+#include "sys/process/sandbox.h"
 
 #define LISTENERS_MAX 16
 /* Connections that one socket gets in one turn. */
@@ -54,6 +55,9 @@ enum rmq_error listener_open(struct listener *l, const char *path, const char **
  */
 enum rmq_error listener_open_private(struct listener *l, const char **why)
     __attribute__((warn_unused_result));
+
+/* What it makes and removes, for a sandbox. */
+void listener_paths(const struct listener *l, struct sandbox *s);
 
 /* The first socket's address as in RMQ_SERVERS.  Errors as socket_address_print(). */
 enum rmq_error listener_address(const struct listener *l, char text[SOCKET_ADDRESS_TEXT_SIZE],

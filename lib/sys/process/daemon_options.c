@@ -24,10 +24,12 @@ enum rmq_error daemon_options_fd(
 	return RMQ_E_OK;
 }
 
-enum { OPTION_READY_FD = 900 };
+enum { OPTION_READY_FD = 900, OPTION_SANDBOX };
 
 const struct option_row daemon_options[] = {{OPTION_READY_FD, "ready-fd", "N", NULL, NULL,
 						"write a newline to descriptor N when ready"},
+    {OPTION_SANDBOX, "sandbox", "auto|require|off", NULL, "auto",
+	"give up what the work does not need: what the kernel can take, all or else end, nothing"},
     {0}};
 
 static enum rmq_error take(
@@ -36,6 +38,11 @@ static enum rmq_error take(
 	switch (option) {
 	case OPTION_READY_FD:
 		return daemon_options_fd("--ready-fd", optarg, &o->ready_fd, why);
+	case OPTION_SANDBOX:
+		if (!sandbox_mode_parse(optarg, &o->sandbox))
+			return reason_set(why, RMQ_E_USAGE,
+			    "--sandbox: '%s' is none of auto, require, off", optarg);
+		return RMQ_E_OK;
 	case 'q':
 		o->verbosity--;
 		return RMQ_E_OK;
@@ -72,9 +79,24 @@ enum rmq_error daemon_options_parse(struct daemon_options *o, int argc, char **a
 	return RMQ_E_OK;
 }
 
+enum rmq_error daemon_options_confine(struct daemon_options *o, struct sandbox *s)
+{
+	struct reason why;
+	enum rmq_error err = sandbox_enter(s, o->sandbox, o->confined, &why);
+
+	if (err)
+		log_error("%s", why.text);
+	else
+		log_info("sandbox: %s", o->confined);
+	return err;
+}
+
 void daemon_options_ready(const struct daemon_options *o)
 {
-	if (ready_notify("READY=1") != 0)
+	char state[SANDBOX_TEXT_SIZE + 32];
+
+	snprintf(state, sizeof(state), "READY=1\nSTATUS=sandbox: %s", o->confined);
+	if (ready_notify(state) != 0)
 		log_notice("NOTIFY_SOCKET: %s", strerror(errno));
 	if (o->ready_fd >= 0 && ready_fd(o->ready_fd) != 0)
 		log_notice("--ready-fd: %s", strerror(errno));

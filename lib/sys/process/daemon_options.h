@@ -7,6 +7,7 @@
 #include "sys/process/config.h"
 #include "sys/process/options.h"
 #include "sys/process/reason.h"
+#include "sys/process/sandbox.h"
 
 /* Their rows, beside options_of_all. */
 extern const struct option_row daemon_options[];
@@ -14,6 +15,8 @@ extern const struct option_row daemon_options[];
 struct daemon_options {
 	int ready_fd;  /* -1: none */
 	int verbosity; /* as log_init() has it */
+	enum sandbox_mode sandbox;
+	char confined[SANDBOX_TEXT_SIZE]; /* what was achieved */
 	bool help;
 	bool version;
 };
@@ -42,7 +45,14 @@ enum rmq_error daemon_options_parse(struct daemon_options *o, int argc, char **a
 enum rmq_error daemon_options_fd(const char *option, const char *arg, int *fd,
     struct reason *why) __attribute__((warn_unused_result));
 
-/* Says READY=1 to $NOTIFY_SOCKET, and the same to ready_fd.  What fails is logged. */
+/* Enters the sandbox that was asked for; RMQ_E_CONFIG: see sandbox_enter(), and it is logged. */
+enum rmq_error daemon_options_confine(struct daemon_options *o, struct sandbox *s)
+    __attribute__((warn_unused_result));
+
+/*
+ * Says READY=1 and the state of the sandbox to $NOTIFY_SOCKET, and to ready_fd that it is ready.  What fails
+ * is logged.
+ */
 void daemon_options_ready(const struct daemon_options *o);
 
 #endif

@@ -23,6 +23,7 @@
 #include "core/raft/raft_config.h"
 #include "core/wire/record.h"
 #include "sys/process/reason.h"
+#include "sys/process/sandbox.h"
 #include "sys/store/identity.h"
 
 /* The directory's facts about its log, apart from the records. */
@@ -59,6 +60,8 @@ struct store_reader;
 enum rmq_error store_reader_open(const char *dir, struct store_reader **reader,
     struct reason *why) __attribute__((warn_unused_result));
 void store_reader_close(struct store_reader *r);
+/* What one that is open reads and writes, for a sandbox. */
+void store_reader_paths(const char *dir, struct sandbox *s);
 
 /*
  * Between begin and end, the reader sees the log as of begin, and what it is given stays

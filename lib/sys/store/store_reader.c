@@ -1,4 +1,6 @@
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -67,6 +69,16 @@ void store_reader_close(struct store_reader *r)
 	store_env_close(&r->env);
 	free(r->dir);
 	free(r);
+}
+
+/* It never writes into the data file, whose name may come to be another file's. */
+void store_reader_paths(const char *dir, struct sandbox *s)
+{
+	char lock[PATH_MAX];
+
+	sandbox_path(s, SANDBOX_READ, dir);
+	if (snprintf(lock, sizeof(lock), "%s/" STORE_LOCK_FILE, dir) < (int)sizeof(lock))
+		sandbox_path(s, SANDBOX_WRITE, lock);
 }
 
 static int first_begin(struct store_reader *r)
