@@ -7,6 +7,8 @@
 
 #include "core/base/units.h"
 #include "core/wire/receipt.h"
+#include "sys/net/keyfile.h"
+#include "sys/net/pins.h"
 
 #define MESSAGE_PREFIX "RMQ_MSG_"
 #define HEADER_PREFIX  "RMQ_HEADER_"
@@ -30,11 +32,16 @@ static bool room(struct environment *e, size_t count)
 	return true;
 }
 
-bool environment_init(struct environment *e, const char *servers)
+bool environment_init(struct environment *e, const struct client_options *ours)
 {
+	const struct {
+		const char *name, *value; /* NULL: as inherited */
+	} set[] = {{"RMQ_SERVERS", ours->servers}, {KEYFILE_VARIABLE, ours->keyfile},
+	    {PINS_VARIABLE, ours->known_nodes}};
 	*e = (struct environment){0};
-	if (servers && setenv("RMQ_SERVERS", servers, 1) != 0)
-		return false;
+	for (size_t i = 0; i < sizeof(set) / sizeof(set[0]); i++)
+		if (set[i].value && setenv(set[i].name, set[i].value, 1) != 0)
+			return false;
 	for (char **var = environ; *var; var++) {
 		if (begins(*var, MESSAGE_PREFIX) || begins(*var, HEADER_PREFIX))
 			continue;

@@ -4,6 +4,7 @@
 
 #include "core/base/text.h"
 #include "core/client/envelope.h"
+#include "sys/client/client_options.h"
 
 struct environment {
 	char **vars; /* NULL-ended */
@@ -12,8 +13,8 @@ struct environment {
 	struct text text; /* of the message's */
 };
 
-/* servers: RMQ_SERVERS, NULL: as inherited.  False: out of memory. */
-bool environment_init(struct environment *e, const char *servers)
+/* With our contact points and files, for the clients that COMMAND runs.  False: out of memory. */
+bool environment_init(struct environment *e, const struct client_options *ours)
     __attribute__((warn_unused_result));
 void environment_deinit(struct environment *e);
 

@@ -763,7 +763,7 @@ static enum rmq_error open_memory(struct worker *w, struct reason *why)
 	w->runs = calloc(config.parallel, sizeof(*w->runs));
 	w->polls = calloc(5 + (size_t)config.parallel * RUN_POLLS, sizeof(*w->polls));
 	if (!work_init(&w->work, &config) || !w->runs || !w->polls ||
-	    !environment_init(&w->environment, w->o->common.servers))
+	    !environment_init(&w->environment, &w->o->common))
 		return reason_set(why, RMQ_E_LIMIT, "out of memory");
 	for (uint32_t i = 0; i < config.parallel; i++) {
 		w->runs[i].out = w->runs[i].err = w->runs[i].errors = -1;

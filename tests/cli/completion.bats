@@ -18,7 +18,7 @@ cases() {
 		rmq-send --id-from |hash json:.
 		rmq-recv --ack |manual none read sync write
 		rmq-recv --ack r|read
-		rmq-recv -P 3 --ac|--ack
+		rmq-recv -P 3 --ac|--accept-new --ack
 		rmq-recv -0n 5 --js|--json
 		rmq-recv --to ot|other
 		rmq-recv jobs sort-or-|sort-or-not

@@ -309,7 +309,7 @@ quick_queue() {
 	[ "$(worker -1 jobs env | grep '^RMQ_HEADER' | sort | paste -sd' ')" = 'RMQ_HEADER_AB=3 RMQ_HEADER_A_B=1' ]
 }
 
-@test "worker: -S is what COMMAND finds in RMQ_SERVERS" {
+@test "worker: -S is what COMMAND finds in RMQ_SERVERS, and so are the files of keys" {
 	start_queue q
 	rmq-send jobs a
 	local servers=$RMQ_SERVERS
@@ -317,6 +317,9 @@ quick_queue() {
 	# shellcheck disable=SC2016
 	worker -S "$servers" -1 jobs sh -c 'rmq-ack "$RMQ_MSG_RECEIPT" && exit 1'
 	[ "$(RMQ_SERVERS=$servers counts jobs)" = "0 0 0" ]
+	RMQ_SERVERS=$servers rmq-send jobs b
+	RMQ_KNOWN_NODES=inherited worker -S "$servers" --keyfile a/key -1 jobs env >env
+	[ "$(grep -E '^RMQ_(KEYFILE|KNOWN_NODES)=' env | sort | paste -sd' ')" = 'RMQ_KEYFILE=a/key RMQ_KNOWN_NODES=inherited' ]
 }
 
 @test "worker: what a run does itself with rmq-ack counts" {

@@ -7,7 +7,13 @@
 #include "core/base/units.h"
 
 const struct option_row client_options[] = {
-    {'S', "server", "ADDR,...", NULL, "RMQ_SERVERS", "contact points: unix:/PATH"},
+    {'S', "server", "ADDR,...", NULL, "RMQ_SERVERS", "contact points: unix:/PATH, HOST:PORT"},
+    {CLIENT_OPTION_KEYFILE, "keyfile", "FILE", NULL, "RMQ_KEYFILE",
+	"our secret key, for other machines"},
+    {CLIENT_OPTION_KNOWN_NODES, "known-nodes", "FILE", NULL, "RMQ_KNOWN_NODES",
+	"keys of gates by address"},
+    {CLIENT_OPTION_ACCEPT_NEW, "accept-new", NULL, NULL, NULL,
+	"trust a gate that is not known, and add its key there"},
     {CLIENT_OPTION_TIMEOUT, "timeout", "DUR", NULL, "30s", "longest time without an answer"},
     {0}};
 
@@ -36,6 +42,15 @@ enum rmq_error client_options_take(
 		if (units_duration(arg, &o->timeout_ms))
 			return RMQ_E_OK;
 		return reason_set(why, RMQ_E_USAGE, "--timeout: '%s' is not a duration", arg);
+	case CLIENT_OPTION_KEYFILE:
+		o->keyfile = arg;
+		return RMQ_E_OK;
+	case CLIENT_OPTION_KNOWN_NODES:
+		o->known_nodes = arg;
+		return RMQ_E_OK;
+	case CLIENT_OPTION_ACCEPT_NEW:
+		o->accept_new = true;
+		return RMQ_E_OK;
 	case 'q':
 		o->quiet = true;
 		return RMQ_E_OK;

@@ -8,7 +8,12 @@
 #include "sys/process/options.h"
 #include "sys/process/reason.h"
 
-#define CLIENT_OPTION_TIMEOUT 1000
+enum {
+	CLIENT_OPTION_TIMEOUT = 1000,
+	CLIENT_OPTION_KEYFILE,
+	CLIENT_OPTION_KNOWN_NODES,
+	CLIENT_OPTION_ACCEPT_NEW
+};
 
 /* Their rows, beside options_of_all. */
 extern const struct option_row client_options[];
@@ -17,11 +22,12 @@ extern const struct option_row client_options[];
 enum client_names { NAMES_QUEUE, NAMES_TOPIC, NAMES_PATTERN };
 
 struct client_options {
-	const char *servers;	 /* a list of addresses; NULL: the default */
-	uint64_t timeout_ms;	 /* UNITS_INFINITY: none */
-	const char *keyfile;	 /* NULL: where the environment says, see user_file.h */
-	const char *known_nodes; /* likewise */
-	bool accept_new;
+	const char *servers; /* a list of addresses; NULL: the default */
+	uint64_t timeout_ms; /* UNITS_INFINITY: none */
+	/* NULL: where user_file_find() finds it (keyfile.h, pins.h). */
+	const char *keyfile;
+	const char *known_nodes;
+	bool accept_new; /* an unknown gate is trusted, and added to known_nodes */
 	bool quiet;
 	int verbose;
 	bool help;
