@@ -155,7 +155,7 @@ $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(filter %.o,$(FUZZ_MAIN)) $(B)/librmq.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(filter -f%,$(FUZZ_MAIN)) $(LIBS)
 $(B)/fuzz/fuzz_envelope: $(patsubst %,$(B)/cmd/rmq-send/%.o,envelope_line envelope_simple)
-$(B)/fuzz/fuzz_gate: $(patsubst %,$(B)/cmd/rmq-gated/%.o,stream client far gate)
+$(B)/fuzz/fuzz_gate: $(patsubst %,$(B)/cmd/rmq-gated/%.o,stream client far gate principals)
 $(B)/fuzz/fuzz_restore: $(filter-out %/main.o,$(call obj,$(wildcard cmd/rmq-journal/*.c)))
 
 # ---- tests: each tests/NAME/run prints TAP for $(MODE); `sh tests/run` runs them all ----

@@ -1,6 +1,9 @@
 #include "client.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,13 +23,33 @@ void client_new(struct gate *g, int fd)
 	stream_watch(s);
 }
 
+bool client_new_key(struct gate *g, int fd, const char *name, struct slice rights)
+{
+	struct key_client *key = malloc(sizeof(*key) + rights.len);
+	struct stream *s = key ? stream_new(g, GREETING, fd) : NULL;
+
+	if (!s) {
+		if (!key)
+			close(fd);
+		free(key);
+		return false;
+	}
+	(void)snprintf(key->name, sizeof(key->name), "%s", name);
+	memcpy(key->rights, rights.data, rights.len);
+	key->len = rights.len;
+	gate_client_begun(g);
+	s->key = key;
+	stream_watch(s);
+	return true;
+}
+
 /* How many bytes HELLO has, as far as can be told; what is after it is the queue daemon's. */
 static size_t hello_size(const struct stream *s)
 {
 	if (s->hello_len < FRAME_HEADER_SIZE)
 		return FRAME_HEADER_SIZE;
 	size_t size = FRAME_HEADER_SIZE + (size_t)load_u32(s->hello);
-	return size < sizeof(s->hello) ? size : sizeof(s->hello);
+	return size < STREAM_HELLO_SIZE ? size : STREAM_HELLO_SIZE;
 }
 
 /* What the bytes so far say.  RMQ_E_NOTHING: more are to come. */
@@ -96,12 +119,49 @@ void client_read(struct stream *s)
 	client_decide(s);
 }
 
+/* What a whole HELLO says of the way that it came. */
+static uint64_t hello_how(const struct stream *s)
+{
+	struct wire_hello m;
+	struct slice payload =
+	    slice_of(s->hello + FRAME_HEADER_SIZE, s->hello_len - FRAME_HEADER_SIZE);
+
+	return wire_hello_decode(payload, &m) ? tags_find_u64(m.tags, HELLO_TAG_HOW) : 0;
+}
+
+/*
+ * A client with a key goes to the leading node's gate, unless it cannot; if the queue has come here
+ * meanwhile, it finds it as soon as it asks again.
+ */
+static bool decide_key(struct stream *s)
+{
+	const struct control_view *v = &s->gate->view;
+
+	if (v->flags & CONTROL_SERVING)
+		stream_not_yet(s);
+	else if (v->leader[0] && v->leader_gate[0] && !(hello_how(s) & HELLO_RELAY))
+		stream_redirect(s, v->leader_gate);
+	else
+		return false;
+	return true;
+}
+
+static void redirect_here(struct stream *s)
+{
+	char address[TEXT_MAX + 8];
+
+	(void)snprintf(address, sizeof(address), "unix:%s", s->gate->view.queue_socket);
+	stream_redirect(s, address);
+}
+
 void client_decide(struct stream *s)
 {
 	struct gate *g = s->gate;
 
+	if (s->key && decide_key(s))
+		return;
 	if (g->view.flags & CONTROL_SERVING) {
-		stream_redirect(s, g->view.queue_socket);
+		redirect_here(s);
 		return;
 	}
 	if (g->leader_link && !gate_link_open(g->leader_link, s))

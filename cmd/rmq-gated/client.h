@@ -1,4 +1,4 @@
-/* Local clients, until they are relayed or told where to go. */
+/* Clients of this machine, and with keys, where the queue is elsewhere, until they are relayed or told where to go. */
 #ifndef RMQ_GATED_CLIENT_H
 #define RMQ_GATED_CLIENT_H
 
@@ -6,6 +6,10 @@
 
 /* A connection was accepted, which it takes. */
 void client_new(struct gate *g, int fd);
+
+/* The same of a client with a key, whose own stream ends at the other side.  False: out of memory. */
+bool client_new_key(struct gate *g, int fd, const char *name, struct slice rights)
+    __attribute__((warn_unused_result));
 
 /* Its socket is readable, and it is GREETING. */
 void client_read(struct stream *s);

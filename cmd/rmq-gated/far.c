@@ -3,25 +3,25 @@
 #include "gate.h"
 #include "sys/net/socket.h"
 
-struct stream *far_new(struct gate *g, uint32_t uid)
+struct stream *far_new(struct gate *g)
 {
 	struct stream *s = g->far_count < g->far_max ? stream_new(g, WAITING, -1) : NULL;
 
 	if (!s)
 		return NULL;
 	g->far_count++;
-	s->uid = uid;
 	s->far = true;
 	return s;
 }
 
 /* The first frame for the queue daemon: whose connection this is. */
-void far_begin(struct stream *s)
+void far_begin(struct stream *s, const struct wire_behalf *whose)
 {
-	uint8_t bytes[RAFT_NAME_MAX + 64];
+	uint8_t bytes[RAFT_NAME_MAX + RIGHTS_MAX + 64];
 	struct writer w = writer_of(bytes, sizeof(bytes));
 
-	wire_put_behalf(&w, &(struct wire_behalf){slice_str(s->link->peer), s->uid, NO_TAGS});
+	s->uid = whose->uid;
+	wire_put_behalf(&w, whose);
 	if (stream_put(s, slice_of(bytes, w.len)))
 		far_connect(s);
 	else
@@ -39,8 +39,10 @@ void far_connect(struct stream *s)
 	    socket_address_path(&a, g->view.queue_socket, &why))
 		return;
 	/* It may be on its way up or down: then things change again, or time is over. */
-	if (socket_connect(&a, &fd))
+	if (socket_connect(&a, &fd)) {
+		watch_again(&g->watch);
 		return;
+	}
 	if (!stream_connected(s, fd)) {
 		stream_close(s, RMQ_E_LIMIT);
 		return;

@@ -103,7 +103,9 @@ static void on_sweep(uv_timer_t *timer)
 
 	for (l = LIST_FIRST(&g->links); l; l = next) {
 		next = LIST_NEXT(l, entry);
-		if (l->ending)
+		if (l->dismissed)
+			peers_close_link(g, l);
+		else if (l->ending)
 			peers_cut(g, l);
 	}
 }
@@ -112,6 +114,12 @@ void gate_sweep(struct gate *g, struct gate_link *l)
 {
 	l->ending = true;
 	uv_timer_start(&g->sweep, on_sweep, 0, 0);
+}
+
+void gate_dismiss(struct gate *g, struct gate_link *l)
+{
+	l->dismissed = true;
+	gate_sweep(g, l);
 }
 
 /* ---- what rmq-clusterd is told ---- */
@@ -133,14 +141,14 @@ static void on_report(uv_timer_t *timer)
 int gate_init(struct gate *g, uint64_t nofile)
 {
 	uint64_t most =
-	    nofile > GATE_DESCRIPTORS_RESERVE + 2 ? (nofile - GATE_DESCRIPTORS_RESERVE) / 2 : 1;
-	uv_timer_t *timers[] = {&g->retry, &g->sweep, &g->report};
+	    nofile > GATE_DESCRIPTORS_RESERVE + 3 ? (nofile - GATE_DESCRIPTORS_RESERVE) / 3 : 1;
+	uv_timer_t *timers[] = {&g->retry, &g->sweep, &g->report, &g->principals.expiry};
 	int err = uv_loop_init(&g->loop);
 
 	if (err)
 		return err;
 	g->clients_max = most < GATE_CLIENTS_MAX ? (uint32_t)most : GATE_CLIENTS_MAX;
-	g->far_max = most < GATE_STREAMS_MAX ? (uint32_t)most : GATE_STREAMS_MAX;
+	g->far_max = g->principals.links_max = g->clients_max;
 	g->budget = GATE_BUDGET;
 	g->lost_ms = uv_now(&g->loop);
 	LIST_INIT(&g->links);
@@ -156,7 +164,8 @@ void gate_start(struct gate *g)
 {
 	listener_start(&g->listener, &g->loop,
 	    &(struct listener_host){g, is_full, on_accept, on_exhausted});
-	uv_timer_start(&g->report, on_report, CONTROL_GATE_MS, CONTROL_GATE_MS);
+	if (!gate_is_alone(g))
+		uv_timer_start(&g->report, on_report, CONTROL_GATE_MS, CONTROL_GATE_MS);
 }
 
 void gate_stop(struct gate *g)
@@ -166,5 +175,6 @@ void gate_stop(struct gate *g)
 	watch_report(&g->watch, CONTROL_GATE_ENDS);
 	watch_close(&g->watch);
 	peers_close(g);
+	principals_close(g);
 	uv_stop(&g->loop);
 }

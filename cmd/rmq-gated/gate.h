@@ -5,6 +5,7 @@
  *	gate.c		this: what the parts share, and what happens when something changes
  *	watch.c		what rmq-clusterd reports: who leads, and where the queue is
  *	peers.c		links to and from the other nodes' gates
+ *	principals.c	clients with keys: who they are, what they may do
  *	client.c	local clients: told where to go, or relayed
  *	far.c		clients that other gates relay, brought to the local queue daemon
  *	stream.c	bytes of the relayed ones
@@ -17,6 +18,7 @@
 
 #include "core/host/control.h"
 #include "peers.h"
+#include "principals.h"
 #include "stream.h"
 #include "sys/net/keyfile.h"
 #include "sys/net/listener.h"
@@ -32,9 +34,11 @@
 #define GATE_LINK_MARK (1u << 20)
 /* A gate that takes so many bytes is there, if its answer is long in coming. */
 #define GATE_PASS_BYTES (16u << 10)
+/* How long a client that may not come has to ask why. */
+#define GATE_DENIED_MS 5000
 /* Descriptors for other things than clients and streams. */
 #define GATE_DESCRIPTORS_RESERVE 64
-#define GATE_DESCRIPTORS_MIN	 (GATE_DESCRIPTORS_RESERVE + 2 * 8)
+#define GATE_DESCRIPTORS_MIN	 (GATE_DESCRIPTORS_RESERVE + 3 * 8)
 #define GATE_CLIENTS_MAX	 16384u
 /* Links of one other gate: it has one, and those that it has lost may not be known to be dead.
  */
@@ -46,6 +50,7 @@ struct gate {
 	struct control_view view; /* what is known; without leader and flags if that is old */
 	struct watch watch;
 	struct peers peers;
+	struct principals principals;
 	struct listener listener;
 	uv_timer_t retry;  /* accepting, when the system is out of something */
 	uv_timer_t sweep;  /* of links that are broken */
@@ -92,5 +97,14 @@ void gate_stream_ended(struct gate *g, const struct stream *s);
 
 /* A link is of no more use; it is freed when nobody is in the middle of using it. */
 void gate_sweep(struct gate *g, struct gate_link *l);
+
+/* The same of one whose peer may not stay: what it was told still leaves, its streams end at once. */
+void gate_dismiss(struct gate *g, struct gate_link *l);
+
+/* Without a cluster: one daemon is there, and nobody tells of it. */
+static inline bool gate_is_alone(const struct gate *g)
+{
+	return !g->config.control.path[0];
+}
 
 #endif

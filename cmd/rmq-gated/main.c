@@ -7,7 +7,6 @@
 #include <sys/resource.h>
 
 #include "gate.h"
-#include "sys/net/rights_file.h"
 #include "sys/process/daemon_options.h"
 #include "sys/process/heap.h"
 #include "sys/process/ready.h"
@@ -82,19 +81,9 @@ static struct options parse(int argc, char **argv, struct config *config)
 	return o;
 }
 
-/* A file that is wrong is told at the start. */
-static enum rmq_error check_rights(const struct config *config, struct reason *why)
+static void read_settings(struct gate *g, const struct options *o)
 {
-	struct rights_file f = {.groups_len = 0};
-	enum rmq_error err = RMQ_E_OK;
-	if (config_given(config, rights))
-		err = rights_file_read(&f, config->rights, why);
-	rights_file_deinit(&f);
-	return err;
-}
-
-static void read_settings(struct config *config, const struct options *o)
-{
+	struct config *config = &g->config;
 	struct reason why = {""};
 	enum rmq_error err = RMQ_E_OK;
 
@@ -102,8 +91,11 @@ static void read_settings(struct config *config, const struct options *o)
 		err = config_read(config, o->config, &why);
 	if (!err)
 		err = config_check(config, SETTINGS_WANTED, &why);
+	if (!err && !config->control.path[0] && !config_given(config, rights))
+		err = reason_set(&why, RMQ_E_CONFIG,
+		    "rights: is missing: without a cluster only clients with keys are served");
 	if (!err)
-		err = check_rights(config, &why);
+		err = principals_open(g, &why);
 	if (err)
 		fail(err, &why);
 }
@@ -124,6 +116,8 @@ static void open_listener(struct gate *g)
 {
 	const char *why = "";
 
+	if (gate_is_alone(g))
+		return;
 	if (listener_inherit(&g->listener)) {
 		log_error("LISTEN_FDS: must be at most %d listening Unix stream sockets",
 		    LISTENERS_MAX);
@@ -161,6 +155,12 @@ static void on_signal(uv_signal_t *signal, int signo)
 	gate_stop(signal->data);
 }
 
+static void on_reload(uv_signal_t *signal, int signo)
+{
+	(void)signo;
+	principals_reload(signal->data);
+}
+
 /* One that was ignored stays so. */
 static void take_signals(struct gate *g)
 {
@@ -172,7 +172,8 @@ static void take_signals(struct gate *g)
 			continue;
 		uv_signal_init(&g->loop, &g->signals[i]);
 		g->signals[i].data = g;
-		uv_signal_start(&g->signals[i], on_signal, signals[i]);
+		uv_signal_start(
+		    &g->signals[i], signals[i] == SIGHUP ? on_reload : on_signal, signals[i]);
 	}
 }
 
@@ -184,6 +185,8 @@ static void confine(struct gate *g, struct daemon_options *common)
 	sandbox_init(&box, SANDBOX_GATED);
 	listener_paths(&g->listener, &box);
 	sandbox_names(&box);
+	if (g->principals.given)
+		sandbox_around(&box, SANDBOX_READ, g->config.rights);
 	enum rmq_error err = daemon_options_confine(common, &box);
 	if (!err)
 		return;
@@ -204,7 +207,7 @@ int main(int argc, char **argv)
 	struct options o = parse(argc, argv, &g->config);
 	log_init(PROGRAM, o.common.verbosity);
 	signal(SIGPIPE, SIG_IGN);
-	read_settings(&g->config, &o);
+	read_settings(g, &o);
 	int err = sodium_init() < 0 ? UV_ENOSYS : gate_init(g, raise_descriptors());
 	if (err) {
 		log_error("cannot start: %s", uv_strerror(err));

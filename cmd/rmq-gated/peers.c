@@ -16,8 +16,8 @@ static const struct control_view_member *member_by_key(
 
 static bool is_known(void *arg, enum link_role role, const uint8_t key[KEY_SIZE])
 {
-	(void)role;
-	return member_by_key(arg, key) != NULL;
+	return role == LINK_CLIENT ? principals_know(arg, key)
+				   : member_by_key(arg, key) != NULL;
 }
 
 /* ---- links, whoever dialled ---- */
@@ -29,7 +29,8 @@ static void make_place(struct gate *g, const uint8_t key[KEY_SIZE])
 	unsigned count = 0;
 
 	LIST_FOREACH (l, &g->links, entry) {
-		if (l->dialled || memcmp(link_conn_peer(l->conn), key, KEY_SIZE) != 0)
+		if (l->dialled || l->client ||
+		    memcmp(link_conn_peer(l->conn), key, KEY_SIZE) != 0)
 			continue;
 		oldest = l;
 		count++;
@@ -65,9 +66,27 @@ static void on_dialled(void *arg, struct link_conn *c)
 	begin(arg, c, true);
 }
 
+static void begin_client(struct gate *g, struct link_conn *c)
+{
+	struct gate_link *l = gate_link_new(g, c, false);
+
+	if (!l) {
+		link_conn_cut(c);
+		return;
+	}
+	l->client = true;
+	link_conn_set_data(c, l);
+	link_conn_set_window(c, (struct link_window){GATE_CLIENT_QUEUE, GATE_CLIENT_MARK});
+	principals_begin(l);
+	gate_link_send(l, slice_of(g->peers.contacts, g->peers.contacts_len));
+}
+
 static void on_accepted(void *arg, struct link_conn *c)
 {
-	begin(arg, c, false);
+	if (link_conn_role(c) == LINK_CLIENT)
+		begin_client(arg, c);
+	else
+		begin(arg, c, false);
 }
 
 static void end(struct gate *g, struct gate_link *l)
@@ -88,6 +107,12 @@ void peers_cut(struct gate *g, struct gate_link *l)
 	end(g, l);
 }
 
+void peers_close_link(struct gate *g, struct gate_link *l)
+{
+	link_conn_close(l->conn);
+	end(g, l);
+}
+
 static void on_frame(void *arg, struct link_conn *c, const struct frame *f)
 {
 	struct gate *g = arg;
@@ -95,7 +120,8 @@ static void on_frame(void *arg, struct link_conn *c, const struct frame *f)
 
 	if (!gate_link_frame(l, f))
 		return;
-	log_notice("%s: a frame that no gate sends: closing the link", l->peer);
+	log_notice("%s (%s): a frame that is none of the protocol: closing the link", l->peer,
+	    link_conn_address(c));
 	peers_cut(g, l);
 }
 
@@ -127,8 +153,8 @@ static void on_failed(void *arg, enum rmq_error err, const char *why)
 static void on_refused(void *arg, const char *address, const char *why)
 {
 	struct gate *g = arg;
-	if (log_rate_allows(&g->clients_rate, uv_now(&g->loop)))
-		log_info("%s: %s", address, why);
+	if (log_rate_allows(&g->principals.refused, uv_now(&g->loop)))
+		log_notice("refused: %s: %s", address, why);
 }
 
 static void on_unheard(void *arg, const char *address, const char *why, uint64_t count)
@@ -220,11 +246,50 @@ static void drop_strangers(struct gate *g)
 
 	for (l = LIST_FIRST(&g->links); l; l = next) {
 		next = LIST_NEXT(l, entry);
-		if (l->dialled || member_by_key(g, link_conn_peer(l->conn)))
+		if (l->dialled || l->client || member_by_key(g, link_conn_peer(l->conn)))
 			continue;
 		log_notice("%s is no longer a member", l->peer);
 		peers_cut(g, l);
 	}
+}
+
+/* ---- what clients are told ---- */
+
+static void put_contact(
+    struct writer *w, const char *address, const char *name, const uint8_t key[KEY_SIZE])
+{
+	if (address[0])
+		gate_contact_encode(w, &(struct gate_contact){slice_str(address),
+					   slice_str(name), slice_of(key, KEY_SIZE)});
+}
+
+static void put_contacts(const struct gate *g, struct writer *w)
+{
+	size_t begin = frame_begin(w, GATE_TYPE_CONTACTS);
+
+	put_u16(w, 0); /* no tags */
+	for (unsigned i = 0; i < g->view.count; i++) {
+		const struct control_view_member *m = &g->view.members[i];
+		put_contact(w, m->gate, m->name, m->key);
+	}
+	frame_end(w, begin);
+}
+
+static void tell_contacts(struct gate *g)
+{
+	struct peers *p = &g->peers;
+	uint8_t bytes[PEERS_CONTACTS_MAX];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	struct gate_link *l;
+
+	put_contacts(g, &w);
+	if (w.len == p->contacts_len && memcmp(bytes, p->contacts, w.len) == 0)
+		return;
+	memcpy(p->contacts, bytes, w.len);
+	p->contacts_len = w.len;
+	LIST_FOREACH (l, &g->links, entry)
+		if (l->client && !l->ending)
+			gate_link_send(l, slice_of(bytes, w.len));
 }
 
 /* Gates come from where their nodes are, as a rule. */
@@ -246,6 +311,7 @@ void peers_changed(struct gate *g)
 	link_net_cluster(g->peers.net,
 	    slice_of(g->view.cluster.bytes, raft_id_none(g->view.cluster) ? 0 : RAFT_ID_SIZE));
 	drop_strangers(g);
+	tell_contacts(g);
 	follow(g);
 }
 
@@ -255,7 +321,8 @@ enum rmq_error peers_open(struct gate *g, const struct keypair *own, struct reas
 {
 	struct peers *p = &g->peers;
 	struct link_listener_options o = {.address = g->config.gate_listen,
-	    .roles = LINK_ROLE_BIT(LINK_GATE),
+	    .roles = (gate_is_alone(g) ? 0 : LINK_ROLE_BIT(LINK_GATE)) |
+		     (g->principals.given ? LINK_ROLE_BIT(LINK_CLIENT) : 0),
 	    .window = {.mark = GATE_LINK_MARK},
 	    .known = is_known,
 	    .events = {on_accepted, on_frame, on_drained, on_down},
@@ -266,6 +333,7 @@ enum rmq_error peers_open(struct gate *g, const struct keypair *own, struct reas
 	p->net = link_net_new(&g->loop, own, slice_str(g->config.name));
 	if (!p->net)
 		return reason_set(why, RMQ_E_LIMIT, "out of memory");
+	tell_contacts(g);
 	return link_listener_new(p->net, &o, &p->listener, why);
 }
 

@@ -1,4 +1,7 @@
-/* The other nodes' gates: one link to the leading node's, and the links that they have to this one. */
+/*
+ * The other nodes' gates: one link to the leading node's, and the links that they have to this one.
+ * And the links of clients that have keys.
+ */
 #ifndef RMQ_GATED_PEERS_H
 #define RMQ_GATED_PEERS_H
 
@@ -6,6 +9,9 @@
 #include "sys/net/link_dialer.h"
 #include "sys/net/link_listener.h"
 #include "sys/process/reason.h"
+
+#define PEERS_CONTACTS_MAX \
+	(FRAME_HEADER_SIZE + 8 + RAFT_MEMBERS_MAX * (3 + TEXT_MAX + RAFT_NAME_MAX + KEY_SIZE))
 
 struct gate;
 struct gate_link;
@@ -20,9 +26,11 @@ struct peers {
 	uint8_t key[KEY_SIZE];
 	struct raft_id cluster;
 	bool failed_said;
+	size_t contacts_len;
+	uint8_t contacts[PEERS_CONTACTS_MAX]; /* what clients are told of the gates: a frame */
 };
 
-/* Listens for gates.  Errors as link_listener_new(), RMQ_E_LIMIT: no memory. */
+/* Listens for gates and clients.  Errors as link_listener_new(), RMQ_E_LIMIT: no memory. */
 enum rmq_error peers_open(struct gate *g, const struct keypair *own, struct reason *why)
     __attribute__((warn_unused_result));
 void peers_close(struct gate *g);
@@ -30,7 +38,8 @@ void peers_close(struct gate *g);
 /* g->view has changed: other members, another leader. */
 void peers_changed(struct gate *g);
 
-/* Ends a link and its streams. */
+/* Ends a link and its streams; or first what was sent on it leaves. */
 void peers_cut(struct gate *g, struct gate_link *l);
+void peers_close_link(struct gate *g, struct gate_link *l);
 
 #endif

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "core/base/name.h"
 #include "far.h"
 #include "gate.h"
 
@@ -119,15 +120,20 @@ void stream_changed(struct stream *s)
 struct stream *stream_new(struct gate *g, enum stream_state state, int fd)
 {
 	struct stream *s = calloc(1, sizeof(*s));
-	if (!s) {
+	uint8_t *hello = fd >= 0 ? calloc(1, STREAM_HELLO_SIZE) : NULL;
+	if (!s || (fd >= 0 && !hello)) {
+		free(s);
+		free(hello);
 		if (fd >= 0)
 			close(fd);
 		return NULL;
 	}
+	s->hello = hello;
 	s->gate = g;
 	s->fd = -1;
 	gate_flow_init(&s->flow);
 	if (fd >= 0 && !stream_connected(s, fd)) {
+		free(hello);
 		free(s);
 		return NULL;
 	}
@@ -164,6 +170,11 @@ static void leave_link(struct stream *s)
 	s->is_paused = false;
 	s->link = NULL;
 	l->count--;
+	if (!l->principal)
+		return;
+	l->principal->streams--;
+	if (s->flow.window > GATE_WINDOW_FIRST)
+		principals_narrow(l->principal);
 }
 
 static void send_frames(struct gate_link *l, const struct slice *pieces, size_t count)
@@ -193,6 +204,8 @@ void stream_free(struct stream *s)
 	if (s->flow.window > GATE_WINDOW_FIRST)
 		g->budget += GATE_WINDOW - GATE_WINDOW_FIRST;
 	free(s->out);
+	free(s->key);
+	free(s->hello);
 	gate_stream_ended(g, s);
 	if (s->fd < 0) {
 		free(s);
@@ -225,13 +238,11 @@ void stream_not_yet(struct stream *s)
 	answer(s, &w);
 }
 
-void stream_redirect(struct stream *s, const char *path)
+void stream_redirect(struct stream *s, const char *address)
 {
-	char address[SOCKET_PATH_MAX + 8];
-	uint8_t bytes[SOCKET_PATH_MAX + 64];
+	uint8_t bytes[TEXT_MAX + 64];
 	struct writer w = writer_of(bytes, sizeof(bytes));
 
-	snprintf(address, sizeof(address), "unix:%s", path);
 	wire_put_redirect(&w, &(struct wire_redirect){slice_str(address)});
 	answer(s, &w);
 }
@@ -313,7 +324,8 @@ static void give_credit(struct stream *s)
 
 	if (!s->link)
 		return;
-	if (gate_flow_busy(&s->flow) && g->budget >= GATE_WINDOW - GATE_WINDOW_FIRST) {
+	if (gate_flow_busy(&s->flow) && g->budget >= GATE_WINDOW - GATE_WINDOW_FIRST &&
+	    (!s->link->principal || principals_widen(s->link->principal))) {
 		g->budget -= GATE_WINDOW - GATE_WINDOW_FIRST;
 		gate_flow_widen(&s->flow);
 	}
@@ -340,7 +352,8 @@ static void pump(struct stream *s)
 	struct gate_link *l = s->link;
 	size_t most = s->flow.may_send;
 
-	if (l->conn && link_conn_queued(l->conn) > GATE_LINK_MARK) {
+	if (l->conn &&
+	    link_conn_queued(l->conn) > (l->client ? GATE_CLIENT_MARK : GATE_LINK_MARK)) {
 		if (!s->is_paused)
 			TAILQ_INSERT_TAIL(&l->paused, s, pause);
 		s->is_paused = true;
@@ -446,9 +459,14 @@ void gate_link_free(struct gate_link *l)
 	struct stream *s;
 
 	l->ending = true;
-	while ((s = RB_ROOT(&l->streams)))
-		stream_ended(s, RMQ_E_NO_DAEMON);
+	while ((s = RB_ROOT(&l->streams))) {
+		if (l->dismissed)
+			stream_free(s);
+		else
+			stream_ended(s, RMQ_E_NO_DAEMON);
+	}
 	LIST_REMOVE(l, entry);
+	principals_end(l);
 	free(l);
 }
 
@@ -457,7 +475,32 @@ static void join_link(struct stream *s, struct gate_link *l, uint32_t id)
 	s->id = l->newest = id;
 	s->link = l;
 	l->count++;
+	if (l->principal)
+		l->principal->streams++;
 	RB_INSERT(stream_tree, &l->streams, s);
+}
+
+/*
+ * Whose the stream is: the other gate believes it, as this one is a member.  A user of this machine
+ * whom nothing is granted is told so by the queue daemon, which knows what he wants.
+ */
+static void send_open(struct gate_link *l, struct stream *s)
+{
+	uint8_t list[2 * 4 + BEHALF_NAME_MAX + RIGHTS_MAX], bytes[sizeof(list) + 64];
+	struct writer tags = writer_of(list, sizeof(list)), w = writer_of(bytes, sizeof(bytes));
+	struct rights_granted granted;
+
+	s->until.ms = UINT64_MAX;
+	if (s->key) {
+		tags_put(&tags, GATE_TAG_CLIENT, slice_str(s->key->name));
+		tags_put(&tags, GATE_TAG_RIGHTS, slice_of(s->key->rights, s->key->len));
+	} else if (principals_user(s, &granted)) {
+		tags_put(&tags, GATE_TAG_RIGHTS, rights_granted_list(&granted));
+		s->until = granted.until;
+	}
+	gate_put_open(
+	    &w, &(struct gate_open){s->id, GATE_VERSION, s->uid, slice_of(tags.p, tags.len)});
+	gate_link_send(l, slice_of(bytes, w.len));
 }
 
 bool gate_link_open(struct gate_link *l, struct stream *s)
@@ -466,9 +509,11 @@ bool gate_link_open(struct gate_link *l, struct stream *s)
 		return false;
 	join_link(s, l, l->newest + 1);
 	stream_enter(s, ASKED);
-	LINK_SEND(l, open, s->id, GATE_VERSION, s->uid, NO_TAGS);
+	send_open(l, s);
 	s->flow.may_send -= (uint32_t)s->hello_len;
 	send_data(l, s->id, slice_of(s->hello, s->hello_len));
+	free(s->hello);
+	s->hello = NULL;
 	stream_watch(s);
 	return true;
 }
@@ -493,19 +538,130 @@ static struct stream *find(struct gate_link *l, uint32_t id)
 	return RB_FIND(stream_tree, &l->streams, &key);
 }
 
+/* Whose a stream is, and the memory of it. */
+struct whose {
+	struct wire_behalf behalf;
+	char node[RAFT_NAME_MAX + 1];
+	struct slice rights; /* in the tags, if they are restricted */
+	uint8_t tags[4 + RIGHTS_MAX];
+};
+
+static void put_rights(struct whose *w, struct slice rights)
+{
+	struct writer tags = writer_of(w->tags, sizeof(w->tags));
+
+	tags_put(&tags, BEHALF_TAG_RIGHTS, rights);
+	w->behalf.tags = slice_of(tags.p, tags.len);
+	(void)tags_find(w->behalf.tags, BEHALF_TAG_RIGHTS, &w->rights);
+}
+
+/* A client's key says who it is, nothing else. */
+static enum rmq_error whose_client(struct gate_link *l, struct whose *w)
+{
+	struct rights_granted granted;
+
+	if (!l->principal || principals_ask(l, &granted))
+		return RMQ_E_DENIED;
+	if (l->count >= GATE_STREAMS_CLIENT || l->principal->streams >= GATE_STREAMS_PRINCIPAL)
+		return RMQ_E_LIMIT;
+	w->behalf = (struct wire_behalf){slice_str(l->peer), 0, NO_TAGS};
+	put_rights(w, rights_granted_list(&granted));
+	return RMQ_E_OK;
+}
+
+/* A gate says whose it is: it is a member. */
+static enum rmq_error whose_gate(
+    const struct gate_link *l, const struct gate_open *m, struct whose *w)
+{
+	struct slice name, rights;
+
+	w->behalf = (struct wire_behalf){slice_str(l->peer), m->uid, NO_TAGS};
+	if (tags_find(m->tags, GATE_TAG_CLIENT, &name)) {
+		if (!name_valid_node(name) || name.len > BEHALF_NAME_MAX)
+			return RMQ_E_PROTOCOL;
+		(void)snprintf(w->node, sizeof(w->node), BEHALF_KEY "%.*s", (int)name.len,
+		    (const char *)name.data);
+		w->behalf = (struct wire_behalf){slice_str(w->node), 0, NO_TAGS};
+	}
+	if (!tags_find(m->tags, GATE_TAG_RIGHTS, &rights))
+		return RMQ_E_OK;
+	if (!rights_valid(rights))
+		return RMQ_E_PROTOCOL;
+	put_rights(w, rights);
+	return RMQ_E_OK;
+}
+
+static const char *open_tag_name(unsigned type, unsigned tag)
+{
+#define X(frame, number, name) \
+	if (type == GATE_TYPE_##frame && tag == (number)) \
+		return #name;
+	GATE_TAGS(X)
+#undef X
+	return NULL;
+}
+
+/* The queue is elsewhere: a client with a key is led there as one of this machine is. */
+static struct stream *lead_on(struct gate_link *l, const struct whose *w)
+{
+	struct gate *g = l->gate;
+	int pair[2];
+
+	if (g->clients_count >= g->clients_max ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
+		return NULL;
+	struct stream *s = far_new(g);
+	if (!s || !stream_connected(s, pair[0])) {
+		close(pair[1]);
+		if (!s)
+			close(pair[0]);
+		else
+			stream_free(s);
+		return NULL;
+	}
+	stream_enter(s, RELAYED);
+	if (client_new_key(g, pair[1], l->principal->name, w->rights))
+		return s;
+	stream_free(s);
+	return NULL;
+}
+
+static struct stream *begin_stream(struct gate_link *l, uint32_t id, const struct whose *w)
+{
+	bool here = !l->client || (l->gate->view.flags & CONTROL_SERVING);
+	struct stream *s = here ? far_new(l->gate) : lead_on(l, w);
+
+	if (!s)
+		return NULL;
+	join_link(s, l, id);
+	if (here)
+		far_begin(s, &w->behalf);
+	else
+		stream_watch(s);
+	return s;
+}
+
 static enum rmq_error on_open(struct gate_link *l, const struct gate_open *m)
 {
+	struct whose whose;
+	uint16_t unknown;
+
 	if (l->dialled || m->stream <= l->newest)
 		return RMQ_E_PROTOCOL;
 	l->newest = m->stream;
 	enum rmq_error code = m->version != GATE_VERSION ? RMQ_E_VERSION : RMQ_E_OK;
-	struct stream *s = code ? NULL : far_new(l->gate, m->uid);
-	if (!s) {
-		LINK_SEND(l, close, m->stream, (uint8_t)(code ? code : RMQ_E_LIMIT));
-		return RMQ_E_OK;
-	}
-	join_link(s, l, m->stream);
-	far_begin(s);
+	if (!code)
+		code = tags_check(m->tags, GATE_TYPE_OPEN, open_tag_name, &unknown);
+	if (!code)
+		code = l->client ? whose_client(l, &whose) : whose_gate(l, m, &whose);
+	if (code == RMQ_E_PROTOCOL)
+		return code;
+	if (!code && !begin_stream(l, m->stream, &whose))
+		code = RMQ_E_LIMIT;
+	if (code)
+		LINK_SEND(l, close, m->stream, (uint8_t)code);
+	if (code == RMQ_E_DENIED)
+		gate_dismiss(l->gate, l);
 	return RMQ_E_OK;
 }
 
@@ -555,7 +711,7 @@ static enum rmq_error on_close(struct gate_link *l, const struct gate_close *m)
 	return RMQ_E_OK;
 }
 
-/* Only gates say it, to clients. */
+/* Only gates say it, and only to clients. */
 static enum rmq_error on_contacts(struct gate_link *l, const struct gate_contacts *m)
 {
 	(void)l, (void)m;
@@ -579,6 +735,11 @@ enum rmq_error gate_link_frame(struct gate_link *l, const struct frame *f)
 #undef X
 	}
 	return RMQ_E_PROTOCOL;
+}
+
+void gate_link_send(struct gate_link *l, struct slice frames)
+{
+	send_frames(l, &frames, 1);
 }
 
 void gate_link_drained(struct gate_link *l)

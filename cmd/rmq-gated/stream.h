@@ -24,6 +24,7 @@
 #include <sys/tree.h>
 #include <uv.h>
 
+#include "core/base/time.h"
 #include "core/link/gate_flow.h"
 #include "core/wire/gate_wire.h"
 #include "core/wire/wire.h"
@@ -40,21 +41,32 @@ struct deadlines {
 	uv_timer_t timer;
 };
 
-/* A link between gates that is up. */
+/* A link between gates, or of a client with a key, that is up. */
 struct gate_link {
 	LIST_ENTRY(gate_link) entry;
 	struct gate *gate;
 	struct link_conn *conn; /* NULL: it is over */
 	bool dialled;
+	bool client;		     /* it has a key; not a gate */
+	struct principal *principal; /* of a client: whose it is; NULL: it may not come */
+	struct wall_time until;	     /* of a client: it ends then; UINT64_MAX: never */
 	char peer[RAFT_NAME_MAX + 1];
 	uint32_t newest; /* number of the newest stream */
 	unsigned count;
 	bool ending;	/* its streams are being ended */
+	bool dismissed; /* … as it may not stay */
 	bool heard;	/* since gate_link_probe() */
 	uint64_t taken; /* link_conn_taken(), as of when that grew last */
 	RB_HEAD(stream_tree, stream) streams;
 	TAILQ_HEAD(, stream)
 	paused; /* have bytes to send, when the link's queue is short again */
+};
+
+/* Who a client is that has a key, and what it may do, on the way to the leading node. */
+struct key_client {
+	char name[BEHALF_NAME_MAX + 1];
+	size_t len;
+	uint8_t rights[];
 };
 
 enum stream_state { GREETING, HELD, WAITING, ASKED, RELAYED, DEAF, ENDING, STREAM_STATES };
@@ -65,14 +77,16 @@ struct stream {
 	int fd; /* -1: not connected yet */
 	int events;
 	uv_poll_t poll;
-	uint32_t uid; /* of the client */
+	uint32_t uid;		/* of the client */
+	struct key_client *key; /* a client that is no process here; NULL: it is */
+	struct wall_time until; /* its rights hold; UINT64_MAX: for ever */
 
 	struct deadlines *deadlines; /* NULL: no deadline */
 	uint64_t deadline_ms;
 	TAILQ_ENTRY(stream) deadline;
 	TAILQ_ENTRY(stream) waiting; /* HELD, or WAITING */
 
-	uint8_t hello[STREAM_HELLO_SIZE];
+	uint8_t *hello; /* of a client, STREAM_HELLO_SIZE, until it is passed on */
 	size_t hello_len;
 
 	struct gate_link *link; /* NULL: none */
@@ -102,9 +116,9 @@ bool stream_connected(struct stream *s, int fd) __attribute__((warn_unused_resul
 /* Ends it at once; the peer is told, if it does not know. */
 void stream_free(struct stream *s);
 
-/* Says a frame to a client and ends it. */
+/* Says a frame to a client and ends it; `address` is as in RMQ_SERVERS. */
 void stream_not_yet(struct stream *s);
-void stream_redirect(struct stream *s, const char *path);
+void stream_redirect(struct stream *s, const char *address);
 void stream_error(struct stream *s, enum rmq_error code);
 
 /* With the deadline of the new state. */
@@ -138,6 +152,9 @@ bool gate_link_probe(struct gate_link *l);
 /* A frame has come; not RMQ_E_OK: the peer is not a gate. */
 enum rmq_error gate_link_frame(struct gate_link *l, const struct frame *f)
     __attribute__((warn_unused_result));
+
+/* Whole frames leave on it. */
+void gate_link_send(struct gate_link *l, struct slice frames);
 
 /* The link's queue is short again. */
 void gate_link_drained(struct gate_link *l);

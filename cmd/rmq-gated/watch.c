@@ -7,6 +7,7 @@
 #include "gate.h"
 
 #define AGAIN_MS 100
+#define ALONE_MS 20
 
 static void on_again(uv_timer_t *timer);
 
@@ -108,13 +109,45 @@ static void on_again(uv_timer_t *timer)
 	uv_poll_start(w->poll, UV_READABLE | UV_WRITABLE, on_poll);
 }
 
+/* ---- without a cluster ---- */
+
+static void alone(struct gate *g)
+{
+	struct control_view *v = &g->view;
+
+	memcpy(v->name, g->config.name, sizeof(v->name));
+	memcpy(v->leader, g->config.name, sizeof(v->leader));
+	(void)snprintf(
+	    v->queue_socket, sizeof(v->queue_socket), "%s", g->config.queue_socket.path);
+	v->role = CONTROL_ROLE_LEADER;
+	v->flags = CONTROL_SERVING;
+	gate_changed(g);
+}
+
+static void on_look(uv_timer_t *timer)
+{
+	struct watch *w = timer->data;
+	gate_changed(w->gate);
+}
+
+void watch_again(struct watch *w)
+{
+	if (gate_is_alone(w->gate) && !uv_is_active((uv_handle_t *)&w->again))
+		uv_timer_start(&w->again, on_look, ALONE_MS, 0);
+}
+
+/* ---- begin and end ---- */
+
 void watch_open(struct watch *w, struct gate *g)
 {
 	w->gate = g;
 	w->client.fd = -1;
 	uv_timer_init(&g->loop, &w->again);
 	w->again.data = w;
-	on_again(&w->again);
+	if (gate_is_alone(g))
+		alone(g);
+	else
+		on_again(&w->again);
 }
 
 void watch_close(struct watch *w)

@@ -1,4 +1,7 @@
-/* What rmq-clusterd reports on its control socket; while it is not there, it is called again. */
+/*
+ * What rmq-clusterd reports on its control socket; while it is not there, it is called again.  Without
+ * a cluster there is none: then the queue daemon is always here, at its socket.
+ */
 #ifndef RMQ_GATED_WATCH_H
 #define RMQ_GATED_WATCH_H
 
@@ -19,6 +22,9 @@ struct watch {
 /* Begins.  g->view is kept up to date, gate_changed() and peers_changed() are called. */
 void watch_open(struct watch *w, struct gate *g);
 void watch_close(struct watch *w);
+
+/* Without a cluster: the queue daemon is not there now; tries again soon. */
+void watch_again(struct watch *w);
 
 void watch_report(struct watch *w, enum control_gate_state state);
 

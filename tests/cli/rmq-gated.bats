@@ -71,7 +71,7 @@ gate() {
 	fi
 }
 
-# pair: n1 leads and has the queue, q.sock; n2 follows; both have gates.
+# pair [OPTION…]: n1 leads and has the queue, q.sock; n2 follows; both have gates.
 pair() {
 	local name
 	start_queue q
@@ -80,7 +80,7 @@ pair() {
 	for name in n1 n2; do
 		members "$name" n1 n2
 		tell "$name" "leader n1"
-		gate "$name"
+		gate "$name" "$@"
 	done
 	tell n1 "role leader" "serve q.sock"
 	tell n2 "role follower"
@@ -351,9 +351,9 @@ anon_kib() {
 
 @test "rmq-gated: a limit of open files that is too low is named at the start: 78" {
 	node n1
-	run -78 bash -c "ulimit -n 79; exec rmq-gated --name n1 --key n1.key --control n1.ctl \
+	run -78 bash -c "ulimit -n 87; exec rmq-gated --name n1 --key n1.key --control n1.ctl \
 		--gate-listen 127.0.0.1:${PORT[n1]} --socket n1.sock" 3>&-
-	assert_output "rmq-gated: the limit of open files is 79: raise it to 80 at least \
+	assert_output "rmq-gated: the limit of open files is 87: raise it to 88 at least \
 (ulimit -n, LimitNOFILE=)"
 }
 
@@ -420,6 +420,99 @@ anon_kib() {
 	assert_success
 	rmq-recv -S unix:n1.sock --drain jobs >received
 	seq 1 40000 | cmp - received
+}
+
+# ---- clients with keys ----
+
+# key_at NODE ACTION…: a client with the key web.key, at the gate of NODE.
+key_at() {
+	local node=$1
+	shift
+	"${FAKENODE%/*}/keyclient" "${PORT[$node]}" web.key "${KEY[$node]}" "$node" \
+		"$(printf "a cluster" | od -An -tx1 | tr -d ' ')00000000000000" "$@"
+}
+
+# web_rights VERBS: those of web.key.
+web_rights() {
+	[ -e web.key ] || rmq-keygen web.key >/dev/null
+	echo "$1 queue=\"jobs\" $(rmq-keygen -y web.key | cut -d' ' -f1) web" >rights
+}
+
+@test "rmq-gated: a client with a key is told the gates, and sent to the leading node's, or relayed" {
+	web_rights send
+	pair --rights rights
+	run key_at n2 link open 2 0 hello far expect "  REDIRECT" expect CLOSE
+	assert_line "CONTACTS n1=127.0.0.1:${PORT[n1]}=${KEY[n1]} n2=127.0.0.1:${PORT[n2]}=${KEY[n2]}"
+	assert_line "  REDIRECT 127.0.0.1:${PORT[n1]}"
+	run key_at n2 link open 2 0 hello relay expect "  WELCOME" send 1 jobs hello expect "  SENT"
+	assert_success
+	run key_at n1 link open 2 0 hello far expect "  WELCOME" send 1 jobs hello expect "  SENT"
+	assert_success
+	run key_at n2 link open 2 0 hello relay expect "  WELCOME" send 1 mail hello expect "  FAILED"
+	assert_line --regexp "  FAILED code=23 .*send.*mail"
+	# The members change: whoever is there is told.
+	mkfifo hold
+	key_at n2 link expect CONTACTS print first expect CONTACTS wait <hold >told 3>&- &
+	STARTED+=($!)
+	exec 8>hold
+	wait_until 20 logged first told
+	tell n2 "gate n1 192.0.2.1:7411"
+	wait_until 20 logged "CONTACTS n1=192.0.2.1:7411=" told
+	exec 8>&-
+}
+
+@test "rmq-gated: a relayed client with a key ends when its rights do, and a new leader serves it" {
+	web_rights send
+	pair --rights rights
+	mkfifo hold
+	key_at n2 link open 2 0 hello relay expect "  WELCOME" end wait <hold >told 3>&- &
+	STARTED+=($!)
+	exec 8>hold
+	wait_until 20 logged WELCOME told
+	web_rights recv
+	kill -HUP "${GATE[n2]}"
+	wait_until 1 logged closed told
+	exec 8>&-
+	tell n1 "serve -" "leader -" "role follower"
+	tell n2 "leader -"
+	run key_at n2 link open 2 0 hello far expect "  NOT_YET"
+	assert_success
+	tell n2 "leader n2" "role leader" "serve q.sock"
+	run key_at n2 link open 2 0 hello far expect "  "
+	assert_line "  WELCOME"
+}
+
+@test "rmq-gated: what a user of another node may do is what the rights there say" {
+	local other
+	public_dir rmq-send
+	printf 'send queue="jobs" user:65534\n' >rights
+	pair
+	kill -TERM "${GATE[n2]}"
+	wait "${GATE[n2]}"
+	gate n2 --rights rights --socket "$PUBLIC/n2.sock"
+	wait_until 20 eval '[ "$(grep -c "to n1 (" n2.log)" -eq 2 ]'
+	# Of the group that may use the socket.
+	other=(setpriv --reuid=65534 --regid="$(id -g)" --clear-groups "$PUBLIC/rmq-send")
+	run "${other[@]}" -S "unix:$PUBLIC/n2.sock" jobs hello
+	assert_success
+	run "${other[@]}" -S "unix:$PUBLIC/n2.sock" mail hello
+	assert_failure 77
+	assert_output --partial mail
+	# It is another one now, and whoever is there must come again.
+	printf 'send queue="mail" group:%s\n' "$(id -g)" >rights
+	mkfifo lines
+	"${other[@]}" -S "unix:$PUBLIC/n2.sock" jobs <lines 2>sent 3>&- &
+	STARTED+=($!)
+	exec 8>lines
+	echo one >&8
+	wait_until 20 eval '[ "$(rmq-queue show jobs ready)" = 2 ]'
+	kill -HUP "${GATE[n2]}"
+	echo two >&8
+	exec 8>&-
+	status_of "${STARTED[-1]}"
+	assert_failure 77
+	run "${other[@]}" -S "unix:$PUBLIC/n2.sock" mail hello
+	assert_success
 }
 
 newest_line_is() {

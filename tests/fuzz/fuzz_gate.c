@@ -1,6 +1,7 @@
 /*
- * What a gate is told by another one: bytes of a link's stream, taken as rmq-gated takes them.
- * The first byte says who dialled and whether the link breaks; a frame of type 255 lets the
+ * What a gate is told by another one, or by a client with a key: bytes of a link's stream, taken as
+ * rmq-gated takes them.  The first byte says who dialled, whether the link breaks, and whether the
+ * peer is a client; a frame of type 255 lets the
  * queue daemon take those that wait.  What waits for a socket, and what the peer may still
  * send, are never more than a stream's window, and at the end nothing is left.
  */
@@ -16,7 +17,7 @@
 
 #define CLIENTS	   4
 #define SERVED	   255 /* type of a frame that is none */
-#define BEHALF_MAX 128
+#define BEHALF_MAX (RIGHTS_MAX + 128)
 #define ENDS_MAX   64
 #define BREAKS_AT  20
 
@@ -27,6 +28,7 @@ static unsigned sent;
 static bool cut;
 static int ends[ENDS_MAX];
 static unsigned ends_count;
+static uint8_t key[KEY_SIZE];
 
 /* ---- what the gate is linked with ---- */
 
@@ -50,6 +52,31 @@ uint64_t link_conn_taken(const struct link_conn *c)
 	return 0;
 }
 
+bool link_conn_from(const struct link_conn *c, struct sockaddr_storage *from)
+{
+	(void)c;
+	memset(from, 0, sizeof(*from));
+	from->ss_family = AF_INET;
+	return true;
+}
+
+const uint8_t *link_conn_peer(const struct link_conn *c)
+{
+	(void)c;
+	return key;
+}
+
+const char *link_conn_address(const struct link_conn *c)
+{
+	(void)c;
+	return "there";
+}
+
+void watch_again(struct watch *w)
+{
+	(void)w;
+}
+
 void watch_report(struct watch *w, enum control_gate_state state)
 {
 	(void)w, (void)state;
@@ -61,6 +88,11 @@ void peers_cut(struct gate *g, struct gate_link *l)
 	l->conn = NULL;
 	gate_link_free(l);
 	cut = true;
+}
+
+void peers_close_link(struct gate *g, struct gate_link *l)
+{
+	peers_cut(g, l);
 }
 
 void peers_close(struct gate *g)
@@ -89,6 +121,22 @@ static void check(const struct gate_link *l)
 		count++;
 	}
 	assert(count == l->count);
+}
+
+/* The file of rights has the one key that links of clients have here. */
+static void prepare(void)
+{
+	const uint8_t secret[KEY_SIZE] = {1};
+	char text[KEY_TEXT_SIZE], line[128];
+	struct reason why;
+
+	assert(gate_init(&gate, 100000) == 0 && key_public(secret, key));
+	key_print(key, text);
+	(void)snprintf(line, sizeof(line), "send queue=\"*\" %s fuzz\n", text);
+	assert(!rights_file_parse(&gate.principals.file, slice_str(line), "rights", &why));
+	gate.principals.given = true;
+	log_init("fuzz_gate", -2);
+	ready = true;
 }
 
 /* One end is the gate's, the other one nobody reads. */
@@ -150,14 +198,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0)
 		return 0;
 	if (!ready)
-		assert(gate_init(&gate, 100000) == 0);
-	ready = true;
+		prepare();
 	breaks = data[0] & 2;
 	sent = 0;
 	cut = false;
 	struct gate_link *l =
 	    gate_link_new(&gate, (struct link_conn *)(uintptr_t)1, data[0] & 1);
 	assert(l);
+	l->client = !l->dialled && (data[0] & 4);
+	if (l->client)
+		principals_begin(l);
 	if (l->dialled)
 		open_clients(l);
 	feed(l, slice_of(data + 1, size - 1));
@@ -172,6 +222,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		uv_run(&gate.loop, UV_RUN_NOWAIT);
 	assert(gate.far_count == 0 && gate.clients_count == 0 && gate.budget == GATE_BUDGET);
 	assert(TAILQ_EMPTY(&gate.waiting) && LIST_EMPTY(&gate.links));
+	assert(RB_EMPTY(&gate.principals.tree) && gate.principals.links == 0);
 	return 0;
 }
 
@@ -185,13 +236,20 @@ void fuzz_seeds(fuzz_add *add)
 {
 	static uint8_t bytes[1 << 20];
 
-	for (unsigned first = 0; first < 4; first++) {
+	static const uint8_t rights[] = {RIGHT_SEND, 0, RIGHTS_QUEUE, 1, '*'};
+	uint8_t list[64];
+	struct writer tags = writer_of(list, sizeof(list));
+
+	tags_put(&tags, GATE_TAG_CLIENT, slice_str("web"));
+	tags_put(&tags, GATE_TAG_RIGHTS, slice_of(rights, sizeof(rights)));
+	for (unsigned first = 0; first < 8; first++) {
 		struct writer w = writer_of(bytes, sizeof(bytes));
 		put_u8(&w, (uint8_t)first);
 		for (uint32_t id = 1; id <= CLIENTS; id++) {
 			if (!(first & 1))
 				gate_put_open(
-				    &w, &(struct gate_open){id, GATE_VERSION, 1000, NO_TAGS});
+				    &w, &(struct gate_open){id, GATE_VERSION, 1000,
+					    id == 3 ? slice_of(list, tags.len) : NO_TAGS});
 			put_bulk(&w, id, 100);
 			if (id == 2)
 				frame_end(&w, frame_begin(&w, SERVED));

@@ -151,6 +151,13 @@ extern bool rmq_small_limits;
 #define GATE_WINDOW	  (256u << 10) /* … once it has shown that it carries much */
 #define GATE_BUDGET	  (32u << 20)  /* all windows together, beyond the first ones */
 #define GATE_STREAMS_MAX  8192u
+/* Of clients with keys: */
+#define GATE_STREAMS_CLIENT    4u    /* at once on one link */
+#define GATE_LINKS_PRINCIPAL   2048u /* of all keys of one name */
+#define GATE_STREAMS_PRINCIPAL 4096u
+#define GATE_BUDGET_PRINCIPAL  (GATE_BUDGET / 4)
+#define GATE_CLIENT_QUEUE      (512u << 10) /* bytes that may wait for one link, */
+#define GATE_CLIENT_MARK       (64u << 10) /* from which on its streams are not read any more */
 
 /* Checkpoints. */
 #define CHECKPOINT_GROUPS     LIMIT(256u, 2u) /* groups of queues; one more holds the sessions */

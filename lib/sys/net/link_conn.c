@@ -769,6 +769,18 @@ const char *link_conn_address(const struct link_conn *c)
 	return c->address;
 }
 
+bool link_conn_from(const struct link_conn *c, struct sockaddr_storage *from)
+{
+	int len = sizeof(*from);
+	return uv_tcp_getpeername(&c->tcp, (struct sockaddr *)from, &len) == 0;
+}
+
+void link_conn_set_window(struct link_conn *c, struct link_window window)
+{
+	assert(window.max >= c->queued);
+	c->window = window;
+}
+
 void link_conn_set_data(struct link_conn *c, void *data)
 {
 	c->data = data;

@@ -87,6 +87,13 @@ uint64_t link_conn_accepted_ms(const struct link_conn *c);
 /* The other end's address, as people write it: "192.0.2.1:7401". */
 const char *link_conn_address(const struct link_conn *c);
 
+/* The same for programs; false: the connection is gone. */
+struct sockaddr_storage;
+bool link_conn_from(const struct link_conn *c, struct sockaddr_storage *from);
+
+/* From now on, instead of that of its listener or dialer. */
+void link_conn_set_window(struct link_conn *c, struct link_window window);
+
 /* A pointer of the host's; NULL at first. */
 void link_conn_set_data(struct link_conn *c, void *data);
 void *link_conn_data(const struct link_conn *c);
