@@ -207,6 +207,8 @@ static void confine(struct cluster *c, struct daemon_options *common)
 	sandbox_path(&box, SANDBOX_READ, "/proc");
 	sandbox_around(&box, SANDBOX_SOCKET, c->config.control.path);
 	sandbox_around(&box, SANDBOX_SOCKET, c->config.queue_socket.path);
+	if (config_given(&c->config, rights))
+		sandbox_around(&box, SANDBOX_READ, c->config.rights);
 	sandbox_names(&box);
 	sandbox_program(&box, SUPERVISOR_PROGRAM);
 	enum rmq_error err = daemon_options_confine(common, &box);

@@ -39,9 +39,9 @@ enum sandbox_mode {
 /* What is done at a path, and with all that is below it. */
 enum sandbox_use {
 	SANDBOX_READ,
-	SANDBOX_WRITE,	/* also: into files that are there */
-	SANDBOX_KEEP,	/* also: files are made, renamed within it and removed */
-	SANDBOX_SOCKET, /* nothing but: sockets are made and removed */
+	SANDBOX_WRITE, /* also: into files that are there */
+	SANDBOX_KEEP,  /* also: files are made, renamed within it and removed */
+	SANDBOX_SOCKET, /* nothing but: sockets are made, and files removed: Landlock knows no less */
 	SANDBOX_REMOVE, /* nothing but: an empty directory below it is removed */
 	SANDBOX_RUN,	/* read, and programs are run */
 };

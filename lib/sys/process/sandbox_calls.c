@@ -49,7 +49,7 @@ static const struct {
 	"clock_gettime clock_getres gettimeofday time nanosleep clock_nanosleep rt_sigaction "
 	"rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait sigaltstack restart_syscall "
 	"futex futex_wait futex_wake set_robust_list get_robust_list rseq membarrier sched_yield "
-	"sched_getaffinity getrandom getpid gettid getppid getuid geteuid getgid getegid tgkill "
+	"sched_getaffinity getrandom getpid gettid getppid getuid geteuid getgid getegid tgkill tkill "
 	"getrlimit prlimit64 getrusage uname sysinfo getcpu exit exit_group"},
     /* files that are written */
     {JOURNAL,
@@ -68,6 +68,8 @@ static const struct {
 	"rmdir"},
     /* children */
     {QUEUED | CLUSTERD, "wait4 waitid kill pidfd_send_signal"},
+    /* keys stay out of the swap */
+    {CLUSTERD | GATED, "mlock mlock2 munlock"},
     /* names are looked up */
     {NAMES, "sendmmsg recvmmsg"},
     /* the queue daemon is started; it starts, and enters its own sandbox */
@@ -86,6 +88,13 @@ static const unsigned long ioctls[] = {FIONBIO, FIOCLEX, FIONREAD, TIOCOUTQ, TCG
 #define NAMESPACES \
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | \
 	    CLONE_NEWPID | CLONE_NEWNET)
+
+/* Where clone() has its flags. */
+#ifdef __s390__
+#define CLONE_ARG 1
+#else
+#define CLONE_ARG 0
+#endif
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -148,10 +157,12 @@ static void allow_some(struct filter *f, unsigned program)
 	/* Threads; where a program is started, processes too.  There is no clone3(), whose arguments are
 	 * in memory: the C library uses this one then. */
 	if (program & CLUSTERD)
-		allow_if(f, SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, NAMESPACES, 0));
+		allow_if(
+		    f, SCMP_SYS(clone), SCMP_CMP(CLONE_ARG, SCMP_CMP_MASKED_EQ, NAMESPACES, 0));
 	if (program & GATED)
 		allow_if(f, SCMP_SYS(clone),
-		    SCMP_A0(SCMP_CMP_MASKED_EQ, NAMESPACES | CLONE_THREAD, CLONE_THREAD));
+		    SCMP_CMP(CLONE_ARG, SCMP_CMP_MASKED_EQ, NAMESPACES | CLONE_THREAD,
+			CLONE_THREAD));
 }
 
 /* Machines of 32 bits have other calls. */
