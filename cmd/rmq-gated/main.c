@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "gate.h"
+#include "one_client.h"
 #include "sys/process/daemon_options.h"
 #include "sys/process/heap.h"
 #include "sys/process/ready.h"
@@ -19,11 +20,16 @@
 
 struct options {
 	const char *config;
+	bool stdio;
 	struct daemon_options common;
 };
 
+enum { OPT_STDIO = 256 };
+
 static const struct option_row rows[] = {
     {'c', "config", "FILE", NULL, NULL, "settings, see rmq.conf(5); each is an option as well"},
+    {OPT_STDIO, "stdio", NULL, NULL, NULL,
+	"serve one client, on stdin and stdout, from the socket for clients"},
     {0}};
 
 static const struct option_table program = {PROGRAM,
@@ -57,8 +63,11 @@ _Noreturn static void print_and_exit(bool help)
 static enum rmq_error take_option(void *arg, int c, const char *value, struct reason *why)
 {
 	struct options *o = arg;
-	(void)c, (void)why; /* it is -c */
-	o->config = value;
+	(void)why;
+	if (c == OPT_STDIO)
+		o->stdio = true;
+	else
+		o->config = value;
 	return RMQ_E_OK;
 }
 
@@ -81,6 +90,15 @@ static struct options parse(int argc, char **argv, struct config *config)
 	return o;
 }
 
+static enum rmq_error read_rights(struct gate *g, struct reason *why)
+{
+	const struct config *config = &g->config;
+	if (!config->control.path[0] && !config_given(config, rights))
+		return reason_set(why, RMQ_E_CONFIG,
+		    "rights: is missing: without a cluster only clients with keys are served");
+	return principals_open(g, why);
+}
+
 static void read_settings(struct gate *g, const struct options *o)
 {
 	struct config *config = &g->config;
@@ -90,12 +108,9 @@ static void read_settings(struct gate *g, const struct options *o)
 	if (o->config)
 		err = config_read(config, o->config, &why);
 	if (!err)
-		err = config_check(config, SETTINGS_WANTED, &why);
-	if (!err && !config->control.path[0] && !config_given(config, rights))
-		err = reason_set(&why, RMQ_E_CONFIG,
-		    "rights: is missing: without a cluster only clients with keys are served");
-	if (!err)
-		err = principals_open(g, &why);
+		err = config_check(config, o->stdio ? 0 : SETTINGS_WANTED, &why);
+	if (!err && !o->stdio)
+		err = read_rights(g, &why);
 	if (err)
 		fail(err, &why);
 }
@@ -210,6 +225,8 @@ int main(int argc, char **argv)
 	log_init(PROGRAM, o.common.verbosity);
 	signal(SIGPIPE, SIG_IGN);
 	read_settings(g, &o);
+	if (o.stdio)
+		return one_client_run(&g->config.socket);
 	int err = sodium_init() < 0 ? UV_ENOSYS : gate_init(g, raise_descriptors());
 	if (err) {
 		log_error("cannot start: %s", uv_strerror(err));

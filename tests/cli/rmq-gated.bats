@@ -588,3 +588,26 @@ linked() {
 	run rmq-send -S unix:n2.sock jobs hello
 	assert_success
 }
+
+@test "rmq-gated: --stdio brings one client to the socket of this machine, without a setting" {
+	start_queue q
+	local -x RMQ_SERVERS="exec:rmq-gated --stdio --socket $PWD/q.sock"
+	seq 100000 | rmq-send -q jobs
+	[ "$(rmq-recv --drain jobs | sha256sum)" = "$(seq 100000 | sha256sum)" ]
+	# What is no client gets nothing but the end.
+	run -76 rmq-gated --stdio --socket q.sock < <(printf 'GET / HTTP/1.0\r\n\r\n')
+	assert_output ""
+	# Nobody is there: the client is told to come back, and says so.
+	run -69 rmq-queue --timeout 0 -S "exec:rmq-gated --stdio --socket $PWD/none.sock" ls
+	assert_output --partial "rmq-queue: no daemon answers at exec:rmq-gated --stdio --socket $PWD/none.sock"
+}
+
+@test "rmq-gated: --stdio follows the gates of a cluster to the queue daemon" {
+	pair
+	wait_until 10 test -S n1.sock
+	for name in n1 n2; do
+		rmq-send -q -S "exec:rmq-gated --stdio --socket $PWD/$name.sock" jobs "$name"
+	done
+	run -0 rmq-recv --drain jobs
+	assert_output $'n1\nn2'
+}
