@@ -36,6 +36,12 @@ FLAGS := -std=c11 -D_GNU_SOURCE -DRMQ_VERSION='"$(VERSION)"' -iquote lib $(WARN)
 	-fno-strict-aliasing -fstack-protector-strong -fPIE $(MODE_$(MODE)) \
 	$(shell $(PKG_CONFIG) --cflags $(PACKAGES))
 LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES))
+# Clients start for each message, and to load a library takes longer than all else that they do: those
+# that there are as archives are linked into them.  CLIENT_ARCHIVES= : none is.
+CLIENTS := rmq-ack rmq-queue rmq-recv rmq-send
+CLIENT_ARCHIVES ?= sodium jansson
+archive = $(filter /%,$(shell $(CC) -print-file-name=lib$(1).a))
+CLIENT_LIBS := $(foreach l,$(LIBS),$(or $(and $(filter $(CLIENT_ARCHIVES:%=-l%),$(l)),$(call archive,$(l:-l%=%))),$(l)))
 LINK := $(CC) $(CFLAGS) $(MODE_$(MODE)) -pie -Wl,-z,relro,-z,now $(LDFLAGS)
 
 CORE := $(wildcard lib/core/*/*.c)
@@ -83,7 +89,7 @@ $(B)/librmq.a: $(call obj,$(CORE) $(SYS))
 define program
 $(B)/bin/$(1): $(call obj,$(wildcard cmd/$(1)/*.c)) $(B)/librmq.a
 	@mkdir -p $$(@D)
-	$$(LINK) -o $$@ $$^ $$(LIBS)
+	$$(LINK) -o $$@ $$^ $(if $(filter $(1),$(CLIENTS)),$$(CLIENT_LIBS),$$(LIBS))
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 
