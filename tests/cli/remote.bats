@@ -1,0 +1,193 @@
+#!/usr/bin/env bats
+# Clients of other machines, with keys, at a gate in front of one node.  What the gate itself promises
+# is in rmq-gated-clients.bats.
+
+bats_require_minimum_version 1.5.0
+load common
+
+# Without a terminal, as in a script.
+setup() {
+	cd "$BATS_TEST_TMPDIR" || return 1
+	unset XDG_RUNTIME_DIR RMQ_SERVERS RMQ_TIMEOUT NOTIFY_SOCKET LISTEN_FDS LISTEN_PID
+	unset RMQ_KEYFILE RMQ_KNOWN_NODES
+	STARTED=()
+	export XDG_CONFIG_HOME=$PWD/config HOME=$PWD/home
+	mkdir -p config/rmq
+}
+
+# gate [OPTION…]: a queue and a gate in front of it; RMQ_SERVERS is the gate, UNIX the queue.
+gate() {
+	local line
+	start_queue q
+	UNIX=$RMQ_SERVERS
+	[ -e gate.key ] || rmq-keygen gate.key >gate.pub
+	[ -e config/rmq/key ] || rmq-keygen config/rmq/key >me.pub
+	[ -e rights ] || printf 'admin queue="*" %s web\n' "$(cat me.pub)" >rights
+	while :; do
+		PORT=$((10000 + RANDOM % 20000))
+		(exec 7<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null || break
+	done
+	again "$@"
+	export RMQ_SERVERS=127.0.0.1:$PORT
+}
+
+# again [OPTION…]: the gate, at the same port.
+again() {
+	rm -f gate.ready
+	mkfifo gate.ready
+	rmq-gated --name n1 --key gate.key --control none --queue-socket q.sock --rights rights \
+		--gate-listen "127.0.0.1:$PORT" --ready-fd 9 -v "$@" \
+		>>gate.log 2>&1 3>&- 9>gate.ready </dev/null &
+	GATE_PID=$!
+	STARTED+=("$GATE_PID")
+	IFS= read -r -t 30 line <gate.ready
+}
+
+# known [FILE]: its line in the file of known nodes.
+known() {
+	printf '%s %s n1 -\n' "$RMQ_SERVERS" "$(cat gate.pub)" >"${1:-config/rmq/known_nodes}"
+	chmod 600 "${1:-config/rmq/known_nodes}"
+}
+
+@test "remote: what is sent is received, listed and settled, over TCP as over a Unix socket" {
+	gate
+	known
+	seq 1 20000 | rmq-send jobs
+	rmq-queue create other
+	run -0 rmq-queue ls
+	assert_line --partial jobs
+	assert_line --partial other
+	rmq-recv -S "$UNIX" -n 1 jobs >first
+	rmq-recv --drain jobs >rest
+	cat first rest | cmp - <(seq 1 20000)
+	echo late | rmq-send jobs
+	run -0 rmq-recv --ack manual -o receipt -n 1 jobs
+	run -0 rmq-ack "$output"
+	run -0 rmq-queue show jobs ready
+	assert_output 0
+}
+
+@test "remote: large messages pass, both ways" {
+	gate
+	known
+	head -c 1000000 /dev/urandom >large
+	rmq-send -w jobs <large
+	rmq-recv --raw -n 1 jobs | cmp - large
+}
+
+@test "remote: a gate that is not known is refused in a script, which is told what to do; --accept-new" {
+	gate
+	run -77 setsid -w rmq-send jobs a
+	assert_output --partial "rmq-send: jobs: $RMQ_SERVERS: its key is not known"
+	assert_output --partial "$(rmq-keygen -l gate.key | cut -d' ' -f1)"
+	assert_output --partial "--accept-new"
+	assert_output --partial "$RMQ_SERVERS $(cat gate.pub) n1 -"
+	run -0 setsid -w rmq-send --accept-new jobs a
+	run -0 cat config/rmq/known_nodes
+	assert_output "$RMQ_SERVERS $(cat gate.pub) n1 -"
+	run -0 setsid -w rmq-send jobs b
+	run -0 rmq-queue -S "$UNIX" show jobs ready
+	assert_output 2
+}
+
+@test "remote: on a terminal it is asked about" {
+	gate
+	say() { script -qec "rmq-send jobs a" /dev/null; }
+	run -77 say <<<no
+	assert_output --partial "$(cat gate.pub)"
+	assert_output --partial "its key is not trusted"
+	[ ! -e config/rmq/known_nodes ]
+	run -0 say <<<yes
+	run -0 rmq-queue show jobs ready
+	assert_output 1
+}
+
+@test "remote: a known address with another key is refused, and nothing is sent" {
+	gate
+	rmq-keygen other.key >gate.pub
+	known
+	run -77 rmq-send jobs a
+	assert_output --partial "rmq-send: jobs: $RMQ_SERVERS: it has another key than $PWD/config/rmq/known_nodes says"
+	run -66 rmq-queue -S "$UNIX" show jobs
+}
+
+@test "remote: a gate that does not know our key says so to nobody; the client guesses, with 77" {
+	gate
+	known
+	rmq-keygen stranger.key >stranger.pub
+	RMQ_KEYFILE=stranger.key run -77 rmq-send jobs a
+	assert_output --partial "$RMQ_SERVERS: it does not know our key $(cat stranger.pub): ask for a line in its rights file"
+}
+
+@test "remote: no key is 78, one that others can read 77" {
+	gate
+	known
+	chmod 644 config/rmq/key
+	run -77 rmq-send jobs a
+	assert_output --partial "$PWD/config/rmq/key: mode is 0644"
+	rm config/rmq/key
+	run -78 rmq-send jobs a
+	assert_output --partial "rmq-send: jobs: there is no key $PWD/config/rmq/key: make one: rmq-keygen"
+	# Who needs none is not asked for one.
+	run -0 rmq-send -S "$UNIX" jobs a
+}
+
+@test "remote: nobody there is said in time, with the address and why" {
+	gate
+	known
+	kill "$GATE_PID"
+	wait "$GATE_PID" || :
+	run -75 rmq-send --timeout 100ms jobs a
+	assert_output --partial "no daemon answers at $RMQ_SERVERS (Connection refused)"
+	run -75 rmq-send --timeout 100ms -S nobody.invalid jobs a
+	assert_output --partial "no daemon answers at nobody.invalid:7411 ("
+}
+
+@test "remote: a client goes on when its gate is there again" {
+	gate
+	known
+	mkfifo lines
+	rmq-send jobs <lines 2>sent.log 3>&- &
+	sender=$!
+	STARTED+=("$sender")
+	exec 8>lines
+	seq 1 1000 >&8
+	wait_until 20 eval '[ "$(rmq-queue -S "$UNIX" show jobs ready 2>/dev/null)" = 1000 ]'
+	kill -9 "$GATE_PID"
+	wait "$GATE_PID" || :
+	again 8>&-
+	seq 1001 2000 >&8
+	exec 8>&-
+	status_of "$sender"
+	assert_success
+	rmq-recv -S "$UNIX" --drain jobs | cmp - <(seq 1 2000)
+}
+
+@test "remote: the first of several contact points that serves it is used" {
+	gate
+	known
+	run -0 rmq-send -S "unix:none.sock,$RMQ_SERVERS" jobs a
+	run -0 rmq-send -S "127.0.0.1:1,$RMQ_SERVERS" jobs b
+	run -0 rmq-queue -S "$UNIX" show jobs ready
+	assert_output 2
+}
+
+@test "remote: a signal ends a client that waits for its gate" {
+	gate
+	known
+	kill -STOP "$GATE_PID"
+	rmq-send jobs a 3>&- &
+	STARTED+=($!)
+	local pid=$!
+	wait_until 20 grep -q "$(printf ':%04X 01 ' "$PORT")" /proc/net/tcp
+	kill -TERM "$pid"
+	status_of "$pid"
+	assert_equal "$status" 143
+	kill -CONT "$GATE_PID"
+}
+
+@test "remote: of a contact point that is a command, what it says on stderr is seen, and its end" {
+	run -75 rmq-send --timeout 50ms -S "exec:echo no host >&2; exit 3" jobs a
+	assert_line "no host"
+	assert_line --partial "no daemon answers at exec:echo no host >&2; exit 3 (it ended with status 3)"
+}
