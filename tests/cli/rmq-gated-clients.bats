@@ -201,3 +201,18 @@ holding() {
 	run key web link open 2 0 hello expect "  WELCOME"
 	assert_success
 }
+
+@test "rmq-gated: an idle connection of a client costs a few KiB" {
+	start_queue q
+	rights 'send queue="jobs" @web'
+	gate
+	anon_kib() {
+		awk '/^RssAnon:/ { print $2 }' "/proc/$GATE_PID/status"
+	}
+	key web idle 1
+	local before
+	before=$(anon_kib)
+	holding web held idle 100 print held wait
+	# 10,000 are to take at most 64 MiB.
+	[ $(($(anon_kib) - before)) -lt $((100 * 65536 / 10000)) ]
+}
