@@ -199,8 +199,6 @@ static void confine(struct gate *g, struct daemon_options *common)
 
 	sandbox_init(&box, SANDBOX_GATED);
 	listener_paths(&g->listener, &box);
-	if (config_given(&g->config, rights))
-		sandbox_around(&box, SANDBOX_READ, g->config.rights);
 	sandbox_names(&box);
 	if (g->principals.given)
 		sandbox_around(&box, SANDBOX_READ, g->config.rights);
