@@ -39,6 +39,9 @@
  *
  *	rawclient --serve PATH ANSWER…	answers each HELLO in turn, the last one for ever, and
  *					prints it: redirect ADDRESS, or not_yet MS
+ *	rawclient --grant PATH SOCKET VERB:KIND:GLOB,…
+ *					relays clients of PATH to SOCKET, as a gate, with these
+ *					rights
  *	rawclient --notify PATH		prints the first datagram that comes to PATH
  *	rawclient --listen PATH COMMAND…	runs COMMAND with a listening socket, as systemd
  *					does
@@ -656,6 +659,52 @@ _Noreturn static void do_listen(const char *path, char **argv)
 }
 
 /* What a gate does that only sends people elsewhere. */
+/* Copies what has come; false: an end has come. */
+static bool copy(int from, int to)
+{
+	ssize_t n = read(from, out, sizeof(out));
+
+	fd = to;
+	if (n > 0)
+		put(out, (size_t)n);
+	return n > 0;
+}
+
+_Noreturn static void do_grant(const char *path, char **argv)
+{
+	enum { PAIRS_MAX = 32 };
+	struct pollfd p[1 + 2 * PAIRS_MAX] = {{.fd = special_socket(path, SOCK_STREAM)}};
+	char *behalf[] = {(char[]){"key:web"}, (char[]){"0"}, argv[1]};
+	nfds_t count = 1;
+	const char *why;
+
+	if (socket_address_path(&address, argv[0], &why) || listen(p[0].fd, PAIRS_MAX) != 0)
+		fail("cannot listen");
+	for (nfds_t i = 0; i < sizeof(p) / sizeof(p[0]); i++)
+		p[i].events = POLLIN;
+	while (poll(p, count, -1) > 0) {
+		for (nfds_t i = 1; i < count; i += 2) {
+			if ((p[i].revents == 0 || copy(p[i].fd, p[i + 1].fd)) &&
+			    (p[i + 1].revents == 0 || copy(p[i + 1].fd, p[i].fd)))
+				continue;
+			close(p[i].fd);
+			close(p[i + 1].fd);
+			count -= 2;
+			p[i].fd = p[count].fd;
+			p[i + 1].fd = p[count + 1].fd;
+			p[i].revents = p[i + 1].revents = 0;
+		}
+		if (p[0].revents == 0 || count == 1 + 2 * PAIRS_MAX)
+			continue;
+		p[count].fd = accept(p[0].fd, NULL, NULL);
+		p[count + 1].fd = fd = open_connection();
+		p[count].revents = p[count + 1].revents = 0;
+		do_granted(behalf);
+		count += 2;
+	}
+	fail("cannot wait");
+}
+
 _Noreturn static void do_serve(const char *path, int argc, char **argv)
 {
 	int s = special_socket(path, SOCK_STREAM);
@@ -692,6 +741,8 @@ int main(int argc, char **argv)
 		return do_notify(argv[2]);
 	if (argc > 3 && strcmp(argv[1], "--listen") == 0)
 		do_listen(argv[2], argv + 3);
+	if (argc == 5 && strcmp(argv[1], "--grant") == 0)
+		do_grant(argv[2], argv + 3);
 	if (argc > 4 && argc % 2 == 1 && strcmp(argv[1], "--serve") == 0)
 		do_serve(argv[2], argc - 3, argv + 3);
 	if (argc < 2 || socket_address_path(&address, argv[1], &why))
