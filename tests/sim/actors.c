@@ -5,6 +5,7 @@
 #include "imports.h"
 #include "lives.h"
 #include "trace.h"
+#include "trespass.h"
 #include "watches.h"
 
 #include "core/client/client.h"
@@ -58,6 +59,7 @@ struct actor {
 	bool no_wait;
 	bool leaving; /* has said good-bye */
 	bool asking;  /* a list, a peek or a life is unanswered */
+	bool granted; /* may do only what it needs */
 	bool imports; /* a sender: it sends the input that has a name, and nothing else */
 	bool fatal;
 	uint64_t session;   /* as the last WELCOME said */
@@ -241,13 +243,20 @@ static bool on_split(void *arg, const struct client_command *cmd, uint32_t at, v
 	return true;
 }
 
+static void check_denied(enum rmq_error code, struct slice text)
+{
+	if (code == RMQ_E_DENIED)
+		trace_fail("a client may not do what it may: %.*s", (int)text.len,
+		    (const char *)text.data);
+}
+
 static enum client_verdict on_failed(void *arg, const struct client_command *cmd,
     enum rmq_error code, uint32_t at, struct slice text)
 {
 	struct actor *a = arg;
 	struct note *n = cmd->tag;
-	(void)text;
 	trace("failed", a->number, cmd->type, code, at);
+	check_denied(code, text);
 	/* A run of an import sends what an earlier one may have stored in a queue that is gone. */
 	for (uint32_t i = 0; i < n->count && n->verb == 0 && !a->imports; i++)
 		a->w->lines.all[n->items[i].line].refused = true;
@@ -278,8 +287,8 @@ static void on_sub_failed(void *arg, uint32_t sub, enum rmq_error code, struct s
 {
 	struct actor *a = arg;
 	const struct sub *s = sub_find(a, sub);
-	(void)text;
 	trace("sub_failed", a->number, sub, code, 0);
+	check_denied(code, text);
 	if (s && s->confirmed && code != RMQ_E_NO_QUEUE)
 		trace_fail("an ephemeral subscription ends: %s", error_text(code));
 	/* As rmq-recv does, which has nothing more to receive. */
@@ -520,6 +529,9 @@ static void start(struct actor *a)
 	assert(a->client);
 	a->clock_ms = prng_range(&w->prng, 1, 1000000);
 	a->direct = prng_chance(&w->prng, 500);
+	/* Receipts of ephemeral subscriptions have other names. */
+	a->granted = prng_chance(&w->rights, w->weather.granted) &&
+		     !(a->kind == ACKER && w->weather.ephemeral > 0);
 	a->fatal = a->leaving = a->asking = false;
 	a->unlimited = 0;
 	a->session = a->sent_seq = 0;
@@ -602,6 +614,20 @@ void actors_free(struct world *w)
 
 /* ---- its connection ---- */
 
+/* What it needs, and no more. */
+static void grant(struct actor *a)
+{
+	static const uint8_t queues[] = {[SENDER] = RIGHT_SEND,
+	    [RECEIVER] = RIGHT_SEND | RIGHT_RECV,
+	    [ACKER] = RIGHT_RECV,
+	    [ADMIN] = RIGHT_ADMIN},
+			     topics[] = {[SENDER] = RIGHT_SEND,
+				 [RECEIVER] = RIGHT_RECV,
+				 [ACKER] = RIGHT_RECV,
+				 [ADMIN] = RIGHT_RECV};
+	trespass_not(a->link, queues[a->kind], topics[a->kind]);
+}
+
 static void connect_now(struct actor *a)
 {
 	struct client_target target;
@@ -613,6 +639,8 @@ static void connect_now(struct actor *a)
 		return;
 	}
 	a->link->uid = ACTORS_UID + a->number % ACTORS_USERS;
+	if (a->granted)
+		grant(a);
 	trace("connect", a->number, a->link->id, a->link->uid, 0);
 	client_connected(a->client, mono(a), 0);
 }

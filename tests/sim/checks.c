@@ -4,6 +4,7 @@
 #include "daemon.h"
 #include "told.h"
 #include "trace.h"
+#include "trespass.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -166,6 +167,10 @@ static void check_listed(struct world *w, struct slice payload)
 void checks_frame(struct world *w, struct link *l, const struct frame *f)
 {
 	bool state = f->type == WIRE_TYPE_EXTENDED || f->type == WIRE_TYPE_LISTED;
+	if (l->trespasses) {
+		trespass_told(w, l, f);
+		return;
+	}
 	if ((unheard(l) || outlived(w, l)) && f->type != WIRE_TYPE_WELCOME)
 		return;
 	if (daemon_past(l->daemon) && state)

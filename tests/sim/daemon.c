@@ -458,14 +458,16 @@ static bool take_frames(struct link *l, bool attentive)
 		/* The first bytes: a number of a command or of a subscription. */
 		trace(wire_name(f.type), l->id, f.payload.len,
 		    f.payload.len >= 4 ? load_u32(f.payload.data) : 0, 1);
-		checks_asked(w, l, &f);
-		told_asked(l, &f);
+		if (!l->trespasses) {
+			checks_asked(w, l, &f);
+			told_asked(l, &f);
+		}
 		/* Its session may go on over another connection by now. */
 		if (f.type == WIRE_TYPE_STARTED && broker_session(b, l->id) == l->session &&
 		    wire_started_decode(f.payload, &started))
 			shadow_started(
 			    &w->shadow, l->session, &started, daemon_lease_now(l->daemon).ms);
-		if (f.type == WIRE_TYPE_BYE)
+		if (f.type == WIRE_TYPE_BYE && !l->trespasses)
 			shadow_bye(&w->shadow, l->session);
 		broker_frame(b, l->id, &f);
 		keep_send(l, &f);
@@ -644,6 +646,9 @@ static bool take_input(struct daemon *d)
 		if (!l->accepted) {
 			broker_connect(d->broker, l->id);
 			broker_owner(d->broker, l->id, slice_str(DAEMON_NODE), l->uid);
+			if (l->rights_len > 0)
+				broker_rights(
+				    d->broker, l->id, slice_of(l->rights, l->rights_len));
 		}
 		l->accepted = true;
 		repeat_send(l);

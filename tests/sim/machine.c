@@ -5,6 +5,7 @@
 #include "daemon.h"
 #include "told.h"
 #include "trace.h"
+#include "trespass.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -242,7 +243,7 @@ static bool fault(struct world *w)
 	    {t->wedge, world_wedge}, {t->pause, pause_somebody}, {t->jump, jump},
 	    {t->leap, world_leap}, {t->full, change_room}, {t->taken, others},
 	    {t->hang, hang_disk}, {t->death, die}, {t->still, still},
-	    {t->intrude, world_intrude}, {t->rot, rot}};
+	    {t->intrude, world_intrude}, {t->rot, rot}, {t->trespass, trespass}};
 	uint64_t at = prng_below(&w->prng, 1000);
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
 		if (at < faults[i].rate) {

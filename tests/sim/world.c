@@ -96,6 +96,10 @@ void world_init(struct world *w, uint64_t seed, unsigned daemons)
 	w->ids.state = seed * 11 + 3;
 	w->weather.ids =
 	    prng_chance(&w->ids, 300) ? (unsigned)prng_range(&w->ids, 100, 1000) : 0;
+	w->rights.state = seed * 13 + 12;
+	w->weather.trespass =
+	    prng_chance(&w->rights, 200) ? (unsigned)prng_range(&w->rights, 2, 20) : 0;
+	w->weather.granted = prng_chance(&w->rights, 500) ? 500 : 0;
 	w->boot_ms = START_BOOT_MS;
 	w->lines_goal = (uint32_t)prng_range(&w->prng, 50, 1200);
 	w->shadow.small_record = w->space.small_record;

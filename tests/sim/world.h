@@ -71,6 +71,8 @@ struct weather {
 	unsigned large_topics; /* of those, large messages */
 	unsigned ids;	       /* with ids, of 1000 batches */
 	unsigned intrude;      /* somebody names another's session */
+	unsigned trespass;     /* somebody asks for what it may not do */
+	unsigned granted;      /* of 1000 actors, may do only what they need */
 	unsigned by_key;       /* queues that hand out by key, of 1000 settings */
 	unsigned admin;	       /* rm and purge, of 1000 commands of the administrator */
 };
@@ -82,7 +84,7 @@ struct pool;
 struct world {
 	struct prng prng;
 	/* Of what came later, and later still: it leaves the rest of a seed as it is. */
-	struct prng own, later, ids;
+	struct prng own, later, ids, rights;
 	struct weather weather;
 	struct space_limits space; /* small, so that a short run crosses them */
 	enum world_variant variant;

@@ -50,6 +50,10 @@
 /* Those of the queue core, for tests/sim. */
 #define RMQ_QUEUE_VARIANTS(X) \
 	X(RIGHTS_UNASKED, "what a connection may do is not asked") \
+	X(RIGHTS_FIRST, "only the first need of a frame is asked for") \
+	X(RIGHTS_TELL, "what may not be done is refused otherwise if there is no such queue") \
+	X(RIGHTS_LISTED, "rows are of all queues, whatever is granted") \
+	X(RIGHTS_PLACE, "the place to go on from is a name that may not be known") \
 	X(EFFECT_EARLY, "an effect leaves before its event is durable") \
 	X(DUPLICATE_EARLY, "a repeated command is answered before it is durable") \
 	X(GAP, "a gap in the numbers of a session is accepted") \

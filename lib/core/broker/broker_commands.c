@@ -2061,7 +2061,7 @@ static bool is_allowed(
 {
 	char text[TEXT_MAX + 1];
 	if (!c->rights || RMQ_VARIANT(RIGHTS_UNASKED) ||
-	    broker_may_do(c, f->type, message, text))
+	    broker_may_do(b, c, f->type, message, text))
 		return true;
 	refuse_frame(b, c, f, RMQ_E_DENIED, text);
 	return false;

@@ -127,7 +127,7 @@ bool broker_granted(const struct conn *c, unsigned verbs, struct slice queue)
 
 bool broker_may_see(const struct conn *c, struct slice queue)
 {
-	return broker_granted(c, RIGHTS_ALL, queue);
+	return broker_granted(c, RIGHTS_ALL, queue) || RMQ_VARIANT(RIGHTS_LISTED);
 }
 
 static bool missing(unsigned verbs, const char *of, struct slice name, char text[TEXT_MAX + 1])
@@ -141,10 +141,15 @@ static bool missing(unsigned verbs, const char *of, struct slice name, char text
 	return false;
 }
 
-static bool queue_granted(
-    const struct conn *c, unsigned verbs, struct slice name, char text[TEXT_MAX + 1])
+static bool queue_granted(const struct broker *b, const struct conn *c, unsigned verbs,
+    struct slice name, char text[TEXT_MAX + 1])
 {
-	return broker_granted(c, verbs, name) || missing(verbs, "queue", name, text);
+	if (broker_granted(c, verbs, name))
+		return true;
+	missing(verbs, "queue", name, text);
+	if (RMQ_VARIANT(RIGHTS_TELL) && !broker_queue_named(b, name))
+		snprintf(text, TEXT_MAX + 1, "%s", error_text(RMQ_E_NO_QUEUE));
+	return false;
 }
 
 static bool pattern_granted(
@@ -155,59 +160,60 @@ static bool pattern_granted(
 }
 
 /* A list that cannot be read is refused later, whatever it grants. */
-static bool sent_granted(
-    const struct conn *c, unsigned verbs, const struct wire_send *m, char text[TEXT_MAX + 1])
+static bool sent_granted(const struct broker *b, const struct conn *c, unsigned verbs,
+    const struct wire_send *m, char text[TEXT_MAX + 1])
 {
 	struct slice further = {0};
 	if (m->flags & SEND_TOPIC)
 		return rights_grant(rights_of(c), RIGHTS_TOPIC, verbs, m->queue) ||
 		       missing(verbs, "topic", m->queue, text);
-	if (!queue_granted(c, verbs, m->queue, text))
+	if (!queue_granted(b, c, verbs, m->queue, text))
 		return false;
 	tags_find(m->tags, SEND_TAG_QUEUES, &further);
 	struct reader r = reader_of(further);
 	for (uint32_t i = 1; i < SEND_QUEUES_MAX && reader_left(&r) > 0; i++) {
 		struct slice name = get_str(&r);
-		if (!r.bad && !queue_granted(c, verbs, name, text))
+		if (!r.bad && !queue_granted(b, c, verbs, name, text))
 			return false;
 	}
 	return true;
 }
 
-static bool granted(
-    const struct conn *c, const struct need *n, const void *m, char text[TEXT_MAX + 1])
+static bool granted(const struct broker *b, const struct conn *c, const struct need *n,
+    const void *m, char text[TEXT_MAX + 1])
 {
 	const struct slice *name = (const void *)((const uint8_t *)m + n->at);
 	switch ((enum need_of)n->of) {
 	case NEED_NOTHING:
 		return true;
 	case NEED_QUEUE:
-		return queue_granted(c, n->verbs, *name, text);
+		return queue_granted(b, c, n->verbs, *name, text);
 	case NEED_NAMED:
 		return name->len == 0 || slice_eq(*name, slice_str("-")) ||
-		       queue_granted(c, n->verbs, *name, text);
+		       queue_granted(b, c, n->verbs, *name, text);
 	case NEED_PATTERN:
 		return pattern_granted(c, n->verbs, *name, text);
 	case NEED_SENT:
-		return sent_granted(c, n->verbs, m, text);
+		return sent_granted(b, c, n->verbs, m, text);
 	case NEED_RECEIVED:
-		return (((const struct wire_subscribe *)m)->flags & SUBSCRIBE_EPHEMERAL
-			    ? pattern_granted
-			    : queue_granted)(c, n->verbs, *name, text);
+		if (((const struct wire_subscribe *)m)->flags & SUBSCRIBE_EPHEMERAL)
+			return pattern_granted(c, n->verbs, *name, text);
+		return queue_granted(b, c, n->verbs, *name, text);
 	}
 	return false;
 }
 
-bool broker_may_do(const struct conn *c, unsigned type, const void *m, char text[TEXT_MAX + 1])
+bool broker_may_do(const struct broker *b, const struct conn *c, unsigned type, const void *m,
+    char text[TEXT_MAX + 1])
 {
 	bool known = false;
 	if (!c->rights)
 		return true;
 	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++) {
-		if (needs[i].type != type)
+		if (needs[i].type != type || (known && RMQ_VARIANT(RIGHTS_FIRST)))
 			continue;
 		known = true;
-		if (!granted(c, &needs[i], m, text))
+		if (!granted(b, c, &needs[i], m, text))
 			return false;
 	}
 	if (!known)
@@ -222,7 +228,7 @@ bool broker_may_hold(
 	for (; r; r = session_held_next(s, r->queue->id + 1, 0)) {
 		struct slice name = queue_name(r->queue);
 		broker_works(b, 1 + broker_rights_steps(c));
-		if (!is_own(s, name) && !queue_granted(c, RIGHT_RECV, name, text))
+		if (!is_own(s, name) && !queue_granted(b, c, RIGHT_RECV, name, text))
 			return false;
 	}
 	return true;
@@ -231,7 +237,7 @@ bool broker_may_hold(
 struct slice broker_place_tell(struct conn *c, struct slice name)
 {
 	/* What is longer its client has made up. */
-	if (name.len > NAME_FULL_MAX || broker_may_see(c, name))
+	if (name.len > NAME_FULL_MAX || broker_may_see(c, name) || RMQ_VARIANT(RIGHTS_PLACE))
 		return name;
 	memmove(c->rights->place, name.data, name.len);
 	c->rights->place_len = (uint8_t)name.len;

@@ -705,7 +705,8 @@ void broker_session_left(struct broker *b, struct session *s);
  * Whether the connection may do what the decoded frame m asks for; if not, `text` says what is missing.  By
  * names only: the same whether there is such a queue or not.
  */
-bool broker_may_do(const struct conn *c, unsigned type, const void *m, char text[TEXT_MAX + 1]);
+bool broker_may_do(const struct broker *b, const struct conn *c, unsigned type, const void *m,
+    char text[TEXT_MAX + 1]);
 /* Whether one of the verbs (enum right) is granted to it for a queue of that name. */
 bool broker_granted(const struct conn *c, unsigned verbs, struct slice queue);
 /* Whether it may know that there is such a queue. */
