@@ -438,6 +438,10 @@ static void on_signal(uv_signal_t *signal, int signo)
 		supervisor_child(c);
 		return;
 	}
+	if (signo == SIGHUP && config_given(&c->config, rights)) {
+		supervisor_rights(c);
+		return;
+	}
 	log_info("signal %d: stopping", signo);
 	cluster_stop(c);
 }
@@ -452,7 +456,9 @@ static int take_signals(struct cluster *c)
 	for (unsigned i = 0; i < CLUSTER_SIGNALS && !err; i++) {
 		uv_signal_init(&c->loop, &c->signals[i]);
 		c->signals[i].data = c;
-		if (signals[i] == SIGCHLD || sigaction(signals[i], NULL, &old) != 0 ||
+		bool ends = signals[i] != SIGCHLD &&
+			    !(signals[i] == SIGHUP && config_given(&c->config, rights));
+		if (!ends || sigaction(signals[i], NULL, &old) != 0 ||
 		    old.sa_handler != SIG_IGN)
 			err = uv_signal_start(&c->signals[i], on_signal, signals[i]);
 	}

@@ -348,14 +348,18 @@ static int spawn(struct cluster *c, int journal, int ready)
 	char listen_option[] = "--listen", create_option[] = "--create", create[] = "explicit";
 	char node_option[] = "--node", node[RAFT_NAME_MAX + 1];
 	const char *sandbox = sandbox_option(c->supervisor.sandbox);
-	char sandbox_copy[32];
-	char *argv[13] = {path, journal_option, journal_fd, ready_option, ready_fd,
+	char sandbox_copy[32], rights_option[] = "--rights";
+	char *argv[15] = {path, journal_option, journal_fd, ready_option, ready_fd,
 	    listen_option, c->config.queue_socket.path, node_option, node};
 	int n = 9;
 
 	if (c->config.explicit_create) {
 		argv[n++] = create_option;
 		argv[n++] = create;
+	}
+	if (config_given(&c->config, rights)) {
+		argv[n++] = rights_option;
+		argv[n++] = c->config.rights;
 	}
 	if (sandbox) {
 		snprintf(sandbox_copy, sizeof(sandbox_copy), "%s", sandbox);
@@ -462,6 +466,12 @@ static void act(struct cluster *c, enum keeper_action a)
 static void obey(struct cluster *c, enum keeper_event e)
 {
 	act(c, keeper_event(&c->supervisor.keeper, e, cluster_now(c)));
+}
+
+void supervisor_rights(struct cluster *c)
+{
+	if (c->supervisor.pid > 0 && supervisor_runs(&c->supervisor))
+		kill(c->supervisor.pid, SIGHUP);
 }
 
 void supervisor_kill(struct cluster *c)

@@ -57,6 +57,8 @@ void supervisor_passed(struct cluster *c);
 /* The end of a turn: starts it, if it is to run, and serves its journal. */
 void supervisor_turn(struct cluster *c);
 
+/* The file of rights has changed: it reads it again. */
+void supervisor_rights(struct cluster *c);
 /* It must not run: kills it, if it does, and waits until it cannot run any more. */
 void supervisor_kill(struct cluster *c);
 

@@ -389,6 +389,7 @@ static enum rmq_error take_behalf(struct conn *c, struct slice payload)
 	    (int)m.node.len, (const char *)m.node.data);
 	broker_owner(c->server->broker, c->id, m.node, m.uid);
 	broker_rights(c->server->broker, c->id, rights);
+	c->by_file = false;
 	if (c->holder)
 		holder_drop(c->holder);
 	conn_judge_owner(c);

@@ -74,8 +74,10 @@ struct conn {
 	size_t unheard;	  /* bytes sent before that began, and not taken yet */
 	enum conn_state state;
 	enum conn_stage stage;
-	bool blocked;	 /* the socket took less than it was given */
-	bool delivering; /* the broker has something to deliver, as far as we know */
+	bool by_file;	   /* what it may do says the file of rights (users.h), … */
+	uint64_t until_ms; /* up to then, by the wall clock */
+	bool blocked;	   /* the socket took less than it was given */
+	bool delivering;   /* the broker has something to deliver, as far as we know */
 };
 
 /* A list that a connection is in at most once. */

@@ -25,15 +25,16 @@
 struct options {
 	const char *directory;
 	const char *listen;
-	const char *node; /* NULL: of no cluster */
-	int journal_fd;	  /* -1: none, a child of ours is the journal */
+	const char *rights; /* NULL: all may do all */
+	const char *node;   /* NULL: of no cluster */
+	int journal_fd;	    /* -1: none, a child of ours is the journal */
 	bool init;
 	bool explicit_create;
 	struct daemon_options common;
 	char **command; /* NULL: none */
 };
 
-enum { OPTION_INIT = 256, OPTION_JOURNAL_FD, OPTION_CREATE, OPTION_NODE };
+enum { OPTION_INIT = 256, OPTION_JOURNAL_FD, OPTION_CREATE, OPTION_NODE, OPTION_RIGHTS };
 
 static const struct option_row rows[] = {
     {'d', "dir", "DIR", NULL, NULL, "the journal's data directory"},
@@ -43,6 +44,8 @@ static const struct option_row rows[] = {
     {OPTION_JOURNAL_FD, "journal-fd", "N", NULL, NULL,
 	"the journal is at the other end of descriptor N, a socket"},
     {OPTION_NODE, "node", "NAME", NULL, NULL, "this node's name, by which its users are known"},
+    {OPTION_RIGHTS, "rights", "FILE", NULL, NULL,
+	"what the users of this machine may do, rmq-rights(5); SIGHUP reads it again"},
     {'l', "listen", "PATH", NULL, NULL,
 	"the socket for clients (default $XDG_RUNTIME_DIR/rmq/rmq.sock if that directory exists, "
 	"else /run/rmq/rmq.sock; with COMMAND a private one)"},
@@ -115,6 +118,9 @@ static enum rmq_error take_option(void *arg, int c, const char *value, struct re
 			return reason_set(why, RMQ_E_USAGE,
 			    "--create: '%s' is neither auto nor explicit", value);
 		break;
+	case OPTION_RIGHTS:
+		o->rights = value;
+		break;
 	case OPTION_NODE:
 		o->node = value;
 		if (!name_valid_node(slice_str(value)))
@@ -169,6 +175,22 @@ static void raise_descriptors(struct server *s)
 	}
 }
 
+/* SIGHUP is about it from now on, and ends nothing. */
+static void open_rights(struct server *s, const char *path)
+{
+	struct reason why = {""};
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	enum rmq_error err = users_open(&s->users, path, &why);
+	if (err) {
+		log_error("%s", why.text);
+		exit(error_exit(err));
+	}
+}
+
 /* Signals are read from a descriptor from now on.  One that was ignored stays so. */
 static int take_signals(struct server *s)
 {
@@ -178,6 +200,8 @@ static int take_signals(struct server *s)
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
+	if (s->users.path)
+		sigaddset(&set, SIGHUP);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
 			sigaddset(&set, signals[i]);
@@ -276,6 +300,10 @@ static void confine(struct server *s, struct daemon_options *common)
 	store_reader_paths(s->directory, &box);
 	/* child_kill() looks at a child there. */
 	sandbox_path(&box, SANDBOX_READ, "/proc");
+	if (s->users.path) {
+		sandbox_around(&box, SANDBOX_READ, s->users.path);
+		sandbox_names(&box);
+	}
 	listener_paths(&s->listener, &box);
 	enum rmq_error err = daemon_options_confine(common, &box);
 	if (err)
@@ -300,6 +328,8 @@ int main(int argc, char **argv)
 		log_error("cannot start: no random numbers");
 		return error_exit(RMQ_E_IO);
 	}
+	if (o.rights)
+		open_rights(s, o.rights);
 	raise_descriptors(s);
 	inherit(s);
 	if (o.command)

@@ -618,6 +618,7 @@ static void on_accept(void *arg, int fd)
 	s->conns[slot] = c;
 	broker_connect(s->broker, id);
 	broker_owner(s->broker, id, s->node, peer_user(fd));
+	users_admit(s, c);
 	s->conns_count++;
 	if (s->silent)
 		refuse_silent(c);
@@ -728,6 +729,8 @@ static void on_signal(uv_poll_t *poll, int status, int events)
 	while (read(s->signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD)
 			on_child(s);
+		else if (info.ssi_signo == SIGHUP && s->users.path)
+			users_reload(s);
 		else
 			on_termination(s, &info);
 	}
@@ -925,6 +928,7 @@ static int start_loop(struct server *s, int signal_fd)
 		uv_timer_init(&s->loop, timers[i]);
 		timers[i]->data = s;
 	}
+	users_start(&s->users, s);
 	uv_prepare_init(&s->loop, &s->prepare);
 	s->prepare.data = s;
 	uv_prepare_start(&s->prepare, on_prepare);

@@ -27,6 +27,7 @@
 #include "sys/process/log.h"
 #include "sys/store/store.h"
 #include "sys/store/store_watch.h"
+#include "users.h"
 
 /* Bytes of records not stored yet: reading stops above the first, and goes on below the second. */
 #define INFLIGHT_HIGH_BYTES (8u << 20)
@@ -64,6 +65,7 @@ struct server {
 	struct store_watch watch;
 	struct listener listener;
 	struct holders holders;
+	struct users users;
 	const char *directory; /* for messages */
 	struct slice node;     /* our node's name; "": of no cluster */
 	struct journal_opened_info opened;

@@ -57,3 +57,55 @@ denied() {
 	run rmq-queue ls -o queue,ready
 	assert_output "$(printf 'in\t0\nmine\t0\nout\t1\nsecret\t1')"
 }
+
+# other COMMAND…: as somebody else, in the queue of $PUBLIC.
+other() {
+	"${OTHER[@]}" env RMQ_SERVERS="unix:$PUBLIC/q.sock" "$PUBLIC/$1" "${@:2}"
+}
+
+# grants LINE…: the file of rights, whole at any time.
+grants() {
+	printf '%s\n' "$@" >rights.new
+	mv rights.new rights
+}
+
+@test "rights: users of this machine may do what the file says, as it says at the newest SIGHUP" {
+	public_dir rmq-send rmq-recv rmq-queue
+	grants 'send queue="out" user:65534' 'recv queue="in,secret" group:65534'
+	start_queue q --rights rights -l "$PUBLIC/q.sock"
+	chmod 666 "$PUBLIC/q.sock"
+	RMQ_SERVERS=unix:$PUBLIC/q.sock
+	# Our own user may do all.
+	rmq-send secret one
+	other rmq-send out two
+	run other rmq-send secret three
+	assert_failure 77
+	assert_output --partial 'right "send" on queue secret is missing'
+	run other rmq-queue ls -o queue
+	assert_output "$(printf 'out\nsecret')"
+	# It waits for messages, and may do so no more; a bad file changes nothing.
+	other rmq-recv in >in 2>in.err 3>&- &
+	local waits=$!
+	STARTED+=("$waits")
+	receives() { [ "$(rmq-queue ls -o queue,receivers "$1")" = "$1"$'\t1' ]; }
+	wait_until 20 receives in
+	grants 'send queue="out" user:65534' 'recv queue="in'
+	kill -HUP "$QUEUE_PID"
+	wait_until 20 grep -q "rights:2: " q.log
+	other rmq-send out two
+	grants 'send queue="out" user:65534' "recv queue=\"secret\" expires=\"$(date -u -d '+1 second' +%FT%TZ)\" user:65534"
+	kill -HUP "$QUEUE_PID"
+	local status=0
+	wait "$waits" || status=$?
+	assert_equal "$status" 77
+	run cat in.err
+	assert_output --partial 'right "recv" on queue in is missing'
+	# This right ends by itself.
+	run other rmq-recv secret
+	assert_failure 77
+	assert_output --partial 'right "recv" on queue secret is missing'
+	# Nor does a file that is wrong let anything begin.
+	run rmq-queued -d p --init --rights none -- true
+	assert_failure 78
+	assert_output --partial "rmq-queued: none: "
+}
