@@ -519,6 +519,57 @@ newest_line_is() {
 	[ "$(tail -n 1 "$2")" = "$1" ]
 }
 
+# remote_client: a key for clients, which may do all; they know n2 only.
+remote_client() {
+	export XDG_CONFIG_HOME=$PWD/config
+	mkdir -p config/rmq
+	rmq-keygen config/rmq/key >me.pub
+	printf 'admin queue="*" %s web\n' "$(cat me.pub)" >rights
+}
+
+# pin NODE [KEY]: its line in known_nodes.
+pin() {
+	printf '127.0.0.1:%s %s %s %s\n' "${PORT[$1]}" "${2:-${KEY[$1]}}" "$1" \
+		"$(printf "a cluster" | od -An -tx1 | tr -d ' ')00000000000000"
+}
+
+# known LINE…: what known_nodes is.
+known() {
+	printf '%s\n' "$@" >config/rmq/known_nodes
+	chmod 600 config/rmq/known_nodes
+}
+
+@test "rmq-gated: a client goes where it is redirected, to a key that the cluster tells it; known_nodes is kept true" {
+	remote_client
+	pair --rights rights
+	known "$(pin n2)" "$(pin n1 "$(cat me.pub)")"
+	seq 1 3000 | rmq-send -S "127.0.0.1:${PORT[n2]}" jobs
+	logged "client web" n1.log
+	rmq-recv --drain jobs | cmp - <(seq 1 3000)
+	{ pin n2 && pin n1; } | cmp - config/rmq/known_nodes
+}
+
+@test "rmq-gated: a client that cannot go where it is redirected is relayed" {
+	remote_client
+	start_queue q
+	node n1
+	node n2
+	members n1 n1 n2
+	members n2 n1 n2
+	tell n1 "leader n1"
+	tell n2 "leader n1"
+	# No clients are served where the queue is.
+	gate n1
+	gate n2 --rights rights
+	tell n1 "role leader" "serve q.sock"
+	tell n2 "role follower"
+	wait_until 20 logged "to n1" n2.log
+	known "$(pin n2)"
+	seq 1 3000 | rmq-send -S "127.0.0.1:${PORT[n2]}" jobs
+	logged refused n1.log
+	rmq-recv --drain jobs | cmp - <(seq 1 3000)
+}
+
 @test "rmq-gated: the node is told whether its gate reaches that of the leading node" {
 	pair
 	wait_until 20 newest_line_is "GATE reaches" n2.out

@@ -132,8 +132,19 @@ static void close_socket(struct remote *r)
 	r->has_link = false;
 }
 
+/* Says that it is the end, as far as that is possible now. */
+static void say_end(struct remote *r)
+{
+	uint8_t bytes[CLIENT_LINK_CLOSE_SIZE];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	if (r->step == OPEN && r->out_at == r->out_len && client_link_up(&r->link) &&
+	    client_link_close(&r->link, &w) == RMQ_E_OK)
+		(void)send(r->fd, w.p, w.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 void remote_end(struct remote *r)
 {
+	say_end(r);
 	close_socket(r);
 	if (r->search)
 		search_leave(r->search);
