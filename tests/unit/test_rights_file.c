@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "sys/net/rights_file.h"
@@ -429,9 +430,14 @@ static void a_file_is_read_from_the_disk(void **state)
 	assert_int_equal(write(fd, "x", 1), 1);
 	assert_int_equal(rights_file_read(&f, path, &why), RMQ_E_CONFIG);
 	assert_int_equal(rights_file_user(&f, 12, NULL, 0, now, &g, &why_not), RMQ_E_OK);
+	/* Whoever can write to it may do everything. */
+	assert_int_equal(fchmod(fd, 0664), 0);
+	assert_int_equal(rights_file_read(&f, path, &why), RMQ_E_DENIED);
+	assert_non_null(strstr(why.text, "mode is 0664: others can change it: chmod go-w"));
 	close(fd);
 	unlink(path);
 	assert_int_equal(rights_file_read(&f, path, &why), RMQ_E_CONFIG);
+	assert_int_equal(rights_file_user(&f, 12, NULL, 0, now, &g, &why_not), RMQ_E_OK);
 	rights_file_deinit(&f);
 }
 

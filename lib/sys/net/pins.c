@@ -17,14 +17,6 @@
 
 #define NO_CLUSTER "-"
 
-static enum rmq_error failed(struct reason *why, const char *path)
-{
-	enum rmq_error err = errno == EACCES || errno == EPERM	   ? RMQ_E_DENIED
-			     : errno == ENOENT || errno == ENOTDIR ? RMQ_E_CONFIG
-								   : RMQ_E_IO;
-	return reason_set(why, err, "%s: %s", path, strerror(errno));
-}
-
 /* ---- one ---- */
 
 static bool has_cluster(const struct pin *p)
@@ -174,25 +166,11 @@ enum rmq_error pins_parse(
 	return err;
 }
 
-/* Whoever can write to it says whom the client trusts. */
-static enum rmq_error check(int fd, struct stat *st, const char *path, struct reason *why)
-{
-	if (fstat(fd, st) != 0)
-		return failed(why, path);
-	if (st->st_uid != geteuid() && st->st_uid != 0)
-		return reason_set(why, RMQ_E_DENIED, "%s: belongs to another user", path);
-	if ((st->st_mode & 022) != 0)
-		return reason_set(why, RMQ_E_DENIED,
-		    "%s: mode is %04o: others can change whom you trust, make it 0600", path,
-		    st->st_mode & 07777);
-	return RMQ_E_OK;
-}
-
 /* All of an open file, as text and taken apart. */
-static enum rmq_error load(struct pins *p, struct text *all, int fd, struct stat *st,
-    const char *path, struct reason *why)
+static enum rmq_error load(
+    struct pins *p, struct text *all, int fd, const char *path, struct reason *why)
 {
-	enum rmq_error err = check(fd, st, path, why);
+	enum rmq_error err = user_file_trusted(fd, path, why);
 	if (!err)
 		err = lines_load(all, fd, path, why);
 	if (!err)
@@ -203,15 +181,14 @@ static enum rmq_error load(struct pins *p, struct text *all, int fd, struct stat
 enum rmq_error pins_read(struct pins *p, const char *path, struct reason *why)
 {
 	struct text all = {0};
-	struct stat st;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 && errno != ENOENT)
-		return failed(why, path);
+		return lines_failed(path, why);
 	if (fd < 0) {
 		pins_deinit(p);
 		return RMQ_E_OK;
 	}
-	enum rmq_error err = load(p, &all, fd, &st, path, why);
+	enum rmq_error err = load(p, &all, fd, path, why);
 	close(fd);
 	text_deinit(&all);
 	return err;
@@ -223,7 +200,6 @@ enum rmq_error pins_read(struct pins *p, const char *path, struct reason *why)
 struct change {
 	const char *path;
 	int fd;
-	struct stat st;
 	struct text all;
 	struct pins pins;
 };
@@ -275,8 +251,8 @@ static enum rmq_error change_begin(struct change *c, const char *path, struct re
 		return err;
 	c->fd = open_locked(path);
 	if (c->fd < 0)
-		return failed(why, path);
-	return load(&c->pins, &c->all, c->fd, &c->st, path, why);
+		return lines_failed(path, why);
+	return load(&c->pins, &c->all, c->fd, path, why);
 }
 
 /* A line, at its end; what could not be written whole is cut off again. */
@@ -292,7 +268,7 @@ static enum rmq_error append(struct change *c, const struct pin *pin, struct rea
 	errno = io_write(c->fd, line, strlen(line));
 	if (errno == 0 && fsync(c->fd) == 0 && user_file_sync(c->path))
 		return RMQ_E_OK;
-	enum rmq_error err = failed(why, c->path);
+	enum rmq_error err = lines_failed(c->path, why);
 	if (ftruncate(c->fd, (off_t)c->all.len) != 0)
 		(void)reason_set(why, err, "%s: its last line may be cut", c->path);
 	return err;
@@ -339,22 +315,25 @@ static enum rmq_error replace(struct change *c, const struct pin *pin, struct re
 {
 	char real[PATH_MAX], temporary[PATH_MAX];
 	struct text out = {0};
+	struct stat st;
 	put_replaced(&out, slice_of(c->all.data, c->all.len), pin);
 	if (out.failed)
 		return reason_set(why, RMQ_E_LIMIT, "out of memory");
 	/* What a symbolic link leads to is replaced. */
-	if (!realpath(c->path, real) || strlen(real) + sizeof(".XXXXXX") > sizeof(temporary)) {
+	errno = ENAMETOOLONG;
+	if (fstat(c->fd, &st) != 0 || !realpath(c->path, real) ||
+	    strlen(real) + sizeof(".XXXXXX") > sizeof(temporary)) {
 		text_deinit(&out);
-		return failed(why, c->path);
+		return lines_failed(c->path, why);
 	}
 	(void)snprintf(temporary, sizeof(temporary), "%.*s.XXXXXX",
 	    (int)(sizeof(temporary) - sizeof(".XXXXXX")), real);
 	enum rmq_error err = RMQ_E_OK;
 	int fd = mkostemp(temporary, O_CLOEXEC);
 	errno = fd < 0 ? errno : io_write(fd, out.data, out.len);
-	if (errno != 0 || fchmod(fd, c->st.st_mode & 0777) != 0 || fsync(fd) != 0 ||
+	if (errno != 0 || fchmod(fd, st.st_mode & 0777) != 0 || fsync(fd) != 0 ||
 	    rename(temporary, real) != 0 || !user_file_sync(real)) {
-		err = failed(why, c->path);
+		err = lines_failed(c->path, why);
 		if (fd >= 0)
 			unlink(temporary);
 	}

@@ -1,9 +1,12 @@
 #include "sys/net/rights_file.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/queue.h>
+#include <unistd.h>
 
 #include "sys/net/rights_line.h"
+#include "sys/process/user_file.h"
 #include "sys/stream/lines.h"
 
 /* A line of the file. */
@@ -147,27 +150,32 @@ static bool take(void *context, char *text, struct reason *what)
 	return false;
 }
 
-/* All of it, or nothing. */
-static enum rmq_error finish(
-    struct rights_file *f, struct rights_file *fresh, enum rmq_error err)
+enum rmq_error rights_file_parse(
+    struct rights_file *f, struct slice bytes, const char *path, struct reason *why)
 {
-	rights_file_deinit(err ? fresh : f);
+	struct rights_file fresh = {.groups_len = 0};
+	enum rmq_error err = lines_parse(bytes, path, take, &fresh, why);
+	/* All of it, or nothing. */
+	rights_file_deinit(err ? &fresh : f);
 	if (!err)
-		*f = *fresh;
+		*f = fresh;
 	return err;
 }
 
 enum rmq_error rights_file_read(struct rights_file *f, const char *path, struct reason *why)
 {
-	struct rights_file fresh = {.groups_len = 0};
-	return finish(f, &fresh, lines_read(path, take, &fresh, why));
-}
-
-enum rmq_error rights_file_parse(
-    struct rights_file *f, struct slice bytes, const char *path, struct reason *why)
-{
-	struct rights_file fresh = {.groups_len = 0};
-	return finish(f, &fresh, lines_parse(bytes, path, take, &fresh, why));
+	struct text all = {0};
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return lines_failed(path, why);
+	enum rmq_error err = user_file_trusted(fd, path, why);
+	if (!err)
+		err = lines_load(&all, fd, path, why);
+	close(fd);
+	if (!err)
+		err = rights_file_parse(f, slice_of(all.data, all.len), path, why);
+	text_deinit(&all);
+	return err;
 }
 
 /* ---- asking ---- */

@@ -87,3 +87,18 @@ enum rmq_error user_file_folders(const char *path, struct reason *why)
 		*p = c;
 	}
 }
+
+enum rmq_error user_file_trusted(int fd, const char *path, struct reason *why)
+{
+	struct stat st;
+	if (fstat(fd, &st) != 0)
+		return reason_set(why, RMQ_E_IO, "%s: %s", path, strerror(errno));
+	if (st.st_uid != geteuid() && st.st_uid != 0)
+		return reason_set(why, RMQ_E_DENIED,
+		    "%s: belongs to another user, who could change it", path);
+	if ((st.st_mode & 022) != 0)
+		return reason_set(why, RMQ_E_DENIED,
+		    "%s: mode is %04o: others can change it: chmod go-w", path,
+		    st.st_mode & 07777);
+	return RMQ_E_OK;
+}

@@ -1,4 +1,4 @@
-/* Files of one user's clients: where they are, and making them last. */
+/* Files of one user, of clients most of all: where they are, making them last, who can write to them. */
 #ifndef RMQ_SYS_PROCESS_USER_FILE_H
 #define RMQ_SYS_PROCESS_USER_FILE_H
 
@@ -20,6 +20,13 @@ enum rmq_error user_file_find(char path[PATH_MAX], const char *variable, const c
  * RMQ_E_DENIED, RMQ_E_IO: *why names the folder.
  */
 enum rmq_error user_file_folders(const char *path, struct reason *why)
+    __attribute__((warn_unused_result));
+
+/*
+ * Whether only this user and root can write to an open file, of which it says whom we trust.
+ * RMQ_E_DENIED: others can; RMQ_E_IO: *why names the file.
+ */
+enum rmq_error user_file_trusted(int fd, const char *path, struct reason *why)
     __attribute__((warn_unused_result));
 
 /* Makes the list of files durable that the file is in.  False: errno. */

@@ -77,16 +77,21 @@ enum rmq_error lines_load(struct text *all, int fd, const char *path, struct rea
 	return err;
 }
 
+enum rmq_error lines_failed(const char *path, struct reason *why)
+{
+	return reason_set(why,
+	    errno == EACCES || errno == EPERM	  ? RMQ_E_DENIED
+	    : errno == ENOENT || errno == ENOTDIR ? RMQ_E_CONFIG
+						  : RMQ_E_IO,
+	    "%s: %s", path, strerror(errno));
+}
+
 enum rmq_error lines_read(const char *path, lines_take *take, void *context, struct reason *why)
 {
 	struct text all = {0};
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return reason_set(why,
-		    errno == EACCES || errno == EPERM	  ? RMQ_E_DENIED
-		    : errno == ENOENT || errno == ENOTDIR ? RMQ_E_CONFIG
-							  : RMQ_E_IO,
-		    "%s: %s", path, strerror(errno));
+		return lines_failed(path, why);
 	enum rmq_error err = lines_load(&all, fd, path, why);
 	close(fd);
 	if (!err)

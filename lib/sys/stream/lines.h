@@ -30,6 +30,9 @@ enum rmq_error lines_read(const char *path, lines_take *take, void *context, str
 enum rmq_error lines_parse(struct slice bytes, const char *path, lines_take *take,
     void *context, struct reason *why) __attribute__((warn_unused_result));
 
+/* A call on the file has failed: errno, as lines_read() says it. */
+enum rmq_error lines_failed(const char *path, struct reason *why);
+
 /* All bytes of an open file, appended to `all`; limit and errors as of lines_read(). */
 enum rmq_error lines_load(struct text *all, int fd, const char *path, struct reason *why)
     __attribute__((warn_unused_result));
