@@ -39,6 +39,7 @@ bool client_new_key(struct gate *g, int fd, const char *name, struct slice right
 	key->len = rights.len;
 	gate_client_begun(g);
 	s->key = key;
+	g->led_count++;
 	stream_watch(s);
 	return true;
 }

@@ -85,6 +85,8 @@ void gate_stream_ended(struct gate *g, const struct stream *s)
 		return;
 	}
 	g->clients_count--;
+	if (s->key)
+		g->led_count--;
 	/* Once for each time that it becomes full, not for each that takes a free place. */
 	if (g->clients_count <= g->clients_max / 2)
 		g->full_said = false;

@@ -65,6 +65,7 @@ struct gate {
 
 	uint32_t clients_count;
 	uint32_t clients_max;
+	uint32_t led_count; /* of them clients with keys, on their way to the leading node */
 	uint32_t far_count;
 	uint32_t far_max;
 	uint32_t budget; /* for large windows */

@@ -120,8 +120,9 @@ static void on_frame(void *arg, struct link_conn *c, const struct frame *f)
 
 	if (!gate_link_frame(l, f))
 		return;
-	log_notice("%s (%s): a frame that is none of the protocol: closing the link", l->peer,
-	    link_conn_address(c));
+	if (!l->client || log_rate_allows(&g->principals.ended, uv_now(&g->loop)))
+		log_notice("%s (%s): a frame that is none of the protocol: closing the link",
+		    l->peer, link_conn_address(c));
 	peers_cut(g, l);
 }
 

@@ -58,6 +58,14 @@ static bool is_same(const struct gate_link *l, const struct rights_file *fresh)
 			   link_conn_peer(l->conn), from, clock_wall());
 }
 
+static void say_ended(const struct gate_link *l, const char *what)
+{
+	struct gate *g = l->gate;
+
+	if (l->principal && log_rate_allows(&g->principals.ended, uv_now(&g->loop)))
+		log_notice("%s (%s): %s", l->peer, link_conn_address(l->conn), what);
+}
+
 void principals_reload(struct gate *g)
 {
 	struct principals *p = &g->principals;
@@ -80,9 +88,7 @@ void principals_reload(struct gate *g)
 			end_users(l, &fresh);
 		if (!l->client || l->ending || is_same(l, &fresh))
 			continue;
-		if (l->principal)
-			log_notice("%s (%s): its rights have changed: ended", l->peer,
-			    link_conn_address(l->conn));
+		say_ended(l, "its rights have changed: ended");
 		gate_dismiss(g, l);
 	}
 	rights_file_deinit(&p->file);
@@ -129,7 +135,7 @@ static const char *join(struct gate_link *l, const struct rights_granted *grante
 	l->principal = p;
 	l->until = granted->until;
 	(void)snprintf(l->peer, sizeof(l->peer), BEHALF_KEY "%s", p->name);
-	if (p->links > GATE_LINKS_PRINCIPAL)
+	if (p->links > GATE_LINKS_PRINCIPAL || p->links > all->links_max / 2)
 		return "too many connections of that client";
 	return all->links > all->links_max ? "too many connections of clients" : NULL;
 }
@@ -256,9 +262,7 @@ static void on_expiry(uv_timer_t *timer)
 		more = true;
 		if (now < l->until.ms)
 			continue;
-		if (l->principal)
-			log_notice(
-			    "%s (%s): its rights end now", l->peer, link_conn_address(l->conn));
+		say_ended(l, "its rights end now");
 		gate_dismiss(g, l);
 	}
 	if (!more)

@@ -35,7 +35,7 @@ struct principals {
 	unsigned links; /* of all */
 	unsigned links_max;
 	uv_timer_t expiry; /* runs while something has an end */
-	struct log_rate let_in, refused;
+	struct log_rate let_in, refused, ended;
 };
 
 /* Reads the file that the settings name, if they do.  Errors as rights_file_read(). */

@@ -204,9 +204,9 @@ void stream_free(struct stream *s)
 	if (s->flow.window > GATE_WINDOW_FIRST)
 		g->budget += GATE_WINDOW - GATE_WINDOW_FIRST;
 	free(s->out);
+	gate_stream_ended(g, s);
 	free(s->key);
 	free(s->hello);
-	gate_stream_ended(g, s);
 	if (s->fd < 0) {
 		free(s);
 		return;
@@ -562,7 +562,9 @@ static enum rmq_error whose_client(struct gate_link *l, struct whose *w)
 
 	if (!l->principal || principals_ask(l, &granted))
 		return RMQ_E_DENIED;
-	if (l->count >= GATE_STREAMS_CLIENT || l->principal->streams >= GATE_STREAMS_PRINCIPAL)
+	unsigned streams = l->principal->streams;
+	if (l->count >= GATE_STREAMS_CLIENT || streams >= GATE_STREAMS_PRINCIPAL ||
+	    streams >= l->gate->far_max / 2)
 		return RMQ_E_LIMIT;
 	w->behalf = (struct wire_behalf){slice_str(l->peer), 0, NO_TAGS};
 	put_rights(w, rights_granted_list(&granted));
@@ -607,7 +609,8 @@ static struct stream *lead_on(struct gate_link *l, const struct whose *w)
 	struct gate *g = l->gate;
 	int pair[2];
 
-	if (g->clients_count >= g->clients_max ||
+	/* Half of the places stay for users of this machine. */
+	if (g->led_count >= g->clients_max / 2 || g->clients_count >= g->clients_max ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
 		return NULL;
 	struct stream *s = far_new(g);

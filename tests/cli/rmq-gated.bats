@@ -507,6 +507,7 @@ web_rights() {
 	echo one >&8
 	wait_until 20 eval '[ "$(rmq-queue show jobs ready)" = 2 ]'
 	kill -HUP "${GATE[n2]}"
+	wait_until 20 logged "rights: read again" n2.log
 	echo two >&8
 	exec 8>&-
 	status_of "${STARTED[-1]}"

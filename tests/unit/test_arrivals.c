@@ -172,6 +172,24 @@ static void of_too_many_known_the_one_that_was_quiet_longest_is_forgotten(void *
 }
 
 /* Whatever happens, what is counted is what is open, and the limits hold. */
+static void who_is_expected_does_not_give_way_to_who_comes(void **state)
+{
+	struct arrivals_origin node = from(5000);
+	(void)state;
+	arrivals_expect(&a, &node, 0);
+	for (unsigned n = 0; n < 2 * ARRIVALS_KNOWN; n++)
+		know(n, 1000);
+	assert_int_equal(a.known, ARRIVALS_KNOWN);
+	assert_int_equal(heard(5000, 1000, 1001), ARRIVALS_KNOWN_BURST);
+	/* All are: the oldest does. */
+	for (unsigned n = 6000; n < 6000 + ARRIVALS_KNOWN; n++) {
+		node = from(n);
+		arrivals_expect(&a, &node, 2000 + n);
+	}
+	assert_int_equal(a.known, ARRIVALS_KNOWN);
+	assert_int_equal(heard(5000, 1000, 20000), ARRIVALS_ADDRESS_BURST);
+}
+
 static void counts_are_right_at_random(void **state)
 {
 	unsigned open[600] = {0};
@@ -221,6 +239,7 @@ int main(void)
 	    TEST(open_connections_of_strangers_are_bounded),
 	    TEST(who_becomes_known_gives_its_places_back_to_strangers),
 	    TEST(of_too_many_known_the_one_that_was_quiet_longest_is_forgotten),
+	    TEST(who_is_expected_does_not_give_way_to_who_comes),
 	    TEST(counts_are_right_at_random)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

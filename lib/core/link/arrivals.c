@@ -41,6 +41,14 @@ static struct arrivals_address *find(struct arrivals *a, const struct arrivals_o
 	return NULL;
 }
 
+/* However many clients have come from however many places: other nodes are known. */
+static bool gives_way(const struct arrivals_address *is, const struct arrivals_address *other)
+{
+	if (is->expected != other->expected)
+		return other->expected;
+	return is->bucket.at_ms < other->bucket.at_ms;
+}
+
 /* The one that was quiet for longest, of those without an open connection; NULL: all have some.
  */
 static struct arrivals_address *quietest(struct arrivals *a, bool known)
@@ -49,8 +57,7 @@ static struct arrivals_address *quietest(struct arrivals *a, bool known)
 
 	for (unsigned i = 0; i < ARRIVALS_ADDRESSES; i++) {
 		struct arrivals_address *is = &a->list[i];
-		if (is->open == 0 && is->known == known &&
-		    (!best || is->bucket.at_ms < best->bucket.at_ms))
+		if (is->open == 0 && is->known == known && (!best || gives_way(is, best)))
 			best = is;
 	}
 	return best;
@@ -90,6 +97,13 @@ void arrivals_know(struct arrivals *a, const struct arrivals_origin *from, uint6
 	a->known++;
 	a->open_strangers -= is->open;
 	a->open_known += is->open;
+}
+
+void arrivals_expect(struct arrivals *a, const struct arrivals_origin *from, uint64_t now_ms)
+{
+	arrivals_know(a, from, now_ms);
+	struct arrivals_address *is = find(a, from);
+	is->expected = is->known;
 }
 
 /* ---- connections ---- */

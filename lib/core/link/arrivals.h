@@ -32,6 +32,7 @@ struct arrivals_bucket {
 struct arrivals_address {
 	struct arrivals_origin origin;
 	bool known;
+	bool expected; /* known before anybody came */
 	unsigned open; /* connections that have not said who they are */
 	struct arrivals_bucket bucket;
 };
@@ -54,9 +55,13 @@ enum arrivals_answer {
 	ARRIVALS_ANSWERS
 };
 
-/* This node dials that address, or a peer is there.  A known one that was not used for longest
- * gives way, if it has no connection open. */
+/*
+ * A peer is there.  A known one that was not used for longest gives way, if it has no connection open;
+ * an expected one only if all are.
+ */
 void arrivals_know(struct arrivals *a, const struct arrivals_origin *from, uint64_t now_ms);
+/* This node dials that address, or is told of it. */
+void arrivals_expect(struct arrivals *a, const struct arrivals_origin *from, uint64_t now_ms);
 
 /*
  * Whether a connection from there is heard; percent: random, below 100.  ARRIVALS_HEARD: it

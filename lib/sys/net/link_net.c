@@ -115,7 +115,7 @@ struct arrivals_origin link_net_origin(const struct sockaddr *address)
 void link_net_know(struct link_net *net, const struct sockaddr *address)
 {
 	struct arrivals_origin origin = link_net_origin(address);
-	arrivals_know(&net->arrivals, &origin, uv_now(net->loop));
+	arrivals_expect(&net->arrivals, &origin, uv_now(net->loop));
 }
 
 void link_net_expect(struct link_net *net, const struct socket_host *host)
