@@ -192,9 +192,10 @@ logged() {
 	[ ! -e queue.sock ]
 }
 
-@test "clusterd: a user of this node has one session, whether relayed or not" {
+@test "clusterd: a user of this node has one session, whether relayed or not; rights are passed on" {
 	settings
-	node
+	echo 'send queue="jobs" user:65534' >rights
+	node --rights rights
 	asks init
 	wait_until 20 asks is-available --timeout 1s
 	local session
@@ -204,6 +205,9 @@ logged() {
 	assert_line --partial "ERROR code=18"
 	run "$RAWCLIENT" queue.sock behalf n1 "$(id -u)" hello "$session" expect WELCOME
 	assert_line --regexp "^WELCOME .*session=${session%:*} .*last=1"
+	kill -HUP "$NODE"
+	wait_until 20 logged "rmq-queued: rights: read again"
+	asks is-available --timeout 1s
 }
 
 @test "clusterd: a queue daemon that says nonsense is ended, and started again" {
