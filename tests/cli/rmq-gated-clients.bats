@@ -40,7 +40,8 @@ gate() {
 	[ -n "${PORT:-}" ] || free_port
 	rm -f ready
 	mkfifo ready
-	rmq-gated --name n1 --key n1.key --gate-listen "127.0.0.1:$PORT" --control none \
+	bash -c 'ulimit -n "$0"; exec rmq-gated "$@"' "${FILES:-$(ulimit -n)}" \
+		--name n1 --key n1.key --gate-listen "127.0.0.1:$PORT" --control none \
 		--queue-socket q.sock --rights rights --ready-fd 9 "$@" \
 		>>gate.log 2>&1 3>&- 9>ready </dev/null &
 	GATE_PID=$!
@@ -199,6 +200,19 @@ holding() {
 	assert_success
 	start_queue q
 	run key web link open 2 0 hello expect "  WELCOME"
+	assert_success
+}
+
+@test "rmq-gated: one name has half of the places at most" {
+	start_queue q
+	rights 'send queue="jobs" @web' 'send queue="jobs" @other'
+	# 8 places for links.
+	FILES=88 gate
+	holding web held idle 4 print held wait
+	run key web link end
+	assert_line closed
+	wait_until 20 logged "refused: client at .*: too many connections of that client"
+	run key other link open 2 0 hello expect "  WELCOME"
 	assert_success
 }
 
