@@ -34,7 +34,7 @@ static bool ask(int tty, const struct pin *pin, const char *fingerprint)
 	key_print(pin->key, key);
 	int len = snprintf(text, sizeof(text),
 	    "The gate at %s is not known.  It says that it is node %s%s, and its key is\n"
-	    "\t%s\n\t%s\nCompare that with what rmq-keygen -p says of its key file.\n"
+	    "\t%s\n\t%s\nCompare that with what rmq-keygen -l says of its key file.\n"
 	    "Is it to be trusted from now on (yes/no)? ",
 	    address, pin->name, raft_id_none(pin->cluster) ? "" : " of a cluster", key,
 	    fingerprint);
