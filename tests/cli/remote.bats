@@ -79,9 +79,9 @@ known() {
 	gate
 	run -77 setsid -w rmq-send jobs a
 	assert_output --partial "rmq-send: jobs: $RMQ_SERVERS: its key is not known"
+	assert_line "rmq-send: a line for $PWD/config/rmq/known_nodes would be: $RMQ_SERVERS $(cat gate.pub) n1 -"
 	assert_output --partial "$(rmq-keygen -l gate.key | cut -d' ' -f1)"
 	assert_output --partial "--accept-new"
-	assert_output --partial "$RMQ_SERVERS $(cat gate.pub) n1 -"
 	run -0 setsid -w rmq-send --accept-new jobs a
 	run -0 cat config/rmq/known_nodes
 	assert_output "$RMQ_SERVERS $(cat gate.pub) n1 -"
@@ -109,6 +109,17 @@ known() {
 	run -77 rmq-send jobs a
 	assert_output --partial "rmq-send: jobs: $RMQ_SERVERS: it has another key than $PWD/config/rmq/known_nodes says"
 	run -66 rmq-queue -S "$UNIX" show jobs
+}
+
+@test "remote: --keyfile and --known-nodes come before the environment" {
+	gate
+	known elsewhere
+	mv config/rmq/key mine
+	export RMQ_KEYFILE=absent RMQ_KNOWN_NODES=absent
+	run -0 rmq-send --keyfile mine --known-nodes elsewhere jobs a
+	run -78 rmq-send --known-nodes elsewhere jobs a
+	run -77 setsid -w rmq-send --keyfile mine jobs a
+	[ ! -e absent ]
 }
 
 @test "remote: a gate that does not know our key says so to nobody; the client guesses, with 77" {

@@ -50,13 +50,6 @@ static bool ask(int tty, const struct pin *pin, const char *fingerprint)
 	return false;
 }
 
-static enum rmq_error add(const char *known_nodes, const struct pin *pin, struct reason *why)
-{
-	struct reason cause;
-	enum rmq_error err = pins_add(known_nodes, pin, &cause);
-	return err ? reason_set(why, err, "%s: %s", known_nodes, cause.text) : RMQ_E_OK;
-}
-
 enum rmq_error first_contact(
     const struct pin *pin, const char *known_nodes, bool accept_new, struct reason *why)
 {
@@ -64,19 +57,22 @@ enum rmq_error first_contact(
 	key_fingerprint(pin->key, fingerprint);
 	pin_print(pin, line);
 	if (accept_new) {
-		enum rmq_error err = add(known_nodes, pin, why);
+		enum rmq_error err = pins_add(known_nodes, pin, why);
 		if (!err)
 			log_notice("trusted from now on: %s", line);
 		return err;
 	}
 	int tty = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (tty < 0)
+	if (tty < 0) {
+		/* Which may be too long for a reason. */
+		log_error("a line for %s would be: %s", known_nodes, line);
 		return reason_set(why, RMQ_E_DENIED,
-		    "its key is not known; if its fingerprint is %s, give --accept-new, or add "
-		    "to %s: %s",
-		    fingerprint, known_nodes, line);
+		    "its key is not known; if its fingerprint is %s, give --accept-new, or add its "
+		    "line to the known nodes",
+		    fingerprint);
+	}
 	bool yes = ask(tty, pin, fingerprint);
 	close(tty);
-	return yes ? add(known_nodes, pin, why)
+	return yes ? pins_add(known_nodes, pin, why)
 		   : reason_set(why, RMQ_E_DENIED, "its key is not trusted");
 }

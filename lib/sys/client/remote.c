@@ -680,7 +680,7 @@ static void keep(struct remote *r, const struct pin *told)
 	if (pins_replace(r->known_nodes, told, &why) == RMQ_E_OK)
 		log_notice("as its cluster says, known from now on as: %s", line);
 	else
-		log_notice("%s: %s", r->known_nodes, why.text);
+		log_notice("%s", why.text);
 }
 
 static void on_contacts(void *arg, struct slice contacts)
@@ -702,7 +702,9 @@ static void on_contacts(void *arg, struct slice contacts)
 		text[m.address.len] = '\0';
 		struct slice cluster = slice_of(
 		    r->pin.cluster.bytes, raft_id_none(r->pin.cluster) ? 0 : RAFT_ID_SIZE);
+		/* Gates without a cluster have nothing in common: each speaks for itself. */
 		if (socket_host_parse(&host, text, &why) == RMQ_E_OK &&
+		    (cluster.len > 0 || socket_host_same(&host, &r->host)) &&
 		    !pin_take(&told[count], &host, m.key, m.name, cluster))
 			count++;
 	}
