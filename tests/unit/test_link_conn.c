@@ -467,6 +467,38 @@ static void strangers_are_not_let_in(void **state)
 	link_net_free(net_c);
 }
 
+static void who_knows_the_older_key_is_let_in_as_well(void **state)
+{
+	static const char meant[] = "it expects another key, name or cluster";
+	struct link_dialer_options o = dialing();
+	(void)state;
+	memcpy(o.key, key_c, KEY_SIZE);
+	assert_out(net_a, &o, meant, 0);
+	link_net_old_key(net_b, &pair_c);
+	struct link_dialer *d = dial(&o);
+	wait_until(a.ups == 1 && b.ups == 1);
+	assert_memory_equal(b.peer, key_a, KEY_SIZE);
+	assert_int_equal(send_frame(a.conn, 7, 997), RMQ_E_OK);
+	wait_until(b.frames == 1);
+	link_dialer_free(d);
+	wait_until(b.downs == 1);
+	/* The newer one goes on; a third one, and whoever is not known, are out. */
+	o = dialing();
+	d = dial(&o);
+	wait_until(a.ups == 2 && b.ups == 2);
+	link_dialer_free(d);
+	wait_until(b.downs == 2);
+	a.ups = b.ups = b.frames = 0;
+	memcpy(o.key, key_a, KEY_SIZE);
+	o.name = slice_str("node-b");
+	struct link_net *net_c = link_net_new(&loop, &pair_c, slice_str("node-c"));
+	link_net_cluster(net_c, slice_str("cluster"));
+	assert_out(net_c, &o, meant, 0);
+	memcpy(o.key, key_b, KEY_SIZE);
+	assert_out(net_c, &o, "its key is not known", 1);
+	link_net_free(net_c);
+}
+
 /* ---- bytes of our own ---- */
 
 struct raw {
@@ -1218,6 +1250,7 @@ int main(void)
 	    TEST(the_queue_is_bounded_and_drains),
 	    TEST(closing_sends_what_is_queued_and_a_cut_is_told_as_one),
 	    TEST(a_callback_may_end_its_connection), TEST(strangers_are_not_let_in),
+	    TEST(who_knows_the_older_key_is_let_in_as_well),
 	    TEST(a_repeated_message_1_has_no_effect),
 	    TEST(a_handshake_cut_at_any_byte_leaves_nothing),
 	    TEST(a_reply_cut_at_any_byte_is_a_failure),

@@ -531,23 +531,34 @@ static enum rmq_error first_check(struct link_conn *c, bool *begin)
 	return RMQ_E_OK;
 }
 
-/* Only when all of message 1 is there, a key is worth to be made. */
-static enum rmq_error respond(struct link_conn *c)
+/* Takes message 1 with this key of ours, and answers it. */
+static enum rmq_error respond_as(struct link_conn *c, const struct keypair *own, size_t *used)
 {
 	uint8_t ephemeral[KEY_SIZE];
 	struct link_identity id;
+	identity_of(c, &id, ephemeral);
+	id.own = own;
+	id.responder = slice_of(c->net->name, c->net->name_len);
+	enum rmq_error err = link_respond(&c->link, &id, conn_known, c);
+	sodium_memzero(ephemeral, sizeof(ephemeral));
+	c->begun = true;
+	return err ? err : step(c, slice_of(c->first, c->first_len), used);
+}
+
+/* Only when all of message 1 is there, a key is worth to be made. */
+static enum rmq_error respond(struct link_conn *c, size_t *used)
+{
 	bool begin;
 	enum rmq_error err = first_check(c, &begin);
 	if (err || !begin)
 		return err;
-	identity_of(c, &id, ephemeral);
-	id.responder = slice_of(c->net->name, c->net->name_len);
-	err = link_respond(&c->link, &id, conn_known, c);
-	sodium_memzero(ephemeral, sizeof(ephemeral));
-	c->begun = true;
 	c->first_len -= LINK_ROLE_SIZE;
 	memmove(c->first, c->first + LINK_ROLE_SIZE, c->first_len);
-	return err;
+	err = respond_as(c, &c->net->own, used);
+	if (err != RMQ_E_DENIED || c->unknown || !c->net->has_old)
+		return err;
+	link_deinit(&c->link);
+	return respond_as(c, &c->net->old, used);
 }
 
 /* Whoever may be a client may ask. */
@@ -597,9 +608,8 @@ static void handshake(struct link_conn *c)
 		return;
 	}
 	size_t used = 0;
-	enum rmq_error err = c->begun ? RMQ_E_OK : respond(c);
-	if (!err && c->begun)
-		err = step(c, slice_of(c->first, c->first_len), &used);
+	enum rmq_error err =
+	    c->begun ? step(c, slice_of(c->first, c->first_len), &used) : respond(c, &used);
 	if (err) {
 		conn_over(c, err, handshake_why(c, err));
 		return;

@@ -180,6 +180,12 @@ struct link_net *link_net_new(uv_loop_t *loop, const struct keypair *own, struct
 	return net;
 }
 
+void link_net_old_key(struct link_net *net, const struct keypair *old)
+{
+	net->old = *old;
+	net->has_old = true;
+}
+
 void link_net_cluster(struct link_net *net, struct slice cluster)
 {
 	assert(cluster.len <= sizeof(net->cluster));
@@ -196,6 +202,7 @@ void link_net_free(struct link_net *net)
 	net->ending = true;
 	lookups_free(net->lookups);
 	sodium_memzero(&net->own, sizeof(net->own));
+	sodium_memzero(&net->old, sizeof(net->old));
 	while ((c = TAILQ_FIRST(&net->dirty)))
 		link_net_clean(net, c);
 	uv_close((uv_handle_t *)&net->prepare, on_handle_closed);

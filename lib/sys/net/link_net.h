@@ -29,6 +29,12 @@ struct link_net;
 struct link_net *link_net_new(uv_loop_t *loop, const struct keypair *own, struct slice name);
 
 /*
+ * Peers that still hold us to this key, which is copied, are let in as well: so that ours can be changed
+ * while they do not know the new one.  A stranger costs twice as much from then on.
+ */
+void link_net_old_key(struct link_net *net, const struct keypair *old);
+
+/*
  * The cluster's id (at most 255 bytes, copied; empty at first) for connections that begin from
  * now on.  Links of a role without a cluster (see LINK_ROLES) do not mind it.
  */

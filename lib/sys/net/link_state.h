@@ -39,7 +39,8 @@ struct link_pool {
 
 struct link_net {
 	uv_loop_t *loop;
-	struct keypair own;
+	struct keypair own, old;
+	bool has_old;
 	uint8_t name[UINT8_MAX];
 	size_t name_len;
 	uint8_t cluster[UINT8_MAX];
