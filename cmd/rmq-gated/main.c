@@ -150,13 +150,17 @@ static void open_listener(struct gate *g)
 
 static void open_peers(struct gate *g)
 {
-	struct keypair pair;
+	struct keypair pair = {{0}, {0}}, old = {{0}, {0}};
 	struct reason why = {""};
+	bool has_old = config_given(&g->config, old_key);
 	enum rmq_error err = keyfile_read(g->config.key, &pair, &why);
 
+	if (!err && has_old)
+		err = keyfile_read(g->config.old_key, &old, &why);
 	if (!err)
-		err = peers_open(g, &pair, &why);
+		err = peers_open(g, &pair, has_old ? &old : NULL, &why);
 	keypair_wipe(&pair);
+	keypair_wipe(&old);
 	if (!err)
 		return;
 	listener_close(&g->listener);

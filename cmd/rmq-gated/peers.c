@@ -259,9 +259,8 @@ static void drop_strangers(struct gate *g)
 static void put_contact(
     struct writer *w, const char *address, const char *name, const uint8_t key[KEY_SIZE])
 {
-	if (address[0])
-		gate_contact_encode(w, &(struct gate_contact){slice_str(address),
-					   slice_str(name), slice_of(key, KEY_SIZE)});
+	gate_contact_encode(w, &(struct gate_contact){slice_str(address), slice_str(name),
+				   slice_of(key, KEY_SIZE)});
 }
 
 static void put_contacts(const struct gate *g, struct writer *w)
@@ -269,6 +268,9 @@ static void put_contacts(const struct gate *g, struct writer *w)
 	size_t begin = frame_begin(w, GATE_TYPE_CONTACTS);
 
 	put_u16(w, 0); /* no tags */
+	/* Clients know where it is, but maybe an older key of it. */
+	if (gate_is_alone(g))
+		put_contact(w, "", g->config.name, g->peers.own);
 	for (unsigned i = 0; i < g->view.count; i++) {
 		const struct control_view_member *m = &g->view.members[i];
 		put_contact(w, m->gate, m->name, m->key);
@@ -318,7 +320,8 @@ void peers_changed(struct gate *g)
 
 /* ---- life ---- */
 
-enum rmq_error peers_open(struct gate *g, const struct keypair *own, struct reason *why)
+enum rmq_error peers_open(
+    struct gate *g, const struct keypair *own, const struct keypair *old, struct reason *why)
 {
 	struct peers *p = &g->peers;
 	struct link_listener_options o = {.address = g->config.gate_listen,
@@ -334,6 +337,9 @@ enum rmq_error peers_open(struct gate *g, const struct keypair *own, struct reas
 	p->net = link_net_new(&g->loop, own, slice_str(g->config.name));
 	if (!p->net)
 		return reason_set(why, RMQ_E_LIMIT, "out of memory");
+	if (old)
+		link_net_old_key(p->net, old);
+	memcpy(p->own, own->key, KEY_SIZE);
 	tell_contacts(g);
 	return link_listener_new(p->net, &o, &p->listener, why);
 }

@@ -19,6 +19,7 @@ struct gate_link;
 struct peers {
 	struct link_net *net;
 	struct link_listener *listener;
+	uint8_t own[KEY_SIZE];
 	struct link_dialer *dialer; /* NULL: none */
 	/* Whom it dials. */
 	char leader[RAFT_NAME_MAX + 1];
@@ -30,9 +31,12 @@ struct peers {
 	uint8_t contacts[PEERS_CONTACTS_MAX]; /* what clients are told of the gates: a frame */
 };
 
-/* Listens for gates and clients.  Errors as link_listener_new(), RMQ_E_LIMIT: no memory. */
-enum rmq_error peers_open(struct gate *g, const struct keypair *own, struct reason *why)
-    __attribute__((warn_unused_result));
+/*
+ * Listens for gates and clients, those that know only the older key, too (NULL: there is none).
+ * Errors as link_listener_new(), RMQ_E_LIMIT: no memory.
+ */
+enum rmq_error peers_open(struct gate *g, const struct keypair *own, const struct keypair *old,
+    struct reason *why) __attribute__((warn_unused_result));
 void peers_close(struct gate *g);
 
 /* g->view has changed: other members, another leader. */

@@ -52,6 +52,7 @@ static void every_setting_can_be_set_in_the_file_and_as_an_option(void **state)
 	static const char *const values[] = {
 	    [CONFIG_SETTING_name] = "n1",
 	    [CONFIG_SETTING_key] = "/etc/rmq/n1.key",
+	    [CONFIG_SETTING_old_key] = "/etc/rmq/n1.old",
 	    [CONFIG_SETTING_known_nodes] = "/etc/rmq/known nodes",
 	    [CONFIG_SETTING_listen] = "[::]:1",
 	    [CONFIG_SETTING_advertise] = "n1.example.org:7401",

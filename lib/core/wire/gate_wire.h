@@ -42,7 +42,8 @@
 #define GATE_CLOSE(F) F(u32, stream) F(u8, code)
 /*
  * From a gate to a client, at first and when they have changed: the cluster's gates, itself included,
- * gate_contact each.  To one of them a client may be redirected.
+ * gate_contact each.  To one of them a client may be redirected.  key: its own one now, which may be newer than
+ * the one that the client knows; address: empty, if clients know best where it is.
  */
 #define GATE_CONTACTS(F) F(tags, tags) F(rest, contacts)
 #define GATE_CONTACT(F)	 F(str, address) F(str, name) F(str, key)

@@ -661,24 +661,27 @@ void remote_finish(struct remote *r, uint64_t most_ms)
 
 /* ---- what is known of gates ---- */
 
-/* Each of them replaces what the file says of the same address, if that is of the same cluster. */
-static void keep(struct remote *r, const struct pin *told)
+/*
+ * A gate that has proved the key which the file has for this address says that it has another one now.
+ * Of other addresses nobody's word is written down: who is believed in one place is not in all.
+ */
+static void keep_newer(struct remote *r, const struct pin *told)
 {
 	struct pins pins = {0};
 	struct reason why;
 	char line[PIN_TEXT_SIZE];
-	if (pins_read(&pins, r->known_nodes, &why) != RMQ_E_OK)
+	if (strcmp(told->name, r->pin.name) != 0 ||
+	    memcmp(told->key, r->pin.key, KEY_SIZE) == 0 ||
+	    pins_read(&pins, r->known_nodes, &why) != RMQ_E_OK)
 		return;
-	const struct pin *pin = pins_find(&pins, &told->address);
-	bool stale =
-	    pin && raft_id_eq(pin->cluster, told->cluster) &&
-	    (memcmp(pin->key, told->key, KEY_SIZE) != 0 || strcmp(pin->name, told->name) != 0);
+	const struct pin *pin = pins_find(&pins, &r->host);
+	bool is_proved = pin && memcmp(pin->key, r->pin.key, KEY_SIZE) == 0;
 	pins_deinit(&pins);
-	if (!stale)
+	if (!is_proved)
 		return;
 	pin_print(told, line);
 	if (pins_replace(r->known_nodes, told, &why) == RMQ_E_OK)
-		log_notice("as its cluster says, known from now on as: %s", line);
+		log_notice("it has a newer key, and is known from now on as: %s", line);
 	else
 		log_notice("%s", why.text);
 }
@@ -702,6 +705,9 @@ static void on_contacts(void *arg, struct slice contacts)
 		text[m.address.len] = '\0';
 		struct slice cluster = slice_of(
 		    r->pin.cluster.bytes, raft_id_none(r->pin.cluster) ? 0 : RAFT_ID_SIZE);
+		struct pin here;
+		if (!pin_take(&here, &r->host, m.key, m.name, cluster))
+			keep_newer(r, &here);
 		/* Gates without a cluster have nothing in common: each speaks for itself. */
 		if (socket_host_parse(&host, text, &why) == RMQ_E_OK &&
 		    (cluster.len > 0 || socket_host_same(&host, &r->host)) &&
@@ -713,8 +719,6 @@ static void on_contacts(void *arg, struct slice contacts)
 	memcpy(r->told, told, sizeof(told));
 	r->told_count = count;
 	r->changes++;
-	for (size_t i = 0; i < count; i++)
-		keep(r, &told[i]);
 }
 
 static const struct pin *find_told(const struct remote *r)
@@ -734,7 +738,7 @@ static enum rmq_error find_pin(struct remote *r, struct reason *why)
 	if (err)
 		return err;
 	const struct pin *pin = pins_find(&pins, &r->host);
-	if (told && (r->led || !pin || raft_id_eq(pin->cluster, told->cluster)))
+	if (told && (r->led || !pin))
 		pin = told;
 	r->pinned = pin != NULL;
 	if (pin)

@@ -55,6 +55,7 @@ struct config_seeds {
 #define CONFIG_SETTINGS(X) \
 	X(name,             "name",             name,     NULL,      "NAME", "this node's name") \
 	X(key,              "key",              path,     NULL,      "FILE", "its secret key, of rmq-keygen") \
+	X(old_key,          "old-key",          path,     NULL,      "FILE", "the key before that, while clients know it") \
 	X(known_nodes,      "known-nodes",      path,     NULL,      "FILE", "public keys of the seeds") \
 	X(listen,           "listen",           host,     "0.0.0.0:7401", "HOST:PORT", "where nodes reach it") \
 	X(advertise,        "advertise",        host,     NULL,      "HOST:PORT", "the same, as others see it") \
