@@ -9,7 +9,8 @@ import socket
 import struct
 import sys
 
-import stranger as rmq
+sys.dont_write_bytecode = True
+import stranger as rmq  # noqa: E402
 
 ADDRESS = rmq.parse_address(sys.argv[1])
 SECRET, OTHER, NODE = (rmq.read_secret(path) for path in sys.argv[2:5])

@@ -202,3 +202,47 @@ known() {
 	assert_line "no host"
 	assert_line --partial "no daemon answers at exec:echo no host >&2; exit 3 (it ended with status 3)"
 }
+
+@test "remote: a gate's key is changed while clients go on, and learn the new one" {
+	gate
+	known
+	known other
+	rmq-send jobs a
+	kill -TERM "$GATE_PID"
+	wait "$GATE_PID" || true
+	mv gate.key old.key
+	rmq-keygen gate.key >gate.pub
+	again --old-key old.key
+	run -0 rmq-send jobs b
+	assert_output "rmq-send: it has a newer key, and is known from now on as: $RMQ_SERVERS $(cat gate.pub) n1 -"
+	run -0 rmq-send jobs c
+	assert_output ""
+	kill -TERM "$GATE_PID"
+	wait "$GATE_PID" || true
+	again
+	run -0 rmq-recv --drain jobs
+	assert_output $'a\nb\nc'
+	# Who was not there meanwhile has to be told by somebody.
+	run -77 rmq-send --known-nodes other jobs d
+}
+
+@test "remote: a client's key is changed: both are valid for a while, and are the same client" {
+	gate
+	known
+	printf '%s\n' a b >in
+	rmq-send --resume in jobs <in
+	rmq-recv --ack manual -n 1 jobs >/dev/null
+	rmq-keygen new.key >new.pub
+	printf 'admin queue="*" %s web\n' "$(cat new.pub)" >>rights
+	kill -HUP "$GATE_PID"
+	wait_until 10 rmq-queue --keyfile new.key ls
+	rmq-queue ls
+	mv new.key config/rmq/key
+	echo "admin queue=\"*\" $(cat new.pub) web" >rights
+	kill -HUP "$GATE_PID"
+	echo c >>in
+	run -0 rmq-send --resume in --pass jobs <in
+	assert_output $'a\nb\nc'
+	run -0 rmq-queue show jobs sent
+	assert_output 3
+}
