@@ -180,14 +180,16 @@ static void on_reload(uv_signal_t *signal, int signo)
 	principals_reload(signal->data);
 }
 
-/* One that was ignored stays so. */
+/* One that was ignored stays so, but that is no reason not to read a file again: see nohup(1). */
 static void take_signals(struct gate *g)
 {
 	static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
 	struct sigaction old;
 
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
-		if (sigaction(signals[i], NULL, &old) != 0 || old.sa_handler == SIG_IGN)
+		bool ignored =
+		    sigaction(signals[i], NULL, &old) != 0 || old.sa_handler == SIG_IGN;
+		if (ignored && signals[i] != SIGHUP)
 			continue;
 		uv_signal_init(&g->loop, &g->signals[i]);
 		g->signals[i].data = g;

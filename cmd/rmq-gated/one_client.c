@@ -59,16 +59,22 @@ static bool give(struct pump *p)
 
 /* ---- the beginning: HELLO, and the first answer ---- */
 
-/* The whole frame at the beginning of what comes.  False: it ends before, or is none. */
+/*
+ * The whole frame at the beginning of what comes.  False: it ends before, or is none, or the client has
+ * gone.
+ */
 static bool first_frame(struct pump *p, struct frame *f, size_t *size)
 {
 	while (frame_parse(slice_of(p->bytes, p->len), f, size) == RMQ_E_OK) {
-		struct pollfd wait = {p->from, POLLIN, 0};
+		struct pollfd wait[] = {{p->from, POLLIN, 0}, {STDIN_FILENO, 0, 0}};
 		if (*size > 0)
 			return true;
-		if (p->ended || (poll(&wait, 1, -1) < 0 && errno != EINTR))
+		if (p->ended || (poll(wait, 2, -1) < 0 && errno != EINTR))
 			return false;
-		take(p);
+		if (wait[0].revents)
+			take(p);
+		else if (wait[1].revents)
+			return false;
 	}
 	return false;
 }

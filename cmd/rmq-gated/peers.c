@@ -78,7 +78,8 @@ static void begin_client(struct gate *g, struct link_conn *c)
 	link_conn_set_data(c, l);
 	link_conn_set_window(c, (struct link_window){GATE_CLIENT_QUEUE, GATE_CLIENT_MARK});
 	principals_begin(l);
-	gate_link_send(l, slice_of(g->peers.contacts, g->peers.contacts_len));
+	if (l->principal)
+		gate_link_send(l, slice_of(g->peers.contacts, g->peers.contacts_len));
 }
 
 static void on_accepted(void *arg, struct link_conn *c)
@@ -291,7 +292,7 @@ static void tell_contacts(struct gate *g)
 	memcpy(p->contacts, bytes, w.len);
 	p->contacts_len = w.len;
 	LIST_FOREACH (l, &g->links, entry)
-		if (l->client && !l->ending)
+		if (l->client && l->principal && !l->ending)
 			gate_link_send(l, slice_of(bytes, w.len));
 }
 

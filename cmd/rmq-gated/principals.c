@@ -131,7 +131,6 @@ static const char *join(struct gate_link *l, const struct rights_granted *grante
 	if (!p)
 		return "out of memory";
 	p->links++;
-	all->links++;
 	l->principal = p;
 	l->until = granted->until;
 	(void)snprintf(l->peer, sizeof(l->peer), BEHALF_KEY "%s", p->name);
@@ -156,7 +155,10 @@ void principals_begin(struct gate_link *l)
 
 	/* Whoever may not come waits for the answer to OPEN, and not for long. */
 	l->until = (struct wall_time){clock_wall().ms + GATE_DENIED_MS};
+	g->principals.links++;
 	if (principals_ask(l, &granted)) {
+		if (g->principals.links > g->principals.links_max)
+			gate_dismiss(g, l);
 		watch_end(g, l->until);
 		return;
 	}
@@ -178,10 +180,11 @@ void principals_end(struct gate_link *l)
 	struct principals *all = &l->gate->principals;
 	struct principal *p = l->principal;
 
+	if (l->client)
+		all->links--;
 	if (!p)
 		return;
 	l->principal = NULL;
-	all->links--;
 	if (--p->links > 0)
 		return;
 	RB_REMOVE(principal_tree, &all->tree, p);
@@ -201,6 +204,23 @@ enum rmq_error principals_ask(struct gate_link *l, struct rights_granted *grante
 	if (err)
 		refuse(l, why);
 	return err;
+}
+
+bool principals_may_open(struct gate_link *l)
+{
+	struct gate *g = l->gate;
+	struct principal *p = l->principal;
+	uint64_t now_ms = uv_now(&g->loop);
+
+	/* Those who are led on have half of the places of this machine's clients, and one key half of these. */
+	unsigned part = g->view.flags & CONTROL_SERVING ? 2 : 4;
+	if (p->streams >= GATE_STREAMS_PRINCIPAL || p->streams >= g->far_max / part)
+		return false;
+	if (now_ms - p->since_ms >= GATE_OPENS_MS) {
+		p->since_ms = now_ms;
+		p->opened = 0;
+	}
+	return p->opened++ < GATE_OPENS_PRINCIPAL;
 }
 
 /* ---- users of this machine ---- */

@@ -24,6 +24,8 @@ struct principal {
 	unsigned links;
 	unsigned streams;
 	uint32_t budget; /* of the gate's, for its large windows */
+	uint64_t opened; /* streams, since */
+	uint64_t since_ms;
 	char name[BEHALF_NAME_MAX + 1];
 };
 RB_HEAD(principal_tree, principal);
@@ -59,6 +61,9 @@ void principals_end(struct gate_link *l);
 /* What it may do now.  RMQ_E_DENIED: nothing. */
 enum rmq_error principals_ask(struct gate_link *l, struct rights_granted *granted)
     __attribute__((warn_unused_result));
+
+/* Whether its principal may have one more stream now, which counts: neither too many nor too fast. */
+bool principals_may_open(struct gate_link *l) __attribute__((warn_unused_result));
 
 /*
  * What a client of this machine may do, whom another node's gate is to bring to the queue.  False: he is

@@ -351,15 +351,19 @@ static void pump(struct stream *s)
 {
 	struct gate_link *l = s->link;
 	size_t most = s->flow.may_send;
+	size_t mark = l->client ? GATE_CLIENT_MARK : GATE_LINK_MARK;
+	size_t queued = l->conn ? link_conn_queued(l->conn) : 0;
 
-	if (l->conn &&
-	    link_conn_queued(l->conn) > (l->client ? GATE_CLIENT_MARK : GATE_LINK_MARK)) {
+	if (queued > mark) {
 		if (!s->is_paused)
 			TAILQ_INSERT_TAIL(&l->paused, s, pause);
 		s->is_paused = true;
 		stream_watch(s);
 		return;
 	}
+	/* What is on its way to a client is in no budget: no more waits than that. */
+	if (l->client && most > mark - queued + 1)
+		most = mark - queued + 1;
 	ssize_t n = read(s->fd, scratch, most < sizeof(scratch) ? most : sizeof(scratch));
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
 		stream_watch(s);
@@ -562,9 +566,7 @@ static enum rmq_error whose_client(struct gate_link *l, struct whose *w)
 
 	if (!l->principal || principals_ask(l, &granted))
 		return RMQ_E_DENIED;
-	unsigned streams = l->principal->streams;
-	if (l->count >= GATE_STREAMS_CLIENT || streams >= GATE_STREAMS_PRINCIPAL ||
-	    streams >= l->gate->far_max / 2)
+	if (l->count >= GATE_STREAMS_CLIENT || !principals_may_open(l))
 		return RMQ_E_LIMIT;
 	w->behalf = (struct wire_behalf){slice_str(l->peer), 0, NO_TAGS};
 	put_rights(w, rights_granted_list(&granted));

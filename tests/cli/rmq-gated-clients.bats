@@ -104,7 +104,7 @@ holding() {
 	run key web link expect CONTACTS open 2 4711 name=ops hello expect "  WELCOME" \
 		send 1 jobs hello expect "  SENT" close
 	assert_success
-	assert_line "CONTACTS"
+	assert_line --regexp "^CONTACTS "
 	wait_until 20 grep -q "for user 0 of key:web" q.log
 	run grep -cE "4711|key:ops" q.log
 	assert_output 0

@@ -1433,8 +1433,9 @@ static void admin_step(struct actor *a)
 	struct client_settings s;
 	if (a->w->calm) {
 		unlimit(a);
-		/* And again, as a queue may be made anew. */
-		if (client_unanswered(a->client) == 0 && prng_chance(p, 20))
+		/* And again, as a queue may be made anew, where somebody waits for its ids. */
+		if (a->w->weather.ids > 0 && client_unanswered(a->client) == 0 &&
+		    prng_chance(p, 3))
 			a->unlimited = 0;
 		return;
 	}

@@ -725,6 +725,94 @@ static void who_may_receive_no_more_does_not_go_on_with_what_it_holds(void **sta
 	stop();
 }
 
+static void an_ephemeral_subscription_ends_with_the_right_to_its_topic(void **state)
+{
+	uint8_t bytes[SESSION_TOKEN_SIZE];
+	char text[TEXT_MAX + 1];
+	(void)state;
+	start();
+	no_rights();
+	grant(RIGHT_RECV, RIGHTS_TOPIC, "t.*");
+	uint64_t session = comes("key:web", 0, slice_of(NULL, 0));
+	struct slice token = token_of(next(), bytes);
+	INPUT(CLIENT, subscribe, 7, SUBSCRIBE_EPHEMERAL, 0, slice_str("t.a"), NO_TAGS);
+	assert_int_equal(next().type, WIRE_TYPE_SUBSCRIBED);
+	broker_disconnect(w.broker, CLIENT);
+	assert_int_equal(comes("key:web", session, token), session);
+	broker_disconnect(w.broker, CLIENT);
+	w.out_len = 0;
+	no_rights();
+	grant(RIGHT_RECV, RIGHTS_TOPIC, "u.*");
+	assert_int_equal(comes("key:web", session, token), 0);
+	assert_true(is_denial(next(), WIRE_TYPE_ERROR, text));
+	assert_string_equal(text, "right \"recv\" on topic t.a is missing");
+	stop();
+}
+
+/* A topic may have a queue's name: what is granted of the one is not of the other. */
+static void a_topic_has_no_position(void **state)
+{
+	uint8_t value[32], list_of[64];
+	struct writer v = writer_of(value, sizeof(value)),
+		      tags = writer_of(list_of, sizeof(list_of));
+	struct wire_position_is is;
+	(void)state;
+	put_u64(&v, 1000);
+	put_u64(&v, 1001);
+	put_rest(&v, slice_str("numbers"));
+	tags_put(&tags, SEND_TAG_RESUME, slice_of(v.p, v.len));
+	start();
+	no_rights();
+	grant(RIGHT_SEND, RIGHTS_TOPIC, "*");
+	comes("key:web", 0, slice_of(NULL, 0));
+	next();
+	INPUT(CLIENT, send, 1, 0, SEND_TOPIC, 0, slice_str(HAVE), slice_of(tags.p, tags.len),
+	    NO_TAGS);
+	assert_int_equal(next().type, WIRE_TYPE_ERROR);
+	broker_disconnect(w.broker, CLIENT);
+	w.out_len = 0;
+	no_rights();
+	grant(RIGHT_SEND, RIGHTS_QUEUE, "*");
+	comes("key:web", 0, slice_of(NULL, 0));
+	next();
+	INPUT(CLIENT, position, 1, slice_str(HAVE), slice_str("numbers"), NO_TAGS);
+	assert_true(wire_position_is_decode(next().payload, &is));
+	assert_int_equal(is.at, 0);
+	stop();
+}
+
+/* A place in a history is the client's to give back, and may have been made up. */
+static void a_history_goes_on_in_the_queue_of_that_name_only(void **state)
+{
+	/* Fields of a place (broker_history.c): at, end, queue, and the rest. */
+	uint8_t place[64] = {0};
+	char text[TEXT_MAX + 1];
+	(void)state;
+	store_u64(place, 1);
+	store_u64(place + 8, UINT64_MAX);
+	for (uint32_t queue = 0; queue < 3; queue++) {
+		start();
+		INPUT(OTHER, send, 3, 2, 0, 0, slice_str("other"), NO_TAGS, line());
+		store_u32(place + 16, queue);
+		no_rights();
+		grant(RIGHT_RECV, RIGHTS_QUEUE, "other");
+		comes("key:web", 0, slice_of(NULL, 0));
+		next();
+		INPUT(CLIENT, history, 1, 1, slice_str("other"),
+		    slice_of(place, 8 + 8 + 4 + 4 + 8 + 8 + 4 + 8 + 4 + 4), NO_TAGS);
+		/* It waits for its turn to read, where it may. */
+		struct frame f = next();
+		if (queue == 1) {
+			assert_true(is_denial(f, WIRE_TYPE_ERROR, text));
+			assert_string_equal(
+			    text, "the place to go on from is of another queue");
+		} else {
+			assert_int_equal(f.type, 0);
+		}
+		stop();
+	}
+}
+
 static void a_session_is_of_one_key(void **state)
 {
 	uint8_t bytes[SESSION_TOKEN_SIZE];
@@ -834,6 +922,9 @@ int main(void)
 	    cmocka_unit_test(the_place_to_go_on_from_tells_no_queue),
 	    cmocka_unit_test(a_receiver_settles_what_its_ephemeral_subscription_was_given),
 	    cmocka_unit_test(who_may_receive_no_more_does_not_go_on_with_what_it_holds),
+	    cmocka_unit_test(an_ephemeral_subscription_ends_with_the_right_to_its_topic),
+	    cmocka_unit_test(a_topic_has_no_position),
+	    cmocka_unit_test(a_history_goes_on_in_the_queue_of_that_name_only),
 	    cmocka_unit_test(a_session_is_of_one_key),
 	    cmocka_unit_test(dead_letters_go_only_where_one_may_send),
 	    cmocka_unit_test(why_a_topic_takes_nothing_tells_no_queue),

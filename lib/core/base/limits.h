@@ -155,6 +155,8 @@ extern bool rmq_small_limits;
 #define GATE_STREAMS_CLIENT    4u    /* at once on one link */
 #define GATE_LINKS_PRINCIPAL   2048u /* of all keys of one name */
 #define GATE_STREAMS_PRINCIPAL 4096u
+#define GATE_OPENS_PRINCIPAL   8192u /* begun by them within GATE_OPENS_MS */
+#define GATE_OPENS_MS	       10000u
 #define GATE_BUDGET_PRINCIPAL  (GATE_BUDGET / 4)
 #define GATE_CLIENT_QUEUE      (512u << 10) /* bytes that may wait for one link, */
 #define GATE_CLIENT_MARK       (64u << 10) /* from which on its streams are not read any more */

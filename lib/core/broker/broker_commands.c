@@ -909,7 +909,8 @@ static bool only_position(
     struct broker *b, struct conn *c, const struct wire_send *m, const struct resume *r)
 {
 	const struct queue *q = broker_queue_named(b, m->queue);
-	if (m->data.len > 0 || r->name.len == 0)
+	/* A topic has no position, and is not the queue of that name. */
+	if (m->data.len > 0 || r->name.len == 0 || (m->flags & SEND_TOPIC))
 		return false;
 	if (!resumes(b, c, m, r))
 		return true;

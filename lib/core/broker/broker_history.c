@@ -85,6 +85,11 @@ void broker_ask_history(struct broker *b, struct conn *c, const struct wire_hist
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad HISTORY");
 		return;
 	}
+	if (!broker_may_go_on(b, c, m->queue, ask.p.queue)) {
+		broker_refuse(
+		    b, c, RMQ_E_DENIED, "the place to go on from is of another queue");
+		return;
+	}
 	memcpy(ask.name, m->queue.data, m->queue.len);
 	/* The answer comes after the events that made it so. */
 	broker_waits(b, broker_queue_named(b, m->queue), m->seq, &ask.waits);
@@ -721,6 +726,7 @@ size_t broker_history(struct broker *b, uint64_t conn, const struct broker_log *
 	begin(&x);
 	size_t bytes = read_on(&x, log);
 	answer(&x, conn);
+	broker_history_told(c, x.p->queue);
 	c->errand = false;
 	broker_handout_done(b, c, h);
 	return bytes;

@@ -18,6 +18,7 @@
 struct conn_rights {
 	uint8_t place_len;
 	char place[NAME_FULL_MAX]; /* PLACE_HIDDEN */
+	uint32_t history;	   /* the queue that the newest answer about a history is of */
 	size_t len;
 	uint8_t list[];
 };
@@ -221,6 +222,22 @@ bool broker_may_do(const struct broker *b, const struct conn *c, unsigned type, 
 	return known;
 }
 
+/* All that its ephemeral subscriptions are bound to. */
+static bool may_hear(
+    struct broker *b, const struct conn *c, const struct session *s, char text[TEXT_MAX + 1])
+{
+	const struct queue *q;
+	TAILQ_FOREACH (q, &s->ephemerals, of_session) {
+		struct binding *at = binding_after(q, slice_of("", 0));
+		for (; at; at = binding_next(at)) {
+			broker_works(b, 1 + broker_rights_steps(c));
+			if (!pattern_granted(c, RIGHT_RECV, binding_pattern(at), text))
+				return false;
+		}
+	}
+	return true;
+}
+
 bool broker_may_hold(
     struct broker *b, const struct conn *c, const struct session *s, char text[TEXT_MAX + 1])
 {
@@ -231,7 +248,20 @@ bool broker_may_hold(
 		if (!is_own(s, name) && !queue_granted(b, c, RIGHT_RECV, name, text))
 			return false;
 	}
-	return true;
+	return !c->rights || may_hear(b, c, s, text);
+}
+
+void broker_history_told(struct conn *c, uint32_t queue)
+{
+	if (c->rights)
+		c->rights->history = queue;
+}
+
+bool broker_may_go_on(
+    const struct broker *b, const struct conn *c, struct slice name, uint32_t queue)
+{
+	const struct queue *q = broker_queue_named(b, name);
+	return !c->rights || queue == 0 || queue == c->rights->history || (q && q->id == queue);
 }
 
 struct slice broker_place_tell(struct conn *c, struct slice name)

@@ -713,7 +713,10 @@ bool broker_granted(const struct conn *c, unsigned verbs, struct slice queue);
 bool broker_may_see(const struct conn *c, struct slice queue);
 /* Steps that one of these takes, beyond one. */
 uint64_t broker_rights_steps(const struct conn *c);
-/* Whether it may receive from each queue of which s holds messages; if not, `text` says what is missing. */
+/*
+ * Whether it may receive from each queue of which s holds messages, and what its ephemeral subscriptions are
+ * bound to; if not, `text` says what is missing.
+ */
 bool broker_may_hold(
     struct broker *b, const struct conn *c, const struct session *s, char text[TEXT_MAX + 1]);
 /*
@@ -722,6 +725,10 @@ bool broker_may_hold(
  */
 #define PLACE_HIDDEN "*"
 struct slice broker_place_tell(struct conn *c, struct slice name);
+/* Whether a client may have a HISTORY of queue `name` go on in that of this number: no other one's. */
+void broker_history_told(struct conn *c, uint32_t queue);
+bool broker_may_go_on(
+    const struct broker *b, const struct conn *c, struct slice name, uint32_t queue);
 struct slice broker_place_of(const struct conn *c, struct slice told);
 
 /* ---- broker_topics.c ---- */

@@ -244,6 +244,11 @@ static void back_off(struct client *c, struct mono_time now)
 	c->retry_at.ms = now.ms + delay / 2 + (delay ? client_random(c) % (delay / 2 + 1) : 0);
 }
 
+void client_user_asked(struct client *c, struct mono_time now)
+{
+	c->progress = c->apart = now;
+}
+
 void client_disconnected(struct client *c, struct mono_time now)
 {
 	if (!c->told && !come_back(c, now))

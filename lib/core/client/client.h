@@ -216,6 +216,8 @@ void client_disconnected(struct client *c, struct mono_time now);
  * shall relay instead (HELLO_RELAY).
  */
 void client_unreachable(struct client *c, struct mono_time now);
+/* A person was asked something, who took his time: it does not count as waiting. */
+void client_user_asked(struct client *c, struct mono_time now);
 /* So many contact points there are from now on, >= 1; the first ones are as before. */
 void client_contacts(struct client *c, uint32_t servers);
 /* The host can never connect: the client gives up, with fatal(code, text). */

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "core/base/name.h"
+#include "core/base/topic.h"
 #include "core/base/variant.h"
 
 static void assembly_reset(struct assembly *a)
@@ -583,6 +585,11 @@ void client_on_listed(struct client *c, struct mono_time now, const struct wire_
 	struct request *r = request_find(c, m->req);
 	if (!r || m->queue.len > sizeof(r->after))
 		return;
+	/* It goes to a terminal. */
+	if (!name_valid(m->queue)) {
+		client_give_up(c, RMQ_E_PROTOCOL, slice_str("bad LISTED"));
+		return;
+	}
 	c->progress = now;
 	/* Where to go on, should the connection be lost. */
 	memcpy(r->after, m->queue.data, m->queue.len);
@@ -611,6 +618,10 @@ void client_on_bound(struct client *c, struct mono_time now, const struct wire_b
 {
 	if (!bindings_at(request_find(c, m->req), m->queue, m->pattern))
 		return;
+	if (!name_valid(m->queue) || pattern_fault(m->pattern)) {
+		client_give_up(c, RMQ_E_PROTOCOL, slice_str("bad BOUND"));
+		return;
+	}
 	c->progress = now;
 	if (c->host.bound)
 		c->host.bound(c->host.arg, m->queue, m->pattern);

@@ -205,7 +205,9 @@ static void connect_unix(
 		return;
 	}
 	client_disconnected(io->client, now);
-	if (io->error == RMQ_E_DENIED && all_deny(io))
+	if (io->error != RMQ_E_DENIED)
+		io->denied = 0;
+	else if (all_deny(io))
 		fail_denied_unix(io, a->path);
 }
 
@@ -345,11 +347,11 @@ static void remote_failed(struct client_io *io, struct mono_time now)
 	bool hopeless, dialling = io->dialling;
 	struct socket_host host;
 	const char *why;
-	if (client_welcomed(io->client))
-		io->denied = 0;
 	io->error = remote_error(io->remote, &text, &hopeless);
 	io->error_number = 0;
 	snprintf(io->text, sizeof(io->text), "%s", text);
+	if (io->error != RMQ_E_DENIED || client_welcomed(io->client))
+		io->denied = 0;
 	io->dialling = false;
 	remote_end(io->remote);
 	io->in.data = io->in.end = 0;
@@ -577,6 +579,10 @@ static void turn_remote(struct client_io *io, short revents)
 {
 	struct mono_time now = clock_mono();
 	remote_turn(io->remote, revents, now);
+	if (remote_asked(io->remote)) {
+		now = clock_mono();
+		client_user_asked(io->client, now);
+	}
 	if (io->dialling && remote_state(io->remote) != REMOTE_COMING)
 		try_connect(io, now);
 	while (remote_state(io->remote) == REMOTE_UP && remote_take(io->remote)) {

@@ -50,6 +50,7 @@ struct remote {
 	struct pin pin;
 	bool pinned; /* pin is what we expect there; else nobody knows */
 	bool asks;   /* it is asked who it is, before anything else */
+	bool asked;  /* time has gone while a person was asked */
 	bool led;
 	struct search *search;
 	struct addrinfo *list; /* its addresses, */
@@ -368,6 +369,19 @@ static void connecting(struct remote *r, struct mono_time now)
  * It is not the one that we expect: or it is, and then it is our key that it does not know.  What it
  * says of itself proves nothing, and has no effect but on this text.
  */
+/* Whether the file has another key of ours by now, which is then taken. */
+static bool key_changed(struct remote *r)
+{
+	struct keypair now;
+	struct reason why;
+	bool changed = keyfile_read(r->keyfile, &now, &why) == RMQ_E_OK &&
+		       memcmp(now.key, r->own.key, KEY_SIZE) != 0;
+	if (changed)
+		r->own = now;
+	keypair_wipe(&now);
+	return changed;
+}
+
 static void explain_refusal(struct remote *r, const struct pin *is)
 {
 	char text[KEY_TEXT_SIZE], fingerprint[KEY_FINGERPRINT_SIZE];
@@ -383,6 +397,8 @@ static void explain_refusal(struct remote *r, const struct pin *is)
 		    "it has another name, or another cluster, than %s says: if that is right, "
 		    "remove its line there",
 		    r->known_nodes);
+	} else if (key_changed(r)) {
+		fail(r, RMQ_E_NO_DAEMON, "%s has another key now", r->keyfile);
 	} else {
 		key_print(r->own.key, text);
 		fail(r, RMQ_E_DENIED,
@@ -394,6 +410,9 @@ static void meet(struct remote *r, const struct pin *is, struct mono_time now)
 {
 	struct reason why;
 	enum rmq_error err = first_contact(is, r->known_nodes, r->accept_new, &why);
+	uint64_t asked_ms = now.ms;
+	now = clock_mono();
+	r->asked |= now.ms > asked_ms;
 	if (err) {
 		if (err == RMQ_E_DENIED)
 			fail(r, err, "%s", why.text);
@@ -823,6 +842,13 @@ enum rmq_error remote_error(const struct remote *r, const char **text, bool *hop
 	*text = r->text;
 	*hopeless = r->hopeless;
 	return r->error;
+}
+
+bool remote_asked(struct remote *r)
+{
+	bool asked = r->asked;
+	r->asked = false;
+	return asked;
 }
 
 const struct pin *remote_told(const struct remote *r, size_t *count, unsigned *changes)

@@ -67,6 +67,9 @@ void remote_finish(struct remote *r, uint64_t most_ms);
  */
 enum rmq_error remote_error(const struct remote *r, const char **text, bool *hopeless);
 
+/* Whether a person was asked since the last call, and time has gone meanwhile. */
+bool remote_asked(struct remote *r);
+
 /* The gates of the cluster, as of the newest that was told; rises when they change: *changes. */
 const struct pin *remote_told(const struct remote *r, size_t *count, unsigned *changes);
 

@@ -94,7 +94,7 @@ void sandbox_path(struct sandbox *s, enum sandbox_use use, const char *path)
 	s->paths[s->count++].rights = rights;
 }
 
-void sandbox_around(struct sandbox *s, enum sandbox_use use, const char *path)
+static void around(struct sandbox *s, enum sandbox_use use, const char *path)
 {
 	char directory[PATH_MAX];
 	const char *slash = strrchr(path, '/');
@@ -104,6 +104,16 @@ void sandbox_around(struct sandbox *s, enum sandbox_use use, const char *path)
 	else if (snprintf(directory, sizeof(directory), "%.*s", (int)(slash - path + 1), path) <
 		 (int)sizeof(directory))
 		sandbox_path(s, use, directory);
+}
+
+void sandbox_around(struct sandbox *s, enum sandbox_use use, const char *path)
+{
+	char *file = realpath(path, NULL);
+
+	if (file)
+		around(s, use, file);
+	free(file);
+	around(s, use, path);
 }
 
 static void paths(struct sandbox *s, enum sandbox_use use, const char *const *list)
@@ -145,17 +155,6 @@ static int find_interpreter(struct dl_phdr_info *info, size_t size, void *arg)
 	return 1; /* the first is the program */
 }
 
-/* Where the name leads, and where it is. */
-static void around_both(struct sandbox *s, const char *path)
-{
-	char *file = realpath(path, NULL);
-
-	if (file)
-		sandbox_around(s, SANDBOX_RUN, file);
-	free(file);
-	sandbox_around(s, SANDBOX_RUN, path);
-}
-
 static void around_in_path(struct sandbox *s, const char *name)
 {
 	char path[PATH_MAX], *copy = strdup(getenv("PATH") ? getenv("PATH") : ""), *rest = copy;
@@ -164,7 +163,7 @@ static void around_in_path(struct sandbox *s, const char *name)
 		int len =
 		    snprintf(path, sizeof(path), "%s/%s", *directory ? directory : ".", name);
 		if (len < (int)sizeof(path) && access(path, X_OK) == 0) {
-			around_both(s, path);
+			sandbox_around(s, SANDBOX_RUN, path);
 			break;
 		}
 	}
@@ -184,13 +183,13 @@ void sandbox_program(struct sandbox *s, const char *name)
 
 	child_program(path, name);
 	if (strchr(path, '/'))
-		around_both(s, path);
+		sandbox_around(s, SANDBOX_RUN, path);
 	else
 		around_in_path(s, name);
 	paths(s, SANDBOX_READ, libraries);
 	dl_iterate_phdr(find_interpreter, &loader);
 	if (loader)
-		around_both(s, loader);
+		sandbox_around(s, SANDBOX_RUN, loader);
 }
 
 static struct ruleset ruleset_of(const struct sandbox *s, int version)

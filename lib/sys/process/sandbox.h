@@ -69,7 +69,7 @@ void sandbox_init(struct sandbox *s, enum sandbox_program program);
 
 /* What is not there is passed over.  A relative path is from the present working directory. */
 void sandbox_path(struct sandbox *s, enum sandbox_use use, const char *path);
-/* The directory that the path is in: whatever file has that name later, also a new one. */
+/* The directory that the path is in, and the one that it leads to if it is a symbolic link: whatever file has that name later, also a new one. */
 void sandbox_around(struct sandbox *s, enum sandbox_use use, const char *path);
 /* What the C library reads to look up names of hosts, users and groups. */
 void sandbox_names(struct sandbox *s);
