@@ -43,7 +43,7 @@ END
 @test "the recipes say in a line how they are used" {
 	local script
 	for script in "$EXAMPLES"/*.sh; do
-		case ${script##*/} in sendmail.sh | three-nodes.sh) continue ;; esac
+		case ${script##*/} in sendmail.sh | three-nodes.sh | remote.sh) continue ;; esac
 		run timeout 10 "$(sed -n '1s/^#!//p' "$script")" "$script"
 		assert_failure 64
 		[ "${#lines[@]}" -eq 1 ]
@@ -436,4 +436,16 @@ stored() { # N
 	ln -s "$(command -v rmq-send)" bin
 	PATH=$PWD/bin run /bin/dash "$EXAMPLES/debounce.sh" build 0 <<<a
 	assert_failure 143
+}
+
+@test "remote.sh: a laptop uses a server's queue with a key, and only what that grants" {
+	unshare --user --map-root-user --net true 2>/dev/null || skip "needs network namespaces"
+	mkdir tmp
+	TMPDIR=$PWD/tmp run -0 timeout 60 sh "$EXAMPLES/remote.sh"
+	assert_line 1000
+	assert_line --partial 'rmq-send: mail: right "send" on queue mail is missing'
+	assert_line '# exit status 77'
+	[ -z "$(ls tmp)" ]
+	run pgrep -f "$PWD/tmp"
+	assert_failure
 }
