@@ -190,6 +190,23 @@ static void who_is_expected_does_not_give_way_to_who_comes(void **state)
 	assert_int_equal(heard(5000, 1000, 20000), ARRIVALS_ADDRESS_BURST);
 }
 
+/* Two of those who came, and say nothing, shut nobody out who is expected. */
+static void who_is_expected_has_places_of_his_own(void **state)
+{
+	struct arrivals_origin node = from(5000);
+	(void)state;
+	arrivals_expect(&a, &node, 0);
+	know(1, 0);
+	know(2, 0);
+	know(3, 0);
+	for (unsigned n = 0; n < 2 * ARRIVALS_OPEN_KNOWN; n++)
+		assert_int_equal(begin(1 + n % 2, 1), ARRIVALS_HEARD);
+	assert_int_equal(begin(3, 1), ARRIVALS_ALL_OPEN);
+	for (unsigned n = 0; n < ARRIVALS_OPEN_KNOWN; n++)
+		assert_int_equal(begin(5000, 1), ARRIVALS_HEARD);
+	assert_int_equal(begin(5000, 1), ARRIVALS_ADDRESS_OPEN);
+}
+
 static void counts_are_right_at_random(void **state)
 {
 	unsigned open[600] = {0};
@@ -240,6 +257,6 @@ int main(void)
 	    TEST(who_becomes_known_gives_its_places_back_to_strangers),
 	    TEST(of_too_many_known_the_one_that_was_quiet_longest_is_forgotten),
 	    TEST(who_is_expected_does_not_give_way_to_who_comes),
-	    TEST(counts_are_right_at_random)};
+	    TEST(who_is_expected_has_places_of_his_own), TEST(counts_are_right_at_random)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -718,11 +718,11 @@ static void ask_who(struct raw *r, const char *bytes)
 	raw_send(r, bytes, strlen(bytes));
 }
 
-static void assert_refused(struct raw *r, const char *bytes)
+static void assert_refused(struct raw *r, const char *bytes, const char *why)
 {
 	ask_who(r, bytes);
 	wait_until(closed(r->fd));
-	assert_string_equal(b.why, "it does not speak the link protocol of rmq");
+	assert_string_equal(b.why, why);
 	close(r->fd);
 }
 
@@ -731,11 +731,12 @@ static void who_asks_where_clients_may_come_is_told_the_key(void **state)
 	struct link_listener_options o = listening();
 	struct link_who who;
 	struct raw r;
+	static const char none[] = "it does not speak the link protocol of rmq";
 	(void)state;
-	assert_refused(&r, "?");
+	assert_refused(&r, "?", none);
 	o.roles |= LINK_ROLE_BIT(LINK_CLIENT);
 	listen_with(&o);
-	assert_refused(&r, "??");
+	assert_refused(&r, "??", none);
 	ask_who(&r, "?");
 	wait_until(raw_received(&r, LINK_LENGTH_SIZE) &&
 		   r.in_len == LINK_LENGTH_SIZE + (size_t)load_u16(r.in));
@@ -752,6 +753,9 @@ static void who_asks_where_clients_may_come_is_told_the_key(void **state)
 	close(r.fd);
 	wait_until(link_listener_open(listener) == 0);
 	assert_int_equal(b.refusals, 2);
+	/* A node of a cluster does not say that it has none while it does not know. */
+	link_net_cluster(net_b, slice_str(""));
+	assert_refused(&r, "?", "asks who it is before the cluster is known");
 	assert_int_equal(b.ups + b.asked, 0);
 }
 

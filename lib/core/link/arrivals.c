@@ -99,11 +99,21 @@ void arrivals_know(struct arrivals *a, const struct arrivals_origin *from, uint6
 	a->open_known += is->open;
 }
 
+/* Those of its kind that are open. */
+static unsigned *open_of(struct arrivals *a, const struct arrivals_address *is)
+{
+	return is->expected ? &a->open_expected
+	       : is->known  ? &a->open_known
+			    : &a->open_strangers;
+}
+
 void arrivals_expect(struct arrivals *a, const struct arrivals_origin *from, uint64_t now_ms)
 {
 	arrivals_know(a, from, now_ms);
 	struct arrivals_address *is = find(a, from);
+	*open_of(a, is) -= is->open;
 	is->expected = is->known;
+	*open_of(a, is) += is->open;
 }
 
 /* ---- connections ---- */
@@ -114,7 +124,9 @@ static enum arrivals_answer known_may(struct arrivals *a, const struct arrivals_
 		return ARRIVALS_ADDRESS_FAST;
 	if (is->open >= ARRIVALS_OPEN_KNOWN)
 		return ARRIVALS_ADDRESS_OPEN;
-	return a->open_known < ARRIVALS_OPEN_MAX ? ARRIVALS_HEARD : ARRIVALS_ALL_OPEN;
+	/* Nor do those who came take anything from those who are expected. */
+	return is->expected || a->open_known < ARRIVALS_OPEN_MAX ? ARRIVALS_HEARD
+								 : ARRIVALS_ALL_OPEN;
 }
 
 /* The more are open, the more are dropped: a peer that comes again and again gets through. */
@@ -163,7 +175,7 @@ enum arrivals_answer arrivals_begin(
 	if (!is->known)
 		a->all.parts -= PARTS;
 	is->open++;
-	*(is->known ? &a->open_known : &a->open_strangers) += 1;
+	*open_of(a, is) += 1;
 	return ARRIVALS_HEARD;
 }
 
@@ -173,7 +185,7 @@ void arrivals_end(struct arrivals *a, const struct arrivals_origin *from)
 
 	assert(is && is->open > 0);
 	is->open--;
-	*(is->known ? &a->open_known : &a->open_strangers) -= 1;
+	*open_of(a, is) -= 1;
 }
 
 const char *arrivals_text(enum arrivals_answer answer)

@@ -41,7 +41,7 @@ struct arrivals_address {
 struct arrivals {
 	struct arrivals_address list[ARRIVALS_ADDRESSES];
 	unsigned known;
-	unsigned open_known, open_strangers;
+	unsigned open_expected, open_known, open_strangers;
 	struct arrivals_bucket all; /* strangers */
 	bool begun;
 };

@@ -22,8 +22,8 @@
 #include "sys/process/log.h"
 #include "sys/process/user_file.h"
 
-#define LOOKUP_MS    5000 /* for name servers to answer */
-#define HANDSHAKE_MS 3000 /* for a gate that has accepted */
+#define LOOKUP_MS    15000 /* for name servers to answer: the first may not, for 5 s */
+#define HANDSHAKE_MS 3000  /* for a gate that has accepted */
 #define RAW_CAP	     (2 * LINK_STEP_MAX)
 #define OUT_CAP	     (2 * CLIENT_LINK_RECORD_MAX)
 #define KEEPALIVE_S  5

@@ -572,6 +572,11 @@ static bool asks_who(const struct link_conn *c)
 static void tell_who(struct link_conn *c)
 {
 	const struct link_net *net = c->net;
+	/* Where gates come there is a cluster: until it is known nobody is told that there is none. */
+	if (net->cluster_len == 0 && (c->roles & LINK_ROLE_BIT(LINK_GATE))) {
+		conn_over(c, RMQ_E_NO_DAEMON, "asks who it is before the cluster is known");
+		return;
+	}
 	uint8_t bytes[LINK_LENGTH_SIZE + LINK_WHO_MAX];
 	struct writer w = writer_of(bytes, sizeof(bytes));
 	const struct link_who who = {.magic = LINK_MAGIC,
