@@ -438,8 +438,11 @@ static void on_signal(uv_signal_t *signal, int signo)
 		supervisor_child(c);
 		return;
 	}
-	if (signo == SIGHUP && config_given(&c->config, rights)) {
-		supervisor_rights(c);
+	if (signo == SIGHUP) {
+		if (config_given(&c->config, rights))
+			supervisor_rights(c);
+		else
+			log_notice("no file of rights is set: nothing is read again");
 		return;
 	}
 	log_info("signal %d: stopping", signo);
@@ -456,8 +459,7 @@ static int take_signals(struct cluster *c)
 	for (unsigned i = 0; i < CLUSTER_SIGNALS && !err; i++) {
 		uv_signal_init(&c->loop, &c->signals[i]);
 		c->signals[i].data = c;
-		bool ends = signals[i] != SIGCHLD &&
-			    !(signals[i] == SIGHUP && config_given(&c->config, rights));
+		bool ends = signals[i] != SIGCHLD && signals[i] != SIGHUP;
 		if (!ends || sigaction(signals[i], NULL, &old) != 0 ||
 		    old.sa_handler != SIG_IGN)
 			err = uv_signal_start(&c->signals[i], on_signal, signals[i]);

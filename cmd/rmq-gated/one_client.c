@@ -150,11 +150,14 @@ static struct pollfd entry(const struct pump *p, bool reads)
 static int copy(void)
 {
 	bool deaf = false, heard = true;
-	while (heard && !up.ended && !(down.ended && down.at == down.len)) {
+	while (heard && !(up.ended && (deaf || up.at == up.len)) &&
+	       !(down.ended && down.at == down.len)) {
 		struct pollfd p[4] = {entry(&up, true), entry(&up, false), entry(&down, true),
 		    entry(&down, false)};
 		if (deaf || down.ended)
 			p[0].fd = p[1].fd = -1;
+		if (up.ended)
+			p[0].fd = -1;
 		if (down.ended)
 			p[2].fd = -1;
 		if (poll(p, 4, -1) < 0) {

@@ -176,7 +176,7 @@ static void raise_descriptors(struct server *s)
 }
 
 /* SIGHUP is about it from now on, and ends nothing. */
-static void open_rights(struct server *s, const char *path)
+static void open_rights(struct server *s, const char *path, bool of_node)
 {
 	struct reason why = {""};
 	sigset_t set;
@@ -185,10 +185,14 @@ static void open_rights(struct server *s, const char *path)
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	enum rmq_error err = users_open(&s->users, path, &why);
-	if (err) {
-		log_error("%s", why.text);
+	if (!err)
+		return;
+	/* A node's queue daemon may be started at any time: others than users of this machine are served. */
+	log_error("%s%s", why.text,
+	    of_node ? ": until SIGHUP finds it right, users of this machine may do nothing"
+		    : "");
+	if (!of_node)
 		exit(error_exit(err));
-	}
 }
 
 /* Signals are read from a descriptor from now on.  One that was ignored stays so. */
@@ -329,7 +333,7 @@ int main(int argc, char **argv)
 		return error_exit(RMQ_E_IO);
 	}
 	if (o.rights)
-		open_rights(s, o.rights);
+		open_rights(s, o.rights, o.journal_fd >= 0);
 	raise_descriptors(s);
 	inherit(s);
 	if (o.command)

@@ -20,7 +20,7 @@ struct users {
 	uv_timer_t timer; /* while some right is to end */
 };
 
-/* Reads the file, in front of all else. */
+/* Reads the file, in front of all else.  After an error nothing is granted. */
 enum rmq_error users_open(struct users *u, const char *path, struct reason *why)
     __attribute__((warn_unused_result));
 

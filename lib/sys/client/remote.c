@@ -365,10 +365,6 @@ static void connecting(struct remote *r, struct mono_time now)
 
 /* ---- who is there ---- */
 
-/*
- * It is not the one that we expect: or it is, and then it is our key that it does not know.  What it
- * says of itself proves nothing, and has no effect but on this text.
- */
 /* Whether the file has another key of ours by now, which is then taken. */
 static bool key_changed(struct remote *r)
 {
@@ -382,6 +378,10 @@ static bool key_changed(struct remote *r)
 	return changed;
 }
 
+/*
+ * It is not the one that we expect: or it is, and then it is our key that it does not know.  What it
+ * says of itself proves nothing, and has no effect but on this text.
+ */
 static void explain_refusal(struct remote *r, const struct pin *is)
 {
 	char text[KEY_TEXT_SIZE], fingerprint[KEY_FINGERPRINT_SIZE];
@@ -510,7 +510,9 @@ static void broken(struct remote *r, enum rmq_error err)
 static void ended(struct remote *r)
 {
 	enum rmq_error code = r->link.code;
-	if (code == RMQ_E_DENIED)
+	if (code == RMQ_E_DENIED && key_changed(r))
+		fail(r, RMQ_E_NO_DAEMON, "%s has another key now", r->keyfile);
+	else if (code == RMQ_E_DENIED)
 		fail(r, code,
 		    "it does not let us in: our key has no rights now, or not from here");
 	else if (code)
