@@ -128,9 +128,12 @@ static const char *join(struct gate_link *l, const struct rights_granted *grante
 	struct principals *all = &l->gate->principals;
 	struct principal *p = find_or_make(all, granted->name);
 
-	if (!p)
+	if (!p) {
+		all->denied++;
 		return "out of memory";
+	}
 	p->links++;
+	all->links++;
 	l->principal = p;
 	l->until = granted->until;
 	(void)snprintf(l->peer, sizeof(l->peer), BEHALF_KEY "%s", p->name);
@@ -155,9 +158,8 @@ void principals_begin(struct gate_link *l)
 
 	/* Whoever may not come waits for the answer to OPEN, and not for long. */
 	l->until = (struct wall_time){clock_wall().ms + GATE_DENIED_MS};
-	g->principals.links++;
 	if (principals_ask(l, &granted)) {
-		if (g->principals.links > g->principals.links_max)
+		if (++g->principals.denied > GATE_DENIED_MAX)
 			gate_dismiss(g, l);
 		watch_end(g, l->until);
 		return;
@@ -175,20 +177,37 @@ void principals_begin(struct gate_link *l)
 		    link_conn_address(l->conn), print);
 }
 
+/* Those without a link are forgotten, but not how many streams they have begun just now. */
+static void sweep(struct gate *g)
+{
+	struct principals *all = &g->principals;
+	struct principal *p, *next;
+
+	if (uv_now(&g->loop) - all->swept_ms < GATE_OPENS_MS)
+		return;
+	all->swept_ms = uv_now(&g->loop);
+	RB_FOREACH_SAFE(p, principal_tree, &all->tree, next)
+	{
+		if (p->links > 0 || uv_now(&g->loop) - p->since_ms < GATE_OPENS_MS)
+			continue;
+		RB_REMOVE(principal_tree, &all->tree, p);
+		free(p);
+	}
+}
+
 void principals_end(struct gate_link *l)
 {
 	struct principals *all = &l->gate->principals;
 	struct principal *p = l->principal;
 
-	if (l->client)
-		all->links--;
-	if (!p)
+	if (!p) {
+		all->denied -= l->client;
 		return;
+	}
 	l->principal = NULL;
-	if (--p->links > 0)
-		return;
-	RB_REMOVE(principal_tree, &all->tree, p);
-	free(p);
+	all->links--;
+	p->links--;
+	sweep(l->gate);
 }
 
 enum rmq_error principals_ask(struct gate_link *l, struct rights_granted *granted)

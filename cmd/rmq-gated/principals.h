@@ -34,7 +34,9 @@ struct principals {
 	bool given; /* there is a file: clients are served */
 	struct rights_file file;
 	struct principal_tree tree;
-	unsigned links; /* of all */
+	unsigned links;	 /* of all */
+	unsigned denied; /* of those who may not come, and are told so */
+	uint64_t swept_ms;
 	unsigned links_max;
 	uv_timer_t expiry; /* runs while something has an end */
 	struct log_rate let_in, refused, ended;

@@ -6,11 +6,13 @@
  * gone is not.
  *
  * A frame reads so much and no more.  What is known so far goes to the client, who gives it back
- * with the next one: nothing is kept here.  A client that changes it only deceives itself.
+ * with the next one: nothing is kept here.
  */
 #include "core/broker/broker_state.h"
 
 #include <assert.h>
+#include <sodium/crypto_generichash.h>
+#include <sodium/utils.h>
 #include <string.h>
 
 #include "core/base/name.h"
@@ -41,8 +43,11 @@ enum phase {
 /* clang-format on */
 CODEC_MESSAGE(history, place, HISTORY_PLACE)
 
-static_assert(8 + 8 + 4 + 1 + 1 + 1 + 1 + 8 + 8 + 4 + 8 + 4 + 4 <= HISTORY_PLACE_MAX &&
-		  HISTORY_PLACE_MAX <= NAME_FULL_MAX,
+#define PLACE_SEAL 16 /* bytes after it */
+
+static_assert(
+    PLACE_SEAL + 8 + 8 + 4 + 1 + 1 + 1 + 1 + 8 + 8 + 4 + 8 + 4 + 4 <= HISTORY_PLACE_MAX &&
+	HISTORY_PLACE_MAX <= NAME_FULL_MAX,
     "clients keep a place as they keep a name");
 
 struct history_ask {
@@ -75,19 +80,42 @@ static bool covers(uint64_t first, uint64_t count, uint64_t seq)
 	return seq >= first && seq - first < count;
 }
 
+/*
+ * A client gives a place back as it was told, on any connection, also to a later daemon; one that it has
+ * made up could be in another queue.
+ */
+static void seal_place(const struct broker *b, struct slice queue, uint64_t seq,
+    struct slice place, uint8_t seal[PLACE_SEAL])
+{
+	/* Longer than what any other use of the secret is made of. */
+	uint8_t bytes[1 + NAME_FULL_MAX + 8 + HISTORY_PLACE_MAX] = {0};
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	put_str(&w, queue);
+	put_u64(&w, seq);
+	put_rest(&w, place);
+	assert(!w.full);
+	crypto_generichash(
+	    seal, PLACE_SEAL, bytes, sizeof(bytes), b->secret, sizeof(b->secret));
+}
+
+static bool open_place(
+    const struct broker *b, const struct wire_history *m, struct history_place *p)
+{
+	uint8_t seal[PLACE_SEAL];
+	if (m->place.len < PLACE_SEAL || m->place.len > HISTORY_PLACE_MAX)
+		return false;
+	struct slice place = slice_of(m->place.data, m->place.len - PLACE_SEAL);
+	seal_place(b, m->queue, m->seq, place, seal);
+	return sodium_memcmp(seal, place.data + place.len, PLACE_SEAL) == 0 &&
+	       history_place_decode(place, p) && p->phase < PHASES;
+}
+
 void broker_ask_history(struct broker *b, struct conn *c, const struct wire_history *m)
 {
 	struct history_ask ask = {.req = m->req, .seq = m->seq, .name_len = m->queue.len};
 	struct handout *h;
-	if (!name_valid(m->queue) ||
-	    (m->place.len > 0 &&
-		(!history_place_decode(m->place, &ask.p) || ask.p.phase >= PHASES))) {
+	if (!name_valid(m->queue) || (m->place.len > 0 && !open_place(b, m, &ask.p))) {
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad HISTORY");
-		return;
-	}
-	if (!broker_may_go_on(b, c, m->queue, ask.p.queue)) {
-		broker_refuse(
-		    b, c, RMQ_E_DENIED, "the place to go on from is of another queue");
 		return;
 	}
 	memcpy(ask.name, m->queue.data, m->queue.len);
@@ -693,7 +721,7 @@ static size_t read_on(struct history *x, const struct broker_log *log)
 	return bytes;
 }
 
-static void answer(const struct history *x, uint64_t conn)
+static void answer(const struct history *x, struct conn *c)
 {
 	uint8_t bytes[ENTRIES_BYTES + 256], place[128], waits[64], list[64];
 	const struct history_place *p = x->p;
@@ -702,8 +730,13 @@ static void answer(const struct history *x, uint64_t conn)
 	bool more = p->at <= p->end && p->phase != GONE;
 	enum rmq_error code =
 	    p->queue > 0 || more || x->entries.len > 0 ? RMQ_E_OK : RMQ_E_NO_QUEUE;
-	if (more)
+	if (more) {
+		uint8_t seal[PLACE_SEAL];
 		history_place_encode(&at, p);
+		seal_place(x->b, slice_of(x->ask.name, x->ask.name_len), x->ask.seq,
+		    slice_of(at.p, at.len), seal);
+		put_rest(&at, slice_of(seal, sizeof(seal)));
+	}
 	history_waits_encode(&v, &x->ask.waits);
 	if (x->ask.waits.why > 0)
 		tags_put(&tags, HISTORY_IS_TAG_WAITS, slice_of(v.p, v.len));
@@ -711,7 +744,7 @@ static void answer(const struct history *x, uint64_t conn)
 	    &w, &(struct wire_history_is){x->ask.req, (uint8_t)code, slice_of(at.p, at.len),
 		    slice_of(tags.p, tags.len), slice_of(x->entries.p, x->entries.len)});
 	assert(!at.full && !tags.full && !w.full);
-	x->b->host.send(x->b->host.arg, conn, slice_of(w.p, w.len));
+	x->b->host.send(x->b->host.arg, c->id, slice_of(w.p, w.len));
 }
 
 size_t broker_history(struct broker *b, uint64_t conn, const struct broker_log *log)
@@ -725,8 +758,7 @@ size_t broker_history(struct broker *b, uint64_t conn, const struct broker_log *
 	x.p = &x.ask.p;
 	begin(&x);
 	size_t bytes = read_on(&x, log);
-	answer(&x, conn);
-	broker_history_told(c, x.p->queue);
+	answer(&x, c);
 	c->errand = false;
 	broker_handout_done(b, c, h);
 	return bytes;

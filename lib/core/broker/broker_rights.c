@@ -18,7 +18,6 @@
 struct conn_rights {
 	uint8_t place_len;
 	char place[NAME_FULL_MAX]; /* PLACE_HIDDEN */
-	uint32_t history;	   /* the queue that the newest answer about a history is of */
 	size_t len;
 	uint8_t list[];
 };
@@ -249,19 +248,6 @@ bool broker_may_hold(
 			return false;
 	}
 	return !c->rights || may_hear(b, c, s, text);
-}
-
-void broker_history_told(struct conn *c, uint32_t queue)
-{
-	if (c->rights)
-		c->rights->history = queue;
-}
-
-bool broker_may_go_on(
-    const struct broker *b, const struct conn *c, struct slice name, uint32_t queue)
-{
-	const struct queue *q = broker_queue_named(b, name);
-	return !c->rights || queue == 0 || queue == c->rights->history || (q && q->id == queue);
 }
 
 struct slice broker_place_tell(struct conn *c, struct slice name)

@@ -725,10 +725,6 @@ bool broker_may_hold(
  */
 #define PLACE_HIDDEN "*"
 struct slice broker_place_tell(struct conn *c, struct slice name);
-/* Whether a client may have a HISTORY of queue `name` go on in that of this number: no other one's. */
-void broker_history_told(struct conn *c, uint32_t queue);
-bool broker_may_go_on(
-    const struct broker *b, const struct conn *c, struct slice name, uint32_t queue);
 struct slice broker_place_of(const struct conn *c, struct slice told);
 
 /* ---- broker_topics.c ---- */

@@ -50,6 +50,7 @@ struct remote {
 	struct pin pin;
 	bool pinned; /* pin is what we expect there; else nobody knows */
 	bool asks;   /* it is asked who it is, before anything else */
+	bool let_in; /* by some gate: what is said in clear ends nothing from then on */
 	bool asked;  /* time has gone while a person was asked */
 	bool led;
 	struct search *search;
@@ -385,15 +386,16 @@ static bool key_changed(struct remote *r)
 static void explain_refusal(struct remote *r, const struct pin *is)
 {
 	char text[KEY_TEXT_SIZE], fingerprint[KEY_FINGERPRINT_SIZE];
+	enum rmq_error code = r->let_in ? RMQ_E_NO_DAEMON : RMQ_E_DENIED;
 	if (memcmp(is->key, r->pin.key, KEY_SIZE) != 0) {
 		key_fingerprint(is->key, fingerprint);
-		fail(r, RMQ_E_DENIED,
+		fail(r, code,
 		    "it has another key than %s says, of fingerprint %s: if that is right, remove "
 		    "its line there",
 		    r->known_nodes, fingerprint);
 	} else if (strcmp(is->name, r->pin.name) != 0 ||
 		   !raft_id_eq(is->cluster, r->pin.cluster)) {
-		fail(r, RMQ_E_DENIED,
+		fail(r, code,
 		    "it has another name, or another cluster, than %s says: if that is right, "
 		    "remove its line there",
 		    r->known_nodes);
@@ -401,8 +403,8 @@ static void explain_refusal(struct remote *r, const struct pin *is)
 		fail(r, RMQ_E_NO_DAEMON, "%s has another key now", r->keyfile);
 	} else {
 		key_print(r->own.key, text);
-		fail(r, RMQ_E_DENIED,
-		    "it does not know our key %s: ask for a line in its rights file", text);
+		fail(r, code, "it does not know our key %s: ask for a line in its rights file",
+		    text);
 	}
 }
 
@@ -556,6 +558,7 @@ static void shaking(struct remote *r, struct mono_time now)
 		;
 	if (r->step == SHAKING && client_link_up(&r->link))
 		r->step = OPEN;
+	r->let_in = true;
 }
 
 void remote_turn(struct remote *r, short revents, struct mono_time now)
