@@ -222,7 +222,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		uv_run(&gate.loop, UV_RUN_NOWAIT);
 	assert(gate.far_count == 0 && gate.clients_count == 0 && gate.budget == GATE_BUDGET);
 	assert(TAILQ_EMPTY(&gate.waiting) && LIST_EMPTY(&gate.links));
-	assert(RB_EMPTY(&gate.principals.tree) && gate.principals.links == 0);
+	/* A principal stays for a while, as does how much it has begun. */
+	assert(gate.principals.links == 0 && gate.principals.denied == 0);
 	return 0;
 }
 
