@@ -271,17 +271,16 @@ static bool pass_on(struct cluster *c, struct command *m)
 	for (unsigned i = 0; i < RAFT_KEY_SIZE; i++)
 		key |= who->key[i] != 0;
 	m->req = ++c->commands.next_req;
-	node_put_command(
-	    &w, &(struct node_command){
-		    .req = m->req,
-		    .command = (uint8_t)m->type,
-		    .name = slice_str(who->name),
-		    .key = slice_of(who->key, key ? RAFT_KEY_SIZE : 0),
-		    .id = slice_of(who->id.bytes, raft_id_none(who->id) ? 0 : RAFT_ID_SIZE),
-		    .flags = who->flags,
-		    .address = slice_str(who->address),
-		    .gate = slice_str(who->gate),
-		});
+	node_put_command(&w, &(struct node_command){
+				 .req = m->req,
+				 .command = (uint8_t)m->type,
+				 .name = slice_str(who->name),
+				 .key = slice_of(who->key, key ? RAFT_KEY_SIZE : 0),
+				 .id = raft_id_slice(&who->id),
+				 .flags = who->flags,
+				 .address = slice_str(who->address),
+				 .gate = slice_str(who->gate),
+			     });
 	assert(!w.full);
 	if (!p || !outlet_send(&p->node, &(struct slice){frame, w.len}, 1))
 		return false;

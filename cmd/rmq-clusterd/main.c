@@ -210,8 +210,6 @@ static void confine(struct cluster *c, struct daemon_options *common)
 	if (config_given(&c->config, rights))
 		sandbox_around(&box, SANDBOX_READ, c->config.rights);
 	sandbox_names(&box);
-	if (config_given(&c->config, rights))
-		sandbox_around(&box, SANDBOX_READ, c->config.rights);
 	sandbox_program(&box, SUPERVISOR_PROGRAM);
 	enum rmq_error err = daemon_options_confine(common, &box);
 	if (err)

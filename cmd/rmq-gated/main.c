@@ -92,8 +92,7 @@ static struct options parse(int argc, char **argv, struct config *config)
 
 static enum rmq_error read_rights(struct gate *g, struct reason *why)
 {
-	const struct config *config = &g->config;
-	if (!config->control.path[0] && !config_given(config, rights))
+	if (gate_is_alone(g) && !config_given(&g->config, rights))
 		return reason_set(why, RMQ_E_CONFIG,
 		    "rights: is missing: without a cluster only clients with keys are served");
 	return principals_open(g, why);

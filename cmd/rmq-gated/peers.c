@@ -312,8 +312,7 @@ void peers_changed(struct gate *g)
 		expect(g, g->view.members[i].gate);
 		expect(g, g->view.members[i].address);
 	}
-	link_net_cluster(g->peers.net,
-	    slice_of(g->view.cluster.bytes, raft_id_none(g->view.cluster) ? 0 : RAFT_ID_SIZE));
+	link_net_cluster(g->peers.net, raft_id_slice(&g->view.cluster));
 	drop_strangers(g);
 	tell_contacts(g);
 	follow(g);

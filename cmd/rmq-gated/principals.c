@@ -128,12 +128,11 @@ static const char *join(struct gate_link *l, const struct rights_granted *grante
 	struct principals *all = &l->gate->principals;
 	struct principal *p = find_or_make(all, granted->name);
 
-	if (!p) {
-		all->denied++;
+	if (!p)
 		return "out of memory";
-	}
-	p->links++;
+	all->denied--;
 	all->links++;
+	p->links++;
 	l->principal = p;
 	l->until = granted->until;
 	(void)snprintf(l->peer, sizeof(l->peer), BEHALF_KEY "%s", p->name);
@@ -158,8 +157,9 @@ void principals_begin(struct gate_link *l)
 
 	/* Whoever may not come waits for the answer to OPEN, and not for long. */
 	l->until = (struct wall_time){clock_wall().ms + GATE_DENIED_MS};
+	g->principals.denied++;
 	if (principals_ask(l, &granted)) {
-		if (++g->principals.denied > GATE_DENIED_MAX)
+		if (g->principals.denied > GATE_DENIED_MAX)
 			gate_dismiss(g, l);
 		watch_end(g, l->until);
 		return;

@@ -78,6 +78,16 @@ status_of() {
 	wait "$1" || status=$?
 }
 
+# free_port [VARIABLE]: a port on which nobody listens, in VARIABLE (PORT), which may be of an array.
+free_port() {
+	local port
+	while :; do
+		port=$((10000 + RANDOM % 20000))
+		(exec 7<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+	done
+	printf -v "${1:-PORT}" %d "$port"
+}
+
 # start_queue DIR [OPTION…]: a daemon of ./DIR, made if need be, that is ready on return.  It
 # listens on ./DIR.sock, where RMQ_SERVERS points, and logs to ./DIR.log; its pid is in QUEUE_PID.
 start_queue() {

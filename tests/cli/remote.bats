@@ -23,10 +23,7 @@ gate() {
 	[ -e gate.key ] || rmq-keygen gate.key >gate.pub
 	[ -e config/rmq/key ] || rmq-keygen config/rmq/key >me.pub
 	[ -e rights ] || printf 'admin queue="*" %s web\n' "$(cat me.pub)" >rights
-	while :; do
-		PORT=$((10000 + RANDOM % 20000))
-		(exec 7<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null || break
-	done
+	free_port
 	again "$@"
 	export RMQ_SERVERS=127.0.0.1:$PORT
 }
@@ -245,4 +242,31 @@ known() {
 	assert_output $'a\nb\nc'
 	run -0 rmq-queue show jobs sent
 	assert_output 3
+}
+
+@test "remote: noise in a handshake does not count as having been let in" {
+	gate
+	known
+	kill -TERM "$GATE_PID"
+	wait "$GATE_PID" || true
+	# At first noise, then the end that a stranger gets, and the question who it is: another key.
+	start python3 -c '
+import base64, socket, struct, sys
+s = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+open("listens", "w")
+key = base64.b64decode(sys.argv[2])
+text = lambda b: bytes([len(b)]) + b
+who = struct.pack("<IH", 0x6c716d72, 1) + text(key) + text(b"n1") + text(b"") + struct.pack("<H", 0)
+s.accept()[0].sendall(bytes([200]) * 60)
+while True:
+    c, _ = s.accept()
+    if c.recv(1, socket.MSG_PEEK) == b"?":
+        c.sendall(struct.pack("<H", len(who)) + who)
+    else:
+        c.recv(200)
+    c.close()
+' "$PORT" "$(sed 's/^rmq1://' me.pub)"
+	wait_until 10 test -e listens
+	run -77 rmq-send --timeout 10s jobs a
+	assert_output --partial "it has another key than"
 }

@@ -11,13 +11,6 @@ logged() {
 	grep -q -- "$1" gate.log
 }
 
-free_port() {
-	while :; do
-		PORT=$((10000 + RANDOM % 20000))
-		(exec 7<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null || return 0
-	done
-}
-
 public() {
 	[ -e "$1.key" ] || rmq-keygen "$1.key" >/dev/null
 	rmq-keygen -y "$1.key" | cut -d' ' -f1

@@ -12,13 +12,6 @@ logged() {
 }
 
 declare -gA TELL KEY PORT GATE
-# free_port NAME: a port on which nobody listens, in PORT[NAME].
-free_port() {
-	while :; do
-		PORT[$1]=$((10000 + RANDOM % 20000))
-		(exec 7<>"/dev/tcp/127.0.0.1/${PORT[$1]}") 2>/dev/null || return 0
-	done
-}
 
 # tell NODE LINE…: says so to the made-up rmq-clusterd of NODE.
 tell() {
@@ -32,7 +25,7 @@ node() {
 	local name=$1 fd
 	[ -e "$name.key" ] || rmq-keygen "$name.key" >/dev/null
 	KEY[$name]=$(rmq-keygen -y "$name.key" | cut -d' ' -f1)
-	[ -n "${PORT[$name]:-}" ] || free_port "$name"
+	[ -n "${PORT[$name]:-}" ] || free_port "PORT[$name]"
 	mkfifo "$name.in"
 	"$FAKENODE" "$name.ctl" <"$name.in" >"$name.out" 2>"$name.err" 3>&- &
 	STARTED+=($!)
@@ -123,7 +116,7 @@ anon_kib() {
 @test "rmq-gated: a key that others may read is refused: 77" {
 	rmq-keygen key >/dev/null
 	chmod 644 key
-	free_port n1
+	free_port "PORT[n1]"
 	run rmq-gated --name n1 --key key --gate-listen "127.0.0.1:${PORT[n1]}" --socket rmq.sock
 	assert_failure 77
 	[ ! -e rmq.sock ]
@@ -146,7 +139,7 @@ anon_kib() {
 	run rmq-gated --name n1 --key n1.key --gate-listen "127.0.0.1:${PORT[n1]}" --socket other.sock
 	assert_failure 75
 	[ ! -e other.sock ]
-	free_port other
+	free_port "PORT[other]"
 	run rmq-gated --name n1 --key n1.key --gate-listen "127.0.0.1:${PORT[other]}" --socket n1.sock
 	assert_failure 75
 	assert_line --partial "another daemon listens there"
@@ -176,7 +169,7 @@ anon_kib() {
 @test "rmq-gated: without rmq-clusterd clients are told to come back, until it is there" {
 	start_queue q
 	rmq-keygen n1.key >/dev/null
-	free_port n1
+	free_port "PORT[n1]"
 	gate n1
 	run "$RAWCLIENT" n1.sock hello 0 eof
 	assert_line --partial NOT_YET
@@ -611,7 +604,7 @@ linked() {
 	local i
 	for i in 1 2 3 4; do
 		refute logged "to n1: cut" n2.log
-		free_port other
+		free_port "PORT[other]"
 		rmq-gated --name n2 --key n2.key --gate-listen "127.0.0.1:${PORT[other]}" --control n2.ctl \
 			--socket "more$i.sock" -v >>more.log 2>&1 3>&- </dev/null &
 		STARTED+=("$!")

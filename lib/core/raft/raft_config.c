@@ -15,15 +15,14 @@ void raft_config_encode(struct writer *w, const struct raft_config *c)
 				   });
 	for (unsigned i = 0; i < c->count; i++) {
 		const struct raft_member *m = &c->members[i];
-		raft_config_member_encode(
-		    w, &(struct raft_config_member){
-			   .name = slice_str(m->name),
-			   .key = slice_of(m->key, RAFT_KEY_SIZE),
-			   .id = slice_of(m->id.bytes, raft_id_none(m->id) ? 0 : RAFT_ID_SIZE),
-			   .flags = m->flags,
-			   .address = slice_str(m->address),
-			   .gate = slice_str(m->gate),
-		       });
+		raft_config_member_encode(w, &(struct raft_config_member){
+						 .name = slice_str(m->name),
+						 .key = slice_of(m->key, RAFT_KEY_SIZE),
+						 .id = raft_id_slice(&m->id),
+						 .flags = m->flags,
+						 .address = slice_str(m->address),
+						 .gate = slice_str(m->gate),
+					     });
 	}
 }
 

@@ -98,6 +98,12 @@ static inline bool raft_id_none(struct raft_id id)
 	return raft_id_eq(id, (struct raft_id){{0}});
 }
 
+/* Its bytes, borrowed, as messages have it: empty if it is none. */
+static inline struct slice raft_id_slice(const struct raft_id *id)
+{
+	return slice_of(id->bytes, raft_id_none(*id) ? 0 : RAFT_ID_SIZE);
+}
+
 /*
  * No node's: a vote for it is for nobody, in this term and later ones.  It holds the index of the
  * configuration with which the node began that was told so.

@@ -242,21 +242,20 @@ static void note_lost(
 /* What was told of the cluster's gates are contact points after those that were given. */
 static void take_told(struct client_io *io)
 {
-	size_t count;
 	unsigned changes;
-	const struct pin *told = remote_told(io->remote, &count, &changes);
+	const struct pins *told = remote_told(io->remote, &changes);
 	if (changes == io->changes)
 		return;
 	io->changes = changes;
 	io->servers_count = io->servers_given;
-	for (size_t i = 0; i < count && io->servers_count < CLIENT_IO_SERVERS_MAX; i++) {
+	for (size_t i = 0; i < told->count && io->servers_count < CLIENT_IO_SERVERS_MAX; i++) {
 		bool known = false;
 		for (uint32_t k = 0; k < io->servers_given; k++)
 			known |= io->servers[k].kind == ADDRESS_HOST &&
-				 socket_host_same(&io->servers[k].host, &told[i].address);
+				 socket_host_same(&io->servers[k].host, &told->pins[i].address);
 		if (!known)
 			io->servers[io->servers_count++] = (struct client_address){
-			    .kind = ADDRESS_HOST, .host = told[i].address};
+			    .kind = ADDRESS_HOST, .host = told->pins[i].address};
 	}
 	client_contacts(io->client, io->servers_count);
 }
@@ -264,16 +263,10 @@ static void take_told(struct client_io *io)
 /* Only one of the gates that the contact point's cluster has told may be gone to. */
 static bool find_told(struct client_io *io, const char *text, struct socket_host *host)
 {
-	size_t count;
 	unsigned changes;
 	const char *why;
-	const struct pin *told = remote_told(io->remote, &count, &changes);
-	if (socket_host_parse(host, text, &why) != RMQ_E_OK)
-		return false;
-	for (size_t i = 0; i < count; i++)
-		if (socket_host_same(&told[i].address, host))
-			return true;
-	return false;
+	return socket_host_parse(host, text, &why) == RMQ_E_OK &&
+	       pins_find(remote_told(io->remote, &changes), host) != NULL;
 }
 
 static void begin_remote(

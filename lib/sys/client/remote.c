@@ -67,8 +67,8 @@ struct remote {
 	uint8_t *out; /* sealed */
 	size_t out_at, out_len;
 
-	struct pin told[RAFT_MEMBERS_MAX];
-	size_t told_count;
+	struct pins told; /* in: */
+	struct pin told_pins[RAFT_MEMBERS_MAX];
 	unsigned changes;
 
 	enum rmq_error error;
@@ -105,6 +105,7 @@ struct remote *remote_new(struct client_link_in *in)
 		return NULL;
 	r->in = in;
 	r->fd = -1;
+	r->told.pins = r->told_pins;
 	r->raw = malloc(RAW_CAP);
 	r->out = malloc(OUT_CAP);
 	if (r->raw && r->out && sodium_init() >= 0)
@@ -294,8 +295,7 @@ static void shake_hands(struct remote *r)
 	struct link_identity id = {.own = &r->own,
 	    .ephemeral = ephemeral,
 	    .responder = slice_str(r->pin.name),
-	    .cluster = slice_of(
-		r->pin.cluster.bytes, raft_id_none(r->pin.cluster) ? 0 : RAFT_ID_SIZE)};
+	    .cluster = raft_id_slice(&r->pin.cluster)};
 	randombytes_buf(ephemeral, sizeof(ephemeral));
 	enum rmq_error err = client_link_begin(&r->link, &id, r->pin.key, &w, on_contacts, r);
 	sodium_memzero(ephemeral, sizeof(ephemeral));
@@ -556,9 +556,10 @@ static void shaking(struct remote *r, struct mono_time now)
 		return;
 	while (r->step == SHAKING && !client_link_up(&r->link) && remote_take(r))
 		;
-	if (r->step == SHAKING && client_link_up(&r->link))
+	if (r->step == SHAKING && client_link_up(&r->link)) {
 		r->step = OPEN;
-	r->let_in = true;
+		r->let_in = true;
+	}
 }
 
 void remote_turn(struct remote *r, short revents, struct mono_time now)
@@ -715,6 +716,7 @@ static void on_contacts(void *arg, struct slice contacts)
 	struct remote *r = arg;
 	struct reader in = reader_of(contacts);
 	struct gate_contact m;
+	struct slice cluster = raft_id_slice(&r->pin.cluster);
 	struct pin told[RAFT_MEMBERS_MAX];
 	size_t count = 0;
 	memset(told, 0, sizeof(told));
@@ -727,8 +729,6 @@ static void on_contacts(void *arg, struct slice contacts)
 			return;
 		memcpy(text, m.address.data, m.address.len);
 		text[m.address.len] = '\0';
-		struct slice cluster = slice_of(
-		    r->pin.cluster.bytes, raft_id_none(r->pin.cluster) ? 0 : RAFT_ID_SIZE);
 		struct pin here;
 		if (!pin_take(&here, &r->host, m.key, m.name, cluster))
 			keep_newer(r, &here);
@@ -738,26 +738,18 @@ static void on_contacts(void *arg, struct slice contacts)
 		    !pin_take(&told[count], &host, m.key, m.name, cluster))
 			count++;
 	}
-	if (count == r->told_count && memcmp(told, r->told, count * sizeof(told[0])) == 0)
+	if (count == r->told.count && memcmp(told, r->told_pins, count * sizeof(told[0])) == 0)
 		return;
-	memcpy(r->told, told, sizeof(told));
-	r->told_count = count;
+	memcpy(r->told_pins, told, sizeof(told));
+	r->told.count = count;
 	r->changes++;
-}
-
-static const struct pin *find_told(const struct remote *r)
-{
-	for (size_t i = 0; i < r->told_count; i++)
-		if (socket_host_same(&r->told[i].address, &r->host))
-			return &r->told[i];
-	return NULL;
 }
 
 /* What is expected at r->host: as its cluster told, or as the file says. */
 static enum rmq_error find_pin(struct remote *r, struct reason *why)
 {
 	struct pins pins = {0};
-	const struct pin *told = find_told(r);
+	const struct pin *told = pins_find(&r->told, &r->host);
 	enum rmq_error err = pins_read(&pins, r->known_nodes, why);
 	if (err)
 		return err;
@@ -856,9 +848,8 @@ bool remote_asked(struct remote *r)
 	return asked;
 }
 
-const struct pin *remote_told(const struct remote *r, size_t *count, unsigned *changes)
+const struct pins *remote_told(const struct remote *r, unsigned *changes)
 {
-	*count = r->told_count;
 	*changes = r->changes;
-	return r->told;
+	return &r->told;
 }

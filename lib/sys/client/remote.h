@@ -71,6 +71,6 @@ enum rmq_error remote_error(const struct remote *r, const char **text, bool *hop
 bool remote_asked(struct remote *r);
 
 /* The gates of the cluster, as of the newest that was told; rises when they change: *changes. */
-const struct pin *remote_told(const struct remote *r, size_t *count, unsigned *changes);
+const struct pins *remote_told(const struct remote *r, unsigned *changes);
 
 #endif

@@ -19,11 +19,6 @@
 
 /* ---- one ---- */
 
-static bool has_cluster(const struct pin *p)
-{
-	return !sodium_is_zero(p->cluster.bytes, RAFT_ID_SIZE);
-}
-
 const char *pin_take(struct pin *p, const struct socket_host *address, struct slice key,
     struct slice name, struct slice cluster)
 {
@@ -40,7 +35,7 @@ const char *pin_take(struct pin *p, const struct socket_host *address, struct sl
 	memcpy(out.name, name.data, name.len);
 	if (cluster.len == sizeof(out.cluster))
 		memcpy(&out.cluster, cluster.data, cluster.len);
-	if (cluster.len > 0 && !has_cluster(&out))
+	if (cluster.len > 0 && raft_id_none(out.cluster))
 		return "its cluster's id is none";
 	*p = out;
 	return NULL;
@@ -52,7 +47,7 @@ void pin_print(const struct pin *p, char text[PIN_TEXT_SIZE])
 	char cluster[2 * RAFT_ID_SIZE + 1] = NO_CLUSTER;
 	socket_host_print(&p->address, address);
 	key_print(p->key, key);
-	if (has_cluster(p))
+	if (!raft_id_none(p->cluster))
 		(void)sodium_bin2hex(cluster, sizeof(cluster), p->cluster.bytes, RAFT_ID_SIZE);
 	int len = snprintf(text, PIN_TEXT_SIZE, "%s %s %s %s", address, key, p->name, cluster);
 	assert(len > 0 && len < (int)PIN_TEXT_SIZE);
@@ -62,7 +57,7 @@ static bool pin_same(const struct pin *a, const struct pin *b)
 {
 	return socket_host_same(&a->address, &b->address) &&
 	       memcmp(a->key, b->key, KEY_SIZE) == 0 && strcmp(a->name, b->name) == 0 &&
-	       memcmp(&a->cluster, &b->cluster, sizeof(a->cluster)) == 0;
+	       raft_id_eq(a->cluster, b->cluster);
 }
 
 /* Cuts the next word off; "": there is none. */
@@ -88,7 +83,7 @@ static bool parse_cluster(struct raft_id *id, const char *word)
 		0 ||
 	    *end || len != RAFT_ID_SIZE)
 		return false;
-	return !sodium_is_zero(id->bytes, RAFT_ID_SIZE);
+	return !raft_id_none(*id);
 }
 
 static enum rmq_error pin_parse(struct pin *p, char *line, struct reason *what)

@@ -272,7 +272,7 @@ static void put_begin(struct frames *f, const struct raft_store *s, uint64_t seq
 	struct journal_txn m = {
 	    .seq = seq,
 	    .term = s->term,
-	    .vote = slice_of(s->vote.bytes, raft_id_none(s->vote) ? 0 : RAFT_ID_SIZE),
+	    .vote = raft_id_slice(&s->vote),
 	    .commit = s->commit,
 	    .cover_index = s->cover.index,
 	    .cover_term = s->cover.term,
