@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/text.h"
 #include "core/base/units.h"
 #include "sys/process/clock.h"
 #include "sys/process/signals.h"
@@ -16,12 +17,14 @@
 
 enum rmq_error ask_fail(enum rmq_error code, const char *format, ...)
 {
+	char text[2048];
 	va_list ap;
-	fputs("rmq-cluster: ", stderr);
 	va_start(ap, format);
-	vfprintf(stderr, format, ap);
+	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	fputc('\n', stderr);
+	/* One line, whatever words it repeats. */
+	text_tame(text, strlen(text));
+	fprintf(stderr, "rmq-cluster: %s\n", text);
 	return code;
 }
 

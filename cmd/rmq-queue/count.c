@@ -120,10 +120,7 @@ static enum table_kind put(struct text *out, unsigned column, const void *row)
 		text_put_u64(out, v->messages);
 		return TABLE_NUMBER;
 	}
-	size_t before = out->len;
 	text_put(out, v->text, v->len);
-	if (!out->failed)
-		text_tame(out->data + before, v->len);
 	return TABLE_TEXT;
 }
 

@@ -93,12 +93,12 @@ static void put_details(struct text *out, const struct history_entry *e)
 	if (e->note.len > 0) {
 		detail(out, begin, "");
 		text_put_slice(out, e->note);
-		text_tame(out->data + begin, out->len - begin);
 	}
 	if (e->what == HISTORY_UNKNOWN)
 		number(out, begin, "record ", e->record);
 	if (out->len == begin)
 		text_put_char(out, '-');
+	text_tame(out->data + begin, out->len - begin);
 }
 
 static void put_line(struct text *out, const struct history_entry *e)

@@ -144,7 +144,9 @@ static void print_one(struct transfer *t, const struct envelope *e, struct slice
 	text_put_char(&t->line, ':');
 	text_put_u64(&t->line, e->seq);
 	text_put_char(&t->line, '\t');
+	size_t begin = t->line.len;
 	text_put_slice(&t->line, home);
+	text_tame(t->line.data + begin, t->line.len - begin);
 	text_put_char(&t->line, '\n');
 	fwrite(t->line.data, 1, t->line.len, stdout);
 }

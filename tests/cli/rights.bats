@@ -92,6 +92,9 @@ grants() {
 	grants 'send queue="out" user:65534' 'recv queue="in'
 	kill -HUP "$QUEUE_PID"
 	wait_until 20 grep -q "rights:2: " q.log
+	: >rights
+	kill -HUP "$QUEUE_PID"
+	wait_until 20 grep -q "rights: it grants nothing: if this is meant, add the line: none; the rights stay" q.log
 	other rmq-send out two
 	grants 'send queue="out" user:65534' "recv queue=\"secret\" expires=\"$(date -u -d '+1 second' +%FT%TZ)\" user:65534"
 	kill -HUP "$QUEUE_PID"

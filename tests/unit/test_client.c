@@ -132,9 +132,13 @@ static void on_list_end(void *arg, uint32_t req, bool more)
 	tell("end %d; ", more);
 }
 
+static char fatal_text[256];
+
 static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 {
-	(void)arg, (void)text;
+	(void)arg;
+	(void)snprintf(
+	    fatal_text, sizeof(fatal_text), "%.*s", (int)text.len, (const char *)text.data);
 	tell("fatal %d; ", code);
 }
 
@@ -1499,6 +1503,38 @@ static void a_list_goes_on_where_the_connection_broke(void **state)
 	assert_story("row a; row b; end 0; ");
 }
 
+/* What a daemon says is printed on terminals. */
+static void what_would_write_to_a_terminal_is_not_taken_from_a_daemon(void **state)
+{
+	static const char clears[] = "a\033[2J";
+	struct history_entry e = {.what = HISTORY_ARRIVED, .seq = 1};
+	uint8_t entry[HISTORY_ENTRY_MAX];
+	(void)state;
+	for (unsigned i = 0; i < 5; i++) {
+		struct writer w = writer_of(entry, sizeof(entry));
+		e.queue = slice_str(i == 4 ? clears : "a");
+		history_entry_encode(&w, &e);
+		if (i < 3)
+			client_list(client, NOW(5), slice_str(""), slice_str("*"), 10);
+		else
+			client_history(client, NOW(5), slice_str("q"), 1, slice_str(""));
+		begin(5);
+		story[0] = '\0';
+		if (i < 3)
+			DAEMON(6, listed, .req = 1, .queue = slice_str(i == 1 ? clears : "a"),
+			    .dead_letter = slice_str(i == 2 ? clears : "-"));
+		else
+			DAEMON(6, history_is, .req = 1, .entries = slice_of(entry, w.len));
+		assert_story(i == 0 ? "row a; " : i == 3 ? "" : "fatal 22; ");
+		assert_int_equal(teardown(NULL), 0);
+		assert_int_equal(setup(NULL), 0);
+	}
+	client_list(client, NOW(5), slice_str(""), slice_str("*"), 10);
+	begin(5);
+	DAEMON(6, error, RMQ_E_DENIED, slice_str("no\033[2J"));
+	assert_string_equal(fatal_text, error_text(RMQ_E_DENIED));
+}
+
 static void a_list_goes_on_where_the_daemon_stopped_looking(void **state)
 {
 	(void)state;
@@ -1714,6 +1750,7 @@ int main(void)
 	    T(a_lease_ends_when_the_daemon_says_so), T(large_messages_come_together),
 	    T(unsubscribing_without_a_connection_ends_at_once),
 	    T(a_list_goes_on_where_the_connection_broke),
+	    T(what_would_write_to_a_terminal_is_not_taken_from_a_daemon),
 	    T(a_list_goes_on_where_the_daemon_stopped_looking),
 	    T(bye_waits_for_the_last_answer),
 	    T(who_ends_without_a_connection_comes_back_to_give_back_what_it_may_hold),

@@ -367,6 +367,34 @@ static void a_bad_line_refuses_the_whole_file_and_says_why(void **state)
 	rights_file_deinit(&f);
 }
 
+/* What is there while a file is written takes no rights away. */
+static void a_file_that_is_cut_or_empty_is_refused(void **state)
+{
+	static const struct {
+		const char *text, *says;
+	} cut[] = {{"", "it grants nothing"}, {"\n", "it grants nothing"},
+	    {"# who may do what\n", "it grants nothing"},
+	    {"send queue=\"q\" KEY1 we", "does not end with a newline"},
+	    {"send queue=\"q\" KEY1 web\n#", "does not end with a newline"},
+	    {"none", "does not end with a newline"}};
+	struct rights_file f = {.groups_len = 0};
+	struct rights_granted g;
+	const char *why_not = NULL;
+	(void)state;
+	parsed(&f, "send queue=\"q\" KEY9 old\n");
+	for (size_t i = 0; i < sizeof(cut) / sizeof(cut[0]); i++) {
+		struct reason why = {""};
+		assert_int_equal(parse(&f, cut[i].text, &why), RMQ_E_CONFIG);
+		if (strncmp(why.text, "rights: ", 8) != 0 || !strstr(why.text, cut[i].says))
+			fail_msg("%s: %s", cut[i].text, why.text);
+		assert_int_equal(ask(&f, 9, "::1", &g, &why_not), RMQ_E_OK);
+	}
+	/* But it can be meant. */
+	parsed(&f, "# nobody, for now\n none\n");
+	assert_int_equal(ask(&f, 9, "::1", &g, &why_not), RMQ_E_DENIED);
+	rights_file_deinit(&f);
+}
+
 /* A list of 115 bytes for each line. */
 static void add_long(char *text, size_t size, unsigned count, const char *format)
 {
@@ -420,7 +448,7 @@ static void a_file_is_read_from_the_disk(void **state)
 	struct rights_file f = {.groups_len = 0};
 	struct rights_granted g;
 	struct reason why = {""};
-	const char *why_not = NULL, text[] = "send queue=\"q\" user:12";
+	const char *why_not = NULL, text[] = "send queue=\"q\" user:12\n";
 	int fd = mkstemp(path);
 	(void)state;
 	assert_true(fd >= 0);
@@ -451,6 +479,7 @@ int main(void)
 	    cmocka_unit_test(a_user_has_the_rights_of_all_its_groups),
 	    cmocka_unit_test(two_files_differ_for_whom_they_differ),
 	    cmocka_unit_test(a_bad_line_refuses_the_whole_file_and_says_why),
+	    cmocka_unit_test(a_file_that_is_cut_or_empty_is_refused),
 	    cmocka_unit_test(what_anybody_may_do_fits_a_list),
 	    cmocka_unit_test(a_file_is_read_from_the_disk),
 	};

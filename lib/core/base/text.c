@@ -57,11 +57,24 @@ void text_put_u64(struct text *t, uint64_t n)
 	text_put(t, digits + at, sizeof(digits) - at);
 }
 
+static bool is_control(uint8_t c)
+{
+	return c < ' ' || c == 0x7f;
+}
+
 void text_tame(char *bytes, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)bytes[i] < ' ' || bytes[i] == 0x7f)
+		if (is_control((uint8_t)bytes[i]))
 			bytes[i] = '?';
+}
+
+bool text_is_tame(struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (is_control(s.data[i]))
+			return false;
+	return true;
 }
 
 void text_shift(struct text *t, size_t len)

@@ -24,6 +24,8 @@ void text_put_u64(struct text *t, uint64_t n);
 
 /* For a line that people read: control characters become `?`, so that nothing makes its own line. */
 void text_tame(char *bytes, size_t len);
+/* Whether that would change nothing. */
+bool text_is_tame(struct slice s);
 
 /* Takes the first `len` bytes away. */
 void text_shift(struct text *t, size_t len);

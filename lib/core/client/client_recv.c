@@ -585,8 +585,9 @@ void client_on_listed(struct client *c, struct mono_time now, const struct wire_
 	struct request *r = request_find(c, m->req);
 	if (!r || m->queue.len > sizeof(r->after))
 		return;
-	/* It goes to a terminal. */
-	if (!name_valid(m->queue)) {
+	/* They go to a terminal; "-" is no queue. */
+	if (!name_valid(m->queue) || !(m->dead_letter.len == 0 || name_valid(m->dead_letter) ||
+					 slice_eq(m->dead_letter, slice_str("-")))) {
 		client_give_up(c, RMQ_E_PROTOCOL, slice_str("bad LISTED"));
 		return;
 	}
@@ -776,8 +777,10 @@ void client_on_history_is(
 	if (!tags_find(m->tags, HISTORY_IS_TAG_WAITS, &value) ||
 	    !history_waits_decode(value, &waits))
 		waits = (struct history_waits){0};
-	while (reader_left(&entries) > 0 && !entries.bad)
+	while (reader_left(&entries) > 0 && !entries.bad) {
 		history_entry_get(&entries, &e);
+		entries.bad |= e.queue.len > 0 && !name_valid(e.queue);
+	}
 	if (entries.bad || m->place.len > HISTORY_PLACE_MAX)
 		client_give_up(
 		    c, RMQ_E_PROTOCOL, slice_str("the daemon sent a bad HISTORY_IS"));

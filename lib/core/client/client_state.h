@@ -8,6 +8,7 @@
 #ifndef RMQ_CORE_CLIENT_CLIENT_STATE_H
 #define RMQ_CORE_CLIENT_CLIENT_STATE_H
 
+#include "core/base/text.h"
 #include "core/client/client.h"
 #include "core/client/held.h"
 
@@ -187,10 +188,10 @@ static inline enum rmq_error client_code(uint8_t code)
 	return error_known(code) ? (enum rmq_error)code : RMQ_E_BUG;
 }
 
-/* What is said of it: an empty text is the code's own. */
+/* What is said of it, on a terminal maybe: in place of none, or one that would write there, the code's. */
 static inline struct slice client_text(enum rmq_error code, struct slice text)
 {
-	return text.len > 0 ? text : slice_str(error_text(code));
+	return text.len > 0 && text_is_tame(text) ? text : slice_str(error_text(code));
 }
 
 /* Frames of the daemon: each in the file that owns what it is about. */

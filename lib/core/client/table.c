@@ -30,6 +30,8 @@ static enum table_kind put_value(
 	enum table_kind kind = t->from->put(out, t->column[i], row);
 	if (out->len == before)
 		text_put_char(out, '-');
+	else
+		text_tame(out->data + before, out->len - before);
 	return kind;
 }
 

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/base/text.h"
 #include "sys/client/remote.h"
 #include "sys/process/clock.h"
 #include "sys/process/log.h"
@@ -424,6 +425,8 @@ struct slice client_io_why(const struct client_io *io, enum rmq_error code, stru
 		    io->error_number ? strerror(io->error_number) : io->text);
 	else
 		snprintf(out, CLIENT_IO_WHY_MAX, "%s at %s in time", what, io->target);
+	/* A daemon may have sent us there. */
+	text_tame(out, strlen(out));
 	return slice_str(out);
 }
 

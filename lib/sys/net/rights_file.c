@@ -124,6 +124,8 @@ static bool take(void *context, char *text, struct reason *what)
 {
 	struct rights_file *f = context;
 	struct rights_line l;
+	if (strcmp(text, "none") == 0)
+		return f->none = true;
 	if (rights_line_parse(&l, text, what) != RMQ_E_OK)
 		return false;
 	struct rights_of_one *one = find(f, l.who, l.key, l.id);
@@ -150,11 +152,26 @@ static bool take(void *context, char *text, struct reason *what)
 	return false;
 }
 
+/* One that is being written, or was cut, takes no rights away. */
+static enum rmq_error check_whole(
+    const struct rights_file *f, struct slice bytes, const char *path, struct reason *why)
+{
+	if (bytes.len > 0 && bytes.data[bytes.len - 1] != '\n')
+		return reason_set(why, RMQ_E_CONFIG,
+		    "%s: its last line does not end with a newline: it may be cut", path);
+	if (RB_EMPTY(&f->all) && !f->none)
+		return reason_set(why, RMQ_E_CONFIG,
+		    "%s: it grants nothing: if this is meant, add the line: none", path);
+	return RMQ_E_OK;
+}
+
 enum rmq_error rights_file_parse(
     struct rights_file *f, struct slice bytes, const char *path, struct reason *why)
 {
 	struct rights_file fresh = {.groups_len = 0};
 	enum rmq_error err = lines_parse(bytes, path, take, &fresh, why);
+	if (!err)
+		err = check_whole(&fresh, bytes, path, why);
 	/* All of it, or nothing. */
 	rights_file_deinit(err ? &fresh : f);
 	if (!err)

@@ -5,7 +5,8 @@
  *	VERBS CONDITION... WHO [NAME]
  *
  * WHO is rmq1:KEY, user:NAME or group:NAME; empty lines and comments as of lines.h.  One bad line
- * makes the whole file invalid.  What no line grants is denied.
+ * makes the whole file invalid, as do a last line without a newline, and no line at all: such a file
+ * is being written.  The line "none" stands in one that is to grant nothing.  What no line grants is denied.
  *
  * An answer is a function of the file, of who asks and of the time alone.  So a daemon that reads
  * the file anew keeps nothing of the answers: it asks both files whether they differ.
@@ -30,6 +31,7 @@ struct rights_file {
 	struct rights_tree all; /* keys, users and groups */
 	size_t groups_len;	/* bytes of the lists of all groups */
 	size_t user_len;	/* of the user who has the longest */
+	bool none;		/* it says so */
 };
 
 /* What somebody may do. */
