@@ -171,6 +171,27 @@ known() {
 	rmq-recv -S "$UNIX" --drain jobs | cmp - <(seq 1 2000)
 }
 
+@test "remote: the queue daemon starts anew, and a client goes on over the connection that it has" {
+	gate
+	known
+	local receiver pid=$QUEUE_PID
+	rmq-recv -n 2 jobs >got 2>recv.log 3>&- &
+	receiver=$!
+	STARTED+=("$receiver")
+	rmq-send -S "$UNIX" jobs a
+	wait_until 20 grep -q a got
+	kill -9 "$pid"
+	wait "$pid" || :
+	start_queue q
+	rmq-send -S "$UNIX" jobs b
+	status_of "$receiver"
+	assert_success
+	run -0 cat got
+	assert_output $'a\nb'
+	run -0 grep -c 'client web at' gate.log
+	assert_output 1
+}
+
 @test "remote: the first of several contact points that serves it is used" {
 	gate
 	known

@@ -99,7 +99,7 @@ static struct outcome feed(struct slice said, size_t piece, unsigned takes, uint
 	size_t used;
 	establish(&c, &gate);
 	contacts_len = 0;
-	for (unsigned n = 1; said.len > 0 && !o.error && !c.over; n++) {
+	for (unsigned n = 1; said.len > 0 && !o.error; n++) {
 		size_t len = said.len < piece ? said.len : piece;
 		struct writer w = writer_of(record, sizeof(record));
 		o.error = link_send(&gate, slice_of(said.data, len), &w);

@@ -824,6 +824,28 @@ static void redirects_are_followed_and_end(void **state)
 	assert_int_equal(target.address.len, 0);
 }
 
+/* Where the way is open it is asked there first, at once; if that is of no use, as ever. */
+static void the_end_of_a_stream_does_not_lead_back(void **state)
+{
+	(void)state;
+	struct client_target target;
+	send_text(5, "a");
+	connect_at(5);
+	DAEMON(5, redirect, slice_str("unix:/x"));
+	client_disconnected(client, NOW(5));
+	assert_true(client_connect(client, NOW(5), &target));
+	client_connected(client, NOW(5), 0);
+	welcome(5, 9, 0);
+	client_stream_ended(client, NOW(2000));
+	assert_true(client_connect(client, NOW(2004), &target));
+	assert_true(slice_eq(target.address, slice_str("unix:/x")));
+	client_connected(client, NOW(2004), 0);
+	client_stream_ended(client, NOW(2005));
+	assert_false(client_connect(client, NOW(2005), &target));
+	assert_true(client_connect(client, NOW(2025), &target));
+	assert_int_equal(target.address.len, 0);
+}
+
 /* A redirect to where nobody listens, over and over: the contact point is asked again. */
 static void a_redirect_that_leads_nowhere_is_not_the_end(void **state)
 {
@@ -1721,7 +1743,8 @@ int main(void)
 	    T(a_token_of_another_length_is_none),
 	    T(no_daemon_is_told_after_the_timeout_and_not_before), T(a_timeout_of_0_tries_once),
 	    T(a_silent_daemon_times_out_and_waiting_for_input_does_not),
-	    T(redirects_are_followed_and_end), T(a_redirect_that_leads_nowhere_is_not_the_end),
+	    T(redirects_are_followed_and_end), T(the_end_of_a_stream_does_not_lead_back),
+	    T(a_redirect_that_leads_nowhere_is_not_the_end),
 	    T(who_cannot_go_where_it_is_redirected_has_its_contact_point_relay),
 	    T(contact_points_may_change),
 	    T(who_is_redirected_and_loses_it_comes_back_at_once_to_its_contact_point),

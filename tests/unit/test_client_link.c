@@ -247,12 +247,6 @@ static void streams_other_than_ours_are_refused(void **state)
 	assert_int_equal(say(FRAME(data, 2, slice_str("x")), 1000), RMQ_E_PROTOCOL);
 }
 
-static void a_gate_opens_no_stream(void **state)
-{
-	(void)state;
-	assert_int_equal(say(FRAME(open, 2, GATE_VERSION, 0, NO_TAGS), 1000), RMQ_E_PROTOCOL);
-}
-
 static struct slice contacts(uint8_t *bytes, size_t cap, unsigned count)
 {
 	struct writer w = writer_of(bytes, cap);
@@ -261,6 +255,107 @@ static struct slice contacts(uint8_t *bytes, size_t cap, unsigned count)
 					    slice_str(i ? "n2" : "n1"), slice_str("key")});
 	assert_false(w.full);
 	return slice_of(w.p, w.len);
+}
+
+/* The frame at *at of what was sent, or no frame. */
+static unsigned sent_type(struct slice s, size_t *at, struct frame *f)
+{
+	size_t used;
+	if (*at == s.len)
+		return 0;
+	assert_int_equal(frame_parse(slice_of(s.data + *at, s.len - *at), f, &used), RMQ_E_OK);
+	*at += used;
+	return f->type;
+}
+
+static void assert_next_opens(uint32_t stream)
+{
+	struct frame f;
+	struct gate_open open;
+	struct gate_credit credit;
+	struct gate_data data;
+	size_t at = 0;
+	client_link_next(&client);
+	struct slice s = sent(0, 3);
+	assert_int_equal(sent_type(s, &at, &f), GATE_TYPE_OPEN);
+	assert_true(gate_open_decode(f.payload, &open));
+	assert_int_equal(open.stream, stream);
+	assert_int_equal(sent_type(s, &at, &f), GATE_TYPE_CREDIT);
+	assert_true(gate_credit_decode(f.payload, &credit));
+	assert_int_equal(credit.stream, stream);
+	assert_int_equal(credit.bytes, GATE_WINDOW - GATE_WINDOW_FIRST);
+	assert_int_equal(sent_type(s, &at, &f), GATE_TYPE_DATA);
+	assert_true(gate_data_decode(f.payload, &data));
+	assert_int_equal(data.stream, stream);
+	assert_int_equal(at, s.len);
+	assert_int_equal(may_send(), GATE_WINDOW_FIRST - 3);
+}
+
+static void after_a_stream_the_next_one_begins_on_the_same_link(void **state)
+{
+	(void)state;
+	(void)sent(0, GATE_WINDOW_FIRST);
+	assert_int_equal(say(FRAME(data, 1, slice_str("abc")), 1000), RMQ_E_OK);
+	assert_int_equal(say(FRAME(close, 1, RMQ_E_NO_DAEMON), 1000), RMQ_E_OK);
+	assert_true(client.over);
+	assert_int_equal(in.data, 3);
+	/* The link is still listened to. */
+	uint8_t bytes[200];
+	assert_int_equal(
+	    say(FRAME(contacts, NO_TAGS, contacts(bytes, sizeof(bytes), 2)), 5), RMQ_E_OK);
+	assert_string_equal(told, "n1n2");
+	client_link_in_drop(&in);
+	assert_next_opens(2);
+	assert_int_equal(client.code, RMQ_E_OK);
+	assert_int_equal(say(FRAME(data, 2, slice_str("xy")), 1000), RMQ_E_OK);
+	assert_int_equal(in.data, 2);
+	assert_memory_equal(in.bytes, "xy", 2);
+	assert_int_equal(say(FRAME(data, 3, slice_str("z")), 1000), RMQ_E_PROTOCOL);
+}
+
+static void what_comes_of_a_stream_that_was_left_is_dropped(void **state)
+{
+	uint8_t bytes[CLIENT_LINK_CLOSE_SIZE];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	struct writer plain = writer_of(much, MUCH_MAX), none = writer_of(NULL, 0);
+	struct gate_close m;
+	struct frame f;
+	size_t used, at = 0;
+	(void)state;
+	(void)sent(0, 1);
+	/* In the middle of a DATA. */
+	struct slice s = FRAME(data, 1, slice_str("abcdefgh"));
+	assert_int_equal(say(slice_of(s.data, s.len - 5), 1000), RMQ_E_OK);
+	assert_int_equal(in.data, 3);
+	plain = writer_of(malloc(MUCH_MAX), MUCH_MAX);
+	assert_int_equal(client_link_leave(&client, &w), RMQ_E_OK);
+	assert_int_equal(
+	    link_receive(&gate, slice_of(w.p, w.len), &used, &plain, &none), RMQ_E_OK);
+	assert_int_equal(sent_type(slice_of(plain.p, plain.len), &at, &f), GATE_TYPE_CLOSE);
+	assert_true(gate_close_decode(f.payload, &m));
+	assert_int_equal(m.stream, 1);
+	free(plain.p);
+	client_link_in_drop(&in);
+	assert_int_equal(say(slice_of(s.data + s.len - 5, 5), 2), RMQ_E_OK);
+	assert_int_equal(in.data, 0);
+	assert_next_opens(2);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(say(FRAME(data, 1, slice_str("old")), 4), RMQ_E_OK);
+		assert_int_equal(say(FRAME(credit, 1, GATE_WINDOW), 1000), RMQ_E_OK);
+		assert_int_equal(say(FRAME(data, 2, slice_str("new")), 4), RMQ_E_OK);
+	}
+	assert_int_equal(say(FRAME(close, 1, RMQ_E_OK), 1000), RMQ_E_OK);
+	assert_int_equal(may_send(), GATE_WINDOW_FIRST - 3);
+	assert_false(client.over);
+	assert_int_equal(in.data, 9);
+	assert_memory_equal(in.bytes, "newnewnew", 9);
+	assert_int_equal(say(FRAME(data, 0, slice_str("z")), 1000), RMQ_E_PROTOCOL);
+}
+
+static void a_gate_opens_no_stream(void **state)
+{
+	(void)state;
+	assert_int_equal(say(FRAME(open, 2, GATE_VERSION, 0, NO_TAGS), 1000), RMQ_E_PROTOCOL);
 }
 
 static void contacts_are_told_whole(void **state)
@@ -322,7 +417,9 @@ int main(void)
 	    TEST(the_first_record_opens_the_stream_and_gives_the_window),
 	    TEST(bytes_are_sent_against_credit_only), TEST(credit_is_given_for_what_was_taken),
 	    TEST(more_than_there_is_credit_for_is_refused),
-	    TEST(streams_other_than_ours_are_refused), TEST(a_gate_opens_no_stream),
+	    TEST(streams_other_than_ours_are_refused),
+	    TEST(after_a_stream_the_next_one_begins_on_the_same_link),
+	    TEST(what_comes_of_a_stream_that_was_left_is_dropped), TEST(a_gate_opens_no_stream),
 	    TEST(contacts_are_told_whole), TEST(no_frame_makes_us_keep_more_than_its_limit),
 	    TEST(close_is_told_with_its_code_and_what_came_before),
 	    TEST(the_end_is_said_in_the_stream_and_on_the_link)};

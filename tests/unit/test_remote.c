@@ -25,6 +25,7 @@ static const struct raft_id some_cluster = {{'a', ' ', 'c', 'l', 'u', 's', 't', 
 static struct keypair gate_pair, before, after;
 static char folder[32], keyfile[64], known[64];
 static uint16_t port;
+static unsigned links, opened; /* at the gate: connections, and the newest stream */
 
 static bool knows(void *arg, enum link_role role, const uint8_t key[KEY_SIZE])
 {
@@ -39,6 +40,7 @@ static void on_up(void *arg, struct link_conn *c)
 	char own[32];
 	struct writer w = writer_of(bytes, sizeof(bytes));
 	(void)arg;
+	links++;
 	snprintf(own, sizeof(own), "127.0.0.1:%u", port);
 	size_t begin = frame_begin(&w, GATE_TYPE_CONTACTS);
 	put_tags(&w, slice_of(NULL, 0));
@@ -51,9 +53,21 @@ static void on_up(void *arg, struct link_conn *c)
 	assert_int_equal(link_conn_send(c, &piece, 1), RMQ_E_OK);
 }
 
+/* No stream is served. */
 static void on_frame(void *arg, struct link_conn *c, const struct frame *frame)
 {
-	(void)arg, (void)c, (void)frame;
+	uint8_t bytes[64];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	struct gate_open m;
+	(void)arg;
+	if (frame->type != GATE_TYPE_OPEN)
+		return;
+	assert_true(gate_open_decode(frame->payload, &m));
+	opened = m.stream;
+	gate_put_data(&w, &(struct gate_data){m.stream, slice_str("cut")});
+	gate_put_close(&w, &(struct gate_close){m.stream, RMQ_E_NO_DAEMON});
+	struct slice piece = slice_of(bytes, w.len);
+	assert_int_equal(link_conn_send(c, &piece, 1), RMQ_E_OK);
 }
 
 static void on_refused(void *arg, const char *address, const char *why)
@@ -96,6 +110,39 @@ static void assert_known(struct socket_host address, const struct keypair *pair)
 	pins_deinit(&p);
 }
 
+static void turn(uv_loop_t *loop, struct remote *r)
+{
+	struct pollfd p = remote_poll(r);
+	uv_run(loop, UV_RUN_NOWAIT);
+	(void)poll(&p, 1, 1);
+	remote_turn(r, p.revents, clock_mono());
+}
+
+/* Each stream is over as soon as it has begun; they are of one link. */
+static void streams_end(uv_loop_t *loop, struct remote *r, struct client *client)
+{
+	struct socket_host host = own_address();
+	uint64_t begin = clock_mono().ms;
+	for (unsigned i = 1; i <= 3; i++) {
+		const char *text;
+		bool hopeless;
+		while (remote_state(r) == REMOTE_UP && clock_mono().ms - begin < WAIT_MS) {
+			(void)remote_write(r, client, clock_mono());
+			turn(loop, r);
+			while (remote_take(r))
+				;
+		}
+		assert_int_equal(remote_error(r, &text, &hopeless), RMQ_E_NO_DAEMON);
+		assert_string_equal(text, "it has ended the connection: no daemon answers");
+		assert_int_equal(opened, i);
+		assert_true(remote_leave(r));
+		assert_int_equal(remote_state(r), REMOTE_IDLE);
+		remote_begin(r, &host, false, clock_mono());
+		assert_int_equal(remote_state(r), REMOTE_UP);
+	}
+	assert_int_equal(links, 1);
+}
+
 /* Connects, and waits until it has been told. */
 static void meet(uv_loop_t *loop, size_t count)
 {
@@ -114,11 +161,9 @@ static void meet(uv_loop_t *loop, size_t count)
 	const struct pins *told = NULL;
 	assert_int_equal(remote_find_files(r, &o, &why), RMQ_E_OK);
 	remote_begin(r, &host, false, clock_mono());
+	links = 0;
 	while (changes == 0 && clock_mono().ms - begin < WAIT_MS) {
-		struct pollfd p = remote_poll(r);
-		uv_run(loop, UV_RUN_NOWAIT);
-		(void)poll(&p, 1, 1);
-		remote_turn(r, p.revents, clock_mono());
+		turn(loop, r);
 		if (remote_state(r) == REMOTE_OVER) {
 			const char *text;
 			bool hopeless;
@@ -133,6 +178,7 @@ static void meet(uv_loop_t *loop, size_t count)
 		told = remote_told(r, &changes);
 	}
 	assert_int_equal(told ? told->count : 0, count);
+	streams_end(loop, r, client);
 	remote_free(r);
 	client_free(client);
 }

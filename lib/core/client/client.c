@@ -215,7 +215,8 @@ static void next_contact(struct client *c)
 
 /*
  * A daemon that served us is gone: its successor is found through the contact point that we
- * came by, which is tried first and at once.  If that is all that ever happens, not so often.
+ * came by, or through where that led if the way there is open; it is tried first and at once.  If that
+ * is all that ever happens, not so often.
  */
 static bool come_back(struct client *c, struct mono_time now)
 {
@@ -224,7 +225,8 @@ static bool come_back(struct client *c, struct mono_time now)
 	/* One that stands still is there yet: its own contact point leads to nobody else. */
 	if (c->silent && c->redirect_len == 0)
 		return false;
-	c->redirect_len = 0;
+	if (!c->way_open)
+		c->redirect_len = 0;
 	c->retry_at.ms = now.ms + client_random(c) % (QUICK_MAX_MS + 1);
 	c->quick_after.ms = now.ms + RETRY_MAX_MS;
 	return true;
@@ -262,6 +264,13 @@ void client_disconnected(struct client *c, struct mono_time now)
 	client_send_disconnected(c);
 	client_recv_disconnected(c);
 	client_note_asking(c, now);
+}
+
+void client_stream_ended(struct client *c, struct mono_time now)
+{
+	c->way_open = true;
+	client_disconnected(c, now);
+	c->way_open = false;
 }
 
 /* The contact point is still the same one: c->server was left when it redirected. */

@@ -211,6 +211,8 @@ bool client_connect(struct client *c, struct mono_time now, struct client_target
 void client_connected(struct client *c, struct mono_time now, unsigned how);
 /* The connection failed, was refused or is lost. */
 void client_disconnected(struct client *c, struct mono_time now);
+/* The same, but the way there is open: whoever is at its end knows who serves now. */
+void client_stream_ended(struct client *c, struct mono_time now);
 /*
  * None can be made to where it was redirected: it goes back to the contact point that did so, which
  * shall relay instead (HELLO_RELAY).

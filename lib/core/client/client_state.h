@@ -96,6 +96,7 @@ struct client {
 	bool hang_up;
 	char sent_away[TEXT_MAX + 1]; /* why, by the newest ERROR; "": none since WELCOME */
 	bool told;		      /* the daemon has said when and where to connect again */
+	bool way_open;		      /* to where it was redirected */
 	bool dead;		      /* fatal() was called */
 	uint32_t server;
 	uint32_t failures; /* connections lost or refused in a row */

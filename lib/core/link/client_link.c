@@ -2,12 +2,21 @@
 
 #include <assert.h>
 
-#define STREAM 1 /* its number */
 #define CONTROL_SIZE \
 	(3 * (FRAME_HEADER_SIZE + 12)) /* room for what is before DATA in a record */
 
 static_assert(CONTROL_SIZE + GATE_DATA_HEAD + GATE_DATA_MAX <= LINK_DATA_MAX,
     "one DATA fits into a record");
+
+static void begin_stream(struct client_link *c)
+{
+	c->stream++;
+	c->opened = c->over = false;
+	c->code = RMQ_E_OK;
+	gate_flow_init(&c->flow);
+	/* There is no other stream that would want the memory. */
+	gate_flow_widen(&c->flow);
+}
 
 enum rmq_error client_link_begin(struct client_link *c, const struct link_identity *id,
     const uint8_t responder[KEY_SIZE], struct writer *out,
@@ -18,9 +27,7 @@ enum rmq_error client_link_begin(struct client_link *c, const struct link_identi
 	as_client.role = LINK_CLIENT;
 	c->contacts = contacts;
 	c->arg = arg;
-	gate_flow_init(&c->flow);
-	/* There is no other stream that would want the memory. */
-	gate_flow_widen(&c->flow);
+	begin_stream(c);
 	return link_initiate(&c->link, &as_client, responder, out);
 }
 
@@ -29,7 +36,20 @@ void client_link_deinit(struct client_link *c)
 	link_deinit(&c->link);
 }
 
+void client_link_next(struct client_link *c)
+{
+	assert(c->over && !link_ended(&c->link));
+	begin_stream(c);
+}
+
 /* ---- what comes ---- */
+
+/* What a frame is about: a stream that was over when the gate said it is not minded. */
+static enum rmq_error about(const struct client_link *c, uint32_t stream, bool *minded)
+{
+	*minded = stream == c->stream && !c->over;
+	return stream > 0 && stream <= c->stream ? RMQ_E_OK : RMQ_E_PROTOCOL;
+}
 
 static enum rmq_error on_open(struct client_link *c, const struct gate_open *m)
 {
@@ -46,14 +66,19 @@ static enum rmq_error on_data(struct client_link *c, const struct gate_data *m)
 
 static enum rmq_error on_credit(struct client_link *c, const struct gate_credit *m)
 {
-	bool may = m->stream == STREAM && gate_flow_credit(&c->flow, m->bytes);
-	return may ? RMQ_E_OK : RMQ_E_PROTOCOL;
+	bool minded;
+	enum rmq_error err = about(c, m->stream, &minded);
+	if (!err && minded && !gate_flow_credit(&c->flow, m->bytes))
+		err = RMQ_E_PROTOCOL;
+	return err;
 }
 
 static enum rmq_error on_close(struct client_link *c, const struct gate_close *m)
 {
-	if (m->stream != STREAM)
-		return RMQ_E_PROTOCOL;
+	bool minded;
+	enum rmq_error err = about(c, m->stream, &minded);
+	if (err || !minded)
+		return err;
 	c->over = true;
 	c->code = error_known(m->code) ? (enum rmq_error)m->code : RMQ_E_NO_DAEMON;
 	return RMQ_E_OK;
@@ -86,16 +111,19 @@ static enum rmq_error take_frame(struct client_link *c, const struct frame *f)
 static enum rmq_error take_head(struct client_link *c, struct slice s, size_t *used)
 {
 	size_t len = load_u32(s.data);
+	bool minded;
 	*used = 0;
 	if (s.len < GATE_DATA_HEAD)
 		return RMQ_E_OK;
 	if (len < GATE_DATA_HEAD - FRAME_HEADER_SIZE || s.data[5] != 0 ||
-	    load_u16(s.data + 6) != 0 || load_u32(s.data + FRAME_HEADER_SIZE) != STREAM)
+	    load_u16(s.data + 6) != 0)
 		return RMQ_E_PROTOCOL;
 	len -= GATE_DATA_HEAD - FRAME_HEADER_SIZE;
-	if (!gate_flow_data(&c->flow, len))
+	enum rmq_error err = about(c, load_u32(s.data + FRAME_HEADER_SIZE), &minded);
+	if (err || len > GATE_WINDOW || (minded && !gate_flow_data(&c->flow, len)))
 		return RMQ_E_PROTOCOL;
 	c->coming = (uint32_t)len;
+	c->unwanted = !minded;
 	*used = GATE_DATA_HEAD;
 	return RMQ_E_OK;
 }
@@ -123,7 +151,7 @@ static enum rmq_error take_apart(
     struct client_link *c, struct client_link_in *in, const uint8_t *from, size_t len)
 {
 	enum rmq_error err = RMQ_E_OK;
-	while (len > 0 && !c->over) {
+	while (len > 0) {
 		size_t used;
 		if (c->coming == 0) {
 			err = take_next(c, slice_of(from, len), &used);
@@ -131,15 +159,17 @@ static enum rmq_error take_apart(
 				break;
 		} else {
 			used = len < c->coming ? len : c->coming;
-			if (from != in->bytes + in->data)
-				memmove(in->bytes + in->data, from, used);
-			in->data += used;
 			c->coming -= (uint32_t)used;
+			if (!c->unwanted) {
+				if (from != in->bytes + in->data)
+					memmove(in->bytes + in->data, from, used);
+				in->data += used;
+			}
 		}
 		from += used;
 		len -= used;
 	}
-	if (err || c->over)
+	if (err)
 		len = 0;
 	if (len > 0)
 		memmove(in->bytes + in->data, from, len);
@@ -179,10 +209,10 @@ uint8_t *client_link_record(
 	struct writer w = writer_of(record + LINK_LENGTH_SIZE, CONTROL_SIZE);
 	uint32_t grant = gate_flow_grant(&c->flow, waiting);
 	if (!c->opened)
-		gate_put_open(&w, &(struct gate_open){STREAM, GATE_VERSION, 0, NO_TAGS});
+		gate_put_open(&w, &(struct gate_open){c->stream, GATE_VERSION, 0, NO_TAGS});
 	c->opened = true;
 	if (grant > 0)
-		gate_put_credit(&w, &(struct gate_credit){STREAM, grant});
+		gate_put_credit(&w, &(struct gate_credit){c->stream, grant});
 	assert(!w.full);
 	*most = c->flow.may_send < GATE_DATA_MAX ? c->flow.may_send : GATE_DATA_MAX;
 	return w.p + w.len + GATE_DATA_HEAD;
@@ -197,20 +227,25 @@ enum rmq_error client_link_seal(
 	if (len > 0) {
 		uint8_t *head = record + LINK_LENGTH_SIZE + before;
 		frame_header(head, GATE_TYPE_DATA, GATE_DATA_HEAD - FRAME_HEADER_SIZE + len);
-		store_u32(head + FRAME_HEADER_SIZE, STREAM);
+		store_u32(head + FRAME_HEADER_SIZE, c->stream);
 		c->flow.may_send -= (uint32_t)len;
 	}
 	*size = plain > 0 ? plain + LINK_OVERHEAD : 0;
 	return plain > 0 ? link_seal(&c->link, record, plain) : RMQ_E_OK;
 }
 
-enum rmq_error client_link_close(struct client_link *c, struct writer *out)
+enum rmq_error client_link_leave(struct client_link *c, struct writer *out)
 {
 	uint8_t bytes[FRAME_HEADER_SIZE + 5];
 	struct writer w = writer_of(bytes, sizeof(bytes));
-	enum rmq_error err = RMQ_E_OK;
-	gate_put_close(&w, &(struct gate_close){STREAM, RMQ_E_OK});
-	if (c->opened)
-		err = link_send(&c->link, slice_of(bytes, w.len), out);
+	bool says = c->opened && !c->over;
+	c->unwanted = c->over = true;
+	gate_put_close(&w, &(struct gate_close){c->stream, RMQ_E_OK});
+	return says ? link_send(&c->link, slice_of(bytes, w.len), out) : RMQ_E_OK;
+}
+
+enum rmq_error client_link_close(struct client_link *c, struct writer *out)
+{
+	enum rmq_error err = client_link_leave(c, out);
 	return err ? err : link_close(&c->link, out);
 }

@@ -1,6 +1,6 @@
 /*
- * A client's connection through a gate: one stream (gate_wire.h) over an encrypted link of role
- * CLIENT.  Pure, as link.h, which it is made of.
+ * A client's connection through a gate: one stream (gate_wire.h) at a time over an encrypted link of
+ * role CLIENT, which outlives its streams.  Pure, as link.h, which it is made of.
  *
  * What comes is opened to where the stream's bytes are wanted, and what goes is sealed where it
  * was put: so each byte is copied once on its way out, and on its way in mostly not at all.
@@ -18,9 +18,11 @@
 struct client_link {
 	struct link link;
 	struct gate_flow flow;
-	bool opened;	 /* OPEN was put into a record */
+	uint32_t stream; /* the newest one's number */
+	bool opened;	 /* its OPEN was put into a record */
 	uint32_t coming; /* bytes of the newest DATA that have not come yet */
-	bool over;	 /* nothing more comes */
+	bool unwanted;	 /* these are of a stream that is over */
+	bool over;	 /* nothing more comes of the stream */
 	enum rmq_error code;
 	/* The gates of the cluster: GATE_CONTACT each, borrowed for the call. */
 	void (*contacts)(void *arg, struct slice contacts);
@@ -39,6 +41,15 @@ struct client_link_in {
 	size_t data;
 	size_t end;
 };
+
+/* The stream's bytes are not wanted. */
+static inline void client_link_in_drop(struct client_link_in *in)
+{
+	in->end -= in->data;
+	if (in->end > 0)
+		memmove(in->bytes, in->bytes + in->data, in->end);
+	in->data = 0;
+}
 
 /*
  * Begins, as link_initiate() does, whose errors it has; what is put into `out` is sent.
@@ -67,7 +78,7 @@ static inline bool client_link_room(const struct client_link_in *in)
 /*
  * Takes one message or record, as link_receive() does, whose errors it has; there must be room in
  * `in`.  RMQ_E_PROTOCOL as well: what came is not what a gate says.  c->over: the stream is at its
- * end, by the gate's CLOSE (with c->code) or the link's; all before it is in `in`.
+ * end, by the gate's CLOSE (with c->code) or the link's (link_ended()); all before it is in `in`.
  */
 enum rmq_error client_link_receive(struct client_link *c, struct slice raw, size_t *used,
     struct client_link_in *in, struct writer *out) __attribute__((warn_unused_result));
@@ -83,6 +94,12 @@ uint8_t *client_link_record(
     struct client_link *c, uint8_t *record, size_t waiting, size_t *most);
 enum rmq_error client_link_seal(struct client_link *c, uint8_t *record, const uint8_t *place,
     size_t len, size_t *size) __attribute__((warn_unused_result));
+
+/* Appends the stream's end, if it is not over: what comes of it is dropped.  Errors as of link_send(). */
+enum rmq_error client_link_leave(struct client_link *c, struct writer *out)
+    __attribute__((warn_unused_result));
+/* Another stream, after one that is over, if the link is not. */
+void client_link_next(struct client_link *c);
 
 /* Appends the end of the stream and of the link, CLIENT_LINK_CLOSE_SIZE bytes at most. */
 #define CLIENT_LINK_CLOSE_SIZE (2 * LINK_OVERHEAD + FRAME_HEADER_SIZE + 5)

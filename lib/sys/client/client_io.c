@@ -152,17 +152,23 @@ void client_io_close(struct client_io *io)
 	io->memory = NULL;
 }
 
-static void disconnect(struct client_io *io)
+/* alive: something has come just now, which is the cause: then a gate's link is kept. */
+static void disconnect(struct client_io *io, bool alive)
 {
+	bool kept = io->fd < 0 && alive && remote_leave(io->remote);
 	if (io->fd >= 0)
 		close(io->fd);
 	io->fd = -1;
-	if (io->remote)
+	if (!kept && io->remote)
 		remote_end(io->remote);
 	if (io->command.pid)
 		end_command(io, client_hangs_up(io->client) ? 0 : COMMAND_END_MS);
-	io->in.data = io->in.end = 0;
-	client_disconnected(io->client, clock_mono());
+	if (kept) {
+		client_stream_ended(io->client, clock_mono());
+	} else {
+		io->in.data = io->in.end = 0;
+		client_disconnected(io->client, clock_mono());
+	}
 }
 
 /* ---- connecting ---- */
@@ -315,6 +321,8 @@ static void connect_to(
 {
 	const struct client_address *a = &io->servers[target->server];
 	io->unix_path = false;
+	if (io->remote && a->kind != ADDRESS_HOST)
+		remote_end(io->remote);
 	if (target->address.len > 0) {
 		follow(io, target, now);
 		return;
@@ -347,15 +355,17 @@ static void remote_failed(struct client_io *io, struct mono_time now)
 	if (io->error != RMQ_E_DENIED || client_welcomed(io->client))
 		io->denied = 0;
 	io->dialling = false;
-	remote_end(io->remote);
-	io->in.data = io->in.end = 0;
+	bool kept = remote_leave(io->remote);
 	if (dialling && io->led && !hopeless) {
 		if (socket_host_parse(&host, io->target, &why) == RMQ_E_OK)
 			note_lost(io, &host, now);
 		client_unreachable(io->client, now);
 		return;
 	}
-	client_disconnected(io->client, now);
+	if (kept)
+		client_stream_ended(io->client, now);
+	else
+		client_disconnected(io->client, now);
 	if (hopeless)
 		client_fail(io->client, io->error, slice_str(io->text));
 	else if (io->error == RMQ_E_DENIED && all_deny(io))
@@ -530,7 +540,7 @@ struct pollfd client_io_prepare(struct client_io *io, int *timeout_ms)
 	if (io->remote)
 		remote_turn(io->remote, 0, now);
 	if (client_hangs_up(io->client) && connected(io))
-		disconnect(io);
+		disconnect(io, false);
 	try_connect(io, now);
 	/* A connection that failed may have been the last one to try. */
 	client_tick(io->client, now);
@@ -567,7 +577,7 @@ static bool take_in(struct client_io *io)
 		memmove(in->bytes, in->bytes + used, in->end);
 	if (!client_hangs_up(io->client))
 		return true;
-	disconnect(io);
+	disconnect(io, true);
 	return false;
 }
 
@@ -603,7 +613,7 @@ void client_io_turn(struct client_io *io, short revents)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
-		disconnect(io);
+		disconnect(io, false);
 		return;
 	}
 	in->data += (size_t)n;

@@ -25,7 +25,7 @@
 #define LOOKUP_MS    15000 /* for name servers to answer: the first may not, for 5 s */
 #define HANDSHAKE_MS 3000  /* for a gate that has accepted */
 #define RAW_CAP	     (2 * LINK_STEP_MAX)
-#define OUT_CAP	     (2 * CLIENT_LINK_RECORD_MAX)
+#define OUT_CAP	     (2 * CLIENT_LINK_RECORD_MAX + CLIENT_LINK_CLOSE_SIZE)
 #define KEEPALIVE_S  5
 #define CHECKS	     3
 
@@ -130,6 +130,7 @@ static void close_socket(struct remote *r)
 	r->fd = -1;
 	r->full = false;
 	r->raw_at = r->raw_len = r->out_at = r->out_len = 0;
+	r->in->data = r->in->end = 0;
 	if (r->has_link)
 		client_link_deinit(&r->link);
 	r->has_link = false;
@@ -140,7 +141,7 @@ static void say_end(struct remote *r)
 {
 	uint8_t bytes[CLIENT_LINK_CLOSE_SIZE];
 	struct writer w = writer_of(bytes, sizeof(bytes));
-	if (r->step == OPEN && r->out_at == r->out_len && client_link_up(&r->link) &&
+	if (r->has_link && r->out_at == r->out_len && client_link_up(&r->link) &&
 	    client_link_close(&r->link, &w) == RMQ_E_OK)
 		(void)send(r->fd, w.p, w.len, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
@@ -158,6 +159,47 @@ void remote_end(struct remote *r)
 	r->step = NOTHING;
 }
 
+bool remote_rests(const struct remote *r)
+{
+	return r->has_link && (r->step == NOTHING || r->step == ENDED);
+}
+
+static bool send_out(struct remote *r);
+
+/* Takes what has come for a stream that is over: then nothing of it is left. */
+static void take_rest(struct remote *r)
+{
+	struct writer none = writer_of(NULL, 0);
+	enum rmq_error err = RMQ_E_OK;
+	size_t used = 1;
+	client_link_in_drop(r->in);
+	while (!err && used > 0) {
+		err = client_link_receive(&r->link,
+		    slice_of(r->raw + r->raw_at, r->raw_len - r->raw_at), &used, r->in, &none);
+		r->raw_at += err ? 0 : used;
+	}
+	if (err || link_ended(&r->link.link))
+		close_socket(r);
+	else
+		(void)send_out(r);
+}
+
+bool remote_leave(struct remote *r)
+{
+	struct writer w = writer_of(r->out, OUT_CAP);
+	w.len = r->out_len;
+	if (r->step == OPEN && client_link_up(&r->link) &&
+	    client_link_leave(&r->link, &w) == RMQ_E_OK) {
+		r->out_len = w.len;
+		r->step = NOTHING;
+		take_rest(r);
+	} else if (!remote_rests(r)) {
+		remote_end(r);
+	}
+	r->step = NOTHING;
+	return r->has_link;
+}
+
 void remote_free(struct remote *r)
 {
 	if (!r)
@@ -169,15 +211,31 @@ void remote_free(struct remote *r)
 	free(r);
 }
 
+static void say(struct remote *r, enum rmq_error code, const char *format, va_list args)
+{
+	r->step = ENDED;
+	r->error = code;
+	(void)vsnprintf(r->text, sizeof(r->text), format, args);
+}
+
 static __attribute__((format(printf, 3, 4))) void fail(
     struct remote *r, enum rmq_error code, const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
 	remote_end(r);
-	r->step = ENDED;
-	r->error = code;
-	(void)vsnprintf(r->text, sizeof(r->text), format, args);
+	say(r, code, format, args);
+	va_end(args);
+}
+
+/* The stream is over, but the gate may have another one. */
+static __attribute__((format(printf, 2, 3))) void fail_stream(
+    struct remote *r, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	(void)remote_leave(r);
+	say(r, RMQ_E_NO_DAEMON, format, args);
 	va_end(args);
 }
 
@@ -453,7 +511,9 @@ static void take_who(struct remote *r, struct slice bytes, struct mono_time now)
 
 static void cut(struct remote *r, int error, struct mono_time now)
 {
-	if (r->step == OPEN) {
+	if (remote_rests(r)) {
+		close_socket(r);
+	} else if (r->step == OPEN) {
 		fail(r, RMQ_E_NO_DAEMON, "%s",
 		    error ? strerror(error) : "the connection was cut");
 	} else if (error) {
@@ -517,10 +577,12 @@ static void ended(struct remote *r)
 	else if (code == RMQ_E_DENIED)
 		fail(r, code,
 		    "it does not let us in: our key has no rights now, or not from here");
+	else if (code == RMQ_E_NO_DAEMON || code == RMQ_E_LIMIT)
+		fail_stream(r, "it has ended the connection: %s", error_text(code));
 	else if (code)
 		fail(r, RMQ_E_NO_DAEMON, "it has ended the connection: %s", error_text(code));
 	else
-		fail(r, RMQ_E_NO_DAEMON, "it has ended the connection");
+		fail_stream(r, "it has ended the connection");
 }
 
 bool remote_take(struct remote *r)
@@ -584,6 +646,10 @@ void remote_turn(struct remote *r, short revents, struct mono_time now)
 			break;
 		case NOTHING:
 		case ENDED:
+			if (r->has_link)
+				(void)read_raw(r, now);
+			if (r->has_link)
+				take_rest(r);
 			break;
 		}
 	}
@@ -628,7 +694,7 @@ static bool fill(struct remote *r, struct client *client, struct mono_time now)
 			return false;
 		}
 		r->out_len += size;
-	} while (size > 0 && len == most && OUT_CAP - r->out_len >= CLIENT_LINK_RECORD_MAX);
+	} while (size > 0 && len == most && r->out_len <= CLIENT_LINK_RECORD_MAX);
 	return r->out_len > 0;
 }
 
@@ -784,13 +850,17 @@ void remote_begin(
 {
 	struct addrinfo *list = NULL;
 	struct reason why;
-	remote_end(r);
 	r->error = RMQ_E_OK;
 	r->hopeless = false;
 	r->text[0] = '\0';
-	r->host = *host;
 	r->led = led;
-	r->in->data = r->in->end = 0;
+	if (remote_rests(r) && socket_host_same(&r->host, host)) {
+		client_link_next(&r->link);
+		r->step = OPEN;
+		return;
+	}
+	remote_end(r);
+	r->host = *host;
 	if (!read_key(r))
 		return;
 	enum rmq_error err = find_pin(r, &why);

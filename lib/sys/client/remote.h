@@ -1,6 +1,7 @@
 /*
  * A client's connection with a gate, over TCP and encrypted, for poll(2): looks up the name, tries its
  * addresses one after the other, sees to first contact, shows its key, and then carries one stream.
+ * When that is over and the link is not, the link is kept for the next one.
  *
  * What it knows of gates is in the file of known nodes, and what members of their cluster have told on
  * a connection: that lasts as long as the process, and where it is about an address in the file, is
@@ -35,7 +36,10 @@ enum rmq_error remote_find_files(struct remote *r, const struct client_options *
 /* Legal of NULL.  Ends a connection as remote_end() does. */
 void remote_free(struct remote *r);
 
-/* Begins one; it is IDLE or OVER.  led: there by a REDIRECT, to one that remote_told() knows. */
+/*
+ * Begins one; it is IDLE or OVER.  led: there by a REDIRECT, to one that remote_told() knows.  It is UP
+ * at once where a link is up.
+ */
 void remote_begin(
     struct remote *r, const struct socket_host *host, bool led, struct mono_time now);
 
@@ -56,7 +60,13 @@ bool remote_take(struct remote *r) __attribute__((warn_unused_result));
 /* Writes the client's output as far as there is credit and the socket takes it; true: that is full. */
 bool remote_write(struct remote *r, struct client *client, struct mono_time now);
 
-/* Ends it at once; IDLE after it. */
+/*
+ * Ends the stream; IDLE after it.  Its link is kept if it is up, which is said (remote_rests()): until
+ * remote_end(), or a connection to elsewhere begins, or the gate ends it, remote_turn() and remote_poll() go on.
+ */
+bool remote_leave(struct remote *r);
+bool remote_rests(const struct remote *r);
+/* Ends it at once, with its link; IDLE after it. */
 void remote_end(struct remote *r);
 /* The same, but all that was written arrives before, if that takes no longer than `most_ms`. */
 void remote_finish(struct remote *r, uint64_t most_ms);
