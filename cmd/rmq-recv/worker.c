@@ -343,14 +343,15 @@ static void start_runs(struct worker *w)
 static void reap(struct worker *w)
 {
 	struct signalfd_siginfo info;
-	pid_t pid;
 	int status;
 	while (read(w->children, &info, sizeof(info)) > 0)
 		;
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		for (uint32_t i = 0; i < w->o->work.config.parallel; i++)
-			if (w->runs[i].pid == pid)
-				run_reaped(&w->runs[i], status, printer_text(&w->errors));
+	/* Other children are the connection's. */
+	for (uint32_t i = 0; i < w->o->work.config.parallel; i++) {
+		struct run *r = &w->runs[i];
+		if (r->pid > 0 && !r->reaped && waitpid(r->pid, &status, WNOHANG) > 0)
+			run_reaped(r, status, printer_text(&w->errors));
+	}
 }
 
 /* ---- messages ---- */

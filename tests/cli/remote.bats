@@ -90,6 +90,16 @@ known() {
 @test "remote: on a terminal it is asked about" {
 	gate
 	say() { script -qec "rmq-send jobs a" /dev/null; }
+	# ^C ends it by the signal.
+	mkfifo keys
+	env --default-signal=INT script -qefc "rmq-send jobs a" said >/dev/null <keys 3>&- &
+	STARTED+=($!)
+	exec 8>keys
+	wait_until 20 grep -q 'yes/no' said
+	printf '\003' >&8
+	exec 8>&-
+	status_of $!
+	assert_equal "$status" 130
 	run -77 say <<<no
 	assert_output --partial "$(cat gate.pub)"
 	assert_output --partial "its key is not trusted"
@@ -136,8 +146,12 @@ known() {
 	rm config/rmq/key
 	run -78 rmq-send jobs a
 	assert_output --partial "rmq-send: jobs: there is no key $PWD/config/rmq/key: make one: rmq-keygen"
-	# Who needs none is not asked for one.
+	# Who needs none is not asked for one, and is tried whatever others need.
 	run -0 rmq-send -S "$UNIX" jobs a
+	run -0 rmq-send -S "$RMQ_SERVERS,$UNIX" jobs b
+	run -75 rmq-send --timeout 0 -S "unix:none.sock,$RMQ_SERVERS" jobs c
+	assert_output --regexp "none.sock.*there is no key|there is no key"
+	run -78 rmq-send -S "127.0.0.1:1,$RMQ_SERVERS" jobs d
 }
 
 @test "remote: nobody there is said in time, with the address and why" {
@@ -219,6 +233,8 @@ known() {
 	run -75 rmq-send --timeout 50ms -S "exec:echo no host >&2; exit 3" jobs a
 	assert_line "no host"
 	assert_line --partial "no daemon answers at exec:echo no host >&2; exit 3 (it ended with status 3)"
+	run -69 rmq-recv --timeout 0 -S "exec:sleep 0.1 & exit 4" jobs true
+	assert_line --partial "(it ended with status 4)"
 }
 
 @test "remote: a gate's key is changed while clients go on, and learn the new one" {

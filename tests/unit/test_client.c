@@ -824,6 +824,27 @@ static void redirects_are_followed_and_end(void **state)
 	assert_int_equal(target.address.len, 0);
 }
 
+/* A command that is the way asks for a password, perhaps. */
+static void the_way_to_a_daemon_may_take_longer_than_its_answer(void **state)
+{
+	(void)state;
+	struct client_target target;
+	setup_config(&(struct client_config){2, 16, 60000, 7, false});
+	send_text(5, "a");
+	for (int i = 0; i < 2; i++) {
+		uint64_t begin = 5 + (uint64_t)i * 40000, way = i ? 0 : 27000;
+		assert_true(client_connect(client, NOW(begin), &target));
+		if (way > 0)
+			client_way_takes(client, way);
+		client_connected(client, NOW(begin), 0);
+		client_tick(client, NOW(begin + way + 2999));
+		assert_false(client_hangs_up(client));
+		client_tick(client, NOW(begin + way + 3000));
+		assert_true(client_hangs_up(client));
+		client_disconnected(client, NOW(begin + way + 3000));
+	}
+}
+
 /* Where the way is open it is asked there first, at once; if that is of no use, as ever. */
 static void the_end_of_a_stream_does_not_lead_back(void **state)
 {
@@ -1744,6 +1765,7 @@ int main(void)
 	    T(no_daemon_is_told_after_the_timeout_and_not_before), T(a_timeout_of_0_tries_once),
 	    T(a_silent_daemon_times_out_and_waiting_for_input_does_not),
 	    T(redirects_are_followed_and_end), T(the_end_of_a_stream_does_not_lead_back),
+	    T(the_way_to_a_daemon_may_take_longer_than_its_answer),
 	    T(a_redirect_that_leads_nowhere_is_not_the_end),
 	    T(who_cannot_go_where_it_is_redirected_has_its_contact_point_relay),
 	    T(contact_points_may_change),

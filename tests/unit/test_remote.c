@@ -125,14 +125,14 @@ static void streams_end(uv_loop_t *loop, struct remote *r, struct client *client
 	uint64_t begin = clock_mono().ms;
 	for (unsigned i = 1; i <= 3; i++) {
 		const char *text;
-		bool hopeless;
+		bool ours;
 		while (remote_state(r) == REMOTE_UP && clock_mono().ms - begin < WAIT_MS) {
 			(void)remote_write(r, client, clock_mono());
 			turn(loop, r);
 			while (remote_take(r))
 				;
 		}
-		assert_int_equal(remote_error(r, &text, &hopeless), RMQ_E_NO_DAEMON);
+		assert_int_equal(remote_error(r, &text, &ours), RMQ_E_NO_DAEMON);
 		assert_string_equal(text, "it has ended the connection: no daemon answers");
 		assert_int_equal(opened, i);
 		assert_true(remote_leave(r));
@@ -166,8 +166,8 @@ static void meet(uv_loop_t *loop, size_t count)
 		turn(loop, r);
 		if (remote_state(r) == REMOTE_OVER) {
 			const char *text;
-			bool hopeless;
-			(void)remote_error(r, &text, &hopeless);
+			bool ours;
+			(void)remote_error(r, &text, &ours);
 			fail_msg("%s", text);
 		}
 		/* Its first record is the end of the handshake. */

@@ -149,6 +149,12 @@ void client_connected(struct client *c, struct mono_time now, unsigned how)
 	client_send_hello(c);
 }
 
+void client_way_takes(struct client *c, uint64_t ms)
+{
+	assert(c->state == CONNECTING);
+	c->way_ms = ms;
+}
+
 static bool has_others(const struct client *c)
 {
 	return c->config.servers > 1 || c->redirect_len > 0;
@@ -159,7 +165,7 @@ static uint64_t greeting_due_ms(const struct client *c)
 {
 	if (c->state != GREETING || c->hang_up || !has_others(c))
 		return CLIENT_FOREVER;
-	return c->greeted.ms + GREETING_MS;
+	return c->greeted.ms + GREETING_MS + c->way_ms;
 }
 
 /* Whether the daemon owes it nothing now, and may say something at any time. */
@@ -257,6 +263,7 @@ void client_disconnected(struct client *c, struct mono_time now)
 		back_off(c, now);
 	c->told = c->silent = c->ping_out = c->ping_wanted = false;
 	c->in_left = 0;
+	c->way_ms = 0;
 	if (c->state == READY)
 		c->apart = now;
 	c->state = APART;

@@ -207,6 +207,8 @@ struct client_target {
  */
 bool client_connect(struct client *c, struct mono_time now, struct client_target *target)
     __attribute__((warn_unused_result));
+/* So long the way to the daemon itself may take on top, once the next connection is made. */
+void client_way_takes(struct client *c, uint64_t ms);
 /* how: HELLO_FAR, if there is another process than the daemon at the other end, or 0. */
 void client_connected(struct client *c, struct mono_time now, unsigned how);
 /* The connection failed, was refused or is lost. */

@@ -110,6 +110,7 @@ struct client {
 	unsigned how; /* HELLO_FAR or 0, of this connection */
 	struct mono_time retry_at;
 	struct mono_time greeted;     /* HELLO was said */
+	uint64_t way_ms;	      /* before an answer to it may be late */
 	struct mono_time quick_after; /* no quick attempt before that */
 
 	uint64_t session;

@@ -18,8 +18,9 @@
 #include "sys/process/log.h"
 
 #define IN_CAP	       (256u << 10)
-#define FINISH_MS      1000 /* for what was written to arrive, at the end */
-#define COMMAND_END_MS 200  /* for a command to end that has closed its connection */
+#define FINISH_MS      1000  /* for what was written to arrive, at the end */
+#define COMMAND_END_MS 200   /* for a command to end that has closed its connection */
+#define COMMAND_WAY_MS 27000 /* for one to reach a daemon: it may ask for a password */
 #define LOST_MS	       60000 /* before it is tried again to go to where it was redirected in vain */
 
 static_assert(
@@ -51,15 +52,16 @@ static enum rmq_error parse_servers(
 static enum rmq_error prepare_remote(
     struct client_io *io, const struct client_options *o, struct reason *why)
 {
-	bool wanted = false;
+	uint32_t wanted = 0;
 	for (uint32_t i = 0; i < io->servers_count; i++)
-		wanted |= io->servers[i].kind == ADDRESS_HOST;
-	if (!wanted)
+		wanted += io->servers[i].kind == ADDRESS_HOST;
+	if (wanted == 0)
 		return RMQ_E_OK;
 	io->remote = remote_new(&io->in);
 	if (!io->remote)
 		return reason_set(why, RMQ_E_LIMIT, "out of memory");
-	return remote_find_files(io->remote, o, why);
+	enum rmq_error err = remote_find_files(io->remote, o, why);
+	return wanted == io->servers_count ? err : RMQ_E_OK;
 }
 
 /* Differs between processes and in time: all that jitter needs. */
@@ -156,6 +158,8 @@ void client_io_close(struct client_io *io)
 static void disconnect(struct client_io *io, bool alive)
 {
 	bool kept = io->fd < 0 && alive && remote_leave(io->remote);
+	if (client_welcomed(io->client))
+		io->refusal[0] = '\0';
 	if (io->fd >= 0)
 		close(io->fd);
 	io->fd = -1;
@@ -186,11 +190,14 @@ static void fail_denied_unix(struct client_io *io, const char *path)
 	client_fail(io->client, RMQ_E_DENIED, slice_of(text, (size_t)len));
 }
 
-static void fail_at_target(struct client_io *io, enum rmq_error code)
+/* Says with whom we will not come to terms. */
+static void note_refusal(struct client_io *io, bool ours)
 {
-	char text[CLIENT_IO_WHY_MAX];
-	snprintf(text, sizeof(text), "%s: %s", io->target, io->text);
-	client_fail(io->client, code, slice_str(text));
+	if (ours)
+		snprintf(io->refusal, sizeof(io->refusal), "%s", io->text);
+	else
+		snprintf(io->refusal, sizeof(io->refusal), "%s: %.*s", io->target,
+		    (int)(sizeof(io->refusal) - sizeof(io->target) - 2), io->text);
 }
 
 /* One of several may want us, a single one will not begin to. */
@@ -222,10 +229,13 @@ static void connect_command(struct client_io *io, const char *text, struct mono_
 {
 	io->error_number = command_start(&io->command, text, &io->fd);
 	io->error = io->error_number ? RMQ_E_NO_DAEMON : RMQ_E_OK;
-	if (io->error)
+	io->denied = 0;
+	if (io->error) {
 		client_disconnected(io->client, now);
-	else
-		client_connected(io->client, now, HELLO_FAR);
+		return;
+	}
+	client_way_takes(io->client, COMMAND_WAY_MS);
+	client_connected(io->client, now, HELLO_FAR);
 }
 
 static struct lost *find_lost(struct client_io *io, const struct socket_host *host)
@@ -346,17 +356,20 @@ static void connect_to(
 static void remote_failed(struct client_io *io, struct mono_time now)
 {
 	const char *text;
-	bool hopeless, dialling = io->dialling;
+	bool ours, dialling = io->dialling;
 	struct socket_host host;
 	const char *why;
-	io->error = remote_error(io->remote, &text, &hopeless);
+	io->error = remote_error(io->remote, &text, &ours);
 	io->error_number = 0;
 	snprintf(io->text, sizeof(io->text), "%s", text);
-	if (io->error != RMQ_E_DENIED || client_welcomed(io->client))
+	bool refused = io->error != RMQ_E_NO_DAEMON;
+	if (client_welcomed(io->client))
+		io->refusal[0] = '\0';
+	if (!refused || client_welcomed(io->client))
 		io->denied = 0;
 	io->dialling = false;
 	bool kept = remote_leave(io->remote);
-	if (dialling && io->led && !hopeless) {
+	if (dialling && io->led) {
 		if (socket_host_parse(&host, io->target, &why) == RMQ_E_OK)
 			note_lost(io, &host, now);
 		client_unreachable(io->client, now);
@@ -366,10 +379,10 @@ static void remote_failed(struct client_io *io, struct mono_time now)
 		client_stream_ended(io->client, now);
 	else
 		client_disconnected(io->client, now);
-	if (hopeless)
-		client_fail(io->client, io->error, slice_str(io->text));
-	else if (io->error == RMQ_E_DENIED && all_deny(io))
-		fail_at_target(io, io->error);
+	if (refused)
+		note_refusal(io, ours);
+	if (refused && all_deny(io))
+		client_fail(io->client, io->error, slice_str(io->refusal));
 }
 
 static void try_connect(struct client_io *io, struct mono_time now)
@@ -430,11 +443,14 @@ struct slice client_io_why(const struct client_io *io, enum rmq_error code, stru
 	if (code != RMQ_E_NO_DAEMON)
 		return text;
 	const char *what = error_text(code);
+	int len;
 	if (io->error)
-		snprintf(out, CLIENT_IO_WHY_MAX, "%s at %s (%s)", what, io->target,
+		len = snprintf(out, CLIENT_IO_WHY_MAX, "%s at %s (%s)", what, io->target,
 		    io->error_number ? strerror(io->error_number) : io->text);
 	else
-		snprintf(out, CLIENT_IO_WHY_MAX, "%s at %s in time", what, io->target);
+		len = snprintf(out, CLIENT_IO_WHY_MAX, "%s at %s in time", what, io->target);
+	if (io->refusal[0] && (!io->error || io->error == RMQ_E_NO_DAEMON))
+		snprintf(out + len, CLIENT_IO_WHY_MAX - (size_t)len, "; %s", io->refusal);
 	/* A daemon may have sent us there. */
 	text_tame(out, strlen(out));
 	return slice_str(out);

@@ -39,9 +39,12 @@ struct client_io {
 	int fd;			/* not of `remote`.  -1: not connected */
 	struct remote *remote;	/* NULL: not needed yet */
 	struct command command;
-	bool dialling;	 /* the client waits for a connection of `remote` */
-	bool led;	 /* … to where it was redirected */
-	uint32_t denied; /* contact points in a row that want nothing to do with us */
+	bool dialling; /* the client waits for a connection of `remote` */
+	bool led;      /* … to where it was redirected */
+	/* Contact points in a row that want nothing to do with us, or for which we lack something. */
+	uint32_t denied;
+	char refusal
+	    [CLIENT_IO_TEXT_MAX]; /* … what the newest one that does said, since one served us */
 	struct lost {
 		struct socket_host host; /* which cannot be reached */
 		struct mono_time until;
@@ -92,9 +95,9 @@ bool client_io_bye(struct client_io *io, int extra_fd, uint64_t most_ms);
 
 /*
  * Why the client has given up, for its host's fatal(): of NO_DAEMON which contact point did not answer,
- * and why; in `out`, or what the client said.
+ * and why, and which one refused; in `out`, or what the client said.
  */
-#define CLIENT_IO_WHY_MAX (CLIENT_ADDRESS_TEXT_SIZE + CLIENT_IO_TEXT_MAX + 64)
+#define CLIENT_IO_WHY_MAX (CLIENT_ADDRESS_TEXT_SIZE + 2 * CLIENT_IO_TEXT_MAX + 64)
 struct slice client_io_why(const struct client_io *io, enum rmq_error code, struct slice text,
     char out[CLIENT_IO_WHY_MAX]);
 

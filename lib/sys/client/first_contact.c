@@ -1,31 +1,49 @@
 #include "sys/client/first_contact.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "sys/process/log.h"
+#include "sys/process/signals.h"
 #include "sys/stream/io.h"
 
-/* One line of the terminal, without its end; false: a signal, or nobody is there. */
-static bool read_answer(int tty, char answer[64])
+/* One character of the terminal.  INTERRUPTED; DENIED: nobody is there. */
+static enum rmq_error read_char(int tty, char *c)
+{
+	struct pollfd p[2] = {{tty, POLLIN, 0}, {signals_fd(), POLLIN, 0}};
+	while (!signals_caught()) {
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			return RMQ_E_DENIED;
+		if (!signals_caught() && p[0].revents)
+			return read(tty, c, 1) == 1 ? RMQ_E_OK : RMQ_E_DENIED;
+	}
+	return RMQ_E_INTERRUPTED;
+}
+
+/* One line, without its end. */
+static enum rmq_error read_answer(int tty, char answer[64])
 {
 	size_t len = 0;
-	char c;
-	while (read(tty, &c, 1) == 1) {
-		if (c == '\n') {
-			answer[len] = '\0';
-			return true;
-		}
+	for (;;) {
+		char c;
+		enum rmq_error err = read_char(tty, &c);
+		if (err)
+			return err;
+		if (c == '\n')
+			break;
 		if (len < 63)
 			answer[len++] = c;
 	}
-	return false;
+	answer[len] = '\0';
+	return RMQ_E_OK;
 }
 
 /* Its text has only what pin_take() lets through. */
-static bool ask(int tty, const struct pin *pin, const char *fingerprint)
+static enum rmq_error ask(int tty, const struct pin *pin, const char *fingerprint)
 {
 	char text[SOCKET_HOST_TEXT_SIZE + RAFT_NAME_MAX + KEY_TEXT_SIZE + KEY_FINGERPRINT_SIZE +
 		  400];
@@ -39,15 +57,18 @@ static bool ask(int tty, const struct pin *pin, const char *fingerprint)
 	    address, pin->name, raft_id_none(pin->cluster) ? "" : " of a cluster", key,
 	    fingerprint);
 	for (int tries = 0; tries < 3; tries++) {
-		if (io_write(tty, text, (size_t)len) != 0 || !read_answer(tty, answer))
-			return false;
+		if (io_write(tty, text, (size_t)len) != 0)
+			return RMQ_E_DENIED;
+		enum rmq_error err = read_answer(tty, answer);
+		if (err)
+			return err;
 		if (strcmp(answer, "yes") == 0 || strcmp(answer, fingerprint) == 0)
-			return true;
+			return RMQ_E_OK;
 		if (strcmp(answer, "no") == 0)
-			return false;
+			return RMQ_E_DENIED;
 		len = snprintf(text, sizeof(text), "Type yes, no, or its fingerprint: ");
 	}
-	return false;
+	return RMQ_E_DENIED;
 }
 
 enum rmq_error first_contact(
@@ -71,8 +92,9 @@ enum rmq_error first_contact(
 		    "line to the known nodes",
 		    fingerprint);
 	}
-	bool yes = ask(tty, pin, fingerprint);
+	enum rmq_error err = ask(tty, pin, fingerprint);
 	close(tty);
-	return yes ? pins_add(known_nodes, pin, why)
-		   : reason_set(why, RMQ_E_DENIED, "its key is not trusted");
+	if (err)
+		return reason_set(why, err, "its key is not trusted");
+	return pins_add(known_nodes, pin, why);
 }

@@ -40,6 +40,7 @@ enum step { NOTHING, LOOKING_UP, CONNECTING, ASKING, SHAKING, OPEN, ENDED };
 
 struct remote {
 	char keyfile[PATH_MAX], known_nodes[PATH_MAX];
+	struct reason nowhere; /* why nobody says where these are */
 	bool accept_new;
 	struct keypair own;
 	bool has_key;
@@ -72,7 +73,7 @@ struct remote {
 	unsigned changes;
 
 	enum rmq_error error;
-	bool hopeless;
+	bool ours;
 	char text[512];
 };
 
@@ -94,8 +95,11 @@ enum rmq_error remote_find_files(
 	r->accept_new = o->accept_new;
 	enum rmq_error err =
 	    find_file(r->keyfile, o->keyfile, KEYFILE_VARIABLE, KEYFILE_NAME, why);
-	return err ? err
-		   : find_file(r->known_nodes, o->known_nodes, PINS_VARIABLE, PINS_NAME, why);
+	if (!err)
+		err = find_file(r->known_nodes, o->known_nodes, PINS_VARIABLE, PINS_NAME, why);
+	if (err)
+		r->nowhere = *why;
+	return err;
 }
 
 struct remote *remote_new(struct client_link_in *in)
@@ -239,7 +243,7 @@ static __attribute__((format(printf, 2, 3))) void fail_stream(
 	va_end(args);
 }
 
-/* What no other contact point would do better. */
+/* What no other gate would do better; one that has let us in is waited for. */
 static __attribute__((format(printf, 3, 4))) void give_up(
     struct remote *r, enum rmq_error code, const char *format, ...)
 {
@@ -248,8 +252,8 @@ static __attribute__((format(printf, 3, 4))) void give_up(
 	va_start(args, format);
 	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	fail(r, code, "%s", text);
-	r->hopeless = true;
+	fail(r, r->let_in ? RMQ_E_NO_DAEMON : code, "%s", text);
+	r->ours = true;
 }
 
 static void enter(struct remote *r, enum step step, uint64_t most_ms, struct mono_time now)
@@ -474,8 +478,9 @@ static void meet(struct remote *r, const struct pin *is, struct mono_time now)
 	now = clock_mono();
 	r->asked |= now.ms > asked_ms;
 	if (err) {
-		if (err == RMQ_E_DENIED)
-			fail(r, err, "%s", why.text);
+		/* The signal is the program's. */
+		if (err == RMQ_E_DENIED || err == RMQ_E_INTERRUPTED)
+			fail(r, err == RMQ_E_DENIED ? err : RMQ_E_NO_DAEMON, "%s", why.text);
 		else
 			give_up(r, err, "%s", why.text);
 		return;
@@ -836,6 +841,10 @@ static bool read_key(struct remote *r)
 	struct reason why;
 	if (r->has_key)
 		return true;
+	if (r->nowhere.text[0]) {
+		give_up(r, RMQ_E_CONFIG, "%s", r->nowhere.text);
+		return false;
+	}
 	enum rmq_error err = keyfile_read(r->keyfile, &r->own, &why);
 	r->has_key = !err;
 	if (err == RMQ_E_CONFIG)
@@ -851,7 +860,7 @@ void remote_begin(
 	struct addrinfo *list = NULL;
 	struct reason why;
 	r->error = RMQ_E_OK;
-	r->hopeless = false;
+	r->ours = false;
 	r->text[0] = '\0';
 	r->led = led;
 	if (remote_rests(r) && socket_host_same(&r->host, host)) {
@@ -904,10 +913,10 @@ uint64_t remote_due_ms(const struct remote *r, struct mono_time now)
 	return r->deadline.ms > now.ms ? r->deadline.ms - now.ms : 0;
 }
 
-enum rmq_error remote_error(const struct remote *r, const char **text, bool *hopeless)
+enum rmq_error remote_error(const struct remote *r, const char **text, bool *ours)
 {
 	*text = r->text;
-	*hopeless = r->hopeless;
+	*ours = r->ours;
 	return r->error;
 }
 

@@ -30,7 +30,10 @@ enum remote_state {
 
 /* What comes is put into *in.  NULL: out of memory. */
 struct remote *remote_new(struct client_link_in *in);
-/* Its files, before the first connection.  RMQ_E_CONFIG: nobody says where they are. */
+/*
+ * Its files, before the first connection.  RMQ_E_CONFIG: nobody says where they are; who goes on
+ * nevertheless is told so again by each connection.
+ */
 enum rmq_error remote_find_files(struct remote *r, const struct client_options *o,
     struct reason *why) __attribute__((warn_unused_result));
 /* Legal of NULL.  Ends a connection as remote_end() does. */
@@ -73,9 +76,9 @@ void remote_finish(struct remote *r, uint64_t most_ms);
 
 /*
  * Why it is OVER.  NO_DAEMON: it may be otherwise soon; DENIED: the gate, or we, want nothing to do
- * with the other.  hopeless: it is our key or our file, and no contact point can do better.
+ * with the other; others.  ours: it is our key or our file, and no gate can do better.
  */
-enum rmq_error remote_error(const struct remote *r, const char **text, bool *hopeless);
+enum rmq_error remote_error(const struct remote *r, const char **text, bool *ours);
 
 /* Whether a person was asked since the last call, and time has gone meanwhile. */
 bool remote_asked(struct remote *r);

@@ -11,7 +11,7 @@
 static volatile sig_atomic_t caught;
 /* Only the handler uses it. */
 static uint64_t caught_ms;
-static int pipe_fds[2];
+static int pipe_fds[2] = {-1, -1};
 
 /* With all three blocked: none interrupts another. */
 static void on_signal(int signal)
