@@ -191,7 +191,7 @@ static const char *problem(const struct cluster *c)
 {
 	static const char *(*const problems[])(const struct cluster *c) = {refused,
 	    supervisor_problem, lacks_room, watchdog_problem, forgot, node_lacking,
-	    another_is_down, nobody_leads, another_is_ill};
+	    another_is_down, nobody_leads, rights_problem, another_is_ill};
 	const char *text = NULL;
 
 	for (size_t i = 0; !text && i < sizeof(problems) / sizeof(problems[0]); i++)
@@ -439,6 +439,7 @@ static void on_signal(uv_signal_t *signal, int signo)
 		return;
 	}
 	if (signo == SIGHUP) {
+		rights_look(c);
 		if (config_given(&c->config, rights))
 			supervisor_rights(c);
 		else

@@ -183,6 +183,7 @@ static void start(struct cluster *c)
 		cluster_die(c, error_exit(RMQ_E_IO));
 	}
 	join_start(c);
+	rights_look(c);
 }
 
 /* While all are open that may be, there are some for the queue daemon's sockets. */

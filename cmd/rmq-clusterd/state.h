@@ -9,6 +9,7 @@
  *	probe.c	     whether a member, or its gate, is where it says
  *	join.c	     asking seeds to be taken in; census.c whether they know a cluster
  *	supervisor.c the queue daemon, a child of the leader
+ *	rights.c     whether the file of rights is right
  *	queue.c	     the queue daemon's socket
  *	watchdog.c   whether this node and its queue daemon are well
  *	commands.c   what administrators ask for, here or at the leader
@@ -34,6 +35,7 @@
 #include "disk.h"
 #include "join.h"
 #include "peers.h"
+#include "rights.h"
 #include "supervisor.h"
 #include "watchdog.h"
 #include "sys/net/keyfile.h"
@@ -89,6 +91,7 @@ struct cluster {
 	struct census census;
 	struct supervisor supervisor;
 	struct watchdog watchdog;
+	struct rights_look rights;
 	struct commands commands;
 	struct control *control;
 

@@ -47,6 +47,7 @@
 struct gate {
 	uv_loop_t loop;
 	struct config config;
+	const struct daemon_options *common; /* NULL: no supervisor is told anything */
 	struct control_view view; /* what is known; without leader and flags if that is old */
 	struct watch watch;
 	struct peers peers;

@@ -239,6 +239,7 @@ int main(int argc, char **argv)
 	open_peers(g);
 	take_signals(g);
 	confine(g, &o.common);
+	g->common = &o.common;
 	gate_start(g);
 	watch_open(&g->watch, g);
 	daemon_options_ready(&o.common);

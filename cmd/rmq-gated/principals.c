@@ -7,6 +7,7 @@
 #include "gate.h"
 #include "sys/net/local_rights.h"
 #include "sys/process/clock.h"
+#include "sys/process/daemon_options.h"
 
 /* Half of what an end may be late. */
 #define EXPIRY_MS 500
@@ -66,6 +67,17 @@ static void say_ended(const struct gate_link *l, const char *what)
 		log_notice("%s (%s): %s", l->peer, link_conn_address(l->conn), what);
 }
 
+/* A supervisor shows it for as long as it is so. */
+static void tell_wrong(struct gate *g, const struct reason *wrong)
+{
+	char text[sizeof(*wrong) + 64];
+
+	if (wrong)
+		snprintf(text, sizeof(text), "the rights stay as they were: %s", wrong->text);
+	if (g->common)
+		daemon_options_status(g->common, wrong ? text : NULL);
+}
+
 void principals_reload(struct gate *g)
 {
 	struct principals *p = &g->principals;
@@ -81,6 +93,7 @@ void principals_reload(struct gate *g)
 	if (err) {
 		log_error("the rights stay as they were: %s",
 		    why.text[0] ? why.text : error_text(err));
+		tell_wrong(g, &why);
 		return;
 	}
 	LIST_FOREACH (l, &g->links, entry) {
@@ -94,6 +107,7 @@ void principals_reload(struct gate *g)
 	rights_file_deinit(&p->file);
 	p->file = fresh;
 	log_notice("%s: read again", g->config.rights);
+	tell_wrong(g, NULL);
 }
 
 /* ---- links ---- */

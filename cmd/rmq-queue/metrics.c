@@ -122,6 +122,27 @@ static void put_dropped(struct text *out, const struct rows *rows)
 			    r->dropped[why]);
 }
 
+static void put_part(struct text *out, const char *part, uint64_t n)
+{
+	text_put_str(out, "rmq_sandbox{part=\"");
+	text_put_str(out, part);
+	text_put_str(out, "\"} ");
+	text_put_u64(out, n);
+	text_put_char(out, '\n');
+}
+
+/* Older daemons do not tell. */
+static void put_sandbox(struct text *out, uint64_t achieved)
+{
+	if (achieved == 0)
+		return;
+	put_family(out, "rmq_sandbox", "gauge", "",
+	    "Sandbox of the queue daemon, by part: 1, or the version of Landlock; 0: not there.");
+	put_part(out, "no_new_privs", (achieved & SANDBOX_NO_NEW_PRIVS) != 0);
+	put_part(out, "landlock", achieved >> SANDBOX_LANDLOCK_FROM);
+	put_part(out, "seccomp", (achieved & SANDBOX_SECCOMP) != 0);
+}
+
 static void put_all(struct text *out, const struct rows *rows)
 {
 	const struct queue_row *r, *end = rows->row + rows->count;
@@ -151,7 +172,6 @@ static void put_all(struct text *out, const struct rows *rows)
 		put_sample(out, paused, r, "direction", "in", r->more.paused_in);
 		put_sample(out, paused, r, "direction", "out", r->more.paused_out);
 	}
-	text_put_str(out, "# EOF\n");
 }
 
 enum rmq_error metrics_put(struct admin *a, struct text *out)
@@ -160,8 +180,11 @@ enum rmq_error metrics_put(struct admin *a, struct text *out)
 	a->row = on_row;
 	a->arg = &rows;
 	enum rmq_error err = admin_list(a, "*");
-	if (!err)
+	if (!err) {
 		put_all(out, &rows);
+		put_sandbox(out, client_sandbox(a->io.client));
+		text_put_str(out, "# EOF\n");
+	}
 	free(rows.row);
 	if (rows.failed || out->failed)
 		return admin_fail(a, RMQ_E_LIMIT, "out of memory");

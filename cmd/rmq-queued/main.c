@@ -312,6 +312,7 @@ static void confine(struct server *s, struct daemon_options *common)
 	enum rmq_error err = daemon_options_confine(common, &box);
 	if (err)
 		server_die(s, error_exit(err));
+	broker_tell_sandbox(s->broker, box.achieved);
 }
 
 int main(int argc, char **argv)
@@ -352,6 +353,7 @@ int main(int argc, char **argv)
 	if (o.command)
 		run_command(s, o.command);
 	confine(s, &o.common);
+	s->users.common = &o.common;
 	daemon_options_ready(&o.common);
 	log_info("%s: ready", s->directory);
 	return server_run(s);

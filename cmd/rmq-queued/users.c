@@ -3,6 +3,7 @@
 #include "server.h"
 #include "sys/net/local_rights.h"
 #include "sys/process/clock.h"
+#include "sys/process/daemon_options.h"
 
 /* Rights that end are looked at so often. */
 #define LOOK_MS 1000
@@ -69,10 +70,12 @@ void users_reload(struct server *s)
 	u->file = (struct rights_file){.groups_len = 0};
 	if (rights_file_read(&u->file, u->path, &why)) {
 		log_error("%s; the rights stay as they were", why.text);
+		daemon_options_status(u->common, why.text);
 		u->file = old;
 		return;
 	}
 	log_notice("%s: read again", u->path);
+	daemon_options_status(u->common, NULL);
 	server_turn(s);
 	for (uint32_t i = 0; i < s->slots_used; i++) {
 		struct conn *c = s->conns[i];

@@ -15,7 +15,8 @@ struct conn;
 struct server;
 
 struct users {
-	const char *path; /* NULL: all may do all */
+	const char *path;		     /* NULL: all may do all */
+	const struct daemon_options *common; /* whose supervisor is told what is wrong */
 	struct rights_file file;
 	uv_timer_t timer; /* while some right is to end */
 };

@@ -208,6 +208,16 @@ logged() {
 	kill -HUP "$NODE"
 	wait_until 20 logged "rmq-queued: rights: read again"
 	asks is-available --timeout 1s
+	# A wrong file ends nobody, and is seen.
+	says() { [ "$(asks status -o problem)" = "$1" ]; }
+	wait_until 20 says -
+	: >rights
+	kill -HUP "$NODE"
+	wait_until 20 says "rights: it grants nothing: if this is meant, add the line: none: users of this node have the rights from before, or none: mend it, and send SIGHUP"
+	wait_until 20 logged "the rights stay as they were"
+	echo none >rights
+	kill -HUP "$NODE"
+	wait_until 20 says -
 }
 
 @test "clusterd: a queue daemon that says nonsense is ended, and started again" {

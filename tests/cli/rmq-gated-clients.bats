@@ -148,7 +148,15 @@ holding() {
 @test "rmq-gated: SIGHUP reads the rights again, whose links end that they change, no others" {
 	start_queue q
 	rights 'send queue="jobs" @web' 'send queue="jobs" @other' 'recv queue="x" @third'
-	gate
+	# A supervisor, that writes down what it is told.
+	start python3 -c 'if True:
+		import socket
+		s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+		s.bind("notify")
+		while True:
+			print(s.recv(4096).decode(), file=open("told", "a"))'
+	wait_until 20 test -S notify
+	NOTIFY_SOCKET=$PWD/notify gate
 	holding web WELCOME link open 2 0 hello expect "  WELCOME" end wait
 	exec 6>&8
 	holding other WELCOME link open 2 0 hello expect "  WELCOME" end wait
@@ -158,6 +166,7 @@ holding() {
 	printf 'send queue="jobs" somebody\n' >>rights
 	kill -HUP "$GATE_PID"
 	wait_until 20 logged "the rights stay as they were: rights:4: "
+	wait_until 20 grep -q "^STATUS=the rights stay as they were: rights:4: .*; sandbox: " told
 	run key web link open 2 0 hello expect "  WELCOME"
 	assert_success
 	grep -v other good | sed 's/queue="jobs"/queue="mail"/' >rights
@@ -165,6 +174,7 @@ holding() {
 	wait_until 1 grep -q closed web.out
 	wait_until 1 grep -q closed other.out
 	wait_until 20 logged "rights: read again"
+	wait_until 20 eval '[[ "$(tail -n 1 told)" = "STATUS=sandbox: "* ]]'
 	run key other link
 	assert_line refused
 	run key web link open 2 0 hello expect "  WELCOME"

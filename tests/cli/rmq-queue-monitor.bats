@@ -39,6 +39,12 @@ TOP=$BATS_TEST_DIRNAME/../..
 	run -0 rmq-queue metrics
 	assert_line 'rmq_queue_paused{queue="jobs",direction="in"} 0'
 	assert_line 'rmq_queue_paused{queue="jobs",direction="out"} 1'
+	# A monitor sees a kernel that has no sandbox: all of rmq-queued's was wanted.
+	assert_line 'rmq_sandbox{part="no_new_privs"} 1'
+	if [ "$MODE" = release ]; then
+		assert_line 'rmq_sandbox{part="seccomp"} 1'
+		assert_line --regexp '^rmq_sandbox\{part="landlock"\} [1-9]'
+	fi
 	rmq-send jobs a
 	run -2 rmq-queue check --max-ready 0 jobs
 	assert_output --partial "RMQ CRITICAL - jobs: 1 ready, more than 0; paused out |"
@@ -140,9 +146,9 @@ TOP=$BATS_TEST_DIRNAME/../..
 		from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
 		list(parse(open(sys.argv[1]).read()))
 		for family in parse(open(sys.argv[2]).read()):
-		    assert family.documentation and family.name.startswith("rmq_queue_")
+		    assert family.documentation and family.name.startswith("rmq_")
 		    for s in family.samples:
-		        if s.labels["queue"] == "jobs" or "max" in s.name:
+		        if s.labels.get("queue") == "jobs" or "max" in s.name or s.labels.get("part") == "no_new_privs":
 		            print(s.name, *(v for k, v in sorted(s.labels.items())), int(s.value))
 	END
 	assert_success
@@ -168,6 +174,7 @@ TOP=$BATS_TEST_DIRNAME/../..
 		rmq_queue_max_bytes other.queue-1 1048576
 		rmq_queue_paused in jobs 0
 		rmq_queue_paused out jobs 0
+		rmq_sandbox no_new_privs 1
 	END
 	)"
 	run -69 --separate-stderr rmq-queue metrics -S unix:none --timeout 100ms

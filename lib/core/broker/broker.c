@@ -89,6 +89,11 @@ void broker_create_explicitly(struct broker *b)
 	b->explicit_create = true;
 }
 
+void broker_tell_sandbox(struct broker *b, uint64_t achieved)
+{
+	b->sandbox = achieved;
+}
+
 static void effects_free(struct effect_list *list)
 {
 	struct effect *e;

@@ -78,6 +78,9 @@ void broker_set_space(struct broker *b, const struct space_limits *limits);
  */
 void broker_create_explicitly(struct broker *b);
 
+/* What clients are told of the process's sandbox from now on: as WELCOME_TAG_SANDBOX. */
+void broker_tell_sandbox(struct broker *b, uint64_t achieved);
+
 /*
  * Tells of each queue, by name: its messages, their bytes, and bytes of records that stay on the disk for
  * them.  It looks at all batches.

@@ -221,6 +221,7 @@ struct broker {
 	char note[TEXT_MAX + 1]; /* of the newest delivery */
 	uint64_t work;
 	uint64_t turn_work;   /* as it was when the turn began */
+	uint64_t sandbox;     /* WELCOME_TAG_SANDBOX */
 	bool explicit_create; /* no queue is made by a SEND or SUBSCRIBE */
 	struct lease_time lease_now;
 	struct wall_time wall_now;

@@ -299,6 +299,11 @@ void client_contacts(struct client *c, uint32_t servers)
 		c->server = 0;
 }
 
+uint64_t client_sandbox(const struct client *c)
+{
+	return c->sandbox;
+}
+
 bool client_welcomed(const struct client *c)
 {
 	return c->state == READY;
@@ -402,6 +407,7 @@ void client_on_welcome(struct client *c, struct mono_time now, const struct wire
 	c->sent_away[0] = '\0';
 	c->session = m->session;
 	c->window_bytes = m->window;
+	c->sandbox = tags_find_u64(m->tags, WELCOME_TAG_SANDBOX);
 	c->failures = 0;
 	c->tries = 0;
 	c->redirects = 0;

@@ -228,6 +228,8 @@ void client_contacts(struct client *c, uint32_t servers);
 void client_fail(struct client *c, enum rmq_error code, struct slice text);
 /* Whether the daemon has answered HELLO on this connection. */
 bool client_welcomed(const struct client *c);
+/* The sandbox of the daemon that answered last, as WELCOME_TAG_SANDBOX; 0: it said nothing of it. */
+uint64_t client_sandbox(const struct client *c);
 
 /* What a client with an unanswered request waits for. */
 enum client_wait {

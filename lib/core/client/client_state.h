@@ -126,6 +126,7 @@ struct client {
 	uint32_t flying;
 	uint64_t flying_bytes; /* of SENDs */
 	uint32_t window_bytes;
+	uint64_t sandbox;     /* of the daemon: WELCOME_TAG_SANDBOX */
 	uint32_t send_window; /* commands in flight before another SEND may go */
 	bool refused; /* on this connection: answers to what was in flight then may follow */
 	bool stopped;

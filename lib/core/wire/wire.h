@@ -610,6 +610,11 @@ const char *wire_name(unsigned type);
 /* WELCOME: SESSION_TOKEN_SIZE bytes, without which nobody goes on with the session.  HELLO: the same again. */
 #define WELCOME_TAG_TOKEN 1
 #define HELLO_TAG_TOKEN	  1
+/* WELCOME: u64: 1: the daemon has no_new_privs, 2: seccomp; from bit 8 on its version of Landlock; not there: unknown. */
+#define WELCOME_TAG_SANDBOX   3
+#define SANDBOX_NO_NEW_PRIVS  1
+#define SANDBOX_SECCOMP	      2
+#define SANDBOX_LANDLOCK_FROM 8
 /* HELLO: u64 of HELLO_HOW; not there: 0. */
 #define HELLO_TAG_HOW 3
 enum {
@@ -658,6 +663,7 @@ static inline uint64_t wire_listed_dropped(struct slice tags, unsigned why)
 	X(HELLO, HELLO_TAG_HOW, how) \
 	X(BEHALF, BEHALF_TAG_RIGHTS, rights) \
 	X(WELCOME, WELCOME_TAG_TOKEN, token) \
+	X(WELCOME, WELCOME_TAG_SANDBOX, sandbox) \
 	X(DELIVER, DELIVER_TAG_ATTRIBUTES, attributes) \
 	X(PEEKED, DELIVER_TAG_ATTRIBUTES, attributes) \
 	X(DELIVER_PART, DELIVER_TAG_ATTRIBUTES, attributes) \

@@ -91,6 +91,16 @@ enum rmq_error daemon_options_confine(struct daemon_options *o, struct sandbox *
 	return err;
 }
 
+void daemon_options_status(const struct daemon_options *o, const char *trouble)
+{
+	char state[sizeof(struct reason) + SANDBOX_TEXT_SIZE + 64];
+
+	snprintf(state, sizeof(state), "STATUS=%s%ssandbox: %s", trouble ? trouble : "",
+	    trouble ? "; " : "", o->confined);
+	if (ready_notify(state) != 0)
+		log_info("NOTIFY_SOCKET: %s", strerror(errno));
+}
+
 void daemon_options_ready(const struct daemon_options *o)
 {
 	char state[SANDBOX_TEXT_SIZE + 32];

@@ -45,6 +45,9 @@ enum rmq_error daemon_options_parse(struct daemon_options *o, int argc, char **a
 enum rmq_error daemon_options_fd(const char *option, const char *arg, int *fd,
     struct reason *why) __attribute__((warn_unused_result));
 
+/* Tells a supervisor what is wrong while the daemon serves; NULL: nothing, any more. */
+void daemon_options_status(const struct daemon_options *o, const char *trouble);
+
 /* Enters the sandbox that was asked for; RMQ_E_CONFIG: see sandbox_enter(), and it is logged. */
 enum rmq_error daemon_options_confine(struct daemon_options *o, struct sandbox *s)
     __attribute__((warn_unused_result));

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "sys/process/child.h"
+#include "core/wire/wire.h"
 #include "sys/process/sandbox_calls.h"
 
 static const char *const modes[] = {"auto", "require", "off"};
@@ -283,6 +284,9 @@ enum rmq_error sandbox_enter(
 
 	forget_paths(s);
 	text[0] = '\0';
+	s->achieved = (privileges ? 0 : SANDBOX_NO_NEW_PRIVS) | (calls ? 0 : SANDBOX_SECCOMP);
+	if (version > 0)
+		s->achieved |= (uint64_t)version << SANDBOX_LANDLOCK_FROM;
 	if (!privileges)
 		add_text(text, "no_new_privs");
 	snprintf(landlock, sizeof(landlock), "landlock %d", version);

@@ -50,6 +50,7 @@ enum sandbox_use {
 
 struct sandbox {
 	unsigned program;
+	uint64_t achieved; /* once it is entered: as WELCOME_TAG_SANDBOX */
 	unsigned count;
 	struct {
 		int fd;
