@@ -231,7 +231,8 @@ enum rmq_error client_link_seal(
 		c->flow.may_send -= (uint32_t)len;
 	}
 	*size = plain > 0 ? plain + LINK_OVERHEAD : 0;
-	return plain > 0 ? link_seal(&c->link, record, plain) : RMQ_E_OK;
+	struct slice all = slice_of(record + LINK_LENGTH_SIZE, plain);
+	return plain > 0 ? link_seal(&c->link, &all, 1, record) : RMQ_E_OK;
 }
 
 enum rmq_error client_link_leave(struct client_link *c, struct writer *out)

@@ -147,14 +147,21 @@ size_t link_input_max(const struct link *l)
 	return exact ? LINK_LENGTH_SIZE + exact : LINK_STEP_MAX;
 }
 
-/* Makes a record in place, of so many bytes after the place of its length. */
-static enum rmq_error seal_in_place(
-    struct link *l, uint8_t *record, size_t len, enum link_kind kind)
+/* Makes a record of the pieces. */
+static enum rmq_error seal_pieces(struct link *l, const struct slice *pieces, size_t count,
+    enum link_kind kind, uint8_t *record)
 {
-	uint8_t *inside = record + LINK_LENGTH_SIZE;
-	store_u16(record, (uint16_t)(len + KIND_SIZE + NOISE_TAG_SIZE));
-	inside[len] = (uint8_t)kind;
-	return noise_seal(&l->noise, slice_of(inside, len + KIND_SIZE), inside);
+	struct slice all[LINK_PIECES_MAX + 1];
+	const uint8_t end[KIND_SIZE] = {(uint8_t)kind};
+	size_t len = KIND_SIZE + NOISE_TAG_SIZE;
+	assert(count <= LINK_PIECES_MAX);
+	for (size_t i = 0; i < count; i++) {
+		all[i] = pieces[i];
+		len += pieces[i].len;
+	}
+	all[count] = slice_of(end, sizeof(end));
+	store_u16(record, (uint16_t)len);
+	return noise_seal_pieces(&l->noise, all, count + 1, record + LINK_LENGTH_SIZE);
 }
 
 /* The same at the end of `out`, where nothing stays on an error. */
@@ -163,9 +170,7 @@ static enum rmq_error seal(
 {
 	uint8_t *record = writer_take(out, data.len + LINK_OVERHEAD);
 	assert(record);
-	if (data.len > 0)
-		memcpy(record + LINK_LENGTH_SIZE, data.data, data.len);
-	enum rmq_error err = seal_in_place(l, record, data.len, kind);
+	enum rmq_error err = seal_pieces(l, &data, 1, kind, record);
 	if (err)
 		out->len -= data.len + LINK_OVERHEAD;
 	return err;
@@ -257,14 +262,14 @@ enum rmq_error link_send(struct link *l, struct slice data, struct writer *out)
 	return RMQ_E_OK;
 }
 
-enum rmq_error link_seal(struct link *l, uint8_t *record, size_t len)
+enum rmq_error link_seal(
+    struct link *l, const struct slice *pieces, size_t count, uint8_t *record)
 {
 	if (l->noise.state == NOISE_FAILED)
 		return l->noise.error;
 	if (!link_can_send(l))
 		return noise_fail(&l->noise, RMQ_E_BUG);
-	assert(len > 0 && len <= LINK_DATA_MAX);
-	return seal_in_place(l, record, len, KIND_DATA);
+	return seal_pieces(l, pieces, count, KIND_DATA, record);
 }
 
 enum rmq_error link_close(struct link *l, struct writer *out)

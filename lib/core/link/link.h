@@ -118,6 +118,12 @@ enum rmq_error link_respond(struct link *l, const struct link_identity *id, link
 bool link_role_parse(uint8_t byte, unsigned roles, enum link_role *role)
     __attribute__((warn_unused_result));
 
+/* Once it has begun: see noise_use(). */
+static inline void link_use(struct link *l, const struct noise_fast *fast)
+{
+	noise_use(&l->noise, fast);
+}
+
 /* Wipes it.  Legal in every state, also twice. */
 void link_deinit(struct link *l);
 
@@ -172,12 +178,13 @@ enum rmq_error link_send(struct link *l, struct slice data, struct writer *out)
     __attribute__((warn_unused_result));
 
 /*
- * The same of bytes that stand already where they go: one record is made of the `len` bytes,
- * 1 <= len <= LINK_DATA_MAX, at record + LINK_LENGTH_SIZE; `record` has room for LINK_OVERHEAD
- * more.
+ * Makes one record of at most LINK_PIECES_MAX pieces, 1 <= bytes <= LINK_DATA_MAX.  Each stands
+ * outside of `record`, which has room for LINK_OVERHEAD more, or there where it goes, from
+ * record + LINK_LENGTH_SIZE on.
  */
-enum rmq_error link_seal(struct link *l, uint8_t *record, size_t len)
-    __attribute__((warn_unused_result));
+#define LINK_PIECES_MAX 32
+enum rmq_error link_seal(struct link *l, const struct slice *pieces, size_t count,
+    uint8_t *record) __attribute__((warn_unused_result));
 
 /* Appends CLOSE, LINK_OVERHEAD bytes; nothing can be sent after it.  Errors as of link_send().
  */

@@ -22,6 +22,7 @@
 #include "core/link/key.h"
 
 #define NOISE_TAG_SIZE	     16
+#define NOISE_NONCE_SIZE     12
 #define NOISE_HASH_SIZE	     64
 #define NOISE_MESSAGE_1_SIZE 96
 #define NOISE_MESSAGE_2_SIZE 48
@@ -41,6 +42,19 @@ enum noise_state {
 
 /* Whether the responder deals with that static key. */
 typedef bool noise_known(void *context, const uint8_t key[KEY_SIZE]);
+
+/*
+ * The cipher as another library has it, for large records: the same bytes as of libsodium's, which
+ * is slower with these and faster with small ones.  Both take and give what noise_seal_pieces() and
+ * noise_open() do, and keep nothing of the key.  False, with anything in the output: seal could
+ * not; the tag is bad, or open could not.
+ */
+struct noise_fast {
+	bool (*seal)(const uint8_t key[KEY_SIZE], const uint8_t nonce[NOISE_NONCE_SIZE],
+	    const struct slice *pieces, size_t count, uint8_t *record);
+	bool (*open)(const uint8_t key[KEY_SIZE], const uint8_t nonce[NOISE_NONCE_SIZE],
+	    struct slice record, uint8_t *plain);
+};
 
 struct noise_cipher {
 	uint8_t key[KEY_SIZE];
@@ -63,6 +77,7 @@ struct noise {
 	struct noise_cipher handshake;
 	struct noise_cipher out;
 	struct noise_cipher in;
+	const struct noise_fast *fast;
 	noise_known *known;
 	void *context;
 };
@@ -88,6 +103,12 @@ void noise_deinit(struct noise *n);
  * back. */
 enum rmq_error noise_fail(struct noise *n, enum rmq_error error);
 
+/* From now on; NULL: libsodium's only, as at first.  Both sides need not have the same. */
+static inline void noise_use(struct noise *n, const struct noise_fast *fast)
+{
+	n->fast = fast;
+}
+
 /*
  * The next message of the handshake, with a payload (links have none, published test vectors
  * have one).  Writes exactly its size, the payload's length included.  RMQ_E_DENIED: a point of
@@ -105,12 +126,19 @@ enum rmq_error noise_read(struct noise *n, struct slice message, uint8_t *payloa
     size_t payload_len) __attribute__((warn_unused_result));
 
 /*
- * Makes a record of at most NOISE_PLAIN_MAX bytes, NOISE_TAG_SIZE longer; `record` may begin
- * where `plain` does.  RMQ_E_LIMIT: there were NOISE_RECORDS_MAX.  RMQ_E_BUG: no keys yet, or
- * we are the responder and no record was opened yet.
+ * Makes a record of at most NOISE_PLAIN_MAX bytes, NOISE_TAG_SIZE longer, of the pieces one after
+ * the other; each stands outside of the record, or there where it goes.  RMQ_E_LIMIT: there were
+ * NOISE_RECORDS_MAX, or out of memory.  RMQ_E_BUG: no keys yet, or we are the responder and no
+ * record was opened yet.
  */
-enum rmq_error noise_seal(struct noise *n, struct slice plain, uint8_t *record)
-    __attribute__((warn_unused_result));
+enum rmq_error noise_seal_pieces(struct noise *n, const struct slice *pieces, size_t count,
+    uint8_t *record) __attribute__((warn_unused_result));
+
+static inline __attribute__((warn_unused_result)) enum rmq_error noise_seal(
+    struct noise *n, struct slice plain, uint8_t *record)
+{
+	return noise_seal_pieces(n, &plain, 1, record);
+}
 
 /*
  * Opens the next record; what it held is NOISE_TAG_SIZE shorter; `plain` may begin where

@@ -150,9 +150,10 @@ static bool seal(struct link_conn *c, struct link_block *b)
 {
 	if (b->sealed)
 		return true;
-	enum rmq_error err = link_seal(&c->link, b->bytes, b->data);
+	struct slice data = slice_of(b->bytes + LINK_LENGTH_SIZE, b->data);
+	enum rmq_error err = link_seal(&c->link, &data, 1, b->bytes);
 	if (err) {
-		conn_break(c, err, "a key has sealed all the records that it may");
+		conn_break(c, err, "it cannot be sealed: out of memory, or of records");
 		return false;
 	}
 	b->len = b->data + LINK_OVERHEAD;
@@ -540,6 +541,7 @@ static enum rmq_error respond_as(struct link_conn *c, const struct keypair *own,
 	id.own = own;
 	id.responder = slice_of(c->net->name, c->net->name_len);
 	enum rmq_error err = link_respond(&c->link, &id, conn_known, c);
+	link_use(&c->link, c->net->fast);
 	sodium_memzero(ephemeral, sizeof(ephemeral));
 	c->begun = true;
 	return err ? err : step(c, slice_of(c->first, c->first_len), used);
@@ -600,6 +602,7 @@ static enum rmq_error initiate(struct link_conn *c)
 	identity_of(c, &id, ephemeral);
 	id.responder = c->peer_name;
 	enum rmq_error err = link_initiate(&c->link, &id, c->peer, &w);
+	link_use(&c->link, c->net->fast);
 	sodium_memzero(ephemeral, sizeof(ephemeral));
 	c->begun = true;
 	send_raw(c, slice_of(first, w.len));

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sys/net/fast_cipher.h"
 #include "sys/net/link_state.h"
 #include "sys/net/lookup.h"
 
@@ -168,6 +169,7 @@ struct link_net *link_net_new(uv_loop_t *loop, const struct keypair *own, struct
 	STAILQ_INIT(&net->out.free);
 	TAILQ_INIT(&net->dirty);
 	net->own = *own;
+	net->fast = fast_cipher();
 	memcpy(net->name, name.data, name.len);
 	net->name_len = name.len;
 	/* These two cannot fail. */

@@ -23,8 +23,8 @@ struct link_net;
 
 /*
  * `loop` is borrowed until all is freed; keys and name are copied.  `name` is ours, that
- * dialers of our peers have to mean.  A program calls sodium_init() before.  NULL: out of
- * memory, or the loop refuses handles.
+ * dialers of our peers have to mean.  A program calls sodium_init() before, and enters its sandbox
+ * after it (fast_cipher.h).  NULL: out of memory, or the loop refuses handles.
  */
 struct link_net *link_net_new(uv_loop_t *loop, const struct keypair *own, struct slice name);
 

@@ -45,6 +45,7 @@ struct link_net {
 	size_t name_len;
 	uint8_t cluster[UINT8_MAX];
 	size_t cluster_len;
+	const struct noise_fast *fast;
 	struct link_pool in, out;
 	struct lookups *lookups;
 	struct arrivals arrivals;
