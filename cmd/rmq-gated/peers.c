@@ -53,8 +53,10 @@ static void begin(struct gate *g, struct link_conn *c, bool dialled)
 	memcpy(l->peer, m->name, sizeof(l->peer));
 	link_conn_set_data(c, l);
 	log_info("%s %s (%s)", dialled ? "to" : "from", l->peer, link_conn_address(c));
-	if (!dialled)
+	if (!dialled) {
+		link_conn_let_in(c);
 		return;
+	}
 	l->heard = true;
 	g->leader_link = l;
 	g->peers.failed_said = false;
@@ -78,6 +80,8 @@ static void begin_client(struct gate *g, struct link_conn *c)
 	link_conn_set_data(c, l);
 	link_conn_set_window(c, (struct link_window){GATE_CLIENT_QUEUE, GATE_CLIENT_MARK});
 	principals_begin(l);
+	if (l->principal && !l->ending)
+		link_conn_let_in(c);
 	if (l->principal)
 		gate_link_send(l, slice_of(g->peers.contacts, g->peers.contacts_len));
 }

@@ -26,10 +26,10 @@ def attack(function):
     return function
 
 
-def connect():
+def connect(source=None):
     """Each from an address of its own: how many come from one is another test."""
     return socket.create_connection(
-        ADDRESS, timeout=10, source_address=(next(sources), 0)
+        ADDRESS, timeout=10, source_address=(source or next(sources), 0)
     )
 
 
@@ -285,6 +285,27 @@ def bytes_without_credit():
 @attack
 def credit_beyond_all_windows():
     return bad_frame(rmq.frame(rmq.GATE_CREDIT, struct.pack("<II", 1, 0xFFFFFFFF)))
+
+
+# ---- of places ----
+
+
+def let_in(source, secret=SECRET):
+    sock = connect(source)
+    s = rmq.Stream(sock, rmq.shake_hands(sock, secret, KEY, NAME, CLUSTER))
+    s.send(rmq.open_frame())
+    s.send_inner(rmq.WIRE_HELLO, rmq.hello())
+    s.expect(rmq.WIRE_WELCOME)
+    return s
+
+
+@attack
+def all_places_of_known_addresses_held_in_silence():
+    hostile = "127.0.3.1", "127.0.3.2"
+    links = [let_in(source) for source in (*hostile, "127.0.3.3")]
+    silent = [connect(source) for source in hostile for _ in range(70)]
+    links += [let_in("127.0.3.3", OTHER) for _ in range(20)]
+    return len(silent) == 140 and len(links) == 23
 
 
 # ---- of what a client may do ----

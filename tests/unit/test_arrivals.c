@@ -11,6 +11,7 @@
 #include "core/link/arrivals.h"
 
 static struct arrivals a;
+static struct arrivals_instead instead;
 
 static int setup(void **state)
 {
@@ -30,7 +31,7 @@ static struct arrivals_origin from(unsigned n)
 static enum arrivals_answer begin(unsigned n, uint64_t now_ms)
 {
 	struct arrivals_origin o = from(n);
-	return arrivals_begin(&a, &o, 99, now_ms);
+	return arrivals_begin(&a, &o, 99, now_ms, &instead);
 }
 
 static void end(unsigned n)
@@ -114,17 +115,92 @@ static void a_known_address_has_limits_too(void **state)
 {
 	(void)state;
 	know(1, 0);
-	for (unsigned i = 0; i < ARRIVALS_OPEN_KNOWN; i++)
-		assert_int_equal(begin(1, 0), ARRIVALS_HEARD);
-	assert_int_equal(begin(1, 0), ARRIVALS_ADDRESS_OPEN);
-	for (unsigned i = 0; i < ARRIVALS_OPEN_KNOWN; i++)
-		end(1);
-	assert_int_equal(heard(1, 1000, 0), ARRIVALS_KNOWN_BURST - ARRIVALS_OPEN_KNOWN);
+	assert_int_equal(heard(1, 1000, 0), ARRIVALS_KNOWN_BURST);
 	assert_int_equal(begin(1, 0), ARRIVALS_ADDRESS_FAST);
 	assert_int_equal(heard(1, 1000, 1000), ARRIVALS_KNOWN_RATE);
 	/* To be dialled again gives no new burst. */
-	know(1, 1000);
+	struct arrivals_origin o = from(1);
+	arrivals_expect(&a, &o, 1000);
 	assert_int_equal(heard(1, 1000, 1000), 0);
+}
+
+/* How many of them are let in, so many at a time. */
+static unsigned let_in(unsigned n, unsigned count, uint64_t now_ms)
+{
+	unsigned yes = 0;
+	for (unsigned i = 0; i < count; i++)
+		if (begin(n, now_ms) == ARRIVALS_HEARD) {
+			know(n, now_ms);
+			end(n);
+			yes++;
+		}
+	return yes;
+}
+
+/* A restart cuts all links: the peers come back at once, though not without bound. */
+static void who_is_let_in_does_not_count(void **state)
+{
+	(void)state;
+	assert_int_equal(
+	    let_in(1, ARRIVALS_BACK_ADDRESS_BURST, 0), ARRIVALS_BACK_ADDRESS_BURST);
+	assert_int_equal(let_in(1, 10000, 0), ARRIVALS_KNOWN_BURST);
+	assert_int_equal(begin(1, 0), ARRIVALS_ADDRESS_FAST);
+	assert_int_equal(
+	    let_in(1, 10000, 1000), ARRIVALS_KNOWN_RATE + ARRIVALS_BACK_ADDRESS_RATE);
+	/* Others have their part, and when that is used up what each of them had before. */
+	unsigned yes = 0;
+	for (unsigned n = 2; n < 20; n++)
+		yes += let_in(n, 10000, 1000);
+	assert_in_range(
+	    yes, ARRIVALS_BACK_BURST / 2, ARRIVALS_BACK_BURST + 18 * ARRIVALS_KNOWN_BURST);
+	know(30, 1000);
+	assert_int_equal(let_in(30, 10000, 1000), ARRIVALS_KNOWN_BURST);
+}
+
+static void strangers_that_are_let_in_leave_the_rate_to_others(void **state)
+{
+	unsigned yes = 0;
+	(void)state;
+	for (unsigned n = 0; n < 1000; n++)
+		yes += let_in(n, 1, 0);
+	assert_int_equal(yes, 1000);
+	yes = 0;
+	for (unsigned n = 1000; n < 2000; n++)
+		yes += heard(n, 1, 0);
+	assert_int_equal(yes, ARRIVALS_ALL_BURST);
+}
+
+/* Two of those who came, and say nothing, shut out nobody. */
+static void who_has_most_places_gives_way(void **state)
+{
+	(void)state;
+	for (unsigned n = 1; n <= 4; n++)
+		know(n, 0);
+	for (unsigned i = 0; i < ARRIVALS_OPEN_KNOWN; i++)
+		assert_int_equal(begin(1 + (i & 1), 1), ARRIVALS_HEARD);
+	assert_int_equal(begin(3, 1), ARRIVALS_INSTEAD);
+	assert_int_equal(instead.origin.bytes[1], 1);
+	assert_int_equal(instead.before_ms, 1);
+	end(1);
+	assert_int_equal(begin(3, 1), ARRIVALS_HEARD);
+	/* Until each has as many. */
+	unsigned open[5] = {0, ARRIVALS_OPEN_KNOWN / 2 - 1, ARRIVALS_OPEN_KNOWN / 2, 1, 0};
+	while (begin(3, 2) == ARRIVALS_INSTEAD && instead.before_ms == 2) {
+		end(instead.origin.bytes[1]);
+		open[instead.origin.bytes[1]]--;
+		assert_int_equal(begin(3, 2), ARRIVALS_HEARD);
+		open[3]++;
+	}
+	assert_in_range(open[3], ARRIVALS_OPEN_KNOWN / 3 - 1, ARRIVALS_OPEN_KNOWN / 3 + 1);
+	/* Then of its own one that has been silent for a while. */
+	assert_int_equal(begin(3, 5000), ARRIVALS_INSTEAD);
+	assert_int_equal(instead.origin.bytes[1], 3);
+	assert_int_equal(instead.before_ms, 5000 - ARRIVALS_SILENT_MS);
+	/* And whoever says nothing comes no faster for it. */
+	for (unsigned i = 0; begin(1, 5000) != ARRIVALS_ADDRESS_FAST; i++) {
+		assert_true(i <= ARRIVALS_KNOWN_BURST);
+		end(instead.origin.bytes[1]);
+	}
 }
 
 static void open_connections_of_strangers_are_bounded(void **state)
@@ -141,7 +217,7 @@ static void open_connections_of_strangers_are_bounded(void **state)
 	/* From a half on, by chance. */
 	end(1);
 	struct arrivals_origin o = from(999);
-	assert_int_equal(arrivals_begin(&a, &o, 0, 0), ARRIVALS_ALL_OPEN);
+	assert_int_equal(arrivals_begin(&a, &o, 0, 0, &instead), ARRIVALS_ALL_OPEN);
 }
 
 static void who_becomes_known_gives_its_places_back_to_strangers(void **state)
@@ -190,19 +266,16 @@ static void who_is_expected_does_not_give_way_to_who_comes(void **state)
 	assert_int_equal(heard(5000, 1000, 20000), ARRIVALS_ADDRESS_BURST);
 }
 
-/* Two of those who came, and say nothing, shut nobody out who is expected. */
 static void who_is_expected_has_places_of_his_own(void **state)
 {
 	struct arrivals_origin node = from(5000);
 	(void)state;
 	arrivals_expect(&a, &node, 0);
 	know(1, 0);
-	know(2, 0);
-	know(3, 0);
-	for (unsigned n = 0; n < 2 * ARRIVALS_OPEN_KNOWN; n++)
-		assert_int_equal(begin(1 + n % 2, 1), ARRIVALS_HEARD);
-	assert_int_equal(begin(3, 1), ARRIVALS_ALL_OPEN);
 	for (unsigned n = 0; n < ARRIVALS_OPEN_KNOWN; n++)
+		assert_int_equal(begin(1, 1), ARRIVALS_HEARD);
+	assert_int_equal(begin(1, 1), ARRIVALS_INSTEAD);
+	for (unsigned n = 0; n < ARRIVALS_OPEN_EXPECTED; n++)
 		assert_int_equal(begin(5000, 1), ARRIVALS_HEARD);
 	assert_int_equal(begin(5000, 1), ARRIVALS_ADDRESS_OPEN);
 }
@@ -220,8 +293,18 @@ static void counts_are_right_at_random(void **state)
 		if (what == 1 && n < 200) {
 			arrivals_know(&a, &o, now);
 		} else if (what < 10) {
-			if (arrivals_begin(&a, &o, (unsigned)(seed >> 25) % 100, now) ==
-			    ARRIVALS_HEARD)
+			enum arrivals_answer answer =
+			    arrivals_begin(&a, &o, (unsigned)(seed >> 25) % 100, now, &instead);
+			while (answer == ARRIVALS_INSTEAD && instead.before_ms == now) {
+				/* Somebody else has one open. */
+				unsigned most =
+				    instead.origin.bytes[0] * 256u + instead.origin.bytes[1];
+				assert_true(open[most] > open[n] + 1);
+				end(most);
+				open[most]--;
+				answer = arrivals_begin(&a, &o, 99, now, &instead);
+			}
+			if (answer == ARRIVALS_HEARD)
 				open[n]++;
 		} else if (open[n] > 0) {
 			arrivals_end(&a, &o);
@@ -234,8 +317,11 @@ static void counts_are_right_at_random(void **state)
 		total += open[n];
 	for (unsigned i = 0; i < ARRIVALS_ADDRESSES; i++) {
 		known += a.list[i].known;
-		assert_true(a.list[i].open <= ARRIVALS_OPEN_KNOWN);
+		assert_true(a.list[i].known || a.list[i].open <= ARRIVALS_OPEN_ADDRESS);
 	}
+	/* Those of strangers who became known are beyond the limit. */
+	assert_in_range(
+	    a.open_known, ARRIVALS_OPEN_KNOWN / 2, ARRIVALS_OPEN_KNOWN + ARRIVALS_OPEN_MAX);
 	assert_int_equal(total, a.open_known + a.open_strangers);
 	assert_int_equal(known, a.known);
 	for (unsigned n = 0; n < 600; n++)
@@ -252,7 +338,9 @@ int main(void)
 	    TEST(addresses_do_not_take_from_each_other),
 	    TEST(all_strangers_together_have_a_burst_and_a_rate),
 	    TEST(strangers_do_not_shut_out_a_known_address),
-	    TEST(a_known_address_has_limits_too),
+	    TEST(a_known_address_has_limits_too), TEST(who_is_let_in_does_not_count),
+	    TEST(strangers_that_are_let_in_leave_the_rate_to_others),
+	    TEST(who_has_most_places_gives_way),
 	    TEST(open_connections_of_strangers_are_bounded),
 	    TEST(who_becomes_known_gives_its_places_back_to_strangers),
 	    TEST(of_too_many_known_the_one_that_was_quiet_longest_is_forgotten),

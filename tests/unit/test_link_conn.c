@@ -63,6 +63,8 @@ static void on_up(void *arg, struct link_conn *c)
 	e->ups++;
 	e->role = link_conn_role(c);
 	memcpy(e->peer, link_conn_peer(c), KEY_SIZE);
+	if (e == &b)
+		link_conn_let_in(c);
 	if (e->close_on_up)
 		link_conn_close(c);
 }

@@ -217,18 +217,25 @@ struct space_limits {
 #define RAFT_HOLES_MAX	   5461 /* ranges in one HOLE: as many as fit into an END */
 
 /* TCP connections whose peers have not said who they are, see core/link/arrivals.h. */
-#define ARRIVALS_OPEN_MAX      64 /* of all strangers, and so many of known addresses */
-#define ARRIVALS_OPEN_EARLY    32 /* from here on some are dropped at random */
-#define ARRIVALS_OPEN_ADDRESS  8  /* of one address of strangers */
-#define ARRIVALS_OPEN_KNOWN    32 /* of one known address */
-#define ARRIVALS_ADDRESS_RATE  8  /* a second, from one address of strangers, */
-#define ARRIVALS_ADDRESS_BURST 32 /* and so many at once */
-#define ARRIVALS_KNOWN_RATE    50 /* from one known address */
+#define ARRIVALS_OPEN_MAX      64   /* of all strangers */
+#define ARRIVALS_OPEN_EARLY    32   /* from here on some are dropped at random */
+#define ARRIVALS_OPEN_ADDRESS  8    /* of one address of strangers */
+#define ARRIVALS_OPEN_EXPECTED 32   /* of one address that this node dials */
+#define ARRIVALS_OPEN_KNOWN    128  /* of all other known addresses, which share them */
+#define ARRIVALS_SILENT_MS     1000 /* then one gives way to another of its address */
+#define ARRIVALS_ADDRESS_RATE  8    /* a second, from one address of strangers, */
+#define ARRIVALS_ADDRESS_BURST 32   /* and so many at once */
+#define ARRIVALS_KNOWN_RATE    50   /* from one known address */
 #define ARRIVALS_KNOWN_BURST   200
 #define ARRIVALS_ALL_RATE      50 /* from all addresses of strangers */
 #define ARRIVALS_ALL_BURST     200
-#define ARRIVALS_ADDRESSES     256 /* that are kept account of */
-#define ARRIVALS_KNOWN	       128 /* of them known */
+/* Handshakes of peers that are let in, which do not count above: */
+#define ARRIVALS_BACK_RATE	    1000 /* a second, from all addresses, */
+#define ARRIVALS_BACK_BURST	    4000
+#define ARRIVALS_BACK_ADDRESS_RATE  (ARRIVALS_BACK_RATE / 2) /* and from one */
+#define ARRIVALS_BACK_ADDRESS_BURST (ARRIVALS_BACK_BURST / 2)
+#define ARRIVALS_ADDRESSES	    256 /* that are kept account of */
+#define ARRIVALS_KNOWN		    128 /* of them known */
 
 /* The socket on which rmq-clusterd is asked. */
 #define CONTROL_CONNECTIONS_MAX 64

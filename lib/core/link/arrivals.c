@@ -28,7 +28,7 @@ static struct arrivals_bucket full(unsigned burst, uint64_t now_ms)
 
 /* ---- addresses ---- */
 
-static bool same(const struct arrivals_origin *a, const struct arrivals_origin *b)
+bool arrivals_same(const struct arrivals_origin *a, const struct arrivals_origin *b)
 {
 	return a->family == b->family && memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
 }
@@ -36,7 +36,7 @@ static bool same(const struct arrivals_origin *a, const struct arrivals_origin *
 static struct arrivals_address *find(struct arrivals *a, const struct arrivals_origin *from)
 {
 	for (unsigned i = 0; i < ARRIVALS_ADDRESSES; i++)
-		if (same(&a->list[i].origin, from))
+		if (arrivals_same(&a->list[i].origin, from))
 			return &a->list[i];
 	return NULL;
 }
@@ -72,23 +72,23 @@ static struct arrivals_address *find_or_make(
 		return is;
 	is = quietest(a, false);
 	assert(is);
-	*is = (struct arrivals_address){
-	    .origin = *from, .bucket = full(ARRIVALS_ADDRESS_BURST, now_ms)};
+	*is = (struct arrivals_address){.origin = *from,
+	    .bucket = full(ARRIVALS_ADDRESS_BURST, now_ms),
+	    .back = full(ARRIVALS_BACK_ADDRESS_BURST, now_ms)};
 	return is;
 }
 
-void arrivals_know(struct arrivals *a, const struct arrivals_origin *from, uint64_t now_ms)
+/* It is used now.  False: all that are known have a connection open. */
+static bool make_known(struct arrivals *a, struct arrivals_address *is, uint64_t now_ms)
 {
-	struct arrivals_address *is = find_or_make(a, from, now_ms);
-
 	if (is->known) {
 		refill(&is->bucket, ARRIVALS_KNOWN_RATE, ARRIVALS_KNOWN_BURST, now_ms);
-		return;
+		return true;
 	}
 	if (a->known == ARRIVALS_KNOWN) {
 		struct arrivals_address *oldest = quietest(a, true);
 		if (!oldest)
-			return;
+			return false;
 		*oldest = (struct arrivals_address){.known = false};
 		a->known--;
 	}
@@ -97,6 +97,41 @@ void arrivals_know(struct arrivals *a, const struct arrivals_origin *from, uint6
 	a->known++;
 	a->open_strangers -= is->open;
 	a->open_known += is->open;
+	return true;
+}
+
+static void begin(struct arrivals *a, uint64_t now_ms)
+{
+	if (a->begun)
+		return;
+	a->begun = true;
+	a->all = full(ARRIVALS_ALL_BURST, now_ms);
+	a->back = full(ARRIVALS_BACK_BURST, now_ms);
+}
+
+/* More than there may be is cut off when a bucket is looked at. */
+static void give_back(
+    struct arrivals *a, struct arrivals_address *is, bool stranger, uint64_t now_ms)
+{
+	refill(&a->back, ARRIVALS_BACK_RATE, ARRIVALS_BACK_BURST, now_ms);
+	refill(&is->back, ARRIVALS_BACK_ADDRESS_RATE, ARRIVALS_BACK_ADDRESS_BURST, now_ms);
+	if (a->back.parts < PARTS || is->back.parts < PARTS)
+		return;
+	a->back.parts -= PARTS;
+	is->back.parts -= PARTS;
+	is->bucket.parts += PARTS;
+	if (stranger)
+		a->all.parts += PARTS;
+}
+
+void arrivals_know(struct arrivals *a, const struct arrivals_origin *from, uint64_t now_ms)
+{
+	struct arrivals_address *is = find_or_make(a, from, now_ms);
+	bool stranger = !is->known;
+
+	begin(a, now_ms);
+	(void)make_known(a, is, now_ms);
+	give_back(a, is, stranger, now_ms);
 }
 
 /* Those of its kind that are open. */
@@ -109,24 +144,54 @@ static unsigned *open_of(struct arrivals *a, const struct arrivals_address *is)
 
 void arrivals_expect(struct arrivals *a, const struct arrivals_origin *from, uint64_t now_ms)
 {
-	arrivals_know(a, from, now_ms);
-	struct arrivals_address *is = find(a, from);
+	struct arrivals_address *is = find_or_make(a, from, now_ms);
+
+	if (!make_known(a, is, now_ms))
+		return;
 	*open_of(a, is) -= is->open;
-	is->expected = is->known;
+	is->expected = true;
 	*open_of(a, is) += is->open;
 }
 
 /* ---- connections ---- */
 
-static enum arrivals_answer known_may(struct arrivals *a, const struct arrivals_address *is)
+/* Of those that share places, the one that has most of them. */
+static const struct arrivals_address *fullest(const struct arrivals *a)
+{
+	const struct arrivals_address *best = NULL;
+
+	for (unsigned i = 0; i < ARRIVALS_ADDRESSES; i++) {
+		const struct arrivals_address *is = &a->list[i];
+		if (is->known && !is->expected && (!best || is->open > best->open))
+			best = is;
+	}
+	return best;
+}
+
+/* Whoever has most gives way, also where it is the address itself: but there others may be at work. */
+static struct arrivals_instead instead_of(
+    const struct arrivals *a, const struct arrivals_address *is, uint64_t now_ms)
+{
+	const struct arrivals_address *most = fullest(a);
+
+	if (most->open > is->open + 1)
+		return (struct arrivals_instead){most->origin, now_ms};
+	return (struct arrivals_instead){
+	    is->origin, now_ms > ARRIVALS_SILENT_MS ? now_ms - ARRIVALS_SILENT_MS : 0};
+}
+
+static enum arrivals_answer known_may(struct arrivals *a, const struct arrivals_address *is,
+    uint64_t now_ms, struct arrivals_instead *instead)
 {
 	if (is->bucket.parts < PARTS)
 		return ARRIVALS_ADDRESS_FAST;
-	if (is->open >= ARRIVALS_OPEN_KNOWN)
-		return ARRIVALS_ADDRESS_OPEN;
-	/* Nor do those who came take anything from those who are expected. */
-	return is->expected || a->open_known < ARRIVALS_OPEN_MAX ? ARRIVALS_HEARD
-								 : ARRIVALS_ALL_OPEN;
+	if (is->expected)
+		return is->open < ARRIVALS_OPEN_EXPECTED ? ARRIVALS_HEARD
+							 : ARRIVALS_ADDRESS_OPEN;
+	if (a->open_known < ARRIVALS_OPEN_KNOWN)
+		return ARRIVALS_HEARD;
+	*instead = instead_of(a, is, now_ms);
+	return ARRIVALS_INSTEAD;
 }
 
 /* The more are open, the more are dropped: a peer that comes again and again gets through. */
@@ -152,18 +217,16 @@ static enum arrivals_answer stranger_may(
 	return dropped(a, percent) ? ARRIVALS_ALL_OPEN : ARRIVALS_HEARD;
 }
 
-enum arrivals_answer arrivals_begin(
-    struct arrivals *a, const struct arrivals_origin *from, unsigned percent, uint64_t now_ms)
+enum arrivals_answer arrivals_begin(struct arrivals *a, const struct arrivals_origin *from,
+    unsigned percent, uint64_t now_ms, struct arrivals_instead *instead)
 {
 	struct arrivals_address *is = find_or_make(a, from, now_ms);
 	enum arrivals_answer answer;
 
-	if (!a->begun)
-		a->all = full(ARRIVALS_ALL_BURST, now_ms);
-	a->begun = true;
+	begin(a, now_ms);
 	if (is->known) {
 		refill(&is->bucket, ARRIVALS_KNOWN_RATE, ARRIVALS_KNOWN_BURST, now_ms);
-		answer = known_may(a, is);
+		answer = known_may(a, is, now_ms, instead);
 	} else {
 		refill(&is->bucket, ARRIVALS_ADDRESS_RATE, ARRIVALS_ADDRESS_BURST, now_ms);
 		refill(&a->all, ARRIVALS_ALL_RATE, ARRIVALS_ALL_BURST, now_ms);
@@ -201,6 +264,7 @@ const char *arrivals_text(enum arrivals_answer answer)
 	case ARRIVALS_ADDRESS_OPEN:
 		return "too many from that address do not say who they are";
 	case ARRIVALS_ALL_OPEN:
+	case ARRIVALS_INSTEAD:
 		return "too many do not say who they are";
 	}
 	return "";

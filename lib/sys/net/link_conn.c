@@ -97,6 +97,11 @@ static void conn_over(struct link_conn *c, enum rmq_error err, const char *why)
 		c->events.down(c->arg, c, err, why);
 }
 
+void link_conn_drop(struct link_conn *c, const char *why)
+{
+	conn_over(c, RMQ_E_LIMIT, why);
+}
+
 void link_conn_disown(struct link_conn *c)
 {
 	c->owner = NULL;
@@ -642,6 +647,13 @@ void link_conn_introduced(struct link_conn *c)
 	uv_timer_stop(&c->timer);
 	if (c->owner)
 		c->owner->up(c->owner_arg, c);
+	if (c->greets)
+		link_conn_let_in(c);
+}
+
+void link_conn_let_in(struct link_conn *c)
+{
+	arrivals_know(&c->net->arrivals, &c->origin, uv_now(c->net->loop));
 }
 
 /* ---- reading ---- */

@@ -76,6 +76,12 @@ void link_conn_cut(struct link_conn *c);
  */
 void link_conn_introduced(struct link_conn *c);
 
+/*
+ * The peer of an accepted one may stay: its address is a known one now, and its handshake does not count
+ * against it.  Where `greets` is set, link_conn_introduced() says so; else the host does, once.
+ */
+void link_conn_let_in(struct link_conn *c);
+
 enum link_role link_conn_role(const struct link_conn *c);
 /* The peer's public key. */
 const uint8_t *link_conn_peer(const struct link_conn *c);

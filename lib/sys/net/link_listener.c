@@ -11,8 +11,8 @@
 #include "sys/net/link_state.h"
 #include "sys/net/listener.h"
 
-#define BACKLOG	 128
-#define RETRY_MS 100 /* accepting, when the system is out of something */
+#define BACKLOG	 1024 /* all of a node's clients may come at once */
+#define RETRY_MS 100  /* accepting, when the system is out of something */
 
 struct link_listener {
 	struct link_net *net;
@@ -46,7 +46,6 @@ static void on_up(void *arg, struct link_conn *c)
 
 	open_remove(l, c);
 	link_conn_disown(c);
-	arrivals_know(&l->net->arrivals, &c->origin, uv_now(l->net->loop));
 }
 
 static void on_over(void *arg, struct link_conn *c, enum rmq_error err, const char *why)
@@ -85,6 +84,34 @@ static void not_heard(
 	l->unheard[answer].told_ms = now;
 }
 
+/* The one that is to give way does.  False: there is none. */
+static bool gave_way(struct link_listener *l, const struct arrivals_instead *instead)
+{
+	struct link_conn *c, *oldest = NULL;
+
+	LIST_FOREACH (c, &l->open, open)
+		if (arrivals_same(&c->origin, &instead->origin) &&
+		    c->accepted_ms <= instead->before_ms)
+			oldest = c;
+	if (oldest)
+		link_conn_drop(oldest, "it has not said who it is, and others come");
+	return oldest != NULL;
+}
+
+static enum arrivals_answer begin_one(
+    struct link_listener *l, const struct arrivals_origin *origin)
+{
+	struct arrivals *a = &l->net->arrivals;
+	struct arrivals_instead instead;
+	uint64_t now = uv_now(l->net->loop);
+	uint32_t percent = randombytes_uniform(100);
+	enum arrivals_answer answer = arrivals_begin(a, origin, percent, now, &instead);
+
+	while (answer == ARRIVALS_INSTEAD && gave_way(l, &instead))
+		answer = arrivals_begin(a, origin, percent, now, &instead);
+	return answer;
+}
+
 static void hear(struct link_listener *l, int fd, const struct sockaddr *from)
 {
 	const struct link_listener_options *o = &l->options;
@@ -96,8 +123,7 @@ static void hear(struct link_listener *l, int fd, const struct sockaddr *from)
 	    .user_timeout_ms = o->user_timeout_ms};
 	const struct link_accept how = {o->roles, o->known, o->handshake_ms, o->greets};
 	struct arrivals_origin origin = link_net_origin(from);
-	enum arrivals_answer answer = arrivals_begin(
-	    &l->net->arrivals, &origin, randombytes_uniform(100), uv_now(l->net->loop));
+	enum arrivals_answer answer = begin_one(l, &origin);
 	if (answer != ARRIVALS_HEARD) {
 		not_heard(l, fd, from, answer);
 		return;

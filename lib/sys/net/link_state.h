@@ -170,6 +170,9 @@ int link_conn_dial(struct link_conn *c, const struct sockaddr *address, enum lin
 int link_conn_accept(
     struct link_conn *c, int fd, const struct sockaddr *from, const struct link_accept *how);
 
+/* It is over, as others need its place: its owner, and its host if it has it, are told. */
+void link_conn_drop(struct link_conn *c, const char *why);
+
 /* The owner goes, or does not want to hear of it any more. */
 void link_conn_disown(struct link_conn *c);
 
