@@ -647,6 +647,60 @@ linked() {
 	assert_output --partial "rmq-queue: no daemon answers at exec:rmq-gated --stdio --socket $PWD/none.sock"
 }
 
+# sshd_here PORT: as an ordinary user does it; root's wants a directory that a machine without sshd lacks.
+sshd_here() {
+	cat >sshd.conf <<-END
+		ListenAddress 127.0.0.1:$1
+		HostKey $PWD/host
+		AuthorizedKeysFile $PWD/user.pub
+		PidFile none
+		StrictModes no
+		UsePAM no
+		PasswordAuthentication no
+		PermitRootLogin prohibit-password
+		SetEnv PATH=$PATH
+	END
+	local sshd
+	sshd=$(PATH=$PATH:/usr/sbin command -v sshd)
+	if [ "$(id -u)" -eq 0 ] && [ ! -d /run/sshd ]; then
+		unshare -m true || skip "root needs /run/sshd, and cannot have one of its own"
+		start unshare -m sh -c 'mount -t tmpfs none /run && mkdir /run/sshd && exec "$@"' sh \
+			"$sshd" -D -e -f "$PWD/sshd.conf"
+	else
+		start "$sshd" -D -e -f "$PWD/sshd.conf"
+	fi
+	wait_until 10 logged "Server listening" log
+}
+
+@test "rmq-gated: --stdio over ssh, with nothing but that" {
+	PATH=$PATH:/usr/sbin command -v sshd >/dev/null || skip "needs openssh-server"
+	ssh-keygen -q -t ed25519 -N '' -f host
+	ssh-keygen -q -t ed25519 -N '' -f user
+	free_port
+	echo "mq $(<host.pub)" >hosts
+	cat >ssh.conf <<-END
+		Host mq
+			HostName 127.0.0.1
+			HostKeyAlias mq
+			Port $PORT
+			IdentityFile $PWD/user
+			IdentitiesOnly yes
+			BatchMode yes
+			UserKnownHostsFile $PWD/hosts
+			GlobalKnownHostsFile /dev/null
+	END
+	sshd_here "$PORT"
+	# As that of a user who has no password may be.
+	ssh -F ssh.conf mq true || { run -0 grep "account is locked" log && skip "$output"; }
+	start_queue q
+	local -x RMQ_SERVERS="exec:ssh -F $PWD/ssh.conf mq rmq-gated --stdio --socket $PWD/q.sock"
+	seq 20000 | rmq-send jobs
+	rmq-recv --drain jobs | cmp - <(seq 20000)
+	# What ssh says goes to the terminal, as it is.
+	run -69 rmq-queue --timeout 0 -S "exec:ssh -F $PWD/ssh.conf -o HostKeyAlias=other mq rmq-gated --stdio" ls
+	assert_output --partial "Host key verification failed."
+}
+
 @test "rmq-gated: --stdio follows the gates of a cluster to the queue daemon" {
 	pair
 	wait_until 10 test -S n1.sock

@@ -12,8 +12,10 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "core/link/link.h"
 #include "core/raft/node_wire.h"
 #include "core/wire/event.h"
+#include "core/wire/gate_wire.h"
 #include "core/wire/journal_wire.h"
 #include "core/wire/wire.h"
 #include "golden.h"
@@ -130,6 +132,29 @@ static struct told read_node(unsigned of, struct slice payload)
 	switch (of) {
 #define X(type, NAME, name, FIELDS) READ(node, no_tag, type, NAME, name)
 		NODE_FRAMES(X)
+#undef X
+	}
+	fail_msg("frame %u", of);
+	return told_of("");
+}
+
+static const char *gate_tag(unsigned type, unsigned tag)
+{
+	switch (type << 16 | tag) {
+#define X(frame, tag, name) \
+	case GATE_TYPE_##frame << 16 | tag: \
+		return #name;
+		GATE_TAGS(X)
+#undef X
+	}
+	return NULL;
+}
+
+static struct told read_gate(unsigned of, struct slice payload)
+{
+	switch (of) {
+#define X(type, NAME, name, FIELDS) READ(gate, gate_tag, type, NAME, name)
+		GATE_FRAMES(X)
 #undef X
 	}
 	fail_msg("frame %u", of);
@@ -789,6 +814,8 @@ static const struct golden events[] = {
 	"WAKE queue=65537 first=4294967298 span=4294967299"},
     {"1700100001000000010000000200010001780000",
 	"SESSION_OWNER session=4294967297 uid=65538 node=x tags="},
+    {"17001600010000000100000000000000076b65793a7765620000",
+	"SESSION_OWNER session=4294967297 uid=0 node=key:web tags="},
     {"1700190001000000010000000200010001780900fff905006c61746572",
 	"SESSION_OWNER session=4294967297 uid=65538 node=x tags=fff905006c61746572"},
     {"400005000100010002", "PART_GROUP group=65537 last=2"},
@@ -880,6 +907,33 @@ static const struct golden events[] = {
 
 /* ---- of each type there is one, and one with tags that nobody knows if it has tags ---- */
 
+/* To a gate, version 2: CLIENT and RIGHTS are tags of OPEN. */
+static const struct golden gate[] = {
+    {"0c00000001000000010001000200020001000000",
+	"OPEN stream=65537 version=2 uid=65538 tags="},
+    {"1500000001000000010001000200020001000900fff905006c61746572",
+	"OPEN stream=65537 version=2 uid=65538 tags=fff905006c61746572"},
+    {"1f000000010000000100010002000200010013000200030077656204000800010000046a6f6273",
+	"OPEN stream=65537 version=2 uid=65538 tags=0200030077656204000800010000046a6f6273"},
+    {"070000000200000001000100010203",
+	"DATA stream=65537 bytes=010203"},
+    {"08000000030000000100010002000100",
+	"CREDIT stream=65537 bytes=65538"},
+    {"05000000040000000100010002",
+	"CLOSE stream=65537 code=2"},
+    {"1000000005000000000006683a37343131026e31036b6579",
+	"CONTACTS tags= contacts=06683a37343131026e31036b6579"},
+    {"19000000050000000900fff905006c6174657206683a37343131026e31036b6579",
+	"CONTACTS tags=fff905006c61746572 contacts=06683a37343131026e31036b6579"},
+};
+
+/* What LINK_WHO is answered with, after its length. */
+static const struct golden link_whos[] = {
+    {"726d716c0200016b026e3101630000", "WHO magic=1819372914 version=2 key=k name=n1 cluster=c tags="},
+    {"726d716c0200016b026e3101630900fff905006c61746572",
+	"WHO magic=1819372914 version=2 key=k name=n1 cluster=c tags=fff905006c61746572"},
+};
+
 static bool is_there(const struct golden *g, size_t count, const char *name, bool unknown)
 {
 	size_t len = strlen(name);
@@ -922,6 +976,9 @@ static void each_format_has_its_goldens(void **state)
 #define X(type, NAME, name, FIELDS) HAS_GOLDENS(node, node, NAME, name)
 	NODE_FRAMES(X)
 #undef X
+#define X(type, NAME, name, FIELDS) HAS_GOLDENS(gate, gate, NAME, name)
+	GATE_FRAMES(X)
+#undef X
 #define X(type, NAME, name, FIELDS) HAS_GOLDENS(event, events, NAME, name)
 	EVENTS(X)
 #undef X
@@ -959,6 +1016,25 @@ static void frames_between_nodes_are_read_for_ever(void **state)
 	read_frames(node, COUNT(node), read_node);
 }
 
+static void frames_to_a_gate_are_read_for_ever(void **state)
+{
+	(void)state;
+	read_frames(gate, COUNT(gate), read_gate);
+}
+
+static void what_a_gate_says_of_itself_is_read_for_ever(void **state)
+{
+	uint8_t bytes[GOLDEN_MAX];
+	(void)state;
+	for (size_t i = 0; i < COUNT(link_whos); i++) {
+		struct told t = told_of("WHO");
+		struct link_who m;
+		assert_true(link_who_decode(golden_bytes(link_whos[i].hex, bytes), &m));
+		link_who_visit(&t.v, &m);
+		assert_string_equal(t.text, link_whos[i].says);
+	}
+}
+
 static void events_are_read_for_ever(void **state)
 {
 	uint8_t bytes[EVENTS_HEADER_SIZE + GOLDEN_MAX] = {0};
@@ -982,6 +1058,8 @@ int main(void)
 	    cmocka_unit_test(frames_of_the_clients_protocol_are_read_for_ever),
 	    cmocka_unit_test(frames_of_the_journals_protocol_are_read_for_ever),
 	    cmocka_unit_test(frames_between_nodes_are_read_for_ever),
+	    cmocka_unit_test(frames_to_a_gate_are_read_for_ever),
+	    cmocka_unit_test(what_a_gate_says_of_itself_is_read_for_ever),
 	    cmocka_unit_test(events_are_read_for_ever),
 	    cmocka_unit_test(each_format_has_its_goldens),
 	};
