@@ -194,10 +194,14 @@ logged() {
 
 @test "clusterd: a user of this node has one session, whether relayed or not; rights are passed on" {
 	settings
-	echo 'send queue="jobs" user:65534' >rights
+	# A file that is wrong keeps nobody but users of this node from the queue, and not its own.
+	echo 'send queue="jobs" nobody' >rights
 	node --rights rights
 	asks init
 	wait_until 20 asks is-available --timeout 1s
+	grep -q "^rmq-queued: rights:1: .*: until SIGHUP finds it right, users of this machine may do nothing" log
+	rmq-send -S unix:queue.sock other x
+	echo 'send queue="jobs" user:65534' >rights
 	local session
 	session=$("$RAWCLIENT" queue.sock hello 0 send 1 jobs x expect SENT close |
 		sed -n 's/^WELCOME .*session=\([0-9]*\).* token=\([0-9a-f]*\).*/\1:\2/p')
@@ -232,6 +236,10 @@ logged() {
 	wait_until 20 logged "rmq-queued was ended: it sent a malformed frame"
 	ln -sf "$(command -v rmq-queued)" bin/rmq-queued
 	wait_until 20 asks is-available --timeout 1s
+	# SIGHUP is about the file of rights, and without one about nothing.
+	kill -HUP "$NODE"
+	wait_until 20 logged "no file of rights is set: nothing is read again"
+	asks is-available --timeout 1s
 }
 
 @test "clusterd: a queue daemon that cannot be run is named, and tried again" {

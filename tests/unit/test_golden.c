@@ -909,18 +909,14 @@ static const struct golden events[] = {
 
 /* To a gate, version 2: CLIENT and RIGHTS are tags of OPEN. */
 static const struct golden gate[] = {
-    {"0c00000001000000010001000200020001000000",
-	"OPEN stream=65537 version=2 uid=65538 tags="},
+    {"0c00000001000000010001000200020001000000", "OPEN stream=65537 version=2 uid=65538 tags="},
     {"1500000001000000010001000200020001000900fff905006c61746572",
 	"OPEN stream=65537 version=2 uid=65538 tags=fff905006c61746572"},
     {"1f000000010000000100010002000200010013000200030077656204000800010000046a6f6273",
 	"OPEN stream=65537 version=2 uid=65538 tags=0200030077656204000800010000046a6f6273"},
-    {"070000000200000001000100010203",
-	"DATA stream=65537 bytes=010203"},
-    {"08000000030000000100010002000100",
-	"CREDIT stream=65537 bytes=65538"},
-    {"05000000040000000100010002",
-	"CLOSE stream=65537 code=2"},
+    {"070000000200000001000100010203", "DATA stream=65537 bytes=010203"},
+    {"08000000030000000100010002000100", "CREDIT stream=65537 bytes=65538"},
+    {"05000000040000000100010002", "CLOSE stream=65537 code=2"},
     {"1000000005000000000006683a37343131026e31036b6579",
 	"CONTACTS tags= contacts=06683a37343131026e31036b6579"},
     {"19000000050000000900fff905006c6174657206683a37343131026e31036b6579",
@@ -929,7 +925,8 @@ static const struct golden gate[] = {
 
 /* What LINK_WHO is answered with, after its length. */
 static const struct golden link_whos[] = {
-    {"726d716c0200016b026e3101630000", "WHO magic=1819372914 version=2 key=k name=n1 cluster=c tags="},
+    {"726d716c0200016b026e3101630000",
+	"WHO magic=1819372914 version=2 key=k name=n1 cluster=c tags="},
     {"726d716c0200016b026e3101630900fff905006c61746572",
 	"WHO magic=1819372914 version=2 key=k name=n1 cluster=c tags=fff905006c61746572"},
 };
