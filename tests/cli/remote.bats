@@ -266,6 +266,11 @@ known() {
 	printf '%s\n' a b >in
 	rmq-send --resume in jobs <in
 	rmq-recv --ack manual -n 1 jobs >/dev/null
+	# One that runs meanwhile goes on with the new one.
+	rmq-recv -n 1 later >later 2>later.err 3>&- &
+	local waits=$!
+	STARTED+=("$waits")
+	wait_until 20 eval '[ "$(rmq-queue ls -o receivers later)" = 1 ]'
 	rmq-keygen new.key >new.pub
 	printf 'admin queue="*" %s web\n' "$(cat new.pub)" >>rights
 	kill -HUP "$GATE_PID"
@@ -279,6 +284,10 @@ known() {
 	assert_output $'a\nb\nc'
 	run -0 rmq-queue show jobs sent
 	assert_output 3
+	rmq-send later x
+	status_of "$waits"
+	assert_success
+	[ "$(cat later)" = x ]
 }
 
 @test "remote: noise in a handshake does not count as having been let in" {
