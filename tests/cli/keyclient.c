@@ -16,7 +16,7 @@
  *	frame HEX             a frame, these bytes, to the gate
  *	close                 CLOSE of the newest stream
  *	idle COUNT            so many further links, each with a stream that says HELLO
- *	expect WORD           reads until a line begins with WORD
+ *	expect WORD           reads until a line begins with WORD, and nothing after it
  *	end                   reads until the gate ends the link: prints `closed` or `cut`
  *	print TEXT
  *	wait                  until standard input ends
@@ -98,7 +98,8 @@ static void show_inner(void)
 	char line[512];
 	size_t used;
 
-	while (frame_parse(slice_of(inner, inner_len), &f, &used) == RMQ_E_OK && used > 0) {
+	while (!found && frame_parse(slice_of(inner, inner_len), &f, &used) == RMQ_E_OK &&
+	       used > 0) {
 		const char *name = wire_name(f.type);
 		(void)snprintf(line, sizeof(line), "  %s", name ? name : "unknown");
 		if (f.type == WIRE_TYPE_FAILED && wire_failed_decode(f.payload, &failed))
@@ -162,12 +163,24 @@ static void show(const struct frame *f)
 	}
 }
 
-/* Takes what has come whole. */
+/* The frames that have come whole, up to the one that is wanted. */
+static void take_frames(void)
+{
+	struct frame f;
+	size_t used;
+
+	show_inner();
+	while (!found && !frame_parse(slice_of(plain, plain_len), &f, &used) && used > 0) {
+		show(&f);
+		plain_len -= used;
+		memmove(plain, plain + used, plain_len);
+	}
+}
+
 static void take(void)
 {
-	for (;;) {
+	for (take_frames(); !found; take_frames()) {
 		struct writer to = writer_of(plain, sizeof(plain)), reply = writer_of(NULL, 0);
-		struct frame f;
 		size_t used;
 
 		to.len = plain_len;
@@ -178,11 +191,6 @@ static void take(void)
 		plain_len = to.len;
 		raw_len -= used;
 		memmove(raw, raw + used, raw_len);
-		while (!frame_parse(slice_of(plain, plain_len), &f, &used) && used > 0) {
-			show(&f);
-			plain_len -= used;
-			memmove(plain, plain + used, plain_len);
-		}
 	}
 }
 
