@@ -11,8 +11,8 @@
 #include "far.h"
 #include "gate.h"
 
-/* Enough for a large window; what is read is sent before the next read. */
-static uint8_t scratch[GATE_WINDOW];
+/* A record with less room than this is closed when more is to be read into one. */
+#define READ_MIN (16u << 10)
 
 static int compare(const struct stream *a, const struct stream *b)
 {
@@ -334,16 +334,44 @@ static void give_credit(struct stream *s)
 		LINK_SEND(s->link, credit, s->id, grant);
 }
 
+static void set_head(uint8_t head[GATE_DATA_HEAD], uint32_t id, size_t len)
+{
+	frame_header(head, GATE_TYPE_DATA, GATE_DATA_HEAD - FRAME_HEADER_SIZE + len);
+	store_u32(head + FRAME_HEADER_SIZE, id);
+}
+
 static void send_data(struct gate_link *l, uint32_t id, struct slice bytes)
 {
 	while (bytes.len > 0) {
 		size_t n = bytes.len < GATE_DATA_MAX ? bytes.len : GATE_DATA_MAX;
 		uint8_t head[GATE_DATA_HEAD];
-		frame_header(head, GATE_TYPE_DATA, GATE_DATA_HEAD - FRAME_HEADER_SIZE + n);
-		store_u32(head + FRAME_HEADER_SIZE, id);
+		set_head(head, id, n);
 		send_frames(l, (struct slice[]){{head, sizeof(head)}, {bytes.data, n}}, 2);
 		bytes = slice_of(bytes.data + n, bytes.len - n);
 	}
+}
+
+/* Reads at most so many bytes to where they are sealed, as a DATA. */
+static ssize_t read_data(struct stream *s, size_t most)
+{
+	struct gate_link *l = s->link;
+	size_t room;
+	uint8_t *head = l->conn ? link_conn_room(l->conn, READ_MIN, &room) : NULL;
+
+	if (!head) {
+		/* It is broken, which we hear of soon, or the peer takes nothing: then it goes. */
+		gate_sweep(l->gate, l);
+		errno = EAGAIN;
+		return -1;
+	}
+	room -= GATE_DATA_HEAD;
+	if (room > GATE_DATA_MAX)
+		room = GATE_DATA_MAX;
+	ssize_t n = read(s->fd, head + GATE_DATA_HEAD, most < room ? most : room);
+	if (n > 0)
+		set_head(head, s->id, (size_t)n);
+	link_conn_filled(l->conn, n > 0 ? GATE_DATA_HEAD + (size_t)n : 0);
+	return n;
 }
 
 /* From the socket to the link. */
@@ -364,7 +392,7 @@ static void pump(struct stream *s)
 	/* What is on its way to a client is in no budget: no more waits than that. */
 	if (l->client && most > mark - queued + 1)
 		most = mark - queued + 1;
-	ssize_t n = read(s->fd, scratch, most < sizeof(scratch) ? most : sizeof(scratch));
+	ssize_t n = read_data(s, most);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
 		stream_watch(s);
 		return;
@@ -374,7 +402,6 @@ static void pump(struct stream *s)
 		return;
 	}
 	s->flow.may_send -= (uint32_t)n;
-	send_data(l, s->id, slice_of(scratch, (size_t)n));
 	stream_watch(s);
 }
 

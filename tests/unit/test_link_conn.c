@@ -387,6 +387,49 @@ static void closing_sends_what_is_queued_and_a_cut_is_told_as_one(void **state)
 	link_dialer_free(d);
 }
 
+/* A frame that stands where it is sealed. */
+static size_t fill_frame(uint8_t type, size_t want)
+{
+	size_t room = 0;
+	uint8_t *place = link_conn_room(a.conn, want, &room);
+	assert_non_null(place);
+	assert_in_range(room, want, LINK_DATA_MAX);
+	frame_header(place, type, want - FRAME_HEADER_SIZE);
+	for (size_t i = FRAME_HEADER_SIZE; i < want; i++)
+		place[i] = (uint8_t)(type + i - FRAME_HEADER_SIZE);
+	link_conn_filled(a.conn, want);
+	return room;
+}
+
+static void frames_are_put_where_they_are_sealed(void **state)
+{
+	(void)state;
+	size_t room;
+	struct link_dialer *d = establish();
+	assert_int_equal(send_frame(a.conn, 1, 70), RMQ_E_OK);
+	assert_int_equal(
+	    fill_frame(2, LINK_DATA_MAX - 1000), LINK_DATA_MAX - 70 - FRAME_HEADER_SIZE);
+	assert_int_equal(fill_frame(3, LINK_DATA_MAX), LINK_DATA_MAX);
+	assert_int_equal(fill_frame(4, 900), LINK_DATA_MAX);
+	assert_int_equal(send_frame(a.conn, 5, 70), RMQ_E_OK);
+	size_t queued = link_conn_queued(a.conn);
+	/* Nothing was put there, in a record that has something and in one that has not. */
+	assert_non_null(link_conn_room(a.conn, 10, &room));
+	link_conn_filled(a.conn, 0);
+	assert_non_null(link_conn_room(a.conn, LINK_DATA_MAX, &room));
+	link_conn_filled(a.conn, 0);
+	assert_int_equal(link_conn_queued(a.conn), queued);
+	wait_until(b.frames == 5);
+	assert_int_equal(b.last, 5);
+	assert_int_equal(link_conn_queued(a.conn), 0);
+	for (int i = 0; link_conn_room(a.conn, LINK_DATA_MAX, &room); i++) {
+		assert_in_range(i, 0, 1000);
+		link_conn_filled(a.conn, LINK_DATA_MAX);
+	}
+	assert_int_equal(send_frame(a.conn, 1, FRAME_PAYLOAD_MAX), RMQ_E_FULL);
+	link_dialer_free(d);
+}
+
 static void a_callback_may_end_its_connection(void **state)
 {
 	(void)state;
@@ -1255,8 +1298,8 @@ int main(void)
 	    TEST(small_frames_of_a_turn_share_records), TEST(an_idle_connection_is_small),
 	    TEST(the_queue_is_bounded_and_drains),
 	    TEST(closing_sends_what_is_queued_and_a_cut_is_told_as_one),
-	    TEST(a_callback_may_end_its_connection), TEST(strangers_are_not_let_in),
-	    TEST(who_knows_the_older_key_is_let_in_as_well),
+	    TEST(frames_are_put_where_they_are_sealed), TEST(a_callback_may_end_its_connection),
+	    TEST(strangers_are_not_let_in), TEST(who_knows_the_older_key_is_let_in_as_well),
 	    TEST(a_repeated_message_1_has_no_effect),
 	    TEST(a_handshake_cut_at_any_byte_leaves_nothing),
 	    TEST(a_reply_cut_at_any_byte_is_a_failure),

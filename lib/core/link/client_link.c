@@ -203,36 +203,45 @@ enum rmq_error client_link_receive(struct client_link *c, struct slice raw, size
 
 /* ---- what goes ---- */
 
-uint8_t *client_link_record(
-    struct client_link *c, uint8_t *record, size_t waiting, size_t *most)
+/* What is before DATA in a record of so many bytes of the stream. */
+static void put_control(struct client_link *c, struct writer *w, size_t waiting, size_t len)
 {
-	struct writer w = writer_of(record + LINK_LENGTH_SIZE, CONTROL_SIZE);
-	uint32_t grant = gate_flow_grant(&c->flow, waiting);
+	uint32_t grant = 0;
 	if (!c->opened)
-		gate_put_open(&w, &(struct gate_open){c->stream, GATE_VERSION, 0, NO_TAGS});
+		gate_put_open(w, &(struct gate_open){c->stream, GATE_VERSION, 0, NO_TAGS});
 	c->opened = true;
+	if (len > 0 || gate_flow_low(&c->flow, waiting))
+		grant = gate_flow_grant(&c->flow, waiting);
 	if (grant > 0)
-		gate_put_credit(&w, &(struct gate_credit){c->stream, grant});
-	assert(!w.full);
-	*most = c->flow.may_send < GATE_DATA_MAX ? c->flow.may_send : GATE_DATA_MAX;
-	return w.p + w.len + GATE_DATA_HEAD;
+		gate_put_credit(w, &(struct gate_credit){c->stream, grant});
 }
 
-enum rmq_error client_link_seal(
-    struct client_link *c, uint8_t *record, const uint8_t *place, size_t len, size_t *size)
+enum rmq_error client_link_seal(struct client_link *c, const struct slice *pieces, size_t count,
+    size_t waiting, uint8_t *record, size_t *taken, size_t *size)
 {
-	size_t before = (size_t)(place - record) - LINK_LENGTH_SIZE - GATE_DATA_HEAD;
-	size_t plain = before + (len > 0 ? GATE_DATA_HEAD + len : 0);
-	assert(len <= c->flow.may_send);
+	struct slice all[LINK_PIECES_MAX];
+	struct writer w = writer_of(record + LINK_LENGTH_SIZE, CONTROL_SIZE + GATE_DATA_HEAD);
+	size_t most = c->flow.may_send < GATE_DATA_MAX ? c->flow.may_send : GATE_DATA_MAX;
+	size_t len = 0, n = 1;
+	assert(count <= CLIENT_LINK_PIECES_MAX);
+	for (size_t i = 0; i < count && len < most; i++) {
+		size_t part = pieces[i].len < most - len ? pieces[i].len : most - len;
+		all[n++] = slice_of(pieces[i].data, part);
+		len += part;
+	}
+	put_control(c, &w, waiting, len);
 	if (len > 0) {
-		uint8_t *head = record + LINK_LENGTH_SIZE + before;
+		uint8_t *head = writer_take(&w, GATE_DATA_HEAD);
+		assert(head);
 		frame_header(head, GATE_TYPE_DATA, GATE_DATA_HEAD - FRAME_HEADER_SIZE + len);
 		store_u32(head + FRAME_HEADER_SIZE, c->stream);
-		c->flow.may_send -= (uint32_t)len;
 	}
-	*size = plain > 0 ? plain + LINK_OVERHEAD : 0;
-	struct slice all = slice_of(record + LINK_LENGTH_SIZE, plain);
-	return plain > 0 ? link_seal(&c->link, &all, 1, record) : RMQ_E_OK;
+	assert(!w.full);
+	all[0] = slice_of(w.p, w.len);
+	*taken = len;
+	c->flow.may_send -= (uint32_t)len;
+	*size = w.len + len > 0 ? w.len + len + LINK_OVERHEAD : 0;
+	return *size > 0 ? link_seal(&c->link, all, n, record) : RMQ_E_OK;
 }
 
 enum rmq_error client_link_leave(struct client_link *c, struct writer *out)

@@ -84,16 +84,16 @@ enum rmq_error client_link_receive(struct client_link *c, struct slice raw, size
     struct client_link_in *in, struct writer *out) __attribute__((warn_unused_result));
 
 /*
- * One record of what is to be sent, made in place.  client_link_record() gives the place for at most
- * *most bytes of the stream, which may be none; of these, `len` are put there, then client_link_seal()
- * makes a record of *size bytes, 0: there is nothing to send.  `waiting`: bytes that have come and wait
- * in `in`, for credit.  `record` has room for CLIENT_LINK_RECORD_MAX.  Errors as of link_seal().
+ * Makes one record of what is to be sent: of the pieces, bytes of the stream, the first *taken, as many
+ * as a record and credit permit.  `waiting`: bytes that have come and wait in `in`, for credit.  *size 0:
+ * there is nothing to send.  `record` has room for CLIENT_LINK_RECORD_MAX; no piece stands there.
+ * Errors as of link_seal().
  */
 #define CLIENT_LINK_RECORD_MAX LINK_STEP_MAX
-uint8_t *client_link_record(
-    struct client_link *c, uint8_t *record, size_t waiting, size_t *most);
-enum rmq_error client_link_seal(struct client_link *c, uint8_t *record, const uint8_t *place,
-    size_t len, size_t *size) __attribute__((warn_unused_result));
+#define CLIENT_LINK_PIECES_MAX (LINK_PIECES_MAX - 1)
+enum rmq_error client_link_seal(struct client_link *c, const struct slice *pieces, size_t count,
+    size_t waiting, uint8_t *record, size_t *taken, size_t *size)
+    __attribute__((warn_unused_result));
 
 /* Appends the stream's end, if it is not over: what comes of it is dropped.  Errors as of link_send(). */
 enum rmq_error client_link_leave(struct client_link *c, struct writer *out)

@@ -45,3 +45,8 @@ uint32_t gate_flow_grant(struct gate_flow *f, size_t waiting)
 	f->may_come += grant;
 	return grant;
 }
+
+bool gate_flow_low(const struct gate_flow *f, size_t waiting)
+{
+	return f->may_come + waiting <= f->window / 2;
+}

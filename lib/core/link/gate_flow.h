@@ -37,4 +37,7 @@ void gate_flow_widen(struct gate_flow *f);
 /* How much CREDIT is to be told now, 0: none, when `waiting` bytes wait here; it is counted. */
 uint32_t gate_flow_grant(struct gate_flow *f, size_t waiting);
 
+/* Whether the peer has credit for less than half of the window: to tell it more is worth a record. */
+bool gate_flow_low(const struct gate_flow *f, size_t waiting);
+
 #endif

@@ -79,6 +79,7 @@ CODEC_MESSAGE(gate, contact, GATE_CONTACT)
 #define GATE_TAGS(X) X(OPEN, GATE_TAG_CLIENT, client) X(OPEN, GATE_TAG_RIGHTS, rights)
 
 #define GATE_DATA_HEAD (FRAME_HEADER_SIZE + 4) /* of DATA, before the bytes */
-#define GATE_DATA_MAX  (64000)		       /* bytes in one DATA that is sent */
+/* Bytes in one DATA that is sent: a client's frame with a full batch, and a segment of loopback TCP has it. */
+#define GATE_DATA_MAX 65400
 
 #endif

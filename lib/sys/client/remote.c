@@ -689,29 +689,18 @@ void remote_turn(struct remote *r, short revents, struct mono_time now)
 static bool fill(struct remote *r, struct client *client, struct mono_time now)
 {
 	struct slice pieces[CLIENT_PIECES];
-	size_t most, len, count, size;
+	size_t count, taken, size;
 	do {
-		uint8_t *record = r->out + r->out_len;
-		uint8_t *place = client_link_record(&r->link, record, r->in->data, &most);
-		len = 0;
-		while (len < most &&
-		       (count = client_output(client, now, pieces, CLIENT_PIECES)) > 0) {
-			size_t before = len;
-			for (size_t i = 0; i < count && len < most; i++) {
-				size_t n =
-				    pieces[i].len < most - len ? pieces[i].len : most - len;
-				memcpy(place + len, pieces[i].data, n);
-				len += n;
-			}
-			client_wrote(client, len - before);
-		}
-		enum rmq_error err = client_link_seal(&r->link, record, place, len, &size);
+		count = client_output(client, now, pieces, CLIENT_PIECES);
+		enum rmq_error err = client_link_seal(
+		    &r->link, pieces, count, r->in->data, r->out + r->out_len, &taken, &size);
 		if (err) {
 			fail(r, RMQ_E_NO_DAEMON, "%s", error_text(err));
 			return false;
 		}
+		client_wrote(client, taken);
 		r->out_len += size;
-	} while (size > 0 && len == most && r->out_len <= CLIENT_LINK_RECORD_MAX);
+	} while (taken > 0 && r->out_len <= CLIENT_LINK_RECORD_MAX);
 	return r->out_len > 0;
 }
 

@@ -296,6 +296,16 @@ static bool put(struct link_conn *c, struct slice bytes)
 	return true;
 }
 
+/* Something was queued. */
+static void added(struct link_conn *c)
+{
+	if (c->queued > c->window.mark)
+		c->above = true;
+	link_net_dirty(c->net, c);
+	if (c->queued >= FLUSH_SIZE)
+		link_conn_flush(c);
+}
+
 enum rmq_error link_conn_send(struct link_conn *c, const struct slice *pieces, size_t count)
 {
 	size_t len = 0;
@@ -308,12 +318,32 @@ enum rmq_error link_conn_send(struct link_conn *c, const struct slice *pieces, s
 	for (size_t i = 0; i < count; i++)
 		if (!put(c, pieces[i]))
 			return RMQ_E_INTERRUPTED;
-	if (c->queued > c->window.mark)
-		c->above = true;
-	link_net_dirty(c->net, c);
-	if (c->queued >= FLUSH_SIZE)
-		link_conn_flush(c);
+	added(c);
 	return RMQ_E_OK;
+}
+
+uint8_t *link_conn_room(struct link_conn *c, size_t want, size_t *room)
+{
+	struct link_block *b = STAILQ_LAST(&c->blocks, link_block, entry);
+	if (c->state != LINK_CONN_UP || c->broken || LINK_DATA_MAX > c->window.max - c->queued)
+		return NULL;
+	if ((!b || b->sealed || LINK_DATA_MAX - b->data < want) && !(b = add_block(c)))
+		return NULL;
+	*room = LINK_DATA_MAX - b->data;
+	return b->bytes + LINK_LENGTH_SIZE + b->data;
+}
+
+void link_conn_filled(struct link_conn *c, size_t len)
+{
+	struct link_block *b = STAILQ_LAST(&c->blocks, link_block, entry);
+	b->data += len;
+	c->queued += len;
+	if (b->data > 0) {
+		added(c);
+		return;
+	}
+	STAILQ_REMOVE(&c->blocks, b, link_block, entry);
+	link_net_block_free(&c->net->out, b);
 }
 
 size_t link_conn_queued(const struct link_conn *c)

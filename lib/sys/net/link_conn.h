@@ -50,6 +50,15 @@ struct link_events {
 enum rmq_error link_conn_send(struct link_conn *c, const struct slice *pieces, size_t count)
     __attribute__((warn_unused_result));
 
+/*
+ * The same for frames that the host puts itself to where they are sealed, instead of having them
+ * copied: a place for *room bytes, at least `want` (at most LINK_DATA_MAX); NULL: link_conn_send()
+ * would have failed.  Then link_conn_filled() queues so many, or none, with no call of this
+ * connection between the two.
+ */
+uint8_t *link_conn_room(struct link_conn *c, size_t want, size_t *room);
+void link_conn_filled(struct link_conn *c, size_t len);
+
 /* Bytes that were queued and not yet handed to the kernel. */
 size_t link_conn_queued(const struct link_conn *c);
 
