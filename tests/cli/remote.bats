@@ -118,6 +118,32 @@ known() {
 	run -66 rmq-queue -S "$UNIX" show jobs
 }
 
+@test "remote: a name leads to several gates: each of its addresses is tried, and each known key is right there" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root, to give a name two addresses"
+	gate
+	rmq-keygen two.key >two.pub
+	again --name n2 --key two.key --gate-listen "127.0.0.2:$PORT"
+	local hosts line name=gates.example:$PORT
+	named() {
+		printf '127.0.0.%s gates.example\n' $1 >hosts
+		unshare -m --propagation private sh -c 'mount --bind hosts /etc/hosts && exec "$@"' - \
+			rmq-send -S "$name" jobs a
+	}
+	echo "$name $(cat gate.pub) n1 -" >config/rmq/known_nodes
+	chmod 600 config/rmq/known_nodes
+	for hosts in "1 2" "2 1" "3 1"; do
+		run -0 named "$hosts"
+	done
+	run -77 named 2
+	assert_output --partial "it has another key than"
+	echo "$name $(cat two.pub) n2 -" >>config/rmq/known_nodes
+	for hosts in 1 2 "2 1"; do
+		run -0 named "$hosts"
+	done
+	run -0 rmq-queue -S "$UNIX" show jobs ready
+	assert_output 6
+}
+
 @test "remote: --keyfile and --known-nodes come before the environment" {
 	gate
 	known elsewhere

@@ -71,7 +71,7 @@ static void feed_pins(struct slice in)
 	for (size_t i = 0; i < p.count; i++) {
 		char text[PIN_TEXT_SIZE];
 		check_host(&p.pins[i].address);
-		assert(pins_find(&p, &p.pins[i].address) == &p.pins[i]);
+		assert(pins_find_key(&p, &p.pins[i].address, p.pins[i].key) == &p.pins[i]);
 		pin_print(&p.pins[i], text);
 		err = pins_parse(&again, slice_str(text), "f", NULL);
 		assert(!err && again.count == 1 &&

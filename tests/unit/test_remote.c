@@ -13,6 +13,7 @@
 #include <sodium.h>
 #include <uv.h>
 
+#include "sys/client/known_gates.h"
 #include "sys/client/remote.h"
 #include "sys/net/keyfile.h"
 #include "sys/net/link_listener.h"
@@ -26,11 +27,12 @@ static struct keypair gate_pair, before, after;
 static char folder[32], keyfile[64], known[64];
 static uint16_t port;
 static unsigned links, opened; /* at the gate: connections, and the newest stream */
+static unsigned shaken, cuts;  /* … handshakes, of which the first ones are cut */
 
 static bool knows(void *arg, enum link_role role, const uint8_t key[KEY_SIZE])
 {
 	(void)arg, (void)key;
-	return role == LINK_CLIENT;
+	return shaken++ >= cuts && role == LINK_CLIENT;
 }
 
 /* That gates at both addresses have the key `after`. */
@@ -143,6 +145,30 @@ static void streams_end(uv_loop_t *loop, struct remote *r, struct client *client
 	assert_int_equal(links, 1);
 }
 
+/* Connects, and waits until that has succeeded or is over: why. */
+static enum rmq_error connect_as(
+    uv_loop_t *loop, char text[512], const struct socket_host *host)
+{
+	static uint8_t bytes[CLIENT_LINK_HEAD + LINK_PLAIN_MAX];
+	struct client_link_in in = {.bytes = bytes + CLIENT_LINK_HEAD, .cap = LINK_PLAIN_MAX};
+	struct client_options o = {.keyfile = keyfile, .known_nodes = known};
+	struct remote *r = remote_new(&in);
+	struct reason why;
+	const char *is;
+	bool ours;
+	uint64_t begin = clock_mono().ms;
+	assert_int_equal(remote_find_files(r, &o, &why), RMQ_E_OK);
+	shaken = 0;
+	remote_begin(r, host, false, clock_mono());
+	while (remote_state(r) == REMOTE_COMING && clock_mono().ms - begin < WAIT_MS)
+		turn(loop, r);
+	enum rmq_error err = remote_error(r, &is, &ours);
+	assert_int_equal(remote_state(r), err ? REMOTE_OVER : REMOTE_UP);
+	snprintf(text, 512, "%s", is);
+	remote_free(r);
+	return err;
+}
+
 /* Connects, and waits until it has been told. */
 static void meet(uv_loop_t *loop, size_t count)
 {
@@ -183,7 +209,8 @@ static void meet(uv_loop_t *loop, size_t count)
 	client_free(client);
 }
 
-static void with_gate(struct slice cluster, size_t count)
+static void with_gate(
+    struct slice cluster, void (*does)(uv_loop_t *loop, size_t count), size_t count)
 {
 	uv_loop_t loop;
 	struct link_listener *listener;
@@ -198,9 +225,10 @@ static void with_gate(struct slice cluster, size_t count)
 	link_net_cluster(net, cluster);
 	assert_int_equal(link_listener_new(net, &o, &listener, &why), RMQ_E_OK);
 	port = link_listener_port(listener);
+	cuts = 0;
 	know(own_address(), "n1", &gate_pair, cluster);
 	know(host_of(OTHER), "n2", &before, cluster);
-	meet(&loop, count);
+	does(&loop, count);
 	link_listener_free(listener);
 	/* Connections end by what the client does. */
 	for (unsigned i = 0; i < 50; i++)
@@ -238,7 +266,7 @@ static int teardown(void **state)
 static void a_gate_without_a_cluster_speaks_for_itself_alone(void **state)
 {
 	(void)state;
-	with_gate(slice_of(NULL, 0), 1);
+	with_gate(slice_of(NULL, 0), meet, 1);
 	assert_known(host_of(OTHER), &before);
 	assert_known(own_address(), &after);
 }
@@ -246,8 +274,99 @@ static void a_gate_without_a_cluster_speaks_for_itself_alone(void **state)
 static void a_gate_of_a_cluster_says_where_its_gates_are(void **state)
 {
 	(void)state;
-	with_gate(slice_of(&some_cluster, sizeof(some_cluster)), 2);
+	with_gate(slice_of(&some_cluster, sizeof(some_cluster)), meet, 2);
 	assert_known(own_address(), &after);
+}
+
+/* It may be starting: only the second refusal is one. */
+static void is_cut(uv_loop_t *loop, size_t count)
+{
+	struct socket_host host = own_address();
+	char text[512];
+	(void)count;
+	cuts = 1;
+	assert_int_equal(connect_as(loop, text, &host), RMQ_E_OK);
+	assert_int_equal(shaken, 2);
+	cuts = 9;
+	assert_int_equal(connect_as(loop, text, &host), RMQ_E_DENIED);
+	assert_non_null(strstr(text, "it does not know our key rmq1:"));
+	assert_int_equal(shaken, 2);
+}
+
+static void a_handshake_that_is_cut_once_is_begun_again(void **state)
+{
+	(void)state;
+	with_gate(slice_of(NULL, 0), is_cut, 0);
+}
+
+/* The file has the line of another gate, and this one's at another place. */
+static void others_first(const struct keypair *pair, const char *name)
+{
+	struct raft_id none = {{0}};
+	struct pin p = {.address = own_address(), .cluster = none};
+	char line[PIN_TEXT_SIZE];
+	FILE *f = fopen(known, "a");
+	memcpy(p.key, pair->key, KEY_SIZE);
+	strcpy(p.name, name);
+	pin_print(&p, line);
+	assert_true(f && fprintf(f, "%s\n", line) > 0 && fclose(f) == 0);
+}
+
+static void is_one_of_several(uv_loop_t *loop, size_t count)
+{
+	struct socket_host host = own_address();
+	char text[512];
+	struct pins p = {.count = 0};
+	struct reason why;
+	(void)count;
+	unlink(known);
+	others_first(&before, "n2");
+	assert_int_equal(connect_as(loop, text, &host), RMQ_E_DENIED);
+	assert_non_null(strstr(text, "it has another key than"));
+	others_first(&gate_pair, "n1");
+	assert_int_equal(connect_as(loop, text, &host), RMQ_E_OK);
+	assert_int_equal(shaken, 1);
+	/* Its newer key takes its line, and no other one's. */
+	meet(loop, 1);
+	assert_int_equal(pins_read(&p, known, &why), RMQ_E_OK);
+	assert_int_equal(p.count, 2);
+	assert_non_null(pins_find_key(&p, &host, before.key));
+	assert_non_null(pins_find_key(&p, &host, after.key));
+	pins_deinit(&p);
+}
+
+/* What a member of the cluster has told of the others holds wherever a name of it leads. */
+static void who_was_told_is_expected_at_names_of_its_cluster(void **state)
+{
+	struct socket_host name = host_of("mq.example.org:7411"), alone = host_of("alone:1");
+	uint8_t bytes[200];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	struct known_gates k;
+	struct reason why;
+	struct pin proved;
+	(void)state;
+	know(name, "n1", &gate_pair, slice_of(&some_cluster, sizeof(some_cluster)));
+	know(alone, "n9", &before, slice_of(NULL, 0));
+	known_gates_init(&k);
+	strcpy(k.path, known);
+	gate_contact_encode(&w, &(struct gate_contact){slice_str(OTHER), slice_str("n2"),
+				    slice_of(after.key, KEY_SIZE)});
+	assert_int_equal(known_gates_at(&k, &name, false, &why), RMQ_E_OK);
+	assert_null(known_gates_expected(&k, after.key));
+	proved = k.here.pins[0];
+	known_gates_take(&k, &name, &proved, slice_of(w.p, w.len));
+	assert_non_null(known_gates_expected(&k, after.key));
+	assert_non_null(known_gates_expected(&k, gate_pair.key));
+	assert_null(known_gates_expected(&k, before.key));
+	assert_int_equal(known_gates_at(&k, &alone, false, &why), RMQ_E_OK);
+	assert_null(known_gates_expected(&k, after.key));
+	known_gates_deinit(&k);
+}
+
+static void an_address_may_lead_to_several_gates_that_are_known(void **state)
+{
+	(void)state;
+	with_gate(slice_of(NULL, 0), is_one_of_several, 0);
 }
 
 int main(void)
@@ -257,6 +376,12 @@ int main(void)
 		a_gate_without_a_cluster_speaks_for_itself_alone, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		a_gate_of_a_cluster_says_where_its_gates_are, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_handshake_that_is_cut_once_is_begun_again, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		an_address_may_lead_to_several_gates_that_are_known, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		who_was_told_is_expected_at_names_of_its_cluster, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

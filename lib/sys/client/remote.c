@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "sys/client/first_contact.h"
+#include "sys/client/known_gates.h"
 #include "sys/net/fast_cipher.h"
 #include "sys/net/keyfile.h"
 #include "sys/net/link_conn.h"
@@ -29,6 +30,8 @@
 #define OUT_CAP	     (2 * CLIENT_LINK_RECORD_MAX + CLIENT_LINK_CLOSE_SIZE)
 #define KEEPALIVE_S  5
 #define CHECKS	     3
+#define SHAKES_MAX   2 /* with the only gate that may be there */
+#define SHAKES_MORE  3 /* … where each connection may lead to another one */
 /* Bytes that libsodium seals in the time that it takes to load what is faster. */
 #define FAST_AFTER (4u << 20)
 
@@ -39,10 +42,12 @@ struct search {
 	int answered; /* closed by the thread, when it has the answer */
 };
 
-enum step { NOTHING, LOOKING_UP, CONNECTING, ASKING, SHAKING, OPEN, ENDED };
+/* PASSED: the address is of no use, and the next one is to be tried. */
+enum step { NOTHING, LOOKING_UP, CONNECTING, PASSED, ASKING, SHAKING, OPEN, ENDED };
 
 struct remote {
-	char keyfile[PATH_MAX], known_nodes[PATH_MAX];
+	char keyfile[PATH_MAX];
+	struct known_gates known;
 	struct reason nowhere; /* why nobody says where these are */
 	bool accept_new;
 	struct keypair own;
@@ -51,11 +56,11 @@ struct remote {
 	struct mono_time deadline; /* of all steps before OPEN */
 
 	struct socket_host host;
-	struct pin pin;
-	bool pinned; /* pin is what we expect there; else nobody knows */
-	bool asks;   /* it is asked who it is, before anything else */
-	bool let_in; /* by some gate: what is said in clear ends nothing from then on */
-	bool asked;  /* time has gone while a person was asked */
+	struct pin pin;	 /* whose key it has to prove */
+	bool asks;	 /* it is asked who it is, before anything else */
+	unsigned shakes; /* handshakes begun at this address */
+	bool let_in;	 /* by some gate: what is said in clear ends nothing from then on */
+	bool asked;	 /* time has gone while a person was asked */
 	bool led;
 	struct search *search;
 	struct addrinfo *list; /* its addresses, */
@@ -72,9 +77,9 @@ struct remote {
 	size_t out_at, out_len;
 	uint64_t passed; /* bytes of all links, both ways */
 
-	struct pins told; /* in: */
-	struct pin told_pins[RAFT_MEMBERS_MAX];
-	unsigned changes;
+	/* Why addresses were passed. */
+	enum rmq_error noted;
+	char note[512];
 
 	enum rmq_error error;
 	bool ours;
@@ -100,7 +105,7 @@ enum rmq_error remote_find_files(
 	enum rmq_error err =
 	    find_file(r->keyfile, o->keyfile, KEYFILE_VARIABLE, KEYFILE_NAME, why);
 	if (!err)
-		err = find_file(r->known_nodes, o->known_nodes, PINS_VARIABLE, PINS_NAME, why);
+		err = find_file(r->known.path, o->known_nodes, PINS_VARIABLE, PINS_NAME, why);
 	if (err)
 		r->nowhere = *why;
 	return err;
@@ -113,7 +118,7 @@ struct remote *remote_new(struct client_link_in *in)
 		return NULL;
 	r->in = in;
 	r->fd = -1;
-	r->told.pins = r->told_pins;
+	known_gates_init(&r->known);
 	r->raw = malloc(RAW_CAP);
 	r->out = malloc(OUT_CAP);
 	if (r->raw && r->out && sodium_init() >= 0)
@@ -213,6 +218,7 @@ void remote_free(struct remote *r)
 	if (!r)
 		return;
 	remote_end(r);
+	known_gates_deinit(&r->known);
 	free(r->raw);
 	free(r->out);
 	sodium_memzero(r, sizeof(*r));
@@ -260,6 +266,27 @@ static __attribute__((format(printf, 3, 4))) void give_up(
 	r->ours = true;
 }
 
+/* The address is of no use, but the next one of the name may be. */
+static __attribute__((format(printf, 3, 4))) void pass(
+    struct remote *r, enum rmq_error code, const char *format, ...)
+{
+	/* Who refuses us tells more than one that is not there. */
+	if (r->noted != RMQ_E_DENIED) {
+		va_list args;
+		va_start(args, format);
+		(void)vsnprintf(r->note, sizeof(r->note), format, args);
+		va_end(args);
+		r->noted = code;
+	}
+	if (r->led || !r->at || !r->at->ai_next) {
+		fail(r, r->noted, "%s", r->note);
+		return;
+	}
+	close_socket(r);
+	r->step = PASSED;
+	r->deadline.ms = 0;
+}
+
 static void enter(struct remote *r, enum step step, uint64_t most_ms, struct mono_time now)
 {
 	r->step = step;
@@ -268,7 +295,7 @@ static void enter(struct remote *r, enum step step, uint64_t most_ms, struct mon
 
 /* ---- the addresses of a name ---- */
 
-static void connect_next(struct remote *r, int error, struct mono_time now);
+static void begin_address(struct remote *r, int error, struct mono_time now);
 
 static void on_answered(struct lookup_thread *t)
 {
@@ -309,7 +336,7 @@ static void take_addresses(
 		return;
 	}
 	r->list = r->at = list;
-	connect_next(r, 0, now);
+	begin_address(r, 0, now);
 }
 
 static void searched(struct remote *r, struct mono_time now)
@@ -349,10 +376,14 @@ static void set_options(int fd)
 static void send_first(struct remote *r, const void *bytes, size_t len)
 {
 	if (send(r->fd, bytes, len, MSG_NOSIGNAL) != (ssize_t)len)
-		fail(r, RMQ_E_NO_DAEMON, "%s", strerror(errno));
+		pass(r, RMQ_E_NO_DAEMON, "%s", strerror(errno));
 }
 
-static void on_contacts(void *arg, struct slice contacts);
+static void on_contacts(void *arg, struct slice contacts)
+{
+	struct remote *r = arg;
+	known_gates_take(&r->known, &r->host, &r->pin, contacts);
+}
 
 static void shake_hands(struct remote *r)
 {
@@ -362,6 +393,7 @@ static void shake_hands(struct remote *r)
 	    .ephemeral = ephemeral,
 	    .responder = slice_str(r->pin.name),
 	    .cluster = raft_id_slice(&r->pin.cluster)};
+	r->shakes++;
 	randombytes_buf(ephemeral, sizeof(ephemeral));
 	enum rmq_error err = client_link_begin(&r->link, &id, r->pin.key, &w, on_contacts, r);
 	sodium_memzero(ephemeral, sizeof(ephemeral));
@@ -413,7 +445,17 @@ static void connect_next(struct remote *r, int error, struct mono_time now)
 		}
 		close_socket(r);
 	}
-	fail(r, RMQ_E_NO_DAEMON, "%s", strerror(error));
+	pass(r, RMQ_E_NO_DAEMON, "%s", strerror(error));
+}
+
+/* Which of several gates is there has to be asked first: a handshake is with one key. */
+static void begin_address(struct remote *r, int error, struct mono_time now)
+{
+	r->shakes = 0;
+	r->asks = r->known.here.count != 1;
+	if (r->known.here.count > 0)
+		r->pin = r->known.here.pins[0];
+	connect_next(r, error, now);
 }
 
 static void connecting(struct remote *r, struct mono_time now)
@@ -445,39 +487,61 @@ static bool key_changed(struct remote *r)
 	return changed;
 }
 
+static bool same_node(const struct pin *a, const struct pin *b)
+{
+	return strcmp(a->name, b->name) == 0 && raft_id_eq(a->cluster, b->cluster);
+}
+
 /*
  * It is not the one that we expect: or it is, and then it is our key that it does not know.  What it
  * says of itself proves nothing, and has no effect but on this text.
  */
-static void explain_refusal(struct remote *r, const struct pin *is)
+static void explain_refusal(struct remote *r, const struct pin *pin, const struct pin *is)
 {
 	char text[KEY_TEXT_SIZE], fingerprint[KEY_FINGERPRINT_SIZE];
 	enum rmq_error code = r->let_in ? RMQ_E_NO_DAEMON : RMQ_E_DENIED;
-	if (memcmp(is->key, r->pin.key, KEY_SIZE) != 0) {
+	key_print(r->own.key, text);
+	if (!pin) {
 		key_fingerprint(is->key, fingerprint);
-		fail(r, code,
-		    "it has another key than %s says, of fingerprint %s: if that is right, remove "
-		    "its line there",
-		    r->known_nodes, fingerprint);
-	} else if (strcmp(is->name, r->pin.name) != 0 ||
-		   !raft_id_eq(is->cluster, r->pin.cluster)) {
-		fail(r, code,
+		pass(r, code,
+		    "it has another key than %s says, of fingerprint %s: if that is right, change "
+		    "its line there, or add one; if it is the same node's newer key, it may not "
+		    "know ours, %s",
+		    r->known.path, fingerprint, text);
+	} else if (!same_node(pin, is)) {
+		pass(r, code,
 		    "it has another name, or another cluster, than %s says: if that is right, "
 		    "remove its line there",
-		    r->known_nodes);
-	} else if (key_changed(r)) {
-		fail(r, RMQ_E_NO_DAEMON, "%s has another key now", r->keyfile);
+		    r->known.path);
 	} else {
-		key_print(r->own.key, text);
-		fail(r, code, "it does not know our key %s: ask for a line in its rights file",
+		pass(r, code, "it does not know our key %s: ask for a line in its rights file",
 		    text);
+	}
+}
+
+/*
+ * It has said who it is: if we expect that one there, hands are shaken with it.  That it has cut off a
+ * handshake once does not tell that it does not want us: it may be starting, or not be the same one.
+ */
+static void recognise(struct remote *r, const struct pin *is, struct mono_time now)
+{
+	const struct pin *pin = known_gates_expected(&r->known, is->key);
+	bool several = r->known.here.count > 1 || r->known.told.count > 1;
+	if (pin && same_node(pin, is) && r->shakes < (several ? SHAKES_MORE : SHAKES_MAX)) {
+		if (r->shakes > 0)
+			(void)key_changed(r);
+		r->pin = *is;
+		r->asks = false;
+		connect_next(r, 0, now);
+	} else {
+		explain_refusal(r, pin, is);
 	}
 }
 
 static void meet(struct remote *r, const struct pin *is, struct mono_time now)
 {
 	struct reason why;
-	enum rmq_error err = first_contact(is, r->known_nodes, r->accept_new, &why);
+	enum rmq_error err = first_contact(is, r->known.path, r->accept_new, &why);
 	uint64_t asked_ms = now.ms;
 	now = clock_mono();
 	r->asked |= now.ms > asked_ms;
@@ -490,9 +554,12 @@ static void meet(struct remote *r, const struct pin *is, struct mono_time now)
 		return;
 	}
 	r->pin = *is;
-	r->pinned = true;
 	r->asks = false;
-	connect_next(r, 0, now);
+	err = known_gates_at(&r->known, &r->host, false, &why);
+	if (err)
+		give_up(r, err, "%s", why.text);
+	else
+		connect_next(r, 0, now);
 }
 
 static void take_who(struct remote *r, struct slice bytes, struct mono_time now)
@@ -501,7 +568,7 @@ static void take_who(struct remote *r, struct slice bytes, struct mono_time now)
 	struct pin is;
 	const char *wrong = NULL;
 	if (!link_who_decode(bytes, &m) || m.magic != LINK_MAGIC) {
-		fail(r, RMQ_E_NO_DAEMON, "what is there is no gate");
+		pass(r, RMQ_E_NO_DAEMON, "what is there is no gate");
 		return;
 	}
 	if (m.version != LINK_VERSION)
@@ -509,9 +576,9 @@ static void take_who(struct remote *r, struct slice bytes, struct mono_time now)
 	else
 		wrong = pin_take(&is, &r->host, m.key, m.name, m.cluster);
 	if (wrong)
-		fail(r, RMQ_E_NO_DAEMON, "what is there is no gate of ours: %s", wrong);
-	else if (r->pinned)
-		explain_refusal(r, &is);
+		pass(r, RMQ_E_NO_DAEMON, "what is there is no gate of ours: %s", wrong);
+	else if (r->known.here.count > 0)
+		recognise(r, &is, now);
 	else
 		meet(r, &is, now);
 }
@@ -526,11 +593,11 @@ static void cut(struct remote *r, int error, struct mono_time now)
 		fail(r, RMQ_E_NO_DAEMON, "%s",
 		    error ? strerror(error) : "the connection was cut");
 	} else if (error) {
-		fail(r, RMQ_E_NO_DAEMON, "it takes no connection now: %s", strerror(error));
+		pass(r, RMQ_E_NO_DAEMON, "it takes no connection now: %s", strerror(error));
 	} else if (r->step == ASKING) {
-		fail(r, RMQ_E_NO_DAEMON,
-		    r->pinned ? "it ends connections"
-			      : "it serves no clients with keys, or is no gate");
+		pass(r, RMQ_E_NO_DAEMON,
+		    r->shakes > 0 ? "it ends connections"
+				  : "it serves no clients with keys, or is no gate");
 	} else {
 		/* It has read what we sent, and does not like it. */
 		r->asks = true;
@@ -569,7 +636,7 @@ static void asking(struct remote *r, struct mono_time now)
 		return;
 	size_t len = load_u16(r->raw);
 	if (len > LINK_WHO_MAX)
-		fail(r, RMQ_E_NO_DAEMON, "what is there is no gate");
+		pass(r, RMQ_E_NO_DAEMON, "what is there is no gate");
 	else if (r->raw_len - LINK_LENGTH_SIZE >= len)
 		take_who(r, slice_of(r->raw + LINK_LENGTH_SIZE, len), now);
 }
@@ -580,9 +647,9 @@ static void broken(struct remote *r, enum rmq_error err)
 	if (r->step == OPEN)
 		fail(r, RMQ_E_NO_DAEMON, "what came was damaged");
 	else if (err == RMQ_E_DENIED)
-		fail(r, RMQ_E_DENIED, "it cannot prove that it has its key");
+		pass(r, RMQ_E_DENIED, "it cannot prove that it has its key");
 	else
-		fail(r, RMQ_E_NO_DAEMON, "what is there is no gate");
+		pass(r, RMQ_E_NO_DAEMON, "what is there is no gate");
 }
 
 /* The stream or the link is at its end. */
@@ -668,18 +735,25 @@ void remote_turn(struct remote *r, short revents, struct mono_time now)
 			if (r->has_link)
 				take_rest(r);
 			break;
+		case PASSED:
+			break;
 		}
+	}
+	while (r->step == PASSED) {
+		r->at = r->at->ai_next;
+		begin_address(r, 0, now);
 	}
 	if (remote_state(r) != REMOTE_COMING || now.ms < r->deadline.ms)
 		return;
 	if (r->step == CONNECTING && !r->led) {
 		r->at = r->at->ai_next;
 		connect_next(r, ETIMEDOUT, now);
+	} else if (r->step == LOOKING_UP) {
+		fail(r, RMQ_E_NO_DAEMON, "name servers do not answer");
 	} else {
-		fail(r, RMQ_E_NO_DAEMON,
-		    r->step == LOOKING_UP   ? "name servers do not answer"
-		    : r->step == CONNECTING ? "Connection timed out"
-					    : "it accepts and says nothing");
+		pass(r, RMQ_E_NO_DAEMON,
+		    r->step == CONNECTING ? "Connection timed out"
+					  : "it accepts and says nothing");
 	}
 }
 
@@ -757,85 +831,6 @@ void remote_finish(struct remote *r, uint64_t most_ms)
 	remote_end(r);
 }
 
-/* ---- what is known of gates ---- */
-
-/*
- * A gate that has proved the key which the file has for this address says that it has another one now.
- * Of other addresses nobody's word is written down: who is believed in one place is not in all.
- */
-static void keep_newer(struct remote *r, const struct pin *told)
-{
-	struct pins pins = {0};
-	struct reason why;
-	char line[PIN_TEXT_SIZE];
-	if (strcmp(told->name, r->pin.name) != 0 ||
-	    memcmp(told->key, r->pin.key, KEY_SIZE) == 0 ||
-	    pins_read(&pins, r->known_nodes, &why) != RMQ_E_OK)
-		return;
-	const struct pin *pin = pins_find(&pins, &r->host);
-	bool is_proved = pin && memcmp(pin->key, r->pin.key, KEY_SIZE) == 0;
-	pins_deinit(&pins);
-	if (!is_proved)
-		return;
-	pin_print(told, line);
-	if (pins_replace(r->known_nodes, told, &why) == RMQ_E_OK)
-		log_notice("it has a newer key, and is known from now on as: %s", line);
-	else
-		log_notice("%s", why.text);
-}
-
-static void on_contacts(void *arg, struct slice contacts)
-{
-	struct remote *r = arg;
-	struct reader in = reader_of(contacts);
-	struct gate_contact m;
-	struct slice cluster = raft_id_slice(&r->pin.cluster);
-	struct pin told[RAFT_MEMBERS_MAX];
-	size_t count = 0;
-	memset(told, 0, sizeof(told));
-	while (reader_left(&in) > 0 && count < RAFT_MEMBERS_MAX) {
-		char text[UINT8_MAX + 1];
-		struct socket_host host;
-		const char *why;
-		gate_contact_get(&in, &m);
-		if (in.bad)
-			return;
-		memcpy(text, m.address.data, m.address.len);
-		text[m.address.len] = '\0';
-		struct pin here;
-		if (!pin_take(&here, &r->host, m.key, m.name, cluster))
-			keep_newer(r, &here);
-		/* Gates without a cluster have nothing in common: each speaks for itself. */
-		if (socket_host_parse(&host, text, &why) == RMQ_E_OK &&
-		    (cluster.len > 0 || socket_host_same(&host, &r->host)) &&
-		    !pin_take(&told[count], &host, m.key, m.name, cluster))
-			count++;
-	}
-	if (count == r->told.count && memcmp(told, r->told_pins, count * sizeof(told[0])) == 0)
-		return;
-	memcpy(r->told_pins, told, sizeof(told));
-	r->told.count = count;
-	r->changes++;
-}
-
-/* What is expected at r->host: as its cluster told, or as the file says. */
-static enum rmq_error find_pin(struct remote *r, struct reason *why)
-{
-	struct pins pins = {0};
-	const struct pin *told = pins_find(&r->told, &r->host);
-	enum rmq_error err = pins_read(&pins, r->known_nodes, why);
-	if (err)
-		return err;
-	const struct pin *pin = pins_find(&pins, &r->host);
-	if (told && (r->led || !pin))
-		pin = told;
-	r->pinned = pin != NULL;
-	if (pin)
-		r->pin = *pin;
-	pins_deinit(&pins);
-	return RMQ_E_OK;
-}
-
 /* ---- begin ---- */
 
 static bool read_key(struct remote *r)
@@ -864,6 +859,7 @@ void remote_begin(
 	r->error = RMQ_E_OK;
 	r->ours = false;
 	r->text[0] = '\0';
+	r->noted = RMQ_E_OK;
 	r->led = led;
 	if (remote_rests(r) && socket_host_same(&r->host, host)) {
 		client_link_next(&r->link);
@@ -874,12 +870,11 @@ void remote_begin(
 	r->host = *host;
 	if (!read_key(r))
 		return;
-	enum rmq_error err = find_pin(r, &why);
+	enum rmq_error err = known_gates_at(&r->known, host, led, &why);
 	if (err) {
 		give_up(r, err, "%s", why.text);
 		return;
 	}
-	r->asks = !r->pinned;
 	if (socket_host_resolve(host, AI_NUMERICHOST, &list) == 0)
 		take_addresses(r, 0, list, now);
 	else
@@ -931,6 +926,6 @@ bool remote_asked(struct remote *r)
 
 const struct pins *remote_told(const struct remote *r, unsigned *changes)
 {
-	*changes = r->changes;
-	return &r->told;
+	*changes = r->known.changes;
+	return &r->known.told;
 }

@@ -2,10 +2,6 @@
  * A client's connection with a gate, over TCP and encrypted, for poll(2): looks up the name, tries its
  * addresses one after the other, sees to first contact, shows its key, and then carries one stream.
  * When that is over and the link is not, the link is kept for the next one.
- *
- * What it knows of gates is in the file of known nodes, and what members of their cluster have told on
- * a connection: that lasts as long as the process, and where it is about an address in the file, is
- * put there as well.
  */
 #ifndef RMQ_SYS_CLIENT_REMOTE_H
 #define RMQ_SYS_CLIENT_REMOTE_H

@@ -129,15 +129,25 @@ const struct pin *pins_find(const struct pins *p, const struct socket_host *addr
 	return NULL;
 }
 
+const struct pin *pins_find_key(
+    const struct pins *p, const struct socket_host *address, const uint8_t key[KEY_SIZE])
+{
+	for (size_t i = 0; i < p->count; i++)
+		if ((!address || socket_host_same(&p->pins[i].address, address)) &&
+		    memcmp(p->pins[i].key, key, KEY_SIZE) == 0)
+			return &p->pins[i];
+	return NULL;
+}
+
 static bool take(void *context, char *line, struct reason *what)
 {
 	struct pins *p = context;
 	struct pin pin;
 	if (pin_parse(&pin, line, what) != RMQ_E_OK)
 		return false;
-	if (pins_find(p, &pin.address)) {
-		(void)reason_set(
-		    what, RMQ_E_CONFIG, "a line above is for the same address: remove one");
+	if (pins_find_key(p, &pin.address, pin.key)) {
+		(void)reason_set(what, RMQ_E_CONFIG,
+		    "a line above is for the same address and key: remove one");
 		return false;
 	}
 	struct pin *pins = realloc(p->pins, (p->count + 1) * sizeof(*pins));
@@ -273,18 +283,22 @@ enum rmq_error pins_add(const char *path, const struct pin *pin, struct reason *
 {
 	struct change c;
 	enum rmq_error err = change_begin(&c, path, why);
-	const struct pin *old = err ? NULL : pins_find(&c.pins, &pin->address);
-	if (old && !pin_same(old, pin))
+	const struct pin *has = err ? NULL : pins_find_key(&c.pins, &pin->address, pin->key);
+	if (!err && !has && pins_find(&c.pins, &pin->address))
 		err =
 		    reason_set(why, RMQ_E_EXISTS, "%s: has another key for the address", path);
-	if (!err && !old)
+	else if (has && !pin_same(has, pin))
+		err = reason_set(
+		    why, RMQ_E_EXISTS, "%s: has another name or cluster for the key", path);
+	else if (!err && !has)
 		err = append(&c, pin, why);
 	change_end(&c);
 	return err;
 }
 
-/* The text with the pin in the place of the line that has its address. */
-static void put_replaced(struct text *out, struct slice all, const struct pin *pin)
+/* The text with the pin in the place of the line that has its address and the older key. */
+static void put_replaced(
+    struct text *out, struct slice all, const uint8_t key[KEY_SIZE], const struct pin *pin)
 {
 	char text[PIN_TEXT_SIZE];
 	struct pins old = {.count = 0};
@@ -295,7 +309,7 @@ static void put_replaced(struct text *out, struct slice all, const struct pin *p
 		    slice_of(all.data, end ? (size_t)(end + 1 - all.data) : all.len);
 		all = slice_of(all.data + line.len, all.len - line.len);
 		if (pins_parse(&old, line, "", NULL) == RMQ_E_OK &&
-		    pins_find(&old, &pin->address)) {
+		    pins_find_key(&old, &pin->address, key)) {
 			text_put_str(out, text);
 			text_put_char(out, '\n');
 		} else {
@@ -306,12 +320,13 @@ static void put_replaced(struct text *out, struct slice all, const struct pin *p
 }
 
 /* Another file takes its place, of the same mode. */
-static enum rmq_error replace(struct change *c, const struct pin *pin, struct reason *why)
+static enum rmq_error replace(
+    struct change *c, const uint8_t old[KEY_SIZE], const struct pin *pin, struct reason *why)
 {
 	char real[PATH_MAX], temporary[PATH_MAX];
 	struct text out = {0};
 	struct stat st;
-	put_replaced(&out, slice_of(c->all.data, c->all.len), pin);
+	put_replaced(&out, slice_of(c->all.data, c->all.len), old, pin);
 	if (out.failed)
 		return reason_set(why, RMQ_E_LIMIT, "out of memory");
 	/* What a symbolic link leads to is replaced. */
@@ -338,15 +353,16 @@ static enum rmq_error replace(struct change *c, const struct pin *pin, struct re
 	return err;
 }
 
-enum rmq_error pins_replace(const char *path, const struct pin *pin, struct reason *why)
+enum rmq_error pins_replace(
+    const char *path, const uint8_t old[KEY_SIZE], const struct pin *pin, struct reason *why)
 {
 	struct change c;
 	enum rmq_error err = change_begin(&c, path, why);
-	const struct pin *old = err ? NULL : pins_find(&c.pins, &pin->address);
-	if (!err && !old)
-		err = append(&c, pin, why);
-	else if (!err && !pin_same(old, pin))
-		err = replace(&c, pin, why);
+	const struct pin *has = err ? NULL : pins_find_key(&c.pins, &pin->address, pin->key);
+	/* One key has one line. */
+	if (!err && !has)
+		err = pins_find_key(&c.pins, &pin->address, old) ? replace(&c, old, pin, why)
+								 : append(&c, pin, why);
 	change_end(&c);
 	return err;
 }

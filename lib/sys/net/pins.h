@@ -5,7 +5,8 @@
  *	HOST:PORT rmq1:KEY NAME CLUSTER
  *
  * where CLUSTER is the cluster's id in hexadecimal digits, "-" for one node without a cluster; empty
- * lines and comments as of lines.h.  One bad line makes the whole file invalid.
+ * lines and comments as of lines.h.  One bad line makes the whole file invalid.  An address may have
+ * several keys, a line each: any of these gates may be there.
  *
  * The file must be one that only its owner writes to, and he is this user or root.
  */
@@ -50,7 +51,7 @@ void pin_print(const struct pin *p, char text[PIN_TEXT_SIZE]);
 
 /*
  * Reads a file, in place of what *p holds; on failure that is untouched.  There is no such file: it
- * is empty.  RMQ_E_CONFIG: a line is none, or names an address again: *why is "FILE:LINE: text".
+ * is empty.  RMQ_E_CONFIG: a line is none, or is there twice: *why is "FILE:LINE: text".
  * RMQ_E_DENIED: not readable, or others can write to it; RMQ_E_IO; RMQ_E_LIMIT: out of memory.
  */
 enum rmq_error pins_read(struct pins *p, const char *path, struct reason *why)
@@ -60,8 +61,11 @@ enum rmq_error pins_read(struct pins *p, const char *path, struct reason *why)
 enum rmq_error pins_parse(struct pins *p, struct slice bytes, const char *path,
     struct reason *why) __attribute__((warn_unused_result));
 
-/* NULL: the address is not in it. */
+/* The first one; NULL: the address is not in it. */
 const struct pin *pins_find(const struct pins *p, const struct socket_host *address);
+/* The one that has the key there; address NULL: anywhere. */
+const struct pin *pins_find_key(
+    const struct pins *p, const struct socket_host *address, const uint8_t key[KEY_SIZE]);
 
 /*
  * Adds a line durably; the file, and folders that are not there, are made, for this user alone.  It
@@ -72,11 +76,11 @@ enum rmq_error pins_add(const char *path, const struct pin *pin, struct reason *
     __attribute__((warn_unused_result));
 
 /*
- * The same, in the place of the line that the address has, if there is one; comments and all other
- * lines stay.
+ * The same, in the place of the line that the address has with the key `old`, if there is one;
+ * comments and all other lines stay.
  */
-enum rmq_error pins_replace(const char *path, const struct pin *pin, struct reason *why)
-    __attribute__((warn_unused_result));
+enum rmq_error pins_replace(const char *path, const uint8_t old[KEY_SIZE],
+    const struct pin *pin, struct reason *why) __attribute__((warn_unused_result));
 
 void pins_deinit(struct pins *p);
 
