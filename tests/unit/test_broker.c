@@ -3871,6 +3871,41 @@ static void a_journal_as_it_was_first_written_is_recovered_for_ever(void **state
 	}
 }
 
+/* The same of a client with a key: START, and CREATE, SESSION_OWNER and SEND in a session of key:web. */
+static void the_session_of_a_key_in_a_journal_is_its_own_for_ever(void **state)
+{
+	static const char *const records[] = {
+	    "020100002e000000010000000000000004000000000000002d91d20ec54477ea0000000000000000"
+	    "40420f000000000016001a000100000014000200100001000000000000000000000000000000",
+	    "02010000a0000000010000000000000004000000000000007d95bf668bc1f5fd0000000000000000"
+	    "40420f000000000001003c000100000001713075000010000000e803000000000000c02709000000"
+	    "0000000000000000000000001000000f0003000b00000000006b65793a7765621700160001000000"
+	    "0100000000000000076b65793a776562000006003200010000000100000001000000010000000000"
+	    "0000010000000000000000000200000006000c006d303030300a6d303030310a",
+	};
+	const uint64_t session = 1ull << 32 | 1;
+	uint8_t bytes[GOLDEN_MAX];
+	(void)state;
+	for (uint64_t i = 0; i < 2; i++) {
+		struct record_header h;
+		struct slice payload;
+		struct slice value = golden_bytes(records[i], bytes);
+		assert_int_equal(record_open(value, 1, &h, &payload), RMQ_E_OK);
+		on_append(NULL, i + 1, h.kind, payload);
+	}
+	w.last = 2;
+	restart();
+	golden_bytes("cc9734669c6d8234a5b49acf4699704a", w.token);
+	hello_of("key:ops", 0, session);
+	expect_session_unknown(2);
+	hello_of("", 0, session);
+	expect_session_unknown(2);
+	hello_of("key:web", 0, session);
+	EXPECT(2, WELCOME, welcome, m);
+	assert_int_equal(m.session, session);
+	assert_int_equal(m.last, 1);
+}
+
 /* What a backlog costs: what comes for messages with attributes, lanes or sharing costs only them. */
 static void a_batch_and_a_range_cost_what_they_did(void **state)
 {
@@ -8279,6 +8314,7 @@ static const struct CMUnitTest tests[] = {
     TEST(versions_that_do_not_overlap_are_refused_by_name),
     TEST(recovery_refuses_an_even_tag_that_is_not_known_and_passes_over_odd_ones),
     TEST(a_journal_as_it_was_first_written_is_recovered_for_ever),
+    TEST(the_session_of_a_key_in_a_journal_is_its_own_for_ever),
     TEST(a_batch_and_a_range_cost_what_they_did),
     TEST(unfinished_messages_take_room_and_are_dropped),
     TEST(an_unfinished_message_goes_when_no_piece_comes),
