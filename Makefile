@@ -175,10 +175,10 @@ check-long: tests
 	RMQ_LONG=1 MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check cli sim sim_raft sim_cluster crash cluster fuzz
 lint: tests
 	@MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check lint
-bench: all $(BENCHES)
+bench: all $(BENCHES) $(B)/cli/keyclient
 	MODE=$(MODE) RMQ_BUILD='$(abspath $(B))' sh tests/bench/bench $(PARTS)
-bench-cluster: all $(BENCHES)
-	MODE=$(MODE) RMQ_BUILD='$(abspath $(B))' bash tests/bench/cluster
+bench-cluster: all $(BENCHES) $(B)/cluster/flood
+	MODE=$(MODE) RMQ_BUILD='$(abspath $(B))' bash tests/bench/cluster $(PARTS)
 fuzz:
 	FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/fuzz/long
 

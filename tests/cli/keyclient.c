@@ -15,7 +15,10 @@
  *	send N QUEUE BODY     SEND of one message
  *	frame HEX             a frame, these bytes, to the gate
  *	close                 CLOSE of the newest stream
- *	idle COUNT            so many further links, each with a stream that says HELLO
+ *	from ADDRESS          links are dialled from this one of our addresses from now on
+ *	idle COUNT            so many further links, each with a stream that was welcomed
+ *	stay COUNT            so many of these, until standard input ends: one that is refused, or ends, is
+ *	                      dialled again; prints `up` whenever all are
  *	expect WORD           reads until a line begins with WORD, and nothing after it
  *	end                   reads until the gate ends the link: prints `closed` or `cut`
  *	print TEXT
@@ -28,7 +31,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,7 +42,10 @@
 
 #define PATIENCE_MS 20000
 
+#define AGAIN_MS 50 /* before a link is dialled again that was refused */
+
 static uint16_t port;
+static struct in_addr from;
 static struct keypair own;
 static uint8_t node_key[KEY_SIZE];
 static struct slice node;
@@ -53,7 +58,7 @@ static uint32_t newest;
 static uint8_t raw[4 * LINK_STEP_MAX], plain[8 * LINK_STEP_MAX], inner[8 * LINK_STEP_MAX];
 static size_t raw_len, plain_len, inner_len;
 static const char *wanted;
-static bool found;
+static bool found, quiet;
 
 _Noreturn static void fail(const char *what)
 {
@@ -64,7 +69,7 @@ _Noreturn static void fail(const char *what)
 
 static void put(const void *data, size_t len)
 {
-	if (send(fd, data, len, MSG_NOSIGNAL) != (ssize_t)len)
+	if (send(fd, data, len, MSG_NOSIGNAL) != (ssize_t)len && !quiet)
 		printf("gone\n");
 }
 
@@ -82,7 +87,8 @@ static bool fill(void)
 
 static void say(const char *line)
 {
-	printf("%s\n", line);
+	if (!quiet)
+		printf("%s\n", line);
 	if (wanted && strncmp(line, wanted, strlen(wanted)) == 0)
 		found = true;
 }
@@ -194,7 +200,8 @@ static void take(void)
 	}
 }
 
-static void read_until(const char *word)
+/* False: the link has ended before. */
+static bool read_until(const char *word)
 {
 	wanted = word;
 	found = false;
@@ -205,17 +212,16 @@ static void read_until(const char *word)
 		take();
 	}
 	wanted = NULL;
-	if (!word)
-		printf("%s\n", link_ended(&secure) ? "closed" : "cut");
-	else if (!found)
-		fail("the link has ended");
+	return found;
 }
 
 /* ---- actions ---- */
 
-static void dial(unsigned role)
+/* False: it is refused. */
+static bool dial(unsigned role)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct sockaddr_in own_address = {.sin_family = AF_INET, .sin_addr = from};
 	uint8_t bytes[LINK_FIRST_SIZE + LINK_OVERHEAD], ephemeral[KEY_SIZE];
 	struct writer out = writer_of(bytes, sizeof(bytes)), none = writer_of(plain, 0);
 	struct link_identity id = {.role = (enum link_role)role,
@@ -228,23 +234,24 @@ static void dial(unsigned role)
 	randombytes_buf(ephemeral, sizeof(ephemeral));
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0)
+	if (fd < 0 || bind(fd, (struct sockaddr *)&own_address, sizeof(own_address)) != 0)
 		fail(strerror(errno));
+	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0)
+		return false;
 	if (link_initiate(&secure, &id, node_key, &out))
 		fail("no handshake");
 	put(bytes, out.len);
 	raw_len = plain_len = inner_len = out.len = 0;
 	newest = 0;
 	while (raw_len < LINK_REPLY_MAX)
-		if (!fill()) {
-			say("refused");
-			return;
-		}
+		if (!fill())
+			return false;
 	if (link_receive(&secure, slice_of(raw, raw_len), &used, &none, &out))
 		fail("a bad answer");
 	raw_len -= used;
 	memmove(raw, raw + used, raw_len);
 	put(bytes, out.len);
+	return true;
 }
 
 static void put_plain(struct slice bytes)
@@ -327,19 +334,73 @@ static void close_stream(void)
 	put_plain(slice_of(bytes, w.len));
 }
 
-static void idle(unsigned count)
+/* ---- many links ---- */
+
+/* One with a stream that was welcomed; -1: the gate does not let it in now. */
+static int dial_whole(void)
 {
-	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &limit);
-	}
-	while (count-- > 0) {
-		dial(LINK_CLIENT);
+	if (dial(LINK_CLIENT)) {
 		open_stream(GATE_VERSION, 0, NULL);
 		hello(HELLO_FAR);
-		read_until("  WELCOME");
+		if (read_until("  WELCOME"))
+			return fd;
 	}
+	close(fd);
+	return -1;
+}
+
+static void idle(unsigned count)
+{
+	while (count-- > 0)
+		if (dial_whole() < 0)
+			fail("refused");
+}
+
+/* Dials those that are not there, until one is refused; false: it was. */
+static bool dial_all(struct pollfd *links, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (links[i].fd < 0 && (links[i].fd = dial_whole()) < 0)
+			return false;
+	return true;
+}
+
+/* What comes is of no interest; whether some have ended is. */
+static bool some_ended(struct pollfd *links, unsigned count)
+{
+	bool ended = false;
+	for (unsigned i = 0; i < count; i++)
+		if (links[i].revents && read(links[i].fd, raw, sizeof(raw)) <= 0) {
+			close(links[i].fd);
+			links[i].fd = -1;
+			ended = true;
+		}
+	return ended;
+}
+
+static void stay(unsigned count)
+{
+	struct pollfd *list = calloc(count + 1, sizeof(*list)), *links = list + 1;
+	bool whole = false;
+
+	if (!list)
+		fail("out of memory");
+	for (unsigned i = 0; i <= count; i++)
+		list[i] = (struct pollfd){i ? -1 : STDIN_FILENO, POLLIN, 0};
+	quiet = true;
+	while (!list[0].revents) {
+		if (!whole && (whole = dial_all(links, count)))
+			printf("up\n");
+		if (poll(list, count + 1, whole ? -1 : AGAIN_MS) > 0 &&
+		    some_ended(links, count))
+			whole = false;
+	}
+}
+
+static void link_or_say(unsigned role)
+{
+	if (!dial(role))
+		say("refused");
 }
 
 static void wait_for_end(void)
@@ -363,10 +424,13 @@ int main(int argc, char **argv)
 #define IS(word, count) (strcmp(*argv, word) == 0 && end - argv > (count))
 	for (char **end = argv + (argc - 6); argv < end; argv++) {
 		if (IS("link", 1) && argv[1][0] >= '0' && argv[1][0] <= '9')
-			dial((unsigned)strtoul(*++argv, NULL, 10));
+			link_or_say((unsigned)strtoul(*++argv, NULL, 10));
 		else if (IS("link", 0))
-			dial(LINK_CLIENT);
-		else if (IS("open", 2)) {
+			link_or_say(LINK_CLIENT);
+		else if (IS("from", 1)) {
+			if (inet_pton(AF_INET, *++argv, &from) != 1)
+				fail("a bad address");
+		} else if (IS("open", 2)) {
 			bool named = end - argv > 3 && strncmp(argv[3], "name=", 5) == 0;
 			open_stream((unsigned)strtoul(argv[1], NULL, 10),
 			    (unsigned)strtoul(argv[2], NULL, 10), named ? argv[3] + 5 : NULL);
@@ -388,11 +452,15 @@ int main(int argc, char **argv)
 			close_stream();
 		else if (IS("idle", 1))
 			idle((unsigned)strtoul(*++argv, NULL, 10));
-		else if (IS("expect", 1))
-			read_until(*++argv);
-		else if (IS("end", 0))
-			read_until(NULL);
-		else if (IS("print", 1))
+		else if (IS("stay", 1))
+			stay((unsigned)strtoul(*++argv, NULL, 10));
+		else if (IS("expect", 1)) {
+			if (!read_until(*++argv))
+				fail("the link has ended");
+		} else if (IS("end", 0)) {
+			(void)read_until(NULL);
+			printf("%s\n", link_ended(&secure) ? "closed" : "cut");
+		} else if (IS("print", 1))
 			printf("%s\n", *++argv);
 		else if (IS("wait", 0))
 			wait_for_end();
