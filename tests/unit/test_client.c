@@ -1137,10 +1137,47 @@ static void the_only_daemon_is_asked_and_not_left(void **state)
 	subscribe(5, 1);
 	tick_at(5005);
 	expect_frames(5005, "PING ");
+	client_silent(client);
 	tick_at(3600000);
 	expect_frames(3600000, "");
 	assert_false(client_hangs_up(client));
 	assert_int_equal(client_waiting(client).what, CLIENT_WAITS_ANSWER);
+}
+
+static void a_machine_that_is_gone_is_left_once_it_was_asked(void **state)
+{
+	struct client_target target;
+	(void)state;
+	begin_pinged(2);
+	begin_one("a");
+	client_silent(client);
+	assert_false(client_hangs_up(client));
+	tick_at(1005);
+	expect_frames(1005, "PING ");
+	assert_true(client_pinging(client));
+	client_silent(client);
+	assert_true(client_hangs_up(client));
+	assert_false(client_pinging(client));
+	client_disconnected(client, NOW(1005));
+	assert_true(client_connect(client, NOW(1005), &target));
+	assert_int_equal(target.server, 1);
+}
+
+static void a_daemon_on_another_machine_is_asked_sooner(void **state)
+{
+	struct client_target target;
+	(void)state;
+	begin_pinged(2);
+	send_text(5, "a");
+	assert_true(client_connect(client, NOW(5), &target));
+	client_connected(client, NOW(5), HELLO_FAR);
+	expect_frames(5, "HELLO(0,0) ");
+	welcome(5, 9, 0);
+	expect_frames(5, "SEND#1/0 ");
+	tick_at(504);
+	expect_frames(504, "");
+	tick_at(505);
+	expect_frames(505, "PING ");
 }
 
 static void who_stood_still_reads_before_it_leaves(void **state)
@@ -1777,10 +1814,11 @@ int main(void)
 	    T(a_daemon_that_owes_an_answer_and_says_nothing_is_asked_and_left),
 	    T(a_daemon_that_answers_is_stayed_with), T(who_waits_for_messages_asks_less_often),
 	    T(who_watches_waits_for_no_answer), T(who_stood_still_reads_before_it_leaves),
-	    T(the_only_daemon_is_asked_and_not_left), T(who_stood_still_reads_before_it_leaves),
+	    T(a_machine_that_is_gone_is_left_once_it_was_asked),
+	    T(a_daemon_on_another_machine_is_asked_sooner),
 	    T(a_daemon_that_knows_no_ping_is_not_asked),
 	    T(a_redirected_client_asks_its_contact_point_after_silence),
-	    T(the_only_contact_point_is_waited_for),
+	    T(the_only_contact_point_is_waited_for), T(the_only_daemon_is_asked_and_not_left),
 	    T(a_timeout_of_0_tries_each_contact_point_once),
 	    T(a_lease_is_vouched_for_from_its_stamp_for_its_length),
 	    T(extend_is_sent_every_third_of_a_lease_while_something_is_held),

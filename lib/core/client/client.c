@@ -13,6 +13,7 @@
 #define GREETING_MS    3000 /* for an answer to HELLO, if there is another contact point */
 #define ANSWER_MIN_MS  1000 /* for a connected daemon, when timeout_ms is 0 */
 #define PING_ASKING_MS 1000 /* without a word of a daemon that owes an answer, before PING */
+#define PING_FAR_MS    500  /* the same, of a daemon on another machine, which may be gone */
 #define PING_IDLE_MS   5000 /* … of one that owes none */
 #define SILENCE_MS     3000 /* for an answer to PING, if there is another contact point */
 #define LATE_MS	       500  /* a tick so late is of a client that stood still itself */
@@ -186,7 +187,7 @@ static uint64_t ping_due_ms(const struct client *c)
 	if (c->state != READY || !c->answers_ping || c->ping_out || c->hang_up || c->dead)
 		return CLIENT_FOREVER;
 	if (c->asking)
-		return c->heard.ms + PING_ASKING_MS;
+		return c->heard.ms + (c->how & HELLO_FAR ? PING_FAR_MS : PING_ASKING_MS);
 	return is_subscribed(c) ? c->heard.ms + PING_IDLE_MS : CLIENT_FOREVER;
 }
 
@@ -208,6 +209,17 @@ static bool is_silent(struct client *c, struct mono_time now)
 		return true;
 	c->pinged.ms = now.ms - SILENCE_MS + LATE_MS / 2;
 	return false;
+}
+
+bool client_pinging(const struct client *c)
+{
+	return c->state == READY && c->ping_out && !c->hang_up;
+}
+
+void client_silent(struct client *c)
+{
+	if (client_pinging(c) && has_others(c) && !RMQ_VARIANT(SILENCE_BORNE))
+		c->silent = c->hang_up = true;
 }
 
 static void next_contact(struct client *c)

@@ -215,6 +215,10 @@ void client_connected(struct client *c, struct mono_time now, unsigned how);
 void client_disconnected(struct client *c, struct mono_time now);
 /* The same, but the way there is open: whoever is at its end knows who serves now. */
 void client_stream_ended(struct client *c, struct mono_time now);
+/* Whether it waits for an answer to its PING. */
+bool client_pinging(const struct client *c);
+/* There is none: the machine at the other end is gone, so that it goes on elsewhere if it can. */
+void client_silent(struct client *c);
 /*
  * None can be made to where it was redirected: it goes back to the contact point that did so, which
  * shall relay instead (HELLO_RELAY).

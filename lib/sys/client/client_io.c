@@ -21,6 +21,8 @@
 #define FINISH_MS      1000  /* for what was written to arrive, at the end */
 #define COMMAND_END_MS 200   /* for a command to end that has closed its connection */
 #define COMMAND_WAY_MS 27000 /* for one to reach a daemon: it may ask for a password */
+#define SILENT_MS      100  /* from one look at whether the other machine is gone to the next */
+#define SILENT_LOST_MS 3000 /* before one that was gone is a contact point again */
 #define LOST_MS	       60000 /* before it is tried again to go to where it was redirected in vain */
 
 static_assert(
@@ -256,6 +258,21 @@ static void note_lost(
 	l->until.ms = now.ms + LOST_MS;
 }
 
+static bool is_lost(const struct lost *l, const struct socket_host *host, struct mono_time now)
+{
+	return l && socket_host_same(&l->host, host) && now.ms < l->until.ms;
+}
+
+/* The machine at the other end is gone: others are asked, who may take its place. */
+static void note_silent(struct client_io *io, struct mono_time now)
+{
+	const char *why;
+	client_silent(io->client);
+	if (client_hangs_up(io->client) &&
+	    socket_host_parse(&io->silent.host, io->target, &why) == RMQ_E_OK)
+		io->silent.until.ms = now.ms + SILENT_LOST_MS;
+}
+
 /* What was told of the cluster's gates are contact points after those that were given. */
 static void take_told(struct client_io *io)
 {
@@ -316,11 +333,9 @@ static void follow(
 		connect_unix(io, &path, now);
 		return;
 	}
-	const struct lost *lost = NULL;
 	bool may = from->kind == ADDRESS_HOST && find_told(io, text, &host);
-	if (may)
-		lost = find_lost(io, &host);
-	if (may && !(lost && now.ms < lost->until.ms))
+	if (may && !is_lost(find_lost(io, &host), &host, now) &&
+	    !is_lost(&io->silent, &host, now))
 		begin_remote(io, &host, true, now);
 	else
 		client_unreachable(io->client, now);
@@ -347,7 +362,10 @@ static void connect_to(
 		connect_command(io, a->command, now);
 		break;
 	case ADDRESS_HOST:
-		begin_remote(io, &a->host, false, now);
+		if (is_lost(&io->silent, &a->host, now))
+			client_disconnected(io->client, now);
+		else
+			begin_remote(io, &a->host, false, now);
 		break;
 	}
 }
@@ -555,6 +573,8 @@ struct pollfd client_io_prepare(struct client_io *io, int *timeout_ms)
 	client_tick(io->client, now);
 	if (io->remote)
 		remote_turn(io->remote, 0, now);
+	if (io->remote && client_pinging(io->client) && remote_silent(io->remote))
+		note_silent(io, now);
 	if (client_hangs_up(io->client) && connected(io))
 		disconnect(io, false);
 	try_connect(io, now);
@@ -567,6 +587,8 @@ struct pollfd client_io_prepare(struct client_io *io, int *timeout_ms)
 	struct pollfd p = {io->fd, (short)(POLLIN | (full ? POLLOUT : 0)), 0};
 	if (io->remote && io->fd < 0) {
 		uint64_t remote_ms = remote_due_ms(io->remote, now);
+		if (client_pinging(io->client) && remote_ms > SILENT_MS)
+			remote_ms = SILENT_MS;
 		if (remote_ms < due_ms)
 			due_ms = remote_ms;
 		p = remote_poll(io->remote);

@@ -48,7 +48,8 @@ struct client_io {
 	struct lost {
 		struct socket_host host; /* which cannot be reached */
 		struct mono_time until;
-	} lost[RAFT_MEMBERS_MAX];
+	} silent,
+	    lost[RAFT_MEMBERS_MAX]; /* the machine of one is gone, the way to others closed */
 	unsigned lost_next;
 	enum rmq_error error;		       /* why the newest attempt to connect failed */
 	int error_number;		       /* 0: `text` says it */

@@ -29,6 +29,9 @@
 #define RAW_CAP	     (2 * LINK_STEP_MAX)
 #define OUT_CAP	     (2 * CLIENT_LINK_RECORD_MAX + CLIENT_LINK_CLOSE_SIZE)
 #define KEEPALIVE_S  5
+#define SILENT_MS    900 /* without any acknowledgement, */
+#define AGAIN_MS     100 /* and so long, and AGAIN_TRIPS round trips, after it was sent again */
+#define AGAIN_TRIPS  4
 #define CHECKS	     3
 #define SHAKES_MAX   2 /* with the only gate that may be there */
 #define SHAKES_MORE  3 /* … where each connection may lead to another one */
@@ -915,6 +918,19 @@ enum rmq_error remote_error(const struct remote *r, const char **text, bool *our
 	*text = r->text;
 	*ours = r->ours;
 	return r->error;
+}
+
+bool remote_silent(const struct remote *r)
+{
+	struct tcp_info i;
+	socklen_t len = sizeof(i);
+	if (r->step != OPEN || getsockopt(r->fd, IPPROTO_TCP, TCP_INFO, &i, &len) != 0)
+		return false;
+	if (i.tcpi_unacked == 0 || i.tcpi_retransmits == 0 || i.tcpi_last_ack_recv < SILENT_MS)
+		return false;
+	uint64_t trips_ms = (uint64_t)i.tcpi_rtt * AGAIN_TRIPS / 1000;
+	return i.tcpi_retransmits > 1 ||
+	       i.tcpi_last_data_sent >= (trips_ms > AGAIN_MS ? trips_ms : AGAIN_MS);
 }
 
 bool remote_asked(struct remote *r)

@@ -76,6 +76,12 @@ void remote_finish(struct remote *r, uint64_t most_ms);
  */
 enum rmq_error remote_error(const struct remote *r, const char **text, bool *ours);
 
+/*
+ * Whether the machine there has acknowledged nothing for so long, by round trips, that it is gone or out
+ * of reach.  A gate that is slow, or stands still, has a machine that acknowledges.
+ */
+bool remote_silent(const struct remote *r);
+
 /* Whether a person was asked since the last call, and time has gone meanwhile. */
 bool remote_asked(struct remote *r);
 
