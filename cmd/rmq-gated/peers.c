@@ -80,6 +80,7 @@ static void begin_client(struct gate *g, struct link_conn *c)
 	link_conn_set_data(c, l);
 	link_conn_set_window(c, (struct link_window){GATE_CLIENT_QUEUE, GATE_CLIENT_MARK});
 	principals_begin(l);
+	link_conn_limit_parts(c, principals_parts(l));
 	if (l->principal && !l->ending)
 		link_conn_let_in(c);
 	if (l->principal)
@@ -131,6 +132,12 @@ static void on_frame(void *arg, struct link_conn *c, const struct frame *f)
 	peers_cut(g, l);
 }
 
+static bool on_begun(void *arg, struct link_conn *c, struct slice part)
+{
+	(void)arg;
+	return gate_link_begun(link_conn_data(c), part);
+}
+
 static void on_drained(void *arg, struct link_conn *c)
 {
 	(void)arg;
@@ -139,10 +146,16 @@ static void on_drained(void *arg, struct link_conn *c)
 
 static void on_down(void *arg, struct link_conn *c, enum rmq_error err, const char *why)
 {
+	struct gate *g = arg;
 	struct gate_link *l = link_conn_data(c);
 
-	log_info("%s %s: %s", l->dialled ? "to" : "from", l->peer, err ? why : "closed");
-	end(arg, l);
+	if (l->client && err && err != RMQ_E_INTERRUPTED &&
+	    log_rate_allows(&g->principals.ended, uv_now(&g->loop)))
+		log_notice("%s (%s): %s: closing the link", l->peer, link_conn_address(c), why);
+	else
+		log_info(
+		    "%s %s: %s", l->dialled ? "to" : "from", l->peer, err ? why : "closed");
+	end(g, l);
 }
 
 static void on_failed(void *arg, enum rmq_error err, const char *why)
@@ -205,7 +218,7 @@ static void dial(struct gate *g)
 	    .role = LINK_GATE,
 	    .window = {.mark = GATE_LINK_MARK},
 	    .backoff_max_ms = GATE_HOLD_MS,
-	    .events = {on_dialled, on_frame, on_drained, on_down},
+	    .events = {on_dialled, on_frame, on_drained, on_down, on_begun},
 	    .failed = on_failed,
 	    .arg = g};
 
@@ -333,7 +346,7 @@ enum rmq_error peers_open(
 		     (g->principals.given ? LINK_ROLE_BIT(LINK_CLIENT) : 0),
 	    .window = {.mark = GATE_LINK_MARK},
 	    .known = is_known,
-	    .events = {on_accepted, on_frame, on_drained, on_down},
+	    .events = {on_accepted, on_frame, on_drained, on_down, on_begun},
 	    .refused = on_refused,
 	    .unheard = on_unheard,
 	    .arg = g};

@@ -12,6 +12,9 @@
 /* Half of what an end may be late. */
 #define EXPIRY_MS 500
 
+static const struct link_parts parts_of_one = {
+    .max = GATE_PARTS_PRINCIPAL, .patience_ms = GATE_PARTS_MS};
+
 static int compare(const struct principal *a, const struct principal *b)
 {
 	return strcmp(a->name, b->name);
@@ -29,6 +32,7 @@ enum rmq_error principals_open(struct gate *g, struct reason *why)
 {
 	struct principals *p = &g->principals;
 
+	p->denied_parts = parts_of_one;
 	p->given = config_given(&g->config, rights);
 	return p->given ? rights_file_read(&p->file, g->config.rights, why) : RMQ_E_OK;
 }
@@ -112,6 +116,11 @@ void principals_reload(struct gate *g)
 
 /* ---- links ---- */
 
+struct link_parts *principals_parts(struct gate_link *l)
+{
+	return l->principal ? &l->principal->parts : &l->gate->principals.denied_parts;
+}
+
 static struct principal *find_or_make(struct principals *all, const char *name)
 {
 	struct principal *p = calloc(1, sizeof(*p)), *was;
@@ -119,6 +128,7 @@ static struct principal *find_or_make(struct principals *all, const char *name)
 	if (!p)
 		return NULL;
 	memcpy(p->name, name, strlen(name) + 1);
+	p->parts = parts_of_one;
 	was = RB_INSERT(principal_tree, &all->tree, p);
 	if (was)
 		free(p);
@@ -202,7 +212,7 @@ static void sweep(struct gate *g)
 	all->swept_ms = uv_now(&g->loop);
 	RB_FOREACH_SAFE(p, principal_tree, &all->tree, next)
 	{
-		if (p->links > 0 || uv_now(&g->loop) - p->since_ms < GATE_OPENS_MS)
+		if (p->links + p->streams > 0 || uv_now(&g->loop) - p->since_ms < GATE_OPENS_MS)
 			continue;
 		RB_REMOVE(principal_tree, &all->tree, p);
 		free(p);
@@ -239,12 +249,14 @@ enum rmq_error principals_ask(struct gate_link *l, struct rights_granted *grante
 	return err;
 }
 
-bool principals_may_open(struct gate_link *l)
+struct principal *principals_named(struct gate *g, const char *name)
 {
-	struct gate *g = l->gate;
-	struct principal *p = l->principal;
-	uint64_t now_ms = uv_now(&g->loop);
+	sweep(g);
+	return find_or_make(&g->principals, name);
+}
 
+static bool may_open(const struct gate *g, struct principal *p, uint64_t now_ms)
+{
 	/* Those who are led on have half of the places of this machine's clients, and one key half of these. */
 	unsigned part = g->view.flags & CONTROL_SERVING ? 2 : 4;
 	if (p->streams >= GATE_STREAMS_PRINCIPAL || p->streams >= g->far_max / part)
@@ -254,6 +266,17 @@ bool principals_may_open(struct gate_link *l)
 		p->opened = 0;
 	}
 	return p->opened++ < GATE_OPENS_PRINCIPAL;
+}
+
+bool principals_may_open(struct gate *g, struct principal *p)
+{
+	if (may_open(g, p, uv_now(&g->loop)))
+		return true;
+	if (log_rate_allows(&g->principals.refused, uv_now(&g->loop)))
+		log_notice(
+		    "refused: a stream of client %s: %u are open, or too many were begun",
+		    p->name, p->streams);
+	return false;
 }
 
 /* ---- users of this machine ---- */

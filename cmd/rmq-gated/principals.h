@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "core/base/limits.h"
+#include "sys/net/link_conn.h"
 #include "sys/net/rights_file.h"
 #include "sys/process/log.h"
 
@@ -24,6 +25,7 @@ struct principal {
 	unsigned links;
 	unsigned streams;
 	uint32_t budget; /* of the gate's, for its large windows */
+	struct link_parts parts;
 	uint64_t opened; /* streams, since */
 	uint64_t since_ms;
 	char name[BEHALF_NAME_MAX + 1];
@@ -36,6 +38,7 @@ struct principals {
 	struct principal_tree tree;
 	unsigned links;	 /* of all */
 	unsigned denied; /* of those who may not come, and are told so */
+	struct link_parts denied_parts;
 	uint64_t swept_ms;
 	unsigned links_max;
 	uv_timer_t expiry; /* runs while something has an end */
@@ -60,12 +63,19 @@ bool principals_know(const struct gate *g, const uint8_t key[KEY_SIZE]);
 void principals_begin(struct gate_link *l);
 void principals_end(struct gate_link *l);
 
+/* What may be kept of frames of its that are not whole. */
+struct link_parts *principals_parts(struct gate_link *l);
+
 /* What it may do now.  RMQ_E_DENIED: nothing. */
 enum rmq_error principals_ask(struct gate_link *l, struct rights_granted *granted)
     __attribute__((warn_unused_result));
 
-/* Whether its principal may have one more stream now, which counts: neither too many nor too fast. */
-bool principals_may_open(struct gate_link *l) __attribute__((warn_unused_result));
+/* Whom another gate brings; NULL: out of memory.  It is kept while it has a stream. */
+struct principal *principals_named(struct gate *g, const char *name);
+
+/* Whether it may have one more stream now, which counts: neither too many nor too fast. */
+bool principals_may_open(struct gate *g, struct principal *p)
+    __attribute__((warn_unused_result));
 
 /*
  * What a client of this machine may do, whom another node's gate is to bring to the queue.  False: he is

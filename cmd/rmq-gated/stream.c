@@ -14,6 +14,9 @@
 /* A record with less room than this is closed when more is to be read into one. */
 #define READ_MIN (16u << 10)
 
+/* No frame but DATA and CONTACTS is longer; nearly all of it may be the tags of OPEN. */
+#define GATE_OTHER_MAX (2 * RIGHTS_MAX)
+
 static int compare(const struct stream *a, const struct stream *b)
 {
 	return a->id < b->id ? -1 : a->id > b->id;
@@ -170,11 +173,12 @@ static void leave_link(struct stream *s)
 	s->is_paused = false;
 	s->link = NULL;
 	l->count--;
-	if (!l->principal)
+	if (!s->principal)
 		return;
-	l->principal->streams--;
+	s->principal->streams--;
 	if (s->flow.window > GATE_WINDOW_FIRST)
-		principals_narrow(l->principal);
+		principals_narrow(s->principal);
+	s->principal = NULL;
 }
 
 static void send_frames(struct gate_link *l, const struct slice *pieces, size_t count)
@@ -325,7 +329,7 @@ static void give_credit(struct stream *s)
 	if (!s->link)
 		return;
 	if (gate_flow_busy(&s->flow) && g->budget >= GATE_WINDOW - GATE_WINDOW_FIRST &&
-	    (!s->link->principal || principals_widen(s->link->principal))) {
+	    (!s->principal || principals_widen(s->principal))) {
 		g->budget -= GATE_WINDOW - GATE_WINDOW_FIRST;
 		gate_flow_widen(&s->flow);
 	}
@@ -501,13 +505,15 @@ void gate_link_free(struct gate_link *l)
 	free(l);
 }
 
-static void join_link(struct stream *s, struct gate_link *l, uint32_t id)
+static void join_link(
+    struct stream *s, struct gate_link *l, uint32_t id, struct principal *principal)
 {
 	s->id = l->newest = id;
 	s->link = l;
 	l->count++;
-	if (l->principal)
-		l->principal->streams++;
+	s->principal = principal;
+	if (principal)
+		principal->streams++;
 	RB_INSERT(stream_tree, &l->streams, s);
 }
 
@@ -538,7 +544,7 @@ bool gate_link_open(struct gate_link *l, struct stream *s)
 {
 	if (l->ending || l->count >= GATE_STREAMS_MAX || l->newest == UINT32_MAX)
 		return false;
-	join_link(s, l, l->newest + 1);
+	join_link(s, l, l->newest + 1, NULL);
 	stream_enter(s, ASKED);
 	send_open(l, s);
 	s->flow.may_send -= (uint32_t)s->hello_len;
@@ -572,6 +578,7 @@ static struct stream *find(struct gate_link *l, uint32_t id)
 /* Whose a stream is, and the memory of it. */
 struct whose {
 	struct wire_behalf behalf;
+	struct principal *principal; /* of a client with a key */
 	char node[RAFT_NAME_MAX + 1];
 	struct slice rights; /* in the tags, if they are restricted */
 	uint8_t tags[4 + RIGHTS_MAX];
@@ -593,19 +600,24 @@ static enum rmq_error whose_client(struct gate_link *l, struct whose *w)
 
 	if (!l->principal || principals_ask(l, &granted))
 		return RMQ_E_DENIED;
-	if (l->count >= GATE_STREAMS_CLIENT || !principals_may_open(l))
+	if (l->count >= GATE_STREAMS_CLIENT || !principals_may_open(l->gate, l->principal))
 		return RMQ_E_LIMIT;
+	w->principal = l->principal;
 	w->behalf = (struct wire_behalf){slice_str(l->peer), 0, NO_TAGS};
 	put_rights(w, rights_granted_list(&granted));
 	return RMQ_E_OK;
 }
 
-/* A gate says whose it is: it is a member. */
+/*
+ * A gate says whose it is: it is a member.  A client with a key has no more places through several gates than
+ * it has here.
+ */
 static enum rmq_error whose_gate(
     const struct gate_link *l, const struct gate_open *m, struct whose *w)
 {
 	struct slice name, rights;
 
+	w->principal = NULL;
 	w->behalf = (struct wire_behalf){slice_str(l->peer), m->uid, NO_TAGS};
 	if (tags_find(m->tags, GATE_TAG_CLIENT, &name)) {
 		if (!name_valid_node(name) || name.len > BEHALF_NAME_MAX)
@@ -613,6 +625,9 @@ static enum rmq_error whose_gate(
 		(void)snprintf(w->node, sizeof(w->node), BEHALF_KEY "%.*s", (int)name.len,
 		    (const char *)name.data);
 		w->behalf = (struct wire_behalf){slice_str(w->node), 0, NO_TAGS};
+		w->principal = principals_named(l->gate, w->node + strlen(BEHALF_KEY));
+		if (!w->principal || !principals_may_open(l->gate, w->principal))
+			return RMQ_E_LIMIT;
 	}
 	if (!tags_find(m->tags, GATE_TAG_RIGHTS, &rights))
 		return RMQ_E_OK;
@@ -665,7 +680,7 @@ static struct stream *begin_stream(struct gate_link *l, uint32_t id, const struc
 
 	if (!s)
 		return NULL;
-	join_link(s, l, id);
+	join_link(s, l, id, w->principal);
 	if (here)
 		far_begin(s, &w->behalf);
 	else
@@ -767,6 +782,22 @@ enum rmq_error gate_link_frame(struct gate_link *l, const struct frame *f)
 #undef X
 	}
 	return RMQ_E_PROTOCOL;
+}
+
+/* Bytes that there is no credit for, and what is longer than anybody has to say. */
+bool gate_link_begun(struct gate_link *l, struct slice part)
+{
+	size_t len = load_u32(part.data);
+
+	if (part.data[4] == GATE_TYPE_CONTACTS)
+		return false;
+	if (part.data[4] != GATE_TYPE_DATA)
+		return len <= GATE_OTHER_MAX;
+	if (part.len < GATE_DATA_HEAD)
+		return true;
+	uint32_t id = load_u32(part.data + FRAME_HEADER_SIZE);
+	struct stream *s = find(l, id);
+	return s ? len <= 4 + (size_t)s->flow.may_come : id <= l->newest;
 }
 
 void gate_link_send(struct gate_link *l, struct slice frames)

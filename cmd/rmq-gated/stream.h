@@ -90,6 +90,8 @@ struct stream {
 	size_t hello_len;
 
 	struct gate_link *link; /* NULL: none */
+	struct principal
+	    *principal; /* on the link, counted there; NULL: no client with a key */
 	RB_ENTRY(stream) by_id;
 	TAILQ_ENTRY(stream) pause;
 	bool is_paused;
@@ -151,6 +153,13 @@ bool gate_link_probe(struct gate_link *l);
 
 /* A frame has come; not RMQ_E_OK: the peer is not a gate. */
 enum rmq_error gate_link_frame(struct gate_link *l, const struct frame *f)
+    __attribute__((warn_unused_result));
+
+/*
+ * A frame has begun, of which there is at least the header.  False: it would not be taken, so that it is not
+ * to be kept until it is whole.
+ */
+bool gate_link_begun(struct gate_link *l, struct slice part)
     __attribute__((warn_unused_result));
 
 /* Whole frames leave on it. */

@@ -32,7 +32,7 @@ gate_alone() {
 @test "rmq-gated: whoever changes, repeats or makes up bytes gets nothing, and changes nothing" {
 	gate_alone
 	run -0 /usr/bin/python3 "$BATS_TEST_DIRNAME/attacks.py" "127.0.0.1:$PORT" web.key other.key node.key
-	[ "${#lines[@]}" -eq 31 ]
+	[ "${#lines[@]}" -eq 32 ]
 	# What was sent as it must, and nothing else.
 	run -0 rmq-queue ls -o queue,sent
 	assert_output $'mine.captured\t2\nother\t1'

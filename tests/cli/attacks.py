@@ -287,6 +287,12 @@ def credit_beyond_all_windows():
     return bad_frame(rmq.frame(rmq.GATE_CREDIT, struct.pack("<II", 1, 0xFFFFFFFF)))
 
 
+@attack
+def the_head_of_a_frame_that_no_credit_is_there_for():
+    head = struct.pack("<IBBHI", 100000, rmq.GATE_DATA, 0, 0, 1)
+    return bad_frame(head)
+
+
 # ---- of places ----
 
 

@@ -11,7 +11,7 @@ logged() {
 	grep -q -- "$1" "$2"
 }
 
-declare -gA TELL KEY PORT GATE
+declare -gA TELL KEY PORT GATE FILES # FILES: that a gate may have open
 
 # tell NODE LINE…: says so to the made-up rmq-clusterd of NODE.
 tell() {
@@ -52,7 +52,8 @@ gate() {
 	shift
 	rm -f "$name.ready"
 	mkfifo "$name.ready"
-	rmq-gated --name "$name" --key "$name.key" --gate-listen "127.0.0.1:${PORT[$name]}" \
+	bash -c 'ulimit -n "$0"; exec rmq-gated "$@"' "${FILES[$name]:-$(ulimit -n)}" \
+		--name "$name" --key "$name.key" --gate-listen "127.0.0.1:${PORT[$name]}" \
 		--control "$name.ctl" --socket "$name.sock" --ready-fd 9 -v "$@" \
 		>>"$name.log" 2>&1 3>&- 9>"$name.ready" </dev/null &
 	GATE_PID=$!
@@ -433,6 +434,9 @@ web_rights() {
 
 @test "rmq-gated: a client with a key is told the gates, and sent to the leading node's, or relayed" {
 	web_rights send
+	mkfifo hold
+	# 8 places for streams of elsewhere, and 32 where they come to.
+	FILES[n1]=88 FILES[n2]=160
 	pair --rights rights
 	run key_at n2 link open 2 0 hello far expect "  REDIRECT" expect CLOSE
 	assert_line "CONTACTS n1=127.0.0.1:${PORT[n1]}=${KEY[n1]} n2=127.0.0.1:${PORT[n2]}=${KEY[n2]}"
@@ -443,8 +447,20 @@ web_rights() {
 	assert_success
 	run key_at n2 link open 2 0 hello relay expect "  WELCOME" send 1 mail hello expect "  FAILED"
 	assert_line --regexp "  FAILED code=23 .*send.*mail"
+	# All that one name may have on n1, through n2: no more for it directly, but for others.
+	key_at n2 link open 2 0 hello relay expect "  WELCOME" open 2 0 hello relay expect "  WELCOME" \
+		open 2 0 hello relay expect "  WELCOME" open 2 0 hello relay expect "  WELCOME" \
+		print held wait <hold >held.out 3>&- &
+	STARTED+=($!)
+	exec 8>hold
+	wait_until 20 logged held held.out
+	run key_at n1 link open 2 0 expect "CLOSE stream=1 code="
+	assert_success
+	wait_until 20 logged "refused: a stream of client web: 4 are open" n1.log
+	run rmq-send -S unix:n2.sock jobs hello
+	assert_success
+	exec 8>&-
 	# The members change: whoever is there is told.
-	mkfifo hold
 	key_at n2 link expect CONTACTS print first expect CONTACTS wait <hold >told 3>&- &
 	STARTED+=($!)
 	exec 8>hold

@@ -138,7 +138,8 @@ static bool known(void *arg, enum link_role role, const uint8_t key[KEY_SIZE])
 	return role != LINK_GATE && memcmp(key, key_a, KEY_SIZE) == 0;
 }
 
-static const struct link_events events = {on_up, on_frame, on_drained, on_down};
+static const struct link_events events = {
+    .up = on_up, .frame = on_frame, .drained = on_drained, .down = on_down};
 
 /* ---- the world ---- */
 
@@ -266,6 +267,24 @@ static enum rmq_error send_frame(struct link_conn *c, uint8_t type, size_t len)
 	struct slice pieces[] = {
 	    slice_of(bytes, 3), slice_of(bytes + 3, FRAME_HEADER_SIZE + len - 3)};
 	return link_conn_send(c, pieces, 2);
+}
+
+/* The first bytes of a frame of so many. */
+static enum rmq_error send_part(struct link_conn *c, size_t len, size_t part)
+{
+	static uint8_t bytes[FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX];
+	frame_header(bytes, 7, len);
+	for (size_t i = 0; i < len; i++)
+		bytes[FRAME_HEADER_SIZE + i] = (uint8_t)(7 + i);
+	return link_conn_send(c, &(struct slice){bytes, part}, 1);
+}
+
+static enum rmq_error send_rest(struct link_conn *c, size_t len, size_t from, size_t part)
+{
+	static uint8_t bytes[FRAME_PAYLOAD_MAX];
+	for (size_t i = 0; i < len; i++)
+		bytes[i] = (uint8_t)(7 + i);
+	return link_conn_send(c, &(struct slice){bytes + from - FRAME_HEADER_SIZE, part}, 1);
 }
 
 /* ---- a connection ---- */
@@ -1013,6 +1032,73 @@ static struct link_dialer *establish_greeting(void)
 	return establish();
 }
 
+/* A slow line has its time, whoever sends nothing has not; and idle ones have. */
+static void a_part_of_a_frame_has_a_deadline(void **state)
+{
+	struct link_parts parts = {.max = 1 << 20, .patience_ms = 200};
+	(void)state;
+	struct link_dialer *d = establish();
+	link_conn_limit_parts(b.conn, &parts);
+	uint64_t begin = clock_mono().ms;
+	assert_int_equal(send_part(a.conn, 10000, 2000), RMQ_E_OK);
+	for (size_t at = 2000; at < 10000; at += 2000) {
+		uint64_t received = link_conn_received(b.conn);
+		wait_until(clock_mono().ms >= begin + at * 3 / 100);
+		assert_int_equal(send_rest(a.conn, 10000, at, 2000), RMQ_E_OK);
+		wait_until(link_conn_received(b.conn) > received);
+		assert_in_range(parts.used, at, at + 2000);
+	}
+	assert_int_equal(send_rest(a.conn, 10000, 10000, FRAME_HEADER_SIZE), RMQ_E_OK);
+	wait_until(b.frames == 1);
+	assert_int_equal(parts.used, 0);
+	/* What has come fast does not count for what does not come. */
+	assert_int_equal(b.downs, 0);
+	assert_int_equal(send_part(a.conn, 10000, 5000), RMQ_E_OK);
+	begin = clock_mono().ms;
+	wait_until(b.downs == 1);
+	assert_int_equal(b.error, RMQ_E_TIMEOUT);
+	assert_in_range(clock_mono().ms - begin, 100, 3000);
+	assert_int_equal(parts.used, 0);
+	link_dialer_free(d);
+}
+
+static void parts_of_frames_are_bounded_together(void **state)
+{
+	struct link_parts parts = {.max = 5000, .patience_ms = 60000, .used = 1000};
+	(void)state;
+	struct link_dialer *d = establish();
+	link_conn_limit_parts(b.conn, &parts);
+	assert_int_equal(send_part(a.conn, 10000, 4000), RMQ_E_OK);
+	wait_until(parts.used == 5000);
+	assert_int_equal(send_rest(a.conn, 10000, 4000, 1), RMQ_E_OK);
+	wait_until(b.downs == 1);
+	assert_int_equal(b.error, RMQ_E_LIMIT);
+	assert_int_equal(parts.used, 1000);
+	link_dialer_free(d);
+}
+
+static bool begun_small(void *arg, struct link_conn *c, struct slice part)
+{
+	(void)arg, (void)c;
+	return load_u32(part.data) <= 100;
+}
+
+static void a_frame_that_would_not_be_taken_ends_at_its_header(void **state)
+{
+	struct link_listener_options o = listening();
+	(void)state;
+	o.events.begun = begun_small;
+	listen_with(&o);
+	struct link_dialer *d = establish();
+	assert_int_equal(send_part(a.conn, 100, 50), RMQ_E_OK);
+	assert_int_equal(send_rest(a.conn, 100, 50, 58), RMQ_E_OK);
+	wait_until(b.frames == 1);
+	assert_int_equal(send_part(a.conn, 101, FRAME_HEADER_SIZE), RMQ_E_OK);
+	wait_until(b.downs == 1);
+	assert_int_equal(b.error, RMQ_E_PROTOCOL);
+	link_dialer_free(d);
+}
+
 static void who_is_up_and_does_not_say_who_it_is_is_cut_in_time(void **state)
 {
 	(void)state;
@@ -1311,6 +1397,8 @@ int main(void)
 	    TEST(a_thousand_idle_connections_do_not_stop_a_link),
 	    TEST(garbage_of_one_address_is_heard_in_part),
 	    TEST(a_reset_in_the_handshake_may_be_of_too_many),
+	    TEST(a_part_of_a_frame_has_a_deadline), TEST(parts_of_frames_are_bounded_together),
+	    TEST(a_frame_that_would_not_be_taken_ends_at_its_header),
 	    TEST(who_is_up_and_does_not_say_who_it_is_is_cut_in_time),
 	    TEST(who_has_said_who_it_is_stays), TEST(an_ipv6_network_is_one_address),
 	    TEST(dialling_backs_off_and_comes_back_at_once_when_told),

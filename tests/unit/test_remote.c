@@ -218,7 +218,7 @@ static void with_gate(
 	    .roles = LINK_ROLE_BIT(LINK_CLIENT),
 	    .known = knows,
 	    .refused = on_refused,
-	    .events = {on_up, on_frame, NULL, NULL}};
+	    .events = {.up = on_up, .frame = on_frame}};
 	struct reason why = {""};
 	assert_int_equal(uv_loop_init(&loop), 0);
 	struct link_net *net = link_net_new(&loop, &gate_pair, slice_str("n1"));

@@ -74,9 +74,18 @@ struct link_conn *link_conn_new(struct link_net *net, const struct link_conn_opt
 	return c;
 }
 
+/* The host's, which may go now. */
+static void parts_leave(struct link_conn *c)
+{
+	if (c->parts)
+		c->parts->used -= c->parts_len;
+	c->parts = NULL;
+}
+
 static void conn_end(struct link_conn *c)
 {
 	c->state = LINK_CONN_OVER;
+	parts_leave(c);
 	link_net_clean(c->net, c);
 	if (c->begun)
 		link_deinit(&c->link);
@@ -379,6 +388,7 @@ static void on_close_timeout(uv_timer_t *timer)
 static void close_soon(struct link_conn *c)
 {
 	c->state = LINK_CONN_CLOSING;
+	parts_leave(c);
 	uv_timer_start(&c->timer, on_close_timeout, LINK_CLOSE_MS, 0);
 	link_conn_flush(c);
 }
@@ -419,11 +429,43 @@ static void block_compact(struct link_block *b)
 	b->at = 0;
 }
 
+static size_t block_left(const struct link_block *b)
+{
+	return b ? b->len - b->at : 0;
+}
+
+/* The same bytes in another block. */
+static void block_move(struct link_conn *c, struct link_block **b, struct link_block *to)
+{
+	to->at = 0;
+	to->len = block_left(*b);
+	if (to->len > 0)
+		memcpy(to->bytes, (*b)->bytes + (*b)->at, to->len);
+	link_net_block_free(&c->net->in, *b);
+	*b = to;
+}
+
+/* What waits there for long is to take no more memory than it has. */
+static void block_shrink(struct link_conn *c, struct link_block **b)
+{
+	size_t size = block_left(*b);
+	struct link_block *small = malloc(sizeof(*small) + size);
+
+	if (!small)
+		return;
+	*small = (struct link_block){.size = size};
+	block_move(c, b, small);
+}
+
 /* An input block with room for so much more than what is not done with. */
 static bool block_ready(struct link_conn *c, struct link_block **b, size_t room)
 {
-	if (!*b && !(*b = link_net_block(&c->net->in)))
-		return false;
+	if (!*b || (*b)->size < LINK_IN_SIZE) {
+		struct link_block *whole = link_net_block(&c->net->in);
+		if (!whole)
+			return false;
+		block_move(c, b, whole);
+	}
 	if (LINK_IN_SIZE - (*b)->len < room)
 		block_compact(*b);
 	return true;
@@ -474,9 +516,15 @@ static void hand_out(struct link_conn *c)
 			conn_over(c, RMQ_E_PROTOCOL, "the bytes are not a frame");
 			return;
 		}
+		if (used == 0 && in.len >= FRAME_HEADER_SIZE && c->events.begun &&
+		    !c->events.begun(c->arg, c, in)) {
+			conn_over(c, RMQ_E_PROTOCOL, "a frame that would not be taken");
+			return;
+		}
 		if (used == 0)
 			return;
 		b->at += used;
+		c->part_ms = 0;
 		c->events.frame(c->arg, c, &frame);
 	}
 	if (b->at == b->len)
@@ -508,13 +556,72 @@ static void receive(struct link_conn *c)
 	}
 }
 
+/* ---- parts of records and frames ---- */
+
+static uint64_t part_due_ms(const struct link_conn *c)
+{
+	uint64_t slow = c->part_ms + (c->received - c->part_from), heard = c->part_heard_ms;
+
+	return (heard < slow ? heard : slow) + c->parts->patience_ms;
+}
+
+static void on_part_timeout(uv_timer_t *timer)
+{
+	struct link_conn *c = timer->data;
+	uint64_t now = uv_now(c->net->loop);
+
+	if (c->part_ms == 0)
+		return;
+	uint64_t due = part_due_ms(c);
+	if (now >= due && c->part_late) {
+		conn_over(c, RMQ_E_TIMEOUT, "a part of a frame, and the rest does not come");
+		return;
+	}
+	/* This process may have been late itself: first it reads what there is. */
+	c->part_late = now >= due;
+	uv_timer_start(
+	    timer, on_part_timeout, now >= due ? 1 + c->parts->patience_ms / 4 : due - now, 0);
+}
+
+static void count_parts(struct link_conn *c)
+{
+	size_t len = block_left(c->raw) + block_left(c->plain);
+
+	if (!c->parts || c->state != LINK_CONN_UP)
+		return;
+	c->parts->used += len - c->parts_len;
+	c->parts_len = len;
+	c->part_late = false;
+	c->part_heard_ms = uv_now(c->net->loop);
+	if (len == 0) {
+		c->part_ms = 0;
+		return;
+	}
+	if (c->part_ms == 0) {
+		c->part_ms = c->part_heard_ms;
+		c->part_from = c->received - len;
+	}
+	if (c->parts->used > c->parts->max)
+		conn_over(c, RMQ_E_LIMIT, "too much of what it sends is in parts");
+	else if (!uv_is_active((uv_handle_t *)&c->timer))
+		uv_timer_start(&c->timer, on_part_timeout, c->parts->patience_ms, 0);
+}
+
+void link_conn_limit_parts(struct link_conn *c, struct link_parts *parts)
+{
+	c->parts = parts;
+}
+
 /* An idle connection has no memory for bytes. */
 static void release(struct link_conn *c)
 {
 	struct link_block **blocks[] = {&c->raw, &c->plain};
 	for (size_t i = 0; i < 2; i++) {
 		struct link_block *b = *blocks[i];
-		if (!b || (b->at < b->len && c->state == LINK_CONN_UP))
+		bool holds = block_left(b) > 0 && c->state == LINK_CONN_UP;
+		if (holds && b->size == LINK_IN_SIZE && c->net->in.used > LINK_PARTS_IN_BLOCKS)
+			block_shrink(c, blocks[i]);
+		if (!b || holds)
 			continue;
 		link_net_block_free(&c->net->in, b);
 		*blocks[i] = NULL;
@@ -721,8 +828,10 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
 		c->received += (size_t)n;
 		receive(c);
 	}
-	if (c->state != LINK_CONN_OVER)
-		release(c);
+	if (c->state == LINK_CONN_OVER)
+		return;
+	release(c);
+	count_parts(c);
 }
 
 /* ---- connecting ---- */

@@ -38,6 +38,11 @@ struct link_events {
 	 * RMQ_E_PROTOCOL: what came is no link or no frame.  `why` is for people, borrowed.
 	 */
 	void (*down)(void *arg, struct link_conn *c, enum rmq_error err, const char *why);
+	/*
+	 * A frame has begun: what there is of it, at least its header.  False: it would not be taken, and
+	 * this is an end as of bytes that are no frame.
+	 */
+	bool (*begun)(void *arg, struct link_conn *c, struct slice part);
 };
 
 /*
@@ -108,6 +113,19 @@ bool link_conn_from(const struct link_conn *c, struct sockaddr_storage *from);
 
 /* From now on, instead of that of its listener or dialer. */
 void link_conn_set_window(struct link_conn *c, struct link_window window);
+
+/*
+ * What may be kept of records and frames that are not whole, of some connections together; beyond
+ * `max` the one that takes more is over: RMQ_E_LIMIT.  One whose frame has begun is over, too, if nothing
+ * comes for patience_ms, or the whole not within that and a millisecond for each byte:
+ * RMQ_E_TIMEOUT.  So a slow line has its time, and who sends nothing keeps nothing here.
+ */
+struct link_parts {
+	size_t max;
+	uint64_t patience_ms;
+	size_t used;
+};
+void link_conn_limit_parts(struct link_conn *c, struct link_parts *parts);
 
 /* A pointer of the host's; NULL at first. */
 void link_conn_set_data(struct link_conn *c, void *data);

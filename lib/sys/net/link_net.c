@@ -22,7 +22,9 @@ struct link_block *link_net_block(struct link_pool *pool)
 		b = malloc(sizeof(*b) + pool->size);
 		if (!b)
 			return NULL;
+		b->size = pool->size;
 	}
+	pool->used++;
 	b->at = b->len = b->data = 0;
 	b->sealed = false;
 	return b;
@@ -32,6 +34,11 @@ void link_net_block_free(struct link_pool *pool, struct link_block *b)
 {
 	if (!b)
 		return;
+	if (b->size != pool->size) {
+		free(b);
+		return;
+	}
+	pool->used--;
 	if (pool->count >= LINK_POOL_MAX) {
 		free(b);
 		return;

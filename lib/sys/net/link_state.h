@@ -20,6 +20,7 @@ struct link_block {
 	size_t len;  /* bytes that are there, the done ones included */
 	size_t data; /* output: bytes of the stream in it */
 	bool sealed; /* output: nothing can be added any more */
+	size_t size;
 	uint8_t bytes[];
 };
 STAILQ_HEAD(link_blocks, link_block);
@@ -31,8 +32,14 @@ static_assert(LINK_IN_SIZE >= FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX + LINK_PLAIN
     "after a part of a frame there is room for a record");
 
 #define LINK_POOL_MAX 16 /* blocks that are kept though nobody has them */
+/*
+ * Input blocks that may be in use while nothing is read.  When there are more, a part of a record or
+ * frame waits in a block of its own size: many that send a part each take no more than they send.
+ */
+#define LINK_PARTS_IN_BLOCKS 32
 struct link_pool {
 	size_t size;
+	unsigned used;
 	unsigned count;
 	struct link_blocks free;
 };
@@ -93,7 +100,7 @@ enum link_conn_state {
 struct link_conn {
 	struct link_net *net;
 	uv_tcp_t tcp;
-	uv_timer_t timer; /* of an accepted one's handshake, of closing */
+	uv_timer_t timer; /* of an accepted one's handshake, of parts, of closing */
 	unsigned handles;
 	enum link_conn_state state;
 	const struct link_owner *owner;
@@ -122,6 +129,12 @@ struct link_conn {
 
 	struct link_block *raw;	   /* what was read and not opened */
 	struct link_block *plain;  /* what was opened and is not a whole frame */
+	struct link_parts *parts;  /* NULL: they are not limited */
+	size_t parts_len;	   /* what of it is counted there */
+	uint64_t part_ms;	   /* what is not whole: since when, 0: all is whole; */
+	uint64_t part_from;	   /* and how much had come before it */
+	uint64_t part_heard_ms;	   /* when something came of it last */
+	bool part_late;		   /* nothing has come since it was late */
 	struct link_blocks blocks; /* what waits to be written */
 	size_t queued;
 	uint64_t received; /* bytes, since it is up */
