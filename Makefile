@@ -107,7 +107,7 @@ $(foreach s,$(SHELLS),$(eval $(call completion,$(s))))
 
 $(B)/unit/%: $(B)/tests/unit/%.o $(B)/librmq.a
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ -lcmocka $(LIBS)
+	$(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LIBS)
 
 # The simulators have their own copy of the core, with the known-bad variants in it.
 $(B)/variants/%.o: %.c $(B)/flags
@@ -161,7 +161,8 @@ $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(filter %.o,$(FUZZ_MAIN)) $(B)/librmq.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(filter -f%,$(FUZZ_MAIN)) $(LIBS)
 $(B)/fuzz/fuzz_envelope: $(patsubst %,$(B)/cmd/rmq-send/%.o,envelope_line envelope_simple)
-$(B)/fuzz/fuzz_gate: $(patsubst %,$(B)/cmd/rmq-gated/%.o,stream client far gate principals)
+$(B)/fuzz/fuzz_gate $(B)/unit/test_principals: \
+		$(patsubst %,$(B)/cmd/rmq-gated/%.o,stream client far gate principals)
 $(B)/fuzz/fuzz_restore: $(filter-out %/main.o,$(call obj,$(wildcard cmd/rmq-journal/*.c)))
 
 # ---- tests: each tests/NAME/run prints TAP for $(MODE); `sh tests/run` runs them all ----

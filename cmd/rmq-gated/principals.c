@@ -201,7 +201,7 @@ void principals_begin(struct gate_link *l)
 		    link_conn_address(l->conn), print);
 }
 
-/* Those without a link are forgotten, but not how many streams they have begun just now. */
+/* Those without a link or stream are forgotten, but not how many streams they have begun just now. */
 static void sweep(struct gate *g)
 {
 	struct principals *all = &g->principals;
@@ -355,7 +355,9 @@ bool principals_widen(struct principal *p)
 	return true;
 }
 
-void principals_narrow(struct principal *p)
+void principals_ended(struct principal *p, bool wide)
 {
-	p->budget -= GATE_WINDOW;
+	p->streams--;
+	if (wide)
+		p->budget -= GATE_WINDOW;
 }

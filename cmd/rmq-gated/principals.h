@@ -83,8 +83,10 @@ bool principals_may_open(struct gate *g, struct principal *p)
  */
 bool principals_user(struct stream *s, struct rights_granted *granted);
 
-/* Its streams count; it has a share of the gate's budget for large windows. */
+/* It has a share of the gate's budget for large windows. */
 bool principals_widen(struct principal *p);
-void principals_narrow(struct principal *p);
+
+/* A stream is freed, that had a large window or not; until then it counts, also without a link. */
+void principals_ended(struct principal *p, bool wide);
 
 #endif

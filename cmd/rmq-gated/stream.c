@@ -27,6 +27,7 @@ RB_GENERATE(stream_tree, stream, by_id, compare)
 /* ---- states ---- */
 
 static void pump(struct stream *s);
+static void drain(struct stream *s);
 static void drop(struct stream *s, enum rmq_error code);
 static void finish(struct stream *s, enum rmq_error code);
 
@@ -44,7 +45,7 @@ static const struct rule {
     [ASKED] = {pump, client_refused, NULL, NULL, 0},
     [RELAYED] = {pump, finish, NULL, NULL, 0},
     [DEAF] = {pump, drop, NULL, NULL, 0},
-    [ENDING] = {NULL, NULL, NULL, stream_free, GATE_PATIENCE_MS},
+    [ENDING] = {drain, NULL, NULL, stream_free, GATE_PATIENCE_MS},
 };
 
 static void on_deadline(uv_timer_t *timer);
@@ -173,12 +174,6 @@ static void leave_link(struct stream *s)
 	s->is_paused = false;
 	s->link = NULL;
 	l->count--;
-	if (!s->principal)
-		return;
-	s->principal->streams--;
-	if (s->flow.window > GATE_WINDOW_FIRST)
-		principals_narrow(s->principal);
-	s->principal = NULL;
 }
 
 static void send_frames(struct gate_link *l, const struct slice *pieces, size_t count)
@@ -207,6 +202,8 @@ void stream_free(struct stream *s)
 	leave_link(s);
 	if (s->flow.window > GATE_WINDOW_FIRST)
 		g->budget += GATE_WINDOW - GATE_WINDOW_FIRST;
+	if (s->principal)
+		principals_ended(s->principal, s->flow.window > GATE_WINDOW_FIRST);
 	free(s->out);
 	gate_stream_ended(g, s);
 	free(s->key);
@@ -409,9 +406,25 @@ static void pump(struct stream *s)
 	stream_watch(s);
 }
 
+/*
+ * What it still says is for nobody.  It is read, as the queue daemon takes nothing from those who do not
+ * read; so the last bytes leave as soon as it is their turn.
+ */
+static void drain(struct stream *s)
+{
+	static uint8_t nowhere[64 << 10];
+	ssize_t n = read(s->fd, nowhere, sizeof(nowhere));
+
+	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+		stream_watch(s);
+	else
+		stream_free(s);
+}
+
+/* Only a link gives credit. */
 static bool wants_read(const struct stream *s)
 {
-	return rules[s->state].readable && s->flow.may_send > 0 && !s->is_paused;
+	return rules[s->state].readable && (!s->link || s->flow.may_send > 0) && !s->is_paused;
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)

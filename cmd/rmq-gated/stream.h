@@ -89,9 +89,8 @@ struct stream {
 	uint8_t *hello; /* of a client, STREAM_HELLO_SIZE, until it is passed on */
 	size_t hello_len;
 
-	struct gate_link *link; /* NULL: none */
-	struct principal
-	    *principal; /* on the link, counted there; NULL: no client with a key */
+	struct gate_link *link;	     /* NULL: none */
+	struct principal *principal; /* whose it counts for, until it is freed; NULL: nobody */
 	RB_ENTRY(stream) by_id;
 	TAILQ_ENTRY(stream) pause;
 	bool is_paused;

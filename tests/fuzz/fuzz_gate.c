@@ -11,116 +11,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../../cmd/rmq-gated/client.h"
-#include "../../cmd/rmq-gated/far.h"
-#include "../../cmd/rmq-gated/gate.h"
+#include "../unit/fake_peers.h"
 
 #define CLIENTS	   4
 #define SERVED	   255 /* type of a frame that is none */
 #define BEHALF_MAX (RIGHTS_MAX + 128)
 #define ENDS_MAX   64
-#define BREAKS_AT  20
 
 static struct gate gate;
 static bool ready;
-static bool breaks;
-static unsigned sent;
-static bool cut;
 static int ends[ENDS_MAX];
 static unsigned ends_count;
-static uint8_t key[KEY_SIZE];
-
-/* ---- what the gate is linked with ---- */
-
-enum rmq_error link_conn_send(struct link_conn *c, const struct slice *pieces, size_t count)
-{
-	(void)c;
-	for (size_t i = 0; i < count; i++)
-		assert(pieces[i].len <= FRAME_PAYLOAD_MAX + FRAME_HEADER_SIZE);
-	return breaks && ++sent > BREAKS_AT ? RMQ_E_FULL : RMQ_E_OK;
-}
-
-uint8_t *link_conn_room(struct link_conn *c, size_t want, size_t *room)
-{
-	static uint8_t record[LINK_DATA_MAX];
-	(void)c;
-	assert(want <= sizeof(record));
-	*room = sizeof(record);
-	return breaks && ++sent > BREAKS_AT ? NULL : record;
-}
-
-void link_conn_filled(struct link_conn *c, size_t len)
-{
-	(void)c;
-	assert(len <= LINK_DATA_MAX);
-}
-
-size_t link_conn_queued(const struct link_conn *c)
-{
-	(void)c;
-	return 0;
-}
-
-uint64_t link_conn_taken(const struct link_conn *c)
-{
-	(void)c;
-	return 0;
-}
-
-bool link_conn_from(const struct link_conn *c, struct sockaddr_storage *from)
-{
-	(void)c;
-	memset(from, 0, sizeof(*from));
-	from->ss_family = AF_INET;
-	return true;
-}
-
-const uint8_t *link_conn_peer(const struct link_conn *c)
-{
-	(void)c;
-	return key;
-}
-
-const char *link_conn_address(const struct link_conn *c)
-{
-	(void)c;
-	return "there";
-}
-
-void watch_again(struct watch *w)
-{
-	(void)w;
-}
-
-void watch_report(struct watch *w, enum control_gate_state state)
-{
-	(void)w, (void)state;
-}
-
-void peers_cut(struct gate *g, struct gate_link *l)
-{
-	(void)g;
-	l->conn = NULL;
-	gate_link_free(l);
-	cut = true;
-}
-
-void peers_close_link(struct gate *g, struct gate_link *l)
-{
-	peers_cut(g, l);
-}
-
-void peers_close(struct gate *g)
-{
-	(void)g;
-}
-
-void watch_close(struct watch *w)
-{
-	(void)w;
-}
-
-/* ---- the test ---- */
 
 static void check(const struct gate_link *l)
 {
@@ -145,8 +46,8 @@ static void prepare(void)
 	char text[KEY_TEXT_SIZE], line[128];
 	struct reason why;
 
-	assert(gate_init(&gate, 100000) == 0 && key_public(secret, key));
-	key_print(key, text);
+	assert(gate_init(&gate, 100000) == 0 && key_public(secret, fake_key));
+	key_print(fake_key, text);
 	(void)snprintf(line, sizeof(line), "send queue=\"*\" %s fuzz\n", text);
 	assert(!rights_file_parse(&gate.principals.file, slice_str(line), "rights", &why));
 	gate.principals.given = true;
@@ -195,7 +96,7 @@ static void feed(struct gate_link *l, struct slice in)
 	struct frame f;
 	size_t used;
 
-	while (!cut && !frame_parse(in, &f, &used) && used > 0) {
+	while (!fake_cut && !frame_parse(in, &f, &used) && used > 0) {
 		if (f.type == SERVED) {
 			serve();
 			if (l->dialled && !gate_link_probe(l))
@@ -214,9 +115,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (!ready)
 		prepare();
-	breaks = data[0] & 2;
-	sent = 0;
-	cut = false;
+	fake_breaks = data[0] & 2;
+	fake_sent = 0;
+	fake_cut = false;
 	struct gate_link *l =
 	    gate_link_new(&gate, (struct link_conn *)(uintptr_t)1, data[0] & 1);
 	assert(l);
@@ -226,7 +127,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (l->dialled)
 		open_clients(l);
 	feed(l, slice_of(data + 1, size - 1));
-	if (!cut) {
+	if (!fake_cut) {
 		l->conn = NULL;
 		gate_link_free(l);
 	}
@@ -239,6 +140,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(TAILQ_EMPTY(&gate.waiting) && LIST_EMPTY(&gate.links));
 	/* A principal stays for a while, as does how much it has begun. */
 	assert(gate.principals.links == 0 && gate.principals.denied == 0);
+	const struct principal *p = RB_ROOT(&gate.principals.tree);
+	assert(!p || (p->links == 0 && p->streams == 0 && p->budget == 0));
 	return 0;
 }
 
