@@ -1043,6 +1043,13 @@ static void a_contact_point_that_does_not_answer_is_left_for_the_next_one(void *
 	client_disconnected(client, NOW(3005));
 	assert_true(client_connect(client, NOW(3005), &target));
 	assert_int_equal(target.server, 1);
+	/* So is one to which the way takes longer; not while a person is asked. */
+	client_tick(client, NOW(6004));
+	client_user_asked(client, NOW(6004));
+	client_tick(client, NOW(9003));
+	assert_false(client_hangs_up(client));
+	client_tick(client, NOW(9004));
+	assert_true(client_hangs_up(client));
 }
 
 /* With so many contact points; all are of daemons that answer PING. */

@@ -1,5 +1,8 @@
 /* A client at a gate that tells it more than it should. */
+#include <arpa/inet.h>
+#include <netdb.h>
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -28,6 +32,48 @@ static char folder[32], keyfile[64], known[64];
 static uint16_t port;
 static unsigned links, opened; /* at the gate: connections, and the newest stream */
 static unsigned shaken, cuts;  /* … handshakes, of which the first ones are cut */
+
+/* What getaddrinfo() finds for names: addresses; it waits while `silent` is locked. */
+static const char *const *found;
+static unsigned searches;
+static pthread_mutex_t silent = PTHREAD_MUTEX_INITIALIZER;
+
+int getaddrinfo(
+    const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **list)
+{
+	const char *const numeric[] = {name, NULL}, *const *at = numeric;
+	struct in_addr a;
+	(void)hints;
+	if (inet_pton(AF_INET, name, &a) != 1) {
+		if (hints->ai_flags & AI_NUMERICHOST)
+			return EAI_NONAME;
+		searches++;
+		pthread_mutex_lock(&silent);
+		at = found;
+		pthread_mutex_unlock(&silent);
+	}
+	for (struct addrinfo **end = list; *at; at++, end = &(*end)->ai_next) {
+		struct sockaddr_in *in = calloc(1, sizeof(*in));
+		in->sin_family = AF_INET;
+		in->sin_port = htons((uint16_t)atoi(service));
+		inet_pton(AF_INET, *at, &in->sin_addr);
+		*end = calloc(1, sizeof(**end));
+		(*end)->ai_family = AF_INET;
+		(*end)->ai_addr = (struct sockaddr *)in;
+		(*end)->ai_addrlen = sizeof(*in);
+	}
+	return 0;
+}
+
+void freeaddrinfo(struct addrinfo *list)
+{
+	while (list) {
+		struct addrinfo *a = list;
+		list = a->ai_next;
+		free(a->ai_addr);
+		free(a);
+	}
+}
 
 static bool knows(void *arg, enum link_role role, const uint8_t key[KEY_SIZE])
 {
@@ -369,6 +415,244 @@ static void an_address_may_lead_to_several_gates_that_are_known(void **state)
 	with_gate(slice_of(NULL, 0), is_one_of_several, 0);
 }
 
+/* A client that runs, and its time. */
+struct running {
+	uv_loop_t *loop;
+	struct remote *r;
+	struct client_link_in in;
+	struct mono_time now;
+	char text[512];
+	uint8_t bytes[CLIENT_LINK_HEAD + LINK_PLAIN_MAX];
+};
+
+static void run(struct running *c, uv_loop_t *loop)
+{
+	struct client_options o = {.keyfile = keyfile, .known_nodes = known};
+	struct reason why;
+	memset(c, 0, sizeof(*c));
+	c->loop = loop;
+	c->in = (struct client_link_in){
+	    .bytes = c->bytes + CLIENT_LINK_HEAD, .cap = LINK_PLAIN_MAX};
+	c->now = clock_mono();
+	c->r = remote_new(&c->in);
+	assert_int_equal(remote_find_files(c->r, &o, &why), RMQ_E_OK);
+}
+
+/* Connects; its time passes only in steps of its deadlines, and *waited says how much. */
+static enum rmq_error connects(
+    struct running *c, const struct socket_host *host, uint64_t *waited)
+{
+	const char *text;
+	bool ours;
+	uint64_t begin = clock_mono().ms, from = c->now.ms;
+	remote_end(c->r);
+	shaken = 0;
+	remote_begin(c->r, host, false, c->now);
+	while (remote_state(c->r) == REMOTE_COMING && clock_mono().ms - begin < WAIT_MS) {
+		struct pollfd p = remote_poll(c->r);
+		uv_run(c->loop, UV_RUN_NOWAIT);
+		if (poll(&p, 1, 1) == 0 && p.events == POLLOUT)
+			c->now.ms += remote_due_ms(c->r, c->now);
+		remote_turn(c->r, p.revents, c->now);
+	}
+	enum rmq_error err = remote_error(c->r, &text, &ours);
+	snprintf(c->text, sizeof(c->text), "%s", text);
+	assert_int_equal(remote_state(c->r), err ? REMOTE_OVER : REMOTE_UP);
+	*waited = c->now.ms - from;
+	return err;
+}
+
+static int listen_at(const char *address, int backlog)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), on = 1;
+	inet_pton(AF_INET, address, &a.sin_addr);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(fd, backlog), 0);
+	return fd;
+}
+
+/* Packets to it are swallowed: it takes no connection after this one. */
+static void swallow(const char *address, int fds[3])
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+	inet_pton(AF_INET, address, &a.sin_addr);
+	fds[0] = listen_at(address, 0);
+	for (int i = 1; i < 3; i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		(void)connect(fds[i], (struct sockaddr *)&a, sizeof(a));
+	}
+}
+
+static struct socket_host named(void)
+{
+	struct socket_host h = {"name.example", port};
+	return h;
+}
+
+static void has_addresses(uv_loop_t *loop, size_t count)
+{
+	static const char *const two[] = {"127.0.0.3", "127.0.0.1", NULL};
+	static const char *const dead[] = {"127.0.0.3", "127.0.0.4", NULL};
+	struct socket_host host = named();
+	struct running c;
+	uint64_t waited;
+	int fds[3];
+	(void)count;
+	know(host, "n1", &gate_pair, slice_of(NULL, 0));
+	swallow("127.0.0.3", fds);
+	found = two;
+	run(&c, loop);
+	assert_int_equal(connects(&c, &host, &waited), RMQ_E_OK);
+	assert_int_equal(waited, 250);
+	/* Who let us in is tried first. */
+	assert_int_equal(connects(&c, &host, &waited), RMQ_E_OK);
+	assert_int_equal(waited, 0);
+	/* A way that was dead is given more time, from one vain attempt to the next. */
+	found = dead;
+	for (unsigned i = 0; i < 5; i++) {
+		assert_int_equal(connects(&c, &host, &waited), RMQ_E_NO_DAEMON);
+		assert_int_equal(waited, i < 3 ? 250 << i : 2000);
+	}
+	/* What took too long is not begun with again. */
+	found = two;
+	remote_free(c.r);
+	run(&c, loop);
+	remote_begin(c.r, &host, false, c.now);
+	for (unsigned i = 0; i < 1000 && remote_poll(c.r).events != POLLOUT; i++)
+		turn(loop, c.r);
+	remote_late(c.r);
+	assert_int_equal(remote_state(c.r), REMOTE_OVER);
+	assert_int_equal(connects(&c, &host, &waited), RMQ_E_OK);
+	assert_int_equal(waited, 0);
+	remote_free(c.r);
+	for (unsigned i = 0; i < 3; i++)
+		close(fds[i]);
+}
+
+static void dead_ways_cost_little(void **state)
+{
+	(void)state;
+	with_gate(slice_of(NULL, 0), has_addresses, 0);
+}
+
+/* It refuses us, and another one of the name, which is not there now, may not. */
+static void one_may_come(uv_loop_t *loop, size_t count)
+{
+	static const char *const two[] = {"127.0.0.2", "127.0.0.1", NULL}, *const *one =
+									       two + 1;
+	struct socket_host host = named();
+	struct running c;
+	uint64_t waited;
+	(void)count;
+	know(host, "n1", &gate_pair, slice_of(NULL, 0));
+	cuts = 9;
+	for (unsigned turned = 0; turned < 2; turned++) {
+		static const char *const other[] = {"127.0.0.1", "127.0.0.2", NULL};
+		found = turned ? other : two;
+		run(&c, loop);
+		assert_int_equal(connects(&c, &host, &waited), RMQ_E_NO_DAEMON);
+		assert_non_null(strstr(c.text, "it does not know our key rmq1:"));
+		found = one;
+		assert_int_equal(connects(&c, &host, &waited), RMQ_E_DENIED);
+		remote_free(c.r);
+	}
+}
+
+static void a_refusal_counts_when_all_of_a_name_refuse(void **state)
+{
+	(void)state;
+	with_gate(slice_of(NULL, 0), one_may_come, 0);
+}
+
+static void *answer_with_noise(void *arg)
+{
+	uint8_t noise[50] = {48};
+	struct pollfd p = {*(int *)arg, POLLIN, 0};
+	assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+	int fd = accept(p.fd, NULL, NULL);
+	assert_int_equal(send(fd, noise, sizeof(noise), 0), sizeof(noise));
+	(void)recv(fd, noise, 1, 0);
+	close(fd);
+	return NULL;
+}
+
+/* Nobody who has proved nothing ends, or holds up, a client that was served. */
+static void was_served(uv_loop_t *loop, size_t count)
+{
+	struct socket_host host = own_address(), elsewhere = {"127.0.0.2", port};
+	struct running c;
+	pthread_t thread;
+	uint64_t waited;
+	int fd = listen_at("127.0.0.2", 5);
+	(void)count;
+	know(elsewhere, "n1", &gate_pair, slice_of(NULL, 0));
+	for (unsigned served = 0; served < 2; served++) {
+		enum rmq_error err = served ? RMQ_E_NO_DAEMON : RMQ_E_DENIED;
+		run(&c, loop);
+		cuts = 0;
+		if (served)
+			assert_int_equal(connects(&c, &host, &waited), RMQ_E_OK);
+		assert_int_equal(pthread_create(&thread, NULL, answer_with_noise, &fd), 0);
+		assert_int_equal(connects(&c, &elsewhere, &waited), err);
+		assert_string_equal(c.text, "it cannot prove that it has its key");
+		pthread_join(thread, NULL);
+		cuts = 9;
+		assert_int_equal(connects(&c, &host, &waited), err);
+		assert_non_null(strstr(c.text, "it does not know our key"));
+		if (served) {
+			unlink(known);
+			assert_int_equal(connects(&c, &host, &waited), err);
+			assert_non_null(
+			    strstr(c.text, "a client that was served does not ask"));
+		}
+		remote_free(c.r);
+	}
+	close(fd);
+}
+
+static void a_client_that_was_served_is_not_ended_by_strangers(void **state)
+{
+	(void)state;
+	with_gate(slice_of(NULL, 0), was_served, 0);
+}
+
+/* Name servers take long: the look-up goes on while others are tried. */
+static void is_looked_up(uv_loop_t *loop, size_t count)
+{
+	static const char *const one[] = {"127.0.0.1", NULL};
+	struct socket_host host = named(), other = {"127.0.0.1", 1};
+	struct running c;
+	uint64_t waited;
+	(void)count;
+	know(host, "n1", &gate_pair, slice_of(NULL, 0));
+	found = one;
+	searches = 0;
+	run(&c, loop);
+	pthread_mutex_lock(&silent);
+	for (unsigned i = 0; i < 2; i++) {
+		const char *text;
+		bool ours;
+		remote_begin(c.r, &host, false, c.now);
+		turn(loop, c.r);
+		remote_late(c.r);
+		assert_int_equal(remote_error(c.r, &text, &ours), RMQ_E_NO_DAEMON);
+		assert_string_equal(text, "name servers do not answer");
+		assert_int_equal(connects(&c, &other, &waited), RMQ_E_NO_DAEMON);
+	}
+	pthread_mutex_unlock(&silent);
+	assert_int_equal(connects(&c, &host, &waited), RMQ_E_OK);
+	assert_int_equal(searches, 1);
+	remote_free(c.r);
+}
+
+static void a_look_up_goes_on_meanwhile(void **state)
+{
+	(void)state;
+	with_gate(slice_of(NULL, 0), is_looked_up, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -382,6 +666,12 @@ int main(void)
 		an_address_may_lead_to_several_gates_that_are_known, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		who_was_told_is_expected_at_names_of_its_cluster, setup, teardown),
+	    cmocka_unit_test_setup_teardown(dead_ways_cost_little, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_refusal_counts_when_all_of_a_name_refuse, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_client_that_was_served_is_not_ended_by_strangers, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_look_up_goes_on_meanwhile, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,7 @@
 #define RETRY_MAX_MS   1000
 #define QUICK_MAX_MS   4    /* the first attempt after a loss: not all clients at once */
 #define NOT_YET_MAX_MS 160  /* a quarter of it is added by chance */
-#define GREETING_MS    3000 /* for an answer to HELLO, if there is another contact point */
+#define GREETING_MS    3000 /* to connect, and for an answer to HELLO, if another one is there */
 #define ANSWER_MIN_MS  1000 /* for a connected daemon, when timeout_ms is 0 */
 #define PING_ASKING_MS 1000 /* without a word of a daemon that owes an answer, before PING */
 #define PING_FAR_MS    500  /* the same, of a daemon on another machine, which may be gone */
@@ -136,6 +136,7 @@ bool client_connect(struct client *c, struct mono_time now, struct client_target
 	if (c->dead || c->state != APART || !c->asking || now.ms < c->retry_at.ms)
 		return false;
 	c->state = CONNECTING;
+	c->greeted = now;
 	*target = (struct client_target){c->server, slice_of(c->redirect, c->redirect_len)};
 	return true;
 }
@@ -161,10 +162,10 @@ static bool has_others(const struct client *c)
 	return c->config.servers > 1 || c->redirect_len > 0;
 }
 
-/* A contact point that accepts and does not answer may be a process that stands still. */
+/* The way to a contact point may be dead; one that does not answer may be a process that stands still. */
 static uint64_t greeting_due_ms(const struct client *c)
 {
-	if (c->state != GREETING || c->hang_up || !has_others(c))
+	if ((c->state != CONNECTING && c->state != GREETING) || c->hang_up || !has_others(c))
 		return CLIENT_FOREVER;
 	return c->greeted.ms + GREETING_MS + c->way_ms;
 }
@@ -266,7 +267,7 @@ static void back_off(struct client *c, struct mono_time now)
 
 void client_user_asked(struct client *c, struct mono_time now)
 {
-	c->progress = c->apart = now;
+	c->progress = c->apart = c->greeted = now;
 }
 
 void client_disconnected(struct client *c, struct mono_time now)

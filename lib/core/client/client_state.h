@@ -109,7 +109,7 @@ struct client {
 	    relay; /* the contact point is asked to relay: where it leads to cannot be reached */
 	unsigned how; /* HELLO_FAR or 0, of this connection */
 	struct mono_time retry_at;
-	struct mono_time greeted;     /* HELLO was said */
+	struct mono_time greeted;     /* it began to connect, or to say HELLO */
 	uint64_t way_ms;	      /* before an answer to it may be late */
 	struct mono_time quick_after; /* no quick attempt before that */
 

@@ -160,6 +160,7 @@ void client_io_close(struct client_io *io)
 static void disconnect(struct client_io *io, bool alive)
 {
 	bool kept = io->fd < 0 && alive && remote_leave(io->remote);
+	io->dialling = false;
 	if (client_welcomed(io->client))
 		io->refusal[0] = '\0';
 	if (io->fd >= 0)
@@ -577,6 +578,8 @@ struct pollfd client_io_prepare(struct client_io *io, int *timeout_ms)
 		note_silent(io, now);
 	if (client_hangs_up(io->client) && connected(io))
 		disconnect(io, false);
+	else if (client_hangs_up(io->client) && io->dialling)
+		remote_late(io->remote);
 	try_connect(io, now);
 	/* A connection that failed may have been the last one to try. */
 	client_tick(io->client, now);

@@ -2,13 +2,11 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sodium.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -16,16 +14,17 @@
 
 #include "sys/client/first_contact.h"
 #include "sys/client/known_gates.h"
+#include "sys/client/search.h"
 #include "sys/net/fast_cipher.h"
 #include "sys/net/keyfile.h"
 #include "sys/net/link_conn.h"
-#include "sys/net/lookup_thread.h"
 #include "sys/process/clock.h"
 #include "sys/process/log.h"
 #include "sys/process/user_file.h"
 
-#define LOOKUP_MS    15000 /* for name servers to answer: the first may not, for 5 s */
-#define HANDSHAKE_MS 3000  /* for a gate that has accepted */
+#define CONNECT_MS   2000 /* for an address, */
+#define PATIENCE_MS  250 /* and at first for each of several: ways that are dead cost no more */
+#define HANDSHAKE_MS 3000 /* for a gate that has accepted */
 #define RAW_CAP	     (2 * LINK_STEP_MAX)
 #define OUT_CAP	     (2 * CLIENT_LINK_RECORD_MAX + CLIENT_LINK_CLOSE_SIZE)
 #define KEEPALIVE_S  5
@@ -37,13 +36,6 @@
 #define SHAKES_MORE  3 /* … where each connection may lead to another one */
 /* Bytes that libsodium seals in the time that it takes to load what is faster. */
 #define FAST_AFTER (4u << 20)
-
-/* A look-up, which its thread and we leave in any order: the second one frees it. */
-struct search {
-	struct lookup_thread thread; /* first */
-	atomic_bool left;
-	int answered; /* closed by the thread, when it has the answer */
-};
 
 /* PASSED: the address is of no use, and the next one is to be tried. */
 enum step { NOTHING, LOOKING_UP, CONNECTING, PASSED, ASKING, SHAKING, OPEN, ENDED };
@@ -64,12 +56,16 @@ struct remote {
 	unsigned shakes; /* handshakes begun at this address */
 	bool let_in;	 /* by some gate: what is said in clear ends nothing from then on */
 	bool asked;	 /* time has gone while a person was asked */
-	bool led;
-	struct search *search;
-	struct addrinfo *list; /* its addresses, */
-	struct addrinfo *at;   /* and the one that is tried */
-	int fd;	   /* the socket, or what tells that a look-up is answered; -1: none */
-	bool full; /* the socket took not all */
+	struct search *searches; /* that go on, */
+	struct search *search;	 /* and the one that is waited for */
+	struct addrinfo *list;	 /* its addresses, */
+	struct addrinfo *first;	 /* of which this was tried first, the others in a circle */
+	struct addrinfo *at;	 /* and this one is tried */
+	struct sockaddr_storage
+	    start;	      /* which to begin with: who let us in, or was not tried */
+	uint64_t patience_ms; /* with each of several addresses, until one lets us in */
+	int fd;		      /* the socket; -1: none */
+	bool full;	      /* the socket took not all */
 
 	struct client_link link;
 	bool has_link;
@@ -80,8 +76,9 @@ struct remote {
 	size_t out_at, out_len;
 	uint64_t passed; /* bytes of all links, both ways */
 
-	/* Why addresses were passed. */
+	/* Why addresses were passed; one of them may be otherwise soon. */
 	enum rmq_error noted;
+	bool may_come;
 	char note[512];
 
 	enum rmq_error error;
@@ -121,6 +118,7 @@ struct remote *remote_new(struct client_link_in *in)
 		return NULL;
 	r->in = in;
 	r->fd = -1;
+	r->patience_ms = PATIENCE_MS;
 	known_gates_init(&r->known);
 	r->raw = malloc(RAW_CAP);
 	r->out = malloc(OUT_CAP);
@@ -128,15 +126,6 @@ struct remote *remote_new(struct client_link_in *in)
 		return r;
 	remote_free(r);
 	return NULL;
-}
-
-static void search_leave(struct search *s)
-{
-	if (!atomic_exchange(&s->left, true))
-		return;
-	if (s->thread.list)
-		freeaddrinfo(s->thread.list);
-	free(s);
 }
 
 static void close_socket(struct remote *r)
@@ -166,13 +155,17 @@ void remote_end(struct remote *r)
 {
 	say_end(r);
 	close_socket(r);
-	if (r->search)
-		search_leave(r->search);
 	r->search = NULL;
 	if (r->list)
 		freeaddrinfo(r->list);
-	r->list = r->at = NULL;
+	r->list = r->first = r->at = NULL;
 	r->step = NOTHING;
+}
+
+static void leave_searches(struct remote *r)
+{
+	while (r->searches)
+		search_leave(&r->searches, r->searches);
 }
 
 bool remote_rests(const struct remote *r)
@@ -221,6 +214,7 @@ void remote_free(struct remote *r)
 	if (!r)
 		return;
 	remote_end(r);
+	leave_searches(r);
 	known_gates_deinit(&r->known);
 	free(r->raw);
 	free(r->out);
@@ -269,10 +263,32 @@ static __attribute__((format(printf, 3, 4))) void give_up(
 	r->ours = true;
 }
 
+/* The address after the one that is tried.  NULL: all were. */
+static struct addrinfo *next_address(const struct remote *r)
+{
+	struct addrinfo *next = r->at && r->at->ai_next ? r->at->ai_next : r->list;
+	return next == r->first ? NULL : next;
+}
+
+static void start_with(struct remote *r, const struct addrinfo *a)
+{
+	memset(&r->start, 0, sizeof(r->start));
+	memcpy(&r->start, a->ai_addr, a->ai_addrlen);
+}
+
+/* Who refuses us does not count where another may come, or once we were let in: nothing proves it. */
+static void fail_as_noted(struct remote *r)
+{
+	if (r->patience_ms < CONNECT_MS)
+		r->patience_ms *= 2;
+	fail(r, r->may_come || r->let_in ? RMQ_E_NO_DAEMON : r->noted, "%s", r->note);
+}
+
 /* The address is of no use, but the next one of the name may be. */
 static __attribute__((format(printf, 3, 4))) void pass(
     struct remote *r, enum rmq_error code, const char *format, ...)
 {
+	r->may_come |= code != RMQ_E_DENIED;
 	/* Who refuses us tells more than one that is not there. */
 	if (r->noted != RMQ_E_DENIED) {
 		va_list args;
@@ -281,13 +297,19 @@ static __attribute__((format(printf, 3, 4))) void pass(
 		va_end(args);
 		r->noted = code;
 	}
-	if (r->led || !r->at || !r->at->ai_next) {
-		fail(r, r->noted, "%s", r->note);
-		return;
-	}
 	close_socket(r);
 	r->step = PASSED;
 	r->deadline.ms = 0;
+	if (!next_address(r))
+		fail_as_noted(r);
+}
+
+static void pass_slow(struct remote *r)
+{
+	pass(r, RMQ_E_NO_DAEMON, "%s",
+	    r->step == LOOKING_UP   ? "name servers do not answer"
+	    : r->step == CONNECTING ? "Connection timed out"
+				    : "it accepts and says nothing");
 }
 
 static void enter(struct remote *r, enum step step, uint64_t most_ms, struct mono_time now)
@@ -298,38 +320,7 @@ static void enter(struct remote *r, enum step step, uint64_t most_ms, struct mon
 
 /* ---- the addresses of a name ---- */
 
-static void begin_address(struct remote *r, int error, struct mono_time now);
-
-static void on_answered(struct lookup_thread *t)
-{
-	struct search *s = (struct search *)t;
-	close(s->answered);
-	search_leave(s);
-}
-
-static void begin_search(struct remote *r, struct mono_time now)
-{
-	int fds[2] = {-1, -1};
-	struct search *s = calloc(1, sizeof(*s));
-	int err = !s ? ENOMEM : pipe2(fds, O_CLOEXEC | O_NONBLOCK) == 0 ? 0 : errno;
-	if (!err) {
-		s->thread.host = r->host;
-		s->thread.done = on_answered;
-		s->answered = fds[1];
-		err = lookup_thread_begin(&s->thread);
-	}
-	if (err) {
-		for (int i = 0; i < 2; i++)
-			if (fds[i] >= 0)
-				close(fds[i]);
-		free(s);
-		fail(r, RMQ_E_NO_DAEMON, "%s", strerror(err));
-		return;
-	}
-	r->search = s;
-	r->fd = fds[0];
-	enter(r, LOOKING_UP, r->led ? REMOTE_CONNECT_MS : LOOKUP_MS, now);
-}
+static void begin_address(struct remote *r, struct mono_time now);
 
 static void take_addresses(
     struct remote *r, int status, struct addrinfo *list, struct mono_time now)
@@ -338,25 +329,37 @@ static void take_addresses(
 		fail(r, RMQ_E_NO_DAEMON, "%s", gai_strerror(status));
 		return;
 	}
-	r->list = r->at = list;
-	begin_address(r, 0, now);
+	r->list = r->first = list;
+	for (struct addrinfo *a = list; a; a = a->ai_next)
+		if (memcmp(a->ai_addr, &r->start, a->ai_addrlen) == 0)
+			r->first = a;
+	r->at = r->first;
+	begin_address(r, now);
 }
 
 static void searched(struct remote *r, struct mono_time now)
 {
 	struct search *s = r->search;
-	char c;
-	/* It is closed before the thread leaves; what it has found stood there before that. */
-	if (read(r->fd, &c, 1) < 0)
+	struct addrinfo *list;
+	int status;
+	if (!search_answered(s, &status, &list))
 		return;
-	close(r->fd);
-	r->fd = -1;
 	r->search = NULL;
-	struct addrinfo *list = s->thread.list;
-	int status = s->thread.status;
-	s->thread.list = NULL;
-	search_leave(s);
+	search_leave(&r->searches, s);
 	take_addresses(r, status, list, now);
+}
+
+static void begin_search(struct remote *r, struct mono_time now)
+{
+	int err;
+	r->search = search_of(&r->searches, &r->host, now, &err);
+	if (!r->search) {
+		fail(r, RMQ_E_NO_DAEMON, "%s", strerror(err));
+		return;
+	}
+	r->step = LOOKING_UP;
+	r->deadline = search_until(r->search);
+	searched(r, now);
 }
 
 /* ---- connecting ---- */
@@ -402,7 +405,7 @@ static void shake_hands(struct remote *r)
 	sodium_memzero(ephemeral, sizeof(ephemeral));
 	r->has_link = true;
 	if (err)
-		fail(r, RMQ_E_DENIED, "its key is ours, or not a key");
+		pass(r, RMQ_E_DENIED, "its key is ours, or not a key");
 	else
 		send_first(r, first, w.len);
 }
@@ -418,47 +421,35 @@ static void connected(struct remote *r, struct mono_time now)
 		shake_hands(r);
 }
 
-/* The addresses of one that it was led to have the time of one. */
-static uint64_t connect_ms(const struct remote *r, struct mono_time now)
+/* The last one of several may be slow, unless we were served: then it is soon tried again. */
+static uint64_t connect_ms(const struct remote *r)
 {
-	if (!r->led || r->step != CONNECTING)
-		return REMOTE_CONNECT_MS;
-	return r->deadline.ms > now.ms ? r->deadline.ms - now.ms : 0;
+	bool several = r->list->ai_next;
+	return several && (r->let_in || next_address(r)) ? r->patience_ms : CONNECT_MS;
 }
 
-/* Tries r->at and those after it; `error`: why the one before it failed. */
-static void connect_next(struct remote *r, int error, struct mono_time now)
+static void connect_address(struct remote *r, struct mono_time now)
 {
-	uint64_t most_ms = connect_ms(r, now);
 	close_socket(r);
-	for (; r->at; r->at = r->at->ai_next) {
-		r->fd = socket(r->at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-		if (r->fd < 0) {
-			error = errno;
-			continue;
-		}
-		if (connect(r->fd, r->at->ai_addr, r->at->ai_addrlen) == 0) {
-			connected(r, now);
-			return;
-		}
-		error = errno;
-		if (error == EINPROGRESS) {
-			enter(r, CONNECTING, most_ms, now);
-			return;
-		}
-		close_socket(r);
-	}
-	pass(r, RMQ_E_NO_DAEMON, "%s", strerror(error));
+	r->fd = socket(r->at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (r->fd < 0)
+		pass(r, RMQ_E_NO_DAEMON, "%s", strerror(errno));
+	else if (connect(r->fd, r->at->ai_addr, r->at->ai_addrlen) == 0)
+		connected(r, now);
+	else if (errno == EINPROGRESS)
+		enter(r, CONNECTING, connect_ms(r), now);
+	else
+		pass(r, RMQ_E_NO_DAEMON, "%s", strerror(errno));
 }
 
 /* Which of several gates is there has to be asked first: a handshake is with one key. */
-static void begin_address(struct remote *r, int error, struct mono_time now)
+static void begin_address(struct remote *r, struct mono_time now)
 {
 	r->shakes = 0;
 	r->asks = r->known.here.count != 1;
 	if (r->known.here.count > 0)
 		r->pin = r->known.here.pins[0];
-	connect_next(r, error, now);
+	connect_address(r, now);
 }
 
 static void connecting(struct remote *r, struct mono_time now)
@@ -467,12 +458,10 @@ static void connecting(struct remote *r, struct mono_time now)
 	socklen_t len = sizeof(error);
 	if (getsockopt(r->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
 		error = errno;
-	if (error == 0) {
+	if (error == 0)
 		connected(r, now);
-		return;
-	}
-	r->at = r->at->ai_next;
-	connect_next(r, error, now);
+	else
+		pass(r, RMQ_E_NO_DAEMON, "%s", strerror(error));
 }
 
 /* ---- who is there ---- */
@@ -502,23 +491,22 @@ static bool same_node(const struct pin *a, const struct pin *b)
 static void explain_refusal(struct remote *r, const struct pin *pin, const struct pin *is)
 {
 	char text[KEY_TEXT_SIZE], fingerprint[KEY_FINGERPRINT_SIZE];
-	enum rmq_error code = r->let_in ? RMQ_E_NO_DAEMON : RMQ_E_DENIED;
 	key_print(r->own.key, text);
 	if (!pin) {
 		key_fingerprint(is->key, fingerprint);
-		pass(r, code,
+		pass(r, RMQ_E_DENIED,
 		    "it has another key than %s says, of fingerprint %s: if that is right, change "
 		    "its line there, or add one; if it is the same node's newer key, it may not "
 		    "know ours, %s",
 		    r->known.path, fingerprint, text);
 	} else if (!same_node(pin, is)) {
-		pass(r, code,
+		pass(r, RMQ_E_DENIED,
 		    "it has another name, or another cluster, than %s says: if that is right, "
 		    "remove its line there",
 		    r->known.path);
 	} else {
-		pass(r, code, "it does not know our key %s: ask for a line in its rights file",
-		    text);
+		pass(r, RMQ_E_DENIED,
+		    "it does not know our key %s: ask for a line in its rights file", text);
 	}
 }
 
@@ -535,7 +523,7 @@ static void recognise(struct remote *r, const struct pin *is, struct mono_time n
 			(void)key_changed(r);
 		r->pin = *is;
 		r->asks = false;
-		connect_next(r, 0, now);
+		connect_address(r, now);
 	} else {
 		explain_refusal(r, pin, is);
 	}
@@ -544,6 +532,13 @@ static void recognise(struct remote *r, const struct pin *is, struct mono_time n
 static void meet(struct remote *r, const struct pin *is, struct mono_time now)
 {
 	struct reason why;
+	/* The question would hold up a client that others serve. */
+	if (r->let_in && !r->accept_new) {
+		pass(r, RMQ_E_DENIED,
+		    "its key is not known, and a client that was served does not ask: add its line "
+		    "to the known nodes");
+		return;
+	}
 	enum rmq_error err = first_contact(is, r->known.path, r->accept_new, &why);
 	uint64_t asked_ms = now.ms;
 	now = clock_mono();
@@ -562,7 +557,7 @@ static void meet(struct remote *r, const struct pin *is, struct mono_time now)
 	if (err)
 		give_up(r, err, "%s", why.text);
 	else
-		connect_next(r, 0, now);
+		connect_address(r, now);
 }
 
 static void take_who(struct remote *r, struct slice bytes, struct mono_time now)
@@ -604,7 +599,7 @@ static void cut(struct remote *r, int error, struct mono_time now)
 	} else {
 		/* It has read what we sent, and does not like it. */
 		r->asks = true;
-		connect_next(r, 0, now);
+		connect_address(r, now);
 	}
 }
 
@@ -708,6 +703,9 @@ static void shaking(struct remote *r, struct mono_time now)
 	if (r->step == SHAKING && client_link_up(&r->link)) {
 		r->step = OPEN;
 		r->let_in = true;
+		r->patience_ms = PATIENCE_MS;
+		start_with(r, r->at);
+		leave_searches(r);
 	}
 }
 
@@ -743,20 +741,24 @@ void remote_turn(struct remote *r, short revents, struct mono_time now)
 		}
 	}
 	while (r->step == PASSED) {
-		r->at = r->at->ai_next;
-		begin_address(r, 0, now);
+		r->at = next_address(r);
+		begin_address(r, now);
 	}
 	if (remote_state(r) != REMOTE_COMING || now.ms < r->deadline.ms)
 		return;
-	if (r->step == CONNECTING && !r->led) {
-		r->at = r->at->ai_next;
-		connect_next(r, ETIMEDOUT, now);
-	} else if (r->step == LOOKING_UP) {
-		fail(r, RMQ_E_NO_DAEMON, "name servers do not answer");
-	} else {
-		pass(r, RMQ_E_NO_DAEMON,
-		    r->step == CONNECTING ? "Connection timed out"
-					  : "it accepts and says nothing");
+	/* Its thread hangs. */
+	if (r->search)
+		search_leave(&r->searches, r->search);
+	pass_slow(r);
+}
+
+void remote_late(struct remote *r)
+{
+	if (remote_state(r) == REMOTE_COMING && r->step != PASSED)
+		pass_slow(r);
+	if (r->step == PASSED) {
+		start_with(r, next_address(r));
+		fail_as_noted(r);
 	}
 }
 
@@ -863,7 +865,7 @@ void remote_begin(
 	r->ours = false;
 	r->text[0] = '\0';
 	r->noted = RMQ_E_OK;
-	r->led = led;
+	r->may_come = false;
 	if (remote_rests(r) && socket_host_same(&r->host, host)) {
 		client_link_next(&r->link);
 		r->step = OPEN;
@@ -903,7 +905,8 @@ enum remote_state remote_state(const struct remote *r)
 struct pollfd remote_poll(const struct remote *r)
 {
 	short events = r->step == CONNECTING ? POLLOUT : POLLIN;
-	return (struct pollfd){r->fd, (short)(events | (r->full ? POLLOUT : 0)), 0};
+	int fd = r->step == LOOKING_UP ? search_fd(r->search) : r->fd;
+	return (struct pollfd){fd, (short)(events | (r->full ? POLLOUT : 0)), 0};
 }
 
 uint64_t remote_due_ms(const struct remote *r, struct mono_time now)

@@ -13,8 +13,6 @@
 #include "sys/client/client_options.h"
 #include "sys/net/pins.h"
 
-#define REMOTE_CONNECT_MS 2000 /* for each of a name's addresses, and for one redirected to */
-
 struct remote;
 
 enum remote_state {
@@ -44,6 +42,9 @@ void remote_begin(
 
 /* Goes on, after poll(2) or in time. */
 void remote_turn(struct remote *r, short revents, struct mono_time now);
+
+/* One that is COMING takes too long: it is OVER, and the next one goes on from there. */
+void remote_late(struct remote *r);
 
 enum remote_state remote_state(const struct remote *r);
 /* What to wait for, and how long: CLIENT_FOREVER: no deadline runs. */
