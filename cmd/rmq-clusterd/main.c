@@ -116,7 +116,8 @@ static void read_settings(struct cluster *c, const struct options *o)
 		fail(err, &why);
 	err = keyfile_read(c->config.key, &c->pair, &why);
 	if (err) {
-		log_error("%s: %s", c->config.key, why.text[0] ? why.text : error_text(err));
+		log_error(
+		    "key: %s: %s", c->config.key, why.text[0] ? why.text : error_text(err));
 		exit(error_exit(err));
 	}
 }
@@ -166,8 +167,8 @@ static void open_sockets(struct cluster *c)
 	enum rmq_error err =
 	    control_open(&c->control, &c->loop, c, c->config.control.path, &why);
 	if (err) {
-		log_error(
-		    "%s: %s", c->config.control.path, why.text[0] ? why.text : error_text(err));
+		log_error("control: %s: %s", c->config.control.path,
+		    why.text[0] ? why.text : error_text(err));
 		cluster_die(c, error_exit(err));
 	}
 }

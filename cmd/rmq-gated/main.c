@@ -51,6 +51,14 @@ _Noreturn static void fail(enum rmq_error err, const struct reason *why)
 	exit(error_exit(err));
 }
 
+/* A setting with this value is why. */
+_Noreturn static void fail_at(
+    const char *setting, const char *value, enum rmq_error err, const struct reason *why)
+{
+	log_error("%s: %s: %s", setting, value, why->text[0] ? why->text : error_text(err));
+	exit(error_exit(err));
+}
+
 _Noreturn static void print_and_exit(bool help)
 {
 	if (options_print(&program, NULL, help)) {
@@ -142,28 +150,42 @@ static void open_listener(struct gate *g)
 	enum rmq_error err = listener_open(&g->listener, g->config.socket.path, &why);
 	if (!err)
 		return;
-	log_error("%s: %s%s%s", g->config.socket.path, why, errno ? ": " : "",
+	log_error("socket: %s: %s%s%s", g->config.socket.path, why, errno ? ": " : "",
 	    errno ? strerror(errno) : "");
 	exit(error_exit(err));
 }
 
-static void open_peers(struct gate *g)
+static void read_key(const char *setting, const char *path, struct keypair *pair)
 {
-	struct keypair pair = {{0}, {0}}, old = {{0}, {0}};
+	struct reason why = {""};
+	enum rmq_error err = keyfile_read(path, pair, &why);
+
+	if (err)
+		fail_at(setting, path, err, &why);
+}
+
+/* Before it listens anywhere. */
+static void read_keys(const struct config *config, struct keypair *own, struct keypair *old)
+{
+	read_key("key", config->key, own);
+	if (config_given(config, old_key))
+		read_key("old-key", config->old_key, old);
+}
+
+static void open_peers(struct gate *g, struct keypair *own, struct keypair *old)
+{
 	struct reason why = {""};
 	bool has_old = config_given(&g->config, old_key);
-	enum rmq_error err = keyfile_read(g->config.key, &pair, &why);
+	enum rmq_error err = peers_open(g, own, has_old ? old : NULL, &why);
+	char text[SOCKET_HOST_TEXT_SIZE];
 
-	if (!err && has_old)
-		err = keyfile_read(g->config.old_key, &old, &why);
-	if (!err)
-		err = peers_open(g, &pair, has_old ? &old : NULL, &why);
-	keypair_wipe(&pair);
-	keypair_wipe(&old);
+	keypair_wipe(own);
+	keypair_wipe(old);
 	if (!err)
 		return;
 	listener_close(&g->listener);
-	fail(err, &why);
+	socket_host_print(&g->config.gate_listen, text);
+	fail_at("gate-listen", text, err, &why);
 }
 
 static void on_signal(uv_signal_t *signal, int signo)
@@ -218,6 +240,7 @@ int main(int argc, char **argv)
 {
 	static struct gate gate;
 	struct gate *g = &gate;
+	struct keypair own = {{0}, {0}}, old = {{0}, {0}};
 
 	if (!startup(&program, argc, argv))
 		return 0;
@@ -235,8 +258,9 @@ int main(int argc, char **argv)
 		log_error("cannot start: %s", uv_strerror(err));
 		return error_exit(RMQ_E_IO);
 	}
+	read_keys(&g->config, &own, &old);
 	open_listener(g);
-	open_peers(g);
+	open_peers(g, &own, &old);
 	take_signals(g);
 	confine(g, &o.common);
 	g->common = &o.common;

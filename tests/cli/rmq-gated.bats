@@ -120,7 +120,15 @@ anon_kib() {
 	free_port "PORT[n1]"
 	run rmq-gated --name n1 --key key --gate-listen "127.0.0.1:${PORT[n1]}" --socket rmq.sock
 	assert_failure 77
+	assert_output --partial "rmq-gated: key: key: "
 	[ ! -e rmq.sock ]
+	chmod 600 key
+	run -78 rmq-gated --name n1 --key nosuch --socket rmq.sock
+	assert_output "rmq-gated: key: nosuch: No such file or directory"
+	run -78 rmq-gated --name n1 --key key --old-key nosuch --socket rmq.sock
+	assert_output "rmq-gated: old-key: nosuch: No such file or directory"
+	run -78 rmq-gated --name n1 --key key --gate-listen 192.0.2.1:7411 --socket rmq.sock
+	assert_output --partial "rmq-gated: gate-listen: 192.0.2.1:7411: "
 }
 
 @test "rmq-gated: settings come from the file, options override them; SIGTERM ends it with 0" {
@@ -139,6 +147,7 @@ anon_kib() {
 	gate n1
 	run rmq-gated --name n1 --key n1.key --gate-listen "127.0.0.1:${PORT[n1]}" --socket other.sock
 	assert_failure 75
+	assert_output "rmq-gated: gate-listen: 127.0.0.1:${PORT[n1]}: the port is taken"
 	[ ! -e other.sock ]
 	free_port "PORT[other]"
 	run rmq-gated --name n1 --key n1.key --gate-listen "127.0.0.1:${PORT[other]}" --socket n1.sock
