@@ -49,6 +49,29 @@ static const char *nobody_leads(const struct cluster *c)
 /* A member that is heard and says so is not up. */
 #define DOWN (NODE_STATE_HANGS | NODE_STATE_FORGOT)
 
+static const char *rights_on(uint32_t flags)
+{
+	return NODE_STATE_RIGHTS_OF(flags) ? "set" : "not set";
+}
+
+/* Their settings of `rights` lead to different lines. */
+static void rights_differ(
+    char *text, size_t size, const struct cluster *c, const struct peer *p)
+{
+	uint32_t here = rights_flags(c);
+
+	if (NODE_STATE_RIGHTS_OF(here) && NODE_STATE_RIGHTS_OF(p->flags))
+		snprintf(text, size,
+		    "the file of rights has other lines on %.63s than here, and must be the same on "
+		    "all nodes: rmq-clusterd reads it again at SIGHUP",
+		    p->member.name);
+	else
+		snprintf(text, size,
+		    "rights is %s on %.63s and %s here, and must be the same on all nodes: see "
+		    "rmq-rights(5)",
+		    rights_on(p->flags), p->member.name, rights_on(here));
+}
+
 /* What is wrong with this member; NULL: nothing. */
 static const char *trouble_text(const struct cluster *c, const struct peer *p)
 {
@@ -114,6 +137,9 @@ static const char *trouble_text(const struct cluster *c, const struct peer *p)
 		    "rmq.conf(5)",
 		    is_explicit ? "auto" : "explicit", name, is_explicit ? "explicit" : "auto");
 		break;
+	case TROUBLE_RIGHTS:
+		rights_differ(text, sizeof(text), c, p);
+		break;
 	}
 	return text;
 }
@@ -140,7 +166,7 @@ static const char *another_is_down(const struct cluster *c)
 
 static const char *another_is_ill(const struct cluster *c)
 {
-	return worst(c, TROUBLE_DIFFERS);
+	return worst(c, TROUBLE_RIGHTS);
 }
 
 /* This node itself. */

@@ -141,8 +141,8 @@ static void note_up(struct cluster *c)
 		    .heard = p->room.index,
 		    .room = p->room.bytes,
 		    .flags = p->flags,
-		    .astray = p->place.failed,
-		    .is_explicit = c->config.explicit_create};
+		    .own = watchdog_flags(c),
+		    .astray = p->place.failed};
 		enum trouble t = trouble_turn(peers_member_of(p), &seen, cluster_now(c));
 		if (seen.up != p->was_up || t != p->trouble)
 			cluster_changed(c);

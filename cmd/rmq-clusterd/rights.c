@@ -1,5 +1,6 @@
 #include "rights.h"
 
+#include "core/raft/node_wire.h"
 #include "state.h"
 #include "sys/net/rights_file.h"
 
@@ -12,6 +13,7 @@ static void look(uv_work_t *work)
 	enum rmq_error err = rights_file_read(&file, c->config.rights, &c->rights.why);
 	if (err && c->rights.why.text[0] == '\0')
 		(void)reason_set(&c->rights.why, err, "%s", error_text(err));
+	c->rights.found = rights_file_tag(&file);
 	rights_file_deinit(&file);
 }
 
@@ -28,6 +30,8 @@ static void on_looked(uv_work_t *work, int status)
 		    "%.150s: users of this node have the rights from before, or none: mend it, "
 		    "and send SIGHUP",
 		    r->why.text);
+	else
+		r->tag = r->found;
 	cluster_changed(c);
 	if (r->again)
 		rights_look(c);
@@ -44,6 +48,13 @@ void rights_look(struct cluster *c)
 		return;
 	r->work.data = c;
 	r->runs = uv_queue_work(&c->loop, &r->work, look, on_looked) == 0;
+}
+
+uint32_t rights_flags(const struct cluster *c)
+{
+	bool is_known = c->rights.tag || !config_given(&c->config, rights);
+
+	return is_known ? NODE_STATE_RIGHTS | (uint32_t)c->rights.tag << 16 : 0;
 }
 
 const char *rights_problem(const struct cluster *c)

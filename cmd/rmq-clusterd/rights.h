@@ -17,11 +17,16 @@ struct rights_look {
 	uv_work_t work;
 	bool runs, again;
 	struct reason why;	    /* of the one under way */
+	uint16_t found;		    /* the same: its tag */
+	uint16_t tag;		    /* of the one that was right last; 0: none was */
 	char problem[TEXT_MAX + 1]; /* "": it is right */
 };
 
 /* Looks, in a thread, as users and groups may be looked up over a network. */
 void rights_look(struct cluster *c);
+
+/* What other nodes are told, to compare: bits of enum node_state_flag. */
+uint32_t rights_flags(const struct cluster *c);
 
 /* What is wrong with it, borrowed; NULL: nothing, or the setting is not given. */
 const char *rights_problem(const struct cluster *c);

@@ -325,7 +325,7 @@ uint32_t watchdog_flags(const struct cluster *c)
 	    c->config.explicit_create};
 	static const uint32_t flags[] = {NODE_STATE_SERVES, NODE_STATE_NO_ROOM,
 	    NODE_STATE_HANGS, NODE_STATE_FORGOT, NODE_STATE_FAILS, NODE_STATE_EXPLICIT};
-	uint32_t all = gates_flags(&w->health.gates);
+	uint32_t all = gates_flags(&w->health.gates) | rights_flags(c);
 
 	for (size_t i = 0; i < sizeof(set) / sizeof(set[0]); i++)
 		all |= set[i] ? flags[i] : 0;

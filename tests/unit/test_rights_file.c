@@ -347,6 +347,28 @@ static const struct {
     {"send queue=\"a\" expires=\"2027-01-0123\" KEY1 web", "expires=: '2027-01-0123' is not"},
 };
 
+static uint16_t tag_of(const char *text)
+{
+	struct rights_file f = {.groups_len = 0};
+
+	parsed(&f, text);
+	uint16_t tag = rights_file_tag(&f);
+	rights_file_deinit(&f);
+	return tag;
+}
+
+static void files_with_the_same_lines_have_the_same_tag(void **state)
+{
+	const uint16_t tag = tag_of("send queue=\"q\" KEY1 a\nrecv queue=\"q\" user:0\n");
+
+	(void)state;
+	assert_int_equal(
+	    tag_of("# b\n\n recv queue=\"q\" user:0 \nsend queue=\"q\" KEY1 a\n"), tag);
+	assert_int_not_equal(tag_of("send queue=\"q\" KEY1 a\n"), tag);
+	assert_int_not_equal(tag_of("send queue=\"q\" KEY2 a\nrecv queue=\"q\" user:0\n"), tag);
+	assert_int_not_equal(tag_of("none\n"), 0);
+}
+
 static void a_bad_line_refuses_the_whole_file_and_says_why(void **state)
 {
 	struct rights_file f = {.groups_len = 0};
@@ -478,6 +500,7 @@ int main(void)
 	    cmocka_unit_test(rights_end_at_their_time_and_not_before),
 	    cmocka_unit_test(a_user_has_the_rights_of_all_its_groups),
 	    cmocka_unit_test(two_files_differ_for_whom_they_differ),
+	    cmocka_unit_test(files_with_the_same_lines_have_the_same_tag),
 	    cmocka_unit_test(a_bad_line_refuses_the_whole_file_and_says_why),
 	    cmocka_unit_test(a_file_that_is_cut_or_empty_is_refused),
 	    cmocka_unit_test(what_anybody_may_do_fits_a_list),

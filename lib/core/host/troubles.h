@@ -19,16 +19,17 @@ enum trouble {
 	TROUBLE_ASTRAY,	     /* it is linked, and does not answer where it says that it is */
 	TROUBLE_ASTRAY_HERE, /* NODE_STATE_ASTRAY: so does this node, for that one */
 	TROUBLE_DIFFERS, /* NODE_STATE_EXPLICIT: it makes queues in another way than this node */
+	TROUBLE_RIGHTS,	 /* NODE_STATE_RIGHTS: its file of rights is another one than here */
 };
 
 struct trouble_seen {
 	struct member_signs signs;
-	bool up;	  /* member_up() */
-	uint64_t heard;	  /* the index of its newest STATE; 0: none has come */
-	uint64_t room;	  /* bytes, as of it */
-	uint32_t flags;	  /* as of it: enum node_state_flag */
-	bool astray;	  /* nobody with its key answers where it says that it is */
-	bool is_explicit; /* this node has `create = explicit` */
+	bool up;	/* member_up() */
+	uint64_t heard; /* the index of its newest STATE; 0: none has come */
+	uint64_t room;	/* bytes, as of it */
+	uint32_t flags; /* as of it: enum node_state_flag */
+	uint32_t own;	/* flags that this node tells */
+	bool astray;	/* nobody with its key answers where it says that it is */
 };
 
 /*

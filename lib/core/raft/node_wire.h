@@ -81,7 +81,10 @@ enum node_state_flag {
 	NODE_STATE_EXPLICIT = 256, /* its setting `create` is `explicit` */
 	NODE_STATE_ASTRAY = 512, /* the receiver does not answer it where it says that it is */
 	NODE_STATE_FINDS = 1024, /* the receiver has NODE_STATE_UNREACHED, and its gate answers */
+	NODE_STATE_RIGHTS = 2048, /* the upper half of the flags says which file of rights it has */
 };
+/* 0: none. */
+#define NODE_STATE_RIGHTS_OF(flags) ((uint16_t)((flags) >> 16))
 #define NODE_STATE(F) F(u64, index) F(u64, bytes) F(u32, flags) F(u64, term) F(u64, kept)
 /*
  * To the leader: do it and send RESULT with the same `req`.  command: enum node_command; the

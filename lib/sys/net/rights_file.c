@@ -1,7 +1,9 @@
 #include "sys/net/rights_file.h"
 
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
 #include <unistd.h>
 
@@ -120,10 +122,26 @@ static bool fits(struct rights_file *f, const struct rights_of_one *one)
 	return f->groups_len + f->user_len <= RIGHTS_MAX;
 }
 
+static uint64_t sum_of(const char *text)
+{
+	static const uint8_t key[crypto_shorthash_KEYBYTES];
+	uint8_t sum[crypto_shorthash_BYTES];
+
+	crypto_shorthash(sum, (const uint8_t *)text, strlen(text), key);
+	return load_u64(sum);
+}
+
+uint16_t rights_file_tag(const struct rights_file *f)
+{
+	return (uint16_t)(f->sum % UINT16_MAX + 1);
+}
+
 static bool take(void *context, char *text, struct reason *what)
 {
 	struct rights_file *f = context;
 	struct rights_line l;
+
+	f->sum += sum_of(text);
 	if (strcmp(text, "none") == 0)
 		return f->none = true;
 	if (rights_line_parse(&l, text, what) != RMQ_E_OK)

@@ -32,6 +32,7 @@ struct rights_file {
 	size_t groups_len;	/* bytes of the lists of all groups */
 	size_t user_len;	/* of the user who has the longest */
 	bool none;		/* it says so */
+	uint64_t sum;		/* of its lines: see rights_file_tag() */
 };
 
 /* What somebody may do. */
@@ -61,6 +62,12 @@ enum rmq_error rights_file_parse(struct rights_file *f, struct slice bytes, cons
 
 /* Whether a line names the key, be it for other addresses or over: for link_known. */
 bool rights_file_knows(const struct rights_file *f, const uint8_t key[KEY_SIZE]);
+
+/*
+ * Never 0, and the same for files with the same lines in any order, whatever their comments and empty
+ * lines: so that nodes can say whether they have the same file.  Others may have it too.
+ */
+uint16_t rights_file_tag(const struct rights_file *f);
 
 /*
  * What a client with that key may do that comes from there.  RMQ_E_DENIED: nothing; *why (a
