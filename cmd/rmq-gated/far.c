@@ -1,5 +1,8 @@
 #include "far.h"
 
+#include <errno.h>
+#include <string.h>
+
 #include "gate.h"
 #include "sys/net/socket.h"
 
@@ -40,9 +43,14 @@ void far_connect(struct stream *s)
 		return;
 	/* It may be on its way up or down: then things change again, or time is over. */
 	if (socket_connect(&a, &fd)) {
+		g->queue_errno = errno;
 		watch_again(&g->watch);
 		return;
 	}
+	if (g->queue_said)
+		log_notice("the queue daemon at %s is there", a.path);
+	g->queue_errno = 0;
+	g->queue_said = false;
 	if (!stream_connected(s, fd)) {
 		stream_close(s, RMQ_E_LIMIT);
 		return;
@@ -53,5 +61,12 @@ void far_connect(struct stream *s)
 
 void far_late(struct stream *s)
 {
+	struct gate *g = s->gate;
+
+	if (g->queue_errno && !g->queue_said) {
+		g->queue_said = true;
+		log_notice("the queue daemon at %s is not there: %s", g->view.queue_socket,
+		    strerror(g->queue_errno));
+	}
 	stream_close(s, RMQ_E_NO_DAEMON);
 }

@@ -70,6 +70,8 @@ struct gate {
 	uint32_t far_count;
 	uint32_t far_max;
 	uint32_t budget; /* for large windows */
+	int queue_errno; /* why the queue daemon was not reached when last tried; 0: it was */
+	bool queue_said; /* in the log */
 	bool full;
 	bool full_said;
 	struct log_rate clients_rate;

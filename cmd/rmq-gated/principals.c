@@ -197,8 +197,14 @@ void principals_begin(struct gate_link *l)
 	watch_end(g, l->until);
 	key_fingerprint(link_conn_peer(l->conn), print);
 	if (log_rate_allows(&g->principals.let_in, uv_now(&g->loop)))
-		log_notice("client %s at %s, key %s", l->principal->name,
-		    link_conn_address(l->conn), print);
+		log_notice("client %s at %s, key %s%s", l->principal->name,
+		    link_conn_address(l->conn), print,
+		    link_conn_by_old_key(l->conn) ? ", by old-key" : "");
+}
+
+static uint64_t opens_now(const struct gate *g)
+{
+	return uv_now(&g->loop) * GATE_OPENS_PRINCIPAL;
 }
 
 /* Those without a link or stream are forgotten, but not how many streams they have begun just now. */
@@ -212,7 +218,7 @@ static void sweep(struct gate *g)
 	all->swept_ms = uv_now(&g->loop);
 	RB_FOREACH_SAFE(p, principal_tree, &all->tree, next)
 	{
-		if (p->links + p->streams > 0 || uv_now(&g->loop) - p->since_ms < GATE_OPENS_MS)
+		if (p->links + p->streams > 0 || p->opens > opens_now(g))
 			continue;
 		RB_REMOVE(principal_tree, &all->tree, p);
 		free(p);
@@ -255,22 +261,25 @@ struct principal *principals_named(struct gate *g, const char *name)
 	return find_or_make(&g->principals, name);
 }
 
-static bool may_open(const struct gate *g, struct principal *p, uint64_t now_ms)
+static bool may_open(const struct gate *g, struct principal *p)
 {
+	uint64_t now = opens_now(g);
+
 	/* Those who are led on have half of the places of this machine's clients, and one key half of these. */
 	unsigned part = g->view.flags & CONTROL_SERVING ? 2 : 4;
 	if (p->streams >= GATE_STREAMS_PRINCIPAL || p->streams >= g->far_max / part)
 		return false;
-	if (now_ms - p->since_ms >= GATE_OPENS_MS) {
-		p->since_ms = now_ms;
-		p->opened = 0;
-	}
-	return p->opened++ < GATE_OPENS_PRINCIPAL;
+	if (p->opens < now)
+		p->opens = now;
+	if (p->opens - now > (uint64_t)GATE_OPENS_MS * (GATE_OPENS_PRINCIPAL - 1))
+		return false;
+	p->opens += GATE_OPENS_MS;
+	return true;
 }
 
 bool principals_may_open(struct gate *g, struct principal *p)
 {
-	if (may_open(g, p, uv_now(&g->loop)))
+	if (may_open(g, p))
 		return true;
 	if (log_rate_allows(&g->principals.refused, uv_now(&g->loop)))
 		log_notice(

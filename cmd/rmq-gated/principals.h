@@ -26,8 +26,11 @@ struct principal {
 	unsigned streams;
 	uint32_t budget; /* of the gate's, for its large windows */
 	struct link_parts parts;
-	uint64_t opened; /* streams, since */
-	uint64_t since_ms;
+	/*
+	 * Until then it has begun its share of streams, in parts of a millisecond: each takes GATE_OPENS_MS of
+	 * these, of which GATE_OPENS_PRINCIPAL pass in one, and at most GATE_OPENS_MS are taken before.
+	 */
+	uint64_t opens;
 	char name[BEHALF_NAME_MAX + 1];
 };
 RB_HEAD(principal_tree, principal);

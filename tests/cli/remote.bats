@@ -277,6 +277,10 @@ known() {
 	assert_output "rmq-send: it has a newer key, and is known from now on as: $RMQ_SERVERS $(cat gate.pub) n1 -"
 	run -0 rmq-send jobs c
 	assert_output ""
+	run grep -o "client .* at\|, by old-key" gate.log
+	assert_output --regexp "client web at
+, by old-key
+client web at$"
 	kill -TERM "$GATE_PID"
 	wait "$GATE_PID" || true
 	again

@@ -199,11 +199,15 @@ holding() {
 @test "rmq-gated: without a cluster it waits for a queue daemon that comes soon, else says so" {
 	rights 'send queue="jobs" @web'
 	gate
-	run key web link open 2 0 hello expect "CLOSE stream=1 code=10"
+	run key web link open 2 0 hello open 2 0 hello expect "CLOSE stream=1 code=10" \
+		expect "CLOSE stream=2 code=10"
 	assert_success
 	start_queue q
 	run key web link open 2 0 hello expect "  WELCOME"
 	assert_success
+	run grep "queue daemon" gate.log
+	assert_output "rmq-gated: the queue daemon at $PWD/q.sock is not there: No such file or directory
+rmq-gated: the queue daemon at $PWD/q.sock is there"
 }
 
 @test "rmq-gated: one name has half of the places at most" {

@@ -75,6 +75,12 @@ const uint8_t *link_conn_peer(const struct link_conn *c)
 	return fake_key;
 }
 
+bool link_conn_by_old_key(const struct link_conn *c)
+{
+	(void)c;
+	return false;
+}
+
 const char *link_conn_address(const struct link_conn *c)
 {
 	(void)c;

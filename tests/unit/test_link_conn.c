@@ -1062,6 +1062,26 @@ static void a_part_of_a_frame_has_a_deadline(void **state)
 	link_dialer_free(d);
 }
 
+/* More rarely than a record of one byte has milliseconds. */
+static void a_byte_now_and_then_does_not_keep_a_part(void **state)
+{
+	struct link_parts parts = {.max = 1 << 20, .patience_ms = 160};
+	(void)state;
+	struct link_dialer *d = establish();
+	link_conn_limit_parts(b.conn, &parts);
+	assert_int_equal(send_part(a.conn, 10000, FRAME_HEADER_SIZE), RMQ_E_OK);
+	uint64_t begin = clock_mono().ms;
+	for (size_t at = FRAME_HEADER_SIZE; b.downs == 0; at++) {
+		assert_in_range(clock_mono().ms - begin, 0, 2000);
+		if (a.conn)
+			(void)send_rest(a.conn, 10000, at, 1);
+		uint64_t next = clock_mono().ms + 40;
+		wait_until(clock_mono().ms >= next);
+	}
+	assert_int_equal(b.error, RMQ_E_TIMEOUT);
+	link_dialer_free(d);
+}
+
 static void parts_of_frames_are_bounded_together(void **state)
 {
 	struct link_parts parts = {.max = 5000, .patience_ms = 60000, .used = 1000};
@@ -1397,7 +1417,9 @@ int main(void)
 	    TEST(a_thousand_idle_connections_do_not_stop_a_link),
 	    TEST(garbage_of_one_address_is_heard_in_part),
 	    TEST(a_reset_in_the_handshake_may_be_of_too_many),
-	    TEST(a_part_of_a_frame_has_a_deadline), TEST(parts_of_frames_are_bounded_together),
+	    TEST(a_part_of_a_frame_has_a_deadline),
+	    TEST(a_byte_now_and_then_does_not_keep_a_part),
+	    TEST(parts_of_frames_are_bounded_together),
 	    TEST(a_frame_that_would_not_be_taken_ends_at_its_header),
 	    TEST(who_is_up_and_does_not_say_who_it_is_is_cut_in_time),
 	    TEST(who_has_said_who_it_is_stays), TEST(an_ipv6_network_is_one_address),

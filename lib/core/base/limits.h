@@ -157,8 +157,8 @@ extern bool rmq_small_limits;
 #define GATE_STREAMS_PRINCIPAL 4096u
 #define GATE_DENIED_MAX	       64u	   /* links of those who may not come now */
 #define GATE_PARTS_PRINCIPAL   (16u << 20) /* of frames that are not whole, of all their links */
-#define GATE_PARTS_MS	       5000u	   /* … and how long, without a byte */
-#define GATE_OPENS_PRINCIPAL   8192u	   /* begun by them within GATE_OPENS_MS */
+#define GATE_PARTS_MS	       30000u	   /* … and how long, without a byte */
+#define GATE_OPENS_PRINCIPAL   8192u	   /* begun by them at once, and in GATE_OPENS_MS */
 #define GATE_OPENS_MS	       10000u
 #define GATE_BUDGET_PRINCIPAL  (GATE_BUDGET / 4)
 #define GATE_CLIENT_QUEUE      (512u << 10) /* bytes that may wait for one link, */

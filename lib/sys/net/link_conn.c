@@ -591,7 +591,6 @@ static void count_parts(struct link_conn *c)
 		return;
 	c->parts->used += len - c->parts_len;
 	c->parts_len = len;
-	c->part_late = false;
 	c->part_heard_ms = uv_now(c->net->loop);
 	if (len == 0) {
 		c->part_ms = 0;
@@ -601,10 +600,18 @@ static void count_parts(struct link_conn *c)
 		c->part_ms = c->part_heard_ms;
 		c->part_from = c->received - len;
 	}
+	/* A byte now and then does not take it back. */
+	if (c->part_heard_ms < part_due_ms(c))
+		c->part_late = false;
 	if (c->parts->used > c->parts->max)
 		conn_over(c, RMQ_E_LIMIT, "too much of what it sends is in parts");
 	else if (!uv_is_active((uv_handle_t *)&c->timer))
 		uv_timer_start(&c->timer, on_part_timeout, c->parts->patience_ms, 0);
+}
+
+bool link_conn_by_old_key(const struct link_conn *c)
+{
+	return c->by_old;
 }
 
 void link_conn_limit_parts(struct link_conn *c, struct link_parts *parts)
@@ -702,6 +709,7 @@ static enum rmq_error respond(struct link_conn *c, size_t *used)
 	if (err != RMQ_E_DENIED || c->unknown || !c->net->has_old)
 		return err;
 	link_deinit(&c->link);
+	c->by_old = true;
 	return respond_as(c, &c->net->old, used);
 }
 

@@ -111,6 +111,9 @@ const char *link_conn_address(const struct link_conn *c);
 struct sockaddr_storage;
 bool link_conn_from(const struct link_conn *c, struct sockaddr_storage *from);
 
+/* Whether the peer holds us to the older of our keys. */
+bool link_conn_by_old_key(const struct link_conn *c);
+
 /* From now on, instead of that of its listener or dialer. */
 void link_conn_set_window(struct link_conn *c, struct link_window window);
 

@@ -121,6 +121,7 @@ struct link_conn {
 	LIST_ENTRY(link_conn) open; /* of its listener, until it has said who it is */
 	link_known *known;
 	bool unknown;			/* accepted: its key is not known */
+	bool by_old;			/* accepted: it holds us to our older key */
 	uint8_t peer[KEY_SIZE];		/* its key, once it is up */
 	struct slice peer_name;		/* dialled: borrowed of the owner, while it has one */
 	uint8_t first[LINK_FIRST_SIZE]; /* bytes of the handshake */
@@ -134,7 +135,7 @@ struct link_conn {
 	uint64_t part_ms;	   /* what is not whole: since when, 0: all is whole; */
 	uint64_t part_from;	   /* and how much had come before it */
 	uint64_t part_heard_ms;	   /* when something came of it last */
-	bool part_late;		   /* nothing has come since it was late */
+	bool part_late;		   /* when last looked at */
 	struct link_blocks blocks; /* what waits to be written */
 	size_t queued;
 	uint64_t received; /* bytes, since it is up */
