@@ -22,7 +22,8 @@
 	X(CLUSTER, "cluster", ID, v->cluster) \
 	X(ID, "id", ID, v->id) \
 	X(KEY, "key", KEY, v->key) \
-	X(CAUGHT_UP, "caught-up", YES, v->flags &CONTROL_CAUGHT_UP)
+	X(CAUGHT_UP, "caught-up", YES, v->flags &CONTROL_CAUGHT_UP) \
+	X(GATE_STATE, "gate-state", TEXT, control_gate_text(CONTROL_STATE_GATE_OF(v->flags)))
 
 #define MEMBER_COLUMNS(X) \
 	X(NAME, "name", TEXT, m->name) \
@@ -35,7 +36,8 @@
 	X(BROKER, "broker", YES, m->raft_flags &RAFT_BROKER) \
 	X(MATCH, "match", MATCH, m) \
 	X(ID, "id", ID, m->id) \
-	X(KEY, "key", KEY, m->key)
+	X(KEY, "key", KEY, m->key) \
+	X(GATE_STATE, "gate-state", TEXT, control_gate_text(CONTROL_MEMBER_GATE_OF(m->flags)))
 
 static bool is_voter(const struct control_view_member *m)
 {

@@ -271,9 +271,11 @@ void cluster_waits(struct cluster *c)
 static void note_status(struct cluster *c)
 {
 	bool available = cluster_available(c), caught = caught_up(c);
+	enum control_its_gate gate = watchdog_gate_seen(c);
 
-	if (available != c->was_available || caught != c->was_caught_up)
+	if (available != c->was_available || caught != c->was_caught_up || gate != c->was_gate)
 		cluster_changed(c);
+	c->was_gate = gate;
 	c->was_available = available;
 	c->was_caught_up = caught;
 }
@@ -301,6 +303,7 @@ void cluster_status(const struct cluster *c, struct cluster_status *s)
 	    .caught_up = caught_up(c),
 	    .queue_ready = ready,
 	    .queue_socket = c->config.queue_socket.path,
+	    .gate = watchdog_gate_seen(c),
 	    .refused = problem(c),
 	};
 }
@@ -314,6 +317,10 @@ void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_pee
 	*p = (struct cluster_peer){
 	    .reachable = self ? !(watchdog_flags(c) & DOWN)
 			      : peer && peers_up(peer) && !(peer->flags & DOWN)};
+	if (self)
+		p->gate = watchdog_gate_seen(c);
+	else if (p->reachable)
+		p->gate = gates_seen(peer->flags);
 	if (raft_peer_status(c->raft, id, &s))
 		p->match = s.match;
 	if (self && cluster_leads(c))

@@ -36,7 +36,8 @@ struct cluster_status {
 	/* The queue daemon runs here, takes clients at `queue_socket`, and we may serve. */
 	bool queue_ready;
 	const char *queue_socket;
-	const char *refused; /* why a peer does not want us; NULL: nobody refuses */
+	enum control_its_gate gate; /* what is known of this node's gate */
+	const char *refused;	    /* why a peer does not want us; NULL: nobody refuses */
 };
 
 void cluster_status(const struct cluster *c, struct cluster_status *s);
@@ -45,6 +46,7 @@ void cluster_status(const struct cluster *c, struct cluster_status *s);
 struct cluster_peer {
 	bool reachable; /* it, or this node itself, is up: it is heard, and its disk stores */
 	uint64_t match; /* how much of our log it holds; 0 unless we lead */
+	enum control_its_gate gate;
 };
 
 /* Of a member of cluster_status().config. */

@@ -103,6 +103,7 @@ static void view_member(const struct cluster *c, const struct cluster_status *s,
 	if (!raft_id_none(m->id))
 		cluster_peer(c, m->id, &peer);
 	v->match = peer.match;
+	v->flags |= CONTROL_MEMBER_GATE(peer.gate);
 	if (peer.reachable)
 		v->flags |= CONTROL_MEMBER_REACHABLE;
 	if (raft_id_eq(m->id, s->id))
@@ -136,7 +137,7 @@ static void view_make(const struct cluster *c, struct control_view *v)
 		if (s.available)
 			v->flags |= CONTROL_AVAILABLE;
 	}
-	v->flags |= CONTROL_TAKES_GATE;
+	v->flags |= CONTROL_TAKES_GATE | CONTROL_STATE_GATE(s.gate);
 	if (s.caught_up)
 		v->flags |= CONTROL_CAUGHT_UP;
 	if (!s.config)

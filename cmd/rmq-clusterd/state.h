@@ -66,9 +66,10 @@ struct cluster {
 	struct raft_status shown;	   /* as of the last time that it changed */
 	uint64_t committed;		   /* committed, and stored here */
 	bool was_available, was_caught_up; /* in the turn before */
-	uint64_t sent_seq;		   /* of the newest STORE */
-	uint64_t stored_seq;		   /* all up to it are stored */
-	uint64_t truncate_seq;		   /* of the newest STORE that truncates */
+	enum control_its_gate was_gate;
+	uint64_t sent_seq;     /* of the newest STORE */
+	uint64_t stored_seq;   /* all up to it are stored */
+	uint64_t truncate_seq; /* of the newest STORE that truncates */
 	uint64_t founding_seq; /* of node_found()'s transaction; 0: none is on its way */
 	uint64_t room;	       /* leader: what the log may be given, as of this turn */
 	bool holes_wanted;     /* leader: a member waits for room, as of this turn */

@@ -128,6 +128,11 @@ bool watchdog_gate_serves(const struct cluster *c)
 	return gates_serve(&c->watchdog.health.gates);
 }
 
+enum control_its_gate watchdog_gate_seen(const struct cluster *c)
+{
+	return gates_seen_here(&c->watchdog.health.gates);
+}
+
 static const char *gate_text(const struct cluster *c, enum gates_trouble trouble)
 {
 	static char text[TEXT_MAX + 1];

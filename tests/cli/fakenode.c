@@ -81,7 +81,8 @@ void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_pee
 	for (unsigned i = 0; i < c->config.count; i++)
 		if (raft_id_eq(c->config.members[i].id, id))
 			*p = (struct cluster_peer){c->up[i],
-			    c->status.role == RAFT_LEADER && c->up[i] ? c->status.last : 0};
+			    c->status.role == RAFT_LEADER && c->up[i] ? c->status.last : 0,
+			    CONTROL_ITS_GATE_NONE};
 }
 
 void cluster_watch(struct cluster *c, void (*changed)(void *arg), void *arg)

@@ -579,12 +579,17 @@ static void a_node_whose_gate_reports_no_more_or_does_not_reach_serves_no_client
 	assert_int_equal(pass(10 * BOUND), HEALTH_NOTHING);
 	assert_true(gates_serve(&health.gates));
 	assert_int_equal(gates_flags(&health.gates), 0);
+	assert_int_equal(gates_seen_here(&health.gates), CONTROL_ITS_GATE_NONE);
+	gates_report(&health.gates, true, false);
+	assert_int_equal(gates_seen_here(&health.gates), CONTROL_ITS_GATE_RUNS);
 	gates_report(&health.gates, true, true);
 	assert_int_equal(pass(BOUND - STEP), HEALTH_NOTHING);
 	assert_true(gates_serve(&health.gates));
 	assert_int_equal(gates_flags(&health.gates), NODE_STATE_GATE | NODE_STATE_REACHES);
+	assert_int_equal(gates_seen_here(&health.gates), CONTROL_ITS_GATE_REACHES);
 	assert_int_equal(pass(STEP), HEALTH_NOTHING);
 	assert_int_equal(gates_trouble(&health.gates), GATES_SILENT);
+	assert_int_equal(gates_seen_here(&health.gates), CONTROL_ITS_GATE_SILENT);
 	assert_false(gates_serve(&health.gates));
 	assert_int_equal(gates_flags(&health.gates), 0);
 	for (unsigned ms = 0; ms < 2 * BOUND; ms += STEP) {

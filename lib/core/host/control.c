@@ -52,6 +52,16 @@ const char *control_role_text(enum control_role role)
 	return "unknown";
 }
 
+const char *control_gate_text(enum control_its_gate gate)
+{
+	static const char *const texts[] = {
+#define X(NAME, value, text) [value] = (text),
+	    CONTROL_GATES(X)
+#undef X
+	};
+	return texts[gate];
+}
+
 const struct control_view_member *control_view_find(
     const struct control_view *v, const char *name)
 {

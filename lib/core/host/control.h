@@ -51,6 +51,9 @@ void control_view_encode(struct writer *w, uint32_t req, const struct control_vi
 /* The role's name: "leader"; "unknown" for one not in the table. */
 const char *control_role_text(enum control_role role);
 
+/* "runs". */
+const char *control_gate_text(enum control_its_gate gate);
+
 /* The member of that name, NULL: none. */
 const struct control_view_member *control_view_find(
     const struct control_view *v, const char *name);

@@ -89,6 +89,18 @@ uint32_t gates_flags(const struct gates *g)
 			  (unreached(g) ? NODE_STATE_UNREACHED : 0));
 }
 
+enum control_its_gate gates_seen(uint32_t flags)
+{
+	if (!(flags & NODE_STATE_GATE))
+		return CONTROL_ITS_GATE_NONE;
+	return flags & NODE_STATE_REACHES ? CONTROL_ITS_GATE_REACHES : CONTROL_ITS_GATE_RUNS;
+}
+
+enum control_its_gate gates_seen_here(const struct gates *g)
+{
+	return g->known && !runs(g) ? CONTROL_ITS_GATE_SILENT : gates_seen(gates_flags(g));
+}
+
 void gates_add(struct gates_count *n, uint32_t flags)
 {
 	n->running += (flags & NODE_STATE_GATE) != 0;

@@ -25,6 +25,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/wire/control_wire.h"
+
 #define GATES_UNREACHED_BOUNDS 100
 #define GATES_MISSING_BOUNDS   5
 
@@ -84,6 +86,10 @@ bool gates_serve(const struct gates *g);
 
 /* What the others are told: bits of enum node_state_flag. */
 uint32_t gates_flags(const struct gates *g);
+
+/* What is shown of a node's gate: of another node as it has told, of this one. */
+enum control_its_gate gates_seen(uint32_t flags);
+enum control_its_gate gates_seen_here(const struct gates *g);
 
 /* Another node has told these. */
 void gates_add(struct gates_count *n, uint32_t flags);

@@ -84,6 +84,21 @@ enum control_state_flag {
 	CONTROL_CAUGHT_UP = 4, /* this disk has all that the leader's had at its last report */
 	CONTROL_TAKES_GATE = 8 /* GATE is understood */
 };
+/* What is known of a node's gate, in two bits of STATE's flags and of MEMBER's. */
+/*      NAME       value text */
+#define CONTROL_GATES(X) \
+	X(NONE,	   0, "none")	 /* it has none that runs */ \
+	X(RUNS,	   1, "runs")	 /* it reports */ \
+	X(REACHES, 2, "reaches") /* and reaches the gate of the leading node */ \
+	X(SILENT,  3, "silent")	 /* of the node itself: it has reported, and does no more */
+
+enum control_its_gate {
+#define X(NAME, value, text) CONTROL_ITS_GATE_##NAME = value,
+	CONTROL_GATES(X)
+#undef X
+};
+#define CONTROL_STATE_GATE(gate)     ((uint8_t)((gate) << 4))
+#define CONTROL_STATE_GATE_OF(flags) ((enum control_its_gate)((flags) >> 4 & 3))
 /*
  * What a node knows.  cluster, name, key, id: who it is.  commit, last: indexes of the log
  * here.  leader "": none known; leader_key and leader_gate (HOST:PORT where its rmq-gated
@@ -101,6 +116,8 @@ enum control_member_flag {
 	/* Words go both ways between it and this node, and lately; always so of itself. */
 	CONTROL_MEMBER_REACHABLE = 4
 };
+#define CONTROL_MEMBER_GATE(gate)     ((uint8_t)((gate) << 3))
+#define CONTROL_MEMBER_GATE_OF(flags) ((enum control_its_gate)((flags) >> 3 & 3))
 /*
  * One member.  id "": admitted, has not joined yet.  raft_flags: enum raft_flag.  match: how
  * far its log is known to equal the leader's; only a leader knows, elsewhere 0.
