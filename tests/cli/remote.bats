@@ -104,6 +104,9 @@ known() {
 	assert_output --partial "$(cat gate.pub)"
 	assert_output --partial "its key is not trusted"
 	[ ! -e config/rmq/known_nodes ]
+	# Who has said no is not asked again, however long another contact point is waited for.
+	run -75 script -qec "rmq-send --timeout 300ms -S $RMQ_SERVERS,127.0.0.1:1 jobs a" /dev/null <<<no
+	assert_equal "$(grep -c 'yes/no' <<<"$output")" 1
 	run -0 say <<<yes
 	run -0 rmq-queue show jobs ready
 	assert_output 1
@@ -114,7 +117,8 @@ known() {
 	rmq-keygen other.key >gate.pub
 	known
 	run -77 rmq-send jobs a
-	assert_output --partial "rmq-send: jobs: $RMQ_SERVERS: it has another key than $PWD/config/rmq/known_nodes says"
+	assert_output --partial "rmq-send: jobs: $RMQ_SERVERS: it has another key than known, of fingerprint $(rmq-keygen -l gate.key | cut -d' ' -f1)"
+	assert_output --partial "and correct $PWD/config/rmq/known_nodes: 0 of"
 	run -66 rmq-queue -S "$UNIX" show jobs
 }
 
@@ -261,6 +265,17 @@ known() {
 	assert_line --partial "no daemon answers at exec:echo no host >&2; exit 3 (it ended with status 3)"
 	run -69 rmq-recv --timeout 0 -S "exec:sleep 0.1 & exit 4" jobs true
 	assert_line --partial "(it ended with status 4)"
+	run -76 rmq-send -S "exec:echo Welcome to mq.; cat" jobs a
+	assert_output --partial "what comes there is not of rmq, as when a login script prints: Welcome to mq."
+	# One that has not answered yet is owed nothing.
+	rmq-recv -S "exec:touch runs; exec sleep 97" jobs 3>&- &
+	STARTED+=($!)
+	local pid=$! begin=$SECONDS
+	wait_until 20 test -e runs
+	kill -TERM "$pid"
+	status_of "$pid"
+	assert_success
+	[ $((SECONDS - begin)) -lt 5 ]
 }
 
 @test "remote: a gate's key is changed while clients go on, and learn the new one" {

@@ -845,6 +845,29 @@ static void the_way_to_a_daemon_may_take_longer_than_its_answer(void **state)
 	}
 }
 
+/* Where failures may be counted; and nothing is owed to one that has never answered. */
+static void a_command_that_is_the_only_way_is_not_tried_often(void **state)
+{
+	(void)state;
+	struct client_target target;
+	uint64_t t = 5, before = 0;
+	setup_config(&(struct client_config){1, 16, CLIENT_FOREVER, 7, false});
+	(void)client_subscribe(client, NOW(5), slice_str("q"), 0, 0);
+	for (int i = 0; i < 20; i++) {
+		before = t;
+		t += client_due_ms(client, NOW(t));
+		assert_true(client_connect(client, NOW(t), &target));
+		client_way_takes(client, 27000);
+		client_connected(client, NOW(t), 0);
+		if (i < 19)
+			client_disconnected(client, NOW(t));
+	}
+	assert_in_range(t - before, 5000, 10000);
+	assert_false(client_ended(client));
+	client_bye(client);
+	assert_true(client_ended(client));
+}
+
 /* Where the way is open it is asked there first, at once; if that is of no use, as ever. */
 static void the_end_of_a_stream_does_not_lead_back(void **state)
 {
@@ -1810,6 +1833,7 @@ int main(void)
 	    T(a_silent_daemon_times_out_and_waiting_for_input_does_not),
 	    T(redirects_are_followed_and_end), T(the_end_of_a_stream_does_not_lead_back),
 	    T(the_way_to_a_daemon_may_take_longer_than_its_answer),
+	    T(a_command_that_is_the_only_way_is_not_tried_often),
 	    T(a_redirect_that_leads_nowhere_is_not_the_end),
 	    T(who_cannot_go_where_it_is_redirected_has_its_contact_point_relay),
 	    T(contact_points_may_change),

@@ -8,7 +8,8 @@
 
 #define RETRY_MIN_MS   20
 #define RETRY_MAX_MS   1000
-#define QUICK_MAX_MS   4    /* the first attempt after a loss: not all clients at once */
+#define RETRY_WAY_MS   10000 /* … of what may be a login elsewhere, where failures are counted */
+#define QUICK_MAX_MS   4     /* the first attempt after a loss: not all clients at once */
 #define NOT_YET_MAX_MS 160  /* a quarter of it is added by chance */
 #define GREETING_MS    3000 /* to connect, and for an answer to HELLO, if another one is there */
 #define ANSWER_MIN_MS  1000 /* for a connected daemon, when timeout_ms is 0 */
@@ -257,8 +258,8 @@ static void back_off(struct client *c, struct mono_time now)
 	uint32_t round = c->failures / c->config.servers;
 	c->failures++;
 	next_contact(c);
-	uint64_t delay = RETRY_MAX_MS;
-	if (round < 6 && (uint64_t)RETRY_MIN_MS << round < delay)
+	uint64_t delay = c->way_ms && c->config.servers == 1 ? RETRY_WAY_MS : RETRY_MAX_MS;
+	if (round < 16 && (uint64_t)RETRY_MIN_MS << round < delay)
 		delay = (uint64_t)RETRY_MIN_MS << round;
 	if (c->failures % c->config.servers != 0)
 		delay = 0;
@@ -618,7 +619,7 @@ void client_bye(struct client *c)
 
 bool client_ended(const struct client *c)
 {
-	if (c->dead || c->state == APART)
+	if (c->dead || c->state != READY)
 		return c->dead || (c->bye && !c->oldest && !owes_bye(c));
 	return c->bye_sent && c->staged_count == 0 && c->control.len == 0;
 }

@@ -20,6 +20,7 @@
 #define IN_CAP	       (256u << 10)
 #define FINISH_MS      1000  /* for what was written to arrive, at the end */
 #define COMMAND_END_MS 200   /* for a command to end that has closed its connection */
+#define SHOWN_MAX      60    /* bytes of what is no frame */
 #define COMMAND_WAY_MS 27000 /* for one to reach a daemon: it may ask for a password */
 #define SILENT_MS      100  /* from one look at whether the other machine is gone to the next */
 #define SILENT_LOST_MS 3000 /* before one that was gone is a contact point again */
@@ -139,7 +140,8 @@ static bool connected(const struct client_io *io)
 void client_io_close(struct client_io *io)
 {
 	/* What was refused or gave up leaves nothing that has to arrive. */
-	bool orderly = io->client && !client_dead(io->client) && !client_hangs_up(io->client);
+	bool orderly = io->client && client_welcomed(io->client) && !client_dead(io->client) &&
+		       !client_hangs_up(io->client);
 	if (io->remote && orderly)
 		remote_finish(io->remote, FINISH_MS);
 	remote_free(io->remote);
@@ -307,7 +309,12 @@ static bool find_told(struct client_io *io, const char *text, struct socket_host
 static void begin_remote(
     struct client_io *io, const struct socket_host *host, bool led, struct mono_time now)
 {
-	socket_host_print(host, io->target);
+	char target[SOCKET_HOST_TEXT_SIZE];
+	socket_host_print(host, target);
+	/* Why another one failed is not why this one is waited for. */
+	if (strcmp(target, io->target) != 0)
+		io->error = RMQ_E_OK;
+	snprintf(io->target, sizeof(io->target), "%s", target);
 	io->dialling = true;
 	io->led = led;
 	remote_begin(io->remote, host, led, now);
@@ -317,14 +324,13 @@ static void begin_remote(
 static void follow(
     struct client_io *io, const struct client_target *target, struct mono_time now)
 {
-	const struct client_address *from = &io->servers[target->server];
 	char text[UINT8_MAX + 1];
 	const char *list = text, *why;
 	struct socket_address path;
 	struct socket_host host;
 	memcpy(text, target->address.data, target->address.len);
 	text[target->address.len] = '\0';
-	if (from->kind == ADDRESS_UNIX) {
+	if (io->kind == ADDRESS_UNIX) {
 		io->error = socket_address_parse(&path, &list, &why);
 		if (io->error) {
 			client_disconnected(io->client, now);
@@ -334,7 +340,7 @@ static void follow(
 		connect_unix(io, &path, now);
 		return;
 	}
-	bool may = from->kind == ADDRESS_HOST && find_told(io, text, &host);
+	bool may = io->kind == ADDRESS_HOST && find_told(io, text, &host);
 	if (may && !is_lost(find_lost(io, &host), &host, now) &&
 	    !is_lost(&io->silent, &host, now))
 		begin_remote(io, &host, true, now);
@@ -353,6 +359,7 @@ static void connect_to(
 		follow(io, target, now);
 		return;
 	}
+	io->kind = a->kind;
 	switch (a->kind) {
 	case ADDRESS_UNIX:
 		snprintf(io->target, sizeof(io->target), "%s", a->path.path);
@@ -459,10 +466,20 @@ static bool write_out(struct client_io *io, struct mono_time now)
 struct slice client_io_why(const struct client_io *io, enum rmq_error code, struct slice text,
     char out[CLIENT_IO_WHY_MAX])
 {
-	if (code != RMQ_E_NO_DAEMON)
-		return text;
 	const char *what = error_text(code);
 	int len;
+	if (code == RMQ_E_PROTOCOL && io->command.pid && !client_welcomed(io->client)) {
+		size_t most = 0;
+		while (most < io->in.data && most < SHOWN_MAX && io->in.bytes[most] != '\n')
+			most++;
+		len = snprintf(out, CLIENT_IO_WHY_MAX,
+		    "%s: what comes there is not of rmq, as when a login script prints: %.*s",
+		    io->target, (int)most, (const char *)io->in.bytes);
+		text_tame(out, (size_t)len);
+		return slice_str(out);
+	}
+	if (code != RMQ_E_NO_DAEMON)
+		return text;
 	if (io->error)
 		len = snprintf(out, CLIENT_IO_WHY_MAX, "%s at %s (%s)", what, io->target,
 		    io->error_number ? strerror(io->error_number) : io->text);
@@ -487,7 +504,7 @@ int client_io_sooner(int a_ms, uint64_t b_ms)
 static const char *waiting_reason(const struct client_io *io, const char *why)
 {
 	if (!io->error)
-		return why[0] ? why : "it is not ready";
+		return why[0] ? why : io->dialling ? "no connection yet" : "it is not ready";
 	switch (io->error_number) {
 	case 0:
 		return io->text;

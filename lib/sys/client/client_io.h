@@ -39,6 +39,8 @@ struct client_io {
 	int fd;			/* not of `remote`.  -1: not connected */
 	struct remote *remote;	/* NULL: not needed yet */
 	struct command command;
+	/* Of the contact point that it came by: a redirection leads to nothing else. */
+	enum client_address_kind kind;
 	bool dialling; /* the client waits for a connection of `remote` */
 	bool led;      /* … to where it was redirected */
 	/* Contact points in a row that want nothing to do with us, or for which we lack something. */

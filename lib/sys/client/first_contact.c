@@ -71,8 +71,8 @@ static enum rmq_error ask(int tty, const struct pin *pin, const char *fingerprin
 	return RMQ_E_DENIED;
 }
 
-enum rmq_error first_contact(
-    const struct pin *pin, const char *known_nodes, bool accept_new, struct reason *why)
+enum rmq_error first_contact(const struct pin *pin, const char *known_nodes, bool accept_new,
+    bool again, struct reason *why)
 {
 	char fingerprint[KEY_FINGERPRINT_SIZE], line[PIN_TEXT_SIZE];
 	key_fingerprint(pin->key, fingerprint);
@@ -86,13 +86,14 @@ enum rmq_error first_contact(
 	int tty = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (tty < 0) {
 		/* Which may be too long for a reason. */
-		log_error("a line for %s would be: %s", known_nodes, line);
+		if (!again)
+			log_error("a line for %s would be: %s", known_nodes, line);
 		return reason_set(why, RMQ_E_DENIED,
 		    "its key is not known; if its fingerprint is %s, give --accept-new, or add its "
 		    "line to the known nodes",
 		    fingerprint);
 	}
-	enum rmq_error err = ask(tty, pin, fingerprint);
+	enum rmq_error err = again ? RMQ_E_DENIED : ask(tty, pin, fingerprint);
 	close(tty);
 	if (err)
 		return reason_set(why, err, "its key is not trusted");

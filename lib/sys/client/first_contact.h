@@ -8,11 +8,12 @@
 #include "sys/net/pins.h"
 
 /*
- * Whether it is to be trusted from now on; it is then in the file `known_nodes`.  RMQ_E_DENIED: no,
+ * Whether it is to be trusted from now on; it is then in the file `known_nodes`.  again: this process
+ * was told so before: it asks nobody, and says less.  RMQ_E_DENIED: no,
  * and *why says what to do; RMQ_E_INTERRUPTED: by a signal of signals.h, there is no answer; others as
  * of pins_add().
  */
 enum rmq_error first_contact(const struct pin *pin, const char *known_nodes, bool accept_new,
-    struct reason *why) __attribute__((warn_unused_result));
+    bool again, struct reason *why) __attribute__((warn_unused_result));
 
 #endif

@@ -74,7 +74,8 @@ static void keep_newer(
 	if (pins_replace(k->path, proved->key, told, &why) == RMQ_E_OK)
 		log_notice("it has a newer key, and is known from now on as: %s", line);
 	else
-		log_notice("%s", why.text);
+		log_notice("%s; it has a newer key, soon the only one: make its line there: %s",
+		    why.text, line);
 }
 
 void known_gates_take(struct known_gates *k, const struct socket_host *at,

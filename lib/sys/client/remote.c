@@ -24,6 +24,7 @@
 
 #define CONNECT_MS   2000 /* for an address, */
 #define PATIENCE_MS  250 /* and at first for each of several: ways that are dead cost no more */
+#define TIMES_SLOWER 4	 /* than the one that let us in may be others */
 #define HANDSHAKE_MS 3000 /* for a gate that has accepted */
 #define RAW_CAP	     (2 * LINK_STEP_MAX)
 #define OUT_CAP	     (2 * CLIENT_LINK_RECORD_MAX + CLIENT_LINK_CLOSE_SIZE)
@@ -32,6 +33,7 @@
 #define AGAIN_MS     100 /* and so long, and AGAIN_TRIPS round trips, after it was sent again */
 #define AGAIN_TRIPS  4
 #define CHECKS	     3
+#define DECLINED_MAX 8
 #define SHAKES_MAX   2 /* with the only gate that may be there */
 #define SHAKES_MORE  3 /* … where each connection may lead to another one */
 /* Bytes that libsodium seals in the time that it takes to load what is faster. */
@@ -55,17 +57,22 @@ struct remote {
 	bool asks;	 /* it is asked who it is, before anything else */
 	unsigned shakes; /* handshakes begun at this address */
 	bool let_in;	 /* by some gate: what is said in clear ends nothing from then on */
-	bool asked;	 /* time has gone while a person was asked */
+	bool led;	 /* by a REDIRECT */
+	uint8_t declined[DECLINED_MAX][KEY_SIZE]; /* keys that are not trusted; in a ring */
+	unsigned declined_count;
+	bool asked;		 /* time has gone while a person was asked */
 	struct search *searches; /* that go on, */
 	struct search *search;	 /* and the one that is waited for */
 	struct addrinfo *list;	 /* its addresses, */
 	struct addrinfo *first;	 /* of which this was tried first, the others in a circle */
 	struct addrinfo *at;	 /* and this one is tried */
 	struct sockaddr_storage
-	    start;	      /* which to begin with: who let us in, or was not tried */
-	uint64_t patience_ms; /* with each of several addresses, until one lets us in */
-	int fd;		      /* the socket; -1: none */
-	bool full;	      /* the socket took not all */
+	    start;		/* which to begin with: who let us in, or was not tried */
+	uint64_t patience_ms;	/* with an address, where another may be tried */
+	struct mono_time began; /* to connect to this one, */
+	uint64_t took_ms;	/* which took so long */
+	int fd;			/* the socket; -1: none */
+	bool full;		/* the socket took not all */
 
 	struct client_link link;
 	bool has_link;
@@ -279,8 +286,7 @@ static void start_with(struct remote *r, const struct addrinfo *a)
 /* Who refuses us does not count where another may come, or once we were let in: nothing proves it. */
 static void fail_as_noted(struct remote *r)
 {
-	if (r->patience_ms < CONNECT_MS)
-		r->patience_ms *= 2;
+	r->patience_ms = r->patience_ms < CONNECT_MS / 2 ? 2 * r->patience_ms : CONNECT_MS;
 	fail(r, r->may_come || r->let_in ? RMQ_E_NO_DAEMON : r->noted, "%s", r->note);
 }
 
@@ -414,6 +420,7 @@ static void connected(struct remote *r, struct mono_time now)
 {
 	static const uint8_t who = LINK_WHO;
 	set_options(r->fd);
+	r->took_ms = now.ms - r->began.ms;
 	enter(r, r->asks ? ASKING : SHAKING, HANDSHAKE_MS, now);
 	if (r->asks)
 		send_first(r, &who, 1);
@@ -421,16 +428,16 @@ static void connected(struct remote *r, struct mono_time now)
 		shake_hands(r);
 }
 
-/* The last one of several may be slow, unless we were served: then it is soon tried again. */
+/* The last address may be slow; not for one that was served, which soon tries it again. */
 static uint64_t connect_ms(const struct remote *r)
 {
-	bool several = r->list->ai_next;
-	return several && (r->let_in || next_address(r)) ? r->patience_ms : CONNECT_MS;
+	return next_address(r) || (r->let_in && !r->led) ? r->patience_ms : CONNECT_MS;
 }
 
 static void connect_address(struct remote *r, struct mono_time now)
 {
 	close_socket(r);
+	r->began = now;
 	r->fd = socket(r->at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (r->fd < 0)
 		pass(r, RMQ_E_NO_DAEMON, "%s", strerror(errno));
@@ -495,10 +502,9 @@ static void explain_refusal(struct remote *r, const struct pin *pin, const struc
 	if (!pin) {
 		key_fingerprint(is->key, fingerprint);
 		pass(r, RMQ_E_DENIED,
-		    "it has another key than %s says, of fingerprint %s: if that is right, change "
-		    "its line there, or add one; if it is the same node's newer key, it may not "
-		    "know ours, %s",
-		    r->known.path, fingerprint, text);
+		    "it has another key than known, of fingerprint %s: it is a new one, or another machine: "
+		    "ask its administrator, and correct %s",
+		    fingerprint, r->known.path);
 	} else if (!same_node(pin, is)) {
 		pass(r, RMQ_E_DENIED,
 		    "it has another name, or another cluster, than %s says: if that is right, "
@@ -529,6 +535,14 @@ static void recognise(struct remote *r, const struct pin *is, struct mono_time n
 	}
 }
 
+static bool was_declined(const struct remote *r, const struct pin *is)
+{
+	for (unsigned i = 0; i < r->declined_count && i < DECLINED_MAX; i++)
+		if (memcmp(r->declined[i], is->key, KEY_SIZE) == 0)
+			return true;
+	return false;
+}
+
 static void meet(struct remote *r, const struct pin *is, struct mono_time now)
 {
 	struct reason why;
@@ -539,14 +553,20 @@ static void meet(struct remote *r, const struct pin *is, struct mono_time now)
 		    "to the known nodes");
 		return;
 	}
-	enum rmq_error err = first_contact(is, r->known.path, r->accept_new, &why);
+	bool again = was_declined(r, is);
+	enum rmq_error err = first_contact(is, r->known.path, r->accept_new, again, &why);
 	uint64_t asked_ms = now.ms;
 	now = clock_mono();
 	r->asked |= now.ms > asked_ms;
 	if (err) {
+		if (err == RMQ_E_DENIED && !again)
+			memcpy(
+			    r->declined[r->declined_count++ % DECLINED_MAX], is->key, KEY_SIZE);
 		/* The signal is the program's. */
-		if (err == RMQ_E_DENIED || err == RMQ_E_INTERRUPTED)
-			fail(r, err == RMQ_E_DENIED ? err : RMQ_E_NO_DAEMON, "%s", why.text);
+		if (err == RMQ_E_DENIED)
+			pass(r, err, "%s", why.text);
+		else if (err == RMQ_E_INTERRUPTED)
+			fail(r, RMQ_E_NO_DAEMON, "%s", why.text);
 		else
 			give_up(r, err, "%s", why.text);
 		return;
@@ -694,6 +714,13 @@ bool remote_take(struct remote *r)
 	return used > 0;
 }
 
+/* Other ways may be as slow as this one. */
+static uint64_t patience_ms(uint64_t took_ms)
+{
+	uint64_t ms = TIMES_SLOWER * took_ms;
+	return ms < PATIENCE_MS ? PATIENCE_MS : ms > CONNECT_MS ? CONNECT_MS : ms;
+}
+
 static void shaking(struct remote *r, struct mono_time now)
 {
 	if (!read_raw(r, now))
@@ -703,7 +730,7 @@ static void shaking(struct remote *r, struct mono_time now)
 	if (r->step == SHAKING && client_link_up(&r->link)) {
 		r->step = OPEN;
 		r->let_in = true;
-		r->patience_ms = PATIENCE_MS;
+		r->patience_ms = patience_ms(r->took_ms);
 		start_with(r, r->at);
 		leave_searches(r);
 	}
@@ -866,6 +893,7 @@ void remote_begin(
 	r->text[0] = '\0';
 	r->noted = RMQ_E_OK;
 	r->may_come = false;
+	r->led = led;
 	if (remote_rests(r) && socket_host_same(&r->host, host)) {
 		client_link_next(&r->link);
 		r->step = OPEN;

@@ -10,7 +10,8 @@ static void *look_up(void *arg)
 {
 	struct lookup_thread *t = arg;
 
-	t->status = socket_host_resolve(&t->host, AI_ADDRCONFIG, &t->list);
+	/* Not AI_ADDRCONFIG, for which localhost is no address of IPv4 if all others are of IPv6. */
+	t->status = socket_host_resolve(&t->host, 0, &t->list);
 	if (t->status != 0)
 		t->list = NULL;
 	t->done(t);
