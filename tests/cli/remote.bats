@@ -267,14 +267,19 @@ known() {
 	assert_line --partial "(it ended with status 4)"
 	run -76 rmq-send -S "exec:echo Welcome to mq.; cat" jobs a
 	assert_output --partial "what comes there is not of rmq, as when a login script prints: Welcome to mq."
-	# One that has not answered yet is owed nothing.
-	rmq-recv -S "exec:touch runs; exec sleep 97" jobs 3>&- &
-	STARTED+=($!)
-	local pid=$! begin=$SECONDS
-	wait_until 20 test -e runs
-	kill -TERM "$pid"
-	status_of "$pid"
-	assert_success
+	# One that has not answered yet is owed nothing, and ends with all that it runs.
+	local program pid begin=$SECONDS
+	for program in "rmq-recv jobs" "rmq-send jobs a"; do
+		rm -f runs
+		RMQ_SERVERS="exec:exec 5>held; flock 5; touch runs; sleep 97; touch more" $program 3>&- &
+		STARTED+=($!)
+		pid=$!
+		wait_until 20 test -e runs
+		kill -TERM "$pid"
+		status_of "$pid"
+		assert_equal "$status" "$([ "$program" = "rmq-recv jobs" ] && echo 0 || echo 143)"
+		flock -w 5 held test ! -e more
+	done
 	[ $((SECONDS - begin)) -lt 5 ]
 }
 

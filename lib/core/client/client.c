@@ -195,10 +195,12 @@ static uint64_t ping_due_ms(const struct client *c)
 
 static uint64_t silence_due_ms(const struct client *c)
 {
-	if (c->state != READY || !c->ping_out || c->hang_up || !has_others(c) ||
+	/* A command may not notice for long that the way is gone; but to begin it anew may take a person. */
+	bool others = has_others(c);
+	if (c->state != READY || !c->ping_out || c->hang_up || (!others && !c->way_ms) ||
 	    RMQ_VARIANT(SILENCE_BORNE))
 		return CLIENT_FOREVER;
-	return c->pinged.ms + SILENCE_MS;
+	return c->pinged.ms + SILENCE_MS + (others ? 0 : c->way_ms);
 }
 
 /* Whether the daemon is given up; not before what came while the client stood still is read. */
@@ -209,7 +211,7 @@ static bool is_silent(struct client *c, struct mono_time now)
 		return false;
 	if (now.ms - due < LATE_MS)
 		return true;
-	c->pinged.ms = now.ms - SILENCE_MS + LATE_MS / 2;
+	c->pinged.ms += now.ms - due + LATE_MS / 2;
 	return false;
 }
 
@@ -273,6 +275,9 @@ void client_user_asked(struct client *c, struct mono_time now)
 
 void client_disconnected(struct client *c, struct mono_time now)
 {
+	/* One that ends all that it welcomes is of no use. */
+	if (c->state == READY && now.ms - c->welcomed.ms >= RETRY_MAX_MS)
+		c->failures = 0;
 	if (!c->told && !come_back(c, now))
 		back_off(c, now);
 	c->told = c->silent = c->ping_out = c->ping_wanted = false;
@@ -422,7 +427,6 @@ void client_on_welcome(struct client *c, struct mono_time now, const struct wire
 	c->session = m->session;
 	c->window_bytes = m->window;
 	c->sandbox = tags_find_u64(m->tags, WELCOME_TAG_SANDBOX);
-	c->failures = 0;
 	c->tries = 0;
 	c->redirects = 0;
 	client_recv_welcome(c, now);

@@ -99,7 +99,7 @@ struct client {
 	bool way_open;		      /* to where it was redirected */
 	bool dead;		      /* fatal() was called */
 	uint32_t server;
-	uint32_t failures; /* connections lost or refused in a row */
+	uint32_t failures; /* connections lost soon or refused in a row */
 	/* since a daemon has answered HELLO: contact points that were of no use */
 	uint32_t tries;
 	uint32_t redirects;

@@ -633,6 +633,8 @@ static bool take_in(struct client_io *io)
 	in->end -= used;
 	if (in->end > 0 && used > 0)
 		memmove(in->bytes, in->bytes + used, in->end);
+	if (io->command.pid && client_welcomed(io->client))
+		command_arrived(&io->command);
 	if (!client_hangs_up(io->client))
 		return true;
 	disconnect(io, true);

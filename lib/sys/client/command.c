@@ -5,10 +5,14 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "sys/process/signals.h"
 
 #define TERM_MS 500 /* to end after SIGTERM */
 
@@ -55,6 +59,34 @@ static int spawn(struct command *c, const char *text, int fd)
 	return err;
 }
 
+/* The shell, and what it waits for, which does not end with it. */
+static void kill_all(pid_t pid, int signal)
+{
+	char path[64], list[512];
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t len = fd >= 0 ? read(fd, list, sizeof(list) - 1) : 0;
+	if (fd >= 0)
+		close(fd);
+	list[len > 0 ? len : 0] = '\0';
+	/* First, so that it does not go on to its next command. */
+	kill(pid, signal);
+	for (char *at = list, *end;; at = end) {
+		long child = strtol(at, &end, 10);
+		if (child <= 0)
+			break;
+		kill((pid_t)child, signal);
+	}
+}
+
+static pid_t coming; /* has reached no daemon yet; 0: none */
+
+static void kill_coming(void)
+{
+	if (coming > 0)
+		kill_all(coming, SIGTERM);
+}
+
 int command_start(struct command *c, const char *text, int *fd)
 {
 	int fds[2];
@@ -65,11 +97,20 @@ int command_start(struct command *c, const char *text, int *fd)
 	if (!err)
 		err = spawn(c, text, fds[1]);
 	close(fds[1]);
-	if (!err)
-		*fd = fds[0];
-	else
+	if (err) {
 		close(fds[0]);
-	return err;
+		return err;
+	}
+	*fd = fds[0];
+	coming = c->pid;
+	signals_before_death(kill_coming);
+	return 0;
+}
+
+void command_arrived(const struct command *c)
+{
+	if (coming == c->pid)
+		coming = 0;
 }
 
 /* Whether it ended within that time; *status as command_end() gives it. */
@@ -90,12 +131,13 @@ int command_end(struct command *c, uint64_t most_ms)
 	int status = -1;
 	if (pid <= 0)
 		return -1;
+	command_arrived(c);
 	c->pid = 0;
 	int handle = pidfd_open(pid, 0);
 	if (!ended(pid, handle, most_ms, &status)) {
-		kill(pid, SIGTERM);
+		kill_all(pid, SIGTERM);
 		if (!ended(pid, handle, TERM_MS, &status)) {
-			kill(pid, SIGKILL);
+			kill_all(pid, SIGKILL);
 			while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 				;
 		}

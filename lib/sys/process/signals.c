@@ -57,8 +57,17 @@ int signals_caught(void)
 	return caught;
 }
 
+static void (*before_death)(void);
+
+void signals_before_death(void (*f)(void))
+{
+	before_death = f;
+}
+
 void signals_die(int signal)
 {
+	if (before_death)
+		before_death();
 	struct sigaction def = {.sa_handler = SIG_DFL};
 	sigset_t set;
 	sigaction(signal, &def, NULL);

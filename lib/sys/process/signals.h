@@ -19,6 +19,8 @@ int signals_fd(void);
 /* The first signal, 0: none came. */
 int signals_caught(void);
 
+/* Called before signals_die() ends the process; NULL: nothing is. */
+void signals_before_death(void (*f)(void));
 /* Ends the process by this signal. */
 void signals_die(int signal) __attribute__((noreturn));
 
