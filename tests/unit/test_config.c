@@ -1,4 +1,5 @@
 /* What people write in files: settings, known nodes, addresses. */
+#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -263,6 +264,22 @@ static void addresses_are_read_and_printed(void **state)
 	assert_int_equal(socket_host_parse(&h, wide, &what), RMQ_E_USAGE);
 }
 
+static void an_ipv4_client_of_a_socket_for_both_is_printed_as_one(void **state)
+{
+	struct sockaddr_in6 from = {.sin6_family = AF_INET6, .sin6_port = htons(7)};
+	struct socket_host h;
+
+	(void)state;
+	assert_int_equal(inet_pton(AF_INET6, "::ffff:10.1.0.2", &from.sin6_addr), 1);
+	socket_host_of(&h, (const struct sockaddr *)&from);
+	assert_string_equal(h.host, "10.1.0.2");
+	assert_int_equal(h.port, 7);
+	from.sin6_addr = in6addr_loopback;
+	socket_host_of(&h, (const struct sockaddr *)&from);
+	assert_string_equal(h.host, "::1");
+	assert_int_equal(h.port, 7);
+}
+
 /* ---- known nodes ---- */
 
 static char keys[3][KEY_TEXT_SIZE];
@@ -342,6 +359,7 @@ int main(void)
 	    cmocka_unit_test(errors_name_file_line_and_setting),
 	    cmocka_unit_test(what_is_missing_or_does_not_fit_is_named),
 	    cmocka_unit_test(addresses_are_read_and_printed),
+	    cmocka_unit_test(an_ipv4_client_of_a_socket_for_both_is_printed_as_one),
 	    cmocka_unit_test(known_nodes_are_found_by_name_and_by_key),
 	    cmocka_unit_test(one_bad_line_makes_the_whole_file_void)};
 	return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);

@@ -289,6 +289,16 @@ void socket_host_of(struct socket_host *h, const struct sockaddr *address)
 {
 	socklen_t len = address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
 						       : sizeof(struct sockaddr_in);
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)address;
+
+	/* An IPv4 client of a socket that takes both. */
+	if (address->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
+		memcpy(&v4.sin_addr, v6->sin6_addr.s6_addr + 12, sizeof(v4.sin_addr));
+		v4.sin_port = v6->sin6_port;
+		address = (const struct sockaddr *)&v4;
+		len = sizeof(v4);
+	}
 	*h = (struct socket_host){.port = 0};
 	if (getnameinfo(address, len, h->host, sizeof(h->host), NULL, 0, NI_NUMERICHOST) != 0)
 		return;
