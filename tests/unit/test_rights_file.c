@@ -289,7 +289,7 @@ static const struct {
 } bad[] = {
     {"sned queue=\"q\" KEY1 web", "'sned' is none of send, recv and admin"},
     {"send,recieve queue=\"q\" KEY1 web", "'recieve' is none of"},
-    {"send, queue=\"q\" KEY1 web", "'' is none of"},
+    {"send, queue=\"q\" KEY1 web", "a verb is missing at a comma"},
     {"SEND queue=\"q\" KEY1 web", "'SEND' is none of"},
     {"queue=\"q\" send KEY1 web", "is none of send"},
     {"KEY1 web", "is none of send"},
@@ -322,6 +322,7 @@ static const struct {
 	"cannot be a client's name: at most 59 "},
     {"send queue=\"a\" KEY1 web server", "'server' is too much"},
     {"send queue=\"a\" user:10 web", "'web' is too much"},
+    {"send queue=\"a\" user:10 # web", "a comment must have a line of its own"},
     {"send queue=\"a\" KEY1 web queue=\"b\"", "'queue=\"b\"' is too much"},
     {"send queue=\"a\" KEY0 www", "the key has the name 'first' in a line above"},
     {"send queue=\"a\" user:no-such-user-here", "there is no user 'no-such-user-here'"},

@@ -33,9 +33,11 @@ void keypair_wipe(struct keypair *pair)
 
 static enum rmq_error failed(struct reason *why)
 {
-	enum rmq_error err = errno == EACCES || errno == EPERM ? RMQ_E_DENIED
-			     : errno == EEXIST		       ? RMQ_E_EXISTS
-							       : RMQ_E_IO;
+	enum rmq_error err = errno == EACCES || errno == EPERM ? RMQ_E_DENIED : RMQ_E_IO;
+
+	if (errno == EEXIST)
+		return reason_set(
+		    why, RMQ_E_EXISTS, "exists already: rmq-keygen -y shows its public part");
 	return reason_set(why, err, "%s", strerror(errno));
 }
 
@@ -99,6 +101,9 @@ static enum rmq_error parse(const char *text, struct keypair *pair, struct reaso
 	uint8_t said[KEY_SIZE];
 	if (!take_line(&text, LINE_VERSION, &version))
 		return reason_set(why, RMQ_E_BAD_DATA, "holds no key");
+	if (slice_eq(version, slice_str(VERSION_WORD "\r")))
+		return reason_set(why, RMQ_E_BAD_DATA,
+		    "the key is damaged: its lines end with CR and LF, copy it as it is");
 	if (!slice_eq(version, slice_str(VERSION_WORD)))
 		return reason_set(
 		    why, RMQ_E_VERSION, "key of a format other than %s", VERSION_WORD);

@@ -48,6 +48,9 @@ static enum rmq_error take_verbs(unsigned *verbs, char *word, struct reason *wha
 		for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 			if (strcmp(verb, known[i].word) == 0)
 				right = known[i].right;
+		if (!right && !*verb)
+			return reason_set(what, RMQ_E_CONFIG,
+			    "a verb is missing at a comma: there is no blank in send,recv");
 		if (!right)
 			return reason_set(what, RMQ_E_CONFIG,
 			    "'%.60s' is none of send, recv and admin, with which a line begins",
@@ -293,6 +296,8 @@ enum rmq_error rights_line_parse(struct rights_line *l, char *text, struct reaso
 	if (err)
 		return err;
 	word = next_word(&text);
+	if (*word == '#')
+		return reason_set(what, RMQ_E_CONFIG, "a comment must have a line of its own");
 	if (*word)
 		return reason_set(
 		    what, RMQ_E_CONFIG, "'%.60s' is too much at the line's end", word);
