@@ -173,6 +173,18 @@ static void watch_end(struct gate *g, struct wall_time until)
 		uv_timer_start(timer, on_expiry, EXPIRY_MS, EXPIRY_MS);
 }
 
+/* It has had the longest time to ask why. */
+static void dismiss_denied(struct gate *g)
+{
+	struct gate_link *l, *oldest = NULL;
+
+	LIST_FOREACH (l, &g->links, entry)
+		if (l->client && !l->principal && !l->ending)
+			oldest = l;
+	if (oldest)
+		gate_dismiss(g, oldest);
+}
+
 void principals_begin(struct gate_link *l)
 {
 	struct gate *g = l->gate;
@@ -184,7 +196,7 @@ void principals_begin(struct gate_link *l)
 	g->principals.denied++;
 	if (principals_ask(l, &granted)) {
 		if (g->principals.denied > GATE_DENIED_MAX)
-			gate_dismiss(g, l);
+			dismiss_denied(g);
 		watch_end(g, l->until);
 		return;
 	}

@@ -104,21 +104,29 @@ static size_t read_all(int fd)
 	return sum;
 }
 
+/* What the file of rights says of the key. */
+static void grant(const char *until)
+{
+	char text[KEY_TEXT_SIZE], line[128];
+	struct reason why;
+
+	key_print(fake_key, text);
+	(void)snprintf(line, sizeof(line), "send queue=\"*\" %s%s web\n", until, text);
+	rights_file_deinit(&gate.principals.file);
+	assert_int_equal(
+	    rights_file_parse(&gate.principals.file, slice_str(line), "rights", &why),
+	    RMQ_E_OK);
+}
+
 static int setup(void **state)
 {
 	const uint8_t secret[KEY_SIZE] = {1};
-	char text[KEY_TEXT_SIZE], line[128];
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	struct reason why;
 
 	(void)state;
 	assert_int_equal(gate_init(&gate, 100000), 0);
 	assert_true(key_public(secret, fake_key));
-	key_print(fake_key, text);
-	(void)snprintf(line, sizeof(line), "send queue=\"*\" %s web\n", text);
-	assert_int_equal(
-	    rights_file_parse(&gate.principals.file, slice_str(line), "rights", &why),
-	    RMQ_E_OK);
+	grant("");
 	gate.principals.given = true;
 	log_init("test_principals", -2);
 	assert_non_null(mkdtemp(folder));
@@ -226,12 +234,34 @@ static void the_queue_daemon_is_read_after_the_end(void **state)
 	gate_link_free(l);
 }
 
+static void of_those_who_may_not_come_the_newest_is_heard(void **state)
+{
+	struct gate_link *links[GATE_DENIED_MAX + 2];
+
+	(void)state;
+	grant("expires=\"2020-01-01\" ");
+	for (unsigned i = 0; i < GATE_DENIED_MAX + 2; i++) {
+		links[i] = gate_link_new(&gate, (struct link_conn *)(uintptr_t)1, false);
+		assert_non_null(links[i]);
+		links[i]->client = true;
+		principals_begin(links[i]);
+		assert_null(links[i]->principal);
+	}
+	for (unsigned i = 0; i < GATE_DENIED_MAX + 2; i++)
+		assert_int_equal(links[i]->dismissed, i < 2);
+	for (unsigned i = 0; i < GATE_DENIED_MAX + 2; i++)
+		gate_link_free(links[i]);
+	assert_int_equal(gate.principals.denied, 0);
+	grant("");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_key_begins_so_many_streams_in_a_while),
 	    cmocka_unit_test(a_stream_counts_until_its_last_bytes_have_left),
 	    cmocka_unit_test(the_queue_daemon_is_read_after_the_end),
+	    cmocka_unit_test(of_those_who_may_not_come_the_newest_is_heard),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
