@@ -106,7 +106,11 @@ void principals_reload(struct gate *g)
 		if (!l->client || l->ending || is_same(l, &fresh))
 			continue;
 		say_ended(l, "its rights have changed: ended");
-		gate_dismiss(g, l);
+		/* A key that is not named any more is refused in clear, which proves nothing, from now on. */
+		if (rights_file_knows(&fresh, link_conn_peer(l->conn)))
+			gate_dismiss(g, l);
+		else
+			gate_link_deny(l);
 	}
 	rights_file_deinit(&p->file);
 	p->file = fresh;

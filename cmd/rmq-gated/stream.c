@@ -518,6 +518,15 @@ void gate_link_free(struct gate_link *l)
 	free(l);
 }
 
+void gate_link_deny(struct gate_link *l)
+{
+	struct stream *s;
+
+	while ((s = RB_ROOT(&l->streams)))
+		stream_close(s, RMQ_E_DENIED);
+	gate_dismiss(l->gate, l);
+}
+
 static void join_link(
     struct stream *s, struct gate_link *l, uint32_t id, struct principal *principal)
 {

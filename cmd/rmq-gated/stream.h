@@ -141,6 +141,9 @@ struct gate_link *gate_link_new(struct gate *g, struct link_conn *c, bool dialle
 /* Ends its streams.  `c->conn` is not used any more if the link is over. */
 void gate_link_free(struct gate_link *l);
 
+/* Ends it; its streams are told that its key may do nothing any more, on the encrypted link. */
+void gate_link_deny(struct gate_link *l);
+
 /* A client's stream begins here.  False: no more fit on the link. */
 bool gate_link_open(struct gate_link *l, struct stream *s) __attribute__((warn_unused_result));
 

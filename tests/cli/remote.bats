@@ -338,6 +338,15 @@ client web at$"
 	status_of "$waits"
 	assert_success
 	[ "$(cat later)" = x ]
+	# One whose key is gone, and has no other, is told so.
+	rmq-recv later 2>later.err 3>&- &
+	STARTED+=($!)
+	wait_until 20 eval '[ "$(rmq-queue ls -o receivers later)" = 1 ]'
+	echo none >rights
+	kill -HUP "$GATE_PID"
+	status_of "${STARTED[-1]}"
+	assert_failure 77
+	grep -q "our key has no rights now" later.err
 }
 
 @test "remote: noise in a handshake does not count as having been let in" {
