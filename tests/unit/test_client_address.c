@@ -50,11 +50,12 @@ static void what_is_no_address_is_refused_and_says_what_one_is(void **state)
 		const char *text, *says;
 	} bad[] = {{"", "unix:/PATH, HOST:PORT"}, {",h:1", "unix:/PATH, HOST:PORT"},
 	    {"/run/rmq.sock", "unix:/PATH, HOST:PORT"}, {"./q.sock,h:1", "exec:COMMAND"},
-	    {"tcp://h:1", "exec:COMMAND"}, {"unix:", "path is empty"}, {"h:", "a port is"},
-	    {"h:0", "a port is"}, {"h:65536", "a port is"}, {"h:1x", "a port is"},
-	    {"[h]", "an address is"}, {"[::1", "an address is"}, {"[::1]x", "an address is"},
-	    {"::1", "an address is"}, {"a b", "an address is"}, {"-h:1", "an address is"},
-	    {"h h:1", "an address is"}, {"exec:", "no command"}};
+	    {"fd00::1", "in brackets"}, {"a;b", "by commas"}, {"tcp://h:1", "exec:COMMAND"},
+	    {"unix:", "path is empty"}, {"h:", "a port is"}, {"h:0", "a port is"},
+	    {"h:65536", "a port is"}, {"h:1x", "a port is"}, {"[h]", "an address is"},
+	    {"[::1", "an address is"}, {"[::1]x", "an address is"}, {"::1", "in brackets"},
+	    {"a b", "by commas"}, {"-h:1", "an address is"}, {"h h:1", "by commas"},
+	    {"exec:", "no command"}};
 	char text[600];
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

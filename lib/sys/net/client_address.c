@@ -26,7 +26,10 @@ static enum rmq_error parse_host(
 	const char *bracket = strchr(copy, ']');
 	if (!strchr(bracket ? bracket : copy, ':'))
 		(void)snprintf(copy + len, sizeof(copy) - len, ":%d", CLIENT_ADDRESS_PORT);
-	return socket_host_parse(h, copy, why);
+	enum rmq_error err = socket_host_parse(h, copy, why);
+	if (err && strpbrk(copy, " \t;"))
+		*why = "addresses are separated by commas, without blanks";
+	return err;
 }
 
 enum rmq_error client_address_parse(

@@ -256,10 +256,13 @@ enum rmq_error socket_host_parse(struct socket_host *h, const char *text, const 
 
 	errno = 0;
 	*why = "an address is HOST:PORT or [IPV6]:PORT";
+	if (!brackets && *colon == ':' && strchr(colon + 1, ':'))
+		*why = "an IPv6 address is written in brackets: [IPV6]:PORT";
 	if (len > SOCKET_HOST_MAX || *colon != ':' || !host_valid(host, len, brackets))
 		return RMQ_E_USAGE;
 	if (!units_count(colon + 1, 1, UINT16_MAX, &port)) {
-		*why = "a port is a number from 1 to 65535";
+		if (!strchr(colon + 1, ':'))
+			*why = "a port is a number from 1 to 65535";
 		return RMQ_E_USAGE;
 	}
 	memcpy(h->host, host, len);
