@@ -27,8 +27,10 @@ WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototyp
 	-Wwrite-strings -Wcast-qual -Wpointer-arith -Wvla -Wundef -Wno-unused-function
 
 MODE_release :=
-# What instruments a program needs files and system calls of its own: no sandbox.
-MODE_asan := -DRMQ_UNCONFINED -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+# What instruments a program needs files and system calls of its own: no sandbox.  It says in which line
+# something is wrong; more, and more optimization, takes as long again to compile, and with less gcc
+# warns of texts that are not cut.
+MODE_asan := -O1 -g1 -Wno-format-truncation -DRMQ_UNCONFINED -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 MODE_tsan := -DRMQ_UNCONFINED -fsanitize=thread
 MODE_cov := -DRMQ_UNCONFINED --coverage -O0
 MODE_fuzz := -DRMQ_UNCONFINED -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
