@@ -659,16 +659,6 @@ static enum rmq_error whose_gate(
 	return RMQ_E_OK;
 }
 
-static const char *open_tag_name(unsigned type, unsigned tag)
-{
-#define X(frame, number, name) \
-	if (type == GATE_TYPE_##frame && tag == (number)) \
-		return #name;
-	GATE_TAGS(X)
-#undef X
-	return NULL;
-}
-
 /* The queue is elsewhere: a client with a key is led there as one of this machine is. */
 static struct stream *lead_on(struct gate_link *l, const struct whose *w)
 {
@@ -720,7 +710,7 @@ static enum rmq_error on_open(struct gate_link *l, const struct gate_open *m)
 	l->newest = m->stream;
 	enum rmq_error code = m->version != GATE_VERSION ? RMQ_E_VERSION : RMQ_E_OK;
 	if (!code)
-		code = tags_check(m->tags, GATE_TYPE_OPEN, open_tag_name, &unknown);
+		code = tags_check(m->tags, GATE_TYPE_OPEN, gate_tag_name, &unknown);
 	if (!code)
 		code = l->client ? whose_client(l, &whose) : whose_gate(l, m, &whose);
 	if (code == RMQ_E_PROTOCOL)

@@ -138,22 +138,10 @@ static struct told read_node(unsigned of, struct slice payload)
 	return told_of("");
 }
 
-static const char *gate_tag(unsigned type, unsigned tag)
-{
-	switch (type << 16 | tag) {
-#define X(frame, tag, name) \
-	case GATE_TYPE_##frame << 16 | tag: \
-		return #name;
-		GATE_TAGS(X)
-#undef X
-	}
-	return NULL;
-}
-
 static struct told read_gate(unsigned of, struct slice payload)
 {
 	switch (of) {
-#define X(type, NAME, name, FIELDS) READ(gate, gate_tag, type, NAME, name)
+#define X(type, NAME, name, FIELDS) READ(gate, gate_tag_name, type, NAME, name)
 		GATE_FRAMES(X)
 #undef X
 	}

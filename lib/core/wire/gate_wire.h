@@ -78,6 +78,19 @@ CODEC_MESSAGE(gate, contact, GATE_CONTACT)
 /* Tagged fields that frames know (tags.h): frame, tag, name of the field. */
 #define GATE_TAGS(X) X(OPEN, GATE_TAG_CLIENT, client) X(OPEN, GATE_TAG_RIGHTS, rights)
 
+/* The name of a tagged field, NULL: frames of that type do not know it. */
+static inline const char *gate_tag_name(unsigned type, unsigned tag)
+{
+	switch (type << 16 | tag) {
+#define X(frame, tag, name) \
+	case GATE_TYPE_##frame << 16 | tag: \
+		return #name;
+		GATE_TAGS(X)
+#undef X
+	}
+	return NULL;
+}
+
 #define GATE_DATA_HEAD (FRAME_HEADER_SIZE + 4) /* of DATA, before the bytes */
 /* Bytes in one DATA that is sent: a client's frame with a full batch, and a segment of loopback TCP has it. */
 #define GATE_DATA_MAX 65400
