@@ -51,7 +51,7 @@ _Noreturn static void bad_usage(const char *what)
 
 _Noreturn static void fail(enum rmq_error err, const struct reason *why)
 {
-	log_error("%s", why->text[0] ? why->text : error_text(err));
+	log_error("%s", reason_text(why, err));
 	exit(error_exit(err));
 }
 
@@ -116,8 +116,7 @@ static void read_settings(struct cluster *c, const struct options *o)
 		fail(err, &why);
 	err = keyfile_read(c->config.key, &c->pair, &why);
 	if (err) {
-		log_error(
-		    "key: %s: %s", c->config.key, why.text[0] ? why.text : error_text(err));
+		log_error("key: %s: %s", c->config.key, reason_text(&why, err));
 		exit(error_exit(err));
 	}
 }
@@ -167,8 +166,7 @@ static void open_sockets(struct cluster *c)
 	enum rmq_error err =
 	    control_open(&c->control, &c->loop, c, c->config.control.path, &why);
 	if (err) {
-		log_error("control: %s: %s", c->config.control.path,
-		    why.text[0] ? why.text : error_text(err));
+		log_error("control: %s: %s", c->config.control.path, reason_text(&why, err));
 		cluster_die(c, error_exit(err));
 	}
 }

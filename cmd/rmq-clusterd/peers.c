@@ -456,7 +456,7 @@ int peers_open(struct cluster *c)
 	if (err) {
 		char text[SOCKET_HOST_TEXT_SIZE];
 		socket_host_print(&c->config.listen, text);
-		log_error("listen: %s: %s", text, why.text[0] ? why.text : error_text(err));
+		log_error("listen: %s: %s", text, reason_text(&why, err));
 		return error_exit(err);
 	}
 	peers_follow(c);

@@ -47,7 +47,7 @@ _Noreturn static void bad_usage(const char *what)
 
 _Noreturn static void fail(enum rmq_error err, const struct reason *why)
 {
-	log_error("%s", why->text[0] ? why->text : error_text(err));
+	log_error("%s", reason_text(why, err));
 	exit(error_exit(err));
 }
 
@@ -55,7 +55,7 @@ _Noreturn static void fail(enum rmq_error err, const struct reason *why)
 _Noreturn static void fail_at(
     const char *setting, const char *value, enum rmq_error err, const struct reason *why)
 {
-	log_error("%s: %s: %s", setting, value, why->text[0] ? why->text : error_text(err));
+	log_error("%s: %s: %s", setting, value, reason_text(why, err));
 	exit(error_exit(err));
 }
 

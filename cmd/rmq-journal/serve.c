@@ -37,7 +37,7 @@ static void tell_wait(const char *dir, bool begins)
 static int fail(const char *dir, enum rmq_error err, const struct reason *why)
 {
 	int status = report(dir, err, why);
-	journal_refuse(STDIN_FILENO, err, why->text[0] ? why->text : error_text(err));
+	journal_refuse(STDIN_FILENO, err, reason_text(why, err));
 	return status;
 }
 

@@ -61,7 +61,7 @@ static int run(const char *path, bool ours, int letter, bool quiet)
 	enum rmq_error err =
 	    letter ? keyfile_read(path, &pair, &why) : make(path, ours, &pair, &why);
 	if (err) {
-		log_error("%s: %s%s", path, why.text[0] ? why.text : error_text(err),
+		log_error("%s: %s%s", path, reason_text(&why, err),
 		    letter && ours && err == RMQ_E_CONFIG ? "; rmq-keygen makes it" : "");
 		keypair_wipe(&pair);
 		return error_exit(err);

@@ -16,4 +16,10 @@ struct reason {
 enum rmq_error reason_set(struct reason *why, enum rmq_error code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Its text, or that of the code if there is none. */
+static inline const char *reason_text(const struct reason *why, enum rmq_error code)
+{
+	return why->text[0] ? why->text : error_text(code);
+}
+
 #endif
