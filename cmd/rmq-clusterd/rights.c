@@ -10,9 +10,7 @@ static void look(uv_work_t *work)
 	struct rights_file file = {.groups_len = 0};
 
 	c->rights.why.text[0] = '\0';
-	enum rmq_error err = rights_file_read(&file, c->config.rights, &c->rights.why);
-	if (err && c->rights.why.text[0] == '\0')
-		(void)reason_set(&c->rights.why, err, "%s", error_text(err));
+	(void)!rights_file_read(&file, c->config.rights, &c->rights.why);
 	c->rights.found = rights_file_tag(&file);
 	rights_file_deinit(&file);
 }

@@ -38,8 +38,9 @@ bool watchdog_serves(const struct cluster *c);
 
 /* This node's gate reports, see gates_report() and gates_end(). */
 void watchdog_gate(struct cluster *c, bool begins, enum control_gate_state state);
-/* Whether clients of this node are served, if the leading node serves. */
+/* What is known of it. */
 enum control_its_gate watchdog_gate_seen(const struct cluster *c);
+/* Whether clients of this node are served, if the leading node serves. */
 bool watchdog_gate_serves(const struct cluster *c);
 
 /* What the others are told, and this node is as well: enum node_state_flag. */

@@ -71,15 +71,11 @@ static void say_ended(const struct gate_link *l, const char *what)
 		log_notice("%s (%s): %s", l->peer, link_conn_address(l->conn), what);
 }
 
-/* A supervisor shows it for as long as it is so. */
-static void tell_wrong(struct gate *g, const struct reason *wrong)
+/* A supervisor shows it for as long as it is so; NULL: nothing is wrong. */
+static void tell_wrong(struct gate *g, const char *wrong)
 {
-	char text[sizeof(*wrong) + 64];
-
-	if (wrong)
-		snprintf(text, sizeof(text), "the rights stay as they were: %s", wrong->text);
 	if (g->common)
-		daemon_options_status(g->common, wrong ? text : NULL);
+		daemon_options_status(g->common, wrong);
 }
 
 void principals_reload(struct gate *g)
@@ -88,16 +84,16 @@ void principals_reload(struct gate *g)
 	struct rights_file fresh = {0};
 	struct gate_link *l;
 	struct reason why = {""};
+	char wrong[sizeof(why) + 64];
 
 	if (!p->given) {
 		log_notice("no file of rights is set: nothing is read again");
 		return;
 	}
-	enum rmq_error err = rights_file_read(&fresh, g->config.rights, &why);
-	if (err) {
-		log_error("the rights stay as they were: %s",
-		    why.text[0] ? why.text : error_text(err));
-		tell_wrong(g, &why);
+	if (rights_file_read(&fresh, g->config.rights, &why)) {
+		snprintf(wrong, sizeof(wrong), "the rights stay as they were: %s", why.text);
+		log_error("%s", wrong);
+		tell_wrong(g, wrong);
 		return;
 	}
 	LIST_FOREACH (l, &g->links, entry) {

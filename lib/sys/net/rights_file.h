@@ -51,7 +51,8 @@ static inline struct slice rights_granted_list(const struct rights_granted *g)
 /*
  * Reads a file, in place of what *f holds; on failure that is untouched.  RMQ_E_CONFIG: there is no
  * such file, or something in it is wrong: *why is "FILE:LINE: text".  RMQ_E_DENIED: not readable,
- * or others can write to it; RMQ_E_IO; RMQ_E_LIMIT: out of memory.  Names of users and groups are looked up now.
+ * or others can write to it; RMQ_E_IO; RMQ_E_LIMIT: out of memory.  With each of them *why has a text.
+ * Names of users and groups are looked up now.
  */
 enum rmq_error rights_file_read(struct rights_file *f, const char *path, struct reason *why)
     __attribute__((warn_unused_result));
