@@ -23,7 +23,8 @@
 	X(ID, "id", ID, v->id) \
 	X(KEY, "key", KEY, v->key) \
 	X(CAUGHT_UP, "caught-up", YES, v->flags &CONTROL_CAUGHT_UP) \
-	X(GATE_STATE, "gate-state", TEXT, control_gate_text(CONTROL_STATE_GATE_OF(v->flags)))
+	X(GATE_STATE, "gate-state", TEXT, control_gate_text(CONTROL_STATE_GATE_OF(v->flags))) \
+	X(CONFIG_INDEX, "config-index", NUMBER, v->config_index)
 
 #define MEMBER_COLUMNS(X) \
 	X(NAME, "name", TEXT, m->name) \
@@ -37,7 +38,8 @@
 	X(MATCH, "match", MATCH, m) \
 	X(ID, "id", ID, m->id) \
 	X(KEY, "key", KEY, m->key) \
-	X(GATE_STATE, "gate-state", TEXT, control_gate_text(CONTROL_MEMBER_GATE_OF(m->flags)))
+	X(GATE_STATE, "gate-state", TEXT, control_gate_text(CONTROL_MEMBER_GATE_OF(m->flags))) \
+	X(STATE, "state", TEXT, control_member_state_text(m->state))
 
 static bool is_voter(const struct control_view_member *m)
 {

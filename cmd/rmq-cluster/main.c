@@ -32,9 +32,9 @@ struct program {
 #define NODE_COLUMNS \
 	"name,role,leader,available,serving,queue-socket,members,voters,up,term,commit,last," \
 	"problem,cluster,id,key"
-#define MORE_NODE_COLUMNS   ",caught-up,gate-state"
+#define MORE_NODE_COLUMNS   ",caught-up,gate-state,config-index"
 #define MEMBER_COLUMNS	    "name,role,up,behind,address,gate"
-#define MORE_MEMBER_COLUMNS ",voter,broker,match,id,key,gate-state"
+#define MORE_MEMBER_COLUMNS ",voter,broker,match,id,key,gate-state,state"
 
 static void print_text(struct text *out)
 {

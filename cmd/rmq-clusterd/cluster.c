@@ -292,6 +292,7 @@ void cluster_status(const struct cluster *c, struct cluster_status *s)
 	    .key = c->pair.key,
 	    .id = c->id,
 	    .config = view,
+	    .config_index = index,
 	    .role = c->status.role,
 	    .gone = peers_removed(c),
 	    .joining = c->join.asking && !c->join.lost,

@@ -24,6 +24,8 @@ struct cluster_status {
 	/* The newest membership that is known, and the cluster's id; NULL: of no cluster yet.
 	 */
 	const struct raft_config *config;
+	uint64_t
+	    config_index; /* where it stands in the log; 0: none that is committed is known */
 	enum raft_role role;
 	bool gone;    /* was removed from the cluster */
 	bool joining; /* asks seeds to be taken in */

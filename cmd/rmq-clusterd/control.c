@@ -89,6 +89,13 @@ static enum control_role role_of(const struct cluster_status *s)
 	return s->role == RAFT_FOLLOWER ? CONTROL_ROLE_FOLLOWER : CONTROL_ROLE_CANDIDATE;
 }
 
+static enum control_member_state state_of(const struct raft_member *m)
+{
+	if (raft_id_none(m->id))
+		return CONTROL_MEMBER_ADMITTED;
+	return m->flags & RAFT_VOTER ? CONTROL_MEMBER_UP : CONTROL_MEMBER_JOINING;
+}
+
 static void view_member(const struct cluster *c, const struct cluster_status *s,
     const struct raft_member *m, struct control_view_member *v)
 {
@@ -103,6 +110,7 @@ static void view_member(const struct cluster *c, const struct cluster_status *s,
 	if (!raft_id_none(m->id))
 		cluster_peer(c, m->id, &peer);
 	v->match = peer.match;
+	v->state = state_of(m);
 	v->flags |= CONTROL_MEMBER_GATE(peer.gate);
 	if (peer.reachable)
 		v->flags |= CONTROL_MEMBER_REACHABLE;
@@ -143,6 +151,7 @@ static void view_make(const struct cluster *c, struct control_view *v)
 	if (!s.config)
 		return;
 	v->cluster = s.config->cluster;
+	v->config_index = s.config_index;
 	for (unsigned i = 0; i < s.config->count; i++)
 		view_member(c, &s, &s.config->members[i], &v->members[v->count++]);
 }
@@ -302,7 +311,8 @@ static void take_hello(struct asker *a, const struct frame *f)
 	    hello.magic != CONTROL_MAGIC) {
 		refuse(a, RMQ_E_PROTOCOL, "not a HELLO");
 	} else if (hello.version != CONTROL_VERSION) {
-		refuse(a, RMQ_E_VERSION, "this rmq-clusterd speaks another version");
+		refuse(a, RMQ_E_VERSION,
+		    "this rmq-clusterd is of another version than the program that asks it");
 	} else {
 		control_put_welcome(&w, &(struct control_welcome){CONTROL_VERSION});
 		out_end(a, &w);

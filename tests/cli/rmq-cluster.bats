@@ -36,7 +36,7 @@ cluster() {
 }
 
 # Frames of the control protocol, for the action hex of rawclient.
-HELLO=0600000001000000726d71630100
+HELLO=0600000001000000726d71630200
 STATUS=040000000700000001000000
 WATCH=040000000800000002000000
 INIT=040000000200000003000000
@@ -329,7 +329,7 @@ TRANSFER n2"
 	start_three
 	run control hex 0600000001000000726d71630900 eof
 	assert_success
-	assert_line --index 0 "ERROR code=21 text=this rmq-clusterd speaks another version"
+	assert_line --index 0 "ERROR code=21 text=this rmq-clusterd is of another version than the program that asks it"
 	assert_line --index 1 eof
 }
 
@@ -359,7 +359,7 @@ TRANSFER n2"
 	start_three
 	run control slow 5 hex "$HELLO$STATUS" expect RESULT
 	assert_success
-	assert_line --index 0 "WELCOME version=1"
+	assert_line --index 0 "WELCOME version=2"
 	local many='' i
 	for i in {1..200}; do
 		many+=$STATUS

@@ -211,8 +211,16 @@ static void each_frame_and_role_stands_in_rmq_control_with_its_number(void **sta
 #define X(NAME, value, text) \
 	snprintf(want, sizeof(want), "%d %s", value, text); \
 	if (!strstr(page, want)) \
-		fail_msg("no role %s", want);
+		fail_msg("no role or state %s", want);
 	CONTROL_ROLES(X)
+	CONTROL_MEMBER_STATES(X)
+#undef X
+#define X(tag, name) \
+	snprintf(want, sizeof(want), "\n.It %d Em %s\n", tag, #name); \
+	if (!strstr(page, want)) \
+		fail_msg("no tag %s", want);
+	CONTROL_STATE_NUMBERS(X)
+	CONTROL_MEMBER_NUMBERS(X)
 #undef X
 }
 

@@ -32,7 +32,7 @@ extern bool rmq_small_limits;
 #define LINK_VERSION	  1  /* encrypted links between machines */
 #define GATE_VERSION	  2  /* what gates, and clients with keys, say to a gate */
 #define GATE_VERSION_NONE 0  /* what none of them speaks */
-#define CONTROL_VERSION	  1  /* asking rmq-clusterd */
+#define CONTROL_VERSION	  2  /* asking rmq-clusterd */
 
 #define FRAME_HEADER_SIZE 8
 #define FRAME_PAYLOAD_MAX 148480
@@ -241,10 +241,10 @@ struct space_limits {
 
 /* The socket on which rmq-clusterd is asked. */
 #define CONTROL_CONNECTIONS_MAX 64
-#define CONTROL_REQUESTS_MAX	16    /* of one connection, not answered */
-#define CONTROL_REQUEST_BYTES	1024  /* one frame from an asker, header and all */
-#define CONTROL_OUTPUT_MAX	65536 /* to one connection, not taken by it */
-#define CONTROL_HELLO_MS	10000 /* until HELLO is there */
+#define CONTROL_REQUESTS_MAX	16     /* of one connection, not answered */
+#define CONTROL_REQUEST_BYTES	1024   /* one frame from an asker, header and all */
+#define CONTROL_OUTPUT_MAX	131072 /* to one connection, not taken by it */
+#define CONTROL_HELLO_MS	10000  /* until HELLO is there */
 #define CONTROL_STALL_MS	10000 /* output waits and nothing is taken, or a frame is cut */
 
 static_assert(BATCH_MAX + 512 <= RECORD_FILL, "a full batch fits into an ordinary record");

@@ -52,6 +52,18 @@ const char *control_role_text(enum control_role role)
 	return "unknown";
 }
 
+const char *control_member_state_text(uint64_t state)
+{
+	switch (state) {
+#define X(NAME, value, text) \
+	case CONTROL_MEMBER_##NAME: \
+		return text;
+		CONTROL_MEMBER_STATES(X)
+#undef X
+	}
+	return "unknown";
+}
+
 const char *control_gate_text(enum control_its_gate gate)
 {
 	static const char *const texts[] = {
@@ -73,8 +85,39 @@ const struct control_view_member *control_view_find(
 
 /* ---- a view ---- */
 
+/* The tagged numbers of a view or of a member as a list in `bytes`, which has room for all. */
+static struct slice state_tags(uint8_t bytes[CONTROL_TAGS_MAX], const struct control_view *v)
+{
+	struct writer w = writer_of(bytes, CONTROL_TAGS_MAX);
+
+#define X(tag, name) tags_put_u64(&w, tag, v->name);
+	CONTROL_STATE_NUMBERS(X)
+#undef X
+	return slice_of(bytes, w.len);
+}
+
+static struct slice member_tags(
+    uint8_t bytes[CONTROL_TAGS_MAX], const struct control_view_member *m)
+{
+	struct writer w = writer_of(bytes, CONTROL_TAGS_MAX);
+
+#define X(tag, name) tags_put_u64(&w, tag, m->name);
+	CONTROL_MEMBER_NUMBERS(X)
+#undef X
+	return slice_of(bytes, w.len);
+}
+
+static bool take_tags(unsigned type, struct slice tags)
+{
+	uint16_t unknown;
+
+	return tags_check(tags, type, control_tag_name, &unknown) == RMQ_E_OK;
+}
+
 static void encode_member(struct writer *w, uint32_t req, const struct control_view_member *m)
 {
+	uint8_t tags[CONTROL_TAGS_MAX];
+
 	control_put_member(w, &(struct control_member){.req = req,
 				  .name = slice_str(m->name),
 				  .key = bytes_slice(m->key, sizeof(m->key)),
@@ -83,11 +126,14 @@ static void encode_member(struct writer *w, uint32_t req, const struct control_v
 				  .gate = slice_str(m->gate),
 				  .raft_flags = m->raft_flags,
 				  .flags = m->flags,
-				  .match = m->match});
+				  .match = m->match,
+				  .tags = member_tags(tags, m)});
 }
 
 void control_view_encode(struct writer *w, uint32_t req, const struct control_view *v)
 {
+	uint8_t tags[CONTROL_TAGS_MAX];
+
 	control_put_state(
 	    w, &(struct control_state){.req = req,
 		   .cluster = bytes_slice(v->cluster.bytes, sizeof(v->cluster.bytes)),
@@ -104,7 +150,8 @@ void control_view_encode(struct writer *w, uint32_t req, const struct control_vi
 		   .leader_gate = slice_str(v->leader_gate),
 		   .queue_socket = slice_str(v->queue_socket),
 		   .problem = slice_str(v->problem),
-		   .members = (uint8_t)v->count});
+		   .members = (uint8_t)v->count,
+		   .tags = state_tags(tags, v)});
 	for (unsigned i = 0; i < v->count; i++)
 		encode_member(w, req, &v->members[i]);
 }
@@ -121,7 +168,10 @@ static bool take_state(struct control_collector *c, const struct control_state *
 	v->term = s->term;
 	v->commit = s->commit;
 	v->last = s->last;
-	return s->members <= RAFT_MEMBERS_MAX &&
+#define X(tag, name) v->name = tags_find_u64(s->tags, tag);
+	CONTROL_STATE_NUMBERS(X)
+#undef X
+	return take_tags(CONTROL_TYPE_STATE, s->tags) && s->members <= RAFT_MEMBERS_MAX &&
 	       take_bytes(v->cluster.bytes, sizeof(v->cluster.bytes), s->cluster) &&
 	       take_name(v->name, s->name) && take_bytes(v->key, sizeof(v->key), s->key) &&
 	       take_bytes(v->id.bytes, sizeof(v->id.bytes), s->id) &&
@@ -141,8 +191,11 @@ static bool take_member(struct control_collector *c, const struct control_member
 	v->raft_flags = m->raft_flags;
 	v->flags = m->flags;
 	v->match = m->match;
-	if (m->name.len == 0 || !take_name(v->name, m->name) ||
-	    !take_bytes(v->key, sizeof(v->key), m->key) ||
+#define X(tag, name) v->name = tags_find_u64(m->tags, tag);
+	CONTROL_MEMBER_NUMBERS(X)
+#undef X
+	if (!take_tags(CONTROL_TYPE_MEMBER, m->tags) || m->name.len == 0 ||
+	    !take_name(v->name, m->name) || !take_bytes(v->key, sizeof(v->key), m->key) ||
 	    !take_bytes(v->id.bytes, sizeof(v->id.bytes), m->id) ||
 	    !take_text(v->address, sizeof(v->address), m->address) ||
 	    !take_text(v->gate, sizeof(v->gate), m->gate))

@@ -18,6 +18,9 @@ struct control_view_member {
 	uint8_t raft_flags; /* enum raft_flag */
 	uint8_t flags;	    /* enum control_member_flag */
 	uint64_t match;
+#define X(tag, name) uint64_t name;
+	CONTROL_MEMBER_NUMBERS(X)
+#undef X
 };
 
 /* STATE and its MEMBERs. */
@@ -36,20 +39,27 @@ struct control_view {
 	char leader_gate[TEXT_MAX + 1];
 	char queue_socket[TEXT_MAX + 1];
 	char problem[TEXT_MAX + 1];
+#define X(tag, name) uint64_t name;
+	CONTROL_STATE_NUMBERS(X)
+#undef X
 	unsigned count;
 	struct control_view_member members[RAFT_MEMBERS_MAX];
 };
 
 /* A view's frames never take more: 64 for what is no string. */
 #define CONTROL_VIEW_SIZE_MAX \
-	((1 + RAFT_MEMBERS_MAX) * (FRAME_HEADER_SIZE + 64 + 2 * RAFT_NAME_MAX + \
-				      2 * RAFT_KEY_SIZE + 2 * RAFT_ID_SIZE + 3 * TEXT_MAX))
+	((1 + RAFT_MEMBERS_MAX) * \
+	    (FRAME_HEADER_SIZE + 64 + 2 * RAFT_NAME_MAX + 2 * RAFT_KEY_SIZE + \
+		2 * RAFT_ID_SIZE + 3 * TEXT_MAX + CONTROL_TAGS_MAX))
 
 /* Writes STATE and MEMBERs; w->full is set if there is no room. */
 void control_view_encode(struct writer *w, uint32_t req, const struct control_view *v);
 
 /* The role's name: "leader"; "unknown" for one not in the table. */
 const char *control_role_text(enum control_role role);
+
+/* "up"; "unknown" for one not in the table. */
+const char *control_member_state_text(uint64_t state);
 
 /* "runs". */
 const char *control_gate_text(enum control_its_gate gate);

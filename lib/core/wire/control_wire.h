@@ -1,5 +1,5 @@
 /*
- * The control protocol, version 1: between rmq-clusterd and the programs that ask it on its
+ * The control protocol, version 2: between rmq-clusterd and the programs that ask it on its
  * Unix socket (rmq-cluster, rmq-gated).  Layouts and meaning are in rmq-control(5); every frame
  * is from one table, as in wire.h, which also says how to bump it: with CONTROL_VERSION.
  *
@@ -20,6 +20,7 @@
 #define RMQ_CORE_WIRE_CONTROL_WIRE_H
 
 #include "core/base/codec.h"
+#include "core/base/tags.h"
 #include "core/wire/frame.h"
 
 #define CONTROL_MAGIC 0x63716d72u /* "rmqc" */
@@ -108,13 +109,24 @@ enum control_its_gate {
 #define CONTROL_STATE(F) \
 	F(u32, req) F(str, cluster) F(str, name) F(str, key) F(str, id) F(u8, role) F(u8, flags) \
 	F(u64, term) F(u64, commit) F(u64, last) F(str, leader) F(str, leader_key) \
-	F(str, leader_gate) F(str, queue_socket) F(str, problem) F(u8, members)
+	F(str, leader_gate) F(str, queue_socket) F(str, problem) F(u8, members) F(tags, tags)
 
 enum control_member_flag {
 	CONTROL_MEMBER_SELF = 1,
 	CONTROL_MEMBER_LEADER = 2,
 	/* Words go both ways between it and this node, and lately; always so of itself. */
 	CONTROL_MEMBER_REACHABLE = 4
+};
+/*      NAME      value text */
+#define CONTROL_MEMBER_STATES(X) \
+	X(ADMITTED, 0, "admitted") /* has not joined yet */ \
+	X(JOINING,  1, "joining")  /* catches up; no voter yet */ \
+	X(UP,       2, "up")
+
+enum control_member_state {
+#define X(NAME, value, text) CONTROL_MEMBER_##NAME = value,
+	CONTROL_MEMBER_STATES(X)
+#undef X
 };
 #define CONTROL_MEMBER_GATE(gate)     ((uint8_t)((gate) << 3))
 #define CONTROL_MEMBER_GATE_OF(flags) ((enum control_its_gate)((flags) >> 3 & 3))
@@ -124,7 +136,7 @@ enum control_member_flag {
  */
 #define CONTROL_MEMBER(F) \
 	F(u32, req) F(str, name) F(str, key) F(str, id) F(str, address) F(str, gate) \
-	F(u8, raft_flags) F(u8, flags) F(u64, match)
+	F(u8, raft_flags) F(u8, flags) F(u64, match) F(tags, tags)
 /* The last frame of a connection. */
 #define CONTROL_ERROR(F) F(u8, code) F(str, text)
 
@@ -168,5 +180,34 @@ enum control_type {
 CONTROL_ASKER_FRAMES(X)
 CONTROL_NODE_FRAMES(X)
 #undef X
+
+/*
+ * The tagged numbers of STATE and of MEMBER, u64 each, 0 if it is absent; a tag and the name of the
+ * field, which struct control_view has as well.
+ */
+#define CONTROL_STATE_NUMBERS(X) \
+	X(7, config_index)		      /* of the configuration that is shown; 0: none */
+#define CONTROL_MEMBER_NUMBERS(X) X(3, state) /* enum control_member_state */
+
+/* Enough for all of one frame. */
+#define CONTROL_TAGS_MAX 512
+
+/* The name of a tagged field, NULL: frames of that type do not know it. */
+static inline const char *control_tag_name(unsigned type, unsigned tag)
+{
+	switch (type << 16 | tag) {
+#define X(tag, name) \
+	case CONTROL_TYPE_STATE << 16 | (tag): \
+		return #name;
+		CONTROL_STATE_NUMBERS(X)
+#undef X
+#define X(tag, name) \
+	case CONTROL_TYPE_MEMBER << 16 | (tag): \
+		return #name;
+		CONTROL_MEMBER_NUMBERS(X)
+#undef X
+	}
+	return NULL;
+}
 
 #endif
