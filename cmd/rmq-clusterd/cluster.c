@@ -506,6 +506,8 @@ int cluster_start(struct cluster *c)
 {
 	uv_timer_t *timers[] = {&c->tick, &c->due};
 
+	c->started_ms = cluster_now(c);
+
 	for (size_t i = 0; i < sizeof(timers) / sizeof(timers[0]); i++) {
 		uv_timer_init(&c->loop, timers[i]);
 		timers[i]->data = c;

@@ -41,6 +41,7 @@ static void forget(struct inlet *i)
 		p->in_node = NULL;
 		p->room = (struct disk_room){0, 0};
 		p->flags = 0;
+		p->tell = (struct tell){.metrics = {.known = 0}};
 	}
 	if (p && p->in_bulk == i)
 		p->in_bulk = NULL;
@@ -311,6 +312,7 @@ static bool take_small(struct inlet *i, const struct frame *f)
 	struct node_holes holes;
 	struct node_fetch fetch;
 	struct node_fetched fetched;
+	struct node_tell tell;
 
 	switch (f->type) {
 	case NODE_TYPE_MESSAGE:
@@ -349,6 +351,9 @@ static bool take_small(struct inlet *i, const struct frame *f)
 			return false;
 		node_fetched(i->cluster, i->peer->member.id, &fetched);
 		return true;
+	case NODE_TYPE_TELL:
+		return node_tell_decode(f->payload, &tell) &&
+		       tell_decode(tell.tags, &i->peer->tell);
 	case NODE_TYPE_PLACE:
 		return node_place_decode(f->payload, &place) && take_place(i, &place);
 	case NODE_TYPE_DIED:

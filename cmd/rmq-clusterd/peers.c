@@ -378,6 +378,28 @@ static void tell_state(struct peer *p, struct node_state now)
 	peers_say(p, false, &w);
 }
 
+void peers_tell_self(const struct cluster *c, struct tell *t)
+{
+	*t = (struct tell){.metrics = {.version = RMQ_VERSION}};
+	metrics_set(&t->metrics, METRIC_UPTIME, cluster_now(c) - c->started_ms);
+}
+
+/* To all that understand it. */
+static void tell_self(struct cluster *c)
+{
+	uint8_t tags[TELL_SIZE_MAX], frame[NODE_SMALL_MAX];
+	struct writer t = writer_of(tags, sizeof(tags)), w = writer_of(frame, sizeof(frame));
+	struct tell self;
+
+	peers_tell_self(c, &self);
+	tell_encode(&t, &self);
+	assert(!t.full);
+	node_put_tell(&w, &(struct node_tell){slice_of(tags, t.len)});
+	for (unsigned i = 0; i < c->peers.count; i++)
+		if (c->peers.list[i]->node.features & NODE_FEATURE_TELL)
+			peers_say(c->peers.list[i], false, &w);
+}
+
 void peers_turn(struct cluster *c)
 {
 	struct node_state now = {c->disk.room.index, c->disk.room.bytes, watchdog_flags(c),
@@ -394,6 +416,7 @@ void peers_turn(struct cluster *c)
 		return;
 	for (unsigned i = 0; i < c->peers.count; i++)
 		tell_state(c->peers.list[i], now);
+	tell_self(c);
 	c->peers.told = now;
 	c->peers.state_ms = cluster_now(c);
 }

@@ -10,6 +10,7 @@
 #include "core/host/crashes.h"
 #include "core/host/health.h"
 #include "core/host/members.h"
+#include "core/host/tell.h"
 #include "core/host/troubles.h"
 #include "core/raft/node_wire.h"
 #include "inlet.h"
@@ -28,6 +29,7 @@ struct peer {
 	/* As it has reported. */
 	struct disk_room room;
 	uint32_t flags;				 /* enum node_state_flag */
+	struct tell tell;			 /* all zeros: it has said nothing */
 	struct health_link records, theirs;	 /* over `bulk`, over `in_bulk` */
 	uint64_t heard_bytes;			 /* over in_bulk, when it was looked at last */
 	struct asked records_asked, holes_asked; /* FETCH, WANT_HOLES: not answered yet */
@@ -78,6 +80,8 @@ struct member_link *peers_member_of(const struct peer *p);
 void peers_place(struct peer *p, enum member_place by, const char *address);
 /* Says over its NODE link where this node is, and where the others say that they are. */
 void peers_tell_places(struct peer *p);
+/* What this node says of itself. */
+void peers_tell_self(const struct cluster *c, struct tell *t);
 /* Says where this node's queue daemon has died. */
 void peers_tell_died(struct peer *p);
 

@@ -57,6 +57,7 @@ struct cluster {
 	struct keypair pair;
 	struct raft_id id; /* this node's incarnation */
 	uint64_t boot;	   /* random, of this process */
+	uint64_t started_ms;
 	/* What children begin with. */
 	sigset_t mask;
 	struct rlimit nofile;

@@ -25,16 +25,17 @@
 #define NODE_OLDEST  2
 /*
  * Bits: PLACE is understood; STATE is sent each second, also if nothing has changed; DIED is
- * understood; WANT_HOLES is answered; FETCH is answered.
+ * understood; WANT_HOLES is answered; FETCH is answered; TELL is understood.
  */
 #define NODE_FEATURE_PLACE 1
 #define NODE_FEATURE_ALIVE 2
 #define NODE_FEATURE_DIED  4
 #define NODE_FEATURE_HOLES 8
 #define NODE_FEATURE_FETCH 16
+#define NODE_FEATURE_TELL  32
 #define NODE_FEATURES \
 	(NODE_FEATURE_PLACE | NODE_FEATURE_ALIVE | NODE_FEATURE_DIED | NODE_FEATURE_HOLES | \
-	    NODE_FEATURE_FETCH)
+	    NODE_FEATURE_FETCH | NODE_FEATURE_TELL)
 #define NODE_VERSIONS ((struct versions){NODE_OLDEST, NODE_VERSION})
 
 /*
@@ -144,6 +145,11 @@ enum node_state_flag {
  * good; empty: it is not committed there, or a hole.
  */
 #define NODE_FETCHED(F) F(u64, index) F(rest, record)
+/*
+ * What the sender says of itself after each STATE: core/host/tell.h.  To those whose WELCOME had
+ * NODE_FEATURE_TELL.
+ */
+#define NODE_TELL(F) F(tags, tags)
 
 #define NODE_FRAMES(X) \
 	X(1,  HELLO,   hello,   NODE_HELLO) \
@@ -164,7 +170,8 @@ enum node_state_flag {
 	X(16, WANT_HOLES, want_holes, NODE_WANT_HOLES) \
 	X(17, HOLES,   holes,   NODE_HOLES) \
 	X(18, FETCH,   fetch,   NODE_FETCH) \
-	X(19, FETCHED, fetched, NODE_FETCHED)
+	X(19, FETCHED, fetched, NODE_FETCHED) \
+	X(20, TELL,    tell,    NODE_TELL)
 /* clang-format on */
 
 enum node_type {
