@@ -10,10 +10,11 @@
 #include "core/base/name.h"
 #include "core/base/units.h"
 #include "core/link/key.h"
+#include "sys/process/child.h"
 #include "sys/process/subcommands.h"
 #include "sys/process/startup.h"
 
-enum { OPT_WAIT = 256, OPT_FORCE, OPT_NEW };
+enum { OPT_WAIT = 256, OPT_FORCE, OPT_NEW, OPT_YES };
 
 /* What the command line says. */
 struct program {
@@ -23,6 +24,8 @@ struct program {
 	bool wait;	    /* --wait */
 	bool force;	    /* --force */
 	bool new;	    /* --new */
+	bool unasked;	    /* --yes */
+	const char *dir;    /* -d, NULL: not given */
 	bool yes;	    /* the answer to a question */
 	const char *fields; /* -o, NULL: not given */
 	struct table table;
@@ -213,6 +216,30 @@ static enum rmq_error run_transfer(void *arg)
 	return err ? err : ask_transfer(&p->ask, word(p, 0));
 }
 
+/* The journal program is the only one that writes to a directory, and asks. */
+static enum rmq_error run_recover(void *arg)
+{
+	struct program *p = arg;
+	char path[CHILD_PATH_SIZE];
+	char verb[] = "recover", quiet[] = "-q", yes[] = "--yes", dashes[] = "--";
+	char *argv[7];
+	int n = 0;
+	if (!p->dir || !*p->dir)
+		return ask_fail(RMQ_E_USAGE, "no data directory: recover -d DIR");
+	child_program(path, "rmq-journal");
+	argv[n++] = path;
+	argv[n++] = verb;
+	if (p->ask.common.quiet)
+		argv[n++] = quiet;
+	if (p->unasked)
+		argv[n++] = yes;
+	argv[n++] = dashes;
+	argv[n++] = (char *)(uintptr_t)p->dir;
+	argv[n] = NULL;
+	execvp(path, argv);
+	return ask_fail(RMQ_E_IO, "cannot run rmq-journal: %s", strerror(errno));
+}
+
 /* ---- questions ---- */
 
 static enum rmq_error open_table(
@@ -331,6 +358,9 @@ static const struct option_row leave_rows[] = {
     {OPT_WAIT, "wait", NULL, NULL, NULL, "until this node knows that it is done"},
     {OPT_FORCE, "force", NULL, NULL, NULL, "begin though too few voters store records now"},
     {0}};
+static const struct option_row recover_rows[] = {
+    {'d', "dir", "DIR", NULL, NULL, "the data directory of this node, which is stopped"},
+    {OPT_YES, "yes", NULL, NULL, NULL, "do not ask on the terminal"}, {0}};
 /* In the place of client_options. */
 static const struct option_row cluster_rows[] = {
     {'S', "server", "unix:PATH", NULL, NULL, "the control socket of rmq-clusterd"},
@@ -350,6 +380,8 @@ static const struct subcommand command_list[] = {
 	1, run_join),
     COMMAND(
 	"leave", "[NODE]", "remove a node, or this one, for good", leave_rows, 0, 1, run_leave),
+    COMMAND("recover", "", "let a node go on alone, as a majority is lost for good",
+	recover_rows, 0, 0, run_recover),
     COMMAND("transfer", "[NODE]", "hand leadership to a node, or to the best", no_rows, 0, 1,
 	run_transfer),
     COMMAND("status", "", "what this node knows", node_rows, 0, 0, run_status),
@@ -387,6 +419,10 @@ static bool take_option(void *arg, int option, const char *value)
 		p->force = true;
 	else if (option == OPT_NEW)
 		p->new = true;
+	else if (option == OPT_YES)
+		p->unasked = true;
+	else if (option == 'd')
+		p->dir = value;
 	return true;
 }
 

@@ -23,6 +23,7 @@
 	X(backup, NULL, "DIR >FILE", "copy records while the journal is in use") \
 	X(restore, NULL, "DIR <FILE", "make a data directory from a backup") \
 	X(replay, "--until TIME [OPTION]...", "DIR <FILE", "make one as it was at that time") \
+	X(recover, NULL, "DIR", "let it go on alone, as a majority is lost for good") \
 	X(compact, NULL, "DIR", "give free pages back to the file system") \
 	X(diff, NULL, "DIR DIR2", "print the records that differ")
 /* clang-format on */

@@ -41,7 +41,7 @@ cases() {
 		rmq-queue create --dead-letter |jobs none other
 		rmq-queue move jobs ot|other
 		rmq-queue count --by |header: key reason
-		rmq-journal |backup compact diff dump init replay restore serve stat verify
+		rmq-journal |backup compact diff dump init recover replay restore serve stat verify
 		rmq-journal dump --fo|--follow
 		rmq-cluster wait r|removed=
 		rmq-clusterd --roles |broker none

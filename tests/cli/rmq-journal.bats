@@ -827,6 +827,19 @@ each_command_says() {
 	[ ! -e copy ]
 }
 
+@test "rmq-cluster recover: what may not go on alone is named, and nothing is changed" {
+	feed 'text one'
+	run -78 rmq-cluster recover --yes -d q
+	assert_output "rmq-journal: q: belongs to no cluster: there is nothing to recover"
+	rm -r q
+	rmq-journal init q
+	replica_feed q 60
+	run -1 rmq-cluster recover --yes -d q
+	assert_output "rmq-journal: q: its log does not have this node as a member: it was removed, or had not joined yet"
+	run -64 rmq-cluster recover --yes
+	run -78 rmq-cluster recover --yes -d nothing
+}
+
 @test "journal stat: of several nodes' directories, the one to keep is whole and has the newest record" {
 	local i
 	replica_feed q 60

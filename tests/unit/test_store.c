@@ -209,6 +209,37 @@ static void configuration_records_never_become_holes(void **state)
 	store_close(s);
 }
 
+static void a_new_cluster_has_no_configuration_of_the_old_one(void **state)
+{
+	(void)state;
+	struct record_header h;
+	struct slice payload;
+	struct store *s = create();
+	assert_int_equal(store_begin(s), RMQ_E_OK);
+	assert_int_equal(store_make_replica(s), RMQ_E_OK);
+	append(s, RECORD_CONFIG, 5, 1);
+	append(s, RECORD_EVENTS, 5, 1);
+	append(s, RECORD_CONFIG, 5, 1);
+	append(s, RECORD_END, 5, 1);
+	append(s, RECORD_CONFIG, 5, 1);
+	assert_int_equal(store_delete_configs(s), RMQ_E_OK);
+	assert_int_equal(store_delete_configs(s), RMQ_E_OK);
+	append(s, RECORD_CONFIG, 5, 1);
+	assert_int_equal(store_commit(s), RMQ_E_OK);
+	assert_int_equal(store_state(s)->records, 3);
+	assert_int_equal(store_state(s)->checkpoint, 4);
+	store_close(s);
+
+	struct store_reader *r = reader();
+	assert_int_equal(store_reader_config(r, 1, &h, &payload), RMQ_E_OK);
+	assert_int_equal(h.index, 6);
+	assert_int_equal(store_reader_checkpoint(r, 1, &h, &payload), RMQ_E_OK);
+	assert_int_equal(h.index, 4);
+	assert_int_equal(store_reader_next(r, 1, &h, &payload), RMQ_E_OK);
+	assert_int_equal(h.index, 2);
+	store_reader_close(r);
+}
+
 static void checkpoints_are_found_one_after_the_other(void **state)
 {
 	(void)state;
@@ -522,6 +553,7 @@ int main(void)
 	    TEST(state_outlives_its_records),
 	    TEST(holes_are_made_in_bounded_pieces_and_skipped),
 	    TEST(configuration_records_never_become_holes),
+	    TEST(a_new_cluster_has_no_configuration_of_the_old_one),
 	    TEST(checkpoints_are_found_one_after_the_other),
 	    TEST(term_boundaries_are_remembered),
 	    TEST(there_is_one_owner_also_without_lmdbs_lock_file),

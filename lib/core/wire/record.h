@@ -20,7 +20,7 @@
 	X(EVENTS,   1) /* events of the queue daemon */ \
 	X(PART,     2) /* a piece of a checkpoint */ \
 	X(END,      3) /* ends a checkpoint: its parts, and the records that died */ \
-	X(RESTORED, 4) /* u64 wall clock, ms: this directory was made from a backup then */ \
+	X(RESTORED, 4) /* u64 wall clock, ms: this directory was made from a backup then, or recovered */ \
 	X(NOOP,     5) /* nothing: a leader's first record, and before a removal */ \
 	X(CONFIG,   6) /* members of the cluster; never becomes a hole */
 /* clang-format on */

@@ -726,6 +726,43 @@ enum rmq_error store_delete(
 	return delete_range(s, first, end, limit, false, deleted);
 }
 
+/* The first CONFIG at *index or after it, by what is marked; LMDB's error code. */
+static int next_config(struct store *s, uint64_t *index)
+{
+	uint8_t key_bytes[STORE_KEY_SIZE];
+	MDB_val key = {STORE_KEY_SIZE, key_bytes};
+	MDB_val value;
+	MDB_cursor *cursor;
+	bool found = false;
+	store_env_key(key_bytes, *index);
+	int rc = mdb_cursor_open(s->txn, s->env.marks, &cursor);
+	if (rc)
+		return rc;
+	for (MDB_cursor_op op = MDB_SET_RANGE; !rc && !found; op = MDB_NEXT) {
+		rc = mdb_cursor_get(cursor, &key, &value, op);
+		if (!rc && (!store_env_index(&key, index) || value.mv_size != 1))
+			rc = MDB_CORRUPTED;
+		found = !rc && *(const uint8_t *)value.mv_data == RECORD_CONFIG;
+	}
+	mdb_cursor_close(cursor);
+	return rc;
+}
+
+enum rmq_error store_delete_configs(struct store *s)
+{
+	uint64_t index = 0;
+	int rc = s->env.has_marks ? next_config(s, &index) : MDB_NOTFOUND;
+	while (!rc) {
+		unsigned deleted;
+		enum rmq_error err =
+		    delete_range(s, &index, index + 1, UINT32_MAX, true, &deleted);
+		if (err)
+			return err;
+		rc = next_config(s, &index);
+	}
+	return rc == MDB_NOTFOUND ? RMQ_E_OK : fail(s, "data.mdb", rc);
+}
+
 /* ---- a node of a cluster ---- */
 
 enum rmq_error store_make_replica(struct store *s)

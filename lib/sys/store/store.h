@@ -232,6 +232,12 @@ enum rmq_error store_delete(struct store *s, uint64_t *first, uint64_t end, unsi
     unsigned *deleted) __attribute__((warn_unused_result));
 
 /*
+ * Deletes all records of kind CONFIG, for a log that no other disk has: the one of a new cluster
+ * (core/host/recovery.h).
+ */
+enum rmq_error store_delete_configs(struct store *s) __attribute__((warn_unused_result));
+
+/*
  * Makes ready to be a node's log: from now on, in every role, the directory has an index of
  * what is looked for after a truncation.  Has no effect if it was done before.
  */

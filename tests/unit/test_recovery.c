@@ -1,0 +1,145 @@
+/* What a lost majority leaves: who may go on alone, and as what. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "core/host/recovery.h"
+
+static const struct raft_id new_cluster = {{9}};
+static struct raft_config newest, committed;
+static struct recovery_log state_of;
+static struct recovery plan;
+static char why[TEXT_MAX + 1];
+
+static void add(struct raft_config *c, uint8_t n, uint8_t flags)
+{
+	struct raft_member *m = &c->members[c->count++];
+
+	*m = (struct raft_member){.key = {n}, .id = {{n}}, .flags = flags};
+	m->name[0] = 'n';
+	m->name[1] = (char)('0' + n);
+}
+
+/* n1 of three voters, of which it knows that all but the last record is committed. */
+static int setup(void **state)
+{
+	(void)state;
+	newest = (struct raft_config){.cluster = {{5}}};
+	for (uint8_t n = 1; n <= 3; n++)
+		add(&newest, n, RAFT_VOTER | RAFT_BROKER);
+	committed = newest;
+	state_of = (struct recovery_log){.id = {{1}},
+	    .replica = true,
+	    .covered = true,
+	    .term = 7,
+	    .last = 40,
+	    .commit = 39,
+	    .newest = &newest,
+	    .committed = &committed};
+	return 0;
+}
+
+static enum rmq_error recover(void)
+{
+	return recovery_plan(&state_of, new_cluster, (struct wall_time){1234}, &plan, why);
+}
+
+static void it_is_the_only_voter_of_a_new_cluster(void **state)
+{
+	(void)state;
+	assert_int_equal(recover(), RMQ_E_OK);
+	assert_true(raft_id_eq(plan.config.cluster, new_cluster));
+	assert_int_equal(plan.config.count, 1);
+	assert_memory_equal(
+	    &plan.config.members[0], &newest.members[0], sizeof(newest.members[0]));
+	assert_int_equal(plan.voters, 2);
+	assert_int_equal(plan.members, 2);
+	assert_false(plan.learner);
+}
+
+static void nothing_is_taken_back_and_time_was_lost(void **state)
+{
+	(void)state;
+	assert_int_equal(recover(), RMQ_E_OK);
+	assert_int_equal(plan.term, 8);
+	assert_int_equal(plan.restored_index, 41);
+	assert_int_equal(plan.config_index, 42);
+	assert_int_equal(load_u64(plan.restored), 1234);
+}
+
+static void a_learner_gets_a_vote(void **state)
+{
+	(void)state;
+	newest.members[0].flags = RAFT_BROKER;
+	assert_int_equal(recover(), RMQ_E_OK);
+	assert_true(plan.learner);
+	assert_int_equal(plan.config.members[0].flags, RAFT_VOTER | RAFT_BROKER);
+}
+
+static void a_log_that_lacks_checkpoints_is_refused(void **state)
+{
+	(void)state;
+	state_of.covered = false;
+	assert_int_equal(recover(), RMQ_E_BAD_DATA);
+	assert_non_null(strstr(why, "is not complete"));
+}
+
+static void a_node_that_was_removed_is_refused(void **state)
+{
+	(void)state;
+	/* Its removal may not be committed: then it is a member. */
+	newest.members[0] = newest.members[2];
+	newest.count = 2;
+	assert_int_equal(recover(), RMQ_E_OK);
+	assert_int_equal(plan.voters, 2);
+	committed = newest;
+	assert_int_equal(recover(), RMQ_E_REFUSED);
+	assert_non_null(strstr(why, "was removed"));
+}
+
+static void what_is_of_no_cluster_is_refused(void **state)
+{
+	(void)state;
+	state_of.newest = state_of.committed = NULL;
+	assert_int_equal(recover(), RMQ_E_CONFIG);
+	setup(state);
+	state_of.replica = false;
+	assert_int_equal(recover(), RMQ_E_CONFIG);
+}
+
+static void the_only_voter_needs_none(void **state)
+{
+	(void)state;
+	newest.members[1].flags = newest.members[2].flags = 0;
+	assert_int_equal(recover(), RMQ_E_NOTHING);
+	/* Nor does one that was recovered. */
+	setup(state);
+	assert_int_equal(recover(), RMQ_E_OK);
+	state_of.newest = state_of.committed = &plan.config;
+	struct recovery again;
+	assert_int_equal(
+	    recovery_plan(&state_of, new_cluster, (struct wall_time){1}, &again, why),
+	    RMQ_E_NOTHING);
+	/* It is another one that votes. */
+	newest.members[0].flags = newest.members[2].flags = 0;
+	state_of.newest = state_of.committed = &newest;
+	assert_int_equal(recover(), RMQ_E_OK);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup(name, setup)
+	const struct CMUnitTest tests[] = {
+	    TEST(it_is_the_only_voter_of_a_new_cluster),
+	    TEST(nothing_is_taken_back_and_time_was_lost),
+	    TEST(a_learner_gets_a_vote),
+	    TEST(a_log_that_lacks_checkpoints_is_refused),
+	    TEST(a_node_that_was_removed_is_refused),
+	    TEST(what_is_of_no_cluster_is_refused),
+	    TEST(the_only_voter_needs_none),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
