@@ -693,7 +693,7 @@ void node_close(struct cluster *c)
 /* The only voter needs no one's word: what is stored is committed. */
 enum rmq_error node_found(struct cluster *c)
 {
-	struct raft_config config = {.count = 1};
+	struct raft_config config = {.count = 1, .level = RAFT_LEVEL};
 	struct raft_member *m = &config.members[0];
 	struct chunk *made = NULL;
 

@@ -318,8 +318,9 @@ static enum rmq_error put_events(json_t *object, struct slice payload)
 static enum rmq_error put_config(json_t *object, struct slice payload)
 {
 	struct raft_config c;
-	if (raft_config_decode(payload, &c))
-		return RMQ_E_CORRUPT;
+	enum rmq_error err = raft_config_decode(payload, &c);
+	if (err)
+		return err == RMQ_E_VERSION ? err : RMQ_E_CORRUPT;
 	return json_object_update_new(object, config_json(&c)) == 0 ? RMQ_E_OK : RMQ_E_LIMIT;
 }
 

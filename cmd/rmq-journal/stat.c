@@ -53,8 +53,9 @@ static enum rmq_error read_cluster(struct store_reader *r, struct raft_id *clust
 	enum rmq_error err;
 	uint64_t next = 1;
 	while ((err = store_reader_config(r, next, &h, &payload)) == RMQ_E_OK) {
-		if (raft_config_decode(payload, &c))
-			return RMQ_E_CORRUPT;
+		enum rmq_error bad = raft_config_decode(payload, &c);
+		if (bad)
+			return bad == RMQ_E_VERSION ? bad : RMQ_E_CORRUPT;
 		next = h.index + 1;
 	}
 	*cluster = c.cluster;

@@ -1,6 +1,6 @@
 /*
  * Payloads of CONFIG records: one that decodes encodes to the same bytes, each of its members
- * is a member, and no two of them can be taken for each other.
+ * is a member, and no two of them can be taken for each other, nor for one that was removed.
  */
 #include "fuzz.h"
 
@@ -13,6 +13,7 @@ static void check_member(const struct raft_config *c, unsigned i)
 	assert(raft_config_find_name(c, m->name) == m);
 	assert(raft_config_find_key(c, m->key) == m);
 	assert(raft_config_find(c, m->id) == (raft_id_none(m->id) ? NULL : m));
+	assert(!raft_config_removed(c, m->id));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -28,6 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned i = 0; i < c.count; i++)
 		check_member(&c, i);
 	assert(raft_config_voters(&c) <= c.count);
+	for (unsigned i = 0; i < c.removed_count; i++)
+		assert(raft_config_removed(&c, c.removed[i].id) == &c.removed[i]);
 	struct writer w = writer_of(bytes, sizeof(bytes));
 	raft_config_encode(&w, &c);
 	assert(!w.full && slice_eq(slice_of(bytes, w.len), slice_of(data, size)));
@@ -53,5 +56,14 @@ void fuzz_seeds(fuzz_add *add)
 		m->flags = i % 2 ? RAFT_VOTER | RAFT_BROKER : 0;
 		memcpy(m->address, "host:7401", 10);
 		memcpy(m->gate, "host:7402", i % 2 ? 10 : 0);
+		if (i < RAFT_MEMBERS_MAX / 2)
+			continue;
+		m->leaving = (uint8_t)(i % 3);
+		memcpy(m->roles, "a,b", i % 2 ? 4 : 0);
+		c.level = RAFT_LEVEL;
+		c.generation = i;
+		c.latch = i % 2;
+		c.removed[c.removed_count++] = (struct raft_removed){
+		    .id = {{(uint8_t)(100 + i)}}, .how = (uint8_t)(i % 3), .name = "x"};
 	}
 }

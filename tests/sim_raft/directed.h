@@ -21,6 +21,7 @@
 	X(a_wiped_node_is_another_one) \
 	X(a_member_that_moves_stays_a_voter) \
 	X(who_was_only_admitted_counts_for_nothing) \
+	X(what_a_member_is_about_is_marked) \
 	X(a_leader_that_slept_commits_nothing_and_ends_no_barrier) \
 	X(a_node_that_forgot_elects_nobody) \
 	X(a_node_that_forgot_votes_again_for_leaders_after_the_next) \

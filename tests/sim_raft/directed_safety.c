@@ -321,6 +321,40 @@ void directed_who_was_only_admitted_counts_for_nothing(struct sim *s)
 	directed_elect(s, 1, N(0) | N(1));
 }
 
+/* Marks are changes like others, and what they say outlives the node that said it. */
+void directed_what_a_member_is_about_is_marked(struct sim *s)
+{
+	directed_begin(s, 3);
+	struct raft_event mark = {.type = RAFT_EVENT_MARK, .id = s->nodes[2].id};
+	must(node_step(s, &s->nodes[0], &mark) == RMQ_E_VERSION);
+	mark.mark = RAFT_MARK_LEVEL;
+	mark.value = RAFT_LEVEL_TAGS;
+	must(node_step(s, &s->nodes[0], &mark) == RMQ_E_OK);
+	mark.mark = RAFT_MARK_LEAVING;
+	must(node_step(s, &s->nodes[0], &mark) == RMQ_E_BUSY);
+	directed_flow(s, ALL);
+	must(node_step(s, &s->nodes[0], &mark) == RMQ_E_OK);
+	directed_flow(s, N(0) | N(1));
+	must(member(s, 1, "n2")->leaving == RAFT_LEAVES);
+	directed_lose(s, ALL, ALL);
+	directed_elect(s, 1, N(0) | N(1));
+	directed_flow(s, N(0) | N(1));
+	must(member(s, 1, "n2")->leaving == RAFT_LEAVES);
+
+	/* That is not lost when it moves; and it is not let in again. */
+	must(directed_change(s, 1, RAFT_EVENT_ADD_LEARNER, 2) == RMQ_E_OK);
+	must(member(s, 1, "n2")->leaving == RAFT_LEAVES);
+	struct raft_event down = {.type = RAFT_EVENT_REMOVE, .name = "n2", .how = RAFT_DOWNED};
+	must(node_step(s, &s->nodes[1], &down) == RMQ_E_OK);
+	directed_flow(s, N(0) | N(1));
+	const struct raft_removed *was =
+	    raft_config_removed(directed_status(s, 0).config, s->nodes[2].id);
+	must(was && was->how == RAFT_DOWNED && strcmp(was->name, "n2") == 0);
+	must(directed_change(s, 1, RAFT_EVENT_ADMIT, 2) == RMQ_E_OK);
+	directed_flow(s, N(0) | N(1));
+	must(directed_change(s, 1, RAFT_EVENT_ADD_LEARNER, 2) == RMQ_E_DENIED);
+}
+
 /* ---- barriers ---- */
 
 /* Its clock stood still as well, so that it does not know that it slept. */

@@ -1041,6 +1041,45 @@ static void events_are_read_for_ever(void **state)
 	}
 }
 
+/* The members of a cluster, as CONFIG had them first, and with tags. */
+static void configurations_are_read_for_ever(void **state)
+{
+	static const char *const hex[] = {
+	    "10070000000000000000000000000000000200026e31200100000000000000000000000000000000"
+	    "000000000000000000000000000000102a0000000000000000000000000000000303613a3103673a"
+	    "32026e32200200000000000000000000000000000000000000000000000000000000000000000000"
+	    "00",
+	    "10070000000000000000000000000000000200026e31200100000000000000000000000000000000"
+	    "000000000000000000000000000000102a0000000000000000000000000000000303613a3103673a"
+	    "32026e32200200000000000000000000000000000000000000000000000000000000000000000000"
+	    "00540001000800030000000000000003000800020000000000000005000100010700330000050000"
+	    "00000000000000000000000000000600000000000000000000000000000000000000000000000000"
+	    "000000000101780c00010001000103000300612c620000",
+	};
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		uint8_t bytes[GOLDEN_MAX], again[RAFT_CONFIG_SIZE_MAX];
+		struct slice golden = golden_bytes(hex[i], bytes);
+		struct writer w = writer_of(again, sizeof(again));
+		struct raft_config c;
+		assert_int_equal(raft_config_decode(golden, &c), RMQ_E_OK);
+		assert_int_equal(c.count, 2);
+		assert_int_equal(c.members[0].id.bytes[0], 42);
+		assert_string_equal(c.members[0].gate, "g:2");
+		assert_string_equal(c.members[1].name, "n2");
+		assert_int_equal(c.generation, i ? 3 : 0);
+		assert_int_equal(raft_config_level(&c), i ? 2 : 1);
+		assert_int_equal(c.latch, i);
+		assert_int_equal(c.members[0].leaving, i ? RAFT_LEAVES : RAFT_STAYS);
+		assert_string_equal(c.members[0].roles, i ? "a,b" : "");
+		assert_int_equal(c.removed_count, i);
+		assert_string_equal(c.removed[0].name, i ? "x" : "");
+		assert_int_equal(c.removed[0].how, i ? RAFT_DOWNED : RAFT_LEFT);
+		raft_config_encode(&w, &c);
+		assert_true(slice_eq(slice_of(again, w.len), golden));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1050,6 +1089,7 @@ int main(void)
 	    cmocka_unit_test(frames_to_a_gate_are_read_for_ever),
 	    cmocka_unit_test(what_a_gate_says_of_itself_is_read_for_ever),
 	    cmocka_unit_test(events_are_read_for_ever),
+	    cmocka_unit_test(configurations_are_read_for_ever),
 	    cmocka_unit_test(each_format_has_its_goldens),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

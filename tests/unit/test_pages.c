@@ -195,6 +195,16 @@ static void the_members_of_a_cluster_stand_in_rmq_journal_field_by_field(void **
 #define X(name, bit) assert_non_null(strstr(page, #bit ", it "));
 	RAFT_FLAGS(X)
 #undef X
+#define X(of, tag, name) \
+	if (!strstr(page, ".It Sy " #of " Ta " #tag " Ta Sy " #name " Ta ")) \
+		fail_msg("no tag " #name);
+	RAFT_CONFIG_TAGS(X)
+#undef X
+#define X(name, value, text) \
+	if (!strstr(page, #value ", " text)) \
+		fail_msg("no way to be removed: " text);
+	RAFT_HOWS(X)
+#undef X
 }
 
 static void each_frame_and_role_stands_in_rmq_control_with_its_number(void **state)

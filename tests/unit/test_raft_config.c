@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "core/base/tags.h"
 #include "core/raft/raft_config.h"
 
 static struct raft_member member(unsigned n, bool joined)
@@ -30,6 +31,25 @@ static struct raft_config three(void)
 	    .members = {member(1, true), member(2, true), member(3, false)}};
 }
 
+/* With all that may be said in tags. */
+static struct raft_config tagged(void)
+{
+	struct raft_config c = three();
+	c.generation = 3;
+	c.level = RAFT_LEVEL;
+	c.latch = true;
+	c.members[0].leaving = RAFT_EXITS;
+	strcpy(c.members[1].roles, "backup,front");
+	for (unsigned i = 0; i < 2; i++) {
+		struct raft_removed *was = &c.removed[c.removed_count++];
+		was->id.bytes[3] = (uint8_t)(40 + i);
+		was->key[5] = 9;
+		was->how = (uint8_t)(RAFT_DOWNED * i);
+		strcpy(was->name, "gone");
+	}
+	return c;
+}
+
 static uint8_t bytes[RAFT_CONFIG_SIZE_MAX];
 
 static struct slice encoded(const struct raft_config *c)
@@ -46,6 +66,12 @@ static void what_is_encoded_is_decoded(void **state)
 	struct raft_config c = three(), d = {0};
 	assert_int_equal(raft_config_decode(encoded(&c), &d), RMQ_E_OK);
 	assert_memory_equal(&c, &d, sizeof(c));
+	c = tagged();
+	assert_int_equal(raft_config_decode(encoded(&c), &d), RMQ_E_OK);
+	assert_memory_equal(&c, &d, sizeof(c));
+	assert_true(raft_config_eq(&c, &d));
+	d.removed[1].how = RAFT_REPLACED;
+	assert_false(raft_config_eq(&c, &d));
 }
 
 static void the_largest_configuration_fits(void **state)
@@ -58,6 +84,19 @@ static void the_largest_configuration_fits(void **state)
 		memset(m->name, 'a' + (int)i, RAFT_NAME_MAX);
 		memset(m->address, 'a', RAFT_ADDRESS_MAX);
 		memset(m->gate, 'g', RAFT_ADDRESS_MAX);
+		m->leaving = RAFT_LEAVES;
+		for (unsigned r = 0; r < (RAFT_ROLES_MAX + 1) / (RAFT_ROLE_MAX + 1); r++) {
+			memset(m->roles + r * (RAFT_ROLE_MAX + 1), 'a' + (int)r, RAFT_ROLE_MAX);
+			if (r > 0)
+				m->roles[r * (RAFT_ROLE_MAX + 1) - 1] = ',';
+		}
+	}
+	c.generation = c.level = RAFT_LEVEL;
+	c.latch = true;
+	for (unsigned i = 0; i < RAFT_REMOVED_MAX; i++) {
+		struct raft_removed *was = &c.removed[c.removed_count++];
+		was->id.bytes[9] = (uint8_t)(i + 1);
+		memset(was->name, 'r', RAFT_NAME_MAX);
 	}
 	struct slice s = encoded(&c);
 	assert_int_equal(s.len, RAFT_CONFIG_SIZE_MAX);
@@ -77,11 +116,130 @@ static void one_that_is_cut_or_goes_on_is_refused(void **state)
 {
 	(void)state;
 	struct raft_config c = three(), d;
+	size_t plain = encoded(&c).len;
+	c = tagged();
 	struct slice whole = encoded(&c);
+	/* Without its tags it is whole as well, and an old one. */
 	for (size_t len = 0; len < whole.len; len++)
-		assert_int_equal(raft_config_decode(slice_of(bytes, len), &d), RMQ_E_BAD_DATA);
+		assert_int_equal(raft_config_decode(slice_of(bytes, len), &d),
+		    len == plain ? RMQ_E_OK : RMQ_E_BAD_DATA);
 	assert_int_equal(
 	    raft_config_decode(slice_of(bytes, whole.len + 1), &d), RMQ_E_BAD_DATA);
+	memset(bytes + plain, 0, 8);
+	assert_int_equal(raft_config_decode(slice_of(bytes, plain + 8), &d), RMQ_E_BAD_DATA);
+}
+
+/* No node may pass over a tag: what it writes would be another configuration. */
+static void a_tag_or_level_that_is_unknown_is_refused(void **state)
+{
+	(void)state;
+	struct raft_config c = three(), d;
+	size_t plain = encoded(&c).len;
+	uint8_t field[] = {1};
+	struct writer w = writer_of(bytes + plain, sizeof(bytes) - plain);
+	put_u16(&w, 5);
+	tags_put(&w, 255, slice_of(field, 1));
+	for (unsigned i = 0; i < c.count; i++)
+		put_u16(&w, 0);
+	assert_int_equal(raft_config_decode(slice_of(bytes, plain + w.len), &d), RMQ_E_VERSION);
+	c.level = RAFT_LEVEL + 1;
+	assert_int_equal(raft_config_decode(encoded(&c), &d), RMQ_E_VERSION);
+}
+
+static void tags_that_say_nothing_sensible_are_refused(void **state)
+{
+	(void)state;
+	static const char *const roles[] = {
+	    ",", "a,", ",a", "a,,b", "b,a", "a,a", "a b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+	struct raft_config c;
+	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
+		c = tagged();
+		strcpy(c.members[0].roles, roles[i]);
+		assert_false(raft_roles_valid(roles[i]));
+		refused(&c);
+	}
+	c = tagged();
+	c.level = 1;
+	refused(&c);
+	c = tagged();
+	c.members[0].leaving = RAFT_EXITS + 1;
+	refused(&c);
+	c = tagged();
+	c.members[2].leaving = RAFT_LEAVES;
+	refused(&c);
+	c = tagged();
+	strcpy(c.members[2].roles, "a");
+	refused(&c);
+	c = tagged();
+	c.removed[1].id = c.removed[0].id;
+	refused(&c);
+	c = tagged();
+	c.removed[1].id = c.members[0].id;
+	refused(&c);
+	c = tagged();
+	c.removed[0].how = RAFT_REPLACED + 1;
+	refused(&c);
+	c = tagged();
+	c.removed[0].name[0] = '\0';
+	refused(&c);
+}
+
+static void marks_change_what_they_name(void **state)
+{
+	(void)state;
+	struct raft_config c = three();
+	const struct raft_id one = c.members[0].id, other = c.members[1].id;
+	assert_int_equal(raft_config_mark(&c, RAFT_MARK_LEAVING, one, NULL, 0), RMQ_E_VERSION);
+	assert_int_equal(
+	    raft_config_mark(&c, RAFT_MARK_LEVEL, one, NULL, RAFT_LEVEL + 1), RMQ_E_BAD_DATA);
+	assert_int_equal(raft_config_mark(&c, RAFT_MARK_LEVEL, one, NULL, 2), RMQ_E_OK);
+	assert_int_equal(raft_config_mark(&c, RAFT_MARK_LEVEL, one, NULL, 1), RMQ_E_OK);
+	assert_int_equal(c.level, 2);
+	assert_int_equal(raft_config_mark(&c, RAFT_MARK_EXITING, one, NULL, 0), RMQ_E_NOTHING);
+	assert_int_equal(raft_config_mark(&c, RAFT_MARK_LEAVING, one, NULL, 0), RMQ_E_OK);
+	assert_int_equal(c.members[0].leaving, RAFT_LEAVES);
+	assert_int_equal(raft_config_mark(&c, RAFT_MARK_LEAVING, other, NULL, 0), RMQ_E_LIMIT);
+	assert_int_equal(raft_config_mark(&c, RAFT_MARK_EXITING, one, NULL, 0), RMQ_E_OK);
+	assert_int_equal(raft_config_mark(&c, RAFT_MARK_LEAVING, one, NULL, 0), RMQ_E_OK);
+	assert_int_equal(c.members[0].leaving, RAFT_EXITS);
+	assert_int_equal(raft_config_mark(&c, RAFT_MARK_ROLES, one, "a,b", 0), RMQ_E_OK);
+	assert_int_equal(raft_config_mark(&c, RAFT_MARK_ROLES, one, "b,a", 0), RMQ_E_BAD_DATA);
+	assert_string_equal(c.members[0].roles, "a,b");
+	assert_int_equal(raft_config_mark(&c, RAFT_MARK_LATCH, one, NULL, 0), RMQ_E_OK);
+	assert_true(c.latch);
+	assert_int_equal(
+	    raft_config_mark(&c, RAFT_MARK_LEAVING, (struct raft_id){{9}}, NULL, 0),
+	    RMQ_E_NOTHING);
+}
+
+static void the_last_that_were_removed_are_known(void **state)
+{
+	(void)state;
+	struct raft_config c = three(), d;
+	raft_config_remove(&c, &c.members[0], RAFT_DOWNED);
+	assert_int_equal(c.removed_count, 0);
+	c = three();
+	c.level = RAFT_LEVEL_TAGS;
+	/* Who had not joined was none. */
+	raft_config_remove(&c, &c.members[2], RAFT_DOWNED);
+	assert_int_equal(c.removed_count, 0);
+	struct raft_member m = c.members[0];
+	for (unsigned i = 0; i <= RAFT_REMOVED_MAX; i++) {
+		c.members[0].id.bytes[7] = (uint8_t)(i + 1);
+		raft_config_remove(&c, &c.members[0], RAFT_DOWNED);
+		c.members[c.count++] = c.members[0];
+		c.members[0] = m;
+	}
+	assert_int_equal(c.removed_count, RAFT_REMOVED_MAX);
+	m.id.bytes[7] = 1;
+	assert_null(raft_config_removed(&c, m.id));
+	m.id.bytes[7] = RAFT_REMOVED_MAX + 1;
+	const struct raft_removed *was = raft_config_removed(&c, m.id);
+	assert_ptr_equal(was, &c.removed[RAFT_REMOVED_MAX - 1]);
+	assert_ptr_equal(raft_config_removed_key(&c, m.key), was);
+	assert_string_equal(was->name, m.name);
+	assert_string_equal(raft_how_text(was->how), "downed");
+	assert_int_equal(raft_config_decode(encoded(&c), &d), RMQ_E_OK);
 }
 
 static void without_a_cluster_it_is_refused(void **state)
@@ -169,6 +327,10 @@ int main(void)
 	    cmocka_unit_test(who_was_only_admitted_is_no_voter),
 	    cmocka_unit_test(several_may_have_been_admitted),
 	    cmocka_unit_test(members_are_found),
+	    cmocka_unit_test(a_tag_or_level_that_is_unknown_is_refused),
+	    cmocka_unit_test(tags_that_say_nothing_sensible_are_refused),
+	    cmocka_unit_test(marks_change_what_they_name),
+	    cmocka_unit_test(the_last_that_were_removed_are_known),
 	};
 	return cmocka_run_group_tests_name("raft_config", tests, NULL, NULL);
 }

@@ -210,6 +210,9 @@ struct space_limits {
 #define RAFT_MEMBERS_MAX   9	      /* voters, learners, and who was admitted */
 #define RAFT_NAME_MAX	   63	      /* a node's name */
 #define RAFT_ADDRESS_MAX   255	      /* HOST:PORT of a node */
+#define RAFT_ROLE_MAX	   31	      /* the name of a role */
+#define RAFT_ROLES_MAX	   255	      /* a member's, with commas */
+#define RAFT_REMOVED_MAX   16	      /* removed members that are known */
 #define RAFT_RUNS_MAX	   256	      /* records and ranges of holes in one message */
 #define RAFT_MESSAGE_BYTES (1u << 20) /* of records in one message */
 #define RAFT_WINDOW_BYTES  (4u << 20) /* sent to one peer and not acknowledged */

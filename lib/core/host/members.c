@@ -7,18 +7,12 @@
 
 /* ---- which are linked ---- */
 
-static bool same(const struct raft_config *a, const struct raft_config *b)
-{
-	return a->count == b->count && raft_id_eq(a->cluster, b->cluster) &&
-	       memcmp(a->members, b->members, a->count * sizeof(a->members[0])) == 0;
-}
-
 static bool note(struct members_view *v, uint64_t index, const struct raft_config *config)
 {
 	if (v->index == index && !config)
 		return false;
 	/* Where one was truncated, there may be another one now. */
-	bool news = v->index != index || !same(&v->config, config);
+	bool news = v->index != index || !raft_config_eq(&v->config, config);
 	v->index = index;
 	if (news && config)
 		v->config = *config;

@@ -177,6 +177,7 @@ enum raft_role { RAFT_FOLLOWER, RAFT_PRECANDIDATE, RAFT_CANDIDATE, RAFT_LEADER }
  *	RMQ_E_LIMIT	too many members, the last voter, or too much in one event
  *	RMQ_E_EXISTS	ADMIT, ADD_LEARNER: name, key or incarnation is another's, or the
  *			member has another incarnation; PROMOTE: is a voter already
+ *	RMQ_E_DENIED	ADD_LEARNER: this incarnation was removed
  *	RMQ_E_NOTHING	is no member (ADD_LEARNER: was not admitted)
  *	RMQ_E_BAD_DATA	ADMIT, ADD_LEARNER: not raft_member_valid(), or no incarnation
  *	RMQ_E_PROTOCOL	a message that no correct peer sends, or a HOLE that is too early
@@ -202,7 +203,8 @@ enum raft_event_type {
 				   flags (not VOTER), addresses.  For the same id again: its
 				   flags and addresses change, a voter stays one */
 	RAFT_EVENT_PROMOTE,	/* id: a learner that has caught up, else RMQ_E_BUSY */
-	RAFT_EVENT_REMOVE,	/* id; if none: name */
+	RAFT_EVENT_REMOVE,	/* id; if none: name.  how */
+	RAFT_EVENT_MARK,	/* mark, id, name: the text, value: see raft_config_mark() */
 	RAFT_EVENT_TRANSFER,	/* id: of a voter */
 	RAFT_EVENT_RESET,	/* id: the connection with this peer was lost; to a leader, that
 				   for records */
@@ -236,6 +238,9 @@ struct raft_event {
 	const struct raft_message *message;
 	const struct raft_member *member;
 	const char *name;
+	enum raft_how how;
+	enum raft_mark mark;
+	uint64_t value;
 	const struct raft_run *runs;
 	unsigned run_count;
 	const struct hole_range *ranges;

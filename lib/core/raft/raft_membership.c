@@ -159,12 +159,18 @@ static enum rmq_error join(struct raft_config *c, const struct raft_member *m)
 		return error;
 	if (!is)
 		return RMQ_E_NOTHING;
+	/* Others count on it that it does nothing any more. */
+	if (raft_config_removed(c, m->id))
+		return RMQ_E_DENIED;
 	const struct raft_member *same = raft_config_find(c, m->id);
 	if (same ? same != is : !raft_id_none(is->id))
 		return RMQ_E_EXISTS;
 	uint8_t voter = is->flags & RAFT_VOTER;
+	struct raft_member was = *is;
 	*is = *m;
 	is->flags = (uint8_t)((m->flags & ~RAFT_VOTER) | voter);
+	is->leaving = was.leaving;
+	memcpy(is->roles, was.roles, sizeof(is->roles));
 	return RMQ_E_OK;
 }
 
@@ -193,8 +199,7 @@ static enum rmq_error drop(struct raft_config *c, const struct raft_event *e)
 		return RMQ_E_NOTHING;
 	if ((is->flags & RAFT_VOTER) && raft_config_voters(c) == 1)
 		return RMQ_E_LIMIT;
-	c->members[is - c->members] = c->members[c->count - 1];
-	c->count--;
+	raft_config_remove(c, is, e->how);
 	return RMQ_E_OK;
 }
 
@@ -207,6 +212,8 @@ static enum rmq_error change(struct raft *r, struct raft_config *c, const struct
 		return join(c, e->member);
 	case RAFT_EVENT_PROMOTE:
 		return promote(r, c, e->id);
+	case RAFT_EVENT_MARK:
+		return raft_config_mark(c, e->mark, e->id, e->name, e->value);
 	default:
 		return drop(c, e);
 	}
@@ -219,17 +226,13 @@ enum rmq_error raft_membership_event(struct raft *r, const struct raft_event *e)
 	if (raft_membership_index(r) > r->commit && !RMQ_VARIANT(TWO_CONFIGS))
 		return RMQ_E_BUSY;
 	struct raft_config new = *raft_membership_now(r);
-	uint8_t before[RAFT_CONFIG_SIZE_MAX], after[RAFT_CONFIG_SIZE_MAX];
-	struct writer was = writer_of(before, sizeof(before));
-	struct writer is = writer_of(after, sizeof(after));
-	raft_config_encode(&was, &new);
 	enum rmq_error error = change(r, &new, e);
-	if (error)
+	if (error || raft_config_eq(&new, raft_membership_now(r)))
 		return error;
+	uint8_t bytes[RAFT_CONFIG_SIZE_MAX];
+	struct writer is = writer_of(bytes, sizeof(bytes));
 	raft_config_encode(&is, &new);
 	assert(!is.full);
-	if (slice_eq(slice_of(before, was.len), slice_of(after, is.len)))
-		return RMQ_E_OK;
 	raft_append(r, &(struct raft_run){.term = r->term,
 			   .count = 1,
 			   .bytes = (uint32_t)is.len,

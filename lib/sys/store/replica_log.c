@@ -39,9 +39,10 @@ static enum rmq_error decode_config(
 	struct raft_config *c = malloc(sizeof(*c));
 	if (!c)
 		return RMQ_E_LIMIT;
-	if (raft_config_decode(payload, c)) {
+	enum rmq_error err = raft_config_decode(payload, c);
+	if (err) {
 		free(c);
-		return RMQ_E_CORRUPT;
+		return err == RMQ_E_VERSION ? err : RMQ_E_CORRUPT;
 	}
 	*run = (struct raft_run){.first = h->index,
 	    .term = h->term,
