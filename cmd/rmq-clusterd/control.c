@@ -89,13 +89,6 @@ static enum control_role role_of(const struct cluster_status *s)
 	return s->role == RAFT_FOLLOWER ? CONTROL_ROLE_FOLLOWER : CONTROL_ROLE_CANDIDATE;
 }
 
-static enum control_member_state state_of(const struct raft_member *m)
-{
-	if (raft_id_none(m->id))
-		return CONTROL_MEMBER_ADMITTED;
-	return m->flags & RAFT_VOTER ? CONTROL_MEMBER_UP : CONTROL_MEMBER_JOINING;
-}
-
 static void view_member(const struct cluster *c, const struct cluster_status *s,
     const struct raft_member *m, struct control_view_member *v)
 {
@@ -110,7 +103,7 @@ static void view_member(const struct cluster *c, const struct cluster_status *s,
 	if (!raft_id_none(m->id))
 		cluster_peer(c, m->id, &peer);
 	v->match = peer.match;
-	v->state = state_of(m);
+	v->state = control_member_state_of(m);
 	v->flags |= CONTROL_MEMBER_GATE(peer.gate);
 	if (peer.reachable)
 		v->flags |= CONTROL_MEMBER_REACHABLE;

@@ -64,6 +64,16 @@ const char *control_member_state_text(uint64_t state)
 	return "unknown";
 }
 
+enum control_member_state control_member_state_of(const struct raft_member *m)
+{
+	if (raft_id_none(m->id))
+		return CONTROL_MEMBER_ADMITTED;
+	if (m->leaving)
+		return m->leaving == RAFT_LEAVES ? CONTROL_MEMBER_LEAVING
+						 : CONTROL_MEMBER_EXITING;
+	return m->flags & RAFT_VOTER ? CONTROL_MEMBER_UP : CONTROL_MEMBER_JOINING;
+}
+
 const char *control_gate_text(enum control_its_gate gate)
 {
 	static const char *const texts[] = {

@@ -60,6 +60,7 @@ const char *control_role_text(enum control_role role);
 
 /* "up"; "unknown" for one not in the table. */
 const char *control_member_state_text(uint64_t state);
+enum control_member_state control_member_state_of(const struct raft_member *m);
 
 /* "runs". */
 const char *control_gate_text(enum control_its_gate gate);

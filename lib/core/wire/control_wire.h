@@ -121,7 +121,9 @@ enum control_member_flag {
 #define CONTROL_MEMBER_STATES(X) \
 	X(ADMITTED, 0, "admitted") /* has not joined yet */ \
 	X(JOINING,  1, "joining")  /* catches up; no voter yet */ \
-	X(UP,       2, "up")
+	X(UP,       2, "up") \
+	X(LEAVING,  3, "leaving")  /* is told to: hands over and drains */ \
+	X(EXITING,  4, "exiting")  /* has done so, and is to be removed */
 
 enum control_member_state {
 #define X(NAME, value, text) CONTROL_MEMBER_##NAME = value,
