@@ -6,7 +6,7 @@
 
 #include "state.h"
 
-static void wake(struct cluster *c, uint64_t ms);
+static void wake(struct cluster *c);
 
 static void end_ask(struct join_ask *a)
 {
@@ -21,9 +21,24 @@ static void hang_up(struct join *j)
 		end_ask(&j->asks[i]);
 }
 
+/* The round goes on without it. */
+static void end_place(struct cluster *c, unsigned place)
+{
+	joining_ended(&c->join.joining, place, cluster_now(c));
+	wake(c);
+}
+
+static void end_seed(struct join_ask *a)
+{
+	end_ask(a);
+	end_place(a->cluster, a->at);
+}
+
 void join_cancel(struct cluster *c)
 {
 	hang_up(&c->join);
+	if (c->runner)
+		runner_forget(c->runner, &c->join);
 	uv_timer_stop(&c->join.timer);
 	c->join.asking = c->join.lost = false;
 	cluster_changed(c);
@@ -60,7 +75,10 @@ static const struct config_seed *asked(const struct join_ask *a)
 	return &a->cluster->join.seeds.seeds[a->at];
 }
 
-/* It has not answered: as the settings name it, and what to look at. */
+/*
+ * It has not answered: as the settings name it, and what to look at.  What one of them has answered
+ * in this round says more.
+ */
 static void not_reached(struct join_ask *a, enum rmq_error err, const char *why)
 {
 	const struct config_seed *seed = asked(a);
@@ -73,8 +91,9 @@ static void not_reached(struct join_ask *a, enum rmq_error err, const char *why)
 	    err == RMQ_E_DENIED
 		? "compare its key with known-nodes here, and admit this node there"
 		: "look at this address, and whether rmq-clusterd runs there");
-	remember(a->cluster, who, text, false);
-	end_ask(a);
+	if (!a->cluster->join.answered)
+		remember(a->cluster, who, text, false);
+	end_seed(a);
 }
 
 static void put_join(struct cluster *c, struct writer *w)
@@ -132,18 +151,16 @@ static void joined(struct join_ask *a, struct slice payload)
 	if (!node_joined_decode(payload, &m) || raft_config_decode(m.config, &config) ||
 	    !raft_config_find(&config, c->id)) {
 		remember(c, asked(a)->name, "its answer is not a membership", false);
-		end_ask(a);
+		end_seed(a);
 		return;
 	}
-	if (joining_let_in(&c->join.joining, c->join.seeds.count, cluster_now(c)) &&
-	    !c->join.lost)
+	if (joining_let_in(&c->join.joining, cluster_now(c)) && !c->join.lost)
 		log_notice("let in by %s", asked(a)->name);
 	c->join.refused[0] = c->join.why[0] = '\0';
 	c->join.final = false;
 	peers_hint(c, m.config_index, &config);
 	hang_up(&c->join);
-	/* The leader calls; if it does not, the next one is asked. */
-	wake(c, JOINING_TRY_MS);
+	wake(c);
 }
 
 static void on_frame(void *arg, struct link_conn *conn, const struct frame *f)
@@ -160,9 +177,10 @@ static void on_frame(void *arg, struct link_conn *conn, const struct frame *f)
 	if (f->type == NODE_TYPE_REFUSED && node_refused_decode(f->payload, &m)) {
 		memcpy(text, m.text.data, m.text.len);
 		text[m.text.len] = '\0';
+		a->cluster->join.answered = true;
 		remember(a->cluster, asked(a)->name, text, m.code == RMQ_E_EXISTS);
 	}
-	end_ask(a);
+	end_seed(a);
 }
 
 static void on_down(void *arg, struct link_conn *conn, enum rmq_error err, const char *why)
@@ -191,17 +209,12 @@ struct link_dialer *join_dial(
 	return dialer;
 }
 
-/* Nobody, if the next one may still answer. */
-static void ask_next(struct cluster *c)
+static void ask(struct cluster *c, unsigned at)
 {
-	struct join *j = &c->join;
-	unsigned at = j->next++ % j->seeds.count;
-	struct join_ask *a = &j->asks[at];
+	struct join_ask *a = &c->join.asks[at];
 
-	if (a->dialer && cluster_now(c) < a->until_ms)
-		return;
-	end_ask(a);
-	*a = (struct join_ask){c, at, NULL, cluster_now(c) + JOINING_TRY_MS};
+	*a = (struct join_ask){c, at, NULL};
+	joining_ask(&c->join.joining, at, cluster_now(c));
 	a->dialer = join_dial(c, asked(a),
 	    (struct link_dialer_options){
 		.events = {.up = on_up, .frame = on_frame, .down = on_down},
@@ -210,7 +223,108 @@ static void ask_next(struct cluster *c)
 	    });
 }
 
-/* ---- in turn ---- */
+/* ---- the command that tells seeds ---- */
+
+static void note_command(struct cluster *c, const char *why)
+{
+	if (c->join.seeds.count == 0)
+		remember(c, "seed-command", why, false);
+	else if (log_rate_allows(&c->join.command_said, cluster_now(c)))
+		log_notice("seed-command: %s", why);
+}
+
+static bool has_seed(const struct config_seeds *seeds, const char *name)
+{
+	for (unsigned i = 0; i < seeds->count; i++)
+		if (strcmp(seeds->seeds[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* A seed that it told, if it is news, another node than this one, and its key is known. */
+static void told_seed(struct cluster *c, const struct config_seed *seed)
+{
+	struct join *j = &c->join;
+	char text[TEXT_MAX + 1] = "";
+
+	if (strcmp(seed->name, c->config.name) == 0 || has_seed(&j->seeds, seed->name))
+		return;
+	if (!known_nodes_by_name(&j->known, seed->name))
+		snprintf(text, sizeof(text), "known-nodes: the key of the seed %s is missing",
+		    seed->name);
+	else if (j->seeds.count == CONFIG_SEEDS_MAX)
+		snprintf(text, sizeof(text), "more than %d seeds", CONFIG_SEEDS_MAX);
+	if (text[0]) {
+		note_command(c, text);
+		return;
+	}
+	j->seeds.seeds[j->seeds.count] = *seed;
+	ask(c, j->seeds.count++);
+}
+
+static void told_line(struct cluster *c, const char *line)
+{
+	char text[TEXT_MAX + 1];
+	struct config_seed seed;
+	const char *why;
+
+	if (config_seed_parse(&seed, line, &why)) {
+		told_seed(c, &seed);
+		return;
+	}
+	snprintf(text, sizeof(text), "'%.100s': %s", line, why);
+	note_command(c, text);
+}
+
+/* Words, and what follows a # is for people. */
+static void told(struct cluster *c, struct slice output)
+{
+	char line[TEXT_MAX + 1];
+	size_t len = 0;
+	bool comment = false;
+
+	for (size_t i = 0; i <= output.len; i++) {
+		char ch = i < output.len ? (char)output.data[i] : '\n';
+		comment = ch != '\n' && (comment || ch == '#');
+		if (!comment && ch > ' ') {
+			if (len < sizeof(line) - 1)
+				line[len++] = ch;
+			continue;
+		}
+		line[len] = '\0';
+		if (len > 0)
+			told_line(c, line);
+		len = 0;
+	}
+}
+
+static void on_command(void *arg, const struct runner_result *result)
+{
+	struct cluster *c = ((struct join *)arg)->cluster;
+	char text[RUNNER_TEXT_SIZE];
+
+	if (!c->join.asking || !c->join.joining.asked[JOINING_COMMAND])
+		return;
+	/* Half of an answer is none. */
+	if (result->outcome == RUNNER_ENDED && result->status == 0)
+		told(c, result->output);
+	else
+		note_command(c, runner_text(text, result));
+	end_place(c, JOINING_COMMAND);
+}
+
+static void run_command(struct cluster *c)
+{
+	const char *const argv[] = {"/bin/sh", "-c", c->config.seed_command, NULL};
+
+	joining_ask(&c->join.joining, JOINING_COMMAND, cluster_now(c));
+	runner_forget(c->runner, &c->join);
+	runner_run(c->runner,
+	    &(struct runner_job){.argv = argv, .limit_ms = (uint32_t)c->config.seed_timeout},
+	    on_command, &c->join);
+}
+
+/* ---- rounds ---- */
 
 static void give_up(struct cluster *c)
 {
@@ -225,32 +339,61 @@ static void give_up(struct cluster *c)
 	cluster_die(c, error_exit(RMQ_E_NO_DAEMON));
 }
 
+/* What the command told in the round before is told anew, or is no more. */
+static void ask_all(struct cluster *c)
+{
+	struct join *j = &c->join;
+
+	hang_up(j);
+	j->answered = false;
+	j->seeds = j->set;
+	for (unsigned i = 0; i < j->seeds.count; i++)
+		ask(c, i);
+	if (c->runner && j->commanded)
+		run_command(c);
+}
+
+static void hang_up_late(struct cluster *c)
+{
+	for (unsigned i = 0; i < c->join.seeds.count; i++) {
+		struct join_ask *a = &c->join.asks[i];
+		if (joining_late(&c->join.joining, i, cluster_now(c)) && a->dialer)
+			not_reached(a, RMQ_E_TIMEOUT, "no answer within seed-timeout");
+	}
+	if (joining_late(&c->join.joining, JOINING_COMMAND, cluster_now(c)))
+		note_command(c, "it did not end within seed-timeout");
+}
+
 static void on_timer(uv_timer_t *timer)
 {
 	struct cluster *c = timer->data;
+	bool led = !raft_id_none(c->status.leader);
 
 	if (!c->join.asking)
 		return;
-	if (joining_is_over(&c->join.joining, cluster_now(c))) {
+	hang_up_late(c);
+	switch (joining_turn(&c->join.joining, led, cluster_now(c))) {
+	case JOINING_GIVES_UP:
 		give_up(c);
 		return;
-	}
-	if (joining_asks(&c->join.joining, !raft_id_none(c->status.leader), cluster_now(c))) {
-		ask_next(c);
-		wake(c, JOIN_PAUSE_MS);
-	} else {
+	case JOINING_ROUND:
+		ask_all(c);
+		break;
+	case JOINING_LED:
 		hang_up(&c->join);
-		wake(c, JOINING_TRY_MS);
+		break;
+	case JOINING_WAITS:
+		break;
 	}
+	wake(c);
 }
 
-/* After that time, or when it is too late. */
-static void wake(struct cluster *c, uint64_t ms)
+static void wake(struct cluster *c)
 {
-	uint64_t now = cluster_now(c), until = c->join.joining.until_ms;
-	uint64_t left = until > now ? until - now : 0;
+	uint64_t now = cluster_now(c), due = joining_due(&c->join.joining);
 
-	uv_timer_start(&c->join.timer, on_timer, ms < left ? ms : left, 0);
+	if (c->join.asking)
+		uv_timer_start(&c->join.timer, on_timer, due > now ? due - now : 0, 0);
 }
 
 /* Also not one that may not be one: it would lose what it holds. */
@@ -276,20 +419,22 @@ static enum rmq_error check_keys(
 	return RMQ_E_OK;
 }
 
-static void begin(struct cluster *c, const struct config_seeds *seeds, bool by_command)
+/* The first round begins in the next turn. */
+static void begin(struct cluster *c, const struct config_seeds *seeds, uint64_t timeout_ms)
 {
 	struct join *j = &c->join;
+	const struct joining_settings settings = {
+	    timeout_ms, c->config.seed_timeout, c->config.retry_join};
 
 	hang_up(j);
-	j->seeds = *seeds;
+	j->set = j->seeds = *seeds;
+	j->commanded = true;
 	j->asking = true;
-	j->by_command = by_command;
-	joining_begin(&j->joining, c->config.join_timeout, cluster_now(c));
-	j->next = 0;
-	j->final = false;
+	j->by_command = false;
+	joining_begin(&j->joining, &settings, cluster_now(c));
+	j->final = j->answered = false;
 	j->refused[0] = j->why[0] = '\0';
-	ask_next(c);
-	wake(c, JOIN_PAUSE_MS);
+	wake(c);
 	cluster_changed(c);
 }
 
@@ -298,24 +443,11 @@ static void begin(struct cluster *c, const struct config_seeds *seeds, bool by_c
 static void lost(struct cluster *c, const char *address)
 {
 	c->join.lost = true;
-	joining_begin(&c->join.joining, UINT64_MAX, cluster_now(c));
 	for (unsigned i = 0; address[0] && i < c->peers.count; i++) {
 		struct peer *p = c->peers.list[i];
-		if (strcmp(p->member.name, c->join.seeds.seeds[0].name) == 0)
+		if (strcmp(p->member.name, c->join.set.seeds[0].name) == 0)
 			peers_place(p, MEMBER_SEED, strchr(address, '@') + 1);
 	}
-}
-
-static enum rmq_error parse_seed(const char *text, struct config_seed *seed, struct reason *why)
-{
-	const char *at = strchr(text, '@'), *what = "must be NAME@HOST:PORT";
-
-	if (!at || at == text || at - text > RAFT_NAME_MAX)
-		return reason_set(why, RMQ_E_USAGE, "%s: %s", text, what);
-	memcpy(seed->name, text, (size_t)(at - text));
-	seed->name[at - text] = '\0';
-	enum rmq_error err = socket_host_parse(&seed->address, at + 1, &what);
-	return err ? reason_set(why, err, "%s: %s", text, what) : RMQ_E_OK;
 }
 
 static enum rmq_error is_with(const struct cluster *c, const char *name, struct reason *why)
@@ -328,15 +460,22 @@ static enum rmq_error is_with(const struct cluster *c, const char *name, struct 
 	    why, RMQ_E_EXISTS, "this node is a member of a cluster without %s", name);
 }
 
+static bool any_seeds(const struct cluster *c)
+{
+	return c->config.seeds.count > 0 || c->config.seed_command[0];
+}
+
 enum rmq_error join_begin(struct cluster *c, const char *address, struct reason *why)
 {
 	struct join *j = &c->join;
 	struct config_seeds seeds = c->config.seeds;
 	enum rmq_error err = may_join(c, why);
+	const char *what;
 
 	if (!err && address[0]) {
 		seeds.count = 1;
-		err = parse_seed(address, &seeds.seeds[0], why);
+		if (!config_seed_parse(&seeds.seeds[0], address, &what))
+			err = reason_set(why, RMQ_E_USAGE, "%s: %s", address, what);
 	}
 	if (!err && peers_removed(c))
 		return reason_set(why, RMQ_E_EXISTS, "this node " MEMBERS_REMOVED_TEXT);
@@ -344,11 +483,14 @@ enum rmq_error join_begin(struct cluster *c, const char *address, struct reason 
 		err = is_with(c, seeds.seeds[0].name, why);
 	if (err || (peers_member(c) && !raft_id_none(c->status.leader)))
 		return err;
-	if (seeds.count == 0)
+	if (!any_seeds(c) && !address[0])
 		return reason_set(why, RMQ_E_CONFIG, "no seeds are configured");
 	err = check_keys(j, &seeds, why);
-	if (!err && (!j->asking || address[0]))
-		begin(c, &seeds, true);
+	if (!err && (!j->asking || address[0])) {
+		begin(c, &seeds, peers_member(c) ? UINT64_MAX : c->config.join_timeout);
+		j->by_command = true;
+		j->commanded = !address[0];
+	}
 	if (!err && peers_member(c))
 		lost(c, address);
 	return err;
@@ -374,6 +516,7 @@ int join_open(struct cluster *c)
 
 	uv_timer_init(&c->loop, &j->timer);
 	j->timer.data = c;
+	j->cluster = c;
 	j->led_ms = cluster_now(c);
 	drop_self(c);
 	if (c->config.known_nodes[0])
@@ -389,12 +532,12 @@ void join_start(struct cluster *c)
 {
 	struct reason why = {""};
 
-	if (peers_member(c) || c->config.seeds.count == 0)
+	if (peers_member(c) || !any_seeds(c))
 		return;
 	if (may_join(c, &why))
 		remember(c, "does not join", why.text, true);
 	else
-		begin(c, &c->config.seeds, false);
+		begin(c, &c->config.seeds, c->config.join_timeout);
 }
 
 /* All whom it knows may be gone, or not know it. */
@@ -403,12 +546,12 @@ static void ask_if_lost(struct cluster *c)
 	struct join *j = &c->join;
 	struct reason why = {""};
 
-	if (j->asking || c->config.seeds.count == 0 ||
+	if (j->asking || !any_seeds(c) ||
 	    !members_lost(&c->peers.members, j->led_ms, cluster_now(c)))
 		return;
 	if (check_keys(j, &c->config.seeds, &why))
 		return;
-	begin(c, &c->config.seeds, false);
+	begin(c, &c->config.seeds, UINT64_MAX);
 	lost(c, "");
 }
 

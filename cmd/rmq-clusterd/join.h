@@ -1,7 +1,7 @@
 /*
  * A node that is not a member yet asks seeds to take it in, until its own log says that it is a
- * member.  They are asked in turn, one each JOIN_PAUSE_MS, whether or not those before have answered:
- * one that is silent holds up nobody.  A node never forms a cluster by itself.  A member that hears of
+ * member.  They are asked at the same time, in rounds: core/host/joining.h decides when.  Those of the
+ * settings are asked, and those that a command tells.  A node never forms a cluster by itself.  A member that hears of
  * no leader asks the seeds who the members are, until it hears of one.
  */
 #ifndef RMQ_CLUSTERD_JOIN_H
@@ -17,24 +17,23 @@
 
 struct cluster;
 
-/* So long is waited before the next seed is asked. */
-#define JOIN_PAUSE_MS 250
-
 /* A seed that is asked. */
 struct join_ask {
 	struct cluster *cluster;
 	unsigned at;		    /* of the seeds */
 	struct link_dialer *dialer; /* NULL: it is not */
-	uint64_t until_ms;	    /* then it is asked anew */
 };
 
 struct join {
-	struct known_nodes known; /* keys of seeds */
-	struct config_seeds seeds;
+	struct cluster *cluster;
+	struct known_nodes known;  /* keys of seeds */
+	struct config_seeds set;   /* without those of the command */
+	struct config_seeds seeds; /* of this round */
+	bool commanded;		   /* seed-command is run as well */
 	bool asking;
 	struct joining joining;
 	struct join_ask asks[CONFIG_SEEDS_MAX];
-	unsigned next;	 /* of the seeds */
+	bool answered;	 /* a seed, in this round */
 	bool lost;	 /* it is a member that hears of no leader: it asks for the members */
 	uint64_t led_ms; /* when a leader was known last */
 	/* an administrator waits for it; otherwise the time-out ends the process */
@@ -42,7 +41,7 @@ struct join {
 	uv_timer_t timer;
 	char refused[TEXT_MAX + 1]; /* what a seed said, or why none is asked; "" */
 	char why[TEXT_MAX + 1];	    /* that, without the seed's name */
-	struct log_rate said;
+	struct log_rate said, command_said;
 	bool final; /* that is what a member has decided */
 };
 

@@ -103,6 +103,21 @@ static struct options parse(int argc, char **argv, struct config *config)
 	return o;
 }
 
+/* Before the key is read, which that process is not to have. */
+static void open_runner(struct cluster *c)
+{
+	int error = 0;
+
+	if (!config_given(&c->config, seed_command))
+		return;
+	c->runner = runner_open(&c->mask, &c->nofile, &error);
+	if (!c->runner) {
+		log_error("cannot start programs: %s", strerror(error));
+		exit(error_exit(RMQ_E_IO));
+	}
+	runner_start(c->runner, &c->loop);
+}
+
 static void read_settings(struct cluster *c, const struct options *o)
 {
 	struct reason why = {""};
@@ -114,6 +129,7 @@ static void read_settings(struct cluster *c, const struct options *o)
 		err = config_check(&c->config, SETTINGS_WANTED, &why);
 	if (err)
 		fail(err, &why);
+	open_runner(c);
 	err = keyfile_read(c->config.key, &c->pair, &why);
 	if (err) {
 		log_error("key: %s: %s", c->config.key, reason_text(&why, err));

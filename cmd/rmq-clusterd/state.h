@@ -41,6 +41,7 @@
 #include "sys/net/keyfile.h"
 #include "sys/process/config.h"
 #include "sys/process/log.h"
+#include "sys/process/runner.h"
 
 #define CLUSTER_SIGNALS 4
 /* Descriptors: of who asks, of strangers, of known addresses that have not said HELLO; links and all else. */
@@ -61,6 +62,9 @@ struct cluster {
 	/* What children begin with. */
 	sigset_t mask;
 	struct rlimit nofile;
+
+	struct runner
+	    *runner; /* of programs that are the administrator's; NULL: there are none */
 
 	struct raft *raft;
 	struct raft_status status;	   /* as of the last step */

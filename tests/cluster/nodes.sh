@@ -69,6 +69,7 @@ node_settings() {
 		gate-listen = $(node_host "$1"):$(node_port "$1" 2)
 		gate-advertise = $(node_host "$1"):$(node_port "$1" 2)
 		seeds = $2
+		retry-join = 300ms
 		control = $work/n$1/cluster.sock
 		queue-socket = $work/n$1/queue.sock
 		socket = $work/n$1/rmq.sock

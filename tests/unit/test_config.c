@@ -60,6 +60,9 @@ static void every_setting_can_be_set_in_the_file_and_as_an_option(void **state)
 	    [CONFIG_SETTING_gate_listen] = "127.0.0.1:2",
 	    [CONFIG_SETTING_gate_advertise] = "n1:3",
 	    [CONFIG_SETTING_seeds] = "n1@a:1, n2@[fe80::1%eth0]:2,n3@192.0.2.3:3",
+	    [CONFIG_SETTING_seed_command] = "dig +short | sed s/^/n1@/",
+	    [CONFIG_SETTING_seed_timeout] = "1s",
+	    [CONFIG_SETTING_retry_join] = "20s",
 	    [CONFIG_SETTING_join_timeout] = "2m",
 	    [CONFIG_SETTING_roles] = "none",
 	    [CONFIG_SETTING_election_timeout] = "0.4s",
@@ -94,6 +97,8 @@ static void every_setting_can_be_set_in_the_file_and_as_an_option(void **state)
 	assert_string_equal(config.seeds.seeds[1].name, "n2");
 	assert_string_equal(config.seeds.seeds[1].address.host, "fe80::1%eth0");
 	assert_int_equal(config.seeds.seeds[2].address.port, 3);
+	assert_string_equal(config.seed_command, "dig +short | sed s/^/n1@/");
+	assert_int_equal(config.retry_join, 20000);
 	assert_int_equal(config.join_timeout, 120000);
 	assert_int_equal(config.roles, 0);
 	assert_true(config.explicit_create);

@@ -33,6 +33,16 @@ static bool parse_path(char *path, const char *value, const char **why)
 	return true;
 }
 
+static bool parse_command(char *command, const char *value, const char **why)
+{
+	*why = "a command is not empty, and not longer than 4095 bytes";
+	size_t len = strlen(value);
+	if (len == 0 || len >= PATH_MAX)
+		return false;
+	memcpy(command, value, len + 1);
+	return true;
+}
+
 static bool parse_socket(struct socket_address *a, const char *value, const char **why)
 {
 	return socket_address_path(a, value, why) == RMQ_E_OK;
@@ -107,7 +117,7 @@ static bool parse_create(bool *is_explicit, const char *value, const char **why)
 	return *is_explicit || strcmp(value, "auto") == 0;
 }
 
-static bool parse_seed(struct config_seeds *seeds, const char *word, const char **why)
+bool config_seed_parse(struct config_seed *to, const char *word, const char **why)
 {
 	const char *at = strchr(word, '@');
 	char name[RAFT_NAME_MAX + 2];
@@ -117,6 +127,15 @@ static bool parse_seed(struct config_seeds *seeds, const char *word, const char 
 		return false;
 	(void)snprintf(name, sizeof(name), "%.*s", (int)(at - word), word);
 	if (!parse_name(seed.name, name, why) || !parse_host(&seed.address, at + 1, why))
+		return false;
+	*to = seed;
+	return true;
+}
+
+static bool parse_seed(struct config_seeds *seeds, const char *word, const char **why)
+{
+	struct config_seed seed;
+	if (!config_seed_parse(&seed, word, why))
 		return false;
 	*why = "a seed occurs twice";
 	for (unsigned i = 0; i < seeds->count; i++)
@@ -155,6 +174,7 @@ const struct option_row config_rows[CONFIG_SETTINGS_COUNT + 1] = {
 /* An array is given as the pointer that it becomes, all others by their address. */
 #define TARGET_name(m)	   (m)
 #define TARGET_path(m)	   (m)
+#define TARGET_command(m)  (m)
 #define TARGET_socket(m)   &(m)
 #define TARGET_control(m)  &(m)
 #define TARGET_host(m)	   &(m)

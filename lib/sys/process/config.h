@@ -32,12 +32,13 @@ struct config_seeds {
 
 /*
  * Kinds of values, as members of struct config.  Absent ones are zeros.  A duration is in
- * milliseconds, maybe UNITS_INFINITY; an interval is one from CONFIG_INTERVAL_MIN_MS to
+ * milliseconds, maybe UNITS_INFINITY; a command is a line for /bin/sh; an interval is one from CONFIG_INTERVAL_MIN_MS to
  * CONFIG_INTERVAL_MAX_MS; roles are a set of RAFT_BROKER; create is whether it is explicit; control
  * is a socket, with an empty path if the value is "none".
  */
 #define CONFIG_MEMBER_name(member)     char member[RAFT_NAME_MAX + 1];
 #define CONFIG_MEMBER_path(member)     char member[PATH_MAX];
+#define CONFIG_MEMBER_command(member)  char member[PATH_MAX];
 #define CONFIG_MEMBER_socket(member)   struct socket_address member;
 #define CONFIG_MEMBER_control(member)  struct socket_address member;
 #define CONFIG_MEMBER_host(member)     struct socket_host member;
@@ -62,6 +63,9 @@ struct config_seeds {
 	X(gate_listen,      "gate-listen",      host,     "0.0.0.0:7411", "HOST:PORT", "where gates and clients reach its gate") \
 	X(gate_advertise,   "gate-advertise",   host,     NULL,      "HOST:PORT", "the same, as others see it") \
 	X(seeds,            "seeds",            seeds,    NULL,      "NAME@HOST:PORT,...", "nodes that it asks to let it in") \
+	X(seed_command,     "seed-command",     command,  NULL,      "COMMAND", "prints more of them, a line each") \
+	X(seed_timeout,     "seed-timeout",     interval, "5s",      "DURATION", "how long each has to answer") \
+	X(retry_join,       "retry-join",       interval, "10s",     "DURATION", "the longest pause before all are asked again") \
 	X(join_timeout,     "join-timeout",     duration, "infinity", "DURATION", "how long to ask them") \
 	X(roles,            "roles",            roles,    "broker",  "broker|none", "what it may do") \
 	X(election_timeout, "election-timeout", interval, "500ms",   "DURATION", "silence of a leader; the same on all nodes") \
@@ -94,6 +98,9 @@ struct config {
 /* Whether the file or an option has it. */
 #define config_given(c, member) \
 	((((c)->given_in_file | (c)->given_as_option) & CONFIG_BIT(member)) != 0)
+
+/* NAME@HOST:PORT; false: *why says what is wrong with it, and *seed is untouched. */
+bool config_seed_parse(struct config_seed *seed, const char *word, const char **why);
 
 /*
  * Order of use: config_init(); config_rows for the parser, whose codes from CONFIG_OPTION on are
