@@ -3,12 +3,15 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/text.h"
 #include "core/base/units.h"
+#include "core/host/events.h"
 #include "sys/process/clock.h"
 #include "sys/process/signals.h"
 
@@ -66,9 +69,27 @@ static void on_view(void *arg, uint32_t req, const struct control_view *v)
 		a->done = true;
 }
 
+static void on_event(void *arg, struct slice kind, struct slice line)
+{
+	struct ask *a = arg;
+
+	if (a->event)
+		a->event(a->arg, kind, line);
+}
+
+static void on_dropped(void *arg, uint64_t count)
+{
+	struct text line = {0};
+
+	events_put_missed(&line, count);
+	on_event(
+	    arg, slice_str(events_kind_text(EVENTS_DROPPED)), slice_of(line.data, line.len));
+	text_deinit(&line);
+}
+
 static enum rmq_error connect_now(struct ask *a, struct reason *why)
 {
-	struct control_client_host host = {a, on_result, on_view};
+	struct control_client_host host = {a, on_result, on_view, on_event, on_dropped};
 	return control_client_open(&a->client, &a->address, &host, why);
 }
 
@@ -201,6 +222,36 @@ enum rmq_error ask_status(struct ask *a)
 	if (!err && a->code)
 		return ask_fail(a->code, "%s", a->text);
 	return err ? ask_fail(err, "%s", why.text) : RMQ_E_OK;
+}
+
+/* Waits for the connection; who reads stdout may go while nothing is written. */
+static void pause_for_reader(const struct ask *a)
+{
+	struct pollfd p[3] = {{signals_fd(), POLLIN, 0},
+	    {a->client.fd, control_client_events(&a->client), 0}, {STDOUT_FILENO, 0, 0}};
+
+	(void)poll(p, 3, -1);
+	if (signals_caught())
+		signals_die(signals_caught());
+	if (p[2].revents & POLLERR)
+		signals_die(SIGPIPE);
+}
+
+enum rmq_error ask_events(struct ask *a, uint8_t flags, uint64_t since)
+{
+	struct reason why;
+	enum rmq_error err = open_for(a);
+
+	if (err)
+		return err;
+	a->waiting = control_client_hear(&a->client, flags, since);
+	while (
+	    !(err = control_client_turn(&a->client, &why)) && !a->done && fflush(stdout) == 0)
+		pause_for_reader(a);
+	control_client_close(&a->client);
+	if (!err && !a->done)
+		return RMQ_E_IO; /* stdout; who ends says so */
+	return err ? ask_fail(err, "%s", why.text) : ask_fail(a->code, "%s", a->text);
 }
 
 enum rmq_error ask_wait(struct ask *a)

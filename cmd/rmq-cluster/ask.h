@@ -21,6 +21,8 @@ struct ask {
 	/* Is shown each view; true: it is what is waited for.  NULL: views are not of interest.
 	 */
 	bool (*view)(void *arg, const struct control_view *v);
+	/* ask_events(): of each, its kind, and its line without a newline. */
+	void (*event)(void *arg, struct slice kind, struct slice line);
 	void *arg;
 };
 
@@ -53,6 +55,13 @@ enum rmq_error ask_status(struct ask *a) __attribute__((warn_unused_result));
  * time (with -q that is not printed); RMQ_E_NO_DAEMON: nor did anyone answer in that time.
  */
 enum rmq_error ask_wait(struct ask *a) __attribute__((warn_unused_result));
+
+/*
+ * Hears events for ever: a->event is called for each; stdout is flushed when no more has come.
+ * flags, since: as control_client_hear().  Ends with RMQ_E_NO_DAEMON when the daemon does.
+ */
+enum rmq_error ask_events(struct ask *a, uint8_t flags, uint64_t since)
+    __attribute__((warn_unused_result));
 
 /* Prints "rmq-cluster: text" and returns the code. */
 enum rmq_error ask_fail(enum rmq_error code, const char *format, ...)

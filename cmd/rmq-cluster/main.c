@@ -10,11 +10,12 @@
 #include "core/base/name.h"
 #include "core/base/units.h"
 #include "core/link/key.h"
+#include "hear.h"
 #include "sys/process/child.h"
 #include "sys/process/subcommands.h"
 #include "sys/process/startup.h"
 
-enum { OPT_WAIT = 256, OPT_FORCE, OPT_NEW, OPT_YES };
+enum { OPT_WAIT = 256, OPT_FORCE, OPT_NEW, OPT_YES, OPT_HEAR };
 
 /* What the command line says. */
 struct program {
@@ -28,6 +29,7 @@ struct program {
 	const char *dir;    /* -d, NULL: not given */
 	bool yes;	    /* the answer to a question */
 	const char *fields; /* -o, NULL: not given */
+	struct hear hear;
 	struct table table;
 	char me[RAFT_NAME_MAX + 1]; /* this node's name, once it was asked for */
 };
@@ -339,6 +341,14 @@ static enum rmq_error run_is_available(void *arg)
 	return yes_or_no(arg, see_available);
 }
 
+/* ---- events ---- */
+
+static enum rmq_error run_events(void *arg)
+{
+	struct program *p = arg;
+	return hear_run(&p->hear, &p->ask);
+}
+
 /* ---- the table ---- */
 
 #define OUTPUT_ROWS(fields) \
@@ -361,6 +371,7 @@ static const struct option_row leave_rows[] = {
 static const struct option_row recover_rows[] = {
     {'d', "dir", "DIR", NULL, NULL, "the data directory of this node, which is stopped"},
     {OPT_YES, "yes", NULL, NULL, NULL, "do not ask on the terminal"}, {0}};
+static const struct option_row events_rows[] = {HEAR_ROWS(OPT_HEAR), {0}};
 /* In the place of client_options. */
 static const struct option_row cluster_rows[] = {
     {'S', "server", "unix:PATH", NULL, NULL, "the control socket of rmq-clusterd"},
@@ -391,6 +402,8 @@ static const struct subcommand command_list[] = {
     COMMAND("is-leader", "", "0 if this node leads, else 1", no_rows, 0, 0, run_is_leader),
     COMMAND("is-available", "", "0 if the cluster takes messages, else 1", no_rows, 0, 0,
 	run_is_available),
+    COMMAND("events", "", "a line of JSON for each event, as they come", events_rows, 0, 0,
+	run_events),
     COMMAND("wait", "self-up|leader|available|caught-up|up=N|removed=NODE",
 	"wait until it is so; 1: it is not so in time", no_rows, 1, 1, run_wait),
 };
@@ -423,6 +436,8 @@ static bool take_option(void *arg, int option, const char *value)
 		p->unasked = true;
 	else if (option == 'd')
 		p->dir = value;
+	else
+		hear_option(&p->hear, option - OPT_HEAR, value);
 	return true;
 }
 

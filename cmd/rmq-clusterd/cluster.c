@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "control.h"
+#include "events.h"
 #include "node.h"
 #include "queue.h"
 #include "state.h"
@@ -328,6 +329,11 @@ void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_pee
 		p->match = c->disk.stored;
 }
 
+const struct events *cluster_events(const struct cluster *c)
+{
+	return &c->events;
+}
+
 void cluster_gate(struct cluster *c, bool begins, enum control_gate_state state)
 {
 	watchdog_gate(c, begins, state);
@@ -454,12 +460,13 @@ static void on_turn(uv_prepare_t *prepare)
 	join_turn(c);
 	note_status(c);
 	peers_turn(c);
+	if (cluster_stopping(c))
+		stop_turn(c);
+	events_turn(c);
 	if (c->changed && c->watcher) {
 		c->changed = false;
 		c->watcher(c->watcher_arg);
 	}
-	if (cluster_stopping(c))
-		stop_turn(c);
 	arm(c);
 	link_net_flush(c->peers.net);
 }

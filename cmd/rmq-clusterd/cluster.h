@@ -61,6 +61,10 @@ void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_pee
  */
 void cluster_watch(struct cluster *c, void (*changed)(void *arg), void *arg);
 
+/* What has happened; news of it are a change, too. */
+struct events;
+const struct events *cluster_events(const struct cluster *c);
+
 /* This node's gate reports, see core/host/gates.h; begins: for the first time. */
 void cluster_gate(struct cluster *c, bool begins, enum control_gate_state state);
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/host/control.h"
+#include "core/host/events.h"
 #include "sys/net/listener.h"
 #include "sys/process/log.h"
 
@@ -18,6 +19,16 @@
 static_assert(CONTROL_OUTPUT_MAX / 2 >=
 		  2 * CONTROL_VIEW_SIZE_MAX + (CONTROL_REQUESTS_MAX + 2) * FRAME_SMALL,
     "who is read from has room for all answers");
+
+/* Events are put into a buffer that is empty, until it holds so much; the state is put whole. */
+#define EVENTS_BYTES 16384
+#define EVENT_SMALL  (FRAME_HEADER_SIZE + 12 + 1 + 32) /* EVENT without its line, DROPPED */
+static_assert(CONTROL_OUTPUT_MAX >= EVENTS_REPLAY_MAX * (EVENT_SMALL + EVENTS_LINE_MAX) +
+					CONTROL_REQUESTS_MAX * FRAME_SMALL,
+    "there is room for the whole state");
+static_assert(CONTROL_OUTPUT_MAX / 2 >=
+		  EVENTS_BYTES + 2 * EVENT_SMALL + EVENTS_LINE_MAX + EVENTS_SNAPSHOT_MAX,
+    "and for a snapshot");
 
 /* A connection.  It is read from while it has fewer requests, and less output, than allowed. */
 struct asker {
@@ -30,13 +41,15 @@ struct asker {
 	int events; /* what is polled for */
 	bool greeted;
 	bool watches;
+	bool hears;   /* has asked for events */
 	bool gate;    /* it is this node's gate */
 	bool stale;   /* what it was shown is not what there is now */
 	bool closing; /* ends when its output has left */
 	bool dead;    /* nothing more can be said to it */
 	bool ending;  /* on_end() will come */
 	bool busy;    /* asker_settle() is at it */
-	uint32_t watch_req;
+	uint32_t watch_req, hear_req;
+	struct events_reader reader;
 	unsigned requests;
 	TAILQ_HEAD(request_head, request) waiting;
 	size_t in_len;
@@ -185,6 +198,73 @@ static void out_view(struct asker *a, uint32_t req)
 	out_end(a, &w);
 }
 
+static void out_event(
+    struct asker *a, enum events_kind kind, uint64_t index, const struct text *line)
+{
+	struct writer w = out_begin(a);
+
+	control_put_event(
+	    &w, &(struct control_event){a->hear_req, index, slice_str(events_kind_text(kind)),
+		    slice_of(line->data, line->len)});
+	out_end(a, &w);
+}
+
+static void out_replay(struct asker *a, const struct events *e, struct text *line)
+{
+	static struct events_event list[EVENTS_REPLAY_MAX];
+	unsigned count = events_replay(e, list);
+
+	for (unsigned i = 0; i < count; i++) {
+		line->len = 0;
+		events_put(e, line, &list[i]);
+		out_event(a, list[i].kind, list[i].index, line);
+	}
+}
+
+/* One of them, or the state.  False: there is none, or it is for now. */
+static bool out_next(struct asker *a, const struct events *e)
+{
+	static struct text line;
+	const struct events_event *one;
+	uint64_t missed;
+	struct writer w;
+
+	line.len = 0;
+	switch (events_read(e, &a->reader, &one, &missed)) {
+	case EVENTS_NOTHING:
+		return false;
+	case EVENTS_ONE:
+		events_put(e, &line, one);
+		out_event(a, one->kind, one->index, &line);
+		break;
+	case EVENTS_NOW:
+		events_put_snapshot(e, &line);
+		out_event(a, EVENTS_SNAPSHOT, e->index, &line);
+		return false;
+	case EVENTS_NOW_REPLAYED:
+		out_replay(a, e, &line);
+		return false;
+	case EVENTS_MISSED:
+		w = out_begin(a);
+		control_put_dropped(&w, &(struct control_dropped){a->hear_req, missed});
+		out_end(a, &w);
+		break;
+	}
+	return a->out_len < EVENTS_BYTES;
+}
+
+/* True: there may be more. */
+static bool out_events(struct asker *a)
+{
+	const struct events *e = cluster_events(a->control->cluster);
+
+	if (!a->hears || a->dead || a->out_len > 0)
+		return false;
+	while (out_next(a, e))
+		;
+	return a->out_len > 0;
+}
+
 /* Says so, and ends. */
 static void refuse(struct asker *a, enum rmq_error code, const char *text)
 {
@@ -193,7 +273,7 @@ static void refuse(struct asker *a, enum rmq_error code, const char *text)
 	control_put_error(&w, &(struct control_error){(uint8_t)code, slice_str(text)});
 	out_end(a, &w);
 	a->closing = true;
-	a->watches = false;
+	a->watches = a->hears = false;
 	if (log_rate_allows(&a->control->peers, uv_now(a->control->loop)))
 		log_info("control socket: %s", text);
 }
@@ -287,6 +367,10 @@ static void take_request(struct asker *a, const struct frame *f)
 		a->watches = true;
 		a->watch_req = q.req;
 		a->stale = true;
+	} else if (q.type == CONTROL_TYPE_EVENTS) {
+		a->hears = true;
+		a->hear_req = q.req;
+		events_begin(cluster_events(a->control->cluster), &a->reader, q.flags, q.since);
 	} else if (q.type == CONTROL_TYPE_GATE) {
 		cluster_gate(a->control->cluster, !a->gate, q.gate);
 		a->gate = true;
@@ -442,6 +526,8 @@ static void asker_settle(struct asker *a)
 		a->stale = false;
 	}
 	asker_flush(a);
+	while (out_events(a))
+		asker_flush(a);
 	a->busy = false;
 	if (a->dead || (a->closing && a->out_len == 0)) {
 		asker_end_soon(a);
@@ -449,7 +535,7 @@ static void asker_settle(struct asker *a)
 	}
 	/* It has so long to say HELLO, to complete a frame, to read what waits. */
 	bool cut = a->in_len > 0 && asker_may_ask(a);
-	if (a->greeted && !cut && a->out_len == 0)
+	if (a->greeted && !cut && (a->out_len == 0 || a->hears))
 		uv_timer_stop(&a->deadline);
 	else if (!uv_is_active((uv_handle_t *)&a->deadline))
 		uv_timer_start(&a->deadline, on_deadline,
@@ -513,7 +599,7 @@ static void on_change(void *arg)
 
 	TAILQ_FOREACH (a, &c->askers, entry) {
 		a->stale = true;
-		if (a->watches)
+		if (a->watches || a->hears)
 			asker_settle(a);
 	}
 }

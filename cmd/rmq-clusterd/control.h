@@ -5,7 +5,8 @@
  * Memory is bounded, whatever clients send: CONTROL_CONNECTIONS_MAX connections, each with
  * CONTROL_REQUESTS_MAX unanswered requests and CONTROL_OUTPUT_MAX bytes that wait for it.  A
  * slow watcher gets the newest view when it reads again, and not those between.  A client that
- * says nothing, sends half a frame or does not read is disconnected after a time.
+ * says nothing, sends half a frame or does not read is disconnected after a time.  Who has asked for
+ * events may stop reading for ever: it is a place among those that the cluster keeps.
  */
 #ifndef RMQ_CLUSTERD_CONTROL_H
 #define RMQ_CLUSTERD_CONTROL_H

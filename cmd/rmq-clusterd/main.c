@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "events.h"
 #include "node.h"
 #include "state.h"
 #include "sys/journal/journal_dir.h"
@@ -168,6 +169,7 @@ static void open_node(struct cluster *c, const struct options *o)
 	c->engine = node_engine(c);
 	node_open(c);
 	check_self(c);
+	events_start(c);
 }
 
 static void open_sockets(struct cluster *c)

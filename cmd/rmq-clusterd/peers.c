@@ -175,6 +175,7 @@ static void open_peer(struct cluster *c, struct raft_id id)
 		abort();
 	p->cluster = c;
 	p->member = l->member;
+	p->made_ms = cluster_now(c);
 	seed_place(c, l);
 	outlet_init(&p->node, p, LINK_NODE);
 	outlet_init(&p->bulk, p, LINK_BULK);

@@ -33,6 +33,7 @@ struct peer {
 	struct health_link records, theirs;	 /* over `bulk`, over `in_bulk` */
 	uint64_t heard_bytes;			 /* over in_bulk, when it was looked at last */
 	struct asked records_asked, holes_asked; /* FETCH, WANT_HOLES: not answered yet */
+	uint64_t made_ms;			 /* since then it is a member */
 	bool was_up;
 	enum trouble trouble;	    /* as of the last turn */
 	bool removed_us;	    /* it has told this node that it was removed */

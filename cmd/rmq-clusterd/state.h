@@ -14,6 +14,7 @@
  *	watchdog.c   whether this node and its queue daemon are well
  *	commands.c   what administrators ask for, here or at the leader
  *	control.c    their socket
+ *	events.c     what has happened
  */
 #ifndef RMQ_CLUSTERD_STATE_H
 #define RMQ_CLUSTERD_STATE_H
@@ -28,6 +29,7 @@
 #include "core/host/ending.h"
 #include "core/host/ends.h"
 #include "core/host/engine.h"
+#include "core/host/events.h"
 #include "core/host/fetch.h"
 #include "core/host/reads.h"
 #include "core/host/relief.h"
@@ -99,6 +101,7 @@ struct cluster {
 	struct watchdog watchdog;
 	struct rights_look rights;
 	struct commands commands;
+	struct events events;
 	struct control *control;
 
 	struct log_rate strangers;

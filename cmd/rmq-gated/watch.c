@@ -89,7 +89,7 @@ void watch_report(struct watch *w, enum control_gate_state state)
 static void on_again(uv_timer_t *timer)
 {
 	struct watch *w = timer->data;
-	struct control_client_host host = {w, on_result, on_view};
+	struct control_client_host host = {.arg = w, .result = on_result, .view = on_view};
 	struct reason why;
 
 	enum rmq_error err =

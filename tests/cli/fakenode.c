@@ -14,7 +14,7 @@
  *	hold, release           they are not answered, until
  *
  * Members have addresses NAME.example:7401, :7402, keys and incarnations made of their names.
- * It says READY when it listens and ends with stdin.
+ * What happens has the number of its line on stdin as its index.  It says READY when it listens and ends with stdin.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +22,7 @@
 
 #include "../../cmd/rmq-clusterd/cluster.h"
 #include "../../cmd/rmq-clusterd/control.h"
+#include "core/host/events.h"
 #include "core/link/key.h"
 #include "sys/process/log.h"
 
@@ -53,6 +54,8 @@ struct cluster {
 	bool hold;
 	bool gate;			    /* it has reported */
 	enum control_gate_state gate_state; /* as it did last */
+	struct events events;
+	uint64_t lines;
 	struct held held[HELD_MAX];
 	unsigned held_count;
 };
@@ -83,6 +86,11 @@ void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_pee
 			*p = (struct cluster_peer){c->up[i],
 			    c->status.role == RAFT_LEADER && c->up[i] ? c->status.last : 0,
 			    CONTROL_ITS_GATE_NONE};
+}
+
+const struct events *cluster_events(const struct cluster *c)
+{
+	return &c->events;
 }
 
 void cluster_watch(struct cluster *c, void (*changed)(void *arg), void *arg)
@@ -276,6 +284,29 @@ static void take_line(struct cluster *c, char *line)
 	}
 }
 
+/* One that was never up is not missed. */
+static void look(struct cluster *c)
+{
+	struct events_seen seen = {.config = &c->config,
+	    .index = ++c->lines,
+	    .commit = c->lines,
+	    .gone = c->status.gone,
+	    .queue = c->socket[0] ? c->status.id : (struct raft_id){{0}}};
+	static bool was_up[RAFT_MEMBERS_MAX];
+
+	for (unsigned i = 0; i < c->config.count; i++) {
+		const struct raft_member *m = &c->config.members[i];
+		if (strcmp(m->name, c->leader) == 0)
+			seen.leader = m->id;
+		if (was_up[i] && !c->up[i])
+			seen.unreachable |= UINT32_C(1) << i;
+		was_up[i] |= c->up[i];
+	}
+	memcpy(c->events.self.name, c->me, sizeof(c->me));
+	c->events.self.id = c->status.id;
+	(void)events_look(&c->events, &seen, (struct wall_time){1000000 + c->lines});
+}
+
 static void on_room(uv_handle_t *handle, size_t size, uv_buf_t *buf)
 {
 	struct cluster *c = handle->data;
@@ -298,6 +329,7 @@ static void on_input(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	while ((newline = memchr(c->line, '\n', c->line_len))) {
 		*newline = 0;
 		take_line(c, c->line);
+		look(c);
 		c->line_len -= (size_t)(newline + 1 - c->line);
 		memmove(c->line, newline + 1, c->line_len);
 	}
@@ -317,6 +349,7 @@ int main(int argc, char **argv)
 	uv_pipe_init(&c.loop, &c.in, 0);
 	uv_pipe_open(&c.in, 0);
 	c.in.data = &c;
+	events_init(&c.events, &(struct events_node){.name = ""}, (struct wall_time){1000});
 	if (control_open(&c.control, &c.loop, &c, argv[1], &why)) {
 		log_error("%s", why.text);
 		return error_exit(RMQ_E_IO);

@@ -265,11 +265,63 @@ TRANSFER n2"
 	assert_success
 }
 
+# told FILE: the events there, without what differs.
+told() {
+	jq -rc '[.event, .node, .was] | map(select(. != null)) | join(" ")' "$1"
+}
+
+@test "rmq-cluster: events are printed as they come, the state first if it is asked for" {
+	start_three
+	cluster events --snapshot >snapshot 2>told.err 3>&- 8>&- &
+	STARTED+=($!)
+	cluster events --replay -e member-up,leader-changed >replay 3>&- 8>&- &
+	STARTED+=($!)
+	wait_until 10 grep -q snapshot snapshot
+	wait_until 10 grep -q leader replay
+	node "member n3 joined" "member n3 joined voter" "serve /run/q.sock" "leader -"
+	wait_until 10 grep -q '"leader-changed".*"node":null' snapshot
+	wait_until 10 grep -q '"leader-changed".*"node":null' replay
+	assert_equal "$(told snapshot)" "snapshot
+member-joined n3
+member-up n3 joining
+queue-started n1
+leader-changed n1"
+	assert_equal "$(told replay)" "member-up n1 joining
+member-up n2 joining
+leader-changed n1
+member-up n3 joining
+leader-changed n1"
+	assert_equal "$(head -n 1 snapshot | jq -c '[.index, .by, .leader, [.members[] | .node + " " + .state], .roles]')" \
+		'[6,"n1","n1",["n1 up","n2 up","n3 admitted"],{"broker":"n1"}]'
+	# From a place on: after an index, or after a line.
+	cluster events --since 8 >since 3>&- 8>&- &
+	STARTED+=($!)
+	cluster events --after "$(sed -n 4p snapshot | jq .seq)" -e leader-changed >after 3>&- 8>&- &
+	STARTED+=($!)
+	wait_until 10 grep -q leader-changed since
+	wait_until 10 grep -q leader-changed after
+	assert_equal "$(told since)" "queue-started n1
+leader-changed n1"
+	assert_equal "$(told after)" "leader-changed n1"
+	# What this process has not seen is lost.
+	run bash -c "timeout 20 rmq-cluster events -S unix:cluster.sock --after 999999 | head -n 2"
+	assert_line -n 0 '{"event":"dropped","count":null}'
+	assert_line -n 1 --partial '"event":"snapshot"'
+	# Nobody reads what it prints: it ends without a word, though nothing happens.
+	run -141 bash -o pipefail -c "timeout 20 rmq-cluster events -S unix:cluster.sock 2>&1 | true"
+	assert_output ""
+	exec 8>&-
+	status_of "${STARTED[1]}"
+	assert_failure 69
+	assert_equal "$(cat told.err)" "rmq-cluster: rmq-clusterd has hung up"
+}
+
 @test "rmq-cluster: bad words are 64" {
 	local args
 	for args in "" nonsense "init x" "admit n2" "admit n2 rmq1:x" "admit a/b $KEY" \
 		"leave a/b" "transfer a b" "wait" "wait x" "wait up=0" "wait up=x" \
-		"wait removed=" "wait leader=1" "status -o name,x" "init --wait" \
+		"wait removed=" "wait leader=1" "events -e x" "events --only member-up," \
+		"events --since x" "events --snapshot --replay" "status -o name,x" "init --wait" \
 		"status -S unix:a,unix:b" "status -S tcp:x" "status --timeout x"; do
 		run timeout 10 rmq-cluster $args
 		assert_failure 64
@@ -420,6 +472,13 @@ TRANSFER n2"
 	# Reads nothing: what it would be told is kept once, however often it changes.
 	start_control deaf hex "$HELLO$WATCH" print ready wait
 	wait_until 10 grep -q ready deaf
+	# It has asked for events: it misses some, is told so when it reads, and is not hung up on.
+	mkfifo stalled
+	cluster events >stalled 3>&- &
+	STARTED+=($!)
+	exec 7<stalled
+	cluster status
+	printf 'serve a\nserve -\n%.0s' {1..2000} >&8
 	change() {
 		local i
 		for i in {1..100}; do
@@ -435,6 +494,12 @@ TRANSFER n2"
 	node "role leader"
 	wait_until 10 cluster is-leader
 	[ "$(awk '/VmHWM/ { print $2 }' /proc/$NODE_PID/status)" -lt 65536 ]
+	timeout 20 sed '/dropped/q' <&7 >late
+	run jq -s '(.[:-1] | length) + .[-1].count < 4000 and .[-1].count > 100' late
+	assert_output true
+	node "serve b"
+	timeout 20 grep -q -m 1 queue-started <&7
+	exec 7<&-
 }
 
 # ---- real nodes ----

@@ -1,6 +1,7 @@
 #include "core/host/control.h"
 
 #include "core/base/name.h"
+#include "core/host/events.h"
 
 static_assert(RAFT_KEY_SIZE <= UINT8_MAX && TEXT_MAX <= UINT8_MAX, "they are strings");
 
@@ -245,6 +246,15 @@ static bool take_admit(
 	return m->key.len > 0 && take_bytes(r->key, sizeof(r->key), m->key);
 }
 
+static bool take_events(
+    struct control_request *r, const struct control_events *m, const char **why)
+{
+	*why = "unknown flags";
+	r->flags = m->flags;
+	r->since = m->since;
+	return (m->flags & ~EVENTS_FLAGS) == 0;
+}
+
 enum rmq_error control_request_parse(
     const struct frame *f, struct control_request *r, const char **why)
 {
@@ -253,6 +263,7 @@ enum rmq_error control_request_parse(
 	struct control_leave leave; /* LEAVE, LEAVE_FORCED and TRANSFER have the same fields */
 	struct control_status status; /* as INIT, INIT_NEW, STATUS and WATCH do */
 	struct control_gate gate;
+	struct control_events events;
 	bool good = true;
 
 	memset(r, 0, sizeof(*r));
@@ -293,6 +304,12 @@ enum rmq_error control_request_parse(
 			return RMQ_E_PROTOCOL;
 		r->req = gate.req;
 		r->gate = (enum control_gate_state)gate.state;
+		break;
+	case CONTROL_TYPE_EVENTS:
+		if (!control_events_decode(f->payload, &events))
+			return RMQ_E_PROTOCOL;
+		r->req = events.req;
+		good = take_events(r, &events, why);
 		break;
 	default:
 		return RMQ_E_PROTOCOL;

@@ -87,12 +87,14 @@ enum rmq_error control_collect(struct control_collector *c, const struct frame *
 
 /* A request; fields that its type does not have are zero. */
 struct control_request {
-	enum control_type type; /* INIT … GATE */
+	enum control_type type; /* INIT … EVENTS */
 	uint32_t req;
 	char name[RAFT_NAME_MAX + 1];
 	uint8_t key[RAFT_KEY_SIZE];
 	char address[TEXT_MAX + 1];
 	enum control_gate_state gate;
+	uint8_t flags; /* enum events_flag */
+	uint64_t since;
 };
 
 /*

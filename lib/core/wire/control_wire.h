@@ -13,6 +13,9 @@
  * STATE and its MEMBERs at once and again whenever one of them has changed, until the
  * connection ends; a watcher that does not read is hung up on.
  *
+ * EVENTS is answered by an EVENT for each, until the connection ends (core/host/events.h).  Who does not
+ * read misses some, and is then told with DROPPED how many; it is not hung up on.
+ *
  * Fields that are bytes: a cluster or an incarnation has RAFT_ID_SIZE of them, a key
  * RAFT_KEY_SIZE; or it is empty, and there is none.
  */
@@ -56,6 +59,8 @@ enum control_gate_state {
 	CONTROL_GATE_STATES
 };
 #define CONTROL_GATE_MS	    500
+/* flags: enum events_flag; since: an index or a seq, as they say. */
+#define CONTROL_EVENTS(F) F(u32, req) F(u8, flags) F(u64, since)
 
 /* ---- from rmq-clusterd ---- */
 
@@ -139,6 +144,10 @@ enum control_member_state {
 #define CONTROL_MEMBER(F) \
 	F(u32, req) F(str, name) F(str, key) F(str, id) F(str, address) F(str, gate) \
 	F(u8, raft_flags) F(u8, flags) F(u64, match) F(tags, tags)
+/* line: JSON, without a newline; its event and index are told beside it. */
+#define CONTROL_EVENT(F) F(u32, req) F(u64, index) F(str, event) F(rest, line)
+/* count: of those that were missed; 0: it is not known. */
+#define CONTROL_DROPPED(F) F(u32, req) F(u64, count)
 /* The last frame of a connection. */
 #define CONTROL_ERROR(F) F(u8, code) F(str, text)
 
@@ -154,14 +163,17 @@ enum control_member_state {
 	X(8,  WATCH,    watch,    CONTROL_WATCH) \
 	X(9, LEAVE_FORCED, leave_forced, CONTROL_LEAVE_FORCED) \
 	X(10, INIT_NEW, init_new, CONTROL_INIT_NEW) \
-	X(11, GATE,     gate,     CONTROL_GATE)
+	X(11, GATE,     gate,     CONTROL_GATE) \
+	X(13, EVENTS,   events,   CONTROL_EVENTS)
 
 #define CONTROL_NODE_FRAMES(X) \
 	X(64, WELCOME,  welcome,  CONTROL_WELCOME) \
 	X(65, RESULT,   result,   CONTROL_RESULT) \
 	X(66, STATE,    state,    CONTROL_STATE) \
 	X(67, MEMBER,   member,   CONTROL_MEMBER) \
-	X(68, ERROR,    error,    CONTROL_ERROR)
+	X(68, ERROR,    error,    CONTROL_ERROR) \
+	X(69, EVENT,    event,    CONTROL_EVENT) \
+	X(70, DROPPED,  dropped,  CONTROL_DROPPED)
 /* clang-format on */
 
 enum control_type {

@@ -132,6 +132,26 @@ static enum rmq_error take_error(const struct frame *f, struct reason *why)
 	return reason_set(why, wire_error(error.code), "%s", text);
 }
 
+static enum rmq_error take_event(
+    struct control_client *c, const struct frame *f, struct reason *why)
+{
+	struct control_event event;
+	struct control_dropped dropped;
+
+	if (!c->host.event)
+		return bad_answer(why);
+	if (f->type == CONTROL_TYPE_DROPPED) {
+		if (!control_dropped_decode(f->payload, &dropped))
+			return bad_answer(why);
+		c->host.dropped(c->host.arg, dropped.count);
+		return RMQ_E_OK;
+	}
+	if (!control_event_decode(f->payload, &event))
+		return bad_answer(why);
+	c->host.event(c->host.arg, event.event, event.line);
+	return RMQ_E_OK;
+}
+
 static enum rmq_error take_frame(
     struct control_client *c, const struct frame *f, struct reason *why)
 {
@@ -145,6 +165,9 @@ static enum rmq_error take_frame(
 		return take_result(c, f, why);
 	case CONTROL_TYPE_ERROR:
 		return take_error(f, why);
+	case CONTROL_TYPE_EVENT:
+	case CONTROL_TYPE_DROPPED:
+		return take_event(c, f, why);
 	}
 	enum rmq_error err = control_collect(c->views, f);
 	if (err == RMQ_E_OK)
@@ -245,6 +268,13 @@ uint32_t control_client_watch(struct control_client *c)
 {
 	struct writer w = out_writer(c);
 	control_put_watch(&w, &(struct control_watch){++c->req});
+	return put_end(c, &w);
+}
+
+uint32_t control_client_hear(struct control_client *c, uint8_t flags, uint64_t since)
+{
+	struct writer w = out_writer(c);
+	control_put_events(&w, &(struct control_events){++c->req, flags, since});
 	return put_end(c, &w);
 }
 

@@ -22,6 +22,9 @@ struct control_client_host {
 	void (*result)(void *arg, uint32_t req, enum rmq_error code, const char *text);
 	/* Of STATUS, before its result, or of WATCH.  Borrowed for the call. */
 	void (*view)(void *arg, uint32_t req, const struct control_view *v);
+	/* Who asks for events: one; or so many were missed, 0: it is not known how many. */
+	void (*event)(void *arg, struct slice event, struct slice line);
+	void (*dropped)(void *arg, uint64_t count);
 };
 
 struct control_client {
@@ -75,6 +78,8 @@ uint32_t control_client_leave(struct control_client *c, const char *name, bool f
 uint32_t control_client_transfer(struct control_client *c, const char *name);
 uint32_t control_client_status(struct control_client *c);
 uint32_t control_client_watch(struct control_client *c);
+/* flags: enum events_flag.  Has no result. */
+uint32_t control_client_hear(struct control_client *c, uint8_t flags, uint64_t since);
 /* Has no result.  Not said if what was asked before has not left: the daemon stands still. */
 void control_client_gate(struct control_client *c, enum control_gate_state state);
 
