@@ -87,9 +87,19 @@ static void on_dropped(void *arg, uint64_t count)
 	text_deinit(&line);
 }
 
+static void on_reason(void *arg, uint32_t req, enum control_reason reason, const char *text)
+{
+	struct ask *a = arg;
+
+	(void)req;
+	if (a->reason && !a->done)
+		a->reason(a->arg, reason, text);
+}
+
 static enum rmq_error connect_now(struct ask *a, struct reason *why)
 {
-	struct control_client_host host = {a, on_result, on_view, on_event, on_dropped};
+	struct control_client_host host = {
+	    a, on_result, on_view, on_event, on_dropped, on_reason};
 	return control_client_open(&a->client, &a->address, &host, why);
 }
 
@@ -208,20 +218,31 @@ enum rmq_error ask_transfer(struct ask *a, const char *name)
 	return err ? err : answer(a, control_client_transfer(&a->client, name), name);
 }
 
-enum rmq_error ask_status(struct ask *a)
+/* The answer to a question: nobody who answers in time is nobody. */
+static enum rmq_error told(struct ask *a, uint32_t req)
 {
 	struct reason why;
-	enum rmq_error err = open_for(a);
-	if (err)
-		return err;
-	a->waiting = control_client_status(&a->client);
-	err = converse(a, &why);
+
+	a->waiting = req;
+	enum rmq_error err = converse(a, &why);
 	control_client_close(&a->client);
 	if (err == RMQ_E_TIMEOUT)
 		err = RMQ_E_NO_DAEMON;
 	if (!err && a->code)
 		return ask_fail(a->code, "%s", a->text);
 	return err ? ask_fail(err, "%s", why.text) : RMQ_E_OK;
+}
+
+enum rmq_error ask_status(struct ask *a)
+{
+	enum rmq_error err = open_for(a);
+	return err ? err : told(a, control_client_status(&a->client));
+}
+
+enum rmq_error ask_why(struct ask *a)
+{
+	enum rmq_error err = open_for(a);
+	return err ? err : told(a, control_client_why(&a->client));
 }
 
 /* Waits for the connection; who reads stdout may go while nothing is written. */

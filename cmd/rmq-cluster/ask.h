@@ -23,6 +23,8 @@ struct ask {
 	bool (*view)(void *arg, const struct control_view *v);
 	/* ask_events(): of each, its kind, and its line without a newline. */
 	void (*event)(void *arg, struct slice kind, struct slice line);
+	/* Is shown each line of the answer to ask_why(). */
+	void (*reason)(void *arg, enum control_reason reason, const char *text);
 	void *arg;
 };
 
@@ -49,6 +51,9 @@ enum rmq_error ask_transfer(struct ask *a, const char *name)
 
 /* What the node knows: a->view is called once. */
 enum rmq_error ask_status(struct ask *a) __attribute__((warn_unused_result));
+
+/* What is wrong: a->reason is called for each line. */
+enum rmq_error ask_why(struct ask *a) __attribute__((warn_unused_result));
 
 /*
  * Waits until a->view says true; connects again as often as need be.  RMQ_E_NOTHING: not in

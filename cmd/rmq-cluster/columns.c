@@ -41,6 +41,10 @@
 	X(GATE_STATE, "gate-state", TEXT, control_gate_text(CONTROL_MEMBER_GATE_OF(m->flags))) \
 	X(STATE, "state", TEXT, control_member_state_text(m->state))
 
+#define REASON_COLUMNS(X) \
+	X(REASON, "reason", TEXT, control_reason_text(r->reason)) \
+	X(TEXT, "text", TEXT, r->text)
+
 static bool is_voter(const struct control_view_member *m)
 {
 	return m->raft_flags & RAFT_VOTER;
@@ -152,6 +156,13 @@ enum member_column {
 	    MEMBER_COUNT
 };
 
+enum reason_column {
+#define X(NAME, name, kind, value) REASON_##NAME,
+	REASON_COLUMNS(X)
+#undef X
+	    REASON_COUNT
+};
+
 static const char *node_name(unsigned column)
 {
 	static const char *const names[] = {
@@ -167,6 +178,16 @@ static const char *member_name(unsigned column)
 	static const char *const names[] = {
 #define X(NAME, name, kind, value) name,
 	    MEMBER_COLUMNS(X)
+#undef X
+	};
+	return names[column];
+}
+
+static const char *reason_name(unsigned column)
+{
+	static const char *const names[] = {
+#define X(NAME, name, kind, value) name,
+	    REASON_COLUMNS(X)
 #undef X
 	};
 	return names[column];
@@ -202,7 +223,21 @@ static enum table_kind member_put(struct text *out, unsigned column, const void 
 	}
 	return TABLE_TEXT;
 }
+
+static enum table_kind reason_put(struct text *out, unsigned column, const void *row)
+{
+	const struct reason_row *r = row;
+	switch ((enum reason_column)column) {
+#define COLUMN_OF(NAME) REASON_##NAME
+		REASON_COLUMNS(X)
+#undef COLUMN_OF
+	case REASON_COUNT:
+		break;
+	}
+	return TABLE_TEXT;
+}
 #undef X
 
 const struct table_columns columns_of_node = {NODE_COUNT, node_name, node_put};
 const struct table_columns columns_of_member = {MEMBER_COUNT, member_name, member_put};
+const struct table_columns columns_of_reason = {REASON_COUNT, reason_name, reason_put};

@@ -40,6 +40,7 @@ struct program {
 #define MORE_NODE_COLUMNS   ",caught-up,gate-state,config-index"
 #define MEMBER_COLUMNS	    "name,role,up,behind,address,gate"
 #define MORE_MEMBER_COLUMNS ",voter,broker,match,id,key,gate-state,state"
+#define REASON_COLUMNS	    "reason,text"
 
 static void print_text(struct text *out)
 {
@@ -349,6 +350,30 @@ static enum rmq_error run_events(void *arg)
 	return hear_run(&p->hear, &p->ask);
 }
 
+static void print_reason(void *arg, enum control_reason reason, const char *text)
+{
+	struct program *p = arg;
+	struct text out = {0};
+	p->yes |= reason == CONTROL_REASON_WELL;
+	if (p->json || p->fields)
+		table_row(&p->table, &out, &(struct reason_row){reason, text});
+	else
+		printf("%s\n", text);
+	table_end(&p->table, &out);
+	print_text(&out);
+}
+
+static enum rmq_error run_why(void *arg)
+{
+	struct program *p = arg;
+	enum rmq_error err = open_table(p, &columns_of_reason, REASON_COLUMNS);
+	p->table.aligned = false;
+	p->ask.reason = print_reason;
+	if (!err)
+		err = ask_why(&p->ask);
+	return err ? err : p->yes ? RMQ_E_OK : RMQ_E_NOTHING;
+}
+
 /* ---- the table ---- */
 
 #define OUTPUT_ROWS(fields) \
@@ -372,6 +397,7 @@ static const struct option_row recover_rows[] = {
     {'d', "dir", "DIR", NULL, NULL, "the data directory of this node, which is stopped"},
     {OPT_YES, "yes", NULL, NULL, NULL, "do not ask on the terminal"}, {0}};
 static const struct option_row events_rows[] = {HEAR_ROWS(OPT_HEAR), {0}};
+static const struct option_row why_rows[] = {OUTPUT_ROWS(REASON_COLUMNS), {0}};
 /* In the place of client_options. */
 static const struct option_row cluster_rows[] = {
     {'S', "server", "unix:PATH", NULL, NULL, "the control socket of rmq-clusterd"},
@@ -404,6 +430,8 @@ static const struct subcommand command_list[] = {
 	run_is_available),
     COMMAND("events", "", "a line of JSON for each event, as they come", events_rows, 0, 0,
 	run_events),
+    COMMAND("why", "", "say why nothing is confirmed, or what else is wrong: 1; all is well: 0",
+	why_rows, 0, 0, run_why),
     COMMAND("wait", "self-up|leader|available|caught-up|up=N|removed=NODE",
 	"wait until it is so; 1: it is not so in time", no_rows, 1, 1, run_wait),
 };

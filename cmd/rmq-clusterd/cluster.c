@@ -7,230 +7,18 @@
 #include "node.h"
 #include "queue.h"
 #include "state.h"
+#include "why.h"
 
 /* ---- what it knows ---- */
 
-/* What the leader says, enum node_state_flag; 0: it is not heard, or does not serve yet. */
-static unsigned leader_flags(const struct cluster *c)
-{
-	const struct peer *leader = peers_leader(c);
-
-	if (cluster_leads(c))
-		return c->status.serving ? watchdog_flags(c) : 0;
-	return leader ? leader->flags : 0;
-}
-
-/* A member that nobody leads: which voters it does not hear.  NULL: it is led. */
-static const char *nobody_leads(const struct cluster *c)
-{
-	static char text[TEXT_MAX + 1];
-	uint64_t index, ms = c->config.election_timeout;
-	const struct raft_config *config = peers_view(c, &index);
-	char down[TEXT_MAX + 1] = "";
-	size_t len = 0;
-
-	if (!members_unled(&c->peers.members, c->join.led_ms, cluster_now(c), ms))
-		return NULL;
-	for (unsigned i = 0; i < config->count && len < sizeof(down); i++) {
-		const struct raft_member *m = &config->members[i];
-		struct cluster_peer p;
-		cluster_peer(c, m->id, &p);
-		if ((m->flags & RAFT_VOTER) && !p.reachable)
-			len +=
-			    (size_t)snprintf(down + len, sizeof(down) - len, " %.63s", m->name);
-	}
-	/* Who does not vote may not hear of an election. */
-	snprintf(text, sizeof(text), "%s%s%.200s",
-	    raft_config_is_voter(config, c->id) ? "no leader is elected"
-						: "no leader is known here",
-	    len > 0 ? "; voters that are not up:" : "", down);
-	return text;
-}
-
 /* A member that is heard and says so is not up. */
 #define DOWN (NODE_STATE_HANGS | NODE_STATE_FORGOT)
-
-static const char *rights_on(uint32_t flags)
-{
-	return NODE_STATE_RIGHTS_OF(flags) ? "set" : "not set";
-}
-
-/* Their settings of `rights` lead to different lines. */
-static void rights_differ(
-    char *text, size_t size, const struct cluster *c, const struct peer *p)
-{
-	uint32_t here = rights_flags(c);
-
-	if (NODE_STATE_RIGHTS_OF(here) && NODE_STATE_RIGHTS_OF(p->flags))
-		snprintf(text, size,
-		    "the file of rights has other lines on %.63s than here, and must be the same on "
-		    "all nodes: rmq-clusterd reads it again at SIGHUP",
-		    p->member.name);
-	else
-		snprintf(text, size,
-		    "rights is %s on %.63s and %s here, and must be the same on all nodes: see "
-		    "rmq-rights(5)",
-		    rights_on(p->flags), p->member.name, rights_on(here));
-}
-
-/* What is wrong with this member; NULL: nothing. */
-static const char *trouble_text(const struct cluster *c, const struct peer *p)
-{
-	static char text[TEXT_MAX + 1];
-	char here[RAFT_ADDRESS_MAX + 1];
-	const char *name = p->member.name;
-	bool is_explicit = c->config.explicit_create;
-
-	switch (p->trouble) {
-	case TROUBLE_NONE:
-		return NULL;
-	case TROUBLE_FORGOT:
-		snprintf(text, sizeof(text),
-		    "%.63s is not up: its data directory was put back to an older state, and it "
-		    "does not vote",
-		    name);
-		break;
-	case TROUBLE_HANGS:
-		snprintf(text, sizeof(text),
-		    "%.63s is not up: for a long time it has stored none of the records that it "
-		    "lacks",
-		    name);
-		break;
-	case TROUBLE_UNREACHED:
-		snprintf(text, sizeof(text),
-		    "%.63s is not up: it reaches this node, and is not reached at %.80s: look at "
-		    "its advertise, and at what lies between",
-		    name, member_advertised(peers_member_of(p)));
-		break;
-	case TROUBLE_UNREACHING:
-		peers_address(c, here);
-		snprintf(text, sizeof(text),
-		    "%.63s is not up: it is reached, and does not reach this node at %.80s: look "
-		    "at advertise here, and at what lies between",
-		    name, here);
-		break;
-	case TROUBLE_FULL:
-		snprintf(text, sizeof(text),
-		    "%.63s: disk is full: no room for new messages there", name);
-		break;
-	case TROUBLE_FAILS:
-		snprintf(text, sizeof(text),
-		    "%.63s: its queue daemon could not run when it led: rmq-cluster status says "
-		    "why there",
-		    name);
-		break;
-	case TROUBLE_ASTRAY:
-		snprintf(text, sizeof(text),
-		    "%.63s is up, and is not reached where it says that it is, at %.80s: look at "
-		    "its advertise, and at what lies between",
-		    name, member_advertised(peers_member_of(p)));
-		break;
-	case TROUBLE_ASTRAY_HERE:
-		peers_address(c, here);
-		snprintf(text, sizeof(text),
-		    "%.63s is up, and does not reach this node where it says that it is, at %.80s: "
-		    "look at advertise here, and between them",
-		    name, here);
-		break;
-	case TROUBLE_DIFFERS:
-		snprintf(text, sizeof(text),
-		    "create is %s on %.63s and %s here, and must be the same on all nodes: see "
-		    "rmq.conf(5)",
-		    is_explicit ? "auto" : "explicit", name, is_explicit ? "explicit" : "auto");
-		break;
-	case TROUBLE_RIGHTS:
-		rights_differ(text, sizeof(text), c, p);
-		break;
-	}
-	return text;
-}
-
-/* The member with the worst trouble, of which this one is, or a worse one; NULL: none has any. */
-static const char *worst(const struct cluster *c, enum trouble at_least)
-{
-	const struct peer *worst = NULL;
-
-	for (unsigned i = 0; i < c->peers.count; i++) {
-		const struct peer *p = c->peers.list[i];
-		if (p->trouble != TROUBLE_NONE && p->trouble <= at_least &&
-		    (!worst || p->trouble < worst->trouble))
-			worst = p;
-	}
-	return worst ? trouble_text(c, worst) : NULL;
-}
-
-/* That may be why there is no leader. */
-static const char *another_is_down(const struct cluster *c)
-{
-	return worst(c, TROUBLE_UNREACHING);
-}
-
-static const char *another_is_ill(const struct cluster *c)
-{
-	return worst(c, TROUBLE_RIGHTS);
-}
-
-/* This node itself. */
-static const char *forgot(const struct cluster *c)
-{
-	static char text[TEXT_MAX + 1];
-
-	if (!c->status.forgot)
-		return NULL;
-	snprintf(text, sizeof(text),
-	    "this node does not vote, as its data directory was put back to an older state; %s"
-	    "rmq-cluster leave %.63s",
-	    c->status.changed
-		? "members have changed since, so it never will: remove it: "
-		: "it may when all others are up and another one leads, see rmq-cluster "
-		  "transfer; or remove it: ",
-	    c->config.name);
-	return text;
-}
-
-/* The cluster, or one of its members, does not want this node. */
-static const char *refused(const struct cluster *c)
-{
-	if (peers_removed(c))
-		return "this node " MEMBERS_REMOVED_TEXT;
-	if ((!peers_member(c) || c->join.lost) && c->join.refused[0])
-		return c->join.refused;
-	for (unsigned i = 0; i < c->peers.count; i++) {
-		if (c->peers.list[i]->refused[0])
-			return c->peers.list[i]->refused;
-	}
-	return NULL;
-}
-
-static const char *lacks_room(const struct cluster *c)
-{
-	if (c->waits)
-		return "disk is full: this node takes no more of the log until there is room";
-	if (c->disk.full)
-		return "disk is full: no room for new messages here";
-	if (leader_flags(c) & NODE_STATE_NO_ROOM)
-		return "the disks of a majority are full: no room for new messages";
-	return NULL;
-}
-
-/* The worst first: one is shown. */
-static const char *problem(const struct cluster *c)
-{
-	static const char *(*const problems[])(const struct cluster *c) = {refused,
-	    supervisor_problem, lacks_room, watchdog_problem, forgot, node_lacking,
-	    another_is_down, nobody_leads, rights_problem, another_is_ill};
-	const char *text = NULL;
-
-	for (size_t i = 0; !text && i < sizeof(problems) / sizeof(problems[0]); i++)
-		text = problems[i](c);
-	return text;
-}
 
 bool cluster_available(const struct cluster *c)
 {
 	unsigned needed = NODE_STATE_SERVES | NODE_STATE_NO_ROOM;
 
-	return (leader_flags(c) & needed) == NODE_STATE_SERVES && watchdog_gate_serves(c);
+	return (why_leader_flags(c) & needed) == NODE_STATE_SERVES && watchdog_gate_serves(c);
 }
 
 /* This disk has all that the leader's had when it last said what it has. */
@@ -287,7 +75,9 @@ void cluster_status(const struct cluster *c, struct cluster_status *s)
 	/* A change that is not committed may never be one. */
 	const struct raft_config *view = peers_told(c, &index);
 	bool ready = supervisor_ready(&c->supervisor) && c->status.serving;
+	static struct why why;
 
+	why_look(c, &why);
 	*s = (struct cluster_status){
 	    .name = c->config.name,
 	    .key = c->pair.key,
@@ -306,7 +96,7 @@ void cluster_status(const struct cluster *c, struct cluster_status *s)
 	    .queue_ready = ready,
 	    .queue_socket = c->config.queue_socket.path,
 	    .gate = watchdog_gate_seen(c),
-	    .refused = problem(c),
+	    .problem = why_problem(&why),
 	};
 }
 
@@ -332,6 +122,11 @@ void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_pee
 const struct events *cluster_events(const struct cluster *c)
 {
 	return &c->events;
+}
+
+void cluster_why(const struct cluster *c, struct why *w)
+{
+	why_look(c, w);
 }
 
 void cluster_gate(struct cluster *c, bool begins, enum control_gate_state state)

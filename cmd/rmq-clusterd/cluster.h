@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/base/error.h"
+#include "core/host/why.h"
 #include "core/raft/raft.h"
 #include "core/wire/control_wire.h"
 
@@ -39,7 +40,7 @@ struct cluster_status {
 	bool queue_ready;
 	const char *queue_socket;
 	enum control_its_gate gate; /* what is known of this node's gate */
-	const char *refused;	    /* why a peer does not want us; NULL: nobody refuses */
+	const char *problem;	    /* why_problem() */
 };
 
 void cluster_status(const struct cluster *c, struct cluster_status *s);
@@ -53,6 +54,9 @@ struct cluster_peer {
 
 /* Of a member of cluster_status().config. */
 void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_peer *p);
+
+/* What is wrong, in words. */
+void cluster_why(const struct cluster *c, struct why *w);
 
 /*
  * `changed` is called when something in cluster_status(), or a peer's `reachable`, has changed

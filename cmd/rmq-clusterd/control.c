@@ -19,6 +19,8 @@
 static_assert(CONTROL_OUTPUT_MAX / 2 >=
 		  2 * CONTROL_VIEW_SIZE_MAX + (CONTROL_REQUESTS_MAX + 2) * FRAME_SMALL,
     "who is read from has room for all answers");
+static_assert(
+    WHY_LINES_MAX * FRAME_SMALL <= CONTROL_VIEW_SIZE_MAX, "WHY is no more than STATUS");
 
 /* Events are put into a buffer that is empty, until it holds so much; the state is put whole. */
 #define EVENTS_BYTES 16384
@@ -139,7 +141,7 @@ static void view_make(const struct cluster *c, struct control_view *v)
 	v->term = s.term;
 	v->commit = s.commit;
 	v->last = s.last;
-	copy_text(v->problem, sizeof(v->problem), s.refused);
+	copy_text(v->problem, sizeof(v->problem), s.problem);
 	if (s.queue_ready) {
 		v->flags |= CONTROL_SERVING;
 		copy_text(v->queue_socket, sizeof(v->queue_socket), s.queue_socket);
@@ -265,6 +267,19 @@ static bool out_events(struct asker *a)
 	return a->out_len > 0;
 }
 
+static void out_why(struct asker *a, uint32_t req)
+{
+	static struct why why;
+	struct writer w = out_begin(a);
+
+	cluster_why(a->control->cluster, &why);
+	for (unsigned i = 0; i < why.count; i++)
+		control_put_reason_line(
+		    &w, &(struct control_reason_line){
+			    req, (uint8_t)why.lines[i].reason, slice_str(why.lines[i].text)});
+	out_end(a, &w);
+}
+
 /* Says so, and ends. */
 static void refuse(struct asker *a, enum rmq_error code, const char *text)
 {
@@ -362,6 +377,9 @@ static void take_request(struct asker *a, const struct frame *f)
 		out_result(a, q.req, err, why);
 	else if (q.type == CONTROL_TYPE_STATUS) {
 		out_view(a, q.req);
+		out_result(a, q.req, RMQ_E_OK, "");
+	} else if (q.type == CONTROL_TYPE_WHY) {
+		out_why(a, q.req);
 		out_result(a, q.req, RMQ_E_OK, "");
 	} else if (q.type == CONTROL_TYPE_WATCH) {
 		a->watches = true;

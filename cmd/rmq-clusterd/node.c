@@ -424,9 +424,8 @@ bool node_lacks(struct cluster *c, uint64_t index)
 	return node_wants(c, index) || fetch_possible(&log, index);
 }
 
-const char *node_lacking(const struct cluster *c)
+const char *node_lacking(const struct cluster *c, uint64_t *index)
 {
-	static char text[TEXT_MAX + 1];
 	const struct reads_one *one;
 	unsigned at = 0;
 
@@ -434,11 +433,8 @@ const char *node_lacking(const struct cluster *c)
 		const struct peer *p = peers_find(c, one->id);
 		if (!p || one->bad != c->fetch.given_up)
 			continue;
-		snprintf(text, sizeof(text),
-		    "record %" PRIu64 " is bad on this disk and on no other node that answers; "
-		    "%.63s cannot catch up: see Damaged records in rmq-cluster(7)",
-		    one->bad, p->member.name);
-		return text;
+		*index = one->bad;
+		return p->member.name;
 	}
 	return NULL;
 }

@@ -39,8 +39,8 @@ bool node_holes(struct cluster *c, struct raft_id from, const struct node_holes 
 bool node_wants(struct cluster *c, uint64_t index);
 /* The same for who can wait.  False: it can never be had. */
 bool node_lacks(struct cluster *c, uint64_t index);
-/* What a peer waits for, and no node has; NULL: nothing. */
-const char *node_lacking(const struct cluster *c);
+/* A peer that waits for record *index, which no node has; NULL: none does. */
+const char *node_lacking(const struct cluster *c, uint64_t *index);
 /* What a member answers. */
 void node_fetched(struct cluster *c, struct raft_id from, const struct node_fetched *m);
 

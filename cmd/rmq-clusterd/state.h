@@ -12,6 +12,7 @@
  *	rights.c     whether the file of rights is right
  *	queue.c	     the queue daemon's socket
  *	watchdog.c   whether this node and its queue daemon are well
+ *	why.c	     what this node sees, to say what is wrong
  *	commands.c   what administrators ask for, here or at the leader
  *	control.c    their socket
  *	events.c     what has happened

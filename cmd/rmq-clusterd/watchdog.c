@@ -1,7 +1,6 @@
 #include "watchdog.h"
 
-#include <stdio.h>
-
+#include "core/host/why.h"
 #include "node.h"
 #include "queue.h"
 #include "state.h"
@@ -133,49 +132,17 @@ enum control_its_gate watchdog_gate_seen(const struct cluster *c)
 	return gates_seen_here(&c->watchdog.health.gates);
 }
 
-static const char *gate_text(const struct cluster *c, enum gates_trouble trouble)
-{
-	static char text[TEXT_MAX + 1];
-	const struct raft_config *config = c->status.config;
-	const struct raft_member *leader =
-				     config ? raft_config_find(config, c->status.leader) : NULL,
-				 *self = config ? raft_config_find(config, c->id) : NULL;
-
-	switch (trouble) {
-	case GATES_WELL:
-		return NULL;
-	case GATES_MISSING:
-		return "rmq-gated of this node has not reported since rmq-clusterd was started, "
-		       "and those of other nodes run: start it";
-	case GATES_SILENT:
-		return "rmq-gated of this node hangs, or has ended and was not told to: start it "
-		       "anew; if this node is to have none, stop it then with SIGTERM";
-	case GATES_LOST:
-		snprintf(text, sizeof(text),
-		    "rmq-gated of this node does not reach that of %s at %.100s "
-		    "(its gate-advertise)",
-		    leader ? leader->name : "the leading node", leader ? leader->gate : "");
-		return text;
-	case GATES_UNREACHED:
-		snprintf(text, sizeof(text),
-		    "when this node led, most other nodes did not reach its rmq-gated at "
-		    "%.100s (gate-advertise)",
-		    self ? self->gate : "");
-		return text;
-	}
-	return NULL;
-}
-
 static void tell_gate(struct cluster *c)
 {
 	struct watchdog *w = &c->watchdog;
 	enum gates_trouble trouble = gates_trouble(&w->health.gates);
+	char text[TEXT_MAX + 1];
 
 	if (trouble == w->gate)
 		return;
 	w->gate = trouble;
-	if (trouble != GATES_WELL)
-		log_error("%s", gate_text(c, trouble));
+	if (why_gate_text(text, trouble, c->status.config, c->id, c->status.leader))
+		log_error("%s", text);
 	else
 		log_notice("clients of this node are served again");
 	cluster_changed(c);
@@ -335,26 +302,6 @@ uint32_t watchdog_flags(const struct cluster *c)
 	for (size_t i = 0; i < sizeof(set) / sizeof(set[0]); i++)
 		all |= set[i] ? flags[i] : 0;
 	return all;
-}
-
-const char *watchdog_problem(const struct cluster *c)
-{
-	const struct health *h = &c->watchdog.health;
-
-	if (c->watchdog.hangs && !c->disk.full)
-		return "disk hangs: writes have waited for a long time";
-	if (c->watchdog.starves && !c->disk.full)
-		return "the leader has records that this node lacks, and none of them arrives: "
-		       "look at the link between them";
-	if (c->watchdog.unable)
-		return "the queue daemon was killed and does not end: the kernel waits, usually "
-		       "for its disk";
-	if (h->state == HEALTH_RESTING)
-		return health_text(h->illness);
-	if (cluster_leads(c) && !c->watchdog.confirms)
-		return "nothing is confirmed: a majority does not store the records sent to it";
-	const char *failure = supervisor_failure(c);
-	return failure ? failure : gate_text(c, c->watchdog.gate);
 }
 
 void watchdog_open(struct cluster *c)

@@ -46,7 +46,4 @@ bool watchdog_gate_serves(const struct cluster *c);
 /* What the others are told, and this node is as well: enum node_state_flag. */
 uint32_t watchdog_flags(const struct cluster *c);
 
-/* What is wrong with this node, borrowed until the next turn; NULL: nothing. */
-const char *watchdog_problem(const struct cluster *c);
-
 #endif

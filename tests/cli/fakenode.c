@@ -70,7 +70,7 @@ void cluster_status(const struct cluster *c, struct cluster_status *s)
 	s->config = c->config.count > 0 ? &c->config : NULL;
 	s->queue_ready = c->socket[0] != 0;
 	s->queue_socket = c->socket;
-	s->refused = c->problem[0] ? c->problem : NULL;
+	s->problem = c->problem[0] ? c->problem : NULL;
 	for (unsigned i = 0; i < c->config.count; i++)
 		if (c->leader[0] && strcmp(c->config.members[i].name, c->leader) == 0)
 			s->leader = &c->config.members[i];
@@ -91,6 +91,14 @@ void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_pee
 const struct events *cluster_events(const struct cluster *c)
 {
 	return &c->events;
+}
+
+void cluster_why(const struct cluster *c, struct why *w)
+{
+	w->count = 1;
+	w->lines[0].reason = c->problem[0] ? CONTROL_REASON_REFUSED : CONTROL_REASON_WELL;
+	snprintf(w->lines[0].text, sizeof(w->lines[0].text), "%s",
+	    c->problem[0] ? c->problem : "all is well");
 }
 
 void cluster_watch(struct cluster *c, void (*changed)(void *arg), void *arg)

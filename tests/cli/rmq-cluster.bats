@@ -181,6 +181,22 @@ TRANSFER n2"
 	run timeout 10 rmq-cluster is-leader -S unix:none
 	assert_failure 69
 	assert_output "rmq-cluster: no daemon answers at none (No such file or directory)"
+	# why: what is wrong, or that all is well.
+	run cluster why
+	assert_success
+	assert_output "all is well"
+	node "problem n2 refuses us"
+	wait_until 10 bash -c "rmq-cluster status -S unix:cluster.sock -o problem | grep -q refuses"
+	run cluster why
+	assert_failure 1
+	assert_output "n2 refuses us"
+	run cluster why -j
+	assert_failure 1
+	assert_output '{"reason":"refused","text":"n2 refuses us"}'
+	run cluster why -o text,reason
+	assert_output "n2 refuses us	refused"
+	run timeout 10 rmq-cluster why -S unix:none
+	assert_failure 69
 }
 
 @test "rmq-cluster: each role has its name" {

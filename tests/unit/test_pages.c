@@ -224,6 +224,7 @@ static void each_frame_and_role_stands_in_rmq_control_with_its_number(void **sta
 		fail_msg("no role or state %s", want);
 	CONTROL_ROLES(X)
 	CONTROL_MEMBER_STATES(X)
+	CONTROL_REASONS(X)
 #undef X
 #define X(tag, name) \
 	snprintf(want, sizeof(want), "\n.It %d Em %s\n", tag, #name); \

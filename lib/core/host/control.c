@@ -75,6 +75,18 @@ enum control_member_state control_member_state_of(const struct raft_member *m)
 	return m->flags & RAFT_VOTER ? CONTROL_MEMBER_UP : CONTROL_MEMBER_JOINING;
 }
 
+const char *control_reason_text(enum control_reason reason)
+{
+	switch (reason) {
+#define X(NAME, value, text) \
+	case CONTROL_REASON_##NAME: \
+		return text;
+		CONTROL_REASONS(X)
+#undef X
+	}
+	return "unknown";
+}
+
 const char *control_gate_text(enum control_its_gate gate)
 {
 	static const char *const texts[] = {
@@ -261,7 +273,7 @@ enum rmq_error control_request_parse(
 	struct control_admit admit;
 	struct control_join join;
 	struct control_leave leave; /* LEAVE, LEAVE_FORCED and TRANSFER have the same fields */
-	struct control_status status; /* as INIT, INIT_NEW, STATUS and WATCH do */
+	struct control_status status; /* as INIT, INIT_NEW, STATUS, WATCH and WHY do */
 	struct control_gate gate;
 	struct control_events events;
 	bool good = true;
@@ -272,6 +284,7 @@ enum rmq_error control_request_parse(
 	case CONTROL_TYPE_INIT_NEW:
 	case CONTROL_TYPE_STATUS:
 	case CONTROL_TYPE_WATCH:
+	case CONTROL_TYPE_WHY:
 		if (!control_status_decode(f->payload, &status))
 			return RMQ_E_PROTOCOL;
 		r->req = status.req;

@@ -62,6 +62,9 @@ const char *control_role_text(enum control_role role);
 const char *control_member_state_text(uint64_t state);
 enum control_member_state control_member_state_of(const struct raft_member *m);
 
+/* "room"; "unknown" for one not in the table. */
+const char *control_reason_text(enum control_reason reason);
+
 /* "runs". */
 const char *control_gate_text(enum control_its_gate gate);
 
@@ -87,7 +90,7 @@ enum rmq_error control_collect(struct control_collector *c, const struct frame *
 
 /* A request; fields that its type does not have are zero. */
 struct control_request {
-	enum control_type type; /* INIT … EVENTS */
+	enum control_type type; /* INIT … WHY */
 	uint32_t req;
 	char name[RAFT_NAME_MAX + 1];
 	uint8_t key[RAFT_KEY_SIZE];

@@ -11,7 +11,8 @@
  *
  * STATUS is answered by STATE, so many MEMBERs as it says, and RESULT.  WATCH is answered by
  * STATE and its MEMBERs at once and again whenever one of them has changed, until the
- * connection ends; a watcher that does not read is hung up on.
+ * connection ends; a watcher that does not read is hung up on.  WHY is answered by REASONs and
+ * RESULT.
  *
  * EVENTS is answered by an EVENT for each, until the connection ends (core/host/events.h).  Who does not
  * read misses some, and is then told with DROPPED how many; it is not hung up on.
@@ -61,6 +62,8 @@ enum control_gate_state {
 #define CONTROL_GATE_MS	    500
 /* flags: enum events_flag; since: an index or a seq, as they say. */
 #define CONTROL_EVENTS(F) F(u32, req) F(u8, flags) F(u64, since)
+/* Why nothing works, or what is wrong: answered by REASONs and RESULT. */
+#define CONTROL_WHY(F)	    F(u32, req)
 
 /* ---- from rmq-clusterd ---- */
 
@@ -148,6 +151,39 @@ enum control_member_state {
 #define CONTROL_EVENT(F) F(u32, req) F(u64, index) F(str, event) F(rest, line)
 /* count: of those that were missed; 0: it is not known. */
 #define CONTROL_DROPPED(F) F(u32, req) F(u64, count)
+/*
+ * The reasons, the worst first: those up to RIGHTS are a `problem` of STATE.
+ */
+/*      NAME       value text */
+#define CONTROL_REASONS(X) \
+	X(WELL,        0, "well")	 /* nothing is wrong */ \
+	X(REFUSED,     1, "refused")	 /* other nodes do not want this one */ \
+	X(DEADLY,      2, "deadly")	 /* the queue daemon dies of a record, on two nodes */ \
+	X(ROOM,	       3, "room")	 /* disks are full */ \
+	X(ILL,	       4, "ill")	 /* this node, its queue daemon or its gate */ \
+	X(FORGOT,      5, "forgot")	 /* its directory was put back to an older state */ \
+	X(RECORD,      6, "record")	 /* a record is bad on all nodes that answer */ \
+	X(MEMBER,      7, "member")	 /* another one is not up, and why is known */ \
+	X(NO_LEADER,   8, "no-leader") \
+	X(RIGHTS,      9, "rights")	 /* the file of rights is wrong */ \
+	X(OTHER,      10, "other")	 /* another member is up, and something is wrong there */ \
+	X(NEW,	      11, "new")	 /* this node is of no cluster */ \
+	X(JOINING,    12, "joining")	 /* it asks to be let in */ \
+	X(STOPPING,   13, "stopping")	 /* it was told to end */ \
+	X(LEADERLESS, 14, "leaderless")	 /* no leader is known, and not for long */ \
+	X(MIN_MEMBERS, 15, "min-members") /* the queue daemon waits for more members */ \
+	X(ROLES,      16, "roles")	 /* the leader may not run the queue daemon */ \
+	X(QUEUE,      17, "queue")	 /* the queue daemon is not ready */ \
+	X(DOWN,	      18, "down")	 /* another member is not up */ \
+	X(UNKNOWN,    19, "unknown")	 /* lines are not confirmed, and nobody knows why */
+
+enum control_reason {
+#define X(NAME, value, text) CONTROL_REASON_##NAME = value,
+	CONTROL_REASONS(X)
+#undef X
+};
+/* A line of the answer to WHY: reason: enum control_reason; text: for people, never empty. */
+#define CONTROL_REASON(F) F(u32, req) F(u8, reason) F(str, text)
 /* The last frame of a connection. */
 #define CONTROL_ERROR(F) F(u8, code) F(str, text)
 
@@ -164,7 +200,8 @@ enum control_member_state {
 	X(9, LEAVE_FORCED, leave_forced, CONTROL_LEAVE_FORCED) \
 	X(10, INIT_NEW, init_new, CONTROL_INIT_NEW) \
 	X(11, GATE,     gate,     CONTROL_GATE) \
-	X(13, EVENTS,   events,   CONTROL_EVENTS)
+	X(13, EVENTS,   events,   CONTROL_EVENTS) \
+	X(17, WHY,      why,      CONTROL_WHY)
 
 #define CONTROL_NODE_FRAMES(X) \
 	X(64, WELCOME,  welcome,  CONTROL_WELCOME) \
@@ -173,7 +210,8 @@ enum control_member_state {
 	X(67, MEMBER,   member,   CONTROL_MEMBER) \
 	X(68, ERROR,    error,    CONTROL_ERROR) \
 	X(69, EVENT,    event,    CONTROL_EVENT) \
-	X(70, DROPPED,  dropped,  CONTROL_DROPPED)
+	X(70, DROPPED,  dropped,  CONTROL_DROPPED) \
+	X(71, REASON,   reason_line, CONTROL_REASON)
 /* clang-format on */
 
 enum control_type {

@@ -152,6 +152,19 @@ static enum rmq_error take_event(
 	return RMQ_E_OK;
 }
 
+static enum rmq_error take_reason(
+    struct control_client *c, const struct frame *f, struct reason *why)
+{
+	struct control_reason_line line;
+	char text[TEXT_MAX + 1];
+
+	if (!control_reason_line_decode(f->payload, &line) || !c->host.reason)
+		return bad_answer(why);
+	copy_text(text, line.text, RMQ_E_OK);
+	c->host.reason(c->host.arg, line.req, (enum control_reason)line.reason, text);
+	return RMQ_E_OK;
+}
+
 static enum rmq_error take_frame(
     struct control_client *c, const struct frame *f, struct reason *why)
 {
@@ -168,6 +181,8 @@ static enum rmq_error take_frame(
 	case CONTROL_TYPE_EVENT:
 	case CONTROL_TYPE_DROPPED:
 		return take_event(c, f, why);
+	case CONTROL_TYPE_REASON:
+		return take_reason(c, f, why);
 	}
 	enum rmq_error err = control_collect(c->views, f);
 	if (err == RMQ_E_OK)
@@ -275,6 +290,13 @@ uint32_t control_client_hear(struct control_client *c, uint8_t flags, uint64_t s
 {
 	struct writer w = out_writer(c);
 	control_put_events(&w, &(struct control_events){++c->req, flags, since});
+	return put_end(c, &w);
+}
+
+uint32_t control_client_why(struct control_client *c)
+{
+	struct writer w = out_writer(c);
+	control_put_why(&w, &(struct control_why){++c->req});
 	return put_end(c, &w);
 }
 

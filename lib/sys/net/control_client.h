@@ -25,6 +25,8 @@ struct control_client_host {
 	/* Who asks for events: one; or so many were missed, 0: it is not known how many. */
 	void (*event)(void *arg, struct slice event, struct slice line);
 	void (*dropped)(void *arg, uint64_t count);
+	/* A line of the answer to WHY, before its result.  NULL: it is not asked. */
+	void (*reason)(void *arg, uint32_t req, enum control_reason reason, const char *text);
 };
 
 struct control_client {
@@ -80,6 +82,7 @@ uint32_t control_client_status(struct control_client *c);
 uint32_t control_client_watch(struct control_client *c);
 /* flags: enum events_flag.  Has no result. */
 uint32_t control_client_hear(struct control_client *c, uint8_t flags, uint64_t since);
+uint32_t control_client_why(struct control_client *c);
 /* Has no result.  Not said if what was asked before has not left: the daemon stands still. */
 void control_client_gate(struct control_client *c, enum control_gate_state state);
 
