@@ -4,6 +4,7 @@
 
 #include "control.h"
 #include "events.h"
+#include "hooks.h"
 #include "node.h"
 #include "queue.h"
 #include "state.h"
@@ -187,7 +188,7 @@ static void stop_turn(struct cluster *c)
 		break;
 	case ENDING_END:
 		supervisor_kill(c);
-		uv_stop(&c->loop);
+		c->ended = true;
 		break;
 	}
 }
@@ -219,6 +220,8 @@ static void arm(struct cluster *c)
 		due = watchdog_due(c);
 	if (ending_due(&c->ending) < due)
 		due = ending_due(&c->ending);
+	if (hooks_due(&c->hooks) < due)
+		due = hooks_due(&c->hooks);
 	if (due == UINT64_MAX)
 		uv_timer_stop(&c->due);
 	else
@@ -258,10 +261,13 @@ static void on_turn(uv_prepare_t *prepare)
 	if (cluster_stopping(c))
 		stop_turn(c);
 	events_turn(c);
+	hooks_turn(c);
 	if (c->changed && c->watcher) {
 		c->changed = false;
 		c->watcher(c->watcher_arg);
 	}
+	if (c->ended && hooks_over(c))
+		uv_stop(&c->loop);
 	arm(c);
 	link_net_flush(c->peers.net);
 }

@@ -8,6 +8,7 @@
 
 #include "control.h"
 #include "events.h"
+#include "hooks.h"
 #include "node.h"
 #include "state.h"
 #include "sys/journal/journal_dir.h"
@@ -105,11 +106,13 @@ static struct options parse(int argc, char **argv, struct config *config)
 }
 
 /* Before the key is read, which that process is not to have. */
-static void open_runner(struct cluster *c)
+static void open_runner(struct cluster *c, const char *config)
 {
 	int error = 0;
 
-	if (!config_given(&c->config, seed_command))
+	bool hooks = hooks_wanted(c, config);
+
+	if (!hooks && !config_given(&c->config, seed_command))
 		return;
 	c->runner = runner_open(&c->mask, &c->nofile, &error);
 	if (!c->runner) {
@@ -130,7 +133,7 @@ static void read_settings(struct cluster *c, const struct options *o)
 		err = config_check(&c->config, SETTINGS_WANTED, &why);
 	if (err)
 		fail(err, &why);
-	open_runner(c);
+	open_runner(c, o->config);
 	err = keyfile_read(c->config.key, &c->pair, &why);
 	if (err) {
 		log_error("key: %s: %s", c->config.key, reason_text(&why, err));
@@ -170,6 +173,7 @@ static void open_node(struct cluster *c, const struct options *o)
 	node_open(c);
 	check_self(c);
 	events_start(c);
+	hooks_start(c);
 }
 
 static void open_sockets(struct cluster *c)
@@ -227,6 +231,8 @@ static void confine(struct cluster *c, struct daemon_options *common)
 	sandbox_around(&box, SANDBOX_SOCKET, c->config.queue_socket.path);
 	if (config_given(&c->config, rights))
 		sandbox_around(&box, SANDBOX_READ, c->config.rights);
+	if (c->hooks_set)
+		sandbox_path(&box, SANDBOX_READ, c->config.hooks);
 	sandbox_names(&box);
 	sandbox_program(&box, SUPERVISOR_PROGRAM);
 	enum rmq_error err = daemon_options_confine(common, &box);

@@ -16,6 +16,7 @@
  *	commands.c   what administrators ask for, here or at the leader
  *	control.c    their socket
  *	events.c     what has happened
+ *	hooks.c      programs that are told of it
  */
 #ifndef RMQ_CLUSTERD_STATE_H
 #define RMQ_CLUSTERD_STATE_H
@@ -32,6 +33,7 @@
 #include "core/host/engine.h"
 #include "core/host/events.h"
 #include "core/host/fetch.h"
+#include "core/host/hooks.h"
 #include "core/host/reads.h"
 #include "core/host/relief.h"
 #include "core/host/tail.h"
@@ -103,6 +105,9 @@ struct cluster {
 	struct rights_look rights;
 	struct commands commands;
 	struct events events;
+	struct hooks hooks;
+	bool hooks_set;	 /* there is a directory of hooks */
+	bool hooks_said; /* that it, or some of it, is not used */
 	struct control *control;
 
 	struct log_rate strangers;
@@ -112,6 +117,7 @@ struct cluster {
 	bool more_wanted;
 	bool members_changed; /* members_update() is due */
 	bool founded;	      /* this node has made the cluster */
+	bool ended;	      /* all is done but what hooks are at */
 	struct ending ending; /* begins with SIGTERM, or when this node has left */
 };
 

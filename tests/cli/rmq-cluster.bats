@@ -580,6 +580,51 @@ key_of() {
 	echo more | RMQ_SERVERS=unix:queue1.sock timeout 20 rmq-send jobs
 }
 
+# hook NAME: with what is on stdin.
+hook() {
+	cat >"hooks.d/$1"
+	chmod 755 "hooks.d/$1"
+}
+
+@test "hooks.d: each is run for each event; one that hangs, fails or is not safe does no harm" {
+	PORT=$((34000 + $$ % 2000))
+	mkdir hooks.d
+	hook log <<<'#!/bin/sh
+		cat >>lines
+		echo "$RMQ_EVENT $RMQ_NODE $RMQ_BY $(env | grep -c "^RMQ_[EN]\|^[^RPS_]")" >>kinds'
+	printf '#!/bin/sh\necho begun >>hung\nsleep 1000 & wait\n' | hook hangs
+	hook fails <<<'#!/bin/sh
+		exit 3'
+	hook unsafe <<<'#!/bin/sh
+		touch harm'
+	chmod 775 hooks.d/unsafe
+	hook unsafe.dpkg-old <hooks.d/unsafe
+	# They are beside the file of settings.
+	echo "hook-timeout = 300ms" >rmq.conf
+	start_real 1 -c rmq.conf
+	on 1 init
+	wait_until 10 grep -q queue-started kinds
+	wait_until 10 grep -q "hook ./hooks.d/hangs: did not end within its time" log1 ||
+		grep "hooks.d/hangs" log1
+	rm hooks.d/hangs
+	assert_equal "$(head -n 5 kinds)" "member-joined n1 n1 2
+member-up n1 n1 2
+role-leader-changed n1 n1 2
+leader-changed n1 n1 2
+queue-started n1 n1 2"
+	grep -q "hooks.d/fails: exit status 3" log1
+	[ "$(grep -c "may be written to by others" log1)" = 1 ]
+	# The last event as well, before the node ends.
+	kill "${STARTED[0]}"
+	status_of "${STARTED[0]}"
+	assert_success
+	[ "$(tail -n 1 lines | jq -r .phase)" = ending ]
+	[ "$(jq -s 'length' lines)" = "$(wc -l <kinds)" ]
+	[ ! -e harm ]
+	run pgrep -f "sleep 1000"
+	assert_failure
+}
+
 @test "rmq-cluster: nodes are admitted by their keys, join, lead when asked, and leave for good" {
 	PORT=$((30000 + $$ % 2000))
 	start_real 1

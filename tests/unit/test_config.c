@@ -69,6 +69,8 @@ static void every_setting_can_be_set_in_the_file_and_as_an_option(void **state)
 	    [CONFIG_SETTING_heartbeat] = "50ms",
 	    [CONFIG_SETTING_explicit_create] = "explicit",
 	    [CONFIG_SETTING_rights] = "/etc/rmq/rights",
+	    [CONFIG_SETTING_hooks] = "/etc/rmq/hooks.d",
+	    [CONFIG_SETTING_hook_timeout] = "10s",
 	    [CONFIG_SETTING_control] = "c",
 	    [CONFIG_SETTING_queue_socket] = "q",
 	    [CONFIG_SETTING_socket] = "s",

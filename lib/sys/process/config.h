@@ -72,6 +72,8 @@ struct config_seeds {
 	X(heartbeat,        "heartbeat",        interval, "100ms",   "DURATION", "how often a leader is heard; the same on all nodes") \
 	X(explicit_create,  "create",           create,   "auto",    "auto|explicit", "when a queue is made; the same on all nodes") \
 	X(rights,           "rights",           path,     NULL,      "FILE", "what clients may do") \
+	X(hooks,            "hooks",            path,     NULL,      "DIR",  "programs that are run for events") \
+	X(hook_timeout,     "hook-timeout",     duration, "30s",     "DURATION", "how long each may run") \
 	X(control,          "control",          control,  "cluster.sock", "PATH|none", "socket for administration") \
 	X(queue_socket,     "queue-socket",     socket,   "queue.sock", "PATH", "socket of the queue daemon") \
 	X(socket,           "socket",           socket,   "rmq.sock", "PATH", "socket for clients")
