@@ -37,7 +37,7 @@ MODE_fuzz := -DRMQ_UNCONFINED -fsanitize=fuzzer-no-link,address,undefined -fno-s
 FLAGS := -std=c11 -D_GNU_SOURCE -DRMQ_VERSION='"$(VERSION)"' -iquote lib $(WARN) \
 	-fno-strict-aliasing -fstack-protector-strong -fPIE $(MODE_$(MODE)) \
 	$(shell $(PKG_CONFIG) --cflags $(PACKAGES))
-LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES))
+LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm
 # Clients start for each message, and to load a library takes longer than all else that they do: those
 # that there are as archives are linked into them.  CLIENT_ARCHIVES= : none is.
 CLIENTS := rmq-ack rmq-queue rmq-recv rmq-send

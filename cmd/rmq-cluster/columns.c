@@ -1,7 +1,9 @@
 #include "columns.h"
 
+#include <stdio.h>
 #include <sodium/utils.h>
 
+#include "core/host/tell.h"
 #include "core/link/key.h"
 
 /*	NAME, column, and how its value is put */
@@ -39,7 +41,20 @@
 	X(ID, "id", ID, m->id) \
 	X(KEY, "key", KEY, m->key) \
 	X(GATE_STATE, "gate-state", TEXT, control_gate_text(CONTROL_MEMBER_GATE_OF(m->flags))) \
-	X(STATE, "state", TEXT, control_member_state_text(m->state))
+	X(STATE, "state", TEXT, control_member_state_text(m->state)) \
+	X(SUSPECTED, "suspected", YES, m->suspected & 1) \
+	X(UNREACHABLE, "unreachable", YES, m->suspected & 2) \
+	X(PHI, "phi", WATCHED, m->phi, 1) \
+	X(SUSPECT_AFTER, "suspect-after", WATCHED, m->suspect_after, 1) \
+	X(MEAN, "mean", WATCHED, m->beat_mean, 1000) \
+	X(DEVIATION, "deviation", WATCHED, m->beat_spread, 1000) \
+	X(SILENCE, "silence", WATCHED, m->silence, 1) \
+	X(LOAD, "load", LOAD, m->load) \
+	X(MEMORY, "memory", KNOWN, m->memory, METRIC_MEMORY) \
+	X(ROOM, "disk-free", KNOWN, m->disk_free, METRIC_DISK_FREE) \
+	X(JOURNAL_SIZE, "journal-size", KNOWN, m->journal_size, METRIC_JOURNAL_SIZE) \
+	X(LAG, "lag", KNOWN, m->lag, METRIC_LAG) \
+	X(UPTIME, "uptime", UPTIME, m->uptime)
 
 #define REASON_COLUMNS(X) \
 	X(REASON, "reason", TEXT, control_reason_text(r->reason)) \
@@ -139,8 +154,37 @@ static enum table_kind put_match(
 	return TABLE_NUMBER;
 }
 
-#define put_BEHIND(out, m) put_behind(out, v, m)
-#define put_MATCH(out, m)  put_match(out, v, m)
+/* A number of thousandths. */
+static enum table_kind put_thousandths(struct text *out, uint64_t n, bool known)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%llu.%03u", (unsigned long long)(n / 1000),
+	    (unsigned)(n % 1000));
+	if (known)
+		text_put_str(out, text);
+	return TABLE_NUMBER;
+}
+
+static bool is_known(const struct control_view_member *m, enum metric metric)
+{
+	return m->known >> metric & 1;
+}
+
+static enum table_kind put_known(
+    struct text *out, const struct control_view_member *m, uint64_t n, enum metric metric)
+{
+	if (is_known(m, metric))
+		text_put_u64(out, n);
+	return TABLE_NUMBER;
+}
+
+#define put_WATCHED(out, n, parts) put_thousandths(out, (n) / (parts), m->suspect_after > 0)
+#define put_LOAD(out, n)	   put_thousandths(out, 10 * (n), is_known(m, METRIC_LOAD))
+#define put_UPTIME(out, n)	   put_thousandths(out, n, is_known(m, METRIC_UPTIME))
+#define put_KNOWN(out, n, metric)  put_known(out, m, n, metric)
+#define put_BEHIND(out, m)	   put_behind(out, v, m)
+#define put_MATCH(out, m)	   put_match(out, v, m)
 
 enum node_column {
 #define X(NAME, name, kind, value) NODE_##NAME,
@@ -150,7 +194,7 @@ enum node_column {
 };
 
 enum member_column {
-#define X(NAME, name, kind, value) MEMBER_##NAME,
+#define X(NAME, name, kind, ...) MEMBER_##NAME,
 	MEMBER_COLUMNS(X)
 #undef X
 	    MEMBER_COUNT
@@ -176,7 +220,7 @@ static const char *node_name(unsigned column)
 static const char *member_name(unsigned column)
 {
 	static const char *const names[] = {
-#define X(NAME, name, kind, value) name,
+#define X(NAME, name, kind, ...) name,
 	    MEMBER_COLUMNS(X)
 #undef X
 	};
@@ -193,9 +237,9 @@ static const char *reason_name(unsigned column)
 	return names[column];
 }
 
-#define X(NAME, name, kind, value) \
+#define X(NAME, name, kind, ...) \
 	case COLUMN_OF(NAME): \
-		return put_##kind(out, value);
+		return put_##kind(out, __VA_ARGS__);
 
 static enum table_kind node_put(struct text *out, unsigned column, const void *row)
 {

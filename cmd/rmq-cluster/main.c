@@ -11,6 +11,7 @@
 #include "core/base/units.h"
 #include "core/link/key.h"
 #include "hear.h"
+#include "metrics.h"
 #include "sys/process/child.h"
 #include "sys/process/subcommands.h"
 #include "sys/process/startup.h"
@@ -28,6 +29,7 @@ struct program {
 	bool unasked;	    /* --yes */
 	const char *dir;    /* -d, NULL: not given */
 	bool yes;	    /* the answer to a question */
+	bool said;	    /* there is one */
 	const char *fields; /* -o, NULL: not given */
 	struct hear hear;
 	struct table table;
@@ -37,10 +39,14 @@ struct program {
 #define NODE_COLUMNS \
 	"name,role,leader,available,serving,queue-socket,members,voters,up,term,commit,last," \
 	"problem,cluster,id,key"
-#define MORE_NODE_COLUMNS   ",caught-up,gate-state,config-index"
-#define MEMBER_COLUMNS	    "name,role,up,behind,address,gate"
-#define MORE_MEMBER_COLUMNS ",voter,broker,match,id,key,gate-state,state"
-#define REASON_COLUMNS	    "reason,text"
+#define MORE_NODE_COLUMNS ",caught-up,gate-state,config-index"
+#define MEMBER_COLUMNS	  "name,role,up,behind,address,gate"
+#define HEALTH_COLUMNS	  ",suspected,unreachable,phi,suspect-after,mean,deviation,silence"
+#define METRICS_COLUMNS	  ",load,memory,disk-free,journal-size,lag,uptime"
+#define MORE_MEMBER_COLUMNS \
+	",voter,broker,match,id,key,gate-state,state" HEALTH_COLUMNS METRICS_COLUMNS
+#define PHI_COLUMNS    "name,phi,suspect-after,mean,deviation,silence,suspected,unreachable"
+#define REASON_COLUMNS "reason,text"
 
 static void print_text(struct text *out)
 {
@@ -286,12 +292,92 @@ static bool print_members(void *arg, const struct control_view *v)
 	return true;
 }
 
-static enum rmq_error run_members(void *arg)
+static enum rmq_error list_members(struct program *p, const char *columns)
 {
-	struct program *p = arg;
-	enum rmq_error err = open_table(p, &columns_of_member, MEMBER_COLUMNS);
+	enum rmq_error err = open_table(p, &columns_of_member, columns);
 	p->ask.view = print_members;
 	return err ? err : ask_status(&p->ask);
+}
+
+static enum rmq_error run_members(void *arg)
+{
+	return list_members(arg, MEMBER_COLUMNS);
+}
+
+static enum rmq_error run_phi(void *arg)
+{
+	return list_members(arg, PHI_COLUMNS);
+}
+
+static bool print_metrics(void *arg, const struct control_view *v)
+{
+	struct text out = {0};
+	(void)arg;
+	metrics_put(&out, v);
+	print_text(&out);
+	return true;
+}
+
+static enum rmq_error run_metrics(void *arg)
+{
+	struct program *p = arg;
+	if (p->json)
+		return list_members(
+		    p, "name" METRICS_COLUMNS HEALTH_COLUMNS ",state,gate-state");
+	p->ask.view = print_metrics;
+	return ask_status(&p->ask);
+}
+
+/* Of a node that knows of no cluster nobody could say. */
+static bool print_unreachable(void *arg, const struct control_view *v)
+{
+	struct program *p = arg;
+	p->said = v->count > 0;
+	for (unsigned i = 0; i < v->count; i++) {
+		if (!(v->members[i].suspected & 2))
+			continue;
+		puts(v->members[i].name);
+		p->yes = true;
+	}
+	return true;
+}
+
+static enum rmq_error run_unreachable(void *arg)
+{
+	struct program *p = arg;
+	p->ask.view = print_unreachable;
+	enum rmq_error err = ask_status(&p->ask);
+	if (!err && !p->said)
+		return ask_fail(RMQ_E_NO_DAEMON, "this node is of no cluster");
+	return err ? err : p->yes ? RMQ_E_OK : RMQ_E_NOTHING;
+}
+
+static bool print_member_status(void *arg, const struct control_view *v)
+{
+	struct program *p = arg;
+	const char *name = *word(p, 0) ? word(p, 0) : v->name;
+	const struct control_view_member *m = control_view_find(v, name);
+	memcpy(p->me, v->name, sizeof(p->me));
+	p->said = v->count > 0;
+	p->yes = m;
+	if (m)
+		printf("%s%s\n", control_member_state_text(m->state),
+		    m->suspected & 2 ? " unreachable" : "");
+	return true;
+}
+
+static enum rmq_error run_member_status(void *arg)
+{
+	struct program *p = arg;
+	enum rmq_error err = check_name(word(p, 0));
+	p->ask.view = print_member_status;
+	if (!err)
+		err = ask_status(&p->ask);
+	if (err || p->yes)
+		return err;
+	if (!p->said)
+		return ask_fail(RMQ_E_NO_DAEMON, "this node is of no cluster");
+	return ask_fail(RMQ_E_NOTHING, "%s: no such member", *word(p, 0) ? word(p, 0) : p->me);
 }
 
 static bool print_leader(void *arg, const struct control_view *v)
@@ -330,6 +416,16 @@ static bool see_leader(void *arg, const struct control_view *v)
 static enum rmq_error run_is_leader(void *arg)
 {
 	return yes_or_no(arg, see_leader);
+}
+
+static bool see_singleton(void *arg, const struct control_view *v)
+{
+	return ((struct program *)arg)->yes = v->flags & CONTROL_SERVING;
+}
+
+static enum rmq_error run_is_singleton(void *arg)
+{
+	return yes_or_no(arg, see_singleton);
 }
 
 static bool see_available(void *arg, const struct control_view *v)
@@ -386,6 +482,10 @@ static const struct option_row no_rows[] = {{0}};
 static const struct option_row node_rows[] = {OUTPUT_ROWS(NODE_COLUMNS MORE_NODE_COLUMNS), {0}};
 static const struct option_row member_rows[] = {
     OUTPUT_ROWS(MEMBER_COLUMNS MORE_MEMBER_COLUMNS), {0}};
+static const struct option_row phi_rows[] = {
+    OUTPUT_ROWS(PHI_COLUMNS " and those of members"), {0}};
+static const struct option_row metrics_rows[] = {
+    {'j', "json", NULL, NULL, NULL, "print a JSON object for each node"}, {0}};
 static const struct option_row init_rows[] = {
     {OPT_NEW, "new", NULL, NULL, NULL, "do not ask its seeds whether they know a cluster"},
     {0}};
@@ -432,6 +532,16 @@ static const struct subcommand command_list[] = {
 	run_events),
     COMMAND("why", "", "say why nothing is confirmed, or what else is wrong: 1; all is well: 0",
 	why_rows, 0, 0, run_why),
+    COMMAND("is-singleton", "", "0 if the queue daemon runs on this node, else 1", no_rows, 0,
+	0, run_is_singleton),
+    COMMAND("member-status", "[NODE]", "its state, or that of this node; 1: no such member",
+	no_rows, 0, 1, run_member_status),
+    COMMAND("unreachable", "", "print the members that a majority suspects; 1: there is none",
+	no_rows, 0, 0, run_unreachable),
+    COMMAND("phi", "", "how much each member is doubted, and when it is suspected", phi_rows, 0,
+	0, run_phi),
+    COMMAND("metrics", "", "the cluster and its nodes in the format of OpenMetrics",
+	metrics_rows, 0, 0, run_metrics),
     COMMAND("wait", "self-up|leader|available|caught-up|up=N|removed=NODE",
 	"wait until it is so; 1: it is not so in time", no_rows, 1, 1, run_wait),
 };

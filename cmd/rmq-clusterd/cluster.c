@@ -101,6 +101,21 @@ void cluster_status(const struct cluster *c, struct cluster_status *s)
 	};
 }
 
+/* Whether it is heard. */
+static void see(const struct cluster *c, struct raft_id id, struct cluster_peer *p)
+{
+	const struct opinions *o = &c->peers.opinions;
+	const struct opinions_peer *is = opinions_find(o, id);
+
+	p->unreachable = opinions_unreachable(o, id);
+	if (!is)
+		return;
+	p->suspected = is->suspected;
+	p->watched = &is->phi;
+	p->phi = opinions_phi(o, id, cluster_now(c));
+	p->silent_ms = opinions_silent(o, id, cluster_now(c));
+}
+
 void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_peer *p)
 {
 	const struct peer *peer = peers_find(c, id);
@@ -118,6 +133,11 @@ void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_pee
 		p->match = s.match;
 	if (self && cluster_leads(c))
 		p->match = c->disk.stored;
+	see(c, id, p);
+	if (self)
+		figures_take(c, &p->metrics);
+	else if (peer)
+		p->metrics = peer->tell.metrics;
 }
 
 const struct events *cluster_events(const struct cluster *c)

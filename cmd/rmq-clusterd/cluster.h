@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/base/error.h"
+#include "core/host/opinions.h"
 #include "core/host/why.h"
 #include "core/raft/raft.h"
 #include "core/wire/control_wire.h"
@@ -50,6 +51,13 @@ struct cluster_peer {
 	bool reachable; /* it, or this node itself, is up: it is heard, and its disk stores */
 	uint64_t match; /* how much of our log it holds; 0 unless we lead */
 	enum control_its_gate gate;
+	bool suspected;	  /* this node suspects it */
+	bool unreachable; /* the majority does: core/host/opinions.h */
+	/* NULL: it is this node. */
+	const struct phi *watched;
+	double phi;
+	uint64_t silent_ms; /* since its newest heartbeat */
+	struct metrics metrics;
 };
 
 /* Of a member of cluster_status().config. */

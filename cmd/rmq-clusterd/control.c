@@ -13,8 +13,9 @@
 #include "sys/net/listener.h"
 #include "sys/process/log.h"
 
-#define RETRY_MS    1000
-#define FRAME_SMALL (FRAME_HEADER_SIZE + 16 + TEXT_MAX) /* RESULT, ERROR, WELCOME */
+#define PHI_SHOWN_MAX 300
+#define RETRY_MS      1000
+#define FRAME_SMALL   (FRAME_HEADER_SIZE + 16 + TEXT_MAX) /* RESULT, ERROR, WELCOME */
 
 static_assert(CONTROL_OUTPUT_MAX / 2 >=
 		  2 * CONTROL_VIEW_SIZE_MAX + (CONTROL_REQUESTS_MAX + 2) * FRAME_SMALL,
@@ -104,6 +105,30 @@ static enum control_role role_of(const struct cluster_status *s)
 	return s->role == RAFT_FOLLOWER ? CONTROL_ROLE_FOLLOWER : CONTROL_ROLE_CANDIDATE;
 }
 
+/* What is known of how it is, and whether it is heard. */
+static void view_health(const struct cluster_peer *p, struct control_view_member *v)
+{
+	const uint64_t *metrics = p->metrics.value;
+
+	v->suspected = (uint64_t)p->suspected | (uint64_t)p->unreachable << 1;
+	v->known = p->metrics.known;
+	v->load = metrics[METRIC_LOAD];
+	v->memory = metrics[METRIC_MEMORY];
+	v->disk_free = metrics[METRIC_DISK_FREE];
+	v->journal_size = metrics[METRIC_JOURNAL_SIZE];
+	v->lag = metrics[METRIC_LAG];
+	v->latency = metrics[METRIC_LATENCY];
+	v->uptime = metrics[METRIC_UPTIME];
+	if (!p->watched)
+		return;
+	/* Beyond, doubles may not tell. */
+	v->phi = (uint64_t)(1000 * (p->phi < PHI_SHOWN_MAX ? p->phi : PHI_SHOWN_MAX));
+	v->suspect_after = (uint64_t)p->watched->after_ms;
+	v->beat_mean = (uint64_t)(1000 * phi_mean(p->watched));
+	v->beat_spread = (uint64_t)(1000 * phi_deviation(p->watched));
+	v->silence = p->silent_ms;
+}
+
 static void view_member(const struct cluster *c, const struct cluster_status *s,
     const struct raft_member *m, struct control_view_member *v)
 {
@@ -118,6 +143,7 @@ static void view_member(const struct cluster *c, const struct cluster_status *s,
 	if (!raft_id_none(m->id))
 		cluster_peer(c, m->id, &peer);
 	v->match = peer.match;
+	view_health(&peer, v);
 	v->state = control_member_state_of(m);
 	v->flags |= CONTROL_MEMBER_GATE(peer.gate);
 	if (peer.reachable)

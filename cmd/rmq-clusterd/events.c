@@ -11,14 +11,13 @@ void events_start(struct cluster *c)
 	events_init(&c->events, &self, clock_wall());
 }
 
-/* Which members are, as far as this node knows. */
+/* Which members are, by the opinion of the majority. */
 static uint32_t unreachable(const struct cluster *c, const struct raft_config *config)
 {
 	uint32_t bits = 0;
 
 	for (unsigned i = 0; i < config->count; i++) {
-		const struct peer *p = peers_find(c, config->members[i].id);
-		if (p && !peers_up(p) && cluster_now(c) - p->made_ms >= 2 * MEMBER_UP_MS)
+		if (opinions_unreachable(&c->peers.opinions, config->members[i].id))
 			bits |= UINT32_C(1) << i;
 	}
 	return bits;

@@ -42,6 +42,7 @@ static void forget(struct inlet *i)
 		p->room = (struct disk_room){0, 0};
 		p->flags = 0;
 		p->tell = (struct tell){.metrics = {.known = 0}};
+		opinions_told(&i->cluster->peers.opinions, p->member.id, NULL);
 	}
 	if (p && p->in_bulk == i)
 		p->in_bulk = NULL;
@@ -265,6 +266,7 @@ static void take_state(struct inlet *i, const struct node_state *m)
 {
 	struct peer *p = i->peer;
 
+	opinions_beat(&i->cluster->peers.opinions, p->member.id, cluster_now(i->cluster));
 	p->room = (struct disk_room){m->bytes, m->index};
 	member_keeps(peers_member_of(p), (struct raft_place){m->kept, m->term});
 	if (p->flags != m->flags)
@@ -272,6 +274,16 @@ static void take_state(struct inlet *i, const struct node_state *m)
 	if (m->flags & ~(unsigned)p->flags & NODE_STATE_SERVES)
 		supervisor_passed(i->cluster);
 	p->flags = m->flags;
+}
+
+static bool take_tell(struct inlet *i, const struct node_tell *m)
+{
+	struct peer *p = i->peer;
+
+	if (!tell_decode(m->tags, &p->tell))
+		return false;
+	opinions_told(&i->cluster->peers.opinions, p->member.id, &p->tell.opinion);
+	return true;
 }
 
 static bool take_died(struct inlet *i, const struct node_died *m)
@@ -352,8 +364,7 @@ static bool take_small(struct inlet *i, const struct frame *f)
 		node_fetched(i->cluster, i->peer->member.id, &fetched);
 		return true;
 	case NODE_TYPE_TELL:
-		return node_tell_decode(f->payload, &tell) &&
-		       tell_decode(tell.tags, &i->peer->tell);
+		return node_tell_decode(f->payload, &tell) && take_tell(i, &tell);
 	case NODE_TYPE_PLACE:
 		return node_place_decode(f->payload, &place) && take_place(i, &place);
 	case NODE_TYPE_DIED:

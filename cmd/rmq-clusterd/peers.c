@@ -175,11 +175,11 @@ static void open_peer(struct cluster *c, struct raft_id id)
 		abort();
 	p->cluster = c;
 	p->member = l->member;
-	p->made_ms = cluster_now(c);
 	seed_place(c, l);
 	outlet_init(&p->node, p, LINK_NODE);
 	outlet_init(&p->bulk, p, LINK_BULK);
 	c->peers.list[c->peers.count++] = p;
+	opinions_add(&c->peers.opinions, id, cluster_now(c));
 }
 
 static void close_peer(struct cluster *c, struct peer *p)
@@ -193,6 +193,7 @@ static void close_peer(struct cluster *c, struct peer *p)
 	if (p->in_bulk)
 		inlet_close(p->in_bulk);
 	commands_lost(c, p);
+	opinions_drop(&c->peers.opinions, p->member.id);
 	for (unsigned i = 0; i < c->peers.count; i++) {
 		if (c->peers.list[i] == p)
 			c->peers.list[i] = c->peers.list[--c->peers.count];
@@ -213,7 +214,7 @@ static void update(struct cluster *c)
 	unsigned n;
 	uint64_t index;
 
-	c->peers.members.self = c->id;
+	c->peers.members.self = c->peers.opinions.self = c->id;
 	memcpy(c->peers.members.key, c->pair.key, RAFT_KEY_SIZE);
 	n = members_update(&c->peers.members, effects);
 	const struct raft_config *view = peers_view(c, &index);
@@ -361,10 +362,13 @@ static bool worth_telling(const struct cluster *c, uint64_t now_ms)
 uint64_t peers_due(const struct cluster *c)
 {
 	uint64_t news = c->peers.state_ms + ROOM_TELL_MS;
+	uint64_t suspicion = opinions_due(&c->peers.opinions);
 
 	if (c->peers.count == 0)
 		return UINT64_MAX;
-	return worth_telling(c, news) ? news : c->peers.state_ms + MEMBER_TELL_MS;
+	if (!worth_telling(c, news))
+		news = c->peers.state_ms + MEMBER_TELL_MS;
+	return suspicion < news ? suspicion : news;
 }
 
 /* Whether it and its gate are where it says is for it alone. */
@@ -381,8 +385,9 @@ static void tell_state(struct peer *p, struct node_state now)
 
 void peers_tell_self(const struct cluster *c, struct tell *t)
 {
-	*t = (struct tell){.metrics = {.version = RMQ_VERSION}};
-	metrics_set(&t->metrics, METRIC_UPTIME, cluster_now(c) - c->started_ms);
+	*t = (struct tell){.metrics = {.known = 0}};
+	figures_take(c, &t->metrics);
+	opinions_own(&c->peers.opinions, &t->opinion);
 }
 
 /* To all that understand it. */
@@ -401,6 +406,15 @@ static void tell_self(struct cluster *c)
 			peers_say(c->peers.list[i], false, &w);
 }
 
+/* Whom this node suspects the others are told at once: they may be waiting for its voice. */
+static void suspect(struct cluster *c)
+{
+	if (!opinions_turn(&c->peers.opinions, cluster_now(c)))
+		return;
+	c->peers.told.bytes = UINT64_MAX;
+	cluster_changed(c);
+}
+
 void peers_turn(struct cluster *c)
 {
 	struct node_state now = {c->disk.room.index, c->disk.room.bytes, watchdog_flags(c),
@@ -412,6 +426,7 @@ void peers_turn(struct cluster *c)
 		update(c);
 	}
 	note_up(c);
+	suspect(c);
 	tell_died(c);
 	if (!worth_telling(c, cluster_now(c)))
 		return;
@@ -483,6 +498,10 @@ int peers_open(struct cluster *c)
 		log_error("listen: %s: %s", text, reason_text(&why, err));
 		return error_exit(err);
 	}
+	opinions_init(&c->peers.opinions, c->id,
+	    &(struct phi_settings){
+		(uint32_t)c->config.phi_threshold, (uint32_t)c->config.phi_pause},
+	    cluster_now(c));
 	peers_follow(c);
 	update(c);
 	return 0;

@@ -10,6 +10,7 @@
 #include "core/host/crashes.h"
 #include "core/host/health.h"
 #include "core/host/members.h"
+#include "core/host/opinions.h"
 #include "core/host/tell.h"
 #include "core/host/troubles.h"
 #include "core/raft/node_wire.h"
@@ -33,7 +34,6 @@ struct peer {
 	struct health_link records, theirs;	 /* over `bulk`, over `in_bulk` */
 	uint64_t heard_bytes;			 /* over in_bulk, when it was looked at last */
 	struct asked records_asked, holes_asked; /* FETCH, WANT_HOLES: not answered yet */
-	uint64_t made_ms;			 /* since then it is a member */
 	bool was_up;
 	enum trouble trouble;	    /* as of the last turn */
 	bool removed_us;	    /* it has told this node that it was removed */
@@ -44,6 +44,7 @@ struct peers {
 	struct link_net *net;
 	struct link_listener *listener;
 	struct members members;
+	struct opinions opinions;
 	struct peer *list[MEMBERS_LINKS_MAX];
 	unsigned count;
 	uint64_t state_ms; /* when STATE was told */

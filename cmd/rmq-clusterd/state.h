@@ -4,6 +4,7 @@
  *	main.c	     options and settings
  *	cluster.c    start, turns, and end; what the control socket may see and ask
  *	node.c	     the host of Raft (core/raft/raft.h): events in, actions out
+ *	figures.c    how this node is, in numbers
  *	disk.c	     this node's journal, a child, and reading from its directory
  *	peers.c	     links to the other nodes; inlet.c what comes in, outlet.c what goes out
  *	probe.c	     whether a member, or its gate, is where it says
@@ -38,6 +39,7 @@
 #include "core/host/relief.h"
 #include "core/host/tail.h"
 #include "disk.h"
+#include "figures.h"
 #include "join.h"
 #include "peers.h"
 #include "rights.h"

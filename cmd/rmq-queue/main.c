@@ -472,7 +472,7 @@ static enum rmq_error run_metrics(struct admin *a, struct request *q)
 	if (err)
 		http_put(&answer, 503, "text/plain", slice_str(a->why), head);
 	else
-		http_put(&answer, 200, METRICS_TYPE, slice_of(out.data, out.len), head);
+		http_put(&answer, 200, OPENMETRICS_TYPE, slice_of(out.data, out.len), head);
 	text_deinit(&out);
 	return send_answer(a, &answer);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/client/openmetrics.h"
 #include "core/wire/event.h"
 
 struct queue_row {
@@ -47,26 +48,6 @@ static void on_row(void *arg, const struct wire_listed *row)
 		r->more = more_settings_default();
 	r->name_len = row->queue.len < sizeof(r->name) ? row->queue.len : sizeof(r->name);
 	memcpy(r->name, row->queue.data, r->name_len);
-}
-
-static void put_family(
-    struct text *out, const char *name, const char *type, const char *unit, const char *help)
-{
-	text_put_str(out, "# TYPE ");
-	text_put_str(out, name);
-	text_put_char(out, ' ');
-	text_put_str(out, type);
-	if (unit[0]) {
-		text_put_str(out, "\n# UNIT ");
-		text_put_str(out, name);
-		text_put_char(out, ' ');
-		text_put_str(out, unit);
-	}
-	text_put_str(out, "\n# HELP ");
-	text_put_str(out, name);
-	text_put_char(out, ' ');
-	text_put_str(out, help);
-	text_put_char(out, '\n');
 }
 
 /* The name of a queue holds nothing that would have to be escaped. */
@@ -114,7 +95,7 @@ static void put_dropped(struct text *out, const struct rows *rows)
 	    DROPPED(X)
 #undef X
 	};
-	put_family(out, "rmq_queue_dropped", "counter", "",
+	openmetrics_family(out, "rmq_queue_dropped", "counter", "",
 	    "Messages that left the queue without being settled, by reason.");
 	for (const struct queue_row *r = rows->row; r < rows->row + rows->count; r++)
 		for (unsigned why = DROPPED_EXPIRED; why < DROPPED_WHYS; why++)
@@ -136,7 +117,7 @@ static void put_sandbox(struct text *out, uint64_t achieved)
 {
 	if (achieved == 0)
 		return;
-	put_family(out, "rmq_sandbox", "gauge", "",
+	openmetrics_family(out, "rmq_sandbox", "gauge", "",
 	    "Sandbox of the queue daemon, by part: 1, or the version of Landlock; 0: not there.");
 	put_part(out, "no_new_privs", (achieved & SANDBOX_NO_NEW_PRIVS) != 0);
 	put_part(out, "landlock", achieved >> SANDBOX_LANDLOCK_FROM);
@@ -149,24 +130,25 @@ static void put_all(struct text *out, const struct rows *rows)
 	static const char messages[] = "rmq_queue_messages", limit[] = "rmq_queue_max_bytes",
 			  paused[] = "rmq_queue_paused";
 
-	put_family(out, messages, "gauge", "", "Messages in the queue, by state.");
+	openmetrics_family(out, messages, "gauge", "", "Messages in the queue, by state.");
 	for (r = rows->row; r < end; r++) {
 		put_sample(out, messages, r, "state", "ready", r->row.ready);
 		put_sample(out, messages, r, "state", "leased", r->row.leased);
 		put_sample(out, messages, r, "state", "delayed", r->row.delayed);
 	}
 #define X(name, suffix, type, unit, help, value) \
-	put_family(out, name, type, unit, help); \
+	openmetrics_family(out, name, type, unit, help); \
 	for (r = rows->row; r < end; r++) \
 		put_sample(out, name suffix, r, NULL, NULL, value);
 	FAMILIES(X)
 #undef X
 	put_dropped(out, rows);
-	put_family(out, limit, "gauge", "bytes", "Largest size of the queue, where it is set.");
+	openmetrics_family(
+	    out, limit, "gauge", "bytes", "Largest size of the queue, where it is set.");
 	for (r = rows->row; r < end; r++)
 		if (r->row.max_bytes > 0)
 			put_sample(out, limit, r, NULL, NULL, r->row.max_bytes);
-	put_family(
+	openmetrics_family(
 	    out, paused, "gauge", "", "1: the queue takes no messages in, or hands none out.");
 	for (r = rows->row; r < end; r++) {
 		put_sample(out, paused, r, "direction", "in", r->more.paused_in);
@@ -183,7 +165,7 @@ enum rmq_error metrics_put(struct admin *a, struct text *out)
 	if (!err) {
 		put_all(out, &rows);
 		put_sandbox(out, client_sandbox(a->io.client));
-		text_put_str(out, "# EOF\n");
+		openmetrics_end(out);
 	}
 	free(rows.row);
 	if (rows.failed || out->failed)

@@ -3,11 +3,10 @@
 #define RMQ_QUEUE_METRICS_H
 
 #include "admin.h"
+#include "core/client/openmetrics.h"
 
 /* Puts them; an error was noted by admin_fail(). */
 enum rmq_error metrics_put(struct admin *a, struct text *out)
     __attribute__((warn_unused_result));
-
-#define METRICS_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 #endif

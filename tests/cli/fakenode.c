@@ -5,7 +5,8 @@
  * what the node knows and how it answers; each command that it is given is a line on stdout, and
  * so is each time that its gate begins, or ceases, to reach that of the leading node.
  *
- *	me NAME                 member NAME [joined] [voter] [up]     remove NAME
+ *	me NAME                 member NAME [joined] [voter] [up] [suspected] [unreachable]
+ *	remove NAME
  *	key NAME rmq1:KEY       gate NAME HOST:PORT       of a member, or of this node
  *	role follower|candidate|leader|gone|joining
  *	leader NAME|-           caught-up
@@ -48,7 +49,7 @@ struct cluster {
 	char socket[256];
 	char problem[256];
 	uint8_t key[RAFT_KEY_SIZE];
-	bool up[RAFT_MEMBERS_MAX];
+	bool up[RAFT_MEMBERS_MAX], suspected[RAFT_MEMBERS_MAX], unreachable[RAFT_MEMBERS_MAX];
 	enum rmq_error code;
 	char text[256];
 	bool hold;
@@ -79,13 +80,26 @@ void cluster_status(const struct cluster *c, struct cluster_status *s)
 	    s->leader && (s->queue_ready || !raft_id_eq(s->leader->id, c->status.id));
 }
 
+/* Its heartbeats came in time. */
+static const struct phi watched = {
+    .after_ms = 4522, .count = 2, .sum = 2000, .squares = 2001800};
+/* One does not tell all. */
+static const struct metrics metrics = {
+    .known = 1u << METRIC_LOAD | 1u << METRIC_LAG, .value = {[METRIC_LOAD] = 150}};
+
 void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_peer *p)
 {
 	for (unsigned i = 0; i < c->config.count; i++)
 		if (raft_id_eq(c->config.members[i].id, id))
-			*p = (struct cluster_peer){c->up[i],
-			    c->status.role == RAFT_LEADER && c->up[i] ? c->status.last : 0,
-			    CONTROL_ITS_GATE_NONE};
+			*p = (struct cluster_peer){.reachable = c->up[i],
+			    .match =
+				c->status.role == RAFT_LEADER && c->up[i] ? c->status.last : 0,
+			    .suspected = c->suspected[i],
+			    .unreachable = c->unreachable[i],
+			    .watched = c->suspected[i] ? &watched : NULL,
+			    .phi = 8.5,
+			    .silent_ms = 4600,
+			    .metrics = metrics};
 }
 
 const struct events *cluster_events(const struct cluster *c)
@@ -183,7 +197,7 @@ static void take_member(struct cluster *c, char *words)
 	take_name(m->name, name);
 	memcpy(m->key, name, strnlen(name, RAFT_KEY_SIZE));
 	m->flags = RAFT_BROKER;
-	c->up[i] = false;
+	c->up[i] = c->suspected[i] = c->unreachable[i] = false;
 	c->config.cluster = id_of("a cluster");
 	while ((word = strtok(NULL, " "))) {
 		if (strcmp(word, "joined") == 0) {
@@ -194,6 +208,10 @@ static void take_member(struct cluster *c, char *words)
 			m->flags |= RAFT_VOTER;
 		} else if (strcmp(word, "up") == 0) {
 			c->up[i] = true;
+		} else if (strcmp(word, "suspected") == 0) {
+			c->suspected[i] = true;
+		} else if (strcmp(word, "unreachable") == 0) {
+			c->unreachable[i] = true;
 		} else {
 			abort();
 		}

@@ -148,6 +148,39 @@ TRANSFER n2"
 	assert_line "$(printf 'commit\t100')"
 	assert_line "$(printf 'cluster\t6120636c757374657200000000000000')"
 	assert_equal "$(cluster status -j | jq -r '.key[:5] + .role')" rmq1:leader
+	# Whom it suspects, and how the nodes are.
+	node "member n2 joined voter suspected unreachable"
+	wait_until 10 cluster unreachable
+	[ "$(cluster unreachable)" = n2 ]
+	[ "$(cluster member-status n2)" = "up unreachable" ]
+	[ "$(cluster member-status)" = up ]
+	[ "$(cluster member-status n3)" = admitted ]
+	run cluster phi
+	assert_output "$(printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' n1 - - - - - no no \
+		n2 8.500 4.522 1.000 0.030 4.600 yes yes n3 - - - - - no no)"
+	[ "$(cluster phi -j -o name,phi | sed -n 2p)" = '{"name":"n2","phi":8.500}' ]
+	cluster metrics -j | sed -n 2p |
+		jq -e '.name == "n2" and .load == 1.5 and .lag == 0 and .memory == null and .unreachable'
+	cluster metrics >metrics
+	run /usr/bin/python3 - metrics <<-'END'
+		import sys
+		from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
+		found = {(s.name, s.labels.get("node"), s.labels.get("rmq_node_state"), s.labels.get("rmq_node_gate")): s.value
+		         for f in parse(open(sys.argv[1]).read()) for s in f.samples}
+		for name, node, value in (("rmq_cluster_members", None, 3), ("rmq_cluster_voters", None, 2),
+		                          ("rmq_cluster_voters_up", None, 1), ("rmq_cluster_commit_total", None, 100),
+		                          ("rmq_cluster_has_leader", None, 1), ("rmq_node_up", "n1", 1),
+		                          ("rmq_node_up", "n2", 0), ("rmq_node_unreachable", "n2", 1), ("rmq_node_phi", "n2", 8.5),
+		                          ("rmq_node_suspect_after_seconds", "n2", 4.522), ("rmq_node_load1", "n1", 1.5),
+		                          ("rmq_node_lag_records", "n1", 0)):
+		    assert found[(name, node, None, None)] == value, (name, node)
+		for absent in ("rmq_node_phi", "rmq_node_memory_bytes"):
+		    assert (absent, "n1", None, None) not in found, absent
+		assert found[("rmq_node_state", "n3", "admitted", None)] == 1
+		assert found[("rmq_node_state", "n2", "admitted", None)] == 0
+		assert found[("rmq_node_gate", "n2", None, "none")] == 1
+	END
+	assert_success
 	node "member n2 joined voter up"
 	wait_until 10 bash -c '[ "$(rmq-cluster members -S unix:cluster.sock -o up,behind | sed -n 2p)" = "yes	0" ]'
 	# A node that does not lead does not know what others hold.
@@ -166,9 +199,21 @@ TRANSFER n2"
 	run cluster is-available
 	assert_failure 1
 	assert_output ""
+	run cluster is-singleton
+	assert_failure 1
+	assert_output ""
+	run cluster unreachable
+	assert_failure 1
+	assert_output ""
+	run cluster member-status nobody
+	assert_failure 1
+	assert_output "rmq-cluster: nobody: no such member"
+	run cluster member-status "no body"
+	assert_failure 64
 	node "serve /run/q.sock"
 	cluster wait available
 	cluster is-available
+	cluster is-singleton
 	node "role follower" "serve -" "leader n2"
 	wait_until 10 bash -c '[ "$(rmq-cluster leader -S unix:cluster.sock)" = n2 ]'
 	run cluster is-leader
@@ -204,6 +249,12 @@ TRANSFER n2"
 	is() {
 		[ "$(cluster status -o role)" = "$1" ]
 	}
+	# It is of no cluster.
+	run cluster unreachable
+	assert_failure 69
+	assert_output "rmq-cluster: this node is of no cluster"
+	run cluster member-status
+	assert_failure 69
 	wait_until 10 is new
 	node "role joining"
 	wait_until 10 is joining

@@ -44,7 +44,7 @@ logged() {
 	run -0 --separate-stderr rmq-clusterd --help
 	for word in --dir --init --config --ready-fd --quiet --verbose --name --key --listen \
 		--advertise --seeds --known-nodes --join-timeout --roles --election-timeout \
-		--heartbeat --control --queue-socket; do
+		--heartbeat --phi-threshold --phi-pause --control --queue-socket; do
 		assert_output --partial "$word"
 	done
 	[ -z "$stderr" ]

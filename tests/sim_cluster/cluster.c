@@ -576,4 +576,6 @@ void cluster_calm(struct cluster *c)
 	told_at_rest(c);
 	checks_end(&c->world);
 	replica_check_end(c);
+	if (prng_chance(&c->sim.prng, 150))
+		suspicion_exam(c);
 }

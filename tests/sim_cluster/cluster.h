@@ -203,6 +203,16 @@ void illness_deadly_record(struct cluster *c);
 /* For a while, queue daemons run on one of the nodes only. */
 void illness_run_on_one(struct cluster *c);
 
+/* ---- suspicion.c ---- */
+
+/* A new process watches the others. */
+void suspicion_begin(struct site *s);
+/* STATE and TELL of `from` are on their way. */
+void suspicion_sent(const struct site *from, struct site *to);
+void suspicion_turn(struct site *s);
+/* At last: one of them dies, and two do not hear each other. */
+void suspicion_exam(struct cluster *c);
+
 /* ---- replica.c ---- */
 
 /*

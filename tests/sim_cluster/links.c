@@ -97,6 +97,7 @@ static void update(struct site *s)
 		trace("link", s->node->slot, effects[i].id.bytes[0] - 1u, effects[i].action, 0);
 		if (effects[i].action == MEMBERS_MAKE) {
 			l->list[l->count++] = (struct sim_link){.id = effects[i].id};
+			opinions_add(&l->opinions, effects[i].id, s->c->sim.now);
 			continue;
 		}
 		for (unsigned r = 0; r < LINKS_ROLES; r++) {
@@ -104,6 +105,7 @@ static void update(struct site *s)
 			close_end(s, is, r, TO);
 		}
 		*is = l->list[--l->count];
+		opinions_drop(&l->opinions, effects[i].id);
 	}
 }
 
@@ -447,6 +449,7 @@ static void tell_alive(struct site *s)
 			continue;
 		is->alive_ms = s->c->sim.now;
 		member_keeps(is, st.kept);
+		suspicion_sent(s, to);
 	}
 }
 
@@ -572,6 +575,7 @@ void links_turn(struct site *s)
 	if (l->boot == 0) {
 		*l = (struct links){.boot = s->node->boot, .led_ms = c->sim.now};
 		l->members.self = s->node->id;
+		suspicion_begin(s);
 		l->members.key[0] = (uint8_t)(s->node->slot + 1);
 	}
 	if (!raft_id_none(st.leader))
@@ -588,6 +592,7 @@ void links_turn(struct site *s)
 		look(s, &l->list[i]);
 		check_up(s, &l->list[i]);
 	}
+	suspicion_turn(s);
 	tell_alive(s);
 	if (prng_chance(&c->sim.prng, 50))
 		move_in(s);

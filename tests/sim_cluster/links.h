@@ -9,6 +9,7 @@
 
 #include "core/host/founding.h"
 #include "core/host/members.h"
+#include "core/host/opinions.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,6 +35,9 @@ enum link_way { FROM, TO };
 struct sim_link {
 	struct raft_id id;
 	uint64_t heard_ms; /* something that it says could come now */
+	uint64_t
+	    word_at; /* what it says of itself is on its way, and comes then; 0: nothing is */
+	uint64_t spoke_ms; /* that has come last; 0: never */
 	struct {
 		unsigned attempt;
 		uint64_t dial_at; /* if it is down and no call is on its way */
@@ -45,11 +49,12 @@ struct sim_link {
 struct links {
 	uint64_t boot; /* of the process; 0: it has not begun */
 	struct members members;
+	struct opinions opinions;
 	struct sim_link list[MEMBERS_LINKS_MAX];
 	unsigned count;
 	bool changed;
 	uint64_t led_ms;  /* when a leader was known last */
-	uint64_t tell_at; /* that it lives */
+	uint64_t tell_at; /* that it lives, and whom it suspects */
 	struct founding founding;
 };
 

@@ -67,6 +67,8 @@ static void every_setting_can_be_set_in_the_file_and_as_an_option(void **state)
 	    [CONFIG_SETTING_roles] = "none",
 	    [CONFIG_SETTING_election_timeout] = "0.4s",
 	    [CONFIG_SETTING_heartbeat] = "50ms",
+	    [CONFIG_SETTING_phi_threshold] = "12",
+	    [CONFIG_SETTING_phi_pause] = "5s",
 	    [CONFIG_SETTING_explicit_create] = "explicit",
 	    [CONFIG_SETTING_rights] = "/etc/rmq/rights",
 	    [CONFIG_SETTING_hooks] = "/etc/rmq/hooks.d",
@@ -133,6 +135,8 @@ static void what_is_not_set_has_its_default(void **state)
 	assert_int_equal(with(""), RMQ_E_OK);
 	assert_int_equal(config.election_timeout, 500);
 	assert_int_equal(config.heartbeat, 100);
+	assert_int_equal(config.phi_threshold, 8);
+	assert_int_equal(config.phi_pause, 3000);
 	assert_int_equal(config.join_timeout, UNITS_INFINITY);
 	assert_int_equal(config.roles, RAFT_BROKER);
 	assert_string_equal(config.control.path, "/run/rmq/cluster.sock");
@@ -199,6 +203,9 @@ static void errors_name_file_line_and_setting(void **state)
 	    {"join-timeout = soon\n", "f:1: join-timeout: a duration is a number and ms, s, m, "
 				      "h or d, or infinity"},
 	    {"heartbeat = infinity\n", "f:1: heartbeat: must be from 10ms to 60s"},
+	    {"phi-threshold = 17\n", "f:1: phi-threshold: must be a whole number from 1 to 16"},
+	    {"phi-threshold = 8.5\n",
+		"f:1: phi-threshold: must be a whole number from 1 to 16"},
 	    {"roles = broker, king\n", "f:1: roles: roles are broker, or none"},
 	    {"create = often\n", "f:1: create: must be auto or explicit"},
 	    {"seeds = ,\n", "f:1: seeds: it names no seed"},

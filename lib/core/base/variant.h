@@ -214,6 +214,11 @@
 	    "makes no cluster") \
 	X(UP_BY_LINKS, "a member whose links are up is up, however long it says nothing", \
 	    "is up for") \
+	X(BEATS_UNHEARD, "a member is suspected though its heartbeats come", "is suspected by") \
+	X(OPINION_OF_ONE, "who one node alone does not hear is unreachable", \
+	    "is unreachable for") \
+	X(SILENCE_TRUSTED, "who says nothing any more is not suspected", \
+	    "is not suspected by") \
 	X(HELLO_LATE, "the HELLO of a process that has ended counts", "older than it was") \
 	X(HELLO_OF_SAME, "what a process says counts against what it began with", \
 	    "older than it was") \

@@ -238,8 +238,23 @@ CONTROL_NODE_FRAMES(X)
  * field, which struct control_view has as well.
  */
 #define CONTROL_STATE_NUMBERS(X) \
-	X(7, config_index)		      /* of the configuration that is shown; 0: none */
-#define CONTROL_MEMBER_NUMBERS(X) X(3, state) /* enum control_member_state */
+	X(7, config_index) /* of the configuration that is shown; 0: none */
+#define CONTROL_MEMBER_NUMBERS(X) \
+	X(3, state)	/* enum control_member_state */ \
+	X(5, suspected) /* 1: by this node; 2: by the majority, it is unreachable; or both */ \
+	X(7, phi)	/* times 1000 */ \
+	X(9, suspect_after) /* ms of silence */ \
+	X(13, beat_mean)    /* us between heartbeats */ \
+	X(15, beat_spread)  /* us, their deviation */ \
+	X(17, silence)	    /* ms since the newest heartbeat */ \
+	X(99, known)	    /* which of those below are known: bits of enum metric (tell.h) */ \
+	X(101, load)	    /* and on: metrics, with the tags that TELL has plus 100 */ \
+	X(103, memory) \
+	X(105, disk_free) \
+	X(107, journal_size) \
+	X(109, lag) \
+	X(113, latency) \
+	X(117, uptime)
 
 /* Enough for all of one frame. */
 #define CONTROL_TAGS_MAX 512

@@ -7,6 +7,7 @@
 
 #include "core/base/name.h"
 #include "core/base/units.h"
+#include "core/host/phi.h"
 #include "core/raft/raft_config.h"
 #include "sys/stream/lines.h"
 
@@ -78,6 +79,12 @@ static bool parse_interval(uint64_t *ms, const char *value, const char **why)
 		return false;
 	*ms = n;
 	return true;
+}
+
+static bool parse_doubt(uint64_t *doubt, const char *value, const char **why)
+{
+	*why = "must be a whole number from 1 to 16";
+	return units_count(value, 1, PHI_THRESHOLD_MAX, doubt);
 }
 
 /* Takes the next word of a list; false at its end. */
@@ -183,6 +190,7 @@ const struct option_row config_rows[CONFIG_SETTINGS_COUNT + 1] = {
 #define TARGET_create(m)   &(m)
 #define TARGET_duration(m) &(m)
 #define TARGET_interval(m) &(m)
+#define TARGET_doubt(m)	   &(m)
 
 static bool set(
     struct config *c, enum config_setting setting, const char *value, const char **why)

@@ -33,7 +33,7 @@ struct config_seeds {
 /*
  * Kinds of values, as members of struct config.  Absent ones are zeros.  A duration is in
  * milliseconds, maybe UNITS_INFINITY; a command is a line for /bin/sh; an interval is one from CONFIG_INTERVAL_MIN_MS to
- * CONFIG_INTERVAL_MAX_MS; roles are a set of RAFT_BROKER; create is whether it is explicit; control
+ * CONFIG_INTERVAL_MAX_MS; a doubt is from 1 to PHI_THRESHOLD_MAX; roles are a set of RAFT_BROKER; create is whether it is explicit; control
  * is a socket, with an empty path if the value is "none".
  */
 #define CONFIG_MEMBER_name(member)     char member[RAFT_NAME_MAX + 1];
@@ -47,6 +47,7 @@ struct config_seeds {
 #define CONFIG_MEMBER_create(member)   bool member;
 #define CONFIG_MEMBER_duration(member) uint64_t member;
 #define CONFIG_MEMBER_interval(member) uint64_t member;
+#define CONFIG_MEMBER_doubt(member)    uint64_t member;
 
 #define CONFIG_INTERVAL_MIN_MS 10
 #define CONFIG_INTERVAL_MAX_MS 60000
@@ -70,6 +71,8 @@ struct config_seeds {
 	X(roles,            "roles",            roles,    "broker",  "broker|none", "what it may do") \
 	X(election_timeout, "election-timeout", interval, "500ms",   "DURATION", "silence of a leader; the same on all nodes") \
 	X(heartbeat,        "heartbeat",        interval, "100ms",   "DURATION", "how often a leader is heard; the same on all nodes") \
+	X(phi_threshold,    "phi-threshold",    doubt,    "8",       "NUMBER", "doubt from which a member is suspected") \
+	X(phi_pause,        "phi-pause",        interval, "3s",      "DURATION", "silence, beside a heartbeat, before doubt begins") \
 	X(explicit_create,  "create",           create,   "auto",    "auto|explicit", "when a queue is made; the same on all nodes") \
 	X(rights,           "rights",           path,     NULL,      "FILE", "what clients may do") \
 	X(hooks,            "hooks",            path,     NULL,      "DIR",  "programs that are run for events") \
