@@ -5,6 +5,7 @@
  */
 #include "fuzz.h"
 
+#include "core/host/tell.h"
 #include "core/raft/node_wire.h"
 
 static uint8_t bytes[FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX];
@@ -69,6 +70,23 @@ static void check_place(struct slice payload)
 	assert(strlen(address) == m.address.len && !raft_id_none(id));
 }
 
+/* What is taken can be told. */
+static void check_tell(struct slice payload)
+{
+	uint8_t tags[TELL_SIZE_MAX], same_tags[TELL_SIZE_MAX];
+	struct writer w = writer_of(tags, sizeof(tags));
+	struct writer v = writer_of(same_tags, sizeof(same_tags));
+	struct node_tell m;
+	static struct tell t, again;
+
+	if (!node_tell_decode(payload, &m) || !tell_decode(m.tags, &t))
+		return;
+	tell_encode(&w, &t);
+	assert(!w.full && tell_decode(slice_of(tags, w.len), &again));
+	tell_encode(&v, &again);
+	assert(v.len == w.len && memcmp(tags, same_tags, w.len) == 0);
+}
+
 static void check_run(unsigned at)
 {
 	const struct raft_run *run = &in.runs[at];
@@ -88,6 +106,8 @@ static void take(const struct frame *f)
 		check_command(f->payload);
 	if (f->type == NODE_TYPE_PLACE)
 		check_place(f->payload);
+	if (f->type == NODE_TYPE_TELL)
+		check_tell(f->payload);
 	if (f->type == NODE_TYPE_APPEND && node_wire_begin(&in, f->payload) == RMQ_E_OK)
 		assert(in.left <= RAFT_RUNS_MAX && in.message.run_count == 0);
 	if (f->type == NODE_TYPE_RUN) {
@@ -177,6 +197,21 @@ static void seed_command(fuzz_add *add)
 	add(seed, w.len);
 }
 
+static void seed_tell(fuzz_add *add)
+{
+	static struct tell t = {.metrics = {.version = "1.0"},
+	    .opinion = {.suspects = {2, {{{1}}, {{2}}}}, .unheard = {1, {{{3}}}}}};
+	uint8_t tags[TELL_SIZE_MAX], seed[TELL_SIZE_MAX + 64];
+	struct writer w = writer_of(tags, sizeof(tags)), f = writer_of(seed, sizeof(seed));
+
+	for (unsigned i = 0; i < METRICS_COUNT; i++)
+		metrics_set(&t.metrics, (enum metric)i, i);
+	tell_encode(&w, &t);
+	node_put_tell(&f, &(struct node_tell){slice_of(tags, w.len)});
+	assert(!w.full && !f.full);
+	add(seed, f.len);
+}
+
 void fuzz_seeds(fuzz_add *add)
 {
 	uint8_t seed[1024];
@@ -185,6 +220,7 @@ void fuzz_seeds(fuzz_add *add)
 
 	seed_append(add);
 	seed_command(add);
+	seed_tell(add);
 #define X(type, NAME, name, FIELDS) \
 	writer = writer_of(seed, sizeof(seed)); \
 	begin = frame_begin(w, type); \
