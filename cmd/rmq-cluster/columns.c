@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <sodium/utils.h>
 
+#include "core/host/roles.h"
 #include "core/host/tell.h"
 #include "core/link/key.h"
 
@@ -54,7 +55,8 @@
 	X(ROOM, "disk-free", KNOWN, m->disk_free, METRIC_DISK_FREE) \
 	X(JOURNAL_SIZE, "journal-size", KNOWN, m->journal_size, METRIC_JOURNAL_SIZE) \
 	X(LAG, "lag", KNOWN, m->lag, METRIC_LAG) \
-	X(UPTIME, "uptime", UPTIME, m->uptime)
+	X(UPTIME, "uptime", UPTIME, m->uptime) \
+	X(ROLES, "roles", ROLES, m)
 
 #define REASON_COLUMNS(X) \
 	X(REASON, "reason", TEXT, control_reason_text(r->reason)) \
@@ -185,6 +187,14 @@ static enum table_kind put_known(
 #define put_KNOWN(out, n, metric)  put_known(out, m, n, metric)
 #define put_BEHIND(out, m)	   put_behind(out, v, m)
 #define put_MATCH(out, m)	   put_match(out, v, m)
+
+static enum table_kind put_ROLES(struct text *out, const struct control_view_member *m)
+{
+	char text[ROLES_TEXT_MAX + 1];
+	roles_text(m->raft_flags, m->roles, text);
+	text_put_str(out, text);
+	return TABLE_TEXT;
+}
 
 enum node_column {
 #define X(NAME, name, kind, value) NODE_##NAME,

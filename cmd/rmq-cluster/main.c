@@ -9,6 +9,7 @@
 #include "columns.h"
 #include "core/base/name.h"
 #include "core/base/units.h"
+#include "core/host/roles.h"
 #include "core/link/key.h"
 #include "hear.h"
 #include "metrics.h"
@@ -28,6 +29,7 @@ struct program {
 	bool new;	    /* --new */
 	bool unasked;	    /* --yes */
 	const char *dir;    /* -d, NULL: not given */
+	const char *having; /* -r, NULL: not given */
 	bool yes;	    /* the answer to a question */
 	bool said;	    /* there is one */
 	const char *fields; /* -o, NULL: not given */
@@ -44,7 +46,7 @@ struct program {
 #define HEALTH_COLUMNS	  ",suspected,unreachable,phi,suspect-after,mean,deviation,silence"
 #define METRICS_COLUMNS	  ",load,memory,disk-free,journal-size,lag,uptime"
 #define MORE_MEMBER_COLUMNS \
-	",voter,broker,match,id,key,gate-state,state" HEALTH_COLUMNS METRICS_COLUMNS
+	",voter,broker,match,id,key,gate-state,state,roles" HEALTH_COLUMNS METRICS_COLUMNS
 #define PHI_COLUMNS    "name,phi,suspect-after,mean,deviation,silence,suspected,unreachable"
 #define REASON_COLUMNS "reason,text"
 
@@ -285,8 +287,13 @@ static bool print_members(void *arg, const struct control_view *v)
 {
 	struct program *p = arg;
 	struct text out = {0};
-	for (unsigned i = 0; i < v->count; i++)
-		table_row(&p->table, &out, &(struct member_row){v, &v->members[i]});
+	for (unsigned i = 0; i < v->count; i++) {
+		const struct control_view_member *m = &v->members[i];
+		if (p->having && !roles_has(m->raft_flags, m->roles, p->having))
+			continue;
+		p->yes = true;
+		table_row(&p->table, &out, &(struct member_row){v, m});
+	}
 	table_end(&p->table, &out);
 	print_text(&out);
 	return true;
@@ -296,7 +303,9 @@ static enum rmq_error list_members(struct program *p, const char *columns)
 {
 	enum rmq_error err = open_table(p, &columns_of_member, columns);
 	p->ask.view = print_members;
-	return err ? err : ask_status(&p->ask);
+	if (!err)
+		err = ask_status(&p->ask);
+	return !err && p->having && !p->yes ? RMQ_E_NOTHING : err;
 }
 
 static enum rmq_error run_members(void *arg)
@@ -481,6 +490,7 @@ static enum rmq_error run_why(void *arg)
 static const struct option_row no_rows[] = {{0}};
 static const struct option_row node_rows[] = {OUTPUT_ROWS(NODE_COLUMNS MORE_NODE_COLUMNS), {0}};
 static const struct option_row member_rows[] = {
+    {'r', "role", "ROLE", NULL, NULL, "only members that have this role"},
     OUTPUT_ROWS(MEMBER_COLUMNS MORE_MEMBER_COLUMNS), {0}};
 static const struct option_row phi_rows[] = {
     OUTPUT_ROWS(PHI_COLUMNS " and those of members"), {0}};
@@ -574,6 +584,8 @@ static bool take_option(void *arg, int option, const char *value)
 		p->unasked = true;
 	else if (option == 'd')
 		p->dir = value;
+	else if (option == 'r')
+		p->having = value;
 	else
 		hear_option(&p->hear, option - OPT_HEAR, value);
 	return true;

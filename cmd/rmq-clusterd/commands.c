@@ -598,6 +598,39 @@ static void promote(struct cluster *c)
 	}
 }
 
+/* ---- what the leader has committed of what it sees ---- */
+
+static const char *told_roles(void *arg, struct raft_id id)
+{
+	const struct cluster *c = arg;
+	const struct peer *p = peers_find(c, id);
+
+	if (raft_id_eq(id, c->id))
+		return c->config.roles.names;
+	return p && p->tell.says_roles ? p->tell.roles : NULL;
+}
+
+/* One change at a time. */
+static void mark(struct cluster *c)
+{
+	const struct raft_config *config = c->status.config;
+	struct start_gate_lack lack;
+
+	if (!c->status.serving || !config || c->status.config_index > c->status.commit)
+		return;
+	const struct raft_member *m = roles_due(config, told_roles, c);
+	struct raft_event e = {.type = RAFT_EVENT_MARK, .mark = RAFT_MARK_LATCH};
+	if (m) {
+		e.mark = RAFT_MARK_ROLES;
+		e.id = m->id;
+		e.name = told_roles(c, m->id);
+	} else if (supervisor_gate(c, &lack) != START_GATE_LATCHES) {
+		return;
+	}
+	if (node_event(c, &e) == RMQ_E_OK && !m)
+		log_notice("min-members are up: the queue may start");
+}
+
 /* The leader is told when this node is elsewhere than the cluster believes. */
 static void tell_place(struct cluster *c)
 {
@@ -625,6 +658,7 @@ void commands_turn(struct cluster *c)
 			look_or_give_up(c, &c->commands.list[i]);
 	}
 	promote(c);
+	mark(c);
 	tell_place(c);
 }
 

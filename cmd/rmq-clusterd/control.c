@@ -145,6 +145,7 @@ static void view_member(const struct cluster *c, const struct cluster_status *s,
 	v->match = peer.match;
 	view_health(&peer, v);
 	v->state = control_member_state_of(m);
+	copy_text(v->roles, sizeof(v->roles), m->roles);
 	v->flags |= CONTROL_MEMBER_GATE(peer.gate);
 	if (peer.reachable)
 		v->flags |= CONTROL_MEMBER_REACHABLE;

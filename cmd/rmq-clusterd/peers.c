@@ -73,7 +73,7 @@ void peers_address(const struct cluster *c, char address[RAFT_ADDRESS_MAX + 1])
 
 void peers_self(const struct cluster *c, struct raft_member *m)
 {
-	*m = (struct raft_member){.id = c->id, .flags = (uint8_t)c->config.roles};
+	*m = (struct raft_member){.id = c->id, .flags = c->config.roles.flags};
 	memcpy(m->name, c->config.name, sizeof(m->name));
 	memcpy(m->key, c->pair.key, RAFT_KEY_SIZE);
 	peers_address(c, m->address);
@@ -388,6 +388,8 @@ void peers_tell_self(const struct cluster *c, struct tell *t)
 	*t = (struct tell){.metrics = {.known = 0}};
 	figures_take(c, &t->metrics);
 	opinions_own(&c->peers.opinions, &t->opinion);
+	t->says_roles = true;
+	memcpy(t->roles, c->config.roles.names, sizeof(t->roles));
 }
 
 /* To all that understand it. */

@@ -491,9 +491,27 @@ void supervisor_role(struct cluster *c)
 	act(c, keeper_role(&c->supervisor.keeper, &log, cluster_now(c)));
 }
 
+static bool up(void *arg, struct raft_id id)
+{
+	struct cluster_peer p;
+
+	cluster_peer(arg, id, &p);
+	return p.reachable;
+}
+
+enum start_gate supervisor_gate(const struct cluster *c, struct start_gate_lack *lack)
+{
+	const struct raft_config *config = c->status.committed;
+
+	if (!config)
+		return START_GATE_OPEN;
+	return start_gate_look(&c->config.min_members, config, up, (void *)(uintptr_t)c, lack);
+}
+
 void supervisor_turn(struct cluster *c)
 {
 	struct supervisor *s = &c->supervisor;
+	struct start_gate_lack lack;
 	const struct raft_config *config = c->status.config;
 	const struct raft_member *self = config ? raft_config_find(config, c->id) : NULL;
 	bool broker = self && (self->flags & RAFT_BROKER);
@@ -505,7 +523,8 @@ void supervisor_turn(struct cluster *c)
 		(void)watchdog_hand_over(c);
 	struct engine_state log = c->engine.state(c->engine.arg);
 	bool may = broker && !cluster_stopping(c) && s->lingers == 0 &&
-		   (!cluster_leads(c) || survives(c));
+		   (!cluster_leads(c) || survives(c)) &&
+		   supervisor_gate(c, &lack) == START_GATE_OPEN;
 	act(c, keeper_turn(&s->keeper, &log, may, cluster_now(c)));
 	if (s->queue)
 		queue_turn(s->queue);

@@ -11,6 +11,7 @@
 
 #include "core/host/crashes.h"
 #include "core/host/keeper.h"
+#include "core/host/start_gate.h"
 #include "sys/process/sandbox.h"
 
 struct cluster;
@@ -56,6 +57,9 @@ void supervisor_passed(struct cluster *c);
 
 /* The end of a turn: starts it, if it is to run, and serves its journal. */
 void supervisor_turn(struct cluster *c);
+
+/* Of this node, which leads and serves: whether it waits for members; *lack: for which. */
+enum start_gate supervisor_gate(const struct cluster *c, struct start_gate_lack *lack);
 
 /* The file of rights has changed: it reads it again. */
 void supervisor_rights(struct cluster *c);

@@ -263,7 +263,7 @@ void watchdog_turn(struct cluster *c)
 	    .told = leader ? leader->room.index : 0,
 	    .refuses = c->intake.waits && !cluster_leads(c),
 	    .served = leader && (leader->flags & NODE_STATE_SERVES),
-	    .gates_wanted = c->config.roles & RAFT_BROKER};
+	    .gates_wanted = c->config.roles.flags & RAFT_BROKER};
 
 	look_at_members(c, &seen);
 	for (unsigned i = 0; i < n; i++) {

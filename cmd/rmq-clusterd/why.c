@@ -61,6 +61,18 @@ static void look_at_others(const struct cluster *c, struct why_seen *s)
 	}
 }
 
+/* Only the leader sees what the queue daemon waits for. */
+static void look_at_gate(const struct cluster *c, struct why_seen *s)
+{
+	struct start_gate_lack lack;
+
+	if (!c->status.serving || supervisor_gate(c, &lack) != START_GATE_WAITS)
+		return;
+	s->min_members = lack.wanted;
+	s->min_up = lack.up;
+	s->min_role = lack.role;
+}
+
 void why_look(const struct cluster *c, struct why *w)
 {
 	const struct health *h = &c->watchdog.health;
@@ -107,5 +119,6 @@ void why_look(const struct cluster *c, struct why *w)
 	peers_address(c, address);
 	name_seeds(c, s.seeds, sizeof(s.seeds));
 	look_at_others(c, &s);
+	look_at_gate(c, &s);
 	why_make(w, &s);
 }

@@ -678,10 +678,11 @@ queue-started n1 n1 2"
 
 @test "rmq-cluster: nodes are admitted by their keys, join, lead when asked, and leave for good" {
 	PORT=$((30000 + $$ % 2000))
-	start_real 1
+	local min=3,store:1
+	start_real 1 --min-members "$min" --roles "broker, west"
 	on 1 init
-	start_real 2
-	start_real 3 --seeds "n1@127.0.0.1:$((PORT + 1))"
+	start_real 2 --min-members "$min" --roles "west,broker,archive"
+	start_real 3 --min-members "$min" --roles store --seeds "n1@127.0.0.1:$((PORT + 1))"
 	on 1 admit n2 "$(key_of 2)"
 	on 1 admit n2 "$(key_of 2)"
 	run on 1 admit n2 "$(key_of 3)"
@@ -691,8 +692,25 @@ queue-started n1 n1 2"
 	# n2 is told whom to ask; n3 knows it from its settings, and waits to be admitted.
 	on 2 join "n1@127.0.0.1:$((PORT + 1))"
 	on 2 admit n3 "$(key_of 3)"
+	# The queue first starts once all are up.
+	run on 1 wait --timeout 1ms available
+	assert_failure 1
+	wait_until 10 sh -c "rmq-cluster why -S unix:n1.sock | grep -q 'starts first when [13] members'"
 	on 3 wait self-up
 	on 1 wait up=3
+	on 1 wait available
+	assert_equal "$(on 1 members -o name,roles | paste -sd' ')" \
+		"$(printf 'n1\tbroker,west n2\tbroker,archive,west n3\tstore')"
+	[ "$(on 2 members -r west -o name | paste -sd' ')" = "n1 n2" ]
+	run on 2 members -r east
+	assert_failure 1
+	refute_output
+	# Who may not run the queue daemon passes leadership on.
+	on 1 transfer n3
+	not_n3() {
+		[[ $(on 1 leader) == n[12] ]]
+	}
+	wait_until 10 not_n3
 	assert_equal "$(on 1 members -o name,voter | paste -sd' ')" \
 		"$(printf 'n1\tyes n2\tyes n3\tyes')"
 	on 3 transfer n2

@@ -140,6 +140,8 @@ struct cluster *cluster_new(uint64_t seed, enum world_variant world)
 	c->all_move_at = prng_chance(&w->prng, 300) ? prng_range(&w->prng, 1, 4000) : 0;
 	c->away_at = prng_chance(&w->prng, 200) ? prng_range(&w->prng, 1, 2000) : 0;
 	c->back_at = c->away_at + 3000;
+	/* As many as any majority has. */
+	c->min_members.all = prng_chance(&w->prng, 300) ? 2 : 1;
 	if (prng_chance(&w->prng, 300))
 		c->level =
 		    w->weather.large || w->weather.large_topics ? LEVEL_LARGE : LEVEL_BATCHES;

@@ -30,6 +30,7 @@
 #include "core/host/reads.h"
 #include "core/host/relief.h"
 #include "core/host/shared_journal.h"
+#include "core/host/start_gate.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -130,6 +131,7 @@ struct cluster {
 	uint64_t all_move_at;		    /* 0: never */
 	uint64_t deadly; /* a record that no queue daemon survives; 0: none */
 	uint64_t starts; /* of queue daemons, ever */
+	struct min_members min_members;
 	uint64_t calm_at;
 };
 

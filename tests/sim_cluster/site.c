@@ -1267,14 +1267,41 @@ static void rested(struct site *s)
 	look_for_another(s);
 }
 
+static bool is_up(void *arg, struct raft_id id)
+{
+	const struct site *s = arg;
+	unsigned slot = id.bytes[0] - 1u;
+	return raft_id_eq(id, s->node->id) ||
+	       (s->linked[slot] && raft_id_eq(id, s->c->sim.nodes[slot].id));
+}
+
+/* Whether it waits for members no more, or never did. */
+static bool gate_is_open(struct site *s)
+{
+	struct raft_status st;
+	struct start_gate_lack lack;
+	struct raft_event latch = {.type = RAFT_EVENT_MARK, .mark = RAFT_MARK_LATCH};
+	raft_status(s->node->raft, &st);
+	if (!st.serving || !st.committed)
+		return false;
+	enum start_gate gate =
+	    start_gate_look(&s->c->min_members, st.committed, is_up, s, &lack);
+	if (gate == START_GATE_WAITS && s->c->starts > 0)
+		trace_fail("the queue waits for members again: %u of %u", lack.up, lack.wanted);
+	if (gate == START_GATE_LATCHES && st.config_index <= st.commit)
+		(void)!node_step(&s->c->sim, s->node, &latch);
+	return gate == START_GATE_OPEN;
+}
+
 static void keep_queue(struct site *s)
 {
+	bool open = gate_is_open(s);
 	struct engine_state log = engine_of(s);
 	go_on(s);
 	if (s->keeper.state == KEEPER_PAUSE && s->c->sim.now >= s->rested_at)
 		rested(s);
-	bool may =
-	    may_start(s) && s->ending.state == ENDING_NOT && s->c->sim.now >= s->lingers_until;
+	bool may = open && may_start(s) && s->ending.state == ENDING_NOT &&
+		   s->c->sim.now >= s->lingers_until;
 	act(s, keeper_turn(&s->keeper, &log, may, s->c->sim.now));
 	/* In the calm it may be one that stops before it does anything. */
 	if (!s->c->sim.quiet)

@@ -64,7 +64,8 @@ static void every_setting_can_be_set_in_the_file_and_as_an_option(void **state)
 	    [CONFIG_SETTING_seed_timeout] = "1s",
 	    [CONFIG_SETTING_retry_join] = "20s",
 	    [CONFIG_SETTING_join_timeout] = "2m",
-	    [CONFIG_SETTING_roles] = "none",
+	    [CONFIG_SETTING_roles] = "zone-b, a",
+	    [CONFIG_SETTING_min_members] = "3, zone-b:2",
 	    [CONFIG_SETTING_election_timeout] = "0.4s",
 	    [CONFIG_SETTING_heartbeat] = "50ms",
 	    [CONFIG_SETTING_phi_threshold] = "12",
@@ -104,7 +105,12 @@ static void every_setting_can_be_set_in_the_file_and_as_an_option(void **state)
 	assert_string_equal(config.seed_command, "dig +short | sed s/^/n1@/");
 	assert_int_equal(config.retry_join, 20000);
 	assert_int_equal(config.join_timeout, 120000);
-	assert_int_equal(config.roles, 0);
+	assert_int_equal(config.roles.flags, 0);
+	assert_string_equal(config.roles.names, "a,zone-b");
+	assert_int_equal(config.min_members.all, 3);
+	assert_int_equal(config.min_members.count, 1);
+	assert_string_equal(config.min_members.roles[0].role, "zone-b");
+	assert_int_equal(config.min_members.roles[0].members, 2);
 	assert_true(config.explicit_create);
 	assert_int_equal(config.election_timeout, 400);
 	assert_string_equal(config.control.path, "c");
@@ -138,7 +144,9 @@ static void what_is_not_set_has_its_default(void **state)
 	assert_int_equal(config.phi_threshold, 8);
 	assert_int_equal(config.phi_pause, 3000);
 	assert_int_equal(config.join_timeout, UNITS_INFINITY);
-	assert_int_equal(config.roles, RAFT_BROKER);
+	assert_int_equal(config.roles.flags, RAFT_BROKER);
+	assert_string_equal(config.roles.names, "");
+	assert_int_equal(config.min_members.all, 1);
 	assert_string_equal(config.control.path, "/run/rmq/cluster.sock");
 	assert_string_equal(config.queue_socket.path, "/run/rmq/queue.sock");
 	assert_string_equal(config.socket.path, "/run/rmq/rmq.sock");
@@ -206,7 +214,16 @@ static void errors_name_file_line_and_setting(void **state)
 	    {"phi-threshold = 17\n", "f:1: phi-threshold: must be a whole number from 1 to 16"},
 	    {"phi-threshold = 8.5\n",
 		"f:1: phi-threshold: must be a whole number from 1 to 16"},
-	    {"roles = broker, king\n", "f:1: roles: roles are broker, or none"},
+	    {"roles = broker, none\n",
+		"f:1: roles: roles are names of at most 31 characters, 8 of them and broker; or none"},
+	    {"roles = a:b\n",
+		"f:1: roles: roles are names of at most 31 characters, 8 of them and broker; or none"},
+	    {"min-members = 10\n",
+		"f:1: min-members: it is a number of members, and ROLE:N for roles, each once, from 1 to 9"},
+	    {"min-members = 2,3\n",
+		"f:1: min-members: it is a number of members, and ROLE:N for roles, each once, from 1 to 9"},
+	    {"min-members = a:1,a:2\n",
+		"f:1: min-members: it is a number of members, and ROLE:N for roles, each once, from 1 to 9"},
 	    {"create = often\n", "f:1: create: must be auto or explicit"},
 	    {"seeds = ,\n", "f:1: seeds: it names no seed"},
 	    {"seeds = a:1\n", "f:1: seeds: a seed is NAME@HOST:PORT"},

@@ -233,6 +233,12 @@ static void each_frame_and_role_stands_in_rmq_control_with_its_number(void **sta
 	CONTROL_STATE_NUMBERS(X)
 	CONTROL_MEMBER_NUMBERS(X)
 #undef X
+#define X(tag, name, max) \
+	snprintf(want, sizeof(want), "\n.It %d Em %s\n", tag, #name); \
+	if (!strstr(page, want)) \
+		fail_msg("no tag %s", want);
+	CONTROL_MEMBER_TEXTS(X)
+#undef X
 }
 
 static void each_kind_of_record_stands_in_rmq_journal_with_its_number(void **state)

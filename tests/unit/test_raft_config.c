@@ -177,7 +177,7 @@ static void tags_that_say_nothing_sensible_are_refused(void **state)
 	c.removed[1].id = c.members[0].id;
 	refused(&c);
 	c = tagged();
-	c.removed[0].how = RAFT_REPLACED + 1;
+	c.removed[0].how = RAFT_LOST + 1;
 	refused(&c);
 	c = tagged();
 	c.removed[0].name[0] = '\0';

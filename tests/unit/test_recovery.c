@@ -55,9 +55,30 @@ static void it_is_the_only_voter_of_a_new_cluster(void **state)
 	assert_int_equal(plan.config.count, 1);
 	assert_memory_equal(
 	    &plan.config.members[0], &newest.members[0], sizeof(newest.members[0]));
+	assert_int_equal(plan.config.generation, 1);
+	assert_int_equal(plan.config.level, RAFT_LEVEL);
 	assert_int_equal(plan.voters, 2);
 	assert_int_equal(plan.members, 2);
 	assert_false(plan.learner);
+}
+
+static void those_who_are_lost_are_remembered(void **state)
+{
+	(void)state;
+	newest.level = RAFT_LEVEL;
+	newest.generation = 3;
+	newest.latch = true;
+	newest.removed_count = 1;
+	newest.removed[0] =
+	    (struct raft_removed){.id = {{8}}, .how = RAFT_DOWNED, .name = "n8"};
+	assert_int_equal(recover(), RMQ_E_OK);
+	const struct raft_config *c = &plan.config;
+	assert_int_equal(c->generation, 4);
+	assert_true(c->latch);
+	assert_int_equal(c->removed_count, 3);
+	assert_int_equal(raft_config_removed(c, (struct raft_id){{3}})->how, RAFT_LOST);
+	assert_int_equal(raft_config_removed(c, (struct raft_id){{8}})->how, RAFT_DOWNED);
+	assert_null(raft_config_removed(c, state_of.id));
 }
 
 static void nothing_is_taken_back_and_time_was_lost(void **state)
@@ -134,6 +155,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 	const struct CMUnitTest tests[] = {
 	    TEST(it_is_the_only_voter_of_a_new_cluster),
+	    TEST(those_who_are_lost_are_remembered),
 	    TEST(nothing_is_taken_back_and_time_was_lost),
 	    TEST(a_learner_gets_a_vote),
 	    TEST(a_log_that_lacks_checkpoints_is_refused),

@@ -241,6 +241,10 @@
 	    "log matching|is read, and it is bad") \
 	X(UNRELIEVED, "a follower that is full makes holes only by the ENDs that it has", \
 	    "nodes do not catch up|a full disk does not catch up|a member is not up") \
+	X(LATCH_FORGOTTEN, "a leader waits for min-members though they were all up before", \
+	    "waits for members again") \
+	X(LATCH_UNCOMMITTED, "the queue starts before it is committed that members were up", \
+	    "waits for members again") \
 	X(ROOM_LEVEL_UNTOLD, "room that is used up and freed again is not told anew", \
 	    "senders wait for room")
 

@@ -124,6 +124,11 @@ static struct slice member_tags(
 {
 	struct writer w = writer_of(bytes, CONTROL_TAGS_MAX);
 
+#define X(tag, name, max) \
+	if (m->name[0]) \
+		tags_put(&w, tag, slice_str(m->name));
+	CONTROL_MEMBER_TEXTS(X)
+#undef X
 #define X(tag, name) tags_put_u64(&w, tag, m->name);
 	CONTROL_MEMBER_NUMBERS(X)
 #undef X
@@ -205,6 +210,18 @@ static bool take_state(struct control_collector *c, const struct control_state *
 	       take_text(v->problem, sizeof(v->problem), s->problem);
 }
 
+static bool take_texts(struct control_view_member *v, struct slice tags)
+{
+	struct slice text;
+
+#define X(tag, name, max) \
+	if (tags_find(tags, tag, &text) && !take_text(v->name, (max) + 1, text)) \
+		return false;
+	CONTROL_MEMBER_TEXTS(X)
+#undef X
+	return true;
+}
+
 static bool take_member(struct control_collector *c, const struct control_member *m)
 {
 	struct control_view_member *v = &c->view.members[c->view.count];
@@ -217,8 +234,9 @@ static bool take_member(struct control_collector *c, const struct control_member
 #define X(tag, name) v->name = tags_find_u64(m->tags, tag);
 	CONTROL_MEMBER_NUMBERS(X)
 #undef X
-	if (!take_tags(CONTROL_TYPE_MEMBER, m->tags) || m->name.len == 0 ||
-	    !take_name(v->name, m->name) || !take_bytes(v->key, sizeof(v->key), m->key) ||
+	if (!take_tags(CONTROL_TYPE_MEMBER, m->tags) || !take_texts(v, m->tags) ||
+	    m->name.len == 0 || !take_name(v->name, m->name) ||
+	    !take_bytes(v->key, sizeof(v->key), m->key) ||
 	    !take_bytes(v->id.bytes, sizeof(v->id.bytes), m->id) ||
 	    !take_text(v->address, sizeof(v->address), m->address) ||
 	    !take_text(v->gate, sizeof(v->gate), m->gate))

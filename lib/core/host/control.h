@@ -21,6 +21,9 @@ struct control_view_member {
 #define X(tag, name) uint64_t name;
 	CONTROL_MEMBER_NUMBERS(X)
 #undef X
+#define X(tag, name, max) char name[(max) + 1];
+	CONTROL_MEMBER_TEXTS(X)
+#undef X
 };
 
 /* STATE and its MEMBERs. */

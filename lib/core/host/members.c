@@ -185,6 +185,15 @@ enum rmq_error members_asked(const struct members *m, struct raft_id cluster, st
 	const struct raft_member *is = told ? raft_config_find(told, id) : NULL;
 	const struct raft_member *may = newest ? raft_config_find(newest, id) : NULL;
 
+	const struct raft_removed *was = newest ? raft_config_removed(newest, id) : NULL;
+
+	if (was && was->how == RAFT_LOST) {
+		snprintf(why, TEXT_MAX + 1,
+		    "the cluster was recovered without %s, and is another one since; with a new data "
+		    "directory it can be admitted again",
+		    was->name);
+		return RMQ_E_EXISTS;
+	}
 	if (newest && !raft_id_eq(newest->cluster, cluster)) {
 		snprintf(why, TEXT_MAX + 1,
 		    "it is a member of another cluster; join that one with a new data directory");

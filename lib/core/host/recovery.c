@@ -2,8 +2,17 @@
 
 #include <stdio.h>
 
+/* The newest configuration that has this node: its removal may never have been committed. */
+static const struct raft_config *mine(const struct recovery_log *log)
+{
+	if (raft_config_find(log->newest, log->id))
+		return log->newest;
+	return log->committed && raft_config_find(log->committed, log->id) ? log->committed
+									   : NULL;
+}
+
 static enum rmq_error check(
-    const struct recovery_log *log, const struct raft_member **self, char *why)
+    const struct recovery_log *log, const struct raft_config *config, char *why)
 {
 	const size_t cap = TEXT_MAX + 1;
 
@@ -11,11 +20,7 @@ static enum rmq_error check(
 		snprintf(why, cap, "belongs to no cluster: there is nothing to recover");
 		return RMQ_E_CONFIG;
 	}
-	*self = raft_config_find(log->newest, log->id);
-	/* A removal that may never have been committed. */
-	if (!*self && log->committed)
-		*self = raft_config_find(log->committed, log->id);
-	if (!*self) {
+	if (!config) {
 		snprintf(why, cap,
 		    "its log does not have this node as a member: it was removed, or had "
 		    "not joined yet");
@@ -28,37 +33,50 @@ static enum rmq_error check(
 		    "directory to take");
 		return RMQ_E_BAD_DATA;
 	}
-	if (raft_config_is_voter(log->newest, log->id) &&
-	    raft_config_voters(log->newest) == 1) {
+	if (raft_config_is_voter(config, log->id) && raft_config_voters(config) == 1) {
 		snprintf(why, cap,
 		    "%s is the only voter already, and needs no other node: start "
 		    "rmq-clusterd",
-		    (*self)->name);
+		    raft_config_find(config, log->id)->name);
 		return RMQ_E_NOTHING;
 	}
 	return RMQ_E_OK;
 }
 
+/* Those who are lost are told so when they come back. */
+static void drop_others(struct recovery *plan, struct raft_id self)
+{
+	struct raft_config *c = &plan->config;
+
+	for (unsigned i = c->count; i > 0; i--) {
+		const struct raft_member *m = &c->members[i - 1];
+		if (raft_id_eq(m->id, self))
+			continue;
+		plan->members++;
+		plan->voters += (m->flags & RAFT_VOTER) != 0;
+		raft_config_remove(c, m, RAFT_LOST);
+	}
+}
+
 enum rmq_error recovery_plan(const struct recovery_log *log, struct raft_id cluster,
     struct wall_time now, struct recovery *plan, char *why)
 {
-	const struct raft_member *self;
-	enum rmq_error err = check(log, &self, why);
+	const struct raft_config *config = log->newest ? mine(log) : NULL;
+	enum rmq_error err = check(log, config, why);
 
 	if (err)
 		return err;
 	*plan = (struct recovery){.term = log->term + 1,
 	    .restored_index = log->last + 1,
 	    .config_index = log->last + 2,
-	    .learner = !(self->flags & RAFT_VOTER),
-	    .config = {.cluster = cluster, .count = 1, .members = {*self}}};
+	    .learner = !raft_config_is_voter(config, log->id),
+	    .config = *config};
+	plan->config.level = RAFT_LEVEL;
+	drop_others(plan, log->id);
+	plan->config.cluster = cluster;
+	plan->config.generation++;
 	plan->config.members[0].flags |= RAFT_VOTER;
+	plan->config.members[0].leaving = RAFT_STAYS;
 	store_u64(plan->restored, now.ms);
-	for (unsigned i = 0; i < log->newest->count; i++) {
-		const struct raft_member *m = &log->newest->members[i];
-		bool lost = !raft_id_eq(m->id, log->id);
-		plan->members += lost;
-		plan->voters += lost && (m->flags & RAFT_VOTER);
-	}
 	return RMQ_E_OK;
 }

@@ -6,7 +6,8 @@
  *
  * It is a new cluster, with an id and a first configuration of its own, of which this node is the only
  * voter: those who are lost have another id in their logs, so nothing that they say counts here if
- * they come back.  The configurations of the old cluster go: no other disk may have a log in common
+ * they come back; it counts how often it was recovered, and remembers who is lost, to tell them.  The
+ * configurations of the old cluster go: no other disk may have a log in common
  * with the new one, and who joins would link those who are lost.  Two records are appended, of a
  * term that is newer than all that this node was in:
  *

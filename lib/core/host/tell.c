@@ -74,6 +74,8 @@ void tell_encode(struct writer *w, const struct tell *t)
 	put_numbers(w, &t->metrics, 0, TELL_TAG_SUSPECTS, TELL_TAG_VERSION);
 	put_version(w, &t->metrics, 0);
 	put_list(w, TELL_TAG_UNHEARD, &t->opinion.unheard);
+	if (t->says_roles)
+		tags_put(w, TELL_TAG_ROLES, slice_str(t->roles));
 }
 
 /* ---- read ---- */
@@ -117,12 +119,28 @@ static bool take_list(struct opinion_list *list, struct slice s)
 	return true;
 }
 
+static bool take_roles(struct tell *t, struct slice s)
+{
+	char roles[RAFT_ROLES_MAX + 1] = "";
+
+	if (s.len > RAFT_ROLES_MAX)
+		return false;
+	if (s.len > 0)
+		memcpy(roles, s.data, s.len);
+	if (strlen(roles) != s.len || !raft_roles_valid(roles))
+		return false;
+	memcpy(t->roles, roles, sizeof(t->roles));
+	return t->says_roles = true;
+}
+
 static bool take(struct tell *t, const struct tag *tag)
 {
 	if (tag->tag == TELL_TAG_SUSPECTS)
 		return take_list(&t->opinion.suspects, tag->value);
 	if (tag->tag == TELL_TAG_UNHEARD)
 		return take_list(&t->opinion.unheard, tag->value);
+	if (tag->tag == TELL_TAG_ROLES)
+		return take_roles(t, tag->value);
 	return metrics_take(&t->metrics, tag, 0);
 }
 

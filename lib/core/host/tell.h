@@ -33,6 +33,7 @@ enum tell_tag {
 	    TELL_TAG_SUSPECTS = 11,
 	TELL_TAG_VERSION = 19,
 	TELL_TAG_UNHEARD = 23,
+	TELL_TAG_ROLES = 25,
 };
 
 #define METRICS_VERSION_MAX 63
@@ -61,11 +62,14 @@ struct opinion {
 struct tell {
 	struct metrics metrics;
 	struct opinion opinion;
+	bool says_roles;
+	char roles[RAFT_ROLES_MAX + 1]; /* raft_roles_valid() */
 };
 
 /* Larger than any list of tags that tell_encode() writes. */
 #define TELL_SIZE_MAX \
-	(8 * 12 + 4 + METRICS_VERSION_MAX + 2 * (4 + MEMBERS_LINKS_MAX * RAFT_ID_SIZE) + 64)
+	(8 * 12 + 4 + METRICS_VERSION_MAX + 2 * (4 + MEMBERS_LINKS_MAX * RAFT_ID_SIZE) + 4 + \
+	    RAFT_ROLES_MAX + 64)
 
 /* The tags of TELL; w->full: there is no room. */
 void tell_encode(struct writer *w, const struct tell *t);

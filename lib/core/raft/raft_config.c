@@ -136,7 +136,7 @@ static bool get_removed(struct slice s, struct raft_config *c)
 			      *key = reader_take(&r, RAFT_KEY_SIZE);
 		m->how = get_u8(&r);
 		struct slice name = get_str(&r);
-		if (r.bad || m->how > RAFT_REPLACED || !name_valid_node(name) ||
+		if (r.bad || m->how > RAFT_LOST || !name_valid_node(name) ||
 		    !copy_text(m->name, RAFT_NAME_MAX, name) ||
 		    !copy_id(&m->id, slice_of(id, RAFT_ID_SIZE)) ||
 		    raft_config_find(c, m->id) || raft_config_removed(c, m->id))

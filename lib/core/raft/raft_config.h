@@ -69,7 +69,8 @@ enum raft_config_tag {
 #define RAFT_HOWS(X) \
 	X(LEFT, 0, "left") \
 	X(DOWNED, 1, "downed") \
-	X(REPLACED, 2, "replaced")
+	X(REPLACED, 2, "replaced") \
+	X(LOST, 3, "lost") /* the cluster was recovered without it */
 
 enum raft_how {
 #define X(name, value, text) RAFT_##name = value,

@@ -256,8 +256,11 @@ CONTROL_NODE_FRAMES(X)
 	X(113, latency) \
 	X(117, uptime)
 
+/* The same of texts, of at most so many bytes. */
+#define CONTROL_MEMBER_TEXTS(X) X(1, roles, RAFT_ROLES_MAX)
+
 /* Enough for all of one frame. */
-#define CONTROL_TAGS_MAX 512
+#define CONTROL_TAGS_MAX 768
 
 /* The name of a tagged field, NULL: frames of that type do not know it. */
 static inline const char *control_tag_name(unsigned type, unsigned tag)
@@ -272,6 +275,11 @@ static inline const char *control_tag_name(unsigned type, unsigned tag)
 	case CONTROL_TYPE_MEMBER << 16 | (tag): \
 		return #name;
 		CONTROL_MEMBER_NUMBERS(X)
+#undef X
+#define X(tag, name, max) \
+	case CONTROL_TYPE_MEMBER << 16 | (tag): \
+		return #name;
+		CONTROL_MEMBER_TEXTS(X)
 #undef X
 	}
 	return NULL;

@@ -99,21 +99,59 @@ static bool next_word(const char **list, char *word, size_t size)
 	return true;
 }
 
-static bool parse_roles(unsigned *roles, const char *value, const char **why)
+static bool parse_roles(struct roles *roles, const char *value, const char **why)
 {
-	char word[16];
-	*why = "roles are broker, or none";
+	char word[RAFT_ROLE_MAX + 2];
+	struct roles found = {0};
+	*why = "roles are names of at most 31 characters, 8 of them and broker; or none";
 	if (strcmp(value, "none") == 0) {
-		*roles = 0;
+		*roles = found;
 		return true;
 	}
 	if (!next_word(&value, word, sizeof(word)))
 		return false;
 	do {
-		if (strcmp(word, "broker") != 0)
+		if (strcmp(word, "none") == 0 || !roles_add(&found, word))
 			return false;
 	} while (next_word(&value, word, sizeof(word)));
-	*roles = RAFT_BROKER;
+	*roles = found;
+	return true;
+}
+
+/* N, or ROLE:N. */
+static bool parse_minimum_of(struct min_members *min, char *word)
+{
+	char *colon = strchr(word, ':');
+	struct roles role = {0};
+	uint64_t n;
+	if (!units_count(colon ? colon + 1 : word, 1, RAFT_MEMBERS_MAX, &n))
+		return false;
+	if (!colon) {
+		bool again = min->all > 0;
+		min->all = (unsigned)n;
+		return !again;
+	}
+	*colon = '\0';
+	for (unsigned i = 0; i < min->count; i++)
+		if (strcmp(min->roles[i].role, word) == 0)
+			return false;
+	if (!roles_add(&role, word) || min->count == MIN_MEMBERS_ROLES)
+		return false;
+	(void)snprintf(min->roles[min->count].role, sizeof(min->roles[0].role), "%.*s",
+	    RAFT_ROLE_MAX, word);
+	min->roles[min->count++].members = (unsigned)n;
+	return true;
+}
+
+static bool parse_minimum(struct min_members *min, const char *value, const char **why)
+{
+	char word[RAFT_ROLE_MAX + 8];
+	struct min_members found = {0};
+	*why = "it is a number of members, and ROLE:N for roles, each once, from 1 to 9";
+	while (next_word(&value, word, sizeof(word)))
+		if (!parse_minimum_of(&found, word))
+			return false;
+	*min = found;
 	return true;
 }
 
@@ -187,6 +225,7 @@ const struct option_row config_rows[CONFIG_SETTINGS_COUNT + 1] = {
 #define TARGET_host(m)	   &(m)
 #define TARGET_seeds(m)	   &(m)
 #define TARGET_roles(m)	   &(m)
+#define TARGET_minimum(m)  &(m)
 #define TARGET_create(m)   &(m)
 #define TARGET_duration(m) &(m)
 #define TARGET_interval(m) &(m)

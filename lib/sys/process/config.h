@@ -14,6 +14,8 @@
 
 #include "core/base/limits.h"
 #include "core/base/text.h"
+#include "core/host/roles.h"
+#include "core/host/start_gate.h"
 #include "sys/net/socket.h"
 #include "sys/process/options.h"
 #include "sys/process/reason.h"
@@ -33,7 +35,7 @@ struct config_seeds {
 /*
  * Kinds of values, as members of struct config.  Absent ones are zeros.  A duration is in
  * milliseconds, maybe UNITS_INFINITY; a command is a line for /bin/sh; an interval is one from CONFIG_INTERVAL_MIN_MS to
- * CONFIG_INTERVAL_MAX_MS; a doubt is from 1 to PHI_THRESHOLD_MAX; roles are a set of RAFT_BROKER; create is whether it is explicit; control
+ * CONFIG_INTERVAL_MAX_MS; a doubt is from 1 to PHI_THRESHOLD_MAX; create is whether it is explicit; control
  * is a socket, with an empty path if the value is "none".
  */
 #define CONFIG_MEMBER_name(member)     char member[RAFT_NAME_MAX + 1];
@@ -43,7 +45,8 @@ struct config_seeds {
 #define CONFIG_MEMBER_control(member)  struct socket_address member;
 #define CONFIG_MEMBER_host(member)     struct socket_host member;
 #define CONFIG_MEMBER_seeds(member)    struct config_seeds member;
-#define CONFIG_MEMBER_roles(member)    unsigned member;
+#define CONFIG_MEMBER_roles(member)    struct roles member;
+#define CONFIG_MEMBER_minimum(member)  struct min_members member;
 #define CONFIG_MEMBER_create(member)   bool member;
 #define CONFIG_MEMBER_duration(member) uint64_t member;
 #define CONFIG_MEMBER_interval(member) uint64_t member;
@@ -68,7 +71,8 @@ struct config_seeds {
 	X(seed_timeout,     "seed-timeout",     interval, "5s",      "DURATION", "how long each has to answer") \
 	X(retry_join,       "retry-join",       interval, "10s",     "DURATION", "the longest pause before all are asked again") \
 	X(join_timeout,     "join-timeout",     duration, "infinity", "DURATION", "how long to ask them") \
-	X(roles,            "roles",            roles,    "broker",  "broker|none", "what it may do") \
+	X(roles,            "roles",            roles,    "broker",  "broker|none|ROLE,...", "what it is for; broker: it may run the queue daemon") \
+	X(min_members,      "min-members",      minimum,  "1",       "N,ROLE:N,...", "how many must be up before the queue first starts; the same on all nodes") \
 	X(election_timeout, "election-timeout", interval, "500ms",   "DURATION", "silence of a leader; the same on all nodes") \
 	X(heartbeat,        "heartbeat",        interval, "100ms",   "DURATION", "how often a leader is heard; the same on all nodes") \
 	X(phi_threshold,    "phi-threshold",    doubt,    "8",       "NUMBER", "doubt from which a member is suspected") \
