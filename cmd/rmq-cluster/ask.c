@@ -18,15 +18,23 @@
 /* Between attempts to connect, while waiting for a condition. */
 #define RETRY_MS 50
 
+static char failure[2048];
+
+const char *ask_failure(void)
+{
+	return failure;
+}
+
 enum rmq_error ask_fail(enum rmq_error code, const char *format, ...)
 {
-	char text[2048];
+	char text[sizeof(failure)];
 	va_list ap;
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
 	/* One line, whatever words it repeats. */
 	text_tame(text, strlen(text));
+	snprintf(failure, sizeof(failure), "%s", text);
 	fprintf(stderr, "rmq-cluster: %s\n", text);
 	return code;
 }
@@ -254,7 +262,7 @@ static void pause_for_reader(const struct ask *a)
 	(void)poll(p, 3, -1);
 	if (signals_caught())
 		signals_die(signals_caught());
-	if (p[2].revents & POLLERR)
+	if (p[2].revents & (POLLERR | POLLHUP))
 		signals_die(SIGPIPE);
 }
 

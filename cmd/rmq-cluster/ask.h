@@ -71,5 +71,7 @@ enum rmq_error ask_events(struct ask *a, uint8_t flags, uint64_t since)
 /* Prints "rmq-cluster: text" and returns the code. */
 enum rmq_error ask_fail(enum rmq_error code, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* What it has printed last, without the program's name. */
+const char *ask_failure(void);
 
 #endif

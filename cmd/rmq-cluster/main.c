@@ -12,6 +12,7 @@
 #include "core/host/roles.h"
 #include "core/link/key.h"
 #include "hear.h"
+#include "http.h"
 #include "metrics.h"
 #include "sys/process/child.h"
 #include "sys/process/subcommands.h"
@@ -455,6 +456,13 @@ static enum rmq_error run_events(void *arg)
 	return hear_run(&p->hear, &p->ask);
 }
 
+static enum rmq_error run_http(void *arg)
+{
+	struct program *p = arg;
+	return http_run(
+	    &p->ask, NODE_COLUMNS MORE_NODE_COLUMNS, MEMBER_COLUMNS MORE_MEMBER_COLUMNS);
+}
+
 static void print_reason(void *arg, enum control_reason reason, const char *text)
 {
 	struct program *p = arg;
@@ -552,6 +560,7 @@ static const struct subcommand command_list[] = {
 	0, run_phi),
     COMMAND("metrics", "", "the cluster and its nodes in the format of OpenMetrics",
 	metrics_rows, 0, 0, run_metrics),
+    COMMAND("http", "", "answer the HTTP request on stdin", no_rows, 0, 0, run_http),
     COMMAND("wait", "self-up|leader|available|caught-up|up=N|removed=NODE",
 	"wait until it is so; 1: it is not so in time", no_rows, 1, 1, run_wait),
 };

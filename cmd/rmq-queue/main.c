@@ -13,7 +13,6 @@
 #include "core/base/name.h"
 #include "core/base/topic.h"
 #include "core/base/units.h"
-#include "http.h"
 #include "metrics.h"
 #include "top.h"
 #include "transfer.h"
@@ -21,6 +20,7 @@
 #include "sys/process/subcommands.h"
 #include "sys/process/signals.h"
 #include "sys/process/startup.h"
+#include "sys/stream/http.h"
 
 enum {
 	OPT_LEASE = 256,
@@ -470,9 +470,9 @@ static enum rmq_error run_metrics(struct admin *a, struct request *q)
 		return err;
 	}
 	if (err)
-		http_put(&answer, 503, "text/plain", slice_str(a->why), head);
+		http_put(&answer, 503, "text/plain", "", slice_str(a->why), head);
 	else
-		http_put(&answer, 200, OPENMETRICS_TYPE, slice_of(out.data, out.len), head);
+		http_put(&answer, 200, OPENMETRICS_TYPE, "", slice_of(out.data, out.len), head);
 	text_deinit(&out);
 	return send_answer(a, &answer);
 }
@@ -481,12 +481,17 @@ static enum rmq_error run_metrics(struct admin *a, struct request *q)
 static bool take_request(struct admin *a, struct request *q)
 {
 	struct text answer = {0};
-	q->request = http_read(STDIN_FILENO, REQUEST_MS);
-	if (q->request.status == 200)
+	struct http_request *r = &q->request;
+	*r = http_read(STDIN_FILENO, REQUEST_MS);
+	if (r->status == 200 && r->method != HTTP_GET && r->method != HTTP_HEAD)
+		r->status = 405;
+	else if (r->status == 200 && !http_is(r, "/") && !http_is(r, "/metrics"))
+		r->status = 404;
+	if (r->status == 200)
 		return true;
-	if (q->request.status != 0)
-		http_put(&answer, q->request.status, "text/plain", slice_of(NULL, 0),
-		    q->request.head);
+	if (r->status != 0)
+		http_put(&answer, r->status, "text/plain",
+		    r->status == 405 ? "Allow: GET, HEAD\r\n" : "", slice_of(NULL, 0), r->head);
 	(void)send_answer(a, &answer);
 	return false;
 }

@@ -737,3 +737,101 @@ queue-started n1 n1 2"
 		"$(dirname "$(command -v rmq-cluster)")/../completions/bash" <lines
 	assert_output "$(printf 'n1 n2 n3\nn1 n2 n3')"
 }
+
+# http_at ADDRESS: `rmq-cluster http` for each connection there, as a socket unit with Accept=yes runs it.
+http_at() {
+	/usr/bin/python3 - "$1" >port 3>&- 8>&- <<-'END' &
+		import socket, subprocess, sys
+		unix = "/" in sys.argv[1]
+		s = socket.socket(socket.AF_UNIX if unix else socket.AF_INET)
+		s.bind(sys.argv[1] if unix else ("127.0.0.1", 0))
+		s.listen()
+		print("" if unix else s.getsockname()[1], flush=True)
+		running = []
+		while True:
+		    c, _ = s.accept()
+		    running.append(subprocess.Popen(["rmq-cluster", "http", "-S", "unix:cluster.sock"], stdin=c, stdout=c))
+		    c.close()
+	END
+	STARTED+=($!)
+	wait_until 10 test -s port
+}
+
+# web PATH ARG…: what curl says of it, over the Unix socket; the status is the last line.
+web() {
+	curl -s -m 10 --unix-socket "$PWD/http.sock" -w '%{http_code}\n' "${@:2}" "http://x$1"
+}
+
+# asked REQUEST: what is answered to it, its first line.
+asked() {
+	printf "$1" | timeout 10 rmq-cluster http -S unix:cluster.sock 2>err | tr -d '\r' >answer
+	head -n 1 answer
+}
+
+@test "rmq-cluster http: members, status, leader, events and a page; who may change something" {
+	start_three
+	node "problem n2 <refuses> us"
+	http_at "$PWD/http.sock"
+	run web /leader
+	assert_output '{"leader":"n1"}
+200'
+	[ "$(web /members | head -n -1 | jq -r '[.[].name] | join(" ")')" = "n1 n2 n3" ]
+	[ "$(web /members/n2 | head -n -1 | jq -r .role)" = voter ]
+	[ "$(web /members/n9 | tail -n 1)" = 404 ]
+	[ "$(web /status | head -n -1 | jq -r .problem)" = "n2 <refuses> us" ]
+	# A page is HTML without scripts, and what others say stays text.
+	web / -i >page
+	grep -q "^Content-Security-Policy: default-src 'none';" page
+	grep -qF "<li>n2 &lt;refuses&gt; us</li>" page && ! grep -qi "<script\|http" <(sed '1,/^\r*$/d' page | grep -v http-equiv | head -n -1)
+	web /status -H "Accept: text/html" | grep -q "<td>n3</td>"
+	/usr/bin/python3 - page <<-'END'
+		import sys
+		from html.parser import HTMLParser
+		open_, void = [], {"meta"}
+		class P(HTMLParser):
+		    def handle_starttag(self, tag, attrs):
+		        if tag not in void: open_.append(tag)
+		    def handle_endtag(self, tag):
+		        assert open_.pop() == tag, tag
+		P().feed(open(sys.argv[1]).read().split("\n\n", 1)[-1].split("\r\n\r\n", 1)[-1])
+		assert not open_, open_
+	END
+	# Changes: by us, and by no page.
+	[ "$(web /members/n2 -X DELETE)" = '{"name":"n2","operation":"leave"}
+200' ]
+	[ "$(web /members/n3 -X PUT -d operation=leave | tail -n 1)" = 200 ]
+	grep -qx "LEAVE n2" commands && grep -qx "LEAVE n3" commands
+	[ "$(web /members/n2 -X PUT -d operation=dance | tail -n 1)" = 400 ]
+	[ "$(web /members/n2 -X DELETE -H 'Origin: http://evil.example' | tail -n 1)" = 403 ]
+	node "answer 28 the last voter"
+	[ "$(web /members/n2 -X DELETE)" = '{"error":"n2: the last voter"}
+409' ]
+	[ "$(web /members/n2 -X POST -d x | tail -n 1)" = 405 ]
+	[ "$(web /nothing | tail -n 1)" = 404 ]
+	[ "$(web /members/n2 -X PUT -d "operation=$(printf %02000d 0)" | tail -n 1)" = 413 ]
+	# Events go on until the reader goes.
+	local server=${STARTED[-1]}
+	curl -s -N -m 20 --unix-socket "$PWD/http.sock" http://x/events >events 2>&1 3>&- 8>&- &
+	STARTED+=($!)
+	wait_until 10 grep -q '^data: {.*"snapshot"' events
+	pgrep -r S,R -P "$server" rmq-cluster
+	kill "${STARTED[-1]}"
+	wait_until 10 bash -c "! pgrep -r S,R -P $server rmq-cluster"
+	[ "$(web /metrics | head -n -1)" = "$(cluster metrics)" ]
+	# Over TCP nothing can be changed, and by no other name of this machine.
+	rm port
+	http_at tcp
+	run curl -s -m 10 -w '%{http_code}' "http://127.0.0.1:$(cat port)/leader"
+	assert_output '{"leader":"n1"}
+200'
+	[ "$(curl -s -m 10 -o /dev/null -w '%{http_code}' -X DELETE "http://127.0.0.1:$(cat port)/members/n2")" = 403 ]
+	[ "$(curl -s -m 10 -o /dev/null -w '%{http_code}' -H "Host: evil.example" "http://127.0.0.1:$(cat port)/leader")" = 421 ]
+	# What is no request; and when nobody answers.
+	[ "$(asked 'HEAD /status HTTP/1.1\r\n\r\n')" = "HTTP/1.1 200 OK" ] && [ -z "$(sed '1,/^$/d' answer)" ]
+	[ "$(asked 'GET /\r\n\r\n')" = "HTTP/1.1 400 Bad Request" ]
+	[ "$(asked 'PUT /members/n2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n')" = "HTTP/1.1 411 Length Required" ]
+	[ "$(asked 'PUT /members/n2 HTTP/1.1\r\nContent-Length: 9\r\n\r\nx')" = "HTTP/1.1 400 Bad Request" ]
+	kill "$NODE_PID"
+	wait_until 10 bash -c '! rmq-cluster leader -S unix:cluster.sock'
+	[ "$(asked 'GET /members HTTP/1.1\r\n\r\n')" = "HTTP/1.1 503 Service Unavailable" ]
+}
