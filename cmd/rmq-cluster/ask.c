@@ -220,6 +220,17 @@ enum rmq_error ask_leave(struct ask *a, const char *name, bool force)
 	return err ? err : answer(a, control_client_leave(&a->client, name, force), name);
 }
 
+enum rmq_error ask_down(struct ask *a, const char *name)
+{
+	enum rmq_error err = open_for(a);
+	if (!err)
+		err = answer(a, control_client_down(&a->client, name), name);
+	/* What it means. */
+	if (!err && strcmp(a->text, error_text(RMQ_E_OK)) != 0 && !a->common.quiet)
+		fprintf(stderr, "rmq-cluster: %s\n", a->text);
+	return err;
+}
+
 enum rmq_error ask_transfer(struct ask *a, const char *name)
 {
 	enum rmq_error err = open_for(a);

@@ -221,6 +221,15 @@ static enum rmq_error run_leave(void *arg)
 	return ask_wait(&p->ask);
 }
 
+static enum rmq_error run_down(void *arg)
+{
+	struct program *p = arg;
+	enum rmq_error err = check_name(word(p, 0));
+	if (!err && !*word(p, 0))
+		err = ask_fail(RMQ_E_USAGE, "no name of a node");
+	return err ? err : ask_down(&p->ask, word(p, 0));
+}
+
 static enum rmq_error run_transfer(void *arg)
 {
 	struct program *p = arg;
@@ -508,8 +517,8 @@ static const struct option_row init_rows[] = {
     {OPT_NEW, "new", NULL, NULL, NULL, "do not ask its seeds whether they know a cluster"},
     {0}};
 static const struct option_row leave_rows[] = {
-    {OPT_WAIT, "wait", NULL, NULL, NULL, "until this node knows that it is done"},
-    {OPT_FORCE, "force", NULL, NULL, NULL, "begin though too few voters store records now"},
+    {OPT_WAIT, "wait", NULL, NULL, NULL, "until this node knows that it is removed"},
+    {OPT_FORCE, "force", NULL, NULL, NULL, "down it, though too few voters store records now"},
     {0}};
 static const struct option_row recover_rows[] = {
     {'d', "dir", "DIR", NULL, NULL, "the data directory of this node, which is stopped"},
@@ -533,8 +542,10 @@ static const struct subcommand command_list[] = {
 	run_admit),
     COMMAND("join", "[ADDR]", "make this node a member, through ADDR or its seeds", no_rows, 0,
 	1, run_join),
-    COMMAND(
-	"leave", "[NODE]", "remove a node, or this one, for good", leave_rows, 0, 1, run_leave),
+    COMMAND("leave", "[NODE]", "have a node, or this one, hand over and go for good",
+	leave_rows, 0, 1, run_leave),
+    COMMAND("down", "NODE", "remove a node that is gone, for good, without its help", no_rows,
+	1, 1, run_down),
     COMMAND("recover", "", "let a node go on alone, as a majority is lost for good",
 	recover_rows, 0, 0, run_recover),
     COMMAND("transfer", "[NODE]", "hand leadership to a node, or to the best", no_rows, 0, 1,

@@ -242,6 +242,8 @@ static void arm(struct cluster *c)
 		due = ending_due(&c->ending);
 	if (hooks_due(&c->hooks) < due)
 		due = hooks_due(&c->hooks);
+	if (leave_due(c) < due)
+		due = leave_due(c);
 	if (due == UINT64_MAX)
 		uv_timer_stop(&c->due);
 	else
@@ -273,6 +275,7 @@ static void on_turn(uv_prepare_t *prepare)
 		supervisor_turn(c);
 		watchdog_turn(c);
 		commands_turn(c);
+		leave_turn(c);
 		node_turn(c);
 	}
 	join_turn(c);

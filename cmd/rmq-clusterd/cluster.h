@@ -89,8 +89,9 @@ void cluster_gate(struct cluster *c, bool begins, enum control_gate_state state)
 	X(INIT_NEW) /* the same, without asking the seeds */ \
 	X(ADMIT) /* the leader: `name` with `key` may join */ \
 	X(JOIN)	 /* this node: asks `address` (NAME@HOST:PORT; empty: its seeds) */ \
-	X(LEAVE) /* the leader: removes `name` (empty: this node), if enough others answer */ \
-	X(LEAVE_FORCED) /* the same, whoever answers */ \
+	X(LEAVE) /* the leader: `name` (empty: this node) leaves, if it is up and enough others answer */ \
+	X(LEAVE_FORCED) /* the leader: removes it at once, whoever answers */ \
+	X(DOWN) /* the same, if enough others answer; text: what that means */ \
 	X(TRANSFER) /* the leader: hands leadership to `name` (empty: to the most up to date) \
 		     */
 /* clang-format on */
@@ -120,7 +121,8 @@ typedef void cluster_answer(void *arg, enum rmq_error code, const char *text);
  *	RMQ_E_OK	it is done: committed, or it was so before
  *	RMQ_E_EXISTS	INIT, JOIN: member of a cluster; INIT: a seed is; ADMIT: name or key is another's
  *	RMQ_E_NOTHING	LEAVE, TRANSFER: no such member; TRANSFER: not in time
- *	RMQ_E_REFUSED	LEAVE: the last voter, or too few of the voters that would be left store
+ *	RMQ_E_REFUSED	LEAVE, DOWN: the last voter, or too few of the voters that would be left store;
+ *			LEAVE: it is not up
  *	RMQ_E_NO_DAEMON	no leader is known, or JOIN: nobody took us in within join-timeout
  *	RMQ_E_BUSY	another change is under way
  *	RMQ_E_TIMEOUT	outcome unknown: leadership or the link to the leader was lost

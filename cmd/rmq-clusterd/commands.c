@@ -17,7 +17,8 @@ static void event(struct cluster *c, struct command *m, enum command_event e)
 
 static bool removes(const struct command *m)
 {
-	return m->type == NODE_COMMAND_REMOVE || m->type == NODE_COMMAND_REMOVE_FORCED;
+	return m->type == NODE_COMMAND_REMOVE || m->type == NODE_COMMAND_REMOVE_FORCED ||
+	       m->type == NODE_COMMAND_DOWN;
 }
 
 /* ---- answers ---- */
@@ -53,6 +54,16 @@ static void drop(struct cluster *c, struct command *m)
 	end_census(c);
 }
 
+/* This node is removed, in a cluster whose configurations do not say who was. */
+static bool leaves_at_once(const struct cluster *c, const struct command *m)
+{
+	uint64_t index;
+	const struct raft_config *view = peers_view(c, &index);
+
+	return strcmp(m->member.name, c->config.name) == 0 && view &&
+	       raft_config_level(view) < RAFT_LEVEL_TAGS;
+}
+
 static void finish(struct cluster *c, struct command *m, enum rmq_error code, const char *text,
     struct slice payload)
 {
@@ -75,8 +86,8 @@ static void finish(struct cluster *c, struct command *m, enum rmq_error code, co
 		send_result(c, &done, code, text, payload);
 	if (done.answer)
 		done.answer(done.arg, code, text);
-	/* Who leaves has nothing more to do. */
-	if (removes(&done) && code == RMQ_E_OK && done.leaves) {
+	/* Nobody keeps who was removed, and it would not be told: it ends by itself. */
+	if (removes(&done) && code == RMQ_E_OK && leaves_at_once(c, &done)) {
 		log_notice("has left the cluster");
 		cluster_stop(c);
 	}
@@ -127,6 +138,10 @@ static void transfer(struct cluster *c, struct command *m)
 		end(c, m, RMQ_E_NOTHING, "no such member");
 		return;
 	}
+	if (to->leaving) {
+		end(c, m, RMQ_E_NOTHING, "it leaves the cluster");
+		return;
+	}
 	if (peers_forgot(c, to->id)) {
 		end(c, m, RMQ_E_NOTHING,
 		    "its data directory was put back to an older state, and it does not lead");
@@ -161,7 +176,7 @@ static void mistaken(
 	else
 		snprintf(text, cap,
 		    "%s is a member with another data directory; remove it first: "
-		    "rmq-cluster leave %s",
+		    "rmq-cluster down %s",
 		    m->name, m->name);
 }
 
@@ -206,9 +221,22 @@ static bool votes(void *arg, struct raft_id id)
 	return !peers_forgot(arg, id);
 }
 
-static enum rmq_error drop_member(void *arg, const char *name)
+static enum rmq_error drop_member(void *arg, const char *name, enum raft_how how)
 {
-	return node_event(arg, &(struct raft_event){.type = RAFT_EVENT_REMOVE, .name = name});
+	return node_event(
+	    arg, &(struct raft_event){.type = RAFT_EVENT_REMOVE, .name = name, .how = how});
+}
+
+static enum rmq_error mark_leaving(void *arg, struct raft_id id)
+{
+	return node_event(arg,
+	    &(struct raft_event){.type = RAFT_EVENT_MARK, .mark = RAFT_MARK_LEAVING, .id = id});
+}
+
+struct commands_peers commands_peers(struct cluster *c)
+{
+	return (struct commands_peers){
+	    c, append, stores, votes, leave_up, drop_member, mark_leaving};
 }
 
 static void proposed(struct cluster *c, struct command *m)
@@ -220,10 +248,12 @@ static void proposed(struct cluster *c, struct command *m)
 
 static void remove_member(struct cluster *c, struct command *m)
 {
-	struct commands_peers peers = {c, append, stores, votes, drop_member};
-	const struct commands_removal r = {.name = m->member.name,
-	    .forced = m->type == NODE_COMMAND_REMOVE_FORCED,
-	    .log = &c->status};
+	static const enum commands_way ways[] = {[NODE_COMMAND_REMOVE] = COMMANDS_LEAVE,
+	    [NODE_COMMAND_REMOVE_FORCED] = COMMANDS_FORCED,
+	    [NODE_COMMAND_DOWN] = COMMANDS_DOWN};
+	struct commands_peers peers = commands_peers(c);
+	const struct commands_removal r = {
+	    .name = m->member.name, .way = ways[m->type], .log = &c->status};
 	char text[TEXT_MAX + 1];
 	enum rmq_error code;
 
@@ -310,8 +340,8 @@ bool commands_asked(struct cluster *c, struct peer *p, const struct node_command
 {
 	struct raft_member member;
 
-	if (f->req == 0 || f->command < NODE_COMMAND_ADMIT ||
-	    f->command > NODE_COMMAND_REMOVE_FORCED || node_wire_member(f, &member))
+	if (f->req == 0 || f->command < NODE_COMMAND_ADMIT || f->command > NODE_COMMAND_DOWN ||
+	    node_wire_member(f, &member))
 		return false;
 	if (f->command != NODE_COMMAND_TRANSFER && member.name[0] == '\0')
 		return false;
@@ -463,6 +493,7 @@ void commands_ask(
 	    [CLUSTER_JOIN] = NODE_COMMAND_TAKE_IN,
 	    [CLUSTER_LEAVE] = NODE_COMMAND_REMOVE,
 	    [CLUSTER_LEAVE_FORCED] = NODE_COMMAND_REMOVE_FORCED,
+	    [CLUSTER_DOWN] = NODE_COMMAND_DOWN,
 	    [CLUSTER_TRANSFER] = NODE_COMMAND_TRANSFER,
 	};
 	struct command *m = begin(c, types[command->type]);
@@ -477,7 +508,6 @@ void commands_ask(
 	memcpy(m->member.key, command->key, sizeof(m->member.key));
 	if (removes(m) && command->name[0] == '\0')
 		memcpy(m->member.name, c->config.name, sizeof(m->member.name));
-	m->leaves = removes(m) && strcmp(m->member.name, c->config.name) == 0;
 	if (command->type == CLUSTER_INIT) {
 		ask_or_found(c, m);
 	} else if (command->type == CLUSTER_INIT_NEW) {
@@ -511,6 +541,16 @@ static void look_who_leads(struct cluster *c, struct command *m, bool leads)
 	}
 }
 
+/* It is committed. */
+static void done(struct cluster *c, struct command *m)
+{
+	char text[TEXT_MAX + 1] = "";
+
+	if (m->type == NODE_COMMAND_DOWN && c->status.config)
+		commands_downed(c->status.config, m->member.name, text);
+	end(c, m, RMQ_E_OK, text);
+}
+
 /* What is waited for may have come. */
 static void look(struct cluster *c, struct command *m)
 {
@@ -531,7 +571,7 @@ static void look(struct cluster *c, struct command *m)
 		break;
 	case COMMAND_COMMITS:
 		if (leads ? c->status.commit >= m->config_index : c->status.gone && removes(m))
-			end(c, m, RMQ_E_OK, "");
+			done(c, m);
 		else if (!leads)
 			event(c, m, COMMAND_LOST);
 		break;
@@ -567,6 +607,10 @@ static void look_or_give_up(struct cluster *c, struct command *m)
 		return;
 	}
 	enum rmq_error err = command_late(&m->life, cluster_leads(c), &text);
+	if (err == RMQ_E_NO_DAEMON && removes(m))
+		text =
+		    "no leader is known: members are removed by a majority of the voters; if "
+		    "that is lost for good, see rmq-cluster recover";
 	event(c, m, COMMAND_LATE);
 	end(c, m, err, text);
 }

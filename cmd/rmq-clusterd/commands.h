@@ -27,7 +27,6 @@ struct command {
 	struct inlet *joiner;
 	struct raft_id from;
 	uint64_t from_req; /* 0: nobody */
-	bool leaves;	   /* this node removes itself */
 	/* what is waited for */
 	uint64_t req; /* of the COMMAND that was passed on */
 	struct raft_id leader;
@@ -40,6 +39,9 @@ struct commands {
 	uint64_t next_req;
 	uint64_t self_ms; /* when this node last told where it is */
 };
+
+/* What the leader does with the members. */
+struct commands_peers commands_peers(struct cluster *c);
 
 /* COMMAND of a peer.  false: it is malformed. */
 bool commands_asked(struct cluster *c, struct peer *p, const struct node_command *m);

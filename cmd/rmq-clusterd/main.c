@@ -249,7 +249,7 @@ static int run(struct cluster *c)
 	int status = disk_close(&c->disk);
 	node_close(c);
 	keypair_wipe(&c->pair);
-	return status;
+	return status ? status : c->leave.status;
 }
 
 int main(int argc, char **argv)

@@ -116,7 +116,6 @@ static void do_action(struct cluster *c, const struct raft_action *a, struct sou
 		do_role(c);
 		break;
 	case RAFT_GONE:
-		log_notice("this node " MEMBERS_REMOVED_TEXT);
 		cluster_changed(c);
 		break;
 	case RAFT_FATAL:

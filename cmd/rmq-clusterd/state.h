@@ -15,6 +15,7 @@
  *	watchdog.c   whether this node and its queue daemon are well
  *	why.c	     what this node sees, to say what is wrong
  *	commands.c   what administrators ask for, here or at the leader
+ *	leave.c	     members that leave, and the end of this node when it is none any more
  *	control.c    their socket
  *	events.c     what has happened
  *	hooks.c      programs that are told of it
@@ -41,6 +42,7 @@
 #include "disk.h"
 #include "figures.h"
 #include "join.h"
+#include "leave.h"
 #include "peers.h"
 #include "rights.h"
 #include "supervisor.h"
@@ -106,6 +108,7 @@ struct cluster {
 	struct watchdog watchdog;
 	struct rights_look rights;
 	struct commands commands;
+	struct leave leave;
 	struct events events;
 	struct hooks hooks;
 	bool hooks_set;	 /* there is a directory of hooks */
@@ -120,7 +123,7 @@ struct cluster {
 	bool members_changed; /* members_update() is due */
 	bool founded;	      /* this node has made the cluster */
 	bool ended;	      /* all is done but what hooks are at */
-	struct ending ending; /* begins with SIGTERM, or when this node has left */
+	struct ending ending; /* begins with SIGTERM, or when this node was removed */
 };
 
 static inline uint64_t cluster_now(const struct cluster *c)

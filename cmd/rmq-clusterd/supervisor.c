@@ -254,8 +254,9 @@ static void look_for_another(struct cluster *c)
 {
 	struct supervisor *s = &c->supervisor;
 
-	if (!keeper_runs(&s->keeper) && !cluster_stopping(c) && survives(c) &&
-	    keeper_hands_over(&s->keeper, watchdog_successor_fails(c)) && watchdog_hand_over(c))
+	if (!keeper_runs(&s->keeper) && !cluster_stopping(c) && !leave_rests(c) &&
+	    survives(c) && keeper_hands_over(&s->keeper, watchdog_successor_fails(c)) &&
+	    watchdog_hand_over(c))
 		log_notice(PROGRAM " cannot run here: handing leadership to another node");
 }
 
@@ -522,7 +523,7 @@ void supervisor_turn(struct cluster *c)
 	if (c->status.serving && !cluster_stopping(c) && self && !broker)
 		(void)watchdog_hand_over(c);
 	struct engine_state log = c->engine.state(c->engine.arg);
-	bool may = broker && !cluster_stopping(c) && s->lingers == 0 &&
+	bool may = broker && !cluster_stopping(c) && !leave_rests(c) && s->lingers == 0 &&
 		   (!cluster_leads(c) || survives(c)) &&
 		   supervisor_gate(c, &lack) == START_GATE_OPEN;
 	act(c, keeper_turn(&s->keeper, &log, may, cluster_now(c)));

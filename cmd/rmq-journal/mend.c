@@ -364,7 +364,7 @@ static enum rmq_error mend_all(struct mending *m)
 	else if (store_replica(m->store)->present)
 		err = reason_set(why, RMQ_E_CONFIG,
 		    "belongs to a cluster, whose other members have these records: remove this "
-		    "one (rmq-cluster leave NODE), admit it, and let it join with a new directory");
+		    "one (rmq-cluster down NODE), admit it, and let it join with a new directory");
 	else
 		err = change(m);
 	broker_free(m->broker);

@@ -229,8 +229,8 @@ killed_with_two() {
 	assert_output --regexp '^[0-9]+	journal is corrupt$'
 	assert_regex "$stderr" '^rmq-journal: q: belongs to a cluster, whose other members have'
 	# As rmq-cluster knows it.
-	assert_regex "$stderr" 'rmq-cluster leave NODE'
-	rmq-cluster --help | grep -q '^ *leave '
+	assert_regex "$stderr" 'rmq-cluster down NODE'
+	rmq-cluster --help | grep -q '^ *down '
 	cmp before.mdb q/data.mdb
 }
 

@@ -69,6 +69,7 @@ hold() {
 	cluster leave n2
 	cluster leave
 	cluster leave --force n2
+	cluster down n2
 	cluster transfer
 	cluster transfer n2
 	assert_equal "$(tail -n +2 commands)" "INIT
@@ -79,6 +80,7 @@ JOIN n1@host:7401
 LEAVE n2
 LEAVE
 LEAVE_FORCED n2
+DOWN n2
 TRANSFER
 TRANSFER n2"
 }
@@ -386,7 +388,7 @@ leader-changed n1"
 @test "rmq-cluster: bad words are 64" {
 	local args
 	for args in "" nonsense "init x" "admit n2" "admit n2 rmq1:x" "admit a/b $KEY" \
-		"leave a/b" "transfer a b" "wait" "wait x" "wait up=0" "wait up=x" \
+		"leave a/b" "down" "down a/b" "transfer a b" "wait" "wait x" "wait up=0" "wait up=x" \
 		"wait removed=" "wait leader=1" "events -e x" "events --only member-up," \
 		"events --since x" "events --snapshot --replay" "status -o name,x" "init --wait" \
 		"status -S unix:a,unix:b" "status -S tcp:x" "status --timeout x"; do

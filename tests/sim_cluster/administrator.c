@@ -1,11 +1,13 @@
 /*
- * An administrator who removes nodes while others are dead or their disks hang, and mistypes
- * names: a removal that is taken is committed, whoever is ill.
+ * An administrator who removes nodes, has them leave or downs them, while others are dead or their
+ * disks hang, and mistypes names: a removal that is taken is committed, whoever is ill.  And what
+ * a leader does about those that leave, whoever leads by then.
  */
 #include "../sim/trace.h"
 #include "cluster.h"
 
 #include "core/host/commands.h"
+#include "core/host/leaving.h"
 
 #define REMOVALS_MAX 3
 #define REMOVAL_MS   5000 /* in which one that was taken is committed */
@@ -107,17 +109,69 @@ static void committed(struct cluster *c, uint64_t index)
 	}
 }
 
-static enum rmq_error drop_member(void *arg, const char *name)
+static bool is_up(void *arg, struct raft_id id)
 {
 	const struct leader *l = arg;
-	return node_step(
-	    l->sim, l->node, &(struct raft_event){.type = RAFT_EVENT_REMOVE, .name = name});
+	const struct node *n = &l->sim->nodes[id.bytes[0] - 1];
+	return n->raft && raft_id_eq(n->id, id);
+}
+
+static enum rmq_error drop_member(void *arg, const char *name, enum raft_how how)
+{
+	const struct leader *l = arg;
+	return node_step(l->sim, l->node,
+	    &(struct raft_event){.type = RAFT_EVENT_REMOVE, .name = name, .how = how});
+}
+
+static enum rmq_error mark_leaving(void *arg, struct raft_id id)
+{
+	const struct leader *l = arg;
+	return node_step(l->sim, l->node,
+	    &(struct raft_event){.type = RAFT_EVENT_MARK, .mark = RAFT_MARK_LEAVING, .id = id});
+}
+
+static struct commands_peers peers_of(struct leader *l)
+{
+	return (struct commands_peers){
+	    l, append, stores, votes, is_up, drop_member, mark_leaving};
+}
+
+/* What it says of itself comes, unless the link is cut. */
+static bool has_handed_over(void *arg, struct raft_id id)
+{
+	const struct leader *l = arg;
+	struct cluster *c = l->sim->arg;
+	const struct site *s = &c->sites[id.bytes[0] - 1];
+	return is_up(arg, id) && !s->node->cut_to[l->node->slot] && leaving_drained(&s->leaves);
+}
+
+void administrator_sees_off(struct site *s)
+{
+	struct sim *sim = &s->c->sim;
+	struct leader leader = {sim, s->node};
+	struct commands_peers peers = peers_of(&leader);
+	struct raft_event e = {.type = RAFT_EVENT_MARK, .mark = RAFT_MARK_EXITING};
+	struct raft_status st;
+	raft_status(s->node->raft, &st);
+	struct leaving_seen seen = {&st, has_handed_over, &peers};
+	switch (leaving_turn(&s->others, &seen, sim->now, &e.id)) {
+	case LEAVING_NOTHING:
+		return;
+	case LEAVING_EXITS:
+		break;
+	case LEAVING_REMOVE:
+		e.type = RAFT_EVENT_REMOVE;
+		e.how = RAFT_LEFT;
+	}
+	trace("sees off", s->node->slot, e.id.bytes[0], e.type, 0);
+	(void)!node_step(sim, s->node, &e);
 }
 
 /* A removal as the node knows it that was asked, and as the leader does that it was passed on
  * to. */
 struct removal {
 	char name[RAFT_NAME_MAX + 1];
+	enum commands_way way;
 	struct command_life asked, led;
 };
 
@@ -127,7 +181,8 @@ static void told(struct cluster *c, struct removal *r, enum rmq_error code)
 	code = command_removed(&r->asked, code);
 	command_event(&r->asked, COMMAND_ANSWER, c->sim.now);
 	trace("told", code, r->asked.tries, 0, 0);
-	if (code == RMQ_E_OK && raft_config_find_name(&c->config, r->name))
+	const struct raft_member *is = raft_config_find_name(&c->config, r->name);
+	if (code == RMQ_E_OK && is && !is->leaving)
 		trace_fail("%s is told to be removed, and is a member", r->name);
 }
 
@@ -138,8 +193,8 @@ static void try_to_remove(struct cluster *c, struct removal *r, struct node *n)
 	enum rmq_error code;
 	raft_status(n->raft, &st);
 	struct leader leader = {&c->sim, n};
-	struct commands_peers peers = {&leader, append, stores, votes, drop_member};
-	struct commands_removal removal = {.name = r->name, .log = &st};
+	struct commands_peers peers = peers_of(&leader);
+	struct commands_removal removal = {.name = r->name, .way = r->way, .log = &st};
 	enum commands_verdict v =
 	    command_remove(&r->led, &removal, &peers, node_clock(&c->sim, n), &code, text);
 	if (v == COMMANDS_HOLD)
@@ -155,7 +210,8 @@ static void try_to_remove(struct cluster *c, struct removal *r, struct node *n)
 
 static void remove_one(struct cluster *c)
 {
-	struct removal r = {.name = ""};
+	struct removal r = {.name = "",
+	    .way = prng_chance(&c->world.prng, 500) ? COMMANDS_LEAVE : COMMANDS_DOWN};
 	uint64_t end = c->sim.now + TRIED_MS;
 	while (r.asked.state != COMMAND_ENDED && c->sim.now < end) {
 		struct node *n = node_leader(&c->sim);

@@ -23,6 +23,7 @@
 #include "core/host/cluster_room.h"
 #include "core/host/crashes.h"
 #include "core/host/ending.h"
+#include "core/host/leaving.h"
 #include "core/host/ends.h"
 #include "core/host/fetch.h"
 #include "core/host/health.h"
@@ -92,6 +93,8 @@ struct site {
 	uint32_t flags[NODES]; /* of gates, as the others told them */
 	struct ending ending;
 	uint64_t told_to_end;	   /* when */
+	struct ending leaves;	   /* it leaves the cluster */
+	struct leaving others;	   /* or others do, and it leads */
 	uint64_t pinged;	   /* PING that the daemon has not read; 0: none */
 	uint64_t said_n, stored_n; /* APPENDs */
 	uint64_t round_done;	   /* with the others, the newest */
@@ -164,6 +167,8 @@ uint64_t room_again(const struct cluster *c);
 
 /* In the calm: a few nodes are dead for a while, and others are removed by mistake. */
 void administrator(struct cluster *c);
+/* A node's turn: if it leads, members that leave go on. */
+void administrator_sees_off(struct site *s);
 
 /* ---- site.c ---- */
 

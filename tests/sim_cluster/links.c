@@ -491,12 +491,13 @@ bool links_are_up(struct cluster *c)
 	return true;
 }
 
-/* Who was removed may come again with a new directory only. */
+/* Who was removed may come again with a new directory only, and tries it with the old one. */
 static void renew(struct cluster *c)
 {
 	for (unsigned i = 0; i < NODES; i++) {
 		struct node *n = &c->sim.nodes[i];
-		if (n->raft && c->removed[i][n->incarnation] && n->incarnation < 7)
+		if (n->raft && c->removed[i][n->incarnation] && n->incarnation < 7 &&
+		    (c->sim.quiet || prng_chance(&c->sim.prng, 10)))
 			node_wipe(&c->sim, n);
 	}
 }
@@ -684,9 +685,19 @@ void links_disturb(struct cluster *c)
 void links_committed(struct cluster *c, const struct raft_config *is)
 {
 	for (unsigned i = 0; i < c->config.count; i++) {
-		struct raft_id id = c->config.members[i].id;
-		if (!raft_id_none(id) && !raft_config_find(is, id))
-			c->removed[id.bytes[0] - 1][id.bytes[1]] = true;
+		const struct raft_member *m = &c->config.members[i];
+		struct raft_id id = m->id;
+		if (raft_id_none(id) || raft_config_find(is, id))
+			continue;
+		const struct raft_removed *was = raft_config_removed(is, id);
+		if (!was || (was->how == RAFT_LEFT && m->leaving != RAFT_EXITS))
+			trace_fail("%s is removed before it has handed over", m->name);
+		c->removed[id.bytes[0] - 1][id.bytes[1]] = true;
+	}
+	for (unsigned i = 0; i < is->count; i++) {
+		struct raft_id id = is->members[i].id;
+		if (!raft_id_none(id) && c->removed[id.bytes[0] - 1][id.bytes[1]])
+			trace_fail("%s was removed, and is let in again", is->members[i].name);
 	}
 	c->config = *is;
 }

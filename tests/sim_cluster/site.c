@@ -1301,7 +1301,7 @@ static void keep_queue(struct site *s)
 	if (s->keeper.state == KEEPER_PAUSE && s->c->sim.now >= s->rested_at)
 		rested(s);
 	bool may = open && may_start(s) && s->ending.state == ENDING_NOT &&
-		   s->c->sim.now >= s->lingers_until;
+		   !leaving_rests(&s->leaves) && s->c->sim.now >= s->lingers_until;
 	act(s, keeper_turn(&s->keeper, &log, may, s->c->sim.now));
 	/* In the calm it may be one that stops before it does anything. */
 	if (!s->c->sim.quiet)
@@ -1332,6 +1332,34 @@ static void end_turn(struct site *s)
 		obey(s, KEEPER_UNWANTED);
 		break;
 	}
+}
+
+/* It leaves: what has been agreed says so, also to the process after this one. */
+static void leave_turn(struct site *s)
+{
+	struct raft_id id;
+	bool fails;
+	struct engine_state log = engine_of(s);
+	struct raft_status st;
+	raft_status(s->node->raft, &st);
+	const struct raft_member *self =
+	    st.committed ? raft_config_find(st.committed, s->node->id) : NULL;
+	struct ending_seen seen = {.leads = log.leads,
+	    .serving = log.serving,
+	    .successor = successor(s, &id, &fails),
+	    .runs = keeper_runs(&s->keeper)};
+	switch (leaving_own_turn(&s->leaves, self && self->leaving, &seen, s->c->sim.now)) {
+	case ENDING_NOTHING:
+		break;
+	case ENDING_HAND_OVER:
+		hand_over(s);
+		break;
+	case ENDING_DRAIN:
+	case ENDING_END:
+		obey(s, KEEPER_UNWANTED);
+		break;
+	}
+	administrator_sees_off(s);
 }
 
 void site_end(struct site *s)
@@ -1423,6 +1451,8 @@ void site_turn(struct site *s)
 	watch_health(s);
 	if (s->ending.state != ENDING_NOT)
 		end_turn(s);
+	else
+		leave_turn(s);
 	if (s->c->sim.quiet || prng_chance(p, 100))
 		make_holes(s);
 	serve_reads(s);
@@ -1541,7 +1571,8 @@ static void on_down(struct sim *sim, struct node *n)
 	s->lingers_until = 0;
 	s->crashes = (struct crashes){0};
 	s->told_died = (struct crashes_word){0};
-	s->ending = (struct ending){0};
+	s->ending = s->leaves = (struct ending){0};
+	s->others = (struct leaving){0};
 	site_begin(s);
 }
 

@@ -68,7 +68,7 @@ void sim_membership(struct sim *s, struct node *leader)
 	node_member(n, &m);
 	struct raft_status st;
 	raft_status(leader->raft, &st);
-	struct raft_event e = {.id = n->id, .member = &m};
+	struct raft_event e = {.id = n->id, .member = &m, .how = RAFT_DOWNED};
 	const struct raft_member *is = raft_config_find_name(st.config, m.name);
 	if (n == s->spared)
 		return;

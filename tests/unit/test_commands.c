@@ -51,18 +51,40 @@ static bool votes(void *arg, struct raft_id id)
 	return id.bytes[0] != forgetful;
 }
 
-static enum rmq_error agrees(void *arg, const char *name)
+static unsigned dead;	/* who is not up; 0: nobody */
+static unsigned marked; /* who was marked as leaving last; 0: nobody */
+static int taken_out;	/* enum raft_how of who was removed last; -1: nobody */
+
+static bool up(void *arg, struct raft_id id)
+{
+	(void)arg;
+	return id.bytes[0] != dead;
+}
+
+static enum rmq_error removes(void *arg, const char *name, enum raft_how how)
 {
 	(void)arg, (void)name;
+	taken_out = (int)how;
 	return RMQ_E_OK;
 }
 
+static enum rmq_error leaves(void *arg, struct raft_id id)
+{
+	(void)arg;
+	marked = id.bytes[0];
+	return RMQ_E_OK;
+}
+
+static enum commands_way way = COMMANDS_DOWN;
+static enum rmq_error code;
+
 static enum commands_verdict removal(const char *name, uint64_t term, uint64_t now_ms)
 {
-	struct commands_peers peers = {NULL, append, stores, votes, agrees};
+	struct commands_peers peers = {NULL, append, stores, votes, up, removes, leaves};
 	struct raft_status log = {.config = &config, .term = term};
-	struct commands_removal r = {.name = name, .log = &log};
-	enum rmq_error code;
+	struct commands_removal r = {.name = name, .way = way, .log = &log};
+	marked = 0;
+	taken_out = -1;
 	return command_remove(&life, &r, &peers, now_ms, &code, text);
 }
 
@@ -93,9 +115,54 @@ static void without_a_majority_of_those_that_are_left_it_is_refused(void **state
 	assert_string_equal(text,
 	    "too few of the 4 voters that would be left vote, and store what they are "
 	    "sent (not n4, n5): "
-	    "start or mend these first, or remove them, or see --force");
+	    "start or mend these first, or down them, or see leave --force");
 	/* One of the dead may go. */
 	assert_int_equal(removal("n4", 7, 200 + COMMANDS_STORE_MS), COMMANDS_MAY);
+}
+
+/* It is marked, and the leader goes on with it; who cannot hand over is to be downed. */
+static void who_leaves_is_marked_if_it_is_up(void **state)
+{
+	(void)state;
+	config.level = RAFT_LEVEL_TAGS;
+	way = COMMANDS_LEAVE;
+	dead = 3;
+	assert_int_equal(removal("n3", 7, 100), COMMANDS_STOP);
+	assert_int_equal(code, RMQ_E_REFUSED);
+	assert_non_null(strstr(text, "rmq-cluster down n3"));
+	assert_int_equal(removal("n4", 7, 100), COMMANDS_HOLD);
+	for (unsigned i = 1; i <= 5; i++)
+		held[i] = newest;
+	assert_int_equal(removal("n4", 7, 110), COMMANDS_MAY);
+	assert_int_equal(marked, 4);
+	assert_int_equal(taken_out, -1);
+	/* Again, when it leaves already: done. */
+	config.members[3].leaving = RAFT_LEAVES;
+	assert_int_equal(removal("n4", 7, 120), COMMANDS_MAY);
+	assert_int_equal(code, RMQ_E_OK);
+	assert_int_equal(marked, 0);
+	/* Who was only admitted has nothing to hand over. */
+	config.members[4].id = (struct raft_id){{0}};
+	config.members[4].flags = 0;
+	assert_int_equal(removal("n5", 7, 130), COMMANDS_MAY);
+	assert_int_equal(taken_out, RAFT_LEFT);
+	/* Nor does anybody in a cluster that has no tags yet. */
+	config.level = 0;
+	assert_int_equal(removal("n3", 7, 140), COMMANDS_MAY);
+	assert_int_equal(taken_out, RAFT_LEFT);
+	way = COMMANDS_DOWN;
+	assert_int_equal(removal("n3", 7, 150), COMMANDS_MAY);
+	assert_int_equal(taken_out, RAFT_DOWNED);
+	way = COMMANDS_FORCED;
+	memset(held, 0, sizeof(held));
+	assert_int_equal(removal("n3", 8, 160), COMMANDS_MAY);
+	assert_int_equal(taken_out, RAFT_DOWNED);
+	way = COMMANDS_DOWN;
+	dead = 0;
+	commands_downed(&config, "n3", text);
+	assert_string_equal(text,
+	    "n3 is no member any more: its daemon ends with 75 when it hears of it, and it can "
+	    "come back with a new data directory only; voters left: 4, of which 1 may fail");
 }
 
 static void who_does_not_vote_is_no_voter_that_is_left(void **state)
@@ -152,9 +219,9 @@ static struct raft_status leads;
 static enum rmq_error dropped; /* as consensus answers */
 static unsigned drops;
 
-static enum rmq_error drop_member(void *arg, const char *name)
+static enum rmq_error drop_member(void *arg, const char *name, enum raft_how how)
 {
-	(void)arg, (void)name;
+	(void)arg, (void)name, (void)how;
 	drops++;
 	return dropped;
 }
@@ -163,8 +230,9 @@ static enum rmq_error removed;
 
 static enum commands_verdict try(const char *name, bool forced, uint64_t now_ms)
 {
-	struct commands_peers peers = {NULL, append, stores, votes, drop_member};
-	struct commands_removal r = {.name = name, .forced = forced, .log = &leads};
+	struct commands_peers peers = {NULL, append, stores, votes, up, drop_member, leaves};
+	struct commands_removal r = {
+	    .name = name, .way = forced ? COMMANDS_FORCED : COMMANDS_DOWN, .log = &leads};
 	removed = RMQ_E_BUG;
 	return command_remove(&life, &r, &peers, now_ms, &removed, text);
 }
@@ -321,6 +389,7 @@ int main(void)
 	    T(a_removal_waits_for_the_disks_of_those_who_are_left),
 	    T(without_a_majority_of_those_that_are_left_it_is_refused),
 	    T(who_does_not_vote_is_no_voter_that_is_left),
+	    T(who_leaves_is_marked_if_it_is_up),
 	    T(the_disk_of_the_leader_counts_as_the_others),
 	    T(what_was_stored_for_an_older_leader_does_not_count),
 	    T(it_waits_until_something_can_be_appended),

@@ -20,10 +20,16 @@ static struct raft_id id_of(unsigned n)
 	return (struct raft_id){{(uint8_t)n}};
 }
 
+static unsigned gone; /* a node that is known to have been removed; 0: nobody */
+
 /* A configuration of the nodes of which n has a bit. */
 static struct raft_config config_of(unsigned n)
 {
-	struct raft_config c = {.cluster = {{77}}};
+	struct raft_config c = {.cluster = {{77}}, .level = RAFT_LEVEL};
+
+	if (gone > 0)
+		c.removed[c.removed_count++] =
+		    (struct raft_removed){.id = id_of(gone), .key = {(uint8_t)gone}};
 
 	for (unsigned i = 1; i <= 9; i++) {
 		if (!(n & 1u << i))
@@ -45,6 +51,7 @@ static int setup(void **state)
 	(void)state;
 	m = (struct members){.self = id_of(1), .key = {1}};
 	status = (struct raft_status){0};
+	gone = 0;
 	return 0;
 }
 
@@ -163,6 +170,7 @@ static void who_was_removed_is_told_so_only_if_that_is_committed(void **state)
 {
 	(void)state;
 	log_is(1, N(1) | N(2) | N(3), true);
+	gone = 3;
 	log_is(5, N(1) | N(2), false);
 	assert_int_equal(hello(3, 1, 1, 100), RMQ_E_OK);
 	(void)hint(6, N(1) | N(2));
@@ -170,12 +178,38 @@ static void who_was_removed_is_told_so_only_if_that_is_committed(void **state)
 	log_is(6, N(1) | N(2), true);
 	assert_int_equal(hello(3, 1, 1, 100), RMQ_E_DENIED);
 	assert_non_null(strstr(why, "was removed"));
+	/* Whoever comes to know of it tells it, and a node that was not there as well. */
+	m = (struct members){.self = id_of(1), .key = {1}};
+	assert_false(members_may_call(&m, (const uint8_t[RAFT_KEY_SIZE]){3}));
+	log_is(7, N(1) | N(2), true);
+	assert_true(members_may_call(&m, (const uint8_t[RAFT_KEY_SIZE]){3}));
+	assert_int_equal(hello(3, 1, 1, 100), RMQ_E_DENIED);
 	assert_int_equal(hello(7, 1, 1, 100), RMQ_E_BUSY);
 	/* It may be here again with a new directory, which this node does not know yet. */
 	struct members_hello h = {
 	    .key = (const uint8_t[RAFT_KEY_SIZE]){3}, .from = id_of(33), .to = id_of(1)};
 	assert_int_equal(members_hello(&m, &h, "n1", why), RMQ_E_BUSY);
 	assert_null(strstr(why, "removed"));
+}
+
+static void who_is_removed_knows_whether_it_was_to_leave(void **state)
+{
+	(void)state;
+	struct raft_config c = config_of(N(1) | N(2));
+	/* It hears no more of it: it was away when it was downed. */
+	log_is(1, N(1) | N(2), true);
+	assert_int_equal(members_own_end(&m), RAFT_DOWNED);
+	c.members[0].leaving = RAFT_LEAVES;
+	assert_true(members_hint(&m, 2, &c));
+	assert_int_equal(members_own_end(&m), RAFT_LEFT);
+	/* The configuration without it says how. */
+	gone = 1;
+	log_is(3, N(2), false);
+	assert_int_equal(members_own_end(&m), RAFT_LEFT);
+	configs[1].removed[0].how = RAFT_DOWNED;
+	(void)members_log(&m, &status);
+	assert_int_equal(members_own_end(&m), RAFT_DOWNED);
+	assert_non_null(strstr(members_removed_text(RAFT_DOWNED), "was downed"));
 }
 
 static void heard(unsigned from, uint64_t term, uint64_t index)
@@ -351,7 +385,7 @@ static void who_asks_about_the_cluster_is_told_what_it_is_there(void **state)
 	members_tell(&m, (uint8_t[RAFT_KEY_SIZE]){2}, why);
 	assert_string_equal(why,
 	    "it is a member of a cluster, and n2 is one with another data directory, to be "
-	    "removed first: rmq-cluster leave n2");
+	    "removed first: rmq-cluster down n2");
 	members_tell(&m, (uint8_t[RAFT_KEY_SIZE]){3}, why);
 	assert_string_equal(why,
 	    "it is a member of a cluster, which this node can join with a new data directory");
@@ -400,6 +434,7 @@ int main(void)
 	    T(a_hint_adds_links_and_cuts_none),
 	    T(of_another_cluster_nothing_is_believed),
 	    T(who_was_removed_is_told_so_only_if_that_is_committed),
+	    T(who_is_removed_knows_whether_it_was_to_leave),
 	    T(a_process_begins_with_what_those_before_it_have_said),
 	    T(what_a_leader_keeps_is_known_by_what_it_says),
 	    T(records_of_older_terms_do_not_count_as_kept),

@@ -183,6 +183,10 @@
 	    "the disk|record") \
 	X(REMOVED_UNCHECKED, "a member is removed though too few of the others answer", \
 	    "after a removal nothing is committed") \
+	X(LEAVES_AT_ONCE, "a member that leaves is removed before it has handed over", \
+	    "before it has handed over") \
+	X(REMOVED_REJOINS, "an incarnation that was removed is let in again", \
+	    "is let in again") \
 	X(REFUSED_IS_DONE, "a removal that is refused is told as one of a node that is no member", \
 	    "is told to be removed") \
 	X(SILENT_LIVES, "a queue daemon that does not answer lives on", "illness stops") \

@@ -123,11 +123,12 @@ static struct count count_voters(const struct command_life *l, const struct raft
 	return c;
 }
 
-/* Whether enough of those that are left store; on COMMANDS_STOP, *text names those that do not. */
-static enum commands_verdict majority(struct command_life *l, const struct raft_config *config,
-    const char *name, uint64_t term, const struct commands_peers *peers, uint64_t now_ms,
-    char *text)
+enum commands_verdict commands_majority(struct command_life *l, const struct raft_status *log,
+    const char *name, const struct commands_peers *peers, uint64_t now_ms, char *text)
 {
+	const struct raft_config *config = log->config;
+	const uint64_t term = log->term;
+
 	if (RMQ_VARIANT(REMOVED_UNCHECKED) || !raft_config_find_name(config, name))
 		return COMMANDS_MAY;
 	/* What was stored before it was asked, or for another leader, says nothing. */
@@ -145,9 +146,18 @@ static enum commands_verdict majority(struct command_life *l, const struct raft_
 		return COMMANDS_HOLD;
 	snprintf(text, TEXT_MAX + 1,
 	    "too few of the %u voters that would be left vote, and store what they are "
-	    "sent (not %.100s): start or mend these first, or remove them, or see --force",
+	    "sent (not %.80s): start or mend these first, or down them, or see leave --force",
 	    c.voters, c.others);
 	return COMMANDS_STOP;
+}
+
+static enum rmq_error propose(const struct commands_removal *r,
+    const struct commands_peers *peers, bool hands_over, struct raft_id id)
+{
+	if (hands_over)
+		return peers->leave(peers->arg, id);
+	return peers->remove(
+	    peers->arg, r->name, r->way == COMMANDS_LEAVE ? RAFT_LEFT : RAFT_DOWNED);
 }
 
 enum commands_verdict command_remove(struct command_life *l, const struct commands_removal *r,
@@ -161,13 +171,28 @@ enum commands_verdict command_remove(struct command_life *l, const struct comman
 		l->term = 0;
 		return COMMANDS_HOLD;
 	}
-	if (!r->forced)
-		v = majority(l, log->config, r->name, log->term, peers, now_ms, text);
+	const struct raft_member *is = raft_config_find_name(log->config, r->name);
+	struct raft_id id = is ? is->id : (struct raft_id){{0}};
+	bool hands_over = r->way == COMMANDS_LEAVE && !raft_id_none(id) &&
+			  raft_config_level(log->config) >= RAFT_LEVEL_TAGS;
+	*code = RMQ_E_OK;
+	if (hands_over && is->leaving)
+		return COMMANDS_MAY;
+	if (hands_over && !peers->up(peers->arg, id)) {
+		*code = RMQ_E_REFUSED;
+		snprintf(text, TEXT_MAX + 1,
+		    "it is not up and cannot hand over: start it, or remove it at once: "
+		    "rmq-cluster down %.63s",
+		    r->name);
+		return COMMANDS_STOP;
+	}
+	if (r->way != COMMANDS_FORCED)
+		v = commands_majority(l, log, r->name, peers, now_ms, text);
 	if (v != COMMANDS_MAY) {
 		*code = RMQ_VARIANT(REFUSED_IS_DONE) ? RMQ_E_NOTHING : RMQ_E_REFUSED;
 		return v;
 	}
-	*code = peers->remove(peers->arg, r->name);
+	*code = propose(r, peers, hands_over, id);
 	if (*code == RMQ_E_OK)
 		return COMMANDS_MAY;
 	if (*code == RMQ_E_BUSY) {
@@ -181,4 +206,14 @@ enum commands_verdict command_remove(struct command_life *l, const struct comman
 	if (*code == RMQ_E_LIMIT)
 		*code = RMQ_E_REFUSED;
 	return COMMANDS_STOP;
+}
+
+void commands_downed(const struct raft_config *config, const char *name, char *text)
+{
+	unsigned voters = raft_config_voters(config);
+
+	snprintf(text, TEXT_MAX + 1,
+	    "%.63s is no member any more: its daemon ends with 75 when it hears of it, and it "
+	    "can come back with a new data directory only; voters left: %u, of which %u may fail",
+	    name, voters, (voters - 1) / 2);
 }

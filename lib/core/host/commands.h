@@ -16,7 +16,8 @@
  *	ANSWER         ended      ended      ended     ended      ended    ended   ended
  *	LATE           ended      ended      ended     ended      ended    ended   -
  *
- * And which changes are taken, see command_remove(); which new clusters, see founding.h.
+ * And which changes are taken, see command_remove(); how a member leaves, see leaving.h; which
+ * new clusters, see founding.h.
  */
 #ifndef RMQ_CORE_HOST_COMMANDS_H
 #define RMQ_CORE_HOST_COMMANDS_H
@@ -126,13 +127,23 @@ struct commands_peers {
 	bool (*stores)(void *arg, struct raft_id id, uint64_t index);
 	/* It votes: it has not forgotten what it had stored. */
 	bool (*votes)(void *arg, struct raft_id id);
+	/* It is up, or is this node. */
+	bool (*up)(void *arg, struct raft_id id);
 	/* Proposes a configuration without it: RAFT_EVENT_REMOVE. */
-	enum rmq_error (*remove)(void *arg, const char *name);
+	enum rmq_error (*remove)(void *arg, const char *name, enum raft_how how);
+	/* Proposes that it leaves: RAFT_MARK_LEAVING. */
+	enum rmq_error (*leave)(void *arg, struct raft_id id);
+};
+
+enum commands_way {
+	COMMANDS_LEAVE, /* it hands over first: see leaving.h */
+	COMMANDS_DOWN,	/* at once, whether it is there or not */
+	COMMANDS_FORCED /* the same, whoever of the others stores */
 };
 
 struct commands_removal {
 	const char *name;
-	bool forced;
+	enum commands_way way;
 	const struct raft_status *log; /* of this node, which leads */
 };
 
@@ -143,10 +154,19 @@ void commands_add_name(char names[TEXT_MAX + 1], const char *name);
 #define COMMANDS_STORE_MS 3000
 
 /*
- * The leader tries a removal.  A majority of the remaining voters must store a record that is
- * appended after it was asked: otherwise nothing could be committed any more, the removal itself
- * included.  Their answers are not enough: a node whose disk is full or hangs answers, too.  A node
- * that is not a member, and the last voter, are left to consensus.
+ * Whether a majority of the voters that remain without `name` store a record that is appended
+ * after that was asked: otherwise nothing could be committed any more, the removal itself
+ * included.  Their answers are not enough: a node whose disk is full or hangs answers, too.
+ * COMMANDS_STOP: text[TEXT_MAX + 1] names those that do not.
+ */
+enum commands_verdict commands_majority(struct command_life *l, const struct raft_status *log,
+    const char *name, const struct commands_peers *peers, uint64_t now_ms, char *text)
+    __attribute__((warn_unused_result));
+
+/*
+ * The leader tries a removal, if a majority of the others stores.  A node that is not a member,
+ * and the last voter, are left to consensus.  One that leaves has to be up; below
+ * RAFT_LEVEL_TAGS it is removed at once, as a node is that was only admitted.
  *
  * COMMANDS_HOLD: not now, it is tried again; COMMANDS_MAY: it is proposed, or was so before;
  * COMMANDS_STOP: it ends with *code, and text[TEXT_MAX + 1].  There, RMQ_E_NOTHING means that there
@@ -155,5 +175,8 @@ void commands_add_name(char names[TEXT_MAX + 1], const char *name);
 enum commands_verdict command_remove(struct command_life *l, const struct commands_removal *r,
     const struct commands_peers *peers, uint64_t now_ms, enum rmq_error *code, char *text)
     __attribute__((warn_unused_result));
+
+/* What it means that a node was downed: text[TEXT_MAX + 1].  config: the one without it. */
+void commands_downed(const struct raft_config *config, const char *name, char *text);
 
 #endif

@@ -290,7 +290,7 @@ enum rmq_error control_request_parse(
 {
 	struct control_admit admit;
 	struct control_join join;
-	struct control_leave leave; /* LEAVE, LEAVE_FORCED and TRANSFER have the same fields */
+	struct control_leave leave;   /* LEAVE_FORCED, DOWN and TRANSFER have the same fields */
 	struct control_status status; /* as INIT, INIT_NEW, STATUS, WATCH and WHY do */
 	struct control_gate gate;
 	struct control_events events;
@@ -322,6 +322,7 @@ enum rmq_error control_request_parse(
 		break;
 	case CONTROL_TYPE_LEAVE:
 	case CONTROL_TYPE_LEAVE_FORCED:
+	case CONTROL_TYPE_DOWN:
 	case CONTROL_TYPE_TRANSFER:
 		if (!control_leave_decode(f->payload, &leave))
 			return RMQ_E_PROTOCOL;

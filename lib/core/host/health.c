@@ -309,7 +309,7 @@ const struct raft_member *health_candidate(
 
 	for (unsigned k = 0; config && k < config->count; k++) {
 		const struct raft_member *m = &config->members[(after + k) % config->count];
-		if (m != own && (m->flags & may) == may && i-- == 0)
+		if (m != own && (m->flags & may) == may && !m->leaving && i-- == 0)
 			return m;
 	}
 	return NULL;

@@ -52,19 +52,11 @@ struct member_link *members_find(struct members *m, struct raft_id id)
 
 static void drop(struct members *m, unsigned at)
 {
-	const struct member_link *l = &m->links[at];
-
-	/* One whose addition was never committed was not removed either. */
-	if (l->was) {
-		unsigned to = m->removed_count++ % MEMBERS_REMOVED;
-		m->removed[to].id = l->member.id;
-		memcpy(m->removed[to].key, l->member.key, RAFT_KEY_SIZE);
-	}
 	m->links[at] = m->links[--m->count];
 }
 
 /* True: there was no link with it. */
-static bool take(struct members *m, const struct raft_member *member, bool committed)
+static bool take(struct members *m, const struct raft_member *member)
 {
 	struct member_link *l = members_find(m, member->id);
 	bool fresh = !l;
@@ -75,10 +67,9 @@ static bool take(struct members *m, const struct raft_member *member, bool commi
 		return false;
 	if (fresh) {
 		l = &m->links[m->count++];
-		*l = (struct member_link){.was = false};
+		*l = (struct member_link){.boot = 0};
 	}
 	l->member = *member;
-	l->was |= committed;
 	return fresh;
 }
 
@@ -104,7 +95,7 @@ unsigned members_update(struct members *m, struct members_effect effects[MEMBERS
 	for (unsigned v = 0; v < 3; v++) {
 		for (unsigned i = 0; views[v]->index > 0 && i < views[v]->config.count; i++) {
 			const struct raft_member *member = &views[v]->config.members[i];
-			if (wanted(m, member->id) && take(m, member, views[v] != &m->log))
+			if (wanted(m, member->id) && take(m, member))
 				effects[n++] =
 				    (struct members_effect){MEMBERS_MAKE, member->id};
 		}
@@ -229,15 +220,50 @@ static const struct raft_member *keyed(const struct members *m, const uint8_t *k
 	return admitted;
 }
 
-/* Whether one with this key was, and this incarnation, if one is given. */
-static bool removed(const struct members *m, const uint8_t *key, const struct raft_id *id)
+/*
+ * Who was removed with this key, and is this incarnation, if one is given, by what is known to
+ * be committed.  NULL: nobody, as far as that is kept.
+ */
+static const struct raft_removed *removed(
+    const struct members *m, const uint8_t *key, const struct raft_id *id)
 {
-	for (unsigned i = 0; i < MEMBERS_REMOVED && i < m->removed_count; i++) {
-		if (memcmp(m->removed[i].key, key, RAFT_KEY_SIZE) == 0 &&
-		    (!id || raft_id_eq(m->removed[i].id, *id)))
-			return true;
+	const struct members_view *views[] = {&m->committed, &m->hint};
+
+	for (unsigned i = 0; i < 2; i++) {
+		const struct raft_config *c = &views[i]->config;
+		const struct raft_removed *was =
+		    id ? raft_config_removed(c, *id) : raft_config_removed_key(c, key);
+		if (views[i]->index > 0 && was && memcmp(was->key, key, RAFT_KEY_SIZE) == 0)
+			return was;
 	}
-	return false;
+	return NULL;
+}
+
+const char *members_removed_text(enum raft_how how)
+{
+	if (how == RAFT_DOWNED)
+		return "was downed by an administrator" MEMBERS_AGAIN_TEXT;
+	if (how == RAFT_REPLACED)
+		return "was replaced by another node" MEMBERS_AGAIN_TEXT;
+	return MEMBERS_REMOVED_TEXT;
+}
+
+enum raft_how members_own_end(const struct members *m)
+{
+	const struct members_view *views[] = {&m->log, &m->hint, &m->committed};
+	const struct raft_member *is = NULL;
+
+	for (unsigned i = 0; i < 3; i++) {
+		const struct raft_config *c = &views[i]->config;
+		const struct raft_removed *was = raft_config_removed(c, m->self);
+		if (views[i]->index > 0 && was)
+			return (enum raft_how)was->how;
+		if (views[i]->index > 0 && raft_config_level(c) < RAFT_LEVEL_TAGS)
+			return RAFT_LEFT;
+		if (!is && views[i]->index > 0)
+			is = raft_config_find(c, m->self);
+	}
+	return is && is->leaving ? RAFT_LEFT : RAFT_DOWNED;
 }
 
 bool members_has_key(const struct members *m, const uint8_t key[RAFT_KEY_SIZE])
@@ -259,7 +285,7 @@ void members_tell(const struct members *m, const uint8_t key[RAFT_KEY_SIZE], cha
 	if (is && !raft_id_none(is->id))
 		snprintf(text, TEXT_MAX + 1,
 		    "it is a member of a cluster, and %s is one with another data directory, "
-		    "to be removed first: rmq-cluster leave %s",
+		    "to be removed first: rmq-cluster down %s",
 		    is->name, is->name);
 	else
 		snprintf(text, TEXT_MAX + 1,
@@ -271,7 +297,7 @@ bool members_may_call(const struct members *m, const uint8_t key[RAFT_KEY_SIZE])
 {
 	const struct raft_member *is = keyed(m, key);
 
-	return (is && !raft_id_none(is->id)) || removed(m, key, NULL);
+	return (is && !raft_id_none(is->id)) || removed(m, key, NULL) != NULL;
 }
 
 /* ---- addresses ---- */
@@ -387,8 +413,9 @@ enum rmq_error members_hello(
 	const char *name = is ? is->name : "";
 	const size_t cap = TEXT_MAX + 1;
 
-	if (!l && removed(m, h->key, &h->from)) {
-		snprintf(why, cap, "it " MEMBERS_REMOVED_TEXT);
+	const struct raft_removed *was = removed(m, h->key, &h->from);
+	if (!l && was) {
+		snprintf(why, cap, "it %s", members_removed_text((enum raft_how)was->how));
 		return RMQ_E_DENIED;
 	}
 	if (!is || raft_id_none(is->id)) {
@@ -422,7 +449,7 @@ enum rmq_error members_hello(
 	if (!h->forgot && forgot(l, h)) {
 		snprintf(why, cap,
 		    "the data directory of %s was put back to an older state; remove it: "
-		    "rmq-cluster leave %s",
+		    "rmq-cluster down %s",
 		    name, name);
 		return RMQ_E_CORRUPT;
 	}

@@ -26,12 +26,10 @@
 
 /* Those of two configurations without a member in common, and one. */
 #define MEMBERS_LINKS_MAX (2 * RAFT_MEMBERS_MAX + 1)
-/* Members that were removed while this process ran, and are told so. */
-#define MEMBERS_REMOVED 16
 /* So long without a leader, and a member is lost. */
-#define MEMBERS_LOST_MS 3000
-#define MEMBERS_REMOVED_TEXT \
-	"was removed from the cluster; with a new data directory it can be admitted again"
+#define MEMBERS_LOST_MS	     3000
+#define MEMBERS_AGAIN_TEXT   "; with a new data directory it can be admitted again"
+#define MEMBERS_REMOVED_TEXT "was removed from the cluster" MEMBERS_AGAIN_TEXT
 
 enum member_place {
 	MEMBER_SAID,  /* by itself */
@@ -43,7 +41,6 @@ enum member_place {
 struct member_link {
 	struct raft_member member; /* as the newest configuration that has it says */
 	char places[MEMBER_PLACES][RAFT_ADDRESS_MAX + 1]; /* ""; none */
-	bool was;	   /* a member by a configuration that is committed */
 	uint64_t boot;	   /* of the process whose HELLO was taken last; 0: none */
 	uint64_t boot_ms;  /* when the first connection of it was accepted */
 	uint64_t alive_ms; /* when the newest frame came over its NODE link */
@@ -66,11 +63,6 @@ struct members {
 	struct members_view committed, log, hint;
 	struct member_link links[MEMBERS_LINKS_MAX];
 	unsigned count;
-	struct {
-		struct raft_id id;
-		uint8_t key[RAFT_KEY_SIZE];
-	} removed[MEMBERS_REMOVED]; /* a ring */
-	unsigned removed_count;	    /* ever */
 };
 
 /* What to do with a link. */
@@ -136,6 +128,13 @@ bool members_has_key(const struct members *m, const uint8_t key[RAFT_KEY_SIZE]);
 bool members_may_ask(const struct members *m, const uint8_t key[RAFT_KEY_SIZE]);
 /* The answer to a node that asks about the cluster of this one: text[TEXT_MAX + 1]. */
 void members_tell(const struct members *m, const uint8_t key[RAFT_KEY_SIZE], char *text);
+/* What became of a member, in words: MEMBERS_REMOVED_TEXT, and those of other ways. */
+const char *members_removed_text(enum raft_how how);
+/*
+ * How this node was removed, which is no member any more.  What it has not heard of it did not
+ * do: it has left only if it knows that it was to.
+ */
+enum raft_how members_own_end(const struct members *m);
 /* Whether it may say HELLO: a member, or one that is to be told that it was removed. */
 bool members_may_call(const struct members *m, const uint8_t key[RAFT_KEY_SIZE]);
 

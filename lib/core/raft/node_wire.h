@@ -83,6 +83,7 @@ enum node_state_flag {
 	NODE_STATE_ASTRAY = 512, /* the receiver does not answer it where it says that it is */
 	NODE_STATE_FINDS = 1024, /* the receiver has NODE_STATE_UNREACHED, and its gate answers */
 	NODE_STATE_RIGHTS = 2048, /* the upper half of the flags says which file of rights it has */
+	NODE_STATE_DRAINED = 4096, /* it leaves, has handed over, and runs no queue daemon */
 };
 /* 0: none. */
 #define NODE_STATE_RIGHTS_OF(flags) ((uint16_t)((flags) >> 16))
@@ -195,9 +196,10 @@ NODE_FRAMES(X)
 #define NODE_COMMANDS(X) \
 	X(ADMIT, 1)	    /* name, key: may join */ \
 	X(TAKE_IN, 2)	    /* all: joins */ \
-	X(REMOVE, 3)	    /* name; refused if too few of the others answer */ \
+	X(REMOVE, 3)	    /* name: leaves; refused if too few of the others answer */ \
 	X(TRANSFER, 4)	    /* name; empty: to whom it is best */ \
-	X(REMOVE_FORCED, 5) /* name; whoever answers */
+	X(REMOVE_FORCED, 5) /* name: at once, whoever answers */ \
+	X(DOWN, 6)	    /* name: at once; refused as REMOVE.  To a leader with LEVEL_2 */
 
 enum node_command_type {
 #define X(name, value) NODE_COMMAND_##name = value,

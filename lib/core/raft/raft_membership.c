@@ -160,7 +160,7 @@ static enum rmq_error join(struct raft_config *c, const struct raft_member *m)
 	if (!is)
 		return RMQ_E_NOTHING;
 	/* Others count on it that it does nothing any more. */
-	if (raft_config_removed(c, m->id))
+	if (raft_config_removed(c, m->id) && !RMQ_VARIANT(REMOVED_REJOINS))
 		return RMQ_E_DENIED;
 	const struct raft_member *same = raft_config_find(c, m->id);
 	if (same ? same != is : !raft_id_none(is->id))

@@ -42,8 +42,10 @@
 #define CONTROL_JOIN(F)  F(u32, req) F(str, address)
 /* name "": this node. */
 #define CONTROL_LEAVE(F) F(u32, req) F(str, name)
-/* The same, also if too few of the others answer to go on without it. */
+/* At once, also if too few of the others answer to go on without it: as DOWN. */
 #define CONTROL_LEAVE_FORCED(F) F(u32, req) F(str, name)
+/* Removed at once, whether it is up or not; what that means is the text of RESULT. */
+#define CONTROL_DOWN(F) F(u32, req) F(str, name)
 /* name "": to whom it is best. */
 #define CONTROL_TRANSFER(F) F(u32, req) F(str, name)
 #define CONTROL_STATUS(F)   F(u32, req)
@@ -200,6 +202,7 @@ enum control_reason {
 	X(9, LEAVE_FORCED, leave_forced, CONTROL_LEAVE_FORCED) \
 	X(10, INIT_NEW, init_new, CONTROL_INIT_NEW) \
 	X(11, GATE,     gate,     CONTROL_GATE) \
+	X(12, DOWN,     down,     CONTROL_DOWN) \
 	X(13, EVENTS,   events,   CONTROL_EVENTS) \
 	X(17, WHY,      why,      CONTROL_WHY)
 

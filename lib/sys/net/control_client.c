@@ -265,6 +265,13 @@ uint32_t control_client_leave(struct control_client *c, const char *name, bool f
 	return put_end(c, &w);
 }
 
+uint32_t control_client_down(struct control_client *c, const char *name)
+{
+	struct writer w = out_writer(c);
+	control_put_down(&w, &(struct control_down){++c->req, slice_str(name)});
+	return put_end(c, &w);
+}
+
 uint32_t control_client_transfer(struct control_client *c, const char *name)
 {
 	struct writer w = out_writer(c);
