@@ -300,10 +300,16 @@ static bool pass_on(struct cluster *c, struct command *m)
 
 	for (unsigned i = 0; i < RAFT_KEY_SIZE; i++)
 		key |= who->key[i] != 0;
+	/* A leader that knows no other way takes a member out at once. */
+	enum node_command_type said = m->type;
+	uint64_t index;
+	const struct raft_config *view = peers_view(c, &index);
+	if (said == NODE_COMMAND_DOWN && view && raft_config_level(view) < RAFT_LEVEL_TAGS)
+		said = NODE_COMMAND_REMOVE;
 	m->req = ++c->commands.next_req;
 	node_put_command(&w, &(struct node_command){
 				 .req = m->req,
-				 .command = (uint8_t)m->type,
+				 .command = (uint8_t)said,
 				 .name = slice_str(who->name),
 				 .key = slice_of(who->key, key ? RAFT_KEY_SIZE : 0),
 				 .id = raft_id_slice(&who->id),

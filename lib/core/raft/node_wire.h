@@ -199,7 +199,7 @@ NODE_FRAMES(X)
 	X(REMOVE, 3)	    /* name: leaves; refused if too few of the others answer */ \
 	X(TRANSFER, 4)	    /* name; empty: to whom it is best */ \
 	X(REMOVE_FORCED, 5) /* name: at once, whoever answers */ \
-	X(DOWN, 6)	    /* name: at once; refused as REMOVE.  To a leader with LEVEL_2 */
+	X(DOWN, 6)	    /* name: at once; refused as REMOVE.  From level 2 on */
 
 enum node_command_type {
 #define X(name, value) NODE_COMMAND_##name = value,
