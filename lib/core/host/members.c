@@ -251,7 +251,7 @@ const char *members_removed_text(enum raft_how how)
 enum raft_how members_own_end(const struct members *m)
 {
 	const struct members_view *views[] = {&m->log, &m->hint, &m->committed};
-	const struct raft_member *is = NULL;
+	bool leaves = false;
 
 	for (unsigned i = 0; i < 3; i++) {
 		const struct raft_config *c = &views[i]->config;
@@ -260,10 +260,11 @@ enum raft_how members_own_end(const struct members *m)
 			return (enum raft_how)was->how;
 		if (views[i]->index > 0 && raft_config_level(c) < RAFT_LEVEL_TAGS)
 			return RAFT_LEFT;
-		if (!is && views[i]->index > 0)
-			is = raft_config_find(c, m->self);
+		const struct raft_member *is =
+		    views[i]->index > 0 ? raft_config_find(c, m->self) : NULL;
+		leaves |= is && is->leaving;
 	}
-	return is && is->leaving ? RAFT_LEFT : RAFT_DOWNED;
+	return leaves ? RAFT_LEFT : RAFT_DOWNED;
 }
 
 bool members_has_key(const struct members *m, const uint8_t key[RAFT_KEY_SIZE])
