@@ -64,12 +64,13 @@ FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c)
 MAN := $(wildcard man/*.[1-8])
 SHELLS := bash zsh fish
 COMPLETIONS := $(foreach shell,$(SHELLS),$(PROGRAMS:%=$(B)/completions/$(shell)/%))
+OLDER := rmq-cluster rmq-clusterd rmq-journal rmq-queued
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 all: $(BINS)
 completions: $(COMPLETIONS)
 fuzzers: $(FUZZERS)
-tests: all completions $(B)/librmq.a $(UNITS) $(HELPERS) $(CLUSTER) $(SIM) $(SIM_RAFT) $(SIM_CLUSTER) $(CRASHES) fuzzers
+tests: all completions $(B)/librmq.a $(UNITS) $(HELPERS) $(CLUSTER) $(SIM) $(SIM_RAFT) $(SIM_CLUSTER) $(CRASHES) fuzzers $(OLDER:%=$(B)/level1/bin/%)
 
 # What all objects are made with; written anew, and they too, when it changes.
 COMPILED := $(strip $(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) $(LDFLAGS))
@@ -94,6 +95,18 @@ $(B)/bin/$(1): $(call obj,$(wildcard cmd/$(1)/*.c)) $(B)/librmq.a
 	$$(LINK) -o $$@ $$^ $(if $(filter $(1),$(CLIENTS)),$$(CLIENT_LIBS),$$(LIBS))
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
+
+# The cluster's programs as one version older has them: they read no record of a newer level.
+OLD := $(B)/level1
+$(OLD)/level.o: lib/core/base/level.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) $(WERROR) -DRMQ_LEVEL_NEWEST=1 -MMD -MP -c -o $@ $<
+define older
+$(OLD)/bin/$(1): $(call obj,$(wildcard cmd/$(1)/*.c)) $(OLD)/level.o $(B)/librmq.a
+	@mkdir -p $$(@D)
+	$$(LINK) -o $$@ $$^ $$(LIBS)
+endef
+$(foreach p,$(OLDER),$(eval $(call older,$(p))))
 
 # Completion for shells, from the program's own table of options.
 define completion

@@ -27,7 +27,8 @@
 	X(KEY, "key", KEY, v->key) \
 	X(CAUGHT_UP, "caught-up", YES, v->flags &CONTROL_CAUGHT_UP) \
 	X(GATE_STATE, "gate-state", TEXT, control_gate_text(CONTROL_STATE_GATE_OF(v->flags))) \
-	X(CONFIG_INDEX, "config-index", NUMBER, v->config_index)
+	X(CONFIG_INDEX, "config-index", NUMBER, v->config_index) \
+	X(LEVEL, "level", NUMBER, v->level)
 
 #define MEMBER_COLUMNS(X) \
 	X(NAME, "name", TEXT, m->name) \

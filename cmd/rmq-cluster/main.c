@@ -42,7 +42,7 @@ struct program {
 #define NODE_COLUMNS \
 	"name,role,leader,available,serving,queue-socket,members,voters,up,term,commit,last," \
 	"problem,cluster,id,key"
-#define MORE_NODE_COLUMNS ",caught-up,gate-state,config-index"
+#define MORE_NODE_COLUMNS ",caught-up,gate-state,config-index,level"
 #define MEMBER_COLUMNS	  "name,role,up,behind,address,gate"
 #define HEALTH_COLUMNS	  ",suspected,unreachable,phi,suspect-after,mean,deviation,silence"
 #define METRICS_COLUMNS	  ",load,memory,disk-free,journal-size,lag,uptime"

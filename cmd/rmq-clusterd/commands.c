@@ -1,9 +1,11 @@
 #include "commands.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/host/level.h"
 #include "node.h"
 #include "state.h"
 
@@ -61,7 +63,7 @@ static bool leaves_at_once(const struct cluster *c, const struct command *m)
 	const struct raft_config *view = peers_view(c, &index);
 
 	return strcmp(m->member.name, c->config.name) == 0 && view &&
-	       raft_config_level(view) < RAFT_LEVEL_TAGS;
+	       raft_config_level(view) < LEVEL_TAGS;
 }
 
 static void finish(struct cluster *c, struct command *m, enum rmq_error code, const char *text,
@@ -184,6 +186,7 @@ static const char *refusal(const struct cluster *c, const struct command *m, enu
     char *text, size_t cap)
 {
 	const char *name = m->member.name;
+	char allowed[TEXT_MAX + 1];
 
 	if (err == RMQ_E_EXISTS && m->type == NODE_COMMAND_TAKE_IN)
 		mistaken(c, &m->member, text, cap);
@@ -194,6 +197,8 @@ static const char *refusal(const struct cluster *c, const struct command *m, enu
 		    text, cap, "%s was not admitted: rmq-cluster admit %s KEY", name, name);
 	else if (err == RMQ_E_LIMIT)
 		snprintf(text, cap, "%s", "too many members");
+	else if (err == RMQ_E_VERSION && !commands_allowed(c, LEVEL_TAGS, allowed))
+		snprintf(text, cap, "%s", allowed);
 	else
 		snprintf(text, cap, "%s", error_text(err));
 	return text;
@@ -277,6 +282,11 @@ static void change(struct cluster *c, struct command *m)
 	struct raft_event e = {.type = types[m->type], .member = &m->member};
 	char text[TEXT_MAX + 1];
 
+	if (m->type == NODE_COMMAND_TAKE_IN &&
+	    !level_admits(c->status.config, m->reads, m->member.name, text)) {
+		end(c, m, RMQ_E_VERSION, text);
+		return;
+	}
 	enum rmq_error err = node_event(c, &e);
 	/* Another change is under way, as a rule. */
 	if (err == RMQ_E_BUSY)
@@ -296,6 +306,7 @@ static bool pass_on(struct cluster *c, struct command *m)
 	struct writer w = writer_of(frame, sizeof(frame));
 	struct peer *p = peers_find(c, c->status.leader);
 	const struct raft_member *who = &m->member;
+	uint8_t flags = who->flags;
 	bool key = false;
 
 	for (unsigned i = 0; i < RAFT_KEY_SIZE; i++)
@@ -304,8 +315,10 @@ static bool pass_on(struct cluster *c, struct command *m)
 	enum node_command_type said = m->type;
 	uint64_t index;
 	const struct raft_config *view = peers_view(c, &index);
-	if (said == NODE_COMMAND_DOWN && view && raft_config_level(view) < RAFT_LEVEL_TAGS)
+	if (said == NODE_COMMAND_DOWN && view && raft_config_level(view) < LEVEL_TAGS)
 		said = NODE_COMMAND_REMOVE;
+	if (m->reads && p && NODE_LEVEL(p->node.features) >= 2)
+		flags = NODE_COMMAND_FLAGS(flags, m->reads);
 	m->req = ++c->commands.next_req;
 	node_put_command(&w, &(struct node_command){
 				 .req = m->req,
@@ -313,7 +326,7 @@ static bool pass_on(struct cluster *c, struct command *m)
 				 .name = slice_str(who->name),
 				 .key = slice_of(who->key, key ? RAFT_KEY_SIZE : 0),
 				 .id = raft_id_slice(&who->id),
-				 .flags = who->flags,
+				 .flags = flags,
 				 .address = slice_str(who->address),
 				 .gate = slice_str(who->gate),
 			     });
@@ -355,6 +368,7 @@ bool commands_asked(struct cluster *c, struct peer *p, const struct node_command
 	if (!m)
 		return true; /* it is told that time is out */
 	m->member = member;
+	m->reads = NODE_COMMAND_LEVEL(f->flags);
 	m->from = p->member.id;
 	m->from_req = f->req;
 	go_on(c, m);
@@ -396,7 +410,8 @@ void commands_lost(struct cluster *c, struct peer *p)
 
 /* ---- those who ask here ---- */
 
-void commands_take_in(struct cluster *c, struct inlet *joiner, const struct raft_member *member)
+void commands_take_in(
+    struct cluster *c, struct inlet *joiner, const struct raft_member *member, uint64_t reads)
 {
 	struct command *m = begin(c, NODE_COMMAND_TAKE_IN);
 
@@ -405,6 +420,7 @@ void commands_take_in(struct cluster *c, struct inlet *joiner, const struct raft
 		return;
 	}
 	m->member = *member;
+	m->reads = reads;
 	m->joiner = joiner;
 	go_on(c, m);
 }
@@ -648,6 +664,37 @@ static void promote(struct cluster *c)
 	}
 }
 
+static uint64_t reads(const void *arg, struct raft_id id)
+{
+	const struct peer *p = peers_find(arg, id);
+
+	return p && p->node.welcomed ? NODE_LEVEL(p->node.features) : 0;
+}
+
+bool commands_allowed(const struct cluster *c, uint64_t needed, char *why)
+{
+	struct level_peers peers = {c, c->id, reads};
+
+	return level_allows(c->status.config, needed, &peers, why);
+}
+
+/* All members read what came since: it may be written from now on. */
+static void raise_level(struct cluster *c)
+{
+	struct level_peers peers = {c, c->id, reads};
+
+	if (!c->status.serving || !c->status.config ||
+	    c->status.config_index > c->status.commit)
+		return;
+	uint64_t level = level_due(c->status.config, &peers);
+	if (level > 0 && !node_event(c, &(struct raft_event){.type = RAFT_EVENT_MARK,
+					    .mark = RAFT_MARK_LEVEL,
+					    .value = level}))
+		log_notice("all members read records of level %" PRIu64
+			   ": older versions of rmq cannot come back",
+		    level);
+}
+
 /* ---- what the leader has committed of what it sees ---- */
 
 static const char *told_roles(void *arg, struct raft_id id)
@@ -698,6 +745,7 @@ static void tell_place(struct cluster *c)
 	if (!order)
 		return;
 	order->member = self;
+	order->reads = level_newest();
 	go_on(c, order);
 }
 
@@ -708,6 +756,7 @@ void commands_turn(struct cluster *c)
 			look_or_give_up(c, &c->commands.list[i]);
 	}
 	promote(c);
+	raise_level(c);
 	mark(c);
 	tell_place(c);
 }

@@ -21,6 +21,7 @@ struct command {
 	struct command_life life;
 	enum node_command_type type;
 	struct raft_member member; /* whom it is about */
+	uint64_t reads; /* who is to be taken in: the level of records that it reads */
 	/* who asked: one of these */
 	cluster_answer *answer;
 	void *arg;
@@ -50,7 +51,13 @@ void commands_result(struct cluster *c, struct peer *p, const struct node_result
 void commands_lost(struct cluster *c, struct peer *p);
 
 /* A joining node asks, and gets its answer over its link, unless that is gone. */
-void commands_take_in(struct cluster *c, struct inlet *joiner, const struct raft_member *m);
+void commands_take_in(
+    struct cluster *c, struct inlet *joiner, const struct raft_member *member, uint64_t reads);
+/*
+ * Whether records of this level may be written; else `why`, TEXT_MAX + 1 bytes, names a member that
+ * is too old.  There is a cluster.
+ */
+bool commands_allowed(const struct cluster *c, uint64_t needed, char *why);
 void commands_forget_joiner(struct cluster *c, struct inlet *joiner);
 
 /* Of this node, for its control socket. */

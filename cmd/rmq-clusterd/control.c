@@ -186,6 +186,7 @@ static void view_make(const struct cluster *c, struct control_view *v)
 	if (!s.config)
 		return;
 	v->cluster = s.config->cluster;
+	v->level = raft_config_level(s.config);
 	v->config_index = s.config_index;
 	for (unsigned i = 0; i < s.config->count; i++)
 		view_member(c, &s, &s.config->members[i], &v->members[v->count++]);

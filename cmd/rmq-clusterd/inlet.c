@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "census.h"
+#include "core/host/level.h"
 #include "node.h"
 #include "state.h"
 
@@ -115,6 +116,19 @@ static enum rmq_error check_settings(
 	return RMQ_E_OK;
 }
 
+/* What is on its way to members counts, too. */
+static enum rmq_error check_level(
+    struct cluster *c, uint64_t reads, const char *name, struct reason *why)
+{
+	char text[TEXT_MAX + 1];
+	uint64_t index;
+	const struct raft_config *config = peers_view(c, &index);
+
+	if (!config || level_admits(config, reads, name, text))
+		return RMQ_E_OK;
+	return reason_set(why, RMQ_E_VERSION, "%s", text);
+}
+
 /* Whether it may come, and who it is. */
 static enum rmq_error check_identity(struct inlet *i, const struct node_hello *m,
     struct peer **p, struct reason *why, bool *another)
@@ -205,6 +219,8 @@ static void hello(struct inlet *i, struct slice payload)
 		err = check_identity(i, &m, &p, &why, &another);
 	if (!err)
 		err = check_settings(c, &m, &why);
+	if (!err)
+		err = check_level(c, NODE_LEVEL(m.features), p->member.name, &why);
 	if (err) {
 		if (log_rate_allows(&c->strangers, cluster_now(c)))
 			log_notice("%s at %s is refused: %s", p ? p->member.name : "a node",
@@ -466,7 +482,7 @@ static void take_in(struct inlet *i, struct slice payload)
 	}
 	link_conn_introduced(i->conn);
 	i->joining = true;
-	commands_take_in(i->cluster, i, &member);
+	commands_take_in(i->cluster, i, &member, NODE_LEVEL(m.features));
 }
 
 static void take_members(struct inlet *i, struct slice payload)
@@ -474,6 +490,7 @@ static void take_members(struct inlet *i, struct slice payload)
 	struct node_members m;
 	struct raft_id cluster, id;
 	char text[TEXT_MAX + 1];
+	struct reason why = {""};
 
 	if (!node_members_decode(payload, &m) || node_wire_id(m.cluster, &cluster) ||
 	    node_wire_id(m.id, &id)) {
@@ -482,6 +499,10 @@ static void take_members(struct inlet *i, struct slice payload)
 	}
 	enum rmq_error err = members_asked(
 	    &i->cluster->peers.members, cluster, id, link_conn_peer(i->conn), text);
+	if (!err)
+		err = check_level(i->cluster, NODE_LEVEL(m.features), "this node", &why);
+	if (why.text[0])
+		snprintf(text, sizeof(text), "%s", why.text);
 	if (err)
 		inlet_refuse(i, err, text);
 	else

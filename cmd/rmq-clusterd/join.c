@@ -178,7 +178,8 @@ static void on_frame(void *arg, struct link_conn *conn, const struct frame *f)
 		memcpy(text, m.text.data, m.text.len);
 		text[m.text.len] = '\0';
 		a->cluster->join.answered = true;
-		remember(a->cluster, asked(a)->name, text, m.code == RMQ_E_EXISTS);
+		remember(a->cluster, asked(a)->name, text,
+		    m.code == RMQ_E_EXISTS || m.code == RMQ_E_VERSION);
 	}
 	end_seed(a);
 }

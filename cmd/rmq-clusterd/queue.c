@@ -41,7 +41,13 @@ static size_t answer(void *arg, struct slice bytes)
 	return n < 0 ? bytes.len : (size_t)n;
 }
 
-static void opening(void *arg, struct journal_opened *m)
+/* What is written before a higher level is committed may have to be read by less. */
+static uint64_t queue_level(const struct cluster *c)
+{
+	return c->status.committed ? raft_config_level(c->status.committed) : LEVEL_FIRST;
+}
+
+static void opening(void *arg, struct journal_opened *m, uint64_t *level)
 {
 	struct queue *q = arg;
 	struct store_state state;
@@ -49,6 +55,7 @@ static void opening(void *arg, struct journal_opened *m)
 	m->first = disk_state(&q->cluster->disk, &state);
 	m->checkpoint = state.checkpoint;
 	m->directory = slice_str(q->cluster->disk.directory);
+	*level = queue_level(q->cluster);
 }
 
 static void reserve(void *arg, uint64_t bytes)
@@ -121,7 +128,8 @@ void queue_turn(struct queue *q)
 	if (q->ended)
 		return;
 	const struct cluster *c = q->cluster;
-	shared_journal_turn(q->journal, c->ends.followed, c->room, c->holes_wanted);
+	shared_journal_turn(
+	    q->journal, c->ends.followed, c->room, c->holes_wanted, queue_level(c));
 	watch(q);
 }
 

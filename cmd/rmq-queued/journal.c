@@ -9,6 +9,7 @@ bool journal_take(const struct journal_host *host, const struct frame *f)
 	struct journal_room room;
 	struct journal_holed holed;
 	struct journal_holes_wanted wanted;
+	struct journal_level level;
 
 	switch (f->type) {
 	case JOURNAL_TYPE_STORED:
@@ -30,6 +31,11 @@ bool journal_take(const struct journal_host *host, const struct frame *f)
 		if (!journal_holes_wanted_decode(f->payload, &wanted))
 			return false;
 		host->holes_wanted(host->arg, &wanted);
+		return true;
+	case JOURNAL_TYPE_LEVEL:
+		if (!journal_level_decode(f->payload, &level))
+			return false;
+		host->level(host->arg, &level);
 		return true;
 	case JOURNAL_TYPE_HOLED:
 		return journal_holed_decode(f->payload, &holed);

@@ -11,6 +11,7 @@ struct journal_host {
 	void (*barrier_done)(void *arg, const struct journal_barrier_done *m);
 	void (*room)(void *arg, const struct journal_room *m);
 	void (*holes_wanted)(void *arg, const struct journal_holes_wanted *m);
+	void (*level)(void *arg, const struct journal_level *m);
 };
 
 /* False: it is not a frame that the journal may send to a queue daemon. */

@@ -144,10 +144,17 @@ static void journal_holes_wanted(void *arg, const struct journal_holes_wanted *m
 	broker_holes_wanted(s->broker, m->wanted);
 }
 
+static void journal_level(void *arg, const struct journal_level *m)
+{
+	struct server *s = arg;
+	journal_moves(s);
+	s->opened.level = m->level;
+}
+
 static bool journal_frame(void *arg, const struct frame *f)
 {
-	struct journal_host host = {
-	    arg, journal_stored, journal_barrier_done, journal_room, journal_holes_wanted};
+	struct journal_host host = {arg, journal_stored, journal_barrier_done, journal_room,
+	    journal_holes_wanted, journal_level};
 	return journal_take(&host, f);
 }
 

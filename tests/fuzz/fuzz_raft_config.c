@@ -60,7 +60,7 @@ void fuzz_seeds(fuzz_add *add)
 			continue;
 		m->leaving = (uint8_t)(i % 3);
 		memcpy(m->roles, "a,b", i % 2 ? 4 : 0);
-		c.level = RAFT_LEVEL;
+		c.level = level_newest();
 		c.generation = i;
 		c.latch = i % 2;
 		c.removed[c.removed_count++] = (struct raft_removed){

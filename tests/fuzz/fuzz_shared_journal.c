@@ -59,12 +59,13 @@ static uint64_t barrier(void *arg)
 	return MOOD(1) ? 0 : ++world.rounds;
 }
 
-static void opening(void *arg, struct journal_opened *m)
+static void opening(void *arg, struct journal_opened *m, uint64_t *level)
 {
 	(void)arg;
 	assert(!world.opened);
 	world.opened = true;
 	m->directory = slice_str("/var/lib/rmq");
+	*level = LEVEL_FIRST;
 }
 
 static void check(const struct frame *f)
@@ -76,6 +77,7 @@ static void check(const struct frame *f)
 	struct journal_room room;
 	struct journal_mended mended;
 	struct journal_holes_wanted wanted;
+	struct journal_level level;
 
 	switch (f->type) {
 	case JOURNAL_TYPE_OPENED:
@@ -102,6 +104,9 @@ static void check(const struct frame *f)
 		break;
 	case JOURNAL_TYPE_HOLES_WANTED:
 		assert(journal_holes_wanted_decode(f->payload, &wanted) && wanted.wanted <= 1);
+		break;
+	case JOURNAL_TYPE_LEVEL:
+		assert(journal_level_decode(f->payload, &level) && level.level == 2);
 		break;
 	default:
 		assert(f->type == JOURNAL_TYPE_ROOM && journal_room_decode(f->payload, &room));
@@ -184,8 +189,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			world.log.committed = world.log.last;
 		if (MOOD(5))
 			shared_journal_round_done(journal, world.rounds_done = world.rounds);
-		shared_journal_turn(
-		    journal, MOOD(6) ? world.log.committed : 0, world.mood, MOOD(5));
+		shared_journal_turn(journal, MOOD(6) ? world.log.committed : 0, world.mood,
+		    MOOD(5), MOOD(4) ? 2 : LEVEL_FIRST);
 		if (world.mood == 0xff)
 			shared_journal_end(journal);
 	}

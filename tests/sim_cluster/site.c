@@ -589,11 +589,12 @@ static size_t take_answers(void *arg, struct slice bytes)
 	return taken;
 }
 
-static void opening(void *arg, struct journal_opened *m)
+static void opening(void *arg, struct journal_opened *m, uint64_t *level)
 {
 	const struct site *s = arg;
 	m->checkpoint = newest_end(s, s->committed);
 	m->directory = slice_str("");
+	*level = level_newest();
 }
 
 /* What is kept back is in the room that is told. */
@@ -862,7 +863,8 @@ static void note_tail(struct site *s, const struct raft_store *store)
 
 static void journal_turn(struct site *s)
 {
-	shared_journal_turn(s->shared, s->ends.followed, room_left(s), holes_wanted(s));
+	shared_journal_turn(
+	    s->shared, s->ends.followed, room_left(s), holes_wanted(s), level_newest());
 	if (s->daemon->up)
 		s->journal.count = s->committed;
 }

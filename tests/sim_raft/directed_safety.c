@@ -328,7 +328,7 @@ void directed_what_a_member_is_about_is_marked(struct sim *s)
 	struct raft_event mark = {.type = RAFT_EVENT_MARK, .id = s->nodes[2].id};
 	must(node_step(s, &s->nodes[0], &mark) == RMQ_E_VERSION);
 	mark.mark = RAFT_MARK_LEVEL;
-	mark.value = RAFT_LEVEL_TAGS;
+	mark.value = LEVEL_TAGS;
 	must(node_step(s, &s->nodes[0], &mark) == RMQ_E_OK);
 	mark.mark = RAFT_MARK_LEAVING;
 	must(node_step(s, &s->nodes[0], &mark) == RMQ_E_BUSY);

@@ -51,7 +51,7 @@ void node_first(struct sim *s, unsigned voters)
 	uint32_t value = ++s->values;
 	struct raft_config *c = s->value[value].config = calloc(1, sizeof(*c));
 	c->cluster.bytes[0] = 1;
-	c->level = RAFT_LEVEL;
+	c->level = level_newest();
 	for (unsigned i = 0; i < NODES; i++) {
 		s->nodes[i].slot = i;
 		s->nodes[i].place = 1;

@@ -124,7 +124,7 @@ static void without_a_majority_of_those_that_are_left_it_is_refused(void **state
 static void who_leaves_is_marked_if_it_is_up(void **state)
 {
 	(void)state;
-	config.level = RAFT_LEVEL_TAGS;
+	config.level = LEVEL_TAGS;
 	way = COMMANDS_LEAVE;
 	dead = 3;
 	assert_int_equal(removal("n3", 7, 100), COMMANDS_STOP);

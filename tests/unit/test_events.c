@@ -48,7 +48,7 @@ static int setup(void **state)
 	now = 1000;
 	memset(&config, 0, sizeof(config));
 	config.cluster = id_of(77);
-	config.level = RAFT_LEVEL_TAGS;
+	config.level = LEVEL_TAGS;
 	seen = (struct events_seen){.leader = id_of(1)};
 	events_init(&events, &(struct events_node){"n1", id_of(1)}, (struct wall_time){now});
 	add(1, RAFT_VOTER | RAFT_BROKER);

@@ -491,6 +491,7 @@ static const struct golden journal[] = {
 	"MEND index=4294967297 term=4294967298 kind=3 payload=010203"},
     {"0900000049000000010000000100000002", "MENDED index=4294967297 code=2"},
     {"010000004a00000001", "HOLES_WANTED wanted=1"},
+    {"080000004b0000000100000001000000", "LEVEL level=4294967297"},
 };
 
 /* Node to node: no field like another. */

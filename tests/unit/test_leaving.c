@@ -24,7 +24,7 @@ static int setup(void **state)
 {
 	(void)state;
 	leaving = (struct leaving){0};
-	config = (struct raft_config){.level = RAFT_LEVEL};
+	config = (struct raft_config){.level = level_newest()};
 	for (unsigned i = 1; i <= 3; i++) {
 		struct raft_member *m = &config.members[config.count++];
 		*m = (struct raft_member){.id = id_of(i), .flags = RAFT_VOTER};

@@ -25,7 +25,7 @@ static unsigned gone; /* a node that is known to have been removed; 0: nobody */
 /* A configuration of the nodes of which n has a bit. */
 static struct raft_config config_of(unsigned n)
 {
-	struct raft_config c = {.cluster = {{77}}, .level = RAFT_LEVEL};
+	struct raft_config c = {.cluster = {{77}}, .level = level_newest()};
 
 	if (gone > 0)
 		c.removed[c.removed_count++] =

@@ -36,7 +36,7 @@ static struct raft_config tagged(void)
 {
 	struct raft_config c = three();
 	c.generation = 3;
-	c.level = RAFT_LEVEL;
+	c.level = level_newest();
 	c.latch = true;
 	c.members[0].leaving = RAFT_EXITS;
 	strcpy(c.members[1].roles, "backup,front");
@@ -91,7 +91,7 @@ static void the_largest_configuration_fits(void **state)
 				m->roles[r * (RAFT_ROLE_MAX + 1) - 1] = ',';
 		}
 	}
-	c.generation = c.level = RAFT_LEVEL;
+	c.generation = c.level = level_newest();
 	c.latch = true;
 	for (unsigned i = 0; i < RAFT_REMOVED_MAX; i++) {
 		struct raft_removed *was = &c.removed[c.removed_count++];
@@ -142,7 +142,7 @@ static void a_tag_or_level_that_is_unknown_is_refused(void **state)
 	for (unsigned i = 0; i < c.count; i++)
 		put_u16(&w, 0);
 	assert_int_equal(raft_config_decode(slice_of(bytes, plain + w.len), &d), RMQ_E_VERSION);
-	c.level = RAFT_LEVEL + 1;
+	c.level = level_newest() + 1;
 	assert_int_equal(raft_config_decode(encoded(&c), &d), RMQ_E_VERSION);
 }
 
@@ -190,8 +190,8 @@ static void marks_change_what_they_name(void **state)
 	struct raft_config c = three();
 	const struct raft_id one = c.members[0].id, other = c.members[1].id;
 	assert_int_equal(raft_config_mark(&c, RAFT_MARK_LEAVING, one, NULL, 0), RMQ_E_VERSION);
-	assert_int_equal(
-	    raft_config_mark(&c, RAFT_MARK_LEVEL, one, NULL, RAFT_LEVEL + 1), RMQ_E_BAD_DATA);
+	assert_int_equal(raft_config_mark(&c, RAFT_MARK_LEVEL, one, NULL, level_newest() + 1),
+	    RMQ_E_BAD_DATA);
 	assert_int_equal(raft_config_mark(&c, RAFT_MARK_LEVEL, one, NULL, 2), RMQ_E_OK);
 	assert_int_equal(raft_config_mark(&c, RAFT_MARK_LEVEL, one, NULL, 1), RMQ_E_OK);
 	assert_int_equal(c.level, 2);
@@ -219,7 +219,7 @@ static void the_last_that_were_removed_are_known(void **state)
 	raft_config_remove(&c, &c.members[0], RAFT_DOWNED);
 	assert_int_equal(c.removed_count, 0);
 	c = three();
-	c.level = RAFT_LEVEL_TAGS;
+	c.level = LEVEL_TAGS;
 	/* Who had not joined was none. */
 	raft_config_remove(&c, &c.members[2], RAFT_DOWNED);
 	assert_int_equal(c.removed_count, 0);

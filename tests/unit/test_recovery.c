@@ -56,7 +56,7 @@ static void it_is_the_only_voter_of_a_new_cluster(void **state)
 	assert_memory_equal(
 	    &plan.config.members[0], &newest.members[0], sizeof(newest.members[0]));
 	assert_int_equal(plan.config.generation, 1);
-	assert_int_equal(plan.config.level, RAFT_LEVEL);
+	assert_int_equal(plan.config.level, level_newest());
 	assert_int_equal(plan.voters, 2);
 	assert_int_equal(plan.members, 2);
 	assert_false(plan.learner);
@@ -65,7 +65,7 @@ static void it_is_the_only_voter_of_a_new_cluster(void **state)
 static void those_who_are_lost_are_remembered(void **state)
 {
 	(void)state;
-	newest.level = RAFT_LEVEL;
+	newest.level = level_newest();
 	newest.generation = 3;
 	newest.latch = true;
 	newest.removed_count = 1;

@@ -50,7 +50,8 @@ static void on_answer(void *arg, const struct runner_result *r)
 	got.outcome = r->outcome;
 	got.status = r->status;
 	got.len = r->output.len;
-	memcpy(got.output, r->output.data, r->output.len);
+	if (got.len > 0)
+		memcpy(got.output, r->output.data, got.len);
 	got.output[got.len] = '\0';
 }
 

@@ -32,6 +32,7 @@ static struct {
 	size_t len;
 	uint64_t followed, room;
 	bool holes_wanted;
+	uint64_t level, opened_level;
 } world;
 
 static struct shared_journal *journal;
@@ -69,12 +70,13 @@ static uint64_t barrier(void *arg)
 	return world.busy ? 0 : ++world.rounds;
 }
 
-static void opening(void *arg, struct journal_opened *m)
+static void opening(void *arg, struct journal_opened *m, uint64_t *level)
 {
 	(void)arg;
 	m->first = 3;
 	m->checkpoint = 4;
 	m->directory = slice_str("/dir");
+	*level = world.level;
 }
 
 static void note(const struct frame *f)
@@ -87,6 +89,7 @@ static void note(const struct frame *f)
 	struct journal_room room;
 	struct journal_ping ping;
 	struct journal_holes_wanted wanted;
+	struct journal_level level;
 	struct journal_mended mended;
 	char *to = world.said + at;
 
@@ -94,7 +97,8 @@ static void note(const struct frame *f)
 	if (f->type == JOURNAL_TYPE_OPENED && journal_opened_decode(f->payload, &opened))
 		snprintf(to, left, "opened %llu %llu-%llu %llu %.*s\n", N(opened.term),
 		    N(opened.first), N(opened.last), N(opened.checkpoint),
-		    (int)opened.directory.len, (const char *)opened.directory.data);
+		    (int)opened.directory.len, (const char *)opened.directory.data),
+		    world.opened_level = tags_find_u64(opened.tags, JOURNAL_TAG_OPENED_LEVEL);
 	else if (f->type == JOURNAL_TYPE_STORED && journal_stored_decode(f->payload, &stored))
 		snprintf(to, left, "stored %llu+%u at %llu\n", N(stored.first_n), stored.count,
 		    N(stored.first_index));
@@ -112,6 +116,8 @@ static void note(const struct frame *f)
 	else if (f->type == JOURNAL_TYPE_HOLES_WANTED &&
 		 journal_holes_wanted_decode(f->payload, &wanted))
 		snprintf(to, left, "holes wanted: %u\n", wanted.wanted);
+	else if (f->type == JOURNAL_TYPE_LEVEL && journal_level_decode(f->payload, &level))
+		snprintf(to, left, "level %llu\n", N(level.level));
 	else
 		fail_msg("frame %u", f->type);
 }
@@ -163,7 +169,8 @@ static struct writer w;
 
 static void turn(void)
 {
-	shared_journal_turn(journal, world.followed, world.room, world.holes_wanted);
+	shared_journal_turn(
+	    journal, world.followed, world.room, world.holes_wanted, world.level);
 }
 
 /* How much of it was taken. */
@@ -467,6 +474,25 @@ static void holes_are_wanted_of_who_asks_to_be_told(void **state)
 	said("holes wanted: 0\n");
 }
 
+static void who_asks_is_told_when_the_level_of_records_rises(void **state)
+{
+	uint8_t bytes[8];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
+
+	(void)state;
+	world.level = 1;
+	tags_put(&tags, JOURNAL_TAG_LEVEL, slice_of(NULL, 0));
+	PUT(open, JOURNAL_OPEN_VERSIONS, 0, slice_of(bytes, tags.len));
+	go();
+	said("opened 7 3-10 4 /dir\nroom 1073741824 from 0\n");
+	assert_int_equal(world.opened_level, 1);
+	world.level = 2;
+	go();
+	said("level 2\n");
+	go();
+	said("");
+}
+
 static void who_does_not_ask_is_not_told_that_holes_are_wanted(void **state)
 {
 	(void)state;
@@ -474,6 +500,7 @@ static void who_does_not_ask_is_not_told_that_holes_are_wanted(void **state)
 	go();
 	said("opened 7 3-10 4 /dir\nroom 1073741824 from 0\n");
 	world.holes_wanted = true;
+	world.level = 2;
 	go();
 	said("");
 }
@@ -732,6 +759,8 @@ int main(void)
 		who_answers_is_asked_and_any_word_counts, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		holes_are_wanted_of_who_asks_to_be_told, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		who_asks_is_told_when_the_level_of_records_rises, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		who_does_not_ask_is_not_told_that_holes_are_wanted, setup, teardown),
 	    cmocka_unit_test_setup_teardown(

@@ -21,7 +21,7 @@ static int setup(void **state)
 	static const char *const roles[] = {"", "a", "a,b", ""};
 
 	(void)state;
-	config = (struct raft_config){.cluster = {{5}}, .level = RAFT_LEVEL, .count = 4};
+	config = (struct raft_config){.cluster = {{5}}, .level = level_newest(), .count = 4};
 	min = (struct min_members){.all = 1};
 	ups = 0;
 	for (uint8_t n = 0; n < 4; n++) {

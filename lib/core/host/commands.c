@@ -174,7 +174,7 @@ enum commands_verdict command_remove(struct command_life *l, const struct comman
 	const struct raft_member *is = raft_config_find_name(log->config, r->name);
 	struct raft_id id = is ? is->id : (struct raft_id){{0}};
 	bool hands_over = r->way == COMMANDS_LEAVE && !raft_id_none(id) &&
-			  raft_config_level(log->config) >= RAFT_LEVEL_TAGS;
+			  raft_config_level(log->config) >= LEVEL_TAGS;
 	*code = RMQ_E_OK;
 	if (hands_over && is->leaving)
 		return COMMANDS_MAY;

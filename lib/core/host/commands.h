@@ -166,7 +166,7 @@ enum commands_verdict commands_majority(struct command_life *l, const struct raf
 /*
  * The leader tries a removal, if a majority of the others stores.  A node that is not a member,
  * and the last voter, are left to consensus.  One that leaves has to be up; below
- * RAFT_LEVEL_TAGS it is removed at once, as a node is that was only admitted.
+ * LEVEL_TAGS it is removed at once, as a node is that was only admitted.
  *
  * COMMANDS_HOLD: not now, it is tried again; COMMANDS_MAY: it is proposed, or was so before;
  * COMMANDS_STOP: it ends with *code, and text[TEXT_MAX + 1].  There, RMQ_E_NOTHING means that there

@@ -258,7 +258,7 @@ enum raft_how members_own_end(const struct members *m)
 		const struct raft_removed *was = raft_config_removed(c, m->self);
 		if (views[i]->index > 0 && was)
 			return (enum raft_how)was->how;
-		if (views[i]->index > 0 && raft_config_level(c) < RAFT_LEVEL_TAGS)
+		if (views[i]->index > 0 && raft_config_level(c) < LEVEL_TAGS)
 			return RAFT_LEFT;
 		const struct raft_member *is =
 		    views[i]->index > 0 ? raft_config_find(c, m->self) : NULL;

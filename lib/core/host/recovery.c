@@ -71,7 +71,7 @@ enum rmq_error recovery_plan(const struct recovery_log *log, struct raft_id clus
 	    .config_index = log->last + 2,
 	    .learner = !raft_config_is_voter(config, log->id),
 	    .config = *config};
-	plan->config.level = RAFT_LEVEL;
+	plan->config.level = level_newest();
 	drop_others(plan, log->id);
 	plan->config.cluster = cluster;
 	plan->config.generation++;

@@ -76,7 +76,7 @@ const struct raft_member *roles_due(
 		const struct raft_member *m = &config->members[i];
 		const char *names = raft_id_none(m->id) ? NULL : told(arg, m->id);
 		if (names && strcmp(names, m->roles) != 0)
-			return raft_config_level(config) < RAFT_LEVEL_TAGS ? NULL : m;
+			return raft_config_level(config) < LEVEL_TAGS ? NULL : m;
 	}
 	return NULL;
 }

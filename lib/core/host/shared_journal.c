@@ -43,6 +43,8 @@ struct shared_journal {
 	bool opened;	/* OPEN came */
 	bool answers;	/* PINGs */
 	bool hears;	/* HOLES_WANTED */
+	bool levels;	/* LEVEL */
+	uint64_t level; /* as told */
 	uint64_t pings; /* sent */
 	uint64_t words; /* read */
 	bool placed;	/* it reads the log, and has said where */
@@ -240,6 +242,16 @@ static void tell_wanted(struct shared_journal *j, bool wanted)
 	j->wanted = wanted;
 }
 
+static void tell_level(struct shared_journal *j, uint64_t level)
+{
+	if (!j->levels || j->level >= level || !answerable(j))
+		return;
+	struct writer w = answer(j);
+	journal_put_level(&w, &(struct journal_level){level});
+	answered(j, &w);
+	j->level = level;
+}
+
 /* ---- what it says ---- */
 
 static bool take_open(struct shared_journal *j, struct slice payload)
@@ -255,13 +267,16 @@ static bool take_open(struct shared_journal *j, struct slice payload)
 	    .term = j->term,
 	    .last = committed(j),
 	    .tags = NO_TAGS};
-	j->owner->opening(j->owner->arg, &opened);
+	uint8_t tags[TAG_U64_SIZE];
+	j->owner->opening(j->owner->arg, &opened, &j->level);
+	opened.tags = tags_of_u64(tags, JOURNAL_TAG_OPENED_LEVEL, j->level);
 	struct writer w = answer(j);
 	journal_put_opened(&w, &opened);
 	answered(j, &w);
 	struct slice empty;
 	j->answers = tags_find(m.tags, JOURNAL_TAG_ANSWERS, &empty);
 	j->hears = tags_find(m.tags, JOURNAL_TAG_WANTED, &empty);
+	j->levels = tags_find(m.tags, JOURNAL_TAG_LEVEL, &empty);
 	j->opened = true;
 	return true;
 }
@@ -532,8 +547,8 @@ void shared_journal_round_done(struct shared_journal *j, uint64_t round)
 		j->rounds_done = round;
 }
 
-void shared_journal_turn(
-    struct shared_journal *j, uint64_t followed, uint64_t room, bool holes_wanted)
+void shared_journal_turn(struct shared_journal *j, uint64_t followed, uint64_t room,
+    bool holes_wanted, uint64_t level)
 {
 	if (!j->ended && propose(j))
 		take_frames(j);
@@ -547,6 +562,7 @@ void shared_journal_turn(
 	tell_mended(j);
 	tell_room(j, room);
 	tell_wanted(j, holes_wanted);
+	tell_level(j, level);
 	flush(j);
 }
 

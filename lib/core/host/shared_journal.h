@@ -29,8 +29,11 @@ struct shared_journal;
 /* Who holds the socket. */
 struct shared_journal_owner {
 	void *arg;
-	/* The daemon's OPEN is to be answered: fills in first, checkpoint and directory. */
-	void (*opening)(void *arg, struct journal_opened *m);
+	/*
+	 * The daemon's OPEN is to be answered: fills in first, checkpoint and directory, and the
+	 * level of records that may be written.
+	 */
+	void (*opening)(void *arg, struct journal_opened *m, uint64_t *level);
 	/* Bytes to the daemon, in order.  How many were taken; the rest is offered again. */
 	size_t (*answer)(void *arg, struct slice bytes);
 	/* This many bytes are to be kept, from now on, for records that hold no new message. */
@@ -67,10 +70,11 @@ void shared_journal_round_done(struct shared_journal *j, uint64_t round);
 /*
  * The end of a turn: proposes, and answers what it can.  followed: the holes of all ENDs up to
  * this index are made, and stored.  room: how many bytes of new messages the log may be given.
- * holes_wanted: a member waits for room, member_waits_for_room().
+ * holes_wanted: a member waits for room, member_waits_for_room().  level: of records that may be
+ * written.
  */
-void shared_journal_turn(
-    struct shared_journal *j, uint64_t followed, uint64_t room, bool holes_wanted);
+void shared_journal_turn(struct shared_journal *j, uint64_t followed, uint64_t room,
+    bool holes_wanted, uint64_t level);
 
 /* Pings the daemon, if it is one that answers. */
 void shared_journal_ping(struct shared_journal *j);

@@ -23,7 +23,7 @@ enum start_gate start_gate_look(const struct min_members *min, const struct raft
 	bool latched = config->latch && !RMQ_VARIANT(LATCH_FORGOTTEN);
 
 	if (latched || (min->all <= 1 && min->count == 0) ||
-	    raft_config_level(config) < RAFT_LEVEL_TAGS)
+	    raft_config_level(config) < LEVEL_TAGS)
 		return START_GATE_OPEN;
 	*lack = (struct start_gate_lack){NULL, min->all, count(config, NULL, up, arg)};
 	for (unsigned i = 0; lack->up >= lack->wanted && i < min->count; i++)

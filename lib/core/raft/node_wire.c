@@ -158,7 +158,7 @@ static bool put_text(char *to, size_t cap, struct slice s)
 
 enum rmq_error node_wire_member(const struct node_command *f, struct raft_member *m)
 {
-	*m = (struct raft_member){.flags = f->flags};
+	*m = (struct raft_member){.flags = f->flags & 0x0f};
 	if (!put_text(m->name, RAFT_NAME_MAX, f->name) ||
 	    !put_text(m->address, RAFT_ADDRESS_MAX, f->address) ||
 	    !put_text(m->gate, RAFT_ADDRESS_MAX, f->gate) ||

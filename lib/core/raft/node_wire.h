@@ -17,6 +17,7 @@
 #define RMQ_CORE_RAFT_NODE_WIRE_H
 
 #include "core/base/codec.h"
+#include "core/base/level.h"
 #include "core/base/version.h"
 #include "core/raft/raft.h"
 #include "core/wire/frame.h"
@@ -25,18 +26,23 @@
 #define NODE_OLDEST  2
 /*
  * Bits: PLACE is understood; STATE is sent each second, also if nothing has changed; DIED is
- * understood; WANT_HOLES is answered; FETCH is answered; TELL is understood.
+ * understood; WANT_HOLES is answered; FETCH is answered; TELL is understood; records of level 2 are
+ * read (core/base/level.h).
  */
-#define NODE_FEATURE_PLACE 1
-#define NODE_FEATURE_ALIVE 2
-#define NODE_FEATURE_DIED  4
-#define NODE_FEATURE_HOLES 8
-#define NODE_FEATURE_FETCH 16
-#define NODE_FEATURE_TELL  32
+#define NODE_FEATURE_PLACE   1
+#define NODE_FEATURE_ALIVE   2
+#define NODE_FEATURE_DIED    4
+#define NODE_FEATURE_HOLES   8
+#define NODE_FEATURE_FETCH   16
+#define NODE_FEATURE_TELL    32
+#define NODE_FEATURE_LEVEL_2 64
 #define NODE_FEATURES \
 	(NODE_FEATURE_PLACE | NODE_FEATURE_ALIVE | NODE_FEATURE_DIED | NODE_FEATURE_HOLES | \
-	    NODE_FEATURE_FETCH | NODE_FEATURE_TELL)
-#define NODE_VERSIONS ((struct versions){NODE_OLDEST, NODE_VERSION})
+	    NODE_FEATURE_FETCH | NODE_FEATURE_TELL | \
+	    (level_newest() >= 2 ? NODE_FEATURE_LEVEL_2 : 0))
+/* The newest level of records that a node with these features reads. */
+#define NODE_LEVEL(features) ((features)&NODE_FEATURE_LEVEL_2 ? UINT64_C(2) : UINT64_C(1))
+#define NODE_VERSIONS	     ((struct versions){NODE_OLDEST, NODE_VERSION})
 
 /*
  * from, to: incarnations, RAFT_ID_SIZE bytes; boot: random, made when the process started;
@@ -90,12 +96,16 @@ enum node_state_flag {
 #define NODE_STATE(F) F(u64, index) F(u64, bytes) F(u32, flags) F(u64, term) F(u64, kept)
 /*
  * To the leader: do it and send RESULT with the same `req`.  command: enum node_command; the
- * rest is about whom, as in JOIN and raft_config.h, what does not matter is empty.
+ * rest is about whom, as in JOIN and raft_config.h, what does not matter is empty.  flags: the lower
+ * half, enum raft_flag; the upper one of a TAKE_IN, to a leader that has NODE_FEATURE_LEVEL_2, the
+ * level of records that the node reads, less 1.
  * RMQ_E_NO_DAEMON: not the leader, and has not tried it; RMQ_E_TIMEOUT: the outcome is unknown.
  */
 #define NODE_COMMAND(F) \
 	F(u64, req) F(u8, command) F(str, name) F(str, key) F(str, id) F(u8, flags) \
 	F(str, address) F(str, gate)
+#define NODE_COMMAND_FLAGS(flags, level) ((uint8_t)((flags) | ((level)-1) << 4))
+#define NODE_COMMAND_LEVEL(flags)	 ((uint64_t)((flags) >> 4) + 1)
 /* payload: to TAKE_IN, a JOINED's. */
 #define NODE_RESULT(F) F(u64, req) F(u8, code) F(str, text) F(rest, payload)
 /* gate: where the node's gate listens; flags: enum raft_flag. */

@@ -168,8 +168,8 @@ static bool head_tag(const struct tag *t, struct raft_config *c, bool *known)
 	case RAFT_HEAD_GENERATION:
 		return get_u64_tag(t->value, &c->generation);
 	case RAFT_HEAD_LEVEL:
-		good = get_u64_tag(t->value, &c->level) && c->level >= RAFT_LEVEL_TAGS;
-		*known = c->level <= RAFT_LEVEL;
+		good = get_u64_tag(t->value, &c->level) && c->level >= LEVEL_TAGS;
+		*known = c->level <= level_newest();
 		return good;
 	case RAFT_HEAD_LATCH:
 		good = get_u8_tag(t->value, 1, &latch);
@@ -220,6 +220,8 @@ static enum rmq_error get_list(
 static enum rmq_error get_all_tags(struct reader *r, struct raft_config *c)
 {
 	bool some = false;
+	if (level_newest() < LEVEL_TAGS)
+		return RMQ_E_VERSION;
 	enum rmq_error error = get_list(r, c, NULL, &some);
 
 	for (unsigned i = 0; !error && i < c->count; i++)
@@ -346,13 +348,13 @@ enum rmq_error raft_config_mark(struct raft_config *c, enum raft_mark mark, stru
 	const struct raft_member *is = raft_config_find(c, id);
 
 	if (mark == RAFT_MARK_LEVEL) {
-		if (value > RAFT_LEVEL)
+		if (value > level_newest())
 			return RMQ_E_BAD_DATA;
 		if (value > raft_config_level(c))
 			c->level = value;
 		return RMQ_E_OK;
 	}
-	if (raft_config_level(c) < RAFT_LEVEL_TAGS)
+	if (raft_config_level(c) < LEVEL_TAGS)
 		return RMQ_E_VERSION;
 	if (mark == RAFT_MARK_LATCH) {
 		c->latch = true;
@@ -369,7 +371,7 @@ void raft_config_remove(struct raft_config *c, const struct raft_member *is, enu
 	memcpy(was.name, is->name, sizeof(was.name));
 	c->members[is - c->members] = c->members[c->count - 1];
 	memset(&c->members[--c->count], 0, sizeof(c->members[0]));
-	if (raft_id_none(was.id) || raft_config_level(c) < RAFT_LEVEL_TAGS)
+	if (raft_id_none(was.id) || raft_config_level(c) < LEVEL_TAGS)
 		return;
 	if (c->removed_count == RAFT_REMOVED_MAX)
 		memmove(c->removed, c->removed + 1,

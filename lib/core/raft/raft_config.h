@@ -8,13 +8,14 @@
  *
  * What else the cluster has agreed about its members stands in tags after them, if there is
  * any.  Each node writes a configuration that it is sent anew, so none may pass over a tag: one
- * that a program does not know ends it, and tags are used from RAFT_LEVEL_TAGS on.
+ * that a program does not know ends it, and tags are used from LEVEL_TAGS on.
  */
 #ifndef RMQ_CORE_RAFT_RAFT_CONFIG_H
 #define RMQ_CORE_RAFT_RAFT_CONFIG_H
 
 #include "core/base/codec.h"
 #include "core/base/error.h"
+#include "core/base/level.h"
 #include "core/base/limits.h"
 
 #define RAFT_ID_SIZE  16
@@ -60,10 +61,6 @@ enum raft_config_tag {
 	RAFT_CONFIG_TAGS(X)
 #undef X
 };
-
-/* Levels: what records may hold.  That of a configuration is never lowered. */
-#define RAFT_LEVEL_TAGS 2 /* a CONFIG may end in tags */
-#define RAFT_LEVEL	2 /* the highest that this program reads */
 
 /*      name    value text */
 #define RAFT_HOWS(X) \
@@ -162,7 +159,7 @@ bool raft_config_eq(const struct raft_config *a, const struct raft_config *b);
 
 static inline uint64_t raft_config_level(const struct raft_config *c)
 {
-	return c->level > 0 ? c->level : 1;
+	return c->level > 0 ? c->level : LEVEL_FIRST;
 }
 
 /*
@@ -171,14 +168,14 @@ static inline uint64_t raft_config_level(const struct raft_config *c)
  *	EXITING	 id, which leaves, has handed over
  *	ROLES	 id has the roles that `text` names
  *	LATCH	 is set
- *	LEVEL	 is raised to `value`, at most RAFT_LEVEL
+ *	LEVEL	 is raised to `value`, at most level_newest()
  * RMQ_E_NOTHING: no such member, or it does not leave; RMQ_E_BAD_DATA: no roles, or no level;
  * RMQ_E_VERSION: the level does not allow it yet.
  */
 enum rmq_error raft_config_mark(struct raft_config *c, enum raft_mark mark, struct raft_id id,
     const char *text, uint64_t value) __attribute__((warn_unused_result));
 
-/* Takes out a member.  From RAFT_LEVEL_TAGS on it is kept who it was, if it had joined. */
+/* Takes out a member.  From LEVEL_TAGS on it is kept who it was, if it had joined. */
 void raft_config_remove(struct raft_config *c, const struct raft_member *is, enum raft_how how);
 
 /* Whether this incarnation was one, as far as it is kept; NULL: not. */

@@ -241,6 +241,7 @@ CONTROL_NODE_FRAMES(X)
  * field, which struct control_view has as well.
  */
 #define CONTROL_STATE_NUMBERS(X) \
+	X(3, level)	   /* of the records that may be written; 0: of no cluster */ \
 	X(7, config_index) /* of the configuration that is shown; 0: none */
 #define CONTROL_MEMBER_NUMBERS(X) \
 	X(3, state)	/* enum control_member_state */ \

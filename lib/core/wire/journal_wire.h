@@ -125,6 +125,8 @@
  * member of the cluster waits for them; 0: no longer.
  */
 #define JOURNAL_HOLES_WANTED(F) F(u8, wanted)
+/* Only to an opener whose OPEN has the tag LEVEL: records of this level may be written from now on. */
+#define JOURNAL_LEVEL(F) F(u64, level)
 
 #define JOURNAL_OPENER_FRAMES(X) \
 	X(1,  OPEN,         open,         JOURNAL_OPEN) \
@@ -154,7 +156,8 @@
 	X(71, PING,         ping,         JOURNAL_PING) \
 	X(72, FITS,         fits,         JOURNAL_FITS) \
 	X(73, MENDED,       mended,       JOURNAL_MENDED) \
-	X(74, HOLES_WANTED, holes_wanted, JOURNAL_HOLES_WANTED)
+	X(74, HOLES_WANTED, holes_wanted, JOURNAL_HOLES_WANTED) \
+	X(75, LEVEL,        level,        JOURNAL_LEVEL)
 /* clang-format on */
 
 /*
@@ -167,6 +170,10 @@
 /* Tagged fields of OPEN (tags.h). */
 #define JOURNAL_TAG_ANSWERS 1 /* empty: the opener answers PING */
 #define JOURNAL_TAG_WANTED  3 /* empty: the opener is told HOLES_WANTED */
+#define JOURNAL_TAG_LEVEL   5 /* empty: the opener is told LEVEL */
+/* Of OPENED. */
+#define JOURNAL_TAG_OPENED_LEVEL \
+	1 /* u64: records of this level may be written; without it, of level 1 */
 /* Of OPEN_REPLICA. */
 #define JOURNAL_TAG_FITS 1 /* empty: the opener is told FITS */
 

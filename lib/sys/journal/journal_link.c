@@ -335,15 +335,17 @@ static bool wait_frame(struct journal_link *l, struct frame *f, size_t *used)
 
 int journal_link_open(struct journal_link *l, bool replica, struct journal_opened_info *info)
 {
-	uint8_t open[64], tags[8];
+	uint8_t open[64], tags[12];
 	struct writer w = writer_of(open, sizeof(open)), t = writer_of(tags, sizeof(tags));
 	struct journal_opened m;
 	struct frame f;
 	size_t used;
 
 	tags_put(&t, replica ? JOURNAL_TAG_FITS : JOURNAL_TAG_ANSWERS, slice_of(NULL, 0));
-	if (!replica)
+	if (!replica) {
 		tags_put(&t, JOURNAL_TAG_WANTED, slice_of(NULL, 0));
+		tags_put(&t, JOURNAL_TAG_LEVEL, slice_of(NULL, 0));
+	}
 	if (replica)
 		journal_put_open_replica(&w, &(struct journal_open_replica){
 						 JOURNAL_OPEN_VERSIONS, slice_of(tags, t.len)});
@@ -368,6 +370,7 @@ int journal_link_open(struct journal_link *l, bool replica, struct journal_opene
 	    .first = m.first,
 	    .last = m.last,
 	    .checkpoint = m.checkpoint,
+	    .level = tags_find_u64(m.tags, JOURNAL_TAG_OPENED_LEVEL),
 	    .reads = m.features & JOURNAL_FEATURE_READS,
 	    .mends = m.features & JOURNAL_FEATURE_MENDS};
 	memcpy(info->directory, m.directory.data, m.directory.len);

@@ -38,8 +38,9 @@ struct journal_opened_info {
 	uint64_t first;
 	uint64_t last;
 	uint64_t checkpoint;
-	bool reads; /* it wants to know where the log is read */
-	bool mends; /* it answers BAD, or takes MEND */
+	uint64_t level; /* of records that may be written; 0: 1 */
+	bool reads;	/* it wants to know where the log is read */
+	bool mends;	/* it answers BAD, or takes MEND */
 	char directory[PATH_MAX];
 };
 

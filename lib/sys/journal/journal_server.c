@@ -489,8 +489,11 @@ static enum rmq_error answer_open(struct server *v)
 	if (err)
 		return store_failed(v, err);
 	const struct store_state *state = store_state(v->store);
+	uint8_t tags[TAG_U64_SIZE];
 	struct journal_opened m = {JOURNAL_VERSION, JOURNAL_FEATURES, v->term, first,
-	    state->next - 1, state->checkpoint, NO_TAGS, slice_str(v->directory)};
+	    state->next - 1, state->checkpoint,
+	    tags_of_u64(tags, JOURNAL_TAG_OPENED_LEVEL, level_newest()),
+	    slice_str(v->directory)};
 	struct journal_room room = {0, room_bytes(&v->room, v->store)};
 	v->announced = room;
 	v->stored_index = state->next;
