@@ -13,12 +13,22 @@
 #include "core/link/key.h"
 #include "hear.h"
 #include "http.h"
+#include "kv.h"
 #include "metrics.h"
 #include "sys/process/child.h"
 #include "sys/process/subcommands.h"
 #include "sys/process/startup.h"
 
-enum { OPT_WAIT = 256, OPT_FORCE, OPT_NEW, OPT_YES, OPT_HEAR };
+enum {
+	OPT_WAIT = 256,
+	OPT_FORCE,
+	OPT_NEW,
+	OPT_YES,
+	OPT_IF_VERSION,
+	OPT_IF_ABSENT,
+	OPT_SINCE,
+	OPT_HEAR
+};
 
 /* What the command line says. */
 struct program {
@@ -35,6 +45,8 @@ struct program {
 	bool said;	    /* there is one */
 	const char *fields; /* -o, NULL: not given */
 	struct hear hear;
+	struct kv kv;
+	const char *servers; /* RMQ_SERVERS, for `kv` */
 	struct table table;
 	char me[RAFT_NAME_MAX + 1]; /* this node's name, once it was asked for */
 };
@@ -496,6 +508,19 @@ static enum rmq_error run_why(void *arg)
 	return err ? err : p->yes ? RMQ_E_OK : RMQ_E_NOTHING;
 }
 
+/* ---- the map ---- */
+
+static enum rmq_error run_kv(void *arg)
+{
+	struct program *p = arg;
+	p->kv.common = p->ask.common;
+	if (!p->kv.common.servers && p->servers && *p->servers)
+		p->kv.common.servers = p->servers;
+	p->kv.json = p->json;
+	p->kv.fields = p->fields;
+	return kv_run(&p->kv, word(p, 0), p->line.words + 1, p->line.words_count - 1);
+}
+
 /* ---- the table ---- */
 
 #define OUTPUT_ROWS(fields) \
@@ -525,6 +550,13 @@ static const struct option_row recover_rows[] = {
     {OPT_YES, "yes", NULL, NULL, NULL, "do not ask on the terminal"}, {0}};
 static const struct option_row events_rows[] = {HEAR_ROWS(OPT_HEAR), {0}};
 static const struct option_row why_rows[] = {OUTPUT_ROWS(REASON_COLUMNS), {0}};
+static const struct option_row kv_option_rows[] = {
+    {OPT_IF_VERSION, "if-version", "N", NULL, NULL,
+	"put, del: only if the key has this version; 0: only if it is not there"},
+    {OPT_IF_ABSENT, "if-absent", NULL, NULL, NULL, "put: the same as --if-version 0"},
+    {'i', "print-version", NULL, NULL, NULL, "put, del: print the version of the change"},
+    {OPT_SINCE, "since", "VERSION", NULL, NULL, "watch: print what has changed after it"},
+    OUTPUT_ROWS(KV_COLUMNS), {0}};
 /* In the place of client_options. */
 static const struct option_row cluster_rows[] = {
     {'S', "server", "unix:PATH", NULL, NULL, "the control socket of rmq-clusterd"},
@@ -574,6 +606,10 @@ static const struct subcommand command_list[] = {
     COMMAND("http", "", "answer the HTTP request on stdin", no_rows, 0, 0, run_http),
     COMMAND("wait", "self-up|leader|available|caught-up|up=N|removed=NODE",
 	"wait until it is so; 1: it is not so in time", no_rows, 1, 1, run_wait),
+    {{"kv", NULL, "get|put|del|ls|watch [KEY] [VALUE]",
+	 "one agreed word: read, write and watch keys of a small map",
+	 {kv_option_rows, client_options, options_of_all, NULL}, NULL},
+	1, 3, run_kv},
 };
 #undef COMMAND
 #define COMMANDS (sizeof(command_list) / sizeof(command_list[0]))
@@ -592,6 +628,14 @@ static bool take_option(void *arg, int option, const char *value)
 	struct program *p = arg;
 	if (option == 'j')
 		p->json = true;
+	else if (option == OPT_IF_ABSENT)
+		return kv_condition(&p->kv, "0");
+	else if (option == OPT_IF_VERSION)
+		return kv_condition(&p->kv, value);
+	else if (option == OPT_SINCE)
+		return kv_since(&p->kv, value);
+	else if (option == 'i')
+		p->kv.prints_version = true;
 	else if (option == 'o')
 		p->fields = value;
 	else if (option == OPT_WAIT)
@@ -616,11 +660,13 @@ static const struct subcommands commands = {
 
 static enum rmq_error run(struct program *p)
 {
-	enum rmq_error err = ask_init(&p->ask);
+	bool is_kv = p->line.command->run == run_kv;
+	enum rmq_error err = is_kv ? RMQ_E_OK : ask_init(&p->ask);
 	p->ask.arg = p;
 	if (!err)
 		err = p->line.command->run(p);
-	ask_deinit(&p->ask);
+	if (!is_kv)
+		ask_deinit(&p->ask);
 	if (fflush(stdout) != 0 || ferror(stdout))
 		return ask_fail(RMQ_E_IO, "standard output: %s", strerror(errno));
 	return err;
@@ -633,7 +679,8 @@ int main(int argc, char **argv)
 
 	if (!startup(&program, argc, argv))
 		return 0;
-	/* It is where clients of queues go, and no control socket. */
+	/* It is where clients of queues go, as `kv` is one, and no control socket. */
+	p.servers = getenv("RMQ_SERVERS");
 	unsetenv("RMQ_SERVERS");
 	enum rmq_error err =
 	    subcommands_parse(&commands, argc, argv, &p.ask.common, 30000, &p, &p.line, &why);

@@ -44,6 +44,7 @@ cases() {
 		rmq-journal |backup compact diff dump init recover replay restore serve stat verify
 		rmq-journal dump --fo|--follow
 		rmq-cluster wait r|removed=
+		rmq-cluster kv wa|watch
 		rmq-clusterd --roles |broker none
 		rmq-keygen --fin|--fingerprint
 		rmq-ack --to|--touch

@@ -387,6 +387,22 @@ static void seed_queue(struct writer *out, struct slice q, bool limits)
 	*out = w;
 }
 
+/* A key of the map, for which client 1 waits. */
+static void seed_map(struct writer *out, unsigned variant)
+{
+	static uint8_t made[4096], value[2000];
+	struct writer f = writer_of(made, sizeof(made)), w = *out;
+	struct slice key = slice_str("key");
+	FRAME(1, kv_read, 6, KV_PREFIX | KV_VALUES | KV_WAIT, variant & 1, 0, slice_str("k"),
+	    NO_TAGS);
+	FRAME(0, kv_put, 5, 1, variant & 4 ? KV_IF_VERSION : 0, 0, key, NO_TAGS,
+	    slice_of(value, variant & 1 ? sizeof(value) : 3));
+	FRAME(0, kv_read, 7, KV_VALUES, 0, 0, key, NO_TAGS);
+	if (variant & 2)
+		FRAME(0, kv_del, 6, 1, 0, 0, key, NO_TAGS);
+	*out = w;
+}
+
 /* Messages 1 and 2, and 300 from 3 on. */
 static const uint8_t seq_ranges[2 * SEQ_RANGE_SIZE] = {
     [0] = 1, [8] = 2, [12] = 3, [20] = 44, 1};
@@ -436,6 +452,7 @@ static void seed_life(fuzz_add *add, unsigned variant)
 	FRAME(0, peek, 2, 7, 0, 100, q);
 	FRAME(0, transfer, 3, TRANSFER_HOME, 2, q, none, NO_TAGS, SEQ_RANGES);
 	FRAME(0, history, 5, 1 + variant % 4, q, none, NO_TAGS);
+	seed_map(&w, variant);
 	FRAME(0, watch, 4, variant & 1 ? WATCH_BELOW : WATCH_ABOVE, 1, q);
 	put_u8(&w, 2);
 	put_u8(&w, 0x10);

@@ -114,7 +114,7 @@ static void a_list_from_elsewhere_is_looked_at(void **state)
 	grant(8, RIGHTS_QUEUE, "a");
 	assert_false(rights_valid(granted()));
 	no_rights();
-	grant(RIGHT_SEND, 2, "a");
+	grant(RIGHT_SEND, RIGHTS_KV + 1, "a");
 	assert_false(rights_valid(granted()));
 	for (const char *const *bad =
 		 (const char *const[]){"", "a b", "a/b", "a#", "[ab]", NULL};
@@ -401,7 +401,12 @@ static struct slice both(void)
 	X(buried, ERROR, PUT(buried, 1, 0, 9, 0, Q, NO_TAGS), \
 		RIGHT_SEND | RIGHT_RECV, RIGHTS_QUEUE, "%s") \
 	X(position, ERROR, PUT(position, 1, Q, slice_str("input"), NO_TAGS), \
-		RIGHT_SEND, RIGHTS_QUEUE, "%s")
+		RIGHT_SEND, RIGHTS_QUEUE, "%s") \
+	X(kv_put, FAILED, PUT(kv_put, 1, 0, 0, 0, Q, NO_TAGS, slice_str("v")), \
+		RIGHT_SEND, RIGHTS_KV, "%s") \
+	X(kv_del, FAILED, PUT(kv_del, 1, 0, 0, 0, Q, NO_TAGS), RIGHT_SEND, RIGHTS_KV, "%s") \
+	X(kv_read, KV_AT, PUT(kv_read, 1, KV_VALUES, 0, 0, Q, NO_TAGS), \
+		RIGHT_RECV, RIGHTS_KV, "%s")
 /* clang-format on */
 
 struct need {
@@ -447,6 +452,7 @@ static bool is_denial(struct frame f, enum wire_type type, char text[TEXT_MAX + 
 	struct wire_failed failed;
 	struct wire_sub_failed sub_failed;
 	struct wire_error error;
+	struct wire_kv_at kv_at;
 	uint8_t code = 0;
 	struct slice t = {0};
 	if (f.type != type)
@@ -460,6 +466,8 @@ static bool is_denial(struct frame f, enum wire_type type, char text[TEXT_MAX + 
 		assert_int_equal(sub_failed.sub, 1);
 		code = sub_failed.code;
 		t = sub_failed.text;
+	} else if (type == WIRE_TYPE_KV_AT && wire_kv_at_decode(f.payload, &kv_at)) {
+		code = kv_at.code;
 	} else if (wire_error_decode(f.payload, &error)) {
 		code = error.code;
 		t = error.text;
@@ -483,7 +491,7 @@ static void grant_but(const struct asks *a, const char *queue, int which, unsign
 			grant(n->verbs, n->of, name);
 		else if (verbs)
 			grant(verbs, n->of, name);
-		/* A queue is no topic. */
+		/* A queue is no topic, and a key neither. */
 		grant(RIGHTS_ALL, n->of == RIGHTS_QUEUE ? RIGHTS_TOPIC : RIGHTS_QUEUE,
 		    n->of == RIGHTS_QUEUE ? "x*" : name);
 	}

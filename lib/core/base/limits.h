@@ -130,8 +130,15 @@ extern bool rmq_small_limits;
 #define WATCHES_MAX	   LIMIT(1024u, 3u)	 /* clients that wait for what a queue holds */
 #define WATCHES_OF_ONE	   OF_ONE(WATCHES_MAX)	 /* of one user */
 #define LIST_WORK	   LIMIT(4096, 4) /* steps for one LIST: names, and more for a long glob */
-#define LIST_GLOB_STEP	   16	 /* a glob so many times as long costs the square of that */
-#define SUBSCRIPTIONS_MAX  16	 /* of one session */
+#define LIST_GLOB_STEP	   16	  /* a glob so many times as long costs the square of that */
+#define KV_LEVEL	   2	  /* of the records that hold it */
+#define KV_VALUE_MAX	   65536u /* of the map: one value, */
+#define KV_BYTES_MAX	   LIMIT(16u << 20, 900u) /* … keys and values together, */
+#define KV_KEYS_MAX	   LIMIT(16384u, 8u)	  /* … keys, */
+#define KV_DELETED	   LIMIT(4096u, 12u)  /* … changes until a deletion is forgotten */
+#define KV_PIECE_MAX	   LIMIT(61440u, 24u) /* of a value in one event */
+#define KV_ANSWER_BYTES	   LIMIT(64u << 10, 300u) /* of keys and values in one answer, about */
+#define SUBSCRIPTIONS_MAX  16			  /* of one session */
 #define EPHEMERAL_IDLE_MS  60000 /* an ephemeral subscription whose receiver has vanished ends */
 #define LEASE_SPAN_MAX	   LIMIT(UINT32_MAX, 20) /* from a lease's first to its last message */
 #define MIXED_BYTES_MAX	   512
@@ -265,6 +272,7 @@ static_assert(RECORD_FILL <= UINT16_MAX, "offsets in an ordinary record are u16"
 static_assert(BATCH_MAX + SETTLE_SEND_ENTRIES_MAX * 20 + 512 <= RECORD_PAYLOAD_MAX,
     "a full SETTLE_SEND fits into a record");
 static_assert(RECORD_PAYLOAD_MAX + 64 <= FRAME_PAYLOAD_MAX, "a record fits into a frame");
+static_assert(KV_VALUE_MAX + 1024 <= RECORD_PAYLOAD_MAX, "a value fits into a record");
 static_assert(NOISE_RECORDS_MAX < 1ull << 60, "a counter never comes near its end");
 static_assert((RECORD_MAX + 16) % 4096 == 0, "a full record fills its pages");
 

@@ -62,6 +62,7 @@ struct broker *broker_new(const struct broker_host *host)
 	TAILQ_INIT(&b->waiting_room);
 	TAILQ_INIT(&b->waiting_ids);
 	TAILQ_INIT(&b->watching);
+	TAILQ_INIT(&b->kv_watches);
 	TAILQ_INIT(&b->fresh);
 	TAILQ_INIT(&b->waiting);
 	TAILQ_INIT(&b->busy);
@@ -71,6 +72,8 @@ struct broker *broker_new(const struct broker_host *host)
 	timers_init(&b->timers);
 	ledger_init(&b->ledger);
 	voided_init(&b->voided);
+	kv_init(&b->kv, &b->ledger.part_bytes);
+	b->level = KV_LEVEL;
 	b->next_queue = 1;
 	b->next_n = 1;
 	b->next_barrier = 1;
@@ -87,6 +90,11 @@ void broker_set_space(struct broker *b, const struct space_limits *limits)
 void broker_create_explicitly(struct broker *b)
 {
 	b->explicit_create = true;
+}
+
+void broker_level(struct broker *b, unsigned level)
+{
+	b->level = level;
 }
 
 void broker_tell_sandbox(struct broker *b, uint64_t achieved)
@@ -123,6 +131,7 @@ void broker_free(struct broker *b)
 		RB_REMOVE(queue_id_tree, &b->queues_by_id, q);
 		broker_queue_free(b, q);
 	}
+	kv_deinit(&b->kv);
 	bindings_deinit(&b->bindings);
 	broker_forget_put_off(b);
 	effects_free(&b->fresh);
@@ -576,7 +585,7 @@ void broker_owner(struct broker *b, uint64_t conn, struct slice node, uint32_t u
 	struct conn *c = broker_conn(b, conn);
 	if (!c)
 		return;
-	bool watches = c->watch.what != 0;
+	uint32_t watches = (c->watch.what != 0) + (c->kv_watch != NULL);
 	c->owner->conns--;
 	c->owner->watches -= watches;
 	owner_drop(&b->owners, c->owner);
@@ -608,6 +617,7 @@ void broker_disconnect(struct broker *b, uint64_t id)
 	conn_drop_handouts(c);
 	stop_waiting(c);
 	broker_watch_end(b, c);
+	broker_kv_end(b, c);
 	if (b->put_off.conn == id)
 		broker_forget_put_off(b);
 	if (c->session) {
@@ -849,6 +859,7 @@ void broker_flush(struct broker *b)
 	forget_idle(b);
 	wake_waiting(b);
 	broker_watch_step(b);
+	broker_kv_step(b);
 	close_sessions(b);
 	broker_checkpoint_step(b);
 	broker_end_record(b);
@@ -888,7 +899,7 @@ uint64_t broker_due_ms(const struct broker *b)
 				       TAILQ_FIRST(&b->idle)->idle_since_ms + SESSION_IDLE_MS));
 	if (!TAILQ_EMPTY(&b->deserted))
 		due = min_u64(due, until(b->lease_now.ms, broker_ephemerals_until(b)));
-	if (broker_errands_wait(b) || broker_checkpoint_goes_on(b))
+	if (broker_errands_wait(b) || broker_checkpoint_goes_on(b) || broker_kv_goes_on(b))
 		due = 0;
 	return due;
 }
@@ -1149,6 +1160,16 @@ static void add_queue(struct digest *d, struct queue *q)
 		add_u64(d, q->counts.dropped[why]);
 }
 
+static void add_kv(struct digest *d, const struct kv *m)
+{
+	add_u64(d, m->version);
+	for (const struct kv_entry *e = kv_after(m, 0); e; e = kv_next(e)) {
+		add_u64(d, e->version);
+		add_u64(d, (uint64_t)e->key_len << 1 | e->deleted);
+		add(d, e->bytes, (size_t)e->key_len + e->len);
+	}
+}
+
 uint64_t broker_digest(const struct broker *cb)
 {
 	struct broker *b = (struct broker *)(uintptr_t)cb;
@@ -1163,6 +1184,7 @@ uint64_t broker_digest(const struct broker *cb)
 	add_u64(&d, b->forgotten);
 	add_u64(&d, b->starts);
 	add(&d, b->secret, sizeof(b->secret));
+	add_kv(&d, &b->kv);
 	RB_FOREACH (q, queue_id_tree, &b->queues_by_id)
 		add_queue(&d, q);
 	RB_FOREACH (s, session_tree, &b->sessions) {

@@ -359,7 +359,44 @@ static void write_session(struct broker *b, const struct session *s)
 		write_answer(b, s, a);
 }
 
-/* Writes sessions: so many bytes and one session more at most.  Whether all are written. */
+static void write_entry(struct broker *b, const struct kv_entry *e)
+{
+	struct slice value = kv_value(e);
+	size_t at = value.len < KV_PIECE_MAX ? value.len : KV_PIECE_MAX;
+	broker_emit_part_kv_entry(
+	    b, &(struct event_part_kv_entry){e->version, e->deleted ? PART_KV_DELETED : 0,
+		   kv_key(e), NO_TAGS, slice_of(value.data, at)});
+	while (at < value.len) {
+		size_t len = min_u64(value.len - at, KV_PIECE_MAX);
+		broker_emit_part_kv_more(b, &(struct event_part_kv_more){e->version, NO_TAGS,
+						slice_of(value.data + at, len)});
+		at += len;
+	}
+}
+
+/*
+ * Writes the map: so many bytes and one entry more at most.  Whether all is written.  What changes
+ * between pieces is in events, and has the highest versions, so that it comes last as well.
+ */
+static bool write_kv(struct broker *b, uint64_t bytes)
+{
+	struct checkpoint *k = &b->ckpt;
+	uint64_t end = written(b) + bytes;
+	const struct kv_entry *e = kv_after(&b->kv, k->kv_at);
+	broker_emit_part_kv(b, &(struct event_part_kv){b->kv.version, NO_TAGS});
+	/* At least one, however little is left: the piece's own head may be longer. */
+	for (bool first = true; e && (first || written(b) < end); e = kv_next(e)) {
+		first = false;
+		k->kv_at = e->version;
+		write_entry(b, e);
+	}
+	return !e;
+}
+
+/*
+ * Writes sessions, then the map: so many bytes and one session or entry more at most.  Whether all are
+ * written.
+ */
 static bool write_sessions(struct broker *b, uint64_t bytes)
 {
 	struct checkpoint *k = &b->ckpt;
@@ -367,18 +404,21 @@ static bool write_sessions(struct broker *b, uint64_t bytes)
 	struct session *s = RB_MAX(session_tree, &b->sessions);
 	if (!k->paused) {
 		write_numbers(b);
-		k->below = 0;
+		k->below = k->kv_at = 0;
 		k->fresh = s ? s->id + 1 : 0;
 	}
-	for (s = session_from(&b->sessions, k->below); s;
-	     s = RB_NEXT(session_tree, &b->sessions, s)) {
+	s = k->below < UINT64_MAX ? session_from(&b->sessions, k->below) : NULL;
+	for (; s; s = RB_NEXT(session_tree, &b->sessions, s)) {
 		k->below = s->id;
 		if (written(b) >= end)
 			return false;
 		if (s->durable)
 			write_session(b, s);
 	}
-	return true;
+	if (k->below < UINT64_MAX)
+		k->fresh = b->kv.version;
+	k->below = UINT64_MAX;
+	return b->kv.version == 0 || write_kv(b, end > written(b) ? end - written(b) : 0);
 }
 
 /*
@@ -571,6 +611,9 @@ static void write_parts(struct broker *b)
 	broker_end_record(b);
 	/* What still comes to a queue that is cut, or to the sessions, is written last, too. */
 	bool fresh = is_cut(k) && k->below >= k->fresh && k->below < UINT64_MAX;
+	/* … of the map as well, whose newest changes are its last entries. */
+	fresh |= is_cut(k) && k->group == SESSION_GROUP && k->below == UINT64_MAX &&
+		 k->kv_at >= k->fresh;
 	k->holding = k->left > 0 && (!any || fresh || (k->holding && !k->paused));
 }
 
@@ -769,6 +812,9 @@ void broker_numbers_jump(struct broker *b, struct wall_time wall, bool leases)
 	uint64_t lease = s > LEASE_EPOCH_S ? (s - LEASE_EPOCH_S) << 20 : 0;
 	if (leases && lease > b->lease)
 		b->lease = lease;
+	/* Nor are versions of the map. */
+	if (leases && b->kv.version > 0)
+		kv_count(&b->kv, lease);
 	if (s > LEASE_EPOCH_S && s - LEASE_EPOCH_S < UINT32_MAX / 2 &&
 	    s - LEASE_EPOCH_S > b->starts)
 		b->starts = (uint32_t)(s - LEASE_EPOCH_S);

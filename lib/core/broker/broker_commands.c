@@ -118,12 +118,18 @@ static bool take_or(struct broker *b, struct conn *c, uint64_t n, uint64_t answe
 }
 
 /* Who gives another command has given up the large message that it began. */
-static bool take(struct broker *b, struct conn *c, uint64_t n, uint64_t answered)
+bool broker_take_or(struct broker *b, struct conn *c, uint64_t n, uint64_t answered,
+    void (*again)(struct broker *, struct conn *, uint64_t))
 {
-	if (!take_or(b, c, n, answered, answer))
+	if (!take_or(b, c, n, answered, again))
 		return false;
 	broker_drop_unfinished(b, c->session->id);
 	return true;
+}
+
+static bool take(struct broker *b, struct conn *c, uint64_t n, uint64_t answered)
+{
+	return broker_take_or(b, c, n, answered, answer);
 }
 
 bool broker_take(struct broker *b, struct conn *c, uint64_t n, uint64_t answered)
@@ -1989,6 +1995,23 @@ static void on_bindings(struct broker *b, struct conn *c, const struct wire_bind
 	broker_bindings(b, c, m);
 }
 
+/* ---- the map ---- */
+
+static void on_kv_read(struct broker *b, struct conn *c, const struct wire_kv_read *m)
+{
+	broker_kv_read(b, c, m);
+}
+
+static void on_kv_put(struct broker *b, struct conn *c, const struct wire_kv_put *m)
+{
+	broker_kv_put(b, c, m);
+}
+
+static void on_kv_del(struct broker *b, struct conn *c, const struct wire_kv_del *m)
+{
+	broker_kv_del(b, c, m);
+}
+
 /* ---- dispatch ---- */
 
 /* The pieces of a SEND after one that was refused are passed over. */
@@ -2014,10 +2037,16 @@ static void refuse_frame(struct broker *b, struct conn *c, const struct frame *f
 		refuse_send(b, c, f, code, text);
 		break;
 	case WIRE_TYPE_SETTLE_SEND:
-		if (take_or(b, c, load_u64(p), load_u64(p + 8), answer_settle_sent)) {
-			broker_drop_unfinished(b, c->session->id);
+		if (broker_take_or(b, c, load_u64(p), load_u64(p + 8), answer_settle_sent))
 			fail_text(b, c, load_u64(p), code, 0, text);
-		}
+		break;
+	case WIRE_TYPE_KV_PUT:
+	case WIRE_TYPE_KV_DEL:
+		if (broker_take_or(b, c, load_u64(p), load_u64(p + 8), broker_kv_answer))
+			fail_text(b, c, load_u64(p), code, 0, text);
+		break;
+	case WIRE_TYPE_KV_READ:
+		ANSWER(b, c, kv_at, load_u32(p), (uint8_t)code, 0, 0, 0, 0, NO_TAGS);
 		break;
 	case WIRE_TYPE_SETTLE:
 	case WIRE_TYPE_QUEUE_CREATE:

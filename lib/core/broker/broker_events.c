@@ -72,7 +72,7 @@ static void before_event(struct broker *b, uint8_t type)
 static void after_event(struct broker *b, uint8_t type, size_t len)
 {
 	if (type == EVENT_TYPE_SEND || type == EVENT_TYPE_CHUNK || type == EVENT_TYPE_CREATE ||
-	    type == EVENT_TYPE_BIND)
+	    type == EVENT_TYPE_BIND || type == EVENT_TYPE_KV_PUT || type == EVENT_TYPE_KV_MORE)
 		b->sent_bytes += len;
 	if (type == EVENT_TYPE_CHUNK)
 		broker_end_record(b);
@@ -1627,6 +1627,60 @@ static enum rmq_error apply_part_pending(
 		ledger_add(&b->ledger, large->part[i].record, 1, 0);
 	broker_unfinished_add(b, p, at->lease);
 	return RMQ_E_OK;
+}
+
+/* ---- the map: its part is that of the sessions ---- */
+
+static enum rmq_error apply_kv_put(
+    struct broker *b, const struct event_place *at, const struct event_kv_put *e)
+{
+	if (sessions_want(b, at) && !broker_kv_apply_put(b, e->version, e->key, e->value))
+		return RMQ_E_CORRUPT;
+	taken(b, at, e->session, e->n, e->version, 0, slice_of(NULL, 0));
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_kv_more(
+    struct broker *b, const struct event_place *at, const struct event_kv_more *e)
+{
+	if (sessions_want(b, at) && !broker_kv_apply_more(b, e->version, e->value))
+		return RMQ_E_CORRUPT;
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_kv_del(
+    struct broker *b, const struct event_place *at, const struct event_kv_del *e)
+{
+	if (sessions_want(b, at) && !broker_kv_apply_del(b, e->version, e->key))
+		return RMQ_E_CORRUPT;
+	taken(b, at, e->session, e->n, e->version, 0, slice_of(NULL, 0));
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_part_kv(
+    struct broker *b, const struct event_place *at, const struct event_part_kv *e)
+{
+	(void)at;
+	if (e->version < b->kv.version)
+		return RMQ_E_CORRUPT;
+	kv_count(&b->kv, e->version);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_part_kv_entry(
+    struct broker *b, const struct event_place *at, const struct event_part_kv_entry *e)
+{
+	(void)at;
+	if (e->flags & ~PART_KV_DELETED)
+		return RMQ_E_VERSION;
+	return broker_kv_apply_part(b, e) ? RMQ_E_OK : RMQ_E_CORRUPT;
+}
+
+static enum rmq_error apply_part_kv_more(
+    struct broker *b, const struct event_place *at, const struct event_part_kv_more *e)
+{
+	(void)at;
+	return kv_append(&b->kv, e->version, e->value) ? RMQ_E_OK : RMQ_E_CORRUPT;
 }
 
 static enum rmq_error apply_end_parts(

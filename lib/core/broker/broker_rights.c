@@ -29,6 +29,8 @@ enum need_of {
 	NEED_PATTERN,
 	NEED_SENT,     /* the queues of a SEND, or its topic */
 	NEED_RECEIVED, /* the queue of a SUBSCRIBE, or its pattern */
+	NEED_KEY,      /* of the map */
+	NEED_KEY_READ, /* the same, or a beginning of keys */
 };
 
 /*
@@ -67,6 +69,9 @@ enum need_of {
 	X(WATCH,        watch,        queue,       QUEUE,    RIGHT_SEND | RIGHT_RECV) \
 	X(BURIED,       buried,       queue,       QUEUE,    RIGHT_SEND | RIGHT_RECV) \
 	X(POSITION,     position,     queue,       QUEUE,    RIGHT_SEND) \
+	X(KV_READ,      kv_read,      key,         KEY_READ, RIGHT_RECV) /* rows: broker_may_read() */ \
+	X(KV_PUT,       kv_put,       key,         KEY,      RIGHT_SEND) \
+	X(KV_DEL,       kv_del,       key,         KEY,      RIGHT_SEND) \
 	X(BYE,          bye,          answered,    NOTHING,  0)
 /* clang-format on */
 
@@ -159,6 +164,19 @@ static bool pattern_granted(
 	       missing(verbs, "topic", name, text);
 }
 
+static bool key_granted(
+    const struct conn *c, unsigned verbs, struct slice key, char text[TEXT_MAX + 1])
+{
+	return rights_grant(rights_of(c), RIGHTS_KV, verbs, key) ||
+	       missing(verbs, "key", key, text);
+}
+
+bool broker_may_read(const struct conn *c, struct slice key)
+{
+	return rights_grant(rights_of(c), RIGHTS_KV, RIGHT_RECV, key) ||
+	       RMQ_VARIANT(RIGHTS_LISTED);
+}
+
 /* A list that cannot be read is refused later, whatever it grants. */
 static bool sent_granted(const struct broker *b, const struct conn *c, unsigned verbs,
     const struct wire_send *m, char text[TEXT_MAX + 1])
@@ -195,6 +213,12 @@ static bool granted(const struct broker *b, const struct conn *c, const struct n
 		return pattern_granted(c, n->verbs, *name, text);
 	case NEED_SENT:
 		return sent_granted(b, c, n->verbs, m, text);
+	case NEED_KEY_READ:
+		if (((const struct wire_kv_read *)m)->flags & KV_PREFIX)
+			return true;
+		return key_granted(c, n->verbs, *name, text);
+	case NEED_KEY:
+		return key_granted(c, n->verbs, *name, text);
 	case NEED_RECEIVED:
 		if (((const struct wire_subscribe *)m)->flags & SUBSCRIBE_EPHEMERAL)
 			return pattern_granted(c, n->verbs, *name, text);

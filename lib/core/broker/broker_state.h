@@ -18,6 +18,7 @@
  *	broker_waits.c		why one is not handed out
  *	broker_drop.c	messages that expire or are cancelled
  *	broker_topics.c	which queues are bound to which topics
+ *	broker_kv.c	the map
  *	broker_rights.c	what a connection may do
  *	broker_gaps.c	recovery around records whose events are gone
  */
@@ -26,6 +27,7 @@
 
 #include "core/base/recent.h"
 #include "core/broker/broker.h"
+#include "core/queue/kv.h"
 #include "core/queue/queue.h"
 #include "core/queue/session.h"
 #include "core/queue/voided.h"
@@ -146,10 +148,11 @@ struct conn {
 		uint64_t messages;
 		uint8_t what;
 	} watch;
-	bool stalled; /* its first handout waits for a record in flight */
-	bool closed;  /* the host was told to close it */
-	bool errand;  /* what it asked for is under way: no more frames of it are taken */
-	bool missed;  /* a lease of it has run out, and nothing has come since */
+	struct kv_watch *kv_watch; /* what it waits for in the map; NULL: nothing */
+	bool stalled;		   /* its first handout waits for a record in flight */
+	bool closed;		   /* the host was told to close it */
+	bool errand; /* what it asked for is under way: no more frames of it are taken */
+	bool missed; /* a lease of it has run out, and nothing has come since */
 };
 RB_HEAD(conn_tree, conn);
 
@@ -182,7 +185,9 @@ struct checkpoint {
 	bool paused;	/* the part of `group` goes on, … */
 	uint32_t group;
 	uint32_t queue; /* … with this queue, from `below` on; 0: with the next one */
-	uint64_t below; /* … of the sessions: with this one; UINT64_MAX: only ids are left */
+	uint64_t
+	    below; /* … of the sessions: with this one; UINT64_MAX: only ids are left, or the map */
+	uint64_t kv_at;	  /* … of the map: entries up to this version are written */
 	uint32_t ids_end; /* … of the queue: those with lower numbers (ids.h) */
 	uint64_t fresh;	  /* what is from here on came after its first piece */
 	uint64_t group_n[GROUPS_MAX];
@@ -251,6 +256,7 @@ struct broker {
 	uint64_t pendings_parts; /* pieces of all of them */
 	struct ledger ledger;
 	struct voided voided; /* not durable: see voided.h */
+	struct kv kv;
 	/* The queues that the newest event for several named, and a number for them; 0: none yet. */
 	struct {
 		uint64_t number;
@@ -278,6 +284,10 @@ struct broker {
 	TAILQ_HEAD(, conn) watching;
 	uint32_t watching_count;
 	TAILQ_HEAD(, queue) roomy;
+	TAILQ_HEAD(, kv_watch) kv_watches; /* who was looked for longest ago is first */
+	uint32_t kv_watches_count;
+	uint64_t kv_told; /* up to which version all of them were looked for */
+	unsigned level;	  /* of records that may be written: see broker_level() */
 
 	/* the record that is being written */
 	uint8_t payload[RECORD_PAYLOAD_MAX];
@@ -553,6 +563,26 @@ void broker_watch_end(struct broker *b, struct conn *c);
 /* Tells those who wait for what is so now. */
 void broker_watch_step(struct broker *b);
 
+/* ---- broker_kv.c ---- */
+
+void broker_kv_read(struct broker *b, struct conn *c, const struct wire_kv_read *m);
+void broker_kv_put(struct broker *b, struct conn *c, const struct wire_kv_put *m);
+void broker_kv_del(struct broker *b, struct conn *c, const struct wire_kv_del *m);
+/* Answers a command that was taken. */
+void broker_kv_answer(struct broker *b, struct conn *c, uint64_t n);
+/* The connection waits for nothing in the map any more. */
+void broker_kv_end(struct broker *b, struct conn *c);
+/* Tells those who wait what has changed; a turn's share of it. */
+void broker_kv_step(struct broker *b);
+/* Whether it has more to do. */
+bool broker_kv_goes_on(const struct broker *b);
+/* The effect of its events.  false: they are none that there can be. */
+bool broker_kv_apply_put(
+    struct broker *b, uint64_t version, struct slice key, struct slice value);
+bool broker_kv_apply_more(struct broker *b, uint64_t version, struct slice value);
+bool broker_kv_apply_del(struct broker *b, uint64_t version, struct slice key);
+bool broker_kv_apply_part(struct broker *b, const struct event_part_kv_entry *e);
+
 /* ---- broker_history.c ---- */
 
 void broker_ask_history(struct broker *b, struct conn *c, const struct wire_history *m);
@@ -695,6 +725,9 @@ void broker_fail_text(
 void broker_fail_make(struct broker *b, struct conn *c, uint64_t n, enum rmq_error code);
 /* Whether command n is to be carried out now; if not, it has been answered. */
 bool broker_take(struct broker *b, struct conn *c, uint64_t n, uint64_t answered);
+/* The same for what is answered by `again`, if it was taken before. */
+bool broker_take_or(struct broker *b, struct conn *c, uint64_t n, uint64_t answered,
+    void (*again)(struct broker *, struct conn *, uint64_t));
 /* Nobody waits for room in q, or receives from it, any more: it is removed. */
 void broker_end_subscriptions(struct broker *b, struct queue *q);
 /* The session's client has ended, and nothing that it holds is attached to it. */
@@ -712,6 +745,8 @@ bool broker_may_do(const struct broker *b, const struct conn *c, unsigned type, 
 bool broker_granted(const struct conn *c, unsigned verbs, struct slice queue);
 /* Whether it may know that there is such a queue. */
 bool broker_may_see(const struct conn *c, struct slice queue);
+/* Whether it may read that key of the map. */
+bool broker_may_read(const struct conn *c, struct slice key);
 /* Steps that one of these takes, beyond one. */
 uint64_t broker_rights_steps(const struct conn *c);
 /*

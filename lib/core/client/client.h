@@ -181,6 +181,12 @@ struct client_host {
 	    const struct history_waits *waits, struct slice entries);
 	/* runs: seq_range each.  next: where a further request would go on; 0: that is all. */
 	void (*buried)(void *arg, uint32_t req, uint64_t next, struct slice runs);
+	/* A change of the map is durable; the key has this version. */
+	void (*kv_done)(void *arg, const struct client_command *cmd, uint64_t version);
+	/* A row of client_kv_read(); one for a single key may come again, with what it is by then. */
+	void (*kv_is)(void *arg, const struct wire_kv_is *row);
+	/* … and its end.  m->code stands in `code`. */
+	void (*kv_at)(void *arg, const struct wire_kv_at *m, enum rmq_error code);
 	/*
 	 * The client has given up: NO_DAEMON, TIMEOUT, UNMET (of client_watch()), FULL, PAUSED (no progress in time),
 	 * UNKNOWN_SESSION, VERSION, PROTOCOL, DENIED….  Once; nothing is sent any more.
@@ -403,6 +409,13 @@ void client_forget(struct client *c, uint64_t lease, uint64_t first, uint32_t co
 uint64_t client_held(const struct client *c);
 
 /* ---- asking ---- */
+
+/* value: data NULL: the key is deleted.  version: NULL: whatever it is; else only if it is this one. */
+const struct client_command *client_kv_change(struct client *c, struct mono_time now,
+    struct slice key, struct slice value, const uint64_t *version, void *tag);
+/* As KV_READ says (wire.h); of KV_WAIT it does not matter how long it takes. */
+uint32_t client_kv_read(struct client *c, struct mono_time now, struct slice key, uint8_t flags,
+    uint64_t since, uint64_t known);
 
 /* mask: SETTING_*; NULL settings with QUEUE_REMOVE (flags) and QUEUE_PURGE. */
 struct client_settings {

@@ -557,6 +557,18 @@ uint32_t client_position(
 	return r->req;
 }
 
+uint32_t client_kv_read(struct client *c, struct mono_time now, struct slice key, uint8_t flags,
+    uint64_t since, uint64_t known)
+{
+	struct request *r = request_new(c, key);
+	r->kv = true;
+	r->flags = flags;
+	r->from = since;
+	r->end = known;
+	client_note_asking(c, now);
+	return r->req;
+}
+
 uint32_t client_bindings(struct client *c, struct mono_time now, struct slice queue)
 {
 	struct request *r = request_new(c, queue);
@@ -787,6 +799,37 @@ void client_on_history_is(
 	else if (c->host.history)
 		c->host.history(
 		    c->host.arg, m->req, client_code(m->code), m->place, &waits, m->entries);
+}
+
+void client_on_kv_is(struct client *c, struct mono_time now, const struct wire_kv_is *m)
+{
+	struct request *r = request_find(c, m->req);
+	if (!r || !r->kv)
+		return;
+	if (!name_valid(m->key) || (m->what != KV_IS_THERE && m->what != KV_IS_DELETED)) {
+		client_give_up(c, RMQ_E_PROTOCOL, slice_str("the daemon sent a bad KV_IS"));
+		return;
+	}
+	c->progress = now;
+	/* Where to go on, should the connection be lost: they come in order. */
+	if (r->flags & KV_PREFIX) {
+		r->from = m->version;
+		/* What went before it has been told, or was never there. */
+		r->end = r->end > m->version ? r->end : m->version;
+	}
+	if (c->host.kv_is)
+		c->host.kv_is(c->host.arg, m);
+}
+
+void client_on_kv_at(struct client *c, struct mono_time now, const struct wire_kv_at *m)
+{
+	struct request *r = request_find(c, m->req);
+	if (!r || !r->kv)
+		return;
+	c->progress = now;
+	request_end(r);
+	if (c->host.kv_at)
+		c->host.kv_at(c->host.arg, m, client_code(m->code));
 }
 
 void client_on_position_is(

@@ -156,6 +156,9 @@ static void put_requests(struct client *c)
 		else if (r->position)
 			PUT(c, position, r->req, slice_of(r->name, r->name_len),
 			    slice_of(r->after, r->after_len), NO_TAGS);
+		else if (r->kv)
+			PUT(c, kv_read, r->req, r->flags, r->from, r->end,
+			    slice_of(r->name, r->name_len), NO_TAGS);
 		else if (r->history)
 			PUT(c, history, r->req, r->from, slice_of(r->name, r->name_len),
 			    slice_of(r->after, r->after_len), NO_TAGS);
@@ -743,6 +746,26 @@ const struct client_command *client_bind(struct client *c, struct mono_time now,
 	return issue(c, now, cmd, &w);
 }
 
+const struct client_command *client_kv_change(struct client *c, struct mono_time now,
+    struct slice key, struct slice value, const uint64_t *version, void *tag)
+{
+	size_t cap = CONTROL_FRAME_MAX + value.len;
+	uint8_t flags = version ? KV_IF_VERSION : 0, type = WIRE_TYPE_KV_PUT;
+	uint64_t is = version ? *version : 0;
+	if (!value.data)
+		type = WIRE_TYPE_KV_DEL;
+	struct client_command *cmd = command_new(c, type, cap, key, tag);
+	if (!cmd)
+		return NULL;
+	struct writer w = writer_of(cmd->frame, cap);
+	if (value.data)
+		wire_put_kv_put(
+		    &w, &(struct wire_kv_put){0, 0, flags, is, key, NO_TAGS, value});
+	else
+		wire_put_kv_del(&w, &(struct wire_kv_del){0, 0, flags, is, key, NO_TAGS});
+	return issue(c, now, cmd, &w);
+}
+
 /* ---- answers ---- */
 
 /* Whether n is the oldest command and was sent; a repeated answer is passed over. */
@@ -814,6 +837,19 @@ void client_on_done(struct client *c, struct mono_time now, const struct wire_do
 	} else {
 		tell_done(c, cmd, m->stale);
 	}
+	command_free(cmd);
+}
+
+void client_on_kv_done(struct client *c, struct mono_time now, const struct wire_kv_done *m)
+{
+	if (!is_answer(c, m->n))
+		return;
+	struct client_command *cmd = answer(c, now);
+	if (cmd->type != WIRE_TYPE_KV_PUT && cmd->type != WIRE_TYPE_KV_DEL)
+		client_give_up(
+		    c, RMQ_E_PROTOCOL, slice_str("KV_DONE in answer to another command"));
+	else if (c->host.kv_done)
+		c->host.kv_done(c->host.arg, cmd, m->version);
 	command_free(cmd);
 }
 

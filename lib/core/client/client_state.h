@@ -47,7 +47,7 @@ struct subscription {
 	struct assembly large;
 };
 
-/* A LIST, PEEK, WATCH, BURIED, HISTORY or TRANSFER that is not at its end. */
+/* A LIST, PEEK, WATCH, BURIED, HISTORY, KV_READ or TRANSFER that is not at its end. */
 struct request {
 	uint32_t req; /* 0: free */
 	bool sent;
@@ -55,6 +55,7 @@ struct request {
 	bool peek;
 	uint8_t watch; /* enum watch_for; 0: it is none */
 	bool buried;
+	bool kv;	      /* KV_READ of changes after `from`, of `flags` */
 	bool history;	      /* from place `after` */
 	bool position;	      /* of the input `after` */
 	char name[UINT8_MAX]; /* glob, or queue */
@@ -70,7 +71,7 @@ struct request {
 	uint8_t *ranges; /* TRANSFER; NULL: it is none */
 	size_t ranges_len;
 	uint8_t flags;
-	uint64_t first, end; /* BURIED */
+	uint64_t first, end; /* BURIED; KV_READ: `end` is `known` */
 	uint32_t limit;
 	struct assembly large;
 };

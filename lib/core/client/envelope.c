@@ -236,6 +236,17 @@ static void put_body(struct text *out, const struct envelope *e, bool json)
 		put_base64(out, e->body);
 }
 
+void envelope_put_bytes(struct text *out, const char *name, struct slice s)
+{
+	text_put_char(out, '"');
+	text_put_str(out, name);
+	text_put_str(out, is_utf8(s) ? "\":" : "64\":");
+	if (is_utf8(s))
+		envelope_put_string(out, s);
+	else
+		put_base64(out, s);
+}
+
 static const struct {
 	const char *name;
 	void (*put)(struct text *out, const struct envelope *e, bool json);

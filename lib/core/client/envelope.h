@@ -63,6 +63,9 @@ bool envelope_fields_parse(struct envelope_fields *f, const char *list)
 void envelope_put_fields(
     struct text *out, const struct envelope *e, const struct envelope_fields *f);
 
+/* A member of a JSON object, "NAME":"TEXT", or "NAME64" if the bytes are not UTF-8. */
+void envelope_put_bytes(struct text *out, const char *name, struct slice s);
+
 /* A JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void envelope_put_string(struct text *out, struct slice s);
 

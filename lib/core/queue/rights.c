@@ -34,7 +34,7 @@ bool rights_valid(struct slice list)
 	if (list.len > RIGHTS_MAX)
 		return false;
 	while (next(&r, &e))
-		if (e.verbs == 0 || (e.verbs & ~RIGHTS_ALL) || e.of > RIGHTS_TOPIC ||
+		if (e.verbs == 0 || (e.verbs & ~RIGHTS_ALL) || e.of > RIGHTS_KV ||
 		    rights_glob_fault(e.glob))
 			return false;
 	return !r.bad;

@@ -19,7 +19,8 @@ enum right {
 	RIGHT_ADMIN = 4, /* the same, its settings and bindings, and to make and remove it */
 	RIGHTS_ALL = 7
 };
-enum rights_of { RIGHTS_QUEUE = 0, RIGHTS_TOPIC = 1 };
+/* RIGHTS_KV: keys of the map: RIGHT_SEND to change them, RIGHT_RECV to read them. */
+enum rights_of { RIGHTS_QUEUE = 0, RIGHTS_TOPIC = 1, RIGHTS_KV = 2 };
 
 #define RIGHTS_MAX	4096 /* bytes of a list */
 #define RIGHTS_GLOB_MAX NAME_FULL_MAX

@@ -335,7 +335,8 @@ bool event_brings_messages(struct slice payload)
 
 	while (!err && !(err = event_next(&it, &e)))
 		if (e.type == EVENT_TYPE_SEND || e.type == EVENT_TYPE_CHUNK ||
-		    e.type == EVENT_TYPE_CREATE || e.type == EVENT_TYPE_BIND)
+		    e.type == EVENT_TYPE_CREATE || e.type == EVENT_TYPE_BIND ||
+		    e.type == EVENT_TYPE_KV_PUT)
 			return true;
 	return err != RMQ_E_NOTHING;
 }

@@ -118,6 +118,16 @@ enum dropped {
 /* The queue ends with the session: it is an ephemeral subscription of it. */
 #define EVENT_EPHEMERAL(F) F(u32, queue) F(u64, session) F(tags, tags)
 
+/*
+ * The map: the key has this value, or is deleted, and this is the version of the change.  A value longer than
+ * KV_PIECE_MAX goes on in KV_MORE of the same version, in the same record.
+ */
+#define EVENT_KV_PUT(F) \
+	F(u64, version) F(u64, session) F(u64, n) F(str, key) F(tags, tags) F(rest, value)
+#define EVENT_KV_MORE(F) F(u64, version) F(tags, tags) F(rest, value)
+#define EVENT_KV_DEL(F) \
+	F(u64, version) F(u64, session) F(u64, n) F(str, key) F(tags, tags)
+
 /* Only in checkpoints (records PART, END). */
 #define EVENT_PART_GROUP(F) F(u32, group) F(u8, last)
 #define EVENT_PART_GLOBAL(F) F(u32, next_queue) F(u64, lease) F(u64, forgotten) F(tags, tags)
@@ -151,9 +161,18 @@ enum dropped {
 /*
  * The part of a group goes on in a later record, with events between.  What it has not named
  * yet comes there, as it is then: other queues, and messages of `queue` (0: none) from `below`
- * on (UINT64_MAX: none, but ids).  PART_QUEUE stands again before the last piece of a queue that is cut.
+ * on (UINT64_MAX: none, but ids; of the sessions: only the map is left).  PART_QUEUE stands again before the last piece of a queue that is cut.
  */
 #define EVENT_PART_PAUSE(F) F(u32, queue) F(u64, below) F(tags, tags)
+/*
+ * The map, in the part of the sessions, after these: the version of its newest change, before the entries of
+ * each piece, which are in order of their versions and go on likewise in PART_KV_MORE.
+ */
+#define EVENT_PART_KV(F) F(u64, version) F(tags, tags)
+enum { PART_KV_DELETED = 1 };
+#define EVENT_PART_KV_ENTRY(F) \
+	F(u64, version) F(u8, flags) F(str, key) F(tags, tags) F(rest, value)
+#define EVENT_PART_KV_MORE(F) F(u64, version) F(tags, tags) F(rest, value)
 /* After its PART_QUEUE: what the queue is bound to, and the session that it ends with. */
 #define EVENT_PART_BINDING(F)	F(u32, queue) F(str, pattern) F(tags, tags)
 #define EVENT_PART_EPHEMERAL(F) F(u32, queue) F(u64, session) F(tags, tags)
@@ -200,6 +219,9 @@ enum dropped {
 	X(40, IDS_PAST,       ids_past,       EVENT_IDS_PAST) \
 	X(38, POSITION,       position,       EVENT_POSITION) \
 	X(25, DROP,           drop,           EVENT_DROP) \
+	X(41, KV_PUT,         kv_put,         EVENT_KV_PUT) \
+	X(42, KV_MORE,        kv_more,        EVENT_KV_MORE) \
+	X(43, KV_DEL,         kv_del,         EVENT_KV_DEL) \
 	X(64, PART_GROUP,     part_group,     EVENT_PART_GROUP) \
 	X(65, PART_GLOBAL,    part_global,    EVENT_PART_GLOBAL) \
 	X(66, PART_SESSION,   part_session,   EVENT_PART_SESSION) \
@@ -219,7 +241,10 @@ enum dropped {
 	X(80, PART_KEYS,      part_keys,      EVENT_PART_KEYS) \
 	X(81, PART_EXPIRY,    part_expiry,    EVENT_PART_EXPIRY) \
 	X(78, PART_BINDING,   part_binding,   EVENT_PART_BINDING) \
-	X(79, PART_EPHEMERAL, part_ephemeral, EVENT_PART_EPHEMERAL)
+	X(79, PART_EPHEMERAL, part_ephemeral, EVENT_PART_EPHEMERAL) \
+	X(90, PART_KV,        part_kv,        EVENT_PART_KV) \
+	X(91, PART_KV_ENTRY,  part_kv_entry,  EVENT_PART_KV_ENTRY) \
+	X(92, PART_KV_MORE,   part_kv_more,   EVENT_PART_KV_MORE)
 
 enum event_type {
 #define X(type, NAME, name, FIELDS) EVENT_TYPE_##NAME = type,

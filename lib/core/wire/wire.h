@@ -9,7 +9,7 @@
  * old clients are answered (WIRE_OLDEST), and never give a type or a flag of an older
  * version another meaning.  HELLO begins with magic, newest, oldest in every version.
  *
- * Numbered commands (SEND, SETTLE, SETTLE_SEND, QUEUE_*) carry `n`, 1 more than the session's
+ * Numbered commands (SEND, SETTLE, SETTLE_SEND, QUEUE_*, KV_PUT …) carry `n`, 1 more than the session's
  * last one, and `answered`: every command up to this one has been answered to the
  * client, and the daemon may forget these answers.
  */
@@ -195,6 +195,22 @@ enum watch_for { WATCH_BELOW = 1, WATCH_ABOVE = 2, WATCH_GONE = 3 };
  * empty, or that of the answer before, to go on from there.
  */
 #define WIRE_HISTORY(F) F(u32, req) F(u64, seq) F(str, queue) F(str, place) F(tags, tags)
+/*
+ * The map.  Of the key (KV_PREFIX: keys that begin so) what has changed after version `since`: in order of
+ * versions, with values if KV_VALUES.  Deletions up to `known` are not told.  since 0: all that is
+ * there.  KV_WAIT: if nothing has, the answer comes once something does, unless `since` is 0; a
+ * connection waits for one such frame, the newest.
+ */
+enum { KV_PREFIX = 1, KV_VALUES = 2, KV_WAIT = 4, KV_READ_FLAGS = 7 };
+#define WIRE_KV_READ(F) \
+	F(u32, req) F(u8, flags) F(u64, since) F(u64, known) F(str, key) F(tags, tags)
+/* KV_IF_VERSION: only if this is the key's version; 0: only if it is not there. */
+enum { KV_IF_VERSION = 1 };
+#define WIRE_KV_PUT(F) \
+	F(u64, n) F(u64, answered) F(u8, flags) F(u64, version) F(str, key) F(tags, tags) \
+	F(rest, value)
+#define WIRE_KV_DEL(F) \
+	F(u64, n) F(u64, answered) F(u8, flags) F(u64, version) F(str, key) F(tags, tags)
 /* Ends the session: nothing of it is remembered. */
 #define WIRE_BYE(F) F(u64, answered)
 
@@ -318,6 +334,22 @@ enum lease_end {
  * of that name was found either.
  */
 #define WIRE_HISTORY_IS(F) F(u32, req) F(u8, code) F(str, place) F(tags, tags) F(rest, entries)
+/* KV_PUT or KV_DEL is done: the key has this version. */
+#define WIRE_KV_DONE(F) F(u64, n) F(u64, version) F(tags, tags)
+/* A change that KV_READ asked for.  size: of the value. */
+enum kv_what { KV_IS_THERE = 1, KV_IS_DELETED = 2 };
+#define WIRE_KV_IS(F) \
+	F(u32, req) F(u8, what) F(u64, version) F(u32, size) F(str, key) F(tags, tags) \
+	F(rest, value)
+/*
+ * That is all up to `version`.  KV_MORE: ask again with that as `since`.  KV_ANEW: deletions after `since`
+ * are forgotten: ask again with 0, what is not told then is not there.  newest: version of the map.
+ * left_out: with KV_WAIT: how many changes were not told, as newer ones of their keys were.
+ */
+enum { KV_MORE = 1, KV_ANEW = 2 };
+#define WIRE_KV_AT(F) \
+	F(u32, req) F(u8, code) F(u8, flags) F(u64, version) F(u64, newest) F(u64, left_out) \
+	F(tags, tags)
 /* The last frame of a connection. */
 #define WIRE_ERROR(F) F(u8, code) F(str, text)
 
@@ -348,7 +380,10 @@ enum lease_end {
 	X(28, POSITION,     position,     WIRE_POSITION) \
 	X(22, CANCEL,       cancel,       WIRE_CANCEL) \
 	X(30, WATCH,        watch,        WIRE_WATCH) \
-	X(31, HISTORY,      history,      WIRE_HISTORY)
+	X(31, HISTORY,      history,      WIRE_HISTORY) \
+	X(32, KV_READ,      kv_read,      WIRE_KV_READ) \
+	X(33, KV_PUT,       kv_put,       WIRE_KV_PUT) \
+	X(34, KV_DEL,       kv_del,       WIRE_KV_DEL)
 
 /* In front of HELLO; only the connection's owner looks at it, the broker knows none. */
 #define WIRE_GATE_FRAMES(X) \
@@ -387,7 +422,10 @@ enum lease_end {
 	X(97, POSITION_IS,  position_is,  WIRE_POSITION_IS) \
 	X(98, KNOWN,        known,        WIRE_KNOWN) \
 	X(99, WATCHED,      watched,      WIRE_WATCHED) \
-	X(100, HISTORY_IS,  history_is,   WIRE_HISTORY_IS)
+	X(100, HISTORY_IS,  history_is,   WIRE_HISTORY_IS) \
+	X(101, KV_DONE,     kv_done,      WIRE_KV_DONE) \
+	X(102, KV_IS,       kv_is,        WIRE_KV_IS) \
+	X(103, KV_AT,       kv_at,        WIRE_KV_AT)
 /* clang-format on */
 
 enum wire_type {

@@ -96,6 +96,11 @@ static enum rmq_error take_topic(struct conditions *c, char *value, struct reaso
 	return take_globs(c, RIGHTS_TOPIC, "topic", value, what);
 }
 
+static enum rmq_error take_keys(struct conditions *c, char *value, struct reason *what)
+{
+	return take_globs(c, RIGHTS_KV, "kv", value, what);
+}
+
 /* What is left of an address if only its first bits count. */
 static void mask(uint8_t *out, const struct rights_network *n)
 {
@@ -177,8 +182,8 @@ static enum rmq_error take_expires(struct conditions *c, char *value, struct rea
 static const struct condition {
 	const char *name; /* with its "=" */
 	enum rmq_error (*take)(struct conditions *c, char *value, struct reason *what);
-} conditions[] = {{"queue=", take_queue}, {"topic=", take_topic}, {"from=", take_from},
-    {"expires=", take_expires}};
+} conditions[] = {{"queue=", take_queue}, {"topic=", take_topic}, {"kv=", take_keys},
+    {"from=", take_from}, {"expires=", take_expires}};
 #define CONDITIONS (sizeof(conditions) / sizeof(conditions[0]))
 
 static enum rmq_error take_condition(
@@ -273,7 +278,7 @@ static enum rmq_error take_who(
 	bool is_user = strncmp(word, user, strlen(user)) == 0;
 	if (!is_user && strncmp(word, group, strlen(group)) != 0)
 		return reason_set(what, RMQ_E_CONFIG,
-		    "'%.60s' is neither queue=, topic=, from= or expires=, nor rmq1:KEY, "
+		    "'%.60s' is neither queue=, topic=, kv=, from= or expires=, nor rmq1:KEY, "
 		    "user:NAME or group:NAME",
 		    word);
 	if (l->networks_count > 0)
@@ -303,7 +308,7 @@ enum rmq_error rights_line_parse(struct rights_line *l, char *text, struct reaso
 		    what, RMQ_E_CONFIG, "'%.60s' is too much at the line's end", word);
 	if (c.entries.len == 0)
 		return reason_set(what, RMQ_E_CONFIG,
-		    "queue=\"GLOB,...\" or topic=\"GLOB,...\" must say what is meant");
+		    "queue=\"GLOB,...\", topic=\"GLOB,...\" or kv=\"GLOB,...\" must say what is meant");
 	l->len = c.entries.len;
 	return RMQ_E_OK;
 }
