@@ -62,10 +62,11 @@ static void on_is(void *arg, const struct wire_kv_is *row)
 	k->row(k, row);
 }
 
-static void on_at(void *arg, const struct wire_kv_at *m, enum rmq_error code)
+static void on_at(void *arg, const struct wire_kv_at *m, enum rmq_error code, uint32_t rows)
 {
 	struct kv *k = arg;
 	k->at = *m;
+	k->found &= rows > 0;
 	k->waiting = false;
 	if (code)
 		fail(k, code, slice_of(NULL, 0));

@@ -3,6 +3,7 @@
 #include "checks.h"
 #include "daemon.h"
 #include "imports.h"
+#include "maps.h"
 #include "lives.h"
 #include "trace.h"
 #include "trespass.h"
@@ -70,6 +71,7 @@ struct actor {
 	struct note *notes; /* of its unanswered commands */
 	struct life life_asked;
 	struct watch watch;
+	struct map_op map;
 	unsigned
 	    sent_name; /* a sender: the newest that it knows to be stored, if sent_seq is not 0 */
 	uint64_t sent_seq;
@@ -257,6 +259,10 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 	struct note *n = cmd->tag;
 	trace("failed", a->number, cmd->type, code, at);
 	check_denied(code, text);
+	if (cmd->type == WIRE_TYPE_KV_PUT || cmd->type == WIRE_TYPE_KV_DEL) {
+		maps_refused(a->w->maps, &a->map);
+		return CLIENT_DROP;
+	}
 	/* A run of an import sends what an earlier one may have stored in a queue that is gone. */
 	for (uint32_t i = 0; i < n->count && n->verb == 0 && !a->imports; i++)
 		a->w->lines.all[n->items[i].line].refused = true;
@@ -474,6 +480,30 @@ static void on_known(void *arg, const struct client_command *cmd, uint32_t at, u
 	memmove(n->items + at, n->items + at + count, (n->count - at) * sizeof(*n->items));
 }
 
+static void on_kv_done(void *arg, const struct client_command *cmd, uint64_t version)
+{
+	struct actor *a = arg;
+	(void)cmd;
+	maps_done(a->w->maps, &a->map, version);
+}
+
+static void on_kv_is(void *arg, const struct wire_kv_is *row)
+{
+	struct actor *a = arg;
+	if (row->what != KV_IS_THERE || row->size != row->value.len)
+		trace_fail("KV_IS of what is not there");
+	maps_row(a->w->maps, &a->map, row->version, row->value.data, row->value.len);
+}
+
+static void on_kv_at(void *arg, const struct wire_kv_at *m, enum rmq_error code, uint32_t rows)
+{
+	struct actor *a = arg;
+	if (code || m->flags)
+		trace_fail("one key cannot be read: %u", m->code);
+	a->map.found = rows > 0;
+	maps_read(a->w->maps, &a->map, m->newest);
+}
+
 static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 {
 	struct actor *a = arg;
@@ -523,6 +553,9 @@ static void start(struct actor *a)
 	    .history = on_history,
 	    .watched = on_watched,
 	    .known = on_known,
+	    .kv_done = on_kv_done,
+	    .kv_is = on_kv_is,
+	    .kv_at = on_kv_at,
 	    .fatal = on_fatal,
 	};
 	a->client = client_new(&config, &host);
@@ -535,7 +568,7 @@ static void start(struct actor *a)
 	a->fatal = a->leaving = a->asking = false;
 	a->unlimited = 0;
 	a->session = a->sent_seq = 0;
-	a->watch.on = false;
+	a->watch.on = a->map.on = false;
 	a->life = ++w->lives;
 	a->paused_until = 0;
 	if (!a->imports)
@@ -584,6 +617,7 @@ void actors_make(struct world *w)
 	w->actors = calloc(w->actors_count, sizeof(*w->actors));
 	w->receipts = calloc(1, sizeof(*w->receipts));
 	w->import = calloc(1, sizeof(*w->import));
+	w->maps = maps_new();
 	assert(w->actors && w->receipts && w->import);
 	w->import->no_ids = prng_chance(&w->own, 600);
 	for (unsigned i = 0; i < w->actors_count; i++) {
@@ -610,6 +644,7 @@ void actors_free(struct world *w)
 	free(w->receipts);
 	import_free(w->import);
 	free(w->import);
+	maps_free(w->maps);
 }
 
 /* ---- its connection ---- */
@@ -1501,6 +1536,38 @@ static void watch_step(struct actor *a)
 	trace("watch", a->number, it->what, name, it->messages);
 }
 
+/* ---- the map ---- */
+
+static void map_step(struct actor *a)
+{
+	struct world *w = a->w;
+	struct prng *p = &w->maps_prng;
+	struct map_op *op = &a->map;
+	char key[8], text[256];
+	if (w->calm || op->on || a->kind == RECEIVER || a->imports || a->granted ||
+	    !prng_chance(p, w->weather.maps))
+		return;
+	*op = (struct map_op){.key = (unsigned)prng_below(p, MAPS_KEYS)};
+	snprintf(key, sizeof(key), "k%u", op->key);
+	op->verb = prng_chance(p, 450) ? MAP_READ : prng_chance(p, 750) ? MAP_PUT : MAP_DELETE;
+	op->has_condition = op->verb != MAP_READ && prng_chance(p, 600);
+	op->condition =
+	    prng_chance(p, 200) ? 0 : maps_some_version(w->maps, op->key, prng_next(p));
+	maps_ask(w->maps, op);
+	trace("map", a->number, op->verb, op->key, op->condition);
+	if (op->verb == MAP_READ) {
+		client_kv_read(a->client, mono(a), slice_str(key), KV_VALUES, 0, 0);
+		return;
+	}
+	struct slice value = slice_of(NULL, 0);
+	if (op->verb == MAP_PUT) {
+		op->value = maps_value(w->maps);
+		value = slice_of(text, maps_text(op->value, text));
+	}
+	client_kv_change(a->client, mono(a), slice_str(key), value,
+	    op->has_condition ? &op->condition : NULL, NULL);
+}
+
 /* ---- all of them ---- */
 
 static void step(struct actor *a)
@@ -1509,6 +1576,7 @@ static void step(struct actor *a)
 		return;
 	if (!a->leaving && !a->fatal) {
 		watch_step(a);
+		map_step(a);
 		switch (a->kind) {
 		case SENDER:
 			sender_step(a);

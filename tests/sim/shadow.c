@@ -342,6 +342,17 @@ static void apply_taken(struct reading *r, const struct event_taken *e)
 	take(r, e->session, e->n, (struct shadow_answer){EVENT_TYPE_TAKEN, 0, 0, 0});
 }
 
+/* What the map holds is checked by what clients know of it: maps.h. */
+static void apply_kv_put(struct reading *r, const struct event_kv_put *e)
+{
+	take(r, e->session, e->n, (struct shadow_answer){EVENT_TYPE_KV_PUT, 0, 0, 0});
+}
+
+static void apply_kv_del(struct reading *r, const struct event_kv_del *e)
+{
+	take(r, e->session, e->n, (struct shadow_answer){EVENT_TYPE_KV_DEL, 0, 0, 0});
+}
+
 static void apply_session_close(struct reading *r, const struct event_session_close *e)
 {
 	for (size_t i = 0; i < r->s->queues_count; i++) {
@@ -1565,7 +1576,7 @@ static void apply_end_dead(struct reading *r, const struct event_end_dead *e)
 	X(SET, set) \
 	X(REMOVE, remove) \
 	X(PURGE, purge) \
-	X(TAKEN, taken) \
+	X(TAKEN, taken) X(KV_PUT, kv_put) X(KV_DEL, kv_del) \
 	X(BIND, bind) X(UNBIND, unbind) X(EPHEMERAL, ephemeral) \
 	X(SEND, send) \
 	X(CHUNK, chunk) \

@@ -73,6 +73,7 @@ struct weather {
 	unsigned intrude;      /* somebody names another's session */
 	unsigned trespass;     /* somebody asks for what it may not do */
 	unsigned granted;      /* of 1000 actors, may do only what they need */
+	unsigned maps;	       /* how often a client asks for something of the map */
 	unsigned by_key;       /* queues that hand out by key, of 1000 settings */
 	unsigned admin;	       /* rm and purge, of 1000 commands of the administrator */
 };
@@ -84,7 +85,7 @@ struct pool;
 struct world {
 	struct prng prng;
 	/* Of what came later, and later still: it leaves the rest of a seed as it is. */
-	struct prng own, later, ids, rights;
+	struct prng own, later, ids, rights, maps_prng;
 	struct weather weather;
 	struct space_limits space; /* small, so that a short run crosses them */
 	enum world_variant variant;
@@ -120,6 +121,7 @@ struct world {
 	struct ephemerals *ephemerals;	       /* NULL: none yet */
 	char (*sub_names)[NAME_EPHEMERAL_MAX]; /* of their queues */
 	unsigned sub_names_count;
+	struct maps *maps;     /* what is known of the map */
 	struct import *import; /* what one of the senders sends, if there are many */
 	uint32_t lines_goal;   /* so many messages are written in all */
 };

@@ -54,6 +54,11 @@
 	X(RIGHTS_TELL, "what may not be done is refused otherwise if there is no such queue") \
 	X(RIGHTS_LISTED, "rows are of all queues, whatever is granted") \
 	X(RIGHTS_PLACE, "the place to go on from is a name that may not be known") \
+	X(KV_UNASKED, "the version that a change of the map asks for is not compared") \
+	X(KV_REPEATED, "a change of the map that comes again is made again") \
+	X(KV_EARLY, "what the map holds is told before it is durable, and without a barrier") \
+	X(KV_UNWRITTEN, "a checkpoint has nothing of the map") \
+	X(KV_CUT_OFF, "only the first piece of the map is written") \
 	X(EFFECT_EARLY, "an effect leaves before its event is durable") \
 	X(DUPLICATE_EARLY, "a repeated command is answered before it is durable") \
 	X(GAP, "a gap in the numbers of a session is accepted") \

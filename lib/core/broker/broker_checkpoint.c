@@ -388,9 +388,10 @@ static bool write_kv(struct broker *b, uint64_t bytes)
 	for (bool first = true; e && (first || written(b) < end); e = kv_next(e)) {
 		first = false;
 		k->kv_at = e->version;
-		write_entry(b, e);
+		if (!RMQ_VARIANT(KV_UNWRITTEN))
+			write_entry(b, e);
 	}
-	return !e;
+	return !e || RMQ_VARIANT(KV_CUT_OFF);
 }
 
 /*

@@ -14,6 +14,7 @@
 
 #include "core/base/memory.h"
 #include "core/base/name.h"
+#include "core/base/variant.h"
 
 /* What the events of a change take besides key and value, and those that name its session. */
 #define CHANGE_ROOM 1024
@@ -132,7 +133,8 @@ static enum rmq_error may_change(const struct broker *b, struct slice key, uint8
 		    NAME_MAX_LEN);
 		return RMQ_E_USAGE;
 	}
-	if (!(flags & KV_IF_VERSION) || version == (e ? e->version : 0))
+	if (!(flags & KV_IF_VERSION) || version == (e ? e->version : 0) ||
+	    RMQ_VARIANT(KV_UNASKED))
 		return RMQ_E_OK;
 	if (e)
 		snprintf(text, TEXT_MAX + 1, "version is %" PRIu64, e->version);
@@ -172,6 +174,8 @@ static enum rmq_error may_hold(const struct broker *b, const struct wire_kv_put 
 
 static bool take(struct broker *b, struct conn *c, uint64_t n, uint64_t answered)
 {
+	if (RMQ_VARIANT(KV_REPEATED) && n == c->session->last && answered < n)
+		return true;
 	return broker_take_or(b, c, n, answered, broker_kv_answer);
 }
 
@@ -248,6 +252,8 @@ static void tell(struct broker *b, const struct conn *c, const struct kv_entry *
 	broker_send(b, c->id, &w);
 	free(bytes);
 	broker_works(b, 1 + value.len / VALUE_STEP);
+	if (RMQ_VARIANT(KV_EARLY))
+		broker_release_newest(b);
 }
 
 static void tell_at(struct broker *b, struct conn *c, const struct wire_kv_read *m,
@@ -255,6 +261,8 @@ static void tell_at(struct broker *b, struct conn *c, const struct wire_kv_read 
 {
 	ANSWER(b, c, kv_at, m->req, (uint8_t)code, flags, version, b->kv.version, left_out,
 	    NO_TAGS);
+	if (RMQ_VARIANT(KV_EARLY))
+		broker_release_newest(b);
 }
 
 struct walk {

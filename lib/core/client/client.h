@@ -183,10 +183,14 @@ struct client_host {
 	void (*buried)(void *arg, uint32_t req, uint64_t next, struct slice runs);
 	/* A change of the map is durable; the key has this version. */
 	void (*kv_done)(void *arg, const struct client_command *cmd, uint64_t version);
-	/* A row of client_kv_read(); one for a single key may come again, with what it is by then. */
+	/* A row of client_kv_read(). */
 	void (*kv_is)(void *arg, const struct wire_kv_is *row);
-	/* … and its end.  m->code stands in `code`. */
-	void (*kv_at)(void *arg, const struct wire_kv_at *m, enum rmq_error code);
+	/*
+	 * … and its end.  m->code stands in `code`.  rows: of this answer; a single key's row that came
+	 * before a connection was lost is none of it, as the key may be gone since.
+	 */
+	void (*kv_at)(
+	    void *arg, const struct wire_kv_at *m, enum rmq_error code, uint32_t rows);
 	/*
 	 * The client has given up: NO_DAEMON, TIMEOUT, UNMET (of client_watch()), FULL, PAUSED (no progress in time),
 	 * UNKNOWN_SESSION, VERSION, PROTOCOL, DENIED….  Once; nothing is sent any more.

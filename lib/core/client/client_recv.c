@@ -811,6 +811,7 @@ void client_on_kv_is(struct client *c, struct mono_time now, const struct wire_k
 		return;
 	}
 	c->progress = now;
+	r->rows++;
 	/* Where to go on, should the connection be lost: they come in order. */
 	if (r->flags & KV_PREFIX) {
 		r->from = m->version;
@@ -827,9 +828,10 @@ void client_on_kv_at(struct client *c, struct mono_time now, const struct wire_k
 	if (!r || !r->kv)
 		return;
 	c->progress = now;
+	uint32_t rows = r->rows;
 	request_end(r);
 	if (c->host.kv_at)
-		c->host.kv_at(c->host.arg, m, client_code(m->code));
+		c->host.kv_at(c->host.arg, m, client_code(m->code), rows);
 }
 
 void client_on_position_is(
@@ -866,6 +868,7 @@ void client_recv_disconnected(struct client *c)
 		c->requests[i].again |= c->requests[i].sent;
 		c->requests[i].sent = RMQ_VARIANT(WATCH_FORGOTTEN) && c->requests[i].watch;
 		c->requests[i].cut = false;
+		c->requests[i].rows = 0;
 		assembly_reset(&c->requests[i].large);
 	}
 	held_disconnect(&c->held);
