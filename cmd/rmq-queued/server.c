@@ -148,7 +148,7 @@ static void journal_level(void *arg, const struct journal_level *m)
 {
 	struct server *s = arg;
 	journal_moves(s);
-	s->opened.level = m->level;
+	broker_level(s->broker, m->level);
 }
 
 static bool journal_frame(void *arg, const struct frame *f)
@@ -862,6 +862,7 @@ static void open_state(struct server *s, const struct journal_opened_info *info)
 		server_die(s, error_exit(err));
 	}
 	recover(s, info);
+	broker_level(s->broker, info->level);
 	s->lease_base = broker_lease_time(s->broker);
 	s->now = s->mono_base = clock_mono();
 	uint8_t secret[SESSION_SECRET_SIZE];

@@ -131,7 +131,6 @@ extern bool rmq_small_limits;
 #define WATCHES_OF_ONE	   OF_ONE(WATCHES_MAX)	 /* of one user */
 #define LIST_WORK	   LIMIT(4096, 4) /* steps for one LIST: names, and more for a long glob */
 #define LIST_GLOB_STEP	   16	  /* a glob so many times as long costs the square of that */
-#define KV_LEVEL	   2	  /* of the records that hold it */
 #define KV_VALUE_MAX	   65536u /* of the map: one value, */
 #define KV_BYTES_MAX	   LIMIT(16u << 20, 900u) /* … keys and values together, */
 #define KV_KEYS_MAX	   LIMIT(16384u, 8u)	  /* … keys, */

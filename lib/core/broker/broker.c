@@ -4,6 +4,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "core/base/level.h"
 #include "core/base/memory.h"
 #include "core/base/variant.h"
 #include "core/broker/broker_state.h"
@@ -73,7 +74,7 @@ struct broker *broker_new(const struct broker_host *host)
 	ledger_init(&b->ledger);
 	voided_init(&b->voided);
 	kv_init(&b->kv, &b->ledger.part_bytes);
-	b->level = KV_LEVEL;
+	b->level = level_newest();
 	b->next_queue = 1;
 	b->next_n = 1;
 	b->next_barrier = 1;
@@ -92,9 +93,9 @@ void broker_create_explicitly(struct broker *b)
 	b->explicit_create = true;
 }
 
-void broker_level(struct broker *b, unsigned level)
+void broker_level(struct broker *b, uint64_t level)
 {
-	b->level = level;
+	b->level = level < LEVEL_FIRST ? LEVEL_FIRST : level;
 }
 
 void broker_tell_sandbox(struct broker *b, uint64_t achieved)

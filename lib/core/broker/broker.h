@@ -79,10 +79,10 @@ void broker_set_space(struct broker *b, const struct space_limits *limits);
 void broker_create_explicitly(struct broker *b);
 
 /*
- * The level of records that may be written from now on, as all who read them say that they know it: 2 unless
- * told.  What needs a higher one is refused: the map needs 2.
+ * The level of records that may be written from now on (level.h), the newest unless told; less than
+ * LEVEL_FIRST stands for that.  What needs a higher one is refused.
  */
-void broker_level(struct broker *b, unsigned level);
+void broker_level(struct broker *b, uint64_t level);
 
 /* What clients are told of the process's sandbox from now on: as WELCOME_TAG_SANDBOX. */
 void broker_tell_sandbox(struct broker *b, uint64_t achieved);

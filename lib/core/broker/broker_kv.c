@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "core/base/level.h"
 #include "core/base/memory.h"
 #include "core/base/name.h"
 #include "core/base/variant.h"
@@ -115,11 +116,11 @@ static enum rmq_error may_change(const struct broker *b, struct slice key, uint8
     uint64_t version, const struct kv_entry *e, char text[TEXT_MAX + 1])
 {
 	const char *is = "key is not there";
-	if (b->level < KV_LEVEL) {
+	if (b->level < LEVEL_KV) {
 		snprintf(text, TEXT_MAX + 1,
 		    "the map needs records of level %d, which not all members of the cluster "
 		    "read yet: rmq-cluster status",
-		    KV_LEVEL);
+		    LEVEL_KV);
 		return RMQ_E_VERSION;
 	}
 	if (flags & ~KV_IF_VERSION) {

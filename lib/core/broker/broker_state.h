@@ -287,7 +287,7 @@ struct broker {
 	TAILQ_HEAD(, kv_watch) kv_watches; /* who was looked for longest ago is first */
 	uint32_t kv_watches_count;
 	uint64_t kv_told; /* up to which version all of them were looked for */
-	unsigned level;	  /* of records that may be written: see broker_level() */
+	uint64_t level;	  /* of records that may be written: see broker_level() */
 
 	/* the record that is being written */
 	uint8_t payload[RECORD_PAYLOAD_MAX];
