@@ -56,6 +56,8 @@
 	X(ROOM, "disk-free", KNOWN, m->disk_free, METRIC_DISK_FREE) \
 	X(JOURNAL_SIZE, "journal-size", KNOWN, m->journal_size, METRIC_JOURNAL_SIZE) \
 	X(LAG, "lag", KNOWN, m->lag, METRIC_LAG) \
+	X(STORE_TIME, "store-time", STORED, m, (uint32_t)m->latency) \
+	X(STORE_TIME_P99, "store-time-p99", STORED, m, m->latency >> 32) \
 	X(UPTIME, "uptime", UPTIME, m->uptime) \
 	X(ROLES, "roles", ROLES, m)
 
@@ -179,6 +181,19 @@ static enum table_kind put_known(
 {
 	if (is_known(m, metric))
 		text_put_u64(out, n);
+	return TABLE_NUMBER;
+}
+
+/* Seconds. */
+static enum table_kind put_STORED(
+    struct text *out, const struct control_view_member *m, uint64_t us)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%llu.%06u", (unsigned long long)(us / 1000000),
+	    (unsigned)(us % 1000000));
+	if (is_known(m, METRIC_LATENCY))
+		text_put_str(out, text);
 	return TABLE_NUMBER;
 }
 

@@ -57,7 +57,8 @@ struct program {
 #define MORE_NODE_COLUMNS ",caught-up,gate-state,config-index,level"
 #define MEMBER_COLUMNS	  "name,role,up,behind,address,gate"
 #define HEALTH_COLUMNS	  ",suspected,unreachable,phi,suspect-after,mean,deviation,silence"
-#define METRICS_COLUMNS	  ",load,memory,disk-free,journal-size,lag,uptime"
+#define METRICS_COLUMNS \
+	",load,memory,disk-free,journal-size,lag,store-time,store-time-p99,uptime"
 #define MORE_MEMBER_COLUMNS \
 	",voter,broker,match,id,key,gate-state,state,roles" HEALTH_COLUMNS METRICS_COLUMNS
 #define PHI_COLUMNS    "name,phi,suspect-after,mean,deviation,silence,suspected,unreachable"

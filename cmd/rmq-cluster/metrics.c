@@ -117,6 +117,11 @@ static bool is_watched(const struct control_view_member *m)
 	    KNOWN(JOURNAL_SIZE), m->journal_size, ONE) \
 	X("rmq_node_lag_records", "records", \
 	    "Committed records that are not on its disk yet.", KNOWN(LAG), m->lag, ONE) \
+	X("rmq_node_store_median_seconds", "seconds", \
+	    "Time that its newest transactions took to be on its disk: the median.", \
+	    KNOWN(LATENCY), m->latency &UINT32_MAX, MILLIONTHS) \
+	X("rmq_node_store_p99_seconds", "seconds", "The 99th percentile of that time.", \
+	    KNOWN(LATENCY), m->latency >> 32, MILLIONTHS) \
 	X("rmq_node_uptime_seconds", "seconds", "Time since its rmq-clusterd started.", \
 	    KNOWN(UPTIME), m->uptime, THOUSANDTHS)
 

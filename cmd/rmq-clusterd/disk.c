@@ -6,6 +6,7 @@
 
 #include "node.h"
 #include "state.h"
+#include "sys/process/clock.h"
 #include "sys/store/guard.h"
 #include "sys/store/replica_log.h"
 
@@ -53,7 +54,9 @@ static bool take_stored(struct disk *d, struct slice payload)
 
 	if (!journal_txn_stored_decode(payload, &m))
 		return false;
+	uint64_t now = clock_us();
 	while (d->pending_count > 0 && d->pending[d->pending_first].seq <= m.seq) {
+		store_times_add(&d->times, now - d->pending[d->pending_first].at_us);
 		d->stored_bytes = d->pending[d->pending_first].bytes;
 		d->stored = d->pending[d->pending_first++].last;
 		d->pending_count--;
@@ -235,8 +238,8 @@ void disk_store(struct disk *d, const struct raft_store *s, const struct piece *
 		d->sent_bytes += RECORD_HEADER_SIZE + s->mend->bytes;
 	replica_log_store(&d->link, s, seq, payloads);
 	free(payloads);
-	pending_push(
-	    d, (struct disk_transaction){seq, replica_log_last(last, s), d->sent_bytes});
+	pending_push(d, (struct disk_transaction){
+			    seq, replica_log_last(last, s), d->sent_bytes, clock_us()});
 }
 
 /* ---- reading ---- */

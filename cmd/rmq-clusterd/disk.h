@@ -11,6 +11,7 @@
 #include "core/host/ends.h"
 #include "core/host/intake.h"
 #include "core/host/reads.h"
+#include "core/host/store_times.h"
 #include "core/raft/raft.h"
 #include "sys/journal/journal_link.h"
 #include "sys/store/store.h"
@@ -23,6 +24,7 @@ struct disk_transaction {
 	uint64_t seq;
 	uint64_t last;
 	uint64_t bytes; /* of all records sent so far, its own included */
+	uint64_t at_us; /* when it was handed to the journal */
 };
 
 struct disk {
@@ -42,6 +44,7 @@ struct disk {
 	struct intake_room fits; /* as the journal said last, when it had stored … */
 	uint64_t fits_bytes;	 /* … so many bytes */
 	bool full;		 /* there may be no room for new messages */
+	struct store_times times;
 };
 
 /* Starts the journal of the directory, in such a sandbox.  0, or an exit status; what is wrong was said. */

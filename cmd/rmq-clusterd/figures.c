@@ -21,6 +21,7 @@ static uint64_t memory(const struct cluster *c)
 void figures_take(const struct cluster *c, struct metrics *m)
 {
 	uint64_t value, commit = c->status.commit;
+	uint32_t median, p99;
 
 	if (figures_load(&value))
 		metrics_set(m, METRIC_LOAD, value);
@@ -29,6 +30,8 @@ void figures_take(const struct cluster *c, struct metrics *m)
 	if (figures_file(c->disk.directory, STORE_DATA_FILE, &value))
 		metrics_set(m, METRIC_JOURNAL_SIZE, value);
 	metrics_set(m, METRIC_LAG, commit > c->disk.stored ? commit - c->disk.stored : 0);
+	if (store_times_get(&c->disk.times, &median, &p99))
+		metrics_set(m, METRIC_LATENCY, (uint64_t)p99 << 32 | median);
 	metrics_set(m, METRIC_UPTIME, cluster_now(c) - c->started_ms);
 	snprintf(m->version, sizeof(m->version), "%s", RMQ_VERSION);
 }

@@ -85,7 +85,8 @@ static const struct phi watched = {
     .after_ms = 4522, .count = 2, .sum = 2000, .squares = 2001800};
 /* One does not tell all. */
 static const struct metrics metrics = {
-    .known = 1u << METRIC_LOAD | 1u << METRIC_LAG, .value = {[METRIC_LOAD] = 150}};
+    .known = 1u << METRIC_LOAD | 1u << METRIC_LAG | 1u << METRIC_LATENCY,
+    .value = {[METRIC_LOAD] = 150, [METRIC_LATENCY] = UINT64_C(20500) << 32 | 2500}};
 
 void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_peer *p)
 {

@@ -162,7 +162,7 @@ TRANSFER n2"
 		n2 8.500 4.522 1.000 0.030 4.600 yes yes n3 - - - - - no no)"
 	[ "$(cluster phi -j -o name,phi | sed -n 2p)" = '{"name":"n2","phi":8.500}' ]
 	cluster metrics -j | sed -n 2p |
-		jq -e '.name == "n2" and .load == 1.5 and .lag == 0 and .memory == null and .unreachable'
+		jq -e '.name == "n2" and .load == 1.5 and .lag == 0 and .["store-time-p99"] == 0.0205 and .memory == null and .unreachable'
 	cluster metrics >metrics
 	run /usr/bin/python3 - metrics <<-'END'
 		import sys
@@ -174,7 +174,7 @@ TRANSFER n2"
 		                          ("rmq_cluster_has_leader", None, 1), ("rmq_node_up", "n1", 1),
 		                          ("rmq_node_up", "n2", 0), ("rmq_node_unreachable", "n2", 1), ("rmq_node_phi", "n2", 8.5),
 		                          ("rmq_node_suspect_after_seconds", "n2", 4.522), ("rmq_node_load1", "n1", 1.5),
-		                          ("rmq_node_lag_records", "n1", 0)):
+		                          ("rmq_node_lag_records", "n1", 0), ("rmq_node_store_median_seconds", "n1", 0.0025)):
 		    assert found[(name, node, None, None)] == value, (name, node)
 		for absent in ("rmq_node_phi", "rmq_node_memory_bytes"):
 		    assert (absent, "n1", None, None) not in found, absent

@@ -7,5 +7,7 @@
 /* Since boot, also while suspended; never goes back. */
 struct mono_time clock_mono(void);
 struct wall_time clock_wall(void);
+/* Microseconds, for how long something takes; never goes back. */
+uint64_t clock_us(void);
 
 #endif
