@@ -326,13 +326,8 @@ void directed_what_a_member_is_about_is_marked(struct sim *s)
 {
 	directed_begin(s, 3);
 	struct raft_event mark = {.type = RAFT_EVENT_MARK, .id = s->nodes[2].id};
-	must(node_step(s, &s->nodes[0], &mark) == RMQ_E_VERSION);
-	mark.mark = RAFT_MARK_LEVEL;
-	mark.value = LEVEL_TAGS;
-	must(node_step(s, &s->nodes[0], &mark) == RMQ_E_OK);
 	mark.mark = RAFT_MARK_LEAVING;
-	must(node_step(s, &s->nodes[0], &mark) == RMQ_E_BUSY);
-	directed_flow(s, ALL);
+	mark.value = RAFT_LEAVES;
 	must(node_step(s, &s->nodes[0], &mark) == RMQ_E_OK);
 	directed_flow(s, N(0) | N(1));
 	must(member(s, 1, "n2")->leaving == RAFT_LEAVES);
