@@ -87,7 +87,7 @@ logged() {
 	settings
 	local line
 	for line in "name = n2" "heartbeat = 1ms" "seeds = n2" "colour = blue" "[section]" "name" \
-		"election-timeout = soon" "roles = leader" "advertise = nowhere"; do
+		"election-timeout = soon" "roles = a/b" "advertise = nowhere"; do
 		{ cat n1.conf && echo "$line"; } >bad.conf
 		run -78 rmq-clusterd -c bad.conf -d n1 --init
 		assert_line --index 0 --partial "rmq-clusterd: bad.conf:7: "
