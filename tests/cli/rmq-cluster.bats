@@ -696,7 +696,7 @@ queue-started n1 n1 2"
 	on 2 join "n1@127.0.0.1:$((PORT + 1))"
 	on 2 admit n3 "$(key_of 3)"
 	# The queue first starts once all are up.
-	run on 1 wait --timeout 1ms available
+	run on 1 wait --timeout 200ms available
 	assert_failure 1
 	wait_until 10 sh -c "rmq-cluster why -S unix:n1.sock | grep -q 'starts first when [13] members'"
 	on 3 wait self-up
