@@ -190,14 +190,17 @@ void cluster_stop(struct cluster *c)
 	c->more_wanted = true;
 }
 
-static void stop_turn(struct cluster *c)
+struct ending_seen cluster_ending(const struct cluster *c)
 {
-	const struct ending_seen seen = {.leads = cluster_leads(c),
+	return (struct ending_seen){.leads = cluster_leads(c),
 	    .serving = c->status.serving,
 	    .successor = watchdog_successor(c),
 	    .runs = supervisor_runs(&c->supervisor)};
+}
 
-	switch (ending_turn(&c->ending, &seen, cluster_now(c))) {
+void cluster_end(struct cluster *c, enum ending_action action)
+{
+	switch (action) {
 	case ENDING_NOTHING:
 		break;
 	case ENDING_HAND_OVER:
@@ -208,9 +211,18 @@ static void stop_turn(struct cluster *c)
 		break;
 	case ENDING_END:
 		supervisor_kill(c);
-		c->ended = true;
 		break;
 	}
+}
+
+static void stop_turn(struct cluster *c)
+{
+	const struct ending_seen seen = cluster_ending(c);
+	enum ending_action action = ending_turn(&c->ending, &seen, cluster_now(c));
+
+	cluster_end(c, action);
+	if (action == ENDING_END)
+		c->ended = true;
 }
 
 /* ---- the turn ---- */

@@ -38,17 +38,12 @@ static void see_others_off(struct cluster *c)
 {
 	struct commands_peers peers = commands_peers(c);
 	const struct leaving_seen seen = {&c->status, drained, &peers};
-	struct raft_event e = {.type = RAFT_EVENT_MARK, .mark = RAFT_MARK_EXITING};
+	struct raft_id id;
+	enum leaving_step step = leaving_turn(&c->leave.others, &seen, cluster_now(c), &id);
 
-	switch (leaving_turn(&c->leave.others, &seen, cluster_now(c), &e.id)) {
-	case LEAVING_NOTHING:
+	if (step == LEAVING_NOTHING)
 		return;
-	case LEAVING_EXITS:
-		break;
-	case LEAVING_REMOVE:
-		e.type = RAFT_EVENT_REMOVE;
-		e.how = RAFT_LEFT;
-	}
+	struct raft_event e = leaving_event(step, id);
 	/* What is refused now is tried again. */
 	node_happens(c, &e);
 	cluster_more(c);
@@ -66,25 +61,10 @@ static bool is_told_to(const struct cluster *c)
 
 static void hand_over(struct cluster *c)
 {
-	const struct ending_seen seen = {.leads = cluster_leads(c),
-	    .serving = c->status.serving,
-	    .successor = watchdog_successor(c),
-	    .runs = supervisor_runs(&c->supervisor)};
+	const struct ending_seen seen = cluster_ending(c);
 	enum ending_state old = c->leave.own.state;
 
-	switch (leaving_own_turn(&c->leave.own, is_told_to(c), &seen, cluster_now(c))) {
-	case ENDING_NOTHING:
-		break;
-	case ENDING_HAND_OVER:
-		(void)watchdog_hand_over(c);
-		break;
-	case ENDING_DRAIN:
-		supervisor_drain(c);
-		break;
-	case ENDING_END:
-		supervisor_kill(c);
-		break;
-	}
+	cluster_end(c, leaving_own_turn(&c->leave.own, is_told_to(c), &seen, cluster_now(c)));
 	if (old == ENDING_NOT && c->leave.own.state != ENDING_NOT)
 		log_notice("leaves the cluster: hands over, and ends once it is no member");
 	if (old != c->leave.own.state)

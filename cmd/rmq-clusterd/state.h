@@ -165,4 +165,8 @@ _Noreturn void cluster_die(struct cluster *c, int status);
 /* Stops in order, as by SIGTERM. */
 void cluster_stop(struct cluster *c);
 
+/* How a node ends, or leaves: what a turn sees, and what is done with leadership and queue daemon. */
+struct ending_seen cluster_ending(const struct cluster *c);
+void cluster_end(struct cluster *c, enum ending_action action);
+
 #endif

@@ -150,19 +150,14 @@ void administrator_sees_off(struct site *s)
 	struct sim *sim = &s->c->sim;
 	struct leader leader = {sim, s->node};
 	struct commands_peers peers = peers_of(&leader);
-	struct raft_event e = {.type = RAFT_EVENT_MARK, .mark = RAFT_MARK_EXITING};
+	struct raft_id id;
 	struct raft_status st;
 	raft_status(s->node->raft, &st);
 	struct leaving_seen seen = {&st, has_handed_over, &peers};
-	switch (leaving_turn(&s->others, &seen, sim->now, &e.id)) {
-	case LEAVING_NOTHING:
+	enum leaving_step step = leaving_turn(&s->others, &seen, sim->now, &id);
+	if (step == LEAVING_NOTHING)
 		return;
-	case LEAVING_EXITS:
-		break;
-	case LEAVING_REMOVE:
-		e.type = RAFT_EVENT_REMOVE;
-		e.how = RAFT_LEFT;
-	}
+	struct raft_event e = leaving_event(step, id);
 	trace("sees off", s->node->slot, e.id.bytes[0], e.type, 0);
 	(void)!node_step(sim, s->node, &e);
 }

@@ -57,6 +57,15 @@ enum leaving_step leaving_turn(
 	return LEAVING_NOTHING;
 }
 
+struct raft_event leaving_event(enum leaving_step step, struct raft_id id)
+{
+	if (step == LEAVING_REMOVE)
+		return (struct raft_event){
+		    .type = RAFT_EVENT_REMOVE, .id = id, .how = RAFT_LEFT};
+	return (struct raft_event){
+	    .type = RAFT_EVENT_MARK, .id = id, .mark = RAFT_MARK_EXITING};
+}
+
 uint64_t leaving_due(const struct leaving *l, uint64_t now_ms)
 {
 	return raft_id_none(l->id) ? UINT64_MAX : now_ms + COMMANDS_RETRY_MS;

@@ -45,6 +45,9 @@ enum leaving_step { LEAVING_NOTHING, LEAVING_EXITS, LEAVING_REMOVE };
 enum leaving_step leaving_turn(struct leaving *l, const struct leaving_seen *seen,
     uint64_t now_ms, struct raft_id *id) __attribute__((warn_unused_result));
 
+/* What is proposed for a step that is not LEAVING_NOTHING. */
+struct raft_event leaving_event(enum leaving_step step, struct raft_id id);
+
 /* When the next turn is due, UINT64_MAX: whenever there is one. */
 uint64_t leaving_due(const struct leaving *l, uint64_t now_ms);
 
