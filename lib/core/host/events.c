@@ -4,6 +4,7 @@
 
 #include "core/base/units.h"
 #include "core/host/control.h"
+#include "core/host/roles.h"
 
 static const char *const kind_texts[] = {
 #define X(NAME, text) text,
@@ -108,14 +109,12 @@ static void look_at_roles(struct events_state *s)
 		const struct raft_member *m = &s->config.members[i];
 		bool may =
 		    control_member_state_of(m) == CONTROL_MEMBER_UP && !is_unreachable(s, m);
-		const char *role = m->roles;
-		if ((m->flags & RAFT_BROKER) && !raft_id_none(m->id))
-			offer(s, slice_str("broker"), m, may);
-		while (*role) {
-			size_t len = strcspn(role, ",");
-			offer(s, slice_of(role, len), m, may);
-			role += len + (role[len] == ',');
-		}
+		char text[ROLES_TEXT_MAX + 1];
+		const char *rest = text;
+		struct slice role;
+		roles_text(raft_id_none(m->id) ? 0 : m->flags, m->roles, text);
+		while (roles_next(&rest, &role))
+			offer(s, role, m, may);
 	}
 }
 
@@ -329,8 +328,25 @@ static void push(struct events *e, const struct events_event *event)
 	to->time = e->time;
 }
 
+/* But for what is committed: a configuration that is committed stays the same at its index. */
+static bool same(const struct events_seen *a, const struct events_seen *b)
+{
+	return a->index == b->index && a->unreachable == b->unreachable && a->gone == b->gone &&
+	       raft_id_eq(a->leader, b->leader) && raft_id_eq(a->queue, b->queue) &&
+	       a->ending == b->ending;
+}
+
 bool events_look(struct events *e, const struct events_seen *seen, struct wall_time now)
 {
+	bool nothing = e->began && same(&e->seen, seen);
+
+	e->seen = *seen;
+	e->seen.config = NULL;
+	if (nothing) {
+		e->now.commit = seen->commit;
+		e->time = now;
+		return false;
+	}
 	look(&e->look, seen, e->self.id);
 	unsigned count = e->began ? compare(e->news, &e->now, &e->look, &e->self) : 0;
 	e->now = e->look;
@@ -480,15 +496,14 @@ static void put_member(
 	text_put_str(
 	    out, is_unreachable(s, m) ? ",\"reachable\":false" : ",\"reachable\":true");
 	text_put_str(out, ",\"roles\":[");
-	const char *role = m->roles;
-	bool broker = m->flags & RAFT_BROKER;
-	text_put_str(out, broker ? "\"broker\"" : "");
-	for (bool first = !broker; *role; first = false) {
-		size_t len = strcspn(role, ",");
+	char text[ROLES_TEXT_MAX + 1];
+	const char *rest = text;
+	struct slice role;
+	roles_text(m->flags, m->roles, text);
+	for (bool first = true; roles_next(&rest, &role); first = false) {
 		text_put_str(out, first ? "\"" : ",\"");
-		text_put(out, role, len);
+		text_put(out, role.data, role.len);
 		text_put_char(out, '"');
-		role += len + (role[len] == ',');
 	}
 	text_put_str(out, "]}");
 }

@@ -103,6 +103,7 @@ struct events_state {
 struct events {
 	struct events_node self;
 	bool began;
+	struct events_seen seen; /* at the newest look; config is not kept */
 	struct events_state now;
 	struct wall_time time; /* of the newest look */
 	uint64_t index;	       /* that of the newest event, or of the beginning */

@@ -69,6 +69,13 @@ void roles_text(uint8_t flags, const char *names, char text[ROLES_TEXT_MAX + 1])
 	    broker && names[0] ? "," : "", names);
 }
 
+bool roles_next(const char **names, struct slice *role)
+{
+	*role = slice_of(*names, strcspn(*names, ","));
+	*names += role->len + ((*names)[role->len] == ',');
+	return role->len > 0;
+}
+
 const struct raft_member *roles_due(
     const struct raft_config *config, roles_told *told, void *arg)
 {

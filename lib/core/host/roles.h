@@ -26,6 +26,9 @@ bool roles_has(uint8_t flags, const char *names, const char *role);
 #define ROLES_TEXT_MAX (sizeof(ROLES_BROKER) + RAFT_ROLES_MAX)
 void roles_text(uint8_t flags, const char *names, char text[ROLES_TEXT_MAX + 1]);
 
+/* The next of such a text, or of `names`, which is passed over; false: there is none. */
+bool roles_next(const char **names, struct slice *role);
+
 /* What a member says; NULL: it is not known. */
 typedef const char *roles_told(void *arg, struct raft_id id);
 
