@@ -694,11 +694,12 @@ queue-started n1 n1 2"
 	assert_failure 73
 	# n2 is told whom to ask; n3 knows it from its settings, and waits to be admitted.
 	on 2 join "n1@127.0.0.1:$((PORT + 1))"
-	on 2 admit n3 "$(key_of 3)"
 	# The queue first starts once all are up.
+	on 1 wait up=2
 	run on 1 wait --timeout 200ms available
 	assert_failure 1
 	wait_until 10 sh -c "rmq-cluster why -S unix:n1.sock | grep -q 'starts first when [13] members'"
+	on 2 admit n3 "$(key_of 3)"
 	on 3 wait self-up
 	on 1 wait up=3
 	on 1 wait available
