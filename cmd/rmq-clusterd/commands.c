@@ -613,7 +613,7 @@ static void look(struct cluster *c, struct command *m)
 		if (peers_member(c) && !raft_id_none(c->status.leader))
 			end(c, m, RMQ_E_OK, "");
 		else if (!c->join.asking && !peers_member(c))
-			end(c, m, RMQ_E_NO_DAEMON, c->join.refused);
+			end(c, m, c->join.code, c->join.refused);
 		break;
 	default:
 		break;

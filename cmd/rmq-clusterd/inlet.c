@@ -42,6 +42,7 @@ static void forget(struct inlet *i)
 		p->in_node = NULL;
 		p->room = (struct disk_room){0, 0};
 		p->flags = 0;
+		p->settings = (struct settings){{{0}}};
 		p->tell = (struct tell){.metrics = {.known = 0}};
 		opinions_told(&i->cluster->peers.opinions, p->member.id, NULL);
 	}
@@ -102,18 +103,19 @@ static void bad(struct inlet *i, const char *what)
 
 /* ---- HELLO ---- */
 
+/* Of what a member may have changed since it joined, timers only: the rest is shown as a trouble. */
 static enum rmq_error check_settings(
-    struct cluster *c, const struct node_hello *m, struct reason *why)
+    struct cluster *c, const struct node_hello *m, const struct peer *p, struct reason *why)
 {
-	if (m->election_ms != c->config.election_timeout)
-		return reason_set(why, RMQ_E_CONFIG,
-		    "election-timeout is %" PRIu32 " ms, and %" PRIu64 " ms at %s",
-		    m->election_ms, c->config.election_timeout, c->config.name);
-	if (m->heartbeat_ms != c->config.heartbeat)
-		return reason_set(why, RMQ_E_CONFIG,
-		    "heartbeat is %" PRIu32 " ms, and %" PRIu64 " ms at %s", m->heartbeat_ms,
-		    c->config.heartbeat, c->config.name);
-	return RMQ_E_OK;
+	struct settings times = {{{0}}};
+	const struct settings_of node = {&times, p->member.name},
+				 self = {&c->peers.settings, c->config.name};
+	bool enforce = !c->config.unenforced && !(m->flags & NODE_HELLO_UNENFORCED);
+	char text[TEXT_MAX + 1];
+
+	settings_times(&times, m->election_ms, m->heartbeat_ms);
+	enum rmq_error err = settings_admit(&node, &self, enforce, text);
+	return err ? reason_set(why, err, "%s", text) : RMQ_E_OK;
 }
 
 /* What is on its way to members counts, too. */
@@ -218,7 +220,7 @@ static void hello(struct inlet *i, struct slice payload)
 	if (!err)
 		err = check_identity(i, &m, &p, &why, &another);
 	if (!err)
-		err = check_settings(c, &m, &why);
+		err = check_settings(c, &m, p, &why);
 	if (!err)
 		err = check_level(c, NODE_LEVEL(m.features), p->member.name, &why);
 	if (err) {
@@ -232,6 +234,7 @@ static void hello(struct inlet *i, struct slice payload)
 	i->peer = p;
 	peers_member_of(p)->alive_ms = cluster_now(c);
 	replace(p, i, another);
+	settings_times(&p->settings, m.election_ms, m.heartbeat_ms);
 	if (another && m.flags & NODE_HELLO_FORGOT)
 		node_lost(c, p->member.id);
 	send_welcome(i);
@@ -290,6 +293,7 @@ static void take_state(struct inlet *i, const struct node_state *m)
 	if (m->flags & ~(unsigned)p->flags & NODE_STATE_SERVES)
 		supervisor_passed(i->cluster);
 	p->flags = m->flags;
+	settings_flags(&p->settings, m->flags);
 }
 
 static bool take_tell(struct inlet *i, const struct node_tell *m)
@@ -298,6 +302,7 @@ static bool take_tell(struct inlet *i, const struct node_tell *m)
 
 	if (!tell_decode(m->tags, &p->tell))
 		return false;
+	settings_take(&p->settings, &p->tell.settings);
 	opinions_told(&i->cluster->peers.opinions, p->member.id, &p->tell.opinion);
 	return true;
 }
@@ -447,6 +452,28 @@ static void tell_members(struct inlet *i)
 	inlet_joined(i, peers_joined(i->cluster, bytes, sizeof(bytes)));
 }
 
+/* It is to be taken in. */
+static void go_on(struct inlet *i)
+{
+	link_conn_introduced(i->conn);
+	i->joining = true;
+	commands_take_in(i->cluster, i, &i->joiner, i->reads);
+}
+
+/* It has the time of a handshake to answer. */
+static void ask_settings(struct inlet *i)
+{
+	uint8_t tags[SETTINGS_SIZE_MAX], frame[NODE_SMALL_MAX];
+	struct writer t = writer_of(tags, sizeof(tags)), w = writer_of(frame, sizeof(frame));
+
+	i->asked = true;
+	settings_encode(&t, &i->cluster->peers.settings, false);
+	node_put_settings(&w, &(struct node_settings){slice_of(tags, t.len)});
+	assert(!t.full && !w.full);
+	enum rmq_error err = link_conn_send(i->conn, &(struct slice){frame, w.len}, 1);
+	(void)err; /* `down` comes */
+}
+
 static void take_in(struct inlet *i, struct slice payload)
 {
 	struct node_join m;
@@ -480,9 +507,43 @@ static void take_in(struct inlet *i, struct slice payload)
 		tell_members(i);
 		return;
 	}
-	link_conn_introduced(i->conn);
-	i->joining = true;
-	commands_take_in(i->cluster, i, &member, NODE_LEVEL(m.features));
+	i->joiner = member;
+	i->reads = NODE_LEVEL(m.features);
+	if (m.features & NODE_FEATURES & NODE_FEATURE_SETTINGS)
+		ask_settings(i);
+	else
+		go_on(i);
+}
+
+/* They must be those of the cluster, or it must say that they need not be. */
+static void take_settings(struct inlet *i, struct slice payload)
+{
+	struct cluster *c = i->cluster;
+	struct node_settings m;
+	struct settings theirs;
+	const struct settings_of joiner = {&theirs, i->joiner.name},
+				 self = {&c->peers.settings, c->config.name};
+	char text[TEXT_MAX + 1] = "it says settings that this node does not know";
+	bool unenforced = false;
+	enum rmq_error err = RMQ_E_PROTOCOL;
+
+	i->asked = false;
+	if (node_settings_decode(payload, &m))
+		err = settings_decode(m.tags, &theirs, &unenforced);
+	if (err == RMQ_E_PROTOCOL) {
+		bad(i, "SETTINGS");
+		return;
+	}
+	if (!err)
+		err = settings_admit(&joiner, &self, !unenforced, text);
+	if (!err) {
+		go_on(i);
+		return;
+	}
+	if (log_rate_allows(&c->strangers, cluster_now(c)))
+		log_notice("%s at %s is not let in: %s", i->joiner.name,
+		    link_conn_address(i->conn), text);
+	inlet_refuse(i, err, text);
 }
 
 static void take_members(struct inlet *i, struct slice payload)
@@ -515,9 +576,13 @@ static void join(struct inlet *i, const struct frame *f)
 	uint64_t index;
 	bool member = members_newest(&i->cluster->peers.members, &index) != NULL;
 
+	if (f->type == NODE_TYPE_SETTINGS && i->asked) {
+		take_settings(i, f->payload);
+		return;
+	}
 	if ((f->type != NODE_TYPE_JOIN && f->type != NODE_TYPE_ASK &&
 		f->type != NODE_TYPE_MEMBERS) ||
-	    i->joining) {
+	    i->joining || i->asked) {
 		bad(i, "JOIN");
 		return;
 	}

@@ -17,8 +17,11 @@ struct inlet {
 	struct peer *peer;	/* NULL: no HELLO yet, or it is no longer a member */
 	struct node_wire_in in; /* an APPEND whose RUNs come */
 	struct piece pieces[RAFT_RUNS_MAX];
-	struct chunk *chunk; /* takes the payloads */
-	bool joining;	     /* it has said JOIN, and waits */
+	struct chunk *chunk;	   /* takes the payloads */
+	bool joining;		   /* it has said JOIN, and waits */
+	bool asked;		   /* it has said JOIN, and is to say its settings */
+	struct raft_member joiner; /* who it is then */
+	uint64_t reads;		   /* the newest level of records */
 };
 
 /* Events of the listener; arg: the cluster. */

@@ -31,6 +31,8 @@ static void end_place(struct cluster *c, unsigned place)
 static void end_seed(struct join_ask *a)
 {
 	end_ask(a);
+	if (a->differs)
+		joining_misfit(&a->cluster->join.joining, a->at, cluster_now(a->cluster));
 	end_place(a->cluster, a->at);
 }
 
@@ -163,14 +165,64 @@ static void joined(struct join_ask *a, struct slice payload)
 	wake(c);
 }
 
+/* One by one from here on, for who is to change them. */
+static void note_settings(const struct join_ask *a, const struct settings *theirs, unsigned i)
+{
+	const struct cluster *c = a->cluster;
+	const struct settings_of self = {&c->peers.settings, c->config.name},
+				 seed = {theirs, asked(a)->name};
+	char text[TEXT_MAX + 1];
+
+	while ((i = settings_differ(self.settings, theirs, i)) < SETTINGS_COUNT) {
+		settings_text(text, (enum setting)i++, &self, &seed);
+		log_notice("%s", text);
+	}
+}
+
+/* Both compare; what this node says tells the other one why. */
+static void compare(struct join_ask *a, struct link_conn *conn, struct slice payload)
+{
+	struct cluster *c = a->cluster;
+	struct node_settings m;
+	struct settings theirs;
+	bool unenforced;
+	const struct settings_of self = {&c->peers.settings, c->config.name},
+				 seed = {&theirs, asked(a)->name};
+	uint8_t tags[SETTINGS_SIZE_MAX], frame[NODE_SMALL_MAX];
+	struct writer t = writer_of(tags, sizeof(tags)), w = writer_of(frame, sizeof(frame));
+	char text[TEXT_MAX + 1];
+
+	if (!node_settings_decode(payload, &m) ||
+	    settings_decode(m.tags, &theirs, &unenforced)) {
+		remember(c, seed.name, "its settings cannot be read", false);
+		end_seed(a);
+		return;
+	}
+	enum setting first = settings_differ(self.settings, &theirs, 0);
+	note_settings(a, &theirs, c->config.unenforced ? 0 : first + 1u);
+	if (settings_admit(&self, &seed, !c->config.unenforced, text)) {
+		a->differs = true;
+		c->join.answered = true;
+		remember(c, seed.name, text, true);
+	}
+	settings_encode(&t, self.settings, c->config.unenforced);
+	node_put_settings(&w, &(struct node_settings){slice_of(tags, t.len)});
+	assert(!t.full && !w.full);
+	enum rmq_error err = link_conn_send(conn, &(struct slice){frame, w.len}, 1);
+	(void)err; /* `down` comes */
+}
+
 static void on_frame(void *arg, struct link_conn *conn, const struct frame *f)
 {
 	struct join_ask *a = arg;
 	struct node_refused m;
 	char text[TEXT_MAX + 1];
 
-	(void)conn;
-	if (f->type == NODE_TYPE_JOINED) {
+	if (f->type == NODE_TYPE_SETTINGS) {
+		compare(a, conn, f->payload);
+		return;
+	}
+	if (f->type == NODE_TYPE_JOINED && !a->differs) {
 		joined(a, f->payload);
 		return;
 	}
@@ -179,7 +231,9 @@ static void on_frame(void *arg, struct link_conn *conn, const struct frame *f)
 		text[m.text.len] = '\0';
 		a->cluster->join.answered = true;
 		remember(a->cluster, asked(a)->name, text,
-		    m.code == RMQ_E_EXISTS || m.code == RMQ_E_VERSION);
+		    m.code == RMQ_E_EXISTS || m.code == RMQ_E_VERSION ||
+			m.code == RMQ_E_CONFIG);
+		a->differs |= m.code == RMQ_E_CONFIG;
 	}
 	end_seed(a);
 }
@@ -214,7 +268,7 @@ static void ask(struct cluster *c, unsigned at)
 {
 	struct join_ask *a = &c->join.asks[at];
 
-	*a = (struct join_ask){c, at, NULL};
+	*a = (struct join_ask){.cluster = c, .at = at};
 	joining_ask(&c->join.joining, at, cluster_now(c));
 	a->dialer = join_dial(c, asked(a),
 	    (struct link_dialer_options){
@@ -334,6 +388,10 @@ static void give_up(struct cluster *c)
 	join_cancel(c);
 	if (by_command)
 		return;
+	if (c->join.code == RMQ_E_CONFIG) {
+		log_error("not let in: %s", c->join.refused);
+		cluster_die(c, error_exit(RMQ_E_CONFIG));
+	}
 	log_error("%s within join-timeout: %s",
 	    c->join.joining.let_in ? "let in, but no member answers any more" : "not let in",
 	    c->join.refused[0] ? c->join.refused : "no seed answers");
@@ -374,6 +432,10 @@ static void on_timer(uv_timer_t *timer)
 		return;
 	hang_up_late(c);
 	switch (joining_turn(&c->join.joining, led, cluster_now(c))) {
+	case JOINING_MISFIT:
+		c->join.code = RMQ_E_CONFIG;
+		give_up(c);
+		return;
 	case JOINING_GIVES_UP:
 		give_up(c);
 		return;
@@ -434,6 +496,7 @@ static void begin(struct cluster *c, const struct config_seeds *seeds, uint64_t 
 	j->by_command = false;
 	joining_begin(&j->joining, &settings, cluster_now(c));
 	j->final = j->answered = false;
+	j->code = RMQ_E_NO_DAEMON;
 	j->refused[0] = j->why[0] = '\0';
 	wake(c);
 	cluster_changed(c);

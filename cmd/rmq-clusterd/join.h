@@ -22,6 +22,7 @@ struct join_ask {
 	struct cluster *cluster;
 	unsigned at;		    /* of the seeds */
 	struct link_dialer *dialer; /* NULL: it is not */
+	bool differs;		    /* its settings do, and that is enforced */
 };
 
 struct join {
@@ -42,7 +43,8 @@ struct join {
 	char refused[TEXT_MAX + 1]; /* what a seed said, or why none is asked; "" */
 	char why[TEXT_MAX + 1];	    /* that, without the seed's name */
 	struct log_rate said, command_said;
-	bool final; /* that is what a member has decided */
+	bool final;	     /* that is what a member has decided */
+	enum rmq_error code; /* why it is over: RMQ_E_NO_DAEMON, as a rule */
 };
 
 /* Reads the keys of the seeds.  0, or an exit status; what is wrong was said. */

@@ -27,14 +27,17 @@ struct options {
 	const char *directory;
 	const char *config;
 	bool init;
+	struct config *settings;
 	struct daemon_options common;
 };
 
-enum { OPTION_INIT = 256 };
+enum { OPTION_INIT = 256, OPTION_NO_ENFORCE };
 
 static const struct option_row rows[] = {
     {'d', "dir", "DIR", NULL, NULL, "the data directory of this node"},
     {OPTION_INIT, "init", NULL, NULL, NULL, "make DIR if it is absent or empty"},
+    {OPTION_NO_ENFORCE, "no-enforce", NULL, NULL, NULL,
+	"as enforce = no: for a rolling change of settings"},
     {'c', "config", "FILE", NULL, NULL, "settings, see rmq.conf(5); each is an option as well"},
     {0}};
 
@@ -69,7 +72,6 @@ _Noreturn static void print_and_exit(bool help)
 static enum rmq_error take_option(void *arg, int c, const char *value, struct reason *why)
 {
 	struct options *o = arg;
-	(void)why;
 	switch (c) {
 	case 'c':
 		o->config = value;
@@ -80,13 +82,16 @@ static enum rmq_error take_option(void *arg, int c, const char *value, struct re
 	case OPTION_INIT:
 		o->init = true;
 		break;
+	case OPTION_NO_ENFORCE:
+		return config_option(
+		    o->settings, CONFIG_OPTION + CONFIG_SETTING_unenforced, "no", why);
 	}
 	return RMQ_E_OK;
 }
 
 static struct options parse(int argc, char **argv, struct config *config)
 {
-	struct options o = {0};
+	struct options o = {.settings = config};
 	struct reason why = {""};
 	const struct daemon_parser parser = {&program, false, config, take_option, &o};
 

@@ -16,6 +16,8 @@ static void send_hello(struct outlet *o)
 	struct cluster *c = p->cluster;
 	uint8_t frame[NODE_SMALL_MAX];
 	struct writer w = writer_of(frame, sizeof(frame));
+	uint8_t flags = (c->status.forgot ? NODE_HELLO_FORGOT : 0) |
+			(c->config.unenforced ? NODE_HELLO_UNENFORCED : 0);
 
 	node_put_hello(&w, &(struct node_hello){
 			       .newest = NODE_VERSION,
@@ -28,7 +30,7 @@ static void send_hello(struct outlet *o)
 			       .last = c->status.begun.index,
 			       .election_ms = (uint32_t)c->config.election_timeout,
 			       .heartbeat_ms = (uint32_t)c->config.heartbeat,
-			       .flags = c->status.forgot ? NODE_HELLO_FORGOT : 0,
+			       .flags = flags,
 			   });
 	assert(!w.full);
 	enum rmq_error err = link_conn_send(o->conn, &(struct slice){frame, w.len}, 1);

@@ -130,6 +130,16 @@ static void probe(struct peer *p)
 	probe_turn(&p->gate, p, LINK_GATE, unreached ? p->member.gate : "");
 }
 
+/* Whether a file of rights was read, and which. */
+static void note_settings(struct cluster *c, uint32_t flags)
+{
+	const uint32_t told = c->peers.told.flags;
+
+	if (!c->peers.settings.value[SETTING_CREATE][0] ||
+	    SETTINGS_FLAGS(told) != SETTINGS_FLAGS(flags))
+		settings_flags(&c->peers.settings, flags);
+}
+
 /* A silence makes no event. */
 static void note_up(struct cluster *c)
 {
@@ -141,7 +151,8 @@ static void note_up(struct cluster *c)
 		    .heard = p->room.index,
 		    .room = p->room.bytes,
 		    .flags = p->flags,
-		    .own = watchdog_flags(c),
+		    .differs =
+			settings_differ(&p->settings, &c->peers.settings, 0) != SETTINGS_COUNT,
 		    .astray = p->place.failed};
 		enum trouble t = trouble_turn(peers_member_of(p), &seen, cluster_now(c));
 		if (seen.up != p->was_up || t != p->trouble)
@@ -388,6 +399,7 @@ void peers_tell_self(const struct cluster *c, struct tell *t)
 	*t = (struct tell){.metrics = {.known = 0}};
 	figures_take(c, &t->metrics);
 	opinions_own(&c->peers.opinions, &t->opinion);
+	t->settings = c->peers.settings;
 	t->says_roles = true;
 	memcpy(t->roles, c->config.roles.names, sizeof(t->roles));
 }
@@ -427,6 +439,7 @@ void peers_turn(struct cluster *c)
 		c->members_changed = false;
 		update(c);
 	}
+	note_settings(c, now.flags);
 	note_up(c);
 	suspect(c);
 	tell_died(c);
@@ -504,6 +517,8 @@ int peers_open(struct cluster *c)
 	    &(struct phi_settings){
 		(uint32_t)c->config.phi_threshold, (uint32_t)c->config.phi_pause},
 	    cluster_now(c));
+	settings_times(&c->peers.settings, c->config.election_timeout, c->config.heartbeat);
+	settings_min_members(&c->peers.settings, &c->config.min_members);
 	peers_follow(c);
 	update(c);
 	return 0;

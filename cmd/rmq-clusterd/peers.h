@@ -11,6 +11,7 @@
 #include "core/host/health.h"
 #include "core/host/members.h"
 #include "core/host/opinions.h"
+#include "core/host/settings.h"
 #include "core/host/tell.h"
 #include "core/host/troubles.h"
 #include "core/raft/node_wire.h"
@@ -29,8 +30,9 @@ struct peer {
 	struct inlet *in_node, *in_bulk; /* the newest that said HELLO; NULL: none */
 	/* As it has reported. */
 	struct disk_room room;
-	uint32_t flags;				 /* enum node_state_flag */
-	struct tell tell;			 /* all zeros: it has said nothing */
+	uint32_t flags;	  /* enum node_state_flag */
+	struct tell tell; /* all zeros: it has said nothing */
+	struct settings settings;
 	struct health_link records, theirs;	 /* over `bulk`, over `in_bulk` */
 	uint64_t heard_bytes;			 /* over in_bulk, when it was looked at last */
 	struct asked records_asked, holes_asked; /* FETCH, WANT_HOLES: not answered yet */
@@ -45,6 +47,7 @@ struct peers {
 	struct link_listener *listener;
 	struct members members;
 	struct opinions opinions;
+	struct settings settings; /* of this node */
 	struct peer *list[MEMBERS_LINKS_MAX];
 	unsigned count;
 	uint64_t state_ms; /* when STATE was told */

@@ -31,7 +31,8 @@ static void look_at(const struct cluster *c, const struct peer *p, struct why_ot
 	    .up = seen.reachable,
 	    .heard_ms = l->alive_ms > 0 ? cluster_now(c) - l->alive_ms : UINT64_MAX,
 	    .trouble = p->trouble,
-	    .flags = p->flags};
+	    .flags = p->flags,
+	    .settings = &p->settings};
 }
 
 /* Whom it asks to let it in, after a space each. */
@@ -84,6 +85,7 @@ void why_look(const struct cluster *c, struct why *w)
 	    .directory = c->disk.directory,
 	    .program = SUPERVISOR_PROGRAM,
 	    .flags = watchdog_flags(c),
+	    .settings = &c->peers.settings,
 	    .id = c->id,
 	    .config = peers_view(c, &index),
 	    .member = peers_member(c),

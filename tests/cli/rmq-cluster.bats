@@ -684,7 +684,7 @@ queue-started n1 n1 2"
 	local min=3,store:1
 	start_real 1 --min-members "$min" --roles "broker, west"
 	on 1 init
-	start_real 2 --min-members "$min" --roles "west,broker,archive"
+	start_real 2 --roles "west,broker,archive"
 	start_real 3 --min-members "$min" --roles store --seeds "n1@127.0.0.1:$((PORT + 1))"
 	on 1 admit n2 "$(key_of 2)"
 	on 1 admit n2 "$(key_of 2)"
@@ -693,6 +693,14 @@ queue-started n1 n1 2"
 	run on 1 admit n4 "$(key_of 2)"
 	assert_failure 73
 	# n2 is told whom to ask; n3 knows it from its settings, and waits to be admitted.
+	# Both compare what must be the same.
+	run on 2 join "n1@127.0.0.1:$((PORT + 1))"
+	assert_failure 78
+	assert_output --partial "min-members is 1 on n2 and 3,store:1 on n1, and must be the same on all nodes"
+	kill "${STARTED[1]}"
+	status_of "${STARTED[1]}"
+	assert_success
+	start_real 2 --min-members "$min" --roles "west,broker,archive"
 	on 2 join "n1@127.0.0.1:$((PORT + 1))"
 	# The queue first starts once all are up.
 	on 1 wait up=2

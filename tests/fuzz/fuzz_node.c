@@ -5,6 +5,7 @@
  */
 #include "fuzz.h"
 
+#include "core/host/settings.h"
 #include "core/host/tell.h"
 #include "core/raft/node_wire.h"
 
@@ -87,6 +88,21 @@ static void check_tell(struct slice payload)
 	assert(v.len == w.len && memcmp(tags, same_tags, w.len) == 0);
 }
 
+static void check_settings(struct slice payload)
+{
+	uint8_t tags[SETTINGS_SIZE_MAX];
+	struct writer w = writer_of(tags, sizeof(tags));
+	struct node_settings m;
+	struct settings s, again;
+	bool unenforced, still;
+
+	if (!node_settings_decode(payload, &m) || settings_decode(m.tags, &s, &unenforced))
+		return;
+	settings_encode(&w, &s, unenforced);
+	assert(!w.full && !settings_decode(slice_of(tags, w.len), &again, &still));
+	assert(still == unenforced && settings_differ(&s, &again, 0) == SETTINGS_COUNT);
+}
+
 static void check_run(unsigned at)
 {
 	const struct raft_run *run = &in.runs[at];
@@ -108,6 +124,8 @@ static void take(const struct frame *f)
 		check_place(f->payload);
 	if (f->type == NODE_TYPE_TELL)
 		check_tell(f->payload);
+	if (f->type == NODE_TYPE_SETTINGS)
+		check_settings(f->payload);
 	if (f->type == NODE_TYPE_APPEND && node_wire_begin(&in, f->payload) == RMQ_E_OK)
 		assert(in.left <= RAFT_RUNS_MAX && in.message.run_count == 0);
 	if (f->type == NODE_TYPE_RUN) {
@@ -200,6 +218,7 @@ static void seed_command(fuzz_add *add)
 static void seed_tell(fuzz_add *add)
 {
 	static struct tell t = {.metrics = {.version = "1.0"},
+	    .settings = {{"500ms", "100ms", "auto", "3,west:1", "none"}},
 	    .opinion = {.suspects = {2, {{{1}}, {{2}}}}, .unheard = {1, {{{3}}}}}};
 	uint8_t tags[TELL_SIZE_MAX], seed[TELL_SIZE_MAX + 64];
 	struct writer w = writer_of(tags, sizeof(tags)), f = writer_of(seed, sizeof(seed));
@@ -208,6 +227,18 @@ static void seed_tell(fuzz_add *add)
 		metrics_set(&t.metrics, (enum metric)i, i);
 	tell_encode(&w, &t);
 	node_put_tell(&f, &(struct node_tell){slice_of(tags, w.len)});
+	assert(!w.full && !f.full);
+	add(seed, f.len);
+}
+
+static void seed_settings(fuzz_add *add)
+{
+	const struct settings s = {{"500ms", "100ms", "explicit", "3,west:1", "41235"}};
+	uint8_t tags[SETTINGS_SIZE_MAX], seed[SETTINGS_SIZE_MAX + 64];
+	struct writer w = writer_of(tags, sizeof(tags)), f = writer_of(seed, sizeof(seed));
+
+	settings_encode(&w, &s, true);
+	node_put_settings(&f, &(struct node_settings){slice_of(tags, w.len)});
 	assert(!w.full && !f.full);
 	add(seed, f.len);
 }
@@ -221,6 +252,7 @@ void fuzz_seeds(fuzz_add *add)
 	seed_append(add);
 	seed_command(add);
 	seed_tell(add);
+	seed_settings(add);
 #define X(type, NAME, name, FIELDS) \
 	writer = writer_of(seed, sizeof(seed)); \
 	begin = frame_begin(w, type); \

@@ -4,6 +4,9 @@
 
 #include "../sim/trace.h"
 
+#include "core/host/settings.h"
+#include "core/raft/node_wire.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,6 +145,38 @@ static bool answers(
 		   : members_joined(m, self);
 }
 
+static void say_settings(bool other, uint8_t *tags, struct slice *said)
+{
+	struct settings own = {{{0}}};
+	struct writer w = writer_of(tags, SETTINGS_SIZE_MAX);
+	settings_times(&own, 500, 100);
+	settings_flags(&own, other ? NODE_STATE_EXPLICIT : 0);
+	settings_encode(&w, &own, false);
+	*said = slice_of(tags, w.len);
+}
+
+/* Both say their settings.  Who is refused is told which one to mend, and that is done. */
+static bool fits(struct site *s)
+{
+	uint8_t tags[2][SETTINGS_SIZE_MAX];
+	struct slice said[2];
+	struct settings heard[2];
+	bool unenforced;
+	char why[TEXT_MAX + 1];
+	say_settings(s->links.other, tags[0], &said[0]);
+	say_settings(false, tags[1], &said[1]);
+	for (unsigned i = 0; i < 2; i++)
+		if (settings_decode(said[i], &heard[i], &unenforced))
+			trace_fail("node %u says settings that cannot be read", s->node->slot);
+	const struct settings_of node = {&heard[0], "joiner"}, member = {&heard[1], "member"};
+	enum rmq_error err = settings_admit(&node, &member, true, why);
+	if (!err && s->links.other)
+		trace_fail("node %u is let in with other settings", s->node->slot);
+	if (err)
+		s->links.other = false;
+	return err == RMQ_E_OK;
+}
+
 /* The seed that is asked now tells who the members are, if this node is one and is not led. */
 static void join(struct site *s)
 {
@@ -159,6 +194,8 @@ static void join(struct site *s)
 	node_member(s->node, &self);
 	if (!by->links.boot || !answers(s, &by->links.members, &self))
 		return;
+	if (!has_log(s->node) && !fits(s) && !fits(s))
+		trace_fail("node %u is refused for settings that are right", s->node->slot);
 	const struct raft_config *told = members_committed(&by->links.members, &index);
 	l->changed |= members_hint(&l->members, index, told);
 }
@@ -574,7 +611,9 @@ void links_turn(struct site *s)
 	struct raft_status st;
 	raft_status(s->node->raft, &st);
 	if (l->boot == 0) {
-		*l = (struct links){.boot = s->node->boot, .led_ms = c->sim.now};
+		*l = (struct links){.boot = s->node->boot,
+		    .other = !has_log(s->node) && s->node->boot % 2 == 0,
+		    .led_ms = c->sim.now};
 		l->members.self = s->node->id;
 		suspicion_begin(s);
 		l->members.key[0] = (uint8_t)(s->node->slot + 1);

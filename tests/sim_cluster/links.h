@@ -53,6 +53,7 @@ struct links {
 	struct sim_link list[MEMBERS_LINKS_MAX];
 	unsigned count;
 	bool changed;
+	bool other;	  /* its settings are not those of the cluster, until it is told so */
 	uint64_t led_ms;  /* when a leader was known last */
 	uint64_t tell_at; /* that it lives, and whom it suspects */
 	struct founding founding;

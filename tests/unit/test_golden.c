@@ -585,6 +585,12 @@ static const struct golden node[] = {
     {"0700000014000000"
      "0500fff9010001",
 	"TELL tags=fff9010001"},
+    {"0a00000016000000080005000400"
+     "6175746f",
+	"SETTINGS tags=050004006175746f"},
+    {"0700000016000000"
+     "0500fff9010001",
+	"SETTINGS tags=fff9010001"},
 };
 
 static const struct golden events[] = {

@@ -67,6 +67,31 @@ static void all_seeds_are_asked_at_once_and_each_has_its_time(void **state)
 	assert_int_equal(joining_turn(&j, false, joining_due(&j)), JOINING_ROUND);
 }
 
+static void settings_that_differ_end_it_unless_another_seed_lets_it_in(void **state)
+{
+	(void)state;
+	begin(UINT64_MAX);
+	begin_round(2, 100);
+	joining_misfit(&j, 0, 150);
+	/* The other one may know better. */
+	assert_int_equal(joining_turn(&j, false, 150), JOINING_WAITS);
+	joining_ended(&j, 1, 200);
+	assert_int_equal(joining_due(&j), 200);
+	assert_int_equal(joining_turn(&j, false, 200), JOINING_MISFIT);
+	/* Anew: it does. */
+	begin(UINT64_MAX);
+	begin_round(2, 100);
+	joining_misfit(&j, 0, 150);
+	assert_true(joining_let_in(&j, 160));
+	assert_int_equal(joining_turn(&j, false, 160 + JOINING_CALL_MS), JOINING_ROUND);
+	/* Who was hung up on before has no say. */
+	begin(UINT64_MAX);
+	begin_round(1, 100);
+	assert_true(joining_late(&j, 0, 100 + SEED_MS));
+	joining_misfit(&j, 0, 101 + SEED_MS);
+	assert_int_equal(joining_turn(&j, false, joining_due(&j)), JOINING_ROUND);
+}
+
 static void the_pause_between_rounds_doubles_up_to_what_was_set(void **state)
 {
 	uint64_t ms = 100, pause = JOINING_PAUSE_MS;
@@ -123,6 +148,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup(name, setup)
 	    T(a_node_that_nobody_lets_in_gives_up_after_its_time),
 	    T(all_seeds_are_asked_at_once_and_each_has_its_time),
+	    T(settings_that_differ_end_it_unless_another_seed_lets_it_in),
 	    T(the_pause_between_rounds_doubles_up_to_what_was_set),
 	    T(a_node_that_was_let_in_catches_up_for_as_long_as_it_is_led),
 	    T(a_node_that_was_let_in_gives_up_when_nobody_is_heard_any_more),

@@ -38,6 +38,7 @@ static void all_that_is_said_is_heard(void **state)
 	for (unsigned i = 0; i < MEMBERS_LINKS_MAX; i++)
 		said.opinion.suspects.ids[i] = said.opinion.unheard.ids[i] =
 		    (struct raft_id){{1, (uint8_t)i}};
+	settings_times(&said.settings, 500, 100);
 	said.says_roles = true;
 	for (unsigned i = 0; i < 4; i++)
 		strcat(said.roles, (const char *[]){"a", ",b", ",c", ",dd"}[i]);

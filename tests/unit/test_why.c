@@ -302,14 +302,23 @@ static void a_leader_whose_records_are_not_stored_names_who_is_not_up(void **sta
 static void the_worst_of_the_others_comes_first_and_all_are_said(void **state)
 {
 	(void)state;
+	struct settings theirs = {{{0}}}, own = {{{0}}};
+	settings_times(&theirs, 500, 50);
+	settings_times(&own, 500, 100);
+	settings_flags(&theirs, NODE_STATE_EXPLICIT);
+	settings_flags(&own, 0);
+	seen.settings = &own;
+	seen.others[0].settings = &theirs;
 	seen.others[0].trouble = TROUBLE_DIFFERS;
 	seen.others[1].trouble = TROUBLE_UNREACHED;
 	goes(1, 100);
 	assert_says(
 	    "n3 is not up: it reaches this node, and is not reached at n3.example:7401: look "
 	    "at its advertise, and at what lies between\n"
+	    "heartbeat is 50ms on n2 and 100ms here, and must be the same on all nodes: see "
+	    "enforce in rmq.conf(5)\n"
 	    "create is explicit on n2 and auto here, and must be the same on all nodes: see "
-	    "rmq.conf(5)");
+	    "enforce in rmq.conf(5)");
 	assert_int_equal(why.lines[0].reason, CONTROL_REASON_MEMBER);
 	assert_int_equal(why.lines[1].reason, CONTROL_REASON_OTHER);
 	/* Between them: that nobody leads. */
@@ -322,8 +331,13 @@ static void the_worst_of_the_others_comes_first_and_all_are_said(void **state)
 static void each_trouble_has_words_that_name_the_node(void **state)
 {
 	(void)state;
-	for (enum trouble t = TROUBLE_FORGOT; t <= TROUBLE_RIGHTS; t++) {
+	static struct settings theirs, own;
+	settings_flags(&theirs, NODE_STATE_RIGHTS | 1u << 16);
+	settings_flags(&own, NODE_STATE_RIGHTS);
+	for (enum trouble t = TROUBLE_FORGOT; t <= TROUBLE_DIFFERS; t++) {
 		setup(NULL);
+		seen.settings = &own;
+		seen.others[1].settings = &theirs;
 		seen.others[1].trouble = t;
 		lines();
 		assert_int_equal(why.count, 1);

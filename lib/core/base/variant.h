@@ -224,6 +224,7 @@
 	X(UP_BY_LINKS, "a member whose links are up is up, however long it says nothing", \
 	    "is up for") \
 	X(BEATS_UNHEARD, "a member is suspected though its heartbeats come", "is suspected by") \
+	X(SETTINGS_UNASKED, "a node is let in whatever its settings are", "with other settings") \
 	X(OPINION_OF_ONE, "who one node alone does not hear is unreachable", \
 	    "is unreachable for") \
 	X(SILENCE_TRUSTED, "who says nothing any more is not suspected", \

@@ -44,6 +44,8 @@ enum joining_step joining_turn(struct joining *j, bool led, uint64_t now_ms)
 		return JOINING_GIVES_UP;
 	if (under_way(j) || now_ms < j->next_ms)
 		return JOINING_WAITS;
+	if (j->misfit)
+		return JOINING_MISFIT;
 	/* Whoever asks nobody has nobody to wait for. */
 	j->next_ms = after(now_ms, j->pause_ms);
 	return JOINING_ROUND;
@@ -62,8 +64,14 @@ void joining_ended(struct joining *j, unsigned place, uint64_t now_ms)
 	j->asked[place] = false;
 	if (!was || under_way(j))
 		return;
-	j->next_ms = after(now_ms, j->pause_ms);
+	j->next_ms = j->misfit ? now_ms : after(now_ms, j->pause_ms);
 	j->pause_ms = least(after(j->pause_ms, j->pause_ms), j->set.retry_ms);
+}
+
+void joining_misfit(struct joining *j, unsigned place, uint64_t now_ms)
+{
+	j->misfit |= j->asked[place];
+	joining_ended(j, place, now_ms);
 }
 
 bool joining_late(struct joining *j, unsigned place, uint64_t now_ms)
@@ -79,6 +87,7 @@ bool joining_let_in(struct joining *j, uint64_t now_ms)
 	bool news = !j->let_in;
 
 	j->let_in = true;
+	j->misfit = false;
 	for (unsigned i = 0; i < JOINING_PLACES; i++)
 		j->asked[i] = false;
 	/* The leader calls; if it does not, they are asked again. */

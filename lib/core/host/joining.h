@@ -6,6 +6,9 @@
  * begins after a pause, which doubles from JOINING_PAUSE_MS to the one that was set: so a node that is
  * admitted soon is in soon, and one that waits for days asks little.
  *
+ * If a seed does not let it in for its settings, and no other does in this round, asking is over: that
+ * does not change by itself.
+ *
  * One that was let in catches up, which takes its time: it goes on for as long as a leader is heard,
  * or seeds say again that they let it in.
  */
@@ -36,6 +39,7 @@ struct joining {
 	struct joining_settings set;
 	uint64_t until_ms;	    /* UINT64_MAX: for ever */
 	bool let_in;		    /* a seed has said so, ever */
+	bool misfit;		    /* a seed has said in this round that settings differ */
 	uint64_t pause_ms;	    /* before the next round */
 	uint64_t next_ms;	    /* when that begins, unless one is under way */
 	bool asked[JOINING_PLACES]; /* in this round, and it has not ended */
@@ -49,7 +53,8 @@ enum joining_step {
 	JOINING_WAITS,
 	JOINING_ROUND, /* a round begins: joining_ask() for each place in it */
 	JOINING_LED,   /* it was let in, and is led: nobody is asked */
-	JOINING_GIVES_UP
+	JOINING_GIVES_UP,
+	JOINING_MISFIT, /* its settings are not those of the cluster */
 };
 
 /* What is due.  led: a leader is heard. */
@@ -58,6 +63,8 @@ enum joining_step joining_turn(struct joining *j, bool led, uint64_t now_ms);
 void joining_ask(struct joining *j, unsigned place, uint64_t now_ms);
 /* It has answered, or cannot. */
 void joining_ended(struct joining *j, unsigned place, uint64_t now_ms);
+/* It has answered that settings differ. */
+void joining_misfit(struct joining *j, unsigned place, uint64_t now_ms);
 /* Whether it has had its time, and is hung up on: it has ended then. */
 bool joining_late(struct joining *j, unsigned place, uint64_t now_ms);
 /* A seed says that this node is let in, which ends the round.  True: that is news. */

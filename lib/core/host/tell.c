@@ -55,6 +55,18 @@ static void put_numbers(
 			put_number(w, m, i, above);
 }
 
+/* A list of tags in one. */
+static void put_settings(struct writer *w, const struct settings *s)
+{
+	uint8_t tags[SETTINGS_SIZE_MAX];
+	struct writer t = writer_of(tags, sizeof(tags));
+
+	settings_encode(&t, s, false);
+	w->full |= t.full;
+	if (t.len > 0)
+		tags_put(w, TELL_TAG_SETTINGS, slice_of(tags, t.len));
+}
+
 static void put_version(struct writer *w, const struct metrics *m, unsigned above)
 {
 	if (m->version[0])
@@ -71,7 +83,9 @@ void tell_encode(struct writer *w, const struct tell *t)
 {
 	put_numbers(w, &t->metrics, 0, 0, TELL_TAG_SUSPECTS);
 	put_list(w, TELL_TAG_SUSPECTS, &t->opinion.suspects);
-	put_numbers(w, &t->metrics, 0, TELL_TAG_SUSPECTS, TELL_TAG_VERSION);
+	put_numbers(w, &t->metrics, 0, TELL_TAG_SUSPECTS, TELL_TAG_SETTINGS);
+	put_settings(w, &t->settings);
+	put_numbers(w, &t->metrics, 0, TELL_TAG_SETTINGS, TELL_TAG_VERSION);
 	put_version(w, &t->metrics, 0);
 	put_list(w, TELL_TAG_UNHEARD, &t->opinion.unheard);
 	if (t->says_roles)
@@ -133,10 +147,20 @@ static bool take_roles(struct tell *t, struct slice s)
 	return t->says_roles = true;
 }
 
+/* Those of a node that cannot be understood are not known. */
+static bool take_settings(struct tell *t, struct slice tags)
+{
+	bool unenforced;
+
+	return settings_decode(tags, &t->settings, &unenforced) != RMQ_E_PROTOCOL;
+}
+
 static bool take(struct tell *t, const struct tag *tag)
 {
 	if (tag->tag == TELL_TAG_SUSPECTS)
 		return take_list(&t->opinion.suspects, tag->value);
+	if (tag->tag == TELL_TAG_SETTINGS)
+		return take_settings(t, tag->value);
 	if (tag->tag == TELL_TAG_UNHEARD)
 		return take_list(&t->opinion.unheard, tag->value);
 	if (tag->tag == TELL_TAG_ROLES)

@@ -7,6 +7,7 @@
 
 #include "core/base/tags.h"
 #include "core/host/members.h"
+#include "core/host/settings.h"
 
 /*      tag NAME          bytes  what */
 #define METRICS(X) \
@@ -31,6 +32,7 @@ enum tell_tag {
 	METRICS(X)
 #undef X
 	    TELL_TAG_SUSPECTS = 11,
+	TELL_TAG_SETTINGS = 15,
 	TELL_TAG_VERSION = 19,
 	TELL_TAG_UNHEARD = 23,
 	TELL_TAG_ROLES = 25,
@@ -62,6 +64,7 @@ struct opinion {
 struct tell {
 	struct metrics metrics;
 	struct opinion opinion;
+	struct settings settings;
 	bool says_roles;
 	char roles[RAFT_ROLES_MAX + 1]; /* raft_roles_valid() */
 };
@@ -69,7 +72,7 @@ struct tell {
 /* Larger than any list of tags that tell_encode() writes. */
 #define TELL_SIZE_MAX \
 	(8 * 12 + 4 + METRICS_VERSION_MAX + 2 * (4 + MEMBERS_LINKS_MAX * RAFT_ID_SIZE) + 4 + \
-	    RAFT_ROLES_MAX + 64)
+	    RAFT_ROLES_MAX + 64 + 4 + SETTINGS_SIZE_MAX)
 
 /* The tags of TELL; w->full: there is no room. */
 void tell_encode(struct writer *w, const struct tell *t);

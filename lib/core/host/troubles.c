@@ -23,13 +23,6 @@ static bool one_way(
 	return !silent && seen->signs.calls != seen->signs.answers;
 }
 
-/* Whether both have said which file of rights they have, and it is not the same. */
-static bool other_rights(uint32_t a, uint32_t b)
-{
-	return (a & b & NODE_STATE_RIGHTS) &&
-	       NODE_STATE_RIGHTS_OF(a) != NODE_STATE_RIGHTS_OF(b);
-}
-
 enum trouble trouble_turn(
     struct member_link *l, const struct trouble_seen *seen, uint64_t now_ms)
 {
@@ -52,7 +45,5 @@ enum trouble trouble_turn(
 		return TROUBLE_ASTRAY;
 	if (seen->flags & NODE_STATE_ASTRAY)
 		return TROUBLE_ASTRAY_HERE;
-	if ((seen->flags ^ seen->own) & NODE_STATE_EXPLICIT)
-		return TROUBLE_DIFFERS;
-	return other_rights(seen->flags, seen->own) ? TROUBLE_RIGHTS : TROUBLE_NONE;
+	return seen->differs ? TROUBLE_DIFFERS : TROUBLE_NONE;
 }

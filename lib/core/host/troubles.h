@@ -18,8 +18,7 @@ enum trouble {
 	TROUBLE_FAILS,	     /* NODE_STATE_FAILS: its queue daemon could not run, lately */
 	TROUBLE_ASTRAY,	     /* it is linked, and does not answer where it says that it is */
 	TROUBLE_ASTRAY_HERE, /* NODE_STATE_ASTRAY: so does this node, for that one */
-	TROUBLE_DIFFERS, /* NODE_STATE_EXPLICIT: it makes queues in another way than this node */
-	TROUBLE_RIGHTS,	 /* NODE_STATE_RIGHTS: its file of rights is another one than here */
+	TROUBLE_DIFFERS, /* settings that must be the same on all nodes are not: settings.h */
 };
 
 struct trouble_seen {
@@ -28,7 +27,7 @@ struct trouble_seen {
 	uint64_t heard; /* the index of its newest STATE; 0: none has come */
 	uint64_t room;	/* bytes, as of it */
 	uint32_t flags; /* as of it: enum node_state_flag */
-	uint32_t own;	/* flags that this node tells */
+	bool differs;	/* it has other settings than this node */
 	bool astray;	/* nobody with its key answers where it says that it is */
 };
 

@@ -243,32 +243,25 @@ static void rights(struct why *w, const struct why_seen *s)
 
 /* ---- the others ---- */
 
-static const char *rights_on(uint32_t flags)
-{
-	return NODE_STATE_RIGHTS_OF(flags) ? "set" : "not set";
-}
-
-/* Their settings of `rights` lead to different lines. */
-static void rights_differ(struct why *w, enum control_reason reason, const struct why_seen *s,
+/* Each setting that does. */
+static void settings_others(struct why *w, enum control_reason reason, const struct why_seen *s,
     const struct why_other *o)
 {
-	if (NODE_STATE_RIGHTS_OF(s->flags) && NODE_STATE_RIGHTS_OF(o->flags))
-		say(w, reason,
-		    "the file of rights has other lines on %s than here, and must be the same on "
-		    "all nodes: rmq-clusterd reads it again at SIGHUP",
-		    o->name);
-	else
-		say(w, reason,
-		    "rights is %s on %s and %s here, and must be the same on all nodes: see "
-		    "rmq-rights(5)",
-		    rights_on(o->flags), o->name, rights_on(s->flags));
+	const struct settings_of there = {o->settings, o->name}, here = {s->settings, NULL};
+	char text[TEXT_MAX + 1];
+	unsigned i = 0;
+
+	if (!o->settings || !s->settings)
+		return;
+	while ((i = settings_differ(o->settings, s->settings, i)) < SETTINGS_COUNT) {
+		settings_text(text, (enum setting)i++, &there, &here);
+		say(w, reason, "%s", text);
+	}
 }
 
 static void trouble(struct why *w, enum control_reason reason, const struct why_seen *s,
     const struct why_other *o)
 {
-	bool is_explicit = s->flags & NODE_STATE_EXPLICIT;
-
 	switch (o->trouble) {
 	case TROUBLE_NONE:
 		break;
@@ -318,14 +311,7 @@ static void trouble(struct why *w, enum control_reason reason, const struct why_
 		    o->name, s->address);
 		break;
 	case TROUBLE_DIFFERS:
-		say(w, reason,
-		    "create is %s on %s and %s here, and must be the same on all nodes: see "
-		    "rmq.conf(5)",
-		    is_explicit ? "auto" : "explicit", o->name,
-		    is_explicit ? "explicit" : "auto");
-		break;
-	case TROUBLE_RIGHTS:
-		rights_differ(w, reason, s, o);
+		settings_others(w, reason, s, o);
 		break;
 	}
 }
@@ -348,7 +334,7 @@ static void others_down(struct why *w, const struct why_seen *s)
 
 static void others_ill(struct why *w, const struct why_seen *s)
 {
-	troubles(w, CONTROL_REASON_OTHER, s, TROUBLE_FULL, TROUBLE_RIGHTS);
+	troubles(w, CONTROL_REASON_OTHER, s, TROUBLE_FULL, TROUBLE_DIFFERS);
 }
 
 /* Who is not up has to be known for a cause above. */

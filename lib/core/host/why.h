@@ -8,6 +8,7 @@
 #include "core/host/gates.h"
 #include "core/host/health.h"
 #include "core/host/keeper.h"
+#include "core/host/settings.h"
 #include "core/host/troubles.h"
 #include "core/raft/raft_config.h"
 #include "core/wire/control_wire.h"
@@ -22,7 +23,8 @@ struct why_other {
 	bool up;
 	uint64_t heard_ms; /* so long ago it was heard last; UINT64_MAX: never */
 	enum trouble trouble;
-	uint32_t flags; /* enum node_state_flag, as it has told */
+	uint32_t flags;			 /* enum node_state_flag, as it has told */
+	const struct settings *settings; /* NULL: not known */
 };
 
 /* What is seen.  Texts are borrowed; NULL: there is nothing to be said. */
@@ -33,6 +35,7 @@ struct why_seen {
 	const char *directory; /* its data directory */
 	const char *program;   /* the queue daemon */
 	uint32_t flags;	       /* what it tells: enum node_state_flag */
+	const struct settings *settings;
 	struct raft_id id;
 	const struct raft_config *config; /* NULL: it is of no cluster */
 	bool member;

@@ -5,7 +5,7 @@
  * A node dials each other one twice, in the roles NODE and BULK, and sends only on what it
  * dialled; what it is sent comes over what the other dialled.  Each begins with HELLO, which
  * the other side answers on the same connection: WELCOME, or REFUSED and the end.  A joining
- * node dials in the role JOIN and sends JOIN; the answer is JOINED, or REFUSED.  A node that
+ * node dials in the role JOIN and sends JOIN; the answer is JOINED, or REFUSED, maybe after SETTINGS of both.  A node that
  * only wants to know whether there is a cluster sends ASK, one that has been a member sends
  * MEMBERS; neither changes anything.
  *
@@ -27,19 +27,20 @@
 /*
  * Bits: PLACE is understood; STATE is sent each second, also if nothing has changed; DIED is
  * understood; WANT_HOLES is answered; FETCH is answered; TELL is understood; records of level 2 are
- * read (core/base/level.h).
+ * read (core/base/level.h); a JOIN is followed by SETTINGS.
  */
-#define NODE_FEATURE_PLACE   1
-#define NODE_FEATURE_ALIVE   2
-#define NODE_FEATURE_DIED    4
-#define NODE_FEATURE_HOLES   8
-#define NODE_FEATURE_FETCH   16
-#define NODE_FEATURE_TELL    32
-#define NODE_FEATURE_LEVEL_2 64
+#define NODE_FEATURE_PLACE    1
+#define NODE_FEATURE_ALIVE    2
+#define NODE_FEATURE_DIED     4
+#define NODE_FEATURE_HOLES    8
+#define NODE_FEATURE_FETCH    16
+#define NODE_FEATURE_TELL     32
+#define NODE_FEATURE_LEVEL_2  64
+#define NODE_FEATURE_SETTINGS 128
 #define NODE_FEATURES \
 	(NODE_FEATURE_PLACE | NODE_FEATURE_ALIVE | NODE_FEATURE_DIED | NODE_FEATURE_HOLES | \
 	    NODE_FEATURE_FETCH | NODE_FEATURE_TELL | \
-	    (level_newest() >= 2 ? NODE_FEATURE_LEVEL_2 : 0))
+	    (level_newest() >= 2 ? NODE_FEATURE_LEVEL_2 | NODE_FEATURE_SETTINGS : 0))
 /* The newest level of records that a node with these features reads. */
 #define NODE_LEVEL(features) ((features)&NODE_FEATURE_LEVEL_2 ? UINT64_C(2) : UINT64_C(1))
 #define NODE_VERSIONS	     ((struct versions){NODE_OLDEST, NODE_VERSION})
@@ -47,10 +48,11 @@
 /*
  * from, to: incarnations, RAFT_ID_SIZE bytes; boot: random, made when the process started;
  * term, last: what the process began with, as in raft_status; flags: enum
- * node_hello_flag.  Times are settings that must be equal everywhere.
+ * node_hello_flag.  Times are settings that must be equal everywhere: core/host/settings.h.
  */
 enum node_hello_flag {
-	NODE_HELLO_FORGOT = 1, /* RAFT_EVENT_FORGOT has been told to it */
+	NODE_HELLO_FORGOT = 1,	   /* RAFT_EVENT_FORGOT has been told to it */
+	NODE_HELLO_UNENFORCED = 2, /* it does not enforce settings */
 };
 /* clang-format off */
 #define NODE_HELLO(F) \
@@ -161,6 +163,12 @@ enum node_state_flag {
  * NODE_FEATURE_TELL.
  */
 #define NODE_TELL(F) F(tags, tags)
+/*
+ * The settings that must be equal everywhere: core/host/settings.h.  After a JOIN whose features have
+ * NODE_FEATURE_SETTINGS who takes it says his, and the joining node its own; then comes JOINED, or
+ * REFUSED.
+ */
+#define NODE_SETTINGS(F) F(tags, tags)
 
 #define NODE_FRAMES(X) \
 	X(1,  HELLO,   hello,   NODE_HELLO) \
@@ -182,7 +190,8 @@ enum node_state_flag {
 	X(17, HOLES,   holes,   NODE_HOLES) \
 	X(18, FETCH,   fetch,   NODE_FETCH) \
 	X(19, FETCHED, fetched, NODE_FETCHED) \
-	X(20, TELL,    tell,    NODE_TELL)
+	X(20, TELL,    tell,    NODE_TELL) \
+	X(22, SETTINGS, settings, NODE_SETTINGS)
 /* clang-format on */
 
 enum node_type {

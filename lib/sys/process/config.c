@@ -162,6 +162,13 @@ static bool parse_create(bool *is_explicit, const char *value, const char **why)
 	return *is_explicit || strcmp(value, "auto") == 0;
 }
 
+static bool parse_enforce(bool *unenforced, const char *value, const char **why)
+{
+	*why = "must be yes or no";
+	*unenforced = strcmp(value, "no") == 0;
+	return *unenforced || strcmp(value, "yes") == 0;
+}
+
 bool config_seed_parse(struct config_seed *to, const char *word, const char **why)
 {
 	const char *at = strchr(word, '@');
@@ -227,6 +234,7 @@ const struct option_row config_rows[CONFIG_SETTINGS_COUNT + 1] = {
 #define TARGET_roles(m)	   &(m)
 #define TARGET_minimum(m)  &(m)
 #define TARGET_create(m)   &(m)
+#define TARGET_enforce(m)  &(m)
 #define TARGET_duration(m) &(m)
 #define TARGET_interval(m) &(m)
 #define TARGET_doubt(m)	   &(m)

@@ -35,7 +35,7 @@ struct config_seeds {
 /*
  * Kinds of values, as members of struct config.  Absent ones are zeros.  A duration is in
  * milliseconds, maybe UNITS_INFINITY; a command is a line for /bin/sh; an interval is one from CONFIG_INTERVAL_MIN_MS to
- * CONFIG_INTERVAL_MAX_MS; a doubt is from 1 to PHI_THRESHOLD_MAX; create is whether it is explicit; control
+ * CONFIG_INTERVAL_MAX_MS; a doubt is from 1 to PHI_THRESHOLD_MAX; create is whether it is explicit; enforce is whether it is not; control
  * is a socket, with an empty path if the value is "none".
  */
 #define CONFIG_MEMBER_name(member)     char member[RAFT_NAME_MAX + 1];
@@ -48,6 +48,7 @@ struct config_seeds {
 #define CONFIG_MEMBER_roles(member)    struct roles member;
 #define CONFIG_MEMBER_minimum(member)  struct min_members member;
 #define CONFIG_MEMBER_create(member)   bool member;
+#define CONFIG_MEMBER_enforce(member)  bool member;
 #define CONFIG_MEMBER_duration(member) uint64_t member;
 #define CONFIG_MEMBER_interval(member) uint64_t member;
 #define CONFIG_MEMBER_doubt(member)    uint64_t member;
@@ -78,6 +79,7 @@ struct config_seeds {
 	X(phi_threshold,    "phi-threshold",    doubt,    "8",       "NUMBER", "doubt from which a member is suspected") \
 	X(phi_pause,        "phi-pause",        interval, "3s",      "DURATION", "silence, beside a heartbeat, before doubt begins") \
 	X(explicit_create,  "create",           create,   "auto",    "auto|explicit", "when a queue is made; the same on all nodes") \
+	X(unenforced,       "enforce",          enforce,  "yes",     "yes|no", "whether settings that must be the same on all nodes are; no: for a rolling change") \
 	X(rights,           "rights",           path,     NULL,      "FILE", "what clients may do") \
 	X(hooks,            "hooks",            path,     NULL,      "DIR",  "programs that are run for events") \
 	X(hook_timeout,     "hook-timeout",     duration, "30s",     "DURATION", "how long each may run") \
