@@ -18,6 +18,11 @@
 /* Between attempts to connect, while waiting for a condition. */
 #define RETRY_MS 50
 
+/* A question that is asked again and again: what happens does not make it asked sooner than that. */
+#define APART_MS 100
+/* Who does not answer for so long is told of as silent, as often. */
+#define SILENT_MS 3000
+
 static char failure[2048];
 
 const char *ask_failure(void)
@@ -81,6 +86,7 @@ static void on_event(void *arg, struct slice kind, struct slice line)
 {
 	struct ask *a = arg;
 
+	a->happened = true;
 	if (a->event)
 		a->event(a->arg, kind, line);
 }
@@ -292,6 +298,67 @@ enum rmq_error ask_events(struct ask *a, uint8_t flags, uint64_t since)
 	if (!err && !a->done)
 		return RMQ_E_IO; /* stdout; who ends says so */
 	return err ? ask_fail(err, "%s", why.text) : ask_fail(a->code, "%s", a->text);
+}
+
+/* On one connection, until that is lost. */
+static enum rmq_error look_on(struct ask *a, uint64_t every_ms, struct reason *why)
+{
+	uint64_t asked = clock_mono().ms, said = asked, answered = asked, now;
+
+	control_client_hear(&a->client, EVENTS_KEPT, 0);
+	a->waiting = control_client_status(&a->client);
+	a->done = a->happened = false;
+	for (;;) {
+		enum rmq_error err = control_client_turn(&a->client, why);
+		if (a->output_error)
+			return reason_set(
+			    why, RMQ_E_IO, "standard output: %s", strerror(a->output_error));
+		if (err || (a->done && a->code))
+			return err ? err : reason_set(why, a->code, "%s", a->text);
+		now = clock_mono().ms;
+		answered = a->done ? now : answered;
+		if (now - answered >= a->common.timeout_ms)
+			return reason_set(why, RMQ_E_NO_DAEMON, "rmq-clusterd does not answer");
+		uint64_t apart =
+		    a->done && a->happened && every_ms > APART_MS ? APART_MS : every_ms;
+		uint64_t next = a->done ? asked + apart : said + SILENT_MS;
+		if (now < next) {
+			pause_for(a, next - now < INT_MAX ? (int)(next - now) : INT_MAX);
+			continue;
+		}
+		if (a->done) {
+			a->waiting = control_client_status(&a->client);
+			a->done = a->happened = false;
+			asked = now;
+		} else {
+			a->lost(a->arg, "rmq-clusterd does not answer");
+		}
+		said = now;
+	}
+}
+
+enum rmq_error ask_look(struct ask *a, uint64_t every_ms, struct reason *why)
+{
+	enum rmq_error err = connect_now(a, why);
+
+	if (err)
+		return err;
+	for (;;) {
+		if (!err)
+			err = look_on(a, every_ms, why);
+		control_client_close(&a->client);
+		if (err != RMQ_E_NO_DAEMON && err != RMQ_E_LIMIT)
+			return err;
+		a->lost(a->arg, why->text);
+		/* Of the connection; there is none yet that is anew. */
+		if (a->answered)
+			begin(a);
+		a->answered = false;
+		if (left(a, 1) == 0)
+			return err;
+		pause_for(a, left(a, every_ms < INT_MAX ? (int)every_ms : INT_MAX));
+		err = connect_now(a, why);
+	}
 }
 
 enum rmq_error ask_wait(struct ask *a)

@@ -14,6 +14,7 @@ struct ask {
 	uint32_t waiting;	   /* for the end of this request; 0: for none */
 	bool done;		   /* what is waited for has come */
 	bool answered;		   /* the node has shown itself at least once */
+	bool happened;		   /* there was an event */
 	bool end_will_do;	   /* ask_wait(): the end of the daemon is an answer as well */
 	enum rmq_error code;	   /* of the request that ended */
 	char text[TEXT_MAX + 1];
@@ -21,8 +22,10 @@ struct ask {
 	/* Is shown each view; true: it is what is waited for.  NULL: views are not of interest.
 	 */
 	bool (*view)(void *arg, const struct control_view *v);
-	/* ask_events(): of each, its kind, and its line without a newline. */
+	/* ask_events(), ask_look(): of each, its kind, and its line without a newline. */
 	void (*event)(void *arg, struct slice kind, struct slice line);
+	void (*lost)(void *arg, const char *why); /* ask_look() */
+	int output_error; /* ask_look(): what these could not write, errno; it ends then */
 	/* Is shown each line of the answer to ask_why(). */
 	void (*reason)(void *arg, enum control_reason reason, const char *text);
 	void *arg;
@@ -68,6 +71,15 @@ enum rmq_error ask_wait(struct ask *a) __attribute__((warn_unused_result));
  * flags, since: as control_client_hear().  Ends with RMQ_E_NO_DAEMON when the daemon does.
  */
 enum rmq_error ask_events(struct ask *a, uint8_t flags, uint64_t since)
+    __attribute__((warn_unused_result));
+
+/*
+ * Looks until it is ended: a->view is called now, every so many ms, and when something has happened,
+ * and a->event for what had happened before, too.  If the daemon is lost or silent, a->lost is called
+ * as often, until it is there again or the time-out is over: RMQ_E_NO_DAEMON, as if it is not there now.
+ * Prints nothing: *why says what failed.
+ */
+enum rmq_error ask_look(struct ask *a, uint64_t every_ms, struct reason *why)
     __attribute__((warn_unused_result));
 
 /* Prints "rmq-cluster: text" and returns the code. */

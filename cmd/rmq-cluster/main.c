@@ -15,6 +15,7 @@
 #include "http.h"
 #include "kv.h"
 #include "metrics.h"
+#include "top.h"
 #include "sys/process/child.h"
 #include "sys/process/subcommands.h"
 #include "sys/process/startup.h"
@@ -27,6 +28,7 @@ enum {
 	OPT_IF_VERSION,
 	OPT_IF_ABSENT,
 	OPT_SINCE,
+	OPT_WATCH,
 	OPT_HEAR
 };
 
@@ -46,6 +48,7 @@ struct program {
 	const char *fields; /* -o, NULL: not given */
 	struct hear hear;
 	struct kv kv;
+	uint64_t every_ms;   /* --watch */
 	const char *servers; /* RMQ_SERVERS, for `kv` */
 	struct table table;
 	char me[RAFT_NAME_MAX + 1]; /* this node's name, once it was asked for */
@@ -478,6 +481,12 @@ static enum rmq_error run_events(void *arg)
 	return hear_run(&p->hear, &p->ask);
 }
 
+static enum rmq_error run_top(void *arg)
+{
+	struct program *p = arg;
+	return top_run(&p->ask, p->every_ms);
+}
+
 static enum rmq_error run_http(void *arg)
 {
 	struct program *p = arg;
@@ -550,6 +559,8 @@ static const struct option_row recover_rows[] = {
     {'d', "dir", "DIR", NULL, NULL, "the data directory of this node, which is stopped"},
     {OPT_YES, "yes", NULL, NULL, NULL, "do not ask on the terminal"}, {0}};
 static const struct option_row events_rows[] = {HEAR_ROWS(OPT_HEAR), {0}};
+static const struct option_row top_rows[] = {
+    {OPT_WATCH, "watch", "DUR", NULL, "1s", "drawn anew every DUR"}, {0}};
 static const struct option_row why_rows[] = {OUTPUT_ROWS(REASON_COLUMNS), {0}};
 static const struct option_row kv_option_rows[] = {
     {OPT_IF_VERSION, "if-version", "N", NULL, NULL,
@@ -604,6 +615,8 @@ static const struct subcommand command_list[] = {
 	0, run_phi),
     COMMAND("metrics", "", "the cluster and its nodes in the format of OpenMetrics",
 	metrics_rows, 0, 0, run_metrics),
+    COMMAND("top", "", "show members and events on a terminal, again and again", top_rows, 0, 0,
+	run_top),
     COMMAND("http", "", "answer the HTTP request on stdin", no_rows, 0, 0, run_http),
     COMMAND("wait", "self-up|leader|available|caught-up|up=N|removed=NODE",
 	"wait until it is so; 1: it is not so in time", no_rows, 1, 1, run_wait),
@@ -633,6 +646,9 @@ static bool take_option(void *arg, int option, const char *value)
 		return kv_condition(&p->kv, "0");
 	else if (option == OPT_IF_VERSION)
 		return kv_condition(&p->kv, value);
+	else if (option == OPT_WATCH)
+		return units_duration(value, &p->every_ms) && p->every_ms > 0 &&
+		       p->every_ms <= INT32_MAX;
 	else if (option == OPT_SINCE)
 		return kv_since(&p->kv, value);
 	else if (option == 'i')
@@ -675,7 +691,7 @@ static enum rmq_error run(struct program *p)
 
 int main(int argc, char **argv)
 {
-	struct program p = {.json = false};
+	struct program p = {.every_ms = 1000};
 	struct reason why;
 
 	if (!startup(&program, argc, argv))

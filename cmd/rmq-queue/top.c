@@ -1,25 +1,17 @@
 #include "top.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <termios.h>
-#include <unistd.h>
 
 #include "core/base/units.h"
 #include "sys/process/clock.h"
-#include "sys/stream/io.h"
+#include "sys/stream/screen.h"
 
 #define POINTS	     40 /* of a sparkline */
 #define POINTS_LEAST 4	/* less is not worth it */
 #define NAME_WIDTH   18
 #define NUMBER_WIDTH 7
-/* The other screen, without a cursor; and back. */
-#define ENTER "\033[?1049h\033[?25l"
-#define LEAVE "\033[?25h\033[?1049l"
 
 /* A queue, as it was seen last, and how many were ready before. */
 struct seen {
@@ -42,69 +34,9 @@ struct top {
 	size_t at; /* in `before`: names up to there were passed */
 	uint64_t passed_ms;
 	bool failed;
-	bool utf8;
-	struct text out;
+	struct screen screen;
+	struct text line;
 };
-
-/* ---- the terminal ---- */
-
-static struct termios kept;
-static volatile sig_atomic_t changed; /* `kept` is how the terminal was */
-static volatile sig_atomic_t entered;
-
-static void leave(void)
-{
-	/* There is nobody to tell of an error. */
-	ssize_t n = entered ? write(STDOUT_FILENO, LEAVE, sizeof(LEAVE) - 1) : 0;
-	(void)n;
-	entered = 0;
-	if (changed)
-		tcsetattr(STDOUT_FILENO, TCSANOW, &kept);
-}
-
-/* ^Z: the shell finds the terminal as it was; when we go on, all is drawn anew. */
-static void on_stop(int signal)
-{
-	int number = errno;
-	(void)signal;
-	leave();
-	raise(SIGSTOP);
-	errno = number;
-}
-
-static void enter(struct text *out)
-{
-	struct termios quiet = kept;
-	if (entered)
-		return;
-	quiet.c_lflag &= ~(tcflag_t)ECHO;
-	if (changed)
-		tcsetattr(STDOUT_FILENO, TCSANOW, &quiet);
-	text_put_str(out, ENTER);
-	entered = 1;
-}
-
-static struct winsize window(void)
-{
-	struct winsize size = {0};
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0 ||
-	    size.ws_col == 0) {
-		size.ws_row = 24;
-		size.ws_col = 80;
-	}
-	return size;
-}
-
-static bool is_utf8(void)
-{
-	static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		const char *value = getenv(names[i]);
-		if (value && *value)
-			return strcasestr(value, "utf-8") || strcasestr(value, "utf8");
-	}
-	return false;
-}
 
 /* ---- what is seen ---- */
 
@@ -181,82 +113,58 @@ static void put_spark(struct top *t, const struct seen *s, unsigned room)
 		most = s->points[i] > most ? s->points[i] : most;
 	for (unsigned i = first; i < s->count; i++) {
 		unsigned level = (unsigned)((double)s->points[i] * 7 / (double)most);
-		text_put_str(&t->out, t->utf8 ? blocks[level] : marks[level]);
+		text_put_str(&t->line, t->screen.utf8 ? blocks[level] : marks[level]);
 	}
 }
 
-/* Numbers of many digits in thousands and so on, so that columns stay. */
-static void put_number(struct text *out, uint64_t n, int width)
-{
-	static const char units[] = " kMGTPE";
-	char text[32];
-	unsigned unit = 0;
-	for (; n >= 100000 && unit + 2 < sizeof(units); unit++)
-		n /= 1000;
-	int len = unit > 0 ? snprintf(text, sizeof(text), "%llu%c", (unsigned long long)n,
-				 units[unit])
-			   : snprintf(text, sizeof(text), "%llu", (unsigned long long)n);
-	for (int i = len; i < width; i++)
-		text_put_char(out, ' ');
-	text_put(out, text, (size_t)len);
-}
-
 /* As much of it as fits into a line of the screen. */
-static void put_line(struct top *t, const struct seen *s, unsigned columns)
+static void put_line(struct top *t, const struct seen *s)
 {
 	const uint64_t numbers[] = {s->ready, s->leased, s->delayed, s->receivers, s->sent_rate,
 	    s->settled_rate, s->failed_rate};
 	size_t name = s->name_len < NAME_WIDTH ? s->name_len : NAME_WIDTH;
-	unsigned used = NAME_WIDTH;
-	text_put(&t->out, s->name, name);
+	unsigned used = NAME_WIDTH, columns = t->screen.columns;
+	t->line.len = 0;
+	text_put(&t->line, s->name, name);
 	for (; name < NAME_WIDTH; name++)
-		text_put_char(&t->out, ' ');
+		text_put_char(&t->line, ' ');
 	for (size_t i = 0;
 	     i < sizeof(numbers) / sizeof(numbers[0]) && used + NUMBER_WIDTH <= columns;
 	     i++, used += NUMBER_WIDTH)
-		put_number(&t->out, numbers[i], NUMBER_WIDTH);
+		screen_put_number(&t->line, numbers[i], NUMBER_WIDTH);
 	if (used + 2 + POINTS_LEAST <= columns) {
-		text_put_str(&t->out, "  ");
+		text_put_str(&t->line, "  ");
 		put_spark(t, s, columns - used - 2);
 	}
-	text_put_str(&t->out, "\033[K\n");
+	screen_put_line(&t->screen, slice_of(t->line.data, t->line.len));
 }
 
-static void put_heading(struct top *t, uint64_t queues, unsigned columns)
+static void put_heading(struct top *t, uint64_t queues)
 {
-	static const char heading[] =
-	    "QUEUE               READY LEASED  DELAY  RECVS SENT/S DONE/S"
-	    " FAIL/S  READY WAS";
 	char now[UNITS_TEXT_MAX], line[128];
 	size_t len = units_print_time(now, clock_wall());
-	int n = snprintf(line, sizeof(line), "rmq-queue top  %.*s  %llu queues", (int)len, now,
+	snprintf(line, sizeof(line), "rmq-queue top  %.*s  %llu queues", (int)len, now,
 	    (unsigned long long)queues);
-	text_put(&t->out, line, (unsigned)n < columns ? (size_t)n : columns);
-	text_put_str(&t->out, "\033[K\n\033[7m");
-	text_put(
-	    &t->out, heading, sizeof(heading) - 1 < columns ? sizeof(heading) - 1 : columns);
-	text_put_str(&t->out, "\033[0m\033[K\n");
+	screen_put_line(&t->screen, slice_str(line));
+	screen_put_heading(
+	    &t->screen, slice_str("QUEUE               READY LEASED  DELAY  RECVS SENT/S DONE/S"
+				  " FAIL/S  READY WAS"));
 }
 
 static enum rmq_error draw(struct admin *a, struct top *t)
 {
-	struct winsize size = window();
-	size_t rows = size.ws_row > 3 ? size.ws_row - 3u : 1;
 	struct seen **sorted = malloc((t->now.count + 1) * sizeof(struct seen *));
 	if (!sorted)
 		return admin_fail(a, RMQ_E_LIMIT, "out of memory");
 	for (size_t i = 0; i < t->now.count; i++)
 		sorted[i] = &t->now.all[i];
 	qsort(sorted, t->now.count, sizeof(struct seen *), more_ready_first);
-	t->out.len = 0;
-	enter(&t->out);
-	text_put_str(&t->out, "\033[H");
-	put_heading(t, t->now.count, size.ws_col);
-	for (size_t i = 0; i < t->now.count && i < rows; i++)
-		put_line(t, sorted[i], size.ws_col);
-	text_put_str(&t->out, "\033[J");
+	screen_begin(&t->screen);
+	put_heading(t, t->now.count);
+	for (size_t i = 0; i < t->now.count && t->screen.used < t->screen.rows; i++)
+		put_line(t, sorted[i]);
 	free(sorted);
-	int number = io_write(STDOUT_FILENO, t->out.data, t->out.len);
+	int number = screen_show(&t->screen);
 	return number ? admin_fail(a, RMQ_E_IO, "standard output: %s", strerror(number))
 		      : RMQ_E_OK;
 }
@@ -287,23 +195,21 @@ static enum rmq_error go_on(struct admin *a, struct top *t, const char *glob, ui
 
 enum rmq_error top_run(struct admin *a, const char *glob, uint64_t every_ms)
 {
-	struct top t = {.utf8 = is_utf8()};
-	struct sigaction stop = {.sa_handler = on_stop};
-	if (!isatty(STDOUT_FILENO))
+	struct top t = {.passed_ms = 0};
+	if (!screen_open(&t.screen))
 		return admin_fail(a, RMQ_E_USAGE,
 		    "top: standard output is no terminal: use rmq-queue stat --watch, or metrics");
 	a->row = on_row;
 	a->arg = &t;
-	a->leave = leave;
+	a->leave = screen_leave;
 	a->keeps = true;
-	changed = tcgetattr(STDOUT_FILENO, &kept) == 0;
-	sigaction(SIGTSTP, &stop, NULL);
 	enum rmq_error err = go_on(a, &t, glob, every_ms);
-	leave();
+	screen_leave();
 	/* What was said meanwhile would have been on the other screen. */
 	fprintf(stderr, "rmq-queue: %s\n", a->why);
 	free(t.now.all);
 	free(t.before.all);
-	text_deinit(&t.out);
+	text_deinit(&t.line);
+	screen_deinit(&t.screen);
 	return err;
 }

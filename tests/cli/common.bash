@@ -139,3 +139,11 @@ RAWCLIENT=${RMQ_BUILD:-$BATS_TEST_DIRNAME/../../build/${MODE:-release}}/cli/rawc
 raw() {
 	"$RAWCLIENT" "${RMQ_SERVERS#unix:}" "$@"
 }
+
+# on_terminal COMMAND…: in the background, its pid in TOP, what it writes in ./screen.
+on_terminal() {
+	rm -f pid screen
+	start script -qfc "echo \$\$ >pid; stty -a >before; exec $*" screen
+	wait_until 10 test -s pid
+	TOP=$(cat pid)
+}

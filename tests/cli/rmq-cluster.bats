@@ -385,6 +385,37 @@ leader-changed n1"
 	assert_equal "$(cat told.err)" "rmq-cluster: rmq-clusterd has hung up"
 }
 
+@test "rmq-cluster: top shows members and events on a terminal, also when the daemon comes back" {
+	start_node "member n1 joined voter up" "member n2 joined voter up suspected" "role leader" "leader n1"
+	on_terminal "sh -c 'stty cols 80 rows 12; exec rmq-cluster top -S unix:cluster.sock --watch 50ms'"
+	wait_until 10 grep -q "n1, leader: takes no messages" screen
+	grep -q $'\e\[7mNODE ROLE   STATE UP  UNREACH   PHI LAG' screen
+	grep -q '^n1   leader up    yes no          -   0 1.500 ' screen && grep -q '^n2   voter  up    yes no      8.500   0 1.500 ' screen
+	# What happened before it began; what happens; and who is in trouble.
+	wait_until 10 grep -q '[0-9]  member-up            n2, was joining' screen
+	node "serve unix:q.sock" "problem $(printf 'n2 hangs %.0s' {1..10})"
+	wait_until 10 grep -q '[0-9]  queue-started        n1' screen
+	wait_until 10 grep -qE '^(n2 hangs ){8}n2 hangs.\[K' screen && grep -q '^ n2 hangs' screen
+	# A terminal that is narrower has fewer columns.
+	stty cols 40 <"/proc/$TOP/fd/1"
+	wait_until 10 grep -q $'\e\[7mNODE ROLE   STATE UP  UNREACH   PHI LAG\e\[0m' screen
+	kill "$NODE_PID"
+	exec 8>&-
+	wait_until 10 has_ended "$NODE_PID"
+	wait_until 10 grep -q 'rmq-clusterd has hung up' screen
+	rm script commands
+	start_node "member n1 joined voter up" "role leader" "leader n1"
+	wait_until 10 grep -q 'members 1  voters up 1' screen
+	run ! grep -qF $'\e[?1049l' screen
+	kill "$TOP"
+	wait_until 10 has_ended "$TOP"
+	grep -qF $'\e[?25h\e[?1049l' screen
+	run -64 rmq-cluster top -S unix:cluster.sock
+	assert_output "rmq-cluster: top: standard output is no terminal: use rmq-cluster members, events or metrics"
+	run script -qec "rmq-cluster top -S unix:none" none
+	assert_failure 69
+}
+
 @test "rmq-cluster: bad words are 64" {
 	local args
 	for args in "" nonsense "init x" "admit n2" "admit n2 rmq1:x" "admit a/b $KEY" \

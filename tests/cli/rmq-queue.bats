@@ -259,14 +259,6 @@ waiting_for() {
 	assert_failure 69
 }
 
-# on_terminal COMMAND…: in the background, its pid in TOP, what it writes in ./screen.
-on_terminal() {
-	rm -f pid screen
-	start script -qfc "echo \$\$ >pid; stty -a >before; exec $*" screen
-	wait_until 10 test -s pid
-	TOP=$(cat pid)
-}
-
 @test "rmq-queue: top shows queues on a terminal, with what was before, and restores it" {
 	start_queue q
 	seq 7 | rmq-send jobs

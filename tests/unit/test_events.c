@@ -306,6 +306,9 @@ static void a_reader_goes_on_where_it_was(void **state)
 	assert_string_equal(read_all(&r), "queue-stopped n1 \nqueue-started n1 ");
 	events_begin(&events, &r, EVENTS_SINCE_SEQ, 1002);
 	assert_string_equal(read_all(&r), "");
+	events_begin(&events, &r, EVENTS_KEPT, 0);
+	assert_string_equal(
+	    read_all(&r), "queue-started n1 \nqueue-stopped n1 \nqueue-started n1 ");
 	/* Of another process. */
 	events_begin(&events, &r, EVENTS_SINCE_SEQ, 998);
 	assert_string_equal(read_all(&r), "missed 0\nsnapshot");

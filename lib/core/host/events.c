@@ -380,9 +380,11 @@ void events_begin(
 	} else if (flags & EVENTS_SINCE) {
 		r->dropped = since < e->lost;
 		r->next = r->dropped ? e->next : after_index(e, since);
+	} else if (flags & EVENTS_KEPT) {
+		r->next = e->first;
 	}
 	r->flags = flags & (EVENTS_WITH_SNAPSHOT | EVENTS_WITH_REPLAY);
-	r->follows = flags != 0;
+	r->follows = (flags & ~EVENTS_KEPT) != 0;
 }
 
 /* Who knew the state needs it anew; who did not gets what is left. */

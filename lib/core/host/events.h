@@ -127,7 +127,8 @@ enum events_flag {
 	EVENTS_WITH_REPLAY = 2,	  /* the whole state first, as events */
 	EVENTS_SINCE = 4,	  /* those of indexes after this one */
 	EVENTS_SINCE_SEQ = 8,	  /* those after the one of this seq */
-	EVENTS_FLAGS = 15,
+	EVENTS_KEPT = 16,	  /* all that are kept */
+	EVENTS_FLAGS = 31,
 };
 
 struct events_reader {
