@@ -22,6 +22,7 @@
 struct serve {
 	struct ask *ask;
 	struct http_request request;
+	const char *servers;
 	const char *node, *member; /* fields */
 	enum http_peer peer;
 	struct control_view view;
@@ -164,13 +165,16 @@ static enum rmq_error get_member(struct serve *s)
 
 static enum rmq_error get_page(struct serve *s)
 {
+	static struct queues queues = {.put = page_put_queue};
 	struct text body = {0};
 
 	s->ask->reason = keep_why;
 	enum rmq_error err = ask_why(s->ask);
 	if (err)
 		return failed(s, err);
-	page_put(&body, &s->view, slice_of(s->why.data, s->why.len));
+	queues_ask(&queues, s->servers);
+	page_put(&body, &s->view, slice_of(s->why.data, s->why.len), &queues);
+	queues_deinit(&queues);
 	return reply(s, 200, PAGE_TYPE, PAGE_FIELDS "Vary: Accept\r\n", &body);
 }
 
@@ -318,9 +322,10 @@ static enum rmq_error route(struct serve *s)
 	    "not a method of this path");
 }
 
-enum rmq_error http_run(struct ask *a, const char *node, const char *member)
+enum rmq_error http_run(
+    struct ask *a, const char *servers, const char *node, const char *member)
 {
-	struct serve s = {.ask = a, .node = node, .member = member};
+	struct serve s = {.ask = a, .servers = servers, .node = node, .member = member};
 
 	s.request = http_read(STDIN_FILENO, REQUEST_MS);
 	if (s.request.status == 0)

@@ -4,8 +4,8 @@
 
 #include "ask.h"
 
-/* node, member: all fields of them, as lists. */
-enum rmq_error http_run(struct ask *a, const char *node, const char *member)
-    __attribute__((warn_unused_result));
+/* servers: where the queues are, NULL: where clients look.  node, member: all fields, as lists. */
+enum rmq_error http_run(struct ask *a, const char *servers, const char *node,
+    const char *member) __attribute__((warn_unused_result));
 
 #endif

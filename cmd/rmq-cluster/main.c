@@ -49,7 +49,7 @@ struct program {
 	struct hear hear;
 	struct kv kv;
 	uint64_t every_ms;   /* --watch */
-	const char *servers; /* RMQ_SERVERS, for `kv` */
+	const char *servers; /* RMQ_SERVERS, for `kv` and `http` */
 	struct table table;
 	char me[RAFT_NAME_MAX + 1]; /* this node's name, once it was asked for */
 };
@@ -490,8 +490,8 @@ static enum rmq_error run_top(void *arg)
 static enum rmq_error run_http(void *arg)
 {
 	struct program *p = arg;
-	return http_run(
-	    &p->ask, NODE_COLUMNS MORE_NODE_COLUMNS, MEMBER_COLUMNS MORE_MEMBER_COLUMNS);
+	return http_run(&p->ask, p->servers && *p->servers ? p->servers : NULL,
+	    NODE_COLUMNS MORE_NODE_COLUMNS, MEMBER_COLUMNS MORE_MEMBER_COLUMNS);
 }
 
 static void print_reason(void *arg, enum control_reason reason, const char *text)
@@ -696,7 +696,7 @@ int main(int argc, char **argv)
 
 	if (!startup(&program, argc, argv))
 		return 0;
-	/* It is where clients of queues go, as `kv` is one, and no control socket. */
+	/* It is where clients of queues go, as `kv` and `http` are, and no control socket. */
 	p.servers = getenv("RMQ_SERVERS");
 	unsetenv("RMQ_SERVERS");
 	enum rmq_error err =

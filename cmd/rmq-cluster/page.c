@@ -2,10 +2,13 @@
 
 #include "columns.h"
 #include "core/base/units.h"
+#include "core/client/queue_columns.h"
 #include "sys/process/clock.h"
 
-#define MEMBER_FIELDS "name,role,state,up,behind,gate-state,address"
-#define NODE_FIELDS   "leader,available,members,voters,up,term,commit,last,caught-up,gate-state"
+#define MEMBER_FIELDS \
+	"name,role,state,up,unreachable,lag,disk-free,journal-size,load,gate-state,address"
+#define QUEUE_FIELDS "queue,ready,leased,delayed,bytes,receivers"
+#define NODE_FIELDS  "leader,available,members,voters,up,term,commit,last,caught-up,gate-state"
 
 static const char head[] =
     "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
@@ -50,14 +53,36 @@ static void put_element(struct text *out, const char *name, struct slice s)
 	text_put_char(out, '>');
 }
 
+/* Numbers of many digits are cut. */
 static void put_value(struct text *out, const struct table *t, unsigned i, const void *row)
 {
 	struct text value = {0};
+	char brief[UNITS_TEXT_MAX];
+	uint64_t n;
 
-	(void)t->from->put(&value, t->column[i], row);
-	put_element(
-	    out, "td", value.len > 0 ? slice_of(value.data, value.len) : slice_str("-"));
+	enum table_kind kind = t->from->put(&value, t->column[i], row);
+	struct slice shown = value.len > 0 ? slice_of(value.data, value.len) : slice_str("-");
+	text_put_char(&value, '\0');
+	if (kind == TABLE_NUMBER && !value.failed && units_count(value.data, 0, UINT64_MAX, &n))
+		shown = slice_of(brief, units_print_brief(brief, n));
+	put_element(out, "td", shown);
 	text_deinit(&value);
+}
+
+static void put_table(struct text *out, const struct table *t)
+{
+	text_put_str(out, "<table>\n<tr>");
+	for (unsigned i = 0; i < t->columns; i++)
+		put_element(out, "th", slice_str(t->from->name(t->column[i])));
+	text_put_str(out, "</tr>\n");
+}
+
+static void put_row(struct text *out, const struct table *t, const void *row)
+{
+	text_put_str(out, "<tr>");
+	for (unsigned i = 0; i < t->columns; i++)
+		put_value(out, t, i, row);
+	text_put_str(out, "</tr>\n");
 }
 
 static void put_members(struct text *out, const struct control_view *v)
@@ -66,17 +91,39 @@ static void put_members(struct text *out, const struct control_view *v)
 
 	if (!table_init(&t, &columns_of_member, MEMBER_FIELDS))
 		return;
-	text_put_str(out, "<h2>Members</h2>\n<table>\n<tr>");
-	for (unsigned i = 0; i < t.columns; i++)
-		put_element(out, "th", slice_str(t.from->name(t.column[i])));
-	text_put_str(out, "</tr>\n");
-	for (unsigned k = 0; k < v->count; k++) {
-		text_put_str(out, "<tr>");
-		for (unsigned i = 0; i < t.columns; i++)
-			put_value(out, &t, i, &(struct member_row){v, &v->members[k]});
-		text_put_str(out, "</tr>\n");
-	}
+	text_put_str(out, "<h2>Members</h2>\n");
+	put_table(out, &t);
+	for (unsigned k = 0; k < v->count; k++)
+		put_row(out, &t, &(struct member_row){v, &v->members[k]});
 	text_put_str(out, "</table>\n");
+}
+
+void page_put_queue(struct text *out, const struct wire_listed *row)
+{
+	struct table t;
+
+	if (table_init(&t, &queue_columns, QUEUE_FIELDS))
+		put_row(out, &t, row);
+}
+
+static void put_queues(struct text *out, const struct queues *q)
+{
+	struct table t;
+
+	if (!table_init(&t, &queue_columns, QUEUE_FIELDS))
+		return;
+	text_put_str(out, "<h2>Queues</h2>\n");
+	if (q->count > 0) {
+		put_table(out, &t);
+		text_put_slice(out, slice_of(q->rows.data, q->rows.len));
+		text_put_str(out, "</table>\n");
+	}
+	if (*q->why)
+		put_element(out, "p", slice_str(q->why));
+	else if (q->more)
+		text_put_str(out, "<p>There are more; rmq-queue ls prints all.</p>\n");
+	else if (q->count == 0)
+		text_put_str(out, "<p>There are none.</p>\n");
 }
 
 static void put_node(struct text *out, const struct control_view *v)
@@ -113,7 +160,8 @@ static void put_why(struct text *out, const struct control_view *v, struct slice
 	text_put_str(out, "</ul>\n");
 }
 
-void page_put(struct text *out, const struct control_view *v, struct slice why)
+void page_put(struct text *out, const struct control_view *v, struct slice why,
+    const struct queues *queues)
 {
 	char now[UNITS_TEXT_MAX];
 	size_t len = units_print_time(now, clock_wall());
@@ -129,6 +177,7 @@ void page_put(struct text *out, const struct control_view *v, struct slice why)
 	text_put_str(out, "</h1>\n");
 	put_why(out, v, why);
 	put_members(out, v);
+	put_queues(out, queues);
 	put_node(out, v);
 	put_element(out, "p", slice_of(now, len));
 	text_put_str(out, "\n</body>\n</html>\n");

@@ -4,6 +4,7 @@
 
 #include "core/base/text.h"
 #include "core/host/control.h"
+#include "queues.h"
 
 /* With the header fields that keep a browser from loading anything for it. */
 #define PAGE_TYPE "text/html; charset=utf-8"
@@ -12,6 +13,9 @@
 	"form-action 'none'; frame-ancestors 'none'\r\nReferrer-Policy: no-referrer\r\n"
 
 /* why: what is wrong, a sentence a line. */
-void page_put(struct text *out, const struct control_view *v, struct slice why);
+void page_put(struct text *out, const struct control_view *v, struct slice why,
+    const struct queues *queues);
+/* A row of queues->rows. */
+void page_put_queue(struct text *out, const struct wire_listed *row);
 
 #endif

@@ -14,6 +14,7 @@
 
 #define EVENTS_SHOWN 128 /* more than a screen has rows */
 #define EVENT_WIDTH  128
+#define NUMBER_WIDTH 6
 
 /* What is shown of a member, from the left: its heading, and the field of columns.h. */
 #define TOP_COLUMNS(X) \
@@ -93,19 +94,19 @@ static void take_event(void *arg, struct slice kind, struct slice text)
 
 /* ---- members ---- */
 
-/* Bytes and records in thousands and so on; of what has parts as many digits as fit. */
+/* What has parts with as many digits as fit beside what has none. */
 static void put_short(struct text *out, const char *number)
 {
 	uint64_t whole;
 	size_t digits = strcspn(number, ".");
-	char text[32];
+	char text[UNITS_TEXT_MAX];
 
 	snprintf(text, sizeof(text), "%.*s", (int)digits, number);
-	if ((!number[digits] || digits + 1 >= SCREEN_NUMBER_MAX) &&
+	if ((!number[digits] || digits + 1 >= NUMBER_WIDTH) &&
 	    units_count(text, 0, UINT64_MAX, &whole))
-		screen_put_number(out, whole, 0);
+		text_put(out, text, units_print_brief(text, whole));
 	else
-		text_put(out, number, strnlen(number, SCREEN_NUMBER_MAX));
+		text_put(out, number, strnlen(number, NUMBER_WIDTH));
 }
 
 static void put_cell(struct top *t, unsigned column, const struct member_row *row)

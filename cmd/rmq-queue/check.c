@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "columns.h"
+#include "core/client/queue_columns.h"
 #include "core/base/units.h"
 #include "core/wire/attributes.h"
 #include "sys/process/clock.h"
@@ -82,7 +82,7 @@ static void on_queue(void *arg, const struct wire_listed *row)
 	f->delayed = row->delayed;
 	if (more_settings_find(row->tags, LISTED_TAG_SETTINGS, &f->more))
 		f->more = more_settings_default();
-	columns_put_dead_letter(&f->dead_letter, row);
+	queue_columns_put_dead_letter(&f->dead_letter, row);
 }
 
 static void on_dead(void *arg, const struct wire_listed *row)

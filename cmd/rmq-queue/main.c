@@ -8,7 +8,7 @@
 #include "admin.h"
 #include "cancel.h"
 #include "check.h"
-#include "columns.h"
+#include "core/client/queue_columns.h"
 #include "count.h"
 #include "core/base/name.h"
 #include "core/base/topic.h"
@@ -172,10 +172,10 @@ static enum rmq_error open_table_of(
 
 static enum rmq_error open_table(struct admin *a, struct request *q, const char *columns)
 {
-	if (a->fields && !table_init(&q->table, &columns_of_queue, a->fields))
+	if (a->fields && !table_init(&q->table, &queue_columns, a->fields))
 		return admin_fail(a, RMQ_E_USAGE,
 		    "'%s' is not a list of the fields " SHOW_COLUMNS, a->fields);
-	return open_table_of(a, q, &columns_of_queue, columns);
+	return open_table_of(a, q, &queue_columns, columns);
 }
 
 static void print_text(struct text *out)
@@ -528,7 +528,7 @@ static enum rmq_error run_bindings(struct admin *a, struct request *q)
 	struct text out = {0};
 	if (q->words_count > 0 && !name_valid(slice_str(q->words[0])))
 		return admin_fail(a, RMQ_E_USAGE, "'%s' is not a queue name", q->words[0]);
-	enum rmq_error err = open_table_of(a, q, &columns_of_binding, BINDING_COLUMNS);
+	enum rmq_error err = open_table_of(a, q, &queue_columns_of_binding, BINDING_COLUMNS);
 	a->bound = on_bound;
 	a->arg = q;
 	if (!err)

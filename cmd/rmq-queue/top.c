@@ -117,6 +117,16 @@ static void put_spark(struct top *t, const struct seen *s, unsigned room)
 	}
 }
 
+/* On the right, in so many columns. */
+static void put_number(struct text *out, uint64_t n)
+{
+	char text[UNITS_TEXT_MAX];
+	size_t len = units_print_brief(text, n);
+	for (size_t i = len; i < NUMBER_WIDTH; i++)
+		text_put_char(out, ' ');
+	text_put(out, text, len);
+}
+
 /* As much of it as fits into a line of the screen. */
 static void put_line(struct top *t, const struct seen *s)
 {
@@ -131,7 +141,7 @@ static void put_line(struct top *t, const struct seen *s)
 	for (size_t i = 0;
 	     i < sizeof(numbers) / sizeof(numbers[0]) && used + NUMBER_WIDTH <= columns;
 	     i++, used += NUMBER_WIDTH)
-		screen_put_number(&t->line, numbers[i], NUMBER_WIDTH);
+		put_number(&t->line, numbers[i]);
 	if (used + 2 + POINTS_LEAST <= columns) {
 		text_put_str(&t->line, "  ");
 		put_spark(t, s, columns - used - 2);

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "columns.h"
+#include "core/client/queue_columns.h"
 #include "core/base/name.h"
 #include "sys/process/clock.h"
 
@@ -234,7 +234,7 @@ static void on_row(void *arg, const struct wire_listed *row)
 	q->waiting = row->leased + row->delayed;
 	q->max_message = row->max_message;
 	q->dead_letter.len = 0;
-	columns_put_dead_letter(&q->dead_letter, row);
+	queue_columns_put_dead_letter(&q->dead_letter, row);
 	text_put_char(&q->dead_letter, '\0');
 }
 

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "columns.h"
+#include "core/client/queue_columns.h"
 #include "life.h"
 #include "core/base/units.h"
 #include "core/wire/receipt.h"
@@ -41,7 +41,7 @@ static void on_row(void *arg, const struct wire_listed *row)
 {
 	struct why *w = arg;
 	w->next_seq = row->next_seq;
-	columns_put_dead_letter(&w->dead_queue, row);
+	queue_columns_put_dead_letter(&w->dead_queue, row);
 }
 
 static void keep(struct why *w, const struct envelope *e)

@@ -814,6 +814,9 @@ asked() {
 @test "rmq-cluster http: members, status, leader, events and a page; who may change something" {
 	start_three
 	node "problem n2 <refuses> us"
+	start_queue q
+	seq 7 | rmq-send jobs
+	rmq-queue create empty
 	http_at "$PWD/http.sock"
 	run web /leader
 	assert_output '{"leader":"n1"}
@@ -826,7 +829,11 @@ asked() {
 	web / -i >page
 	grep -q "^Content-Security-Policy: default-src 'none';" page
 	grep -qF "<li>n2 &lt;refuses&gt; us</li>" page && ! grep -qi "<script\|http" <(sed '1,/^\r*$/d' page | grep -v http-equiv | head -n -1)
-	web /status -H "Accept: text/html" | grep -q "<td>n3</td>"
+	web /status -H "Accept: text/html" >page.2 && grep -q "<td>n3</td>" page.2
+	# With the lag and the load of members, and the queues.
+	grep -q "<tr><td>n1</td><td>leader</td><td>up</td><td>yes</td><td>no</td><td>0</td><td>-</td><td>-</td><td>1.500</td>" page
+	grep -qx "<tr><td>jobs</td><td>7</td><td>0</td><td>0</td><td>[0-9]*</td><td>0</td></tr>" page
+	grep -q "<tr><td>empty</td><td>0</td>" page && ! grep -q "There are more\|Nobody says" page
 	/usr/bin/python3 - page <<-'END'
 		import sys
 		from html.parser import HTMLParser
@@ -874,7 +881,32 @@ asked() {
 	[ "$(asked 'GET /\r\n\r\n')" = "HTTP/1.1 400 Bad Request" ]
 	[ "$(asked 'PUT /members/n2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n')" = "HTTP/1.1 411 Length Required" ]
 	[ "$(asked 'PUT /members/n2 HTTP/1.1\r\nContent-Length: 9\r\n\r\nx')" = "HTTP/1.1 400 Bad Request" ]
+	stop_queue
+	[ "$(asked 'GET / HTTP/1.1\r\n\r\n')" = "HTTP/1.1 200 OK" ]
+	grep -qx "<p>Nobody says how they are: no daemon at q.sock .*</p>" answer && grep -q "<td>n3</td>" answer
 	kill "$NODE_PID"
 	wait_until 10 bash -c '! rmq-cluster leader -S unix:cluster.sock'
 	[ "$(asked 'GET /members HTTP/1.1\r\n\r\n')" = "HTTP/1.1 503 Service Unavailable" ]
+}
+
+@test "rmq-cluster http: a browser shows the page, and loads nothing else" {
+	[ -n "${RMQ_LONG:-}" ] || skip "starts a browser: RMQ_LONG=1"
+	local browser
+	browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome) ||
+		skip "no chromium is installed"
+	start_three
+	start_queue q
+	seq 7 | rmq-send jobs
+	# More than an answer of the daemon has.
+	seq -f e%g 300 | xargs -n 1 rmq-queue create
+	http_at tcp
+	run -0 --separate-stderr timeout 100 "$browser" --headless --no-sandbox --disable-gpu --no-first-run \
+		--disable-background-networking --user-data-dir="$PWD/browser" --enable-logging=stderr \
+		--dump-dom "http://127.0.0.1:$(cat port)/status"
+	for words in "<h1>rmq: n1, leader</h1>" "<h2>Members</h2>" "<h2>Queues</h2>" "<td>n3</td>" "<td>jobs</td><td>7</td>"; do
+		grep -qF "$words" <<<"$output"
+	done
+	[ "$(grep -c "^<tr><td>e[0-9]*</td><td>0" <<<"$output")" = 300 ]
+	# It has loaded nothing else, and nothing was refused.
+	run ! grep CONSOLE <<<"$stderr"
 }

@@ -46,6 +46,21 @@ static void durations_are_printed_as_they_are_read(void **state)
 	}
 }
 
+static void numbers_are_printed_in_five_digits(void **state)
+{
+	static const struct {
+		uint64_t n;
+		const char *text;
+	} all[] = {{0, "0"}, {99999, "99999"}, {100000, "100k"}, {99999999, "99999k"},
+	    {100000000, "100M"}, {UINT64_MAX, "18446P"}};
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		char out[UNITS_TEXT_MAX];
+		assert_int_equal(units_print_brief(out, all[i].n), strlen(all[i].text));
+		assert_string_equal(out, all[i].text);
+	}
+}
+
 static void sizes_count_in_1024s(void **state)
 {
 	uint64_t n;
@@ -202,6 +217,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(durations_are_read_in_their_units),
 	    cmocka_unit_test(durations_are_printed_as_they_are_read),
+	    cmocka_unit_test(numbers_are_printed_in_five_digits),
 	    cmocka_unit_test(sizes_count_in_1024s), cmocka_unit_test(times_are_printed_in_utc),
 	    cmocka_unit_test(times_are_read_in_both_forms),
 	    cmocka_unit_test(receipts_are_read_as_they_are_printed),

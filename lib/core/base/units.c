@@ -251,3 +251,13 @@ size_t units_print_time(char out[UNITS_TEXT_MAX], struct wall_time t)
 	    year, month, day, (unsigned)(s / 3600), (unsigned)(s / 60 % 60), (unsigned)(s % 60),
 	    (unsigned)(t.ms % 1000));
 }
+
+size_t units_print_brief(char out[UNITS_TEXT_MAX], uint64_t n)
+{
+	static const char *const units[] = {"", "k", "M", "G", "T", "P"};
+	unsigned unit = 0;
+	for (; n >= 100000; unit++)
+		n /= 1000;
+	return (size_t)snprintf(
+	    out, UNITS_TEXT_MAX, "%llu%s", (unsigned long long)n, units[unit]);
+}

@@ -32,6 +32,8 @@ bool units_count(const char *text, uint64_t min, uint64_t max, uint64_t *n)
 /* The same the other way round, in the largest unit that is exact: "90s", "2h", "250ms". */
 size_t units_print_duration(char out[UNITS_TEXT_MAX], uint64_t ms);
 size_t units_print_rate(char out[UNITS_TEXT_MAX], uint32_t number, uint32_t period_ms);
+/* A number of more than five digits in thousands, millions and so on: "12345", "123k". */
+size_t units_print_brief(char out[UNITS_TEXT_MAX], uint64_t n);
 /* RFC 3339 in UTC with milliseconds: "2026-11-23T13:18:16.250Z". */
 size_t units_print_time(char out[UNITS_TEXT_MAX], struct wall_time t);
 

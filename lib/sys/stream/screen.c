@@ -133,18 +133,3 @@ void screen_put_heading(struct screen *s, struct slice line)
 {
 	(void)put(s, "\033[7m", line, "\033[0m");
 }
-
-void screen_put_number(struct text *out, uint64_t n, size_t width)
-{
-	static const char units[] = " kMGTPE";
-	char text[32];
-	unsigned unit = 0;
-	for (; n >= 100000 && unit + 2 < sizeof(units); unit++)
-		n /= 1000;
-	int len = unit > 0 ? snprintf(text, sizeof(text), "%llu%c", (unsigned long long)n,
-				 units[unit])
-			   : snprintf(text, sizeof(text), "%llu", (unsigned long long)n);
-	for (size_t i = (size_t)len; i < width; i++)
-		text_put_char(out, ' ');
-	text_put(out, text, (size_t)len);
-}

@@ -28,8 +28,4 @@ int screen_show(struct screen *s) __attribute__((warn_unused_result));
 size_t screen_put_line(struct screen *s, struct slice line);
 void screen_put_heading(struct screen *s, struct slice line);
 
-/* A number on the right of so many columns, if it has many digits in thousands and so on: "12k". */
-#define SCREEN_NUMBER_MAX 6 /* the longest */
-void screen_put_number(struct text *out, uint64_t n, size_t width);
-
 #endif

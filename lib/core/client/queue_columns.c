@@ -1,4 +1,4 @@
-#include "columns.h"
+#include "core/client/queue_columns.h"
 
 #include <string.h>
 
@@ -76,7 +76,7 @@ static void put_duration(struct text *out, uint64_t ms)
 	text_put(out, text, units_print_duration(text, ms));
 }
 
-bool columns_put_dead_letter(struct text *out, const struct wire_listed *row)
+bool queue_columns_put_dead_letter(struct text *out, const struct wire_listed *row)
 {
 	/* "-" on the wire is none; none given: the queue's own, if it can have one. */
 	if (slice_eq(row->dead_letter, slice_str("-")) ||
@@ -126,7 +126,7 @@ static enum table_kind put(struct text *out, unsigned column, const void *of)
 		put_duration(out, row->backoff_max_ms);
 		return TABLE_TEXT;
 	case DEAD_LETTER:
-		if (!columns_put_dead_letter(out, row))
+		if (!queue_columns_put_dead_letter(out, row))
 			text_put_str(out, "none");
 		return TABLE_TEXT;
 	case LIMIT:
@@ -151,7 +151,7 @@ static enum table_kind put(struct text *out, unsigned column, const void *of)
 	return TABLE_NUMBER;
 }
 
-const struct table_columns columns_of_queue = {sizeof(columns) / sizeof(columns[0]), name, put};
+const struct table_columns queue_columns = {sizeof(columns) / sizeof(columns[0]), name, put};
 
 static const char *binding_name(unsigned column)
 {
@@ -165,4 +165,4 @@ static enum table_kind put_binding(struct text *out, unsigned column, const void
 	return TABLE_TEXT;
 }
 
-const struct table_columns columns_of_binding = {2, binding_name, put_binding};
+const struct table_columns queue_columns_of_binding = {2, binding_name, put_binding};
