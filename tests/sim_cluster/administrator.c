@@ -234,7 +234,8 @@ void administrator(struct cluster *c)
 	bool ill[NODES] = {false};
 	struct node *n = node_leader(&c->sim);
 	struct raft_status st;
-	if (!n || !prng_chance(&c->world.prng, 300) || c->sim.rots)
+	if (!n || !cluster_part(c, PART_ADMINISTRATOR, prng_chance(&c->world.prng, 300)) ||
+	    c->sim.rots)
 		return;
 	raft_status(n->raft, &st);
 	struct raft_config config = *st.config;

@@ -113,7 +113,7 @@ static struct link *dial(
 	return cut ? not_yet(w, clock_ms) : to_queue(w, to, clock_ms);
 }
 
-struct cluster *cluster_new(uint64_t seed, enum world_variant world)
+struct cluster *cluster_new(uint64_t seed, enum world_variant world, struct wish wish)
 {
 	struct cluster *c = calloc(1, sizeof(*c));
 	assert(c);
@@ -123,7 +123,8 @@ struct cluster *cluster_new(uint64_t seed, enum world_variant world)
 	if (w->space.turn_bytes < PARTS_TURN_BYTES)
 		w->space.turn_bytes = PARTS_TURN_BYTES;
 	w->variant = world;
-	c->sparing = prng_chance(&w->prng, 200);
+	c->wish = wish;
+	c->sparing = prng_chance(&w->prng, 200) || wish.sparing;
 	if (c->sparing)
 		w->space.dead_enough = w->space.log_enough = UINT32_MAX;
 	w->servers = NODES;
@@ -141,8 +142,8 @@ struct cluster *cluster_new(uint64_t seed, enum world_variant world)
 	c->away_at = prng_chance(&w->prng, 200) ? prng_range(&w->prng, 1, 2000) : 0;
 	c->back_at = c->away_at + 3000;
 	/* As many as any majority has. */
-	c->min_members.all = prng_chance(&w->prng, 300) ? 2 : 1;
-	if (prng_chance(&w->prng, 300))
+	c->min_members.all = prng_chance(&w->prng, 300) || wish.waits ? 2 : 1;
+	if (prng_chance(&w->prng, 300) || wish.part == PART_SLOWLY)
 		c->level =
 		    w->weather.large || w->weather.large_topics ? LEVEL_LARGE : LEVEL_BATCHES;
 	for (unsigned i = 0; i < NODES; i++)
@@ -532,12 +533,18 @@ static void told_at_rest(struct cluster *c)
 		told_all(&c->world, s->daemon);
 }
 
+bool cluster_part(const struct cluster *c, enum calm_part part, bool by_chance)
+{
+	return c->wish.part == PART_ANY ? by_chance : c->wish.part == part;
+}
+
 void cluster_calm(struct cluster *c)
 {
+	struct prng *p = &c->sim.prng;
 	begin_calm(c);
 	administrator(c);
 	rest(c);
-	if (prng_chance(&c->sim.prng, 500)) {
+	if (cluster_part(c, PART_ILLNESS, prng_chance(p, 500))) {
 		until(c, steady, "nobody leads");
 		illness_begin(c);
 		uint64_t silent = c->sim.now + SILENT_MS, end = c->sim.now + LITTLE_MS;
@@ -547,22 +554,22 @@ void cluster_calm(struct cluster *c)
 			until(c, drained, "illness stops the cluster");
 		if (illness_catches_up(c))
 			until(c, level, "a full disk does not catch up by itself");
-		bool lasts = prng_chance(&c->sim.prng, 100);
+		bool lasts = prng_chance(p, 100);
 		while (lasts && c->sim.now < silent)
 			cluster_calm_millisecond(c);
 		illness_end(c);
 	}
-	if (prng_chance(&c->sim.prng, 200)) {
+	if (cluster_part(c, PART_DEADLY, prng_chance(p, 200))) {
 		/* A HELLO that is late from before may keep a vote from its candidate. */
 		until(c, links_are_up, "a member is not up");
 		until(c, steady, "nobody leads");
 		illness_deadly_record(c);
 	}
-	if (prng_chance(&c->sim.prng, 200)) {
+	if (cluster_part(c, PART_ONE_RUNS, prng_chance(p, 200))) {
 		until(c, steady, "nobody leads");
 		illness_run_on_one(c);
 	}
-	if (c->level > 0 && prng_chance(&c->sim.prng, 300)) {
+	if (c->level > 0 && cluster_part(c, PART_SLOWLY, prng_chance(p, 300))) {
 		until(c, roomy, "nobody leads");
 		send_slowly(c);
 	}
@@ -578,6 +585,6 @@ void cluster_calm(struct cluster *c)
 	told_at_rest(c);
 	checks_end(&c->world);
 	replica_check_end(c);
-	if (prng_chance(&c->sim.prng, 150))
+	if (cluster_part(c, PART_EXAM, prng_chance(p, 150)))
 		suspicion_exam(c);
 }

@@ -103,6 +103,26 @@ struct site {
 	struct links links;
 };
 
+/*
+ * What may come in the calm.  A known-bad variant that only one part of it shows wishes for that
+ * part, and each of its seeds has it and no other.
+ */
+enum calm_part {
+	PART_ANY,
+	PART_ADMINISTRATOR,
+	PART_ILLNESS,
+	PART_DEADLY,
+	PART_ONE_RUNS,
+	PART_SLOWLY,
+	PART_EXAM
+};
+struct wish {
+	enum calm_part part;
+	const char *illness; /* NULL: any */
+	bool sparing;	     /* see struct cluster */
+	bool waits;	     /* for min_members */
+};
+
 struct cluster {
 	struct world world;
 	struct sim sim;
@@ -136,6 +156,7 @@ struct cluster {
 	uint64_t starts; /* of queue daemons, ever */
 	struct min_members min_members;
 	uint64_t calm_at;
+	struct wish wish;
 };
 
 #define ROOM_ENOUGH (1ull << 40)
@@ -153,12 +174,15 @@ struct cluster {
 #define RESERVE_AMPLE 150000
 #define RESERVE_SPARE 5000
 
-struct cluster *cluster_new(uint64_t seed, enum world_variant world);
+struct cluster *cluster_new(uint64_t seed, enum world_variant world, struct wish wish);
 void cluster_free(struct cluster *c);
 void cluster_millisecond(struct cluster *c);
 /* The calm, up to its end. */
 void cluster_calm(struct cluster *c);
 void cluster_calm_millisecond(struct cluster *c);
+
+/* Whether this part of the calm comes, which by chance has come. */
+bool cluster_part(const struct cluster *c, enum calm_part part, bool by_chance);
 
 /* What a disk with room has. */
 uint64_t room_again(const struct cluster *c);

@@ -225,6 +225,9 @@ void illness_begin(struct cluster *c)
 	c->illness = illnesses[prng_below(p, sizeof(illnesses) / sizeof(*illnesses))].name;
 	if (c->sparing && prng_chance(p, 500))
 		c->illness = full_name;
+	for (unsigned k = 0; c->wish.illness && k < sizeof(illnesses) / sizeof(*illnesses); k++)
+		if (strcmp(illnesses[k].name, c->wish.illness) == 0)
+			c->illness = illnesses[k].name;
 	/* Followers only, which need not have room for anything. */
 	c->tight = !c->sparing && prng_chance(&c->world.later, 50);
 	if (c->tight)

@@ -48,7 +48,52 @@ static const struct {
 #undef X
 };
 
+#define FULL "the disk is full"
+
+/* Those that hardly any seed would find else. */
+static const struct {
+	enum rmq_variant variant;
+	bool founders; /* shown before there is a cluster */
+	struct wish wish;
+} wishes[] = {
+    {RMQ_VARIANT_FOUND_EARLY, .founders = true},
+    {RMQ_VARIANT_ANSWERS_OUTLIVE, .founders = true},
+    {RMQ_VARIANT_ANSWERS_OLD, .founders = true},
+    {RMQ_VARIANT_CLAIM_UNSAID, .founders = true},
+    {RMQ_VARIANT_CLAIM_OUTLIVES, .founders = true},
+    {RMQ_VARIANT_REMOVED_UNCHECKED, .wish = {PART_ADMINISTRATOR}},
+    {RMQ_VARIANT_REMOVED_UNSTORED, .wish = {PART_ADMINISTRATOR}},
+    {RMQ_VARIANT_REFUSED_IS_DONE, .wish = {PART_ADMINISTRATOR}},
+    {RMQ_VARIANT_LEAVES_AT_ONCE, .wish = {PART_ADMINISTRATOR}},
+    {RMQ_VARIANT_SILENT_LIVES, .wish = {PART_ILLNESS, "its queue daemon is stopped"}},
+    {RMQ_VARIANT_STARTING_TRUSTED, .wish = {PART_ILLNESS, "its queue daemon is stopped"}},
+    {RMQ_VARIANT_LINGERER_LEADS,
+	.wish = {PART_ILLNESS, "its queue daemon hangs in the kernel"}},
+    {RMQ_VARIANT_DISK_TRUSTED, .wish = {PART_ILLNESS, "the disk hangs"}},
+    {RMQ_VARIANT_LINKS_TRUSTED, .wish = {PART_ILLNESS, "records are lost that it sends"}},
+    {RMQ_VARIANT_GATE_TRUSTED, .wish = {PART_ILLNESS, "its gate is stopped"}},
+    {RMQ_VARIANT_DRAINS_FIRST, .wish = {PART_ILLNESS, "the disk hangs, and it is told to end"}},
+    {RMQ_VARIANT_TAKES_ALL, .wish = {PART_ILLNESS, FULL}},
+    {RMQ_VARIANT_LEADS_ALL, .wish = {PART_ILLNESS, FULL}},
+    {RMQ_VARIANT_FULL_LEADS, .wish = {PART_ILLNESS, FULL}},
+    {RMQ_VARIANT_SPENT_LEADS, .wish = {PART_ILLNESS, FULL}},
+    {RMQ_VARIANT_HOLES_UNWANTED, .wish = {PART_ILLNESS, FULL, .sparing = true}},
+    {RMQ_VARIANT_UNRELIEVED, .wish = {PART_ILLNESS, FULL, .sparing = true}},
+    {RMQ_VARIANT_DEADLY_RESTARTED, .wish = {PART_DEADLY}},
+    {RMQ_VARIANT_ANY_END_DEADLY, .wish = {PART_ONE_RUNS}},
+    {RMQ_VARIANT_PLACE_STAYS, .wish = {PART_ONE_RUNS}},
+    {RMQ_VARIANT_FAILED_TAKEN, .wish = {PART_ONE_RUNS}},
+    {RMQ_VARIANT_FAILURES_UNTOLD, .wish = {PART_ONE_RUNS}},
+    {RMQ_VARIANT_ROOM_LEVEL_UNTOLD, .wish = {PART_SLOWLY}},
+    {RMQ_VARIANT_OPINION_OF_ONE, .wish = {PART_EXAM}},
+    {RMQ_VARIANT_SILENCE_TRUSTED, .wish = {PART_EXAM}},
+    {RMQ_VARIANT_LATCH_FORGOTTEN, .wish = {.waits = true}},
+    {RMQ_VARIANT_LATCH_UNCOMMITTED, .wish = {.waits = true}},
+};
+
 static unsigned chosen;
+static struct wish wish;
+static bool only_founders;
 static bool broken;
 
 static void choose(unsigned variant)
@@ -56,12 +101,21 @@ static void choose(unsigned variant)
 	chosen = variant;
 	broken = true;
 	rmq_variant = meanings[variant].core;
+	for (size_t i = 0; i < sizeof(wishes) / sizeof(*wishes); i++) {
+		if (wishes[i].variant != rmq_variant)
+			continue;
+		wish = wishes[i].wish;
+		only_founders = wishes[i].founders;
+	}
 }
 
 static void run(uint64_t seed)
 {
 	founders_run(seed);
-	struct cluster *c = cluster_new(seed, broken ? meanings[chosen].world : WORLD_SOUND);
+	if (only_founders)
+		return;
+	struct cluster *c =
+	    cluster_new(seed, broken ? meanings[chosen].world : WORLD_SOUND, wish);
 	while (c->sim.now < FAULTS_END_MS)
 		cluster_millisecond(c);
 	cluster_calm(c);

@@ -1,12 +1,12 @@
 /*
  * usage: sim_raft [-t] FIRST COUNT
  *	  sim_raft -d SCHEDULE
- *	  sim_raft -v VARIANT COUNT
+ *	  sim_raft -v VARIANT COUNT [FIRST]
  *	  sim_raft -l | -L
  *
  * Runs seeds FIRST … FIRST + COUNT - 1, or a directed schedule; ends with 1 at the first
  * broken rule.  -t: prints the hash of each seed's trace.  -v: runs a known-bad variant,
- * with its directed schedule or with seeds 1 … COUNT; ends with 0 only if a rule breaks first
+ * with its directed schedule or with COUNT seeds from FIRST (1); ends with 0 only if a rule breaks first
  * that it is to be found by (rules.h).  -l: lists the variants, -L the schedules.
  */
 #include <stdio.h>
@@ -209,7 +209,7 @@ static int run_schedule(const char *name)
 	return 64;
 }
 
-static int run_variant(const char *name, const char *count)
+static int run_variant(const char *name, const char *count, const char *first)
 {
 	for (size_t i = 0; i < sizeof(variants) / sizeof(*variants); i++) {
 		if (strcmp(variants[i].name, name) != 0)
@@ -219,7 +219,8 @@ static int run_variant(const char *name, const char *count)
 		if (*looked_for->schedule)
 			(void)!run_schedule(looked_for->schedule);
 		else
-			run_seeds(1, strtoull(count, NULL, 10), false);
+			run_seeds(first ? strtoull(first, NULL, 10) : 1,
+			    strtoull(count, NULL, 10), false);
 		puts("it was not found");
 		return 1;
 	}
@@ -250,7 +251,7 @@ int main(int argc, char **argv)
 		if (o == 'd')
 			return run_schedule(optarg);
 		if (o == 'v' && optind < argc)
-			return run_variant(optarg, argv[optind]);
+			return run_variant(optarg, argv[optind], argv[optind + 1]);
 		if (o != 't')
 			return 64;
 		trace = true;

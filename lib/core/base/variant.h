@@ -244,6 +244,7 @@
 	    "is told to end, and leads on") \
 	X(TAKES_ALL, "a follower takes what its disk has no room for", \
 	    "nodes do not catch up|a full disk does not catch up") \
+	X(FULL_LEADS, "a leader whose disk is full leads on", "illness stops") \
 	X(HOLES_UNWANTED, "nobody asks for a checkpoint when a member waits for room", \
 	    "a full disk does not catch up") \
 	X(FETCH_UNVERIFIED, "a record is taken as a peer has it, good or bad", "log matching") \
@@ -264,7 +265,6 @@
 	    "nodes do not catch up|a full disk does not catch up") \
 	X(REMOVED_UNSTORED, "a member is removed though too few of the others store any more", \
 	    "after a removal nothing is committed") \
-	X(FULL_LEADS, "a leader whose disk is full leads on", "illness stops") \
 	X(SEEDS_UNASKED, "a member whom nobody leads does not ask its seeds", \
 	    "the calm|no leader|do not catch up|is committed") \
 	X(FAILURES_UNTOLD, "who cannot run the queue daemon is handed leadership again", \
