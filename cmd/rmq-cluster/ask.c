@@ -270,13 +270,20 @@ enum rmq_error ask_why(struct ask *a)
 	return err ? err : told(a, control_client_why(&a->client));
 }
 
+enum rmq_error ask_log(struct ask *a, enum control_log level)
+{
+	enum rmq_error err = open_for(a);
+	return err ? err : told(a, control_client_log(&a->client, level));
+}
+
 /* Waits for the connection; who reads stdout may go while nothing is written. */
 static void pause_for_reader(const struct ask *a)
 {
 	struct pollfd p[3] = {{signals_fd(), POLLIN, 0},
 	    {a->client.fd, control_client_events(&a->client), 0}, {STDOUT_FILENO, 0, 0}};
 
-	(void)poll(p, 3, -1);
+	if (poll(p, 3, a->idle ? a->idle_ms : -1) == 0)
+		a->idle(a->arg);
 	if (signals_caught())
 		signals_die(signals_caught());
 	if (p[2].revents & (POLLERR | POLLHUP))

@@ -26,6 +26,9 @@ struct ask {
 	void (*event)(void *arg, struct slice kind, struct slice line);
 	void (*lost)(void *arg, const char *why); /* ask_look() */
 	int output_error; /* ask_look(): what these could not write, errno; it ends then */
+	/* It is called when no event has come for so long; NULL: it is not. */
+	void (*idle)(void *arg);
+	int idle_ms;
 	/* Is shown each line of the answer to ask_why(). */
 	void (*reason)(void *arg, enum control_reason reason, const char *text);
 	void *arg;
@@ -59,6 +62,10 @@ enum rmq_error ask_status(struct ask *a) __attribute__((warn_unused_result));
 
 /* What is wrong: a->reason is called for each line. */
 enum rmq_error ask_why(struct ask *a) __attribute__((warn_unused_result));
+
+/* How much the daemon logs, from now on; CONTROL_LOG_ASKED: as it is.  a->text is what it logs then. */
+enum rmq_error ask_log(struct ask *a, enum control_log level)
+    __attribute__((warn_unused_result));
 
 /*
  * Waits until a->view says true; connects again as often as need be.  RMQ_E_NOTHING: not in

@@ -59,7 +59,9 @@
 	X(STORE_TIME, "store-time", STORED, m, (uint32_t)m->latency) \
 	X(STORE_TIME_P99, "store-time-p99", STORED, m, m->latency >> 32) \
 	X(UPTIME, "uptime", UPTIME, m->uptime) \
-	X(ROLES, "roles", ROLES, m)
+	X(ROUND_TRIP, "round-trip", SECONDS, m->round_trip, m->round_trip > 0) \
+	X(ROLES, "roles", ROLES, m) \
+	X(VERSION, "version", TEXT, m->version)
 
 #define REASON_COLUMNS(X) \
 	X(REASON, "reason", TEXT, control_reason_text(r->reason)) \
@@ -184,19 +186,18 @@ static enum table_kind put_known(
 	return TABLE_NUMBER;
 }
 
-/* Seconds. */
-static enum table_kind put_STORED(
-    struct text *out, const struct control_view_member *m, uint64_t us)
+static enum table_kind put_SECONDS(struct text *out, uint64_t us, bool known)
 {
 	char text[32];
 
 	snprintf(text, sizeof(text), "%llu.%06u", (unsigned long long)(us / 1000000),
 	    (unsigned)(us % 1000000));
-	if (is_known(m, METRIC_LATENCY))
+	if (known)
 		text_put_str(out, text);
 	return TABLE_NUMBER;
 }
 
+#define put_STORED(out, m, us)	   put_SECONDS(out, us, is_known(m, METRIC_LATENCY))
 #define put_WATCHED(out, n, parts) put_thousandths(out, (n) / (parts), m->suspect_after > 0)
 #define put_LOAD(out, n)	   put_thousandths(out, 10 * (n), is_known(m, METRIC_LOAD))
 #define put_UPTIME(out, n)	   put_thousandths(out, n, is_known(m, METRIC_UPTIME))

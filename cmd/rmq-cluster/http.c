@@ -16,6 +16,7 @@
 
 /* For the whole of a request, and for the whole of its answer. */
 #define REQUEST_MS 10000
+#define IDLE_MS	   15000
 #define JSON_TYPE  "application/json"
 #define MEMBERS	   "/members/"
 
@@ -218,6 +219,13 @@ static void print_event(void *arg, struct slice kind, struct slice line)
 	fputs("\n\n", stdout);
 }
 
+/* A comment.  That a client is gone is noticed when something is written to it. */
+static void print_comment(void *arg)
+{
+	(void)arg;
+	fputs(":\n\n", stdout);
+}
+
 /* The state first, then each event; until either side ends it. */
 static enum rmq_error get_events(struct serve *s)
 {
@@ -228,6 +236,8 @@ static enum rmq_error get_events(struct serve *s)
 	if (err || s->request.head)
 		return err;
 	s->ask->event = print_event;
+	s->ask->idle = print_comment;
+	s->ask->idle_ms = IDLE_MS;
 	return ask_events(s->ask, EVENTS_WITH_SNAPSHOT, 0);
 }
 

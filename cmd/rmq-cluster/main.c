@@ -61,9 +61,10 @@ struct program {
 #define MEMBER_COLUMNS	  "name,role,up,behind,address,gate"
 #define HEALTH_COLUMNS	  ",suspected,unreachable,phi,suspect-after,mean,deviation,silence"
 #define METRICS_COLUMNS \
-	",load,memory,disk-free,journal-size,lag,store-time,store-time-p99,uptime"
+	",load,memory,disk-free,journal-size,lag,store-time,store-time-p99,uptime,round-trip"
 #define MORE_MEMBER_COLUMNS \
-	",voter,broker,match,id,key,gate-state,state,roles" HEALTH_COLUMNS METRICS_COLUMNS
+	",voter,broker,match,id,key,gate-state,state,roles,version" HEALTH_COLUMNS \
+	    METRICS_COLUMNS
 #define PHI_COLUMNS    "name,phi,suspect-after,mean,deviation,silence,suspected,unreachable"
 #define REASON_COLUMNS "reason,text"
 
@@ -518,6 +519,19 @@ static enum rmq_error run_why(void *arg)
 	return err ? err : p->yes ? RMQ_E_OK : RMQ_E_NOTHING;
 }
 
+static enum rmq_error run_log(void *arg)
+{
+	struct program *p = arg;
+	enum control_log level = CONTROL_LOG_ASKED;
+	if (*word(p, 0) && !control_log_parse(word(p, 0), &level))
+		return ask_fail(
+		    RMQ_E_USAGE, "'%s' is none of error, notice, info, debug", word(p, 0));
+	enum rmq_error err = ask_log(&p->ask, level);
+	if (!err && level == CONTROL_LOG_ASKED)
+		puts(p->ask.text);
+	return err;
+}
+
 /* ---- the map ---- */
 
 static enum rmq_error run_kv(void *arg)
@@ -605,6 +619,8 @@ static const struct subcommand command_list[] = {
 	run_events),
     COMMAND("why", "", "say why nothing is confirmed, or what else is wrong: 1; all is well: 0",
 	why_rows, 0, 0, run_why),
+    COMMAND("log", "[error|notice|info|debug]",
+	"how much rmq-clusterd logs from now on, or print it", no_rows, 0, 1, run_log),
     COMMAND("is-singleton", "", "0 if the queue daemon runs on this node, else 1", no_rows, 0,
 	0, run_is_singleton),
     COMMAND("member-status", "[NODE]", "its state, or that of this node; 1: no such member",

@@ -122,6 +122,9 @@ static bool is_watched(const struct control_view_member *m)
 	    KNOWN(LATENCY), m->latency &UINT32_MAX, MILLIONTHS) \
 	X("rmq_node_store_p99_seconds", "seconds", "The 99th percentile of that time.", \
 	    KNOWN(LATENCY), m->latency >> 32, MILLIONTHS) \
+	X("rmq_node_round_trip_seconds", "seconds", \
+	    "Shortest time to it and back, of the last minutes.", m->round_trip > 0, \
+	    m->round_trip, MILLIONTHS) \
 	X("rmq_node_uptime_seconds", "seconds", "Time since its rmq-clusterd started.", \
 	    KNOWN(UPTIME), m->uptime, THOUSANDTHS)
 
@@ -163,6 +166,19 @@ static void put_member_states(struct text *out, const struct control_view *v)
 	}
 }
 
+static void put_versions(struct text *out, const struct control_view *v)
+{
+	openmetrics_family(out, "rmq_node", "info", "", "The version of its program.");
+	for (unsigned i = 0; i < v->count; i++) {
+		if (!v->members[i].version[0])
+			continue;
+		text_put_str(out, "rmq_node_info");
+		put_label(out, "node", v->members[i].name, '{');
+		put_label(out, "version", v->members[i].version, ',');
+		text_put_str(out, "} 1\n");
+	}
+}
+
 void metrics_put(struct text *out, const struct control_view *v)
 {
 #define X(family, type, suffix, help, value) \
@@ -177,6 +193,7 @@ void metrics_put(struct text *out, const struct control_view *v)
 			put_node(out, family, m->name, value, parts);
 	NODE_FAMILIES(X)
 #undef X
+	put_versions(out, v);
 	put_member_states(out, v);
 	put_gates(out, v);
 	openmetrics_end(out);

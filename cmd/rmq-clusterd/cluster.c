@@ -138,6 +138,8 @@ void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_pee
 		figures_take(c, &p->metrics);
 	else if (peer)
 		p->metrics = peer->tell.metrics;
+	if (!self && peer && peer->node.conn)
+		p->round_trip_us = link_conn_round_trip_us(peer->node.conn);
 }
 
 const struct events *cluster_events(const struct cluster *c)

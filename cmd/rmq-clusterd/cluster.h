@@ -58,6 +58,7 @@ struct cluster_peer {
 	double phi;
 	uint64_t silent_ms; /* since its newest heartbeat */
 	struct metrics metrics;
+	uint64_t round_trip_us; /* 0: not known */
 };
 
 /* Of a member of cluster_status().config. */

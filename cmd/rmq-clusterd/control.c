@@ -14,8 +14,12 @@
 #include "sys/process/log.h"
 
 #define PHI_SHOWN_MAX 300
-#define RETRY_MS      1000
-#define FRAME_SMALL   (FRAME_HEADER_SIZE + 16 + TEXT_MAX) /* RESULT, ERROR, WELCOME */
+static_assert(METRICS_VERSION_MAX == CONTROL_MEMBER_VERSION_MAX, "a version is shown whole");
+static_assert(
+    (int)CONTROL_LOG_ERROR == LOG_LEVEL_ERROR && (int)CONTROL_LOG_DEBUG == LOG_LEVEL_DEBUG,
+    "levels have the same numbers");
+#define RETRY_MS    1000
+#define FRAME_SMALL (FRAME_HEADER_SIZE + 16 + TEXT_MAX) /* RESULT, ERROR, WELCOME */
 
 static_assert(CONTROL_OUTPUT_MAX / 2 >=
 		  2 * CONTROL_VIEW_SIZE_MAX + (CONTROL_REQUESTS_MAX + 2) * FRAME_SMALL,
@@ -144,6 +148,8 @@ static void view_member(const struct cluster *c, const struct cluster_status *s,
 		cluster_peer(c, m->id, &peer);
 	v->match = peer.match;
 	view_health(&peer, v);
+	v->round_trip = peer.round_trip_us;
+	copy_text(v->version, sizeof(v->version), peer.metrics.version);
 	v->state = control_member_state_of(m);
 	copy_text(v->roles, sizeof(v->roles), m->roles);
 	v->flags |= CONTROL_MEMBER_GATE(peer.gate);
@@ -393,6 +399,31 @@ static void command(struct asker *a, const struct control_request *q)
 	cluster_ask(a->control->cluster, &cmd, on_answer, r);
 }
 
+/* Who asks, as the kernel knows it: a look-up of its name could stand still. */
+static void say_who(const struct asker *a, enum control_log level)
+{
+	struct ucred who = {.pid = 0};
+	socklen_t len = sizeof(who);
+
+	if (getsockopt(a->fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0)
+		log_notice(
+		    "what is logged is %s from now on: rmq-cluster log, of user %lu (process %ld)",
+		    control_log_text(level), (unsigned long)who.uid, (long)who.pid);
+}
+
+/* The line about it is there in any case but from error to error. */
+static void set_log(struct asker *a, uint32_t req, enum control_log level)
+{
+	if (level != CONTROL_LOG_ASKED) {
+		enum log_level now = (enum log_level)level;
+		if (now > log_level())
+			log_level_set(now);
+		say_who(a, level);
+		log_level_set(now);
+	}
+	out_result(a, req, RMQ_E_OK, control_log_text((enum control_log)log_level()));
+}
+
 static void take_request(struct asker *a, const struct frame *f)
 {
 	struct control_request q;
@@ -409,6 +440,8 @@ static void take_request(struct asker *a, const struct frame *f)
 	} else if (q.type == CONTROL_TYPE_WHY) {
 		out_why(a, q.req);
 		out_result(a, q.req, RMQ_E_OK, "");
+	} else if (q.type == CONTROL_TYPE_LOG) {
+		set_log(a, q.req, q.log);
 	} else if (q.type == CONTROL_TYPE_WATCH) {
 		a->watches = true;
 		a->watch_req = q.req;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/host/level.h"
 #include "queue.h"
 #include "state.h"
 #include "sys/store/replica_log.h"
@@ -688,8 +689,7 @@ void node_close(struct cluster *c)
 /* The only voter needs no one's word: what is stored is committed. */
 enum rmq_error node_found(struct cluster *c)
 {
-	struct raft_config config = {
-	    .count = 1, .level = level_newest() >= LEVEL_TAGS ? level_newest() : 0};
+	struct raft_config config = {.count = 1, .level = level_tag()};
 	struct raft_member *m = &config.members[0];
 	struct chunk *made = NULL;
 

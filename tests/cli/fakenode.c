@@ -84,7 +84,7 @@ void cluster_status(const struct cluster *c, struct cluster_status *s)
 static const struct phi watched = {
     .after_ms = 4522, .count = 2, .sum = 2000, .squares = 2001800};
 /* One does not tell all. */
-static const struct metrics metrics = {
+static const struct metrics metrics = {.version = "1.2.3",
     .known = 1u << METRIC_LOAD | 1u << METRIC_LAG | 1u << METRIC_LATENCY,
     .value = {[METRIC_LOAD] = 150, [METRIC_LATENCY] = UINT64_C(20500) << 32 | 2500}};
 
@@ -100,6 +100,7 @@ void cluster_peer(const struct cluster *c, struct raft_id id, struct cluster_pee
 			    .watched = c->suspected[i] ? &watched : NULL,
 			    .phi = 8.5,
 			    .silent_ms = 4600,
+			    .round_trip_us = c->suspected[i] ? 250 : 0,
 			    .metrics = metrics};
 }
 

@@ -85,6 +85,26 @@ TRANSFER
 TRANSFER n2"
 }
 
+@test "rmq-cluster: log says how much the daemon logs, and changes it, which its log says" {
+	start_three
+	[ "$(cluster log)" = debug ]
+	cluster log notice
+	[ "$(cluster log)" = notice ]
+	run cluster log debug
+	assert_success
+	refute_output
+	[ "$(cluster log)" = debug ]
+	cluster log error
+	[ "$(cluster log)" = error ]
+	# Once it logs errors only, it does not say that it goes on so.
+	cluster log error
+	run grep -oE "what is logged is .* from now on: rmq-cluster log, of user $(id -u)" node.log
+	assert_output "$(printf "what is logged is %s from now on: rmq-cluster log, of user $(id -u)\n" notice debug error)"
+	run cluster log loud
+	assert_failure 64
+	assert_output "rmq-cluster: 'loud' is none of error, notice, info, debug"
+}
+
 @test "rmq-cluster: an error is told with what it is about, and is the exit status" {
 	start_three
 	# answers CODE TEXT: the node does, and has taken that in.
@@ -163,6 +183,7 @@ TRANSFER n2"
 	[ "$(cluster phi -j -o name,phi | sed -n 2p)" = '{"name":"n2","phi":8.500}' ]
 	cluster metrics -j | sed -n 2p |
 		jq -e '.name == "n2" and .load == 1.5 and .lag == 0 and .["store-time-p99"] == 0.0205 and .memory == null and .unreachable'
+	[ "$(cluster members -o version,round-trip | sed -n 1,2p)" = "$(printf '1.2.3\t-\n1.2.3\t0.000250')" ]
 	cluster metrics >metrics
 	run /usr/bin/python3 - metrics <<-'END'
 		import sys
@@ -176,6 +197,8 @@ TRANSFER n2"
 		                          ("rmq_node_suspect_after_seconds", "n2", 4.522), ("rmq_node_load1", "n1", 1.5),
 		                          ("rmq_node_lag_records", "n1", 0), ("rmq_node_store_median_seconds", "n1", 0.0025)):
 		    assert found[(name, node, None, None)] == value, (name, node)
+		assert found[("rmq_node_round_trip_seconds", "n2", None, None)] == 0.00025
+		assert found[("rmq_node_info", "n2", None, None)] == 1
 		for absent in ("rmq_node_phi", "rmq_node_memory_bytes"):
 		    assert (absent, "n1", None, None) not in found, absent
 		assert found[("rmq_node_state", "n3", "admitted", None)] == 1
@@ -744,6 +767,11 @@ queue-started n1 n1 2"
 	on 1 wait available
 	assert_equal "$(on 1 members -o name,roles | paste -sd' ')" \
 		"$(printf 'n1\tbroker,west n2\tbroker,archive,west n3\tstore')"
+	# Of n2 and n3, each second and by their connections.
+	knows_both() {
+		[ "$(on 1 members -o round-trip,version | grep -cE '^0\.[0-9]{6}	[0-9]')" = 2 ]
+	}
+	wait_until 10 knows_both
 	[ "$(on 2 members -r west -o name | paste -sd' ')" = "n1 n2" ]
 	run on 2 members -r east
 	assert_failure 1

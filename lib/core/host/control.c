@@ -87,6 +87,32 @@ const char *control_reason_text(enum control_reason reason)
 	return "unknown";
 }
 
+const char *control_log_text(enum control_log level)
+{
+	switch (level) {
+#define X(NAME, value, text) \
+	case CONTROL_LOG_##NAME: \
+		return text;
+		CONTROL_LOGS(X)
+#undef X
+	case CONTROL_LOG_ASKED:
+		break;
+	}
+	return "unknown";
+}
+
+bool control_log_parse(const char *text, enum control_log *level)
+{
+#define X(NAME, value, name) \
+	if (strcmp(text, name) == 0) { \
+		*level = CONTROL_LOG_##NAME; \
+		return true; \
+	}
+	CONTROL_LOGS(X)
+#undef X
+	return false;
+}
+
 const char *control_gate_text(enum control_its_gate gate)
 {
 	static const char *const texts[] = {
@@ -119,19 +145,33 @@ static struct slice state_tags(uint8_t bytes[CONTROL_TAGS_MAX], const struct con
 	return slice_of(bytes, w.len);
 }
 
+static void put_member_tag(struct writer *w, unsigned at, const struct control_view_member *m)
+{
+	switch (at) {
+#define X(tag, name, max) \
+	case tag: \
+		if (m->name[0]) \
+			tags_put(w, tag, slice_str(m->name)); \
+		break;
+		CONTROL_MEMBER_TEXTS(X)
+#undef X
+#define X(tag, name) \
+	case tag: \
+		tags_put_u64(w, tag, m->name); \
+		break;
+		CONTROL_MEMBER_NUMBERS(X)
+#undef X
+	}
+}
+
+/* Numbers and texts, in order. */
 static struct slice member_tags(
     uint8_t bytes[CONTROL_TAGS_MAX], const struct control_view_member *m)
 {
 	struct writer w = writer_of(bytes, CONTROL_TAGS_MAX);
 
-#define X(tag, name, max) \
-	if (m->name[0]) \
-		tags_put(&w, tag, slice_str(m->name));
-	CONTROL_MEMBER_TEXTS(X)
-#undef X
-#define X(tag, name) tags_put_u64(&w, tag, m->name);
-	CONTROL_MEMBER_NUMBERS(X)
-#undef X
+	for (unsigned tag = 1; tag <= CONTROL_MEMBER_TAG_MAX; tag++)
+		put_member_tag(&w, tag, m);
 	return slice_of(bytes, w.len);
 }
 
@@ -276,6 +316,13 @@ static bool take_admit(
 	return m->key.len > 0 && take_bytes(r->key, sizeof(r->key), m->key);
 }
 
+static bool take_log(struct control_request *r, uint8_t level, const char **why)
+{
+	*why = "no such level";
+	r->log = (enum control_log)level;
+	return level <= CONTROL_LOG_DEBUG || level == CONTROL_LOG_ASKED;
+}
+
 static bool take_events(
     struct control_request *r, const struct control_events *m, const char **why)
 {
@@ -294,6 +341,7 @@ enum rmq_error control_request_parse(
 	struct control_status status; /* as INIT, INIT_NEW, STATUS, WATCH and WHY do */
 	struct control_gate gate;
 	struct control_events events;
+	struct control_log_level log;
 	bool good = true;
 
 	memset(r, 0, sizeof(*r));
@@ -336,6 +384,12 @@ enum rmq_error control_request_parse(
 			return RMQ_E_PROTOCOL;
 		r->req = gate.req;
 		r->gate = (enum control_gate_state)gate.state;
+		break;
+	case CONTROL_TYPE_LOG:
+		if (!control_log_level_decode(f->payload, &log))
+			return RMQ_E_PROTOCOL;
+		r->req = log.req;
+		good = take_log(r, log.level, why);
 		break;
 	case CONTROL_TYPE_EVENTS:
 		if (!control_events_decode(f->payload, &events))

@@ -68,6 +68,12 @@ enum control_member_state control_member_state_of(const struct raft_member *m);
 /* "room"; "unknown" for one not in the table. */
 const char *control_reason_text(enum control_reason reason);
 
+/* "notice"; "unknown" for one not in the table. */
+const char *control_log_text(enum control_log level);
+/* False: no level has this name. */
+bool control_log_parse(const char *text, enum control_log *level)
+    __attribute__((warn_unused_result));
+
 /* "runs". */
 const char *control_gate_text(enum control_its_gate gate);
 
@@ -99,6 +105,7 @@ struct control_request {
 	uint8_t key[RAFT_KEY_SIZE];
 	char address[TEXT_MAX + 1];
 	enum control_gate_state gate;
+	enum control_log log;
 	uint8_t flags; /* enum events_flag */
 	uint64_t since;
 };

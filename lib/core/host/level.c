@@ -3,6 +3,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+uint64_t level_tag(void)
+{
+	return level_newest() >= LEVEL_TAGS ? level_newest() : 0;
+}
+
 /* What this member reads, as far as is known. */
 static uint64_t reads_of(const struct raft_member *m, const struct level_peers *peers)
 {

@@ -12,6 +12,9 @@
 #include "core/base/level.h"
 #include "core/raft/raft_config.h"
 
+/* The newest, as a CONFIG of a new cluster has it: 0 if that is one without tags. */
+uint64_t level_tag(void);
+
 /* What other members say. */
 struct level_peers {
 	const void *arg;

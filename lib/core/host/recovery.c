@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "core/host/level.h"
+
 /* The newest configuration that has this node: its removal may never have been committed. */
 static const struct raft_config *mine(const struct recovery_log *log)
 {
@@ -71,10 +73,10 @@ enum rmq_error recovery_plan(const struct recovery_log *log, struct raft_id clus
 	    .config_index = log->last + 2,
 	    .learner = !raft_config_is_voter(config, log->id),
 	    .config = *config};
-	plan->config.level = level_newest();
+	plan->config.level = level_tag();
 	drop_others(plan, log->id);
 	plan->config.cluster = cluster;
-	plan->config.generation++;
+	plan->config.generation += plan->config.level > 0;
 	plan->config.members[0].flags |= RAFT_VOTER;
 	plan->config.members[0].leaving = RAFT_STAYS;
 	store_u64(plan->restored, now.ms);

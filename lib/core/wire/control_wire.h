@@ -66,6 +66,23 @@ enum control_gate_state {
 #define CONTROL_EVENTS(F) F(u32, req) F(u8, flags) F(u64, since)
 /* Why nothing works, or what is wrong: answered by REASONs and RESULT. */
 #define CONTROL_WHY(F)	    F(u32, req)
+/*
+ * How much this daemon logs from now on: enum control_log; the text of RESULT is what it logs then.
+ */
+#define CONTROL_LOG(F)	    F(u32, req) F(u8, level)
+/*      NAME     value text */
+#define CONTROL_LOGS(X) \
+	X(ERROR,  0, "error") \
+	X(NOTICE, 1, "notice") \
+	X(INFO,   2, "info") \
+	X(DEBUG,  3, "debug")
+
+enum control_log {
+#define X(NAME, value, text) CONTROL_LOG_##NAME = value,
+	CONTROL_LOGS(X)
+#undef X
+	CONTROL_LOG_ASKED = 255 /* as it is */
+};
 
 /* ---- from rmq-clusterd ---- */
 
@@ -204,6 +221,7 @@ enum control_reason {
 	X(11, GATE,     gate,     CONTROL_GATE) \
 	X(12, DOWN,     down,     CONTROL_DOWN) \
 	X(13, EVENTS,   events,   CONTROL_EVENTS) \
+	X(14, LOG,      log_level, CONTROL_LOG) \
 	X(17, WHY,      why,      CONTROL_WHY)
 
 #define CONTROL_NODE_FRAMES(X) \
@@ -248,11 +266,13 @@ CONTROL_NODE_FRAMES(X)
 	X(5, suspected) /* 1: by this node; 2: by the majority, it is unreachable; or both */ \
 	X(7, phi)	/* times 1000 */ \
 	X(9, suspect_after) /* ms of silence */ \
-	X(13, beat_mean)    /* us between heartbeats */ \
-	X(15, beat_spread)  /* us, their deviation */ \
-	X(17, silence)	    /* ms since the newest heartbeat */ \
-	X(99, known)	    /* which of those below are known: bits of enum metric (tell.h) */ \
-	X(101, load)	    /* and on: metrics, with the tags that TELL has plus 100 */ \
+	X(11, \
+	    round_trip) /* us to it and back, the shortest of the last minutes; 0: not known */ \
+	X(13, beat_mean)   /* us between heartbeats */ \
+	X(15, beat_spread) /* us, their deviation */ \
+	X(17, silence)	   /* ms since the newest heartbeat */ \
+	X(99, known)	   /* which of those below are known: bits of enum metric (tell.h) */ \
+	X(101, load)	   /* and on: metrics, with the tags that TELL has plus 100 */ \
 	X(103, memory) \
 	X(105, disk_free) \
 	X(107, journal_size) \
@@ -261,7 +281,11 @@ CONTROL_NODE_FRAMES(X)
 	X(117, uptime)
 
 /* The same of texts, of at most so many bytes. */
-#define CONTROL_MEMBER_TEXTS(X) X(1, roles, RAFT_ROLES_MAX)
+#define CONTROL_MEMBER_VERSION_MAX 63
+#define CONTROL_MEMBER_TEXTS(X) \
+	X(1, roles, RAFT_ROLES_MAX) \
+	X(119, version, CONTROL_MEMBER_VERSION_MAX)
+#define CONTROL_MEMBER_TAG_MAX 127
 
 /* Enough for all of one frame. */
 #define CONTROL_TAGS_MAX 768

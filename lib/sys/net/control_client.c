@@ -307,6 +307,13 @@ uint32_t control_client_why(struct control_client *c)
 	return put_end(c, &w);
 }
 
+uint32_t control_client_log(struct control_client *c, enum control_log level)
+{
+	struct writer w = out_writer(c);
+	control_put_log_level(&w, &(struct control_log_level){++c->req, (uint8_t)level});
+	return put_end(c, &w);
+}
+
 void control_client_gate(struct control_client *c, enum control_gate_state state)
 {
 	write_out(c);

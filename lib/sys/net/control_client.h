@@ -84,6 +84,7 @@ uint32_t control_client_watch(struct control_client *c);
 /* flags: enum events_flag.  Has no result. */
 uint32_t control_client_hear(struct control_client *c, uint8_t flags, uint64_t since);
 uint32_t control_client_why(struct control_client *c);
+uint32_t control_client_log(struct control_client *c, enum control_log level);
 /* Has no result.  Not said if what was asked before has not left: the daemon stands still. */
 void control_client_gate(struct control_client *c, enum control_gate_state state);
 

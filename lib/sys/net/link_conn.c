@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "sys/net/link_state.h"
+#include "sys/net/round_trip.h"
 
 #define BUFFERS_MAX    8	    /* records in one write */
 #define FLUSH_SIZE     (256u << 10) /* so many bytes leave without waiting for the turn's end */
@@ -840,6 +841,13 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
 		return;
 	release(c);
 	count_parts(c);
+}
+
+uint64_t link_conn_round_trip_us(const struct link_conn *c)
+{
+	uv_os_fd_t fd;
+
+	return uv_fileno((const uv_handle_t *)&c->tcp, &fd) == 0 ? round_trip_us(fd) : 0;
 }
 
 /* ---- connecting ---- */

@@ -83,6 +83,9 @@ void link_conn_close(struct link_conn *c);
 /* Ends it at once: to the peer it was cut. */
 void link_conn_cut(struct link_conn *c);
 
+/* To the peer and back: round_trip.h. */
+uint64_t link_conn_round_trip_us(const struct link_conn *c);
+
 /*
  * The peer of an accepted one has said who it is.  Where the listener's `greets` is set the
  * host calls it once for each that is to stay: until then it is cut when the time of the

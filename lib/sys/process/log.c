@@ -16,7 +16,7 @@
 #define LINE_MAX_LEN 1024
 
 static const char *log_program = "rmq";
-static int log_verbosity;
+static enum log_level log_shown = LOG_LEVEL_NOTICE;
 /* The line that is written, and what a terminal or socket has not taken of it. */
 static char log_left[LINE_MAX_LEN];
 static size_t log_left_len;
@@ -25,7 +25,21 @@ static uint64_t log_unread; /* lines that were dropped since the last that was w
 void log_init(const char *program, int verbosity)
 {
 	log_program = program;
-	log_verbosity = verbosity;
+	int level = LOG_LEVEL_NOTICE + verbosity;
+
+	log_level_set(level < LOG_LEVEL_ERROR	? LOG_LEVEL_ERROR
+		      : level > LOG_LEVEL_DEBUG ? LOG_LEVEL_DEBUG
+						: (enum log_level)level);
+}
+
+enum log_level log_level(void)
+{
+	return log_shown;
+}
+
+void log_level_set(enum log_level level)
+{
+	log_shown = level;
 }
 
 /*
@@ -118,7 +132,7 @@ void log_line(enum log_level level, const char *format, ...)
 	int saved = errno;
 	va_list args;
 
-	if (level != LOG_LEVEL_ERROR && (int)level > LOG_LEVEL_NOTICE + log_verbosity)
+	if (level > log_shown)
 		return;
 	if (log_unread > 0 && print("%" PRIu64 " line%s dropped: this log was not read",
 				  log_unread, log_unread == 1 ? " was" : "s were"))

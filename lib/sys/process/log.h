@@ -19,6 +19,10 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_NOTICE, LOG_LEVEL_INFO, LOG_LEVEL_DE
  */
 void log_init(const char *program, int verbosity);
 
+/* What is shown now, by its least important lines. */
+enum log_level log_level(void);
+void log_level_set(enum log_level level);
+
 /* Longer lines are cut. */
 void log_line(enum log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
