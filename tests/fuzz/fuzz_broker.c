@@ -8,23 +8,17 @@
 
 #include <stdlib.h>
 
-#include "core/broker/broker.h"
-#include "core/wire/journal_wire.h"
+#include "../unit/memory_log.h"
 
 #define RECORDS_MAX 4096
 #define CONNS	    3
-
-struct entry {
-	enum record_kind kind;
-	uint8_t *payload; /* NULL: a hole */
-	size_t len;
-};
 
 struct world {
 	struct broker *broker;
 	struct lease_time lease;
 	struct wall_time wall;
-	struct entry records[RECORDS_MAX + 1]; /* by index, from 1; n and index are the same */
+	struct memory_record
+	    records[RECORDS_MAX + 1]; /* by index, from 1; n and index are the same */
 	uint64_t last;
 	uint64_t stored;
 	uint64_t checkpoint; /* newest END */
@@ -36,16 +30,14 @@ struct world {
 };
 
 static struct world world;
+static struct memory_log journaled = {world.records, &world.last};
 static uint8_t frame_bytes[FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX];
 
 static void on_append(void *arg, uint64_t n, enum record_kind kind, struct slice payload)
 {
 	struct world *w = arg;
 	assert(n == w->last + 1 && n <= RECORDS_MAX && payload.len <= RECORD_PAYLOAD_MAX);
-	struct entry *e = &w->records[++w->last];
-	*e = (struct entry){kind, malloc(payload.len + 1), payload.len};
-	assert(e->payload);
-	memcpy(e->payload, payload.data, payload.len);
+	memory_record_set(&w->records[++w->last], kind, payload);
 	w->full |= w->last > RECORDS_MAX - 1024;
 }
 
@@ -59,16 +51,8 @@ static void on_barrier(void *arg, uint64_t id)
 static void on_hole(void *arg, uint64_t checkpoint, struct slice ranges)
 {
 	struct world *w = arg;
-	struct reader r = reader_of(ranges);
 	assert(checkpoint <= w->stored && w->records[checkpoint].kind == RECORD_END);
-	while (reader_left(&r) > 0) {
-		struct hole_range h = hole_range_get(&r);
-		assert(!r.bad && h.first > 0 && h.count > 0 && h.first + h.count <= checkpoint);
-		for (uint64_t i = h.first; i < h.first + h.count; i++) {
-			free(w->records[i].payload);
-			w->records[i].payload = NULL;
-		}
-	}
+	memory_log_dig(&journaled, checkpoint, ranges);
 }
 
 FUZZ_CHECK_FRAME(check_frame, WIRE_DAEMON_FRAMES)
@@ -105,48 +89,24 @@ static void on_close(void *arg, uint64_t conn)
 			w->conns[i] = 0;
 }
 
-static enum rmq_error log_next(
-    void *arg, uint64_t index, uint64_t *found, enum record_kind *kind, struct slice *payload)
-{
-	struct world *w = arg;
-	for (; index <= w->last; index++) {
-		const struct entry *e = &w->records[index];
-		if (!e->payload)
-			continue;
-		*found = index;
-		*kind = e->kind;
-		*payload = slice_of(e->payload, e->len);
-		return RMQ_E_OK;
-	}
-	return RMQ_E_NOTHING;
-}
-
-static enum rmq_error log_read(
-    void *arg, uint64_t index, enum record_kind *kind, struct slice *payload)
-{
-	uint64_t found;
-	enum rmq_error err = log_next(arg, index, &found, kind, payload);
-	return err || found != index ? RMQ_E_NOTHING : RMQ_E_OK;
-}
-
-/* The same with a record that cannot be read. */
+/* The journal with a record that cannot be read. */
 static uint64_t bad;
 
 static enum rmq_error around_next(
     void *arg, uint64_t index, uint64_t *found, enum record_kind *kind, struct slice *payload)
 {
-	enum rmq_error err = log_next(arg, index, found, kind, payload);
+	enum rmq_error err = memory_log_next(arg, index, found, kind, payload);
 	return !err && *found == bad ? RMQ_E_CORRUPT : err;
 }
 
 static enum rmq_error around_read(
     void *arg, uint64_t index, enum record_kind *kind, struct slice *payload)
 {
-	return index == bad ? RMQ_E_CORRUPT : log_read(arg, index, kind, payload);
+	return index == bad ? RMQ_E_CORRUPT : memory_log_read(arg, index, kind, payload);
 }
 
-static const struct broker_log around_log = {&world, around_read, around_next};
-static const struct broker_log replay_log = {&world, log_read, log_next};
+static const struct broker_log around_log = {&journaled, around_read, around_next};
+static const struct broker_log replay_log = {&journaled, memory_log_read, memory_log_next};
 static const struct broker_host live_host = {
     &world, on_append, on_barrier, on_hole, on_reserve, on_send, on_deliverable, on_close};
 
@@ -180,8 +140,8 @@ static void check_delivery(struct world *w, const struct delivery *d)
 	size_t used;
 	enum rmq_error err;
 
-	assert(d->index > 0 && d->index <= w->last && w->records[d->index].payload);
-	const struct entry *e = &w->records[d->index];
+	assert(d->index > 0 && d->index <= w->last && !w->records[d->index].hole);
+	const struct memory_record *e = &w->records[d->index];
 	err = delivery_open(d, slice_of(e->payload, e->len), memory, &c);
 	assert(err == RMQ_E_OK);
 	while ((err = delivery_next(&c, &f)) == RMQ_E_OK) {
@@ -225,8 +185,8 @@ static void move(struct world *w)
 	uint64_t index;
 	if (!broker_wants_record(w->broker, &index))
 		return;
-	assert(index > 0 && index <= w->last && w->records[index].payload);
-	const struct entry *e = &w->records[index];
+	assert(index > 0 && index <= w->last && !w->records[index].hole);
+	const struct memory_record *e = &w->records[index];
 	enum rmq_error err = broker_move(w->broker, index, slice_of(e->payload, e->len));
 	assert(err == RMQ_E_OK);
 }

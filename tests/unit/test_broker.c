@@ -14,22 +14,15 @@
 #include "core/wire/journal_wire.h"
 #include "core/wire/record.h"
 #include "golden.h"
+#include "memory_log.h"
 
 #define RECORDS_MAX 8000
 #define CONNS	    4
 
-struct stored {
-	enum record_kind kind;
-	uint8_t *payload;
-	size_t len;
-	bool hole;
-	bool rotten; /* its bodies cannot be read */
-};
-
 struct world {
 	struct broker *broker;
-	struct stored log[RECORDS_MAX + 1]; /* by index */
-	uint64_t last;			    /* newest durable */
+	struct memory_record log[RECORDS_MAX + 1]; /* by index */
+	uint64_t last;				   /* newest durable */
 	uint64_t appended;
 	uint64_t base; /* index after which this life appends */
 	uint64_t barrier;
@@ -50,6 +43,7 @@ struct world {
 };
 
 static struct world w;
+static struct memory_log journaled = {w.log, &w.last};
 
 static void on_append(void *arg, uint64_t n, enum record_kind kind, struct slice payload)
 {
@@ -58,8 +52,7 @@ static void on_append(void *arg, uint64_t n, enum record_kind kind, struct slice
 	assert_int_equal(index, w.appended + 1);
 	assert_true(index <= RECORDS_MAX);
 	w.appended = index;
-	w.log[index] = (struct stored){kind, malloc(payload.len), payload.len, false, false};
-	memcpy(w.log[index].payload, payload.data, payload.len);
+	memory_record_set(&w.log[index], kind, payload);
 }
 
 static void on_barrier(void *arg, uint64_t id)
@@ -70,18 +63,10 @@ static void on_barrier(void *arg, uint64_t id)
 
 static void on_hole(void *arg, uint64_t checkpoint, struct slice ranges)
 {
-	struct reader r = reader_of(ranges);
 	(void)arg;
 	assert_true(checkpoint <= w.last);
-	if (w.digs_nothing)
-		return;
-	while (reader_left(&r) > 0) {
-		struct hole_range h = hole_range_get(&r);
-		for (uint64_t i = h.first; i < h.first + h.count; i++) {
-			assert_true(i < checkpoint);
-			w.log[i].hole = true;
-		}
-	}
+	if (!w.digs_nothing)
+		memory_log_dig(&journaled, checkpoint, ranges);
 }
 
 static void on_reserve(void *arg, uint64_t bytes)
@@ -110,29 +95,6 @@ static void on_close(void *arg, uint64_t conn)
 	w.closed[conn] = true;
 }
 
-static enum rmq_error log_next(
-    void *arg, uint64_t index, uint64_t *found, enum record_kind *kind, struct slice *payload)
-{
-	(void)arg;
-	for (; index <= w.last; index++) {
-		if (w.log[index].hole)
-			continue;
-		*found = index;
-		*kind = w.log[index].kind;
-		*payload = slice_of(w.log[index].payload, w.log[index].len);
-		return RMQ_E_OK;
-	}
-	return RMQ_E_NOTHING;
-}
-
-static enum rmq_error log_read(
-    void *arg, uint64_t index, enum record_kind *kind, struct slice *payload)
-{
-	uint64_t found;
-	enum rmq_error err = log_next(arg, index, &found, kind, payload);
-	return err ? err : found == index ? RMQ_E_OK : RMQ_E_NOTHING;
-}
-
 static struct broker *new_broker(void)
 {
 	struct broker_host host = {NULL, on_append, on_barrier, on_hole, on_reserve, on_send,
@@ -142,7 +104,7 @@ static struct broker *new_broker(void)
 
 static struct broker *recovered(void)
 {
-	struct broker_log log = {NULL, log_read, log_next};
+	struct broker_log log = {&journaled, memory_log_read, memory_log_next};
 	struct broker *b = new_broker();
 	uint64_t at;
 	assert_int_equal(broker_recover(b, &log, w.checkpoint, w.last, &at), RMQ_E_OK);
@@ -171,11 +133,11 @@ static void on_lost(
 	    (const char *)queue.data, (int)first, (int)last, (int)messages);
 }
 
-/* As log_next(), but it says which record has gone bad. */
+/* As memory_log_next(), but it says which record has gone bad. */
 static enum rmq_error look(
     void *arg, uint64_t index, uint64_t *found, enum record_kind *kind, struct slice *payload)
 {
-	enum rmq_error err = log_next(arg, index, found, kind, payload);
+	enum rmq_error err = memory_log_next(arg, index, found, kind, payload);
 	return !err && w.log[*found].rotten ? RMQ_E_CORRUPT : err;
 }
 
@@ -187,7 +149,7 @@ static void pull(uint64_t conn)
 	struct delivery_frame f;
 	while (broker_next_delivery(w.broker, conn, &d)) {
 		if (d.history) {
-			struct broker_log log = {NULL, NULL, look};
+			struct broker_log log = {&journaled, NULL, look};
 			w.looked = broker_history(w.broker, conn, &log);
 			continue;
 		}
@@ -3796,7 +3758,7 @@ static enum rmq_error recover_send_with(struct slice tags)
 	static const uint8_t batch[] = {1, 0, 0, 0, 2, 0, 'x', '\n'};
 	static uint8_t bytes[256];
 	struct writer p = writer_of(bytes, sizeof(bytes));
-	struct broker_log log = {NULL, log_read, log_next};
+	struct broker_log log = {&journaled, memory_log_read, memory_log_next};
 	struct broker *b = new_broker();
 	uint64_t at;
 	put_u64(&p, 1);
@@ -4619,14 +4581,14 @@ static bool is_bad(uint64_t index)
 static enum rmq_error around_next(
     void *arg, uint64_t index, uint64_t *found, enum record_kind *kind, struct slice *payload)
 {
-	enum rmq_error err = log_next(arg, index, found, kind, payload);
+	enum rmq_error err = memory_log_next(arg, index, found, kind, payload);
 	return !err && is_bad(*found) ? RMQ_E_CORRUPT : err;
 }
 
 static enum rmq_error around_read(
     void *arg, uint64_t index, enum record_kind *kind, struct slice *payload)
 {
-	return is_bad(index) ? RMQ_E_CORRUPT : log_read(arg, index, kind, payload);
+	return is_bad(index) ? RMQ_E_CORRUPT : memory_log_read(arg, index, kind, payload);
 }
 
 /* An attribute that messages may have or not: it is not known, and only carried. */
@@ -4989,7 +4951,7 @@ static void on_lost_body(
 /* As rmq-journal verify --quarantine does it.  false: the checkpoint is damaged. */
 static bool mend(void)
 {
-	struct broker_log log = {NULL, around_read, around_next};
+	struct broker_log log = {&journaled, around_read, around_next};
 	uint64_t at, index = 0;
 	w.broker = new_broker();
 	w.base = w.last;
@@ -5087,7 +5049,7 @@ static uint64_t checkpoint_begin(void)
 	struct event_end_parts parts;
 	if (w.checkpoint == 0)
 		return 1;
-	const struct stored *end = &w.log[w.checkpoint];
+	const struct memory_record *end = &w.log[w.checkpoint];
 	assert_int_equal(events_open(slice_of(end->payload, end->len), &h, &it), RMQ_E_OK);
 	assert_int_equal(event_next(&it, &e), RMQ_E_OK);
 	assert_true(event_end_parts_decode(e.body, &parts));

@@ -9,20 +9,14 @@
 
 #include "core/broker/broker_state.h"
 #include "core/wire/journal_wire.h"
+#include "memory_log.h"
 
 #define RECORDS_MAX 20000
 
-struct stored {
-	enum record_kind kind;
-	uint8_t *payload;
-	size_t len;
-	bool hole;
-};
-
 static struct world {
 	struct broker *broker;
-	struct stored log[RECORDS_MAX + 1]; /* by index */
-	uint64_t last;			    /* newest durable */
+	struct memory_record log[RECORDS_MAX + 1]; /* by index */
+	uint64_t last;				   /* newest durable */
 	uint64_t appended;
 	uint64_t base;
 	uint64_t barrier;
@@ -34,13 +28,14 @@ static struct world {
 	uint8_t token[4][SESSION_TOKEN_SIZE];
 } w;
 
+static struct memory_log journaled = {w.log, &w.last};
+
 static void on_append(void *arg, uint64_t n, enum record_kind kind, struct slice payload)
 {
 	(void)arg;
 	w.appended = w.base + n;
 	assert_true(w.appended <= RECORDS_MAX);
-	w.log[w.appended] = (struct stored){kind, malloc(payload.len), payload.len, false};
-	memcpy(w.log[w.appended].payload, payload.data, payload.len);
+	memory_record_set(&w.log[w.appended], kind, payload);
 }
 
 static void on_barrier(void *arg, uint64_t id)
@@ -51,13 +46,8 @@ static void on_barrier(void *arg, uint64_t id)
 
 static void on_hole(void *arg, uint64_t checkpoint, struct slice ranges)
 {
-	struct reader r = reader_of(ranges);
-	(void)arg, (void)checkpoint;
-	while (reader_left(&r) > 0) {
-		struct hole_range h = hole_range_get(&r);
-		for (uint64_t i = h.first; i < h.first + h.count; i++)
-			w.log[i].hole = true;
-	}
+	(void)arg;
+	memory_log_dig(&journaled, checkpoint, ranges);
 }
 
 static void on_reserve(void *arg, uint64_t bytes)
@@ -78,34 +68,11 @@ static void on_conn(void *arg, uint64_t conn)
 	(void)arg, (void)conn;
 }
 
-static enum rmq_error log_next(
-    void *arg, uint64_t index, uint64_t *found, enum record_kind *kind, struct slice *payload)
-{
-	(void)arg;
-	for (; index <= w.last; index++) {
-		if (w.log[index].hole)
-			continue;
-		*found = index;
-		*kind = w.log[index].kind;
-		*payload = slice_of(w.log[index].payload, w.log[index].len);
-		return RMQ_E_OK;
-	}
-	return RMQ_E_NOTHING;
-}
-
-static enum rmq_error log_read(
-    void *arg, uint64_t index, enum record_kind *kind, struct slice *payload)
-{
-	uint64_t found;
-	enum rmq_error err = log_next(arg, index, &found, kind, payload);
-	return err ? err : found == index ? RMQ_E_OK : RMQ_E_NOTHING;
-}
-
 static struct broker *recovered(void)
 {
 	struct broker_host host = {
 	    NULL, on_append, on_barrier, on_hole, on_reserve, on_send, on_conn, on_conn};
-	struct broker_log log = {NULL, log_read, log_next};
+	struct broker_log log = {&journaled, memory_log_read, memory_log_next};
 	struct broker *b = broker_new(&host);
 	uint64_t at;
 	assert_int_equal(broker_recover(b, &log, w.checkpoint, w.last, &at), RMQ_E_OK);
