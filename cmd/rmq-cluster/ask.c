@@ -282,11 +282,13 @@ static void pause_for_reader(const struct ask *a)
 	struct pollfd p[3] = {{signals_fd(), POLLIN, 0},
 	    {a->client.fd, control_client_events(&a->client), 0}, {STDOUT_FILENO, 0, 0}};
 
+	if (a->hangs_up)
+		p[2].events = POLLRDHUP;
 	if (poll(p, 3, a->idle ? a->idle_ms : -1) == 0)
 		a->idle(a->arg);
 	if (signals_caught())
 		signals_die(signals_caught());
-	if (p[2].revents & (POLLERR | POLLHUP))
+	if (p[2].revents & (POLLERR | POLLHUP | POLLRDHUP))
 		signals_die(SIGPIPE);
 }
 

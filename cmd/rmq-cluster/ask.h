@@ -29,6 +29,8 @@ struct ask {
 	/* It is called when no event has come for so long; NULL: it is not. */
 	void (*idle)(void *arg);
 	int idle_ms;
+	bool
+	    hangs_up; /* ask_events(): stdout is a connection whose other side has ended if it says no more */
 	/* Is shown each line of the answer to ask_why(). */
 	void (*reason)(void *arg, enum control_reason reason, const char *text);
 	void *arg;

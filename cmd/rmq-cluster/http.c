@@ -28,6 +28,7 @@ struct serve {
 	enum http_peer peer;
 	struct control_view view;
 	struct text why;
+	bool streams; /* the header of its events was sent */
 };
 
 /* ---- answers ---- */
@@ -211,9 +212,23 @@ static enum rmq_error get_metrics(struct serve *s)
 
 /* ---- events ---- */
 
+static enum rmq_error begin_stream(struct serve *s)
+{
+	struct text answer = {0};
+
+	s->streams = true;
+	http_put_stream(&answer, "text/event-stream");
+	return send_all(s, &answer);
+}
+
+/* Before the first one, which is the state, nobody has said that there will be any. */
 static void print_event(void *arg, struct slice kind, struct slice line)
 {
-	(void)arg, (void)kind;
+	struct serve *s = arg;
+
+	(void)kind;
+	if (!s->streams && begin_stream(s))
+		return;
 	fputs("data: ", stdout);
 	fwrite(line.data, 1, line.len, stdout);
 	fputs("\n\n", stdout);
@@ -222,23 +237,25 @@ static void print_event(void *arg, struct slice kind, struct slice line)
 /* A comment.  That a client is gone is noticed when something is written to it. */
 static void print_comment(void *arg)
 {
-	(void)arg;
-	fputs(":\n\n", stdout);
+	if (((struct serve *)arg)->streams)
+		fputs(":\n\n", stdout);
 }
 
 /* The state first, then each event; until either side ends it. */
 static enum rmq_error get_events(struct serve *s)
 {
-	struct text answer = {0};
+	enum rmq_error err;
 
-	http_put_stream(&answer, "text/event-stream");
-	enum rmq_error err = send_all(s, &answer);
-	if (err || s->request.head)
-		return err;
+	if (s->request.head) {
+		err = ask_status(s->ask);
+		return err ? failed(s, err) : begin_stream(s);
+	}
 	s->ask->event = print_event;
+	s->ask->hangs_up = true;
 	s->ask->idle = print_comment;
 	s->ask->idle_ms = IDLE_MS;
-	return ask_events(s->ask, EVENTS_WITH_SNAPSHOT, 0);
+	err = ask_events(s->ask, EVENTS_WITH_SNAPSHOT, 0);
+	return s->streams ? err : failed(s, err);
 }
 
 /* ---- changes ---- */
@@ -304,9 +321,9 @@ static enum rmq_error go(struct serve *s, const struct route *r)
 		    "Host must be an address, localhost, or the name of this machine");
 	if (r->method != HTTP_GET && s->request.origin)
 		return refuse(s, 403, "", "a page in a browser may change nothing");
-	if (r->method != HTTP_GET && s->peer != HTTP_PEER_TRUSTED)
+	if (r->method != HTTP_GET && (s->peer != HTTP_PEER_TRUSTED || s->request.forwarded))
 		return refuse(s, 403, "",
-		    "only root and the user of this service may change something, on a Unix socket");
+		    "only root and the user of this service may change something, on a Unix socket, through no proxy");
 	if (r->viewed)
 		err = ask_status(s->ask);
 	return err ? failed(s, err) : r->run(s);

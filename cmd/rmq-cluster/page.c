@@ -61,8 +61,9 @@ static void put_value(struct text *out, const struct table *t, unsigned i, const
 	uint64_t n;
 
 	enum table_kind kind = t->from->put(&value, t->column[i], row);
-	struct slice shown = value.len > 0 ? slice_of(value.data, value.len) : slice_str("-");
 	text_put_char(&value, '\0');
+	struct slice shown =
+	    value.len > 1 ? slice_of(value.data, value.len - 1) : slice_str("-");
 	if (kind == TABLE_NUMBER && !value.failed && units_count(value.data, 0, UINT64_MAX, &n))
 		shown = slice_of(brief, units_print_brief(brief, n));
 	put_element(out, "td", shown);

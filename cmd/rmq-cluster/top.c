@@ -25,9 +25,10 @@
 	X("UNREACH", "unreachable") \
 	X("PHI", "phi") \
 	X("LAG", "lag") \
+	X("TRIP", "round-trip") \
+	X("FREE", "disk-free") \
 	X("LOAD", "load") \
 	X("MEMORY", "memory") \
-	X("FREE", "disk-free") \
 	X("JOURNAL", "journal-size") \
 	X("P99", "store-time-p99")
 

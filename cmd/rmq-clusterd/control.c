@@ -424,6 +424,28 @@ static void set_log(struct asker *a, uint32_t req, enum control_log level)
 	out_result(a, req, RMQ_E_OK, control_log_text((enum control_log)log_level()));
 }
 
+/* They stay for long. */
+static bool are_too_many(const struct asker *a)
+{
+	const struct asker *other;
+	unsigned hearers = 0;
+
+	TAILQ_FOREACH (other, &a->control->askers, entry)
+		hearers += other->hears && other != a;
+	return hearers >= CONTROL_HEARERS_MAX;
+}
+
+static void hear(struct asker *a, const struct control_request *q)
+{
+	if (are_too_many(a)) {
+		out_result(a, q->req, RMQ_E_LIMIT, "too many programs hear events");
+		return;
+	}
+	a->hears = true;
+	a->hear_req = q->req;
+	events_begin(cluster_events(a->control->cluster), &a->reader, q->flags, q->since);
+}
+
 static void take_request(struct asker *a, const struct frame *f)
 {
 	struct control_request q;
@@ -447,9 +469,7 @@ static void take_request(struct asker *a, const struct frame *f)
 		a->watch_req = q.req;
 		a->stale = true;
 	} else if (q.type == CONTROL_TYPE_EVENTS) {
-		a->hears = true;
-		a->hear_req = q.req;
-		events_begin(cluster_events(a->control->cluster), &a->reader, q.flags, q.since);
+		hear(a, &q);
 	} else if (q.type == CONTROL_TYPE_GATE) {
 		cluster_gate(a->control->cluster, !a->gate, q.gate);
 		a->gate = true;

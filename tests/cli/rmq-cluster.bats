@@ -413,7 +413,7 @@ leader-changed n1"
 	on_terminal "sh -c 'stty cols 80 rows 12; exec rmq-cluster top -S unix:cluster.sock --watch 50ms'"
 	wait_until 10 grep -q "n1, leader: takes no messages" screen
 	grep -q $'\e\[7mNODE ROLE   STATE UP  UNREACH   PHI LAG' screen
-	grep -q '^n1   leader up    yes no          -   0 1.500 ' screen && grep -q '^n2   voter  up    yes no      8.500   0 1.500 ' screen
+	grep -q '^n1   leader up    yes no          -   0      -    - 1.500 ' screen && grep -q '^n2   voter  up    yes no      8.500   0 0.0002    - 1.500 ' screen
 	# What happened before it began; what happens; and who is in trouble.
 	wait_until 10 grep -q '[0-9]  member-up            n2, was joining' screen
 	node "serve unix:q.sock" "problem $(printf 'n2 hangs %.0s' {1..10})"
@@ -586,6 +586,34 @@ leader-changed n1"
 	assert_output "rmq-cluster: too many connections"
 	kill "${STARTED[-1]}"
 	wait_until 10 cluster is-leader
+}
+
+@test "control socket: programs that hear events, and stay, leave room for those that ask" {
+	start_three
+	/usr/bin/python3 - >heard 3>&- 8>&- <<-END &
+		import signal, socket
+		all = []
+		for _ in range(48):
+		    s = socket.socket(socket.AF_UNIX)
+		    s.connect("cluster.sock")
+		    s.sendall(bytes.fromhex("${HELLO}0d0000000d00000005000000010000000000000000"))
+		    s.recv(100)
+		    all.append(s)
+		print("ready", flush=True)
+		signal.pause()
+	END
+	STARTED+=($!)
+	wait_until 10 grep -q ready heard
+	run cluster events
+	assert_failure 75
+	assert_output "rmq-cluster: too many programs hear events"
+	[ "$(asked 'GET /events HTTP/1.1\r\n\r\n')" = "HTTP/1.1 503 Service Unavailable" ]
+	cluster is-leader
+	kill "${STARTED[-1]}"
+	hears() {
+		timeout 1 rmq-cluster events --snapshot -S unix:cluster.sock | grep -q -m 1 snapshot
+	}
+	wait_until 10 hears
 }
 
 @test "control socket: who is silent, cuts a frame or does not read is hung up on" {
@@ -880,7 +908,9 @@ asked() {
 	[ "$(web /members/n3 -X PUT -d operation=leave | tail -n 1)" = 200 ]
 	grep -qx "LEAVE n2" commands && grep -qx "LEAVE n3" commands
 	[ "$(web /members/n2 -X PUT -d operation=dance | tail -n 1)" = 400 ]
-	[ "$(web /members/n2 -X DELETE -H 'Origin: http://evil.example' | tail -n 1)" = 403 ]
+	for field in 'Origin: http://evil.example' 'Via: 1.1 proxy' 'X-Forwarded-For: ::1' 'Forwarded: for=x'; do
+		[ "$(web /members/n2 -X DELETE -H "$field" | tail -n 1)" = 403 ]
+	done
 	node "answer 28 the last voter"
 	[ "$(web /members/n2 -X DELETE)" = '{"error":"n2: the last voter"}
 409' ]
@@ -904,6 +934,21 @@ asked() {
 200'
 	[ "$(curl -s -m 10 -o /dev/null -w '%{http_code}' -X DELETE "http://127.0.0.1:$(cat port)/members/n2")" = 403 ]
 	[ "$(curl -s -m 10 -o /dev/null -w '%{http_code}' -H "Host: evil.example" "http://127.0.0.1:$(cat port)/leader")" = 421 ]
+	# As by what another program passes on, by a pipe or a socket without a name.
+	[ "$(asked 'DELETE /members/n2 HTTP/1.1\r\n\r\n')" = "HTTP/1.1 403 Forbidden" ]
+	[ "$(asked 'GET /leader HTTP/1.1\r\nHost: evil.example\r\n\r\n')" = "HTTP/1.1 421 Misdirected Request" ]
+	/usr/bin/python3 - <<-'END'
+		import socket, subprocess
+		ours, theirs = socket.socketpair()
+		ours.sendall(b"DELETE /members/n2 HTTP/1.1\r\n\r\n")
+		subprocess.run(["rmq-cluster", "http", "-S", "unix:cluster.sock"], stdin=theirs, stdout=theirs)
+		assert ours.recv(100).startswith(b"HTTP/1.1 403 ")
+	END
+	# A reader that goes, and says so only by ending its side.
+	curl -s -N -m 20 "http://127.0.0.1:$(cat port)/events" >events 2>&1 3>&- 8>&- &
+	wait_until 10 grep -q '^data: {.*"snapshot"' events
+	kill "$!"
+	wait_until 10 bash -c "! pgrep -r S,R -P ${STARTED[-1]} rmq-cluster"
 	# What is no request; and when nobody answers.
 	[ "$(asked 'HEAD /status HTTP/1.1\r\n\r\n')" = "HTTP/1.1 200 OK" ] && [ -z "$(sed '1,/^$/d' answer)" ]
 	[ "$(asked 'GET /\r\n\r\n')" = "HTTP/1.1 400 Bad Request" ]
@@ -915,6 +960,7 @@ asked() {
 	kill "$NODE_PID"
 	wait_until 10 bash -c '! rmq-cluster leader -S unix:cluster.sock'
 	[ "$(asked 'GET /members HTTP/1.1\r\n\r\n')" = "HTTP/1.1 503 Service Unavailable" ]
+	[ "$(asked 'GET /events HTTP/1.1\r\n\r\n')" = "HTTP/1.1 503 Service Unavailable" ]
 }
 
 @test "rmq-cluster http: a browser shows the page, and loads nothing else" {

@@ -48,6 +48,7 @@ static struct http_request in_pieces(const uint8_t *data, size_t size)
 static void same(const struct http_request *a, const struct http_request *b)
 {
 	assert(a->status == b->status && a->method == b->method && a->head == b->head);
+	assert(a->forwarded == b->forwarded);
 	assert(a->origin == b->origin && a->html == b->html && a->last_event == b->last_event);
 	assert(strcmp(a->path, b->path) == 0 && strcmp(a->host, b->host) == 0);
 	assert(strcmp(a->body, b->body) == 0);
@@ -105,7 +106,7 @@ void fuzz_seeds(fuzz_add *add)
 	    "GET /events?x=1 HTTP/1.1\r\nHost: [::1]:8080\r\nLast-Event-ID: 1700000000001\r\n\r\n",
 	    "PUT /members/n2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 15\r\n\r\n"
 	    "operation=leave",
-	    "PUT /members/n2 HTTP/1.1\r\nOrigin: http://x\r\nSec-Fetch-Site: none\r\n"
+	    "PUT /members/n2 HTTP/1.1\r\nVia: x\r\nOrigin: http://x\r\nSec-Fetch-Site: none\r\n"
 	    "Content-Length: 22\r\n\r\na=b&operation=down\r\n&&",
 	    "DELETE /members/n2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 	    "PUT /members/n2 HTTP/1.1\r\nContent-Length: 1024\r\n\r\n"};

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <stddef.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/base/units.h"
@@ -76,6 +78,9 @@ static void take_field(
 		take_host(r, value);
 	else if (strcasecmp(name, "Origin") == 0 || strcasecmp(name, "Sec-Fetch-Site") == 0)
 		r->origin |= strcasecmp(name, "Origin") == 0 || strcasecmp(value, "none") != 0;
+	else if (strcasecmp(name, "Forwarded") == 0 ||
+		 strcasecmp(name, "X-Forwarded-For") == 0 || strcasecmp(name, "Via") == 0)
+		r->forwarded = true;
 	else if (strcasecmp(name, "Accept") == 0)
 		r->html = strstr(value, "text/html");
 	else if (strcasecmp(name, "Last-Event-ID") == 0)
@@ -282,9 +287,8 @@ enum http_peer http_peer(int fd)
 	socklen_t len = sizeof(address);
 	struct ucred peer;
 
-	if (getsockname(fd, (struct sockaddr *)&address, &len) != 0)
-		return errno == ENOTSOCK ? HTTP_PEER_TRUSTED : HTTP_PEER_REMOTE;
-	if (address.ss_family != AF_UNIX)
+	if (getsockname(fd, (struct sockaddr *)&address, &len) != 0 ||
+	    address.ss_family != AF_UNIX || len <= offsetof(struct sockaddr_un, sun_path))
 		return HTTP_PEER_REMOTE;
 	len = sizeof(peer);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)

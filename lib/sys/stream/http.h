@@ -20,6 +20,7 @@ struct http_request {
 	char path[HTTP_PATH_MAX + 1]; /* without what follows `?`; not decoded */
 	char host[HTTP_HOST_MAX + 1]; /* of Host, without its port; "": none */
 	bool origin;		      /* a page in a browser has made it, of whatever site */
+	bool forwarded;		      /* it comes through a proxy, for somebody else */
 	bool html;		      /* Accept names text/html */
 	uint64_t last_event;	      /* Last-Event-ID; 0: none */
 	char body[HTTP_BODY_MAX + 1]; /* of PUT */
@@ -50,9 +51,11 @@ bool http_send(int fd, struct slice answer, uint64_t timeout_ms)
 
 /* Who has sent it: see http_peer(). */
 enum http_peer {
-	HTTP_PEER_TRUSTED, /* root, or the user that we run as; or stdin is no socket, and we were run by hand */
-	HTTP_PEER_LOCAL,  /* another user, on a Unix socket */
-	HTTP_PEER_REMOTE, /* over TCP: whoever reaches the port */
+	HTTP_PEER_TRUSTED, /* root, or the user that we run as, on a Unix socket with a name */
+	HTTP_PEER_LOCAL,   /* another user, on such a one */
+	/* Over TCP: whoever reaches the port.  So may be who comes by a pipe, or by a socket without a name,
+	 * of a program that listens for us. */
+	HTTP_PEER_REMOTE,
 };
 enum http_peer http_peer(int fd);
 
