@@ -945,10 +945,12 @@ asked() {
 		assert ours.recv(100).startswith(b"HTTP/1.1 403 ")
 	END
 	# A reader that goes, and says so only by ending its side.
-	curl -s -N -m 20 "http://127.0.0.1:$(cat port)/events" >events 2>&1 3>&- 8>&- &
-	wait_until 10 grep -q '^data: {.*"snapshot"' events
-	kill "$!"
-	wait_until 10 bash -c "! pgrep -r S,R -P ${STARTED[-1]} rmq-cluster"
+	server=${STARTED[-1]}
+	curl -s -N -m 20 "http://127.0.0.1:$(cat port)/events" >events.tcp 2>&1 3>&- 8>&- &
+	STARTED+=($!)
+	wait_until 10 grep -q '^data: {.*"snapshot"' events.tcp
+	kill "${STARTED[-1]}"
+	wait_until 10 bash -c "! pgrep -r S,R -P $server rmq-cluster"
 	# What is no request; and when nobody answers.
 	[ "$(asked 'HEAD /status HTTP/1.1\r\n\r\n')" = "HTTP/1.1 200 OK" ] && [ -z "$(sed '1,/^$/d' answer)" ]
 	[ "$(asked 'GET /\r\n\r\n')" = "HTTP/1.1 400 Bad Request" ]
