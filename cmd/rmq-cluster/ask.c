@@ -112,8 +112,13 @@ static void on_reason(void *arg, uint32_t req, enum control_reason reason, const
 
 static enum rmq_error connect_now(struct ask *a, struct reason *why)
 {
-	struct control_client_host host = {
-	    a, on_result, on_view, on_event, on_dropped, on_reason};
+	struct control_client_host host = {.arg = a,
+	    .again = true,
+	    .result = on_result,
+	    .view = on_view,
+	    .event = on_event,
+	    .dropped = on_dropped,
+	    .reason = on_reason};
 	return control_client_open(&a->client, &a->address, &host, why);
 }
 

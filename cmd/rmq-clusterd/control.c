@@ -47,6 +47,7 @@ struct asker {
 	unsigned open_handles;
 	int events; /* what is polled for */
 	bool greeted;
+	unsigned version; /* that it speaks */
 	bool watches;
 	bool hears;   /* has asked for events */
 	bool gate;    /* it is this node's gate */
@@ -230,7 +231,7 @@ static void out_view(struct asker *a, uint32_t req)
 	struct control_view v;
 
 	view_make(a->control->cluster, &v);
-	control_view_encode(&w, req, &v);
+	control_view_encode(&w, req, &v, a->version);
 	out_end(a, &w);
 }
 
@@ -486,11 +487,13 @@ static void take_hello(struct asker *a, const struct frame *f)
 	if (f->type != CONTROL_TYPE_HELLO || !control_hello_decode(f->payload, &hello) ||
 	    hello.magic != CONTROL_MAGIC) {
 		refuse(a, RMQ_E_PROTOCOL, "not a HELLO");
-	} else if (hello.version != CONTROL_VERSION) {
+	} else if (hello.version < CONTROL_OLDEST || hello.version > CONTROL_VERSION) {
 		refuse(a, RMQ_E_VERSION,
-		    "this rmq-clusterd is of another version than the program that asks it");
+		    "this rmq-clusterd is of another version than the program that asks it: "
+		    "restart it, see rmq-cluster(7)");
 	} else {
-		control_put_welcome(&w, &(struct control_welcome){CONTROL_VERSION});
+		a->version = hello.version;
+		control_put_welcome(&w, &(struct control_welcome){hello.version});
 		out_end(a, &w);
 		a->greeted = true;
 		uv_timer_stop(&a->deadline);

@@ -71,7 +71,11 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	struct reason why;
 
 	(void)status, (void)events;
-	if (control_client_turn(&w->client, &why)) {
+	enum rmq_error err = control_client_turn(&w->client, &why);
+	/* The programs of a node are not restarted at the same time. */
+	if (err == RMQ_E_VERSION)
+		w->version = w->version == CONTROL_OLDEST ? CONTROL_VERSION : CONTROL_OLDEST;
+	if (err) {
 		lost(w, &why);
 		return;
 	}
@@ -89,7 +93,8 @@ void watch_report(struct watch *w, enum control_gate_state state)
 static void on_again(uv_timer_t *timer)
 {
 	struct watch *w = timer->data;
-	struct control_client_host host = {.arg = w, .result = on_result, .view = on_view};
+	struct control_client_host host = {
+	    .arg = w, .version = w->version, .result = on_result, .view = on_view};
 	struct reason why;
 
 	enum rmq_error err =

@@ -16,7 +16,8 @@ struct watch {
 	struct control_client client;
 	uv_poll_t *poll; /* NULL: not connected */
 	uv_timer_t again;
-	bool said; /* the log says that it is not there */
+	unsigned version; /* of the control protocol; 0: the newest */
+	bool said;	  /* the log says that it is not there */
 };
 
 /* Begins.  g->view is kept up to date, gate_changed() and peers_changed() are called. */

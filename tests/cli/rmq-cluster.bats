@@ -504,7 +504,7 @@ leader-changed n1"
 	start_three
 	run control hex 0600000001000000726d71630900 eof
 	assert_success
-	assert_line --index 0 "ERROR code=21 text=this rmq-clusterd is of another version than the program that asks it"
+	assert_line --index 0 "ERROR code=21 text=this rmq-clusterd is of another version than the program that asks it: restart it, see rmq-cluster(7)"
 	assert_line --index 1 eof
 }
 

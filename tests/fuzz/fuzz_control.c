@@ -11,14 +11,14 @@
 
 static uint8_t again[CONTROL_VIEW_SIZE_MAX];
 
-static void check_view(const struct control_view *v, uint32_t req)
+static void check_view(const struct control_view *v, uint32_t req, unsigned version)
 {
-	struct control_collector c = {.req = 0};
+	struct control_collector c = {.untagged = version == 1};
 	struct writer w = writer_of(again, sizeof(again));
 	size_t used = 0;
 	enum rmq_error err = RMQ_E_NOTHING;
 
-	control_view_encode(&w, req, v);
+	control_view_encode(&w, req, v, version);
 	assert(!w.full && v->count <= RAFT_MEMBERS_MAX);
 	for (size_t at = 0; at < w.len; at += used) {
 		struct frame f;
@@ -50,14 +50,17 @@ static void check_request(const struct frame *f)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice in = slice_of(data, size);
-	struct control_collector c = {.req = 0};
+	struct control_collector c = {.req = 0}, older = {.untagged = true};
 	struct frame f;
 	size_t used;
 
 	while (!frame_parse(in, &f, &used) && used > 0) {
 		check_request(&f);
 		if (control_collect(&c, &f) == RMQ_E_OK)
-			check_view(&c.view, c.req);
+			for (unsigned i = CONTROL_OLDEST; i <= CONTROL_VERSION; i++)
+				check_view(&c.view, c.req, i);
+		if (control_collect(&older, &f) == RMQ_E_OK)
+			check_view(&older.view, older.req, 1);
 		in = slice_of(in.data + used, in.len - used);
 	}
 	return 0;
@@ -89,12 +92,13 @@ void fuzz_seeds(fuzz_add *add)
 	CONTROL_NODE_FRAMES(X)
 #undef X
 	w->len = 0;
-	control_view_encode(w, 1, &v);
+	control_view_encode(w, 1, &v, 1);
+	control_view_encode(w, 1, &v, CONTROL_VERSION);
 	control_put_admit(w, &(struct control_admit){2, slice_str("n4"),
 				 slice_of(v.members[2].key, RAFT_KEY_SIZE)});
 	control_put_leave(w, &(struct control_leave){3, slice_str("n4")});
 	control_put_join(w, &(struct control_join){3, slice_str("n1@host:7401")});
-	control_view_encode(w, 1, &v);
+	control_view_encode(w, 1, &v, CONTROL_VERSION);
 	assert(!w->full);
 	add(all, w->len);
 }

@@ -182,9 +182,21 @@ static bool take_tags(unsigned type, struct slice tags)
 	return tags_check(tags, type, control_tag_name, &unknown) == RMQ_E_OK;
 }
 
-static void encode_member(struct writer *w, uint32_t req, const struct control_view_member *m)
+/* Version 1: the list of tags, which is empty, is taken off the frame that begins there. */
+#define NO_TAGS_SIZE 2
+static void take_off_tags(struct writer *w, size_t begin)
+{
+	if (w->full)
+		return;
+	w->len -= NO_TAGS_SIZE;
+	frame_end(w, begin);
+}
+
+static void encode_member(
+    struct writer *w, uint32_t req, const struct control_view_member *m, bool tagged)
 {
 	uint8_t tags[CONTROL_TAGS_MAX];
+	size_t begin = w->len;
 
 	control_put_member(w, &(struct control_member){.req = req,
 				  .name = slice_str(m->name),
@@ -195,12 +207,17 @@ static void encode_member(struct writer *w, uint32_t req, const struct control_v
 				  .raft_flags = m->raft_flags,
 				  .flags = m->flags,
 				  .match = m->match,
-				  .tags = member_tags(tags, m)});
+				  .tags = tagged ? member_tags(tags, m) : NO_TAGS});
+	if (!tagged)
+		take_off_tags(w, begin);
 }
 
-void control_view_encode(struct writer *w, uint32_t req, const struct control_view *v)
+void control_view_encode(
+    struct writer *w, uint32_t req, const struct control_view *v, unsigned version)
 {
 	uint8_t tags[CONTROL_TAGS_MAX];
+	bool tagged = version > 1;
+	size_t begin = w->len;
 
 	control_put_state(
 	    w, &(struct control_state){.req = req,
@@ -219,9 +236,11 @@ void control_view_encode(struct writer *w, uint32_t req, const struct control_vi
 		   .queue_socket = slice_str(v->queue_socket),
 		   .problem = slice_str(v->problem),
 		   .members = (uint8_t)v->count,
-		   .tags = state_tags(tags, v)});
+		   .tags = tagged ? state_tags(tags, v) : NO_TAGS});
+	if (!tagged)
+		take_off_tags(w, begin);
 	for (unsigned i = 0; i < v->count; i++)
-		encode_member(w, req, &v->members[i]);
+		encode_member(w, req, &v->members[i], tagged);
 }
 
 static bool take_state(struct control_collector *c, const struct control_state *s)
@@ -286,17 +305,43 @@ static bool take_member(struct control_collector *c, const struct control_member
 	return true;
 }
 
+/* What a member of version 1 does not say. */
+static void note_state(struct control_view_member *v)
+{
+	v->state = raft_id_none(v->id)		? CONTROL_MEMBER_ADMITTED
+		   : v->raft_flags & RAFT_VOTER ? CONTROL_MEMBER_UP
+						: CONTROL_MEMBER_JOINING;
+}
+
+/* A payload of version 1 with an empty list of tags after it; false: it is too long. */
+static bool add_tags(uint8_t *bytes, size_t cap, struct slice *payload)
+{
+	if (payload->len + NO_TAGS_SIZE > cap)
+		return false;
+	if (payload->len > 0)
+		memcpy(bytes, payload->data, payload->len);
+	memset(bytes + payload->len, 0, NO_TAGS_SIZE);
+	*payload = slice_of(bytes, payload->len + NO_TAGS_SIZE);
+	return true;
+}
+
 enum rmq_error control_collect(struct control_collector *c, const struct frame *f)
 {
+	uint8_t bytes[CONTROL_VIEW_SIZE_MAX / (1 + RAFT_MEMBERS_MAX)];
+	struct slice payload = f->payload;
 	struct control_state state;
 	struct control_member member;
-	bool good = false;
+	bool good = !c->untagged || add_tags(bytes, sizeof(bytes), &payload);
 
-	if (f->type == CONTROL_TYPE_STATE)
-		good = c->missing == 0 && control_state_decode(f->payload, &state) &&
+	if (good && f->type == CONTROL_TYPE_STATE)
+		good = c->missing == 0 && control_state_decode(payload, &state) &&
 		       take_state(c, &state);
-	else if (f->type == CONTROL_TYPE_MEMBER)
-		good = control_member_decode(f->payload, &member) && take_member(c, &member);
+	else if (good && f->type == CONTROL_TYPE_MEMBER)
+		good = control_member_decode(payload, &member) && take_member(c, &member);
+	else
+		good = false;
+	if (good && c->untagged && f->type == CONTROL_TYPE_MEMBER)
+		note_state(&c->view.members[c->view.count - 1]);
 	if (!good) {
 		c->missing = 0;
 		return RMQ_E_PROTOCOL;

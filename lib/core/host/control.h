@@ -55,8 +55,9 @@ struct control_view {
 	    (FRAME_HEADER_SIZE + 64 + 2 * RAFT_NAME_MAX + 2 * RAFT_KEY_SIZE + \
 		2 * RAFT_ID_SIZE + 3 * TEXT_MAX + CONTROL_TAGS_MAX))
 
-/* Writes STATE and MEMBERs; w->full is set if there is no room. */
-void control_view_encode(struct writer *w, uint32_t req, const struct control_view *v);
+/* Writes STATE and MEMBERs for an asker of this version; w->full is set if there is no room. */
+void control_view_encode(
+    struct writer *w, uint32_t req, const struct control_view *v, unsigned version);
 
 /* The role's name: "leader"; "unknown" for one not in the table. */
 const char *control_role_text(enum control_role role);
@@ -87,6 +88,7 @@ struct control_collector {
 	struct control_view view;
 	uint32_t req;
 	unsigned missing; /* MEMBERs that are still to come */
+	bool untagged;	  /* set by the caller: they are of version 1 */
 };
 
 /*

@@ -28,6 +28,8 @@
 #include "core/wire/frame.h"
 
 #define CONTROL_MAGIC 0x63716d72u /* "rmqc" */
+/* The oldest that is spoken: in it STATE and MEMBER have no tags. */
+#define CONTROL_OLDEST 1
 
 /* ---- from the asker ---- */
 

@@ -38,16 +38,26 @@ static uint32_t put_end(struct control_client *c, const struct writer *w)
 	return c->req;
 }
 
+static enum rmq_error connect_to(struct control_client *c, struct reason *why)
+{
+	enum rmq_error err = socket_connect(&c->address, &c->fd);
+
+	return err ? reason_set(why, err, "%s at %s (%s)", error_text(err), c->address.path,
+			 strerror(errno))
+		   : RMQ_E_OK;
+}
+
 enum rmq_error control_client_open(struct control_client *c, const struct socket_address *a,
     const struct control_client_host *host, struct reason *why)
 {
 	memset(c, 0, sizeof(*c));
 	c->fd = -1;
 	c->host = *host;
-	enum rmq_error err = socket_connect(a, &c->fd);
+	c->address = *a;
+	c->version = host->version ? host->version : CONTROL_VERSION;
+	enum rmq_error err = connect_to(c, why);
 	if (err)
-		return reason_set(
-		    why, err, "%s at %s (%s)", error_text(err), a->path, strerror(errno));
+		return err;
 	c->in = malloc(IN_CAP);
 	c->views = calloc(1, sizeof(*c->views));
 	if (!c->in || !c->views) {
@@ -55,8 +65,9 @@ enum rmq_error control_client_open(struct control_client *c, const struct socket
 		return reason_set(why, RMQ_E_LIMIT, "out of memory");
 	}
 	struct writer w = out_writer(c);
-	control_put_hello(&w, &(struct control_hello){CONTROL_MAGIC, CONTROL_VERSION});
+	control_put_hello(&w, &(struct control_hello){CONTROL_MAGIC, (uint16_t)c->version});
 	put_end(c, &w);
+	c->views->untagged = c->version == 1;
 	return RMQ_E_OK;
 }
 
@@ -73,20 +84,38 @@ void control_client_close(struct control_client *c)
 
 short control_client_events(const struct control_client *c)
 {
-	return (short)(POLLIN | (c->out_len > 0 ? POLLOUT : 0));
+	return (short)(POLLIN | (c->out_len > c->sent ? POLLOUT : 0));
 }
 
 /* A daemon that has gone is found out by reading: what it said last comes first. */
 static void write_out(struct control_client *c)
 {
-	if (c->out_len == 0)
+	size_t left = c->out_len - c->sent;
+
+	if (left > 0) {
+		ssize_t n = send(c->fd, c->out + c->sent, left, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		c->sent += n < 0 ? left : (size_t)n;
+	}
+	if (c->host.again && !c->greeted)
 		return;
-	ssize_t n = send(c->fd, c->out, c->out_len, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	size_t sent = n < 0 ? c->out_len : (size_t)n;
-	c->out_len -= sent;
-	memmove(c->out, c->out + sent, c->out_len);
+	c->out_len -= c->sent;
+	memmove(c->out, c->out + c->sent, c->out_len);
+	c->sent = 0;
+}
+
+/* It has refused to speak, and done nothing of what it was asked: all of it once more. */
+static enum rmq_error ask_older(struct control_client *c, struct reason *why)
+{
+	close(c->fd);
+	c->fd = -1;
+	c->version = CONTROL_OLDEST;
+	c->views->untagged = true;
+	c->sent = c->in_len = 0;
+	/* HELLO comes first. */
+	store_u16(c->out + FRAME_HEADER_SIZE + 4, (uint16_t)c->version);
+	return connect_to(c, why);
 }
 
 static enum rmq_error wire_error(uint8_t code)
@@ -121,13 +150,18 @@ static enum rmq_error take_result(
 	return RMQ_E_OK;
 }
 
-static enum rmq_error take_error(const struct frame *f, struct reason *why)
+static enum rmq_error take_error(
+    const struct control_client *c, const struct frame *f, struct reason *why)
 {
 	struct control_error error;
 	char text[TEXT_MAX + 1];
 
 	if (!control_error_decode(f->payload, &error) || error.code == RMQ_E_OK)
 		return bad_answer(why);
+	if (error.code == RMQ_E_PROTOCOL && c->greeted && c->version < CONTROL_VERSION)
+		return reason_set(why, RMQ_E_VERSION,
+		    "this rmq-clusterd is of an older version, which cannot do that: restart it, "
+		    "see rmq-cluster(7)");
 	copy_text(text, error.text, wire_error(error.code));
 	return reason_set(why, wire_error(error.code), "%s", text);
 }
@@ -172,12 +206,12 @@ static enum rmq_error take_frame(
 
 	switch (f->type) {
 	case CONTROL_TYPE_WELCOME:
-		return control_welcome_decode(f->payload, &welcome) ? RMQ_E_OK
-								    : bad_answer(why);
+		c->greeted = control_welcome_decode(f->payload, &welcome);
+		return c->greeted ? RMQ_E_OK : bad_answer(why);
 	case CONTROL_TYPE_RESULT:
 		return take_result(c, f, why);
 	case CONTROL_TYPE_ERROR:
-		return take_error(f, why);
+		return take_error(c, f, why);
 	case CONTROL_TYPE_EVENT:
 	case CONTROL_TYPE_DROPPED:
 		return take_event(c, f, why);
@@ -221,6 +255,8 @@ enum rmq_error control_client_turn(struct control_client *c, struct reason *why)
 		return reason_set(why, RMQ_E_NO_DAEMON, "rmq-clusterd has hung up");
 	c->in_len += (size_t)n;
 	enum rmq_error err = take_input(c, why);
+	if (err == RMQ_E_VERSION && c->host.again && !c->greeted && c->version > CONTROL_OLDEST)
+		return ask_older(c, why);
 	if (!err)
 		write_out(c);
 	return err;
@@ -317,7 +353,7 @@ uint32_t control_client_log(struct control_client *c, enum control_log level)
 void control_client_gate(struct control_client *c, enum control_gate_state state)
 {
 	write_out(c);
-	if (c->out_len > 0)
+	if (c->out_len > c->sent)
 		return;
 	struct writer w = out_writer(c);
 	control_put_gate(&w, &(struct control_gate){++c->req, (uint8_t)state});

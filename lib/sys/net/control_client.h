@@ -18,6 +18,12 @@
 
 struct control_client_host {
 	void *arg;
+	/*
+	 * What is spoken: 0: the newest.  again: a daemon that does not is asked anew in the oldest, over
+	 * another descriptor; else the host is told with RMQ_E_VERSION.
+	 */
+	unsigned version;
+	bool again;
 	/* The end of a request; text is borrowed, and never empty. */
 	void (*result)(void *arg, uint32_t req, enum rmq_error code, const char *text);
 	/* Of STATUS, before its result, or of WATCH.  Borrowed for the call. */
@@ -32,12 +38,16 @@ struct control_client_host {
 struct control_client {
 	int fd; /* -1: not connected */
 	struct control_client_host host;
+	struct socket_address address;
+	unsigned version;
+	bool greeted; /* the daemon speaks it */
 	uint32_t req; /* of the newest request */
 	struct control_collector *views;
 	uint8_t *in;
 	size_t in_len;
 	uint8_t out[CONTROL_REQUESTS_MAX * CONTROL_REQUEST_BYTES];
 	size_t out_len;
+	size_t sent; /* bytes of it; they are kept as long as they may be sent again */
 };
 
 /*
