@@ -231,15 +231,25 @@ enum rmq_error ask_leave(struct ask *a, const char *name, bool force)
 	return err ? err : answer(a, control_client_leave(&a->client, name, force), name);
 }
 
-enum rmq_error ask_down(struct ask *a, const char *name)
+/* Also what it means. */
+static enum rmq_error explained(struct ask *a, uint32_t req, const char *name)
 {
-	enum rmq_error err = open_for(a);
-	if (!err)
-		err = answer(a, control_client_down(&a->client, name), name);
-	/* What it means. */
+	enum rmq_error err = answer(a, req, name);
 	if (!err && strcmp(a->text, error_text(RMQ_E_OK)) != 0 && !a->common.quiet)
 		fprintf(stderr, "rmq-cluster: %s\n", a->text);
 	return err;
+}
+
+enum rmq_error ask_down(struct ask *a, const char *name)
+{
+	enum rmq_error err = open_for(a);
+	return err ? err : explained(a, control_client_down(&a->client, name), name);
+}
+
+enum rmq_error ask_replace(struct ask *a, const char *name, const uint8_t key[RAFT_KEY_SIZE])
+{
+	enum rmq_error err = open_for(a);
+	return err ? err : explained(a, control_client_replace(&a->client, name, key), name);
 }
 
 enum rmq_error ask_transfer(struct ask *a, const char *name)

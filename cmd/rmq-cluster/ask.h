@@ -56,6 +56,8 @@ enum rmq_error ask_leave(struct ask *a, const char *name, bool force)
     __attribute__((warn_unused_result));
 /* What it means is printed. */
 enum rmq_error ask_down(struct ask *a, const char *name) __attribute__((warn_unused_result));
+enum rmq_error ask_replace(struct ask *a, const char *name, const uint8_t key[RAFT_KEY_SIZE])
+    __attribute__((warn_unused_result));
 enum rmq_error ask_transfer(struct ask *a, const char *name)
     __attribute__((warn_unused_result));
 

@@ -260,17 +260,23 @@ static enum rmq_error get_events(struct serve *s)
 
 /* ---- changes ---- */
 
-static enum rmq_error leave(struct serve *s)
+static enum rmq_error done(struct serve *s, const char *operation, enum rmq_error err)
 {
 	struct text body = {0};
-	enum rmq_error err = ask_leave(s->ask, name_of(s), false);
 
 	if (err)
 		return failed(s, err);
 	text_put_str(&body, "{\"name\":");
 	put_string(&body, name_of(s));
-	text_put_str(&body, ",\"operation\":\"leave\"}\n");
+	text_put_str(&body, ",\"operation\":");
+	put_string(&body, operation);
+	text_put_str(&body, "}\n");
 	return reply(s, 200, JSON_TYPE, "", &body);
+}
+
+static enum rmq_error leave(struct serve *s)
+{
+	return done(s, "leave", ask_leave(s->ask, name_of(s), false));
 }
 
 static enum rmq_error put_member(struct serve *s)
@@ -280,7 +286,9 @@ static enum rmq_error put_member(struct serve *s)
 	http_form(&s->request, "operation", operation, sizeof(operation));
 	if (strcmp(operation, "leave") == 0)
 		return leave(s);
-	return refuse(s, 400, "", "the body must be operation=leave");
+	if (strcmp(operation, "down") == 0)
+		return done(s, operation, ask_down(s->ask, name_of(s)));
+	return refuse(s, 400, "", "the body must be operation=leave or operation=down");
 }
 
 /* ---- who may ask what ---- */

@@ -190,17 +190,34 @@ static enum rmq_error run_init(void *arg)
 	return ask_init_cluster(&p->ask, p->new);
 }
 
+/* NAME KEY */
+static enum rmq_error take_key(const struct program *p, uint8_t key[KEY_SIZE])
+{
+	enum rmq_error err = check_name(word(p, 0));
+	if (err)
+		return err;
+	if (!*word(p, 0))
+		return ask_fail(RMQ_E_USAGE, "no name of a node");
+	if (!key_parse(slice_str(word(p, 1)), key))
+		return ask_fail(
+		    RMQ_E_USAGE, "'%s' is not a public key (rmq-keygen prints it)", word(p, 1));
+	return RMQ_E_OK;
+}
+
 static enum rmq_error run_admit(void *arg)
 {
 	struct program *p = arg;
 	uint8_t key[KEY_SIZE];
-	enum rmq_error err = check_name(word(p, 0));
-	if (err)
-		return err;
-	if (!*word(p, 0) || !key_parse(slice_str(word(p, 1)), key))
-		return ask_fail(
-		    RMQ_E_USAGE, "'%s' is not a public key (rmq-keygen prints it)", word(p, 1));
-	return ask_admit(&p->ask, word(p, 0), key);
+	enum rmq_error err = take_key(p, key);
+	return err ? err : ask_admit(&p->ask, word(p, 0), key);
+}
+
+static enum rmq_error run_replace(void *arg)
+{
+	struct program *p = arg;
+	uint8_t key[KEY_SIZE];
+	enum rmq_error err = take_key(p, key);
+	return err ? err : ask_replace(&p->ask, word(p, 0), key);
 }
 
 static enum rmq_error run_join(void *arg)
@@ -416,10 +433,24 @@ static enum rmq_error run_member_status(void *arg)
 	return ask_fail(RMQ_E_NOTHING, "%s: no such member", *word(p, 0) ? word(p, 0) : p->me);
 }
 
+static void find_role_leader(struct program *p, const struct control_view *v)
+{
+	for (unsigned i = 0; i < v->count; i++) {
+		const struct control_view_member *m = &v->members[i];
+		if (roles_has(m->raft_flags, m->roles, p->having) &&
+		    roles_leads(m->state, m->suspected & 2, m->name, p->me))
+			memcpy(p->me, m->name, sizeof(p->me));
+	}
+}
+
 static bool print_leader(void *arg, const struct control_view *v)
 {
 	struct program *p = arg;
-	memcpy(p->me, v->leader, sizeof(p->me));
+	p->said = v->count > 0;
+	if (p->having)
+		find_role_leader(p, v);
+	else
+		memcpy(p->me, v->leader, sizeof(p->me));
 	return true;
 }
 
@@ -428,6 +459,8 @@ static enum rmq_error run_leader(void *arg)
 	struct program *p = arg;
 	p->ask.view = print_leader;
 	enum rmq_error err = ask_status(&p->ask);
+	if (!err && !*p->me && p->having && p->said)
+		return ask_fail(RMQ_E_NOTHING, "no member with the role %s is up", p->having);
 	if (!err && !*p->me)
 		return ask_fail(RMQ_E_NO_DAEMON, "no leader is known");
 	if (!err)
@@ -558,6 +591,10 @@ static const struct option_row node_rows[] = {OUTPUT_ROWS(NODE_COLUMNS MORE_NODE
 static const struct option_row member_rows[] = {
     {'r', "role", "ROLE", NULL, NULL, "only members that have this role"},
     OUTPUT_ROWS(MEMBER_COLUMNS MORE_MEMBER_COLUMNS), {0}};
+static const struct option_row leader_rows[] = {
+    {'r', "role", "ROLE", NULL, NULL,
+	"the leader of this role; 1 if no member that has it is up"},
+    {0}};
 static const struct option_row phi_rows[] = {
     OUTPUT_ROWS(PHI_COLUMNS " and those of members"), {0}};
 static const struct option_row metrics_rows[] = {
@@ -604,13 +641,15 @@ static const struct subcommand command_list[] = {
 	leave_rows, 0, 1, run_leave),
     COMMAND("down", "NODE", "remove a node that is gone, for good, without its help", no_rows,
 	1, 1, run_down),
+    COMMAND("replace", "NODE KEY", "let another node take the place of one that is gone",
+	no_rows, 2, 2, run_replace),
     COMMAND("recover", "", "let a node go on alone, as a majority is lost for good",
 	recover_rows, 0, 0, run_recover),
     COMMAND("transfer", "[NODE]", "hand leadership to a node, or to the best", no_rows, 0, 1,
 	run_transfer),
     COMMAND("status", "", "what this node knows", node_rows, 0, 0, run_status),
     COMMAND("members", "", "a row for each member", member_rows, 0, 0, run_members),
-    COMMAND("leader", "", "print the leader's name; 69 if none is known", no_rows, 0, 0,
+    COMMAND("leader", "", "print the leader's name; 69 if none is known", leader_rows, 0, 0,
 	run_leader),
     COMMAND("is-leader", "", "0 if this node leads, else 1", no_rows, 0, 0, run_is_leader),
     COMMAND("is-available", "", "0 if the cluster takes messages, else 1", no_rows, 0, 0,

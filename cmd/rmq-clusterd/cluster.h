@@ -93,6 +93,7 @@ void cluster_gate(struct cluster *c, bool begins, enum control_gate_state state)
 	X(LEAVE) /* the leader: `name` (empty: this node) leaves, if it is up and enough others answer */ \
 	X(LEAVE_FORCED) /* the leader: removes it at once, whoever answers */ \
 	X(DOWN) /* the same, if enough others answer; text: what that means */ \
+	X(REPLACE) /* the leader: `name` is gone; as DOWN, and one with `key` may join in its place */ \
 	X(TRANSFER) /* the leader: hands leadership to `name` (empty: to the most up to date) \
 		     */
 /* clang-format on */

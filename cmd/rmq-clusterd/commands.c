@@ -23,6 +23,12 @@ static bool removes(const struct command *m)
 	       m->type == NODE_COMMAND_DOWN;
 }
 
+/* The one that it is about is no member afterwards, or another one. */
+static bool takes_out(const struct command *m)
+{
+	return removes(m) || m->type == NODE_COMMAND_REPLACE;
+}
+
 /* ---- answers ---- */
 
 static void send_result(struct cluster *c, const struct command *m, enum rmq_error code,
@@ -238,10 +244,16 @@ static enum rmq_error mark_leaving(void *arg, struct raft_id id)
 	    &(struct raft_event){.type = RAFT_EVENT_MARK, .mark = RAFT_MARK_LEAVING, .id = id});
 }
 
+static enum rmq_error replace_member(void *arg, const struct raft_member *by)
+{
+	return node_event(
+	    arg, &(struct raft_event){.type = RAFT_EVENT_REPLACE, .id = by->id, .member = by});
+}
+
 struct commands_peers commands_peers(struct cluster *c)
 {
 	return (struct commands_peers){
-	    c, append, stores, votes, leave_up, drop_member, mark_leaving};
+	    c, append, stores, votes, leave_up, drop_member, mark_leaving, replace_member};
 }
 
 static void proposed(struct cluster *c, struct command *m)
@@ -255,10 +267,11 @@ static void remove_member(struct cluster *c, struct command *m)
 {
 	static const enum commands_way ways[] = {[NODE_COMMAND_REMOVE] = COMMANDS_LEAVE,
 	    [NODE_COMMAND_REMOVE_FORCED] = COMMANDS_FORCED,
-	    [NODE_COMMAND_DOWN] = COMMANDS_DOWN};
+	    [NODE_COMMAND_DOWN] = COMMANDS_DOWN,
+	    [NODE_COMMAND_REPLACE] = COMMANDS_REPLACE};
 	struct commands_peers peers = commands_peers(c);
 	const struct commands_removal r = {
-	    .name = m->member.name, .way = ways[m->type], .log = &c->status};
+	    .name = m->member.name, .way = ways[m->type], .by = &m->member, .log = &c->status};
 	char text[TEXT_MAX + 1];
 	enum rmq_error code;
 
@@ -338,12 +351,25 @@ static bool pass_on(struct cluster *c, struct command *m)
 	return true;
 }
 
+/* A leader of before level 2 does not know what it is asked. */
+static bool too_early(const struct cluster *c, const struct command *m, char *text)
+{
+	return m->type == NODE_COMMAND_REPLACE && c->status.config &&
+	       !commands_allowed(c, LEVEL_TAGS, text);
+}
+
 static void go_on(struct cluster *c, struct command *m)
 {
+	char text[TEXT_MAX + 1];
+
+	if (too_early(c, m, text)) {
+		end(c, m, RMQ_E_VERSION, text);
+		return;
+	}
 	if (c->status.role == RAFT_LEADER) {
 		if (m->type == NODE_COMMAND_TRANSFER)
 			transfer(c, m);
-		else if (removes(m))
+		else if (takes_out(m))
 			remove_member(c, m);
 		else
 			change(c, m);
@@ -359,8 +385,8 @@ bool commands_asked(struct cluster *c, struct peer *p, const struct node_command
 {
 	struct raft_member member;
 
-	if (f->req == 0 || f->command < NODE_COMMAND_ADMIT || f->command > NODE_COMMAND_DOWN ||
-	    node_wire_member(f, &member))
+	if (f->req == 0 || f->command < NODE_COMMAND_ADMIT ||
+	    f->command > NODE_COMMAND_REPLACE || node_wire_member(f, &member))
 		return false;
 	if (f->command != NODE_COMMAND_TRANSFER && member.name[0] == '\0')
 		return false;
@@ -505,6 +531,16 @@ static void join_in(struct cluster *c, struct command *m, const char *address)
 		end(c, m, err, why.text);
 }
 
+/* The incarnation that this node knows by this name. */
+static struct raft_id id_of(const struct cluster *c, const char *name)
+{
+	uint64_t index;
+	const struct raft_config *view = peers_view(c, &index);
+	const struct raft_member *is = view ? raft_config_find_name(view, name) : NULL;
+
+	return is ? is->id : (struct raft_id){{0}};
+}
+
 void commands_ask(
     struct cluster *c, const struct cluster_command *command, cluster_answer *answer, void *arg)
 {
@@ -516,6 +552,7 @@ void commands_ask(
 	    [CLUSTER_LEAVE] = NODE_COMMAND_REMOVE,
 	    [CLUSTER_LEAVE_FORCED] = NODE_COMMAND_REMOVE_FORCED,
 	    [CLUSTER_DOWN] = NODE_COMMAND_DOWN,
+	    [CLUSTER_REPLACE] = NODE_COMMAND_REPLACE,
 	    [CLUSTER_TRANSFER] = NODE_COMMAND_TRANSFER,
 	};
 	struct command *m = begin(c, types[command->type]);
@@ -530,6 +567,8 @@ void commands_ask(
 	memcpy(m->member.key, command->key, sizeof(m->member.key));
 	if (removes(m) && command->name[0] == '\0')
 		memcpy(m->member.name, c->config.name, sizeof(m->member.name));
+	if (m->type == NODE_COMMAND_REPLACE)
+		m->member.id = id_of(c, command->name);
 	if (command->type == CLUSTER_INIT) {
 		ask_or_found(c, m);
 	} else if (command->type == CLUSTER_INIT_NEW) {
@@ -570,6 +609,8 @@ static void done(struct cluster *c, struct command *m)
 
 	if (m->type == NODE_COMMAND_DOWN && c->status.config)
 		commands_downed(c->status.config, m->member.name, text);
+	if (m->type == NODE_COMMAND_REPLACE && c->status.config)
+		commands_replaced(c->status.config, m->member.name, text);
 	end(c, m, RMQ_E_OK, text);
 }
 
@@ -629,7 +670,7 @@ static void look_or_give_up(struct cluster *c, struct command *m)
 		return;
 	}
 	enum rmq_error err = command_late(&m->life, cluster_leads(c), &text);
-	if (err == RMQ_E_NO_DAEMON && removes(m))
+	if (err == RMQ_E_NO_DAEMON && takes_out(m))
 		text =
 		    "no leader is known: members are removed by a majority of the voters; if "
 		    "that is lost for good, see rmq-cluster recover";

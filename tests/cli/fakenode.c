@@ -135,7 +135,7 @@ void cluster_ask(
 
 	printf("%s", names[cmd->type]);
 	key_print(cmd->key, key);
-	if (cmd->type == CLUSTER_ADMIT)
+	if (cmd->type == CLUSTER_ADMIT || cmd->type == CLUSTER_REPLACE)
 		printf(" %s %s", cmd->name, key);
 	else if (cmd->name[0] || cmd->address[0])
 		printf(" %s%s", cmd->name, cmd->address);

@@ -70,6 +70,7 @@ hold() {
 	cluster leave
 	cluster leave --force n2
 	cluster down n2
+	cluster replace n2 "$KEY"
 	cluster transfer
 	cluster transfer n2
 	assert_equal "$(tail -n +2 commands)" "INIT
@@ -81,6 +82,7 @@ LEAVE n2
 LEAVE
 LEAVE_FORCED n2
 DOWN n2
+REPLACE n2 $KEY
 TRANSFER
 TRANSFER n2"
 }
@@ -221,6 +223,10 @@ TRANSFER n2"
 	start_three
 	[ "$(cluster leader)" = n1 ]
 	cluster is-leader
+	[ "$(cluster leader -r broker)" = n1 ]
+	run cluster leader -r nobody
+	assert_failure 1
+	assert_output "rmq-cluster: no member with the role nobody is up"
 	run cluster is-available
 	assert_failure 1
 	assert_output ""
@@ -442,7 +448,7 @@ leader-changed n1"
 @test "rmq-cluster: bad words are 64" {
 	local args
 	for args in "" nonsense "init x" "admit n2" "admit n2 rmq1:x" "admit a/b $KEY" \
-		"leave a/b" "down" "down a/b" "transfer a b" "wait" "wait x" "wait up=0" "wait up=x" \
+		"leave a/b" "down" "down a/b" "replace n2" "replace n2 rmq1:x" "transfer a b" "wait" "wait x" "wait up=0" "wait up=x" \
 		"wait removed=" "wait leader=1" "events -e x" "events --only member-up," \
 		"events --since x" "events --snapshot --replay" "status -o name,x" "init --wait" \
 		"status -S unix:a,unix:b" "status -S tcp:x" "status --timeout x"; do
@@ -906,11 +912,21 @@ asked() {
 	[ "$(web /members/n2 -X DELETE)" = '{"name":"n2","operation":"leave"}
 200' ]
 	[ "$(web /members/n3 -X PUT -d operation=leave | tail -n 1)" = 200 ]
-	grep -qx "LEAVE n2" commands && grep -qx "LEAVE n3" commands
+	[ "$(web /members/n3 -X PUT -d operation=down)" = '{"name":"n3","operation":"down"}
+200' ]
+	grep -qx "LEAVE n2" commands && grep -qx "LEAVE n3" commands && grep -qx "DOWN n3" commands
 	[ "$(web /members/n2 -X PUT -d operation=dance | tail -n 1)" = 400 ]
 	for field in 'Origin: http://evil.example' 'Via: 1.1 proxy' 'X-Forwarded-For: ::1' 'Forwarded: for=x'; do
 		[ "$(web /members/n2 -X DELETE -H "$field" | tail -n 1)" = 403 ]
 	done
+	# By nobody else, who may read if the mode of the socket says so.
+	if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+		local other=(setpriv --reuid=65534 --regid="$(id -g)" --clear-groups curl -s -m 10 -o /dev/null -w '%{http_code}'
+			--unix-socket http.sock)
+		chmod 777 http.sock
+		[ "$("${other[@]}" http://x/leader)" = 200 ]
+		[ "$("${other[@]}" http://x/members/n3 -X PUT -d operation=down)" = 403 ]
+	fi
 	node "answer 28 the last voter"
 	[ "$(web /members/n2 -X DELETE)" = '{"error":"n2: the last voter"}
 409' ]

@@ -44,7 +44,7 @@ static void check_request(const struct frame *f)
 		return;
 	assert(memchr(r.name, 0, sizeof(r.name)) && memchr(r.address, 0, sizeof(r.address)));
 	assert(!r.name[0] || name_valid_node(slice_str(r.name)));
-	assert(r.type != CONTROL_TYPE_ADMIT || r.name[0]);
+	assert((r.type != CONTROL_TYPE_ADMIT && r.type != CONTROL_TYPE_REPLACE) || r.name[0]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,7 +1,8 @@
 /*
  * An administrator who removes nodes, has them leave or downs them, while others are dead or their
- * disks hang, and mistypes names: a removal that is taken is committed, whoever is ill.  And what
- * a leader does about those that leave, whoever leads by then.
+ * disks hang, and mistypes names: a removal that is taken is committed, whoever is ill.  Dead nodes
+ * are replaced, and the new ones vote while others are still dead.  And what a leader does about those
+ * that leave, whoever leads by then.
  */
 #include "../sim/trace.h"
 #include "cluster.h"
@@ -10,9 +11,11 @@
 #include "core/host/leaving.h"
 
 #define REMOVALS_MAX 3
+#define LED_MS	     5000
 #define REMOVAL_MS   5000 /* in which one that was taken is committed */
 #define TRIED_MS     20000
 #define DEAD_MS	     200
+#define VOTES_MS     20000 /* in which one that was let in does */
 
 /* Who leads, and where. */
 struct leader {
@@ -130,10 +133,19 @@ static enum rmq_error mark_leaving(void *arg, struct raft_id id)
 	    &(struct raft_event){.type = RAFT_EVENT_MARK, .mark = RAFT_MARK_LEAVING, .id = id});
 }
 
+static enum rmq_error replace_member(void *arg, const struct raft_member *by)
+{
+	const struct leader *l = arg;
+	if (is_up(arg, by->id))
+		trace_fail("%s is replaced, and is up", by->name);
+	return node_step(l->sim, l->node,
+	    &(struct raft_event){.type = RAFT_EVENT_REPLACE, .id = by->id, .member = by});
+}
+
 static struct commands_peers peers_of(struct leader *l)
 {
 	return (struct commands_peers){
-	    l, append, stores, votes, is_up, drop_member, mark_leaving};
+	    l, append, stores, votes, is_up, drop_member, mark_leaving, replace_member};
 }
 
 /* What it says of itself comes, unless the link is cut. */
@@ -167,6 +179,8 @@ void administrator_sees_off(struct site *s)
 struct removal {
 	char name[RAFT_NAME_MAX + 1];
 	enum commands_way way;
+	struct raft_member by; /* REPLACE */
+	bool leader_dies;      /* once, when it has proposed it */
 	struct command_life asked, led;
 };
 
@@ -177,7 +191,9 @@ static void told(struct cluster *c, struct removal *r, enum rmq_error code)
 	command_event(&r->asked, COMMAND_ANSWER, c->sim.now);
 	trace("told", code, r->asked.tries, 0, 0);
 	const struct raft_member *is = raft_config_find_name(&c->config, r->name);
-	if (code == RMQ_E_OK && is && !is->leaving)
+	if (r->way == COMMANDS_REPLACE && code == RMQ_E_OK && !is)
+		trace_fail("%s is told to be replaced, and is no member", r->name);
+	if (r->way != COMMANDS_REPLACE && code == RMQ_E_OK && is && !is->leaving)
 		trace_fail("%s is told to be removed, and is a member", r->name);
 }
 
@@ -189,11 +205,19 @@ static void try_to_remove(struct cluster *c, struct removal *r, struct node *n)
 	raft_status(n->raft, &st);
 	struct leader leader = {&c->sim, n};
 	struct commands_peers peers = peers_of(&leader);
-	struct commands_removal removal = {.name = r->name, .way = r->way, .log = &st};
+	struct commands_removal removal = {
+	    .name = r->name, .way = r->way, .by = &r->by, .log = &st};
 	enum commands_verdict v =
 	    command_remove(&r->led, &removal, &peers, node_clock(&c->sim, n), &code, text);
 	if (v == COMMANDS_HOLD)
 		return;
+	if (v == COMMANDS_MAY && r->leader_dies) {
+		trace("leader dies", n->slot, 0, 0, 0);
+		r->leader_dies = false;
+		node_crash(&c->sim, n);
+		command_event(&r->asked, COMMAND_LOST, c->sim.now);
+		return;
+	}
 	if (v == COMMANDS_MAY) {
 		raft_status(n->raft, &st);
 		code = RMQ_E_OK;
@@ -203,39 +227,149 @@ static void try_to_remove(struct cluster *c, struct removal *r, struct node *n)
 	told(c, r, code);
 }
 
+static void carry_out(struct cluster *c, struct removal *r)
+{
+	uint64_t end = c->sim.now + TRIED_MS;
+	while (r->asked.state != COMMAND_ENDED && c->sim.now < end) {
+		struct node *n = node_leader(&c->sim);
+		struct raft_status st;
+		if (n && !r->name[0]) {
+			raft_status(n->raft, &st);
+			choose(c, st.config, r->name);
+		}
+		if (n && r->name[0] && r->asked.state == COMMAND_WAITS) {
+			command_event(&r->asked, COMMAND_PASS_ON, c->sim.now);
+			r->led = (struct command_life){0};
+		}
+		/* The link to the leader is lost, or its process. */
+		if (r->asked.state == COMMAND_PASSED_ON && r->asked.tries < 3 &&
+		    prng_chance(&c->world.prng, 2))
+			command_event(&r->asked, COMMAND_LOST, c->sim.now);
+		if (n && r->asked.state == COMMAND_PASSED_ON)
+			try_to_remove(c, r, n);
+		cluster_calm_millisecond(c);
+	}
+}
+
 static void remove_one(struct cluster *c)
 {
 	struct removal r = {.name = "",
 	    .way = prng_chance(&c->world.prng, 500) ? COMMANDS_LEAVE : COMMANDS_DOWN};
-	uint64_t end = c->sim.now + TRIED_MS;
-	while (r.asked.state != COMMAND_ENDED && c->sim.now < end) {
-		struct node *n = node_leader(&c->sim);
-		struct raft_status st;
-		if (n && !r.name[0]) {
-			raft_status(n->raft, &st);
-			choose(c, st.config, r.name);
-		}
-		if (n && r.name[0] && r.asked.state == COMMAND_WAITS) {
-			command_event(&r.asked, COMMAND_PASS_ON, c->sim.now);
-			r.led = (struct command_life){0};
-		}
-		/* The link to the leader is lost, or its process. */
-		if (r.asked.state == COMMAND_PASSED_ON && r.asked.tries < 3 &&
-		    prng_chance(&c->world.prng, 2))
-			command_event(&r.asked, COMMAND_LOST, c->sim.now);
-		if (n && r.asked.state == COMMAND_PASSED_ON)
-			try_to_remove(c, &r, n);
+	carry_out(c, &r);
+}
+
+/* ---- replacing ---- */
+
+static void stop(struct cluster *c, struct node *n)
+{
+	if (n->raft)
+		node_crash(&c->sim, n);
+	n->up_at = UINT64_MAX;
+}
+
+/* It is let in, and votes: a majority of the members is enough for that, whoever is dead. */
+static void come(struct cluster *c, struct node *n)
+{
+	uint64_t end = c->sim.now + VOTES_MS;
+	struct raft_member self;
+	get_well(c, n);
+	node_member(n, &self);
+	while (!raft_config_is_voter(&c->config, n->id)) {
+		struct node *leader = node_leader(&c->sim);
+		bool in = raft_config_find(&c->config, n->id);
+		struct raft_event e = {.type = in ? RAFT_EVENT_PROMOTE : RAFT_EVENT_ADD_LEARNER,
+		    .id = n->id,
+		    .member = &self};
+		if (leader && n->raft)
+			(void)!node_step(&c->sim, leader, &e);
 		cluster_calm_millisecond(c);
+		if (c->sim.now > end && c->sites[n->slot].capacity != UINT64_MAX)
+			return;
+		if (c->sim.now > end)
+			trace_fail("%s came in the place of a dead node, and does not vote",
+			    self.name);
 	}
+}
+
+/* Who has asked did not hear that it was done, and asks again. */
+static void replace_again(struct cluster *c, struct removal *r, struct node *n)
+{
+	struct removal again = {.way = COMMANDS_REPLACE, .by = r->by};
+	memcpy(again.name, r->name, sizeof(again.name));
+	if (prng_chance(&c->world.prng, 500))
+		stop(c, n);
+	carry_out(c, &again);
+	if (!raft_config_find(&c->config, n->id))
+		trace_fail("%s is replaced again, though it has come", r->name);
+	get_well(c, n);
+}
+
+/* Some member, rather one that is ill; NULL: there is none. */
+static struct node *choose_to_replace(struct cluster *c, const bool ill[NODES])
+{
+	struct node *is = NULL;
+	unsigned from = (unsigned)prng_below(&c->world.prng, NODES);
+	for (unsigned i = 0; i < NODES; i++) {
+		struct node *n = &c->sim.nodes[(from + i) % NODES];
+		if (raft_config_find(&c->config, n->id) &&
+		    (!is || (ill[n->slot] && !ill[is->slot])))
+			is = n;
+	}
+	return is;
+}
+
+/* If all others are well. */
+static void may_die(struct cluster *c, struct node *n, bool ill[NODES])
+{
+	for (unsigned i = 0; i < NODES; i++)
+		if (ill[i])
+			return;
+	if (raft_config_voters(&c->config) < 3 || prng_chance(&c->world.prng, 300))
+		return;
+	ill[n->slot] = true;
+	stop(c, n);
+	for (unsigned i = 0; i < DEAD_MS; i++)
+		cluster_calm_millisecond(c);
+}
+
+/* A machine that is dead comes back with a new disk; or it is none that is dead. */
+static void replace_one(struct cluster *c, struct node *n, bool ill[NODES])
+{
+	struct removal r = {.way = COMMANDS_REPLACE};
+	node_member(n, &r.by);
+	if (n->incarnation >= 6)
+		return;
+	memcpy(r.name, r.by.name, sizeof(r.name));
+	may_die(c, n, ill);
+	trace("replaces", n->slot, n->raft != NULL, 0, 0);
+	if (n->raft) {
+		r.by.key[5] = 1;
+		carry_out(c, &r);
+		return;
+	}
+	r.leader_dies = prng_chance(&c->world.prng, 300);
+	node_wipe(&c->sim, n);
+	n->up_at = UINT64_MAX;
+	carry_out(c, &r);
+	const struct raft_member *is = raft_config_find_name(&c->config, r.name);
+	if (!is || !raft_id_none(is->id))
+		return;
+	come(c, n);
+	replace_again(c, &r, n);
 }
 
 void administrator(struct cluster *c)
 {
 	bool ill[NODES] = {false};
-	struct node *n = node_leader(&c->sim);
 	struct raft_status st;
-	if (!n || !cluster_part(c, PART_ADMINISTRATOR, prng_chance(&c->world.prng, 300)) ||
-	    c->sim.rots)
+	if (c->sim.rots ||
+	    !cluster_part(c, PART_ADMINISTRATOR, prng_chance(&c->world.prng, 130)))
+		return;
+	uint64_t end = c->sim.now + LED_MS;
+	struct node *n;
+	while (!(n = node_leader(&c->sim)) && c->sim.now < end)
+		cluster_calm_millisecond(c);
+	if (!n)
 		return;
 	raft_status(n->raft, &st);
 	struct raft_config config = *st.config;
@@ -245,6 +379,9 @@ void administrator(struct cluster *c)
 		cluster_calm_millisecond(c);
 	for (uint64_t i = prng_range(&c->world.prng, 1, REMOVALS_MAX); i > 0; i--)
 		remove_one(c);
+	n = prng_chance(&c->world.prng, 700) ? choose_to_replace(c, ill) : NULL;
+	if (n)
+		replace_one(c, n, ill);
 	for (unsigned i = 0; i < NODES; i++)
 		if (ill[i])
 			get_well(c, &c->sim.nodes[i]);

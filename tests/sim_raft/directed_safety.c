@@ -270,6 +270,27 @@ void directed_a_wiped_node_is_another_one(struct sim *s)
 	directed_flow(s, ALL);
 	must(member(s, 0, "n2")->flags == (RAFT_VOTER | RAFT_BROKER));
 	must(directed_status(s, 2).commit >= 2);
+
+	/* Once more, in one change: what was there goes, and nothing else. */
+	struct raft_member m;
+	old = s->nodes[2].id;
+	node_wipe(s, &s->nodes[2]);
+	node_start(s, &s->nodes[2]);
+	node_member(&s->nodes[2], &m);
+	struct raft_event replace = {
+	    .type = RAFT_EVENT_REPLACE, .id = s->nodes[2].id, .member = &m};
+	must(node_step(s, &s->nodes[0], &replace) == RMQ_E_NOTHING);
+	replace.id = old;
+	m.key[0] = 2;
+	must(node_step(s, &s->nodes[0], &replace) == RMQ_E_EXISTS);
+	m.key[0] = 3;
+	must(node_step(s, &s->nodes[0], &replace) == RMQ_E_OK);
+	directed_flow(s, N(0) | N(1));
+	must(raft_id_none(member(s, 1, "n2")->id) && member(s, 1, "n2")->flags == 0);
+	const struct raft_config *now = directed_status(s, 1).config;
+	must(raft_config_removed(now, old)->how == RAFT_REPLACED);
+	must(node_step(s, &s->nodes[0], &replace) == RMQ_E_NOTHING);
+	must(directed_change(s, 0, RAFT_EVENT_ADD_LEARNER, 2) == RMQ_E_OK);
 }
 
 void directed_a_member_that_moves_stays_a_voter(struct sim *s)

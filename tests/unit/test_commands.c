@@ -75,14 +75,25 @@ static enum rmq_error leaves(void *arg, struct raft_id id)
 	return RMQ_E_OK;
 }
 
+static struct raft_member by, replaced_by;
+
+static enum rmq_error replaces(void *arg, const struct raft_member *new)
+{
+	(void)arg;
+	replaced_by = *new;
+	return RMQ_E_OK;
+}
+
 static enum commands_way way = COMMANDS_DOWN;
 static enum rmq_error code;
 
 static enum commands_verdict removal(const char *name, uint64_t term, uint64_t now_ms)
 {
-	struct commands_peers peers = {NULL, append, stores, votes, up, removes, leaves};
+	struct commands_peers peers = {
+	    NULL, append, stores, votes, up, removes, leaves, replaces};
 	struct raft_status log = {.config = &config, .term = term};
-	struct commands_removal r = {.name = name, .way = way, .log = &log};
+	struct commands_removal r = {.name = name, .way = way, .by = &by, .log = &log};
+	replaced_by = (struct raft_member){.name = ""};
 	marked = 0;
 	taken_out = -1;
 	return command_remove(&life, &r, &peers, now_ms, &code, text);
@@ -165,6 +176,86 @@ static void who_leaves_is_marked_if_it_is_up(void **state)
 	    "come back with a new data directory only; voters left: 4, of which 1 may fail");
 }
 
+/* The new key, for this incarnation; 0: none. */
+static enum commands_verdict replacement(
+    const char *name, uint8_t key, uint8_t id, uint64_t now_ms)
+{
+	by = (struct raft_member){.key = {key}, .id = {{id}}};
+	memcpy(by.name, name, strlen(name) + 1);
+	way = COMMANDS_REPLACE;
+	enum commands_verdict v = removal(name, 7, now_ms);
+	way = COMMANDS_DOWN;
+	return v;
+}
+
+static void who_is_gone_is_replaced_and_nobody_else(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 5; i++)
+		config.members[i].key[0] = (uint8_t)(i + 1);
+	config.level = LEVEL_TAGS;
+	dead = 3;
+	/* Who is up, who is not there, and the key of another one. */
+	assert_int_equal(replacement("n4", 9, 4, 100), COMMANDS_STOP);
+	assert_int_equal(code, RMQ_E_REFUSED);
+	assert_non_null(strstr(text, "it is up"));
+	assert_int_equal(replacement("n7", 9, 0, 100), COMMANDS_STOP);
+	assert_int_equal(code, RMQ_E_NOTHING);
+	assert_string_equal(text, "no such member: rmq-cluster admit n7 KEY");
+	assert_int_equal(replacement("n3", 4, 3, 100), COMMANDS_STOP);
+	assert_int_equal(code, RMQ_E_EXISTS);
+	assert_string_equal(text, "the key is that of n4");
+	/* The others must store. */
+	assert_int_equal(replacement("n3", 9, 3, 100), COMMANDS_HOLD);
+	held[1] = held[2] = newest;
+	assert_int_equal(replacement("n3", 9, 3, 100 + COMMANDS_STORE_MS), COMMANDS_STOP);
+	assert_int_equal(code, RMQ_E_REFUSED);
+	assert_non_null(strstr(text, "too few of the 4 voters that would be left"));
+	held[4] = newest;
+	assert_int_equal(replacement("n3", 9, 3, 100 + COMMANDS_STORE_MS), COMMANDS_MAY);
+	assert_int_equal(code, RMQ_E_OK);
+	assert_int_equal(replaced_by.key[0], 9);
+	assert_int_equal(replaced_by.id.bytes[0], 3);
+	/* The same key again, with a new disk. */
+	assert_int_equal(replacement("n3", 3, 3, 4000), COMMANDS_MAY);
+	assert_int_equal(replaced_by.key[0], 3);
+	dead = 0;
+}
+
+/* By whoever leads then, and whatever the new one has done since. */
+static void a_replacement_that_comes_again_is_done(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 5; i++) {
+		config.members[i].key[0] = (uint8_t)(i + 1);
+		held[i + 1] = 1000;
+	}
+	config.level = LEVEL_TAGS;
+	config.members[2].key[0] = 9;
+	config.members[2].id = (struct raft_id){{0}};
+	config.members[2].flags = 0;
+	assert_int_equal(replacement("n3", 9, 3, 100), COMMANDS_MAY);
+	assert_int_equal(replacement("n3", 9, 0, 100), COMMANDS_MAY);
+	commands_replaced(&config, "n3", text);
+	assert_string_equal(text,
+	    "the new n3 joins when it is started, with a new data directory; the old one is no "
+	    "member any more; voters until then: 4, of which 1 may fail");
+	/* It has joined, and is up, or not. */
+	config.members[2].id = (struct raft_id){{33}};
+	assert_int_equal(replacement("n3", 9, 3, 100), COMMANDS_MAY);
+	dead = 33;
+	assert_int_equal(replacement("n3", 9, 3, 100), COMMANDS_MAY);
+	assert_int_equal(code, RMQ_E_OK);
+	assert_int_equal(replaced_by.key[0], 0);
+	commands_replaced(&config, "n3", text);
+	assert_string_equal(text, "n3 has this key already, and has joined");
+	/* Another one has. */
+	assert_int_equal(replacement("n3", 8, 3, 100), COMMANDS_STOP);
+	assert_int_equal(code, RMQ_E_REFUSED);
+	assert_non_null(strstr(text, "another node has come under this name"));
+	dead = 0;
+}
+
 static void who_does_not_vote_is_no_voter_that_is_left(void **state)
 {
 	(void)state;
@@ -230,7 +321,8 @@ static enum rmq_error removed;
 
 static enum commands_verdict try(const char *name, bool forced, uint64_t now_ms)
 {
-	struct commands_peers peers = {NULL, append, stores, votes, up, drop_member, leaves};
+	struct commands_peers peers = {
+	    NULL, append, stores, votes, up, drop_member, leaves, replaces};
 	struct commands_removal r = {
 	    .name = name, .way = forced ? COMMANDS_FORCED : COMMANDS_DOWN, .log = &leads};
 	removed = RMQ_E_BUG;
@@ -390,6 +482,8 @@ int main(void)
 	    T(without_a_majority_of_those_that_are_left_it_is_refused),
 	    T(who_does_not_vote_is_no_voter_that_is_left),
 	    T(who_leaves_is_marked_if_it_is_up),
+	    T(who_is_gone_is_replaced_and_nobody_else),
+	    T(a_replacement_that_comes_again_is_done),
 	    T(the_disk_of_the_leader_counts_as_the_others),
 	    T(what_was_stored_for_an_older_leader_does_not_count),
 	    T(it_waits_until_something_can_be_appended),

@@ -194,6 +194,9 @@
 	    "is let in again") \
 	X(REFUSED_IS_DONE, "a removal that is refused is told as one of a node that is no member", \
 	    "is told to be removed") \
+	X(REPLACED_ALIVE, "a node that is up is replaced", "is replaced, and is up") \
+	X(REPLACED_ANEW, "a replacement that comes again takes out who has come", \
+	    "is replaced again") \
 	X(SILENT_LIVES, "a queue daemon that does not answer lives on", "illness stops") \
 	X(STARTING_TRUSTED, "a queue daemon that hangs as it starts is left alone", \
 	    "illness stops") \

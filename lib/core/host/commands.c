@@ -156,8 +156,79 @@ static enum rmq_error propose(const struct commands_removal *r,
 {
 	if (hands_over)
 		return peers->leave(peers->arg, id);
+	if (r->way == COMMANDS_REPLACE)
+		return peers->replace(peers->arg, r->by);
 	return peers->remove(
 	    peers->arg, r->name, r->way == COMMANDS_LEAVE ? RAFT_LEFT : RAFT_DOWNED);
+}
+
+/* Who hands over has to be there.  False: the others are to be asked. */
+static bool decide_to_leave(const struct commands_removal *r,
+    const struct commands_peers *peers, const struct raft_member *is, enum commands_verdict *v,
+    enum rmq_error *code, char *text)
+{
+	*v = COMMANDS_MAY;
+	if (is->leaving)
+		return true;
+	if (peers->up(peers->arg, is->id))
+		return false;
+	*v = COMMANDS_STOP;
+	*code = RMQ_E_REFUSED;
+	snprintf(text, TEXT_MAX + 1,
+	    "it is not up and cannot hand over: start it, or remove it at once: "
+	    "rmq-cluster down %.63s",
+	    r->name);
+	return true;
+}
+
+/* Whether it is decided without the others: done already (COMMANDS_MAY), or refused. */
+static bool decide_to_replace(const struct commands_removal *r,
+    const struct commands_peers *peers, const struct raft_member *is, enum commands_verdict *v,
+    enum rmq_error *code, char *text)
+{
+	const struct raft_member *keyed = raft_config_find_key(r->log->config, r->by->key);
+	bool up = is && !raft_id_none(is->id) && !RMQ_VARIANT(REPLACED_ALIVE) &&
+		  peers->up(peers->arg, is->id),
+	     same = is && (raft_id_eq(is->id, r->by->id) || RMQ_VARIANT(REPLACED_ANEW));
+
+	*v = COMMANDS_STOP;
+	*code = RMQ_E_REFUSED;
+	if (!is) {
+		*code = RMQ_E_NOTHING;
+		snprintf(
+		    text, TEXT_MAX + 1, "no such member: rmq-cluster admit %.63s KEY", r->name);
+	} else if (keyed && keyed != is) {
+		*code = RMQ_E_EXISTS;
+		snprintf(text, TEXT_MAX + 1, "the key is that of %.63s", keyed->name);
+	} else if (keyed && (!same || up || raft_id_none(is->id))) {
+		*v = COMMANDS_MAY;
+		*code = RMQ_E_OK;
+	} else if (!same) {
+		snprintf(text, TEXT_MAX + 1,
+		    "another node has come under this name meanwhile: see rmq-cluster members, "
+		    "and ask again");
+	} else if (up) {
+		snprintf(text, TEXT_MAX + 1,
+		    "it is up: if it is to go, rmq-cluster leave %.63s, or down, and then admit "
+		    "the other one",
+		    r->name);
+	} else {
+		*code = RMQ_E_OK;
+		return false;
+	}
+	return true;
+}
+
+/* What is refused by consensus, in words.  *code: for who has asked. */
+static void say_refused(enum rmq_error *code, char *text)
+{
+	const char *why = *code == RMQ_E_LIMIT	   ? "it is the last voter"
+			  : *code == RMQ_E_NOTHING ? "no such member"
+						   : error_text(*code);
+
+	snprintf(text, TEXT_MAX + 1, "%s", why);
+	if (*code == RMQ_E_LIMIT)
+		*code = RMQ_E_REFUSED;
 }
 
 enum commands_verdict command_remove(struct command_life *l, const struct commands_removal *r,
@@ -176,16 +247,10 @@ enum commands_verdict command_remove(struct command_life *l, const struct comman
 	bool hands_over = r->way == COMMANDS_LEAVE && !raft_id_none(id) &&
 			  raft_config_level(log->config) >= LEVEL_TAGS;
 	*code = RMQ_E_OK;
-	if (hands_over && is->leaving)
-		return COMMANDS_MAY;
-	if (hands_over && !peers->up(peers->arg, id)) {
-		*code = RMQ_E_REFUSED;
-		snprintf(text, TEXT_MAX + 1,
-		    "it is not up and cannot hand over: start it, or remove it at once: "
-		    "rmq-cluster down %.63s",
-		    r->name);
-		return COMMANDS_STOP;
-	}
+	if (hands_over && decide_to_leave(r, peers, is, &v, code, text))
+		return v;
+	if (r->way == COMMANDS_REPLACE && decide_to_replace(r, peers, is, &v, code, text))
+		return v;
 	if (r->way != COMMANDS_FORCED)
 		v = commands_majority(l, log, r->name, peers, now_ms, text);
 	if (v != COMMANDS_MAY) {
@@ -199,13 +264,23 @@ enum commands_verdict command_remove(struct command_life *l, const struct comman
 		l->term = 0;
 		return COMMANDS_HOLD;
 	}
-	const char *why = *code == RMQ_E_LIMIT	   ? "it is the last voter"
-			  : *code == RMQ_E_NOTHING ? "no such member"
-						   : error_text(*code);
-	snprintf(text, TEXT_MAX + 1, "%s", why);
-	if (*code == RMQ_E_LIMIT)
-		*code = RMQ_E_REFUSED;
+	say_refused(code, text);
 	return COMMANDS_STOP;
+}
+
+void commands_replaced(const struct raft_config *config, const char *name, char *text)
+{
+	const struct raft_member *is = raft_config_find_name(config, name);
+	unsigned voters = raft_config_voters(config);
+
+	if (is && !raft_id_none(is->id))
+		snprintf(
+		    text, TEXT_MAX + 1, "%.63s has this key already, and has joined", name);
+	else
+		snprintf(text, TEXT_MAX + 1,
+		    "the new %.63s joins when it is started, with a new data directory; the old one is "
+		    "no member any more; voters until then: %u, of which %u may fail",
+		    name, voters, (voters - 1) / 2);
 }
 
 void commands_downed(const struct raft_config *config, const char *name, char *text)

@@ -133,17 +133,25 @@ struct commands_peers {
 	enum rmq_error (*remove)(void *arg, const char *name, enum raft_how how);
 	/* Proposes that it leaves: RAFT_MARK_LEAVING. */
 	enum rmq_error (*leave)(void *arg, struct raft_id id);
+	/* Proposes that this one, of `by`, goes and `by` may join: RAFT_EVENT_REPLACE. */
+	enum rmq_error (*replace)(void *arg, const struct raft_member *by);
 };
 
 enum commands_way {
-	COMMANDS_LEAVE, /* it hands over first: see leaving.h */
-	COMMANDS_DOWN,	/* at once, whether it is there or not */
-	COMMANDS_FORCED /* the same, whoever of the others stores */
+	COMMANDS_LEAVE,	 /* it hands over first: see leaving.h */
+	COMMANDS_DOWN,	 /* at once, whether it is there or not */
+	COMMANDS_FORCED, /* the same, whoever of the others stores */
+	COMMANDS_REPLACE /* as DOWN, and another one may join in its place */
 };
 
 struct commands_removal {
 	const char *name;
 	enum commands_way way;
+	/*
+	 * REPLACE: name and key of who may join; id: of the incarnation that the node which was asked
+	 * first knew by this name, none: of nobody.
+	 */
+	const struct raft_member *by;
 	const struct raft_status *log; /* of this node, which leads */
 };
 
@@ -175,6 +183,21 @@ enum commands_verdict commands_majority(struct command_life *l, const struct raf
 enum commands_verdict command_remove(struct command_life *l, const struct commands_removal *r,
     const struct commands_peers *peers, uint64_t now_ms, enum rmq_error *code, char *text)
     __attribute__((warn_unused_result));
+
+/*
+ * A node that is gone is replaced (COMMANDS_REPLACE) by one record, which takes it out and admits
+ * the other one: so there is no moment between the two, whoever leads then.  First out, as a voter
+ * that is gone only makes majorities larger: with v voters, of whom a are alive, a - (v/2 + 1) more
+ * may fail, and with v - 1 never fewer.  One that is up is refused: it would be a loss.
+ *
+ * It may come again, from a node that did not hear its answer, when the new one has joined: it is
+ * about the incarnation that was known when it was asked first, and is done if that is no member any
+ * more and the key is that of the member.  The key may be the same as before: a machine with a new
+ * disk.  Then it is done as well while the member has not joined, or is up.
+ */
+
+/* What it means that a node was replaced: text[TEXT_MAX + 1].  config: after that. */
+void commands_replaced(const struct raft_config *config, const char *name, char *text);
 
 /* What it means that a node was downed: text[TEXT_MAX + 1].  config: the one without it. */
 void commands_downed(const struct raft_config *config, const char *name, char *text);

@@ -380,7 +380,7 @@ static bool take_events(
 enum rmq_error control_request_parse(
     const struct frame *f, struct control_request *r, const char **why)
 {
-	struct control_admit admit;
+	struct control_admit admit; /* REPLACE has the same fields */
 	struct control_join join;
 	struct control_leave leave;   /* LEAVE_FORCED, DOWN and TRANSFER have the same fields */
 	struct control_status status; /* as INIT, INIT_NEW, STATUS, WATCH and WHY do */
@@ -401,6 +401,7 @@ enum rmq_error control_request_parse(
 		r->req = status.req;
 		break;
 	case CONTROL_TYPE_ADMIT:
+	case CONTROL_TYPE_REPLACE:
 		if (!control_admit_decode(f->payload, &admit))
 			return RMQ_E_PROTOCOL;
 		r->req = admit.req;

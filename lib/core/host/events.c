@@ -93,13 +93,12 @@ static struct events_role *role_of(struct events_state *s, struct slice name)
 	return &s->roles[at];
 }
 
-/* Of those that may be it, the first by name leads. */
-static void offer(
-    struct events_state *s, struct slice name, const struct raft_member *m, bool may)
+static void offer(struct events_state *s, struct slice name, const struct raft_member *m)
 {
 	struct events_role *r = role_of(s, name);
 
-	if (r && may && (!r->leader.name[0] || strcmp(m->name, r->leader.name) < 0))
+	if (r && roles_leads(
+		     control_member_state_of(m), is_unreachable(s, m), m->name, r->leader.name))
 		r->leader = node_of(m);
 }
 
@@ -107,14 +106,12 @@ static void look_at_roles(struct events_state *s)
 {
 	for (unsigned i = 0; i < s->config.count; i++) {
 		const struct raft_member *m = &s->config.members[i];
-		bool may =
-		    control_member_state_of(m) == CONTROL_MEMBER_UP && !is_unreachable(s, m);
 		char text[ROLES_TEXT_MAX + 1];
 		const char *rest = text;
 		struct slice role;
 		roles_text(raft_id_none(m->id) ? 0 : m->flags, m->roles, text);
 		while (roles_next(&rest, &role))
-			offer(s, role, m, may);
+			offer(s, role, m);
 	}
 }
 

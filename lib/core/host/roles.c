@@ -76,6 +76,12 @@ bool roles_next(const char **names, struct slice *role)
 	return role->len > 0;
 }
 
+bool roles_leads(uint64_t state, bool unreachable, const char *name, const char *leader)
+{
+	return state == CONTROL_MEMBER_UP && !unreachable &&
+	       (!leader[0] || strcmp(name, leader) < 0);
+}
+
 const struct raft_member *roles_due(
     const struct raft_config *config, roles_told *told, void *arg)
 {

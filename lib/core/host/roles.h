@@ -7,6 +7,7 @@
 #define RMQ_CORE_HOST_ROLES_H
 
 #include "core/raft/raft_config.h"
+#include "core/wire/control_wire.h"
 
 #define ROLES_BROKER "broker"
 
@@ -28,6 +29,13 @@ void roles_text(uint8_t flags, const char *names, char text[ROLES_TEXT_MAX + 1])
 
 /* The next of such a text, or of `names`, which is passed over; false: there is none. */
 bool roles_next(const char **names, struct slice *role);
+
+/*
+ * Who leads a role: of the members that have it, are up and not unreachable, the first by name.
+ * Whether this one leads in the place of `leader`; "": of nobody.  state: enum control_member_state.
+ */
+bool roles_leads(uint64_t state, bool unreachable, const char *name, const char *leader)
+    __attribute__((warn_unused_result));
 
 /* What a member says; NULL: it is not known. */
 typedef const char *roles_told(void *arg, struct raft_id id);

@@ -218,7 +218,10 @@ NODE_FRAMES(X)
 	X(REMOVE, 3)	    /* name: leaves; refused if too few of the others answer */ \
 	X(TRANSFER, 4)	    /* name; empty: to whom it is best */ \
 	X(REMOVE_FORCED, 5) /* name: at once, whoever answers */ \
-	X(DOWN, 6)	    /* name: at once; refused as REMOVE.  From level 2 on */
+	X(DOWN, 6)	    /* name: at once; refused as REMOVE.  From level 2 on */ \
+	X(REPLACE, \
+	    7) /* name, id: refused if it is up, else as DOWN; key: of who may join in its \
+			       place.  From level 2 on */
 
 enum node_command_type {
 #define X(name, value) NODE_COMMAND_##name = value,

@@ -262,6 +262,7 @@ static enum rmq_error dispatch(struct raft *r, const struct raft_event *e)
 	case RAFT_EVENT_ADD_LEARNER:
 	case RAFT_EVENT_PROMOTE:
 	case RAFT_EVENT_REMOVE:
+	case RAFT_EVENT_REPLACE:
 	case RAFT_EVENT_MARK:
 		return raft_membership_event(r, e);
 	case RAFT_EVENT_TRANSFER:

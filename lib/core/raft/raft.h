@@ -204,11 +204,13 @@ enum raft_event_type {
 				   flags and addresses change, a voter stays one */
 	RAFT_EVENT_PROMOTE,	/* id: a learner that has caught up, else RMQ_E_BUSY */
 	RAFT_EVENT_REMOVE,	/* id; if none: name.  how */
-	RAFT_EVENT_MARK,	/* mark, id, name: the text, value: see raft_config_mark() */
-	RAFT_EVENT_TRANSFER,	/* id: of a voter */
-	RAFT_EVENT_RESET,	/* id: the connection with this peer was lost; to a leader, that
+	RAFT_EVENT_REPLACE, /* id: of the incarnation, none: it has not joined; member: the name that
+			       it has, and the key of the one that may join in its place */
+	RAFT_EVENT_MARK,     /* mark, id, name: the text, value: see raft_config_mark() */
+	RAFT_EVENT_TRANSFER, /* id: of a voter */
+	RAFT_EVENT_RESET,    /* id: the connection with this peer was lost; to a leader, that
 				   for records */
-	RAFT_EVENT_ABSTAIN, /* this node is ill: it leads no more and does not campaign, until
+	RAFT_EVENT_ABSTAIN,  /* this node is ill: it leads no more and does not campaign, until
 			       STAND; it follows and votes */
 	RAFT_EVENT_STAND,
 	RAFT_EVENT_FORGOT, /* term: of a peer by whom this node's disk is older than what it had

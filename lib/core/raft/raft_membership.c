@@ -203,6 +203,29 @@ static enum rmq_error drop(struct raft_config *c, const struct raft_event *e)
 	return RMQ_E_OK;
 }
 
+/*
+ * Both in one record: nobody sees one without the other.  It is one change, as who was only admitted
+ * counts for nothing.
+ */
+static enum rmq_error replace(struct raft_config *c, const struct raft_event *e)
+{
+	const struct raft_member *is = raft_config_find_name(c, e->member->name),
+				 *keyed = raft_config_find_key(c, e->member->key);
+
+	if (!is || (!raft_id_eq(is->id, e->id) && !RMQ_VARIANT(REPLACED_ANEW)))
+		return RMQ_E_NOTHING;
+	if (keyed && keyed != is)
+		return RMQ_E_EXISTS;
+	if ((is->flags & RAFT_VOTER) && raft_config_voters(c) == 1)
+		return RMQ_E_LIMIT;
+	struct raft_config without = *c;
+	raft_config_remove(&without, &without.members[is - c->members], RAFT_REPLACED);
+	enum rmq_error error = admit(&without, e->member);
+	if (!error)
+		*c = without;
+	return error;
+}
+
 static enum rmq_error change(struct raft *r, struct raft_config *c, const struct raft_event *e)
 {
 	switch (e->type) {
@@ -212,6 +235,8 @@ static enum rmq_error change(struct raft *r, struct raft_config *c, const struct
 		return join(c, e->member);
 	case RAFT_EVENT_PROMOTE:
 		return promote(r, c, e->id);
+	case RAFT_EVENT_REPLACE:
+		return replace(c, e);
 	case RAFT_EVENT_MARK:
 		return raft_config_mark(c, e->mark, e->id, e->name, e->value);
 	default:

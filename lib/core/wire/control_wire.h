@@ -48,6 +48,8 @@
 #define CONTROL_LEAVE_FORCED(F) F(u32, req) F(str, name)
 /* Removed at once, whether it is up or not; what that means is the text of RESULT. */
 #define CONTROL_DOWN(F) F(u32, req) F(str, name)
+/* Removed as by DOWN, and a node with this key admitted under its name. */
+#define CONTROL_REPLACE(F) F(u32, req) F(str, name) F(str, key)
 /* name "": to whom it is best. */
 #define CONTROL_TRANSFER(F) F(u32, req) F(str, name)
 #define CONTROL_STATUS(F)   F(u32, req)
@@ -224,6 +226,7 @@ enum control_reason {
 	X(12, DOWN,     down,     CONTROL_DOWN) \
 	X(13, EVENTS,   events,   CONTROL_EVENTS) \
 	X(14, LOG,      log_level, CONTROL_LOG) \
+	X(15, REPLACE,  replace,  CONTROL_REPLACE) \
 	X(17, WHY,      why,      CONTROL_WHY)
 
 #define CONTROL_NODE_FRAMES(X) \

@@ -308,6 +308,15 @@ uint32_t control_client_down(struct control_client *c, const char *name)
 	return put_end(c, &w);
 }
 
+uint32_t control_client_replace(
+    struct control_client *c, const char *name, const uint8_t key[RAFT_KEY_SIZE])
+{
+	struct writer w = out_writer(c);
+	control_put_replace(&w,
+	    &(struct control_replace){++c->req, slice_str(name), slice_of(key, RAFT_KEY_SIZE)});
+	return put_end(c, &w);
+}
+
 uint32_t control_client_transfer(struct control_client *c, const char *name)
 {
 	struct writer w = out_writer(c);

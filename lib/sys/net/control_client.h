@@ -88,6 +88,8 @@ uint32_t control_client_admit(
 uint32_t control_client_join(struct control_client *c, const char *address);
 uint32_t control_client_leave(struct control_client *c, const char *name, bool force);
 uint32_t control_client_down(struct control_client *c, const char *name);
+uint32_t control_client_replace(
+    struct control_client *c, const char *name, const uint8_t key[RAFT_KEY_SIZE]);
 uint32_t control_client_transfer(struct control_client *c, const char *name);
 uint32_t control_client_status(struct control_client *c);
 uint32_t control_client_watch(struct control_client *c);
