@@ -542,7 +542,8 @@ enum rmq_error join_begin(struct cluster *c, const char *address, struct reason 
 			err = reason_set(why, RMQ_E_USAGE, "%s: %s", address, what);
 	}
 	if (!err && peers_removed(c))
-		return reason_set(why, RMQ_E_EXISTS, "this node " MEMBERS_REMOVED_TEXT);
+		return reason_set(why, RMQ_E_EXISTS, "this node %s",
+		    members_removed_text(members_own_end(&c->peers.members)));
 	if (!err && address[0] && peers_member(c))
 		err = is_with(c, seeds.seeds[0].name, why);
 	if (err || (peers_member(c) && !raft_id_none(c->status.leader)))

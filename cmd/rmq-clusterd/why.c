@@ -90,6 +90,7 @@ void why_look(const struct cluster *c, struct why *w)
 	    .config = peers_view(c, &index),
 	    .member = peers_member(c),
 	    .removed = peers_removed(c),
+	    .how = members_own_end(&c->peers.members),
 	    .stopping = cluster_stopping(c),
 	    .joining = c->join.asking,
 	    .lost = c->join.lost,

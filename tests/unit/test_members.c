@@ -210,6 +210,7 @@ static void who_is_removed_knows_whether_it_was_to_leave(void **state)
 	(void)members_log(&m, &status);
 	assert_int_equal(members_own_end(&m), RAFT_DOWNED);
 	assert_non_null(strstr(members_removed_text(RAFT_DOWNED), "was downed"));
+	assert_non_null(strstr(members_removed_text(RAFT_LOST), "was recovered"));
 }
 
 static void heard(unsigned from, uint64_t term, uint64_t index)

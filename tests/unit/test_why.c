@@ -180,9 +180,25 @@ static void a_node_of_no_cluster_says_what_makes_it_a_member(void **state)
 	assert_problem("n2: n1 was not admitted");
 	assert_int_equal(why.lines[1].reason, CONTROL_REASON_JOINING);
 	seen.removed = true;
+	seen.how = RAFT_LEFT;
 	assert_says(
 	    "this node was removed from the cluster; with a new data directory it can be "
 	    "admitted again");
+	seen.how = RAFT_DOWNED;
+	assert_says(
+	    "this node was downed by an administrator; with a new data directory it can be "
+	    "admitted again");
+}
+
+/* No problem, and not all is done. */
+static void a_member_that_leaves_is_named(void **state)
+{
+	(void)state;
+	config.members[2].leaving = RAFT_LEAVES;
+	assert_says("n3 leaves the cluster: it hands over, and is removed then");
+	assert_null(why_problem(&why));
+	config.members[2].leaving = RAFT_EXITS;
+	assert_says("n3 leaves the cluster: it has handed over, and is about to be removed");
 }
 
 static void all_who_refuse_are_named(void **state)
@@ -418,6 +434,7 @@ int main(void)
 	    TEST(each_trouble_has_words_that_name_the_node),
 	    TEST(an_ill_node_says_all_that_ails_it),
 	    TEST(a_node_that_ends_says_so),
+	    TEST(a_member_that_leaves_is_named),
 	    TEST(what_nobody_knows_is_said),
 	    TEST(there_are_never_more_lines_than_fit),
 	};

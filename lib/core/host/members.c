@@ -245,6 +245,9 @@ const char *members_removed_text(enum raft_how how)
 		return "was downed by an administrator" MEMBERS_AGAIN_TEXT;
 	if (how == RAFT_REPLACED)
 		return "was replaced by another node" MEMBERS_AGAIN_TEXT;
+	if (how == RAFT_LOST)
+		return "was left out when its cluster was recovered, which is another one "
+		       "since" MEMBERS_AGAIN_TEXT;
 	return MEMBERS_REMOVED_TEXT;
 }
 

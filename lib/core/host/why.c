@@ -95,7 +95,7 @@ static void refused(struct why *w, const struct why_seen *s)
 	const enum control_reason reason = CONTROL_REASON_REFUSED;
 
 	if (s->removed) {
-		say(w, reason, "this node " MEMBERS_REMOVED_TEXT);
+		say(w, reason, "this node %s", members_removed_text(s->how));
 		return;
 	}
 	if (!s->member || s->lost)
@@ -413,6 +413,18 @@ static void stopping(struct why *w, const struct why_seen *s)
 		    "this node was told to end: it hands leadership over and ends in order");
 }
 
+static void leaving(struct why *w, const struct why_seen *s)
+{
+	for (unsigned i = 0; s->config && i < s->config->count; i++) {
+		const struct raft_member *m = &s->config->members[i];
+		if (m->leaving)
+			say(w, CONTROL_REASON_LEAVING, "%s leaves the cluster: it %s", m->name,
+			    m->leaving == RAFT_LEAVES
+				? "hands over, and is removed then"
+				: "has handed over, and is about to be removed");
+	}
+}
+
 static void leaderless(struct why *w, const struct why_seen *s)
 {
 	if (s->member && !s->removed && !s->unled && !s->leads && !leader_name(s))
@@ -532,7 +544,7 @@ void why_make(struct why *w, const struct why_seen *s)
 	/* The worst first. */
 	static void (*const reasons[])(struct why * w, const struct why_seen *s) = {refused,
 	    deadly, room, ill, forgot, bad_record, others_down, no_leader, rights, others_ill,
-	    outside, stopping, leaderless, min_members, roles, queue, silent, well};
+	    outside, stopping, leaving, leaderless, min_members, roles, queue, silent, well};
 
 	w->count = 0;
 	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)

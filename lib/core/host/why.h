@@ -40,6 +40,7 @@ struct why_seen {
 	const struct raft_config *config; /* NULL: it is of no cluster */
 	bool member;
 	bool removed;
+	enum raft_how how; /* so, as far as it knows */
 	bool stopping;
 	bool joining; /* it asks to be let in, or who the members are */
 	bool lost;    /* the latter */

@@ -198,7 +198,8 @@ enum control_member_state {
 	X(ROLES,      16, "roles")	 /* the leader may not run the queue daemon */ \
 	X(QUEUE,      17, "queue")	 /* the queue daemon is not ready */ \
 	X(DOWN,	      18, "down")	 /* another member is not up */ \
-	X(UNKNOWN,    19, "unknown")	 /* lines are not confirmed, and nobody knows why */
+	X(UNKNOWN,    19, "unknown")	 /* lines are not confirmed, and nobody knows why */ \
+	X(LEAVING,    20, "leaving")	 /* a member was told to leave, and hands over */
 
 enum control_reason {
 #define X(NAME, value, text) CONTROL_REASON_##NAME = value,
