@@ -567,8 +567,8 @@ void commands_ask(
 	memcpy(m->member.key, command->key, sizeof(m->member.key));
 	if (removes(m) && command->name[0] == '\0')
 		memcpy(m->member.name, c->config.name, sizeof(m->member.name));
-	if (m->type == NODE_COMMAND_REPLACE)
-		m->member.id = id_of(c, command->name);
+	if (takes_out(m))
+		m->member.id = id_of(c, m->member.name);
 	if (command->type == CLUSTER_INIT) {
 		ask_or_found(c, m);
 	} else if (command->type == CLUSTER_INIT_NEW) {

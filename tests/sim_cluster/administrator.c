@@ -236,6 +236,9 @@ static void carry_out(struct cluster *c, struct removal *r)
 		if (n && !r->name[0]) {
 			raft_status(n->raft, &st);
 			choose(c, st.config, r->name);
+			const struct raft_member *is =
+			    raft_config_find_name(st.config, r->name);
+			r->by.id = is ? is->id : r->by.id;
 		}
 		if (n && r->name[0] && r->asked.state == COMMAND_WAITS) {
 			command_event(&r->asked, COMMAND_PASS_ON, c->sim.now);

@@ -15,9 +15,12 @@ static uint64_t held[6]; /* what the disks of n1 … n5 have; n1 leads */
 static uint64_t newest;	 /* of the log; 0: nothing can be appended now */
 static char text[TEXT_MAX + 1];
 
+static struct raft_member by, replaced_by;
+
 static int setup(void **state)
 {
 	(void)state;
+	by = (struct raft_member){.name = ""};
 	life = (struct command_life){.deadline_ms = COMMANDS_MS};
 	memset(&config, 0, sizeof(config));
 	memset(held, 0, sizeof(held));
@@ -75,8 +78,6 @@ static enum rmq_error leaves(void *arg, struct raft_id id)
 	return RMQ_E_OK;
 }
 
-static struct raft_member by, replaced_by;
-
 static enum rmq_error replaces(void *arg, const struct raft_member *new)
 {
 	(void)arg;
@@ -125,8 +126,8 @@ static void without_a_majority_of_those_that_are_left_it_is_refused(void **state
 	assert_int_equal(removal("n3", 7, 100 + COMMANDS_STORE_MS), COMMANDS_STOP);
 	assert_string_equal(text,
 	    "too few of the 4 voters that would be left vote, and store what they are "
-	    "sent (not n4, n5): "
-	    "start or mend these first, or down them, or see leave --force");
+	    "sent (not n4, n5): nothing could be stored then; start or mend these, or down the "
+	    "dead ones");
 	/* One of the dead may go. */
 	assert_int_equal(removal("n4", 7, 200 + COMMANDS_STORE_MS), COMMANDS_MAY);
 }
@@ -174,6 +175,39 @@ static void who_leaves_is_marked_if_it_is_up(void **state)
 	assert_string_equal(text,
 	    "n3 is no member any more: its daemon ends with 75 when it hears of it, and it can "
 	    "come back with a new data directory only; voters left: 4, of which 1 may fail");
+}
+
+/* A removal that is tried again does not take out who has come under the name. */
+static void a_removal_is_about_the_incarnation_that_was_known(void **state)
+{
+	(void)state;
+	for (unsigned i = 1; i <= 5; i++)
+		held[i] = 1000;
+	by.id = (struct raft_id){{33}};
+	assert_int_equal(removal("n3", 7, 100), COMMANDS_STOP);
+	assert_int_equal(code, RMQ_E_NOTHING);
+	assert_int_equal(taken_out, -1);
+	by.id = config.members[2].id;
+	assert_int_equal(removal("n3", 7, 100), COMMANDS_MAY);
+	assert_int_equal(taken_out, RAFT_DOWNED);
+	by.id = (struct raft_id){{0}};
+}
+
+static void the_last_that_may_run_the_queue_daemon_is_not_taken_out(void **state)
+{
+	(void)state;
+	for (unsigned i = 1; i <= 5; i++)
+		held[i] = 1000;
+	config.members[0].flags |= RAFT_BROKER;
+	assert_int_equal(removal("n1", 7, 100), COMMANDS_STOP);
+	assert_int_equal(code, RMQ_E_REFUSED);
+	assert_non_null(strstr(text, "the last voter that may run the queue daemon"));
+	assert_int_equal(removal("n2", 7, 100), COMMANDS_MAY);
+	way = COMMANDS_FORCED;
+	assert_int_equal(removal("n1", 7, 100), COMMANDS_MAY);
+	way = COMMANDS_DOWN;
+	config.members[1].flags |= RAFT_BROKER;
+	assert_int_equal(removal("n1", 7, 100), COMMANDS_MAY);
 }
 
 /* The new key, for this incarnation; 0: none. */
@@ -323,8 +357,10 @@ static enum commands_verdict try(const char *name, bool forced, uint64_t now_ms)
 {
 	struct commands_peers peers = {
 	    NULL, append, stores, votes, up, drop_member, leaves, replaces};
-	struct commands_removal r = {
-	    .name = name, .way = forced ? COMMANDS_FORCED : COMMANDS_DOWN, .log = &leads};
+	struct commands_removal r = {.name = name,
+	    .way = forced ? COMMANDS_FORCED : COMMANDS_DOWN,
+	    .by = &by,
+	    .log = &leads};
 	removed = RMQ_E_BUG;
 	return command_remove(&life, &r, &peers, now_ms, &removed, text);
 }
@@ -483,6 +519,8 @@ int main(void)
 	    T(who_does_not_vote_is_no_voter_that_is_left),
 	    T(who_leaves_is_marked_if_it_is_up),
 	    T(who_is_gone_is_replaced_and_nobody_else),
+	    T(a_removal_is_about_the_incarnation_that_was_known),
+	    T(the_last_that_may_run_the_queue_daemon_is_not_taken_out),
 	    T(a_replacement_that_comes_again_is_done),
 	    T(the_disk_of_the_leader_counts_as_the_others),
 	    T(what_was_stored_for_an_older_leader_does_not_count),

@@ -146,7 +146,8 @@ enum commands_verdict commands_majority(struct command_life *l, const struct raf
 		return COMMANDS_HOLD;
 	snprintf(text, TEXT_MAX + 1,
 	    "too few of the %u voters that would be left vote, and store what they are "
-	    "sent (not %.80s): start or mend these first, or down them, or see leave --force",
+	    "sent (not %.80s): nothing could be stored then; start or mend these, or down the "
+	    "dead ones",
 	    c.voters, c.others);
 	return COMMANDS_STOP;
 }
@@ -219,6 +220,42 @@ static bool decide_to_replace(const struct commands_removal *r,
 	return true;
 }
 
+/* Others vote, and none of them may run the queue daemon. */
+static bool is_last_broker(const struct raft_config *c, const struct raft_member *is)
+{
+	const unsigned both = RAFT_VOTER | RAFT_BROKER;
+
+	if ((is->flags & both) != both || raft_config_voters(c) == 1)
+		return false;
+	for (unsigned i = 0; i < c->count; i++)
+		if (&c->members[i] != is && (c->members[i].flags & both) == both)
+			return false;
+	return true;
+}
+
+/* The same of leave and down. */
+static bool decide_to_remove(const struct commands_removal *r, const struct raft_member *is,
+    enum commands_verdict *v, enum rmq_error *code, char *text)
+{
+	*v = COMMANDS_MAY;
+	if (!raft_id_none(r->by->id) && !raft_id_eq(is->id, r->by->id) &&
+	    !RMQ_VARIANT(REPLACED_ANEW)) {
+		*v = COMMANDS_STOP;
+		*code = RMQ_E_NOTHING;
+		snprintf(text, TEXT_MAX + 1,
+		    "no such member: another node has come under this name meanwhile");
+		return true;
+	}
+	if (r->way == COMMANDS_FORCED || !is_last_broker(r->log->config, is))
+		return false;
+	*v = COMMANDS_STOP;
+	*code = RMQ_E_REFUSED;
+	snprintf(text, TEXT_MAX + 1,
+	    "it is the last voter that may run the queue daemon: give another one the role "
+	    "broker first, or see leave --force");
+	return true;
+}
+
 /* What is refused by consensus, in words.  *code: for who has asked. */
 static void say_refused(enum rmq_error *code, char *text)
 {
@@ -247,6 +284,8 @@ enum commands_verdict command_remove(struct command_life *l, const struct comman
 	bool hands_over = r->way == COMMANDS_LEAVE && !raft_id_none(id) &&
 			  raft_config_level(log->config) >= LEVEL_TAGS;
 	*code = RMQ_E_OK;
+	if (is && r->way != COMMANDS_REPLACE && decide_to_remove(r, is, &v, code, text))
+		return v;
 	if (hands_over && decide_to_leave(r, peers, is, &v, code, text))
 		return v;
 	if (r->way == COMMANDS_REPLACE && decide_to_replace(r, peers, is, &v, code, text))

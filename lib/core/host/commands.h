@@ -148,8 +148,8 @@ struct commands_removal {
 	const char *name;
 	enum commands_way way;
 	/*
-	 * REPLACE: name and key of who may join; id: of the incarnation that the node which was asked
-	 * first knew by this name, none: of nobody.
+	 * id: of the incarnation that the node which was asked first knew by this name; none: of
+	 * nobody, or it is older and does not say.  REPLACE: also name and key of who may join.
 	 */
 	const struct raft_member *by;
 	const struct raft_status *log; /* of this node, which leads */
@@ -175,6 +175,11 @@ enum commands_verdict commands_majority(struct command_life *l, const struct raf
  * The leader tries a removal, if a majority of the others stores.  A node that is not a member,
  * and the last voter, are left to consensus.  One that leaves has to be up; below
  * LEVEL_TAGS it is removed at once, as a node is that was only admitted.
+ *
+ * Refused, unless it is forced: the last voter that may run the queue daemon, while others vote.
+ *
+ * It is about the incarnation that was known when it was asked first: another one that has come under
+ * this name meanwhile stays, and the one that was meant is no member.
  *
  * COMMANDS_HOLD: not now, it is tried again; COMMANDS_MAY: it is proposed, or was so before;
  * COMMANDS_STOP: it ends with *code, and text[TEXT_MAX + 1].  There, RMQ_E_NOTHING means that there
