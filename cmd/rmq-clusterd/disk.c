@@ -158,6 +158,7 @@ int disk_open(
 	}
 	d->stored = info.last;
 	d->mends = info.mends;
+	d->ends = info.ends;
 	return 0;
 }
 
@@ -380,6 +381,27 @@ void disk_reserve(struct disk *d, uint64_t bytes)
 
 	journal_put_reserve(&w, &(struct journal_reserve){bytes});
 	journal_link_send(&d->link, head, w.len, slice_of(NULL, 0));
+}
+
+void disk_end(struct disk *d, enum raft_how how)
+{
+	uint8_t head[FRAME_HEADER_SIZE + 1];
+	struct writer w = writer_of(head, sizeof(head));
+
+	if (!d->ends)
+		return;
+	journal_put_ended(&w, &(struct journal_ended){(uint8_t)how});
+	journal_link_send(&d->link, head, w.len, slice_of(NULL, 0));
+}
+
+bool disk_ended(struct disk *d, enum raft_how *how)
+{
+	read_begin(d);
+	enum rmq_error err = store_reader_ended(d->reader, how);
+	if (err && err != RMQ_E_NOTHING)
+		cannot_read(d, 0, err);
+	read_end(d);
+	return !err;
 }
 
 uint64_t disk_state(struct disk *d, struct store_state *state)

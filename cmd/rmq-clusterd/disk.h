@@ -34,6 +34,7 @@ struct disk {
 	struct store_watch watch;
 	char directory[PATH_MAX];
 	bool mends;    /* the journal can: MEND */
+	bool ends;     /* … ENDED */
 	bool alone;    /* it holds a queue of one node, of no cluster yet */
 	uint64_t base; /* transaction seq of Raft's is base + seq of the journal's */
 	struct disk_transaction *pending; /* in order */
@@ -96,6 +97,11 @@ struct ends_log disk_ends(struct disk *d);
 
 /* Index of the oldest record, 0: none; and the state of what is stored. */
 uint64_t disk_state(struct disk *d, struct store_state *state);
+
+/* This node is no member any more: the directory says so from now on, and disk_ended() when it is opened. */
+void disk_end(struct disk *d, enum raft_how how);
+/* Whether it says so. */
+bool disk_ended(struct disk *d, enum raft_how *how);
 
 /* Keeps back so many bytes for records without new messages. */
 void disk_reserve(struct disk *d, uint64_t bytes);

@@ -81,6 +81,7 @@ static void end(struct cluster *c)
 		log_notice("has left the cluster");
 	else
 		log_error("this node %s", members_removed_text(how));
+	disk_end(&c->disk, how);
 	cluster_stop(c);
 }
 

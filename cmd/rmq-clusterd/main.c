@@ -164,6 +164,19 @@ static void check_self(struct cluster *c)
 	cluster_die(c, error_exit(RMQ_E_CONFIG));
 }
 
+/* Who was told that it is no member any more needs nobody to say so again, and tells nobody. */
+static void check_ended(struct cluster *c)
+{
+	enum raft_how how;
+
+	if (!disk_ended(&c->disk, &how))
+		return;
+	log_error("%s: this node %s", c->disk.directory,
+	    how == RAFT_LEFT ? "has left the cluster" MEMBERS_AGAIN_TEXT
+			     : members_removed_text(how));
+	cluster_die(c, error_exit(RMQ_E_CONFIG));
+}
+
 static void open_node(struct cluster *c, const struct options *o)
 {
 	struct child_spec spec = {.mask = &c->mask, .nofile = &c->nofile};
@@ -173,6 +186,7 @@ static void open_node(struct cluster *c, const struct options *o)
 		status = disk_open(&c->disk, c, o->directory, o->common.sandbox);
 	if (status != 0)
 		exit(status);
+	check_ended(c);
 	tail_init(&c->tail);
 	c->engine = node_engine(c);
 	node_open(c);

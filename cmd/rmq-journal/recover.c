@@ -18,6 +18,8 @@ struct recovering {
 	const char *dir;
 	bool yes; /* nobody is asked */
 	struct raft_begin begin;
+	bool ended; /* the node was told that it is no member any more: */
+	enum raft_how how;
 	struct recovery plan;
 	struct reason *why;
 };
@@ -33,6 +35,8 @@ static enum rmq_error plan_it(struct recovering *r, bool replicated, const struc
 	struct recovery_log log = {.id = b->id,
 	    .replica = replicated,
 	    .covered = cover->covered,
+	    .ended = r->ended,
+	    .how = r->how,
 	    .term = b->term,
 	    .last = b->last,
 	    .commit = b->commit};
@@ -62,6 +66,10 @@ static enum rmq_error look(struct recovering *r, struct store_reader *reader)
 		err = replica_log_begin(reader, &r->begin, &replicated, &bad);
 	if (err)
 		return bad ? name_record(r->why, err, bad) : err;
+	err = store_reader_ended(reader, &r->how);
+	if (err && err != RMQ_E_NOTHING)
+		return err;
+	r->ended = !err;
 	return plan_it(r, replicated, &cover);
 }
 

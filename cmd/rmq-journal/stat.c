@@ -20,6 +20,8 @@ struct numbers {
 	struct store_replica replica;
 	struct cover cover;
 	struct raft_id cluster; /* none: there is no CONFIG */
+	bool ended;		/* the node was told that it is no member any more: */
+	enum raft_how how;
 };
 
 /*      name          value                                         what */
@@ -82,6 +84,11 @@ static enum rmq_error read_numbers(
 		err = cover_read(r, &n->cover);
 	if (!err)
 		err = read_cluster(r, &n->cluster);
+	if (!err)
+		err = store_reader_ended(r, &n->how);
+	n->ended = !err;
+	if (err == RMQ_E_NOTHING)
+		err = RMQ_E_OK;
 	n->first = 0;
 	if (!err)
 		err = store_reader_raw(r, 0, &n->first, &value);
@@ -103,6 +110,9 @@ static int print_json(
 		json_object_set_new(o, "covered", json_boolean(n->cover.covered));
 		json_object_set_new(o, "cluster", config_json_id(n->cluster));
 		json_object_set_new(o, "vote", config_json_id(n->replica.vote));
+		if (n->ended)
+			json_object_set_new(
+			    o, "ended", json_string(raft_how_text((uint8_t)n->how)));
 	}
 #undef X
 	int bad = json_dumpf(o, stdout, JSON_COMPACT) | (putchar('\n') == EOF);
@@ -139,6 +149,8 @@ static void print_lines(
 		printf(format, "covered", n->cover.covered ? "yes" : "no");
 		print_id(format, "cluster", n->cluster);
 		print_id(format, "vote", n->replica.vote);
+		if (n->ended)
+			printf(format, "ended", raft_how_text((uint8_t)n->how));
 	}
 #undef X
 }
@@ -174,12 +186,15 @@ static bool newer(const struct numbers *a, const struct numbers *b)
 	return a->state.next > b->state.next;
 }
 
-/* The place of the one that lacks nothing that another one has; `count`: none is whole. */
+/*
+ * The place of the one that lacks nothing that another one has, of those whose nodes have not ended;
+ * `count`: none is whole.
+ */
 static size_t find_best(const struct directory *all, size_t count)
 {
 	size_t best = count;
 	for (size_t i = 0; i < count; i++) {
-		if (all[i].numbers.cover.covered &&
+		if (all[i].numbers.cover.covered && !all[i].numbers.ended &&
 		    (best == count || newer(&all[i].numbers, &all[best].numbers)))
 			best = i;
 	}

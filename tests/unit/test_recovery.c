@@ -121,6 +121,35 @@ static void a_node_that_was_removed_is_refused(void **state)
 	assert_non_null(strstr(why, "was removed"));
 }
 
+/* Its log ends before that, and has it as a member. */
+static void a_node_that_was_told_that_it_is_none_any_more_is_refused(void **state)
+{
+	(void)state;
+	state_of.ended = true;
+	state_of.how = RAFT_DOWNED;
+	assert_int_equal(recover(), RMQ_E_REFUSED);
+	assert_non_null(strstr(why, "was downed by an administrator"));
+	state_of.how = RAFT_LEFT;
+	assert_int_equal(recover(), RMQ_E_REFUSED);
+	/* Also if it would need no other. */
+	newest.members[1].flags = newest.members[2].flags = 0;
+	assert_int_equal(recover(), RMQ_E_REFUSED);
+}
+
+static void a_node_that_was_leaving_is_refused(void **state)
+{
+	(void)state;
+	newest.members[0].leaving = RAFT_LEAVES;
+	assert_int_equal(recover(), RMQ_E_REFUSED);
+	assert_non_null(strstr(why, "was leaving"));
+	newest.members[0].leaving = RAFT_EXITS;
+	assert_int_equal(recover(), RMQ_E_REFUSED);
+	/* Another one's leave is over with its cluster. */
+	newest.members[0].leaving = RAFT_STAYS;
+	newest.members[1].leaving = RAFT_EXITS;
+	assert_int_equal(recover(), RMQ_E_OK);
+}
+
 static void what_is_of_no_cluster_is_refused(void **state)
 {
 	(void)state;
@@ -160,6 +189,8 @@ int main(void)
 	    TEST(a_learner_gets_a_vote),
 	    TEST(a_log_that_lacks_checkpoints_is_refused),
 	    TEST(a_node_that_was_removed_is_refused),
+	    TEST(a_node_that_was_told_that_it_is_none_any_more_is_refused),
+	    TEST(a_node_that_was_leaving_is_refused),
 	    TEST(what_is_of_no_cluster_is_refused),
 	    TEST(the_only_voter_needs_none),
 	};

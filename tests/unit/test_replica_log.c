@@ -266,6 +266,48 @@ static void a_vote_alone_is_stored(void **state)
 	unload();
 }
 
+static void end_as(uint8_t how)
+{
+	uint8_t head[FRAME_HEADER_SIZE + 1];
+	struct writer w = writer_of(head, sizeof(head));
+	journal_put_ended(&w, &(struct journal_ended){how});
+	journal_link_send(&link_, head, w.len, slice_of(NULL, 0));
+}
+
+/* Also if its sender goes at once, and whatever the node stores after it. */
+static void how_the_node_ended_is_kept(void **state)
+{
+	enum raft_how how;
+	(void)state;
+	assert_true(start().ends);
+	STORE((.seq = 1, .term = 2, .vote = me), record(1, 2, RECORD_NOOP));
+	wait_stored(1);
+	assert_int_equal(stop(), 0);
+	load();
+	assert_int_equal(store_reader_ended(reader, &how), RMQ_E_NOTHING);
+	unload();
+	start();
+	end_as(RAFT_DOWNED);
+	assert_int_equal(stop(), 0);
+	load();
+	assert_int_equal(store_reader_ended(reader, &how), RMQ_E_OK);
+	assert_int_equal(how, RAFT_DOWNED);
+	assert_begin(2, 0, 1, 1);
+	unload();
+	start();
+	STORE((.seq = 1, .term = 3, .commit = 1), record(2, 3, RECORD_NOOP));
+	end_as(RAFT_LEFT);
+	send_store((struct raft_store){.seq = 2, .term = 4, .commit = 1, .vote = me}, NULL, 0);
+	wait_stored(2);
+	assert_int_equal(stop(), 0);
+	assert_int_equal(store_compact(dir, NULL), RMQ_E_OK);
+	load();
+	assert_int_equal(store_reader_ended(reader, &how), RMQ_E_OK);
+	assert_int_equal(how, RAFT_LEFT);
+	assert_begin(4, 1, 2, 2);
+	unload();
+}
+
 static void truncation_takes_back_records_terms_configurations_and_checkpoints(void **state)
 {
 	struct store_state s;
@@ -718,6 +760,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(what_was_stored_is_found_at_the_next_start),
 	    TEST(a_vote_alone_is_stored),
+	    TEST(how_the_node_ended_is_kept),
 	    TEST(truncation_takes_back_records_terms_configurations_and_checkpoints),
 	    TEST(holes_are_appended_with_their_term_and_made_below_the_cover),
 	    TEST(reading_is_bounded_but_gives_one_record_at_least),

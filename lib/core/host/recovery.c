@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "core/host/level.h"
+#include "core/host/members.h"
 
 /* The newest configuration that has this node: its removal may never have been committed. */
 static const struct raft_config *mine(const struct recovery_log *log)
@@ -22,10 +23,21 @@ static enum rmq_error check(
 		snprintf(why, cap, "belongs to no cluster: there is nothing to recover");
 		return RMQ_E_CONFIG;
 	}
+	/* Its log may end before that. */
+	if (log->ended) {
+		snprintf(why, cap, "this node %s", members_removed_text(log->how));
+		return RMQ_E_REFUSED;
+	}
 	if (!config) {
 		snprintf(why, cap,
 		    "its log does not have this node as a member: it was removed, or had "
 		    "not joined yet");
+		return RMQ_E_REFUSED;
+	}
+	if (raft_config_find(config, log->id)->leaving != RAFT_STAYS) {
+		snprintf(why, cap,
+		    "this node was leaving its cluster, which may go on without it: take the "
+		    "directory of one that stayed");
 		return RMQ_E_REFUSED;
 	}
 	if (!log->covered) {

@@ -27,6 +27,8 @@ struct recovery_log {
 	struct raft_id id;
 	bool replica; /* it was ever a node's */
 	bool covered;
+	bool ended; /* it was told that it is no member any more: */
+	enum raft_how how;
 	uint64_t term;			     /* the newest that it was in */
 	uint64_t last;			     /* index */
 	uint64_t commit;		     /* as far as it knows */
@@ -46,7 +48,8 @@ struct recovery {
 
 /*
  * What is to be done with it; `cluster` is the new id, random.  Else why[TEXT_MAX + 1]:
- * RMQ_E_CONFIG: it is no node's of a cluster; RMQ_E_REFUSED: the node was removed; RMQ_E_BAD_DATA:
+ * RMQ_E_CONFIG: it is no node's of a cluster; RMQ_E_REFUSED: the node was removed, or was
+ * about to be; RMQ_E_BAD_DATA:
  * not covered; RMQ_E_NOTHING: it is the only voter already.
  */
 enum rmq_error recovery_plan(const struct recovery_log *log, struct raft_id cluster,

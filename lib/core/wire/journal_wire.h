@@ -82,6 +82,11 @@
  * JOURNAL_FEATURE_MENDS.
  */
 #define JOURNAL_MEND(F) F(u64, index) F(u64, term) F(u8, kind) F(rest, payload)
+/*
+ * Between transactions: this node is no member any more, how: enum raft_how.  Nothing answers it.
+ * Only to a journal whose OPENED has JOURNAL_FEATURE_ENDS.
+ */
+#define JOURNAL_ENDED(F) F(u8, how)
 
 /*
  * first: index of the oldest record, last: of the newest (0: none yet); checkpoint: of the
@@ -143,7 +148,8 @@
 	X(12, PONG,         pong,         JOURNAL_PONG) \
 	X(13, READS,        reads,        JOURNAL_READS) \
 	X(14, BAD,          bad,          JOURNAL_BAD) \
-	X(15, MEND,         mend,         JOURNAL_MEND)
+	X(15, MEND,         mend,         JOURNAL_MEND) \
+	X(16, ENDED,        ended,        JOURNAL_ENDED)
 
 #define JOURNAL_JOURNAL_FRAMES(X) \
 	X(64, OPENED,       opened,       JOURNAL_OPENED) \
@@ -162,10 +168,12 @@
 
 /*
  * Features that a journal shows in OPENED: READS is understood; bad records are mended: to who sent
- * OPEN, BAD is answered, to who sent OPEN_REPLICA, MEND is understood.
+ * OPEN, BAD is answered, to who sent OPEN_REPLICA, MEND is understood; to who sent OPEN_REPLICA: ENDED
+ * is understood.
  */
 #define JOURNAL_FEATURE_READS 1
 #define JOURNAL_FEATURE_MENDS 2
+#define JOURNAL_FEATURE_ENDS  4
 
 /* Tagged fields of OPEN (tags.h). */
 #define JOURNAL_TAG_ANSWERS 1 /* empty: the opener answers PING */

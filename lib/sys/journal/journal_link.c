@@ -372,7 +372,8 @@ int journal_link_open(struct journal_link *l, bool replica, struct journal_opene
 	    .checkpoint = m.checkpoint,
 	    .level = tags_find_u64(m.tags, JOURNAL_TAG_OPENED_LEVEL),
 	    .reads = m.features & JOURNAL_FEATURE_READS,
-	    .mends = m.features & JOURNAL_FEATURE_MENDS};
+	    .mends = m.features & JOURNAL_FEATURE_MENDS,
+	    .ends = m.features & JOURNAL_FEATURE_ENDS};
 	memcpy(info->directory, m.directory.data, m.directory.len);
 	keep_rest(l, used);
 	return 0;

@@ -41,6 +41,7 @@ struct journal_opened_info {
 	uint64_t level; /* of records that may be written; 0: 1 */
 	bool reads;	/* it wants to know where the log is read */
 	bool mends;	/* it answers BAD, or takes MEND */
+	bool ends;	/* it takes ENDED */
 	char directory[PATH_MAX];
 };
 

@@ -94,7 +94,18 @@ static enum rmq_error take_reserve(struct replica_server *v, struct slice payloa
 	return RMQ_E_OK;
 }
 
-/* A TXN begins, or RESERVE was said.  RMQ_E_NOTHING: there is none now. */
+static enum rmq_error take_ended(struct replica_server *v, struct slice payload)
+{
+	struct journal_ended m;
+	if (!journal_ended_decode(payload, &m))
+		return refuse(v, "ENDED is malformed");
+	enum rmq_error err = store_begun(v->store) ? RMQ_E_OK : store_begin(v->store);
+	if (!err)
+		err = store_put_ended(v->store, (enum raft_how)m.how);
+	return err ? store_failed(v, err) : RMQ_E_OK;
+}
+
+/* A TXN begins, or RESERVE or ENDED was said.  RMQ_E_NOTHING: there is none now. */
 static enum rmq_error take_head(struct replica_server *v, bool wait)
 {
 	struct journal_io_frame f;
@@ -103,6 +114,8 @@ static enum rmq_error take_head(struct replica_server *v, bool wait)
 		return err;
 	if (f.type == JOURNAL_TYPE_RESERVE)
 		return take_reserve(v, f.payload);
+	if (f.type == JOURNAL_TYPE_ENDED)
+		return take_ended(v, f.payload);
 	if (f.type != JOURNAL_TYPE_TXN || !journal_txn_decode(f.payload, &v->txn) ||
 	    (v->txn.vote.len != 0 && v->txn.vote.len != RAFT_ID_SIZE))
 		return refuse(v, "no TXN, or a malformed one");
@@ -401,8 +414,9 @@ static enum rmq_error open_replica(
 	if (err)
 		return store_failed(v, err);
 	const struct store_state *state = store_state(v->store);
-	struct journal_opened opened = {JOURNAL_VERSION, JOURNAL_FEATURE_MENDS, state->term,
-	    first, state->next - 1, state->checkpoint, NO_TAGS, slice_str(directory)};
+	struct journal_opened opened = {JOURNAL_VERSION,
+	    JOURNAL_FEATURE_MENDS | JOURNAL_FEATURE_ENDS, state->term, first, state->next - 1,
+	    state->checkpoint, NO_TAGS, slice_str(directory)};
 	v->announced = (struct journal_room){0, room_bytes(&v->room, v->store)};
 	journal_put_opened(&v->io->out, &opened);
 	journal_put_room(&v->io->out, &v->announced);

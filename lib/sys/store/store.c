@@ -790,6 +790,14 @@ void store_set_replica(struct store *s, const struct store_replica *replica)
 	s->changed = true;
 }
 
+enum rmq_error store_put_ended(struct store *s, enum raft_how how)
+{
+	enum rmq_error err = store_env_put_ended(&s->env, s->txn, how);
+	s->changed = true;
+	return err ? reason_set(&s->why, err, "data.mdb: the node's end cannot be written")
+		   : RMQ_E_OK;
+}
+
 /* All entries of a database that has indexes for keys. */
 static int cut_off(struct store *s, MDB_dbi database, uint64_t from)
 {

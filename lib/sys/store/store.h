@@ -115,6 +115,10 @@ enum rmq_error store_reader_term_at(struct store_reader *r, uint64_t index, uint
 enum rmq_error store_reader_replica(struct store_reader *r, struct store_replica *replica)
     __attribute__((warn_unused_result));
 
+/* How the node ended, as of begin: store_put_ended().  RMQ_E_NOTHING: it has not. */
+enum rmq_error store_reader_ended(struct store_reader *r, enum raft_how *how)
+    __attribute__((warn_unused_result));
+
 /*
  * As store_reader_next(), of the records of kind CONFIG; found by an index of their own.
  * RMQ_E_NOTHING also if the directory was never open as a replica before the reader was opened.
@@ -245,6 +249,10 @@ enum rmq_error store_make_replica(struct store *s) __attribute__((warn_unused_re
 
 /* What the node knows from this commit on.  `present` is set by it. */
 void store_set_replica(struct store *s, const struct store_replica *replica);
+
+/* The node is no member any more, and never will be with this directory. */
+enum rmq_error store_put_ended(struct store *s, enum raft_how how)
+    __attribute__((warn_unused_result));
 
 /*
  * Drops all from `from` on: records of any kind, holes, term boundaries.  The newest END before

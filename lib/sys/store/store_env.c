@@ -414,6 +414,30 @@ enum rmq_error store_env_put_replica(
 	return store_env_error(mdb_put(txn, e->meta, &key, &value, 0));
 }
 
+enum rmq_error store_env_ended(const struct store_env *e, MDB_txn *txn, enum raft_how *how)
+{
+	MDB_val key = name_of("ended");
+	MDB_val value;
+	struct store_meta_ended m;
+	int rc = mdb_get(txn, e->meta, &key, &value);
+	if (rc)
+		return store_env_error(rc);
+	if (!store_meta_ended_decode(slice_of(value.mv_data, value.mv_size), &m))
+		return RMQ_E_CORRUPT;
+	*how = (enum raft_how)m.how;
+	return RMQ_E_OK;
+}
+
+enum rmq_error store_env_put_ended(const struct store_env *e, MDB_txn *txn, enum raft_how how)
+{
+	uint8_t buffer[8];
+	struct writer w = writer_of(buffer, sizeof(buffer));
+	store_meta_ended_encode(&w, &(struct store_meta_ended){(uint8_t)how});
+	MDB_val key = name_of("ended");
+	MDB_val value = {w.len, buffer};
+	return store_env_error(mdb_put(txn, e->meta, &key, &value, 0));
+}
+
 /* Page numbers of LMDB's list of free pages. */
 struct page_list {
 	size_t *ids;

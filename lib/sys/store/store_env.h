@@ -21,7 +21,7 @@
 #define STORE_MAP_BYTES ((size_t)1 << 40)
 
 /*
- * The values of database `meta`, under the keys "identity", "state" and "replica".
+ * The values of database `meta`, under the keys "identity", "state", "replica" and "ended".
  *
  * To bump: raise JOURNAL_VERSION; store_env_open() then takes directories of the old
  * version to the new one, or refuses them.
@@ -29,9 +29,11 @@
 #define STORE_IDENTITY(F) F(u16, version) F(rest, incarnation)
 #define STORE_STATE(F)	  F(u64, next) F(u64, term) F(u64, checkpoint) F(u64, bytes)
 #define STORE_REPLICA(F)  F(u64, commit) F(u64, cover_index) F(u64, cover_term) F(str, vote)
+#define STORE_ENDED(F)	  F(u8, how)
 CODEC_MESSAGE(store_meta, identity, STORE_IDENTITY)
 CODEC_MESSAGE(store_meta, state, STORE_STATE)
 CODEC_MESSAGE(store_meta, replica, STORE_REPLICA)
+CODEC_MESSAGE(store_meta, ended, STORE_ENDED)
 
 struct store_env {
 	MDB_env *env;
@@ -87,6 +89,11 @@ enum rmq_error store_env_replica(const struct store_env *e, MDB_txn *txn,
     struct store_replica *replica) __attribute__((warn_unused_result));
 enum rmq_error store_env_put_replica(const struct store_env *e, MDB_txn *txn,
     const struct store_replica *replica) __attribute__((warn_unused_result));
+/* RMQ_E_NOTHING: there is none. */
+enum rmq_error store_env_ended(const struct store_env *e, MDB_txn *txn, enum raft_how *how)
+    __attribute__((warn_unused_result));
+enum rmq_error store_env_put_ended(const struct store_env *e, MDB_txn *txn, enum raft_how how)
+    __attribute__((warn_unused_result));
 /* `txn` is read-only. */
 enum rmq_error store_env_pages(const struct store_env *e, MDB_txn *txn,
     struct store_pages *pages) __attribute__((warn_unused_result));

@@ -287,6 +287,11 @@ enum rmq_error store_reader_replica(struct store_reader *r, struct store_replica
 	return store_env_replica(&r->env, r->txn, replica);
 }
 
+enum rmq_error store_reader_ended(struct store_reader *r, enum raft_how *how)
+{
+	return store_env_ended(&r->env, r->txn, how);
+}
+
 static enum rmq_error next_marked(struct store_reader *r, enum record_kind kind, uint64_t from,
     struct record_header *h, struct slice *payload)
 {
