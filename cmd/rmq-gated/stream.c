@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "core/base/level.h"
 #include "core/base/name.h"
 #include "far.h"
 #include "gate.h"
@@ -540,6 +541,18 @@ static void join_link(
 }
 
 /*
+ * Below the level of the map a member may be of a version that has none: it would take the whole list
+ * for a fault.
+ */
+static struct slice said_rights(
+    const struct gate *g, struct slice rights, uint8_t bytes[RIGHTS_MAX])
+{
+	bool all = gate_is_alone(g) || g->view.level >= LEVEL_KV;
+
+	return all ? rights : rights_without_kv(rights, bytes);
+}
+
+/*
  * Whose the stream is: the other gate believes it, as this one is a member.  A user of this machine
  * whom nothing is granted is told so by the queue daemon, which knows what he wants.
  */
@@ -547,14 +560,17 @@ static void send_open(struct gate_link *l, struct stream *s)
 {
 	uint8_t list[2 * 4 + BEHALF_NAME_MAX + RIGHTS_MAX], bytes[sizeof(list) + 64];
 	struct writer tags = writer_of(list, sizeof(list)), w = writer_of(bytes, sizeof(bytes));
+	uint8_t less[RIGHTS_MAX];
 	struct rights_granted granted;
 
 	s->until.ms = UINT64_MAX;
 	if (s->key) {
 		tags_put(&tags, GATE_TAG_CLIENT, slice_str(s->key->name));
-		tags_put(&tags, GATE_TAG_RIGHTS, slice_of(s->key->rights, s->key->len));
+		tags_put(&tags, GATE_TAG_RIGHTS,
+		    said_rights(l->gate, slice_of(s->key->rights, s->key->len), less));
 	} else if (principals_user(s, &granted)) {
-		tags_put(&tags, GATE_TAG_RIGHTS, rights_granted_list(&granted));
+		tags_put(&tags, GATE_TAG_RIGHTS,
+		    said_rights(l->gate, rights_granted_list(&granted), less));
 		s->until = granted.until;
 	}
 	gate_put_open(
@@ -606,11 +622,12 @@ struct whose {
 	uint8_t tags[4 + RIGHTS_MAX];
 };
 
-static void put_rights(struct whose *w, struct slice rights)
+static void put_rights(const struct gate *g, struct whose *w, struct slice rights)
 {
 	struct writer tags = writer_of(w->tags, sizeof(w->tags));
+	uint8_t less[RIGHTS_MAX];
 
-	tags_put(&tags, BEHALF_TAG_RIGHTS, rights);
+	tags_put(&tags, BEHALF_TAG_RIGHTS, said_rights(g, rights, less));
 	w->behalf.tags = slice_of(tags.p, tags.len);
 	(void)tags_find(w->behalf.tags, BEHALF_TAG_RIGHTS, &w->rights);
 }
@@ -626,7 +643,7 @@ static enum rmq_error whose_client(struct gate_link *l, struct whose *w)
 		return RMQ_E_LIMIT;
 	w->principal = l->principal;
 	w->behalf = (struct wire_behalf){slice_str(l->peer), 0, NO_TAGS};
-	put_rights(w, rights_granted_list(&granted));
+	put_rights(l->gate, w, rights_granted_list(&granted));
 	return RMQ_E_OK;
 }
 
@@ -653,9 +670,10 @@ static enum rmq_error whose_gate(
 	}
 	if (!tags_find(m->tags, GATE_TAG_RIGHTS, &rights))
 		return RMQ_E_OK;
+	/* A fault of one stream is its own. */
 	if (!rights_valid(rights))
-		return RMQ_E_PROTOCOL;
-	put_rights(w, rights);
+		return RMQ_E_VERSION;
+	put_rights(l->gate, w, rights);
 	return RMQ_E_OK;
 }
 

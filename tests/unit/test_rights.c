@@ -111,11 +111,14 @@ static void a_list_from_elsewhere_is_looked_at(void **state)
 	grant(0, RIGHTS_QUEUE, "a");
 	assert_false(rights_valid(granted()));
 	no_rights();
+	/* What is of a newer version grants nothing. */
 	grant(8, RIGHTS_QUEUE, "a");
-	assert_false(rights_valid(granted()));
-	no_rights();
-	grant(RIGHT_SEND, RIGHTS_KV + 1, "a");
-	assert_false(rights_valid(granted()));
+	grant(RIGHTS_ALL, RIGHTS_KV + 1, "[a]");
+	assert_true(rights_valid(granted()));
+	assert_false(rights_grant(granted(), RIGHTS_QUEUE, RIGHTS_ALL, slice_str("a")));
+	for (int of = RIGHTS_QUEUE; of <= RIGHTS_KV; of++)
+		assert_false(
+		    rights_grant(granted(), (enum rights_of)of, RIGHTS_ALL, slice_str("[a]")));
 	for (const char *const *bad =
 		 (const char *const[]){"", "a b", "a/b", "a#", "[ab]", NULL};
 	     *bad; bad++) {
@@ -127,6 +130,24 @@ static void a_list_from_elsewhere_is_looked_at(void **state)
 	while (list.len <= RIGHTS_MAX)
 		grant(RIGHT_SEND, RIGHTS_QUEUE, "abcdefgh");
 	assert_false(rights_valid(granted()));
+}
+
+static void a_list_can_be_told_without_the_keys_of_the_map(void **state)
+{
+	uint8_t bytes[RIGHTS_MAX];
+	struct slice less;
+	(void)state;
+	no_rights();
+	grant(RIGHT_RECV, RIGHTS_KV, "app.*");
+	less = rights_without_kv(granted(), bytes);
+	/* Nothing is granted, which is not all. */
+	assert_non_null(less.data);
+	assert_int_equal(less.len, 0);
+	grant(RIGHT_SEND, RIGHTS_QUEUE, "jobs");
+	less = rights_without_kv(granted(), bytes);
+	assert_true(rights_grant(less, RIGHTS_QUEUE, RIGHT_SEND, slice_str("jobs")));
+	assert_false(rights_grant(less, RIGHTS_KV, RIGHT_RECV, slice_str("app.a")));
+	assert_null(rights_without_kv(RIGHTS_UNRESTRICTED, bytes).data);
 }
 
 /* ---- frames ---- */
@@ -916,6 +937,7 @@ int main(void)
 	    cmocka_unit_test(what_no_entry_grants_is_denied),
 	    cmocka_unit_test(a_pattern_is_granted_if_all_its_topics_are),
 	    cmocka_unit_test(a_list_from_elsewhere_is_looked_at),
+	    cmocka_unit_test(a_list_can_be_told_without_the_keys_of_the_map),
 	    cmocka_unit_test(each_frame_is_asked_for_and_the_answer_does_not_tell_queues),
 	    cmocka_unit_test(a_denial_names_the_queue_and_the_right),
 	    cmocka_unit_test(what_needs_no_right_goes_with_none),

@@ -34,10 +34,22 @@ bool rights_valid(struct slice list)
 	if (list.len > RIGHTS_MAX)
 		return false;
 	while (next(&r, &e))
-		if (e.verbs == 0 || (e.verbs & ~RIGHTS_ALL) || e.of > RIGHTS_KV ||
-		    rights_glob_fault(e.glob))
+		if (e.of <= RIGHTS_KV && (e.verbs == 0 || rights_glob_fault(e.glob)))
 			return false;
 	return !r.bad;
+}
+
+struct slice rights_without_kv(struct slice list, uint8_t bytes[RIGHTS_MAX])
+{
+	struct writer w = writer_of(bytes, RIGHTS_MAX);
+	struct reader r = reader_of(list);
+	struct rights_entry e;
+	if (!list.data)
+		return list;
+	while (next(&r, &e))
+		if (e.of != RIGHTS_KV)
+			rights_entry_encode(&w, &e);
+	return slice_of(bytes, w.len);
 }
 
 typedef bool matcher(struct slice name, struct slice glob);

@@ -36,8 +36,14 @@ CODEC_MESSAGE(rights, entry, RIGHTS_ENTRY)
 /* What keeps it from being the glob of a right, for people; NULL: it is one. */
 const char *rights_glob_fault(struct slice glob);
 
-/* Whether a list from elsewhere is one: known kinds, globs that are some, RIGHTS_MAX at most. */
+/*
+ * Whether a list from elsewhere is one: globs that are some, RIGHTS_MAX at most.  A kind that is not known, or
+ * a verb, is of a newer version, and grants nothing.
+ */
 bool rights_valid(struct slice list);
+
+/* The same list without the keys of the map, in `bytes`: for those who may be of a version that has none. */
+struct slice rights_without_kv(struct slice list, uint8_t bytes[RIGHTS_MAX]);
 
 /* Whether one of the verbs (bits of enum right) is granted for a queue, or for a topic, of that name. */
 bool rights_grant(struct slice list, enum rights_of of, unsigned verbs, struct slice name);
