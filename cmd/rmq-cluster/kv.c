@@ -31,6 +31,9 @@ bool kv_since(struct kv *k, const char *value)
 
 static void fail(struct kv *k, enum rmq_error code, struct slice text)
 {
+	/* What a daemon says that does not know the frame. */
+	if (code == RMQ_E_VERSION && slice_eq(text, slice_str("unknown type of frame")))
+		text = slice_str("the queue daemon is of an older version, which has no map");
 	struct slice t = text.len ? text : slice_str(error_text(code));
 	k->waiting = false;
 	if (k->code)
