@@ -546,6 +546,20 @@ static void take_settings(struct inlet *i, struct slice payload)
 	inlet_refuse(i, err, text);
 }
 
+/* Whom the cluster was recovered without runs on as the old one, and may not be alone. */
+static void note_back(struct cluster *c, struct raft_id id)
+{
+	uint64_t index;
+	const struct raft_config *newest = members_newest(&c->peers.members, &index);
+	const struct raft_removed *was = newest ? raft_config_removed(newest, id) : NULL;
+
+	if (!was || was->how != RAFT_LOST)
+		return;
+	snprintf(c->peers.back, sizeof(c->peers.back), "%s", was->name);
+	c->peers.back_ms = cluster_now(c);
+	cluster_changed(c);
+}
+
 static void take_members(struct inlet *i, struct slice payload)
 {
 	struct node_members m;
@@ -558,6 +572,7 @@ static void take_members(struct inlet *i, struct slice payload)
 		bad(i, "MEMBERS");
 		return;
 	}
+	note_back(i->cluster, id);
 	enum rmq_error err = members_asked(
 	    &i->cluster->peers.members, cluster, id, link_conn_peer(i->conn), text);
 	if (!err)

@@ -156,6 +156,12 @@ static void joined(struct join_ask *a, struct slice payload)
 		end_seed(a);
 		return;
 	}
+	/* What others of the old cluster know is not why one of a recovered one refuses it. */
+	if (c->join.outcast) {
+		peers_hint(c, m.config_index, &config);
+		end_seed(a);
+		return;
+	}
 	if (joining_let_in(&c->join.joining, cluster_now(c)) && !c->join.lost)
 		log_notice("let in by %s", asked(a)->name);
 	c->join.refused[0] = c->join.why[0] = '\0';
@@ -234,6 +240,7 @@ static void on_frame(void *arg, struct link_conn *conn, const struct frame *f)
 		    m.code == RMQ_E_EXISTS || m.code == RMQ_E_VERSION ||
 			m.code == RMQ_E_CONFIG);
 		a->differs |= m.code == RMQ_E_CONFIG;
+		a->cluster->join.outcast |= m.code == RMQ_E_EXISTS;
 	}
 	end_seed(a);
 }
@@ -381,6 +388,35 @@ static void run_command(struct cluster *c)
 
 /* ---- rounds ---- */
 
+/* Whether members refuse this node.  They are added to those who are asked, if any are (NULL: none). */
+static bool is_refused(const struct cluster *c, struct config_seeds *seeds)
+{
+	char text[RAFT_NAME_MAX + 1 + RAFT_ADDRESS_MAX + 1];
+	bool is = false;
+	const char *why;
+
+	for (unsigned i = 0; i < c->peers.count; i++) {
+		const struct peer *p = c->peers.list[i];
+		if (!p->refused[0])
+			continue;
+		is = true;
+		if (!seeds || seeds->count == CONFIG_SEEDS_MAX ||
+		    has_seed(seeds, p->member.name) ||
+		    !known_nodes_by_name(&c->join.known, p->member.name))
+			continue;
+		snprintf(text, sizeof(text), "%s@%s", p->member.name,
+		    member_advertised(peers_member_of(p)));
+		seeds->count += config_seed_parse(&seeds->seeds[seeds->count], text, &why);
+	}
+	return is;
+}
+
+/* Whom nobody leads, or a member refuses, asks on. */
+static bool is_content(const struct cluster *c)
+{
+	return !raft_id_none(c->status.leader) && !is_refused(c, NULL);
+}
+
 static void give_up(struct cluster *c)
 {
 	bool by_command = c->join.by_command;
@@ -426,12 +462,10 @@ static void hang_up_late(struct cluster *c)
 static void on_timer(uv_timer_t *timer)
 {
 	struct cluster *c = timer->data;
-	bool led = !raft_id_none(c->status.leader);
-
 	if (!c->join.asking)
 		return;
 	hang_up_late(c);
-	switch (joining_turn(&c->join.joining, led, cluster_now(c))) {
+	switch (joining_turn(&c->join.joining, is_content(c), cluster_now(c))) {
 	case JOINING_MISFIT:
 		c->join.code = RMQ_E_CONFIG;
 		give_up(c);
@@ -495,7 +529,7 @@ static void begin(struct cluster *c, const struct config_seeds *seeds, uint64_t 
 	j->asking = true;
 	j->by_command = false;
 	joining_begin(&j->joining, &settings, cluster_now(c));
-	j->final = j->answered = false;
+	j->final = j->outcast = j->answered = false;
 	j->code = RMQ_E_NO_DAEMON;
 	j->refused[0] = j->why[0] = '\0';
 	wake(c);
@@ -605,18 +639,28 @@ void join_start(struct cluster *c)
 		begin(c, &c->config.seeds, c->config.join_timeout);
 }
 
-/* All whom it knows may be gone, or not know it. */
+/*
+ * All whom it knows may be gone, or not know it.  Those who follow the same leader know no more than
+ * this node: only who refuses it is asked then.
+ */
 static void ask_if_lost(struct cluster *c)
 {
 	struct join *j = &c->join;
+	bool led = !raft_id_none(c->status.leader);
+	struct config_seeds seeds = {.count = 0};
 	struct reason why = {""};
 
-	if (j->asking || !any_seeds(c) ||
-	    !members_lost(&c->peers.members, j->led_ms, cluster_now(c)))
+	if (!led)
+		seeds = c->config.seeds;
+
+	if (j->asking ||
+	    !members_lost(&c->peers.members, is_refused(c, &seeds), j->led_ms, cluster_now(c)))
 		return;
-	if (check_keys(j, &c->config.seeds, &why))
+	if ((seeds.count == 0 && (led || !c->config.seed_command[0])) ||
+	    check_keys(j, &seeds, &why))
 		return;
-	begin(c, &c->config.seeds, UINT64_MAX);
+	begin(c, &seeds, UINT64_MAX);
+	j->commanded = !led;
 	lost(c, "");
 }
 
@@ -626,7 +670,7 @@ void join_turn(struct cluster *c)
 
 	if (led)
 		c->join.led_ms = cluster_now(c);
-	if (c->join.asking && (!c->join.lost || led) && c->status.config &&
+	if (c->join.asking && (!c->join.lost || is_content(c)) && c->status.config &&
 	    raft_config_find(c->status.config, c->id)) {
 		if (!c->join.lost)
 			log_info("is a member");

@@ -53,6 +53,9 @@ struct peers {
 	uint64_t state_ms; /* when STATE was told */
 	struct node_state told;
 	struct crashes_word told_died;
+	/* Whom the cluster was recovered without, and asked last for the members; "": none has */
+	char back[RAFT_NAME_MAX + 1];
+	uint64_t back_ms;
 };
 
 /* Listens.  0, or an exit status; what is wrong was said. */

@@ -6,6 +6,9 @@
 #include "node.h"
 #include "state.h"
 
+/* Who asks does so again within retry-join, usually 10 s. */
+#define BACK_MS 60000
+
 unsigned why_leader_flags(const struct cluster *c)
 {
 	const struct peer *leader = peers_leader(c);
@@ -94,6 +97,7 @@ void why_look(const struct cluster *c, struct why *w)
 	    .stopping = cluster_stopping(c),
 	    .joining = c->join.asking,
 	    .lost = c->join.lost,
+	    .outcast = c->join.lost && c->join.outcast,
 	    .join_refused = c->join.refused,
 	    .forgot = c->status.forgot,
 	    .changed = c->status.changed,
@@ -123,5 +127,7 @@ void why_look(const struct cluster *c, struct why *w)
 	name_seeds(c, s.seeds, sizeof(s.seeds));
 	look_at_others(c, &s);
 	look_at_gate(c, &s);
+	if (c->peers.back[0] && cluster_now(c) - c->peers.back_ms < BACK_MS)
+		s.back = c->peers.back;
 	why_make(w, &s);
 }

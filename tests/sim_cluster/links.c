@@ -185,7 +185,7 @@ static void join(struct site *s)
 	const struct raft_config *knows = members_newest(&l->members, &index);
 	bool stranger = !knows || !raft_config_find(knows, s->node->id);
 	struct raft_member self;
-	if (!stranger && !members_lost(&l->members, l->led_ms, now))
+	if (!stranger && !members_lost(&l->members, false, l->led_ms, now))
 		return;
 	const struct node *seed = named(s, now / ASK_MS, false);
 	if (!seed || seed->cut_to[s->node->slot] || s->node->cut_to[seed->slot])

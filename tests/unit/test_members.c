@@ -422,8 +422,9 @@ static void a_member_without_a_leader_says_so_soon_and_asks_its_seeds_later(void
 	(void)log_is(2, N(1) | N(2) | N(3), true);
 	assert_false(members_unled(&m, 100, 599, 500));
 	assert_true(members_unled(&m, 100, 600, 500));
-	assert_false(members_lost(&m, 100, 600));
-	assert_true(members_lost(&m, 100, 100 + MEMBERS_LOST_MS));
+	assert_false(members_lost(&m, false, 100, 600));
+	assert_true(members_lost(&m, true, 600, 600));
+	assert_true(members_lost(&m, false, 100, 100 + MEMBERS_LOST_MS));
 }
 
 int main(void)

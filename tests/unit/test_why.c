@@ -414,6 +414,34 @@ static void there_are_never_more_lines_than_fit(void **state)
 	assert_string_equal(why.lines[0].text, "one?line?");
 }
 
+/* To the letter, "start more of them" would bring the old cluster back beside the new one. */
+static void outcasts_are_not_told_to_start_more(void **state)
+{
+	(void)state;
+	seen.joining = seen.lost = seen.unled = true;
+	seen.available = false;
+	seen.leader = (struct raft_id){{0}};
+	seen.join_refused = "n3: the cluster was recovered without n1";
+	goes(0, UINT64_MAX);
+	goes(1, UINT64_MAX);
+	assert_non_null(strstr(lines(), "start rmq-clusterd on 1 more"));
+	seen.outcast = true;
+	assert_says(
+	    "n3: the cluster was recovered without n1\n"
+	    "stop rmq-clusterd here: with a majority of its old members it goes on as a second "
+	    "cluster; start it with a new data directory, and admit it");
+}
+
+static void who_comes_back_after_a_recovery_is_a_problem(void **state)
+{
+	(void)state;
+	seen.back = "n9";
+	lines();
+	assert_problem(
+	    "n9 runs with a directory of before this cluster was recovered: stop it, and see "
+	    "When a majority is lost in rmq-cluster(7)");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, setup)
@@ -427,6 +455,8 @@ int main(void)
 	    TEST(a_queue_daemon_that_is_not_ready_says_how_far_it_is),
 	    TEST(a_leader_elsewhere_that_does_not_serve_is_where_to_ask),
 	    TEST(a_leader_without_the_role_says_who_has_it),
+	    TEST(outcasts_are_not_told_to_start_more),
+	    TEST(who_comes_back_after_a_recovery_is_a_problem),
 	    TEST(the_start_gate_says_how_many_are_missing),
 	    TEST(full_disks_are_told_where_they_are),
 	    TEST(a_leader_whose_records_are_not_stored_names_who_is_not_up),

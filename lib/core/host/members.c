@@ -152,9 +152,10 @@ bool members_unled(const struct members *m, uint64_t led_ms, uint64_t now_ms, ui
 	return newest && raft_config_find(newest, m->self) && now_ms - led_ms >= ms;
 }
 
-bool members_lost(const struct members *m, uint64_t led_ms, uint64_t now_ms)
+bool members_lost(const struct members *m, bool refused, uint64_t led_ms, uint64_t now_ms)
 {
-	return members_unled(m, led_ms, now_ms, MEMBERS_LOST_MS) && !RMQ_VARIANT(SEEDS_UNASKED);
+	return members_unled(m, led_ms, now_ms, refused ? 0 : MEMBERS_LOST_MS) &&
+	       !RMQ_VARIANT(SEEDS_UNASKED);
 }
 
 bool members_joined(const struct members *m, const struct raft_member *who)

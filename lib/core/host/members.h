@@ -104,10 +104,11 @@ const struct raft_config *members_told(const struct members *m, uint64_t *index)
 bool members_unled(const struct members *m, uint64_t led_ms, uint64_t now_ms, uint64_t ms);
 /*
  * Whether a member asks seeds for the members, as one that joins does: it has heard of no
- * leader since `led_ms`.  All members that it knows may be gone, and it does not let in those
- * that replaced them.
+ * leader since `led_ms`, and all members that it knows may be gone, and it does not let in those
+ * that replaced them; or a member refuses it (`refused`), and may be of a cluster that was recovered
+ * without it.
  */
-bool members_lost(const struct members *m, uint64_t led_ms, uint64_t now_ms);
+bool members_lost(const struct members *m, bool refused, uint64_t led_ms, uint64_t now_ms);
 /*
  * Whether a node that asks to join is a member already, so that it is sent the committed
  * members.

@@ -100,6 +100,10 @@ static void refused(struct why *w, const struct why_seen *s)
 	}
 	if (!s->member || s->lost)
 		say_if(w, reason, s->join_refused);
+	if (s->outcast)
+		say(w, reason,
+		    "stop rmq-clusterd here: with a majority of its old members it goes on as a second "
+		    "cluster; start it with a new data directory, and admit it");
 	for (unsigned i = 0; i < s->count; i++)
 		say_if(w, reason, s->others[i].refuses);
 }
@@ -329,11 +333,17 @@ static void troubles(struct why *w, enum control_reason reason, const struct why
 /* That may be why there is no leader. */
 static void others_down(struct why *w, const struct why_seen *s)
 {
-	troubles(w, CONTROL_REASON_MEMBER, s, TROUBLE_FORGOT, TROUBLE_UNREACHING);
+	if (!s->outcast)
+		troubles(w, CONTROL_REASON_MEMBER, s, TROUBLE_FORGOT, TROUBLE_UNREACHING);
 }
 
 static void others_ill(struct why *w, const struct why_seen *s)
 {
+	if (s->back)
+		say(w, CONTROL_REASON_OTHER,
+		    "%s runs with a directory of before this cluster was recovered: stop it, and see "
+		    "When a majority is lost in rmq-cluster(7)",
+		    s->back);
 	troubles(w, CONTROL_REASON_OTHER, s, TROUBLE_FULL, TROUBLE_DIFFERS);
 }
 
@@ -344,7 +354,7 @@ static void silent(struct why *w, const struct why_seen *s)
 
 	for (unsigned i = 0; i < s->count; i++) {
 		const struct why_other *o = &s->others[i];
-		if (!o->member || o->up ||
+		if (!o->member || o->up || s->outcast ||
 		    (o->trouble != TROUBLE_NONE && o->trouble <= TROUBLE_UNREACHING))
 			continue;
 		if (o->heard_ms == UINT64_MAX)
@@ -369,7 +379,8 @@ static void no_leader(struct why *w, const struct why_seen *s)
 	const enum control_reason reason = CONTROL_REASON_NO_LEADER;
 	struct names down = {.len = 0};
 
-	if (!s->unled)
+	/* Who is not of the cluster any more is not to bring the old one back. */
+	if (!s->unled || s->outcast)
 		return;
 	unsigned n = voters(s, &down), needed = n / 2 + 1, up = n - down.count;
 	/* Who does not vote may not hear of an election. */

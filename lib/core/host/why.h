@@ -44,6 +44,7 @@ struct why_seen {
 	bool stopping;
 	bool joining; /* it asks to be let in, or who the members are */
 	bool lost;    /* the latter */
+	bool outcast; /* then, a member has said that this directory is of no member */
 	const char *join_refused;
 	char seeds[TEXT_MAX + 1]; /* whom it asks; "": none are set */
 	bool forgot;
@@ -73,6 +74,8 @@ struct why_seen {
 	    min_members; /* the start gate of the queue daemon; 0: there is none, or it was passed */
 	unsigned min_up;      /* of these, so many have been up */
 	const char *min_role; /* NULL: members of any role */
+	const char
+	    *back; /* it has asked for the members, and the cluster was recovered without it */
 	unsigned count;
 	struct why_other others[MEMBERS_LINKS_MAX];
 };
