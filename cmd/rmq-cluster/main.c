@@ -75,16 +75,18 @@ static void print_text(struct text *out)
 	text_deinit(out);
 }
 
-/* The n-th word, "" if it is not given. */
+static const char not_given[] = "";
+
+/* The n-th word, or not_given. */
 static const char *word(const struct program *p, int n)
 {
-	return n < p->line.words_count ? p->line.words[n] : "";
+	return n < p->line.words_count ? p->line.words[n] : not_given;
 }
 
-/* A name from the command line, which may be left out. */
+/* A name from the command line, which may be left out: an empty one is a script's mistake. */
 static enum rmq_error check_name(const char *name)
 {
-	if (!*name || name_valid_node(slice_str(name)))
+	if (name == not_given || name_valid_node(slice_str(name)))
 		return RMQ_E_OK;
 	return ask_fail(RMQ_E_USAGE, "'%s' is not a node's name", name);
 }
@@ -259,8 +261,6 @@ static enum rmq_error run_down(void *arg)
 {
 	struct program *p = arg;
 	enum rmq_error err = check_name(word(p, 0));
-	if (!err && !*word(p, 0))
-		err = ask_fail(RMQ_E_USAGE, "no name of a node");
 	return err ? err : ask_down(&p->ask, word(p, 0));
 }
 

@@ -462,6 +462,7 @@ static void hang_up_late(struct cluster *c)
 static void on_timer(uv_timer_t *timer)
 {
 	struct cluster *c = timer->data;
+
 	if (!c->join.asking)
 		return;
 	hang_up_late(c);

@@ -44,9 +44,9 @@ static void see_others_off(struct cluster *c)
 	if (step == LEAVING_NOTHING)
 		return;
 	struct raft_event e = leaving_event(step, id);
-	/* What is refused now is tried again. */
-	node_happens(c, &e);
-	cluster_more(c);
+	/* What is refused now is tried again later. */
+	if (!node_event(c, &e))
+		cluster_more(c);
 }
 
 /* ---- this node ---- */

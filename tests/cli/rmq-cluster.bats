@@ -455,6 +455,11 @@ leader-changed n1"
 		run timeout 10 rmq-cluster $args
 		assert_failure 64
 	done
+	# A variable that is not set names no node: not this one.
+	for args in leave down transfer member-status; do
+		run -64 timeout 10 rmq-cluster $args ""
+		assert_output "rmq-cluster: '' is not a node's name"
+	done
 }
 
 @test "rmq-cluster: options that all commands have may stand before the command" {
@@ -526,10 +531,11 @@ leader-changed n1"
 		assert_success
 		assert_line --partial "ERROR code=22"
 	done
-	# A name that is none is no reason to hang up.
-	run control hex "${HELLO}08000000050000000100000003612f62$STATUS" expect RESULT expect RESULT
+	# A name that is none is no reason to hang up, and DOWN needs one.
+	run control hex "${HELLO}08000000050000000100000003612f62050000000c0000000200000000$STATUS" expect RESULT expect RESULT expect RESULT
 	assert_success
 	assert_line "RESULT req=1 code=4 text=not a node's name"
+	assert_line "RESULT req=2 code=4 text=not a node's name"
 	assert_line --partial "STATE"
 	control hex $HELLO expect WELCOME
 	kill -0 "${STARTED[-1]}"

@@ -212,6 +212,22 @@ static void marks_change_what_they_name(void **state)
 	    RMQ_E_NOTHING);
 }
 
+/* Else nobody would be left to lead, and none of them could go. */
+static void a_voter_stays_when_those_who_were_to_stay_are_removed(void **state)
+{
+	(void)state;
+	struct raft_config c = three();
+	c.level = LEVEL_TAGS;
+	const struct raft_id one = c.members[0].id;
+	assert_int_equal(raft_config_mark(&c, RAFT_MARK_LEAVING, one, NULL, 0), RMQ_E_OK);
+	assert_int_equal(raft_config_mark(&c, RAFT_MARK_EXITING, one, NULL, 0), RMQ_E_OK);
+	raft_config_remove(&c, &c.members[2], RAFT_DOWNED);
+	assert_int_equal(raft_config_find(&c, one)->leaving, RAFT_EXITS);
+	raft_config_remove(&c, raft_config_find(&c, c.members[1].id), RAFT_DOWNED);
+	assert_int_equal(raft_config_voters(&c), 1);
+	assert_int_equal(raft_config_find(&c, one)->leaving, RAFT_STAYS);
+}
+
 static void the_last_that_were_removed_are_known(void **state)
 {
 	(void)state;
@@ -330,6 +346,7 @@ int main(void)
 	    cmocka_unit_test(a_tag_or_level_that_is_unknown_is_refused),
 	    cmocka_unit_test(tags_that_say_nothing_sensible_are_refused),
 	    cmocka_unit_test(marks_change_what_they_name),
+	    cmocka_unit_test(a_voter_stays_when_those_who_were_to_stay_are_removed),
 	    cmocka_unit_test(the_last_that_were_removed_are_known),
 	};
 	return cmocka_run_group_tests_name("raft_config", tests, NULL, NULL);

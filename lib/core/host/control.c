@@ -422,7 +422,9 @@ enum rmq_error control_request_parse(
 			return RMQ_E_PROTOCOL;
 		r->req = leave.req;
 		*why = "not a node's name";
-		good = take_name(r->name, leave.name);
+		/* None is this node, or the best, but nobody means to down the node that is asked. */
+		good = take_name(r->name, leave.name) &&
+		       (f->type != CONTROL_TYPE_DOWN || leave.name.len > 0);
 		break;
 	case CONTROL_TYPE_GATE:
 		if (!control_gate_decode(f->payload, &gate) ||

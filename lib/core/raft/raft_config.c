@@ -363,6 +363,16 @@ enum rmq_error raft_config_mark(struct raft_config *c, enum raft_mark mark, stru
 	return is ? mark_member(c, &c->members[is - c->members], mark, text) : RMQ_E_NOTHING;
 }
 
+/* If all voters that are left are about to leave, they stay: as if they had asked after this one went. */
+static void keep_voters(struct raft_config *c)
+{
+	for (unsigned i = 0; i < c->count; i++)
+		if (stays(&c->members[i]))
+			return;
+	for (unsigned i = 0; i < c->count; i++)
+		c->members[i].leaving = RAFT_STAYS;
+}
+
 void raft_config_remove(struct raft_config *c, const struct raft_member *is, enum raft_how how)
 {
 	struct raft_removed was = {.id = is->id, .how = (uint8_t)how};
@@ -371,6 +381,7 @@ void raft_config_remove(struct raft_config *c, const struct raft_member *is, enu
 	memcpy(was.name, is->name, sizeof(was.name));
 	c->members[is - c->members] = c->members[c->count - 1];
 	memset(&c->members[--c->count], 0, sizeof(c->members[0]));
+	keep_voters(c);
 	if (raft_id_none(was.id) || raft_config_level(c) < LEVEL_TAGS)
 		return;
 	if (c->removed_count == RAFT_REMOVED_MAX)

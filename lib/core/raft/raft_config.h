@@ -175,7 +175,10 @@ static inline uint64_t raft_config_level(const struct raft_config *c)
 enum rmq_error raft_config_mark(struct raft_config *c, enum raft_mark mark, struct raft_id id,
     const char *text, uint64_t value) __attribute__((warn_unused_result));
 
-/* Takes out a member.  From LEVEL_TAGS on it is kept who it was, if it had joined. */
+/*
+ * Takes out a member.  From LEVEL_TAGS on it is kept who it was, if it had joined.  If all voters that
+ * are left were leaving, they stay.
+ */
 void raft_config_remove(struct raft_config *c, const struct raft_member *is, enum raft_how how);
 
 /* Whether this incarnation was one, as far as it is kept; NULL: not. */
