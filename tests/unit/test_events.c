@@ -391,8 +391,9 @@ static void model_take(struct model *m, const struct events_event *e)
 	default:
 		assert_true(at < m->count);
 	}
-	/* Each state but removal follows another one, and is told once. */
-	assert_true(e->kind == EVENTS_MEMBER_JOINED || m->members[at].kind < e->kind);
+	/* Each state but removal follows another one, and is told once; a leave may be taken back. */
+	assert_true(e->kind == EVENTS_MEMBER_JOINED || m->members[at].kind < e->kind ||
+		    (e->kind == EVENTS_MEMBER_UP && m->members[at].kind > EVENTS_MEMBER_UP));
 	m->members[at].kind = e->kind;
 }
 

@@ -157,9 +157,11 @@ static void step(struct list *l, uint64_t index, const struct events_node *node,
 	static const enum events_kind kinds[] = {EVENTS_MEMBER_JOINED, EVENTS_MEMBER_JOINED,
 	    EVENTS_MEMBER_UP, EVENTS_MEMBER_LEAVING, EVENTS_MEMBER_EXITED};
 
-	/* None leads back. */
-	if (is < was)
-		tell(l, kinds[is], index, node, control_member_state_text(was));
+	/* A leave that is taken back: raft_config_remove(). */
+	if (is < was) {
+		tell(l, EVENTS_MEMBER_UP, index, node, control_member_state_text(was));
+		was = CONTROL_MEMBER_UP;
+	}
 	for (; was < is; was++)
 		tell(l, kinds[was + 1], index, node,
 		    was == CONTROL_MEMBER_ADMITTED ? "" : control_member_state_text(was));

@@ -370,7 +370,8 @@ static void keep_voters(struct raft_config *c)
 		if (stays(&c->members[i]))
 			return;
 	for (unsigned i = 0; i < c->count; i++)
-		c->members[i].leaving = RAFT_STAYS;
+		if (c->members[i].flags & RAFT_VOTER)
+			c->members[i].leaving = RAFT_STAYS;
 }
 
 void raft_config_remove(struct raft_config *c, const struct raft_member *is, enum raft_how how)
