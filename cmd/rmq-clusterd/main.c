@@ -110,6 +110,16 @@ static struct options parse(int argc, char **argv, struct config *config)
 	return o;
 }
 
+static void no_runner(void *arg)
+{
+	struct cluster *c = arg;
+
+	log_error(
+	    "the process that runs hooks and seed-command has ended: restart rmq-clusterd");
+	c->runner_ended = true;
+	cluster_changed(c);
+}
+
 /* Before the key is read, which that process is not to have. */
 static void open_runner(struct cluster *c, const char *config)
 {
@@ -124,7 +134,7 @@ static void open_runner(struct cluster *c, const char *config)
 		log_error("cannot start programs: %s", strerror(error));
 		exit(error_exit(RMQ_E_IO));
 	}
-	runner_start(c->runner, &c->loop);
+	runner_start(c->runner, &c->loop, no_runner, c);
 }
 
 static void read_settings(struct cluster *c, const struct options *o)

@@ -74,6 +74,7 @@ struct cluster {
 
 	struct runner
 	    *runner; /* of programs that are the administrator's; NULL: there are none */
+	bool runner_ended;
 
 	struct raft *raft;
 	struct raft_status status;	   /* as of the last step */

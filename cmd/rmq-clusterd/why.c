@@ -120,6 +120,7 @@ void why_look(const struct cluster *c, struct why *w)
 	    .resting = h->state == HEALTH_RESTING ? h->illness : HEALTH_NONE,
 	    .gate = dog->gate,
 	    .bad_for = node_lacking(c, &bad),
+	    .runner_ended = c->runner_ended,
 	    .rights = rights_problem(c)};
 
 	s.bad_record = bad;

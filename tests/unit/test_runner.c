@@ -26,21 +26,35 @@ static struct {
 	size_t len;
 } got;
 
-static int setup(void **state)
+static bool ended;
+
+static void on_end(void *arg)
+{
+	(void)arg;
+	ended = true;
+}
+
+/* Its stderr is the one of now. */
+static int open_runner(void)
 {
 	static sigset_t mask;
 	static struct rlimit nofile;
 	int error;
 
-	(void)state;
 	sigprocmask(SIG_BLOCK, NULL, &mask);
 	getrlimit(RLIMIT_NOFILE, &nofile);
-	uv_loop_init(&loop);
 	runner = runner_open(&mask, &nofile, &error);
 	if (!runner)
 		return -1;
-	runner_start(runner, &loop);
+	runner_start(runner, &loop, on_end, NULL);
 	return 0;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	uv_loop_init(&loop);
+	return open_runner();
 }
 
 static void on_answer(void *arg, const struct runner_result *r)
@@ -180,6 +194,55 @@ static void programs_run_at_the_same_time_and_with_their_own_environment(void **
 	assert_string_equal(got.output, "last\n");
 }
 
+/* A program that never stops complaining fills no disk. */
+static void of_stderr_the_first_lines_are_logged_after_the_name(void **state)
+{
+	(void)state;
+	FILE *file = tmpfile();
+	int was = dup(STDERR_FILENO);
+	static char text[4 * RUNNER_ERRORS_MAX];
+
+	assert_true(file && was >= 0);
+	dup2(fileno(file), STDERR_FILENO);
+	struct runner *old = runner;
+	assert_int_equal(open_runner(), 0);
+	shell("echo one >&2; printf 'two\\033' >&2", "", 60000);
+	assert_int_equal(got.status, 0);
+	shell("yes | head -c 1000000 >&2; echo done", "", 60000);
+	assert_string_equal(got.output, "done\n");
+	dup2(was, STDERR_FILENO);
+	close(was);
+	rewind(file);
+	size_t n = fread(text, 1, sizeof(text) - 1, file);
+	text[n] = '\0';
+	assert_true(n < sizeof(text) - 1);
+	assert_non_null(strstr(text, ": sh: one\n"));
+	assert_non_null(strstr(text, ": sh: two?\n"));
+	assert_non_null(strstr(text, ": sh: what else it prints to stderr is dropped\n"));
+	fclose(file);
+	runner = old;
+}
+
+static void programs_are_told_of_all_signals(void **state)
+{
+	(void)state;
+	shell("grep SigIgn /proc/self/status", "", 60000);
+	assert_string_equal(got.output, "SigIgn:\t0000000000000000\n");
+}
+
+static void the_end_of_its_process_is_told_once_and_all_fail(void **state)
+{
+	(void)state;
+	assert_false(ended);
+	shell("awk '/^PPid:/ { print $2 }' /proc/$PPID/status", "", 60000);
+	kill((pid_t)atoi(got.output), SIGKILL);
+	while (!ended)
+		uv_run(&loop, UV_RUN_ONCE);
+	shell("true", "", 60000);
+	assert_int_equal(got.outcome, RUNNER_FAILED);
+	assert_int_equal(got.status, EPIPE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -188,6 +251,9 @@ int main(void)
 	    cmocka_unit_test(a_program_that_is_not_there_is_named_by_what_failed),
 	    cmocka_unit_test(what_is_left_unread_or_too_much_stops_nobody),
 	    cmocka_unit_test(programs_run_at_the_same_time_and_with_their_own_environment),
+	    cmocka_unit_test(programs_are_told_of_all_signals),
+	    cmocka_unit_test(of_stderr_the_first_lines_are_logged_after_the_name),
+	    cmocka_unit_test(the_end_of_its_process_is_told_once_and_all_fail),
 	};
 	return cmocka_run_group_tests(tests, setup, NULL);
 }

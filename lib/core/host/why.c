@@ -213,6 +213,10 @@ static void ill(struct why *w, const struct why_seen *s)
 		    "nothing is confirmed: a majority does not store the records sent to it");
 		say_who_stores(w, s);
 	}
+	if (s->runner_ended)
+		say(w, reason,
+		    "hooks and seed-command are not run any more, as the process that runs them has "
+		    "ended: restart rmq-clusterd");
 	say_if(w, reason, s->failure);
 	if (why_gate_text(text, s->gate, s->config, s->id, s->leader))
 		say(w, reason, "%s", text);

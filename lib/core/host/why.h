@@ -67,6 +67,7 @@ struct why_seen {
 	bool confirms;
 	enum health_illness resting; /* why it does not stand for election */
 	enum gates_trouble gate;
+	bool runner_ended;   /* hooks and seed-command are not run any more */
 	uint64_t bad_record; /* no other node that answers has it */
 	const char *bad_for; /* who cannot catch up for it */
 	const char *rights;  /* what is wrong with its file of rights */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "sys/process/clock.h"
+#include "sys/process/log.h"
 
 /* A question: head, words, environment, stdin.  An answer: head, stdout. */
 struct ask_head {
@@ -42,6 +43,8 @@ struct runner {
 	int fd; /* -1: its process has ended */
 	uv_poll_t poll;
 	uv_idle_t failing; /* some of `waiting` are answered without it */
+	void (*ended)(void *arg);
+	void *arg;
 	uint32_t next;
 	LIST_HEAD(waiting_head, waiting) waiting, failed;
 	int error; /* of those in `failed` */
@@ -58,8 +61,10 @@ struct keeper {
 	const sigset_t *mask;
 	const struct rlimit *nofile;
 	pid_t pid;
-	int to, from; /* its stdin and stdout; -1: closed */
-	size_t written, len;
+	int to, from, errors; /* its stdin, stdout and stderr; -1: closed */
+	size_t written, len, told;
+	char line[512]; /* of stderr, whose end has not come */
+	size_t line_len;
 	uint8_t out[sizeof(struct answer_head) + RUNNER_BYTES_MAX];
 };
 
@@ -78,18 +83,19 @@ static void say(struct keeper *k, enum runner_outcome outcome, int status)
 }
 
 /* In the program's process; returns on failure. */
-static void become(struct keeper *k, int in, int out)
+static void become(struct keeper *k, int in, int out, int errors)
 {
 	static const char *const ours[] = {
 	    "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"};
-	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGCHLD, SIGXFSZ};
+	static const int signals[] = {
+	    SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGCHLD, SIGXFSZ};
 
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		signal(signals[i], SIG_DFL);
 	if (!k->head.outlives && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
 		return;
 	if (setpgid(0, 0) != 0 || dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
-	    setrlimit(RLIMIT_NOFILE, k->nofile) != 0)
+	    dup2(errors, STDERR_FILENO) < 0 || setrlimit(RLIMIT_NOFILE, k->nofile) != 0)
 		return;
 	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
 		unsetenv(ours[i]);
@@ -103,25 +109,28 @@ static void become(struct keeper *k, int in, int out)
 /* 0, or the errno of what failed. */
 static int spawn(struct keeper *k)
 {
-	int in[2], out[2], report[2], failed = 0;
+	int in[2], out[2], errors[2], report[2], failed = 0;
 
 	if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0 ||
-	    pipe2(report, O_CLOEXEC) != 0)
+	    pipe2(errors, O_CLOEXEC) != 0 || pipe2(report, O_CLOEXEC) != 0)
 		return errno;
 	k->pid = fork();
 	if (k->pid < 0)
 		return errno;
 	if (k->pid == 0) {
-		become(k, in[0], out[1]);
+		become(k, in[0], out[1], errors[1]);
 		failed = errno;
 		ssize_t n = write(report[1], &failed, sizeof(failed));
 		_exit(n < 0 ? 126 : 127);
 	}
 	close(in[0]);
 	close(out[1]);
+	close(errors[1]);
 	close(report[1]);
 	k->to = in[1];
 	k->from = out[0];
+	k->errors = errors[0];
+	fcntl(k->errors, F_SETFL, O_NONBLOCK);
 	fcntl(k->to, F_SETFL, O_NONBLOCK);
 	fcntl(k->from, F_SETFL, O_NONBLOCK);
 	if (read(report[0], &failed, sizeof(failed)) != sizeof(failed))
@@ -164,8 +173,45 @@ static bool drain(struct keeper *k)
 	return n > 0;
 }
 
+/* A line of its stderr goes to the log, after its name; of too many the first ones do. */
+static void tell_line(struct keeper *k)
+{
+	const char *slash = strrchr(k->argv[0], '/');
+	const char *name = slash ? slash + 1 : k->argv[0];
+	/* What the log adds counts as well: a line may be short. */
+	size_t before = k->told, size = k->line_len + strlen(name) + 32;
+
+	k->told += size;
+	if (before < RUNNER_ERRORS_MAX)
+		log_notice("%s: %.*s", name, (int)k->line_len, k->line);
+	if (before < RUNNER_ERRORS_MAX && k->told >= RUNNER_ERRORS_MAX)
+		log_notice("%s: what else it prints to stderr is dropped", name);
+	k->line_len = 0;
+}
+
+/* What is there to be read of its stderr.  False: nothing. */
+static bool hear(struct keeper *k)
+{
+	char bytes[4096];
+	ssize_t n = k->errors < 0 ? -1 : read(k->errors, bytes, sizeof(bytes));
+
+	for (ssize_t i = 0; i < n && k->told < RUNNER_ERRORS_MAX; i++) {
+		if (bytes[i] != '\n')
+			k->line[k->line_len++] = bytes[i];
+		if (bytes[i] == '\n' || k->line_len == sizeof(k->line))
+			tell_line(k);
+	}
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		close_one(&k->errors);
+	return n > 0;
+}
+
 static _Noreturn void over(struct keeper *k, enum runner_outcome outcome, int status)
 {
+	while (k->told < RUNNER_ERRORS_MAX && hear(k)) {
+	}
+	if (k->line_len > 0)
+		tell_line(k);
 	while (outcome == RUNNER_ENDED && k->len < RUNNER_BYTES_MAX && drain(k)) {
 	}
 	say(k, outcome, WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
@@ -194,13 +240,16 @@ static _Noreturn void keep(struct keeper *k)
 		}
 		struct timespec left = {
 		    (time_t)((until - now) / 1000), (long)((until - now) % 1000) * 1000000};
-		struct pollfd p[] = {{k->to, POLLOUT, 0}, {k->from, POLLIN, 0}};
-		if (ppoll(p, 2, &left, &none) <= 0)
+		struct pollfd p[] = {
+		    {k->to, POLLOUT, 0}, {k->from, POLLIN, 0}, {k->errors, POLLIN, 0}};
+		if (ppoll(p, 3, &left, &none) <= 0)
 			continue;
 		if (p[0].revents)
 			feed(k);
 		if (p[1].revents)
 			(void)drain(k);
+		if (p[2].revents)
+			(void)hear(k);
 	}
 }
 
@@ -258,8 +307,12 @@ static _Noreturn void serve(int socket, const sigset_t *mask, const struct rlimi
 			continue;
 		if (n < (ssize_t)sizeof(struct ask_head))
 			_exit(0);
-		k = (struct keeper){
-		    .socket = socket, .mask = mask, .nofile = nofile, .to = -1, .from = -1};
+		k = (struct keeper){.socket = socket,
+		    .mask = mask,
+		    .nofile = nofile,
+		    .to = -1,
+		    .from = -1,
+		    .errors = -1};
 		memcpy(&k.head, bytes, sizeof(k.head));
 		pid_t pid = fork();
 		if (pid == 0)
@@ -379,10 +432,13 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	r->fd = -1;
 	while ((w = LIST_FIRST(&r->waiting)))
 		fail(r, w, EPIPE);
+	r->ended(r->arg);
 }
 
-void runner_start(struct runner *r, uv_loop_t *loop)
+void runner_start(struct runner *r, uv_loop_t *loop, void (*ended)(void *arg), void *arg)
 {
+	r->ended = ended;
+	r->arg = arg;
 	if (uv_poll_init(loop, &r->poll, r->fd) != 0 || uv_idle_init(loop, &r->failing) != 0)
 		abort();
 	r->poll.data = r;

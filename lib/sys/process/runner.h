@@ -4,8 +4,9 @@
  * what it is told over a socket pair, and ends with the daemon.
  *
  * Each program is in a process group of its own, has the bytes that it is given as its stdin, what
- * it prints to stdout is kept, and stderr is the daemon's.  It does not hold up the daemon, nor any
- * other program: at its limit it is killed, with its group.
+ * it prints to stdout is kept, and what it prints to stderr goes to the daemon's log, each line after
+ * its name.  It does not hold up the daemon, nor any other program: at its limit it is killed, with its
+ * group.
  */
 #ifndef RMQ_SYS_PROCESS_RUNNER_H
 #define RMQ_SYS_PROCESS_RUNNER_H
@@ -21,6 +22,8 @@
 /* Of words, environment and stdin together; of stdout, the rest of which is dropped. */
 #define RUNNER_BYTES_MAX 65536
 #define RUNNER_WORDS_MAX 64
+/* Of the stderr of one run; the rest is dropped. */
+#define RUNNER_ERRORS_MAX 16384
 
 struct runner;
 
@@ -53,8 +56,11 @@ typedef void runner_answer(void *arg, const struct runner_result *result);
  * run yet.
  */
 struct runner *runner_open(const sigset_t *mask, const struct rlimit *nofile, int *error);
-/* From here on answers come, in the loop's turns. */
-void runner_start(struct runner *r, uv_loop_t *loop);
+/*
+ * From here on answers come, in the loop's turns.  `ended` comes once if the process that runs
+ * programs has ended: nothing is run any more.
+ */
+void runner_start(struct runner *r, uv_loop_t *loop, void (*ended)(void *arg), void *arg);
 /*
  * Runs a program; `answer` comes once, and never from within this call, unless runner_forget() comes
  * first.
