@@ -214,6 +214,37 @@ static void all_who_refuse_are_named(void **state)
 		    "n3: heartbeat is 50 ms, and 100 ms at n3");
 }
 
+/* They run: to start them, or to go on without them, would be wrong. */
+static void who_refuses_is_not_lost(void **state)
+{
+	(void)state;
+	seen.others[0].refuses = "n2 refuses this node: heartbeat is 50 ms, and 100 ms at n2";
+	goes(0, UINT64_MAX);
+	goes(1, 5000);
+	seen.unled = true;
+	seen.available = false;
+	seen.leader = (struct raft_id){{0}};
+	assert_says(
+	    "n2 refuses this node: heartbeat is 50 ms, and 100 ms at n2\n"
+	    "no leader is elected; voters that are not up: n2 n3\n"
+	    "1 of them run, and refuse this node: mend what they say; the others may well have a "
+	    "leader\n"
+	    "n3 is not up: it was heard last 5 s ago, at n3.example:7401\n"
+	    "look whether n3 runs, and rmq-clusterd on it, and whether it is reached there");
+}
+
+static void who_was_admitted_and_has_not_joined_is_missing(void **state)
+{
+	(void)state;
+	config.members[2].id = (struct raft_id){{0}};
+	config.members[2].flags = 0;
+	seen.count = 1;
+	assert_says(
+	    "n3 was admitted and has not joined: start rmq-clusterd there with a new data "
+	    "directory and seeds, see rmq.conf(5); its log says what hinders it");
+	assert_null(why_problem(&why));
+}
+
 static void a_queue_daemon_that_is_not_ready_says_how_far_it_is(void **state)
 {
 	(void)state;
@@ -256,9 +287,11 @@ static void a_leader_without_the_role_says_who_has_it(void **state)
 	assert_says(
 	    "n2 leads, and is not to run the queue daemon: it has not the role broker\n"
 	    "leadership passes to one of these when it is up and has the whole log: n1 n3");
+	assert_null(why_problem(&why));
 	config.members[0].flags = config.members[2].flags = RAFT_VOTER;
 	assert_says("n2 leads, and is not to run the queue daemon: it has not the role broker\n"
 		    "no voter has that role: give it to one, see roles in rmq.conf(5)");
+	assert_non_null(why_problem(&why));
 }
 
 static void the_start_gate_says_how_many_are_missing(void **state)
@@ -273,6 +306,7 @@ static void the_start_gate_says_how_many_are_missing(void **state)
 	assert_says(
 	    "the queue daemon starts first when 5 members with the role eu have been up, and 3 have\n"
 	    "start more nodes, or change min-members on all of them: see rmq.conf(5)");
+	assert_non_null(why_problem(&why));
 }
 
 static void full_disks_are_told_where_they_are(void **state)
@@ -406,7 +440,7 @@ static void there_are_never_more_lines_than_fit(void **state)
 		    .address = "a:1",
 		    .member = true,
 		    .voter = true,
-		    .refuses = "one\nline\x01",
+		    .refuses = i % 3 == 0 ? "one\nline\x01" : NULL,
 		    .heard_ms = 1,
 		    .trouble = TROUBLE_FULL};
 	lines();
@@ -452,6 +486,8 @@ int main(void)
 	    TEST(voters_that_are_up_and_elect_nobody_are_told_apart),
 	    TEST(a_node_of_no_cluster_says_what_makes_it_a_member),
 	    TEST(all_who_refuse_are_named),
+	    TEST(who_refuses_is_not_lost),
+	    TEST(who_was_admitted_and_has_not_joined_is_missing),
 	    TEST(a_queue_daemon_that_is_not_ready_says_how_far_it_is),
 	    TEST(a_leader_elsewhere_that_does_not_serve_is_where_to_ask),
 	    TEST(a_leader_without_the_role_says_who_has_it),

@@ -25,6 +25,9 @@ __attribute__((format(printf, 3, 4))) static void say(
 	/* One line, whatever words of other nodes it repeats. */
 	text_tame(line->text, strlen(line->text));
 	line->reason = reason;
+	/* The start gate waits until somebody starts more nodes; what else comes after OTHER passes. */
+	line->lasts = reason != CONTROL_REASON_WELL &&
+		      (reason <= CONTROL_REASON_OTHER || reason == CONTROL_REASON_MIN_MEMBERS);
 	w->count++;
 }
 
@@ -358,7 +361,7 @@ static void silent(struct why *w, const struct why_seen *s)
 
 	for (unsigned i = 0; i < s->count; i++) {
 		const struct why_other *o = &s->others[i];
-		if (!o->member || o->up || s->outcast ||
+		if (!o->member || o->up || o->refuses || s->outcast ||
 		    (o->trouble != TROUBLE_NONE && o->trouble <= TROUBLE_UNREACHING))
 			continue;
 		if (o->heard_ms == UINT64_MAX)
@@ -376,6 +379,20 @@ static void silent(struct why *w, const struct why_seen *s)
 	}
 }
 
+/* A cluster is smaller than it was meant to be. */
+static void admitted(struct why *w, const struct why_seen *s)
+{
+	for (unsigned i = 0; s->member && s->config && !s->outcast && i < s->config->count;
+	     i++) {
+		const struct raft_member *m = &s->config->members[i];
+		if (raft_id_none(m->id))
+			say(w, CONTROL_REASON_DOWN,
+			    "%s was admitted and has not joined: start rmq-clusterd there with a new "
+			    "data directory and seeds, see rmq.conf(5); its log says what hinders it",
+			    m->name);
+	}
+}
+
 /* ---- the leader ---- */
 
 static void no_leader(struct why *w, const struct why_seen *s)
@@ -386,12 +403,20 @@ static void no_leader(struct why *w, const struct why_seen *s)
 	/* Who is not of the cluster any more is not to bring the old one back. */
 	if (!s->unled || s->outcast)
 		return;
-	unsigned n = voters(s, &down), needed = n / 2 + 1, up = n - down.count;
+	unsigned n = voters(s, &down), needed = n / 2 + 1, up = n - down.count, refusing = 0;
+
+	for (unsigned i = 0; i < s->count; i++)
+		refusing += s->others[i].voter && !s->others[i].up && s->others[i].refuses;
 	/* Who does not vote may not hear of an election. */
 	say(w, reason, "%s%s%.200s",
 	    is_voter(s) ? "no leader is elected" : "no leader is known here",
 	    down.count > 0 ? "; voters that are not up:" : "", down.text);
-	if (up < needed)
+	if (refusing > 0)
+		say(w, reason,
+		    "%u of them run, and refuse this node: mend what they say; the others may well "
+		    "have a leader",
+		    refusing);
+	else if (up < needed)
 		say(w, reason,
 		    "%u of %u voters must be up, and %u %s: start rmq-clusterd on %u more of them; if "
 		    "they are lost for good, see When a majority is lost in rmq-cluster(7)",
@@ -476,6 +501,7 @@ static void roles(struct why *w, const struct why_seen *s)
 	say(w, CONTROL_REASON_ROLES,
 	    "%s leads, and is not to run the queue daemon: it has not the role broker",
 	    l->name);
+	w->lines[w->count - 1].lasts |= may.count == 0;
 	if (may.count > 0)
 		say(w, CONTROL_REASON_ROLES,
 		    "leadership passes to one of these when it is up and has the whole log:%.180s",
@@ -559,7 +585,8 @@ void why_make(struct why *w, const struct why_seen *s)
 	/* The worst first. */
 	static void (*const reasons[])(struct why * w, const struct why_seen *s) = {refused,
 	    deadly, room, ill, forgot, bad_record, others_down, no_leader, rights, others_ill,
-	    outside, stopping, leaving, leaderless, min_members, roles, queue, silent, well};
+	    outside, stopping, leaving, leaderless, min_members, roles, queue, silent, admitted,
+	    well};
 
 	w->count = 0;
 	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
@@ -568,9 +595,5 @@ void why_make(struct why *w, const struct why_seen *s)
 
 const char *why_problem(const struct why *w)
 {
-	const struct why_line *first = &w->lines[0];
-
-	return first->reason != CONTROL_REASON_WELL && first->reason <= CONTROL_REASON_OTHER
-		   ? first->text
-		   : NULL;
+	return w->lines[0].lasts ? w->lines[0].text : NULL;
 }

@@ -87,6 +87,7 @@ struct why {
 	unsigned count;
 	struct why_line {
 		enum control_reason reason;
+		bool lasts; /* until somebody does something */
 		char text[TEXT_MAX + 1];
 	} lines[WHY_LINES_MAX];
 };
@@ -98,8 +99,7 @@ struct why {
 void why_make(struct why *w, const struct why_seen *seen);
 
 /*
- * What STATE says as its problem: the first line, if it is of a reason that lasts until somebody does
- * something; NULL: none.
+ * What STATE says as its problem: the first line, if that lasts; NULL: none.
  */
 const char *why_problem(const struct why *w);
 

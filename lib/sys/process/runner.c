@@ -85,8 +85,8 @@ static void say(struct keeper *k, enum runner_outcome outcome, int status)
 /* In the program's process; returns on failure. */
 static void become(struct keeper *k, int in, int out, int errors)
 {
-	static const char *const ours[] = {
-	    "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"};
+	static const char *const ours[] = {"NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID",
+	    "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"};
 	static const int signals[] = {
 	    SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGCHLD, SIGXFSZ};
 
@@ -234,8 +234,8 @@ static _Noreturn void keep(struct keeper *k)
 			over(k, RUNNER_ENDED, status);
 		uint64_t now = clock_mono().ms;
 		if (now >= until) {
+			/* One that hangs in the kernel ends later, and is waited for by nobody. */
 			kill(-k->pid, SIGKILL);
-			waitpid(k->pid, &status, 0);
 			over(k, RUNNER_LATE, 0);
 		}
 		struct timespec left = {
@@ -299,7 +299,9 @@ static _Noreturn void serve(int socket, const sigset_t *mask, const struct rlimi
 	/* It goes when the daemon does, whoever tells the whole group to. */
 	for (size_t i = 0; i < sizeof(held) / sizeof(held[0]); i++)
 		signal(held[i], SIG_IGN);
+	/* What programs leave behind is no zombie of a daemon that is process 1 of a container. */
 	signal(SIGCHLD, SIG_IGN);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	prctl(PR_SET_NAME, "rmq-runner");
 	for (;;) {
 		ssize_t n = recv(socket, bytes, sizeof(bytes), 0);
