@@ -368,6 +368,15 @@ static bool take_log(struct control_request *r, uint8_t level, const char **why)
 	return level <= CONTROL_LOG_DEBUG || level == CONTROL_LOG_ASKED;
 }
 
+/* No name is this node, or the best one; nobody means to down the node that is asked. */
+static bool take_leave(
+    struct control_request *r, uint16_t type, const struct control_leave *m, const char **why)
+{
+	r->req = m->req;
+	*why = "not a node's name";
+	return take_name(r->name, m->name) && (type != CONTROL_TYPE_DOWN || m->name.len > 0);
+}
+
 static bool take_events(
     struct control_request *r, const struct control_events *m, const char **why)
 {
@@ -420,11 +429,7 @@ enum rmq_error control_request_parse(
 	case CONTROL_TYPE_TRANSFER:
 		if (!control_leave_decode(f->payload, &leave))
 			return RMQ_E_PROTOCOL;
-		r->req = leave.req;
-		*why = "not a node's name";
-		/* None is this node, or the best, but nobody means to down the node that is asked. */
-		good = take_name(r->name, leave.name) &&
-		       (f->type != CONTROL_TYPE_DOWN || leave.name.len > 0);
+		good = take_leave(r, f->type, &leave, why);
 		break;
 	case CONTROL_TYPE_GATE:
 		if (!control_gate_decode(f->payload, &gate) ||
