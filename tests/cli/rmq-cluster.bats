@@ -640,7 +640,10 @@ leader-changed n1"
 	cluster events >stalled 3>&- &
 	STARTED+=($!)
 	exec 7<stalled
-	cluster status
+	# It hears them: however long it takes to begin.
+	until read -r -t 1 <&7; do
+		node "serve a" "serve -"
+	done
 	printf 'serve a\nserve -\n%.0s' {1..2000} >&8
 	change() {
 		local i
