@@ -119,9 +119,10 @@ static void put_queues(struct text *out, const struct queues *q)
 		text_put_slice(out, slice_of(q->rows.data, q->rows.len));
 		text_put_str(out, "</table>\n");
 	}
-	if (*q->why)
+	if (*q->why) {
 		put_element(out, "p", slice_str(q->why));
-	else if (q->more)
+		text_put_char(out, '\n');
+	} else if (q->more)
 		text_put_str(out, "<p>There are more; rmq-queue ls prints all.</p>\n");
 	else if (q->count == 0)
 		text_put_str(out, "<p>There are none.</p>\n");

@@ -419,12 +419,14 @@ leader-changed n1"
 	on_terminal "sh -c 'stty cols 80 rows 12; exec rmq-cluster top -S unix:cluster.sock --watch 50ms'"
 	wait_until 10 grep -q "n1, leader: takes no messages" screen
 	grep -q $'\e\[7mNODE ROLE   STATE UP  UNREACH   PHI LAG' screen
-	grep -q '^n1   leader up    yes no          -   0      -    - 1.500 ' screen && grep -q '^n2   voter  up    yes no      8.500   0 0.0002    - 1.500 ' screen
+	grep -q '^n1   leader up    yes no          -   0      -    - 1.500 ' screen
+	grep -q '^n2   voter  up    yes no      8.500   0 0.0002    - 1.500 ' screen
 	# What happened before it began; what happens; and who is in trouble.
 	wait_until 10 grep -q '[0-9]  member-up            n2, was joining' screen
 	node "serve unix:q.sock" "problem $(printf 'n2 hangs %.0s' {1..10})"
 	wait_until 10 grep -q '[0-9]  queue-started        n1' screen
-	wait_until 10 grep -qE '^(n2 hangs ){8}n2 hangs.\[K' screen && grep -q '^ n2 hangs' screen
+	wait_until 10 grep -qE '^(n2 hangs ){8}n2 hangs.\[K' screen
+	grep -q '^ n2 hangs' screen
 	# A terminal that is narrower has fewer columns.
 	stty cols 40 <"/proc/$TOP/fd/1"
 	wait_until 10 grep -q $'\e\[7mNODE ROLE   STATE UP  UNREACH   PHI LAG\e\[0m' screen
@@ -899,12 +901,15 @@ asked() {
 	# A page is HTML without scripts, and what others say stays text.
 	web / -i >page
 	grep -q "^Content-Security-Policy: default-src 'none';" page
-	grep -qF "<li>n2 &lt;refuses&gt; us</li>" page && ! grep -qi "<script\|http" <(sed '1,/^\r*$/d' page | grep -v http-equiv | head -n -1)
-	web /status -H "Accept: text/html" >page.2 && grep -q "<td>n3</td>" page.2
+	grep -qF "<li>n2 &lt;refuses&gt; us</li>" page
+	run ! grep -i "<script\|http" <(sed '1,/^\r*$/d' page | grep -v http-equiv)
+	web /status -H "Accept: text/html" >page.2
+	grep -q "<td>n3</td>" page.2
 	# With the lag and the load of members, and the queues.
 	grep -q "<tr><td>n1</td><td>leader</td><td>up</td><td>yes</td><td>no</td><td>0</td><td>-</td><td>-</td><td>1.500</td>" page
 	grep -qx "<tr><td>jobs</td><td>7</td><td>0</td><td>0</td><td>[0-9]*</td><td>0</td></tr>" page
-	grep -q "<tr><td>empty</td><td>0</td>" page && ! grep -q "There are more\|Nobody says" page
+	grep -q "<tr><td>empty</td><td>0</td>" page
+	run ! grep "There are more\|Nobody says" page
 	/usr/bin/python3 - page <<-'END'
 		import sys
 		from html.parser import HTMLParser
@@ -923,7 +928,9 @@ asked() {
 	[ "$(web /members/n3 -X PUT -d operation=leave | tail -n 1)" = 200 ]
 	[ "$(web /members/n3 -X PUT -d operation=down)" = '{"name":"n3","operation":"down"}
 200' ]
-	grep -qx "LEAVE n2" commands && grep -qx "LEAVE n3" commands && grep -qx "DOWN n3" commands
+	grep -qx "LEAVE n2" commands
+	grep -qx "LEAVE n3" commands
+	grep -qx "DOWN n3" commands
 	[ "$(web /members/n2 -X PUT -d operation=dance | tail -n 1)" = 400 ]
 	for field in 'Origin: http://evil.example' 'Via: 1.1 proxy' 'X-Forwarded-For: ::1' 'Forwarded: for=x'; do
 		[ "$(web /members/n2 -X DELETE -H "$field" | tail -n 1)" = 403 ]
@@ -977,13 +984,15 @@ asked() {
 	kill "${STARTED[-1]}"
 	wait_until 10 bash -c "! pgrep -r S,R -P $server rmq-cluster"
 	# What is no request; and when nobody answers.
-	[ "$(asked 'HEAD /status HTTP/1.1\r\n\r\n')" = "HTTP/1.1 200 OK" ] && [ -z "$(sed '1,/^$/d' answer)" ]
+	[ "$(asked 'HEAD /status HTTP/1.1\r\n\r\n')" = "HTTP/1.1 200 OK" ]
+	[ -z "$(sed '1,/^$/d' answer)" ]
 	[ "$(asked 'GET /\r\n\r\n')" = "HTTP/1.1 400 Bad Request" ]
 	[ "$(asked 'PUT /members/n2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n')" = "HTTP/1.1 411 Length Required" ]
 	[ "$(asked 'PUT /members/n2 HTTP/1.1\r\nContent-Length: 9\r\n\r\nx')" = "HTTP/1.1 400 Bad Request" ]
 	stop_queue
 	[ "$(asked 'GET / HTTP/1.1\r\n\r\n')" = "HTTP/1.1 200 OK" ]
-	grep -qx "<p>Nobody says how they are: no daemon at q.sock .*</p>" answer && grep -q "<td>n3</td>" answer
+	grep -qx "<p>Nobody says how they are: no daemon answers at q.sock .*</p>" answer
+	grep -q "<td>n3</td>" answer
 	kill "$NODE_PID"
 	wait_until 10 bash -c '! rmq-cluster leader -S unix:cluster.sock'
 	[ "$(asked 'GET /members HTTP/1.1\r\n\r\n')" = "HTTP/1.1 503 Service Unavailable" ]
