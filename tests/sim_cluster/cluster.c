@@ -294,6 +294,7 @@ static void nodes_turn(struct cluster *c)
 		/* It may have needed a record that is not to be had. */
 		if (!n->raft)
 			continue;
+		watchers_turn(&c->sites[i]);
 		raft_status(n->raft, &st);
 		if (st.serving)
 			sim_disturb(s, n);

@@ -101,6 +101,7 @@ struct site {
 	struct waiting *waiting;   /* BARRIERs that are not done */
 	size_t waiting_count, waiting_cap;
 	struct links links;
+	struct watcher *watcher; /* of its events; NULL: none yet */
 };
 
 /*
@@ -243,6 +244,11 @@ void suspicion_sent(const struct site *from, struct site *to);
 void suspicion_turn(struct site *s);
 /* At last: one of them dies, and two do not hear each other. */
 void suspicion_exam(struct cluster *c);
+
+/* ---- watchers.c ---- */
+
+/* After all else in a turn: what has changed is told. */
+void watchers_turn(struct site *s);
 
 /* ---- replica.c ---- */
 

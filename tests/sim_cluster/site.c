@@ -912,6 +912,7 @@ void site_free(struct site *s)
 	jm_free(&s->journal);
 	shared_journal_free(s->shared);
 	tail_deinit(&s->tail);
+	free(s->watcher);
 	bytes_free(&s->said);
 	bytes_free(&s->answers);
 	free(s->waiting);

@@ -232,6 +232,9 @@
 	    "is unreachable for") \
 	X(SILENCE_TRUSTED, "who says nothing any more is not suspected", \
 	    "is not suspected by") \
+	X(STEPS_UNTOLD, "of a member's steps that are seen at once only the last is told", \
+	    "out of order") \
+	X(TOLD_TWICE, "what a snapshot holds is told again after it", "out of order|twice|after") \
 	X(HELLO_LATE, "the HELLO of a process that has ended counts", "older than it was") \
 	X(HELLO_OF_SAME, "what a process says counts against what it began with", \
 	    "older than it was") \
