@@ -1,6 +1,7 @@
 /* The simulation of a cluster; see ../sim/runner.h for how it is called. */
 #include "cluster.h"
 #include "founders.h"
+#include "upgrade.h"
 
 #include "../sim/runner.h"
 
@@ -53,7 +54,7 @@ static const struct {
 /* Those that hardly any seed would find else. */
 static const struct {
 	enum rmq_variant variant;
-	bool founders; /* shown before there is a cluster */
+	bool founders; /* shown without the cluster */
 	struct wish wish;
 } wishes[] = {
     {RMQ_VARIANT_FOUND_EARLY, .founders = true},
@@ -61,6 +62,9 @@ static const struct {
     {RMQ_VARIANT_ANSWERS_OLD, .founders = true},
     {RMQ_VARIANT_CLAIM_UNSAID, .founders = true},
     {RMQ_VARIANT_CLAIM_OUTLIVES, .founders = true},
+    {RMQ_VARIANT_LEVEL_OF_AWAY, .founders = true},
+    {RMQ_VARIANT_LEVEL_UNASKED, .founders = true},
+    {RMQ_VARIANT_LEVEL_OF_LEADER, .founders = true},
     {RMQ_VARIANT_REMOVED_UNCHECKED, .wish = {PART_ADMINISTRATOR}},
     {RMQ_VARIANT_REMOVED_UNSTORED, .wish = {PART_ADMINISTRATOR}},
     {RMQ_VARIANT_REFUSED_IS_DONE, .wish = {PART_ADMINISTRATOR}},
@@ -114,6 +118,7 @@ static void choose(unsigned variant)
 static void run(uint64_t seed)
 {
 	founders_run(seed);
+	upgrade_run(seed);
 	if (only_founders)
 		return;
 	struct cluster *c =

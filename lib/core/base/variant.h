@@ -232,6 +232,11 @@
 	    "is unreachable for") \
 	X(SILENCE_TRUSTED, "who says nothing any more is not suspected", \
 	    "is not suspected by") \
+	X(LEVEL_OF_AWAY, "members that are away do not hold back the level of records", \
+	    "does not read") \
+	X(LEVEL_OF_LEADER, "the level is raised once the leader reads it", "does not read") \
+	X(LEVEL_UNASKED, "a node joins that does not read what the cluster writes", \
+	    "does not read") \
 	X(STEPS_UNTOLD, "of a member's steps that are seen at once only the last is told", \
 	    "out of order") \
 	X(TOLD_TWICE, "what a snapshot holds is told again after it", "out of order|twice|after") \

@@ -1,5 +1,7 @@
 #include "core/host/level.h"
 
+#include "core/base/variant.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -26,6 +28,10 @@ static const struct raft_member *oldest(
 		if (raft_id_none(m->id))
 			continue;
 		uint64_t its = reads_of(m, peers);
+		if (RMQ_VARIANT(LEVEL_OF_AWAY) && its == 0)
+			continue;
+		if (RMQ_VARIANT(LEVEL_OF_LEADER) && !raft_id_eq(m->id, peers->self))
+			continue;
 		if (!least || its < *reads) {
 			least = m;
 			*reads = its;
@@ -70,7 +76,7 @@ bool level_admits(const struct raft_config *c, uint64_t reads, const char *name,
 {
 	uint64_t level = raft_config_level(c);
 
-	if (reads >= level)
+	if (reads >= level || RMQ_VARIANT(LEVEL_UNASKED))
 		return true;
 	snprintf(why, TEXT_MAX + 1,
 	    "the records of the cluster are of level %" PRIu64
