@@ -88,7 +88,7 @@ static void check_index(struct site *s, const struct events_event *e)
 		    (unsigned long long)e->index);
 }
 
-/* Each state comes after the one before it. */
+/* Each state comes after the one before it, and once. */
 static void step(struct site *s, const struct events_event *e, struct told_member *m)
 {
 	static const enum control_member_state states[] = {
@@ -107,7 +107,9 @@ static void step(struct site *s, const struct events_event *e, struct told_membe
 		m->removed = true;
 		break;
 	default:
-		good &= m->state + 1u == states[e->kind];
+		/* Or a leave is taken back. */
+		good &= m->state + 1u == states[e->kind] ||
+			(e->kind == EVENTS_MEMBER_UP && m->state > CONTROL_MEMBER_UP);
 		m->state = states[e->kind];
 	}
 	if (!good)
