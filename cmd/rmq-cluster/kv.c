@@ -62,14 +62,17 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 static void on_is(void *arg, const struct wire_kv_is *row)
 {
 	struct kv *k = arg;
-	k->row(k, row);
+	if (client_map_row(&k->map, row))
+		k->row(k, row);
 }
 
-static void on_at(void *arg, const struct wire_kv_at *m, enum rmq_error code, uint32_t rows)
+static void on_at(
+    void *arg, const struct wire_kv_at *m, enum rmq_error code, uint32_t rows, uint64_t known)
 {
 	struct kv *k = arg;
 	k->at = *m;
 	k->found &= rows > 0;
+	k->news = client_map_at(&k->map, m, rows, known);
 	k->waiting = false;
 	if (code)
 		fail(k, code, slice_of(NULL, 0));
@@ -129,11 +132,10 @@ static enum rmq_error change(struct kv *k, const char *key, struct slice value)
 	return err;
 }
 
-/* One answer; how to go on is in k->at. */
-static enum rmq_error read_some(
-    struct kv *k, struct slice key, uint8_t flags, uint64_t since, uint64_t known)
+/* One answer; what it means is in k->news. */
+static enum rmq_error read_some(struct kv *k, struct slice key)
 {
-	client_kv_read(k->io.client, clock_mono(), key, flags, since, known);
+	client_map_ask(&k->map, k->io.client, clock_mono(), key);
 	return wait_answer(k);
 }
 
@@ -179,7 +181,8 @@ static enum rmq_error run_get(struct kv *k, char **words, int count)
 	struct text out = {0};
 	(void)count;
 	k->row = take_value;
-	enum rmq_error err = read_some(k, slice_str(words[0]), KV_VALUES, 0, 0);
+	client_map_begin(&k->map, KV_VALUES, 0);
+	enum rmq_error err = read_some(k, slice_str(words[0]));
 	if (err)
 		return err;
 	if (!k->found) {
@@ -332,16 +335,14 @@ static enum rmq_error run_ls(struct kv *k, char **words, int count)
 {
 	uint8_t flags = 0;
 	struct slice prefix = what_of(count > 0 ? words[0] : "", true, &flags);
-	uint64_t since = 0, known = 0;
 	enum rmq_error err;
 	k->row = keep_row;
+	client_map_begin(&k->map, flags, 0);
 	do {
-		if (since == 0)
+		err = read_some(k, prefix);
+		if (k->news & CLIENT_MAP_ANEW)
 			forget_rows(k);
-		err = read_some(k, prefix, flags, since, known);
-		known = since == 0 ? k->at.newest : known;
-		since = k->at.flags & KV_ANEW ? 0 : k->at.version;
-	} while (!err && k->at.flags);
+	} while (!err && !k->map.current);
 	return err ? err : print_rows(k);
 }
 
@@ -361,10 +362,6 @@ static void print_change(struct kv *k, const struct wire_kv_is *row)
 {
 	struct text out = {0};
 	bool there = row->what == KV_IS_THERE;
-	/* After a lost connection they may come again. */
-	if (row->version <= k->seen)
-		return;
-	k->seen = row->version;
 	put_line(&out, there ? "put" : "deleted", row->key, row->version);
 	if (there) {
 		text_put_char(&out, ',');
@@ -389,28 +386,15 @@ static enum rmq_error run_watch(struct kv *k, char **words, int count)
 {
 	uint8_t flags = KV_VALUES | KV_WAIT;
 	struct slice what = what_of(count > 0 ? words[0] : "*", false, &flags);
-	uint64_t since = k->has_since ? k->since : 0, known = since;
-	bool current = since == 0;
 	k->row = print_change;
-	k->seen = since;
-	while (!read_some(k, what, flags, since, known)) {
-		if (k->at.flags & KV_ANEW) {
+	client_map_begin(&k->map, flags, k->has_since ? k->since : 0);
+	while (!read_some(k, what)) {
+		if (k->news & CLIENT_MAP_ANEW)
 			print_number(k, "anew", "version", k->at.newest);
-			since = known = k->seen = 0;
-			current = true;
-			continue;
-		}
-		if (since == 0)
-			known = k->at.newest;
-		since = k->at.version;
-		if (k->at.left_out > 0)
+		if (k->news & CLIENT_MAP_LEFT_OUT)
 			print_number(k, "left-out", "count", k->at.left_out);
-		if (k->at.flags & KV_MORE)
-			continue;
-		known = since;
-		if (current)
-			print_number(k, "current", "version", since);
-		current = false;
+		if (k->news & CLIENT_MAP_CURRENT)
+			print_number(k, "current", "version", k->map.since);
 	}
 	return k->code;
 }

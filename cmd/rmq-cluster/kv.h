@@ -2,6 +2,7 @@
 #ifndef RMQ_CLUSTER_KV_H
 #define RMQ_CLUSTER_KV_H
 
+#include "core/client/client_map.h"
 #include "core/client/table.h"
 #include "sys/client/client_io.h"
 #include "sys/client/client_options.h"
@@ -29,11 +30,12 @@ struct kv {
 	const char *about; /* what a failure is about; NULL: nothing */
 	bool waiting;
 	enum rmq_error code;
-	uint64_t version;     /* of the newest change, or that was read */
-	struct wire_kv_at at; /* the newest answer's end */
+	uint64_t version;      /* of the newest change, or that was read */
+	struct wire_kv_at at;  /* the newest answer's end */
+	struct client_map map; /* what was read so far */
+	unsigned news;	       /* … by the newest answer */
 	void (*row)(struct kv *k, const struct wire_kv_is *row);
 	bool found;
-	uint64_t seen;	   /* rows up to this version were printed */
 	struct text value; /* that was read */
 	struct kv_row **rows;
 	size_t rows_count;

@@ -72,6 +72,7 @@ struct actor {
 	struct life life_asked;
 	struct watch watch;
 	struct map_op map;
+	struct map_view view;
 	unsigned
 	    sent_name; /* a sender: the newest that it knows to be stored, if sent_seq is not 0 */
 	uint64_t sent_seq;
@@ -260,7 +261,7 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 	trace("failed", a->number, cmd->type, code, at);
 	check_denied(code, text);
 	if (cmd->type == WIRE_TYPE_KV_PUT || cmd->type == WIRE_TYPE_KV_DEL) {
-		maps_refused(a->w->maps, &a->map);
+		maps_refused(a->w->maps, &a->map, code == RMQ_E_UNMET);
 		return CLIENT_DROP;
 	}
 	/* A run of an import sends what an earlier one may have stored in a queue that is gone. */
@@ -490,14 +491,28 @@ static void on_kv_done(void *arg, const struct client_command *cmd, uint64_t ver
 static void on_kv_is(void *arg, const struct wire_kv_is *row)
 {
 	struct actor *a = arg;
-	if (row->what != KV_IS_THERE || row->size != row->value.len)
-		trace_fail("KV_IS of what is not there");
-	maps_row(a->w->maps, &a->map, row->version, row->value.data, row->value.len);
+	if (row->what == KV_IS_THERE && row->size != row->value.len)
+		trace_fail("KV_IS without the whole value");
+	if (!a->view.on || row->req != a->view.read.req)
+		maps_row(a->w->maps, &a->map, row);
+	else if (client_map_row(&a->view.read, row))
+		maps_view_row(a->w->maps, &a->view, row);
 }
 
-static void on_kv_at(void *arg, const struct wire_kv_at *m, enum rmq_error code, uint32_t rows)
+static void on_kv_at(
+    void *arg, const struct wire_kv_at *m, enum rmq_error code, uint32_t rows, uint64_t known)
 {
 	struct actor *a = arg;
+	struct map_view *v = &a->view;
+	if (v->on && m->req == v->read.req) {
+		/* Too many wait. */
+		v->on = !code;
+		if (code && (code != RMQ_E_LIMIT || !rmq_small_limits))
+			trace_fail("the map cannot be watched: %u", m->code);
+		if (v->on)
+			maps_view_at(a->w->maps, v, m, client_map_at(&v->read, m, rows, known));
+		return;
+	}
 	if (code || m->flags)
 		trace_fail("one key cannot be read: %u", m->code);
 	a->map.found = rows > 0;
@@ -568,7 +583,7 @@ static void start(struct actor *a)
 	a->fatal = a->leaving = a->asking = false;
 	a->unlimited = 0;
 	a->session = a->sent_seq = 0;
-	a->watch.on = a->map.on = false;
+	a->watch.on = a->map.on = a->view.on = false;
 	a->life = ++w->lives;
 	a->paused_until = 0;
 	if (!a->imports)
@@ -617,7 +632,7 @@ void actors_make(struct world *w)
 	w->actors = calloc(w->actors_count, sizeof(*w->actors));
 	w->receipts = calloc(1, sizeof(*w->receipts));
 	w->import = calloc(1, sizeof(*w->import));
-	w->maps = maps_new();
+	w->maps = w->shadow.maps = maps_new();
 	assert(w->actors && w->receipts && w->import);
 	w->import->no_ids = prng_chance(&w->own, 600);
 	for (unsigned i = 0; i < w->actors_count; i++) {
@@ -1538,15 +1553,44 @@ static void watch_step(struct actor *a)
 
 /* ---- the map ---- */
 
+/* As rmq-cluster kv watch does. */
+static void view_step(struct actor *a)
+{
+	struct world *w = a->w;
+	struct prng *p = &w->maps_prng;
+	struct map_view *v = &a->view;
+	char key[8] = "k";
+	if (!v->on) {
+		unsigned one = (unsigned)prng_below(p, 2 * MAPS_KEYS);
+		uint64_t since =
+		    prng_chance(p, 300)
+			? maps_some_version(w->maps, one % MAPS_KEYS, prng_next(p) & ~3ull)
+			: 0;
+		maps_view_begin(v, one < MAPS_KEYS ? one : MAPS_KEYS, since);
+	}
+	if (v->key < MAPS_KEYS)
+		snprintf(key, sizeof(key), "k%u", v->key);
+	client_map_ask(&v->read, a->client, mono(a), slice_str(key));
+	v->asking = true;
+	trace("map view", a->number, v->key, v->read.since, v->read.known);
+}
+
 static void map_step(struct actor *a)
 {
 	struct world *w = a->w;
 	struct prng *p = &w->maps_prng;
 	struct map_op *op = &a->map;
 	char key[8], text[256];
+	bool goes_on = a->view.on && !a->view.asking;
+	if (goes_on && (w->calm || prng_chance(p, 300)))
+		view_step(a);
 	if (w->calm || op->on || a->kind == RECEIVER || a->imports || a->granted ||
 	    !prng_chance(p, w->weather.maps))
 		return;
+	if (!a->view.on && prng_chance(p, 150)) {
+		view_step(a);
+		return;
+	}
 	*op = (struct map_op){.key = (unsigned)prng_below(p, MAPS_KEYS)};
 	snprintf(key, sizeof(key), "k%u", op->key);
 	op->verb = prng_chance(p, 450) ? MAP_READ : prng_chance(p, 750) ? MAP_PUT : MAP_DELETE;
@@ -1631,7 +1675,8 @@ bool actors_done(const struct world *w)
 		return false;
 	for (unsigned i = 0; i < w->actors_count; i++)
 		if (client_unanswered(w->actors[i].client) > 0 ||
-		    (w->actors[i].watch.on && watches_met(w, &w->actors[i].watch)))
+		    (w->actors[i].watch.on && watches_met(w, &w->actors[i].watch)) ||
+		    !maps_view_done(w->maps, &w->actors[i].view))
 			return false;
 	return true;
 }

@@ -342,14 +342,15 @@ static void apply_taken(struct reading *r, const struct event_taken *e)
 	take(r, e->session, e->n, (struct shadow_answer){EVENT_TYPE_TAKEN, 0, 0, 0});
 }
 
-/* What the map holds is checked by what clients know of it: maps.h. */
 static void apply_kv_put(struct reading *r, const struct event_kv_put *e)
 {
+	maps_change(r->s->maps, e->key, e->version, &e->value);
 	take(r, e->session, e->n, (struct shadow_answer){EVENT_TYPE_KV_PUT, 0, 0, 0});
 }
 
 static void apply_kv_del(struct reading *r, const struct event_kv_del *e)
 {
+	maps_change(r->s->maps, e->key, e->version, NULL);
 	take(r, e->session, e->n, (struct shadow_answer){EVENT_TYPE_KV_DEL, 0, 0, 0});
 }
 

@@ -10,6 +10,7 @@
 
 #include "journal_model.h"
 #include "lines.h"
+#include "maps.h"
 #include "receivers.h"
 
 #include "core/wire/event.h"
@@ -157,6 +158,7 @@ struct shadow_moving {
 
 struct shadow {
 	struct lines *lines;
+	struct maps *maps;
 	const struct journal_model *journal;
 	struct shadow_queue **queues; /* by id */
 	size_t queues_count;

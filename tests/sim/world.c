@@ -98,7 +98,7 @@ void world_init(struct world *w, uint64_t seed, unsigned daemons)
 	    prng_chance(&w->ids, 300) ? (unsigned)prng_range(&w->ids, 100, 1000) : 0;
 	w->rights.state = seed * 13 + 12;
 	w->maps_prng.state = seed * 17 + 5;
-	w->weather.maps = seed % 8 == 3 ? (unsigned)prng_range(&w->maps_prng, 20, 300) : 0;
+	w->weather.maps = seed % 8 == 3 ? (unsigned)prng_range(&w->maps_prng, 20, 600) : 0;
 	w->weather.trespass =
 	    prng_chance(&w->rights, 200) ? (unsigned)prng_range(&w->rights, 2, 20) : 0;
 	w->weather.granted = prng_chance(&w->rights, 500) ? 500 : 0;

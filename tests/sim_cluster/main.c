@@ -30,7 +30,10 @@
 	X(WATCH_EARLY, "who waits for a queue is told while messages are leased", \
 	    "it never was") \
 	X(WATCH_FORGOTTEN, "a client that waits for one does not ask again after a failover", \
-	    "the calm does not end|illness stops")
+	    "the calm does not end|illness stops") \
+	X(KV_EARLY, \
+	    "what the map holds is told before it is committed, and without a barrier", \
+	    "did not change so|on disk|was told before|is read as")
 
 #define SHOW(NAME, text, rule)	    {#NAME, text, rule, false},
 #define SHOW_RARE(NAME, text, rule) {#NAME, text, rule, true},

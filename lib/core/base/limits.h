@@ -134,7 +134,7 @@ extern bool rmq_small_limits;
 #define KV_VALUE_MAX	   65536u /* of the map: one value, */
 #define KV_BYTES_MAX	   LIMIT(16u << 20, 900u) /* … keys and values together, */
 #define KV_KEYS_MAX	   LIMIT(16384u, 8u)	  /* … keys, */
-#define KV_DELETED	   LIMIT(4096u, 12u)  /* … changes until a deletion is forgotten */
+#define KV_DELETED	   LIMIT(4096u, 3u)   /* … changes until a deletion is forgotten */
 #define KV_PIECE_MAX	   LIMIT(61440u, 24u) /* of a value in one event */
 #define KV_ANSWER_BYTES	   LIMIT(64u << 10, 300u) /* of keys and values in one answer, about */
 #define SUBSCRIPTIONS_MAX  16			  /* of one session */

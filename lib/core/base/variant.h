@@ -59,6 +59,9 @@
 	X(KV_EARLY, "what the map holds is told before it is durable, and without a barrier") \
 	X(KV_UNWRITTEN, "a checkpoint has nothing of the map") \
 	X(KV_CUT_OFF, "only the first piece of the map is written") \
+	X(KV_BEHIND, "a reader of the map that is not told of deletions is not told that either") \
+	X(KV_UNTOLD, "who waits for changes is not told of those that one turn was too short for") \
+	X(KV_LOST_DELETED, "a reader is not told of what is deleted while its connection is lost") \
 	X(EFFECT_EARLY, "an effect leaves before its event is durable") \
 	X(DUPLICATE_EARLY, "a repeated command is answered before it is durable") \
 	X(GAP, "a gap in the numbers of a session is accepted") \

@@ -357,8 +357,8 @@ static struct kv_watch *watch_of(struct broker *b, struct conn *c, const struct 
 static bool is_behind(const struct broker *b, const struct wire_kv_read *m)
 {
 	uint64_t forgotten = kv_forgotten(&b->kv);
-	return m->since > b->kv.version ||
-	       (m->since > 0 && m->since < forgotten && m->known < forgotten);
+	return m->since > b->kv.version || (m->since > 0 && m->since < forgotten &&
+					       m->known < forgotten && !RMQ_VARIANT(KV_BEHIND));
 }
 
 /* Looks for what is new for it, and answers if there is something.  Whether it has seen all. */
@@ -366,7 +366,6 @@ static bool look(struct broker *b, struct kv_watch *w)
 {
 	struct wire_kv_read *m = &w->asked;
 	uint64_t left_out = 0;
-	bool first = m->since == 0;
 	if (is_behind(b, m)) {
 		tell_at(b, w->conn, m, RMQ_E_OK, KV_ANEW, 0, 0);
 		w->armed = false;
@@ -378,7 +377,7 @@ static bool look(struct broker *b, struct kv_watch *w)
 		left_out = w->changes - w->told;
 		w->told = w->changes;
 	}
-	if (walk.rows > 0 || left_out > 0 || first) {
+	if (walk.rows > 0 || left_out > 0) {
 		w->armed = false;
 		tell_at(b, w->conn, m, RMQ_E_OK, walk.next ? KV_MORE : 0, walk.at, left_out);
 	}
@@ -423,8 +422,10 @@ void broker_kv_step(struct broker *b)
 		return;
 	bool all = true;
 	for (uint32_t n = b->kv_watches_count; n > 0; n--) {
-		if (b->work >= end)
-			return;
+		if (b->work >= end) {
+			all = RMQ_VARIANT(KV_UNTOLD);
+			break;
+		}
 		w = TAILQ_FIRST(&b->kv_watches);
 		TAILQ_REMOVE(&b->kv_watches, w, link);
 		TAILQ_INSERT_TAIL(&b->kv_watches, w, link);

@@ -187,10 +187,11 @@ struct client_host {
 	void (*kv_is)(void *arg, const struct wire_kv_is *row);
 	/*
 	 * … and its end.  m->code stands in `code`.  rows: of this answer; a single key's row that came
-	 * before a connection was lost is none of it, as the key may be gone since.
+	 * before a connection was lost is none of it, as the key may be gone since.  known: what
+	 * to ask with next (client_map.h).
 	 */
-	void (*kv_at)(
-	    void *arg, const struct wire_kv_at *m, enum rmq_error code, uint32_t rows);
+	void (*kv_at)(void *arg, const struct wire_kv_at *m, enum rmq_error code, uint32_t rows,
+	    uint64_t known);
 	/*
 	 * The client has given up: NO_DAEMON, TIMEOUT, UNMET (of client_watch()), FULL, PAUSED (no progress in time),
 	 * UNKNOWN_SESSION, VERSION, PROTOCOL, DENIED….  Once; nothing is sent any more.

@@ -829,9 +829,13 @@ void client_on_kv_at(struct client *c, struct mono_time now, const struct wire_k
 		return;
 	c->progress = now;
 	uint32_t rows = r->rows;
+	/* Where nothing had been told, what was gone by then has no row that it could belong to. */
+	uint64_t known = r->asked == 0 ? m->newest : r->end;
+	if (!(m->flags & KV_MORE) && known < m->version)
+		known = m->version;
 	request_end(r);
 	if (c->host.kv_at)
-		c->host.kv_at(c->host.arg, m, client_code(m->code), rows);
+		c->host.kv_at(c->host.arg, m, client_code(m->code), rows, known);
 }
 
 void client_on_position_is(

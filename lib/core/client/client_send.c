@@ -144,6 +144,13 @@ static void put_transfer(struct client *c, const struct request *r)
 	c->control.len += w.len;
 }
 
+static void put_kv_read(struct client *c, struct request *r)
+{
+	r->asked = r->from;
+	PUT(c, kv_read, r->req, r->flags, r->from, r->end, slice_of(r->name, r->name_len),
+	    NO_TAGS);
+}
+
 static void put_requests(struct client *c)
 {
 	for (size_t i = 0; i < REQUESTS_MAX; i++) {
@@ -157,8 +164,7 @@ static void put_requests(struct client *c)
 			PUT(c, position, r->req, slice_of(r->name, r->name_len),
 			    slice_of(r->after, r->after_len), NO_TAGS);
 		else if (r->kv)
-			PUT(c, kv_read, r->req, r->flags, r->from, r->end,
-			    slice_of(r->name, r->name_len), NO_TAGS);
+			put_kv_read(c, r);
 		else if (r->history)
 			PUT(c, history, r->req, r->from, slice_of(r->name, r->name_len),
 			    slice_of(r->after, r->after_len), NO_TAGS);

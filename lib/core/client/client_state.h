@@ -56,6 +56,7 @@ struct request {
 	uint8_t watch; /* enum watch_for; 0: it is none */
 	bool buried;
 	uint32_t rows;	      /* of KV_READ, on this connection */
+	uint64_t asked;	      /* … and the `from` that it was sent with */
 	bool kv;	      /* KV_READ of changes after `from`, of `flags` */
 	bool history;	      /* from place `after` */
 	bool position;	      /* of the input `after` */

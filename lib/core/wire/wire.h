@@ -198,8 +198,8 @@ enum watch_for { WATCH_BELOW = 1, WATCH_ABOVE = 2, WATCH_GONE = 3 };
 /*
  * The map.  Of the key (KV_PREFIX: keys that begin so) what has changed after version `since`: in order of
  * versions, with values if KV_VALUES.  Deletions up to `known` are not told.  since 0: all that is
- * there.  KV_WAIT: if nothing has, the answer comes once something does, unless `since` is 0; a
- * connection waits for one such frame, the newest.
+ * there.  KV_WAIT: if nothing has, the answer comes once something does; a connection waits for one
+ * such frame, the newest.
  */
 enum { KV_PREFIX = 1, KV_VALUES = 2, KV_WAIT = 4, KV_READ_FLAGS = 7 };
 #define WIRE_KV_READ(F) \
