@@ -39,6 +39,8 @@ static void fail(struct kv *k, enum rmq_error code, struct slice text)
 	if (k->code)
 		return;
 	k->code = code;
+	if (code == RMQ_E_UNMET && k->common.quiet)
+		return;
 	(void)ask_fail(code, "%s%s%.*s", k->about ? k->about : "", k->about ? ": " : "",
 	    (int)t.len, (const char *)t.data);
 }

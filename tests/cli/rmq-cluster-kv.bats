@@ -23,6 +23,9 @@ bats_require_minimum_version 1.5.0
 	run rmq-cluster kv put --if-absent a three
 	assert_failure 1
 	assert_output "rmq-cluster: a: version is 2"
+	run rmq-cluster kv put -q --if-absent a three
+	assert_failure 1
+	assert_output ""
 	rmq-cluster kv put --if-version 2 a three
 	run rmq-cluster kv ls
 	assert_output "$(printf 'a\t5\t5\nb\t3\t4\nbig\t4\t65536')"

@@ -134,6 +134,8 @@ extern bool rmq_small_limits;
 #define KV_VALUE_MAX	   65536u /* of the map: one value, */
 #define KV_BYTES_MAX	   LIMIT(16u << 20, 900u) /* … keys and values together, */
 #define KV_KEYS_MAX	   LIMIT(16384u, 8u)	  /* … keys, */
+#define KV_BYTES_OF_ONE	   OF_ONE(KV_BYTES_MAX)	  /* … that one user put */
+#define KV_KEYS_OF_ONE	   OF_ONE(KV_KEYS_MAX)
 #define KV_DELETED	   LIMIT(4096u, 3u)   /* … changes until a deletion is forgotten */
 #define KV_PIECE_MAX	   LIMIT(61440u, 24u) /* of a value in one event */
 #define KV_ANSWER_BYTES	   LIMIT(64u << 10, 300u) /* of keys and values in one answer, about */

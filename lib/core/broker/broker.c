@@ -73,7 +73,7 @@ struct broker *broker_new(const struct broker_host *host)
 	timers_init(&b->timers);
 	ledger_init(&b->ledger);
 	voided_init(&b->voided);
-	kv_init(&b->kv, &b->ledger.part_bytes);
+	kv_init(&b->kv, &b->owners, &b->ledger.part_bytes);
 	b->level = level_newest();
 	b->next_queue = 1;
 	b->next_n = 1;
@@ -1167,6 +1167,8 @@ static void add_kv(struct digest *d, const struct kv *m)
 	for (const struct kv_entry *e = kv_after(m, 0); e; e = kv_next(e)) {
 		add_u64(d, e->version);
 		add_u64(d, (uint64_t)e->key_len << 1 | e->deleted);
+		add_u64(d, e->maker ? e->maker->uid : 0);
+		add(d, e->maker ? e->maker->node : "", e->maker ? e->maker->node_len : 0);
 		add(d, e->bytes, (size_t)e->key_len + e->len);
 	}
 }

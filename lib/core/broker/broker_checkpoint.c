@@ -363,9 +363,13 @@ static void write_entry(struct broker *b, const struct kv_entry *e)
 {
 	struct slice value = kv_value(e);
 	size_t at = value.len < KV_PIECE_MAX ? value.len : KV_PIECE_MAX;
+	uint8_t bytes[EVENT_MAKER_MAX];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
+	if (e->maker)
+		broker_put_maker(&tags, e->maker);
 	broker_emit_part_kv_entry(
 	    b, &(struct event_part_kv_entry){e->version, e->deleted ? PART_KV_DELETED : 0,
-		   kv_key(e), NO_TAGS, slice_of(value.data, at)});
+		   kv_key(e), slice_of(bytes, tags.len), slice_of(value.data, at)});
 	while (at < value.len) {
 		size_t len = min_u64(value.len - at, KV_PIECE_MAX);
 		broker_emit_part_kv_more(b, &(struct event_part_kv_more){e->version, NO_TAGS,

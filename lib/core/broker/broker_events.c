@@ -1634,7 +1634,8 @@ static enum rmq_error apply_part_pending(
 static enum rmq_error apply_kv_put(
     struct broker *b, const struct event_place *at, const struct event_kv_put *e)
 {
-	if (sessions_want(b, at) && !broker_kv_apply_put(b, e->version, e->key, e->value))
+	if (sessions_want(b, at) &&
+	    !broker_kv_apply_put(b, e->version, e->key, e->tags, e->value))
 		return RMQ_E_CORRUPT;
 	taken(b, at, e->session, e->n, e->version, 0, slice_of(NULL, 0));
 	return RMQ_E_OK;

@@ -57,12 +57,20 @@ static bool key_valid(struct slice key)
 	return key.len <= NAME_MAX_LEN && name_valid(key);
 }
 
+/* Takes a use. */
+static struct owner *maker_of(struct broker *b, struct slice tags)
+{
+	struct event_maker m;
+	bool known = event_maker_find(tags, &m);
+	return known ? owner_use(&b->owners, m.node, m.uid) : broker_nobody(b);
+}
+
 bool broker_kv_apply_put(
-    struct broker *b, uint64_t version, struct slice key, struct slice value)
+    struct broker *b, uint64_t version, struct slice key, struct slice tags, struct slice value)
 {
 	if (version <= b->kv.version || !key_valid(key) || value.len > KV_VALUE_MAX)
 		return false;
-	kv_put(&b->kv, version, key, value);
+	kv_put(&b->kv, version, key, value, maker_of(b, tags));
 	count_change(b, key);
 	return true;
 }
@@ -92,7 +100,7 @@ bool broker_kv_apply_part(struct broker *b, const struct event_part_kv_entry *e)
 	if (deleted)
 		kv_delete(&b->kv, e->version, e->key);
 	else
-		kv_put(&b->kv, e->version, e->key, e->value);
+		kv_put(&b->kv, e->version, e->key, e->value, maker_of(b, e->tags));
 	return true;
 }
 
@@ -144,6 +152,24 @@ static enum rmq_error may_change(const struct broker *b, struct slice key, uint8
 	return RMQ_E_UNMET;
 }
 
+/* The same for what one of those who put takes of the map. */
+static enum rmq_error may_have(const struct owner *maker, const struct wire_kv_put *m,
+    const struct kv_entry *e, char text[TEXT_MAX + 1])
+{
+	bool its = e && e->maker == maker;
+	uint32_t keys = maker->kv_keys + !its;
+	uint64_t bytes = maker->kv_bytes - (its ? kv_size(e) : 0) + m->key.len + m->value.len;
+	char title[OWNER_TITLE_SIZE];
+	if (!owner_known(maker) || (keys <= KV_KEYS_OF_ONE && bytes <= KV_BYTES_OF_ONE))
+		return RMQ_E_OK;
+	snprintf(text, TEXT_MAX + 1,
+	    "what %s has put would be %u keys and %" PRIu64
+	    " bytes, and one %s may have %u and %u: delete some",
+	    owner_title(maker, title), keys, bytes, owner_kind(maker), KV_KEYS_OF_ONE,
+	    KV_BYTES_OF_ONE);
+	return RMQ_E_LIMIT;
+}
+
 /* The same for what the value takes. */
 static enum rmq_error may_hold(const struct broker *b, const struct wire_kv_put *m,
     const struct kv_entry *e, char text[TEXT_MAX + 1])
@@ -185,10 +211,13 @@ static void emit_put(struct broker *b, const struct conn *c, const struct wire_k
 	uint64_t version = next_version(b);
 	size_t at = min_u64(m->value.len, KV_PIECE_MAX);
 	size_t pieces = m->value.len / KV_PIECE_MAX;
+	uint8_t bytes[EVENT_MAKER_MAX];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
+	broker_put_maker(&tags, c->owner);
 	broker_reserve(b, CHANGE_ROOM + m->value.len + pieces * 32);
 	broker_name_owner(b, c->session);
 	broker_emit_kv_put(b, &(struct event_kv_put){version, c->session->id, m->n, m->key,
-				  NO_TAGS, slice_of(m->value.data, at)});
+				  slice_of(bytes, tags.len), slice_of(m->value.data, at)});
 	while (at < m->value.len) {
 		size_t len = min_u64(m->value.len - at, KV_PIECE_MAX);
 		broker_emit_kv_more(b, &(struct event_kv_more){version, NO_TAGS,
@@ -208,6 +237,8 @@ void broker_kv_put(struct broker *b, struct conn *c, const struct wire_kv_put *m
 	enum rmq_error err = may_change(b, m->key, m->flags, m->version, e, text);
 	if (!err)
 		err = may_hold(b, m, e, text);
+	if (!err)
+		err = may_have(c->owner, m, e, text);
 	if (err) {
 		broker_fail_text(b, c, m->n, err, text);
 		return;

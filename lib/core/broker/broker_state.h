@@ -577,8 +577,9 @@ void broker_kv_step(struct broker *b);
 /* Whether it has more to do. */
 bool broker_kv_goes_on(const struct broker *b);
 /* The effect of its events.  false: they are none that there can be. */
-bool broker_kv_apply_put(
-    struct broker *b, uint64_t version, struct slice key, struct slice value);
+/* Of the tags it is who put it. */
+bool broker_kv_apply_put(struct broker *b, uint64_t version, struct slice key,
+    struct slice tags, struct slice value);
 bool broker_kv_apply_more(struct broker *b, uint64_t version, struct slice value);
 bool broker_kv_apply_del(struct broker *b, uint64_t version, struct slice key);
 bool broker_kv_apply_part(struct broker *b, const struct event_part_kv_entry *e);

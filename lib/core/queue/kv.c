@@ -6,7 +6,7 @@
 #include "core/base/memory.h"
 
 /* Of an entry in a checkpoint besides key and value, at most; and of each further piece of the value. */
-#define KV_PART_MAX	 40
+#define KV_PART_MAX	 48 /* and the name of its maker's node */
 #define KV_PART_MORE_MAX 14
 
 static int by_key(const struct kv_entry *a, const struct kv_entry *b)
@@ -24,16 +24,16 @@ RB_PROTOTYPE(kv_version_tree, kv_entry, by_version, by_version)
 RB_GENERATE(kv_key_tree, kv_entry, by_key, by_key)
 RB_GENERATE(kv_version_tree, kv_entry, by_version, by_version)
 
-void kv_init(struct kv *m, uint64_t *part_bytes)
+void kv_init(struct kv *m, struct owner_tree *owners, uint64_t *part_bytes)
 {
-	*m = (struct kv){.part_bytes = part_bytes};
+	*m = (struct kv){.part_bytes = part_bytes, .owners = owners};
 	RB_INIT(&m->by_key);
 	RB_INIT(&m->by_version);
 }
 
 static uint64_t part_max(const struct kv_entry *e)
 {
-	return KV_PART_MAX + e->key_len + e->len +
+	return KV_PART_MAX + (e->maker ? e->maker->node_len : 0u) + e->key_len + e->len +
 	       (uint64_t)(e->len / KV_PIECE_MAX) * KV_PART_MORE_MAX;
 }
 
@@ -43,6 +43,10 @@ static void add(struct kv *m, struct kv_entry *e)
 	RB_INSERT(kv_version_tree, &m->by_version, e);
 	m->keys += !e->deleted;
 	m->bytes += kv_size(e);
+	if (e->maker) {
+		e->maker->kv_keys++;
+		e->maker->kv_bytes += kv_size(e);
+	}
 	*m->part_bytes += part_max(e);
 }
 
@@ -52,16 +56,26 @@ static void drop(struct kv *m, struct kv_entry *e)
 	RB_REMOVE(kv_version_tree, &m->by_version, e);
 	m->keys -= !e->deleted;
 	m->bytes -= kv_size(e);
+	if (e->maker) {
+		e->maker->kv_keys--;
+		e->maker->kv_bytes -= kv_size(e);
+	}
 	*m->part_bytes -= part_max(e);
+}
+
+static void end(struct kv *m, struct kv_entry *e)
+{
+	drop(m, e);
+	if (e->maker)
+		owner_drop(m->owners, e->maker);
+	free(e);
 }
 
 void kv_deinit(struct kv *m)
 {
 	struct kv_entry *e;
-	while ((e = RB_ROOT(&m->by_version))) {
-		drop(m, e);
-		free(e);
-	}
+	while ((e = RB_ROOT(&m->by_version)))
+		end(m, e);
 }
 
 static struct kv_entry *find(const struct kv *m, struct slice key)
@@ -118,8 +132,7 @@ static void forget(struct kv *m, uint64_t from, uint64_t to)
 		next = RB_NEXT(kv_version_tree, &m->by_version, e);
 		if (!e->deleted)
 			continue;
-		drop(m, e);
-		free(e);
+		end(m, e);
 	}
 }
 
@@ -133,33 +146,34 @@ void kv_count(struct kv *m, uint64_t version)
 }
 
 static void set(
-    struct kv *m, uint64_t version, struct slice key, struct slice value, bool deleted)
+    struct kv *m, uint64_t version, struct slice key, struct slice value, struct owner *maker)
 {
 	struct kv_entry *old = find(m, key);
 	struct kv_entry *e = memory_new(sizeof(*e) + key.len + value.len);
 	e->version = version;
 	e->key_len = (uint8_t)key.len;
 	e->len = (uint32_t)value.len;
-	e->deleted = deleted;
+	e->deleted = maker == NULL;
+	e->maker = maker;
 	memcpy(e->bytes, key.data, key.len);
 	if (value.len > 0)
 		memcpy(e->bytes + key.len, value.data, value.len);
 	if (old)
-		drop(m, old);
-	free(old);
+		end(m, old);
 	add(m, e);
 	kv_count(m, version);
 }
 
-void kv_put(struct kv *m, uint64_t version, struct slice key, struct slice value)
+void kv_put(
+    struct kv *m, uint64_t version, struct slice key, struct slice value, struct owner *maker)
 {
-	set(m, version, key, value, false);
+	set(m, version, key, value, maker);
 }
 
 void kv_delete(struct kv *m, uint64_t version, struct slice key)
 {
 	if (version > kv_forgotten(m))
-		set(m, version, key, slice_of(NULL, 0), true);
+		set(m, version, key, slice_of(NULL, 0), NULL);
 }
 
 bool kv_append(struct kv *m, uint64_t version, struct slice more)

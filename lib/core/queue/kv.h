@@ -13,12 +13,14 @@
 
 #include "core/base/codec.h"
 #include "core/base/limits.h"
+#include "core/queue/owner.h"
 
 struct kv_entry {
 	RB_ENTRY(kv_entry) by_key;
 	RB_ENTRY(kv_entry) by_version;
-	uint64_t version; /* of its newest change */
-	uint32_t len;	  /* of its value */
+	uint64_t version;    /* of its newest change */
+	struct owner *maker; /* who put it; NULL: it is deleted */
+	uint32_t len;	     /* of its value */
 	uint8_t key_len;
 	bool deleted;	 /* … by which it went */
 	uint8_t bytes[]; /* key, value */
@@ -34,9 +36,10 @@ struct kv {
 	uint32_t keys;	      /* that are there */
 	uint64_t bytes;	      /* of these and their values */
 	uint64_t *part_bytes; /* what all takes in a checkpoint, at most, is added here */
+	struct owner_tree *owners;
 };
 
-void kv_init(struct kv *m, uint64_t *part_bytes);
+void kv_init(struct kv *m, struct owner_tree *owners, uint64_t *part_bytes);
 void kv_deinit(struct kv *m);
 
 static inline struct slice kv_key(const struct kv_entry *e)
@@ -66,8 +69,12 @@ uint64_t kv_forgotten(const struct kv *m);
 
 /* The newest change has this version, which never goes back. */
 void kv_count(struct kv *m, uint64_t version);
-/* The key has this value (borrowed), or is deleted, since that change, which no other one has the version of. */
-void kv_put(struct kv *m, uint64_t version, struct slice key, struct slice value);
+/*
+ * The key has this value (borrowed), or is deleted, since that change, which no other one has the version
+ * of.  Takes the use of the owner.
+ */
+void kv_put(
+    struct kv *m, uint64_t version, struct slice key, struct slice value, struct owner *maker);
 void kv_delete(struct kv *m, uint64_t version, struct slice key);
 /* More of the value that was put with that version; false: there is none, or it would be too long. */
 bool kv_append(struct kv *m, uint64_t version, struct slice more);

@@ -366,6 +366,8 @@ const char *event_name(unsigned type);
 	X(PART_LARGE, EVENT_TAG_ORIGIN, origin) \
 	X(CREATE, EVENT_TAG_MAKER, maker) \
 	X(PART_QUEUE, EVENT_TAG_MAKER, maker) \
+	X(KV_PUT, EVENT_TAG_MAKER, maker) \
+	X(PART_KV_ENTRY, EVENT_TAG_MAKER, maker) \
 	X(PART_QUEUE, PART_QUEUE_TAG_DROPPED, dropped) \
 	X(PART_QUEUE, PART_QUEUE_TAG_LOST, lost) \
 	X(PART_QUEUE, PART_QUEUE_TAG_IDS_EARLY, ids_early) \
@@ -411,7 +413,10 @@ static inline uint32_t event_chunk_queues_len(uint32_t shares)
 	return shares > 1 ? 4 + 4 * (shares - 1) : 0;
 }
 
-/* CREATE and PART_QUEUE: the user who made the queue, and its node; not there: it is not known. */
+/*
+ * CREATE and PART_QUEUE: the user who made the queue, and its node; not there: it is not known.  KV_PUT
+ * and PART_KV_ENTRY: who put it.
+ */
 #define EVENT_TAG_MAKER	 3
 #define EVENT_MAKER(F)	 F(u32, uid) F(rest, node)
 /* clang-format on */
