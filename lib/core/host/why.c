@@ -421,7 +421,7 @@ static void no_leader(struct why *w, const struct why_seen *s)
 		    "%u of %u voters must be up, and %u %s: start rmq-clusterd on %u more of them; if "
 		    "they are lost for good, see When a majority is lost in rmq-cluster(7)",
 		    needed, n, up, up == 1 ? "is" : "are", needed - up);
-	else
+	else if (n > 1)
 		say(w, reason,
 		    "%u of %u voters are up, which is enough: look at rmq-cluster why on the others",
 		    up, n);
