@@ -165,51 +165,6 @@ static void transfer(struct cluster *c, struct command *m)
 		end(c, m, err, "it is not a voter");
 }
 
-/* Who it is that asks to be taken in, if it is not the one that was admitted. */
-static void mistaken(
-    const struct cluster *c, const struct raft_member *m, char *text, size_t cap)
-{
-	const struct raft_config *config = c->status.config;
-	const struct raft_member *keyed = raft_config_find_key(config, m->key),
-				 *same = raft_config_find(config, m->id);
-
-	if (!keyed)
-		snprintf(text, cap, "%s was admitted with another key", m->name);
-	else if (strcmp(keyed->name, m->name) != 0)
-		snprintf(text, cap, "the key of %s was admitted as %s", m->name, keyed->name);
-	else if (same && same != keyed)
-		snprintf(text, cap,
-		    "the data directory of %s is a copy of that of %s: it needs a new one",
-		    m->name, same->name);
-	else
-		snprintf(text, cap,
-		    "%s is a member with another data directory; remove it first: "
-		    "rmq-cluster down %s",
-		    m->name, m->name);
-}
-
-static const char *refusal(const struct cluster *c, const struct command *m, enum rmq_error err,
-    char *text, size_t cap)
-{
-	const char *name = m->member.name;
-	char allowed[TEXT_MAX + 1];
-
-	if (err == RMQ_E_EXISTS && m->type == NODE_COMMAND_TAKE_IN)
-		mistaken(c, &m->member, text, cap);
-	else if (err == RMQ_E_EXISTS)
-		snprintf(text, cap, "%s has another key, or the key has another name", name);
-	else if (err == RMQ_E_NOTHING && m->type == NODE_COMMAND_TAKE_IN)
-		snprintf(
-		    text, cap, "%s was not admitted: rmq-cluster admit %s KEY", name, name);
-	else if (err == RMQ_E_LIMIT)
-		snprintf(text, cap, "%s", "too many members");
-	else if (err == RMQ_E_VERSION && !commands_allowed(c, LEVEL_TAGS, allowed))
-		snprintf(text, cap, "%s", allowed);
-	else
-		snprintf(text, cap, "%s", error_text(err));
-	return text;
-}
-
 static uint64_t append(void *arg)
 {
 	struct cluster *c = arg;
@@ -254,6 +209,30 @@ struct commands_peers commands_peers(struct cluster *c)
 {
 	return (struct commands_peers){
 	    c, append, stores, votes, leave_up, drop_member, mark_leaving, replace_member};
+}
+
+static const char *refusal(
+    struct cluster *c, const struct command *m, enum rmq_error err, char text[TEXT_MAX + 1])
+{
+	const struct commands_peers peers = commands_peers(c);
+	const size_t cap = TEXT_MAX + 1;
+	const char *name = m->member.name;
+	char allowed[TEXT_MAX + 1];
+
+	if (err == RMQ_E_EXISTS && m->type == NODE_COMMAND_TAKE_IN)
+		commands_mistaken(c->status.config, &m->member, &peers, text);
+	else if (err == RMQ_E_EXISTS)
+		commands_unadmitted(c->status.config, &m->member, text);
+	else if (err == RMQ_E_NOTHING && m->type == NODE_COMMAND_TAKE_IN)
+		snprintf(
+		    text, cap, "%s was not admitted: rmq-cluster admit %s KEY", name, name);
+	else if (err == RMQ_E_LIMIT)
+		snprintf(text, cap, "%s", "too many members");
+	else if (err == RMQ_E_VERSION && !commands_allowed(c, LEVEL_TAGS, allowed))
+		snprintf(text, cap, "%s", allowed);
+	else
+		snprintf(text, cap, "%s", error_text(err));
+	return text;
 }
 
 static void proposed(struct cluster *c, struct command *m)
@@ -305,7 +284,7 @@ static void change(struct cluster *c, struct command *m)
 	if (err == RMQ_E_BUSY)
 		return;
 	if (err) {
-		end(c, m, err, refusal(c, m, err, text, sizeof(text)));
+		end(c, m, err, refusal(c, m, err, text));
 		return;
 	}
 	proposed(c, m);

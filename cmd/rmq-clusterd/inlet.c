@@ -440,7 +440,8 @@ static void tell_cluster(struct inlet *i, bool member)
 		inlet_refuse(i, err, none);
 		return;
 	}
-	members_tell(&i->cluster->peers.members, link_conn_peer(i->conn), text);
+	members_tell(
+	    &i->cluster->peers.members, link_conn_peer(i->conn), leave_up, i->cluster, text);
 	inlet_refuse(i, RMQ_E_EXISTS, text);
 }
 

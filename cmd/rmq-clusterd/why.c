@@ -99,6 +99,7 @@ void why_look(const struct cluster *c, struct why *w)
 	    .lost = c->join.lost,
 	    .outcast = c->join.lost && c->join.outcast,
 	    .join_refused = c->join.refused,
+	    .join_final = c->join.final,
 	    .forgot = c->status.forgot,
 	    .changed = c->status.changed,
 	    .leads = cluster_leads(c),

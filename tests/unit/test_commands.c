@@ -256,6 +256,58 @@ static void who_is_gone_is_replaced_and_nobody_else(void **state)
 	dead = 0;
 }
 
+/* As m, a machine that was copied, or whose key was admitted by another name. */
+static const char *mistaken(const char *name, uint8_t key, uint8_t id)
+{
+	const struct commands_peers peers = {.up = up};
+	struct raft_member m = {.key = {key}, .id = {{id}}};
+
+	snprintf(m.name, sizeof(m.name), "%s", name);
+	if (id)
+		commands_mistaken(&config, &m, &peers, text);
+	else
+		commands_unadmitted(&config, &m, text);
+	return text;
+}
+
+static void who_is_in_the_way_is_named_and_goes_only_if_it_is_gone(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 5; i++)
+		config.members[i].key[0] = (uint8_t)(i + 1);
+	strcpy(config.members[2].address, "[::1]:7000");
+	config.members[4].id = (struct raft_id){{0}};
+	assert_string_equal(mistaken("n3", 3, 9),
+	    "n3 runs, at [::1]:7000: this node has its name and key; give it its own name and "
+	    "key (rmq-keygen), and admit that");
+	assert_non_null(
+	    strstr(mistaken("n3", 9, 9), "n3 runs, at [::1]:7000: this node has its name;"));
+	dead = 3;
+	assert_string_equal(mistaken("n3", 3, 9),
+	    "n3 is a member with another data directory; remove it first: rmq-cluster down n3");
+	assert_string_equal(mistaken("n3", 9, 9),
+	    "n3 has another key: if it is gone, rmq-cluster replace n3, with the key of this "
+	    "node (rmq-cluster status -o key)");
+	dead = 0;
+	assert_string_equal(mistaken("n3", 3, 2),
+	    "the data directory of n3 is a copy of that of n2: it needs a new one");
+	assert_string_equal(mistaken("n4", 5, 9),
+	    "the key of n4 was admitted as n5: on a member, rmq-cluster leave n5, and then "
+	    "admit it as n4");
+	assert_non_null(
+	    strstr(mistaken("n7", 4, 9), "the key of n7 is that of the member n4:"));
+	assert_non_null(
+	    strstr(mistaken("n5", 9, 9), "let it leave, and then rmq-cluster admit n5,"));
+	/* To who admits it. */
+	assert_string_equal(mistaken("n7", 5, 0),
+	    "the key was admitted as n5: rmq-cluster leave n5, and then admit it as n7");
+	assert_string_equal(mistaken("n7", 4, 0),
+	    "the key is that of the member n4: give the new node its own one, with rmq-keygen");
+	assert_string_equal(mistaken("n4", 9, 0),
+	    "the name has another key; if the node of that key is gone: rmq-cluster replace n4 "
+	    "KEY");
+}
+
 /* By whoever leads then, and whatever the new one has done since. */
 static void a_replacement_that_comes_again_is_done(void **state)
 {
@@ -519,6 +571,7 @@ int main(void)
 	    T(who_does_not_vote_is_no_voter_that_is_left),
 	    T(who_leaves_is_marked_if_it_is_up),
 	    T(who_is_gone_is_replaced_and_nobody_else),
+	    T(who_is_in_the_way_is_named_and_goes_only_if_it_is_gone),
 	    T(a_removal_is_about_the_incarnation_that_was_known),
 	    T(the_last_that_may_run_the_queue_daemon_is_not_taken_out),
 	    T(a_replacement_that_comes_again_is_done),

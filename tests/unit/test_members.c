@@ -375,6 +375,14 @@ static void who_is_up_hears_is_heard_and_says_something(void **state)
 	assert_false(member_up(l, &s, 1000));
 }
 
+static unsigned running; /* who is up; 0: nobody */
+
+static bool runs(void *arg, struct raft_id id)
+{
+	(void)arg;
+	return id.bytes[0] == running;
+}
+
 static void who_asks_about_the_cluster_is_told_what_it_is_there(void **state)
 {
 	struct raft_config c = config_of(N(1) | N(2) | N(3));
@@ -383,11 +391,17 @@ static void who_asks_about_the_cluster_is_told_what_it_is_there(void **state)
 	/* n3 was admitted, and has not joined. */
 	c.members[2].id = (struct raft_id){{0}};
 	assert_true(members_hint(&m, 1, &c));
-	members_tell(&m, (uint8_t[RAFT_KEY_SIZE]){2}, why);
+	members_tell(&m, (uint8_t[RAFT_KEY_SIZE]){2}, runs, NULL, why);
 	assert_string_equal(why,
 	    "it is a member of a cluster, and n2 is one with another data directory, to be "
 	    "removed first: rmq-cluster down n2");
-	members_tell(&m, (uint8_t[RAFT_KEY_SIZE]){3}, why);
+	/* A copy of a machine that runs: it is to go on. */
+	running = 2;
+	members_tell(&m, (uint8_t[RAFT_KEY_SIZE]){2}, runs, NULL, why);
+	running = 0;
+	assert_non_null(strstr(why, "in which n2 runs, at "));
+	assert_null(strstr(why, "down"));
+	members_tell(&m, (uint8_t[RAFT_KEY_SIZE]){3}, runs, NULL, why);
 	assert_string_equal(why,
 	    "it is a member of a cluster, which this node can join with a new data directory");
 }

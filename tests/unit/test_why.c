@@ -179,6 +179,11 @@ static void a_node_of_no_cluster_says_what_makes_it_a_member(void **state)
 	lines();
 	assert_problem("n2: n1 was not admitted");
 	assert_int_equal(why.lines[1].reason, CONTROL_REASON_JOINING);
+	/* What is to be done is what that says, and nothing else. */
+	seen.join_refused = "n2: the key of n1 was admitted as n5";
+	seen.join_final = true;
+	assert_says("n2: the key of n1 was admitted as n5\n"
+		    "this node is no member yet: it asks n2 n3 to let it in");
 	seen.removed = true;
 	seen.how = RAFT_LEFT;
 	assert_says(

@@ -307,6 +307,78 @@ enum commands_verdict command_remove(struct command_life *l, const struct comman
 	return COMMANDS_STOP;
 }
 
+/* A key goes with a name.  What is in the way may be a node that runs, and is to go on. */
+void commands_unadmitted(
+    const struct raft_config *config, const struct raft_member *m, char *text)
+{
+	const struct raft_member *keyed = raft_config_find_key(config, m->key);
+
+	if (keyed && raft_id_none(keyed->id))
+		snprintf(text, TEXT_MAX + 1,
+		    "the key was admitted as %.60s: rmq-cluster leave %.60s, and then admit it "
+		    "as %.60s",
+		    keyed->name, keyed->name, m->name);
+	else if (keyed)
+		snprintf(text, TEXT_MAX + 1,
+		    "the key is that of the member %.63s: give the new node its own one, with "
+		    "rmq-keygen",
+		    keyed->name);
+	else
+		snprintf(text, TEXT_MAX + 1,
+		    "the name has another key; if the node of that key is gone: rmq-cluster "
+		    "replace %.63s KEY",
+		    m->name);
+}
+
+static void say_runs(const struct raft_member *is, bool keyed, char *text)
+{
+	snprintf(text, TEXT_MAX + 1,
+	    "%.40s runs, at %.60s: this node has its name%s; give it its own name and key "
+	    "(rmq-keygen), and admit that",
+	    is->name, is->address, keyed ? " and key" : "");
+}
+
+void commands_mistaken(const struct raft_config *config, const struct raft_member *m,
+    const struct commands_peers *peers, char *text)
+{
+	const struct raft_member *keyed = raft_config_find_key(config, m->key),
+				 *named = raft_config_find_name(config, m->name),
+				 *same = raft_config_find(config, m->id);
+	bool up = named && !raft_id_none(named->id) && named != same &&
+		  peers->up(peers->arg, named->id);
+
+	if (keyed && keyed != named && raft_id_none(keyed->id))
+		snprintf(text, TEXT_MAX + 1,
+		    "the key of %.40s was admitted as %.40s: on a member, rmq-cluster leave %.40s, "
+		    "and then admit it as %.40s",
+		    m->name, keyed->name, keyed->name, m->name);
+	else if (keyed && keyed != named)
+		snprintf(text, TEXT_MAX + 1,
+		    "the key of %.63s is that of the member %.63s: give it its own one "
+		    "(rmq-keygen), and admit that",
+		    m->name, keyed->name);
+	else if (keyed && same && same != keyed)
+		snprintf(text, TEXT_MAX + 1,
+		    "the data directory of %.63s is a copy of that of %.63s: it needs a new one",
+		    m->name, same->name);
+	else if (up)
+		say_runs(named, keyed != NULL, text);
+	else if (keyed)
+		snprintf(text, TEXT_MAX + 1,
+		    "%.63s is a member with another data directory; remove it first: "
+		    "rmq-cluster down %.63s",
+		    m->name, m->name);
+	else
+		snprintf(text, TEXT_MAX + 1,
+		    "%.63s has another key: %s %.63s, with the key of this node "
+		    "(rmq-cluster status -o key)",
+		    m->name,
+		    named && raft_id_none(named->id)
+			? "let it leave, and then rmq-cluster admit"
+			: "if it is gone, rmq-cluster replace",
+		    m->name);
+}
+
 void commands_replaced(const struct raft_config *config, const char *name, char *text)
 {
 	const struct raft_member *is = raft_config_find_name(config, name);

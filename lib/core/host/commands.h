@@ -155,6 +155,13 @@ struct commands_removal {
 	const struct raft_status *log; /* of this node, which leads */
 };
 
+/* Why a node is not admitted, or not taken in, with RMQ_E_EXISTS, and what to do: text[TEXT_MAX + 1]. */
+void commands_unadmitted(
+    const struct raft_config *config, const struct raft_member *m, char *text);
+/* The same of m, which asks to be taken in.  Nobody is told to remove a node that is up. */
+void commands_mistaken(const struct raft_config *config, const struct raft_member *m,
+    const struct commands_peers *peers, char *text);
+
 /* Adds a node to a list of them, cut to what fits; "" begins one. */
 void commands_add_name(char names[TEXT_MAX + 1], const char *name);
 

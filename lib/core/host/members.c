@@ -283,11 +283,17 @@ bool members_may_ask(const struct members *m, const uint8_t key[RAFT_KEY_SIZE])
 	return !members_newest(m, &index) || members_has_key(m, key);
 }
 
-void members_tell(const struct members *m, const uint8_t key[RAFT_KEY_SIZE], char *text)
+void members_tell(const struct members *m, const uint8_t key[RAFT_KEY_SIZE], members_is_up *up,
+    void *arg, char *text)
 {
 	const struct raft_member *is = keyed(m, key);
 
-	if (is && !raft_id_none(is->id))
+	if (is && !raft_id_none(is->id) && up(arg, is->id))
+		snprintf(text, TEXT_MAX + 1,
+		    "it is a member of a cluster, in which %.63s runs, at %.60s: this node has its "
+		    "key, and needs its own one (rmq-keygen)",
+		    is->name, is->address);
+	else if (is && !raft_id_none(is->id))
 		snprintf(text, TEXT_MAX + 1,
 		    "it is a member of a cluster, and %s is one with another data directory, "
 		    "to be removed first: rmq-cluster down %s",

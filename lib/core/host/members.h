@@ -127,8 +127,11 @@ struct member_link *members_find(struct members *m, struct raft_id id);
 bool members_has_key(const struct members *m, const uint8_t key[RAFT_KEY_SIZE]);
 /* Whether it may ask to join, or about the cluster: any node may, if this node has no cluster. */
 bool members_may_ask(const struct members *m, const uint8_t key[RAFT_KEY_SIZE]);
+/* Whether it is up, or this node. */
+typedef bool members_is_up(void *arg, struct raft_id id);
 /* The answer to a node that asks about the cluster of this one: text[TEXT_MAX + 1]. */
-void members_tell(const struct members *m, const uint8_t key[RAFT_KEY_SIZE], char *text);
+void members_tell(const struct members *m, const uint8_t key[RAFT_KEY_SIZE], members_is_up *up,
+    void *arg, char *text);
 /* What became of a member, in words: MEMBERS_REMOVED_TEXT, and those of other ways. */
 const char *members_removed_text(enum raft_how how);
 /*

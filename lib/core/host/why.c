@@ -434,6 +434,8 @@ static void outside(struct why *w, const struct why_seen *s)
 	if (s->joining) {
 		say(w, CONTROL_REASON_JOINING,
 		    "this node is no member yet: it asks%.200s to let it in", s->seeds);
+		if (s->join_final)
+			return;
 		say(w, CONTROL_REASON_JOINING,
 		    "on a member: rmq-cluster admit %s, with the key of this node "
 		    "(rmq-cluster status -o key)",

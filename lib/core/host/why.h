@@ -46,6 +46,7 @@ struct why_seen {
 	bool lost;    /* the latter */
 	bool outcast; /* then, a member has said that this directory is of no member */
 	const char *join_refused;
+	bool join_final;	  /* a member has decided that, and says what to do */
 	char seeds[TEXT_MAX + 1]; /* whom it asks; "": none are set */
 	bool forgot;
 	bool changed; /* and members have changed since */
