@@ -225,12 +225,6 @@ enum rmq_error ask_join(struct ask *a, const char *address)
 	return answer(a, req, address);
 }
 
-enum rmq_error ask_leave(struct ask *a, const char *name, bool force)
-{
-	enum rmq_error err = open_for(a);
-	return err ? err : answer(a, control_client_leave(&a->client, name, force), name);
-}
-
 /* Also what it means. */
 static enum rmq_error explained(struct ask *a, uint32_t req, const char *name)
 {
@@ -238,6 +232,12 @@ static enum rmq_error explained(struct ask *a, uint32_t req, const char *name)
 	if (!err && strcmp(a->text, error_text(RMQ_E_OK)) != 0 && !a->common.quiet)
 		fprintf(stderr, "rmq-cluster: %s\n", a->text);
 	return err;
+}
+
+enum rmq_error ask_leave(struct ask *a, const char *name, bool force)
+{
+	enum rmq_error err = open_for(a);
+	return err ? err : explained(a, control_client_leave(&a->client, name, force), name);
 }
 
 enum rmq_error ask_down(struct ask *a, const char *name)

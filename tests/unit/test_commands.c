@@ -436,9 +436,17 @@ static void only_a_member_that_is_gone_is_nothing(void **state)
 	assert_int_equal(try("n9", false, 100), COMMANDS_STOP);
 	assert_int_equal(removed, RMQ_E_NOTHING);
 	assert_string_equal(text, "no such member");
+	/* What was done is done again, whoever asked the first time. */
+	config.removed[config.removed_count++] =
+	    (struct raft_removed){.id = {{9}}, .how = RAFT_LEFT, .name = "n9"};
+	assert_int_equal(try("n9", false, 100), COMMANDS_STOP);
+	assert_int_equal(removed, RMQ_E_OK);
+	assert_string_equal(text, "n9 was removed already");
+	assert_int_equal(try("n8", false, 100), COMMANDS_STOP);
+	assert_int_equal(removed, RMQ_E_NOTHING);
 	dropped = RMQ_E_OK;
 	assert_int_equal(try("n5", true, 100), COMMANDS_MAY);
-	assert_int_equal(drops, 3);
+	assert_int_equal(drops, 4);
 }
 
 static void who_stores_is_asked_once_no_other_change_is_under_way(void **state)

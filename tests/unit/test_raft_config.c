@@ -253,6 +253,8 @@ static void the_last_that_were_removed_are_known(void **state)
 	const struct raft_removed *was = raft_config_removed(&c, m.id);
 	assert_ptr_equal(was, &c.removed[RAFT_REMOVED_MAX - 1]);
 	assert_ptr_equal(raft_config_removed_key(&c, m.key), was);
+	assert_ptr_equal(raft_config_removed_name(&c, m.name), was);
+	assert_null(raft_config_removed_name(&c, "nobody"));
 	assert_string_equal(was->name, m.name);
 	assert_string_equal(raft_how_text(was->how), "downed");
 	assert_int_equal(raft_config_decode(encoded(&c), &d), RMQ_E_OK);

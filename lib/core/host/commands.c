@@ -284,6 +284,11 @@ enum commands_verdict command_remove(struct command_life *l, const struct comman
 	bool hands_over = r->way == COMMANDS_LEAVE && !raft_id_none(id) &&
 			  raft_config_level(log->config) >= LEVEL_TAGS;
 	*code = RMQ_E_OK;
+	if (!is && r->way != COMMANDS_REPLACE &&
+	    raft_config_removed_name(log->config, r->name)) {
+		snprintf(text, TEXT_MAX + 1, "%.63s was removed already", r->name);
+		return COMMANDS_STOP;
+	}
 	if (is && r->way != COMMANDS_REPLACE && decide_to_remove(r, is, &v, code, text))
 		return v;
 	if (hands_over && decide_to_leave(r, peers, is, &v, code, text))

@@ -188,6 +188,8 @@ enum commands_verdict commands_majority(struct command_life *l, const struct raf
  * It is about the incarnation that was known when it was asked first: another one that has come under
  * this name meanwhile stays, and the one that was meant is no member.
  *
+ * Who was removed, as far as that is kept, and is no member, is removed: RMQ_E_OK.
+ *
  * COMMANDS_HOLD: not now, it is tried again; COMMANDS_MAY: it is proposed, or was so before;
  * COMMANDS_STOP: it ends with *code, and text[TEXT_MAX + 1].  There, RMQ_E_NOTHING means that there
  * is no such member, and nothing else: see command_removed().

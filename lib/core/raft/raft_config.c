@@ -410,6 +410,16 @@ const struct raft_removed *raft_config_removed_key(
 	return NULL;
 }
 
+const struct raft_removed *raft_config_removed_name(
+    const struct raft_config *c, const char *name)
+{
+	for (unsigned i = c->removed_count; i > 0; i--) {
+		if (strcmp(c->removed[i - 1].name, name) == 0)
+			return &c->removed[i - 1];
+	}
+	return NULL;
+}
+
 const char *raft_how_text(uint8_t how)
 {
 	switch (how) {

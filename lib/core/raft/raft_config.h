@@ -186,6 +186,9 @@ const struct raft_removed *raft_config_removed(const struct raft_config *c, stru
 /* The newest of this key. */
 const struct raft_removed *raft_config_removed_key(
     const struct raft_config *c, const uint8_t key[RAFT_KEY_SIZE]);
+/* The newest of this name. */
+const struct raft_removed *raft_config_removed_name(
+    const struct raft_config *c, const char *name);
 /* "downed"; "unknown" for what is not in the table. */
 const char *raft_how_text(uint8_t how);
 
