@@ -16,6 +16,8 @@
 #define TRIED_MS     20000
 #define DEAD_MS	     200
 #define VOTES_MS     20000 /* in which one that was let in does */
+#define DIES_MS	     300
+#define LEFT_MS	     (REMOVALS_MAX * (LEAVING_MS + 10000)) /* with elections, and room for a HELLO */
 
 /* Who leads, and where. */
 struct leader {
@@ -361,6 +363,44 @@ static void replace_one(struct cluster *c, struct node *n, bool ill[NODES])
 	replace_again(c, &r, n);
 }
 
+static const struct raft_member *who_leaves(const struct cluster *c)
+{
+	for (unsigned i = 0; i < c->config.count; i++)
+		if (c->config.members[i].leaving)
+			return &c->config.members[i];
+	return NULL;
+}
+
+/* For a while: who leads, or who leaves. */
+static void kill_one(struct cluster *c, const struct raft_member *leaves)
+{
+	struct node *n = node_leader(&c->sim), *own = member_node(c, leaves);
+	if (own && c->sim.now / 7 % 3 == 0)
+		n = own;
+	if (!n || c->sim.now / 11 % 3 == 0)
+		return;
+	trace("dies meanwhile", n->slot, leaves->leaving, 0, 0);
+	node_crash(&c->sim, n);
+	n->up_at = c->sim.now + DIES_MS;
+}
+
+/* Those that were told to leave have left soon, though somebody dies before each step. */
+static void see_off(struct cluster *c)
+{
+	const struct raft_member *m;
+	uint64_t end = c->sim.now + LEFT_MS;
+	unsigned was = 0;
+	while ((m = who_leaves(c))) {
+		unsigned is = m->id.bytes[0] * 4u + m->leaving;
+		if (is != was)
+			kill_one(c, m);
+		was = is;
+		cluster_calm_millisecond(c);
+		if (c->sim.now > end)
+			trace_fail("%s was told to leave, and has not left", m->name);
+	}
+}
+
 void administrator(struct cluster *c)
 {
 	bool ill[NODES] = {false};
@@ -388,4 +428,5 @@ void administrator(struct cluster *c)
 	for (unsigned i = 0; i < NODES; i++)
 		if (ill[i])
 			get_well(c, &c->sim.nodes[i]);
+	see_off(c);
 }

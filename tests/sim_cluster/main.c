@@ -74,6 +74,7 @@ static const struct {
     {RMQ_VARIANT_LEAVES_AT_ONCE, .wish = {PART_ADMINISTRATOR}},
     {RMQ_VARIANT_REPLACED_ALIVE, .wish = {PART_ADMINISTRATOR}},
     {RMQ_VARIANT_REPLACED_ANEW, .wish = {PART_ADMINISTRATOR}},
+    {RMQ_VARIANT_LEAVING_FORGOTTEN, .wish = {PART_ADMINISTRATOR}},
     {RMQ_VARIANT_SILENT_LIVES, .wish = {PART_ILLNESS, "its queue daemon is stopped"}},
     {RMQ_VARIANT_STARTING_TRUSTED, .wish = {PART_ILLNESS, "its queue daemon is stopped"}},
     {RMQ_VARIANT_LINGERER_LEADS,

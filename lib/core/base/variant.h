@@ -193,6 +193,8 @@
 	    "after a removal nothing is committed") \
 	X(LEAVES_AT_ONCE, "a member that leaves is removed before it has handed over", \
 	    "before it has handed over") \
+	X(LEAVING_FORGOTTEN, "who leads anew does not go on with a member that exits", \
+	    "has not left") \
 	X(REMOVED_REJOINS, "an incarnation that was removed is let in again", \
 	    "is let in again") \
 	X(REFUSED_IS_DONE, "a removal that is refused is told as one of a node that is no member", \

@@ -37,6 +37,8 @@ enum leaving_step leaving_turn(
 		*l = (struct leaving){0};
 		return LEAVING_NOTHING;
 	}
+	if (RMQ_VARIANT(LEAVING_FORGOTTEN) && is->leaving == RAFT_EXITS && l->term != log->term)
+		return LEAVING_NOTHING;
 	if (l->term != log->term || !raft_id_eq(l->id, is->id))
 		*l = (struct leaving){.id = is->id, .term = log->term, .since_ms = now_ms};
 	*id = is->id;
