@@ -323,13 +323,25 @@ static struct node *choose_to_replace(struct cluster *c, const bool ill[NODES])
 	return is;
 }
 
+/* Whether those that hold the log are a majority without it: a member whose disk was new holds nothing. */
+static bool can_lose(const struct cluster *c, const struct node *n)
+{
+	unsigned voters = raft_config_voters(&c->config), others = 0;
+	for (unsigned i = 0; i < c->config.count; i++) {
+		struct raft_id id = c->config.members[i].id;
+		if (raft_config_is_voter(&c->config, id) && !raft_id_eq(id, n->id))
+			others += raft_id_eq(c->sim.nodes[id.bytes[0] - 1].id, id);
+	}
+	return 2 * others > voters;
+}
+
 /* If all others are well. */
 static void may_die(struct cluster *c, struct node *n, bool ill[NODES])
 {
 	for (unsigned i = 0; i < NODES; i++)
 		if (ill[i])
 			return;
-	if (raft_config_voters(&c->config) < 3 || prng_chance(&c->world.prng, 300))
+	if (!can_lose(c, n) || prng_chance(&c->world.prng, 300))
 		return;
 	ill[n->slot] = true;
 	stop(c, n);
@@ -352,6 +364,9 @@ static void replace_one(struct cluster *c, struct node *n, bool ill[NODES])
 		carry_out(c, &r);
 		return;
 	}
+	/* It starts again by itself, or too few would be left. */
+	if (!ill[n->slot] || !can_lose(c, n))
+		return;
 	r.leader_dies = prng_chance(&c->world.prng, 300);
 	node_wipe(&c->sim, n);
 	n->up_at = UINT64_MAX;
